@@ -1,0 +1,2 @@
+//! The `desam` program.
+fn main() {}

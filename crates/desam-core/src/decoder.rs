@@ -1,0 +1,106 @@
+//! The trained mask decoder's side of the meeting point.
+
+use crate::{ImageFeatures, PromptEmbedding};
+use candle_core::{Result, Tensor};
+
+/// What a decoder computes once an image, whatever the prompt.
+#[derive(Debug, Clone)]
+pub struct ImageContext {
+    /// The encoder's embedding, `[B, E, G, G]`.
+    pub embedding: Tensor,
+    /// Positional encoding of the grid, `[1, E, G, G]`.
+    pub position: Tensor,
+    /// A decoder's own prompt-independent maps, from the coarsest to the finest; may be empty.
+    pub levels: Vec<Tensor>,
+}
+
+impl ImageContext {
+    /// The context of image `index` alone, `B = 1`.
+    pub fn image(&self, index: usize) -> Result<Self> {
+        Ok(Self {
+            embedding: self.embedding.narrow(0, index, 1)?,
+            position: self.position.clone(),
+            levels: self
+                .levels
+                .iter()
+                .map(|l| l.narrow(0, index, 1))
+                .collect::<Result<_>>()?,
+        })
+    }
+}
+
+/// What a decoder has understood of `N` prompts before it draws a mask.
+#[derive(Debug, Clone)]
+pub struct PromptReading {
+    /// All predicted IoU, `[N, K]`, with no sigmoid. DeSAM uses the first.
+    pub iou_all: Tensor,
+    /// The mask tokens after the transformer, `[N, K, E]`.
+    pub mask_tokens: Tensor,
+    /// The image tokens after the transformer, PRIM's mask embedding, `[N, E, G, G]`.
+    pub mask_embedding: Tensor,
+}
+
+impl PromptReading {
+    /// The predicted IoU that ranks prompts, `[N, 1]`.
+    pub fn iou(&self) -> Result<Tensor> {
+        self.iou_all.narrow(1, 0, 1)
+    }
+
+    /// The readings of prompts `start .. start + len` alone.
+    pub fn narrow(&self, start: usize, len: usize) -> Result<Self> {
+        Ok(Self {
+            iou_all: self.iou_all.narrow(0, start, len)?,
+            mask_tokens: self.mask_tokens.narrow(0, start, len)?,
+            mask_embedding: self.mask_embedding.narrow(0, start, len)?,
+        })
+    }
+}
+
+/// Masks and how good the decoder thinks they are.
+#[derive(Debug, Clone)]
+pub struct MaskPrediction {
+    /// Mask logits, `[N, 1, M, M]`.
+    pub logits: Tensor,
+    /// Predicted IoU, `[N, 1]`, with no sigmoid.
+    pub iou: Tensor,
+}
+
+/// A mask decoder in three steps, so that what depends on less is computed less often: the image
+/// once, the predicted IoU for every prompt, the mask only for prompts that deserve one.
+///
+/// `B` images meet `N` prompts as `B = N` (one prompt an image) or `B = 1` (all for that image).
+pub trait MaskDecoder: Send + Sync {
+    /// Everything that does not depend on the prompt. `position` is the prompt encoder's
+    /// `[1, E, G, G]`.
+    ///
+    /// # Errors
+    /// When the features do not have the taps and channels this decoder was built for.
+    fn context(&self, features: &ImageFeatures, position: &Tensor) -> Result<ImageContext>;
+
+    /// Reads `N` prompts: predicted IoU and what drawing needs.
+    ///
+    /// # Errors
+    /// When `B` is neither 1 nor `N`, or shapes do not fit.
+    fn read(&self, context: &ImageContext, prompts: &PromptEmbedding) -> Result<PromptReading>;
+
+    /// Draws the mask logits `[N, 1, M, M]` of prompts that were read.
+    ///
+    /// # Errors
+    /// When the reading does not belong to a context of this decoder.
+    fn draw(&self, context: &ImageContext, reading: &PromptReading) -> Result<Tensor>;
+
+    /// All three steps at once.
+    ///
+    /// # Errors
+    /// As the three steps.
+    fn decode(
+        &self,
+        features: &ImageFeatures,
+        position: &Tensor,
+        prompts: &PromptEmbedding,
+    ) -> Result<MaskPrediction> {
+        let context = self.context(features, position)?;
+        let reading = self.read(&context, prompts)?;
+        Ok(MaskPrediction { logits: self.draw(&context, &reading)?, iou: reading.iou()? })
+    }
+}

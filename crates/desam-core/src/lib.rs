@@ -1,0 +1,43 @@
+//! The vocabulary of DeSAM: what flows between its parts, and the traits they meet through.
+//!
+//! Nothing here does arithmetic worth timing. A third party's image encoder, prompt sampler,
+//! decoder, loss, metric or file reader implements a trait of this crate and fits into the rest.
+//!
+//! # Letters used in shapes
+//!
+//! | letter | meaning |
+//! |---|---|
+//! | `B` | images in a batch |
+//! | `N` | prompts (`B = 1`: all for that image; else `N = B`, one an image) |
+//! | `S` | side of the encoder's square input, pixels (1024 for SAM) |
+//! | `G` | side of the feature grid, `S / patch` (64) |
+//! | `M` | side of a mask's logits, `4 G` (256) |
+//! | `C` | channels of a tap (768, 1024, 1280) |
+//! | `E` | channels of the embedding (256) |
+//! | `T` | sparse prompt tokens |
+//! | `K` | mask tokens, hence IoU outputs (4) |
+
+mod dataset;
+mod decoder;
+mod error;
+mod features;
+mod loss;
+mod mask;
+mod metric;
+mod progress;
+mod prompt;
+mod volume;
+
+pub use dataset::Dataset;
+pub use decoder::{ImageContext, MaskDecoder, MaskPrediction, PromptReading};
+pub use error::{BoxError, Error, Result};
+pub use features::{EncoderSpec, ImageEncoder, ImageFeatures};
+pub use loss::{Loss, LossTarget, LossTerm, LossValue};
+pub use mask::BinaryMask;
+pub use metric::Metric;
+pub use progress::{Progress, Quiet};
+pub use prompt::{
+    Point, PointLabel, Prompt, PromptBox, PromptEmbedding, PromptEncoder, PromptSampler, Prompts,
+    SampledPrompt,
+};
+pub use volume::{Affine, Grid, LabelVolume, Volume, VolumeReader};

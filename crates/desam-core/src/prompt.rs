@@ -1,0 +1,233 @@
+//! Prompts on the host, what the frozen prompt encoder makes of them, and how they are sampled.
+
+use crate::{BinaryMask, Error, Result};
+use candle_core::Tensor;
+use rand::RngCore;
+
+/// What a point says about the pixel it stands on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PointLabel {
+    /// SAM's label 1: this pixel belongs to the object.
+    Foreground,
+    /// SAM's label 0: it does not.
+    Background,
+    /// SAM's label -1: no point at all, a place holder.
+    Padding,
+}
+
+/// A point in pixels of the encoder's input square; pixel centres lie at whole numbers plus a half
+/// once the prompt encoder has added its 0.5 (SAM's convention, kept).
+#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Point {
+    /// Column, to the right, in input pixels.
+    pub x: f32,
+    /// Row, downwards, in input pixels.
+    pub y: f32,
+    /// What the point says.
+    pub label: PointLabel,
+}
+
+impl Point {
+    /// A foreground point.
+    pub fn foreground(x: f32, y: f32) -> Self {
+        Self { x, y, label: PointLabel::Foreground }
+    }
+}
+
+/// An axis-aligned box in pixels of the encoder's input square.
+#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PromptBox {
+    /// Left.
+    pub x0: f32,
+    /// Top.
+    pub y0: f32,
+    /// Right.
+    pub x1: f32,
+    /// Bottom.
+    pub y1: f32,
+}
+
+/// One prompt for one image.
+#[derive(Debug, Clone, PartialEq, Default, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Prompt {
+    /// Points, any number.
+    #[serde(default)]
+    pub points: Vec<Point>,
+    /// At most one box.
+    #[serde(default)]
+    pub bbox: Option<PromptBox>,
+}
+
+impl Prompt {
+    /// A prompt of one point.
+    pub fn point(point: Point) -> Self {
+        Self { points: vec![point], bbox: None }
+    }
+
+    /// A prompt of one box.
+    pub fn boxed(bbox: PromptBox) -> Self {
+        Self { points: Vec::new(), bbox: Some(bbox) }
+    }
+}
+
+/// `N` prompts of one kind: the same number of points each, all with a box or none, all with a
+/// mask or none. This is what a prompt encoder takes.
+#[derive(Debug, Clone)]
+pub struct Prompts {
+    prompts: Vec<Prompt>,
+    masks: Option<Tensor>,
+}
+
+impl Prompts {
+    /// Points and boxes.
+    ///
+    /// # Errors
+    /// When there is no prompt, when the prompts differ in kind, or when a coordinate is not
+    /// finite.
+    pub fn new(prompts: Vec<Prompt>) -> Result<Self> {
+        let Some(first) = prompts.first() else {
+            return Err(Error::Prompts("none given; expected at least one".into()));
+        };
+        for (i, p) in prompts.iter().enumerate() {
+            if p.points.len() != first.points.len() || p.bbox.is_some() != first.bbox.is_some() {
+                return Err(Error::Prompts(format!(
+                    "prompt {i} has {} points and {} box, prompt 0 has {} and {}; \
+                     a batch holds one kind only",
+                    p.points.len(),
+                    if p.bbox.is_some() { "a" } else { "no" },
+                    first.points.len(),
+                    if first.bbox.is_some() { "a" } else { "no" },
+                )));
+            }
+            let finite = p.points.iter().all(|q| q.x.is_finite() && q.y.is_finite())
+                && p.bbox.is_none_or(|b| [b.x0, b.y0, b.x1, b.y1].iter().all(|v| v.is_finite()));
+            if !finite {
+                return Err(Error::Prompts(format!("prompt {i} has a coordinate that is no number")));
+            }
+        }
+        Ok(Self { prompts, masks: None })
+    }
+
+    /// One point a prompt.
+    ///
+    /// # Errors
+    /// As [`Prompts::new`].
+    pub fn points(points: &[Point]) -> Result<Self> {
+        Self::new(points.iter().copied().map(Prompt::point).collect())
+    }
+
+    /// One box a prompt.
+    ///
+    /// # Errors
+    /// As [`Prompts::new`].
+    pub fn boxes(boxes: &[PromptBox]) -> Result<Self> {
+        Self::new(boxes.iter().copied().map(Prompt::boxed).collect())
+    }
+
+    /// Mask prompts alone, logits `[N, 1, M, M]`.
+    ///
+    /// # Errors
+    /// When the tensor is not four-dimensional with one channel.
+    pub fn masks(masks: Tensor) -> Result<Self> {
+        let n = masks.dim(0)?;
+        Self::new(vec![Prompt::default(); n])?.with_masks(masks)
+    }
+
+    /// The same prompts with a mask each, logits `[N, 1, M, M]`.
+    ///
+    /// # Errors
+    /// When the tensor is not `[N, 1, M, M]`.
+    pub fn with_masks(mut self, masks: Tensor) -> Result<Self> {
+        match masks.dims() {
+            [n, 1, h, w] if *n == self.prompts.len() && h == w => {}
+            other => {
+                return Err(Error::shape(
+                    "mask prompts [N, 1, M, M]",
+                    (self.prompts.len(), 1, "M", "M"),
+                    other,
+                ));
+            }
+        }
+        self.masks = Some(masks);
+        Ok(self)
+    }
+
+    /// Number of prompts `N`.
+    pub fn len(&self) -> usize {
+        self.prompts.len()
+    }
+
+    /// Always false: a batch of prompts holds at least one.
+    pub fn is_empty(&self) -> bool {
+        self.prompts.is_empty()
+    }
+
+    /// The prompts on the host.
+    pub fn as_slice(&self) -> &[Prompt] {
+        &self.prompts
+    }
+
+    /// Points in each prompt.
+    pub fn points_each(&self) -> usize {
+        self.prompts.first().map_or(0, |p| p.points.len())
+    }
+
+    /// Whether each prompt has a box.
+    pub fn has_boxes(&self) -> bool {
+        self.prompts.first().is_some_and(|p| p.bbox.is_some())
+    }
+
+    /// Mask prompts `[N, 1, M, M]`, if any.
+    pub fn mask_prompts(&self) -> Option<&Tensor> {
+        self.masks.as_ref()
+    }
+}
+
+/// What the frozen prompt encoder makes of `N` prompts.
+#[derive(Debug, Clone)]
+pub struct PromptEmbedding {
+    /// Tokens for points and box corners, `[N, T, E]`; `T` may be 0.
+    pub sparse: Tensor,
+    /// Mask prompts, or the learned "no mask" vector everywhere, `[N, E, G, G]`.
+    pub dense: Tensor,
+}
+
+/// A frozen prompt encoder.
+pub trait PromptEncoder: Send + Sync {
+    /// Embeds `N` prompts given in pixels of the image encoder's input.
+    ///
+    /// # Errors
+    /// When a mask prompt has the wrong side or a tensor operation fails.
+    fn encode(&self, prompts: &Prompts) -> candle_core::Result<PromptEmbedding>;
+
+    /// Positional encoding of the feature grid, `[1, E, G, G]`.
+    fn dense_pe(&self) -> &Tensor;
+}
+
+/// A prompt drawn for training, with the IoU that PRIM should predict for it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SampledPrompt {
+    /// The prompt, in pixels of the encoder's input.
+    pub prompt: Prompt,
+    /// The target of the IoU head, where the mode has one.
+    pub iou_target: Option<f32>,
+}
+
+/// Draws training prompts from a ground-truth mask.
+pub trait PromptSampler: Send + Sync {
+    /// One prompt for `mask`, a slice's ground truth on any grid, in pixels of an encoder input
+    /// of side `input_side`.
+    ///
+    /// # Errors
+    /// When the mask has no pixels at all.
+    fn sample(
+        &self,
+        mask: &BinaryMask,
+        input_side: usize,
+        rng: &mut dyn RngCore,
+    ) -> Result<SampledPrompt>;
+}

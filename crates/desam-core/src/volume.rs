@@ -1,0 +1,209 @@
+//! Volumes and where they lie in space.
+//!
+//! One convention for all formats: voxel `(i, j, k)` is stored with `i` fastest, so a slice at
+//! constant `k` is a row-major image of `dims[1]` rows (`j`) by `dims[0]` columns (`i`), and the
+//! affine takes voxel indices to millimetres in RAS+ (NIfTI's world).
+
+use crate::{Error, Result};
+use std::path::Path;
+
+/// Voxel indices to millimetres, RAS+: rows of the upper 3×4 of a homogeneous matrix.
+#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct Affine(pub [[f64; 4]; 3]);
+
+impl Affine {
+    /// Axis-aligned, origin at zero, `spacing` in mm.
+    pub fn from_spacing(spacing: [f64; 3]) -> Self {
+        let [x, y, z] = spacing;
+        Self([[x, 0.0, 0.0, 0.0], [0.0, y, 0.0, 0.0], [0.0, 0.0, z, 0.0]])
+    }
+
+    /// Voxel `(i, j, k)` in mm.
+    pub fn apply(&self, voxel: [f64; 3]) -> [f64; 3] {
+        self.0.map(|r| r[0] * voxel[0] + r[1] * voxel[1] + r[2] * voxel[2] + r[3])
+    }
+
+    /// Lengths of the three columns: the spacing in mm.
+    pub fn spacing(&self) -> [f64; 3] {
+        [0, 1, 2].map(|c| self.0.iter().map(|r| r[c] * r[c]).sum::<f64>().sqrt())
+    }
+
+    /// Determinant of the 3×3 part, mm³ with the sign of the handedness.
+    pub fn determinant(&self) -> f64 {
+        let m = &self.0;
+        m[0][0] * (m[1][1] * m[2][2] - m[1][2] * m[2][1])
+            - m[0][1] * (m[1][0] * m[2][2] - m[1][2] * m[2][0])
+            + m[0][2] * (m[1][0] * m[2][1] - m[1][1] * m[2][0])
+    }
+
+    /// Millimetres back to voxel indices.
+    ///
+    /// # Errors
+    /// When the matrix is singular or holds something that is no number.
+    pub fn inverse(&self) -> Result<Self> {
+        let m = &self.0;
+        let det = self.determinant();
+        if !det.is_finite() || det.abs() < 1e-12 {
+            return Err(Error::Affine(self.0));
+        }
+        let cofactor = |r: usize, c: usize| {
+            let (r1, r2) = ((r + 1) % 3, (r + 2) % 3);
+            let (c1, c2) = ((c + 1) % 3, (c + 2) % 3);
+            m[r1][c1] * m[r2][c2] - m[r1][c2] * m[r2][c1]
+        };
+        let mut out = [[0.0; 4]; 3];
+        for (r, row) in out.iter_mut().enumerate() {
+            for (c, cell) in row.iter_mut().take(3).enumerate() {
+                *cell = cofactor(c, r) / det;
+            }
+            row[3] = -(0..3).map(|c| row[c] * m[c][3]).sum::<f64>();
+        }
+        Ok(Self(out))
+    }
+}
+
+/// The grid of a volume: how many voxels, and where they are.
+#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Grid {
+    /// Voxels along `i`, `j`, `k`.
+    pub dims: [usize; 3],
+    /// Voxel indices to mm.
+    pub affine: Affine,
+}
+
+impl Grid {
+    /// Number of voxels.
+    pub fn len(&self) -> usize {
+        self.dims.iter().product()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Spacing along `i`, `j`, `k`, in mm.
+    pub fn spacing(&self) -> [f64; 3] {
+        self.affine.spacing()
+    }
+
+    /// Volume of a voxel, in mm³.
+    pub fn voxel_mm3(&self) -> f64 {
+        self.affine.determinant().abs()
+    }
+
+    /// Voxels in a slice at constant `k`.
+    pub fn slice_len(&self) -> usize {
+        self.dims[0] * self.dims[1]
+    }
+
+    /// Whether `other` has the same voxels, its corners within `tolerance_mm` of ours. Image and
+    /// label files of one case often differ in the last digits of their spacing.
+    pub fn matches(&self, other: &Self, tolerance_mm: f64) -> bool {
+        let far = self.dims.map(|d| d.saturating_sub(1) as f64);
+        let corners = (0..8).map(|b| [0, 1, 2].map(|a| if b >> a & 1 == 1 { far[a] } else { 0.0 }));
+        self.dims == other.dims
+            && corners.into_iter().all(|v| {
+                let (p, q) = (self.affine.apply(v), other.affine.apply(v));
+                (0..3).map(|a| (p[a] - q[a]).powi(2)).sum::<f64>().sqrt() <= tolerance_mm
+            })
+    }
+}
+
+/// Intensities on a grid.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Volume {
+    grid: Grid,
+    data: Vec<f32>,
+}
+
+impl Volume {
+    /// A volume from its values, `i` fastest.
+    ///
+    /// # Errors
+    /// When the number of values is not the grid's.
+    pub fn new(grid: Grid, data: Vec<f32>) -> Result<Self> {
+        if data.len() != grid.len() {
+            return Err(Error::shape("voxels", grid.len(), data.len()));
+        }
+        Ok(Self { grid, data })
+    }
+
+    /// Where the voxels are.
+    pub fn grid(&self) -> &Grid {
+        &self.grid
+    }
+
+    /// The values, `i` fastest.
+    pub fn data(&self) -> &[f32] {
+        &self.data
+    }
+
+    /// Slice `k`, row by row; `None` beyond the last.
+    pub fn slice(&self, k: usize) -> Option<&[f32]> {
+        let n = self.grid.slice_len();
+        self.data.get(k * n..(k + 1) * n)
+    }
+}
+
+/// Labels on a grid, `u8`, background 0.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LabelVolume {
+    grid: Grid,
+    data: Vec<u8>,
+}
+
+impl LabelVolume {
+    /// Labels from their values, `i` fastest.
+    ///
+    /// # Errors
+    /// When the number of values is not the grid's.
+    pub fn new(grid: Grid, data: Vec<u8>) -> Result<Self> {
+        if data.len() != grid.len() {
+            return Err(Error::shape("voxels", grid.len(), data.len()));
+        }
+        Ok(Self { grid, data })
+    }
+
+    /// Where the voxels are.
+    pub fn grid(&self) -> &Grid {
+        &self.grid
+    }
+
+    /// The labels, `i` fastest.
+    pub fn data(&self) -> &[u8] {
+        &self.data
+    }
+
+    /// Slice `k`, row by row; `None` beyond the last.
+    pub fn slice(&self, k: usize) -> Option<&[u8]> {
+        let n = self.grid.slice_len();
+        self.data.get(k * n..(k + 1) * n)
+    }
+
+    /// The same with every label above zero set to 1.
+    #[must_use]
+    pub fn binarised(mut self) -> Self {
+        self.data.iter_mut().for_each(|v| *v = u8::from(*v > 0));
+        self
+    }
+}
+
+/// Reads one kind of image file.
+pub trait VolumeReader: Send + Sync {
+    /// Whether this reader is for `path`, judged by its name alone.
+    fn accepts(&self, path: &Path) -> bool;
+
+    /// Reads intensities.
+    ///
+    /// # Errors
+    /// When the file cannot be read, is truncated, or is not a 3-D image.
+    fn read(&self, path: &Path) -> Result<Volume>;
+
+    /// Reads labels, whole numbers from 0 to 255.
+    ///
+    /// # Errors
+    /// As [`VolumeReader::read`]; and when a value is no label.
+    fn read_labels(&self, path: &Path) -> Result<LabelVolume>;
+}

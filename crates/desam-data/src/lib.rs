@@ -1,0 +1,14 @@
+//! Data for DeSAM: volumes on disk, site layouts, splits, preprocessing, the feature cache and
+//! phantoms that need no download.
+
+pub mod atomic;
+pub mod cache;
+pub mod embed;
+mod error;
+pub mod layout;
+pub mod nifti;
+pub mod phantom;
+pub mod preprocess;
+pub mod split;
+
+pub use error::{Error, Result};

@@ -1,0 +1,1 @@
+//! The trained half of DeSAM: the two-way transformer, PRIM and PIMM.

@@ -1,0 +1,1 @@
+//! Losses and segmentation metrics of DeSAM.

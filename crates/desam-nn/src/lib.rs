@@ -1,0 +1,1 @@
+//! Tensor ops and layers for DeSAM on candle.

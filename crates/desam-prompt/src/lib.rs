@@ -1,0 +1,1 @@
+//! Prompt sampling for training, grid points and the whole box for prediction.
