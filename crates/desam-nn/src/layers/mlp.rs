@@ -1,0 +1,96 @@
+//! Multi-layer perceptrons, in SAM's two spellings.
+
+use super::Linear;
+use crate::ops::pointwise;
+use candle_core::{Result, Tensor};
+use candle_nn::VarBuilder;
+
+/// What stands between two linear maps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Activation {
+    /// Exact-erf GELU (the image encoder).
+    Gelu,
+    /// Rectifier (the mask decoder).
+    Relu,
+}
+
+impl Activation {
+    fn apply(self, x: &Tensor) -> Result<Tensor> {
+        match self {
+            Self::Gelu => pointwise::gelu(x),
+            Self::Relu => x.relu(),
+        }
+    }
+}
+
+/// SAM's `MLPBlock`: `lin1`, activation, `lin2`.
+#[derive(Debug, Clone)]
+pub struct MlpBlock {
+    lin1: Linear,
+    lin2: Linear,
+    activation: Activation,
+}
+
+impl MlpBlock {
+    /// `width → hidden → width`.
+    ///
+    /// # Errors
+    /// When a parameter cannot be had.
+    pub fn new(
+        width: usize,
+        hidden: usize,
+        activation: Activation,
+        vb: VarBuilder<'_>,
+    ) -> Result<Self> {
+        Ok(Self {
+            lin1: Linear::new(width, hidden, vb.pp("lin1"))?,
+            lin2: Linear::new(hidden, width, vb.pp("lin2"))?,
+            activation,
+        })
+    }
+
+    /// `x [.., width]`, the same shape out.
+    ///
+    /// # Errors
+    /// When the last dimension is another.
+    pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        self.lin2
+            .forward(&self.activation.apply(&self.lin1.forward(x)?)?)
+    }
+}
+
+/// SAM's `MLP`: `layers.0 … layers.n`, rectifiers between.
+#[derive(Debug, Clone)]
+pub struct Mlp {
+    layers: Vec<Linear>,
+}
+
+impl Mlp {
+    /// Through the given widths, from the first (inputs) to the last (outputs).
+    ///
+    /// # Errors
+    /// When a parameter cannot be had.
+    pub fn new(widths: &[usize], vb: VarBuilder<'_>) -> Result<Self> {
+        let vb = vb.pp("layers");
+        let pairs = widths.windows(2).enumerate();
+        let layers = pairs.map(|(i, w)| Linear::new(w[0], w[1], vb.pp(i)));
+        Ok(Self {
+            layers: layers.collect::<Result<_>>()?,
+        })
+    }
+
+    /// `x [.., inputs]` → `[.., outputs]`, no activation after the last layer.
+    ///
+    /// # Errors
+    /// When the last dimension is not the inputs'.
+    pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        let mut x = x.clone();
+        for (i, layer) in self.layers.iter().enumerate() {
+            x = layer.forward(&x)?;
+            if i + 1 < self.layers.len() {
+                x = x.relu()?;
+            }
+        }
+        Ok(x)
+    }
+}

@@ -1,0 +1,16 @@
+//! Tensor operations, one folder each.
+//!
+//! Every op is differentiable wherever an input is tracked (`Tensor::track_op`) and takes a faster
+//! path without a gradient where none is. What an op computes is defined by its plain path; the
+//! fast one is tested against it.
+
+pub mod conv2d;
+pub mod conv_transpose2d;
+pub mod instance_norm;
+pub mod layer_norm;
+mod matmul;
+pub mod pointwise;
+pub mod softmax;
+
+#[cfg(test)]
+pub(crate) mod gradcheck;
