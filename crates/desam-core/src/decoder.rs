@@ -101,6 +101,9 @@ pub trait MaskDecoder: Send + Sync {
     ) -> Result<MaskPrediction> {
         let context = self.context(features, position)?;
         let reading = self.read(&context, prompts)?;
-        Ok(MaskPrediction { logits: self.draw(&context, &reading)?, iou: reading.iou()? })
+        Ok(MaskPrediction {
+            logits: self.draw(&context, &reading)?,
+            iou: reading.iou()?,
+        })
     }
 }

@@ -22,9 +22,10 @@ impl EncoderSpec {
         self.input_side / self.patch
     }
 
-    /// Side `M` of the mask logits a SAM-like decoder makes from this grid: `4 G`.
+    /// Side `M` of the mask logits that PIMM draws from this grid: it doubles the side once for
+    /// every tap but the deepest, so SAM's three taps give `4 G`.
     pub fn mask_side(&self) -> usize {
-        4 * self.grid()
+        self.grid() << self.tap_channels.len().saturating_sub(1).min(16)
     }
 
     /// Numbers in the features of one image, over all taps and the embedding.
@@ -84,7 +85,10 @@ impl ImageFeatures {
             Tensor::cat(&tensors, 0)
         };
         let taps = (0..first.taps.len()).map(|i| join(&|p| p.taps[i].clone()));
-        Ok(Self { taps: taps.collect::<Result<_>>()?, embedding: join(&|p| p.embedding.clone())? })
+        Ok(Self {
+            taps: taps.collect::<Result<_>>()?,
+            embedding: join(&|p| p.embedding.clone())?,
+        })
     }
 
     fn map(&self, f: impl Fn(&Tensor) -> Result<Tensor>) -> Result<Self> {

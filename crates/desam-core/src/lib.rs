@@ -11,7 +11,7 @@
 //! | `N` | prompts (`B = 1`: all for that image; else `N = B`, one an image) |
 //! | `S` | side of the encoder's square input, pixels (1024 for SAM) |
 //! | `G` | side of the feature grid, `S / patch` (64) |
-//! | `M` | side of a mask's logits, `4 G` (256) |
+//! | `M` | side of a mask's logits, `G` doubled once for every tap but one (256) |
 //! | `C` | channels of a tap (768, 1024, 1280) |
 //! | `E` | channels of the embedding (256) |
 //! | `T` | sparse prompt tokens |

@@ -32,7 +32,11 @@ pub struct Point {
 impl Point {
     /// A foreground point.
     pub fn foreground(x: f32, y: f32) -> Self {
-        Self { x, y, label: PointLabel::Foreground }
+        Self {
+            x,
+            y,
+            label: PointLabel::Foreground,
+        }
     }
 }
 
@@ -65,12 +69,18 @@ pub struct Prompt {
 impl Prompt {
     /// A prompt of one point.
     pub fn point(point: Point) -> Self {
-        Self { points: vec![point], bbox: None }
+        Self {
+            points: vec![point],
+            bbox: None,
+        }
     }
 
     /// A prompt of one box.
     pub fn boxed(bbox: PromptBox) -> Self {
-        Self { points: Vec::new(), bbox: Some(bbox) }
+        Self {
+            points: Vec::new(),
+            bbox: Some(bbox),
+        }
     }
 }
 
@@ -104,12 +114,18 @@ impl Prompts {
                 )));
             }
             let finite = p.points.iter().all(|q| q.x.is_finite() && q.y.is_finite())
-                && p.bbox.is_none_or(|b| [b.x0, b.y0, b.x1, b.y1].iter().all(|v| v.is_finite()));
+                && p.bbox
+                    .is_none_or(|b| [b.x0, b.y0, b.x1, b.y1].iter().all(|v| v.is_finite()));
             if !finite {
-                return Err(Error::Prompts(format!("prompt {i} has a coordinate that is no number")));
+                return Err(Error::Prompts(format!(
+                    "prompt {i} has a coordinate that is no number"
+                )));
             }
         }
-        Ok(Self { prompts, masks: None })
+        Ok(Self {
+            prompts,
+            masks: None,
+        })
     }
 
     /// One point a prompt.

@@ -1,1 +1,26 @@
-//! The trained half of DeSAM: the two-way transformer, PRIM and PIMM.
+//! The trained half of DeSAM.
+//!
+//! [`Prim`] is SAM's two-way transformer with its IoU head: it reads the prompt, predicts how good
+//! it is and hands on a mask embedding. [`Pimm`] is a U-Net-like decoder of SE residual blocks over
+//! the encoder's taps: it fuses the mask embedding at its bottleneck and draws the mask.
+//! [`DesamDecoder`] is the two together behind `desam_core::MaskDecoder`.
+//!
+//! Parameter names are the official program's (`mask_decoder.*`, `mask_decoder.pimm.*`), so its
+//! checkpoints load here and ours load there. Shapes are in the letters of `desam_core`.
+
+mod carried;
+mod config;
+mod desam;
+mod error;
+mod pimm;
+mod prim;
+mod se_block;
+mod two_way;
+
+pub use config::{DecoderConfig, SqueezePlacement};
+pub use desam::DesamDecoder;
+pub use error::{Error, Result};
+pub use pimm::{Pimm, PimmContext};
+pub use prim::Prim;
+pub use se_block::{SeResBlock, SplitInput};
+pub use two_way::{TwoWayOutput, TwoWayTransformer};

@@ -1,0 +1,204 @@
+//! The decoder's configuration, its presets, and how it is read off a checkpoint's shapes.
+
+use crate::{DesamDecoder, Error, Result};
+use candle_nn::VarBuilder;
+use desam_core::EncoderSpec;
+use desam_nn::params::Tensors;
+use serde::{Deserialize, Serialize};
+
+/// Where a block's squeeze-excitation looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SqueezePlacement {
+    /// As the official program: it pools what an affine-free instance norm has just centred, so
+    /// every pool is 0 and the gate is ½ whatever its weights, which never learn. Computed as `½ x`;
+    /// the weights are kept for the checkpoint's sake.
+    #[default]
+    Official,
+    /// It pools the convolution's output before the norm and gates what comes after it: the gate
+    /// acts and its weights learn.
+    BeforeNorm,
+}
+
+/// Sizes of the trained half.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DecoderConfig {
+    /// Channels of each tap, in the encoder's depth order.
+    pub tap_channels: Vec<usize>,
+    /// Channels `E` of the embedding; PIMM halves them at every step up.
+    pub embedding_channels: usize,
+    /// Blocks of the two-way transformer.
+    pub transformer_depth: usize,
+    /// Heads of its attentions. No shape in a checkpoint tells them; SAM has 8.
+    pub heads: usize,
+    /// Hidden width of its perceptrons.
+    pub mlp_width: usize,
+    /// Channels inside its cross attentions, SAM's `E / 2`.
+    pub cross_width: usize,
+    /// Mask tokens, hence IoU outputs, SAM's 4.
+    pub mask_tokens: usize,
+    /// Hidden width of the IoU head.
+    pub iou_hidden: usize,
+    /// Layers of the IoU head.
+    pub iou_depth: usize,
+    /// Where squeeze-excitation looks.
+    #[serde(default)]
+    pub squeeze: SqueezePlacement,
+}
+
+impl DecoderConfig {
+    /// SAM's sizes over an encoder's features (ViT-B, L and H: 256 channels, perceptron 2048).
+    pub fn sam(spec: &EncoderSpec) -> Self {
+        Self::over(spec, 8)
+    }
+
+    /// The `tiny` preset's sizes: the transformer's perceptron is `2 E` wide instead of `8 E`.
+    pub fn tiny(spec: &EncoderSpec) -> Self {
+        Self::over(spec, 2)
+    }
+
+    fn over(spec: &EncoderSpec, mlp_ratio: usize) -> Self {
+        let e = spec.embedding_channels;
+        Self {
+            tap_channels: spec.tap_channels.clone(),
+            embedding_channels: e,
+            transformer_depth: 2,
+            heads: 8,
+            mlp_width: mlp_ratio * e,
+            cross_width: e / 2,
+            mask_tokens: 4,
+            iou_hidden: e,
+            iou_depth: 3,
+            squeeze: SqueezePlacement::Official,
+        }
+    }
+
+    /// Reads the configuration off a checkpoint's shapes (`mask_decoder.*`). Where it has no PIMM,
+    /// as SAM's own has none, the taps are the encoder's.
+    ///
+    /// # Errors
+    /// When a parameter every SAM mask decoder has is missing or misshapen.
+    pub fn from_tensors(tensors: &Tensors, spec: &EncoderSpec) -> Result<Self> {
+        let shapes = Shapes(tensors);
+        let [_, e] = shapes.two("iou_token.weight")?;
+        let [mask_tokens, _] = shapes.two("mask_tokens.weight")?;
+        let [mlp_width, _] = shapes.two("transformer.layers.0.mlp.lin1.weight")?;
+        let [cross_width, _] =
+            shapes.two("transformer.layers.0.cross_attn_token_to_image.q_proj.weight")?;
+        let [iou_hidden, _] = shapes.two("iou_prediction_head.layers.0.weight")?;
+        let taps = shapes.count("pimm.conv_blocks_context.", ".block_init.conv1.conv.weight");
+        let mut tap_channels = spec.tap_channels.clone();
+        if taps > 0 {
+            tap_channels = (0..taps)
+                .rev() // context block 0 belongs to the deepest tap
+                .map(|d| {
+                    let name = format!("pimm.conv_blocks_context.{d}.block_init.conv1.conv.weight");
+                    shapes.four(&name).map(|s| s[1])
+                })
+                .collect::<Result<_>>()?;
+        }
+        let config = Self {
+            tap_channels,
+            embedding_channels: e,
+            transformer_depth: shapes.count("transformer.layers.", ".norm1.weight"),
+            heads: 8,
+            mlp_width,
+            cross_width,
+            mask_tokens,
+            iou_hidden,
+            iou_depth: shapes.count("iou_prediction_head.layers.", ".weight"),
+            squeeze: SqueezePlacement::Official,
+        };
+        config.validate()?;
+        Ok(config)
+    }
+
+    /// Checks that a decoder can be built.
+    ///
+    /// # Errors
+    /// Naming the number that does not fit.
+    pub fn validate(&self) -> Result<()> {
+        let e = self.embedding_channels;
+        let taps = self.tap_channels.len();
+        let refuse = |what: String| Err(Error::Config(what));
+        if taps == 0 || taps > 8 || self.tap_channels.contains(&0) {
+            return refuse(format!(
+                "1 to 8 taps with channels, found {:?}",
+                self.tap_channels
+            ));
+        }
+        let finest = 1 << (taps - 1);
+        if e == 0 || e % finest != 0 || e % 8 != 0 {
+            return refuse(format!(
+                "embedding_channels {e} must be a multiple of 8 and {finest}"
+            ));
+        }
+        if self.heads == 0 || e % self.heads != 0 || self.cross_width % self.heads != 0 {
+            return refuse(format!(
+                "heads {} must divide embedding_channels {e} and cross_width {}",
+                self.heads, self.cross_width
+            ));
+        }
+        let others = [
+            ("transformer_depth", self.transformer_depth),
+            ("mlp_width", self.mlp_width),
+            ("cross_width", self.cross_width),
+            ("mask_tokens", self.mask_tokens),
+            ("iou_hidden", self.iou_hidden),
+            ("iou_depth", self.iou_depth),
+        ];
+        match others.into_iter().find(|(_, n)| !(1..=1 << 16).contains(n)) {
+            Some((name, n)) => refuse(format!("{name} must be 1 to 65536, found {n}")),
+            None => Ok(()),
+        }
+    }
+
+    /// Builds the decoder from parameters at `vb`'s root, under `mask_decoder.*`.
+    ///
+    /// # Errors
+    /// When the configuration is not valid or a parameter cannot be had.
+    pub fn build(&self, vb: VarBuilder<'_>) -> candle_core::Result<DesamDecoder> {
+        self.validate().map_err(candle_core::Error::wrap)?;
+        DesamDecoder::new(self, vb.pp("mask_decoder"))
+    }
+
+    /// Channels of PIMM's level `depth`, 0 being the coarsest: `E / 2^depth`.
+    pub(crate) fn level_channels(&self, depth: usize) -> usize {
+        self.embedding_channels >> depth
+    }
+}
+
+/// Shapes of the mask decoder's parameters.
+struct Shapes<'a>(&'a Tensors);
+
+impl Shapes<'_> {
+    fn of<const R: usize>(&self, name: &str) -> Result<[usize; R]> {
+        let name = format!("mask_decoder.{name}");
+        let found = self.0.get(&name).map(|t| t.dims());
+        found
+            .and_then(|d| d.try_into().ok())
+            .ok_or_else(|| Error::Unrecognised {
+                expected: format!("a tensor of {R} dimensions"),
+                found: found.map_or("nothing".into(), |d| format!("{d:?}")),
+                name,
+            })
+    }
+
+    fn two(&self, name: &str) -> Result<[usize; 2]> {
+        self.of(name)
+    }
+
+    fn four(&self, name: &str) -> Result<[usize; 4]> {
+        self.of(name)
+    }
+
+    /// How many of `prefix0suffix`, `prefix1suffix`, … there are without a gap.
+    fn count(&self, prefix: &str, suffix: &str) -> usize {
+        let there = |i: &usize| {
+            self.0
+                .contains_key(&format!("mask_decoder.{prefix}{i}{suffix}"))
+        };
+        (0..64).take_while(there).count()
+    }
+}

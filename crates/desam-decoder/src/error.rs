@@ -1,0 +1,29 @@
+//! What can go wrong when a decoder is configured.
+
+/// Result of this crate, outside tensor forwards.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Errors of `desam-decoder`.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A configuration no decoder can be built from.
+    #[error("decoder configuration: {0}")]
+    Config(String),
+    /// A checkpoint whose mask decoder cannot be recognised.
+    #[error(
+        "the checkpoint's mask decoder cannot be recognised: {name} should be {expected}, \
+         found {found}"
+    )]
+    Unrecognised {
+        /// The parameter that was looked at.
+        name: String,
+        /// What a SAM mask decoder has there.
+        expected: String,
+        /// What the checkpoint has.
+        found: String,
+    },
+    /// A tensor operation failed.
+    #[error(transparent)]
+    Tensor(#[from] candle_core::Error),
+}

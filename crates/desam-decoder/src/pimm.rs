@@ -1,0 +1,189 @@
+//! PIMM, the prompt-invariant mask module (paper, section 3.1).
+
+use crate::{DecoderConfig, SeResBlock, SplitInput, SqueezePlacement};
+use candle_core::{Result, Tensor};
+use candle_nn::{Init, VarBuilder};
+use desam_nn::ops::conv_transpose2d::conv_transpose2x2;
+use desam_nn::ops::conv2d::{Conv2dConfig, conv2d};
+
+/// A context block: brings a tap to its level's channels and side.
+#[derive(Debug, Clone)]
+struct ContextBlock {
+    init: SeResBlock,
+    /// Twice the side, then another block, as often as the level is above the coarsest.
+    steps: Vec<(Tensor, SeResBlock)>,
+}
+
+impl ContextBlock {
+    fn new(
+        inputs: usize,
+        depth: usize,
+        config: &DecoderConfig,
+        vb: VarBuilder<'_>,
+    ) -> Result<Self> {
+        let channels = config.level_channels(depth);
+        let step = |i: usize| {
+            let vb = vb.pp("residual_block").pp(i);
+            let up = transposed((channels, channels), vb.pp(0))?;
+            Ok((
+                up,
+                SeResBlock::new(channels, channels, config.squeeze, vb.pp(1))?,
+            ))
+        };
+        Ok(Self {
+            init: SeResBlock::new(inputs, channels, config.squeeze, vb.pp("block_init"))?,
+            steps: (0..depth).map(step).collect::<Result<_>>()?,
+        })
+    }
+
+    fn forward(&self, tap: &Tensor) -> Result<Tensor> {
+        let mut x = self.init.forward(tap)?;
+        for (up, block) in &self.steps {
+            x = block.forward(&conv_transpose2x2(&x, up)?)?;
+        }
+        Ok(x)
+    }
+}
+
+/// A step up: twice the side, half the channels, joined with the level's context.
+#[derive(Debug, Clone)]
+struct UpStep {
+    up: Tensor,
+    block: SeResBlock,
+    /// The deep-supervision head, `[1, C, 1, 1]`; the last step's draws the mask.
+    head: Tensor,
+}
+
+/// Weight of a transposed 2×2 convolution; PyTorch takes its fan-in from the outputs.
+fn transposed((inputs, outputs): (usize, usize), vb: VarBuilder<'_>) -> Result<Tensor> {
+    let bound = 1.0 / ((outputs * 4) as f64).sqrt();
+    let hint = Init::Uniform {
+        lo: -bound,
+        up: bound,
+    };
+    vb.pp("conv")
+        .get_with_hints((inputs, outputs, 2, 2), "weight", hint)
+}
+
+/// The U-Net-like decoder over the encoder's taps.
+#[derive(Debug, Clone)]
+pub struct Pimm {
+    /// From the deepest tap to the shallowest.
+    context: Vec<ContextBlock>,
+    fusion: SeResBlock,
+    steps: Vec<UpStep>,
+    squeeze: SqueezePlacement,
+}
+
+/// What of PIMM does not depend on the prompt: for the fusion and each step up, the context's share
+/// of the joining block's first convolutions. From the coarsest level to the finest.
+#[derive(Debug, Clone)]
+pub struct PimmContext {
+    /// One a level.
+    pub levels: Vec<SplitInput>,
+}
+
+impl Pimm {
+    /// Builds it at `mask_decoder.pimm`.
+    ///
+    /// # Errors
+    /// When a parameter cannot be had.
+    pub fn new(config: &DecoderConfig, vb: VarBuilder<'_>) -> Result<Self> {
+        let e = config.embedding_channels;
+        let deepest_first = config.tap_channels.iter().rev().enumerate();
+        let context = deepest_first.map(|(depth, &channels)| {
+            ContextBlock::new(
+                channels,
+                depth,
+                config,
+                vb.pp("conv_blocks_context").pp(depth),
+            )
+        });
+        let step = |i: usize| {
+            let (from, to) = (config.level_channels(i), config.level_channels(i + 1));
+            let at = vb.pp("conv_blocks_localization").pp(i);
+            let bound = 1.0 / (to as f64).sqrt();
+            let hint = Init::Uniform {
+                lo: -bound,
+                up: bound,
+            };
+            Ok(UpStep {
+                up: transposed((from, to), at.pp("transp_conv"))?,
+                block: SeResBlock::new(2 * to, to, config.squeeze, at.pp("res_block"))?,
+                head: vb
+                    .pp("seg_outputs")
+                    .pp(i)
+                    .get_with_hints((1, to, 1, 1), "weight", hint)?,
+            })
+        };
+        let fusion = vb.pp("mask_embedding_fusion");
+        Ok(Self {
+            context: context.collect::<Result<_>>()?,
+            fusion: SeResBlock::new(2 * e, e, config.squeeze, fusion)?,
+            steps: (0..config.tap_channels.len() - 1)
+                .map(step)
+                .collect::<Result<_>>()?,
+            squeeze: config.squeeze,
+        })
+    }
+
+    /// Where its blocks' squeeze-excitation looks.
+    pub fn squeeze(&self) -> SqueezePlacement {
+        self.squeeze
+    }
+
+    /// Everything that does not depend on the prompt, from taps `[B, C, G, G]` in depth order.
+    ///
+    /// # Errors
+    /// When there is another number of taps or their channels differ.
+    pub fn context(&self, taps: &[Tensor]) -> Result<PimmContext> {
+        if taps.len() != self.context.len() {
+            candle_core::bail!(
+                "PIMM reads {} taps, {} were given",
+                self.context.len(),
+                taps.len()
+            );
+        }
+        let level = |(depth, (block, tap)): (usize, (&ContextBlock, &Tensor))| {
+            let map = block.forward(tap)?;
+            let joining = match depth.checked_sub(1).and_then(|i| self.steps.get(i)) {
+                None => &self.fusion,
+                Some(step) => &step.block,
+            };
+            // The context comes second in every concatenation of the official program.
+            joining.part(&map, map.dim(1)?)
+        };
+        let deepest_first = self.context.iter().zip(taps.iter().rev()).enumerate();
+        Ok(PimmContext {
+            levels: deepest_first.map(level).collect::<Result<_>>()?,
+        })
+    }
+
+    /// Mask logits `[N, 1, M, M]` from mask embeddings `[N, E, G, G]`, the context's `B` being `N`
+    /// or 1.
+    ///
+    /// # Errors
+    /// When the context is not one of this module's.
+    pub fn draw(&self, context: &PimmContext, mask_embedding: &Tensor) -> Result<Tensor> {
+        let [bottleneck, skips @ ..] = context.levels.as_slice() else {
+            candle_core::bail!("PIMM's context is empty");
+        };
+        if skips.len() != self.steps.len() {
+            candle_core::bail!(
+                "PIMM has {} steps, the context {}",
+                self.steps.len(),
+                skips.len()
+            );
+        }
+        let prompt = self.fusion.part(mask_embedding, 0)?;
+        let mut x = self.fusion.finish(&prompt.add(bottleneck)?)?;
+        for (step, skip) in self.steps.iter().zip(skips) {
+            let up = step.block.part(&conv_transpose2x2(&x, &step.up)?, 0)?;
+            x = step.block.finish(&up.add(skip)?)?;
+        }
+        match self.steps.last() {
+            Some(step) => conv2d(&x, &step.head, Conv2dConfig::same(1)),
+            None => candle_core::bail!("PIMM needs at least two taps to draw a mask"),
+        }
+    }
+}

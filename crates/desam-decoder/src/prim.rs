@@ -1,0 +1,79 @@
+//! PRIM, the prompt-relevant IoU module (paper, section 3.1).
+
+use crate::{DecoderConfig, TwoWayTransformer};
+use candle_core::{Result, Tensor};
+use candle_nn::{Init, VarBuilder};
+use desam_core::{ImageContext, PromptEmbedding, PromptReading};
+use desam_nn::layers::Mlp;
+
+/// SAM's two-way transformer, IoU token, mask tokens and IoU head. In place of SAM's mask head it
+/// hands on the transformer's image tokens as mask embedding.
+#[derive(Debug, Clone)]
+pub struct Prim {
+    transformer: TwoWayTransformer,
+    iou_token: Tensor,
+    mask_tokens: Tensor,
+    iou_head: Mlp,
+}
+
+impl Prim {
+    /// Builds it at `mask_decoder`.
+    ///
+    /// # Errors
+    /// When a parameter cannot be had.
+    pub fn new(config: &DecoderConfig, vb: VarBuilder<'_>) -> Result<Self> {
+        let (e, k) = (config.embedding_channels, config.mask_tokens);
+        let token = |count: usize, name: &str| {
+            let hint = Init::Randn {
+                mean: 0.0,
+                stdev: 1.0,
+            };
+            vb.pp(name).get_with_hints((count, e), "weight", hint)
+        };
+        let mut widths = vec![config.iou_hidden; config.iou_depth + 1];
+        if let [first, .., last] = widths.as_mut_slice() {
+            (*first, *last) = (e, k);
+        }
+        Ok(Self {
+            transformer: TwoWayTransformer::new(config, vb.pp("transformer"))?,
+            iou_token: token(1, "iou_token")?,
+            mask_tokens: token(k, "mask_tokens")?,
+            iou_head: Mlp::new(&widths, vb.pp("iou_prediction_head"))?,
+        })
+    }
+
+    /// Reads `N` prompts against `B = 1` or `B = N` images.
+    ///
+    /// # Errors
+    /// When `B` is neither 1 nor `N`, or shapes do not fit.
+    pub fn read(&self, context: &ImageContext, prompts: &PromptEmbedding) -> Result<PromptReading> {
+        let (b, e, h, w) = context.embedding.dims4()?;
+        let n = prompts.dense.dim(0)?;
+        if b != n && b != 1 {
+            candle_core::bail!("{b} images meet {n} prompts: expected one image, or one a prompt");
+        }
+        let own = Tensor::cat(&[&self.iou_token, &self.mask_tokens], 0)?;
+        let own = own.unsqueeze(0)?.repeat((n, 1, 1))?;
+        let tokens = match prompts.sparse.dim(1)? {
+            0 => own,
+            _ => Tensor::cat(&[&own, &prompts.sparse], 1)?,
+        };
+        let image = prompts.dense.broadcast_add(&context.embedding)?;
+        let rows = |t: &Tensor| t.flatten_from(2)?.transpose(1, 2)?.contiguous();
+        let out = self
+            .transformer
+            .forward(rows(&image)?, &rows(&context.position)?, &tokens)?;
+        let k = self.mask_tokens.dim(0)?;
+        Ok(PromptReading {
+            iou_all: self
+                .iou_head
+                .forward(&out.tokens.narrow(1, 0, 1)?.squeeze(1)?)?,
+            mask_tokens: out.tokens.narrow(1, 1, k)?,
+            mask_embedding: out
+                .image
+                .transpose(1, 2)?
+                .contiguous()?
+                .reshape((n, e, h, w))?,
+        })
+    }
+}

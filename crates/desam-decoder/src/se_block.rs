@@ -1,0 +1,217 @@
+//! The SE residual block that PIMM is made of.
+
+use crate::SqueezePlacement;
+use candle_core::{Result, Tensor};
+use candle_nn::{Init, VarBuilder};
+use desam_nn::ops::conv2d::{Conv2dConfig, conv2d};
+use desam_nn::ops::instance_norm::instance_norm;
+use desam_nn::ops::pointwise::leaky_relu;
+
+/// LeakyReLU's slope and the instance norm's epsilon (facts of the official block).
+const SLOPE: f64 = 0.01;
+const EPS: f64 = 1e-5;
+
+/// conv 3×3, instance norm, LeakyReLU, conv 3×3, instance norm, squeeze-excitation; a 1×1
+/// convolution and instance norm on the shortcut where channels differ; sum; LeakyReLU.
+#[derive(Debug, Clone)]
+pub struct SeResBlock {
+    conv1: Tensor,
+    conv2: Tensor,
+    /// Always there, as in the official checkpoints; used where channels differ.
+    conv3: Tensor,
+    squeeze: Tensor,
+    excite: Tensor,
+    placement: SqueezePlacement,
+}
+
+/// What both branches' first convolutions make of one part of a concatenated input. The parts'
+/// results add up to the convolution of the whole, so a part that many prompts share is convolved
+/// once.
+#[derive(Debug, Clone)]
+pub struct SplitInput {
+    /// Of the 3×3 convolution, `[B, O, H, W]`.
+    pub main: Tensor,
+    /// Of the shortcut's 1×1 convolution, `[B, O, H, W]`.
+    pub shortcut: Tensor,
+}
+
+impl SplitInput {
+    /// The sum, where `B` is the same or either is 1.
+    ///
+    /// # Errors
+    /// When shapes do not fit.
+    pub fn add(&self, other: &Self) -> Result<Self> {
+        Ok(Self {
+            main: self.main.broadcast_add(&other.main)?,
+            shortcut: self.shortcut.broadcast_add(&other.shortcut)?,
+        })
+    }
+}
+
+impl SeResBlock {
+    /// `inputs → outputs` channels, parameters `conv1.conv`, `conv2.conv`, `conv3.conv`, `se.fc.0`
+    /// and `se.fc.2`, none with a bias.
+    ///
+    /// # Errors
+    /// When a parameter cannot be had.
+    pub fn new(
+        inputs: usize,
+        outputs: usize,
+        placement: SqueezePlacement,
+        vb: VarBuilder<'_>,
+    ) -> Result<Self> {
+        let kernel = |name: &str, from: usize, side: usize| {
+            let hint = uniform(from * side * side);
+            vb.pp(name)
+                .pp("conv")
+                .get_with_hints((outputs, from, side, side), "weight", hint)
+        };
+        let hidden = (outputs / 16).max(1);
+        let fc = vb.pp("se").pp("fc");
+        Ok(Self {
+            conv1: kernel("conv1", inputs, 3)?,
+            conv2: kernel("conv2", outputs, 3)?,
+            conv3: kernel("conv3", inputs, 1)?,
+            squeeze: fc
+                .pp(0)
+                .get_with_hints((hidden, outputs), "weight", uniform(outputs))?,
+            excite: fc
+                .pp(2)
+                .get_with_hints((outputs, hidden), "weight", uniform(hidden))?,
+            placement,
+        })
+    }
+
+    /// `x [B, I, H, W]` → `[B, O, H, W]`.
+    ///
+    /// # Errors
+    /// When channels differ.
+    pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        let (outputs, inputs, _, _) = self.conv3.dims4()?;
+        if inputs == outputs {
+            let main = conv2d(x, &self.conv1, Conv2dConfig::same(3))?;
+            return leaky_relu(&(self.residual(&main)? + x)?, SLOPE);
+        }
+        self.finish(&self.part(x, 0)?)
+    }
+
+    /// The first convolutions of `x`, channels `first ..` of a concatenated input.
+    ///
+    /// # Errors
+    /// When channels differ.
+    pub fn part(&self, x: &Tensor, first: usize) -> Result<SplitInput> {
+        let channels = x.dim(1)?;
+        let slice = |kernel: &Tensor| -> Result<Tensor> {
+            match (first, channels) == (0, kernel.dim(1)?) {
+                true => Ok(kernel.clone()),
+                false => kernel.narrow(1, first, channels),
+            }
+        };
+        Ok(SplitInput {
+            main: conv2d(x, &slice(&self.conv1)?, Conv2dConfig::same(3))?,
+            shortcut: conv2d(x, &slice(&self.conv3)?, Conv2dConfig::same(1))?,
+        })
+    }
+
+    /// The rest of the block, from the sum of all parts.
+    ///
+    /// # Errors
+    /// When channels differ.
+    pub fn finish(&self, input: &SplitInput) -> Result<Tensor> {
+        let shortcut = instance_norm(&input.shortcut, EPS)?;
+        leaky_relu(&(self.residual(&input.main)? + shortcut)?, SLOPE)
+    }
+
+    /// From the first convolution's output to the sum.
+    fn residual(&self, main: &Tensor) -> Result<Tensor> {
+        let x = leaky_relu(&instance_norm(main, EPS)?, SLOPE)?;
+        let x = conv2d(&x, &self.conv2, Conv2dConfig::same(3))?;
+        let normal = instance_norm(&x, EPS)?;
+        match self.placement {
+            SqueezePlacement::Official => normal.affine(0.5, 0.0),
+            SqueezePlacement::BeforeNorm => normal.broadcast_mul(&self.gate(&x)?),
+        }
+    }
+
+    /// The gate `[B, O, 1, 1]`: mean over pixels, two linear maps, sigmoid.
+    fn gate(&self, x: &Tensor) -> Result<Tensor> {
+        let pooled = x.mean((2, 3))?;
+        let hidden = pooled.matmul(&self.squeeze.t()?)?.relu()?;
+        let logits = hidden.matmul(&self.excite.t()?)?;
+        // The logistic function through tanh: neither end overflows, and candle's own sigmoid
+        // custom op is not needed.
+        let gate = logits.affine(0.5, 0.0)?.tanh()?.affine(0.5, 0.5)?;
+        gate.unsqueeze(2)?.unsqueeze(3)
+    }
+}
+
+/// PyTorch's default for a weight without a bias.
+fn uniform(fan_in: usize) -> Init {
+    let bound = 1.0 / (fan_in.max(1) as f64).sqrt();
+    Init::Uniform {
+        lo: -bound,
+        up: bound,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use candle_core::{DType, Device};
+    use desam_nn::params::{LoadOptions, Tensors, load};
+
+    fn block(inputs: usize, outputs: usize, placement: SqueezePlacement) -> SeResBlock {
+        let build = |vb: VarBuilder<'_>| SeResBlock::new(inputs, outputs, placement, vb);
+        load(Tensors::new(), &LoadOptions::trainable(5), build)
+            .unwrap()
+            .module
+    }
+
+    fn image(channels: usize, seed: f64) -> Tensor {
+        let n = 2 * channels * 5 * 6;
+        let t = Tensor::arange(0u32, n as u32, &Device::Cpu).unwrap();
+        let t = t
+            .to_dtype(DType::F32)
+            .unwrap()
+            .affine(0.37, seed)
+            .unwrap()
+            .sin()
+            .unwrap();
+        t.reshape((2, channels, 5, 6)).unwrap()
+    }
+
+    #[test]
+    fn the_parts_of_a_concatenated_input_add_up_to_the_whole() {
+        let block = block(12, 8, SqueezePlacement::Official);
+        let (a, b) = (image(8, 0.0), image(4, 1.0));
+        let whole = block.forward(&Tensor::cat(&[&a, &b], 1).unwrap()).unwrap();
+        let parts = block
+            .part(&a, 0)
+            .unwrap()
+            .add(&block.part(&b, 8).unwrap())
+            .unwrap();
+        let diff = (whole - block.finish(&parts).unwrap())
+            .unwrap()
+            .abs()
+            .unwrap();
+        let worst: f32 = diff
+            .flatten_all()
+            .unwrap()
+            .max(0)
+            .unwrap()
+            .to_scalar()
+            .unwrap();
+        // Reassociated sums of 12·9 products of order one.
+        assert!(worst < 1e-5, "{worst}");
+    }
+
+    #[test]
+    fn the_official_gate_is_one_half_and_the_other_is_not() {
+        // 64 channels, so four hidden units: with one, its rectifier may well be shut.
+        let x = image(64, 0.3);
+        let [official, acting] = [SqueezePlacement::Official, SqueezePlacement::BeforeNorm]
+            .map(|p| block(64, 64, p).forward(&x).unwrap().flatten_all().unwrap());
+        let diff = (official - acting).unwrap().abs().unwrap();
+        assert!(diff.max(0).unwrap().to_scalar::<f32>().unwrap() > 1e-3);
+    }
+}

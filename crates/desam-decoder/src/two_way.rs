@@ -1,0 +1,141 @@
+//! SAM's two-way transformer: tokens look at the image, the image looks back.
+
+use crate::DecoderConfig;
+use candle_core::{Result, Tensor};
+use candle_nn::VarBuilder;
+use desam_nn::layers::{Activation, Attention, AttentionConfig, LayerNorm, MlpBlock};
+
+/// PyTorch's default for `nn.LayerNorm`, which SAM's transformer uses.
+const EPS: f64 = 1e-5;
+
+/// What the transformer makes of tokens and image.
+#[derive(Debug, Clone)]
+pub struct TwoWayOutput {
+    /// Tokens, `[N, T, E]`.
+    pub tokens: Tensor,
+    /// Image tokens, row by row, `[N, G·G, E]`.
+    pub image: Tensor,
+}
+
+/// One block of attention in both directions.
+#[derive(Debug, Clone)]
+struct TwoWayBlock {
+    self_attn: Attention,
+    norm1: LayerNorm,
+    token_to_image: Attention,
+    norm2: LayerNorm,
+    mlp: MlpBlock,
+    norm3: LayerNorm,
+    norm4: LayerNorm,
+    image_to_token: Attention,
+    /// The first block's self attention sees no positions and replaces the tokens (SAM).
+    is_first: bool,
+}
+
+impl TwoWayBlock {
+    fn new(config: &DecoderConfig, is_first: bool, vb: VarBuilder<'_>) -> Result<Self> {
+        let e = config.embedding_channels;
+        let [inside, across] = attention_sizes(config);
+        Ok(Self {
+            self_attn: Attention::new(inside, vb.pp("self_attn"))?,
+            norm1: LayerNorm::new(e, EPS, vb.pp("norm1"))?,
+            token_to_image: Attention::new(across, vb.pp("cross_attn_token_to_image"))?,
+            norm2: LayerNorm::new(e, EPS, vb.pp("norm2"))?,
+            mlp: MlpBlock::new(e, config.mlp_width, Activation::Relu, vb.pp("mlp"))?,
+            norm3: LayerNorm::new(e, EPS, vb.pp("norm3"))?,
+            norm4: LayerNorm::new(e, EPS, vb.pp("norm4"))?,
+            image_to_token: Attention::new(across, vb.pp("cross_attn_image_to_token"))?,
+            is_first,
+        })
+    }
+
+    fn forward(
+        &self,
+        x: TwoWayOutput,
+        token_pe: &Tensor,
+        image_pe: &Tensor,
+    ) -> Result<TwoWayOutput> {
+        let TwoWayOutput { tokens, image } = x;
+        let tokens = if self.is_first {
+            self.self_attn.forward(&tokens, &tokens, &tokens)?
+        } else {
+            let q = (&tokens + token_pe)?;
+            (&tokens + self.self_attn.forward(&q, &q, &tokens)?)?
+        };
+        let tokens = self.norm1.forward(&tokens)?;
+
+        let (q, k) = ((&tokens + token_pe)?, image.broadcast_add(image_pe)?);
+        let tokens = (&tokens + self.token_to_image.forward(&q, &k, &image)?)?;
+        let tokens = self.norm2.forward(&tokens)?;
+
+        let tokens = (&tokens + self.mlp.forward(&tokens)?)?;
+        let tokens = self.norm3.forward(&tokens)?;
+
+        let q = (&tokens + token_pe)?;
+        let image = (&image + self.image_to_token.forward(&k, &q, &tokens)?)?;
+        Ok(TwoWayOutput {
+            image: self.norm4.forward(&image)?,
+            tokens,
+        })
+    }
+}
+
+fn attention_sizes(config: &DecoderConfig) -> [AttentionConfig; 2] {
+    let width = config.embedding_channels;
+    [width, config.cross_width].map(|inner| AttentionConfig {
+        width,
+        inner,
+        heads: config.heads,
+    })
+}
+
+/// SAM's `TwoWayTransformer`.
+#[derive(Debug, Clone)]
+pub struct TwoWayTransformer {
+    blocks: Vec<TwoWayBlock>,
+    final_attn: Attention,
+    norm: LayerNorm,
+}
+
+impl TwoWayTransformer {
+    /// Builds it under the official names.
+    ///
+    /// # Errors
+    /// When a parameter cannot be had.
+    pub fn new(config: &DecoderConfig, vb: VarBuilder<'_>) -> Result<Self> {
+        let blocks = (0..config.transformer_depth)
+            .map(|i| TwoWayBlock::new(config, i == 0, vb.pp("layers").pp(i)));
+        let [_, across] = attention_sizes(config);
+        Ok(Self {
+            blocks: blocks.collect::<Result<_>>()?,
+            final_attn: Attention::new(across, vb.pp("final_attn_token_to_image"))?,
+            norm: LayerNorm::new(config.embedding_channels, EPS, vb.pp("norm_final_attn"))?,
+        })
+    }
+
+    /// `image [N, G·G, E]`, its positions `[1, G·G, E]`, `tokens [N, T, E]`, which are their own
+    /// positions.
+    ///
+    /// # Errors
+    /// When shapes do not fit.
+    pub fn forward(
+        &self,
+        image: Tensor,
+        image_pe: &Tensor,
+        tokens: &Tensor,
+    ) -> Result<TwoWayOutput> {
+        let mut x = TwoWayOutput {
+            tokens: tokens.clone(),
+            image,
+        };
+        for block in &self.blocks {
+            x = block.forward(x, tokens, image_pe)?;
+        }
+        let (q, k) = ((&x.tokens + tokens)?, x.image.broadcast_add(image_pe)?);
+        let last = (&x.tokens + self.final_attn.forward(&q, &k, &x.image)?)?;
+        Ok(TwoWayOutput {
+            tokens: self.norm.forward(&last)?,
+            image: x.image,
+        })
+    }
+}
