@@ -1,0 +1,57 @@
+//! What can go wrong with a loss.
+
+/// Result of this crate.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Errors of `desam-metrics`. A forward hands them on inside a [`candle_core::Error`].
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A loss configuration that cannot train anything.
+    #[error("loss configuration: `{field}` is {found}; set it to {expected}")]
+    Config {
+        /// The field, as it is written in the configuration.
+        field: &'static str,
+        /// What fits.
+        expected: &'static str,
+        /// What was given.
+        found: f64,
+    },
+    /// Prediction and target that do not belong together.
+    #[error("{what}: expected shape {expected:?}, found {found:?}")]
+    Shape {
+        /// What was being checked.
+        what: &'static str,
+        /// The shape that fits.
+        expected: Vec<usize>,
+        /// The one that was given.
+        found: Vec<usize>,
+    },
+    /// A batch without a single mask pixel or prompt.
+    #[error("{what}: shape {found:?} holds nothing to compare; give at least one prompt")]
+    Empty {
+        /// What was being checked.
+        what: &'static str,
+        /// The shape that was given.
+        found: Vec<usize>,
+    },
+    /// Types that differ; a silent conversion would hide where a graph changes its precision.
+    #[error("{what}: expected {expected:?}, found {found:?}; convert it with `to_dtype`")]
+    Type {
+        /// What was being checked.
+        what: &'static str,
+        /// The prediction's type.
+        expected: candle_core::DType,
+        /// The target's.
+        found: candle_core::DType,
+    },
+    /// The IoU term needs a target that the prompt sampler of this mode does not give.
+    #[error(
+        "the loss has an IoU term `{term}` but the target has no IoU; \
+         use a sampler with IoU targets (grid points mode) or a loss without `iou` (whole box mode)"
+    )]
+    MissingIouTarget {
+        /// The term that needs it.
+        term: &'static str,
+    },
+}

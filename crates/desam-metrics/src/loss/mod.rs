@@ -1,0 +1,18 @@
+//! What training minimises: the paper's Eq. 1 (grid points mode) and Eq. 2 (whole box mode), and
+//! what the official program trains with.
+//!
+//! Everything is built from elementary operations that have a gradient, arranged so that no
+//! logit, however large, makes one of them overflow. Half-precision inputs are compared in f32.
+
+mod bce;
+mod config;
+mod desam;
+mod dice;
+mod iou;
+mod logits;
+
+pub use bce::bce_with_logits;
+pub use config::{IouLoss, IouLossKind, LossConfig};
+pub use desam::DesamLoss;
+pub use dice::soft_dice;
+pub use iou::{l1, mse};
