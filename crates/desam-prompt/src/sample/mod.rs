@@ -1,0 +1,7 @@
+//! Prompts drawn for training from a slice's ground truth.
+
+mod bbox;
+mod point;
+
+pub use bbox::BoxSampler;
+pub use point::PointSampler;

@@ -1,0 +1,89 @@
+//! The sampler of grid points mode.
+
+use crate::Error;
+use crate::error::check_side;
+use desam_core::{BinaryMask, Point, Prompt, PromptSampler, Result, SampledPrompt};
+use rand::{Rng, RngCore};
+
+/// One random pixel of the ground truth, inside the mask or outside it. PRIM learns to say 1 for
+/// a point inside and 0 for one outside, which is what ranks the grid at prediction.
+///
+/// The side is chosen first, the pixel uniformly among that side's. Where a side has no pixels
+/// (an empty or a full mask) the other is taken. The point is always labelled foreground, as at
+/// prediction, where nobody knows better.
+///
+/// The point is a pixel's position on the mask's grid scaled to the encoder's input, column
+/// `x · S / width` and row `y · S / height`: the mask spans the whole input square, and no half
+/// pixel is added (the official program's scaling by 1024 / 256).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PointSampler {
+    /// Points outside the mask for one inside, on average; 0 draws inside alone.
+    pub outside_per_inside: u32,
+}
+
+impl PointSampler {
+    /// As many points outside as inside (paper: "1:1").
+    pub fn paper() -> Self {
+        Self {
+            outside_per_inside: 1,
+        }
+    }
+
+    /// What the official program draws at its defaults: one background point for one foreground
+    /// point, so the same as [`PointSampler::paper`]. Only its labels and IoU targets, kept here
+    /// for both, go beyond what the paper says.
+    pub fn official() -> Self {
+        Self {
+            outside_per_inside: 1,
+        }
+    }
+}
+
+impl PromptSampler for PointSampler {
+    fn sample(
+        &self,
+        mask: &BinaryMask,
+        input_side: usize,
+        rng: &mut dyn RngCore,
+    ) -> Result<SampledPrompt> {
+        let (height, width) = (mask.height(), mask.width());
+        check_side(input_side as f32).map_err(desam_core::Error::external)?;
+        let inside = mask.area();
+        let outside = height * width - inside;
+        // Drawn even where the mask leaves no choice: what the rng gives the next slice must not
+        // depend on that.
+        let wants_inside = rng.random_range(0..=self.outside_per_inside) == 0;
+        let is_inside = match (inside, outside) {
+            (0, 0) => {
+                return Err(desam_core::Error::external(Error::NoPixels {
+                    height,
+                    width,
+                }));
+            }
+            (0, _) => false,
+            (_, 0) => true,
+            _ => wants_inside,
+        };
+        let rank = rng.random_range(0..if is_inside { inside } else { outside });
+        let wanted = u8::from(is_inside);
+        let mut pixels = mask
+            .data()
+            .iter()
+            .enumerate()
+            .filter(|&(_, &v)| v == wanted);
+        let Some((pixel, _)) = pixels.nth(rank) else {
+            return Err(desam_core::Error::external(Error::NoPixels {
+                height,
+                width,
+            }));
+        };
+        let scale =
+            |at: usize, pixels: usize| (at as f64 * input_side as f64 / pixels as f64) as f32;
+        let point = Point::foreground(scale(pixel % width, width), scale(pixel / width, height));
+        Ok(SampledPrompt {
+            prompt: Prompt::point(point),
+            iou_target: Some(f32::from(wanted)),
+        })
+    }
+}
