@@ -1,5 +1,8 @@
 //! What can go wrong with data, and how to mend it.
 
+use desam_core::Grid;
+use std::path::PathBuf;
+
 /// Result of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -7,10 +10,388 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
+    /// A file or folder could not be read or written.
+    #[error("cannot {action} {}: {source}", path.display())]
+    Io {
+        /// What was attempted: `read`, `write`, `list`, …
+        action: &'static str,
+        /// The file or folder.
+        path: PathBuf,
+        /// What the operating system said.
+        source: std::io::Error,
+    },
+    /// A NIfTI header holds something that no 3-D image can have, or that is not supported.
+    #[error("{}: header field {field} is {found}; expected {expected}", path.display())]
+    NiftiHeader {
+        /// The file.
+        path: PathBuf,
+        /// The field, by its name in the standard.
+        field: &'static str,
+        /// What it holds.
+        found: String,
+        /// What it should hold.
+        expected: String,
+    },
+    /// A NIfTI file ends before its last voxel.
+    #[error(
+        "{}: truncated: its header promises {expected} bytes, only {found} are there; \
+         copy the file again from its source",
+        path.display()
+    )]
+    NiftiTruncated {
+        /// The file.
+        path: PathBuf,
+        /// Bytes the header promises, uncompressed.
+        expected: u64,
+        /// Bytes that are there, uncompressed; for a compressed file at most this many.
+        found: u64,
+    },
+    /// A voxel of a label file is not a whole number from 0 to 255.
+    #[error(
+        "{}: voxel {voxel:?} is {value}, which is no label (whole numbers from 0 to 255); \
+         is this an image?",
+        path.display()
+    )]
+    NotALabel {
+        /// The file.
+        path: PathBuf,
+        /// The voxel `(i, j, k)`.
+        voxel: [usize; 3],
+        /// What it holds.
+        value: f64,
+    },
+    /// A grid that a file format cannot hold.
+    #[error("{}: cannot be written: {problem}", path.display())]
+    Unwritable {
+        /// The file to be.
+        path: PathBuf,
+        /// What is wrong with the grid.
+        problem: String,
+    },
+    /// Labels that do not lie on their image's grid.
+    #[error(
+        "labels lie on another grid than their image: expected {} voxels of {:?} mm (affine {:?}), \
+         found {} voxels of {:?} mm (affine {:?}); resample the labels onto the image",
+        Dims(expected), expected.spacing(), expected.affine.0,
+        Dims(found), found.spacing(), found.affine.0
+    )]
+    GridMismatch {
+        /// The image's grid.
+        expected: Box<Grid>,
+        /// The labels' grid.
+        found: Box<Grid>,
+    },
+    /// A data folder without a single site.
+    #[error(
+        "{}: no site found; expected folders SITE/ that hold CaseXX.nii.gz and \
+         CaseXX_segmentation.nii.gz",
+        dir.display()
+    )]
+    NoSites {
+        /// The data folder.
+        dir: PathBuf,
+    },
+    /// An image whose ground truth is missing.
+    #[error(
+        "site {site}, case {id}: {} has no label file; expected {id}_segmentation.nii.gz beside it",
+        image.display()
+    )]
+    MissingLabel {
+        /// The site.
+        site: String,
+        /// The case.
+        id: String,
+        /// The image.
+        image: PathBuf,
+    },
+    /// Ground truth whose image is missing.
+    #[error("site {site}, case {id}: {} has no image; expected {id}.nii.gz beside it", label.display())]
+    MissingImage {
+        /// The site.
+        site: String,
+        /// The case.
+        id: String,
+        /// The label file.
+        label: PathBuf,
+    },
+    /// Two files that claim to be the same case.
+    #[error(
+        "site {site}, case {id}: both {} and {} claim it; remove or rename one",
+        first.display(), second.display()
+    )]
+    DuplicateCase {
+        /// The site.
+        site: String,
+        /// The case.
+        id: String,
+        /// The file found first.
+        first: PathBuf,
+        /// The other.
+        second: PathBuf,
+    },
+    /// A file name that is not UTF-8, so that no case can be named after it.
+    #[error("{}: the name is not UTF-8; rename it", path.display())]
+    FileName {
+        /// The file or folder.
+        path: PathBuf,
+    },
+    /// A split that leaves one side empty or has no meaning.
+    #[error(
+        "cannot split {cases} cases with a validation fraction of {fraction}: \
+         expected at least 2 cases and a fraction between 0 and 1"
+    )]
+    Split {
+        /// Cases to split.
+        cases: usize,
+        /// The fraction asked for.
+        fraction: f64,
+    },
+    /// A preprocessing configuration that makes no sense.
+    #[error("preprocessing: {field} is {found}; expected {expected}")]
+    PreprocessConfig {
+        /// The field.
+        field: &'static str,
+        /// What it holds.
+        found: String,
+        /// What it should hold.
+        expected: &'static str,
+    },
+    /// An image with voxels that are no numbers.
+    #[error(
+        "{count} voxels are not finite, the first at {first:?} is {value}; \
+         replace them before segmenting"
+    )]
+    NotFinite {
+        /// How many.
+        count: usize,
+        /// The first one, `(i, j, k)`.
+        first: [usize; 3],
+        /// What it holds.
+        value: f32,
+    },
+    /// A volume whose geometry cannot be prepared.
+    #[error("volume of {dims:?} voxels, {spacing:?} mm: {problem}")]
+    Geometry {
+        /// Voxels along `i`, `j`, `k`.
+        dims: [usize; 3],
+        /// Spacing in mm.
+        spacing: [f64; 3],
+        /// What is wrong.
+        problem: String,
+    },
+    /// A slice beyond the last.
+    #[error("slice {index} of {len}: there is no such slice")]
+    SliceIndex {
+        /// The slice asked for.
+        index: usize,
+        /// Slices there are.
+        len: usize,
+    },
+    /// A word that is none of the choices.
+    #[error("{what}: {found:?} is none of {choices}")]
+    Choice {
+        /// What was to be chosen.
+        what: &'static str,
+        /// The word.
+        found: String,
+        /// The choices.
+        choices: &'static str,
+    },
+    /// A description of a cache that cannot exist.
+    #[error("feature cache: {0}")]
+    CacheRecipe(String),
+    /// A folder that holds no cache, or one whose run ended before the volumes were prepared.
+    #[error("{}: there is no feature cache (cache.json) here; run embed", dir.display())]
+    CacheNotFound {
+        /// The folder.
+        dir: PathBuf,
+    },
+    /// A cache's header that cannot be read.
+    #[error("{}: {problem}; remove the cache and run embed again", path.display())]
+    CacheHeader {
+        /// The header's file.
+        path: PathBuf,
+        /// What is wrong.
+        problem: String,
+    },
+    /// A cache that was made by another recipe than the one asked for.
+    #[error(
+        "{}: this cache was made otherwise ({}); write to another folder, or remove this one",
+        dir.display(), differences.join("; ")
+    )]
+    CacheMismatch {
+        /// The cache's folder.
+        dir: PathBuf,
+        /// What differs, in words.
+        differences: Vec<String>,
+    },
+    /// A cache whose run was interrupted.
+    #[error(
+        "{}: the cache is incomplete: {present} of {expected} slices are there; \
+         run embed again, it continues where it stopped",
+        dir.display()
+    )]
+    CacheIncomplete {
+        /// The cache's folder.
+        dir: PathBuf,
+        /// Slices whose features are there.
+        present: usize,
+        /// Slices there should be.
+        expected: usize,
+    },
+    /// A file of a cache that was made from something else.
+    #[error(
+        "{}: stale: its {what} is {found}, expected {expected}; run embed again, \
+         which replaces it",
+        path.display()
+    )]
+    CacheEntryStale {
+        /// The file.
+        path: PathBuf,
+        /// What differs: `cache key` or `source hash`.
+        what: &'static str,
+        /// What it should be.
+        expected: String,
+        /// What it is.
+        found: String,
+    },
+    /// A file of a cache that does not end where its header says.
+    #[error(
+        "{}: truncated: its header promises {expected} bytes or more, {found} are there; \
+         run embed again, which replaces it",
+        path.display()
+    )]
+    CacheEntryTruncated {
+        /// The file.
+        path: PathBuf,
+        /// Bytes its header promises.
+        expected: u64,
+        /// Bytes that are there.
+        found: u64,
+    },
+    /// A file of a cache that is not what it should be.
+    #[error("{}: corrupt: {problem}; run embed again, which replaces it", path.display())]
+    CacheEntryCorrupt {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        problem: String,
+    },
+    /// What [`crate::cache::FeatureCache::verify`] found.
+    #[error(
+        "{}: {} of {files} files are damaged:\n{}",
+        dir.display(), damaged.len(), damaged.join("\n")
+    )]
+    CacheDamaged {
+        /// The cache's folder.
+        dir: PathBuf,
+        /// Files that were read.
+        files: usize,
+        /// One message for each damaged file.
+        damaged: Vec<String>,
+    },
+    /// A case beyond the last.
+    #[error("case {index} of {len}: there is no such case")]
+    CaseIndex {
+        /// The case asked for.
+        index: usize,
+        /// Cases there are.
+        len: usize,
+    },
+    /// A slice whose features are not in the cache.
+    #[error(
+        "site {site}, case {id}: the features of slice {slice} are not stored; \
+         embed all slices instead of the labelled ones"
+    )]
+    SliceNotStored {
+        /// The site.
+        site: String,
+        /// The case.
+        id: String,
+        /// The processed slice.
+        slice: usize,
+    },
+    /// A case that has an image but no ground truth, where that is needed.
+    #[error(
+        "site {site}, case {id}: there is no ground truth; add a label file, \
+         or embed all slices instead of the labelled ones"
+    )]
+    NoGroundTruth {
+        /// The site.
+        site: String,
+        /// The case.
+        id: String,
+    },
+    /// A case that could not be embedded.
+    #[error("site {site}, case {id}: {source}")]
+    Case {
+        /// The site.
+        site: String,
+        /// The case.
+        id: String,
+        /// What went wrong.
+        source: Box<Error>,
+    },
+    /// A site or case whose name cannot name a file.
+    #[error("site {site:?}, case {id:?}: not plain file names; rename them")]
+    CaseName {
+        /// The site.
+        site: String,
+        /// The case.
+        id: String,
+    },
+    /// Features that cannot be stored.
+    #[error(
+        "slice {slice}: the encoder's {tensor} holds {value}, which {dtype} cannot hold; {advice}"
+    )]
+    FeatureRange {
+        /// The processed slice.
+        slice: usize,
+        /// Which features.
+        tensor: String,
+        /// The value.
+        value: f32,
+        /// The type they were to be stored in.
+        dtype: crate::cache::FeatureDtype,
+        /// What to do.
+        advice: &'static str,
+    },
+    /// A style in which no phantom can be drawn.
+    #[error("phantom site {site:?}: {problem}")]
+    PhantomStyle {
+        /// The site.
+        site: String,
+        /// What is wrong.
+        problem: String,
+    },
+    /// A set of phantoms that cannot be written.
+    #[error("phantoms: {0}")]
+    PhantomConfig(String),
     /// A shape, prompt or tensor error from below.
     #[error(transparent)]
     Core(#[from] desam_core::Error),
     /// A tensor operation failed.
     #[error(transparent)]
     Tensor(#[from] candle_core::Error),
+}
+
+/// Dimensions as people write them: `384×384×30`.
+struct Dims<'a>(&'a Grid);
+
+impl std::fmt::Display for Dims<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let [i, j, k] = self.0.dims;
+        write!(f, "{i}×{j}×{k}")
+    }
+}
+
+impl Error {
+    /// An [`Error::Io`], for `map_err`.
+    pub(crate) fn io(
+        action: &'static str,
+        path: impl Into<PathBuf>,
+    ) -> impl FnOnce(std::io::Error) -> Self {
+        let path = path.into();
+        move |source| Self::Io { action, path, source }
+    }
 }

@@ -1,0 +1,130 @@
+//! The layout of the SAML release: `SITE/CaseXX.nii.gz`, `SITE/CaseXX_segmentation.nii.gz`.
+
+use super::{Case, entries, names::VolumeName};
+use crate::{Error, Result};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// All cases under `dir`, by site, then by id.
+pub(super) fn cases(dir: &Path) -> Result<Vec<Case>> {
+    let mut all = Vec::new();
+    for folder in entries(dir)?.into_iter().filter(|p| p.is_dir()) {
+        all.extend(site_cases(&folder)?);
+    }
+    if all.is_empty() {
+        return Err(Error::NoSites { dir: dir.to_path_buf() });
+    }
+    all.sort_by(|a, b| (&a.site, &a.id).cmp(&(&b.site, &b.id)));
+    Ok(all)
+}
+
+/// What has been found of one case.
+struct Found {
+    id: String,
+    image: Option<PathBuf>,
+    label: Option<PathBuf>,
+}
+
+fn site_cases(folder: &Path) -> Result<Vec<Case>> {
+    // Keyed by the lower-case id: releases mix `Case00.nii.gz` with `case00_segmentation.nii.gz`.
+    let mut found = BTreeMap::<String, Found>::new();
+    let site = name_of(folder)?;
+    for path in entries(folder)?.into_iter().filter(|p| p.is_file()) {
+        let name = name_of(&path)?;
+        let Some(volume) = VolumeName::parse(&name) else { continue };
+        let entry = found.entry(volume.id.to_lowercase()).or_insert_with(|| Found {
+            id: volume.id.to_owned(),
+            image: None,
+            label: None,
+        });
+        let slot = if volume.is_label { &mut entry.label } else { &mut entry.image };
+        if let Some(first) = slot.replace(path.clone()) {
+            return Err(Error::DuplicateCase { site, id: volume.id.into(), first, second: path });
+        }
+        if !volume.is_label {
+            volume.id.clone_into(&mut entry.id);
+        }
+    }
+    found.into_values().map(|f| pair(&site, f)).collect()
+}
+
+/// One image with one label, or an error that names what is missing.
+fn pair(site: &str, found: Found) -> Result<Case> {
+    let (site, id) = (site.to_owned(), found.id);
+    match (found.image, found.label) {
+        (Some(image), Some(label)) => Ok(Case { site, id, image, label: Some(label) }),
+        (Some(image), None) => Err(Error::MissingLabel { site, id, image }),
+        (None, label) => {
+            Err(Error::MissingImage { site, id, label: label.unwrap_or_default() })
+        }
+    }
+}
+
+fn name_of(path: &Path) -> Result<String> {
+    let name = path.file_name().and_then(|n| n.to_str());
+    name.map(str::to_owned).ok_or_else(|| Error::FileName { path: path.to_path_buf() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tree(files: &[&str]) -> tempfile::TempDir {
+        let dir = tempfile::tempdir().unwrap();
+        for file in files {
+            let path = dir.path().join(file);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, b"").unwrap();
+        }
+        dir
+    }
+
+    #[test]
+    fn sites_and_cases_in_order() {
+        let dir = tree(&[
+            "BMC/Case01.nii.gz",
+            "BMC/Case01_Segmentation.nii.gz",
+            "BMC/Case00.NII",
+            "BMC/case00_segmentation.nii",
+            "A site/x.nii",
+            "A site/x_segmentation.nii.gz",
+            "A site/.DS_Store",
+            "A site/._x.nii",
+            "A site/readme.txt",
+            ".hidden/Case00.nii.gz",
+            "papers/paper.pdf",
+            "stray.nii.gz",
+        ]);
+        let found = cases(dir.path()).unwrap();
+        let short: Vec<_> = found.iter().map(|c| (c.site.as_str(), c.id.as_str())).collect();
+        assert_eq!(short, [("A site", "x"), ("BMC", "Case00"), ("BMC", "Case01")]);
+        assert_eq!(found[1].label, Some(dir.path().join("BMC/case00_segmentation.nii")));
+        assert_eq!(found[2].image, dir.path().join("BMC/Case01.nii.gz"));
+    }
+
+    #[test]
+    fn nothing_there() {
+        for files in [&["readme.txt"][..], &["site/notes.txt"], &[".a/Case00.nii"]] {
+            assert!(matches!(cases(tree(files).path()), Err(Error::NoSites { .. })), "{files:?}");
+        }
+        let gone = tree(&["a/b"]).path().join("nowhere");
+        assert!(matches!(cases(&gone), Err(Error::Io { .. })));
+    }
+
+    #[test]
+    fn half_cases_are_named() {
+        let error = cases(tree(&["A/Case07.nii.gz"]).path()).unwrap_err();
+        assert!(matches!(&error, Error::MissingLabel { site, id, .. } if site == "A" && id == "Case07"));
+        assert!(error.to_string().contains("Case07.nii.gz"), "{error}");
+        let error = cases(tree(&["A/Case07_segmentation.nii.gz"]).path()).unwrap_err();
+        assert!(matches!(&error, Error::MissingImage { id, .. } if id == "Case07"));
+    }
+
+    #[test]
+    fn twins_are_refused() {
+        for twin in ["A/Case1.nii", "A/CASE1.nii.gz", "A/case1_SEGMENTATION.nii"] {
+            let dir = tree(&["A/Case1.nii.gz", "A/Case1_segmentation.nii.gz", twin]);
+            assert!(matches!(cases(dir.path()), Err(Error::DuplicateCase { .. })), "{twin}");
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! From a volume to a file.
+
+use super::header::{DATA_START, HEADER_BYTES, RawHeader, at};
+use super::orientation::to_quaternion;
+use super::read::Opened;
+use crate::preprocess::expect_same_grid;
+use crate::{Error, Result, atomic::write_atomic};
+use desam_core::{Grid, LabelVolume, Volume};
+use flate2::{Compression, GzBuilder};
+use std::io::{Result as IoResult, Write};
+use std::path::Path;
+
+/// The standard's code for a form that aligns voxels with the scanner's axes.
+const SCANNER: i16 = 1;
+/// The standard's code for millimetres.
+const MILLIMETRES: u8 = 2;
+const U8: i16 = 2;
+const F32: i16 = 16;
+
+/// Writes `mask` with the header of `reference`: dimensions, spacing, qform and sform with their
+/// codes, units and byte order stay as they are to the last bit; the voxels are `u8` without
+/// scaling, display range or extensions. Packed where `out` ends in `.gz`. Atomic.
+///
+/// # Errors
+/// As [`super::read_volume`] for the reference's header; [`Error::GridMismatch`] when the mask
+/// lies on another grid; [`Error::Io`] when `out` cannot be written.
+pub fn write_mask_like(reference: &Path, out: &Path, mask: &LabelVolume) -> Result<()> {
+    let Opened { mut header, facts, .. } = Opened::new(reference)?;
+    expect_same_grid(&facts.grid, mask.grid())?;
+    describe_voxels(&mut header, U8, 8);
+    header.set_text(at::DESCRIP, 80, "mask of DeSAM");
+    save(out, &header, |w| w.write_all(mask.data()))
+}
+
+/// Writes intensities as `f32`, with their affine as sform and, where its axes are orthogonal, as
+/// qform too. Packed where `out` ends in `.gz`; the same volume gives the same bytes. Atomic.
+///
+/// # Errors
+/// [`Error::Unwritable`] when the grid does not fit a NIfTI-1 header, [`Error::Io`] when `out`
+/// cannot be written.
+pub fn write_volume(out: &Path, volume: &Volume) -> Result<()> {
+    let header = header_for(volume.grid(), F32, 32, out)?;
+    save(out, &header, |w| volume.data().iter().try_for_each(|v| w.write_all(&v.to_le_bytes())))
+}
+
+/// Writes labels as `u8`, otherwise as [`write_volume`].
+///
+/// # Errors
+/// As [`write_volume`].
+pub fn write_labels(out: &Path, labels: &LabelVolume) -> Result<()> {
+    let header = header_for(labels.grid(), U8, 8, out)?;
+    save(out, &header, |w| w.write_all(labels.data()))
+}
+
+/// The fields that say how voxels are stored and shown.
+fn describe_voxels(header: &mut RawHeader, datatype: i16, bits: i16) {
+    header.set_i16(at::DATATYPE, datatype);
+    header.set_i16(at::BITPIX, bits);
+    header.set_f32s(at::VOX_OFFSET, &[DATA_START as f32]);
+    header.set_f32s(at::SCL_SLOPE, &[1.0]);
+    header.set_f32s(at::SCL_INTER, &[0.0]);
+    header.set_f32s(at::CAL_MAX, &[0.0]);
+    header.set_f32s(at::CAL_MIN, &[0.0]);
+    header.set_text(at::MAGIC, 4, "n+1");
+}
+
+fn header_for(grid: &Grid, datatype: i16, bits: i16, out: &Path) -> Result<RawHeader> {
+    let unwritable =
+        |problem: String| Error::Unwritable { path: out.to_path_buf(), problem };
+    if grid.affine.0.iter().flatten().any(|v| !v.is_finite()) {
+        return Err(unwritable(format!("its affine is not finite: {:?}", grid.affine.0)));
+    }
+    let mut header = RawHeader::empty();
+    header.set_i16(at::DIM, 3);
+    for axis in 0..7 {
+        let dim = grid.dims.get(axis).copied().unwrap_or(1);
+        let short = i16::try_from(dim).ok().filter(|d| *d > 0).ok_or_else(|| {
+            unwritable(format!("dimensions {:?} are not from 1 to 32767 each", grid.dims))
+        })?;
+        header.set_i16(at::DIM + 2 * (axis + 1), short);
+    }
+    describe_voxels(&mut header, datatype, bits);
+    header.set_u8(at::XYZT_UNITS, MILLIMETRES);
+    let [x, y, z] = grid.spacing().map(|s| s as f32);
+    header.set_f32s(at::PIXDIM, &[1.0, x, y, z]);
+    header.set_i16(at::SFORM_CODE, SCANNER);
+    for (r, row) in grid.affine.0.iter().enumerate() {
+        header.set_f32s(at::SROW + 16 * r, &row.map(|v| v as f32));
+    }
+    if let Some(q) = to_quaternion(&grid.affine) {
+        header.set_i16(at::QFORM_CODE, SCANNER);
+        header.set_f32s(at::PIXDIM, &[q.handed as f32]);
+        header.set_f32s(at::QUATERN, &q.vector.map(|v| v as f32));
+        header.set_f32s(at::QUATERN + 12, &grid.affine.0.map(|row| row[3] as f32));
+    }
+    Ok(header)
+}
+
+/// Writes header, the flag for "no extensions" and the voxels.
+fn save(
+    out: &Path,
+    header: &RawHeader,
+    voxels: impl Fn(&mut dyn Write) -> IoResult<()>,
+) -> Result<()> {
+    let all = |w: &mut dyn Write| {
+        w.write_all(header.bytes())?;
+        w.write_all(&[0; DATA_START as usize - HEADER_BYTES])?;
+        voxels(w)
+    };
+    let packed = out.extension().is_some_and(|e| e.eq_ignore_ascii_case("gz"));
+    write_atomic(out, |file| {
+        if !packed {
+            return all(file);
+        }
+        // No name and no time in the packed header: the same mask gives the same bytes.
+        let encoder = GzBuilder::new().mtime(0).write(file, Compression::default());
+        let mut buffered = std::io::BufWriter::with_capacity(1 << 16, encoder);
+        all(&mut buffered)?;
+        buffered.into_inner().map_err(std::io::IntoInnerError::into_error)?.finish()?;
+        Ok(())
+    })
+}

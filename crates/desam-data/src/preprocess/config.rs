@@ -1,0 +1,117 @@
+//! What preprocessing is asked to do.
+
+use super::PreparedVolume;
+use crate::{Error, Result};
+use desam_core::{EncoderSpec, Volume};
+use serde::{Deserialize, Serialize};
+
+/// How a slice becomes a square image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Frame {
+    /// The whole slice, stretched to the side `M` of the decoder's masks (256 for SAM) by cubic
+    /// splines with smoothing before shrinking, as the official program does.
+    MaskSide,
+    /// The middle of the slice, cropped or padded with zeros, unscaled.
+    Crop {
+        /// Side of the image, in (resampled) pixels.
+        side: usize,
+    },
+}
+
+/// How the ground truth comes down to the `M × M` grid of the masks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LabelRule {
+    /// The nearest pixel.
+    Nearest,
+    /// The nearest pixel of a mask that has first lost its rim. The official program smooths the
+    /// whole-numbered mask before shrinking it, and cutting off the decimals leaves only pixels
+    /// that are foreground as far as the Gaussian reaches: `int(4σ + 0.5)` pixels with
+    /// `σ = (factor - 1) / 2`. That is one pixel for 384 → 256, nothing where a slice is enlarged,
+    /// but ten pixels for 384 → 64: for small encoders [`LabelRule::Nearest`] is the better
+    /// target.
+    Eroded,
+}
+
+/// How volumes are prepared. Part of the feature cache's key.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PreprocessConfig {
+    /// Percentiles of all voxels of a volume that become 0 and 255; what lies beyond is clipped.
+    pub percentiles: [f64; 2],
+    /// Whether voxels that are exactly 0 stay 0 whatever the percentiles (matters where there are
+    /// negative intensities).
+    pub keep_zeros: bool,
+    /// Spacing along `i`, `j`, `k` to resample to, in mm (linear for images, nearest for labels);
+    /// `None` keeps the volume's own.
+    pub spacing_mm: Option<[f64; 3]>,
+    /// How a slice becomes square.
+    pub frame: Frame,
+    /// How the ground truth comes down to the masks' grid.
+    pub labels: LabelRule,
+}
+
+impl PreprocessConfig {
+    /// The paper: 0.625 × 0.625 × 3.6 mm, the middle 288 × 288 pixels, intensities in \[0, 1\].
+    /// The paper does not say how they get there: by the volume's minimum and maximum after the
+    /// official program's clip to the 0.5th and 99.5th percentile, in 255 steps for SAM's input.
+    pub fn paper() -> Self {
+        Self {
+            percentiles: [0.5, 99.5],
+            keep_zeros: false,
+            spacing_mm: Some([0.625, 0.625, 3.6]),
+            frame: Frame::Crop { side: 288 },
+            labels: LabelRule::Nearest,
+        }
+    }
+
+    /// The official program: the volume's own spacing, the 0.5th and 99.5th percentile of all its
+    /// voxels to 0 and 255 with the decimals cut off, zeros kept, slices stretched to `M × M`.
+    pub fn official() -> Self {
+        Self {
+            percentiles: [0.5, 99.5],
+            keep_zeros: true,
+            spacing_mm: None,
+            frame: Frame::MaskSide,
+            labels: LabelRule::Eroded,
+        }
+    }
+
+    /// Whether the fields make sense.
+    ///
+    /// # Errors
+    /// [`Error::PreprocessConfig`] naming the field that does not.
+    pub fn validate(&self) -> Result<()> {
+        let refuse = |field, found: String, expected| {
+            Err(Error::PreprocessConfig { field, found, expected })
+        };
+        let [low, high] = self.percentiles;
+        if !(0.0 <= low && low < high && high <= 100.0) {
+            let found = format!("{:?}", self.percentiles);
+            return refuse("percentiles", found, "0 <= low < high <= 100");
+        }
+        if let Some(spacing) = self.spacing_mm
+            && spacing.iter().any(|s| !(s.is_finite() && *s > 0.0))
+        {
+            return refuse("spacing_mm", format!("{spacing:?}"), "three lengths above 0");
+        }
+        if let Frame::Crop { side } = self.frame
+            && !(1..=8192).contains(&side)
+        {
+            return refuse("frame.crop.side", side.to_string(), "a side from 1 to 8192");
+        }
+        Ok(())
+    }
+
+    /// Prepares a volume for the encoder that `spec` describes. Done once a volume; its slices
+    /// are then made on demand. Needs a few times the volume's own memory.
+    ///
+    /// # Errors
+    /// When the configuration or `spec` makes no sense, when a voxel is not finite
+    /// ([`Error::NotFinite`]), or when the spacing is such that resampling is out of the question
+    /// ([`Error::Geometry`]).
+    pub fn prepare(&self, volume: &Volume, spec: &EncoderSpec) -> Result<PreparedVolume> {
+        PreparedVolume::new(self, volume, spec)
+    }
+}
