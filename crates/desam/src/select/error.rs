@@ -1,0 +1,45 @@
+//! What can go wrong before a mask is selected.
+
+/// Errors of the selection rule.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SelectError {
+    /// A threshold that selects nothing sensible.
+    #[error("selection: `{field}` is {found}; set it to {expected}")]
+    Config {
+        /// The field, as it is written in the configuration.
+        field: &'static str,
+        /// What fits.
+        expected: &'static str,
+        /// What was given.
+        found: f64,
+    },
+    /// Sides that no resizing leads between.
+    #[error(
+        "selection: logits of side {mask_side}, encoder input of side {input_side} and an image \
+         of {image_height} × {image_width} pixels do not fit; each must be 1 to {largest}, and \
+         the image's short side at least one pixel of the input"
+    )]
+    Geometry {
+        /// Side of the logits.
+        mask_side: usize,
+        /// Side of the encoder's input.
+        input_side: usize,
+        /// Rows of the image.
+        image_height: usize,
+        /// Columns of the image.
+        image_width: usize,
+        /// The largest side that is served.
+        largest: usize,
+    },
+    /// A candidate whose logits are not `M × M`.
+    #[error("selection: candidate {candidate} has {found} logits, expected {expected}")]
+    Logits {
+        /// Which candidate, from 0.
+        candidate: usize,
+        /// How many logits the geometry says.
+        expected: usize,
+        /// How many there are.
+        found: usize,
+    },
+}
