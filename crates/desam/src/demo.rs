@@ -1,0 +1,1 @@
+//! Everything once, with nothing downloaded. Stub while the parts are put together.

@@ -1,0 +1,90 @@
+//! What can go wrong, and how to mend it.
+
+use std::path::{Path, PathBuf};
+
+/// Result of this crate.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Errors of `desam`.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A file or folder could not be read or written.
+    #[error("cannot {action} {}: {source}", path.display())]
+    Io {
+        /// What was tried: `read`, `write`, `create`.
+        action: &'static str,
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A JSON file that does not say what it should.
+    #[error("{} is not valid: {source}", path.display())]
+    Json {
+        /// The file.
+        path: PathBuf,
+        /// Where and why.
+        source: serde_json::Error,
+    },
+    /// Something about one file, with what to do about it.
+    #[error("{}: {reason}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong and what to do.
+        reason: String,
+    },
+    /// Settings or inputs that do not fit together.
+    #[error("{0}")]
+    Invalid(String),
+    /// Training met a loss that is no number; what was saved before stays.
+    #[error(
+        "the loss is {loss} at epoch {epoch}, step {step}; try a smaller learning rate \
+         (the best model so far is kept)"
+    )]
+    NotFinite {
+        /// The loss.
+        loss: f64,
+        /// Epoch, from 1.
+        epoch: usize,
+        /// Step within the epoch, from 1.
+        step: usize,
+    },
+    /// From the data: volumes, layouts, caches.
+    #[error(transparent)]
+    Data(#[from] desam_data::Error),
+    /// From the vocabulary.
+    #[error(transparent)]
+    Core(#[from] desam_core::Error),
+    /// From a tensor operation.
+    #[error(transparent)]
+    Tensor(#[from] candle_core::Error),
+    /// From parameters that do not fit the model.
+    #[error(transparent)]
+    Parameters(#[from] desam_nn::Error),
+    /// From a checkpoint or the frozen half.
+    #[error(transparent)]
+    Encoder(#[from] desam_encoder::Error),
+    /// From the decoder's configuration.
+    #[error(transparent)]
+    Decoder(#[from] desam_decoder::Error),
+    /// From losses and metrics.
+    #[error(transparent)]
+    Metrics(#[from] desam_metrics::Error),
+    /// From prompts.
+    #[error(transparent)]
+    Prompt(#[from] desam_prompt::Error),
+}
+
+impl Error {
+    /// For `map_err` on a system call.
+    pub(crate) fn io(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Self {
+        move |source| Self::Io { action, path: path.to_owned(), source }
+    }
+
+    /// Something about `path`.
+    pub(crate) fn file(path: &Path, reason: impl Into<String>) -> Self {
+        Self::File { path: path.to_owned(), reason: reason.into() }
+    }
+}

@@ -1,0 +1,63 @@
+//! Which cases are scored, and in what role.
+
+use super::{EvaluateConfig, Role};
+use crate::{Error, Result};
+use desam_data::cache::FeatureCache;
+
+/// One case to score.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Planned {
+    /// Index into the cache's cases.
+    pub(super) case: usize,
+    pub(super) role: Role,
+}
+
+/// The cases to score, site by site in the cache's order: of the source site those held out from
+/// training alone, of the others all.
+pub(super) fn plan(
+    cache: &FeatureCache,
+    config: &EvaluateConfig,
+    source: &str,
+    validation: &[String],
+) -> Result<Vec<Planned>> {
+    let sites = chosen(&cache.sites(), config.sites.as_deref())?;
+    let mut planned = Vec::new();
+    for site in sites {
+        let cases = cache.site_cases(&site);
+        if site != source {
+            planned.extend(cases.into_iter().map(|case| Planned { case, role: Role::Target }));
+            continue;
+        }
+        let id = |case: &usize| cache.cases().get(*case).map(|c| c.id.as_str());
+        if let Some(lost) = validation.iter().find(|v| !cases.iter().any(|c| id(c) == Some(v))) {
+            return Err(Error::Invalid(format!(
+                "case {lost} of site {site} was held out for validation, but the cache {} has no \
+                 such case; score with the cache that was trained on, or leave site {site} out",
+                cache.dir().display()
+            )));
+        }
+        let held_out = cases.into_iter().filter(|c| validation.iter().any(|v| id(c) == Some(v)));
+        planned.extend(held_out.map(|case| Planned { case, role: Role::SourceValidation }));
+    }
+    if planned.is_empty() {
+        return Err(Error::Invalid(format!(
+            "nothing to score: site {source} was trained on, and no other site is chosen"
+        )));
+    }
+    Ok(planned)
+}
+
+/// The sites asked for, in the order of `all`.
+fn chosen(all: &[&str], asked: Option<&[String]>) -> Result<Vec<String>> {
+    let Some(asked) = asked else {
+        return Ok(all.iter().map(|&s| s.to_owned()).collect());
+    };
+    if let Some(unknown) = asked.iter().find(|a| !all.contains(&a.as_str())) {
+        let known = all.join(", ");
+        return Err(Error::Invalid(format!(
+            "site {unknown:?} is not in the cache; it holds {known}"
+        )));
+    }
+    let wanted = all.iter().filter(|s| asked.iter().any(|a| a == *s));
+    Ok(wanted.map(|&s| s.to_owned()).collect())
+}

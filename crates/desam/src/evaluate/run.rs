@@ -1,0 +1,225 @@
+//! From a cache and a model to scores.
+
+use super::plan::{Planned, plan};
+use super::scores::dice;
+use super::{CaseScore, EvaluateConfig, Evaluation, Protocol, UnscoredCase, border, full};
+use crate::{Error, Mode, Model, Result};
+use candle_core::Device;
+use desam_core::{BinaryMask, ImageFeatures, Progress};
+use desam_data::cache::{CacheCase, FeatureCache, SliceRef};
+use desam_metrics::metric::Confusion;
+
+/// What to score, with what.
+#[derive(Debug, Clone, Copy)]
+pub struct EvaluateRequest<'a> {
+    /// The features, of all sites.
+    pub cache: &'a FeatureCache,
+    /// The trained model.
+    pub model: &'a Model,
+    /// The site it was trained on. It need not be in the cache.
+    pub source: &'a str,
+    /// The source site's cases that training held out; of that site they alone are scored.
+    pub validation: &'a [String],
+    /// The protocol, the prompts and the sites.
+    pub config: &'a EvaluateConfig,
+}
+
+/// Scores a model on the sites of a cache. Slices are predicted one after the other, with one
+/// slice's features in memory, so the result is the same on any machine with the same arithmetic.
+///
+/// # Errors
+/// When the cache was made by another encoder or preprocessing than the model's, lacks a slice
+/// that the protocol scores (the full protocol needs `--slices all`), or cannot be read; when a
+/// site or a validation case is unknown; when the border leaves nothing; under the full protocol,
+/// when a volume or label file is missing, has changed since it was embedded, or the two lie on
+/// different grids.
+pub fn evaluate(request: &EvaluateRequest<'_>, progress: &dyn Progress) -> Result<Evaluation> {
+    check_origin(request.cache, request.model)?;
+    let predictor = request.model.predictor();
+    let automatic = &request.config.automatic;
+    let draw =
+        |features: &ImageFeatures| predictor.predict(features, automatic).map(|p| p.mask);
+    let scoring = Scoring {
+        cache: request.cache,
+        device: request.model.device(),
+        config: request.config,
+        draw: &draw,
+    };
+    scoring.run(request.source, request.validation, progress)
+}
+
+/// Features of another encoder have the right shapes and mean nothing to this decoder.
+fn check_origin(cache: &FeatureCache, model: &Model) -> Result<()> {
+    let (recipe, record) = (&cache.header().recipe, model.record());
+    let differs = if recipe.encoder.weights_blake3 != record.encoder_blake3 {
+        "another encoder's weights"
+    } else if recipe.spec != record.spec {
+        "another encoder spec"
+    } else if recipe.preprocess != record.preprocess {
+        "another preprocessing"
+    } else {
+        return Ok(());
+    };
+    Err(Error::Invalid(format!(
+        "the cache {} was made with {differs} (encoder {}) than the model's (encoder {}); embed \
+         the data with the model's encoder and preprocessing",
+        cache.dir().display(),
+        recipe.encoder.name,
+        record.encoder
+    )))
+}
+
+/// From features to a mask.
+pub(super) type Draw<'a> = dyn Fn(&ImageFeatures) -> Result<BinaryMask> + 'a;
+
+/// Everything but the model itself, which is no more than a function here.
+pub(super) struct Scoring<'a> {
+    pub(super) cache: &'a FeatureCache,
+    pub(super) device: &'a Device,
+    pub(super) config: &'a EvaluateConfig,
+    pub(super) draw: &'a Draw<'a>,
+}
+
+/// A case whose slices to predict are known.
+struct Work<'a> {
+    planned: Planned,
+    case: &'a CacheCase,
+    slices: Vec<SliceRef>,
+}
+
+impl Scoring<'_> {
+    pub(super) fn run(
+        &self,
+        source: &str,
+        validation: &[String],
+        progress: &dyn Progress,
+    ) -> Result<Evaluation> {
+        let mask_side = self.cache.header().recipe.spec.mask_side();
+        let border_px = self.config.border_for(mask_side)?;
+        let (mut work, mut unscored) = (Vec::new(), Vec::new());
+        for planned in plan(self.cache, self.config, source, validation)? {
+            match self.work(planned)? {
+                Ok(ready) => work.push(ready),
+                Err(why) => unscored.push(why),
+            }
+        }
+        let slices: usize = work.iter().map(|w| w.slices.len()).sum();
+        progress.begin("evaluating", slices as u64);
+        let mut cases = Vec::with_capacity(work.len());
+        for ready in &work {
+            cases.push(self.score(ready, border_px, progress)?);
+        }
+        let automatic = &self.config.automatic;
+        let points = automatic.mode == Mode::Points;
+        let evaluation = Evaluation {
+            source: source.to_owned(),
+            mode: automatic.mode,
+            grid: points.then_some(automatic.grid),
+            selection: points.then_some(automatic.selection),
+            protocol: self.config.protocol,
+            border_px,
+            mask_side,
+            cases,
+            unscored,
+            sites: Vec::new(),
+            overall_dice: None,
+            overall_cases_dice: None,
+        }
+        .summarised();
+        progress.finish(&evaluation.headline());
+        Ok(evaluation)
+    }
+
+    /// The slices of a case that the protocol scores, or why there is nothing to score.
+    fn work(&self, planned: Planned) -> Result<Result<Work<'_>, UnscoredCase>> {
+        let len = self.cache.cases().len();
+        let index = planned.case;
+        let case = self
+            .cache
+            .cases()
+            .get(index)
+            .ok_or(desam_data::Error::CaseIndex { index, len })?;
+        let unscored = |reason: &str| {
+            Ok(Err(UnscoredCase {
+                site: case.site.clone(),
+                case: case.id.clone(),
+                role: planned.role,
+                reason: reason.to_owned(),
+            }))
+        };
+        if case.label.is_none() {
+            return unscored("it has no ground truth");
+        }
+        let stored = self.cache.case_slices(planned.case);
+        let (slices, needed): (Vec<SliceRef>, usize) = match self.config.protocol {
+            Protocol::Paper => {
+                (stored.iter().filter(|s| s.labelled).copied().collect(), case.labelled.len())
+            }
+            Protocol::Full => (stored.to_vec(), case.slices),
+        };
+        if slices.len() != needed {
+            return Err(Error::Invalid(format!(
+                "the {} protocol scores {needed} slices of {}/{}, but the cache {} holds features \
+                 of {}; embed the data with `--slices all`",
+                self.config.protocol,
+                case.site,
+                case.id,
+                self.cache.dir().display(),
+                slices.len()
+            )));
+        }
+        if needed == 0 {
+            return unscored("no slice of it has ground truth");
+        }
+        Ok(Ok(Work { planned, case, slices }))
+    }
+
+    fn score(
+        &self,
+        work: &Work<'_>,
+        border_px: usize,
+        progress: &dyn Progress,
+    ) -> Result<CaseScore> {
+        let case = work.case;
+        let note = format!("{}/{}", case.site, case.id);
+        let mut masks = Vec::new();
+        let mut counts = Confusion::default();
+        for slice in &work.slices {
+            let mask = border::cleared(self.predict(slice)?, border_px)?;
+            match self.config.protocol {
+                Protocol::Paper => {
+                    counts += Confusion::count(mask.data(), self.cache.mask(slice)?.data())?;
+                }
+                Protocol::Full => masks.push(mask),
+            }
+            progress.advance(1, &note);
+        }
+        let mut voxel_ml = None;
+        if self.config.protocol == Protocol::Full {
+            let volume = full::count(self.cache, work.planned.case, case, &masks)?;
+            (counts, voxel_ml) = (volume.counts, Some(volume.voxel_ml));
+        }
+        let (truth_voxels, predicted_voxels) = (counts.present(), counts.predicted());
+        Ok(CaseScore {
+            site: case.site.clone(),
+            case: case.id.clone(),
+            role: work.planned.role,
+            dice: dice(&counts),
+            slices: work.slices.len(),
+            truth_voxels,
+            predicted_voxels,
+            truth_ml: voxel_ml.map(|v| v * truth_voxels as f64),
+            predicted_ml: voxel_ml.map(|v| v * predicted_voxels as f64),
+        })
+    }
+
+    fn predict(&self, slice: &SliceRef) -> Result<BinaryMask> {
+        let mask = (self.draw)(&self.cache.features(slice, self.device)?)?;
+        let side = self.cache.header().recipe.spec.mask_side();
+        if (mask.height(), mask.width()) != (side, side) {
+            let found = (mask.height(), mask.width());
+            return Err(desam_core::Error::shape("predicted mask", (side, side), found).into());
+        }
+        Ok(mask)
+    }
+}

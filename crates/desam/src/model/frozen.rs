@@ -1,0 +1,93 @@
+//! The frozen halves as they go into a cache: from a preset and a seed, or from a file.
+
+use super::{ModelInput, ModelRecord};
+use crate::{Error, Result};
+use candle_core::Device;
+use desam_core::{EncoderSpec, ImageEncoder};
+use desam_data::preprocess::PreprocessConfig;
+use desam_encoder::checkpoint::weights_hash;
+use desam_encoder::{Checkpoint, FrozenSam, SamOptions, VitConfig};
+use desam_nn::params::Tensors;
+use std::path::{Path, PathBuf};
+
+/// Where an image encoder comes from.
+#[derive(Debug, Clone, PartialEq)]
+pub enum EncoderChoice {
+    /// Random weights of a given size. Random features are enough for a demonstration and for
+    /// tests; they are no SAM.
+    Random {
+        /// Its size.
+        config: VitConfig,
+        /// Seed of its weights.
+        seed: u64,
+    },
+    /// A checkpoint: SAM's own, or one that holds SAM's encoders.
+    File(PathBuf),
+}
+
+/// SAM's encoders with all that their file held.
+#[derive(Debug)]
+pub struct Frozen {
+    /// Name of the encoder, for people.
+    pub name: String,
+    /// Both encoders.
+    pub sam: FrozenSam,
+    /// Their parameters and, where the file had one, its mask decoder's, under official names.
+    pub tensors: Tensors,
+    /// blake3 of the image encoder's parameters.
+    pub blake3: String,
+}
+
+impl Frozen {
+    /// Loads or draws the encoders, for an input side other than the checkpoint's if asked.
+    ///
+    /// # Errors
+    /// When the file cannot be read or does not hold SAM's encoders; its missing, unexpected and
+    /// misshapen parameters are all listed.
+    pub fn load(choice: &EncoderChoice, options: &SamOptions) -> Result<Self> {
+        match choice {
+            EncoderChoice::Random { config, seed } => Self::random(config, *seed, options),
+            EncoderChoice::File(path) => Self::file(path, options),
+        }
+    }
+
+    fn random(config: &VitConfig, seed: u64, options: &SamOptions) -> Result<Self> {
+        if let Some(side) = options.input_side.filter(|s| *s != config.input_side) {
+            let own = config.input_side;
+            let reason = format!("a random encoder is made for {own} pixels; {side} was asked for");
+            return Err(Error::Invalid(reason));
+        }
+        if !matches!(options.device, Device::Cpu) {
+            return Err(Error::Invalid("random encoders are drawn on the CPU".into()));
+        }
+        let loaded = FrozenSam::random(config, seed)?;
+        loaded.report.check()?;
+        Self::from_parts(format!("random, seed {seed}"), loaded.sam, loaded.tensors)
+    }
+
+    fn file(path: &Path, options: &SamOptions) -> Result<Self> {
+        let checkpoint = Checkpoint::open(path)?;
+        let loaded = FrozenSam::load(&checkpoint, options)?;
+        loaded.report.check().map_err(|e| Error::file(path, e.to_string()))?;
+        let mut tensors = loaded.tensors;
+        tensors.extend(checkpoint.part("mask_decoder."));
+        let name = path.file_name().map_or_else(String::new, |n| n.to_string_lossy().into());
+        Self::from_parts(name, loaded.sam, tensors)
+    }
+
+    fn from_parts(name: String, sam: FrozenSam, tensors: Tensors) -> Result<Self> {
+        let blake3 = weights_hash(&tensors, &["image_encoder."])?;
+        Ok(Self { name, sam, tensors, blake3 })
+    }
+
+    /// What the image encoder takes and gives.
+    pub fn spec(&self) -> &EncoderSpec {
+        self.sam.image.spec()
+    }
+
+    /// The record to write beside the tensors.
+    pub fn record(&self, preprocess: &PreprocessConfig) -> ModelRecord {
+        let input = ModelInput { spec: self.spec().clone(), preprocess: preprocess.clone() };
+        ModelRecord::untrained(self.name.clone(), self.blake3.clone(), input)
+    }
+}

@@ -1,0 +1,141 @@
+//! The assembled model: frozen halves, decoder, and what the file says about itself.
+
+mod frozen;
+mod record;
+mod trainable;
+
+pub use frozen::{EncoderChoice, Frozen};
+pub use record::{ModelInput, ModelRecord, TrainingRecord};
+pub use trainable::Trainable;
+
+use crate::predict::SlicePredictor;
+use crate::train::Run;
+use crate::{Error, Result};
+use candle_core::Device;
+use desam_core::{EncoderSpec, ImageEncoder};
+use desam_data::preprocess::PreprocessConfig;
+use desam_decoder::{DecoderConfig, DesamDecoder};
+use desam_encoder::{Checkpoint, FrozenSam, SamOptions, SamPromptEncoder, VitEncoder};
+use desam_nn::params::{LoadOptions, load};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// The file in a cache's folder that holds the weights its features were made with: the frozen
+/// encoders and, where the checkpoint had one, SAM's mask decoder, under official names.
+pub const WEIGHTS_FILE: &str = "model.safetensors";
+
+/// A whole DeSAM for prediction.
+#[derive(Debug, Clone)]
+pub struct Model {
+    encoder: Arc<VitEncoder>,
+    prompt: SamPromptEncoder,
+    decoder: DesamDecoder,
+    record: ModelRecord,
+    device: Device,
+}
+
+impl Model {
+    /// Loads a model file of ours, a checkpoint that the official program wrote, or a run's
+    /// folder. What a file does not say about its preprocessing is taken to be the official
+    /// program's.
+    ///
+    /// # Errors
+    /// When the file cannot be read, is no DeSAM model, or has missing, unexpected or misshapen
+    /// parameters, which are all listed.
+    pub fn open(path: &Path, device: &Device) -> Result<Self> {
+        let path = model_file(path)?;
+        let checkpoint = Checkpoint::open(&path)?;
+        if !checkpoint.tensors.keys().any(|k| k.starts_with("mask_decoder.pimm.")) {
+            let reason = "no DeSAM model: it has no PIMM (mask_decoder.pimm.*); a plain SAM \
+                          checkpoint must be trained first";
+            return Err(Error::file(&path, reason));
+        }
+        let record = ModelRecord::read(&checkpoint.metadata, &path)?;
+        let side = record.as_ref().map(|r| r.spec.input_side);
+        let options = SamOptions { input_side: side, device: device.clone() };
+        let frozen = FrozenSam::load(&checkpoint, &options)?;
+        let spec = frozen.sam.image.spec().clone();
+        let record = match record {
+            Some(record) => record,
+            None => unrecorded(&checkpoint, &path, &spec)?,
+        };
+        let part = checkpoint.part("mask_decoder.");
+        let config = DecoderConfig::from_tensors(&part, &spec)?;
+        let config = DecoderConfig { squeeze: record.squeeze, ..config };
+        let params = LoadOptions { device: device.clone(), ..LoadOptions::frozen() };
+        let decoder = load(part, &params, |vb| config.build(vb))?;
+        let mut report = frozen.report;
+        report.merge(decoder.report);
+        report.unexpected.extend(strangers(&checkpoint));
+        report.check().map_err(|e| Error::file(&path, e.to_string()))?;
+        Ok(Self {
+            encoder: Arc::new(frozen.sam.image),
+            prompt: frozen.sam.prompt,
+            decoder: decoder.module,
+            record,
+            device: device.clone(),
+        })
+    }
+
+    /// The image encoder.
+    pub fn encoder(&self) -> Arc<dyn ImageEncoder> {
+        self.encoder.clone()
+    }
+
+    /// The frozen prompt encoder.
+    pub fn prompt(&self) -> &SamPromptEncoder {
+        &self.prompt
+    }
+
+    /// The mask decoder.
+    pub fn decoder(&self) -> &DesamDecoder {
+        &self.decoder
+    }
+
+    /// What the image encoder takes and gives.
+    pub fn spec(&self) -> &EncoderSpec {
+        &self.record.spec
+    }
+
+    /// What the file says about itself.
+    pub fn record(&self) -> &ModelRecord {
+        &self.record
+    }
+
+    /// Where it lives.
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
+    /// Predicts from features, one slice at a time.
+    pub fn predictor(&self) -> SlicePredictor<'_> {
+        SlicePredictor::new(&self.prompt, &self.decoder, &self.record.spec)
+    }
+}
+
+/// `path` itself, or the model of the run it is the folder of.
+fn model_file(path: &Path) -> Result<PathBuf> {
+    if !path.is_dir() {
+        return Ok(path.to_owned());
+    }
+    let file = Run::open(path)?.model_path();
+    if file.is_file() {
+        return Ok(file);
+    }
+    Err(Error::file(path, "this run has no model yet: its first epoch is not done"))
+}
+
+/// The record of a checkpoint that another program wrote.
+fn unrecorded(checkpoint: &Checkpoint, path: &Path, spec: &EncoderSpec) -> Result<ModelRecord> {
+    let name = path.file_name().map_or_else(String::new, |n| n.to_string_lossy().into_owned());
+    let hash = checkpoint.weights_hash(&["image_encoder."])?;
+    let input = ModelInput { spec: spec.clone(), preprocess: PreprocessConfig::official() };
+    Ok(ModelRecord::untrained(name, hash, input))
+}
+
+/// Keys that belong to no part of a DeSAM model.
+fn strangers(checkpoint: &Checkpoint) -> Vec<String> {
+    let parts = ["image_encoder.", "prompt_encoder.", "mask_decoder."];
+    let known = |name: &str| parts.iter().any(|p| name.starts_with(p));
+    checkpoint.tensors.keys().filter(|k| !known(k)).cloned().collect()
+}

@@ -1,0 +1,151 @@
+//! A model whose decoder can learn.
+
+use super::ModelRecord;
+use crate::{Error, Result};
+use candle_core::Device;
+use desam_data::cache::FeatureCache;
+use desam_decoder::{DecoderConfig, DesamDecoder};
+use desam_encoder::{Checkpoint, PromptEncoderConfig, SamPromptEncoder, checkpoint};
+use desam_nn::params::{LoadOptions, LoadReport, Loaded, Tensors, load};
+use std::path::Path;
+
+/// The frozen prompt encoder, a decoder of variables, and the frozen weights to be written back
+/// beside it. The image encoder is not built: features come from the cache (paper, section 3.1).
+#[derive(Debug)]
+pub struct Trainable {
+    /// The frozen prompt encoder.
+    pub prompt: SamPromptEncoder,
+    /// The decoder, its variables by official name.
+    pub decoder: Loaded<DesamDecoder>,
+    /// What its file says about itself.
+    pub record: ModelRecord,
+    frozen: Tensors,
+    device: Device,
+}
+
+impl Trainable {
+    /// The weights of a cache, and a decoder from `init` or, without one, from the same weights.
+    ///
+    /// PRIM must be there whole or not at all, PIMM likewise; what is not there at all is drawn
+    /// from the seed.
+    ///
+    /// # Errors
+    /// When a file cannot be read, or its parameters do not fit; they are all listed.
+    pub fn open(
+        weights: &Path,
+        (init, seed, device): (Option<&Path>, u64, Device),
+    ) -> Result<Self> {
+        let checkpoint = Checkpoint::open(weights)?;
+        let Some(record) = ModelRecord::read(&checkpoint.metadata, weights)? else {
+            let reason = "was not written by `desam embed`: it says nothing about preprocessing";
+            return Err(Error::file(weights, reason));
+        };
+        let (start, from) = match init {
+            Some(path) => (Checkpoint::open(path)?.part("mask_decoder."), path),
+            None => (checkpoint.part("mask_decoder."), weights),
+        };
+        if init.is_some() && start.is_empty() {
+            return Err(Error::file(from, "holds no mask decoder (mask_decoder.*) to start from"));
+        }
+        let frozen = Self::frozen_part(checkpoint);
+        Self::assemble(frozen, record, start, (seed, device))
+            .map_err(|e| Error::file(from, e.to_string()))
+    }
+
+    /// From frozen tensors under official names (`prompt_encoder.*` at least), for features of an
+    /// encoder that is not SAM's; the decoder is drawn from the seed.
+    ///
+    /// # Errors
+    /// When the prompt encoder's parameters do not fit the record's encoder.
+    pub fn new(frozen: Tensors, record: ModelRecord, seed: u64) -> Result<Self> {
+        Self::assemble(frozen, record, Tensors::new(), (seed, Device::Cpu))
+    }
+
+    fn frozen_part(checkpoint: Checkpoint) -> Tensors {
+        let decoder = |name: &String| name.starts_with("mask_decoder.");
+        checkpoint.tensors.into_iter().filter(|(name, _)| !decoder(name)).collect()
+    }
+
+    fn assemble(
+        frozen: Tensors,
+        record: ModelRecord,
+        start: Tensors,
+        (seed, device): (u64, Device),
+    ) -> Result<Self> {
+        let spec = &record.spec;
+        let sizes = PromptEncoderConfig::from_tensors(&frozen, spec)?;
+        let own = frozen.iter().filter(|(name, _)| name.starts_with("prompt_encoder."));
+        let own: Tensors = own.map(|(name, t)| (name.clone(), t.clone())).collect();
+        let params = LoadOptions { device: device.clone(), ..LoadOptions::frozen() };
+        let prompt = load(own, &params, |vb| sizes.build(vb.pp("prompt_encoder")))?;
+        prompt.report.check()?;
+
+        let config = match start.is_empty() {
+            // SAM's perceptron is 8 E wide, the tiny preset's 2 E.
+            true if spec.embedding_channels >= 256 => DecoderConfig::sam(spec),
+            true => DecoderConfig::tiny(spec),
+            false => DecoderConfig::from_tensors(&start, spec)?,
+        };
+        let config = DecoderConfig { squeeze: record.squeeze, ..config };
+        if config.tap_channels != spec.tap_channels {
+            return Err(Error::Invalid(format!(
+                "its decoder reads taps of {:?} channels; the encoder gives {:?}",
+                config.tap_channels, spec.tap_channels
+            )));
+        }
+        let params = LoadOptions { device: device.clone(), ..LoadOptions::trainable(seed) };
+        let names: Vec<String> = start.keys().cloned().collect();
+        let decoder = load(start, &params, |vb| config.build(vb))?;
+        whole_or_absent(&decoder.report, &names)?;
+        Ok(Self { prompt: prompt.module, decoder, record, frozen, device })
+    }
+
+    /// Where its variables live.
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
+    /// Numbers in the decoder's parameters that can learn.
+    pub fn trainable_numbers(&self) -> usize {
+        let module = &self.decoder.module;
+        let learning = self.decoder.vars.iter().filter(|(name, _)| !module.is_inert(name));
+        learning.map(|(_, var)| var.elem_count()).sum()
+    }
+
+    /// Refuses a cache whose features these weights did not make.
+    ///
+    /// # Errors
+    /// When encoder or preprocessing differ.
+    pub fn check_cache(&self, cache: &FeatureCache) -> Result<()> {
+        let recipe = &cache.header().recipe;
+        let same = recipe.encoder.weights_blake3 == self.record.encoder_blake3
+            && recipe.spec == self.record.spec
+            && recipe.preprocess == self.record.preprocess;
+        if same {
+            return Ok(());
+        }
+        let reason = "its features were not made with the weights in its model.safetensors; \
+                      run `desam embed` again";
+        Err(Error::file(cache.dir(), reason))
+    }
+
+    /// Writes the whole model under official names, atomically.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn save(&self, path: &Path, record: &ModelRecord) -> Result<()> {
+        let mut tensors = self.frozen.clone();
+        tensors.extend(self.decoder.tensors.iter().map(|(name, t)| (name.clone(), t.clone())));
+        Ok(checkpoint::write(path, &tensors, &record.to_metadata()?)?)
+    }
+}
+
+/// What was drawn from the seed must be all of PIMM, or all of PRIM, or both: a file that holds a
+/// part of either is broken.
+fn whole_or_absent(report: &LoadReport, given: &[String]) -> Result<()> {
+    let is_pimm = |name: &str| name.starts_with("mask_decoder.pimm.");
+    let partly = |name: &&String| given.iter().any(|g| is_pimm(g) == is_pimm(name));
+    let mut report = report.clone();
+    report.missing = report.initialised.iter().filter(partly).cloned().collect();
+    Ok(report.check()?)
+}

@@ -1,0 +1,9 @@
+//! From a volume to a mask, with no prompt.
+
+mod folder;
+mod segmenter;
+mod slice;
+
+pub use folder::{FailedVolume, FolderSummary, segment_folder};
+pub use segmenter::{Segmentation, Segmenter, VolumeSummary};
+pub use slice::{SlicePrediction, SlicePredictor};

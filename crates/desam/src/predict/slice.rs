@@ -1,0 +1,167 @@
+//! From one slice's features to one mask.
+
+use crate::select::{Candidate, Geometry, prediction, select};
+use crate::{Automatic, Error, Mode, Result};
+use candle_core::Tensor;
+use desam_core::{
+    BinaryMask, EncoderSpec, ImageContext, ImageFeatures, MaskDecoder, Point, PromptEncoder,
+    PromptReading, Prompts,
+};
+use desam_prompt::{grid_points, whole_box};
+
+/// Prompts read at once. Their number bounds the memory, so it does not grow with the grid.
+const READ_AT_ONCE: usize = 32;
+
+/// Masks drawn at once.
+const DRAW_AT_ONCE: usize = 8;
+
+/// Predicts one slice at a time.
+#[derive(Clone, Copy)]
+pub struct SlicePredictor<'a> {
+    prompt: &'a dyn PromptEncoder,
+    decoder: &'a dyn MaskDecoder,
+    spec: &'a EncoderSpec,
+}
+
+impl std::fmt::Debug for SlicePredictor<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SlicePredictor").field("spec", self.spec).finish_non_exhaustive()
+    }
+}
+
+/// One slice's mask.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SlicePrediction {
+    /// `M×M`; empty where no point was worth a mask.
+    pub mask: BinaryMask,
+    /// The IoU that PRIM predicts for it, with no sigmoid; `None` for an empty mask of grid points
+    /// mode.
+    pub predicted_iou: Option<f32>,
+    /// The point that gave it, (column, row) in mask pixels; `None` in whole box mode.
+    pub point: Option<[f64; 2]>,
+}
+
+/// A prompt whose mask may be worth drawing.
+struct Read {
+    point: Point,
+    iou: f32,
+    reading: PromptReading,
+}
+
+impl<'a> SlicePredictor<'a> {
+    /// From the parts of a model.
+    pub fn new(
+        prompt: &'a dyn PromptEncoder,
+        decoder: &'a dyn MaskDecoder,
+        spec: &'a EncoderSpec,
+    ) -> Self {
+        Self { prompt, decoder, spec }
+    }
+
+    /// What the encoder takes and gives.
+    pub fn spec(&self) -> &EncoderSpec {
+        self.spec
+    }
+
+    /// The mask for one slice's features, `B = 1`, f32.
+    ///
+    /// # Errors
+    /// When the features are of another encoder, or the settings cannot be used.
+    pub fn predict(
+        &self,
+        features: &ImageFeatures,
+        automatic: &Automatic,
+    ) -> Result<SlicePrediction> {
+        let batch = features.batch()?;
+        if batch != 1 {
+            let reason = format!("one slice is predicted at a time, {batch} were given");
+            return Err(Error::Invalid(reason));
+        }
+        let context = self.decoder.context(features, self.prompt.dense_pe())?;
+        match automatic.mode {
+            Mode::Box => self.whole_box(&context),
+            Mode::Points => self.grid_points(&context, automatic),
+        }
+    }
+
+    fn whole_box(&self, context: &ImageContext) -> Result<SlicePrediction> {
+        let bbox = whole_box(self.spec.input_side as f32)?;
+        let embedding = self.prompt.encode(&Prompts::boxes(&[bbox])?)?;
+        let reading = self.decoder.read(context, &embedding)?;
+        let logits = self.decoder.draw(context, &reading)?;
+        let side = self.spec.mask_side();
+        let pixels = logits.gt(0.0)?.flatten_all()?.to_vec1::<u8>()?;
+        Ok(SlicePrediction {
+            mask: BinaryMask::new(side, side, pixels)?,
+            predicted_iou: reading.iou()?.flatten_all()?.to_vec1::<f32>()?.first().copied(),
+            point: None,
+        })
+    }
+
+    fn grid_points(
+        &self,
+        context: &ImageContext,
+        automatic: &Automatic,
+    ) -> Result<SlicePrediction> {
+        let points = grid_points(automatic.grid, self.spec.input_side as f32)?;
+        let mut read = Vec::new();
+        for chunk in points.chunks(READ_AT_ONCE) {
+            self.read_worthy(context, chunk, automatic, &mut read)?;
+        }
+        let masks = self.draw(context, &read)?;
+        let candidates: Vec<Candidate<'_>> = read
+            .iter()
+            .zip(&masks)
+            .map(|(r, logits)| Candidate { point: r.point, predicted_iou: r.iou, logits })
+            .collect();
+        let side = self.spec.mask_side();
+        let geometry = Geometry::square(side, self.spec.input_side, side);
+        let records = select(&candidates, &geometry, &automatic.selection)?;
+        Ok(SlicePrediction {
+            mask: prediction(&records, &geometry),
+            predicted_iou: records.first().map(|r| r.predicted_iou),
+            point: records.first().map(|r| r.point),
+        })
+    }
+
+    /// Reads some points and keeps those whose predicted IoU may win: the mask of any other would
+    /// be thrown away unseen.
+    fn read_worthy(
+        &self,
+        context: &ImageContext,
+        points: &[Point],
+        automatic: &Automatic,
+        out: &mut Vec<Read>,
+    ) -> Result<()> {
+        let embedding = self.prompt.encode(&Prompts::points(points)?)?;
+        let reading = self.decoder.read(context, &embedding)?;
+        let ious = reading.iou()?.flatten_all()?.to_vec1::<f32>()?;
+        for index in automatic.selection.worth_drawing(&ious) {
+            out.push(Read {
+                point: points[index],
+                iou: ious[index],
+                reading: reading.narrow(index, 1)?,
+            });
+        }
+        Ok(())
+    }
+
+    /// The logits of every prompt that was kept.
+    fn draw(&self, context: &ImageContext, read: &[Read]) -> Result<Vec<Vec<f32>>> {
+        let mut masks = Vec::with_capacity(read.len());
+        for chunk in read.chunks(DRAW_AT_ONCE) {
+            let join = |pick: fn(&PromptReading) -> &Tensor| {
+                let parts: Vec<&Tensor> = chunk.iter().map(|r| pick(&r.reading)).collect();
+                Tensor::cat(&parts, 0)
+            };
+            let reading = PromptReading {
+                iou_all: join(|r| &r.iou_all)?,
+                mask_tokens: join(|r| &r.mask_tokens)?,
+                mask_embedding: join(|r| &r.mask_embedding)?,
+            };
+            let logits = self.decoder.draw(context, &reading)?;
+            masks.extend(logits.flatten_from(1)?.to_vec2::<f32>()?);
+        }
+        Ok(masks)
+    }
+}

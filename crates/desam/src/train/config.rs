@@ -1,0 +1,212 @@
+//! How a decoder is trained, and its two presets.
+
+use crate::train::AdamConfig;
+use crate::{Error, Mode, Result};
+use desam_core::PromptSampler;
+use desam_data::split::SplitRule;
+use desam_metrics::loss::LossConfig;
+use desam_prompt::{BoxSampler, PointSampler};
+use serde::{Deserialize, Serialize};
+
+/// Whose figures are followed; they are never mixed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Preset {
+    /// The paper's: MSE on IoU with weight 10, cross-entropy, best Dice in validation.
+    Paper,
+    /// The official program's: L1 on IoU with weight 1, a cross-entropy that is zero with the
+    /// library it pins, lowest Dice loss in validation.
+    Official,
+}
+
+impl std::fmt::Display for Preset {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Paper => "paper",
+            Self::Official => "official",
+        })
+    }
+}
+
+impl std::str::FromStr for Preset {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "paper" => Ok(Self::Paper),
+            "official" => Ok(Self::Official),
+            other => Err(format!("preset {other:?}: expected paper or official")),
+        }
+    }
+}
+
+/// What makes one epoch's model better than another's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BestBy {
+    /// Highest mean Dice over the validation cases.
+    Dice,
+    /// Lowest mean Dice loss over the validation slices.
+    DiceLoss,
+}
+
+/// Everything that decides a training run beside the features.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TrainConfig {
+    /// Whose figures these are.
+    pub preset: Preset,
+    /// The site trained on.
+    pub source: String,
+    /// Grid points or whole box.
+    pub mode: Mode,
+    /// Passes over the training slices.
+    pub epochs: usize,
+    /// Slices a step.
+    pub batch: usize,
+    /// Learning rate of the first epoch.
+    pub learning_rate: f64,
+    /// Power of the decay `(1 - epoch / epochs)^power`, applied each epoch.
+    pub decay_power: f64,
+    /// Adam's constants.
+    pub adam: AdamConfig,
+    /// The loss: Eq. 1 or Eq. 2 of the paper, or the official program's.
+    pub loss: LossConfig,
+    /// Points drawn in grid points mode.
+    pub points: PointSampler,
+    /// Share of the source site's cases held out (paper: a tenth).
+    pub validation_fraction: f64,
+    /// Which cases are held out.
+    pub split: SplitRule,
+    /// What makes a model the best.
+    pub best_by: BestBy,
+    /// Seed of initial weights, order of slices, training prompts and validation prompts.
+    pub seed: u64,
+}
+
+impl TrainConfig {
+    /// The preset's figures for a site and a mode, seed 0.
+    pub fn preset(preset: Preset, source: impl Into<String>, mode: Mode) -> Self {
+        let paper = preset == Preset::Paper;
+        let loss = match (preset, mode) {
+            (Preset::Paper, Mode::Points) => LossConfig::paper_points(),
+            (Preset::Paper, Mode::Box) => LossConfig::paper_box(),
+            (Preset::Official, Mode::Points) => LossConfig::official_points(),
+            (Preset::Official, Mode::Box) => LossConfig::official_box(),
+        };
+        Self {
+            preset,
+            source: source.into(),
+            mode,
+            epochs: 50,
+            batch: 8,
+            learning_rate: 1e-4,
+            decay_power: 0.9,
+            adam: AdamConfig::default(),
+            loss,
+            points: if paper { PointSampler::paper() } else { PointSampler::official() },
+            validation_fraction: 0.1,
+            split: SplitRule::Seeded { seed: 0 },
+            best_by: if paper { BestBy::Dice } else { BestBy::DiceLoss },
+            seed: 0,
+        }
+    }
+
+    /// The same with every random choice drawn from `seed`.
+    #[must_use]
+    pub fn with_seed(mut self, seed: u64) -> Self {
+        self.seed = seed;
+        if let SplitRule::Seeded { seed: split } = &mut self.split {
+            *split = seed;
+        }
+        self
+    }
+
+    /// Checks that it can be run.
+    ///
+    /// # Errors
+    /// Naming the setting that does not fit.
+    pub fn validate(&self) -> Result<()> {
+        let refuse = |what: String| Err(Error::Invalid(format!("training: {what}")));
+        if self.epochs == 0 || self.epochs > 100_000 {
+            return refuse(format!("epochs must be 1 to 100000, found {}", self.epochs));
+        }
+        if self.batch == 0 || self.batch > 4096 {
+            return refuse(format!("batch must be 1 to 4096, found {}", self.batch));
+        }
+        if !(self.learning_rate > 0.0 && self.learning_rate.is_finite()) {
+            return refuse(format!("lr must be above 0, found {}", self.learning_rate));
+        }
+        if !(self.decay_power >= 0.0 && self.decay_power.is_finite()) {
+            return refuse(format!("decay_power must be at least 0, found {}", self.decay_power));
+        }
+        if self.mode == Mode::Box && self.loss.iou.is_some() {
+            return refuse("whole box mode does not supervise the IoU (Eq. 2)".into());
+        }
+        Ok(self.loss.validate()?)
+    }
+
+    /// Learning rate of `epoch`, counted from 0: polynomial decay, stepped each epoch.
+    pub fn learning_rate_at(&self, epoch: usize) -> f64 {
+        let left = 1.0 - epoch as f64 / self.epochs as f64;
+        self.learning_rate * left.max(0.0).powf(self.decay_power)
+    }
+
+    /// What draws the training prompts.
+    pub(crate) fn sampler(&self) -> Box<dyn PromptSampler> {
+        match self.mode {
+            Mode::Points => Box::new(self.points),
+            Mode::Box => Box::new(BoxSampler {}),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_rate_decays_as_the_official_program_has_it() {
+        // shared/facts.md: poly decay (1 - epoch/epochs)^0.9 each epoch.
+        let config = TrainConfig { epochs: 4, ..paper() };
+        let rates: Vec<f64> = (0..4).map(|e| config.learning_rate_at(e)).collect();
+        assert_eq!(rates[0], 1e-4);
+        assert!((rates[1] - 1e-4 * 0.75f64.powf(0.9)).abs() < 1e-18);
+        assert!((rates[3] - 1e-4 * 0.25f64.powf(0.9)).abs() < 1e-18);
+    }
+
+    fn paper() -> TrainConfig {
+        TrainConfig::preset(Preset::Paper, "A", Mode::Points)
+    }
+
+    #[test]
+    fn presets_differ_where_paper_and_program_do() {
+        let official = TrainConfig::preset(Preset::Official, "A", Mode::Points);
+        assert_ne!(paper().loss, official.loss);
+        assert_ne!(paper().best_by, official.best_by);
+        assert_eq!((paper().epochs, paper().batch, paper().learning_rate), (50, 8, 1e-4));
+    }
+
+    #[test]
+    fn settings_that_cannot_be_run_are_named() {
+        let cases = [
+            (TrainConfig { epochs: 0, ..paper() }, "epochs"),
+            (TrainConfig { batch: 0, ..paper() }, "batch"),
+            (TrainConfig { learning_rate: f64::NAN, ..paper() }, "lr"),
+            (TrainConfig { mode: Mode::Box, ..paper() }, "IoU"),
+        ];
+        for (config, name) in cases {
+            let message = config.validate().unwrap_err().to_string();
+            assert!(message.contains(name), "{message}");
+        }
+        paper().validate().unwrap();
+    }
+
+    #[test]
+    fn a_configuration_survives_the_file() {
+        let text = serde_json::to_string(&paper()).unwrap();
+        assert_eq!(serde_json::from_str::<TrainConfig>(&text).unwrap(), paper());
+        let more = text.replacen('{', "{\"surprise\":1,", 1);
+        assert!(serde_json::from_str::<TrainConfig>(&more).is_err());
+    }
+}
