@@ -1,1 +1,75 @@
-//! Stub.
+//! Filling a feature cache: the frozen encoder's one pass over the data.
+
+mod run;
+
+use crate::Result;
+use crate::cache::{EncoderRecord, FeatureDtype, SlicePolicy};
+use crate::layout::Case;
+use crate::preprocess::PreprocessConfig;
+use candle_core::Device;
+use desam_core::{ImageEncoder, Progress};
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+
+/// What to embed, how, and where to.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EmbedOptions {
+    /// The cache's folder; made if it is not there.
+    pub dir: PathBuf,
+    /// Folder that the cases lie in; their paths are remembered relative to it.
+    pub data_root: PathBuf,
+    /// The cases.
+    pub cases: Vec<Case>,
+    /// Which encoder this is. The hash of its weights is what tells two encoders apart.
+    pub encoder: EncoderRecord,
+    /// How volumes become slices.
+    pub preprocess: PreprocessConfig,
+    /// Type of the stored features.
+    pub dtype: FeatureDtype,
+    /// Which slices to store.
+    pub slices: SlicePolicy,
+}
+
+/// What a run did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EmbedSummary {
+    /// Cases in the cache.
+    pub cases: usize,
+    /// Slices in the cache.
+    pub slices: usize,
+    /// Slices that were encoded now.
+    pub computed: usize,
+    /// Slices that were there already and right.
+    pub reused: usize,
+    /// Size of all files of slices and cases, in bytes.
+    pub bytes: u64,
+}
+
+/// Embeds cases into a cache, or continues where an interrupted run stopped.
+///
+/// First every volume is prepared, its images and masks are stored, and the size of the features
+/// is said; then the slices are encoded one by one on `device`. Memory holds one prepared volume
+/// and one slice's features, whatever the number of cases. What is there already is kept where its
+/// seal and its checksum are right, and made anew otherwise; slices that only have new labels are
+/// not encoded again. Files of cases that are no longer among the cases stay, unread.
+///
+/// With [`SlicePolicy::Labelled`] a slice is stored when its `M×M` mask, after preprocessing, has
+/// foreground: a sliver of a label that vanishes in preprocessing could not be trained on.
+///
+/// # Errors
+/// When the folder holds a cache of another recipe, a case cannot be read (all are needed for
+/// training, so none is skipped), a case lacks the ground truth that the slice policy needs, two
+/// cases share a name, the encoder fails or its features cannot be stored, or a file cannot be
+/// written. What was written until then is kept and used by the next run.
+pub fn embed(
+    options: &EmbedOptions,
+    encoder: &dyn ImageEncoder,
+    device: &Device,
+    progress: &dyn Progress,
+) -> Result<EmbedSummary> {
+    let run = run::Run::new(options, encoder, device, progress)?;
+    let cases = run.prepare_cases()?;
+    run.encode_cases(cases)
+}

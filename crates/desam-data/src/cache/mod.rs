@@ -1,1 +1,35 @@
-//! Stub.
+//! Frozen features, computed once and read through memory maps.
+//!
+//! The image encoder never changes while the decoder trains, so what it says about a slice is
+//! computed once. A cache is a folder:
+//!
+//! ```text
+//! cache.json                              what it holds and how it was made; its key
+//! cases/SITE/ID.safetensors               images and masks of all processed slices, u8
+//! features/SITE/ID/z0012.safetensors      tap0, tap1, …, embedding of one slice, f16 or f32
+//! ```
+//!
+//! One file a slice: a run that is killed loses at most one slice. Every file is written in one
+//! step and sealed with the cache's key, the hash of what it was made from, and a checksum of its
+//! numbers. What does not fit its seal is refused by name; see [`FeatureCache::open`] for what is
+//! checked when.
+
+mod entry;
+mod header;
+mod names;
+mod pages;
+mod recipe;
+mod slices;
+mod store;
+
+pub use header::{CacheCase, CacheHeader};
+pub use recipe::{
+    CacheRecipe, EncoderRecord, FORMAT_VERSION, FeatureDtype, SlicePolicy, human_bytes,
+};
+pub use slices::{CachedSlice, CachedSlices};
+pub use store::{FeatureCache, SliceRef};
+
+pub(crate) use entry::{Entry, Seal, TensorSpec};
+pub(crate) use header::case_source;
+pub(crate) use names::{CachePaths, hash_file, is_plain_name};
+pub(crate) use pages::CasePages;

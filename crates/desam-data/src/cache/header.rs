@@ -1,0 +1,168 @@
+//! `cache.json`: what a cache holds and how it was made.
+
+use super::names::is_plain_name;
+use super::{CachePaths, CacheRecipe, FORMAT_VERSION, Seal};
+use crate::atomic::write_atomic;
+use crate::{Error, Result};
+use serde::{Deserialize, Serialize};
+use std::io::Write;
+use std::path::PathBuf;
+
+/// Slices a volume may have; beyond that a header is taken for broken.
+const MOST_SLICES: usize = 1 << 20;
+
+/// One case of a cache.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CacheCase {
+    /// The site it comes from.
+    pub site: String,
+    /// The case within the site.
+    pub id: String,
+    /// The image, relative to the data root where it lies below it.
+    pub image: PathBuf,
+    /// The ground truth, likewise, where there is one.
+    pub label: Option<PathBuf>,
+    /// BLAKE3 of the image file.
+    pub image_blake3: String,
+    /// BLAKE3 of the label file.
+    pub label_blake3: Option<String>,
+    /// Processed slices, whether stored or not.
+    pub slices: usize,
+    /// Side of the processed images, in pixels.
+    pub image_side: usize,
+    /// Processed slices whose `M×M` mask has foreground, rising.
+    pub labelled: Vec<usize>,
+    /// Processed slices whose features are stored, rising.
+    pub stored: Vec<usize>,
+}
+
+/// The contents of `cache.json`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CacheHeader {
+    /// Version of the cache's format, [`FORMAT_VERSION`].
+    pub format: u32,
+    /// [`CacheRecipe::key`] of the recipe.
+    pub key: String,
+    /// How the features were made.
+    pub recipe: CacheRecipe,
+    /// Where the volumes were when the cache was made.
+    pub data_root: PathBuf,
+    /// The cases, in the order they were given.
+    pub cases: Vec<CacheCase>,
+}
+
+/// The part of a header that every version has.
+#[derive(Debug, Deserialize)]
+struct AnyHeader {
+    format: u32,
+}
+
+/// Hash of what the images and masks of a case were made from.
+pub(crate) fn case_source(image_blake3: &str, label_blake3: Option<&str>) -> String {
+    let mut hasher = blake3::Hasher::new_derive_key("desam cached case v1");
+    hasher.update(image_blake3.as_bytes());
+    hasher.update(&[0]);
+    hasher.update(label_blake3.unwrap_or("no label").as_bytes());
+    hasher.finalize().to_hex().to_string()
+}
+
+/// Hash of what a slice's features were made from. The labels are no part of it: correcting them
+/// must not cost hours of encoding.
+pub(crate) fn slice_source(image_blake3: &str, z: usize) -> String {
+    let mut hasher = blake3::Hasher::new_derive_key("desam cached slice v1");
+    hasher.update(image_blake3.as_bytes());
+    hasher.update(&(z as u64).to_le_bytes());
+    hasher.finalize().to_hex().to_string()
+}
+
+impl CacheHeader {
+    /// Reads and checks the header of a cache; `None` where there is no file.
+    pub(crate) fn read(paths: &CachePaths) -> Result<Option<Self>> {
+        let path = paths.header();
+        let bad = |problem: String| Error::CacheHeader {
+            path: path.clone(),
+            problem,
+        };
+        let text = match std::fs::read(&path) {
+            Ok(text) => text,
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(e) => return Err(Error::io("read", &path)(e)),
+        };
+        // Another version may have other fields: say so instead of naming the first of them.
+        if let Ok(any) = parse_leniently(&text)
+            && any.format != FORMAT_VERSION
+        {
+            return Err(bad(format!(
+                "format {} is not this program's format {FORMAT_VERSION}",
+                any.format
+            )));
+        }
+        let header: Self = serde_json::from_slice(&text).map_err(|e| bad(e.to_string()))?;
+        header.recipe.validate()?;
+        header.check_cases().map_err(bad)?;
+        let key = header.recipe.key()?;
+        if header.key != key {
+            return Err(bad(format!(
+                "its key is {}, but its recipe has {key}",
+                header.key
+            )));
+        }
+        Ok(Some(header))
+    }
+
+    pub(crate) fn write(&self, paths: &CachePaths) -> Result<()> {
+        let path = paths.header();
+        let text = serde_json::to_vec_pretty(self).map_err(|e| Error::CacheHeader {
+            path: path.clone(),
+            problem: e.to_string(),
+        })?;
+        super::names::make_parent(&path)?;
+        write_atomic(&path, |w| w.write_all(&text))
+    }
+
+    /// Names and numbers from a file become paths and sizes: none may surprise.
+    fn check_cases(&self) -> Result<(), String> {
+        for case in &self.cases {
+            let name = format!("case {:?}/{:?}", case.site, case.id);
+            if !is_plain_name(&case.site) || !is_plain_name(&case.id) {
+                return Err(format!("{name}: not a plain name"));
+            }
+            if case.slices > MOST_SLICES || case.image_side > 1 << 14 {
+                return Err(format!(
+                    "{name}: {} slices of {}²",
+                    case.slices, case.image_side
+                ));
+            }
+            for list in [&case.labelled, &case.stored] {
+                let rising = list.windows(2).all(|w| matches!(w, [a, b] if a < b));
+                if !rising || list.last().is_some_and(|&z| z >= case.slices) {
+                    return Err(format!(
+                        "{name}: its lists of slices do not rise within its slices"
+                    ));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn case_seal(&self, case: &CacheCase) -> Seal {
+        let source = case_source(&case.image_blake3, case.label_blake3.as_deref());
+        Seal {
+            key: self.key.clone(),
+            source,
+        }
+    }
+
+    pub(crate) fn slice_seal(&self, case: &CacheCase, z: usize) -> Seal {
+        Seal {
+            key: self.key.clone(),
+            source: slice_source(&case.image_blake3, z),
+        }
+    }
+}
+
+fn parse_leniently(text: &[u8]) -> Result<AnyHeader, serde_json::Error> {
+    serde_json::from_slice(text)
+}

@@ -1,0 +1,355 @@
+//! What determines the numbers in a cache, and the key made from it.
+
+use crate::preprocess::PreprocessConfig;
+use crate::{Error, Result};
+use desam_core::EncoderSpec;
+use safetensors::Dtype;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::str::FromStr;
+
+/// Version of the files' layout and of the preprocessing code behind them. A change that makes
+/// other numbers from the same configuration must raise it: it is part of every key.
+pub const FORMAT_VERSION: u32 = 1;
+
+/// Type that features are stored in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FeatureDtype {
+    /// Half the size; a relative rounding of at most 2⁻¹¹.
+    #[default]
+    F16,
+    /// Exactly what the encoder gave.
+    F32,
+}
+
+impl FeatureDtype {
+    /// Bytes of one number.
+    pub fn bytes(self) -> usize {
+        match self {
+            Self::F16 => 2,
+            Self::F32 => 4,
+        }
+    }
+
+    pub(crate) fn stored(self) -> Dtype {
+        match self {
+            Self::F16 => Dtype::F16,
+            Self::F32 => Dtype::F32,
+        }
+    }
+}
+
+impl fmt::Display for FeatureDtype {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::F16 => "f16",
+            Self::F32 => "f32",
+        })
+    }
+}
+
+impl FromStr for FeatureDtype {
+    type Err = Error;
+
+    fn from_str(s: &str) -> Result<Self> {
+        match s {
+            "f16" => Ok(Self::F16),
+            "f32" => Ok(Self::F32),
+            _ => Err(Error::Choice {
+                what: "feature type",
+                found: s.into(),
+                choices: "f16, f32",
+            }),
+        }
+    }
+}
+
+/// Which processed slices get features.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SlicePolicy {
+    /// Slices whose `M×M` mask after preprocessing has foreground: all that training needs, and
+    /// what the official program scores.
+    #[default]
+    Labelled,
+    /// Every slice; what scoring whole volumes needs.
+    All,
+}
+
+impl fmt::Display for SlicePolicy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Labelled => "labelled",
+            Self::All => "all",
+        })
+    }
+}
+
+impl FromStr for SlicePolicy {
+    type Err = Error;
+
+    fn from_str(s: &str) -> Result<Self> {
+        match s {
+            "labelled" => Ok(Self::Labelled),
+            "all" => Ok(Self::All),
+            _ => Err(Error::Choice {
+                what: "slices",
+                found: s.into(),
+                choices: "labelled, all",
+            }),
+        }
+    }
+}
+
+/// Which encoder made the features.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EncoderRecord {
+    /// Its name, for people; not part of the key.
+    pub name: String,
+    /// BLAKE3 of its weights, in hexadecimal; part of the key.
+    pub weights_blake3: String,
+}
+
+/// Everything that determines the numbers in a cache, apart from the volumes.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CacheRecipe {
+    /// The encoder.
+    pub encoder: EncoderRecord,
+    /// What the encoder takes and gives.
+    pub spec: EncoderSpec,
+    /// How volumes become slices.
+    pub preprocess: PreprocessConfig,
+    /// Type of the stored features.
+    pub dtype: FeatureDtype,
+    /// Which slices are stored.
+    pub slices: SlicePolicy,
+}
+
+impl CacheRecipe {
+    /// The key of a cache made by this recipe: BLAKE3, in hexadecimal, over the format version,
+    /// the weights' hash, the encoder's spec, the preprocessing, the type and the slice policy. No
+    /// path is part of it, so a cache can be moved.
+    ///
+    /// # Errors
+    /// When the recipe cannot be written as JSON, which is what is hashed.
+    pub fn key(&self) -> Result<String> {
+        let parts = (
+            FORMAT_VERSION,
+            &self.encoder.weights_blake3,
+            &self.spec,
+            &self.preprocess,
+            self.dtype,
+            self.slices,
+        );
+        let text = serde_json::to_vec(&parts)
+            .map_err(|e| Error::CacheRecipe(format!("cannot be written as JSON: {e}")))?;
+        let mut hasher = blake3::Hasher::new_derive_key("desam feature cache key v1");
+        hasher.update(&text);
+        Ok(hasher.finalize().to_hex().to_string())
+    }
+
+    /// Bytes of the features of `slices` slices, without the files' small headers.
+    pub fn estimate(&self, slices: usize) -> u64 {
+        slices as u64 * self.spec.feature_elements() as u64 * self.dtype.bytes() as u64
+    }
+
+    /// Whether this describes a cache that can exist.
+    ///
+    /// # Errors
+    /// When the encoder's spec has a side or a channel count of zero or out of any reason, a side
+    /// that patches do not divide, no weights' hash, or a preprocessing that is not valid.
+    pub fn validate(&self) -> Result<()> {
+        let bad = |problem: String| Err(Error::CacheRecipe(problem));
+        let s = &self.spec;
+        if s.patch == 0 || s.input_side == 0 || !s.input_side.is_multiple_of(s.patch) {
+            return bad(format!(
+                "patch {} does not divide input side {}",
+                s.patch, s.input_side
+            ));
+        }
+        // Far beyond any encoder, and small enough that no product below can overflow.
+        let counts = s.tap_channels.iter().chain([&s.embedding_channels]);
+        if s.input_side > 1 << 14
+            || s.mask_side() > 1 << 14
+            || s.tap_channels.len() > 1 << 10
+            || counts.into_iter().any(|c| !(1..=1 << 16).contains(c))
+        {
+            return bad(format!("encoder spec out of range: {s:?}"));
+        }
+        if self.encoder.weights_blake3.is_empty() {
+            return bad("the hash of the encoder's weights is missing".into());
+        }
+        self.preprocess.validate()
+    }
+
+    /// What differs between two recipes, in words, for who meets a cache made by another one.
+    pub(crate) fn differences(&self, other: &Self) -> Vec<String> {
+        let mut out = Vec::new();
+        let mut compare = |what: &str, ours: String, theirs: String| {
+            if ours != theirs {
+                out.push(format!("{what}: the cache has {theirs}, asked for {ours}"));
+            }
+        };
+        let encoder = |r: &EncoderRecord| format!("{} ({})", r.weights_blake3, r.name);
+        if self.encoder.weights_blake3 != other.encoder.weights_blake3 {
+            compare(
+                "encoder weights",
+                encoder(&self.encoder),
+                encoder(&other.encoder),
+            );
+        }
+        compare(
+            "encoder spec",
+            format!("{:?}", self.spec),
+            format!("{:?}", other.spec),
+        );
+        compare(
+            "preprocessing",
+            format!("{:?}", self.preprocess),
+            format!("{:?}", other.preprocess),
+        );
+        compare(
+            "feature type",
+            self.dtype.to_string(),
+            other.dtype.to_string(),
+        );
+        compare("slices", self.slices.to_string(), other.slices.to_string());
+        out
+    }
+
+    /// The tensors of one slice's features, in the order they are handed out.
+    pub(crate) fn feature_tensors(&self) -> Vec<super::TensorSpec> {
+        let grid = self.spec.grid();
+        let tensor = |name: String, channels: usize| super::TensorSpec {
+            name,
+            dtype: self.dtype.stored(),
+            shape: vec![1, channels, grid, grid],
+        };
+        let taps = self.spec.tap_channels.iter().enumerate();
+        taps.map(|(n, &c)| tensor(format!("tap{n}"), c))
+            .chain([tensor("embedding".into(), self.spec.embedding_channels)])
+            .collect()
+    }
+}
+
+/// A size as people read it: `640 bytes`, `1.5 GiB`.
+pub fn human_bytes(bytes: u64) -> String {
+    let units = ["KiB", "MiB", "GiB", "TiB"];
+    let mut value = bytes as f64;
+    let mut unit = "bytes";
+    for next in units {
+        if value < 1024.0 {
+            break;
+        }
+        value /= 1024.0;
+        unit = next;
+    }
+    if unit == "bytes" {
+        format!("{bytes} bytes")
+    } else {
+        format!("{value:.1} {unit}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn recipe() -> CacheRecipe {
+        CacheRecipe {
+            encoder: EncoderRecord {
+                name: "toy".into(),
+                weights_blake3: "ab".into(),
+            },
+            // SAM ViT-B's numbers: 12 blocks, global attention at 2, 5, 8 and 11.
+            spec: EncoderSpec {
+                input_side: 1024,
+                patch: 16,
+                tap_channels: vec![768; 3],
+                embedding_channels: 256,
+            },
+            preprocess: PreprocessConfig::official(),
+            dtype: FeatureDtype::F16,
+            slices: SlicePolicy::Labelled,
+        }
+    }
+
+    #[test]
+    fn everything_but_the_name_is_in_the_key() {
+        let key = recipe().key().unwrap();
+        assert_eq!(key.len(), 64);
+        let same = CacheRecipe {
+            encoder: EncoderRecord {
+                name: "other".into(),
+                ..recipe().encoder
+            },
+            ..recipe()
+        };
+        assert_eq!(same.key().unwrap(), key);
+        let mut others = vec![recipe(); 5];
+        others[0].encoder.weights_blake3 = "ac".into();
+        others[1].spec.tap_channels.pop();
+        others[2].preprocess = PreprocessConfig::paper();
+        others[3].dtype = FeatureDtype::F32;
+        others[4].slices = SlicePolicy::All;
+        for other in &others {
+            assert_ne!(other.key().unwrap(), key);
+            assert_eq!(recipe().differences(other).len(), 1, "{other:?}");
+        }
+        assert!(recipe().differences(&same).is_empty());
+    }
+
+    #[test]
+    fn estimate_is_that_of_sam() {
+        // ViT-B in f32: (3·768 + 256) · 64² · 4 bytes = 40 MiB a slice.
+        let f32s = CacheRecipe {
+            dtype: FeatureDtype::F32,
+            ..recipe()
+        };
+        assert_eq!(f32s.estimate(1), 40 << 20);
+        assert_eq!(recipe().estimate(3), 60 << 20);
+        assert_eq!(human_bytes(60 << 20), "60.0 MiB");
+        assert_eq!(human_bytes(1023), "1023 bytes");
+    }
+
+    #[test]
+    fn impossible_encoders_are_refused() {
+        assert!(recipe().validate().is_ok());
+        let with = |change: fn(&mut CacheRecipe)| {
+            let mut r = recipe();
+            change(&mut r);
+            r.validate()
+        };
+        assert!(with(|r| r.spec.patch = 0).is_err());
+        assert!(with(|r| r.spec.patch = 15).is_err());
+        assert!(with(|r| r.spec.input_side = usize::MAX / 16 * 16).is_err());
+        assert!(with(|r| r.spec.embedding_channels = 0).is_err());
+        assert!(with(|r| r.encoder.weights_blake3.clear()).is_err());
+    }
+
+    #[test]
+    fn names_of_choices_go_both_ways() {
+        for dtype in [FeatureDtype::F16, FeatureDtype::F32] {
+            assert_eq!(dtype.to_string().parse::<FeatureDtype>().unwrap(), dtype);
+            assert_eq!(
+                serde_json::to_string(&dtype).unwrap(),
+                format!("\"{dtype}\"")
+            );
+        }
+        for policy in [SlicePolicy::Labelled, SlicePolicy::All] {
+            assert_eq!(policy.to_string().parse::<SlicePolicy>().unwrap(), policy);
+            assert_eq!(
+                serde_json::to_string(&policy).unwrap(),
+                format!("\"{policy}\"")
+            );
+        }
+        let message = "f8".parse::<FeatureDtype>().unwrap_err().to_string();
+        assert!(
+            message.contains("f8") && message.contains("f16, f32"),
+            "{message}"
+        );
+    }
+}

@@ -1,0 +1,336 @@
+//! Reading a cache.
+
+use super::{CacheCase, CacheHeader, CachePaths, CasePages, Entry, FeatureDtype, TensorSpec};
+use crate::preprocess::SliceImage;
+use crate::{Error, Result};
+use candle_core::{Device, Tensor};
+use desam_core::{BinaryMask, ImageFeatures, Progress};
+use half::f16;
+use half::slice::HalfFloatSliceExt;
+use std::path::{Path, PathBuf};
+
+/// One slice whose features are stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SliceRef {
+    /// Index into [`FeatureCache::cases`].
+    pub case: usize,
+    /// The processed slice.
+    pub z: usize,
+    /// Whether its `M×M` mask has foreground.
+    pub labelled: bool,
+}
+
+/// A complete cache on the disk, open for reading. It holds no features in memory: each call maps
+/// the file it needs, so many threads may read at once.
+#[derive(Debug, Clone)]
+pub struct FeatureCache {
+    paths: CachePaths,
+    header: CacheHeader,
+    features: Vec<TensorSpec>,
+    slices: Vec<SliceRef>,
+}
+
+impl FeatureCache {
+    /// Opens the cache in `dir`.
+    ///
+    /// Every file is opened and its seal, names, shapes, type and length are checked, which reads
+    /// a few kilobytes of each; the numbers themselves are left to [`FeatureCache::verify`]. The
+    /// same is checked again whenever a file is read.
+    ///
+    /// # Errors
+    /// When there is no cache, its header is broken or of another format, a run was interrupted
+    /// and slices are missing, or a file is stale, truncated or corrupt, which is named.
+    pub fn open(dir: impl Into<PathBuf>) -> Result<Self> {
+        let paths = CachePaths::new(dir);
+        let header = CacheHeader::read(&paths)?.ok_or_else(|| Error::CacheNotFound {
+            dir: paths.dir().into(),
+        })?;
+        let features = header.recipe.feature_tensors();
+        let slices = header.cases.iter().enumerate().flat_map(|(case, c)| {
+            c.stored.iter().map(move |&z| SliceRef {
+                case,
+                z,
+                labelled: c.labelled.binary_search(&z).is_ok(),
+            })
+        });
+        let slices = slices.collect();
+        let cache = Self {
+            paths,
+            header,
+            features,
+            slices,
+        };
+        cache.check_complete()?;
+        for case in 0..cache.header.cases.len() {
+            cache.pages(case)?;
+        }
+        for slice in &cache.slices {
+            cache.entry(slice)?;
+        }
+        Ok(cache)
+    }
+
+    /// The folder it lies in.
+    pub fn dir(&self) -> &Path {
+        self.paths.dir()
+    }
+
+    /// What it holds and how it was made.
+    pub fn header(&self) -> &CacheHeader {
+        &self.header
+    }
+
+    /// The cases, in the order they were embedded.
+    pub fn cases(&self) -> &[CacheCase] {
+        &self.header.cases
+    }
+
+    /// The sites, each once, in the order of their first case.
+    pub fn sites(&self) -> Vec<&str> {
+        let mut sites: Vec<&str> = Vec::new();
+        for case in &self.header.cases {
+            if !sites.contains(&case.site.as_str()) {
+                sites.push(&case.site);
+            }
+        }
+        sites
+    }
+
+    /// The cases of one site, as indices into [`FeatureCache::cases`].
+    pub fn site_cases(&self, site: &str) -> Vec<usize> {
+        let cases = self.header.cases.iter().enumerate();
+        cases
+            .filter(|(_, c)| c.site == site)
+            .map(|(n, _)| n)
+            .collect()
+    }
+
+    /// All slices whose features are stored, by case, then by slice.
+    pub fn slices(&self) -> &[SliceRef] {
+        &self.slices
+    }
+
+    /// The slices of one case whose features are stored.
+    pub fn case_slices(&self, case: usize) -> &[SliceRef] {
+        let start = self.slices.partition_point(|s| s.case < case);
+        let end = self.slices.partition_point(|s| s.case <= case);
+        self.slices.get(start..end).unwrap_or_default()
+    }
+
+    /// Where the image of a case was when the cache was made.
+    ///
+    /// # Errors
+    /// When there is no such case.
+    pub fn image_path(&self, case: usize) -> Result<PathBuf> {
+        Ok(self.header.data_root.join(&self.case(case)?.image))
+    }
+
+    /// Where the ground truth of a case was when the cache was made.
+    ///
+    /// # Errors
+    /// When there is no such case, or it has no ground truth.
+    pub fn label_path(&self, case: usize) -> Result<PathBuf> {
+        let case = self.case(case)?;
+        let label = case.label.as_ref().ok_or_else(|| no_label(case))?;
+        Ok(self.header.data_root.join(label))
+    }
+
+    /// The features of one slice, `B = 1`, f32, on `device`.
+    ///
+    /// # Errors
+    /// When the slice is not stored, or its file is missing, stale, truncated or corrupt.
+    pub fn features(&self, slice: &SliceRef, device: &Device) -> Result<ImageFeatures> {
+        let entry = self.entry(slice)?;
+        let mut tensors = Vec::with_capacity(self.features.len());
+        for (n, spec) in self.features.iter().enumerate() {
+            let values = widen(entry.bytes(n)?, self.header.recipe.dtype);
+            tensors.push(Tensor::from_vec(values, spec.shape.as_slice(), device)?);
+        }
+        match tensors.pop() {
+            Some(embedding) => Ok(ImageFeatures {
+                taps: tensors,
+                embedding,
+            }),
+            None => Err(entry.corrupt("it holds no embedding".into())),
+        }
+    }
+
+    /// The processed image of a slice.
+    ///
+    /// # Errors
+    /// When there is no such case or slice, or the case's file is not right.
+    pub fn image(&self, slice: &SliceRef) -> Result<SliceImage> {
+        self.pages(slice.case)?.image(slice.z)
+    }
+
+    /// The `M×M` mask of a slice.
+    ///
+    /// # Errors
+    /// As [`FeatureCache::image`]; and when the case has no ground truth.
+    pub fn mask(&self, slice: &SliceRef) -> Result<BinaryMask> {
+        let mask = self.pages(slice.case)?.mask(slice.z)?;
+        mask.ok_or_else(|| self.case(slice.case).map_or_else(|e| e, no_label))
+    }
+
+    /// The `M×M` masks of all processed slices of a case, stored or not.
+    ///
+    /// # Errors
+    /// As [`FeatureCache::mask`].
+    pub fn case_masks(&self, case: usize) -> Result<Vec<BinaryMask>> {
+        let pages = self.pages(case)?;
+        let record = self.case(case)?;
+        (0..pages.slices())
+            .map(|z| pages.mask(z)?.ok_or_else(|| no_label(record)))
+            .collect()
+    }
+
+    /// Reads every number of the cache and compares the checksums.
+    ///
+    /// # Errors
+    /// [`Error::CacheDamaged`] with every file that is not right.
+    pub fn verify(&self, progress: &dyn Progress) -> Result<()> {
+        let files = self.header.cases.len() + self.slices.len();
+        progress.begin("verifying the cache", files as u64);
+        let mut damaged = Vec::new();
+        for case in 0..self.header.cases.len() {
+            if let Err(e) = self.pages(case).and_then(|p| p.entry().verify()) {
+                damaged.push(e.to_string());
+            }
+            progress.advance(1, "images and masks");
+        }
+        for slice in &self.slices {
+            if let Err(e) = self.entry(slice).and_then(|e| e.verify()) {
+                damaged.push(e.to_string());
+            }
+            let case = self.case(slice.case)?;
+            progress.advance(1, &format!("{}/{} slice {}", case.site, case.id, slice.z));
+        }
+        progress.finish(&format!(
+            "{} of {files} files are right",
+            files - damaged.len()
+        ));
+        if damaged.is_empty() {
+            Ok(())
+        } else {
+            Err(Error::CacheDamaged {
+                dir: self.dir().into(),
+                files,
+                damaged,
+            })
+        }
+    }
+
+    fn case(&self, index: usize) -> Result<&CacheCase> {
+        let len = self.header.cases.len();
+        self.header
+            .cases
+            .get(index)
+            .ok_or(Error::CaseIndex { index, len })
+    }
+
+    fn pages(&self, case: usize) -> Result<CasePages> {
+        let record = self.case(case)?;
+        let path = self.paths.case(&record.site, &record.id);
+        let mask_side = record
+            .label
+            .as_ref()
+            .map(|_| self.header.recipe.spec.mask_side());
+        let pages = CasePages::open(&path, &self.header.case_seal(record), mask_side)?;
+        let (found, expected) = (
+            (pages.slices(), pages.side()),
+            (record.slices, record.image_side),
+        );
+        if found != expected {
+            let problem =
+                format!("slices and side of its images: expected {expected:?}, found {found:?}");
+            return Err(pages.entry().corrupt(problem));
+        }
+        Ok(pages)
+    }
+
+    fn entry(&self, slice: &SliceRef) -> Result<Entry> {
+        let record = self.case(slice.case)?;
+        if record.stored.binary_search(&slice.z).is_err() {
+            return Err(Error::SliceNotStored {
+                site: record.site.clone(),
+                id: record.id.clone(),
+                slice: slice.z,
+            });
+        }
+        let path = self.paths.slice(&record.site, &record.id, slice.z);
+        Entry::open(&path, &self.header.slice_seal(record, slice.z))?.expect(&self.features)
+    }
+
+    /// Refuses a cache whose run was interrupted, before single files are complained about.
+    fn check_complete(&self) -> Result<()> {
+        let there = |slice: &SliceRef| {
+            let case = self.header.cases.get(slice.case);
+            case.is_some_and(|c| self.paths.slice(&c.site, &c.id, slice.z).is_file())
+        };
+        let present = self.slices.iter().filter(|s| there(s)).count();
+        let pages = |c: &CacheCase| self.paths.case(&c.site, &c.id).is_file();
+        if present == self.slices.len() && self.header.cases.iter().all(pages) {
+            return Ok(());
+        }
+        let (dir, expected) = (self.dir().into(), self.slices.len());
+        Err(Error::CacheIncomplete {
+            dir,
+            present,
+            expected,
+        })
+    }
+}
+
+fn no_label(case: &CacheCase) -> Error {
+    Error::NoGroundTruth {
+        site: case.site.clone(),
+        id: case.id.clone(),
+    }
+}
+
+/// Stored little-endian numbers as f32.
+fn widen(bytes: &[u8], dtype: FeatureDtype) -> Vec<f32> {
+    match dtype {
+        FeatureDtype::F32 => bytes
+            .as_chunks()
+            .0
+            .iter()
+            .map(|&chunk| f32::from_le_bytes(chunk))
+            .collect(),
+        FeatureDtype::F16 => {
+            // By pieces that stay in the nearest cache; the conversion itself is vectorised.
+            let mut out = vec![0.0; bytes.len() / 2];
+            let mut piece = [f16::ZERO; 4096];
+            for (values, raw) in out
+                .chunks_mut(piece.len())
+                .zip(bytes.chunks(2 * piece.len()))
+            {
+                let (narrow, _) = piece.split_at_mut(values.len());
+                for (value, &chunk) in narrow.iter_mut().zip(raw.as_chunks().0) {
+                    *value = f16::from_le_bytes(chunk);
+                }
+                narrow.convert_to_f32_slice(values);
+            }
+            out
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn widening_is_exact_at_any_length() {
+        for length in [0, 1, 4095, 4096, 4097, 10_000] {
+            let values: Vec<f16> = (0..length)
+                .map(|n| f16::from_f32(n as f32 * 0.37 - 900.0))
+                .collect();
+            let bytes: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
+            let expected: Vec<f32> = values.iter().map(|v| v.to_f32()).collect();
+            assert_eq!(widen(&bytes, FeatureDtype::F16), expected);
+            let bytes: Vec<u8> = expected.iter().flat_map(|v| v.to_le_bytes()).collect();
+            assert_eq!(widen(&bytes, FeatureDtype::F32), expected);
+        }
+    }
+}

@@ -1,0 +1,364 @@
+//! The two phases of a run: prepare the cases, encode their slices.
+
+use super::{EmbedOptions, EmbedSummary};
+use crate::cache::{
+    CacheCase, CacheHeader, CachePaths, CacheRecipe, CasePages, Entry, FORMAT_VERSION,
+    FeatureDtype, Seal, SlicePolicy, case_source, hash_file, human_bytes, is_plain_name,
+};
+use crate::layout::Case;
+use crate::nifti::NiftiReader;
+use crate::preprocess::PreparedVolume;
+use crate::{Error, Result};
+use candle_core::{DType, Device, Tensor};
+use desam_core::{ImageEncoder, ImageFeatures, Progress, VolumeReader};
+use half::f16;
+use std::path::{Path, PathBuf};
+
+pub(super) struct Run<'a> {
+    options: &'a EmbedOptions,
+    encoder: &'a dyn ImageEncoder,
+    device: &'a Device,
+    progress: &'a dyn Progress,
+    paths: CachePaths,
+    recipe: CacheRecipe,
+    key: String,
+    data_root: PathBuf,
+}
+
+/// A case whose images and masks are in place.
+pub(super) struct ReadyCase {
+    record: CacheCase,
+    bytes: u64,
+}
+
+impl<'a> Run<'a> {
+    pub(super) fn new(
+        options: &'a EmbedOptions,
+        encoder: &'a dyn ImageEncoder,
+        device: &'a Device,
+        progress: &'a dyn Progress,
+    ) -> Result<Self> {
+        let recipe = CacheRecipe {
+            encoder: options.encoder.clone(),
+            spec: encoder.spec().clone(),
+            preprocess: options.preprocess.clone(),
+            dtype: options.dtype,
+            slices: options.slices,
+        };
+        recipe.validate()?;
+        check_names(&options.cases)?;
+        let paths = CachePaths::new(&options.dir);
+        if let Some(old) = CacheHeader::read(&paths)? {
+            let differences = recipe.differences(&old.recipe);
+            if !differences.is_empty() {
+                return Err(Error::CacheMismatch {
+                    dir: options.dir.clone(),
+                    differences,
+                });
+            }
+            let gone = old.cases.iter().filter(|o| {
+                !options
+                    .cases
+                    .iter()
+                    .any(|c| (&c.site, &c.id) == (&o.site, &o.id))
+            });
+            let gone = gone.count();
+            if gone > 0 {
+                progress.say(&format!(
+                    "{gone} cases of {} are no longer in the data; their files are left there, \
+                     unread",
+                    options.dir.display()
+                ));
+            }
+        }
+        let key = recipe.key()?;
+        let data_root = absolute(&options.data_root)?;
+        Ok(Self {
+            options,
+            encoder,
+            device,
+            progress,
+            paths,
+            recipe,
+            key,
+            data_root,
+        })
+    }
+
+    /// First phase: every volume is read, its images and masks are stored, its slices counted.
+    pub(super) fn prepare_cases(&self) -> Result<Vec<ReadyCase>> {
+        let cases = &self.options.cases;
+        self.progress.begin("preparing volumes", cases.len() as u64);
+        let mut ready = Vec::with_capacity(cases.len());
+        for case in cases {
+            ready.push(
+                self.prepare_case(case)
+                    .map_err(in_case(&case.site, &case.id))?,
+            );
+            self.progress
+                .advance(1, &format!("{}/{}", case.site, case.id));
+        }
+        let slices: usize = ready.iter().map(|r| r.record.stored.len()).sum();
+        self.progress
+            .finish(&format!("{} cases, {slices} slices to embed", ready.len()));
+        Ok(ready)
+    }
+
+    fn prepare_case(&self, case: &Case) -> Result<ReadyCase> {
+        if case.label.is_none() && self.recipe.slices == SlicePolicy::Labelled {
+            return Err(Error::NoGroundTruth {
+                site: case.site.clone(),
+                id: case.id.clone(),
+            });
+        }
+        let image_blake3 = hash_file(&case.image)?;
+        let label_blake3 = case.label.as_deref().map(hash_file).transpose()?;
+        let source = case_source(&image_blake3, label_blake3.as_deref());
+        let seal = Seal {
+            key: self.key.clone(),
+            source,
+        };
+        let path = self.paths.case(&case.site, &case.id);
+        let mask_side = case.label.as_ref().map(|_| self.recipe.spec.mask_side());
+        let open = || CasePages::open(&path, &seal, mask_side);
+        let right = |pages: CasePages| pages.entry().verify().map(|()| pages);
+        // Whatever is wrong with a file that is there, making it anew is the cure.
+        let pages = match open().and_then(right) {
+            Ok(pages) => pages,
+            Err(_) => {
+                self.write_pages(case, &path, &seal)?;
+                open()?
+            }
+        };
+        let labelled = pages.labelled()?;
+        let stored = match self.recipe.slices {
+            SlicePolicy::Labelled => labelled.clone(),
+            SlicePolicy::All => (0..pages.slices()).collect(),
+        };
+        let record = CacheCase {
+            site: case.site.clone(),
+            id: case.id.clone(),
+            image: self.relative(&case.image)?,
+            label: case
+                .label
+                .as_deref()
+                .map(|l| self.relative(l))
+                .transpose()?,
+            image_blake3,
+            label_blake3,
+            slices: pages.slices(),
+            image_side: pages.side(),
+            labelled,
+            stored,
+        };
+        Ok(ReadyCase {
+            record,
+            bytes: pages.entry().len(),
+        })
+    }
+
+    fn write_pages(&self, case: &Case, path: &Path, seal: &Seal) -> Result<()> {
+        let prepared = self.prepare_volume(&case.image)?;
+        let masks = match &case.label {
+            Some(label) => Some(prepared.labels(&NiftiReader.read_labels(label)?)?),
+            None => None,
+        };
+        let images = (0..prepared.len())
+            .map(|z| prepared.image(z))
+            .collect::<Result<Vec<_>>>()?;
+        CasePages::write(path, seal, &images, masks.as_deref())
+    }
+
+    fn prepare_volume(&self, image: &Path) -> Result<PreparedVolume> {
+        self.recipe
+            .preprocess
+            .prepare(&NiftiReader.read(image)?, &self.recipe.spec)
+    }
+
+    /// Second phase: writes the header, says the size, encodes what is missing.
+    pub(super) fn encode_cases(&self, ready: Vec<ReadyCase>) -> Result<EmbedSummary> {
+        let mut bytes = ready.iter().map(|r| r.bytes).sum();
+        let header = CacheHeader {
+            format: FORMAT_VERSION,
+            key: self.key.clone(),
+            recipe: self.recipe.clone(),
+            data_root: self.data_root.clone(),
+            cases: ready.into_iter().map(|r| r.record).collect(),
+        };
+        header.write(&self.paths)?;
+        let slices: usize = header.cases.iter().map(|c| c.stored.len()).sum();
+        self.progress.say(&format!(
+            "features of {slices} slices in {}: {} ({} a slice) in {}",
+            self.recipe.dtype,
+            human_bytes(self.recipe.estimate(slices)),
+            human_bytes(self.recipe.estimate(1)),
+            self.options.dir.display()
+        ));
+        let mut reused = 0;
+        self.progress.begin("embedding", slices as u64);
+        for case in &header.cases {
+            let done = self
+                .encode_case(&header, case)
+                .map_err(in_case(&case.site, &case.id))?;
+            bytes += done.bytes;
+            reused += done.reused;
+        }
+        let computed = slices - reused;
+        let summary = EmbedSummary {
+            cases: header.cases.len(),
+            slices,
+            computed,
+            reused,
+            bytes,
+        };
+        self.progress.finish(&format!(
+            "{computed} slices embedded, {reused} were there already; {} in all",
+            human_bytes(bytes)
+        ));
+        Ok(summary)
+    }
+
+    fn encode_case(&self, header: &CacheHeader, case: &CacheCase) -> Result<CaseDone> {
+        let tensors = self.recipe.feature_tensors();
+        let mut prepared = None;
+        let mut done = CaseDone {
+            bytes: 0,
+            reused: 0,
+        };
+        for &z in &case.stored {
+            let path = self.paths.slice(&case.site, &case.id, z);
+            let seal = header.slice_seal(case, z);
+            let open = || Entry::open(&path, &seal).and_then(|e| e.expect(&tensors));
+            let there = open().and_then(|e| e.verify().map(|()| e.len()));
+            let (length, verb) = match there {
+                Ok(length) => {
+                    done.reused += 1;
+                    (length, "kept")
+                }
+                Err(_) => {
+                    let volume: &PreparedVolume = match &mut prepared {
+                        Some(volume) => volume,
+                        empty => {
+                            let image = self.data_root.join(&case.image);
+                            empty.insert(self.prepare_volume(&image)?)
+                        }
+                    };
+                    let features = self.encoder.encode(&volume.pixels(z, self.device)?)?;
+                    let values = self.narrow(z, &features)?;
+                    let named: Vec<_> = tensors.iter().cloned().zip(values).collect();
+                    Entry::write(&path, &seal, &named)?;
+                    (open()?.len(), "embedded")
+                }
+            };
+            done.bytes += length;
+            self.progress
+                .advance(1, &format!("{}/{} slice {z} {verb}", case.site, case.id));
+        }
+        Ok(done)
+    }
+
+    /// An encoder's features as stored bytes, in the recipe's order.
+    fn narrow(&self, z: usize, features: &ImageFeatures) -> Result<Vec<Vec<u8>>> {
+        let expected = self.recipe.feature_tensors();
+        if features.taps.len() + 1 != expected.len() {
+            let (expected, found) = (expected.len() - 1, features.taps.len());
+            return Err(desam_core::Error::shape("taps of the encoder", expected, found).into());
+        }
+        let given = features.taps.iter().chain([&features.embedding]);
+        let stored = expected.iter().zip(given).map(|(spec, tensor)| {
+            if tensor.dims() != spec.shape.as_slice() {
+                let what = format!("{} of the encoder", spec.name);
+                return Err(desam_core::Error::shape(what, &spec.shape, tensor.dims()).into());
+            }
+            self.narrow_tensor(z, &spec.name, tensor)
+        });
+        stored.collect()
+    }
+
+    fn narrow_tensor(&self, z: usize, name: &str, tensor: &Tensor) -> Result<Vec<u8>> {
+        let values = tensor
+            .to_dtype(DType::F32)?
+            .flatten_all()?
+            .to_vec1::<f32>()?;
+        let dtype = self.recipe.dtype;
+        let refuse = |value: f32, advice| {
+            let (slice, tensor) = (z, name.to_string());
+            Err(Error::FeatureRange {
+                slice,
+                tensor,
+                value,
+                dtype,
+                advice,
+            })
+        };
+        if let Some(&value) = values.iter().find(|v| !v.is_finite()) {
+            return refuse(value, "check the encoder's weights");
+        }
+        match dtype {
+            FeatureDtype::F32 => Ok(values.iter().flat_map(|v| v.to_le_bytes()).collect()),
+            FeatureDtype::F16 => {
+                if let Some(&value) = values.iter().find(|v| !f16::from_f32(**v).is_finite()) {
+                    return refuse(value, "store f32 instead");
+                }
+                Ok(values
+                    .iter()
+                    .flat_map(|v| f16::from_f32(*v).to_le_bytes())
+                    .collect())
+            }
+        }
+    }
+
+    /// `path` relative to the data root, or absolute where it lies elsewhere.
+    fn relative(&self, path: &Path) -> Result<PathBuf> {
+        let path = absolute(path)?;
+        Ok(path
+            .strip_prefix(&self.data_root)
+            .map(Path::to_path_buf)
+            .unwrap_or(path))
+    }
+}
+
+struct CaseDone {
+    bytes: u64,
+    reused: usize,
+}
+
+/// Independent of the current folder, symbolic links kept.
+fn absolute(path: &Path) -> Result<PathBuf> {
+    std::path::absolute(path).map_err(Error::io("find", path))
+}
+
+/// Names become paths in the cache: plain ones, and no two the same on any file system.
+fn check_names(cases: &[Case]) -> Result<()> {
+    let mut seen = std::collections::HashMap::new();
+    for case in cases {
+        if !is_plain_name(&case.site) || !is_plain_name(&case.id) {
+            return Err(Error::CaseName {
+                site: case.site.clone(),
+                id: case.id.clone(),
+            });
+        }
+        let name = (case.site.to_lowercase(), case.id.to_lowercase());
+        if let Some(first) = seen.insert(name, &case.image) {
+            return Err(Error::DuplicateCase {
+                site: case.site.clone(),
+                id: case.id.clone(),
+                first: first.clone(),
+                second: case.image.clone(),
+            });
+        }
+    }
+    Ok(())
+}
+
+/// Names the case in an error, unless the error does so already.
+fn in_case<'n>(site: &'n str, id: &'n str) -> impl FnOnce(Error) -> Error + 'n {
+    move |source| match source {
+        Error::NoGroundTruth { .. } => source,
+        _ => Error::Case {
+            site: site.into(),
+            id: id.into(),
+            source: Box::new(source),
+        },
+    }
+}
