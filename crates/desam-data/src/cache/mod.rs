@@ -23,6 +23,7 @@ mod slices;
 mod store;
 
 pub use header::{CacheCase, CacheHeader};
+pub use names::hash_file;
 pub use recipe::{
     CacheRecipe, EncoderRecord, FORMAT_VERSION, FeatureDtype, SlicePolicy, human_bytes,
 };
@@ -31,5 +32,5 @@ pub use store::{FeatureCache, SliceRef};
 
 pub(crate) use entry::{Entry, Seal, TensorSpec};
 pub(crate) use header::case_source;
-pub(crate) use names::{CachePaths, hash_file, is_plain_name};
+pub(crate) use names::{CachePaths, is_plain_name};
 pub(crate) use pages::CasePages;

@@ -53,8 +53,11 @@ pub(crate) fn make_parent(path: &Path) -> Result<()> {
     }
 }
 
-/// BLAKE3 of a file, in hexadecimal, read piece by piece.
-pub(crate) fn hash_file(path: &Path) -> Result<String> {
+/// BLAKE3 of a file, in hexadecimal, read piece by piece: what seals and manifests name files by.
+///
+/// # Errors
+/// [`Error::Io`] when the file cannot be read.
+pub fn hash_file(path: &Path) -> Result<String> {
     let file = File::open(path).map_err(Error::io("read", path))?;
     let mut hasher = blake3::Hasher::new();
     hasher
