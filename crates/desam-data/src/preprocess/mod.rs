@@ -10,6 +10,7 @@ mod enlarge;
 mod geometry;
 mod intensity;
 mod prepared;
+mod resample;
 mod spline;
 mod targets;
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use super::axis::Axis;
 use super::config::{Frame, LabelRule, PreprocessConfig};
+use super::resample::resample;
 use super::targets::LabelFrame;
 use super::{IntensityWindow, enlarge, expect_same_grid, spline};
 use crate::{Error, Result};
@@ -12,6 +13,9 @@ use desam_core::{BinaryMask, EncoderSpec, Grid, LabelVolume, Volume};
 const CHANNELS: [(f32, f32); 3] = [(123.675, 58.395), (116.28, 57.12), (103.53, 57.375)];
 /// Voxels after resampling beyond which the spacing must be wrong.
 const MOST_VOXELS: f64 = (1_u64 << 31) as f64;
+
+/// Side of an input or a mask beyond which the specification must be wrong.
+const LARGEST_SIDE: usize = 1 << 14;
 
 /// A square `u8` image of one processed slice.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,10 +46,17 @@ impl PreparedVolume {
         spec: &EncoderSpec,
     ) -> Result<Self> {
         config.validate()?;
-        if spec.patch == 0 || spec.mask_side() == 0 {
-            let found = format!("a {}-pixel input in patches of {}", spec.input_side, spec.patch);
-            let expected = "an input of at least one patch, of at least one pixel";
-            return Err(Error::PreprocessConfig { field: "encoder spec", found, expected });
+        let sensible = |side: usize| (1..=LARGEST_SIDE).contains(&side);
+        if spec.patch == 0 || !sensible(spec.input_side) || !sensible(spec.mask_side()) {
+            let (input, patch) = (spec.input_side, spec.patch);
+            let found = format!("{input} pixels in patches of {patch}");
+            let expected =
+                "an input of at least one patch, input and masks of at most 16384 pixels";
+            return Err(Error::PreprocessConfig {
+                field: "encoder spec",
+                found,
+                expected,
+            });
         }
         let grid = *volume.grid();
         let axes = axes(config, &grid)?;
@@ -53,18 +64,34 @@ impl PreparedVolume {
         let frames = if axes.iter().all(Axis::is_identity) {
             // Cut off, not rounded, as the official program converts to u8.
             let level = |&v: &f32| {
-                if config.keep_zeros && v == 0.0 { 0 } else { window.scale(v) as u8 }
+                if config.keep_zeros && v == 0.0 {
+                    0
+                } else {
+                    window.scale(v) as u8
+                }
             };
             volume.data().iter().map(level).collect()
         } else {
             let level = |&v: &f32| {
-                if config.keep_zeros && v == 0.0 { 0.0 } else { window.scale(v) as f32 }
+                if config.keep_zeros && v == 0.0 {
+                    0.0
+                } else {
+                    window.scale(v) as f32
+                }
             };
             let levels: Vec<f32> = volume.data().iter().map(level).collect();
             resample(&levels, &axes)
         };
         let (mask_side, input_side) = (spec.mask_side(), spec.input_side);
-        Ok(Self { config: config.clone(), grid, axes, window, frames, mask_side, input_side })
+        Ok(Self {
+            config: config.clone(),
+            grid,
+            axes,
+            window,
+            frames,
+            mask_side,
+            input_side,
+        })
     }
 
     /// Processed slices; with resampling not as many as the volume has.
@@ -98,8 +125,13 @@ impl PreparedVolume {
     fn frame(&self, z: usize) -> Result<&[u8]> {
         let slice = self.axes[0].frame * self.axes[1].frame;
         let start = z.saturating_mul(slice);
-        let missing = Error::SliceIndex { index: z, len: self.len() };
-        self.frames.get(start..start.saturating_add(slice)).ok_or(missing)
+        let missing = Error::SliceIndex {
+            index: z,
+            len: self.len(),
+        };
+        self.frames
+            .get(start..start.saturating_add(slice))
+            .ok_or(missing)
     }
 
     /// The square image of processed slice `z`: `M × M`, or the side of the crop.
@@ -112,9 +144,15 @@ impl PreparedVolume {
             Frame::MaskSide => {
                 let side = self.mask_side;
                 let [width, height, _] = self.axes.map(|a| a.frame);
-                SliceImage { side, data: spline::resize(frame, height, width, side) }
+                SliceImage {
+                    side,
+                    data: spline::resize(frame, height, width, side),
+                }
             }
-            Frame::Crop { side } => SliceImage { side, data: frame.to_vec() },
+            Frame::Crop { side } => SliceImage {
+                side,
+                data: frame.to_vec(),
+            },
         })
     }
 
@@ -143,19 +181,26 @@ impl PreparedVolume {
     /// or a corner further away than half the smallest voxel side.
     pub fn labels(&self, labels: &LabelVolume) -> Result<Vec<BinaryMask>> {
         expect_same_grid(&self.grid, labels.grid())?;
-        let [columns, rows, slices] =
-            self.axes.map(|a| (0..a.frame).map(|f| a.nearest(f)).collect::<Vec<_>>());
+        let [columns, rows, slices] = self
+            .axes
+            .map(|a| (0..a.frame).map(|f| a.nearest(f)).collect::<Vec<_>>());
         let source_width = self.grid.dims[0];
         let mut masks = Vec::with_capacity(slices.len());
         for slice in slices {
             let pixels = slice.and_then(|k| labels.slice(k)).unwrap_or_default();
             let mut data = Vec::with_capacity(rows.len() * columns.len());
             for row in &rows {
-                let line = row.and_then(|j| pixels.get(j * source_width..)).unwrap_or_default();
+                let line = row
+                    .and_then(|j| pixels.get(j * source_width..))
+                    .unwrap_or_default();
                 let label = |column: &Option<usize>| column.and_then(|i| line.get(i)).copied();
                 data.extend(columns.iter().map(|c| u8::from(label(c).unwrap_or(0) > 0)));
             }
-            let frame = LabelFrame { height: rows.len(), width: columns.len(), data };
+            let frame = LabelFrame {
+                height: rows.len(),
+                width: columns.len(),
+                data,
+            };
             let frame = match self.config.labels {
                 LabelRule::Nearest => frame,
                 LabelRule::Eroded => frame.eroded_for(self.mask_side),
@@ -172,25 +217,36 @@ impl PreparedVolume {
     /// When there is not one mask a processed slice, or one is not `M × M`.
     pub fn restore(&self, masks: &[BinaryMask]) -> Result<LabelVolume> {
         if masks.len() != self.len() {
-            return Err(desam_core::Error::shape("masks to restore", self.len(), masks.len()).into());
+            return Err(
+                desam_core::Error::shape("masks to restore", self.len(), masks.len()).into(),
+            );
         }
         let side = self.mask_side;
-        if let Some(odd) = masks.iter().find(|m| (m.height(), m.width()) != (side, side)) {
+        if let Some(odd) = masks
+            .iter()
+            .find(|m| (m.height(), m.width()) != (side, side))
+        {
             let found = (odd.height(), odd.width());
             return Err(desam_core::Error::shape("mask to restore", (side, side), found).into());
         }
-        let in_mask = |axis: Axis| move |s: usize| {
-            let place = (axis.to_frame(s)? + 0.5) * side as f64 / axis.frame as f64;
-            Some((place.max(0.0) as usize).min(side.saturating_sub(1)))
+        let in_mask = |axis: Axis| {
+            move |s: usize| {
+                let place = (axis.to_frame(s)? + 0.5) * side as f64 / axis.frame as f64;
+                Some((place.max(0.0) as usize).min(side.saturating_sub(1)))
+            }
         };
         let [width, height, depth] = self.grid.dims;
         let columns: Vec<_> = (0..width).map(in_mask(self.axes[0])).collect();
         let rows: Vec<_> = (0..height).map(in_mask(self.axes[1])).collect();
         let mut data = Vec::with_capacity(self.grid.len());
         for k in 0..depth {
-            let mask = self.axes[2].to_frame(k).and_then(|z| masks.get((z + 0.5) as usize));
+            let mask = self.axes[2]
+                .to_frame(k)
+                .and_then(|z| masks.get((z + 0.5) as usize));
             for row in &rows {
-                let line = mask.zip(*row).and_then(|(m, r)| m.data().get(r * side..(r + 1) * side));
+                let line = mask
+                    .zip(*row)
+                    .and_then(|(m, r)| m.data().get(r * side..(r + 1) * side));
                 let line = line.unwrap_or_default();
                 let value = |c: &Option<usize>| c.and_then(|c| line.get(c)).copied().unwrap_or(0);
                 data.extend(columns.iter().map(value));
@@ -209,8 +265,13 @@ impl PreparedVolume {
 /// The way along each axis from the volume to the frame.
 fn axes(config: &PreprocessConfig, grid: &Grid) -> Result<[Axis; 3]> {
     let spacing = grid.spacing();
-    let refuse =
-        |problem: String| Err(Error::Geometry { dims: grid.dims, spacing, problem });
+    let refuse = |problem: String| {
+        Err(Error::Geometry {
+            dims: grid.dims,
+            spacing,
+            problem,
+        })
+    };
     if grid.is_empty() {
         return refuse("it has no voxels".into());
     }
@@ -221,7 +282,9 @@ fn axes(config: &PreprocessConfig, grid: &Grid) -> Result<[Axis; 3]> {
             return refuse("its spacing cannot be resampled; mend the file's affine".into());
         }
         if sizes.iter().map(|s| s.max(1.0)).product::<f64>() > MOST_VOXELS {
-            return refuse(format!("resampled to {target:?} mm it would not fit; is the spacing in mm?"));
+            return refuse(format!(
+                "resampled to {target:?} mm it would not fit; is the spacing in mm?"
+            ));
         }
         axes = [0, 1, 2].map(|a| Axis::resampled(grid.dims[a], spacing[a], target[a]));
     }
@@ -231,58 +294,9 @@ fn axes(config: &PreprocessConfig, grid: &Grid) -> Result<[Axis; 3]> {
     }
     let [width, height, depth] = axes.map(|a| a.frame as f64);
     if width * height * depth > MOST_VOXELS {
-        return refuse(format!("{depth} slices of {width} × {height} pixels would not fit"));
+        return refuse(format!(
+            "{depth} slices of {width} × {height} pixels would not fit"
+        ));
     }
     Ok(axes)
-}
-
-/// The two voxels a pixel lies between, and how far it is from the first.
-#[derive(Clone, Copy)]
-struct Between {
-    first: usize,
-    second: usize,
-    t: f32,
-}
-
-fn between(axis: Axis) -> Vec<Option<Between>> {
-    let last = axis.source.saturating_sub(1);
-    let place = |x: f64| {
-        let first = (x as usize).min(last);
-        Between { first, second: (first + 1).min(last), t: (x - first as f64) as f32 }
-    };
-    (0..axis.frame).map(|f| axis.to_source(f).map(place)).collect()
-}
-
-/// Linear along all three axes, rounded; 0 in the padding.
-fn resample(levels: &[f32], axes: &[Axis; 3]) -> Vec<u8> {
-    let [width, height, _] = axes.map(|a| a.source);
-    let [columns, rows, slices] = axes.map(between);
-    let mix = |a: f32, b: f32, t: f32| a + (b - a) * t;
-    let mut out = Vec::with_capacity(columns.len() * rows.len() * slices.len());
-    let mut line = vec![0.0; width];
-    for slice in &slices {
-        for row in &rows {
-            let Some((z, y)) = slice.zip(*row) else {
-                out.extend(std::iter::repeat_n(0, columns.len()));
-                continue;
-            };
-            let source = |k: usize, j: usize| {
-                let start = (k * height + j) * width;
-                &levels[start..start + width]
-            };
-            let corners = [
-                source(z.first, y.first),
-                source(z.first, y.second),
-                source(z.second, y.first),
-                source(z.second, y.second),
-            ];
-            for (i, v) in line.iter_mut().enumerate() {
-                let [a, b, c, d] = corners.map(|l| l[i]);
-                *v = mix(mix(a, b, y.t), mix(c, d, y.t), z.t);
-            }
-            let value = |x: Between| (mix(line[x.first], line[x.second], x.t) + 0.5) as u8;
-            out.extend(columns.iter().map(|x| x.map_or(0, value)));
-        }
-    }
-    out
 }

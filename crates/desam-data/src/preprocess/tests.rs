@@ -1,0 +1,419 @@
+use super::*;
+use crate::{Error, nifti};
+use candle_core::{Device, Tensor};
+use desam_core::{Affine, BinaryMask, EncoderSpec, Grid, LabelVolume, Volume};
+use proptest::prelude::*;
+use std::path::{Path, PathBuf};
+
+fn spec(input_side: usize) -> EncoderSpec {
+    // Three taps as SAM: masks of a quarter of the input's side.
+    EncoderSpec {
+        input_side,
+        patch: 16,
+        tap_channels: vec![96; 3],
+        embedding_channels: 64,
+    }
+}
+
+fn grid(dims: [usize; 3], spacing: [f64; 3]) -> Grid {
+    Grid {
+        dims,
+        affine: Affine::from_spacing(spacing),
+    }
+}
+
+/// An ellipsoid in the middle, half as long as the volume on each axis; bright on a gradient.
+fn blob(grid: Grid) -> (Volume, LabelVolume) {
+    let mut labels = Vec::with_capacity(grid.len());
+    let mut image = Vec::with_capacity(grid.len());
+    for k in 0..grid.dims[2] {
+        for j in 0..grid.dims[1] {
+            for i in 0..grid.dims[0] {
+                let off = |v: usize, n: usize| ((v as f64 + 0.5) / n as f64 - 0.5) / 0.25;
+                let r = off(i, grid.dims[0]).powi(2)
+                    + off(j, grid.dims[1]).powi(2)
+                    + if grid.dims[2] > 1 {
+                        off(k, grid.dims[2]).powi(2)
+                    } else {
+                        0.0
+                    };
+                let inside = r <= 1.0;
+                labels.push(2 * u8::from(inside));
+                image.push(100.0 + i as f32 + if inside { 300.0 } else { 0.0 });
+            }
+        }
+    }
+    (
+        Volume::new(grid, image).unwrap(),
+        LabelVolume::new(grid, labels).unwrap(),
+    )
+}
+
+fn dice(a: &LabelVolume, b: &LabelVolume) -> f64 {
+    let count = |d: &[u8]| d.iter().filter(|&&v| v > 0).count();
+    let both = a
+        .data()
+        .iter()
+        .zip(b.data())
+        .filter(|(x, y)| **x > 0 && **y > 0)
+        .count();
+    2.0 * both as f64 / (count(a.data()) + count(b.data())) as f64
+}
+
+fn presets() -> [PreprocessConfig; 3] {
+    let nearest = PreprocessConfig {
+        labels: LabelRule::Nearest,
+        ..PreprocessConfig::official()
+    };
+    [
+        PreprocessConfig::paper(),
+        PreprocessConfig::official(),
+        nearest,
+    ]
+}
+
+#[test]
+fn masks_come_back_to_the_volumes_grid() {
+    for dims_spacing in [
+        ([320, 320, 24], [0.625, 0.625, 3.6]),
+        ([384, 384, 24], [0.5, 0.5, 3.0]),
+        ([256, 300, 20], [0.534, 0.4285, 1.25]),
+        ([35, 51, 35], [1.0, 1.0, 1.0]),
+        ([200, 180, 1], [0.7, 0.7, 4.0]),
+    ] {
+        let (volume, labels) = blob(grid(dims_spacing.0, dims_spacing.1));
+        for config in presets() {
+            let prepared = config.prepare(&volume, &spec(1024)).unwrap();
+            let masks = prepared.labels(&labels).unwrap();
+            assert_eq!(masks.len(), prepared.len());
+            let back = prepared.restore(&masks).unwrap();
+            assert_eq!(back.grid(), volume.grid());
+            assert!(back.data().iter().all(|&v| v <= 1));
+            let overlap = dice(&back, &labels);
+            // 1.25 mm slices resampled to 3.6 mm lose what lies between, the 35 slices of 1 mm
+            // even more; everything else is a rim of half a pixel.
+            let coarse = config.spacing_mm.is_some() && dims_spacing.1[2] < 3.0;
+            let least = if coarse { 0.90 } else { 0.95 };
+            assert!(overlap >= least, "{dims_spacing:?} {config:?}: {overlap}");
+        }
+    }
+}
+
+#[test]
+fn paper_geometry() {
+    // By hand: 384 × 0.5 / 0.625 = 307.2 pixels, 19 × 3.0 / 3.6 = 15.8 slices; 40 mm are 64
+    // pixels, padded to 288.
+    let (volume, _) = blob(grid([384, 80, 19], [0.5, 0.5, 3.0]));
+    let prepared = PreprocessConfig::paper()
+        .prepare(&volume, &spec(1024))
+        .unwrap();
+    assert_eq!((prepared.len(), prepared.mask_side()), (16, 256));
+    let image = prepared.image(8).unwrap();
+    assert_eq!((image.side, image.data.len()), (288, 288 * 288));
+    let row = |r: usize| &image.data[r * 288..(r + 1) * 288];
+    assert!(row(111).iter().all(|&v| v == 0) && row(112).iter().all(|&v| v > 0));
+    assert!(row(175).iter().all(|&v| v > 0) && row(176).iter().all(|&v| v == 0));
+    let (low, high) = (prepared.window().low, prepared.window().high);
+    assert!(low >= 100.0 && high <= 783.0 && low < high);
+}
+
+#[test]
+fn resampling_is_linear() {
+    // A ramp stays a ramp: 0..=255 over 256 columns at 1.25 mm, at half of it.
+    let ramp = Volume::new(
+        grid([256, 4, 1], [1.25, 0.625, 3.6]),
+        (0..4 * 256).map(|v| (v % 256) as f32).collect(),
+    );
+    let config = PreprocessConfig {
+        percentiles: [0.0, 100.0],
+        frame: Frame::Crop { side: 512 },
+        ..PreprocessConfig::paper()
+    };
+    let prepared = config.prepare(&ramp.unwrap(), &spec(256)).unwrap();
+    let image = prepared.image(0).unwrap();
+    for column in 0..512 {
+        // Pixel centres at (column + 0.5) / 2 - 0.5 voxels, rounded half up.
+        let expected = ((column as f64 + 0.5) / 2.0 - 0.5).clamp(0.0, 255.0);
+        let found = f64::from(image.data[255 * 512 + column]);
+        assert!(
+            (found - expected).abs() <= 0.5,
+            "{column}: {found} {expected}"
+        );
+    }
+}
+
+#[test]
+fn flat_volumes_are_black() {
+    for (level, dims) in [(0.0, [5, 4, 3]), (7.5, [35, 51, 2]), (-3.0, [1, 1, 1])] {
+        let grid = grid(dims, [1.0; 3]);
+        let volume = Volume::new(grid, vec![level; grid.len()]).unwrap();
+        for config in presets() {
+            let prepared = config.prepare(&volume, &spec(256)).unwrap();
+            assert!(prepared.image(0).unwrap().data.iter().all(|&v| v == 0));
+            let pixels = prepared.pixels(0, &Device::Cpu).unwrap();
+            assert_eq!(pixels.dims(), [1, 3, 256, 256]);
+            let values = pixels.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+            assert!(values.iter().all(|v| v.is_finite()));
+        }
+    }
+}
+
+#[test]
+fn zeros_stay_zero() {
+    // With negative intensities a zero lies inside the window.
+    let values = (0..100).map(|v| v as f32 - 50.0).collect();
+    let volume = Volume::new(grid([10, 10, 1], [1.0; 3]), values).unwrap();
+    let keeping = PreprocessConfig::official()
+        .prepare(&volume, &spec(256))
+        .unwrap();
+    assert_eq!(
+        (keeping.frames()[50], keeping.frames()[51] > 120),
+        (0, true)
+    );
+    let not = PreprocessConfig {
+        keep_zeros: false,
+        ..PreprocessConfig::official()
+    };
+    assert!(not.prepare(&volume, &spec(256)).unwrap().frames()[50] > 120);
+}
+
+#[test]
+fn voxels_that_are_no_numbers_are_named() {
+    for bad in [f32::NAN, f32::INFINITY] {
+        let mut values = vec![1.0; 60];
+        (values[33], values[40]) = (bad, bad);
+        let volume = Volume::new(grid([3, 4, 5], [1.0; 3]), values).unwrap();
+        let error = PreprocessConfig::official()
+            .prepare(&volume, &spec(256))
+            .unwrap_err();
+        // Voxel 33 of 3 × 4 × 5: 33 = 0 + 3 (3 + 4 · 2).
+        assert!(
+            matches!(
+                error,
+                Error::NotFinite {
+                    count: 2,
+                    first: [0, 3, 2],
+                    ..
+                }
+            ),
+            "{error}"
+        );
+    }
+}
+
+#[test]
+fn nonsense_is_refused() {
+    let (volume, labels) = blob(grid([8, 8, 2], [1.0; 3]));
+    let official = PreprocessConfig::official();
+    for bad in [
+        PreprocessConfig {
+            percentiles: [99.5, 0.5],
+            ..official.clone()
+        },
+        PreprocessConfig {
+            percentiles: [f64::NAN, 50.0],
+            ..official.clone()
+        },
+        PreprocessConfig {
+            percentiles: [-1.0, 50.0],
+            ..official.clone()
+        },
+        PreprocessConfig {
+            spacing_mm: Some([1.0, 0.0, 1.0]),
+            ..official.clone()
+        },
+        PreprocessConfig {
+            frame: Frame::Crop { side: 0 },
+            ..official.clone()
+        },
+    ] {
+        assert!(matches!(
+            bad.prepare(&volume, &spec(256)),
+            Err(Error::PreprocessConfig { .. })
+        ));
+    }
+    let patchless = EncoderSpec {
+        patch: 0,
+        ..spec(256)
+    };
+    for bad in [patchless, spec(8)] {
+        let refused = official.prepare(&volume, &bad);
+        assert!(matches!(refused, Err(Error::PreprocessConfig { .. })));
+    }
+    let prepared = official.prepare(&volume, &spec(256)).unwrap();
+    assert!(matches!(
+        prepared.image(2),
+        Err(Error::SliceIndex { index: 2, len: 2 })
+    ));
+    assert!(prepared.pixels(usize::MAX, &Device::Cpu).is_err());
+    assert!(prepared.restore(&[BinaryMask::empty(64, 64)]).is_err());
+    assert!(
+        prepared
+            .restore(&vec![BinaryMask::empty(64, 63); 2])
+            .is_err()
+    );
+    let shift = |mm: f64| {
+        let mut moved = *labels.grid();
+        moved.affine.0[1][3] += mm;
+        LabelVolume::new(moved, labels.data().to_vec()).unwrap()
+    };
+    assert!(prepared.labels(&shift(0.4)).is_ok());
+    let error = prepared.labels(&shift(0.6)).unwrap_err();
+    assert!(matches!(error, Error::GridMismatch { .. }), "{error}");
+    assert!(error.to_string().contains("8×8×2"), "{error}");
+    let huge = Volume::new(grid([8, 8, 2], [1e9; 3]), vec![1.0; 128]).unwrap();
+    let refused = PreprocessConfig::paper().prepare(&huge, &spec(256));
+    assert!(matches!(refused, Err(Error::Geometry { .. })));
+    let empty = Volume::new(grid([0, 8, 2], [1.0; 3]), vec![]).unwrap();
+    assert!(matches!(
+        official.prepare(&empty, &spec(256)),
+        Err(Error::Geometry { .. })
+    ));
+}
+
+#[test]
+fn configs_read_as_written() {
+    for config in presets() {
+        config.validate().unwrap();
+        let text = serde_json::to_string(&config).unwrap();
+        assert_eq!(
+            serde_json::from_str::<PreprocessConfig>(&text).unwrap(),
+            config
+        );
+    }
+    let odd = serde_json::to_string(&PreprocessConfig::paper())
+        .unwrap()
+        .replace("keep", "k");
+    assert!(serde_json::from_str::<PreprocessConfig>(&odd).is_err());
+}
+
+fn reference() -> Option<(PathBuf, serde_json::Value)> {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/reference/tiny");
+    let config = std::fs::read_to_string(dir.join("config.json")).ok();
+    let found = config.and_then(|text| serde_json::from_str(&text).ok());
+    if found.is_none() {
+        println!("skipped: no reference vectors beside the checkout");
+    }
+    found.map(|config| (dir, config))
+}
+
+fn bytes(t: &Tensor) -> Vec<u8> {
+    t.flatten_all().unwrap().to_vec1().unwrap()
+}
+
+#[test]
+fn official_program_on_a_real_volume() {
+    let Some((dir, config)) = reference() else {
+        return;
+    };
+    let file = |key: &str| dir.join(config["preprocess"][key].as_str().unwrap());
+    if !file("image").exists() {
+        println!("skipped: no real volumes beside the checkout");
+        return;
+    }
+    let expected =
+        candle_core::safetensors::load(dir.join("preprocess.safetensors"), &Device::Cpu).unwrap();
+    let volume = nifti::read_volume(&file("image")).unwrap();
+    let labels = nifti::read_labels(&file("label")).unwrap();
+    let prepared = PreprocessConfig::official()
+        .prepare(&volume, &spec(1024))
+        .unwrap();
+
+    let percentiles = expected["percentiles"].to_vec1::<f64>().unwrap();
+    for (found, e) in [prepared.window().low, prepared.window().high]
+        .iter()
+        .zip(percentiles)
+    {
+        assert!((found - e).abs() <= 1e-6 * e.abs(), "{found} {e}");
+    }
+    assert_eq!(prepared.frames(), bytes(&expected["volume_u8"]));
+    let masks = prepared.labels(&labels).unwrap();
+    let indices = expected["z_index"].to_vec1::<i64>().unwrap();
+    for (n, z) in indices.iter().map(|&z| z as usize).enumerate() {
+        // The same to the last pixel: nothing here is loosened.
+        let image = prepared.image(z).unwrap();
+        assert_eq!(
+            image.data,
+            bytes(&expected["images_u8"].get(n).unwrap()),
+            "slice {z}"
+        );
+        assert_eq!(
+            masks[z].data(),
+            bytes(&expected["gts"].get(n).unwrap()),
+            "slice {z}"
+        );
+    }
+    let z = indices[0] as usize;
+    let image = prepared.image(z).unwrap();
+    let large = enlarge::resize(&image.data, image.side, 1024);
+    assert_eq!(large, bytes(&expected["first_slice_1024_u8"]));
+}
+
+#[test]
+fn official_programs_encoder_input() {
+    let Some((dir, _)) = reference() else { return };
+    let expected =
+        candle_core::safetensors::load(dir.join("encoder.safetensors"), &Device::Cpu).unwrap();
+    let images = &expected["images_u8"];
+    let side = images.dim(1).unwrap();
+    let input = expected["pixels"].dim(3).unwrap();
+    for n in 0..expected["pixels"].dim(0).unwrap() {
+        let data = bytes(&images.get(n).unwrap());
+        // Zeros keep the window at 0..255, so that the image goes through unchanged.
+        let mut padded = vec![0.0_f32; 2 * side * side];
+        padded[0] = 255.0;
+        padded[side * side..]
+            .iter_mut()
+            .zip(&data)
+            .for_each(|(to, &v)| *to = f32::from(v));
+        let volume = Volume::new(grid([side, side, 2], [1.0; 3]), padded).unwrap();
+        let config = PreprocessConfig {
+            percentiles: [0.0, 100.0],
+            ..PreprocessConfig::official()
+        };
+        let prepared = config.prepare(&volume, &spec(input)).unwrap();
+        assert_eq!(prepared.image(1).unwrap().data, data);
+        let pixels = prepared.pixels(1, &Device::Cpu).unwrap();
+        let off = (pixels.squeeze(0).unwrap() - expected["pixels"].get(n).unwrap()).unwrap();
+        let worst = off.abs().unwrap().flatten_all().unwrap().max(0).unwrap();
+        // Some last bits of f32.
+        assert!(worst.to_scalar::<f32>().unwrap() <= 1e-6);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+    #[test]
+    fn any_shape_goes_through(
+        dims in prop::array::uniform3(1_usize..24),
+        spacing in prop::array::uniform3(0.1_f64..9.0),
+        side in 1_usize..40,
+        crop: bool,
+        resample: bool,
+        eroded: bool,
+    ) {
+        let config = PreprocessConfig {
+            spacing_mm: resample.then_some([0.7, 0.9, 2.0]),
+            frame: if crop { Frame::Crop { side } } else { Frame::MaskSide },
+            labels: if eroded { LabelRule::Eroded } else { LabelRule::Nearest },
+            ..PreprocessConfig::official()
+        };
+        let (volume, labels) = blob(grid(dims, spacing));
+        let prepared = config.prepare(&volume, &spec(64)).unwrap();
+        prop_assert!(!prepared.is_empty());
+        for z in 0..prepared.len() {
+            let image = prepared.image(z).unwrap();
+            prop_assert_eq!(image.data.len(), image.side * image.side);
+        }
+        let pixels = prepared.pixels(0, &Device::Cpu).unwrap();
+        prop_assert_eq!(pixels.dims(), &[1, 3, 64, 64]);
+        let masks = prepared.labels(&labels).unwrap();
+        let back = prepared.restore(&masks).unwrap();
+        prop_assert_eq!(back.grid(), volume.grid());
+        let full = vec![BinaryMask::new(16, 16, vec![1; 256]).unwrap(); prepared.len()];
+        let everywhere = prepared.restore(&full).unwrap();
+        if !crop {
+            prop_assert!(everywhere.data().iter().all(|&v| v == 1));
+        }
+    }
+}
