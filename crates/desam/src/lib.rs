@@ -43,6 +43,8 @@ pub use mode::{Automatic, Mode};
 pub use model::{Model, ModelRecord};
 pub use predict::Segmenter;
 
+/// The tensors everything is made of.
+pub use candle_core as candle;
 /// The vocabulary and the traits, for those who bring parts of their own.
 pub use desam_core as core;
 /// Volumes, layouts, preprocessing, the feature cache, phantoms.

@@ -43,7 +43,7 @@ pub struct Automatic {
     pub mode: Mode,
     /// Points along each side of the grid (paper: 9); not used in whole box mode.
     pub grid: usize,
-    /// Which of the grid's masks is taken; not used in whole box mode.
+    /// Which of the grid's masks is taken, and how masks are cleaned in either mode.
     pub selection: SelectionConfig,
 }
 

@@ -55,6 +55,11 @@ impl LoadOptions {
         }
     }
 
+    /// Frozen, on the CPU, what is missing being drawn from `seed`.
+    pub fn seeded(seed: u64) -> Self {
+        Self { trainable: false, ..Self::trainable(seed) }
+    }
+
     /// Trainable, on the CPU, what is missing being drawn from `seed`.
     pub fn trainable(seed: u64) -> Self {
         Self {

@@ -18,9 +18,10 @@ mod run;
 mod scores;
 mod table;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod write;
 
 pub use config::{EvaluateConfig, Protocol};
 pub use run::{EvaluateRequest, evaluate};
+pub(crate) use table::{counted, percent};
 pub use scores::{CaseScore, Evaluation, Role, SiteScore, UnscoredCase};

@@ -7,6 +7,7 @@ use crate::{Error, Mode, Model, Result};
 use candle_core::Device;
 use desam_core::{BinaryMask, ImageFeatures, Progress};
 use desam_data::cache::{CacheCase, FeatureCache, SliceRef};
+use desam_data::preprocess::PreprocessConfig;
 use desam_metrics::metric::Confusion;
 
 /// What to score, with what.
@@ -51,11 +52,13 @@ pub fn evaluate(request: &EvaluateRequest<'_>, progress: &dyn Progress) -> Resul
 /// Features of another encoder have the right shapes and mean nothing to this decoder.
 fn check_origin(cache: &FeatureCache, model: &Model) -> Result<()> {
     let (recipe, record) = (&cache.header().recipe, model.record());
+    // How labels come down to the masks is a matter of the truth, not of what the model sees.
+    let seen = PreprocessConfig { labels: record.preprocess.labels, ..recipe.preprocess.clone() };
     let differs = if recipe.encoder.weights_blake3 != record.encoder_blake3 {
         "another encoder's weights"
     } else if recipe.spec != record.spec {
         "another encoder spec"
-    } else if recipe.preprocess != record.preprocess {
+    } else if seen != record.preprocess {
         "another preprocessing"
     } else {
         return Ok(());

@@ -1,6 +1,6 @@
 //! From one slice's features to one mask.
 
-use crate::select::{Candidate, Geometry, prediction, select};
+use crate::select::{Candidate, Geometry, Record, prediction, select};
 use crate::{Automatic, Error, Mode, Result};
 use candle_core::Tensor;
 use desam_core::{
@@ -79,23 +79,27 @@ impl<'a> SlicePredictor<'a> {
         }
         let context = self.decoder.context(features, self.prompt.dense_pe())?;
         match automatic.mode {
-            Mode::Box => self.whole_box(&context),
+            Mode::Box => self.whole_box(&context, automatic),
             Mode::Points => self.grid_points(&context, automatic),
         }
     }
 
-    fn whole_box(&self, context: &ImageContext) -> Result<SlicePrediction> {
+    /// The official program passes the one mask of the whole box through the same rule as a
+    /// grid's, as if PRIM had given it an IoU of 1: small holes and islands are removed here too.
+    fn whole_box(
+        &self,
+        context: &ImageContext,
+        automatic: &Automatic,
+    ) -> Result<SlicePrediction> {
         let bbox = whole_box(self.spec.input_side as f32)?;
         let embedding = self.prompt.encode(&Prompts::boxes(&[bbox])?)?;
         let reading = self.decoder.read(context, &embedding)?;
-        let logits = self.decoder.draw(context, &reading)?;
-        let side = self.spec.mask_side();
-        let pixels = logits.gt(0.0)?.flatten_all()?.to_vec1::<u8>()?;
-        Ok(SlicePrediction {
-            mask: BinaryMask::new(side, side, pixels)?,
-            predicted_iou: reading.iou()?.flatten_all()?.to_vec1::<f32>()?.first().copied(),
-            point: None,
-        })
+        let logits = self.decoder.draw(context, &reading)?.flatten_all()?.to_vec1::<f32>()?;
+        let centre = Point::foreground(0.5 * bbox.x1, 0.5 * bbox.y1);
+        let only = Candidate { point: centre, predicted_iou: 1.0, logits: &logits };
+        let (mask, _) = self.selected(&[only], automatic)?;
+        let predicted_iou = reading.iou()?.flatten_all()?.to_vec1::<f32>()?.first().copied();
+        Ok(SlicePrediction { mask, predicted_iou, point: None })
     }
 
     fn grid_points(
@@ -114,14 +118,24 @@ impl<'a> SlicePredictor<'a> {
             .zip(&masks)
             .map(|(r, logits)| Candidate { point: r.point, predicted_iou: r.iou, logits })
             .collect();
+        let (mask, best) = self.selected(&candidates, automatic)?;
+        Ok(SlicePrediction {
+            mask,
+            predicted_iou: best.as_ref().map(|r| r.predicted_iou),
+            point: best.map(|r| r.point),
+        })
+    }
+
+    /// The mask that the rule takes, and its record; an empty mask where it takes none.
+    fn selected(
+        &self,
+        candidates: &[Candidate<'_>],
+        automatic: &Automatic,
+    ) -> Result<(BinaryMask, Option<Record>)> {
         let side = self.spec.mask_side();
         let geometry = Geometry::square(side, self.spec.input_side, side);
-        let records = select(&candidates, &geometry, &automatic.selection)?;
-        Ok(SlicePrediction {
-            mask: prediction(&records, &geometry),
-            predicted_iou: records.first().map(|r| r.predicted_iou),
-            point: records.first().map(|r| r.point),
-        })
+        let records = select(candidates, &geometry, &automatic.selection)?;
+        Ok((prediction(&records, &geometry), records.into_iter().next()))
     }
 
     /// Reads some points and keeps those whose predicted IoU may win: the mask of any other would

@@ -1,1 +1,0 @@
-//! Everything once, with nothing downloaded. Stub while the parts are put together.

@@ -1,0 +1,25 @@
+//! Computes frozen features once: `precompute_features DATA CACHE [CHECKPOINT]`.
+//! DATA holds `SITE/CaseXX.nii.gz` and `SITE/CaseXX_segmentation.nii.gz`. Without a checkpoint the
+//! tiny encoder with random weights is used. Depends on `desam` alone.
+
+use desam::Quiet;
+use desam::embed::{EmbedRequest, embed};
+use desam::encoder::VitConfig;
+use desam::model::EncoderChoice;
+use std::path::Path;
+
+#[allow(clippy::print_stdout)]
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let (data, cache, encoder) = match args.as_slice() {
+        [data, cache] => {
+            (data, cache, EncoderChoice::Random { config: VitConfig::tiny(), seed: 0 })
+        }
+        [data, cache, file] => (data, cache, EncoderChoice::File(file.into())),
+        _ => return Err("usage: precompute_features DATA CACHE [CHECKPOINT]".into()),
+    };
+    let request = EmbedRequest::new(Path::new(data), Path::new(cache), encoder);
+    let summary = embed(&request, &Quiet)?;
+    println!("{} slices of {} cases, {} bytes", summary.slices, summary.cases, summary.bytes);
+    Ok(())
+}

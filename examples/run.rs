@@ -1,0 +1,58 @@
+//! Runs every example on toy phantoms, as its reader would from the command line.
+
+use desam::Quiet;
+use desam::data::phantom::{PhantomConfig, SiteStyle, write_phantoms};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// Where cargo puts the examples of this package: beside the folder of this test.
+fn example(name: &str) -> PathBuf {
+    let mut folder = std::env::current_exe().unwrap();
+    folder.pop();
+    folder.pop();
+    folder.join("examples").join(format!("{name}{}", std::env::consts::EXE_SUFFIX))
+}
+
+fn run(name: &str, args: &[&str]) -> String {
+    let output = Command::new(example(name)).args(args).output().unwrap();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    assert!(output.status.success(), "{name} {args:?}: {}", text(&output.stderr));
+    text(&output.stdout)
+}
+
+fn path(root: &Path, name: &str) -> String {
+    root.join(name).to_string_lossy().into_owned()
+}
+
+#[test]
+fn every_example_runs_on_toy_phantoms() {
+    let root = tempfile::tempdir().unwrap();
+    let root = root.path();
+    let sites: Vec<SiteStyle> = SiteStyle::six_sites().into_iter().take(1).collect();
+    let config = PhantomConfig { cases_per_site: 2, seed: 3, sites };
+    let cases = write_phantoms(&root.join("data"), &config, &Quiet).unwrap();
+    let site = cases[0].site.as_str();
+    let (data, cache) = (path(root, "data"), path(root, "cache"));
+
+    let out = run("precompute_features", &[&data, &cache]);
+    assert!(out.contains("of 2 cases"), "{out}");
+    let trained = path(root, "run");
+    let out = run("train_one_site", &[&cache, site, &trained, "1"]);
+    assert!(out.contains("best: epoch 1"), "{out}");
+    let (volume, mask) = (cases[0].image.to_string_lossy(), path(root, "mask.nii.gz"));
+    let out = run("segment_volume", &[&trained, &volume, &mask]);
+    assert!(out.contains(" ml in ") && Path::new(&mask).is_file(), "{out}");
+    let out = run("own_prompt_sampler", &[&cache, site, "1"]);
+    assert!(out.contains("  1  loss"), "{out}");
+    let out = run("own_backbone", &[&data, site, &path(root, "own"), "1"]);
+    assert!(out.contains("  1  loss"), "{out}");
+}
+
+#[test]
+fn examples_say_how_they_are_called() {
+    for name in ["segment_volume", "train_one_site", "own_backbone"] {
+        let output = Command::new(example(name)).output().unwrap();
+        assert!(!output.status.success());
+        assert!(String::from_utf8_lossy(&output.stderr).contains("usage"), "{name}");
+    }
+}

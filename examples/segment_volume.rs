@@ -1,0 +1,17 @@
+//! Segments one volume: `segment_volume MODEL VOLUME.nii.gz MASK.nii.gz`.
+//! Depends on `desam` alone.
+
+use desam::{Quiet, Segmenter};
+use std::path::Path;
+
+#[allow(clippy::print_stdout)]
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let [model, volume, mask] = args.as_slice() else {
+        return Err("usage: segment_volume MODEL VOLUME.nii.gz MASK.nii.gz".into());
+    };
+    let model = Segmenter::open(Path::new(model))?;
+    let summary = model.segment_file(Path::new(volume), Path::new(mask), &Quiet)?;
+    println!("{:.1} ml in {} slices", summary.volume_ml, summary.slices_with_mask);
+    Ok(())
+}
