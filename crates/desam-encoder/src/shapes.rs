@@ -1,0 +1,18 @@
+//! Reading sizes off tensors.
+
+use crate::{Error, Result};
+use desam_nn::params::Tensors;
+
+/// The dimensions of tensor `name`, which must have `N` of them, none zero.
+pub(crate) fn dims<const N: usize>(tensors: &Tensors, name: &str) -> Result<[usize; N]> {
+    let Some(tensor) = tensors.get(name) else {
+        return Err(Error::shapes(name, "is missing"));
+    };
+    match <[usize; N]>::try_from(tensor.dims()) {
+        Ok(dims) if !dims.contains(&0) => Ok(dims),
+        _ => {
+            let problem = format!("has shape {:?}; expected {N} dimensions", tensor.dims());
+            Err(Error::shapes(name, problem))
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! One transformer block.
+
+use super::attention::{Attention, AttentionConfig};
+use super::{VitConfig, window};
+use candle_core::{Result, Tensor};
+use candle_nn::VarBuilder;
+use desam_nn::layers::{Activation, LayerNorm, MlpBlock};
+
+/// SAM's layer norms in the image encoder.
+const EPS: f64 = 1e-6;
+
+/// SAM's `Block`: `norm1`, `attn`, `norm2`, `mlp`.
+#[derive(Debug, Clone)]
+pub(super) struct Block {
+    norm1: LayerNorm,
+    attention: Attention,
+    norm2: LayerNorm,
+    mlp: MlpBlock,
+    global: bool,
+}
+
+impl Block {
+    pub(super) fn new(config: &VitConfig, index: usize, vb: VarBuilder<'_>) -> Result<Self> {
+        let global = config.global_blocks.contains(&index);
+        let attention = AttentionConfig {
+            width: config.width,
+            heads: config.heads,
+            side: if global { config.grid() } else { config.window },
+        };
+        let mlp = (config.width, config.mlp_width, Activation::Gelu);
+        Ok(Self {
+            norm1: LayerNorm::new(config.width, EPS, vb.pp("norm1"))?,
+            attention: Attention::new(attention, vb.pp("attn"))?,
+            norm2: LayerNorm::new(config.width, EPS, vb.pp("norm2"))?,
+            mlp: MlpBlock::new(mlp.0, mlp.1, mlp.2, vb.pp("mlp"))?,
+            global,
+        })
+    }
+
+    /// The same for a grid of side `grid`; windows keep their size.
+    pub(super) fn with_grid(&self, grid: usize) -> Result<Self> {
+        let attention = match self.global {
+            true => self.attention.with_side(grid)?,
+            false => self.attention.clone(),
+        };
+        Ok(Self {
+            attention,
+            ..self.clone()
+        })
+    }
+
+    /// Whether its attention is global.
+    pub(super) fn is_global(&self) -> bool {
+        self.global
+    }
+
+    /// `x [B, G, G, C]`, the same shape out.
+    pub(super) fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        let (b, grid, _, width) = x.dims4()?;
+        let qkv = self.attention.project_in(&self.norm1.forward(x)?)?;
+        let mixed = if self.global {
+            let tokens = qkv.reshape((b, grid * grid, 3 * width))?;
+            self.attention
+                .mix(&tokens)?
+                .reshape((b, grid, grid, width))?
+        } else {
+            let side = self.attention.side();
+            let windows = window::partition(&qkv, side)?;
+            window::join(&self.attention.mix(&windows)?, side, grid)?
+        };
+        let x = (x + self.attention.project_out(&mixed)?)?;
+        &x + self.mlp.forward(&self.norm2.forward(&x)?)?
+    }
+}

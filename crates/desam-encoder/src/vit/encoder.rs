@@ -1,0 +1,308 @@
+//! The encoder: patches, blocks with taps, neck.
+
+use super::block::Block;
+use super::init::POSITION;
+use super::{VitConfig, resample};
+use candle_core::{Result, Tensor, bail};
+use candle_nn::VarBuilder;
+use desam_core::{EncoderSpec, ImageEncoder, ImageFeatures};
+use desam_nn::layers::{Conv2d, LayerNorm2d};
+use desam_nn::ops::conv2d::Conv2dConfig;
+use rayon::prelude::*;
+
+/// Tokens on their way through the blocks at once on the CPU: two images of 1024 pixels, 32 of 256.
+/// Images go side by side because much of candle's pointwise work runs on one thread; the bound is
+/// fixed so that memory does not grow with the batch or the machine.
+const TOKENS_AT_ONCE: usize = 8192;
+
+/// SAM's neck: 1×1 convolution, norm, 3×3 convolution, norm.
+#[derive(Debug, Clone)]
+struct Neck {
+    reduce: Conv2d,
+    norm1: LayerNorm2d,
+    smooth: Conv2d,
+    norm2: LayerNorm2d,
+}
+
+impl Neck {
+    fn new((width, out): (usize, usize), vb: VarBuilder<'_>) -> Result<Self> {
+        Ok(Self {
+            reduce: Conv2d::new((width, out), 1, Conv2dConfig::same(1), vb.pp(0))?,
+            norm1: LayerNorm2d::new(out, vb.pp(1))?,
+            smooth: Conv2d::new((out, out), 3, Conv2dConfig::same(3), vb.pp(2))?,
+            norm2: LayerNorm2d::new(out, vb.pp(3))?,
+        })
+    }
+
+    fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        let x = self.norm1.forward(&self.reduce.forward(x)?)?;
+        self.norm2.forward(&self.smooth.forward(&x)?)
+    }
+}
+
+/// SAM's image encoder, frozen.
+///
+/// An image gives the same bits alone and in a batch.
+#[derive(Debug, Clone)]
+pub struct VitEncoder {
+    config: VitConfig,
+    spec: EncoderSpec,
+    patch_embed: Conv2d,
+    table: Tensor,
+    positions: Tensor,
+    blocks: Vec<Block>,
+    neck: Neck,
+}
+
+impl VitEncoder {
+    pub(super) fn new(config: &VitConfig, vb: VarBuilder<'_>) -> Result<Self> {
+        config.validate().map_err(candle_core::Error::wrap)?;
+        let (width, grid) = (config.width, config.grid());
+        let patches = Conv2dConfig::patches(config.patch);
+        let embed = vb.pp("patch_embed").pp("proj");
+        let table = vb.get_with_hints((1, grid, grid, width), "pos_embed", POSITION)?;
+        let blocks = (0..config.depth).map(|i| Block::new(config, i, vb.pp("blocks").pp(i)));
+        Ok(Self {
+            config: config.clone(),
+            spec: config.spec(),
+            patch_embed: Conv2d::with_bias((3, width), config.patch, patches, embed)?,
+            positions: table.clone(),
+            table,
+            blocks: blocks.collect::<Result<_>>()?,
+            neck: Neck::new((width, config.embedding_channels), vb.pp("neck"))?,
+        })
+    }
+
+    /// The sizes its parameters were made for.
+    pub fn config(&self) -> &VitConfig {
+        &self.config
+    }
+
+    /// The same encoder for another input side, sharing the parameters: the tables of global blocks
+    /// resampled linearly as in SAM's `get_rel_pos`, the absolute positions bilinearly (for which
+    /// SAM has no rule). Windows keep their size.
+    ///
+    /// # Errors
+    /// When the side is not a multiple of the patch's.
+    pub fn with_input_side(&self, input_side: usize) -> crate::Result<Self> {
+        self.config.check_side(input_side)?;
+        let grid = input_side / self.config.patch;
+        let blocks = self.blocks.iter().map(|b| b.with_grid(grid));
+        Ok(Self {
+            spec: EncoderSpec {
+                input_side,
+                ..self.spec.clone()
+            },
+            positions: resample::grid(&self.table, grid)?,
+            blocks: blocks.collect::<Result<_>>()?,
+            ..self.clone()
+        })
+    }
+
+    /// Pixels `[B, 3, S, S]` that were checked → features.
+    fn forward(&self, pixels: &Tensor) -> Result<ImageFeatures> {
+        let patches = self.patch_embed.forward(pixels)?;
+        let mut x = patches
+            .permute((0, 2, 3, 1))?
+            .contiguous()?
+            .broadcast_add(&self.positions)?;
+        let mut taps = Vec::with_capacity(self.spec.tap_channels.len());
+        let channels_first = |x: &Tensor| x.permute((0, 3, 1, 2))?.contiguous();
+        for block in &self.blocks {
+            x = block.forward(&x)?;
+            if block.is_global() && taps.len() < self.spec.tap_channels.len() {
+                taps.push(channels_first(&x)?);
+            }
+        }
+        let embedding = self.neck.forward(&channels_first(&x)?)?;
+        Ok(ImageFeatures { taps, embedding })
+    }
+}
+
+impl ImageEncoder for VitEncoder {
+    fn spec(&self) -> &EncoderSpec {
+        &self.spec
+    }
+
+    fn encode(&self, pixels: &Tensor) -> Result<ImageFeatures> {
+        let side = self.spec.input_side;
+        let batch = match pixels.dims() {
+            &[batch, 3, height, width] if height == side && width == side && batch > 0 => batch,
+            other => {
+                bail!("image encoder: expected pixels [B, 3, {side}, {side}], found {other:?}")
+            }
+        };
+        if !pixels.device().is_cpu() {
+            return self.forward(pixels);
+        }
+        let grid = self.spec.grid();
+        let at_once = (TOKENS_AT_ONCE / (grid * grid).max(1)).max(1);
+        let mut parts = Vec::with_capacity(batch);
+        for start in (0..batch).step_by(at_once) {
+            let images = start..batch.min(start + at_once);
+            let one = |i: usize| self.forward(&pixels.narrow(0, i, 1)?);
+            parts.extend(
+                images
+                    .into_par_iter()
+                    .map(one)
+                    .collect::<Result<Vec<_>>>()?,
+            );
+        }
+        ImageFeatures::cat(&parts)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use candle_core::{DType, Device};
+    use desam_nn::params::{LoadOptions, Missing, load};
+
+    fn random(config: &VitConfig) -> VitEncoder {
+        let options = LoadOptions {
+            missing: Missing::Initialise { seed: 3 },
+            ..LoadOptions::frozen()
+        };
+        load(Default::default(), &options, |vb| config.build(vb))
+            .unwrap()
+            .module
+    }
+
+    fn image(batch: usize, side: usize) -> Tensor {
+        let values = (0..batch * 3 * side * side).map(|i| ((i * 7919 % 1013) as f32) / 500.0 - 1.0);
+        Tensor::from_iter(values, &Device::Cpu)
+            .unwrap()
+            .reshape((batch, 3, side, side))
+            .unwrap()
+    }
+
+    fn bits(t: &Tensor) -> Vec<u32> {
+        let flat = t.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        flat.into_iter().map(f32::to_bits).collect()
+    }
+
+    /// ViT-B's widths on a small input, windows (14) larger than the grid (8), two blocks.
+    fn small_vit_b() -> VitConfig {
+        VitConfig {
+            input_side: 128,
+            depth: 2,
+            global_blocks: vec![0, 1],
+            ..VitConfig::vit_b()
+        }
+    }
+
+    #[test]
+    fn vit_b_widths_run_and_taps_are_all_global_blocks_but_the_last() {
+        let encoder = random(&small_vit_b());
+        let features = encoder.encode(&image(1, 128)).unwrap();
+        assert_eq!(features.taps.len(), 1);
+        assert_eq!(features.taps[0].dims(), &[1, 768, 8, 8]);
+        assert_eq!(features.embedding.dims(), &[1, 256, 8, 8]);
+        let windowed = random(&VitConfig {
+            global_blocks: vec![1],
+            ..small_vit_b()
+        });
+        let features = windowed.encode(&image(1, 128)).unwrap();
+        assert!(features.taps.is_empty());
+        assert!(
+            bits(&features.embedding)
+                .iter()
+                .all(|b| f32::from_bits(*b).is_finite())
+        );
+    }
+
+    #[test]
+    fn a_batch_gives_the_bits_of_its_images_one_by_one() {
+        let encoder = random(&VitConfig {
+            input_side: 64,
+            ..VitConfig::tiny()
+        });
+        let pixels = image(3, 64);
+        let together = encoder.encode(&pixels).unwrap();
+        for i in 0..3 {
+            let alone = encoder.encode(&pixels.narrow(0, i, 1).unwrap()).unwrap();
+            let same = together.image(i).unwrap();
+            assert_eq!(bits(&alone.embedding), bits(&same.embedding));
+            for (a, b) in alone.taps.iter().zip(&same.taps) {
+                assert_eq!(bits(a), bits(b));
+            }
+        }
+    }
+
+    #[test]
+    fn the_number_of_threads_does_not_change_the_bits() {
+        let encoder = random(&VitConfig {
+            input_side: 112,
+            ..VitConfig::tiny()
+        });
+        let pixels = image(2, 112);
+        let with = |threads| {
+            let pool = rayon::ThreadPoolBuilder::new()
+                .num_threads(threads)
+                .build()
+                .unwrap();
+            pool.install(|| bits(&encoder.encode(&pixels).unwrap().embedding))
+        };
+        assert_eq!(with(1), with(3));
+    }
+
+    #[test]
+    fn another_input_side_works_and_the_own_side_changes_nothing() {
+        let encoder = random(&VitConfig::tiny());
+        let other = encoder.with_input_side(208).unwrap();
+        assert_eq!(other.spec().grid(), 13);
+        let features = other.encode(&image(1, 208)).unwrap();
+        assert_eq!(features.taps[2].dims(), &[1, 96, 13, 13]);
+        let back = other.with_input_side(256).unwrap();
+        let pixels = image(1, 256);
+        let (a, b) = (
+            encoder.encode(&pixels).unwrap(),
+            back.encode(&pixels).unwrap(),
+        );
+        assert_eq!(bits(&a.embedding), bits(&b.embedding));
+        assert!(encoder.with_input_side(200).is_err() && encoder.with_input_side(0).is_err());
+    }
+
+    #[test]
+    fn a_smooth_picture_looks_alike_at_another_side() {
+        // Constant colour: what is left are the positions, and those are resampled smoothly.
+        let encoder = random(&VitConfig {
+            global_blocks: (0..8).collect(),
+            ..VitConfig::tiny()
+        });
+        let grey = |side| Tensor::full(0.3f32, (1, 3, side, side), &Device::Cpu).unwrap();
+        let mean = |t: Tensor| t.flatten_from(2).unwrap().mean(2).unwrap();
+        let a = mean(encoder.encode(&grey(256)).unwrap().embedding);
+        let larger = encoder.with_input_side(320).unwrap();
+        let b = mean(larger.encode(&grey(320)).unwrap().embedding);
+        let norm = |t: &Tensor| {
+            t.sqr()
+                .unwrap()
+                .sum_all()
+                .unwrap()
+                .to_scalar::<f32>()
+                .unwrap()
+                .sqrt()
+        };
+        let relative = norm(&(&a - &b).unwrap()) / norm(&a);
+        assert!(relative < 0.15, "{relative}");
+    }
+
+    #[test]
+    fn wrong_shapes_are_refused_with_the_right_one_named() {
+        let encoder = random(&VitConfig {
+            input_side: 64,
+            ..VitConfig::tiny()
+        });
+        for shape in [
+            vec![1, 1, 64, 64],
+            vec![1, 3, 64, 32],
+            vec![3, 64, 64],
+            vec![0, 3, 64, 64],
+        ] {
+            let pixels = Tensor::zeros(shape, DType::F32, &Device::Cpu).unwrap();
+            let error = encoder.encode(&pixels).unwrap_err().to_string();
+            assert!(error.contains("[B, 3, 64, 64]"), "{error}");
+        }
+    }
+}

@@ -1,0 +1,18 @@
+//! SAM's image encoder: a plain vision transformer with windowed and global attention, whose
+//! global blocks are tapped on the way.
+//!
+//! Kept from SAM's `image_encoder.py`: pre-norm blocks, one linear map for q, k and v, windows cut
+//! after the first norm and padded with zeros, relative positions split by axis and added to the
+//! scores from the unscaled q, exact-erf GELU, layer norms with eps 1e-6, a neck without biases.
+//! Kept from the official DeSAM: the taps are the outputs of every global block but the last.
+
+mod attention;
+mod block;
+mod config;
+mod encoder;
+mod init;
+mod resample;
+mod window;
+
+pub use config::VitConfig;
+pub use encoder::VitEncoder;
