@@ -1,0 +1,255 @@
+//! From the two spellings of SAM's keys to the official one.
+
+use crate::{Error, Result};
+use desam_nn::params::Tensors;
+use std::path::Path;
+
+/// How the keys of a checkpoint are spelled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum KeyLayout {
+    /// As segment-anything and the official DeSAM spell them: `image_encoder.blocks.0…`.
+    Original,
+    /// As Hugging Face's transformers does: `vision_encoder.layers.0…`.
+    Transformers,
+}
+
+const GAUSSIAN: &str = "prompt_encoder.pe_layer.positional_encoding_gaussian_matrix";
+
+/// Detects the layout and gives every tensor its official name. `module.` (from data-parallel
+/// training) is dropped. Names that no rule knows stay as they are, for the loader to report.
+pub(super) fn to_official(path: &Path, tensors: Tensors) -> Result<(KeyLayout, Tensors)> {
+    let bare = |name: &str| name.strip_prefix("module.").unwrap_or(name).to_owned();
+    let foreign = |name: &str| {
+        name.starts_with("vision_encoder.") || name.starts_with("shared_image_embedding.")
+    };
+    let layout = match tensors.keys().any(|name| foreign(&bare(name))) {
+        true => KeyLayout::Transformers,
+        false => KeyLayout::Original,
+    };
+    let names: Vec<String> = tensors.keys().map(|name| bare(name)).collect();
+    let mut out = Tensors::new();
+    let mut origin = std::collections::BTreeMap::new();
+    for (key, tensor) in tensors {
+        let name = match layout {
+            KeyLayout::Original => bare(&key),
+            KeyLayout::Transformers => translate(&bare(&key), &names),
+        };
+        // transformers ties the positional matrix and may save it under both of its names.
+        if let (Some(other), Some(first)) = (out.get(&name), origin.get(&name)) {
+            if !equal(other, &tensor)? {
+                let (path, first) = (path.to_owned(), String::clone(first));
+                return Err(Error::Conflict {
+                    path,
+                    first,
+                    second: key,
+                });
+            }
+            continue;
+        }
+        origin.insert(name.clone(), key);
+        out.insert(name, tensor);
+    }
+    Ok((layout, out))
+}
+
+fn equal(a: &candle_core::Tensor, b: &candle_core::Tensor) -> Result<bool> {
+    if a.dims() != b.dims() {
+        return Ok(false);
+    }
+    let bits = |t: &candle_core::Tensor| -> Result<Vec<f32>> { Ok(t.flatten_all()?.to_vec1()?) };
+    let same = bits(a)?
+        .iter()
+        .zip(&bits(b)?)
+        .all(|(x, y)| x.to_bits() == y.to_bits());
+    Ok(same)
+}
+
+/// One name from transformers' spelling; `all` are the names beside it.
+fn translate(name: &str, all: &[String]) -> String {
+    if let Some(rest) = name.strip_prefix("vision_encoder.") {
+        return format!("image_encoder.{}", image_encoder(rest));
+    }
+    if let Some(rest) = name.strip_prefix("prompt_encoder.") {
+        return prompt_encoder(rest);
+    }
+    if let Some(rest) = name.strip_prefix("mask_decoder.") {
+        return format!("mask_decoder.{}", mask_decoder(rest, all));
+    }
+    match name {
+        "shared_image_embedding.positional_embedding" => GAUSSIAN.to_owned(),
+        other => other.to_owned(),
+    }
+}
+
+/// The first rule whose left side `name` begins with, applied.
+fn replace(name: &str, rules: &[(&str, &str)]) -> String {
+    let found = rules
+        .iter()
+        .find_map(|(from, to)| Some((to, name.strip_prefix(from)?)));
+    found.map_or_else(|| name.to_owned(), |(to, rest)| format!("{to}{rest}"))
+}
+
+fn image_encoder(name: &str) -> String {
+    let rules = [
+        ("patch_embed.projection.", "patch_embed.proj."),
+        ("neck.conv1.", "neck.0."),
+        ("neck.layer_norm1.", "neck.1."),
+        ("neck.conv2.", "neck.2."),
+        ("neck.layer_norm2.", "neck.3."),
+    ];
+    let Some((block, rest)) = name.strip_prefix("layers.").and_then(|n| n.split_once('.')) else {
+        return replace(name, &rules);
+    };
+    let rest = replace(
+        rest,
+        &[("layer_norm1.", "norm1."), ("layer_norm2.", "norm2.")],
+    );
+    format!("blocks.{block}.{rest}")
+}
+
+fn prompt_encoder(name: &str) -> String {
+    if name == "shared_embedding.positional_embedding" {
+        return GAUSSIAN.to_owned();
+    }
+    let rules = [
+        ("point_embed.", "point_embeddings."),
+        ("mask_embed.conv1.", "mask_downscaling.0."),
+        ("mask_embed.layer_norm1.", "mask_downscaling.1."),
+        ("mask_embed.conv2.", "mask_downscaling.3."),
+        ("mask_embed.layer_norm2.", "mask_downscaling.4."),
+        ("mask_embed.conv3.", "mask_downscaling.6."),
+    ];
+    format!("prompt_encoder.{}", replace(name, &rules))
+}
+
+fn mask_decoder(name: &str, all: &[String]) -> String {
+    let rules = [
+        ("upscale_conv1.", "output_upscaling.0."),
+        ("upscale_layer_norm.", "output_upscaling.1."),
+        ("upscale_conv2.", "output_upscaling.3."),
+        (
+            "transformer.layer_norm_final_attn.",
+            "transformer.norm_final_attn.",
+        ),
+    ];
+    if let Some((layer, rest)) = name
+        .strip_prefix("transformer.layers.")
+        .and_then(|n| n.split_once('.'))
+    {
+        return format!(
+            "transformer.layers.{layer}.{}",
+            replace(rest, &[("layer_norm", "norm")])
+        );
+    }
+    // Heads are `iou_prediction_head` and `output_hypernetworks_mlps.i`.
+    let head = ["iou_prediction_head.", "output_hypernetworks_mlps."]
+        .iter()
+        .find_map(|head| {
+            let rest = name.strip_prefix(head)?;
+            let at = ["proj_in.", "layers.", "proj_out."]
+                .iter()
+                .find_map(|part| rest.find(part))?;
+            Some((name.split_at(head.len() + at), ()))
+        });
+    match head {
+        Some(((head, layer), ())) => format!("{head}{}", head_layer(head, layer, all)),
+        None => replace(name, &rules),
+    }
+}
+
+/// `proj_in`, `layers.i`, `proj_out` of a head → `layers.0`, `layers.i+1`, the last.
+fn head_layer(head: &str, layer: &str, all: &[String]) -> String {
+    if let Some(rest) = layer.strip_prefix("proj_in.") {
+        return format!("layers.0.{rest}");
+    }
+    if let Some((i, rest)) = layer
+        .strip_prefix("layers.")
+        .and_then(|n| n.split_once('.'))
+    {
+        return match i.parse::<usize>() {
+            Ok(i) => format!("layers.{}.{rest}", i.saturating_add(1)),
+            Err(_) => layer.to_owned(),
+        };
+    }
+    if let Some(rest) = layer.strip_prefix("proj_out.") {
+        let hidden = format!("mask_decoder.{head}layers.");
+        let hidden = all
+            .iter()
+            .filter(|n| n.starts_with(&hidden) && n.ends_with(".weight"));
+        return format!("layers.{}.{rest}", hidden.count() + 1);
+    }
+    layer.to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use candle_core::{Device, Tensor};
+
+    fn one(value: f32) -> Tensor {
+        Tensor::new(&[value], &Device::Cpu).unwrap()
+    }
+
+    fn official(names: &[&str]) -> Vec<String> {
+        let tensors = names.iter().map(|n| ((*n).to_owned(), one(1.0))).collect();
+        let (_, out) = to_official(Path::new("x"), tensors).unwrap();
+        out.into_keys().collect()
+    }
+
+    #[test]
+    fn the_original_layout_keeps_its_names_without_module() {
+        let names = official(&[
+            "module.image_encoder.neck.0.weight",
+            "mask_decoder.pimm.a.weight",
+        ]);
+        assert_eq!(
+            names,
+            ["image_encoder.neck.0.weight", "mask_decoder.pimm.a.weight"]
+        );
+    }
+
+    #[test]
+    fn heads_are_numbered_by_how_many_layers_they_have() {
+        let head = "mask_decoder.iou_prediction_head";
+        let names = official(&[
+            "vision_encoder.pos_embed",
+            &format!("{head}.proj_in.weight"),
+            &format!("{head}.layers.0.weight"),
+            &format!("{head}.layers.1.weight"),
+            &format!("{head}.proj_out.weight"),
+            "mask_decoder.output_hypernetworks_mlps.2.proj_out.bias",
+        ]);
+        let layers: Vec<_> = (0..4)
+            .map(|i| format!("{head}.layers.{i}.weight"))
+            .collect();
+        assert_eq!(names[1..5], layers);
+        assert_eq!(
+            names[5],
+            "mask_decoder.output_hypernetworks_mlps.2.layers.1.bias"
+        );
+    }
+
+    #[test]
+    fn tied_keys_must_agree() {
+        let with = |second: f32| {
+            let names = ["shared_image_embedding", "prompt_encoder.shared_embedding"];
+            let values = [1.0, second];
+            let tensors = names
+                .iter()
+                .zip(values)
+                .map(|(n, v)| (format!("{n}.positional_embedding"), one(v)))
+                .collect();
+            to_official(Path::new("x"), tensors)
+        };
+        let (layout, tensors) = with(1.0).unwrap();
+        assert_eq!(layout, KeyLayout::Transformers);
+        assert_eq!(tensors.into_keys().collect::<Vec<_>>(), [GAUSSIAN]);
+        assert!(
+            with(2.0)
+                .unwrap_err()
+                .to_string()
+                .contains("different values")
+        );
+    }
+}

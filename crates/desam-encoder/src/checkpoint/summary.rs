@@ -1,0 +1,121 @@
+//! What is in a checkpoint.
+
+use super::{Checkpoint, KeyLayout};
+use crate::{PromptEncoderConfig, VitConfig};
+use desam_nn::params::Tensors;
+use std::collections::BTreeMap;
+
+/// One part of a checkpoint.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct CheckpointPart {
+    /// Tensors.
+    pub tensors: usize,
+    /// Numbers in them.
+    pub parameters: usize,
+}
+
+/// What is in a checkpoint, for people and programs.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct CheckpointSummary {
+    /// How the keys are spelled in the file.
+    pub layout: KeyLayout,
+    /// The image encoder.
+    pub image_encoder: Option<CheckpointPart>,
+    /// Its sizes, where they can be read.
+    pub image_encoder_config: Option<VitConfig>,
+    /// The prompt encoder.
+    pub prompt_encoder: Option<CheckpointPart>,
+    /// Its sizes, where they can be read.
+    pub prompt_encoder_config: Option<PromptEncoderConfig>,
+    /// SAM's mask decoder, which PRIM starts from; without `mask_decoder.pimm.*`.
+    pub mask_decoder: Option<CheckpointPart>,
+    /// DeSAM's `mask_decoder.pimm.*`.
+    pub pimm: Option<CheckpointPart>,
+    /// Everything else, by name.
+    pub unknown: Vec<String>,
+    /// What a part's configuration could not be read from.
+    pub problems: Vec<String>,
+    /// The file's own metadata.
+    pub metadata: BTreeMap<String, String>,
+}
+
+impl CheckpointSummary {
+    pub(super) fn of(checkpoint: &Checkpoint) -> Self {
+        let tensors = &checkpoint.tensors;
+        let pimm = "mask_decoder.pimm.";
+        let of = |prefix: &str| part(tensors, |n| n.starts_with(prefix));
+        let known = ["image_encoder.", "prompt_encoder.", "mask_decoder."];
+        let unknown = tensors
+            .keys()
+            .filter(|n| !known.iter().any(|k| n.starts_with(k)));
+        let image_encoder = of("image_encoder.");
+        let prompt_encoder = of("prompt_encoder.");
+        let mut problems = Vec::new();
+        let mut note = |e: crate::Error| problems.push(e.to_string());
+        let image_config = match image_encoder {
+            Some(_) => VitConfig::from_tensors(tensors).map_err(&mut note).ok(),
+            None => None,
+        };
+        let prompt_config = match (&prompt_encoder, &image_config) {
+            (Some(_), Some(image)) => {
+                let config = PromptEncoderConfig::from_tensors(tensors, &image.spec());
+                config.map_err(&mut note).ok()
+            }
+            _ => None,
+        };
+        Self {
+            layout: checkpoint.layout,
+            image_encoder,
+            image_encoder_config: image_config,
+            prompt_encoder,
+            prompt_encoder_config: prompt_config,
+            mask_decoder: part(tensors, |n| {
+                n.starts_with("mask_decoder.") && !n.starts_with(pimm)
+            }),
+            pimm: of(pimm),
+            unknown: unknown.cloned().collect(),
+            problems,
+            metadata: checkpoint.metadata.clone(),
+        }
+    }
+
+    /// Whether this is a DeSAM model, a SAM, or only a part of one, in a few words.
+    pub fn describe(&self) -> &'static str {
+        let has = (
+            self.image_encoder.is_some() && self.prompt_encoder.is_some(),
+            self.mask_decoder.is_some(),
+            self.pimm.is_some(),
+        );
+        match has {
+            (true, true, true) => "DeSAM: image encoder, prompt encoder, PRIM and PIMM",
+            (true, true, false) => "SAM: image encoder, prompt encoder and mask decoder",
+            (true, false, false) => "SAM's two encoders, without a decoder",
+            (false, true, true) => "DeSAM's decoder (PRIM and PIMM), without the encoders",
+            (false, true, false) => "SAM's mask decoder, without the encoders",
+            _ => "no complete part of SAM or DeSAM",
+        }
+    }
+
+    /// Parameters in all known parts.
+    pub fn parameters(&self) -> usize {
+        let parts = [
+            &self.image_encoder,
+            &self.prompt_encoder,
+            &self.mask_decoder,
+            &self.pimm,
+        ];
+        parts.into_iter().flatten().map(|p| p.parameters).sum()
+    }
+}
+
+fn part(tensors: &Tensors, belongs: impl Fn(&str) -> bool) -> Option<CheckpointPart> {
+    let found = tensors
+        .iter()
+        .filter(|(name, _)| belongs(name))
+        .map(|(_, t)| t.elem_count());
+    let (tensors, parameters) = found.fold((0, 0), |(n, sum), count| (n + 1, sum + count));
+    (tensors > 0).then_some(CheckpointPart {
+        tensors,
+        parameters,
+    })
+}

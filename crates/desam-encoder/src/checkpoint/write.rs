@@ -1,0 +1,202 @@
+//! Writing `.safetensors`.
+
+use crate::{Error, Result};
+use candle_core::{DType, Device, Tensor};
+use desam_nn::params::Tensors;
+use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
+use std::io::{BufWriter, Write};
+use std::path::Path;
+
+/// Writes tensors as f32 under their names, with `metadata`, as `.safetensors`.
+///
+/// The file appears under its name only when it is whole: it is written beside it, synced, then
+/// renamed. The same tensors and metadata give the same bytes. No more than one tensor is held
+/// twice.
+///
+/// # Errors
+/// When the folder cannot be written to or a tensor cannot be brought to the host.
+pub fn write(
+    path: impl AsRef<Path>,
+    tensors: &Tensors,
+    metadata: &BTreeMap<String, String>,
+) -> Result<()> {
+    let path = path.as_ref();
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    let mut file = tempfile::Builder::new()
+        .prefix(".desam-")
+        .suffix(".tmp")
+        .tempfile_in(folder)
+        .map_err(Error::io(folder))?;
+    let header = header(path, tensors, metadata)?;
+    {
+        let mut out = BufWriter::with_capacity(1 << 20, file.as_file_mut());
+        let mut put = |bytes: &[u8]| out.write_all(bytes).map_err(Error::io(path));
+        put(&(header.len() as u64).to_le_bytes())?;
+        put(header.as_bytes())?;
+        for tensor in tensors.values() {
+            for value in host(tensor)? {
+                put(&value.to_le_bytes())?;
+            }
+        }
+        out.flush().map_err(Error::io(path))?;
+    }
+    readable(file.as_file()).map_err(Error::io(path))?;
+    file.as_file().sync_all().map_err(Error::io(path))?;
+    file.persist(path).map_err(|e| Error::io(path)(e.error))?;
+    Ok(())
+}
+
+/// Temporary files are for their owner alone; a checkpoint is not.
+#[cfg(unix)]
+fn readable(file: &std::fs::File) -> std::io::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    file.set_permissions(std::fs::Permissions::from_mode(0o644))
+}
+
+#[cfg(not(unix))]
+fn readable(_: &std::fs::File) -> std::io::Result<()> {
+    Ok(())
+}
+
+fn host(tensor: &Tensor) -> Result<Vec<f32>> {
+    let tensor = tensor.to_device(&Device::Cpu)?.to_dtype(DType::F32)?;
+    Ok(tensor.flatten_all()?.to_vec1()?)
+}
+
+/// JSON padded with blanks so that the numbers start at a multiple of 8.
+fn header(path: &Path, tensors: &Tensors, metadata: &BTreeMap<String, String>) -> Result<String> {
+    let mut entries = Map::new();
+    if !metadata.is_empty() {
+        entries.insert("__metadata__".to_owned(), json!(metadata));
+    }
+    let mut at = 0usize;
+    for (name, tensor) in tensors {
+        let end = at + 4 * tensor.elem_count();
+        let entry = json!({"dtype": "F32", "shape": tensor.dims(), "data_offsets": [at, end]});
+        if name == "__metadata__" || entries.insert(name.clone(), entry).is_some() {
+            let reason = "a tensor may not be called __metadata__";
+            return Err(Error::checkpoint(path, reason));
+        }
+        at = end;
+    }
+    let mut header = Value::Object(entries).to_string();
+    while !header.len().is_multiple_of(8) {
+        header.push(' ');
+    }
+    Ok(header)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Checkpoint;
+    use candle_core::Tensor;
+    use proptest::prelude::*;
+
+    fn sample() -> (Tensors, BTreeMap<String, String>) {
+        let t = |v: &[f32], shape: &[usize]| Tensor::from_slice(v, shape, &Device::Cpu).unwrap();
+        let tensors = Tensors::from([
+            (
+                "b.weight".to_owned(),
+                t(&[1.0, -2.5, 3.25, 0.0, 7.0, f32::MIN_POSITIVE], &[2, 3]),
+            ),
+            ("a.bias".to_owned(), t(&[9.0], &[1])),
+            ("scalar".to_owned(), t(&[4.0], &[])),
+            ("none".to_owned(), t(&[], &[0, 3])),
+        ]);
+        let text = "quotes \" and \\ and \u{e9}".to_owned();
+        (
+            tensors,
+            BTreeMap::from([
+                ("config".to_owned(), text),
+                ("seed".to_owned(), "1".to_owned()),
+            ]),
+        )
+    }
+
+    fn values(t: &Tensor) -> (Vec<usize>, Vec<u32>) {
+        let flat = t.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        (
+            t.dims().to_vec(),
+            flat.into_iter().map(f32::to_bits).collect(),
+        )
+    }
+
+    #[test]
+    fn what_is_written_is_read_back_and_twice_the_same_bytes() {
+        let dir = tempfile::tempdir().unwrap();
+        let (tensors, metadata) = sample();
+        let (one, two) = (
+            dir.path().join("one.safetensors"),
+            dir.path().join("two.safetensors"),
+        );
+        write(&one, &tensors, &metadata).unwrap();
+        write(&two, &tensors, &metadata).unwrap();
+        assert_eq!(std::fs::read(&one).unwrap(), std::fs::read(&two).unwrap());
+        let read = Checkpoint::open(&one).unwrap();
+        assert_eq!(read.metadata, metadata);
+        assert!(read.tensors.keys().eq(tensors.keys()));
+        for (name, tensor) in &tensors {
+            assert_eq!(values(tensor), values(&read.tensors[name]), "{name}");
+        }
+        // Nothing but the two files is left behind.
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 2);
+    }
+
+    #[test]
+    fn the_crate_that_defines_the_format_reads_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("x.safetensors");
+        let (tensors, metadata) = sample();
+        write(&path, &tensors, &metadata).unwrap();
+        let bytes = std::fs::read(&path).unwrap();
+        let read = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+        assert_eq!(read.tensor("b.weight").unwrap().shape(), [2, 3]);
+        assert_eq!(read.len(), 4);
+    }
+
+    #[test]
+    fn a_failed_write_leaves_the_old_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("x.safetensors");
+        std::fs::write(&path, b"old").unwrap();
+        let (mut tensors, metadata) = sample();
+        tensors.insert("__metadata__".into(), tensors["scalar"].clone());
+        assert!(write(&path, &tensors, &metadata).is_err());
+        assert_eq!(std::fs::read(&path).unwrap(), b"old");
+        assert!(
+            write(
+                dir.path().join("no/such/x.safetensors"),
+                &tensors,
+                &metadata
+            )
+            .is_err()
+        );
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        /// A cut file, and one with bytes changed in its header, never panics; a cut one is never
+        /// accepted.
+        #[test]
+        fn damaged_files_are_errors(cut in 0usize..1000, at in 0usize..200, byte in any::<u8>()) {
+            let dir = tempfile::tempdir().unwrap();
+            let path = dir.path().join("x.safetensors");
+            let (tensors, metadata) = sample();
+            write(&path, &tensors, &metadata).unwrap();
+            let whole = std::fs::read(&path).unwrap();
+            std::fs::write(&path, &whole[..cut % whole.len()]).unwrap();
+            prop_assert!(Checkpoint::open(&path).is_err());
+            let mut changed = whole;
+            let at = at % changed.len();
+            changed[at] = byte;
+            std::fs::write(&path, &changed).unwrap();
+            let _ = Checkpoint::open(&path);
+        }
+    }
+}
