@@ -3,7 +3,7 @@
 use super::plan::{Planned, plan};
 use super::scores::dice;
 use super::{CaseScore, EvaluateConfig, Evaluation, Protocol, UnscoredCase, border, full};
-use crate::{Error, Mode, Model, Result};
+use crate::{Error, Mode, Model, ModelRecord, Result};
 use candle_core::Device;
 use desam_core::{BinaryMask, ImageFeatures, Progress};
 use desam_data::cache::{CacheCase, FeatureCache, SliceRef};
@@ -35,11 +35,10 @@ pub struct EvaluateRequest<'a> {
 /// when a volume or label file is missing, has changed since it was embedded, or the two lie on
 /// different grids.
 pub fn evaluate(request: &EvaluateRequest<'_>, progress: &dyn Progress) -> Result<Evaluation> {
-    check_origin(request.cache, request.model)?;
+    check_origin(request.cache, request.model.record())?;
     let predictor = request.model.predictor();
     let automatic = &request.config.automatic;
-    let draw =
-        |features: &ImageFeatures| predictor.predict(features, automatic).map(|p| p.mask);
+    let draw = |features: &ImageFeatures| predictor.predict(features, automatic).map(|p| p.mask);
     let scoring = Scoring {
         cache: request.cache,
         device: request.model.device(),
@@ -50,10 +49,13 @@ pub fn evaluate(request: &EvaluateRequest<'_>, progress: &dyn Progress) -> Resul
 }
 
 /// Features of another encoder have the right shapes and mean nothing to this decoder.
-fn check_origin(cache: &FeatureCache, model: &Model) -> Result<()> {
-    let (recipe, record) = (&cache.header().recipe, model.record());
+pub(super) fn check_origin(cache: &FeatureCache, record: &ModelRecord) -> Result<()> {
+    let recipe = &cache.header().recipe;
     // How labels come down to the masks is a matter of the truth, not of what the model sees.
-    let seen = PreprocessConfig { labels: record.preprocess.labels, ..recipe.preprocess.clone() };
+    let seen = PreprocessConfig {
+        labels: record.preprocess.labels,
+        ..recipe.preprocess.clone()
+    };
     let differs = if recipe.encoder.weights_blake3 != record.encoder_blake3 {
         "another encoder's weights"
     } else if recipe.spec != record.spec {
@@ -64,7 +66,7 @@ fn check_origin(cache: &FeatureCache, model: &Model) -> Result<()> {
         return Ok(());
     };
     Err(Error::Invalid(format!(
-        "the cache {} was made with {differs} (encoder {}) than the model's (encoder {}); embed \
+        "the cache {} (encoder {}) was made with {differs} than the model's (encoder {}); embed \
          the data with the model's encoder and preprocessing",
         cache.dir().display(),
         recipe.encoder.name,
@@ -155,9 +157,10 @@ impl Scoring<'_> {
         }
         let stored = self.cache.case_slices(planned.case);
         let (slices, needed): (Vec<SliceRef>, usize) = match self.config.protocol {
-            Protocol::Paper => {
-                (stored.iter().filter(|s| s.labelled).copied().collect(), case.labelled.len())
-            }
+            Protocol::Paper => (
+                stored.iter().filter(|s| s.labelled).copied().collect(),
+                case.labelled.len(),
+            ),
             Protocol::Full => (stored.to_vec(), case.slices),
         };
         if slices.len() != needed {
@@ -174,7 +177,11 @@ impl Scoring<'_> {
         if needed == 0 {
             return unscored("no slice of it has ground truth");
         }
-        Ok(Ok(Work { planned, case, slices }))
+        Ok(Ok(Work {
+            planned,
+            case,
+            slices,
+        }))
     }
 
     fn score(

@@ -1,9 +1,9 @@
-//! Scoring with a model that is a function, on a toy data set; tables and files.
+//! Scoring with a model that is a function, on a toy data set.
 
-use super::run::Scoring;
-use super::*;
-use crate::select::SelectionConfig;
-use crate::{Automatic, Error, Mode};
+use crate::evaluate::run::{Scoring, check_origin};
+use crate::evaluate::{EvaluateConfig, Evaluation, Protocol, Role};
+use crate::model::ModelInput;
+use crate::{Automatic, Error, Mode, ModelRecord};
 use candle_core::{Device, Tensor};
 use desam_core::{
     Affine, BinaryMask, EncoderSpec, Grid, ImageEncoder, ImageFeatures, LabelVolume, Progress,
@@ -41,14 +41,20 @@ impl ImageEncoder for Toy {
 
     fn encode(&self, pixels: &Tensor) -> candle_core::Result<ImageFeatures> {
         let red = pixels.narrow(1, 0, 1)?;
-        Ok(ImageFeatures { taps: vec![red.clone()], embedding: red })
+        Ok(ImageFeatures {
+            taps: vec![red.clone()],
+            embedding: red,
+        })
     }
 }
 
 /// A case of 4 slices of 16², 2 × 2 × 5 mm: a bright square of `side` pixels at (5, 5) in slices 1
 /// and 2, of which the label has the first `labelled` columns; brightness 0 hides the square.
 fn write_case(dir: &Path, name: &str, side: usize, labelled: usize, brightness: f32) {
-    let grid = Grid { dims: [SIDE, SIDE, 4], affine: Affine::from_spacing([2.0, 2.0, 5.0]) };
+    let grid = Grid {
+        dims: [SIDE, SIDE, 4],
+        affine: Affine::from_spacing([2.0, 2.0, 5.0]),
+    };
     let (mut image, mut label) = (Vec::new(), Vec::new());
     for n in 0..grid.len() {
         let (x, y, z) = (n % SIDE, n / SIDE % SIDE, n / (SIDE * SIDE));
@@ -56,11 +62,21 @@ fn write_case(dir: &Path, name: &str, side: usize, labelled: usize, brightness: 
         let inside = slice && (5..5 + side).contains(&x) && (5..5 + side).contains(&y);
         // One bright pixel at the rim of a slice without ground truth keeps the window apart.
         let rim = z == 0 && x == 0;
-        image.push(if inside { brightness } else if rim { 100.0 } else { 1.0 });
+        image.push(if inside {
+            brightness
+        } else if rim {
+            100.0
+        } else {
+            1.0
+        });
         label.push(u8::from(inside && x < 5 + labelled));
     }
     std::fs::create_dir_all(dir).unwrap();
-    write_volume(&dir.join(format!("{name}.nii.gz")), &Volume::new(grid, image).unwrap()).unwrap();
+    write_volume(
+        &dir.join(format!("{name}.nii.gz")),
+        &Volume::new(grid, image).unwrap(),
+    )
+    .unwrap();
     let labels = LabelVolume::new(grid, label).unwrap();
     write_labels(&dir.join(format!("{name}_segmentation.nii.gz")), &labels).unwrap();
 }
@@ -71,7 +87,10 @@ fn embedded(data: &Path, out: &Path, slices: SlicePolicy) -> FeatureCache {
         dir: out.into(),
         data_root: data.into(),
         cases: discover(data).unwrap(),
-        encoder: EncoderRecord { name: "toy".into(), weights_blake3: "00".into() },
+        encoder: EncoderRecord {
+            name: "toy".into(),
+            weights_blake3: "00".into(),
+        },
         preprocess: PreprocessConfig {
             labels: LabelRule::Nearest,
             ..PreprocessConfig::official()
@@ -113,13 +132,20 @@ fn toys(slices: SlicePolicy) -> Toys {
 }
 
 fn score(toys: &Toys, config: &EvaluateConfig) -> crate::Result<Evaluation> {
-    let scoring = Scoring { cache: &toys.cache, device: &Device::Cpu, config, draw: &bright };
+    let scoring = Scoring {
+        cache: &toys.cache,
+        device: &Device::Cpu,
+        config,
+        draw: &bright,
+    };
     scoring.run("A", &["Case2".to_owned()], &Quiet)
 }
 
 fn dices(evaluation: &Evaluation) -> Vec<(&str, &str, Role, f64)> {
     let cases = evaluation.cases.iter();
-    cases.map(|c| (c.site.as_str(), c.case.as_str(), c.role, c.dice)).collect()
+    cases
+        .map(|c| (c.site.as_str(), c.case.as_str(), c.role, c.dice))
+        .collect()
 }
 
 #[test]
@@ -137,7 +163,10 @@ fn the_paper_protocol_scores_labelled_slices_at_the_masks_side() {
     ];
     assert_eq!(dices(&found), expected);
     let half = &found.cases[2];
-    assert_eq!((half.slices, half.truth_voxels, half.predicted_voxels), (2, 36, 72));
+    assert_eq!(
+        (half.slices, half.truth_voxels, half.predicted_voxels),
+        (2, 36, 72)
+    );
     assert_eq!((half.truth_ml, half.predicted_ml), (None, None));
     let b = &found.sites[1];
     assert_eq!((b.cases, b.empty_predictions, b.min_dice), (3, 1, 0.0));
@@ -153,10 +182,16 @@ fn the_border_clears_the_prediction_alone() {
     let toys = toys(SlicePolicy::Labelled);
     // By hand: a border of 6 cuts row and column 5 off squares of 6 × 6 at (5, 5), and what lies
     // beyond 9, so 4 × 4 of 6 × 6 are left: 2 · 16 / (16 + 36) = 8/13.
-    let config = EvaluateConfig { border_px: Some(6), ..config(Protocol::Paper) };
+    let config = EvaluateConfig {
+        border_px: Some(6),
+        ..config(Protocol::Paper)
+    };
     let found = score(&toys, &config).unwrap();
     assert_eq!(found.cases[1].dice, 8.0 / 13.0);
-    assert_eq!((found.cases[1].truth_voxels, found.cases[1].predicted_voxels), (72, 32));
+    assert_eq!(
+        (found.cases[1].truth_voxels, found.cases[1].predicted_voxels),
+        (72, 32)
+    );
 }
 
 #[test]
@@ -171,17 +206,28 @@ fn the_full_protocol_scores_the_whole_volume() {
     assert!((good.truth_ml.unwrap() - 1.44).abs() < 1e-12);
     assert!((good.predicted_ml.unwrap() - 1.76).abs() < 1e-12);
     // The case that shows nothing: the column alone is found, which is none of the truth.
-    assert_eq!((found.cases[3].dice, found.cases[3].predicted_voxels), (0.0, 16));
+    assert_eq!(
+        (found.cases[3].dice, found.cases[3].predicted_voxels),
+        (0.0, 16)
+    );
     assert_eq!(found.border_px, 0);
     // The same cache under the paper protocol leaves that slice out.
-    assert_eq!(score(&toys, &config(Protocol::Paper)).unwrap().cases[1].dice, 1.0);
+    assert_eq!(
+        score(&toys, &config(Protocol::Paper)).unwrap().cases[1].dice,
+        1.0
+    );
 }
 
 #[test]
 fn the_full_protocol_needs_every_slice() {
     let toys = toys(SlicePolicy::Labelled);
-    let message = score(&toys, &config(Protocol::Full)).unwrap_err().to_string();
-    assert!(message.contains("--slices all") && message.contains("A/Case2"), "{message}");
+    let message = score(&toys, &config(Protocol::Full))
+        .unwrap_err()
+        .to_string();
+    assert!(
+        message.contains("--slices all") && message.contains("A/Case2"),
+        "{message}"
+    );
 }
 
 #[test]
@@ -189,11 +235,22 @@ fn files_that_changed_or_went_are_named() {
     let toys = toys(SlicePolicy::All);
     let label = toys.dir.path().join("data/B/Case2_segmentation.nii.gz");
     let image = toys.dir.path().join("data/B/Case1.nii.gz");
-    std::fs::copy(toys.dir.path().join("data/B/Case1_segmentation.nii.gz"), &label).unwrap();
-    let message = score(&toys, &config(Protocol::Full)).unwrap_err().to_string();
-    assert!(message.contains("Case2_segmentation") && message.contains("changed"), "{message}");
+    std::fs::copy(
+        toys.dir.path().join("data/B/Case1_segmentation.nii.gz"),
+        &label,
+    )
+    .unwrap();
+    let message = score(&toys, &config(Protocol::Full))
+        .unwrap_err()
+        .to_string();
+    assert!(
+        message.contains("Case2_segmentation") && message.contains("changed"),
+        "{message}"
+    );
     std::fs::remove_file(image).unwrap();
-    let message = score(&toys, &config(Protocol::Full)).unwrap_err().to_string();
+    let message = score(&toys, &config(Protocol::Full))
+        .unwrap_err()
+        .to_string();
     assert!(message.contains("Case1.nii.gz"), "{message}");
     // The paper protocol needs the cache alone.
     score(&toys, &config(Protocol::Paper)).unwrap();
@@ -205,17 +262,31 @@ fn sites_and_validation_cases_are_checked() {
     let paper = config(Protocol::Paper);
     let with = |sites: &[&str], validation: &[&str]| {
         let sites = Some(sites.iter().map(|&s| s.to_owned()).collect());
-        let config = EvaluateConfig { sites, ..paper.clone() };
+        let config = EvaluateConfig {
+            sites,
+            ..paper.clone()
+        };
         let cases: Vec<String> = validation.iter().map(|&v| v.to_owned()).collect();
-        let scoring =
-            Scoring { cache: &toys.cache, device: &Device::Cpu, config: &config, draw: &bright };
+        let scoring = Scoring {
+            cache: &toys.cache,
+            device: &Device::Cpu,
+            config: &config,
+            draw: &bright,
+        };
         scoring.run("A", &cases, &Quiet)
     };
     let only_b = with(&["B"], &["gone"]).unwrap();
     assert!(only_b.source_site().is_none() && only_b.cases.len() == 3);
     let only_a = with(&["A"], &["Case2"]).unwrap();
-    assert_eq!((only_a.overall_dice, only_a.overall_cases_dice), (None, None));
-    assert!(only_a.headline().contains("100.00"), "{}", only_a.headline());
+    assert_eq!(
+        (only_a.overall_dice, only_a.overall_cases_dice),
+        (None, None)
+    );
+    assert!(
+        only_a.headline().contains("100.00"),
+        "{}",
+        only_a.headline()
+    );
     for (sites, validation, word) in [
         (&["Z"][..], &["Case2"][..], "\"Z\""),
         (&["A", "B"], &["Case9"], "Case9"),
@@ -231,8 +302,12 @@ fn a_mask_of_another_side_is_refused() {
     let toys = toys(SlicePolicy::Labelled);
     let config = config(Protocol::Paper);
     let draw = |_: &ImageFeatures| Ok(BinaryMask::empty(SIDE, SIDE - 1));
-    let scoring =
-        Scoring { cache: &toys.cache, device: &Device::Cpu, config: &config, draw: &draw };
+    let scoring = Scoring {
+        cache: &toys.cache,
+        device: &Device::Cpu,
+        config: &config,
+        draw: &draw,
+    };
     let refused = scoring.run("A", &[], &Quiet);
     assert!(matches!(refused, Err(Error::Core(_))), "{refused:?}");
 }
@@ -247,9 +322,42 @@ fn a_case_with_an_empty_label_is_listed_and_in_no_mean() {
     let cache = embedded(&data, &dir.path().join("cache"), SlicePolicy::Labelled);
     let found = score(&Toys { dir, cache }, &config(Protocol::Paper)).unwrap();
     assert_eq!(found.unscored.len(), 1);
-    assert_eq!((found.unscored[0].site.as_str(), found.unscored[0].case.as_str()), ("B", "Case2"));
+    assert_eq!(
+        (
+            found.unscored[0].site.as_str(),
+            found.unscored[0].case.as_str()
+        ),
+        ("B", "Case2")
+    );
     assert_eq!(found.overall_dice, Some(1.0));
-    assert!(found.table().contains("not scored: B/Case2: no slice of it has ground truth\n"));
+    assert!(
+        found
+            .table()
+            .contains("not scored: B/Case2: no slice of it has ground truth\n")
+    );
+}
+
+#[test]
+fn features_of_another_origin_are_refused() {
+    let toys = toys(SlicePolicy::Labelled);
+    let recipe = toys.cache.header().recipe.clone();
+    let input = ModelInput {
+        spec: recipe.spec,
+        preprocess: recipe.preprocess,
+    };
+    let own = ModelRecord::untrained("toy".into(), "00".into(), input);
+    check_origin(&toys.cache, &own).unwrap();
+    let mut others = vec![own; 4];
+    others[0].encoder_blake3 = "01".into();
+    others[1].spec.tap_channels.push(1);
+    others[2].preprocess.keep_zeros = false;
+    for (other, word) in others.iter().zip(["weights", "spec", "preprocessing"]) {
+        let message = check_origin(&toys.cache, other).unwrap_err().to_string();
+        assert!(message.contains(word), "{message}");
+    }
+    // Another way of bringing labels down changes nothing that the model sees.
+    others[3].preprocess.labels = LabelRule::Eroded;
+    check_origin(&toys.cache, &others[3]).unwrap();
 }
 
 /// Writes down what it is told.
@@ -261,7 +369,10 @@ impl Progress for Log {
         self.0.lock().unwrap().push(format!("begin {task} {steps}"));
     }
     fn advance(&self, steps: u64, note: &str) {
-        self.0.lock().unwrap().push(format!("advance {steps} {note}"));
+        self.0
+            .lock()
+            .unwrap()
+            .push(format!("advance {steps} {note}"));
     }
     fn finish(&self, summary: &str) {
         self.0.lock().unwrap().push(format!("finish {summary}"));
@@ -276,118 +387,23 @@ fn progress_is_told_slice_by_slice() {
     let toys = toys(SlicePolicy::Labelled);
     let config = config(Protocol::Paper);
     let log = Log::default();
-    let scoring =
-        Scoring { cache: &toys.cache, device: &Device::Cpu, config: &config, draw: &bright };
+    let scoring = Scoring {
+        cache: &toys.cache,
+        device: &Device::Cpu,
+        config: &config,
+        draw: &bright,
+    };
     scoring.run("A", &["Case2".to_owned()], &log).unwrap();
     let lines = log.0.into_inner().unwrap();
     // Four cases of two labelled slices.
     assert_eq!(lines[0], "begin evaluating 8");
     assert_eq!(lines[1], "advance 1 A/Case2");
-    assert_eq!(lines.iter().filter(|l| l.starts_with("advance 1")).count(), 8);
+    assert_eq!(
+        lines.iter().filter(|l| l.starts_with("advance 1")).count(),
+        8
+    );
     assert_eq!(
         lines[9],
         "finish A to Rest: Dice 55.56 % (mean of 1 site), 55.56 % (mean of 3 cases)"
     );
-}
-
-/// A made-up evaluation: B has Dice 0 (nothing found) and 0.8, C has 0.8.
-pub(crate) fn evaluation() -> Evaluation {
-    let case = |site: &str, case: &str, role, dice: f64| CaseScore {
-        site: site.into(),
-        case: case.into(),
-        role,
-        dice,
-        slices: 10,
-        truth_voxels: 1000,
-        predicted_voxels: if dice == 0.0 { 0 } else { 900 },
-        truth_ml: None,
-        predicted_ml: None,
-    };
-    Evaluation {
-        source: "A".into(),
-        mode: Mode::Points,
-        grid: Some(9),
-        selection: Some(SelectionConfig::official()),
-        protocol: Protocol::Paper,
-        border_px: 50,
-        mask_side: 256,
-        cases: vec![
-            case("B", "Case1", Role::Target, 0.0),
-            case("B", "Case2", Role::Target, 0.8),
-            case("A", "Case5", Role::SourceValidation, 0.9),
-            case("C", "Case1", Role::Target, 0.8),
-        ],
-        unscored: vec![UnscoredCase {
-            site: "C".into(),
-            case: "Case9".into(),
-            role: Role::Target,
-            reason: "it has no ground truth".into(),
-        }],
-        sites: Vec::new(),
-        overall_dice: None,
-        overall_cases_dice: None,
-    }
-    .summarised()
-}
-
-#[test]
-fn the_table_is_aligned() {
-    // Means by hand: B (0 + 0.8) / 2, sites (0.4 + 0.8) / 2, cases 1.6 / 3.
-    let expected = "\
-trained on A; grid points mode (9 × 9); paper protocol: labelled slices at 256 × 256 pixels, border 50 px
-site       role             cases  Dice %  median    min  empty
----------------------------------------------------------------
-A          validation           1   90.00   90.00  90.00      0
-B          target               2   40.00   40.00   0.00      1
-C          target               1   80.00   80.00  80.00      0
----------------------------------------------------------------
-A to Rest  mean of 2 sites      3   60.00           0.00      1
-A to Rest  mean of 3 cases      3   53.33           0.00      1
-not scored: C/Case9: it has no ground truth
-";
-    assert_eq!(evaluation().table(), expected);
-}
-
-#[test]
-fn no_numbers_are_dashes_in_the_table() {
-    let mut odd = evaluation();
-    odd.sites[1].mean_dice = f64::NAN;
-    odd.overall_dice = None;
-    let table = odd.table();
-    assert!(!table.contains("NaN") && table.contains("–"), "{table}");
-}
-
-#[test]
-fn json_holds_everything_and_reads_back() {
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("scores.json");
-    evaluation().write_json(&path).unwrap();
-    let text = std::fs::read_to_string(&path).unwrap();
-    assert_eq!(serde_json::from_str::<Evaluation>(&text).unwrap(), evaluation());
-    let value: serde_json::Value = serde_json::from_str(&text).unwrap();
-    assert_eq!(value["source"], "A");
-    assert_eq!(value["protocol"], "paper");
-    assert_eq!(value["sites"][0]["role"], "source_validation");
-    assert_eq!(value["sites"][1]["empty_predictions"], 1);
-    assert_eq!(value["cases"][1]["dice"], 0.8);
-    assert!(evaluation().write_json(&dir.path().join("none").join("x.json")).is_err());
-}
-
-#[test]
-fn csv_has_a_row_a_case_and_units_in_its_header() {
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("scores.csv");
-    let mut scores = evaluation();
-    scores.cases[1].truth_ml = Some(1.5);
-    scores.cases[1].predicted_ml = Some(1.25);
-    scores.write_csv(&path).unwrap();
-    let expected = "\
-site,case,role,dice_0_to_1,slices,truth_voxels,predicted_voxels,truth_ml,predicted_ml,not_scored_because
-B,Case1,target,0.0,10,1000,0,,,
-B,Case2,target,0.8,10,1000,900,1.5,1.25,
-A,Case5,validation,0.9,10,1000,900,,,
-C,Case1,target,0.8,10,1000,900,,,
-C,Case9,target,,,,,,,it has no ground truth
-";
-    assert_eq!(std::fs::read_to_string(&path).unwrap(), expected);
 }

@@ -1,0 +1,48 @@
+//! Tests of scoring and of what is written, and a made-up evaluation for those and for the page.
+
+mod output;
+mod scoring;
+
+use super::{CaseScore, Evaluation, Protocol, Role, UnscoredCase};
+use crate::Mode;
+use crate::select::SelectionConfig;
+
+/// A made-up evaluation: B has Dice 0 (nothing found) and 0.8, C has 0.8.
+pub(crate) fn evaluation() -> Evaluation {
+    let case = |site: &str, case: &str, role, dice: f64| CaseScore {
+        site: site.into(),
+        case: case.into(),
+        role,
+        dice,
+        slices: 10,
+        truth_voxels: 1000,
+        predicted_voxels: if dice == 0.0 { 0 } else { 900 },
+        truth_ml: None,
+        predicted_ml: None,
+    };
+    Evaluation {
+        source: "A".into(),
+        mode: Mode::Points,
+        grid: Some(9),
+        selection: Some(SelectionConfig::official()),
+        protocol: Protocol::Paper,
+        border_px: 50,
+        mask_side: 256,
+        cases: vec![
+            case("B", "Case1", Role::Target, 0.0),
+            case("B", "Case2", Role::Target, 0.8),
+            case("A", "Case5", Role::SourceValidation, 0.9),
+            case("C", "Case1", Role::Target, 0.8),
+        ],
+        unscored: vec![UnscoredCase {
+            site: "C".into(),
+            case: "Case9".into(),
+            role: Role::Target,
+            reason: "it has no ground truth".into(),
+        }],
+        sites: Vec::new(),
+        overall_dice: None,
+        overall_cases_dice: None,
+    }
+    .summarised()
+}
