@@ -4,9 +4,9 @@ use super::scale::{Scale, is_drawable};
 use crate::train::EpochRecord;
 use maud::{Markup, html};
 
-const WIDTH: f64 = 520.0;
-const HEIGHT: f64 = 300.0;
-const LEFT: f64 = 52.0;
+const WIDTH: f64 = 440.0;
+const HEIGHT: f64 = 280.0;
+const LEFT: f64 = 50.0;
 const RIGHT: f64 = 14.0;
 const TOP: f64 = 38.0;
 const BOTTOM: f64 = 44.0;
@@ -48,7 +48,7 @@ pub fn loss_svg(history: &[EpochRecord]) -> String {
             values: history.iter().map(|e| e.train_loss).collect(),
         },
         Series {
-            name: "validation (source site)",
+            name: "validation",
             colour: "var(--second, #2b7fd4)",
             dashed: false,
             values: history.iter().map(|e| e.validation_loss).collect(),
@@ -63,13 +63,22 @@ pub fn loss_svg(history: &[EpochRecord]) -> String {
 /// [`loss_svg`]'s. The epoch whose weights were kept is marked.
 pub fn dice_svg(history: &[EpochRecord]) -> String {
     let series = vec![Series {
-        name: "validation (source site), mean over cases",
+        name: "mean over validation cases",
         colour: "var(--second, #2b7fd4)",
         dashed: false,
         values: history.iter().map(|e| 100.0 * e.validation_dice).collect(),
     }];
-    let y = Scale { low: 0.0, high: 100.0, step: 20.0 };
-    chart(history, "Validation Dice by epoch, in per cent", "Dice %", (series, y))
+    let y = Scale {
+        low: 0.0,
+        high: 100.0,
+        step: 20.0,
+    };
+    chart(
+        history,
+        "Validation Dice by epoch, in per cent",
+        "Dice %",
+        (series, y),
+    )
 }
 
 fn chart(
@@ -111,7 +120,7 @@ impl Chart<'_> {
         let (floor, right) = (HEIGHT - BOTTOM, WIDTH - RIGHT);
         html! {
             svg viewBox=(format!("0 0 {WIDTH} {HEIGHT}")) role="img"
-                aria-label=(self.description) font-family="inherit" font-size="12" {
+                aria-label=(self.description) font-family="inherit" font-size="13" {
                 @for tick in self.y.ticks() {
                     line x1=(px(LEFT)) x2=(px(right)) y1=(px(down(tick))) y2=(px(down(tick)))
                         stroke="currentColor" stroke-opacity="0.15" {}
@@ -149,7 +158,11 @@ impl Chart<'_> {
         };
         let x = across(mark.epoch);
         // The name stands on the side with more room.
-        let (anchor, shift) = if x > WIDTH / 2.0 { ("end", -6.0) } else { ("start", 6.0) };
+        let (anchor, shift) = if x > WIDTH / 2.0 {
+            ("end", -6.0)
+        } else {
+            ("start", 6.0)
+        };
         html! {
             line x1=(px(x)) x2=(px(x)) y1=(px(TOP)) y2=(px(floor)) stroke="currentColor"
                 stroke-opacity="0.6" stroke-dasharray="2 4" {}
@@ -196,8 +209,8 @@ impl Chart<'_> {
 
     /// Names of the lines, in a row above the axes, right-aligned.
     fn legend(&self, right: f64) -> Markup {
-        // Letters of 12 pixels are about 6.2 wide.
-        let width = |s: &Series<'_>| 30.0 + 6.2 * s.name.chars().count() as f64;
+        // Letters of 13 pixels are about 6.9 wide.
+        let width = |s: &Series<'_>| 30.0 + 6.9 * s.name.chars().count() as f64;
         let mut end = right;
         let mut starts: Vec<f64> = Vec::new();
         for series in self.series.iter().rev() {
@@ -287,8 +300,17 @@ pub(super) mod tests {
     fn two_hundred_epochs_are_lines_without_dots() {
         let svg = loss_svg(&history(200));
         assert_eq!(svg.matches("<circle").count(), 0);
-        let path = svg.split(" d=\"").nth(1).unwrap().split('"').next().unwrap();
-        assert_eq!((path.matches('M').count(), path.matches('L').count()), (1, 199));
+        let path = svg
+            .split(" d=\"")
+            .nth(1)
+            .unwrap()
+            .split('"')
+            .next()
+            .unwrap();
+        assert_eq!(
+            (path.matches('M').count(), path.matches('L').count()),
+            (1, 199)
+        );
     }
 
     #[test]
@@ -299,7 +321,13 @@ pub(super) mod tests {
         rows[4].validation_dice = f64::NAN;
         rows[8].validation_loss = 1e305;
         let svg = loss_svg(&rows);
-        let path = svg.split(" d=\"").nth(1).unwrap().split('"').next().unwrap();
+        let path = svg
+            .split(" d=\"")
+            .nth(1)
+            .unwrap()
+            .split('"')
+            .next()
+            .unwrap();
         assert_eq!(path.matches('M').count(), 3);
         stays_inside(&dice_svg(&rows));
         assert!(!svg.contains("NaN"));

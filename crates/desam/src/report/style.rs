@@ -29,7 +29,7 @@ p { margin: .5rem 0; max-width: 75ch; }
   background: var(--notice); border-left: 4px solid var(--notice-line);
   padding: .75rem 1rem; border-radius: 0 6px 6px 0; max-width: none;
 }
-.soft { color: var(--soft); font-size: .9rem; }
+.soft { color: var(--soft); font-size: .9rem; max-width: 90ch; }
 .card { background: var(--card); border: 1px solid var(--line); border-radius: 8px; padding: 1rem; }
 .headline { display: flex; flex-wrap: wrap; gap: 1rem; margin: 1.25rem 0 0; }
 .headline > div { flex: 1 1 12rem; }
@@ -49,7 +49,7 @@ td.bar { min-width: 9rem; width: 32%; }
 .charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 26rem), 1fr)); gap: 1rem; }
 .charts h3 { margin-top: 0; }
 svg { display: block; width: 100%; height: auto; }
-.pictures { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 13rem), 1fr)); gap: 1rem; }
+.pictures { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 17rem), 1fr)); gap: 1.25rem 1rem; }
 figure { margin: 0; }
 figure img { display: block; width: 100%; height: auto; border-radius: 6px; background: #000; }
 figcaption { font-size: .9rem; margin-top: .35rem; line-height: 1.35; }
@@ -57,12 +57,13 @@ figcaption { font-size: .9rem; margin-top: .35rem; line-height: 1.35; }
 dl { display: grid; grid-template-columns: minmax(9rem, max-content) 1fr; gap: .35rem 1.25rem; margin: 0; }
 dt { color: var(--soft); }
 dd { margin: 0; overflow-wrap: anywhere; }
-@media (max-width: 480px) {
+@media (max-width: 640px) {
   main { padding: 1.25rem .9rem 2rem; }
   h1 { font-size: 1.4rem; }
   .pictures { grid-template-columns: 1fr 1fr; gap: .75rem; }
-  th, td { padding: .4rem .35rem; font-size: .9rem; }
-  td.bar, th.bar { display: none; }
+  .scroll { padding: .25rem .5rem; }
+  th, td { padding: .4rem .3rem; font-size: .85rem; }
+  td.bar, th.bar, td.extra, th.extra { display: none; }
   dl { grid-template-columns: 1fr; gap: 0; }
   dd { margin-bottom: .5rem; }
 }
