@@ -1,0 +1,114 @@
+//! The arguments shared by all commands, and the list of commands.
+
+use crate::commands::{convert, demo, embed, evaluate, info, phantom, predict, train};
+use clap::{ArgAction, Args, Parser, Subcommand};
+
+const ABOUT: &str = "Segment medical volumes with DeSAM: train on one site, score on the others";
+
+const LONG_ABOUT: &str = "\
+Segment medical volumes with DeSAM (\"Decoupling Segment Anything Model for Generalizable Medical
+Image Segmentation\"): a frozen SAM image encoder, a small trained decoder, no prompt needed.
+
+The work has four steps:
+
+  1. embed      run the frozen image encoder over every slice once, and keep the features
+  2. train      train the decoder on the features of one site
+  3. evaluate   score the model on every other site: one row, source to target
+  4. predict    segment new volumes; masks come out on the grid of their input
+
+`desam demo` does all four on made-up volumes and needs no download.";
+
+const EXAMPLES: &str = "\
+Examples:
+  desam demo --out demo                    all four steps on phantoms, and a page to look at
+  desam embed --data DATA --out cache --encoder vit-b
+  desam train --cache cache --source RUNMC --mode points --out run
+  desam evaluate --cache cache --run run
+  desam predict --model run --input t2.nii.gz --output mask.nii.gz
+
+Exit codes: 0 done; 1 an error, or some of several files failed; 2 wrong usage.
+Environment: HF_HOME, HF_ENDPOINT, HF_TOKEN and HF_HUB_OFFLINE direct downloads by name; NO_COLOR.";
+
+/// What the program was asked to do.
+#[derive(Debug, Parser)]
+#[command(
+    name = "desam",
+    version,
+    about = ABOUT,
+    long_about = LONG_ABOUT,
+    after_help = EXAMPLES,
+    arg_required_else_help = true,
+    max_term_width = 100
+)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) shared: Shared,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Arguments of every command.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Everywhere")]
+pub(crate) struct Shared {
+    /// Say more on stderr: the settings in use, how long each part took
+    #[arg(short, long, global = true, conflicts_with = "quiet")]
+    pub(crate) verbose: bool,
+
+    /// Say nothing but results and errors
+    #[arg(short, long, global = true)]
+    pub(crate) quiet: bool,
+
+    /// Threads to compute with [default: one for each core]; the results are the same for any number
+    #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub(crate) threads: Option<u16>,
+}
+
+/// The flag of commands whose result a program might read.
+#[derive(Debug, Clone, Copy, Args)]
+pub(crate) struct JsonFlag {
+    /// Print the result on stdout as JSON; progress stays on stderr
+    #[arg(long, action = ArgAction::SetTrue)]
+    pub(crate) json: bool,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    Demo(demo::Arguments),
+    Phantom(phantom::Arguments),
+    Embed(embed::Arguments),
+    Train(train::Arguments),
+    Evaluate(evaluate::Arguments),
+    Predict(predict::Arguments),
+    Convert(convert::Arguments),
+    Info(info::Arguments),
+}
+
+impl Command {
+    /// Whether the result goes to stdout as JSON.
+    pub(crate) fn wants_json(&self) -> bool {
+        match self {
+            Self::Demo(a) => a.json,
+            Self::Phantom(a) => a.json,
+            Self::Embed(a) => a.json,
+            Self::Train(a) => a.json,
+            Self::Evaluate(a) => a.json_flag(),
+            Self::Predict(a) => a.json,
+            Self::Convert(a) => a.json,
+            Self::Info(a) => a.json,
+        }
+        .json
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_definition_is_sound() {
+        Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,68 @@
+//! `desam convert`: any checkpoint to official names in safetensors.
+
+use super::Session;
+use super::info::checkpoint;
+use crate::cli::JsonFlag;
+use crate::reply::Reply;
+use anyhow::{Context, bail};
+use clap::Args;
+use desam::encoder::Checkpoint;
+use serde_json::json;
+use std::path::PathBuf;
+
+const AFTER: &str = "\
+Example:
+  desam convert sam_vit_b_01ec64.pth sam_vit_b.safetensors";
+
+/// Rewrite a checkpoint as .safetensors under the official parameter names
+///
+/// Reads .pth, .pt and .bin (PyTorch 1.6 or later) and .safetensors, in the original and in the
+/// transformers key layout, with or without DeSAM's decoder. Numbers become f32; metadata is kept.
+#[derive(Debug, Args)]
+#[command(after_help = AFTER)]
+pub(crate) struct Arguments {
+    /// Checkpoint to read
+    #[arg(value_name = "IN")]
+    input: PathBuf,
+
+    /// File to write, ending in .safetensors; replaced where it exists
+    #[arg(value_name = "OUT.safetensors")]
+    output: PathBuf,
+
+    #[command(flatten)]
+    pub(crate) json: JsonFlag,
+}
+
+pub(crate) fn run(arguments: &Arguments, _session: &Session) -> anyhow::Result<Reply> {
+    let (input, output) = (&arguments.input, &arguments.output);
+    if output.extension().is_none_or(|e| e != "safetensors") {
+        bail!(
+            "{}: the name of what is written ends in .safetensors",
+            output.display()
+        );
+    }
+    let read = Checkpoint::open(input)?;
+    let summary = read.summary();
+    if summary.parameters() == 0 {
+        bail!(
+            "{} holds no part of SAM or DeSAM; nothing was written",
+            input.display()
+        );
+    }
+    if let Some(parent) = output.parent() {
+        std::fs::create_dir_all(parent)
+            .with_context(|| format!("cannot create {}", parent.display()))?;
+    }
+    let mut metadata = read.metadata.clone();
+    // Readers of the transformers library refuse a file that does not say so.
+    metadata
+        .entry("format".to_owned())
+        .or_insert_with(|| "pt".to_owned());
+    desam::encoder::checkpoint::write(output, &read.tensors, &metadata)?;
+    let found = checkpoint::describe(&read)?;
+    let text = format!("{}\nwritten to {}", found.text, output.display());
+    Ok(Reply::new(
+        text,
+        json!({ "input": found.json, "output": output }),
+    ))
+}

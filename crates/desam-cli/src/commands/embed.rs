@@ -1,0 +1,222 @@
+//! `desam embed`: volumes to cached features.
+
+use super::{Session, aligned, one_of};
+use crate::cli::JsonFlag;
+use crate::reply::Reply;
+use anyhow::{Context, bail};
+use clap::Args;
+use desam::data::cache::{FeatureDtype, SlicePolicy, human_bytes};
+use desam::data::preprocess::PreprocessConfig;
+use desam::embed::{EmbedRequest, embed};
+use desam::encoder::VitConfig;
+use desam::model::EncoderChoice;
+use serde_json::json;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+const AFTER: &str = "\
+DIR holds one folder a site: SITE/CaseXX.nii.gz beside SITE/CaseXX_segmentation.nii.gz (letters of
+either case, .nii too; any label above 0 is foreground).
+
+Encoders:
+  tiny                  small and random, 256 px: to try things, no SAM
+  vit-b, vit-l, vit-h   SAM's, downloaded once from the Hugging Face hub; medsam likewise
+  FILE                  a checkpoint with SAM's encoders: .pth, .bin or .safetensors
+
+A slice takes 40 / 52 / 64 MiB with vit-b / vit-l / vit-h in f32, half of that in f16. The size is
+said before the work starts. An interrupted run continues where it stopped: give the same command
+again.
+
+Examples:
+  desam embed --data DATA --out cache --encoder vit-b
+  desam embed --data DATA --out cache-all --encoder sam_vit_h_4b8939.pth --slices all
+  HF_HUB_OFFLINE=1 desam embed --data DATA --out cache --encoder vit-b";
+
+/// Run the frozen image encoder over a data set once, and keep the features
+#[derive(Debug, Args)]
+#[command(after_help = AFTER)]
+pub(crate) struct Arguments {
+    /// Data set, one folder a site
+    #[arg(long, value_name = "DIR")]
+    data: PathBuf,
+
+    /// Folder for the features; made where absent, continued where interrupted
+    #[arg(long, value_name = "CACHE")]
+    out: PathBuf,
+
+    /// Image encoder: tiny, vit-b, vit-l, vit-h, medsam, or a checkpoint file
+    #[arg(long, value_name = "NAME|FILE")]
+    encoder: Encoder,
+
+    /// Seed of the random weights of `--encoder tiny`
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    encoder_seed: u64,
+
+    /// How volumes become slices: paper resamples to 0.625×0.625×3.6 mm and crops to 288×288;
+    /// official stretches each slice to the side of the masks
+    #[arg(long, value_name = "PRESET", default_value = "official",
+        value_parser = one_of::<Preprocess>(&["paper", "official"]))]
+    preprocess: Preprocess,
+
+    /// Type of the stored features; f16 takes half the space of f32
+    #[arg(long, value_name = "TYPE", default_value = "f16",
+        value_parser = one_of::<FeatureDtype>(&["f16", "f32"]))]
+    dtype: FeatureDtype,
+
+    /// Slices to store: those with ground truth (all that training and the paper's protocol need),
+    /// or all (for the full protocol)
+    #[arg(long, value_name = "WHICH", default_value = "labelled",
+        value_parser = one_of::<SlicePolicy>(&["labelled", "all"]))]
+    slices: SlicePolicy,
+
+    /// Input side in pixels, a multiple of the patch [default: the checkpoint's, SAM's 1024]
+    #[arg(long, value_name = "PX")]
+    input_side: Option<usize>,
+
+    #[command(flatten)]
+    pub(crate) json: JsonFlag,
+}
+
+/// What `--encoder` may say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Encoder {
+    Tiny,
+    Hub(String),
+    File(PathBuf),
+}
+
+impl FromStr for Encoder {
+    type Err = std::convert::Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Ok(match text {
+            "tiny" => Self::Tiny,
+            "vit-b" | "vit-l" | "vit-h" | "medsam" => Self::Hub(text.to_owned()),
+            file => Self::File(file.into()),
+        })
+    }
+}
+
+/// What `--preprocess` may say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Preprocess {
+    Paper,
+    Official,
+}
+
+impl FromStr for Preprocess {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "paper" => Ok(Self::Paper),
+            "official" => Ok(Self::Official),
+            other => Err(format!("{other:?}: expected paper or official")),
+        }
+    }
+}
+
+impl Preprocess {
+    fn config(self) -> PreprocessConfig {
+        match self {
+            Self::Paper => PreprocessConfig::paper(),
+            Self::Official => PreprocessConfig::official(),
+        }
+    }
+}
+
+pub(crate) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Reply> {
+    if !arguments.data.is_dir() {
+        bail!(
+            "{} is no folder: --data takes a folder with one folder a site",
+            arguments.data.display()
+        );
+    }
+    let request = EmbedRequest {
+        input_side: arguments.input_side,
+        preprocess: arguments.preprocess.config(),
+        dtype: arguments.dtype,
+        slices: arguments.slices,
+        device: session.device.clone(),
+        ..EmbedRequest::new(
+            &arguments.data,
+            &arguments.out,
+            encoder(arguments, session)?,
+        )
+    };
+    session.screen.detail(&format!("settings: {request:?}"));
+    let summary = embed(&request, &session.screen)?;
+    let text = aligned(&[
+        ("cache", arguments.out.display().to_string()),
+        ("cases", summary.cases.to_string()),
+        (
+            "slices",
+            format!(
+                "{} ({} computed, {} there already)",
+                summary.slices, summary.computed, summary.reused
+            ),
+        ),
+        ("size", human_bytes(summary.bytes)),
+    ]);
+    let mut json = serde_json::to_value(summary).context("the result cannot be written as JSON")?;
+    if let Some(object) = json.as_object_mut() {
+        object.insert("cache".to_owned(), json!(arguments.out));
+    }
+    Ok(Reply::new(text, json))
+}
+
+fn encoder(arguments: &Arguments, session: &Session) -> anyhow::Result<EncoderChoice> {
+    match &arguments.encoder {
+        Encoder::Tiny => Ok(EncoderChoice::Random {
+            config: VitConfig::tiny(),
+            seed: arguments.encoder_seed,
+        }),
+        Encoder::Hub(name) => Ok(EncoderChoice::File(download(name, session)?)),
+        Encoder::File(path) if path.is_file() => Ok(EncoderChoice::File(path.clone())),
+        Encoder::File(path) => bail!(
+            "--encoder {}: no such file, and not one of tiny, vit-b, vit-l, vit-h, medsam",
+            path.display()
+        ),
+    }
+}
+
+#[cfg(feature = "hub")]
+fn download(name: &str, session: &Session) -> anyhow::Result<PathBuf> {
+    use desam::encoder::hub::{HubModel, HubOptions, fetch};
+    let environment = crate::environment::HubEnvironment::read();
+    session.screen.detail(&format!(
+        "weights are kept in {:?}{}",
+        environment.cache_dir,
+        if environment.offline { ", offline" } else { "" }
+    ));
+    let options = HubOptions {
+        cache_dir: environment.cache_dir,
+        endpoint: environment.endpoint,
+        token: environment.token,
+        offline: environment.offline,
+    };
+    let model = HubModel::preset(name)?;
+    Ok(fetch(&model, &options, &session.screen)?)
+}
+
+#[cfg(not(feature = "hub"))]
+fn download(name: &str, _session: &Session) -> anyhow::Result<PathBuf> {
+    bail!(
+        "--encoder {name}: this program was built without downloads (the feature `hub`); get the \
+         checkpoint yourself and give its path, or build again with `--features hub`"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_names_and_the_rest_are_files() {
+        let read = |text: &str| text.parse::<Encoder>().unwrap();
+        assert_eq!(read("tiny"), Encoder::Tiny);
+        assert_eq!(read("vit-h"), Encoder::Hub("vit-h".into()));
+        assert_eq!(read("./vit-h"), Encoder::File("./vit-h".into()));
+        assert_eq!(read("sam.pth"), Encoder::File("sam.pth".into()));
+    }
+}

@@ -1,0 +1,140 @@
+//! `desam evaluate`: one model, every site.
+
+use super::{Session, grid_side, one_of};
+use crate::cli::JsonFlag;
+use crate::reply::Reply;
+use anyhow::Context;
+use clap::Args;
+use desam::data::cache::FeatureCache;
+use desam::evaluate::{EvaluateConfig, EvaluateRequest, Evaluation, Protocol, evaluate};
+use desam::train::Run;
+use desam::{Automatic, Mode, Model};
+use serde_json::json;
+use std::path::{Path, PathBuf};
+
+const AFTER: &str = "\
+Two protocols, never mixed in one table:
+  paper   what the official program scores: masks of the model's side, only slices with ground
+          truth, a border of the prediction zeroed (50 px of 256), Dice over each case's stack
+  full    the whole volume on its own grid against the label file; needs a cache of all slices
+          (`desam embed --slices all`)
+Of the source site only the held-out cases are scored. An empty prediction is a Dice of 0.
+
+Examples:
+  desam evaluate --cache cache --run run
+  desam evaluate --cache cache --run run --protocol full --json scores.json --csv scores.csv";
+
+/// Score a model on every site of a cache: Dice a case, mean a site, source to target
+///
+/// The table is printed; JSON and CSV (a row a case) are written to the run's folder as
+/// evaluation_PROTOCOL.json and .csv unless other files are named. Dice is in per cent on the
+/// screen, from 0 to 1 in files.
+#[derive(Debug, Args)]
+#[command(after_help = AFTER)]
+pub(crate) struct Arguments {
+    /// Folder of features that `desam embed` made, of all sites to score
+    #[arg(long, value_name = "CACHE")]
+    cache: PathBuf,
+
+    /// Run of `desam train`
+    #[arg(long, value_name = "RUN")]
+    run: PathBuf,
+
+    /// Which voxels are compared
+    #[arg(long, value_name = "PROTOCOL", default_value = "paper",
+        value_parser = one_of::<Protocol>(&["paper", "full"]))]
+    protocol: Protocol,
+
+    /// Border of each predicted mask that is set to zero, in its pixels [default: paper: 50 of
+    /// 256, in proportion; full: 0]
+    #[arg(long, value_name = "PX")]
+    border: Option<usize>,
+
+    /// How to prompt [default: as the model was trained]
+    #[arg(long, value_name = "MODE", value_parser = one_of::<Mode>(&["points", "box"]))]
+    mode: Option<Mode>,
+
+    /// Points along each side of the grid, 1 to 64, in points mode
+    #[arg(long, value_name = "N", default_value_t = 9, value_parser = grid_side)]
+    grid: usize,
+
+    /// Sites to score, separated by commas [default: all in the cache]
+    #[arg(long, value_name = "SITES", value_delimiter = ',')]
+    sites: Option<Vec<String>>,
+
+    /// Write the result as JSON to FILE; without FILE, print it on stdout instead of the table
+    #[arg(long, value_name = "FILE", num_args = 0..=1)]
+    json: Option<Option<PathBuf>>,
+
+    /// Write a row a case to FILE
+    #[arg(long, value_name = "FILE")]
+    csv: Option<PathBuf>,
+}
+
+impl Arguments {
+    /// `--json` without a file.
+    pub(crate) fn json_flag(&self) -> JsonFlag {
+        JsonFlag {
+            json: matches!(self.json, Some(None)),
+        }
+    }
+}
+
+pub(crate) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Reply> {
+    let run = Run::open(&arguments.run)?;
+    let (settings, manifest) = (run.config()?.train, run.manifest()?);
+    let model = Model::open(run.dir(), &session.device)?;
+    let cache = FeatureCache::open(&arguments.cache)?;
+    let mode = arguments.mode.unwrap_or(settings.mode);
+    let automatic = Automatic::new(mode, arguments.grid, model.spec().mask_side());
+    let config = EvaluateConfig {
+        border_px: arguments.border,
+        sites: arguments.sites.clone(),
+        ..EvaluateConfig::new(arguments.protocol, automatic)
+    };
+    session
+        .screen
+        .detail(&format!("settings: {}", serde_json::to_string(&config)?));
+    let request = EvaluateRequest {
+        cache: &cache,
+        model: &model,
+        source: &settings.source,
+        validation: &manifest.validation_cases,
+        config: &config,
+    };
+    let evaluation = evaluate(&request, &session.screen)?;
+    let beside = |ending: &str| {
+        run.dir()
+            .join(format!("evaluation_{}.{ending}", config.protocol))
+    };
+    let json = arguments
+        .json
+        .clone()
+        .flatten()
+        .unwrap_or_else(|| beside("json"));
+    let csv = arguments.csv.clone().unwrap_or_else(|| beside("csv"));
+    evaluation.write_json(&json)?;
+    evaluation.write_csv(&csv)?;
+    reply(&evaluation, (&json, &csv))
+}
+
+fn reply(evaluation: &Evaluation, (json, csv): (&Path, &Path)) -> anyhow::Result<Reply> {
+    let text = format!(
+        "{}\n{}\n\nscores  {}\ncases   {}",
+        evaluation.setting(),
+        evaluation.table().trim_end(),
+        json.display(),
+        csv.display()
+    );
+    let mut value =
+        serde_json::to_value(evaluation).context("the result cannot be written as JSON")?;
+    if let Some(object) = value.as_object_mut() {
+        object.insert("files".to_owned(), json!({ "json": json, "csv": csv }));
+    }
+    let mut reply = Reply::new(text, value);
+    let unscored = evaluation.unscored.iter();
+    reply.failures = unscored
+        .map(|c| format!("{}/{} was not scored: {}", c.site, c.case, c.reason))
+        .collect();
+    Ok(reply)
+}

@@ -1,0 +1,97 @@
+//! A feature cache.
+
+use super::{Session, aligned};
+use crate::reply::Reply;
+use anyhow::Context;
+use desam::data::cache::{FeatureCache, human_bytes};
+use serde_json::json;
+use std::path::Path;
+
+pub(super) fn describe(path: &Path, verify: bool, session: &Session) -> anyhow::Result<Reply> {
+    let cache = FeatureCache::open(path)?;
+    if verify {
+        cache.verify(&session.screen)?;
+    }
+    let header = cache.header();
+    let recipe = &header.recipe;
+    let size = folder_bytes(path)?;
+    let labelled = cache.slices().iter().filter(|s| s.labelled).count();
+    let sites = cache.sites();
+    let mut rows = vec![
+        ("cache", path.display().to_string()),
+        ("key", header.key.clone()),
+        (
+            "encoder",
+            format!(
+                "{} ({} px in, masks of {} px)",
+                recipe.encoder.name,
+                recipe.spec.input_side,
+                recipe.spec.mask_side()
+            ),
+        ),
+        (
+            "weights",
+            format!("blake3 {}", recipe.encoder.weights_blake3),
+        ),
+        (
+            "features",
+            format!("{}, {} slices", recipe.dtype, recipe.slices),
+        ),
+        (
+            "slices",
+            format!(
+                "{} stored, {labelled} with ground truth",
+                cache.slices().len()
+            ),
+        ),
+        ("cases", cache.cases().len().to_string()),
+    ];
+    let mut table = Vec::new();
+    for site in &sites {
+        let cases = cache.site_cases(site);
+        let slices: usize = cases.iter().map(|&c| cache.case_slices(c).len()).sum();
+        rows.push((
+            "site",
+            format!("{site}: {} cases, {slices} slices", cases.len()),
+        ));
+        table.push(json!({ "site": site, "cases": cases.len(), "slices": slices }));
+    }
+    rows.push(("data", header.data_root.display().to_string()));
+    rows.push(("size", human_bytes(size)));
+    if verify {
+        rows.push(("checksums", "all right".to_owned()));
+    }
+    let json = json!({
+        "kind": "cache",
+        "path": path,
+        "key": header.key,
+        "recipe": recipe,
+        "data_root": header.data_root,
+        "cases": cache.cases().len(),
+        "slices": cache.slices().len(),
+        "labelled_slices": labelled,
+        "sites": table,
+        "bytes": size,
+        "verified": verify,
+    });
+    Ok(Reply::new(aligned(&rows), json))
+}
+
+/// Bytes of all files under a folder; links are not followed.
+fn folder_bytes(path: &Path) -> anyhow::Result<u64> {
+    let mut sum = 0;
+    let mut folders = vec![path.to_owned()];
+    while let Some(folder) = folders.pop() {
+        let list = || format!("cannot list {}", folder.display());
+        for entry in std::fs::read_dir(&folder).with_context(list)? {
+            let entry = entry.with_context(list)?;
+            let kind = entry.file_type().with_context(list)?;
+            if kind.is_dir() {
+                folders.push(entry.path());
+            } else if kind.is_file() {
+                sum += entry.metadata().with_context(list)?.len();
+            }
+        }
+    }
+    Ok(sum)
+}

@@ -1,0 +1,131 @@
+//! A checkpoint.
+
+use super::aligned;
+use crate::reply::Reply;
+use desam::ModelRecord;
+use desam::core::EncoderSpec;
+use desam::encoder::checkpoint::CheckpointPart;
+use desam::encoder::{Checkpoint, VitConfig};
+use desam::train::InputFile;
+use serde_json::json;
+
+/// Names of unknown tensors that are worth listing.
+const UNKNOWN_SHOWN: usize = 8;
+
+pub(in crate::commands) fn describe(read: &Checkpoint) -> anyhow::Result<Reply> {
+    let summary = read.summary();
+    let record = ModelRecord::read(&read.metadata, &read.path)?;
+    let file = InputFile::of(&read.path)?;
+    let weights = read.weights_hash(&["image_encoder.", "prompt_encoder.", "mask_decoder."])?;
+    let mut rows = vec![
+        ("checkpoint", read.path.display().to_string()),
+        ("holds", summary.describe().to_owned()),
+        ("key layout", format!("{:?}", summary.layout).to_lowercase()),
+    ];
+    let part = |part: &CheckpointPart| {
+        format!(
+            "{} parameters in {} tensors",
+            thousands(part.parameters),
+            part.tensors
+        )
+    };
+    for (name, found) in [
+        ("image encoder", &summary.image_encoder),
+        ("prompt encoder", &summary.prompt_encoder),
+        ("mask decoder", &summary.mask_decoder),
+        ("PIMM", &summary.pimm),
+    ] {
+        rows.push((name, found.as_ref().map_or_else(|| "none".to_owned(), part)));
+    }
+    if let Some(config) = &summary.image_encoder_config {
+        rows.push(("sizes", sizes(config, &config.spec())));
+    }
+    if !summary.unknown.is_empty() {
+        let shown: Vec<&str> = summary
+            .unknown
+            .iter()
+            .take(UNKNOWN_SHOWN)
+            .map(String::as_str)
+            .collect();
+        let more = summary.unknown.len() - shown.len();
+        let more = if more > 0 {
+            format!(" and {more} more")
+        } else {
+            String::new()
+        };
+        rows.push(("unknown", format!("{}{more}", shown.join(", "))));
+    }
+    rows.extend(summary.problems.iter().map(|p| ("problem", p.clone())));
+    if let Some(record) = &record {
+        rows.push(("encoder", record.encoder.clone()));
+        rows.push((
+            "trained",
+            match &record.training {
+                Some(t) => format!(
+                    "on {}, {} mode, epoch {}, validation Dice {:.4}",
+                    t.source, t.mode, t.epoch, t.validation_dice
+                ),
+                None => "no".to_owned(),
+            },
+        ));
+    }
+    rows.push(("file", format!("blake3 {}", file.blake3)));
+    rows.push((
+        "weights",
+        format!("blake3 {weights} (of names, shapes and numbers)"),
+    ));
+    let json = json!({
+        "kind": "checkpoint",
+        "path": read.path,
+        "holds": summary.describe(),
+        "parameters": summary.parameters(),
+        "summary": summary,
+        "record": record,
+        "file_blake3": file.blake3,
+        "weights_blake3": weights,
+    });
+    Ok(Reply::new(aligned(&rows), json))
+}
+
+fn sizes(config: &VitConfig, spec: &EncoderSpec) -> String {
+    let taps: Vec<String> = spec.tap_channels.iter().map(ToString::to_string).collect();
+    format!(
+        "{} px in, patch {}, width {}, depth {}, {} heads; taps of {} and {} channels, {}×{}; masks of {} px",
+        config.input_side,
+        config.patch,
+        config.width,
+        config.depth,
+        config.heads,
+        taps.join(", "),
+        spec.embedding_channels,
+        spec.grid(),
+        spec.grid(),
+        spec.mask_side(),
+    )
+}
+
+/// `89670912` as `89 670 912`.
+fn thousands(n: usize) -> String {
+    let digits = n.to_string();
+    let mut out = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            out.push(' ');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::thousands;
+
+    #[test]
+    fn digits_stand_in_threes() {
+        assert_eq!(
+            [1, 999, 1000, 89_670_912].map(thousands),
+            ["1", "999", "1 000", "89 670 912"]
+        );
+    }
+}

@@ -1,0 +1,33 @@
+//! A folder of sites.
+
+use super::aligned;
+use crate::reply::Reply;
+use anyhow::Context;
+use desam::data::layout::discover;
+use serde_json::json;
+use std::collections::BTreeMap;
+use std::path::Path;
+
+pub(super) fn describe(path: &Path) -> anyhow::Result<Reply> {
+    let cases = discover(path).with_context(|| {
+        format!(
+            "{} is neither a feature cache (it holds no cache.json) nor a run (no config.json)",
+            path.display()
+        )
+    })?;
+    let mut sites: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for case in &cases {
+        sites.entry(&case.site).or_default().push(&case.id);
+    }
+    let mut rows = vec![
+        ("data", path.display().to_string()),
+        ("cases", cases.len().to_string()),
+    ];
+    rows.extend(
+        sites
+            .iter()
+            .map(|(site, ids)| (*site, format!("{} cases", ids.len()))),
+    );
+    let json = json!({ "kind": "data", "path": path, "cases": cases.len(), "sites": sites });
+    Ok(Reply::new(aligned(&rows), json))
+}

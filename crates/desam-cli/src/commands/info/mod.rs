@@ -1,0 +1,66 @@
+//! `desam info`: what a file or folder holds.
+
+mod cache;
+pub(super) mod checkpoint;
+mod data;
+mod run;
+mod volume;
+
+use super::{Session, aligned};
+use crate::cli::JsonFlag;
+use crate::reply::Reply;
+use anyhow::{Context, bail};
+use clap::Args;
+use desam::core::VolumeReader;
+use desam::data::nifti::NiftiReader;
+use std::path::PathBuf;
+
+const AFTER: &str = "\
+Examples:
+  desam info sam_vit_b_01ec64.pth      parts, sizes, parameters, hash
+  desam info t2.nii.gz                 dimensions, spacing, affine, values
+  desam info cache --verify            sites, cases, bytes; compares every checksum
+  desam info run --json                a run's settings and best epoch, for a program";
+
+/// Say what a checkpoint, a volume, a feature cache, a run or a data folder holds
+#[derive(Debug, Args)]
+#[command(after_help = AFTER)]
+pub(crate) struct Arguments {
+    /// File or folder to look at
+    #[arg(value_name = "FILE")]
+    path: PathBuf,
+
+    /// Read all of a feature cache and compare its checksums
+    #[arg(long)]
+    verify: bool,
+
+    #[command(flatten)]
+    pub(crate) json: JsonFlag,
+}
+
+pub(crate) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Reply> {
+    let path = &arguments.path;
+    let kind =
+        std::fs::metadata(path).with_context(|| format!("cannot read {}", path.display()))?;
+    if arguments.verify && !path.join("cache.json").is_file() {
+        bail!(
+            "{}: --verify is for a feature cache, a folder that holds cache.json",
+            path.display()
+        );
+    }
+    if !kind.is_dir() {
+        return if NiftiReader.accepts(path) {
+            volume::describe(path, kind.len())
+        } else {
+            let read = desam::encoder::Checkpoint::open(path)?;
+            checkpoint::describe(&read)
+        };
+    }
+    if path.join("cache.json").is_file() {
+        cache::describe(path, arguments.verify, session)
+    } else if path.join("config.json").is_file() {
+        run::describe(path)
+    } else {
+        data::describe(path)
+    }
+}

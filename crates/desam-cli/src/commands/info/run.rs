@@ -1,0 +1,85 @@
+//! A run of `desam train`.
+
+use super::aligned;
+use crate::reply::Reply;
+use desam::train::Run;
+use serde_json::json;
+use std::path::Path;
+
+pub(super) fn describe(path: &Path) -> anyhow::Result<Reply> {
+    let run = Run::open(path)?;
+    let (config, manifest) = (run.config()?, run.manifest()?);
+    // A run that is still in its first epoch has no history yet.
+    let history = match manifest.epochs_done {
+        0 => Vec::new(),
+        _ => run.history()?,
+    };
+    let best = history.iter().rfind(|row| row.best);
+    let state = match manifest.finished {
+        true => "finished",
+        false => "not finished",
+    };
+    let train = &config.train;
+    let text = aligned(&[
+        ("run", path.display().to_string()),
+        (
+            "state",
+            format!(
+                "{state}: {} of {} epochs",
+                manifest.epochs_done, train.epochs
+            ),
+        ),
+        (
+            "trained on",
+            format!(
+                "{}, {} mode, preset {}",
+                train.source, train.mode, train.preset
+            ),
+        ),
+        (
+            "cases",
+            format!(
+                "{} trained on, {} held out ({})",
+                manifest.train_cases.len(),
+                manifest.validation_cases.len(),
+                manifest.validation_cases.join(", ")
+            ),
+        ),
+        (
+            "slices",
+            format!(
+                "{} trained on, {} held out",
+                manifest.train_slices, manifest.validation_slices
+            ),
+        ),
+        (
+            "best epoch",
+            best.map_or_else(
+                || "none yet".to_owned(),
+                |row| format!("{}: validation Dice {:.4}", row.epoch, row.validation_dice),
+            ),
+        ),
+        (
+            "model",
+            match run.model_path().is_file() {
+                true => run.model_path().display().to_string(),
+                false => "none yet".to_owned(),
+            },
+        ),
+        ("numbers trained", manifest.trainable_numbers.to_string()),
+        (
+            "cache",
+            format!("{} (key {})", manifest.cache.display(), manifest.cache_key),
+        ),
+        ("made by", format!("desam {}", manifest.desam_version)),
+    ]);
+    let json = json!({
+        "kind": "run",
+        "path": path,
+        "config": config,
+        "manifest": manifest,
+        "history": history,
+        "model": run.model_path().is_file().then(|| run.model_path()),
+    });
+    Ok(Reply::new(text, json))
+}

@@ -1,0 +1,179 @@
+//! A NIfTI volume.
+
+use super::aligned;
+use crate::reply::Reply;
+use desam::core::{Affine, Volume};
+use desam::data::cache::human_bytes;
+use desam::data::nifti::read_volume;
+use serde_json::json;
+use std::path::Path;
+
+pub(super) fn describe(path: &Path, file_bytes: u64) -> anyhow::Result<Reply> {
+    let volume = read_volume(path)?;
+    let grid = volume.grid();
+    let values = Values::of(&volume);
+    let [x, y, z] = grid.dims;
+    let spacing = grid.spacing();
+    let axes = axes(&grid.affine);
+    let rows = grid
+        .affine
+        .0
+        .map(|r| format!("[{}]", r.map(|v| format!("{v:10.4}")).join(" ")));
+    let not_finite = match values.not_finite {
+        0 => String::new(),
+        n => format!(", {n} not finite"),
+    };
+    let text = aligned(&[
+        ("volume", path.display().to_string()),
+        ("dimensions", format!("{x} × {y} × {z} voxels")),
+        (
+            "spacing",
+            format!("{} mm", spacing.map(|s| format!("{s:.4}")).join(" × ")),
+        ),
+        (
+            "axes",
+            format!("{axes} (towards Right/Left, Anterior/Posterior, Superior/Inferior)"),
+        ),
+        ("affine, mm RAS+", rows[0].clone()),
+        ("", rows[1].clone()),
+        ("", rows[2].clone()),
+        (
+            "values",
+            format!(
+                "{} to {}, mean {:.4}{not_finite}",
+                values.min, values.max, values.mean
+            ),
+        ),
+        ("kind", values.kind().to_owned()),
+        ("file", human_bytes(file_bytes)),
+    ]);
+    let json = json!({
+        "kind": "volume",
+        "path": path,
+        "dims": grid.dims,
+        "spacing_mm": spacing,
+        "axes": axes,
+        "affine_mm_ras": grid.affine,
+        "voxel_mm3": grid.voxel_mm3(),
+        "value_min": values.min,
+        "value_max": values.max,
+        "value_mean": values.mean,
+        "values_not_finite": values.not_finite,
+        "whole_numbers": values.whole,
+        "may_be_labels": values.may_be_labels(),
+        "foreground_ml": values.may_be_labels().then(|| values.above_zero as f64 * grid.voxel_mm3() / 1000.0),
+        "file_bytes": file_bytes,
+    });
+    Ok(Reply::new(text, json))
+}
+
+/// The anatomical direction in which each voxel index grows, such as `LPS`.
+fn axes(affine: &Affine) -> String {
+    let toward = [('R', 'L'), ('A', 'P'), ('S', 'I')];
+    let letter = |column: usize| {
+        let along = |row: &[f64; 4]| row.get(column).copied().unwrap_or(0.0);
+        let steepest = affine
+            .0
+            .iter()
+            .zip(toward)
+            .max_by(|(a, _), (b, _)| along(a).abs().total_cmp(&along(b).abs()));
+        steepest.map_or(
+            '?',
+            |(row, (plus, minus))| if along(row) >= 0.0 { plus } else { minus },
+        )
+    };
+    (0..3).map(letter).collect()
+}
+
+/// What the voxels look like.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Values {
+    min: f32,
+    max: f32,
+    mean: f64,
+    not_finite: usize,
+    above_zero: usize,
+    whole: bool,
+}
+
+impl Values {
+    fn of(volume: &Volume) -> Self {
+        let (mut min, mut max, mut sum) = (f32::INFINITY, f32::NEG_INFINITY, 0.0);
+        let (mut finite, mut above_zero, mut whole) = (0usize, 0, true);
+        for &v in volume.data().iter().filter(|v| v.is_finite()) {
+            finite += 1;
+            min = min.min(v);
+            max = max.max(v);
+            sum += f64::from(v);
+            above_zero += usize::from(v > 0.0);
+            whole &= v.fract() == 0.0;
+        }
+        if finite == 0 {
+            (min, max) = (f32::NAN, f32::NAN);
+        }
+        let not_finite = volume.data().len() - finite;
+        Self {
+            min,
+            max,
+            mean: sum / finite.max(1) as f64,
+            not_finite,
+            above_zero,
+            whole,
+        }
+    }
+
+    fn may_be_labels(&self) -> bool {
+        self.whole && self.not_finite == 0 && self.min >= 0.0 && self.max <= 15.0
+    }
+
+    fn kind(&self) -> &'static str {
+        match (self.may_be_labels(), self.whole) {
+            (true, _) => "few whole numbers: labels, by the look of it",
+            (false, true) => "whole numbers",
+            (false, false) => "decimals",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use desam::core::Grid;
+
+    #[test]
+    fn axes_are_named_by_where_they_point() {
+        // By hand: i towards the left, j towards the back, k to the head, as scanners write.
+        let scanner = Affine([
+            [-0.5, 0.0, 0.1, 0.0],
+            [0.1, -0.5, 0.0, 0.0],
+            [0.0, 0.0, 3.0, 0.0],
+        ]);
+        assert_eq!(axes(&scanner), "LPS");
+        assert_eq!(axes(&Affine::from_spacing([1.0; 3])), "RAS");
+        // A sagittal series: i to the back, j to the feet, k to the right.
+        let sagittal = Affine([
+            [0.0, 0.0, 3.0, 0.0],
+            [-1.0, 0.0, 0.0, 0.0],
+            [0.0, -1.0, 0.0, 0.0],
+        ]);
+        assert_eq!(axes(&sagittal), "PIR");
+    }
+
+    #[test]
+    fn values_that_are_no_numbers_are_counted_not_averaged() {
+        let grid = Grid {
+            dims: [4, 1, 1],
+            affine: Affine::from_spacing([1.0; 3]),
+        };
+        let of = |data: Vec<f32>| Values::of(&Volume::new(grid, data).unwrap());
+        let odd = of(vec![f32::NAN, 1.0, 3.0, f32::INFINITY]);
+        assert_eq!(
+            (odd.min, odd.max, odd.mean, odd.not_finite),
+            (1.0, 3.0, 2.0, 2)
+        );
+        assert!(!odd.may_be_labels());
+        assert!(of(vec![0.0, 1.0, 2.0, 1.0]).may_be_labels());
+        assert!(!of(vec![0.0, 1.5, 2.0, 1.0]).whole);
+        assert!(of(vec![f32::NAN; 4]).min.is_nan());
+    }
+}

@@ -1,0 +1,153 @@
+//! One file a command: its arguments, the call into the library, what it prints.
+
+pub(crate) mod convert;
+pub(crate) mod demo;
+pub(crate) mod embed;
+pub(crate) mod evaluate;
+pub(crate) mod info;
+pub(crate) mod phantom;
+pub(crate) mod predict;
+pub(crate) mod train;
+
+use crate::cli::{Cli, Command, Shared};
+use crate::progress::{Loudness, Screen};
+use crate::reply::Reply;
+use anyhow::Context;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use desam::candle::Device;
+use std::str::FromStr;
+
+/// What a command gets beside its own arguments.
+#[derive(Debug)]
+pub(crate) struct Session {
+    /// Where it tells how far it is.
+    pub(crate) screen: Screen,
+    /// What it computes on.
+    pub(crate) device: Device,
+}
+
+/// Runs the command.
+pub(crate) fn run(cli: &Cli) -> anyhow::Result<Reply> {
+    let session = session(&cli.shared)?;
+    match &cli.command {
+        Command::Demo(a) => demo::run(a, &session),
+        Command::Phantom(a) => phantom::run(a, &session),
+        Command::Embed(a) => embed::run(a, &session),
+        Command::Train(a) => train::run(a, &session),
+        Command::Evaluate(a) => evaluate::run(a, &session),
+        Command::Predict(a) => predict::run(a, &session),
+        Command::Convert(a) => convert::run(a, &session),
+        Command::Info(a) => info::run(a, &session),
+    }
+}
+
+fn session(shared: &Shared) -> anyhow::Result<Session> {
+    if let Some(threads) = shared.threads {
+        rayon::ThreadPoolBuilder::new()
+            .num_threads(threads.into())
+            .build_global()
+            .context("cannot start the threads asked for with --threads")?;
+    }
+    let loudness = match (shared.quiet, shared.verbose) {
+        (true, _) => Loudness::Quiet,
+        (_, true) => Loudness::Verbose,
+        _ => Loudness::Normal,
+    };
+    let screen = Screen::new(loudness);
+    screen.detail(&format!(
+        "desam {}, {} threads",
+        env!("CARGO_PKG_VERSION"),
+        rayon::current_num_threads()
+    ));
+    Ok(Session {
+        screen,
+        device: Device::Cpu,
+    })
+}
+
+/// A parser for a type that reads itself, whose help lists the choices.
+fn one_of<T>(choices: &'static [&'static str]) -> impl TypedValueParser<Value = T>
+where
+    T: FromStr + Clone + Send + Sync + 'static,
+    T::Err: std::fmt::Display,
+{
+    PossibleValuesParser::new(choices).try_map(|text| text.parse::<T>().map_err(|e| e.to_string()))
+}
+
+/// A share, above 0 and below 1.
+fn fraction(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(value) if value > 0.0 && value < 1.0 => Ok(value),
+        _ => Err("expected a number above 0 and below 1".into()),
+    }
+}
+
+/// A finite number above 0.
+fn positive(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(value) if value > 0.0 && value.is_finite() => Ok(value),
+        _ => Err("expected a number above 0".into()),
+    }
+}
+
+/// A count from 1.
+fn count(text: &str) -> Result<usize, String> {
+    match text.parse::<usize>() {
+        Ok(value) if value > 0 => Ok(value),
+        _ => Err("expected a whole number from 1".into()),
+    }
+}
+
+/// Points along a side of the grid: its square is decoded on every slice.
+fn grid_side(text: &str) -> Result<usize, String> {
+    match text.parse::<usize>() {
+        Ok(value) if (1..=64).contains(&value) => Ok(value),
+        _ => Err("expected a whole number from 1 to 64".into()),
+    }
+}
+
+/// Lines of `name: value`, the values below each other.
+fn aligned(rows: &[(&str, String)]) -> String {
+    let width = rows
+        .iter()
+        .map(|(name, _)| name.chars().count())
+        .max()
+        .unwrap_or(0);
+    let lines = rows
+        .iter()
+        .map(|(name, value)| format!("{name:<width$}  {value}"));
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_out_of_range_are_refused() {
+        assert!(
+            ["0", "1", "-1", "nan", "x"]
+                .iter()
+                .all(|t| fraction(t).is_err())
+        );
+        assert!(
+            ["0", "-1", "inf", "nan", ""]
+                .iter()
+                .all(|t| positive(t).is_err())
+        );
+        assert!(["0", "-1", "1.5"].iter().all(|t| count(t).is_err()));
+        assert!(["0", "65"].iter().all(|t| grid_side(t).is_err()));
+        assert_eq!(
+            (fraction("0.1"), positive("1e-4"), count("3")),
+            (Ok(0.1), Ok(1e-4), Ok(3))
+        );
+    }
+
+    #[test]
+    fn values_stand_below_each_other() {
+        assert_eq!(
+            aligned(&[("a", "1".into()), ("bcd", "2".into())]),
+            "a    1\nbcd  2"
+        );
+    }
+}

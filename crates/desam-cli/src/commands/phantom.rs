@@ -1,0 +1,63 @@
+//! `desam phantom`: made-up volumes to try everything on.
+
+use super::{Session, aligned};
+use crate::cli::JsonFlag;
+use crate::reply::Reply;
+use clap::Args;
+use desam::data::phantom::{PhantomConfig, SiteStyle, write_phantoms};
+use serde_json::json;
+use std::path::PathBuf;
+
+/// Write phantom prostates of six sites, as a data set to try everything on
+///
+/// Each site has its own spacing, contrast, bias field, noise and field of view, so that a plain
+/// model loses something from one to the next. The layout is that of real data:
+/// SITE/CaseXX.nii.gz beside SITE/CaseXX_segmentation.nii.gz. The same seed writes the same bytes.
+/// Phantoms are not patients: no number measured on them says anything about patients.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  desam phantom --out phantoms --cases-per-site 4 --seed 1")]
+pub(crate) struct Arguments {
+    /// Folder to write the six sites to; made where absent
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+
+    /// Cases at each site, 1 to 1000
+    #[arg(long, value_name = "N", default_value_t = 6, value_parser = super::count)]
+    cases_per_site: usize,
+
+    /// Seed of everything random
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    seed: u64,
+
+    #[command(flatten)]
+    pub(crate) json: JsonFlag,
+}
+
+pub(crate) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Reply> {
+    let config = PhantomConfig {
+        cases_per_site: arguments.cases_per_site,
+        seed: arguments.seed,
+        sites: SiteStyle::six_sites(),
+    };
+    let cases = write_phantoms(&arguments.out, &config, &session.screen)?;
+    let mut sites: Vec<&str> = cases.iter().map(|c| c.site.as_str()).collect();
+    sites.dedup();
+    let text = aligned(&[
+        ("written to", arguments.out.display().to_string()),
+        ("sites", sites.join(", ")),
+        (
+            "cases",
+            format!("{}, {} at each site", cases.len(), config.cases_per_site),
+        ),
+        ("note", "these are phantoms, not patients".to_owned()),
+    ]);
+    let json = json!({
+        "out": arguments.out,
+        "sites": sites,
+        "cases_per_site": config.cases_per_site,
+        "cases": cases.len(),
+        "seed": config.seed,
+        "phantom": true,
+    });
+    Ok(Reply::new(text, json))
+}

@@ -1,0 +1,196 @@
+//! `desam predict`: volumes in, masks out.
+
+use super::{Session, aligned, grid_side, one_of};
+use crate::cli::JsonFlag;
+use crate::reply::Reply;
+use anyhow::{Context, bail};
+use clap::Args;
+use desam::core::VolumeReader;
+use desam::data::layout::list_volumes;
+use desam::data::nifti::NiftiReader;
+use desam::predict::{FolderSummary, VolumeSummary, segment_folder};
+use desam::{Automatic, Mode, Segmenter};
+use serde_json::json;
+use std::path::{Path, PathBuf};
+
+const AFTER: &str = "\
+A folder's masks keep the names of their volumes, so the output must be another folder. Files
+ending in _segmentation.nii.gz are taken for labels and left out. A volume that cannot be read is
+reported and skipped, the others are done, and the exit code is 1.
+
+Examples:
+  desam predict --model run --input t2.nii.gz --output mask.nii.gz
+  desam predict --model run/model.safetensors --input volumes --output masks --mode box";
+
+/// Segment volumes; each mask lies on the grid of its input
+///
+/// Masks are u8, 0 and 1, with the dimensions, affine and codes of their input's header.
+#[derive(Debug, Args)]
+#[command(after_help = AFTER)]
+pub(crate) struct Arguments {
+    /// Run of `desam train`, or a model file
+    #[arg(long, value_name = "RUN|FILE")]
+    model: PathBuf,
+
+    /// NIfTI volume, or a folder of them
+    #[arg(long, value_name = "VOLUME|DIR")]
+    input: PathBuf,
+
+    /// Mask to write (.nii.gz or .nii), or a folder for masks
+    #[arg(long, value_name = "FILE|DIR")]
+    output: PathBuf,
+
+    /// How to prompt [default: as the model was trained, points where that is not recorded]
+    #[arg(long, value_name = "MODE", value_parser = one_of::<Mode>(&["points", "box"]))]
+    mode: Option<Mode>,
+
+    /// Points along each side of the grid, 1 to 64, in points mode [default: 9]
+    #[arg(long, value_name = "N", value_parser = grid_side)]
+    grid: Option<usize>,
+
+    #[command(flatten)]
+    pub(crate) json: JsonFlag,
+}
+
+pub(crate) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Reply> {
+    let job = Job::new(&arguments.input, &arguments.output)?;
+    let segmenter = segmenter(arguments)?;
+    session.screen.detail(&format!(
+        "prompts: {}",
+        serde_json::to_string(segmenter.automatic())?
+    ));
+    let summary = match job {
+        Job::One { input, output } => {
+            if let Some(parent) = output.parent() {
+                std::fs::create_dir_all(parent)
+                    .with_context(|| format!("cannot create {}", parent.display()))?;
+            }
+            let done = segmenter.segment_file(&input, &output, &session.screen)?;
+            FolderSummary {
+                done: vec![done],
+                failed: Vec::new(),
+            }
+        }
+        Job::Many { inputs, output } => {
+            segment_folder(&segmenter, &inputs, &output, &session.screen)?
+        }
+    };
+    reply(&summary, segmenter.automatic())
+}
+
+/// What is to be written where, once nothing speaks against it.
+#[derive(Debug)]
+enum Job {
+    One {
+        input: PathBuf,
+        output: PathBuf,
+    },
+    Many {
+        inputs: Vec<PathBuf>,
+        output: PathBuf,
+    },
+}
+
+impl Job {
+    fn new(input: &Path, output: &Path) -> anyhow::Result<Self> {
+        let kind =
+            std::fs::metadata(input).with_context(|| format!("cannot read {}", input.display()))?;
+        let same = |a: &Path, b: &Path| match (a.canonicalize(), b.canonicalize()) {
+            (Ok(a), Ok(b)) => a == b,
+            _ => false,
+        };
+        if kind.is_dir() {
+            if output.is_file() {
+                bail!(
+                    "{} is a file; a folder of volumes needs a folder for masks",
+                    output.display()
+                );
+            }
+            if same(input, output) {
+                bail!("masks keep their volumes' names: choose another --output than --input");
+            }
+            let inputs = list_volumes(input)?;
+            if inputs.is_empty() {
+                bail!(
+                    "{} holds no volume: expected .nii.gz or .nii files",
+                    input.display()
+                );
+            }
+            return Ok(Self::Many {
+                inputs,
+                output: output.to_owned(),
+            });
+        }
+        let mut output = output.to_owned();
+        if output.is_dir() {
+            output.push(input.file_name().unwrap_or(input.as_os_str()));
+        }
+        if !NiftiReader.accepts(&output) {
+            bail!(
+                "{}: the name of a mask ends in .nii.gz or .nii",
+                output.display()
+            );
+        }
+        if same(input, &output) {
+            bail!(
+                "{} would be overwritten by its mask: choose another --output",
+                input.display()
+            );
+        }
+        Ok(Self::One {
+            input: input.to_owned(),
+            output,
+        })
+    }
+}
+
+fn segmenter(arguments: &Arguments) -> anyhow::Result<Segmenter> {
+    let segmenter = Segmenter::open(&arguments.model)?;
+    let now = segmenter.automatic();
+    let mode = arguments.mode.unwrap_or(now.mode);
+    let grid = arguments.grid.unwrap_or(now.grid);
+    let side = segmenter.model().spec().mask_side();
+    Ok(segmenter.with_automatic(Automatic::new(mode, grid, side))?)
+}
+
+fn reply(summary: &FolderSummary, automatic: &Automatic) -> anyhow::Result<Reply> {
+    let mut lines: Vec<String> = summary.done.iter().map(line).collect();
+    if summary.done.len() + summary.failed.len() > 1 {
+        lines.push(aligned(&[
+            ("done", summary.done.len().to_string()),
+            ("failed", summary.failed.len().to_string()),
+        ]));
+    }
+    let json = json!({ "prompts": automatic, "done": summary.done, "failed": summary.failed });
+    let mut reply = Reply::new(lines.join("\n"), json);
+    reply.failures = summary
+        .failed
+        .iter()
+        .map(|f| failure(&f.input, &f.reason))
+        .collect();
+    Ok(reply)
+}
+
+/// Most reasons name the file already.
+fn failure(input: &Path, reason: &str) -> String {
+    let name = input.display().to_string();
+    if reason.contains(&name) {
+        reason.to_owned()
+    } else {
+        format!("{name}: {reason}")
+    }
+}
+
+fn line(volume: &VolumeSummary) -> String {
+    let VolumeSummary {
+        output,
+        slices,
+        slices_with_mask,
+        volume_ml,
+        ..
+    } = volume;
+    format!(
+        "{}  {volume_ml:.1} ml, mask on {slices_with_mask} of {slices} slices",
+        output.display()
+    )
+}

@@ -1,0 +1,149 @@
+//! `desam train`: one site's features to a model.
+
+use super::{Session, aligned, count, fraction, one_of, positive};
+use crate::cli::JsonFlag;
+use crate::reply::Reply;
+use anyhow::Context;
+use clap::{Args, ValueEnum};
+use desam::Mode;
+use desam::data::split::SplitRule;
+use desam::train::{Preset, TrainConfig, TrainRequest, TrainSummary};
+use std::path::PathBuf;
+
+const AFTER: &str = "\
+What is in RUN afterwards:
+  model.safetensors   the best model, whole (encoders and decoder), official parameter names
+  history.csv         a row an epoch: learning rate, losses, validation Dice
+  config.json         every setting of the run
+  manifest.json       what went in, by hash; which cases were trained on and which held out
+
+Examples:
+  desam train --cache cache --source RUNMC --mode points --out run
+  desam train --cache cache --source B --mode box --out run --epochs 15 --lr 1e-3 --split last";
+
+/// Train the decoder on the cached features of one site
+///
+/// The frozen encoders stay as they are; PRIM starts from SAM's mask decoder where the weights
+/// hold one, PIMM from the seed. The best model on the held-out cases of the same site is kept.
+#[derive(Debug, Args)]
+#[command(after_help = AFTER)]
+pub(crate) struct Arguments {
+    /// Folder of features that `desam embed` made
+    #[arg(long, value_name = "CACHE")]
+    cache: PathBuf,
+
+    /// Site to train on, as its folder is named
+    #[arg(long, value_name = "SITE")]
+    source: String,
+
+    /// How the model is prompted: a random point in training and a grid of points later, or one
+    /// box as large as the image
+    #[arg(long, value_name = "MODE", value_parser = one_of::<Mode>(&["points", "box"]))]
+    mode: Mode,
+
+    /// Folder to write the run to; must not hold a run yet
+    #[arg(long, value_name = "RUN")]
+    out: PathBuf,
+
+    /// Whose losses, prompts and choice of the best epoch to follow: the paper's or the official
+    /// program's
+    #[arg(long, value_name = "PRESET", default_value = "paper",
+        value_parser = one_of::<Preset>(&["paper", "official"]))]
+    preset: Preset,
+
+    /// Passes over the training slices [default: 50]
+    #[arg(long, value_name = "N", value_parser = count)]
+    epochs: Option<usize>,
+
+    /// Slices a step [default: 8]
+    #[arg(long, value_name = "N", value_parser = count)]
+    batch: Option<usize>,
+
+    /// Learning rate of the first epoch; it decays as (1 - epoch/epochs)^0.9 [default: 1e-4]
+    #[arg(long, value_name = "RATE", value_parser = positive)]
+    lr: Option<f64>,
+
+    /// Seed of initial weights, split, order of slices and prompts
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    seed: u64,
+
+    /// Checkpoint whose mask decoder to start from [default: the one that CACHE was made with]
+    #[arg(long, value_name = "FILE")]
+    init: Option<PathBuf>,
+
+    /// Which cases of the site are held out for validation: drawn by the seed, or the last ones
+    #[arg(long, value_enum, value_name = "RULE", default_value = "seeded")]
+    split: SplitChoice,
+
+    /// Share of the site's cases that is held out, above 0 and below 1 [default: 0.1]
+    #[arg(long, value_name = "SHARE", value_parser = fraction)]
+    validation_fraction: Option<f64>,
+
+    #[command(flatten)]
+    pub(crate) json: JsonFlag,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum SplitChoice {
+    Seeded,
+    Last,
+}
+
+impl Arguments {
+    fn config(&self) -> TrainConfig {
+        let mut config = TrainConfig::preset(self.preset, &self.source, self.mode);
+        config.epochs = self.epochs.unwrap_or(config.epochs);
+        config.batch = self.batch.unwrap_or(config.batch);
+        config.learning_rate = self.lr.unwrap_or(config.learning_rate);
+        config.validation_fraction = self
+            .validation_fraction
+            .unwrap_or(config.validation_fraction);
+        config.split = match self.split {
+            SplitChoice::Seeded => SplitRule::Seeded { seed: self.seed },
+            SplitChoice::Last => SplitRule::Last,
+        };
+        config.with_seed(self.seed)
+    }
+}
+
+pub(crate) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Reply> {
+    let config = arguments.config();
+    session
+        .screen
+        .detail(&format!("settings: {}", serde_json::to_string(&config)?));
+    let request = TrainRequest {
+        cache: &arguments.cache,
+        out: &arguments.out,
+        config: &config,
+        init: arguments.init.as_deref(),
+        device: session.device.clone(),
+    };
+    let summary = desam::train::train(&request, &session.screen)?;
+    let json = serde_json::to_value(&summary).context("the result cannot be written as JSON")?;
+    Ok(Reply::new(text(&summary, &config), json))
+}
+
+fn text(summary: &TrainSummary, config: &TrainConfig) -> String {
+    aligned(&[
+        ("model", summary.model.display().to_string()),
+        (
+            "trained on",
+            format!("{}, {} mode", config.source, config.mode),
+        ),
+        (
+            "best epoch",
+            format!("{} of {}", summary.best_epoch, config.epochs),
+        ),
+        (
+            "validation Dice",
+            format!(
+                "{:.4} (held-out cases of {})",
+                summary.validation_dice, config.source
+            ),
+        ),
+        (
+            "epochs",
+            summary.run.join("history.csv").display().to_string(),
+        ),
+    ])
+}

@@ -1,0 +1,45 @@
+//! Errors on stderr: what failed and why, one line a cause.
+
+use std::io::Write;
+
+/// Prints an error with its causes. A cause whose words the line above already holds is left out:
+/// many errors quote their source.
+pub(crate) fn print(error: &anyhow::Error) {
+    line("error", &explain(error));
+}
+
+/// One line on stderr. Nothing is left to be done where even that fails.
+pub(crate) fn line(kind: &str, text: &str) {
+    let _ = writeln!(std::io::stderr(), "{kind}: {text}");
+}
+
+fn explain(error: &anyhow::Error) -> String {
+    let mut said = error.to_string();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        if !said.contains(&cause) {
+            said.push_str("\n  because: ");
+            said.push_str(&cause);
+        }
+    }
+    said
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use anyhow::Context;
+
+    #[test]
+    fn causes_follow_once_each() {
+        let low = std::io::Error::other("the disk is full");
+        let error = Err::<(), _>(low)
+            .context("cannot write x: the disk is full")
+            .unwrap_err();
+        assert_eq!(explain(&error), "cannot write x: the disk is full");
+        let error = Err::<(), _>(error).context("saving").unwrap_err();
+        assert_eq!(
+            explain(&error),
+            "saving\n  because: cannot write x: the disk is full"
+        );
+    }
+}

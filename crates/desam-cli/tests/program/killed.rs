@@ -1,0 +1,175 @@
+//! A program that is killed at any moment leaves nothing behind that is taken for whole.
+
+use crate::common::{program, run, world};
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+/// Starts the program and kills it after `delay`; says whether it was still running.
+fn kill_after(delay: Duration, arguments: &[OsString]) -> bool {
+    let mut child = program()
+        .args(arguments)
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let started = Instant::now();
+    while started.elapsed() < delay {
+        if child.try_wait().unwrap().is_some() {
+            return false;
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    let running = child.try_wait().unwrap().is_none();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    running
+}
+
+/// The files under a folder with their contents; what a killed write left is told by its name.
+fn files(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut found = BTreeMap::new();
+    let mut folders = vec![dir.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            let hidden = path.file_name().unwrap().to_string_lossy().starts_with('.');
+            if path.is_dir() {
+                folders.push(path);
+            } else if !hidden {
+                let name = path.strip_prefix(dir).unwrap().to_owned();
+                found.insert(name, std::fs::read(&path).unwrap());
+            }
+        }
+    }
+    found
+}
+
+/// Kills `embed` at `kills` moments spread over the time it takes, then lets it finish.
+fn embed_survives(kills: u32) {
+    let world = world();
+    let folder = tempfile::tempdir().unwrap();
+    let cache = folder.path().join("cache");
+    let embed = args![
+        "embed",
+        "-q",
+        "--data",
+        world.data,
+        "--out",
+        cache,
+        "--encoder",
+        "tiny",
+        "--slices",
+        "all",
+    ];
+    let mut killed = 0;
+    for moment in 1..=kills {
+        // Each run continues where the last was killed: together they take the time of one, and
+        // each the time to look at what is there.
+        let delay = world
+            .embedding
+            .mul_f64(1.5 * f64::from(moment) / f64::from(kills * kills));
+        if kill_after(delay, &embed) {
+            killed += 1;
+            // Whole or refused, never in between.
+            let seen = run(args!["info", "-q", cache, "--verify"]);
+            match seen.code {
+                Some(0) => {}
+                _ => drop(seen.fails_with(&[cache.to_str().unwrap()])),
+            }
+        }
+    }
+    assert!(killed > 0, "the program was always faster than the killer");
+    run(embed.clone()).expect(0);
+    run(args!["info", "-q", cache, "--verify"]).expect(0);
+    let (expected, found) = (files(&world.cache), files(&cache));
+    assert_eq!(
+        found.keys().collect::<Vec<_>>(),
+        expected.keys().collect::<Vec<_>>()
+    );
+    for (name, bytes) in &expected {
+        assert!(
+            found[name] == *bytes,
+            "{} differs from an unbroken run's",
+            name.display()
+        );
+    }
+    // A last time: all is there, nothing is computed.
+    let again = run(embed.into_iter().chain(args!["--json"]))
+        .expect(0)
+        .json();
+    assert_eq!(again["computed"], 0, "{again}");
+}
+
+/// Kills `train` at `kills` moments; whatever model is there must be whole.
+fn train_survives(kills: u32) {
+    let world = world();
+    let folder = tempfile::tempdir().unwrap();
+    let train = |out: &Path, epochs: &str| {
+        args![
+            "train",
+            "-q",
+            "--cache",
+            world.cache,
+            "--source",
+            "A",
+            "--mode",
+            "box",
+            "--out",
+            out,
+            "--epochs",
+            epochs,
+            "--lr",
+            "1e-3",
+        ]
+    };
+    let started = Instant::now();
+    run(train(&folder.path().join("whole"), "3")).expect(0);
+    let whole = started.elapsed();
+    let input = world.data.join("A/Case00.nii.gz");
+    let mut models = 0;
+    for moment in 1..=kills {
+        let out = folder.path().join(format!("run{moment}"));
+        let delay = whole.mul_f64(f64::from(moment) / f64::from(kills));
+        assert!(
+            kill_after(delay, &train(&out, "1000")),
+            "1000 epochs were too quick"
+        );
+        let mask = folder.path().join(format!("mask{moment}.nii.gz"));
+        let predict = args![
+            "predict", "-q", "--model", out, "--input", input, "--output", mask
+        ];
+        if out.join("model.safetensors").is_file() {
+            models += 1;
+            run(predict).expect(0);
+            let facts = run(args!["info", out, "--json"]).expect(0).json();
+            assert_eq!(facts["manifest"]["finished"], false, "{facts}");
+        } else {
+            run(predict).fails_with(&[out.to_str().unwrap()]);
+            assert!(!mask.exists());
+        }
+        if out.join("config.json").is_file() {
+            // What was killed is not silently mixed with a new run.
+            run(train(&out, "1")).fails_with(&["already holds a run"]);
+        }
+    }
+    assert!(models > 0, "no run lived long enough to save a model");
+}
+
+#[test]
+fn embed_continues_after_kills() {
+    embed_survives(4);
+}
+
+#[test]
+fn train_leaves_whole_models_after_kills() {
+    train_survives(4);
+}
+
+#[test]
+#[ignore = "takes minutes; run by hand: cargo test --release -p desam-cli twenty_kills -- --ignored"]
+fn twenty_kills_each() {
+    embed_survives(20);
+    train_survives(20);
+}

@@ -1,0 +1,304 @@
+//! Help that teaches, wrong usage, and errors that name what is wrong.
+
+use crate::common::{run, world};
+
+#[test]
+fn help_of_every_command_names_its_flags() {
+    // The flags of issue "The main job", item 9: the program's contract.
+    let flags: [(&str, &[&str]); 8] = [
+        ("demo", &["--out", "--seed"]),
+        ("phantom", &["--out", "--cases-per-site", "--seed"]),
+        (
+            "embed",
+            &[
+                "--data",
+                "--out",
+                "--encoder",
+                "--preprocess",
+                "--dtype",
+                "--slices",
+            ],
+        ),
+        (
+            "train",
+            &[
+                "--cache", "--source", "--mode", "--out", "--preset", "--epochs", "--batch",
+                "--lr", "--seed", "--init",
+            ],
+        ),
+        (
+            "evaluate",
+            &[
+                "--cache",
+                "--run",
+                "--protocol",
+                "--border",
+                "--grid",
+                "--json",
+            ],
+        ),
+        (
+            "predict",
+            &["--model", "--input", "--output", "--mode", "--grid"],
+        ),
+        ("convert", &["<IN>", "<OUT.safetensors>"]),
+        ("info", &["<FILE>"]),
+    ];
+    let top = run(["--help"]).expect(0).stdout;
+    for (command, expected) in flags {
+        assert!(top.contains(&format!("\n  {command} ")), "{top}");
+        let help = run([command, "--help"]).expect(0).stdout;
+        let everywhere = ["--json", "--verbose", "--quiet", "--threads", "Example"];
+        for flag in expected.iter().chain(&everywhere) {
+            assert!(help.contains(flag), "{command}: no {flag} in\n{help}");
+        }
+    }
+    for step in [
+        "embed",
+        "train",
+        "evaluate",
+        "predict",
+        "Exit codes",
+        "HF_HOME",
+    ] {
+        assert!(top.contains(step), "{top}");
+    }
+}
+
+#[test]
+fn choices_are_listed_in_the_help() {
+    for (command, choices) in [
+        (
+            "embed",
+            &["f16", "f32", "labelled", "all", "paper", "official"][..],
+        ),
+        ("train", &["points", "box", "seeded", "last"]),
+        ("evaluate", &["paper", "full"]),
+    ] {
+        let help = run([command, "--help"]).expect(0).stdout;
+        assert!(
+            choices.iter().all(|c| help.contains(c)),
+            "{command}: {help}"
+        );
+    }
+}
+
+#[test]
+fn wrong_usage_ends_with_2() {
+    for wrong in [
+        &["paint"][..],
+        &["train"],
+        &["info"],
+        &["info", "x", "--loud"],
+        &["info", "x", "-v", "-q"],
+        &["info", "x", "--threads", "0"],
+        &[
+            "embed",
+            "--data",
+            "d",
+            "--out",
+            "c",
+            "--encoder",
+            "tiny",
+            "--dtype",
+            "f8",
+        ],
+        &[
+            "train", "--cache", "c", "--source", "A", "--out", "r", "--mode", "circle",
+        ],
+        &[
+            "train", "--cache", "c", "--source", "A", "--out", "r", "--mode", "box", "--lr", "-1",
+        ],
+        &[
+            "train", "--cache", "c", "--source", "A", "--out", "r", "--mode", "box", "--epochs",
+            "0",
+        ],
+        &[
+            "predict", "--model", "m", "--input", "i", "--output", "o", "--grid", "65",
+        ],
+        &[
+            "evaluate",
+            "--cache",
+            "c",
+            "--run",
+            "r",
+            "--protocol",
+            "best",
+        ],
+        &["phantom", "--out", "p", "--cases-per-site", "-3"],
+    ] {
+        let ended = run(wrong).expect(2);
+        assert!(
+            ended.stdout.is_empty() && ended.stderr.contains("--help"),
+            "{wrong:?}: {ended:?}"
+        );
+    }
+}
+
+#[test]
+fn no_command_at_all_teaches() {
+    let ended = run::<&str>([]).expect(2);
+    assert!(ended.stderr.contains("Examples:"), "{ended:?}");
+}
+
+#[test]
+fn the_version_is_the_packages() {
+    let version = run(["--version"]).expect(0).stdout;
+    assert_eq!(version.trim(), concat!("desam ", env!("CARGO_PKG_VERSION")));
+}
+
+#[test]
+fn what_is_missing_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let missing = dir.path().join("not-here");
+    let missing = missing.to_str().unwrap();
+    let out = dir.path().join("out");
+    let out = out.to_str().unwrap();
+    for command in [
+        &["info", missing][..],
+        &["convert", missing, "x.safetensors"],
+        &[
+            "embed",
+            "--data",
+            missing,
+            "--out",
+            out,
+            "--encoder",
+            "tiny",
+        ],
+        &[
+            "train", "--cache", missing, "--source", "A", "--mode", "box", "--out", out,
+        ],
+        &["evaluate", "--cache", missing, "--run", missing],
+        &[
+            "predict", "--model", missing, "--input", missing, "--output", "m.nii.gz",
+        ],
+    ] {
+        run(command).fails_with(&["not-here"]);
+    }
+    assert!(
+        !std::path::Path::new(out).exists(),
+        "a failed command left a folder"
+    );
+}
+
+#[test]
+fn an_encoder_that_is_neither_name_nor_file_is_explained() {
+    let world = world();
+    let (data, out) = (&world.data, world.dir.path().join("no-encoder"));
+    run(args![
+        "embed",
+        "--data",
+        data,
+        "--out",
+        out,
+        "--encoder",
+        "vit-x"
+    ])
+    .fails_with(&["vit-x", "vit-b, vit-l, vit-h"]);
+    assert!(!out.exists());
+}
+
+#[test]
+fn names_that_are_not_downloaded_offline_are_explained() {
+    // With downloads built in, HF_HUB_OFFLINE forbids them; without, the name cannot be used.
+    let world = world();
+    let (data, out) = (&world.data, world.dir.path().join("offline"));
+    let home = tempfile::tempdir().unwrap();
+    let ended: crate::common::Ended = crate::common::program()
+        .env("HF_HOME", home.path())
+        .env("HF_HUB_OFFLINE", "1")
+        .args(args![
+            "embed",
+            "--data",
+            data,
+            "--out",
+            out,
+            "--encoder",
+            "vit-b"
+        ])
+        .output()
+        .unwrap()
+        .into();
+    let expected = if cfg!(feature = "hub") {
+        home.path().to_str().unwrap()
+    } else {
+        "--features hub"
+    };
+    ended.fails_with(&[expected]);
+    assert!(!out.exists());
+}
+
+#[test]
+fn wrong_files_are_refused_by_name() {
+    let world = world();
+    let dir = tempfile::tempdir().unwrap();
+    let text = dir.path().join("notes.safetensors");
+    std::fs::write(&text, "these are notes, not weights").unwrap();
+    run(args!["info", text]).fails_with(&["notes.safetensors"]);
+    let nifti = dir.path().join("broken.nii.gz");
+    std::fs::write(&nifti, [0x1f, 0x8b, 8, 0, 0]).unwrap();
+    run(args!["info", nifti]).fails_with(&["broken.nii.gz"]);
+    run(args!["info", dir.path()]).fails_with(&["cache.json", "config.json"]);
+    // A cache is no run, a run no cache, and frozen weights are no trained model.
+    run(args![
+        "evaluate",
+        "--cache",
+        world.cache,
+        "--run",
+        world.cache
+    ])
+    .fails_with(&["not a run"]);
+    run(args!["evaluate", "--cache", world.run, "--run", world.run])
+        .fails_with(&[world.run.to_str().unwrap()]);
+    let weights = world.cache.join("model.safetensors");
+    let input = world.data.join("A/Case00.nii.gz");
+    run(args![
+        "predict",
+        "--model",
+        weights,
+        "--input",
+        input,
+        "--output",
+        dir.path().join("m.nii.gz")
+    ])
+    .fails_with(&["PIMM"]);
+    run(args![
+        "train",
+        "--cache",
+        world.cache,
+        "--source",
+        "Z",
+        "--mode",
+        "box",
+        "--out",
+        dir.path().join("r")
+    ])
+    .fails_with(&["\"Z\"", "A, B, C"]);
+    assert!(!dir.path().join("r").exists());
+}
+
+#[test]
+fn nothing_is_overwritten_by_its_own_mask() {
+    let world = world();
+    let input = world.data.join("A/Case00.nii.gz");
+    let before = std::fs::read(&input).unwrap();
+    let folder = world.data.join("A");
+    run(args![
+        "predict", "--model", world.run, "--input", input, "--output", input
+    ])
+    .fails_with(&["another --output"]);
+    run(args![
+        "predict", "--model", world.run, "--input", input, "--output", folder
+    ])
+    .fails_with(&["another --output"]);
+    run(args![
+        "predict", "--model", world.run, "--input", folder, "--output", folder
+    ])
+    .fails_with(&["another --output"]);
+    run(args![
+        "predict", "--model", world.run, "--input", input, "--output", "mask.png"
+    ])
+    .fails_with(&[".nii.gz"]);
+    assert_eq!(std::fs::read(&input).unwrap(), before);
+}
