@@ -49,9 +49,7 @@ mod tests {
 
     fn with(vars: &[(&str, &str)]) -> HubEnvironment {
         HubEnvironment::from(|name| {
-            vars.iter()
-                .find(|(n, _)| *n == name)
-                .map(|(_, value)| OsString::from(value))
+            vars.iter().find(|(n, _)| *n == name).map(|(_, value)| OsString::from(value))
         })
     }
 
@@ -59,38 +57,19 @@ mod tests {
     fn downloads_go_where_the_python_library_puts_them() {
         // huggingface_hub's documentation of its environment variables.
         let cache = |vars: &[(&str, &str)]| with(vars).cache_dir;
-        assert_eq!(
-            cache(&[("HF_HOME", "/w"), ("HOME", "/u")]),
-            Some("/w/hub".into())
-        );
-        assert_eq!(
-            cache(&[("HF_HUB_CACHE", "/c"), ("HF_HOME", "/w")]),
-            Some("/c".into())
-        );
-        assert_eq!(
-            cache(&[("HOME", "/u")]),
-            Some("/u/.cache/huggingface/hub".into())
-        );
-        assert_eq!(
-            cache(&[("HF_HOME", ""), ("HOME", "/u")]),
-            cache(&[("HOME", "/u")])
-        );
+        assert_eq!(cache(&[("HF_HOME", "/w"), ("HOME", "/u")]), Some("/w/hub".into()));
+        assert_eq!(cache(&[("HF_HUB_CACHE", "/c"), ("HF_HOME", "/w")]), Some("/c".into()));
+        assert_eq!(cache(&[("HOME", "/u")]), Some("/u/.cache/huggingface/hub".into()));
+        assert_eq!(cache(&[("HF_HOME", ""), ("HOME", "/u")]), cache(&[("HOME", "/u")]));
         assert_eq!(cache(&[]), None);
     }
 
     #[test]
     fn offline_is_said_as_elsewhere() {
         for (value, offline) in [("1", true), ("yes", true), ("True", true), ("0", false)] {
-            assert_eq!(
-                with(&[("HF_HUB_OFFLINE", value)]).offline,
-                offline,
-                "{value}"
-            );
+            assert_eq!(with(&[("HF_HUB_OFFLINE", value)]).offline, offline, "{value}");
         }
         assert!(!with(&[]).offline);
-        assert_eq!(
-            with(&[("HF_ENDPOINT", "http://m/")]).endpoint,
-            Some("http://m".into())
-        );
+        assert_eq!(with(&[("HF_ENDPOINT", "http://m/")]).endpoint, Some("http://m".into()));
     }
 }

@@ -32,14 +32,9 @@ mod tests {
     #[test]
     fn causes_follow_once_each() {
         let low = std::io::Error::other("the disk is full");
-        let error = Err::<(), _>(low)
-            .context("cannot write x: the disk is full")
-            .unwrap_err();
+        let error = Err::<(), _>(low).context("cannot write x: the disk is full").unwrap_err();
         assert_eq!(explain(&error), "cannot write x: the disk is full");
         let error = Err::<(), _>(error).context("saving").unwrap_err();
-        assert_eq!(
-            explain(&error),
-            "saving\n  because: cannot write x: the disk is full"
-        );
+        assert_eq!(explain(&error), "saving\n  because: cannot write x: the disk is full");
     }
 }

@@ -46,11 +46,7 @@ impl Screen {
     pub(crate) fn new(loudness: Loudness) -> Self {
         let bars = loudness != Loudness::Quiet && std::io::stderr().is_terminal();
         let bars = bars.then(|| MultiProgress::with_draw_target(ProgressDrawTarget::stderr()));
-        Self {
-            loudness,
-            bars,
-            tasks: Mutex::new(Vec::new()),
-        }
+        Self { loudness, bars, tasks: Mutex::new(Vec::new()) }
     }
 
     /// Something that only `-v` shows.
@@ -122,8 +118,7 @@ impl Progress for Screen {
         let took = task.started.elapsed();
         let worth = took >= WORTH_TELLING || self.loudness == Loudness::Verbose;
         if self.loudness != Loudness::Quiet && worth {
-            let what = if summary.is_empty() { "done" } else { summary };
-            self.line(&format!("{}: {what} ({})", task.name, duration(took)));
+            self.line(&format!("{} ({})", ending(&task.name, summary), duration(took)));
         }
     }
 
@@ -142,14 +137,8 @@ fn style() -> ProgressStyle {
 }
 
 fn progress_line(task: &Task, elapsed: Duration, note: &str) -> String {
-    let Task {
-        name, steps, done, ..
-    } = task;
-    let percent = if *steps == 0 {
-        100.0
-    } else {
-        100.0 * *done as f64 / *steps as f64
-    };
+    let Task { name, steps, done, .. } = task;
+    let percent = if *steps == 0 { 100.0 } else { 100.0 * *done as f64 / *steps as f64 };
     let mut line = format!("{name}: {done}/{steps} ({percent:.0} %)");
     if *done > 0 && done < steps {
         let left = elapsed.as_secs_f64() * (*steps - *done) as f64 / *done as f64;
@@ -161,6 +150,15 @@ fn progress_line(task: &Task, elapsed: Duration, note: &str) -> String {
         line.push_str(&format!(", {note}"));
     }
     line
+}
+
+/// How a task ended; a summary that names the task itself stands alone.
+fn ending(name: &str, summary: &str) -> String {
+    match summary {
+        "" => format!("{name}: done"),
+        _ if summary.starts_with(name) => summary.to_owned(),
+        _ => format!("{name}: {summary}"),
+    }
 }
 
 /// A duration for people.
@@ -180,30 +178,27 @@ mod tests {
 
     fn task(steps: u64, done: u64) -> Task {
         let now = Instant::now();
-        Task {
-            name: "embedding".into(),
-            steps,
-            done,
-            started: now,
-            told: now,
-            bar: None,
-        }
+        Task { name: "embedding".into(), steps, done, started: now, told: now, bar: None }
     }
 
     #[test]
     fn a_line_says_how_much_is_left() {
         // By hand: 20 of 80 took 30 s, so the other 60 take 90 s.
         let line = progress_line(&task(80, 20), Duration::from_secs(30), "A/Case00");
-        assert_eq!(
-            line,
-            "embedding: 20/80 (25 %), about 1 min 30 s left, A/Case00"
-        );
+        assert_eq!(line, "embedding: 20/80 (25 %), about 1 min 30 s left, A/Case00");
         let line = progress_line(&task(80, 80), Duration::from_secs(30), "");
         assert_eq!(line, "embedding: 80/80 (100 %)");
         assert!(progress_line(&task(0, 0), Duration::ZERO, "").contains("100 %"));
         // No overflow where there can be no estimate.
         let line = progress_line(&task(u64::MAX, 1), Duration::from_secs(u32::MAX.into()), "");
         assert!(line.contains("left"), "{line}");
+    }
+
+    #[test]
+    fn an_end_names_its_task_once() {
+        assert_eq!(ending("t2.nii.gz", "t2.nii.gz: 43.0 ml"), "t2.nii.gz: 43.0 ml");
+        assert_eq!(ending("training", "best epoch 3"), "training: best epoch 3");
+        assert_eq!(ending("training", ""), "training: done");
     }
 
     #[test]

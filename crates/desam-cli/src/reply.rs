@@ -19,11 +19,7 @@ pub(crate) struct Reply {
 impl Reply {
     /// Everything went well.
     pub(crate) fn new(text: impl Into<String>, json: Value) -> Self {
-        Self {
-            text: text.into(),
-            json,
-            failures: Vec::new(),
-        }
+        Self { text: text.into(), json, failures: Vec::new() }
     }
 
     /// Prints, and says how the program ends.

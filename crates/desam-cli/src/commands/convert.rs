@@ -36,18 +36,12 @@ pub(crate) struct Arguments {
 pub(crate) fn run(arguments: &Arguments, _session: &Session) -> anyhow::Result<Reply> {
     let (input, output) = (&arguments.input, &arguments.output);
     if output.extension().is_none_or(|e| e != "safetensors") {
-        bail!(
-            "{}: the name of what is written ends in .safetensors",
-            output.display()
-        );
+        bail!("{}: the name of what is written ends in .safetensors", output.display());
     }
     let read = Checkpoint::open(input)?;
     let summary = read.summary();
     if summary.parameters() == 0 {
-        bail!(
-            "{} holds no part of SAM or DeSAM; nothing was written",
-            input.display()
-        );
+        bail!("{} holds no part of SAM or DeSAM; nothing was written", input.display());
     }
     if let Some(parent) = output.parent() {
         std::fs::create_dir_all(parent)
@@ -55,14 +49,9 @@ pub(crate) fn run(arguments: &Arguments, _session: &Session) -> anyhow::Result<R
     }
     let mut metadata = read.metadata.clone();
     // Readers of the transformers library refuse a file that does not say so.
-    metadata
-        .entry("format".to_owned())
-        .or_insert_with(|| "pt".to_owned());
+    metadata.entry("format".to_owned()).or_insert_with(|| "pt".to_owned());
     desam::encoder::checkpoint::write(output, &read.tensors, &metadata)?;
     let found = checkpoint::describe(&read)?;
     let text = format!("{}\nwritten to {}", found.text, output.display());
-    Ok(Reply::new(
-        text,
-        json!({ "input": found.json, "output": output }),
-    ))
+    Ok(Reply::new(text, json!({ "input": found.json, "output": output })))
 }

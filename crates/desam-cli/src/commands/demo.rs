@@ -71,9 +71,7 @@ impl Arguments {
 
 pub(crate) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Reply> {
     let config = arguments.config();
-    session
-        .screen
-        .detail(&format!("settings: {}", serde_json::to_string(&config)?));
+    session.screen.detail(&format!("settings: {}", serde_json::to_string(&config)?));
     let started = Instant::now();
     let summary = demo(&arguments.out, &config, &session.screen)?;
     let took = started.elapsed();
@@ -102,11 +100,9 @@ fn text(summary: &DemoSummary, took: Duration) -> String {
         ),
         ("took", duration(took)),
     ]);
-    let evaluation = &summary.evaluation;
     format!(
-        "{}\n{}\n\n{rows}\n\nThese are phantoms under a small random encoder: the parts work \
+        "{}\n\n{rows}\n\nThese are phantoms under a small random encoder: the parts work \
          together, and no figure here says anything about patients.",
-        evaluation.setting(),
-        evaluation.table().trim_end()
+        summary.evaluation.table().trim_end()
     )
 }

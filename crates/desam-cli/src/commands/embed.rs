@@ -138,11 +138,7 @@ pub(crate) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Re
         dtype: arguments.dtype,
         slices: arguments.slices,
         device: session.device.clone(),
-        ..EmbedRequest::new(
-            &arguments.data,
-            &arguments.out,
-            encoder(arguments, session)?,
-        )
+        ..EmbedRequest::new(&arguments.data, &arguments.out, encoder(arguments, session)?)
     };
     session.screen.detail(&format!("settings: {request:?}"));
     let summary = embed(&request, &session.screen)?;
@@ -167,10 +163,9 @@ pub(crate) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Re
 
 fn encoder(arguments: &Arguments, session: &Session) -> anyhow::Result<EncoderChoice> {
     match &arguments.encoder {
-        Encoder::Tiny => Ok(EncoderChoice::Random {
-            config: VitConfig::tiny(),
-            seed: arguments.encoder_seed,
-        }),
+        Encoder::Tiny => {
+            Ok(EncoderChoice::Random { config: VitConfig::tiny(), seed: arguments.encoder_seed })
+        }
         Encoder::Hub(name) => Ok(EncoderChoice::File(download(name, session)?)),
         Encoder::File(path) if path.is_file() => Ok(EncoderChoice::File(path.clone())),
         Encoder::File(path) => bail!(

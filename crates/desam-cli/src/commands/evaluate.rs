@@ -74,9 +74,7 @@ pub(crate) struct Arguments {
 impl Arguments {
     /// `--json` without a file.
     pub(crate) fn json_flag(&self) -> JsonFlag {
-        JsonFlag {
-            json: matches!(self.json, Some(None)),
-        }
+        JsonFlag { json: matches!(self.json, Some(None)) }
     }
 }
 
@@ -92,9 +90,7 @@ pub(crate) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Re
         sites: arguments.sites.clone(),
         ..EvaluateConfig::new(arguments.protocol, automatic)
     };
-    session
-        .screen
-        .detail(&format!("settings: {}", serde_json::to_string(&config)?));
+    session.screen.detail(&format!("settings: {}", serde_json::to_string(&config)?));
     let request = EvaluateRequest {
         cache: &cache,
         model: &model,
@@ -103,15 +99,8 @@ pub(crate) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Re
         config: &config,
     };
     let evaluation = evaluate(&request, &session.screen)?;
-    let beside = |ending: &str| {
-        run.dir()
-            .join(format!("evaluation_{}.{ending}", config.protocol))
-    };
-    let json = arguments
-        .json
-        .clone()
-        .flatten()
-        .unwrap_or_else(|| beside("json"));
+    let beside = |ending: &str| run.dir().join(format!("evaluation_{}.{ending}", config.protocol));
+    let json = arguments.json.clone().flatten().unwrap_or_else(|| beside("json"));
     let csv = arguments.csv.clone().unwrap_or_else(|| beside("csv"));
     evaluation.write_json(&json)?;
     evaluation.write_csv(&csv)?;
@@ -120,8 +109,7 @@ pub(crate) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Re
 
 fn reply(evaluation: &Evaluation, (json, csv): (&Path, &Path)) -> anyhow::Result<Reply> {
     let text = format!(
-        "{}\n{}\n\nscores  {}\ncases   {}",
-        evaluation.setting(),
+        "{}\n\nscores  {}\ncases   {}",
         evaluation.table().trim_end(),
         json.display(),
         csv.display()
@@ -133,8 +121,7 @@ fn reply(evaluation: &Evaluation, (json, csv): (&Path, &Path)) -> anyhow::Result
     }
     let mut reply = Reply::new(text, value);
     let unscored = evaluation.unscored.iter();
-    reply.failures = unscored
-        .map(|c| format!("{}/{} was not scored: {}", c.site, c.case, c.reason))
-        .collect();
+    reply.failures =
+        unscored.map(|c| format!("{}/{} was not scored: {}", c.site, c.case, c.reason)).collect();
     Ok(reply)
 }

@@ -59,10 +59,7 @@ fn session(shared: &Shared) -> anyhow::Result<Session> {
         env!("CARGO_PKG_VERSION"),
         rayon::current_num_threads()
     ));
-    Ok(Session {
-        screen,
-        device: Device::Cpu,
-    })
+    Ok(Session { screen, device: Device::Cpu })
 }
 
 /// A parser for a type that reads itself, whose help lists the choices.
@@ -108,14 +105,8 @@ fn grid_side(text: &str) -> Result<usize, String> {
 
 /// Lines of `name: value`, the values below each other.
 fn aligned(rows: &[(&str, String)]) -> String {
-    let width = rows
-        .iter()
-        .map(|(name, _)| name.chars().count())
-        .max()
-        .unwrap_or(0);
-    let lines = rows
-        .iter()
-        .map(|(name, value)| format!("{name:<width$}  {value}"));
+    let width = rows.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0);
+    let lines = rows.iter().map(|(name, value)| format!("{name:<width$}  {value}"));
     lines.collect::<Vec<_>>().join("\n")
 }
 
@@ -125,29 +116,15 @@ mod tests {
 
     #[test]
     fn numbers_out_of_range_are_refused() {
-        assert!(
-            ["0", "1", "-1", "nan", "x"]
-                .iter()
-                .all(|t| fraction(t).is_err())
-        );
-        assert!(
-            ["0", "-1", "inf", "nan", ""]
-                .iter()
-                .all(|t| positive(t).is_err())
-        );
+        assert!(["0", "1", "-1", "nan", "x"].iter().all(|t| fraction(t).is_err()));
+        assert!(["0", "-1", "inf", "nan", ""].iter().all(|t| positive(t).is_err()));
         assert!(["0", "-1", "1.5"].iter().all(|t| count(t).is_err()));
         assert!(["0", "65"].iter().all(|t| grid_side(t).is_err()));
-        assert_eq!(
-            (fraction("0.1"), positive("1e-4"), count("3")),
-            (Ok(0.1), Ok(1e-4), Ok(3))
-        );
+        assert_eq!((fraction("0.1"), positive("1e-4"), count("3")), (Ok(0.1), Ok(1e-4), Ok(3)));
     }
 
     #[test]
     fn values_stand_below_each_other() {
-        assert_eq!(
-            aligned(&[("a", "1".into()), ("bcd", "2".into())]),
-            "a    1\nbcd  2"
-        );
+        assert_eq!(aligned(&[("a", "1".into()), ("bcd", "2".into())]), "a    1\nbcd  2");
     }
 }

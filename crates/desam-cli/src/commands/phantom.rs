@@ -45,10 +45,7 @@ pub(crate) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Re
     let text = aligned(&[
         ("written to", arguments.out.display().to_string()),
         ("sites", sites.join(", ")),
-        (
-            "cases",
-            format!("{}, {} at each site", cases.len(), config.cases_per_site),
-        ),
+        ("cases", format!("{}, {} at each site", cases.len(), config.cases_per_site)),
         ("note", "these are phantoms, not patients".to_owned()),
     ]);
     let json = json!({

@@ -55,10 +55,7 @@ pub(crate) struct Arguments {
 pub(crate) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Reply> {
     let job = Job::new(&arguments.input, &arguments.output)?;
     let segmenter = segmenter(arguments)?;
-    session.screen.detail(&format!(
-        "prompts: {}",
-        serde_json::to_string(segmenter.automatic())?
-    ));
+    session.screen.detail(&format!("prompts: {}", serde_json::to_string(segmenter.automatic())?));
     let summary = match job {
         Job::One { input, output } => {
             if let Some(parent) = output.parent() {
@@ -66,10 +63,7 @@ pub(crate) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Re
                     .with_context(|| format!("cannot create {}", parent.display()))?;
             }
             let done = segmenter.segment_file(&input, &output, &session.screen)?;
-            FolderSummary {
-                done: vec![done],
-                failed: Vec::new(),
-            }
+            FolderSummary { done: vec![done], failed: Vec::new() }
         }
         Job::Many { inputs, output } => {
             segment_folder(&segmenter, &inputs, &output, &session.screen)?
@@ -81,14 +75,8 @@ pub(crate) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Re
 /// What is to be written where, once nothing speaks against it.
 #[derive(Debug)]
 enum Job {
-    One {
-        input: PathBuf,
-        output: PathBuf,
-    },
-    Many {
-        inputs: Vec<PathBuf>,
-        output: PathBuf,
-    },
+    One { input: PathBuf, output: PathBuf },
+    Many { inputs: Vec<PathBuf>, output: PathBuf },
 }
 
 impl Job {
@@ -111,36 +99,21 @@ impl Job {
             }
             let inputs = list_volumes(input)?;
             if inputs.is_empty() {
-                bail!(
-                    "{} holds no volume: expected .nii.gz or .nii files",
-                    input.display()
-                );
+                bail!("{} holds no volume: expected .nii.gz or .nii files", input.display());
             }
-            return Ok(Self::Many {
-                inputs,
-                output: output.to_owned(),
-            });
+            return Ok(Self::Many { inputs, output: output.to_owned() });
         }
         let mut output = output.to_owned();
         if output.is_dir() {
             output.push(input.file_name().unwrap_or(input.as_os_str()));
         }
         if !NiftiReader.accepts(&output) {
-            bail!(
-                "{}: the name of a mask ends in .nii.gz or .nii",
-                output.display()
-            );
+            bail!("{}: the name of a mask ends in .nii.gz or .nii", output.display());
         }
         if same(input, &output) {
-            bail!(
-                "{} would be overwritten by its mask: choose another --output",
-                input.display()
-            );
+            bail!("{} would be overwritten by its mask: choose another --output", input.display());
         }
-        Ok(Self::One {
-            input: input.to_owned(),
-            output,
-        })
+        Ok(Self::One { input: input.to_owned(), output })
     }
 }
 
@@ -163,32 +136,18 @@ fn reply(summary: &FolderSummary, automatic: &Automatic) -> anyhow::Result<Reply
     }
     let json = json!({ "prompts": automatic, "done": summary.done, "failed": summary.failed });
     let mut reply = Reply::new(lines.join("\n"), json);
-    reply.failures = summary
-        .failed
-        .iter()
-        .map(|f| failure(&f.input, &f.reason))
-        .collect();
+    reply.failures = summary.failed.iter().map(|f| failure(&f.input, &f.reason)).collect();
     Ok(reply)
 }
 
 /// Most reasons name the file already.
 fn failure(input: &Path, reason: &str) -> String {
     let name = input.display().to_string();
-    if reason.contains(&name) {
-        reason.to_owned()
-    } else {
-        format!("{name}: {reason}")
-    }
+    if reason.contains(&name) { reason.to_owned() } else { format!("{name}: {reason}") }
 }
 
 fn line(volume: &VolumeSummary) -> String {
-    let VolumeSummary {
-        output,
-        slices,
-        slices_with_mask,
-        volume_ml,
-        ..
-    } = volume;
+    let VolumeSummary { output, slices, slices_with_mask, volume_ml, .. } = volume;
     format!(
         "{}  {volume_ml:.1} ml, mask on {slices_with_mask} of {slices} slices",
         output.display()

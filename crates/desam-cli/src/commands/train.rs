@@ -95,9 +95,7 @@ impl Arguments {
         config.epochs = self.epochs.unwrap_or(config.epochs);
         config.batch = self.batch.unwrap_or(config.batch);
         config.learning_rate = self.lr.unwrap_or(config.learning_rate);
-        config.validation_fraction = self
-            .validation_fraction
-            .unwrap_or(config.validation_fraction);
+        config.validation_fraction = self.validation_fraction.unwrap_or(config.validation_fraction);
         config.split = match self.split {
             SplitChoice::Seeded => SplitRule::Seeded { seed: self.seed },
             SplitChoice::Last => SplitRule::Last,
@@ -108,9 +106,7 @@ impl Arguments {
 
 pub(crate) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Reply> {
     let config = arguments.config();
-    session
-        .screen
-        .detail(&format!("settings: {}", serde_json::to_string(&config)?));
+    session.screen.detail(&format!("settings: {}", serde_json::to_string(&config)?));
     let request = TrainRequest {
         cache: &arguments.cache,
         out: &arguments.out,
@@ -126,24 +122,12 @@ pub(crate) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Re
 fn text(summary: &TrainSummary, config: &TrainConfig) -> String {
     aligned(&[
         ("model", summary.model.display().to_string()),
-        (
-            "trained on",
-            format!("{}, {} mode", config.source, config.mode),
-        ),
-        (
-            "best epoch",
-            format!("{} of {}", summary.best_epoch, config.epochs),
-        ),
+        ("trained on", format!("{}, {} mode", config.source, config.mode)),
+        ("best epoch", format!("{} of {}", summary.best_epoch, config.epochs)),
         (
             "validation Dice",
-            format!(
-                "{:.4} (held-out cases of {})",
-                summary.validation_dice, config.source
-            ),
+            format!("{:.4} (held-out cases of {})", summary.validation_dice, config.source),
         ),
-        (
-            "epochs",
-            summary.run.join("history.csv").display().to_string(),
-        ),
+        ("epochs", summary.run.join("history.csv").display().to_string()),
     ])
 }

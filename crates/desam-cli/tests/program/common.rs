@@ -15,13 +15,7 @@ use tempfile::TempDir;
 /// The program, with nothing of the caller's environment that could change what it does.
 pub(crate) fn program() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_desam"));
-    for name in [
-        "HF_HOME",
-        "HF_ENDPOINT",
-        "HF_TOKEN",
-        "HF_HUB_OFFLINE",
-        "HF_HUB_CACHE",
-    ] {
+    for name in ["HF_HOME", "HF_ENDPOINT", "HF_TOKEN", "HF_HUB_OFFLINE", "HF_HUB_CACHE"] {
         command.env_remove(name);
     }
     command
@@ -64,14 +58,8 @@ impl Ended {
     #[track_caller]
     pub(crate) fn fails_with(self, words: &[&str]) -> Self {
         let ended = self.expect(1);
-        assert!(
-            ended.stderr.lines().any(|l| l.starts_with("error: ")),
-            "{ended:#?}"
-        );
-        assert!(
-            words.iter().all(|w| ended.stderr.contains(w)),
-            "{words:?}: {ended:#?}"
-        );
+        assert!(ended.stderr.lines().any(|l| l.starts_with("error: ")), "{ended:#?}");
+        assert!(words.iter().all(|w| ended.stderr.contains(w)), "{words:?}: {ended:#?}");
         ended
     }
 }
@@ -125,36 +113,20 @@ pub(crate) fn world() -> &'static World {
             "--epochs", "2", "--lr", "1e-3", "--split", "last",
         ];
         run(train).expect(0);
-        World {
-            data,
-            cache,
-            embedding,
-            run: out,
-            dir,
-        }
+        World { data, cache, embedding, run: out, dir }
     })
 }
 
 /// Two cases at sites A, B and C, each cut down to slices from outside the gland to its middle.
 fn phantoms(dir: &Path) {
     let sites = SiteStyle::six_sites().into_iter().take(3).collect();
-    let config = PhantomConfig {
-        cases_per_site: 2,
-        sites,
-        ..PhantomConfig::default()
-    };
+    let config = PhantomConfig { cases_per_site: 2, sites, ..PhantomConfig::default() };
     for case in write_phantoms(dir, &config, &Quiet).unwrap() {
         let label = case.label.unwrap();
-        let (image, labels) = (
-            read_volume(&case.image).unwrap(),
-            read_labels(&label).unwrap(),
-        );
+        let (image, labels) = (read_volume(&case.image).unwrap(), read_labels(&label).unwrap());
         let [width, height, slices] = image.grid().dims;
         let kept = 5.min(slices);
-        let grid = Grid {
-            dims: [width, height, kept],
-            ..*image.grid()
-        };
+        let grid = Grid { dims: [width, height, kept], ..*image.grid() };
         let start = (slices / 2).saturating_sub(kept) + 1;
         let voxels = start * width * height..(start + kept) * width * height;
         let image = Volume::new(grid, image.data()[voxels.clone()].to_vec()).unwrap();

@@ -23,16 +23,8 @@ fn the_demonstration_leaves_a_page_and_says_what_it_is() {
     assert_eq!(json["phantom"], true);
     assert_eq!(json["evaluation"]["source"], "A");
     // Site A's held-out case and two at each of the other five sites.
-    assert_eq!(
-        json["evaluation"]["cases"].as_array().unwrap().len(),
-        1 + 5 * 2
-    );
-    for name in [
-        "index.html",
-        "slices.png",
-        "new/mask.nii.gz",
-        "evaluation.csv",
-    ] {
+    assert_eq!(json["evaluation"]["cases"].as_array().unwrap().len(), 1 + 5 * 2);
+    for name in ["index.html", "slices.png", "new/mask.nii.gz", "evaluation.csv"] {
         assert!(out.join(name).is_file(), "{name}");
     }
     let page = std::fs::read_to_string(out.join("index.html")).unwrap();

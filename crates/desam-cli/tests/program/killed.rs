@@ -9,11 +9,7 @@ use std::time::{Duration, Instant};
 
 /// Starts the program and kills it after `delay`; says whether it was still running.
 fn kill_after(delay: Duration, arguments: &[OsString]) -> bool {
-    let mut child = program()
-        .args(arguments)
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
+    let mut child = program().args(arguments).stderr(Stdio::null()).spawn().unwrap();
     let started = Instant::now();
     while started.elapsed() < delay {
         if child.try_wait().unwrap().is_some() {
@@ -67,9 +63,7 @@ fn embed_survives(kills: u32) {
     for moment in 1..=kills {
         // Each run continues where the last was killed: together they take the time of one, and
         // each the time to look at what is there.
-        let delay = world
-            .embedding
-            .mul_f64(1.5 * f64::from(moment) / f64::from(kills * kills));
+        let delay = world.embedding.mul_f64(1.5 * f64::from(moment) / f64::from(kills * kills));
         if kill_after(delay, &embed) {
             killed += 1;
             // Whole or refused, never in between.
@@ -84,21 +78,12 @@ fn embed_survives(kills: u32) {
     run(embed.clone()).expect(0);
     run(args!["info", "-q", cache, "--verify"]).expect(0);
     let (expected, found) = (files(&world.cache), files(&cache));
-    assert_eq!(
-        found.keys().collect::<Vec<_>>(),
-        expected.keys().collect::<Vec<_>>()
-    );
+    assert_eq!(found.keys().collect::<Vec<_>>(), expected.keys().collect::<Vec<_>>());
     for (name, bytes) in &expected {
-        assert!(
-            found[name] == *bytes,
-            "{} differs from an unbroken run's",
-            name.display()
-        );
+        assert!(found[name] == *bytes, "{} differs from an unbroken run's", name.display());
     }
     // A last time: all is there, nothing is computed.
-    let again = run(embed.into_iter().chain(args!["--json"]))
-        .expect(0)
-        .json();
+    let again = run(embed.into_iter().chain(args!["--json"])).expect(0).json();
     assert_eq!(again["computed"], 0, "{again}");
 }
 
@@ -132,14 +117,9 @@ fn train_survives(kills: u32) {
     for moment in 1..=kills {
         let out = folder.path().join(format!("run{moment}"));
         let delay = whole.mul_f64(f64::from(moment) / f64::from(kills));
-        assert!(
-            kill_after(delay, &train(&out, "1000")),
-            "1000 epochs were too quick"
-        );
+        assert!(kill_after(delay, &train(&out, "1000")), "1000 epochs were too quick");
         let mask = folder.path().join(format!("mask{moment}.nii.gz"));
-        let predict = args![
-            "predict", "-q", "--model", out, "--input", input, "--output", mask
-        ];
+        let predict = args!["predict", "-q", "--model", out, "--input", input, "--output", mask];
         if out.join("model.safetensors").is_file() {
             models += 1;
             run(predict).expect(0);

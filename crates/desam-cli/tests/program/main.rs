@@ -1,6 +1,8 @@
 //! The real program, end to end at toy size. One test file, so that its phantoms, features and model
 //! are made once.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
+
 #[macro_use]
 mod common;
 mod demo;

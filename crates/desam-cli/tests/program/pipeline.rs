@@ -12,21 +12,8 @@ fn evaluation_scores_both_protocols() {
     let world = world();
     let folder = tempfile::tempdir().unwrap();
     let [json, csv] = ["scores.json", "scores.csv"].map(|n| folder.path().join(n));
-    let paper = run(args![
-        "evaluate",
-        "--cache",
-        world.cache,
-        "--run",
-        world.run
-    ])
-    .expect(0);
-    for word in [
-        "A to Rest",
-        "validation",
-        "target",
-        "Dice",
-        "evaluation_paper.json",
-    ] {
+    let paper = run(args!["evaluate", "--cache", world.cache, "--run", world.run]).expect(0);
+    for word in ["A to Rest", "validation", "target", "Dice", "evaluation_paper.json"] {
         assert!(paper.stdout.contains(word), "{word}: {}", paper.stdout);
     }
     assert!(world.run.join("evaluation_paper.csv").is_file());
@@ -50,10 +37,7 @@ fn evaluation_scores_both_protocols() {
     assert_eq!(scores["source"], "A");
     // One held-out case of A (2 cases, at least one on each side) and two each of B and C.
     assert_eq!(scores["cases"].as_array().unwrap().len(), 5);
-    assert_eq!(
-        std::fs::read_to_string(&csv).unwrap().lines().count(),
-        1 + 5
-    );
+    assert_eq!(std::fs::read_to_string(&csv).unwrap().lines().count(), 1 + 5);
     let dice = scores["overall_dice"].as_f64().unwrap();
     assert!((0.0..=1.0).contains(&dice), "{dice}");
 }
@@ -79,10 +63,7 @@ fn evaluation_to_stdout_is_json_and_the_same_again() {
         run(arguments).expect(0).json()
     };
     let first = score();
-    assert_eq!(
-        (first["protocol"].as_str(), first["border_px"].as_u64()),
-        (Some("paper"), Some(0))
-    );
+    assert_eq!((first["protocol"].as_str(), first["border_px"].as_u64()), (Some("paper"), Some(0)));
     assert_eq!(first["sites"].as_array().unwrap().len(), 1);
     assert_eq!(first, score());
 }
@@ -125,10 +106,7 @@ fn points_mode_goes_all_the_way() {
         "--json",
     ];
     let scores = run(evaluate).expect(0).json();
-    assert_eq!(
-        (scores["mode"].as_str(), scores["grid"].as_u64()),
-        (Some("points"), Some(2))
-    );
+    assert_eq!((scores["mode"].as_str(), scores["grid"].as_u64()), (Some("points"), Some(2)));
     let mask = world.dir.path().join("points.nii.gz");
     let input = world.data.join("A/Case00.nii.gz");
     let predict = args![
@@ -137,10 +115,7 @@ fn points_mode_goes_all_the_way() {
     let predicted = run(predict).expect(0).json();
     assert_eq!(predicted["prompts"]["mode"], "points");
     assert_eq!(predicted["done"].as_array().unwrap().len(), 1);
-    assert_eq!(
-        read_labels(&mask).unwrap().grid(),
-        read_volume(&input).unwrap().grid()
-    );
+    assert_eq!(read_labels(&mask).unwrap().grid(), read_volume(&input).unwrap().grid());
 }
 
 #[test]
@@ -159,20 +134,14 @@ fn a_run_is_not_trained_over() {
         world.run
     ])
     .fails_with(&["already holds a run"]);
-    assert_eq!(
-        std::fs::read(world.run.join("model.safetensors")).unwrap(),
-        before
-    );
+    assert_eq!(std::fs::read(world.run.join("model.safetensors")).unwrap(), before);
 }
 
 /// The bytes of a NIfTI header that place voxels in space: dim, pixdim, xyzt_units, the two forms
 /// with their codes (offsets of nifti1.h).
 fn geometry(path: &Path) -> Vec<u8> {
     let bytes = std::fs::read(path).unwrap();
-    [40..56, 76..108, 123..124, 252..328]
-        .into_iter()
-        .flat_map(|r| bytes[r].to_vec())
-        .collect()
+    [40..56, 76..108, 123..124, 252..328].into_iter().flat_map(|r| bytes[r].to_vec()).collect()
 }
 
 /// An oblique copy of a phantom, unpacked so that its header can be looked at.
@@ -185,10 +154,7 @@ fn oblique(from: &Path, to: &Path) {
         [0.0, -sy * c, -sz * s, 12.25],
         [0.0, -sy * s, sz * c, -33.0],
     ]);
-    let grid = Grid {
-        affine,
-        ..*volume.grid()
-    };
+    let grid = Grid { affine, ..*volume.grid() };
     write_volume(to, &Volume::new(grid, volume.data().to_vec()).unwrap()).unwrap();
 }
 
@@ -198,10 +164,8 @@ fn a_mask_has_its_inputs_header() {
     let folder = tempfile::tempdir().unwrap();
     let [input, mask] = ["t2.nii", "sub/mask.nii"].map(|n| folder.path().join(n));
     oblique(&world.data.join("C/Case01.nii.gz"), &input);
-    let predicted = run(args![
-        "predict", "--model", world.run, "--input", input, "--output", mask
-    ])
-    .expect(0);
+    let predicted =
+        run(args!["predict", "--model", world.run, "--input", input, "--output", mask]).expect(0);
     assert!(predicted.stdout.contains("mask.nii") && predicted.stdout.contains(" ml"));
     assert_eq!(geometry(&mask), geometry(&input));
     let labels = read_labels(&mask).unwrap();
@@ -214,11 +178,9 @@ fn one_bad_file_of_a_folder_is_reported_and_the_rest_is_done() {
     let folder = tempfile::tempdir().unwrap();
     let [input, output] = ["in", "out"].map(|n| folder.path().join(n));
     std::fs::create_dir(&input).unwrap();
-    for (case, name) in [
-        ("A/Case00", "a.nii.gz"),
-        ("B/Case00", "b.nii.gz"),
-        ("C/Case00", "c.nii.gz"),
-    ] {
+    for (case, name) in
+        [("A/Case00", "a.nii.gz"), ("B/Case00", "b.nii.gz"), ("C/Case00", "c.nii.gz")]
+    {
         let from = world.data.join(format!("{case}.nii.gz"));
         let mut bytes = std::fs::read(from).unwrap();
         if name == "b.nii.gz" {
@@ -226,38 +188,17 @@ fn one_bad_file_of_a_folder_is_reported_and_the_rest_is_done() {
         }
         std::fs::write(input.join(name), bytes).unwrap();
     }
-    std::fs::write(
-        input.join("a_segmentation.nii.gz"),
-        "labels are not segmented",
-    )
-    .unwrap();
+    std::fs::write(input.join("a_segmentation.nii.gz"), "labels are not segmented").unwrap();
     std::fs::write(input.join("notes.txt"), "nor are notes").unwrap();
-    let predict = args![
-        "predict", "--model", world.run, "--input", input, "--output", output
-    ];
+    let predict = args!["predict", "--model", world.run, "--input", input, "--output", output];
     let ended = run(predict.clone()).fails_with(&["b.nii.gz"]);
     assert!(ended.stdout.contains("failed  1"), "{ended:#?}");
     let written = |name: &str| output.join(name).is_file();
-    assert_eq!(
-        ["a.nii.gz", "b.nii.gz", "c.nii.gz"].map(written),
-        [true, false, true]
-    );
-    assert_eq!(
-        std::fs::read_dir(&output).unwrap().count(),
-        2,
-        "more than the masks is there"
-    );
-    let json = run(predict.into_iter().chain(args!["--json", "-q"]))
-        .expect(1)
-        .json();
+    assert_eq!(["a.nii.gz", "b.nii.gz", "c.nii.gz"].map(written), [true, false, true]);
+    assert_eq!(std::fs::read_dir(&output).unwrap().count(), 2, "more than the masks is there");
+    let json = run(predict.into_iter().chain(args!["--json", "-q"])).expect(1).json();
     assert_eq!(json["done"].as_array().unwrap().len(), 2);
-    assert!(
-        json["failed"][0]["input"]
-            .as_str()
-            .unwrap()
-            .ends_with("b.nii.gz"),
-        "{json}"
-    );
+    assert!(json["failed"][0]["input"].as_str().unwrap().ends_with("b.nii.gz"), "{json}");
 }
 
 #[test]
@@ -289,11 +230,7 @@ fn a_converted_model_is_the_same_model() {
     let model = world.run.join("model.safetensors");
     let copy = world.dir.path().join("converted/copy.safetensors");
     let converted = run(args!["convert", model, copy]).expect(0);
-    assert!(
-        converted.stdout.contains("PRIM and PIMM"),
-        "{}",
-        converted.stdout
-    );
+    assert!(converted.stdout.contains("PRIM and PIMM"), "{}", converted.stdout);
     let facts = |path: &Path| run(args!["info", path, "--json"]).expect(0).json();
     let (before, after) = (facts(&model), facts(&copy));
     assert_eq!(before["kind"], "checkpoint");
@@ -310,28 +247,17 @@ fn info_knows_every_kind() {
     let world = world();
     let facts = |path: &Path| run(args!["info", path, "--json"]).expect(0).json();
     let volume = facts(&world.data.join("A/Case00.nii.gz"));
-    assert_eq!(
-        (volume["kind"].as_str(), volume["axes"].as_str()),
-        (Some("volume"), Some("LPS"))
-    );
+    assert_eq!((volume["kind"].as_str(), volume["axes"].as_str()), (Some("volume"), Some("LPS")));
     assert_eq!(volume["dims"].as_array().unwrap().len(), 3);
     let run_facts = facts(&world.run);
     assert_eq!(
-        (
-            run_facts["kind"].as_str(),
-            run_facts["config"]["train"]["source"].as_str()
-        ),
+        (run_facts["kind"].as_str(), run_facts["config"]["train"]["source"].as_str()),
         (Some("run"), Some("A"))
     );
     assert_eq!(run_facts["manifest"]["finished"], true);
     let data = facts(&world.data);
-    assert_eq!(
-        (data["kind"].as_str(), data["cases"].as_u64()),
-        (Some("data"), Some(6))
-    );
-    let verified = run(args!["info", world.cache, "--verify", "--json"])
-        .expect(0)
-        .json();
+    assert_eq!((data["kind"].as_str(), data["cases"].as_u64()), (Some("data"), Some(6)));
+    let verified = run(args!["info", world.cache, "--verify", "--json"]).expect(0).json();
     assert_eq!(
         (verified["kind"].as_str(), verified["verified"].as_bool()),
         (Some("cache"), Some(true))
@@ -355,10 +281,8 @@ fn quiet_is_quiet_and_progress_is_never_on_stdout() {
     let input = world.data.join("A/Case01.nii.gz");
     let predict = |flag: &str| {
         let mask = world.dir.path().join("quiet.nii.gz");
-        run(args![
-            "predict", flag, "--model", world.run, "--input", input, "--output", mask
-        ])
-        .expect(0)
+        run(args!["predict", flag, "--model", world.run, "--input", input, "--output", mask])
+            .expect(0)
     };
     let quiet = predict("-q");
     assert_eq!((quiet.stdout.as_str(), quiet.stderr.as_str()), ("", ""));
@@ -374,37 +298,13 @@ fn quiet_is_quiet_and_progress_is_never_on_stdout() {
 fn phantoms_are_the_librarys_for_the_same_seed() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("phantoms");
-    let phantom = args![
-        "phantom",
-        "--out",
-        out,
-        "--cases-per-site",
-        "1",
-        "--seed",
-        "7",
-        "--json"
-    ];
+    let phantom = args!["phantom", "--out", out, "--cases-per-site", "1", "--seed", "7", "--json"];
     let json = run(phantom).expect(0).json();
-    assert_eq!(
-        (json["cases"].as_u64(), json["phantom"].as_bool()),
-        (Some(6), Some(true))
-    );
+    assert_eq!((json["cases"].as_u64(), json["phantom"].as_bool()), (Some(6), Some(true)));
     let library = |seed: u64| {
         let dir = folder.path().join(format!("library{seed}"));
-        let sites = SiteStyle::six_sites()
-            .into_iter()
-            .filter(|s| s.name == "E")
-            .collect();
-        write_phantoms(
-            &dir,
-            &PhantomConfig {
-                cases_per_site: 1,
-                seed,
-                sites,
-            },
-            &Quiet,
-        )
-        .unwrap();
+        let sites = SiteStyle::six_sites().into_iter().filter(|s| s.name == "E").collect();
+        write_phantoms(&dir, &PhantomConfig { cases_per_site: 1, seed, sites }, &Quiet).unwrap();
         std::fs::read(dir.join("E/Case00.nii.gz")).unwrap()
     };
     let written = std::fs::read(out.join("E/Case00.nii.gz")).unwrap();

@@ -4,21 +4,11 @@ use crate::common::{run, world};
 
 #[test]
 fn help_of_every_command_names_its_flags() {
-    // The flags of issue "The main job", item 9: the program's contract.
+    // The flags that scripts rely on: a name that goes is a broken script.
     let flags: [(&str, &[&str]); 8] = [
         ("demo", &["--out", "--seed"]),
         ("phantom", &["--out", "--cases-per-site", "--seed"]),
-        (
-            "embed",
-            &[
-                "--data",
-                "--out",
-                "--encoder",
-                "--preprocess",
-                "--dtype",
-                "--slices",
-            ],
-        ),
+        ("embed", &["--data", "--out", "--encoder", "--preprocess", "--dtype", "--slices"]),
         (
             "train",
             &[
@@ -26,21 +16,8 @@ fn help_of_every_command_names_its_flags() {
                 "--lr", "--seed", "--init",
             ],
         ),
-        (
-            "evaluate",
-            &[
-                "--cache",
-                "--run",
-                "--protocol",
-                "--border",
-                "--grid",
-                "--json",
-            ],
-        ),
-        (
-            "predict",
-            &["--model", "--input", "--output", "--mode", "--grid"],
-        ),
+        ("evaluate", &["--cache", "--run", "--protocol", "--border", "--grid", "--json"]),
+        ("predict", &["--model", "--input", "--output", "--mode", "--grid"]),
         ("convert", &["<IN>", "<OUT.safetensors>"]),
         ("info", &["<FILE>"]),
     ];
@@ -53,14 +30,7 @@ fn help_of_every_command_names_its_flags() {
             assert!(help.contains(flag), "{command}: no {flag} in\n{help}");
         }
     }
-    for step in [
-        "embed",
-        "train",
-        "evaluate",
-        "predict",
-        "Exit codes",
-        "HF_HOME",
-    ] {
+    for step in ["embed", "train", "evaluate", "predict", "Exit codes", "HF_HOME"] {
         assert!(top.contains(step), "{top}");
     }
 }
@@ -68,18 +38,12 @@ fn help_of_every_command_names_its_flags() {
 #[test]
 fn choices_are_listed_in_the_help() {
     for (command, choices) in [
-        (
-            "embed",
-            &["f16", "f32", "labelled", "all", "paper", "official"][..],
-        ),
+        ("embed", &["f16", "f32", "labelled", "all", "paper", "official"][..]),
         ("train", &["points", "box", "seeded", "last"]),
         ("evaluate", &["paper", "full"]),
     ] {
         let help = run([command, "--help"]).expect(0).stdout;
-        assert!(
-            choices.iter().all(|c| help.contains(c)),
-            "{command}: {help}"
-        );
+        assert!(choices.iter().all(|c| help.contains(c)), "{command}: {help}");
     }
 }
 
@@ -92,46 +56,16 @@ fn wrong_usage_ends_with_2() {
         &["info", "x", "--loud"],
         &["info", "x", "-v", "-q"],
         &["info", "x", "--threads", "0"],
-        &[
-            "embed",
-            "--data",
-            "d",
-            "--out",
-            "c",
-            "--encoder",
-            "tiny",
-            "--dtype",
-            "f8",
-        ],
-        &[
-            "train", "--cache", "c", "--source", "A", "--out", "r", "--mode", "circle",
-        ],
-        &[
-            "train", "--cache", "c", "--source", "A", "--out", "r", "--mode", "box", "--lr", "-1",
-        ],
-        &[
-            "train", "--cache", "c", "--source", "A", "--out", "r", "--mode", "box", "--epochs",
-            "0",
-        ],
-        &[
-            "predict", "--model", "m", "--input", "i", "--output", "o", "--grid", "65",
-        ],
-        &[
-            "evaluate",
-            "--cache",
-            "c",
-            "--run",
-            "r",
-            "--protocol",
-            "best",
-        ],
+        &["embed", "--data", "d", "--out", "c", "--encoder", "tiny", "--dtype", "f8"],
+        &["train", "--cache", "c", "--source", "A", "--out", "r", "--mode", "circle"],
+        &["train", "--cache", "c", "--source", "A", "--out", "r", "--mode", "box", "--lr", "-1"],
+        &["train", "--cache", "c", "--source", "A", "--out", "r", "--mode", "box", "--epochs", "0"],
+        &["predict", "--model", "m", "--input", "i", "--output", "o", "--grid", "65"],
+        &["evaluate", "--cache", "c", "--run", "r", "--protocol", "best"],
         &["phantom", "--out", "p", "--cases-per-site", "-3"],
     ] {
         let ended = run(wrong).expect(2);
-        assert!(
-            ended.stdout.is_empty() && ended.stderr.contains("--help"),
-            "{wrong:?}: {ended:?}"
-        );
+        assert!(ended.stdout.is_empty() && ended.stderr.contains("--help"), "{wrong:?}: {ended:?}");
     }
 }
 
@@ -157,45 +91,22 @@ fn what_is_missing_is_named() {
     for command in [
         &["info", missing][..],
         &["convert", missing, "x.safetensors"],
-        &[
-            "embed",
-            "--data",
-            missing,
-            "--out",
-            out,
-            "--encoder",
-            "tiny",
-        ],
-        &[
-            "train", "--cache", missing, "--source", "A", "--mode", "box", "--out", out,
-        ],
+        &["embed", "--data", missing, "--out", out, "--encoder", "tiny"],
+        &["train", "--cache", missing, "--source", "A", "--mode", "box", "--out", out],
         &["evaluate", "--cache", missing, "--run", missing],
-        &[
-            "predict", "--model", missing, "--input", missing, "--output", "m.nii.gz",
-        ],
+        &["predict", "--model", missing, "--input", missing, "--output", "m.nii.gz"],
     ] {
         run(command).fails_with(&["not-here"]);
     }
-    assert!(
-        !std::path::Path::new(out).exists(),
-        "a failed command left a folder"
-    );
+    assert!(!std::path::Path::new(out).exists(), "a failed command left a folder");
 }
 
 #[test]
 fn an_encoder_that_is_neither_name_nor_file_is_explained() {
     let world = world();
     let (data, out) = (&world.data, world.dir.path().join("no-encoder"));
-    run(args![
-        "embed",
-        "--data",
-        data,
-        "--out",
-        out,
-        "--encoder",
-        "vit-x"
-    ])
-    .fails_with(&["vit-x", "vit-b, vit-l, vit-h"]);
+    run(args!["embed", "--data", data, "--out", out, "--encoder", "vit-x"])
+        .fails_with(&["vit-x", "vit-b, vit-l, vit-h"]);
     assert!(!out.exists());
 }
 
@@ -208,23 +119,12 @@ fn names_that_are_not_downloaded_offline_are_explained() {
     let ended: crate::common::Ended = crate::common::program()
         .env("HF_HOME", home.path())
         .env("HF_HUB_OFFLINE", "1")
-        .args(args![
-            "embed",
-            "--data",
-            data,
-            "--out",
-            out,
-            "--encoder",
-            "vit-b"
-        ])
+        .args(args!["embed", "--data", data, "--out", out, "--encoder", "vit-b"])
         .output()
         .unwrap()
         .into();
-    let expected = if cfg!(feature = "hub") {
-        home.path().to_str().unwrap()
-    } else {
-        "--features hub"
-    };
+    let expected =
+        if cfg!(feature = "hub") { home.path().to_str().unwrap() } else { "--features hub" };
     ended.fails_with(&[expected]);
     assert!(!out.exists());
 }
@@ -241,14 +141,7 @@ fn wrong_files_are_refused_by_name() {
     run(args!["info", nifti]).fails_with(&["broken.nii.gz"]);
     run(args!["info", dir.path()]).fails_with(&["cache.json", "config.json"]);
     // A cache is no run, a run no cache, and frozen weights are no trained model.
-    run(args![
-        "evaluate",
-        "--cache",
-        world.cache,
-        "--run",
-        world.cache
-    ])
-    .fails_with(&["not a run"]);
+    run(args!["evaluate", "--cache", world.cache, "--run", world.cache]).fails_with(&["not a run"]);
     run(args!["evaluate", "--cache", world.run, "--run", world.run])
         .fails_with(&[world.run.to_str().unwrap()]);
     let weights = world.cache.join("model.safetensors");
@@ -284,21 +177,13 @@ fn nothing_is_overwritten_by_its_own_mask() {
     let input = world.data.join("A/Case00.nii.gz");
     let before = std::fs::read(&input).unwrap();
     let folder = world.data.join("A");
-    run(args![
-        "predict", "--model", world.run, "--input", input, "--output", input
-    ])
-    .fails_with(&["another --output"]);
-    run(args![
-        "predict", "--model", world.run, "--input", input, "--output", folder
-    ])
-    .fails_with(&["another --output"]);
-    run(args![
-        "predict", "--model", world.run, "--input", folder, "--output", folder
-    ])
-    .fails_with(&["another --output"]);
-    run(args![
-        "predict", "--model", world.run, "--input", input, "--output", "mask.png"
-    ])
-    .fails_with(&[".nii.gz"]);
+    run(args!["predict", "--model", world.run, "--input", input, "--output", input])
+        .fails_with(&["another --output"]);
+    run(args!["predict", "--model", world.run, "--input", input, "--output", folder])
+        .fails_with(&["another --output"]);
+    run(args!["predict", "--model", world.run, "--input", folder, "--output", folder])
+        .fails_with(&["another --output"]);
+    run(args!["predict", "--model", world.run, "--input", input, "--output", "mask.png"])
+        .fails_with(&[".nii.gz"]);
     assert_eq!(std::fs::read(&input).unwrap(), before);
 }

@@ -29,31 +29,16 @@ pub(super) fn describe(path: &Path, verify: bool, session: &Session) -> anyhow::
                 recipe.spec.mask_side()
             ),
         ),
-        (
-            "weights",
-            format!("blake3 {}", recipe.encoder.weights_blake3),
-        ),
-        (
-            "features",
-            format!("{}, {} slices", recipe.dtype, recipe.slices),
-        ),
-        (
-            "slices",
-            format!(
-                "{} stored, {labelled} with ground truth",
-                cache.slices().len()
-            ),
-        ),
+        ("weights", format!("blake3 {}", recipe.encoder.weights_blake3)),
+        ("features", format!("{}, {} slices", recipe.dtype, recipe.slices)),
+        ("slices", format!("{} stored, {labelled} with ground truth", cache.slices().len())),
         ("cases", cache.cases().len().to_string()),
     ];
     let mut table = Vec::new();
     for site in &sites {
         let cases = cache.site_cases(site);
         let slices: usize = cases.iter().map(|&c| cache.case_slices(c).len()).sum();
-        rows.push((
-            "site",
-            format!("{site}: {} cases, {slices} slices", cases.len()),
-        ));
+        rows.push(("site", format!("{site}: {} cases, {slices} slices", cases.len())));
         table.push(json!({ "site": site, "cases": cases.len(), "slices": slices }));
     }
     rows.push(("data", header.data_root.display().to_string()));

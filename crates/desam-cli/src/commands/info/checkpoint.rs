@@ -23,11 +23,7 @@ pub(in crate::commands) fn describe(read: &Checkpoint) -> anyhow::Result<Reply> 
         ("key layout", format!("{:?}", summary.layout).to_lowercase()),
     ];
     let part = |part: &CheckpointPart| {
-        format!(
-            "{} parameters in {} tensors",
-            thousands(part.parameters),
-            part.tensors
-        )
+        format!("{} parameters in {} tensors", thousands(part.parameters), part.tensors)
     };
     for (name, found) in [
         ("image encoder", &summary.image_encoder),
@@ -41,18 +37,10 @@ pub(in crate::commands) fn describe(read: &Checkpoint) -> anyhow::Result<Reply> 
         rows.push(("sizes", sizes(config, &config.spec())));
     }
     if !summary.unknown.is_empty() {
-        let shown: Vec<&str> = summary
-            .unknown
-            .iter()
-            .take(UNKNOWN_SHOWN)
-            .map(String::as_str)
-            .collect();
+        let shown: Vec<&str> =
+            summary.unknown.iter().take(UNKNOWN_SHOWN).map(String::as_str).collect();
         let more = summary.unknown.len() - shown.len();
-        let more = if more > 0 {
-            format!(" and {more} more")
-        } else {
-            String::new()
-        };
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
         rows.push(("unknown", format!("{}{more}", shown.join(", "))));
     }
     rows.extend(summary.problems.iter().map(|p| ("problem", p.clone())));
@@ -70,10 +58,7 @@ pub(in crate::commands) fn describe(read: &Checkpoint) -> anyhow::Result<Reply> 
         ));
     }
     rows.push(("file", format!("blake3 {}", file.blake3)));
-    rows.push((
-        "weights",
-        format!("blake3 {weights} (of names, shapes and numbers)"),
-    ));
+    rows.push(("weights", format!("blake3 {weights} (of names, shapes and numbers)")));
     let json = json!({
         "kind": "checkpoint",
         "path": read.path,
@@ -123,9 +108,6 @@ mod tests {
 
     #[test]
     fn digits_stand_in_threes() {
-        assert_eq!(
-            [1, 999, 1000, 89_670_912].map(thousands),
-            ["1", "999", "1 000", "89 670 912"]
-        );
+        assert_eq!([1, 999, 1000, 89_670_912].map(thousands), ["1", "999", "1 000", "89 670 912"]);
     }
 }

@@ -19,15 +19,8 @@ pub(super) fn describe(path: &Path) -> anyhow::Result<Reply> {
     for case in &cases {
         sites.entry(&case.site).or_default().push(&case.id);
     }
-    let mut rows = vec![
-        ("data", path.display().to_string()),
-        ("cases", cases.len().to_string()),
-    ];
-    rows.extend(
-        sites
-            .iter()
-            .map(|(site, ids)| (*site, format!("{} cases", ids.len()))),
-    );
+    let mut rows = vec![("data", path.display().to_string()), ("cases", cases.len().to_string())];
+    rows.extend(sites.iter().map(|(site, ids)| (*site, format!("{} cases", ids.len()))));
     let json = json!({ "kind": "data", "path": path, "cases": cases.len(), "sites": sites });
     Ok(Reply::new(aligned(&rows), json))
 }

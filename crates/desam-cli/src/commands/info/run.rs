@@ -22,20 +22,8 @@ pub(super) fn describe(path: &Path) -> anyhow::Result<Reply> {
     let train = &config.train;
     let text = aligned(&[
         ("run", path.display().to_string()),
-        (
-            "state",
-            format!(
-                "{state}: {} of {} epochs",
-                manifest.epochs_done, train.epochs
-            ),
-        ),
-        (
-            "trained on",
-            format!(
-                "{}, {} mode, preset {}",
-                train.source, train.mode, train.preset
-            ),
-        ),
+        ("state", format!("{state}: {} of {} epochs", manifest.epochs_done, train.epochs)),
+        ("trained on", format!("{}, {} mode, preset {}", train.source, train.mode, train.preset)),
         (
             "cases",
             format!(
@@ -67,10 +55,7 @@ pub(super) fn describe(path: &Path) -> anyhow::Result<Reply> {
             },
         ),
         ("numbers trained", manifest.trainable_numbers.to_string()),
-        (
-            "cache",
-            format!("{} (key {})", manifest.cache.display(), manifest.cache_key),
-        ),
+        ("cache", format!("{} (key {})", manifest.cache.display(), manifest.cache_key)),
         ("made by", format!("desam {}", manifest.desam_version)),
     ]);
     let json = json!({

@@ -15,38 +15,31 @@ pub(super) fn describe(path: &Path, file_bytes: u64) -> anyhow::Result<Reply> {
     let [x, y, z] = grid.dims;
     let spacing = grid.spacing();
     let axes = axes(&grid.affine);
-    let rows = grid
-        .affine
-        .0
-        .map(|r| format!("[{}]", r.map(|v| format!("{v:10.4}")).join(" ")));
+    let rows = grid.affine.0.map(|r| format!("[{}]", r.map(|v| format!("{v:10.4}")).join(" ")));
     let not_finite = match values.not_finite {
         0 => String::new(),
         n => format!(", {n} not finite"),
     };
-    let text = aligned(&[
+    let mut rows = vec![
         ("volume", path.display().to_string()),
         ("dimensions", format!("{x} × {y} × {z} voxels")),
-        (
-            "spacing",
-            format!("{} mm", spacing.map(|s| format!("{s:.4}")).join(" × ")),
-        ),
-        (
-            "axes",
-            format!("{axes} (towards Right/Left, Anterior/Posterior, Superior/Inferior)"),
-        ),
+        ("spacing", format!("{} mm", spacing.map(|s| format!("{s:.4}")).join(" × "))),
+        ("axes", format!("{axes} (towards Right/Left, Anterior/Posterior, Superior/Inferior)")),
         ("affine, mm RAS+", rows[0].clone()),
         ("", rows[1].clone()),
         ("", rows[2].clone()),
         (
             "values",
-            format!(
-                "{} to {}, mean {:.4}{not_finite}",
-                values.min, values.max, values.mean
-            ),
+            format!("{} to {}, mean {:.4}{not_finite}", values.min, values.max, values.mean),
         ),
         ("kind", values.kind().to_owned()),
         ("file", human_bytes(file_bytes)),
-    ]);
+    ];
+    let foreground_ml =
+        values.may_be_labels().then(|| values.above_zero as f64 * grid.voxel_mm3() / 1000.0);
+    if let Some(ml) = foreground_ml {
+        rows.push(("above zero", format!("{} voxels, {ml:.2} ml", values.above_zero)));
+    }
     let json = json!({
         "kind": "volume",
         "path": path,
@@ -61,10 +54,10 @@ pub(super) fn describe(path: &Path, file_bytes: u64) -> anyhow::Result<Reply> {
         "values_not_finite": values.not_finite,
         "whole_numbers": values.whole,
         "may_be_labels": values.may_be_labels(),
-        "foreground_ml": values.may_be_labels().then(|| values.above_zero as f64 * grid.voxel_mm3() / 1000.0),
+        "foreground_ml": foreground_ml,
         "file_bytes": file_bytes,
     });
-    Ok(Reply::new(text, json))
+    Ok(Reply::new(aligned(&rows), json))
 }
 
 /// The anatomical direction in which each voxel index grows, such as `LPS`.
@@ -77,10 +70,7 @@ fn axes(affine: &Affine) -> String {
             .iter()
             .zip(toward)
             .max_by(|(a, _), (b, _)| along(a).abs().total_cmp(&along(b).abs()));
-        steepest.map_or(
-            '?',
-            |(row, (plus, minus))| if along(row) >= 0.0 { plus } else { minus },
-        )
+        steepest.map_or('?', |(row, (plus, minus))| if along(row) >= 0.0 { plus } else { minus })
     };
     (0..3).map(letter).collect()
 }
@@ -112,14 +102,7 @@ impl Values {
             (min, max) = (f32::NAN, f32::NAN);
         }
         let not_finite = volume.data().len() - finite;
-        Self {
-            min,
-            max,
-            mean: sum / finite.max(1) as f64,
-            not_finite,
-            above_zero,
-            whole,
-        }
+        Self { min, max, mean: sum / finite.max(1) as f64, not_finite, above_zero, whole }
     }
 
     fn may_be_labels(&self) -> bool {
@@ -143,34 +126,20 @@ mod tests {
     #[test]
     fn axes_are_named_by_where_they_point() {
         // By hand: i towards the left, j towards the back, k to the head, as scanners write.
-        let scanner = Affine([
-            [-0.5, 0.0, 0.1, 0.0],
-            [0.1, -0.5, 0.0, 0.0],
-            [0.0, 0.0, 3.0, 0.0],
-        ]);
+        let scanner = Affine([[-0.5, 0.0, 0.1, 0.0], [0.1, -0.5, 0.0, 0.0], [0.0, 0.0, 3.0, 0.0]]);
         assert_eq!(axes(&scanner), "LPS");
         assert_eq!(axes(&Affine::from_spacing([1.0; 3])), "RAS");
         // A sagittal series: i to the back, j to the feet, k to the right.
-        let sagittal = Affine([
-            [0.0, 0.0, 3.0, 0.0],
-            [-1.0, 0.0, 0.0, 0.0],
-            [0.0, -1.0, 0.0, 0.0],
-        ]);
+        let sagittal = Affine([[0.0, 0.0, 3.0, 0.0], [-1.0, 0.0, 0.0, 0.0], [0.0, -1.0, 0.0, 0.0]]);
         assert_eq!(axes(&sagittal), "PIR");
     }
 
     #[test]
     fn values_that_are_no_numbers_are_counted_not_averaged() {
-        let grid = Grid {
-            dims: [4, 1, 1],
-            affine: Affine::from_spacing([1.0; 3]),
-        };
+        let grid = Grid { dims: [4, 1, 1], affine: Affine::from_spacing([1.0; 3]) };
         let of = |data: Vec<f32>| Values::of(&Volume::new(grid, data).unwrap());
         let odd = of(vec![f32::NAN, 1.0, 3.0, f32::INFINITY]);
-        assert_eq!(
-            (odd.min, odd.max, odd.mean, odd.not_finite),
-            (1.0, 3.0, 2.0, 2)
-        );
+        assert_eq!((odd.min, odd.max, odd.mean, odd.not_finite), (1.0, 3.0, 2.0, 2));
         assert!(!odd.may_be_labels());
         assert!(of(vec![0.0, 1.0, 2.0, 1.0]).may_be_labels());
         assert!(!of(vec![0.0, 1.5, 2.0, 1.0]).whole);
