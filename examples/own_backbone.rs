@@ -37,7 +37,8 @@ impl Statistics {
     fn statistics(&self, pixels: &Tensor, step: usize) -> TensorResult<Tensor> {
         let grey = pixels.mean_keepdim(1)?;
         let side = self.spec.input_side;
-        let down = |t: &Tensor| t.avg_pool2d(step)?.upsample_nearest2d(self.spec.grid(), self.spec.grid());
+        let down =
+            |t: &Tensor| t.avg_pool2d(step)?.upsample_nearest2d(self.spec.grid(), self.spec.grid());
         let mean = down(&grey)?;
         let deviation = (down(&grey.sqr()?)? - mean.sqr()?)?.abs()?.sqrt()?;
         let slope = |dim: usize| -> TensorResult<Tensor> {
@@ -87,9 +88,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     // The prompt encoder's sizes follow from the encoder's; its weights are drawn from a seed.
     let sizes = PromptEncoderConfig::for_encoder(&spec);
-    let prompt = load(Tensors::new(), &LoadOptions::seeded(7), |vb| {
-        sizes.build(vb.pp("prompt_encoder"))
-    })?;
+    let prompt =
+        load(Tensors::new(), &LoadOptions::seeded(7), |vb| sizes.build(vb.pp("prompt_encoder")))?;
     let input = ModelInput { spec, preprocess };
     let record = ModelRecord::untrained(identity.name, identity.weights_blake3, input);
     let model = Trainable::new(prompt.tensors, record, 0)?;
@@ -102,8 +102,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let (validation, training) = cases.split_first().ok_or("the data has no such site")?;
     let training = CachedSlices::new(cache.clone(), training, &Device::Cpu)?;
     let validation = CachedSlices::new(cache, &[*validation], &Device::Cpu)?;
-    let history =
-        Trainer::new(&model, &config)?.fit(&training, &validation, &Quiet, |_| Ok(()))?;
+    let history = Trainer::new(&model, &config)?.fit(&training, &validation, &Quiet, |_| Ok(()))?;
     for row in history {
         println!("{:3}  loss {:.4}  Dice {:.4}", row.epoch, row.train_loss, row.validation_dice);
     }

@@ -20,11 +20,7 @@ impl ImageContext {
         Ok(Self {
             embedding: self.embedding.narrow(0, index, 1)?,
             position: self.position.clone(),
-            levels: self
-                .levels
-                .iter()
-                .map(|l| l.narrow(0, index, 1))
-                .collect::<Result<_>>()?,
+            levels: self.levels.iter().map(|l| l.narrow(0, index, 1)).collect::<Result<_>>()?,
         })
     }
 }
@@ -101,9 +97,6 @@ pub trait MaskDecoder: Send + Sync {
     ) -> Result<MaskPrediction> {
         let context = self.context(features, position)?;
         let reading = self.read(&context, prompts)?;
-        Ok(MaskPrediction {
-            logits: self.draw(&context, &reading)?,
-            iou: reading.iou()?,
-        })
+        Ok(MaskPrediction { logits: self.draw(&context, &reading)?, iou: reading.iou()? })
     }
 }

@@ -85,10 +85,7 @@ impl ImageFeatures {
             Tensor::cat(&tensors, 0)
         };
         let taps = (0..first.taps.len()).map(|i| join(&|p| p.taps[i].clone()));
-        Ok(Self {
-            taps: taps.collect::<Result<_>>()?,
-            embedding: join(&|p| p.embedding.clone())?,
-        })
+        Ok(Self { taps: taps.collect::<Result<_>>()?, embedding: join(&|p| p.embedding.clone())? })
     }
 
     fn map(&self, f: impl Fn(&Tensor) -> Result<Tensor>) -> Result<Self> {

@@ -20,20 +20,12 @@ impl BinaryMask {
             return Err(Error::shape("mask values", height * width, data.len()));
         }
         data.iter_mut().for_each(|v| *v = u8::from(*v > 0));
-        Ok(Self {
-            height,
-            width,
-            data,
-        })
+        Ok(Self { height, width, data })
     }
 
     /// A mask with nothing in it.
     pub fn empty(height: usize, width: usize) -> Self {
-        Self {
-            height,
-            width,
-            data: vec![0; height * width],
-        }
+        Self { height, width, data: vec![0; height * width] }
     }
 
     /// Rows.
@@ -74,19 +66,12 @@ impl BinaryMask {
     /// The tight box of the foreground, `x1` and `y1` being the last foreground column and row
     /// (SAM's convention), or `None` for an empty mask.
     pub fn bounding_box(&self) -> Option<PromptBox> {
-        let rows: Vec<usize> = (0..self.height)
-            .filter(|&r| (0..self.width).any(|c| self.get(r, c)))
-            .collect();
-        let columns: Vec<usize> = (0..self.width)
-            .filter(|&c| (0..self.height).any(|r| self.get(r, c)))
-            .collect();
+        let rows: Vec<usize> =
+            (0..self.height).filter(|&r| (0..self.width).any(|c| self.get(r, c))).collect();
+        let columns: Vec<usize> =
+            (0..self.width).filter(|&c| (0..self.height).any(|r| self.get(r, c))).collect();
         let (&y0, &y1) = (rows.first()?, rows.last()?);
         let (&x0, &x1) = (columns.first()?, columns.last()?);
-        Some(PromptBox {
-            x0: x0 as f32,
-            y0: y0 as f32,
-            x1: x1 as f32,
-            y1: y1 as f32,
-        })
+        Some(PromptBox { x0: x0 as f32, y0: y0 as f32, x1: x1 as f32, y1: y1 as f32 })
     }
 }

@@ -32,11 +32,7 @@ pub struct Point {
 impl Point {
     /// A foreground point.
     pub fn foreground(x: f32, y: f32) -> Self {
-        Self {
-            x,
-            y,
-            label: PointLabel::Foreground,
-        }
+        Self { x, y, label: PointLabel::Foreground }
     }
 }
 
@@ -69,18 +65,12 @@ pub struct Prompt {
 impl Prompt {
     /// A prompt of one point.
     pub fn point(point: Point) -> Self {
-        Self {
-            points: vec![point],
-            bbox: None,
-        }
+        Self { points: vec![point], bbox: None }
     }
 
     /// A prompt of one box.
     pub fn boxed(bbox: PromptBox) -> Self {
-        Self {
-            points: Vec::new(),
-            bbox: Some(bbox),
-        }
+        Self { points: Vec::new(), bbox: Some(bbox) }
     }
 }
 
@@ -114,18 +104,14 @@ impl Prompts {
                 )));
             }
             let finite = p.points.iter().all(|q| q.x.is_finite() && q.y.is_finite())
-                && p.bbox
-                    .is_none_or(|b| [b.x0, b.y0, b.x1, b.y1].iter().all(|v| v.is_finite()));
+                && p.bbox.is_none_or(|b| [b.x0, b.y0, b.x1, b.y1].iter().all(|v| v.is_finite()));
             if !finite {
                 return Err(Error::Prompts(format!(
                     "prompt {i} has a coordinate that is no number"
                 )));
             }
         }
-        Ok(Self {
-            prompts,
-            masks: None,
-        })
+        Ok(Self { prompts, masks: None })
     }
 
     /// One point a prompt.

@@ -20,8 +20,7 @@ impl Affine {
 
     /// Voxel `(i, j, k)` in mm.
     pub fn apply(&self, voxel: [f64; 3]) -> [f64; 3] {
-        self.0
-            .map(|r| r[0] * voxel[0] + r[1] * voxel[1] + r[2] * voxel[2] + r[3])
+        self.0.map(|r| r[0] * voxel[0] + r[1] * voxel[1] + r[2] * voxel[2] + r[3])
     }
 
     /// Lengths of the three columns: the spacing in mm.

@@ -30,9 +30,7 @@ pub fn write_atomic(
     let mut temporary = builder.tempfile_in(dir).map_err(fail())?;
     {
         let mut buffered = BufWriter::with_capacity(1 << 16, temporary.as_file_mut());
-        write(&mut buffered)
-            .and_then(|()| buffered.flush())
-            .map_err(fail())?;
+        write(&mut buffered).and_then(|()| buffered.flush()).map_err(fail())?;
     }
     temporary.as_file().sync_all().map_err(fail())?;
     temporary.persist(path).map_err(|e| fail()(e.error))?;
@@ -51,9 +49,7 @@ mod tests {
 
     fn names(dir: &Path) -> Vec<String> {
         let entries = std::fs::read_dir(dir).unwrap();
-        entries
-            .map(|e| e.unwrap().file_name().into_string().unwrap())
-            .collect()
+        entries.map(|e| e.unwrap().file_name().into_string().unwrap()).collect()
     }
 
     #[test]
@@ -76,10 +72,7 @@ mod tests {
             Err(std::io::Error::other("disk full"))
         });
         let message = failed.unwrap_err().to_string();
-        assert!(
-            message.contains("a.txt") && message.contains("disk full"),
-            "{message}"
-        );
+        assert!(message.contains("a.txt") && message.contains("disk full"), "{message}");
         assert_eq!(std::fs::read(&path).unwrap(), b"old");
         assert_eq!(names(dir.path()), ["a.txt"]);
     }
@@ -88,10 +81,7 @@ mod tests {
     fn a_missing_folder_is_an_error() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("none").join("a.txt");
-        assert!(matches!(
-            write_atomic(&path, |_| Ok(())),
-            Err(Error::Io { .. })
-        ));
+        assert!(matches!(write_atomic(&path, |_| Ok(())), Err(Error::Io { .. })));
     }
 
     #[cfg(unix)]

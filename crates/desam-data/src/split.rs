@@ -35,10 +35,7 @@ pub struct Split {
 pub fn split_cases(n: usize, validation_fraction: f64, rule: SplitRule) -> Result<Split> {
     let sensible = validation_fraction > 0.0 && validation_fraction < 1.0;
     if n < 2 || !sensible {
-        return Err(Error::Split {
-            cases: n,
-            fraction: validation_fraction,
-        });
+        return Err(Error::Split { cases: n, fraction: validation_fraction });
     }
     let held_out = ((n as f64 * validation_fraction + 0.5).floor() as usize).clamp(1, n - 1);
     let mut order: Vec<usize> = (0..n).collect();
@@ -64,21 +61,11 @@ mod tests {
     #[test]
     fn a_tenth_is_held_out() {
         // 9:1 by the paper; counts by hand, half rounded up.
-        for (n, train, validation) in [
-            (20, 18, 2),
-            (30, 27, 3),
-            (12, 11, 1),
-            (2, 1, 1),
-            (3, 2, 1),
-            (25, 22, 3),
-            (19, 17, 2),
-        ] {
+        for (n, train, validation) in
+            [(20, 18, 2), (30, 27, 3), (12, 11, 1), (2, 1, 1), (3, 2, 1), (25, 22, 3), (19, 17, 2)]
+        {
             let split = split_cases(n, 0.1, SplitRule::Last).unwrap();
-            assert_eq!(
-                (split.train.len(), split.validation.len()),
-                (train, validation),
-                "n = {n}"
-            );
+            assert_eq!((split.train.len(), split.validation.len()), (train, validation), "n = {n}");
         }
         let split = split_cases(20, 0.1, SplitRule::Last).unwrap();
         assert_eq!(split.validation, [18, 19]);
@@ -93,19 +80,9 @@ mod tests {
 
     #[test]
     fn nonsense_is_refused() {
-        for (n, fraction) in [
-            (0, 0.1),
-            (1, 0.1),
-            (9, 0.0),
-            (9, 1.0),
-            (9, -0.1),
-            (9, f64::NAN),
-        ] {
+        for (n, fraction) in [(0, 0.1), (1, 0.1), (9, 0.0), (9, 1.0), (9, -0.1), (9, f64::NAN)] {
             let refused = split_cases(n, fraction, SplitRule::Last);
-            assert!(
-                matches!(refused, Err(Error::Split { .. })),
-                "{n} {fraction}"
-            );
+            assert!(matches!(refused, Err(Error::Split { .. })), "{n} {fraction}");
         }
     }
 
@@ -113,10 +90,7 @@ mod tests {
     fn rules_read_as_written() {
         let seeded: SplitRule = serde_json::from_str(r#"{"seeded":{"seed":3}}"#).unwrap();
         assert_eq!(seeded, SplitRule::Seeded { seed: 3 });
-        assert_eq!(
-            serde_json::to_string(&SplitRule::Last).unwrap(),
-            r#""last""#
-        );
+        assert_eq!(serde_json::to_string(&SplitRule::Last).unwrap(), r#""last""#);
     }
 
     proptest! {

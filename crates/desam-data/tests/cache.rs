@@ -21,11 +21,7 @@ fn slice_files(cache: &Path) -> Vec<PathBuf> {
     while let Some(folder) = folders.pop() {
         for entry in std::fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
-            if path.is_dir() {
-                folders.push(path)
-            } else {
-                files.push(path)
-            }
+            if path.is_dir() { folders.push(path) } else { files.push(path) }
         }
     }
     files.sort();
@@ -41,10 +37,7 @@ fn flip_last_byte(path: &Path) {
 #[test]
 fn features_come_back_exactly_in_f32_and_rounded_in_f16() {
     let bench = Bench::new();
-    for (dtype, relative) in [
-        (FeatureDtype::F32, 0.0),
-        (FeatureDtype::F16, 2f32.powi(-11)),
-    ] {
+    for (dtype, relative) in [(FeatureDtype::F32, 0.0), (FeatureDtype::F16, 2f32.powi(-11))] {
         let encoder = ToyEncoder::new();
         let mut options = bench.options(&format!("cache-{dtype}"));
         options.dtype = dtype;
@@ -76,10 +69,7 @@ fn features_come_back_exactly_in_f32_and_rounded_in_f16() {
                     assert!((e - f).abs() <= (relative * e.abs()).max(relative * 2f32.powi(-14)));
                 }
             }
-            assert_eq!(
-                cache.image(slice).unwrap(),
-                prepared.image(slice.z).unwrap()
-            );
+            assert_eq!(cache.image(slice).unwrap(), prepared.image(slice.z).unwrap());
             let labels = nifti::read_labels(&cache.label_path(slice.case).unwrap()).unwrap();
             let masks = prepared.labels(&labels).unwrap();
             assert_eq!(cache.mask(slice).unwrap(), masks[slice.z]);
@@ -123,10 +113,8 @@ fn what_is_missing_or_damaged_is_made_anew_and_nothing_else() {
     let bench = Bench::new();
     let options = bench.options("cache");
     let first = embed(&options, &ToyEncoder::new(), &Device::Cpu, &Quiet).unwrap();
-    let pristine: Vec<_> = slice_files(&options.dir)
-        .iter()
-        .map(|p| std::fs::read(p).unwrap())
-        .collect();
+    let pristine: Vec<_> =
+        slice_files(&options.dir).iter().map(|p| std::fs::read(p).unwrap()).collect();
 
     let rerun = || {
         let encoder = ToyEncoder::new();
@@ -136,25 +124,17 @@ fn what_is_missing_or_damaged_is_made_anew_and_nothing_else() {
         assert_eq!(summary.bytes, first.bytes);
         let cache = FeatureCache::open(&options.dir).unwrap();
         cache.verify(&Quiet).unwrap();
-        let now: Vec<_> = slice_files(&options.dir)
-            .iter()
-            .map(|p| std::fs::read(p).unwrap())
-            .collect();
+        let now: Vec<_> =
+            slice_files(&options.dir).iter().map(|p| std::fs::read(p).unwrap()).collect();
         assert!(now == pristine);
         summary.computed
     };
     assert_eq!(rerun(), 0);
 
     let files = slice_files(&options.dir);
-    let half = files
-        .iter()
-        .step_by(2)
-        .map(|f| std::fs::remove_file(f).unwrap())
-        .count();
+    let half = files.iter().step_by(2).map(|f| std::fs::remove_file(f).unwrap()).count();
     match FeatureCache::open(&options.dir) {
-        Err(Error::CacheIncomplete {
-            present, expected, ..
-        }) => {
+        Err(Error::CacheIncomplete { present, expected, .. }) => {
             assert_eq!((present, expected), (files.len() - half, files.len()));
         }
         other => panic!("{other:?}"),
@@ -167,10 +147,7 @@ fn what_is_missing_or_damaged_is_made_anew_and_nothing_else() {
     match cache.verify(&Quiet) {
         Err(Error::CacheDamaged { damaged, .. }) => {
             assert_eq!(damaged.len(), 1);
-            assert!(
-                damaged[0].contains(files[1].to_str().unwrap()),
-                "{damaged:?}"
-            );
+            assert!(damaged[0].contains(files[1].to_str().unwrap()), "{damaged:?}");
         }
         other => panic!("{other:?}"),
     }
@@ -203,10 +180,7 @@ fn what_is_missing_or_damaged_is_made_anew_and_nothing_else() {
     assert!(cache.verify(&Quiet).is_err());
     assert_eq!(rerun(), 0);
     std::fs::remove_file(&case).unwrap();
-    assert!(matches!(
-        FeatureCache::open(&options.dir),
-        Err(Error::CacheIncomplete { .. })
-    ));
+    assert!(matches!(FeatureCache::open(&options.dir), Err(Error::CacheIncomplete { .. })));
     assert_eq!(rerun(), 0);
 }
 
@@ -215,10 +189,7 @@ fn a_run_that_dies_anywhere_continues() {
     let bench = Bench::new();
     let options = bench.options("cache");
     let dir = options.dir.clone();
-    assert!(matches!(
-        FeatureCache::open(&dir),
-        Err(Error::CacheNotFound { .. })
-    ));
+    assert!(matches!(FeatureCache::open(&dir), Err(Error::CacheNotFound { .. })));
     let mut total = 0;
     let mut runs = 0;
     // Each run encodes at most four slices and leaves a half-written file behind, as a killed
@@ -290,10 +261,7 @@ fn changed_volumes_are_embedded_again_and_changed_labels_are_not() {
     let mut options = bench.options("cache");
     options.slices = SlicePolicy::All;
     let first = embed(&options, &ToyEncoder::new(), &Device::Cpu, &Quiet).unwrap();
-    let (image, label) = (
-        &options.cases[1].image,
-        options.cases[1].label.as_ref().unwrap(),
-    );
+    let (image, label) = (&options.cases[1].image, options.cases[1].label.as_ref().unwrap());
 
     let volume = nifti::read_volume(image).unwrap();
     let brighter = volume.data().iter().map(|v| v + 50.0).collect();
@@ -301,10 +269,7 @@ fn changed_volumes_are_embedded_again_and_changed_labels_are_not() {
     let volume = desam_core::Volume::new(*volume.grid(), brighter).unwrap();
     nifti::write_volume(image, &volume).unwrap();
     let again = embed(&options, &ToyEncoder::new(), &Device::Cpu, &Quiet).unwrap();
-    assert_eq!(
-        (again.computed, again.reused),
-        (slices, first.slices - slices)
-    );
+    assert_eq!((again.computed, again.reused), (slices, first.slices - slices));
 
     let labels = nifti::read_labels(label).unwrap();
     let empty = desam_core::LabelVolume::new(*labels.grid(), vec![0; labels.grid().len()]).unwrap();
@@ -323,10 +288,7 @@ fn a_case_without_ground_truth_can_be_embedded_but_not_trained_on() {
     options.cases.truncate(1);
     options.cases[0].label = None;
     let error = embed(&options, &ToyEncoder::new(), &Device::Cpu, &Quiet).unwrap_err();
-    assert!(
-        matches!(&error, Error::NoGroundTruth { id, .. } if id == "Case00"),
-        "{error}"
-    );
+    assert!(matches!(&error, Error::NoGroundTruth { id, .. } if id == "Case00"), "{error}");
     options.slices = SlicePolicy::All;
     embed(&options, &ToyEncoder::new(), &Device::Cpu, &Quiet).unwrap();
     let cache = FeatureCache::open(&options.dir).unwrap();
@@ -334,19 +296,9 @@ fn a_case_without_ground_truth_can_be_embedded_but_not_trained_on() {
     let slice = cache.slices()[0];
     assert!(!slice.labelled);
     assert!(cache.image(&slice).is_ok());
-    assert!(matches!(
-        cache.mask(&slice),
-        Err(Error::NoGroundTruth { .. })
-    ));
-    assert!(matches!(
-        cache.label_path(0),
-        Err(Error::NoGroundTruth { .. })
-    ));
-    assert!(
-        CachedSlices::new(Arc::new(cache), &[0], &Device::Cpu)
-            .unwrap()
-            .is_empty()
-    );
+    assert!(matches!(cache.mask(&slice), Err(Error::NoGroundTruth { .. })));
+    assert!(matches!(cache.label_path(0), Err(Error::NoGroundTruth { .. })));
+    assert!(CachedSlices::new(Arc::new(cache), &[0], &Device::Cpu).unwrap().is_empty());
 }
 
 #[test]
@@ -383,21 +335,14 @@ fn features_that_half_precision_cannot_hold_are_refused() {
     options.cases.truncate(1);
     // 65504 is the largest finite half; the toy's numbers are of the order of 1 to 300.
     let loud = ToyEncoder::scaled(1e6);
-    let error = embed(&options, &loud, &Device::Cpu, &Quiet)
-        .unwrap_err()
-        .to_string();
-    assert!(
-        error.contains("f16") && error.contains("store f32"),
-        "{error}"
-    );
+    let error = embed(&options, &loud, &Device::Cpu, &Quiet).unwrap_err().to_string();
+    assert!(error.contains("f16") && error.contains("store f32"), "{error}");
     options.dtype = FeatureDtype::F32;
     options.dir = bench.path("f32");
     embed(&options, &loud, &Device::Cpu, &Quiet).unwrap();
     let broken = ToyEncoder::scaled(f64::NAN);
     options.dir = bench.path("nan");
-    let error = embed(&options, &broken, &Device::Cpu, &Quiet)
-        .unwrap_err()
-        .to_string();
+    let error = embed(&options, &broken, &Device::Cpu, &Quiet).unwrap_err().to_string();
     assert!(error.contains("NaN"), "{error}");
 }
 
@@ -417,11 +362,7 @@ fn broken_headers_are_refused() {
     embed(&options, &ToyEncoder::new(), &Device::Cpu, &Quiet).unwrap();
     let path = options.dir.join("cache.json");
     let good = std::fs::read_to_string(&path).unwrap();
-    let key = FeatureCache::open(&options.dir)
-        .unwrap()
-        .header()
-        .key
-        .clone();
+    let key = FeatureCache::open(&options.dir).unwrap().header().key.clone();
     let broken = [
         ("{", "}"),
         ("\"format\": 1", "\"format\": 2"),

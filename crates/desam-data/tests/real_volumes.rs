@@ -9,9 +9,7 @@ use std::path::{Path, PathBuf};
 // A test that could not run must say so.
 #[allow(clippy::print_stdout)]
 fn real(name: &str) -> Option<PathBuf> {
-    let dir = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../../../shared/real")
-        .join(name);
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/real").join(name);
     if dir.exists() {
         return Some(dir);
     }
@@ -20,12 +18,7 @@ fn real(name: &str) -> Option<PathBuf> {
 }
 
 fn spec(input_side: usize) -> EncoderSpec {
-    EncoderSpec {
-        input_side,
-        patch: 16,
-        tap_channels: vec![96; 3],
-        embedding_channels: 64,
-    }
+    EncoderSpec { input_side, patch: 16, tap_channels: vec![96; 3], embedding_channels: 64 }
 }
 
 #[test]
@@ -37,11 +30,7 @@ fn three_sites_of_hippocampi() {
     // Its README: 60 cases, three sites A, B, C; the anchors in use take 20 of A and of C.
     assert_eq!(cases.len(), 60);
     for site in ["A", "B", "C"] {
-        assert_eq!(
-            cases.iter().filter(|c| c.site == site).count(),
-            20,
-            "{site}"
-        );
+        assert_eq!(cases.iter().filter(|c| c.site == site).count(), 20, "{site}");
     }
     for case in &cases {
         let volume = nifti::read_volume(&case.image).unwrap();
@@ -55,12 +44,8 @@ fn three_sites_of_hippocampi() {
             assert_eq!(back.grid(), volume.grid());
         }
         // Enlarged to 64 × 64, nothing is lost on the way there and back.
-        let prepared = PreprocessConfig::official()
-            .prepare(&volume, &spec(256))
-            .unwrap();
-        let back = prepared
-            .restore(&prepared.labels(&labels).unwrap())
-            .unwrap();
+        let prepared = PreprocessConfig::official().prepare(&volume, &spec(256)).unwrap();
+        let back = prepared.restore(&prepared.labels(&labels).unwrap()).unwrap();
         assert_eq!(back.data(), labels.binarised().data(), "{case:?}");
     }
 }
@@ -82,17 +67,11 @@ fn a_mask_keeps_the_header_of_a_prostate() {
     let [written, reference] = [&out, &image].map(|path| {
         let mut header = vec![0; 348];
         let file = std::fs::File::open(path).unwrap();
-        flate2::read::GzDecoder::new(file)
-            .read_exact(&mut header)
-            .unwrap();
+        flate2::read::GzDecoder::new(file).read_exact(&mut header).unwrap();
         header
     });
     // nifti1.h: dim at 40..56, pixdim at 76..108, units at 123, the two forms at 252..328.
     for range in [40..56, 76..108, 123..124, 252..328] {
-        assert_eq!(
-            written[range.clone()],
-            reference[range.clone()],
-            "{range:?}"
-        );
+        assert_eq!(written[range.clone()], reference[range.clone()], "{range:?}");
     }
 }

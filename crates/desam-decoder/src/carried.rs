@@ -42,8 +42,7 @@ pub(crate) fn is_inert(config: &DecoderConfig, name: &str) -> bool {
     let gate = config.squeeze == crate::SqueezePlacement::Official && name.contains(".se.fc.");
     let shortcut = name.contains(".residual_block.") && name.contains(".conv3.");
     let last = config.tap_channels.len().saturating_sub(2);
-    let supervision = name
-        .strip_prefix("pimm.seg_outputs.")
-        .is_some_and(|rest| rest != format!("{last}.weight"));
+    let supervision =
+        name.strip_prefix("pimm.seg_outputs.").is_some_and(|rest| rest != format!("{last}.weight"));
     head || gate || shortcut || supervision
 }

@@ -123,18 +123,13 @@ impl DecoderConfig {
         let taps = self.tap_channels.len();
         let refuse = |what: String| Err(Error::Config(what));
         if taps == 0 || taps > 8 || self.tap_channels.contains(&0) {
-            return refuse(format!(
-                "1 to 8 taps with channels, found {:?}",
-                self.tap_channels
-            ));
+            return refuse(format!("1 to 8 taps with channels, found {:?}", self.tap_channels));
         }
         let finest = 1 << (taps - 1);
-        if e == 0 || e % finest != 0 || e % 8 != 0 {
-            return refuse(format!(
-                "embedding_channels {e} must be a multiple of 8 and {finest}"
-            ));
+        if e == 0 || !e.is_multiple_of(finest) || !e.is_multiple_of(8) {
+            return refuse(format!("embedding_channels {e} must be a multiple of 8 and {finest}"));
         }
-        if self.heads == 0 || e % self.heads != 0 || self.cross_width % self.heads != 0 {
+        if !e.is_multiple_of(self.heads) || !self.cross_width.is_multiple_of(self.heads) {
             return refuse(format!(
                 "heads {} must divide embedding_channels {e} and cross_width {}",
                 self.heads, self.cross_width
@@ -176,13 +171,11 @@ impl Shapes<'_> {
     fn of<const R: usize>(&self, name: &str) -> Result<[usize; R]> {
         let name = format!("mask_decoder.{name}");
         let found = self.0.get(&name).map(|t| t.dims());
-        found
-            .and_then(|d| d.try_into().ok())
-            .ok_or_else(|| Error::Unrecognised {
-                expected: format!("a tensor of {R} dimensions"),
-                found: found.map_or("nothing".into(), |d| format!("{d:?}")),
-                name,
-            })
+        found.and_then(|d| d.try_into().ok()).ok_or_else(|| Error::Unrecognised {
+            expected: format!("a tensor of {R} dimensions"),
+            found: found.map_or("nothing".into(), |d| format!("{d:?}")),
+            name,
+        })
     }
 
     fn two(&self, name: &str) -> Result<[usize; 2]> {
@@ -195,10 +188,7 @@ impl Shapes<'_> {
 
     /// How many of `prefix0suffix`, `prefix1suffix`, … there are without a gap.
     fn count(&self, prefix: &str, suffix: &str) -> usize {
-        let there = |i: &usize| {
-            self.0
-                .contains_key(&format!("mask_decoder.{prefix}{i}{suffix}"))
-        };
+        let there = |i: &usize| self.0.contains_key(&format!("mask_decoder.{prefix}{i}{suffix}"));
         (0..64).take_while(there).count()
     }
 }

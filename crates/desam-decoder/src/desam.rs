@@ -39,11 +39,7 @@ impl DesamDecoder {
 
 impl MaskDecoder for DesamDecoder {
     fn context(&self, features: &ImageFeatures, position: &Tensor) -> Result<ImageContext> {
-        let channels = features
-            .taps
-            .iter()
-            .map(|t| t.dim(1))
-            .collect::<Result<Vec<_>>>()?;
+        let channels = features.taps.iter().map(|t| t.dim(1)).collect::<Result<Vec<_>>>()?;
         let embedding = features.embedding.dim(1)?;
         if channels != self.config.tap_channels || embedding != self.config.embedding_channels {
             candle_core::bail!(
@@ -57,11 +53,7 @@ impl MaskDecoder for DesamDecoder {
         Ok(ImageContext {
             embedding: features.embedding.clone(),
             position: position.clone(),
-            levels: context
-                .levels
-                .into_iter()
-                .flat_map(|l| [l.main, l.shortcut])
-                .collect(),
+            levels: context.levels.into_iter().flat_map(|l| [l.main, l.shortcut]).collect(),
         })
     }
 
@@ -71,14 +63,10 @@ impl MaskDecoder for DesamDecoder {
 
     fn draw(&self, context: &ImageContext, reading: &PromptReading) -> Result<Tensor> {
         let split = |pair: &[Tensor]| match pair {
-            [main, shortcut] => Ok(SplitInput {
-                main: main.clone(),
-                shortcut: shortcut.clone(),
-            }),
+            [main, shortcut] => Ok(SplitInput { main: main.clone(), shortcut: shortcut.clone() }),
             _ => candle_core::bail!("the context is not one of this decoder's"),
         };
         let levels = context.levels.chunks(2).map(split).collect::<Result<_>>()?;
-        self.pimm
-            .draw(&PimmContext { levels }, &reading.mask_embedding)
+        self.pimm.draw(&PimmContext { levels }, &reading.mask_embedding)
     }
 }

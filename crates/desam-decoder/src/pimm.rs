@@ -25,10 +25,7 @@ impl ContextBlock {
         let step = |i: usize| {
             let vb = vb.pp("residual_block").pp(i);
             let up = transposed((channels, channels), vb.pp(0))?;
-            Ok((
-                up,
-                SeResBlock::new(channels, channels, config.squeeze, vb.pp(1))?,
-            ))
+            Ok((up, SeResBlock::new(channels, channels, config.squeeze, vb.pp(1))?))
         };
         Ok(Self {
             init: SeResBlock::new(inputs, channels, config.squeeze, vb.pp("block_init"))?,
@@ -57,12 +54,8 @@ struct UpStep {
 /// Weight of a transposed 2×2 convolution; PyTorch takes its fan-in from the outputs.
 fn transposed((inputs, outputs): (usize, usize), vb: VarBuilder<'_>) -> Result<Tensor> {
     let bound = 1.0 / ((outputs * 4) as f64).sqrt();
-    let hint = Init::Uniform {
-        lo: -bound,
-        up: bound,
-    };
-    vb.pp("conv")
-        .get_with_hints((inputs, outputs, 2, 2), "weight", hint)
+    let hint = Init::Uniform { lo: -bound, up: bound };
+    vb.pp("conv").get_with_hints((inputs, outputs, 2, 2), "weight", hint)
 }
 
 /// The U-Net-like decoder over the encoder's taps.
@@ -92,37 +85,24 @@ impl Pimm {
         let e = config.embedding_channels;
         let deepest_first = config.tap_channels.iter().rev().enumerate();
         let context = deepest_first.map(|(depth, &channels)| {
-            ContextBlock::new(
-                channels,
-                depth,
-                config,
-                vb.pp("conv_blocks_context").pp(depth),
-            )
+            ContextBlock::new(channels, depth, config, vb.pp("conv_blocks_context").pp(depth))
         });
         let step = |i: usize| {
             let (from, to) = (config.level_channels(i), config.level_channels(i + 1));
             let at = vb.pp("conv_blocks_localization").pp(i);
             let bound = 1.0 / (to as f64).sqrt();
-            let hint = Init::Uniform {
-                lo: -bound,
-                up: bound,
-            };
+            let hint = Init::Uniform { lo: -bound, up: bound };
             Ok(UpStep {
                 up: transposed((from, to), at.pp("transp_conv"))?,
                 block: SeResBlock::new(2 * to, to, config.squeeze, at.pp("res_block"))?,
-                head: vb
-                    .pp("seg_outputs")
-                    .pp(i)
-                    .get_with_hints((1, to, 1, 1), "weight", hint)?,
+                head: vb.pp("seg_outputs").pp(i).get_with_hints((1, to, 1, 1), "weight", hint)?,
             })
         };
         let fusion = vb.pp("mask_embedding_fusion");
         Ok(Self {
             context: context.collect::<Result<_>>()?,
             fusion: SeResBlock::new(2 * e, e, config.squeeze, fusion)?,
-            steps: (0..config.tap_channels.len() - 1)
-                .map(step)
-                .collect::<Result<_>>()?,
+            steps: (0..config.tap_channels.len() - 1).map(step).collect::<Result<_>>()?,
             squeeze: config.squeeze,
         })
     }
@@ -138,11 +118,7 @@ impl Pimm {
     /// When there is another number of taps or their channels differ.
     pub fn context(&self, taps: &[Tensor]) -> Result<PimmContext> {
         if taps.len() != self.context.len() {
-            candle_core::bail!(
-                "PIMM reads {} taps, {} were given",
-                self.context.len(),
-                taps.len()
-            );
+            candle_core::bail!("PIMM reads {} taps, {} were given", self.context.len(), taps.len());
         }
         let level = |(depth, (block, tap)): (usize, (&ContextBlock, &Tensor))| {
             let map = block.forward(tap)?;
@@ -154,9 +130,7 @@ impl Pimm {
             joining.part(&map, map.dim(1)?)
         };
         let deepest_first = self.context.iter().zip(taps.iter().rev()).enumerate();
-        Ok(PimmContext {
-            levels: deepest_first.map(level).collect::<Result<_>>()?,
-        })
+        Ok(PimmContext { levels: deepest_first.map(level).collect::<Result<_>>()? })
     }
 
     /// Mask logits `[N, 1, M, M]` from mask embeddings `[N, E, G, G]`, the context's `B` being `N`
@@ -169,11 +143,7 @@ impl Pimm {
             candle_core::bail!("PIMM's context is empty");
         };
         if skips.len() != self.steps.len() {
-            candle_core::bail!(
-                "PIMM has {} steps, the context {}",
-                self.steps.len(),
-                skips.len()
-            );
+            candle_core::bail!("PIMM has {} steps, the context {}", self.steps.len(), skips.len());
         }
         let prompt = self.fusion.part(mask_embedding, 0)?;
         let mut x = self.fusion.finish(&prompt.add(bottleneck)?)?;

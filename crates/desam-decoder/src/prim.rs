@@ -24,10 +24,7 @@ impl Prim {
     pub fn new(config: &DecoderConfig, vb: VarBuilder<'_>) -> Result<Self> {
         let (e, k) = (config.embedding_channels, config.mask_tokens);
         let token = |count: usize, name: &str| {
-            let hint = Init::Randn {
-                mean: 0.0,
-                stdev: 1.0,
-            };
+            let hint = Init::Randn { mean: 0.0, stdev: 1.0 };
             vb.pp(name).get_with_hints((count, e), "weight", hint)
         };
         let mut widths = vec![config.iou_hidden; config.iou_depth + 1];
@@ -60,20 +57,12 @@ impl Prim {
         };
         let image = prompts.dense.broadcast_add(&context.embedding)?;
         let rows = |t: &Tensor| t.flatten_from(2)?.transpose(1, 2)?.contiguous();
-        let out = self
-            .transformer
-            .forward(rows(&image)?, &rows(&context.position)?, &tokens)?;
+        let out = self.transformer.forward(rows(&image)?, &rows(&context.position)?, &tokens)?;
         let k = self.mask_tokens.dim(0)?;
         Ok(PromptReading {
-            iou_all: self
-                .iou_head
-                .forward(&out.tokens.narrow(1, 0, 1)?.squeeze(1)?)?,
+            iou_all: self.iou_head.forward(&out.tokens.narrow(1, 0, 1)?.squeeze(1)?)?,
             mask_tokens: out.tokens.narrow(1, 1, k)?,
-            mask_embedding: out
-                .image
-                .transpose(1, 2)?
-                .contiguous()?
-                .reshape((n, e, h, w))?,
+            mask_embedding: out.image.transpose(1, 2)?.contiguous()?.reshape((n, e, h, w))?,
         })
     }
 }

@@ -4,7 +4,7 @@ use crate::SqueezePlacement;
 use candle_core::{Result, Tensor};
 use candle_nn::{Init, VarBuilder};
 use desam_nn::ops::conv2d::{Conv2dConfig, conv2d};
-use desam_nn::ops::instance_norm::instance_norm;
+use desam_nn::ops::instance_norm::{instance_norm, instance_norm_leaky};
 use desam_nn::ops::pointwise::leaky_relu;
 
 /// LeakyReLU's slope and the instance norm's epsilon (facts of the official block).
@@ -62,9 +62,7 @@ impl SeResBlock {
     ) -> Result<Self> {
         let kernel = |name: &str, from: usize, side: usize| {
             let hint = uniform(from * side * side);
-            vb.pp(name)
-                .pp("conv")
-                .get_with_hints((outputs, from, side, side), "weight", hint)
+            vb.pp(name).pp("conv").get_with_hints((outputs, from, side, side), "weight", hint)
         };
         let hidden = (outputs / 16).max(1);
         let fc = vb.pp("se").pp("fc");
@@ -72,12 +70,8 @@ impl SeResBlock {
             conv1: kernel("conv1", inputs, 3)?,
             conv2: kernel("conv2", outputs, 3)?,
             conv3: kernel("conv3", inputs, 1)?,
-            squeeze: fc
-                .pp(0)
-                .get_with_hints((hidden, outputs), "weight", uniform(outputs))?,
-            excite: fc
-                .pp(2)
-                .get_with_hints((outputs, hidden), "weight", uniform(hidden))?,
+            squeeze: fc.pp(0).get_with_hints((hidden, outputs), "weight", uniform(outputs))?,
+            excite: fc.pp(2).get_with_hints((outputs, hidden), "weight", uniform(hidden))?,
             placement,
         })
     }
@@ -124,7 +118,7 @@ impl SeResBlock {
 
     /// From the first convolution's output to the sum.
     fn residual(&self, main: &Tensor) -> Result<Tensor> {
-        let x = leaky_relu(&instance_norm(main, EPS)?, SLOPE)?;
+        let x = instance_norm_leaky(main, EPS, SLOPE)?;
         let x = conv2d(&x, &self.conv2, Conv2dConfig::same(3))?;
         let normal = instance_norm(&x, EPS)?;
         match self.placement {
@@ -148,10 +142,7 @@ impl SeResBlock {
 /// PyTorch's default for a weight without a bias.
 fn uniform(fan_in: usize) -> Init {
     let bound = 1.0 / (fan_in.max(1) as f64).sqrt();
-    Init::Uniform {
-        lo: -bound,
-        up: bound,
-    }
+    Init::Uniform { lo: -bound, up: bound }
 }
 
 #[cfg(test)]
@@ -162,21 +153,13 @@ mod tests {
 
     fn block(inputs: usize, outputs: usize, placement: SqueezePlacement) -> SeResBlock {
         let build = |vb: VarBuilder<'_>| SeResBlock::new(inputs, outputs, placement, vb);
-        load(Tensors::new(), &LoadOptions::trainable(5), build)
-            .unwrap()
-            .module
+        load(Tensors::new(), &LoadOptions::trainable(5), build).unwrap().module
     }
 
     fn image(channels: usize, seed: f64) -> Tensor {
         let n = 2 * channels * 5 * 6;
         let t = Tensor::arange(0u32, n as u32, &Device::Cpu).unwrap();
-        let t = t
-            .to_dtype(DType::F32)
-            .unwrap()
-            .affine(0.37, seed)
-            .unwrap()
-            .sin()
-            .unwrap();
+        let t = t.to_dtype(DType::F32).unwrap().affine(0.37, seed).unwrap().sin().unwrap();
         t.reshape((2, channels, 5, 6)).unwrap()
     }
 
@@ -185,22 +168,9 @@ mod tests {
         let block = block(12, 8, SqueezePlacement::Official);
         let (a, b) = (image(8, 0.0), image(4, 1.0));
         let whole = block.forward(&Tensor::cat(&[&a, &b], 1).unwrap()).unwrap();
-        let parts = block
-            .part(&a, 0)
-            .unwrap()
-            .add(&block.part(&b, 8).unwrap())
-            .unwrap();
-        let diff = (whole - block.finish(&parts).unwrap())
-            .unwrap()
-            .abs()
-            .unwrap();
-        let worst: f32 = diff
-            .flatten_all()
-            .unwrap()
-            .max(0)
-            .unwrap()
-            .to_scalar()
-            .unwrap();
+        let parts = block.part(&a, 0).unwrap().add(&block.part(&b, 8).unwrap()).unwrap();
+        let diff = (whole - block.finish(&parts).unwrap()).unwrap().abs().unwrap();
+        let worst: f32 = diff.flatten_all().unwrap().max(0).unwrap().to_scalar().unwrap();
         // Reassociated sums of 12·9 products of order one.
         assert!(worst < 1e-5, "{worst}");
     }

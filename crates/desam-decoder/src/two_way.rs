@@ -73,20 +73,13 @@ impl TwoWayBlock {
 
         let q = (&tokens + token_pe)?;
         let image = (&image + self.image_to_token.forward(&k, &q, &tokens)?)?;
-        Ok(TwoWayOutput {
-            image: self.norm4.forward(&image)?,
-            tokens,
-        })
+        Ok(TwoWayOutput { image: self.norm4.forward(&image)?, tokens })
     }
 }
 
 fn attention_sizes(config: &DecoderConfig) -> [AttentionConfig; 2] {
     let width = config.embedding_channels;
-    [width, config.cross_width].map(|inner| AttentionConfig {
-        width,
-        inner,
-        heads: config.heads,
-    })
+    [width, config.cross_width].map(|inner| AttentionConfig { width, inner, heads: config.heads })
 }
 
 /// SAM's `TwoWayTransformer`.
@@ -124,18 +117,12 @@ impl TwoWayTransformer {
         image_pe: &Tensor,
         tokens: &Tensor,
     ) -> Result<TwoWayOutput> {
-        let mut x = TwoWayOutput {
-            tokens: tokens.clone(),
-            image,
-        };
+        let mut x = TwoWayOutput { tokens: tokens.clone(), image };
         for block in &self.blocks {
             x = block.forward(x, tokens, image_pe)?;
         }
         let (q, k) = ((&x.tokens + tokens)?, x.image.broadcast_add(image_pe)?);
         let last = (&x.tokens + self.final_attn.forward(&q, &k, &x.image)?)?;
-        Ok(TwoWayOutput {
-            tokens: self.norm.forward(&last)?,
-            image: x.image,
-        })
+        Ok(TwoWayOutput { tokens: self.norm.forward(&last)?, image: x.image })
     }
 }

@@ -14,32 +14,16 @@ fn shared(file: &str) -> Option<Tensors> {
         eprintln!("skipped: {} is not there", path.display());
         return None;
     }
-    Some(
-        candle_core::safetensors::load(path, &Device::Cpu)
-            .unwrap()
-            .into_iter()
-            .collect(),
-    )
+    Some(candle_core::safetensors::load(path, &Device::Cpu).unwrap().into_iter().collect())
 }
 
 fn spec() -> EncoderSpec {
-    EncoderSpec {
-        input_side: 256,
-        patch: 16,
-        tap_channels: vec![96; 3],
-        embedding_channels: 64,
-    }
+    EncoderSpec { input_side: 256, patch: 16, tap_channels: vec![96; 3], embedding_channels: 64 }
 }
 
 fn relative(out: &Tensor, reference: &Tensor) -> f64 {
     let norm = |t: Tensor| {
-        let sum = t
-            .to_dtype(DType::F64)
-            .unwrap()
-            .sqr()
-            .unwrap()
-            .sum_all()
-            .unwrap();
+        let sum = t.to_dtype(DType::F64).unwrap().sqr().unwrap().sum_all().unwrap();
         sum.to_scalar::<f64>().unwrap().sqrt()
     };
     assert_eq!(out.dims(), reference.dims());
@@ -47,9 +31,7 @@ fn relative(out: &Tensor, reference: &Tensor) -> f64 {
 }
 
 fn trained(tensors: &Tensors) -> Loaded<DesamDecoder> {
-    let ours = tensors
-        .iter()
-        .filter(|(k, _)| k.starts_with("mask_decoder."));
+    let ours = tensors.iter().filter(|(k, _)| k.starts_with("mask_decoder."));
     let ours: Tensors = ours.map(|(k, v)| (k.clone(), v.clone())).collect();
     let config = DecoderConfig::from_tensors(&ours, &spec()).unwrap();
     let loaded = load(ours, &LoadOptions::frozen(), |vb| config.build(vb)).unwrap();
@@ -70,17 +52,11 @@ fn masks_and_ious_are_the_official_programs() {
     let model = trained(&weights).module;
     assert_eq!(model.config(), &DecoderConfig::tiny(&spec()));
     let features = |i: usize| train[&format!("features{i}")].narrow(0, 0, 3).unwrap();
-    let features = ImageFeatures {
-        taps: (0..3).map(features).collect(),
-        embedding: features(3),
-    };
+    let features = ImageFeatures { taps: (0..3).map(features).collect(), embedding: features(3) };
     for kind in ["points", "boxes", "points_masks"] {
         let embedding = PromptEmbedding {
             sparse: prompt[&format!("{kind}.sparse")].clone(),
-            dense: prompt
-                .get(&format!("{kind}.dense"))
-                .unwrap_or(&prompt["masks.dense"])
-                .clone(),
+            dense: prompt.get(&format!("{kind}.dense")).unwrap_or(&prompt["masks.dense"]).clone(),
         };
         let context = model.context(&features, &prompt["dense_pe"]).unwrap();
         let reading = model.read(&context, &embedding).unwrap();
@@ -102,10 +78,7 @@ fn masks_and_ious_are_the_official_programs() {
 fn many_prompts_on_one_image_are_the_same_as_one_by_one() {
     let loaded = seeded(SqueezePlacement::Official);
     let (features, prompts, position) = inputs(1, 3);
-    let together = loaded
-        .module
-        .decode(&features, &position, &prompts)
-        .unwrap();
+    let together = loaded.module.decode(&features, &position, &prompts).unwrap();
     for i in 0..3 {
         let one = PromptEmbedding {
             sparse: prompts.sparse.narrow(0, i, 1).unwrap(),
@@ -120,16 +93,8 @@ fn many_prompts_on_one_image_are_the_same_as_one_by_one() {
 
 fn wave(shape: &[usize], seed: f64) -> Tensor {
     let n: usize = shape.iter().product();
-    let t = Tensor::arange(0u32, n as u32, &Device::Cpu)
-        .unwrap()
-        .to_dtype(DType::F32)
-        .unwrap();
-    t.affine(0.7371, seed)
-        .unwrap()
-        .sin()
-        .unwrap()
-        .reshape(shape)
-        .unwrap()
+    let t = Tensor::arange(0u32, n as u32, &Device::Cpu).unwrap().to_dtype(DType::F32).unwrap();
+    t.affine(0.7371, seed).unwrap().sin().unwrap().reshape(shape).unwrap()
 }
 
 fn small() -> DecoderConfig {
@@ -144,22 +109,14 @@ fn small() -> DecoderConfig {
 
 fn seeded(squeeze: SqueezePlacement) -> Loaded<DesamDecoder> {
     let config = DecoderConfig { squeeze, ..small() };
-    let loaded = load(Tensors::new(), &LoadOptions::trainable(1), |vb| {
-        config.build(vb)
-    })
-    .unwrap();
+    let loaded = load(Tensors::new(), &LoadOptions::trainable(1), |vb| config.build(vb)).unwrap();
     loaded.report.check().unwrap();
     loaded
 }
 
 fn inputs(images: usize, prompts: usize) -> (ImageFeatures, PromptEmbedding, Tensor) {
-    let taps = [12, 10, 8]
-        .map(|c| wave(&[images, c, 4, 4], c as f64))
-        .to_vec();
-    let features = ImageFeatures {
-        taps,
-        embedding: wave(&[images, 32, 4, 4], 3.0),
-    };
+    let taps = [12, 10, 8].map(|c| wave(&[images, c, 4, 4], c as f64)).to_vec();
+    let features = ImageFeatures { taps, embedding: wave(&[images, 32, 4, 4], 3.0) };
     let embedding = PromptEmbedding {
         sparse: wave(&[prompts, 2, 32], 5.0),
         dense: wave(&[prompts, 32, 4, 4], 6.0),
@@ -175,27 +132,15 @@ fn every_parameter_that_can_matter_receives_a_gradient_and_no_other() {
         let out = module.decode(&features, &position, &prompts).unwrap();
         let weights = wave(out.logits.dims(), 0.5);
         let mask = (out.logits * weights).unwrap().sum_all().unwrap();
-        let grads = (mask + out.iou.sum_all().unwrap())
-            .unwrap()
-            .backward()
-            .unwrap();
+        let grads = (mask + out.iou.sum_all().unwrap()).unwrap().backward().unwrap();
         let mut gates = 0;
         for (name, var) in &vars {
-            let norm = grads.get(var.as_tensor()).map(|g| {
-                g.sqr()
-                    .unwrap()
-                    .sum_all()
-                    .unwrap()
-                    .to_scalar::<f32>()
-                    .unwrap()
-                    .sqrt()
-            });
+            let norm = grads
+                .get(var.as_tensor())
+                .map(|g| g.sqr().unwrap().sum_all().unwrap().to_scalar::<f32>().unwrap().sqrt());
             match norm {
                 Some(norm) => {
-                    assert!(
-                        !module.is_inert(name),
-                        "{name} is called inert and got {norm}"
-                    );
+                    assert!(!module.is_inert(name), "{name} is called inert and got {norm}");
                     assert!(norm.is_finite(), "{name}: {norm}");
                     // Softmax is blind to the key's bias: its gradient is rounding noise. A gate
                     // with one hidden unit learns nothing while its rectifier is shut.
@@ -215,41 +160,20 @@ fn every_parameter_that_can_matter_receives_a_gradient_and_no_other() {
 fn wrong_features_are_refused_with_both_shapes() {
     let model = seeded(SqueezePlacement::Official).module;
     let (mut features, prompts, position) = inputs(2, 3);
-    let message = model
-        .decode(&features, &position, &prompts)
-        .unwrap_err()
-        .to_string();
+    let message = model.decode(&features, &position, &prompts).unwrap_err().to_string();
     assert!(message.contains("2 images meet 3 prompts"), "{message}");
     features.taps.reverse();
-    let message = model
-        .decode(&features, &position, &prompts)
-        .unwrap_err()
-        .to_string();
-    assert!(
-        message.contains("[12, 10, 8]") && message.contains("[8, 10, 12]"),
-        "{message}"
-    );
+    let message = model.decode(&features, &position, &prompts).unwrap_err().to_string();
+    assert!(message.contains("[12, 10, 8]") && message.contains("[8, 10, 12]"), "{message}");
 }
 
 #[test]
 fn configurations_that_cannot_be_built_are_refused() {
     let bad = [
-        DecoderConfig {
-            tap_channels: vec![],
-            ..small()
-        },
-        DecoderConfig {
-            embedding_channels: 36,
-            ..small()
-        },
-        DecoderConfig {
-            heads: 3,
-            ..small()
-        },
-        DecoderConfig {
-            mlp_width: 0,
-            ..small()
-        },
+        DecoderConfig { tap_channels: vec![], ..small() },
+        DecoderConfig { embedding_channels: 36, ..small() },
+        DecoderConfig { heads: 3, ..small() },
+        DecoderConfig { mlp_width: 0, ..small() },
     ];
     for config in bad {
         assert!(config.validate().is_err(), "{config:?}");
@@ -258,8 +182,6 @@ fn configurations_that_cannot_be_built_are_refused() {
 
 #[test]
 fn a_checkpoint_without_a_mask_decoder_is_named() {
-    let error = DecoderConfig::from_tensors(&Tensors::new(), &spec())
-        .unwrap_err()
-        .to_string();
+    let error = DecoderConfig::from_tensors(&Tensors::new(), &spec()).unwrap_err().to_string();
     assert!(error.contains("mask_decoder.iou_token.weight"), "{error}");
 }

@@ -140,17 +140,11 @@ impl Error {
 
     /// An [`Error::Checkpoint`] about `path`.
     pub(crate) fn checkpoint(path: impl Into<PathBuf>, reason: impl ToString) -> Self {
-        Self::Checkpoint {
-            path: path.into(),
-            reason: reason.to_string(),
-        }
+        Self::Checkpoint { path: path.into(), reason: reason.to_string() }
     }
 
     /// An [`Error::Shapes`] about parameter `name`.
     pub(crate) fn shapes(name: impl Into<String>, problem: impl Into<String>) -> Self {
-        Self::Shapes {
-            name: name.into(),
-            problem: problem.into(),
-        }
+        Self::Shapes { name: name.into(), problem: problem.into() }
     }
 }

@@ -25,10 +25,7 @@ pub struct SamOptions {
 
 impl Default for SamOptions {
     fn default() -> Self {
-        Self {
-            input_side: None,
-            device: Device::Cpu,
-        }
+        Self { input_side: None, device: Device::Cpu }
     }
 }
 
@@ -53,14 +50,8 @@ impl FrozenSam {
     pub fn load(checkpoint: &Checkpoint, options: &SamOptions) -> Result<LoadedSam> {
         let vit = VitConfig::from_tensors(&checkpoint.tensors)?;
         let prompt = PromptEncoderConfig::from_tensors(&checkpoint.tensors, &vit.spec())?;
-        let params = LoadOptions {
-            device: options.device.clone(),
-            ..LoadOptions::frozen()
-        };
-        let parts = (
-            checkpoint.part("image_encoder."),
-            checkpoint.part("prompt_encoder."),
-        );
+        let params = LoadOptions { device: options.device.clone(), ..LoadOptions::frozen() };
+        let parts = (checkpoint.part("image_encoder."), checkpoint.part("prompt_encoder."));
         build((&vit, &prompt), parts, &params, options.input_side)
     }
 
@@ -73,10 +64,7 @@ impl FrozenSam {
     pub fn random(config: &VitConfig, seed: u64) -> Result<LoadedSam> {
         config.validate()?;
         let prompt = PromptEncoderConfig::for_encoder(&config.spec());
-        let params = LoadOptions {
-            missing: Missing::Initialise { seed },
-            ..LoadOptions::frozen()
-        };
+        let params = LoadOptions { missing: Missing::Initialise { seed }, ..LoadOptions::frozen() };
         build((config, &prompt), Default::default(), &params, None)
     }
 }
@@ -93,24 +81,12 @@ fn build(
         None => image.module,
     };
     let spec = encoder.spec();
-    let prompt = PromptEncoderConfig {
-        grid: spec.grid(),
-        input_side: spec.input_side,
-        ..prompt.clone()
-    };
-    let prompts = load(prompt_part, params, |vb| {
-        prompt.build(vb.pp("prompt_encoder"))
-    })?;
+    let prompt =
+        PromptEncoderConfig { grid: spec.grid(), input_side: spec.input_side, ..prompt.clone() };
+    let prompts = load(prompt_part, params, |vb| prompt.build(vb.pp("prompt_encoder")))?;
     let mut report = image.report;
     report.merge(prompts.report);
     let mut tensors = image.tensors;
     tensors.extend(prompts.tensors);
-    Ok(LoadedSam {
-        sam: FrozenSam {
-            image: encoder,
-            prompt: prompts.module,
-        },
-        tensors,
-        report,
-    })
+    Ok(LoadedSam { sam: FrozenSam { image: encoder, prompt: prompts.module }, tensors, report })
 }

@@ -35,11 +35,7 @@ fn mask_decoder() -> Tensors {
         for norm in 1..5 {
             layer(format!("transformer.layers.{i}.norm{norm}"));
         }
-        for attention in [
-            "self_attn",
-            "cross_attn_token_to_image",
-            "cross_attn_image_to_token",
-        ] {
+        for attention in ["self_attn", "cross_attn_token_to_image", "cross_attn_image_to_token"] {
             for map in ["q_proj", "k_proj", "v_proj", "out_proj"] {
                 layer(format!("transformer.layers.{i}.{attention}.{map}"));
             }
@@ -149,27 +145,16 @@ fn the_transformers_layout_comes_out_official_whole_and_equal() {
     }
     assert!(renamed.contains_key("vision_encoder.layers.1.attn.rel_pos_h"));
     assert!(renamed.contains_key("mask_decoder.iou_prediction_head.proj_out.bias"));
-    let (ours, theirs) = (
-        saved("a.safetensors", &official),
-        saved("b.safetensors", &renamed),
-    );
-    let (ours, theirs) = (
-        Checkpoint::open(ours.path).unwrap(),
-        Checkpoint::open(theirs.path).unwrap(),
-    );
-    assert_eq!(
-        (ours.layout, theirs.layout),
-        (KeyLayout::Original, KeyLayout::Transformers)
-    );
+    let (ours, theirs) = (saved("a.safetensors", &official), saved("b.safetensors", &renamed));
+    let (ours, theirs) =
+        (Checkpoint::open(ours.path).unwrap(), Checkpoint::open(theirs.path).unwrap());
+    assert_eq!((ours.layout, theirs.layout), (KeyLayout::Original, KeyLayout::Transformers));
     let names = |c: &Checkpoint| c.tensors.keys().cloned().collect::<Vec<_>>();
     assert_eq!(names(&ours), names(&theirs));
     for (name, tensor) in &official {
         assert_eq!(exact(tensor), exact(&theirs.tensors[name]), "{name}");
     }
-    assert_eq!(
-        ours.weights_hash(&[]).unwrap(),
-        theirs.weights_hash(&[]).unwrap()
-    );
+    assert_eq!(ours.weights_hash(&[]).unwrap(), theirs.weights_hash(&[]).unwrap());
     let summary = theirs.summary();
     assert_eq!(summary.image_encoder_config, Some(small()));
     assert!(summary.describe().starts_with("SAM:"), "{summary:?}");
@@ -188,10 +173,7 @@ fn random_encoders_are_saved_and_loaded_with_the_same_features() {
     let pixels = (pixels.reshape((1, 3, 64, 64)).unwrap() / 6000.0).unwrap();
     let features = |sam: &FrozenSam| exact(&sam.image.encode(&pixels).unwrap().embedding);
     assert_eq!(features(&made.sam), features(&read.sam));
-    assert_eq!(
-        weights_hash(&made.tensors, &[]).unwrap(),
-        checkpoint.weights_hash(&[]).unwrap()
-    );
+    assert_eq!(weights_hash(&made.tensors, &[]).unwrap(), checkpoint.weights_hash(&[]).unwrap());
     let again = FrozenSam::random(&small(), 3).unwrap();
     let other = FrozenSam::random(&small(), 4).unwrap();
     assert_eq!(features(&made.sam), features(&again.sam));
@@ -202,17 +184,10 @@ fn random_encoders_are_saved_and_loaded_with_the_same_features() {
 fn random_encoders_are_distributed_as_the_reference_initial_checkpoint() {
     let tensors = FrozenSam::random(&VitConfig::tiny(), 1).unwrap().tensors;
     let moments = |name: &str| {
-        let v = tensors[name]
-            .flatten_all()
-            .unwrap()
-            .to_vec1::<f32>()
-            .unwrap();
+        let v = tensors[name].flatten_all().unwrap().to_vec1::<f32>().unwrap();
         let n = v.len() as f32;
         let mean = v.iter().sum::<f32>() / n;
-        (
-            mean,
-            (v.iter().map(|x| (x - mean).powi(2)).sum::<f32>() / n).sqrt(),
-        )
+        (mean, (v.iter().map(|x| (x - mean).powi(2)).sum::<f32>() / n).sqrt())
     };
     // Mean and deviation measured on the reference initial checkpoint; the last number is four
     // standard errors of the deviation for as many draws.
@@ -240,9 +215,7 @@ fn missing_unexpected_and_misshapen_parameters_are_all_named_at_once() {
     tensors.insert("image_encoder.blocks.1.norm2.weight".into(), odd);
     let file = saved("odd.safetensors", &tensors);
     let checkpoint = Checkpoint::open(&file.path).unwrap();
-    let report = FrozenSam::load(&checkpoint, &SamOptions::default())
-        .unwrap()
-        .report;
+    let report = FrozenSam::load(&checkpoint, &SamOptions::default()).unwrap().report;
     let text = report.check().unwrap_err().to_string();
     for name in [
         "image_encoder.neck.1.bias",
@@ -258,37 +231,20 @@ fn missing_unexpected_and_misshapen_parameters_are_all_named_at_once() {
 fn a_checkpoint_without_an_image_encoder_says_what_is_missing() {
     let file = saved("decoder.safetensors", &mask_decoder());
     let checkpoint = Checkpoint::open(&file.path).unwrap();
-    let error = FrozenSam::load(&checkpoint, &SamOptions::default())
-        .unwrap_err()
-        .to_string();
-    assert!(
-        error.contains("image_encoder.patch_embed.proj.weight is missing"),
-        "{error}"
-    );
-    assert_eq!(
-        checkpoint.summary().describe(),
-        "SAM's mask decoder, without the encoders"
-    );
+    let error = FrozenSam::load(&checkpoint, &SamOptions::default()).unwrap_err().to_string();
+    assert!(error.contains("image_encoder.patch_embed.proj.weight is missing"), "{error}");
+    assert_eq!(checkpoint.summary().describe(), "SAM's mask decoder, without the encoders");
 }
 
 #[test]
 fn another_input_side_reaches_both_encoders() {
     let file = saved("sam.safetensors", &whole_sam());
     let checkpoint = Checkpoint::open(&file.path).unwrap();
-    let options = SamOptions {
-        input_side: Some(96),
-        ..SamOptions::default()
-    };
+    let options = SamOptions { input_side: Some(96), ..SamOptions::default() };
     let sam = FrozenSam::load(&checkpoint, &options).unwrap().sam;
     assert_eq!(sam.image.spec().grid(), 6);
-    assert_eq!(
-        (sam.prompt.config().grid, sam.prompt.config().input_side),
-        (6, 96)
-    );
-    let odd = SamOptions {
-        input_side: Some(100),
-        ..options
-    };
+    assert_eq!((sam.prompt.config().grid, sam.prompt.config().input_side), (6, 96));
+    let odd = SamOptions { input_side: Some(100), ..options };
     let error = FrozenSam::load(&checkpoint, &odd).unwrap_err().to_string();
     assert!(error.contains("112 would be"), "{error}");
 }
@@ -308,11 +264,7 @@ fn halves_and_doubles_become_f32() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("mixed.safetensors");
     let x = Tensor::new(&[0.5f32, -3.0, 1.25], &Device::Cpu).unwrap();
-    let types = [
-        candle_core::DType::F16,
-        candle_core::DType::BF16,
-        candle_core::DType::F64,
-    ];
+    let types = [candle_core::DType::F16, candle_core::DType::BF16, candle_core::DType::F64];
     let each = types.map(|t| (format!("{t:?}"), x.to_dtype(t).unwrap()));
     candle_core::safetensors::save(&each.into_iter().collect(), &path).unwrap();
     let read = Checkpoint::open(&path).unwrap();
@@ -396,12 +348,7 @@ fn odd_state_dicts_are_refused_in_words() {
     assert!(other.contains("its keys are [\"opt\"]"), "{other}");
     let number = message(b"\x80\x02K\x01.", &storage);
     assert!(number.contains("state dict"), "{number}");
-    for broken in [
-        &b"\x80\x02"[..],
-        b"\x80\x02}u.",
-        b"\x80\x02(((t",
-        b"\x80\x02R.",
-    ] {
+    for broken in [&b"\x80\x02"[..], b"\x80\x02}u.", b"\x80\x02(((t", b"\x80\x02R."] {
         let error = message(broken, &storage);
         assert!(error.contains("made.pth"), "{error}");
     }

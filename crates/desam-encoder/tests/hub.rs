@@ -51,11 +51,7 @@ impl Server {
             requests: Arc::default(),
         };
         let body = Arc::new(body);
-        let shared = (
-            server.fault.clone(),
-            server.starts.clone(),
-            server.requests.clone(),
-        );
+        let shared = (server.fault.clone(), server.starts.clone(), server.requests.clone());
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 let (body, shared) = (body.clone(), shared.clone());
@@ -77,10 +73,7 @@ impl Server {
 }
 
 fn sha256(body: &[u8]) -> String {
-    Sha256::digest(body)
-        .iter()
-        .map(|b| format!("{b:02x}"))
-        .collect()
+    Sha256::digest(body).iter().map(|b| format!("{b:02x}")).collect()
 }
 
 /// As the hub: `resolve` redirects to storage and says commit and SHA-256; storage knows ranges.
@@ -115,16 +108,8 @@ fn answer(
         );
     }
     if path.contains("/resolve/") {
-        let commit = if now == Fault::OtherCommit {
-            "f".repeat(40)
-        } else {
-            COMMIT.to_owned()
-        };
-        let etag = if now == Fault::OddEtag {
-            "../../../x".to_owned()
-        } else {
-            sha256(body)
-        };
+        let commit = if now == Fault::OtherCommit { "f".repeat(40) } else { COMMIT.to_owned() };
+        let etag = if now == Fault::OddEtag { "../../../x".to_owned() } else { sha256(body) };
         let host = stream.local_addr()?;
         return write!(
             out,
@@ -142,11 +127,7 @@ fn answer(
     if now == Fault::IgnoresRange && asks_for_body {
         from = 0;
     }
-    let extra = if let Fault::Announces(extra) = now {
-        extra
-    } else {
-        0
-    };
+    let extra = if let Fault::Announces(extra) = now { extra } else { 0 };
     if from >= body.len() {
         return write!(
             out,
@@ -179,11 +160,7 @@ fn body() -> Vec<u8> {
 }
 
 fn model() -> HubModel {
-    HubModel {
-        repo: "who/what".into(),
-        file: "model.safetensors".into(),
-        revision: COMMIT.into(),
-    }
+    HubModel { repo: "who/what".into(), file: "model.safetensors".into(), revision: COMMIT.into() }
 }
 
 fn options(server: &Server, cache: &Path) -> HubOptions {
@@ -195,25 +172,16 @@ fn options(server: &Server, cache: &Path) -> HubOptions {
 }
 
 fn snapshot(cache: &Path) -> std::path::PathBuf {
-    cache
-        .join("models--who--what/snapshots")
-        .join(COMMIT)
-        .join("model.safetensors")
+    cache.join("models--who--what/snapshots").join(COMMIT).join("model.safetensors")
 }
 
 /// Nothing a reader of the cache would take for the file.
 fn assert_nothing_accepted(cache: &Path) {
     assert!(!snapshot(cache).exists());
     assert!(!cache.join("models--who--what/blobs").exists());
-    let offline = HubOptions {
-        cache_dir: Some(cache.to_owned()),
-        offline: true,
-        ..HubOptions::default()
-    };
-    assert!(matches!(
-        fetch(&model(), &offline, &Quiet),
-        Err(Error::Offline { .. })
-    ));
+    let offline =
+        HubOptions { cache_dir: Some(cache.to_owned()), offline: true, ..HubOptions::default() };
+    assert!(matches!(fetch(&model(), &offline, &Quiet), Err(Error::Offline { .. })));
 }
 
 /// Adds up what it is told.
@@ -250,16 +218,10 @@ fn a_file_is_fetched_once_and_then_needs_no_server() {
     assert_eq!(std::fs::read(&path).unwrap(), body());
     let counts = [&sum.announced, &sum.done].map(|n| n.load(Ordering::SeqCst));
     assert_eq!(counts, [300_000; 2]);
-    assert_eq!(
-        [&sum.begun, &sum.finished].map(|n| n.load(Ordering::SeqCst)),
-        [1, 1]
-    );
+    assert_eq!([&sum.begun, &sum.finished].map(|n| n.load(Ordering::SeqCst)), [1, 1]);
     let asked = server.requests.load(Ordering::SeqCst);
     assert_eq!(fetch(&model(), &options, &Quiet).unwrap(), path);
-    let offline = HubOptions {
-        offline: true,
-        ..options
-    };
+    let offline = HubOptions { offline: true, ..options };
     assert_eq!(fetch(&model(), &offline, &Quiet).unwrap(), path);
     assert_eq!(server.requests.load(Ordering::SeqCst), asked);
 }
@@ -268,18 +230,12 @@ fn a_file_is_fetched_once_and_then_needs_no_server() {
 fn a_branch_is_remembered_by_its_commit() {
     let dir = tempfile::tempdir().unwrap();
     let server = Server::new(body(), Fault::None);
-    let main = HubModel {
-        revision: "main".into(),
-        ..model()
-    };
+    let main = HubModel { revision: "main".into(), ..model() };
     let path = fetch(&main, &options(&server, dir.path()), &Quiet).unwrap();
     assert_eq!(path, snapshot(dir.path()));
     let reference = dir.path().join("models--who--what/refs/main");
     assert_eq!(std::fs::read_to_string(reference).unwrap(), COMMIT);
-    let offline = HubOptions {
-        offline: true,
-        ..options(&server, dir.path())
-    };
+    let offline = HubOptions { offline: true, ..options(&server, dir.path()) };
     assert_eq!(fetch(&main, &offline, &Quiet).unwrap(), path);
 }
 
@@ -287,16 +243,10 @@ fn a_branch_is_remembered_by_its_commit() {
 fn offline_and_not_cached_says_where_it_looked() {
     let dir = tempfile::tempdir().unwrap();
     let server = Server::new(body(), Fault::None);
-    let offline = HubOptions {
-        offline: true,
-        ..options(&server, dir.path())
-    };
+    let offline = HubOptions { offline: true, ..options(&server, dir.path()) };
     let error = fetch(&model(), &offline, &Quiet).unwrap_err();
     let text = error.to_string();
-    assert!(
-        text.contains(&*snapshot(dir.path()).to_string_lossy()),
-        "{text}"
-    );
+    assert!(text.contains(&*snapshot(dir.path()).to_string_lossy()), "{text}");
     assert!(text.contains("offline"), "{text}");
     assert_eq!(server.requests.load(Ordering::SeqCst), 0);
 }
@@ -332,10 +282,7 @@ fn a_connection_that_stays_cut_is_an_error_and_a_later_call_goes_on() {
 
 #[test]
 fn another_size_than_announced_is_thrown_away() {
-    for (fault, received) in [
-        (Fault::Announces(100), "300000"),
-        (Fault::IgnoresRange, "450000"),
-    ] {
+    for (fault, received) in [(Fault::Announces(100), "300000"), (Fault::IgnoresRange, "450000")] {
         let dir = tempfile::tempdir().unwrap();
         let server = Server::new(body(), fault);
         if fault == Fault::IgnoresRange {
@@ -346,16 +293,7 @@ fn another_size_than_announced_is_thrown_away() {
             std::fs::write(part, &body()[..150_000]).unwrap();
         }
         let error = fetch(&model(), &options(&server, dir.path()), &Quiet).unwrap_err();
-        assert!(
-            matches!(
-                &error,
-                Error::Download {
-                    what: "size in bytes",
-                    ..
-                }
-            ),
-            "{error}"
-        );
+        assert!(matches!(&error, Error::Download { what: "size in bytes", .. }), "{error}");
         assert!(error.to_string().contains(received), "{error}");
         assert_nothing_accepted(dir.path());
         server.becomes(Fault::None);
@@ -369,10 +307,7 @@ fn another_content_than_announced_is_thrown_away() {
     let dir = tempfile::tempdir().unwrap();
     let server = Server::new(body(), Fault::Changed);
     let error = fetch(&model(), &options(&server, dir.path()), &Quiet).unwrap_err();
-    assert!(
-        matches!(&error, Error::Download { what: "sha256", .. }),
-        "{error}"
-    );
+    assert!(matches!(&error, Error::Download { what: "sha256", .. }), "{error}");
     assert_nothing_accepted(dir.path());
 }
 
@@ -389,11 +324,9 @@ fn a_download_that_was_whole_when_it_was_killed_is_fetched_again() {
 
 #[test]
 fn what_the_hub_should_not_answer_is_refused() {
-    for (fault, expected) in [
-        (Fault::OtherCommit, "commit"),
-        (Fault::OddEtag, "etag"),
-        (Fault::NotFound, "404"),
-    ] {
+    for (fault, expected) in
+        [(Fault::OtherCommit, "commit"), (Fault::OddEtag, "etag"), (Fault::NotFound, "404")]
+    {
         let dir = tempfile::tempdir().unwrap();
         let server = Server::new(body(), fault);
         let error = fetch(&model(), &options(&server, dir.path()), &Quiet).unwrap_err();
@@ -407,39 +340,19 @@ fn endpoints_that_are_none_are_errors() {
     let dir = tempfile::tempdir().unwrap();
     let server = Server::new(body(), Fault::None);
     // The last one is an address where nobody listens.
-    for endpoint in [
-        "",
-        "huggingface.co",
-        "http://",
-        "http://a b",
-        "ftp://x",
-        "http://127.0.0.1:1",
-    ] {
+    for endpoint in ["", "huggingface.co", "http://", "http://a b", "ftp://x", "http://127.0.0.1:1"]
+    {
         let endpoint = Some(endpoint.to_owned());
-        let options = HubOptions {
-            endpoint,
-            ..options(&server, dir.path())
-        };
+        let options = HubOptions { endpoint, ..options(&server, dir.path()) };
         let error = fetch(&model(), &options, &Quiet).unwrap_err();
         assert!(matches!(error, Error::Hub { .. }), "{error}");
     }
-    let nowhere = HubOptions {
-        cache_dir: None,
-        ..options(&server, dir.path())
-    };
-    assert!(
-        fetch(&model(), &nowhere, &Quiet)
-            .unwrap_err()
-            .to_string()
-            .contains("HF_HOME")
-    );
+    let nowhere = HubOptions { cache_dir: None, ..options(&server, dir.path()) };
+    assert!(fetch(&model(), &nowhere, &Quiet).unwrap_err().to_string().contains("HF_HOME"));
 }
 
 #[test]
 fn a_token_is_not_printed() {
-    let options = HubOptions {
-        token: Some("hf_secret".into()),
-        ..HubOptions::default()
-    };
+    let options = HubOptions { token: Some("hf_secret".into()), ..HubOptions::default() };
     assert!(!format!("{options:?}").contains("secret"));
 }

@@ -20,10 +20,7 @@ fn reference(test: &str) -> Option<PathBuf> {
     if folder.is_dir() {
         return Some(folder);
     }
-    println!(
-        "{test}: skipped, there are no reference vectors at {}",
-        folder.display()
-    );
+    println!("{test}: skipped, there are no reference vectors at {}", folder.display());
     None
 }
 
@@ -33,12 +30,7 @@ fn relative(found: &Tensor, expected: &Tensor) -> f64 {
     let flat = |t: &Tensor| t.flatten_all().unwrap().to_vec1::<f32>().unwrap();
     let (found, expected) = (flat(found), flat(expected));
     let norm = |v: &mut dyn Iterator<Item = f64>| v.map(|x| x * x).sum::<f64>().sqrt();
-    let off = norm(
-        &mut found
-            .iter()
-            .zip(&expected)
-            .map(|(a, b)| f64::from(*a) - f64::from(*b)),
-    );
+    let off = norm(&mut found.iter().zip(&expected).map(|(a, b)| f64::from(*a) - f64::from(*b)));
     off / norm(&mut expected.iter().map(|v| f64::from(*v)))
 }
 
@@ -91,21 +83,11 @@ fn prompts_are_embedded_as_in_the_official_program() {
             _ => PointLabel::Padding,
         };
         let both = coordinates[i].iter().zip(&labels[i]);
-        both.map(|(p, l)| Point {
-            x: p[0],
-            y: p[1],
-            label: label(*l),
-        })
-        .collect()
+        both.map(|(p, l)| Point { x: p[0], y: p[1], label: label(*l) }).collect()
     };
     let bbox = |i: usize| {
         let c = &corners[i];
-        Some(PromptBox {
-            x0: c[0],
-            y0: c[1],
-            x1: c[2],
-            y1: c[3],
-        })
+        Some(PromptBox { x0: c[0], y0: c[1], x1: c[2], y1: c[3] })
     };
     let prompts = |points_too: bool, boxes_too: bool| {
         let prompt = |i| Prompt {
@@ -119,10 +101,7 @@ fn prompts_are_embedded_as_in_the_official_program() {
         ("points", prompts(true, false)),
         ("boxes", prompts(false, true)),
         ("points_boxes", prompts(true, true)),
-        (
-            "points_masks",
-            prompts(true, false).with_masks(masks.clone()).unwrap(),
-        ),
+        ("points_masks", prompts(true, false).with_masks(masks.clone()).unwrap()),
         ("masks", Prompts::masks(masks).unwrap()),
     ];
     for (name, prompts) in cases {
@@ -163,28 +142,14 @@ fn the_configuration_is_read_off_the_shapes() {
         // SAM's mlp_ratio.
         mlp_width: 4 * size("dim"),
         window: size("window"),
-        global_blocks: blocks
-            .iter()
-            .map(|b| b.as_u64().unwrap() as usize)
-            .collect(),
+        global_blocks: blocks.iter().map(|b| b.as_u64().unwrap() as usize).collect(),
         embedding_channels: size("out"),
     };
     for file in ["init.pth", "trained.pth", "trained.safetensors"] {
         let summary = Checkpoint::open(folder.join(file)).unwrap().summary();
-        assert_eq!(
-            summary.image_encoder_config.as_ref(),
-            Some(&expected),
-            "{file}"
-        );
-        assert!(
-            summary.problems.is_empty() && summary.unknown.is_empty(),
-            "{summary:?}"
-        );
-        assert!(
-            summary.describe().starts_with("DeSAM"),
-            "{}",
-            summary.describe()
-        );
+        assert_eq!(summary.image_encoder_config.as_ref(), Some(&expected), "{file}");
+        assert!(summary.problems.is_empty() && summary.unknown.is_empty(), "{summary:?}");
+        assert!(summary.describe().starts_with("DeSAM"), "{}", summary.describe());
         let spec = expected.spec();
         assert_eq!(spec.tap_channels.len(), size("taps"));
         let count = summary.image_encoder.unwrap().parameters;

@@ -17,20 +17,12 @@ fn scalar(t: &Tensor) -> f64 {
 }
 
 fn flat(t: &Tensor) -> Vec<f64> {
-    t.flatten_all()
-        .unwrap()
-        .to_dtype(DType::F64)
-        .unwrap()
-        .to_vec1()
-        .unwrap()
+    t.flatten_all().unwrap().to_dtype(DType::F64).unwrap().to_vec1().unwrap()
 }
 
 fn close(found: f64, expected: f64, tolerance: f64, what: &str) {
     let error = (found - expected).abs();
-    assert!(
-        error <= tolerance * expected.abs().max(1e-12),
-        "{what}: {found}, not {expected}"
-    );
+    assert!(error <= tolerance * expected.abs().max(1e-12), "{what}: {found}, not {expected}");
 }
 
 fn term(value: &LossValue, name: &str) -> f64 {
@@ -46,10 +38,7 @@ fn close_gradients(found: &Tensor, expected: &Tensor, tolerance: f64, what: &str
     let largest = expected.iter().fold(0.0f64, |m, v| m.max(v.abs()));
     for (i, (f, e)) in found.iter().zip(&expected).enumerate() {
         let allowed = tolerance * e.abs() + 1e-6 * largest;
-        assert!(
-            (f - e).abs() <= allowed,
-            "{what}[{i}]: {f}, not {e} (largest {largest})"
-        );
+        assert!((f - e).abs() <= allowed, "{what}[{i}]: {f}, not {e} (largest {largest})");
     }
 }
 
@@ -63,83 +52,35 @@ fn the_official_values_and_gradients() {
         let get = |name: &str| tensors[&format!("{id}.{name}")].clone();
         let logits = Var::from_tensor(&get("logits")).unwrap();
         let iou = Var::from_tensor(&get("iou")).unwrap();
-        let prediction = MaskPrediction {
-            logits: logits.as_tensor().clone(),
-            iou: iou.as_tensor().clone(),
-        };
-        let target = LossTarget {
-            mask: get("target"),
-            iou: Some(get("iou_target")),
-        };
-        let run = |config: LossConfig| {
-            config
-                .build()
-                .unwrap()
-                .forward(&prediction, &target)
-                .unwrap()
-        };
+        let prediction =
+            MaskPrediction { logits: logits.as_tensor().clone(), iou: iou.as_tensor().clone() };
+        let target = LossTarget { mask: get("target"), iou: Some(get("iou_target")) };
+        let run =
+            |config: LossConfig| config.build().unwrap().forward(&prediction, &target).unwrap();
 
         let points = run(LossConfig::paper_points());
         let boxed = run(LossConfig::paper_box());
         let official = run(LossConfig::official_points());
-        for (value, name) in [
-            (&points, "dice"),
-            (&points, "bce"),
-            (&points, "mse"),
-            (&official, "l1"),
-        ] {
-            close(
-                term(value, name),
-                number(case, name),
-                1e-5,
-                &format!("case {id} {name}"),
-            );
+        for (value, name) in
+            [(&points, "dice"), (&points, "bce"), (&points, "mse"), (&official, "l1")]
+        {
+            close(term(value, name), number(case, name), 1e-5, &format!("case {id} {name}"));
         }
         let total = scalar(&points.total);
-        close(
-            total,
-            number(case, "paper_points"),
-            1e-5,
-            &format!("case {id} Eq. 1"),
-        );
+        close(total, number(case, "paper_points"), 1e-5, &format!("case {id} Eq. 1"));
         let total = scalar(&boxed.total);
-        close(
-            total,
-            number(case, "paper_box"),
-            1e-5,
-            &format!("case {id} Eq. 2"),
-        );
+        close(total, number(case, "paper_box"), 1e-5, &format!("case {id} Eq. 2"));
         // The official program's own totals are sums of the reference's parts.
         let expected = number(case, "dice") + number(case, "l1");
-        close(
-            scalar(&official.total),
-            expected,
-            1e-5,
-            &format!("case {id} official points"),
-        );
+        close(scalar(&official.total), expected, 1e-5, &format!("case {id} official points"));
         let total = scalar(&run(LossConfig::official_box()).total);
-        close(
-            total,
-            number(case, "dice"),
-            1e-5,
-            &format!("case {id} official box"),
-        );
+        close(total, number(case, "dice"), 1e-5, &format!("case {id} official box"));
 
         let grads = points.total.backward().unwrap();
         let d_logits = grads.get(&logits).unwrap();
-        close_gradients(
-            d_logits,
-            &get("grad_logits"),
-            1e-4,
-            &format!("case {id} grad_logits"),
-        );
+        close_gradients(d_logits, &get("grad_logits"), 1e-4, &format!("case {id} grad_logits"));
         let d_iou = grads.get(&iou).unwrap();
-        close_gradients(
-            d_iou,
-            &get("grad_iou"),
-            1e-5,
-            &format!("case {id} grad_iou"),
-        );
+        close_gradients(d_iou, &get("grad_iou"), 1e-5, &format!("case {id} grad_iou"));
     }
 }
 
@@ -148,15 +89,8 @@ fn gradcheck_input() -> (Tensor, Tensor) {
     let n = 2 * 5 * 4;
     let mut logits: Vec<f64> = (0..n).map(|i| ((i * 37 % 19) as f64 - 9.0) * 0.4).collect();
     let mut target: Vec<f64> = (0..n).map(|i| f64::from(i * 7 % 3 == 0)).collect();
-    for (i, (x, t)) in [
-        (0.0, 1.0),
-        (0.0, 0.0),
-        (30.0, 0.0),
-        (-30.0, 1.0),
-        (30.0, 1.0),
-    ]
-    .into_iter()
-    .enumerate()
+    for (i, (x, t)) in
+        [(0.0, 1.0), (0.0, 0.0), (30.0, 0.0), (-30.0, 1.0), (30.0, 1.0)].into_iter().enumerate()
     {
         (logits[3 * i], target[3 * i]) = (x, t);
     }
@@ -180,10 +114,7 @@ fn check_gradient(x: &Tensor, f: impl Fn(&Tensor) -> Result<Tensor>) {
             scalar(&f(&Tensor::from_vec(v, x.dims(), &Device::Cpu).unwrap()).unwrap())
         };
         let expected = (moved(h) - moved(-h)) / (2.0 * h);
-        assert!(
-            (found - expected).abs() < 1e-8,
-            "entry {i}: {found}, not {expected}"
-        );
+        assert!((found - expected).abs() < 1e-8, "entry {i}: {found}, not {expected}");
     }
 }
 
@@ -224,14 +155,9 @@ fn huge_logits_give_the_limits_in_both_types() {
 fn dice_is_averaged_over_masks_not_pixels() {
     // Arithmetic: a perfect mask (loss 0) and a wholly wrong one (loss 1) average to a half,
     // though the first has four times the foreground.
-    let logits = Tensor::new(
-        &[[[[90f32, 90.], [90., 90.]]], [[[90., -90.], [-90., -90.]]]],
-        &Device::Cpu,
-    );
-    let target = Tensor::new(
-        &[[[[1f32, 1.], [1., 1.]]], [[[0., 1.], [0., 0.]]]],
-        &Device::Cpu,
-    );
+    let logits =
+        Tensor::new(&[[[[90f32, 90.], [90., 90.]]], [[[90., -90.], [-90., -90.]]]], &Device::Cpu);
+    let target = Tensor::new(&[[[[1f32, 1.], [1., 1.]]], [[[0., 1.], [0., 0.]]]], &Device::Cpu);
     let value = soft_dice(&logits.unwrap(), &target.unwrap(), SMOOTHING).unwrap();
     close(scalar(&value), 0.5, 1e-5, "dice");
 }
@@ -245,12 +171,7 @@ fn an_empty_target_is_perfect_only_for_an_empty_prediction() {
     };
     // Arithmetic: 1 − s / (16 σ(x)² + s), s = 1e-5; σ(−90)² is 0 in f32, σ(90) is 1.
     assert!(loss(-90.0).abs() < 1e-6);
-    close(
-        loss(90.0),
-        1.0 - 1e-5 / (16.0 + 1e-5),
-        1e-6,
-        "full prediction",
-    );
+    close(loss(90.0), 1.0 - 1e-5 / (16.0 + 1e-5), 1e-6, "full prediction");
 }
 
 #[test]
@@ -268,41 +189,20 @@ fn l1_has_no_gradient_where_it_is_met() {
 fn terms_are_named_weighted_and_left_out_at_weight_zero() {
     let (logits, mask) = gradcheck_input();
     let iou = Tensor::new(&[[0.5f64], [0.5]], &Device::Cpu).unwrap();
-    let target = LossTarget {
-        mask,
-        iou: Some(iou.ones_like().unwrap()),
-    };
+    let target = LossTarget { mask, iou: Some(iou.ones_like().unwrap()) };
     let prediction = MaskPrediction { logits, iou };
     let names = |config: LossConfig| {
-        let value = config
-            .build()
-            .unwrap()
-            .forward(&prediction, &target)
-            .unwrap();
-        let sum: f64 = value
-            .terms
-            .iter()
-            .map(|t| t.weight * scalar(&t.value))
-            .sum();
+        let value = config.build().unwrap().forward(&prediction, &target).unwrap();
+        let sum: f64 = value.terms.iter().map(|t| t.weight * scalar(&t.value)).sum();
         close(scalar(&value.total), sum, 1e-12, "total");
-        value
-            .terms
-            .iter()
-            .map(|t| (t.name, t.weight))
-            .collect::<Vec<_>>()
+        value.terms.iter().map(|t| (t.name, t.weight)).collect::<Vec<_>>()
     };
     assert_eq!(
         names(LossConfig::paper_points()),
         [("dice", 1.0), ("bce", 1.0), (IouLossKind::Mse.name(), 10.0)]
     );
-    assert_eq!(
-        names(LossConfig::paper_box()),
-        [("dice", 1.0), ("bce", 1.0)]
-    );
-    assert_eq!(
-        names(LossConfig::official_points()),
-        [("dice", 1.0), ("l1", 1.0)]
-    );
+    assert_eq!(names(LossConfig::paper_box()), [("dice", 1.0), ("bce", 1.0)]);
+    assert_eq!(names(LossConfig::official_points()), [("dice", 1.0), ("l1", 1.0)]);
     assert_eq!(names(LossConfig::official_box()), [("dice", 1.0)]);
 }
 
@@ -326,18 +226,9 @@ fn what_does_not_fit_is_refused_with_a_reason() {
     let logits = Tensor::zeros((2, 1, 4, 4), DType::F32, &device).unwrap();
     let iou = Tensor::zeros((2, 1), DType::F32, &device).unwrap();
     let forward = |logits: &Tensor, mask: Tensor, target_iou: Option<Tensor>| {
-        let prediction = MaskPrediction {
-            logits: logits.clone(),
-            iou: iou.clone(),
-        };
+        let prediction = MaskPrediction { logits: logits.clone(), iou: iou.clone() };
         let loss = LossConfig::paper_points().build().unwrap();
-        let found = loss.forward(
-            &prediction,
-            &LossTarget {
-                mask,
-                iou: target_iou,
-            },
-        );
+        let found = loss.forward(&prediction, &LossTarget { mask, iou: target_iou });
         found.map(|_| ()).unwrap_err().to_string()
     };
     let good = || Some(iou.clone());
@@ -347,11 +238,7 @@ fn what_does_not_fit_is_refused_with_a_reason() {
         (zeros(&[1, 1, 4, 4], DType::F32), good(), "[1, 1, 4, 4]"),
         (zeros(&[2, 1, 4, 4], DType::F64), good(), "F64"),
         (zeros(&[2, 1, 4, 4], DType::F32), None, "whole box mode"),
-        (
-            zeros(&[2, 1, 4, 4], DType::F32),
-            Some(zeros(&[2], DType::F32)),
-            "[2, 1]",
-        ),
+        (zeros(&[2, 1, 4, 4], DType::F32), Some(zeros(&[2], DType::F32)), "[2, 1]"),
     ] {
         let message = forward(&logits, mask, iou_target);
         assert!(message.contains(says), "{message}");
@@ -361,19 +248,9 @@ fn what_does_not_fit_is_refused_with_a_reason() {
     let none = zeros(&[0, 1, 4, 4], DType::F32);
     assert!(forward(&none, none.clone(), good()).contains("nothing to compare"));
     // Whole box mode asks for no IoU target.
-    let prediction = MaskPrediction {
-        logits: logits.clone(),
-        iou: iou.clone(),
-    };
-    let target = LossTarget {
-        mask: logits.clone(),
-        iou: None,
-    };
-    LossConfig::paper_box()
-        .build()
-        .unwrap()
-        .forward(&prediction, &target)
-        .unwrap();
+    let prediction = MaskPrediction { logits: logits.clone(), iou: iou.clone() };
+    let target = LossTarget { mask: logits.clone(), iou: None };
+    LossConfig::paper_box().build().unwrap().forward(&prediction, &target).unwrap();
 }
 
 /// Not a test of speed; run with `--ignored --nocapture` for the time of one training step's loss.
@@ -381,21 +258,14 @@ fn what_does_not_fit_is_refused_with_a_reason() {
 #[ignore = "prints a timing"]
 fn time_of_a_batch_of_eight() {
     let device = Device::Cpu;
-    let logits: Vec<f32> = (0..8 * 256 * 256)
-        .map(|i| (i as f32 * 0.37).sin() * 8.0)
-        .collect();
+    let logits: Vec<f32> = (0..8 * 256 * 256).map(|i| (i as f32 * 0.37).sin() * 8.0).collect();
     let logits =
         Var::from_tensor(&Tensor::from_vec(logits, (8, 1, 256, 256), &device).unwrap()).unwrap();
     let iou = Var::zeros((8, 1), DType::F32, &device).unwrap();
     let mask = logits.ge(0f32).unwrap().to_dtype(DType::F32).unwrap();
-    let target = LossTarget {
-        mask,
-        iou: Some(iou.as_tensor().ones_like().unwrap()),
-    };
-    let prediction = MaskPrediction {
-        logits: logits.as_tensor().clone(),
-        iou: iou.as_tensor().clone(),
-    };
+    let target = LossTarget { mask, iou: Some(iou.as_tensor().ones_like().unwrap()) };
+    let prediction =
+        MaskPrediction { logits: logits.as_tensor().clone(), iou: iou.as_tensor().clone() };
     let loss = LossConfig::paper_points().build().unwrap();
     for _ in 0..5 {
         let start = std::time::Instant::now();

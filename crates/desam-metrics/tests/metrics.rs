@@ -10,12 +10,7 @@ use desam_core::Metric;
 use desam_metrics::metric::{BothEmpty, Confusion, Overlap, OverlapMetric};
 use proptest::prelude::*;
 
-const ALL: [Overlap; 4] = [
-    Overlap::Dice,
-    Overlap::Jaccard,
-    Overlap::Precision,
-    Overlap::Recall,
-];
+const ALL: [Overlap; 4] = [Overlap::Dice, Overlap::Jaccard, Overlap::Precision, Overlap::Recall];
 
 #[test]
 fn the_reference_values() {
@@ -40,10 +35,7 @@ fn the_reference_values() {
             }
             let (found, name) = (metric.compute().unwrap(), measure.name());
             let expected = number(case, name);
-            assert!(
-                (found - expected).abs() < 1e-6,
-                "case {id} {name}: {found}, not {expected}"
-            );
+            assert!((found - expected).abs() < 1e-6, "case {id} {name}: {found}, not {expected}");
         }
     }
 }
@@ -54,24 +46,9 @@ fn hand_counted() {
     let prediction = [1, 255, 7, 0, 0, 0, 0];
     let truth = [1, 1, 0, 2, 1, 1, 0];
     let counts = Confusion::count(&prediction, &truth).unwrap();
-    assert_eq!(
-        counts,
-        Confusion {
-            tp: 2,
-            fp: 1,
-            fn_: 3,
-            tn: 1
-        }
-    );
-    for (measure, expected) in ALL
-        .into_iter()
-        .zip([4.0 / 8.0, 2.0 / 6.0, 2.0 / 3.0, 2.0 / 5.0])
-    {
-        assert_eq!(
-            measure.of(&counts, BothEmpty::Undefined),
-            Some(expected),
-            "{measure:?}"
-        );
+    assert_eq!(counts, Confusion { tp: 2, fp: 1, fn_: 3, tn: 1 });
+    for (measure, expected) in ALL.into_iter().zip([4.0 / 8.0, 2.0 / 6.0, 2.0 / 3.0, 2.0 / 5.0]) {
+        assert_eq!(measure.of(&counts, BothEmpty::Undefined), Some(expected), "{measure:?}");
     }
 }
 

@@ -16,11 +16,7 @@ pub struct ShapeMismatch {
 
 impl std::fmt::Display for ShapeMismatch {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(
-            f,
-            "{} (expected {:?}, found {:?})",
-            self.name, self.expected, self.found
-        )
+        write!(f, "{} (expected {:?}, found {:?})", self.name, self.expected, self.found)
     }
 }
 
@@ -54,18 +50,11 @@ fn mismatch_message(
         parts.push(format!("{} missing:{}", missing.len(), list(missing)));
     }
     if !unexpected.is_empty() {
-        parts.push(format!(
-            "{} unexpected:{}",
-            unexpected.len(),
-            list(unexpected)
-        ));
+        parts.push(format!("{} unexpected:{}", unexpected.len(), list(unexpected)));
     }
     if !misshapen.is_empty() {
         let names: Vec<String> = misshapen.iter().map(ToString::to_string).collect();
         parts.push(format!("{} of another shape:{}", names.len(), list(&names)));
     }
-    format!(
-        "the checkpoint's parameters are not the model's; {}",
-        parts.join("\n  ")
-    )
+    format!("the checkpoint's parameters are not the model's; {}", parts.join("\n  "))
 }

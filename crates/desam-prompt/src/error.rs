@@ -33,9 +33,5 @@ pub enum Error {
 
 /// A side that coordinates can be scaled to.
 pub(crate) fn check_side(side: f32) -> Result<()> {
-    if side.is_finite() && side > 0.0 {
-        Ok(())
-    } else {
-        Err(Error::InputSide { found: side })
-    }
+    if side.is_finite() && side > 0.0 { Ok(()) } else { Err(Error::InputSide { found: side }) }
 }

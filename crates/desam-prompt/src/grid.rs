@@ -16,17 +16,12 @@ pub const MAX_GRID_SIDE: usize = 256;
 /// When `n` is 0 or above [`MAX_GRID_SIDE`], or `side` is not a finite number above 0.
 pub fn grid_points(n: usize, side: f32) -> Result<Vec<Point>> {
     if n == 0 || n > MAX_GRID_SIDE {
-        return Err(Error::GridSide {
-            found: n,
-            largest: MAX_GRID_SIDE,
-        });
+        return Err(Error::GridSide { found: n, largest: MAX_GRID_SIDE });
     }
     check_side(side)?;
     // In f64, as the official program computes them, before they become the encoder's f32.
     let centre = |i: usize| ((i as f64 + 0.5) / n as f64 * f64::from(side)) as f32;
-    Ok((0..n)
-        .flat_map(|y| (0..n).map(move |x| Point::foreground(centre(x), centre(y))))
-        .collect())
+    Ok((0..n).flat_map(|y| (0..n).map(move |x| Point::foreground(centre(x), centre(y)))).collect())
 }
 
 #[cfg(test)]
@@ -38,33 +33,15 @@ mod tests {
     #[test]
     fn two_by_two_by_hand() {
         // Arithmetic: cell centres of a 1024-pixel side cut in two.
-        let points: Vec<_> = grid_points(2, 1024.0)
-            .unwrap()
-            .iter()
-            .map(|p| (p.x, p.y))
-            .collect();
-        assert_eq!(
-            points,
-            [
-                (256.0, 256.0),
-                (768.0, 256.0),
-                (256.0, 768.0),
-                (768.0, 768.0)
-            ]
-        );
+        let points: Vec<_> = grid_points(2, 1024.0).unwrap().iter().map(|p| (p.x, p.y)).collect();
+        assert_eq!(points, [(256.0, 256.0), (768.0, 256.0), (256.0, 768.0), (768.0, 768.0)]);
     }
 
     #[test]
     fn a_useless_grid_is_refused() {
         for n in [0, MAX_GRID_SIDE + 1, usize::MAX] {
             let error = grid_points(n, 1024.0).unwrap_err();
-            assert_eq!(
-                error,
-                Error::GridSide {
-                    found: n,
-                    largest: MAX_GRID_SIDE
-                }
-            );
+            assert_eq!(error, Error::GridSide { found: n, largest: MAX_GRID_SIDE });
         }
         for side in [0.0, -1.0, f32::NAN, f32::INFINITY] {
             assert!(grid_points(9, side).is_err());

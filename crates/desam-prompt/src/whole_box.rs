@@ -11,10 +11,5 @@ use desam_core::PromptBox;
 /// When `side` is not a finite number above 0.
 pub fn whole_box(side: f32) -> Result<PromptBox> {
     check_side(side)?;
-    Ok(PromptBox {
-        x0: 0.0,
-        y0: 0.0,
-        x1: side,
-        y1: side,
-    })
+    Ok(PromptBox { x0: 0.0, y0: 0.0, x1: side, y1: side })
 }

@@ -12,16 +12,10 @@ fn rng(seed: u64) -> ChaCha8Rng {
 
 /// The mask pixel (row, column) under a sampled point, for an input `scale` times the mask.
 fn pixel(drawn: &SampledPrompt, scale: f32) -> (usize, usize) {
-    let [point] = drawn.prompt.points[..] else {
-        panic!("not one point: {drawn:?}")
-    };
+    let [point] = drawn.prompt.points[..] else { panic!("not one point: {drawn:?}") };
     assert_eq!(point.label, PointLabel::Foreground);
     let (row, column) = (point.y / scale, point.x / scale);
-    assert_eq!(
-        (row.fract(), column.fract()),
-        (0.0, 0.0),
-        "not on a pixel: {point:?}"
-    );
+    assert_eq!((row.fract(), column.fract()), (0.0, 0.0), "not on a pixel: {point:?}");
     (row as usize, column as usize)
 }
 
@@ -67,13 +61,7 @@ fn one_to_one_whatever_the_size_of_the_object() {
         for sampler in [PointSampler::paper(), PointSampler::official()] {
             let mut rng = rng(1);
             let inside: f32 = (0..4000)
-                .map(|_| {
-                    sampler
-                        .sample(&mask, 10, &mut rng)
-                        .unwrap()
-                        .iou_target
-                        .unwrap()
-                })
+                .map(|_| sampler.sample(&mask, 10, &mut rng).unwrap().iou_target.unwrap())
                 .sum();
             // Binomial(4000, 1/2): standard deviation 31.6, so this is four of them.
             assert!((inside - 2000.0).abs() < 127.0, "{inside} of 4000 inside");
@@ -89,19 +77,13 @@ fn every_pixel_of_a_side_is_as_likely_as_the_next() {
     let mut counts = [0f64; 25];
     let mut rng = rng(2);
     for _ in 0..4000 {
-        let (row, column) = pixel(
-            &PointSampler::paper().sample(&mask, 5, &mut rng).unwrap(),
-            1.0,
-        );
+        let (row, column) = pixel(&PointSampler::paper().sample(&mask, 5, &mut rng).unwrap(), 1.0);
         counts[row * 5 + column] += 1.0;
     }
     for (i, count) in counts.into_iter().enumerate() {
         let expected: f64 = if i % 5 == 2 { 400.0 } else { 100.0 };
         // Poisson: standard deviation √expected, so this is five of them.
-        assert!(
-            (count - expected).abs() < 5.0 * expected.sqrt(),
-            "pixel {i}: {count}"
-        );
+        assert!((count - expected).abs() < 5.0 * expected.sqrt(), "pixel {i}: {count}");
     }
 }
 
@@ -111,11 +93,7 @@ fn other_ratios_are_kept() {
     let inside = |outside_per_inside| {
         let mut rng = rng(3);
         (0..4000)
-            .map(|_| {
-                PointSampler { outside_per_inside }
-                    .sample(&mask, 2, &mut rng)
-                    .unwrap()
-            })
+            .map(|_| PointSampler { outside_per_inside }.sample(&mask, 2, &mut rng).unwrap())
             .map(|drawn| drawn.iou_target.unwrap())
             .sum::<f32>()
     };
@@ -129,19 +107,13 @@ fn empty_full_and_missing_masks() {
     let sampler = PointSampler::paper();
     let full = BinaryMask::new(3, 3, vec![1; 9]).unwrap();
     for seed in 0..20 {
-        let drawn = sampler
-            .sample(&BinaryMask::empty(3, 3), 12, &mut rng(seed))
-            .unwrap();
+        let drawn = sampler.sample(&BinaryMask::empty(3, 3), 12, &mut rng(seed)).unwrap();
         assert_eq!(drawn.iou_target, Some(0.0));
         let drawn = sampler.sample(&full, 12, &mut rng(seed)).unwrap();
         assert_eq!(drawn.iou_target, Some(1.0));
     }
-    let message = |mask: &BinaryMask, side| {
-        sampler
-            .sample(mask, side, &mut rng(0))
-            .unwrap_err()
-            .to_string()
-    };
+    let message =
+        |mask: &BinaryMask, side| sampler.sample(mask, side, &mut rng(0)).unwrap_err().to_string();
     assert!(message(&BinaryMask::empty(0, 7), 12).contains("0 × 7"));
     assert!(message(&full, 0).contains("input side 0"));
 }
@@ -152,54 +124,29 @@ fn points_are_scaled_as_the_official_program_does() {
     let mut data = vec![0; 256 * 256];
     data[200 * 256 + 100] = 1;
     let mask = BinaryMask::new(256, 256, data).unwrap();
-    let sampler = PointSampler {
-        outside_per_inside: 0,
-    };
+    let sampler = PointSampler { outside_per_inside: 0 };
     let drawn = sampler.sample(&mask, 1024, &mut rng(0)).unwrap();
-    assert_eq!(
-        (drawn.prompt.points[0].x, drawn.prompt.points[0].y),
-        (400.0, 800.0)
-    );
+    assert_eq!((drawn.prompt.points[0].x, drawn.prompt.points[0].y), (400.0, 800.0));
     // A mask finer than the input: 100 × 64 / 256.
     let drawn = sampler.sample(&mask, 64, &mut rng(0)).unwrap();
-    assert_eq!(
-        (drawn.prompt.points[0].x, drawn.prompt.points[0].y),
-        (25.0, 50.0)
-    );
+    assert_eq!((drawn.prompt.points[0].x, drawn.prompt.points[0].y), (25.0, 50.0));
 }
 
 #[test]
 fn the_whole_box_has_no_target() {
-    let drawn = BoxSampler {}
-        .sample(&BinaryMask::empty(4, 4), 1024, &mut rng(0))
-        .unwrap();
-    let expected = PromptBox {
-        x0: 0.0,
-        y0: 0.0,
-        x1: 1024.0,
-        y1: 1024.0,
-    };
+    let drawn = BoxSampler {}.sample(&BinaryMask::empty(4, 4), 1024, &mut rng(0)).unwrap();
+    let expected = PromptBox { x0: 0.0, y0: 0.0, x1: 1024.0, y1: 1024.0 };
     assert_eq!(drawn.prompt.bbox, Some(expected));
     assert_eq!(whole_box(1024.0), Ok(expected));
     assert!(drawn.prompt.points.is_empty() && drawn.iou_target.is_none());
-    assert!(
-        BoxSampler {}
-            .sample(&BinaryMask::empty(4, 4), 0, &mut rng(0))
-            .is_err()
-    );
+    assert!(BoxSampler {}.sample(&BinaryMask::empty(4, 4), 0, &mut rng(0)).is_err());
 }
 
 #[test]
 fn samplers_are_configuration() {
     let text = serde_json::to_string(&PointSampler::paper()).unwrap();
     assert_eq!(text, r#"{"outside_per_inside":1}"#);
-    assert_eq!(
-        serde_json::from_str::<PointSampler>(&text).unwrap(),
-        PointSampler::paper()
-    );
+    assert_eq!(serde_json::from_str::<PointSampler>(&text).unwrap(), PointSampler::paper());
     assert!(serde_json::from_str::<PointSampler>(r#"{"outside_per_inside":1,"n":2}"#).is_err());
-    assert_eq!(
-        serde_json::from_str::<BoxSampler>("{}").unwrap(),
-        BoxSampler {}
-    );
+    assert_eq!(serde_json::from_str::<BoxSampler>("{}").unwrap(), BoxSampler {});
 }

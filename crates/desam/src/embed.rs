@@ -58,8 +58,7 @@ impl<'a> EmbedRequest<'a> {
 pub fn embed(request: &EmbedRequest<'_>, progress: &dyn Progress) -> Result<EmbedSummary> {
     request.preprocess.validate()?;
     let cases = discover(request.data)?;
-    let options =
-        SamOptions { input_side: request.input_side, device: request.device.clone() };
+    let options = SamOptions { input_side: request.input_side, device: request.device.clone() };
     let frozen = Frozen::load(&request.encoder, &options)?;
     let options = EmbedOptions {
         dir: request.out.to_owned(),

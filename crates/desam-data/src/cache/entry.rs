@@ -67,10 +67,7 @@ impl Entry {
     /// Writes `tensors` to `path` in one step.
     pub(crate) fn write(path: &Path, seal: &Seal, tensors: &[(TensorSpec, Vec<u8>)]) -> Result<()> {
         super::names::make_parent(path)?;
-        let corrupt = |problem: String| Error::CacheEntryCorrupt {
-            path: path.into(),
-            problem,
-        };
+        let corrupt = |problem: String| Error::CacheEntryCorrupt { path: path.into(), problem };
         let written = WrittenSeal {
             key: seal.key.clone(),
             source: seal.source.clone(),
@@ -90,17 +87,12 @@ impl Entry {
 
     /// Opens `path` and checks its length and its seal.
     pub(crate) fn open(path: &Path, seal: &Seal) -> Result<Self> {
-        let corrupt = |problem: String| Error::CacheEntryCorrupt {
-            path: path.into(),
-            problem,
-        };
+        let corrupt = |problem: String| Error::CacheEntryCorrupt { path: path.into(), problem };
         let map = map_file(path)?;
         let (start, metadata) = read_metadata(&map).map_err(|problem| match problem {
-            BadHeader::Length { expected } => Error::CacheEntryTruncated {
-                path: path.into(),
-                expected,
-                found: map.len() as u64,
-            },
+            BadHeader::Length { expected } => {
+                Error::CacheEntryTruncated { path: path.into(), expected, found: map.len() as u64 }
+            }
             BadHeader::Other(problem) => corrupt(problem),
         })?;
         let text = metadata.metadata().as_ref().and_then(|m| m.get(FIELD));
@@ -112,12 +104,7 @@ impl Entry {
                 Ok(())
             } else {
                 let (path, expected) = (path.into(), expected.clone());
-                Err(Error::CacheEntryStale {
-                    path,
-                    what,
-                    expected,
-                    found,
-                })
+                Err(Error::CacheEntryStale { path, what, expected, found })
             }
         };
         compare("cache key", &seal.key, written.key)?;
@@ -127,21 +114,12 @@ impl Entry {
             .into_iter()
             .map(|(name, info)| {
                 let (from, to) = info.data_offsets;
-                let spec = TensorSpec {
-                    name,
-                    dtype: info.dtype,
-                    shape: info.shape.clone(),
-                };
+                let spec = TensorSpec { name, dtype: info.dtype, shape: info.shape.clone() };
                 (spec, start + from..start + to)
             })
             .collect();
         tensors.sort_unstable_by_key(|(_, range)| range.start);
-        Ok(Self {
-            path: path.into(),
-            map,
-            tensors,
-            blake3: written.blake3,
-        })
+        Ok(Self { path: path.into(), map, tensors, blake3: written.blake3 })
     }
 
     /// Checks that the file holds exactly these tensors, and puts them in this order.
@@ -172,10 +150,7 @@ impl Entry {
 
     /// The shape of tensor `name`, if the file holds one.
     pub(crate) fn shape(&self, name: &str) -> Option<&[usize]> {
-        self.tensors
-            .iter()
-            .find(|(t, _)| t.name == name)
-            .map(|(t, _)| t.shape.as_slice())
+        self.tensors.iter().find(|(t, _)| t.name == name).map(|(t, _)| t.shape.as_slice())
     }
 
     /// Length of the file in bytes.
@@ -186,28 +161,20 @@ impl Entry {
     /// Reads all numbers and compares their checksum; call after [`Entry::expect`], whose order
     /// is the checksum's.
     pub(crate) fn verify(&self) -> Result<()> {
-        let tensors = self.tensors.iter().map(|(t, range)| {
-            (
-                t.name.as_str(),
-                self.map.get(range.clone()).unwrap_or_default(),
-            )
-        });
+        let tensors = self
+            .tensors
+            .iter()
+            .map(|(t, range)| (t.name.as_str(), self.map.get(range.clone()).unwrap_or_default()));
         let found = checksum(tensors);
         if found == self.blake3 {
             Ok(())
         } else {
-            Err(self.corrupt(format!(
-                "its numbers have checksum {found}, not {}",
-                self.blake3
-            )))
+            Err(self.corrupt(format!("its numbers have checksum {found}, not {}", self.blake3)))
         }
     }
 
     pub(crate) fn corrupt(&self, problem: String) -> Error {
-        Error::CacheEntryCorrupt {
-            path: self.path.clone(),
-            problem,
-        }
+        Error::CacheEntryCorrupt { path: self.path.clone(), problem }
     }
 
     fn unexpected(&self, spec: &TensorSpec) -> Error {
@@ -266,9 +233,7 @@ fn promised_length(bytes: &[u8]) -> Option<u64> {
         return (length < 1 << 20).then_some(end);
     };
     let header: HashMap<String, serde_json::Value> = serde_json::from_slice(text).ok()?;
-    let ends = header
-        .values()
-        .filter_map(|v| v.get("data_offsets")?.get(1)?.as_u64());
+    let ends = header.values().filter_map(|v| v.get("data_offsets")?.get(1)?.as_u64());
     end.checked_add(ends.max()?)
 }
 
@@ -278,18 +243,11 @@ mod tests {
     use proptest::prelude::*;
 
     fn seal() -> Seal {
-        Seal {
-            key: "k".repeat(64),
-            source: "s".repeat(64),
-        }
+        Seal { key: "k".repeat(64), source: "s".repeat(64) }
     }
 
     fn tensors() -> Vec<(TensorSpec, Vec<u8>)> {
-        let spec = |name: &str, shape| TensorSpec {
-            name: name.into(),
-            dtype: Dtype::F16,
-            shape,
-        };
+        let spec = |name: &str, shape| TensorSpec { name: name.into(), dtype: Dtype::F16, shape };
         vec![
             (spec("tap2", vec![1, 2, 3]), (0..12).collect()),
             (spec("tap10", vec![2]), vec![7, 8, 9, 10]),
@@ -309,20 +267,14 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("deep").join("e.safetensors");
         Entry::write(&path, &seal(), &tensors()).unwrap();
-        let entry = Entry::open(&path, &seal())
-            .unwrap()
-            .expect(&specs())
-            .unwrap();
+        let entry = Entry::open(&path, &seal()).unwrap().expect(&specs()).unwrap();
         entry.verify().unwrap();
         assert_eq!(entry.bytes(0).unwrap(), (0..12).collect::<Vec<u8>>());
         assert_eq!(entry.bytes(1).unwrap(), [7, 8, 9, 10]);
         assert!(entry.bytes(2).is_err());
         let again = dir.path().join("again.safetensors");
         Entry::write(&again, &seal(), &tensors()).unwrap();
-        assert_eq!(
-            std::fs::read(&path).unwrap(),
-            std::fs::read(&again).unwrap()
-        );
+        assert_eq!(std::fs::read(&path).unwrap(), std::fs::read(&again).unwrap());
     }
 
     #[test]
@@ -330,37 +282,13 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("e.safetensors");
         Entry::write(&path, &seal(), &tensors()).unwrap();
-        let other = Seal {
-            key: "x".into(),
-            ..seal()
-        };
+        let other = Seal { key: "x".into(), ..seal() };
         let error = Entry::open(&path, &other).unwrap_err();
-        assert!(
-            matches!(
-                error,
-                Error::CacheEntryStale {
-                    what: "cache key",
-                    ..
-                }
-            ),
-            "{error}"
-        );
+        assert!(matches!(error, Error::CacheEntryStale { what: "cache key", .. }), "{error}");
         assert!(error.to_string().contains("e.safetensors"), "{error}");
-        let other = Seal {
-            source: "x".into(),
-            ..seal()
-        };
+        let other = Seal { source: "x".into(), ..seal() };
         let error = Entry::open(&path, &other).unwrap_err();
-        assert!(
-            matches!(
-                error,
-                Error::CacheEntryStale {
-                    what: "source hash",
-                    ..
-                }
-            ),
-            "{error}"
-        );
+        assert!(matches!(error, Error::CacheEntryStale { what: "source hash", .. }), "{error}");
         let open = || Entry::open(&path, &seal()).unwrap();
         let mut wrong = specs();
         wrong[0].shape = vec![2, 3];
@@ -380,22 +308,13 @@ mod tests {
         for length in 0..bytes.len() {
             std::fs::write(&path, &bytes[..length]).unwrap();
             let error = check(&path).unwrap_err();
-            assert!(
-                error.to_string().contains("e.safetensors"),
-                "{length}: {error}"
-            );
+            assert!(error.to_string().contains("e.safetensors"), "{length}: {error}");
             if length >= 8 {
-                assert!(
-                    matches!(error, Error::CacheEntryTruncated { .. }),
-                    "{length}: {error}"
-                );
+                assert!(matches!(error, Error::CacheEntryTruncated { .. }), "{length}: {error}");
             }
         }
         std::fs::write(&path, [&bytes[..], &[0]].concat()).unwrap();
-        assert!(matches!(
-            check(&path),
-            Err(Error::CacheEntryTruncated { .. })
-        ));
+        assert!(matches!(check(&path), Err(Error::CacheEntryTruncated { .. })));
     }
 
     proptest! {

@@ -81,10 +81,7 @@ impl CacheHeader {
     /// Reads and checks the header of a cache; `None` where there is no file.
     pub(crate) fn read(paths: &CachePaths) -> Result<Option<Self>> {
         let path = paths.header();
-        let bad = |problem: String| Error::CacheHeader {
-            path: path.clone(),
-            problem,
-        };
+        let bad = |problem: String| Error::CacheHeader { path: path.clone(), problem };
         let text = match std::fs::read(&path) {
             Ok(text) => text,
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
@@ -104,20 +101,15 @@ impl CacheHeader {
         header.check_cases().map_err(bad)?;
         let key = header.recipe.key()?;
         if header.key != key {
-            return Err(bad(format!(
-                "its key is {}, but its recipe has {key}",
-                header.key
-            )));
+            return Err(bad(format!("its key is {}, but its recipe has {key}", header.key)));
         }
         Ok(Some(header))
     }
 
     pub(crate) fn write(&self, paths: &CachePaths) -> Result<()> {
         let path = paths.header();
-        let text = serde_json::to_vec_pretty(self).map_err(|e| Error::CacheHeader {
-            path: path.clone(),
-            problem: e.to_string(),
-        })?;
+        let text = serde_json::to_vec_pretty(self)
+            .map_err(|e| Error::CacheHeader { path: path.clone(), problem: e.to_string() })?;
         super::names::make_parent(&path)?;
         write_atomic(&path, |w| w.write_all(&text))
     }
@@ -130,10 +122,7 @@ impl CacheHeader {
                 return Err(format!("{name}: not a plain name"));
             }
             if case.slices > MOST_SLICES || case.image_side > 1 << 14 {
-                return Err(format!(
-                    "{name}: {} slices of {}²",
-                    case.slices, case.image_side
-                ));
+                return Err(format!("{name}: {} slices of {}²", case.slices, case.image_side));
             }
             for list in [&case.labelled, &case.stored] {
                 let rising = list.windows(2).all(|w| matches!(w, [a, b] if a < b));
@@ -149,17 +138,11 @@ impl CacheHeader {
 
     pub(crate) fn case_seal(&self, case: &CacheCase) -> Seal {
         let source = case_source(&case.image_blake3, case.label_blake3.as_deref());
-        Seal {
-            key: self.key.clone(),
-            source,
-        }
+        Seal { key: self.key.clone(), source }
     }
 
     pub(crate) fn slice_seal(&self, case: &CacheCase, z: usize) -> Seal {
-        Seal {
-            key: self.key.clone(),
-            source: slice_source(&case.image_blake3, z),
-        }
+        Seal { key: self.key.clone(), source: slice_source(&case.image_blake3, z) }
     }
 }
 

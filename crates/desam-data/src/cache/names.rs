@@ -30,18 +30,11 @@ impl CachePaths {
     }
 
     pub(crate) fn case(&self, site: &str, id: &str) -> PathBuf {
-        self.dir
-            .join("cases")
-            .join(site)
-            .join(format!("{id}.safetensors"))
+        self.dir.join("cases").join(site).join(format!("{id}.safetensors"))
     }
 
     pub(crate) fn slice(&self, site: &str, id: &str, z: usize) -> PathBuf {
-        self.dir
-            .join("features")
-            .join(site)
-            .join(id)
-            .join(format!("z{z:04}.safetensors"))
+        self.dir.join("features").join(site).join(id).join(format!("z{z:04}.safetensors"))
     }
 }
 
@@ -60,9 +53,7 @@ pub(crate) fn make_parent(path: &Path) -> Result<()> {
 pub fn hash_file(path: &Path) -> Result<String> {
     let file = File::open(path).map_err(Error::io("read", path))?;
     let mut hasher = blake3::Hasher::new();
-    hasher
-        .update_reader(file)
-        .map_err(Error::io("read", path))?;
+    hasher.update_reader(file).map_err(Error::io("read", path))?;
     Ok(hasher.finalize().to_hex().to_string())
 }
 
@@ -75,18 +66,7 @@ mod tests {
         for good in ["A", "Case00", "A-ISBI_1.5", "patient 3", "Prostata-Fall-ü"] {
             assert!(is_plain_name(good), "{good}");
         }
-        for bad in [
-            "",
-            ".",
-            "..",
-            "../x",
-            "a/b",
-            "a\\b",
-            ".hidden",
-            "c:",
-            "a\0b",
-            "new\nline",
-        ] {
+        for bad in ["", ".", "..", "../x", "a/b", "a\\b", ".hidden", "c:", "a\0b", "new\nline"] {
             assert!(!is_plain_name(bad), "{bad:?}");
         }
     }

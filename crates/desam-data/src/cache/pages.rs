@@ -18,11 +18,7 @@ pub(crate) struct CasePages {
 }
 
 fn tensor(name: &str, slices: usize, side: usize) -> TensorSpec {
-    TensorSpec {
-        name: name.into(),
-        dtype: Dtype::U8,
-        shape: vec![slices, side, side],
-    }
+    TensorSpec { name: name.into(), dtype: Dtype::U8, shape: vec![slices, side, side] }
 }
 
 impl CasePages {
@@ -52,12 +48,7 @@ impl CasePages {
         };
         let mut expected = vec![tensor("images", slices, side)];
         expected.extend(mask_side.map(|m| tensor("masks", slices, m)));
-        Ok(Self {
-            entry: entry.expect(&expected)?,
-            slices,
-            side,
-            mask_side,
-        })
+        Ok(Self { entry: entry.expect(&expected)?, slices, side, mask_side })
     }
 
     pub(crate) fn slices(&self) -> usize {
@@ -73,10 +64,7 @@ impl CasePages {
     }
 
     pub(crate) fn image(&self, z: usize) -> Result<SliceImage> {
-        Ok(SliceImage {
-            side: self.side,
-            data: self.page(0, z, self.side)?.to_vec(),
-        })
+        Ok(SliceImage { side: self.side, data: self.page(0, z, self.side)?.to_vec() })
     }
 
     /// The mask of slice `z`; `None` where the case has no ground truth.
@@ -84,11 +72,7 @@ impl CasePages {
         let Some(side) = self.mask_side else {
             return Ok(None);
         };
-        Ok(Some(BinaryMask::new(
-            side,
-            side,
-            self.page(1, z, side)?.to_vec(),
-        )?))
+        Ok(Some(BinaryMask::new(side, side, self.page(1, z, side)?.to_vec())?))
     }
 
     /// Slices whose mask has foreground, rising; none without ground truth.
@@ -106,10 +90,7 @@ impl CasePages {
 
     fn page(&self, tensor: usize, z: usize, side: usize) -> Result<&[u8]> {
         if z >= self.slices {
-            return Err(Error::SliceIndex {
-                index: z,
-                len: self.slices,
-            });
+            return Err(Error::SliceIndex { index: z, len: self.slices });
         }
         let length = side * side;
         self.entry

@@ -56,11 +56,7 @@ impl FromStr for FeatureDtype {
         match s {
             "f16" => Ok(Self::F16),
             "f32" => Ok(Self::F32),
-            _ => Err(Error::Choice {
-                what: "feature type",
-                found: s.into(),
-                choices: "f16, f32",
-            }),
+            _ => Err(Error::Choice { what: "feature type", found: s.into(), choices: "f16, f32" }),
         }
     }
 }
@@ -93,11 +89,7 @@ impl FromStr for SlicePolicy {
         match s {
             "labelled" => Ok(Self::Labelled),
             "all" => Ok(Self::All),
-            _ => Err(Error::Choice {
-                what: "slices",
-                found: s.into(),
-                choices: "labelled, all",
-            }),
+            _ => Err(Error::Choice { what: "slices", found: s.into(), choices: "labelled, all" }),
         }
     }
 }
@@ -165,10 +157,7 @@ impl CacheRecipe {
         let bad = |problem: String| Err(Error::CacheRecipe(problem));
         let s = &self.spec;
         if s.patch == 0 || s.input_side == 0 || !s.input_side.is_multiple_of(s.patch) {
-            return bad(format!(
-                "patch {} does not divide input side {}",
-                s.patch, s.input_side
-            ));
+            return bad(format!("patch {} does not divide input side {}", s.patch, s.input_side));
         }
         // Far beyond any encoder, and small enough that no product below can overflow.
         let counts = s.tap_channels.iter().chain([&s.embedding_channels]);
@@ -195,27 +184,15 @@ impl CacheRecipe {
         };
         let encoder = |r: &EncoderRecord| format!("{} ({})", r.weights_blake3, r.name);
         if self.encoder.weights_blake3 != other.encoder.weights_blake3 {
-            compare(
-                "encoder weights",
-                encoder(&self.encoder),
-                encoder(&other.encoder),
-            );
+            compare("encoder weights", encoder(&self.encoder), encoder(&other.encoder));
         }
-        compare(
-            "encoder spec",
-            format!("{:?}", self.spec),
-            format!("{:?}", other.spec),
-        );
+        compare("encoder spec", format!("{:?}", self.spec), format!("{:?}", other.spec));
         compare(
             "preprocessing",
             format!("{:?}", self.preprocess),
             format!("{:?}", other.preprocess),
         );
-        compare(
-            "feature type",
-            self.dtype.to_string(),
-            other.dtype.to_string(),
-        );
+        compare("feature type", self.dtype.to_string(), other.dtype.to_string());
         compare("slices", self.slices.to_string(), other.slices.to_string());
         out
     }
@@ -247,11 +224,7 @@ pub fn human_bytes(bytes: u64) -> String {
         value /= 1024.0;
         unit = next;
     }
-    if unit == "bytes" {
-        format!("{bytes} bytes")
-    } else {
-        format!("{value:.1} {unit}")
-    }
+    if unit == "bytes" { format!("{bytes} bytes") } else { format!("{value:.1} {unit}") }
 }
 
 #[cfg(test)]
@@ -260,10 +233,7 @@ mod tests {
 
     fn recipe() -> CacheRecipe {
         CacheRecipe {
-            encoder: EncoderRecord {
-                name: "toy".into(),
-                weights_blake3: "ab".into(),
-            },
+            encoder: EncoderRecord { name: "toy".into(), weights_blake3: "ab".into() },
             // SAM ViT-B's numbers: 12 blocks, global attention at 2, 5, 8 and 11.
             spec: EncoderSpec {
                 input_side: 1024,
@@ -282,10 +252,7 @@ mod tests {
         let key = recipe().key().unwrap();
         assert_eq!(key.len(), 64);
         let same = CacheRecipe {
-            encoder: EncoderRecord {
-                name: "other".into(),
-                ..recipe().encoder
-            },
+            encoder: EncoderRecord { name: "other".into(), ..recipe().encoder },
             ..recipe()
         };
         assert_eq!(same.key().unwrap(), key);
@@ -305,10 +272,7 @@ mod tests {
     #[test]
     fn estimate_is_that_of_sam() {
         // ViT-B in f32: (3·768 + 256) · 64² · 4 bytes = 40 MiB a slice.
-        let f32s = CacheRecipe {
-            dtype: FeatureDtype::F32,
-            ..recipe()
-        };
+        let f32s = CacheRecipe { dtype: FeatureDtype::F32, ..recipe() };
         assert_eq!(f32s.estimate(1), 40 << 20);
         assert_eq!(recipe().estimate(3), 60 << 20);
         assert_eq!(human_bytes(60 << 20), "60.0 MiB");
@@ -334,22 +298,13 @@ mod tests {
     fn names_of_choices_go_both_ways() {
         for dtype in [FeatureDtype::F16, FeatureDtype::F32] {
             assert_eq!(dtype.to_string().parse::<FeatureDtype>().unwrap(), dtype);
-            assert_eq!(
-                serde_json::to_string(&dtype).unwrap(),
-                format!("\"{dtype}\"")
-            );
+            assert_eq!(serde_json::to_string(&dtype).unwrap(), format!("\"{dtype}\""));
         }
         for policy in [SlicePolicy::Labelled, SlicePolicy::All] {
             assert_eq!(policy.to_string().parse::<SlicePolicy>().unwrap(), policy);
-            assert_eq!(
-                serde_json::to_string(&policy).unwrap(),
-                format!("\"{policy}\"")
-            );
+            assert_eq!(serde_json::to_string(&policy).unwrap(), format!("\"{policy}\""));
         }
         let message = "f8".parse::<FeatureDtype>().unwrap_err().to_string();
-        assert!(
-            message.contains("f8") && message.contains("f16, f32"),
-            "{message}"
-        );
+        assert!(message.contains("f8") && message.contains("f16, f32"), "{message}");
     }
 }

@@ -42,11 +42,7 @@ impl CachedSlices {
             }
             slices.extend(cache.case_slices(index).iter().filter(|s| s.labelled));
         }
-        Ok(Self {
-            cache,
-            slices,
-            device: device.clone(),
-        })
+        Ok(Self { cache, slices, device: device.clone() })
     }
 
     /// Which slices these are.
@@ -64,10 +60,7 @@ impl Dataset for CachedSlices {
 
     fn get(&self, index: usize) -> desam_core::Result<CachedSlice> {
         let slice = self.slices.get(index).ok_or_else(|| {
-            desam_core::Error::external(Error::SliceIndex {
-                index,
-                len: self.slices.len(),
-            })
+            desam_core::Error::external(Error::SliceIndex { index, len: self.slices.len() })
         })?;
         let read = || -> Result<CachedSlice> {
             Ok(CachedSlice {

@@ -42,9 +42,8 @@ impl FeatureCache {
     /// and slices are missing, or a file is stale, truncated or corrupt, which is named.
     pub fn open(dir: impl Into<PathBuf>) -> Result<Self> {
         let paths = CachePaths::new(dir);
-        let header = CacheHeader::read(&paths)?.ok_or_else(|| Error::CacheNotFound {
-            dir: paths.dir().into(),
-        })?;
+        let header = CacheHeader::read(&paths)?
+            .ok_or_else(|| Error::CacheNotFound { dir: paths.dir().into() })?;
         let features = header.recipe.feature_tensors();
         let slices = header.cases.iter().enumerate().flat_map(|(case, c)| {
             c.stored.iter().map(move |&z| SliceRef {
@@ -54,12 +53,7 @@ impl FeatureCache {
             })
         });
         let slices = slices.collect();
-        let cache = Self {
-            paths,
-            header,
-            features,
-            slices,
-        };
+        let cache = Self { paths, header, features, slices };
         cache.check_complete()?;
         for case in 0..cache.header.cases.len() {
             cache.pages(case)?;
@@ -99,10 +93,7 @@ impl FeatureCache {
     /// The cases of one site, as indices into [`FeatureCache::cases`].
     pub fn site_cases(&self, site: &str) -> Vec<usize> {
         let cases = self.header.cases.iter().enumerate();
-        cases
-            .filter(|(_, c)| c.site == site)
-            .map(|(n, _)| n)
-            .collect()
+        cases.filter(|(_, c)| c.site == site).map(|(n, _)| n).collect()
     }
 
     /// All slices whose features are stored, by case, then by slice.
@@ -147,10 +138,7 @@ impl FeatureCache {
             tensors.push(Tensor::from_vec(values, spec.shape.as_slice(), device)?);
         }
         match tensors.pop() {
-            Some(embedding) => Ok(ImageFeatures {
-                taps: tensors,
-                embedding,
-            }),
+            Some(embedding) => Ok(ImageFeatures { taps: tensors, embedding }),
             None => Err(entry.corrupt("it holds no embedding".into())),
         }
     }
@@ -179,9 +167,7 @@ impl FeatureCache {
     pub fn case_masks(&self, case: usize) -> Result<Vec<BinaryMask>> {
         let pages = self.pages(case)?;
         let record = self.case(case)?;
-        (0..pages.slices())
-            .map(|z| pages.mask(z)?.ok_or_else(|| no_label(record)))
-            .collect()
+        (0..pages.slices()).map(|z| pages.mask(z)?.ok_or_else(|| no_label(record))).collect()
     }
 
     /// Reads every number of the cache and compares the checksums.
@@ -205,41 +191,26 @@ impl FeatureCache {
             let case = self.case(slice.case)?;
             progress.advance(1, &format!("{}/{} slice {}", case.site, case.id, slice.z));
         }
-        progress.finish(&format!(
-            "{} of {files} files are right",
-            files - damaged.len()
-        ));
+        progress.finish(&format!("{} of {files} files are right", files - damaged.len()));
         if damaged.is_empty() {
             Ok(())
         } else {
-            Err(Error::CacheDamaged {
-                dir: self.dir().into(),
-                files,
-                damaged,
-            })
+            Err(Error::CacheDamaged { dir: self.dir().into(), files, damaged })
         }
     }
 
     fn case(&self, index: usize) -> Result<&CacheCase> {
         let len = self.header.cases.len();
-        self.header
-            .cases
-            .get(index)
-            .ok_or(Error::CaseIndex { index, len })
+        self.header.cases.get(index).ok_or(Error::CaseIndex { index, len })
     }
 
     fn pages(&self, case: usize) -> Result<CasePages> {
         let record = self.case(case)?;
         let path = self.paths.case(&record.site, &record.id);
-        let mask_side = record
-            .label
-            .as_ref()
-            .map(|_| self.header.recipe.spec.mask_side());
+        let mask_side = record.label.as_ref().map(|_| self.header.recipe.spec.mask_side());
         let pages = CasePages::open(&path, &self.header.case_seal(record), mask_side)?;
-        let (found, expected) = (
-            (pages.slices(), pages.side()),
-            (record.slices, record.image_side),
-        );
+        let (found, expected) =
+            ((pages.slices(), pages.side()), (record.slices, record.image_side));
         if found != expected {
             let problem =
                 format!("slices and side of its images: expected {expected:?}, found {found:?}");
@@ -273,38 +244,25 @@ impl FeatureCache {
             return Ok(());
         }
         let (dir, expected) = (self.dir().into(), self.slices.len());
-        Err(Error::CacheIncomplete {
-            dir,
-            present,
-            expected,
-        })
+        Err(Error::CacheIncomplete { dir, present, expected })
     }
 }
 
 fn no_label(case: &CacheCase) -> Error {
-    Error::NoGroundTruth {
-        site: case.site.clone(),
-        id: case.id.clone(),
-    }
+    Error::NoGroundTruth { site: case.site.clone(), id: case.id.clone() }
 }
 
 /// Stored little-endian numbers as f32.
 fn widen(bytes: &[u8], dtype: FeatureDtype) -> Vec<f32> {
     match dtype {
-        FeatureDtype::F32 => bytes
-            .as_chunks()
-            .0
-            .iter()
-            .map(|&chunk| f32::from_le_bytes(chunk))
-            .collect(),
+        FeatureDtype::F32 => {
+            bytes.as_chunks().0.iter().map(|&chunk| f32::from_le_bytes(chunk)).collect()
+        }
         FeatureDtype::F16 => {
             // By pieces that stay in the nearest cache; the conversion itself is vectorised.
             let mut out = vec![0.0; bytes.len() / 2];
             let mut piece = [f16::ZERO; 4096];
-            for (values, raw) in out
-                .chunks_mut(piece.len())
-                .zip(bytes.chunks(2 * piece.len()))
-            {
+            for (values, raw) in out.chunks_mut(piece.len()).zip(bytes.chunks(2 * piece.len())) {
                 let (narrow, _) = piece.split_at_mut(values.len());
                 for (value, &chunk) in narrow.iter_mut().zip(raw.as_chunks().0) {
                     *value = f16::from_le_bytes(chunk);
@@ -323,9 +281,8 @@ mod tests {
     #[test]
     fn widening_is_exact_at_any_length() {
         for length in [0, 1, 4095, 4096, 4097, 10_000] {
-            let values: Vec<f16> = (0..length)
-                .map(|n| f16::from_f32(n as f32 * 0.37 - 900.0))
-                .collect();
+            let values: Vec<f16> =
+                (0..length).map(|n| f16::from_f32(n as f32 * 0.37 - 900.0)).collect();
             let bytes: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
             let expected: Vec<f32> = values.iter().map(|v| v.to_f32()).collect();
             assert_eq!(widen(&bytes, FeatureDtype::F16), expected);

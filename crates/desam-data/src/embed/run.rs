@@ -51,17 +51,12 @@ impl<'a> Run<'a> {
         if let Some(old) = CacheHeader::read(&paths)? {
             let differences = recipe.differences(&old.recipe);
             if !differences.is_empty() {
-                return Err(Error::CacheMismatch {
-                    dir: options.dir.clone(),
-                    differences,
-                });
+                return Err(Error::CacheMismatch { dir: options.dir.clone(), differences });
             }
-            let gone = old.cases.iter().filter(|o| {
-                !options
-                    .cases
-                    .iter()
-                    .any(|c| (&c.site, &c.id) == (&o.site, &o.id))
-            });
+            let gone = old
+                .cases
+                .iter()
+                .filter(|o| !options.cases.iter().any(|c| (&c.site, &c.id) == (&o.site, &o.id)));
             let gone = gone.count();
             if gone > 0 {
                 progress.say(&format!(
@@ -73,16 +68,7 @@ impl<'a> Run<'a> {
         }
         let key = recipe.key()?;
         let data_root = absolute(&options.data_root)?;
-        Ok(Self {
-            options,
-            encoder,
-            device,
-            progress,
-            paths,
-            recipe,
-            key,
-            data_root,
-        })
+        Ok(Self { options, encoder, device, progress, paths, recipe, key, data_root })
     }
 
     /// First phase: every volume is read, its images and masks are stored, its slices counted.
@@ -91,33 +77,22 @@ impl<'a> Run<'a> {
         self.progress.begin("preparing volumes", cases.len() as u64);
         let mut ready = Vec::with_capacity(cases.len());
         for case in cases {
-            ready.push(
-                self.prepare_case(case)
-                    .map_err(in_case(&case.site, &case.id))?,
-            );
-            self.progress
-                .advance(1, &format!("{}/{}", case.site, case.id));
+            ready.push(self.prepare_case(case).map_err(in_case(&case.site, &case.id))?);
+            self.progress.advance(1, &format!("{}/{}", case.site, case.id));
         }
         let slices: usize = ready.iter().map(|r| r.record.stored.len()).sum();
-        self.progress
-            .finish(&format!("{} cases, {slices} slices to embed", ready.len()));
+        self.progress.finish(&format!("{} cases, {slices} slices to embed", ready.len()));
         Ok(ready)
     }
 
     fn prepare_case(&self, case: &Case) -> Result<ReadyCase> {
         if case.label.is_none() && self.recipe.slices == SlicePolicy::Labelled {
-            return Err(Error::NoGroundTruth {
-                site: case.site.clone(),
-                id: case.id.clone(),
-            });
+            return Err(Error::NoGroundTruth { site: case.site.clone(), id: case.id.clone() });
         }
         let image_blake3 = hash_file(&case.image)?;
         let label_blake3 = case.label.as_deref().map(hash_file).transpose()?;
         let source = case_source(&image_blake3, label_blake3.as_deref());
-        let seal = Seal {
-            key: self.key.clone(),
-            source,
-        };
+        let seal = Seal { key: self.key.clone(), source };
         let path = self.paths.case(&case.site, &case.id);
         let mask_side = case.label.as_ref().map(|_| self.recipe.spec.mask_side());
         let open = || CasePages::open(&path, &seal, mask_side);
@@ -139,11 +114,7 @@ impl<'a> Run<'a> {
             site: case.site.clone(),
             id: case.id.clone(),
             image: self.relative(&case.image)?,
-            label: case
-                .label
-                .as_deref()
-                .map(|l| self.relative(l))
-                .transpose()?,
+            label: case.label.as_deref().map(|l| self.relative(l)).transpose()?,
             image_blake3,
             label_blake3,
             slices: pages.slices(),
@@ -151,10 +122,7 @@ impl<'a> Run<'a> {
             labelled,
             stored,
         };
-        Ok(ReadyCase {
-            record,
-            bytes: pages.entry().len(),
-        })
+        Ok(ReadyCase { record, bytes: pages.entry().len() })
     }
 
     fn write_pages(&self, case: &Case, path: &Path, seal: &Seal) -> Result<()> {
@@ -163,16 +131,12 @@ impl<'a> Run<'a> {
             Some(label) => Some(prepared.labels(&NiftiReader.read_labels(label)?)?),
             None => None,
         };
-        let images = (0..prepared.len())
-            .map(|z| prepared.image(z))
-            .collect::<Result<Vec<_>>>()?;
+        let images = (0..prepared.len()).map(|z| prepared.image(z)).collect::<Result<Vec<_>>>()?;
         CasePages::write(path, seal, &images, masks.as_deref())
     }
 
     fn prepare_volume(&self, image: &Path) -> Result<PreparedVolume> {
-        self.recipe
-            .preprocess
-            .prepare(&NiftiReader.read(image)?, &self.recipe.spec)
+        self.recipe.preprocess.prepare(&NiftiReader.read(image)?, &self.recipe.spec)
     }
 
     /// Second phase: writes the header, says the size, encodes what is missing.
@@ -197,20 +161,12 @@ impl<'a> Run<'a> {
         let mut reused = 0;
         self.progress.begin("embedding", slices as u64);
         for case in &header.cases {
-            let done = self
-                .encode_case(&header, case)
-                .map_err(in_case(&case.site, &case.id))?;
+            let done = self.encode_case(&header, case).map_err(in_case(&case.site, &case.id))?;
             bytes += done.bytes;
             reused += done.reused;
         }
         let computed = slices - reused;
-        let summary = EmbedSummary {
-            cases: header.cases.len(),
-            slices,
-            computed,
-            reused,
-            bytes,
-        };
+        let summary = EmbedSummary { cases: header.cases.len(), slices, computed, reused, bytes };
         self.progress.finish(&format!(
             "{computed} slices embedded, {reused} were there already; {} in all",
             human_bytes(bytes)
@@ -221,10 +177,7 @@ impl<'a> Run<'a> {
     fn encode_case(&self, header: &CacheHeader, case: &CacheCase) -> Result<CaseDone> {
         let tensors = self.recipe.feature_tensors();
         let mut prepared = None;
-        let mut done = CaseDone {
-            bytes: 0,
-            reused: 0,
-        };
+        let mut done = CaseDone { bytes: 0, reused: 0 };
         for &z in &case.stored {
             let path = self.paths.slice(&case.site, &case.id, z);
             let seal = header.slice_seal(case, z);
@@ -251,8 +204,7 @@ impl<'a> Run<'a> {
                 }
             };
             done.bytes += length;
-            self.progress
-                .advance(1, &format!("{}/{} slice {z} {verb}", case.site, case.id));
+            self.progress.advance(1, &format!("{}/{} slice {z} {verb}", case.site, case.id));
         }
         Ok(done)
     }
@@ -276,20 +228,11 @@ impl<'a> Run<'a> {
     }
 
     fn narrow_tensor(&self, z: usize, name: &str, tensor: &Tensor) -> Result<Vec<u8>> {
-        let values = tensor
-            .to_dtype(DType::F32)?
-            .flatten_all()?
-            .to_vec1::<f32>()?;
+        let values = tensor.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>()?;
         let dtype = self.recipe.dtype;
         let refuse = |value: f32, advice| {
             let (slice, tensor) = (z, name.to_string());
-            Err(Error::FeatureRange {
-                slice,
-                tensor,
-                value,
-                dtype,
-                advice,
-            })
+            Err(Error::FeatureRange { slice, tensor, value, dtype, advice })
         };
         if let Some(&value) = values.iter().find(|v| !v.is_finite()) {
             return refuse(value, "check the encoder's weights");
@@ -300,10 +243,7 @@ impl<'a> Run<'a> {
                 if let Some(&value) = values.iter().find(|v| !f16::from_f32(**v).is_finite()) {
                     return refuse(value, "store f32 instead");
                 }
-                Ok(values
-                    .iter()
-                    .flat_map(|v| f16::from_f32(*v).to_le_bytes())
-                    .collect())
+                Ok(values.iter().flat_map(|v| f16::from_f32(*v).to_le_bytes()).collect())
             }
         }
     }
@@ -311,10 +251,7 @@ impl<'a> Run<'a> {
     /// `path` relative to the data root, or absolute where it lies elsewhere.
     fn relative(&self, path: &Path) -> Result<PathBuf> {
         let path = absolute(path)?;
-        Ok(path
-            .strip_prefix(&self.data_root)
-            .map(Path::to_path_buf)
-            .unwrap_or(path))
+        Ok(path.strip_prefix(&self.data_root).map(Path::to_path_buf).unwrap_or(path))
     }
 }
 
@@ -333,10 +270,7 @@ fn check_names(cases: &[Case]) -> Result<()> {
     let mut seen = std::collections::HashMap::new();
     for case in cases {
         if !is_plain_name(&case.site) || !is_plain_name(&case.id) {
-            return Err(Error::CaseName {
-                site: case.site.clone(),
-                id: case.id.clone(),
-            });
+            return Err(Error::CaseName { site: case.site.clone(), id: case.id.clone() });
         }
         let name = (case.site.to_lowercase(), case.id.to_lowercase());
         if let Some(first) = seen.insert(name, &case.image) {
@@ -355,10 +289,6 @@ fn check_names(cases: &[Case]) -> Result<()> {
 fn in_case<'n>(site: &'n str, id: &'n str) -> impl FnOnce(Error) -> Error + 'n {
     move |source| match source {
         Error::NoGroundTruth { .. } => source,
-        _ => Error::Case {
-            site: site.into(),
-            id: id.into(),
-            source: Box::new(source),
-        },
+        _ => Error::Case { site: site.into(), id: id.into(), source: Box::new(source) },
     }
 }

@@ -65,10 +65,7 @@ pub fn discover(dir: &Path) -> Result<Vec<Case>> {
 /// [`Error::Io`] when the folder cannot be listed.
 pub fn list_volumes(dir: &Path) -> Result<Vec<PathBuf>> {
     let is_image = |path: &PathBuf| {
-        let name = path
-            .file_name()
-            .and_then(|n| n.to_str())
-            .and_then(VolumeName::parse);
+        let name = path.file_name().and_then(|n| n.to_str()).and_then(VolumeName::parse);
         name.is_some_and(|n| !n.is_label) && path.is_file()
     };
     Ok(entries(dir)?.into_iter().filter(is_image).collect())
@@ -108,14 +105,9 @@ mod tests {
         }
         std::fs::create_dir(dir.path().join("folder.nii")).unwrap();
         let found = list_volumes(dir.path()).unwrap();
-        let names: Vec<_> = found
-            .iter()
-            .map(|p| p.file_name().unwrap().to_str().unwrap())
-            .collect();
+        let names: Vec<_> =
+            found.iter().map(|p| p.file_name().unwrap().to_str().unwrap()).collect();
         assert_eq!(names, ["A.NII", "a.nii.gz", "b.nii.gz"]);
-        assert!(matches!(
-            list_volumes(&dir.path().join("none")),
-            Err(Error::Io { .. })
-        ));
+        assert!(matches!(list_volumes(&dir.path().join("none")), Err(Error::Io { .. })));
     }
 }

@@ -16,9 +16,7 @@ pub(super) struct VolumeName<'a> {
 impl<'a> VolumeName<'a> {
     /// Takes a file name apart; `None` where it names no volume.
     pub(super) fn parse(name: &'a str) -> Option<Self> {
-        let stem = [".nii.gz", ".nii"]
-            .iter()
-            .find_map(|end| strip_suffix(name, end))?;
+        let stem = [".nii.gz", ".nii"].iter().find_map(|end| strip_suffix(name, end))?;
         let (id, is_label) = match strip_suffix(stem, LABEL_SUFFIX) {
             Some(id) => (id, true),
             None => (stem, false),
@@ -39,30 +37,14 @@ mod tests {
 
     #[test]
     fn names_are_taken_apart() {
-        let image = |id| {
-            Some(VolumeName {
-                id,
-                is_label: false,
-            })
-        };
+        let image = |id| Some(VolumeName { id, is_label: false });
         let label = |id| Some(VolumeName { id, is_label: true });
         assert_eq!(VolumeName::parse("Case00.nii.gz"), image("Case00"));
         assert_eq!(VolumeName::parse("Case00.NII"), image("Case00"));
-        assert_eq!(
-            VolumeName::parse("Case00_Segmentation.Nii.Gz"),
-            label("Case00")
-        );
+        assert_eq!(VolumeName::parse("Case00_Segmentation.Nii.Gz"), label("Case00"));
         assert_eq!(VolumeName::parse("fälle.ü.nii"), image("fälle.ü"));
-        for other in [
-            "",
-            "nii",
-            ".nii",
-            ".nii.gz",
-            "_segmentation.nii",
-            "Case00.gz",
-            "é.ni",
-            "ä",
-        ] {
+        for other in ["", "nii", ".nii", ".nii.gz", "_segmentation.nii", "Case00.gz", "é.ni", "ä"]
+        {
             assert_eq!(VolumeName::parse(other), None, "{other}");
         }
     }

@@ -12,9 +12,7 @@ pub(super) fn cases(dir: &Path) -> Result<Vec<Case>> {
         all.extend(site_cases(&folder)?);
     }
     if all.is_empty() {
-        return Err(Error::NoSites {
-            dir: dir.to_path_buf(),
-        });
+        return Err(Error::NoSites { dir: dir.to_path_buf() });
     }
     all.sort_by(|a, b| (&a.site, &a.id).cmp(&(&b.site, &b.id)));
     Ok(all)
@@ -36,25 +34,14 @@ fn site_cases(folder: &Path) -> Result<Vec<Case>> {
         let Some(volume) = VolumeName::parse(&name) else {
             continue;
         };
-        let entry = found
-            .entry(volume.id.to_lowercase())
-            .or_insert_with(|| Found {
-                id: volume.id.to_owned(),
-                image: None,
-                label: None,
-            });
-        let slot = if volume.is_label {
-            &mut entry.label
-        } else {
-            &mut entry.image
-        };
+        let entry = found.entry(volume.id.to_lowercase()).or_insert_with(|| Found {
+            id: volume.id.to_owned(),
+            image: None,
+            label: None,
+        });
+        let slot = if volume.is_label { &mut entry.label } else { &mut entry.image };
         if let Some(first) = slot.replace(path.clone()) {
-            return Err(Error::DuplicateCase {
-                site,
-                id: volume.id.into(),
-                first,
-                second: path,
-            });
+            return Err(Error::DuplicateCase { site, id: volume.id.into(), first, second: path });
         }
         if !volume.is_label {
             volume.id.clone_into(&mut entry.id);
@@ -67,26 +54,15 @@ fn site_cases(folder: &Path) -> Result<Vec<Case>> {
 fn pair(site: &str, found: Found) -> Result<Case> {
     let (site, id) = (site.to_owned(), found.id);
     match (found.image, found.label) {
-        (Some(image), Some(label)) => Ok(Case {
-            site,
-            id,
-            image,
-            label: Some(label),
-        }),
+        (Some(image), Some(label)) => Ok(Case { site, id, image, label: Some(label) }),
         (Some(image), None) => Err(Error::MissingLabel { site, id, image }),
-        (None, label) => Err(Error::MissingImage {
-            site,
-            id,
-            label: label.unwrap_or_default(),
-        }),
+        (None, label) => Err(Error::MissingImage { site, id, label: label.unwrap_or_default() }),
     }
 }
 
 fn name_of(path: &Path) -> Result<String> {
     let name = path.file_name().and_then(|n| n.to_str());
-    name.map(str::to_owned).ok_or_else(|| Error::FileName {
-        path: path.to_path_buf(),
-    })
+    name.map(str::to_owned).ok_or_else(|| Error::FileName { path: path.to_path_buf() })
 }
 
 #[cfg(test)]
@@ -120,28 +96,16 @@ mod tests {
             "stray.nii.gz",
         ]);
         let found = cases(dir.path()).unwrap();
-        let short: Vec<_> = found
-            .iter()
-            .map(|c| (c.site.as_str(), c.id.as_str()))
-            .collect();
-        assert_eq!(
-            short,
-            [("A site", "x"), ("BMC", "Case00"), ("BMC", "Case01")]
-        );
-        assert_eq!(
-            found[1].label,
-            Some(dir.path().join("BMC/case00_segmentation.nii"))
-        );
+        let short: Vec<_> = found.iter().map(|c| (c.site.as_str(), c.id.as_str())).collect();
+        assert_eq!(short, [("A site", "x"), ("BMC", "Case00"), ("BMC", "Case01")]);
+        assert_eq!(found[1].label, Some(dir.path().join("BMC/case00_segmentation.nii")));
         assert_eq!(found[2].image, dir.path().join("BMC/Case01.nii.gz"));
     }
 
     #[test]
     fn nothing_there() {
         for files in [&["readme.txt"][..], &["site/notes.txt"], &[".a/Case00.nii"]] {
-            assert!(
-                matches!(cases(tree(files).path()), Err(Error::NoSites { .. })),
-                "{files:?}"
-            );
+            assert!(matches!(cases(tree(files).path()), Err(Error::NoSites { .. })), "{files:?}");
         }
         let gone = tree(&["a/b"]).path().join("nowhere");
         assert!(matches!(cases(&gone), Err(Error::Io { .. })));
@@ -162,10 +126,7 @@ mod tests {
     fn twins_are_refused() {
         for twin in ["A/Case1.nii", "A/CASE1.nii.gz", "A/case1_SEGMENTATION.nii"] {
             let dir = tree(&["A/Case1.nii.gz", "A/Case1_segmentation.nii.gz", twin]);
-            assert!(
-                matches!(cases(dir.path()), Err(Error::DuplicateCase { .. })),
-                "{twin}"
-            );
+            assert!(matches!(cases(dir.path()), Err(Error::DuplicateCase { .. })), "{twin}");
         }
     }
 }

@@ -67,10 +67,7 @@ pub(super) struct RawHeader {
 impl RawHeader {
     /// A header of zeros, little endian.
     pub(super) fn empty() -> Self {
-        let mut header = Self {
-            bytes: [0; HEADER_BYTES],
-            big_endian: false,
-        };
+        let mut header = Self { bytes: [0; HEADER_BYTES], big_endian: false };
         header.put(0, (HEADER_BYTES as i32).to_le_bytes());
         header
     }
@@ -85,12 +82,7 @@ impl RawHeader {
                 return Err(wrong(path, "sizeof_hdr", found, "348, a NIfTI-1 file"));
             }
             (other, _) => {
-                return Err(wrong(
-                    path,
-                    "sizeof_hdr",
-                    other,
-                    "348, the start of a NIfTI-1 file",
-                ));
+                return Err(wrong(path, "sizeof_hdr", other, "348, the start of a NIfTI-1 file"));
             }
         };
         Ok(Self { bytes, big_endian })
@@ -151,10 +143,7 @@ impl RawHeader {
     pub(super) fn set_text(&mut self, at: usize, length: usize, text: &str) {
         let field = &mut self.bytes[at..at + length];
         field.fill(0);
-        field
-            .iter_mut()
-            .zip(text.bytes())
-            .for_each(|(to, from)| *to = from);
+        field.iter_mut().zip(text.bytes()).for_each(|(to, from)| *to = from);
     }
 }
 
@@ -214,11 +203,7 @@ impl Facts {
         // NaN for the same.
         let scaled = slope != 0.0 && slope.is_finite();
         let slope = if scaled { f64::from(slope) } else { 1.0 };
-        let intercept = if scaled && inter.is_finite() {
-            f64::from(inter)
-        } else {
-            0.0
-        };
+        let intercept = if scaled && inter.is_finite() { f64::from(inter) } else { 0.0 };
         let mut affine = orientation::affine(header, dims, path)?;
         let unit_mm = match header.bytes[at::XYZT_UNITS] & 7 {
             METRES => 1e3,
@@ -226,22 +211,12 @@ impl Facts {
             _ => 1.0,
         };
         affine.0.iter_mut().flatten().for_each(|v| *v *= unit_mm);
-        Ok(Self {
-            grid: Grid { dims, affine },
-            voxel,
-            data_start,
-            slope,
-            intercept,
-        })
+        Ok(Self { grid: Grid { dims, affine }, voxel, data_start, slope, intercept })
     }
 
     /// Bytes of all voxels; `None` where no machine could hold them.
     pub(super) fn data_bytes(&self) -> Option<u64> {
-        let voxels = self
-            .grid
-            .dims
-            .iter()
-            .try_fold(1_u64, |n, &d| n.checked_mul(d as u64))?;
+        let voxels = self.grid.dims.iter().try_fold(1_u64, |n, &d| n.checked_mul(d as u64))?;
         let bytes = voxels.checked_mul(self.voxel.bytes() as u64)?;
         // Decoded to f32 they must still fit an allocation.
         (voxels.checked_mul(4)? <= isize::MAX as u64).then_some(bytes)
@@ -255,26 +230,14 @@ fn dims(header: &RawHeader, path: &Path) -> Result<[usize; 3]> {
     if !(3..=7).contains(&rank) {
         return Err(wrong(path, "dim[0]", rank, "3, a volume"));
     }
-    const FIELDS: [&str; 8] = [
-        "dim[0]", "dim[1]", "dim[2]", "dim[3]", "dim[4]", "dim[5]", "dim[6]", "dim[7]",
-    ];
-    for (axis, (&d, field)) in dim
-        .iter()
-        .zip(FIELDS)
-        .enumerate()
-        .skip(1)
-        .take(rank as usize)
-    {
+    const FIELDS: [&str; 8] =
+        ["dim[0]", "dim[1]", "dim[2]", "dim[3]", "dim[4]", "dim[5]", "dim[6]", "dim[7]"];
+    for (axis, (&d, field)) in dim.iter().zip(FIELDS).enumerate().skip(1).take(rank as usize) {
         if axis <= 3 && d < 1 {
             return Err(wrong(path, field, d, "at least 1"));
         }
         if axis > 3 && d != 1 {
-            return Err(wrong(
-                path,
-                field,
-                d,
-                "1: one volume a file (split a series first)",
-            ));
+            return Err(wrong(path, field, d, "1: one volume a file (split a series first)"));
         }
     }
     Ok([dim[1], dim[2], dim[3]].map(|d| usize::try_from(d).unwrap_or(0)))
@@ -288,10 +251,5 @@ pub(super) fn wrong(
     expected: &str,
 ) -> Error {
     let (found, expected) = (found.to_string(), expected.to_owned());
-    Error::NiftiHeader {
-        path: path.to_path_buf(),
-        field,
-        found,
-        expected,
-    }
+    Error::NiftiHeader { path: path.to_path_buf(), field, found, expected }
 }

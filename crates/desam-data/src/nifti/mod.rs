@@ -24,9 +24,7 @@ pub struct NiftiReader;
 
 impl VolumeReader for NiftiReader {
     fn accepts(&self, path: &Path) -> bool {
-        let name = path
-            .file_name()
-            .map(|n| n.to_string_lossy().to_ascii_lowercase());
+        let name = path.file_name().map(|n| n.to_string_lossy().to_ascii_lowercase());
         name.is_some_and(|n| n.ends_with(".nii") || n.ends_with(".nii.gz"))
     }
 

@@ -25,12 +25,7 @@ pub(super) fn affine(header: &RawHeader, dims: [usize; 3], path: &Path) -> Resul
             spacing[axis] = value;
         } else if dims[axis] > 1 {
             const FIELDS: [&str; 3] = ["pixdim[1]", "pixdim[2]", "pixdim[3]"];
-            return Err(wrong(
-                path,
-                FIELDS[axis],
-                pixdim[axis + 1],
-                "a length in mm above 0",
-            ));
+            return Err(wrong(path, FIELDS[axis], pixdim[axis + 1], "a length in mm above 0"));
         }
         // An axis of one voxel needs no spacing, and many writers give it none.
     }
@@ -62,21 +57,9 @@ fn from_quaternion(q: [f64; 6], spacing: [f64; 3], handed: f64) -> Affine {
         rest.sqrt()
     };
     let rotation = [
-        [
-            a * a + b * b - c * c - d * d,
-            2.0 * (b * c - a * d),
-            2.0 * (b * d + a * c),
-        ],
-        [
-            2.0 * (b * c + a * d),
-            a * a + c * c - b * b - d * d,
-            2.0 * (c * d - a * b),
-        ],
-        [
-            2.0 * (b * d - a * c),
-            2.0 * (c * d + a * b),
-            a * a + d * d - c * c - b * b,
-        ],
+        [a * a + b * b - c * c - d * d, 2.0 * (b * c - a * d), 2.0 * (b * d + a * c)],
+        [2.0 * (b * c + a * d), a * a + c * c - b * b - d * d, 2.0 * (c * d - a * b)],
+        [2.0 * (b * d - a * c), 2.0 * (c * d + a * b), a * a + d * d - c * c - b * b],
     ];
     let [i, j, k] = [spacing[0], spacing[1], spacing[2] * handed];
     let offsets = [x, y, z];
@@ -107,22 +90,12 @@ pub(super) fn to_quaternion(affine: &Affine) -> Option<Quaternion> {
         *row = std::array::from_fn(|c| from[c] / spacing[c]);
     }
     let cosine = |p: usize, q: usize| m.iter().map(|r| r[p] * r[q]).sum::<f64>().abs();
-    if [cosine(0, 1), cosine(0, 2), cosine(1, 2)]
-        .iter()
-        .any(|&c| c > 1e-4)
-    {
+    if [cosine(0, 1), cosine(0, 2), cosine(1, 2)].iter().any(|&c| c > 1e-4) {
         return None;
     }
-    let handed = if affine.determinant() < 0.0 {
-        -1.0
-    } else {
-        1.0
-    };
+    let handed = if affine.determinant() < 0.0 { -1.0 } else { 1.0 };
     m.iter_mut().for_each(|row| row[2] *= handed);
-    Some(Quaternion {
-        vector: vector_part(&m),
-        handed,
-    })
+    Some(Quaternion { vector: vector_part(&m), handed })
 }
 
 /// The vector part of a proper rotation, by its largest component (the scalar one made positive).

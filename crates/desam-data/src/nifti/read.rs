@@ -31,16 +31,8 @@ pub fn read_labels(path: &Path) -> Result<LabelVolume> {
         if (value - whole).abs() < 1e-3 && (0.0..=255.0).contains(&whole) {
             return Ok(whole as u8);
         }
-        let voxel = [
-            index % width,
-            index / width % height,
-            index / (width * height),
-        ];
-        Err(Error::NotALabel {
-            path: path.to_path_buf(),
-            voxel,
-            value,
-        })
+        let voxel = [index % width, index / width % height, index / (width * height)];
+        Err(Error::NotALabel { path: path.to_path_buf(), voxel, value })
     })?;
     Ok(LabelVolume::new(open.facts.grid, data)?)
 }
@@ -63,12 +55,7 @@ impl<'a> Opened<'a> {
         }
         let header = RawHeader::new(bytes, path)?;
         let facts = Facts::read(&header, path)?;
-        Ok(Self {
-            path,
-            source,
-            header,
-            facts,
-        })
+        Ok(Self { path, source, header, facts })
     }
 
     /// All voxels, each through `convert` with its index.
@@ -93,18 +80,13 @@ impl<'a> Opened<'a> {
         let mut chunk = vec![0; 1 << 16];
         let (mut done, mut index) = (0, 0);
         while done < bytes {
-            let want = usize::try_from(bytes - done)
-                .unwrap_or(usize::MAX)
-                .min(chunk.len());
+            let want = usize::try_from(bytes - done).unwrap_or(usize::MAX).min(chunk.len());
             let piece = &mut chunk[..want];
             let found = read_full(&mut self.source, piece).map_err(fail())?;
             if found < want {
                 return Err(truncated(path, end, start + done + found as u64));
             }
-            let stored = Stored {
-                voxel,
-                big_endian: self.header.is_big_endian(),
-            };
+            let stored = Stored { voxel, big_endian: self.header.is_big_endian() };
             for value in stored.decode(piece) {
                 let scaled = value * self.facts.slope + self.facts.intercept;
                 values.push(convert(index, scaled)?);
@@ -148,11 +130,7 @@ impl Stored {
 }
 
 fn truncated(path: &Path, expected: u64, found: u64) -> Error {
-    Error::NiftiTruncated {
-        path: path.to_path_buf(),
-        expected,
-        found,
-    }
+    Error::NiftiTruncated { path: path.to_path_buf(), expected, found }
 }
 
 /// Fills as much of `buffer` as the source holds. A packed stream that stops in the middle counts

@@ -22,13 +22,8 @@ impl Source {
         let bytes = file.metadata()?.len();
         let mut file = BufReader::with_capacity(1 << 16, file);
         if file.fill_buf()?.starts_with(&[0x1f, 0x8b]) {
-            let members = Members {
-                decoder: Some(GzDecoder::new(file)),
-            };
-            Ok(Self::Packed {
-                members,
-                packed_bytes: bytes,
-            })
+            let members = Members { decoder: Some(GzDecoder::new(file)) };
+            Ok(Self::Packed { members, packed_bytes: bytes })
         } else {
             Ok(Self::Plain { file, bytes })
         }
@@ -54,13 +49,7 @@ impl Source {
     /// Reads on to the end of the packed data, so that its checksum is compared. Whatever follows
     /// the data is tolerated.
     pub(super) fn check_to_end(&mut self) -> Result<()> {
-        if let Self::Packed {
-            members: Members {
-                decoder: Some(decoder),
-            },
-            ..
-        } = self
-        {
+        if let Self::Packed { members: Members { decoder: Some(decoder) }, .. } = self {
             std::io::copy(&mut decoder.take(SLACK), &mut std::io::sink())?;
         }
         Ok(())

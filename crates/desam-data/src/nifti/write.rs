@@ -25,9 +25,7 @@ const F32: i16 = 16;
 /// As [`super::read_volume`] for the reference's header; [`Error::GridMismatch`] when the mask
 /// lies on another grid; [`Error::Io`] when `out` cannot be written.
 pub fn write_mask_like(reference: &Path, out: &Path, mask: &LabelVolume) -> Result<()> {
-    let Opened {
-        mut header, facts, ..
-    } = Opened::new(reference)?;
+    let Opened { mut header, facts, .. } = Opened::new(reference)?;
     expect_same_grid(&facts.grid, mask.grid())?;
     describe_voxels(&mut header, U8, 8);
     header.set_text(at::DESCRIP, 80, "mask of DeSAM");
@@ -42,12 +40,7 @@ pub fn write_mask_like(reference: &Path, out: &Path, mask: &LabelVolume) -> Resu
 /// cannot be written.
 pub fn write_volume(out: &Path, volume: &Volume) -> Result<()> {
     let header = header_for(volume.grid(), F32, 32, out)?;
-    save(out, &header, |w| {
-        volume
-            .data()
-            .iter()
-            .try_for_each(|v| w.write_all(&v.to_le_bytes()))
-    })
+    save(out, &header, |w| volume.data().iter().try_for_each(|v| w.write_all(&v.to_le_bytes())))
 }
 
 /// Writes labels as `u8`, otherwise as [`write_volume`].
@@ -72,25 +65,16 @@ fn describe_voxels(header: &mut RawHeader, datatype: i16, bits: i16) {
 }
 
 fn header_for(grid: &Grid, datatype: i16, bits: i16, out: &Path) -> Result<RawHeader> {
-    let unwritable = |problem: String| Error::Unwritable {
-        path: out.to_path_buf(),
-        problem,
-    };
+    let unwritable = |problem: String| Error::Unwritable { path: out.to_path_buf(), problem };
     if grid.affine.0.iter().flatten().any(|v| !v.is_finite()) {
-        return Err(unwritable(format!(
-            "its affine is not finite: {:?}",
-            grid.affine.0
-        )));
+        return Err(unwritable(format!("its affine is not finite: {:?}", grid.affine.0)));
     }
     let mut header = RawHeader::empty();
     header.set_i16(at::DIM, 3);
     for axis in 0..7 {
         let dim = grid.dims.get(axis).copied().unwrap_or(1);
         let short = i16::try_from(dim).ok().filter(|d| *d > 0).ok_or_else(|| {
-            unwritable(format!(
-                "dimensions {:?} are not from 1 to 32767 each",
-                grid.dims
-            ))
+            unwritable(format!("dimensions {:?} are not from 1 to 32767 each", grid.dims))
         })?;
         header.set_i16(at::DIM + 2 * (axis + 1), short);
     }
@@ -122,23 +106,16 @@ fn save(
         w.write_all(&[0; DATA_START as usize - HEADER_BYTES])?;
         voxels(w)
     };
-    let packed = out
-        .extension()
-        .is_some_and(|e| e.eq_ignore_ascii_case("gz"));
+    let packed = out.extension().is_some_and(|e| e.eq_ignore_ascii_case("gz"));
     write_atomic(out, |file| {
         if !packed {
             return all(file);
         }
         // No name and no time in the packed header: the same mask gives the same bytes.
-        let encoder = GzBuilder::new()
-            .mtime(0)
-            .write(file, Compression::default());
+        let encoder = GzBuilder::new().mtime(0).write(file, Compression::default());
         let mut buffered = std::io::BufWriter::with_capacity(1 << 16, encoder);
         all(&mut buffered)?;
-        buffered
-            .into_inner()
-            .map_err(std::io::IntoInnerError::into_error)?
-            .finish()?;
+        buffered.into_inner().map_err(std::io::IntoInnerError::into_error)?.finish()?;
         Ok(())
     })
 }

@@ -44,10 +44,7 @@ impl Gland {
                 [0, 1, 2].map(|i| lobe.centre[i] + lobe.radii[i] * rng.random_range(-0.6..0.6));
             let size = rng.random_range(0.1..0.24) * a;
             let lift = style.contrast.nodules * rng.random_range(-1.0..1.0);
-            (
-                Ellipsoid::new(centre, [size, size * rng.random_range(0.8..1.2), size]),
-                lift,
-            )
+            (Ellipsoid::new(centre, [size, size * rng.random_range(0.8..1.2), size]), lift)
         });
         let nodules = nodules.collect();
         Self {
@@ -55,12 +52,7 @@ impl Gland {
             lobes,
             nodules,
             stroma: Ellipsoid::new([0.0, -0.86 * b, 0.0], [0.42 * a, 0.2 * b, 0.7 * c]),
-            urethra: Tube {
-                centre: [0.0, 0.0],
-                lean: [0.0, 0.12],
-                bend: 0.0,
-                radius: 1.4,
-            },
+            urethra: Tube { centre: [0.0, 0.0], lean: [0.0, 0.12], bend: 0.0, radius: 1.4 },
         }
     }
 
@@ -68,30 +60,15 @@ impl Gland {
     fn straighten(&self, p: Place) -> Place {
         let [a, b, c] = self.capsule.radii;
         let height = p[2] / c;
-        let girth = if height < 0.0 {
-            1.0 + 0.22 * height
-        } else {
-            1.0 - 0.08 * height
-        };
+        let girth = if height < 0.0 { 1.0 + 0.22 * height } else { 1.0 - 0.08 * height };
         let girth = girth.max(0.5);
         let dent = 0.13 * b * (-(p[0] / (0.45 * a)).powi(2)).exp();
         let y = p[1] / girth;
-        [
-            p[0] / girth,
-            if y > 0.0 {
-                y + dent * (y / b).min(1.0)
-            } else {
-                y
-            },
-            p[2],
-        ]
+        [p[0] / girth, if y > 0.0 { y + dent * (y / b).min(1.0) } else { y }, p[2]]
     }
 
     fn lobes_distance(&self, q: Place) -> f64 {
-        self.lobes
-            .iter()
-            .map(|l| l.distance(q))
-            .fold(f64::INFINITY, f64::min)
+        self.lobes.iter().map(|l| l.distance(q)).fold(f64::INFINITY, f64::min)
     }
 }
 
@@ -134,10 +111,7 @@ impl Anatomy {
 
         let muscle_gap = rng.random_range(3.5..7.5);
         let muscles = [-1.0, 1.0].map(|side| {
-            Ellipsoid::new(
-                [side * (a + muscle_gap + 7.5), 2.0, -4.0],
-                [7.5, 27.0, 60.0],
-            )
+            Ellipsoid::new([side * (a + muscle_gap + 7.5), 2.0, -4.0], [7.5, 27.0, 60.0])
         });
         let hip = a + muscle_gap + 28.0;
         let mut bones: Vec<Ellipsoid> = [-1.0, 1.0]
@@ -163,10 +137,7 @@ impl Anatomy {
             rng.random_range(9.0..13.5)
         };
         let rectum = Tube {
-            centre: [
-                rng.random_range(-3.0..3.0),
-                b + radius + rng.random_range(0.8..2.2),
-            ],
+            centre: [rng.random_range(-3.0..3.0), b + radius + rng.random_range(0.8..2.2)],
             lean: [rng.random_range(-0.05..0.05), rng.random_range(0.02..0.12)],
             bend: 0.004,
             radius,
@@ -198,8 +169,7 @@ impl Anatomy {
     /// follows takes the patient's own.
     pub(super) fn place(&self, p: Place) -> Place {
         let [cos, sin] = self.roll;
-        self.warp
-            .apply([cos * p[0] + sin * p[1], cos * p[1] - sin * p[0], p[2]])
+        self.warp.apply([cos * p[0] + sin * p[1], cos * p[1] - sin * p[0], p[2]])
     }
 
     /// Whether `p` lies in the gland, and in which zone.
@@ -238,10 +208,7 @@ impl Anatomy {
         };
         // Septa run through fat; painted first, everything else lies on top of it.
         let fat = rough(t.fat, 1.0) * (1.0 - 0.22 * grain.septa);
-        let mut paint = Paint {
-            value: fat,
-            blur: self.style.blur_mm,
-        };
+        let mut paint = Paint { value: fat, blur: self.style.blur_mm };
         for muscle in &self.muscles {
             let d = muscle.distance(p);
             if d < self.style.blur_mm {
@@ -250,11 +217,7 @@ impl Anatomy {
                 paint.solid(d, t.muscle * (1.0 + 0.9 * texture * fibre));
             }
         }
-        paint.wall(
-            self.sling.distance(p) + 1.2 * grain.coarse,
-            2.8,
-            rough(t.muscle * 1.3, 1.2),
-        );
+        paint.wall(self.sling.distance(p) + 1.2 * grain.coarse, 2.8, rough(t.muscle * 1.3, 1.2));
         for bone in &self.bones {
             let d = bone.distance(p);
             paint.solid(d, CORTEX);
@@ -268,10 +231,7 @@ impl Anatomy {
             paint.solid(vessel.tube.distance(p), vessel.signal);
         }
         for vesicle in &self.vesicles {
-            paint.solid(
-                vesicle.distance(p),
-                (t.bladder * 0.75) * (1.0 + 0.35 * grain.fine),
-            );
+            paint.solid(vesicle.distance(p), (t.bladder * 0.75) * (1.0 + 0.35 * grain.fine));
         }
         let d = self.bladder.distance(p);
         paint.solid(d, rough(t.muscle * 1.2, 0.6));
@@ -297,10 +257,7 @@ impl Anatomy {
         paint.wall(d, 0.8, t.muscle + 0.35 * (t.peripheral - t.muscle).abs());
         let inside = coverage(d, self.style.blur_mm);
         let lobes = self.gland.lobes_distance(q);
-        let mut core = Paint {
-            value: paint.value,
-            blur: self.style.blur_mm,
-        };
+        let mut core = Paint { value: paint.value, blur: self.style.blur_mm };
         core.solid(self.gland.stroma.distance(q), t.muscle * 1.2);
         let heterogeneous = 1.5 * texture * (0.8 * grain.coarse + 0.5 * grain.fine);
         core.solid(lobes, t.transition * (1.0 + heterogeneous));
@@ -310,10 +267,7 @@ impl Anatomy {
         }
         core.wall(lobes, 0.7, 0.6 * t.transition);
         if q[2] > -self.gland.capsule.radii[2] * 0.9 {
-            core.solid(
-                self.gland.urethra.distance(q),
-                0.7 * t.peripheral + 0.3 * t.bladder,
-            );
+            core.solid(self.gland.urethra.distance(q), 0.7 * t.peripheral + 0.3 * t.bladder);
         }
         paint.value += inside * (core.value - paint.value);
     }
@@ -375,10 +329,7 @@ fn draw_vessels(radii: Place, style: &SiteStyle, rng: &mut impl Rng) -> Vec<Vess
             vessels.push((centre, rng.random_range(0.9..1.7)));
         }
         for _ in 0..rng.random_range(2..5) {
-            let centre = [
-                side * (a + rng.random_range(2.0..8.0)),
-                rng.random_range(-1.3 * b..b),
-            ];
+            let centre = [side * (a + rng.random_range(2.0..8.0)), rng.random_range(-1.3 * b..b)];
             vessels.push((centre, rng.random_range(1.1..2.4)));
         }
     }
@@ -387,15 +338,7 @@ fn draw_vessels(radii: Place, style: &SiteStyle, rng: &mut impl Rng) -> Vec<Vess
         .map(|(centre, radius)| {
             let lean = [rng.random_range(-0.15..0.15), rng.random_range(-0.15..0.15)];
             let signal = style.contrast.vessels * rng.random_range(0.7..1.1);
-            Vessel {
-                tube: Tube {
-                    centre,
-                    lean,
-                    bend: 0.0,
-                    radius,
-                },
-                signal,
-            }
+            Vessel { tube: Tube { centre, lean, bend: 0.0, radius }, signal }
         })
         .collect()
 }

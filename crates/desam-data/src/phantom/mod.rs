@@ -42,11 +42,7 @@ pub struct PhantomConfig {
 impl Default for PhantomConfig {
     /// Six sites of six cases.
     fn default() -> Self {
-        Self {
-            cases_per_site: 6,
-            seed: 0,
-            sites: SiteStyle::six_sites(),
-        }
+        Self { cases_per_site: 6, seed: 0, sites: SiteStyle::six_sites() }
     }
 }
 
@@ -64,18 +60,13 @@ impl PhantomConfig {
             )));
         }
         if self.sites.is_empty() {
-            return Err(Error::PhantomConfig(
-                "sites is empty; name at least one".into(),
-            ));
+            return Err(Error::PhantomConfig("sites is empty; name at least one".into()));
         }
         for (n, site) in self.sites.iter().enumerate() {
             site.validate()?;
             let twin = |other: &SiteStyle| other.name.eq_ignore_ascii_case(&site.name);
             if self.sites.iter().take(n).any(twin) {
-                return Err(Error::PhantomConfig(format!(
-                    "two sites are called {}",
-                    site.name
-                )));
+                return Err(Error::PhantomConfig(format!("two sites are called {}", site.name)));
             }
         }
         Ok(())
@@ -119,12 +110,7 @@ pub fn write_phantoms(
             write_volume(&image, &phantom.image)?;
             write_labels(&label, &phantom.labels)?;
             progress.advance(1, &format!("{}/{id}", style.name));
-            cases.push(Case {
-                site: style.name.clone(),
-                id,
-                image,
-                label: Some(label),
-            });
+            cases.push(Case { site: style.name.clone(), id, image, label: Some(label) });
         }
     }
     cases.sort_by(|a, b| (&a.site, &a.id).cmp(&(&b.site, &b.id)));
@@ -161,10 +147,7 @@ pub fn phantom_case(style: &SiteStyle, seed: u64) -> Result<PhantomCase> {
     let reach = style.slices as f64 * spacing[2] / 2.0 - 1.75 * spacing[2];
     let anatomy = Anatomy::draw(style, reach - 1.0, &mut rng);
     let bias = Bias::draw(style, &mut rng);
-    let grid = Grid {
-        dims: [columns, rows, style.slices],
-        affine: scanner(style, &mut rng),
-    };
+    let grid = Grid { dims: [columns, rows, style.slices], affine: scanner(style, &mut rng) };
 
     // Voxel indices to mm from the gland's centre.
     let half = [columns, rows, style.slices].map(|n| (n as f64 - 1.0) / 2.0);
@@ -198,20 +181,13 @@ pub fn phantom_case(style: &SiteStyle, seed: u64) -> Result<PhantomCase> {
                 };
             }
         });
-    Ok(PhantomCase {
-        image: Volume::new(grid, data)?,
-        labels: LabelVolume::new(grid, labels)?,
-    })
+    Ok(PhantomCase { image: Volume::new(grid, data)?, labels: LabelVolume::new(grid, labels)? })
 }
 
 /// Gain of the endorectal coil at the patient's own place `p`: high at its surface, fading over two
 /// centimetres.
 fn coil_gain(style: &SiteStyle, anatomy: &Anatomy, p: [f64; 3]) -> f64 {
-    if style.coil > 0.0 {
-        0.7 + style.coil * (-anatomy.coil_distance(p) / 20.0).exp()
-    } else {
-        1.0
-    }
+    if style.coil > 0.0 { 0.7 + style.coil * (-anatomy.coil_distance(p) / 20.0).exp() } else { 1.0 }
 }
 
 /// An axial slab as scanners write it: columns to the patient's left, rows to the back, slices to
@@ -236,10 +212,7 @@ struct Bias {
 
 impl Bias {
     fn draw(style: &SiteStyle, rng: &mut impl Rng) -> Self {
-        Self {
-            strength: style.bias,
-            terms: [0; 6].map(|_| rng.random_range(-1.0..1.0)),
-        }
+        Self { strength: style.bias, terms: [0; 6].map(|_| rng.random_range(-1.0..1.0)) }
     }
 
     fn at(&self, p: [f64; 3]) -> f64 {

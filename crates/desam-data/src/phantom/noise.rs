@@ -14,11 +14,7 @@ pub(super) struct SmoothNoise {
 
 impl SmoothNoise {
     pub(super) fn draw(rng: &mut impl Rng) -> Self {
-        Self {
-            lattice: (0..SIDE * SIDE * SIDE)
-                .map(|_| rng.random_range(-1.0..=1.0))
-                .collect(),
-        }
+        Self { lattice: (0..SIDE * SIDE * SIDE).map(|_| rng.random_range(-1.0..=1.0)).collect() }
     }
 
     /// The noise at `p`, with features of about `size` mm.
@@ -66,15 +62,9 @@ impl Warp {
             let shift = [0; 3].map(|_| rng.random_range(-1.0..1.0) * amplitude / 2.0);
             let turns = std::f64::consts::TAU / rng.random_range(45.0..90.0);
             let pitch = [0; 3].map(|_| rng.random_range(-1.0..1.0) * turns);
-            Wave {
-                shift,
-                pitch,
-                phase: rng.random_range(0.0..std::f64::consts::TAU),
-            }
+            Wave { shift, pitch, phase: rng.random_range(0.0..std::f64::consts::TAU) }
         });
-        Self {
-            waves: waves.collect(),
-        }
+        Self { waves: waves.collect() }
     }
 
     pub(super) fn apply(&self, p: Place) -> Place {
@@ -116,11 +106,7 @@ mod tests {
         let mut rng = ChaCha8Rng::seed_from_u64(1);
         let noise = SmoothNoise::draw(&mut rng);
         for n in 0..2000 {
-            let p = [
-                f64::from(n) * 0.37 - 300.0,
-                f64::from(n) * 0.11,
-                -f64::from(n) * 0.23,
-            ];
+            let p = [f64::from(n) * 0.37 - 300.0, f64::from(n) * 0.11, -f64::from(n) * 0.23];
             let here = noise.at(p, 4.0);
             let beside = noise.at([p[0] + 1e-4, p[1], p[2]], 4.0);
             assert!(here.abs() <= 1.0);

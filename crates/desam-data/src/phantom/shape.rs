@@ -15,12 +15,7 @@ pub(super) struct Ellipsoid {
 impl Ellipsoid {
     pub(super) fn new(centre: Place, radii: Place) -> Self {
         let least = radii.iter().copied().fold(f64::INFINITY, f64::min);
-        Self {
-            centre,
-            radii,
-            inverse: radii.map(|r| 1.0 / r),
-            least,
-        }
+        Self { centre, radii, inverse: radii.map(|r| 1.0 / r), least }
     }
 
     /// Distance to the surface in mm, negative inside; exact on the surface, and near it within a

@@ -83,12 +83,7 @@ impl SiteStyle {
     /// When the grid is too small or too large, a number is not finite or of the wrong sign, the
     /// gland does not fit, or the name is no folder name.
     pub fn validate(&self) -> Result<()> {
-        let bad = |problem: String| {
-            Err(Error::PhantomStyle {
-                site: self.name.clone(),
-                problem,
-            })
-        };
+        let bad = |problem: String| Err(Error::PhantomStyle { site: self.name.clone(), problem });
         if !crate::cache::is_plain_name(&self.name) {
             return bad("the name must be a plain folder name".into());
         }
@@ -99,17 +94,11 @@ impl SiteStyle {
             return bad(format!("{} slices must lie in 8..=256", self.slices));
         }
         if self.spacing.iter().any(|s| !(0.1..=20.0).contains(s)) {
-            return bad(format!(
-                "spacing {:?} mm must lie in 0.1..=20",
-                self.spacing
-            ));
+            return bad(format!("spacing {:?} mm must lie in 0.1..=20", self.spacing));
         }
         let [small, large] = self.gland_ml;
         if !(small >= 5.0 && large >= small && large <= 200.0) {
-            return bad(format!(
-                "gland_ml {:?} must rise within 5..=200",
-                self.gland_ml
-            ));
+            return bad(format!("gland_ml {:?} must rise within 5..=200", self.gland_ml));
         }
         let c = &self.contrast;
         let signals = [
@@ -130,11 +119,7 @@ impl SiteStyle {
         if signals.iter().any(|v| !(0.0..=100.0).contains(v)) {
             return bad("contrast, texture, noise, bias and coil must lie in 0..=100".into());
         }
-        if self
-            .centre_offset_mm
-            .iter()
-            .any(|v| !(-50.0..=50.0).contains(v))
-        {
+        if self.centre_offset_mm.iter().any(|v| !(-50.0..=50.0).contains(v)) {
             return bad("centre_offset_mm must lie in -50..=50".into());
         }
         if !(0.05..=10.0).contains(&self.blur_mm) || !(1.0..=30_000.0).contains(&self.scale) {
@@ -143,10 +128,7 @@ impl SiteStyle {
         // One slice free of gland at both ends, and a gland that is not a pancake.
         let reach = self.slices as f64 * self.spacing[2] / 2.0 - 1.75 * self.spacing[2];
         if reach < 8.0 {
-            return bad(format!(
-                "{} slices of {} mm hold no gland",
-                self.slices, self.spacing[2]
-            ));
+            return bad(format!("{} slices of {} mm hold no gland", self.slices, self.spacing[2]));
         }
         Ok(())
     }

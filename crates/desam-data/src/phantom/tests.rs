@@ -6,11 +6,7 @@ use desam_core::{Quiet, VolumeReader};
 use std::sync::LazyLock;
 
 fn few(cases_per_site: usize, seed: u64) -> PhantomConfig {
-    PhantomConfig {
-        cases_per_site,
-        seed,
-        ..PhantomConfig::default()
-    }
+    PhantomConfig { cases_per_site, seed, ..PhantomConfig::default() }
 }
 
 fn gland_ml(labels: &LabelVolume) -> f64 {
@@ -21,9 +17,7 @@ fn gland_ml(labels: &LabelVolume) -> f64 {
 /// A few cases of every site, drawn once for all tests.
 static DRAWN: LazyLock<Vec<(SiteStyle, Vec<PhantomCase>)>> = LazyLock::new(|| {
     let draw = |style: SiteStyle| {
-        let cases = (0..4)
-            .map(|seed| phantom_case(&style, seed).unwrap())
-            .collect();
+        let cases = (0..4).map(|seed| phantom_case(&style, seed).unwrap()).collect();
         (style, cases)
     };
     SiteStyle::six_sites().into_iter().map(draw).collect()
@@ -43,11 +37,7 @@ fn glands_are_plausible_at_every_site() {
         let ml = gland_ml(&case.labels);
         // 20 to 80 ml is the adult range from small to clearly enlarged.
         assert!((20.0..=80.0).contains(&ml), "{name}: {ml:.1} ml");
-        let has_gland = |k: usize| {
-            case.labels
-                .slice(k)
-                .is_some_and(|s| s.iter().any(|&v| v > 0))
-        };
+        let has_gland = |k: usize| case.labels.slice(k).is_some_and(|s| s.iter().any(|&v| v > 0));
         let gland_slices = (0..style.slices).filter(|&k| has_gland(k)).count();
         assert!(!has_gland(0) && !has_gland(style.slices - 1), "{name}");
         assert!(gland_slices >= 7, "{name}: {gland_slices} slices");
@@ -72,11 +62,7 @@ fn label_values_are_the_sites() {
         let mut values = case.labels.data().to_vec();
         values.sort_unstable();
         values.dedup();
-        let expected: &[u8] = if style.name == "B" {
-            &[0, 1, 2]
-        } else {
-            &[0, 1]
-        };
+        let expected: &[u8] = if style.name == "B" { &[0, 1, 2] } else { &[0, 1] };
         assert_eq!(values, expected, "{name}");
     });
 }
@@ -87,10 +73,7 @@ fn intensities_fit_a_signed_short() {
         let whole = |v: &f32| v.fract() == 0.0 && (0.0..=32767.0).contains(v);
         assert!(case.image.data().iter().all(whole), "{name}");
         let brightest = case.image.data().iter().copied().fold(0.0f32, f32::max);
-        assert!(
-            f64::from(brightest) > 0.5 * style.scale,
-            "{name} {brightest}"
-        );
+        assert!(f64::from(brightest) > 0.5 * style.scale, "{name} {brightest}");
     });
 }
 
@@ -98,10 +81,7 @@ fn intensities_fit_a_signed_short() {
 fn threads_do_not_change_a_phantom() {
     let style = &SiteStyle::six_sites()[2];
     let on = |threads| {
-        let pool = rayon::ThreadPoolBuilder::new()
-            .num_threads(threads)
-            .build()
-            .unwrap();
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
         pool.install(|| phantom_case(style, 11).unwrap())
     };
     assert_eq!(on(1), on(3));
@@ -136,29 +116,16 @@ fn what_is_written_is_what_was_drawn() {
     assert_eq!(cases, crate::layout::discover(dir.path()).unwrap());
     assert_eq!(cases.len(), 6);
     for (case, style) in cases.iter().zip(&config.sites) {
-        assert_eq!(
-            (case.site.as_str(), case.id.as_str()),
-            (style.name.as_str(), "Case00")
-        );
+        assert_eq!((case.site.as_str(), case.id.as_str()), (style.name.as_str(), "Case00"));
         let drawn = phantom_case(style, case_seed(9, &style.name, 0)).unwrap();
         let image = NiftiReader.read(&case.image).unwrap();
-        let labels = NiftiReader
-            .read_labels(case.label.as_ref().unwrap())
-            .unwrap();
+        let labels = NiftiReader.read_labels(case.label.as_ref().unwrap()).unwrap();
         assert_eq!(image.data(), drawn.image.data());
         assert_eq!(labels.data(), drawn.labels.data());
         // The header holds single precision: relative 6e-8 of at most 200 mm.
-        assert!(
-            image.grid().matches(drawn.image.grid(), 1e-4),
-            "{}",
-            style.name
-        );
+        assert!(image.grid().matches(drawn.image.grid(), 1e-4), "{}", style.name);
         for (found, expected) in image.grid().spacing().iter().zip(style.spacing) {
-            assert!(
-                (found - expected).abs() < 1e-5,
-                "{}: {found} {expected}",
-                style.name
-            );
+            assert!((found - expected).abs() < 1e-5, "{}: {found} {expected}", style.name);
         }
     }
 }

@@ -19,35 +19,19 @@ pub(super) struct Axis {
 impl Axis {
     /// The axis as it is.
     pub(super) fn identity(source: usize) -> Self {
-        Self {
-            source,
-            resampled: source,
-            frame: source,
-            step: 1.0,
-            start: 0,
-        }
+        Self { source, resampled: source, frame: source, step: 1.0, start: 0 }
     }
 
     /// Resampled from one spacing to another; the middle stays where it is.
     pub(super) fn resampled(source: usize, from_mm: f64, to_mm: f64) -> Self {
         let pixels = ((source as f64 * from_mm / to_mm).round() as usize).max(1);
-        Self {
-            source,
-            resampled: pixels,
-            frame: pixels,
-            step: to_mm / from_mm,
-            start: 0,
-        }
+        Self { source, resampled: pixels, frame: pixels, step: to_mm / from_mm, start: 0 }
     }
 
     /// The middle `side` pixels, or all of them with padding on both ends.
     pub(super) fn cropped(self, side: usize) -> Self {
         let start = (self.resampled as i64 - side as i64).div_euclid(2);
-        Self {
-            frame: side,
-            start,
-            ..self
-        }
+        Self { frame: side, start, ..self }
     }
 
     /// Whether frame and volume are one and the same along this axis.
@@ -56,10 +40,7 @@ impl Axis {
     }
 
     fn middles(&self) -> (f64, f64) {
-        (
-            (self.source as f64 - 1.0) / 2.0,
-            (self.resampled as f64 - 1.0) / 2.0,
-        )
+        ((self.source as f64 - 1.0) / 2.0, (self.resampled as f64 - 1.0) / 2.0)
     }
 
     /// Where pixel `f` of the frame lies in the volume, in voxels, held to the volume's extent;
@@ -77,8 +58,7 @@ impl Axis {
     /// The voxel nearest to pixel `f` of the frame.
     pub(super) fn nearest(self, f: usize) -> Option<usize> {
         let last = self.source.checked_sub(1)?;
-        self.to_source(f)
-            .map(|x| ((x + 0.5).floor() as usize).min(last))
+        self.to_source(f).map(|x| ((x + 0.5).floor() as usize).min(last))
     }
 
     /// Where voxel `s` lies in the frame, in pixels; `None` where the crop has cut it off.
@@ -117,24 +97,15 @@ mod tests {
         // By hand: 10 pixels to 4 keep 3..7; 4 to 7 pad 2 before and 1 after.
         let crop = Axis::identity(10).cropped(4);
         assert_eq!([0, 3].map(|f| crop.nearest(f)), [Some(3), Some(6)]);
-        assert_eq!(
-            [2, 3, 6, 7].map(|s| crop.to_frame(s)),
-            [None, Some(0.0), Some(3.0), None]
-        );
+        assert_eq!([2, 3, 6, 7].map(|s| crop.to_frame(s)), [None, Some(0.0), Some(3.0), None]);
         let pad = Axis::identity(4).cropped(7);
-        assert_eq!(
-            [0, 1, 2, 5, 6].map(|f| pad.nearest(f)),
-            [None, None, Some(0), Some(3), None]
-        );
+        assert_eq!([0, 1, 2, 5, 6].map(|f| pad.nearest(f)), [None, None, Some(0), Some(3), None]);
     }
 
     #[test]
     fn one_voxel_stays() {
         let axis = Axis::resampled(1, 3.0, 3.6);
-        assert_eq!(
-            (axis.frame, axis.nearest(0), axis.to_frame(0)),
-            (1, Some(0), Some(0.0))
-        );
+        assert_eq!((axis.frame, axis.nearest(0), axis.to_frame(0)), (1, Some(0), Some(0.0)));
     }
 
     proptest! {

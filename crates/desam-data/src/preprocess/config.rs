@@ -84,11 +84,7 @@ impl PreprocessConfig {
     /// [`Error::PreprocessConfig`] naming the field that does not.
     pub fn validate(&self) -> Result<()> {
         let refuse = |field, found: String, expected| {
-            Err(Error::PreprocessConfig {
-                field,
-                found,
-                expected,
-            })
+            Err(Error::PreprocessConfig { field, found, expected })
         };
         let [low, high] = self.percentiles;
         if !(0.0 <= low && low < high && high <= 100.0) {
@@ -98,11 +94,7 @@ impl PreprocessConfig {
         if let Some(spacing) = self.spacing_mm
             && spacing.iter().any(|s| !(s.is_finite() && *s > 0.0))
         {
-            return refuse(
-                "spacing_mm",
-                format!("{spacing:?}"),
-                "three lengths above 0",
-            );
+            return refuse("spacing_mm", format!("{spacing:?}"), "three lengths above 0");
         }
         if let Frame::Crop { side } = self.frame
             && !(1..=8192).contains(&side)

@@ -21,13 +21,7 @@ pub(super) fn resize(image: &[u8], from: usize, to: usize) -> Vec<u8> {
     for row in image.chunks_exact(from) {
         for w in &windows {
             let pixels = row.iter().skip(w.start);
-            wide.push(round(
-                w.weights
-                    .iter()
-                    .zip(pixels)
-                    .map(|(k, &p)| k * i32::from(p))
-                    .sum(),
-            ));
+            wide.push(round(w.weights.iter().zip(pixels).map(|(k, &p)| k * i32::from(p)).sum()));
         }
     }
     let mut out = Vec::with_capacity(to * to);
@@ -35,9 +29,7 @@ pub(super) fn resize(image: &[u8], from: usize, to: usize) -> Vec<u8> {
     for w in &windows {
         sums.fill(0);
         for (k, row) in w.weights.iter().zip(wide.chunks_exact(to).skip(w.start)) {
-            sums.iter_mut()
-                .zip(row)
-                .for_each(|(sum, &p)| *sum += k * i32::from(p));
+            sums.iter_mut().zip(row).for_each(|(sum, &p)| *sum += k * i32::from(p));
         }
         out.extend(sums.iter().map(|&sum| round(sum)));
     }
@@ -57,10 +49,7 @@ fn window(i: usize, from: usize, to: usize) -> Window {
     let raw: Vec<f64> = (start..end).map(triangle).collect();
     let total: f64 = raw.iter().sum();
     let fixed = |w: &f64| (w / total * f64::from(1 << PRECISION) + 0.5) as i32;
-    Window {
-        start,
-        weights: raw.iter().map(fixed).collect(),
-    }
+    Window { start, weights: raw.iter().map(fixed).collect() }
 }
 
 fn round(sum: i32) -> u8 {

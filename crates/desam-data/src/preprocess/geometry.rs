@@ -11,8 +11,5 @@ pub(crate) fn expect_same_grid(image: &Grid, labels: &Grid) -> Result<()> {
     if image.matches(labels, 0.5 * smallest) {
         return Ok(());
     }
-    Err(Error::GridMismatch {
-        expected: Box::new(*image),
-        found: Box::new(*labels),
-    })
+    Err(Error::GridMismatch { expected: Box::new(*image), found: Box::new(*labels) })
 }

@@ -34,27 +34,13 @@ impl IntensityWindow {
 }
 
 fn expect_finite(volume: &Volume) -> Result<()> {
-    let bad = || {
-        volume
-            .data()
-            .iter()
-            .enumerate()
-            .filter(|(_, v)| !v.is_finite())
-    };
+    let bad = || volume.data().iter().enumerate().filter(|(_, v)| !v.is_finite());
     let Some((index, &value)) = bad().next() else {
         return Ok(());
     };
     let [width, height, _] = volume.grid().dims;
-    let first = [
-        index % width,
-        index / width % height,
-        index / (width * height),
-    ];
-    Err(Error::NotFinite {
-        count: bad().count(),
-        first,
-        value,
-    })
+    let first = [index % width, index / width % height, index / (width * height)];
+    Err(Error::NotFinite { count: bad().count(), first, value })
 }
 
 /// The `p`-th percentile as NumPy's default defines it: linear between the two nearest ranks.
@@ -67,17 +53,9 @@ fn percentile(values: &mut [f32], p: f64) -> f64 {
     let (below, t) = (rank.floor() as usize, rank.fract());
     let (_, &mut a, above) = values.select_nth_unstable_by(below, f32::total_cmp);
     let a = f64::from(a);
-    let b = above
-        .iter()
-        .copied()
-        .min_by(f32::total_cmp)
-        .map_or(a, f64::from);
+    let b = above.iter().copied().min_by(f32::total_cmp).map_or(a, f64::from);
     // NumPy comes from the nearer end, so that the ends are exact.
-    if t < 0.5 {
-        a + (b - a) * t
-    } else {
-        b - (b - a) * (1.0 - t)
-    }
+    if t < 0.5 { a + (b - a) * t } else { b - (b - a) * (1.0 - t) }
 }
 
 #[cfg(test)]
@@ -88,10 +66,7 @@ mod tests {
     fn percentiles_are_numpys() {
         // numpy.percentile([7, 1, 3, 10, 4], [0, 0.5, 30, 50, 99.5, 100]), NumPy 2.4.
         let expected = [1.0, 1.04, 3.2, 4.0, 9.94, 10.0];
-        for (p, e) in [0.0, 0.5, 30.0, 50.0, 99.5, 100.0]
-            .into_iter()
-            .zip(expected)
-        {
+        for (p, e) in [0.0, 0.5, 30.0, 50.0, 99.5, 100.0].into_iter().zip(expected) {
             let found = percentile(&mut [7.0, 1.0, 3.0, 10.0, 4.0], p);
             assert!((found - e).abs() < 1e-12, "{p}: {found}");
         }
@@ -101,10 +76,7 @@ mod tests {
 
     #[test]
     fn a_flat_window_is_black() {
-        let window = IntensityWindow {
-            low: 3.0,
-            high: 3.0,
-        };
+        let window = IntensityWindow { low: 3.0, high: 3.0 };
         assert_eq!([2.0, 3.0, 4.0].map(|v| window.scale(v)), [0.0; 3]);
     }
 }

@@ -52,11 +52,7 @@ impl PreparedVolume {
             let found = format!("{input} pixels in patches of {patch}");
             let expected =
                 "an input of at least one patch, input and masks of at most 16384 pixels";
-            return Err(Error::PreprocessConfig {
-                field: "encoder spec",
-                found,
-                expected,
-            });
+            return Err(Error::PreprocessConfig { field: "encoder spec", found, expected });
         }
         let grid = *volume.grid();
         let axes = axes(config, &grid)?;
@@ -64,34 +60,18 @@ impl PreparedVolume {
         let frames = if axes.iter().all(Axis::is_identity) {
             // Cut off, not rounded, as the official program converts to u8.
             let level = |&v: &f32| {
-                if config.keep_zeros && v == 0.0 {
-                    0
-                } else {
-                    window.scale(v) as u8
-                }
+                if config.keep_zeros && v == 0.0 { 0 } else { window.scale(v) as u8 }
             };
             volume.data().iter().map(level).collect()
         } else {
             let level = |&v: &f32| {
-                if config.keep_zeros && v == 0.0 {
-                    0.0
-                } else {
-                    window.scale(v) as f32
-                }
+                if config.keep_zeros && v == 0.0 { 0.0 } else { window.scale(v) as f32 }
             };
             let levels: Vec<f32> = volume.data().iter().map(level).collect();
             resample(&levels, &axes)
         };
         let (mask_side, input_side) = (spec.mask_side(), spec.input_side);
-        Ok(Self {
-            config: config.clone(),
-            grid,
-            axes,
-            window,
-            frames,
-            mask_side,
-            input_side,
-        })
+        Ok(Self { config: config.clone(), grid, axes, window, frames, mask_side, input_side })
     }
 
     /// Processed slices; with resampling not as many as the volume has.
@@ -125,13 +105,8 @@ impl PreparedVolume {
     fn frame(&self, z: usize) -> Result<&[u8]> {
         let slice = self.axes[0].frame * self.axes[1].frame;
         let start = z.saturating_mul(slice);
-        let missing = Error::SliceIndex {
-            index: z,
-            len: self.len(),
-        };
-        self.frames
-            .get(start..start.saturating_add(slice))
-            .ok_or(missing)
+        let missing = Error::SliceIndex { index: z, len: self.len() };
+        self.frames.get(start..start.saturating_add(slice)).ok_or(missing)
     }
 
     /// The square image of processed slice `z`: `M × M`, or the side of the crop.
@@ -144,15 +119,9 @@ impl PreparedVolume {
             Frame::MaskSide => {
                 let side = self.mask_side;
                 let [width, height, _] = self.axes.map(|a| a.frame);
-                SliceImage {
-                    side,
-                    data: spline::resize(frame, height, width, side),
-                }
+                SliceImage { side, data: spline::resize(frame, height, width, side) }
             }
-            Frame::Crop { side } => SliceImage {
-                side,
-                data: frame.to_vec(),
-            },
+            Frame::Crop { side } => SliceImage { side, data: frame.to_vec() },
         })
     }
 
@@ -181,26 +150,19 @@ impl PreparedVolume {
     /// or a corner further away than half the smallest voxel side.
     pub fn labels(&self, labels: &LabelVolume) -> Result<Vec<BinaryMask>> {
         expect_same_grid(&self.grid, labels.grid())?;
-        let [columns, rows, slices] = self
-            .axes
-            .map(|a| (0..a.frame).map(|f| a.nearest(f)).collect::<Vec<_>>());
+        let [columns, rows, slices] =
+            self.axes.map(|a| (0..a.frame).map(|f| a.nearest(f)).collect::<Vec<_>>());
         let source_width = self.grid.dims[0];
         let mut masks = Vec::with_capacity(slices.len());
         for slice in slices {
             let pixels = slice.and_then(|k| labels.slice(k)).unwrap_or_default();
             let mut data = Vec::with_capacity(rows.len() * columns.len());
             for row in &rows {
-                let line = row
-                    .and_then(|j| pixels.get(j * source_width..))
-                    .unwrap_or_default();
+                let line = row.and_then(|j| pixels.get(j * source_width..)).unwrap_or_default();
                 let label = |column: &Option<usize>| column.and_then(|i| line.get(i)).copied();
                 data.extend(columns.iter().map(|c| u8::from(label(c).unwrap_or(0) > 0)));
             }
-            let frame = LabelFrame {
-                height: rows.len(),
-                width: columns.len(),
-                data,
-            };
+            let frame = LabelFrame { height: rows.len(), width: columns.len(), data };
             let frame = match self.config.labels {
                 LabelRule::Nearest => frame,
                 LabelRule::Eroded => frame.eroded_for(self.mask_side),
@@ -218,14 +180,11 @@ impl PreparedVolume {
     pub fn restore(&self, masks: &[BinaryMask]) -> Result<LabelVolume> {
         if masks.len() != self.len() {
             return Err(
-                desam_core::Error::shape("masks to restore", self.len(), masks.len()).into(),
+                desam_core::Error::shape("masks to restore", self.len(), masks.len()).into()
             );
         }
         let side = self.mask_side;
-        if let Some(odd) = masks
-            .iter()
-            .find(|m| (m.height(), m.width()) != (side, side))
-        {
+        if let Some(odd) = masks.iter().find(|m| (m.height(), m.width()) != (side, side)) {
             let found = (odd.height(), odd.width());
             return Err(desam_core::Error::shape("mask to restore", (side, side), found).into());
         }
@@ -240,13 +199,9 @@ impl PreparedVolume {
         let rows: Vec<_> = (0..height).map(in_mask(self.axes[1])).collect();
         let mut data = Vec::with_capacity(self.grid.len());
         for k in 0..depth {
-            let mask = self.axes[2]
-                .to_frame(k)
-                .and_then(|z| masks.get((z + 0.5) as usize));
+            let mask = self.axes[2].to_frame(k).and_then(|z| masks.get((z + 0.5) as usize));
             for row in &rows {
-                let line = mask
-                    .zip(*row)
-                    .and_then(|(m, r)| m.data().get(r * side..(r + 1) * side));
+                let line = mask.zip(*row).and_then(|(m, r)| m.data().get(r * side..(r + 1) * side));
                 let line = line.unwrap_or_default();
                 let value = |c: &Option<usize>| c.and_then(|c| line.get(c)).copied().unwrap_or(0);
                 data.extend(columns.iter().map(value));
@@ -265,13 +220,7 @@ impl PreparedVolume {
 /// The way along each axis from the volume to the frame.
 fn axes(config: &PreprocessConfig, grid: &Grid) -> Result<[Axis; 3]> {
     let spacing = grid.spacing();
-    let refuse = |problem: String| {
-        Err(Error::Geometry {
-            dims: grid.dims,
-            spacing,
-            problem,
-        })
-    };
+    let refuse = |problem: String| Err(Error::Geometry { dims: grid.dims, spacing, problem });
     if grid.is_empty() {
         return refuse("it has no voxels".into());
     }
@@ -294,9 +243,7 @@ fn axes(config: &PreprocessConfig, grid: &Grid) -> Result<[Axis; 3]> {
     }
     let [width, height, depth] = axes.map(|a| a.frame as f64);
     if width * height * depth > MOST_VOXELS {
-        return refuse(format!(
-            "{depth} slices of {width} × {height} pixels would not fit"
-        ));
+        return refuse(format!("{depth} slices of {width} × {height} pixels would not fit"));
     }
     Ok(axes)
 }

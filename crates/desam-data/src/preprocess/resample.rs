@@ -14,15 +14,9 @@ fn between(axis: Axis) -> Vec<Option<Between>> {
     let last = axis.source.saturating_sub(1);
     let place = |x: f64| {
         let first = (x as usize).min(last);
-        Between {
-            first,
-            second: (first + 1).min(last),
-            t: (x - first as f64) as f32,
-        }
+        Between { first, second: (first + 1).min(last), t: (x - first as f64) as f32 }
     };
-    (0..axis.frame)
-        .map(|f| axis.to_source(f).map(place))
-        .collect()
+    (0..axis.frame).map(|f| axis.to_source(f).map(place)).collect()
 }
 
 /// Linear along all three axes, rounded; 0 in the padding.

@@ -27,23 +27,14 @@ pub(super) fn resize(image: &[u8], height: usize, width: usize, side: usize) -> 
         return image.to_vec();
     }
     let data = image.iter().map(|&v| f64::from(v)).collect();
-    let smooth = smooth(
-        Plane {
-            height,
-            width,
-            data,
-        },
-        side,
-    );
+    let smooth = smooth(Plane { height, width, data }, side);
     let spline = fit(pad(&smooth));
     let out = evaluate(&spline, [height, width], side);
     // Splines overshoot: held to the range of the slice, which reaches down to the surrounding
     // zeros where the result does.
     let reaches_zero = out.iter().any(|&v| v <= 0.0);
     let low = if reaches_zero { 0.0 } else { f64::from(low) };
-    out.into_iter()
-        .map(|v| v.clamp(low, f64::from(high)) as u8)
-        .collect()
+    out.into_iter().map(|v| v.clamp(low, f64::from(high)) as u8).collect()
 }
 
 /// Half the width, in pixels, of the Gaussian that smooths `from` pixels before they become `to`.
@@ -61,10 +52,7 @@ fn smooth(mut plane: Plane, side: usize) -> Plane {
     if let Some(kernel) = gaussian(height, side) {
         let mut column = vec![0.0; height];
         for c in 0..width {
-            column
-                .iter_mut()
-                .enumerate()
-                .for_each(|(r, v)| *v = plane.data[r * width + c]);
+            column.iter_mut().enumerate().for_each(|(r, v)| *v = plane.data[r * width + c]);
             for r in 0..height {
                 plane.data[r * width + c] = correlate(&column, &kernel, r);
             }
@@ -73,9 +61,7 @@ fn smooth(mut plane: Plane, side: usize) -> Plane {
     if let Some(kernel) = gaussian(width, side) {
         for row in plane.data.chunks_exact_mut(width) {
             let line = row.to_vec();
-            row.iter_mut()
-                .enumerate()
-                .for_each(|(c, v)| *v = correlate(&line, &kernel, c));
+            row.iter_mut().enumerate().for_each(|(c, v)| *v = correlate(&line, &kernel, c));
         }
     }
     plane
@@ -88,11 +74,7 @@ fn gaussian(from: usize, to: usize) -> Option<Vec<f64>> {
         return None;
     }
     let weight = |x: usize| (-0.5 / (sigma * sigma) * (x * x) as f64).exp();
-    let total = (1..=radius)
-        .rev()
-        .chain(0..=radius)
-        .map(weight)
-        .sum::<f64>();
+    let total = (1..=radius).rev().chain(0..=radius).map(weight).sum::<f64>();
     Some((0..=radius).map(|x| weight(x) / total).collect())
 }
 
@@ -112,11 +94,7 @@ fn pad(plane: &Plane) -> Plane {
         let start = (r + MARGIN) * width + MARGIN;
         data[start..start + plane.width].copy_from_slice(row);
     }
-    Plane {
-        height,
-        width,
-        data,
-    }
+    Plane { height, width, data }
 }
 
 /// Pixels to the coefficients of the cubic B-spline through them.
@@ -124,15 +102,9 @@ fn fit(mut plane: Plane) -> Plane {
     let (height, width) = (plane.height, plane.width);
     let mut column = vec![0.0; height];
     for c in 0..width {
-        column
-            .iter_mut()
-            .enumerate()
-            .for_each(|(r, v)| *v = plane.data[r * width + c]);
+        column.iter_mut().enumerate().for_each(|(r, v)| *v = plane.data[r * width + c]);
         fit_line(&mut column);
-        column
-            .iter()
-            .enumerate()
-            .for_each(|(r, v)| plane.data[r * width + c] = *v);
+        column.iter().enumerate().for_each(|(r, v)| plane.data[r * width + c] = *v);
     }
     plane.data.chunks_exact_mut(width).for_each(fit_line);
     plane
@@ -177,10 +149,7 @@ fn taps(from: usize, to: usize) -> Vec<Taps> {
         let w1 = (y * y * (y - 2.0) * 3.0 + 4.0) / 6.0;
         let w2 = (z * z * (z - 2.0) * 3.0 + 4.0) / 6.0;
         // The last is what the others leave of 1.
-        Taps {
-            start: place.floor() as usize - 1,
-            weights: [w0, w1, w2, 1.0 - w0 - w1 - w2],
-        }
+        Taps { start: place.floor() as usize - 1, weights: [w0, w1, w2, 1.0 - w0 - w1 - w2] }
     };
     (0..to).map(place).collect()
 }
@@ -229,9 +198,7 @@ mod tests {
             181, 244, 156, 32, 110, 172, 111, 104, 73, 113, 107, 52, 46, 3, 10, 126, 81, 0,
         ];
         assert_eq!(resize(&noise(12, 2), 3, 4, 6), enlarged);
-        let both = [
-            85, 173, 203, 135, 75, 155, 162, 86, 38, 64, 104, 105, 109, 57, 64, 120,
-        ];
+        let both = [85, 173, 203, 135, 75, 155, 162, 86, 38, 64, 104, 105, 109, 57, 64, 120];
         assert_eq!(resize(&noise(18, 3), 6, 3, 4), both);
         let far = [94, 113, 120, 101, 150, 110, 91, 120, 160];
         assert_eq!(resize(&noise(81, 4), 9, 9, 3), far);

@@ -14,10 +14,8 @@ pub(super) struct LabelFrame {
 impl LabelFrame {
     /// Takes the rim away that smoothing before shrinking to `side` would lower below 1.
     pub(super) fn eroded_for(mut self, side: usize) -> Self {
-        let (down, across) = (
-            smoothing_radius(self.height, side),
-            smoothing_radius(self.width, side),
-        );
+        let (down, across) =
+            (smoothing_radius(self.height, side), smoothing_radius(self.width, side));
         let width = self.width;
         if across > 0 {
             self.data.chunks_exact_mut(width).for_each(|row| {
@@ -51,11 +49,7 @@ fn erode(line: &[u8], radius: usize, mut set: impl FnMut(usize, u8)) {
     let mut run = 0_usize;
     // `end` is one past the window of the pixel `end - radius - 1`.
     for end in 1..=line.len() + radius {
-        run = if line.get(end - 1).is_some_and(|&v| v > 0) {
-            run + 1
-        } else {
-            0
-        };
+        run = if line.get(end - 1).is_some_and(|&v| v > 0) { run + 1 } else { 0 };
         if let Some(i) = end.checked_sub(radius + 1) {
             set(i, u8::from(run > 2 * radius));
         }
@@ -72,10 +66,7 @@ mod tests {
             out
         };
         // By hand.
-        assert_eq!(
-            erode(&[1, 1, 1, 1, 0, 1, 1, 1], 1),
-            [0, 1, 1, 0, 0, 0, 1, 0]
-        );
+        assert_eq!(erode(&[1, 1, 1, 1, 0, 1, 1, 1], 1), [0, 1, 1, 0, 0, 0, 1, 0]);
         assert_eq!(erode(&[1, 1, 1, 1, 1, 1], 2), [0, 0, 1, 1, 0, 0]);
         assert_eq!(erode(&[1, 1], 5), [0, 0]);
         assert_eq!(erode(&[1, 0, 1], 0), [1, 0, 1]);

@@ -7,19 +7,11 @@ use std::path::{Path, PathBuf};
 
 fn spec(input_side: usize) -> EncoderSpec {
     // Three taps as SAM: masks of a quarter of the input's side.
-    EncoderSpec {
-        input_side,
-        patch: 16,
-        tap_channels: vec![96; 3],
-        embedding_channels: 64,
-    }
+    EncoderSpec { input_side, patch: 16, tap_channels: vec![96; 3], embedding_channels: 64 }
 }
 
 fn grid(dims: [usize; 3], spacing: [f64; 3]) -> Grid {
-    Grid {
-        dims,
-        affine: Affine::from_spacing(spacing),
-    }
+    Grid { dims, affine: Affine::from_spacing(spacing) }
 }
 
 /// An ellipsoid in the middle, half as long as the volume on each axis; bright on a gradient.
@@ -32,44 +24,25 @@ fn blob(grid: Grid) -> (Volume, LabelVolume) {
                 let off = |v: usize, n: usize| ((v as f64 + 0.5) / n as f64 - 0.5) / 0.25;
                 let r = off(i, grid.dims[0]).powi(2)
                     + off(j, grid.dims[1]).powi(2)
-                    + if grid.dims[2] > 1 {
-                        off(k, grid.dims[2]).powi(2)
-                    } else {
-                        0.0
-                    };
+                    + if grid.dims[2] > 1 { off(k, grid.dims[2]).powi(2) } else { 0.0 };
                 let inside = r <= 1.0;
                 labels.push(2 * u8::from(inside));
                 image.push(100.0 + i as f32 + if inside { 300.0 } else { 0.0 });
             }
         }
     }
-    (
-        Volume::new(grid, image).unwrap(),
-        LabelVolume::new(grid, labels).unwrap(),
-    )
+    (Volume::new(grid, image).unwrap(), LabelVolume::new(grid, labels).unwrap())
 }
 
 fn dice(a: &LabelVolume, b: &LabelVolume) -> f64 {
     let count = |d: &[u8]| d.iter().filter(|&&v| v > 0).count();
-    let both = a
-        .data()
-        .iter()
-        .zip(b.data())
-        .filter(|(x, y)| **x > 0 && **y > 0)
-        .count();
+    let both = a.data().iter().zip(b.data()).filter(|(x, y)| **x > 0 && **y > 0).count();
     2.0 * both as f64 / (count(a.data()) + count(b.data())) as f64
 }
 
 fn presets() -> [PreprocessConfig; 3] {
-    let nearest = PreprocessConfig {
-        labels: LabelRule::Nearest,
-        ..PreprocessConfig::official()
-    };
-    [
-        PreprocessConfig::paper(),
-        PreprocessConfig::official(),
-        nearest,
-    ]
+    let nearest = PreprocessConfig { labels: LabelRule::Nearest, ..PreprocessConfig::official() };
+    [PreprocessConfig::paper(), PreprocessConfig::official(), nearest]
 }
 
 #[test]
@@ -104,9 +77,7 @@ fn paper_geometry() {
     // By hand: 384 × 0.5 / 0.625 = 307.2 pixels, 19 × 3.0 / 3.6 = 15.8 slices; 40 mm are 64
     // pixels, padded to 288.
     let (volume, _) = blob(grid([384, 80, 19], [0.5, 0.5, 3.0]));
-    let prepared = PreprocessConfig::paper()
-        .prepare(&volume, &spec(1024))
-        .unwrap();
+    let prepared = PreprocessConfig::paper().prepare(&volume, &spec(1024)).unwrap();
     assert_eq!((prepared.len(), prepared.mask_side()), (16, 256));
     let image = prepared.image(8).unwrap();
     assert_eq!((image.side, image.data.len()), (288, 288 * 288));
@@ -135,10 +106,7 @@ fn resampling_is_linear() {
         // Pixel centres at (column + 0.5) / 2 - 0.5 voxels, rounded half up.
         let expected = ((column as f64 + 0.5) / 2.0 - 0.5).clamp(0.0, 255.0);
         let found = f64::from(image.data[255 * 512 + column]);
-        assert!(
-            (found - expected).abs() <= 0.5,
-            "{column}: {found} {expected}"
-        );
+        assert!((found - expected).abs() <= 0.5, "{column}: {found} {expected}");
     }
 }
 
@@ -163,17 +131,9 @@ fn zeros_stay_zero() {
     // With negative intensities a zero lies inside the window.
     let values = (0..100).map(|v| v as f32 - 50.0).collect();
     let volume = Volume::new(grid([10, 10, 1], [1.0; 3]), values).unwrap();
-    let keeping = PreprocessConfig::official()
-        .prepare(&volume, &spec(256))
-        .unwrap();
-    assert_eq!(
-        (keeping.frames()[50], keeping.frames()[51] > 120),
-        (0, true)
-    );
-    let not = PreprocessConfig {
-        keep_zeros: false,
-        ..PreprocessConfig::official()
-    };
+    let keeping = PreprocessConfig::official().prepare(&volume, &spec(256)).unwrap();
+    assert_eq!((keeping.frames()[50], keeping.frames()[51] > 120), (0, true));
+    let not = PreprocessConfig { keep_zeros: false, ..PreprocessConfig::official() };
     assert!(not.prepare(&volume, &spec(256)).unwrap().frames()[50] > 120);
 }
 
@@ -183,21 +143,9 @@ fn voxels_that_are_no_numbers_are_named() {
         let mut values = vec![1.0; 60];
         (values[33], values[40]) = (bad, bad);
         let volume = Volume::new(grid([3, 4, 5], [1.0; 3]), values).unwrap();
-        let error = PreprocessConfig::official()
-            .prepare(&volume, &spec(256))
-            .unwrap_err();
+        let error = PreprocessConfig::official().prepare(&volume, &spec(256)).unwrap_err();
         // Voxel 33 of 3 × 4 × 5: 33 = 0 + 3 (3 + 4 · 2).
-        assert!(
-            matches!(
-                error,
-                Error::NotFinite {
-                    count: 2,
-                    first: [0, 3, 2],
-                    ..
-                }
-            ),
-            "{error}"
-        );
+        assert!(matches!(error, Error::NotFinite { count: 2, first: [0, 3, 2], .. }), "{error}");
     }
 }
 
@@ -206,52 +154,24 @@ fn nonsense_is_refused() {
     let (volume, labels) = blob(grid([8, 8, 2], [1.0; 3]));
     let official = PreprocessConfig::official();
     for bad in [
-        PreprocessConfig {
-            percentiles: [99.5, 0.5],
-            ..official.clone()
-        },
-        PreprocessConfig {
-            percentiles: [f64::NAN, 50.0],
-            ..official.clone()
-        },
-        PreprocessConfig {
-            percentiles: [-1.0, 50.0],
-            ..official.clone()
-        },
-        PreprocessConfig {
-            spacing_mm: Some([1.0, 0.0, 1.0]),
-            ..official.clone()
-        },
-        PreprocessConfig {
-            frame: Frame::Crop { side: 0 },
-            ..official.clone()
-        },
+        PreprocessConfig { percentiles: [99.5, 0.5], ..official.clone() },
+        PreprocessConfig { percentiles: [f64::NAN, 50.0], ..official.clone() },
+        PreprocessConfig { percentiles: [-1.0, 50.0], ..official.clone() },
+        PreprocessConfig { spacing_mm: Some([1.0, 0.0, 1.0]), ..official.clone() },
+        PreprocessConfig { frame: Frame::Crop { side: 0 }, ..official.clone() },
     ] {
-        assert!(matches!(
-            bad.prepare(&volume, &spec(256)),
-            Err(Error::PreprocessConfig { .. })
-        ));
+        assert!(matches!(bad.prepare(&volume, &spec(256)), Err(Error::PreprocessConfig { .. })));
     }
-    let patchless = EncoderSpec {
-        patch: 0,
-        ..spec(256)
-    };
+    let patchless = EncoderSpec { patch: 0, ..spec(256) };
     for bad in [patchless, spec(8)] {
         let refused = official.prepare(&volume, &bad);
         assert!(matches!(refused, Err(Error::PreprocessConfig { .. })));
     }
     let prepared = official.prepare(&volume, &spec(256)).unwrap();
-    assert!(matches!(
-        prepared.image(2),
-        Err(Error::SliceIndex { index: 2, len: 2 })
-    ));
+    assert!(matches!(prepared.image(2), Err(Error::SliceIndex { index: 2, len: 2 })));
     assert!(prepared.pixels(usize::MAX, &Device::Cpu).is_err());
     assert!(prepared.restore(&[BinaryMask::empty(64, 64)]).is_err());
-    assert!(
-        prepared
-            .restore(&vec![BinaryMask::empty(64, 63); 2])
-            .is_err()
-    );
+    assert!(prepared.restore(&vec![BinaryMask::empty(64, 63); 2]).is_err());
     let shift = |mm: f64| {
         let mut moved = *labels.grid();
         moved.affine.0[1][3] += mm;
@@ -265,10 +185,7 @@ fn nonsense_is_refused() {
     let refused = PreprocessConfig::paper().prepare(&huge, &spec(256));
     assert!(matches!(refused, Err(Error::Geometry { .. })));
     let empty = Volume::new(grid([0, 8, 2], [1.0; 3]), vec![]).unwrap();
-    assert!(matches!(
-        official.prepare(&empty, &spec(256)),
-        Err(Error::Geometry { .. })
-    ));
+    assert!(matches!(official.prepare(&empty, &spec(256)), Err(Error::Geometry { .. })));
 }
 
 #[test]
@@ -276,14 +193,9 @@ fn configs_read_as_written() {
     for config in presets() {
         config.validate().unwrap();
         let text = serde_json::to_string(&config).unwrap();
-        assert_eq!(
-            serde_json::from_str::<PreprocessConfig>(&text).unwrap(),
-            config
-        );
+        assert_eq!(serde_json::from_str::<PreprocessConfig>(&text).unwrap(), config);
     }
-    let odd = serde_json::to_string(&PreprocessConfig::paper())
-        .unwrap()
-        .replace("keep", "k");
+    let odd = serde_json::to_string(&PreprocessConfig::paper()).unwrap().replace("keep", "k");
     assert!(serde_json::from_str::<PreprocessConfig>(&odd).is_err());
 }
 
@@ -315,15 +227,10 @@ fn official_program_on_a_real_volume() {
         candle_core::safetensors::load(dir.join("preprocess.safetensors"), &Device::Cpu).unwrap();
     let volume = nifti::read_volume(&file("image")).unwrap();
     let labels = nifti::read_labels(&file("label")).unwrap();
-    let prepared = PreprocessConfig::official()
-        .prepare(&volume, &spec(1024))
-        .unwrap();
+    let prepared = PreprocessConfig::official().prepare(&volume, &spec(1024)).unwrap();
 
     let percentiles = expected["percentiles"].to_vec1::<f64>().unwrap();
-    for (found, e) in [prepared.window().low, prepared.window().high]
-        .iter()
-        .zip(percentiles)
-    {
+    for (found, e) in [prepared.window().low, prepared.window().high].iter().zip(percentiles) {
         assert!((found - e).abs() <= 1e-6 * e.abs(), "{found} {e}");
     }
     assert_eq!(prepared.frames(), bytes(&expected["volume_u8"]));
@@ -332,16 +239,8 @@ fn official_program_on_a_real_volume() {
     for (n, z) in indices.iter().map(|&z| z as usize).enumerate() {
         // The same to the last pixel: nothing here is loosened.
         let image = prepared.image(z).unwrap();
-        assert_eq!(
-            image.data,
-            bytes(&expected["images_u8"].get(n).unwrap()),
-            "slice {z}"
-        );
-        assert_eq!(
-            masks[z].data(),
-            bytes(&expected["gts"].get(n).unwrap()),
-            "slice {z}"
-        );
+        assert_eq!(image.data, bytes(&expected["images_u8"].get(n).unwrap()), "slice {z}");
+        assert_eq!(masks[z].data(), bytes(&expected["gts"].get(n).unwrap()), "slice {z}");
     }
     let z = indices[0] as usize;
     let image = prepared.image(z).unwrap();
@@ -362,15 +261,9 @@ fn official_programs_encoder_input() {
         // Zeros keep the window at 0..255, so that the image goes through unchanged.
         let mut padded = vec![0.0_f32; 2 * side * side];
         padded[0] = 255.0;
-        padded[side * side..]
-            .iter_mut()
-            .zip(&data)
-            .for_each(|(to, &v)| *to = f32::from(v));
+        padded[side * side..].iter_mut().zip(&data).for_each(|(to, &v)| *to = f32::from(v));
         let volume = Volume::new(grid([side, side, 2], [1.0; 3]), padded).unwrap();
-        let config = PreprocessConfig {
-            percentiles: [0.0, 100.0],
-            ..PreprocessConfig::official()
-        };
+        let config = PreprocessConfig { percentiles: [0.0, 100.0], ..PreprocessConfig::official() };
         let prepared = config.prepare(&volume, &spec(input)).unwrap();
         assert_eq!(prepared.image(1).unwrap().data, data);
         let pixels = prepared.pixels(1, &Device::Cpu).unwrap();

@@ -27,35 +27,20 @@ impl ToyEncoder {
             embedding_channels: 5,
         };
         let calls = AtomicUsize::new(0);
-        Self {
-            spec,
-            calls,
-            most: usize::MAX,
-            scale: 1.0,
-            lies: false,
-        }
+        Self { spec, calls, most: usize::MAX, scale: 1.0, lies: false }
     }
 
     pub(crate) fn failing_after(most: usize) -> Self {
-        Self {
-            most,
-            ..Self::new()
-        }
+        Self { most, ..Self::new() }
     }
 
     pub(crate) fn scaled(scale: f64) -> Self {
-        Self {
-            scale,
-            ..Self::new()
-        }
+        Self { scale, ..Self::new() }
     }
 
     /// Gives one channel too many in its second tap.
     pub(crate) fn lying() -> Self {
-        Self {
-            lies: true,
-            ..Self::new()
-        }
+        Self { lies: true, ..Self::new() }
     }
 
     pub(crate) fn calls(&self) -> usize {
@@ -106,11 +91,7 @@ impl Bench {
             spacing: [2.2, 2.4, 5.0],
             ..style
         });
-        let config = PhantomConfig {
-            cases_per_site: 2,
-            seed: 7,
-            sites: sites.collect(),
-        };
+        let config = PhantomConfig { cases_per_site: 2, seed: 7, sites: sites.collect() };
         write_phantoms(&dir.path().join("data"), &config, &Quiet).unwrap();
         Self { dir }
     }
@@ -125,10 +106,7 @@ impl Bench {
             dir: self.path(cache),
             cases: desam_data::layout::discover(&data_root).unwrap(),
             data_root,
-            encoder: EncoderRecord {
-                name: "toy".into(),
-                weights_blake3: "toy weights".into(),
-            },
+            encoder: EncoderRecord { name: "toy".into(), weights_blake3: "toy weights".into() },
             // Small phantoms and small masks: the official erosion would leave next to nothing.
             preprocess: PreprocessConfig {
                 labels: LabelRule::Nearest,

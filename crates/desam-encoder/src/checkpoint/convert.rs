@@ -51,10 +51,7 @@ mod tests {
         let f64s = bytes(&|v| f64::from(v).to_le_bytes().to_vec());
         assert_eq!(Float::F16.to_f32(&f16s), values);
         assert_eq!(Float::Bf16.to_f32(&bf16s), values);
-        assert_eq!(
-            Float::F32.to_f32(&bytes(&|v| v.to_le_bytes().to_vec())),
-            values
-        );
+        assert_eq!(Float::F32.to_f32(&bytes(&|v| v.to_le_bytes().to_vec())), values);
         assert_eq!(Float::F64.to_f32(&f64s), values);
     }
 }

@@ -26,10 +26,7 @@ pub fn weights_hash(tensors: &Tensors, prefixes: &[&str]) -> Result<String> {
         for dim in tensor.dims() {
             number(&mut hasher, *dim);
         }
-        let values = tensor
-            .to_device(&Device::Cpu)?
-            .to_dtype(DType::F32)?
-            .flatten_all()?;
+        let values = tensor.to_device(&Device::Cpu)?.to_dtype(DType::F32)?.flatten_all()?;
         for chunk in values.to_vec1::<f32>()?.chunks(1 << 16) {
             let bytes: Vec<u8> = chunk.iter().flat_map(|v| v.to_le_bytes()).collect();
             hasher.update(&bytes);
@@ -45,10 +42,7 @@ mod tests {
 
     fn tensors(entries: &[(&str, &[f32])]) -> Tensors {
         let each = entries.iter().map(|(name, values)| {
-            (
-                (*name).to_owned(),
-                Tensor::new(*values, &Device::Cpu).unwrap(),
-            )
+            ((*name).to_owned(), Tensor::new(*values, &Device::Cpu).unwrap())
         });
         each.collect()
     }
@@ -59,18 +53,9 @@ mod tests {
         let hash = |t: &Tensors| weights_hash(t, &["image_encoder."]).unwrap();
         let other = tensors(&[("image_encoder.a", &[1.0, 2.0]), ("mask_decoder.b", &[4.0])]);
         assert_eq!(hash(&a), hash(&other));
-        assert_ne!(
-            weights_hash(&a, &[]).unwrap(),
-            weights_hash(&other, &[]).unwrap()
-        );
-        assert_ne!(
-            hash(&a),
-            hash(&tensors(&[("image_encoder.a", &[1.0, 2.5])]))
-        );
-        assert_ne!(
-            hash(&a),
-            hash(&tensors(&[("image_encoder.c", &[1.0, 2.0])]))
-        );
+        assert_ne!(weights_hash(&a, &[]).unwrap(), weights_hash(&other, &[]).unwrap());
+        assert_ne!(hash(&a), hash(&tensors(&[("image_encoder.a", &[1.0, 2.5])])));
+        assert_ne!(hash(&a), hash(&tensors(&[("image_encoder.c", &[1.0, 2.0])])));
         let mut turned = a.clone();
         let column = a["image_encoder.a"].reshape((2, 1)).unwrap();
         turned.insert("image_encoder.a".into(), column);

@@ -39,11 +39,7 @@ pub(super) fn to_official(path: &Path, tensors: Tensors) -> Result<(KeyLayout, T
         if let (Some(other), Some(first)) = (out.get(&name), origin.get(&name)) {
             if !equal(other, &tensor)? {
                 let (path, first) = (path.to_owned(), String::clone(first));
-                return Err(Error::Conflict {
-                    path,
-                    first,
-                    second: key,
-                });
+                return Err(Error::Conflict { path, first, second: key });
             }
             continue;
         }
@@ -58,10 +54,7 @@ fn equal(a: &candle_core::Tensor, b: &candle_core::Tensor) -> Result<bool> {
         return Ok(false);
     }
     let bits = |t: &candle_core::Tensor| -> Result<Vec<f32>> { Ok(t.flatten_all()?.to_vec1()?) };
-    let same = bits(a)?
-        .iter()
-        .zip(&bits(b)?)
-        .all(|(x, y)| x.to_bits() == y.to_bits());
+    let same = bits(a)?.iter().zip(&bits(b)?).all(|(x, y)| x.to_bits() == y.to_bits());
     Ok(same)
 }
 
@@ -84,9 +77,7 @@ fn translate(name: &str, all: &[String]) -> String {
 
 /// The first rule whose left side `name` begins with, applied.
 fn replace(name: &str, rules: &[(&str, &str)]) -> String {
-    let found = rules
-        .iter()
-        .find_map(|(from, to)| Some((to, name.strip_prefix(from)?)));
+    let found = rules.iter().find_map(|(from, to)| Some((to, name.strip_prefix(from)?)));
     found.map_or_else(|| name.to_owned(), |(to, rest)| format!("{to}{rest}"))
 }
 
@@ -101,10 +92,7 @@ fn image_encoder(name: &str) -> String {
     let Some((block, rest)) = name.strip_prefix("layers.").and_then(|n| n.split_once('.')) else {
         return replace(name, &rules);
     };
-    let rest = replace(
-        rest,
-        &[("layer_norm1.", "norm1."), ("layer_norm2.", "norm2.")],
-    );
+    let rest = replace(rest, &[("layer_norm1.", "norm1."), ("layer_norm2.", "norm2.")]);
     format!("blocks.{block}.{rest}")
 }
 
@@ -128,30 +116,19 @@ fn mask_decoder(name: &str, all: &[String]) -> String {
         ("upscale_conv1.", "output_upscaling.0."),
         ("upscale_layer_norm.", "output_upscaling.1."),
         ("upscale_conv2.", "output_upscaling.3."),
-        (
-            "transformer.layer_norm_final_attn.",
-            "transformer.norm_final_attn.",
-        ),
+        ("transformer.layer_norm_final_attn.", "transformer.norm_final_attn."),
     ];
-    if let Some((layer, rest)) = name
-        .strip_prefix("transformer.layers.")
-        .and_then(|n| n.split_once('.'))
+    if let Some((layer, rest)) =
+        name.strip_prefix("transformer.layers.").and_then(|n| n.split_once('.'))
     {
-        return format!(
-            "transformer.layers.{layer}.{}",
-            replace(rest, &[("layer_norm", "norm")])
-        );
+        return format!("transformer.layers.{layer}.{}", replace(rest, &[("layer_norm", "norm")]));
     }
     // Heads are `iou_prediction_head` and `output_hypernetworks_mlps.i`.
-    let head = ["iou_prediction_head.", "output_hypernetworks_mlps."]
-        .iter()
-        .find_map(|head| {
-            let rest = name.strip_prefix(head)?;
-            let at = ["proj_in.", "layers.", "proj_out."]
-                .iter()
-                .find_map(|part| rest.find(part))?;
-            Some((name.split_at(head.len() + at), ()))
-        });
+    let head = ["iou_prediction_head.", "output_hypernetworks_mlps."].iter().find_map(|head| {
+        let rest = name.strip_prefix(head)?;
+        let at = ["proj_in.", "layers.", "proj_out."].iter().find_map(|part| rest.find(part))?;
+        Some((name.split_at(head.len() + at), ()))
+    });
     match head {
         Some(((head, layer), ())) => format!("{head}{}", head_layer(head, layer, all)),
         None => replace(name, &rules),
@@ -163,10 +140,7 @@ fn head_layer(head: &str, layer: &str, all: &[String]) -> String {
     if let Some(rest) = layer.strip_prefix("proj_in.") {
         return format!("layers.0.{rest}");
     }
-    if let Some((i, rest)) = layer
-        .strip_prefix("layers.")
-        .and_then(|n| n.split_once('.'))
-    {
+    if let Some((i, rest)) = layer.strip_prefix("layers.").and_then(|n| n.split_once('.')) {
         return match i.parse::<usize>() {
             Ok(i) => format!("layers.{}.{rest}", i.saturating_add(1)),
             Err(_) => layer.to_owned(),
@@ -174,9 +148,7 @@ fn head_layer(head: &str, layer: &str, all: &[String]) -> String {
     }
     if let Some(rest) = layer.strip_prefix("proj_out.") {
         let hidden = format!("mask_decoder.{head}layers.");
-        let hidden = all
-            .iter()
-            .filter(|n| n.starts_with(&hidden) && n.ends_with(".weight"));
+        let hidden = all.iter().filter(|n| n.starts_with(&hidden) && n.ends_with(".weight"));
         return format!("layers.{}.{rest}", hidden.count() + 1);
     }
     layer.to_owned()
@@ -199,14 +171,8 @@ mod tests {
 
     #[test]
     fn the_original_layout_keeps_its_names_without_module() {
-        let names = official(&[
-            "module.image_encoder.neck.0.weight",
-            "mask_decoder.pimm.a.weight",
-        ]);
-        assert_eq!(
-            names,
-            ["image_encoder.neck.0.weight", "mask_decoder.pimm.a.weight"]
-        );
+        let names = official(&["module.image_encoder.neck.0.weight", "mask_decoder.pimm.a.weight"]);
+        assert_eq!(names, ["image_encoder.neck.0.weight", "mask_decoder.pimm.a.weight"]);
     }
 
     #[test]
@@ -220,14 +186,9 @@ mod tests {
             &format!("{head}.proj_out.weight"),
             "mask_decoder.output_hypernetworks_mlps.2.proj_out.bias",
         ]);
-        let layers: Vec<_> = (0..4)
-            .map(|i| format!("{head}.layers.{i}.weight"))
-            .collect();
+        let layers: Vec<_> = (0..4).map(|i| format!("{head}.layers.{i}.weight")).collect();
         assert_eq!(names[1..5], layers);
-        assert_eq!(
-            names[5],
-            "mask_decoder.output_hypernetworks_mlps.2.layers.1.bias"
-        );
+        assert_eq!(names[5], "mask_decoder.output_hypernetworks_mlps.2.layers.1.bias");
     }
 
     #[test]
@@ -245,11 +206,6 @@ mod tests {
         let (layout, tensors) = with(1.0).unwrap();
         assert_eq!(layout, KeyLayout::Transformers);
         assert_eq!(tensors.into_keys().collect::<Vec<_>>(), [GAUSSIAN]);
-        assert!(
-            with(2.0)
-                .unwrap_err()
-                .to_string()
-                .contains("different values")
-        );
+        assert!(with(2.0).unwrap_err().to_string().contains("different values"));
     }
 }

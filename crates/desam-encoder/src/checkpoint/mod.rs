@@ -53,9 +53,7 @@ impl Checkpoint {
             Kind::Zip => pth::read(path)?,
             Kind::Safetensors => safetensors::read(path)?,
             Kind::LegacyPickle => {
-                return Err(Error::LegacyPickle {
-                    path: path.to_owned(),
-                });
+                return Err(Error::LegacyPickle { path: path.to_owned() });
             }
             Kind::Unknown => {
                 let reason = "it starts neither like .safetensors nor like a zip of PyTorch";
@@ -63,22 +61,13 @@ impl Checkpoint {
             }
         };
         let (layout, tensors) = layout::to_official(path, raw.tensors)?;
-        Ok(Self {
-            path: path.to_owned(),
-            tensors,
-            metadata: raw.metadata,
-            layout,
-        })
+        Ok(Self { path: path.to_owned(), tensors, metadata: raw.metadata, layout })
     }
 
     /// The tensors whose names begin with `prefix`, names unchanged.
     pub fn part(&self, prefix: &str) -> Tensors {
-        let part = self
-            .tensors
-            .iter()
-            .filter(|(name, _)| name.starts_with(prefix));
-        part.map(|(name, tensor)| (name.clone(), tensor.clone()))
-            .collect()
+        let part = self.tensors.iter().filter(|(name, _)| name.starts_with(prefix));
+        part.map(|(name, tensor)| (name.clone(), tensor.clone())).collect()
     }
 
     /// Hash of the tensors whose names begin with one of `prefixes`; see [`weights_hash`].
@@ -106,9 +95,7 @@ enum Kind {
 fn kind(path: &Path) -> Result<Kind> {
     let mut start = Vec::new();
     let file = std::fs::File::open(path).map_err(Error::io(path))?;
-    file.take(9)
-        .read_to_end(&mut start)
-        .map_err(Error::io(path))?;
+    file.take(9).read_to_end(&mut start).map_err(Error::io(path))?;
     Ok(match start.as_slice() {
         [b'P', b'K', 3 | 5, 4 | 6, ..] => Kind::Zip,
         // Eight bytes of header length, then JSON.
@@ -128,39 +115,18 @@ pub(crate) mod tests {
         let dir = tempfile::tempdir().unwrap();
         for (name, bytes, expected) in [
             ("empty.pth", &b""[..], "starts neither"),
-            (
-                "text.safetensors",
-                &b"hello, this is text"[..],
-                "starts neither",
-            ),
-            (
-                "old.pth",
-                &b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9"[..],
-                "before version 1.6",
-            ),
-            (
-                "cut.pth",
-                &b"PK\x03\x04\0\0\0\0\0\0\0\0\0"[..],
-                "not a checkpoint",
-            ),
-            (
-                "huge.safetensors",
-                &b"\xff\xff\xff\xff\xff\xff\xff\x7f{}"[..],
-                "header",
-            ),
+            ("text.safetensors", &b"hello, this is text"[..], "starts neither"),
+            ("old.pth", &b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9"[..], "before version 1.6"),
+            ("cut.pth", &b"PK\x03\x04\0\0\0\0\0\0\0\0\0"[..], "not a checkpoint"),
+            ("huge.safetensors", &b"\xff\xff\xff\xff\xff\xff\xff\x7f{}"[..], "header"),
             ("short.safetensors", &b"\x40\0\0\0\0\0\0\0{}"[..], "header"),
         ] {
             let path = dir.path().join(name);
             std::fs::write(&path, bytes).unwrap();
             let error = Checkpoint::open(&path).unwrap_err().to_string();
-            assert!(
-                error.contains(name) && error.contains(expected),
-                "{name}: {error}"
-            );
+            assert!(error.contains(name) && error.contains(expected), "{name}: {error}");
         }
-        let absent = Checkpoint::open(dir.path().join("absent.pth"))
-            .unwrap_err()
-            .to_string();
+        let absent = Checkpoint::open(dir.path().join("absent.pth")).unwrap_err().to_string();
         assert!(absent.contains("absent.pth"), "{absent}");
     }
 }

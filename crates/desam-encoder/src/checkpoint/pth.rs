@@ -44,10 +44,7 @@ pub(super) fn read(path: &Path) -> Result<Raw> {
             .map_err(|problem| Error::checkpoint(path, format!("tensor {name} {problem}")))?;
         tensors.insert(name.clone(), stored.load(path, &name, &mut zip, &root)?);
     }
-    Ok(Raw {
-        tensors,
-        metadata: BTreeMap::new(),
-    })
+    Ok(Raw { tensors, metadata: BTreeMap::new() })
 }
 
 fn parse(bytes: &[u8]) -> candle_core::Result<Object> {
@@ -143,9 +140,7 @@ impl Stored {
                 let args = Box::new(args.nth(1)?);
                 Self::new(Object::Reduce { callable, args })
             }
-            other => Some(Err(format!(
-                "is rebuilt by {other}, which is not read here"
-            ))),
+            other => Some(Err(format!("is rebuilt by {other}, which is not read here"))),
         }
     }
 
@@ -153,26 +148,14 @@ impl Stored {
     /// `("storage", class, key, device, elements)`.
     fn from_args(args: Vec<Object>) -> Option<Self> {
         let mut args = args.into_iter();
-        let mut storage = args
-            .next()?
-            .persistent_load()
-            .ok()?
-            .tuple()
-            .ok()?
-            .into_iter();
+        let mut storage = args.next()?.persistent_load().ok()?.tuple().ok()?.into_iter();
         let offset = whole(args.next()?)?;
         let sizes =
             |o: Object| -> Option<Vec<usize>> { o.tuple().ok()?.into_iter().map(whole).collect() };
         let (size, stride) = (sizes(args.next()?)?, sizes(args.next()?)?);
         let (_, class) = storage.nth(1)?.class().ok()?;
         let key = storage.next()?.unicode().ok()?;
-        Some(Self {
-            storage: key,
-            class,
-            offset,
-            size,
-            stride,
-        })
+        Some(Self { storage: key, class, offset, size, stride })
     }
 
     fn load(
@@ -215,10 +198,7 @@ impl Stored {
         if self.size.len() != self.stride.len() {
             return None;
         }
-        let count = self
-            .size
-            .iter()
-            .try_fold(1usize, |n, d| n.checked_mul(*d))?;
+        let count = self.size.iter().try_fold(1usize, |n, d| n.checked_mul(*d))?;
         if count == 0 {
             return Some(Vec::new());
         }
@@ -226,9 +206,7 @@ impl Stored {
             .size
             .iter()
             .zip(&self.stride)
-            .try_fold(self.offset, |at, (d, s)| {
-                at.checked_add((d - 1).checked_mul(*s)?)
-            })?;
+            .try_fold(self.offset, |at, (d, s)| at.checked_add((d - 1).checked_mul(*s)?))?;
         // A view that repeats its storage could ask for any amount of memory.
         if reach >= storage.len() || count > storage.len() {
             return None;
@@ -263,13 +241,7 @@ mod tests {
 
     fn stored(offset: usize, size: &[usize], stride: &[usize]) -> Stored {
         let (size, stride) = (size.to_vec(), stride.to_vec());
-        Stored {
-            storage: "0".into(),
-            class: "FloatStorage".into(),
-            offset,
-            size,
-            stride,
-        }
+        Stored { storage: "0".into(), class: "FloatStorage".into(), offset, size, stride }
     }
 
     #[test]
@@ -280,28 +252,15 @@ mod tests {
         let turned = stored(0, &[3, 2], &[1, 3]).gather(&storage).unwrap();
         assert_eq!(turned, [0.0, 3.0, 1.0, 4.0, 2.0, 5.0]);
         assert_eq!(stored(11, &[], &[]).gather(&storage).unwrap(), [11.0]);
-        assert!(
-            stored(0, &[0, 4], &[4, 1])
-                .gather(&storage)
-                .unwrap()
-                .is_empty()
-        );
+        assert!(stored(0, &[0, 4], &[4, 1]).gather(&storage).unwrap().is_empty());
     }
 
     #[test]
     fn tensors_that_reach_beyond_their_storage_are_refused() {
         let storage = [0f32; 12];
         assert!(stored(7, &[2, 3], &[3, 1]).gather(&storage).is_none());
-        assert!(
-            stored(0, &[usize::MAX, 3], &[3, 1])
-                .gather(&storage)
-                .is_none()
-        );
-        assert!(
-            stored(0, &[2, 2], &[usize::MAX, 1])
-                .gather(&storage)
-                .is_none()
-        );
+        assert!(stored(0, &[usize::MAX, 3], &[3, 1]).gather(&storage).is_none());
+        assert!(stored(0, &[2, 2], &[usize::MAX, 1]).gather(&storage).is_none());
         assert!(stored(0, &[1 << 40], &[0]).gather(&storage).is_none());
         assert!(stored(0, &[2], &[]).gather(&storage).is_none());
     }

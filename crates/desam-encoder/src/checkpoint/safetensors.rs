@@ -50,10 +50,7 @@ pub(super) fn read(path: &Path) -> Result<Raw> {
         tensors.insert(name, tensor);
     }
     let metadata = header.metadata().iter().flatten();
-    Ok(Raw {
-        tensors,
-        metadata: metadata.map(|(k, v)| (k.clone(), v.clone())).collect(),
-    })
+    Ok(Raw { tensors, metadata: metadata.map(|(k, v)| (k.clone(), v.clone())).collect() })
 }
 
 fn float(path: &Path, name: &str, dtype: Dtype) -> Result<Float> {

@@ -45,9 +45,7 @@ impl CheckpointSummary {
         let pimm = "mask_decoder.pimm.";
         let of = |prefix: &str| part(tensors, |n| n.starts_with(prefix));
         let known = ["image_encoder.", "prompt_encoder.", "mask_decoder."];
-        let unknown = tensors
-            .keys()
-            .filter(|n| !known.iter().any(|k| n.starts_with(k)));
+        let unknown = tensors.keys().filter(|n| !known.iter().any(|k| n.starts_with(k)));
         let image_encoder = of("image_encoder.");
         let prompt_encoder = of("prompt_encoder.");
         let mut problems = Vec::new();
@@ -69,9 +67,7 @@ impl CheckpointSummary {
             image_encoder_config: image_config,
             prompt_encoder,
             prompt_encoder_config: prompt_config,
-            mask_decoder: part(tensors, |n| {
-                n.starts_with("mask_decoder.") && !n.starts_with(pimm)
-            }),
+            mask_decoder: part(tensors, |n| n.starts_with("mask_decoder.") && !n.starts_with(pimm)),
             pimm: of(pimm),
             unknown: unknown.cloned().collect(),
             problems,
@@ -98,24 +94,13 @@ impl CheckpointSummary {
 
     /// Parameters in all known parts.
     pub fn parameters(&self) -> usize {
-        let parts = [
-            &self.image_encoder,
-            &self.prompt_encoder,
-            &self.mask_decoder,
-            &self.pimm,
-        ];
+        let parts = [&self.image_encoder, &self.prompt_encoder, &self.mask_decoder, &self.pimm];
         parts.into_iter().flatten().map(|p| p.parameters).sum()
     }
 }
 
 fn part(tensors: &Tensors, belongs: impl Fn(&str) -> bool) -> Option<CheckpointPart> {
-    let found = tensors
-        .iter()
-        .filter(|(name, _)| belongs(name))
-        .map(|(_, t)| t.elem_count());
+    let found = tensors.iter().filter(|(name, _)| belongs(name)).map(|(_, t)| t.elem_count());
     let (tensors, parameters) = found.fold((0, 0), |(n, sum), count| (n + 1, sum + count));
-    (tensors > 0).then_some(CheckpointPart {
-        tensors,
-        parameters,
-    })
+    (tensors > 0).then_some(CheckpointPart { tensors, parameters })
 }

@@ -100,10 +100,7 @@ mod tests {
     fn sample() -> (Tensors, BTreeMap<String, String>) {
         let t = |v: &[f32], shape: &[usize]| Tensor::from_slice(v, shape, &Device::Cpu).unwrap();
         let tensors = Tensors::from([
-            (
-                "b.weight".to_owned(),
-                t(&[1.0, -2.5, 3.25, 0.0, 7.0, f32::MIN_POSITIVE], &[2, 3]),
-            ),
+            ("b.weight".to_owned(), t(&[1.0, -2.5, 3.25, 0.0, 7.0, f32::MIN_POSITIVE], &[2, 3])),
             ("a.bias".to_owned(), t(&[9.0], &[1])),
             ("scalar".to_owned(), t(&[4.0], &[])),
             ("none".to_owned(), t(&[], &[0, 3])),
@@ -111,29 +108,20 @@ mod tests {
         let text = "quotes \" and \\ and \u{e9}".to_owned();
         (
             tensors,
-            BTreeMap::from([
-                ("config".to_owned(), text),
-                ("seed".to_owned(), "1".to_owned()),
-            ]),
+            BTreeMap::from([("config".to_owned(), text), ("seed".to_owned(), "1".to_owned())]),
         )
     }
 
     fn values(t: &Tensor) -> (Vec<usize>, Vec<u32>) {
         let flat = t.flatten_all().unwrap().to_vec1::<f32>().unwrap();
-        (
-            t.dims().to_vec(),
-            flat.into_iter().map(f32::to_bits).collect(),
-        )
+        (t.dims().to_vec(), flat.into_iter().map(f32::to_bits).collect())
     }
 
     #[test]
     fn what_is_written_is_read_back_and_twice_the_same_bytes() {
         let dir = tempfile::tempdir().unwrap();
         let (tensors, metadata) = sample();
-        let (one, two) = (
-            dir.path().join("one.safetensors"),
-            dir.path().join("two.safetensors"),
-        );
+        let (one, two) = (dir.path().join("one.safetensors"), dir.path().join("two.safetensors"));
         write(&one, &tensors, &metadata).unwrap();
         write(&two, &tensors, &metadata).unwrap();
         assert_eq!(std::fs::read(&one).unwrap(), std::fs::read(&two).unwrap());
@@ -168,14 +156,7 @@ mod tests {
         tensors.insert("__metadata__".into(), tensors["scalar"].clone());
         assert!(write(&path, &tensors, &metadata).is_err());
         assert_eq!(std::fs::read(&path).unwrap(), b"old");
-        assert!(
-            write(
-                dir.path().join("no/such/x.safetensors"),
-                &tensors,
-                &metadata
-            )
-            .is_err()
-        );
+        assert!(write(dir.path().join("no/such/x.safetensors"), &tensors, &metadata).is_err());
     }
 
     proptest! {

@@ -25,20 +25,13 @@ const RETRIES: usize = 3;
 pub fn fetch(model: &HubModel, options: &HubOptions, progress: &dyn Progress) -> Result<PathBuf> {
     let Some(folder) = &options.cache_dir else {
         let reason = "there is no cache folder to download to; set HF_HOME";
-        return Err(Error::Hub {
-            url: model.repo.clone(),
-            reason: reason.to_owned(),
-        });
+        return Err(Error::Hub { url: model.repo.clone(), reason: reason.to_owned() });
     };
     let cache = Cache::new(folder.clone());
     let repo = Repo::with_revision(model.repo.clone(), RepoType::Model, model.revision.clone());
     let pinned = snapshot(&cache, &repo, &model.revision, &model.file);
     let known = cache.repo(repo.clone()).get(&model.file);
-    if let Some(path) = [Some(pinned.clone()), known]
-        .into_iter()
-        .flatten()
-        .find(|p| p.is_file())
-    {
+    if let Some(path) = [Some(pinned.clone()), known].into_iter().flatten().find(|p| p.is_file()) {
         return Ok(path);
     }
     if options.offline {
@@ -65,35 +58,20 @@ fn download(
     progress: &dyn Progress,
 ) -> Result<PathBuf> {
     let incoming = Cache::new(cache.path().join(INCOMING));
-    let api = api(&incoming, cache, options).map_err(|e| Error::Hub {
-        url: model.repo.clone(),
-        reason: e.to_string(),
-    })?;
+    let api = api(&incoming, cache, options)
+        .map_err(|e| Error::Hub { url: model.repo.clone(), reason: e.to_string() })?;
     let url = api.repo(repo.clone()).url(&model.file);
-    let refuse = |reason: String| Error::Hub {
-        url: url.clone(),
-        reason,
-    };
-    if !["http://", "https://"]
-        .iter()
-        .any(|scheme| url.starts_with(scheme))
-    {
-        return Err(refuse(
-            "the endpoint is not an address like https://huggingface.co".into(),
-        ));
+    let refuse = |reason: String| Error::Hub { url: url.clone(), reason };
+    if !["http://", "https://"].iter().any(|scheme| url.starts_with(scheme)) {
+        return Err(refuse("the endpoint is not an address like https://huggingface.co".into()));
     }
     let announced = api.metadata(&url).map_err(|e| refuse(in_words(&e)))?;
-    let (commit, etag) = (
-        announced.commit_hash().to_owned(),
-        announced.etag().to_owned(),
-    );
+    let (commit, etag) = (announced.commit_hash().to_owned(), announced.etag().to_owned());
     // Both become parts of paths.
     let plain =
         |s: &str| !s.is_empty() && s.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
     if !plain(&commit) || !plain(&etag) {
-        return Err(refuse(format!(
-            "its answer has an odd commit {commit:?} or etag {etag:?}"
-        )));
+        return Err(refuse(format!("its answer has an odd commit {commit:?} or etag {etag:?}")));
     }
     if model.is_pinned() && commit != model.revision {
         return Err(refuse(format!("it answered with commit {commit}")));
@@ -105,38 +83,18 @@ fn download(
         model.repo,
         size / 1_000_000
     ));
-    let transfer = Transfer {
-        url: url.clone(),
-        size,
-        etag: etag.clone(),
-    };
+    let transfer = Transfer { url: url.clone(), size, etag: etag.clone() };
     let staged = incoming.repo(repo.clone());
     let pointer = staged.pointer_path(&commit).join(&model.file);
-    let blob = receive(
-        &transfer,
-        (&staged.blob_path(&etag), &pointer),
-        progress,
-        |bar| {
-            let file = api
-                .repo(repo.clone())
-                .download_with_progress(&model.file, bar);
-            file.map_err(|e| refuse(in_words(&e)))
-        },
-    )?;
-    let place = Place {
-        blob: cache.repo(repo.clone()).blob_path(&etag),
-        etag,
-    };
-    let path = place.take(
-        &blob,
-        &snapshot(cache, &repo, &commit, &model.file),
-        &model.file,
-    )?;
+    let blob = receive(&transfer, (&staged.blob_path(&etag), &pointer), progress, |bar| {
+        let file = api.repo(repo.clone()).download_with_progress(&model.file, bar);
+        file.map_err(|e| refuse(in_words(&e)))
+    })?;
+    let place = Place { blob: cache.repo(repo.clone()).blob_path(&etag), etag };
+    let path = place.take(&blob, &snapshot(cache, &repo, &commit, &model.file), &model.file)?;
     if commit != model.revision {
         let folder = cache.repo(repo);
-        folder
-            .create_ref(&commit)
-            .map_err(Error::io(cache.path()))?;
+        folder.create_ref(&commit).map_err(Error::io(cache.path()))?;
     }
     Ok(path)
 }

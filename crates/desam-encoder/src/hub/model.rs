@@ -56,10 +56,7 @@ impl HubModel {
         let found = PRESETS.iter().find(|p| p.0 == name);
         let Some((_, repo, file, revision)) = found else {
             let known: Vec<&str> = Self::names().collect();
-            return Err(Error::HubModel {
-                name: name.to_owned(),
-                known: known.join(", "),
-            });
+            return Err(Error::HubModel { name: name.to_owned(), known: known.join(", ") });
         };
         Ok(Self {
             repo: (*repo).to_owned(),
@@ -88,13 +85,7 @@ mod tests {
         for name in HubModel::names() {
             let model = HubModel::preset(name).unwrap();
             assert!(model.is_pinned(), "{name}");
-            assert!(
-                !HubModel {
-                    revision: "main".into(),
-                    ..model
-                }
-                .is_pinned()
-            );
+            assert!(!HubModel { revision: "main".into(), ..model }.is_pinned());
         }
         let error = HubModel::preset("vit-x").unwrap_err().to_string();
         assert!(error.contains("vit-b, vit-l, vit-h, medsam"), "{error}");

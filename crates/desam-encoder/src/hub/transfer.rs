@@ -65,11 +65,7 @@ fn check(transfer: &Transfer, blob: &Path) -> Result<()> {
     };
     let size = blob.metadata().map_err(Error::io(blob))?.len();
     if size != transfer.size {
-        return differs(
-            "size in bytes",
-            &transfer.size.to_string(),
-            &size.to_string(),
-        );
+        return differs("size in bytes", &transfer.size.to_string(), &size.to_string());
     }
     let hash = &transfer.etag;
     if hash.len() == 64 && hash.bytes().all(|b| b.is_ascii_hexdigit()) {
@@ -92,11 +88,7 @@ fn sha256(path: &Path) -> Result<String> {
             _ => break,
         }
     }
-    Ok(hasher
-        .finalize()
-        .iter()
-        .map(|b| format!("{b:02x}"))
-        .collect())
+    Ok(hasher.finalize().iter().map(|b| format!("{b:02x}")).collect())
 }
 
 /// hf-hub's progress as ours. After a broken connection hf-hub begins again and reports what it
@@ -111,13 +103,7 @@ pub(super) struct Bar<'a> {
 
 impl<'a> Bar<'a> {
     fn new(progress: &'a dyn Progress) -> Self {
-        Self {
-            progress,
-            begun: false,
-            at: 0,
-            shown: 0,
-            size: 0,
-        }
+        Self { progress, begun: false, at: 0, shown: 0, size: 0 }
     }
 }
 
@@ -126,8 +112,7 @@ impl hf_hub::api::Progress for Bar<'_> {
         if !self.begun {
             self.begun = true;
             self.size = size as u64;
-            self.progress
-                .begin(&format!("downloading {filename}"), self.size);
+            self.progress.begin(&format!("downloading {filename}"), self.size);
         }
         self.at = 0;
     }
@@ -147,8 +132,7 @@ impl Drop for Bar<'_> {
     fn drop(&mut self) {
         if self.begun {
             let whole = self.shown == self.size;
-            self.progress
-                .finish(if whole { "received" } else { "interrupted" });
+            self.progress.finish(if whole { "received" } else { "interrupted" });
         }
     }
 }

@@ -49,10 +49,7 @@ impl PromptEncoderConfig {
             );
             return Err(Error::shapes(matrix, problem));
         }
-        let config = Self {
-            mask_channels,
-            ..Self::for_encoder(spec)
-        };
+        let config = Self { mask_channels, ..Self::for_encoder(spec) };
         config.validate()?;
         Ok(config)
     }

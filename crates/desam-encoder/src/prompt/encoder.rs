@@ -66,10 +66,7 @@ impl SamPromptEncoder {
         config.validate().map_err(candle_core::Error::wrap)?;
         let channels = config.embedding_channels;
         // PyTorch's default for an embedding.
-        let normal = Init::Randn {
-            mean: 0.0,
-            stdev: 1.0,
-        };
+        let normal = Init::Randn { mean: 0.0, stdev: 1.0 };
         let vector = |vb: VarBuilder<'_>| vb.get_with_hints((1, channels), "weight", normal);
         let points = (0..4).map(|i| vector(vb.pp("point_embeddings").pp(i)));
         let mut labels = points.collect::<Result<Vec<_>>>()?;
@@ -127,17 +124,10 @@ impl SamPromptEncoder {
         let rows: Vec<u32> = kinds.iter().map(|k| label_row(*k)).collect();
         // A padding point stands nowhere: its place is silenced, only its label speaks.
         let placed = |k: &Token| !matches!(k, Token::Point(PointLabel::Padding));
-        let placed: Vec<f32> = kinds
-            .iter()
-            .map(|k| f32::from(u8::from(placed(k))))
-            .collect();
+        let placed: Vec<f32> = kinds.iter().map(|k| f32::from(u8::from(placed(k)))).collect();
         let count = kinds.len();
-        let labels = self
-            .labels
-            .index_select(&Tensor::from_vec(rows, count, device)?, 0)?;
-        let places = self
-            .position
-            .encode(&Tensor::from_vec(places, (count, 2), device)?)?;
+        let labels = self.labels.index_select(&Tensor::from_vec(rows, count, device)?, 0)?;
+        let places = self.position.encode(&Tensor::from_vec(places, (count, 2), device)?)?;
         places
             .broadcast_mul(&Tensor::from_vec(placed, (count, 1), device)?)?
             .add(&labels)?
@@ -148,9 +138,7 @@ impl SamPromptEncoder {
     fn dense(&self, prompts: &Prompts) -> Result<Tensor> {
         let (n, grid, side) = (prompts.len(), self.config.grid, self.config.mask_side());
         match prompts.mask_prompts() {
-            None => self
-                .no_mask
-                .broadcast_as((n, self.config.embedding_channels, grid, grid)),
+            None => self.no_mask.broadcast_as((n, self.config.embedding_channels, grid, grid)),
             Some(masks) if masks.dims() == [n, 1, side, side] => self.mask.forward(masks),
             Some(masks) => bail!(
                 "prompt encoder: expected mask prompts [{n}, 1, {side}, {side}], found {:?}",
@@ -173,10 +161,7 @@ fn label_row(token: Token) -> u32 {
 
 impl PromptEncoder for SamPromptEncoder {
     fn encode(&self, prompts: &Prompts) -> Result<PromptEmbedding> {
-        Ok(PromptEmbedding {
-            sparse: self.sparse(prompts)?,
-            dense: self.dense(prompts)?,
-        })
+        Ok(PromptEmbedding { sparse: self.sparse(prompts)?, dense: self.dense(prompts)? })
     }
 
     fn dense_pe(&self) -> &Tensor {
@@ -198,13 +183,9 @@ mod tests {
             input_side: 64,
             mask_channels: 8,
         };
-        let options = LoadOptions {
-            missing: Missing::Initialise { seed: 5 },
-            ..LoadOptions::frozen()
-        };
-        load(Default::default(), &options, |vb| config.build(vb))
-            .unwrap()
-            .module
+        let options =
+            LoadOptions { missing: Missing::Initialise { seed: 5 }, ..LoadOptions::frozen() };
+        load(Default::default(), &options, |vb| config.build(vb)).unwrap().module
     }
 
     fn flat(t: &Tensor) -> Vec<f32> {
@@ -215,12 +196,7 @@ mod tests {
     fn tokens_are_points_then_padding_or_corners() {
         let e = encoder();
         let point = Point::foreground(3.0, 7.0);
-        let bbox = PromptBox {
-            x0: 1.0,
-            y0: 2.0,
-            x1: 30.0,
-            y1: 40.0,
-        };
+        let bbox = PromptBox { x0: 1.0, y0: 2.0, x1: 30.0, y1: 40.0 };
         let tokens = |p: Prompt| {
             let out = e.encode(&Prompts::new(vec![p]).unwrap()).unwrap();
             assert_eq!(out.dense.dims(), &[1, 8, 4, 4]);
@@ -228,40 +204,20 @@ mod tests {
         };
         let with_padding = tokens(Prompt::point(point));
         assert_eq!(with_padding.dims(), &[1, 2, 8]);
-        assert_eq!(
-            flat(&with_padding.i((0, 1)).unwrap()),
-            flat(&e.labels.i(4).unwrap())
-        );
+        assert_eq!(flat(&with_padding.i((0, 1)).unwrap()), flat(&e.labels.i(4).unwrap()));
         assert_eq!(tokens(Prompt::boxed(bbox)).dims(), &[1, 2, 8]);
-        let both = tokens(Prompt {
-            points: vec![point, point],
-            bbox: Some(bbox),
-        });
+        let both = tokens(Prompt { points: vec![point, point], bbox: Some(bbox) });
         assert_eq!(both.dims(), &[1, 4, 8]);
-        assert_eq!(
-            flat(&both.i((0, 0)).unwrap()),
-            flat(&with_padding.i((0, 0)).unwrap())
-        );
+        assert_eq!(flat(&both.i((0, 0)).unwrap()), flat(&with_padding.i((0, 0)).unwrap()));
         assert_eq!(tokens(Prompt::default()).dims(), &[1, 0, 8]);
     }
 
     #[test]
     fn a_padding_point_has_no_place() {
         let e = encoder();
-        let at = |x, y| {
-            Prompt::point(Point {
-                x,
-                y,
-                label: PointLabel::Padding,
-            })
-        };
-        let out = e
-            .encode(&Prompts::new(vec![at(1.0, 2.0), at(50.0, 9.0)]).unwrap())
-            .unwrap();
-        assert_eq!(
-            flat(&out.sparse.i(0).unwrap()),
-            flat(&out.sparse.i(1).unwrap())
-        );
+        let at = |x, y| Prompt::point(Point { x, y, label: PointLabel::Padding });
+        let out = e.encode(&Prompts::new(vec![at(1.0, 2.0), at(50.0, 9.0)]).unwrap()).unwrap();
+        assert_eq!(flat(&out.sparse.i(0).unwrap()), flat(&out.sparse.i(1).unwrap()));
     }
 
     #[test]
@@ -269,14 +225,8 @@ mod tests {
         let e = encoder();
         let masks = |side| Tensor::zeros((2, 1, side, side), DType::F32, &Device::Cpu).unwrap();
         let out = e.encode(&Prompts::masks(masks(16)).unwrap()).unwrap();
-        assert_eq!(
-            (out.dense.dims(), out.sparse.dims()),
-            (&[2, 8, 4, 4][..], &[2, 0, 8][..])
-        );
-        let error = e
-            .encode(&Prompts::masks(masks(8)).unwrap())
-            .unwrap_err()
-            .to_string();
+        assert_eq!((out.dense.dims(), out.sparse.dims()), (&[2, 8, 4, 4][..], &[2, 0, 8][..]));
+        let error = e.encode(&Prompts::masks(masks(8)).unwrap()).unwrap_err().to_string();
         assert!(error.contains("[2, 1, 16, 16]"), "{error}");
     }
 
@@ -284,18 +234,9 @@ mod tests {
     fn sizes_that_cannot_exist_are_refused() {
         let good = encoder().config().clone();
         for bad in [
-            PromptEncoderConfig {
-                embedding_channels: 7,
-                ..good.clone()
-            },
-            PromptEncoderConfig {
-                mask_channels: 6,
-                ..good.clone()
-            },
-            PromptEncoderConfig {
-                grid: 0,
-                ..good.clone()
-            },
+            PromptEncoderConfig { embedding_channels: 7, ..good.clone() },
+            PromptEncoderConfig { mask_channels: 6, ..good.clone() },
+            PromptEncoderConfig { grid: 0, ..good.clone() },
         ] {
             assert!(bad.validate().is_err());
         }

@@ -13,22 +13,15 @@ impl FourierPosition {
     /// `positional_encoding_gaussian_matrix [2, channels / 2]`, standard normal where it is drawn
     /// (SAM's scale 1).
     pub(super) fn new(channels: usize, vb: VarBuilder<'_>) -> Result<Self> {
-        let normal = Init::Randn {
-            mean: 0.0,
-            stdev: 1.0,
-        };
+        let normal = Init::Randn { mean: 0.0, stdev: 1.0 };
         let name = "positional_encoding_gaussian_matrix";
-        Ok(Self {
-            matrix: vb.get_with_hints((2, channels / 2), name, normal)?,
-        })
+        Ok(Self { matrix: vb.get_with_hints((2, channels / 2), name, normal)? })
     }
 
     /// `coordinates [R, 2]`, (x, y) in 0..1 → `[R, channels]`.
     pub(super) fn encode(&self, coordinates: &Tensor) -> Result<Tensor> {
         let centred = coordinates.affine(2.0, -1.0)?;
-        let angles = centred
-            .matmul(&self.matrix)?
-            .affine(std::f64::consts::TAU, 0.0)?;
+        let angles = centred.matmul(&self.matrix)?.affine(std::f64::consts::TAU, 0.0)?;
         Tensor::cat(&[angles.sin()?, angles.cos()?], D::Minus1)
     }
 
@@ -37,9 +30,6 @@ impl FourierPosition {
         let centre = |i: usize| (i as f32 + 0.5) / grid as f32;
         let cells = (0..grid * grid).flat_map(|i| [centre(i % grid), centre(i / grid)]);
         let cells = Tensor::from_iter(cells, device)?.reshape((grid * grid, 2))?;
-        self.encode(&cells)?
-            .reshape((1, grid, grid, ()))?
-            .permute((0, 3, 1, 2))?
-            .contiguous()
+        self.encode(&cells)?.reshape((1, grid, grid, ()))?.permute((0, 3, 1, 2))?.contiguous()
     }
 }

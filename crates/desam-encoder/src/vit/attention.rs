@@ -65,10 +65,7 @@ fn by_query(table: &Tensor, side: usize) -> Result<Tensor> {
     let index: Vec<u32> = (0..side * side).map(index).collect();
     let index = Tensor::from_vec(index, side * side, table.device())?;
     let vectors = table.contiguous()?.index_select(&index, 0)?;
-    vectors
-        .reshape((side, side, ()))?
-        .transpose(1, 2)?
-        .contiguous()
+    vectors.reshape((side, side, ()))?.transpose(1, 2)?.contiguous()
 }
 
 fn membership(side: usize, device: &Device) -> Result<Tensor> {
@@ -101,10 +98,7 @@ impl Attention {
     /// The same for another side of the square, the position tables resampled.
     pub(super) fn with_side(&self, side: usize) -> Result<Self> {
         let positions = Positions::new(&self.rel_pos_h, &self.rel_pos_w, side)?;
-        Ok(Self {
-            positions,
-            ..self.clone()
-        })
+        Ok(Self { positions, ..self.clone() })
     }
 
     /// Side of the square.
@@ -141,9 +135,7 @@ impl Attention {
         let mut mixed = Vec::new();
         for start in (0..n * self.heads).step_by(at_once) {
             let len = at_once.min(n * self.heads - start);
-            let scores = q
-                .narrow(0, start, len)?
-                .matmul(&k.narrow(0, start, len)?.t()?)?;
+            let scores = q.narrow(0, start, len)?.matmul(&k.narrow(0, start, len)?.t()?)?;
             mixed.push(softmax(&scores)?.matmul(&v.narrow(0, start, len)?)?);
         }
         Tensor::cat(&mixed, 0)?
@@ -190,22 +182,12 @@ mod tests {
     use super::*;
     use desam_nn::params::{LoadOptions, Missing, load};
 
-    const CONFIG: AttentionConfig = AttentionConfig {
-        width: 6,
-        heads: 2,
-        side: 3,
-    };
+    const CONFIG: AttentionConfig = AttentionConfig { width: 6, heads: 2, side: 3 };
 
     fn attention() -> Attention {
-        let options = LoadOptions {
-            missing: Missing::Initialise { seed: 1 },
-            ..LoadOptions::frozen()
-        };
-        load(Default::default(), &options, |vb| {
-            Attention::new(CONFIG, vb)
-        })
-        .unwrap()
-        .module
+        let options =
+            LoadOptions { missing: Missing::Initialise { seed: 1 }, ..LoadOptions::frozen() };
+        load(Default::default(), &options, |vb| Attention::new(CONFIG, vb)).unwrap().module
     }
 
     /// The definition in SAM's `add_decomposed_rel_pos`, number by number.
@@ -216,18 +198,14 @@ mod tests {
             let i = part * 6 + h * d + c;
             f64::from(qkv[t][i] + bias[i])
         };
-        let (rh, rw) = (
-            a.rel_pos_h.to_vec2::<f32>().unwrap(),
-            a.rel_pos_w.to_vec2::<f32>().unwrap(),
-        );
+        let (rh, rw) =
+            (a.rel_pos_h.to_vec2::<f32>().unwrap(), a.rel_pos_w.to_vec2::<f32>().unwrap());
         let mut out = vec![vec![0.0; heads * d]; side * side];
         for h in 0..heads {
             for (t, out) in out.iter_mut().enumerate() {
                 let score = |u: usize| {
-                    let (row, column) = (
-                        t / side + side - 1 - u / side,
-                        t % side + side - 1 - u % side,
-                    );
+                    let (row, column) =
+                        (t / side + side - 1 - u / side, t % side + side - 1 - u % side);
                     (0..d)
                         .map(|c| {
                             let place = f64::from(rh[row][c] + rw[column][c]);
@@ -249,17 +227,13 @@ mod tests {
     #[test]
     fn mixing_agrees_with_the_definition() {
         let a = attention();
-        let values: Vec<f32> = (0..2 * 9 * 18)
-            .map(|i| ((i * 37 % 101) as f32) / 50.0 - 1.0)
-            .collect();
+        let values: Vec<f32> =
+            (0..2 * 9 * 18).map(|i| ((i * 37 % 101) as f32) / 50.0 - 1.0).collect();
         let qkv = Tensor::from_vec(values, (2, 9, 18), &Device::Cpu).unwrap();
         let out = a.mix(&qkv).unwrap().to_vec3::<f32>().unwrap();
         for (qkv, out) in qkv.to_vec3::<f32>().unwrap().iter().zip(out) {
             for (expected, found) in by_hand(&a, qkv).iter().flatten().zip(out.iter().flatten()) {
-                assert!(
-                    (expected - f64::from(*found)).abs() < 2e-6,
-                    "{expected} {found}"
-                );
+                assert!((expected - f64::from(*found)).abs() < 2e-6, "{expected} {found}");
             }
         }
     }

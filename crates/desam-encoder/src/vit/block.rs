@@ -43,10 +43,7 @@ impl Block {
             true => self.attention.with_side(grid)?,
             false => self.attention.clone(),
         };
-        Ok(Self {
-            attention,
-            ..self.clone()
-        })
+        Ok(Self { attention, ..self.clone() })
     }
 
     /// Whether its attention is global.
@@ -60,9 +57,7 @@ impl Block {
         let qkv = self.attention.project_in(&self.norm1.forward(x)?)?;
         let mixed = if self.global {
             let tokens = qkv.reshape((b, grid * grid, 3 * width))?;
-            self.attention
-                .mix(&tokens)?
-                .reshape((b, grid, grid, width))?
+            self.attention.mix(&tokens)?.reshape((b, grid, grid, width))?
         } else {
             let side = self.attention.side();
             let windows = window::partition(&qkv, side)?;

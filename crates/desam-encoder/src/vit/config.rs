@@ -86,10 +86,7 @@ impl VitConfig {
             "vit-b" => Ok(Self::vit_b()),
             "vit-l" => Ok(Self::vit_l()),
             "vit-h" => Ok(Self::vit_h()),
-            _ => Err(Error::Preset {
-                name: name.to_owned(),
-                known: Self::PRESETS.join(", "),
-            }),
+            _ => Err(Error::Preset { name: name.to_owned(), known: Self::PRESETS.join(", ") }),
         }
     }
 
@@ -179,10 +176,7 @@ impl VitConfig {
     /// When the configuration is not valid.
     pub fn parameter_count(&self) -> Result<usize> {
         let shapes = self.parameter_shapes()?;
-        Ok(shapes
-            .values()
-            .map(|dims| dims.iter().product::<usize>())
-            .sum())
+        Ok(shapes.values().map(|dims| dims.iter().product::<usize>()).sum())
     }
 
     /// The sizes of the image encoder in a checkpoint, under official names.
@@ -247,11 +241,7 @@ fn count_blocks(tensors: &Tensors) -> usize {
         rest.split('.').next()?.parse::<usize>().ok()
     };
     // A number beyond any real depth is a name from elsewhere, not a reason to count to it.
-    let highest = tensors
-        .keys()
-        .filter_map(number)
-        .filter(|n| *n < 4096)
-        .max();
+    let highest = tensors.keys().filter_map(number).filter(|n| *n < 4096).max();
     highest.map_or(0, |n| n + 1)
 }
 
@@ -286,12 +276,7 @@ mod tests {
         }
         let tiny = VitConfig::tiny();
         assert_eq!(tiny.parameter_count().unwrap(), by_formula(&tiny));
-        assert!(
-            VitConfig::preset("vit-x")
-                .unwrap_err()
-                .to_string()
-                .contains("vit-b")
-        );
+        assert!(VitConfig::preset("vit-x").unwrap_err().to_string().contains("vit-b"));
     }
 
     #[test]
@@ -306,46 +291,23 @@ mod tests {
         let tiny = VitConfig::tiny;
         for bad in [
             VitConfig { heads: 5, ..tiny() },
-            VitConfig {
-                window: 0,
-                ..tiny()
-            },
-            VitConfig {
-                input_side: 250,
-                ..tiny()
-            },
-            VitConfig {
-                global_blocks: vec![],
-                ..tiny()
-            },
-            VitConfig {
-                global_blocks: vec![3, 1],
-                ..tiny()
-            },
-            VitConfig {
-                global_blocks: vec![8],
-                ..tiny()
-            },
+            VitConfig { window: 0, ..tiny() },
+            VitConfig { input_side: 250, ..tiny() },
+            VitConfig { global_blocks: vec![], ..tiny() },
+            VitConfig { global_blocks: vec![3, 1], ..tiny() },
+            VitConfig { global_blocks: vec![8], ..tiny() },
         ] {
             assert!(bad.validate().is_err(), "{bad:?}");
             assert!(bad.parameter_shapes().is_err(), "{bad:?}");
         }
-        let side = VitConfig {
-            input_side: 250,
-            ..tiny()
-        }
-        .validate()
-        .unwrap_err();
+        let side = VitConfig { input_side: 250, ..tiny() }.validate().unwrap_err();
         assert!(side.to_string().contains("256 would be"), "{side}");
     }
 
     #[test]
     fn unknown_fields_are_refused() {
         let mut json = serde_json::to_value(VitConfig::tiny()).unwrap();
-        assert_eq!(
-            serde_json::from_value::<VitConfig>(json.clone()).unwrap(),
-            VitConfig::tiny()
-        );
+        assert_eq!(serde_json::from_value::<VitConfig>(json.clone()).unwrap(), VitConfig::tiny());
         json["mlp_ratio"] = 4.into();
         assert!(serde_json::from_value::<VitConfig>(json).is_err());
     }

@@ -89,10 +89,7 @@ impl VitEncoder {
         let grid = input_side / self.config.patch;
         let blocks = self.blocks.iter().map(|b| b.with_grid(grid));
         Ok(Self {
-            spec: EncoderSpec {
-                input_side,
-                ..self.spec.clone()
-            },
+            spec: EncoderSpec { input_side, ..self.spec.clone() },
             positions: resample::grid(&self.table, grid)?,
             blocks: blocks.collect::<Result<_>>()?,
             ..self.clone()
@@ -102,10 +99,7 @@ impl VitEncoder {
     /// Pixels `[B, 3, S, S]` that were checked → features.
     fn forward(&self, pixels: &Tensor) -> Result<ImageFeatures> {
         let patches = self.patch_embed.forward(pixels)?;
-        let mut x = patches
-            .permute((0, 2, 3, 1))?
-            .contiguous()?
-            .broadcast_add(&self.positions)?;
+        let mut x = patches.permute((0, 2, 3, 1))?.contiguous()?.broadcast_add(&self.positions)?;
         let mut taps = Vec::with_capacity(self.spec.tap_channels.len());
         let channels_first = |x: &Tensor| x.permute((0, 3, 1, 2))?.contiguous();
         for block in &self.blocks {
@@ -141,12 +135,7 @@ impl ImageEncoder for VitEncoder {
         for start in (0..batch).step_by(at_once) {
             let images = start..batch.min(start + at_once);
             let one = |i: usize| self.forward(&pixels.narrow(0, i, 1)?);
-            parts.extend(
-                images
-                    .into_par_iter()
-                    .map(one)
-                    .collect::<Result<Vec<_>>>()?,
-            );
+            parts.extend(images.into_par_iter().map(one).collect::<Result<Vec<_>>>()?);
         }
         ImageFeatures::cat(&parts)
     }
@@ -159,21 +148,14 @@ mod tests {
     use desam_nn::params::{LoadOptions, Missing, load};
 
     fn random(config: &VitConfig) -> VitEncoder {
-        let options = LoadOptions {
-            missing: Missing::Initialise { seed: 3 },
-            ..LoadOptions::frozen()
-        };
-        load(Default::default(), &options, |vb| config.build(vb))
-            .unwrap()
-            .module
+        let options =
+            LoadOptions { missing: Missing::Initialise { seed: 3 }, ..LoadOptions::frozen() };
+        load(Default::default(), &options, |vb| config.build(vb)).unwrap().module
     }
 
     fn image(batch: usize, side: usize) -> Tensor {
         let values = (0..batch * 3 * side * side).map(|i| ((i * 7919 % 1013) as f32) / 500.0 - 1.0);
-        Tensor::from_iter(values, &Device::Cpu)
-            .unwrap()
-            .reshape((batch, 3, side, side))
-            .unwrap()
+        Tensor::from_iter(values, &Device::Cpu).unwrap().reshape((batch, 3, side, side)).unwrap()
     }
 
     fn bits(t: &Tensor) -> Vec<u32> {
@@ -183,12 +165,7 @@ mod tests {
 
     /// ViT-B's widths on a small input, windows (14) larger than the grid (8), two blocks.
     fn small_vit_b() -> VitConfig {
-        VitConfig {
-            input_side: 128,
-            depth: 2,
-            global_blocks: vec![0, 1],
-            ..VitConfig::vit_b()
-        }
+        VitConfig { input_side: 128, depth: 2, global_blocks: vec![0, 1], ..VitConfig::vit_b() }
     }
 
     #[test]
@@ -198,25 +175,15 @@ mod tests {
         assert_eq!(features.taps.len(), 1);
         assert_eq!(features.taps[0].dims(), &[1, 768, 8, 8]);
         assert_eq!(features.embedding.dims(), &[1, 256, 8, 8]);
-        let windowed = random(&VitConfig {
-            global_blocks: vec![1],
-            ..small_vit_b()
-        });
+        let windowed = random(&VitConfig { global_blocks: vec![1], ..small_vit_b() });
         let features = windowed.encode(&image(1, 128)).unwrap();
         assert!(features.taps.is_empty());
-        assert!(
-            bits(&features.embedding)
-                .iter()
-                .all(|b| f32::from_bits(*b).is_finite())
-        );
+        assert!(bits(&features.embedding).iter().all(|b| f32::from_bits(*b).is_finite()));
     }
 
     #[test]
     fn a_batch_gives_the_bits_of_its_images_one_by_one() {
-        let encoder = random(&VitConfig {
-            input_side: 64,
-            ..VitConfig::tiny()
-        });
+        let encoder = random(&VitConfig { input_side: 64, ..VitConfig::tiny() });
         let pixels = image(3, 64);
         let together = encoder.encode(&pixels).unwrap();
         for i in 0..3 {
@@ -231,16 +198,10 @@ mod tests {
 
     #[test]
     fn the_number_of_threads_does_not_change_the_bits() {
-        let encoder = random(&VitConfig {
-            input_side: 112,
-            ..VitConfig::tiny()
-        });
+        let encoder = random(&VitConfig { input_side: 112, ..VitConfig::tiny() });
         let pixels = image(2, 112);
         let with = |threads| {
-            let pool = rayon::ThreadPoolBuilder::new()
-                .num_threads(threads)
-                .build()
-                .unwrap();
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
             pool.install(|| bits(&encoder.encode(&pixels).unwrap().embedding))
         };
         assert_eq!(with(1), with(3));
@@ -255,10 +216,7 @@ mod tests {
         assert_eq!(features.taps[2].dims(), &[1, 96, 13, 13]);
         let back = other.with_input_side(256).unwrap();
         let pixels = image(1, 256);
-        let (a, b) = (
-            encoder.encode(&pixels).unwrap(),
-            back.encode(&pixels).unwrap(),
-        );
+        let (a, b) = (encoder.encode(&pixels).unwrap(), back.encode(&pixels).unwrap());
         assert_eq!(bits(&a.embedding), bits(&b.embedding));
         assert!(encoder.with_input_side(200).is_err() && encoder.with_input_side(0).is_err());
     }
@@ -266,40 +224,22 @@ mod tests {
     #[test]
     fn a_smooth_picture_looks_alike_at_another_side() {
         // Constant colour: what is left are the positions, and those are resampled smoothly.
-        let encoder = random(&VitConfig {
-            global_blocks: (0..8).collect(),
-            ..VitConfig::tiny()
-        });
+        let encoder = random(&VitConfig { global_blocks: (0..8).collect(), ..VitConfig::tiny() });
         let grey = |side| Tensor::full(0.3f32, (1, 3, side, side), &Device::Cpu).unwrap();
         let mean = |t: Tensor| t.flatten_from(2).unwrap().mean(2).unwrap();
         let a = mean(encoder.encode(&grey(256)).unwrap().embedding);
         let larger = encoder.with_input_side(320).unwrap();
         let b = mean(larger.encode(&grey(320)).unwrap().embedding);
-        let norm = |t: &Tensor| {
-            t.sqr()
-                .unwrap()
-                .sum_all()
-                .unwrap()
-                .to_scalar::<f32>()
-                .unwrap()
-                .sqrt()
-        };
+        let norm =
+            |t: &Tensor| t.sqr().unwrap().sum_all().unwrap().to_scalar::<f32>().unwrap().sqrt();
         let relative = norm(&(&a - &b).unwrap()) / norm(&a);
         assert!(relative < 0.15, "{relative}");
     }
 
     #[test]
     fn wrong_shapes_are_refused_with_the_right_one_named() {
-        let encoder = random(&VitConfig {
-            input_side: 64,
-            ..VitConfig::tiny()
-        });
-        for shape in [
-            vec![1, 1, 64, 64],
-            vec![1, 3, 64, 32],
-            vec![3, 64, 64],
-            vec![0, 3, 64, 64],
-        ] {
+        let encoder = random(&VitConfig { input_side: 64, ..VitConfig::tiny() });
+        for shape in [vec![1, 1, 64, 64], vec![1, 3, 64, 32], vec![3, 64, 64], vec![0, 3, 64, 64]] {
             let pixels = Tensor::zeros(shape, DType::F32, &Device::Cpu).unwrap();
             let error = encoder.encode(&pixels).unwrap_err().to_string();
             assert!(error.contains("[B, 3, 64, 64]"), "{error}");

@@ -9,22 +9,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 /// Position tables: N(0, 0.2). SAM starts from zeros, with which untrained attention would not know
 /// where a token stands; measured on the reference initial checkpoint (0.19 to 0.20).
-pub(super) const POSITION: Init = Init::Randn {
-    mean: 0.0,
-    stdev: 0.2,
-};
+pub(super) const POSITION: Init = Init::Randn { mean: 0.0, stdev: 0.2 };
 
 /// Norm scales: measured mean 1.00, deviation 0.09 to 0.10.
-const SCALE: Init = Init::Randn {
-    mean: 1.0,
-    stdev: 0.1,
-};
+const SCALE: Init = Init::Randn { mean: 1.0, stdev: 0.1 };
 
 /// All biases, of norms too: measured deviation 0.044 to 0.056 whatever the fan-in.
-const BIAS: Init = Init::Randn {
-    mean: 0.0,
-    stdev: 0.05,
-};
+const BIAS: Init = Init::Randn { mean: 0.0, stdev: 0.05 };
 
 /// Draws vectors as the reference initial checkpoint has them instead of by PyTorch's defaults;
 /// matrices and kernels there do follow PyTorch's (uniform in ±1/√fan-in).

@@ -44,10 +44,7 @@ pub(super) fn grid(positions: &Tensor, grid: usize) -> Result<Tensor> {
     let by_row = linear_weights(rows, grid, device)?.matmul(&by_row)?;
     let by_column = by_row.reshape((grid, columns, channels))?;
     let weights = linear_weights(columns, grid, device)?;
-    let weights = weights
-        .unsqueeze(0)?
-        .broadcast_as((grid, grid, columns))?
-        .contiguous()?;
+    let weights = weights.unsqueeze(0)?.broadcast_as((grid, grid, columns))?.contiguous()?;
     weights.matmul(&by_column)?.unsqueeze(0)
 }
 
@@ -59,30 +56,17 @@ mod tests {
     fn linear_weights_by_hand() {
         // F.interpolate(mode="linear", align_corners=False) of 4 → 2 samples at 0.5 and 2.5, of
         // 2 → 4 at -0.25 (clamped to 0), 0.25, 0.75 and 1.25 (clamped to 1).
-        let half = linear_weights(4, 2, &Device::Cpu)
-            .unwrap()
-            .to_vec2::<f32>()
-            .unwrap();
+        let half = linear_weights(4, 2, &Device::Cpu).unwrap().to_vec2::<f32>().unwrap();
         assert_eq!(half, [[0.5, 0.5, 0.0, 0.0], [0.0, 0.0, 0.5, 0.5]]);
-        let twice = linear_weights(2, 4, &Device::Cpu)
-            .unwrap()
-            .to_vec2::<f32>()
-            .unwrap();
+        let twice = linear_weights(2, 4, &Device::Cpu).unwrap().to_vec2::<f32>().unwrap();
         assert_eq!(twice, [[1.0, 0.0], [0.75, 0.25], [0.25, 0.75], [0.0, 1.0]]);
     }
 
     #[test]
     fn a_linear_ramp_stays_one_away_from_the_edges() {
-        let ramp: Vec<f32> = (0..36)
-            .map(|i| (i / 6) as f32 + 10.0 * (i % 6) as f32)
-            .collect();
+        let ramp: Vec<f32> = (0..36).map(|i| (i / 6) as f32 + 10.0 * (i % 6) as f32).collect();
         let ramp = Tensor::from_vec(ramp, (1, 6, 6, 1), &Device::Cpu).unwrap();
-        let out = grid(&ramp, 12)
-            .unwrap()
-            .reshape((12, 12))
-            .unwrap()
-            .to_vec2::<f32>()
-            .unwrap();
+        let out = grid(&ramp, 12).unwrap().reshape((12, 12)).unwrap().to_vec2::<f32>().unwrap();
         for (r, row) in out.iter().enumerate().take(11).skip(1) {
             for (c, v) in row.iter().enumerate().take(11).skip(1) {
                 let at = |i: usize| (i as f32 + 0.5) / 2.0 - 0.5;

@@ -9,9 +9,11 @@ pub(super) fn partition(x: &Tensor, window: usize) -> Result<Tensor> {
     let (down, across) = (rows.div_ceil(window), columns.div_ceil(window));
     let x = x.pad_with_zeros(1, 0, down * window - rows)?;
     let x = x.pad_with_zeros(2, 0, across * window - columns)?;
-    x.reshape(&[b, down, window, across, window, c][..])?
-        .permute([0, 1, 3, 2, 4, 5])?
-        .reshape((b * down * across, window * window, c))
+    x.reshape(&[b, down, window, across, window, c][..])?.permute([0, 1, 3, 2, 4, 5])?.reshape((
+        b * down * across,
+        window * window,
+        c,
+    ))
 }
 
 /// The reverse: windows `[B·W·W, window², C]` → `[B, side, side, C]`, what was padded cut away.
@@ -52,16 +54,8 @@ mod tests {
 
     #[test]
     fn the_second_window_lies_to_the_right_and_padding_is_zero() {
-        let x = Tensor::arange(1f32, 10.0, &Device::Cpu)
-            .unwrap()
-            .reshape((1, 3, 3, 1))
-            .unwrap();
-        let cut = partition(&x, 2)
-            .unwrap()
-            .squeeze(2)
-            .unwrap()
-            .to_vec2::<f32>()
-            .unwrap();
+        let x = Tensor::arange(1f32, 10.0, &Device::Cpu).unwrap().reshape((1, 3, 3, 1)).unwrap();
+        let cut = partition(&x, 2).unwrap().squeeze(2).unwrap().to_vec2::<f32>().unwrap();
         assert_eq!(cut[0], [1.0, 2.0, 4.0, 5.0]);
         assert_eq!(cut[1], [3.0, 0.0, 6.0, 0.0]);
         assert_eq!(cut[2], [7.0, 8.0, 0.0, 0.0]);

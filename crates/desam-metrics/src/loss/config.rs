@@ -59,45 +59,25 @@ fn default_smoothing() -> f64 {
 impl LossConfig {
     /// Grid points mode as the paper has it (Eq. 1): Dice + cross-entropy + 10 × square error.
     pub fn paper_points() -> Self {
-        let iou = Some(IouLoss {
-            kind: IouLossKind::Mse,
-            weight: 10.0,
-        });
-        Self {
-            iou,
-            ..Self::paper_box()
-        }
+        let iou = Some(IouLoss { kind: IouLossKind::Mse, weight: 10.0 });
+        Self { iou, ..Self::paper_box() }
     }
 
     /// Whole box mode as the paper has it (Eq. 2): Dice + cross-entropy.
     pub fn paper_box() -> Self {
-        Self {
-            dice: 1.0,
-            bce: 1.0,
-            iou: None,
-            dice_smoothing: SMOOTHING,
-        }
+        Self { dice: 1.0, bce: 1.0, iou: None, dice_smoothing: SMOOTHING }
     }
 
     /// Grid points mode as the official program runs it: Dice + absolute error. Its cross-entropy
     /// is a softmax over one channel, always zero with the MONAI it pins, hence left out.
     pub fn official_points() -> Self {
-        let iou = Some(IouLoss {
-            kind: IouLossKind::L1,
-            weight: 1.0,
-        });
-        Self {
-            iou,
-            ..Self::official_box()
-        }
+        let iou = Some(IouLoss { kind: IouLossKind::L1, weight: 1.0 });
+        Self { iou, ..Self::official_box() }
     }
 
     /// Whole box mode as the official program runs it: Dice alone, for the same reason.
     pub fn official_box() -> Self {
-        Self {
-            bce: 0.0,
-            ..Self::paper_box()
-        }
+        Self { bce: 0.0, ..Self::paper_box() }
     }
 
     /// Whether it can train something.
@@ -165,38 +145,14 @@ mod tests {
         let unknown = r#"{"dice": 1.0, "bce": 1.0, "iou": null, "focal": 1.0}"#;
         assert!(serde_json::from_str::<LossConfig>(unknown).is_err());
         let good = LossConfig::paper_points();
-        let iou = |weight| {
-            Some(IouLoss {
-                kind: IouLossKind::L1,
-                weight,
-            })
-        };
+        let iou = |weight| Some(IouLoss { kind: IouLossKind::L1, weight });
         for bad in [
             LossConfig { dice: -1.0, ..good },
-            LossConfig {
-                bce: f64::NAN,
-                ..good
-            },
-            LossConfig {
-                iou: iou(f64::INFINITY),
-                ..good
-            },
-            LossConfig {
-                dice: 0.0,
-                bce: 0.0,
-                iou: None,
-                ..good
-            },
-            LossConfig {
-                dice: 0.0,
-                bce: 0.0,
-                iou: iou(0.0),
-                ..good
-            },
-            LossConfig {
-                dice_smoothing: 0.0,
-                ..good
-            },
+            LossConfig { bce: f64::NAN, ..good },
+            LossConfig { iou: iou(f64::INFINITY), ..good },
+            LossConfig { dice: 0.0, bce: 0.0, iou: None, ..good },
+            LossConfig { dice: 0.0, bce: 0.0, iou: iou(0.0), ..good },
+            LossConfig { dice_smoothing: 0.0, ..good },
         ] {
             assert!(bad.build().is_err(), "{bad:?}");
         }

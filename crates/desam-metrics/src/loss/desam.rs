@@ -27,12 +27,7 @@ impl DesamLoss {
     }
 
     fn mask_terms(&self, logits: &Tensor, target: &Tensor) -> Result<Vec<LossTerm>> {
-        let LossConfig {
-            dice,
-            bce,
-            dice_smoothing,
-            ..
-        } = self.config;
+        let LossConfig { dice, bce, dice_smoothing, .. } = self.config;
         let mut terms = Vec::new();
         if dice <= 0.0 && bce <= 0.0 {
             return Ok(terms);
@@ -41,18 +36,10 @@ impl DesamLoss {
         let (logits, target) = (StableLogits::new(logits)?, widen(target)?);
         if dice > 0.0 {
             let value = dice_of(&logits, &target, dice_smoothing)?;
-            terms.push(LossTerm {
-                name: "dice",
-                weight: dice,
-                value,
-            });
+            terms.push(LossTerm { name: "dice", weight: dice, value });
         }
         if bce > 0.0 {
-            terms.push(LossTerm {
-                name: "bce",
-                weight: bce,
-                value: bce_of(&logits, &target)?,
-            });
+            terms.push(LossTerm { name: "bce", weight: bce, value: bce_of(&logits, &target)? });
         }
         Ok(terms)
     }
@@ -63,19 +50,13 @@ impl DesamLoss {
         };
         let name = part.kind.name();
         let Some(target) = target else {
-            return Err(candle_core::Error::wrap(Error::MissingIouTarget {
-                term: name,
-            }));
+            return Err(candle_core::Error::wrap(Error::MissingIouTarget { term: name }));
         };
         let value = match part.kind {
             IouLossKind::Mse => mse(iou, target)?,
             IouLossKind::L1 => l1(iou, target)?,
         };
-        Ok(Some(LossTerm {
-            name,
-            weight: part.weight,
-            value,
-        }))
+        Ok(Some(LossTerm { name, weight: part.weight, value }))
     }
 }
 

@@ -20,11 +20,7 @@ impl StableLogits {
         let x = widen(logits)?;
         let positive = x.relu()?;
         let log_term = ((x.abs()?.neg()?.exp()? + 1.0)?).log()?;
-        Ok(Self {
-            x,
-            positive,
-            log_term,
-        })
+        Ok(Self { x, positive, log_term })
     }
 
     /// `σ(x) = exp(min(x, 0) − log(1 + exp(−|x|)))`, accurate in the relative sense down to the

@@ -47,12 +47,7 @@ impl Confusion {
             present += u64::from(t_sum);
         }
         let (fp, fn_) = (predicted - tp, present - tp);
-        Ok(Self {
-            tp,
-            fp,
-            fn_,
-            tn: truth.len() as u64 - tp - fp - fn_,
-        })
+        Ok(Self { tp, fp, fn_, tn: truth.len() as u64 - tp - fp - fn_ })
     }
 
     /// Foreground in the prediction.

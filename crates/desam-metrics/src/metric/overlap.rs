@@ -57,11 +57,7 @@ impl Overlap {
             Self::Recall => (tp, counts.present() as f64),
         };
         // Precision of an empty prediction, recall of an empty truth: 0, as medpy has it.
-        Some(if denominator > 0.0 {
-            numerator / denominator
-        } else {
-            0.0
-        })
+        Some(if denominator > 0.0 { numerator / denominator } else { 0.0 })
     }
 
     /// Lower-case name, for tables and files.
@@ -87,11 +83,7 @@ pub struct OverlapMetric {
 impl OverlapMetric {
     /// A metric that has seen nothing.
     pub fn new(measure: Overlap, both_empty: BothEmpty) -> Self {
-        Self {
-            measure,
-            both_empty,
-            counts: Confusion::default(),
-        }
+        Self { measure, both_empty, counts: Confusion::default() }
     }
 
     /// Dice under the default policy.

@@ -25,7 +25,5 @@ pub(crate) fn reference(name: &str) -> Option<(HashMap<String, Tensor>, Vec<serd
 
 /// A number of a case.
 pub(crate) fn number(case: &serde_json::Value, key: &str) -> f64 {
-    case[key]
-        .as_f64()
-        .unwrap_or_else(|| panic!("{key} is missing in {case}"))
+    case[key].as_f64().unwrap_or_else(|| panic!("{key} is missing in {case}"))
 }

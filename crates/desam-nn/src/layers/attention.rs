@@ -33,11 +33,7 @@ impl Attention {
     /// # Errors
     /// When a parameter cannot be had.
     pub fn new(config: AttentionConfig, vb: VarBuilder<'_>) -> Result<Self> {
-        let AttentionConfig {
-            width,
-            inner,
-            heads,
-        } = config;
+        let AttentionConfig { width, inner, heads } = config;
         Ok(Self {
             q: Linear::new(width, inner, vb.pp("q_proj"))?,
             k: Linear::new(width, inner, vb.pp("k_proj"))?,
@@ -59,17 +55,13 @@ impl Attention {
         let scores = q.matmul(&k.t()?)?.affine(scale, 0.0)?;
         let mixed = softmax(&scores)?.matmul(&v)?;
         let (n, heads, tokens, per_head) = mixed.dims4()?;
-        let joined = mixed
-            .transpose(1, 2)?
-            .reshape((n, tokens, heads * per_head))?;
+        let joined = mixed.transpose(1, 2)?.reshape((n, tokens, heads * per_head))?;
         self.out.forward(&joined)
     }
 
     /// `[N, T, inner]` → `[N, heads, T, inner / heads]`.
     fn split(&self, x: &Tensor) -> Result<Tensor> {
         let (n, tokens, inner) = x.dims3()?;
-        x.reshape((n, tokens, self.heads, inner / self.heads))?
-            .transpose(1, 2)?
-            .contiguous()
+        x.reshape((n, tokens, self.heads, inner / self.heads))?.transpose(1, 2)?.contiguous()
     }
 }

@@ -27,11 +27,7 @@ impl Conv2d {
     ) -> Result<Self> {
         let hint = fan_in_uniform(inputs * kernel * kernel);
         let weight = vb.get_with_hints((outputs, inputs, kernel, kernel), "weight", hint)?;
-        Ok(Self {
-            weight,
-            bias: None,
-            config,
-        })
+        Ok(Self { weight, bias: None, config })
     }
 
     /// The same with `bias [outputs]`.
@@ -46,10 +42,7 @@ impl Conv2d {
     ) -> Result<Self> {
         let hint = fan_in_uniform(inputs * kernel * kernel);
         let bias = vb.get_with_hints(outputs, "bias", hint)?;
-        Ok(Self {
-            bias: Some(bias),
-            ..Self::new((inputs, outputs), kernel, config, vb)?
-        })
+        Ok(Self { bias: Some(bias), ..Self::new((inputs, outputs), kernel, config, vb)? })
     }
 
     /// `x [B, inputs, H, W]` → `[B, outputs, H', W']`.
@@ -80,10 +73,7 @@ impl ConvTranspose2x2 {
     pub fn new((inputs, outputs): (usize, usize), vb: VarBuilder<'_>) -> Result<Self> {
         // PyTorch takes the fan-in from dimension 1, which here are the outputs.
         let hint = fan_in_uniform(outputs * 4);
-        Ok(Self {
-            weight: vb.get_with_hints((inputs, outputs, 2, 2), "weight", hint)?,
-            bias: None,
-        })
+        Ok(Self { weight: vb.get_with_hints((inputs, outputs, 2, 2), "weight", hint)?, bias: None })
     }
 
     /// The same with `bias [outputs]`.
@@ -92,10 +82,7 @@ impl ConvTranspose2x2 {
     /// When a parameter cannot be had.
     pub fn with_bias((inputs, outputs): (usize, usize), vb: VarBuilder<'_>) -> Result<Self> {
         let bias = vb.get_with_hints(outputs, "bias", fan_in_uniform(outputs * 4))?;
-        Ok(Self {
-            bias: Some(bias),
-            ..Self::new((inputs, outputs), vb)?
-        })
+        Ok(Self { bias: Some(bias), ..Self::new((inputs, outputs), vb)? })
     }
 
     /// `x [B, inputs, H, W]` → `[B, outputs, 2H, 2W]`.

@@ -18,10 +18,7 @@ impl Linear {
     /// When a parameter cannot be had.
     pub fn new(inputs: usize, outputs: usize, vb: VarBuilder<'_>) -> Result<Self> {
         let bias = vb.get_with_hints(outputs, "bias", fan_in_uniform(inputs))?;
-        Ok(Self {
-            bias: Some(bias),
-            ..Self::without_bias(inputs, outputs, vb)?
-        })
+        Ok(Self { bias: Some(bias), ..Self::without_bias(inputs, outputs, vb)? })
     }
 
     /// `weight [outputs, inputs]` alone.

@@ -54,8 +54,7 @@ impl MlpBlock {
     /// # Errors
     /// When the last dimension is another.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        self.lin2
-            .forward(&self.activation.apply(&self.lin1.forward(x)?)?)
+        self.lin2.forward(&self.activation.apply(&self.lin1.forward(x)?)?)
     }
 }
 
@@ -74,9 +73,7 @@ impl Mlp {
         let vb = vb.pp("layers");
         let pairs = widths.windows(2).enumerate();
         let layers = pairs.map(|(i, w)| Linear::new(w[0], w[1], vb.pp(i)));
-        Ok(Self {
-            layers: layers.collect::<Result<_>>()?,
-        })
+        Ok(Self { layers: layers.collect::<Result<_>>()? })
     }
 
     /// `x [.., inputs]` → `[.., outputs]`, no activation after the last layer.

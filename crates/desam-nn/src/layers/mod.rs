@@ -20,8 +20,5 @@ use candle_nn::Init;
 /// `kaiming_uniform_(a=√5)` comes to the same bound).
 fn fan_in_uniform(fan_in: usize) -> Init {
     let bound = 1.0 / (fan_in.max(1) as f64).sqrt();
-    Init::Uniform {
-        lo: -bound,
-        up: bound,
-    }
+    Init::Uniform { lo: -bound, up: bound }
 }

@@ -6,10 +6,7 @@ use candle_nn::{Init, VarBuilder};
 
 fn parameters(channels: usize, vb: &VarBuilder<'_>) -> Result<(Tensor, Tensor)> {
     let weight = vb.get_with_hints(channels, "weight", Init::Const(1.0))?;
-    Ok((
-        weight,
-        vb.get_with_hints(channels, "bias", Init::Const(0.0))?,
-    ))
+    Ok((weight, vb.get_with_hints(channels, "bias", Init::Const(0.0))?))
 }
 
 /// Layer norm over the last dimension.

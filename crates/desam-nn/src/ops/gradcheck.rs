@@ -18,23 +18,13 @@ pub(crate) fn max_diff(a: &Tensor, b: &Tensor) -> f64 {
         return 0.0;
     }
     let d = (a.to_dtype(DType::F64).unwrap() - b.to_dtype(DType::F64).unwrap()).unwrap();
-    d.abs()
-        .unwrap()
-        .flatten_all()
-        .unwrap()
-        .max(0)
-        .unwrap()
-        .to_scalar()
-        .unwrap()
+    d.abs().unwrap().flatten_all().unwrap().max(0).unwrap().to_scalar().unwrap()
 }
 
 /// Checks the gradient of `sum(f(inputs) · fixed random weights)` with respect to every input.
 /// Central differences with step 1e-5 in f64 are good to about 1e-9 here; the bound is 1e-6.
 pub(crate) fn check(inputs: &[Tensor], f: impl Fn(&[Tensor]) -> Result<Tensor>) {
-    let vars: Vec<Var> = inputs
-        .iter()
-        .map(|t| Var::from_tensor(t).unwrap())
-        .collect();
+    let vars: Vec<Var> = inputs.iter().map(|t| Var::from_tensor(t).unwrap()).collect();
     let tensors: Vec<Tensor> = vars.iter().map(|v| v.as_tensor().clone()).collect();
     let weights = random(99, f(&tensors).unwrap().dims());
     let objective = |ts: &[Tensor]| (f(ts).unwrap() * &weights).unwrap().sum_all().unwrap();

@@ -1,6 +1,6 @@
 //! Matrix product on slices: a safe face for the `gemm` crate.
 
-use candle_core::{Result, bail};
+use candle_core::{CpuStorage, Layout, Result, WithDType, bail};
 use gemm::Parallelism;
 
 /// Where a row-major matrix lies in a slice.
@@ -19,22 +19,12 @@ pub(crate) struct View {
 impl View {
     /// Row-major without gaps.
     pub(crate) fn dense(rows: usize, cols: usize) -> Self {
-        Self {
-            rows,
-            cols,
-            row_stride: cols,
-            col_stride: 1,
-        }
+        Self { rows, cols, row_stride: cols, col_stride: 1 }
     }
 
     /// Row-major, `row_stride` from row to row.
     pub(crate) fn strided(rows: usize, cols: usize, row_stride: usize) -> Self {
-        Self {
-            rows,
-            cols,
-            row_stride,
-            col_stride: 1,
-        }
+        Self { rows, cols, row_stride, col_stride: 1 }
     }
 
     /// The transpose of this view.
@@ -55,7 +45,7 @@ impl View {
 }
 
 /// A number that `gemm` multiplies well.
-pub(crate) trait Real: candle_core::WithDType + Send + Sync + 'static {
+pub(crate) trait Real: WithDType + Send + Sync + 'static {
     const ZERO: Self;
     const ONE: Self;
 }
@@ -68,6 +58,16 @@ impl Real for f32 {
 impl Real for f64 {
     const ZERO: Self = 0.0;
     const ONE: Self = 1.0;
+}
+
+/// The numbers of a contiguous operand.
+pub(crate) fn dense<'a, T: WithDType>(
+    (storage, layout): (&'a CpuStorage, &Layout),
+) -> Result<&'a [T]> {
+    match layout.contiguous_offsets() {
+        Some((start, end)) => Ok(&storage.as_slice::<T>()?[start..end]),
+        None => bail!("operand is not contiguous"),
+    }
 }
 
 /// Whether the product replaces what the destination holds or is added to it.
@@ -90,12 +90,7 @@ pub(crate) fn matmul<T: Real>(
 ) -> Result<()> {
     let chains = l.rows == to.rows && l.cols == r.rows && r.cols == to.cols;
     if !chains || !to.fits(out.len()) || !l.fits(lhs.len()) || !r.fits(rhs.len()) {
-        bail!(
-            "matmul: {l:?} of {} × {r:?} of {} → {to:?} of {}",
-            lhs.len(),
-            rhs.len(),
-            out.len()
-        );
+        bail!("matmul: {l:?} of {} × {r:?} of {} → {to:?} of {}", lhs.len(), rhs.len(), out.len());
     }
     if store == Store::Replace && l.cols == 0 {
         out.fill(T::ZERO);

@@ -25,11 +25,7 @@ pub(super) struct Recorder {
 
 impl Recorder {
     pub(super) fn new(given: Tensors, options: LoadOptions) -> Self {
-        Self {
-            given,
-            options,
-            log: Mutex::new(Log::default()),
-        }
+        Self { given, options, log: Mutex::new(Log::default()) }
     }
 
     /// Everything served, and the report with the names that nobody asked for.
@@ -92,9 +88,7 @@ impl SimpleBackend for Shared {
     }
 
     fn get_unchecked(&self, name: &str, _: DType, _: &Device) -> Result<Tensor> {
-        Err(Error::Msg(format!(
-            "parameter {name} was asked for without a shape"
-        )))
+        Err(Error::Msg(format!("parameter {name} was asked for without a shape")))
     }
 
     fn contains_tensor(&self, name: &str) -> bool {

@@ -26,16 +26,11 @@ fn normal_pair(rng: &mut ChaCha8Rng) -> [f64; 2] {
 
 fn normal(rng: &mut ChaCha8Rng, count: usize, mean: f64, stdev: f64) -> Vec<f32> {
     let pairs = (0..count.div_ceil(2)).flat_map(|_| normal_pair(rng));
-    pairs
-        .take(count)
-        .map(|v| (mean + stdev * v) as f32)
-        .collect()
+    pairs.take(count).map(|v| (mean + stdev * v) as f32).collect()
 }
 
 fn uniform(rng: &mut ChaCha8Rng, count: usize, lo: f64, up: f64) -> Vec<f32> {
-    (0..count)
-        .map(|_| (lo + (up - lo) * rng.random::<f64>()) as f32)
-        .collect()
+    (0..count).map(|_| (lo + (up - lo) * rng.random::<f64>()) as f32).collect()
 }
 
 /// A tensor for parameter `name`, always the same for the same seed, name, shape and distribution.
@@ -52,11 +47,7 @@ pub(super) fn draw(
         Init::Const(value) => vec![value as f32; count],
         Init::Randn { mean, stdev } => normal(&mut rng, count, mean, stdev),
         Init::Uniform { lo, up } => uniform(&mut rng, count, lo, up),
-        Init::Kaiming {
-            dist,
-            fan,
-            non_linearity,
-        } => {
+        Init::Kaiming { dist, fan, non_linearity } => {
             let stdev = non_linearity.gain() / (fan.for_shape(shape) as f64).sqrt();
             let bound = 3f64.sqrt() * stdev;
             match dist {
@@ -87,14 +78,7 @@ mod tests {
 
     #[test]
     fn normals_have_the_moments_they_were_asked_for() {
-        let v = values(
-            3,
-            "n",
-            Init::Randn {
-                mean: 2.0,
-                stdev: 0.5,
-            },
-        );
+        let v = values(3, "n", Init::Randn { mean: 2.0, stdev: 0.5 });
         let n = v.len() as f32;
         let mean = v.iter().sum::<f32>() / n;
         let var = v.iter().map(|x| (x - mean).powi(2)).sum::<f32>() / n;

@@ -48,11 +48,7 @@ pub struct LoadOptions {
 impl LoadOptions {
     /// Frozen, complete, on the CPU.
     pub fn frozen() -> Self {
-        Self {
-            missing: Missing::Refuse,
-            trainable: false,
-            device: Device::Cpu,
-        }
+        Self { missing: Missing::Refuse, trainable: false, device: Device::Cpu }
     }
 
     /// Frozen, on the CPU, what is missing being drawn from `seed`.
@@ -62,11 +58,7 @@ impl LoadOptions {
 
     /// Trainable, on the CPU, what is missing being drawn from `seed`.
     pub fn trainable(seed: u64) -> Self {
-        Self {
-            missing: Missing::Initialise { seed },
-            trainable: true,
-            device: Device::Cpu,
-        }
+        Self { missing: Missing::Initialise { seed }, trainable: true, device: Device::Cpu }
     }
 }
 
@@ -101,10 +93,5 @@ pub fn load<M>(
     let vb = VarBuilder::from_backend(backend, DType::F32, options.device.clone());
     let module = build(vb)?;
     let (tensors, vars, report) = recorder.finish();
-    Ok(Loaded {
-        module,
-        tensors,
-        vars,
-        report,
-    })
+    Ok(Loaded { module, tensors, vars, report })
 }

@@ -18,9 +18,6 @@ impl PromptSampler for BoxSampler {
         _rng: &mut dyn RngCore,
     ) -> Result<SampledPrompt> {
         let bbox = whole_box(input_side as f32).map_err(Error::external)?;
-        Ok(SampledPrompt {
-            prompt: Prompt::boxed(bbox),
-            iou_target: None,
-        })
+        Ok(SampledPrompt { prompt: Prompt::boxed(bbox), iou_target: None })
     }
 }

@@ -25,18 +25,14 @@ pub struct PointSampler {
 impl PointSampler {
     /// As many points outside as inside (paper: "1:1").
     pub fn paper() -> Self {
-        Self {
-            outside_per_inside: 1,
-        }
+        Self { outside_per_inside: 1 }
     }
 
     /// What the official program draws at its defaults: one background point for one foreground
     /// point, so the same as [`PointSampler::paper`]. Only its labels and IoU targets, kept here
     /// for both, go beyond what the paper says.
     pub fn official() -> Self {
-        Self {
-            outside_per_inside: 1,
-        }
+        Self { outside_per_inside: 1 }
     }
 }
 
@@ -56,10 +52,7 @@ impl PromptSampler for PointSampler {
         let wants_inside = rng.random_range(0..=self.outside_per_inside) == 0;
         let is_inside = match (inside, outside) {
             (0, 0) => {
-                return Err(desam_core::Error::external(Error::NoPixels {
-                    height,
-                    width,
-                }));
+                return Err(desam_core::Error::external(Error::NoPixels { height, width }));
             }
             (0, _) => false,
             (_, 0) => true,
@@ -67,23 +60,13 @@ impl PromptSampler for PointSampler {
         };
         let rank = rng.random_range(0..if is_inside { inside } else { outside });
         let wanted = u8::from(is_inside);
-        let mut pixels = mask
-            .data()
-            .iter()
-            .enumerate()
-            .filter(|&(_, &v)| v == wanted);
+        let mut pixels = mask.data().iter().enumerate().filter(|&(_, &v)| v == wanted);
         let Some((pixel, _)) = pixels.nth(rank) else {
-            return Err(desam_core::Error::external(Error::NoPixels {
-                height,
-                width,
-            }));
+            return Err(desam_core::Error::external(Error::NoPixels { height, width }));
         };
         let scale =
             |at: usize, pixels: usize| (at as f64 * input_side as f64 / pixels as f64) as f32;
         let point = Point::foreground(scale(pixel % width, width), scale(pixel / width, height));
-        Ok(SampledPrompt {
-            prompt: Prompt::point(point),
-            iou_target: Some(f32::from(wanted)),
-        })
+        Ok(SampledPrompt { prompt: Prompt::point(point), iou_target: Some(f32::from(wanted)) })
     }
 }

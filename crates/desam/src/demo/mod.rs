@@ -8,7 +8,7 @@ use crate::evaluate::{EvaluateConfig, EvaluateRequest, Evaluation, Protocol, eva
 use crate::model::EncoderChoice;
 use crate::predict::VolumeSummary;
 use crate::report::{PHANTOM_NOTE, ReportInput, write_page};
-use crate::train::{Preset, Run, TrainConfig, TrainRequest, TrainSummary, train};
+use crate::train::{Preset, Run, RunManifest, TrainConfig, TrainRequest, TrainSummary, train};
 use crate::{Automatic, Error, Mode, Model, Result, Segmenter};
 use candle_core::Device;
 use desam_core::Progress;
@@ -16,6 +16,7 @@ use desam_data::atomic::write_atomic;
 use desam_data::cache::FeatureCache;
 use desam_data::nifti::write_volume;
 use desam_data::phantom::{PhantomConfig, SiteStyle, phantom_case, write_phantoms};
+use desam_data::preprocess::{LabelRule, PreprocessConfig};
 use desam_encoder::VitConfig;
 use pictures::Gallery;
 use serde::{Deserialize, Serialize};
@@ -97,10 +98,10 @@ pub fn demo(out: &Path, config: &DemoConfig, progress: &dyn Progress) -> Result<
     };
     write_phantoms(&at("data"), &phantoms, progress)?;
 
-    let vit = VitConfig::tiny();
-    let encoder = EncoderChoice::Random { config: vit, seed: config.seed };
+    let encoder = EncoderChoice::Random { config: VitConfig::tiny(), seed: config.seed };
     let (data, cache_dir) = (at("data"), at("cache"));
-    let embedding = embed(&EmbedRequest::new(&data, &cache_dir, encoder), progress)?;
+    let request = EmbedRequest::new(&data, &cache_dir, encoder);
+    let embedding = embed(&EmbedRequest { preprocess: preprocessing(), ..request }, progress)?;
 
     let preset = TrainConfig::preset(Preset::Paper, config.source.as_str(), config.mode);
     let training = TrainConfig {
@@ -141,10 +142,16 @@ pub fn demo(out: &Path, config: &DemoConfig, progress: &dyn Progress) -> Result<
         evaluation: &evaluation,
         history: &trained.history,
         pictures: &gallery.pictures,
-        facts: &facts(config, &training, &manifest.train_cases, &embedding),
+        facts: &facts(config, &training, &manifest, &embedding)?,
     };
     write_page(&page, &input)?;
     Ok(DemoSummary { page, picture, embedding, training: trained, evaluation, segmented })
+}
+
+/// The official preprocessing but for its label rule, which takes the rim off a mask that is made
+/// smaller: a pixel at SAM's size, but most of a gland on `tiny`'s 64-pixel masks.
+fn preprocessing() -> PreprocessConfig {
+    PreprocessConfig { labels: LabelRule::Nearest, ..PreprocessConfig::official() }
 }
 
 /// Draws a phantom that is in no site's folder and segments its file.
@@ -172,20 +179,31 @@ fn segment_new(
 fn facts(
     config: &DemoConfig,
     training: &TrainConfig,
-    train_cases: &[String],
+    manifest: &RunManifest,
     embedding: &EmbedSummary,
-) -> Vec<(String, String)> {
+) -> Result<Vec<(String, String)>> {
     let fact = |name: &str, value: String| (name.to_owned(), value);
-    vec![
-        fact("Encoder", "tiny (256 pixels, 1.2 M parameters), random weights, frozen".into()),
+    let vit = VitConfig::tiny();
+    let (side, numbers) = (vit.input_side, vit.parameter_count()? as f64 / 1e6);
+    let held_out = manifest.validation_cases.join(", ");
+    Ok(vec![
+        fact("Encoder", format!("tiny ({side} px, {numbers:.1} M numbers), random, frozen")),
+        fact(
+            "Decoder",
+            format!("{:.2} M numbers that learn", manifest.trainable_numbers as f64 / 1e6),
+        ),
         fact("Phantoms", format!("{} at each of six sites", config.cases_per_site)),
         fact("Slices embedded", embedding.slices.to_string()),
-        fact("Trained on", format!("site {}, {}", config.source, train_cases.join(", "))),
-        fact("Mode", format!("{}, {}×{} grid at prediction", config.mode, config.grid, config.grid)),
+        fact("Trained on", format!("{}: {}", config.source, manifest.train_cases.join(", "))),
+        fact("Held out", format!("{}: {held_out}", config.source)),
+        fact(
+            "Mode",
+            format!("{}, {}×{} grid at prediction", config.mode, config.grid, config.grid),
+        ),
         fact("Loss", "Dice + BCE + 10 · MSE on IoU (paper, Eq. 1)".into()),
         fact("Epochs", config.epochs.to_string()),
         fact("Batch", training.batch.to_string()),
         fact("Learning rate", format!("{}, polynomial decay", config.learning_rate)),
         fact("Seed", config.seed.to_string()),
-    ]
+    ])
 }

@@ -82,7 +82,8 @@ fn largest_slice(cache: &FeatureCache, case: &CaseScore) -> Result<SliceRef> {
             best = Some((area, *slice));
         }
     }
-    let missing = || Error::Invalid(format!("the cache has no slice of {}/{}", case.site, case.case));
+    let missing =
+        || Error::Invalid(format!("the cache has no slice of {}/{}", case.site, case.case));
     best.map(|(_, slice)| slice).ok_or_else(missing)
 }
 

@@ -61,12 +61,7 @@ pub struct EvaluateConfig {
 impl EvaluateConfig {
     /// All sites, the protocol's own border.
     pub fn new(protocol: Protocol, automatic: Automatic) -> Self {
-        Self {
-            protocol,
-            border_px: None,
-            automatic,
-            sites: None,
-        }
+        Self { protocol, border_px: None, automatic, sites: None }
     }
 
     /// The border for masks of side `mask_side`, in their pixels. Unless set, the paper protocol
@@ -99,10 +94,7 @@ mod tests {
 
     fn config(protocol: Protocol, border_px: Option<usize>) -> EvaluateConfig {
         let automatic = Automatic::new(Mode::Box, 9, 256);
-        EvaluateConfig {
-            border_px,
-            ..EvaluateConfig::new(protocol, automatic)
-        }
+        EvaluateConfig { border_px, ..EvaluateConfig::new(protocol, automatic) }
     }
 
     #[test]
@@ -120,9 +112,7 @@ mod tests {
     #[test]
     fn a_border_that_leaves_nothing_is_refused() {
         for (px, side) in [(128, 256), (usize::MAX, 256), (0, 0), (2, 3)] {
-            let message = config(Protocol::Paper, Some(px))
-                .border_for(side)
-                .unwrap_err();
+            let message = config(Protocol::Paper, Some(px)).border_for(side).unwrap_err();
             assert!(message.to_string().contains("border"), "{message}");
         }
         assert_eq!(config(Protocol::Paper, Some(1)).border_for(3).unwrap(), 1);
@@ -132,16 +122,8 @@ mod tests {
     fn names_go_both_ways() {
         for protocol in [Protocol::Paper, Protocol::Full] {
             assert_eq!(protocol.to_string().parse::<Protocol>().unwrap(), protocol);
-            assert_eq!(
-                serde_json::to_string(&protocol).unwrap(),
-                format!("\"{protocol}\"")
-            );
+            assert_eq!(serde_json::to_string(&protocol).unwrap(), format!("\"{protocol}\""));
         }
-        assert!(
-            "whole"
-                .parse::<Protocol>()
-                .unwrap_err()
-                .contains("paper or full")
-        );
+        assert!("whole".parse::<Protocol>().unwrap_err().contains("paper or full"));
     }
 }

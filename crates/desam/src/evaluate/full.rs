@@ -26,9 +26,7 @@ pub(super) fn count(
     let (image, label) = (cache.image_path(index)?, cache.label_path(index)?);
     unchanged(&image, Some(case.image_blake3.as_str()))?;
     unchanged(&label, case.label_blake3.as_deref())?;
-    let prepared = recipe
-        .preprocess
-        .prepare(&read_volume(&image)?, &recipe.spec)?;
+    let prepared = recipe.preprocess.prepare(&read_volume(&image)?, &recipe.spec)?;
     let predicted = prepared.restore(masks)?;
     let truth = read_labels(&label)?;
     let (expected, found) = (*predicted.grid(), *truth.grid());
@@ -48,14 +46,9 @@ pub(super) fn count(
 fn unchanged(path: &Path, blake3: Option<&str>) -> Result<()> {
     let file = std::fs::File::open(path).map_err(Error::io("read", path))?;
     let mut hasher = blake3::Hasher::new();
-    hasher
-        .update_reader(file)
-        .map_err(Error::io("read", path))?;
+    hasher.update_reader(file).map_err(Error::io("read", path))?;
     if blake3 == Some(hasher.finalize().to_hex().as_str()) {
         return Ok(());
     }
-    Err(Error::file(
-        path,
-        "it has changed since its features were computed; run embed again",
-    ))
+    Err(Error::file(path, "it has changed since its features were computed; run embed again"))
 }

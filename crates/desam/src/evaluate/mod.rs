@@ -23,5 +23,5 @@ mod write;
 
 pub use config::{EvaluateConfig, Protocol};
 pub use run::{EvaluateRequest, evaluate};
-pub(crate) use table::{counted, percent};
 pub use scores::{CaseScore, Evaluation, Role, SiteScore, UnscoredCase};
+pub(crate) use table::{counted, percent};

@@ -25,30 +25,19 @@ pub(super) fn plan(
     for site in sites {
         let cases = cache.site_cases(&site);
         if site != source {
-            planned.extend(cases.into_iter().map(|case| Planned {
-                case,
-                role: Role::Target,
-            }));
+            planned.extend(cases.into_iter().map(|case| Planned { case, role: Role::Target }));
             continue;
         }
         let id = |case: &usize| cache.cases().get(*case).map(|c| c.id.as_str());
-        if let Some(lost) = validation
-            .iter()
-            .find(|v| !cases.iter().any(|c| id(c) == Some(v)))
-        {
+        if let Some(lost) = validation.iter().find(|v| !cases.iter().any(|c| id(c) == Some(v))) {
             return Err(Error::Invalid(format!(
                 "case {lost} of site {site} was held out for validation, but the cache {} has no \
                  such case; score with the cache that was trained on, or leave site {site} out",
                 cache.dir().display()
             )));
         }
-        let held_out = cases
-            .into_iter()
-            .filter(|c| validation.iter().any(|v| id(c) == Some(v)));
-        planned.extend(held_out.map(|case| Planned {
-            case,
-            role: Role::SourceValidation,
-        }));
+        let held_out = cases.into_iter().filter(|c| validation.iter().any(|v| id(c) == Some(v)));
+        planned.extend(held_out.map(|case| Planned { case, role: Role::SourceValidation }));
     }
     if planned.is_empty() {
         return Err(Error::Invalid(format!(

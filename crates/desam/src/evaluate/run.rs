@@ -52,10 +52,7 @@ pub fn evaluate(request: &EvaluateRequest<'_>, progress: &dyn Progress) -> Resul
 pub(super) fn check_origin(cache: &FeatureCache, record: &ModelRecord) -> Result<()> {
     let recipe = &cache.header().recipe;
     // How labels come down to the masks is a matter of the truth, not of what the model sees.
-    let seen = PreprocessConfig {
-        labels: record.preprocess.labels,
-        ..recipe.preprocess.clone()
-    };
+    let seen = PreprocessConfig { labels: record.preprocess.labels, ..recipe.preprocess.clone() };
     let differs = if recipe.encoder.weights_blake3 != record.encoder_blake3 {
         "another encoder's weights"
     } else if recipe.spec != record.spec {
@@ -139,11 +136,8 @@ impl Scoring<'_> {
     fn work(&self, planned: Planned) -> Result<Result<Work<'_>, UnscoredCase>> {
         let len = self.cache.cases().len();
         let index = planned.case;
-        let case = self
-            .cache
-            .cases()
-            .get(index)
-            .ok_or(desam_data::Error::CaseIndex { index, len })?;
+        let case =
+            self.cache.cases().get(index).ok_or(desam_data::Error::CaseIndex { index, len })?;
         let unscored = |reason: &str| {
             Ok(Err(UnscoredCase {
                 site: case.site.clone(),
@@ -157,10 +151,9 @@ impl Scoring<'_> {
         }
         let stored = self.cache.case_slices(planned.case);
         let (slices, needed): (Vec<SliceRef>, usize) = match self.config.protocol {
-            Protocol::Paper => (
-                stored.iter().filter(|s| s.labelled).copied().collect(),
-                case.labelled.len(),
-            ),
+            Protocol::Paper => {
+                (stored.iter().filter(|s| s.labelled).copied().collect(), case.labelled.len())
+            }
             Protocol::Full => (stored.to_vec(), case.slices),
         };
         if slices.len() != needed {
@@ -177,11 +170,7 @@ impl Scoring<'_> {
         if needed == 0 {
             return unscored("no slice of it has ground truth");
         }
-        Ok(Ok(Work {
-            planned,
-            case,
-            slices,
-        }))
+        Ok(Ok(Work { planned, case, slices }))
     }
 
     fn score(

@@ -12,11 +12,7 @@ pub(crate) fn percent(fraction: Option<f64>) -> String {
 
 /// `1 case`, `2 cases`.
 pub(crate) fn counted(n: usize, what: &str) -> String {
-    if n == 1 {
-        format!("1 {what}")
-    } else {
-        format!("{n} {what}s")
-    }
+    if n == 1 { format!("1 {what}") } else { format!("{n} {what}s") }
 }
 
 const COLUMNS: usize = 7;
@@ -45,11 +41,7 @@ impl Evaluation {
         let cases: usize = self.targets().map(|s| s.cases).sum();
         if sites == 0 {
             let own = self.source_site().map(|s| s.mean_dice);
-            return format!(
-                "{}: Dice {} % in its validation cases",
-                self.source,
-                percent(own)
-            );
+            return format!("{}: Dice {} % in its validation cases", self.source, percent(own));
         }
         format!(
             "{}: Dice {} % (mean of {}), {} % (mean of {})",
@@ -85,27 +77,16 @@ impl Evaluation {
                 text.push_str(&rule);
                 text.push('\n');
             }
-            let cells = row
-                .iter()
-                .zip(widths)
-                .enumerate()
-                .map(|(column, (cell, width))| {
-                    // Names to the left, numbers to the right.
-                    if column < 2 {
-                        format!("{cell:<width$}")
-                    } else {
-                        format!("{cell:>width$}")
-                    }
-                });
+            let cells = row.iter().zip(widths).enumerate().map(|(column, (cell, width))| {
+                // Names to the left, numbers to the right.
+                if column < 2 { format!("{cell:<width$}") } else { format!("{cell:>width$}") }
+            });
             let line = cells.collect::<Vec<_>>().join("  ");
             text.push_str(line.trim_end());
             text.push('\n');
         }
         for lost in &self.unscored {
-            text.push_str(&format!(
-                "not scored: {}/{}: {}\n",
-                lost.site, lost.case, lost.reason
-            ));
+            text.push_str(&format!("not scored: {}/{}: {}\n", lost.site, lost.case, lost.reason));
         }
         text
     }

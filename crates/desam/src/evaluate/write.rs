@@ -72,17 +72,11 @@ impl Evaluation {
     pub fn write_csv(&self, path: &Path) -> Result<()> {
         let mut csv = csv::Writer::from_writer(Vec::new());
         let failed = |e: csv::Error| Error::file(path, format!("cannot be written: {e}"));
-        let rows = self
-            .cases
-            .iter()
-            .map(Row::from)
-            .chain(self.unscored.iter().map(Row::from));
+        let rows = self.cases.iter().map(Row::from).chain(self.unscored.iter().map(Row::from));
         for row in rows {
             csv.serialize(row).map_err(failed)?;
         }
-        let bytes = csv
-            .into_inner()
-            .map_err(|e| Error::file(path, e.to_string()))?;
+        let bytes = csv.into_inner().map_err(|e| Error::file(path, e.to_string()))?;
         let text = String::from_utf8(bytes).map_err(|e| Error::file(path, e.to_string()))?;
         write_text(path, &text)
     }

@@ -150,5 +150,4 @@ impl Segmenter {
         progress.finish(&format!("{name}: {:.1} ml", summary.volume_ml));
         Ok(summary)
     }
-
 }

@@ -86,11 +86,7 @@ impl<'a> SlicePredictor<'a> {
 
     /// The official program passes the one mask of the whole box through the same rule as a
     /// grid's, as if PRIM had given it an IoU of 1: small holes and islands are removed here too.
-    fn whole_box(
-        &self,
-        context: &ImageContext,
-        automatic: &Automatic,
-    ) -> Result<SlicePrediction> {
+    fn whole_box(&self, context: &ImageContext, automatic: &Automatic) -> Result<SlicePrediction> {
         let bbox = whole_box(self.spec.input_side as f32)?;
         let embedding = self.prompt.encode(&Prompts::boxes(&[bbox])?)?;
         let reading = self.decoder.read(context, &embedding)?;

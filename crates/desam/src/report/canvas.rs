@@ -16,29 +16,19 @@ pub(super) struct Canvas {
 impl Canvas {
     /// A picture in which nothing is to be seen.
     pub(super) fn transparent(width: usize, height: usize) -> Result<Self> {
-        let size = width
-            .checked_mul(height)
-            .filter(|s| (1..=MOST_PIXELS).contains(s));
+        let size = width.checked_mul(height).filter(|s| (1..=MOST_PIXELS).contains(s));
         let Some(size) = size else {
             return Err(Error::Invalid(format!(
                 "a picture of {width} × {height} pixels cannot be made; \
                  choose from 1 to {MOST_PIXELS} pixels in all"
             )));
         };
-        Ok(Self {
-            width,
-            height,
-            data: vec![0; 4 * size],
-        })
+        Ok(Self { width, height, data: vec![0; 4 * size] })
     }
 
     /// Sets one pixel, opaque; outside the picture nothing happens.
     pub(super) fn set(&mut self, x: usize, y: usize, [r, g, b]: [u8; 3]) {
-        let start = if x < self.width {
-            4 * (y * self.width + x)
-        } else {
-            usize::MAX - 4
-        };
+        let start = if x < self.width { 4 * (y * self.width + x) } else { usize::MAX - 4 };
         if let Some(pixel) = self.data.get_mut(start..start + 4) {
             pixel.copy_from_slice(&[r, g, b, 255]);
         }
@@ -56,11 +46,7 @@ impl Canvas {
         encoder.set_compression(png::Compression::High);
         let (pixels, _) = self.data.as_chunks::<4>();
         let opaque = pixels.iter().all(|p| p[3] == 255);
-        encoder.set_color(if opaque {
-            png::ColorType::Rgb
-        } else {
-            png::ColorType::Rgba
-        });
+        encoder.set_color(if opaque { png::ColorType::Rgb } else { png::ColorType::Rgba });
         let mut writer = encoder.write_header().map_err(failed)?;
         if opaque {
             let rgb: Vec<u8> = pixels.iter().flat_map(|p| [p[0], p[1], p[2]]).collect();
@@ -80,10 +66,7 @@ mod tests {
     #[test]
     fn sizes_out_of_reason_are_refused() {
         for (width, height) in [(0, 4), (4, 0), (usize::MAX, 2), (1 << 20, 1 << 20)] {
-            assert!(
-                Canvas::transparent(width, height).is_err(),
-                "{width} × {height}"
-            );
+            assert!(Canvas::transparent(width, height).is_err(), "{width} × {height}");
         }
     }
 

@@ -68,17 +68,8 @@ pub fn dice_svg(history: &[EpochRecord]) -> String {
         dashed: false,
         values: history.iter().map(|e| 100.0 * e.validation_dice).collect(),
     }];
-    let y = Scale {
-        low: 0.0,
-        high: 100.0,
-        step: 20.0,
-    };
-    chart(
-        history,
-        "Validation Dice by epoch, in per cent",
-        "Dice %",
-        (series, y),
-    )
+    let y = Scale { low: 0.0, high: 100.0, step: 20.0 };
+    chart(history, "Validation Dice by epoch, in per cent", "Dice %", (series, y))
 }
 
 fn chart(
@@ -97,10 +88,8 @@ fn chart(
         epochs: history.iter().map(|e| e.epoch as f64).collect(),
         series,
         y,
-        mark: best.map(|e| Mark {
-            epoch: e.epoch as f64,
-            text: format!("kept: epoch {}", e.epoch),
-        }),
+        mark: best
+            .map(|e| Mark { epoch: e.epoch as f64, text: format!("kept: epoch {}", e.epoch) }),
     };
     chart.svg().into_string()
 }
@@ -158,11 +147,7 @@ impl Chart<'_> {
         };
         let x = across(mark.epoch);
         // The name stands on the side with more room.
-        let (anchor, shift) = if x > WIDTH / 2.0 {
-            ("end", -6.0)
-        } else {
-            ("start", 6.0)
-        };
+        let (anchor, shift) = if x > WIDTH / 2.0 { ("end", -6.0) } else { ("start", 6.0) };
         html! {
             line x1=(px(x)) x2=(px(x)) y1=(px(TOP)) y2=(px(floor)) stroke="currentColor"
                 stroke-opacity="0.6" stroke-dasharray="2 4" {}
@@ -300,17 +285,8 @@ pub(super) mod tests {
     fn two_hundred_epochs_are_lines_without_dots() {
         let svg = loss_svg(&history(200));
         assert_eq!(svg.matches("<circle").count(), 0);
-        let path = svg
-            .split(" d=\"")
-            .nth(1)
-            .unwrap()
-            .split('"')
-            .next()
-            .unwrap();
-        assert_eq!(
-            (path.matches('M').count(), path.matches('L').count()),
-            (1, 199)
-        );
+        let path = svg.split(" d=\"").nth(1).unwrap().split('"').next().unwrap();
+        assert_eq!((path.matches('M').count(), path.matches('L').count()), (1, 199));
     }
 
     #[test]
@@ -321,13 +297,7 @@ pub(super) mod tests {
         rows[4].validation_dice = f64::NAN;
         rows[8].validation_loss = 1e305;
         let svg = loss_svg(&rows);
-        let path = svg
-            .split(" d=\"")
-            .nth(1)
-            .unwrap()
-            .split('"')
-            .next()
-            .unwrap();
+        let path = svg.split(" d=\"").nth(1).unwrap().split('"').next().unwrap();
         assert_eq!(path.matches('M').count(), 3);
         stays_inside(&dice_svg(&rows));
         assert!(!svg.contains("NaN"));

@@ -40,15 +40,7 @@ pub fn overlay_png(
 ) -> Result<Vec<u8>> {
     let side = image.side.saturating_mul(scale);
     let mut canvas = Canvas::transparent(side, side)?;
-    draw(
-        &mut canvas,
-        &Tile {
-            image,
-            prediction,
-            truth,
-        },
-        Place { x: 0, y: 0, side },
-    )?;
+    draw(&mut canvas, &Tile { image, prediction, truth }, Place { x: 0, y: 0, side })?;
     canvas.png()
 }
 
@@ -60,23 +52,14 @@ pub fn overlay_png(
 pub fn montage_png(tiles: &[Tile<'_>], columns: usize, side: usize) -> Result<Vec<u8>> {
     let columns = columns.min(tiles.len());
     if columns == 0 {
-        return Err(Error::Invalid(
-            "a montage needs at least one tile and one column".into(),
-        ));
+        return Err(Error::Invalid("a montage needs at least one tile and one column".into()));
     }
-    let length = |n: usize| {
-        n.saturating_mul(side.saturating_add(GAP))
-            .saturating_sub(GAP)
-    };
+    let length = |n: usize| n.saturating_mul(side.saturating_add(GAP)).saturating_sub(GAP);
     let rows = tiles.len().div_ceil(columns);
     let mut canvas = Canvas::transparent(length(columns), length(rows))?;
     for (n, tile) in tiles.iter().enumerate() {
         let (row, column) = (n / columns, n % columns);
-        let place = Place {
-            x: column * (side + GAP),
-            y: row * (side + GAP),
-            side,
-        };
+        let place = Place { x: column * (side + GAP), y: row * (side + GAP), side };
         draw(&mut canvas, tile, place)?;
     }
     canvas.png()
@@ -103,10 +86,7 @@ fn draw(canvas: &mut Canvas, tile: &Tile<'_>, place: Place) -> Result<()> {
         for x in 0..side {
             let colour = if prediction.get(x, y) && prediction.near(x, y, reach, false) {
                 PREDICTION_RGB
-            } else if truth
-                .as_ref()
-                .is_some_and(|t| !t.get(x, y) && t.near(x, y, reach, true))
-            {
+            } else if truth.as_ref().is_some_and(|t| !t.get(x, y) && t.near(x, y, reach, true)) {
                 TRUTH_RGB
             } else {
                 continue;
@@ -127,17 +107,12 @@ impl OnScreen {
     fn new(mask: &BinaryMask, side: usize) -> Result<Self> {
         let (height, width) = (mask.height(), mask.width());
         if height == 0 || width == 0 {
-            return Err(Error::Invalid(format!(
-                "a mask of {height} × {width} has no outline"
-            )));
+            return Err(Error::Invalid(format!("a mask of {height} × {width} has no outline")));
         }
         // The middle of a screen pixel, as a place in the mask.
         let place = |at: usize, length: usize| (2 * at + 1) * length / (2 * side);
         let pixel = |n: usize| mask.get(place(n / side, height), place(n % side, width));
-        Ok(Self {
-            side,
-            data: (0..side * side).map(pixel).collect(),
-        })
+        Ok(Self { side, data: (0..side * side).map(pixel).collect() })
     }
 
     fn get(&self, x: usize, y: usize) -> bool {
@@ -196,17 +171,11 @@ mod tests {
 
     impl Decoded {
         fn of(png: &[u8]) -> Self {
-            let mut reader = png::Decoder::new(std::io::Cursor::new(png))
-                .read_info()
-                .unwrap();
+            let mut reader = png::Decoder::new(std::io::Cursor::new(png)).read_info().unwrap();
             let mut data = vec![0; reader.output_buffer_size().unwrap()];
             let info = reader.next_frame(&mut data).unwrap();
             data.truncate(info.buffer_size());
-            Self {
-                width: info.width as usize,
-                channels: info.color_type.samples(),
-                data,
-            }
+            Self { width: info.width as usize, channels: info.color_type.samples(), data }
         }
 
         fn at(&self, x: usize, y: usize) -> &[u8] {
@@ -216,21 +185,14 @@ mod tests {
     }
 
     fn grey(side: usize) -> SliceImage {
-        SliceImage {
-            side,
-            data: vec![100; side * side],
-        }
+        SliceImage { side, data: vec![100; side * side] }
     }
 
     fn square(side: usize, from: usize, to: usize) -> BinaryMask {
         let inside =
             |n: usize| (from..to).contains(&(n / side)) && (from..to).contains(&(n % side));
-        BinaryMask::new(
-            side,
-            side,
-            (0..side * side).map(|n| u8::from(inside(n))).collect(),
-        )
-        .unwrap()
+        BinaryMask::new(side, side, (0..side * side).map(|n| u8::from(inside(n))).collect())
+            .unwrap()
     }
 
     #[test]
@@ -279,30 +241,21 @@ mod tests {
     #[test]
     fn large_pictures_have_two_pixels_of_line() {
         let picture = Decoded::of(&overlay_png(&grey(96), &square(96, 24, 72), None, 4).unwrap());
-        let row: Vec<bool> = (96..100)
-            .map(|y| picture.at(192, y) == PREDICTION_RGB)
-            .collect();
+        let row: Vec<bool> = (96..100).map(|y| picture.at(192, y) == PREDICTION_RGB).collect();
         assert_eq!(row, [true, true, false, false]);
     }
 
     #[test]
     fn enlarging_is_linear() {
         // By hand: 0 and 200, twice as wide, are 0, 50, 150, 200.
-        let image = SliceImage {
-            side: 2,
-            data: vec![0, 200, 0, 200],
-        };
+        let image = SliceImage { side: 2, data: vec![0, 200, 0, 200] };
         assert_eq!(enlarged(&image, 4).unwrap()[..4], [0, 50, 150, 200]);
     }
 
     #[test]
     fn a_montage_has_gaps_that_show_what_is_behind() {
         let (image, mask) = (grey(8), square(8, 0, 0));
-        let tile = Tile {
-            image: &image,
-            prediction: &mask,
-            truth: None,
-        };
+        let tile = Tile { image: &image, prediction: &mask, truth: None };
         let picture = Decoded::of(&montage_png(&[tile; 3], 2, 16).unwrap());
         assert_eq!((picture.width, picture.channels), (2 * 16 + GAP, 4));
         assert_eq!(picture.data.len(), 4 * picture.width * picture.width);
@@ -318,25 +271,15 @@ mod tests {
     #[test]
     fn what_cannot_be_drawn_is_refused() {
         let mask = square(8, 2, 4);
-        let broken = SliceImage {
-            side: 8,
-            data: vec![0; 63],
-        };
-        let none = SliceImage {
-            side: 0,
-            data: Vec::new(),
-        };
+        let broken = SliceImage { side: 8, data: vec![0; 63] };
+        let none = SliceImage { side: 0, data: Vec::new() };
         assert!(overlay_png(&broken, &mask, None, 1).is_err());
         assert!(overlay_png(&none, &mask, None, 1).is_err());
         assert!(overlay_png(&grey(8), &mask, None, 0).is_err());
         assert!(overlay_png(&grey(8), &mask, None, usize::MAX).is_err());
         assert!(overlay_png(&grey(8), &BinaryMask::empty(0, 3), None, 1).is_err());
         let image = grey(8);
-        let tile = Tile {
-            image: &image,
-            prediction: &mask,
-            truth: None,
-        };
+        let tile = Tile { image: &image, prediction: &mask, truth: None };
         assert!(montage_png(&[], 3, 16).is_err());
         assert!(montage_png(&[tile], 0, 16).is_err());
         assert!(montage_png(&[tile; 2], 2, 0).is_err());

@@ -196,9 +196,7 @@ fn total_row(evaluation: &Evaluation, over: &str, dice: Option<f64>, first: bool
 
 /// A bar of the fraction's length, for the eye alone: the number stands beside it.
 fn bar(fraction: Option<f64>) -> Markup {
-    let width = fraction
-        .filter(|f| f.is_finite())
-        .map_or(0.0, |f| 100.0 * f.clamp(0.0, 1.0));
+    let width = fraction.filter(|f| f.is_finite()).map_or(0.0, |f| 100.0 * f.clamp(0.0, 1.0));
     html! {
         td.bar aria-hidden="true" { span.track { i style=(format!("width:{width:.2}%")) {} } }
     }
@@ -242,10 +240,7 @@ fn key([r, g, b]: [u8; 3]) -> Markup {
 }
 
 fn figure(picture: &Picture) -> Markup {
-    let name = format!(
-        "Site {}, {}, slice {}",
-        picture.site, picture.case, picture.slice
-    );
+    let name = format!("Site {}, {}, slice {}", picture.site, picture.case, picture.slice);
     let dice = picture.dice.filter(|d| d.is_finite());
     html! {
         figure {
@@ -287,18 +282,9 @@ mod tests {
     const VOID: [&str; 5] = ["meta", "link", "img", "br", "!DOCTYPE"];
 
     fn picture(site: &str, dice: Option<f64>) -> Picture {
-        let image = SliceImage {
-            side: 8,
-            data: vec![90; 64],
-        };
+        let image = SliceImage { side: 8, data: vec![90; 64] };
         let png = overlay_png(&image, &BinaryMask::empty(4, 4), None, 2).unwrap();
-        Picture {
-            site: site.into(),
-            case: "Case07".into(),
-            slice: 12,
-            dice,
-            png,
-        }
+        Picture { site: site.into(), case: "Case07".into(), slice: 12, dice, png }
     }
 
     fn page(pictures: &[Picture], history: &[EpochRecord]) -> String {
@@ -330,16 +316,11 @@ mod tests {
 
     #[test]
     fn the_page_holds_everything_and_asks_for_nothing() {
-        let html = page(
-            &[picture("B", Some(0.8125)), picture("C", None)],
-            &history(15),
-        );
+        let html = page(&[picture("B", Some(0.8125)), picture("C", None)], &history(15));
         assert_balanced(&html);
         // Base 64 has slashes of its own.
         let (before, rest) = html.split_once("base64,").unwrap();
-        let after = rest
-            .split("base64,")
-            .map(|part| part.split_once('"').unwrap().1);
+        let after = rest.split("base64,").map(|part| part.split_once('"').unwrap().1);
         let asking = format!("{before}{}", after.collect::<String>());
         for request in ["http:", "https:", "//", "<script", "@import", "url("] {
             assert!(!asking.contains(request), "{request}");
@@ -351,10 +332,7 @@ mod tests {
         assert_eq!(html.matches("data:image/png;base64,").count(), 2);
         assert!(html.contains("Dice 81.25 %"));
         // The numbers of `evaluation()`: means of B and C 0.4 and 0.8, of cases 1.6 / 3.
-        assert!(
-            html.contains("60.00 %") && html.contains("<td>53.33</td>"),
-            "{html}"
-        );
+        assert!(html.contains("60.00 %") && html.contains("<td>53.33</td>"), "{html}");
         assert!(html.contains("Not scored: C/Case9: it has no ground truth."));
     }
 

@@ -23,27 +23,15 @@ impl Scale {
             ends = Some(ends.map_or((v, v), |(low, high)| (low.min(v), high.max(v))));
         }
         let (low, high) = ends.unwrap_or((0.0, 1.0));
-        let (low, high) = if high > low {
-            (low, high)
-        } else {
-            (low, low + low.abs().max(1.0))
-        };
+        let (low, high) = if high > low { (low, high) } else { (low, low + low.abs().max(1.0)) };
         let step = round_step((high - low) / steps);
-        Self {
-            low: (low / step).floor() * step,
-            high: (high / step).ceil() * step,
-            step,
-        }
+        Self { low: (low / step).floor() * step, high: (high / step).ceil() * step, step }
     }
 
     /// Whole steps from `low` to `high`, at least 1 each: epochs.
     pub(super) fn epochs(low: f64, high: f64) -> Self {
         let high = high.max(low + 1.0);
-        Self {
-            low,
-            high,
-            step: round_step((high - low) / 8.0).max(1.0),
-        }
+        Self { low, high, step: round_step((high - low) / 8.0).max(1.0) }
     }
 
     /// Where `value` lies, 0 at `low` and 1 at `high`.
@@ -56,9 +44,7 @@ impl Scale {
         let first = (self.low / self.step - 1e-9).ceil();
         let last = (self.high / self.step + 1e-9).floor();
         let count = (last - first).clamp(0.0, 40.0) as usize;
-        (0..=count)
-            .map(|n| (first + n as f64) * self.step)
-            .collect()
+        (0..=count).map(|n| (first + n as f64) * self.step).collect()
     }
 
     /// A tick as text, with as many decimals as the step needs.
@@ -76,11 +62,7 @@ impl Scale {
 fn round_step(least: f64) -> f64 {
     let power = 10f64.powf(least.log10().floor());
     let nearly = least * (1.0 - 1e-9);
-    [1.0, 2.0, 5.0]
-        .map(|m| m * power)
-        .into_iter()
-        .find(|s| *s >= nearly)
-        .unwrap_or(10.0 * power)
+    [1.0, 2.0, 5.0].map(|m| m * power).into_iter().find(|s| *s >= nearly).unwrap_or(10.0 * power)
 }
 
 #[cfg(test)]
@@ -92,14 +74,7 @@ mod tests {
     fn numbers_are_round() {
         // By hand: 0 to 1.37 in about 5 steps is 0 to 1.5 by 0.5.
         let scale = Scale::covering([0.3, 1.37].into_iter(), true, 5.0);
-        assert_eq!(
-            scale,
-            Scale {
-                low: 0.0,
-                high: 1.5,
-                step: 0.5
-            }
-        );
+        assert_eq!(scale, Scale { low: 0.0, high: 1.5, step: 0.5 });
         assert_eq!(scale.ticks(), [0.0, 0.5, 1.0, 1.5]);
         assert_eq!(scale.label(0.5), "0.5");
         let epochs = Scale::epochs(1.0, 200.0);

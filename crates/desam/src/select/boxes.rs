@@ -4,12 +4,7 @@ use desam_core::{BinaryMask, PromptBox};
 
 /// The tight box of a mask, `(0, 0, 0, 0)` for an empty one (SAM's `batched_mask_to_box`).
 pub(super) fn box_of(mask: &BinaryMask) -> PromptBox {
-    mask.bounding_box().unwrap_or(PromptBox {
-        x0: 0.0,
-        y0: 0.0,
-        x1: 0.0,
-        y1: 0.0,
-    })
+    mask.bounding_box().unwrap_or(PromptBox { x0: 0.0, y0: 0.0, x1: 0.0, y1: 0.0 })
 }
 
 /// Left, top, width, height. The right and bottom edges are the last foreground column and row,
@@ -23,12 +18,8 @@ pub(super) fn xywh(b: PromptBox) -> [f32; 4] {
 ///
 /// Two boxes without area have an IoU of 0 / 0, which is above nothing: both stay.
 pub(super) fn suppress(boxes: &[PromptBox], scores: &[f32], threshold: f64) -> Vec<usize> {
-    let mut order: Vec<(usize, PromptBox, f32)> = boxes
-        .iter()
-        .zip(scores)
-        .enumerate()
-        .map(|(i, (b, s))| (i, *b, *s))
-        .collect();
+    let mut order: Vec<(usize, PromptBox, f32)> =
+        boxes.iter().zip(scores).enumerate().map(|(i, (b, s))| (i, *b, *s)).collect();
     order.sort_by(|a, b| b.2.total_cmp(&a.2));
     let mut kept: Vec<(usize, PromptBox)> = Vec::new();
     for (index, candidate, _) in order {
@@ -122,10 +113,7 @@ mod tests {
                 assert!(kept[..i].iter().all(|&b| !clash(a, b)));
             }
             for lost in (0..n).filter(|i| !kept.contains(i)) {
-                assert!(
-                    kept.iter()
-                        .any(|&k| clash(k, lost) && scores[k] >= scores[lost])
-                );
+                assert!(kept.iter().any(|&k| clash(k, lost) && scores[k] >= scores[lost]));
             }
         }
     }

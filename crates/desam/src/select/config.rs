@@ -42,10 +42,7 @@ impl SelectionConfig {
         let official = Self::official();
         let pixels = image_side.saturating_mul(image_side);
         let min_region_px = official.min_region_px.saturating_mul(pixels) / (256 * 256);
-        Self {
-            min_region_px,
-            ..official
-        }
+        Self { min_region_px, ..official }
     }
 
     /// Whether a candidate of this predicted IoU is worth drawing. A prediction that is no number
@@ -57,11 +54,7 @@ impl SelectionConfig {
     /// Positions of the predictions worth drawing, in their order: what lets a caller draw only
     /// the masks that can win.
     pub fn worth_drawing(&self, predicted_iou: &[f32]) -> Vec<usize> {
-        (0..)
-            .zip(predicted_iou)
-            .filter(|(_, iou)| self.keeps(**iou))
-            .map(|(i, _)| i)
-            .collect()
+        (0..).zip(predicted_iou).filter(|(_, iou)| self.keeps(**iou)).map(|(i, _)| i).collect()
     }
 
     /// Whether the thresholds make sense.
@@ -88,11 +81,7 @@ impl SelectionConfig {
             ),
         ] {
             if !fits {
-                return Err(SelectError::Config {
-                    field,
-                    expected,
-                    found,
-                });
+                return Err(SelectError::Config { field, expected, found });
             }
         }
         Ok(())

@@ -22,12 +22,7 @@ pub struct Geometry {
 impl Geometry {
     /// A square image.
     pub fn square(mask_side: usize, input_side: usize, image_side: usize) -> Self {
-        Self {
-            mask_side,
-            input_side,
-            image_height: image_side,
-            image_width: image_side,
-        }
+        Self { mask_side, input_side, image_height: image_side, image_width: image_side }
     }
 
     /// Rows and columns of the encoder's input that the image covers: its long side fills `S`,
@@ -45,12 +40,7 @@ impl Geometry {
     /// When a side is 0 or too large, or the image is so thin that it covers no pixel of the
     /// input.
     pub fn validate(&self) -> Result<(), SelectError> {
-        let Self {
-            mask_side,
-            input_side,
-            image_height,
-            image_width,
-        } = *self;
+        let Self { mask_side, input_side, image_height, image_width } = *self;
         let sides = [mask_side, input_side, image_height, image_width];
         let (rows, columns) = self.covered();
         if sides.iter().all(|s| (1..=LARGEST_SIDE).contains(s)) && rows > 0 && columns > 0 {

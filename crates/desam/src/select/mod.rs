@@ -49,11 +49,7 @@ pub fn select(
     for (candidate, given) in candidates.iter().enumerate() {
         let found = given.logits.len();
         if found != expected {
-            let error = SelectError::Logits {
-                candidate,
-                expected,
-                found,
-            };
+            let error = SelectError::Logits { candidate, expected, found };
             return Err(desam_core::Error::external(error));
         }
     }
@@ -73,10 +69,7 @@ pub fn select(
             .into_par_iter()
             .map(|d| d.repaired(config.min_region_px))
             .collect::<desam_core::Result<_>>()?;
-        let scores: Vec<f32> = repaired
-            .iter()
-            .map(|d| f32::from(u8::from(!d.changed)))
-            .collect();
+        let scores: Vec<f32> = repaired.iter().map(|d| f32::from(u8::from(!d.changed))).collect();
         suppressed(repaired, &scores, config)
     } else {
         drawn
@@ -121,10 +114,7 @@ impl Drawn {
             |at: f32, image: usize, input: usize| f64::from(at) * image as f64 / input as f64;
         Ok(Self {
             candidate,
-            point: [
-                scaled(given.point.x, width, columns),
-                scaled(given.point.y, height, rows),
-            ],
+            point: [scaled(given.point.x, width, columns), scaled(given.point.y, height, rows)],
             predicted_iou: given.predicted_iou,
             stability: stability(image, config.stability_offset),
             bbox: box_of(&mask),
@@ -135,12 +125,7 @@ impl Drawn {
 
     fn repaired(self, least: usize) -> desam_core::Result<Self> {
         let Cleaned { mask, changed } = clean(self.mask, least)?;
-        Ok(Self {
-            bbox: box_of(&mask),
-            mask,
-            changed,
-            ..self
-        })
+        Ok(Self { bbox: box_of(&mask), mask, changed, ..self })
     }
 
     fn record(self) -> Record {

@@ -39,10 +39,7 @@ pub(super) fn clean(mask: BinaryMask, least: usize) -> Result<Cleaned> {
             foreground.paint(&mut pixels, 0, |r| r.area < least);
         }
     }
-    Ok(Cleaned {
-        mask: BinaryMask::new(height, width, pixels)?,
-        changed: holes || islands,
-    })
+    Ok(Cleaned { mask: BinaryMask::new(height, width, pixels)?, changed: holes || islands })
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,10 +69,7 @@ impl Regions {
                 continue;
             }
             let label = sizes.len() as u32 + 1;
-            let mut region = Region {
-                area: 0,
-                block: (usize::MAX, usize::MAX),
-            };
+            let mut region = Region { area: 0, block: (usize::MAX, usize::MAX) };
             labels[start] = label;
             pending.push(start);
             while let Some(at) = pending.pop() {
@@ -98,10 +92,7 @@ impl Regions {
     }
 
     fn largest(&self) -> Option<Region> {
-        self.sizes
-            .iter()
-            .copied()
-            .min_by_key(|r| (std::cmp::Reverse(r.area), r.block))
+        self.sizes.iter().copied().min_by_key(|r| (std::cmp::Reverse(r.area), r.block))
     }
 
     /// Sets the pixels of the chosen regions to `value`.
@@ -124,11 +115,7 @@ mod tests {
 
     /// `#` is foreground.
     fn drawn(rows: &[&str]) -> BinaryMask {
-        let data = rows
-            .iter()
-            .flat_map(|r| r.bytes())
-            .map(|b| u8::from(b == b'#'))
-            .collect();
+        let data = rows.iter().flat_map(|r| r.bytes()).map(|b| u8::from(b == b'#')).collect();
         BinaryMask::new(rows.len(), rows[0].len(), data).unwrap()
     }
 
@@ -143,25 +130,10 @@ mod tests {
 
     #[test]
     fn holes_are_filled_before_islands_are_dropped() {
-        let ring = [
-            "#####....",
-            "#...#....",
-            "#...#....",
-            "#####...#",
-            ".........",
-        ];
+        let ring = ["#####....", "#...#....", "#...#....", "#####...#", "........."];
         let (rows, changed) = cleaned(&ring, 7);
         // The hole of 6 is filled; the island of 1 goes; the outside (25) stays.
-        assert_eq!(
-            rows,
-            [
-                "#####....",
-                "#####....",
-                "#####....",
-                "#####....",
-                "........."
-            ]
-        );
+        assert_eq!(rows, ["#####....", "#####....", "#####....", "#####....", "........."]);
         assert!(changed);
         // A ring of 14 pixels alone is small at 15, but no longer once its hole is filled: 20.
         let (rows, _) = cleaned(&ring, 15);
@@ -171,10 +143,7 @@ mod tests {
     #[test]
     fn diagonal_neighbours_are_one_region() {
         let stairs = ["#....", ".#...", "..#..", ".....", "....."];
-        assert_eq!(
-            cleaned(&stairs, 3),
-            (stairs.map(String::from).to_vec(), false)
-        );
+        assert_eq!(cleaned(&stairs, 3), (stairs.map(String::from).to_vec(), false));
         // The background leaks through the diagonal too: no hole here.
         let leak = [".##..", "#.#..", "##...", ".....", "....."];
         assert!(!cleaned(&leak, 2).1);
@@ -183,16 +152,10 @@ mod tests {
     #[test]
     fn the_largest_small_island_stays_and_counts_as_changed() {
         let (rows, changed) = cleaned(&["##.....", ".......", "...###.", ".......", "......#"], 10);
-        assert_eq!(
-            rows,
-            [".......", ".......", "...###.", ".......", "......."]
-        );
+        assert_eq!(rows, [".......", ".......", "...###.", ".......", "......."]);
         assert!(changed);
         let alone = ["##.....", "......."];
-        assert_eq!(
-            cleaned(&alone, 10),
-            (alone.map(String::from).to_vec(), true)
-        );
+        assert_eq!(cleaned(&alone, 10), (alone.map(String::from).to_vec(), true));
     }
 
     #[test]
@@ -224,9 +187,7 @@ mod tests {
         for _ in 0..200 {
             let (height, width) = (rng.random_range(1..20), rng.random_range(1..20));
             let density = rng.random_range(0.1..0.9);
-            let data = (0..height * width)
-                .map(|_| u8::from(rng.random_bool(density)))
-                .collect();
+            let data = (0..height * width).map(|_| u8::from(rng.random_bool(density))).collect();
             let mask = BinaryMask::new(height, width, data).unwrap();
             let least = rng.random_range(0..15);
             let once = clean(mask.clone(), least).unwrap();
@@ -236,10 +197,7 @@ mod tests {
             // Dropping islands may leave pits smaller than a hole, never islands.
             let islands = Regions::of(once.mask.data(), height, width, 1).sizes;
             assert!(islands.len() == 1 || islands.iter().all(|r| r.area >= least));
-            assert_eq!(
-                once.mask.is_empty(),
-                clean(once.mask, least).unwrap().mask.is_empty()
-            );
+            assert_eq!(once.mask.is_empty(), clean(once.mask, least).unwrap().mask.is_empty());
         }
     }
 }

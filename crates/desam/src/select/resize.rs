@@ -63,10 +63,7 @@ impl MaskResizer {
         let columns = taps(covered_columns, geometry.image_width);
         Self {
             mask_side: geometry.mask_side,
-            column_pairs: columns
-                .iter()
-                .map(|c| [input[c.lower], input[c.upper]])
-                .collect(),
+            column_pairs: columns.iter().map(|c| [input[c.lower], input[c.upper]]).collect(),
             input_rows: input,
             rows: taps(covered_rows, geometry.image_height),
             columns,
@@ -75,35 +72,21 @@ impl MaskResizer {
 
     /// Logits `M × M` on the image's grid, row by row. `logits` has `M²` values.
     pub(super) fn resize(&self, logits: &[f32]) -> Vec<f32> {
-        let spread: Vec<Spread> = logits
-            .chunks_exact(self.mask_side)
-            .map(|line| self.spread(line))
-            .collect();
+        let spread: Vec<Spread> =
+            logits.chunks_exact(self.mask_side).map(|line| self.spread(line)).collect();
         let width = self.columns.len();
         let mut image = Vec::with_capacity(self.rows.len() * width);
         // The last two rows of the encoder input, already narrowed to the image's columns:
         // neighbouring image rows share them when the image is larger than the input.
-        let mut lower = Row {
-            at: None,
-            values: vec![0.0; width],
-        };
-        let mut upper = Row {
-            at: None,
-            values: vec![0.0; width],
-        };
+        let mut lower = Row { at: None, values: vec![0.0; width] };
+        let mut upper = Row { at: None, values: vec![0.0; width] };
         for tap in &self.rows {
             if lower.at != Some(tap.lower) && upper.at == Some(tap.lower) {
                 std::mem::swap(&mut lower, &mut upper);
             }
             self.fill(&mut lower, tap.lower, &spread);
             self.fill(&mut upper, tap.upper, &spread);
-            image.extend(
-                lower
-                    .values
-                    .iter()
-                    .zip(&upper.values)
-                    .map(|(&a, &b)| tap.mix(a, b)),
-            );
+            image.extend(lower.values.iter().zip(&upper.values).map(|(&a, &b)| tap.mix(a, b)));
         }
         image
     }
@@ -194,61 +177,28 @@ mod tests {
             Geometry::square(16, 64, 150),
             Geometry::square(7, 30, 11),
             Geometry::square(1, 4, 3),
-            Geometry {
-                mask_side: 8,
-                input_side: 32,
-                image_height: 20,
-                image_width: 50,
-            },
-            Geometry {
-                mask_side: 8,
-                input_side: 32,
-                image_height: 90,
-                image_width: 31,
-            },
+            Geometry { mask_side: 8, input_side: 32, image_height: 20, image_width: 50 },
+            Geometry { mask_side: 8, input_side: 32, image_height: 90, image_width: 31 },
         ] {
             geometry.validate().unwrap();
             let (m, s) = (geometry.mask_side, geometry.input_side);
             let logits: Vec<f32> = (0..m * m).map(|_| rng.random_range(-9.0..9.0)).collect();
             let whole = step(&logits, (m, m), (s, s));
             let (rows, columns) = geometry.covered();
-            let cropped: Vec<f32> = whole
-                .chunks(s)
-                .take(rows)
-                .flat_map(|r| &r[..columns])
-                .copied()
-                .collect();
+            let cropped: Vec<f32> =
+                whole.chunks(s).take(rows).flat_map(|r| &r[..columns]).copied().collect();
             let image = (geometry.image_height, geometry.image_width);
             let expected = step(&cropped, (rows, columns), image);
-            assert_eq!(
-                MaskResizer::new(&geometry).resize(&logits),
-                expected,
-                "{geometry:?}"
-            );
+            assert_eq!(MaskResizer::new(&geometry).resize(&logits), expected, "{geometry:?}");
         }
     }
 
     #[test]
     fn a_constant_stays_and_the_range_is_kept() {
-        let geometry = Geometry {
-            mask_side: 9,
-            input_side: 37,
-            image_height: 60,
-            image_width: 41,
-        };
+        let geometry = Geometry { mask_side: 9, input_side: 37, image_height: 60, image_width: 41 };
         let resizer = MaskResizer::new(&geometry);
-        assert!(
-            resizer
-                .resize(&[2.5; 81])
-                .iter()
-                .all(|v| (v - 2.5).abs() < 1e-5)
-        );
+        assert!(resizer.resize(&[2.5; 81]).iter().all(|v| (v - 2.5).abs() < 1e-5));
         let logits: Vec<f32> = (0..81).map(|i| (i * 31 % 17) as f32).collect();
-        assert!(
-            resizer
-                .resize(&logits)
-                .iter()
-                .all(|v| (-1e-4..=16.0001).contains(v))
-        );
+        assert!(resizer.resize(&logits).iter().all(|v| (-1e-4..=16.0001).contains(v)));
     }
 }

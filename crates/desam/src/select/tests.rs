@@ -16,10 +16,7 @@ fn plain() -> Geometry {
 }
 
 fn config(min_region_px: usize) -> SelectionConfig {
-    SelectionConfig {
-        min_region_px,
-        ..SelectionConfig::official()
-    }
+    SelectionConfig { min_region_px, ..SelectionConfig::official() }
 }
 
 /// Logits of +4 in the rectangles (columns, then rows, ends included), −4 elsewhere.
@@ -29,27 +26,13 @@ fn rectangles(parts: &[([usize; 2], [usize; 2])]) -> Vec<f32> {
             .iter()
             .any(|([x0, x1], [y0, y1])| (*x0..=*x1).contains(&x) && (*y0..=*y1).contains(&y))
     };
-    (0..SIDE * SIDE)
-        .map(|i| {
-            if inside(i % SIDE, i / SIDE) {
-                4.0
-            } else {
-                -4.0
-            }
-        })
-        .collect()
+    (0..SIDE * SIDE).map(|i| if inside(i % SIDE, i / SIDE) { 4.0 } else { -4.0 }).collect()
 }
 
 fn candidates<'a>(masks: &'a [Vec<f32>], ious: &[f32]) -> Vec<Candidate<'a>> {
     let point = Point::foreground(3.0, 9.0);
     let pairs = masks.iter().zip(ious);
-    pairs
-        .map(|(m, &predicted_iou)| Candidate {
-            point,
-            predicted_iou,
-            logits: m,
-        })
-        .collect()
+    pairs.map(|(m, &predicted_iou)| Candidate { point, predicted_iou, logits: m }).collect()
 }
 
 fn order(masks: &[Vec<f32>], ious: &[f32], config: &SelectionConfig) -> Vec<usize> {
@@ -63,29 +46,18 @@ fn the_filter_is_strict_and_deaf_to_no_number() {
     let ious = [0.5, f32::NAN, 0.500_01, -1.0];
     assert_eq!(order(&masks, &ious, &config(0)), [2]);
     assert_eq!(config(0).worth_drawing(&ious), [2]);
-    assert_eq!(
-        order(&masks, &[0.5, 0.4, 0.3, 0.2], &config(0)),
-        [0usize; 0]
-    );
+    assert_eq!(order(&masks, &[0.5, 0.4, 0.3, 0.2], &config(0)), [0usize; 0]);
     // At 0 the official program does not filter at all.
-    let open = SelectionConfig {
-        iou_threshold: 0.0,
-        ..config(0)
-    };
+    let open = SelectionConfig { iou_threshold: 0.0, ..config(0) };
     assert_eq!(open.worth_drawing(&ious), [0, 2, 3]);
 }
 
 #[test]
 fn a_record_says_what_the_mask_is() {
     let masks = [rectangles(&[([2, 5], [1, 8])])];
-    let geometry = Geometry {
-        input_side: SIDE,
-        ..plain()
-    };
+    let geometry = Geometry { input_side: SIDE, ..plain() };
     let records = select(&candidates(&masks, &[0.9]), &geometry, &config(0)).unwrap();
-    let [record] = &records[..] else {
-        panic!("{records:?}")
-    };
+    let [record] = &records[..] else { panic!("{records:?}") };
     // Arithmetic: 4 × 8 pixels from (2, 1) to (5, 8); ±4 is beyond ±1 everywhere.
     assert_eq!(record.area, 32);
     assert_eq!(record.bbox_xywh, [2.0, 1.0, 3.0, 7.0]);
@@ -116,21 +88,13 @@ fn the_better_of_two_alike_stays_and_the_rest_follow_by_iou() {
 #[test]
 fn an_unrepaired_mask_comes_before_a_repaired_one_that_prim_preferred() {
     // The first has a speck of one pixel besides its 16; the second needs no repair.
-    let masks = [
-        rectangles(&[([0, 3], [0, 3]), ([11, 11], [0, 0])]),
-        rectangles(&[([6, 10], [6, 10])]),
-    ];
+    let masks =
+        [rectangles(&[([0, 3], [0, 3]), ([11, 11], [0, 0])]), rectangles(&[([6, 10], [6, 10])])];
     assert_eq!(order(&masks, &[0.9, 0.6], &config(0)), [0, 1]);
     let records = select(&candidates(&masks, &[0.9, 0.6]), &plain(), &config(4)).unwrap();
-    assert_eq!(
-        records.iter().map(|r| r.candidate).collect::<Vec<_>>(),
-        [1, 0]
-    );
+    assert_eq!(records.iter().map(|r| r.candidate).collect::<Vec<_>>(), [1, 0]);
     // Area and box are those of the mask after repair.
-    assert_eq!(
-        (records[1].area, records[1].bbox_xywh),
-        (16, [0.0, 0.0, 3.0, 3.0])
-    );
+    assert_eq!((records[1].area, records[1].bbox_xywh), (16, [0.0, 0.0, 3.0, 3.0]));
     // Stability was taken before: it is that of the logits.
     assert_eq!(records[1].stability, 1.0);
 }
@@ -140,10 +104,7 @@ fn masks_that_repair_makes_alike_are_suppressed_in_favour_of_the_unrepaired() {
     // A speck stretches the first one's box: 11 × 5 = 55 against 5 × 5 = 25, IoU 0.45, so both
     // pass the first round. Without the speck they are the same, and the unrepaired one stays.
     let gland = ([0, 5], [0, 5]);
-    let masks = [
-        rectangles(&[gland, ([11, 11], [2, 2])]),
-        rectangles(&[gland]),
-    ];
+    let masks = [rectangles(&[gland, ([11, 11], [2, 2])]), rectangles(&[gland])];
     assert_eq!(order(&masks, &[0.9, 0.6], &config(0)), [0, 1]);
     assert_eq!(order(&masks, &[0.9, 0.6], &config(4)), [1]);
 }
@@ -152,32 +113,19 @@ fn masks_that_repair_makes_alike_are_suppressed_in_favour_of_the_unrepaired() {
 fn an_empty_mask_is_carried_as_the_official_program_does() {
     let masks = [vec![-4.0; SIDE * SIDE], rectangles(&[([2, 7], [2, 7])])];
     let records = select(&candidates(&masks, &[0.9, 0.8]), &plain(), &config(4)).unwrap();
-    let [first, second] = &records[..] else {
-        panic!("{records:?}")
-    };
-    assert_eq!(
-        (first.area, first.bbox_xywh, first.stability),
-        (0, [0.0; 4], 0.0)
-    );
+    let [first, second] = &records[..] else { panic!("{records:?}") };
+    assert_eq!((first.area, first.bbox_xywh, first.stability), (0, [0.0; 4], 0.0));
     assert_eq!(second.candidate, 1);
 }
 
 #[test]
 fn points_and_masks_reach_a_larger_oblong_image() {
     // Input 24 wide; the image's long side (48 columns) fills it, its 24 rows cover 12.
-    let geometry = Geometry {
-        mask_side: SIDE,
-        input_side: 24,
-        image_height: 24,
-        image_width: 48,
-    };
+    let geometry = Geometry { mask_side: SIDE, input_side: 24, image_height: 24, image_width: 48 };
     assert_eq!(geometry.covered(), (12, 24));
     let masks = [vec![4.0; SIDE * SIDE]];
     let records = select(&candidates(&masks, &[0.9]), &geometry, &config(4)).unwrap();
-    assert_eq!(
-        (records[0].mask.height(), records[0].mask.width()),
-        (24, 48)
-    );
+    assert_eq!((records[0].mask.height(), records[0].mask.width()), (24, 48));
     assert_eq!(records[0].area, 24 * 48);
     assert_eq!(records[0].point, [6.0, 18.0]);
 }
@@ -186,58 +134,25 @@ fn points_and_masks_reach_a_larger_oblong_image() {
 fn what_makes_no_sense_is_refused() {
     let good = candidates(&[], &[]);
     for bad in [
-        SelectionConfig {
-            iou_threshold: f32::NAN,
-            ..config(0)
-        },
-        SelectionConfig {
-            nms_threshold: 1.5,
-            ..config(0)
-        },
-        SelectionConfig {
-            nms_threshold: f64::NAN,
-            ..config(0)
-        },
-        SelectionConfig {
-            stability_offset: -1.0,
-            ..config(0)
-        },
+        SelectionConfig { iou_threshold: f32::NAN, ..config(0) },
+        SelectionConfig { nms_threshold: 1.5, ..config(0) },
+        SelectionConfig { nms_threshold: f64::NAN, ..config(0) },
+        SelectionConfig { stability_offset: -1.0, ..config(0) },
     ] {
         assert!(select(&good, &plain(), &bad).is_err(), "{bad:?}");
     }
     for bad in [
-        Geometry {
-            mask_side: 0,
-            ..plain()
-        },
-        Geometry {
-            input_side: 0,
-            ..plain()
-        },
-        Geometry {
-            image_height: 0,
-            ..plain()
-        },
-        Geometry {
-            image_width: usize::MAX,
-            ..plain()
-        },
-        Geometry {
-            image_height: 1,
-            image_width: 1000,
-            ..plain()
-        },
+        Geometry { mask_side: 0, ..plain() },
+        Geometry { input_side: 0, ..plain() },
+        Geometry { image_height: 0, ..plain() },
+        Geometry { image_width: usize::MAX, ..plain() },
+        Geometry { image_height: 1, image_width: 1000, ..plain() },
     ] {
         assert!(select(&good, &bad, &config(0)).is_err(), "{bad:?}");
     }
     let short = [vec![0.0; 7]];
     let error = select(&candidates(&short, &[0.1]), &plain(), &config(0)).unwrap_err();
-    assert!(
-        error
-            .to_string()
-            .contains("candidate 0 has 7 logits, expected 144"),
-        "{error}"
-    );
+    assert!(error.to_string().contains("candidate 0 has 7 logits, expected 144"), "{error}");
 }
 
 #[test]
@@ -260,15 +175,11 @@ fn the_configuration_survives_json_and_refuses_strangers() {
 /// Smooth random blobs, some alike.
 fn blobs(rng: &mut ChaCha8Rng, n: usize) -> Vec<Vec<f32>> {
     let mut number = |most: f32| rng.random_range(0.0..most);
-    let circles: Vec<[f32; 3]> = (0..n)
-        .map(|_| [number(11.0), number(11.0), number(5.0)])
-        .collect();
+    let circles: Vec<[f32; 3]> =
+        (0..n).map(|_| [number(11.0), number(11.0), number(5.0)]).collect();
     let value =
         |i: usize, [x, y, r]: [f32; 3]| r - ((i % SIDE) as f32 - x).hypot((i / SIDE) as f32 - y);
-    circles
-        .into_iter()
-        .map(|c| (0..SIDE * SIDE).map(|i| value(i, c)).collect())
-        .collect()
+    circles.into_iter().map(|c| (0..SIDE * SIDE).map(|i| value(i, c)).collect()).collect()
 }
 
 #[test]
@@ -291,19 +202,11 @@ fn records_are_consistent_and_do_not_depend_on_candidates_that_are_refused() {
         let worth = config.worth_drawing(&ious);
         let few: Vec<Candidate<'_>> = worth.iter().map(|&i| all[i]).collect();
         let again = select(&few, &geometry, &config).unwrap();
-        let renumbered: Vec<Record> = again
-            .into_iter()
-            .map(|r| Record {
-                candidate: worth[r.candidate],
-                ..r
-            })
-            .collect();
+        let renumbered: Vec<Record> =
+            again.into_iter().map(|r| Record { candidate: worth[r.candidate], ..r }).collect();
         assert_eq!(renumbered, records);
         // With distinct scores and no repair, neither does the order of the candidates.
-        let plain = SelectionConfig {
-            min_region_px: 0,
-            ..config
-        };
+        let plain = SelectionConfig { min_region_px: 0, ..config };
         let mut shuffled: Vec<usize> = (0..15).collect();
         shuffled.shuffle(&mut rng);
         let mixed: Vec<Candidate<'_>> = shuffled.iter().map(|&i| all[i]).collect();
@@ -320,10 +223,7 @@ fn threads_change_nothing() {
     let masks = blobs(&mut rng, 20);
     let ious: Vec<f32> = (0..20).map(|_| rng.random_range(0.4..1.0)).collect();
     let run = |threads| {
-        let pool = rayon::ThreadPoolBuilder::new()
-            .num_threads(threads)
-            .build()
-            .unwrap();
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
         let geometry = Geometry::square(SIDE, 48, 30);
         pool.install(|| select(&candidates(&masks, &ious), &geometry, &config(20)).unwrap())
     };

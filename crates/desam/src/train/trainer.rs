@@ -116,7 +116,7 @@ impl<'a> Trainer<'a> {
             after(&record)?;
             history.push(record);
         }
-        let best = history.iter().filter(|r| r.best).next_back();
+        let best = history.iter().rfind(|r| r.best);
         let summary = best.map_or_else(String::new, |r| {
             format!("best epoch {}: validation Dice {:.4}", r.epoch, r.validation_dice)
         });
@@ -162,7 +162,11 @@ impl<'a> Trainer<'a> {
         let order = order(slices.len(), self.config.seed, epoch);
         for (step, chunk) in order.chunks(self.config.batch).enumerate() {
             let prompted = |&index: &usize| {
-                self.prompted(slices, index, stream(self.config.seed, Purpose::Prompt, epoch, index))
+                self.prompted(
+                    slices,
+                    index,
+                    stream(self.config.seed, Purpose::Prompt, epoch, index),
+                )
             };
             let items = chunk.iter().map(prompted).collect::<Result<Vec<_>>>()?;
             let value = self.step(&Batch::new(&items, &self.device)?, rate)?;

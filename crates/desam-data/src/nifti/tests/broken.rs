@@ -23,10 +23,7 @@ fn headers_that_are_none() {
     assert_eq!(with(&|h| h.set_i16(at::DIM + 4, -2)), "dim[2]");
     assert_eq!(with(&|h| h.set_i16(at::DIM + 6, 0)), "dim[3]");
     assert_eq!(with(&|h| h.set_f32s(at::VOX_OFFSET, &[12.0])), "vox_offset");
-    assert_eq!(
-        with(&|h| h.set_f32s(at::VOX_OFFSET, &[f32::NAN])),
-        "vox_offset"
-    );
+    assert_eq!(with(&|h| h.set_f32s(at::VOX_OFFSET, &[f32::NAN])), "vox_offset");
     let series = |h: &mut RawHeader| {
         h.set_i16(at::DIM, 4);
         h.set_i16(at::DIM + 8, 2);
@@ -34,9 +31,7 @@ fn headers_that_are_none() {
     assert_eq!(with(&series), "dim[4]");
     let mut nifti2 = vec![0; 600];
     nifti2[..4].copy_from_slice(&540_i32.to_le_bytes());
-    let error = read_volume(&scratch.file("b.nii", &nifti2))
-        .unwrap_err()
-        .to_string();
+    let error = read_volume(&scratch.file("b.nii", &nifti2)).unwrap_err().to_string();
     assert!(error.contains("NIfTI-2"), "{error}");
 }
 
@@ -47,18 +42,12 @@ fn truncated_files_say_so() {
     let gz = packed(&whole);
     for cut in [0, 1, 347, 348, 351, 352, 353, 2399] {
         let error = read_volume(&scratch.file("a.nii", &whole[..cut])).unwrap_err();
-        assert!(
-            matches!(error, Error::NiftiTruncated { .. }),
-            "{cut}: {error}"
-        );
+        assert!(matches!(error, Error::NiftiTruncated { .. }), "{cut}: {error}");
     }
     // Two bytes are needed to see that a file is packed.
     for cut in [2, 5, 10, 20, gz.len() / 2] {
         let error = read_volume(&scratch.file("a.nii.gz", &gz[..cut])).unwrap_err();
-        assert!(
-            matches!(error, Error::NiftiTruncated { .. }),
-            "{cut}: {error}"
-        );
+        assert!(matches!(error, Error::NiftiTruncated { .. }), "{cut}: {error}");
     }
     // The voxels are there but the checksum is not: what they should have been is unknown.
     let error = read_volume(&scratch.file("a.nii.gz", &gz[..gz.len() - 3])).unwrap_err();
@@ -101,18 +90,14 @@ fn what_follows_the_voxels_is_tolerated() {
     let mut h = header([1, 1, 1], 2);
     h.set_f32s(at::VOX_OFFSET, &[368.0]);
     let bytes = file_bytes(&h, &[&[9; 16][..], &[5]].concat());
-    assert_eq!(
-        read_volume(&scratch.file("a.nii", &bytes)).unwrap().data(),
-        [5.0]
-    );
+    assert_eq!(read_volume(&scratch.file("a.nii", &bytes)).unwrap().data(), [5.0]);
 }
 
 #[test]
 fn a_flipped_bit_in_packed_voxels_is_seen() {
     let scratch = Scratch::new();
-    let noise: Vec<u8> = (0..4096_u32)
-        .map(|i| (i.wrapping_mul(2_654_435_761) >> 13) as u8)
-        .collect();
+    let noise: Vec<u8> =
+        (0..4096_u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
     let mut gz = packed(&file_bytes(&header([16, 16, 16], 2), &noise));
     let middle = gz.len() / 2;
     gz[middle] ^= 0x10;

@@ -57,10 +57,7 @@ fn one_volume_in_four_dimensions() {
     h.set_i16(at::DIM + 8, 1);
     h.set_i16(at::DIM + 10, 1);
     let volume = read_volume(&scratch.file("a.nii", &file_bytes(&h, &[3, 4]))).unwrap();
-    assert_eq!(
-        (volume.grid().dims, volume.data()),
-        ([2, 1, 1], &[3.0, 4.0][..])
-    );
+    assert_eq!((volume.grid().dims, volume.data()), ([2, 1, 1], &[3.0, 4.0][..]));
 }
 
 #[test]
@@ -70,22 +67,10 @@ fn labels_are_whole_numbers() {
         let voxels: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
         scratch.file("a.nii", &file_bytes(&header([1, 3, 1], 16), &voxels))
     };
-    assert_eq!(
-        read_labels(&file([0.0, 2.000_01, 255.0])).unwrap().data(),
-        [0, 2, 255]
-    );
+    assert_eq!(read_labels(&file([0.0, 2.000_01, 255.0])).unwrap().data(), [0, 2, 255]);
     for bad in [0.5, -1.0, 256.0, f32::NAN, f32::INFINITY] {
         let error = read_labels(&file([0.0, bad, 1.0])).unwrap_err();
-        assert!(
-            matches!(
-                error,
-                Error::NotALabel {
-                    voxel: [0, 1, 0],
-                    ..
-                }
-            ),
-            "{bad}: {error}"
-        );
+        assert!(matches!(error, Error::NotALabel { voxel: [0, 1, 0], .. }), "{bad}: {error}");
     }
 }
 
@@ -101,10 +86,7 @@ fn names_of_either_case() {
     ] {
         assert_eq!(NiftiReader.accepts(Path::new(name)), ours, "{name}");
     }
-    let missing = NiftiReader
-        .read(Path::new("no/such.nii"))
-        .unwrap_err()
-        .to_string();
+    let missing = NiftiReader.read(Path::new("no/such.nii")).unwrap_err().to_string();
     assert!(missing.contains("no/such.nii"), "{missing}");
 }
 
@@ -139,9 +121,6 @@ fn real_files_read_as_nibabel_reads_them() {
     ]);
     assert_eq!(volume.grid().dims, [384, 384, 19]);
     assert_close(volume.grid().affine, expected, 1e-12);
-    assert_eq!(
-        volume.data().iter().map(|&v| f64::from(v)).sum::<f64>(),
-        621_204_627.0
-    );
+    assert_eq!(volume.data().iter().map(|&v| f64::from(v)).sum::<f64>(), 621_204_627.0);
     assert_eq!(volume.slice(7).unwrap()[200 * 384 + 100], 47.0);
 }

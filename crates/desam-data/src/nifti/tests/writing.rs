@@ -4,10 +4,7 @@ use super::*;
 #[test]
 fn written_volumes_come_back() {
     let scratch = Scratch::new();
-    let grid = Grid {
-        dims: [3, 4, 5],
-        affine: oblique(),
-    };
+    let grid = Grid { dims: [3, 4, 5], affine: oblique() };
     let volume = Volume::new(grid, (0..60).map(|v| v as f32 * 0.37 - 5.0).collect()).unwrap();
     let labels = LabelVolume::new(grid, (0..60).map(|v| v * 4).collect()).unwrap();
     for name in ["a.nii", "a.nii.gz", "b.NII.GZ"] {
@@ -20,11 +17,7 @@ fn written_volumes_come_back() {
         let first = std::fs::read(&path).unwrap();
         assert_eq!(first.starts_with(&[0x1f, 0x8b]), name != "a.nii");
         write_volume(&path, &volume).unwrap();
-        assert_eq!(
-            std::fs::read(&path).unwrap(),
-            first,
-            "the same bytes each time"
-        );
+        assert_eq!(std::fs::read(&path).unwrap(), first, "the same bytes each time");
         write_labels(&path, &labels).unwrap();
         assert_eq!(read_labels(&path).unwrap().data(), labels.data());
     }
@@ -41,10 +34,7 @@ fn grids_that_do_not_fit_a_header() {
     ] {
         let grid = Grid { dims, affine };
         let labels = LabelVolume::new(grid, vec![0; grid.len()]).unwrap();
-        assert!(matches!(
-            write_labels(&out, &labels),
-            Err(Error::Unwritable { .. })
-        ));
+        assert!(matches!(write_labels(&out, &labels), Err(Error::Unwritable { .. })));
     }
     assert!(!out.exists());
 }
@@ -55,10 +45,7 @@ fn qform_matches_sform() {
     let scratch = Scratch::new();
     let out = scratch.0.path().join("a.nii");
     let write = |affine| {
-        let grid = Grid {
-            dims: [1, 1, 1],
-            affine,
-        };
+        let grid = Grid { dims: [1, 1, 1], affine };
         write_labels(&out, &LabelVolume::new(grid, vec![1]).unwrap()).unwrap();
         let bytes = std::fs::read(&out).unwrap();
         let mut h = RawHeader::new(bytes[..348].try_into().unwrap(), &out).unwrap();
@@ -68,11 +55,7 @@ fn qform_matches_sform() {
     };
     let mut left_handed = oblique();
     left_handed.0.iter_mut().for_each(|row| row[0] = -row[0]);
-    let half_turn = Affine([
-        [-2.0, 0.0, 0.0, 1.0],
-        [0.0, -3.0, 0.0, 2.0],
-        [0.0, 0.0, 4.0, 3.0],
-    ]);
+    let half_turn = Affine([[-2.0, 0.0, 0.0, 1.0], [0.0, -3.0, 0.0, 2.0], [0.0, 0.0, 4.0, 3.0]]);
     for affine in [oblique(), left_handed, half_turn] {
         let (code, qform) = write(affine);
         assert_eq!(code, 1);
@@ -93,10 +76,7 @@ fn masks_keep_the_references_header() {
     h.set_i16(at::QFORM_CODE, 1);
     h.set_i16(at::SFORM_CODE, 2);
     h.set_f32s(at::QUATERN, &[0.0, 0.0, 1.0, 4.0, 5.0, 6.0]);
-    h.set_f32s(
-        at::SROW,
-        &[-1.0, 0.0, 0.0, 4.0, 0.0, -1.0, 0.0, 5.0, 0.0, 0.0, 1.0, 6.0],
-    );
+    h.set_f32s(at::SROW, &[-1.0, 0.0, 0.0, 4.0, 0.0, -1.0, 0.0, 5.0, 0.0, 0.0, 1.0, 6.0]);
     h.set_u8(at::XYZT_UNITS, 10);
     let little = file_bytes(&h, &[0; 24]);
     let out = scratch.0.path().join("mask.nii");
@@ -117,10 +97,7 @@ fn masks_keep_the_references_header() {
         for i in (0..348).filter(|&i| !may_differ(i)) {
             assert_eq!(written[i], bytes[i], "header byte {i}");
         }
-        let other = Grid {
-            affine: Affine::from_spacing([1.0; 3]),
-            ..grid
-        };
+        let other = Grid { affine: Affine::from_spacing([1.0; 3]), ..grid };
         let elsewhere = LabelVolume::new(other, vec![0; 4]).unwrap();
         let refused = write_mask_like(&reference, &out, &elsewhere);
         assert!(matches!(refused, Err(Error::GridMismatch { .. })));

@@ -5,8 +5,8 @@
 //! the product splits rows and columns but never a sum, so the bits do not depend on the threads.
 
 use super::unfold::Geometry;
-use crate::ops::matmul::{Real, Store, View, matmul};
-use candle_core::{CpuStorage, Layout, Result, WithDType, bail};
+use crate::ops::matmul::{Real, Store, View, dense, matmul};
+use candle_core::{CpuStorage, Layout, Result, bail};
 use gemm::Parallelism;
 use rayon::prelude::*;
 use std::ops::AddAssign;
@@ -51,19 +51,8 @@ fn run<T: Real + AddAssign>(
     Ok(T::to_cpu_storage_owned(out))
 }
 
-fn dense<'a, T: WithDType>((storage, layout): (&'a CpuStorage, &Layout)) -> Result<&'a [T]> {
-    match layout.contiguous_offsets() {
-        Some((start, end)) => Ok(&storage.as_slice::<T>()?[start..end]),
-        None => bail!("convolution: operand is not contiguous"),
-    }
-}
-
 fn parallelism(g: &Geometry) -> Parallelism {
-    if g.batch == 1 {
-        Parallelism::Rayon(rayon::current_num_threads())
-    } else {
-        Parallelism::None
-    }
+    if g.batch == 1 { Parallelism::Rayon(rayon::current_num_threads()) } else { Parallelism::None }
 }
 
 /// The unfolded matrix of one band of rows, or the image itself where they are the same.
@@ -81,11 +70,7 @@ fn with_unfolded<T: Real>(
         let columns = rows.len() * g.out_width;
         matrix.resize(depth * columns, T::ZERO);
         g.unfold(image, &rows, &mut matrix);
-        f(
-            &matrix,
-            View::dense(depth, columns),
-            rows.start * g.out_width,
-        )?;
+        f(&matrix, View::dense(depth, columns), rows.start * g.out_width)?;
     }
     Ok(())
 }
@@ -98,21 +83,11 @@ fn output<T: Real>(x: &[T], w: &[T], g: &Geometry) -> Result<Vec<T>> {
     }
     let images = y.par_chunks_mut(o * pixels).enumerate();
     images.try_for_each(|(b, y)| {
-        with_unfolded(
-            g,
-            &x[b * g.image()..(b + 1) * g.image()],
-            |matrix, view, first| {
-                let to = View::strided(o, view.cols, pixels);
-                let kernel = (w, View::dense(o, g.depth()));
-                matmul(
-                    (&mut y[first..], to),
-                    kernel,
-                    (matrix, view),
-                    Store::Replace,
-                    parallelism(g),
-                )
-            },
-        )
+        with_unfolded(g, &x[b * g.image()..(b + 1) * g.image()], |matrix, view, first| {
+            let to = View::strided(o, view.cols, pixels);
+            let kernel = (w, View::dense(o, g.depth()));
+            matmul((&mut y[first..], to), kernel, (matrix, view), Store::Replace, parallelism(g))
+        })
     })?;
     Ok(y)
 }
@@ -124,34 +99,23 @@ fn input_gradient<T: Real + AddAssign>(w: &[T], grad: &[T], g: &Geometry) -> Res
         return Ok(dx);
     }
     let kernel = View::dense(o, depth).t();
-    dx.par_chunks_mut(g.image())
-        .enumerate()
-        .try_for_each(|(b, dx)| {
-            let grad = &grad[b * o * pixels..(b + 1) * o * pixels];
-            if g.is_pointwise() {
-                let (to, from) = (View::dense(depth, pixels), View::dense(o, pixels));
-                return matmul(
-                    (dx, to),
-                    (w, kernel),
-                    (grad, from),
-                    Store::Replace,
-                    parallelism(g),
-                );
-            }
-            let mut matrix = Vec::new();
-            for rows in g.bands() {
-                let columns = rows.len() * g.out_width;
-                matrix.resize(depth * columns, T::ZERO);
-                let from = (
-                    &grad[rows.start * g.out_width..],
-                    View::strided(o, columns, pixels),
-                );
-                let to = (&mut matrix[..], View::dense(depth, columns));
-                matmul(to, (w, kernel), from, Store::Replace, parallelism(g))?;
-                g.fold(&matrix, &rows, dx);
-            }
-            Ok(())
-        })?;
+    dx.par_chunks_mut(g.image()).enumerate().try_for_each(|(b, dx)| {
+        let grad = &grad[b * o * pixels..(b + 1) * o * pixels];
+        if g.is_pointwise() {
+            let (to, from) = (View::dense(depth, pixels), View::dense(o, pixels));
+            return matmul((dx, to), (w, kernel), (grad, from), Store::Replace, parallelism(g));
+        }
+        let mut matrix = Vec::new();
+        for rows in g.bands() {
+            let columns = rows.len() * g.out_width;
+            matrix.resize(depth * columns, T::ZERO);
+            let from = (&grad[rows.start * g.out_width..], View::strided(o, columns, pixels));
+            let to = (&mut matrix[..], View::dense(depth, columns));
+            matmul(to, (w, kernel), from, Store::Replace, parallelism(g))?;
+            g.fold(&matrix, &rows, dx);
+        }
+        Ok(())
+    })?;
     Ok(dx)
 }
 
@@ -160,21 +124,14 @@ fn kernel_gradient<T: Real + AddAssign>(x: &[T], grad: &[T], g: &Geometry) -> Re
     let of_image = |b: usize| -> Result<Vec<T>> {
         let mut dw = vec![T::ZERO; o * depth];
         let grad = &grad[b * o * pixels..(b + 1) * o * pixels];
-        with_unfolded(
-            g,
-            &x[b * g.image()..(b + 1) * g.image()],
-            |matrix, view, first| {
-                let from = (&grad[first..], View::strided(o, view.cols, pixels));
-                let to = (&mut dw[..], View::dense(o, depth));
-                matmul(to, from, (matrix, view.t()), Store::Add, parallelism(g))
-            },
-        )?;
+        with_unfolded(g, &x[b * g.image()..(b + 1) * g.image()], |matrix, view, first| {
+            let from = (&grad[first..], View::strided(o, view.cols, pixels));
+            let to = (&mut dw[..], View::dense(o, depth));
+            matmul(to, from, (matrix, view.t()), Store::Add, parallelism(g))
+        })?;
         Ok(dw)
     };
-    let images: Vec<Vec<T>> = (0..g.batch)
-        .into_par_iter()
-        .map(of_image)
-        .collect::<Result<_>>()?;
+    let images: Vec<Vec<T>> = (0..g.batch).into_par_iter().map(of_image).collect::<Result<_>>()?;
     let mut sum = vec![T::ZERO; o * depth];
     for image in images {
         sum.iter_mut().zip(image).for_each(|(s, v)| *s += v);

@@ -18,18 +18,12 @@ pub struct Conv2dConfig {
 impl Conv2dConfig {
     /// Stride 1, zeros enough that a `kernel × kernel` convolution keeps the side.
     pub fn same(kernel: usize) -> Self {
-        Self {
-            stride: 1,
-            padding: kernel / 2,
-        }
+        Self { stride: 1, padding: kernel / 2 }
     }
 
     /// Stride `kernel`, no padding: one output a patch.
     pub fn patches(kernel: usize) -> Self {
-        Self {
-            stride: kernel,
-            padding: 0,
-        }
+        Self { stride: kernel, padding: 0 }
     }
 }
 
@@ -46,8 +40,7 @@ pub fn conv2d(x: &Tensor, weight: &Tensor, config: Conv2dConfig) -> Result<Tenso
         return plain(x, weight, config);
     }
     Geometry::new(x.dims4()?, weight.dims4()?, config)?;
-    x.contiguous()?
-        .apply_op2(&weight.contiguous()?, Forward(config))
+    x.contiguous()?.apply_op2(&weight.contiguous()?, Forward(config))
 }
 
 /// The same by candle's own kernel: the reference.
@@ -136,12 +129,7 @@ impl CustomOp2 for KernelGradient {
         gl: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
         let g = &self.0;
-        let shape = Shape::from((
-            g.out_channels,
-            g.in_channels,
-            g.kernel_height,
-            g.kernel_width,
-        ));
+        let shape = Shape::from((g.out_channels, g.in_channels, g.kernel_height, g.kernel_width));
         cpu::dispatch((x, xl), (grad, gl), cpu::Product::KernelGradient, g).map(|s| (s, shape))
     }
 }

@@ -76,26 +76,20 @@ impl Geometry {
         let row = (self.depth() * self.out_width).max(1);
         let step = ((1 << 18) / row).clamp(1, self.out_height.max(1));
         let rows = self.out_height;
-        (0..rows)
-            .step_by(step)
-            .map(move |start| start..(start + step).min(rows))
+        (0..rows).step_by(step).map(move |start| start..(start + step).min(rows))
     }
 
-    /// Calls `f(matrix row, output row within the band, input row, first..last output column)` for
-    /// each run of pixels that lies inside the image.
-    fn runs(&self, rows: &Range<usize>, mut f: impl FnMut(usize, usize, usize, usize)) {
-        let Conv2dConfig { stride, padding } = self.config;
-        for line in 0..self.depth() {
-            let ky = line / self.kernel_width % self.kernel_height;
-            let channel = line / (self.kernel_width * self.kernel_height);
-            for y in rows.clone() {
-                let source = y * stride + ky;
-                if source >= padding && source - padding < self.height {
-                    let input_row = channel * self.height + source - padding;
-                    f(line, y - rows.start, input_row, line % self.kernel_width);
-                }
-            }
-        }
+    /// The weight that row `line` of the unfolded matrix belongs to.
+    fn kernel_at(&self, line: usize) -> KernelAt {
+        let (rest, x) = (line / self.kernel_width, line % self.kernel_width);
+        KernelAt { channel: rest / self.kernel_height, y: rest % self.kernel_height, x }
+    }
+
+    /// The row of the image, counted over all channels, that output row `y` sees through a weight;
+    /// `None` outside the image.
+    fn input_row(&self, kernel: &KernelAt, y: usize) -> Option<usize> {
+        let row = (y * self.config.stride + kernel.y).checked_sub(self.config.padding)?;
+        (row < self.height).then_some(kernel.channel * self.height + row)
     }
 
     /// Output columns whose input column exists for kernel column `kx`.
@@ -106,26 +100,31 @@ impl Geometry {
         first.min(self.out_width)..beyond.min(self.out_width)
     }
 
-    /// Writes the unfolded matrix `[depth, rows · W']` of one image.
+    /// Writes the unfolded matrix `[depth, rows · W']` of one image, zeros where the kernel reaches
+    /// beyond it.
     pub(super) fn unfold<T: Real>(&self, image: &[T], rows: &Range<usize>, matrix: &mut [T]) {
         let Conv2dConfig { stride, padding } = self.config;
-        let line_len = rows.len() * self.out_width;
-        matrix.fill(T::ZERO);
-        self.runs(rows, |line, y, input_row, kx| {
-            let columns = self.columns(kx);
-            if columns.is_empty() {
-                return;
+        let lines = matrix.chunks_exact_mut((rows.len() * self.out_width).max(1));
+        for (line, run) in lines.enumerate() {
+            let kernel = self.kernel_at(line);
+            let columns = self.columns(kernel.x);
+            for (y, target) in rows.clone().zip(run.chunks_exact_mut(self.out_width)) {
+                let Some(row) = self.input_row(&kernel, y).filter(|_| !columns.is_empty()) else {
+                    target.fill(T::ZERO);
+                    continue;
+                };
+                target[..columns.start].fill(T::ZERO);
+                target[columns.end..].fill(T::ZERO);
+                let from = row * self.width + columns.start * stride + kernel.x - padding;
+                let target = &mut target[columns.clone()];
+                if stride == 1 {
+                    target.copy_from_slice(&image[from..from + target.len()]);
+                } else {
+                    let source = image[from..].iter().step_by(stride);
+                    target.iter_mut().zip(source).for_each(|(t, s)| *t = *s);
+                }
             }
-            let from = input_row * self.width + columns.start * stride + kx - padding;
-            let to = line * line_len + y * self.out_width;
-            let target = &mut matrix[to + columns.start..to + columns.end];
-            if stride == 1 {
-                target.copy_from_slice(&image[from..from + columns.len()]);
-            } else {
-                let source = image[from..].iter().step_by(stride);
-                target.iter_mut().zip(source).for_each(|(t, s)| *t = *s);
-            }
-        });
+        }
     }
 
     /// Adds the matrix `[depth, rows · W']` back onto the image it was unfolded from.
@@ -136,17 +135,31 @@ impl Geometry {
         image: &mut [T],
     ) {
         let Conv2dConfig { stride, padding } = self.config;
-        let line_len = rows.len() * self.out_width;
-        self.runs(rows, |line, y, input_row, kx| {
-            let columns = self.columns(kx);
-            if columns.is_empty() {
-                return;
+        let lines = matrix.chunks_exact((rows.len() * self.out_width).max(1));
+        for (line, run) in lines.enumerate() {
+            let kernel = self.kernel_at(line);
+            let columns = self.columns(kernel.x);
+            for (y, source) in rows.clone().zip(run.chunks_exact(self.out_width)) {
+                let Some(row) = self.input_row(&kernel, y).filter(|_| !columns.is_empty()) else {
+                    continue;
+                };
+                let to = row * self.width + columns.start * stride + kernel.x - padding;
+                let source = &source[columns.clone()];
+                if stride == 1 {
+                    let target = &mut image[to..to + source.len()];
+                    target.iter_mut().zip(source).for_each(|(t, s)| *t += *s);
+                } else {
+                    let target = image[to..].iter_mut().step_by(stride);
+                    target.zip(source).for_each(|(t, s)| *t += *s);
+                }
             }
-            let to = input_row * self.width + columns.start * stride + kx - padding;
-            let from = line * line_len + y * self.out_width;
-            let source = &matrix[from + columns.start..from + columns.end];
-            let target = image[to..].iter_mut().step_by(stride);
-            target.zip(source).for_each(|(t, s)| *t += *s);
-        });
+        }
     }
+}
+
+/// One weight of a kernel.
+struct KernelAt {
+    channel: usize,
+    y: usize,
+    x: usize,
 }

@@ -11,19 +11,12 @@ pub fn conv_transpose2x2(x: &Tensor, weight: &Tensor) -> Result<Tensor> {
     let (b, i, h, w) = x.dims4()?;
     let (wi, o, kh, kw) = weight.dims4()?;
     if (wi, kh, kw) != (i, 2, 2) {
-        candle_core::bail!(
-            "transposed convolution: kernel {:?} on {:?}",
-            weight.dims(),
-            x.dims()
-        );
+        candle_core::bail!("transposed convolution: kernel {:?} on {:?}", weight.dims(), x.dims());
     }
     let kernel = weight.reshape((i, o * 4))?.t()?.contiguous()?;
     let blocks = kernel.broadcast_matmul(&x.reshape((b, i, h * w))?.contiguous()?)?;
     let blocks = blocks.reshape(&[b, o, 2, 2, h, w][..])?;
-    blocks
-        .permute(vec![0, 1, 4, 2, 5, 3])?
-        .contiguous()?
-        .reshape((b, o, 2 * h, 2 * w))
+    blocks.permute(vec![0, 1, 4, 2, 5, 3])?.contiguous()?.reshape((b, o, 2 * h, 2 * w))
 }
 
 /// The same by candle's own kernel: the reference.
@@ -41,9 +34,8 @@ mod tests {
 
     #[test]
     fn agrees_with_the_plain_path() {
-        for (seed, (b, i, o, h, w)) in [(1, 3, 2, 1, 1), (2, 5, 4, 3, 7), (9, 1, 3, 2, 5)]
-            .into_iter()
-            .enumerate()
+        for (seed, (b, i, o, h, w)) in
+            [(1, 3, 2, 1, 1), (2, 5, 4, 3, 7), (9, 1, 3, 2, 5)].into_iter().enumerate()
         {
             let x = random(seed as u64, &[b, i, h, w]);
             let k = random(seed as u64 + 50, &[i, o, 2, 2]);

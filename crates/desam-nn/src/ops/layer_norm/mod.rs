@@ -39,9 +39,7 @@ pub fn layer_norm_2d(x: &Tensor, weight: &Tensor, bias: &Tensor, eps: f64) -> Re
     let variance = centred.sqr()?.mean_keepdim(1)?;
     let normal = centred.broadcast_div(&(variance + eps)?.sqrt()?)?;
     let per_channel = |t: &Tensor| t.reshape((1, (), 1, 1));
-    normal
-        .broadcast_mul(&per_channel(weight)?)?
-        .broadcast_add(&per_channel(bias)?)
+    normal.broadcast_mul(&per_channel(weight)?)?.broadcast_add(&per_channel(bias)?)
 }
 
 #[cfg(test)]
@@ -61,10 +59,7 @@ mod tests {
     fn the_2d_norm_is_the_last_dimension_norm_of_the_permuted_tensor() {
         let (x, w, b) = (random(1, &[2, 5, 3, 4]), random(2, &[5]), random(3, &[5]));
         let last = x.permute((0, 2, 3, 1)).unwrap();
-        let expected = plain(&last, &w, &b, 1e-6)
-            .unwrap()
-            .permute((0, 3, 1, 2))
-            .unwrap();
+        let expected = plain(&last, &w, &b, 1e-6).unwrap().permute((0, 3, 1, 2)).unwrap();
         assert!(max_diff(&layer_norm_2d(&x, &w, &b, 1e-6).unwrap(), &expected) < 1e-12);
     }
 

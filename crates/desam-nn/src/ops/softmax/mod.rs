@@ -10,11 +10,7 @@ use candle_core::{D, Result, Tensor};
 /// # Errors
 /// When a tensor operation fails.
 pub fn softmax(x: &Tensor) -> Result<Tensor> {
-    if x.track_op() {
-        plain(x)
-    } else {
-        candle_nn::ops::softmax_last_dim(&x.contiguous()?)
-    }
+    if x.track_op() { plain(x) } else { candle_nn::ops::softmax_last_dim(&x.contiguous()?) }
 }
 
 /// The definition, with a gradient. The maximum only keeps `exp` in range and cancels out, so it is
@@ -36,10 +32,7 @@ mod tests {
 
     #[test]
     fn the_fused_path_agrees_with_the_definition() {
-        let x = (random(1, &[2, 3, 17]) * 50.0)
-            .unwrap()
-            .to_dtype(DType::F32)
-            .unwrap();
+        let x = (random(1, &[2, 3, 17]) * 50.0).unwrap().to_dtype(DType::F32).unwrap();
         assert!(max_diff(&softmax(&x).unwrap(), &plain(&x).unwrap()) < 1e-6);
     }
 

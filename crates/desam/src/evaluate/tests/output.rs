@@ -36,21 +36,14 @@ fn json_holds_everything_and_reads_back() {
     let path = dir.path().join("scores.json");
     evaluation().write_json(&path).unwrap();
     let text = std::fs::read_to_string(&path).unwrap();
-    assert_eq!(
-        serde_json::from_str::<Evaluation>(&text).unwrap(),
-        evaluation()
-    );
+    assert_eq!(serde_json::from_str::<Evaluation>(&text).unwrap(), evaluation());
     let value: serde_json::Value = serde_json::from_str(&text).unwrap();
     assert_eq!(value["source"], "A");
     assert_eq!(value["protocol"], "paper");
     assert_eq!(value["sites"][0]["role"], "source_validation");
     assert_eq!(value["sites"][1]["empty_predictions"], 1);
     assert_eq!(value["cases"][1]["dice"], 0.8);
-    assert!(
-        evaluation()
-            .write_json(&dir.path().join("none").join("x.json"))
-            .is_err()
-    );
+    assert!(evaluation().write_json(&dir.path().join("none").join("x.json")).is_err());
 }
 
 #[test]

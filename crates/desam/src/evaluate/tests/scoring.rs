@@ -41,20 +41,14 @@ impl ImageEncoder for Toy {
 
     fn encode(&self, pixels: &Tensor) -> candle_core::Result<ImageFeatures> {
         let red = pixels.narrow(1, 0, 1)?;
-        Ok(ImageFeatures {
-            taps: vec![red.clone()],
-            embedding: red,
-        })
+        Ok(ImageFeatures { taps: vec![red.clone()], embedding: red })
     }
 }
 
 /// A case of 4 slices of 16², 2 × 2 × 5 mm: a bright square of `side` pixels at (5, 5) in slices 1
 /// and 2, of which the label has the first `labelled` columns; brightness 0 hides the square.
 fn write_case(dir: &Path, name: &str, side: usize, labelled: usize, brightness: f32) {
-    let grid = Grid {
-        dims: [SIDE, SIDE, 4],
-        affine: Affine::from_spacing([2.0, 2.0, 5.0]),
-    };
+    let grid = Grid { dims: [SIDE, SIDE, 4], affine: Affine::from_spacing([2.0, 2.0, 5.0]) };
     let (mut image, mut label) = (Vec::new(), Vec::new());
     for n in 0..grid.len() {
         let (x, y, z) = (n % SIDE, n / SIDE % SIDE, n / (SIDE * SIDE));
@@ -72,11 +66,7 @@ fn write_case(dir: &Path, name: &str, side: usize, labelled: usize, brightness: 
         label.push(u8::from(inside && x < 5 + labelled));
     }
     std::fs::create_dir_all(dir).unwrap();
-    write_volume(
-        &dir.join(format!("{name}.nii.gz")),
-        &Volume::new(grid, image).unwrap(),
-    )
-    .unwrap();
+    write_volume(&dir.join(format!("{name}.nii.gz")), &Volume::new(grid, image).unwrap()).unwrap();
     let labels = LabelVolume::new(grid, label).unwrap();
     write_labels(&dir.join(format!("{name}_segmentation.nii.gz")), &labels).unwrap();
 }
@@ -87,14 +77,8 @@ fn embedded(data: &Path, out: &Path, slices: SlicePolicy) -> FeatureCache {
         dir: out.into(),
         data_root: data.into(),
         cases: discover(data).unwrap(),
-        encoder: EncoderRecord {
-            name: "toy".into(),
-            weights_blake3: "00".into(),
-        },
-        preprocess: PreprocessConfig {
-            labels: LabelRule::Nearest,
-            ..PreprocessConfig::official()
-        },
+        encoder: EncoderRecord { name: "toy".into(), weights_blake3: "00".into() },
+        preprocess: PreprocessConfig { labels: LabelRule::Nearest, ..PreprocessConfig::official() },
         dtype: FeatureDtype::F32,
         slices,
     };
@@ -132,20 +116,13 @@ fn toys(slices: SlicePolicy) -> Toys {
 }
 
 fn score(toys: &Toys, config: &EvaluateConfig) -> crate::Result<Evaluation> {
-    let scoring = Scoring {
-        cache: &toys.cache,
-        device: &Device::Cpu,
-        config,
-        draw: &bright,
-    };
+    let scoring = Scoring { cache: &toys.cache, device: &Device::Cpu, config, draw: &bright };
     scoring.run("A", &["Case2".to_owned()], &Quiet)
 }
 
 fn dices(evaluation: &Evaluation) -> Vec<(&str, &str, Role, f64)> {
     let cases = evaluation.cases.iter();
-    cases
-        .map(|c| (c.site.as_str(), c.case.as_str(), c.role, c.dice))
-        .collect()
+    cases.map(|c| (c.site.as_str(), c.case.as_str(), c.role, c.dice)).collect()
 }
 
 #[test]
@@ -163,10 +140,7 @@ fn the_paper_protocol_scores_labelled_slices_at_the_masks_side() {
     ];
     assert_eq!(dices(&found), expected);
     let half = &found.cases[2];
-    assert_eq!(
-        (half.slices, half.truth_voxels, half.predicted_voxels),
-        (2, 36, 72)
-    );
+    assert_eq!((half.slices, half.truth_voxels, half.predicted_voxels), (2, 36, 72));
     assert_eq!((half.truth_ml, half.predicted_ml), (None, None));
     let b = &found.sites[1];
     assert_eq!((b.cases, b.empty_predictions, b.min_dice), (3, 1, 0.0));
@@ -182,16 +156,10 @@ fn the_border_clears_the_prediction_alone() {
     let toys = toys(SlicePolicy::Labelled);
     // By hand: a border of 6 cuts row and column 5 off squares of 6 × 6 at (5, 5), and what lies
     // beyond 9, so 4 × 4 of 6 × 6 are left: 2 · 16 / (16 + 36) = 8/13.
-    let config = EvaluateConfig {
-        border_px: Some(6),
-        ..config(Protocol::Paper)
-    };
+    let config = EvaluateConfig { border_px: Some(6), ..config(Protocol::Paper) };
     let found = score(&toys, &config).unwrap();
     assert_eq!(found.cases[1].dice, 8.0 / 13.0);
-    assert_eq!(
-        (found.cases[1].truth_voxels, found.cases[1].predicted_voxels),
-        (72, 32)
-    );
+    assert_eq!((found.cases[1].truth_voxels, found.cases[1].predicted_voxels), (72, 32));
 }
 
 #[test]
@@ -206,28 +174,17 @@ fn the_full_protocol_scores_the_whole_volume() {
     assert!((good.truth_ml.unwrap() - 1.44).abs() < 1e-12);
     assert!((good.predicted_ml.unwrap() - 1.76).abs() < 1e-12);
     // The case that shows nothing: the column alone is found, which is none of the truth.
-    assert_eq!(
-        (found.cases[3].dice, found.cases[3].predicted_voxels),
-        (0.0, 16)
-    );
+    assert_eq!((found.cases[3].dice, found.cases[3].predicted_voxels), (0.0, 16));
     assert_eq!(found.border_px, 0);
     // The same cache under the paper protocol leaves that slice out.
-    assert_eq!(
-        score(&toys, &config(Protocol::Paper)).unwrap().cases[1].dice,
-        1.0
-    );
+    assert_eq!(score(&toys, &config(Protocol::Paper)).unwrap().cases[1].dice, 1.0);
 }
 
 #[test]
 fn the_full_protocol_needs_every_slice() {
     let toys = toys(SlicePolicy::Labelled);
-    let message = score(&toys, &config(Protocol::Full))
-        .unwrap_err()
-        .to_string();
-    assert!(
-        message.contains("--slices all") && message.contains("A/Case2"),
-        "{message}"
-    );
+    let message = score(&toys, &config(Protocol::Full)).unwrap_err().to_string();
+    assert!(message.contains("--slices all") && message.contains("A/Case2"), "{message}");
 }
 
 #[test]
@@ -235,22 +192,11 @@ fn files_that_changed_or_went_are_named() {
     let toys = toys(SlicePolicy::All);
     let label = toys.dir.path().join("data/B/Case2_segmentation.nii.gz");
     let image = toys.dir.path().join("data/B/Case1.nii.gz");
-    std::fs::copy(
-        toys.dir.path().join("data/B/Case1_segmentation.nii.gz"),
-        &label,
-    )
-    .unwrap();
-    let message = score(&toys, &config(Protocol::Full))
-        .unwrap_err()
-        .to_string();
-    assert!(
-        message.contains("Case2_segmentation") && message.contains("changed"),
-        "{message}"
-    );
+    std::fs::copy(toys.dir.path().join("data/B/Case1_segmentation.nii.gz"), &label).unwrap();
+    let message = score(&toys, &config(Protocol::Full)).unwrap_err().to_string();
+    assert!(message.contains("Case2_segmentation") && message.contains("changed"), "{message}");
     std::fs::remove_file(image).unwrap();
-    let message = score(&toys, &config(Protocol::Full))
-        .unwrap_err()
-        .to_string();
+    let message = score(&toys, &config(Protocol::Full)).unwrap_err().to_string();
     assert!(message.contains("Case1.nii.gz"), "{message}");
     // The paper protocol needs the cache alone.
     score(&toys, &config(Protocol::Paper)).unwrap();
@@ -262,31 +208,17 @@ fn sites_and_validation_cases_are_checked() {
     let paper = config(Protocol::Paper);
     let with = |sites: &[&str], validation: &[&str]| {
         let sites = Some(sites.iter().map(|&s| s.to_owned()).collect());
-        let config = EvaluateConfig {
-            sites,
-            ..paper.clone()
-        };
+        let config = EvaluateConfig { sites, ..paper.clone() };
         let cases: Vec<String> = validation.iter().map(|&v| v.to_owned()).collect();
-        let scoring = Scoring {
-            cache: &toys.cache,
-            device: &Device::Cpu,
-            config: &config,
-            draw: &bright,
-        };
+        let scoring =
+            Scoring { cache: &toys.cache, device: &Device::Cpu, config: &config, draw: &bright };
         scoring.run("A", &cases, &Quiet)
     };
     let only_b = with(&["B"], &["gone"]).unwrap();
     assert!(only_b.source_site().is_none() && only_b.cases.len() == 3);
     let only_a = with(&["A"], &["Case2"]).unwrap();
-    assert_eq!(
-        (only_a.overall_dice, only_a.overall_cases_dice),
-        (None, None)
-    );
-    assert!(
-        only_a.headline().contains("100.00"),
-        "{}",
-        only_a.headline()
-    );
+    assert_eq!((only_a.overall_dice, only_a.overall_cases_dice), (None, None));
+    assert!(only_a.headline().contains("100.00"), "{}", only_a.headline());
     for (sites, validation, word) in [
         (&["Z"][..], &["Case2"][..], "\"Z\""),
         (&["A", "B"], &["Case9"], "Case9"),
@@ -302,12 +234,8 @@ fn a_mask_of_another_side_is_refused() {
     let toys = toys(SlicePolicy::Labelled);
     let config = config(Protocol::Paper);
     let draw = |_: &ImageFeatures| Ok(BinaryMask::empty(SIDE, SIDE - 1));
-    let scoring = Scoring {
-        cache: &toys.cache,
-        device: &Device::Cpu,
-        config: &config,
-        draw: &draw,
-    };
+    let scoring =
+        Scoring { cache: &toys.cache, device: &Device::Cpu, config: &config, draw: &draw };
     let refused = scoring.run("A", &[], &Quiet);
     assert!(matches!(refused, Err(Error::Core(_))), "{refused:?}");
 }
@@ -322,29 +250,16 @@ fn a_case_with_an_empty_label_is_listed_and_in_no_mean() {
     let cache = embedded(&data, &dir.path().join("cache"), SlicePolicy::Labelled);
     let found = score(&Toys { dir, cache }, &config(Protocol::Paper)).unwrap();
     assert_eq!(found.unscored.len(), 1);
-    assert_eq!(
-        (
-            found.unscored[0].site.as_str(),
-            found.unscored[0].case.as_str()
-        ),
-        ("B", "Case2")
-    );
+    assert_eq!((found.unscored[0].site.as_str(), found.unscored[0].case.as_str()), ("B", "Case2"));
     assert_eq!(found.overall_dice, Some(1.0));
-    assert!(
-        found
-            .table()
-            .contains("not scored: B/Case2: no slice of it has ground truth\n")
-    );
+    assert!(found.table().contains("not scored: B/Case2: no slice of it has ground truth\n"));
 }
 
 #[test]
 fn features_of_another_origin_are_refused() {
     let toys = toys(SlicePolicy::Labelled);
     let recipe = toys.cache.header().recipe.clone();
-    let input = ModelInput {
-        spec: recipe.spec,
-        preprocess: recipe.preprocess,
-    };
+    let input = ModelInput { spec: recipe.spec, preprocess: recipe.preprocess };
     let own = ModelRecord::untrained("toy".into(), "00".into(), input);
     check_origin(&toys.cache, &own).unwrap();
     let mut others = vec![own; 4];
@@ -369,10 +284,7 @@ impl Progress for Log {
         self.0.lock().unwrap().push(format!("begin {task} {steps}"));
     }
     fn advance(&self, steps: u64, note: &str) {
-        self.0
-            .lock()
-            .unwrap()
-            .push(format!("advance {steps} {note}"));
+        self.0.lock().unwrap().push(format!("advance {steps} {note}"));
     }
     fn finish(&self, summary: &str) {
         self.0.lock().unwrap().push(format!("finish {summary}"));
@@ -387,21 +299,14 @@ fn progress_is_told_slice_by_slice() {
     let toys = toys(SlicePolicy::Labelled);
     let config = config(Protocol::Paper);
     let log = Log::default();
-    let scoring = Scoring {
-        cache: &toys.cache,
-        device: &Device::Cpu,
-        config: &config,
-        draw: &bright,
-    };
+    let scoring =
+        Scoring { cache: &toys.cache, device: &Device::Cpu, config: &config, draw: &bright };
     scoring.run("A", &["Case2".to_owned()], &log).unwrap();
     let lines = log.0.into_inner().unwrap();
     // Four cases of two labelled slices.
     assert_eq!(lines[0], "begin evaluating 8");
     assert_eq!(lines[1], "advance 1 A/Case2");
-    assert_eq!(
-        lines.iter().filter(|l| l.starts_with("advance 1")).count(),
-        8
-    );
+    assert_eq!(lines.iter().filter(|l| l.starts_with("advance 1")).count(), 8);
     assert_eq!(
         lines[9],
         "finish A to Rest: Dice 55.56 % (mean of 1 site), 55.56 % (mean of 3 cases)"
