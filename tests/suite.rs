@@ -1,0 +1,12 @@
+//! What no single crate can test: training and prediction against the official program, gradients
+//! of the assembled model, threads, the whole path from volumes to scores. One file a subject.
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "helpers of tests")]
+
+mod determinism;
+mod gradients;
+mod official_checkpoint;
+mod official_grid;
+mod official_training;
+mod sizes;
+mod support;
+mod whole_path;
