@@ -1,0 +1,105 @@
+//! Each op of `desam-nn`: the path that runs against the plain one that defines it.
+#![allow(clippy::unwrap_used, reason = "a benchmark that fails is to stop")]
+
+use desam::candle::{Tensor, Var};
+use desam::nn::layers::{Attention, AttentionConfig};
+use desam::nn::ops::conv2d::{self, Conv2dConfig};
+use desam::nn::ops::{conv_transpose2d, instance_norm, layer_norm, pointwise, softmax};
+use desam::nn::params::{LoadOptions, Tensors, load};
+use desam_benches::{Criterion, id, run, slow, variable, wave};
+use std::hint::black_box;
+
+type Op<'a> = &'a dyn Fn(&[Tensor]) -> Tensor;
+
+/// One path of one op on inputs of these shapes: forward on plain tensors, and forward and backward
+/// on variables.
+fn path(c: &mut Criterion, name: &str, shapes: &[&[usize]], op: Op<'_>) {
+    let inputs: Vec<Tensor> = shapes.iter().map(|s| wave(s, s.len() as f64)).collect();
+    c.bench_function(&id(format!("{name}/forward")), |b| b.iter(|| black_box(op(&inputs))));
+    let vars: Vec<Var> = shapes.iter().map(|s| variable(s, s.len() as f64)).collect();
+    let inputs: Vec<Tensor> = vars.iter().map(|v| v.as_tensor().clone()).collect();
+    c.bench_function(&id(format!("{name}/forward+backward")), |b| {
+        b.iter(|| black_box(op(&inputs).sqr().unwrap().sum_all().unwrap().backward().unwrap()));
+    });
+}
+
+/// Convolutions of PIMM over ViT-B's features: (name, inputs, outputs, side, kernel).
+const CONVOLUTIONS: [(&str, usize, usize, usize, usize); 5] = [
+    ("context 256→256, 64², 3×3", 256, 256, 64, 3),
+    ("context 128→128, 128², 3×3", 128, 128, 128, 3),
+    ("step 64→64, 256², 3×3", 64, 64, 256, 3),
+    ("shortcut 256→128, 128², 1×1", 256, 128, 128, 1),
+    ("tiny 64→64, 16², 3×3", 64, 64, 16, 3),
+];
+
+fn convolutions(c: &mut Criterion) {
+    for (name, inputs, outputs, side, kernel) in CONVOLUTIONS {
+        let config = Conv2dConfig::same(kernel);
+        let shapes: [&[usize]; 2] = [&[1, inputs, side, side], &[outputs, inputs, kernel, kernel]];
+        let at = |path: &str| format!("conv2d/{name}/{path}");
+        path(c, &at("fast"), &shapes, &|t| conv2d::conv2d(&t[0], &t[1], config).unwrap());
+        // candle's own takes up to a minute a call in the larger backward passes.
+        if side <= 64 || slow() {
+            path(c, &at("plain"), &shapes, &|t| conv2d::plain(&t[0], &t[1], config).unwrap());
+        }
+    }
+    let shapes: [&[usize]; 2] = [&[1, 256, 64, 64], &[256, 128, 2, 2]];
+    path(c, "conv_transpose2x2/256→128, 64²/fast", &shapes, &|t| {
+        conv_transpose2d::conv_transpose2x2(&t[0], &t[1]).unwrap()
+    });
+    if slow() {
+        path(c, "conv_transpose2x2/256→128, 64²/plain", &shapes, &|t| {
+            conv_transpose2d::plain(&t[0], &t[1]).unwrap()
+        });
+    }
+}
+
+fn norms(c: &mut Criterion) {
+    for (name, channels, side) in [("256, 64²", 256, 64), ("64, 256²", 64, 256)] {
+        let shape: [&[usize]; 1] = [&[1, channels, side, side]];
+        let at = |path: &str| format!("instance norm + LeakyReLU/{name}/{path}");
+        path(c, &at("fast"), &shape, &|t| {
+            instance_norm::instance_norm_leaky(&t[0], 1e-5, 0.01).unwrap()
+        });
+        path(c, &at("plain"), &shape, &|t| instance_norm::plain(&t[0], 1e-5, 0.01).unwrap());
+        let at = |path: &str| format!("LeakyReLU/{name}/{path}");
+        path(c, &at("fast"), &shape, &|t| pointwise::leaky_relu(&t[0], 0.01).unwrap());
+        path(c, &at("plain"), &shape, &|t| pointwise::plain_leaky_relu(&t[0], 0.01).unwrap());
+    }
+    let shapes: [&[usize]; 3] = [&[1, 4096, 256], &[256], &[256]];
+    // Without a gradient the fast path is candle's fused kernel; with one both are the same.
+    path(c, "layer norm/4096 × 256/fast", &shapes, &|t| {
+        layer_norm::layer_norm(&t[0], &t[1], &t[2], 1e-6).unwrap()
+    });
+    path(c, "layer norm/4096 × 256/plain", &shapes, &|t| {
+        layer_norm::plain(&t[0], &t[1], &t[2], 1e-6).unwrap()
+    });
+}
+
+fn attention(c: &mut Criterion) {
+    // Token to image and image to token, 8 heads, 7 tokens on a 64×64 grid.
+    for (name, shape) in [("8 × 7 × 4096", [1, 8, 7, 4096]), ("8 × 4096 × 7", [1, 8, 4096, 7])]
+    {
+        let shapes: [&[usize]; 1] = [&shape];
+        let at = |path: &str| format!("softmax/{name}/{path}");
+        path(c, &at("fast"), &shapes, &|t| softmax::softmax(&t[0]).unwrap());
+        path(c, &at("plain"), &shapes, &|t| softmax::plain(&t[0]).unwrap());
+    }
+    let config = AttentionConfig { width: 256, inner: 128, heads: 8 };
+    let loaded = load(Tensors::new(), &LoadOptions::seeded(1), |vb| Attention::new(config, vb));
+    let attention = loaded.unwrap().module;
+    for (name, queries, keys) in [("7 tokens to 4096", 7, 4096), ("4096 to 7 tokens", 4096, 7)] {
+        let shapes: [&[usize]; 2] = [&[1, queries, 256], &[1, keys, 256]];
+        path(c, &format!("attention/{name}"), &shapes, &|t| {
+            attention.forward(&t[0], &t[1], &t[1]).unwrap()
+        });
+    }
+}
+
+fn main() {
+    run(|c| {
+        norms(c);
+        attention(c);
+        convolutions(c);
+    });
+}
