@@ -15,7 +15,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         [data, cache] => {
             (data, cache, EncoderChoice::Random { config: VitConfig::tiny(), seed: 0 })
         }
-        [data, cache, file] => (data, cache, EncoderChoice::File(file.into())),
+        [data, cache, file] => (data, cache, EncoderChoice::file(file)),
         _ => return Err("usage: precompute_features DATA CACHE [CHECKPOINT]".into()),
     };
     let request = EmbedRequest::new(Path::new(data), Path::new(cache), encoder);

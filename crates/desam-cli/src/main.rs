@@ -9,14 +9,16 @@ mod environment;
 mod failure;
 mod progress;
 mod reply;
+mod threads;
 
 use clap::Parser;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let cli = cli::Cli::parse();
-    match commands::run(&cli) {
-        Ok(reply) => reply.print(cli.command.wants_json(), cli.shared.quiet),
+    let done = threads::configure(cli.shared.threads).and_then(|()| commands::run(&cli));
+    match done {
+        Ok(reply) => reply.print(cli.command.wants_json()),
         Err(error) => {
             failure::print(&error);
             ExitCode::FAILURE

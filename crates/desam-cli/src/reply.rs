@@ -23,7 +23,7 @@ impl Reply {
     }
 
     /// Prints, and says how the program ends.
-    pub(crate) fn print(self, json: bool, quiet: bool) -> ExitCode {
+    pub(crate) fn print(self, json: bool) -> ExitCode {
         let text = match json {
             // Indenting a value that was built here cannot fail; its compact form is the way out.
             true => {
@@ -34,7 +34,7 @@ impl Reply {
         for reason in &self.failures {
             failure::line("error", reason);
         }
-        let written = if text.is_empty() || (quiet && !json) {
+        let written = if text.is_empty() {
             Ok(())
         } else {
             let mut out = std::io::stdout().lock();

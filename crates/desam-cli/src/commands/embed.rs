@@ -166,8 +166,11 @@ fn encoder(arguments: &Arguments, session: &Session) -> anyhow::Result<EncoderCh
         Encoder::Tiny => {
             Ok(EncoderChoice::Random { config: VitConfig::tiny(), seed: arguments.encoder_seed })
         }
-        Encoder::Hub(name) => Ok(EncoderChoice::File(download(name, session)?)),
-        Encoder::File(path) if path.is_file() => Ok(EncoderChoice::File(path.clone())),
+        Encoder::Hub(name) => Ok(EncoderChoice::File {
+            path: download(name, session)?,
+            name: Some(name.clone()),
+        }),
+        Encoder::File(path) if path.is_file() => Ok(EncoderChoice::file(path)),
         Encoder::File(path) => bail!(
             "--encoder {}: no such file, and not one of tiny, vit-b, vit-l, vit-h, medsam",
             path.display()

@@ -12,7 +12,6 @@ pub(crate) mod train;
 use crate::cli::{Cli, Command, Shared};
 use crate::progress::{Loudness, Screen};
 use crate::reply::Reply;
-use anyhow::Context;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use desam::candle::Device;
 use std::str::FromStr;
@@ -28,7 +27,7 @@ pub(crate) struct Session {
 
 /// Runs the command.
 pub(crate) fn run(cli: &Cli) -> anyhow::Result<Reply> {
-    let session = session(&cli.shared)?;
+    let session = session(&cli.shared);
     match &cli.command {
         Command::Demo(a) => demo::run(a, &session),
         Command::Phantom(a) => phantom::run(a, &session),
@@ -41,13 +40,7 @@ pub(crate) fn run(cli: &Cli) -> anyhow::Result<Reply> {
     }
 }
 
-fn session(shared: &Shared) -> anyhow::Result<Session> {
-    if let Some(threads) = shared.threads {
-        rayon::ThreadPoolBuilder::new()
-            .num_threads(threads.into())
-            .build_global()
-            .context("cannot start the threads asked for with --threads")?;
-    }
+fn session(shared: &Shared) -> Session {
     let loudness = match (shared.quiet, shared.verbose) {
         (true, _) => Loudness::Quiet,
         (_, true) => Loudness::Verbose,
@@ -59,7 +52,7 @@ fn session(shared: &Shared) -> anyhow::Result<Session> {
         env!("CARGO_PKG_VERSION"),
         rayon::current_num_threads()
     ));
-    Ok(Session { screen, device: Device::Cpu })
+    Session { screen, device: Device::Cpu }
 }
 
 /// A parser for a type that reads itself, whose help lists the choices.

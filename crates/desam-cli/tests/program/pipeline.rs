@@ -285,7 +285,7 @@ fn quiet_is_quiet_and_progress_is_never_on_stdout() {
             .expect(0)
     };
     let quiet = predict("-q");
-    assert_eq!((quiet.stdout.as_str(), quiet.stderr.as_str()), ("", ""));
+    assert_eq!((quiet.stdout.lines().count(), quiet.stderr.as_str()), (1, ""), "{quiet:?}");
     let verbose = predict("-v");
     assert!(
         verbose.stderr.contains("threads") && !verbose.stdout.contains("threads"),

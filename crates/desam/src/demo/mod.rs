@@ -51,7 +51,7 @@ impl Default for DemoConfig {
             cases_per_site: 6,
             source: "A".into(),
             mode: Mode::Points,
-            epochs: 12,
+            epochs: 30,
             // The paper's 1e-4 is for SAM's weights and 50 epochs; from random ones, in a few
             // minutes, a tenfold rate gets further.
             learning_rate: 1e-3,

@@ -117,7 +117,7 @@ impl Scoring<'_> {
             source: source.to_owned(),
             mode: automatic.mode,
             grid: points.then_some(automatic.grid),
-            selection: points.then_some(automatic.selection),
+            selection: automatic.selection,
             protocol: self.config.protocol,
             border_px,
             mask_side,

@@ -97,8 +97,8 @@ pub struct Evaluation {
     pub mode: Mode,
     /// Points along each side of the grid; `None` in whole box mode.
     pub grid: Option<usize>,
-    /// The selection rule of grid points mode; `None` in whole box mode.
-    pub selection: Option<SelectionConfig>,
+    /// The rule that picked and cleaned the masks.
+    pub selection: SelectionConfig,
     /// Which voxels were compared.
     pub protocol: Protocol,
     /// Border of the predicted masks that was set to zero, in pixels of side `mask_side`.

@@ -22,7 +22,19 @@ pub enum EncoderChoice {
         seed: u64,
     },
     /// A checkpoint: SAM's own, or one that holds SAM's encoders.
-    File(PathBuf),
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What to call the encoder; its file's name if not given.
+        name: Option<String>,
+    },
+}
+
+impl EncoderChoice {
+    /// A checkpoint, called as its file is.
+    pub fn file(path: impl Into<PathBuf>) -> Self {
+        Self::File { path: path.into(), name: None }
+    }
 }
 
 /// SAM's encoders with all that their file held.
@@ -47,7 +59,10 @@ impl Frozen {
     pub fn load(choice: &EncoderChoice, options: &SamOptions) -> Result<Self> {
         match choice {
             EncoderChoice::Random { config, seed } => Self::random(config, *seed, options),
-            EncoderChoice::File(path) => Self::file(path, options),
+            EncoderChoice::File { path, name } => {
+                let frozen = Self::file(path, options)?;
+                Ok(Self { name: name.clone().unwrap_or(frozen.name), ..frozen })
+            }
         }
     }
 

@@ -68,6 +68,10 @@ pub fn train(request: &TrainRequest<'_>, progress: &dyn Progress) -> Result<Trai
     config.validate()?;
     let cache = Arc::new(FeatureCache::open(request.cache)?);
     let weights = request.cache.join(WEIGHTS_FILE);
+    if !weights.is_file() {
+        let reason = "is not there: `desam embed` writes it last; run it again to finish the cache";
+        return Err(Error::file(&weights, reason));
+    }
     let options = (request.init, config.seed, request.device.clone());
     let model = Trainable::open(&weights, options)?;
     model.check_cache(&cache)?;

@@ -24,7 +24,7 @@ pub(crate) fn evaluation() -> Evaluation {
         source: "A".into(),
         mode: Mode::Points,
         grid: Some(9),
-        selection: Some(SelectionConfig::official()),
+        selection: SelectionConfig::official(),
         protocol: Protocol::Paper,
         border_px: 50,
         mask_side: 256,
