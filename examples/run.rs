@@ -1,5 +1,7 @@
 //! Runs every example on toy phantoms, as its reader would from the command line.
 
+#![allow(clippy::unwrap_used, clippy::print_stderr)] // a test's way to fail, and to say that it was skipped
+
 use desam::Quiet;
 use desam::data::phantom::{PhantomConfig, SiteStyle, write_phantoms};
 use std::path::{Path, PathBuf};

@@ -1,6 +1,8 @@
 //! The decoder against vectors that the official program computed (PyTorch f32 on a CPU), and its
 //! gradients. Source of every number: `shared/reference/README.md`, where the checkout has it.
 
+#![allow(clippy::unwrap_used, clippy::print_stderr)] // a test's way to fail, and to say that it was skipped
+
 use candle_core::{DType, Device, Tensor};
 use desam_core::{EncoderSpec, ImageFeatures, MaskDecoder, PromptEmbedding};
 use desam_decoder::{DecoderConfig, DesamDecoder, SqueezePlacement};

@@ -166,10 +166,9 @@ fn encoder(arguments: &Arguments, session: &Session) -> anyhow::Result<EncoderCh
         Encoder::Tiny => {
             Ok(EncoderChoice::Random { config: VitConfig::tiny(), seed: arguments.encoder_seed })
         }
-        Encoder::Hub(name) => Ok(EncoderChoice::File {
-            path: download(name, session)?,
-            name: Some(name.clone()),
-        }),
+        Encoder::Hub(name) => {
+            Ok(EncoderChoice::File { path: download(name, session)?, name: Some(name.clone()) })
+        }
         Encoder::File(path) if path.is_file() => Ok(EncoderChoice::file(path)),
         Encoder::File(path) => bail!(
             "--encoder {}: no such file, and not one of tiny, vit-b, vit-l, vit-h, medsam",

@@ -116,11 +116,11 @@ fn sum<T: Real>(values: &[T], f: impl Fn(T, T) -> T, x: &[T]) -> f64 {
     let (mut values, mut xs) = (values.chunks_exact(LANES), x.chunks_exact(LANES));
     for (values, xs) in values.by_ref().zip(xs.by_ref()) {
         for ((lane, value), x) in lanes.iter_mut().zip(values).zip(xs) {
-            *lane = *lane + f(*x, *value);
+            *lane += f(*x, *value);
         }
     }
     for ((lane, value), x) in lanes.iter_mut().zip(values.remainder()).zip(xs.remainder()) {
-        *lane = *lane + f(*x, *value);
+        *lane += f(*x, *value);
     }
     lanes.iter().map(|lane| lane.to_f64()).sum()
 }
