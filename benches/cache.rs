@@ -10,7 +10,7 @@ use desam::data::layout::discover;
 use desam::data::phantom::{PhantomConfig, SiteStyle, write_phantoms};
 use desam::data::preprocess::PreprocessConfig;
 use desam::encoder::VitConfig;
-use desam_benches::{Criterion, features, id, run};
+use desam_benches::{features, id, run};
 use std::hint::black_box;
 use std::path::Path;
 

@@ -17,7 +17,7 @@ fn logits(point: &Point, side: usize, input: f32) -> Vec<f32> {
     let (x, y) = (point.x / input * side as f32, point.y / input * side as f32);
     let value = |i: usize| {
         let (column, row) = ((i % side) as f32, (i / side) as f32);
-        let speck = if i % 997 == 0 { 80.0 } else { 0.0 };
+        let speck = if i.is_multiple_of(997) { 80.0 } else { 0.0 };
         0.15 * side as f32 - (column - x).hypot(row - y) + speck
     };
     (0..side * side).map(value).collect()

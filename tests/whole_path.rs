@@ -100,7 +100,7 @@ fn evaluation(cache: &FeatureCache, run: &Path, protocol: Protocol) -> Evaluatio
 
 fn whole_path(data: &Path, sam: &Path, work: &Path) -> Outcome {
     let (cache, run) = (work.join("cache"), work.join("run"));
-    let mut request = EmbedRequest::new(data, &cache, EncoderChoice::File(sam.to_owned()));
+    let mut request = EmbedRequest::new(data, &cache, EncoderChoice::file(sam.to_owned()));
     (request.dtype, request.slices) = (FeatureDtype::F16, SlicePolicy::All);
     assert_eq!(request.preprocess, PreprocessConfig::official());
     let embedded = embed(&request, &Quiet).unwrap();
