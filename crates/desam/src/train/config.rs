@@ -167,7 +167,7 @@ mod tests {
 
     #[test]
     fn the_rate_decays_as_the_official_program_has_it() {
-        // shared/facts.md: poly decay (1 - epoch/epochs)^0.9 each epoch.
+        // The official training script: poly decay (1 - epoch/epochs)^0.9, stepped each epoch.
         let config = TrainConfig { epochs: 4, ..paper() };
         let rates: Vec<f64> = (0..4).map(|e| config.learning_rate_at(e)).collect();
         assert_eq!(rates[0], 1e-4);
