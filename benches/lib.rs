@@ -20,8 +20,7 @@ pub fn id(what: impl std::fmt::Display) -> String {
     format!("{backend}/{what}")
 }
 
-/// Whether benchmarks that take minutes shall run: the first is asked for by
-/// `DESAM_BENCH_SLOW=1`.
+/// Whether benchmarks that take minutes shall run too: `DESAM_BENCH_SLOW=1` asks for them.
 pub fn slow() -> bool {
     std::env::var_os("DESAM_BENCH_SLOW").is_some_and(|v| v == "1")
 }

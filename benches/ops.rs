@@ -6,7 +6,7 @@ use desam::nn::layers::{Attention, AttentionConfig};
 use desam::nn::ops::conv2d::{self, Conv2dConfig};
 use desam::nn::ops::{conv_transpose2d, instance_norm, layer_norm, pointwise, softmax};
 use desam::nn::params::{LoadOptions, Tensors, load};
-use desam_benches::{Criterion, id, run, slow, variable, wave};
+use desam_benches::{Criterion, id, run, variable, wave};
 use std::hint::black_box;
 
 type Op<'a> = &'a dyn Fn(&[Tensor]) -> Tensor;
@@ -39,20 +39,15 @@ fn convolutions(c: &mut Criterion) {
         let shapes: [&[usize]; 2] = [&[1, inputs, side, side], &[outputs, inputs, kernel, kernel]];
         let at = |path: &str| format!("conv2d/{name}/{path}");
         path(c, &at("fast"), &shapes, &|t| conv2d::conv2d(&t[0], &t[1], config).unwrap());
-        // candle's own takes up to a minute a call in the larger backward passes.
-        if side <= 64 || slow() {
-            path(c, &at("plain"), &shapes, &|t| conv2d::plain(&t[0], &t[1], config).unwrap());
-        }
+        path(c, &at("plain"), &shapes, &|t| conv2d::plain(&t[0], &t[1], config).unwrap());
     }
     let shapes: [&[usize]; 2] = [&[1, 256, 64, 64], &[256, 128, 2, 2]];
     path(c, "conv_transpose2x2/256→128, 64²/fast", &shapes, &|t| {
         conv_transpose2d::conv_transpose2x2(&t[0], &t[1]).unwrap()
     });
-    if slow() {
-        path(c, "conv_transpose2x2/256→128, 64²/plain", &shapes, &|t| {
-            conv_transpose2d::plain(&t[0], &t[1]).unwrap()
-        });
-    }
+    path(c, "conv_transpose2x2/256→128, 64²/plain", &shapes, &|t| {
+        conv_transpose2d::plain(&t[0], &t[1]).unwrap()
+    });
 }
 
 fn norms(c: &mut Criterion) {
