@@ -40,9 +40,23 @@ pub(crate) fn is_inert(config: &DecoderConfig, name: &str) -> bool {
     };
     let head = name.starts_with("output_upscaling.") || name.starts_with("output_hypernetworks_");
     let gate = config.squeeze == crate::SqueezePlacement::Official && name.contains(".se.fc.");
-    let shortcut = name.contains(".residual_block.") && name.contains(".conv3.");
+    let shortcut = name.contains(".conv3.")
+        && (name.contains(".residual_block.") || keeps_channels(config, name));
     let last = config.tap_channels.len().saturating_sub(2);
     let supervision =
         name.strip_prefix("pimm.seg_outputs.").is_some_and(|rest| rest != format!("{last}.weight"));
     head || gate || shortcut || supervision
+}
+
+/// Whether `name` is in a context block whose tap already has its level's channels.
+fn keeps_channels(config: &DecoderConfig, name: &str) -> bool {
+    let depth = name.strip_prefix("pimm.conv_blocks_context.").and_then(|rest| {
+        let (depth, _) = rest.split_once(".block_init.")?;
+        depth.parse::<usize>().ok()
+    });
+    let Some(depth) = depth.filter(|d| *d < config.tap_channels.len()) else {
+        return false;
+    };
+    // Context block 0 belongs to the deepest tap.
+    config.tap_channels.iter().rev().nth(depth) == Some(&config.level_channels(depth))
 }
