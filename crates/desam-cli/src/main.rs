@@ -14,6 +14,11 @@ mod threads;
 use clap::Parser;
 use std::process::ExitCode;
 
+/// Tensor ops allocate and free megabytes at every step. The system's allocator hands them back and
+/// faults them in anew; this one keeps them.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let cli = cli::Cli::parse();
     let done = threads::configure(cli.shared.threads).and_then(|()| commands::run(&cli));
