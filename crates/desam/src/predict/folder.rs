@@ -47,8 +47,10 @@ pub fn segment_folder(
         match done {
             Ok(volume) => summary.done.push(volume),
             Err(error) => {
-                let reason = error.to_string();
-                progress.say(&format!("skipped {}: {reason}", input.display()));
+                // Most errors name the file themselves.
+                let (reason, path) = (error.to_string(), input.display().to_string());
+                let told = if reason.contains(&path) { String::new() } else { format!("{path}: ") };
+                progress.say(&format!("skipped: {told}{reason}"));
                 summary.failed.push(FailedVolume { input: input.clone(), reason });
             }
         }
