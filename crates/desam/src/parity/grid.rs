@@ -19,8 +19,9 @@ const PIXELS: f64 = 2.0;
 /// How far a predicted IoU may be off.
 const IOU: f64 = 1e-4;
 
-/// Rounding of a point's coordinates, which are f32 here and f64 there, in mask pixels.
-const COORDINATE: f64 = 1e-5;
+/// Rounding of a point's coordinates, which are f32 here and f64 there, as a share of the mask's
+/// side.
+const COORDINATE: f64 = 1e-6;
 
 /// One image on one grid in `grid.json`.
 #[derive(Debug, Deserialize)]
@@ -64,13 +65,14 @@ pub(super) fn grid(
     for case in cases {
         one(model, (file, train), case, sides.entry(case.side).or_default())?;
     }
+    let coordinate = COORDINATE * model.spec.mask_side() as f64;
     let stages = sides.into_iter().flat_map(|(n, rows)| {
         let name = |what: &str| format!("grid {n}×{n} {what}");
         [
-            rows.points.absolute(name("points kept"), COORDINATE),
+            rows.points.absolute(name("points kept"), coordinate),
             rows.kept_iou.absolute(name("IoU of points kept"), IOU),
             rows.count.absolute(name("number of records"), 0.0),
-            rows.record_points.absolute(name("records' points, in order"), COORDINATE),
+            rows.record_points.absolute(name("records' points, in order"), coordinate),
             rows.record_iou.absolute(name("records' IoU"), IOU),
             rows.area.absolute(name("records' area"), PIXELS),
             // Two pixels of a mask can move an edge by no more than one here.
