@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
 /// The reference vectors beside the checkout, or `None`, said aloud, where there are none.
+#[allow(clippy::print_stderr, reason = "a test says that it was skipped")]
 fn reference(test: &str) -> Option<PathBuf> {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared/reference/tiny");
     if folder.is_dir() {

@@ -119,7 +119,7 @@ impl Rows {
             _ => None,
         };
         let rows: Vec<Row> = values.chunks(columns).zip(&exact).filter_map(row).collect();
-        if let Some(odd) = rows.iter().find(|r| !(r.own <= OWN)) {
+        if let Some(odd) = rows.iter().find(|r| r.own.is_nan() || r.own > OWN) {
             let why = format!("a total of losses is {:.1e} from double precision", odd.own);
             return Err(files.single.wrong(format!("{why}: one of the two files is damaged")));
         }
