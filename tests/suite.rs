@@ -5,8 +5,7 @@
 mod determinism;
 mod gradients;
 mod official_checkpoint;
-mod official_grid;
-mod official_training;
+mod official_parity;
 mod sizes;
 mod support;
 mod whole_path;

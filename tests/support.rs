@@ -2,10 +2,9 @@
 
 use desam::Quiet;
 use desam::candle::{DType, Device, Tensor};
-use desam::core::{EncoderSpec, ImageFeatures};
 use desam::data::phantom::{PhantomConfig, SiteStyle, write_phantoms};
 use desam::decoder::{DecoderConfig, DesamDecoder};
-use desam::encoder::{Checkpoint, FrozenSam, SamOptions, SamPromptEncoder, VitConfig};
+use desam::encoder::{Checkpoint, FrozenSam, SamOptions, VitConfig};
 use desam::nn::params::{LoadOptions, Loaded, Tensors, load};
 use std::path::{Path, PathBuf};
 
@@ -34,16 +33,8 @@ pub(crate) fn norm(values: &[f64]) -> f64 {
     values.iter().map(|v| v * v).sum::<f64>().sqrt()
 }
 
-/// Distance between two vectors of one length.
-pub(crate) fn distance(a: &[f64], b: &[f64]) -> f64 {
-    assert_eq!(a.len(), b.len());
-    a.iter().zip(b).map(|(a, b)| (a - b).powi(2)).sum::<f64>().sqrt()
-}
-
-/// An official checkpoint's prompt encoder and decoder.
+/// An official checkpoint's decoder.
 pub(crate) struct Official {
-    pub(crate) spec: EncoderSpec,
-    pub(crate) prompt: SamPromptEncoder,
     pub(crate) decoder: Loaded<DesamDecoder>,
 }
 
@@ -60,16 +51,8 @@ impl Official {
         report.merge(decoder.report.clone());
         report.check().unwrap();
         assert!(report.initialised.is_empty(), "{:?}", report.initialised);
-        Self { spec, prompt: frozen.sam.prompt, decoder }
+        Self { decoder }
     }
-}
-
-/// The features of the reference's images that `index [B]` names: `features0..` are the taps, the
-/// last of them the embedding (README of the vectors).
-pub(crate) fn features(train: &Tensors, index: &Tensor) -> ImageFeatures {
-    let count = train.keys().filter(|k| k.starts_with("features")).count();
-    let pick = |i: usize| train[&format!("features{i}")].index_select(index, 0).unwrap();
-    ImageFeatures { taps: (0..count - 1).map(pick).collect(), embedding: pick(count - 1) }
 }
 
 /// An encoder of SAM's make so small that a slice costs nothing: 8×8 grid, windows and global

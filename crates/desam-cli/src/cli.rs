@@ -1,6 +1,6 @@
 //! The arguments shared by all commands, and the list of commands.
 
-use crate::commands::{convert, demo, embed, evaluate, info, phantom, predict, train};
+use crate::commands::{convert, demo, embed, evaluate, info, parity, phantom, predict, train};
 use clap::{ArgAction, Args, Parser, Subcommand};
 
 const ABOUT: &str = "Segment medical volumes with DeSAM: train on one site, score on the others";
@@ -83,6 +83,7 @@ pub(crate) enum Command {
     Predict(predict::Arguments),
     Convert(convert::Arguments),
     Info(info::Arguments),
+    Parity(parity::Arguments),
 }
 
 impl Command {
@@ -97,6 +98,7 @@ impl Command {
             Self::Predict(a) => a.json,
             Self::Convert(a) => a.json,
             Self::Info(a) => a.json,
+            Self::Parity(a) => a.json_flag(),
         }
         .json
     }

@@ -22,6 +22,7 @@
 //! | score it on the others | [`evaluate`] |
 //! | segment new volumes | [`Segmenter`], [`predict`] |
 //! | see all of it work on phantoms | [`demo`] |
+//! | hold it to the official program | [`parity`] |
 //!
 //! Nothing here prints, exits or reads the environment; long work reports to a [`Progress`].
 
@@ -32,6 +33,7 @@ pub mod evaluate;
 mod files;
 mod mode;
 pub mod model;
+pub mod parity;
 pub mod predict;
 pub mod report;
 pub mod select;

@@ -5,6 +5,7 @@ pub(crate) mod demo;
 pub(crate) mod embed;
 pub(crate) mod evaluate;
 pub(crate) mod info;
+pub(crate) mod parity;
 pub(crate) mod phantom;
 pub(crate) mod predict;
 pub(crate) mod train;
@@ -37,6 +38,7 @@ pub(crate) fn run(cli: &Cli) -> anyhow::Result<Reply> {
         Command::Predict(a) => predict::run(a, &session),
         Command::Convert(a) => convert::run(a, &session),
         Command::Info(a) => info::run(a, &session),
+        Command::Parity(a) => parity::run(a, &session),
     }
 }
 

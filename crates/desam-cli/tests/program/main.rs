@@ -7,5 +7,6 @@
 mod common;
 mod demo;
 mod killed;
+mod parity;
 mod pipeline;
 mod usage;

@@ -5,7 +5,7 @@ use crate::common::{run, world};
 #[test]
 fn help_of_every_command_names_its_flags() {
     // The flags that scripts rely on: a name that goes is a broken script.
-    let flags: [(&str, &[&str]); 8] = [
+    let flags: [(&str, &[&str]); 9] = [
         ("demo", &["--out", "--seed"]),
         ("phantom", &["--out", "--cases-per-site", "--seed"]),
         ("embed", &["--data", "--out", "--encoder", "--preprocess", "--dtype", "--slices"]),
@@ -20,6 +20,7 @@ fn help_of_every_command_names_its_flags() {
         ("predict", &["--model", "--input", "--output", "--mode", "--grid"]),
         ("convert", &["<IN>", "<OUT.safetensors>"]),
         ("info", &["<FILE>"]),
+        ("parity", &["<DIR>", "config.json", "Exit codes"]),
     ];
     let top = run(["--help"]).expect(0).stdout;
     for (command, expected) in flags {
@@ -90,6 +91,7 @@ fn what_is_missing_is_named() {
     let out = out.to_str().unwrap();
     for command in [
         &["info", missing][..],
+        &["parity", missing],
         &["convert", missing, "x.safetensors"],
         &["embed", "--data", missing, "--out", out, "--encoder", "tiny"],
         &["train", "--cache", missing, "--source", "A", "--mode", "box", "--out", out],

@@ -210,9 +210,9 @@ impl PreparedVolume {
         Ok(LabelVolume::new(self.grid, data)?)
     }
 
-    /// All `u8` pixels before slices are made square, `i` fastest.
-    #[cfg(test)]
-    pub(super) fn frames(&self) -> &[u8] {
+    /// All `u8` pixels before slices are made square, `i` fastest: the volume itself in 256 levels
+    /// where nothing is resampled or cropped.
+    pub fn levels(&self) -> &[u8] {
         &self.frames
     }
 }

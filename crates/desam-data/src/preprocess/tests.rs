@@ -132,9 +132,9 @@ fn zeros_stay_zero() {
     let values = (0..100).map(|v| v as f32 - 50.0).collect();
     let volume = Volume::new(grid([10, 10, 1], [1.0; 3]), values).unwrap();
     let keeping = PreprocessConfig::official().prepare(&volume, &spec(256)).unwrap();
-    assert_eq!((keeping.frames()[50], keeping.frames()[51] > 120), (0, true));
+    assert_eq!((keeping.levels()[50], keeping.levels()[51] > 120), (0, true));
     let not = PreprocessConfig { keep_zeros: false, ..PreprocessConfig::official() };
-    assert!(not.prepare(&volume, &spec(256)).unwrap().frames()[50] > 120);
+    assert!(not.prepare(&volume, &spec(256)).unwrap().levels()[50] > 120);
 }
 
 #[test]
@@ -233,7 +233,7 @@ fn official_program_on_a_real_volume() {
     for (found, e) in [prepared.window().low, prepared.window().high].iter().zip(percentiles) {
         assert!((found - e).abs() <= 1e-6 * e.abs(), "{found} {e}");
     }
-    assert_eq!(prepared.frames(), bytes(&expected["volume_u8"]));
+    assert_eq!(prepared.levels(), bytes(&expected["volume_u8"]));
     let masks = prepared.labels(&labels).unwrap();
     let indices = expected["z_index"].to_vec1::<i64>().unwrap();
     for (n, z) in indices.iter().map(|&z| z as usize).enumerate() {

@@ -1,0 +1,104 @@
+//! Distances between what was found and what the files hold.
+
+use super::report::{Measure, Stage};
+use candle_core::{DType, Result, Tensor};
+
+/// What several comparisons of one kind have found so far.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Comparison {
+    pub(super) elements: usize,
+    pub(super) relative: f64,
+    pub(super) largest: f64,
+    pub(super) note: String,
+}
+
+impl Comparison {
+    /// Two tensors of one shape; another shape fails the stage.
+    pub(super) fn tensors(&mut self, found: &Tensor, expected: &Tensor) -> Result<()> {
+        if found.dims() != expected.dims() {
+            self.fail(format!("shape {:?}, expected {:?}", found.dims(), expected.dims()));
+            return Ok(());
+        }
+        self.values(&numbers(found)?, &numbers(expected)?);
+        Ok(())
+    }
+
+    /// Two lists of one length; another length fails the stage.
+    pub(super) fn values(&mut self, found: &[f64], expected: &[f64]) {
+        if found.len() != expected.len() {
+            self.fail(format!("{} numbers, expected {}", found.len(), expected.len()));
+            return;
+        }
+        self.elements += found.len();
+        let (off, length) = (distance(found, expected), norm(expected));
+        self.worse(if length > 0.0 { off / length } else { off });
+        let largest = found.iter().zip(expected).map(|(a, b)| (a - b).abs());
+        self.largest = largest.fold(self.largest, worst);
+    }
+
+    /// Takes `relative` as a relative error found elsewhere.
+    pub(super) fn worse(&mut self, relative: f64) {
+        self.relative = worst(self.relative, relative);
+    }
+
+    /// Fails the stage whatever the numbers, and says why.
+    pub(super) fn fail(&mut self, why: impl Into<String>) {
+        self.relative = f64::INFINITY;
+        self.largest = f64::INFINITY;
+        if self.note.is_empty() {
+            self.note = why.into();
+        }
+    }
+
+    /// The row of the table.
+    pub(super) fn stage(self, name: impl Into<String>, limit: f64, limited: Measure) -> Stage {
+        let bounded = match limited {
+            Measure::RelativeError => self.relative,
+            Measure::LargestDifference => self.largest,
+        };
+        Stage {
+            name: name.into(),
+            elements: self.elements,
+            relative_error: self.relative,
+            largest_difference: self.largest,
+            limit,
+            limited,
+            // An empty comparison has shown nothing.
+            passed: bounded <= limit && self.elements > 0,
+            note: self.note,
+        }
+    }
+
+    /// The row of a stage whose relative error is bounded.
+    pub(super) fn relative(self, name: impl Into<String>, limit: f64) -> Stage {
+        self.stage(name, limit, Measure::RelativeError)
+    }
+
+    /// The row of a stage whose largest difference is bounded.
+    pub(super) fn absolute(self, name: impl Into<String>, limit: f64) -> Stage {
+        self.stage(name, limit, Measure::LargestDifference)
+    }
+}
+
+/// The larger one, a number that is none being the worst of all.
+fn worst(a: f64, b: f64) -> f64 {
+    if a.is_nan() || b.is_nan() { f64::INFINITY } else { a.max(b) }
+}
+
+/// Numbers of any tensor in double precision.
+pub(super) fn numbers(t: &Tensor) -> Result<Vec<f64>> {
+    t.to_dtype(DType::F64)?.flatten_all()?.to_vec1()
+}
+
+/// Euclidean length.
+pub(super) fn norm(values: &[f64]) -> f64 {
+    values.iter().map(|v| v * v).sum::<f64>().sqrt()
+}
+
+/// Distance of two vectors of one length; infinite for two lengths.
+pub(super) fn distance(a: &[f64], b: &[f64]) -> f64 {
+    if a.len() != b.len() {
+        return f64::INFINITY;
+    }
+    a.iter().zip(b).map(|(a, b)| (a - b).powi(2)).sum::<f64>().sqrt()
+}

@@ -1,0 +1,143 @@
+//! The trained half: mask embedding, predicted IoU, mask logits; by every path there is to them.
+
+use super::compare::Comparison;
+use super::frozen::FORWARD;
+use super::model::Official;
+use super::report::Stage;
+use super::vectors::Vectors;
+use crate::{Error, Result};
+use candle_core::{DType, Device, Tensor};
+use desam_core::{ImageFeatures, MaskDecoder, PromptEmbedding};
+
+/// Features that a cache holds in f16 have eleven significant bits, 5e-4 at worst; the decoder adds
+/// little to that.
+const HALF: f64 = 2e-3;
+
+/// The files the decoder's stages need.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Files<'a> {
+    pub(super) decoder: &'a Vectors,
+    pub(super) prompts: &'a Vectors,
+    pub(super) train: &'a Vectors,
+}
+
+/// One way of running the decoder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Path {
+    /// All images at once.
+    Together,
+    /// An image after the other, its context shared by all prompts.
+    Alone,
+    /// With the gradient's bookkeeping, hence without the fast paths.
+    Tracked,
+    /// Features that went through f16.
+    Half,
+}
+
+/// Everything the decoder says, for each kind of prompt in its file.
+pub(super) fn decoder(
+    model: &Official,
+    tracked: &Official,
+    files: Files<'_>,
+) -> Result<Vec<Stage>> {
+    let mut stages = Vec::new();
+    let kinds: Vec<&str> = files.decoder.between("", ".mask").collect();
+    if kinds.is_empty() {
+        return Err(files.decoder.wrong("holds no KIND.mask: nothing to compare"));
+    }
+    for kind in &kinds {
+        let outputs = outputs(model, files, kind, Path::Together)?;
+        for (name, found) in outputs.named() {
+            let mut compared = Comparison::default();
+            compared.tensors(found, &files.decoder.f32(&format!("{kind}.{name}"))?)?;
+            stages.push(compared.relative(format!("decoder {kind}.{name}"), FORWARD));
+        }
+    }
+    for (path, model, what, limit) in [
+        (Path::Alone, model, "image by image", FORWARD),
+        (Path::Tracked, tracked, "with gradients", FORWARD),
+        (Path::Half, model, "f16 features", HALF),
+    ] {
+        let mut compared: [Comparison; 4] = Default::default();
+        for kind in &kinds {
+            let outputs = outputs(model, files, kind, path)?;
+            for (compared, (name, found)) in compared.iter_mut().zip(outputs.named()) {
+                compared.tensors(found, &files.decoder.f32(&format!("{kind}.{name}"))?)?;
+            }
+        }
+        let names = ["mask_embedding", "iou_all", "iou", "mask"];
+        let rows = compared.into_iter().zip(names);
+        stages.extend(rows.map(|(c, name)| c.relative(format!("{what}: {name}"), limit)));
+    }
+    Ok(stages)
+}
+
+struct Outputs {
+    mask_embedding: Tensor,
+    iou_all: Tensor,
+    iou: Tensor,
+    mask: Tensor,
+}
+
+impl Outputs {
+    fn named(&self) -> [(&'static str, &Tensor); 4] {
+        [
+            ("mask_embedding", &self.mask_embedding),
+            ("iou_all", &self.iou_all),
+            ("iou", &self.iou),
+            ("mask", &self.mask),
+        ]
+    }
+
+    fn cat(parts: &[Self]) -> candle_core::Result<Self> {
+        let join = |pick: fn(&Self) -> &Tensor| {
+            Tensor::cat(&parts.iter().map(pick).collect::<Vec<_>>(), 0)
+        };
+        Ok(Self {
+            mask_embedding: join(|o| &o.mask_embedding)?,
+            iou_all: join(|o| &o.iou_all)?,
+            iou: join(|o| &o.iou)?,
+            mask: join(|o| &o.mask)?,
+        })
+    }
+}
+
+fn outputs(model: &Official, files: Files<'_>, kind: &str, path: Path) -> Result<Outputs> {
+    let count = files.decoder.get(&format!("{kind}.mask"))?.dims().first().copied().unwrap_or(0);
+    let index = Tensor::arange(0i64, i64::try_from(count).unwrap_or(0), &Device::Cpu)?;
+    let mut features = model.features(files.train, &index)?;
+    if path == Path::Half {
+        features = features.to_dtype(DType::F16)?.to_dtype(DType::F32)?;
+    }
+    let prompts = PromptEmbedding {
+        sparse: files.prompts.f32(&format!("{kind}.sparse"))?,
+        dense: files.prompts.f32(&format!("{kind}.dense"))?,
+    };
+    let position = files.prompts.f32("dense_pe")?;
+    let wrong = |e: candle_core::Error| -> Error { files.decoder.wrong(format!("{kind}: {e}")) };
+    if path != Path::Alone {
+        return run(model, (&features, &prompts), &position).map_err(wrong);
+    }
+    let one = |i: usize| {
+        let prompts = PromptEmbedding {
+            sparse: prompts.sparse.narrow(0, i, 1)?,
+            dense: prompts.dense.narrow(0, i, 1)?,
+        };
+        run(model, (&features.image(i)?, &prompts), &position)
+    };
+    let parts: candle_core::Result<Vec<_>> = (0..count).map(one).collect();
+    parts.and_then(|p| Outputs::cat(&p)).map_err(wrong)
+}
+
+fn run(
+    model: &Official,
+    (features, prompts): (&ImageFeatures, &PromptEmbedding),
+    position: &Tensor,
+) -> candle_core::Result<Outputs> {
+    let decoder = &model.decoder.module;
+    let context = decoder.context(features, position)?;
+    let reading = decoder.read(&context, prompts)?;
+    let mask = decoder.draw(&context, &reading)?;
+    let iou = reading.iou()?;
+    Ok(Outputs { mask_embedding: reading.mask_embedding, iou_all: reading.iou_all, iou, mask })
+}

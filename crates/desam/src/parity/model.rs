@@ -1,0 +1,158 @@
+//! `config.json` and the official checkpoints.
+
+use super::compare::Comparison;
+use super::report::Stage;
+use super::vectors::Vectors;
+use crate::{Error, Result};
+use candle_core::Tensor;
+use desam_core::{EncoderSpec, ImageFeatures};
+use desam_decoder::{DecoderConfig, DesamDecoder};
+use desam_encoder::{Checkpoint, PromptEncoderConfig, SamPromptEncoder, VitConfig, VitEncoder};
+use desam_nn::params::{LoadOptions, Loaded, load};
+use serde::Deserialize;
+use std::path::{Path, PathBuf};
+
+/// `config.json`, as the reference writes it; it may say more than is read here.
+#[derive(Debug, Clone, Deserialize)]
+pub(super) struct ReferenceConfig {
+    /// Sizes of the model.
+    pub(super) config: Sizes,
+    /// What the preprocessing vectors were made from.
+    pub(super) preprocess: Option<PreprocessInput>,
+}
+
+/// A volume and its labels, relative to `config.json`.
+#[derive(Debug, Clone, Deserialize)]
+pub(super) struct PreprocessInput {
+    pub(super) image: PathBuf,
+    pub(super) label: PathBuf,
+}
+
+/// The model's sizes under the reference's names.
+#[derive(Debug, Clone, Deserialize)]
+pub(super) struct Sizes {
+    img: usize,
+    patch: usize,
+    dim: usize,
+    depth: usize,
+    heads: usize,
+    window: usize,
+    glob: Vec<usize>,
+    out: usize,
+    mlp: usize,
+    ihd: usize,
+    taps: usize,
+}
+
+/// An official checkpoint, whole.
+#[derive(Debug)]
+pub(super) struct Official {
+    pub(super) spec: EncoderSpec,
+    pub(super) image: VitEncoder,
+    pub(super) prompt: SamPromptEncoder,
+    pub(super) decoder: Loaded<DesamDecoder>,
+    vit: VitConfig,
+}
+
+impl Official {
+    /// Nothing may be missing, left over or misshapen.
+    pub(super) fn open(path: &Path, sizes: Option<&Sizes>, trainable: bool) -> Result<Self> {
+        let checkpoint = Checkpoint::open(path)?;
+        Self::build(&checkpoint, sizes, trainable).map_err(|e| Error::file(path, e.to_string()))
+    }
+
+    fn build(checkpoint: &Checkpoint, sizes: Option<&Sizes>, trainable: bool) -> Result<Self> {
+        let vit = VitConfig::from_tensors(&checkpoint.tensors)?;
+        let vit = sizes.map_or(vit.clone(), |s| s.decide(vit));
+        vit.validate()?;
+        let spec = vit.spec();
+        let frozen = LoadOptions::frozen();
+        let image = load(checkpoint.part("image_encoder."), &frozen, |vb| {
+            vit.build(vb.pp("image_encoder"))
+        })?;
+        let config = PromptEncoderConfig::from_tensors(&checkpoint.tensors, &spec)?;
+        let part = checkpoint.part("prompt_encoder.");
+        let prompt = load(part, &frozen, |vb| config.build(vb.pp("prompt_encoder")))?;
+        let part = checkpoint.part("mask_decoder.");
+        let config = DecoderConfig::from_tensors(&part, &spec)?;
+        let options = LoadOptions { trainable, ..frozen };
+        let decoder = load(part, &options, |vb| config.build(vb))?;
+        let mut report = image.report;
+        report.merge(prompt.report);
+        report.merge(decoder.report.clone());
+        report.check()?;
+        Ok(Self { spec, image: image.module, prompt: prompt.module, decoder, vit })
+    }
+
+    /// Features of the images that `index [B]` names, from `features0..`: the taps, and the
+    /// embedding last.
+    pub(super) fn features(&self, train: &Vectors, index: &Tensor) -> Result<ImageFeatures> {
+        let pick = |i: usize| {
+            let all = train.f32(&format!("features{i}"))?;
+            all.index_select(index, 0).map_err(|e| train.wrong(format!("features{i}: {e}")))
+        };
+        let taps = self.spec.tap_channels.len();
+        Ok(ImageFeatures {
+            taps: (0..taps).map(pick).collect::<Result<_>>()?,
+            embedding: pick(taps)?,
+        })
+    }
+}
+
+impl Sizes {
+    /// Where a window is as large as the grid, shapes do not tell windowed blocks from global ones,
+    /// and the taps hang on it: then the configuration decides.
+    fn decide(&self, vit: VitConfig) -> VitConfig {
+        let open = self.window == vit.grid() && vit.window == vit.grid();
+        if open { VitConfig { global_blocks: self.glob.clone(), ..vit } } else { vit }
+    }
+
+    /// The configuration against the checkpoint's shapes.
+    pub(super) fn stage(&self, model: &Official) -> Stage {
+        let (vit, decoder) = (&model.vit, model.decoder.module.config());
+        let mut pairs = vec![
+            ("img", self.img, vit.input_side),
+            ("patch", self.patch, vit.patch),
+            ("dim", self.dim, vit.width),
+            ("depth", self.depth, vit.depth),
+            ("heads", self.heads, vit.heads),
+            ("out", self.out, vit.embedding_channels),
+            ("mlp", self.mlp, decoder.mlp_width),
+            ("ihd", self.ihd, decoder.iou_hidden),
+            ("taps", self.taps, decoder.tap_channels.len()),
+            ("glob", self.glob.len(), vit.global_blocks.len()),
+        ];
+        if vit.global_blocks.len() < vit.depth {
+            pairs.push(("window", self.window, vit.window));
+        }
+        let blocks = self.glob.iter().zip(&vit.global_blocks);
+        pairs.extend(blocks.map(|(a, b)| ("glob", *a, *b)));
+        let mut compared = Comparison::default();
+        let as_f64 = |pick: &dyn Fn(&(&str, usize, usize)) -> usize| {
+            pairs.iter().map(|p| pick(p) as f64).collect::<Vec<_>>()
+        };
+        compared.values(&as_f64(&|p| p.2), &as_f64(&|p| p.1));
+        let odd = pairs.iter().filter(|(_, a, b)| a != b);
+        let odd: Vec<_> =
+            odd.map(|(name, a, b)| format!("{name} is {a}, the checkpoint has {b}")).collect();
+        compared.note = odd.join("; ");
+        compared.absolute("config.json against the shapes", 0.0)
+    }
+}
+
+/// Two files of one state dict, bit for bit.
+pub(super) fn formats(a: &Path, b: &Path) -> Result<Stage> {
+    let (first, second) = (Checkpoint::open(a)?, Checkpoint::open(b)?);
+    let mut compared = Comparison::default();
+    let odd =
+        |name: &&String| first.tensors.contains_key(*name) != second.tensors.contains_key(*name);
+    if let Some(name) = first.tensors.keys().chain(second.tensors.keys()).find(odd) {
+        compared.fail(format!("{name} is in one of them only"));
+    }
+    for (name, tensor) in &first.tensors {
+        if let Some(other) = second.tensors.get(name) {
+            compared.tensors(tensor, other)?;
+        }
+    }
+    Ok(compared.absolute("trained: .pth against .safetensors", 0.0))
+}

@@ -1,0 +1,303 @@
+//! Steps of training: losses, gradients, what Adam makes of them.
+
+use super::compare::{self, Comparison, distance, norm};
+use super::frozen::FORWARD;
+use super::losses::{LOSS, scalar, term};
+use super::model::Official;
+use super::report::{GradientCheck, Stage};
+use super::vectors::Vectors;
+use crate::Result;
+use crate::train::{Adam, AdamConfig};
+use candle_core::DType;
+use candle_core::backprop::GradStore;
+use desam_core::{
+    Loss, LossTarget, LossValue, MaskDecoder, MaskPrediction, Point, PromptEncoder, Prompts,
+};
+use desam_metrics::loss::LossConfig;
+use std::collections::BTreeMap;
+
+/// Gradients whose norm is below this share of the largest are rounding noise (key biases,
+/// squeeze-excitation): there is nothing to compare, only to stay below.
+const NOISE: f64 = 1e-5;
+
+/// What a gradient may be off by, or three times what PyTorch's own f32 is.
+const GRADIENT: f64 = 1e-4;
+
+/// How far PyTorch's f32 may be from its own double precision, over gradients and over steps. Our
+/// limits are multiples of that distance: a damaged reference must not widen them.
+const OWN: f64 = 0.05;
+
+/// What the file of losses says of each step, in its order.
+const TERMS: [&str; 4] = ["total", "dice", "bce", "mse"];
+
+/// The files of the training stages.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Files<'a> {
+    pub(super) single: &'a Vectors,
+    pub(super) double: &'a Vectors,
+    /// Holds the targets.
+    pub(super) encoder: &'a Vectors,
+}
+
+/// The stages, and the gradients one by one.
+pub(super) struct Training {
+    pub(super) stages: Vec<Stage>,
+    pub(super) gradients: Vec<GradientCheck>,
+}
+
+/// All steps of the reference on a model that has not been trained. Moves the model's parameters.
+pub(super) fn training(model: &Official, files: Files<'_>) -> Result<Training> {
+    let vars = &model.decoder.vars;
+    let mut before: BTreeMap<&str, Vec<f64>> = BTreeMap::new();
+    for (name, var) in vars {
+        before.insert(name, compare::numbers(var.as_tensor())?);
+    }
+    let mut out = Training { stages: Vec::new(), gradients: Vec::new() };
+    let rows = Rows::read(files)?;
+    let (mut first, mut later): ([Comparison; 4], Comparison) = Default::default();
+    let mut later_limit = LOSS;
+    let mut adam = Adam::new(AdamConfig::default());
+    for (step, row) in rows.0.iter().enumerate() {
+        let (prediction, value) = forward(model, files, step)?;
+        let found = [
+            scalar(&value.total)?,
+            term(&value, "dice")?,
+            term(&value, "bce")?,
+            term(&value, "mse")?,
+        ];
+        for ((compared, found), expected) in first.iter_mut().zip(found).zip(row.terms) {
+            let compared = if step == 0 { compared } else { &mut later };
+            compared.values(&[found], &[expected]);
+        }
+        let grads = value.total.backward()?;
+        if step == 0 {
+            out.stages.extend(predictions(&prediction, files)?);
+            out.gradients = gradients(model, &grads, files)?;
+        } else {
+            later_limit = later_limit.max(3.0 * row.own);
+        }
+        adam.step(vars, &grads, row.rate)?;
+    }
+    for (compared, name) in first.into_iter().zip(TERMS) {
+        out.stages.push(compared.relative(format!("step 0 {name}"), LOSS));
+    }
+    if rows.0.len() > 1 {
+        let name = format!("losses of steps 1 to {}", rows.0.len() - 1);
+        out.stages.push(later.relative(name, later_limit));
+    }
+    out.stages.extend(summary(model, &out.gradients));
+    out.stages.extend(steps(model, files, (&before, rows.0.len()))?);
+    Ok(out)
+}
+
+/// A row of `losses` and the distance of its total from double precision.
+struct Row {
+    rate: f64,
+    terms: [f64; 4],
+    own: f64,
+}
+
+struct Rows(Vec<Row>);
+
+impl Rows {
+    fn read(files: Files<'_>) -> Result<Self> {
+        let [steps, columns] = files.single.dims("losses")?;
+        let (values, exact) = (files.single.numbers("losses")?, files.double.numbers("losses")?);
+        if steps == 0 || columns != 5 || exact.len() != steps {
+            let why = format!(
+                "losses are [{steps}, {columns}] here and {} totals in double precision: expected \
+                 [steps, 5] (lr, total, dice, bce, mse) and one total a step",
+                exact.len()
+            );
+            return Err(files.single.wrong(why));
+        }
+        let row = |(row, exact): (&[f64], &f64)| match *row {
+            [rate, total, dice, bce, mse] => {
+                let own = (total - exact).abs() / exact.abs();
+                Some(Row { rate, terms: [total, dice, bce, mse], own })
+            }
+            _ => None,
+        };
+        let rows: Vec<Row> = values.chunks(columns).zip(&exact).filter_map(row).collect();
+        if let Some(odd) = rows.iter().find(|r| r.own.is_nan() || r.own > OWN) {
+            let why = format!("a total of losses is {:.1e} from double precision", odd.own);
+            return Err(files.single.wrong(format!("{why}: one of the two files is damaged")));
+        }
+        Ok(Self(rows))
+    }
+}
+
+fn forward(model: &Official, files: Files<'_>, step: usize) -> Result<(MaskPrediction, LossValue)> {
+    let wrong = |e: candle_core::Error| files.single.wrong(format!("step {step}: {e}"));
+    let index = files.single.get(&format!("index{step}"))?;
+    let name = format!("points{step}");
+    let [_, 2] = files.single.dims(&name)? else {
+        return Err(files.single.wrong(format!("{name}: expected points as [B, 2]")));
+    };
+    let points = files.single.numbers(&name)?;
+    let points = points.chunks(2).filter_map(|p| match *p {
+        [x, y] => Some(Point::foreground(x as f32, y as f32)),
+        _ => None,
+    });
+    let points = Prompts::points(&points.collect::<Vec<_>>())?;
+    let prompts = model.prompt.encode(&points).map_err(wrong)?;
+    let features = model.features(files.single, index)?;
+    let decoder = &model.decoder.module;
+    let found = decoder.decode(&features, model.prompt.dense_pe(), &prompts).map_err(wrong)?;
+    let mask = files.encoder.get("gts_u8")?.index_select(index, 0);
+    let mask = mask.and_then(|m| m.unsqueeze(1)?.to_dtype(DType::F32)).map_err(wrong)?;
+    let iou = files.single.f32(&format!("iou_label{step}"))?;
+    let target = LossTarget { mask, iou: Some(iou) };
+    let loss = LossConfig::paper_points().build()?;
+    let value = loss.forward(&found, &target).map_err(wrong)?;
+    Ok((found, value))
+}
+
+/// What the model says at step 0, against both precisions.
+fn predictions(found: &MaskPrediction, files: Files<'_>) -> Result<Vec<Stage>> {
+    let mut stages = Vec::new();
+    for (file, what) in [(files.single, ""), (files.double, " in f64")] {
+        for (name, found) in [("mask0", &found.logits), ("iou0", &found.iou)] {
+            let mut compared = Comparison::default();
+            compared.tensors(found, file.get(name)?)?;
+            let name = name.trim_end_matches('0');
+            stages.push(compared.relative(format!("step 0 {name}{what}"), FORWARD));
+        }
+    }
+    Ok(stages)
+}
+
+fn gradients(model: &Official, grads: &GradStore, files: Files<'_>) -> Result<Vec<GradientCheck>> {
+    let mut reference = Vec::new();
+    for name in files.double.between("grad0.", "") {
+        reference.push((name, files.double.numbers(&format!("grad0.{name}"))?));
+    }
+    let largest = reference.iter().map(|(_, g)| norm(g)).fold(0.0, f64::max);
+    if !(largest > 0.0 && largest.is_finite()) {
+        return Err(files.double.wrong("holds no grad0.* with a norm above 0"));
+    }
+    let mut checks = Vec::new();
+    for (name, exact) in &reference {
+        let Some(var) = model.decoder.vars.get(&format!("mask_decoder.{name}")) else {
+            return Err(files
+                .double
+                .wrong(format!("grad0.{name}: the model has no such parameter")));
+        };
+        let ours = match grads.get(var.as_tensor()) {
+            Some(grad) => compare::numbers(grad)?,
+            None => vec![0.0; exact.len()],
+        };
+        let own = files.single.numbers(&format!("grad0.{name}"))?;
+        let noise = norm(exact) < NOISE * largest;
+        let (ours, pytorch, limit) = if noise {
+            (norm(&ours) / largest, norm(&own) / largest, NOISE)
+        } else {
+            let (ours, own) = (distance(&ours, exact), distance(&own, exact));
+            let own = own / norm(exact);
+            (ours / norm(exact), own, GRADIENT.max(3.0 * own))
+        };
+        checks.push(GradientCheck {
+            name: (*name).to_owned(),
+            share: norm(exact) / largest,
+            ours,
+            pytorch,
+            limit,
+            noise,
+            passed: ours <= limit,
+        });
+    }
+    // Parameters without a gradient in the reference cannot have one here either.
+    for (name, var) in &model.decoder.vars {
+        let name = name.strip_prefix("mask_decoder.").unwrap_or(name);
+        let known = files.double.has(&format!("grad0.{name}"));
+        if let (false, Some(grad)) = (known, grads.get(var.as_tensor())) {
+            let ours = norm(&compare::numbers(grad)?) / largest;
+            let name = format!("{name} (has no gradient in the reference)");
+            let check = GradientCheck {
+                name,
+                share: 0.0,
+                ours,
+                pytorch: 0.0,
+                limit: 0.0,
+                noise: true,
+                passed: false,
+            };
+            checks.push(check);
+        }
+    }
+    Ok(checks)
+}
+
+/// Three rows for all gradients: those that matter, the noise, and the reference's own distance.
+fn summary(model: &Official, checks: &[GradientCheck]) -> Vec<Stage> {
+    let elements = |noise: bool| {
+        let of = checks.iter().filter(move |c| c.noise == noise);
+        of.filter_map(|c| model.decoder.vars.get(&format!("mask_decoder.{}", c.name)))
+            .map(|v| v.as_tensor().elem_count())
+            .sum::<usize>()
+    };
+    let mut stages = Vec::new();
+    for (noise, what) in [(false, "gradients"), (true, "gradients that are noise")] {
+        let group = || checks.iter().filter(|c| c.noise == noise);
+        let load = |c: &GradientCheck| if c.passed { c.ours / c.limit } else { f64::INFINITY };
+        let Some(worst) = group().max_by(|a, b| load(a).total_cmp(&load(b))) else {
+            continue;
+        };
+        let compared = Comparison {
+            elements: elements(noise),
+            relative: worst.ours,
+            largest: 0.0,
+            note: format!("PyTorch f32 {:.1e} ({})", worst.pytorch, worst.name),
+        };
+        let name = format!("{what}, {} tensors", group().count());
+        stages.push(compared.relative(name, worst.limit));
+    }
+    let mut own = Comparison { elements: elements(false), ..Comparison::default() };
+    for check in checks {
+        // Noise is no direction: all it can be is as small as ours has to be.
+        own.worse(if check.noise { check.pytorch / NOISE * OWN } else { check.pytorch });
+    }
+    own.note = "what the limits above lean on".into();
+    stages.push(own.relative("PyTorch f32 gradients against f64", OWN));
+    stages
+}
+
+/// What the steps have moved, over all parameters, against double precision.
+fn steps(
+    model: &Official,
+    files: Files<'_>,
+    (before, count): (&BTreeMap<&str, Vec<f64>>, usize),
+) -> Result<Vec<Stage>> {
+    let (mut ours, mut own, mut exact) = (Vec::new(), Vec::new(), Vec::new());
+    for name in files.double.between(&format!("delta{count}."), "") {
+        let full = format!("mask_decoder.{name}");
+        let (Some(var), Some(before)) = (model.decoder.vars.get(&full), before.get(full.as_str()))
+        else {
+            return Err(files.double.wrong(format!("delta of {name}: the model has none such")));
+        };
+        let delta = files.double.numbers(&format!("delta{count}.{name}"))?;
+        let after = files.single.numbers(&format!("param{count}.{name}"))?;
+        if delta.len() != before.len() || after.len() != before.len() {
+            let why = format!("{name}: {} numbers in the model, not {}", before.len(), delta.len());
+            return Err(files.double.wrong(why));
+        }
+        let moved = compare::numbers(var.as_tensor())?;
+        ours.extend(moved.iter().zip(before).map(|(a, b)| a - b));
+        own.extend(after.iter().zip(before).map(|(a, b)| a - b));
+        exact.extend(delta);
+    }
+    if exact.is_empty() {
+        return Err(files.double.wrong(format!("holds no delta{count}.*, after the last step")));
+    }
+    let (mut found, mut reference) = (Comparison::default(), Comparison::default());
+    found.values(&ours, &exact);
+    reference.values(&own, &exact);
+    found.note = format!("PyTorch f32 {:.1e}", reference.relative);
+    reference.note = "what the limit above leans on".into();
+    // Twice PyTorch's own distance from double precision.
+    let limit = 2.0 * reference.relative;
+    Ok(vec![
+        found.relative(format!("steps of Adam, {count}"), limit),
+        reference.relative("PyTorch f32 steps against f64", OWN),
+    ])
+}

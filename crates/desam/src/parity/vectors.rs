@@ -1,0 +1,73 @@
+//! A file of reference vectors: what is missing in it is named.
+
+use super::compare;
+use crate::{Error, Result};
+use candle_core::{DType, Device, Tensor};
+use desam_nn::params::Tensors;
+use std::path::{Path, PathBuf};
+
+/// The tensors of one `.safetensors` file, in the types they are stored in.
+#[derive(Debug)]
+pub(super) struct Vectors {
+    path: PathBuf,
+    tensors: Tensors,
+}
+
+impl Vectors {
+    /// The file, or `None` where there is none.
+    pub(super) fn open(path: &Path) -> Result<Option<Self>> {
+        if !path.exists() {
+            return Ok(None);
+        }
+        let tensors = candle_core::safetensors::load(path, &Device::Cpu)
+            .map_err(|e| Error::file(path, format!("cannot be read as safetensors: {e}")))?;
+        Ok(Some(Self { path: path.to_owned(), tensors: tensors.into_iter().collect() }))
+    }
+
+    /// An error about this file.
+    pub(super) fn wrong(&self, problem: impl std::fmt::Display) -> Error {
+        Error::file(&self.path, problem.to_string())
+    }
+
+    /// A tensor as stored.
+    pub(super) fn get(&self, name: &str) -> Result<&Tensor> {
+        self.tensors.get(name).ok_or_else(|| self.wrong(format!("tensor {name} is missing")))
+    }
+
+    /// A tensor in f32.
+    pub(super) fn f32(&self, name: &str) -> Result<Tensor> {
+        self.get(name)?.to_dtype(DType::F32).map_err(|e| self.wrong(format!("{name}: {e}")))
+    }
+
+    /// A tensor's numbers.
+    pub(super) fn numbers(&self, name: &str) -> Result<Vec<f64>> {
+        compare::numbers(self.get(name)?).map_err(|e| self.wrong(format!("{name}: {e}")))
+    }
+
+    /// A tensor's bytes.
+    pub(super) fn bytes(&self, name: &str) -> Result<Vec<u8>> {
+        let values = self.get(name)?.flatten_all().and_then(|t| t.to_vec1::<u8>());
+        values.map_err(|e| self.wrong(format!("{name}: {e}")))
+    }
+
+    /// Sides of a tensor of `R` dimensions.
+    pub(super) fn dims<const R: usize>(&self, name: &str) -> Result<[usize; R]> {
+        let dims = self.get(name)?.dims();
+        let wrong = |_| self.wrong(format!("{name} has shape {dims:?}, expected {R} dimensions"));
+        dims.try_into().map_err(wrong)
+    }
+
+    /// Whether there is a tensor of this name.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.tensors.contains_key(name)
+    }
+
+    /// Names that start with `prefix` and end in `suffix`, without them.
+    pub(super) fn between<'a>(
+        &'a self,
+        prefix: &'a str,
+        suffix: &'a str,
+    ) -> impl Iterator<Item = &'a str> {
+        self.tensors.keys().filter_map(move |n| n.strip_prefix(prefix)?.strip_suffix(suffix))
+    }
+}
