@@ -9,8 +9,9 @@ use anyhow::Context;
 /// Sets all pools up; `None` is one thread for each core.
 ///
 /// Candle's own pool is left at one thread unless the user has set `CANDLE_NUM_THREADS`: its
-/// workers are pinned to cores and spin while they wait for each other, which on a machine that
-/// does anything else made training two times slower than without them (measured).
+/// workers are pinned to cores and spin while they wait for each other. Measured on two cores with
+/// the tiny encoder's features: beside other work, training did 35 steps with that pool in the time
+/// of 44 without it; alone on the machine, 3 epochs took 8.6 s with it and 10.5 s without.
 #[allow(unsafe_code)]
 pub(crate) fn configure(threads: Option<u16>) -> anyhow::Result<()> {
     // SAFETY: `main` calls this first, while the process has this one thread only, so nobody reads
