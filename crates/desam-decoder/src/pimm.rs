@@ -2,16 +2,16 @@
 
 use crate::{DecoderConfig, SeResBlock, SplitInput, SqueezePlacement};
 use candle_core::{Result, Tensor};
-use candle_nn::{Init, VarBuilder};
-use desam_nn::ops::conv_transpose2d::conv_transpose2x2;
-use desam_nn::ops::conv2d::{Conv2dConfig, conv2d};
+use candle_nn::VarBuilder;
+use desam_nn::layers::{Conv2d, ConvTranspose2x2};
+use desam_nn::ops::conv2d::Conv2dConfig;
 
 /// A context block: brings a tap to its level's channels and side.
 #[derive(Debug, Clone)]
 struct ContextBlock {
     init: SeResBlock,
     /// Twice the side, then another block, as often as the level is above the coarsest.
-    steps: Vec<(Tensor, SeResBlock)>,
+    steps: Vec<(ConvTranspose2x2, SeResBlock)>,
 }
 
 impl ContextBlock {
@@ -24,7 +24,7 @@ impl ContextBlock {
         let channels = config.level_channels(depth);
         let step = |i: usize| {
             let vb = vb.pp("residual_block").pp(i);
-            let up = transposed((channels, channels), vb.pp(0))?;
+            let up = ConvTranspose2x2::new((channels, channels), vb.pp(0).pp("conv"))?;
             Ok((up, SeResBlock::new(channels, channels, config.squeeze, vb.pp(1))?))
         };
         Ok(Self {
@@ -36,7 +36,7 @@ impl ContextBlock {
     fn forward(&self, tap: &Tensor) -> Result<Tensor> {
         let mut x = self.init.forward(tap)?;
         for (up, block) in &self.steps {
-            x = block.forward(&conv_transpose2x2(&x, up)?)?;
+            x = block.forward(&up.forward(&x)?)?;
         }
         Ok(x)
     }
@@ -45,17 +45,10 @@ impl ContextBlock {
 /// A step up: twice the side, half the channels, joined with the level's context.
 #[derive(Debug, Clone)]
 struct UpStep {
-    up: Tensor,
+    up: ConvTranspose2x2,
     block: SeResBlock,
     /// The deep-supervision head, `[1, C, 1, 1]`; the last step's draws the mask.
-    head: Tensor,
-}
-
-/// Weight of a transposed 2×2 convolution; PyTorch takes its fan-in from the outputs.
-fn transposed((inputs, outputs): (usize, usize), vb: VarBuilder<'_>) -> Result<Tensor> {
-    let bound = 1.0 / ((outputs * 4) as f64).sqrt();
-    let hint = Init::Uniform { lo: -bound, up: bound };
-    vb.pp("conv").get_with_hints((inputs, outputs, 2, 2), "weight", hint)
+    head: Conv2d,
 }
 
 /// The U-Net-like decoder over the encoder's taps.
@@ -90,12 +83,11 @@ impl Pimm {
         let step = |i: usize| {
             let (from, to) = (config.level_channels(i), config.level_channels(i + 1));
             let at = vb.pp("conv_blocks_localization").pp(i);
-            let bound = 1.0 / (to as f64).sqrt();
-            let hint = Init::Uniform { lo: -bound, up: bound };
+            let pointwise = Conv2dConfig::same(1);
             Ok(UpStep {
-                up: transposed((from, to), at.pp("transp_conv"))?,
+                up: ConvTranspose2x2::new((from, to), at.pp("transp_conv").pp("conv"))?,
                 block: SeResBlock::new(2 * to, to, config.squeeze, at.pp("res_block"))?,
-                head: vb.pp("seg_outputs").pp(i).get_with_hints((1, to, 1, 1), "weight", hint)?,
+                head: Conv2d::new((to, 1), 1, pointwise, vb.pp("seg_outputs").pp(i))?,
             })
         };
         let fusion = vb.pp("mask_embedding_fusion");
@@ -148,11 +140,11 @@ impl Pimm {
         let prompt = self.fusion.part(mask_embedding, 0)?;
         let mut x = self.fusion.finish(&prompt.add(bottleneck)?)?;
         for (step, skip) in self.steps.iter().zip(skips) {
-            let up = step.block.part(&conv_transpose2x2(&x, &step.up)?, 0)?;
+            let up = step.block.part(&step.up.forward(&x)?, 0)?;
             x = step.block.finish(&up.add(skip)?)?;
         }
         match self.steps.last() {
-            Some(step) => conv2d(&x, &step.head, Conv2dConfig::same(1)),
+            Some(step) => step.head.forward(&x),
             None => candle_core::bail!("PIMM needs at least two taps to draw a mask"),
         }
     }

@@ -2,7 +2,8 @@
 
 use crate::SqueezePlacement;
 use candle_core::{Result, Tensor};
-use candle_nn::{Init, VarBuilder};
+use candle_nn::VarBuilder;
+use desam_nn::layers::fan_in_uniform;
 use desam_nn::ops::conv2d::{Conv2dConfig, conv2d};
 use desam_nn::ops::instance_norm::{instance_norm, instance_norm_leaky};
 use desam_nn::ops::pointwise::leaky_relu;
@@ -61,7 +62,7 @@ impl SeResBlock {
         vb: VarBuilder<'_>,
     ) -> Result<Self> {
         let kernel = |name: &str, from: usize, side: usize| {
-            let hint = uniform(from * side * side);
+            let hint = fan_in_uniform(from * side * side);
             vb.pp(name).pp("conv").get_with_hints((outputs, from, side, side), "weight", hint)
         };
         let hidden = (outputs / 16).max(1);
@@ -70,8 +71,12 @@ impl SeResBlock {
             conv1: kernel("conv1", inputs, 3)?,
             conv2: kernel("conv2", outputs, 3)?,
             conv3: kernel("conv3", inputs, 1)?,
-            squeeze: fc.pp(0).get_with_hints((hidden, outputs), "weight", uniform(outputs))?,
-            excite: fc.pp(2).get_with_hints((outputs, hidden), "weight", uniform(hidden))?,
+            squeeze: fc.pp(0).get_with_hints(
+                (hidden, outputs),
+                "weight",
+                fan_in_uniform(outputs),
+            )?,
+            excite: fc.pp(2).get_with_hints((outputs, hidden), "weight", fan_in_uniform(hidden))?,
             placement,
         })
     }
@@ -137,12 +142,6 @@ impl SeResBlock {
         let gate = logits.affine(0.5, 0.0)?.tanh()?.affine(0.5, 0.5)?;
         gate.unsqueeze(2)?.unsqueeze(3)
     }
-}
-
-/// PyTorch's default for a weight without a bias.
-fn uniform(fan_in: usize) -> Init {
-    let bound = 1.0 / (fan_in.max(1) as f64).sqrt();
-    Init::Uniform { lo: -bound, up: bound }
 }
 
 #[cfg(test)]

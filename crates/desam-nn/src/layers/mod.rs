@@ -18,7 +18,7 @@ use candle_nn::Init;
 
 /// PyTorch's default for weights and biases alike: uniform in ±1/√fan-in (its
 /// `kaiming_uniform_(a=√5)` comes to the same bound).
-fn fan_in_uniform(fan_in: usize) -> Init {
+pub fn fan_in_uniform(fan_in: usize) -> Init {
     let bound = 1.0 / (fan_in.max(1) as f64).sqrt();
     Init::Uniform { lo: -bound, up: bound }
 }

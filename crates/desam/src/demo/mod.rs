@@ -9,7 +9,7 @@ use crate::model::EncoderChoice;
 use crate::predict::VolumeSummary;
 use crate::report::{PHANTOM_NOTE, ReportInput, write_page};
 use crate::train::{Preset, Run, RunManifest, TrainConfig, TrainRequest, TrainSummary, train};
-use crate::{Automatic, Error, Mode, Model, Result, Segmenter};
+use crate::{Automatic, Error, Mode, Result, Segmenter};
 use candle_core::Device;
 use desam_core::Progress;
 use desam_data::atomic::write_atomic;
@@ -115,14 +115,17 @@ pub fn demo(out: &Path, config: &DemoConfig, progress: &dyn Progress) -> Result<
     let request = TrainRequest { cache, out: run, config: &training, init: None, device };
     let trained = train(&request, progress)?;
 
-    let model = Model::open(run, &Device::Cpu)?;
-    let automatic = Automatic::new(config.mode, config.grid, model.spec().mask_side());
+    let segmenter = Segmenter::open(run)?;
+    let side = segmenter.model().spec().mask_side();
+    let automatic = Automatic::new(config.mode, config.grid, side);
+    let segmenter = segmenter.with_automatic(automatic.clone())?;
+    let model = segmenter.model();
     let cache = FeatureCache::open(cache)?;
     let scoring = EvaluateConfig::new(Protocol::Paper, automatic.clone());
     let manifest = Run::open(run)?.manifest()?;
     let request = EvaluateRequest {
         cache: &cache,
-        model: &model,
+        model,
         source: &config.source,
         validation: &manifest.validation_cases,
         config: &scoring,
@@ -131,8 +134,8 @@ pub fn demo(out: &Path, config: &DemoConfig, progress: &dyn Progress) -> Result<
     evaluation.write_json(&at("evaluation.json"))?;
     evaluation.write_csv(&at("evaluation.csv"))?;
 
-    let segmented = segment_new(out, config, &automatic, progress)?;
-    let gallery = Gallery::draw(&cache, &model, &automatic, &evaluation)?;
+    let segmented = segment_new(out, config, &segmenter, progress)?;
+    let gallery = Gallery::draw(&cache, model, &automatic, &evaluation)?;
     let picture = at("slices.png");
     write_atomic(&picture, |file| file.write_all(&gallery.montage))?;
     let page = at("index.html");
@@ -158,7 +161,7 @@ fn preprocessing() -> PreprocessConfig {
 fn segment_new(
     out: &Path,
     config: &DemoConfig,
-    automatic: &Automatic,
+    segmenter: &Segmenter,
     progress: &dyn Progress,
 ) -> Result<VolumeSummary> {
     let styles = SiteStyle::six_sites();
@@ -171,7 +174,6 @@ fn segment_new(
     let input = folder.join("volume.nii.gz");
     // Any seed will do that no case of the data set has; those are hashes.
     write_volume(&input, &phantom_case(style, config.seed.wrapping_add(1))?.image)?;
-    let segmenter = Segmenter::open(&out.join("run"))?.with_automatic(automatic.clone())?;
     segmenter.segment_file(&input, &folder.join("mask.nii.gz"), progress)
 }
 

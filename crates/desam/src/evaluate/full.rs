@@ -2,7 +2,7 @@
 
 use crate::{Error, Result};
 use desam_core::BinaryMask;
-use desam_data::cache::{CacheCase, FeatureCache};
+use desam_data::cache::{CacheCase, FeatureCache, hash_file};
 use desam_data::nifti::{read_labels, read_volume};
 use desam_metrics::metric::Confusion;
 use std::path::Path;
@@ -44,10 +44,7 @@ pub(super) fn count(
 
 /// Refuses a file that is not the one the features were made from.
 fn unchanged(path: &Path, blake3: Option<&str>) -> Result<()> {
-    let file = std::fs::File::open(path).map_err(Error::io("read", path))?;
-    let mut hasher = blake3::Hasher::new();
-    hasher.update_reader(file).map_err(Error::io("read", path))?;
-    if blake3 == Some(hasher.finalize().to_hex().as_str()) {
+    if blake3 == Some(hash_file(path)?.as_str()) {
         return Ok(());
     }
     Err(Error::file(path, "it has changed since its features were computed; run embed again"))

@@ -3,6 +3,7 @@
 use super::{EpochRecord, TrainConfig, history};
 use crate::files::{read_json, write_json};
 use crate::{Error, Result};
+use desam_data::cache::hash_file;
 use desam_decoder::DecoderConfig;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -69,10 +70,7 @@ impl InputFile {
     /// # Errors
     /// When it cannot be read.
     pub fn of(path: &Path) -> Result<Self> {
-        let mut hasher = blake3::Hasher::new();
-        let file = std::fs::File::open(path).map_err(Error::io("read", path))?;
-        hasher.update_reader(file).map_err(Error::io("read", path))?;
-        Ok(Self { path: path.to_owned(), blake3: hasher.finalize().to_hex().to_string() })
+        Ok(Self { path: path.to_owned(), blake3: hash_file(path)? })
     }
 }
 
