@@ -11,6 +11,7 @@ pub mod layer_norm;
 mod matmul;
 pub mod pointwise;
 pub mod softmax;
+mod vector;
 
 #[cfg(test)]
 pub(crate) mod gradcheck;

@@ -1,0 +1,132 @@
+//! Vectors of f32 for the fast paths, chosen at run time: AVX-512, AVX2, NEON, or none.
+//!
+//! A kernel is written once for any width. Rows and chunks of a fixed length are what is spread
+//! over threads, so that the bits depend on the machine's vectors but never on its threads.
+
+mod math;
+mod memory;
+
+pub(crate) use math::{exp, exp_up_to_max, fma, normal};
+pub(crate) use memory::{build, build_pair, f32s};
+
+use pulp::{Arch, Simd, WithSimd};
+use std::sync::OnceLock;
+
+/// Numbers a thread takes at once of work without rows: small enough for the nearest cache.
+pub(crate) const CHUNK: usize = 1 << 13;
+
+/// Runs a kernel with the best vectors there are.
+pub(crate) fn dispatch<K: WithSimd>(kernel: K) -> K::Output {
+    static ARCH: OnceLock<Arch> = OnceLock::new();
+    ARCH.get_or_init(Arch::new).dispatch(kernel)
+}
+
+/// Defines a function whose body is compiled for each kind of vectors, `S` being the kind and
+/// `simd` its operations. References in the arguments have the lifetime `'a`.
+macro_rules! kernel {
+    (
+        $(#[$attribute:meta])*
+        $vis:vis fn $name:ident($simd:ident: $S:ident, $($arg:ident: $ty:ty),* $(,)?) -> $ret:ty
+        $body:block
+    ) => {
+        $(#[$attribute])*
+        $vis fn $name<'a>($($arg: $ty),*) -> $ret {
+            struct Kernel<'a> {
+                $($arg: $ty,)*
+                lifetime: std::marker::PhantomData<&'a ()>,
+            }
+            impl<'a> pulp::WithSimd for Kernel<'a> {
+                type Output = $ret;
+                #[inline(always)]
+                fn with_simd<$S: pulp::Simd>(self, $simd: $S) -> $ret {
+                    let Self { $($arg,)* lifetime: _ } = self;
+                    $body
+                }
+            }
+            $crate::ops::vector::dispatch(Kernel { $($arg,)* lifetime: std::marker::PhantomData })
+        }
+    };
+}
+pub(crate) use kernel;
+
+/// A function of one number.
+pub(crate) trait Map: Copy + Send + Sync + 'static {
+    /// Its values.
+    fn at<S: Simd>(self, simd: S, x: S::f32s) -> S::f32s;
+}
+
+/// A function of two numbers.
+pub(crate) trait Map2: Copy + Send + Sync + 'static {
+    /// Its values.
+    fn at<S: Simd>(self, simd: S, a: S::f32s, b: S::f32s) -> S::f32s;
+}
+
+/// `y ← f(x)`, both of one length.
+pub(crate) fn map<F: Map>(f: F, x: &[f32], y: &mut [f32]) {
+    struct Kernel<'a, F>(F, &'a [f32], &'a mut [f32]);
+    impl<F: Map> WithSimd for Kernel<'_, F> {
+        type Output = ();
+        #[inline(always)]
+        fn with_simd<S: Simd>(self, simd: S) {
+            let Self(f, x, y) = self;
+            let ((x, x_tail), (y, y_tail)) = (S::as_simd_f32s(x), S::as_mut_simd_f32s(y));
+            for (y, x) in y.iter_mut().zip(x) {
+                *y = f.at(simd, *x);
+            }
+            if !x_tail.is_empty() {
+                simd.partial_store_f32s(y_tail, f.at(simd, simd.partial_load_f32s(x_tail)));
+            }
+        }
+    }
+    dispatch(Kernel(f, x, y));
+}
+
+/// `y ← f(y)`.
+pub(crate) fn map_in_place<F: Map>(f: F, y: &mut [f32]) {
+    struct Kernel<'a, F>(F, &'a mut [f32]);
+    impl<F: Map> WithSimd for Kernel<'_, F> {
+        type Output = ();
+        #[inline(always)]
+        fn with_simd<S: Simd>(self, simd: S) {
+            let Self(f, y) = self;
+            let (y, tail) = S::as_mut_simd_f32s(y);
+            for y in y {
+                *y = f.at(simd, *y);
+            }
+            if !tail.is_empty() {
+                let last = f.at(simd, simd.partial_load_f32s(tail));
+                simd.partial_store_f32s(tail, last);
+            }
+        }
+    }
+    dispatch(Kernel(f, y));
+}
+
+/// `y ← f(a, b)`, all of one length.
+pub(crate) fn map2<F: Map2>(f: F, [a, b]: [&[f32]; 2], y: &mut [f32]) {
+    struct Kernel<'a, F>(F, [&'a [f32]; 2], &'a mut [f32]);
+    impl<F: Map2> WithSimd for Kernel<'_, F> {
+        type Output = ();
+        #[inline(always)]
+        fn with_simd<S: Simd>(self, simd: S) {
+            let Self(f, [a, b], y) = self;
+            let ((a, a_tail), (b, b_tail)) = (S::as_simd_f32s(a), S::as_simd_f32s(b));
+            let (y, y_tail) = S::as_mut_simd_f32s(y);
+            for ((y, a), b) in y.iter_mut().zip(a).zip(b) {
+                *y = f.at(simd, *a, *b);
+            }
+            if !a_tail.is_empty() {
+                let (a, b) = (simd.partial_load_f32s(a_tail), simd.partial_load_f32s(b_tail));
+                simd.partial_store_f32s(y_tail, f.at(simd, a, b));
+            }
+        }
+    }
+    dispatch(Kernel(f, [a, b], y));
+}
+
+/// The numbers of `tail`, and `fill` in the lanes behind them.
+#[inline(always)]
+pub(crate) fn tail_or<S: Simd>(simd: S, tail: &[f32], fill: f32) -> S::f32s {
+    let mask = simd.mask_between_m32s(0, tail.len() as u32).mask();
+    simd.select_f32s(mask, simd.partial_load_f32s(tail), simd.splat_f32s(fill))
+}
