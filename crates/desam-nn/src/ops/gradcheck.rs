@@ -52,3 +52,55 @@ pub(crate) fn check(inputs: &[Tensor], f: impl Fn(&[Tensor]) -> Result<Tensor>) 
         }
     }
 }
+
+/// Values and gradients of `f` for f32 inputs; the gradient is that of `sum(f · random weights)`.
+fn f32_results(inputs: &[Tensor], f: impl Fn(&[Tensor]) -> Result<Tensor>) -> Vec<Tensor> {
+    let single = |t: &Tensor| Var::from_tensor(&t.to_dtype(DType::F32).unwrap()).unwrap();
+    results(inputs.iter().map(single).collect(), f)
+}
+
+fn results(vars: Vec<Var>, f: impl Fn(&[Tensor]) -> Result<Tensor>) -> Vec<Tensor> {
+    let tensors: Vec<Tensor> = vars.iter().map(|v| v.as_tensor().clone()).collect();
+    let y = f(&tensors).unwrap();
+    let weights = random(98, y.dims()).to_dtype(y.dtype()).unwrap();
+    let grads = (&y * weights).unwrap().sum_all().unwrap().backward().unwrap();
+    let mut all = vec![y.detach()];
+    all.extend(tensors.iter().map(|t| grads.get(t).expect("no gradient").clone()));
+    all
+}
+
+/// The fast f32 path against the plain one in f64, values and gradients: within 2e-5 of the largest
+/// number there is, or of 1 where all are smaller.
+pub(crate) fn compare(
+    inputs: &[Tensor],
+    fast: impl Fn(&[Tensor]) -> Result<Tensor>,
+    plain: impl Fn(&[Tensor]) -> Result<Tensor>,
+) {
+    let single: Vec<Tensor> = inputs.iter().map(|t| t.to_dtype(DType::F32).unwrap()).collect();
+    let found = f32_results(inputs, &fast);
+    let double = |t: &Tensor| {
+        let rounded = t.to_dtype(DType::F32).unwrap().to_dtype(DType::F64).unwrap();
+        Var::from_tensor(&rounded).unwrap()
+    };
+    let expected = results(inputs.iter().map(double).collect(), plain);
+    for (i, (found, expected)) in found.iter().zip(&expected).enumerate() {
+        assert_eq!(found.dims(), expected.dims(), "result {i}");
+        let size = max_diff(expected, &expected.zeros_like().unwrap()).max(1.0);
+        let error = max_diff(found, expected) / size;
+        assert!(error < 2e-5, "result {i} of {:?}: {error}", inputs[0].dims());
+    }
+    // Where nothing is tracked the values are the same.
+    assert_eq!(max_diff(&fast(&single).unwrap(), &found[0]), 0.0);
+}
+
+/// Values and gradients have the same bits for 1, 2 and 7 threads.
+pub(crate) fn same_bits(inputs: &[Tensor], f: impl Fn(&[Tensor]) -> Result<Tensor> + Sync + Send) {
+    let bits = |threads: usize| -> Vec<u32> {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        let all = pool.install(|| f32_results(inputs, &f));
+        let values = all.iter().map(|t| t.flatten_all().unwrap().to_vec1::<f32>().unwrap());
+        values.flatten().map(f32::to_bits).collect()
+    };
+    let one = bits(1);
+    assert!(one == bits(2) && one == bits(7));
+}

@@ -50,8 +50,7 @@ fn polynomial<S: Simd, const N: usize>(simd: S, x: S::f32s, terms: [f32; N]) -> 
 /// `exp(x)` where it is a normal number; anything elsewhere.
 #[inline(always)]
 fn exp_in_range<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
-    let shifted =
-        fma(simd, x, simd.splat_f32s(std::f32::consts::LOG2_E), simd.splat_f32s(ROUND));
+    let shifted = fma(simd, x, simd.splat_f32s(std::f32::consts::LOG2_E), simd.splat_f32s(ROUND));
     let power = simd.sub_f32s(shifted, simd.splat_f32s(ROUND));
     let r = fma(simd, power, simd.splat_f32s(-LN_2[0]), x);
     let r = fma(simd, power, simd.splat_f32s(-LN_2[1]), r);

@@ -5,9 +5,11 @@
 
 mod math;
 mod memory;
+mod rows;
 
 pub(crate) use math::{exp, exp_up_to_max, fma, normal};
 pub(crate) use memory::{build, build_pair, f32s};
+pub(crate) use rows::{Along, First, Product, Spread, each, sum};
 
 use pulp::{Arch, Simd, WithSimd};
 use std::sync::OnceLock;
@@ -68,14 +70,8 @@ pub(crate) fn map<F: Map>(f: F, x: &[f32], y: &mut [f32]) {
         type Output = ();
         #[inline(always)]
         fn with_simd<S: Simd>(self, simd: S) {
-            let Self(f, x, y) = self;
-            let ((x, x_tail), (y, y_tail)) = (S::as_simd_f32s(x), S::as_mut_simd_f32s(y));
-            for (y, x) in y.iter_mut().zip(x) {
-                *y = f.at(simd, *x);
-            }
-            if !x_tail.is_empty() {
-                simd.partial_store_f32s(y_tail, f.at(simd, simd.partial_load_f32s(x_tail)));
-            }
+            let Self(f, xs, ys) = self;
+            each!(simd: S; x in xs; y in ys => { y = f.at(simd, x); });
         }
     }
     dispatch(Kernel(f, x, y));
@@ -88,15 +84,8 @@ pub(crate) fn map_in_place<F: Map>(f: F, y: &mut [f32]) {
         type Output = ();
         #[inline(always)]
         fn with_simd<S: Simd>(self, simd: S) {
-            let Self(f, y) = self;
-            let (y, tail) = S::as_mut_simd_f32s(y);
-            for y in y {
-                *y = f.at(simd, *y);
-            }
-            if !tail.is_empty() {
-                let last = f.at(simd, simd.partial_load_f32s(tail));
-                simd.partial_store_f32s(tail, last);
-            }
+            let Self(f, ys) = self;
+            each!(simd: S; ; y in ys => { y = f.at(simd, y); });
         }
     }
     dispatch(Kernel(f, y));
@@ -109,16 +98,8 @@ pub(crate) fn map2<F: Map2>(f: F, [a, b]: [&[f32]; 2], y: &mut [f32]) {
         type Output = ();
         #[inline(always)]
         fn with_simd<S: Simd>(self, simd: S) {
-            let Self(f, [a, b], y) = self;
-            let ((a, a_tail), (b, b_tail)) = (S::as_simd_f32s(a), S::as_simd_f32s(b));
-            let (y, y_tail) = S::as_mut_simd_f32s(y);
-            for ((y, a), b) in y.iter_mut().zip(a).zip(b) {
-                *y = f.at(simd, *a, *b);
-            }
-            if !a_tail.is_empty() {
-                let (a, b) = (simd.partial_load_f32s(a_tail), simd.partial_load_f32s(b_tail));
-                simd.partial_store_f32s(y_tail, f.at(simd, a, b));
-            }
+            let Self(f, [all_a, all_b], ys) = self;
+            each!(simd: S; a in all_a, b in all_b; y in ys => { y = f.at(simd, a, b); });
         }
     }
     dispatch(Kernel(f, [a, b], y));
