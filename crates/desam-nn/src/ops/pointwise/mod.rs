@@ -1,19 +1,25 @@
 //! Activations.
 
-mod leaky_relu;
+mod cpu;
 
 use candle_core::{DType, Result, Tensor};
-use leaky_relu::LeakyRelu;
+pub(crate) use cpu::{Gelu, Relu, backward};
+use cpu::{LeakyRelu, Pointwise};
+
+/// `x` where positive, 0 elsewhere; at 0 the gradient is 0, as PyTorch's.
+///
+/// # Errors
+/// When a tensor operation fails.
+pub fn relu(x: &Tensor) -> Result<Tensor> {
+    apply(x, Relu, Tensor::relu)
+}
 
 /// `x` where positive, `slope · x` elsewhere.
 ///
 /// # Errors
 /// When a tensor operation fails.
 pub fn leaky_relu(x: &Tensor, slope: f64) -> Result<Tensor> {
-    if !x.device().is_cpu() || !matches!(x.dtype(), DType::F32 | DType::F64) {
-        return plain_leaky_relu(x, slope);
-    }
-    x.contiguous()?.apply_op1(LeakyRelu { slope })
+    apply(x, LeakyRelu(slope as f32), |x| plain_leaky_relu(x, slope))
 }
 
 /// The same in elementary ops: the reference.
@@ -30,35 +36,77 @@ pub fn plain_leaky_relu(x: &Tensor, slope: f64) -> Result<Tensor> {
 /// # Errors
 /// When a tensor operation fails.
 pub fn gelu(x: &Tensor) -> Result<Tensor> {
+    apply(x, cpu::Gelu, plain_gelu)
+}
+
+/// The same by candle's scalar kernel: the reference.
+///
+/// # Errors
+/// When a tensor operation fails.
+pub fn plain_gelu(x: &Tensor) -> Result<Tensor> {
     x.gelu_erf()
+}
+
+/// One pass for f32 on the CPU, the elementary ops elsewhere.
+fn apply(
+    x: &Tensor,
+    activation: impl cpu::Activation,
+    plain: impl Fn(&Tensor) -> Result<Tensor>,
+) -> Result<Tensor> {
+    if x.device().is_cpu() && x.dtype() == DType::F32 {
+        x.contiguous()?.apply_op1(Pointwise(activation))
+    } else {
+        plain(x)
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ops::gradcheck::{check, max_diff, random};
+    use crate::ops::gradcheck::{check, compare, max_diff, random, same_bits};
     use candle_core::Device;
 
     #[test]
-    fn leaky_relu_by_hand() {
-        let x = Tensor::new(&[-2.0f64, -0.5, 0.0, 0.5, 3.0], &Device::Cpu).unwrap();
-        let expected = Tensor::new(&[-0.02f64, -0.005, 0.0, 0.5, 3.0], &Device::Cpu).unwrap();
-        assert!(max_diff(&leaky_relu(&x, 0.01).unwrap(), &expected) < 1e-15);
+    fn by_hand() {
+        let x = Tensor::new(&[-2.0f32, -0.5, 0.0, 0.5, 3.0], &Device::Cpu).unwrap();
+        let expected = Tensor::new(&[-0.02f32, -0.005, 0.0, 0.5, 3.0], &Device::Cpu).unwrap();
+        assert!(max_diff(&leaky_relu(&x, 0.01).unwrap(), &expected) < 1e-9);
+        let expected = Tensor::new(&[0.0f32, 0.0, 0.0, 0.5, 3.0], &Device::Cpu).unwrap();
+        assert_eq!(max_diff(&relu(&x).unwrap(), &expected), 0.0);
+        // x · Φ(x) with Φ(-2) = 0.0227501, Φ(0.5) = 0.6914625, Φ(3) = 0.9986501 from tables.
+        let expected = [-0.045_500_2f32, -0.154_268_75, 0.0, 0.345_731_25, 2.995_950_3];
+        let expected = Tensor::new(&expected, &Device::Cpu).unwrap();
+        assert!(max_diff(&gelu(&x).unwrap(), &expected) < 3e-7);
     }
 
     #[test]
-    fn the_one_pass_is_the_elementary_ops() {
-        let x = random(7, &[3, 5, 11]);
-        for x in [x.clone(), x.transpose(0, 2).unwrap(), x.narrow(0, 0, 0).unwrap()] {
-            let plain = plain_leaky_relu(&x, 0.2).unwrap();
-            assert!(max_diff(&leaky_relu(&x, 0.2).unwrap(), &plain) < 1e-15);
+    fn one_pass_agrees_with_the_elementary_ops_in_f64_forward_and_backward() {
+        for shape in [&[3usize, 5, 11][..], &[1], &[9, 0, 2], &[2, 8192], &[7, 1, 3001]] {
+            let x = [(random(7, shape) * 6.0).unwrap()];
+            compare(&x, |t| relu(&t[0]), |t| t[0].relu());
+            compare(&x, |t| leaky_relu(&t[0], 0.2), |t| plain_leaky_relu(&t[0], 0.2));
+            compare(&x, |t| gelu(&t[0]), |t| plain_gelu(&t[0]));
         }
+        let turned = |t: &[Tensor]| gelu(&t[0].transpose(0, 2)?.narrow(1, 1, 3)?);
+        let plain = |t: &[Tensor]| plain_gelu(&t[0].transpose(0, 2)?.narrow(1, 1, 3)?);
+        compare(&[random(8, &[3, 5, 11])], turned, plain);
+    }
+
+    #[test]
+    fn nothing_passes_a_rectifier_at_zero() {
+        let x = candle_core::Var::new(&[0.0f32, -0.0, 1.0], &Device::Cpu).unwrap();
+        let grads = relu(&x).unwrap().sum_all().unwrap().backward().unwrap();
+        assert_eq!(grads.get(&x).unwrap().to_vec1::<f32>().unwrap(), [0.0, 0.0, 1.0]);
+    }
+
+    #[test]
+    fn the_bits_do_not_depend_on_the_threads() {
+        same_bits(&[(random(7, &[5, 9001]) * 6.0).unwrap()], |t| gelu(&t[0]));
     }
 
     #[test]
     fn gradients() {
         check(&[random(1, &[3, 4])], |t| plain_leaky_relu(&t[0], 0.01));
-        check(&[random(1, &[3, 4])], |t| leaky_relu(&t[0], 0.01));
-        check(&[random(2, &[3, 4])], |t| gelu(&t[0]));
+        check(&[random(2, &[3, 4])], |t| plain_gelu(&t[0]));
     }
 }
