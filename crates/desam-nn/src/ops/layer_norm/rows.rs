@@ -1,0 +1,153 @@
+//! Layer norm over the last dimension, row by row, forward and backward.
+
+use crate::ops::matmul::dense;
+use crate::ops::vector::{Along, First, Spread, build, build_pair, each, f32s, fma, kernel, sum};
+use candle_core::{CpuStorage, CustomOp3, Device, Layout, Result, Shape, Tensor, bail};
+use pulp::Simd;
+
+/// Numbers a thread takes at once, in whole rows. Gradients of weight and bias are summed within
+/// such a block, then block by block, whatever the threads.
+const AT_ONCE: usize = 1 << 15;
+
+type Stored<'a> = (&'a CpuStorage, &'a Layout);
+
+/// `(x, weight, bias) → y`, f32.
+pub(super) struct LayerNorm {
+    pub(super) eps: f64,
+}
+
+/// Shared by all rows.
+#[derive(Clone, Copy)]
+struct Parameters<'a> {
+    weight: &'a [f32],
+    bias: &'a [f32],
+    eps: f32,
+}
+
+impl CustomOp3 for LayerNorm {
+    fn name(&self) -> &'static str {
+        "desam-layer-norm"
+    }
+
+    fn cpu_fwd(
+        &self,
+        x: &CpuStorage,
+        xl: &Layout,
+        weight: &CpuStorage,
+        wl: &Layout,
+        bias: &CpuStorage,
+        bl: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        let stored: [Stored<'_>; 3] = [(x, xl), (weight, wl), (bias, bl)];
+        let [x, weight, bias] = [dense(stored[0])?, dense(stored[1])?, dense(stored[2])?];
+        let (row, chunk) = rows(xl.shape());
+        if weight.len() != row || bias.len() != row {
+            bail!("layer norm: rows of {row}, {} weights, {} biases", weight.len(), bias.len());
+        }
+        let parameters = Parameters { weight, bias, eps: self.eps as f32 };
+        let y = build(x.len(), chunk, |i, y| {
+            forward(&x[i * chunk..][..y.len()], parameters, y);
+            Ok(())
+        })?;
+        Ok((CpuStorage::F32(y), xl.shape().clone()))
+    }
+
+    fn bwd(
+        &self,
+        x: &Tensor,
+        weight: &Tensor,
+        _bias: &Tensor,
+        _y: &Tensor,
+        grad: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
+        let grad = grad.contiguous()?;
+        let ((xs, xl), (ws, wl)) = (x.storage_and_layout(), weight.storage_and_layout());
+        let (gs, gl) = grad.storage_and_layout();
+        let (all, weight, g) = (f32s(&xs, xl)?, f32s(&ws, wl)?, f32s(&gs, gl)?);
+        let (row, chunk) = rows(x.shape());
+        let parameters = Parameters { weight, bias: &[], eps: self.eps as f32 };
+        let sums = all.len().div_ceil(chunk) * 2 * row;
+        let [dx, sums] = build_pair([all.len(), sums], [chunk, 2 * row], |i, [dx, sums]| {
+            let part = i * chunk..i * chunk + dx.len();
+            backward([&all[part.clone()], &g[part]], parameters, [dx, sums]);
+            Ok(())
+        })?;
+        let [dweight, dbias] = add_up(&sums, row)?;
+        Ok((Some(Tensor::from_vec(dx, x.shape(), &Device::Cpu)?), Some(dweight), Some(dbias)))
+    }
+}
+
+/// Length of a row, and of a chunk of whole rows.
+fn rows(shape: &Shape) -> (usize, usize) {
+    let row = shape.dims().last().copied().unwrap_or(1);
+    (row, (row * (AT_ONCE / row.max(1)).max(1)).max(1))
+}
+
+/// Blocks of `[weight, bias]` gradients, added in order.
+fn add_up(sums: &[f32], row: usize) -> Result<[Tensor; 2]> {
+    let mut total = vec![0f32; 2 * row];
+    for block in sums.chunks_exact((2 * row).max(1)) {
+        total.iter_mut().zip(block).for_each(|(t, v)| *t += v);
+    }
+    let bias = total.split_off(row);
+    Ok([Tensor::from_vec(total, row, &Device::Cpu)?, Tensor::from_vec(bias, row, &Device::Cpu)?])
+}
+
+/// Mean and reciprocal deviation of a row.
+#[inline(always)]
+fn moments<S: Simd>(simd: S, x: &[f32], eps: f32) -> [f32; 2] {
+    let n = x.len() as f32;
+    let mean = sum(simd, First, [x, x], 0.0) / n;
+    let variance = sum(simd, Spread { mean }, [x, x], mean) / n;
+    [mean, 1.0 / (variance + eps).sqrt()]
+}
+
+kernel! {
+    fn forward(simd: S, x: &'a [f32], parameters: Parameters<'a>, y: &'a mut [f32]) -> () {
+        let Parameters { weight, bias, eps } = parameters;
+        let row = weight.len().max(1);
+        for (xs, ys) in x.chunks_exact(row).zip(y.chunks_exact_mut(row)) {
+            let [mean, scale] = moments(simd, xs, eps).map(|v| simd.splat_f32s(v));
+            each!(simd: S; x in xs, w in weight, b in bias; y in ys => {
+                let normal = simd.mul_f32s(simd.sub_f32s(x, mean), scale);
+                y = fma(simd, normal, w, b);
+            });
+        }
+    }
+}
+
+kernel! {
+    /// With n the normalised row and h = ∂y · weight:
+    /// ∂x = scale · (h - mean(h) - n · mean(h · n)), ∂weight = Σ ∂y · n, ∂bias = Σ ∂y.
+    fn backward(
+        simd: S,
+        inputs: [&'a [f32]; 2],
+        parameters: Parameters<'a>,
+        outputs: [&'a mut [f32]; 2],
+    ) -> () {
+        let ([x, grad], [dx, sums]) = (inputs, outputs);
+        let Parameters { weight, bias: _, eps } = parameters;
+        let row = weight.len().max(1);
+        let (dweight, dbias) = sums.split_at_mut(weight.len());
+        let rows = x.chunks_exact(row).zip(grad.chunks_exact(row));
+        for ((xs, gs), dxs) in rows.zip(dx.chunks_exact_mut(row)) {
+            let [mean, scale] = moments(simd, xs, eps);
+            let [middle, factor] = [mean, scale].map(|v| simd.splat_f32s(v));
+            each!(simd: S; x in xs, g in gs, w in weight; h in dxs, dw in dweight, db in dbias => {
+                let normal = simd.mul_f32s(simd.sub_f32s(x, middle), factor);
+                dw = fma(simd, g, normal, dw);
+                db = simd.add_f32s(db, g);
+                h = simd.mul_f32s(g, w);
+            });
+            let n = xs.len() as f32;
+            let h = sum(simd, First, [dxs, dxs], 0.0) / n;
+            let along = sum(simd, Along { mean }, [dxs, xs], mean) * scale / n;
+            let [h, along] = [h, along * scale].map(|v| simd.splat_f32s(v));
+            each!(simd: S; x in xs; d in dxs => {
+                let rest = simd.sub_f32s(d, h);
+                let off = simd.sub_f32s(x, middle);
+                d = simd.mul_f32s(factor, simd.sub_f32s(rest, simd.mul_f32s(off, along)));
+            });
+        }
+    }
+}
