@@ -10,6 +10,7 @@ pub mod instance_norm;
 pub mod layer_norm;
 mod matmul;
 pub mod pointwise;
+mod product;
 pub mod softmax;
 mod vector;
 

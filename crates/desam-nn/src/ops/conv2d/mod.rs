@@ -1,46 +1,60 @@
-//! 2-D convolution as matrix products over unfolded image rows.
+//! 2-D convolution.
 
 mod cpu;
-mod unfold;
+mod patches;
 
-use candle_core::{CpuStorage, CustomOp2, DType, Layout, Result, Shape, Tensor};
-use unfold::Geometry;
+use candle_core::{CpuStorage, CustomOp2, DType, Layout, Result, Shape, Tensor, bail};
+use patches::Patches;
 
-/// Stride and padding of a convolution, the same along both axes.
+/// Where a square kernel looks: the two ways in which SAM and DeSAM convolve.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Conv2dConfig {
-    /// Steps between outputs.
-    pub stride: usize,
-    /// Zeros around the image.
-    pub padding: usize,
+    kernel: usize,
+    stride: usize,
+    padding: usize,
 }
 
 impl Conv2dConfig {
-    /// Stride 1, zeros enough that a `kernel × kernel` convolution keeps the side.
+    /// Stride 1, zeros enough that a `kernel × kernel` convolution keeps the side (`kernel` odd).
     pub fn same(kernel: usize) -> Self {
-        Self { stride: 1, padding: kernel / 2 }
+        Self { kernel, stride: 1, padding: kernel / 2 }
     }
 
-    /// Stride `kernel`, no padding: one output a patch.
+    /// Stride `kernel`, no padding: one output a patch; what is left over at the far edges is not
+    /// looked at.
     pub fn patches(kernel: usize) -> Self {
-        Self { stride: kernel, padding: 0 }
+        Self { kernel, stride: kernel, padding: 0 }
+    }
+
+    fn keeps_the_side(&self) -> bool {
+        self.stride == 1 && self.kernel == 2 * self.padding + 1
     }
 }
 
-/// `x [B, I, H, W]`, `weight [O, I, KH, KW]` → `[B, O, H', W']`, no bias.
+/// `x [B, I, H, W]`, `weight [O, I, K, K]` → `[B, O, H', W']`, no bias.
 ///
-/// The CPU path never holds the whole unfolded image, computes the input's gradient only where the
-/// input is tracked, and gives the same bits whatever the number of threads. Elsewhere, and for
-/// types other than f32 and f64, candle's own kernel runs.
+/// In f32 on the CPU products of our own never unfold the image, make only the gradients that are
+/// wanted, and give the same bits whatever the number of threads; [`plain`] elsewhere.
 ///
 /// # Errors
-/// When channels differ or the kernel is larger than the padded image.
+/// When channels or the kernel differ from what is expected, or an image is smaller than a patch.
 pub fn conv2d(x: &Tensor, weight: &Tensor, config: Conv2dConfig) -> Result<Tensor> {
-    if !x.device().is_cpu() || !matches!(x.dtype(), DType::F32 | DType::F64) {
-        return plain(x, weight, config);
+    let (_, inputs, height, width) = x.dims4()?;
+    let (_, expected, rows, columns) = weight.dims4()?;
+    let Conv2dConfig { kernel, padding, .. } = config;
+    let fits = (1..=height + 2 * padding).contains(&kernel) && kernel <= width + 2 * padding;
+    if inputs != expected || (rows, columns) != (kernel, kernel) || !fits {
+        bail!("convolution: kernel {:?} on {:?} with {config:?}", weight.dims(), x.dims());
     }
-    Geometry::new(x.dims4()?, weight.dims4()?, config)?;
-    x.contiguous()?.apply_op2(&weight.contiguous()?, Forward(config))
+    let ours = x.device().is_cpu() && x.dtype() == DType::F32 && weight.dtype() == DType::F32;
+    if ours && config.keeps_the_side() {
+        return x.contiguous()?.apply_op2(&weight.contiguous()?, Same);
+    }
+    // Nobody has asked for the gradient of pixels.
+    if ours && padding == 0 && !x.track_op() {
+        return x.contiguous()?.apply_op2(&weight.contiguous()?, Patches);
+    }
+    plain(x, weight, config)
 }
 
 /// The same by candle's own kernel: the reference.
@@ -51,10 +65,10 @@ pub fn plain(x: &Tensor, weight: &Tensor, config: Conv2dConfig) -> Result<Tensor
     x.conv2d(weight, config.padding, config.stride, 1, 1)
 }
 
-/// `(x, weight) → y`.
-struct Forward(Conv2dConfig);
+/// `(x, weight) → y` at the same side.
+struct Same;
 
-impl CustomOp2 for Forward {
+impl CustomOp2 for Same {
     fn name(&self) -> &'static str {
         "desam-conv2d"
     }
@@ -66,9 +80,10 @@ impl CustomOp2 for Forward {
         w: &CpuStorage,
         wl: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
-        let g = Geometry::new(xl.shape().dims4()?, wl.shape().dims4()?, self.0)?;
-        let shape = Shape::from((g.batch, g.out_channels, g.out_height, g.out_width));
-        cpu::dispatch((x, xl), (w, wl), cpu::Product::Output, &g).map(|s| (s, shape))
+        let (b, _, height, width) = xl.shape().dims4()?;
+        let (outputs, ..) = wl.shape().dims4()?;
+        let y = cpu::output((x, xl), (w, wl))?;
+        Ok((CpuStorage::F32(y), Shape::from((b, outputs, height, width))))
     }
 
     fn bwd(
@@ -78,22 +93,24 @@ impl CustomOp2 for Forward {
         _y: &Tensor,
         grad: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>)> {
-        let g = Geometry::new(x.dims4()?, w.dims4()?, self.0)?;
         let grad = grad.contiguous()?;
         let input = match x.track_op() {
-            true => Some(w.detach().apply_op2_no_bwd(&grad, &InputGradient(g))?),
+            true => Some(grad.apply_op2_no_bwd(&w.detach(), &InputGradient)?),
             false => None,
         };
         let kernel = match w.track_op() {
-            true => Some(x.detach().apply_op2_no_bwd(&grad, &KernelGradient(g))?),
+            true => {
+                let side = w.dim(2)?;
+                Some(grad.apply_op2_no_bwd(&x.detach(), &KernelGradient { side })?)
+            }
             false => None,
         };
         Ok((input, kernel))
     }
 }
 
-/// `(weight, ∂y) → ∂x`.
-struct InputGradient(Geometry);
+/// `(∂y, weight) → ∂x`.
+pub struct InputGradient;
 
 impl CustomOp2 for InputGradient {
     fn name(&self) -> &'static str {
@@ -102,19 +119,22 @@ impl CustomOp2 for InputGradient {
 
     fn cpu_fwd(
         &self,
-        w: &CpuStorage,
-        wl: &Layout,
         grad: &CpuStorage,
         gl: &Layout,
+        w: &CpuStorage,
+        wl: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
-        let g = &self.0;
-        let shape = Shape::from((g.batch, g.in_channels, g.height, g.width));
-        cpu::dispatch((w, wl), (grad, gl), cpu::Product::InputGradient, g).map(|s| (s, shape))
+        let (b, _, height, width) = gl.shape().dims4()?;
+        let (_, inputs, ..) = wl.shape().dims4()?;
+        let dx = cpu::input_gradient((grad, gl), (w, wl))?;
+        Ok((CpuStorage::F32(dx), Shape::from((b, inputs, height, width))))
     }
 }
 
-/// `(x, ∂y) → ∂weight`.
-struct KernelGradient(Geometry);
+/// `(∂y, x) → ∂weight`.
+pub struct KernelGradient {
+    pub side: usize,
+}
 
 impl CustomOp2 for KernelGradient {
     fn name(&self) -> &'static str {
@@ -123,14 +143,14 @@ impl CustomOp2 for KernelGradient {
 
     fn cpu_fwd(
         &self,
-        x: &CpuStorage,
-        xl: &Layout,
         grad: &CpuStorage,
         gl: &Layout,
+        x: &CpuStorage,
+        xl: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
-        let g = &self.0;
-        let shape = Shape::from((g.out_channels, g.in_channels, g.kernel_height, g.kernel_width));
-        cpu::dispatch((x, xl), (grad, gl), cpu::Product::KernelGradient, g).map(|s| (s, shape))
+        let shape = (gl.shape().dims4()?.1, xl.shape().dims4()?.1, self.side, self.side);
+        let dw = cpu::kernel_gradient((grad, gl), (x, xl), self.side)?;
+        Ok((CpuStorage::F32(dw), Shape::from(shape)))
     }
 }
 

@@ -1,0 +1,16 @@
+//! The matrix product behind convolutions: weights times every pixel's window, without ever
+//! unfolding the image.
+//!
+//! A band of rows is copied with its margins (that copy is where a norm or a rearrangement happens,
+//! see [`Source`]); a tile's vectors are then runs of that copy, shifted by each weight's place.
+
+mod correlate;
+mod forward;
+mod panels;
+mod source;
+mod tile;
+
+pub(crate) use correlate::correlate;
+pub(crate) use forward::product;
+pub(crate) use panels::{PanelShape, Panels};
+pub(crate) use source::{At, Plain, Planes, Source, Window};

@@ -1,0 +1,80 @@
+//! The left operand of a product, packed once in the order in which tiles read it.
+
+use super::tile::ROWS;
+use rayon::prelude::*;
+
+/// `[rows, channels · taps]` cut into blocks of channels, and each into panels `[depth, ROWS]`.
+/// Rows beyond the last are zeros.
+#[derive(Debug)]
+pub(crate) struct Panels {
+    values: Vec<f32>,
+    pub(super) shape: PanelShape,
+}
+
+/// Sizes of [`Panels`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct PanelShape {
+    /// Rows of the product.
+    pub(crate) rows: usize,
+    /// Channels that the sum runs over.
+    pub(crate) channels: usize,
+    /// Weights a channel.
+    pub(crate) taps: usize,
+}
+
+/// Depth of a block: a tile's share of both operands stays in the nearest cache.
+const BLOCK_DEPTH: usize = 288;
+
+impl PanelShape {
+    /// Channels of a block.
+    pub(super) fn block(&self) -> usize {
+        let most = (BLOCK_DEPTH / self.taps.max(1)).max(1);
+        let blocks = self.channels.div_ceil(most).max(1);
+        self.channels.div_ceil(blocks).max(1)
+    }
+
+    /// Panels, one under the other.
+    pub(super) fn panels(&self) -> usize {
+        self.rows.div_ceil(ROWS)
+    }
+}
+
+impl Panels {
+    /// Packs `weight(row, channel, tap)`.
+    pub(crate) fn pack(
+        shape: PanelShape,
+        weight: impl Fn(usize, usize, usize) -> f32 + Sync,
+    ) -> Self {
+        let mut values = vec![0.0; shape.panels() * ROWS * shape.channels * shape.taps];
+        let block = shape.block();
+        let depth = |first: usize| block.min(shape.channels - first) * shape.taps;
+        let mut rest = values.as_mut_slice();
+        let mut parts = Vec::new();
+        for first in (0..shape.channels).step_by(block) {
+            let (of_block, others) = rest.split_at_mut(shape.panels() * ROWS * depth(first));
+            rest = others;
+            let panels = of_block.chunks_exact_mut((ROWS * depth(first)).max(1));
+            parts.extend(panels.enumerate().map(|(panel, values)| (first, panel, values)));
+        }
+        parts.into_par_iter().for_each(|(first, panel, values)| {
+            for r in 0..ROWS.min(shape.rows - panel * ROWS) {
+                let lines = values.chunks_exact_mut(ROWS * shape.taps);
+                for (channel, line) in lines.enumerate() {
+                    for (tap, at) in line.chunks_exact_mut(ROWS).enumerate() {
+                        at[r] = weight(panel * ROWS + r, first + channel, tap);
+                    }
+                }
+            }
+        });
+        Self { values, shape }
+    }
+
+    /// The panels of the block of channels that begins with `first`, each `[depth, ROWS]`.
+    pub(super) fn block(&self, first: usize) -> std::slice::ChunksExact<'_, f32> {
+        let PanelShape { channels, taps, .. } = self.shape;
+        let depth = self.shape.block().min(channels - first) * taps;
+        let begin = self.shape.panels() * ROWS * first * taps;
+        let len = self.shape.panels() * ROWS * depth;
+        self.values[begin..begin + len].chunks_exact((ROWS * depth).max(1))
+    }
+}

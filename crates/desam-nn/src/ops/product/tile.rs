@@ -1,0 +1,192 @@
+//! The register tile: a few rows times a few vectors of the result stay in registers while the sum
+//! runs over the whole depth.
+
+use pulp::Simd;
+
+/// Rows of the result that one tile covers; the left operand is packed in panels of as many.
+pub(crate) const ROWS: usize = 8;
+
+/// Vectors of the result that one tile covers at most.
+pub(super) const VECTORS: usize = 3;
+
+/// The left operand: row `r` at depth `k` is `values[k · by_depth + r · by_row]`.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Left<'a> {
+    pub(crate) values: &'a [f32],
+    pub(crate) by_depth: usize,
+    pub(crate) by_row: usize,
+}
+
+impl<'a> Left<'a> {
+    /// A packed panel `[depth, ROWS]`.
+    pub(crate) fn panel(values: &'a [f32]) -> Self {
+        Self { values, by_depth: ROWS, by_row: 1 }
+    }
+}
+
+/// The right operand: the vector at depth `k` begins at `offsets[k]`, plus where its [`Spot`] lies.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Right<'a> {
+    values: &'a [f32],
+    offsets: &'a [usize],
+    reach: usize,
+}
+
+impl<'a> Right<'a> {
+    /// Finds out how far the offsets reach, so that a tile need not look at each.
+    pub(crate) fn new(values: &'a [f32], offsets: &'a [usize]) -> Self {
+        Self { values, offsets, reach: offsets.iter().copied().max().unwrap_or(0) }
+    }
+}
+
+/// One vector of the result.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Spot {
+    /// Where it begins in the right operand, from each offset.
+    pub(crate) from: usize,
+    /// Where it begins in a row of the result.
+    pub(crate) to: usize,
+    /// How many of its numbers are wanted; a vector's worth is read in any case.
+    pub(crate) len: usize,
+}
+
+/// Cuts rows of `width` numbers into spots of at most `lanes`: row `r` begins at `from(r)` in the
+/// right operand, and the result's rows follow each other without gaps.
+pub(crate) fn spots(
+    rows: usize,
+    width: usize,
+    lanes: usize,
+    from: impl Fn(usize) -> usize,
+) -> Vec<Spot> {
+    let row = |r: usize| {
+        let begin = from(r);
+        (0..width).step_by(lanes).map(move |x| Spot {
+            from: begin + x,
+            to: r * width + x,
+            len: lanes.min(width - x),
+        })
+    };
+    (0..rows).flat_map(row).collect()
+}
+
+/// The result: rows of `values`, `stride` apart, of which the first `rows` are wanted.
+#[derive(Debug)]
+pub(crate) struct Target<'a> {
+    pub(crate) values: &'a mut [f32],
+    pub(crate) stride: usize,
+    pub(crate) rows: usize,
+    /// Whether the product is added to what is there.
+    pub(crate) add: bool,
+}
+
+/// `target ← left · right` (or `+=`) for [`ROWS`] rows and all `spots`.
+#[inline(always)]
+pub(crate) fn multiply<S: Simd>(
+    simd: S,
+    left: Left<'_>,
+    right: Right<'_>,
+    spots: &[Spot],
+    target: &mut Target<'_>,
+) {
+    let mut groups = spots.chunks_exact(VECTORS);
+    for group in groups.by_ref() {
+        rows::<S, VECTORS>(simd, left, right, group, target);
+    }
+    match groups.remainder() {
+        [] => {}
+        one @ [_] => rows::<S, 1>(simd, left, right, one, target),
+        two => rows::<S, 2>(simd, left, right, two, target),
+    }
+}
+
+/// All rows of a tile at once where the registers hold them, half of them twice elsewhere.
+#[inline(always)]
+fn rows<S: Simd, const V: usize>(
+    simd: S,
+    left: Left<'_>,
+    right: Right<'_>,
+    spots: &[Spot],
+    target: &mut Target<'_>,
+) {
+    if S::REGISTER_COUNT >= 32 {
+        store(simd, tile::<S, ROWS, V>(simd, left, right, spots), 0, spots, target);
+        return;
+    }
+    for first in [0, ROWS / 2] {
+        if first < target.rows {
+            let half =
+                Left { values: left.values.get(first * left.by_row..).unwrap_or(&[]), ..left };
+            let sums = tile::<S, { ROWS / 2 }, V>(simd, half, right, spots);
+            store(simd, sums, first, spots, target);
+        }
+    }
+}
+
+/// The sums of `R` rows and `V` vectors.
+#[inline(always)]
+fn tile<S: Simd, const R: usize, const V: usize>(
+    simd: S,
+    left: Left<'_>,
+    right: Right<'_>,
+    spots: &[Spot],
+) -> [[S::f32s; V]; R] {
+    let mut sums = [[simd.splat_f32s(0.0); V]; R];
+    let Some(last) = right.offsets.len().checked_sub(1) else {
+        return sums;
+    };
+    let farthest = spots.iter().fold(0, |far, spot| far.max(spot.from));
+    assert!(spots.len() == V && right.reach + farthest + S::F32_LANES <= right.values.len());
+    assert!(last * left.by_depth + (R - 1) * left.by_row < left.values.len());
+    // SAFETY: the farthest row and depth of the left operand lie inside it, and so does a whole
+    // vector at the farthest offset and spot of the right one.
+    #[allow(unsafe_code)]
+    unsafe {
+        let mut begins = [right.values.as_ptr(); V];
+        for (begin, spot) in begins.iter_mut().zip(spots) {
+            *begin = begin.add(spot.from);
+        }
+        let mut a = left.values.as_ptr();
+        for &offset in right.offsets {
+            let mut vectors = [simd.splat_f32s(0.0); V];
+            for (vector, begin) in vectors.iter_mut().zip(&begins) {
+                *vector = begin.add(offset).cast::<S::f32s>().read_unaligned();
+            }
+            for (r, sums) in sums.iter_mut().enumerate() {
+                let factor = simd.splat_f32s(*a.add(r * left.by_row));
+                for (sum, vector) in sums.iter_mut().zip(&vectors) {
+                    *sum = simd.mul_add_e_f32s(factor, *vector, *sum);
+                }
+            }
+            a = a.wrapping_add(left.by_depth);
+        }
+    }
+    sums
+}
+
+/// Writes a tile's rows, the first of which is row `first` of the target.
+#[inline(always)]
+fn store<S: Simd, const R: usize, const V: usize>(
+    simd: S,
+    sums: [[S::f32s; V]; R],
+    first: usize,
+    spots: &[Spot],
+    target: &mut Target<'_>,
+) {
+    let wanted = target.rows.saturating_sub(first).min(R);
+    for (r, sums) in sums.iter().enumerate().take(wanted) {
+        let row = &mut target.values[(first + r) * target.stride..];
+        for (sum, spot) in sums.iter().zip(spots) {
+            let to = &mut row[spot.to..spot.to + spot.len];
+            // Whole vectors are the rule, and much faster than parts of one.
+            if let [to] = S::as_mut_simd_f32s(to).0 {
+                *to = if target.add { simd.add_f32s(*sum, *to) } else { *sum };
+                continue;
+            }
+            let sum = match target.add {
+                true => simd.add_f32s(*sum, simd.partial_load_f32s(to)),
+                false => *sum,
+            };
+            simd.partial_store_f32s(to, sum);
+        }
+    }
+}
