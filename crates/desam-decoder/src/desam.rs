@@ -49,11 +49,16 @@ impl MaskDecoder for DesamDecoder {
                 self.config.embedding_channels
             );
         }
-        let context = self.pimm.context(&features.taps)?;
+        let levels = match self.pimm.context(&features.taps)? {
+            PimmContext::Maps(maps) => maps,
+            PimmContext::Shares(shares) => {
+                shares.into_iter().flat_map(|l| [l.main, l.shortcut]).collect()
+            }
+        };
         Ok(ImageContext {
             embedding: features.embedding.clone(),
             position: position.clone(),
-            levels: context.levels.into_iter().flat_map(|l| [l.main, l.shortcut]).collect(),
+            levels,
         })
     }
 
@@ -66,7 +71,13 @@ impl MaskDecoder for DesamDecoder {
             [main, shortcut] => Ok(SplitInput { main: main.clone(), shortcut: shortcut.clone() }),
             _ => candle_core::bail!("the context is not one of this decoder's"),
         };
-        let levels = context.levels.chunks(2).map(split).collect::<Result<_>>()?;
-        self.pimm.draw(&PimmContext { levels }, &reading.mask_embedding)
+        // One map a level, or two shares.
+        let levels = match context.levels.len() == self.config.tap_channels.len() {
+            true => PimmContext::Maps(context.levels.clone()),
+            false => {
+                PimmContext::Shares(context.levels.chunks(2).map(split).collect::<Result<_>>()?)
+            }
+        };
+        self.pimm.draw(&levels, &reading.mask_embedding)
     }
 }

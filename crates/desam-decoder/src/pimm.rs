@@ -61,12 +61,15 @@ pub struct Pimm {
     squeeze: SqueezePlacement,
 }
 
-/// What of PIMM does not depend on the prompt: for the fusion and each step up, the context's share
-/// of the joining block's first convolutions. From the coarsest level to the finest.
+/// What of PIMM does not depend on the prompt, from the coarsest level to the finest.
 #[derive(Debug, Clone)]
-pub struct PimmContext {
-    /// One a level.
-    pub levels: Vec<SplitInput>,
+pub enum PimmContext {
+    /// Each level's context map. In training one prompt meets one image, nothing is shared, and the
+    /// joining block reads the map where it lies.
+    Maps(Vec<Tensor>),
+    /// The map's share of the joining block's first convolutions, for the fusion and each step up:
+    /// many prompts share it.
+    Shares(Vec<SplitInput>),
 }
 
 impl Pimm {
@@ -112,17 +115,16 @@ impl Pimm {
         if taps.len() != self.context.len() {
             candle_core::bail!("PIMM reads {} taps, {} were given", self.context.len(), taps.len());
         }
-        let level = |(depth, (block, tap)): (usize, (&ContextBlock, &Tensor))| {
-            let map = block.forward(tap)?;
-            let joining = match depth.checked_sub(1).and_then(|i| self.steps.get(i)) {
-                None => &self.fusion,
-                Some(step) => &step.block,
-            };
-            // The context comes second in every concatenation of the official program.
-            joining.part(&map, map.dim(1)?)
-        };
-        let deepest_first = self.context.iter().zip(taps.iter().rev()).enumerate();
-        Ok(PimmContext { levels: deepest_first.map(level).collect::<Result<_>>()? })
+        let deepest_first = self.context.iter().zip(taps.iter().rev());
+        let maps = deepest_first.map(|(block, tap)| block.forward(tap));
+        let maps = maps.collect::<Result<Vec<_>>>()?;
+        if maps.iter().any(Tensor::track_op) {
+            return Ok(PimmContext::Maps(maps));
+        }
+        let joining = std::iter::once(&self.fusion).chain(self.steps.iter().map(|s| &s.block));
+        // The context comes second in every concatenation of the official program.
+        let shares = joining.zip(&maps).map(|(block, map)| block.part(map, map.dim(1)?));
+        Ok(PimmContext::Shares(shares.collect::<Result<_>>()?))
     }
 
     /// Mask logits `[N, 1, M, M]` from mask embeddings `[N, E, G, G]`, the context's `B` being `N`
@@ -131,17 +133,24 @@ impl Pimm {
     /// # Errors
     /// When the context is not one of this module's.
     pub fn draw(&self, context: &PimmContext, mask_embedding: &Tensor) -> Result<Tensor> {
-        let [bottleneck, skips @ ..] = context.levels.as_slice() else {
-            candle_core::bail!("PIMM's context is empty");
+        let levels = match context {
+            PimmContext::Maps(maps) => maps.len(),
+            PimmContext::Shares(shares) => shares.len(),
         };
-        if skips.len() != self.steps.len() {
-            candle_core::bail!("PIMM has {} steps, the context {}", self.steps.len(), skips.len());
+        if levels != self.steps.len() + 1 {
+            candle_core::bail!("PIMM has {} steps, the context {levels} levels", self.steps.len());
         }
-        let prompt = self.fusion.part(mask_embedding, 0)?;
-        let mut x = self.fusion.finish(&prompt.add(bottleneck)?)?;
-        for (step, skip) in self.steps.iter().zip(skips) {
-            let up = step.block.part(&step.up.forward(&x)?, 0)?;
-            x = step.block.finish(&up.add(skip)?)?;
+        let join = |block: &SeResBlock, level: usize, x: &Tensor| match context {
+            PimmContext::Maps(maps) => {
+                let (_, channels, height, width) = maps[level].dims4()?;
+                let map = maps[level].broadcast_as((x.dim(0)?, channels, height, width))?;
+                block.forward_joined(&[x, &map])
+            }
+            PimmContext::Shares(shares) => block.finish(&block.part(x, 0)?.add(&shares[level])?),
+        };
+        let mut x = join(&self.fusion, 0, mask_embedding)?;
+        for (level, step) in self.steps.iter().enumerate() {
+            x = join(&step.block, level + 1, &step.up.forward(&x)?)?;
         }
         match self.steps.last() {
             Some(step) => step.head.forward(&x),

@@ -7,6 +7,7 @@ use desam_nn::layers::fan_in_uniform;
 use desam_nn::ops::conv2d::{Conv2dConfig, conv2d};
 use desam_nn::ops::instance_norm::{instance_norm, instance_norm_leaky};
 use desam_nn::ops::pointwise::leaky_relu;
+use desam_nn::ops::se_block::{self, SeBlockKernels, se_block};
 
 /// LeakyReLU's slope and the instance norm's epsilon (facts of the official block).
 const SLOPE: f64 = 0.01;
@@ -86,12 +87,26 @@ impl SeResBlock {
     /// # Errors
     /// When channels differ.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        self.forward_joined(&[x])
+    }
+
+    /// The same for parts `[B, .., H, W]` whose channels follow each other.
+    ///
+    /// # Errors
+    /// When channels differ.
+    pub fn forward_joined(&self, parts: &[&Tensor]) -> Result<Tensor> {
         let (outputs, inputs, _, _) = self.conv3.dims4()?;
-        if inputs == outputs {
-            let main = conv2d(x, &self.conv1, Conv2dConfig::same(3))?;
-            return leaky_relu(&(self.residual(&main)? + x)?, SLOPE);
+        let shortcut = (inputs != outputs).then_some(&self.conv3);
+        if self.placement == SqueezePlacement::Official {
+            let (conv1, conv2) = (&self.conv1, &self.conv2);
+            return se_block(parts, SeBlockKernels { conv1, conv2, conv3: shortcut });
         }
-        self.finish(&self.part(x, 0)?)
+        let x = Tensor::cat(parts, 1)?;
+        if shortcut.is_some() {
+            return self.finish(&self.part(&x, 0)?);
+        }
+        let main = conv2d(&x, &self.conv1, Conv2dConfig::same(3))?;
+        leaky_relu(&(self.gated(&main)? + x)?, SLOPE)
     }
 
     /// The first convolutions of `x`, channels `first ..` of a concatenated input.
@@ -117,19 +132,22 @@ impl SeResBlock {
     /// # Errors
     /// When channels differ.
     pub fn finish(&self, input: &SplitInput) -> Result<Tensor> {
-        let shortcut = instance_norm(&input.shortcut, EPS)?;
-        leaky_relu(&(self.residual(&input.main)? + shortcut)?, SLOPE)
+        match self.placement {
+            SqueezePlacement::Official => {
+                se_block::finish(&input.main, &input.shortcut, &self.conv2)
+            }
+            SqueezePlacement::BeforeNorm => {
+                let shortcut = instance_norm(&input.shortcut, EPS)?;
+                leaky_relu(&(self.gated(&input.main)? + shortcut)?, SLOPE)
+            }
+        }
     }
 
-    /// From the first convolution's output to the sum.
-    fn residual(&self, main: &Tensor) -> Result<Tensor> {
+    /// From the first convolution's output to the sum, the gate acting.
+    fn gated(&self, main: &Tensor) -> Result<Tensor> {
         let x = instance_norm_leaky(main, EPS, SLOPE)?;
         let x = conv2d(&x, &self.conv2, Conv2dConfig::same(3))?;
-        let normal = instance_norm(&x, EPS)?;
-        match self.placement {
-            SqueezePlacement::Official => normal.affine(0.5, 0.0),
-            SqueezePlacement::BeforeNorm => normal.broadcast_mul(&self.gate(&x)?),
-        }
+        instance_norm(&x, EPS)?.broadcast_mul(&self.gate(&x)?)
     }
 
     /// The gate `[B, O, 1, 1]`: mean over pixels, two linear maps, sigmoid.

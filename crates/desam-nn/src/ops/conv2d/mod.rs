@@ -1,6 +1,6 @@
 //! 2-D convolution.
 
-mod cpu;
+pub(crate) mod cpu;
 mod patches;
 
 use candle_core::{CpuStorage, CustomOp2, DType, Layout, Result, Shape, Tensor, bail};

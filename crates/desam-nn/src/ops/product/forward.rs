@@ -6,6 +6,7 @@ use super::tile::{Left, ROWS, Right, Target, VECTORS, multiply, spots};
 use crate::ops::vector::dispatch;
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
+use std::mem::MaybeUninit;
 
 /// Pixels of a band, where there are enough bands for every thread; half as many where not. It
 /// depends on sizes alone, never on the threads.
@@ -15,45 +16,74 @@ const BANDS_WANTED: usize = 16;
 /// `out[b, o, y, x] = Σ weight[o, i, ky, kx] · source[b, i, y + ky - m, x + kx - m]`, `m` the
 /// window's margin: `[images, rows, height, width]`.
 pub(crate) fn product(source: &dyn Source, window: Window, weights: &Panels) -> Vec<f32> {
-    let (planes, outputs) = (source.planes(), weights.shape.rows);
-    let len = planes.images * outputs * planes.pixels();
-    let mut out: Vec<f32> = Vec::with_capacity(len);
+    product_into(source, (window, weights), 1, |band| band.copy()).values
+}
+
+/// The sums of a band, and the places where they belong.
+pub(crate) struct Sums<'a> {
+    pub(crate) image: usize,
+    /// `[rows of the product, pixels of the band]`.
+    pub(crate) sums: &'a [f32],
+    /// Pixels of the band.
+    pub(crate) pixels: usize,
+    /// Its part of each plane of the result. Every number of it is to be written.
+    pub(crate) parts: Vec<&'a mut [MaybeUninit<f32>]>,
+}
+
+impl Sums<'_> {
+    /// Every row of the product is a plane of the result.
+    pub(crate) fn copy(self) {
+        for (to, from) in self.parts.into_iter().zip(self.sums.chunks_exact(self.pixels)) {
+            to.iter_mut().zip(from).for_each(|(to, from)| _ = to.write(*from));
+        }
+    }
+}
+
+/// What [`product_into`] made, and what its `write` said of every band, in order.
+pub(crate) struct Written<R> {
+    pub(crate) values: Vec<f32>,
+    pub(crate) bands: Vec<R>,
+}
+
+/// The same product, each band's sums put where they belong by `write`. `group` rows of the product
+/// make one plane of the result, which has `group` times as many numbers as the source's.
+pub(crate) fn product_into<R: Send>(
+    source: &dyn Source,
+    (window, weights): (Window, &Panels),
+    group: usize,
+    write: impl Fn(Sums<'_>) -> R + Sync,
+) -> Written<R> {
+    let (planes, outputs) = (source.planes(), weights.shape.rows / group);
+    let (plane, len) =
+        (group * planes.pixels(), weights.shape.rows * planes.images * planes.pixels());
+    let mut values: Vec<f32> = Vec::with_capacity(len);
     let lines = band_rows(planes.images, planes.height, planes.width);
     let mut tasks = Vec::new();
-    let of_images = out.spare_capacity_mut()[..len].chunks_mut((outputs * planes.pixels()).max(1));
+    let of_images = values.spare_capacity_mut()[..len].chunks_mut((outputs * plane).max(1));
     for (image, of_image) in of_images.enumerate() {
         let starts = (0..planes.height).step_by(lines);
         let bands = starts.map(|y| y..(y + lines).min(planes.height));
         let first = tasks.len();
         tasks.extend(bands.map(|rows| (Band { image, rows, window }, Vec::new())));
-        for plane in of_image.chunks_mut(planes.pixels()) {
-            for (task, part) in
-                tasks[first..].iter_mut().zip(plane.chunks_mut(lines * planes.width))
-            {
+        for plane in of_image.chunks_mut(plane) {
+            let parts = plane.chunks_mut(group * lines * planes.width);
+            for (task, part) in tasks[first..].iter_mut().zip(parts) {
                 task.1.push(part);
             }
         }
     }
-    tasks.into_par_iter().for_each_init(Scratch::default, |scratch, (band, out)| {
+    let bands = tasks.into_par_iter().map_init(Scratch::default, |scratch, (band, parts)| {
         dispatch(OneBand { source, weights, band: &band, scratch });
         let pixels = band.rows.len() * planes.width;
-        for (to, from) in out.into_iter().zip(scratch.sums.chunks_exact(pixels)) {
-            for (to, from) in to.iter_mut().zip(from) {
-                to.write(*from);
-            }
-        }
+        write(Sums { image: band.image, sums: &scratch.sums, pixels, parts })
     });
-    finished(out, len)
-}
-
-/// A vector all of whose first `len` numbers were written into its spare room.
-fn finished(mut out: Vec<f32>, len: usize) -> Vec<f32> {
-    // SAFETY: bands partition every plane, and each writes all of its pixels in all planes.
+    let bands = bands.collect();
+    // SAFETY: bands partition every plane, and `write` fills all parts of its band.
     #[allow(unsafe_code)]
     unsafe {
-        out.set_len(len);
+        values.set_len(len);
     }
-    out
+    Written { values, bands }
 }
 
 fn band_rows(images: usize, height: usize, width: usize) -> usize {

@@ -69,6 +69,11 @@ impl Panels {
         Self { values, shape }
     }
 
+    /// Rows of the product.
+    pub(crate) fn rows(&self) -> usize {
+        self.shape.rows
+    }
+
     /// The panels of the block of channels that begins with `first`, each `[depth, ROWS]`.
     pub(super) fn block(&self, first: usize) -> std::slice::ChunksExact<'_, f32> {
         let PanelShape { channels, taps, .. } = self.shape;

@@ -35,11 +35,6 @@ impl Planes {
         self.height * self.width
     }
 
-    /// Numbers in all.
-    pub(crate) fn numbers(&self) -> usize {
-        self.images * self.channels * self.pixels()
-    }
-
     /// Where a row begins.
     pub(crate) fn index(&self, at: At) -> usize {
         ((at.image * self.channels + at.channel) * self.height + at.row) * self.width
@@ -80,6 +75,27 @@ impl Source for Plain<'_> {
     fn read(&self, at: At, out: &mut [f32]) {
         let begin = self.planes.index(at);
         out.copy_from_slice(&self.values[begin..begin + self.planes.width]);
+    }
+}
+
+/// Two images whose channels follow each other, without a copy of either.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Joined<'a> {
+    pub(crate) first: Plain<'a>,
+    pub(crate) second: Plain<'a>,
+}
+
+impl Source for Joined<'_> {
+    fn planes(&self) -> Planes {
+        let Planes { channels, .. } = self.second.planes;
+        Planes { channels: self.first.planes.channels + channels, ..self.first.planes }
+    }
+
+    fn read(&self, at: At, out: &mut [f32]) {
+        match at.channel.checked_sub(self.first.planes.channels) {
+            None => self.first.read(at, out),
+            Some(channel) => self.second.read(At { channel, ..at }, out),
+        }
     }
 }
 

@@ -1,0 +1,198 @@
+//! The block as an op of candle's: of one input, and of two whose channels follow each other.
+
+use super::backward::{Behind, Gradients, Saved, Wanted, gradients};
+use super::forward::{Map, POINT, SQUARE, Shortcut, add};
+use super::kernels::Kernels;
+use crate::ops::conv2d::cpu::{Stored, plain};
+use crate::ops::matmul::dense;
+use crate::ops::product::{Joined, Plain, Source};
+use crate::ops::vector::f32s;
+use candle_core::{CpuStorage, CustomOp2, CustomOp3, Device, Layout, Result, Shape, Tensor, bail};
+use std::sync::Mutex;
+
+/// Both ways through a block, and what the first leaves for the second.
+#[derive(Debug)]
+pub(super) struct Block {
+    outputs: usize,
+    /// Whether the shortcut is convolved.
+    shortcut: bool,
+    /// Whether there will be a way back.
+    keep: bool,
+    saved: Mutex<Option<Saved>>,
+}
+
+/// The block's input, one part or two.
+enum Input<'a> {
+    One(Plain<'a>),
+    Two(Joined<'a>),
+}
+
+impl<'a> Input<'a> {
+    fn source(&self) -> &dyn Source {
+        match self {
+            Self::One(x) => x,
+            Self::Two(x) => x,
+        }
+    }
+
+    fn kernels<'b>(&self, values: &'b [f32], outputs: usize) -> Kernels<'b> {
+        let inputs = match self {
+            Self::One(x) => [x.planes.channels, 0],
+            Self::Two(x) => [x.first.planes.channels, x.second.planes.channels],
+        };
+        Kernels { values, outputs, inputs }
+    }
+
+    /// The shortcut where it is not convolved.
+    fn whole(&self) -> Result<&'a [f32]> {
+        match self {
+            Self::One(x) => Ok(x.values),
+            Self::Two(_) => bail!("residual block: two inputs need a convolved shortcut"),
+        }
+    }
+}
+
+impl Block {
+    pub(super) fn new(outputs: usize, shortcut: bool, keep: bool) -> Self {
+        Self { outputs, shortcut, keep, saved: Mutex::new(None) }
+    }
+
+    fn forward(&self, input: &Input<'_>, kernels: &[f32]) -> Result<(Vec<f32>, Saved)> {
+        let kernels = input.kernels(kernels, self.outputs);
+        let first = Map::convolve(input.source(), SQUARE, &kernels.conv1());
+        let second = Map::convolve(&first.rectified(), SQUARE, &kernels.conv2());
+        let convolved = || Map::convolve(input.source(), POINT, &kernels.conv3());
+        let third = self.shortcut.then(convolved);
+        let out = match &third {
+            Some(map) => add(&second, Shortcut::Map(map))?,
+            None => add(&second, Shortcut::Input(input.whole()?))?,
+        };
+        Ok((out, Saved { first, second, third }))
+    }
+
+    fn run(&self, input: &Input<'_>, kernels: Stored<'_>) -> Result<(CpuStorage, Shape)> {
+        let planes = input.source().planes();
+        let (out, saved) = self.forward(input, dense(kernels)?)?;
+        if let (true, Ok(mut kept)) = (self.keep, self.saved.lock()) {
+            *kept = Some(saved);
+        }
+        let shape = Shape::from((planes.images, self.outputs, planes.height, planes.width));
+        Ok((CpuStorage::F32(out), shape))
+    }
+
+    /// A second way back does the way forward again.
+    fn saved(&self, input: &Input<'_>, kernels: &[f32]) -> Result<Saved> {
+        match self.saved.lock().ok().and_then(|mut saved| saved.take()) {
+            Some(saved) => Ok(saved),
+            None => Ok(self.forward(input, kernels)?.1),
+        }
+    }
+
+    /// Gradients of `inputs` and of the kernels.
+    fn back(
+        &self,
+        inputs: &[&Tensor],
+        kernels: &Tensor,
+        output: &Tensor,
+        grad: &Tensor,
+    ) -> Result<(Vec<Option<Tensor>>, Option<Tensor>)> {
+        let wanted = Wanted {
+            inputs: inputs.iter().map(|x| x.track_op()).collect(),
+            kernels: kernels.track_op(),
+        };
+        let grad = grad.contiguous()?;
+        let stored = inputs.iter().map(|x| x.storage_and_layout()).collect::<Vec<_>>();
+        let ((kernel_storage, kernel_layout), (output_storage, output_layout)) =
+            (kernels.storage_and_layout(), output.storage_and_layout());
+        let (grad_storage, grad_layout) = grad.storage_and_layout();
+        let parts = stored.iter().zip(inputs).map(|((storage, layout), x)| {
+            let (images, channels, height, width) = x.dims4()?;
+            let planes = crate::ops::product::Planes { images, channels, height, width };
+            Ok(Plain { values: f32s(storage, layout)?, planes })
+        });
+        let input = match parts.collect::<Result<Vec<_>>>()?.as_slice() {
+            [x] => Input::One(*x),
+            [first, second] => Input::Two(Joined { first: *first, second: *second }),
+            other => bail!("residual block: {} inputs", other.len()),
+        };
+        let values = f32s(&kernel_storage, kernel_layout)?;
+        let behind = Behind {
+            output: f32s(&output_storage, output_layout)?,
+            grad: f32s(&grad_storage, grad_layout)?,
+        };
+        let saved = self.saved(&input, values)?;
+        let packed = input.kernels(values, self.outputs);
+        let Gradients { inputs: of_inputs, kernels: of_kernels } =
+            gradients(input.source(), &packed, saved, behind, &wanted)?;
+        let tensor = |values: Option<Vec<f32>>, like: &Tensor| {
+            values.map(|v| Tensor::from_vec(v, like.dims(), &Device::Cpu)).transpose()
+        };
+        let of_inputs = of_inputs.into_iter().zip(inputs).map(|(v, x)| tensor(v, x));
+        Ok((of_inputs.collect::<Result<_>>()?, tensor(of_kernels, kernels)?))
+    }
+}
+
+/// `(x, kernels) → y`.
+pub(super) struct One(pub(super) Block);
+
+impl CustomOp2 for One {
+    fn name(&self) -> &'static str {
+        "desam-se-block"
+    }
+
+    fn cpu_fwd(
+        &self,
+        x: &CpuStorage,
+        xl: &Layout,
+        kernels: &CpuStorage,
+        kl: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        self.0.run(&Input::One(plain((x, xl))?), (kernels, kl))
+    }
+
+    fn bwd(
+        &self,
+        x: &Tensor,
+        kernels: &Tensor,
+        y: &Tensor,
+        grad: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>)> {
+        let (mut inputs, kernels) = self.0.back(&[x], kernels, y, grad)?;
+        Ok((inputs.pop().flatten(), kernels))
+    }
+}
+
+/// `(a, b, kernels) → y`.
+pub(super) struct Two(pub(super) Block);
+
+impl CustomOp3 for Two {
+    fn name(&self) -> &'static str {
+        "desam-se-block-of-two"
+    }
+
+    fn cpu_fwd(
+        &self,
+        a: &CpuStorage,
+        al: &Layout,
+        b: &CpuStorage,
+        bl: &Layout,
+        kernels: &CpuStorage,
+        kl: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        let joined = Joined { first: plain((a, al))?, second: plain((b, bl))? };
+        self.0.run(&Input::Two(joined), (kernels, kl))
+    }
+
+    fn bwd(
+        &self,
+        a: &Tensor,
+        b: &Tensor,
+        kernels: &Tensor,
+        y: &Tensor,
+        grad: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
+        let (mut inputs, kernels) = self.0.back(&[a, b], kernels, y, grad)?;
+        let b = inputs.pop().flatten();
+        Ok((inputs.pop().flatten(), b, kernels))
+    }
+}
