@@ -8,6 +8,7 @@ pub mod conv2d;
 pub mod conv_transpose2d;
 pub mod instance_norm;
 pub mod layer_norm;
+pub mod linear;
 mod matmul;
 pub mod pointwise;
 pub mod softmax;

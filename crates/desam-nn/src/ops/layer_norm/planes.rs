@@ -6,7 +6,6 @@
 use crate::ops::matmul::dense;
 use crate::ops::vector::{build, build_pair, each, f32s, fma, kernel};
 use candle_core::{CpuStorage, CustomOp3, Device, Layout, Result, Shape, Tensor, bail};
-use pulp::Simd;
 
 /// Pixels whose statistics are made at once: a stretch through a few hundred channels stays in the
 /// second cache.

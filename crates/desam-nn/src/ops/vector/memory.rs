@@ -59,6 +59,15 @@ pub(crate) fn build_pair<T: Real>(
     Ok([a, b])
 }
 
+/// Sum of blocks of `len` numbers, in their order.
+pub(crate) fn ordered_sum(blocks: &[f32], len: usize) -> Vec<f32> {
+    let mut total = vec![0f32; len];
+    for block in blocks.chunks_exact(len.max(1)) {
+        total.iter_mut().zip(block).for_each(|(t, v)| *t += v);
+    }
+    total
+}
+
 fn spare<T>(out: &mut Vec<T>, len: usize) -> &mut [MaybeUninit<T>] {
     &mut out.spare_capacity_mut()[..len]
 }
