@@ -140,8 +140,8 @@ impl CustomOp3 for LayerNorm2d {
             moments(x, channels, eps, [mean, scale]);
             shares([x, g], weight, [mean, scale], [h, along]);
         })?;
-        let sums = if pixels == 0 { 0 } else { 2 * planes.images * channels };
-        let [dx, sums] = build_pair([all.len(), sums], [pixels, 2], |plane, [dx, sums]| {
+        let each_plane = vec![[pixels, 2]; planes.images * channels];
+        let [dx, sums] = build_pair(&each_plane, |plane, [dx, sums]| {
             let w = weight[plane % channels];
             let (x, g) = (&all[plane * pixels..][..pixels], &g[plane * pixels..][..pixels]);
             let stretches = x.chunks(STRETCH).zip(g.chunks(STRETCH));

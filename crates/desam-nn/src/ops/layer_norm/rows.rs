@@ -2,7 +2,7 @@
 
 use crate::ops::matmul::dense;
 use crate::ops::vector::{
-    Along, First, Spread, build, build_pair, each, f32s, fma, kernel, ordered_sum, sum,
+    Along, First, Spread, build, build_pair, each, f32s, fma, kernel, ordered_sum, parts, sum,
 };
 use candle_core::{CpuStorage, CustomOp3, Device, Layout, Result, Shape, Tensor, bail};
 use pulp::Simd;
@@ -68,8 +68,8 @@ impl CustomOp3 for LayerNorm {
         let (all, weight, g) = (f32s(&xs, xl)?, f32s(&ws, wl)?, f32s(&gs, gl)?);
         let (row, chunk) = rows(x.shape());
         let parameters = Parameters { weight, bias: &[], eps: self.eps as f32 };
-        let sums = all.len().div_ceil(chunk) * 2 * row;
-        let [dx, sums] = build_pair([all.len(), sums], [chunk, 2 * row], |i, [dx, sums]| {
+        let blocks: Vec<_> = parts(all.len(), chunk).map(|(_, len)| [len, 2 * row]).collect();
+        let [dx, sums] = build_pair(&blocks, |i, [dx, sums]| {
             let part = i * chunk..i * chunk + dx.len();
             backward([&all[part.clone()], &g[part]], parameters, [dx, sums]);
             Ok(())

@@ -3,13 +3,14 @@
 use super::Activation;
 use crate::ops::matmul::{Store, View, dense, matmul};
 use crate::ops::pointwise::{self, Gelu, Relu};
-use crate::ops::vector::{Map, build, each, f32s, kernel, map_in_place, ordered_sum};
+use crate::ops::vector::{CHUNK, Map, build, each, f32s, kernel, map_in_place, ordered_sum};
 use candle_core::{CpuStorage, CustomOp3, Device, Layout, Result, Shape, Tensor, bail};
 use gemm::Parallelism;
 use pulp::Simd;
+use rayon::prelude::*;
 
-/// Rows of a block: enough that packing the weight again for each costs little.
-const BLOCK: usize = 512;
+/// Numbers that get bias and activation at once, in whole rows.
+const FINISHED: usize = 1 << 15;
 
 /// Rows whose biases' gradients are summed at once.
 const SUMMED: usize = 64;
@@ -40,16 +41,6 @@ impl Sizes {
             _ => bail!("linear: {x:?} meets a weight of {outputs} outputs × {inputs} inputs"),
         }
     }
-
-    /// Rows a thread takes at once; few rows are one block, and the product is what is spread.
-    fn block(&self) -> usize {
-        if self.rows < 2 * BLOCK { self.rows.max(1) } else { BLOCK }
-    }
-}
-
-/// All threads, for a product that is alone.
-fn together() -> Parallelism {
-    Parallelism::Rayon(rayon::current_num_threads())
 }
 
 impl CustomOp3 for Linear {
@@ -123,29 +114,28 @@ impl CustomOp3 for Linear {
 impl Linear {
     fn forward(&self, x: &[f32], weight: &[f32], bias: &[f32], sizes: Sizes) -> Result<Vec<f32>> {
         let Sizes { rows, inputs, outputs } = sizes;
-        let block = sizes.block();
-        let parallelism = if block < rows { Parallelism::None } else { together() };
+        // One product over all rows packs the weight once; in blocks of rows, each finished while
+        // it is in the cache, the packing cost more than the second walk over the output.
         let matrix = (weight, View::dense(outputs, inputs).t());
-        build(rows * outputs, block * outputs, |i, y| {
-            let here = y.len() / outputs.max(1);
-            let x = (&x[i * block * inputs..], View::dense(here, inputs));
-            let to = (&mut *y, View::dense(here, outputs));
-            matmul(to, x, matrix, Store::Replace, parallelism)?;
-            match self.activation {
-                None if bias.is_empty() => {}
-                None => finish(Same, bias, y),
-                Some(Activation::Relu) => finish(Relu, bias, y),
-                Some(Activation::Gelu) => finish(Gelu, bias, y),
-            }
-            Ok(())
-        })
+        let mut y = product((x, View::dense(rows, inputs)), matrix)?;
+        let finish = |y: &mut [f32]| match self.activation {
+            None => finish(Same, bias, y),
+            Some(Activation::Relu) => finish(Relu, bias, y),
+            Some(Activation::Gelu) => finish(Gelu, bias, y),
+        };
+        if self.activation.is_some() || !bias.is_empty() {
+            let chunk = outputs.max(1) * (FINISHED / outputs.max(1)).max(1);
+            y.par_chunks_mut(chunk).for_each(finish);
+        }
+        Ok(y)
     }
 }
 
 fn product((a, l): (&[f32], View), (b, r): (&[f32], View)) -> Result<Vec<f32>> {
-    let mut out = vec![0f32; l.rows * r.cols];
+    let mut out = build(l.rows * r.cols, CHUNK, |_, _| Ok(()))?;
     let to = (&mut out[..], View::dense(l.rows, r.cols));
-    matmul(to, (a, l), (b, r), Store::Replace, together())?;
+    let all = Parallelism::Rayon(rayon::current_num_threads());
+    matmul(to, (a, l), (b, r), Store::Replace, all)?;
     Ok(out)
 }
 

@@ -34,9 +34,9 @@ pub struct Affine<'a> {
 
 /// `activation(x · weightᵀ + bias)`: `x [.., inputs]` → `[.., outputs]`.
 ///
-/// For f32 on the CPU bias and activation are applied to a block of rows just after its product;
-/// backwards the weight gets its gradient in one product over all rows, and an input that is not
-/// tracked gets none. All else by [`plain`].
+/// For f32 on the CPU bias and activation are one walk over the product; backwards the weight gets
+/// its gradient in one product over all rows, and what is not tracked gets none. All else by
+/// [`plain`].
 ///
 /// # Errors
 /// When the last dimension is not `inputs`.
