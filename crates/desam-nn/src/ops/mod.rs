@@ -6,8 +6,10 @@
 
 pub mod conv2d;
 pub mod conv_transpose2d;
+pub mod cross_attention;
 pub mod instance_norm;
 pub mod layer_norm;
+pub mod linear;
 mod matmul;
 pub mod pointwise;
 mod product;
