@@ -1,19 +1,24 @@
 //! The block's way back.
+//!
+//! What the second convolution put out is not kept: its norm follows from the block's output, which
+//! the next op holds anyway, and from the shortcut.
 
-use super::forward::{Map, POINT, SQUARE};
+use super::SLOPE;
+use super::branches::Behind;
+use super::forward::{Map, POINT, SQUARE, Shortcut};
 use super::kernels::Kernels;
-use super::{GATE, SLOPE};
-use crate::ops::instance_norm::cpu::{before_norm, before_rectifier};
-use crate::ops::product::{Plain, Planes, Source, correlate, product};
-use crate::ops::vector::build;
+use crate::ops::instance_norm::Moments;
+use crate::ops::instance_norm::cpu::before_norm;
+use crate::ops::product::{Plain, Source, correlate, product};
 use candle_core::Result;
 use rayon::prelude::*;
 
-/// What the way forward left behind: the three convolutions' outputs.
+/// What the way forward left behind: outputs of the convolutions.
 #[derive(Debug)]
 pub(super) struct Saved {
     pub(super) first: Map<'static>,
-    pub(super) second: Map<'static>,
+    /// Of the second only its moments.
+    pub(super) second: Vec<Moments>,
     /// Of the shortcut, where it is convolved.
     pub(super) third: Option<Map<'static>>,
 }
@@ -35,33 +40,10 @@ pub(super) struct Gradients {
     pub(super) kernels: Option<Vec<f32>>,
 }
 
-/// Where the gradient comes from: the block's output and its gradient, `[B, O, H, W]`.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Behind<'a> {
-    pub(super) output: &'a [f32],
-    pub(super) grad: &'a [f32],
-}
-
-impl Behind<'_> {
-    /// The gradient of one branch of the sum before its norm, if it has one. The last rectifier's
-    /// output has the sum's sign.
-    fn branch(&self, planes: Planes, factor: f32, norm: Option<&Map<'_>>) -> Result<Vec<f32>> {
-        let pixels = planes.pixels();
-        build(self.grad.len(), pixels, |index, h| {
-            let at = index * pixels..(index + 1) * pixels;
-            let inputs = [&self.output[at.clone()], &self.grad[at]];
-            before_rectifier(inputs, h, 0.0, [factor, SLOPE]);
-            if let Some((x, moments)) = norm.map(|map| map.plane(index)) {
-                before_norm(x, h, moments);
-            }
-            Ok(())
-        })
-    }
-}
-
-/// All gradients, from the last op to the first; what is no longer needed is let go at once.
+/// All gradients, from the last op to the first (`identity` is the input where the shortcut is not
+/// convolved); what is no longer needed is let go at once.
 pub(super) fn gradients(
-    input: &dyn Source,
+    (input, identity): (&dyn Source, &[f32]),
     kernels: &Kernels<'_>,
     saved: Saved,
     behind: Behind<'_>,
@@ -70,8 +52,11 @@ pub(super) fn gradients(
     let Saved { first, second, third } = saved;
     let planes = first.planes;
 
-    let values = behind.branch(planes, GATE, Some(&second))?;
-    drop(second);
+    let shortcut = match &third {
+        Some(map) => Shortcut::Map(map),
+        None => Shortcut::Input(identity),
+    };
+    let values = behind.gated(&second, shortcut, planes)?;
     let grad = Plain { values: &values, planes };
     let conv2 = wanted.kernels.then(|| correlate(&grad, &first.rectified(), SQUARE));
     let mut before = product(&grad, SQUARE, &kernels.conv2_turned());
@@ -92,7 +77,7 @@ pub(super) fn gradients(
     }
     drop(before);
 
-    let values = behind.branch(planes, 1.0, third.as_ref())?;
+    let values = behind.shortcut(third.as_ref(), planes)?;
     let grad = Plain { values: &values, planes };
     let conv3 = (wanted.kernels && third.is_some()).then(|| correlate(&grad, input, POINT));
     for (part, sum) in inputs.iter_mut().enumerate() {

@@ -1,11 +1,12 @@
 //! The block as an op of candle's: of one input, and of two whose channels follow each other.
 
-use super::backward::{Behind, Gradients, Saved, Wanted, gradients};
+use super::backward::{Gradients, Saved, Wanted, gradients};
+use super::branches::Behind;
 use super::forward::{Map, POINT, SQUARE, Shortcut, add};
 use super::kernels::Kernels;
 use crate::ops::conv2d::cpu::{Stored, plain};
 use crate::ops::matmul::dense;
-use crate::ops::product::{Joined, Plain, Source};
+use crate::ops::product::{Joined, Plain, Planes, Source};
 use crate::ops::vector::f32s;
 use candle_core::{CpuStorage, CustomOp2, CustomOp3, Device, Layout, Result, Shape, Tensor, bail};
 use std::sync::Mutex;
@@ -43,11 +44,11 @@ impl<'a> Input<'a> {
         Kernels { values, outputs, inputs }
     }
 
-    /// The shortcut where it is not convolved.
-    fn whole(&self) -> Result<&'a [f32]> {
+    /// The shortcut where it is not convolved, which it always is of two parts.
+    fn whole(&self) -> &'a [f32] {
         match self {
-            Self::One(x) => Ok(x.values),
-            Self::Two(_) => bail!("residual block: two inputs need a convolved shortcut"),
+            Self::One(x) => x.values,
+            Self::Two(_) => &[],
         }
     }
 }
@@ -65,9 +66,9 @@ impl Block {
         let third = self.shortcut.then(convolved);
         let out = match &third {
             Some(map) => add(&second, Shortcut::Map(map))?,
-            None => add(&second, Shortcut::Input(input.whole()?))?,
+            None => add(&second, Shortcut::Input(input.whole()))?,
         };
-        Ok((out, Saved { first, second, third }))
+        Ok((out, Saved { first, second: second.moments, third }))
     }
 
     fn run(&self, input: &Input<'_>, kernels: Stored<'_>) -> Result<(CpuStorage, Shape)> {
@@ -107,7 +108,7 @@ impl Block {
         let (grad_storage, grad_layout) = grad.storage_and_layout();
         let parts = stored.iter().zip(inputs).map(|((storage, layout), x)| {
             let (images, channels, height, width) = x.dims4()?;
-            let planes = crate::ops::product::Planes { images, channels, height, width };
+            let planes = Planes { images, channels, height, width };
             Ok(Plain { values: f32s(storage, layout)?, planes })
         });
         let input = match parts.collect::<Result<Vec<_>>>()?.as_slice() {
@@ -123,7 +124,7 @@ impl Block {
         let saved = self.saved(&input, values)?;
         let packed = input.kernels(values, self.outputs);
         let Gradients { inputs: of_inputs, kernels: of_kernels } =
-            gradients(input.source(), &packed, saved, behind, &wanted)?;
+            gradients((input.source(), input.whole()), &packed, saved, behind, &wanted)?;
         let tensor = |values: Option<Vec<f32>>, like: &Tensor| {
             values.map(|v| Tensor::from_vec(v, like.dims(), &Device::Cpu)).transpose()
         };

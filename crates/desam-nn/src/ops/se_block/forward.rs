@@ -86,18 +86,25 @@ pub(super) enum Shortcut<'a> {
     Map(&'a Map<'a>),
 }
 
+impl Shortcut<'_> {
+    /// One plane and what its norm does to it.
+    pub(super) fn plane(&self, index: usize, pixels: usize) -> (&[f32], Moments) {
+        match self {
+            Self::Input(x) => {
+                let as_it_is = Moments { mean: 0.0, scale: 1.0 };
+                (&x[index * pixels..(index + 1) * pixels], as_it_is)
+            }
+            Self::Map(map) => map.plane(index),
+        }
+    }
+}
+
 /// `leaky(gate · norm(main) + shortcut)`
 pub(super) fn add(main: &Map<'_>, shortcut: Shortcut<'_>) -> Result<Vec<f32>> {
     let pixels = main.planes.pixels();
     build(main.values.len(), pixels, |index, y| {
         let (x, norm) = main.plane(index);
-        let (other, other_norm) = match shortcut {
-            Shortcut::Input(x) => {
-                let as_it_is = Moments { mean: 0.0, scale: 1.0 };
-                (&x[index * pixels..(index + 1) * pixels], as_it_is)
-            }
-            Shortcut::Map(map) => map.plane(index),
-        };
+        let (other, other_norm) = shortcut.plane(index, pixels);
         add_plane([x, other], y, [norm, other_norm]);
         Ok(())
     })

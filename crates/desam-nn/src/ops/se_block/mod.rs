@@ -7,6 +7,7 @@
 
 mod backward;
 mod block;
+mod branches;
 mod finish;
 mod forward;
 mod kernels;
