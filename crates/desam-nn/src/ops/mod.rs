@@ -4,6 +4,7 @@
 //! path without a gradient where none is. What an op computes is defined by its plain path; the
 //! fast one is tested against it.
 
+pub mod adam;
 pub mod conv2d;
 pub mod conv_transpose2d;
 pub mod cross_attention;
@@ -12,6 +13,7 @@ pub mod layer_norm;
 pub mod linear;
 mod matmul;
 pub mod pointwise;
+pub mod resize;
 pub mod softmax;
 mod vector;
 
