@@ -12,12 +12,14 @@ mod reply;
 mod threads;
 
 use clap::Parser;
+use desam::memory::KeepLarge;
+use mimalloc::MiMalloc;
 use std::process::ExitCode;
 
-/// Tensor ops allocate and free megabytes at every step. The system's allocator hands them back and
-/// faults them in anew; this one keeps them.
+/// Tensor ops allocate and free megabytes at every step; other allocators hand them back and fault
+/// them in anew.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: KeepLarge<MiMalloc> = KeepLarge::new(MiMalloc);
 
 fn main() -> ExitCode {
     let cli = cli::Cli::parse();

@@ -31,6 +31,7 @@ pub mod embed;
 mod error;
 pub mod evaluate;
 mod files;
+pub mod memory;
 mod mode;
 pub mod model;
 pub mod parity;

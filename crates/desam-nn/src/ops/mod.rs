@@ -4,6 +4,7 @@
 //! path without a gradient where none is. What an op computes is defined by its plain path; the
 //! fast one is tested against it.
 
+pub mod adam;
 pub mod conv2d;
 pub mod conv_transpose2d;
 pub mod cross_attention;
@@ -13,6 +14,7 @@ pub mod linear;
 mod matmul;
 pub mod pointwise;
 mod product;
+pub mod resize;
 pub mod se_block;
 pub mod softmax;
 mod vector;

@@ -110,7 +110,7 @@ impl CustomOp2 for Same {
 }
 
 /// `(∂y, weight) → ∂x`.
-pub struct InputGradient;
+struct InputGradient;
 
 impl CustomOp2 for InputGradient {
     fn name(&self) -> &'static str {
@@ -132,8 +132,8 @@ impl CustomOp2 for InputGradient {
 }
 
 /// `(∂y, x) → ∂weight`.
-pub struct KernelGradient {
-    pub side: usize,
+struct KernelGradient {
+    side: usize,
 }
 
 impl CustomOp2 for KernelGradient {

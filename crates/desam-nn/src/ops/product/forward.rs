@@ -21,7 +21,6 @@ pub(crate) fn product(source: &dyn Source, window: Window, weights: &Panels) -> 
 
 /// The sums of a band, and the places where they belong.
 pub(crate) struct Sums<'a> {
-    pub(crate) image: usize,
     /// `[rows of the product, pixels of the band]`.
     pub(crate) sums: &'a [f32],
     /// Pixels of the band.
@@ -75,7 +74,7 @@ pub(crate) fn product_into<R: Send>(
     let bands = tasks.into_par_iter().map_init(Scratch::default, |scratch, (band, parts)| {
         dispatch(OneBand { source, weights, band: &band, scratch });
         let pixels = band.rows.len() * planes.width;
-        write(Sums { image: band.image, sums: &scratch.sums, pixels, parts })
+        write(Sums { sums: &scratch.sums, pixels, parts })
     });
     let bands = bands.collect();
     // SAFETY: bands partition every plane, and `write` fills all parts of its band.

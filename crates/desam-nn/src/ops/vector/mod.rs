@@ -7,7 +7,7 @@ mod math;
 mod memory;
 mod rows;
 
-pub(crate) use math::{exp, exp_up_to_max, fma, normal};
+pub(crate) use math::{exp_up_to_max, fma, normal};
 pub(crate) use memory::{build, build_pair, f32s, ordered_sum, parts};
 pub(crate) use rows::{Along, First, Product, Spread, each, sum};
 
