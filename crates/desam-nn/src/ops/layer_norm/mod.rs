@@ -1,5 +1,6 @@
 //! Layer norm over the last dimension, and SAM's LayerNorm2d over channels.
 
+mod kernels;
 mod planes;
 mod rows;
 

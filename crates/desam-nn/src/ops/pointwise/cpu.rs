@@ -1,13 +1,12 @@
 //! Activations on the CPU in one pass, forward and backward.
 
+use crate::ops::matmul::dense;
 use crate::ops::vector::{CHUNK, Map, Map2, build, f32s, fma, map, map2, normal};
 use candle_core::{CpuStorage, CustomOp1, Device, Layout, Result, Shape, Tensor};
 use pulp::Simd;
 
-use crate::ops::matmul::dense;
-
 /// `1 / √(2π)`
-const BELL: f32 = 0.398_942_28;
+const BELL: f32 = 0.398_942_3;
 
 /// A function of each number, with its derivative.
 pub(crate) trait Activation: Map {

@@ -46,8 +46,8 @@ impl<T: Real> Axis<T> {
     pub(super) fn matrix(&self, from: usize) -> Vec<T> {
         let mut matrix = vec![T::ZERO; self.0.len() * from];
         for (row, tap) in matrix.chunks_exact_mut(from).zip(&self.0) {
-            row[tap.at[0]] = row[tap.at[0]] + tap.weights[0];
-            row[tap.at[1]] = row[tap.at[1]] + tap.weights[1];
+            row[tap.at[0]] += tap.weights[0];
+            row[tap.at[1]] += tap.weights[1];
         }
         matrix
     }
@@ -114,7 +114,7 @@ impl Planes {
                     let wide = &mut wide[row * width..][..width];
                     dispatch(|| {
                         for (wide, g) in wide.iter_mut().zip(g) {
-                            *wide = *wide + *g * weight;
+                            *wide += *g * weight;
                         }
                     });
                 }
@@ -122,7 +122,7 @@ impl Planes {
             for (dx, wide) in dx.chunks_exact_mut(w).zip(wide.chunks_exact(width)) {
                 for (g, tap) in wide.iter().zip(&columns.0) {
                     for (column, weight) in tap.at.into_iter().zip(tap.weights) {
-                        dx[column] = dx[column] + *g * weight;
+                        dx[column] += *g * weight;
                     }
                 }
             }

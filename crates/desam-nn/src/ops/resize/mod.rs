@@ -126,9 +126,9 @@ mod tests {
             ([3, 1, 40, 3], (7, 90)),
             ([1, 1, 33, 70], (140, 31)),
         ] {
-            let x = random(4, &shape);
-            compare(&[x.clone()], |t| bilinear(&t[0], size), |t| plain(&t[0], size));
-            let (ours, plain) = (bilinear(&x, size).unwrap(), plain(&x, size).unwrap());
+            let x = [random(4, &shape)];
+            compare(&x, |t| bilinear(&t[0], size), |t| plain(&t[0], size));
+            let (ours, plain) = (bilinear(&x[0], size).unwrap(), plain(&x[0], size).unwrap());
             assert!(max_diff(&ours, &plain) < 1e-12);
         }
         let turned = |t: &[Tensor]| t[0].transpose(1, 3);

@@ -32,6 +32,7 @@ macro_rules! kernel {
         $body:block
     ) => {
         $(#[$attribute])*
+        #[allow(clippy::needless_lifetimes)]
         $vis fn $name<'a>($($arg: $ty),*) -> $ret {
             struct Kernel<'a> {
                 $($arg: $ty,)*

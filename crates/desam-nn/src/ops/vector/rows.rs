@@ -20,6 +20,7 @@ macro_rules! each {
         let count = $ys.0.len();
         $(let $xs = (&$xs.0[..count], $xs.1);)*
         $(let $zs = (&mut $zs.0[..count], $zs.1);)*
+        #[allow(clippy::needless_range_loop)]
         for i in 0..count {
             #[allow(unused_assignments)]
             let mut $y = $ys.0[i];
