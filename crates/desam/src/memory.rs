@@ -16,10 +16,10 @@
 //! # fn main() {}
 //! ```
 
-use std::alloc::{GlobalAlloc, Layout};
+use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// Smallest block that is kept, bytes. Smaller ones are the inner allocator's own business.
+/// Smallest block that is kept, bytes. Smaller ones are the other allocator's.
 const LARGE: usize = 1 << 20;
 
 /// Alignment that blocks are kept with: a cache line. Those with a larger one are not kept.
@@ -28,10 +28,11 @@ const ALIGN: usize = 64;
 /// Blocks that are kept at once, at most.
 const MOST: usize = 512;
 
-/// Keeps freed blocks of a megabyte and more; everything else is `A`'s.
+/// Keeps freed blocks of a megabyte and more, which come from the system and go back to it at once
+/// when they are not kept; everything else is `A`'s.
 #[derive(Debug)]
 pub struct KeepLarge<A> {
-    inner: A,
+    small: A,
     kept: Mutex<Kept>,
 }
 
@@ -88,10 +89,10 @@ impl Kept {
 }
 
 impl<A> KeepLarge<A> {
-    /// Around another allocator.
-    pub const fn new(inner: A) -> Self {
+    /// With `small` for what is not large.
+    pub const fn new(small: A) -> Self {
         let blocks = [(0, 0); MOST];
-        Self { inner, kept: Mutex::new(Kept { blocks, count: 0, bytes: 0, used: 0, peak: 0 }) }
+        Self { small, kept: Mutex::new(Kept { blocks, count: 0, bytes: 0, used: 0, peak: 0 }) }
     }
 
     /// The books are whole between two statements: a panic cannot leave them half written.
@@ -110,32 +111,32 @@ fn large(layout: Layout) -> Option<Layout> {
     Layout::from_size_align(layout.size().checked_next_multiple_of(step)?, ALIGN).ok()
 }
 
-impl<A: GlobalAlloc> KeepLarge<A> {
-    /// A kept block, or one of the inner allocator's made by `fresh`, for which older blocks go.
-    fn block(&self, layout: Layout, fresh: impl FnOnce(&A) -> *mut u8) -> Found {
+impl<A> KeepLarge<A> {
+    /// A kept block, or one of the system's made by `fresh`, for which older blocks go.
+    fn block(&self, layout: Layout, fresh: impl FnOnce() -> *mut u8) -> Found {
         let mut books = self.books();
         if let Some(address) = books.take(layout.size()) {
             books.in_use(layout.size());
             return Found { block: std::ptr::with_exposed_provenance_mut(address), kept: true };
         }
         while let Some((address, bytes)) = books.make_room(layout.size()) {
-            self.hand_back(address, bytes);
+            hand_back(address, bytes);
         }
-        let block = fresh(&self.inner);
+        let block = fresh();
         if !block.is_null() {
             books.in_use(layout.size());
         }
         Found { block, kept: false }
     }
+}
 
-    #[allow(unsafe_code)]
-    fn hand_back(&self, address: usize, bytes: usize) {
-        // SAFETY: the block came from the inner allocator with this size and alignment (see
-        // `large`), was freed by its owner, and has just left the books.
-        unsafe {
-            let block = std::ptr::with_exposed_provenance_mut(address);
-            self.inner.dealloc(block, Layout::from_size_align_unchecked(bytes, ALIGN));
-        }
+#[allow(unsafe_code)]
+fn hand_back(address: usize, bytes: usize) {
+    // SAFETY: the block came from the system with this size and alignment (see `large`), was freed
+    // by its owner, and is not on the books.
+    unsafe {
+        let block = std::ptr::with_exposed_provenance_mut(address);
+        System.dealloc(block, Layout::from_size_align_unchecked(bytes, ALIGN));
     }
 }
 
@@ -145,28 +146,28 @@ struct Found {
     kept: bool,
 }
 
-// SAFETY: every block comes from the inner allocator with the layout that `large` gives, or with
-// the caller's own, and goes back with the same, since `large` depends on the caller's layout alone.
-// A kept block belongs to nobody until it is taken off the books.
+// SAFETY: every block comes from the system with the layout that `large` gives, or from the other
+// allocator with the caller's own, and goes back to the same with the same, since `large` depends
+// on the caller's layout alone. A kept block belongs to nobody until it is taken off the books.
 #[allow(unsafe_code)]
 unsafe impl<A: GlobalAlloc> GlobalAlloc for KeepLarge<A> {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         match large(layout) {
             // SAFETY: the size is not zero, as the caller promised of the smaller one.
-            Some(real) => self.block(real, |inner| unsafe { inner.alloc(real) }).block,
+            Some(real) => self.block(real, || unsafe { System.alloc(real) }).block,
             // SAFETY: the caller's promise.
-            None => unsafe { self.inner.alloc(layout) },
+            None => unsafe { self.small.alloc(layout) },
         }
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
         let Some(real) = large(layout) else {
             // SAFETY: the caller's promise.
-            return unsafe { self.inner.alloc_zeroed(layout) };
+            return unsafe { self.small.alloc_zeroed(layout) };
         };
         // SAFETY: as in `alloc`; a kept block has `real.size()` bytes.
         unsafe {
-            let Found { block, kept } = self.block(real, |inner| inner.alloc_zeroed(real));
+            let Found { block, kept } = self.block(real, || System.alloc_zeroed(real));
             if kept {
                 block.write_bytes(0, layout.size());
             }
@@ -179,22 +180,22 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for KeepLarge<A> {
             Some(real) => {
                 let address = block.expose_provenance();
                 if !self.books().put(address, real.size()) {
-                    self.hand_back(address, real.size());
+                    hand_back(address, real.size());
                 }
             }
-            // SAFETY: the block came from the inner allocator with this layout.
-            None => unsafe { self.inner.dealloc(block, layout) },
+            // SAFETY: the block came from the other allocator with this layout.
+            None => unsafe { self.small.dealloc(block, layout) },
         }
     }
 
     unsafe fn realloc(&self, block: *mut u8, layout: Layout, size: usize) -> *mut u8 {
         // SAFETY: the caller promises that `size` is not zero and does not overflow with this
         // alignment; the block is moved by hand where either side is large, and belongs to the
-        // inner allocator with its own layout where neither is.
+        // other allocator with its own layout where neither is.
         unsafe {
             let wanted = Layout::from_size_align_unchecked(size, layout.align());
             match (large(layout), large(wanted)) {
-                (None, None) => self.inner.realloc(block, layout, size),
+                (None, None) => self.small.realloc(block, layout, size),
                 (Some(old), Some(new)) if old == new => block,
                 _ => {
                     let moved = self.alloc(wanted);
@@ -212,8 +213,6 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for KeepLarge<A> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::alloc::System;
-
     fn layout(size: usize) -> Layout {
         Layout::from_size_align(size, 4).unwrap()
     }

@@ -19,14 +19,23 @@ pub(crate) fn product(source: &dyn Source, window: Window, weights: &Panels) -> 
     product_into(source, (window, weights), 1, |band| band.copy()).values
 }
 
+/// The same product added to what `sums` holds.
+pub(crate) fn product_add(source: &dyn Source, window: Window, weights: &Panels, sums: &mut [f32]) {
+    product_over(source, (window, weights), 1, sums, |band: Sums<'_, f32>| {
+        for (to, from) in band.parts.into_iter().zip(band.sums.chunks_exact(band.pixels)) {
+            to.iter_mut().zip(from).for_each(|(to, from)| *to += from);
+        }
+    });
+}
+
 /// The sums of a band, and the places where they belong.
-pub(crate) struct Sums<'a> {
+pub(crate) struct Sums<'a, T = MaybeUninit<f32>> {
     /// `[rows of the product, pixels of the band]`.
     pub(crate) sums: &'a [f32],
     /// Pixels of the band.
     pub(crate) pixels: usize,
-    /// Its part of each plane of the result. Every number of it is to be written.
-    pub(crate) parts: Vec<&'a mut [MaybeUninit<f32>]>,
+    /// Its part of each plane of the result. Where they are new, every number is to be written.
+    pub(crate) parts: Vec<&'a mut [T]>,
 }
 
 impl Sums<'_> {
@@ -48,18 +57,35 @@ pub(crate) struct Written<R> {
 /// make one plane of the result, which has `group` times as many numbers as the source's.
 pub(crate) fn product_into<R: Send>(
     source: &dyn Source,
-    (window, weights): (Window, &Panels),
+    product: (Window, &Panels),
     group: usize,
     write: impl Fn(Sums<'_>) -> R + Sync,
 ) -> Written<R> {
-    let (planes, outputs) = (source.planes(), weights.shape.rows / group);
-    let (plane, len) =
-        (group * planes.pixels(), weights.shape.rows * planes.images * planes.pixels());
+    let planes = source.planes();
+    let len = product.1.shape.rows * planes.images * planes.pixels();
     let mut values: Vec<f32> = Vec::with_capacity(len);
+    let room = &mut values.spare_capacity_mut()[..len];
+    let bands = product_over(source, product, group, room, write);
+    // SAFETY: bands partition every plane, and `write` fills all parts of its band.
+    #[allow(unsafe_code)]
+    unsafe {
+        values.set_len(len);
+    }
+    Written { values, bands }
+}
+
+fn product_over<T: Send, R: Send>(
+    source: &dyn Source,
+    (window, weights): (Window, &Panels),
+    group: usize,
+    values: &mut [T],
+    write: impl Fn(Sums<'_, T>) -> R + Sync,
+) -> Vec<R> {
+    let (planes, outputs) = (source.planes(), weights.shape.rows / group);
+    let plane = group * planes.pixels();
     let lines = band_rows(planes.images, planes.height, planes.width);
     let mut tasks = Vec::new();
-    let of_images = values.spare_capacity_mut()[..len].chunks_mut((outputs * plane).max(1));
-    for (image, of_image) in of_images.enumerate() {
+    for (image, of_image) in values.chunks_mut((outputs * plane).max(1)).enumerate() {
         let starts = (0..planes.height).step_by(lines);
         let bands = starts.map(|y| y..(y + lines).min(planes.height));
         let first = tasks.len();
@@ -76,13 +102,7 @@ pub(crate) fn product_into<R: Send>(
         let pixels = band.rows.len() * planes.width;
         write(Sums { sums: &scratch.sums, pixels, parts })
     });
-    let bands = bands.collect();
-    // SAFETY: bands partition every plane, and `write` fills all parts of its band.
-    #[allow(unsafe_code)]
-    unsafe {
-        values.set_len(len);
-    }
-    Written { values, bands }
+    bands.collect()
 }
 
 fn band_rows(images: usize, height: usize, width: usize) -> usize {

@@ -11,6 +11,6 @@ mod source;
 mod tile;
 
 pub(crate) use correlate::correlate;
-pub(crate) use forward::{Sums, product, product_into};
+pub(crate) use forward::{Sums, product, product_add, product_into};
 pub(crate) use panels::{PanelShape, Panels};
 pub(crate) use source::{At, Joined, Plain, Planes, Source, Window};

@@ -9,7 +9,7 @@ use super::forward::{Map, POINT, SQUARE, Shortcut};
 use super::kernels::Kernels;
 use crate::ops::instance_norm::Moments;
 use crate::ops::instance_norm::cpu::before_norm;
-use crate::ops::product::{Plain, Source, correlate, product};
+use crate::ops::product::{Plain, Source, correlate, product, product_add};
 use candle_core::Result;
 use rayon::prelude::*;
 
@@ -77,14 +77,15 @@ pub(super) fn gradients(
     }
     drop(before);
 
-    let values = behind.shortcut(third.as_ref(), planes)?;
+    let convolved = third.is_some();
+    let values = behind.shortcut(third, planes)?;
     let grad = Plain { values: &values, planes };
-    let conv3 = (wanted.kernels && third.is_some()).then(|| correlate(&grad, input, POINT));
+    let conv3 = (wanted.kernels && convolved).then(|| correlate(&grad, input, POINT));
     for (part, sum) in inputs.iter_mut().enumerate() {
-        match (sum, &third) {
-            (None, _) => {}
-            (Some(sum), None) => add(sum, &values),
-            (Some(sum), Some(_)) => add(sum, &product(&grad, POINT, &kernels.conv3_turned(part))),
+        match sum {
+            None => {}
+            Some(sum) if convolved => product_add(&grad, POINT, &kernels.conv3_turned(part), sum),
+            Some(sum) => add(sum, &values),
         }
     }
     let all = [conv1, conv2, conv3].into_iter().flatten();

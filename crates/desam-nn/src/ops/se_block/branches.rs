@@ -7,6 +7,7 @@ use crate::ops::instance_norm::cpu::{before_norm, before_rectifier};
 use crate::ops::product::Planes;
 use crate::ops::vector::{build, each, fma, kernel};
 use candle_core::Result;
+use rayon::prelude::*;
 
 /// The block's output and its gradient, `[B, O, H, W]`.
 #[derive(Debug, Clone, Copy)]
@@ -16,17 +17,29 @@ pub(super) struct Behind<'a> {
 }
 
 impl Behind<'_> {
-    /// Before the shortcut's norm, if it has one. The output has the sign of the sum.
-    pub(super) fn shortcut(&self, norm: Option<&Map<'_>>, planes: Planes) -> Result<Vec<f32>> {
+    /// Before the shortcut's norm, if it has one, in the place of what the norm read. The output has
+    /// the sign of the sum.
+    pub(super) fn shortcut(&self, norm: Option<Map<'static>>, planes: Planes) -> Result<Vec<f32>> {
         let pixels = planes.pixels();
-        build(self.grad.len(), pixels, |index, h| {
+        let rectified = |index: usize, h: &mut [f32]| {
             let at = index * pixels..(index + 1) * pixels;
             before_rectifier([&self.output[at.clone()], &self.grad[at]], h, 0.0, [1.0, SLOPE]);
-            if let Some((x, moments)) = norm.map(|map| map.plane(index)) {
-                before_norm(x, h, moments);
-            }
-            Ok(())
-        })
+        };
+        let Some(Map { values, moments, .. }) = norm else {
+            return build(self.grad.len(), pixels, |index, h| {
+                rectified(index, h);
+                Ok(())
+            });
+        };
+        let mut values = values.into_owned();
+        let each = values.par_chunks_exact_mut(pixels.max(1)).enumerate();
+        each.for_each_init(Vec::new, |h: &mut Vec<f32>, (index, x)| {
+            h.resize(pixels, 0.0);
+            rectified(index, h);
+            before_norm(x, h, moments[index]);
+            x.copy_from_slice(h);
+        });
+        Ok(values)
     }
 
     /// Before the gated branch's norm, whose moments are `norms`.
