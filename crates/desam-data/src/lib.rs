@@ -6,9 +6,13 @@ pub mod cache;
 pub mod embed;
 mod error;
 pub mod layout;
+pub mod metaimage;
 pub mod nifti;
+pub mod nrrd;
 pub mod phantom;
 pub mod preprocess;
 pub mod split;
+pub mod volumes;
+mod voxels;
 
 pub use error::{Error, Result};
