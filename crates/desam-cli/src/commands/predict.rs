@@ -5,9 +5,8 @@ use crate::cli::JsonFlag;
 use crate::reply::Reply;
 use anyhow::{Context, bail};
 use clap::Args;
-use desam::core::VolumeReader;
 use desam::data::layout::list_volumes;
-use desam::data::nifti::NiftiReader;
+use desam::data::volumes::{VOLUME_ENDINGS, VolumeFormat};
 use desam::predict::{FolderSummary, VolumeSummary, segment_folder};
 use desam::{Automatic, Mode, Segmenter};
 use serde_json::json;
@@ -15,16 +14,21 @@ use std::path::{Path, PathBuf};
 
 const AFTER: &str = "\
 A folder's masks keep the names of their volumes, so the output must be another folder. Files
-ending in _segmentation.nii.gz are taken for labels and left out. A volume that cannot be read is
+ending in _segmentation or .seg before the format's ending are taken for labels and left out. A volume that cannot be read is
 reported and skipped, the others are done, and the exit code is 1.
+
+Formats are NIfTI (.nii.gz, .nii, .hdr with .img), MetaImage (.mha, .mhd) and NRRD (.nrrd, .nhdr);
+a mask has the format that its name ends in, which may be another than its volume's.
 
 Examples:
   desam predict --model run --input t2.nii.gz --output mask.nii.gz
+  desam predict --model run --input t2.mha --output mask.nrrd
   desam predict --model run/model.safetensors --input volumes --output masks --mode box";
 
 /// Segment volumes; each mask lies on the grid of its input
 ///
-/// Masks are u8, 0 and 1, with the dimensions, affine and codes of their input's header.
+/// Masks are u8, 0 and 1, with the dimensions, affine and codes of their input's header. Volumes of
+/// several formats may share a folder.
 #[derive(Debug, Args)]
 #[command(after_help = AFTER)]
 pub(crate) struct Arguments {
@@ -32,11 +36,11 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "RUN|FILE")]
     model: PathBuf,
 
-    /// NIfTI volume, or a folder of them
+    /// Volume, or a folder of them
     #[arg(long, value_name = "VOLUME|DIR")]
     input: PathBuf,
 
-    /// Mask to write (.nii.gz or .nii), or a folder for masks
+    /// Mask to write, in the format that its name ends in, or a folder for masks
     #[arg(long, value_name = "FILE|DIR")]
     output: PathBuf,
 
@@ -99,7 +103,7 @@ impl Job {
             }
             let inputs = list_volumes(input)?;
             if inputs.is_empty() {
-                bail!("{} holds no volume: expected .nii.gz or .nii files", input.display());
+                bail!("{} holds no volume: expected files in {VOLUME_ENDINGS}", input.display());
             }
             return Ok(Self::Many { inputs, output: output.to_owned() });
         }
@@ -107,8 +111,8 @@ impl Job {
         if output.is_dir() {
             output.push(input.file_name().unwrap_or(input.as_os_str()));
         }
-        if !NiftiReader.accepts(&output) {
-            bail!("{}: the name of a mask ends in .nii.gz or .nii", output.display());
+        if VolumeFormat::of_name(&output).is_none() {
+            bail!("{}: the name of a mask ends in {VOLUME_ENDINGS}", output.display());
         }
         if same(input, &output) {
             bail!("{} would be overwritten by its mask: choose another --output", input.display());

@@ -6,11 +6,11 @@ use crate::cache::{
     FeatureDtype, Seal, SlicePolicy, case_source, hash_file, human_bytes, is_plain_name,
 };
 use crate::layout::Case;
-use crate::nifti::NiftiReader;
 use crate::preprocess::PreparedVolume;
+use crate::volumes::{read_labels, read_volume};
 use crate::{Error, Result};
 use candle_core::{DType, Device, Tensor};
-use desam_core::{ImageEncoder, ImageFeatures, Progress, VolumeReader};
+use desam_core::{ImageEncoder, ImageFeatures, Progress};
 use half::f16;
 use std::path::{Path, PathBuf};
 
@@ -128,7 +128,7 @@ impl<'a> Run<'a> {
     fn write_pages(&self, case: &Case, path: &Path, seal: &Seal) -> Result<()> {
         let prepared = self.prepare_volume(&case.image)?;
         let masks = match &case.label {
-            Some(label) => Some(prepared.labels(&NiftiReader.read_labels(label)?)?),
+            Some(label) => Some(prepared.labels(&read_labels(label)?)?),
             None => None,
         };
         let images = (0..prepared.len()).map(|z| prepared.image(z)).collect::<Result<Vec<_>>>()?;
@@ -136,7 +136,7 @@ impl<'a> Run<'a> {
     }
 
     fn prepare_volume(&self, image: &Path) -> Result<PreparedVolume> {
-        self.recipe.preprocess.prepare(&NiftiReader.read(image)?, &self.recipe.spec)
+        self.recipe.preprocess.prepare(&read_volume(image)?, &self.recipe.spec)
     }
 
     /// Second phase: writes the header, says the size, encodes what is missing.

@@ -3,7 +3,7 @@
 use crate::{Error, Result};
 use desam_core::BinaryMask;
 use desam_data::cache::{CacheCase, FeatureCache, hash_file};
-use desam_data::nifti::{read_labels, read_volume};
+use desam_data::volumes::{read_labels, read_volume};
 use desam_metrics::metric::Confusion;
 use std::path::Path;
 

@@ -1,14 +1,18 @@
-//! A NIfTI volume.
+//! A volume.
 
 use super::aligned;
 use crate::reply::Reply;
 use desam::core::{Affine, Volume};
 use desam::data::cache::human_bytes;
-use desam::data::nifti::read_volume;
+use desam::data::volumes::{VolumeFormat, read_volume};
 use serde_json::json;
 use std::path::Path;
 
-pub(super) fn describe(path: &Path, file_bytes: u64) -> anyhow::Result<Reply> {
+pub(super) fn describe(
+    path: &Path,
+    format: VolumeFormat,
+    file_bytes: u64,
+) -> anyhow::Result<Reply> {
     let volume = read_volume(path)?;
     let grid = volume.grid();
     let values = Values::of(&volume);
@@ -22,6 +26,7 @@ pub(super) fn describe(path: &Path, file_bytes: u64) -> anyhow::Result<Reply> {
     };
     let mut rows = vec![
         ("volume", path.display().to_string()),
+        ("format", format.to_string()),
         ("dimensions", format!("{x} × {y} × {z} voxels")),
         ("spacing", format!("{} mm", spacing.map(|s| format!("{s:.4}")).join(" × "))),
         ("axes", format!("{axes} (towards Right/Left, Anterior/Posterior, Superior/Inferior)")),
@@ -43,6 +48,7 @@ pub(super) fn describe(path: &Path, file_bytes: u64) -> anyhow::Result<Reply> {
     let json = json!({
         "kind": "volume",
         "path": path,
+        "format": format,
         "dims": grid.dims,
         "spacing_mm": spacing,
         "axes": axes,
