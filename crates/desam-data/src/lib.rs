@@ -12,6 +12,7 @@ pub mod nrrd;
 pub mod phantom;
 pub mod preprocess;
 pub mod split;
+pub mod verify;
 pub mod volumes;
 mod voxels;
 

@@ -24,6 +24,11 @@ pub fn read_labels(path: &Path) -> Result<LabelVolume> {
     Opened::new(path)?.image(path)?.labels()
 }
 
+/// The header's file, and that of the voxels where it is another.
+pub(crate) fn files(path: &Path) -> Result<Vec<PathBuf>> {
+    Ok([path.to_path_buf()].into_iter().chain(Opened::new(path)?.voxel_file).collect())
+}
+
 /// A header that has been understood.
 pub(super) struct Opened {
     pub(super) fields: Fields,
@@ -70,7 +75,7 @@ impl Opened {
         let source = Source::open(&path, start, packing).map_err(Error::io("read", &path))?;
         let skip = match fields.number(header, &["HeaderSize"], 0.0)? {
             -1.0 if packing == Packing::Plain => source.before_last(&grid, coding),
-            n if n >= 0.0 && n < 1e15 && start == 0 => n as u64,
+            n if (0.0..1e15).contains(&n) && start == 0 => n as u64,
             // Of use for a file of its own alone.
             _ if start > 0 => 0,
             n => {

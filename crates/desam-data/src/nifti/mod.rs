@@ -13,6 +13,7 @@ mod read;
 mod tests;
 mod write;
 
+pub(crate) use read::files;
 pub use read::{read_labels, read_volume};
 pub use write::{write_labels, write_mask_like, write_volume};
 

@@ -5,7 +5,7 @@ use super::pair::PairPaths;
 use crate::voxels::{Coding, Packing, Source, StoredImage, read_full, truncated, wrong};
 use crate::{Error, Result};
 use desam_core::{LabelVolume, Volume};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Reads intensities as `f32`, the header's slope and intercept applied.
 ///
@@ -22,6 +22,13 @@ pub fn read_volume(path: &Path) -> Result<Volume> {
 /// As [`read_volume`]; [`Error::NotALabel`] when a value is no label.
 pub fn read_labels(path: &Path) -> Result<LabelVolume> {
     Opened::new(path)?.image()?.labels()
+}
+
+/// The header's file, and that of the voxels where it is another.
+pub(crate) fn files(path: &Path) -> Result<Vec<PathBuf>> {
+    let opened = Opened::new(path)?;
+    let voxels = opened.voxel_file().map(Path::to_path_buf);
+    Ok([opened.paths.header].into_iter().chain(voxels).collect())
 }
 
 /// A file whose header has been understood.

@@ -13,6 +13,7 @@ mod tests;
 mod write;
 
 pub(crate) use fields::MAGIC;
+pub(crate) use read::files;
 pub use read::{read_labels, read_volume};
 pub use write::{write_labels, write_mask_like};
 

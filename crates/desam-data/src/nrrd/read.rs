@@ -27,6 +27,11 @@ pub fn read_labels(path: &Path) -> Result<LabelVolume> {
     Opened::new(path)?.image(path)?.labels()
 }
 
+/// The header's file, and that of the voxels where it is another.
+pub(crate) fn files(path: &Path) -> Result<Vec<PathBuf>> {
+    Ok([path.to_path_buf()].into_iter().chain(Opened::new(path)?.voxel_file).collect())
+}
+
 /// A header that has been understood.
 pub(super) struct Opened {
     pub(super) fields: Fields,

@@ -30,7 +30,7 @@ impl Orientation {
     }
 
     /// The order for a volume of this affine.
-    pub(super) fn order(self, affine: &Affine) -> AxisOrder {
+    pub(crate) fn order(self, affine: &Affine) -> AxisOrder {
         match self {
             Self::Stored => AxisOrder { axes: [0, 1, 2], turned: [false; 3] },
             Self::Axial => axial(affine),
@@ -55,7 +55,7 @@ impl FromStr for Orientation {
 
 /// Prepared axis `a` is stored axis `axes[a]`, from its end where `turned[a]`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct AxisOrder {
+pub(crate) struct AxisOrder {
     axes: [usize; 3],
     turned: [bool; 3],
 }
@@ -90,7 +90,7 @@ impl AxisOrder {
     }
 
     /// The grid with its axes in this order: the same voxels at the same places.
-    pub(super) fn grid(&self, stored: &Grid) -> Grid {
+    pub(crate) fn grid(&self, stored: &Grid) -> Grid {
         let mut affine = stored.affine;
         for (to, (&from, turned)) in self.axes.iter().zip(self.turned).enumerate() {
             let far = stored.dims[from].saturating_sub(1) as f64;
@@ -103,7 +103,7 @@ impl AxisOrder {
     }
 
     /// Voxels of a stored grid in this order.
-    pub(super) fn apply<T: Copy>(&self, dims: [usize; 3], stored: &[T]) -> Vec<T> {
+    pub(crate) fn apply<T: Copy>(&self, dims: [usize; 3], stored: &[T]) -> Vec<T> {
         if self.is_stored() {
             return stored.to_vec();
         }
