@@ -26,6 +26,20 @@ pub enum Error {
         /// The file.
         path: PathBuf,
     },
+    /// DICOM files that make no volume.
+    #[error("{}: {problem}", path.display())]
+    Dicom {
+        /// The file, or the folder.
+        path: PathBuf,
+        /// What is wrong.
+        problem: String,
+    },
+    /// DICOM in a build that does not read it.
+    #[error("{}: DICOM is not read by this build; build it with the feature `dicom`", path.display())]
+    DicomNotBuilt {
+        /// The file, or the folder.
+        path: PathBuf,
+    },
     /// A header holds something that no 3-D image can have, or that is not supported.
     #[error("{}: header field {field} is {found}; expected {expected}", path.display())]
     Header {

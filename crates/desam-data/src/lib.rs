@@ -3,6 +3,8 @@
 
 pub mod atomic;
 pub mod cache;
+#[cfg(feature = "dicom")]
+pub mod dicom;
 pub mod embed;
 mod error;
 pub mod layout;

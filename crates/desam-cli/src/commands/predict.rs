@@ -6,7 +6,7 @@ use crate::reply::Reply;
 use anyhow::{Context, bail};
 use clap::Args;
 use desam::data::layout::list_volumes;
-use desam::data::volumes::{VOLUME_ENDINGS, VolumeFormat};
+use desam::data::volumes::{VOLUME_ENDINGS, VolumeFormat, is_series, mask_name};
 use desam::predict::{FolderSummary, VolumeSummary, segment_folder};
 use desam::{Automatic, Mode, Segmenter};
 use serde_json::json;
@@ -18,11 +18,14 @@ ending in _segmentation or .seg before the format's ending are taken for labels 
 reported and skipped, the others are done, and the exit code is 1.
 
 Formats are NIfTI (.nii.gz, .nii, .hdr with .img), MetaImage (.mha, .mhd) and NRRD (.nrrd, .nhdr);
-a mask has the format that its name ends in, which may be another than its volume's.
+a mask has the format that its name ends in, which may be another than its volume's. A folder of
+DICOM files is one volume, and so is each such folder in a folder; in a folder of masks theirs are
+.nii.gz.
 
 Examples:
   desam predict --model run --input t2.nii.gz --output mask.nii.gz
   desam predict --model run --input t2.mha --output mask.nrrd
+  desam predict --model run --input dicom/t2_axial --output mask.nii.gz
   desam predict --model run/model.safetensors --input volumes --output masks --mode box";
 
 /// Segment volumes; each mask lies on the grid of its input
@@ -44,6 +47,12 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "FILE|DIR")]
     output: PathBuf,
 
+    /// Series of a DICOM folder that holds several: its UID, words of its description, or axial,
+    /// coronal or sagittal
+    #[cfg(feature = "dicom")]
+    #[arg(long, value_name = "SERIES")]
+    series: Option<desam::data::dicom::SeriesChoice>,
+
     /// How to prompt [default: as the model was trained, points where that is not recorded]
     #[arg(long, value_name = "MODE", value_parser = one_of::<Mode>(&["points", "box"]))]
     mode: Option<Mode>,
@@ -58,6 +67,13 @@ pub(crate) struct Arguments {
 
 pub(crate) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Reply> {
     let job = Job::new(&arguments.input, &arguments.output)?;
+    #[cfg(feature = "dicom")]
+    if arguments.series.is_some() && matches!(job, Job::Many { .. }) {
+        bail!(
+            "--series is for one folder of DICOM files; {} holds volumes",
+            arguments.input.display()
+        );
+    }
     let segmenter = segmenter(arguments)?;
     session.screen.detail(&format!("prompts: {}", serde_json::to_string(segmenter.automatic())?));
     let summary = match job {
@@ -66,7 +82,7 @@ pub(crate) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Re
                 std::fs::create_dir_all(parent)
                     .with_context(|| format!("cannot create {}", parent.display()))?;
             }
-            let done = segmenter.segment_file(&input, &output, &session.screen)?;
+            let done = one(arguments, &segmenter, (&input, &output), session)?;
             FolderSummary { done: vec![done], failed: Vec::new() }
         }
         Job::Many { inputs, output } => {
@@ -74,6 +90,23 @@ pub(crate) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Re
         }
     };
     reply(&summary, segmenter.automatic())
+}
+
+/// One volume, or one series of a folder.
+fn one(
+    arguments: &Arguments,
+    segmenter: &Segmenter,
+    (input, output): (&Path, &Path),
+    session: &Session,
+) -> anyhow::Result<VolumeSummary> {
+    #[cfg(feature = "dicom")]
+    if let Some(choice) = &arguments.series {
+        let volume = desam::data::dicom::read_volume(input, choice)?;
+        return Ok(segmenter.segment_read(&volume, input, output, &session.screen)?);
+    }
+    #[cfg(not(feature = "dicom"))]
+    let _ = arguments;
+    Ok(segmenter.segment_file(input, output, &session.screen)?)
 }
 
 /// What is to be written where, once nothing speaks against it.
@@ -91,7 +124,9 @@ impl Job {
             (Ok(a), Ok(b)) => a == b,
             _ => false,
         };
-        if kind.is_dir() {
+        let inputs = if kind.is_dir() { list_volumes(input)? } else { Vec::new() };
+        // A folder without volumes of its own may be a volume itself, a DICOM series.
+        if kind.is_dir() && !(inputs.is_empty() && is_series(input)?) {
             if output.is_file() {
                 bail!(
                     "{} is a file; a folder of volumes needs a folder for masks",
@@ -101,7 +136,6 @@ impl Job {
             if same(input, output) {
                 bail!("masks keep their volumes' names: choose another --output than --input");
             }
-            let inputs = list_volumes(input)?;
             if inputs.is_empty() {
                 bail!("{} holds no volume: expected files in {VOLUME_ENDINGS}", input.display());
             }
@@ -109,9 +143,9 @@ impl Job {
         }
         let mut output = output.to_owned();
         if output.is_dir() {
-            output.push(input.file_name().unwrap_or(input.as_os_str()));
+            output.push(mask_name(input));
         }
-        if VolumeFormat::of_name(&output).is_none() {
+        if !VolumeFormat::of_name(&output).is_some_and(VolumeFormat::is_written) {
             bail!("{}: the name of a mask ends in {VOLUME_ENDINGS}", output.display());
         }
         if same(input, &output) {

@@ -99,3 +99,51 @@ fn data_is_verified_before_it_is_used() {
     assert_eq!(json["cases"].as_array().unwrap().len(), 3);
     assert!(json["cache"][0]["all_bytes"].as_u64().unwrap() > 0, "{json}");
 }
+
+/// A real series, where it lies beside the checkout: described, and segmented to the same mask as
+/// what another program made of it.
+#[cfg(feature = "dicom")]
+#[test]
+#[allow(clippy::print_stdout, reason = "a test that could not run must say so")]
+fn a_folder_of_dicom_files() {
+    let shared = std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../../../shared/real/ProstateX-0000");
+    if !shared.exists() {
+        println!("skipped: no real volumes beside the checkout");
+        return;
+    }
+    let world = world();
+    let folder = tempfile::tempdir().unwrap();
+    let facts = run(args!["info", shared.join("t2_axial"), "--json"]).expect(0).json();
+    assert_eq!((facts["format"].as_str(), facts["axes"].as_str()), (Some("dicom"), Some("LPS")));
+    let masks = ["t2_axial", "t2.nii.gz"].map(|input| {
+        let mask = folder.path().join(format!("{input}-mask.nii.gz"));
+        let input = shared.join(input);
+        run(args!["predict", "--model", world.run, "--input", input, "--output", mask]).expect(0);
+        read_labels(&mask).unwrap()
+    });
+    assert!(masks[0].data() == masks[1].data(), "other masks");
+    assert!(masks[0].grid().matches(masks[1].grid(), 2e-3));
+    let predict = args![
+        "predict",
+        "--model",
+        world.run,
+        "--input",
+        shared.join("t2_axial"),
+        "--output",
+        folder.path().join("mask.dcm"),
+    ];
+    run(predict.clone()).fails_with(&["mask.dcm", ".nii.gz"]);
+    let mask = folder.path().join("chosen.mha");
+    let chosen = predict[..6].iter().cloned().chain(args![mask, "--series", "coronal"]);
+    run(chosen).fails_with(&["t2_tse_tra"]);
+    // A folder of folders: each series a volume.
+    let (many, out) = (folder.path().join("many"), folder.path().join("masks"));
+    std::fs::create_dir_all(many.join("patient")).unwrap();
+    for file in std::fs::read_dir(shared.join("t2_axial")).unwrap() {
+        let file = file.unwrap();
+        std::fs::copy(file.path(), many.join("patient").join(file.file_name())).unwrap();
+    }
+    run(args!["predict", "--model", world.run, "--input", many, "--output", out]).expect(0);
+    assert_eq!(read_labels(&out.join("patient.nii.gz")).unwrap(), masks[0]);
+}

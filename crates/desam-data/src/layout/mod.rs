@@ -11,6 +11,7 @@ mod table;
 #[cfg(test)]
 mod testing;
 
+use crate::volumes::is_series;
 use crate::{Error, Result};
 use names::VolumeName;
 use std::fmt;
@@ -130,17 +131,25 @@ pub fn data_root(data: &Path) -> &Path {
     }
 }
 
-/// The image volumes in `dir` itself, to segment: sorted by name, without hidden files, without
-/// label files (`*_segmentation`, `*.seg`) and without looking into folders. May be empty.
+/// The image volumes in `dir` itself, to segment: sorted by name, without hidden files and label
+/// files (`*_segmentation`, `*.seg`). Of the folders in it those that are DICOM series are volumes
+/// (with the feature `dicom`); the others are not looked into. May be empty.
 ///
 /// # Errors
-/// [`Error::Io`] when the folder cannot be listed.
+/// [`Error::Io`] when a folder cannot be listed.
 pub fn list_volumes(dir: &Path) -> Result<Vec<PathBuf>> {
-    let is_image = |path: &PathBuf| {
+    let mut volumes = Vec::new();
+    for path in entries(dir)? {
         let name = path.file_name().and_then(|n| n.to_str()).and_then(VolumeName::parse);
-        name.is_some_and(|n| !n.is_label) && path.is_file()
-    };
-    Ok(entries(dir)?.into_iter().filter(is_image).collect())
+        let image = match path.is_dir() {
+            true => is_series(&path)?,
+            false => name.is_some_and(|n| !n.is_label) && path.is_file(),
+        };
+        if image {
+            volumes.push(path);
+        }
+    }
+    Ok(volumes)
 }
 
 fn name_of(path: &Path) -> Result<String> {
@@ -149,7 +158,7 @@ fn name_of(path: &Path) -> Result<String> {
 }
 
 /// What lies in `dir`, hidden entries left out, sorted by name.
-fn entries(dir: &Path) -> Result<Vec<PathBuf>> {
+pub(crate) fn entries(dir: &Path) -> Result<Vec<PathBuf>> {
     let mut paths = Vec::new();
     for entry in std::fs::read_dir(dir).map_err(Error::io("list", dir))? {
         let entry = entry.map_err(Error::io("list", dir))?;

@@ -22,6 +22,8 @@ pub enum VolumeFormat {
     MetaImage,
     /// `.nrrd`, `.nhdr` with its data: see [`crate::nrrd`].
     Nrrd,
+    /// A folder of `.dcm` files, or one of them; read with the feature `dicom`, never written.
+    Dicom,
 }
 
 /// What the files end in that are opened to read a volume; longer endings first.
@@ -42,19 +44,28 @@ pub const VOLUME_ENDINGS: &str = ".nii.gz, .nii, .hdr, .mha, .mhd, .nrrd or .nhd
 /// The `.img` of a NIfTI pair also names its volume, but is not listed beside its `.hdr`.
 const PAIR_VOXELS: [&str; 2] = [".img", ".img.gz"];
 
+/// What DICOM files are often named; many have no ending.
+const DICOM: [&str; 3] = [".dcm", ".ima", ".dicom"];
+
 impl VolumeFormat {
     /// The format that a file's name promises; letters of either case.
     pub fn of_name(path: &Path) -> Option<Self> {
         let named = ENDINGS.iter().find(|(ending, _)| ends_with(path, ending));
-        let pair = PAIR_VOXELS.iter().any(|ending| ends_with(path, ending));
-        named.map(|(_, format)| *format).or(pair.then_some(Self::Nifti))
+        let any = |endings: &[&str]| endings.iter().any(|ending| ends_with(path, ending));
+        let named = named.map(|(_, format)| *format);
+        let named = named.or(any(&PAIR_VOXELS).then_some(Self::Nifti));
+        named.or(any(&DICOM).then_some(Self::Dicom))
     }
 
-    /// The format of a file: by its name, and where that says nothing by its first bytes.
+    /// The format of a file: by its name, and where that says nothing by its first bytes. A folder
+    /// is a DICOM series.
     ///
     /// # Errors
     /// [`Error::Io`] when it cannot be read, [`Error::UnknownFormat`] when it is none of them.
     pub fn of(path: &Path) -> Result<Self> {
+        if path.is_dir() {
+            return Ok(Self::Dicom);
+        }
         if let Some(format) = Self::of_name(path) {
             return Ok(format);
         }
@@ -68,6 +79,9 @@ impl VolumeFormat {
     /// The format of a file that starts with these bytes (352 tell all that can be told).
     fn of_start(start: &[u8]) -> Option<Self> {
         // Only NIfTI is packed as a whole.
+        if start.get(128..132).is_some_and(|magic| magic == b"DICM") {
+            return Some(Self::Dicom);
+        }
         let packed = start.starts_with(&[0x1f, 0x8b]);
         let magic = start.get(344..347).is_some_and(|m| m == b"n+1" || m == b"ni1");
         if packed || magic {
@@ -79,12 +93,21 @@ impl VolumeFormat {
         }
     }
 
-    /// Reads files of this format.
-    pub fn reader(self) -> &'static dyn VolumeReader {
+    /// Whether masks can be written in it.
+    pub fn is_written(self) -> bool {
+        self != Self::Dicom
+    }
+
+    /// Reads files of this format; `None` for DICOM without the feature `dicom`.
+    pub fn reader(self) -> Option<&'static dyn VolumeReader> {
         match self {
-            Self::Nifti => &NiftiReader,
-            Self::MetaImage => &MetaImageReader,
-            Self::Nrrd => &NrrdReader,
+            Self::Nifti => Some(&NiftiReader),
+            Self::MetaImage => Some(&MetaImageReader),
+            Self::Nrrd => Some(&NrrdReader),
+            #[cfg(feature = "dicom")]
+            Self::Dicom => Some(&crate::dicom::DicomReader),
+            #[cfg(not(feature = "dicom"))]
+            Self::Dicom => None,
         }
     }
 }
@@ -95,6 +118,7 @@ impl fmt::Display for VolumeFormat {
             Self::Nifti => "NIfTI",
             Self::MetaImage => "MetaImage",
             Self::Nrrd => "NRRD",
+            Self::Dicom => "DICOM",
         })
     }
 }

@@ -6,7 +6,7 @@ use crate::{Result, metaimage, nifti, nrrd};
 use std::path::{Path, PathBuf};
 
 /// The files that hold a volume: the one that names it, and the one of its voxels where that is
-/// another.
+/// another; the slices of a DICOM series in their order.
 ///
 /// # Errors
 /// As [`VolumeFormat::of`], and when a header cannot be read.
@@ -15,6 +15,7 @@ pub fn files(path: &Path) -> Result<Vec<PathBuf>> {
         VolumeFormat::Nifti => nifti::files(path),
         VolumeFormat::MetaImage => metaimage::files(path),
         VolumeFormat::Nrrd => nrrd::files(path),
+        VolumeFormat::Dicom => super::series::files(path),
     }
 }
 

@@ -2,12 +2,14 @@
 
 mod format;
 mod hash;
+mod series;
 #[cfg(test)]
 mod tests;
 
 pub(crate) use format::without_ending;
 pub use format::{VOLUME_ENDINGS, VolumeFormat};
 pub use hash::{files, hash};
+pub use series::is_series;
 
 use crate::{Error, Result, metaimage, nifti, nrrd};
 use desam_core::{LabelVolume, Volume, VolumeReader};
@@ -40,6 +42,7 @@ pub fn read_volume(path: &Path) -> Result<Volume> {
         VolumeFormat::Nifti => nifti::read_volume(path),
         VolumeFormat::MetaImage => metaimage::read_volume(path),
         VolumeFormat::Nrrd => nrrd::read_volume(path),
+        VolumeFormat::Dicom => series::read_volume(path),
     }
 }
 
@@ -52,6 +55,7 @@ pub fn read_labels(path: &Path) -> Result<LabelVolume> {
         VolumeFormat::Nifti => nifti::read_labels(path),
         VolumeFormat::MetaImage => metaimage::read_labels(path),
         VolumeFormat::Nrrd => nrrd::read_labels(path),
+        VolumeFormat::Dicom => Err(series::no_labels(path)),
     }
 }
 
@@ -64,6 +68,7 @@ pub fn write_labels(out: &Path, labels: &LabelVolume) -> Result<()> {
         VolumeFormat::Nifti => nifti::write_labels(out, labels),
         VolumeFormat::MetaImage => metaimage::write_labels(out, labels),
         VolumeFormat::Nrrd => nrrd::write_labels(out, labels),
+        VolumeFormat::Dicom => Err(not_dicom(out)),
     }
 }
 
@@ -83,7 +88,23 @@ pub fn write_mask_like(reference: &Path, out: &Path, mask: &LabelVolume) -> Resu
         VolumeFormat::Nifti => nifti::write_mask_like(reference, out, mask),
         VolumeFormat::MetaImage => metaimage::write_mask_like(reference, out, mask),
         VolumeFormat::Nrrd => nrrd::write_mask_like(reference, out, mask),
+        VolumeFormat::Dicom => Err(not_dicom(out)),
     }
+}
+
+/// What the mask of a volume is named in a folder of masks: as the volume, so that it has its
+/// format; a DICOM series' is a NIfTI file.
+pub fn mask_name(volume: &Path) -> String {
+    let name = volume.file_name().unwrap_or(volume.as_os_str()).to_string_lossy().into_owned();
+    match VolumeFormat::of(volume) {
+        Ok(VolumeFormat::Dicom) => format!("{name}.nii.gz"),
+        _ => name,
+    }
+}
+
+fn not_dicom(out: &Path) -> Error {
+    let problem = "masks are not written as DICOM; name it .nii.gz, for example".into();
+    Error::Unwritable { path: out.to_path_buf(), problem }
 }
 
 fn named(out: &Path) -> Result<VolumeFormat> {

@@ -72,12 +72,12 @@ impl Source {
     }
 
     /// Room to reserve for `wanted` bytes before they have been seen: all of it where the file is
-    /// known to hold them, a few times the file's size where it is packed.
+    /// known to hold them, twice the file's size where it is packed.
     pub(super) fn reservable(&self, wanted: u64) -> u64 {
         match self {
             Self::Plain { bytes, .. } => wanted.min(*bytes),
             Self::Gzip { packed_bytes, .. } | Self::Zlib { packed_bytes, .. } => {
-                wanted.min(packed_bytes.saturating_mul(4))
+                wanted.min(packed_bytes.saturating_mul(2))
             }
         }
     }

@@ -135,10 +135,24 @@ impl Segmenter {
         output: &Path,
         progress: &dyn Progress,
     ) -> Result<VolumeSummary> {
-        let volume = read_volume(input)?;
+        self.segment_read(&read_volume(input)?, input, output, progress)
+    }
+
+    /// Segments a volume that was read from `input` in a way of the caller's, such as one series of
+    /// a folder; otherwise as [`segment_file`](Self::segment_file).
+    ///
+    /// # Errors
+    /// When the volume cannot be prepared, or the mask not written.
+    pub fn segment_read(
+        &self,
+        volume: &Volume,
+        input: &Path,
+        output: &Path,
+        progress: &dyn Progress,
+    ) -> Result<VolumeSummary> {
         let name = input.file_name().map_or_else(String::new, |n| n.to_string_lossy().into());
         progress.begin(&name, volume.grid().dims[2] as u64);
-        let segmentation = self.segment(&volume, progress)?;
+        let segmentation = self.segment(volume, progress)?;
         write_mask_like(input, output, &segmentation.mask)?;
         let summary = VolumeSummary {
             input: input.to_owned(),

@@ -11,7 +11,7 @@ use crate::cli::JsonFlag;
 use crate::reply::Reply;
 use anyhow::{Context, bail};
 use clap::Args;
-use desam::data::volumes::VolumeFormat;
+use desam::data::volumes::{VolumeFormat, is_series};
 use std::path::{Path, PathBuf};
 
 const AFTER: &str = "\
@@ -49,7 +49,7 @@ pub(crate) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Re
     }
     if !kind.is_dir() {
         return match VolumeFormat::of_name(path) {
-            Some(format) => volume::describe(path, format, kind.len()),
+            Some(format) => volume::describe(path, format),
             None if is_table(path) => data::describe(path),
             None => checkpoint::describe(&desam::encoder::Checkpoint::open(path)?),
         };
@@ -58,6 +58,8 @@ pub(crate) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Re
         cache::describe(path, arguments.verify, session)
     } else if path.join("config.json").is_file() {
         run::describe(path)
+    } else if is_series(path)? {
+        volume::describe(path, VolumeFormat::Dicom)
     } else {
         data::describe(path)
     }

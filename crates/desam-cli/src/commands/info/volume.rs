@@ -4,16 +4,15 @@ use super::aligned;
 use crate::reply::Reply;
 use desam::core::{Affine, Volume};
 use desam::data::cache::human_bytes;
-use desam::data::volumes::{VolumeFormat, read_volume};
+use desam::data::volumes::{VolumeFormat, files, read_volume};
 use serde_json::json;
 use std::path::Path;
 
-pub(super) fn describe(
-    path: &Path,
-    format: VolumeFormat,
-    file_bytes: u64,
-) -> anyhow::Result<Reply> {
+pub(super) fn describe(path: &Path, format: VolumeFormat) -> anyhow::Result<Reply> {
     let volume = read_volume(path)?;
+    // All files of a volume, such as a header's data file.
+    let sizes = files(path)?.into_iter().map(|f| std::fs::metadata(f).map(|m| m.len()));
+    let file_bytes = sizes.sum::<std::io::Result<u64>>()?;
     let grid = volume.grid();
     let values = Values::of(&volume);
     let [x, y, z] = grid.dims;
