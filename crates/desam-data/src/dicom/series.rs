@@ -76,7 +76,7 @@ pub struct Series {
 impl Series {
     fn new(uid: String, slices: Vec<Slice>) -> Self {
         let description = slices.first().map(|s| s.description.clone()).unwrap_or_default();
-        let first = slices.first().map(|s| plane(s));
+        let first = slices.first().map(plane);
         let plane = first.filter(|f| slices.iter().all(|s| plane(s) == *f));
         Self { uid, description, plane, slices }
     }
