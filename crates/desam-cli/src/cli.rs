@@ -1,6 +1,8 @@
 //! The arguments shared by all commands, and the list of commands.
 
-use crate::commands::{convert, demo, embed, evaluate, info, parity, phantom, predict, train};
+use crate::commands::{
+    convert, demo, embed, evaluate, info, parity, phantom, predict, train, verify,
+};
 use clap::{ArgAction, Args, Parser, Subcommand};
 
 const ABOUT: &str = "Segment medical volumes with DeSAM: train on one site, score on the others";
@@ -21,6 +23,7 @@ The work has four steps:
 const EXAMPLES: &str = "\
 Examples:
   desam demo --out demo                    all four steps on phantoms, and a page to look at
+  desam verify --data DATA                 is this data set fit to be trained on?
   desam embed --data DATA --out cache --encoder vit-b
   desam train --cache cache --source RUNMC --mode points --out run
   desam evaluate --cache cache --run run
@@ -77,6 +80,7 @@ pub(crate) struct JsonFlag {
 pub(crate) enum Command {
     Demo(demo::Arguments),
     Phantom(phantom::Arguments),
+    Verify(verify::Arguments),
     Embed(embed::Arguments),
     Train(train::Arguments),
     Evaluate(evaluate::Arguments),
@@ -92,6 +96,7 @@ impl Command {
         match self {
             Self::Demo(a) => a.json,
             Self::Phantom(a) => a.json,
+            Self::Verify(a) => a.json,
             Self::Embed(a) => a.json,
             Self::Train(a) => a.json,
             Self::Evaluate(a) => a.json_flag(),

@@ -20,25 +20,45 @@ pub enum Error {
         /// What the operating system said.
         source: std::io::Error,
     },
-    /// A NIfTI header holds something that no 3-D image can have, or that is not supported.
-    #[error("{}: header field {field} is {found}; expected {expected}", path.display())]
-    NiftiHeader {
+    /// A file that is named after no format of volumes, and does not start like one either.
+    #[error("{}: no volume; its name should end in {}", path.display(), crate::volumes::VOLUME_ENDINGS)]
+    UnknownFormat {
         /// The file.
         path: PathBuf,
-        /// The field, by its name in the standard.
+    },
+    /// DICOM files that make no volume.
+    #[error("{}: {problem}", path.display())]
+    Dicom {
+        /// The file, or the folder.
+        path: PathBuf,
+        /// What is wrong.
+        problem: String,
+    },
+    /// DICOM in a build that does not read it.
+    #[error("{}: DICOM is not read by this build; build it with the feature `dicom`", path.display())]
+    DicomNotBuilt {
+        /// The file, or the folder.
+        path: PathBuf,
+    },
+    /// A header holds something that no 3-D image can have, or that is not supported.
+    #[error("{}: header field {field} is {found}; expected {expected}", path.display())]
+    Header {
+        /// The file.
+        path: PathBuf,
+        /// The field, by its name in the format.
         field: &'static str,
         /// What it holds.
         found: String,
         /// What it should hold.
         expected: String,
     },
-    /// A NIfTI file ends before its last voxel.
+    /// A file ends before its last voxel.
     #[error(
         "{}: truncated: its header promises {expected} bytes, only {found} are there; \
          copy the file again from its source",
         path.display()
     )]
-    NiftiTruncated {
+    Truncated {
         /// The file.
         path: PathBuf,
         /// Bytes the header promises, uncompressed.
@@ -84,7 +104,7 @@ pub enum Error {
     /// A data folder without a single site.
     #[error(
         "{}: no site found; expected folders SITE/ that hold CaseXX.nii.gz and \
-         CaseXX_segmentation.nii.gz",
+         CaseXX_segmentation.nii.gz (any format), or a CSV file image,label,case,site",
         dir.display()
     )]
     NoSites {
@@ -93,7 +113,7 @@ pub enum Error {
     },
     /// An image whose ground truth is missing.
     #[error(
-        "site {site}, case {id}: {} has no label file; expected {id}_segmentation.nii.gz beside it",
+        "site {site}, case {id}: {} has no label file; expected one such as {id}_segmentation.nii.gz",
         image.display()
     )]
     MissingLabel {
@@ -105,7 +125,7 @@ pub enum Error {
         image: PathBuf,
     },
     /// Ground truth whose image is missing.
-    #[error("site {site}, case {id}: {} has no image; expected {id}.nii.gz beside it", label.display())]
+    #[error("site {site}, case {id}: {} has no image; expected one such as {id}.nii.gz", label.display())]
     MissingImage {
         /// The site.
         site: String,
@@ -128,6 +148,16 @@ pub enum Error {
         first: PathBuf,
         /// The other.
         second: PathBuf,
+    },
+    /// A table that does not name cases as it should.
+    #[error("{}, line {line}: {problem}", path.display())]
+    Table {
+        /// The CSV file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: u64,
+        /// What is wrong with it.
+        problem: String,
     },
     /// A file name that is not UTF-8, so that no case can be named after it.
     #[error("{}: the name is not UTF-8; rename it", path.display())]

@@ -3,12 +3,19 @@
 
 pub mod atomic;
 pub mod cache;
+#[cfg(feature = "dicom")]
+pub mod dicom;
 pub mod embed;
 mod error;
 pub mod layout;
+pub mod metaimage;
 pub mod nifti;
+pub mod nrrd;
 pub mod phantom;
 pub mod preprocess;
 pub mod split;
+pub mod verify;
+pub mod volumes;
+mod voxels;
 
 pub use error::{Error, Result};

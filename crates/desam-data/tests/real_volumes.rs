@@ -75,3 +75,29 @@ fn a_mask_keeps_the_header_of_a_prostate() {
         assert_eq!(written[range.clone()], reference[range.clone()], "{range:?}");
     }
 }
+
+/// What a scanner wrote and what another program made of it lie in the same place.
+#[cfg(feature = "dicom")]
+#[test]
+fn a_dicom_series_is_its_nifti_file() {
+    use desam_data::volumes;
+    let Some(dir) = real("ProstateX-0000") else {
+        return;
+    };
+    let nifti = nifti::read_volume(&dir.join("t2.nii.gz")).unwrap();
+    let dicom = volumes::read_volume(&dir.join("t2_axial")).unwrap();
+    // Its README: 19 slices of 384², oblique.
+    assert_eq!(dicom.grid().dims, [384, 384, 19]);
+    assert!(dicom.data() == nifti.data(), "other voxels");
+    // NIfTI holds f32, and the other program rounded the directions.
+    assert!(dicom.grid().matches(nifti.grid(), 2e-3), "{:?} {:?}", dicom.grid(), nifti.grid());
+    for config in [PreprocessConfig::official(), PreprocessConfig::paper()] {
+        let [a, b] = [&dicom, &nifti].map(|v| config.prepare(v, &spec(1024)).unwrap());
+        assert_eq!(a.len(), b.len());
+        // The paper's resampling takes the spacing from the affine, whose last digits differ.
+        let off = a.levels().iter().zip(b.levels()).filter(|(x, y)| x.abs_diff(**y) > 1).count();
+        assert_eq!((a.levels().len(), off), (b.levels().len(), 0));
+    }
+    let gland = nifti::read_labels(&dir.join("gland_Guerbet23.nii.gz")).unwrap();
+    assert!(dicom.grid().matches(gland.grid(), 0.1));
+}

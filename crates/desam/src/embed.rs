@@ -7,7 +7,7 @@ use desam_core::Progress;
 use desam_data::cache::{EncoderRecord, FeatureDtype, SlicePolicy};
 use desam_data::embed::EmbedOptions;
 pub use desam_data::embed::EmbedSummary;
-use desam_data::layout::discover;
+use desam_data::layout::{data_root, discover};
 use desam_data::preprocess::PreprocessConfig;
 use desam_encoder::{SamOptions, checkpoint};
 use std::path::Path;
@@ -15,7 +15,7 @@ use std::path::Path;
 /// What [`embed`] is asked for.
 #[derive(Debug, Clone)]
 pub struct EmbedRequest<'a> {
-    /// The data set, one folder a site.
+    /// The data set: a folder in one of the layouts of [`desam_data::layout`], or a table.
     pub data: &'a Path,
     /// The cache's folder.
     pub out: &'a Path,
@@ -62,7 +62,7 @@ pub fn embed(request: &EmbedRequest<'_>, progress: &dyn Progress) -> Result<Embe
     let frozen = Frozen::load(&request.encoder, &options)?;
     let options = EmbedOptions {
         dir: request.out.to_owned(),
-        data_root: request.data.to_owned(),
+        data_root: data_root(request.data).to_owned(),
         cases,
         encoder: EncoderRecord { name: frozen.name.clone(), weights_blake3: frozen.blake3.clone() },
         preprocess: request.preprocess.clone(),

@@ -17,6 +17,7 @@
 //!
 //! | to | see |
 //! |---|---|
+//! | see whether a data set is fit to be trained on | [`verify`] |
 //! | compute frozen features once | [`embed`] |
 //! | train a decoder on one site | [`train`] |
 //! | score it on the others | [`evaluate`] |
@@ -39,6 +40,7 @@ pub mod predict;
 pub mod report;
 pub mod select;
 pub mod train;
+pub mod verify;
 
 pub use desam_core::{Progress, Quiet};
 pub use error::{Error, Result};

@@ -6,7 +6,7 @@ use crate::reply::Reply;
 use anyhow::{Context, bail};
 use clap::Args;
 use desam::data::cache::{FeatureDtype, SlicePolicy, human_bytes};
-use desam::data::preprocess::PreprocessConfig;
+use desam::data::preprocess::{Orientation, PreprocessConfig};
 use desam::embed::{EmbedRequest, embed};
 use desam::encoder::VitConfig;
 use desam::model::EncoderChoice;
@@ -15,8 +15,14 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 const AFTER: &str = "\
-DIR holds one folder a site: SITE/CaseXX.nii.gz beside SITE/CaseXX_segmentation.nii.gz (letters of
-either case, .nii too; any label above 0 is foreground).
+Layouts of DATA, recognised by what is there; volumes in NIfTI, MetaImage or NRRD, letters of either
+case, any label above 0 is foreground:
+  SITE/CASE.nii.gz beside SITE/CASE_segmentation.nii.gz           the SAML release
+  SITE/PATIENT/t2_img_clipped.nii.gz with label_clipped.nii.gz    MaxStyle
+  imagesTr/NAME_0000.nii.gz, labelsTr/NAME.nii.gz, and a CSV with patientid,center (also in
+  raw_data/)                                                      nnU-Net, the official DeSAM
+  CASE.mhd beside CASE_segmentation.mhd, in one folder            PROMISE12; one site
+  a CSV file with the columns image,label,case,site
 
 Encoders:
   tiny                  small and random, 256 px: to try things, no SAM
@@ -36,8 +42,8 @@ Examples:
 #[derive(Debug, Args)]
 #[command(after_help = AFTER)]
 pub(crate) struct Arguments {
-    /// Data set, one folder a site
-    #[arg(long, value_name = "DIR")]
+    /// Data set: a folder, or a CSV file of cases
+    #[arg(long, value_name = "DATA")]
     data: PathBuf,
 
     /// Folder for the features; made where absent, continued where interrupted
@@ -57,6 +63,12 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "PRESET", default_value = "official",
         value_parser = one_of::<Preprocess>(&["paper", "official"]))]
     preprocess: Preprocess,
+
+    /// How slices are cut: axial, by the volume's affine, whatever the order of its axes; or stored,
+    /// along its third axis as the file has it, which is what the official program does
+    #[arg(long, value_name = "HOW", default_value = "axial",
+        value_parser = one_of::<Orientation>(&["axial", "stored"]))]
+    orientation: Orientation,
 
     /// Type of the stored features; f16 takes half the space of f32
     #[arg(long, value_name = "TYPE", default_value = "f16",
@@ -126,15 +138,18 @@ impl Preprocess {
 }
 
 pub(crate) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Reply> {
-    if !arguments.data.is_dir() {
+    if !arguments.data.exists() {
         bail!(
-            "{} is no folder: --data takes a folder with one folder a site",
+            "{} is not there: --data takes a folder of cases or a CSV file",
             arguments.data.display()
         );
     }
     let request = EmbedRequest {
         input_side: arguments.input_side,
-        preprocess: arguments.preprocess.config(),
+        preprocess: PreprocessConfig {
+            orientation: arguments.orientation,
+            ..arguments.preprocess.config()
+        },
         dtype: arguments.dtype,
         slices: arguments.slices,
         device: session.device.clone(),

@@ -9,6 +9,7 @@ pub(crate) mod parity;
 pub(crate) mod phantom;
 pub(crate) mod predict;
 pub(crate) mod train;
+pub(crate) mod verify;
 
 use crate::cli::{Cli, Command, Shared};
 use crate::progress::{Loudness, Screen};
@@ -39,6 +40,7 @@ pub(crate) fn run(cli: &Cli) -> anyhow::Result<Reply> {
         Command::Convert(a) => convert::run(a, &session),
         Command::Info(a) => info::run(a, &session),
         Command::Parity(a) => parity::run(a, &session),
+        Command::Verify(a) => verify::run(a, &session),
     }
 }
 

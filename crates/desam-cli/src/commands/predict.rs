@@ -5,9 +5,8 @@ use crate::cli::JsonFlag;
 use crate::reply::Reply;
 use anyhow::{Context, bail};
 use clap::Args;
-use desam::core::VolumeReader;
 use desam::data::layout::list_volumes;
-use desam::data::nifti::NiftiReader;
+use desam::data::volumes::{VOLUME_ENDINGS, VolumeFormat, is_series, mask_name};
 use desam::predict::{FolderSummary, VolumeSummary, segment_folder};
 use desam::{Automatic, Mode, Segmenter};
 use serde_json::json;
@@ -15,16 +14,24 @@ use std::path::{Path, PathBuf};
 
 const AFTER: &str = "\
 A folder's masks keep the names of their volumes, so the output must be another folder. Files
-ending in _segmentation.nii.gz are taken for labels and left out. A volume that cannot be read is
+ending in _segmentation or .seg before the format's ending are taken for labels and left out. A volume that cannot be read is
 reported and skipped, the others are done, and the exit code is 1.
+
+Formats are NIfTI (.nii.gz, .nii, .hdr with .img), MetaImage (.mha, .mhd) and NRRD (.nrrd, .nhdr);
+a mask has the format that its name ends in, which may be another than its volume's. A folder of
+DICOM files is one volume, and so is each such folder in a folder; in a folder of masks theirs are
+.nii.gz.
 
 Examples:
   desam predict --model run --input t2.nii.gz --output mask.nii.gz
+  desam predict --model run --input t2.mha --output mask.nrrd
+  desam predict --model run --input dicom/t2_axial --output mask.nii.gz
   desam predict --model run/model.safetensors --input volumes --output masks --mode box";
 
 /// Segment volumes; each mask lies on the grid of its input
 ///
-/// Masks are u8, 0 and 1, with the dimensions, affine and codes of their input's header.
+/// Masks are u8, 0 and 1, with the dimensions, affine and codes of their input's header. Volumes of
+/// several formats may share a folder.
 #[derive(Debug, Args)]
 #[command(after_help = AFTER)]
 pub(crate) struct Arguments {
@@ -32,13 +39,19 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "RUN|FILE")]
     model: PathBuf,
 
-    /// NIfTI volume, or a folder of them
+    /// Volume, or a folder of them
     #[arg(long, value_name = "VOLUME|DIR")]
     input: PathBuf,
 
-    /// Mask to write (.nii.gz or .nii), or a folder for masks
+    /// Mask to write, in the format that its name ends in, or a folder for masks
     #[arg(long, value_name = "FILE|DIR")]
     output: PathBuf,
+
+    /// Series of a DICOM folder that holds several: its UID, words of its description, or axial,
+    /// coronal or sagittal
+    #[cfg(feature = "dicom")]
+    #[arg(long, value_name = "SERIES")]
+    series: Option<desam::data::dicom::SeriesChoice>,
 
     /// How to prompt [default: as the model was trained, points where that is not recorded]
     #[arg(long, value_name = "MODE", value_parser = one_of::<Mode>(&["points", "box"]))]
@@ -54,6 +67,13 @@ pub(crate) struct Arguments {
 
 pub(crate) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Reply> {
     let job = Job::new(&arguments.input, &arguments.output)?;
+    #[cfg(feature = "dicom")]
+    if arguments.series.is_some() && matches!(job, Job::Many { .. }) {
+        bail!(
+            "--series is for one folder of DICOM files; {} holds volumes",
+            arguments.input.display()
+        );
+    }
     let segmenter = segmenter(arguments)?;
     session.screen.detail(&format!("prompts: {}", serde_json::to_string(segmenter.automatic())?));
     let summary = match job {
@@ -62,7 +82,7 @@ pub(crate) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Re
                 std::fs::create_dir_all(parent)
                     .with_context(|| format!("cannot create {}", parent.display()))?;
             }
-            let done = segmenter.segment_file(&input, &output, &session.screen)?;
+            let done = one(arguments, &segmenter, (&input, &output), session)?;
             FolderSummary { done: vec![done], failed: Vec::new() }
         }
         Job::Many { inputs, output } => {
@@ -70,6 +90,23 @@ pub(crate) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Re
         }
     };
     reply(&summary, segmenter.automatic())
+}
+
+/// One volume, or one series of a folder.
+fn one(
+    arguments: &Arguments,
+    segmenter: &Segmenter,
+    (input, output): (&Path, &Path),
+    session: &Session,
+) -> anyhow::Result<VolumeSummary> {
+    #[cfg(feature = "dicom")]
+    if let Some(choice) = &arguments.series {
+        let volume = desam::data::dicom::read_volume(input, choice)?;
+        return Ok(segmenter.segment_read(&volume, input, output, &session.screen)?);
+    }
+    #[cfg(not(feature = "dicom"))]
+    let _ = arguments;
+    Ok(segmenter.segment_file(input, output, &session.screen)?)
 }
 
 /// What is to be written where, once nothing speaks against it.
@@ -87,7 +124,9 @@ impl Job {
             (Ok(a), Ok(b)) => a == b,
             _ => false,
         };
-        if kind.is_dir() {
+        let inputs = if kind.is_dir() { list_volumes(input)? } else { Vec::new() };
+        // A folder without volumes of its own may be a volume itself, a DICOM series.
+        if kind.is_dir() && !(inputs.is_empty() && is_series(input)?) {
             if output.is_file() {
                 bail!(
                     "{} is a file; a folder of volumes needs a folder for masks",
@@ -97,18 +136,17 @@ impl Job {
             if same(input, output) {
                 bail!("masks keep their volumes' names: choose another --output than --input");
             }
-            let inputs = list_volumes(input)?;
             if inputs.is_empty() {
-                bail!("{} holds no volume: expected .nii.gz or .nii files", input.display());
+                bail!("{} holds no volume: expected files in {VOLUME_ENDINGS}", input.display());
             }
             return Ok(Self::Many { inputs, output: output.to_owned() });
         }
         let mut output = output.to_owned();
         if output.is_dir() {
-            output.push(input.file_name().unwrap_or(input.as_os_str()));
+            output.push(mask_name(input));
         }
-        if !NiftiReader.accepts(&output) {
-            bail!("{}: the name of a mask ends in .nii.gz or .nii", output.display());
+        if !VolumeFormat::of_name(&output).is_some_and(VolumeFormat::is_written) {
+            bail!("{}: the name of a mask ends in {VOLUME_ENDINGS}", output.display());
         }
         if same(input, &output) {
             bail!("{} would be overwritten by its mask: choose another --output", input.display());

@@ -3,14 +3,14 @@
 use super::{EmbedOptions, EmbedSummary};
 use crate::cache::{
     CacheCase, CacheHeader, CachePaths, CacheRecipe, CasePages, Entry, FORMAT_VERSION,
-    FeatureDtype, Seal, SlicePolicy, case_source, hash_file, human_bytes, is_plain_name,
+    FeatureDtype, Seal, SlicePolicy, case_source, human_bytes, is_plain_name,
 };
 use crate::layout::Case;
-use crate::nifti::NiftiReader;
 use crate::preprocess::PreparedVolume;
-use crate::{Error, Result};
+use crate::volumes::{read_labels, read_volume};
+use crate::{Error, Result, volumes};
 use candle_core::{DType, Device, Tensor};
-use desam_core::{ImageEncoder, ImageFeatures, Progress, VolumeReader};
+use desam_core::{ImageEncoder, ImageFeatures, Progress};
 use half::f16;
 use std::path::{Path, PathBuf};
 
@@ -89,8 +89,8 @@ impl<'a> Run<'a> {
         if case.label.is_none() && self.recipe.slices == SlicePolicy::Labelled {
             return Err(Error::NoGroundTruth { site: case.site.clone(), id: case.id.clone() });
         }
-        let image_blake3 = hash_file(&case.image)?;
-        let label_blake3 = case.label.as_deref().map(hash_file).transpose()?;
+        let image_blake3 = volumes::hash(&case.image)?;
+        let label_blake3 = case.label.as_deref().map(volumes::hash).transpose()?;
         let source = case_source(&image_blake3, label_blake3.as_deref());
         let seal = Seal { key: self.key.clone(), source };
         let path = self.paths.case(&case.site, &case.id);
@@ -128,7 +128,7 @@ impl<'a> Run<'a> {
     fn write_pages(&self, case: &Case, path: &Path, seal: &Seal) -> Result<()> {
         let prepared = self.prepare_volume(&case.image)?;
         let masks = match &case.label {
-            Some(label) => Some(prepared.labels(&NiftiReader.read_labels(label)?)?),
+            Some(label) => Some(prepared.labels(&read_labels(label)?)?),
             None => None,
         };
         let images = (0..prepared.len()).map(|z| prepared.image(z)).collect::<Result<Vec<_>>>()?;
@@ -136,7 +136,7 @@ impl<'a> Run<'a> {
     }
 
     fn prepare_volume(&self, image: &Path) -> Result<PreparedVolume> {
-        self.recipe.preprocess.prepare(&NiftiReader.read(image)?, &self.recipe.spec)
+        self.recipe.preprocess.prepare(&read_volume(image)?, &self.recipe.spec)
     }
 
     /// Second phase: writes the header, says the size, encodes what is missing.

@@ -2,11 +2,19 @@
 //!
 //! Each layout in the wild is a file of its own here and a value of [`Layout`].
 
+mod max_style;
 mod names;
+mod nn_unet;
+mod promise12;
 mod saml;
+mod table;
+#[cfg(test)]
+mod testing;
 
+use crate::volumes::is_series;
 use crate::{Error, Result};
 use names::VolumeName;
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 /// One patient's volume and its ground truth.
@@ -24,7 +32,8 @@ pub struct Case {
     pub label: Option<PathBuf>,
 }
 
-/// The ways a data set may be laid out.
+/// The ways a data set may be laid out. Volumes may be of any format; letters in names of either
+/// case; hidden files, other files and folders without volumes are passed over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -32,47 +41,124 @@ pub enum Layout {
     /// `SITE/CaseXX.nii.gz` beside `SITE/CaseXX_segmentation.nii.gz`, as the SAML release of the
     /// six prostate sites has it.
     Saml,
+    /// `SITE/patient_N/t2_img_clipped.nii.gz` with `label_clipped.nii.gz`, as MaxStyle has it.
+    MaxStyle,
+    /// `imagesTr/NAME_0000.nii.gz` and `labelsTr/NAME.nii.gz`, in the folder or in its `raw_data`,
+    /// with a table of the columns `patientid` and `center`, as the official DeSAM has it; one
+    /// site where there is no such table.
+    NnUnet,
+    /// `CaseXX.mhd` beside `CaseXX_segmentation.mhd` in the folder itself or in
+    /// `TrainingData_PartN`, as PROMISE12 has it; one site.
+    Promise12,
+    /// A CSV file with the columns `image`, `label` (may be empty), `case` and `site`.
+    Table,
 }
 
 impl Layout {
-    /// All cases under `dir`, by site, then by id.
+    /// Which layout this is.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when a folder cannot be listed.
+    pub fn of(data: &Path) -> Result<Self> {
+        if data.is_file() {
+            return Ok(Self::Table);
+        }
+        Ok(if nn_unet::root(data).is_some() {
+            Self::NnUnet
+        } else if promise12::is_there(data)? {
+            Self::Promise12
+        } else if max_style::is_there(data)? {
+            Self::MaxStyle
+        } else {
+            Self::Saml
+        })
+    }
+
+    /// All cases of the data set, by site, then by id.
     ///
     /// # Errors
     /// As [`discover`].
-    pub fn cases(self, dir: &Path) -> Result<Vec<Case>> {
-        match self {
-            Self::Saml => saml::cases(dir),
+    pub fn cases(self, data: &Path) -> Result<Vec<Case>> {
+        let mut all = match self {
+            Self::Saml => saml::cases(data),
+            Self::MaxStyle => max_style::cases(data),
+            Self::NnUnet => nn_unet::cases(data),
+            Self::Promise12 => promise12::cases(data),
+            Self::Table => table::cases(data),
+        }?;
+        if all.is_empty() {
+            return Err(Error::NoSites { dir: data.to_path_buf() });
         }
+        all.sort_by(|a, b| (&a.site, &a.id).cmp(&(&b.site, &b.id)));
+        Ok(all)
     }
 }
 
-/// Finds the cases of a data set: folders `SITE/` that hold `CaseXX.nii.gz` and
-/// `CaseXX_segmentation.nii.gz` (or `.nii`; letters of either case), by site, then by id. Hidden
-/// files, other files and folders without volumes are passed over.
+impl fmt::Display for Layout {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Saml => "SITE/CASE with SITE/CASE_segmentation (SAML release)",
+            Self::MaxStyle => "SITE/PATIENT/t2_img_clipped with label_clipped (MaxStyle)",
+            Self::NnUnet => "imagesTr with labelsTr (nnU-Net, DeSAM)",
+            Self::Promise12 => "CASE with CASE_segmentation in one folder (PROMISE12)",
+            Self::Table => "a table of cases (CSV)",
+        })
+    }
+}
+
+/// Finds the cases of a data set, whichever [`Layout`] it has, by site, then by id.
 ///
 /// # Errors
 /// [`Error::NoSites`] when there is nothing to find, [`Error::MissingLabel`],
 /// [`Error::MissingImage`] and [`Error::DuplicateCase`] when a case is not one image with one
-/// label, [`Error::Io`] when a folder cannot be listed.
-pub fn discover(dir: &Path) -> Result<Vec<Case>> {
-    Layout::Saml.cases(dir)
+/// label, [`Error::Table`] when a table is not as it should be, [`Error::Io`] when a folder cannot
+/// be listed.
+pub fn discover(data: &Path) -> Result<Vec<Case>> {
+    Layout::of(data)?.cases(data)
 }
 
-/// The image volumes in `dir` itself, to segment: sorted by name, without hidden files, without
-/// label files (`*_segmentation.nii.gz`) and without looking into folders. May be empty.
+/// The folder that the paths of a data set are told from: the data set, or a table's folder.
+pub fn data_root(data: &Path) -> &Path {
+    match data.parent() {
+        Some(folder) if data.is_file() => {
+            if folder.as_os_str().is_empty() {
+                Path::new(".")
+            } else {
+                folder
+            }
+        }
+        _ => data,
+    }
+}
+
+/// The image volumes in `dir` itself, to segment: sorted by name, without hidden files and label
+/// files (`*_segmentation`, `*.seg`). Of the folders in it those that are DICOM series are volumes
+/// (with the feature `dicom`); the others are not looked into. May be empty.
 ///
 /// # Errors
-/// [`Error::Io`] when the folder cannot be listed.
+/// [`Error::Io`] when a folder cannot be listed.
 pub fn list_volumes(dir: &Path) -> Result<Vec<PathBuf>> {
-    let is_image = |path: &PathBuf| {
+    let mut volumes = Vec::new();
+    for path in entries(dir)? {
         let name = path.file_name().and_then(|n| n.to_str()).and_then(VolumeName::parse);
-        name.is_some_and(|n| !n.is_label) && path.is_file()
-    };
-    Ok(entries(dir)?.into_iter().filter(is_image).collect())
+        let image = match path.is_dir() {
+            true => is_series(&path)?,
+            false => name.is_some_and(|n| !n.is_label) && path.is_file(),
+        };
+        if image {
+            volumes.push(path);
+        }
+    }
+    Ok(volumes)
+}
+
+fn name_of(path: &Path) -> Result<String> {
+    let name = path.file_name().and_then(|n| n.to_str());
+    name.map(str::to_owned).ok_or_else(|| Error::FileName { path: path.to_path_buf() })
 }
 
 /// What lies in `dir`, hidden entries left out, sorted by name.
-fn entries(dir: &Path) -> Result<Vec<PathBuf>> {
+pub(crate) fn entries(dir: &Path) -> Result<Vec<PathBuf>> {
     let mut paths = Vec::new();
     for entry in std::fs::read_dir(dir).map_err(Error::io("list", dir))? {
         let entry = entry.map_err(Error::io("list", dir))?;
@@ -96,6 +182,12 @@ mod tests {
             "A.NII",
             "a.nii.gz",
             "b_Segmentation.nii.gz",
+            "c.mhd",
+            "c.raw",
+            "c.seg.nrrd",
+            "d.nrrd",
+            "e.hdr",
+            "e.img",
             ".b.nii.gz",
             "notes.txt",
             "x.gz",
@@ -107,7 +199,7 @@ mod tests {
         let found = list_volumes(dir.path()).unwrap();
         let names: Vec<_> =
             found.iter().map(|p| p.file_name().unwrap().to_str().unwrap()).collect();
-        assert_eq!(names, ["A.NII", "a.nii.gz", "b.nii.gz"]);
+        assert_eq!(names, ["A.NII", "a.nii.gz", "b.nii.gz", "c.mhd", "d.nrrd", "e.hdr"]);
         assert!(matches!(list_volumes(&dir.path().join("none")), Err(Error::Io { .. })));
     }
 }

@@ -1,8 +1,10 @@
 //! What the name of a volume file says.
 
+use crate::volumes::without_ending;
+
 /// What label files end in, before the extension; letters of either case (one site of the SAML
-/// release writes it with a capital).
-const LABEL_SUFFIX: &str = "_segmentation";
+/// release writes it with a capital). The second is 3D Slicer's.
+const LABEL_SUFFIXES: [&str; 2] = ["_segmentation", ".seg"];
 
 /// The name of a volume file, taken apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,8 +18,9 @@ pub(super) struct VolumeName<'a> {
 impl<'a> VolumeName<'a> {
     /// Takes a file name apart; `None` where it names no volume.
     pub(super) fn parse(name: &'a str) -> Option<Self> {
-        let stem = [".nii.gz", ".nii"].iter().find_map(|end| strip_suffix(name, end))?;
-        let (id, is_label) = match strip_suffix(stem, LABEL_SUFFIX) {
+        let stem = without_ending(name)?;
+        let label = LABEL_SUFFIXES.iter().find_map(|suffix| strip_suffix(stem, suffix));
+        let (id, is_label) = match label {
             Some(id) => (id, true),
             None => (stem, false),
         };
@@ -26,7 +29,7 @@ impl<'a> VolumeName<'a> {
 }
 
 /// `name` without `suffix`, without regard to the case of ASCII letters.
-fn strip_suffix<'a>(name: &'a str, suffix: &str) -> Option<&'a str> {
+pub(super) fn strip_suffix<'a>(name: &'a str, suffix: &str) -> Option<&'a str> {
     let (head, tail) = name.split_at_checked(name.len().checked_sub(suffix.len())?)?;
     tail.eq_ignore_ascii_case(suffix).then_some(head)
 }
@@ -42,6 +45,11 @@ mod tests {
         assert_eq!(VolumeName::parse("Case00.nii.gz"), image("Case00"));
         assert_eq!(VolumeName::parse("Case00.NII"), image("Case00"));
         assert_eq!(VolumeName::parse("Case00_Segmentation.Nii.Gz"), label("Case00"));
+        assert_eq!(VolumeName::parse("Case00_segmentation.mhd"), label("Case00"));
+        assert_eq!(VolumeName::parse("Case00.seg.nrrd"), label("Case00"));
+        assert_eq!(VolumeName::parse("Case00.HDR"), image("Case00"));
+        assert_eq!(VolumeName::parse("Case00.img"), None);
+        assert_eq!(VolumeName::parse("Case00.raw"), None);
         assert_eq!(VolumeName::parse("fälle.ü.nii"), image("fälle.ü"));
         for other in ["", "nii", ".nii", ".nii.gz", "_segmentation.nii", "Case00.gz", "é.ni", "ä"]
         {

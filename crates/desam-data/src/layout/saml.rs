@@ -1,6 +1,7 @@
-//! The layout of the SAML release: `SITE/CaseXX.nii.gz`, `SITE/CaseXX_segmentation.nii.gz`.
+//! The layout of the SAML release: `SITE/CaseXX.nii.gz`, `SITE/CaseXX_segmentation.nii.gz`; and
+//! pairs of files by name in general.
 
-use super::{Case, entries, names::VolumeName};
+use super::{Case, entries, name_of, names::VolumeName};
 use crate::{Error, Result};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -9,12 +10,8 @@ use std::path::{Path, PathBuf};
 pub(super) fn cases(dir: &Path) -> Result<Vec<Case>> {
     let mut all = Vec::new();
     for folder in entries(dir)?.into_iter().filter(|p| p.is_dir()) {
-        all.extend(site_cases(&folder)?);
+        all.extend(paired(&folder, &name_of(&folder)?)?);
     }
-    if all.is_empty() {
-        return Err(Error::NoSites { dir: dir.to_path_buf() });
-    }
-    all.sort_by(|a, b| (&a.site, &a.id).cmp(&(&b.site, &b.id)));
     Ok(all)
 }
 
@@ -25,10 +22,10 @@ struct Found {
     label: Option<PathBuf>,
 }
 
-fn site_cases(folder: &Path) -> Result<Vec<Case>> {
+/// The images in `folder` itself, each with the label file beside it, as cases of `site`.
+pub(super) fn paired(folder: &Path, site: &str) -> Result<Vec<Case>> {
     // Keyed by the lower-case id: releases mix `Case00.nii.gz` with `case00_segmentation.nii.gz`.
     let mut found = BTreeMap::<String, Found>::new();
-    let site = name_of(folder)?;
     for path in entries(folder)?.into_iter().filter(|p| p.is_file()) {
         let name = name_of(&path)?;
         let Some(volume) = VolumeName::parse(&name) else {
@@ -41,13 +38,14 @@ fn site_cases(folder: &Path) -> Result<Vec<Case>> {
         });
         let slot = if volume.is_label { &mut entry.label } else { &mut entry.image };
         if let Some(first) = slot.replace(path.clone()) {
-            return Err(Error::DuplicateCase { site, id: volume.id.into(), first, second: path });
+            let (site, id) = (site.to_owned(), volume.id.to_owned());
+            return Err(Error::DuplicateCase { site, id, first, second: path });
         }
         if !volume.is_label {
             volume.id.clone_into(&mut entry.id);
         }
     }
-    found.into_values().map(|f| pair(&site, f)).collect()
+    found.into_values().map(|f| pair(site, f)).collect()
 }
 
 /// One image with one label, or an error that names what is missing.
@@ -60,23 +58,14 @@ fn pair(site: &str, found: Found) -> Result<Case> {
     }
 }
 
-fn name_of(path: &Path) -> Result<String> {
-    let name = path.file_name().and_then(|n| n.to_str());
-    name.map(str::to_owned).ok_or_else(|| Error::FileName { path: path.to_path_buf() })
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::testing::tree;
     use super::*;
+    use crate::layout::Layout;
 
-    fn tree(files: &[&str]) -> tempfile::TempDir {
-        let dir = tempfile::tempdir().unwrap();
-        for file in files {
-            let path = dir.path().join(file);
-            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-            std::fs::write(path, b"").unwrap();
-        }
-        dir
+    fn cases(dir: &Path) -> Result<Vec<Case>> {
+        Layout::Saml.cases(dir)
     }
 
     #[test]

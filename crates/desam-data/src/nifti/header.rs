@@ -1,7 +1,8 @@
 //! The 348 bytes that a NIfTI-1 file starts with, and what they mean.
 
 use super::orientation;
-use crate::{Error, Result};
+use crate::Result;
+use crate::voxels::{Scalar, wrong};
 use desam_core::Grid;
 use std::path::Path;
 
@@ -14,46 +15,21 @@ pub(super) const DATA_START: u64 = 352;
 const METRES: u8 = 1;
 const MICROMETRES: u8 = 3;
 
-/// How a voxel is stored.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Voxel {
-    U8,
-    I8,
-    U16,
-    I16,
-    U32,
-    I32,
-    U64,
-    I64,
-    F32,
-    F64,
-}
-
-impl Voxel {
-    fn from_code(code: i16) -> Option<Self> {
-        Some(match code {
-            2 => Self::U8,
-            4 => Self::I16,
-            8 => Self::I32,
-            16 => Self::F32,
-            64 => Self::F64,
-            256 => Self::I8,
-            512 => Self::U16,
-            768 => Self::U32,
-            1024 => Self::I64,
-            1280 => Self::U64,
-            _ => return None,
-        })
-    }
-
-    pub(super) fn bytes(self) -> usize {
-        match self {
-            Self::U8 | Self::I8 => 1,
-            Self::U16 | Self::I16 => 2,
-            Self::U32 | Self::I32 | Self::F32 => 4,
-            Self::U64 | Self::I64 | Self::F64 => 8,
-        }
-    }
+/// The standard's codes for types that are one number a voxel.
+fn scalar_of(code: i16) -> Option<Scalar> {
+    Some(match code {
+        2 => Scalar::U8,
+        4 => Scalar::I16,
+        8 => Scalar::I32,
+        16 => Scalar::F32,
+        64 => Scalar::F64,
+        256 => Scalar::I8,
+        512 => Scalar::U16,
+        768 => Scalar::U32,
+        1024 => Scalar::I64,
+        1280 => Scalar::U64,
+        _ => return None,
+    })
 }
 
 /// The header's bytes with the byte order they are in; fields are found by the offsets of the
@@ -167,11 +143,21 @@ pub(super) mod at {
     pub(in super::super) const MAGIC: usize = 344;
 }
 
+/// Where the voxels of a header are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Place {
+    /// Behind the header, in the same file.
+    Same,
+    /// In a file of their own, the `.img` of a pair.
+    Pair,
+}
+
 /// What a reader needs to know of a header.
 #[derive(Debug, Clone)]
 pub(super) struct Facts {
     pub(super) grid: Grid,
-    pub(super) voxel: Voxel,
+    pub(super) scalar: Scalar,
+    pub(super) place: Place,
     pub(super) data_start: u64,
     pub(super) slope: f64,
     pub(super) intercept: f64,
@@ -180,24 +166,23 @@ pub(super) struct Facts {
 impl Facts {
     pub(super) fn read(header: &RawHeader, path: &Path) -> Result<Self> {
         let magic = &header.bytes[at::MAGIC..at::MAGIC + 4];
-        if magic != b"n+1\0" {
-            let expected = "\"n+1\", a single .nii file (join .hdr/.img pairs first)";
-            return Err(wrong(path, "magic", magic.escape_ascii(), expected));
-        }
+        let place = match magic {
+            b"n+1\0" => Place::Same,
+            b"ni1\0" => Place::Pair,
+            _ => {
+                let expected = "\"n+1\" or \"ni1\", NIfTI-1 (an Analyze 7.5 file says nothing of \
+                                left and right: convert it where that is known)";
+                return Err(wrong(path, "magic", magic.escape_ascii(), expected));
+            }
+        };
         let dims = dims(header, path)?;
         let code = header.i16(at::DATATYPE);
-        let voxel = Voxel::from_code(code).ok_or_else(|| {
+        let scalar = scalar_of(code).ok_or_else(|| {
             let expected = "a code of whole or floating-point numbers (2, 4, 8, 16, 64, 256, 512, \
                             768, 1024, 1280); colour and complex images are not supported";
             wrong(path, "datatype", code, expected)
         })?;
-        let offset = header.f32(at::VOX_OFFSET);
-        let data_start = match offset {
-            // Some writers leave it out; it can then mean one thing only.
-            0.0 => DATA_START,
-            o if o >= DATA_START as f32 && o < 1e12 => o as u64,
-            _ => return Err(wrong(path, "vox_offset", offset, "at least 352")),
-        };
+        let data_start = data_start(header, place, path)?;
         let (slope, inter) = (header.f32(at::SCL_SLOPE), header.f32(at::SCL_INTER));
         // The standard: a slope of zero means that the values are not scaled. Several tools write
         // NaN for the same.
@@ -211,15 +196,22 @@ impl Facts {
             _ => 1.0,
         };
         affine.0.iter_mut().flatten().for_each(|v| *v *= unit_mm);
-        Ok(Self { grid: Grid { dims, affine }, voxel, data_start, slope, intercept })
+        Ok(Self { grid: Grid { dims, affine }, scalar, place, data_start, slope, intercept })
     }
+}
 
-    /// Bytes of all voxels; `None` where no machine could hold them.
-    pub(super) fn data_bytes(&self) -> Option<u64> {
-        let voxels = self.grid.dims.iter().try_fold(1_u64, |n, &d| n.checked_mul(d as u64))?;
-        let bytes = voxels.checked_mul(self.voxel.bytes() as u64)?;
-        // Decoded to f32 they must still fit an allocation.
-        (voxels.checked_mul(4)? <= isize::MAX as u64).then_some(bytes)
+/// Where the voxels start in their file.
+fn data_start(header: &RawHeader, place: Place, path: &Path) -> Result<u64> {
+    let offset = header.f32(at::VOX_OFFSET);
+    let (least, expected) = match place {
+        Place::Same => (DATA_START, "at least 352"),
+        Place::Pair => (0, "0 or more"),
+    };
+    match offset {
+        // Some writers leave it out; it can then mean one thing only.
+        0.0 => Ok(least),
+        o if o >= least as f32 && o < 1e12 => Ok(o as u64),
+        _ => Err(wrong(path, "vox_offset", offset, expected)),
     }
 }
 
@@ -241,15 +233,4 @@ fn dims(header: &RawHeader, path: &Path) -> Result<[usize; 3]> {
         }
     }
     Ok([dim[1], dim[2], dim[3]].map(|d| usize::try_from(d).unwrap_or(0)))
-}
-
-/// An [`Error::NiftiHeader`].
-pub(super) fn wrong(
-    path: &Path,
-    field: &'static str,
-    found: impl std::fmt::Display,
-    expected: &str,
-) -> Error {
-    let (found, expected) = (found.to_string(), expected.to_owned());
-    Error::NiftiHeader { path: path.to_path_buf(), field, found, expected }
 }

@@ -1,7 +1,8 @@
 //! From header fields to an affine, and back to a quaternion.
 
-use super::header::{RawHeader, at, wrong};
+use super::header::{RawHeader, at};
 use crate::Result;
+use crate::voxels::wrong;
 use desam_core::Affine;
 use std::path::Path;
 

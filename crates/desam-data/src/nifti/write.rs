@@ -2,11 +2,12 @@
 
 use super::header::{DATA_START, HEADER_BYTES, RawHeader, at};
 use super::orientation::to_quaternion;
+use super::pair::PairPaths;
 use super::read::Opened;
 use crate::preprocess::expect_same_grid;
+use crate::voxels::{expect_others, gzip};
 use crate::{Error, Result, atomic::write_atomic};
 use desam_core::{Grid, LabelVolume, Volume};
-use flate2::{Compression, GzBuilder};
 use std::io::{Result as IoResult, Write};
 use std::path::Path;
 
@@ -19,17 +20,23 @@ const F32: i16 = 16;
 
 /// Writes `mask` with the header of `reference`: dimensions, spacing, qform and sform with their
 /// codes, units and byte order stay as they are to the last bit; the voxels are `u8` without
-/// scaling, display range or extensions. Packed where `out` ends in `.gz`. Atomic.
+/// scaling, display range or extensions. Packed where `out` ends in `.gz`, a pair where it ends in
+/// `.hdr` or `.img`. Atomic, file by file: the header of a pair comes last.
 ///
 /// # Errors
 /// As [`super::read_volume`] for the reference's header; [`Error::GridMismatch`] when the mask
-/// lies on another grid; [`Error::Io`] when `out` cannot be written.
+/// lies on another grid; [`Error::Unwritable`] when a file of the mask is one of the reference's;
+/// [`Error::Io`] when `out` cannot be written.
 pub fn write_mask_like(reference: &Path, out: &Path, mask: &LabelVolume) -> Result<()> {
-    let Opened { mut header, facts, .. } = Opened::new(reference)?;
-    expect_same_grid(&facts.grid, mask.grid())?;
+    let opened = Opened::new(reference)?;
+    expect_same_grid(&opened.facts.grid, mask.grid())?;
+    let to = PairPaths::of(out);
+    let written = to.voxels.iter().chain([&to.header]);
+    expect_others(opened.voxel_file().into_iter().chain([reference]), written)?;
+    let mut header = opened.header;
     describe_voxels(&mut header, U8, 8);
     header.set_text(at::DESCRIP, 80, "mask of DeSAM");
-    save(out, &header, |w| w.write_all(mask.data()))
+    save(out, header, |w| w.write_all(mask.data()))
 }
 
 /// Writes intensities as `f32`, with their affine as sform and, where its axes are orthogonal, as
@@ -40,7 +47,7 @@ pub fn write_mask_like(reference: &Path, out: &Path, mask: &LabelVolume) -> Resu
 /// cannot be written.
 pub fn write_volume(out: &Path, volume: &Volume) -> Result<()> {
     let header = header_for(volume.grid(), F32, 32, out)?;
-    save(out, &header, |w| volume.data().iter().try_for_each(|v| w.write_all(&v.to_le_bytes())))
+    save(out, header, |w| volume.data().iter().try_for_each(|v| w.write_all(&v.to_le_bytes())))
 }
 
 /// Writes labels as `u8`, otherwise as [`write_volume`].
@@ -49,7 +56,7 @@ pub fn write_volume(out: &Path, volume: &Volume) -> Result<()> {
 /// As [`write_volume`].
 pub fn write_labels(out: &Path, labels: &LabelVolume) -> Result<()> {
     let header = header_for(labels.grid(), U8, 8, out)?;
-    save(out, &header, |w| w.write_all(labels.data()))
+    save(out, header, |w| w.write_all(labels.data()))
 }
 
 /// The fields that say how voxels are stored and shown.
@@ -98,24 +105,24 @@ fn header_for(grid: &Grid, datatype: i16, bits: i16, out: &Path) -> Result<RawHe
 /// Writes header, the flag for "no extensions" and the voxels.
 fn save(
     out: &Path,
-    header: &RawHeader,
+    mut header: RawHeader,
     voxels: impl Fn(&mut dyn Write) -> IoResult<()>,
 ) -> Result<()> {
-    let all = |w: &mut dyn Write| {
+    let paths = PairPaths::of(out);
+    if let Some(path) = &paths.voxels {
+        header.set_text(at::MAGIC, 4, "ni1");
+        header.set_f32s(at::VOX_OFFSET, &[0.0]);
+        write_packed(path, &voxels)?;
+    }
+    write_packed(&paths.header, |w| {
         w.write_all(header.bytes())?;
         w.write_all(&[0; DATA_START as usize - HEADER_BYTES])?;
-        voxels(w)
-    };
-    let packed = out.extension().is_some_and(|e| e.eq_ignore_ascii_case("gz"));
-    write_atomic(out, |file| {
-        if !packed {
-            return all(file);
-        }
-        // No name and no time in the packed header: the same mask gives the same bytes.
-        let encoder = GzBuilder::new().mtime(0).write(file, Compression::default());
-        let mut buffered = std::io::BufWriter::with_capacity(1 << 16, encoder);
-        all(&mut buffered)?;
-        buffered.into_inner().map_err(std::io::IntoInnerError::into_error)?.finish()?;
-        Ok(())
+        if paths.voxels.is_none() { voxels(w) } else { Ok(()) }
     })
+}
+
+/// Writes a file in one step, packed where its name ends in `.gz`.
+fn write_packed(path: &Path, content: impl Fn(&mut dyn Write) -> IoResult<()>) -> Result<()> {
+    let packed = path.extension().is_some_and(|e| e.eq_ignore_ascii_case("gz"));
+    write_atomic(path, |file| if packed { gzip(file, content) } else { content(file) })
 }

@@ -1,6 +1,6 @@
 //! What preprocessing is asked to do.
 
-use super::PreparedVolume;
+use super::{Orientation, PreparedVolume};
 use crate::{Error, Result};
 use desam_core::{EncoderSpec, Volume};
 use serde::{Deserialize, Serialize};
@@ -43,13 +43,17 @@ pub struct PreprocessConfig {
     /// Whether voxels that are exactly 0 stay 0 whatever the percentiles (matters where there are
     /// negative intensities).
     pub keep_zeros: bool,
-    /// Spacing along `i`, `j`, `k` to resample to, in mm (linear for images, nearest for labels);
+    /// Spacing along columns, rows and slices to resample to, in mm (linear for images, nearest for labels);
     /// `None` keeps the volume's own.
     pub spacing_mm: Option<[f64; 3]>,
     /// How a slice becomes square.
     pub frame: Frame,
     /// How the ground truth comes down to the masks' grid.
     pub labels: LabelRule,
+    /// Which axes become columns, rows and slices. Not written down where it is
+    /// [`Orientation::Stored`], so that what was made before there was a choice keeps its key.
+    #[serde(default, skip_serializing_if = "Orientation::is_stored")]
+    pub orientation: Orientation,
 }
 
 impl PreprocessConfig {
@@ -63,11 +67,14 @@ impl PreprocessConfig {
             spacing_mm: Some([0.625, 0.625, 3.6]),
             frame: Frame::Crop { side: 288 },
             labels: LabelRule::Nearest,
+            orientation: Orientation::Axial,
         }
     }
 
     /// The official program: the volume's own spacing, the 0.5th and 99.5th percentile of all its
-    /// voxels to 0 and 255 with the decimals cut off, zeros kept, slices stretched to `M × M`.
+    /// voxels to 0 and 255 with the decimals cut off, zeros kept, slices stretched to `M × M`. It
+    /// cuts them as they are stored, which for its own data (LPS) is what
+    /// [`Orientation::Axial`] gives; [`stored`](Self::stored) holds to it for every file.
     pub fn official() -> Self {
         Self {
             percentiles: [0.5, 99.5],
@@ -75,7 +82,14 @@ impl PreprocessConfig {
             spacing_mm: None,
             frame: Frame::MaskSide,
             labels: LabelRule::Eroded,
+            orientation: Orientation::Axial,
         }
+    }
+
+    /// The same with slices cut as they are stored, whatever the affine says.
+    #[must_use]
+    pub fn stored(self) -> Self {
+        Self { orientation: Orientation::Stored, ..self }
     }
 
     /// Whether the fields make sense.

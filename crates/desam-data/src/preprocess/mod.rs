@@ -1,14 +1,17 @@
 //! From a volume on its own grid to what the encoder takes, and from masks back to that grid.
 //!
 //! A volume's intensities become whole numbers from 0 to 255 (as SAM's encoder was trained on),
-//! its slices along `k` become square images, and these are enlarged to the encoder's input as
-//! SAM does. Two presets: what the paper describes, and what the official program does.
+//! its axial slices become square images whatever the order in which its axes are stored, and these
+//! are enlarged to the encoder's input as SAM does. Two presets: what the paper describes, and what the official program does.
 
 mod axis;
 mod config;
 mod enlarge;
 mod geometry;
 mod intensity;
+#[cfg(test)]
+mod orders;
+mod orient;
 mod prepared;
 mod resample;
 mod spline;
@@ -19,4 +22,5 @@ mod tests;
 pub use config::{Frame, LabelRule, PreprocessConfig};
 pub(crate) use geometry::expect_same_grid;
 pub use intensity::IntensityWindow;
+pub use orient::Orientation;
 pub use prepared::{PreparedVolume, SliceImage};

@@ -2,6 +2,7 @@
 
 use super::axis::Axis;
 use super::config::{Frame, LabelRule, PreprocessConfig};
+use super::orient::AxisOrder;
 use super::resample::resample;
 use super::targets::LabelFrame;
 use super::{IntensityWindow, enlarge, expect_same_grid, spline};
@@ -31,7 +32,11 @@ pub struct SliceImage {
 #[derive(Debug, Clone)]
 pub struct PreparedVolume {
     config: PreprocessConfig,
+    /// As stored.
     grid: Grid,
+    order: AxisOrder,
+    /// Voxels along columns, rows and slices.
+    dims: [usize; 3],
     axes: [Axis; 3],
     window: IntensityWindow,
     frames: Vec<u8>,
@@ -55,23 +60,27 @@ impl PreparedVolume {
             return Err(Error::PreprocessConfig { field: "encoder spec", found, expected });
         }
         let grid = *volume.grid();
-        let axes = axes(config, &grid)?;
+        let order = config.orientation.order(&grid.affine);
+        let ordered = order.grid(&grid);
+        let axes = axes(config, &ordered)?;
         let window = IntensityWindow::of(volume, config.percentiles)?;
+        let voxels = order.apply(grid.dims, volume.data());
         let frames = if axes.iter().all(Axis::is_identity) {
             // Cut off, not rounded, as the official program converts to u8.
             let level = |&v: &f32| {
                 if config.keep_zeros && v == 0.0 { 0 } else { window.scale(v) as u8 }
             };
-            volume.data().iter().map(level).collect()
+            voxels.iter().map(level).collect()
         } else {
             let level = |&v: &f32| {
                 if config.keep_zeros && v == 0.0 { 0.0 } else { window.scale(v) as f32 }
             };
-            let levels: Vec<f32> = volume.data().iter().map(level).collect();
+            let levels: Vec<f32> = voxels.iter().map(level).collect();
             resample(&levels, &axes)
         };
         let (mask_side, input_side) = (spec.mask_side(), spec.input_side);
-        Ok(Self { config: config.clone(), grid, axes, window, frames, mask_side, input_side })
+        let (config, dims) = (config.clone(), ordered.dims);
+        Ok(Self { config, grid, order, dims, axes, window, frames, mask_side, input_side })
     }
 
     /// Processed slices; with resampling not as many as the volume has.
@@ -100,8 +109,7 @@ impl PreparedVolume {
         self.mask_side
     }
 
-    /// The `u8` pixels of processed slice `z` before it is made square: rows along `j`, columns
-    /// along `i`.
+    /// The `u8` pixels of processed slice `z` before it is made square, row by row.
     fn frame(&self, z: usize) -> Result<&[u8]> {
         let slice = self.axes[0].frame * self.axes[1].frame;
         let start = z.saturating_mul(slice);
@@ -152,10 +160,13 @@ impl PreparedVolume {
         expect_same_grid(&self.grid, labels.grid())?;
         let [columns, rows, slices] =
             self.axes.map(|a| (0..a.frame).map(|f| a.nearest(f)).collect::<Vec<_>>());
-        let source_width = self.grid.dims[0];
+        let [source_width, source_height, _] = self.dims;
+        let ordered = self.order.apply(self.grid.dims, labels.data());
+        let voxels = source_width * source_height;
         let mut masks = Vec::with_capacity(slices.len());
         for slice in slices {
-            let pixels = slice.and_then(|k| labels.slice(k)).unwrap_or_default();
+            let pixels =
+                slice.and_then(|k| ordered.get(k * voxels..(k + 1) * voxels)).unwrap_or_default();
             let mut data = Vec::with_capacity(rows.len() * columns.len());
             for row in &rows {
                 let line = row.and_then(|j| pixels.get(j * source_width..)).unwrap_or_default();
@@ -194,7 +205,7 @@ impl PreparedVolume {
                 Some((place.max(0.0) as usize).min(side.saturating_sub(1)))
             }
         };
-        let [width, height, depth] = self.grid.dims;
+        let [width, height, depth] = self.dims;
         let columns: Vec<_> = (0..width).map(in_mask(self.axes[0])).collect();
         let rows: Vec<_> = (0..height).map(in_mask(self.axes[1])).collect();
         let mut data = Vec::with_capacity(self.grid.len());
@@ -207,11 +218,11 @@ impl PreparedVolume {
                 data.extend(columns.iter().map(value));
             }
         }
-        Ok(LabelVolume::new(self.grid, data)?)
+        Ok(LabelVolume::new(self.grid, self.order.undo(self.grid.dims, data))?)
     }
 
-    /// All `u8` pixels before slices are made square, `i` fastest: the volume itself in 256 levels
-    /// where nothing is resampled or cropped.
+    /// All `u8` pixels before slices are made square, slice by slice, row by row: the volume itself
+    /// in 256 levels where it is cut as stored and nothing is resampled or cropped.
     pub fn levels(&self) -> &[u8] {
         &self.frames
     }

@@ -10,8 +10,11 @@ fn spec(input_side: usize) -> EncoderSpec {
     EncoderSpec { input_side, patch: 16, tap_channels: vec![96; 3], embedding_channels: 64 }
 }
 
+/// Stored as axial slices are cut, so that nothing is swapped or turned.
 fn grid(dims: [usize; 3], spacing: [f64; 3]) -> Grid {
-    Grid { dims, affine: Affine::from_spacing(spacing) }
+    let [x, y, z] = spacing;
+    let lps = [[-x, 0.0, 0.0, 0.0], [0.0, -y, 0.0, 0.0], [0.0, 0.0, z, 0.0]];
+    Grid { dims, affine: Affine(lps) }
 }
 
 /// An ellipsoid in the middle, half as long as the volume on each axis; bright on a gradient.
@@ -190,11 +193,14 @@ fn nonsense_is_refused() {
 
 #[test]
 fn configs_read_as_written() {
-    for config in presets() {
+    for config in presets().into_iter().chain([PreprocessConfig::official().stored()]) {
         config.validate().unwrap();
         let text = serde_json::to_string(&config).unwrap();
         assert_eq!(serde_json::from_str::<PreprocessConfig>(&text).unwrap(), config);
     }
+    // What was written before slices could be cut otherwise means what it meant.
+    let text = serde_json::to_string(&PreprocessConfig::official().stored()).unwrap();
+    assert!(!text.contains("orientation"), "{text}");
     let odd = serde_json::to_string(&PreprocessConfig::paper()).unwrap().replace("keep", "k");
     assert!(serde_json::from_str::<PreprocessConfig>(&odd).is_err());
 }
@@ -227,7 +233,9 @@ fn official_program_on_a_real_volume() {
         candle_core::safetensors::load(dir.join("preprocess.safetensors"), &Device::Cpu).unwrap();
     let volume = nifti::read_volume(&file("image")).unwrap();
     let labels = nifti::read_labels(&file("label")).unwrap();
-    let prepared = PreprocessConfig::official().prepare(&volume, &spec(1024)).unwrap();
+    // The official program knows nothing of affines.
+    let config = PreprocessConfig::official().stored();
+    let prepared = config.prepare(&volume, &spec(1024)).unwrap();
 
     let percentiles = expected["percentiles"].to_vec1::<f64>().unwrap();
     for (found, e) in [prepared.window().low, prepared.window().high].iter().zip(percentiles) {

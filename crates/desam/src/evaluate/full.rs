@@ -2,8 +2,8 @@
 
 use crate::{Error, Result};
 use desam_core::BinaryMask;
-use desam_data::cache::{CacheCase, FeatureCache, hash_file};
-use desam_data::nifti::{read_labels, read_volume};
+use desam_data::cache::{CacheCase, FeatureCache};
+use desam_data::volumes::{self, read_labels, read_volume};
 use desam_metrics::metric::Confusion;
 use std::path::Path;
 
@@ -44,7 +44,7 @@ pub(super) fn count(
 
 /// Refuses a file that is not the one the features were made from.
 fn unchanged(path: &Path, blake3: Option<&str>) -> Result<()> {
-    if blake3 == Some(hash_file(path)?.as_str()) {
+    if blake3 == Some(volumes::hash(path)?.as_str()) {
         return Ok(());
     }
     Err(Error::file(path, "it has changed since its features were computed; run embed again"))

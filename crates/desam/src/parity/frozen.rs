@@ -91,7 +91,8 @@ fn images(file: &Vectors, spec: &EncoderSpec) -> Result<Vec<Tensor>> {
         }
         voxels.extend(image.iter().map(|&v| f32::from(v)));
         let grid = Grid { dims: [width, height, 2], affine: Affine::from_spacing([1.0; 3]) };
-        let config = PreprocessConfig { percentiles: [0.0, 100.0], ..PreprocessConfig::official() };
+        let config =
+            PreprocessConfig { percentiles: [0.0, 100.0], ..PreprocessConfig::official().stored() };
         let prepared = config.prepare(&Volume::new(grid, voxels)?, spec)?;
         Ok(prepared.pixels(1, &Device::Cpu)?)
     };

@@ -40,7 +40,8 @@ pub(super) fn preprocess(file: &Vectors, (image, label): (&Path, &Path)) -> Resu
         tap_channels: vec![1],
         embedding_channels: 1,
     };
-    let prepared = PreprocessConfig::official().prepare(&volume, &spec)?;
+    // The official program cuts slices as they are stored; it knows nothing of affines.
+    let prepared = PreprocessConfig::official().stored().prepare(&volume, &spec)?;
     let mut stages = Vec::new();
 
     let mut compared = Comparison::default();

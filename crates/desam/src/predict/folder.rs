@@ -3,6 +3,7 @@
 use super::{Segmenter, VolumeSummary};
 use crate::Result;
 use desam_core::Progress;
+use desam_data::volumes::mask_name;
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
@@ -25,7 +26,8 @@ pub struct FailedVolume {
     pub reason: String,
 }
 
-/// Segments each volume into `out` under its own file name. A volume that fails is recorded with
+/// Segments each volume into `out` under its own file name (a DICOM series under its folder's, as
+/// NIfTI). A volume that fails is recorded with
 /// the reason, and the rest is done.
 ///
 /// # Errors
@@ -40,8 +42,8 @@ pub fn segment_folder(
     progress.begin("segmenting", inputs.len() as u64 * Share::STEPS);
     let mut summary = FolderSummary { done: Vec::new(), failed: Vec::new() };
     for input in inputs {
-        let name = input.file_name().unwrap_or(input.as_os_str());
-        let share = Share::new(progress, name.to_string_lossy().into_owned());
+        let name = mask_name(input);
+        let share = Share::new(progress, name.clone());
         let done = segmenter.segment_file(input, &out.join(name), &share);
         share.complete();
         match done {

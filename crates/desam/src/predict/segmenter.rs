@@ -3,8 +3,8 @@
 use super::SlicePrediction;
 use crate::{Automatic, Error, Mode, Model, Result};
 use candle_core::Device;
-use desam_core::{BinaryMask, ImageEncoder, LabelVolume, Progress, Volume, VolumeReader};
-use desam_data::nifti::{NiftiReader, write_mask_like};
+use desam_core::{BinaryMask, ImageEncoder, LabelVolume, Progress, Volume};
+use desam_data::volumes::{read_volume, write_mask_like};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -123,8 +123,9 @@ impl Segmenter {
         Ok(Segmentation { mask: prepared.restore(&masks)?, slices })
     }
 
-    /// Segments a NIfTI file; the mask is u8 and has the input's header: the same dimensions,
-    /// affine and codes.
+    /// Segments a file of any format (see [`desam_data::volumes`]); the mask is u8, in the format
+    /// that `output` is named after. Where that is the input's, the header's geometry is the
+    /// input's: the same dimensions, affine and codes.
     ///
     /// # Errors
     /// When the file cannot be read, or the mask not written.
@@ -134,10 +135,24 @@ impl Segmenter {
         output: &Path,
         progress: &dyn Progress,
     ) -> Result<VolumeSummary> {
-        let volume = NiftiReader.read(input)?;
+        self.segment_read(&read_volume(input)?, input, output, progress)
+    }
+
+    /// Segments a volume that was read from `input` in a way of the caller's, such as one series of
+    /// a folder; otherwise as [`segment_file`](Self::segment_file).
+    ///
+    /// # Errors
+    /// When the volume cannot be prepared, or the mask not written.
+    pub fn segment_read(
+        &self,
+        volume: &Volume,
+        input: &Path,
+        output: &Path,
+        progress: &dyn Progress,
+    ) -> Result<VolumeSummary> {
         let name = input.file_name().map_or_else(String::new, |n| n.to_string_lossy().into());
         progress.begin(&name, volume.grid().dims[2] as u64);
-        let segmentation = self.segment(&volume, progress)?;
+        let segmentation = self.segment(volume, progress)?;
         write_mask_like(input, output, &segmentation.mask)?;
         let summary = VolumeSummary {
             input: input.to_owned(),

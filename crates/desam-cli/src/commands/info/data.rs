@@ -1,15 +1,16 @@
-//! A folder of sites.
+//! A data set.
 
 use super::aligned;
 use crate::reply::Reply;
 use anyhow::Context;
-use desam::data::layout::discover;
+use desam::data::layout::Layout;
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::path::Path;
 
 pub(super) fn describe(path: &Path) -> anyhow::Result<Reply> {
-    let cases = discover(path).with_context(|| {
+    let layout = Layout::of(path)?;
+    let cases = layout.cases(path).with_context(|| {
         format!(
             "{} is neither a feature cache (it holds no cache.json) nor a run (no config.json)",
             path.display()
@@ -19,8 +20,12 @@ pub(super) fn describe(path: &Path) -> anyhow::Result<Reply> {
     for case in &cases {
         sites.entry(&case.site).or_default().push(&case.id);
     }
-    let mut rows = vec![("data", path.display().to_string()), ("cases", cases.len().to_string())];
+    let mut rows = vec![
+        ("data", path.display().to_string()),
+        ("layout", layout.to_string()),
+        ("cases", cases.len().to_string()),
+    ];
     rows.extend(sites.iter().map(|(site, ids)| (*site, format!("{} cases", ids.len()))));
-    let json = json!({ "kind": "data", "path": path, "cases": cases.len(), "sites": sites });
+    let json = json!({ "kind": "data", "path": path, "layout": layout, "cases": cases.len(), "sites": sites });
     Ok(Reply::new(aligned(&rows), json))
 }

@@ -11,14 +11,13 @@ use crate::cli::JsonFlag;
 use crate::reply::Reply;
 use anyhow::{Context, bail};
 use clap::Args;
-use desam::core::VolumeReader;
-use desam::data::nifti::NiftiReader;
-use std::path::PathBuf;
+use desam::data::volumes::{VolumeFormat, is_series};
+use std::path::{Path, PathBuf};
 
 const AFTER: &str = "\
 Examples:
   desam info sam_vit_b_01ec64.pth      parts, sizes, parameters, hash
-  desam info t2.nii.gz                 dimensions, spacing, affine, values
+  desam info t2.nii.gz                 dimensions, spacing, affine, values; any format
   desam info cache --verify            sites, cases, bytes; compares every checksum
   desam info run --json                a run's settings and best epoch, for a program";
 
@@ -49,18 +48,23 @@ pub(crate) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Re
         );
     }
     if !kind.is_dir() {
-        return if NiftiReader.accepts(path) {
-            volume::describe(path, kind.len())
-        } else {
-            let read = desam::encoder::Checkpoint::open(path)?;
-            checkpoint::describe(&read)
+        return match VolumeFormat::of_name(path) {
+            Some(format) => volume::describe(path, format),
+            None if is_table(path) => data::describe(path),
+            None => checkpoint::describe(&desam::encoder::Checkpoint::open(path)?),
         };
     }
     if path.join("cache.json").is_file() {
         cache::describe(path, arguments.verify, session)
     } else if path.join("config.json").is_file() {
         run::describe(path)
+    } else if is_series(path)? {
+        volume::describe(path, VolumeFormat::Dicom)
     } else {
         data::describe(path)
     }
+}
+
+fn is_table(path: &Path) -> bool {
+    path.extension().is_some_and(|e| e.eq_ignore_ascii_case("csv"))
 }

@@ -1,15 +1,18 @@
-//! A NIfTI volume.
+//! A volume.
 
 use super::aligned;
 use crate::reply::Reply;
 use desam::core::{Affine, Volume};
 use desam::data::cache::human_bytes;
-use desam::data::nifti::read_volume;
+use desam::data::volumes::{VolumeFormat, files, read_volume};
 use serde_json::json;
 use std::path::Path;
 
-pub(super) fn describe(path: &Path, file_bytes: u64) -> anyhow::Result<Reply> {
+pub(super) fn describe(path: &Path, format: VolumeFormat) -> anyhow::Result<Reply> {
     let volume = read_volume(path)?;
+    // All files of a volume, such as a header's data file.
+    let sizes = files(path)?.into_iter().map(|f| std::fs::metadata(f).map(|m| m.len()));
+    let file_bytes = sizes.sum::<std::io::Result<u64>>()?;
     let grid = volume.grid();
     let values = Values::of(&volume);
     let [x, y, z] = grid.dims;
@@ -22,6 +25,7 @@ pub(super) fn describe(path: &Path, file_bytes: u64) -> anyhow::Result<Reply> {
     };
     let mut rows = vec![
         ("volume", path.display().to_string()),
+        ("format", format.to_string()),
         ("dimensions", format!("{x} × {y} × {z} voxels")),
         ("spacing", format!("{} mm", spacing.map(|s| format!("{s:.4}")).join(" × "))),
         ("axes", format!("{axes} (towards Right/Left, Anterior/Posterior, Superior/Inferior)")),
@@ -43,6 +47,7 @@ pub(super) fn describe(path: &Path, file_bytes: u64) -> anyhow::Result<Reply> {
     let json = json!({
         "kind": "volume",
         "path": path,
+        "format": format,
         "dims": grid.dims,
         "spacing_mm": spacing,
         "axes": axes,

@@ -7,7 +7,7 @@ fn headers_that_are_none() {
         let error = read_volume(&scratch.file("a.nii", &file_bytes(h, &[0; 64]))).unwrap_err();
         assert!(error.to_string().contains("a.nii"), "{error}");
         match error {
-            Error::NiftiHeader { field, .. } => field,
+            Error::Header { field, .. } => field,
             other => panic!("{other}"),
         }
     };
@@ -42,12 +42,12 @@ fn truncated_files_say_so() {
     let gz = packed(&whole);
     for cut in [0, 1, 347, 348, 351, 352, 353, 2399] {
         let error = read_volume(&scratch.file("a.nii", &whole[..cut])).unwrap_err();
-        assert!(matches!(error, Error::NiftiTruncated { .. }), "{cut}: {error}");
+        assert!(matches!(error, Error::Truncated { .. }), "{cut}: {error}");
     }
     // Two bytes are needed to see that a file is packed.
     for cut in [2, 5, 10, 20, gz.len() / 2] {
         let error = read_volume(&scratch.file("a.nii.gz", &gz[..cut])).unwrap_err();
-        assert!(matches!(error, Error::NiftiTruncated { .. }), "{cut}: {error}");
+        assert!(matches!(error, Error::Truncated { .. }), "{cut}: {error}");
     }
     // The voxels are there but the checksum is not: what they should have been is unknown.
     let error = read_volume(&scratch.file("a.nii.gz", &gz[..gz.len() - 3])).unwrap_err();
@@ -61,12 +61,12 @@ fn promises_are_checked_before_memory_is_taken() {
     let bytes = file_bytes(&header([32_767; 3], 64), &[0; 64]);
     for (name, content) in [("a.nii", bytes.clone()), ("a.nii.gz", packed(&bytes))] {
         let error = read_volume(&scratch.file(name, &content)).unwrap_err();
-        assert!(matches!(error, Error::NiftiTruncated { .. }), "{error}");
+        assert!(matches!(error, Error::Truncated { .. }), "{error}");
     }
     let mut far = header([2, 2, 2], 2);
     far.set_f32s(at::VOX_OFFSET, &[9e11]);
     let error = read_labels(&scratch.file("a.nii", &file_bytes(&far, &[0; 64]))).unwrap_err();
-    assert!(matches!(error, Error::NiftiTruncated { .. }), "{error}");
+    assert!(matches!(error, Error::Truncated { .. }), "{error}");
 }
 
 #[test]

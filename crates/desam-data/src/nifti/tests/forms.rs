@@ -62,7 +62,7 @@ fn odd_spacing() {
     for bad in [0.0, f32::NAN, f32::INFINITY] {
         h.set_f32s(at::PIXDIM, &[1.0, bad]);
         let refused = Facts::read(&h, Path::new("x.nii"));
-        assert!(matches!(refused, Err(Error::NiftiHeader { field: "pixdim[1]", .. })), "{bad}");
+        assert!(matches!(refused, Err(Error::Header { field: "pixdim[1]", .. })), "{bad}");
     }
 }
 
@@ -76,4 +76,62 @@ pub(super) fn oblique() -> Affine {
         [sz * a, cz * cx * b, -cz * sx * c, 12.25],
         [0.0, sx * b, cx * c, 400.0],
     ])
+}
+
+#[test]
+fn pairs_by_either_name() {
+    let scratch = Scratch::new();
+    let mut h = header([2, 2, 1], 4);
+    h.set_text(at::MAGIC, 4, "ni1");
+    h.set_f32s(at::VOX_OFFSET, &[0.0]);
+    h.set_f32s(at::SCL_SLOPE, &[0.0, 9.0]);
+    let voxels: Vec<u8> = [5_i16, -6, 7, 8].iter().flat_map(|v| v.to_le_bytes()).collect();
+    let expected = [5.0, -6.0, 7.0, 8.0];
+    for (header, image) in [("a.hdr", "a.img"), ("B.HDR", "B.IMG"), ("c.hdr.gz", "c.img.gz")] {
+        let wrap = |b: &[u8]| if header.ends_with("gz") { packed(b) } else { b.to_vec() };
+        let paths = [scratch.file(header, &wrap(h.bytes())), scratch.file(image, &wrap(&voxels))];
+        for path in paths {
+            assert!(NiftiReader.accepts(&path));
+            assert_eq!(read_volume(&path).unwrap().data(), expected, "{}", path.display());
+        }
+    }
+    // The voxels may start later, and one file may be packed where the other is not.
+    h.set_f32s(at::VOX_OFFSET, &[3.0]);
+    let path = scratch.file("d.hdr", h.bytes());
+    scratch.file("d.img.gz", &packed(&[&[1, 2, 3], &voxels[..]].concat()));
+    assert_eq!(read_volume(&path).unwrap().data(), expected);
+    let lonely = scratch.file("e.hdr", h.bytes());
+    let error = read_volume(&lonely).unwrap_err();
+    assert!(matches!(error, Error::Io { .. }) && error.to_string().contains("e.img"), "{error}");
+    let short = scratch.file("f.hdr", h.bytes());
+    scratch.file("f.img", &voxels);
+    let error = read_volume(&short).unwrap_err();
+    assert!(matches!(error, Error::Truncated { expected: 11, found: 8, .. }), "{error}");
+    // A header and its voxels in one file, whatever its name.
+    let single = file_bytes(&header([1, 1, 1], 2), &[4]);
+    assert_eq!(read_volume(&scratch.file("g.hdr", &single)).unwrap().data(), [4.0]);
+}
+
+#[test]
+fn masks_of_pairs_are_pairs() {
+    let scratch = Scratch::new();
+    let mut h = header([2, 2, 1], 2);
+    h.set_text(at::MAGIC, 4, "ni1");
+    h.set_f32s(at::VOX_OFFSET, &[0.0]);
+    let image = scratch.file("a.hdr", h.bytes());
+    scratch.file("a.img", &[1, 2, 3, 4]);
+    let grid = *read_volume(&image).unwrap().grid();
+    let mask = LabelVolume::new(grid, vec![0, 1, 1, 0]).unwrap();
+    for (name, other) in [("m.hdr", "m.img"), ("n.img", "n.hdr"), ("o.hdr.gz", "o.img.gz")] {
+        write_mask_like(&image, &scratch.path(name), &mask).unwrap();
+        assert!(scratch.path(name).exists() && scratch.path(other).exists());
+        assert_eq!(read_labels(&scratch.path(name)).unwrap(), mask, "{name}");
+    }
+    write_mask_like(&image, &scratch.path("single.nii.gz"), &mask).unwrap();
+    assert_eq!(read_labels(&scratch.path("single.nii.gz")).unwrap(), mask);
+    for own in ["a.img", "a.hdr"] {
+        let refused = write_mask_like(&image, &scratch.path(own), &mask);
+        assert!(matches!(refused, Err(Error::Unwritable { .. })), "{own}");
+    }
+    assert_eq!(read_volume(&image).unwrap().data(), [1.0, 2.0, 3.0, 4.0]);
 }

@@ -8,11 +8,9 @@ mod writing;
 use super::header::{Facts, RawHeader, at};
 use super::*;
 use crate::Error;
+use crate::voxels::testing::{Scratch, gzipped as packed};
 use desam_core::{Affine, Grid};
-use flate2::{Compression, write::GzEncoder};
 use proptest::prelude::*;
-use std::io::Write;
-use std::path::PathBuf;
 
 /// A header of ours for `dims`, 1 mm, with this datatype.
 fn header(dims: [usize; 3], datatype: i16) -> RawHeader {
@@ -28,26 +26,6 @@ fn header(dims: [usize; 3], datatype: i16) -> RawHeader {
 
 fn file_bytes(header: &RawHeader, voxels: &[u8]) -> Vec<u8> {
     [header.bytes(), &[0; 4][..], voxels].concat()
-}
-
-fn packed(bytes: &[u8]) -> Vec<u8> {
-    let mut gz = GzEncoder::new(Vec::new(), Compression::default());
-    gz.write_all(bytes).unwrap();
-    gz.finish().unwrap()
-}
-
-struct Scratch(tempfile::TempDir);
-
-impl Scratch {
-    fn new() -> Self {
-        Self(tempfile::tempdir().unwrap())
-    }
-
-    fn file(&self, name: &str, bytes: &[u8]) -> PathBuf {
-        let path = self.0.path().join(name);
-        std::fs::write(&path, bytes).unwrap();
-        path
-    }
 }
 
 /// Big-endian twin of a file of ours whose voxels are `width` bytes wide.

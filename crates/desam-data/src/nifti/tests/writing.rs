@@ -8,7 +8,7 @@ fn written_volumes_come_back() {
     let volume = Volume::new(grid, (0..60).map(|v| v as f32 * 0.37 - 5.0).collect()).unwrap();
     let labels = LabelVolume::new(grid, (0..60).map(|v| v * 4).collect()).unwrap();
     for name in ["a.nii", "a.nii.gz", "b.NII.GZ"] {
-        let path = scratch.0.path().join(name);
+        let path = scratch.path(name);
         write_volume(&path, &volume).unwrap();
         let back = read_volume(&path).unwrap();
         assert_eq!(back.data(), volume.data());
@@ -26,7 +26,7 @@ fn written_volumes_come_back() {
 #[test]
 fn grids_that_do_not_fit_a_header() {
     let scratch = Scratch::new();
-    let out = scratch.0.path().join("a.nii");
+    let out = scratch.path("a.nii");
     for (dims, affine) in [
         ([40_000, 1, 1], Affine::from_spacing([1.0; 3])),
         ([0, 1, 1], Affine::from_spacing([1.0; 3])),
@@ -43,7 +43,7 @@ fn grids_that_do_not_fit_a_header() {
 #[test]
 fn qform_matches_sform() {
     let scratch = Scratch::new();
-    let out = scratch.0.path().join("a.nii");
+    let out = scratch.path("a.nii");
     let write = |affine| {
         let grid = Grid { dims: [1, 1, 1], affine };
         write_labels(&out, &LabelVolume::new(grid, vec![1]).unwrap()).unwrap();
@@ -79,7 +79,7 @@ fn masks_keep_the_references_header() {
     h.set_f32s(at::SROW, &[-1.0, 0.0, 0.0, 4.0, 0.0, -1.0, 0.0, 5.0, 0.0, 0.0, 1.0, 6.0]);
     h.set_u8(at::XYZT_UNITS, 10);
     let little = file_bytes(&h, &[0; 24]);
-    let out = scratch.0.path().join("mask.nii");
+    let out = scratch.path("mask.nii");
     for bytes in [little.clone(), swapped(&little, 2)] {
         let reference = scratch.file("ref.nii", &bytes);
         let grid = *read_volume(&reference).unwrap().grid();
@@ -126,7 +126,7 @@ proptest! {
             *row = [r[0] * spacing[0], r[1] * spacing[1], r[2] * spacing[2] * handed, 3.0];
         }
         let scratch = Scratch::new();
-        let out = scratch.0.path().join("a.nii");
+        let out = scratch.path("a.nii");
         let grid = Grid { dims: [1, 1, 1], affine };
         write_labels(&out, &LabelVolume::new(grid, vec![1]).unwrap()).unwrap();
         let bytes = std::fs::read(&out).unwrap();

@@ -1,0 +1,118 @@
+//! `desam verify`: is this data set fit to be trained on?
+
+use super::{Session, aligned};
+use crate::cli::JsonFlag;
+use crate::reply::Reply;
+use clap::Args;
+use desam::data::cache::human_bytes;
+use desam::data::verify::{CaseReport, SiteReport};
+use desam::verify::{CacheSize, Verified, verify};
+use std::path::PathBuf;
+
+const AFTER: &str = "\
+Every file is read. These are errors, and make the exit code 1: a file that cannot be read, labels on
+another grid than their image, a label taken for an image or an image for a label, an image that is
+flat or holds what is no number, a label without foreground, the same image twice (by its voxels,
+whatever the format), a name that cannot name a file.
+
+Examples:
+  desam verify --data DATA
+  desam verify --data cases.csv --json";
+
+/// Say what a data set holds, case by case, and whether training on it would be wrong
+#[derive(Debug, Args)]
+#[command(after_help = AFTER)]
+pub(crate) struct Arguments {
+    /// Data set: a folder, or a CSV file of cases (see `desam embed --help`)
+    #[arg(long, value_name = "DATA")]
+    data: PathBuf,
+
+    #[command(flatten)]
+    pub(crate) json: JsonFlag,
+}
+
+pub(crate) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Reply> {
+    let verified = verify(&arguments.data, &session.screen)?;
+    let mut json = serde_json::to_value(&verified)?;
+    if let Some(object) = json.as_object_mut() {
+        object.insert("fit".to_owned(), verified.report.is_fit().into());
+    }
+    let mut reply = Reply::new(text(&verified), json);
+    let errors = verified.report.errors();
+    reply.failures = errors.map(|(case, error)| format!("{}: {error}", case.name())).collect();
+    Ok(reply)
+}
+
+fn text(verified: &Verified) -> String {
+    let report = &verified.report;
+    let names: Vec<String> = report.cases.iter().map(CaseReport::name).collect();
+    let cases = names.iter().zip(&report.cases).map(|(name, c)| (name.as_str(), line(c)));
+    let mut parts = vec![
+        aligned(&[
+            ("data", report.data.display().to_string()),
+            ("layout", report.layout.to_string()),
+        ]),
+        aligned(&cases.collect::<Vec<_>>()),
+        aligned(&report.sites.iter().map(|s| (s.site.as_str(), site(s))).collect::<Vec<_>>()),
+        aligned(&verified.cache.iter().map(|c| (c.encoder, size(c))).collect::<Vec<_>>()),
+    ];
+    let odd = report.cases.iter().flat_map(|c| c.warnings.iter().map(|w| (c.name(), w)));
+    let odd = odd.map(|(name, warning)| format!("warning: {name}: {warning}"));
+    let whole = report.warnings.iter().map(|w| format!("warning: {w}"));
+    let warnings: Vec<String> = odd.chain(whole).collect();
+    if !warnings.is_empty() {
+        parts.push(warnings.join("\n"));
+    }
+    parts.push(match report.errors().count() {
+        0 => "fit to be trained on".to_owned(),
+        n => format!("NOT fit to be trained on: {n} errors"),
+    });
+    parts.join("\n\n")
+}
+
+fn line(case: &CaseReport) -> String {
+    let (Some([i, j, k]), Some(spacing)) = (case.dims, case.spacing_mm) else {
+        return "unreadable".to_owned();
+    };
+    let values: Vec<String> = case.label_values.keys().map(u8::to_string).collect();
+    let mut parts = vec![
+        format!("{i}×{j}×{k}"),
+        format!("{} mm", spacing.map(|s| format!("{s:.3}")).join("×")),
+        case.format.map(|f| f.to_string()).unwrap_or_default(),
+    ];
+    if case.label.is_some() {
+        parts.push(format!("labels {{{}}}", values.join(",")));
+        parts.push(format!("on {} of {} slices", case.labelled_slices, case.slices));
+        parts.push(format!("{:.1} ml", case.foreground_ml));
+    }
+    if !case.errors.is_empty() {
+        parts.push(format!("{} errors", case.errors.len()));
+    }
+    parts.join("  ")
+}
+
+fn site(site: &SiteReport) -> String {
+    let range = |(least, most): (f64, f64)| match most - least {
+        d if d.abs() < 5e-4 => format!("{least:.3}"),
+        _ => format!("{least:.3}-{most:.3}"),
+    };
+    let spacing =
+        site.least_spacing_mm.zip(site.most_spacing_mm).map_or_else(String::new, |(l, m)| {
+            let axes = [0, 1, 2].map(|a| range((l[a], m[a])));
+            format!("  {} mm", axes.join("×"))
+        });
+    let values = site.label_values.iter().map(|(v, n)| format!("{v} in {n}"));
+    let values = values.collect::<Vec<_>>().join(", ");
+    format!(
+        "{} cases  {} slices, {} labelled{spacing}  labels: {values}",
+        site.cases, site.slices, site.labelled_slices
+    )
+}
+
+fn size(cache: &CacheSize) -> String {
+    format!(
+        "features in f16: {} (labelled slices), {} (all)",
+        human_bytes(cache.labelled_bytes),
+        human_bytes(cache.all_bytes)
+    )
+}

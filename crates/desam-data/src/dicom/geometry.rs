@@ -1,0 +1,114 @@
+//! From loose slices to a stack.
+
+use super::header::Slice;
+use super::series::Series;
+use super::wrong;
+use crate::Result;
+use crate::voxels::lps_affine;
+use desam_core::Grid;
+use std::path::Path;
+
+/// Directions that differ less are one: about half a minute of arc.
+const SAME_DIRECTION: f64 = 1e-4;
+/// What a slice may lie off its place, in parts of the distance between slices.
+const OFF_PLACE: f64 = 0.1;
+
+/// Slices in order, and the grid that they make.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Stack {
+    pub(super) slices: Vec<Slice>,
+    pub(super) grid: Grid,
+}
+
+/// Sorts the slices of a series by position along their normal, and refuses what is no stack.
+pub(super) fn stack(series: Series, path: &Path) -> Result<Stack> {
+    let refuse = |problem: String| Err(wrong(path, format!("series {}: {problem}", series.uid)));
+    let mut slices = series.slices;
+    let Some(first) = slices.first() else {
+        return refuse("it has no slices".into());
+    };
+    for other in &slices {
+        let names = || format!("{} and {}", first.path.display(), other.path.display());
+        if (other.rows, other.columns) != (first.rows, first.columns) {
+            return refuse(format!("{} are not of one size", names()));
+        }
+        let apart =
+            |a: &[f64], b: &[f64]| a.iter().zip(b).any(|(x, y)| (x - y).abs() > SAME_DIRECTION);
+        if apart(&other.along_row, &first.along_row)
+            || apart(&other.along_column, &first.along_column)
+        {
+            return refuse(format!(
+                "{} lie in different directions; choose a series of one",
+                names()
+            ));
+        }
+        if apart(&other.spacing, &first.spacing) {
+            return refuse(format!("{} have different PixelSpacing", names()));
+        }
+    }
+    let (normal, first) = (first.normal(), first.clone());
+    let height = |s: &Slice| dot(s.position, normal);
+    slices.sort_by(|a, b| height(a).total_cmp(&height(b)));
+    let step = step(&slices, normal)
+        .map_err(|problem: String| wrong(path, format!("series {}: {problem}", series.uid)))?;
+    let scaled = |v: [f64; 3], by: f64| v.map(|x| x * by);
+    let [between_rows, between_columns] = first.spacing;
+    let columns =
+        [scaled(first.along_row, between_columns), scaled(first.along_column, between_rows), step];
+    let origin = slices.first().map_or(first.position, |s| s.position);
+    let grid = Grid {
+        dims: [first.columns, first.rows, slices.len()],
+        affine: lps_affine(columns, origin),
+    };
+    if grid.affine.inverse().is_err() {
+        return Err(wrong(path, format!("series {}: its slices span no volume", series.uid)));
+    }
+    Ok(Stack { slices, grid })
+}
+
+/// From one slice to the next, LPS; or why there is no such thing.
+fn step(slices: &[Slice], normal: [f64; 3]) -> Result<[f64; 3], String> {
+    let (Some(first), Some(last)) = (slices.first(), slices.last()) else {
+        return Err("it has no slices".into());
+    };
+    if slices.len() == 1 {
+        return Ok(normal.map(|x| x * first.thickness.unwrap_or(1.0)));
+    }
+    let gaps: Vec<f64> = slices
+        .windows(2)
+        .map(|w| dot(w[1].position, normal) - dot(w[0].position, normal))
+        .collect();
+    let mut sorted = gaps.clone();
+    sorted.sort_by(f64::total_cmp);
+    let usual = sorted[sorted.len() / 2];
+    for (gap, pair) in gaps.iter().zip(slices.windows(2)) {
+        let names = format!("{} and {}", pair[0].path.display(), pair[1].path.display());
+        if *gap < 1e-3 {
+            return Err(format!(
+                "{names} lie at the same place: several echoes or moments in one series?"
+            ));
+        }
+        if (gap - usual).abs() > OFF_PLACE * usual {
+            return Err(format!(
+                "{names} are {gap:.2} mm apart where others are {usual:.2} mm: a slice is missing"
+            ));
+        }
+    }
+    let intervals = (slices.len() - 1) as f64;
+    let step: [f64; 3] =
+        std::array::from_fn(|a| (last.position[a] - first.position[a]) / intervals);
+    for (index, slice) in slices.iter().enumerate() {
+        let off: f64 = (0..3)
+            .map(|a| slice.position[a] - first.position[a] - step[a] * index as f64)
+            .map(|d| d * d)
+            .sum();
+        if off.sqrt() > OFF_PLACE * usual {
+            return Err(format!("{} lies beside the others' line", slice.path.display()));
+        }
+    }
+    Ok(step)
+}
+
+fn dot(a: [f64; 3], b: [f64; 3]) -> f64 {
+    a.iter().zip(b).map(|(x, y)| x * y).sum()
+}

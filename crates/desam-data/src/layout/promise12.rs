@@ -1,0 +1,80 @@
+//! The layout of PROMISE12: `CaseXX.mhd` beside `CaseXX_segmentation.mhd`, all in one folder or in
+//! the folders of the download's parts. Which of the four hospitals a case is from is not told, so
+//! that all are one site.
+
+use super::{Case, entries, name_of, names::VolumeName, saml};
+use crate::{Error, Result};
+use std::path::{Path, PathBuf};
+
+/// The site of a data set whose folder of parts says nothing.
+const SITE: &str = "PROMISE12";
+/// What the folders of the download are called.
+const PART: &str = "trainingdata_part";
+
+/// Whether `dir` holds volumes itself, or parts of the download and nothing else that is a folder.
+pub(super) fn is_there(dir: &Path) -> Result<bool> {
+    let volume = |path: &PathBuf| {
+        let name = path.file_name().and_then(|n| n.to_str()).and_then(VolumeName::parse);
+        name.is_some_and(|n| n.is_label) && path.is_file()
+    };
+    Ok(entries(dir)?.iter().any(volume) || !parts(dir)?.is_empty())
+}
+
+/// All cases in `dir`, or in its parts.
+pub(super) fn cases(dir: &Path) -> Result<Vec<Case>> {
+    let parts = parts(dir)?;
+    if parts.is_empty() {
+        let whole = std::path::absolute(dir).map_err(Error::io("find", dir))?;
+        return saml::paired(dir, &name_of(&whole)?);
+    }
+    let mut all = Vec::new();
+    for part in parts {
+        all.extend(saml::paired(&part, SITE)?);
+    }
+    Ok(all)
+}
+
+fn parts(dir: &Path) -> Result<Vec<PathBuf>> {
+    let mut folders = entries(dir)?;
+    folders.retain(|p| p.is_dir());
+    let part = |p: &PathBuf| {
+        let name = p.file_name().map(|n| n.to_string_lossy().to_ascii_lowercase());
+        name.is_some_and(|n| n.starts_with(PART))
+    };
+    Ok(if folders.iter().all(part) { folders } else { Vec::new() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::tree;
+    use super::super::{Layout, discover};
+    use super::*;
+
+    #[test]
+    fn one_folder_or_parts() {
+        let dir = tree(&[
+            "Case00.mhd",
+            "Case00.raw",
+            "Case00_segmentation.mhd",
+            "Case00_segmentation.raw",
+        ]);
+        assert_eq!(Layout::of(dir.path()).unwrap(), Layout::Promise12);
+        let found = discover(dir.path()).unwrap();
+        let name = dir.path().file_name().unwrap().to_str().unwrap();
+        assert_eq!(
+            (found.len(), found[0].site.as_str(), found[0].id.as_str()),
+            (1, name, "Case00")
+        );
+        let dir = tree(&[
+            "TrainingData_Part2/Case17.mhd",
+            "TrainingData_Part2/Case17_segmentation.mhd",
+            "TrainingData_Part1/Case00.mhd",
+            "TrainingData_Part1/Case00_segmentation.mhd",
+        ]);
+        let found = discover(dir.path()).unwrap();
+        let short: Vec<_> = found.iter().map(|c| (c.site.as_str(), c.id.as_str())).collect();
+        assert_eq!(short, [("PROMISE12", "Case00"), ("PROMISE12", "Case17")]);
+        let dir = tree(&["Case00.mhd", "Case01_segmentation.mhd"]);
+        assert!(matches!(discover(dir.path()), Err(Error::MissingLabel { .. })));
+    }
+}

@@ -1,0 +1,125 @@
+//! A table of cases: a CSV file with the columns `image`, `label`, `case` and `site`.
+
+use super::Case;
+use crate::{Error, Result};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// A CSV file, read whole.
+pub(super) struct Table {
+    path: PathBuf,
+    columns: Vec<String>,
+    pub(super) rows: Vec<Row>,
+}
+
+/// One line of it.
+pub(super) struct Row {
+    line: u64,
+    cells: Vec<String>,
+}
+
+impl Row {
+    /// A cell, empty where the row is short.
+    pub(super) fn cell(&self, column: usize) -> String {
+        self.cells.get(column).cloned().unwrap_or_default()
+    }
+}
+
+impl Table {
+    /// Where a column is; letters of either case.
+    pub(super) fn column(&self, name: &str) -> Option<usize> {
+        self.columns.iter().position(|c| c.eq_ignore_ascii_case(name))
+    }
+
+    fn wrong(&self, line: u64, problem: impl Into<String>) -> Error {
+        Error::Table { path: self.path.clone(), line, problem: problem.into() }
+    }
+}
+
+/// Reads a CSV file; spaces around cells are dropped.
+pub(super) fn read(path: &Path) -> Result<Table> {
+    let fail = |error: csv::Error| {
+        let line = error.position().map_or(1, csv::Position::line);
+        Error::Table { path: path.to_path_buf(), line, problem: error.to_string() }
+    };
+    let file = std::fs::File::open(path).map_err(Error::io("read", path))?;
+    let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(file);
+    let columns = reader.headers().map_err(fail)?.iter().map(str::to_owned).collect();
+    let mut table = Table { path: path.to_path_buf(), columns, rows: Vec::new() };
+    for record in reader.records() {
+        let record = record.map_err(fail)?;
+        let line = record.position().map_or(0, csv::Position::line);
+        table.rows.push(Row { line, cells: record.iter().map(str::to_owned).collect() });
+    }
+    Ok(table)
+}
+
+/// The cases of a table. Paths are taken from the table's folder; a label may be left out.
+pub(super) fn cases(path: &Path) -> Result<Vec<Case>> {
+    let table = read(path)?;
+    let need = |name: &str| {
+        let missing = || format!("there is no column {name}; expected image,label,case,site");
+        table.column(name).ok_or_else(|| table.wrong(1, missing()))
+    };
+    let (image, id, site) = (need("image")?, need("case")?, need("site")?);
+    let label = table.column("label");
+    let folder = path.parent().unwrap_or(Path::new(""));
+    let mut seen = BTreeMap::new();
+    let mut all = Vec::new();
+    for row in &table.rows {
+        let text = |column, name: &str| match row.cell(column) {
+            empty if empty.is_empty() => Err(table.wrong(row.line, format!("{name} is empty"))),
+            text => Ok(text),
+        };
+        let (site, id) = (text(site, "site")?, text(id, "case")?);
+        let image = folder.join(text(image, "image")?);
+        let label = label.map(|c| row.cell(c)).filter(|l| !l.is_empty()).map(|l| folder.join(l));
+        if let Some(gone) =
+            [Some(&image), label.as_ref()].into_iter().flatten().find(|p| !p.exists())
+        {
+            return Err(table.wrong(row.line, format!("{} does not exist", gone.display())));
+        }
+        let name = (site.to_lowercase(), id.to_lowercase());
+        if let Some(first) = seen.insert(name, image.clone()) {
+            return Err(Error::DuplicateCase { site, id, first, second: image });
+        }
+        all.push(Case { site, id, image, label });
+    }
+    Ok(all)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::tree;
+    use super::super::{Layout, discover};
+
+    #[test]
+    fn rows_are_cases() {
+        let dir = tree(&["images/a.mha", "images/b.nrrd", "labels/a.nii.gz"]);
+        let csv = dir.path().join("cases.csv");
+        let write = |text: &str| std::fs::write(&csv, text).unwrap();
+        write(
+            "Site,image, label ,case,remark\nB,images/b.nrrd,,two,\"one, two\"\n\
+             A,images/a.mha,labels/a.nii.gz,one,\n",
+        );
+        assert_eq!(Layout::of(&csv).unwrap(), Layout::Table);
+        let found = discover(&csv).unwrap();
+        let short: Vec<_> = found.iter().map(|c| (c.site.as_str(), c.id.as_str())).collect();
+        assert_eq!(short, [("A", "one"), ("B", "two")]);
+        assert_eq!(found[0].image, dir.path().join("images/a.mha"));
+        assert_eq!(found[0].label, Some(dir.path().join("labels/a.nii.gz")));
+        assert_eq!(found[1].label, None);
+        for (text, says) in [
+            ("image,label,case\nimages/a.mha,,x\n", "column site"),
+            ("image,case,site\nimages/a.mha,x,A\nimages/none.mha,y,A\n", "line 3"),
+            ("image,case,site\nimages/a.mha,,A\n", "case is empty"),
+            ("image,case,site\nimages/a.mha,x\n", "line 2"),
+            ("image,case,site\nimages/a.mha,x,A\nimages/b.nrrd,X,a\n", "claim it"),
+            ("image,case,site\n", "no site"),
+        ] {
+            write(text);
+            let error = discover(&csv).unwrap_err().to_string();
+            assert!(error.contains(says), "{text}: {error}");
+        }
+    }
+}

@@ -1,0 +1,40 @@
+//! MetaImage files in and out (`.mha`, and `.mhd` with its data in a file of its own), as ITK
+//! reads and writes them.
+//!
+//! A header is lines of `Key = Value`, the last being `ElementDataFile`. ITK's world is LPS: the
+//! first two rows of the affine change sign on the way to RAS+. A file that does not say how its
+//! axes lie has them along L, P and S. `AnatomicalOrientation` and `CenterOfRotation` say nothing
+//! that is not in the matrix, and are not read.
+
+mod fields;
+mod read;
+#[cfg(test)]
+mod tests;
+mod write;
+
+pub(crate) use fields::is_start;
+pub(crate) use read::files;
+pub use read::{read_labels, read_volume};
+pub use write::{write_labels, write_mask_like};
+
+use crate::voxels::ends_with;
+use desam_core::{LabelVolume, Volume, VolumeReader};
+use std::path::Path;
+
+/// Reads `.mha` and `.mhd` files.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct MetaImageReader;
+
+impl VolumeReader for MetaImageReader {
+    fn accepts(&self, path: &Path) -> bool {
+        ends_with(path, ".mha") || ends_with(path, ".mhd")
+    }
+
+    fn read(&self, path: &Path) -> desam_core::Result<Volume> {
+        read_volume(path).map_err(desam_core::Error::external)
+    }
+
+    fn read_labels(&self, path: &Path) -> desam_core::Result<LabelVolume> {
+        read_labels(path).map_err(desam_core::Error::external)
+    }
+}

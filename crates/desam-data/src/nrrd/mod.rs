@@ -1,0 +1,40 @@
+//! NRRD files in and out (`.nrrd`, and `.nhdr` with its data in a file of its own), as Teem's
+//! format description and ITK have them.
+//!
+//! Raw, gzip and text encodings are read. Space directions and origin become the affine, whatever
+//! the space: RAS, LAS and LPS by name. A file without a space that is one of these has its axes
+//! in LPS, as ITK takes it; one with `spacings` alone has them along L, P and S.
+
+mod fields;
+mod geometry;
+mod read;
+#[cfg(test)]
+mod tests;
+mod write;
+
+pub(crate) use fields::MAGIC;
+pub(crate) use read::files;
+pub use read::{read_labels, read_volume};
+pub use write::{write_labels, write_mask_like};
+
+use crate::voxels::ends_with;
+use desam_core::{LabelVolume, Volume, VolumeReader};
+use std::path::Path;
+
+/// Reads `.nrrd` and `.nhdr` files.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct NrrdReader;
+
+impl VolumeReader for NrrdReader {
+    fn accepts(&self, path: &Path) -> bool {
+        ends_with(path, ".nrrd") || ends_with(path, ".nhdr")
+    }
+
+    fn read(&self, path: &Path) -> desam_core::Result<Volume> {
+        read_volume(path).map_err(desam_core::Error::external)
+    }
+
+    fn read_labels(&self, path: &Path) -> desam_core::Result<LabelVolume> {
+        read_labels(path).map_err(desam_core::Error::external)
+    }
+}

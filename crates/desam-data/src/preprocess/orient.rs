@@ -1,0 +1,196 @@
+//! In which order the axes of a stored volume become columns, rows and slices.
+
+use crate::Error;
+use desam_core::{Affine, Grid};
+use serde::{Deserialize, Serialize};
+use std::str::FromStr;
+
+/// Directions closer than this to a tie are one.
+const TIE: f64 = 1e-6;
+
+/// Which axis of a volume its slices are cut along, and which way up they are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Orientation {
+    /// As stored: columns along `i`, rows along `j`, slices along `k`. What the official program
+    /// does, and what a configuration means that does not say.
+    #[default]
+    Stored,
+    /// By the affine, whatever the order and the directions in which the axes are stored: slices
+    /// along the axis nearest to superior, columns along that nearest to the left, rows along that
+    /// nearest to posterior, as axial images are shown and as scanners store them. Axes are swapped
+    /// and turned round, nothing is resampled, so that oblique volumes keep their geometry. The
+    /// same as [`Orientation::Stored`] for a volume that is stored like that (LPS).
+    Axial,
+}
+
+impl Orientation {
+    pub(super) fn is_stored(&self) -> bool {
+        *self == Self::Stored
+    }
+
+    /// The order for a volume of this affine.
+    pub(crate) fn order(self, affine: &Affine) -> AxisOrder {
+        match self {
+            Self::Stored => AxisOrder { axes: [0, 1, 2], turned: [false; 3] },
+            Self::Axial => axial(affine),
+        }
+    }
+}
+
+impl FromStr for Orientation {
+    type Err = Error;
+
+    fn from_str(s: &str) -> Result<Self, Error> {
+        match s {
+            "stored" => Ok(Self::Stored),
+            "axial" => Ok(Self::Axial),
+            _ => {
+                let (what, choices) = ("orientation", "stored, axial");
+                Err(Error::Choice { what, found: s.into(), choices })
+            }
+        }
+    }
+}
+
+/// Prepared axis `a` is stored axis `axes[a]`, from its end where `turned[a]`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct AxisOrder {
+    axes: [usize; 3],
+    turned: [bool; 3],
+}
+
+/// The direction of a voxel axis: how far it goes along R, A and S, 1 in all.
+type Direction = [f64; 3];
+
+fn axial(affine: &Affine) -> AxisOrder {
+    let spacing = affine.spacing();
+    let direction = |axis: usize| -> Direction {
+        affine.0.map(|row| if spacing[axis] > 0.0 { row[axis] / spacing[axis] } else { 0.0 })
+    };
+    let all = [0, 1, 2].map(direction);
+    // Where two axes are as near to superior, the one with the thicker slices is cut along, so that
+    // the choice does not hang on the order in which they are stored.
+    let upright = |a: usize, b: usize| {
+        let off = all[a][2].abs() - all[b][2].abs();
+        if off.abs() > TIE { off > 0.0 } else { spacing[a] > spacing[b] }
+    };
+    let slices =
+        [1, 2].into_iter().fold(0, |best, axis| if upright(axis, best) { axis } else { best });
+    let [p, q] = [(1, 2), (0, 2), (0, 1)].map(|(p, q)| [p, q])[slices];
+    let sideways = |a: usize, b: usize| all[a][0].abs() + all[b][1].abs();
+    let [columns, rows] = if sideways(p, q) >= sideways(q, p) { [p, q] } else { [q, p] };
+    let turned = [all[columns][0] > 0.0, all[rows][1] > 0.0, all[slices][2] < 0.0];
+    AxisOrder { axes: [columns, rows, slices], turned }
+}
+
+impl AxisOrder {
+    fn is_stored(&self) -> bool {
+        *self == Orientation::Stored.order(&Affine::from_spacing([1.0; 3]))
+    }
+
+    /// The grid with its axes in this order: the same voxels at the same places.
+    pub(crate) fn grid(&self, stored: &Grid) -> Grid {
+        let mut affine = stored.affine;
+        for (to, (&from, turned)) in self.axes.iter().zip(self.turned).enumerate() {
+            let far = stored.dims[from].saturating_sub(1) as f64;
+            for (row, old) in affine.0.iter_mut().zip(stored.affine.0) {
+                row[to] = if turned { -old[from] } else { old[from] };
+                row[3] += if turned { old[from] * far } else { 0.0 };
+            }
+        }
+        Grid { dims: self.axes.map(|a| stored.dims[a]), affine }
+    }
+
+    /// Voxels of a stored grid in this order.
+    pub(crate) fn apply<T: Copy>(&self, dims: [usize; 3], stored: &[T]) -> Vec<T> {
+        if self.is_stored() {
+            return stored.to_vec();
+        }
+        self.places(dims).filter_map(|at| stored.get(at).copied()).collect()
+    }
+
+    /// Voxels in this order back in that of the stored grid.
+    pub(super) fn undo<T: Copy + Default>(&self, dims: [usize; 3], ordered: Vec<T>) -> Vec<T> {
+        if self.is_stored() {
+            return ordered;
+        }
+        let mut out = vec![T::default(); ordered.len()];
+        for (at, value) in self.places(dims).zip(ordered) {
+            if let Some(cell) = out.get_mut(at) {
+                *cell = value;
+            }
+        }
+        out
+    }
+
+    /// Where the voxels of a stored grid of `dims` are, in this order.
+    fn places(&self, dims: [usize; 3]) -> impl Iterator<Item = usize> {
+        let strides = [1, dims[0], dims[0] * dims[1]];
+        let along = |a: usize| {
+            let (axis, turned) = (self.axes[a], self.turned[a]);
+            let (n, stride) = (dims[axis], strides[axis]);
+            move |v: usize| if turned { (n - 1 - v) * stride } else { v * stride }
+        };
+        let [width, height, depth] = self.axes.map(|a| dims[a]);
+        let (column, row, slice) = (along(0), along(1), along(2));
+        (0..depth).flat_map(move |k| {
+            (0..height).flat_map(move |j| {
+                let start = slice(k) + row(j);
+                (0..width).map(move |i| start + column(i))
+            })
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn axial_axes_are_found() {
+        let order = |rows: [[f64; 3]; 3]| {
+            let order = axial(&Affine(rows.map(|[a, b, c]| [a, b, c, 7.0])));
+            (order.axes, order.turned)
+        };
+        // By hand. Stored as scanners do (LPS), also 40° oblique about the left-right axis.
+        let same = ([0, 1, 2], [false; 3]);
+        assert_eq!(order([[-0.5, 0.0, 0.0], [0.0, -0.5, 0.0], [0.0, 0.0, 3.0]]), same);
+        let (s, c) = 40_f64.to_radians().sin_cos();
+        assert_eq!(order([[-1.0, 0.0, 0.0], [0.0, -c, -3.0 * s], [0.0, -s, 3.0 * c]]), same);
+        // RAS: turned about the axis of slices.
+        let ras = order([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]]);
+        assert_eq!(ras, ([0, 1, 2], [true, true, false]));
+        // A sagittal series: i to the back, j to the feet, k to the right.
+        let sagittal = order([[0.0, 0.0, 3.0], [-1.0, 0.0, 0.0], [0.0, -1.0, 0.0]]);
+        assert_eq!(sagittal, ([2, 0, 1], [true, false, true]));
+        // As near to superior one as the other: the thicker slices.
+        let h = 0.5_f64.sqrt();
+        let tied = order([[-1.0, 0.0, 0.0], [0.0, -h, -3.0 * h], [0.0, -h, 3.0 * h]]);
+        assert_eq!(tied, same);
+        let tied = order([[-1.0, 0.0, 0.0], [0.0, -3.0 * h, -h], [0.0, 3.0 * h, -h]]);
+        assert_eq!(tied.0, [0, 2, 1]);
+    }
+
+    #[test]
+    fn voxels_stay_where_they_are() {
+        let stored = Grid {
+            dims: [2, 3, 4],
+            affine: Affine([[0.0, 0.1, 3.0, 5.0], [-1.0, 0.0, 0.2, 6.0], [0.3, -2.0, 0.0, 7.0]]),
+        };
+        let order = Orientation::Axial.order(&stored.affine);
+        let grid = order.grid(&stored);
+        assert_eq!(grid.dims, [4, 2, 3]);
+        let values: Vec<u8> = (0..24).collect();
+        let ordered = order.apply(stored.dims, &values);
+        assert_eq!(order.undo(stored.dims, ordered.clone()), values);
+        let place = |g: &Grid, at: usize| {
+            let [w, h, _] = g.dims;
+            g.affine.apply([at % w, at / w % h, at / (w * h)].map(|v| v as f64))
+        };
+        for (at, value) in ordered.into_iter().enumerate() {
+            let (new, old) = (place(&grid, at), place(&stored, usize::from(value)));
+            assert!((0..3).all(|a| (new[a] - old[a]).abs() < 1e-12), "{new:?} {old:?}");
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! One case: what it is, and what is wrong with it.
+
+use super::CaseReport;
+use crate::layout::Case;
+use crate::preprocess::{Orientation, expect_same_grid};
+use crate::volumes::{VolumeFormat, read_labels, read_volume};
+use desam_core::{LabelVolume, Volume};
+use std::collections::BTreeMap;
+
+/// Distinct values up to which an image of whole numbers must be a label.
+const FEW_VALUES: usize = 16;
+/// Share of foreground that no organ of interest has.
+const MOST_FOREGROUND: f64 = 0.5;
+
+/// A case that has been looked at.
+pub(super) struct Examined {
+    pub(super) report: CaseReport,
+    /// BLAKE3 of the image's voxels, where it could be read: the same for the same image in another
+    /// format or packed otherwise.
+    pub(super) content: Option<String>,
+}
+
+pub(super) fn examine(case: &Case) -> Examined {
+    let mut report = CaseReport {
+        site: case.site.clone(),
+        id: case.id.clone(),
+        image: case.image.clone(),
+        label: case.label.clone(),
+        format: VolumeFormat::of(&case.image).ok(),
+        dims: None,
+        spacing_mm: None,
+        label_values: BTreeMap::new(),
+        foreground_ml: 0.0,
+        slices: 0,
+        labelled_slices: 0,
+        errors: Vec::new(),
+        warnings: Vec::new(),
+    };
+    let image = match read_volume(&case.image) {
+        Ok(volume) => Some(volume),
+        Err(error) => {
+            report.errors.push(error.to_string());
+            None
+        }
+    };
+    if let Some(volume) = &image {
+        look_at_image(volume, &mut report);
+    }
+    match &case.label {
+        None => report.warnings.push("there is no label: it cannot be trained on".into()),
+        Some(path) => match read_labels(path) {
+            Ok(labels) => look_at_labels(&labels, image.as_ref(), &mut report),
+            Err(error) => report.errors.push(error.to_string()),
+        },
+    }
+    Examined { report, content: image.as_ref().map(content) }
+}
+
+fn look_at_image(volume: &Volume, report: &mut CaseReport) {
+    let grid = volume.grid();
+    report.dims = Some(grid.dims);
+    report.spacing_mm = Some(grid.spacing());
+    report.slices = axial_slices(grid);
+    let odd = volume.data().iter().filter(|v| !v.is_finite()).count();
+    if odd > 0 {
+        report.errors.push(format!("{odd} voxels of the image are not finite"));
+    }
+    let mut values: Vec<f32> = Vec::new();
+    for &value in volume.data() {
+        if values.len() <= FEW_VALUES && !values.contains(&value) {
+            values.push(value);
+        }
+    }
+    let labels = values.iter().all(|v| v.fract() == 0.0 && (0.0..=255.0).contains(v));
+    if let [only] = values.as_slice() {
+        report.errors.push(format!("the image is flat: all its voxels are {only}"));
+    } else if values.len() <= FEW_VALUES && labels {
+        let count = values.len();
+        report.errors.push(format!(
+            "the image holds {count} values, whole numbers from 0 to 255: is it a label?"
+        ));
+    }
+    if grid.spacing().iter().any(|s| !(0.05..=20.0).contains(s)) {
+        report.warnings.push("the spacing is not one of an organ's image; is it in mm?".into());
+    }
+}
+
+fn look_at_labels(labels: &LabelVolume, image: Option<&Volume>, report: &mut CaseReport) {
+    for &value in labels.data() {
+        *report.label_values.entry(value).or_default() += 1;
+    }
+    let all = labels.data().len() as f64;
+    let foreground = all - report.label_values.get(&0).map_or(0.0, |n| *n as f64);
+    report.foreground_ml = foreground * labels.grid().voxel_mm3() / 1000.0;
+    if foreground == 0.0 {
+        report.errors.push("the label has no foreground".into());
+    }
+    if foreground > MOST_FOREGROUND * all {
+        let percent = 100.0 * foreground / all;
+        report.warnings.push(format!("{percent:.0} % of the label is foreground"));
+    }
+    if let Some(image) = image
+        && let Err(error) = expect_same_grid(image.grid(), labels.grid())
+    {
+        report.errors.push(error.to_string());
+        return;
+    }
+    // Counted on the image's affine, which is the one that slices are cut by.
+    let grid = image.map_or(labels.grid(), Volume::grid);
+    let slices = axial_slices(grid);
+    let ordered = Orientation::Axial.order(&grid.affine).apply(grid.dims, labels.data());
+    let voxels = ordered.len().checked_div(slices).unwrap_or(0).max(1);
+    let labelled = ordered.chunks(voxels).filter(|s| s.iter().any(|v| *v > 0));
+    report.labelled_slices = labelled.count();
+}
+
+fn axial_slices(grid: &desam_core::Grid) -> usize {
+    Orientation::Axial.order(&grid.affine).grid(grid).dims[2]
+}
+
+fn content(volume: &Volume) -> String {
+    let mut hasher = blake3::Hasher::new();
+    volume.grid().dims.iter().for_each(|d| _ = hasher.update(&d.to_le_bytes()));
+    let mut bytes = Vec::with_capacity(1 << 16);
+    for chunk in volume.data().chunks(1 << 14) {
+        bytes.clear();
+        chunk.iter().for_each(|v| bytes.extend(v.to_le_bytes()));
+        hasher.update(&bytes);
+    }
+    hasher.finalize().to_hex().to_string()
+}

@@ -1,0 +1,68 @@
+//! Whether a data set is fit to be trained on, case by case.
+
+mod case;
+mod report;
+#[cfg(test)]
+mod tests;
+
+pub use report::{CaseReport, SiteReport, VerifyReport};
+
+use crate::Result;
+use crate::cache::is_plain_name;
+use crate::layout::Layout;
+use desam_core::Progress;
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// Reads every case of a data set and says what it is and what is wrong with it. One case is held
+/// in memory at a time.
+///
+/// What is an error would make training or scoring wrong: a file that cannot be read, labels on
+/// another grid than their image, an image that is a label or the other way round, an image that is
+/// flat or holds what is no number, a label without foreground, the same image twice, a name that
+/// cannot name a file of the cache. What is only odd is a warning.
+///
+/// # Errors
+/// As [`crate::layout::discover`] where the layout itself is broken. What is wrong with a case is
+/// in the report.
+pub fn verify(data: &Path, progress: &dyn Progress) -> Result<VerifyReport> {
+    let layout = Layout::of(data)?;
+    let found = layout.cases(data)?;
+    progress.begin("verifying", found.len() as u64);
+    let mut cases = Vec::with_capacity(found.len());
+    let mut contents: BTreeMap<String, Vec<usize>> = BTreeMap::new();
+    for (index, case) in found.iter().enumerate() {
+        let read = case::examine(case);
+        let mut report = read.report;
+        if !is_plain_name(&case.site) || !is_plain_name(&case.id) {
+            report.errors.push("site and case must be plain file names; rename them".into());
+        }
+        if let Some(content) = read.content {
+            contents.entry(content).or_default().push(index);
+        }
+        cases.push(report);
+        progress.advance(1, &format!("{}/{}", case.site, case.id));
+    }
+    name_twins(&mut cases, contents.into_values());
+    let sites = report::sites(&cases);
+    let warnings = report::warnings(&sites);
+    let report = VerifyReport { data: data.to_path_buf(), layout, cases, sites, warnings };
+    progress.finish(&format!("{} cases, {} errors", found.len(), report.errors().count()));
+    Ok(report)
+}
+
+/// Says of every image after the first of the same content whose it is.
+fn name_twins(cases: &mut [CaseReport], groups: impl Iterator<Item = Vec<usize>>) {
+    for group in groups {
+        let Some((&first, others)) = group.split_first() else {
+            continue;
+        };
+        let name = cases.get(first).map(CaseReport::name).unwrap_or_default();
+        for &other in others {
+            if let Some(case) = cases.get_mut(other) {
+                let what = "its image has the voxels of case";
+                case.errors.push(format!("{what} {name}: the same patient twice; remove one"));
+            }
+        }
+    }
+}

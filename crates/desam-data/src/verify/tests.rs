@@ -1,0 +1,133 @@
+use super::*;
+use crate::voxels::testing::Scratch;
+use crate::{Error, nifti, volumes};
+use desam_core::{Affine, Grid, LabelVolume, Quiet, Volume};
+
+fn grid() -> Grid {
+    Grid {
+        dims: [6, 5, 4],
+        affine: Affine([[-0.5, 0.0, 0.0, 0.0], [0.0, -0.5, 0.0, 0.0], [0.0, 0.0, 3.0, 0.0]]),
+    }
+}
+
+fn image(seed: usize) -> Volume {
+    let values = (0..120).map(|v| ((v * 7 + seed * 31) % 97) as f32 * 3.5 - 20.0);
+    Volume::new(grid(), values.collect()).unwrap()
+}
+
+/// Foreground on slices 1 and 2.
+fn label() -> LabelVolume {
+    LabelVolume::new(grid(), (0..120).map(|v| 2 * u8::from((35..80).contains(&v))).collect())
+        .unwrap()
+}
+
+/// Two good sites of two cases.
+fn good() -> Scratch {
+    let scratch = Scratch::new();
+    for (seed, case) in ["A/one", "A/two", "B/one", "B/two"].into_iter().enumerate() {
+        std::fs::create_dir_all(scratch.path(&case[..1])).unwrap();
+        nifti::write_volume(&scratch.path(&format!("{case}.nii.gz")), &image(seed)).unwrap();
+        let path = scratch.path(&format!("{case}_segmentation.nrrd"));
+        volumes::write_labels(&path, &label()).unwrap();
+    }
+    scratch
+}
+
+fn of(scratch: &Scratch) -> VerifyReport {
+    verify(&scratch.path(""), &Quiet).unwrap()
+}
+
+#[track_caller]
+fn assert_one_error(scratch: &Scratch, case: &str, says: &str) {
+    let report = of(scratch);
+    let errors: Vec<_> = report.errors().collect();
+    assert_eq!(errors.len(), 1, "{errors:#?}");
+    assert_eq!(errors[0].0.name(), case);
+    assert!(errors[0].1.contains(says), "{errors:#?}");
+    assert!(!report.is_fit());
+}
+
+#[test]
+fn a_good_data_set_is_described() {
+    let report = of(&good());
+    assert!(report.is_fit() && report.warnings.is_empty(), "{report:#?}");
+    assert_eq!((report.cases.len(), report.sites.len()), (4, 2));
+    // By hand: voxels 35 to 79 of slices of 30 are on slices 1 and 2; 45 voxels of 0.75 mm³.
+    let case = &report.cases[0];
+    assert_eq!((case.slices, case.labelled_slices), (4, 2));
+    assert_eq!(case.label_values, [(0, 75), (2, 45)].into());
+    assert!((case.foreground_ml - 45.0 * 0.75 / 1000.0).abs() < 1e-9);
+    assert_eq!((report.slices(), report.labelled_slices()), (16, 8));
+    assert_eq!(report.sites[1].least_spacing_mm, Some([0.5, 0.5, 3.0]));
+    assert_eq!(report.sites[1].label_values, [(0, 2), (2, 2)].into());
+}
+
+#[test]
+fn what_would_make_training_wrong_is_an_error() {
+    let scratch = good();
+    let write = |name: &str, labels: &LabelVolume| {
+        volumes::write_labels(&scratch.path(name), labels).unwrap();
+    };
+    let restore = || {
+        nifti::write_volume(&scratch.path("A/two.nii.gz"), &image(1)).unwrap();
+        write("A/two_segmentation.nrrd", &label());
+        assert!(of(&scratch).is_fit());
+    };
+    // Labels elsewhere.
+    let mut moved = grid();
+    moved.affine.0[2][3] += 2.0;
+    write("A/two_segmentation.nrrd", &LabelVolume::new(moved, label().data().to_vec()).unwrap());
+    assert_one_error(&scratch, "A/two", "another grid");
+    // No foreground.
+    write("A/two_segmentation.nrrd", &LabelVolume::new(grid(), vec![0; 120]).unwrap());
+    assert_one_error(&scratch, "A/two", "no foreground");
+    restore();
+    // A label taken for an image.
+    write("A/two.nii.gz", &label());
+    assert_one_error(&scratch, "A/two", "is it a label");
+    // Nothing to see, and what is no number.
+    let flat = Volume::new(grid(), vec![7.5; 120]).unwrap();
+    nifti::write_volume(&scratch.path("A/two.nii.gz"), &flat).unwrap();
+    assert_one_error(&scratch, "A/two", "flat");
+    let mut values = image(1).data().to_vec();
+    values[3] = f32::NAN;
+    let odd = Volume::new(grid(), values).unwrap();
+    nifti::write_volume(&scratch.path("A/two.nii.gz"), &odd).unwrap();
+    assert_one_error(&scratch, "A/two", "1 voxels of the image are not finite");
+    // The same image twice, packed otherwise.
+    nifti::write_volume(&scratch.path("A/two.nii.gz"), &image(2)).unwrap();
+    assert_one_error(&scratch, "B/one", "A/two");
+    // A file that was cut.
+    let path = scratch.path("A/two.nii.gz");
+    let whole = std::fs::read(&path).unwrap();
+    std::fs::write(&path, &whole[..whole.len() / 2]).unwrap();
+    assert_one_error(&scratch, "A/two", "truncated");
+    restore();
+    // An image taken for a label.
+    std::fs::remove_file(scratch.path("A/two_segmentation.nrrd")).unwrap();
+    nifti::write_volume(&scratch.path("A/two_segmentation.nii"), &image(5)).unwrap();
+    assert_one_error(&scratch, "A/two", "is no label");
+}
+
+#[test]
+fn what_is_odd_is_a_warning() {
+    let scratch = good();
+    let mut mostly = vec![1; 120];
+    mostly[0] = 0;
+    let mostly = LabelVolume::new(grid(), mostly).unwrap();
+    volumes::write_labels(&scratch.path("A/two_segmentation.nrrd"), &mostly).unwrap();
+    std::fs::remove_file(scratch.path("B/two.nii.gz")).unwrap();
+    std::fs::remove_file(scratch.path("B/two_segmentation.nrrd")).unwrap();
+    let report = of(&scratch);
+    assert!(report.is_fit());
+    assert!(report.cases[1].warnings[0].contains("99 %"), "{report:#?}");
+    assert!(report.warnings[0].contains("site B has one case"), "{report:#?}");
+}
+
+#[test]
+fn a_broken_layout_is_told() {
+    let scratch = good();
+    std::fs::remove_file(scratch.path("B/two.nii.gz")).unwrap();
+    let error = verify(&scratch.path(""), &Quiet).unwrap_err();
+    assert!(matches!(error, Error::MissingImage { .. }), "{error}");
+}

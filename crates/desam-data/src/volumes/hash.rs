@@ -1,0 +1,37 @@
+//! The files that hold a volume, and one hash for all of them.
+
+use super::VolumeFormat;
+use crate::cache::hash_file;
+use crate::{Result, metaimage, nifti, nrrd};
+use std::path::{Path, PathBuf};
+
+/// The files that hold a volume: the one that names it, and the one of its voxels where that is
+/// another; the slices of a DICOM series in their order.
+///
+/// # Errors
+/// As [`VolumeFormat::of`], and when a header cannot be read.
+pub fn files(path: &Path) -> Result<Vec<PathBuf>> {
+    match VolumeFormat::of(path)? {
+        VolumeFormat::Nifti => nifti::files(path),
+        VolumeFormat::MetaImage => metaimage::files(path),
+        VolumeFormat::Nrrd => nrrd::files(path),
+        VolumeFormat::Dicom => super::series::files(path),
+    }
+}
+
+/// BLAKE3 of a volume's files, in hexadecimal: of the file itself where it is one, of the hashes of
+/// all of them otherwise.
+///
+/// # Errors
+/// As [`files`]; [`crate::Error::Io`] when one cannot be read.
+pub fn hash(path: &Path) -> Result<String> {
+    let hashes: Vec<String> = files(path)?.iter().map(|f| hash_file(f)).collect::<Result<_>>()?;
+    match hashes.as_slice() {
+        [one] => Ok(one.clone()),
+        many => {
+            let mut hasher = blake3::Hasher::new_derive_key("desam volume of several files v1");
+            many.iter().for_each(|h| _ = hasher.update(h.as_bytes()));
+            Ok(hasher.finalize().to_hex().to_string())
+        }
+    }
+}

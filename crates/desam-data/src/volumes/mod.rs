@@ -1,0 +1,112 @@
+//! Volumes of any format: which one a file is, and reading and writing without having to know.
+
+mod format;
+mod hash;
+mod series;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use format::without_ending;
+pub use format::{VOLUME_ENDINGS, VolumeFormat};
+pub use hash::{files, hash};
+pub use series::is_series;
+
+use crate::{Error, Result, metaimage, nifti, nrrd};
+use desam_core::{LabelVolume, Volume, VolumeReader};
+use std::path::Path;
+
+/// Reads any volume.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct AnyReader;
+
+impl VolumeReader for AnyReader {
+    fn accepts(&self, path: &Path) -> bool {
+        VolumeFormat::of_name(path).is_some()
+    }
+
+    fn read(&self, path: &Path) -> desam_core::Result<Volume> {
+        read_volume(path).map_err(desam_core::Error::external)
+    }
+
+    fn read_labels(&self, path: &Path) -> desam_core::Result<LabelVolume> {
+        read_labels(path).map_err(desam_core::Error::external)
+    }
+}
+
+/// Reads intensities as `f32`, whatever the format.
+///
+/// # Errors
+/// As [`VolumeFormat::of`] and as the reader of the format.
+pub fn read_volume(path: &Path) -> Result<Volume> {
+    match VolumeFormat::of(path)? {
+        VolumeFormat::Nifti => nifti::read_volume(path),
+        VolumeFormat::MetaImage => metaimage::read_volume(path),
+        VolumeFormat::Nrrd => nrrd::read_volume(path),
+        VolumeFormat::Dicom => series::read_volume(path),
+    }
+}
+
+/// Reads labels, whole numbers from 0 to 255, whatever the format.
+///
+/// # Errors
+/// As [`VolumeFormat::of`] and as the reader of the format.
+pub fn read_labels(path: &Path) -> Result<LabelVolume> {
+    match VolumeFormat::of(path)? {
+        VolumeFormat::Nifti => nifti::read_labels(path),
+        VolumeFormat::MetaImage => metaimage::read_labels(path),
+        VolumeFormat::Nrrd => nrrd::read_labels(path),
+        VolumeFormat::Dicom => Err(series::no_labels(path)),
+    }
+}
+
+/// Writes labels as `u8` in the format that `out` is named after.
+///
+/// # Errors
+/// [`Error::UnknownFormat`] when that is none, and as the writer of the format.
+pub fn write_labels(out: &Path, labels: &LabelVolume) -> Result<()> {
+    match named(out)? {
+        VolumeFormat::Nifti => nifti::write_labels(out, labels),
+        VolumeFormat::MetaImage => metaimage::write_labels(out, labels),
+        VolumeFormat::Nrrd => nrrd::write_labels(out, labels),
+        VolumeFormat::Dicom => Err(not_dicom(out)),
+    }
+}
+
+/// Writes `mask`, which lies on the grid of the volume in `reference`, in the format that `out` is
+/// named after. Where that is the reference's, what its header says of the geometry stays as it
+/// is; elsewhere the affine is written anew.
+///
+/// # Errors
+/// [`Error::UnknownFormat`] when `out` is named after no format, and as reader and writer of the
+/// formats.
+pub fn write_mask_like(reference: &Path, out: &Path, mask: &LabelVolume) -> Result<()> {
+    let format = named(out)?;
+    if VolumeFormat::of(reference)? != format {
+        return write_labels(out, mask);
+    }
+    match format {
+        VolumeFormat::Nifti => nifti::write_mask_like(reference, out, mask),
+        VolumeFormat::MetaImage => metaimage::write_mask_like(reference, out, mask),
+        VolumeFormat::Nrrd => nrrd::write_mask_like(reference, out, mask),
+        VolumeFormat::Dicom => Err(not_dicom(out)),
+    }
+}
+
+/// What the mask of a volume is named in a folder of masks: as the volume, so that it has its
+/// format; a DICOM series' is a NIfTI file.
+pub fn mask_name(volume: &Path) -> String {
+    let name = volume.file_name().unwrap_or(volume.as_os_str()).to_string_lossy().into_owned();
+    match VolumeFormat::of(volume) {
+        Ok(VolumeFormat::Dicom) => format!("{name}.nii.gz"),
+        _ => name,
+    }
+}
+
+fn not_dicom(out: &Path) -> Error {
+    let problem = "masks are not written as DICOM; name it .nii.gz, for example".into();
+    Error::Unwritable { path: out.to_path_buf(), problem }
+}
+
+fn named(out: &Path) -> Result<VolumeFormat> {
+    VolumeFormat::of_name(out).ok_or_else(|| Error::UnknownFormat { path: out.to_path_buf() })
+}

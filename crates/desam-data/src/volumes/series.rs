@@ -1,0 +1,44 @@
+//! DICOM where it is built in, and the reason where it is not.
+
+#[cfg(feature = "dicom")]
+pub use crate::dicom::is_dicom_folder as is_series;
+#[cfg(feature = "dicom")]
+pub(super) use crate::dicom::{files, no_labels};
+
+#[cfg(not(feature = "dicom"))]
+pub use without::is_series;
+#[cfg(not(feature = "dicom"))]
+pub(super) use without::{files, no_labels, read_volume};
+
+/// The one series that `path` holds.
+#[cfg(feature = "dicom")]
+pub(super) fn read_volume(path: &std::path::Path) -> crate::Result<desam_core::Volume> {
+    crate::dicom::read_volume(path, &crate::dicom::SeriesChoice::Only)
+}
+
+#[cfg(not(feature = "dicom"))]
+mod without {
+    use crate::{Error, Result};
+    use desam_core::Volume;
+    use std::path::{Path, PathBuf};
+
+    /// Whether a folder is a DICOM series: none is for a build that could not read it.
+    ///
+    /// # Errors
+    /// None.
+    pub fn is_series(_: &Path) -> Result<bool> {
+        Ok(false)
+    }
+
+    pub(in super::super) fn no_labels(path: &Path) -> Error {
+        Error::DicomNotBuilt { path: path.to_path_buf() }
+    }
+
+    pub(in super::super) fn files(path: &Path) -> Result<Vec<PathBuf>> {
+        Err(no_labels(path))
+    }
+
+    pub(in super::super) fn read_volume(path: &Path) -> Result<Volume> {
+        Err(no_labels(path))
+    }
+}

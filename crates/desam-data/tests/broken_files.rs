@@ -1,0 +1,232 @@
+//! Files of every format, broken in a thousand ways that the seed decides: each is an error or a
+//! whole volume, never a panic, and never takes more memory than a multiple of the file's size.
+//!
+//! The multiple, also told in `ARCHITECTURE.md`: 12 bytes of memory for each byte that the file
+//! unpacks to (a byte a voxel becomes an `f32`, held three times over while room for it grows), and
+//! a megabyte for buffers.
+
+mod heap;
+
+use desam_core::{Affine, Grid, LabelVolume, Volume};
+use desam_data::{Error, nifti, volumes};
+use heap::CountingHeap;
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use std::path::{Path, PathBuf};
+
+#[global_allocator]
+static HEAP: CountingHeap = CountingHeap::new();
+
+/// Bytes of memory for each byte of content, and beside them.
+const MULTIPLE: usize = 12;
+const BUFFERS: usize = 1 << 20;
+/// Broken files made of each good one.
+const MUTANTS: usize = 60;
+
+/// A good file: its name and bytes, what else lies beside it, and how much it unpacks to.
+struct Good {
+    name: &'static str,
+    bytes: Vec<u8>,
+    beside: Option<(&'static str, Vec<u8>)>,
+    content: usize,
+}
+
+fn grid() -> Grid {
+    let affine = Affine([[-0.5, 0.0, 0.1, 9.0], [0.0, -0.5, 0.0, 8.0], [0.1, 0.0, 3.0, 7.0]]);
+    Grid { dims: [24, 20, 9], affine }
+}
+
+/// Voxels that packing cannot shrink much, so that a mutant cannot unpack to much more either.
+fn noise(rng: &mut ChaCha8Rng) -> Vec<u8> {
+    (0..grid().len()).map(|_| rng.random()).collect()
+}
+
+fn good_files(folder: &Path) -> Vec<Good> {
+    let mut rng = ChaCha8Rng::seed_from_u64(7);
+    let labels = LabelVolume::new(grid(), noise(&mut rng)).unwrap();
+    let values = labels.data().iter().map(|v| f32::from(*v) * 1.5).collect();
+    let volume = Volume::new(grid(), values).unwrap();
+    let mut all = Vec::new();
+    let mut add = |name: &'static str, beside: Option<&'static str>, content: usize| {
+        let read = |name: &str| std::fs::read(folder.join(name)).unwrap();
+        let (bytes, beside) = (read(name), beside.map(|b| (b, read(b))));
+        all.push(Good { name, bytes, beside, content });
+    };
+    for name in ["a.nii", "a.nii.gz"] {
+        nifti::write_volume(&folder.join(name), &volume).unwrap();
+        add(name, None, 4 * grid().len() + 352);
+    }
+    for (name, beside) in [
+        ("b.hdr", Some("b.img")),
+        ("c.mha", None),
+        ("d.mhd", Some("d.zraw")),
+        ("e.nrrd", None),
+        ("f.nhdr", Some("f.raw.gz")),
+    ] {
+        volumes::write_labels(&folder.join(name), &labels).unwrap();
+        add(name, beside, grid().len() + 2048);
+    }
+    let [i, j, k] = grid().dims;
+    let text: Vec<String> = labels.data().iter().map(u8::to_string).collect();
+    for (name, content) in [
+        (
+            "g.nrrd",
+            [
+                format!(
+                    "NRRD0004\ntype: uint8\ndimension: 3\nsizes: {i} {j} {k}\nspacings: 1 1 3\n\
+                     encoding: raw\n\n"
+                )
+                .into_bytes(),
+                labels.data().to_vec(),
+            ]
+            .concat(),
+        ),
+        (
+            "h.nrrd",
+            format!(
+                "NRRD0004\ntype: uint8\ndimension: 3\nsizes: {i} {j} {k}\nspacings: 1 1 3\n\
+                 encoding: text\n\n{}",
+                text.join(" ")
+            )
+            .into_bytes(),
+        ),
+        (
+            "i.mha",
+            [
+                format!("NDims = 3\nDimSize = {i} {j} {k}\nElementType = MET_UCHAR\nElementDataFile = LOCAL\n")
+                    .into_bytes(),
+                labels.data().to_vec(),
+            ]
+            .concat(),
+        ),
+    ] {
+        std::fs::write(folder.join(name), content).unwrap();
+        add(name, None, 4 * grid().len() + 2048);
+    }
+    #[cfg(feature = "dicom")]
+    {
+        std::fs::write(folder.join("j.dcm"), heap::slice(&labels.data()[..480], 24, 20)).unwrap();
+        add("j.dcm", None, 2048);
+    }
+    all
+}
+
+/// Breaks `bytes`: cuts, bits, bytes, runs, numbers that are too large, pieces moved or doubled;
+/// mostly at the start, where headers are.
+fn broken(bytes: &[u8], rng: &mut ChaCha8Rng) -> Vec<u8> {
+    let mut out = bytes.to_vec();
+    for _ in 0..rng.random_range(1..4) {
+        let length = out.len().max(1);
+        let reach = if rng.random_bool(0.7) { length.min(600) } else { length };
+        let at = rng.random_range(0..reach).min(out.len().saturating_sub(1));
+        match rng.random_range(0..8) {
+            0 => out.truncate(at),
+            1 if !out.is_empty() => out[at] ^= 1 << rng.random_range(0..8),
+            2 if !out.is_empty() => out[at] = rng.random(),
+            3 => {
+                let extreme: [u8; 4] =
+                    [[0xFF; 4], [0x7F, 0xFF, 0xFF, 0xFF], [0; 4]][rng.random_range(0..3)];
+                out.iter_mut().skip(at).zip(extreme).for_each(|(to, v)| *to = v);
+            }
+            4 => {
+                let end = (at + rng.random_range(1..64)).min(out.len());
+                out.drain(at.min(end)..end);
+            }
+            5 => {
+                let end = (at + rng.random_range(1..64)).min(out.len());
+                let piece = out[at.min(end)..end].to_vec();
+                out.splice(at..at, piece);
+            }
+            6 => {
+                // A digit of a text header becomes a large number, or no number at all.
+                let digit = out.iter().skip(at).position(u8::is_ascii_digit).map(|d| d + at);
+                if let Some(digit) = digit {
+                    let word: &[u8] = [&b"99999999"[..], b"-1", b"1e300", b"nan", b"0", b"x"]
+                        [rng.random_range(0..6)];
+                    out.splice(digit..=digit, word.iter().copied());
+                }
+            }
+            _ => {
+                let other = rng.random_range(0..length).min(out.len().saturating_sub(1));
+                if !out.is_empty() {
+                    out.swap(at, other);
+                }
+            }
+        }
+    }
+    out
+}
+
+/// Reads a file both ways and holds what came out to the rules.
+#[track_caller]
+fn examine(path: &Path, most: usize) -> Result<(), Error> {
+    HEAP.start();
+    let volume = volumes::read_volume(path);
+    let peak = HEAP.peak();
+    assert!(peak <= most, "{}: {peak} bytes of memory, {most} are allowed", path.display());
+    HEAP.start();
+    let labels = volumes::read_labels(path);
+    let peak = HEAP.peak();
+    assert!(peak <= most, "{}: {peak} bytes of memory, {most} are allowed", path.display());
+    if let Ok(volume) = &volume {
+        assert_eq!(volume.data().len(), volume.grid().len());
+        assert!(volume.grid().affine.inverse().is_ok(), "{volume:?}");
+    }
+    let dicom = path.extension().is_some_and(|e| e == "dcm");
+    for error in [volume.as_ref().err(), labels.as_ref().err()].into_iter().flatten() {
+        let text = error.to_string();
+        // A clear error names a file and says more than that.
+        assert!(text.contains(&path.parent().unwrap().display().to_string()), "{text}");
+        assert!(text.len() < 2000 && text.contains(": "), "{text}");
+    }
+    if dicom { volume.map(|_| ()) } else { volume.and(labels.map(|_| ())) }
+}
+
+#[test]
+fn broken_files_are_errors() {
+    let folder = tempfile::tempdir().unwrap();
+    let goods = good_files(folder.path());
+    let mut rng = ChaCha8Rng::seed_from_u64(2026);
+    let (mut files, mut refused) = (0, 0);
+    for good in &goods {
+        let path: PathBuf = folder.path().join(good.name);
+        let most = |bytes: usize| MULTIPLE * (good.content + bytes) + BUFFERS;
+        let fine = examine(&path, most(good.bytes.len()));
+        // Decimals are no labels; that is the only thing wrong with a good file.
+        assert!(matches!(fine, Ok(()) | Err(Error::NotALabel { .. })), "{}: {fine:?}", good.name);
+        for _ in 0..MUTANTS {
+            let bytes = broken(&good.bytes, &mut rng);
+            std::fs::write(&path, &bytes).unwrap();
+            refused += usize::from(examine(&path, most(bytes.len())).is_err());
+            files += 1;
+        }
+        std::fs::write(&path, &good.bytes).unwrap();
+        if let Some((name, bytes)) = &good.beside {
+            let other = folder.path().join(name);
+            for _ in 0..MUTANTS {
+                let bytes = broken(bytes, &mut rng);
+                std::fs::write(&other, &bytes).unwrap();
+                refused += usize::from(examine(&path, most(bytes.len())).is_err());
+                files += 1;
+            }
+            std::fs::remove_file(&other).unwrap();
+            assert!(matches!(examine(&path, most(0)), Err(Error::Io { .. })), "{name}");
+        }
+    }
+    // Some mutants are still volumes: a changed voxel, a comment.
+    assert!(files >= 200 && refused >= files / 2, "{refused} of {files} files refused");
+}
+
+/// A packed file that unpacks to a thousand times its size: memory for what is there, not more.
+#[test]
+fn what_is_packed_tightly_is_bounded_by_what_it_holds() {
+    let folder = tempfile::tempdir().unwrap();
+    let grid = Grid { dims: [128, 128, 64], affine: Affine::from_spacing([1.0; 3]) };
+    let labels = LabelVolume::new(grid, vec![0; grid.len()]).unwrap();
+    for name in ["a.nii.gz", "b.mha", "c.nrrd"] {
+        let path = folder.path().join(name);
+        volumes::write_labels(&path, &labels).unwrap();
+        assert!(std::fs::metadata(&path).unwrap().len() < 4096);
+        examine(&path, MULTIPLE * (grid.len() + 4096) + BUFFERS).unwrap();
+    }
+}

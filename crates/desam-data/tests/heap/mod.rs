@@ -1,0 +1,117 @@
+//! An allocator that counts, and a DICOM slice.
+
+#![allow(unsafe_code, reason = "an allocator cannot be written otherwise; it hands on to System")]
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+
+thread_local! {
+    /// Bytes held by this thread's work since [`CountingHeap::start`], and the most of them.
+    static HELD: Cell<(isize, isize)> = const { Cell::new((0, 0)) };
+}
+
+/// The system's allocator, counting what each thread holds.
+#[derive(Debug)]
+pub(crate) struct CountingHeap;
+
+impl CountingHeap {
+    pub(crate) const fn new() -> Self {
+        Self
+    }
+
+    /// Counts from here.
+    pub(crate) fn start(&self) {
+        HELD.with(|held| held.set((0, 0)));
+    }
+
+    /// The most bytes held at once since then.
+    pub(crate) fn peak(&self) -> usize {
+        usize::try_from(HELD.with(Cell::get).1).unwrap_or(0)
+    }
+
+    fn add(bytes: isize) {
+        // A thread that ends has nothing left to count with.
+        let _ = HELD.try_with(|held| {
+            let (now, most) = held.get();
+            held.set((now + bytes, most.max(now + bytes)));
+        });
+    }
+}
+
+// SAFETY: every call is handed to `System` as it is; counting does not touch the memory and does
+// not allocate.
+unsafe impl GlobalAlloc for CountingHeap {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        Self::add(layout.size() as isize);
+        // SAFETY: the caller's promises are `System`'s.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        Self::add(layout.size() as isize);
+        // SAFETY: the caller's promises are `System`'s.
+        unsafe { System.alloc_zeroed(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        Self::add(-(layout.size() as isize));
+        // SAFETY: the caller's promises are `System`'s.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        // Old and new may be there at once.
+        Self::add(size as isize);
+        // SAFETY: the caller's promises are `System`'s.
+        let moved = unsafe { System.realloc(pointer, layout, size) };
+        Self::add(-(layout.size() as isize));
+        moved
+    }
+}
+
+/// A slice of 8-bit pixels as DICOM, explicit, little endian.
+#[cfg(feature = "dicom")]
+pub(crate) fn slice(pixels: &[u8], columns: u16, rows: u16) -> Vec<u8> {
+    fn put(out: &mut Vec<u8>, group: u16, number: u16, vr: &[u8; 2], value: &[u8]) {
+        let mut value = value.to_vec();
+        if value.len() % 2 == 1 {
+            value.push(b' ');
+        }
+        out.extend(group.to_le_bytes());
+        out.extend(number.to_le_bytes());
+        out.extend(vr);
+        if vr == b"OW" || vr == b"SQ" {
+            out.extend([0, 0]);
+            out.extend((value.len() as u32).to_le_bytes());
+        } else {
+            out.extend((value.len() as u16).to_le_bytes());
+        }
+        out.extend(value);
+    }
+    let mut out = vec![0; 128];
+    out.extend(b"DICM");
+    let mut meta = Vec::new();
+    put(&mut meta, 2, 0x10, b"UI", b"1.2.840.10008.1.2.1\0");
+    put(&mut out, 2, 0, b"UL", &(meta.len() as u32).to_le_bytes());
+    out.extend(meta);
+    // A sequence with one item that holds one element.
+    let mut item = b"\xFE\xFF\x00\xE0".to_vec();
+    item.extend(14_u32.to_le_bytes());
+    put(&mut item, 8, 0x1155, b"UI", b"1.2.3 ");
+    put(&mut out, 8, 0x1140, b"SQ", &item);
+    put(&mut out, 0x20, 0xE, b"UI", b"1.2.3");
+    put(&mut out, 0x20, 0x32, b"DS", b"1\\2\\3");
+    put(&mut out, 0x20, 0x37, b"DS", b"1\\0\\0\\0\\1\\0");
+    put(&mut out, 0x28, 2, b"US", &1_u16.to_le_bytes());
+    put(&mut out, 0x28, 4, b"CS", b"MONOCHROME2");
+    put(&mut out, 0x28, 0x10, b"US", &rows.to_le_bytes());
+    put(&mut out, 0x28, 0x11, b"US", &columns.to_le_bytes());
+    put(&mut out, 0x28, 0x30, b"DS", b"0.5\\0.5");
+    for number in [0x100, 0x101] {
+        put(&mut out, 0x28, number, b"US", &8_u16.to_le_bytes());
+    }
+    put(&mut out, 0x28, 0x102, b"US", &7_u16.to_le_bytes());
+    put(&mut out, 0x28, 0x103, b"US", &0_u16.to_le_bytes());
+    put(&mut out, 0x7FE0, 0x10, b"OW", pixels);
+    out
+}
