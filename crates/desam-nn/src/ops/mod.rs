@@ -11,6 +11,7 @@ pub mod layer_norm;
 mod matmul;
 pub mod pointwise;
 mod product;
+pub mod rel_pos_attention;
 pub mod softmax;
 mod vector;
 

@@ -14,3 +14,4 @@ pub(crate) use correlate::correlate;
 pub(crate) use forward::product;
 pub(crate) use panels::{PanelShape, Panels};
 pub(crate) use source::{At, Plain, Planes, Source, Window};
+pub(crate) use tile::{Left, ROWS, Right, Spot, Target, VECTORS, multiply};

@@ -7,7 +7,7 @@ use pulp::Simd;
 pub(crate) const ROWS: usize = 8;
 
 /// Vectors of the result that one tile covers at most.
-pub(super) const VECTORS: usize = 3;
+pub(crate) const VECTORS: usize = 3;
 
 /// The left operand: row `r` at depth `k` is `values[k · by_depth + r · by_row]`.
 #[derive(Debug, Clone, Copy)]

@@ -8,7 +8,7 @@ mod memory;
 mod rows;
 
 pub(crate) use math::{exp, exp_up_to_max, fma, normal};
-pub(crate) use memory::{build, build_pair, f32s};
+pub(crate) use memory::{Pieces, build, build_pair, build_pieces, f32s};
 pub(crate) use rows::{Along, First, Product, Spread, each, sum};
 
 use pulp::{Arch, Simd, WithSimd};
@@ -50,6 +50,13 @@ macro_rules! kernel {
     };
 }
 pub(crate) use kernel;
+
+kernel! {
+    /// Numbers in a vector of this machine.
+    pub(crate) fn lanes(_simd: S,) -> usize {
+        S::F32_LANES
+    }
+}
 
 /// A function of one number.
 pub(crate) trait Map: Copy + Send + Sync + 'static {
