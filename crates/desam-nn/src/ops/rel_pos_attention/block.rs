@@ -21,7 +21,7 @@ pub(super) fn queries() -> usize {
 pub(super) struct Head<'a> {
     /// `[tokens, depth]`, tokens filled up to whole tiles.
     pub(super) keys: &'a [f32],
-    /// `[tokens, depth filled up to whole tiles]`.
+    /// `[depth / ROWS rounded up, tokens, ROWS]`, tokens filled up as well.
     pub(super) values: &'a [f32],
     /// Position vectors by distance, rows and columns: `[2 side - 1 and a tile, depth]`.
     pub(super) tables: [&'a [f32]; 2],
@@ -68,11 +68,11 @@ pub(super) fn run<'a>(
             line[j] = q + bias;
         }
     }
-    let sums = dispatch(Block { head, scratch });
+    dispatch(Block { head, scratch });
     for (j, out) in out.iter_mut().enumerate() {
         let numbers = scratch.mixed.chunks_exact(stride).zip(head.value_bias);
         for (out, (line, bias)) in out.iter_mut().zip(numbers) {
-            *out = line[j] / sums[j] + bias;
+            *out = line[j] + bias;
         }
     }
 }
@@ -82,18 +82,11 @@ struct Block<'a> {
     scratch: &'a mut Scratch,
 }
 
-/// Lanes of the widest vectors there are.
-const WIDEST: usize = 16;
-
-/// A number for each query.
-type Each = [f32; VECTORS * WIDEST];
-
 impl WithSimd for Block<'_> {
-    /// The sum of each query's weights.
-    type Output = Each;
+    type Output = ();
 
     #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) -> Each {
+    fn with_simd<S: Simd>(self, simd: S) {
         let Self { head, scratch } = self;
         let (stride, depth) = (VECTORS * S::F32_LANES, head.query_bias.len());
         let count = scratch.places.len().div_ceil(S::F32_LANES).min(VECTORS);
@@ -113,8 +106,10 @@ impl WithSimd for Block<'_> {
         let queries = Right::new(&scratch.queries, &scratch.lines[..depth]);
         let scale = 1.0 / (depth as f32).sqrt();
         let mut softmax = Online::<S>::new(simd);
-        for first in (0..tokens).step_by(KEYS) {
-            let here = KEYS.min(tokens - first);
+        // Tiles alike, where the last one would be a small rest.
+        let step = tokens.div_ceil(tokens.div_ceil(KEYS)).next_multiple_of(ROWS);
+        for first in (0..tokens).step_by(step) {
+            let here = step.min(tokens - first);
             let scores = &mut scratch.scores[..here * stride];
             for (tile, values) in scores.chunks_mut(ROWS * stride).enumerate() {
                 let keys = &head.keys[(first + tile * ROWS) * depth..];
@@ -130,18 +125,14 @@ impl WithSimd for Block<'_> {
             }
             softmax.weigh(simd, scores);
             let weights = Right::new(&scratch.scores, &scratch.lines[..here]);
-            for (tile, values) in scratch.mixed.chunks_mut(ROWS * stride).enumerate() {
-                let of_values = &head.values[first * padded + tile * ROWS..];
-                let left = Left { values: of_values, by_depth: padded, by_row: 1 };
+            let panels = head.values.chunks_exact(head.values.len() / padded * ROWS);
+            for (panel, values) in panels.zip(scratch.mixed.chunks_mut(ROWS * stride)) {
+                let left = Left::panel(&panel[first * ROWS..(first + here) * ROWS]);
                 let mut target = Target { values, stride, rows: ROWS, add: first > 0 };
                 multiply(simd, left, weights, spots, &mut target);
             }
         }
-        let mut sums = [0.0; VECTORS * WIDEST];
-        for (to, sum) in S::as_mut_simd_f32s(&mut sums).0.iter_mut().zip(softmax.sums) {
-            *to = sum;
-        }
-        sums
+        softmax.finish(simd, &mut scratch.mixed);
     }
 }
 
@@ -254,11 +245,14 @@ impl<S: Simd> Online<S> {
             factors[v] = exp_up_to_max(simd, simd.sub_f32s(before[v], self.largest[v]));
             self.sums[v] = simd.mul_f32s(self.sums[v], factors[v]);
         }
-        for line in lines_mut::<S>(mixed) {
-            for v in 0..VECTORS {
-                line[v] = simd.mul_f32s(line[v], factors[v]);
-            }
-        }
+        scale(simd, mixed, factors);
+    }
+
+    /// Weighted sums → weighted means.
+    #[inline(always)]
+    fn finish(&self, simd: S, mixed: &mut [f32]) {
+        let one = simd.splat_f32s(1.0);
+        scale(simd, mixed, self.sums.map(|sum| simd.div_f32s(one, sum)));
     }
 
     /// Scores → weights, which are added up.
@@ -272,5 +266,14 @@ impl<S: Simd> Online<S> {
             }
         }
         self.sums = sums;
+    }
+}
+
+#[inline(always)]
+fn scale<S: Simd>(simd: S, values: &mut [f32], factors: Line<S>) {
+    for line in lines_mut::<S>(values) {
+        for v in 0..VECTORS {
+            line[v] = simd.mul_f32s(line[v], factors[v]);
+        }
     }
 }

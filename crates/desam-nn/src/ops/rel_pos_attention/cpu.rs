@@ -136,19 +136,22 @@ impl Call<'_> {
         &self.qkv[begin..begin + depth]
     }
 
-    /// Keys `[tokens, depth]` and values `[tokens, depth]` of a square, pads being zeros; tokens,
-    /// and the depth of the values, filled up to whole tiles.
+    /// Keys `[tokens, depth]` and values `[panels, tokens, ROWS]` of a square, pads being zeros;
+    /// tokens, and the depth of the values, filled up to whole tiles.
     fn gather(&self, task: Task) -> (Vec<f32>, Vec<f32>) {
         let Sizes { side, depth, .. } = self.sizes;
         let tokens = (side * side).next_multiple_of(ROWS);
-        let padded = depth.next_multiple_of(ROWS);
-        let (mut keys, mut values) = (vec![0.0; tokens * depth], vec![0.0; tokens * padded]);
-        let lines = keys.chunks_exact_mut(depth).zip(values.chunks_exact_mut(padded));
-        for (token, (key, value)) in lines.enumerate().take(side * side) {
+        let mut keys = vec![0.0; tokens * depth];
+        let mut values = vec![0.0; tokens * depth.next_multiple_of(ROWS)];
+        for (token, key) in keys.chunks_exact_mut(depth).enumerate().take(side * side) {
             let place = [token / side, token % side];
             if place[0] < task.real[0] && place[1] < task.real[1] {
                 key.copy_from_slice(self.vector(task, place, 1));
-                value[..depth].copy_from_slice(self.vector(task, place, 2));
+                let parts = self.vector(task, place, 2).chunks(ROWS);
+                for (panel, part) in parts.enumerate() {
+                    let begin = (panel * tokens + token) * ROWS;
+                    values[begin..begin + part.len()].copy_from_slice(part);
+                }
             }
         }
         (keys, values)
