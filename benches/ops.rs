@@ -3,8 +3,13 @@
 
 use desam::candle::{Tensor, Var};
 use desam::nn::layers::{Attention, AttentionConfig};
+use desam::nn::ops::adam::{AdamStep, Moments};
 use desam::nn::ops::conv2d::{self, Conv2dConfig};
-use desam::nn::ops::{conv_transpose2d, instance_norm, layer_norm, pointwise, softmax};
+use desam::nn::ops::linear::{Activation, Affine};
+use desam::nn::ops::{
+    conv_transpose2d, cross_attention, instance_norm, layer_norm, linear, pointwise, resize,
+    softmax,
+};
 use desam::nn::params::{LoadOptions, Tensors, load};
 use desam_benches::{Criterion, id, run, variable, wave};
 use std::hint::black_box;
@@ -63,13 +68,70 @@ fn norms(c: &mut Criterion) {
         path(c, &at("plain"), &shape, &|t| pointwise::plain_leaky_relu(&t[0], 0.01).unwrap());
     }
     let shapes: [&[usize]; 3] = [&[1, 4096, 256], &[256], &[256]];
-    // Without a gradient the fast path is candle's fused kernel; with one both are the same.
     path(c, "layer norm/4096 × 256/fast", &shapes, &|t| {
         layer_norm::layer_norm(&t[0], &t[1], &t[2], 1e-6).unwrap()
     });
     path(c, "layer norm/4096 × 256/plain", &shapes, &|t| {
         layer_norm::plain(&t[0], &t[1], &t[2], 1e-6).unwrap()
     });
+    let shapes: [&[usize]; 3] = [&[1, 256, 64, 64], &[256], &[256]];
+    path(c, "layer norm 2d/256, 64²/fast", &shapes, &|t| {
+        layer_norm::layer_norm_2d(&t[0], &t[1], &t[2], 1e-6).unwrap()
+    });
+    path(c, "layer norm 2d/256, 64²/plain", &shapes, &|t| {
+        layer_norm::plain_2d(&t[0], &t[1], &t[2], 1e-6).unwrap()
+    });
+}
+
+/// Affine maps of the image encoder (ViT-B) and of the mask decoder.
+fn affine(c: &mut Criterion) {
+    let shape: [&[usize]; 1] = [&[4096, 3072]];
+    path(c, "GELU/4096 × 3072/fast", &shape, &|t| pointwise::gelu(&t[0]).unwrap());
+    path(c, "GELU/4096 × 3072/plain", &shape, &|t| pointwise::plain_gelu(&t[0]).unwrap());
+    path(c, "ReLU/4096 × 3072/fast", &shape, &|t| pointwise::relu(&t[0]).unwrap());
+    path(c, "ReLU/4096 × 3072/plain", &shape, &|t| t[0].relu().unwrap());
+    for (rows, inputs, outputs, activation) in [
+        (4096, 768, 3072, Some(Activation::Gelu)),
+        (4096, 3072, 768, None),
+        (4096, 256, 128, None),
+        (56, 256, 2048, Some(Activation::Relu)),
+    ] {
+        let shapes: [&[usize]; 3] = [&[rows, inputs], &[outputs, inputs], &[outputs]];
+        let at = |path: &str| {
+            let activation = activation.map_or(String::new(), |a| format!(", {a:?}"));
+            format!("linear/{rows}: {inputs}→{outputs}{activation}/{path}")
+        };
+        let of = |t: &[Tensor], op: fn(&Tensor, Affine<'_>, Option<Activation>) -> _| {
+            let result: desam::candle::Result<Tensor> =
+                op(&t[0], Affine { weight: &t[1], bias: Some(&t[2]) }, activation);
+            result.unwrap()
+        };
+        path(c, &at("fast"), &shapes, &|t| of(t, linear::linear));
+        path(c, &at("plain"), &shapes, &|t| of(t, linear::plain));
+    }
+}
+
+fn resizing(c: &mut Criterion) {
+    let shape: [&[usize]; 1] = [&[8, 1, 256, 256]];
+    path(c, "bilinear/8, 256² to 1024²/fast", &shape, &|t| {
+        resize::bilinear(&t[0], (1024, 1024)).unwrap()
+    });
+    path(c, "bilinear/8, 256² to 1024²/plain", &shape, &|t| {
+        resize::plain(&t[0], (1024, 1024)).unwrap()
+    });
+}
+
+/// One step of a parameter of ten million numbers.
+fn adam(c: &mut Criterion) {
+    let (var, grad) = (variable(&[10_000_000], 1.0), wave(&[10_000_000], 2.0));
+    let step = AdamStep { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, rate: 1e-4, step: 1 };
+    type Way = fn(&AdamStep, &Var, &Tensor, &mut Moments) -> desam::candle::Result<()>;
+    for (name, way) in [("fast", AdamStep::apply as Way), ("plain", AdamStep::plain)] {
+        let mut moments = Moments::zeros(&var).unwrap();
+        c.bench_function(&id(format!("Adam/10 million/{name}")), |b| {
+            b.iter(|| way(&step, &var, &grad, &mut moments).unwrap());
+        });
+    }
 }
 
 fn attention(c: &mut Criterion) {
@@ -80,6 +142,21 @@ fn attention(c: &mut Criterion) {
         let at = |path: &str| format!("softmax/{name}/{path}");
         path(c, &at("fast"), &shapes, &|t| softmax::softmax(&t[0]).unwrap());
         path(c, &at("plain"), &shapes, &|t| softmax::plain(&t[0]).unwrap());
+    }
+    for (name, n, queries, keys) in [
+        ("7 to 4096", 1, 7, 4096),
+        ("4096 to 7", 1, 4096, 7),
+        ("8 × 7 to 4096", 8, 7, 4096),
+        ("8 × 4096 to 7", 8, 4096, 7),
+    ] {
+        let shapes: [&[usize]; 3] = [&[n, queries, 128], &[n, keys, 128], &[n, keys, 128]];
+        let at = |path: &str| format!("cross attention/{name}, 8 heads of 16/{path}");
+        path(c, &at("fast"), &shapes, &|t| {
+            cross_attention::cross_attention(&t[0], &t[1], &t[2], 8).unwrap()
+        });
+        path(c, &at("plain"), &shapes, &|t| {
+            cross_attention::plain(&t[0], &t[1], &t[2], 8).unwrap()
+        });
     }
     let config = AttentionConfig { width: 256, inner: 128, heads: 8 };
     let loaded = load(Tensors::new(), &LoadOptions::seeded(1), |vb| Attention::new(config, vb));
@@ -95,7 +172,10 @@ fn attention(c: &mut Criterion) {
 fn main() {
     run(|c| {
         norms(c);
+        affine(c);
         attention(c);
+        resizing(c);
+        adam(c);
         convolutions(c);
     });
 }

@@ -1,7 +1,7 @@
 //! Attention between two sequences, as in SAM's mask decoder.
 
 use super::Linear;
-use crate::ops::softmax::softmax;
+use crate::ops::cross_attention::cross_attention;
 use candle_core::{Result, Tensor};
 use candle_nn::VarBuilder;
 
@@ -48,20 +48,7 @@ impl Attention {
     /// # Errors
     /// When shapes do not fit.
     pub fn forward(&self, q: &Tensor, k: &Tensor, v: &Tensor) -> Result<Tensor> {
-        let q = self.split(&self.q.forward(q)?)?;
-        let k = self.split(&self.k.forward(k)?)?;
-        let v = self.split(&self.v.forward(v)?)?;
-        let scale = 1.0 / (q.dim(3)? as f64).sqrt();
-        let scores = q.matmul(&k.t()?)?.affine(scale, 0.0)?;
-        let mixed = softmax(&scores)?.matmul(&v)?;
-        let (n, heads, tokens, per_head) = mixed.dims4()?;
-        let joined = mixed.transpose(1, 2)?.reshape((n, tokens, heads * per_head))?;
-        self.out.forward(&joined)
-    }
-
-    /// `[N, T, inner]` → `[N, heads, T, inner / heads]`.
-    fn split(&self, x: &Tensor) -> Result<Tensor> {
-        let (n, tokens, inner) = x.dims3()?;
-        x.reshape((n, tokens, self.heads, inner / self.heads))?.transpose(1, 2)?.contiguous()
+        let (q, k, v) = (self.q.forward(q)?, self.k.forward(k)?, self.v.forward(v)?);
+        self.out.forward(&cross_attention(&q, &k, &v, self.heads)?)
     }
 }

@@ -1,6 +1,7 @@
 //! Affine map of the last dimension.
 
 use super::fan_in_uniform;
+use crate::ops::linear::{Activation, Affine, linear};
 use candle_core::{Result, Tensor};
 use candle_nn::VarBuilder;
 
@@ -35,18 +36,18 @@ impl Linear {
     /// # Errors
     /// When the last dimension is not `inputs`.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        // One product over all leading dimensions at once: candle would copy the weight for each.
-        let (outputs, inputs) = self.weight.dims2()?;
-        let mut dims = x.dims().to_vec();
-        let rows = x.elem_count() / inputs.max(1);
-        let y = x.reshape((rows, inputs))?.matmul(&self.weight.t()?)?;
-        let y = match &self.bias {
-            Some(bias) => y.broadcast_add(bias)?,
-            None => y,
-        };
-        if let Some(last) = dims.last_mut() {
-            *last = outputs;
-        }
-        y.reshape(dims)
+        linear(x, self.affine(), None)
+    }
+
+    /// The same with an activation behind it.
+    ///
+    /// # Errors
+    /// When the last dimension is not `inputs`.
+    pub fn forward_activated(&self, x: &Tensor, activation: Activation) -> Result<Tensor> {
+        linear(x, self.affine(), Some(activation))
+    }
+
+    fn affine(&self) -> Affine<'_> {
+        Affine { weight: &self.weight, bias: self.bias.as_ref() }
     }
 }

@@ -1,27 +1,9 @@
 //! Multi-layer perceptrons, in SAM's two spellings.
 
 use super::Linear;
-use crate::ops::pointwise;
+use crate::ops::linear::Activation;
 use candle_core::{Result, Tensor};
 use candle_nn::VarBuilder;
-
-/// What stands between two linear maps.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Activation {
-    /// Exact-erf GELU (the image encoder).
-    Gelu,
-    /// Rectifier (the mask decoder).
-    Relu,
-}
-
-impl Activation {
-    fn apply(self, x: &Tensor) -> Result<Tensor> {
-        match self {
-            Self::Gelu => pointwise::gelu(x),
-            Self::Relu => x.relu(),
-        }
-    }
-}
 
 /// SAM's `MLPBlock`: `lin1`, activation, `lin2`.
 #[derive(Debug, Clone)]
@@ -54,7 +36,7 @@ impl MlpBlock {
     /// # Errors
     /// When the last dimension is another.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        self.lin2.forward(&self.activation.apply(&self.lin1.forward(x)?)?)
+        self.lin2.forward(&self.lin1.forward_activated(x, self.activation)?)
     }
 }
 
@@ -83,10 +65,10 @@ impl Mlp {
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
         let mut x = x.clone();
         for (i, layer) in self.layers.iter().enumerate() {
-            x = layer.forward(&x)?;
-            if i + 1 < self.layers.len() {
-                x = x.relu()?;
-            }
+            x = match i + 1 < self.layers.len() {
+                true => layer.forward_activated(&x, Activation::Relu)?,
+                false => layer.forward(&x)?,
+            };
         }
         Ok(x)
     }

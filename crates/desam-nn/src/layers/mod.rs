@@ -11,9 +11,10 @@ mod norm;
 pub use attention::{Attention, AttentionConfig};
 pub use conv::{Conv2d, ConvTranspose2x2};
 pub use linear::Linear;
-pub use mlp::{Activation, Mlp, MlpBlock};
+pub use mlp::{Mlp, MlpBlock};
 pub use norm::{LayerNorm, LayerNorm2d};
 
+pub use crate::ops::linear::Activation;
 use candle_nn::Init;
 
 /// PyTorch's default for weights and biases alike: uniform in ±1/√fan-in (its

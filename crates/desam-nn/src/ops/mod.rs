@@ -4,14 +4,18 @@
 //! path without a gradient where none is. What an op computes is defined by its plain path; the
 //! fast one is tested against it.
 
+pub mod adam;
 pub mod conv2d;
 pub mod conv_transpose2d;
+pub mod cross_attention;
 pub mod instance_norm;
 pub mod layer_norm;
+pub mod linear;
 mod matmul;
 pub mod pointwise;
 mod product;
 pub mod rel_pos_attention;
+pub mod resize;
 pub mod softmax;
 mod vector;
 

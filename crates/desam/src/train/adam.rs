@@ -1,7 +1,9 @@
 //! Adam, with its state in reach.
 
 use candle_core::backprop::GradStore;
-use candle_core::{Result, Tensor, Var};
+use candle_core::{Result, Var};
+use desam_nn::ops::adam::AdamStep;
+pub use desam_nn::ops::adam::Moments;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -23,17 +25,8 @@ impl Default for AdamConfig {
     }
 }
 
-/// The two moments of one parameter.
-#[derive(Debug, Clone)]
-pub struct Moments {
-    /// Mean of the gradient.
-    pub first: Tensor,
-    /// Mean of its square.
-    pub second: Tensor,
-}
-
 /// Adam (Kingma and Ba), in PyTorch's arithmetic.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Adam {
     config: AdamConfig,
     steps: u32,
@@ -68,26 +61,17 @@ impl Adam {
     ) -> Result<()> {
         self.steps += 1;
         let AdamConfig { beta1, beta2, epsilon } = self.config;
-        let power = i32::try_from(self.steps).unwrap_or(i32::MAX);
-        let correction1 = 1.0 - beta1.powi(power);
-        let correction2 = (1.0 - beta2.powi(power)).sqrt();
+        let step = AdamStep { beta1, beta2, epsilon, rate, step: self.steps };
         for (name, var) in vars {
             let Some(grad) = grads.get(var.as_tensor()) else {
                 continue;
             };
-            let grad = grad.detach();
-            let (mean, square) = ((&grad * (1.0 - beta1))?, (grad.sqr()? * (1.0 - beta2))?);
-            let moments = match self.moments.remove(name) {
-                Some(old) => Moments {
-                    first: ((old.first * beta1)? + mean)?,
-                    second: ((old.second * beta2)? + square)?,
-                },
-                None => Moments { first: mean, second: square },
-            };
-            let root = ((moments.second.sqrt()? / correction2)? + epsilon)?;
-            let update = ((&moments.first * (rate / correction1))? / root)?;
-            var.set(&(var.as_tensor().detach() - update)?)?;
-            self.moments.insert(name.clone(), moments);
+            if !self.moments.contains_key(name) {
+                self.moments.insert(name.clone(), Moments::zeros(var)?);
+            }
+            if let Some(moments) = self.moments.get_mut(name) {
+                step.apply(var, grad, moments)?;
+            }
         }
         Ok(())
     }
@@ -96,7 +80,7 @@ impl Adam {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use candle_core::Device;
+    use candle_core::{Device, Tensor};
 
     fn var(value: f32) -> Var {
         Var::from_tensor(&Tensor::new(&[value], &Device::Cpu).unwrap()).unwrap()

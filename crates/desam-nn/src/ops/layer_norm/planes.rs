@@ -6,7 +6,6 @@
 use crate::ops::matmul::dense;
 use crate::ops::vector::{build, build_pair, each, f32s, fma, kernel};
 use candle_core::{CpuStorage, CustomOp3, Device, Layout, Result, Shape, Tensor, bail};
-use pulp::Simd;
 
 /// Pixels whose statistics are made at once: a stretch through a few hundred channels stays in the
 /// second cache.
@@ -141,8 +140,8 @@ impl CustomOp3 for LayerNorm2d {
             moments(x, channels, eps, [mean, scale]);
             shares([x, g], weight, [mean, scale], [h, along]);
         })?;
-        let sums = if pixels == 0 { 0 } else { 2 * planes.images * channels };
-        let [dx, sums] = build_pair([all.len(), sums], [pixels, 2], |plane, [dx, sums]| {
+        let each_plane = vec![[pixels, 2]; planes.images * channels];
+        let [dx, sums] = build_pair(&each_plane, |plane, [dx, sums]| {
             let w = weight[plane % channels];
             let (x, g) = (&all[plane * pixels..][..pixels], &g[plane * pixels..][..pixels]);
             let stretches = x.chunks(STRETCH).zip(g.chunks(STRETCH));

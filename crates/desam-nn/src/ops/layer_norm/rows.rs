@@ -1,7 +1,9 @@
 //! Layer norm over the last dimension, row by row, forward and backward.
 
 use crate::ops::matmul::dense;
-use crate::ops::vector::{Along, First, Spread, build, build_pair, each, f32s, fma, kernel, sum};
+use crate::ops::vector::{
+    Along, First, Spread, build, build_pair, each, f32s, fma, kernel, ordered_sum, parts, sum,
+};
 use candle_core::{CpuStorage, CustomOp3, Device, Layout, Result, Shape, Tensor, bail};
 use pulp::Simd;
 
@@ -66,13 +68,15 @@ impl CustomOp3 for LayerNorm {
         let (all, weight, g) = (f32s(&xs, xl)?, f32s(&ws, wl)?, f32s(&gs, gl)?);
         let (row, chunk) = rows(x.shape());
         let parameters = Parameters { weight, bias: &[], eps: self.eps as f32 };
-        let sums = all.len().div_ceil(chunk) * 2 * row;
-        let [dx, sums] = build_pair([all.len(), sums], [chunk, 2 * row], |i, [dx, sums]| {
+        let blocks: Vec<_> = parts(all.len(), chunk).map(|(_, len)| [len, 2 * row]).collect();
+        let [dx, sums] = build_pair(&blocks, |i, [dx, sums]| {
             let part = i * chunk..i * chunk + dx.len();
             backward([&all[part.clone()], &g[part]], parameters, [dx, sums]);
             Ok(())
         })?;
-        let [dweight, dbias] = add_up(&sums, row)?;
+        let mut dweight = ordered_sum(&sums, 2 * row);
+        let dbias = Tensor::from_vec(dweight.split_off(row), row, &Device::Cpu)?;
+        let dweight = Tensor::from_vec(dweight, row, &Device::Cpu)?;
         Ok((Some(Tensor::from_vec(dx, x.shape(), &Device::Cpu)?), Some(dweight), Some(dbias)))
     }
 }
@@ -81,16 +85,6 @@ impl CustomOp3 for LayerNorm {
 fn rows(shape: &Shape) -> (usize, usize) {
     let row = shape.dims().last().copied().unwrap_or(1);
     (row, (row * (AT_ONCE / row.max(1)).max(1)).max(1))
-}
-
-/// Blocks of `[weight, bias]` gradients, added in order.
-fn add_up(sums: &[f32], row: usize) -> Result<[Tensor; 2]> {
-    let mut total = vec![0f32; 2 * row];
-    for block in sums.chunks_exact((2 * row).max(1)) {
-        total.iter_mut().zip(block).for_each(|(t, v)| *t += v);
-    }
-    let bias = total.split_off(row);
-    Ok([Tensor::from_vec(total, row, &Device::Cpu)?, Tensor::from_vec(bias, row, &Device::Cpu)?])
 }
 
 /// Mean and reciprocal deviation of a row.

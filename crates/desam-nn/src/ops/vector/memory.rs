@@ -32,29 +32,29 @@ pub(crate) fn build<T: Real>(
     Ok(out)
 }
 
-/// Two results made together: of `lens` numbers, in as many chunks, of `chunks` numbers each.
+/// Two results made together, part by part: `parts` says how many numbers of each a part has, and
+/// `f` gets the part's index and its two pieces, which hold zeros.
 ///
 /// # Errors
-/// When the two are not as many chunks, or `f` fails.
+/// When `f` fails.
 pub(crate) fn build_pair<T: Real>(
-    lens: [usize; 2],
-    chunks: [usize; 2],
+    parts: &[[usize; 2]],
     f: impl Fn(usize, [&mut [T]; 2]) -> Result<()> + Sync,
 ) -> Result<[Vec<T>; 2]> {
-    let count = |i: usize| lens[i].div_ceil(chunks[i].max(1));
-    if count(0) != count(1) {
-        bail!("{lens:?} numbers in chunks of {chunks:?} are not as many chunks");
+    let len = |which: usize| parts.iter().map(|p| p[which]).sum::<usize>();
+    let (mut a, mut b) = (Vec::with_capacity(len(0)), Vec::with_capacity(len(1)));
+    let (mut rest_a, mut rest_b) = (spare(&mut a, len(0)), spare(&mut b, len(1)));
+    let mut pieces = Vec::with_capacity(parts.len());
+    for [of_a, of_b] in parts {
+        pieces.push((cut(&mut rest_a, *of_a), cut(&mut rest_b, *of_b)));
     }
-    let (mut a, mut b) = (Vec::with_capacity(lens[0]), Vec::with_capacity(lens[1]));
-    let of_a = spare(&mut a, lens[0]).par_chunks_mut(chunks[0].max(1));
-    let of_b = spare(&mut b, lens[1]).par_chunks_mut(chunks[1].max(1));
-    let both = of_a.zip(of_b).enumerate();
-    both.try_for_each(|(index, (a, b))| f(index, [cleared(a), cleared(b)]))?;
-    // SAFETY: as in `build`; there are as many chunks of one as of the other, so none was left out.
+    let pieces = pieces.into_par_iter().enumerate();
+    pieces.try_for_each(|(index, (a, b))| f(index, [cleared(a), cleared(b)]))?;
+    // SAFETY: the pieces cover both, and each has been cleared at least.
     #[allow(unsafe_code)]
     unsafe {
-        a.set_len(lens[0]);
-        b.set_len(lens[1]);
+        a.set_len(len(0));
+        b.set_len(len(1));
     }
     Ok([a, b])
 }
@@ -91,6 +91,27 @@ pub(crate) fn build_pieces<T: Real>(
         out.set_len(len);
     }
     out
+}
+
+/// The first `len` of what is left.
+fn cut<'a, T>(rest: &mut &'a mut [T], len: usize) -> &'a mut [T] {
+    let (piece, left) = std::mem::take(rest).split_at_mut(len);
+    *rest = left;
+    piece
+}
+
+/// `total` cut into parts of at most `most`, as (start, length).
+pub(crate) fn parts(total: usize, most: usize) -> impl Iterator<Item = (usize, usize)> {
+    (0..total).step_by(most.max(1)).map(move |start| (start, most.max(1).min(total - start)))
+}
+
+/// Sum of blocks of `len` numbers, in their order.
+pub(crate) fn ordered_sum(blocks: &[f32], len: usize) -> Vec<f32> {
+    let mut total = vec![0f32; len];
+    for block in blocks.chunks_exact(len.max(1)) {
+        total.iter_mut().zip(block).for_each(|(t, v)| *t += v);
+    }
+    total
 }
 
 fn spare<T>(out: &mut Vec<T>, len: usize) -> &mut [MaybeUninit<T>] {
@@ -142,14 +163,16 @@ mod tests {
     }
 
     #[test]
-    fn pairs_have_as_many_chunks_or_are_refused() {
-        let [a, b] = build_pair([5, 3], [2, 1], |index, [a, b]| {
+    fn pairs_are_made_part_by_part() {
+        let [a, b] = build_pair(&[[2, 1], [0, 0], [1, 2]], |index, [a, b]| {
             a.fill(index as f32);
             b.fill(a.len() as f32);
             Ok(())
         })
         .unwrap();
-        assert_eq!((a, b), (vec![0.0, 0.0, 1.0, 1.0, 2.0], vec![2.0, 2.0, 1.0]));
-        assert!(build_pair::<f32>([5, 3], [2, 2], |_, _| Ok(())).is_err());
+        assert_eq!((a, b), (vec![0.0, 0.0, 2.0], vec![2.0, 1.0, 1.0]));
+        assert!(build_pair::<f32>(&[[1, 1]], |_, _| bail!("no")).is_err());
+        assert_eq!(parts(5, 2).collect::<Vec<_>>(), [(0, 2), (2, 2), (4, 1)]);
+        assert_eq!(parts(0, 2).count(), 0);
     }
 }

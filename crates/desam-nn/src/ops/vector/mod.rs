@@ -7,8 +7,8 @@ mod math;
 mod memory;
 mod rows;
 
-pub(crate) use math::{exp, exp_up_to_max, fma, normal};
-pub(crate) use memory::{Pieces, build, build_pair, build_pieces, f32s};
+pub(crate) use math::{exp_up_to_max, fma, normal};
+pub(crate) use memory::{Pieces, build, build_pair, build_pieces, f32s, ordered_sum, parts};
 pub(crate) use rows::{Along, First, Product, Spread, each, sum};
 
 use pulp::{Arch, Simd, WithSimd};

@@ -1,0 +1,189 @@
+//! The affine map on the CPU, forward and backward.
+
+use super::Activation;
+use crate::ops::matmul::{Store, View, dense, matmul};
+use crate::ops::pointwise::{self, Gelu, Relu};
+use crate::ops::vector::{CHUNK, Map, build, each, f32s, kernel, map_in_place, ordered_sum};
+use candle_core::{CpuStorage, CustomOp3, Device, Layout, Result, Shape, Tensor, bail};
+use gemm::Parallelism;
+use pulp::Simd;
+use rayon::prelude::*;
+
+/// Numbers that get bias and activation at once, in whole rows.
+const FINISHED: usize = 1 << 15;
+
+/// Rows whose biases' gradients are summed at once.
+const SUMMED: usize = 64;
+
+type Stored<'a> = (&'a CpuStorage, &'a Layout);
+
+/// `(x, weight, bias) → y`, f32; no biases where the last is empty.
+pub(super) struct Linear {
+    /// None, or one that is fused: GELU only where no gradient is wanted.
+    pub(super) activation: Option<Activation>,
+}
+
+/// Sizes of the product.
+#[derive(Debug, Clone, Copy)]
+struct Sizes {
+    rows: usize,
+    inputs: usize,
+    outputs: usize,
+}
+
+impl Sizes {
+    fn new(x: &Shape, weight: &Shape) -> Result<Self> {
+        let (outputs, inputs) = weight.dims2()?;
+        match x.dims().split_last() {
+            Some((last, rows)) if *last == inputs => {
+                Ok(Self { rows: rows.iter().product(), inputs, outputs })
+            }
+            _ => bail!("linear: {x:?} meets a weight of {outputs} outputs × {inputs} inputs"),
+        }
+    }
+}
+
+impl CustomOp3 for Linear {
+    fn name(&self) -> &'static str {
+        "desam-linear"
+    }
+
+    fn cpu_fwd(
+        &self,
+        x: &CpuStorage,
+        xl: &Layout,
+        weight: &CpuStorage,
+        wl: &Layout,
+        bias: &CpuStorage,
+        bl: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        let stored: [Stored<'_>; 3] = [(x, xl), (weight, wl), (bias, bl)];
+        let [x, weight, bias] = [dense(stored[0])?, dense(stored[1])?, dense(stored[2])?];
+        let sizes = Sizes::new(xl.shape(), wl.shape())?;
+        if !bias.is_empty() && bias.len() != sizes.outputs {
+            bail!("linear: {} biases for {} outputs", bias.len(), sizes.outputs);
+        }
+        let mut dims = xl.shape().dims().to_vec();
+        if let Some(last) = dims.last_mut() {
+            *last = sizes.outputs;
+        }
+        Ok((CpuStorage::F32(self.forward(x, weight, bias, sizes)?), Shape::from(dims)))
+    }
+
+    fn bwd(
+        &self,
+        x: &Tensor,
+        weight: &Tensor,
+        bias: &Tensor,
+        y: &Tensor,
+        grad: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
+        let grad = match self.activation {
+            None => grad.contiguous()?,
+            Some(Activation::Relu) => pointwise::backward(Relu, y, grad)?,
+            Some(Activation::Gelu) => bail!("linear: GELU is fused only without a gradient"),
+        };
+        let sizes = Sizes::new(x.shape(), weight.shape())?;
+        let Sizes { rows, inputs, outputs } = sizes;
+        let ((xs, xl), (ws, wl)) = (x.storage_and_layout(), weight.storage_and_layout());
+        let (gs, gl) = grad.storage_and_layout();
+        let g = (f32s(&gs, gl)?, View::dense(rows, outputs));
+        let dx = match x.track_op() {
+            true => {
+                let w = (f32s(&ws, wl)?, View::dense(outputs, inputs));
+                Some(Tensor::from_vec(product(g, w)?, x.shape(), &Device::Cpu)?)
+            }
+            false => None,
+        };
+        let dweight = match weight.track_op() {
+            true => {
+                let x = (f32s(&xs, xl)?, View::dense(rows, inputs));
+                let dweight = product((g.0, g.1.t()), x)?;
+                Some(Tensor::from_vec(dweight, (outputs, inputs), &Device::Cpu)?)
+            }
+            false => None,
+        };
+        let dbias = match bias.track_op() {
+            true => Some(Tensor::from_vec(column_sums(g.0, outputs)?, outputs, &Device::Cpu)?),
+            false => None,
+        };
+        Ok((dx, dweight, dbias))
+    }
+}
+
+impl Linear {
+    fn forward(&self, x: &[f32], weight: &[f32], bias: &[f32], sizes: Sizes) -> Result<Vec<f32>> {
+        let Sizes { rows, inputs, outputs } = sizes;
+        // One product over all rows packs the weight once; in blocks of rows, each finished while
+        // it is in the cache, the packing cost more than the second walk over the output.
+        let matrix = (weight, View::dense(outputs, inputs).t());
+        let mut y = product((x, View::dense(rows, inputs)), matrix)?;
+        let finish = |y: &mut [f32]| match self.activation {
+            None => finish(Same, bias, y),
+            Some(Activation::Relu) => finish(Relu, bias, y),
+            Some(Activation::Gelu) => finish(Gelu, bias, y),
+        };
+        if self.activation.is_some() || !bias.is_empty() {
+            let chunk = outputs.max(1) * (FINISHED / outputs.max(1)).max(1);
+            y.par_chunks_mut(chunk).for_each(finish);
+        }
+        Ok(y)
+    }
+}
+
+fn product((a, l): (&[f32], View), (b, r): (&[f32], View)) -> Result<Vec<f32>> {
+    let mut out = build(l.rows * r.cols, CHUNK, |_, _| Ok(()))?;
+    let to = (&mut out[..], View::dense(l.rows, r.cols));
+    let all = Parallelism::Rayon(rayon::current_num_threads());
+    matmul(to, (a, l), (b, r), Store::Replace, all)?;
+    Ok(out)
+}
+
+/// What a map without activation does to its output.
+#[derive(Clone, Copy)]
+struct Same;
+
+impl Map for Same {
+    #[inline(always)]
+    fn at<S: Simd>(self, _: S, x: S::f32s) -> S::f32s {
+        x
+    }
+}
+
+/// `y ← f(y + bias)` for each row.
+fn finish<F: Map>(f: F, bias: &[f32], y: &mut [f32]) {
+    struct Kernel<'a, F>(F, &'a [f32], &'a mut [f32]);
+    impl<F: Map> pulp::WithSimd for Kernel<'_, F> {
+        type Output = ();
+        #[inline(always)]
+        fn with_simd<S: Simd>(self, simd: S) {
+            let Self(f, bias, y) = self;
+            for row in y.chunks_exact_mut(bias.len()) {
+                each!(simd: S; b in bias; y in row => { y = f.at(simd, simd.add_f32s(y, b)); });
+            }
+        }
+    }
+    if bias.is_empty() {
+        map_in_place(f, y);
+    } else {
+        crate::ops::vector::dispatch(Kernel(f, bias, y));
+    }
+}
+
+/// Sum over rows, in blocks of a fixed number of rows that are added in order.
+fn column_sums(rows: &[f32], len: usize) -> Result<Vec<f32>> {
+    let block = SUMMED * len.max(1);
+    let sums = build(rows.len().div_ceil(block) * len, len, |i, sums| {
+        add_rows(&rows[i * block..rows.len().min((i + 1) * block)], sums);
+        Ok(())
+    })?;
+    Ok(ordered_sum(&sums, len))
+}
+
+kernel! {
+    fn add_rows(simd: S, rows: &'a [f32], sums: &'a mut [f32]) -> () {
+        for row in rows.chunks_exact(sums.len()) {
+            each!(simd: S; x in row; sum in sums => { sum = simd.add_f32s(sum, x); });
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! Affine map of the last dimension, with the activation that follows it.
+
+mod cpu;
+
+use super::pointwise;
+use candle_core::{DType, Result, Tensor};
+
+/// What follows an affine map.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Activation {
+    /// Exact-erf GELU (the image encoder).
+    Gelu,
+    /// Rectifier (the mask decoder).
+    Relu,
+}
+
+impl Activation {
+    fn apply(self, x: &Tensor) -> Result<Tensor> {
+        match self {
+            Self::Gelu => pointwise::gelu(x),
+            Self::Relu => pointwise::relu(x),
+        }
+    }
+}
+
+/// `weight [outputs, inputs]` and `bias [outputs]` of an affine map.
+#[derive(Debug, Clone, Copy)]
+pub struct Affine<'a> {
+    /// The matrix.
+    pub weight: &'a Tensor,
+    /// What is added.
+    pub bias: Option<&'a Tensor>,
+}
+
+/// `activation(x · weightᵀ + bias)`: `x [.., inputs]` → `[.., outputs]`.
+///
+/// For f32 on the CPU bias and activation are one walk over the product; backwards the weight gets
+/// its gradient in one product over all rows, and what is not tracked gets none. All else by
+/// [`plain`].
+///
+/// # Errors
+/// When the last dimension is not `inputs`.
+pub fn linear(x: &Tensor, affine: Affine<'_>, activation: Option<Activation>) -> Result<Tensor> {
+    let Affine { weight, bias } = affine;
+    let fits = |t: &Tensor| t.device().is_cpu() && t.dtype() == DType::F32;
+    if !fits(x) || !fits(weight) || !bias.is_none_or(fits) {
+        return plain(x, affine, activation);
+    }
+    // GELU's gradient needs what went into it, a rectifier's does not.
+    let tracked = x.track_op() || weight.track_op() || bias.is_some_and(Tensor::track_op);
+    let fused = activation.filter(|a| !tracked || *a == Activation::Relu);
+    let none = Tensor::zeros(0, DType::F32, x.device())?;
+    let bias = bias.unwrap_or(&none).contiguous()?;
+    let op = cpu::Linear { activation: fused };
+    let y = x.contiguous()?.apply_op3(&weight.contiguous()?, &bias, op)?;
+    match activation {
+        Some(activation) if fused.is_none() => activation.apply(&y),
+        _ => Ok(y),
+    }
+}
+
+/// The definition, in elementary ops: the reference.
+///
+/// # Errors
+/// When the last dimension is not `inputs`.
+pub fn plain(x: &Tensor, affine: Affine<'_>, activation: Option<Activation>) -> Result<Tensor> {
+    // One product over all leading dimensions at once: candle would copy the weight for each.
+    let (outputs, inputs) = affine.weight.dims2()?;
+    let mut dims = x.dims().to_vec();
+    let rows = x.elem_count() / inputs.max(1);
+    let y = x.reshape((rows, inputs))?.matmul(&affine.weight.t()?)?;
+    let y = match affine.bias {
+        Some(bias) => y.broadcast_add(bias)?,
+        None => y,
+    };
+    if let Some(last) = dims.last_mut() {
+        *last = outputs;
+    }
+    let y = y.reshape(dims)?;
+    match activation {
+        Some(Activation::Gelu) => pointwise::plain_gelu(&y),
+        Some(Activation::Relu) => y.relu(),
+        None => Ok(y),
+    }
+}
+
+#[cfg(test)]
+mod tests;

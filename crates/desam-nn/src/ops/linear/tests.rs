@@ -1,0 +1,100 @@
+use super::*;
+use crate::ops::gradcheck::{check, compare, random, same_bits};
+use candle_core::{Device, Var};
+
+const ACTIVATIONS: [Option<Activation>; 3] = [None, Some(Activation::Gelu), Some(Activation::Relu)];
+
+fn of(t: &[Tensor]) -> Affine<'_> {
+    Affine { weight: &t[1], bias: t.get(2) }
+}
+
+fn case(shape: &[usize], outputs: usize) -> [Tensor; 3] {
+    let inputs = shape[shape.len() - 1];
+    let scale = 1.0 / (inputs as f64).sqrt();
+    let weight = (random(2, &[outputs, inputs]) * scale).unwrap();
+    [random(1, shape), weight, random(3, &[outputs])]
+}
+
+#[test]
+fn agrees_with_the_definition_forward_and_backward() {
+    for (shape, outputs) in [
+        (&[1usize, 1][..], 1usize),
+        (&[5], 3),
+        (&[9, 7, 13], 33),
+        (&[1, 6, 256], 64),
+        (&[2, 3, 4, 17], 5),
+        (&[1100, 19], 40),
+    ] {
+        let all = case(shape, outputs);
+        for activation in ACTIVATIONS {
+            compare(
+                &all,
+                |t| linear(&t[0], of(t), activation),
+                |t| plain(&t[0], of(t), activation),
+            );
+            compare(
+                &all[..2],
+                |t| linear(&t[0], of(t), activation),
+                |t| plain(&t[0], of(t), activation),
+            );
+        }
+    }
+    for batch in 1..10 {
+        let all = case(&[batch, 300, 8], 12);
+        let relu = Some(Activation::Relu);
+        compare(&all, |t| linear(&t[0], of(t), relu), |t| plain(&t[0], of(t), relu));
+    }
+}
+
+#[test]
+fn takes_turned_input_and_nothing() {
+    let all = [random(1, &[6, 5, 4]), random(2, &[7, 6]), random(3, &[7])];
+    let turned = |t: &[Tensor]| t[0].transpose(0, 2);
+    compare(&all, |t| linear(&turned(t)?, of(t), None), |t| plain(&turned(t)?, of(t), None));
+    let x = Var::zeros((3, 0, 6), DType::F32, &Device::Cpu).unwrap();
+    let weight = Var::zeros((7, 6), DType::F32, &Device::Cpu).unwrap();
+    let affine = Affine { weight: &weight, bias: None };
+    let y = linear(&x, affine, Some(Activation::Relu)).unwrap();
+    assert_eq!(y.dims(), &[3, 0, 7]);
+    let grads = y.sum_all().unwrap().backward().unwrap();
+    let sum = grads.get(&weight).unwrap().sum_all().unwrap();
+    assert_eq!(sum.to_scalar::<f32>().unwrap(), 0.0);
+}
+
+#[test]
+fn refuses_what_does_not_fit() {
+    let zeros = |shape: &[usize]| Tensor::zeros(shape, DType::F32, &Device::Cpu).unwrap();
+    let (weight, bias) = (zeros(&[7, 6]), zeros(&[6]));
+    assert!(linear(&zeros(&[3, 5]), Affine { weight: &weight, bias: None }, None).is_err());
+    assert!(linear(&zeros(&[]), Affine { weight: &weight, bias: None }, None).is_err());
+    assert!(linear(&zeros(&[3, 6]), Affine { weight: &weight, bias: Some(&bias) }, None).is_err());
+    assert!(linear(&zeros(&[3, 6]), Affine { weight: &bias, bias: None }, None).is_err());
+}
+
+#[test]
+fn what_is_not_tracked_gets_no_gradient() {
+    let all = case(&[4, 6], 5).map(|t| t.to_dtype(DType::F32).unwrap());
+    for tracked in 0..3 {
+        let mut all = all.clone();
+        all[tracked] = Var::from_tensor(&all[tracked]).unwrap().into_inner();
+        let y = linear(&all[0], of(&all), Some(Activation::Relu)).unwrap();
+        let grads = y.sum_all().unwrap().backward().unwrap();
+        for (i, t) in all.iter().enumerate() {
+            assert_eq!(grads.get(t).is_some(), i == tracked);
+        }
+    }
+}
+
+#[test]
+fn the_bits_do_not_depend_on_the_threads() {
+    for rows in [7, 300, 2100] {
+        same_bits(&case(&[rows, 96], 160), |t| linear(&t[0], of(t), Some(Activation::Relu)));
+    }
+}
+
+#[test]
+fn gradients() {
+    for activation in ACTIVATIONS {
+        check(&case(&[2, 3, 4], 5), |t| plain(&t[0], of(t), activation));
+    }
+}
