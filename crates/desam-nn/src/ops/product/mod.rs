@@ -5,12 +5,14 @@
 //! see [`Source`]); a tile's vectors are then runs of that copy, shifted by each weight's place.
 
 mod correlate;
+mod dense;
 mod forward;
 mod panels;
 mod source;
 mod tile;
 
 pub(crate) use correlate::correlate;
+pub(crate) use dense::{Curve, Dense, Finish};
 pub(crate) use forward::product;
 pub(crate) use panels::{PanelShape, Panels};
 pub(crate) use source::{At, Plain, Planes, Source, Window};

@@ -122,6 +122,9 @@ fn rows<S: Simd, const V: usize>(
     }
 }
 
+/// Depths that are summed in one go.
+const AT_ONCE: usize = 4;
+
 /// The sums of `R` rows and `V` vectors.
 #[inline(always)]
 fn tile<S: Simd, const R: usize, const V: usize>(
@@ -146,7 +149,25 @@ fn tile<S: Simd, const R: usize, const V: usize>(
             *begin = begin.add(spot.from);
         }
         let mut a = left.values.as_ptr();
-        for &offset in right.offsets {
+        // Several depths at once: rows' addresses are found once for all of them.
+        let (several, rest) = right.offsets.as_chunks::<AT_ONCE>();
+        for offsets in several {
+            for (depth, &offset) in offsets.iter().enumerate() {
+                let mut vectors = [simd.splat_f32s(0.0); V];
+                for (vector, begin) in vectors.iter_mut().zip(&begins) {
+                    *vector = begin.add(offset).cast::<S::f32s>().read_unaligned();
+                }
+                for (r, sums) in sums.iter_mut().enumerate() {
+                    let factor = *a.add(r * left.by_row + depth * left.by_depth);
+                    let factor = simd.splat_f32s(factor);
+                    for (sum, vector) in sums.iter_mut().zip(&vectors) {
+                        *sum = simd.mul_add_e_f32s(factor, *vector, *sum);
+                    }
+                }
+            }
+            a = a.wrapping_add(AT_ONCE * left.by_depth);
+        }
+        for &offset in rest {
             let mut vectors = [simd.splat_f32s(0.0); V];
             for (vector, begin) in vectors.iter_mut().zip(&begins) {
                 *vector = begin.add(offset).cast::<S::f32s>().read_unaligned();
