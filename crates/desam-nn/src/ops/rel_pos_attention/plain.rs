@@ -22,7 +22,7 @@ pub fn plain(qkv: &Tensor, attention: RelPosAttention<'_>) -> Result<Tensor> {
 
 /// `x [B, G, G, C]` → squares `[B·W·W, side², C]`, row by row, zeros beyond the grid's right and
 /// lower edge.
-pub(super) fn partition(x: &Tensor, side: usize) -> Result<Tensor> {
+fn partition(x: &Tensor, side: usize) -> Result<Tensor> {
     let (b, rows, columns, c) = x.dims4()?;
     let (down, across) = (rows.div_ceil(side), columns.div_ceil(side));
     let x = x.pad_with_zeros(1, 0, down * side - rows)?;
@@ -120,4 +120,33 @@ fn membership(side: usize, device: &Device) -> Result<Tensor> {
         columns[token % side] = 1.0;
     }
     Tensor::from_vec(ones, (side * side, 2 * side), device)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn joining_undoes_cutting() {
+        for (images, grid, side) in [(1, 1, 1), (2, 5, 2), (1, 7, 7), (2, 6, 3), (1, 3, 8)] {
+            let numbers = (images * grid * grid * 2) as f32;
+            let x = Tensor::arange(0f32, numbers, &Device::Cpu).unwrap();
+            let x = x.reshape((images, grid, grid, 2)).unwrap();
+            let sizes = Sizes { images, grid, side, heads: 1, depth: 2 };
+            let cut = partition(&x, side).unwrap();
+            let squares = images * sizes.along() * sizes.along();
+            assert_eq!(cut.dims(), &[squares, side * side, 2]);
+            let flat = |t: &Tensor| t.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+            assert_eq!(flat(&join(&cut, sizes).unwrap()), flat(&x));
+        }
+    }
+
+    #[test]
+    fn the_second_square_lies_to_the_right_and_padding_is_zero() {
+        let x = Tensor::arange(1f32, 10.0, &Device::Cpu).unwrap().reshape((1, 3, 3, 1)).unwrap();
+        let cut = partition(&x, 2).unwrap().squeeze(2).unwrap().to_vec2::<f32>().unwrap();
+        assert_eq!(cut[0], [1.0, 2.0, 4.0, 5.0]);
+        assert_eq!(cut[1], [3.0, 0.0, 6.0, 0.0]);
+        assert_eq!(cut[2], [7.0, 8.0, 0.0, 0.0]);
+    }
 }
