@@ -7,7 +7,7 @@ use candle_nn::VarBuilder;
 use desam_nn::layers::{Activation, LayerNorm, MlpBlock};
 
 /// SAM's layer norms in the image encoder.
-const EPS: f64 = 1e-6;
+pub(super) const EPS: f64 = 1e-6;
 
 /// SAM's `Block`: `norm1`, `attn`, `norm2`, `mlp`.
 #[derive(Debug, Clone)]

@@ -10,6 +10,7 @@ pub mod conv_transpose2d;
 pub mod cross_attention;
 pub mod instance_norm;
 pub mod layer_norm;
+pub mod layout;
 pub mod linear;
 mod matmul;
 pub mod pointwise;
