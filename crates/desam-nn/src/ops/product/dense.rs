@@ -5,6 +5,8 @@ use crate::ops::pointwise::{Gelu, Relu};
 use crate::ops::vector::{Map, build, dispatch, each, lanes};
 use candle_core::Result;
 use pulp::{Simd, WithSimd};
+use rayon::prelude::*;
+use std::mem::MaybeUninit;
 
 /// Most depth that is summed in registers. A panel of the weight then streams in from the second
 /// cache; blocks that fit into the nearest one were slower, for the result came and went with each.
@@ -63,7 +65,10 @@ impl Dense<'_> {
         let panels = Panels::pack(weight, inputs, outputs)?;
         // Some tasks for every thread where there are few rows; by sizes alone.
         let step = (rows / 16).next_multiple_of(ROWS).clamp(4 * ROWS, ROWS_AT_ONCE);
-        build(rows * outputs, step * outputs, |i, y| {
+        let mut out = Vec::with_capacity(rows * outputs);
+        let parts =
+            out.spare_capacity_mut()[..rows * outputs].par_chunks_mut((step * outputs).max(1));
+        parts.enumerate().for_each_init(Vec::new, |tiles, (i, y)| {
             let rows = i * step..i * step + y.len() / outputs;
             let x = &x[rows.start * inputs..rows.end * inputs];
             let residual = match finish.residual {
@@ -71,9 +76,14 @@ impl Dense<'_> {
                 all => &all[rows.start * outputs..rows.end * outputs],
             };
             let finish = Finish { residual, ..finish };
-            dispatch(Part { x, panels: &panels, finish, y });
-            Ok(())
-        })
+            dispatch(Part { x, panels: &panels, finish, tiles, y });
+        });
+        // SAFETY: parts partition the rows, and each writes all columns of its rows, tile by tile.
+        #[allow(unsafe_code)]
+        unsafe {
+            out.set_len(rows * outputs);
+        }
+        Ok(out)
     }
 }
 
@@ -114,7 +124,10 @@ struct Part<'a> {
     x: &'a [f32],
     panels: &'a Panels,
     finish: Finish<'a>,
-    y: &'a mut [f32],
+    /// A buffer: sums `[ROWS, VECTORS · lanes]` of one tile, or of several where the depth has more
+    /// than one block.
+    tiles: &'a mut Vec<f32>,
+    y: &'a mut [MaybeUninit<f32>],
 }
 
 impl WithSimd for Part<'_> {
@@ -122,7 +135,7 @@ impl WithSimd for Part<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Self { x, panels, finish, y } = self;
+        let Self { x, panels, finish, tiles, y } = self;
         let Panels { inputs, outputs, .. } = *panels;
         let wide = VECTORS * S::F32_LANES;
         let rows = y.len() / outputs.max(1);
@@ -134,28 +147,36 @@ impl WithSimd for Part<'_> {
         }
         let step = inputs.div_ceil(inputs.div_ceil(DEPTH).max(1)).max(1);
         let offsets: Vec<usize> = (0..step).map(|k| k * wide).collect();
-        for columns in (0..outputs).step_by(COLUMNS_AT_ONCE / wide * wide) {
-            let columns = columns..outputs.min(columns + COLUMNS_AT_ONCE / wide * wide);
+        let (groups, at_once) = (rows.div_ceil(ROWS), COLUMNS_AT_ONCE / wide);
+        let kept = if step < inputs { groups * at_once } else { 1 };
+        tiles.resize(kept * ROWS * wide, 0.0);
+        for first in (0..outputs).step_by(at_once * wide) {
+            let columns = (first..outputs.min(first + at_once * wide)).step_by(wide);
             for depth in (0..inputs).step_by(step) {
                 let deep = step.min(inputs - depth);
-                let last = depth + deep == inputs;
-                for column in columns.clone().step_by(wide) {
-                    let begin = column / wide * inputs * wide;
-                    let panel = &panels.values[begin + depth * wide..][..deep * wide];
-                    let right = Right::new(panel, &offsets[..deep]);
-                    let spots = spots::<S>(wide.min(outputs - column));
-                    let count = wide.min(outputs - column).div_ceil(S::F32_LANES);
-                    for row in (0..rows).step_by(ROWS) {
+                for (panel, column) in columns.clone().enumerate() {
+                    let begin = (column * inputs) + depth * wide;
+                    let right =
+                        Right::new(&panels.values[begin..begin + deep * wide], &offsets[..deep]);
+                    let here = wide.min(outputs - column);
+                    let spots = &spots(S::F32_LANES)[..here.div_ceil(S::F32_LANES)];
+                    for group in 0..groups {
+                        let row = group * ROWS;
                         let from = if row < whole { &x[row * inputs..] } else { &rest };
                         let left = Left { values: &from[depth..], by_depth: 1, by_row: inputs };
-                        let here = ROWS.min(rows - row);
-                        let values = &mut y[row * outputs + column..];
+                        let tile = (panel * groups + group) % kept * ROWS * wide;
+                        let values = &mut tiles[tile..tile + ROWS * wide];
                         let mut target =
-                            Target { values, stride: outputs, rows: here, add: depth > 0 };
-                        multiply(simd, left, right, &spots[..count], &mut target);
-                        if last {
-                            let at = At { row, rows: here, column, wide, outputs };
-                            finish_tile(simd, finish, at, y);
+                            Target { values, stride: wide, rows: ROWS, add: depth > 0 };
+                        multiply(simd, left, right, spots, &mut target);
+                        if depth + deep == inputs {
+                            let values = &mut tiles[tile..tile + (rows - row).min(ROWS) * wide];
+                            for (r, sums) in values.chunks_exact_mut(wide).enumerate() {
+                                let begin = (row + r) * outputs + column;
+                                let sums = &mut sums[..here];
+                                finish.apply(simd, [column, begin], sums);
+                                write(&mut y[begin..begin + here], sums);
+                            }
                         }
                     }
                 }
@@ -164,39 +185,30 @@ impl WithSimd for Part<'_> {
     }
 }
 
-#[inline(always)]
-fn spots<S: Simd>(columns: usize) -> [Spot; VECTORS] {
-    std::array::from_fn(|v| {
-        let at = v * S::F32_LANES;
-        Spot { from: at, to: at, len: columns.saturating_sub(at).min(S::F32_LANES) }
-    })
+/// The vectors of a panel.
+fn spots(lanes: usize) -> [Spot; VECTORS] {
+    std::array::from_fn(|v| Spot { from: v * lanes, to: v * lanes, len: lanes })
 }
 
-/// Where a tile lies in a part of the result.
-#[derive(Debug, Clone, Copy)]
-struct At {
-    row: usize,
-    rows: usize,
-    column: usize,
-    wide: usize,
-    outputs: usize,
+fn write(to: &mut [MaybeUninit<f32>], from: &[f32]) {
+    to.iter_mut().zip(from).for_each(|(to, from)| {
+        to.write(*from);
+    });
 }
 
-#[inline(always)]
-fn finish_tile<S: Simd>(simd: S, finish: Finish<'_>, at: At, y: &mut [f32]) {
-    let columns = at.column..at.outputs.min(at.column + at.wide);
-    for row in at.row..at.row + at.rows {
-        let here = row * at.outputs + columns.start..row * at.outputs + columns.end;
-        let numbers = &mut y[here.clone()];
-        if let Some(bias) = finish.bias.get(columns.clone()) {
+impl Finish<'_> {
+    /// `numbers` of one row, which begin at a column and at a place of the residual.
+    #[inline(always)]
+    fn apply<S: Simd>(&self, simd: S, [column, place]: [usize; 2], numbers: &mut [f32]) {
+        if let Some(bias) = self.bias.get(column..column + numbers.len()) {
             each!(simd: S; b in bias; v in numbers => { v = simd.add_f32s(v, b); });
         }
-        match finish.curve {
+        match self.curve {
             Curve::Straight => {}
             Curve::Gelu => each!(simd: S; ; v in numbers => { v = Gelu.at(simd, v); }),
             Curve::Relu => each!(simd: S; ; v in numbers => { v = Relu.at(simd, v); }),
         }
-        if let Some(residual) = finish.residual.get(here) {
+        if let Some(residual) = self.residual.get(place..place + numbers.len()) {
             each!(simd: S; r in residual; v in numbers => { v = simd.add_f32s(v, r); });
         }
     }

@@ -1,7 +1,7 @@
 //! The register tile: a few rows times a few vectors of the result stay in registers while the sum
 //! runs over the whole depth.
 
-use pulp::Simd;
+use pulp::{Simd, WithSimd};
 
 /// Rows of the result that one tile covers; the left operand is packed in panels of as many.
 pub(crate) const ROWS: usize = 8;
@@ -99,7 +99,9 @@ pub(crate) fn multiply<S: Simd>(
     }
 }
 
-/// All rows of a tile at once where the registers hold them, half of them twice elsewhere.
+/// All rows of a tile at once where the registers hold them, half of them twice elsewhere. Compiled
+/// once for each kind of left operand, away from its callers, whose code would change how well the
+/// registers are used.
 #[inline(always)]
 fn rows<S: Simd, const V: usize>(
     simd: S,
@@ -108,16 +110,47 @@ fn rows<S: Simd, const V: usize>(
     spots: &[Spot],
     target: &mut Target<'_>,
 ) {
-    if S::REGISTER_COUNT >= 32 {
-        store(simd, tile::<S, ROWS, V>(simd, left, right, spots), 0, spots, target);
-        return;
+    match (left.by_depth, left.by_row) {
+        (ROWS, 1) => simd.vectorize(Rows::<V, PANEL> { left, right, spots, target }),
+        (1, _) => simd.vectorize(Rows::<V, LINES> { left, right, spots, target }),
+        _ => simd.vectorize(Rows::<V, ANY> { left, right, spots, target }),
     }
-    for first in [0, ROWS / 2] {
-        if first < target.rows {
-            let half =
-                Left { values: left.values.get(first * left.by_row..).unwrap_or(&[]), ..left };
-            let sums = tile::<S, { ROWS / 2 }, V>(simd, half, right, spots);
-            store(simd, sums, first, spots, target);
+}
+
+/// Kinds of left operands whose strides are known: a packed panel, rows that lie as they are.
+const PANEL: u8 = 0;
+const LINES: u8 = 1;
+const ANY: u8 = 2;
+
+struct Rows<'a, 'b, const V: usize, const KIND: u8> {
+    left: Left<'a>,
+    right: Right<'a>,
+    spots: &'a [Spot],
+    target: &'a mut Target<'b>,
+}
+
+impl<const V: usize, const KIND: u8> WithSimd for Rows<'_, '_, V, KIND> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self { left, right, spots, target } = self;
+        let left = match KIND {
+            PANEL => Left::panel(left.values),
+            LINES => Left { by_depth: 1, ..left },
+            _ => left,
+        };
+        if S::REGISTER_COUNT >= 32 {
+            store(simd, tile::<S, ROWS, V>(simd, left, right, spots), 0, spots, target);
+            return;
+        }
+        for first in [0, ROWS / 2] {
+            if first < target.rows {
+                let values = left.values.get(first * left.by_row..).unwrap_or(&[]);
+                let half = Left { values, ..left };
+                let sums = tile::<S, { ROWS / 2 }, V>(simd, half, right, spots);
+                store(simd, sums, first, spots, target);
+            }
         }
     }
 }
