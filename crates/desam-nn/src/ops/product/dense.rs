@@ -163,7 +163,7 @@ impl WithSimd for Part<'_> {
                     for group in 0..groups {
                         let row = group * ROWS;
                         let from = if row < whole { &x[row * inputs..] } else { &rest };
-                        let left = Left { values: &from[depth..], by_depth: 1, by_row: inputs };
+                        let left = Left::lines(&from[depth..], inputs);
                         let tile = (panel * groups + group) % kept * ROWS * wide;
                         let values = &mut tiles[tile..tile + ROWS * wide];
                         let mut target =

@@ -16,4 +16,4 @@ pub(crate) use dense::{Curve, Dense, Finish};
 pub(crate) use forward::product;
 pub(crate) use panels::{PanelShape, Panels};
 pub(crate) use source::{At, Plain, Planes, Source, Window};
-pub(crate) use tile::{Left, ROWS, Right, Spot, Target, VECTORS, multiply};
+pub(crate) use tile::{Left, ROWS, Right, Spot, Target, VECTORS, multiply_all};

@@ -22,6 +22,11 @@ impl<'a> Left<'a> {
     pub(crate) fn panel(values: &'a [f32]) -> Self {
         Self { values, by_depth: ROWS, by_row: 1 }
     }
+
+    /// Rows as they lie, `by_row` apart.
+    pub(crate) fn lines(values: &'a [f32], by_row: usize) -> Self {
+        Self { values, by_depth: 1, by_row }
+    }
 }
 
 /// The right operand: the vector at depth `k` begins at `offsets[k]`, plus where its [`Spot`] lies.
@@ -88,6 +93,19 @@ pub(crate) fn multiply<S: Simd>(
     spots: &[Spot],
     target: &mut Target<'_>,
 ) {
+    multiply_all(simd, (left, 0), right, spots, target);
+}
+
+/// The same for any number of rows, [`ROWS`] at a time: those of each group begin a step after the
+/// group before's in the left operand.
+#[inline(always)]
+pub(crate) fn multiply_all<S: Simd>(
+    simd: S,
+    left: (Left<'_>, usize),
+    right: Right<'_>,
+    spots: &[Spot],
+    target: &mut Target<'_>,
+) {
     let mut groups = spots.chunks_exact(VECTORS);
     for group in groups.by_ref() {
         rows::<S, VECTORS>(simd, left, right, group, target);
@@ -105,15 +123,15 @@ pub(crate) fn multiply<S: Simd>(
 #[inline(always)]
 fn rows<S: Simd, const V: usize>(
     simd: S,
-    left: Left<'_>,
+    (left, step): (Left<'_>, usize),
     right: Right<'_>,
     spots: &[Spot],
     target: &mut Target<'_>,
 ) {
     match (left.by_depth, left.by_row) {
-        (ROWS, 1) => simd.vectorize(Rows::<V, PANEL> { left, right, spots, target }),
-        (1, _) => simd.vectorize(Rows::<V, LINES> { left, right, spots, target }),
-        _ => simd.vectorize(Rows::<V, ANY> { left, right, spots, target }),
+        (ROWS, 1) => simd.vectorize(Rows::<V, PANEL> { left, step, right, spots, target }),
+        (1, _) => simd.vectorize(Rows::<V, LINES> { left, step, right, spots, target }),
+        _ => simd.vectorize(Rows::<V, ANY> { left, step, right, spots, target }),
     }
 }
 
@@ -124,6 +142,7 @@ const ANY: u8 = 2;
 
 struct Rows<'a, 'b, const V: usize, const KIND: u8> {
     left: Left<'a>,
+    step: usize,
     right: Right<'a>,
     spots: &'a [Spot],
     target: &'a mut Target<'b>,
@@ -134,22 +153,27 @@ impl<const V: usize, const KIND: u8> WithSimd for Rows<'_, '_, V, KIND> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Self { left, right, spots, target } = self;
+        let Self { left, step, right, spots, target } = self;
         let left = match KIND {
             PANEL => Left::panel(left.values),
             LINES => Left { by_depth: 1, ..left },
             _ => left,
         };
-        if S::REGISTER_COUNT >= 32 {
-            store(simd, tile::<S, ROWS, V>(simd, left, right, spots), 0, spots, target);
-            return;
-        }
-        for first in [0, ROWS / 2] {
-            if first < target.rows {
-                let values = left.values.get(first * left.by_row..).unwrap_or(&[]);
-                let half = Left { values, ..left };
-                let sums = tile::<S, { ROWS / 2 }, V>(simd, half, right, spots);
+        for (group, first) in (0..target.rows).step_by(ROWS).enumerate() {
+            let from = |row: usize| {
+                let begin = group * step + row * left.by_row;
+                Left { values: left.values.get(begin..).unwrap_or(&[]), ..left }
+            };
+            if S::REGISTER_COUNT >= 32 {
+                let sums = tile::<S, ROWS, V>(simd, from(0), right, spots);
                 store(simd, sums, first, spots, target);
+                continue;
+            }
+            for half in [0, ROWS / 2] {
+                if first + half < target.rows {
+                    let sums = tile::<S, { ROWS / 2 }, V>(simd, from(half), right, spots);
+                    store(simd, sums, first + half, spots, target);
+                }
             }
         }
     }
@@ -227,11 +251,35 @@ fn store<S: Simd, const R: usize, const V: usize>(
     target: &mut Target<'_>,
 ) {
     let wanted = target.rows.saturating_sub(first).min(R);
+    let farthest = spots.iter().fold(0, |far, spot| far.max(spot.to));
+    let end = (first + R - 1) * target.stride + farthest + S::F32_LANES;
+    let whole = spots.len() == V && spots.iter().all(|spot| spot.len == S::F32_LANES);
+    if wanted == R && whole && end <= target.values.len() {
+        // Without a loop that might end early the sums go from registers to where they belong.
+        let mut places = [0; V];
+        places.iter_mut().zip(spots).for_each(|(place, spot)| *place = spot.to);
+        for (r, sums) in sums.iter().enumerate() {
+            for (sum, place) in sums.iter().zip(places) {
+                let to = (first + r) * target.stride + place;
+                // SAFETY: a whole vector at the farthest row and spot lies inside the target.
+                #[allow(unsafe_code)]
+                unsafe {
+                    let to = target.values.as_mut_ptr().add(to).cast::<S::f32s>();
+                    let sum = match target.add {
+                        true => simd.add_f32s(*sum, to.read_unaligned()),
+                        false => *sum,
+                    };
+                    to.write_unaligned(sum);
+                }
+            }
+        }
+        return;
+    }
     for (r, sums) in sums.iter().enumerate().take(wanted) {
         let row = &mut target.values[(first + r) * target.stride..];
         for (sum, spot) in sums.iter().zip(spots) {
             let to = &mut row[spot.to..spot.to + spot.len];
-            // Whole vectors are the rule, and much faster than parts of one.
+            // Whole vectors are much faster than parts of one.
             if let [to] = S::as_mut_simd_f32s(to).0 {
                 *to = if target.add { simd.add_f32s(*sum, *to) } else { *sum };
                 continue;

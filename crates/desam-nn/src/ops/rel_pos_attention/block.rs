@@ -4,7 +4,7 @@
 //! full, keys and values are read as they lie, and a query's maximum and sum need no sideways step.
 //! Keys pass by in tiles, with the softmax's maximum and sum kept up to date (online softmax).
 
-use crate::ops::product::{Left, ROWS, Right, Spot, Target, VECTORS, multiply};
+use crate::ops::product::{Left, ROWS, Right, Spot, Target, VECTORS, multiply_all};
 use crate::ops::vector::{dispatch, exp_up_to_max, fma, lanes};
 use pulp::{Simd, WithSimd};
 
@@ -111,13 +111,9 @@ impl WithSimd for Block<'_> {
         for first in (0..tokens).step_by(step) {
             let here = step.min(tokens - first);
             let scores = &mut scratch.scores[..here * stride];
-            for (tile, values) in scores.chunks_mut(ROWS * stride).enumerate() {
-                let keys = &head.keys[(first + tile * ROWS) * depth..];
-                let left = Left { values: keys, by_depth: 1, by_row: depth };
-                let rows = values.len() / stride;
-                let mut target = Target { values, stride, rows, add: false };
-                multiply(simd, left, queries, spots, &mut target);
-            }
+            let keys = (Left::lines(&head.keys[first * depth..], depth), ROWS * depth);
+            let mut target = Target { values: &mut *scores, stride, rows: here, add: false };
+            multiply_all(simd, keys, queries, spots, &mut target);
             let terms = Terms { rows: &scratch.terms[0], columns: &scratch.terms[1], scale };
             let before = softmax.raise(simd, scores, first, terms);
             if first > 0 {
@@ -125,12 +121,11 @@ impl WithSimd for Block<'_> {
             }
             softmax.weigh(simd, scores);
             let weights = Right::new(&scratch.scores, &scratch.lines[..here]);
-            let panels = head.values.chunks_exact(head.values.len() / padded * ROWS);
-            for (panel, values) in panels.zip(scratch.mixed.chunks_mut(ROWS * stride)) {
-                let left = Left::panel(&panel[first * ROWS..(first + here) * ROWS]);
-                let mut target = Target { values, stride, rows: ROWS, add: first > 0 };
-                multiply(simd, left, weights, spots, &mut target);
-            }
+            let values = Left::panel(&head.values[first * ROWS..]);
+            let values = (values, head.values.len() / padded * ROWS);
+            let mixed = &mut scratch.mixed;
+            let mut target = Target { values: mixed, stride, rows: padded, add: first > 0 };
+            multiply_all(simd, values, weights, spots, &mut target);
         }
         softmax.finish(simd, &mut scratch.mixed);
     }
@@ -153,16 +148,12 @@ fn positions<S: Simd>(
         return;
     };
     let distances = most - least + side;
-    scratch.distances.resize(distances.next_multiple_of(ROWS) * stride, 0.0);
+    scratch.distances.resize(distances * stride, 0.0);
     let right = Right::new(&scratch.queries, &scratch.lines[..depth]);
-    for (tile, values) in scratch.distances.chunks_exact_mut(ROWS * stride).enumerate() {
-        let rows = ROWS.min(distances.saturating_sub(tile * ROWS));
-        if rows > 0 {
-            let table = &head.tables[axis][(least + tile * ROWS) * depth..];
-            let left = Left { values: table, by_depth: 1, by_row: depth };
-            multiply(simd, left, right, spots, &mut Target { values, stride, rows, add: false });
-        }
-    }
+    let table = (Left::lines(&head.tables[axis][least * depth..], depth), ROWS * depth);
+    let values = &mut scratch.distances;
+    let mut target = Target { values, stride, rows: distances, add: false };
+    multiply_all(simd, table, right, spots, &mut target);
     let terms = &mut scratch.terms[axis];
     terms.resize(side * stride, 0.0);
     for (j, place) in scratch.places.iter().enumerate() {
