@@ -35,11 +35,6 @@ impl Planes {
         self.height * self.width
     }
 
-    /// Numbers in all.
-    pub(crate) fn numbers(&self) -> usize {
-        self.images * self.channels * self.pixels()
-    }
-
     /// Where a row begins.
     pub(crate) fn index(&self, at: At) -> usize {
         ((at.image * self.channels + at.channel) * self.height + at.row) * self.width

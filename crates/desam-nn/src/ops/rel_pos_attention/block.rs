@@ -131,9 +131,9 @@ impl WithSimd for Block<'_> {
     }
 }
 
-/// What queries make of each key row (`axis` 0) or column (1): `terms[axis][key] = q · table[query
-/// - key + side - 1]`. One product for all distances that occur, of which each query takes its
-/// own.
+/// What queries make of each key row (`axis` 0) or column (1): for a key `k` and a query `q` that
+/// stands at `at`, the vector `q` times the table's at `at - k + side - 1`. One product for all
+/// distances that occur, of which each query takes its own.
 #[inline(always)]
 fn positions<S: Simd>(
     simd: S,

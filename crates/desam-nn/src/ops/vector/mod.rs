@@ -84,20 +84,6 @@ pub(crate) fn map<F: Map>(f: F, x: &[f32], y: &mut [f32]) {
     dispatch(Kernel(f, x, y));
 }
 
-/// `y ← f(y)`.
-pub(crate) fn map_in_place<F: Map>(f: F, y: &mut [f32]) {
-    struct Kernel<'a, F>(F, &'a mut [f32]);
-    impl<F: Map> WithSimd for Kernel<'_, F> {
-        type Output = ();
-        #[inline(always)]
-        fn with_simd<S: Simd>(self, simd: S) {
-            let Self(f, ys) = self;
-            each!(simd: S; ; y in ys => { y = f.at(simd, y); });
-        }
-    }
-    dispatch(Kernel(f, y));
-}
-
 /// `y ← f(a, b)`, all of one length.
 pub(crate) fn map2<F: Map2>(f: F, [a, b]: [&[f32]; 2], y: &mut [f32]) {
     struct Kernel<'a, F>(F, [&'a [f32]; 2], &'a mut [f32]);
