@@ -6,6 +6,7 @@ use desam::nn::layers::{Attention, AttentionConfig};
 use desam::nn::ops::adam::{AdamStep, Moments};
 use desam::nn::ops::conv2d::{self, Conv2dConfig};
 use desam::nn::ops::linear::{Activation, Affine};
+use desam::nn::ops::rel_pos_attention::{self, RelPosAttention};
 use desam::nn::ops::{
     conv_transpose2d, cross_attention, instance_norm, layer_norm, linear, pointwise, resize,
     softmax,
@@ -169,11 +170,37 @@ fn attention(c: &mut Criterion) {
     }
 }
 
+/// Attention inside squares of tokens: (name, grid, side, heads, channels of a head).
+const SQUARES: [(&str, usize, usize, usize, usize); 4] = [
+    ("tiny, 16², windows of 7", 16, 7, 4, 24),
+    ("tiny, 16², global", 16, 16, 4, 24),
+    ("ViT-B, 64², windows of 14", 64, 14, 12, 64),
+    ("ViT-B, 64², global", 64, 64, 12, 64),
+];
+
+/// Forward only: the encoder is frozen.
+fn squares(c: &mut Criterion) {
+    for (name, grid, side, heads, depth) in SQUARES {
+        let width = heads * depth;
+        let qkv = wave(&[1, grid, grid, 3 * width], 0.5);
+        let (bias, positions) = (wave(&[3 * width], 1.0), wave(&[2, 2 * side - 1, depth], 2.0));
+        let attention = RelPosAttention { bias: &bias, positions: &positions, heads };
+        let at = |path: &str| id(format!("attention in squares/{name}/{path}/forward"));
+        c.bench_function(&at("fast"), |b| {
+            b.iter(|| black_box(rel_pos_attention::rel_pos_attention(&qkv, attention).unwrap()));
+        });
+        c.bench_function(&at("plain"), |b| {
+            b.iter(|| black_box(rel_pos_attention::plain(&qkv, attention).unwrap()));
+        });
+    }
+}
+
 fn main() {
     run(|c| {
         norms(c);
         affine(c);
         attention(c);
+        squares(c);
         resizing(c);
         adam(c);
         convolutions(c);

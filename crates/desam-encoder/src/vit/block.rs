@@ -1,13 +1,13 @@
 //! One transformer block.
 
+use super::VitConfig;
 use super::attention::{Attention, AttentionConfig};
-use super::{VitConfig, window};
 use candle_core::{Result, Tensor};
 use candle_nn::VarBuilder;
 use desam_nn::layers::{Activation, LayerNorm, MlpBlock};
 
 /// SAM's layer norms in the image encoder.
-const EPS: f64 = 1e-6;
+pub(super) const EPS: f64 = 1e-6;
 
 /// SAM's `Block`: `norm1`, `attn`, `norm2`, `mlp`.
 #[derive(Debug, Clone)]
@@ -53,17 +53,7 @@ impl Block {
 
     /// `x [B, G, G, C]`, the same shape out.
     pub(super) fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        let (b, grid, _, width) = x.dims4()?;
-        let qkv = self.attention.project_in(&self.norm1.forward(x)?)?;
-        let mixed = if self.global {
-            let tokens = qkv.reshape((b, grid * grid, 3 * width))?;
-            self.attention.mix(&tokens)?.reshape((b, grid, grid, width))?
-        } else {
-            let side = self.attention.side();
-            let windows = window::partition(&qkv, side)?;
-            window::join(&self.attention.mix(&windows)?, side, grid)?
-        };
-        let x = (x + self.attention.project_out(&mixed)?)?;
-        &x + self.mlp.forward(&self.norm2.forward(&x)?)?
+        let x = self.attention.forward_added(&self.norm1.forward(x)?, x)?;
+        self.mlp.forward_added(&self.norm2.forward(&x)?, &x)
     }
 }

@@ -1,41 +1,76 @@
 //! The encoder: patches, blocks with taps, neck.
 
-use super::block::Block;
+use super::block::{Block, EPS};
 use super::init::POSITION;
 use super::{VitConfig, resample};
 use candle_core::{Result, Tensor, bail};
 use candle_nn::VarBuilder;
 use desam_core::{EncoderSpec, ImageEncoder, ImageFeatures};
-use desam_nn::layers::{Conv2d, LayerNorm2d};
+use desam_nn::layers::{Conv2d, LayerNorm, LayerNorm2d, fan_in_uniform};
 use desam_nn::ops::conv2d::Conv2dConfig;
+use desam_nn::ops::layout::{channels_first, patches};
+use desam_nn::ops::linear::{Affine, linear, linear_added};
 use rayon::prelude::*;
 
-/// Tokens on their way through the blocks at once on the CPU: two images of 1024 pixels, 32 of 256.
-/// Images go side by side because much of candle's pointwise work runs on one thread; the bound is
-/// fixed so that memory does not grow with the batch or the machine.
-const TOKENS_AT_ONCE: usize = 8192;
+/// Tokens on their way through the blocks at once on the CPU: one image of 1024 pixels, 16 of 256.
+/// The ops fill all threads with a large image; several small ones side by side save their waiting
+/// for each other. The bound is fixed so that memory does not grow with the batch or the machine.
+const TOKENS_AT_ONCE: usize = 4096;
 
-/// SAM's neck: 1×1 convolution, norm, 3×3 convolution, norm.
+/// SAM's `PatchEmbed`: a convolution whose stride is its kernel, taken as a product over patches,
+/// which gives tokens at once.
+#[derive(Debug, Clone)]
+struct PatchEmbed {
+    /// `[C, 3, patch, patch]`
+    weight: Tensor,
+    bias: Tensor,
+}
+
+impl PatchEmbed {
+    fn new((width, patch): (usize, usize), vb: VarBuilder<'_>) -> Result<Self> {
+        let hint = fan_in_uniform(3 * patch * patch);
+        let weight = vb.get_with_hints((width, 3, patch, patch), "weight", hint)?;
+        Ok(Self { weight, bias: vb.get_with_hints(width, "bias", hint)? })
+    }
+
+    /// Pixels `[B, 3, S, S]`, positions `[1, G, G, C]` → tokens `[B, G, G, C]`.
+    fn forward(&self, pixels: &Tensor, positions: &Tensor) -> Result<Tensor> {
+        let (width, _, patch, _) = self.weight.dims4()?;
+        let patches = patches(pixels, patch)?;
+        let (b, rows, columns, _) = patches.dims4()?;
+        let weight = self.weight.reshape((width, ()))?;
+        let affine = Affine { weight: &weight, bias: Some(&self.bias) };
+        linear_added(&patches, affine, &positions.broadcast_as((b, rows, columns, width))?)
+    }
+}
+
+/// SAM's neck: 1×1 convolution, norm, 3×3 convolution, norm. The first two are taken token by
+/// token, so that only their fewer channels have to be put into another order.
 #[derive(Debug, Clone)]
 struct Neck {
-    reduce: Conv2d,
-    norm1: LayerNorm2d,
+    /// `[E, C, 1, 1]`
+    reduce: Tensor,
+    norm1: LayerNorm,
     smooth: Conv2d,
     norm2: LayerNorm2d,
 }
 
 impl Neck {
     fn new((width, out): (usize, usize), vb: VarBuilder<'_>) -> Result<Self> {
+        let reduce = (out, width, 1, 1);
         Ok(Self {
-            reduce: Conv2d::new((width, out), 1, Conv2dConfig::same(1), vb.pp(0))?,
-            norm1: LayerNorm2d::new(out, vb.pp(1))?,
+            reduce: vb.pp(0).get_with_hints(reduce, "weight", fan_in_uniform(width))?,
+            norm1: LayerNorm::new(out, EPS, vb.pp(1))?,
             smooth: Conv2d::new((out, out), 3, Conv2dConfig::same(3), vb.pp(2))?,
             norm2: LayerNorm2d::new(out, vb.pp(3))?,
         })
     }
 
+    /// Tokens `[B, G, G, C]` → `[B, E, G, G]`.
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        let x = self.norm1.forward(&self.reduce.forward(x)?)?;
+        let weight = self.reduce.reshape((self.reduce.dim(0)?, ()))?;
+        let x = linear(x, Affine { weight: &weight, bias: None }, None)?;
+        let x = channels_first(&self.norm1.forward(&x)?)?;
         self.norm2.forward(&self.smooth.forward(&x)?)
     }
 }
@@ -47,7 +82,7 @@ impl Neck {
 pub struct VitEncoder {
     config: VitConfig,
     spec: EncoderSpec,
-    patch_embed: Conv2d,
+    patch_embed: PatchEmbed,
     table: Tensor,
     positions: Tensor,
     blocks: Vec<Block>,
@@ -58,14 +93,13 @@ impl VitEncoder {
     pub(super) fn new(config: &VitConfig, vb: VarBuilder<'_>) -> Result<Self> {
         config.validate().map_err(candle_core::Error::wrap)?;
         let (width, grid) = (config.width, config.grid());
-        let patches = Conv2dConfig::patches(config.patch);
         let embed = vb.pp("patch_embed").pp("proj");
         let table = vb.get_with_hints((1, grid, grid, width), "pos_embed", POSITION)?;
         let blocks = (0..config.depth).map(|i| Block::new(config, i, vb.pp("blocks").pp(i)));
         Ok(Self {
             config: config.clone(),
             spec: config.spec(),
-            patch_embed: Conv2d::with_bias((3, width), config.patch, patches, embed)?,
+            patch_embed: PatchEmbed::new((width, config.patch), embed)?,
             positions: table.clone(),
             table,
             blocks: blocks.collect::<Result<_>>()?,
@@ -98,17 +132,15 @@ impl VitEncoder {
 
     /// Pixels `[B, 3, S, S]` that were checked → features.
     fn forward(&self, pixels: &Tensor) -> Result<ImageFeatures> {
-        let patches = self.patch_embed.forward(pixels)?;
-        let mut x = patches.permute((0, 2, 3, 1))?.contiguous()?.broadcast_add(&self.positions)?;
+        let mut x = self.patch_embed.forward(pixels, &self.positions)?;
         let mut taps = Vec::with_capacity(self.spec.tap_channels.len());
-        let channels_first = |x: &Tensor| x.permute((0, 3, 1, 2))?.contiguous();
         for block in &self.blocks {
             x = block.forward(&x)?;
             if block.is_global() && taps.len() < self.spec.tap_channels.len() {
                 taps.push(channels_first(&x)?);
             }
         }
-        let embedding = self.neck.forward(&channels_first(&x)?)?;
+        let embedding = self.neck.forward(&x)?;
         Ok(ImageFeatures { taps, embedding })
     }
 }

@@ -12,7 +12,6 @@ mod config;
 mod encoder;
 mod init;
 mod resample;
-mod window;
 
 pub use config::VitConfig;
 pub use encoder::VitEncoder;

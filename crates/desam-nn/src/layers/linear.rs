@@ -1,7 +1,7 @@
 //! Affine map of the last dimension.
 
 use super::fan_in_uniform;
-use crate::ops::linear::{Activation, Affine, linear};
+use crate::ops::linear::{Activation, Affine, linear, linear_added};
 use candle_core::{Result, Tensor};
 use candle_nn::VarBuilder;
 
@@ -45,6 +45,14 @@ impl Linear {
     /// When the last dimension is not `inputs`.
     pub fn forward_activated(&self, x: &Tensor, activation: Activation) -> Result<Tensor> {
         linear(x, self.affine(), Some(activation))
+    }
+
+    /// `to + forward(x)`, in one pass where no gradient is wanted.
+    ///
+    /// # Errors
+    /// When the last dimension is not `inputs`, or `to` has another shape than the result.
+    pub fn forward_added(&self, x: &Tensor, to: &Tensor) -> Result<Tensor> {
+        linear_added(x, self.affine(), to)
     }
 
     fn affine(&self) -> Affine<'_> {

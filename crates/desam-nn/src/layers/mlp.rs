@@ -38,6 +38,14 @@ impl MlpBlock {
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
         self.lin2.forward(&self.lin1.forward_activated(x, self.activation)?)
     }
+
+    /// `to + forward(x)`, in one pass where no gradient is wanted.
+    ///
+    /// # Errors
+    /// When the last dimension is another, or `to` has another shape than `x`.
+    pub fn forward_added(&self, x: &Tensor, to: &Tensor) -> Result<Tensor> {
+        self.lin2.forward_added(&self.lin1.forward_activated(x, self.activation)?, to)
+    }
 }
 
 /// SAM's `MLP`: `layers.0 … layers.n`, rectifiers between.

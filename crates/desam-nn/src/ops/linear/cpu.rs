@@ -2,15 +2,11 @@
 
 use super::Activation;
 use crate::ops::matmul::{Store, View, dense, matmul};
-use crate::ops::pointwise::{self, Gelu, Relu};
-use crate::ops::vector::{CHUNK, Map, build, each, f32s, kernel, map_in_place, ordered_sum};
+use crate::ops::pointwise::{self, Relu};
+use crate::ops::product::{Curve, Dense, Finish};
+use crate::ops::vector::{CHUNK, build, each, f32s, kernel, ordered_sum};
 use candle_core::{CpuStorage, CustomOp3, Device, Layout, Result, Shape, Tensor, bail};
 use gemm::Parallelism;
-use pulp::Simd;
-use rayon::prelude::*;
-
-/// Numbers that get bias and activation at once, in whole rows.
-const FINISHED: usize = 1 << 15;
 
 /// Rows whose biases' gradients are summed at once.
 const SUMMED: usize = 64;
@@ -21,6 +17,8 @@ type Stored<'a> = (&'a CpuStorage, &'a Layout);
 pub(super) struct Linear {
     /// None, or one that is fused: GELU only where no gradient is wanted.
     pub(super) activation: Option<Activation>,
+    /// Contiguous, added at the end; only where no gradient is wanted.
+    pub(super) residual: Option<Tensor>,
 }
 
 /// Sizes of the product.
@@ -114,20 +112,18 @@ impl CustomOp3 for Linear {
 impl Linear {
     fn forward(&self, x: &[f32], weight: &[f32], bias: &[f32], sizes: Sizes) -> Result<Vec<f32>> {
         let Sizes { rows, inputs, outputs } = sizes;
-        // One product over all rows packs the weight once; in blocks of rows, each finished while
-        // it is in the cache, the packing cost more than the second walk over the output.
-        let matrix = (weight, View::dense(outputs, inputs).t());
-        let mut y = product((x, View::dense(rows, inputs)), matrix)?;
-        let finish = |y: &mut [f32]| match self.activation {
-            None => finish(Same, bias, y),
-            Some(Activation::Relu) => finish(Relu, bias, y),
-            Some(Activation::Gelu) => finish(Gelu, bias, y),
+        let curve = match self.activation {
+            None => Curve::Straight,
+            Some(Activation::Relu) => Curve::Relu,
+            Some(Activation::Gelu) => Curve::Gelu,
         };
-        if self.activation.is_some() || !bias.is_empty() {
-            let chunk = outputs.max(1) * (FINISHED / outputs.max(1)).max(1);
-            y.par_chunks_mut(chunk).for_each(finish);
-        }
-        Ok(y)
+        let residual = self.residual.as_ref().map(Tensor::storage_and_layout);
+        let residual = match &residual {
+            Some((storage, layout)) => f32s(storage, layout)?,
+            None => &[],
+        };
+        let finish = Finish { bias, curve, residual };
+        Dense { x, weight, rows, inputs, outputs }.product(finish)
     }
 }
 
@@ -137,37 +133,6 @@ fn product((a, l): (&[f32], View), (b, r): (&[f32], View)) -> Result<Vec<f32>> {
     let all = Parallelism::Rayon(rayon::current_num_threads());
     matmul(to, (a, l), (b, r), Store::Replace, all)?;
     Ok(out)
-}
-
-/// What a map without activation does to its output.
-#[derive(Clone, Copy)]
-struct Same;
-
-impl Map for Same {
-    #[inline(always)]
-    fn at<S: Simd>(self, _: S, x: S::f32s) -> S::f32s {
-        x
-    }
-}
-
-/// `y ← f(y + bias)` for each row.
-fn finish<F: Map>(f: F, bias: &[f32], y: &mut [f32]) {
-    struct Kernel<'a, F>(F, &'a [f32], &'a mut [f32]);
-    impl<F: Map> pulp::WithSimd for Kernel<'_, F> {
-        type Output = ();
-        #[inline(always)]
-        fn with_simd<S: Simd>(self, simd: S) {
-            let Self(f, bias, y) = self;
-            for row in y.chunks_exact_mut(bias.len()) {
-                each!(simd: S; b in bias; y in row => { y = f.at(simd, simd.add_f32s(y, b)); });
-            }
-        }
-    }
-    if bias.is_empty() {
-        map_in_place(f, y);
-    } else {
-        crate::ops::vector::dispatch(Kernel(f, bias, y));
-    }
 }
 
 /// Sum over rows, in blocks of a fixed number of rows that are added in order.

@@ -34,29 +34,58 @@ pub struct Affine<'a> {
 
 /// `activation(x · weightᵀ + bias)`: `x [.., inputs]` → `[.., outputs]`.
 ///
-/// For f32 on the CPU bias and activation are one walk over the product; backwards the weight gets
-/// its gradient in one product over all rows, and what is not tracked gets none. All else by
-/// [`plain`].
+/// For f32 on the CPU bias and activation are applied to each tile of the product while it is in
+/// the cache; backwards the weight gets its gradient in one product over all rows, and what is not
+/// tracked gets none. All else by [`plain`].
 ///
 /// # Errors
 /// When the last dimension is not `inputs`.
 pub fn linear(x: &Tensor, affine: Affine<'_>, activation: Option<Activation>) -> Result<Tensor> {
-    let Affine { weight, bias } = affine;
-    let fits = |t: &Tensor| t.device().is_cpu() && t.dtype() == DType::F32;
-    if !fits(x) || !fits(weight) || !bias.is_none_or(fits) {
+    if !fits(&[Some(x), Some(affine.weight), affine.bias]) {
         return plain(x, affine, activation);
     }
     // GELU's gradient needs what went into it, a rectifier's does not.
-    let tracked = x.track_op() || weight.track_op() || bias.is_some_and(Tensor::track_op);
+    let tracked = tracked(&[Some(x), Some(affine.weight), affine.bias]);
     let fused = activation.filter(|a| !tracked || *a == Activation::Relu);
-    let none = Tensor::zeros(0, DType::F32, x.device())?;
-    let bias = bias.unwrap_or(&none).contiguous()?;
-    let op = cpu::Linear { activation: fused };
-    let y = x.contiguous()?.apply_op3(&weight.contiguous()?, &bias, op)?;
+    let y = apply(x, affine, cpu::Linear { activation: fused, residual: None })?;
     match activation {
         Some(activation) if fused.is_none() => activation.apply(&y),
         _ => Ok(y),
     }
+}
+
+/// `to + x · weightᵀ + bias`: `x [.., inputs]` → `[.., outputs]`, the shape of `to`. Without a
+/// gradient the sum is part of the product's last pass.
+///
+/// # Errors
+/// When the last dimension is not `inputs`, or `to` has another shape than the product.
+pub fn linear_added(x: &Tensor, affine: Affine<'_>, to: &Tensor) -> Result<Tensor> {
+    let all = [Some(x), Some(affine.weight), affine.bias, Some(to)];
+    if !fits(&all) || tracked(&all) {
+        return to + linear(x, affine, None)?;
+    }
+    let mut dims = x.dims().to_vec();
+    if let Some(last) = dims.last_mut() {
+        *last = affine.weight.dim(0)?;
+    }
+    if to.dims() != dims {
+        candle_core::bail!("linear: {dims:?} is to be added to {:?}", to.dims());
+    }
+    apply(x, affine, cpu::Linear { activation: None, residual: Some(to.contiguous()?) })
+}
+
+fn fits(all: &[Option<&Tensor>]) -> bool {
+    all.iter().flatten().all(|t| t.device().is_cpu() && t.dtype() == DType::F32)
+}
+
+fn tracked(all: &[Option<&Tensor>]) -> bool {
+    all.iter().flatten().any(|t| t.track_op())
+}
+
+fn apply(x: &Tensor, Affine { weight, bias }: Affine<'_>, op: cpu::Linear) -> Result<Tensor> {
+    let none = Tensor::zeros(0, DType::F32, x.device())?;
+    let bias = bias.unwrap_or(&none).contiguous()?;
+    x.contiguous()?.apply_op3(&weight.contiguous()?, &bias, op)
 }
 
 /// The definition, in elementary ops: the reference.

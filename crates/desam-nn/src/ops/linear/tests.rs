@@ -47,6 +47,23 @@ fn agrees_with_the_definition_forward_and_backward() {
 }
 
 #[test]
+fn what_it_is_added_to_may_be_tracked_or_not() {
+    for (shape, outputs) in [(&[1usize, 1][..], 1usize), (&[3, 50, 20], 37), (&[70, 8], 8)] {
+        let mut to = shape.to_vec();
+        to[shape.len() - 1] = outputs;
+        let [x, weight, bias] = case(shape, outputs);
+        let all = [x, weight, bias, random(4, &to)];
+        compare(
+            &all,
+            |t| linear_added(&t[0], Affine { bias: Some(&t[2]), weight: &t[1] }, &t[3]),
+            |t| &t[3] + plain(&t[0], Affine { bias: Some(&t[2]), weight: &t[1] }, None)?,
+        );
+        let wrong = all[3].unsqueeze(0).unwrap();
+        assert!(linear_added(&all[0], Affine { weight: &all[1], bias: None }, &wrong).is_err());
+    }
+}
+
+#[test]
 fn takes_turned_input_and_nothing() {
     let all = [random(1, &[6, 5, 4]), random(2, &[7, 6]), random(3, &[7])];
     let turned = |t: &[Tensor]| t[0].transpose(0, 2);

@@ -5,12 +5,15 @@
 //! see [`Source`]); a tile's vectors are then runs of that copy, shifted by each weight's place.
 
 mod correlate;
+mod dense;
 mod forward;
 mod panels;
 mod source;
 mod tile;
 
 pub(crate) use correlate::correlate;
+pub(crate) use dense::{Curve, Dense, Finish};
 pub(crate) use forward::{Sums, product, product_add, product_into};
 pub(crate) use panels::{PanelShape, Panels};
 pub(crate) use source::{At, Joined, Plain, Planes, Source, Window};
+pub(crate) use tile::{Left, ROWS, Right, Spot, Target, VECTORS, multiply_all};

@@ -1,13 +1,13 @@
 //! The register tile: a few rows times a few vectors of the result stay in registers while the sum
 //! runs over the whole depth.
 
-use pulp::Simd;
+use pulp::{Simd, WithSimd};
 
 /// Rows of the result that one tile covers; the left operand is packed in panels of as many.
 pub(crate) const ROWS: usize = 8;
 
 /// Vectors of the result that one tile covers at most.
-pub(super) const VECTORS: usize = 3;
+pub(crate) const VECTORS: usize = 3;
 
 /// The left operand: row `r` at depth `k` is `values[k · by_depth + r · by_row]`.
 #[derive(Debug, Clone, Copy)]
@@ -21,6 +21,11 @@ impl<'a> Left<'a> {
     /// A packed panel `[depth, ROWS]`.
     pub(crate) fn panel(values: &'a [f32]) -> Self {
         Self { values, by_depth: ROWS, by_row: 1 }
+    }
+
+    /// Rows as they lie, `by_row` apart.
+    pub(crate) fn lines(values: &'a [f32], by_row: usize) -> Self {
+        Self { values, by_depth: 1, by_row }
     }
 }
 
@@ -88,6 +93,19 @@ pub(crate) fn multiply<S: Simd>(
     spots: &[Spot],
     target: &mut Target<'_>,
 ) {
+    multiply_all(simd, (left, 0), right, spots, target);
+}
+
+/// The same for any number of rows, [`ROWS`] at a time: those of each group begin a step after the
+/// group before's in the left operand.
+#[inline(always)]
+pub(crate) fn multiply_all<S: Simd>(
+    simd: S,
+    left: (Left<'_>, usize),
+    right: Right<'_>,
+    spots: &[Spot],
+    target: &mut Target<'_>,
+) {
     let mut groups = spots.chunks_exact(VECTORS);
     for group in groups.by_ref() {
         rows::<S, VECTORS>(simd, left, right, group, target);
@@ -99,28 +117,70 @@ pub(crate) fn multiply<S: Simd>(
     }
 }
 
-/// All rows of a tile at once where the registers hold them, half of them twice elsewhere.
+/// All rows of a tile at once where the registers hold them, half of them twice elsewhere. Compiled
+/// once for each kind of left operand, away from its callers, whose code would change how well the
+/// registers are used.
 #[inline(always)]
 fn rows<S: Simd, const V: usize>(
     simd: S,
-    left: Left<'_>,
+    (left, step): (Left<'_>, usize),
     right: Right<'_>,
     spots: &[Spot],
     target: &mut Target<'_>,
 ) {
-    if S::REGISTER_COUNT >= 32 {
-        store(simd, tile::<S, ROWS, V>(simd, left, right, spots), 0, spots, target);
-        return;
+    match (left.by_depth, left.by_row) {
+        (ROWS, 1) => simd.vectorize(Rows::<V, PANEL> { left, step, right, spots, target }),
+        (1, _) => simd.vectorize(Rows::<V, LINES> { left, step, right, spots, target }),
+        _ => simd.vectorize(Rows::<V, ANY> { left, step, right, spots, target }),
     }
-    for first in [0, ROWS / 2] {
-        if first < target.rows {
-            let half =
-                Left { values: left.values.get(first * left.by_row..).unwrap_or(&[]), ..left };
-            let sums = tile::<S, { ROWS / 2 }, V>(simd, half, right, spots);
-            store(simd, sums, first, spots, target);
+}
+
+/// Kinds of left operands whose strides are known: a packed panel, rows that lie as they are.
+const PANEL: u8 = 0;
+const LINES: u8 = 1;
+const ANY: u8 = 2;
+
+struct Rows<'a, 'b, const V: usize, const KIND: u8> {
+    left: Left<'a>,
+    step: usize,
+    right: Right<'a>,
+    spots: &'a [Spot],
+    target: &'a mut Target<'b>,
+}
+
+impl<const V: usize, const KIND: u8> WithSimd for Rows<'_, '_, V, KIND> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self { left, step, right, spots, target } = self;
+        let left = match KIND {
+            PANEL => Left::panel(left.values),
+            LINES => Left { by_depth: 1, ..left },
+            _ => left,
+        };
+        for (group, first) in (0..target.rows).step_by(ROWS).enumerate() {
+            let from = |row: usize| {
+                let begin = group * step + row * left.by_row;
+                Left { values: left.values.get(begin..).unwrap_or(&[]), ..left }
+            };
+            if S::REGISTER_COUNT >= 32 {
+                let sums = tile::<S, ROWS, V>(simd, from(0), right, spots);
+                store(simd, sums, first, spots, target);
+                continue;
+            }
+            for half in [0, ROWS / 2] {
+                if first + half < target.rows {
+                    let sums = tile::<S, { ROWS / 2 }, V>(simd, from(half), right, spots);
+                    store(simd, sums, first + half, spots, target);
+                }
+            }
         }
     }
 }
+
+/// Depths that are summed in one go.
+const AT_ONCE: usize = 4;
 
 /// The sums of `R` rows and `V` vectors.
 #[inline(always)]
@@ -146,7 +206,25 @@ fn tile<S: Simd, const R: usize, const V: usize>(
             *begin = begin.add(spot.from);
         }
         let mut a = left.values.as_ptr();
-        for &offset in right.offsets {
+        // Several depths at once: rows' addresses are found once for all of them.
+        let (several, rest) = right.offsets.as_chunks::<AT_ONCE>();
+        for offsets in several {
+            for (depth, &offset) in offsets.iter().enumerate() {
+                let mut vectors = [simd.splat_f32s(0.0); V];
+                for (vector, begin) in vectors.iter_mut().zip(&begins) {
+                    *vector = begin.add(offset).cast::<S::f32s>().read_unaligned();
+                }
+                for (r, sums) in sums.iter_mut().enumerate() {
+                    let factor = *a.add(r * left.by_row + depth * left.by_depth);
+                    let factor = simd.splat_f32s(factor);
+                    for (sum, vector) in sums.iter_mut().zip(&vectors) {
+                        *sum = simd.mul_add_e_f32s(factor, *vector, *sum);
+                    }
+                }
+            }
+            a = a.wrapping_add(AT_ONCE * left.by_depth);
+        }
+        for &offset in rest {
             let mut vectors = [simd.splat_f32s(0.0); V];
             for (vector, begin) in vectors.iter_mut().zip(&begins) {
                 *vector = begin.add(offset).cast::<S::f32s>().read_unaligned();
@@ -173,11 +251,35 @@ fn store<S: Simd, const R: usize, const V: usize>(
     target: &mut Target<'_>,
 ) {
     let wanted = target.rows.saturating_sub(first).min(R);
+    let farthest = spots.iter().fold(0, |far, spot| far.max(spot.to));
+    let end = (first + R - 1) * target.stride + farthest + S::F32_LANES;
+    let whole = spots.len() == V && spots.iter().all(|spot| spot.len == S::F32_LANES);
+    if wanted == R && whole && end <= target.values.len() {
+        // Without a loop that might end early the sums go from registers to where they belong.
+        let mut places = [0; V];
+        places.iter_mut().zip(spots).for_each(|(place, spot)| *place = spot.to);
+        for (r, sums) in sums.iter().enumerate() {
+            for (sum, place) in sums.iter().zip(places) {
+                let to = (first + r) * target.stride + place;
+                // SAFETY: a whole vector at the farthest row and spot lies inside the target.
+                #[allow(unsafe_code)]
+                unsafe {
+                    let to = target.values.as_mut_ptr().add(to).cast::<S::f32s>();
+                    let sum = match target.add {
+                        true => simd.add_f32s(*sum, to.read_unaligned()),
+                        false => *sum,
+                    };
+                    to.write_unaligned(sum);
+                }
+            }
+        }
+        return;
+    }
     for (r, sums) in sums.iter().enumerate().take(wanted) {
         let row = &mut target.values[(first + r) * target.stride..];
         for (sum, spot) in sums.iter().zip(spots) {
             let to = &mut row[spot.to..spot.to + spot.len];
-            // Whole vectors are the rule, and much faster than parts of one.
+            // Whole vectors are much faster than parts of one.
             if let [to] = S::as_mut_simd_f32s(to).0 {
                 *to = if target.add { simd.add_f32s(*sum, *to) } else { *sum };
                 continue;

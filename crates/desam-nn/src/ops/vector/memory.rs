@@ -59,6 +59,40 @@ pub(crate) fn build_pair<T: Real>(
     Ok([a, b])
 }
 
+/// A result that is cut into small pieces, several of which one task makes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Pieces {
+    /// Numbers in all.
+    pub(crate) len: usize,
+    /// Numbers of a piece.
+    pub(crate) piece: usize,
+}
+
+/// Numbers made by `tasks` tasks, piece `i` by task `task_of(i)`: `f` gets each task's index and its
+/// pieces in rising order, which hold zeros.
+pub(crate) fn build_pieces<T: Real>(
+    Pieces { len, piece }: Pieces,
+    tasks: usize,
+    task_of: impl Fn(usize) -> usize,
+    f: impl Fn(usize, &mut [&mut [T]]) + Sync,
+) -> Vec<T> {
+    let mut out = Vec::with_capacity(len);
+    let mut of_tasks: Vec<Vec<&mut [MaybeUninit<T>]>> = (0..tasks).map(|_| Vec::new()).collect();
+    for (index, piece) in spare(&mut out, len).chunks_mut(piece.max(1)).enumerate() {
+        of_tasks[task_of(index)].push(piece);
+    }
+    of_tasks.into_par_iter().enumerate().for_each(|(task, pieces)| {
+        let mut pieces: Vec<&mut [T]> = pieces.into_iter().map(cleared).collect();
+        f(task, &mut pieces);
+    });
+    // SAFETY: every piece belongs to one task, which has cleared it at least.
+    #[allow(unsafe_code)]
+    unsafe {
+        out.set_len(len);
+    }
+    out
+}
+
 /// The first `len` of what is left.
 fn cut<'a, T>(rest: &mut &'a mut [T], len: usize) -> &'a mut [T] {
     let (piece, left) = std::mem::take(rest).split_at_mut(len);
@@ -107,6 +141,25 @@ mod tests {
         assert_eq!(made.unwrap(), [0.0, 0.0, 0.0, 0.0, 1.0, 1.0, 1.0, 1.0, 2.0, 2.0]);
         assert!(build::<f32>(0, 0, |_, _| Ok(())).unwrap().is_empty());
         assert!(build::<f32>(3, 1, |_, _| bail!("no")).is_err());
+    }
+
+    #[test]
+    fn pieces_go_to_their_tasks_in_order() {
+        let pieces = Pieces { len: 7, piece: 2 };
+        let made = build_pieces(
+            pieces,
+            2,
+            |piece| piece % 2,
+            |task, pieces| {
+                for (i, piece) in pieces.iter_mut().enumerate() {
+                    assert!(piece.iter().all(|v| *v == 0.0));
+                    piece.fill((10 * task + i) as f32);
+                }
+            },
+        );
+        assert_eq!(made, [0.0, 0.0, 10.0, 10.0, 1.0, 1.0, 11.0]);
+        let none = Pieces { len: 0, piece: 3 };
+        assert!(build_pieces::<f32>(none, 0, |_| 0, |_, _| {}).is_empty());
     }
 
     #[test]

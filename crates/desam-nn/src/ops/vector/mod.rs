@@ -8,7 +8,7 @@ mod memory;
 mod rows;
 
 pub(crate) use math::{exp_up_to_max, fma, normal};
-pub(crate) use memory::{build, build_pair, f32s, ordered_sum, parts};
+pub(crate) use memory::{Pieces, build, build_pair, build_pieces, f32s, ordered_sum, parts};
 pub(crate) use rows::{Along, First, Product, Spread, each, sum};
 
 use pulp::{Arch, Simd, WithSimd};
@@ -52,6 +52,13 @@ macro_rules! kernel {
 }
 pub(crate) use kernel;
 
+kernel! {
+    /// Numbers in a vector of this machine.
+    pub(crate) fn lanes(_simd: S,) -> usize {
+        S::F32_LANES
+    }
+}
+
 /// A function of one number.
 pub(crate) trait Map: Copy + Send + Sync + 'static {
     /// Its values.
@@ -76,20 +83,6 @@ pub(crate) fn map<F: Map>(f: F, x: &[f32], y: &mut [f32]) {
         }
     }
     dispatch(Kernel(f, x, y));
-}
-
-/// `y ← f(y)`.
-pub(crate) fn map_in_place<F: Map>(f: F, y: &mut [f32]) {
-    struct Kernel<'a, F>(F, &'a mut [f32]);
-    impl<F: Map> WithSimd for Kernel<'_, F> {
-        type Output = ();
-        #[inline(always)]
-        fn with_simd<S: Simd>(self, simd: S) {
-            let Self(f, ys) = self;
-            each!(simd: S; ; y in ys => { y = f.at(simd, y); });
-        }
-    }
-    dispatch(Kernel(f, y));
 }
 
 /// `y ← f(a, b)`, all of one length.

@@ -1,0 +1,92 @@
+//! Self-attention over squares of tokens with SAM's relative positions, split by axis.
+
+mod block;
+mod cpu;
+mod plain;
+#[cfg(test)]
+mod tests;
+
+use candle_core::{DType, Result, Tensor};
+pub use plain::plain;
+
+/// A query, key and value a token, all heads side by side, and where tokens stand.
+///
+/// `S` is the side of the squares inside which tokens see each other, `D` the channels of a head.
+#[derive(Debug, Clone, Copy)]
+pub struct RelPosAttention<'a> {
+    /// `[3C]`: the bias of queries, keys and values.
+    pub bias: &'a Tensor,
+    /// `[2, 2S - 1, D]`: the vector that a query meets at each distance to a key, for rows and
+    /// for columns; the distance `query - key` stands at `query - key + S - 1`.
+    pub positions: &'a Tensor,
+    /// Heads.
+    pub heads: usize,
+}
+
+/// Sizes that follow from the shapes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Sizes {
+    images: usize,
+    /// Side of the grid.
+    grid: usize,
+    /// Side of a square; squares may reach beyond the grid.
+    side: usize,
+    heads: usize,
+    /// Channels of a head.
+    depth: usize,
+}
+
+impl Sizes {
+    /// Channels of all heads.
+    fn width(&self) -> usize {
+        self.heads * self.depth
+    }
+
+    /// Squares along one side of the grid.
+    fn along(&self) -> usize {
+        self.grid.div_ceil(self.side)
+    }
+}
+
+fn sizes(qkv: &[usize], bias: &[usize], positions: &[usize], heads: usize) -> Result<Sizes> {
+    if let (&[images, grid, columns, triple], &[biases], &[2, vectors, depth]) =
+        (qkv, bias, positions)
+    {
+        let fits = grid == columns && triple == biases && triple == 3 * heads * depth;
+        if fits && heads > 0 && depth > 0 && vectors % 2 == 1 {
+            return Ok(Sizes { images, grid, side: vectors.div_ceil(2), heads, depth });
+        }
+    }
+    candle_core::bail!(
+        "attention with relative positions: {heads} heads, qkv {qkv:?} (expected [B, G, G, 3C]), \
+         bias {bias:?} ([3C]), positions {positions:?} ([2, 2S - 1, C / heads])"
+    )
+}
+
+/// Attention inside each square of side `S`, the grid being cut into squares from its upper left
+/// corner: `qkv [B, G, G, 3C]` without its bias → `[B, G, G, C]`. With `S = G` every token sees
+/// every other.
+///
+/// What a square has beyond the grid are tokens whose `qkv` is the bias alone: SAM pads with zeros
+/// after the first norm. They are seen, but see nothing. The scores are
+/// `q·k / √D + q·row + q·column`, with SAM's unscaled `q` in the last two.
+///
+/// f32 on the CPU without a gradient never holds more than a few rows of the scores; all else is
+/// done by [`plain`].
+///
+/// # Errors
+/// When shapes do not fit.
+pub fn rel_pos_attention(qkv: &Tensor, attention: RelPosAttention<'_>) -> Result<Tensor> {
+    let RelPosAttention { bias, positions, heads } = attention;
+    let all = [qkv, bias, positions];
+    let fast = |t: &Tensor| t.device().is_cpu() && t.dtype() == DType::F32 && !t.track_op();
+    if all.into_iter().all(fast) {
+        let op = cpu::Attention { heads };
+        return qkv.contiguous()?.apply_op3_no_bwd(
+            &bias.contiguous()?,
+            &positions.contiguous()?,
+            &op,
+        );
+    }
+    plain(qkv, attention)
+}
