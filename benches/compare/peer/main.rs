@@ -16,7 +16,9 @@ mod encoder;
 mod sgemm;
 mod step;
 
+use desam::memory::KeepLarge;
 use desam::nn::params::Tensors;
+use mimalloc::MiMalloc;
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::io::{BufRead, Write};
@@ -24,7 +26,7 @@ use std::time::Instant;
 
 /// As the `desam` program does: memory is kept between ops.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: KeepLarge<MiMalloc> = KeepLarge::new(MiMalloc);
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
