@@ -1,7 +1,8 @@
 //! The weights' gradient: a product summed over the pixels of all images.
 
+use super::operands::{Left, Right, Spot, Target};
 use super::source::{At, Band, Planes, Source, Window};
-use super::tile::{Left, ROWS, Right, Spot, Target, VECTORS, multiply};
+use super::tile::{ROWS, VECTORS, multiply};
 use crate::ops::vector::dispatch;
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;

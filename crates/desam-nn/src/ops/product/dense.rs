@@ -1,9 +1,12 @@
 //! A product of two dense matrices, and what follows it while it is in the cache.
 
-use super::tile::{Left, ROWS, Right, Spot, Target, VECTORS, multiply};
+use super::operands::{Left, Right, Spot, Target};
+use super::tile::{ROWS, VECTORS, multiply};
+use crate::ops::matmul::{Store, View, matmul};
 use crate::ops::pointwise::{Gelu, Relu};
-use crate::ops::vector::{Map, build, dispatch, each, lanes};
+use crate::ops::vector::{Map, build, dispatch, each, kernel, lanes};
 use candle_core::Result;
+use gemm::Parallelism;
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 use std::mem::MaybeUninit;
@@ -15,6 +18,9 @@ const DEPTH: usize = 768;
 /// Rows and columns of the result that a task holds at once, in its second cache.
 const ROWS_AT_ONCE: usize = 256;
 const COLUMNS_AT_ONCE: usize = 768;
+
+/// Rows below which packing the weight costs more than it saves.
+const FEW: usize = 16;
 
 /// `x [rows, inputs]` times `weight [outputs, inputs]` turned.
 #[derive(Debug, Clone, Copy)]
@@ -62,6 +68,9 @@ impl Dense<'_> {
             let (x, weight) = (&vec![0.0; rows][..], &vec![0.0; outputs][..]);
             return Dense { x, weight, inputs: 1, ..*self }.product(finish);
         }
+        if rows < FEW {
+            return self.few_rows(finish);
+        }
         let panels = Panels::pack(weight, inputs, outputs)?;
         // Some tasks for every thread where there are few rows; by sizes alone.
         let step = (rows / 16).next_multiple_of(ROWS).clamp(4 * ROWS, ROWS_AT_ONCE);
@@ -84,6 +93,28 @@ impl Dense<'_> {
             out.set_len(rows * outputs);
         }
         Ok(out)
+    }
+}
+
+impl Dense<'_> {
+    /// The same by `gemm`, which does not pack a weight that few rows meet.
+    fn few_rows(&self, finish: Finish<'_>) -> Result<Vec<f32>> {
+        let Self { x, weight, rows, inputs, outputs } = *self;
+        let mut y = vec![0.0; rows * outputs];
+        let to = (&mut y[..], View::dense(rows, outputs));
+        let right = (weight, View::dense(outputs, inputs).t());
+        let all = Parallelism::Rayon(rayon::current_num_threads());
+        matmul(to, (x, View::dense(rows, inputs)), right, Store::Replace, all)?;
+        finish_rows(finish, outputs, &mut y);
+        Ok(y)
+    }
+}
+
+kernel! {
+    fn finish_rows(simd: S, finish: Finish<'a>, outputs: usize, y: &'a mut [f32]) -> () {
+        for (row, numbers) in y.chunks_exact_mut(outputs.max(1)).enumerate() {
+            finish.apply(simd, [0, row * outputs], numbers);
+        }
     }
 }
 
@@ -215,54 +246,4 @@ impl Finish<'_> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::ops::gradcheck::random;
-
-    fn numbers(seed: u64, len: usize) -> Vec<f32> {
-        let all = random(seed, &[len]).to_vec1::<f64>().unwrap();
-        all.into_iter().map(|v| v as f32).collect()
-    }
-
-    #[test]
-    fn agrees_with_a_sum_in_f64() {
-        let rows = [0, 1, 5, 8, 9, 31, 33, 300];
-        let shapes = [(1, 1), (3, 50), (17, 47), (96, 96), (800, 49), (1600, 3), (0, 5), (4, 0)];
-        for (rows, (inputs, outputs)) in rows.iter().flat_map(|r| shapes.map(|s| (*r, s))) {
-            let (x, weight) = (numbers(1, rows * inputs), numbers(2, outputs * inputs));
-            let (bias, residual) = (numbers(3, outputs), numbers(4, rows * outputs));
-            let dense = Dense { x: &x, weight: &weight, rows, inputs, outputs };
-            for (bias, residual) in
-                [(&[][..], &[][..]), (&bias, &[]), (&[], &residual), (&bias, &residual)]
-            {
-                let finish = Finish { bias, curve: Curve::Relu, residual };
-                let y = dense.product(finish).unwrap();
-                assert_eq!(y.len(), rows * outputs);
-                for (i, y) in y.iter().enumerate() {
-                    let (row, column) = (i / outputs, i % outputs);
-                    let term =
-                        |k| f64::from(x[row * inputs + k]) * f64::from(weight[column * inputs + k]);
-                    let sum: f64 = (0..inputs).map(term).sum();
-                    let sum = sum + f64::from(bias.get(column).copied().unwrap_or(0.0));
-                    let expected =
-                        sum.max(0.0) + f64::from(residual.get(i).copied().unwrap_or(0.0));
-                    let size = (inputs as f64).sqrt().max(1.0);
-                    assert!(
-                        (f64::from(*y) - expected).abs() / size < 1e-6,
-                        "{rows} {inputs} {outputs}"
-                    );
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn slices_of_other_sizes_are_refused() {
-        let x = numbers(1, 12);
-        let dense = Dense { x: &x, weight: &x, rows: 3, inputs: 4, outputs: 3 };
-        assert!(dense.product(Finish::default()).is_ok());
-        assert!(Dense { rows: 4, ..dense }.product(Finish::default()).is_err());
-        assert!(dense.product(Finish { bias: &x, ..Finish::default() }).is_err());
-        assert!(dense.product(Finish { residual: &x, ..Finish::default() }).is_err());
-    }
-}
+mod tests;

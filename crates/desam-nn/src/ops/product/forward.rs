@@ -1,8 +1,9 @@
 //! A product of packed weights with every pixel's window, for all images.
 
+use super::operands::{Left, Right, Target, spots};
 use super::panels::Panels;
 use super::source::{At, Band, Source, Window};
-use super::tile::{Left, ROWS, Right, Target, VECTORS, multiply, spots};
+use super::tile::{ROWS, VECTORS, multiply};
 use crate::ops::vector::dispatch;
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
