@@ -204,7 +204,9 @@ proptest! {
     fn metrics_keep_their_order(case in cases(), small in 0.0..3.0f64, more in 0.0..3.0f64) {
         let all = case.all();
         let [hd, hd95, asd, assd] = [all[0], all[1], all[2], all[3]];
-        prop_assert!(hd95 <= hd && asd <= hd && assd <= hd);
+        // A mean of equals may be off by its last digits.
+        let most = hd * (1.0 + 1e-12);
+        prop_assert!(hd95 <= most && asd <= most && assd <= most);
         let dice = |tolerance_mm| case.value(CaseMetric::SurfaceDice { tolerance_mm });
         prop_assert!(dice(small) <= dice(small + more));
         prop_assert!((0.0..=1.0).contains(&dice(small)));

@@ -4,6 +4,8 @@
 //! and `x` as the lower envelope of parabolas. Squares are added in the order z, y, x, so that a
 //! distance has the bits that the plain formula gives for its nearest point.
 
+use super::envelope::{Envelope, squares};
+
 /// Points on a grid.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Field<'a> {
@@ -15,6 +17,9 @@ pub(super) struct Field<'a> {
     pub(super) spacing: [f64; 3],
 }
 
+/// Side of a block of points along `y` and `x`, in points.
+const BLOCK: usize = 8;
+
 /// No mark in this column. Steps are added to it without an overflow.
 const NONE: u32 = u32::MAX / 2;
 
@@ -22,28 +27,37 @@ impl Field<'_> {
     /// For every point marked with the bit `from`, in the order of storage, how far the nearest one
     /// marked with `to` is, in mm; infinitely far where there is none.
     pub(super) fn nearest(&self, from: u8, to: u8) -> Vec<f64> {
+        self.within(from, to, &self.bounds(from, to))
+    }
+
+    /// The same where none is further than a bound for each plane, in mm.
+    fn within(&self, from: u8, to: u8, bounds: &[f64]) -> Vec<f64> {
         let [depth, height, width] = self.dims;
         let plane = height * width;
+        let mut found = Vec::new();
+        if plane == 0 {
+            return found;
+        }
         let steps = self.steps_along_z(to);
         let squares = squares(depth, self.spacing[0]);
         let mut along_y = Envelope::new(height, self.spacing[1]);
         let mut along_x = Envelope::new(width, self.spacing[2]);
         let mut in_plane = vec![f64::INFINITY; plane];
-        let mut found = Vec::new();
-        if plane == 0 {
-            return found;
-        }
-        for (marks, steps) in self.marks.chunks(plane).zip(steps.chunks(plane)) {
+        for ((marks, steps), bound) in self.marks.chunks(plane).zip(steps.chunks(plane)).zip(bounds)
+        {
             let wanted: Vec<usize> = (0..height)
                 .filter(|y| marks[y * width..][..width].iter().any(|m| m & from > 0))
                 .collect();
             if wanted.is_empty() {
                 continue;
             }
+            let bound = bound * bound;
+            let near = &squares[..squares.partition_point(|square| *square <= bound)];
+            in_plane.fill(f64::INFINITY);
             for x in 0..width {
                 along_y.clear();
                 for y in 0..height {
-                    if let Some(square) = squares.get(steps[y * width + x] as usize) {
+                    if let Some(square) = near.get(steps[y * width + x] as usize) {
                         along_y.push(y, *square);
                     }
                 }
@@ -57,17 +71,53 @@ impl Field<'_> {
                 here.extend(marks.filter(|(_, m)| *m & from > 0).map(|(x, _)| x));
                 // No way is longer than the one in a point's own plane across x; parabolas above
                 // the longest of those change nothing.
-                let bound = here.iter().map(|x| row[*x]).fold(0.0, f64::max);
+                let bound = here.iter().map(|x| row[*x]).fold(0.0, f64::max).min(bound);
                 along_x.clear();
                 for (x, square) in row.iter().enumerate() {
                     if *square <= bound && square.is_finite() {
                         along_x.push(x, *square);
                     }
                 }
-                along_x.read(&here, |_, square| found.push(square.sqrt()));
+                let first = found.len();
+                found.resize(first + here.len(), f64::INFINITY);
+                let mut distances = found[first..].iter_mut();
+                along_x.read(&here, |_, square| {
+                    if let Some(distance) = distances.next() {
+                        *distance = square.sqrt();
+                    }
+                });
             }
         }
         found
+    }
+
+    /// How far at most, in mm, a point marked with `from` in each plane is from its nearest one
+    /// marked with `to`. Most of the work lies beyond that, and need not be done.
+    ///
+    /// It is the distance on a coarser grid of blocks, and the most that two points of two blocks
+    /// can be further apart than the blocks' centres.
+    fn bounds(&self, from: u8, to: u8) -> Vec<f64> {
+        let [depth, height, width] = self.dims;
+        let [z, y, x] = self.spacing;
+        let dims = [depth, height.div_ceil(BLOCK), width.div_ceil(BLOCK)];
+        let mut marks = vec![0; dims.iter().product()];
+        for (i, row) in self.marks.chunks(width.max(1)).enumerate() {
+            let above = (i / height * dims[1] + i % height / BLOCK) * dims[2];
+            for (block, voxels) in marks[above..].iter_mut().zip(row.chunks(BLOCK)) {
+                *block = voxels.iter().fold(*block, |all, v| all | v);
+            }
+        }
+        let side = BLOCK as f64;
+        let blocks = Field { marks: &marks, dims, spacing: [z, side * y, side * x] };
+        let mut distances = blocks.within(from, to, &vec![f64::INFINITY; depth]).into_iter();
+        let margin = (side - 1.0) * y.hypot(x);
+        let furthest = |plane: &[u8]| {
+            let count = plane.iter().filter(|m| *m & from > 0).count();
+            distances.by_ref().take(count).fold(0.0, f64::max)
+        };
+        let planes = marks.chunks((dims[1] * dims[2]).max(1)).map(furthest);
+        // Some last digits more, so that rounding leaves nothing out.
+        planes.map(|distance| (distance + margin) * (1.0 + 1e-9)).collect()
     }
 
     /// Steps along `z` to the nearest mark in the same column; at least [`NONE`] where it has none.
@@ -92,81 +142,6 @@ impl Field<'_> {
 fn nearer(here: &mut [u32], neighbour: &[u32]) {
     for (here, neighbour) in here.iter_mut().zip(neighbour) {
         *here = (*here).min((*neighbour).min(NONE) + 1);
-    }
-}
-
-/// The squared lengths of 0 to `n` − 1 steps, in mm².
-fn squares(n: usize, step: f64) -> Vec<f64> {
-    (0..n).map(|k| (k as f64 * step).powi(2)).collect()
-}
-
-/// One parabola of an envelope: `height + ((i − at) · step)²`.
-#[derive(Debug, Clone, Copy)]
-struct Parabola {
-    at: usize,
-    height: f64,
-    /// `height / (2 step²)`.
-    scaled: f64,
-    /// Where on the line it becomes the lowest.
-    start: f64,
-}
-
-/// The lower envelope of the parabolas over one line of points.
-#[derive(Debug)]
-struct Envelope {
-    /// Squared lengths of steps, in mm².
-    squares: Vec<f64>,
-    /// 1 / (2 step²).
-    scale: f64,
-    /// 1 / k, since a division takes as long as all the rest.
-    reciprocal: Vec<f64>,
-    lowest: Vec<Parabola>,
-}
-
-impl Envelope {
-    fn new(n: usize, step: f64) -> Self {
-        Self {
-            squares: squares(n, step),
-            scale: 0.5 / (step * step),
-            reciprocal: (0..n).map(|k| 1.0 / k as f64).collect(),
-            lowest: Vec::with_capacity(n),
-        }
-    }
-
-    fn clear(&mut self) {
-        self.lowest.clear();
-    }
-
-    /// Adds a parabola to the right of all others.
-    fn push(&mut self, at: usize, height: f64) {
-        let scaled = height * self.scale;
-        let mut start = f64::NEG_INFINITY;
-        while let Some(last) = self.lowest.last() {
-            let middle = (at + last.at) as f64 * 0.5;
-            start = (scaled - last.scaled) * self.reciprocal[at - last.at] + middle;
-            if start > last.start {
-                break;
-            }
-            self.lowest.pop();
-            start = f64::NEG_INFINITY;
-        }
-        self.lowest.push(Parabola { at, height, scaled, start });
-    }
-
-    /// Hands the envelope's height at each of some points, in ascending order, to `take`.
-    fn read(&self, points: &[usize], mut take: impl FnMut(usize, f64)) {
-        let mut next = self.lowest.iter();
-        let Some(mut lowest) = next.next() else {
-            points.iter().for_each(|&i| take(i, f64::INFINITY));
-            return;
-        };
-        for &i in points {
-            while let Some(after) = next.as_slice().first().filter(|p| p.start < i as f64) {
-                lowest = after;
-                next.next();
-            }
-            take(i, lowest.height + self.squares[i.abs_diff(lowest.at)]);
-        }
     }
 }
 
@@ -207,9 +182,9 @@ mod tests {
     }
 
     fn volumes() -> impl Strategy<Value = ([usize; 3], Vec<u8>, [f64; 3])> {
-        let dims = [1usize..9, 1usize..9, 1usize..12];
+        let dims = [1usize..7, 1usize..20, 1usize..28];
         let spacing = [0.05..4.0f64, 0.05..4.0f64, 0.05..4.0f64];
-        // From a mark in nearly every point to one in sixty.
+        // From a mark in nearly every point to one in sixty, over several blocks.
         (dims, 1u32..60, spacing).prop_flat_map(|(dims, rare, spacing)| {
             let marks = (0u32..2 * rare).prop_map(|v| if v < 4 { v as u8 } else { 0 });
             let marks = proptest::collection::vec(marks, dims.iter().product::<usize>());

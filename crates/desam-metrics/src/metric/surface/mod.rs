@@ -5,6 +5,7 @@ mod crop;
 mod distances;
 mod edt;
 mod elements;
+mod envelope;
 mod voxels;
 
 use crop::Crop;
