@@ -1,4 +1,4 @@
-//! What can go wrong with a loss.
+//! What can go wrong with a loss or a metric.
 
 /// Result of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -54,4 +54,36 @@ pub enum Error {
         /// The term that needs it.
         term: &'static str,
     },
+    /// A mask that does not fill its grid.
+    #[error(
+        "{what}: {found} voxels do not fill a grid of {expected:?} ([z, y, x]); \
+         give one value a voxel, at least one"
+    )]
+    Voxels {
+        /// Which mask.
+        what: &'static str,
+        /// Voxels along `[z, y, x]`.
+        expected: [usize; 3],
+        /// How many values were given.
+        found: usize,
+    },
+    /// A spacing that no image has.
+    #[error("spacing {found:?} ([z, y, x]): give millimetres, between 1e-6 and 1e6")]
+    Spacing {
+        /// What was given, along `[z, y, x]`.
+        found: [f64; 3],
+    },
+    /// A name that no metric has.
+    #[error(
+        "there is no metric {found:?}; known are {known} and, of any tolerance, surface_dice_3mm"
+    )]
+    UnknownMetric {
+        /// What was asked for.
+        found: String,
+        /// What there is.
+        known: String,
+    },
+    /// From the vocabulary.
+    #[error(transparent)]
+    Core(#[from] desam_core::Error),
 }

@@ -1,7 +1,7 @@
 //! Losses and segmentation metrics of DeSAM.
 //!
-//! [`loss`] is differentiable and lives on tensors; [`metric`] counts voxels on the host. Letters
-//! in shapes are those of [`desam_core`].
+//! [`loss`] is differentiable and lives on tensors; [`metric`] counts voxels and measures surfaces
+//! on the host. Letters in shapes are those of [`desam_core`].
 //!
 //! ```
 //! use candle_core::{Device, Tensor};

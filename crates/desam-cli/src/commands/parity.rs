@@ -20,7 +20,7 @@ What may be in DIR; whatever is absent is skipped and listed:
                                      gradients, and what steps of Adam make of them
   grid.{safetensors,json}            grid points mode: points, records, masks
   preprocess.safetensors             a volume through the preprocessing
-  metrics.{safetensors,json}         overlap metrics
+  metrics.{safetensors,json}         overlap, surface distances, surface Dice
 
 A row of the table is one stage: how many numbers, ||out - ref|| / ||ref||, the largest difference,
 and the limit for the one of the two that is marked with *. docs/fidelity.md explains the limits.

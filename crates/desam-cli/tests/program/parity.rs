@@ -82,6 +82,13 @@ fn every_stage_is_the_official_programs() {
         "grid 1×1",
         "grid 9×9 first mask",
         "metric recall",
+        "metric hd_mm",
+        "metric hd95_mm",
+        "metric asd_mm",
+        "metric assd_mm",
+        "metric surface_dice_1mm",
+        "metric surface_dice_3mm",
+        "metric robust_hd95_mm",
     ] {
         assert!(names.iter().any(|n| n.starts_with(group)), "{group} is not among {names:?}");
         assert!(ended.stdout.contains(group), "{}", ended.stdout);
@@ -94,7 +101,17 @@ fn every_stage_is_the_official_programs() {
     let count = exact.unwrap().keys().filter(|k| k.starts_with("grad0.")).count();
     assert_eq!(gradients.len(), count);
     assert!(gradients.iter().all(|g| g["ours"].is_number() && g["pytorch"].is_number()));
-    assert!(ended.stdout.contains("not checked: surface distances"), "{}", ended.stdout);
+    // Everything in the folder was compared, and what stands in the table was measured.
+    assert_eq!(report["skipped"].as_array().unwrap().len(), 0, "{}", report["skipped"]);
+    let gradients = report["stages"].as_array().unwrap().iter();
+    let gradients = gradients.filter(|s| {
+        let name = s["name"].as_str().unwrap();
+        name.starts_with("gradients") || name.starts_with("PyTorch f32 gradients")
+    });
+    assert!(gradients.clone().count() == 3, "{names:?}");
+    for stage in gradients {
+        assert!(stage["largest_difference"].as_f64().unwrap() > 0.0, "{stage}");
+    }
 }
 
 #[test]
@@ -147,6 +164,97 @@ fn one_changed_number_in_any_file_fails() {
         let ended = ended.fails_with(&["exceeds its limit"]);
         assert_eq!(ended.json()["passed"], false, "{file}: {tensor}");
     }
+}
+
+#[test]
+fn one_changed_number_in_any_list_of_cases_fails() {
+    let Some(folder) = reference("parity, perturbed lists") else {
+        return;
+    };
+    // Every metric of one case; each fails its own stage and no other.
+    let read = |name: &str| -> Value {
+        serde_json::from_str(&std::fs::read_to_string(folder.join(name)).unwrap()).unwrap()
+    };
+    let dir = copies(&folder, &["metrics.safetensors", "losses.safetensors"]);
+    let metrics = read("metrics.json");
+    let names = metrics[3].as_object().unwrap().keys();
+    let names: Vec<&String> =
+        names.filter(|n| !["case", "spacing_zyx_mm"].contains(&n.as_str())).collect();
+    assert_eq!(names.len(), 11, "{names:?}");
+    for name in names {
+        let mut changed = metrics.clone();
+        changed[3][name] = (metrics[3][name].as_f64().unwrap() * 1.00001).into();
+        std::fs::write(dir.path().join("metrics.json"), changed.to_string()).unwrap();
+        let ended = run(args!["parity", dir.path(), "-q", "--json"]);
+        let ended = ended.fails_with(&[&format!("metric {name} exceeds its limit")]);
+        let json = ended.json();
+        let failed = json["stages"].as_array().unwrap().iter().filter(|s| s["passed"] == false);
+        assert_eq!(failed.count(), 1, "{name}: {}", ended.stderr);
+    }
+    // Another spacing moves every distance.
+    let mut changed = metrics.clone();
+    changed[3]["spacing_zyx_mm"][1] = 0.6.into();
+    std::fs::write(dir.path().join("metrics.json"), changed.to_string()).unwrap();
+    run(args!["parity", dir.path(), "-q"]).fails_with(&["hd_mm", "assd_mm", "surface_dice_1mm"]);
+
+    std::fs::remove_file(dir.path().join("metrics.json")).unwrap();
+    let mut losses = read("losses.json");
+    losses[1]["bce"] = (losses[1]["bce"].as_f64().unwrap() * 1.001).into();
+    std::fs::write(dir.path().join("losses.json"), losses.to_string()).unwrap();
+    run(args!["parity", dir.path(), "-q"]).fails_with(&["loss bce exceeds its limit"]);
+
+    let files = ["trained.pth", "train.safetensors", "grid.safetensors"];
+    let dir = copies(&folder, &files);
+    let mut grid = read("grid.json");
+    let iou = &mut grid[0]["anns"][0]["predicted_iou"];
+    *iou = (iou.as_f64().unwrap() + 0.001).into();
+    std::fs::write(dir.path().join("grid.json"), grid.to_string()).unwrap();
+    run(args!["parity", dir.path(), "-q"]).fails_with(&["records' IoU exceeds its limit"]);
+}
+
+#[test]
+fn metrics_without_a_value_or_of_another_program_are_not_passed_over() {
+    let dir = tempfile::tempdir().unwrap();
+    // One mask is empty: the reference has no distance, and neither have we.
+    let tensor = |values: [u8; 4]| Tensor::new(&[[values]], &Device::Cpu).unwrap();
+    let mut tensors = HashMap::from([
+        ("case0.pred".to_owned(), tensor([0, 0, 0, 0])),
+        ("case0.truth".to_owned(), tensor([0, 1, 1, 0])),
+    ]);
+    let file = dir.path().join("metrics.safetensors");
+    desam::candle::safetensors::save(&tensors, &file).unwrap();
+    let list = dir.path().join("metrics.json");
+    let case = r#"[{"case": 0, "spacing_zyx_mm": [3, 1, 1], "dice": 0, "hd_mm": null,
+                   "surface_dice_2mm": 0, "nsd_of_someone": 1}]"#;
+    std::fs::write(&list, case).unwrap();
+    let ended = run(args!["parity", dir.path()]).expect(0);
+    for line in ["metric surface_dice_2mm", "not checked: metric hd_mm", "nsd_of_someone"] {
+        assert!(ended.stdout.contains(line), "{line}: {}", ended.stdout);
+    }
+    // A distance where there is none, and none where there is one.
+    std::fs::write(&list, case.replace("null", "3.5")).unwrap();
+    run(args!["parity", dir.path(), "-q"]).fails_with(&["metric hd_mm exceeds its limit"]);
+    tensors.insert("case0.pred".to_owned(), tensor([0, 1, 1, 1]));
+    desam::candle::safetensors::save(&tensors, &file).unwrap();
+    std::fs::write(&list, case.replace(r#""dice": 0"#, r#""dice": 0.8"#)).unwrap();
+    let ended = run(args!["parity", dir.path()]).fails_with(&["metric hd_mm exceeds its limit"]);
+    assert!(ended.stdout.contains("the reference has no value"), "{}", ended.stdout);
+    // No spacing, no number, masks of two shapes, no case.
+    for (from, to, message) in [
+        (r#""spacing_zyx_mm": [3, 1, 1],"#, "", "case0: spacing_zyx_mm is missing"),
+        ("[3, 1, 1]", "[3, 0, 1]", "case0: spacing"),
+        ("null", r#""far""#, "hd_mm is \"far\", no number"),
+        (r#"[{"case": 0"#, r#"[{"case": 1"#, "case1.pred"),
+    ] {
+        std::fs::write(&list, case.replace(from, to)).unwrap();
+        run(args!["parity", dir.path()]).fails_with(&[message]);
+    }
+    std::fs::write(&list, "[]").unwrap();
+    run(args!["parity", dir.path()]).fails_with(&["metrics.safetensors", "no case"]);
+    std::fs::write(&list, case).unwrap();
+    tensors.insert("case0.truth".to_owned(), Tensor::new(&[[[1u8, 1]]], &Device::Cpu).unwrap());
+    desam::candle::safetensors::save(&tensors, &file).unwrap();
+    run(args!["parity", dir.path()]).fails_with(&["case0: truth: 2 voxels"]);
 }
 
 #[test]

@@ -4,7 +4,9 @@ use super::Confusion;
 use desam_core::{Metric, Result};
 
 /// Which measure of overlap.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum Overlap {
     /// `2 tp / (2 tp + fp + fn)`.

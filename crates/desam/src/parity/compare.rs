@@ -32,8 +32,7 @@ impl Comparison {
         self.elements += found.len();
         let (off, length) = (distance(found, expected), norm(expected));
         self.worse(if length > 0.0 { off / length } else { off });
-        let largest = found.iter().zip(expected).map(|(a, b)| (a - b).abs());
-        self.largest = largest.fold(self.largest, worst);
+        self.largest = worst(self.largest, furthest(found, expected));
     }
 
     /// Takes `relative` as a relative error found elsewhere.
@@ -81,7 +80,7 @@ impl Comparison {
 }
 
 /// The larger one, a number that is none being the worst of all.
-fn worst(a: f64, b: f64) -> f64 {
+pub(super) fn worst(a: f64, b: f64) -> f64 {
     if a.is_nan() || b.is_nan() { f64::INFINITY } else { a.max(b) }
 }
 
@@ -101,4 +100,12 @@ pub(super) fn distance(a: &[f64], b: &[f64]) -> f64 {
         return f64::INFINITY;
     }
     a.iter().zip(b).map(|(a, b)| (a - b).powi(2)).sum::<f64>().sqrt()
+}
+
+/// Largest difference of two numbers at one place; infinite for two lengths.
+pub(super) fn furthest(a: &[f64], b: &[f64]) -> f64 {
+    if a.len() != b.len() {
+        return f64::INFINITY;
+    }
+    a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, worst)
 }

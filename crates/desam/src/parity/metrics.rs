@@ -1,62 +1,101 @@
-//! Overlap of pairs of masks.
+//! Overlap of pairs of masks, and distances of their surfaces.
 
 use super::compare::Comparison;
-use super::report::Stage;
+use super::report::{Skipped, Stage};
 use super::vectors::Vectors;
 use crate::Result;
-use desam_core::Metric;
-use desam_metrics::metric::{BothEmpty, Overlap, OverlapMetric};
+use desam_metrics::metric::{
+    BothEmpty, CaseMeasures, CaseMetric, EmptyPolicy, MaskPair, OneEmpty, Score, VoxelGrid,
+};
 use serde::Deserialize;
+use serde_json::Value;
+use std::collections::BTreeMap;
 
 /// Relative error of a metric.
 const METRIC: f64 = 1e-6;
 
-/// One case of `metrics.json`; null is a value that the reference could not define.
+/// What medpy and surface-distance make of empty masks where they make a number of them.
+const EMPTY: EmptyPolicy = EmptyPolicy { both: BothEmpty::Zero, one: OneEmpty::Infinite };
+
+/// One case of `metrics.json`: a number for each metric by its name, or null where the reference
+/// could not define one.
 #[derive(Debug, Deserialize)]
 pub(super) struct Case {
     case: usize,
-    dice: Option<f64>,
-    jaccard: Option<f64>,
-    precision: Option<f64>,
-    recall: Option<f64>,
+    spacing_zyx_mm: Option<[f64; 3]>,
+    #[serde(flatten)]
+    values: BTreeMap<String, Value>,
 }
 
-impl Case {
-    fn value(&self, measure: Overlap) -> Option<f64> {
-        match measure {
-            Overlap::Dice => self.dice,
-            Overlap::Jaccard => self.jaccard,
-            Overlap::Precision => self.precision,
-            Overlap::Recall => self.recall,
-        }
-    }
-}
-
-/// Dice, Jaccard, precision and recall of every case, fed slice by slice.
-pub(super) fn metrics(file: &Vectors, cases: &[Case]) -> Result<Vec<Stage>> {
-    let mut stages = Vec::new();
-    for measure in [Overlap::Dice, Overlap::Jaccard, Overlap::Precision, Overlap::Recall] {
-        let mut compared = Comparison::default();
-        for case in cases {
-            let id = case.case;
-            let prediction = file.bytes(&format!("case{id}.pred"))?;
-            let truth = file.bytes(&format!("case{id}.truth"))?;
-            let [_, height, width] = file.dims(&format!("case{id}.truth"))?;
-            if prediction.len() != truth.len() || truth.is_empty() {
-                return Err(file.wrong(format!("case{id}: pred and truth have no common shape")));
-            }
-            let Some(expected) = case.value(measure) else {
+/// Every metric that the cases name, over all of them; names that are none of ours are listed.
+pub(super) fn metrics(file: &Vectors, cases: &[Case]) -> Result<(Vec<Stage>, Vec<Skipped>)> {
+    let (mut rows, mut skipped) = rows(cases);
+    for case in cases {
+        let wrong = |e: &dyn std::fmt::Display| file.wrong(format!("case{}: {e}", case.case));
+        let [prediction, truth] =
+            ["pred", "truth"].map(|which| format!("case{}.{which}", case.case));
+        let shape = file.dims(&prediction)?;
+        let (prediction, truth) = (file.bytes(&prediction)?, file.bytes(&truth)?);
+        let Some(spacing_mm) = case.spacing_zyx_mm else {
+            return Err(wrong(&"spacing_zyx_mm is missing in metrics.json"));
+        };
+        let pair = MaskPair::new(&prediction, &truth, VoxelGrid { shape, spacing_mm });
+        let measures = CaseMeasures::new(pair.map_err(|e| wrong(&e))?, EMPTY)?;
+        for (name, metric, row) in &mut rows {
+            let Some(expected) = case.values.get(name) else {
                 continue;
             };
-            let mut metric = OverlapMetric::new(measure, BothEmpty::default());
-            let pixels = height * width;
-            for (p, t) in prediction.chunks(pixels).zip(truth.chunks(pixels)) {
-                metric.update(p, t)?;
+            let score = measures.score(*metric);
+            match (expected.as_f64(), score) {
+                // Nothing to give where the reference has a value fails the stage.
+                (Some(expected), _) => {
+                    row.values(&[score.counted().unwrap_or(f64::NAN)], &[expected]);
+                }
+                (None, _) if !expected.is_null() => {
+                    return Err(wrong(&format!("{name} is {expected}, no number")));
+                }
+                // Neither has a value, since a mask is empty.
+                (None, Score::Empty { .. }) => {}
+                (None, Score::Value(found)) => {
+                    row.fail(format!("case{}: {found}, the reference has no value", case.case));
+                }
             }
-            // Nothing to give where the reference has a value fails the stage.
-            compared.values(&[metric.compute().unwrap_or(f64::NAN)], &[expected]);
         }
-        stages.push(compared.relative(format!("metric {}", measure.name()), METRIC));
     }
-    Ok(stages)
+    let mut stages = Vec::new();
+    for (name, _, row) in rows {
+        let what = format!("metric {name}");
+        // Where no case has a value there is nothing to be near to.
+        if row.elements == 0 && row.note.is_empty() {
+            skipped.push(Skipped { what, reason: "no case has a value".to_owned() });
+        } else {
+            stages.push(row.relative(what, METRIC));
+        }
+    }
+    if stages.is_empty() {
+        return Err(
+            file.wrong("metrics.json has no case with the value of a metric that is known here")
+        );
+    }
+    Ok((stages, skipped))
+}
+
+type Row = (String, CaseMetric, Comparison);
+
+/// A row for each metric that any case names, in the order of [`CaseMetric`].
+fn rows(cases: &[Case]) -> (Vec<Row>, Vec<Skipped>) {
+    let mut names: Vec<&String> = cases.iter().flat_map(|c| c.values.keys()).collect();
+    names.sort_unstable();
+    names.dedup();
+    let (mut rows, mut skipped): (Vec<Row>, Vec<Skipped>) = Default::default();
+    for name in names {
+        match name.parse::<CaseMetric>() {
+            Ok(metric) => rows.push((name.clone(), metric, Comparison::default())),
+            Err(e) => {
+                skipped.push(Skipped { what: format!("metric {name}"), reason: e.to_string() });
+            }
+        }
+    }
+    rows.sort_by(|a, b| a.1.partial_cmp(&b.1).unwrap_or(std::cmp::Ordering::Equal));
+    (rows, skipped)
 }

@@ -57,6 +57,10 @@ pub struct GradientCheck {
     pub ours: f64,
     /// The same of PyTorch's own f32; for rounding noise, its norm as a share of the largest.
     pub pytorch: f64,
+    /// Largest difference of one number of ours from f64.
+    pub largest: f64,
+    /// The same of PyTorch's own f32.
+    pub pytorch_largest: f64,
     /// What `ours` may not exceed.
     pub limit: f64,
     /// Whether the gradient is so small beside the largest that only its smallness is checked.

@@ -1,7 +1,8 @@
 //! Steps of training: losses, gradients, what Adam makes of them.
 
-use super::compare::{self, Comparison, distance, norm};
+use super::compare::{self, Comparison};
 use super::frozen::FORWARD;
+use super::gradients::{self, OWN};
 use super::losses::{LOSS, scalar, term};
 use super::model::Official;
 use super::report::{GradientCheck, Stage};
@@ -9,23 +10,11 @@ use super::vectors::Vectors;
 use crate::Result;
 use crate::train::{Adam, AdamConfig};
 use candle_core::DType;
-use candle_core::backprop::GradStore;
 use desam_core::{
     Loss, LossTarget, LossValue, MaskDecoder, MaskPrediction, Point, PromptEncoder, Prompts,
 };
 use desam_metrics::loss::LossConfig;
 use std::collections::BTreeMap;
-
-/// Gradients whose norm is below this share of the largest are rounding noise (key biases,
-/// squeeze-excitation): there is nothing to compare, only to stay below.
-const NOISE: f64 = 1e-5;
-
-/// What a gradient may be off by, or three times what PyTorch's own f32 is.
-const GRADIENT: f64 = 1e-4;
-
-/// How far PyTorch's f32 may be from its own double precision, over gradients and over steps. Our
-/// limits are multiples of that distance: a damaged reference must not widen them.
-const OWN: f64 = 0.05;
 
 /// What the file of losses says of each step, in its order.
 const TERMS: [&str; 4] = ["total", "dice", "bce", "mse"];
@@ -72,7 +61,7 @@ pub(super) fn training(model: &Official, files: Files<'_>) -> Result<Training> {
         let grads = value.total.backward()?;
         if step == 0 {
             out.stages.extend(predictions(&prediction, files)?);
-            out.gradients = gradients(model, &grads, files)?;
+            out.gradients = gradients::gradients(model, &grads, files)?;
         } else {
             later_limit = later_limit.max(3.0 * row.own);
         }
@@ -85,7 +74,7 @@ pub(super) fn training(model: &Official, files: Files<'_>) -> Result<Training> {
         let name = format!("losses of steps 1 to {}", rows.0.len() - 1);
         out.stages.push(later.relative(name, later_limit));
     }
-    out.stages.extend(summary(model, &out.gradients));
+    out.stages.extend(gradients::summary(model, &out.gradients));
     out.stages.extend(steps(model, files, (&before, rows.0.len()))?);
     Ok(out)
 }
@@ -165,101 +154,6 @@ fn predictions(found: &MaskPrediction, files: Files<'_>) -> Result<Vec<Stage>> {
         }
     }
     Ok(stages)
-}
-
-fn gradients(model: &Official, grads: &GradStore, files: Files<'_>) -> Result<Vec<GradientCheck>> {
-    let mut reference = Vec::new();
-    for name in files.double.between("grad0.", "") {
-        reference.push((name, files.double.numbers(&format!("grad0.{name}"))?));
-    }
-    let largest = reference.iter().map(|(_, g)| norm(g)).fold(0.0, f64::max);
-    if !(largest > 0.0 && largest.is_finite()) {
-        return Err(files.double.wrong("holds no grad0.* with a norm above 0"));
-    }
-    let mut checks = Vec::new();
-    for (name, exact) in &reference {
-        let Some(var) = model.decoder.vars.get(&format!("mask_decoder.{name}")) else {
-            return Err(files
-                .double
-                .wrong(format!("grad0.{name}: the model has no such parameter")));
-        };
-        let ours = match grads.get(var.as_tensor()) {
-            Some(grad) => compare::numbers(grad)?,
-            None => vec![0.0; exact.len()],
-        };
-        let own = files.single.numbers(&format!("grad0.{name}"))?;
-        let noise = norm(exact) < NOISE * largest;
-        let (ours, pytorch, limit) = if noise {
-            (norm(&ours) / largest, norm(&own) / largest, NOISE)
-        } else {
-            let (ours, own) = (distance(&ours, exact), distance(&own, exact));
-            let own = own / norm(exact);
-            (ours / norm(exact), own, GRADIENT.max(3.0 * own))
-        };
-        checks.push(GradientCheck {
-            name: (*name).to_owned(),
-            share: norm(exact) / largest,
-            ours,
-            pytorch,
-            limit,
-            noise,
-            passed: ours <= limit,
-        });
-    }
-    // Parameters without a gradient in the reference cannot have one here either.
-    for (name, var) in &model.decoder.vars {
-        let name = name.strip_prefix("mask_decoder.").unwrap_or(name);
-        let known = files.double.has(&format!("grad0.{name}"));
-        if let (false, Some(grad)) = (known, grads.get(var.as_tensor())) {
-            let ours = norm(&compare::numbers(grad)?) / largest;
-            let name = format!("{name} (has no gradient in the reference)");
-            let check = GradientCheck {
-                name,
-                share: 0.0,
-                ours,
-                pytorch: 0.0,
-                limit: 0.0,
-                noise: true,
-                passed: false,
-            };
-            checks.push(check);
-        }
-    }
-    Ok(checks)
-}
-
-/// Three rows for all gradients: those that matter, the noise, and the reference's own distance.
-fn summary(model: &Official, checks: &[GradientCheck]) -> Vec<Stage> {
-    let elements = |noise: bool| {
-        let of = checks.iter().filter(move |c| c.noise == noise);
-        of.filter_map(|c| model.decoder.vars.get(&format!("mask_decoder.{}", c.name)))
-            .map(|v| v.as_tensor().elem_count())
-            .sum::<usize>()
-    };
-    let mut stages = Vec::new();
-    for (noise, what) in [(false, "gradients"), (true, "gradients that are noise")] {
-        let group = || checks.iter().filter(|c| c.noise == noise);
-        let load = |c: &GradientCheck| if c.passed { c.ours / c.limit } else { f64::INFINITY };
-        let Some(worst) = group().max_by(|a, b| load(a).total_cmp(&load(b))) else {
-            continue;
-        };
-        let compared = Comparison {
-            elements: elements(noise),
-            relative: worst.ours,
-            largest: 0.0,
-            note: format!("PyTorch f32 {:.1e} ({})", worst.pytorch, worst.name),
-        };
-        let name = format!("{what}, {} tensors", group().count());
-        stages.push(compared.relative(name, worst.limit));
-    }
-    let mut own = Comparison { elements: elements(false), ..Comparison::default() };
-    for check in checks {
-        // Noise is no direction: all it can be is as small as ours has to be.
-        own.worse(if check.noise { check.pytorch / NOISE * OWN } else { check.pytorch });
-    }
-    own.note = "what the limits above lean on".into();
-    stages.push(own.relative("PyTorch f32 gradients against f64", OWN));
-    stages
 }
 
 /// What the steps have moved, over all parameters, against double precision.
