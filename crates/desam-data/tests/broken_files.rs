@@ -5,6 +5,8 @@
 //! unpacks to (a byte a voxel becomes an `f32`, held three times over while room for it grows), and
 //! a megabyte for buffers.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
 mod heap;
 
 use desam_core::{Affine, Grid, LabelVolume, Volume};

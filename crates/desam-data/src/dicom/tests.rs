@@ -220,7 +220,7 @@ fn lossless_jpeg() {
     let packed = Some([&LOSSLESS[..], &[0]].concat());
     let syntax = "1.2.840.10008.1.2.4.70";
     let slice = Draft { syntax, rows: 4, columns: 4, packed, ..draft(0.0) };
-    let volume = only(&folder(&scratch, &[slice.clone()])).unwrap();
+    let volume = only(&folder(&scratch, std::slice::from_ref(&slice))).unwrap();
     let expected: Vec<f32> = (0..16).map(|i| (257 * i % 4001) as f32).collect();
     assert_eq!(volume.data(), expected);
     // An image that says it is larger than its slice would take memory for that.

@@ -137,7 +137,7 @@ mod tests {
             let x = (random(seed as u64, &shape) * 3.0).unwrap();
             for slope in [0.01, 1.0] {
                 compare(
-                    &[x.clone()],
+                    std::slice::from_ref(&x),
                     |t| instance_norm_leaky(&t[0], 1e-5, slope),
                     |t| plain(&t[0], 1e-5, slope),
                 );
