@@ -29,7 +29,6 @@ class Convolution:
     inputs: int
     outputs: int
     side: int  # of the input
-    parts: int = 1  # maps that the input is a concatenation of
     from_tap: bool = False  # the input is frozen and needs no gradient
 
     @property
@@ -38,17 +37,16 @@ class Convolution:
         return kernel * self.inputs * self.outputs * self.side**2
 
     def __str__(self):
-        split = f" (of {self.parts} maps)" if self.parts > 1 else ""
         op = {"3x3": "3×3", "1x1": "1×1", "up": "2×2 up"}[self.op]
-        return f"{op} {self.inputs}→{self.outputs}{split}, {self.side}²"
+        return f"{op} {self.inputs}→{self.outputs}, {self.side}²"
 
 
-def block(inputs, outputs, side, parts=1, from_tap=False):
+def block(inputs, outputs, side, from_tap=False):
     """A residual block: two 3×3 convolutions, and a 1×1 on the shortcut where channels differ."""
-    yield Convolution("3x3", inputs, outputs, side, parts, from_tap)
+    yield Convolution("3x3", inputs, outputs, side, from_tap)
     yield Convolution("3x3", outputs, outputs, side)
     if inputs != outputs:
-        yield Convolution("1x1", inputs, outputs, side, parts, from_tap)
+        yield Convolution("1x1", inputs, outputs, side, from_tap)
 
 
 def pimm(taps, e, grid):
@@ -59,11 +57,11 @@ def pimm(taps, e, grid):
         for step in range(depth):
             yield Convolution("up", out, out, grid << step)
             yield from block(out, out, grid << step + 1)
-    yield from block(2 * e, e, grid, parts=2)
+    yield from block(2 * e, e, grid)
     for i in range(len(taps) - 1):
         out, side = e >> i + 1, grid << i + 1
         yield Convolution("up", 2 * out, out, side // 2)
-        yield from block(2 * out, out, side, parts=2)
+        yield from block(2 * out, out, side)
     yield Convolution("1x1", out, 1, side)
 
 
@@ -107,13 +105,13 @@ def encoder_flop(sizes):
 def convolutions(preset, batches):
     sizes = PRESETS[preset]
     distinct = Counter(
-        Convolution(c.op, c.inputs, c.outputs, c.side, c.parts)
+        Convolution(c.op, c.inputs, c.outputs, c.side)
         for c in pimm(sizes.taps, sizes.embedding, sizes.grid)
     )
     for batch in batches:
         for passes, factor in (("forward", 1), ("both", 3)):
             for c in sorted(distinct, key=lambda c: (c.op, c.side, c.inputs, c.outputs)):
-                make = f"conv {c.op} {c.inputs} {c.outputs} {c.side} {batch} {c.parts} {passes}"
+                make = f"conv {c.op} {c.inputs} {c.outputs} {c.side} {batch} {passes}"
                 name = f"{c}, batch {batch}, {'forward' if factor == 1 else 'fwd+bwd'}"
                 yield Subject("conv", name, make, 2 * factor * batch * c.macs)
 

@@ -44,9 +44,9 @@ class Sgemm:
 
 
 class Conv:
-    """One convolution. A concatenated input (PARTS > 1) comes whole, already concatenated."""
+    """One convolution. A concatenated input comes whole, already concatenated."""
 
-    def __init__(self, op, inputs, outputs, side, batch, _parts, passes):
+    def __init__(self, op, inputs, outputs, side, batch, passes):
         inputs, outputs, side, batch = map(int, (inputs, outputs, side, batch))
         self.both = passes == "both"
         kernel = {"3x3": 3, "1x1": 1, "up": 2}[op]

@@ -14,8 +14,6 @@ pub(crate) struct Shape {
     /// Of the input, pixels.
     pub(crate) side: usize,
     pub(crate) batch: usize,
-    /// How many maps of equal channels the input is a concatenation of.
-    pub(crate) parts: usize,
 }
 
 #[derive(Clone, Copy)]
@@ -28,16 +26,14 @@ enum Op {
 
 pub(crate) struct Conv {
     op: Op,
-    /// The maps that a concatenated input consists of; each is convolved with its share of the
-    /// kernel and the results are added, as PIMM does it.
-    parts: Vec<Tensor>,
+    x: Tensor,
     weight: Tensor,
     both: bool,
 }
 
 impl Conv {
     pub(crate) fn new(op: &str, shape: &Shape, both: bool) -> Result<Self> {
-        let &Shape { inputs, outputs, side, batch, parts } = shape;
+        let &Shape { inputs, outputs, side, batch } = shape;
         let (op, kernel) = match op {
             "3x3" => (Op::Same(3), [outputs, inputs, 3, 3]),
             "1x1" => (Op::Same(1), [outputs, inputs, 1, 1]),
@@ -50,35 +46,19 @@ impl Conv {
                 false => Ok(t),
             }
         };
-        let input = |i| tracked(wave(&[batch, inputs / parts, side, side], i as f64));
         Ok(Self {
             op,
-            parts: (0..parts).map(input).collect::<candle::Result<_>>()?,
+            x: tracked(wave(&[batch, inputs, side, side], 0.0))?,
             weight: tracked((wave(&kernel, 0.0) * 0.05)?)?,
             both,
         })
     }
 
     fn forward(&self) -> candle::Result<Tensor> {
-        let one = |x: &Tensor, kernel: &Tensor| match self.op {
-            Op::Same(side) => conv2d(x, kernel, Conv2dConfig::same(side)),
-            Op::Up => conv_transpose2x2(x, kernel),
-        };
-        let [x] = self.parts.as_slice() else {
-            let mut sum: Option<Tensor> = None;
-            let mut first = 0;
-            for x in &self.parts {
-                let channels = x.dim(1)?;
-                let y = one(x, &self.weight.narrow(1, first, channels)?)?;
-                first += channels;
-                sum = Some(match sum {
-                    Some(sum) => (sum + y)?,
-                    None => y,
-                });
-            }
-            return sum.ok_or_else(|| candle::Error::Msg("no input".into()));
-        };
-        one(x, &self.weight)
+        match self.op {
+            Op::Same(side) => conv2d(&self.x, &self.weight, Conv2dConfig::same(side)),
+            Op::Up => conv_transpose2x2(&self.x, &self.weight),
+        }
     }
 }
 

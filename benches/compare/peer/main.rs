@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! make sgemm N
-//! make conv 3x3|1x1|up INPUTS OUTPUTS SIDE BATCH PARTS forward|both
+//! make conv 3x3|1x1|up INPUTS OUTPUTS SIDE BATCH forward|both
 //! make encoder PRESET SIDE
 //! make step PRESET SIDE BATCH
 //! run WARM COUNT      answers with COUNT times in seconds, after WARM unmeasured repetitions
@@ -44,13 +44,12 @@ fn make(words: &[&str]) -> Result<Box<dyn Subject>> {
     let number = |word: &str| word.parse::<usize>().map_err(|e| format!("{word:?}: {e}"));
     Ok(match *words {
         ["sgemm", n] => Box::new(sgemm::Sgemm::new(number(n)?)?),
-        ["conv", op, inputs, outputs, side, batch, parts, pass] => {
+        ["conv", op, inputs, outputs, side, batch, pass] => {
             let shape = conv::Shape {
                 inputs: number(inputs)?,
                 outputs: number(outputs)?,
                 side: number(side)?,
                 batch: number(batch)?,
-                parts: number(parts)?,
             };
             Box::new(conv::Conv::new(op, &shape, pass == "both")?)
         }

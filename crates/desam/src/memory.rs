@@ -3,7 +3,8 @@
 //! A training step allocates and frees some twenty gigabytes, in blocks of a few sizes that come
 //! again at every step. Handed back to the system, each of their pages is cleared anew when it is
 //! next touched: a third of a step's time. [`KeepLarge`] keeps freed blocks, but never more than
-//! the process once had in use: what is in use and what is kept together stay below that peak.
+//! the process once had in use: what is in use and what is kept together stay below that peak, or
+//! below a gigabyte.
 //!
 //! A program that wants it says so:
 //!
@@ -24,6 +25,9 @@ const LARGE: usize = 1 << 20;
 
 /// Alignment that blocks are kept with: a cache line. Those with a larger one are not kept.
 const ALIGN: usize = 64;
+
+/// Bytes in use and kept that are no matter.
+const FREELY: usize = 1 << 30;
 
 /// Blocks that are kept at once, at most.
 const MOST: usize = 512;
@@ -47,6 +51,8 @@ struct Kept {
     /// Bytes of large blocks in use, now and at most.
     used: usize,
     peak: usize,
+    /// Bytes in use and kept that are no matter.
+    freely: usize,
 }
 
 impl Kept {
@@ -66,7 +72,7 @@ impl Kept {
 
     /// The block that was freed first, as long as room is needed for `bytes` more.
     fn make_room(&mut self, bytes: usize) -> Option<(usize, usize)> {
-        let fits = self.used + self.bytes + bytes <= self.peak;
+        let fits = self.used + self.bytes + bytes <= self.peak.max(self.freely);
         (self.count > 0 && !fits).then(|| self.remove(0))
     }
 
@@ -91,8 +97,13 @@ impl Kept {
 impl<A> KeepLarge<A> {
     /// With `small` for what is not large.
     pub const fn new(small: A) -> Self {
+        Self::freely(small, FREELY)
+    }
+
+    const fn freely(small: A, freely: usize) -> Self {
         let blocks = [(0, 0); MOST];
-        Self { small, kept: Mutex::new(Kept { blocks, count: 0, bytes: 0, used: 0, peak: 0 }) }
+        let kept = Kept { blocks, count: 0, bytes: 0, used: 0, peak: 0, freely };
+        Self { small, kept: Mutex::new(kept) }
     }
 
     /// The books are whole between two statements: a panic cannot leave them half written.
@@ -250,7 +261,7 @@ mod tests {
     #[test]
     #[allow(unsafe_code)]
     fn kept_and_used_together_never_exceed_what_was_once_in_use() {
-        let memory = KeepLarge::new(System);
+        let memory = KeepLarge::freely(System, 0);
         let mut live: Vec<(*mut u8, Layout)> = Vec::new();
         let (mut state, mut used, mut peak) = (1u64, 0, 0);
         for _ in 0..2000 {
