@@ -12,7 +12,7 @@ from parties import Process
 SETTLE = 0.2  # what is shorter than this is repeated once unmeasured before each turn
 FOREIGN = 0.1  # share of the machine that others may have during a turn
 ATTEMPTS = 4  # at a quiet turn
-PATIENCE = 30.0  # seconds of work after which a party's disturbed turns are no longer repeated
+PATIENCE = 5.0  # seconds of work after which a party's disturbed turns are no longer repeated
 
 
 @dataclass(frozen=True)

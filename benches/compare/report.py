@@ -38,7 +38,7 @@ class Row:
     def work(self, name):
         """Of the peak, what has come since the subject was made: not the libraries, the weights
         and the inputs."""
-        return self.samples[name].peak - self.samples[name].start
+        return max(1, self.samples[name].peak - self.samples[name].start)
 
     def others(self):
         return [name for name in self.samples if name != "ours"]
