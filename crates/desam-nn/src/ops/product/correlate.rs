@@ -6,6 +6,7 @@ use super::tile::{ROWS, VECTORS, multiply};
 use crate::ops::vector::dispatch;
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
+use std::ops::Range;
 
 /// Pixels that are summed between two looks at the result.
 const PIXELS: usize = 1024;
@@ -17,6 +18,11 @@ const HELD: usize = 320 << 10;
 /// their results. They depend on sizes alone, never on the threads.
 const PARTS: usize = 16;
 const PARTS_HELD: usize = 8 << 20;
+
+/// Bands that a part has at least, since a band need not turn the rows that it shares with the one
+/// before; but a few parts there are.
+const BANDS: usize = 4;
+const FEW: usize = 4;
 
 /// `out[o, i, ky, kx] = Σ left[b, o, y, x] · right[b, i, y + ky - m, x + kx - m]` over `b`, `y` and
 /// `x`, `m` the window's margin: `[left channels, right channels, side, side]`.
@@ -31,7 +37,7 @@ pub(crate) fn correlate(left: &dyn Source, right: &dyn Source, window: Window) -
     let of_image = |image| (0..planes.height).step_by(grid.rows).map(move |y| (image, y));
     let bands: Vec<_> = (0..planes.images).flat_map(of_image).map(|(b, y)| band(b, y)).collect();
     let len = grid.tiles.len() * grid.tile_len();
-    let parts = PARTS.min(PARTS_HELD / len.max(1)).max(1);
+    let parts = PARTS.min(PARTS_HELD / len.max(1)).min(bands.len() / BANDS).max(FEW);
     let part = |bands: &[Band]| {
         let (mut sums, mut held) = (vec![0.0; len], Held::default());
         for band in bands {
@@ -130,6 +136,8 @@ struct Held {
     /// Where each pixel begins in the right side.
     offsets: Vec<usize>,
     pixels: usize,
+    /// The image and the rows that were held before.
+    before: Option<(usize, Range<usize>)>,
     /// Rows on their way from one order to the other.
     lines: Vec<f32>,
 }
@@ -138,6 +146,21 @@ struct Held {
 const BEYOND: usize = 16;
 
 impl Held {
+    /// Moves the right side's rows that the band before, the next above, has in common with `band`
+    /// to where they belong now, and says how many they are.
+    fn rows_kept(&mut self, band: &Band, line: usize) -> usize {
+        let before = self.before.replace((band.image, band.rows.clone()));
+        let common = 2 * band.window.margin();
+        match before {
+            Some((image, rows)) if image == band.image && rows.end == band.rows.start => {
+                let first = rows.len() * line;
+                self.right.copy_within(first..first + common * line, 0);
+                common
+            }
+            _ => 0,
+        }
+    }
+
     fn take(&mut self, left: &dyn Source, right: &dyn Source, band: &Band) {
         let (planes, margin) = (right.planes(), band.window.margin());
         let (wide, channels) = (planes.width + 2 * margin, planes.channels);
@@ -156,8 +179,9 @@ impl Held {
             }
         }
         let line = wide * channels;
+        let kept = self.rows_kept(band, line);
         self.right.resize(band.height() * line + BEYOND, 0.0);
-        for y in 0..band.height() {
+        for y in kept..band.height() {
             let out = &mut self.right[y * line..(y + 1) * line];
             let Some(row) = band.source_row(y, planes) else {
                 out.fill(0.0);
