@@ -19,3 +19,6 @@ pub(crate) use operands::{Left, Right, Spot, Target};
 pub(crate) use panels::{PanelShape, Panels};
 pub(crate) use source::{At, Joined, Plain, Planes, Source, Window};
 pub(crate) use tile::{ROWS, VECTORS, multiply_all};
+
+#[cfg(test)]
+mod tests;
