@@ -1,7 +1,7 @@
 //! The three products of a convolution that keeps the side, f32 on the CPU.
 
 use crate::ops::matmul::dense;
-use crate::ops::product::{PanelShape, Panels, Plain, Planes, Window, correlate, product};
+use crate::ops::product::{Kernel, Plain, Planes, Window, correlate, product};
 use candle_core::{CpuStorage, Layout, Result};
 
 /// What candle hands to an op.
@@ -14,28 +14,23 @@ pub(crate) fn plain(stored: Stored<'_>) -> Result<Plain<'_>> {
     Ok(Plain { values: dense(stored)?, planes })
 }
 
-/// A contiguous kernel `[O, I, side, side]`, packed as it stands.
-pub(crate) fn panels(w: Stored<'_>) -> Result<(Panels, Window)> {
-    let (rows, channels, side, _) = w.1.shape().dims4()?;
-    let (values, window) = (dense::<f32>(w)?, Window { side });
-    let shape = PanelShape { rows, channels, taps: window.taps() };
-    let weight = |row, channel, tap| values[(row * channels + channel) * shape.taps + tap];
-    Ok((Panels::pack(shape, weight), window))
+/// A contiguous kernel `[O, I, side, side]`.
+pub(crate) fn kernel(w: Stored<'_>) -> Result<(Kernel<'_>, Window)> {
+    let (_, inputs, side, _) = w.1.shape().dims4()?;
+    let window = Window { side };
+    Ok((Kernel { values: dense(w)?, inputs, taps: window.taps() }, window))
 }
 
 pub(super) fn output(x: Stored<'_>, w: Stored<'_>) -> Result<Vec<f32>> {
-    let (weights, window) = panels(w)?;
-    Ok(product(&plain(x)?, window, &weights))
+    let (kernel, window) = kernel(w)?;
+    Ok(product(&plain(x)?, window, &kernel.pack(w.1.shape().dims4()?.0)))
 }
 
 /// The convolution of the gradient with the kernel turned round, inputs and outputs exchanged.
 pub(super) fn input_gradient(grad: Stored<'_>, w: Stored<'_>) -> Result<Vec<f32>> {
-    let (outputs, inputs, side, _) = w.1.shape().dims4()?;
-    let (values, window) = (dense::<f32>(w)?, Window { side });
-    let taps = window.taps();
-    let shape = PanelShape { rows: inputs, channels: outputs, taps };
-    let weight = |row, channel, tap| values[(channel * inputs + row) * taps + taps - 1 - tap];
-    Ok(product(&plain(grad)?, window, &Panels::pack(shape, weight)))
+    let (kernel, window) = kernel(w)?;
+    let turned = kernel.turned(w.1.shape().dims4()?.0, (0, kernel.inputs));
+    Ok(product(&plain(grad)?, window, &turned))
 }
 
 pub(super) fn kernel_gradient(grad: Stored<'_>, x: Stored<'_>, side: usize) -> Result<Vec<f32>> {

@@ -2,9 +2,7 @@
 
 use super::cpu::plain;
 use crate::ops::matmul::dense;
-use crate::ops::product::{
-    At, PanelShape, Panels, Plain, Planes, Source, Window, correlate, product,
-};
+use crate::ops::product::{At, Kernel, Plain, Planes, Source, Window, correlate, product};
 use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor};
 
 /// `(x, weight) → y`; `x` is not tracked.
@@ -47,10 +45,10 @@ impl CustomOp2 for Patches {
     ) -> Result<(CpuStorage, Shape)> {
         let (outputs, inputs, side, _) = wl.shape().dims4()?;
         let turned = Turned { image: plain((x, xl))?, side };
-        let Planes { images, channels, height, width } = turned.planes();
+        let Planes { images, height, width, .. } = turned.planes();
         let values = dense::<f32>((w, wl))?;
-        let shape = PanelShape { rows: outputs, channels: inputs * side * side, taps: 1 };
-        let weights = Panels::pack(shape, |row, channel, _| values[row * channels + channel]);
+        let kernel = Kernel { values, inputs: inputs * side * side, taps: 1 };
+        let weights = kernel.pack(outputs);
         let y = product(&turned, Window { side: 1 }, &weights);
         Ok((CpuStorage::F32(y), Shape::from((images, outputs, height, width))))
     }

@@ -3,7 +3,7 @@
 use crate::ops::conv2d::cpu::{Stored, plain};
 use crate::ops::matmul::dense;
 use crate::ops::product::{
-    At, PanelShape, Panels, Plain, Planes, Source, Sums, Window, correlate, product, product_into,
+    At, Kernel, Plain, Planes, Source, Sums, Window, correlate, product, product_into,
 };
 use candle_core::Result;
 
@@ -29,8 +29,8 @@ const POINT: Window = Window { side: 1 };
 pub(super) fn output(x: Stored<'_>, w: Stored<'_>) -> Result<Vec<f32>> {
     let (channels, outputs, _, _) = w.1.shape().dims4()?;
     let (values, source) = (dense::<f32>(w)?, plain(x)?);
-    let shape = PanelShape { rows: 4 * outputs, channels, taps: 1 };
-    let weights = Panels::pack(shape, |row, channel, _| values[channel * 4 * outputs + row]);
+    let kernel = Kernel { values, inputs: 4 * outputs, taps: 1 };
+    let weights = kernel.turned(channels, (0, kernel.inputs));
     let width = source.planes.width;
     Ok(product_into(&source, (POINT, &weights), 4, |band| interleave(band, width)).values)
 }
@@ -57,8 +57,7 @@ fn interleave(band: Sums<'_>, width: usize) {
 pub(super) fn input_gradient(grad: Stored<'_>, w: Stored<'_>) -> Result<Vec<f32>> {
     let (inputs, outputs, _, _) = w.1.shape().dims4()?;
     let values = dense::<f32>(w)?;
-    let shape = PanelShape { rows: inputs, channels: 4 * outputs, taps: 1 };
-    let weights = Panels::pack(shape, |row, channel, _| values[row * 4 * outputs + channel]);
+    let weights = Kernel { values, inputs: 4 * outputs, taps: 1 }.pack(inputs);
     Ok(product(&Blocks(plain(grad)?), POINT, &weights))
 }
 

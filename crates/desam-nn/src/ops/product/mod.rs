@@ -7,6 +7,7 @@
 mod correlate;
 mod dense;
 mod forward;
+mod kernel;
 mod operands;
 mod panels;
 mod source;
@@ -15,8 +16,9 @@ mod tile;
 pub(crate) use correlate::correlate;
 pub(crate) use dense::{Curve, Dense, Finish};
 pub(crate) use forward::{Sums, product, product_add, product_into};
+pub(crate) use kernel::Kernel;
 pub(crate) use operands::{Left, Right, Spot, Target};
-pub(crate) use panels::{PanelShape, Panels};
+pub(crate) use panels::Panels;
 pub(crate) use source::{At, Joined, Plain, Planes, Source, Window};
 pub(crate) use tile::{ROWS, VECTORS, multiply_all};
 

@@ -2,7 +2,7 @@
 
 use super::forward::{Map, SQUARE, Shortcut, add};
 use super::{EPS, GATE, SLOPE};
-use crate::ops::conv2d::cpu::{panels, plain};
+use crate::ops::conv2d::cpu::{kernel, plain};
 use crate::ops::conv2d::{Conv2dConfig, conv2d};
 use crate::ops::instance_norm::{instance_norm, instance_norm_leaky};
 use crate::ops::pointwise::leaky_relu;
@@ -46,7 +46,7 @@ impl CustomOp3 for Finish {
         let (main, shortcut) = (plain((main, ml))?, plain((shortcut, sl))?);
         let first = Map::measure(main.values, main.planes);
         let third = Map::measure(shortcut.values, shortcut.planes);
-        let (weights, _) = panels((conv2, cl))?;
+        let weights = kernel((conv2, cl))?.0.pack(cl.shape().dims4()?.0);
         let second = Map::convolve(&first.rectified(), SQUARE, &weights);
         Ok((CpuStorage::F32(add(&second, Shortcut::Map(&third))?), ml.shape().clone()))
     }

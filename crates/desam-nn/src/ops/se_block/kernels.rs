@@ -1,6 +1,6 @@
 //! A block's kernels, in a row, as its products read them.
 
-use crate::ops::product::{PanelShape, Panels};
+use crate::ops::product::{Kernel, Panels};
 
 /// Kernels `[O, I, 3, 3]`, `[O, O, 3, 3]` and perhaps `[O, I, 1, 1]`, one behind the other.
 #[derive(Debug, Clone, Copy)]
@@ -9,32 +9,6 @@ pub(super) struct Kernels<'a> {
     pub(super) outputs: usize,
     /// Channels of each part of the input.
     pub(super) inputs: [usize; 2],
-}
-
-/// One of the three.
-#[derive(Debug, Clone, Copy)]
-struct Kernel<'a> {
-    values: &'a [f32],
-    inputs: usize,
-    taps: usize,
-}
-
-impl Kernel<'_> {
-    /// As it stands, `outputs` rows.
-    fn pack(&self, outputs: usize) -> Panels {
-        let shape = PanelShape { rows: outputs, channels: self.inputs, taps: self.taps };
-        Panels::pack(shape, |row, channel, tap| {
-            self.values[(row * self.inputs + channel) * self.taps + tap]
-        })
-    }
-
-    /// Turned round for the gradient of `inputs` channels from `first` on.
-    fn turned(&self, outputs: usize, (first, inputs): (usize, usize)) -> Panels {
-        let shape = PanelShape { rows: inputs, channels: outputs, taps: self.taps };
-        Panels::pack(shape, |row, channel, tap| {
-            self.values[(channel * self.inputs + first + row + 1) * self.taps - 1 - tap]
-        })
-    }
 }
 
 impl<'a> Kernels<'a> {
