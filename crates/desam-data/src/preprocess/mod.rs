@@ -8,6 +8,7 @@ mod axis;
 mod config;
 mod enlarge;
 mod geometry;
+mod image;
 mod intensity;
 #[cfg(test)]
 mod orders;
@@ -21,6 +22,7 @@ mod tests;
 
 pub use config::{Frame, LabelRule, PreprocessConfig};
 pub(crate) use geometry::expect_same_grid;
+pub use image::SliceImage;
 pub use intensity::IntensityWindow;
 pub use orient::Orientation;
-pub use prepared::{PreparedVolume, SliceImage};
+pub use prepared::PreparedVolume;
