@@ -1,6 +1,6 @@
 //! The decoder's configuration, its presets, and how it is read off a checkpoint's shapes.
 
-use crate::{DesamDecoder, Error, Result};
+use crate::{DesamDecoder, Error, Result, Variant};
 use candle_nn::VarBuilder;
 use desam_core::EncoderSpec;
 use desam_nn::params::Tensors;
@@ -45,6 +45,9 @@ pub struct DecoderConfig {
     /// Where squeeze-excitation looks.
     #[serde(default)]
     pub squeeze: SqueezePlacement,
+    /// Which decoder these are the sizes of; a configuration that does not say means DeSAM.
+    #[serde(default)]
+    pub variant: Variant,
 }
 
 impl DecoderConfig {
@@ -71,6 +74,7 @@ impl DecoderConfig {
             iou_hidden: e,
             iou_depth: 3,
             squeeze: SqueezePlacement::Official,
+            variant: Variant::Desam,
         }
     }
 
@@ -109,6 +113,7 @@ impl DecoderConfig {
             iou_hidden,
             iou_depth: shapes.count("iou_prediction_head.layers.", ".weight"),
             squeeze: SqueezePlacement::Official,
+            variant: Variant::Desam,
         };
         config.validate()?;
         Ok(config)
@@ -135,6 +140,11 @@ impl DecoderConfig {
                 self.heads, self.cross_width
             ));
         }
+        if self.variant == Variant::SamDecoder && taps != 3 {
+            // Masks have the side that the taps decide (`EncoderSpec::mask_side`), four times the
+            // grid's for three; SAM's upscaling has four times the grid's built in.
+            return refuse(format!("variant sam-decoder needs an encoder of 3 taps, found {taps}"));
+        }
         let others = [
             ("transformer_depth", self.transformer_depth),
             ("mlp_width", self.mlp_width),
@@ -155,6 +165,9 @@ impl DecoderConfig {
     /// When the configuration is not valid or a parameter cannot be had.
     pub fn build(&self, vb: VarBuilder<'_>) -> candle_core::Result<DesamDecoder> {
         self.validate().map_err(candle_core::Error::wrap)?;
+        if self.variant != Variant::Desam {
+            candle_core::bail!("variant {} cannot be built yet", self.variant);
+        }
         DesamDecoder::new(self, vb.pp("mask_decoder"))
     }
 

@@ -16,6 +16,7 @@ mod pimm;
 mod prim;
 mod se_block;
 mod two_way;
+mod variant;
 
 pub use config::{DecoderConfig, SqueezePlacement};
 pub use desam::DesamDecoder;
@@ -24,3 +25,4 @@ pub use pimm::{Pimm, PimmContext};
 pub use prim::Prim;
 pub use se_block::{SeResBlock, SplitInput};
 pub use two_way::{TwoWayOutput, TwoWayTransformer};
+pub use variant::Variant;
