@@ -1,6 +1,6 @@
 //! The decoder's configuration, its presets, and how it is read off a checkpoint's shapes.
 
-use crate::{DesamDecoder, Error, Result, Variant};
+use crate::{Decoder, DesamDecoder, Error, Result, SamDecoder, Variant};
 use candle_nn::VarBuilder;
 use desam_core::EncoderSpec;
 use desam_nn::params::Tensors;
@@ -159,16 +159,18 @@ impl DecoderConfig {
         }
     }
 
-    /// Builds the decoder from parameters at `vb`'s root, under `mask_decoder.*`.
+    /// Builds the variant's decoder from parameters at `vb`'s root, under `mask_decoder.*`.
     ///
     /// # Errors
     /// When the configuration is not valid or a parameter cannot be had.
-    pub fn build(&self, vb: VarBuilder<'_>) -> candle_core::Result<DesamDecoder> {
+    pub fn build(&self, vb: VarBuilder<'_>) -> candle_core::Result<Decoder> {
         self.validate().map_err(candle_core::Error::wrap)?;
-        if self.variant != Variant::Desam {
-            candle_core::bail!("variant {} cannot be built yet", self.variant);
+        let vb = vb.pp("mask_decoder");
+        match self.variant {
+            Variant::SamDecoder => Ok(Decoder::Sam(SamDecoder::new(self, vb)?)),
+            Variant::Desam => Ok(Decoder::Desam(DesamDecoder::new(self, vb)?)),
+            other => candle_core::bail!("variant {other} cannot be built yet"),
         }
-        DesamDecoder::new(self, vb.pp("mask_decoder"))
     }
 
     /// Channels of PIMM's level `depth`, 0 being the coarsest: `E / 2^depth`.

@@ -1,7 +1,7 @@
 //! PRIM and PIMM together.
 
-use crate::carried::{SamMaskHead, is_inert};
-use crate::{DecoderConfig, Pimm, PimmContext, Prim, SplitInput};
+use crate::inert::is_inert;
+use crate::{DecoderConfig, Pimm, PimmContext, Prim, SamMaskHead, SplitInput};
 use candle_core::{Result, Tensor};
 use candle_nn::VarBuilder;
 use desam_core::{ImageContext, ImageFeatures, MaskDecoder, PromptEmbedding, PromptReading};
@@ -12,6 +12,8 @@ pub struct DesamDecoder {
     config: DecoderConfig,
     prim: Prim,
     pimm: Pimm,
+    /// SAM's mask head, unused. Kept so that a checkpoint of ours loads into the official modules and
+    /// theirs loads here with nothing left over.
     _carried: SamMaskHead,
 }
 

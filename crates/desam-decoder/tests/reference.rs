@@ -5,7 +5,7 @@
 
 use candle_core::{DType, Device, Tensor};
 use desam_core::{EncoderSpec, ImageFeatures, MaskDecoder, PromptEmbedding};
-use desam_decoder::{DecoderConfig, DesamDecoder, SqueezePlacement, Variant};
+use desam_decoder::{Decoder, DecoderConfig, SqueezePlacement, Variant};
 use desam_nn::params::{LoadOptions, Loaded, Tensors, load};
 use std::path::PathBuf;
 
@@ -32,7 +32,7 @@ fn relative(out: &Tensor, reference: &Tensor) -> f64 {
     norm((out - reference).unwrap()) / norm(reference.clone())
 }
 
-fn trained(tensors: &Tensors) -> Loaded<DesamDecoder> {
+fn trained(tensors: &Tensors) -> Loaded<Decoder> {
     let ours = tensors.iter().filter(|(k, _)| k.starts_with("mask_decoder."));
     let ours: Tensors = ours.map(|(k, v)| (k.clone(), v.clone())).collect();
     let config = DecoderConfig::from_tensors(&ours, &spec()).unwrap();
@@ -109,7 +109,7 @@ fn small() -> DecoderConfig {
     DecoderConfig::tiny(&spec)
 }
 
-fn seeded(squeeze: SqueezePlacement) -> Loaded<DesamDecoder> {
+fn seeded(squeeze: SqueezePlacement) -> Loaded<Decoder> {
     let config = DecoderConfig { squeeze, ..small() };
     let loaded = load(Tensors::new(), &LoadOptions::trainable(1), |vb| config.build(vb)).unwrap();
     loaded.report.check().unwrap();
