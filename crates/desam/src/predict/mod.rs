@@ -1,6 +1,8 @@
 //! From a volume to a mask, with no prompt.
 
 mod folder;
+mod grid;
+mod plain;
 mod segmenter;
 mod slice;
 
