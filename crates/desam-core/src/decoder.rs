@@ -118,6 +118,15 @@ pub trait MaskDecoder: Send + Sync {
         true
     }
 
+    /// A reader for many prompts of one image, where nothing is to be trained: what they share
+    /// need not be computed for each. Unless a decoder knows better, every prompt is read anew.
+    ///
+    /// # Errors
+    /// When the context is not of this decoder.
+    fn reader<'a>(&'a self, context: &'a ImageContext) -> Result<Box<dyn PromptReader + 'a>> {
+        Ok(Box::new(Anew { decoder: self, context }))
+    }
+
     /// All three steps at once.
     ///
     /// # Errors
@@ -135,5 +144,47 @@ pub trait MaskDecoder: Send + Sync {
             candle_core::bail!("the decoder drew no mask");
         }
         Ok(MaskPrediction { logits: heads.remove(0), iou: reading.iou()?, coarser: heads })
+    }
+}
+
+/// Reads prompts of one image, for prediction: the numbers carry no gradients. Which other prompts
+/// are read along with one changes nothing about it, to the last bit.
+pub trait PromptReader {
+    /// As [`MaskDecoder::read`], up to rounding.
+    ///
+    /// # Errors
+    /// When shapes do not fit.
+    fn read(&mut self, prompts: &PromptEmbedding) -> Result<PromptReading>;
+
+    /// The predicted IoU alone, `[N, 1]`: that of [`read`](Self::read), to the last bit.
+    ///
+    /// # Errors
+    /// When shapes do not fit.
+    fn iou(&mut self, prompts: &PromptEmbedding) -> Result<Tensor> {
+        self.read(prompts)?.iou()
+    }
+}
+
+/// One prompt after the other, as the decoder reads any: so that none depends on the others.
+struct Anew<'a, D: ?Sized> {
+    decoder: &'a D,
+    context: &'a ImageContext,
+}
+
+impl<D: MaskDecoder + ?Sized> PromptReader for Anew<'_, D> {
+    fn read(&mut self, prompts: &PromptEmbedding) -> Result<PromptReading> {
+        let one = |i: usize| {
+            let (sparse, dense) = (prompts.sparse.narrow(0, i, 1)?, prompts.dense.narrow(0, i, 1)?);
+            self.decoder.read(self.context, &PromptEmbedding { sparse, dense })
+        };
+        let all = (0..prompts.dense.dim(0)?).map(one).collect::<Result<Vec<_>>>()?;
+        let join = |pick: fn(&PromptReading) -> &Tensor| {
+            Tensor::cat(&all.iter().map(pick).collect::<Vec<_>>(), 0)
+        };
+        Ok(PromptReading {
+            iou_all: join(|r| &r.iou_all)?,
+            mask_tokens: join(|r| &r.mask_tokens)?,
+            mask_embedding: join(|r| &r.mask_embedding)?,
+        })
     }
 }

@@ -2,7 +2,9 @@
 
 use crate::{DecoderConfig, DesamDecoder, SamDecoder};
 use candle_core::{Result, Tensor};
-use desam_core::{ImageContext, ImageFeatures, MaskDecoder, PromptEmbedding, PromptReading};
+use desam_core::{
+    ImageContext, ImageFeatures, MaskDecoder, PromptEmbedding, PromptReader, PromptReading,
+};
 
 /// Any of the [`Variant`](crate::Variant)s, as [`DecoderConfig::build`] makes it.
 #[derive(Debug, Clone)]
@@ -48,6 +50,10 @@ impl MaskDecoder for Decoder {
 
     fn draw(&self, context: &ImageContext, reading: &PromptReading) -> Result<Tensor> {
         self.inner().draw(context, reading)
+    }
+
+    fn reader<'a>(&'a self, context: &'a ImageContext) -> Result<Box<dyn PromptReader + 'a>> {
+        self.inner().reader(context)
     }
 
     fn draw_heads(&self, context: &ImageContext, reading: &PromptReading) -> Result<Vec<Tensor>> {
