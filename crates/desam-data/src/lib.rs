@@ -12,6 +12,7 @@ pub mod metaimage;
 pub mod nifti;
 pub mod nrrd;
 pub mod phantom;
+pub mod postprocess;
 pub mod preprocess;
 pub mod split;
 pub mod verify;

@@ -14,13 +14,19 @@ mod orders;
 mod orient;
 mod prepared;
 mod resample;
+#[cfg(test)]
+mod resampling;
+mod restore;
 mod spline;
 mod targets;
 #[cfg(test)]
 mod tests;
+mod view;
 
 pub use config::{Frame, LabelRule, PreprocessConfig};
 pub(crate) use geometry::expect_same_grid;
 pub use intensity::IntensityWindow;
 pub use orient::Orientation;
 pub use prepared::{PreparedVolume, SliceImage};
+pub use restore::{Between, VoxelMap};
+pub use view::SliceView;
