@@ -6,4 +6,7 @@ mod slice;
 
 pub use folder::{FailedVolume, FolderSummary, segment_folder};
 pub use segmenter::{Segmentation, Segmenter, VolumeSummary};
-pub use slice::{SlicePrediction, SlicePredictor};
+pub use slice::{SliceEvidence, SlicePrediction, SlicePredictor};
+
+#[cfg(test)]
+mod tests;

@@ -41,11 +41,30 @@ pub struct SlicePrediction {
     pub point: Option<[f64; 2]>,
 }
 
+/// What a prediction rests on: for maps of what the model expects of each point, and for
+/// probabilities in place of a mask.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SliceEvidence {
+    /// The IoU that PRIM predicts for each point of the grid, with no sigmoid, row by row:
+    /// `N·N` numbers. One number in whole box mode.
+    pub ious: Vec<f32>,
+    /// Logits of the mask that was taken, `M·M` row by row, as they were drawn: before small
+    /// regions were removed from the mask. Empty where no point was worth a mask.
+    pub logits: Vec<f32>,
+}
+
 /// A prompt whose mask may be worth drawing.
 struct Read {
     point: Point,
     iou: f32,
     reading: PromptReading,
+}
+
+/// All prompts after PRIM.
+#[derive(Default)]
+struct Reads {
+    ious: Vec<f32>,
+    worthy: Vec<Read>,
 }
 
 impl<'a> SlicePredictor<'a> {
@@ -72,6 +91,18 @@ impl<'a> SlicePredictor<'a> {
         features: &ImageFeatures,
         automatic: &Automatic,
     ) -> Result<SlicePrediction> {
+        Ok(self.predict_with_evidence(features, automatic)?.0)
+    }
+
+    /// The same mask, and what it rests on.
+    ///
+    /// # Errors
+    /// As [`predict`](Self::predict).
+    pub fn predict_with_evidence(
+        &self,
+        features: &ImageFeatures,
+        automatic: &Automatic,
+    ) -> Result<(SlicePrediction, SliceEvidence)> {
         let batch = features.batch()?;
         if batch != 1 {
             let reason = format!("one slice is predicted at a time, {batch} were given");
@@ -86,7 +117,11 @@ impl<'a> SlicePredictor<'a> {
 
     /// The official program passes the one mask of the whole box through the same rule as a
     /// grid's, as if PRIM had given it an IoU of 1: small holes and islands are removed here too.
-    fn whole_box(&self, context: &ImageContext, automatic: &Automatic) -> Result<SlicePrediction> {
+    fn whole_box(
+        &self,
+        context: &ImageContext,
+        automatic: &Automatic,
+    ) -> Result<(SlicePrediction, SliceEvidence)> {
         let bbox = whole_box(self.spec.input_side as f32)?;
         let embedding = self.prompt.encode(&Prompts::boxes(&[bbox])?)?;
         let reading = self.decoder.read(context, &embedding)?;
@@ -94,32 +129,35 @@ impl<'a> SlicePredictor<'a> {
         let centre = Point::foreground(0.5 * bbox.x1, 0.5 * bbox.y1);
         let only = Candidate { point: centre, predicted_iou: 1.0, logits: &logits };
         let (mask, _) = self.selected(&[only], automatic)?;
-        let predicted_iou = reading.iou()?.flatten_all()?.to_vec1::<f32>()?.first().copied();
-        Ok(SlicePrediction { mask, predicted_iou, point: None })
+        let ious = reading.iou()?.flatten_all()?.to_vec1::<f32>()?;
+        let predicted_iou = ious.first().copied();
+        let prediction = SlicePrediction { mask, predicted_iou, point: None };
+        Ok((prediction, SliceEvidence { ious, logits }))
     }
 
     fn grid_points(
         &self,
         context: &ImageContext,
         automatic: &Automatic,
-    ) -> Result<SlicePrediction> {
+    ) -> Result<(SlicePrediction, SliceEvidence)> {
         let points = grid_points(automatic.grid, self.spec.input_side as f32)?;
-        let mut read = Vec::new();
+        let mut read = Reads::default();
         for chunk in points.chunks(READ_AT_ONCE) {
-            self.read_worthy(context, chunk, automatic, &mut read)?;
+            self.read(context, chunk, automatic, &mut read)?;
         }
-        let masks = self.draw(context, &read)?;
+        let mut masks = self.draw(context, &read.worthy)?;
         let candidates: Vec<Candidate<'_>> = read
+            .worthy
             .iter()
             .zip(&masks)
             .map(|(r, logits)| Candidate { point: r.point, predicted_iou: r.iou, logits })
             .collect();
         let (mask, best) = self.selected(&candidates, automatic)?;
-        Ok(SlicePrediction {
-            mask,
-            predicted_iou: best.as_ref().map(|r| r.predicted_iou),
-            point: best.map(|r| r.point),
-        })
+        let taken = best.as_ref().map(|r| r.candidate).filter(|&i| i < masks.len());
+        let logits = taken.map(|i| masks.swap_remove(i)).unwrap_or_default();
+        let predicted_iou = best.as_ref().map(|r| r.predicted_iou);
+        let prediction = SlicePrediction { mask, predicted_iou, point: best.map(|r| r.point) };
+        Ok((prediction, SliceEvidence { ious: read.ious, logits }))
     }
 
     /// The mask that the rule takes, and its record; an empty mask where it takes none.
@@ -134,25 +172,26 @@ impl<'a> SlicePredictor<'a> {
         Ok((prediction(&records, &geometry), records.into_iter().next()))
     }
 
-    /// Reads some points and keeps those whose predicted IoU may win: the mask of any other would
-    /// be thrown away unseen.
-    fn read_worthy(
+    /// Reads some points and keeps the readings of those whose predicted IoU may win: the mask of
+    /// any other would be thrown away unseen.
+    fn read(
         &self,
         context: &ImageContext,
         points: &[Point],
         automatic: &Automatic,
-        out: &mut Vec<Read>,
+        out: &mut Reads,
     ) -> Result<()> {
         let embedding = self.prompt.encode(&Prompts::points(points)?)?;
         let reading = self.decoder.read(context, &embedding)?;
         let ious = reading.iou()?.flatten_all()?.to_vec1::<f32>()?;
         for index in automatic.selection.worth_drawing(&ious) {
-            out.push(Read {
+            out.worthy.push(Read {
                 point: points[index],
                 iou: ious[index],
                 reading: reading.narrow(index, 1)?,
             });
         }
+        out.ious.extend(ious);
         Ok(())
     }
 
