@@ -14,6 +14,7 @@ pub mod nifti;
 mod noise;
 pub mod nrrd;
 pub mod phantom;
+pub mod postprocess;
 pub mod preprocess;
 pub mod split;
 pub mod verify;

@@ -87,6 +87,35 @@ impl PreparedVolume {
         &self.grid
     }
 
+    /// The grid of the processed slices before they are made square: what resampling, cropping and
+    /// padding made of the volume's own. Columns, rows and slices are its `i`, `j` and `k`; the
+    /// middle of the volume stays where it is, up to half a pixel where a crop is uneven.
+    pub fn frame_grid(&self) -> Grid {
+        let own = self.order.grid(&self.grid);
+        let first = own.affine.apply(self.axes.map(|a| a.place(0)));
+        let mut affine = own.affine;
+        for (row, mm) in affine.0.iter_mut().zip(first) {
+            row.iter_mut().zip(self.axes).for_each(|(cell, axis)| *cell *= axis.step());
+            row[3] = mm;
+        }
+        Grid { dims: self.axes.map(|a| a.frame), affine }
+    }
+
+    /// The order of the stored axes.
+    pub(super) fn order(&self) -> &AxisOrder {
+        &self.order
+    }
+
+    /// Voxels along columns, rows and slices.
+    pub(super) fn dims(&self) -> [usize; 3] {
+        self.dims
+    }
+
+    /// The way along columns, rows and slices.
+    pub(super) fn axes(&self) -> [Axis; 3] {
+        self.axes
+    }
+
     /// The intensities that became 0 and 255.
     pub fn window(&self) -> IntensityWindow {
         self.window
@@ -162,44 +191,6 @@ impl PreparedVolume {
             masks.push(frame.stretched(self.mask_side)?);
         }
         Ok(masks)
-    }
-
-    /// Masks of all processed slices, `M × M` each, back on the volume's own grid, 0 and 1: every
-    /// voxel takes the nearest mask pixel, and is background where the crop has cut it off.
-    ///
-    /// # Errors
-    /// When there is not one mask a processed slice, or one is not `M × M`.
-    pub fn restore(&self, masks: &[BinaryMask]) -> Result<LabelVolume> {
-        if masks.len() != self.len() {
-            return Err(
-                desam_core::Error::shape("masks to restore", self.len(), masks.len()).into()
-            );
-        }
-        let side = self.mask_side;
-        if let Some(odd) = masks.iter().find(|m| (m.height(), m.width()) != (side, side)) {
-            let found = (odd.height(), odd.width());
-            return Err(desam_core::Error::shape("mask to restore", (side, side), found).into());
-        }
-        let in_mask = |axis: Axis| {
-            move |s: usize| {
-                let place = (axis.to_frame(s)? + 0.5) * side as f64 / axis.frame as f64;
-                Some((place.max(0.0) as usize).min(side.saturating_sub(1)))
-            }
-        };
-        let [width, height, depth] = self.dims;
-        let columns: Vec<_> = (0..width).map(in_mask(self.axes[0])).collect();
-        let rows: Vec<_> = (0..height).map(in_mask(self.axes[1])).collect();
-        let mut data = Vec::with_capacity(self.grid.len());
-        for k in 0..depth {
-            let mask = self.axes[2].to_frame(k).and_then(|z| masks.get((z + 0.5) as usize));
-            for row in &rows {
-                let line = mask.zip(*row).and_then(|(m, r)| m.data().get(r * side..(r + 1) * side));
-                let line = line.unwrap_or_default();
-                let value = |c: &Option<usize>| c.and_then(|c| line.get(c)).copied().unwrap_or(0);
-                data.extend(columns.iter().map(value));
-            }
-        }
-        Ok(LabelVolume::new(self.grid, self.order.undo(self.grid.dims, data))?)
     }
 
     /// All `u8` pixels before slices are made square, slice by slice, row by row: the volume itself
