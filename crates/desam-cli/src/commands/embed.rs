@@ -89,9 +89,9 @@ pub(crate) struct Arguments {
     dtype: FeatureDtype,
 
     /// Slices to store: those with ground truth (all that training and the paper's protocol need),
-    /// or all (for the full protocol)
+    /// all (for the full protocol), or none: images and masks alone, for `desam train --no-cache`
     #[arg(long, value_name = "WHICH", default_value = "labelled",
-        value_parser = one_of::<SlicePolicy>(&["labelled", "all"]))]
+        value_parser = one_of::<SlicePolicy>(&["labelled", "all", "none"]))]
     slices: SlicePolicy,
 
     /// Input side in pixels, a multiple of the patch [default: the checkpoint's, SAM's 1024]

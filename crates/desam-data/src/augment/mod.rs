@@ -1,17 +1,19 @@
 //! Random changes of a training slice: of the image and its mask together where they move things,
 //! of the image alone where they change its intensities.
 //!
-//! The encoder sees the changed image, so its features cannot come from a cache. What the paper's
-//! section 4.4 leaves as a further improvement ("loading the image encoder to apply regular image
-//! augmentation") is [`ImageAugment::regular`].
+//! [`ImageAugment`] changes what the encoder sees, so the features cannot come from a cache: what the
+//! paper leaves as a further improvement ("loading the image encoder to apply regular image
+//! augmentation", section 5). [`FeatureAugment`] changes cached features themselves.
 
 mod config;
+mod features;
 mod geometry;
 mod intensity;
 #[cfg(test)]
 mod tests;
 
 pub use config::ImageAugment;
+pub use features::FeatureAugment;
 
 use crate::Result;
 use crate::preprocess::SliceImage;
