@@ -9,6 +9,7 @@ mod config;
 mod enlarge;
 mod geometry;
 mod intensity;
+mod mask_grid;
 #[cfg(test)]
 mod orders;
 mod orient;
