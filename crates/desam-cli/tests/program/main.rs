@@ -6,6 +6,7 @@
 #[macro_use]
 mod common;
 mod demo;
+mod evaluating;
 mod formats;
 mod killed;
 mod parity;

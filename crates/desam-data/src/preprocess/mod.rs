@@ -10,6 +10,7 @@ mod enlarge;
 mod geometry;
 mod image;
 mod intensity;
+mod mask_grid;
 #[cfg(test)]
 mod orders;
 mod orient;

@@ -201,7 +201,7 @@ impl PreparedVolume {
 }
 
 /// The way along each axis from the volume to the frame.
-fn axes(config: &PreprocessConfig, grid: &Grid) -> Result<[Axis; 3]> {
+pub(super) fn axes(config: &PreprocessConfig, grid: &Grid) -> Result<[Axis; 3]> {
     let spacing = grid.spacing();
     let refuse = |problem: String| Err(Error::Geometry { dims: grid.dims, spacing, problem });
     if grid.is_empty() {
