@@ -9,5 +9,6 @@ mod demo;
 mod formats;
 mod killed;
 mod parity;
+mod parts;
 mod pipeline;
 mod usage;

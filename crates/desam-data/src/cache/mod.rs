@@ -7,6 +7,7 @@
 //! cache.json                              what it holds and how it was made; its key
 //! cases/SITE/ID.safetensors               images and masks of all processed slices, u8
 //! features/SITE/ID/z0012.safetensors      tap0, tap1, …, embedding of one slice, f16 or f32
+//! parts/2-of-8.json                       while parts of a run work: the cases of one that is done
 //! ```
 //!
 //! One file a slice: a run that is killed loses at most one slice. Every file is written in one
@@ -32,5 +33,5 @@ pub use store::{FeatureCache, SliceRef};
 
 pub(crate) use entry::{Entry, Seal, TensorSpec};
 pub(crate) use header::case_source;
-pub(crate) use names::{CachePaths, is_plain_name};
+pub(crate) use names::{CachePaths, is_plain_name, make_parent};
 pub(crate) use pages::CasePages;

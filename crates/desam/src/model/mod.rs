@@ -114,7 +114,7 @@ impl Model {
 }
 
 /// `path` itself, or the model of the run it is the folder of.
-fn model_file(path: &Path) -> Result<PathBuf> {
+pub(crate) fn model_file(path: &Path) -> Result<PathBuf> {
     if !path.is_dir() {
         return Ok(path.to_owned());
     }
