@@ -5,6 +5,7 @@
 
 #[macro_use]
 mod common;
+mod augmenting;
 mod demo;
 mod evaluating;
 mod formats;
