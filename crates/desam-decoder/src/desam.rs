@@ -1,10 +1,14 @@
 //! PRIM and PIMM together.
 
 use crate::carried::{SamMaskHead, is_inert};
+use crate::reader::Reader;
 use crate::{DecoderConfig, Pimm, PimmContext, Prim, SplitInput};
-use candle_core::{Result, Tensor};
+use candle_core::{DType, Result, Tensor};
 use candle_nn::VarBuilder;
-use desam_core::{ImageContext, ImageFeatures, MaskDecoder, PromptEmbedding, PromptReading};
+use desam_core::{
+    ImageContext, ImageFeatures, MaskDecoder, OneByOne, PromptEmbedding, PromptReader,
+    PromptReading,
+};
 
 /// DeSAM's mask decoder (paper, Fig. 1).
 #[derive(Debug, Clone)]
@@ -64,6 +68,15 @@ impl MaskDecoder for DesamDecoder {
 
     fn read(&self, context: &ImageContext, prompts: &PromptEmbedding) -> Result<PromptReading> {
         self.prim.read(context, prompts)
+    }
+
+    fn reader<'a>(&'a self, context: &'a ImageContext) -> Result<Box<dyn PromptReader + 'a>> {
+        let embedding = &context.embedding;
+        let fast = embedding.device().is_cpu() && embedding.dtype() == DType::F32;
+        Ok(match fast && embedding.dim(0)? == 1 {
+            true => Box::new(Reader::new(&self.prim, context)),
+            false => Box::new(OneByOne { decoder: self, context }),
+        })
     }
 
     fn draw(&self, context: &ImageContext, reading: &PromptReading) -> Result<Tensor> {

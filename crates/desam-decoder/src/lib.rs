@@ -14,6 +14,7 @@ mod desam;
 mod error;
 mod pimm;
 mod prim;
+mod reader;
 mod se_block;
 mod two_way;
 
