@@ -55,7 +55,7 @@ impl Linear {
         linear_added(x, self.affine(), to)
     }
 
-    fn affine(&self) -> Affine<'_> {
+    pub(super) fn affine(&self) -> Affine<'_> {
         Affine { weight: &self.weight, bias: self.bias.as_ref() }
     }
 }
