@@ -10,4 +10,5 @@ mod formats;
 mod killed;
 mod parity;
 mod pipeline;
+mod predict;
 mod usage;
