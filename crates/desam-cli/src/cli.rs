@@ -1,7 +1,7 @@
 //! The arguments shared by all commands, and the list of commands.
 
 use crate::commands::{
-    convert, demo, embed, evaluate, info, parity, phantom, predict, train, verify,
+    compare, convert, demo, embed, evaluate, info, parity, phantom, predict, train, verify,
 };
 use clap::{ArgAction, Args, Parser, Subcommand};
 
@@ -84,6 +84,7 @@ pub(crate) enum Command {
     Embed(embed::Arguments),
     Train(train::Arguments),
     Evaluate(evaluate::Arguments),
+    Compare(compare::Arguments),
     Predict(predict::Arguments),
     Convert(convert::Arguments),
     Info(info::Arguments),
@@ -100,6 +101,7 @@ impl Command {
             Self::Embed(a) => a.json,
             Self::Train(a) => a.json,
             Self::Evaluate(a) => a.json_flag(),
+            Self::Compare(a) => a.json,
             Self::Predict(a) => a.json,
             Self::Convert(a) => a.json,
             Self::Info(a) => a.json,

@@ -6,9 +6,11 @@
 #[macro_use]
 mod common;
 mod demo;
+mod evaluating;
 mod formats;
 mod killed;
 mod parity;
+mod parts;
 mod pipeline;
 mod predict;
 mod usage;

@@ -8,7 +8,9 @@ mod axis;
 mod config;
 mod enlarge;
 mod geometry;
+mod image;
 mod intensity;
+mod mask_grid;
 #[cfg(test)]
 mod orders;
 mod orient;
@@ -25,8 +27,9 @@ mod view;
 
 pub use config::{Frame, LabelRule, PreprocessConfig};
 pub(crate) use geometry::expect_same_grid;
+pub use image::SliceImage;
 pub use intensity::IntensityWindow;
 pub use orient::Orientation;
-pub use prepared::{PreparedVolume, SliceImage};
+pub use prepared::PreparedVolume;
 pub use restore::{Between, VoxelMap};
 pub use view::SliceView;

@@ -5,27 +5,16 @@ use super::config::{Frame, LabelRule, PreprocessConfig};
 use super::orient::AxisOrder;
 use super::resample::resample;
 use super::targets::LabelFrame;
-use super::{IntensityWindow, enlarge, expect_same_grid, spline};
+use super::{IntensityWindow, SliceImage, expect_same_grid, spline};
 use crate::{Error, Result};
 use candle_core::{Device, Tensor};
 use desam_core::{BinaryMask, EncoderSpec, Grid, LabelVolume, Volume};
 
-/// SAM's normalisation: mean and standard deviation of red, green and blue, on 0..255.
-const CHANNELS: [(f32, f32); 3] = [(123.675, 58.395), (116.28, 57.12), (103.53, 57.375)];
 /// Voxels after resampling beyond which the spacing must be wrong.
 const MOST_VOXELS: f64 = (1_u64 << 31) as f64;
 
 /// Side of an input or a mask beyond which the specification must be wrong.
 const LARGEST_SIDE: usize = 1 << 14;
-
-/// A square `u8` image of one processed slice.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SliceImage {
-    /// Rows, and columns.
-    pub side: usize,
-    /// Pixels, row by row.
-    pub data: Vec<u8>,
-}
 
 /// A volume whose slices are ready to be encoded, and which knows the way back to its own grid.
 /// Holds one byte a processed pixel; images are made when asked for.
@@ -168,15 +157,7 @@ impl PreparedVolume {
     /// # Errors
     /// [`Error::SliceIndex`] beyond the last slice; or the device has no room.
     pub fn pixels(&self, z: usize, device: &Device) -> Result<Tensor> {
-        let image = self.image(z)?;
-        let side = self.input_side;
-        let large = enlarge::resize(&image.data, image.side, side);
-        let mut values = Vec::with_capacity(3 * large.len());
-        for (mean, deviation) in CHANNELS {
-            let table: [f32; 256] = std::array::from_fn(|v| (v as f32 - mean) / deviation);
-            values.extend(large.iter().map(|&v| table[usize::from(v)]));
-        }
-        Ok(Tensor::from_vec(values, (1, 3, side, side), device)?)
+        self.image(z)?.pixels(self.input_side, device)
     }
 
     /// The ground truth of every processed slice on the masks' grid, `M × M`: foreground is any
@@ -220,7 +201,7 @@ impl PreparedVolume {
 }
 
 /// The way along each axis from the volume to the frame.
-fn axes(config: &PreprocessConfig, grid: &Grid) -> Result<[Axis; 3]> {
+pub(super) fn axes(config: &PreprocessConfig, grid: &Grid) -> Result<[Axis; 3]> {
     let spacing = grid.spacing();
     let refuse = |problem: String| Err(Error::Geometry { dims: grid.dims, spacing, problem });
     if grid.is_empty() {

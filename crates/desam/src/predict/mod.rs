@@ -1,10 +1,12 @@
 //! From a volume to a mask, with no prompt.
 
 mod folder;
+mod grid;
 mod measure;
 mod options;
 mod output;
 mod picture;
+mod plain;
 mod report;
 mod segmenter;
 mod share;
