@@ -13,4 +13,5 @@ mod killed;
 mod parity;
 mod parts;
 mod pipeline;
+mod predict;
 mod usage;

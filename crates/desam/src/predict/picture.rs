@@ -125,6 +125,31 @@ mod tests {
     }
 
     #[test]
+    fn the_outline_is_where_the_mask_is() {
+        // A slice of 300 × 300 pixels, enlarged by 2 to stay below 768: the mask's first pixel,
+        // (100, 60), is at (200, 120).
+        let inside = |n: usize| (100..200).contains(&(n % 300)) && (60..90).contains(&(n / 300));
+        let view = SliceView {
+            width: 300,
+            height: 300,
+            spacing_mm: [0.5; 2],
+            image: vec![50; 90_000],
+            mask: (0..90_000).map(|n| u8::from(inside(n))).collect(),
+        };
+        let png = picture(&view).unwrap();
+        let mut reader = png::Decoder::new(std::io::Cursor::new(&png)).read_info().unwrap();
+        let mut data = vec![0; reader.output_buffer_size().unwrap()];
+        let info = reader.next_frame(&mut data).unwrap();
+        assert_eq!((info.width, info.height), (600, 600));
+        let at = |x: usize, y: usize| &data[3 * (600 * y + x)..][..3];
+        assert_eq!(at(200, 120), crate::report::PREDICTION_RGB);
+        assert_eq!(
+            (at(199, 120), at(200, 119), at(250, 150)),
+            (&[50; 3][..], &[50; 3][..], &[50; 3][..])
+        );
+    }
+
+    #[test]
     fn odd_spacings_make_pictures_all_the_same() {
         for spacing_mm in [[1e-9, 1e9], [0.0, 1.0], [f64::NAN, 1.0], [f64::INFINITY, 1.0]] {
             let view =
