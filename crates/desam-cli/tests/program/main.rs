@@ -11,4 +11,5 @@ mod formats;
 mod killed;
 mod parity;
 mod pipeline;
+mod report;
 mod usage;

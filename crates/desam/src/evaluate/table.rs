@@ -60,7 +60,7 @@ impl Evaluation {
             ));
         }
         if self.metrics.len() > 1 {
-            text.push_str(&format!("{}\n", self.empty_line()));
+            text.push_str(&format!("of {}\n", self.empty_counts()));
         }
         for lost in &self.unscored {
             text.push_str(&format!("not scored: {}/{}: {}\n", lost.site, lost.case, lost.reason));
@@ -165,7 +165,7 @@ impl Evaluation {
     }
 
     /// How many cases had an empty mask, and what they counted as.
-    pub(crate) fn empty_line(&self) -> String {
+    pub(crate) fn empty_counts(&self) -> String {
         let count = |which| self.cases.iter().filter(|c| c.empty() == Some(which)).count();
         let [missed, invented, both] = {
             use desam_metrics::metric::Empty::{Both, Prediction, Truth};
@@ -177,7 +177,7 @@ impl Evaluation {
             OneEmpty::LeftOut => "left out of means of distances",
         };
         format!(
-            "of {}: {missed} missed, {invented} invented (each 0 in overlap and surface Dice, \
+            "{}: {missed} missed, {invented} invented (each 0 in overlap and surface Dice, \
              {distance}), {both} with nothing to find and nothing found (perfect)",
             counted(self.cases.len(), "case")
         )
