@@ -135,7 +135,8 @@ impl Scoring<'_> {
             empty_policy: self.config.empty_policy(),
             overall: ByMetric::default(),
             bootstrap: None,
-            cache: Some(self.cache.dir().to_owned()),
+            // Whoever reads it may stand elsewhere.
+            cache: std::path::absolute(self.cache.dir()).ok(),
         }
         .summarised();
         progress.finish(&evaluation.headline());

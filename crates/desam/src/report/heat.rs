@@ -95,7 +95,7 @@ fn intervals(runs: &[RunReport]) -> String {
     format!(
         "Below: {} % intervals, bootstrap over cases within their site ({} draws, seed {}); they \
          speak of other cases of these sites, not of other sites. A site with a single case has none.",
-        100.0 * config.level,
+        config.level_percent(),
         config.resamples,
         config.seed
     )
