@@ -1,9 +1,31 @@
 //! The environment, read here and nowhere else.
 
+use anyhow::bail;
 use std::ffi::OsString;
+#[cfg(feature = "hub")]
 use std::path::PathBuf;
 
+/// Which task of an array this process is, counted as the array counts: Slurm's
+/// `SLURM_ARRAY_TASK_ID`, else `JOB_COMPLETION_INDEX` of an indexed job of Kubernetes.
+pub(crate) fn task_index() -> anyhow::Result<Option<usize>> {
+    index_from(|name| std::env::var_os(name))
+}
+
+fn index_from(get: impl Fn(&str) -> Option<OsString>) -> anyhow::Result<Option<usize>> {
+    for name in ["SLURM_ARRAY_TASK_ID", "JOB_COMPLETION_INDEX"] {
+        if let Some(value) = get(name).filter(|value| !value.is_empty()) {
+            let text = value.to_string_lossy();
+            let Ok(index) = text.parse() else {
+                bail!("the environment's {name} is {text:?}, expected a whole number from 0");
+            };
+            return Ok(Some(index));
+        }
+    }
+    Ok(None)
+}
+
 /// What the environment says about downloads, by Hugging Face's own names.
+#[cfg(feature = "hub")]
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct HubEnvironment {
     /// Where downloads are kept: `HF_HUB_CACHE`, else `HF_HOME/hub`, else the user's cache folder.
@@ -16,6 +38,7 @@ pub(crate) struct HubEnvironment {
     pub(crate) offline: bool,
 }
 
+#[cfg(feature = "hub")]
 impl HubEnvironment {
     /// As it is now.
     pub(crate) fn read() -> Self {
@@ -47,12 +70,31 @@ impl HubEnvironment {
 mod tests {
     use super::*;
 
-    fn with(vars: &[(&str, &str)]) -> HubEnvironment {
-        HubEnvironment::from(|name| {
-            vars.iter().find(|(n, _)| *n == name).map(|(_, value)| OsString::from(value))
-        })
+    fn variables(vars: &[(&str, &str)]) -> impl Fn(&str) -> Option<OsString> {
+        let vars: Vec<(String, OsString)> =
+            vars.iter().map(|(name, value)| ((*name).to_owned(), OsString::from(value))).collect();
+        move |name| vars.iter().find(|(n, _)| n == name).map(|(_, value)| value.clone())
     }
 
+    #[test]
+    fn a_task_knows_its_number() {
+        // sbatch(1), "OUTPUT ENVIRONMENT VARIABLES"; Kubernetes, "Indexed Job for parallel
+        // processing with static work assignment".
+        let index = |vars: &[(&str, &str)]| index_from(variables(vars)).map_err(|e| e.to_string());
+        assert_eq!(index(&[("SLURM_ARRAY_TASK_ID", "7")]), Ok(Some(7)));
+        assert_eq!(index(&[("JOB_COMPLETION_INDEX", "0")]), Ok(Some(0)));
+        assert_eq!(index(&[("SLURM_ARRAY_TASK_ID", "")]), Ok(None));
+        assert_eq!(index(&[]), Ok(None));
+        let message = index(&[("SLURM_ARRAY_TASK_ID", "x")]).unwrap_err();
+        assert!(message.contains("SLURM_ARRAY_TASK_ID") && message.contains("\"x\""), "{message}");
+    }
+
+    #[cfg(feature = "hub")]
+    fn with(vars: &[(&str, &str)]) -> HubEnvironment {
+        HubEnvironment::from(variables(vars))
+    }
+
+    #[cfg(feature = "hub")]
     #[test]
     fn downloads_go_where_the_python_library_puts_them() {
         // huggingface_hub's documentation of its environment variables.
@@ -64,6 +106,7 @@ mod tests {
         assert_eq!(cache(&[]), None);
     }
 
+    #[cfg(feature = "hub")]
     #[test]
     fn offline_is_said_as_elsewhere() {
         for (value, offline) in [("1", true), ("yes", true), ("True", true), ("0", false)] {

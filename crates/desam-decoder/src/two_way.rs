@@ -60,19 +60,19 @@ impl TwoWayBlock {
             self.self_attn.forward(&tokens, &tokens, &tokens)?
         } else {
             let q = (&tokens + token_pe)?;
-            (&tokens + self.self_attn.forward(&q, &q, &tokens)?)?
+            self.self_attn.forward_added([&q, &q, &tokens], &tokens)?
         };
         let tokens = self.norm1.forward(&tokens)?;
 
         let (q, k) = ((&tokens + token_pe)?, image.broadcast_add(image_pe)?);
-        let tokens = (&tokens + self.token_to_image.forward(&q, &k, &image)?)?;
+        let tokens = self.token_to_image.forward_added([&q, &k, &image], &tokens)?;
         let tokens = self.norm2.forward(&tokens)?;
 
-        let tokens = (&tokens + self.mlp.forward(&tokens)?)?;
+        let tokens = self.mlp.forward_added(&tokens, &tokens)?;
         let tokens = self.norm3.forward(&tokens)?;
 
         let q = (&tokens + token_pe)?;
-        let image = (&image + self.image_to_token.forward(&k, &q, &tokens)?)?;
+        let image = self.image_to_token.forward_added([&k, &q, &tokens], &image)?;
         Ok(TwoWayOutput { image: self.norm4.forward(&image)?, tokens })
     }
 }
@@ -122,7 +122,7 @@ impl TwoWayTransformer {
             x = block.forward(x, tokens, image_pe)?;
         }
         let (q, k) = ((&x.tokens + tokens)?, x.image.broadcast_add(image_pe)?);
-        let last = (&x.tokens + self.final_attn.forward(&q, &k, &x.image)?)?;
+        let last = self.final_attn.forward_added([&q, &k, &x.image], &x.tokens)?;
         Ok(TwoWayOutput { tokens: self.norm.forward(&last)?, image: x.image })
     }
 }

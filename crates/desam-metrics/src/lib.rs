@@ -13,7 +13,7 @@
 //! let logits = Tensor::new(&[[[[4f32, -4.], [-4., -4.]]]], &Device::Cpu)?;
 //! let mask = Tensor::new(&[[[[1f32, 0.], [0., 0.]]]], &Device::Cpu)?;
 //! let iou = Tensor::zeros((1, 1), candle_core::DType::F32, &Device::Cpu)?;
-//! let value = loss.forward(&MaskPrediction { logits, iou }, &LossTarget { mask, iou: None })?;
+//! let value = loss.forward(&MaskPrediction::new(logits, iou), &LossTarget { mask, iou: None })?;
 //! assert!(value.total.to_scalar::<f32>()? < 0.05);
 //!
 //! let mut dice = OverlapMetric::dice();

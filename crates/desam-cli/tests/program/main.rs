@@ -10,6 +10,7 @@ mod evaluating;
 mod formats;
 mod killed;
 mod parity;
+mod parts;
 mod pipeline;
 mod report;
 mod usage;
