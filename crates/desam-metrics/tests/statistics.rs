@@ -169,6 +169,14 @@ fn the_same_seed_gives_the_same_bits_in_any_order_and_another_others() {
 }
 
 #[test]
+fn levels_are_said_without_the_dust_of_doubles() {
+    for (level, said) in [(0.95, "95"), (0.57, "57"), (0.999, "99.9")] {
+        let config = BootstrapConfig { level, ..BootstrapConfig::default() };
+        assert_eq!(config.level_percent().to_string(), said);
+    }
+}
+
+#[test]
 fn what_has_no_spread_has_no_interval_or_none_of_a_width() {
     let config = BootstrapConfig::default();
     let of = |groups: &[&[f64]]| config.interval(groups, MeanOver::Groups).unwrap();

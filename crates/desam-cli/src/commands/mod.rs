@@ -10,6 +10,7 @@ pub(crate) mod info;
 pub(crate) mod parity;
 pub(crate) mod phantom;
 pub(crate) mod predict;
+pub(crate) mod report;
 pub(crate) mod train;
 pub(crate) mod verify;
 
@@ -39,6 +40,7 @@ pub(crate) fn run(cli: &Cli) -> anyhow::Result<Reply> {
         Command::Train(a) => train::run(a, &session),
         Command::Evaluate(a) => evaluate::run(a, &session),
         Command::Compare(a) => compare::run(a, &session),
+        Command::Report(a) => report::run(a, &session),
         Command::Predict(a) => predict::run(a, &session),
         Command::Convert(a) => convert::run(a, &session),
         Command::Info(a) => info::run(a, &session),

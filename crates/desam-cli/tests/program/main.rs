@@ -14,4 +14,5 @@ mod parity;
 mod parts;
 mod pipeline;
 mod predict;
+mod report;
 mod usage;

@@ -5,7 +5,7 @@ use crate::common::{run, world};
 #[test]
 fn help_of_every_command_names_its_flags() {
     // The flags that scripts rely on: a name that goes is a broken script.
-    let flags: [(&str, &[&str]); 10] = [
+    let flags: [(&str, &[&str]); 11] = [
         ("demo", &["--out", "--seed"]),
         ("phantom", &["--out", "--cases-per-site", "--seed"]),
         ("embed", &["--data", "--out", "--encoder", "--preprocess", "--dtype", "--slices"]),
@@ -44,6 +44,7 @@ fn help_of_every_command_names_its_flags() {
             ],
         ),
         ("compare", &["<RUN_A>", "<RUN_B>", "--protocol", "--metric", "--bootstrap", "--seed"]),
+        ("report", &["<RUN>", "--out", "--protocol", "--cache", "--cases", "--slices", "--title"]),
         ("predict", &["--model", "--input", "--output", "--mode", "--grid"]),
         ("convert", &["<IN>", "<OUT.safetensors>"]),
         ("info", &["<FILE>"]),
@@ -105,6 +106,8 @@ fn wrong_usage_ends_with_2() {
         &["evaluate", "--cache", "c", "--run", "r", "--protocol", "best"],
         &["evaluate", "--cache", "c", "--run", "r", "--metrics", "dice,hd96"],
         &["compare", "a"],
+        &["report", "a"],
+        &["report", "--out", "page.html"],
         &["compare", "a", "b", "--metric", "best"],
         &["phantom", "--out", "p", "--cases-per-site", "-3"],
     ] {
@@ -140,6 +143,7 @@ fn what_is_missing_is_named() {
         &["train", "--cache", missing, "--source", "A", "--mode", "box", "--out", out],
         &["evaluate", "--cache", missing, "--run", missing],
         &["compare", missing, missing],
+        &["report", missing, "--out", "page.html"],
         &["predict", "--model", missing, "--input", missing, "--output", "m.nii.gz"],
     ] {
         run(command).fails_with(&["not-here"]);

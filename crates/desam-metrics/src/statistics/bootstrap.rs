@@ -73,6 +73,11 @@ impl BootstrapConfig {
         Ok(())
     }
 
+    /// The level in per cent, as it is said.
+    pub fn level_percent(&self) -> f64 {
+        (1e6 * self.level).round() / 1e4
+    }
+
     /// An interval around the mean over groups of cases (a site's values each; one group for the
     /// mean of a site). As many cases as a group has are drawn from it, with replacement, from a
     /// ChaCha stream that belongs to its place among the groups; so the mean of the groups and the

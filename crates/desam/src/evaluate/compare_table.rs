@@ -14,7 +14,7 @@ impl Comparison {
     /// A table for a terminal: a row a site, then the target sites together, then what was done.
     /// Dice and other shares in per cent, their differences in points. No line ends in blanks.
     pub fn table(&self) -> String {
-        let level = 100.0 * self.config.bootstrap.level;
+        let level = self.config.bootstrap.level_percent();
         let interval = format!("{level} % interval");
         let head = [
             "site",

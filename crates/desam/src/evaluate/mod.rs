@@ -33,11 +33,13 @@ mod text;
 mod unit;
 mod write;
 
+pub(crate) use border::cleared;
 pub use by_metric::{ByMetric, Measured};
 pub use compare::{CompareConfig, Comparison, Difference, SiteDifference, compare};
 pub use config::{EvaluateConfig, Protocol};
+pub(crate) use run::check_origin;
 pub use run::{EvaluateRequest, evaluate};
 pub use scores::{CaseScore, Evaluation, Role, SiteScore, UnscoredCase};
 pub use summary::{MetricSummary, OverallSummary};
 pub(crate) use table::{counted, percent};
-pub(crate) use unit::title;
+pub(crate) use unit::{Unit, title};

@@ -52,7 +52,7 @@ pub fn evaluate(request: &EvaluateRequest<'_>, progress: &dyn Progress) -> Resul
 }
 
 /// Features of another encoder have the right shapes and mean nothing to this decoder.
-pub(super) fn check_origin(cache: &FeatureCache, record: &ModelRecord) -> Result<()> {
+pub(crate) fn check_origin(cache: &FeatureCache, record: &ModelRecord) -> Result<()> {
     let recipe = &cache.header().recipe;
     // How labels come down to the masks is a matter of the truth, not of what the model sees.
     let seen = PreprocessConfig { labels: record.preprocess.labels, ..recipe.preprocess.clone() };
@@ -135,7 +135,8 @@ impl Scoring<'_> {
             empty_policy: self.config.empty_policy(),
             overall: ByMetric::default(),
             bootstrap: None,
-            cache: Some(self.cache.dir().to_owned()),
+            // Whoever reads it may stand elsewhere.
+            cache: std::path::absolute(self.cache.dir()).ok(),
         }
         .summarised();
         progress.finish(&evaluation.headline());

@@ -52,16 +52,14 @@ impl Evaluation {
             text.push_str(&self.metric_table(metric));
         }
         if let Some(config) = &self.bootstrap {
-            let percent = 100.0 * config.level;
+            let percent = config.level_percent();
             text.push_str(&format!(
                 "\nintervals: {percent} %, bootstrap over cases within their site, {} draws, seed \
                  {}\n",
                 config.resamples, config.seed
             ));
         }
-        if self.metrics.len() > 1 {
-            text.push_str(&format!("{}\n", self.empty_line()));
-        }
+        text.push_str(&format!("of {}\n", self.empty_counts()));
         for lost in &self.unscored {
             text.push_str(&format!("not scored: {}/{}: {}\n", lost.site, lost.case, lost.reason));
         }
@@ -69,7 +67,7 @@ impl Evaluation {
     }
 
     fn level(&self) -> Option<String> {
-        self.bootstrap.as_ref().map(|b| format!("{} % interval", 100.0 * b.level))
+        self.bootstrap.as_ref().map(|b| format!("{} % interval", b.level_percent()))
     }
 
     /// The head of a table, with a column for intervals where there are any.
@@ -165,7 +163,7 @@ impl Evaluation {
     }
 
     /// How many cases had an empty mask, and what they counted as.
-    pub(crate) fn empty_line(&self) -> String {
+    pub(crate) fn empty_counts(&self) -> String {
         let count = |which| self.cases.iter().filter(|c| c.empty() == Some(which)).count();
         let [missed, invented, both] = {
             use desam_metrics::metric::Empty::{Both, Prediction, Truth};
@@ -176,9 +174,13 @@ impl Evaluation {
             OneEmpty::Infinite => "infinite in distances",
             OneEmpty::LeftOut => "left out of means of distances",
         };
+        let worst = match self.metrics.as_slice() {
+            [_] => "each a Dice of 0".to_owned(),
+            _ => format!("each 0 in overlap and surface Dice, {distance}"),
+        };
         format!(
-            "of {}: {missed} missed, {invented} invented (each 0 in overlap and surface Dice, \
-             {distance}), {both} with nothing to find and nothing found (perfect)",
+            "{}: {missed} missed, {invented} invented ({worst}), {both} with nothing to find and \
+             nothing found (perfect)",
             counted(self.cases.len(), "case")
         )
     }
