@@ -1,7 +1,7 @@
 //! The arguments shared by all commands, and the list of commands.
 
 use crate::commands::{
-    convert, demo, embed, evaluate, info, parity, phantom, predict, train, verify,
+    convert, demo, embed, evaluate, info, parity, phantom, predict, sweep, train, verify,
 };
 use clap::{ArgAction, Args, Parser, Subcommand};
 
@@ -88,6 +88,7 @@ pub(crate) enum Command {
     Convert(convert::Arguments),
     Info(info::Arguments),
     Parity(parity::Arguments),
+    Sweep(sweep::Arguments),
 }
 
 impl Command {
@@ -104,6 +105,7 @@ impl Command {
             Self::Convert(a) => a.json,
             Self::Info(a) => a.json,
             Self::Parity(a) => a.json_flag(),
+            Self::Sweep(a) => a.json_flag(),
         }
         .json
     }

@@ -8,6 +8,7 @@ pub(crate) mod info;
 pub(crate) mod parity;
 pub(crate) mod phantom;
 pub(crate) mod predict;
+pub(crate) mod sweep;
 pub(crate) mod train;
 pub(crate) mod verify;
 
@@ -41,6 +42,7 @@ pub(crate) fn run(cli: &Cli) -> anyhow::Result<Reply> {
         Command::Info(a) => info::run(a, &session),
         Command::Parity(a) => parity::run(a, &session),
         Command::Verify(a) => verify::run(a, &session),
+        Command::Sweep(a) => sweep::run(a, &session),
     }
 }
 

@@ -6,9 +6,12 @@
 #[macro_use]
 mod common;
 mod demo;
+mod deploy;
 mod formats;
 mod killed;
 mod parity;
 mod parts;
 mod pipeline;
+mod slurm;
+mod sweep;
 mod usage;
