@@ -1,7 +1,8 @@
 //! How good the model is on the source site's held-out cases.
 
 use super::batch::{Batch, Prompted, Purpose, stream};
-use super::trainer::{LossSums, Slices, Trainer};
+use super::state::LossSums;
+use super::trainer::{Slices, Trainer};
 use crate::Result;
 use candle_core::Tensor;
 use desam_core::Metric;

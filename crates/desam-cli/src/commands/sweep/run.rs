@@ -11,14 +11,17 @@ use desam::evaluate::Evaluation;
 use desam::sweep::{Outcome, Plan, SweepOptions, Worker, run_line};
 use serde_json::{Value, json};
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 /// How often a line looks whether the model that it waits for is trained.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 
+/// As `desam train` has it unless told otherwise.
+const CHECKPOINT_EVERY: Duration = Duration::from_secs(600);
+
 const AFTER: &str = "\
-A line that is done says so and ends well. One that was interrupted is done again. One that scores a
-model which another worker is training waits for it. With --all, lines that others have are left to
+A line that is done says so and ends well. One that was interrupted continues from its last checkpoint.
+One that scores a model which another worker is training waits for it. With --all, lines that others have are left to
 them: several machines may run the same plan with --all at once.
 
 Within an array of Slurm or an indexed job of Kubernetes the line is the task's number.";
@@ -58,6 +61,8 @@ pub(super) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Re
         cache: arguments.cache.as_deref(),
         worker: Worker { host: place.host, pid: std::process::id(), task: place.task },
         force: arguments.force,
+        checkpoint_every: Some(CHECKPOINT_EVERY),
+        clock: || SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default(),
         device: session.device.clone(),
     };
     if arguments.all {
