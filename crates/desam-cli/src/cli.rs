@@ -1,7 +1,8 @@
 //! The arguments shared by all commands, and the list of commands.
 
 use crate::commands::{
-    compare, convert, demo, embed, evaluate, info, parity, phantom, predict, report, train, verify,
+    compare, convert, demo, embed, evaluate, info, parity, phantom, predict, report, sweep, train,
+    verify,
 };
 use clap::{ArgAction, Args, Parser, Subcommand};
 
@@ -91,6 +92,7 @@ pub(crate) enum Command {
     Convert(convert::Arguments),
     Info(info::Arguments),
     Parity(parity::Arguments),
+    Sweep(sweep::Arguments),
 }
 
 impl Command {
@@ -109,6 +111,7 @@ impl Command {
             Self::Convert(a) => a.json,
             Self::Info(a) => a.json,
             Self::Parity(a) => a.json_flag(),
+            Self::Sweep(a) => a.json_flag(),
         }
         .json
     }

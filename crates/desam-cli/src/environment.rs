@@ -1,6 +1,6 @@
 //! The environment, read here and nowhere else.
 
-use anyhow::bail;
+use anyhow::{Context, bail};
 use std::ffi::OsString;
 #[cfg(feature = "hub")]
 use std::path::PathBuf;
@@ -22,6 +22,38 @@ fn index_from(get: impl Fn(&str) -> Option<OsString>) -> anyhow::Result<Option<u
         }
     }
     Ok(None)
+}
+
+/// What tells this process from others that may work beside it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Place {
+    /// The machine's name.
+    pub(crate) host: String,
+    /// The scheduler's task, by a name that stays when the scheduler starts it again.
+    pub(crate) task: Option<String>,
+}
+
+impl Place {
+    /// As it is now.
+    pub(crate) fn read() -> anyhow::Result<Self> {
+        let host = std::fs::read_to_string("/proc/sys/kernel/hostname").ok();
+        Self::from(host, |name| std::env::var_os(name))
+    }
+
+    fn from(host: Option<String>, get: impl Fn(&str) -> Option<OsString>) -> anyhow::Result<Self> {
+        let get = |name: &str| {
+            let value = get(name).and_then(|value| value.into_string().ok());
+            value.map(|v| v.trim().to_owned()).filter(|v| !v.is_empty())
+        };
+        let host = host.map(|h| h.trim().to_owned()).filter(|h| !h.is_empty());
+        let host = host.or_else(|| get("HOSTNAME")).or_else(|| get("COMPUTERNAME"));
+        let host = host.context("this machine has no name: set HOSTNAME")?;
+        // A job that is requeued keeps its numbers; an indexed job's pod keeps its host's name,
+        // which is made of the job's and the index.
+        let slurm = get("SLURM_JOB_ID").map(|job| format!("slurm {job}"));
+        let kubernetes = get("JOB_COMPLETION_INDEX").map(|_| format!("kubernetes {host}"));
+        Ok(Self { task: slurm.or(kubernetes), host })
+    }
 }
 
 /// What the environment says about downloads, by Hugging Face's own names.
@@ -87,6 +119,22 @@ mod tests {
         assert_eq!(index(&[]), Ok(None));
         let message = index(&[("SLURM_ARRAY_TASK_ID", "x")]).unwrap_err();
         assert!(message.contains("SLURM_ARRAY_TASK_ID") && message.contains("\"x\""), "{message}");
+    }
+
+    #[test]
+    fn a_task_that_is_started_again_is_the_same_task() {
+        let place = |host: Option<&str>, vars: &[(&str, &str)]| {
+            Place::from(host.map(str::to_owned), variables(vars)).map_err(|e| e.to_string())
+        };
+        let here = place(Some("node1\n"), &[("SLURM_JOB_ID", "12")]).unwrap();
+        assert_eq!((here.host.as_str(), here.task.as_deref()), ("node1", Some("slurm 12")));
+        let pod = place(None, &[("HOSTNAME", "sweep-3"), ("JOB_COMPLETION_INDEX", "3")]).unwrap();
+        assert_eq!(
+            (pod.host.as_str(), pod.task.as_deref()),
+            ("sweep-3", Some("kubernetes sweep-3"))
+        );
+        assert_eq!(place(Some("laptop"), &[]).unwrap().task, None);
+        assert!(place(None, &[]).unwrap_err().contains("HOSTNAME"));
     }
 
     #[cfg(feature = "hub")]

@@ -1,17 +1,19 @@
 //! `desam embed`: volumes to cached features.
 
-use super::{Session, aligned, count, one_of, positive};
+mod parts;
+
+use super::{Session, aligned, one_of, positive};
 use crate::cli::JsonFlag;
-use crate::environment::task_index;
 use crate::reply::Reply;
 use anyhow::{Context, bail};
 use clap::Args;
 use desam::data::cache::{FeatureDtype, SlicePolicy, human_bytes};
 use desam::data::preprocess::{Orientation, PreprocessConfig};
-use desam::embed::{EmbedRequest, EmbedSummary, Part, embed, embed_part, finish_parts};
+use desam::embed::{EmbedRequest, EmbedSummary, PartSummary};
 use desam::encoder::VitConfig;
 use desam::model::EncoderChoice;
-use serde_json::{Value, json};
+use parts::{Done, Parts};
+use serde_json::json;
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -98,18 +100,8 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "PX")]
     input_side: Option<usize>,
 
-    /// Embed one of N parts of the cases only
-    #[arg(long, value_name = "N", value_parser = count)]
-    num_parts: Option<usize>,
-
-    /// Which part, from 0 [default: SLURM_ARRAY_TASK_ID, else JOB_COMPLETION_INDEX]
-    #[arg(long, value_name = "K", requires = "num_parts")]
-    part_id: Option<usize>,
-
-    /// Embed nothing: make the cache whole of parts that are all done, where the last of them could
-    /// not see the others' files yet
-    #[arg(long, requires = "num_parts", conflicts_with = "part_id")]
-    finish: bool,
+    #[command(flatten)]
+    parts: Parts,
 
     #[command(flatten)]
     pub(crate) json: JsonFlag,
@@ -193,38 +185,21 @@ pub(crate) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Re
         ..EmbedRequest::new(&arguments.data, &arguments.out, encoder(arguments, session)?)
     };
     session.screen.detail(&format!("settings: {request:?}"));
-    let Some(of) = arguments.num_parts else {
-        return reply(arguments, embed(&request, &session.screen)?, Vec::new());
-    };
-    if arguments.finish {
-        finish_parts(&request, of, &session.screen)?;
-        let text = aligned(&[("cache", arguments.out.display().to_string())]);
-        return Ok(Reply::new(text, json!({ "cache": arguments.out, "whole": true })));
+    match parts::run(&arguments.parts, &request, session)? {
+        Done::Whole => {
+            let text = aligned(&[("cache", arguments.out.display().to_string())]);
+            Ok(Reply::new(text, json!({ "cache": arguments.out, "whole": true })))
+        }
+        Done::All(summary) => reply(arguments, summary, None),
+        Done::Part(part) => reply(arguments, part.own, Some(&part)),
     }
-    let index = arguments.part_id.or(task_index()?).context(
-        "--num-parts without --part-id, and neither SLURM_ARRAY_TASK_ID nor JOB_COMPLETION_INDEX \
-         says which part this is",
-    )?;
-    let done = embed_part(&request, Part::new(index, of)?, &session.screen)?;
-    let waiting = done.waiting_for.iter().map(usize::to_string).collect::<Vec<_>>().join(", ");
-    let state = match waiting.as_str() {
-        "" => "the cache is whole".to_owned(),
-        _ => format!("done; the cache waits for part {waiting}"),
-    };
-    let rows = vec![("part", json!(index), format!("{index} of {of}: {state}"))];
-    let mut reply = reply(arguments, done.own, rows)?;
-    if let Some(object) = reply.json.as_object_mut() {
-        object.insert("num_parts".to_owned(), json!(of));
-        object.insert("waiting_for".to_owned(), json!(done.waiting_for));
-    }
-    Ok(reply)
 }
 
-/// What is said of a run or a part; `more` are a part's own rows, with their values for programs.
+/// What is said of a run, or of a part of one.
 fn reply(
     arguments: &Arguments,
     summary: EmbedSummary,
-    more: Vec<(&'static str, Value, String)>,
+    part: Option<&PartSummary>,
 ) -> anyhow::Result<Reply> {
     let mut rows = vec![
         ("cache", arguments.out.display().to_string()),
@@ -238,14 +213,17 @@ fn reply(
         ),
         ("size", human_bytes(summary.bytes)),
     ];
-    rows.extend(more.iter().map(|(name, _, text)| (*name, text.clone())));
-    let text = aligned(&rows);
+    rows.extend(part.map(|part| ("part", parts::state(part))));
     let mut json = serde_json::to_value(summary).context("the result cannot be written as JSON")?;
     if let Some(object) = json.as_object_mut() {
         object.insert("cache".to_owned(), json!(arguments.out));
-        object.extend(more.into_iter().map(|(name, value, _)| (name.to_owned(), value)));
+        if let Some(PartSummary { part, waiting_for, .. }) = part {
+            object.insert("part".to_owned(), json!(part.index()));
+            object.insert("num_parts".to_owned(), json!(part.of()));
+            object.insert("waiting_for".to_owned(), json!(waiting_for));
+        }
     }
-    Ok(Reply::new(text, json))
+    Ok(Reply::new(aligned(&rows), json))
 }
 
 fn encoder(arguments: &Arguments, session: &Session) -> anyhow::Result<EncoderChoice> {

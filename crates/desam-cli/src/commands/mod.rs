@@ -11,6 +11,7 @@ pub(crate) mod parity;
 pub(crate) mod phantom;
 pub(crate) mod predict;
 pub(crate) mod report;
+pub(crate) mod sweep;
 pub(crate) mod train;
 pub(crate) mod verify;
 
@@ -46,6 +47,7 @@ pub(crate) fn run(cli: &Cli) -> anyhow::Result<Reply> {
         Command::Info(a) => info::run(a, &session),
         Command::Parity(a) => parity::run(a, &session),
         Command::Verify(a) => verify::run(a, &session),
+        Command::Sweep(a) => sweep::run(a, &session),
     }
 }
 

@@ -7,6 +7,7 @@
 mod common;
 mod augmenting;
 mod demo;
+mod deploy;
 mod evaluating;
 mod formats;
 mod killed;
@@ -15,4 +16,6 @@ mod parts;
 mod pipeline;
 mod predict;
 mod report;
+mod slurm;
+mod sweep;
 mod usage;

@@ -38,22 +38,21 @@ impl Plan {
     /// When `dir` holds another plan, or cannot be written.
     pub fn create(dir: &Path, lines: Vec<PlanLine>) -> Result<Self> {
         let path = dir.join("plan.jsonl");
+        let bad = |source| Error::Json { path: path.clone(), source };
+        let rows = lines.iter().map(serde_json::to_string).collect::<Result<Vec<_>, _>>();
+        let text: String = rows.map_err(bad)?.iter().map(|row| format!("{row}\n")).collect();
         if path.exists() {
-            let there = Self::open(dir)?;
-            if there.lines == lines {
-                return Ok(there);
+            // By what is written, since reading may round a number.
+            let there = std::fs::read_to_string(&path).map_err(Error::io("read", &path))?;
+            if there != text {
+                let reason =
+                    "holds another plan; write to another folder, or remove this one first";
+                return Err(Error::file(&path, reason));
             }
-            let reason = "holds another plan; write to another folder, or remove this one first";
-            return Err(Error::file(&path, reason));
+        } else {
+            create_dir(dir)?;
+            write_text(&path, &text)?;
         }
-        create_dir(dir)?;
-        let mut text = String::new();
-        for line in &lines {
-            let json = serde_json::to_string(line);
-            text.push_str(&json.map_err(|source| Error::Json { path: path.clone(), source })?);
-            text.push('\n');
-        }
-        write_text(&path, &text)?;
         Self::open(dir)
     }
 

@@ -4,13 +4,14 @@ use super::folder::{Failure, Lock, Plan};
 use super::lock::{Claim, Held, Worker};
 use super::plan::PlanLine;
 use crate::evaluate::{EvaluateConfig, EvaluateRequest, Evaluation, evaluate};
-use crate::train::{Run, TrainRequest, train};
+use crate::train::{Run, RunOptions, TrainConfig, TrainRequest, train_with};
 use crate::{Automatic, Error, Model, Result};
 use candle_core::Device;
 use desam_core::Progress;
 use desam_data::cache::FeatureCache;
 use desam_decoder::Variant;
 use std::path::Path;
+use std::time::Duration;
 
 /// How a line is done.
 #[derive(Debug, Clone)]
@@ -21,6 +22,11 @@ pub struct SweepOptions<'a> {
     pub worker: Worker,
     /// Whether to take the line from a worker that holds it.
     pub force: bool,
+    /// Write a checkpoint of a training when the last one is this old; `None`: at the ends of epochs
+    /// alone.
+    pub checkpoint_every: Option<Duration>,
+    /// Time since the beginning of 1970; the library reads no clock of its own.
+    pub clock: fn() -> Duration,
     /// Where to compute.
     pub device: Device,
 }
@@ -44,8 +50,9 @@ pub enum Outcome {
     },
 }
 
-/// Does a line: trains its model, unless that is done, and scores it. What was done before is kept,
-/// so a line that was interrupted can be done again. A failure is noted beside the line and returned.
+/// Does a line: trains its model, unless that is done, and scores it. What was done before is kept:
+/// a line that was interrupted continues, to the same bits as if it had not been. A failure is noted
+/// beside the line and returned.
 ///
 /// # Errors
 /// When there is no such line, the cache is another one than the plan was made for, or training or
@@ -135,47 +142,37 @@ impl Work<'_> {
     /// The run of the line's model, trained to its end.
     fn trained(&self, cache: &Path) -> Result<Run> {
         let dir = self.plan.folder(&self.line.training);
-        match self.plan.run(self.line)? {
-            Some(run) if self.plan.manifest(self.line)?.is_some_and(|m| m.finished) => {
-                if run.config()?.train == self.line.train {
-                    return Ok(run);
-                }
-                let reason = "was trained otherwise than the plan says; remove it";
-                return Err(Error::file(&dir, reason));
+        if let Some(run) = self.plan.run(self.line)?
+            && self.plan.manifest(self.line)?.is_some_and(|m| m.finished)
+        {
+            if run.config()?.train == as_read(&self.line.train, &dir)? {
+                return Ok(run);
             }
-            Some(_) => self.put_aside(&dir)?,
-            None => {}
+            let reason = "was trained otherwise than the plan says; remove it";
+            return Err(Error::file(&dir, reason));
         }
-        train(
-            &TrainRequest {
-                cache,
-                out: &dir,
-                config: &self.line.train,
-                init: None,
-                device: self.options.device.clone(),
-            },
-            self.progress,
-        )?;
+        let clock = self.options.clock;
+        let mut keep = RunOptions {
+            resume: true,
+            checkpoint_every: self.options.checkpoint_every,
+            clock: Box::new(clock),
+            ..RunOptions::default()
+        };
+        let request = TrainRequest {
+            cache,
+            out: &dir,
+            config: &self.line.train,
+            init: None,
+            device: self.options.device.clone(),
+        };
+        train_with(&request, &mut keep, self.progress)?;
         Run::open(&dir)
     }
+}
 
-    /// Moves what a run left that was interrupted into a folder of its own.
-    fn put_aside(&self, dir: &Path) -> Result<()> {
-        let free = (1..).map(|n| dir.join(format!("interrupted-{n}"))).find(|p| !p.exists());
-        let Some(aside) = free else { return Ok(()) };
-        crate::files::create_dir(&aside)?;
-        // What makes a folder a run goes last: until then it is one that was interrupted.
-        for name in ["model.safetensors", "history.csv", "manifest.json", "config.json"] {
-            let (from, to) = (dir.join(name), aside.join(name));
-            if from.exists() {
-                std::fs::rename(&from, &to).map_err(Error::io("move", &from))?;
-            }
-        }
-        self.progress.say(&format!(
-            "{} was interrupted; what it left is in {}, and it begins anew",
-            self.line.training,
-            aside.display()
-        ));
-        Ok(())
-    }
+/// What comes of a configuration that is written to a file and read again: numbers may be rounded.
+fn as_read(config: &TrainConfig, path: &Path) -> Result<TrainConfig> {
+    let text = serde_json::to_string(config);
+    text.and_then(|t| serde_json::from_str(&t))
+        .map_err(|source| Error::Json { path: path.to_owned(), source })
 }

@@ -235,8 +235,14 @@ fn a_line_goes_from_waiting_to_done() {
 #[test]
 fn a_line_that_others_have_is_left_to_them_and_a_failure_is_kept() {
     let (_dir, plan) = planned(&config(&[PaperTable::Grids]));
-    let options =
-        SweepOptions { cache: None, worker: me(), force: false, device: candle_core::Device::Cpu };
+    let options = SweepOptions {
+        cache: None,
+        worker: me(),
+        force: false,
+        checkpoint_every: None,
+        clock: || std::time::Duration::ZERO,
+        device: candle_core::Device::Cpu,
+    };
     let other = Worker { pid: 2, ..me() };
     let id = "A-points-desam-s0";
     let Claim::Held(own) = plan.claim(Lock::Line(id), &other, false).unwrap() else { panic!() };
