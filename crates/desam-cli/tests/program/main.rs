@@ -11,3 +11,4 @@ mod killed;
 mod parity;
 mod pipeline;
 mod usage;
+mod variants;

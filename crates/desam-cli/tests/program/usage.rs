@@ -12,8 +12,23 @@ fn help_of_every_command_names_its_flags() {
         (
             "train",
             &[
-                "--cache", "--source", "--mode", "--out", "--preset", "--epochs", "--batch",
-                "--lr", "--seed", "--init",
+                "--cache",
+                "--source",
+                "--mode",
+                "--out",
+                "--preset",
+                "--epochs",
+                "--batch",
+                "--lr",
+                "--seed",
+                "--init",
+                "--variant",
+                "--squeeze",
+                "--deep-supervision",
+                "--iou-target",
+                "--dice-weight",
+                "--bce-weight",
+                "--iou-weight",
             ],
         ),
         ("evaluate", &["--cache", "--run", "--protocol", "--border", "--grid", "--json"]),
@@ -40,7 +55,8 @@ fn help_of_every_command_names_its_flags() {
 fn choices_are_listed_in_the_help() {
     for (command, choices) in [
         ("embed", &["f16", "f32", "labelled", "all", "paper", "official"][..]),
-        ("train", &["points", "box", "seeded", "last"]),
+        ("train", &["points", "box", "seeded", "last", "pimm-only", "no-iou-head"]),
+        ("train", &["no-mask-fusion", "sam-decoder", "before-norm", "membership"]),
         ("evaluate", &["paper", "full"]),
     ] {
         let help = run([command, "--help"]).expect(0).stdout;

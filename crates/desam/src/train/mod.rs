@@ -73,7 +73,7 @@ pub fn train(request: &TrainRequest<'_>, progress: &dyn Progress) -> Result<Trai
         return Err(Error::file(&weights, reason));
     }
     let options = (request.init, config.seed, request.device.clone());
-    let model = Trainable::open(&weights, options)?;
+    let model = Trainable::open_as(&weights, config.decoder(), options)?;
     model.check_cache(&cache)?;
 
     let site = site_cases(&cache, &config.source)?;
