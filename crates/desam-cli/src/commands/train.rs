@@ -1,9 +1,9 @@
 //! `desam train`: one site's features to a model.
 
-use super::{Session, aligned, count, fraction, one_of, positive};
+use super::{Session, aligned, count, fraction, not_negative, one_of, positive};
 use crate::cli::JsonFlag;
 use crate::reply::Reply;
-use anyhow::Context;
+use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
 use desam::Mode;
 use desam::data::split::SplitRule;
@@ -87,10 +87,60 @@ pub(crate) struct Arguments {
     validation_fraction: Option<f64>,
 
     #[command(flatten)]
+    tuning: Tuning,
+
+    #[command(flatten)]
     keeping: Keeping,
 
     #[command(flatten)]
     pub(crate) json: JsonFlag,
+}
+
+/// What neither preset changes; without these flags nothing is different from the presets.
+#[derive(Debug, Args)]
+struct Tuning {
+    /// Weight decay, decoupled from the gradient as in AdamW: each step a parameter loses lr times
+    /// this of itself [default: 0]
+    #[arg(long, value_name = "DECAY", value_parser = not_negative)]
+    weight_decay: Option<f64>,
+
+    /// Longest gradient, all parameters together; longer ones are shortened to it [default: none]
+    #[arg(long, value_name = "LENGTH", value_parser = positive)]
+    clip_norm: Option<f64>,
+
+    /// Decay of a running mean of the parameters, such as 0.999; validation and the best model take
+    /// the mean [default: none]
+    #[arg(long, value_name = "DECAY", value_parser = fraction)]
+    ema: Option<f64>,
+
+    /// Weight of the Dice loss [default: the preset's]
+    #[arg(long, value_name = "WEIGHT", value_parser = not_negative)]
+    dice_weight: Option<f64>,
+
+    /// Weight of the cross-entropy [default: the preset's]
+    #[arg(long, value_name = "WEIGHT", value_parser = not_negative)]
+    bce_weight: Option<f64>,
+
+    /// Weight of the loss on the predicted IoU; points mode alone has one [default: the preset's]
+    #[arg(long, value_name = "WEIGHT", value_parser = not_negative)]
+    iou_weight: Option<f64>,
+}
+
+impl Tuning {
+    fn apply(&self, config: &mut TrainConfig) -> anyhow::Result<()> {
+        config.adam.weight_decay = self.weight_decay.unwrap_or(config.adam.weight_decay);
+        config.clip_norm = self.clip_norm.or(config.clip_norm);
+        config.ema = self.ema.or(config.ema);
+        let loss = &mut config.loss;
+        loss.dice = self.dice_weight.unwrap_or(loss.dice);
+        loss.bce = self.bce_weight.unwrap_or(loss.bce);
+        match (self.iou_weight, &mut loss.iou) {
+            (Some(weight), Some(iou)) => iou.weight = weight,
+            (Some(_), None) => bail!("--iou-weight: {} mode has no loss on the IoU", config.mode),
+            (None, _) => {}
+        }
+        Ok(())
+    }
 }
 
 /// How the run is kept; nothing of it changes the model.
@@ -138,7 +188,7 @@ enum SplitChoice {
 }
 
 impl Arguments {
-    fn config(&self) -> TrainConfig {
+    fn config(&self) -> anyhow::Result<TrainConfig> {
         let mut config = TrainConfig::preset(self.preset, &self.source, self.mode);
         config.epochs = self.epochs.unwrap_or(config.epochs);
         config.batch = self.batch.unwrap_or(config.batch);
@@ -148,12 +198,13 @@ impl Arguments {
             SplitChoice::Seeded => SplitRule::Seeded { seed: self.seed },
             SplitChoice::Last => SplitRule::Last,
         };
-        config.with_seed(self.seed)
+        self.tuning.apply(&mut config)?;
+        Ok(config.with_seed(self.seed))
     }
 }
 
 pub(crate) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Reply> {
-    let mut config = arguments.config();
+    let mut config = arguments.config()?;
     if arguments.keeping.resume
         && arguments.epochs.is_none()
         && let Ok(run) = Run::open(&arguments.out)

@@ -3,7 +3,10 @@
 mod adam;
 mod batch;
 mod checkpoint;
+mod clip;
 mod config;
+mod ema;
+mod extension;
 mod history;
 mod keeper;
 mod observer;
@@ -16,7 +19,9 @@ mod trainer;
 mod validate;
 
 pub use adam::{Adam, AdamConfig, Moments};
-pub use config::{BestBy, Extension, Preset, TrainConfig};
+pub use clip::gradient_norm;
+pub use config::{BestBy, Preset, TrainConfig};
+pub use extension::Extension;
 pub use history::EpochRecord;
 pub use observer::{Observer, StepRecord};
 pub use options::RunOptions;
