@@ -1,9 +1,9 @@
 //! `desam train`: one site's features to a model.
 
-use super::{Session, aligned, count, fraction, one_of, positive, weight};
+use super::{Session, aligned, count, fraction, not_negative, one_of, positive};
 use crate::cli::JsonFlag;
 use crate::reply::Reply;
-use anyhow::Context;
+use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
 use desam::Mode;
 use desam::data::split::SplitRule;
@@ -124,18 +124,6 @@ pub(crate) struct Arguments {
         value_parser = one_of::<IouTarget>(&["membership", "mask"]))]
     iou_target: Option<IouTarget>,
 
-    /// Weight of the soft Dice loss [default: 1]
-    #[arg(long, value_name = "WEIGHT", value_parser = weight)]
-    dice_weight: Option<f64>,
-
-    /// Weight of the cross-entropy [default: 1 with preset paper, 0 with official]
-    #[arg(long, value_name = "WEIGHT", value_parser = weight)]
-    bce_weight: Option<f64>,
-
-    /// Weight of the IoU's error [default: 10 with preset paper, 1 with official]
-    #[arg(long, value_name = "WEIGHT", value_parser = weight)]
-    iou_weight: Option<f64>,
-
     /// Change training slices at random: features (mirrored, restyled, noisy: costs nothing), or
     /// images (flips, rotation, scale, shift, gamma, bias field, noise; needs --no-cache)
     #[arg(long, value_name = "WHAT", default_value = "none",
@@ -149,10 +137,64 @@ pub(crate) struct Arguments {
     no_cache: bool,
 
     #[command(flatten)]
+    tuning: Tuning,
+
+    #[command(flatten)]
     keeping: Keeping,
 
     #[command(flatten)]
     pub(crate) json: JsonFlag,
+}
+
+/// What neither preset changes; without these flags nothing is different from the presets.
+#[derive(Debug, Args)]
+struct Tuning {
+    /// Weight decay, decoupled from the gradient as in AdamW: each step a parameter loses lr times
+    /// this of itself [default: 0]
+    #[arg(long, value_name = "DECAY", value_parser = not_negative)]
+    weight_decay: Option<f64>,
+
+    /// Longest gradient, all parameters together; longer ones are shortened to it [default: none]
+    #[arg(long, value_name = "LENGTH", value_parser = positive)]
+    clip_norm: Option<f64>,
+
+    /// Decay of a running mean of the parameters, such as 0.999; validation and the best model take
+    /// the mean [default: none]
+    #[arg(long, value_name = "DECAY", value_parser = fraction)]
+    ema: Option<f64>,
+
+    /// Weight of the Dice loss [default: the preset's]
+    #[arg(long, value_name = "WEIGHT", value_parser = not_negative)]
+    dice_weight: Option<f64>,
+
+    /// Weight of the cross-entropy [default: the preset's]
+    #[arg(long, value_name = "WEIGHT", value_parser = not_negative)]
+    bce_weight: Option<f64>,
+
+    /// Weight of the loss on the predicted IoU; points mode alone has one [default: the preset's]
+    #[arg(long, value_name = "WEIGHT", value_parser = not_negative)]
+    iou_weight: Option<f64>,
+}
+
+impl Tuning {
+    fn apply(&self, config: &mut TrainConfig) -> anyhow::Result<()> {
+        config.adam.weight_decay = self.weight_decay.unwrap_or(config.adam.weight_decay);
+        config.clip_norm = self.clip_norm.or(config.clip_norm);
+        config.ema = self.ema.or(config.ema);
+        let loss = &mut config.loss;
+        loss.dice = self.dice_weight.unwrap_or(loss.dice);
+        loss.bce = self.bce_weight.unwrap_or(loss.bce);
+        match (self.iou_weight, &mut loss.iou) {
+            (Some(weight), Some(iou)) => iou.weight = weight,
+            (Some(_), None) => bail!(
+                "--iou-weight: variant {} in {} mode has no IoU term to weigh",
+                config.variant,
+                config.mode
+            ),
+            (None, _) => {}
+        }
+        Ok(())
+    }
 }
 
 /// How the run is kept; nothing of it changes the model.
@@ -211,7 +253,9 @@ impl Arguments {
             SplitChoice::Last => SplitRule::Last,
         };
         (config.augment, config.live) = (self.augment, self.no_cache);
-        self.weigh(self.choose(config)).map(|config| config.with_seed(self.seed))
+        let mut config = self.choose(config);
+        self.tuning.apply(&mut config)?;
+        Ok(config.with_seed(self.seed))
     }
 
     /// The decoder and what its IoU learns.
@@ -223,23 +267,6 @@ impl Arguments {
             Some(target) => config.with_iou_target(target),
             None => config,
         }
-    }
-
-    fn weigh(&self, mut config: TrainConfig) -> anyhow::Result<TrainConfig> {
-        let loss = &mut config.loss;
-        loss.dice = self.dice_weight.unwrap_or(loss.dice);
-        loss.bce = self.bce_weight.unwrap_or(loss.bce);
-        if let Some(weight) = self.iou_weight {
-            let Some(iou) = &mut loss.iou else {
-                anyhow::bail!(
-                    "--iou-weight: variant {} in {} mode has no IoU term to weigh",
-                    config.variant,
-                    config.mode
-                );
-            };
-            iou.weight = weight;
-        }
-        Ok(config)
     }
 }
 

@@ -161,8 +161,17 @@ impl Trainable {
     /// # Errors
     /// When the file cannot be written.
     pub fn save(&self, path: &Path, record: &ModelRecord) -> Result<()> {
+        self.save_with(path, record, Tensors::new())
+    }
+
+    /// The same with some of the decoder's parameters replaced, such as by their running mean.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn save_with(&self, path: &Path, record: &ModelRecord, parameters: Tensors) -> Result<()> {
         let mut tensors = self.frozen.clone();
         tensors.extend(self.decoder.tensors.iter().map(|(name, t)| (name.clone(), t.clone())));
+        tensors.extend(parameters);
         Ok(checkpoint::write(path, &tensors, &record.to_metadata()?)?)
     }
 }

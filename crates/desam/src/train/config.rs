@@ -1,7 +1,7 @@
 //! How a decoder is trained, and its two presets.
 
+use super::{AdamConfig, Augment, Extension, extension};
 use crate::model::DecoderChoice;
-use crate::train::{AdamConfig, Augment};
 use crate::{Error, Mode, Result};
 use desam_core::PromptSampler;
 use desam_data::split::SplitRule;
@@ -82,6 +82,14 @@ pub struct TrainConfig {
     pub decay_power: f64,
     /// Adam's constants.
     pub adam: AdamConfig,
+    /// Longest gradient, all parameters together (Euclidean length); longer ones are shortened to
+    /// it. `None`, as the official program has it: as long as it is.
+    #[serde(default)]
+    pub clip_norm: Option<f64>,
+    /// Decay of a running mean of the parameters, 0 to below 1: validation and the best model then
+    /// take the mean. `None`, as the official program has it: the last step's parameters.
+    #[serde(default)]
+    pub ema: Option<f64>,
     /// The loss: Eq. 1 or Eq. 2 of the paper, or the official program's.
     pub loss: LossConfig,
     /// Points drawn in grid points mode.
@@ -106,20 +114,6 @@ pub struct TrainConfig {
     pub extended: Vec<Extension>,
 }
 
-/// A run that was continued for more epochs than it had been begun with.
-///
-/// Learning rates depend on the number of epochs. What was trained before keeps the rates that it
-/// had, and the later epochs follow the longer schedule from there: an extended run is not the run
-/// that had as many epochs from the start.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Extension {
-    /// Epochs that were done or begun by then: they follow the shorter schedule.
-    pub at: usize,
-    /// How many epochs the run was to have until then.
-    pub epochs: usize,
-}
-
 impl TrainConfig {
     /// The preset's figures for a site and a mode, seed 0.
     pub fn preset(preset: Preset, source: impl Into<String>, mode: Mode) -> Self {
@@ -142,6 +136,8 @@ impl TrainConfig {
             learning_rate: 1e-4,
             decay_power: 0.9,
             adam: AdamConfig::default(),
+            clip_norm: None,
+            ema: None,
             loss,
             points: if paper { PointSampler::paper() } else { PointSampler::official() },
             validation_fraction: 0.1,
@@ -224,16 +220,18 @@ impl TrainConfig {
         }
         self.validate_variant().or_else(refuse)?;
         self.augment.validate(self.live)?;
-        let mut epochs = 0;
-        for extension in &self.extended {
-            if extension.epochs <= epochs || extension.at > extension.epochs {
-                return refuse(format!("extended: {extension:?} cannot follow {epochs} epochs"));
-            }
-            epochs = extension.epochs;
+        let decay = self.adam.weight_decay;
+        if !(decay >= 0.0 && self.learning_rate * decay < 1.0) {
+            let text = format!("weight_decay must be at least 0, and lr times it below 1: {decay}");
+            return refuse(text);
         }
-        if epochs >= self.epochs {
-            return refuse(format!("extended: from {epochs} epochs to {}", self.epochs));
+        if let Some(norm) = self.clip_norm.filter(|n| !(*n > 0.0 && n.is_finite())) {
+            return refuse(format!("clip_norm must be above 0, found {norm}"));
         }
+        if let Some(decay) = self.ema.filter(|d| !(0.0..1.0).contains(d)) {
+            return refuse(format!("ema must be at least 0 and below 1, found {decay}"));
+        }
+        extension::check(&self.extended, self.epochs).or_else(refuse)?;
         Ok(self.loss.validate()?)
     }
 
@@ -254,8 +252,7 @@ impl TrainConfig {
 
     /// Learning rate of `epoch`, counted from 0: polynomial decay, stepped each epoch.
     pub fn learning_rate_at(&self, epoch: usize) -> f64 {
-        let before = self.extended.iter().find(|extension| epoch < extension.at);
-        let epochs = before.map_or(self.epochs, |extension| extension.epochs);
+        let epochs = extension::epochs_for(epoch, &self.extended).unwrap_or(self.epochs);
         let left = 1.0 - epoch as f64 / epochs as f64;
         self.learning_rate * left.max(0.0).powf(self.decay_power)
     }
@@ -283,23 +280,6 @@ mod tests {
         assert!((rates[3] - 1e-4 * 0.25f64.powf(0.9)).abs() < 1e-18);
     }
 
-    #[test]
-    fn an_extension_changes_the_rates_of_what_is_to_come_alone() {
-        // (1 - epoch/epochs)^0.9 with the number of epochs that held when the epoch began.
-        let extended = vec![Extension { at: 3, epochs: 4 }];
-        let config = TrainConfig { epochs: 8, extended, ..paper() };
-        config.validate().unwrap();
-        let rate = |left: f64| 1e-4 * left.powf(0.9);
-        let rates: Vec<f64> = (0..5).map(|e| config.learning_rate_at(e)).collect();
-        let expected = [1.0, 0.75, 0.5, 0.625, 0.5].map(rate);
-        assert_eq!(rates, expected);
-        for (at, epochs) in [(3, 8), (5, 4), (0, 0)] {
-            let extended = vec![Extension { at, epochs }];
-            let wrong = TrainConfig { extended, ..config.clone() }.validate().unwrap_err();
-            assert!(wrong.to_string().contains("extended"), "{wrong}");
-        }
-    }
-
     fn paper() -> TrainConfig {
         TrainConfig::preset(Preset::Paper, "A", Mode::Points)
     }
@@ -310,6 +290,10 @@ mod tests {
         assert_ne!(paper().loss, official.loss);
         assert_ne!(paper().best_by, official.best_by);
         assert_eq!((paper().epochs, paper().batch, paper().learning_rate), (50, 8, 1e-4));
+    }
+
+    fn decaying(weight_decay: f64) -> AdamConfig {
+        AdamConfig { weight_decay, ..AdamConfig::default() }
     }
 
     #[test]
@@ -323,6 +307,11 @@ mod tests {
             (paper().with_variant(Variant::PimmOnly).with_iou_target(IouTarget::Mask), "pimm-only"),
             (TrainConfig { deep_supervision: true, ..sam() }, "deep supervision"),
             (TrainConfig { squeeze: SqueezePlacement::BeforeNorm, ..sam() }, "squeeze"),
+            (TrainConfig { clip_norm: Some(0.0), ..paper() }, "clip_norm"),
+            (TrainConfig { ema: Some(1.0), ..paper() }, "ema"),
+            (TrainConfig { adam: decaying(-0.1), ..paper() }, "weight_decay"),
+            (TrainConfig { adam: decaying(f64::NAN), ..paper() }, "weight_decay"),
+            (TrainConfig { adam: decaying(1e4), ..paper() }, "weight_decay"),
         ];
         for (config, name) in cases {
             let message = config.validate().unwrap_err().to_string();
@@ -368,6 +357,13 @@ mod tests {
     fn a_configuration_survives_the_file() {
         let text = serde_json::to_string(&paper()).unwrap();
         assert_eq!(serde_json::from_str::<TrainConfig>(&text).unwrap(), paper());
+        // As it was written before decay, clipping and averaging were there: none of them.
+        let older = text
+            .replace(",\"weight_decay\":0.0", "")
+            .replace("\"clip_norm\":null,\"ema\":null,", "");
+        let newer = ["weight_decay", "clip_norm", "ema"];
+        assert!(newer.iter().all(|field| !older.contains(field)), "{older}");
+        assert_eq!(serde_json::from_str::<TrainConfig>(&older).unwrap(), paper());
         let more = text.replacen('{', "{\"surprise\":1,", 1);
         assert!(serde_json::from_str::<TrainConfig>(&more).is_err());
     }

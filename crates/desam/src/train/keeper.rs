@@ -50,7 +50,8 @@ impl Observer for Keeper<'_, '_> {
                 epoch: row.epoch,
                 validation_dice: row.validation_dice,
             });
-            self.model.save(&run.model_path(), &self.record)?;
+            let (path, record) = (run.model_path(), &self.record);
+            self.model.save_with(&path, record, trainer.parameters())?;
             manifest.best_epoch = Some(row.epoch);
         }
         checkpoints.write(&trainer.snapshot(), seal)?;
