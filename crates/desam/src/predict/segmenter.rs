@@ -1,5 +1,6 @@
 //! From a volume to a mask on its own grid.
 
+use super::features::Features;
 use super::output::{Output, OutputFiles, VolumeSummary};
 use super::{PredictOptions, SliceEvidence, SlicePrediction};
 use crate::model::model_file;
@@ -121,7 +122,8 @@ impl Segmenter {
         self.source.as_deref()
     }
 
-    /// Segments a volume. One slice's pixels and features are held at a time.
+    /// Segments a volume. One slice's pixels and features are held at a time; where the model is on
+    /// an accelerator those of the next are being made.
     ///
     /// # Errors
     /// When the volume cannot be prepared or a tensor operation fails.
@@ -147,13 +149,15 @@ impl Segmenter {
         let predictor = self.model.predictor();
         let mut slices = Vec::with_capacity(prepared.len());
         let mut maps = Maps::new(&self.options, prepared);
-        for z in 0..prepared.len() {
-            let features = self.encoder.encode(&prepared.pixels(z, self.model.device())?)?;
+        let device = self.model.device();
+        let features = Features { encoder: self.encoder.as_ref(), prepared, device };
+        features.each(!device.is_cpu(), |z, features| {
             let (slice, evidence) = predictor.predict_with_evidence(&features, &self.automatic)?;
             maps.put(z, &evidence)?;
             slices.push(slice);
             progress.advance(1, &format!("slice {}/{}", z + 1, prepared.len()));
-        }
+            Ok(())
+        })?;
         let masks: Vec<&BinaryMask> = slices.iter().map(|s| &s.mask).collect();
         let mask = prepared.restore(&masks)?;
         let mask = self.options.postprocess.apply(mask, prepared.slice_axis())?;
