@@ -39,7 +39,7 @@ fn a_trained_model_takes_the_same_mask_from_a_few() {
     let predictor = SlicePredictor::new(&prompt.module, &decoder.module, &spec);
 
     let mut masks = 0;
-    for (image, grid) in [(0, 1), (1, 5), (2, 9), (3, 9), (4, 11), (5, 15), (6, 9)] {
+    for (image, grid) in [(0, 1), (1, 5), (2, 9), (3, 9), (4, 11), (5, 9)] {
         let of = |i: usize| -> Tensor {
             train[&format!("features{i}")].narrow(0, image, 1).unwrap().contiguous().unwrap()
         };
@@ -60,5 +60,5 @@ fn a_trained_model_takes_the_same_mask_from_a_few() {
             masks += evidence.drawn;
         }
     }
-    println!("{masks} masks drawn for 14 slices");
+    println!("{masks} masks drawn for 12 slices");
 }
