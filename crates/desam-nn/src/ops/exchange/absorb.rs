@@ -124,6 +124,9 @@ impl Told {
             Some(bias) => bias.to_vec1::<f32>()?,
             None => vec![0.0; sizes.width],
         };
+        if added.len() != sizes.width {
+            bail!("exchange: {} biases for {} channels", added.len(), sizes.width);
+        }
         let absorbed = match query {
             Some(query) => absorbed(sizes, keys.tokens, query.weight)?,
             None => separate(sizes, keys.tokens)?,
@@ -175,6 +178,9 @@ fn separate(sizes: Sizes, tokens: &Tensor) -> Result<Vec<f32>> {
 /// Scaled keys times the queries' bias.
 fn biases(sizes: Sizes, tokens: &Tensor, bias: &Tensor) -> Result<Vec<f32>> {
     let bias = bias.to_vec1::<f32>()?;
+    if bias.len() != sizes.inner {
+        bail!("exchange: {} biases for {} channels", bias.len(), sizes.inner);
+    }
     let per_head = sizes.per_head();
     let keys = separate(sizes, tokens)?;
     let mut out = Vec::with_capacity(sizes.prompts * sizes.rows());
