@@ -2,7 +2,7 @@
 
 use crate::{Result, Subject};
 use desam::core::{EncoderSpec, ImageFeatures, MaskDecoder, PromptEncoder, Prompts};
-use desam::decoder::{DecoderConfig, DesamDecoder};
+use desam::decoder::{Decoder, DecoderConfig};
 use desam::encoder::{PromptEncoderConfig, SamPromptEncoder, VitConfig};
 use desam::nn::params::{LoadOptions, Loaded, Tensors, load};
 use desam::predict::{SliceEvidence, SlicePrediction, SlicePredictor};
@@ -25,7 +25,7 @@ enum Way {
 pub(crate) struct Grid {
     spec: EncoderSpec,
     prompt: Loaded<SamPromptEncoder>,
-    decoder: Loaded<DesamDecoder>,
+    decoder: Loaded<Decoder>,
     features: ImageFeatures,
     automatic: Automatic,
     way: Way,

@@ -28,9 +28,10 @@ impl ImageContext {
 /// What a decoder has understood of `N` prompts before it draws a mask.
 #[derive(Debug, Clone)]
 pub struct PromptReading {
-    /// All predicted IoU, `[N, K]`, with no sigmoid. DeSAM uses the first.
+    /// All predicted IoU, `[N, K]`, with no sigmoid. DeSAM uses the first. A decoder that predicts
+    /// none says 1, which is what the official program counts a mask as whose IoU it does not ask.
     pub iou_all: Tensor,
-    /// The mask tokens after the transformer, `[N, K, E]`.
+    /// The mask tokens after the transformer, `[N, K, E]`; zeros where there is none.
     pub mask_tokens: Tensor,
     /// The image tokens after the transformer, PRIM's mask embedding, `[N, E, G, G]`.
     pub mask_embedding: Tensor,
@@ -59,6 +60,16 @@ pub struct MaskPrediction {
     pub logits: Tensor,
     /// Predicted IoU, `[N, 1]`, with no sigmoid.
     pub iou: Tensor,
+    /// Logits of the heads that deep supervision compares beside the mask, from finer to coarser,
+    /// `[N, 1, M/2, M/2]`, `[N, 1, M/4, M/4]`, …; empty where it is not asked for.
+    pub coarser: Vec<Tensor>,
+}
+
+impl MaskPrediction {
+    /// Without deep supervision.
+    pub fn new(logits: Tensor, iou: Tensor) -> Self {
+        Self { logits, iou, coarser: Vec::new() }
+    }
 }
 
 /// A mask decoder in three steps, so that what depends on less is computed less often: the image
@@ -85,6 +96,28 @@ pub trait MaskDecoder: Send + Sync {
     /// When the reading does not belong to a context of this decoder.
     fn draw(&self, context: &ImageContext, reading: &PromptReading) -> Result<Tensor>;
 
+    /// Draws the mask logits and what deep supervision compares beside them, from the finest to the
+    /// coarsest: `[N, 1, M, M]`, `[N, 1, M/2, M/2]`, …. The first are those of
+    /// [`draw`](Self::draw), and the only ones unless the decoder was built for deep supervision.
+    ///
+    /// # Errors
+    /// As [`draw`](Self::draw).
+    fn draw_heads(&self, context: &ImageContext, reading: &PromptReading) -> Result<Vec<Tensor>> {
+        Ok(vec![self.draw(context, reading)?])
+    }
+
+    /// Whether the readings' IoU are predictions. Where they are not, something else must rank
+    /// prompts.
+    fn predicts_iou(&self) -> bool {
+        true
+    }
+
+    /// Whether two prompts of one image can have different masks. Where they cannot, one need be
+    /// drawn.
+    fn mask_follows_prompt(&self) -> bool {
+        true
+    }
+
     /// A reader for many prompts of one image, where nothing is to be trained: what they share
     /// need not be computed for each. Unless a decoder knows better, every prompt is read anew.
     ///
@@ -106,7 +139,11 @@ pub trait MaskDecoder: Send + Sync {
     ) -> Result<MaskPrediction> {
         let context = self.context(features, position)?;
         let reading = self.read(&context, prompts)?;
-        Ok(MaskPrediction { logits: self.draw(&context, &reading)?, iou: reading.iou()? })
+        let mut heads = self.draw_heads(&context, &reading)?;
+        if heads.is_empty() {
+            candle_core::bail!("the decoder drew no mask");
+        }
+        Ok(MaskPrediction { logits: heads.remove(0), iou: reading.iou()?, coarser: heads })
     }
 }
 

@@ -64,7 +64,7 @@ impl TwoWayBlock {
         let (q, k) = ((&tokens + token_pe)?, image.broadcast_add(image_pe)?);
         let tokens = self.heard(&tokens, &self.token_to_image.forward(&q, &k, &image)?)?;
         let q = (&tokens + token_pe)?;
-        let image = (&image + self.image_to_token.forward(&k, &q, &tokens)?)?;
+        let image = self.image_to_token.forward_added([&k, &q, &tokens], &image)?;
         Ok(TwoWayOutput { image: self.norm4.forward(&image)?, tokens })
     }
 }
@@ -76,7 +76,7 @@ impl TwoWayBlock {
             self.self_attn.forward(tokens, tokens, tokens)?
         } else {
             let q = (tokens + token_pe)?;
-            (tokens + self.self_attn.forward(&q, &q, tokens)?)?
+            self.self_attn.forward_added([&q, &q, tokens], tokens)?
         };
         self.norm1.forward(&tokens)
     }
@@ -84,7 +84,7 @@ impl TwoWayBlock {
     /// The tokens after the image has answered.
     fn heard(&self, tokens: &Tensor, from_image: &Tensor) -> Result<Tensor> {
         let tokens = self.norm2.forward(&(tokens + from_image)?)?;
-        self.norm3.forward(&(&tokens + self.mlp.forward(&tokens)?)?)
+        self.norm3.forward(&self.mlp.forward_added(&tokens, &tokens)?)
     }
 }
 
@@ -133,7 +133,7 @@ impl TwoWayTransformer {
             x = block.forward(x, tokens, image_pe)?;
         }
         let (q, k) = ((&x.tokens + tokens)?, x.image.broadcast_add(image_pe)?);
-        let last = (&x.tokens + self.final_attn.forward(&q, &k, &x.image)?)?;
+        let last = self.final_attn.forward_added([&q, &k, &x.image], &x.tokens)?;
         Ok(TwoWayOutput { tokens: self.norm.forward(&last)?, image: x.image })
     }
 }

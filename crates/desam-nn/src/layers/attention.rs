@@ -56,8 +56,21 @@ impl Attention {
     /// # Errors
     /// When shapes do not fit.
     pub fn forward(&self, q: &Tensor, k: &Tensor, v: &Tensor) -> Result<Tensor> {
+        self.out.forward(&self.mixed(q, k, v)?)
+    }
+
+    /// `to + forward(q, k, v)`, of which the sum alone is kept.
+    ///
+    /// # Errors
+    /// When shapes do not fit.
+    pub fn forward_added(&self, [q, k, v]: [&Tensor; 3], to: &Tensor) -> Result<Tensor> {
+        self.out.forward_added(&self.mixed(q, k, v)?, to)
+    }
+
+    /// `[N, Q, inner]`.
+    fn mixed(&self, q: &Tensor, k: &Tensor, v: &Tensor) -> Result<Tensor> {
         let (q, k, v) = (self.q.forward(q)?, self.k.forward(k)?, self.v.forward(v)?);
-        self.out.forward(&cross_attention(&q, &k, &v, self.heads)?)
+        cross_attention(&q, &k, &v, self.heads)
     }
 
     /// The queries of `x [N, Q, width]`, `[N, Q, inner]`.

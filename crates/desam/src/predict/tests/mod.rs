@@ -4,7 +4,7 @@ use super::SlicePredictor;
 use crate::{Automatic, Mode};
 use candle_core::{Device, Tensor};
 use desam_core::{EncoderSpec, ImageFeatures, MaskDecoder, PromptEncoder, Prompts};
-use desam_decoder::{DecoderConfig, DesamDecoder};
+use desam_decoder::{Decoder, DecoderConfig};
 use desam_encoder::{FrozenSam, LoadedSam, VitConfig};
 use desam_nn::params::{LoadOptions, Tensors, load};
 use desam_prompt::{grid_points, whole_box};
@@ -16,7 +16,7 @@ mod trained;
 
 struct Parts {
     sam: LoadedSam,
-    decoder: DesamDecoder,
+    decoder: Decoder,
     spec: EncoderSpec,
 }
 

@@ -5,13 +5,13 @@ use crate::Mode;
 use crate::predict::SlicePredictor;
 use candle_core::Tensor;
 use desam_core::{ImageContext, ImageFeatures, MaskDecoder, PromptEmbedding, PromptReading};
-use desam_decoder::{DecoderConfig, DesamDecoder};
+use desam_decoder::{Decoder, DecoderConfig};
 use desam_encoder::VitConfig;
 use desam_nn::params::{LoadOptions, Tensors, load};
 
 /// A decoder of which nothing is known but the trait: the default reader is used, and `read` gives
 /// each prompt the same bits whatever it is read along with.
-struct Stranger(DesamDecoder);
+struct Stranger(Decoder);
 
 impl MaskDecoder for Stranger {
     fn context(
@@ -60,7 +60,7 @@ fn thresholds(ious: &[f32]) -> Vec<f32> {
 }
 
 /// A decoder whose predicted IoU is about a half above that of the untrained one.
-fn hopeful(seed: u64, vit: &VitConfig) -> DesamDecoder {
+fn hopeful(seed: u64, vit: &VitConfig) -> Decoder {
     let config = DecoderConfig::tiny(&vit.spec());
     let options = LoadOptions::seeded(seed);
     let mut tensors = load(Tensors::new(), &options, |vb| config.build(vb)).unwrap().tensors;
