@@ -2,7 +2,7 @@
 
 use crate::Prim;
 use crate::two_way::{SharedImage, SharedOutput};
-use candle_core::{Result, Tensor};
+use candle_core::{DType, Result, Tensor};
 use desam_core::{ImageContext, PromptEmbedding, PromptReader, PromptReading};
 
 /// Prompts that are read together. Tokens are always as many, the last prompt's repeated where
@@ -47,6 +47,13 @@ struct Read {
 }
 
 impl<'a> Reader<'a> {
+    /// Whether there is one image, in f32 on the CPU.
+    pub(crate) fn serves(context: &ImageContext) -> bool {
+        let embedding = &context.embedding;
+        let fast = embedding.device().is_cpu() && embedding.dtype() == DType::F32;
+        fast && embedding.dims().first() == Some(&1)
+    }
+
     pub(crate) fn new(prim: &'a Prim, context: &'a ImageContext) -> Self {
         Self { prim, context, shared: None }
     }

@@ -1,10 +1,14 @@
 //! SAM's own mask decoder.
 
 use crate::inert::is_inert;
+use crate::reader::Reader;
 use crate::{DecoderConfig, Prim, SamMaskHead, Variant};
 use candle_core::{Result, Tensor};
 use candle_nn::VarBuilder;
-use desam_core::{ImageContext, ImageFeatures, MaskDecoder, PromptEmbedding, PromptReading};
+use desam_core::{
+    ImageContext, ImageFeatures, MaskDecoder, OneByOne, PromptEmbedding, PromptReader,
+    PromptReading,
+};
 
 /// SAM's mask decoder, trainable: the two-way transformer and IoU head that DeSAM's PRIM keeps, and
 /// the mask head that DeSAM replaces by PIMM.
@@ -73,6 +77,13 @@ impl MaskDecoder for SamDecoder {
 
     fn read(&self, context: &ImageContext, prompts: &PromptEmbedding) -> Result<PromptReading> {
         self.prim.read(context, prompts)
+    }
+
+    fn reader<'a>(&'a self, context: &'a ImageContext) -> Result<Box<dyn PromptReader + 'a>> {
+        Ok(match Reader::serves(context) {
+            true => Box::new(Reader::new(&self.prim, context)),
+            false => Box::new(OneByOne { decoder: self, context }),
+        })
     }
 
     fn draw(&self, _: &ImageContext, reading: &PromptReading) -> Result<Tensor> {
