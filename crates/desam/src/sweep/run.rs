@@ -87,7 +87,8 @@ pub fn run_line(
     let done = Work { plan, line, options, progress }.run();
     if let Err(error) = &done {
         let failure = Failure { reason: error.to_string(), worker: options.worker.clone() };
-        plan.write_failure(line, &failure)?;
+        // The error itself is what the caller needs, whether or not it can be kept.
+        plan.write_failure(line, &failure).ok();
     }
     done.map(|scores| Outcome::Done(Box::new(scores)))
 }
