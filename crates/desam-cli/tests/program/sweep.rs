@@ -148,6 +148,21 @@ fn a_run_that_was_killed_is_seen_and_done_again() {
 }
 
 #[test]
+fn two_workers_share_a_plan() {
+    let (_folder, out) = folder();
+    plan(&out, &["--epochs", "2"]);
+    let worker = || run(args!["sweep", "run", "-q", out, "--all", "--json"]).expect(0).json();
+    let (one, two) = std::thread::scope(|scope| {
+        let one = scope.spawn(worker);
+        let two = worker();
+        (one.join().unwrap(), two)
+    });
+    let done = |worker: &Value| worker["done"].as_array().unwrap().len();
+    assert_eq!(done(&one) + done(&two), 3, "each line is done once: {one} {two}");
+    assert_eq!(states(&out), ["done"; 3]);
+}
+
+#[test]
 fn what_a_plan_cannot_be_made_of_is_said() {
     let (_folder, out) = folder();
     let plan = |more: &[&str]| {
