@@ -186,6 +186,16 @@ pub enum Error {
         /// What it should hold.
         expected: &'static str,
     },
+    /// A setting of the random changes of training slices that makes no sense.
+    #[error("augmentation: {field} must be 0 to {most}, found {found}")]
+    AugmentConfig {
+        /// The field.
+        field: &'static str,
+        /// What it holds.
+        found: f64,
+        /// The most that it may hold.
+        most: f64,
+    },
     /// An image with voxels that are no numbers.
     #[error(
         "{count} voxels are not finite, the first at {first:?} is {value}; \

@@ -48,6 +48,10 @@ pub struct DecoderConfig {
     /// Which decoder these are the sizes of; a configuration that does not say means DeSAM.
     #[serde(default)]
     pub variant: Variant,
+    /// Whether PIMM's coarser heads draw too, for a loss to compare. A prediction is the same with
+    /// and without.
+    #[serde(default)]
+    pub deep_supervision: bool,
 }
 
 impl DecoderConfig {
@@ -75,6 +79,7 @@ impl DecoderConfig {
             iou_depth: 3,
             squeeze: SqueezePlacement::Official,
             variant: Variant::Desam,
+            deep_supervision: false,
         }
     }
 
@@ -114,6 +119,7 @@ impl DecoderConfig {
             iou_depth: shapes.count("iou_prediction_head.layers.", ".weight"),
             squeeze: SqueezePlacement::Official,
             variant: Variant::Desam,
+            deep_supervision: false,
         };
         config.validate()?;
         Ok(config)
@@ -145,6 +151,10 @@ impl DecoderConfig {
             // grid's for three; SAM's upscaling has four times the grid's built in.
             return refuse(format!("variant sam-decoder needs an encoder of 3 taps, found {taps}"));
         }
+        if self.deep_supervision && !self.variant.has_pimm() {
+            let variant = self.variant;
+            return refuse(format!("variant {variant} has no PIMM, hence no deep supervision"));
+        }
         let others = [
             ("transformer_depth", self.transformer_depth),
             ("mlp_width", self.mlp_width),
@@ -168,8 +178,7 @@ impl DecoderConfig {
         let vb = vb.pp("mask_decoder");
         match self.variant {
             Variant::SamDecoder => Ok(Decoder::Sam(SamDecoder::new(self, vb)?)),
-            Variant::Desam => Ok(Decoder::Desam(DesamDecoder::new(self, vb)?)),
-            other => candle_core::bail!("variant {other} cannot be built yet"),
+            _ => Ok(Decoder::Desam(DesamDecoder::new(self, vb)?)),
         }
     }
 

@@ -2,7 +2,9 @@
 
 use crate::{DecoderConfig, DesamDecoder, SamDecoder};
 use candle_core::{Result, Tensor};
-use desam_core::{ImageContext, ImageFeatures, MaskDecoder, PromptEmbedding, PromptReading};
+use desam_core::{
+    ImageContext, ImageFeatures, MaskDecoder, PromptEmbedding, PromptReader, PromptReading,
+};
 
 /// Any of the [`Variant`](crate::Variant)s, as [`DecoderConfig::build`] makes it.
 #[derive(Debug, Clone)]
@@ -22,8 +24,9 @@ impl Decoder {
         }
     }
 
-    /// Whether parameter `name` cannot influence what this variant predicts, and so never gets a
-    /// gradient. Such parameters are kept because official checkpoints hold them.
+    /// Whether parameter `name` cannot influence what this variant draws and predicts, and so never
+    /// gets a gradient. Such parameters are kept because official checkpoints hold them. With deep
+    /// supervision the coarser heads learn, though no prediction shows it: they are not inert.
     pub fn is_inert(&self, name: &str) -> bool {
         crate::inert::is_inert(self.config(), name)
     }
@@ -47,5 +50,21 @@ impl MaskDecoder for Decoder {
 
     fn draw(&self, context: &ImageContext, reading: &PromptReading) -> Result<Tensor> {
         self.inner().draw(context, reading)
+    }
+
+    fn reader<'a>(&'a self, context: &'a ImageContext) -> Result<Box<dyn PromptReader + 'a>> {
+        self.inner().reader(context)
+    }
+
+    fn draw_heads(&self, context: &ImageContext, reading: &PromptReading) -> Result<Vec<Tensor>> {
+        self.inner().draw_heads(context, reading)
+    }
+
+    fn predicts_iou(&self) -> bool {
+        self.inner().predicts_iou()
+    }
+
+    fn mask_follows_prompt(&self) -> bool {
+        self.inner().mask_follows_prompt()
     }
 }

@@ -1,7 +1,7 @@
 //! SAM's own mask decoder.
 
 use crate::inert::is_inert;
-use crate::{DecoderConfig, Prim, SamMaskHead};
+use crate::{DecoderConfig, Prim, SamMaskHead, Variant};
 use candle_core::{Result, Tensor};
 use candle_nn::VarBuilder;
 use desam_core::{ImageContext, ImageFeatures, MaskDecoder, PromptEmbedding, PromptReading};
@@ -20,7 +20,7 @@ pub struct SamDecoder {
 }
 
 impl SamDecoder {
-    /// Builds it at `mask_decoder`. No PIMM is asked for, whatever the configuration's variant.
+    /// Builds it at `mask_decoder`, whatever the configuration's variant. No PIMM is asked for.
     ///
     /// # Errors
     /// When a parameter cannot be had.
@@ -28,7 +28,7 @@ impl SamDecoder {
         Ok(Self {
             prim: Prim::new(config, vb.clone())?,
             head: SamMaskHead::new(config, vb)?,
-            config: config.clone(),
+            config: DecoderConfig { variant: Variant::SamDecoder, ..config.clone() },
         })
     }
 

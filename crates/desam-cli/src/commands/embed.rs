@@ -2,7 +2,7 @@
 
 mod parts;
 
-use super::{Session, aligned, one_of};
+use super::{Session, aligned, one_of, positive};
 use crate::cli::JsonFlag;
 use crate::reply::Reply;
 use anyhow::{Context, bail};
@@ -73,6 +73,12 @@ pub(crate) struct Arguments {
         value_parser = one_of::<Preprocess>(&["paper", "official"]))]
     preprocess: Preprocess,
 
+    /// Spacing along columns, rows and slices to resample to, in mm, such as the paper's
+    /// 0.625,0.625,3.6: images linearly, labels by the nearest voxel; masks come back to the
+    /// volume's own grid [default: the preset's, which for official is the volume's own]
+    #[arg(long, value_name = "X,Y,Z", value_parser = spacing)]
+    resample: Option<[f64; 3]>,
+
     /// How slices are cut: axial, by the volume's affine, whatever the order of its axes; or stored,
     /// along its third axis as the file has it, which is what the official program does
     #[arg(long, value_name = "HOW", default_value = "axial",
@@ -85,9 +91,9 @@ pub(crate) struct Arguments {
     dtype: FeatureDtype,
 
     /// Slices to store: those with ground truth (all that training and the paper's protocol need),
-    /// or all (for the full protocol)
+    /// all (for the full protocol), or none: images and masks alone, for `desam train --no-cache`
     #[arg(long, value_name = "WHICH", default_value = "labelled",
-        value_parser = one_of::<SlicePolicy>(&["labelled", "all"]))]
+        value_parser = one_of::<SlicePolicy>(&["labelled", "all", "none"]))]
     slices: SlicePolicy,
 
     /// Input side in pixels, a multiple of the patch [default: the checkpoint's, SAM's 1024]
@@ -119,6 +125,15 @@ impl FromStr for Encoder {
             file => Self::File(file.into()),
         })
     }
+}
+
+/// Three lengths.
+fn spacing(text: &str) -> Result<[f64; 3], String> {
+    let lengths: Result<Vec<f64>, String> = text.split(',').map(|n| positive(n.trim())).collect();
+    lengths
+        .ok()
+        .and_then(|l| <[f64; 3]>::try_from(l).ok())
+        .ok_or_else(|| "expected three lengths in mm above 0, such as 0.625,0.625,3.6".to_owned())
 }
 
 /// What `--preprocess` may say.
@@ -156,11 +171,13 @@ pub(crate) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Re
             arguments.data.display()
         );
     }
+    let preset = arguments.preprocess.config();
     let request = EmbedRequest {
         input_side: arguments.input_side,
         preprocess: PreprocessConfig {
             orientation: arguments.orientation,
-            ..arguments.preprocess.config()
+            spacing_mm: arguments.resample.or(preset.spacing_mm),
+            ..preset
         },
         dtype: arguments.dtype,
         slices: arguments.slices,
@@ -263,5 +280,13 @@ mod tests {
         assert_eq!(read("vit-h"), Encoder::Hub("vit-h".into()));
         assert_eq!(read("./vit-h"), Encoder::File("./vit-h".into()));
         assert_eq!(read("sam.pth"), Encoder::File("sam.pth".into()));
+    }
+
+    #[test]
+    fn a_spacing_is_three_lengths() {
+        assert_eq!(spacing("0.625,0.625, 3.6"), Ok([0.625, 0.625, 3.6]));
+        for wrong in ["", "1", "1,1", "1,1,1,1", "1,1,0", "1,1,nan", "1,-1,1", "1;1;1"] {
+            assert!(spacing(wrong).is_err(), "{wrong}");
+        }
     }
 }

@@ -7,7 +7,9 @@ use anyhow::Context;
 use clap::{Args, ValueEnum};
 use desam::Mode;
 use desam::data::split::SplitRule;
-use desam::train::{Preset, Run, RunOptions, TrainConfig, TrainRequest, TrainSummary, train_with};
+use desam::train::{
+    Augment, Preset, Run, RunOptions, TrainConfig, TrainRequest, TrainSummary, train_with,
+};
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
@@ -25,6 +27,7 @@ its learning rates, the rest follows the longer schedule. Any other change is re
 
 Examples:
   desam train --cache cache --source RUNMC --mode points --out run
+  desam train --cache images --source B --mode box --out run --no-cache --augment images
   desam train --cache cache --source B --mode box --out run --epochs 15 --lr 1e-3 --split last
   desam train --cache cache --source RUNMC --mode points --out run --resume";
 
@@ -85,6 +88,18 @@ pub(crate) struct Arguments {
     /// Share of the site's cases that is held out, above 0 and below 1 [default: 0.1]
     #[arg(long, value_name = "SHARE", value_parser = fraction)]
     validation_fraction: Option<f64>,
+
+    /// Change training slices at random: features (mirrored, restyled, noisy: costs nothing), or
+    /// images (flips, rotation, scale, shift, gamma, bias field, noise; needs --no-cache)
+    #[arg(long, value_name = "WHAT", default_value = "none",
+        value_parser = one_of::<Augment>(&["none", "features", "images"]))]
+    augment: Augment,
+
+    /// Run the image encoder for every slice anew, in every epoch, instead of reading features from
+    /// CACHE: slow, but images may then be changed; images and masks still come from CACHE
+    /// (`desam embed --slices none` is enough)
+    #[arg(long)]
+    no_cache: bool,
 
     #[command(flatten)]
     keeping: Keeping,
@@ -148,6 +163,7 @@ impl Arguments {
             SplitChoice::Seeded => SplitRule::Seeded { seed: self.seed },
             SplitChoice::Last => SplitRule::Last,
         };
+        (config.augment, config.live) = (self.augment, self.no_cache);
         config.with_seed(self.seed)
     }
 }

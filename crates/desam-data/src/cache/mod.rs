@@ -17,6 +17,7 @@
 
 mod entry;
 mod header;
+mod live;
 mod names;
 mod pages;
 mod recipe;
@@ -24,6 +25,7 @@ mod slices;
 mod store;
 
 pub use header::{CacheCase, CacheHeader};
+pub use live::LiveSlices;
 pub use names::hash_file;
 pub use recipe::{
     CacheRecipe, EncoderRecord, FORMAT_VERSION, FeatureDtype, SlicePolicy, human_bytes,

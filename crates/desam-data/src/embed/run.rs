@@ -135,6 +135,7 @@ impl<'a> Run<'a> {
         let stored = match self.recipe.slices {
             SlicePolicy::Labelled => labelled.clone(),
             SlicePolicy::All => (0..pages.slices()).collect(),
+            SlicePolicy::None => Vec::new(),
         };
         let record = CacheCase {
             site: case.site.clone(),

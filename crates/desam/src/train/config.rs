@@ -1,6 +1,6 @@
 //! How a decoder is trained, and its two presets.
 
-use crate::train::AdamConfig;
+use crate::train::{AdamConfig, Augment};
 use crate::{Error, Mode, Result};
 use desam_core::PromptSampler;
 use desam_data::split::SplitRule;
@@ -82,6 +82,13 @@ pub struct TrainConfig {
     pub best_by: BestBy,
     /// Seed of initial weights, order of slices, training prompts and validation prompts.
     pub seed: u64,
+    /// How training slices are changed at random; nothing in both presets.
+    #[serde(default, skip_serializing_if = "Augment::is_none")]
+    pub augment: Augment,
+    /// Whether the image encoder runs for every slice anew instead of its features being read from
+    /// the cache, which changes of images need.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub live: bool,
     /// How the run was made longer since it began, oldest first; empty where it was not.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub extended: Vec<Extension>,
@@ -126,6 +133,8 @@ impl TrainConfig {
             split: SplitRule::Seeded { seed: 0 },
             best_by: if paper { BestBy::Dice } else { BestBy::DiceLoss },
             seed: 0,
+            augment: Augment::None,
+            live: false,
             extended: Vec::new(),
         }
     }
@@ -161,6 +170,7 @@ impl TrainConfig {
         if self.mode == Mode::Box && self.loss.iou.is_some() {
             return refuse("whole box mode does not supervise the IoU (Eq. 2)".into());
         }
+        self.augment.validate(self.live)?;
         let mut epochs = 0;
         for extension in &self.extended {
             if extension.epochs <= epochs || extension.at > extension.epochs {
