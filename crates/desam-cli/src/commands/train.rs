@@ -1,12 +1,14 @@
 //! `desam train`: one site's features to a model.
 
-use super::{Session, aligned, count, fraction, one_of, positive};
+use super::{Session, aligned, count, fraction, one_of, positive, weight};
 use crate::cli::JsonFlag;
 use crate::reply::Reply;
 use anyhow::Context;
 use clap::{Args, ValueEnum};
 use desam::Mode;
 use desam::data::split::SplitRule;
+use desam::decoder::{SqueezePlacement, Variant};
+use desam::metrics::loss::IouTarget;
 use desam::train::{
     Augment, Preset, Run, RunOptions, TrainConfig, TrainRequest, TrainSummary, train_with,
 };
@@ -25,11 +27,21 @@ A run that was killed at any moment continues with the same command and --resume
 same bits as one that was not. With more --epochs than before, a run grows: what was trained keeps
 its learning rates, the rest follows the longer schedule. Any other change is refused by name.
 
+Variants (paper, section 4.3, Fig. 3 and Table 1):
+  desam           PRIM reads the prompt, predicts the IoU and hands PIMM a mask embedding
+  pimm-only       no PRIM: PIMM fuses the encoder's embedding; every prompt has the same mask, and
+                  there is no IoU
+  no-iou-head     PRIM without its IoU head; in grid points mode the most stable mask is taken
+  no-mask-fusion  PIMM as in pimm-only, PRIM's IoU beside it: it decides whether there is a mask
+  sam-decoder     SAM's own mask decoder, fine-tuned; in box mode the MedSAM of Table 1
+A model remembers its variant: evaluate and predict ask for none.
+
 Examples:
   desam train --cache cache --source RUNMC --mode points --out run
   desam train --cache images --source B --mode box --out run --no-cache --augment images
   desam train --cache cache --source B --mode box --out run --epochs 15 --lr 1e-3 --split last
-  desam train --cache cache --source RUNMC --mode points --out run --resume";
+  desam train --cache cache --source RUNMC --mode points --out run --resume
+  desam train --cache cache --source RUNMC --mode box --out medsam --variant sam-decoder";
 
 /// Train the decoder on the cached features of one site
 ///
@@ -88,6 +100,41 @@ pub(crate) struct Arguments {
     /// Share of the site's cases that is held out, above 0 and below 1 [default: 0.1]
     #[arg(long, value_name = "SHARE", value_parser = fraction)]
     validation_fraction: Option<f64>,
+
+    /// Which decoder to train; they are told apart below
+    #[arg(long, value_name = "VARIANT", default_value = "desam", value_parser = one_of::<Variant>(
+        &["desam", "pimm-only", "no-iou-head", "no-mask-fusion", "sam-decoder"]))]
+    variant: Variant,
+
+    /// Where PIMM's squeeze-excitation looks: behind the norm, as in the official program, where it
+    /// is a factor of one half whatever its weights; or before it, where it acts
+    #[arg(long, value_name = "PLACE", default_value = "official",
+        value_parser = one_of::<SqueezePlacement>(&["official", "before-norm"]))]
+    squeeze: SqueezePlacement,
+
+    /// Compare PIMM's coarser heads with the truth too: each weighs half of the next finer one, all
+    /// together 1; targets are the nearest pixels
+    #[arg(long)]
+    deep_supervision: bool,
+
+    /// What the predicted IoU learns: whether the point lies in the mask (1 or 0), or the IoU that
+    /// the mask drawn at that moment has; whole box mode teaches it only the latter, and only if
+    /// asked [default: membership in points mode]
+    #[arg(long, value_name = "TARGET",
+        value_parser = one_of::<IouTarget>(&["membership", "mask"]))]
+    iou_target: Option<IouTarget>,
+
+    /// Weight of the soft Dice loss [default: 1]
+    #[arg(long, value_name = "WEIGHT", value_parser = weight)]
+    dice_weight: Option<f64>,
+
+    /// Weight of the cross-entropy [default: 1 with preset paper, 0 with official]
+    #[arg(long, value_name = "WEIGHT", value_parser = weight)]
+    bce_weight: Option<f64>,
+
+    /// Weight of the IoU's error [default: 10 with preset paper, 1 with official]
+    #[arg(long, value_name = "WEIGHT", value_parser = weight)]
+    iou_weight: Option<f64>,
 
     /// Change training slices at random: features (mirrored, restyled, noisy: costs nothing), or
     /// images (flips, rotation, scale, shift, gamma, bias field, noise; needs --no-cache)
@@ -153,7 +200,7 @@ enum SplitChoice {
 }
 
 impl Arguments {
-    fn config(&self) -> TrainConfig {
+    fn config(&self) -> anyhow::Result<TrainConfig> {
         let mut config = TrainConfig::preset(self.preset, &self.source, self.mode);
         config.epochs = self.epochs.unwrap_or(config.epochs);
         config.batch = self.batch.unwrap_or(config.batch);
@@ -164,12 +211,40 @@ impl Arguments {
             SplitChoice::Last => SplitRule::Last,
         };
         (config.augment, config.live) = (self.augment, self.no_cache);
-        config.with_seed(self.seed)
+        self.weigh(self.choose(config)).map(|config| config.with_seed(self.seed))
+    }
+
+    /// The decoder and what its IoU learns.
+    fn choose(&self, config: TrainConfig) -> TrainConfig {
+        let mut config = config.with_variant(self.variant);
+        config.squeeze = self.squeeze;
+        config.deep_supervision = self.deep_supervision;
+        match self.iou_target {
+            Some(target) => config.with_iou_target(target),
+            None => config,
+        }
+    }
+
+    fn weigh(&self, mut config: TrainConfig) -> anyhow::Result<TrainConfig> {
+        let loss = &mut config.loss;
+        loss.dice = self.dice_weight.unwrap_or(loss.dice);
+        loss.bce = self.bce_weight.unwrap_or(loss.bce);
+        if let Some(weight) = self.iou_weight {
+            let Some(iou) = &mut loss.iou else {
+                anyhow::bail!(
+                    "--iou-weight: variant {} in {} mode has no IoU term to weigh",
+                    config.variant,
+                    config.mode
+                );
+            };
+            iou.weight = weight;
+        }
+        Ok(config)
     }
 }
 
 pub(crate) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Reply> {
-    let mut config = arguments.config();
+    let mut config = arguments.config()?;
     if arguments.keeping.resume
         && arguments.epochs.is_none()
         && let Ok(run) = Run::open(&arguments.out)
@@ -193,6 +268,7 @@ fn text(summary: &TrainSummary, config: &TrainConfig) -> String {
     aligned(&[
         ("model", summary.model.display().to_string()),
         ("trained on", format!("{}, {} mode", config.source, config.mode)),
+        ("variant", config.variant.to_string()),
         ("best epoch", format!("{} of {}", summary.best_epoch, config.epochs)),
         (
             "validation Dice",

@@ -1,5 +1,6 @@
 //! From a volume to a mask, with no prompt.
 
+mod ablation;
 mod folder;
 mod grid;
 mod measure;

@@ -1,10 +1,12 @@
 //! How a decoder is trained, and its two presets.
 
+use crate::model::DecoderChoice;
 use crate::train::{AdamConfig, Augment};
 use crate::{Error, Mode, Result};
 use desam_core::PromptSampler;
 use desam_data::split::SplitRule;
-use desam_metrics::loss::LossConfig;
+use desam_decoder::{SqueezePlacement, Variant};
+use desam_metrics::loss::{IouLoss, IouTarget, LossConfig};
 use desam_prompt::{BoxSampler, PointSampler};
 use serde::{Deserialize, Serialize};
 
@@ -60,6 +62,16 @@ pub struct TrainConfig {
     pub source: String,
     /// Grid points or whole box.
     pub mode: Mode,
+    /// Which decoder is trained: DeSAM, one of the paper's ablations, or SAM's own.
+    #[serde(default)]
+    pub variant: Variant,
+    /// Where PIMM's squeeze-excitation looks.
+    #[serde(default)]
+    pub squeeze: SqueezePlacement,
+    /// Whether PIMM's coarser heads are compared with the truth too (the official module can; the
+    /// official program does not).
+    #[serde(default)]
+    pub deep_supervision: bool,
     /// Passes over the training slices.
     pub epochs: usize,
     /// Slices a step.
@@ -122,6 +134,9 @@ impl TrainConfig {
             preset,
             source: source.into(),
             mode,
+            variant: Variant::Desam,
+            squeeze: SqueezePlacement::Official,
+            deep_supervision: false,
             epochs: 50,
             batch: 8,
             learning_rate: 1e-4,
@@ -136,6 +151,40 @@ impl TrainConfig {
             augment: Augment::None,
             live: false,
             extended: Vec::new(),
+        }
+    }
+
+    /// The same for another decoder. One without an IoU head has no IoU to supervise: its loss has
+    /// no such term.
+    #[must_use]
+    pub fn with_variant(mut self, variant: Variant) -> Self {
+        self.variant = variant;
+        if !variant.predicts_iou() {
+            self.loss.iou = None;
+        }
+        self
+    }
+
+    /// The same with the IoU compared with another target. The mask's true IoU can be had in whole
+    /// box mode too, which otherwise supervises none (Eq. 2): the term is then the preset's.
+    #[must_use]
+    pub fn with_iou_target(mut self, target: IouTarget) -> Self {
+        let preset = match self.preset {
+            Preset::Paper => IouLoss::paper(),
+            Preset::Official => IouLoss::official(),
+        };
+        if self.loss.iou.is_some() || target == IouTarget::Mask {
+            self.loss.iou = Some(IouLoss { target, ..self.loss.iou.unwrap_or(preset) });
+        }
+        self
+    }
+
+    /// The decoder that this trains.
+    pub fn decoder(&self) -> DecoderChoice {
+        DecoderChoice {
+            variant: self.variant,
+            squeeze: self.squeeze,
+            deep_supervision: self.deep_supervision,
         }
     }
 
@@ -167,9 +216,13 @@ impl TrainConfig {
         if !(self.decay_power >= 0.0 && self.decay_power.is_finite()) {
             return refuse(format!("decay_power must be at least 0, found {}", self.decay_power));
         }
-        if self.mode == Mode::Box && self.loss.iou.is_some() {
-            return refuse("whole box mode does not supervise the IoU (Eq. 2)".into());
+        let membership = |iou: IouLoss| iou.target == IouTarget::Membership;
+        if self.mode == Mode::Box && self.loss.iou.is_some_and(membership) {
+            let reason = "whole box mode does not supervise the IoU (Eq. 2): no point says whether \
+                          it lies in the mask; the IoU target can be mask";
+            return refuse(reason.into());
         }
+        self.validate_variant().or_else(refuse)?;
         self.augment.validate(self.live)?;
         let mut epochs = 0;
         for extension in &self.extended {
@@ -182,6 +235,21 @@ impl TrainConfig {
             return refuse(format!("extended: from {epochs} epochs to {}", self.epochs));
         }
         Ok(self.loss.validate()?)
+    }
+
+    fn validate_variant(&self) -> Result<(), String> {
+        let variant = self.variant;
+        if !variant.predicts_iou() && self.loss.iou.is_some() {
+            return Err(format!("variant {variant} has no IoU head, so its loss has no IoU term"));
+        }
+        let pimm = [
+            ("deep supervision", self.deep_supervision),
+            ("a placement of squeeze-excitation", self.squeeze != SqueezePlacement::Official),
+        ];
+        match pimm.into_iter().find(|(_, asked)| *asked && !variant.has_pimm()) {
+            Some((what, _)) => Err(format!("variant {variant} has no PIMM, hence no {what}")),
+            None => Ok(()),
+        }
     }
 
     /// Learning rate of `epoch`, counted from 0: polynomial decay, stepped each epoch.
@@ -251,12 +319,49 @@ mod tests {
             (TrainConfig { batch: 0, ..paper() }, "batch"),
             (TrainConfig { learning_rate: f64::NAN, ..paper() }, "lr"),
             (TrainConfig { mode: Mode::Box, ..paper() }, "IoU"),
+            (TrainConfig { variant: Variant::NoIouHead, ..paper() }, "no-iou-head has no IoU head"),
+            (paper().with_variant(Variant::PimmOnly).with_iou_target(IouTarget::Mask), "pimm-only"),
+            (TrainConfig { deep_supervision: true, ..sam() }, "deep supervision"),
+            (TrainConfig { squeeze: SqueezePlacement::BeforeNorm, ..sam() }, "squeeze"),
         ];
         for (config, name) in cases {
             let message = config.validate().unwrap_err().to_string();
             assert!(message.contains(name), "{message}");
         }
         paper().validate().unwrap();
+        for variant in Variant::ALL {
+            paper().with_variant(variant).validate().unwrap();
+            let boxed = TrainConfig::preset(Preset::Official, "A", Mode::Box);
+            boxed.with_variant(variant).validate().unwrap();
+        }
+    }
+
+    fn sam() -> TrainConfig {
+        paper().with_variant(Variant::SamDecoder)
+    }
+
+    #[test]
+    fn the_masks_true_iou_can_be_asked_for_in_both_modes() {
+        let iou = |preset, mode, target| {
+            let config = TrainConfig::preset(preset, "A", mode).with_iou_target(target);
+            config.validate().unwrap();
+            config.loss.iou
+        };
+        let mask = |iou: IouLoss| Some(IouLoss { target: IouTarget::Mask, ..iou });
+        assert_eq!(iou(Preset::Paper, Mode::Points, IouTarget::Mask), mask(IouLoss::paper()));
+        assert_eq!(iou(Preset::Official, Mode::Box, IouTarget::Mask), mask(IouLoss::official()));
+        assert_eq!(iou(Preset::Paper, Mode::Box, IouTarget::Membership), None);
+        let points = iou(Preset::Paper, Mode::Points, IouTarget::Membership);
+        assert_eq!(points, Some(IouLoss::paper()));
+    }
+
+    #[test]
+    fn a_configuration_from_before_the_variants_means_desam() {
+        let text = serde_json::to_string(&paper()).unwrap();
+        let news = "\"variant\":\"desam\",\"squeeze\":\"official\",\"deep_supervision\":false,";
+        let before = text.replacen(news, "", 1);
+        assert_ne!(before, text);
+        assert_eq!(serde_json::from_str::<TrainConfig>(&before).unwrap(), paper());
     }
 
     #[test]

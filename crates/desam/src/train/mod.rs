@@ -108,7 +108,7 @@ pub fn train_with(
         return Err(Error::file(&weights, reason));
     }
     let options = (request.init, config.seed, request.device.clone());
-    let model = Trainable::open(&weights, options)?;
+    let model = Trainable::open_as(&weights, config.decoder(), options)?;
     model.check_cache(&cache)?;
 
     let Sides { train, validation } = Sides::new(&cache, config, (&weights, &request.device))?;
