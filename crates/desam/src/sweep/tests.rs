@@ -335,7 +335,7 @@ fn what_is_missing_is_named_and_in_no_mean() {
     let config = SweepConfig { seeds, subset, ..config(&[PaperTable::Ablations]) };
     let (_dir, plan) = planned(&config);
     let desam = |seed: u64| {
-        let ours = |l: &&PlanLine| l.variant == Variant::Desam && l.train.seed == seed;
+        let ours = |l: &&PlanLine| l.train.variant == Variant::Desam && l.train.seed == seed;
         plan.lines().iter().filter(ours).collect::<Vec<_>>()
     };
     for line in desam(0) {
