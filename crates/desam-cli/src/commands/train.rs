@@ -7,8 +7,11 @@ use anyhow::Context;
 use clap::{Args, ValueEnum};
 use desam::Mode;
 use desam::data::split::SplitRule;
-use desam::train::{Preset, TrainConfig, TrainRequest, TrainSummary};
+use desam::train::{
+    Augment, Preset, Run, RunOptions, TrainConfig, TrainRequest, TrainSummary, train_with,
+};
 use std::path::PathBuf;
+use std::time::{Duration, SystemTime};
 
 const AFTER: &str = "\
 What is in RUN afterwards:
@@ -16,10 +19,17 @@ What is in RUN afterwards:
   history.csv         a row an epoch: learning rate, losses, validation Dice
   config.json         every setting of the run
   manifest.json       what went in, by hash; which cases were trained on and which held out
+  checkpoints/        the last states of the training, to continue from
+
+A run that was killed at any moment continues with the same command and --resume, and ends with the
+same bits as one that was not. With more --epochs than before, a run grows: what was trained keeps
+its learning rates, the rest follows the longer schedule. Any other change is refused by name.
 
 Examples:
   desam train --cache cache --source RUNMC --mode points --out run
-  desam train --cache cache --source B --mode box --out run --epochs 15 --lr 1e-3 --split last";
+  desam train --cache images --source B --mode box --out run --no-cache --augment images
+  desam train --cache cache --source B --mode box --out run --epochs 15 --lr 1e-3 --split last
+  desam train --cache cache --source RUNMC --mode points --out run --resume";
 
 /// Train the decoder on the cached features of one site
 ///
@@ -41,7 +51,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "MODE", value_parser = one_of::<Mode>(&["points", "box"]))]
     mode: Mode,
 
-    /// Folder to write the run to; must not hold a run yet
+    /// Folder to write the run to; must not hold a run yet, unless --resume is given
     #[arg(long, value_name = "RUN")]
     out: PathBuf,
 
@@ -79,8 +89,61 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "SHARE", value_parser = fraction)]
     validation_fraction: Option<f64>,
 
+    /// Change training slices at random: features (mirrored, restyled, noisy: costs nothing), or
+    /// images (flips, rotation, scale, shift, gamma, bias field, noise; needs --no-cache)
+    #[arg(long, value_name = "WHAT", default_value = "none",
+        value_parser = one_of::<Augment>(&["none", "features", "images"]))]
+    augment: Augment,
+
+    /// Run the image encoder for every slice anew, in every epoch, instead of reading features from
+    /// CACHE: slow, but images may then be changed; images and masks still come from CACHE
+    /// (`desam embed --slices none` is enough)
+    #[arg(long)]
+    no_cache: bool,
+
+    #[command(flatten)]
+    keeping: Keeping,
+
     #[command(flatten)]
     pub(crate) json: JsonFlag,
+}
+
+/// How the run is kept; nothing of it changes the model.
+#[derive(Debug, Args)]
+struct Keeping {
+    /// Continue the run in RUN; where there is none, begin it. Without --epochs it keeps the number
+    /// that it has
+    #[arg(long)]
+    resume: bool,
+
+    /// Minutes between checkpoints; 0: at the ends of epochs alone, where there is always one
+    #[arg(long, value_name = "N", default_value = "10", value_parser = minutes)]
+    checkpoint_minutes: Duration,
+
+    /// Checkpoints to keep, the newest ones
+    #[arg(long, value_name = "K", default_value = "2", value_parser = count)]
+    keep_checkpoints: usize,
+}
+
+impl Keeping {
+    fn options(&self) -> RunOptions<'static> {
+        RunOptions {
+            resume: self.resume,
+            checkpoint_every: (!self.checkpoint_minutes.is_zero())
+                .then_some(self.checkpoint_minutes),
+            keep_checkpoints: self.keep_checkpoints,
+            clock: Box::new(|| {
+                SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
+            }),
+        }
+    }
+}
+
+/// Minutes, at least 0, as a time.
+fn minutes(text: &str) -> Result<Duration, String> {
+    let parsed = text.parse::<f64>().ok().filter(|n| *n <= 1e6);
+    let time = parsed.and_then(|n| Duration::try_from_secs_f64(60.0 * n).ok());
+    time.ok_or_else(|| "expected a number of minutes, at least 0".into())
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -100,12 +163,19 @@ impl Arguments {
             SplitChoice::Seeded => SplitRule::Seeded { seed: self.seed },
             SplitChoice::Last => SplitRule::Last,
         };
+        (config.augment, config.live) = (self.augment, self.no_cache);
         config.with_seed(self.seed)
     }
 }
 
 pub(crate) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Reply> {
-    let config = arguments.config();
+    let mut config = arguments.config();
+    if arguments.keeping.resume
+        && arguments.epochs.is_none()
+        && let Ok(run) = Run::open(&arguments.out)
+    {
+        config.epochs = run.config()?.train.epochs;
+    }
     session.screen.detail(&format!("settings: {}", serde_json::to_string(&config)?));
     let request = TrainRequest {
         cache: &arguments.cache,
@@ -114,7 +184,7 @@ pub(crate) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Re
         init: arguments.init.as_deref(),
         device: session.device.clone(),
     };
-    let summary = desam::train::train(&request, &session.screen)?;
+    let summary = train_with(&request, &mut arguments.keeping.options(), &session.screen)?;
     let json = serde_json::to_value(&summary).context("the result cannot be written as JSON")?;
     Ok(Reply::new(text(&summary, &config), json))
 }

@@ -14,7 +14,7 @@ use crate::{Error, Result};
 use candle_core::Device;
 use desam_core::{EncoderSpec, ImageEncoder};
 use desam_data::preprocess::PreprocessConfig;
-use desam_decoder::{DecoderConfig, DesamDecoder};
+use desam_decoder::{Decoder, DecoderConfig};
 use desam_encoder::{Checkpoint, FrozenSam, SamOptions, SamPromptEncoder, VitEncoder};
 use desam_nn::params::{LoadOptions, load};
 use std::path::{Path, PathBuf};
@@ -29,7 +29,7 @@ pub const WEIGHTS_FILE: &str = "model.safetensors";
 pub struct Model {
     encoder: Arc<VitEncoder>,
     prompt: SamPromptEncoder,
-    decoder: DesamDecoder,
+    decoder: Decoder,
     record: ModelRecord,
     device: Device,
 }
@@ -88,7 +88,7 @@ impl Model {
     }
 
     /// The mask decoder.
-    pub fn decoder(&self) -> &DesamDecoder {
+    pub fn decoder(&self) -> &Decoder {
         &self.decoder
     }
 
@@ -113,8 +113,19 @@ impl Model {
     }
 }
 
+/// The image encoder of a cache's weights file.
+pub(crate) fn image_encoder(weights: &Path, device: &Device) -> Result<Arc<dyn ImageEncoder>> {
+    let checkpoint = Checkpoint::open(weights)?;
+    let record = ModelRecord::read(&checkpoint.metadata, weights)?;
+    let input_side = record.map(|r| r.spec.input_side);
+    let options = SamOptions { input_side, device: device.clone() };
+    let frozen = FrozenSam::load(&checkpoint, &options)?;
+    frozen.report.check().map_err(|e| Error::file(weights, e.to_string()))?;
+    Ok(Arc::new(frozen.sam.image))
+}
+
 /// `path` itself, or the model of the run it is the folder of.
-fn model_file(path: &Path) -> Result<PathBuf> {
+pub(crate) fn model_file(path: &Path) -> Result<PathBuf> {
     if !path.is_dir() {
         return Ok(path.to_owned());
     }

@@ -4,7 +4,7 @@ use super::ModelRecord;
 use crate::{Error, Result};
 use candle_core::Device;
 use desam_data::cache::FeatureCache;
-use desam_decoder::{DecoderConfig, DesamDecoder};
+use desam_decoder::{Decoder, DecoderConfig};
 use desam_encoder::{Checkpoint, PromptEncoderConfig, SamPromptEncoder, checkpoint};
 use desam_nn::params::{LoadOptions, LoadReport, Loaded, Tensors, load};
 use std::path::Path;
@@ -16,7 +16,7 @@ pub struct Trainable {
     /// The frozen prompt encoder.
     pub prompt: SamPromptEncoder,
     /// The decoder, its variables by official name.
-    pub decoder: Loaded<DesamDecoder>,
+    pub decoder: Loaded<Decoder>,
     /// What its file says about itself.
     pub record: ModelRecord,
     frozen: Tensors,
