@@ -124,7 +124,7 @@ pub trait MaskDecoder: Send + Sync {
     /// # Errors
     /// When the context is not of this decoder.
     fn reader<'a>(&'a self, context: &'a ImageContext) -> Result<Box<dyn PromptReader + 'a>> {
-        Ok(Box::new(Anew { decoder: self, context }))
+        Ok(Box::new(OneByOne { decoder: self, context }))
     }
 
     /// All three steps at once.
@@ -165,13 +165,23 @@ pub trait PromptReader {
     }
 }
 
-/// One prompt after the other, as the decoder reads any: so that none depends on the others.
-struct Anew<'a, D: ?Sized> {
-    decoder: &'a D,
-    context: &'a ImageContext,
+/// The reader of a decoder that has none of its own: one prompt after the other by
+/// [`MaskDecoder::read`], so that none depends on the others.
+#[derive(Clone, Copy)]
+pub struct OneByOne<'a, D: ?Sized> {
+    /// Whose prompts are read.
+    pub decoder: &'a D,
+    /// The image.
+    pub context: &'a ImageContext,
 }
 
-impl<D: MaskDecoder + ?Sized> PromptReader for Anew<'_, D> {
+impl<D: ?Sized> std::fmt::Debug for OneByOne<'_, D> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("OneByOne").field("context", self.context).finish_non_exhaustive()
+    }
+}
+
+impl<D: MaskDecoder + ?Sized> PromptReader for OneByOne<'_, D> {
     fn read(&mut self, prompts: &PromptEmbedding) -> Result<PromptReading> {
         let one = |i: usize| {
             let (sparse, dense) = (prompts.sparse.narrow(0, i, 1)?, prompts.dense.narrow(0, i, 1)?);

@@ -1,10 +1,14 @@
 //! PRIM and PIMM together, and the ablations that take a part out.
 
 use crate::inert::is_inert;
+use crate::reader::Reader;
 use crate::{DecoderConfig, Pimm, PimmContext, Prim, SamMaskHead, SplitInput, Variant};
-use candle_core::{Result, Tensor};
+use candle_core::{DType, Result, Tensor};
 use candle_nn::VarBuilder;
-use desam_core::{ImageContext, ImageFeatures, MaskDecoder, PromptEmbedding, PromptReading};
+use desam_core::{
+    ImageContext, ImageFeatures, MaskDecoder, OneByOne, PromptEmbedding, PromptReader,
+    PromptReading,
+};
 
 /// DeSAM's mask decoder (paper, Fig. 1), or one of its ablations (Fig. 3). All hold the same
 /// parameters; what a [`Variant`] does not use [`is_inert`](Self::is_inert).
@@ -109,6 +113,16 @@ impl MaskDecoder for DesamDecoder {
                 ..self.prim.read(context, prompts)?
             },
             Variant::Desam | Variant::SamDecoder => self.prim.read(context, prompts)?,
+        })
+    }
+
+    fn reader<'a>(&'a self, context: &'a ImageContext) -> Result<Box<dyn PromptReader + 'a>> {
+        let embedding = &context.embedding;
+        let fast = embedding.device().is_cpu() && embedding.dtype() == DType::F32;
+        let whole = self.config.variant == Variant::Desam;
+        Ok(match whole && fast && embedding.dim(0)? == 1 {
+            true => Box::new(Reader::new(&self.prim, context)),
+            false => Box::new(OneByOne { decoder: self, context }),
         })
     }
 

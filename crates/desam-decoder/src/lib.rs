@@ -16,6 +16,7 @@ mod error;
 mod inert;
 mod pimm;
 mod prim;
+mod reader;
 mod sam;
 mod sam_head;
 mod se_block;

@@ -1,16 +1,18 @@
 //! `desam train`: one site's features to a model.
 
-use super::{Session, aligned, count, fraction, one_of, positive, weight};
+use super::decoder_flags::DecoderFlags;
+use super::{Session, aligned, count, fraction, one_of, positive};
 use crate::cli::JsonFlag;
 use crate::reply::Reply;
 use anyhow::Context;
 use clap::{Args, ValueEnum};
 use desam::Mode;
 use desam::data::split::SplitRule;
-use desam::decoder::{SqueezePlacement, Variant};
-use desam::metrics::loss::IouTarget;
-use desam::train::{Preset, TrainConfig, TrainRequest, TrainSummary};
+use desam::train::{
+    Augment, Preset, Run, RunOptions, TrainConfig, TrainRequest, TrainSummary, train_with,
+};
 use std::path::PathBuf;
+use std::time::{Duration, SystemTime};
 
 const AFTER: &str = "\
 What is in RUN afterwards:
@@ -18,6 +20,11 @@ What is in RUN afterwards:
   history.csv         a row an epoch: learning rate, losses, validation Dice
   config.json         every setting of the run
   manifest.json       what went in, by hash; which cases were trained on and which held out
+  checkpoints/        the last states of the training, to continue from
+
+A run that was killed at any moment continues with the same command and --resume, and ends with the
+same bits as one that was not. With more --epochs than before, a run grows: what was trained keeps
+its learning rates, the rest follows the longer schedule. Any other change is refused by name.
 
 Variants (paper, section 4.3, Fig. 3 and Table 1):
   desam           PRIM reads the prompt, predicts the IoU and hands PIMM a mask embedding
@@ -31,7 +38,9 @@ A model remembers its variant: evaluate and predict ask for none.
 Examples:
   desam train --cache cache --source RUNMC --mode points --out run
   desam train --cache cache --source RUNMC --mode box --out medsam --variant sam-decoder
-  desam train --cache cache --source B --mode box --out run --epochs 15 --lr 1e-3 --split last";
+  desam train --cache images --source B --mode box --out run --no-cache --augment images
+  desam train --cache cache --source B --mode box --out run --epochs 15 --lr 1e-3 --split last
+  desam train --cache cache --source RUNMC --mode points --out run --resume";
 
 /// Train the decoder on the cached features of one site
 ///
@@ -53,7 +62,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "MODE", value_parser = one_of::<Mode>(&["points", "box"]))]
     mode: Mode,
 
-    /// Folder to write the run to; must not hold a run yet
+    /// Folder to write the run to; must not hold a run yet, unless --resume is given
     #[arg(long, value_name = "RUN")]
     out: PathBuf,
 
@@ -91,43 +100,64 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "SHARE", value_parser = fraction)]
     validation_fraction: Option<f64>,
 
-    /// Which decoder to train; they are told apart below
-    #[arg(long, value_name = "VARIANT", default_value = "desam", value_parser = one_of::<Variant>(
-        &["desam", "pimm-only", "no-iou-head", "no-mask-fusion", "sam-decoder"]))]
-    variant: Variant,
+    /// Change training slices at random: features (mirrored, restyled, noisy: costs nothing), or
+    /// images (flips, rotation, scale, shift, gamma, bias field, noise; needs --no-cache)
+    #[arg(long, value_name = "WHAT", default_value = "none",
+        value_parser = one_of::<Augment>(&["none", "features", "images"]))]
+    augment: Augment,
 
-    /// Where PIMM's squeeze-excitation looks: behind the norm, as in the official program, where it
-    /// is a factor of one half whatever its weights; or before it, where it acts
-    #[arg(long, value_name = "PLACE", default_value = "official",
-        value_parser = one_of::<SqueezePlacement>(&["official", "before-norm"]))]
-    squeeze: SqueezePlacement,
-
-    /// Compare PIMM's coarser heads with the truth too: each weighs half of the next finer one, all
-    /// together 1; targets are the nearest pixels
+    /// Run the image encoder for every slice anew, in every epoch, instead of reading features from
+    /// CACHE: slow, but images may then be changed; images and masks still come from CACHE
+    /// (`desam embed --slices none` is enough)
     #[arg(long)]
-    deep_supervision: bool,
+    no_cache: bool,
 
-    /// What the predicted IoU learns: whether the point lies in the mask (1 or 0), or the IoU that
-    /// the mask drawn at that moment has; whole box mode teaches it only the latter, and only if
-    /// asked [default: membership in points mode]
-    #[arg(long, value_name = "TARGET",
-        value_parser = one_of::<IouTarget>(&["membership", "mask"]))]
-    iou_target: Option<IouTarget>,
+    #[command(flatten)]
+    decoder: DecoderFlags,
 
-    /// Weight of the soft Dice loss [default: 1]
-    #[arg(long, value_name = "WEIGHT", value_parser = weight)]
-    dice_weight: Option<f64>,
-
-    /// Weight of the cross-entropy [default: 1 with preset paper, 0 with official]
-    #[arg(long, value_name = "WEIGHT", value_parser = weight)]
-    bce_weight: Option<f64>,
-
-    /// Weight of the IoU's error [default: 10 with preset paper, 1 with official]
-    #[arg(long, value_name = "WEIGHT", value_parser = weight)]
-    iou_weight: Option<f64>,
+    #[command(flatten)]
+    keeping: Keeping,
 
     #[command(flatten)]
     pub(crate) json: JsonFlag,
+}
+
+/// How the run is kept; nothing of it changes the model.
+#[derive(Debug, Args)]
+struct Keeping {
+    /// Continue the run in RUN; where there is none, begin it. Without --epochs it keeps the number
+    /// that it has
+    #[arg(long)]
+    resume: bool,
+
+    /// Minutes between checkpoints; 0: at the ends of epochs alone, where there is always one
+    #[arg(long, value_name = "N", default_value = "10", value_parser = minutes)]
+    checkpoint_minutes: Duration,
+
+    /// Checkpoints to keep, the newest ones
+    #[arg(long, value_name = "K", default_value = "2", value_parser = count)]
+    keep_checkpoints: usize,
+}
+
+impl Keeping {
+    fn options(&self) -> RunOptions<'static> {
+        RunOptions {
+            resume: self.resume,
+            checkpoint_every: (!self.checkpoint_minutes.is_zero())
+                .then_some(self.checkpoint_minutes),
+            keep_checkpoints: self.keep_checkpoints,
+            clock: Box::new(|| {
+                SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
+            }),
+        }
+    }
+}
+
+/// Minutes, at least 0, as a time.
+fn minutes(text: &str) -> Result<Duration, String> {
+    let parsed = text.parse::<f64>().ok().filter(|n| *n <= 1e6);
+    let time = parsed.and_then(|n| Duration::try_from_secs_f64(60.0 * n).ok());
+    time.ok_or_else(|| "expected a number of minutes, at least 0".into())
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -147,40 +177,19 @@ impl Arguments {
             SplitChoice::Seeded => SplitRule::Seeded { seed: self.seed },
             SplitChoice::Last => SplitRule::Last,
         };
-        self.weigh(self.choose(config)).map(|config| config.with_seed(self.seed))
-    }
-
-    /// The decoder and what its IoU learns.
-    fn choose(&self, config: TrainConfig) -> TrainConfig {
-        let mut config = config.with_variant(self.variant);
-        config.squeeze = self.squeeze;
-        config.deep_supervision = self.deep_supervision;
-        match self.iou_target {
-            Some(target) => config.with_iou_target(target),
-            None => config,
-        }
-    }
-
-    fn weigh(&self, mut config: TrainConfig) -> anyhow::Result<TrainConfig> {
-        let loss = &mut config.loss;
-        loss.dice = self.dice_weight.unwrap_or(loss.dice);
-        loss.bce = self.bce_weight.unwrap_or(loss.bce);
-        if let Some(weight) = self.iou_weight {
-            let Some(iou) = &mut loss.iou else {
-                anyhow::bail!(
-                    "--iou-weight: variant {} in {} mode has no IoU term to weigh",
-                    config.variant,
-                    config.mode
-                );
-            };
-            iou.weight = weight;
-        }
-        Ok(config)
+        (config.augment, config.live) = (self.augment, self.no_cache);
+        self.decoder.apply(config.with_seed(self.seed))
     }
 }
 
 pub(crate) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Reply> {
-    let config = arguments.config()?;
+    let mut config = arguments.config()?;
+    if arguments.keeping.resume
+        && arguments.epochs.is_none()
+        && let Ok(run) = Run::open(&arguments.out)
+    {
+        config.epochs = run.config()?.train.epochs;
+    }
     session.screen.detail(&format!("settings: {}", serde_json::to_string(&config)?));
     let request = TrainRequest {
         cache: &arguments.cache,
@@ -189,7 +198,7 @@ pub(crate) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Re
         init: arguments.init.as_deref(),
         device: session.device.clone(),
     };
-    let summary = desam::train::train(&request, &session.screen)?;
+    let summary = train_with(&request, &mut arguments.keeping.options(), &session.screen)?;
     let json = serde_json::to_value(&summary).context("the result cannot be written as JSON")?;
     Ok(Reply::new(text(&summary, &config), json))
 }

@@ -8,8 +8,9 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 /// Starts the program and kills it after `delay`; says whether it was still running.
-fn kill_after(delay: Duration, arguments: &[OsString]) -> bool {
-    let mut child = program().args(arguments).stderr(Stdio::null()).spawn().unwrap();
+pub(crate) fn kill_after(delay: Duration, arguments: &[OsString]) -> bool {
+    let mut child =
+        program().args(arguments).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     let started = Instant::now();
     while started.elapsed() < delay {
         if child.try_wait().unwrap().is_some() {
@@ -24,7 +25,7 @@ fn kill_after(delay: Duration, arguments: &[OsString]) -> bool {
 }
 
 /// The files under a folder with their contents; what a killed write left is told by its name.
-fn files(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+pub(crate) fn files(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     let mut found = BTreeMap::new();
     let mut folders = vec![dir.to_owned()];
     while let Some(folder) = folders.pop() {
@@ -91,54 +92,64 @@ fn embed_survives(kills: u32) {
     assert_eq!(again["computed"], 0, "{again}");
 }
 
-/// Kills `train` at `kills` moments; whatever model is there must be whole.
+fn train(out: &Path, more: &[&str]) -> Vec<OsString> {
+    let cache = &world().cache;
+    let fixed = args![
+        "train", "-q", "--cache", cache, "--source", "A", "--mode", "points", "--out", out, "--lr",
+        "1e-3", "--batch", "2"
+    ];
+    fixed.into_iter().chain(more.iter().map(OsString::from)).collect()
+}
+
+/// Kills `train` at `kills` moments; whatever model is there must be whole, and the run continues
+/// to the bits of one that was not killed.
 fn train_survives(kills: u32) {
     let world = world();
     let folder = tempfile::tempdir().unwrap();
-    let train = |out: &Path, epochs: &str| {
-        args![
-            "train",
-            "-q",
-            "--cache",
-            world.cache,
-            "--source",
-            "A",
-            "--mode",
-            "box",
-            "--out",
-            out,
-            "--epochs",
-            epochs,
-            "--lr",
-            "1e-3",
-        ]
-    };
+    // A checkpoint after every step: kills fall into the writing of some.
+    let often = ["--epochs", "3", "--checkpoint-minutes", "0.00001"];
     let started = Instant::now();
-    run(train(&folder.path().join("whole"), "3")).expect(0);
-    let whole = started.elapsed();
+    let whole = folder.path().join("whole");
+    run(train(&whole, &often)).expect(0);
+    let took = started.elapsed();
     let input = world.data.join("A/Case00.nii.gz");
-    let mut models = 0;
+    let (mut models, mut killed) = (0, 0);
     for moment in 1..=kills {
         let out = folder.path().join(format!("run{moment}"));
-        let delay = whole.mul_f64(f64::from(moment) / f64::from(kills));
-        assert!(kill_after(delay, &train(&out, "1000")), "1000 epochs were too quick");
+        let delay = took.mul_f64(f64::from(moment) / f64::from(kills + 1));
+        killed += u32::from(kill_after(delay, &train(&out, &often)));
         let mask = folder.path().join(format!("mask{moment}.nii.gz"));
         let predict = args!["predict", "-q", "--model", out, "--input", input, "--output", mask];
         if out.join("model.safetensors").is_file() {
             models += 1;
             run(predict).expect(0);
-            let facts = run(args!["info", out, "--json"]).expect(0).json();
-            assert_eq!(facts["manifest"]["finished"], false, "{facts}");
+            run(args!["info", out, "--json"]).expect(0);
         } else {
             run(predict).fails_with(&[out.to_str().unwrap()]);
             assert!(!mask.exists());
         }
         if out.join("config.json").is_file() {
-            // What was killed is not silently mixed with a new run.
-            run(train(&out, "1")).fails_with(&["already holds a run"]);
+            // What was killed is not silently mixed with a new run, nor continued as another.
+            run(train(&out, &often)).fails_with(&["already holds a run", "--resume"]);
+            run(train(&out, &["--epochs", "3", "--resume", "--seed", "5"]))
+                .fails_with(&["seed: was 0, now 5"]);
         }
+        // Killed once more on the way, then to its end.
+        let resume: Vec<&str> = often.into_iter().chain(["--resume"]).collect();
+        killed += u32::from(kill_after(took / 2, &train(&out, &resume)));
+        // A run that is there knows its number of epochs.
+        let known = if out.join("config.json").is_file() { 2 } else { 0 };
+        run(train(&out, &resume[known..])).expect(0);
+        let (expected, found) = (files(&whole), files(&out));
+        assert_eq!(found.keys().collect::<Vec<_>>(), expected.keys().collect::<Vec<_>>());
+        for (name, bytes) in &expected {
+            assert!(found[name] == *bytes, "{} differs from an unbroken run's", name.display());
+        }
+        let facts = run(args!["info", out, "--json"]).expect(0).json();
+        assert_eq!(facts["manifest"]["finished"], true, "{facts}");
     }
     assert!(models > 0, "no run lived long enough to save a model");
+    assert!(killed > 0, "the program was always faster than the killer");
 }
 
 #[test]
@@ -147,7 +158,7 @@ fn embed_continues_after_kills() {
 }
 
 #[test]
-fn train_leaves_whole_models_after_kills() {
+fn train_leaves_whole_models_after_kills_and_continues() {
     train_survives(4);
 }
 

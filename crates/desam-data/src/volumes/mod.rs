@@ -13,7 +13,7 @@ pub use series::is_series;
 
 use crate::{Error, Result, metaimage, nifti, nrrd};
 use desam_core::{LabelVolume, Volume, VolumeReader};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Reads any volume.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -100,6 +100,13 @@ pub fn mask_name(volume: &Path) -> String {
         Ok(VolumeFormat::Dicom) => format!("{name}.nii.gz"),
         _ => name,
     }
+}
+
+/// A file beside the mask `mask`, named after it: `t2.nii.gz` and `json` give `t2.json`.
+pub fn beside(mask: &Path, ending: &str) -> PathBuf {
+    let name = mask.file_name().unwrap_or(mask.as_os_str()).to_string_lossy();
+    let stem = without_ending(&name).unwrap_or(&name);
+    mask.with_file_name(format!("{stem}.{ending}"))
 }
 
 fn not_dicom(out: &Path) -> Error {

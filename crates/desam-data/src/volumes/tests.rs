@@ -75,3 +75,11 @@ fn a_hash_covers_every_file_of_a_volume() {
     write_labels(&path, &LabelVolume::new(grid, vec![0, 1]).unwrap()).unwrap();
     assert_eq!(hash(&path).unwrap(), crate::cache::hash_file(&path).unwrap());
 }
+
+#[test]
+fn files_beside_a_mask() {
+    let name = |mask: &str| beside(Path::new(mask), "iou.nii.gz").display().to_string();
+    assert_eq!(name("out/a.b.nii.gz"), "out/a.b.iou.nii.gz");
+    assert_eq!(name("a.MHD"), "a.iou.nii.gz");
+    assert_eq!(name("odd"), "odd.iou.nii.gz");
+}

@@ -8,6 +8,7 @@ pub mod adam;
 pub mod conv2d;
 pub mod conv_transpose2d;
 pub mod cross_attention;
+pub mod exchange;
 pub mod instance_norm;
 pub mod layer_norm;
 pub mod layout;

@@ -1,10 +1,12 @@
 //! What an evaluation says.
 
-use super::Protocol;
-use crate::Mode;
+use super::{ByMetric, Measured, MetricSummary, OverallSummary, Protocol};
 use crate::select::SelectionConfig;
-use desam_metrics::metric::{BothEmpty, Confusion, Overlap};
+use crate::{Mode, Result};
+use desam_metrics::metric::{CaseMetric, Empty, EmptyPolicy, Score, VoxelGrid};
+use desam_metrics::statistics::BootstrapConfig;
 use serde::{Deserialize, Serialize};
+use std::path::{Path, PathBuf};
 
 /// What a case was to the training.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -51,6 +53,36 @@ pub struct CaseScore {
     /// Volume of the prediction, in ml; full protocol alone.
     #[serde(default)]
     pub predicted_ml: Option<f64>,
+    /// What each metric that was asked for counts this case as.
+    #[serde(default)]
+    pub metrics: ByMetric<Measured>,
+    /// The voxels that were compared, where a metric needed to know how far apart they are: the
+    /// label file's under the full protocol, the stack of the masks of all processed slices under
+    /// the paper protocol.
+    #[serde(default)]
+    pub grid: Option<VoxelGrid>,
+}
+
+impl CaseScore {
+    /// Which masks are empty, if any.
+    pub fn empty(&self) -> Option<Empty> {
+        match (self.predicted_voxels, self.truth_voxels) {
+            (0, 0) => Some(Empty::Both),
+            (0, _) => Some(Empty::Prediction),
+            (_, 0) => Some(Empty::Truth),
+            _ => None,
+        }
+    }
+
+    /// What a metric says of it; `None` where it was not asked for.
+    pub fn score(&self, metric: CaseMetric) -> Option<Score> {
+        let own = (metric == CaseMetric::DICE).then_some(Measured(Some(self.dice)));
+        let Measured(counted_as) = own.or_else(|| self.metrics.get(metric).copied())?;
+        match (self.empty(), counted_as) {
+            (Some(which), counted_as) => Some(Score::Empty { which, counted_as }),
+            (None, value) => value.map(Score::Value),
+        }
+    }
 }
 
 /// A case that could not be scored, and why. It is in no mean.
@@ -85,6 +117,9 @@ pub struct SiteScore {
     pub min_dice: f64,
     /// Cases in which nothing was found, each a Dice of 0 in the mean.
     pub empty_predictions: usize,
+    /// What each metric that was asked for says of its cases.
+    #[serde(default)]
+    pub metrics: ByMetric<MetricSummary>,
 }
 
 /// All scores of one model.
@@ -116,12 +151,26 @@ pub struct Evaluation {
     /// Mean over all cases of the target sites, as the official program reports it, 0 to 1;
     /// `None` without a target case.
     pub overall_cases_dice: Option<f64>,
+    /// The metrics that were asked for, Dice first.
+    #[serde(default = "dice_alone")]
+    pub metrics: Vec<CaseMetric>,
+    /// What cases with an empty mask count as.
+    #[serde(default)]
+    pub empty_policy: EmptyPolicy,
+    /// What each metric says over the target sites; empty without a target case.
+    #[serde(default)]
+    pub overall: ByMetric<OverallSummary>,
+    /// How intervals were computed, where they were.
+    #[serde(default)]
+    pub bootstrap: Option<BootstrapConfig>,
+    /// The folder of features that was scored with.
+    #[serde(default)]
+    pub cache: Option<PathBuf>,
 }
 
-/// Dice of one case's counts. Both sides empty is a Dice of 1: nothing was there, and nothing was
-/// found. (The official program never meets this: it scores slices with ground truth alone.)
-pub(super) fn dice(counts: &Confusion) -> f64 {
-    Overlap::Dice.of(counts, BothEmpty::Perfect).unwrap_or(0.0)
+/// What was measured before there was a choice.
+fn dice_alone() -> Vec<CaseMetric> {
+    vec![CaseMetric::DICE]
 }
 
 /// The sites' scores, from their cases': the source site first, the others as they come.
@@ -145,6 +194,7 @@ pub(super) fn by_site(cases: &[CaseScore]) -> Vec<SiteScore> {
             median_dice: median(&sorted).unwrap_or(0.0),
             min_dice: sorted.first().copied().unwrap_or(0.0),
             empty_predictions: of_site.iter().filter(|c| c.predicted_voxels == 0).count(),
+            metrics: ByMetric::default(),
         }
     };
     names.into_iter().map(score).collect()
@@ -163,6 +213,17 @@ fn median(sorted: &[f64]) -> Option<f64> {
 }
 
 impl Evaluation {
+    /// Reads what [`write_json`](Self::write_json) wrote. Of a file from before there were metrics
+    /// beside Dice, the summaries are computed from its cases.
+    ///
+    /// # Errors
+    /// When the file cannot be read, or is no evaluation.
+    pub fn read_json(path: &Path) -> Result<Self> {
+        let read: Self = crate::files::read_json(path)?;
+        let older = read.sites.iter().any(|s| s.metrics.is_empty());
+        Ok(if older { read.summarised() } else { read })
+    }
+
     /// The target sites, in their order.
     pub fn targets(&self) -> impl Iterator<Item = &SiteScore> {
         self.sites.iter().filter(|s| s.role == Role::Target)
@@ -196,6 +257,7 @@ impl Evaluation {
         let cases: Vec<f64> = targets.map(|c| c.dice).collect();
         self.overall_dice = mean(&sites);
         self.overall_cases_dice = mean(&cases);
+        self.summarise_metrics();
         self
     }
 }

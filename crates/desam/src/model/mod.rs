@@ -115,8 +115,19 @@ impl Model {
     }
 }
 
+/// The image encoder of a cache's weights file.
+pub(crate) fn image_encoder(weights: &Path, device: &Device) -> Result<Arc<dyn ImageEncoder>> {
+    let checkpoint = Checkpoint::open(weights)?;
+    let record = ModelRecord::read(&checkpoint.metadata, weights)?;
+    let input_side = record.map(|r| r.spec.input_side);
+    let options = SamOptions { input_side, device: device.clone() };
+    let frozen = FrozenSam::load(&checkpoint, &options)?;
+    frozen.report.check().map_err(|e| Error::file(weights, e.to_string()))?;
+    Ok(Arc::new(frozen.sam.image))
+}
+
 /// `path` itself, or the model of the run it is the folder of.
-fn model_file(path: &Path) -> Result<PathBuf> {
+pub(crate) fn model_file(path: &Path) -> Result<PathBuf> {
     if !path.is_dir() {
         return Ok(path.to_owned());
     }

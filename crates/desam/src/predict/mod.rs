@@ -3,12 +3,22 @@
 mod ablation;
 mod folder;
 mod grid;
+mod measure;
+mod options;
+mod output;
+mod picture;
 mod plain;
+mod report;
 mod segmenter;
+mod share;
 mod slice;
 
 pub use folder::{FailedVolume, FolderSummary, segment_folder};
-pub use segmenter::{Segmentation, Segmenter, VolumeSummary};
+pub use measure::{BoundingBox, IouStatistics};
+pub use options::{PredictOptions, SliceChoice};
+pub use output::VolumeSummary;
+pub use report::{ModelFacts, Settings, VolumeReport};
+pub use segmenter::{Segmentation, Segmenter};
 pub use slice::{SliceEvidence, SlicePrediction, SlicePredictor};
 
 #[cfg(test)]

@@ -39,6 +39,11 @@ impl Adam {
         Self { config, steps: 0, moments: BTreeMap::new() }
     }
 
+    /// As it was after `steps` steps.
+    pub fn restore(config: AdamConfig, steps: u32, moments: BTreeMap<String, Moments>) -> Self {
+        Self { config, steps, moments }
+    }
+
     /// Steps taken.
     pub fn steps(&self) -> u32 {
         self.steps
@@ -96,6 +101,31 @@ mod tests {
         adam.step(&vars, &loss.backward().unwrap(), 0.01).unwrap();
         let value = vars["a"].as_tensor().to_vec1::<f32>().unwrap()[0];
         assert!((value - 0.99).abs() < 1e-6, "{value}");
+    }
+
+    #[test]
+    fn restored_it_goes_on_with_the_same_bits() {
+        let vars: BTreeMap<String, Var> = [("a".to_owned(), var(5.0))].into();
+        let step = |adam: &mut Adam| {
+            let loss = (vars["a"].as_tensor() - 1.0).unwrap().sqr().unwrap().sum_all().unwrap();
+            adam.step(&vars, &loss.backward().unwrap(), 0.05).unwrap();
+            vars["a"].as_tensor().to_vec1::<f32>().unwrap()[0].to_bits()
+        };
+        let mut adam = Adam::new(AdamConfig::default());
+        step(&mut adam);
+        let kept = vars["a"].as_tensor().copy().unwrap();
+        let copied = |(name, m): (&String, &Moments)| {
+            let (first, second) = (m.first.copy().unwrap(), m.second.copy().unwrap());
+            (name.clone(), Moments { first, second })
+        };
+        let moments = adam.moments().iter().map(copied).collect();
+        let mut restored = Adam::restore(AdamConfig::default(), adam.steps(), moments);
+        let expected = [step(&mut adam), step(&mut adam)];
+        vars["a"].set(&kept).unwrap();
+        assert_eq!([step(&mut restored), step(&mut restored)], expected);
+        // A fresh one, whose corrections start anew, does not.
+        vars["a"].set(&kept).unwrap();
+        assert_ne!(step(&mut Adam::new(AdamConfig::default())), expected[0]);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! How a decoder is trained, and its two presets.
 
 use crate::model::DecoderChoice;
-use crate::train::AdamConfig;
+use crate::train::{AdamConfig, Augment};
 use crate::{Error, Mode, Result};
 use desam_core::PromptSampler;
 use desam_data::split::SplitRule;
@@ -94,6 +94,30 @@ pub struct TrainConfig {
     pub best_by: BestBy,
     /// Seed of initial weights, order of slices, training prompts and validation prompts.
     pub seed: u64,
+    /// How training slices are changed at random; nothing in both presets.
+    #[serde(default, skip_serializing_if = "Augment::is_none")]
+    pub augment: Augment,
+    /// Whether the image encoder runs for every slice anew instead of its features being read from
+    /// the cache, which changes of images need.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub live: bool,
+    /// How the run was made longer since it began, oldest first; empty where it was not.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub extended: Vec<Extension>,
+}
+
+/// A run that was continued for more epochs than it had been begun with.
+///
+/// Learning rates depend on the number of epochs. What was trained before keeps the rates that it
+/// had, and the later epochs follow the longer schedule from there: an extended run is not the run
+/// that had as many epochs from the start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Extension {
+    /// Epochs that were done or begun by then: they follow the shorter schedule.
+    pub at: usize,
+    /// How many epochs the run was to have until then.
+    pub epochs: usize,
 }
 
 impl TrainConfig {
@@ -124,6 +148,9 @@ impl TrainConfig {
             split: SplitRule::Seeded { seed: 0 },
             best_by: if paper { BestBy::Dice } else { BestBy::DiceLoss },
             seed: 0,
+            augment: Augment::None,
+            live: false,
+            extended: Vec::new(),
         }
     }
 
@@ -196,6 +223,17 @@ impl TrainConfig {
             return refuse(reason.into());
         }
         self.validate_variant().or_else(refuse)?;
+        self.augment.validate(self.live)?;
+        let mut epochs = 0;
+        for extension in &self.extended {
+            if extension.epochs <= epochs || extension.at > extension.epochs {
+                return refuse(format!("extended: {extension:?} cannot follow {epochs} epochs"));
+            }
+            epochs = extension.epochs;
+        }
+        if epochs >= self.epochs {
+            return refuse(format!("extended: from {epochs} epochs to {}", self.epochs));
+        }
         Ok(self.loss.validate()?)
     }
 
@@ -216,7 +254,9 @@ impl TrainConfig {
 
     /// Learning rate of `epoch`, counted from 0: polynomial decay, stepped each epoch.
     pub fn learning_rate_at(&self, epoch: usize) -> f64 {
-        let left = 1.0 - epoch as f64 / self.epochs as f64;
+        let before = self.extended.iter().find(|extension| epoch < extension.at);
+        let epochs = before.map_or(self.epochs, |extension| extension.epochs);
+        let left = 1.0 - epoch as f64 / epochs as f64;
         self.learning_rate * left.max(0.0).powf(self.decay_power)
     }
 
@@ -241,6 +281,23 @@ mod tests {
         assert_eq!(rates[0], 1e-4);
         assert!((rates[1] - 1e-4 * 0.75f64.powf(0.9)).abs() < 1e-18);
         assert!((rates[3] - 1e-4 * 0.25f64.powf(0.9)).abs() < 1e-18);
+    }
+
+    #[test]
+    fn an_extension_changes_the_rates_of_what_is_to_come_alone() {
+        // (1 - epoch/epochs)^0.9 with the number of epochs that held when the epoch began.
+        let extended = vec![Extension { at: 3, epochs: 4 }];
+        let config = TrainConfig { epochs: 8, extended, ..paper() };
+        config.validate().unwrap();
+        let rate = |left: f64| 1e-4 * left.powf(0.9);
+        let rates: Vec<f64> = (0..5).map(|e| config.learning_rate_at(e)).collect();
+        let expected = [1.0, 0.75, 0.5, 0.625, 0.5].map(rate);
+        assert_eq!(rates, expected);
+        for (at, epochs) in [(3, 8), (5, 4), (0, 0)] {
+            let extended = vec![Extension { at, epochs }];
+            let wrong = TrainConfig { extended, ..config.clone() }.validate().unwrap_err();
+            assert!(wrong.to_string().contains("extended"), "{wrong}");
+        }
     }
 
     fn paper() -> TrainConfig {

@@ -1,25 +1,41 @@
 //! Training a decoder on one site's cached features.
 
 mod adam;
+mod augment;
 mod batch;
+mod checkpoint;
 mod config;
 mod history;
+mod keeper;
+mod observer;
+mod options;
+mod resume;
 mod run;
+mod sides;
+mod snapshot;
+mod state;
 mod trainer;
 mod validate;
 
 pub use adam::{Adam, AdamConfig, Moments};
-pub use config::{BestBy, Preset, TrainConfig};
+pub use augment::Augment;
+pub use config::{BestBy, Extension, Preset, TrainConfig};
 pub use history::EpochRecord;
+pub use observer::{Observer, StepRecord};
+pub use options::RunOptions;
 pub use run::{InputFile, Run, RunConfig, RunManifest};
+pub use snapshot::Snapshot;
+pub use state::Position;
 pub use trainer::{Slices, Trainer};
 
-use crate::model::{Trainable, TrainingRecord, WEIGHTS_FILE};
+use crate::model::{Trainable, WEIGHTS_FILE};
+use crate::train::sides::Sides;
 use crate::{Error, Result};
 use candle_core::Device;
-use desam_core::{Dataset, Progress};
-use desam_data::cache::{CachedSlices, FeatureCache};
-use desam_data::split::split_cases;
+use desam_core::Progress;
+use desam_data::cache::FeatureCache;
+use keeper::Keeper;
+use resume::begin;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -28,7 +44,7 @@ use std::sync::Arc;
 pub struct TrainRequest<'a> {
     /// The features, made by [`crate::embed`].
     pub cache: &'a Path,
-    /// The run's folder, to be made.
+    /// The run's folder, to be made, or to be continued by [`train_with`].
     pub out: &'a Path,
     /// How to train.
     pub config: &'a TrainConfig,
@@ -56,16 +72,35 @@ pub struct TrainSummary {
 
 /// Trains a decoder on one site and keeps the best model in validation.
 ///
-/// After every epoch `history.csv` and `manifest.json` are written anew, and `model.safetensors`
-/// whenever the model is the best so far; each in one step, so a run that is killed leaves whole
-/// files.
+/// After every epoch `history.csv`, a checkpoint and `manifest.json` are written, and
+/// `model.safetensors` whenever the model is the best so far; each in one step, so a run that is
+/// killed leaves whole files.
 ///
 /// # Errors
 /// When the cache, the site or the checkpoint does not fit, `out` already holds a run, or the loss
 /// stops being a number.
 pub fn train(request: &TrainRequest<'_>, progress: &dyn Progress) -> Result<TrainSummary> {
+    train_with(request, &mut RunOptions::default(), progress)
+}
+
+/// The same, with a say in how the run is kept, and continuing one that was stopped.
+///
+/// A run that was killed at any moment and is continued with the same request ends with the same
+/// bits in `model.safetensors`, `history.csv` and its last checkpoint as one that was not. What was
+/// done since its last checkpoint is done again. A run that is finished is left as it is. With more
+/// epochs than before it goes on, see [`Extension`].
+///
+/// # Errors
+/// As [`train`]; when settings, features or weights are not those that the run was begun with, all
+/// differences being listed; when none of its checkpoints can be used.
+pub fn train_with(
+    request: &TrainRequest<'_>,
+    keep: &mut RunOptions<'_>,
+    progress: &dyn Progress,
+) -> Result<TrainSummary> {
     let config = request.config;
     config.validate()?;
+    keep.validate()?;
     let cache = Arc::new(FeatureCache::open(request.cache)?);
     let weights = request.cache.join(WEIGHTS_FILE);
     if !weights.is_file() {
@@ -76,20 +111,11 @@ pub fn train(request: &TrainRequest<'_>, progress: &dyn Progress) -> Result<Trai
     let model = Trainable::open_as(&weights, config.decoder(), options)?;
     model.check_cache(&cache)?;
 
-    let site = site_cases(&cache, &config.source)?;
-    let split = split_cases(site.len(), config.validation_fraction, config.split)?;
-    let side = |picked: &[usize]| -> Result<(Vec<String>, CachedSlices)> {
-        let cases: Vec<usize> = picked.iter().map(|&i| site[i]).collect();
-        let names = cases.iter().map(|&c| cache.cases()[c].id.clone()).collect();
-        Ok((names, CachedSlices::new(Arc::clone(&cache), &cases, &request.device)?))
-    };
-    let (train_cases, train_slices) = side(&split.train)?;
-    let (validation_cases, validation_slices) = side(&split.validation)?;
+    let Sides { train, validation } = Sides::new(&cache, config, (&weights, &request.device))?;
 
     let run_config =
         RunConfig { train: config.clone(), decoder: model.decoder.module.config().clone() };
-    let run = Run::create(request.out, &run_config)?;
-    let mut manifest = RunManifest {
+    let manifest = RunManifest {
         desam_version: env!("CARGO_PKG_VERSION").to_owned(),
         cache: request.cache.to_owned(),
         cache_key: cache.header().key.clone(),
@@ -97,16 +123,15 @@ pub fn train(request: &TrainRequest<'_>, progress: &dyn Progress) -> Result<Trai
         init: request.init.map(InputFile::of).transpose()?,
         initialised_parameters: model.decoder.report.initialised.len(),
         trainable_numbers: model.trainable_numbers(),
-        train_cases,
-        validation_cases,
-        train_slices: train_slices.len(),
-        validation_slices: validation_slices.len(),
+        train_slices: train.slices.len(),
+        validation_slices: validation.slices.len(),
+        train_cases: train.cases,
+        validation_cases: validation.cases,
         device: format!("{:?}", request.device.location()),
         epochs_done: 0,
         best_epoch: None,
         finished: false,
     };
-    run.write_manifest(&manifest)?;
     progress.say(&format!(
         "{}: {} slices of {} cases to train on, {} of {} held out",
         config.source,
@@ -116,26 +141,19 @@ pub fn train(request: &TrainRequest<'_>, progress: &dyn Progress) -> Result<Trai
         manifest.validation_cases.len()
     ));
 
-    let mut rows: Vec<EpochRecord> = Vec::new();
-    let mut record = model.record.clone();
-    let mut trainer = Trainer::new(&model, config)?;
-    let history = trainer.fit(&train_slices, &validation_slices, progress, |row| {
-        rows.push(*row);
-        run.write_history(&rows)?;
-        if row.best {
-            record.training = Some(TrainingRecord {
-                source: config.source.clone(),
-                mode: config.mode,
-                epoch: row.epoch,
-                validation_dice: row.validation_dice,
-            });
-            model.save(&run.model_path(), &record)?;
-            manifest.best_epoch = Some(row.epoch);
+    let mut begun = begin(request.out, (run_config, manifest), keep, progress)?;
+    let run = begun.run.clone();
+    let history = if begun.finished() && begun.snapshot.is_none() {
+        run.history()?
+    } else {
+        let settings = begun.config.train.clone();
+        let mut trainer = Trainer::new(&model, &settings)?;
+        if let Some(snapshot) = begun.snapshot.take() {
+            trainer.restore(&snapshot)?;
         }
-        manifest.epochs_done = row.epoch;
-        manifest.finished = row.epoch == config.epochs;
-        run.write_manifest(&manifest)
-    })?;
+        let mut keeper = Keeper::new(&mut begun, &model, keep);
+        trainer.fit_observed(&*train.slices, &*validation.slices, progress, &mut keeper)?
+    };
     let best = history.iter().rfind(|r| r.best).copied();
     let best = best.ok_or_else(|| Error::Invalid("no epoch was trained".into()))?;
     Ok(TrainSummary {
@@ -145,15 +163,4 @@ pub fn train(request: &TrainRequest<'_>, progress: &dyn Progress) -> Result<Trai
         validation_dice: best.validation_dice,
         history,
     })
-}
-
-/// The cases of a site, as indices into the cache.
-fn site_cases(cache: &FeatureCache, site: &str) -> Result<Vec<usize>> {
-    let cases = cache.site_cases(site);
-    if cases.is_empty() {
-        let sites = cache.sites().join(", ");
-        let reason = format!("the cache has no site {site:?}; its sites are {sites}");
-        return Err(Error::Invalid(reason));
-    }
-    Ok(cases)
 }

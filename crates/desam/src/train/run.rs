@@ -18,6 +18,14 @@ pub struct RunConfig {
     pub decoder: DecoderConfig,
 }
 
+impl RunConfig {
+    /// The same without the number of epochs, which is all that may change when a run goes on.
+    pub(super) fn without_length(&self) -> Self {
+        let train = TrainConfig { epochs: 0, extended: Vec::new(), ..self.train.clone() };
+        Self { train, ..self.clone() }
+    }
+}
+
 /// `manifest.json`: what went in, by hash, and how far the run is.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -98,12 +106,17 @@ impl Run {
     pub(super) fn create(dir: &Path, config: &RunConfig) -> Result<Self> {
         let run = Self { dir: dir.to_owned() };
         if run.config_path().exists() {
-            let reason = "already holds a run; choose another --out, or remove it first";
+            let reason = "already holds a run; continue it with --resume, or choose another --out";
             return Err(Error::file(dir, reason));
         }
         crate::files::create_dir(dir)?;
         write_json(&run.config_path(), config)?;
         Ok(run)
+    }
+
+    /// Whether `dir` holds a run.
+    pub(super) fn exists(dir: &Path) -> bool {
+        dir.join("config.json").is_file()
     }
 
     /// Its folder.
@@ -138,6 +151,28 @@ impl Run {
     /// When it cannot be read.
     pub fn history(&self) -> Result<Vec<EpochRecord>> {
         history::read(&self.dir.join("history.csv"))
+    }
+
+    /// Whether its `manifest.json` is there.
+    pub(super) fn has_manifest(&self) -> bool {
+        self.dir.join("manifest.json").is_file()
+    }
+
+    /// Rows of its `history.csv`; none where it is not there yet.
+    pub(super) fn rows(&self) -> Result<usize> {
+        match self.dir.join("history.csv").is_file() {
+            true => Ok(self.history()?.len()),
+            false => Ok(0),
+        }
+    }
+
+    /// Where its checkpoints are.
+    pub(super) fn checkpoints(&self) -> PathBuf {
+        self.dir.join("checkpoints")
+    }
+
+    pub(super) fn write_config(&self, config: &RunConfig) -> Result<()> {
+        write_json(&self.config_path(), config)
     }
 
     pub(super) fn write_manifest(&self, manifest: &RunManifest) -> Result<()> {

@@ -1,6 +1,8 @@
 //! The training loop.
 
 use super::batch::{Batch, Prompted, Purpose, order, stream};
+use super::observer::{After, Observer, StepRecord};
+use super::state::Position;
 use super::validate::{Validation, validate};
 use super::{Adam, BestBy, EpochRecord, TrainConfig};
 use crate::model::Trainable;
@@ -22,40 +24,13 @@ pub struct Trainer<'a> {
     pub(super) sampler: Box<dyn PromptSampler>,
     pub(super) loss: Box<dyn Loss>,
     pub(super) device: Device,
-    adam: Adam,
+    pub(super) adam: Adam,
+    pub(super) position: Position,
 }
 
 impl std::fmt::Debug for Trainer<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Trainer").field("config", self.config).finish_non_exhaustive()
-    }
-}
-
-/// Sums of an epoch's losses, weighted by slices.
-#[derive(Debug, Default, Clone, Copy)]
-pub(super) struct LossSums {
-    total: f64,
-    dice: f64,
-    slices: usize,
-}
-
-impl LossSums {
-    pub(super) fn add(&mut self, value: &LossValue, slices: usize) -> Result<f64> {
-        let total = f64::from(value.total.to_scalar::<f32>()?);
-        self.total += total * slices as f64;
-        if let Some(dice) = value.terms.iter().find(|t| t.name == "dice") {
-            self.dice += f64::from(dice.value.to_scalar::<f32>()?) * slices as f64;
-        }
-        self.slices += slices;
-        Ok(total)
-    }
-
-    pub(super) fn mean_total(&self) -> f64 {
-        self.total / self.slices.max(1) as f64
-    }
-
-    pub(super) fn mean_dice(&self) -> f64 {
-        self.dice / self.slices.max(1) as f64
     }
 }
 
@@ -73,6 +48,7 @@ impl<'a> Trainer<'a> {
             loss: Box::new(config.loss.build()?),
             device: model.device().clone(),
             adam: Adam::new(config.adam),
+            position: Position::default(),
         })
     }
 
@@ -90,8 +66,18 @@ impl<'a> Trainer<'a> {
         self
     }
 
-    /// Runs all epochs; `after` is called with each epoch's record, in which `best` says whether
-    /// the model is now better than ever: the moment to save it.
+    /// Where the training stands.
+    pub fn position(&self) -> &Position {
+        &self.position
+    }
+
+    /// Steps that the optimiser has taken.
+    pub fn steps(&self) -> u32 {
+        self.adam.steps()
+    }
+
+    /// Runs the epochs that are left; `after` is called with each epoch's record, in which `best`
+    /// says whether the model is now better than ever: the moment to save it.
     ///
     /// # Errors
     /// When a slice cannot be read, the loss stops being a number, or `after` fails.
@@ -100,40 +86,48 @@ impl<'a> Trainer<'a> {
         train: &Slices<'_>,
         validation: &Slices<'_>,
         progress: &dyn Progress,
-        mut after: impl FnMut(&EpochRecord) -> Result<()>,
+        after: impl FnMut(&EpochRecord) -> Result<()>,
+    ) -> Result<Vec<EpochRecord>> {
+        self.fit_observed(train, validation, progress, &mut After(after))
+    }
+
+    /// The same, telling `observer` of each step and epoch.
+    ///
+    /// # Errors
+    /// When a slice cannot be read, the loss stops being a number, or `observer` fails.
+    pub fn fit_observed(
+        &mut self,
+        train: &Slices<'_>,
+        validation: &Slices<'_>,
+        progress: &dyn Progress,
+        observer: &mut dyn Observer,
     ) -> Result<Vec<EpochRecord>> {
         if train.is_empty() || validation.is_empty() {
             let reason = "training and validation each need at least one slice with ground truth";
             return Err(Error::Invalid(reason.into()));
         }
         let steps = train.len().div_ceil(self.config.batch);
-        progress.begin("training", (steps * self.config.epochs) as u64);
-        let mut history: Vec<EpochRecord> = Vec::with_capacity(self.config.epochs);
-        for epoch in 0..self.config.epochs {
-            let losses = self.epoch(epoch, train, progress, history.last())?;
-            let scores = validate(self, validation)?;
-            let record = self.record(epoch, &losses, &scores, &history);
-            after(&record)?;
-            history.push(record);
+        let done = self.position.epoch * steps + self.position.step;
+        progress.begin("training", (steps * self.config.epochs).saturating_sub(done) as u64);
+        while self.position.epoch < self.config.epochs {
+            self.epoch(train, progress, observer)?;
+            let record = self.record(&validate(self, validation)?);
+            self.position.complete(record);
+            observer.epoch(self, &record)?;
         }
-        let best = history.iter().rfind(|r| r.best);
-        let summary = best.map_or_else(String::new, |r| {
+        let summary = self.position.best().map_or_else(String::new, |r| {
             format!("best epoch {}: validation Dice {:.4}", r.epoch, r.validation_dice)
         });
         progress.finish(&summary);
-        Ok(history)
+        Ok(self.position.history.clone())
     }
 
-    fn record(
-        &self,
-        epoch: usize,
-        losses: &LossSums,
-        scores: &Validation,
-        history: &[EpochRecord],
-    ) -> EpochRecord {
+    /// What the epoch in progress has come to.
+    fn record(&self, scores: &Validation) -> EpochRecord {
+        let Position { epoch, losses, history, .. } = &self.position;
         let mut record = EpochRecord {
             epoch: epoch + 1,
-            learning_rate: self.config.learning_rate_at(epoch),
+            learning_rate: self.config.learning_rate_at(*epoch),
             train_loss: losses.mean_total(),
             train_dice_loss: losses.mean_dice(),
             validation_loss: scores.losses.mean_total(),
@@ -149,45 +143,46 @@ impl<'a> Trainer<'a> {
         record
     }
 
+    /// The steps that are left of the epoch in progress.
     fn epoch(
         &mut self,
-        epoch: usize,
         slices: &Slices<'_>,
         progress: &dyn Progress,
-        last: Option<&EpochRecord>,
-    ) -> Result<LossSums> {
+        observer: &mut dyn Observer,
+    ) -> Result<()> {
+        let (epoch, epochs, seed) = (self.position.epoch, self.config.epochs, self.config.seed);
         let rate = self.config.learning_rate_at(epoch);
+        let last = self.position.history.last();
         let dice = last.map_or_else(String::new, |r| format!(", Dice {:.3}", r.validation_dice));
-        let mut sums = LossSums::default();
-        let order = order(slices.len(), self.config.seed, epoch);
-        for (step, chunk) in order.chunks(self.config.batch).enumerate() {
+        let order = order(slices.len(), seed, epoch);
+        for chunk in order.chunks(self.config.batch).skip(self.position.step) {
             let prompted = |&index: &usize| {
-                self.prompted(
-                    slices,
-                    index,
-                    stream(self.config.seed, Purpose::Prompt, epoch, index),
-                )
+                let mut changes = stream(seed, Purpose::Augment, epoch, index);
+                let slice = slices.draw(index, &mut changes)?;
+                self.prompted(slice, stream(seed, Purpose::Prompt, epoch, index))
             };
             let items = chunk.iter().map(prompted).collect::<Result<Vec<_>>>()?;
             let value = self.step(&Batch::new(&items, &self.device)?, rate)?;
-            let loss = sums.add(&value, chunk.len())?;
+            let loss = f64::from(value.total.to_scalar::<f32>()?);
             if !loss.is_finite() {
-                return Err(Error::NotFinite { loss, epoch: epoch + 1, step: step + 1 });
+                let step = self.position.step + 1;
+                return Err(Error::NotFinite { loss, epoch: epoch + 1, step });
             }
-            let epochs = self.config.epochs;
-            let mean = sums.mean_total();
+            self.position.losses.add(&value, chunk.len())?;
+            self.position.step += 1;
+            observer.step(self, &StepRecord { loss, learning_rate: rate })?;
+            let mean = self.position.losses.mean_total();
             progress.advance(1, &format!("epoch {}/{epochs}, loss {mean:.4}{dice}", epoch + 1));
         }
-        Ok(sums)
+        Ok(())
     }
 
     pub(super) fn prompted(
         &self,
-        slices: &Slices<'_>,
-        index: usize,
+        slice: CachedSlice,
         rng: rand_chacha::ChaCha8Rng,
     ) -> Result<Prompted> {
-        Prompted::draw(slices.get(index)?, self.sampler.as_ref(), &self.model.record.spec, rng)
+        Prompted::draw(slice, self.sampler.as_ref(), &self.model.record.spec, rng)
     }
 
     /// Prediction and loss of a batch.

@@ -1,0 +1,54 @@
+//! How a run is kept while it goes.
+
+use crate::{Error, Result};
+use std::time::Duration;
+
+/// What does not change the model that comes out: whether a run is continued, how often it is
+/// saved, and what time it is.
+pub struct RunOptions<'a> {
+    /// Continue the run in the folder; where there is none, begin it.
+    pub resume: bool,
+    /// Write a checkpoint when the last one is this old by the clock; `None`: at the ends of epochs
+    /// alone, where there is always one.
+    pub checkpoint_every: Option<Duration>,
+    /// Checkpoints that are kept, the newest ones; at least 1. The best model is a file of its own.
+    pub keep_checkpoints: usize,
+    /// Time since the beginning of 1970; asked after each step. The library reads no clock of its
+    /// own.
+    pub clock: Box<dyn FnMut() -> Duration + Send + 'a>,
+}
+
+impl Default for RunOptions<'_> {
+    /// A new run, a checkpoint after each epoch, two kept, and a clock that stands still.
+    fn default() -> Self {
+        Self {
+            resume: false,
+            checkpoint_every: None,
+            keep_checkpoints: 2,
+            clock: Box::new(|| Duration::ZERO),
+        }
+    }
+}
+
+impl std::fmt::Debug for RunOptions<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RunOptions")
+            .field("resume", &self.resume)
+            .field("checkpoint_every", &self.checkpoint_every)
+            .field("keep_checkpoints", &self.keep_checkpoints)
+            .finish_non_exhaustive()
+    }
+}
+
+impl RunOptions<'_> {
+    /// Checks that a run can be kept so.
+    ///
+    /// # Errors
+    /// When no checkpoint would be kept.
+    pub fn validate(&self) -> Result<()> {
+        match self.keep_checkpoints {
+            0 => Err(Error::Invalid("training: at least one checkpoint must be kept".into())),
+            _ => Ok(()),
+        }
+    }
+}
