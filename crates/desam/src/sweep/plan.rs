@@ -152,9 +152,9 @@ impl SweepConfig {
         for (setting, cells) in self.settings() {
             for &seed in &seeds {
                 for source in &sources {
-                    let train = self.train(&source.site, setting.mode, seed);
-                    train.validate()?;
                     let Setting { mode, variant, grid } = setting;
+                    let train = self.train(&source.site, mode, seed).with_variant(variant);
+                    train.validate()?;
                     let training = format!("{}-{mode}-{variant}-s{seed}", source.letter);
                     lines.push(PlanLine {
                         index: 0,

@@ -114,6 +114,21 @@ fn tables_become_one_line_a_run() {
 }
 
 #[test]
+fn a_line_trains_its_variant_with_a_loss_that_the_variant_has() {
+    let all = lines(&config(&PaperTable::ALL));
+    assert!(all.iter().all(|l| l.train.variant == l.variant));
+    let supervised = |l: &PlanLine| l.train.loss.iou.is_some();
+    for line in &all {
+        // Eq. 1 in points mode for what predicts an IoU; else masks alone, as Eq. 2.
+        let expected = line.train.mode == Mode::Points && line.variant.predicts_iou();
+        assert_eq!(supervised(line), expected, "{}", line.id);
+    }
+    for variant in Variant::ALL {
+        assert!(all.iter().any(|l| l.variant == variant), "{variant}");
+    }
+}
+
+#[test]
 fn lines_that_differ_in_their_grid_share_a_training() {
     let lines = lines(&config(&[PaperTable::Grids]));
     let trains: Vec<bool> = lines.iter().map(PlanLine::trains).collect();
