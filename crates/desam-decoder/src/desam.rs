@@ -1,7 +1,7 @@
 //! PRIM and PIMM together, and the ablations that take a part out.
 
 use crate::inert::is_inert;
-use crate::reader::Reader;
+use crate::reader::reader;
 use crate::{DecoderConfig, Pimm, PimmContext, Prim, SamMaskHead, SplitInput, Variant};
 use candle_core::{Result, Tensor};
 use candle_nn::VarBuilder;
@@ -117,11 +117,10 @@ impl MaskDecoder for DesamDecoder {
     }
 
     fn reader<'a>(&'a self, context: &'a ImageContext) -> Result<Box<dyn PromptReader + 'a>> {
-        // Of the ablations PRIM's reading is not the whole one.
-        Ok(match self.config.variant == Variant::Desam && Reader::serves(context) {
-            true => Box::new(Reader::new(&self.prim, context)),
-            false => Box::new(OneByOne { decoder: self, context }),
-        })
+        match self.config.variant {
+            Variant::Desam => reader(&self.prim, self, context),
+            _ => Ok(Box::new(OneByOne { decoder: self, context })),
+        }
     }
 
     fn draw(&self, context: &ImageContext, reading: &PromptReading) -> Result<Tensor> {

@@ -3,7 +3,9 @@
 use crate::Prim;
 use crate::two_way::{SharedImage, SharedOutput};
 use candle_core::{DType, Result, Tensor};
-use desam_core::{ImageContext, PromptEmbedding, PromptReader, PromptReading};
+use desam_core::{
+    ImageContext, MaskDecoder, OneByOne, PromptEmbedding, PromptReader, PromptReading,
+};
 
 /// Prompts that are read together. Tokens are always as many, the last prompt's repeated where
 /// there are fewer: so a prompt's bits do not depend on how many it is read with.
@@ -46,14 +48,21 @@ struct Read {
     mask_embedding: Option<Tensor>,
 }
 
-impl<'a> Reader<'a> {
-    /// Whether there is one image, in f32 on the CPU.
-    pub(crate) fn serves(context: &ImageContext) -> bool {
-        let embedding = &context.embedding;
-        let fast = embedding.device().is_cpu() && embedding.dtype() == DType::F32;
-        fast && embedding.dims().first() == Some(&1)
-    }
+/// A reader for a `decoder` that reads as `prim` does: a fast one where there is one.
+pub(crate) fn reader<'a>(
+    prim: &'a Prim,
+    decoder: &'a dyn MaskDecoder,
+    context: &'a ImageContext,
+) -> Result<Box<dyn PromptReader + 'a>> {
+    let embedding = &context.embedding;
+    let fast = embedding.device().is_cpu() && embedding.dtype() == DType::F32;
+    Ok(match fast && embedding.dim(0)? == 1 {
+        true => Box::new(Reader::new(prim, context)),
+        false => Box::new(OneByOne { decoder, context }),
+    })
+}
 
+impl<'a> Reader<'a> {
     pub(crate) fn new(prim: &'a Prim, context: &'a ImageContext) -> Self {
         Self { prim, context, shared: None }
     }

@@ -1,13 +1,12 @@
 //! SAM's own mask decoder.
 
 use crate::inert::is_inert;
-use crate::reader::Reader;
+use crate::reader::reader;
 use crate::{DecoderConfig, Prim, SamMaskHead, Variant};
 use candle_core::{Result, Tensor};
 use candle_nn::VarBuilder;
 use desam_core::{
-    ImageContext, ImageFeatures, MaskDecoder, OneByOne, PromptEmbedding, PromptReader,
-    PromptReading,
+    ImageContext, ImageFeatures, MaskDecoder, PromptEmbedding, PromptReader, PromptReading,
 };
 
 /// SAM's mask decoder, trainable: the two-way transformer and IoU head that DeSAM's PRIM keeps, and
@@ -80,10 +79,7 @@ impl MaskDecoder for SamDecoder {
     }
 
     fn reader<'a>(&'a self, context: &'a ImageContext) -> Result<Box<dyn PromptReader + 'a>> {
-        Ok(match Reader::serves(context) {
-            true => Box::new(Reader::new(&self.prim, context)),
-            false => Box::new(OneByOne { decoder: self, context }),
-        })
+        reader(&self.prim, self, context)
     }
 
     fn draw(&self, _: &ImageContext, reading: &PromptReading) -> Result<Tensor> {

@@ -1,14 +1,13 @@
 //! `desam train`: one site's features to a model.
 
+use super::decoder_flags::DecoderFlags;
 use super::{Session, aligned, count, fraction, not_negative, one_of, positive};
 use crate::cli::JsonFlag;
 use crate::reply::Reply;
-use anyhow::{Context, bail};
+use anyhow::Context;
 use clap::{Args, ValueEnum};
 use desam::Mode;
 use desam::data::split::SplitRule;
-use desam::decoder::{SqueezePlacement, Variant};
-use desam::metrics::loss::IouTarget;
 use desam::train::{
     Augment, Preset, Run, RunOptions, TrainConfig, TrainRequest, TrainSummary, train_with,
 };
@@ -38,10 +37,10 @@ A model remembers its variant: evaluate and predict ask for none.
 
 Examples:
   desam train --cache cache --source RUNMC --mode points --out run
+  desam train --cache cache --source RUNMC --mode box --out medsam --variant sam-decoder
   desam train --cache images --source B --mode box --out run --no-cache --augment images
   desam train --cache cache --source B --mode box --out run --epochs 15 --lr 1e-3 --split last
-  desam train --cache cache --source RUNMC --mode points --out run --resume
-  desam train --cache cache --source RUNMC --mode box --out medsam --variant sam-decoder";
+  desam train --cache cache --source RUNMC --mode points --out run --resume";
 
 /// Train the decoder on the cached features of one site
 ///
@@ -101,29 +100,6 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "SHARE", value_parser = fraction)]
     validation_fraction: Option<f64>,
 
-    /// Which decoder to train; they are told apart below
-    #[arg(long, value_name = "VARIANT", default_value = "desam", value_parser = one_of::<Variant>(
-        &["desam", "pimm-only", "no-iou-head", "no-mask-fusion", "sam-decoder"]))]
-    variant: Variant,
-
-    /// Where PIMM's squeeze-excitation looks: behind the norm, as in the official program, where it
-    /// is a factor of one half whatever its weights; or before it, where it acts
-    #[arg(long, value_name = "PLACE", default_value = "official",
-        value_parser = one_of::<SqueezePlacement>(&["official", "before-norm"]))]
-    squeeze: SqueezePlacement,
-
-    /// Compare PIMM's coarser heads with the truth too: each weighs half of the next finer one, all
-    /// together 1; targets are the nearest pixels
-    #[arg(long)]
-    deep_supervision: bool,
-
-    /// What the predicted IoU learns: whether the point lies in the mask (1 or 0), or the IoU that
-    /// the mask drawn at that moment has; whole box mode teaches it only the latter, and only if
-    /// asked [default: membership in points mode]
-    #[arg(long, value_name = "TARGET",
-        value_parser = one_of::<IouTarget>(&["membership", "mask"]))]
-    iou_target: Option<IouTarget>,
-
     /// Change training slices at random: features (mirrored, restyled, noisy: costs nothing), or
     /// images (flips, rotation, scale, shift, gamma, bias field, noise; needs --no-cache)
     #[arg(long, value_name = "WHAT", default_value = "none",
@@ -135,6 +111,9 @@ pub(crate) struct Arguments {
     /// (`desam embed --slices none` is enough)
     #[arg(long)]
     no_cache: bool,
+
+    #[command(flatten)]
+    decoder: DecoderFlags,
 
     #[command(flatten)]
     tuning: Tuning,
@@ -162,38 +141,13 @@ struct Tuning {
     /// the mean [default: none]
     #[arg(long, value_name = "DECAY", value_parser = fraction)]
     ema: Option<f64>,
-
-    /// Weight of the Dice loss [default: the preset's]
-    #[arg(long, value_name = "WEIGHT", value_parser = not_negative)]
-    dice_weight: Option<f64>,
-
-    /// Weight of the cross-entropy [default: the preset's]
-    #[arg(long, value_name = "WEIGHT", value_parser = not_negative)]
-    bce_weight: Option<f64>,
-
-    /// Weight of the loss on the predicted IoU; points mode alone has one [default: the preset's]
-    #[arg(long, value_name = "WEIGHT", value_parser = not_negative)]
-    iou_weight: Option<f64>,
 }
 
 impl Tuning {
-    fn apply(&self, config: &mut TrainConfig) -> anyhow::Result<()> {
+    fn apply(&self, config: &mut TrainConfig) {
         config.adam.weight_decay = self.weight_decay.unwrap_or(config.adam.weight_decay);
         config.clip_norm = self.clip_norm.or(config.clip_norm);
         config.ema = self.ema.or(config.ema);
-        let loss = &mut config.loss;
-        loss.dice = self.dice_weight.unwrap_or(loss.dice);
-        loss.bce = self.bce_weight.unwrap_or(loss.bce);
-        match (self.iou_weight, &mut loss.iou) {
-            (Some(weight), Some(iou)) => iou.weight = weight,
-            (Some(_), None) => bail!(
-                "--iou-weight: variant {} in {} mode has no IoU term to weigh",
-                config.variant,
-                config.mode
-            ),
-            (None, _) => {}
-        }
-        Ok(())
     }
 }
 
@@ -253,20 +207,8 @@ impl Arguments {
             SplitChoice::Last => SplitRule::Last,
         };
         (config.augment, config.live) = (self.augment, self.no_cache);
-        let mut config = self.choose(config);
-        self.tuning.apply(&mut config)?;
-        Ok(config.with_seed(self.seed))
-    }
-
-    /// The decoder and what its IoU learns.
-    fn choose(&self, config: TrainConfig) -> TrainConfig {
-        let mut config = config.with_variant(self.variant);
-        config.squeeze = self.squeeze;
-        config.deep_supervision = self.deep_supervision;
-        match self.iou_target {
-            Some(target) => config.with_iou_target(target),
-            None => config,
-        }
+        self.tuning.apply(&mut config);
+        self.decoder.apply(config.with_seed(self.seed))
     }
 }
 

@@ -84,6 +84,13 @@ fn every_variant_trains_is_scored_and_predicts() {
             assert!(read_labels(&mask).unwrap().data().iter().all(|v| *v <= 1));
         }
     }
+    // A map of what is not predicted is refused.
+    let model = folder.path().join("no-iou-head-points");
+    let mask = folder.path().join("unwritten.nii.gz");
+    let predict =
+        args!["predict", "--model", model, "--input", input, "--output", mask, "--save-iou-map"];
+    run(predict).fails_with(&["no-iou-head predicts no IoU"]);
+    assert!(!mask.exists());
     // Whatever PIMM alone is prompted with, its mask is one.
     let masks = ["points", "box"].map(|prompting| {
         let mask = folder.path().join(format!("pimm-only-box-{prompting}.nii.gz"));

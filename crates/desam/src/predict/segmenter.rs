@@ -6,7 +6,7 @@ use super::{PredictOptions, SliceEvidence, SlicePrediction};
 use crate::model::model_file;
 use crate::{Automatic, Error, Mode, Model, Result};
 use candle_core::Device;
-use desam_core::{BinaryMask, ImageEncoder, LabelVolume, Progress, Volume};
+use desam_core::{BinaryMask, ImageEncoder, LabelVolume, MaskDecoder, Progress, Volume};
 use desam_data::preprocess::{Between, PreparedVolume, VoxelMap};
 use desam_data::volumes::read_volume;
 use std::path::{Path, PathBuf};
@@ -133,6 +133,12 @@ impl Segmenter {
 
     /// A volume ready to be computed on.
     pub(super) fn prepare(&self, volume: &Volume) -> Result<PreparedVolume> {
+        if self.options.iou_map && !self.model.decoder().predicts_iou() {
+            let variant = self.model.record().variant;
+            let reason =
+                format!("a model of variant {variant} predicts no IoU: there is no map of it");
+            return Err(Error::Invalid(reason));
+        }
         let prepared = self.model.record().preprocess.prepare(volume, self.model.spec())?;
         if let Some(choice) = &self.options.overlay {
             // Said before an hour's work, not after it.

@@ -19,6 +19,7 @@ mod snapshot;
 mod state;
 mod trainer;
 mod validate;
+mod variant;
 
 pub use adam::{Adam, AdamConfig, Moments};
 pub use augment::Augment;
