@@ -15,6 +15,7 @@ mod resume;
 mod run;
 mod snapshot;
 mod state;
+mod tensorboard;
 mod trainer;
 mod validate;
 
@@ -161,7 +162,7 @@ pub fn train_with(
         if let Some(snapshot) = begun.snapshot.take() {
             trainer.restore(&snapshot)?;
         }
-        let mut keeper = Keeper::new(&mut begun, &model, keep);
+        let mut keeper = Keeper::new(&mut begun, &model, keep, trainer.steps())?;
         trainer.fit_observed(&train_slices, &validation_slices, progress, &mut keeper)?
     };
     let best = history.iter().rfind(|r| r.best).copied();
