@@ -2,14 +2,14 @@
 #![allow(clippy::unwrap_used, reason = "a benchmark that fails is to stop")]
 
 use desam::core::{EncoderSpec, ImageFeatures, Loss, LossTarget, MaskDecoder, PromptEmbedding};
-use desam::decoder::{DecoderConfig, DesamDecoder};
+use desam::decoder::{Decoder, DecoderConfig};
 use desam::encoder::VitConfig;
 use desam::metrics::loss::LossConfig;
 use desam::nn::params::{LoadOptions, Loaded, Tensors, load};
 use desam_benches::{Criterion, discs, features, id, run, slow, wave};
 use std::hint::black_box;
 
-fn decoder(config: &DecoderConfig, options: &LoadOptions) -> Loaded<DesamDecoder> {
+fn decoder(config: &DecoderConfig, options: &LoadOptions) -> Loaded<Decoder> {
     load(Tensors::new(), options, |vb| config.build(vb)).unwrap()
 }
 

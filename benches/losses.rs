@@ -19,15 +19,11 @@ fn main() {
             let target =
                 LossTarget { mask: discs(8, 256), iou: config.iou.map(|_| wave(&[8, 1], 3.0)) };
             let loss = config.build().unwrap();
-            let frozen = MaskPrediction {
-                logits: logits.as_tensor().detach(),
-                iou: iou.as_tensor().detach(),
-            };
+            let frozen = MaskPrediction::new(logits.as_tensor().detach(), iou.as_tensor().detach());
             c.bench_function(&id(format!("loss/{name}/forward")), |b| {
                 b.iter(|| black_box(loss.forward(&frozen, &target).unwrap()));
             });
-            let learning =
-                MaskPrediction { logits: logits.as_tensor().clone(), iou: iou.as_tensor().clone() };
+            let learning = MaskPrediction::new(logits.as_tensor().clone(), iou.as_tensor().clone());
             c.bench_function(&id(format!("loss/{name}/forward+backward")), |b| {
                 b.iter(|| {
                     let value = loss.forward(&learning, &target).unwrap();

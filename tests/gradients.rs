@@ -4,7 +4,7 @@ use crate::support::{norm, numbers, toy_vit};
 use desam::Mode;
 use desam::candle::{DType, Device, Tensor};
 use desam::core::{ImageEncoder, Loss, LossTarget, MaskDecoder, Point, PromptEncoder, Prompts};
-use desam::decoder::{DecoderConfig, DesamDecoder, SqueezePlacement};
+use desam::decoder::{Decoder, DecoderConfig, SqueezePlacement};
 use desam::encoder::FrozenSam;
 use desam::metrics::loss::LossConfig;
 use desam::nn::params::{LoadOptions, Loaded, Tensors, load};
@@ -31,7 +31,7 @@ fn discs(side: usize) -> Tensor {
 
 /// What one backward pass left: the decoder, and the norm of each gradient by parameter.
 struct Learned {
-    decoder: Loaded<DesamDecoder>,
+    decoder: Loaded<Decoder>,
     norms: BTreeMap<String, f64>,
 }
 

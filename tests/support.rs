@@ -3,7 +3,7 @@
 use desam::Quiet;
 use desam::candle::{DType, Device, Tensor};
 use desam::data::phantom::{PhantomConfig, SiteStyle, write_phantoms};
-use desam::decoder::{DecoderConfig, DesamDecoder};
+use desam::decoder::{Decoder, DecoderConfig};
 use desam::encoder::{Checkpoint, FrozenSam, SamOptions, VitConfig};
 use desam::nn::params::{LoadOptions, Loaded, Tensors, load};
 use std::path::{Path, PathBuf};
@@ -35,7 +35,7 @@ pub(crate) fn norm(values: &[f64]) -> f64 {
 
 /// An official checkpoint's decoder.
 pub(crate) struct Official {
-    pub(crate) decoder: Loaded<DesamDecoder>,
+    pub(crate) decoder: Loaded<Decoder>,
 }
 
 impl Official {

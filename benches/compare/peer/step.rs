@@ -5,7 +5,7 @@ use desam::candle::Tensor;
 use desam::core::{
     ImageFeatures, Loss, LossTarget, LossValue, MaskDecoder, MaskPrediction, PromptEmbedding,
 };
-use desam::decoder::{DecoderConfig, DesamDecoder};
+use desam::decoder::{Decoder, DecoderConfig};
 use desam::encoder::VitConfig;
 use desam::metrics::loss::{DesamLoss, LossConfig};
 use desam::nn::params::{LoadOptions, Loaded, Tensors, load};
@@ -13,7 +13,7 @@ use desam::train::{Adam, AdamConfig};
 use desam_benches::{discs, features, wave};
 
 pub(crate) struct Step {
-    decoder: Loaded<DesamDecoder>,
+    decoder: Loaded<Decoder>,
     features: ImageFeatures,
     position: Tensor,
     prompts: PromptEmbedding,

@@ -1,7 +1,8 @@
 //! The arguments shared by all commands, and the list of commands.
 
 use crate::commands::{
-    convert, demo, embed, evaluate, info, parity, phantom, predict, train, verify,
+    compare, convert, demo, embed, evaluate, info, parity, phantom, predict, report, sweep, train,
+    verify,
 };
 use clap::{ArgAction, Args, Parser, Subcommand};
 
@@ -27,10 +28,12 @@ Examples:
   desam embed --data DATA --out cache --encoder vit-b
   desam train --cache cache --source RUNMC --mode points --out run
   desam evaluate --cache cache --run run
+  desam report run --out run.html          scores, curves and cases, in a page to look at
   desam predict --model run --input t2.nii.gz --output mask.nii.gz
 
 Exit codes: 0 done; 1 an error, or some of several files failed; 2 wrong usage.
-Environment: HF_HOME, HF_ENDPOINT, HF_TOKEN and HF_HUB_OFFLINE direct downloads by name; NO_COLOR.";
+Environment: HF_HOME, HF_ENDPOINT, HF_TOKEN and HF_HUB_OFFLINE direct downloads by name;
+SLURM_ARRAY_TASK_ID and JOB_COMPLETION_INDEX number a scheduler's task; NO_COLOR.";
 
 /// What the program was asked to do.
 #[derive(Debug, Parser)]
@@ -84,10 +87,13 @@ pub(crate) enum Command {
     Embed(embed::Arguments),
     Train(train::Arguments),
     Evaluate(evaluate::Arguments),
+    Compare(compare::Arguments),
+    Report(report::Arguments),
     Predict(predict::Arguments),
     Convert(convert::Arguments),
     Info(info::Arguments),
     Parity(parity::Arguments),
+    Sweep(sweep::Arguments),
 }
 
 impl Command {
@@ -100,10 +106,13 @@ impl Command {
             Self::Embed(a) => a.json,
             Self::Train(a) => a.json,
             Self::Evaluate(a) => a.json_flag(),
+            Self::Compare(a) => a.json,
+            Self::Report(a) => a.json,
             Self::Predict(a) => a.json,
             Self::Convert(a) => a.json,
             Self::Info(a) => a.json,
             Self::Parity(a) => a.json_flag(),
+            Self::Sweep(a) => a.json_flag(),
         }
         .json
     }

@@ -1,9 +1,63 @@
 //! The environment, read here and nowhere else.
 
+use anyhow::{Context, bail};
 use std::ffi::OsString;
+#[cfg(feature = "hub")]
 use std::path::PathBuf;
 
+/// Which task of an array this process is, counted as the array counts: Slurm's
+/// `SLURM_ARRAY_TASK_ID`, else `JOB_COMPLETION_INDEX` of an indexed job of Kubernetes.
+pub(crate) fn task_index() -> anyhow::Result<Option<usize>> {
+    index_from(|name| std::env::var_os(name))
+}
+
+fn index_from(get: impl Fn(&str) -> Option<OsString>) -> anyhow::Result<Option<usize>> {
+    for name in ["SLURM_ARRAY_TASK_ID", "JOB_COMPLETION_INDEX"] {
+        if let Some(value) = get(name).filter(|value| !value.is_empty()) {
+            let text = value.to_string_lossy();
+            let Ok(index) = text.parse() else {
+                bail!("the environment's {name} is {text:?}, expected a whole number from 0");
+            };
+            return Ok(Some(index));
+        }
+    }
+    Ok(None)
+}
+
+/// What tells this process from others that may work beside it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Place {
+    /// The machine's name.
+    pub(crate) host: String,
+    /// The scheduler's task, by a name that stays when the scheduler starts it again.
+    pub(crate) task: Option<String>,
+}
+
+impl Place {
+    /// As it is now.
+    pub(crate) fn read() -> anyhow::Result<Self> {
+        let host = std::fs::read_to_string("/proc/sys/kernel/hostname").ok();
+        Self::from(host, |name| std::env::var_os(name))
+    }
+
+    fn from(host: Option<String>, get: impl Fn(&str) -> Option<OsString>) -> anyhow::Result<Self> {
+        let get = |name: &str| {
+            let value = get(name).and_then(|value| value.into_string().ok());
+            value.map(|v| v.trim().to_owned()).filter(|v| !v.is_empty())
+        };
+        let host = host.map(|h| h.trim().to_owned()).filter(|h| !h.is_empty());
+        let host = host.or_else(|| get("HOSTNAME")).or_else(|| get("COMPUTERNAME"));
+        let host = host.context("this machine has no name: set HOSTNAME")?;
+        // A job that is requeued keeps its numbers; an indexed job's pod keeps its host's name,
+        // which is made of the job's and the index.
+        let slurm = get("SLURM_JOB_ID").map(|job| format!("slurm {job}"));
+        let kubernetes = get("JOB_COMPLETION_INDEX").map(|_| format!("kubernetes {host}"));
+        Ok(Self { task: slurm.or(kubernetes), host })
+    }
+}
+
 /// What the environment says about downloads, by Hugging Face's own names.
+#[cfg(feature = "hub")]
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct HubEnvironment {
     /// Where downloads are kept: `HF_HUB_CACHE`, else `HF_HOME/hub`, else the user's cache folder.
@@ -16,6 +70,7 @@ pub(crate) struct HubEnvironment {
     pub(crate) offline: bool,
 }
 
+#[cfg(feature = "hub")]
 impl HubEnvironment {
     /// As it is now.
     pub(crate) fn read() -> Self {
@@ -47,12 +102,47 @@ impl HubEnvironment {
 mod tests {
     use super::*;
 
-    fn with(vars: &[(&str, &str)]) -> HubEnvironment {
-        HubEnvironment::from(|name| {
-            vars.iter().find(|(n, _)| *n == name).map(|(_, value)| OsString::from(value))
-        })
+    fn variables(vars: &[(&str, &str)]) -> impl Fn(&str) -> Option<OsString> {
+        let vars: Vec<(String, OsString)> =
+            vars.iter().map(|(name, value)| ((*name).to_owned(), OsString::from(value))).collect();
+        move |name| vars.iter().find(|(n, _)| n == name).map(|(_, value)| value.clone())
     }
 
+    #[test]
+    fn a_task_knows_its_number() {
+        // sbatch(1), "OUTPUT ENVIRONMENT VARIABLES"; Kubernetes, "Indexed Job for parallel
+        // processing with static work assignment".
+        let index = |vars: &[(&str, &str)]| index_from(variables(vars)).map_err(|e| e.to_string());
+        assert_eq!(index(&[("SLURM_ARRAY_TASK_ID", "7")]), Ok(Some(7)));
+        assert_eq!(index(&[("JOB_COMPLETION_INDEX", "0")]), Ok(Some(0)));
+        assert_eq!(index(&[("SLURM_ARRAY_TASK_ID", "")]), Ok(None));
+        assert_eq!(index(&[]), Ok(None));
+        let message = index(&[("SLURM_ARRAY_TASK_ID", "x")]).unwrap_err();
+        assert!(message.contains("SLURM_ARRAY_TASK_ID") && message.contains("\"x\""), "{message}");
+    }
+
+    #[test]
+    fn a_task_that_is_started_again_is_the_same_task() {
+        let place = |host: Option<&str>, vars: &[(&str, &str)]| {
+            Place::from(host.map(str::to_owned), variables(vars)).map_err(|e| e.to_string())
+        };
+        let here = place(Some("node1\n"), &[("SLURM_JOB_ID", "12")]).unwrap();
+        assert_eq!((here.host.as_str(), here.task.as_deref()), ("node1", Some("slurm 12")));
+        let pod = place(None, &[("HOSTNAME", "sweep-3"), ("JOB_COMPLETION_INDEX", "3")]).unwrap();
+        assert_eq!(
+            (pod.host.as_str(), pod.task.as_deref()),
+            ("sweep-3", Some("kubernetes sweep-3"))
+        );
+        assert_eq!(place(Some("laptop"), &[]).unwrap().task, None);
+        assert!(place(None, &[]).unwrap_err().contains("HOSTNAME"));
+    }
+
+    #[cfg(feature = "hub")]
+    fn with(vars: &[(&str, &str)]) -> HubEnvironment {
+        HubEnvironment::from(variables(vars))
+    }
+
+    #[cfg(feature = "hub")]
     #[test]
     fn downloads_go_where_the_python_library_puts_them() {
         // huggingface_hub's documentation of its environment variables.
@@ -64,6 +154,7 @@ mod tests {
         assert_eq!(cache(&[]), None);
     }
 
+    #[cfg(feature = "hub")]
     #[test]
     fn offline_is_said_as_elsewhere() {
         for (value, offline) in [("1", true), ("yes", true), ("True", true), ("0", false)] {

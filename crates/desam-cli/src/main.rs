@@ -4,7 +4,6 @@
 
 mod cli;
 mod commands;
-#[cfg(feature = "hub")]
 mod environment;
 mod failure;
 mod progress;

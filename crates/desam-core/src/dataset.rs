@@ -1,6 +1,7 @@
 //! Indexed access to samples.
 
 use crate::Result;
+use rand::RngCore;
 
 /// A finite, indexed collection whose items are made on demand.
 pub trait Dataset: Send + Sync {
@@ -20,4 +21,14 @@ pub trait Dataset: Send + Sync {
     /// # Errors
     /// When `index` is out of range, or the item cannot be read or is not what it should be.
     fn get(&self, index: usize) -> Result<Self::Item>;
+
+    /// Item `index` as training is to see it this time: where items are changed at random, `rng` says
+    /// how. As it is, otherwise.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get).
+    fn draw(&self, index: usize, rng: &mut dyn RngCore) -> Result<Self::Item> {
+        let _ = rng;
+        self.get(index)
+    }
 }

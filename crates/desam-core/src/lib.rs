@@ -29,7 +29,9 @@ mod prompt;
 mod volume;
 
 pub use dataset::Dataset;
-pub use decoder::{ImageContext, MaskDecoder, MaskPrediction, PromptReading};
+pub use decoder::{
+    ImageContext, MaskDecoder, MaskPrediction, OneByOne, PromptReader, PromptReading,
+};
 pub use error::{BoxError, Error, Result};
 pub use features::{EncoderSpec, ImageEncoder, ImageFeatures};
 pub use loss::{Loss, LossTarget, LossTerm, LossValue};

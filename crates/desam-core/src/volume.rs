@@ -182,6 +182,11 @@ impl LabelVolume {
         self.data.get(k * n..(k + 1) * n)
     }
 
+    /// The labels, `i` fastest, given away.
+    pub fn into_data(self) -> Vec<u8> {
+        self.data
+    }
+
     /// The same with every label above zero set to 1.
     #[must_use]
     pub fn binarised(mut self) -> Self {

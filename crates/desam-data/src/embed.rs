@@ -1,6 +1,11 @@
-//! Filling a feature cache: the frozen encoder's one pass over the data.
+//! Filling a feature cache: the frozen encoder's one pass over the data, by one process or by
+//! several at once.
 
+mod assemble;
+mod part;
 mod run;
+
+pub use part::Part;
 
 use crate::Result;
 use crate::cache::{EncoderRecord, FeatureDtype, SlicePolicy};
@@ -70,6 +75,60 @@ pub fn embed(
     progress: &dyn Progress,
 ) -> Result<EmbedSummary> {
     let run = run::Run::new(options, encoder, device, progress)?;
-    let cases = run.prepare_cases()?;
-    run.encode_cases(cases)
+    let prepared = run.prepare_cases(&options.cases.iter().collect::<Vec<_>>())?;
+    prepared.header.write(run.paths())?;
+    run.encode_cases(&prepared)
+}
+
+/// What one part of a run did.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PartSummary {
+    /// Which part.
+    pub part: Part,
+    /// Its own cases and slices.
+    pub own: EmbedSummary,
+    /// Parts that are not done yet, rising. Empty: the cache is whole.
+    pub waiting_for: Vec<usize>,
+}
+
+/// Embeds one part's cases. The parts of a run may work at once, in any order, on any machines that
+/// share the cache's folder; [`Part::cases`] says which cases are whose.
+///
+/// No two parts write the same file. A part that is done leaves a note of its cases in the folder
+/// `parts`; the part that finds the notes of all others writes `cache.json`, with the bytes that
+/// [`embed`] would have written, and removes the notes. Should two find them at once, both write
+/// the same. A part that was killed continues when it is run again.
+///
+/// # Errors
+/// As [`embed`]; and when another part's note tells of another recipe or lacks a case.
+pub fn embed_part(
+    options: &EmbedOptions,
+    part: Part,
+    (encoder, device): (&dyn ImageEncoder, &Device),
+    progress: &dyn Progress,
+) -> Result<PartSummary> {
+    let run = run::Run::new(options, encoder, device, progress)?;
+    assemble::forget(&run, part)?;
+    let mine = part.cases(&options.cases)?;
+    let prepared = run.prepare_cases(&mine)?;
+    let own = run.encode_cases(&prepared)?;
+    let waiting_for = assemble::hand_in(&run, part, &prepared.header)?;
+    Ok(PartSummary { part, own, waiting_for })
+}
+
+/// Makes one cache of `of` parts that are all done: what the last of them does by itself, unless it
+/// could not see the others' notes yet, as may happen on a network's file system.
+///
+/// # Errors
+/// [`Error::PartsMissing`](crate::Error::PartsMissing) when parts are not done; when the notes do
+/// not fit together, or a file that they tell of is missing or not right.
+pub fn finish_parts(
+    options: &EmbedOptions,
+    of: usize,
+    (encoder, device): (&dyn ImageEncoder, &Device),
+    progress: &dyn Progress,
+) -> Result<()> {
+    let run = run::Run::new(options, encoder, device, progress)?;
+    assemble::finish(&run, of)
 }

@@ -113,7 +113,7 @@ pub enum Error {
     },
     /// An image whose ground truth is missing.
     #[error(
-        "site {site}, case {id}: {} has no label file; expected one such as {id}_segmentation.nii.gz",
+        "site {site}, case {id}: {} has no label file; expected one such as {expected}",
         image.display()
     )]
     MissingLabel {
@@ -123,9 +123,11 @@ pub enum Error {
         id: String,
         /// The image.
         image: PathBuf,
+        /// What the label might be called.
+        expected: String,
     },
     /// Ground truth whose image is missing.
-    #[error("site {site}, case {id}: {} has no image; expected one such as {id}.nii.gz", label.display())]
+    #[error("site {site}, case {id}: {} has no image; expected one such as {expected}", label.display())]
     MissingImage {
         /// The site.
         site: String,
@@ -133,6 +135,8 @@ pub enum Error {
         id: String,
         /// The label file.
         label: PathBuf,
+        /// What the image might be called.
+        expected: String,
     },
     /// Two files that claim to be the same case.
     #[error(
@@ -186,6 +190,16 @@ pub enum Error {
         /// What it should hold.
         expected: &'static str,
     },
+    /// A setting of the random changes of training slices that makes no sense.
+    #[error("augmentation: {field} must be 0 to {most}, found {found}")]
+    AugmentConfig {
+        /// The field.
+        field: &'static str,
+        /// What it holds.
+        found: f64,
+        /// The most that it may hold.
+        most: f64,
+    },
     /// An image with voxels that are no numbers.
     #[error(
         "{count} voxels are not finite, the first at {first:?} is {value}; \
@@ -231,7 +245,10 @@ pub enum Error {
     #[error("feature cache: {0}")]
     CacheRecipe(String),
     /// A folder that holds no cache, or one whose run ended before the volumes were prepared.
-    #[error("{}: there is no feature cache (cache.json) here; run embed", dir.display())]
+    #[error(
+        "{}: there is no feature cache (cache.json) here; run embed, or what is missing of its parts",
+        dir.display()
+    )]
     CacheNotFound {
         /// The folder.
         dir: PathBuf,
@@ -254,6 +271,49 @@ pub enum Error {
         dir: PathBuf,
         /// What differs, in words.
         differences: Vec<String>,
+    },
+    /// A part of a run that cannot be.
+    #[error("part {index} of {of}: parts are counted from 0, and there are 1 to 100000 of them")]
+    Part {
+        /// The part asked for.
+        index: usize,
+        /// The number of parts.
+        of: usize,
+    },
+    /// Parts of a run that are not done.
+    #[error(
+        "{}: of {of} parts these are not done: {}; run them again, they continue where they stopped",
+        dir.display(), list(missing)
+    )]
+    PartsMissing {
+        /// The cache's folder.
+        dir: PathBuf,
+        /// The parts, rising.
+        missing: Vec<usize>,
+        /// The number of parts.
+        of: usize,
+    },
+    /// A case that no part embedded, though all are done.
+    #[error(
+        "{}: no part embedded {site}/{id}: the data has changed between the parts; run all of them \
+         again, what is right is kept",
+        dir.display()
+    )]
+    PartsLack {
+        /// The cache's folder.
+        dir: PathBuf,
+        /// The case's site.
+        site: String,
+        /// The case.
+        id: String,
+    },
+    /// What a part noted cannot be read.
+    #[error("{}: {problem}; remove it and run this part again", path.display())]
+    PartNote {
+        /// The note.
+        path: PathBuf,
+        /// What is wrong.
+        problem: String,
     },
     /// A cache whose run was interrupted.
     #[error(
@@ -413,6 +473,11 @@ impl std::fmt::Display for Dims<'_> {
         let [i, j, k] = self.0.dims;
         write!(f, "{i}×{j}×{k}")
     }
+}
+
+/// Numbers as people list them: `2, 5, 7`.
+fn list(numbers: &[usize]) -> String {
+    numbers.iter().map(usize::to_string).collect::<Vec<_>>().join(", ")
 }
 
 impl Error {

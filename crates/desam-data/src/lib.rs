@@ -2,6 +2,7 @@
 //! phantoms that need no download.
 
 pub mod atomic;
+pub mod augment;
 pub mod cache;
 #[cfg(feature = "dicom")]
 pub mod dicom;
@@ -10,8 +11,10 @@ mod error;
 pub mod layout;
 pub mod metaimage;
 pub mod nifti;
+mod noise;
 pub mod nrrd;
 pub mod phantom;
+pub mod postprocess;
 pub mod preprocess;
 pub mod split;
 pub mod verify;

@@ -1,6 +1,6 @@
 //! The decoder's configuration, its presets, and how it is read off a checkpoint's shapes.
 
-use crate::{DesamDecoder, Error, Result};
+use crate::{Decoder, DesamDecoder, Error, Result, SamDecoder, Variant};
 use candle_nn::VarBuilder;
 use desam_core::EncoderSpec;
 use desam_nn::params::Tensors;
@@ -18,6 +18,27 @@ pub enum SqueezePlacement {
     /// It pools the convolution's output before the norm and gates what comes after it: the gate
     /// acts and its weights learn.
     BeforeNorm,
+}
+
+impl std::fmt::Display for SqueezePlacement {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Official => "official",
+            Self::BeforeNorm => "before-norm",
+        })
+    }
+}
+
+impl std::str::FromStr for SqueezePlacement {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "official" => Ok(Self::Official),
+            "before-norm" => Ok(Self::BeforeNorm),
+            other => Err(format!("squeeze {other:?}: expected official or before-norm")),
+        }
+    }
 }
 
 /// Sizes of the trained half.
@@ -45,6 +66,13 @@ pub struct DecoderConfig {
     /// Where squeeze-excitation looks.
     #[serde(default)]
     pub squeeze: SqueezePlacement,
+    /// Which decoder these are the sizes of; a configuration that does not say means DeSAM.
+    #[serde(default)]
+    pub variant: Variant,
+    /// Whether PIMM's coarser heads draw too, for a loss to compare. A prediction is the same with
+    /// and without.
+    #[serde(default)]
+    pub deep_supervision: bool,
 }
 
 impl DecoderConfig {
@@ -71,6 +99,8 @@ impl DecoderConfig {
             iou_hidden: e,
             iou_depth: 3,
             squeeze: SqueezePlacement::Official,
+            variant: Variant::Desam,
+            deep_supervision: false,
         }
     }
 
@@ -109,6 +139,8 @@ impl DecoderConfig {
             iou_hidden,
             iou_depth: shapes.count("iou_prediction_head.layers.", ".weight"),
             squeeze: SqueezePlacement::Official,
+            variant: Variant::Desam,
+            deep_supervision: false,
         };
         config.validate()?;
         Ok(config)
@@ -135,6 +167,15 @@ impl DecoderConfig {
                 self.heads, self.cross_width
             ));
         }
+        if self.variant == Variant::SamDecoder && taps != 3 {
+            // Masks have the side that the taps decide (`EncoderSpec::mask_side`), four times the
+            // grid's for three; SAM's upscaling has four times the grid's built in.
+            return refuse(format!("variant sam-decoder needs an encoder of 3 taps, found {taps}"));
+        }
+        if self.deep_supervision && !self.variant.has_pimm() {
+            let variant = self.variant;
+            return refuse(format!("variant {variant} has no PIMM, hence no deep supervision"));
+        }
         let others = [
             ("transformer_depth", self.transformer_depth),
             ("mlp_width", self.mlp_width),
@@ -149,13 +190,17 @@ impl DecoderConfig {
         }
     }
 
-    /// Builds the decoder from parameters at `vb`'s root, under `mask_decoder.*`.
+    /// Builds the variant's decoder from parameters at `vb`'s root, under `mask_decoder.*`.
     ///
     /// # Errors
     /// When the configuration is not valid or a parameter cannot be had.
-    pub fn build(&self, vb: VarBuilder<'_>) -> candle_core::Result<DesamDecoder> {
+    pub fn build(&self, vb: VarBuilder<'_>) -> candle_core::Result<Decoder> {
         self.validate().map_err(candle_core::Error::wrap)?;
-        DesamDecoder::new(self, vb.pp("mask_decoder"))
+        let vb = vb.pp("mask_decoder");
+        match self.variant {
+            Variant::SamDecoder => Ok(Decoder::Sam(SamDecoder::new(self, vb)?)),
+            _ => Ok(Decoder::Desam(DesamDecoder::new(self, vb)?)),
+        }
     }
 
     /// Channels of PIMM's level `depth`, 0 being the coarsest: `E / 2^depth`.

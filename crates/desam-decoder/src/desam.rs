@@ -1,17 +1,24 @@
-//! PRIM and PIMM together.
+//! PRIM and PIMM together, and the ablations that take a part out.
 
-use crate::carried::{SamMaskHead, is_inert};
-use crate::{DecoderConfig, Pimm, PimmContext, Prim, SplitInput};
+use crate::inert::is_inert;
+use crate::reader::reader;
+use crate::{DecoderConfig, Pimm, PimmContext, Prim, SamMaskHead, SplitInput, Variant};
 use candle_core::{Result, Tensor};
 use candle_nn::VarBuilder;
-use desam_core::{ImageContext, ImageFeatures, MaskDecoder, PromptEmbedding, PromptReading};
+use desam_core::{
+    ImageContext, ImageFeatures, MaskDecoder, OneByOne, PromptEmbedding, PromptReader,
+    PromptReading,
+};
 
-/// DeSAM's mask decoder (paper, Fig. 1).
+/// DeSAM's mask decoder (paper, Fig. 1), or one of its ablations (Fig. 3). All hold the same
+/// parameters; what a [`Variant`] does not use [`is_inert`](Self::is_inert).
 #[derive(Debug, Clone)]
 pub struct DesamDecoder {
     config: DecoderConfig,
     prim: Prim,
     pimm: Pimm,
+    /// SAM's mask head, unused. Kept so that a checkpoint of ours loads into the official modules and
+    /// theirs loads here with nothing left over.
     _carried: SamMaskHead,
 }
 
@@ -30,10 +37,37 @@ impl DesamDecoder {
         &self.config
     }
 
-    /// Whether parameter `name` cannot influence a prediction and so never gets a gradient. Such
-    /// parameters are kept because official checkpoints hold them.
+    /// Whether parameter `name` cannot influence what is drawn and predicted, and so never gets a
+    /// gradient. Such parameters are kept because official checkpoints hold them.
     pub fn is_inert(&self, name: &str) -> bool {
         is_inert(&self.config, name)
+    }
+
+    /// The IoU of `n` prompts that nothing predicts.
+    fn no_iou(&self, context: &ImageContext, n: usize) -> Result<Tensor> {
+        let like = &context.embedding;
+        Tensor::ones((n, self.config.mask_tokens), like.dtype(), like.device())
+    }
+
+    /// The mask tokens of `n` prompts that nothing reads.
+    fn no_tokens(&self, context: &ImageContext, n: usize) -> Result<Tensor> {
+        let (like, e) = (&context.embedding, self.config.embedding_channels);
+        Tensor::zeros((n, self.config.mask_tokens, e), like.dtype(), like.device())
+    }
+
+    /// PIMM's part of the context: one map a level, or two shares.
+    fn levels(&self, context: &ImageContext) -> Result<PimmContext> {
+        let split = |pair: &[Tensor]| match pair {
+            [main, shortcut] => Ok(SplitInput { main: main.clone(), shortcut: shortcut.clone() }),
+            _ => candle_core::bail!("the context is not one of this decoder's"),
+        };
+        match context.levels.len() == self.config.tap_channels.len() {
+            true => Ok(PimmContext::Maps(context.levels.clone())),
+            false => {
+                let shares = context.levels.chunks(2).map(split);
+                Ok(PimmContext::Shares(shares.collect::<Result<_>>()?))
+            }
+        }
     }
 }
 
@@ -63,21 +97,58 @@ impl MaskDecoder for DesamDecoder {
     }
 
     fn read(&self, context: &ImageContext, prompts: &PromptEmbedding) -> Result<PromptReading> {
-        self.prim.read(context, prompts)
+        let n = prompts.dense.dim(0)?;
+        Ok(match self.config.variant {
+            Variant::PimmOnly => PromptReading {
+                iou_all: self.no_iou(context, n)?,
+                mask_tokens: self.no_tokens(context, n)?,
+                mask_embedding: image_embedding(context, n)?,
+            },
+            Variant::NoIouHead => PromptReading {
+                iou_all: self.no_iou(context, n)?,
+                ..self.prim.read(context, prompts)?
+            },
+            Variant::NoMaskFusion => PromptReading {
+                mask_embedding: image_embedding(context, n)?,
+                ..self.prim.read(context, prompts)?
+            },
+            Variant::Desam | Variant::SamDecoder => self.prim.read(context, prompts)?,
+        })
+    }
+
+    fn reader<'a>(&'a self, context: &'a ImageContext) -> Result<Box<dyn PromptReader + 'a>> {
+        match self.config.variant {
+            Variant::Desam => reader(&self.prim, self, context),
+            _ => Ok(Box::new(OneByOne { decoder: self, context })),
+        }
     }
 
     fn draw(&self, context: &ImageContext, reading: &PromptReading) -> Result<Tensor> {
-        let split = |pair: &[Tensor]| match pair {
-            [main, shortcut] => Ok(SplitInput { main: main.clone(), shortcut: shortcut.clone() }),
-            _ => candle_core::bail!("the context is not one of this decoder's"),
-        };
-        // One map a level, or two shares.
-        let levels = match context.levels.len() == self.config.tap_channels.len() {
-            true => PimmContext::Maps(context.levels.clone()),
-            false => {
-                PimmContext::Shares(context.levels.chunks(2).map(split).collect::<Result<_>>()?)
-            }
-        };
-        self.pimm.draw(&levels, &reading.mask_embedding)
+        self.pimm.draw(&self.levels(context)?, &reading.mask_embedding)
     }
+
+    fn draw_heads(&self, context: &ImageContext, reading: &PromptReading) -> Result<Vec<Tensor>> {
+        if !self.config.deep_supervision {
+            return Ok(vec![self.draw(context, reading)?]);
+        }
+        self.pimm.draw_heads(&self.levels(context)?, &reading.mask_embedding)
+    }
+
+    fn predicts_iou(&self) -> bool {
+        self.config.variant.predicts_iou()
+    }
+
+    fn mask_follows_prompt(&self) -> bool {
+        self.config.variant.mask_follows_prompt()
+    }
+}
+
+/// The encoder's embedding for each of `n` prompts: what PIMM fuses where it is given no mask
+/// embedding.
+fn image_embedding(context: &ImageContext, n: usize) -> Result<Tensor> {
+    let (b, e, h, w) = context.embedding.dims4()?;
+    if b != n && b != 1 {
+        candle_core::bail!("{b} images meet {n} prompts: expected one image, or one a prompt");
+    }
+    context.embedding.broadcast_as((n, e, h, w))?.contiguous()
 }

@@ -47,7 +47,7 @@ impl ContextBlock {
 struct UpStep {
     up: ConvTranspose2x2,
     block: SeResBlock,
-    /// The deep-supervision head, `[1, C, 1, 1]`; the last step's draws the mask.
+    /// `[1, C, 1, 1]`; the last step's draws the mask, the others serve deep supervision.
     head: Conv2d,
 }
 
@@ -133,6 +133,35 @@ impl Pimm {
     /// # Errors
     /// When the context is not one of this module's.
     pub fn draw(&self, context: &PimmContext, mask_embedding: &Tensor) -> Result<Tensor> {
+        let last = self.steps.len().saturating_sub(1);
+        match self.heads(context, mask_embedding, last)?.pop() {
+            Some(mask) => Ok(mask),
+            None => candle_core::bail!("PIMM needs at least two taps to draw a mask"),
+        }
+    }
+
+    /// The same with every step's head, from the finest, which is the mask, to the coarsest,
+    /// `[N, 1, 2 G, 2 G]`.
+    ///
+    /// # Errors
+    /// As [`draw`](Self::draw).
+    pub fn draw_heads(
+        &self,
+        context: &PimmContext,
+        mask_embedding: &Tensor,
+    ) -> Result<Vec<Tensor>> {
+        let mut heads = self.heads(context, mask_embedding, 0)?;
+        heads.reverse();
+        Ok(heads)
+    }
+
+    /// The heads of steps `first ..`, from the coarsest to the finest.
+    fn heads(
+        &self,
+        context: &PimmContext,
+        mask_embedding: &Tensor,
+        first: usize,
+    ) -> Result<Vec<Tensor>> {
         let levels = match context {
             PimmContext::Maps(maps) => maps.len(),
             PimmContext::Shares(shares) => shares.len(),
@@ -148,13 +177,14 @@ impl Pimm {
             }
             PimmContext::Shares(shares) => block.finish(&block.part(x, 0)?.add(&shares[level])?),
         };
+        let mut heads = Vec::new();
         let mut x = join(&self.fusion, 0, mask_embedding)?;
         for (level, step) in self.steps.iter().enumerate() {
             x = join(&step.block, level + 1, &step.up.forward(&x)?)?;
+            if level >= first {
+                heads.push(step.head.forward(&x)?);
+            }
         }
-        match self.steps.last() {
-            Some(step) => step.head.forward(&x),
-            None => candle_core::bail!("PIMM needs at least two taps to draw a mask"),
-        }
+        Ok(heads)
     }
 }

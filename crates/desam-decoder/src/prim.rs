@@ -10,10 +10,10 @@ use desam_nn::layers::Mlp;
 /// hands on the transformer's image tokens as mask embedding.
 #[derive(Debug, Clone)]
 pub struct Prim {
-    transformer: TwoWayTransformer,
+    pub(crate) transformer: TwoWayTransformer,
     iou_token: Tensor,
     mask_tokens: Tensor,
-    iou_head: Mlp,
+    pub(crate) iou_head: Mlp,
 }
 
 impl Prim {
@@ -49,20 +49,30 @@ impl Prim {
         if b != n && b != 1 {
             candle_core::bail!("{b} images meet {n} prompts: expected one image, or one a prompt");
         }
-        let own = Tensor::cat(&[&self.iou_token, &self.mask_tokens], 0)?;
-        let own = own.unsqueeze(0)?.repeat((n, 1, 1))?;
-        let tokens = match prompts.sparse.dim(1)? {
-            0 => own,
-            _ => Tensor::cat(&[&own, &prompts.sparse], 1)?,
-        };
+        let tokens = self.tokens(&prompts.sparse)?;
         let image = prompts.dense.broadcast_add(&context.embedding)?;
         let rows = |t: &Tensor| t.flatten_from(2)?.transpose(1, 2)?.contiguous();
         let out = self.transformer.forward(rows(&image)?, &rows(&context.position)?, &tokens)?;
-        let k = self.mask_tokens.dim(0)?;
+        let k = self.mask_tokens()?;
         Ok(PromptReading {
             iou_all: self.iou_head.forward(&out.tokens.narrow(1, 0, 1)?.squeeze(1)?)?,
             mask_tokens: out.tokens.narrow(1, 1, k)?,
             mask_embedding: out.image.transpose(1, 2)?.contiguous()?.reshape((n, e, h, w))?,
         })
+    }
+
+    /// The IoU token, the mask tokens and those of `N` prompts, `[N, T, E]`.
+    pub(crate) fn tokens(&self, sparse: &Tensor) -> Result<Tensor> {
+        let own = Tensor::cat(&[&self.iou_token, &self.mask_tokens], 0)?;
+        let own = own.unsqueeze(0)?.repeat((sparse.dim(0)?, 1, 1))?;
+        match sparse.dim(1)? {
+            0 => Ok(own),
+            _ => Tensor::cat(&[&own, sparse], 1),
+        }
+    }
+
+    /// `K`.
+    pub(crate) fn mask_tokens(&self) -> Result<usize> {
+        self.mask_tokens.dim(0)
     }
 }

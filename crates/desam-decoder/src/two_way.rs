@@ -1,5 +1,9 @@
 //! SAM's two-way transformer: tokens look at the image, the image looks back.
 
+mod shared;
+
+pub(crate) use shared::{SharedImage, SharedOutput};
+
 use crate::DecoderConfig;
 use candle_core::{Result, Tensor};
 use candle_nn::VarBuilder;
@@ -56,24 +60,31 @@ impl TwoWayBlock {
         image_pe: &Tensor,
     ) -> Result<TwoWayOutput> {
         let TwoWayOutput { tokens, image } = x;
-        let tokens = if self.is_first {
-            self.self_attn.forward(&tokens, &tokens, &tokens)?
-        } else {
-            let q = (&tokens + token_pe)?;
-            (&tokens + self.self_attn.forward(&q, &q, &tokens)?)?
-        };
-        let tokens = self.norm1.forward(&tokens)?;
-
+        let tokens = self.among_tokens(&tokens, token_pe)?;
         let (q, k) = ((&tokens + token_pe)?, image.broadcast_add(image_pe)?);
-        let tokens = (&tokens + self.token_to_image.forward(&q, &k, &image)?)?;
-        let tokens = self.norm2.forward(&tokens)?;
-
-        let tokens = (&tokens + self.mlp.forward(&tokens)?)?;
-        let tokens = self.norm3.forward(&tokens)?;
-
+        let tokens = self.heard(&tokens, &self.token_to_image.forward(&q, &k, &image)?)?;
         let q = (&tokens + token_pe)?;
-        let image = (&image + self.image_to_token.forward(&k, &q, &tokens)?)?;
+        let image = self.image_to_token.forward_added([&k, &q, &tokens], &image)?;
         Ok(TwoWayOutput { image: self.norm4.forward(&image)?, tokens })
+    }
+}
+
+impl TwoWayBlock {
+    /// The tokens after they have attended to each other.
+    fn among_tokens(&self, tokens: &Tensor, token_pe: &Tensor) -> Result<Tensor> {
+        let tokens = if self.is_first {
+            self.self_attn.forward(tokens, tokens, tokens)?
+        } else {
+            let q = (tokens + token_pe)?;
+            self.self_attn.forward_added([&q, &q, tokens], tokens)?
+        };
+        self.norm1.forward(&tokens)
+    }
+
+    /// The tokens after the image has answered.
+    fn heard(&self, tokens: &Tensor, from_image: &Tensor) -> Result<Tensor> {
+        let tokens = self.norm2.forward(&(tokens + from_image)?)?;
+        self.norm3.forward(&self.mlp.forward_added(&tokens, &tokens)?)
     }
 }
 
@@ -122,7 +133,7 @@ impl TwoWayTransformer {
             x = block.forward(x, tokens, image_pe)?;
         }
         let (q, k) = ((&x.tokens + tokens)?, x.image.broadcast_add(image_pe)?);
-        let last = (&x.tokens + self.final_attn.forward(&q, &k, &x.image)?)?;
+        let last = self.final_attn.forward_added([&q, &k, &x.image], &x.tokens)?;
         Ok(TwoWayOutput { tokens: self.norm.forward(&last)?, image: x.image })
     }
 }

@@ -5,7 +5,7 @@
 
 use candle_core::{DType, Device, Tensor};
 use desam_core::{EncoderSpec, ImageFeatures, MaskDecoder, PromptEmbedding};
-use desam_decoder::{DecoderConfig, DesamDecoder, SqueezePlacement};
+use desam_decoder::{Decoder, DecoderConfig, SqueezePlacement, Variant};
 use desam_nn::params::{LoadOptions, Loaded, Tensors, load};
 use std::path::PathBuf;
 
@@ -32,7 +32,7 @@ fn relative(out: &Tensor, reference: &Tensor) -> f64 {
     norm((out - reference).unwrap()) / norm(reference.clone())
 }
 
-fn trained(tensors: &Tensors) -> Loaded<DesamDecoder> {
+fn trained(tensors: &Tensors) -> Loaded<Decoder> {
     let ours = tensors.iter().filter(|(k, _)| k.starts_with("mask_decoder."));
     let ours: Tensors = ours.map(|(k, v)| (k.clone(), v.clone())).collect();
     let config = DecoderConfig::from_tensors(&ours, &spec()).unwrap();
@@ -109,7 +109,7 @@ fn small() -> DecoderConfig {
     DecoderConfig::tiny(&spec)
 }
 
-fn seeded(squeeze: SqueezePlacement) -> Loaded<DesamDecoder> {
+fn seeded(squeeze: SqueezePlacement) -> Loaded<Decoder> {
     let config = DecoderConfig { squeeze, ..small() };
     let loaded = load(Tensors::new(), &LoadOptions::trainable(1), |vb| config.build(vb)).unwrap();
     loaded.report.check().unwrap();
@@ -182,10 +182,22 @@ fn configurations_that_cannot_be_built_are_refused() {
         DecoderConfig { embedding_channels: 36, ..small() },
         DecoderConfig { heads: 3, ..small() },
         DecoderConfig { mlp_width: 0, ..small() },
+        // SAM's decoder draws at four times the grid's side, as PIMM does over three taps.
+        DecoderConfig { variant: Variant::SamDecoder, tap_channels: vec![12, 10], ..small() },
     ];
     for config in bad {
         assert!(config.validate().is_err(), "{config:?}");
     }
+}
+
+#[test]
+fn a_configuration_from_before_the_variants_means_desam() {
+    let config = DecoderConfig { variant: Variant::NoIouHead, ..small() };
+    let text = serde_json::to_string(&config).unwrap();
+    assert_eq!(serde_json::from_str::<DecoderConfig>(&text).unwrap(), config);
+    let before = text.replace(",\"variant\":\"no-iou-head\"", "");
+    assert_ne!(before, text);
+    assert_eq!(serde_json::from_str::<DecoderConfig>(&before).unwrap(), small());
 }
 
 #[test]

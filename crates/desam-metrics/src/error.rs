@@ -83,6 +83,16 @@ pub enum Error {
         /// What there is.
         known: String,
     },
+    /// A number that no statistic can be made of or with.
+    #[error("{what}: found {found}, expected {expected}")]
+    Statistics {
+        /// What it was to be.
+        what: &'static str,
+        /// What was given.
+        found: String,
+        /// What fits.
+        expected: &'static str,
+    },
     /// From the vocabulary.
     #[error(transparent)]
     Core(#[from] desam_core::Error),

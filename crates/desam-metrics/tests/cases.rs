@@ -147,6 +147,39 @@ fn names_go_both_ways() {
 }
 
 #[test]
+fn names_may_be_typed_short() {
+    for (typed, name) in [
+        ("dice", "dice"),
+        ("HD", "hd_mm"),
+        ("hd95", "hd95_mm"),
+        ("hd95_mm", "hd95_mm"),
+        ("robust-hd95", "robust_hd95_mm"),
+        ("volume-error", "volume_error_ml"),
+        ("relative-volume-error", "relative_volume_error"),
+        ("surface-dice@1", "surface_dice_1mm"),
+        (" surface-dice@0.5mm", "surface_dice_0.5mm"),
+        ("surface_dice_2mm", "surface_dice_2mm"),
+    ] {
+        assert_eq!(CaseMetric::from_typed(typed).unwrap().to_string(), name, "{typed}");
+    }
+    for wrong in ["", "_mm", "hd96", "surface-dice", "surface-dice@", "surface-dice@-1", "dice_mm"]
+    {
+        assert!(CaseMetric::from_typed(wrong).is_err(), "{wrong}");
+    }
+    let all = CaseMetric::all();
+    assert_eq!(all.len(), 14);
+    assert!(all.iter().all(|m| CaseMetric::from_typed(&m.to_string()).unwrap() == *m));
+}
+
+#[test]
+fn the_worse_value_is_lower_or_further_off() {
+    let [hd, volume] = ["hd_mm", "volume_error_ml"].map(|n| n.parse::<CaseMetric>().unwrap());
+    assert_eq!(CaseMetric::DICE.worse(0.2, 0.9), 0.2);
+    assert_eq!(hd.worse(2.0, 9.0), 9.0);
+    assert_eq!((volume.worse(2.0, -9.0), volume.worse(-9.0, 2.0)), (-9.0, -9.0));
+}
+
+#[test]
 fn scores_and_policies_survive_json() {
     let policy = EmptyPolicy { both: BothEmpty::Zero, one: OneEmpty::LeftOut };
     let json = serde_json::to_string(&policy).unwrap();

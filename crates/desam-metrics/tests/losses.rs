@@ -52,8 +52,7 @@ fn the_official_values_and_gradients() {
         let get = |name: &str| tensors[&format!("{id}.{name}")].clone();
         let logits = Var::from_tensor(&get("logits")).unwrap();
         let iou = Var::from_tensor(&get("iou")).unwrap();
-        let prediction =
-            MaskPrediction { logits: logits.as_tensor().clone(), iou: iou.as_tensor().clone() };
+        let prediction = MaskPrediction::new(logits.as_tensor().clone(), iou.as_tensor().clone());
         let target = LossTarget { mask: get("target"), iou: Some(get("iou_target")) };
         let run =
             |config: LossConfig| config.build().unwrap().forward(&prediction, &target).unwrap();
@@ -190,7 +189,7 @@ fn terms_are_named_weighted_and_left_out_at_weight_zero() {
     let (logits, mask) = gradcheck_input();
     let iou = Tensor::new(&[[0.5f64], [0.5]], &Device::Cpu).unwrap();
     let target = LossTarget { mask, iou: Some(iou.ones_like().unwrap()) };
-    let prediction = MaskPrediction { logits, iou };
+    let prediction = MaskPrediction::new(logits, iou);
     let names = |config: LossConfig| {
         let value = config.build().unwrap().forward(&prediction, &target).unwrap();
         let sum: f64 = value.terms.iter().map(|t| t.weight * scalar(&t.value)).sum();
@@ -226,7 +225,7 @@ fn what_does_not_fit_is_refused_with_a_reason() {
     let logits = Tensor::zeros((2, 1, 4, 4), DType::F32, &device).unwrap();
     let iou = Tensor::zeros((2, 1), DType::F32, &device).unwrap();
     let forward = |logits: &Tensor, mask: Tensor, target_iou: Option<Tensor>| {
-        let prediction = MaskPrediction { logits: logits.clone(), iou: iou.clone() };
+        let prediction = MaskPrediction::new(logits.clone(), iou.clone());
         let loss = LossConfig::paper_points().build().unwrap();
         let found = loss.forward(&prediction, &LossTarget { mask, iou: target_iou });
         found.map(|_| ()).unwrap_err().to_string()
@@ -248,7 +247,7 @@ fn what_does_not_fit_is_refused_with_a_reason() {
     let none = zeros(&[0, 1, 4, 4], DType::F32);
     assert!(forward(&none, none.clone(), good()).contains("nothing to compare"));
     // Whole box mode asks for no IoU target.
-    let prediction = MaskPrediction { logits: logits.clone(), iou: iou.clone() };
+    let prediction = MaskPrediction::new(logits.clone(), iou.clone());
     let target = LossTarget { mask: logits.clone(), iou: None };
     LossConfig::paper_box().build().unwrap().forward(&prediction, &target).unwrap();
 }
@@ -264,8 +263,7 @@ fn time_of_a_batch_of_eight() {
     let iou = Var::zeros((8, 1), DType::F32, &device).unwrap();
     let mask = logits.ge(0f32).unwrap().to_dtype(DType::F32).unwrap();
     let target = LossTarget { mask, iou: Some(iou.as_tensor().ones_like().unwrap()) };
-    let prediction =
-        MaskPrediction { logits: logits.as_tensor().clone(), iou: iou.as_tensor().clone() };
+    let prediction = MaskPrediction::new(logits.as_tensor().clone(), iou.as_tensor().clone());
     let loss = LossConfig::paper_points().build().unwrap();
     for _ in 0..5 {
         let start = std::time::Instant::now();

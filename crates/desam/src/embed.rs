@@ -3,10 +3,10 @@
 use crate::Result;
 use crate::model::{EncoderChoice, Frozen, WEIGHTS_FILE};
 use candle_core::Device;
-use desam_core::Progress;
+use desam_core::{ImageEncoder, Progress};
 use desam_data::cache::{EncoderRecord, FeatureDtype, SlicePolicy};
 use desam_data::embed::EmbedOptions;
-pub use desam_data::embed::EmbedSummary;
+pub use desam_data::embed::{EmbedSummary, Part, PartSummary};
 use desam_data::layout::{data_root, discover};
 use desam_data::preprocess::PreprocessConfig;
 use desam_encoder::{SamOptions, checkpoint};
@@ -56,22 +56,75 @@ impl<'a> EmbedRequest<'a> {
 /// When the data set, a volume or the checkpoint cannot be read, or the folder holds a cache made
 /// in another way.
 pub fn embed(request: &EmbedRequest<'_>, progress: &dyn Progress) -> Result<EmbedSummary> {
-    request.preprocess.validate()?;
-    let cases = discover(request.data)?;
-    let options = SamOptions { input_side: request.input_side, device: request.device.clone() };
-    let frozen = Frozen::load(&request.encoder, &options)?;
-    let options = EmbedOptions {
-        dir: request.out.to_owned(),
-        data_root: data_root(request.data).to_owned(),
-        cases,
-        encoder: EncoderRecord { name: frozen.name.clone(), weights_blake3: frozen.blake3.clone() },
-        preprocess: request.preprocess.clone(),
-        dtype: request.dtype,
-        slices: request.slices,
-    };
-    let image = &frozen.sam.image;
-    let summary = desam_data::embed::embed(&options, image, &request.device, progress)?;
-    let metadata = frozen.record(&request.preprocess).to_metadata()?;
-    checkpoint::write(request.out.join(WEIGHTS_FILE), &frozen.tensors, &metadata)?;
+    let work = Work::of(request)?;
+    let summary = desam_data::embed::embed(&work.options, work.image(), &request.device, progress)?;
+    work.write_weights(request)?;
     Ok(summary)
+}
+
+/// Runs the encoder over one part's cases; see [`desam_data::embed::embed_part`]. The part that is
+/// done last writes the weights.
+///
+/// # Errors
+/// As [`embed`], and when another part was made in another way.
+pub fn embed_part(
+    request: &EmbedRequest<'_>,
+    part: Part,
+    progress: &dyn Progress,
+) -> Result<PartSummary> {
+    let work = Work::of(request)?;
+    let encoder = (work.image(), &request.device);
+    let summary = desam_data::embed::embed_part(&work.options, part, encoder, progress)?;
+    if summary.waiting_for.is_empty() {
+        work.write_weights(request)?;
+    }
+    Ok(summary)
+}
+
+/// Makes one cache of `of` parts that are all done; see [`desam_data::embed::finish_parts`].
+///
+/// # Errors
+/// When a part is not done, naming it, or was made in another way.
+pub fn finish_parts(request: &EmbedRequest<'_>, of: usize, progress: &dyn Progress) -> Result<()> {
+    let work = Work::of(request)?;
+    let encoder = (work.image(), &request.device);
+    desam_data::embed::finish_parts(&work.options, of, encoder, progress)?;
+    work.write_weights(request)
+}
+
+/// What a request comes to.
+struct Work {
+    options: EmbedOptions,
+    frozen: Frozen,
+}
+
+impl Work {
+    fn of(request: &EmbedRequest<'_>) -> Result<Self> {
+        request.preprocess.validate()?;
+        let cases = discover(request.data)?;
+        let options = SamOptions { input_side: request.input_side, device: request.device.clone() };
+        let frozen = Frozen::load(&request.encoder, &options)?;
+        let encoder =
+            EncoderRecord { name: frozen.name.clone(), weights_blake3: frozen.blake3.clone() };
+        let options = EmbedOptions {
+            dir: request.out.to_owned(),
+            data_root: data_root(request.data).to_owned(),
+            cases,
+            encoder,
+            preprocess: request.preprocess.clone(),
+            dtype: request.dtype,
+            slices: request.slices,
+        };
+        Ok(Self { options, frozen })
+    }
+
+    fn image(&self) -> &dyn ImageEncoder {
+        &self.frozen.sam.image
+    }
+
+    fn write_weights(&self, request: &EmbedRequest<'_>) -> Result<()> {
+        let metadata = self.frozen.record(&request.preprocess).to_metadata()?;
+        let path = request.out.join(WEIGHTS_FILE);
+        Ok(checkpoint::write(path, &self.frozen.tensors, &metadata)?)
+    }
 }

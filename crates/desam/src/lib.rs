@@ -23,6 +23,7 @@
 //! | score it on the others | [`evaluate`] |
 //! | segment new volumes | [`Segmenter`], [`predict`] |
 //! | see all of it work on phantoms | [`demo`] |
+//! | make the paper's tables, on one machine or many | [`sweep`] |
 //! | hold it to the official program | [`parity`] |
 //!
 //! Nothing here prints, exits or reads the environment; long work reports to a [`Progress`].
@@ -39,6 +40,7 @@ pub mod parity;
 pub mod predict;
 pub mod report;
 pub mod select;
+pub mod sweep;
 pub mod train;
 pub mod verify;
 

@@ -1,15 +1,18 @@
 //! `desam embed`: volumes to cached features.
 
-use super::{Session, aligned, one_of};
+mod parts;
+
+use super::{Session, aligned, one_of, positive};
 use crate::cli::JsonFlag;
 use crate::reply::Reply;
 use anyhow::{Context, bail};
 use clap::Args;
 use desam::data::cache::{FeatureDtype, SlicePolicy, human_bytes};
 use desam::data::preprocess::{Orientation, PreprocessConfig};
-use desam::embed::{EmbedRequest, embed};
+use desam::embed::{EmbedRequest, EmbedSummary, PartSummary};
 use desam::encoder::VitConfig;
 use desam::model::EncoderChoice;
+use parts::{Done, Parts};
 use serde_json::json;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -22,6 +25,9 @@ case, any label above 0 is foreground:
   imagesTr/NAME_0000.nii.gz, labelsTr/NAME.nii.gz, and a CSV with patientid,center (also in
   raw_data/)                                                      nnU-Net, the official DeSAM
   CASE.mhd beside CASE_segmentation.mhd, in one folder            PROMISE12; one site
+  PATIENT/STUDY/SERIES/*.dcm and PATIENT.nrrd, at any depth       NCI-ISBI 2013; Prostate3T-… are
+  RUNMC's, ProstateDx-… BMC's
+  SITE/PATIENT/T2W/*.dcm with SITE/PATIENT/GT/prostate/*.dcm      I2CVB
   a CSV file with the columns image,label,case,site
 
 Encoders:
@@ -33,9 +39,15 @@ A slice takes 40 / 52 / 64 MiB with vit-b / vit-l / vit-h in f32, half of that i
 said before the work starts. An interrupted run continues where it stopped: give the same command
 again.
 
+Several processes or machines that share CACHE can divide the work: each gets the same command with
+--num-parts N and its own --part-id, from 0. The part that is done last makes the cache whole, the
+same to the byte as one run's. Within an array of Slurm or an indexed job of Kubernetes the part is
+the task's number. See deploy/ for job files.
+
 Examples:
   desam embed --data DATA --out cache --encoder vit-b
   desam embed --data DATA --out cache-all --encoder sam_vit_h_4b8939.pth --slices all
+  desam embed --data DATA --out cache --encoder vit-h --num-parts 8 --part-id 3
   HF_HUB_OFFLINE=1 desam embed --data DATA --out cache --encoder vit-b";
 
 /// Run the frozen image encoder over a data set once, and keep the features
@@ -64,6 +76,12 @@ pub(crate) struct Arguments {
         value_parser = one_of::<Preprocess>(&["paper", "official"]))]
     preprocess: Preprocess,
 
+    /// Spacing along columns, rows and slices to resample to, in mm, such as the paper's
+    /// 0.625,0.625,3.6: images linearly, labels by the nearest voxel; masks come back to the
+    /// volume's own grid [default: the preset's, which for official is the volume's own]
+    #[arg(long, value_name = "X,Y,Z", value_parser = spacing)]
+    resample: Option<[f64; 3]>,
+
     /// How slices are cut: axial, by the volume's affine, whatever the order of its axes; or stored,
     /// along its third axis as the file has it, which is what the official program does
     #[arg(long, value_name = "HOW", default_value = "axial",
@@ -76,9 +94,9 @@ pub(crate) struct Arguments {
     dtype: FeatureDtype,
 
     /// Slices to store: those with ground truth (all that training and the paper's protocol need),
-    /// or all (for the full protocol)
+    /// all (for the full protocol), or none: images and masks alone, for `desam train --no-cache`
     #[arg(long, value_name = "WHICH", default_value = "labelled",
-        value_parser = one_of::<SlicePolicy>(&["labelled", "all"]))]
+        value_parser = one_of::<SlicePolicy>(&["labelled", "all", "none"]))]
     slices: SlicePolicy,
 
     /// Input side in pixels, a multiple of the patch [default: the checkpoint's, SAM's 1024]
@@ -87,6 +105,10 @@ pub(crate) struct Arguments {
 
     #[command(flatten)]
     pub(crate) json: JsonFlag,
+
+    // Last, since its heading would go on for what follows.
+    #[command(flatten)]
+    parts: Parts,
 }
 
 /// What `--encoder` may say.
@@ -107,6 +129,15 @@ impl FromStr for Encoder {
             file => Self::File(file.into()),
         })
     }
+}
+
+/// Three lengths.
+fn spacing(text: &str) -> Result<[f64; 3], String> {
+    let lengths: Result<Vec<f64>, String> = text.split(',').map(|n| positive(n.trim())).collect();
+    lengths
+        .ok()
+        .and_then(|l| <[f64; 3]>::try_from(l).ok())
+        .ok_or_else(|| "expected three lengths in mm above 0, such as 0.625,0.625,3.6".to_owned())
 }
 
 /// What `--preprocess` may say.
@@ -144,11 +175,13 @@ pub(crate) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Re
             arguments.data.display()
         );
     }
+    let preset = arguments.preprocess.config();
     let request = EmbedRequest {
         input_side: arguments.input_side,
         preprocess: PreprocessConfig {
             orientation: arguments.orientation,
-            ..arguments.preprocess.config()
+            spacing_mm: arguments.resample.or(preset.spacing_mm),
+            ..preset
         },
         dtype: arguments.dtype,
         slices: arguments.slices,
@@ -156,8 +189,23 @@ pub(crate) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Re
         ..EmbedRequest::new(&arguments.data, &arguments.out, encoder(arguments, session)?)
     };
     session.screen.detail(&format!("settings: {request:?}"));
-    let summary = embed(&request, &session.screen)?;
-    let text = aligned(&[
+    match parts::run(&arguments.parts, &request, session)? {
+        Done::Whole => {
+            let text = aligned(&[("cache", arguments.out.display().to_string())]);
+            Ok(Reply::new(text, json!({ "cache": arguments.out, "whole": true })))
+        }
+        Done::All(summary) => reply(arguments, summary, None),
+        Done::Part(part) => reply(arguments, part.own, Some(&part)),
+    }
+}
+
+/// What is said of a run, or of a part of one.
+fn reply(
+    arguments: &Arguments,
+    summary: EmbedSummary,
+    part: Option<&PartSummary>,
+) -> anyhow::Result<Reply> {
+    let mut rows = vec![
         ("cache", arguments.out.display().to_string()),
         ("cases", summary.cases.to_string()),
         (
@@ -168,12 +216,18 @@ pub(crate) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Re
             ),
         ),
         ("size", human_bytes(summary.bytes)),
-    ]);
+    ];
+    rows.extend(part.map(|part| ("part", parts::state(part))));
     let mut json = serde_json::to_value(summary).context("the result cannot be written as JSON")?;
     if let Some(object) = json.as_object_mut() {
         object.insert("cache".to_owned(), json!(arguments.out));
+        if let Some(PartSummary { part, waiting_for, .. }) = part {
+            object.insert("part".to_owned(), json!(part.index()));
+            object.insert("num_parts".to_owned(), json!(part.of()));
+            object.insert("waiting_for".to_owned(), json!(waiting_for));
+        }
     }
-    Ok(Reply::new(text, json))
+    Ok(Reply::new(aligned(&rows), json))
 }
 
 fn encoder(arguments: &Arguments, session: &Session) -> anyhow::Result<EncoderChoice> {
@@ -230,5 +284,13 @@ mod tests {
         assert_eq!(read("vit-h"), Encoder::Hub("vit-h".into()));
         assert_eq!(read("./vit-h"), Encoder::File("./vit-h".into()));
         assert_eq!(read("sam.pth"), Encoder::File("sam.pth".into()));
+    }
+
+    #[test]
+    fn a_spacing_is_three_lengths() {
+        assert_eq!(spacing("0.625,0.625, 3.6"), Ok([0.625, 0.625, 3.6]));
+        for wrong in ["", "1", "1,1", "1,1,1,1", "1,1,0", "1,1,nan", "1,-1,1", "1;1;1"] {
+            assert!(spacing(wrong).is_err(), "{wrong}");
+        }
     }
 }

@@ -1,12 +1,14 @@
 //! `desam evaluate`: one model, every site.
 
+use super::draws::Draws;
 use super::{Session, grid_side, one_of};
 use crate::cli::JsonFlag;
 use crate::reply::Reply;
 use anyhow::Context;
-use clap::Args;
+use clap::{Args, ValueEnum};
 use desam::data::cache::FeatureCache;
 use desam::evaluate::{EvaluateConfig, EvaluateRequest, Evaluation, Protocol, evaluate};
+use desam::metrics::metric::{CaseMetric, OneEmpty};
 use desam::train::Run;
 use desam::{Automatic, Mode, Model};
 use serde_json::json;
@@ -20,8 +22,19 @@ Two protocols, never mixed in one table:
           (`desam embed --slices all`)
 Of the source site only the held-out cases are scored. An empty prediction is a Dice of 0.
 
+Metrics (predicting takes the time: ask for all that are wanted at once):
+  dice jaccard precision recall      overlap
+  hd hd95 robust-hd95 asd assd       distances between surfaces, in mm
+  surface-dice@MM                    share of the surfaces within MM millimetres of each other
+  volume-error                       predicted less true volume, in ml
+  relative-volume-error              the same as a share of the true volume
+  all                                all of these, surface Dice at 1, 2 and 3 mm
+Dice needs the features alone; under the paper protocol whatever is in mm or ml also reads the
+volumes, for their spacing.
+
 Examples:
   desam evaluate --cache cache --run run
+  desam evaluate --cache cache --run run --metrics dice,hd95,assd,surface-dice@2 --bootstrap
   desam evaluate --cache cache --run run --protocol full --json scores.json --csv scores.csv";
 
 /// Score a model on every site of a cache: Dice a case, mean a site, source to target
@@ -62,6 +75,18 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "SITES", value_delimiter = ',')]
     sites: Option<Vec<String>>,
 
+    /// What to measure beside Dice, separated by commas; see below
+    #[arg(long, value_name = "METRICS", value_delimiter = ',', value_parser = metric)]
+    metrics: Vec<Metrics>,
+
+    /// What a distance counts as in a case that was missed or invented: the volume's diagonal,
+    /// infinite, or left out of means (and counted)
+    #[arg(long, value_enum, value_name = "POLICY", default_value = "diagonal")]
+    empty: EmptyChoice,
+
+    #[command(flatten)]
+    draws: Draws,
+
     /// Write the result as JSON to FILE; without FILE, print it on stdout instead of the table
     #[arg(long, value_name = "FILE", num_args = 0..=1)]
     json: Option<Option<PathBuf>>,
@@ -69,6 +94,34 @@ pub(crate) struct Arguments {
     /// Write a row a case to FILE
     #[arg(long, value_name = "FILE")]
     csv: Option<PathBuf>,
+}
+
+/// What a name stands for.
+#[derive(Debug, Clone)]
+struct Metrics(Vec<CaseMetric>);
+
+fn metric(name: &str) -> Result<Metrics, String> {
+    if name.trim() == "all" {
+        return Ok(Metrics(CaseMetric::all()));
+    }
+    CaseMetric::from_typed(name).map(|m| Metrics(vec![m])).map_err(|e| e.to_string())
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum EmptyChoice {
+    Diagonal,
+    Infinite,
+    LeftOut,
+}
+
+impl From<EmptyChoice> for OneEmpty {
+    fn from(choice: EmptyChoice) -> Self {
+        match choice {
+            EmptyChoice::Diagonal => Self::Diagonal,
+            EmptyChoice::Infinite => Self::Infinite,
+            EmptyChoice::LeftOut => Self::LeftOut,
+        }
+    }
 }
 
 impl Arguments {
@@ -88,6 +141,8 @@ pub(crate) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Re
     let config = EvaluateConfig {
         border_px: arguments.border,
         sites: arguments.sites.clone(),
+        metrics: arguments.metrics.iter().flat_map(|m| m.0.clone()).collect(),
+        one_empty: arguments.empty.into(),
         ..EvaluateConfig::new(arguments.protocol, automatic)
     };
     session.screen.detail(&format!("settings: {}", serde_json::to_string(&config)?));
@@ -98,7 +153,12 @@ pub(crate) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Re
         validation: &manifest.validation_cases,
         config: &config,
     };
-    let evaluation = evaluate(&request, &session.screen)?;
+    // Wrong settings are better found before the work than after it.
+    let draws = arguments.draws.config()?;
+    let mut evaluation = evaluate(&request, &session.screen)?;
+    if let Some(draws) = draws {
+        evaluation = evaluation.with_intervals(&draws)?;
+    }
     let beside = |ending: &str| run.dir().join(format!("evaluation_{}.{ending}", config.protocol));
     let json = arguments.json.clone().flatten().unwrap_or_else(|| beside("json"));
     let csv = arguments.csv.clone().unwrap_or_else(|| beside("csv"));

@@ -1,13 +1,18 @@
 //! One file a command: its arguments, the call into the library, what it prints.
 
+pub(crate) mod compare;
 pub(crate) mod convert;
+mod decoder_flags;
 pub(crate) mod demo;
+mod draws;
 pub(crate) mod embed;
 pub(crate) mod evaluate;
 pub(crate) mod info;
 pub(crate) mod parity;
 pub(crate) mod phantom;
 pub(crate) mod predict;
+pub(crate) mod report;
+pub(crate) mod sweep;
 pub(crate) mod train;
 pub(crate) mod verify;
 
@@ -36,11 +41,14 @@ pub(crate) fn run(cli: &Cli) -> anyhow::Result<Reply> {
         Command::Embed(a) => embed::run(a, &session),
         Command::Train(a) => train::run(a, &session),
         Command::Evaluate(a) => evaluate::run(a, &session),
+        Command::Compare(a) => compare::run(a, &session),
+        Command::Report(a) => report::run(a, &session),
         Command::Predict(a) => predict::run(a, &session),
         Command::Convert(a) => convert::run(a, &session),
         Command::Info(a) => info::run(a, &session),
         Command::Parity(a) => parity::run(a, &session),
         Command::Verify(a) => verify::run(a, &session),
+        Command::Sweep(a) => sweep::run(a, &session),
     }
 }
 

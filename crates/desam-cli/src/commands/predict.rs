@@ -6,8 +6,9 @@ use crate::reply::Reply;
 use anyhow::{Context, bail};
 use clap::Args;
 use desam::data::layout::list_volumes;
-use desam::data::volumes::{VOLUME_ENDINGS, VolumeFormat, is_series, mask_name};
-use desam::predict::{FolderSummary, VolumeSummary, segment_folder};
+use desam::data::postprocess::{Holes, PostprocessConfig};
+use desam::data::volumes::{VOLUME_ENDINGS, expect_mask_name, is_series, mask_name};
+use desam::predict::{FolderSummary, PredictOptions, SliceChoice, VolumeSummary, segment_folder};
 use desam::{Automatic, Mode, Segmenter};
 use serde_json::json;
 use std::path::{Path, PathBuf};
@@ -20,13 +21,16 @@ reported and skipped, the others are done, and the exit code is 1.
 Formats are NIfTI (.nii.gz, .nii, .hdr with .img), MetaImage (.mha, .mhd) and NRRD (.nrrd, .nhdr);
 a mask has the format that its name ends in, which may be another than its volume's. A folder of
 DICOM files is one volume, and so is each such folder in a folder; in a folder of masks theirs are
-.nii.gz.
+.nii.gz. Of a series the mask may also be a DICOM segmentation (.dcm), which refers to its slices.
 
 Examples:
   desam predict --model run --input t2.nii.gz --output mask.nii.gz
   desam predict --model run --input t2.mha --output mask.nrrd
   desam predict --model run --input dicom/t2_axial --output mask.nii.gz
-  desam predict --model run/model.safetensors --input volumes --output masks --mode box";
+  desam predict --model run --input dicom/t2_axial --output mask.dcm
+  desam predict --model run/model.safetensors --input volumes --output masks --mode box
+  desam predict --model run --input volumes --output masks --largest-component --fill-holes \
+      --overlay middle --save-json";
 
 /// Segment volumes; each mask lies on the grid of its input
 ///
@@ -62,7 +66,61 @@ pub(crate) struct Arguments {
     grid: Option<usize>,
 
     #[command(flatten)]
+    extras: Extras,
+
+    #[command(flatten)]
     pub(crate) json: JsonFlag,
+}
+
+/// What is done with masks and written beside them; nothing of it unless it is asked for.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "The mask, and what goes beside it")]
+struct Extras {
+    /// Keep the largest connected part of the mask, in 3-D; voxels that touch by a corner are
+    /// connected
+    #[arg(long)]
+    largest_component: bool,
+
+    /// Fill holes of the mask, after --largest-component: volume, what is closed on all sides
+    /// [the default of the bare flag]; slices, what is closed within its slice
+    #[arg(long, value_name = "WHERE", num_args = 0..=1, default_missing_value = "volume",
+        value_parser = one_of::<Holes>(&["volume", "slices"]))]
+    fill_holes: Option<Holes>,
+
+    /// Write NAME.probability.nii.gz: f32 from 0 to 1 on the volume's grid, before small regions
+    /// are removed; 0 on slices without a mask
+    #[arg(long)]
+    save_probability: bool,
+
+    /// Write NAME.iou.nii.gz: the IoU that the model predicts for the point of the grid whose cell
+    /// a voxel lies in, f32 on the volume's grid
+    #[arg(long)]
+    save_iou_map: bool,
+
+    /// Write NAME.sliceNNN.png: slices with the outline of the mask; all, the middle one of those
+    /// with a mask, or a list, counted from 0 as the volume is stored
+    #[arg(long, value_name = "all|middle|3,7,12")]
+    overlay: Option<SliceChoice>,
+
+    /// Write NAME.json: millilitres, bounding box in voxels and mm, slices with a mask, predicted
+    /// IoUs, the settings, and the model by its hash
+    #[arg(long)]
+    save_json: bool,
+}
+
+impl Extras {
+    fn options(&self) -> PredictOptions {
+        PredictOptions {
+            postprocess: PostprocessConfig {
+                largest_component: self.largest_component,
+                fill_holes: self.fill_holes,
+            },
+            probability: self.save_probability,
+            iou_map: self.save_iou_map,
+            overlay: self.overlay.clone(),
+            json: self.save_json,
+        }
+    }
 }
 
 pub(crate) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Reply> {
@@ -75,7 +133,8 @@ pub(crate) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Re
         );
     }
     let segmenter = segmenter(arguments)?;
-    session.screen.detail(&format!("prompts: {}", serde_json::to_string(segmenter.automatic())?));
+    let settings = (segmenter.automatic(), segmenter.options());
+    session.screen.detail(&format!("prompts and options: {}", serde_json::to_string(&settings)?));
     let summary = match job {
         Job::One { input, output } => {
             if let Some(parent) = output.parent() {
@@ -89,7 +148,7 @@ pub(crate) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Re
             segment_folder(&segmenter, &inputs, &output, &session.screen)?
         }
     };
-    reply(&summary, segmenter.automatic())
+    reply(&summary, &segmenter)
 }
 
 /// One volume, or one series of a folder.
@@ -145,9 +204,7 @@ impl Job {
         if output.is_dir() {
             output.push(mask_name(input));
         }
-        if !VolumeFormat::of_name(&output).is_some_and(VolumeFormat::is_written) {
-            bail!("{}: the name of a mask ends in {VOLUME_ENDINGS}", output.display());
-        }
+        expect_mask_name(input, &output)?;
         if same(input, &output) {
             bail!("{} would be overwritten by its mask: choose another --output", input.display());
         }
@@ -161,10 +218,11 @@ fn segmenter(arguments: &Arguments) -> anyhow::Result<Segmenter> {
     let mode = arguments.mode.unwrap_or(now.mode);
     let grid = arguments.grid.unwrap_or(now.grid);
     let side = segmenter.model().spec().mask_side();
-    Ok(segmenter.with_automatic(Automatic::new(mode, grid, side))?)
+    let segmenter = segmenter.with_automatic(Automatic::new(mode, grid, side))?;
+    Ok(segmenter.with_options(arguments.extras.options())?)
 }
 
-fn reply(summary: &FolderSummary, automatic: &Automatic) -> anyhow::Result<Reply> {
+fn reply(summary: &FolderSummary, segmenter: &Segmenter) -> anyhow::Result<Reply> {
     let mut lines: Vec<String> = summary.done.iter().map(line).collect();
     if summary.done.len() + summary.failed.len() > 1 {
         lines.push(aligned(&[
@@ -172,7 +230,12 @@ fn reply(summary: &FolderSummary, automatic: &Automatic) -> anyhow::Result<Reply
             ("failed", summary.failed.len().to_string()),
         ]));
     }
-    let json = json!({ "prompts": automatic, "done": summary.done, "failed": summary.failed });
+    let json = json!({
+        "prompts": segmenter.automatic(),
+        "options": segmenter.options(),
+        "done": summary.done,
+        "failed": summary.failed,
+    });
     let mut reply = Reply::new(lines.join("\n"), json);
     reply.failures = summary.failed.iter().map(|f| failure(&f.input, &f.reason)).collect();
     Ok(reply)

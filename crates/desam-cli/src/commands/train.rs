@@ -1,13 +1,16 @@
 //! `desam train`: one site's features to a model.
 
+use super::decoder_flags::DecoderFlags;
 use super::{Session, aligned, count, fraction, not_negative, one_of, positive};
 use crate::cli::JsonFlag;
 use crate::reply::Reply;
-use anyhow::{Context, bail};
+use anyhow::Context;
 use clap::{Args, ValueEnum};
 use desam::Mode;
 use desam::data::split::SplitRule;
-use desam::train::{Preset, Run, RunOptions, TrainConfig, TrainRequest, TrainSummary, train_with};
+use desam::train::{
+    Augment, Preset, Run, RunOptions, TrainConfig, TrainRequest, TrainSummary, train_with,
+};
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
@@ -24,8 +27,19 @@ A run that was killed at any moment continues with the same command and --resume
 same bits as one that was not. With more --epochs than before, a run grows: what was trained keeps
 its learning rates, the rest follows the longer schedule. Any other change is refused by name.
 
+Variants (paper, section 4.3, Fig. 3 and Table 1):
+  desam           PRIM reads the prompt, predicts the IoU and hands PIMM a mask embedding
+  pimm-only       no PRIM: PIMM fuses the encoder's embedding; every prompt has the same mask, and
+                  there is no IoU
+  no-iou-head     PRIM without its IoU head; in grid points mode the most stable mask is taken
+  no-mask-fusion  PIMM as in pimm-only, PRIM's IoU beside it: it decides whether there is a mask
+  sam-decoder     SAM's own mask decoder, fine-tuned; in box mode the MedSAM of Table 1
+A model remembers its variant: evaluate and predict ask for none.
+
 Examples:
   desam train --cache cache --source RUNMC --mode points --out run
+  desam train --cache cache --source RUNMC --mode box --out medsam --variant sam-decoder
+  desam train --cache images --source B --mode box --out run --no-cache --augment images
   desam train --cache cache --source B --mode box --out run --epochs 15 --lr 1e-3 --split last
   desam train --cache cache --source RUNMC --mode points --out run --resume";
 
@@ -87,6 +101,21 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "SHARE", value_parser = fraction)]
     validation_fraction: Option<f64>,
 
+    /// Change training slices at random: features (mirrored, restyled, noisy: costs nothing), or
+    /// images (flips, rotation, scale, shift, gamma, bias field, noise; needs --no-cache)
+    #[arg(long, value_name = "WHAT", default_value = "none",
+        value_parser = one_of::<Augment>(&["none", "features", "images"]))]
+    augment: Augment,
+
+    /// Run the image encoder for every slice anew, in every epoch, instead of reading features from
+    /// CACHE: slow, but images may then be changed; images and masks still come from CACHE
+    /// (`desam embed --slices none` is enough)
+    #[arg(long)]
+    no_cache: bool,
+
+    #[command(flatten)]
+    decoder: DecoderFlags,
+
     #[command(flatten)]
     tuning: Tuning,
 
@@ -113,34 +142,13 @@ struct Tuning {
     /// the mean [default: none]
     #[arg(long, value_name = "DECAY", value_parser = fraction)]
     ema: Option<f64>,
-
-    /// Weight of the Dice loss [default: the preset's]
-    #[arg(long, value_name = "WEIGHT", value_parser = not_negative)]
-    dice_weight: Option<f64>,
-
-    /// Weight of the cross-entropy [default: the preset's]
-    #[arg(long, value_name = "WEIGHT", value_parser = not_negative)]
-    bce_weight: Option<f64>,
-
-    /// Weight of the loss on the predicted IoU; points mode alone has one [default: the preset's]
-    #[arg(long, value_name = "WEIGHT", value_parser = not_negative)]
-    iou_weight: Option<f64>,
 }
 
 impl Tuning {
-    fn apply(&self, config: &mut TrainConfig) -> anyhow::Result<()> {
+    fn apply(&self, config: &mut TrainConfig) {
         config.adam.weight_decay = self.weight_decay.unwrap_or(config.adam.weight_decay);
         config.clip_norm = self.clip_norm.or(config.clip_norm);
         config.ema = self.ema.or(config.ema);
-        let loss = &mut config.loss;
-        loss.dice = self.dice_weight.unwrap_or(loss.dice);
-        loss.bce = self.bce_weight.unwrap_or(loss.bce);
-        match (self.iou_weight, &mut loss.iou) {
-            (Some(weight), Some(iou)) => iou.weight = weight,
-            (Some(_), None) => bail!("--iou-weight: {} mode has no loss on the IoU", config.mode),
-            (None, _) => {}
-        }
-        Ok(())
     }
 }
 
@@ -204,8 +212,9 @@ impl Arguments {
             SplitChoice::Seeded => SplitRule::Seeded { seed: self.seed },
             SplitChoice::Last => SplitRule::Last,
         };
-        self.tuning.apply(&mut config)?;
-        Ok(config.with_seed(self.seed))
+        (config.augment, config.live) = (self.augment, self.no_cache);
+        self.tuning.apply(&mut config);
+        self.decoder.apply(config.with_seed(self.seed))
     }
 }
 
@@ -234,6 +243,7 @@ fn text(summary: &TrainSummary, config: &TrainConfig) -> String {
     aligned(&[
         ("model", summary.model.display().to_string()),
         ("trained on", format!("{}, {} mode", config.source, config.mode)),
+        ("variant", config.variant.to_string()),
         ("best epoch", format!("{} of {}", summary.best_epoch, config.epochs)),
         (
             "validation Dice",

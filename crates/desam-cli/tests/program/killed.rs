@@ -8,7 +8,7 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 /// Starts the program and kills it after `delay`; says whether it was still running.
-fn kill_after(delay: Duration, arguments: &[OsString]) -> bool {
+pub(crate) fn kill_after(delay: Duration, arguments: &[OsString]) -> bool {
     let mut child =
         program().args(arguments).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     let started = Instant::now();
@@ -25,7 +25,7 @@ fn kill_after(delay: Duration, arguments: &[OsString]) -> bool {
 }
 
 /// The files under a folder with their contents; what a killed write left is told by its name.
-fn files(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+pub(crate) fn files(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     let mut found = BTreeMap::new();
     let mut folders = vec![dir.to_owned()];
     while let Some(folder) = folders.pop() {

@@ -5,9 +5,18 @@
 
 #[macro_use]
 mod common;
+mod augmenting;
 mod demo;
+mod deploy;
+mod evaluating;
 mod formats;
 mod killed;
 mod parity;
+mod parts;
 mod pipeline;
+mod predict;
+mod report;
+mod slurm;
+mod sweep;
 mod usage;
+mod variants;

@@ -5,7 +5,7 @@ use crate::common::{run, world};
 #[test]
 fn help_of_every_command_names_its_flags() {
     // The flags that scripts rely on: a name that goes is a broken script.
-    let flags: [(&str, &[&str]); 9] = [
+    let flags: [(&str, &[&str]); 11] = [
         ("demo", &["--out", "--seed"]),
         ("phantom", &["--out", "--cases-per-site", "--seed"]),
         ("embed", &["--data", "--out", "--encoder", "--preprocess", "--dtype", "--slices"]),
@@ -22,18 +22,39 @@ fn help_of_every_command_names_its_flags() {
                 "--lr",
                 "--seed",
                 "--init",
-                "--resume",
-                "--checkpoint-minutes",
-                "--keep-checkpoints",
+                "--variant",
+                "--squeeze",
+                "--deep-supervision",
+                "--iou-target",
                 "--weight-decay",
                 "--clip-norm",
                 "--ema",
                 "--dice-weight",
                 "--bce-weight",
                 "--iou-weight",
+                "--resume",
+                "--checkpoint-minutes",
+                "--keep-checkpoints",
             ],
         ),
-        ("evaluate", &["--cache", "--run", "--protocol", "--border", "--grid", "--json"]),
+        (
+            "evaluate",
+            &[
+                "--cache",
+                "--run",
+                "--protocol",
+                "--border",
+                "--grid",
+                "--json",
+                "--metrics",
+                "--empty",
+                "--bootstrap",
+                "--seed",
+                "--level",
+            ],
+        ),
+        ("compare", &["<RUN_A>", "<RUN_B>", "--protocol", "--metric", "--bootstrap", "--seed"]),
+        ("report", &["<RUN>", "--out", "--protocol", "--cache", "--cases", "--slices", "--title"]),
         ("predict", &["--model", "--input", "--output", "--mode", "--grid"]),
         ("convert", &["<IN>", "<OUT.safetensors>"]),
         ("info", &["<FILE>"]),
@@ -57,8 +78,9 @@ fn help_of_every_command_names_its_flags() {
 fn choices_are_listed_in_the_help() {
     for (command, choices) in [
         ("embed", &["f16", "f32", "labelled", "all", "paper", "official"][..]),
-        ("train", &["points", "box", "seeded", "last"]),
-        ("evaluate", &["paper", "full"]),
+        ("train", &["points", "box", "seeded", "last", "pimm-only", "no-iou-head"]),
+        ("train", &["no-mask-fusion", "sam-decoder", "before-norm", "membership"]),
+        ("evaluate", &["paper", "full", "diagonal", "infinite", "left-out", "surface-dice@MM"]),
     ] {
         let help = run([command, "--help"]).expect(0).stdout;
         assert!(choices.iter().all(|c| help.contains(c)), "{command}: {help}");
@@ -93,6 +115,11 @@ fn wrong_usage_ends_with_2() {
         ],
         &["predict", "--model", "m", "--input", "i", "--output", "o", "--grid", "65"],
         &["evaluate", "--cache", "c", "--run", "r", "--protocol", "best"],
+        &["evaluate", "--cache", "c", "--run", "r", "--metrics", "dice,hd96"],
+        &["compare", "a"],
+        &["report", "a"],
+        &["report", "--out", "page.html"],
+        &["compare", "a", "b", "--metric", "best"],
         &["phantom", "--out", "p", "--cases-per-site", "-3"],
     ] {
         let ended = run(wrong).expect(2);
@@ -126,6 +153,8 @@ fn what_is_missing_is_named() {
         &["embed", "--data", missing, "--out", out, "--encoder", "tiny"],
         &["train", "--cache", missing, "--source", "A", "--mode", "box", "--out", out],
         &["evaluate", "--cache", missing, "--run", missing],
+        &["compare", missing, missing],
+        &["report", missing, "--out", "page.html"],
         &["predict", "--model", missing, "--input", missing, "--output", "m.nii.gz"],
     ] {
         run(command).fails_with(&["not-here"]);

@@ -98,12 +98,19 @@ impl CacheHeader {
         }
         let header: Self = serde_json::from_slice(&text).map_err(|e| bad(e.to_string()))?;
         header.recipe.validate()?;
-        header.check_cases().map_err(bad)?;
-        let key = header.recipe.key()?;
-        if header.key != key {
-            return Err(bad(format!("its key is {}, but its recipe has {key}", header.key)));
-        }
+        header.check().map_err(bad)?;
         Ok(Some(header))
+    }
+
+    /// Whether names and numbers can be believed, and the key is that of the recipe.
+    pub(crate) fn check(&self) -> Result<(), String> {
+        self.recipe.validate().map_err(|e| e.to_string())?;
+        self.check_cases()?;
+        let key = self.recipe.key().map_err(|e| e.to_string())?;
+        if self.key != key {
+            return Err(format!("its key is {}, but its recipe has {key}", self.key));
+        }
+        Ok(())
     }
 
     pub(crate) fn write(&self, paths: &CachePaths) -> Result<()> {

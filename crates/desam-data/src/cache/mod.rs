@@ -7,6 +7,7 @@
 //! cache.json                              what it holds and how it was made; its key
 //! cases/SITE/ID.safetensors               images and masks of all processed slices, u8
 //! features/SITE/ID/z0012.safetensors      tap0, tap1, …, embedding of one slice, f16 or f32
+//! parts/2-of-8.json                       while parts of a run work: the cases of one that is done
 //! ```
 //!
 //! One file a slice: a run that is killed loses at most one slice. Every file is written in one
@@ -16,6 +17,7 @@
 
 mod entry;
 mod header;
+mod live;
 mod names;
 mod pages;
 mod recipe;
@@ -23,6 +25,7 @@ mod slices;
 mod store;
 
 pub use header::{CacheCase, CacheHeader};
+pub use live::LiveSlices;
 pub use names::hash_file;
 pub use recipe::{
     CacheRecipe, EncoderRecord, FORMAT_VERSION, FeatureDtype, SlicePolicy, human_bytes,
@@ -32,5 +35,5 @@ pub use store::{FeatureCache, SliceRef};
 
 pub(crate) use entry::{Entry, Seal, TensorSpec};
 pub(crate) use header::case_source;
-pub(crate) use names::{CachePaths, is_plain_name};
+pub(crate) use names::{CachePaths, is_plain_name, make_parent};
 pub(crate) use pages::CasePages;

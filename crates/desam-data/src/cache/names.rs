@@ -29,6 +29,15 @@ impl CachePaths {
         self.dir.join("cache.json")
     }
 
+    /// Where the parts of a run leave their notes until all are done.
+    pub(crate) fn parts(&self) -> PathBuf {
+        self.dir.join("parts")
+    }
+
+    pub(crate) fn part(&self, index: usize, of: usize) -> PathBuf {
+        self.parts().join(format!("{index}-of-{of}.json"))
+    }
+
     pub(crate) fn case(&self, site: &str, id: &str) -> PathBuf {
         self.dir.join("cases").join(site).join(format!("{id}.safetensors"))
     }

@@ -71,6 +71,9 @@ pub enum SlicePolicy {
     Labelled,
     /// Every slice; what scoring whole volumes needs.
     All,
+    /// No slice: the cache holds images and masks alone, which is enough for an encoder that runs
+    /// while a decoder is trained.
+    None,
 }
 
 impl fmt::Display for SlicePolicy {
@@ -78,6 +81,7 @@ impl fmt::Display for SlicePolicy {
         f.write_str(match self {
             Self::Labelled => "labelled",
             Self::All => "all",
+            Self::None => "none",
         })
     }
 }
@@ -89,7 +93,12 @@ impl FromStr for SlicePolicy {
         match s {
             "labelled" => Ok(Self::Labelled),
             "all" => Ok(Self::All),
-            _ => Err(Error::Choice { what: "slices", found: s.into(), choices: "labelled, all" }),
+            "none" => Ok(Self::None),
+            _ => Err(Error::Choice {
+                what: "slices",
+                found: s.into(),
+                choices: "labelled, all, none",
+            }),
         }
     }
 }

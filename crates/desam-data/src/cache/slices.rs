@@ -1,9 +1,11 @@
 //! Cached slices as a data set to train on.
 
 use super::{FeatureCache, SliceRef};
+use crate::augment::FeatureAugment;
 use crate::{Error, Result};
 use candle_core::Device;
 use desam_core::{BinaryMask, Dataset, ImageFeatures};
+use rand::RngCore;
 use std::sync::Arc;
 
 /// One training sample.
@@ -25,6 +27,7 @@ pub struct CachedSlices {
     cache: Arc<FeatureCache>,
     slices: Vec<SliceRef>,
     device: Device,
+    augment: FeatureAugment,
 }
 
 impl CachedSlices {
@@ -42,7 +45,18 @@ impl CachedSlices {
             }
             slices.extend(cache.case_slices(index).iter().filter(|s| s.labelled));
         }
-        Ok(Self { cache, slices, device: device.clone() })
+        let augment = FeatureAugment::none();
+        Ok(Self { cache, slices, device: device.clone(), augment })
+    }
+
+    /// The same, features being changed at random where training draws them.
+    ///
+    /// # Errors
+    /// When a setting makes no sense.
+    pub fn augmented(mut self, augment: FeatureAugment) -> Result<Self> {
+        augment.validate()?;
+        self.augment = augment;
+        Ok(self)
     }
 
     /// Which slices these are.
@@ -71,5 +85,12 @@ impl Dataset for CachedSlices {
             })
         };
         read().map_err(desam_core::Error::external)
+    }
+
+    fn draw(&self, index: usize, mut rng: &mut dyn RngCore) -> desam_core::Result<CachedSlice> {
+        let CachedSlice { features, mask, case, z } = self.get(index)?;
+        let changed = self.augment.apply(&features, &mask, &mut rng);
+        let (features, mask) = changed.map_err(desam_core::Error::external)?;
+        Ok(CachedSlice { features, mask, case, z })
     }
 }

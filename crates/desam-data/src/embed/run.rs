@@ -26,12 +26,27 @@ pub(super) struct Run<'a> {
 }
 
 /// A case whose images and masks are in place.
-pub(super) struct ReadyCase {
+struct ReadyCase {
     record: CacheCase,
     bytes: u64,
 }
 
+/// Cases whose images and masks are in place.
+pub(super) struct Prepared {
+    pub(super) header: CacheHeader,
+    /// Size of their files.
+    bytes: u64,
+}
+
 impl<'a> Run<'a> {
+    pub(super) fn paths(&self) -> &CachePaths {
+        &self.paths
+    }
+
+    pub(super) fn options(&self) -> &EmbedOptions {
+        self.options
+    }
+
     pub(super) fn new(
         options: &'a EmbedOptions,
         encoder: &'a dyn ImageEncoder,
@@ -72,8 +87,7 @@ impl<'a> Run<'a> {
     }
 
     /// First phase: every volume is read, its images and masks are stored, its slices counted.
-    pub(super) fn prepare_cases(&self) -> Result<Vec<ReadyCase>> {
-        let cases = &self.options.cases;
+    pub(super) fn prepare_cases(&self, cases: &[&Case]) -> Result<Prepared> {
         self.progress.begin("preparing volumes", cases.len() as u64);
         let mut ready = Vec::with_capacity(cases.len());
         for case in cases {
@@ -82,7 +96,19 @@ impl<'a> Run<'a> {
         }
         let slices: usize = ready.iter().map(|r| r.record.stored.len()).sum();
         self.progress.finish(&format!("{} cases, {slices} slices to embed", ready.len()));
-        Ok(ready)
+        let bytes = ready.iter().map(|r| r.bytes).sum();
+        Ok(Prepared { header: self.header(ready.into_iter().map(|r| r.record).collect()), bytes })
+    }
+
+    /// The header of a cache of `cases`.
+    pub(super) fn header(&self, cases: Vec<CacheCase>) -> CacheHeader {
+        CacheHeader {
+            format: FORMAT_VERSION,
+            key: self.key.clone(),
+            recipe: self.recipe.clone(),
+            data_root: self.data_root.clone(),
+            cases,
+        }
     }
 
     fn prepare_case(&self, case: &Case) -> Result<ReadyCase> {
@@ -109,6 +135,7 @@ impl<'a> Run<'a> {
         let stored = match self.recipe.slices {
             SlicePolicy::Labelled => labelled.clone(),
             SlicePolicy::All => (0..pages.slices()).collect(),
+            SlicePolicy::None => Vec::new(),
         };
         let record = CacheCase {
             site: case.site.clone(),
@@ -139,17 +166,9 @@ impl<'a> Run<'a> {
         self.recipe.preprocess.prepare(&read_volume(image)?, &self.recipe.spec)
     }
 
-    /// Second phase: writes the header, says the size, encodes what is missing.
-    pub(super) fn encode_cases(&self, ready: Vec<ReadyCase>) -> Result<EmbedSummary> {
-        let mut bytes = ready.iter().map(|r| r.bytes).sum();
-        let header = CacheHeader {
-            format: FORMAT_VERSION,
-            key: self.key.clone(),
-            recipe: self.recipe.clone(),
-            data_root: self.data_root.clone(),
-            cases: ready.into_iter().map(|r| r.record).collect(),
-        };
-        header.write(&self.paths)?;
+    /// Second phase: says the size, encodes what is missing.
+    pub(super) fn encode_cases(&self, prepared: &Prepared) -> Result<EmbedSummary> {
+        let (header, mut bytes) = (&prepared.header, prepared.bytes);
         let slices: usize = header.cases.iter().map(|c| c.stored.len()).sum();
         self.progress.say(&format!(
             "features of {slices} slices in {}: {} ({} a slice) in {}",
@@ -161,7 +180,7 @@ impl<'a> Run<'a> {
         let mut reused = 0;
         self.progress.begin("embedding", slices as u64);
         for case in &header.cases {
-            let done = self.encode_case(&header, case).map_err(in_case(&case.site, &case.id))?;
+            let done = self.encode_case(header, case).map_err(in_case(&case.site, &case.id))?;
             bytes += done.bytes;
             reused += done.reused;
         }

@@ -1,6 +1,7 @@
 //! Randomness that looks like tissue and like a scanner.
 
 use super::shape::Place;
+use crate::noise::gaussian_pair;
 use rand::Rng;
 
 /// Lattice points a side, a power of two; the pattern repeats after that many cells.
@@ -78,14 +79,6 @@ impl Warp {
         }
         out
     }
-}
-
-/// Two independent normal deviates (Box and Muller).
-pub(super) fn gaussian_pair(rng: &mut impl Rng) -> [f64; 2] {
-    // 1 - u lies in (0, 1], where the logarithm is finite.
-    let radius = (-2.0 * (1.0 - rng.random::<f64>()).ln()).sqrt();
-    let (sin, cos) = (std::f64::consts::TAU * rng.random::<f64>()).sin_cos();
-    [radius * cos, radius * sin]
 }
 
 /// The magnitude of a signal with complex noise of deviation `sigma`: Rician, as in MR magnitude

@@ -43,6 +43,17 @@ impl Axis {
         ((self.source as f64 - 1.0) / 2.0, (self.resampled as f64 - 1.0) / 2.0)
     }
 
+    /// Voxels a pixel.
+    pub(super) fn step(&self) -> f64 {
+        self.step
+    }
+
+    /// Where pixel `f` of the frame lies, in voxels, be it beyond the volume's ends.
+    pub(super) fn place(&self, f: usize) -> f64 {
+        let (source, resampled) = self.middles();
+        ((f as i64 + self.start) as f64 - resampled) * self.step + source
+    }
+
     /// Where pixel `f` of the frame lies in the volume, in voxels, held to the volume's extent;
     /// `None` in the padding.
     pub(super) fn to_source(self, f: usize) -> Option<f64> {
@@ -50,9 +61,8 @@ impl Axis {
         if pixel < 0 || pixel >= self.resampled as i64 {
             return None;
         }
-        let (source, resampled) = self.middles();
         let last = self.source as f64 - 1.0;
-        Some(((pixel as f64 - resampled) * self.step + source).clamp(0.0, last.max(0.0)))
+        Some(self.place(f).clamp(0.0, last.max(0.0)))
     }
 
     /// The voxel nearest to pixel `f` of the frame.

@@ -8,19 +8,28 @@ mod axis;
 mod config;
 mod enlarge;
 mod geometry;
+mod image;
 mod intensity;
+mod mask_grid;
 #[cfg(test)]
 mod orders;
 mod orient;
 mod prepared;
 mod resample;
+#[cfg(test)]
+mod resampling;
+mod restore;
 mod spline;
 mod targets;
 #[cfg(test)]
 mod tests;
+mod view;
 
 pub use config::{Frame, LabelRule, PreprocessConfig};
 pub(crate) use geometry::expect_same_grid;
+pub use image::SliceImage;
 pub use intensity::IntensityWindow;
 pub use orient::Orientation;
-pub use prepared::{PreparedVolume, SliceImage};
+pub use prepared::PreparedVolume;
+pub use restore::{Between, VoxelMap};
+pub use view::SliceView;

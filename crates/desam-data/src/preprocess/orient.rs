@@ -3,6 +3,7 @@
 use crate::Error;
 use desam_core::{Affine, Grid};
 use serde::{Deserialize, Serialize};
+use std::ops::Range;
 use std::str::FromStr;
 
 /// Directions closer than this to a tie are one.
@@ -124,17 +125,43 @@ impl AxisOrder {
         out
     }
 
+    /// The stored axis that becomes that of the slices.
+    pub(super) fn slices(&self) -> usize {
+        self.axes[2]
+    }
+
+    /// Where the voxels of slice `index` of a stored grid of `dims` are, row by row; slices are
+    /// counted as they are stored.
+    pub(super) fn slice(
+        &self,
+        dims: [usize; 3],
+        index: usize,
+    ) -> impl Iterator<Item = usize> + use<> {
+        let depth = dims[self.axes[2]];
+        let k = if self.turned[2] { depth.saturating_sub(index + 1) } else { index };
+        self.places_of(dims, k..k + 1)
+    }
+
     /// Where the voxels of a stored grid of `dims` are, in this order.
-    fn places(&self, dims: [usize; 3]) -> impl Iterator<Item = usize> {
+    fn places(&self, dims: [usize; 3]) -> impl Iterator<Item = usize> + use<> {
+        self.places_of(dims, 0..dims[self.axes[2]])
+    }
+
+    /// Those of some slices.
+    fn places_of(
+        &self,
+        dims: [usize; 3],
+        slices: Range<usize>,
+    ) -> impl Iterator<Item = usize> + use<> {
         let strides = [1, dims[0], dims[0] * dims[1]];
         let along = |a: usize| {
             let (axis, turned) = (self.axes[a], self.turned[a]);
             let (n, stride) = (dims[axis], strides[axis]);
             move |v: usize| if turned { (n - 1 - v) * stride } else { v * stride }
         };
-        let [width, height, depth] = self.axes.map(|a| dims[a]);
+        let [width, height, _] = self.axes.map(|a| dims[a]);
         let (column, row, slice) = (along(0), along(1), along(2));
-        (0..depth).flat_map(move |k| {
+        slices.flat_map(move |k| {
             (0..height).flat_map(move |j| {
                 let start = slice(k) + row(j);
                 (0..width).map(move |i| start + column(i))

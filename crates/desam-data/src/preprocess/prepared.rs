@@ -5,27 +5,16 @@ use super::config::{Frame, LabelRule, PreprocessConfig};
 use super::orient::AxisOrder;
 use super::resample::resample;
 use super::targets::LabelFrame;
-use super::{IntensityWindow, enlarge, expect_same_grid, spline};
+use super::{IntensityWindow, SliceImage, expect_same_grid, spline};
 use crate::{Error, Result};
 use candle_core::{Device, Tensor};
 use desam_core::{BinaryMask, EncoderSpec, Grid, LabelVolume, Volume};
 
-/// SAM's normalisation: mean and standard deviation of red, green and blue, on 0..255.
-const CHANNELS: [(f32, f32); 3] = [(123.675, 58.395), (116.28, 57.12), (103.53, 57.375)];
 /// Voxels after resampling beyond which the spacing must be wrong.
 const MOST_VOXELS: f64 = (1_u64 << 31) as f64;
 
 /// Side of an input or a mask beyond which the specification must be wrong.
 const LARGEST_SIDE: usize = 1 << 14;
-
-/// A square `u8` image of one processed slice.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SliceImage {
-    /// Rows, and columns.
-    pub side: usize,
-    /// Pixels, row by row.
-    pub data: Vec<u8>,
-}
 
 /// A volume whose slices are ready to be encoded, and which knows the way back to its own grid.
 /// Holds one byte a processed pixel; images are made when asked for.
@@ -98,6 +87,35 @@ impl PreparedVolume {
         &self.grid
     }
 
+    /// The grid of the processed slices before they are made square: what resampling, cropping and
+    /// padding made of the volume's own. Columns, rows and slices are its `i`, `j` and `k`; the
+    /// middle of the volume stays where it is, up to half a pixel where a crop is uneven.
+    pub fn frame_grid(&self) -> Grid {
+        let own = self.order.grid(&self.grid);
+        let first = own.affine.apply(self.axes.map(|a| a.place(0)));
+        let mut affine = own.affine;
+        for (row, mm) in affine.0.iter_mut().zip(first) {
+            row.iter_mut().zip(self.axes).for_each(|(cell, axis)| *cell *= axis.step());
+            row[3] = mm;
+        }
+        Grid { dims: self.axes.map(|a| a.frame), affine }
+    }
+
+    /// The order of the stored axes.
+    pub(super) fn order(&self) -> &AxisOrder {
+        &self.order
+    }
+
+    /// Voxels along columns, rows and slices.
+    pub(super) fn dims(&self) -> [usize; 3] {
+        self.dims
+    }
+
+    /// The way along columns, rows and slices.
+    pub(super) fn axes(&self) -> [Axis; 3] {
+        self.axes
+    }
+
     /// The intensities that became 0 and 255.
     pub fn window(&self) -> IntensityWindow {
         self.window
@@ -139,15 +157,7 @@ impl PreparedVolume {
     /// # Errors
     /// [`Error::SliceIndex`] beyond the last slice; or the device has no room.
     pub fn pixels(&self, z: usize, device: &Device) -> Result<Tensor> {
-        let image = self.image(z)?;
-        let side = self.input_side;
-        let large = enlarge::resize(&image.data, image.side, side);
-        let mut values = Vec::with_capacity(3 * large.len());
-        for (mean, deviation) in CHANNELS {
-            let table: [f32; 256] = std::array::from_fn(|v| (v as f32 - mean) / deviation);
-            values.extend(large.iter().map(|&v| table[usize::from(v)]));
-        }
-        Ok(Tensor::from_vec(values, (1, 3, side, side), device)?)
+        self.image(z)?.pixels(self.input_side, device)
     }
 
     /// The ground truth of every processed slice on the masks' grid, `M × M`: foreground is any
@@ -183,44 +193,6 @@ impl PreparedVolume {
         Ok(masks)
     }
 
-    /// Masks of all processed slices, `M × M` each, back on the volume's own grid, 0 and 1: every
-    /// voxel takes the nearest mask pixel, and is background where the crop has cut it off.
-    ///
-    /// # Errors
-    /// When there is not one mask a processed slice, or one is not `M × M`.
-    pub fn restore(&self, masks: &[BinaryMask]) -> Result<LabelVolume> {
-        if masks.len() != self.len() {
-            return Err(
-                desam_core::Error::shape("masks to restore", self.len(), masks.len()).into()
-            );
-        }
-        let side = self.mask_side;
-        if let Some(odd) = masks.iter().find(|m| (m.height(), m.width()) != (side, side)) {
-            let found = (odd.height(), odd.width());
-            return Err(desam_core::Error::shape("mask to restore", (side, side), found).into());
-        }
-        let in_mask = |axis: Axis| {
-            move |s: usize| {
-                let place = (axis.to_frame(s)? + 0.5) * side as f64 / axis.frame as f64;
-                Some((place.max(0.0) as usize).min(side.saturating_sub(1)))
-            }
-        };
-        let [width, height, depth] = self.dims;
-        let columns: Vec<_> = (0..width).map(in_mask(self.axes[0])).collect();
-        let rows: Vec<_> = (0..height).map(in_mask(self.axes[1])).collect();
-        let mut data = Vec::with_capacity(self.grid.len());
-        for k in 0..depth {
-            let mask = self.axes[2].to_frame(k).and_then(|z| masks.get((z + 0.5) as usize));
-            for row in &rows {
-                let line = mask.zip(*row).and_then(|(m, r)| m.data().get(r * side..(r + 1) * side));
-                let line = line.unwrap_or_default();
-                let value = |c: &Option<usize>| c.and_then(|c| line.get(c)).copied().unwrap_or(0);
-                data.extend(columns.iter().map(value));
-            }
-        }
-        Ok(LabelVolume::new(self.grid, self.order.undo(self.grid.dims, data))?)
-    }
-
     /// All `u8` pixels before slices are made square, slice by slice, row by row: the volume itself
     /// in 256 levels where it is cut as stored and nothing is resampled or cropped.
     pub fn levels(&self) -> &[u8] {
@@ -229,7 +201,7 @@ impl PreparedVolume {
 }
 
 /// The way along each axis from the volume to the frame.
-fn axes(config: &PreprocessConfig, grid: &Grid) -> Result<[Axis; 3]> {
+pub(super) fn axes(config: &PreprocessConfig, grid: &Grid) -> Result<[Axis; 3]> {
     let spacing = grid.spacing();
     let refuse = |problem: String| Err(Error::Geometry { dims: grid.dims, spacing, problem });
     if grid.is_empty() {

@@ -11,7 +11,7 @@ mod write;
 pub use hash::weights_hash;
 pub use layout::KeyLayout;
 pub use summary::{CheckpointPart, CheckpointSummary};
-pub use write::write;
+pub use write::{write, write_f16};
 
 use crate::{Error, Result};
 use desam_nn::params::Tensors;

@@ -21,7 +21,44 @@ pub fn write(
     tensors: &Tensors,
     metadata: &BTreeMap<String, String>,
 ) -> Result<()> {
-    let path = path.as_ref();
+    write_as(path.as_ref(), tensors, metadata, Stored::F32)
+}
+
+/// The same as f16, each number rounded to the nearest: half the size.
+///
+/// # Errors
+/// As [`write()`], and when a number is not finite as f16.
+pub fn write_f16(
+    path: impl AsRef<Path>,
+    tensors: &Tensors,
+    metadata: &BTreeMap<String, String>,
+) -> Result<()> {
+    write_as(path.as_ref(), tensors, metadata, Stored::F16)
+}
+
+/// Type of the numbers in a file.
+#[derive(Debug, Clone, Copy)]
+enum Stored {
+    F32,
+    F16,
+}
+
+impl Stored {
+    /// Its name in the header, and how many bytes a number takes.
+    fn spelled(self) -> (&'static str, usize) {
+        match self {
+            Self::F32 => ("F32", 4),
+            Self::F16 => ("F16", 2),
+        }
+    }
+}
+
+fn write_as(
+    path: &Path,
+    tensors: &Tensors,
+    metadata: &BTreeMap<String, String>,
+    stored: Stored,
+) -> Result<()> {
     let folder = match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),
@@ -31,15 +68,22 @@ pub fn write(
         .suffix(".tmp")
         .tempfile_in(folder)
         .map_err(Error::io(folder))?;
-    let header = header(path, tensors, metadata)?;
+    let header = header(path, tensors, metadata, stored)?;
     {
         let mut out = BufWriter::with_capacity(1 << 20, file.as_file_mut());
         let mut put = |bytes: &[u8]| out.write_all(bytes).map_err(Error::io(path));
         put(&(header.len() as u64).to_le_bytes())?;
         put(header.as_bytes())?;
-        for tensor in tensors.values() {
+        for (name, tensor) in tensors {
             for value in host(tensor)? {
-                put(&value.to_le_bytes())?;
+                match (stored, half::f16::from_f32(value)) {
+                    (Stored::F32, _) => put(&value.to_le_bytes())?,
+                    (Stored::F16, half) if half.is_finite() => put(&half.to_le_bytes())?,
+                    (Stored::F16, _) => {
+                        let reason = format!("{name} holds {value}, which f16 cannot");
+                        return Err(Error::checkpoint(path, reason));
+                    }
+                }
             }
         }
         out.flush().map_err(Error::io(path))?;
@@ -68,15 +112,21 @@ fn host(tensor: &Tensor) -> Result<Vec<f32>> {
 }
 
 /// JSON padded with blanks so that the numbers start at a multiple of 8.
-fn header(path: &Path, tensors: &Tensors, metadata: &BTreeMap<String, String>) -> Result<String> {
+fn header(
+    path: &Path,
+    tensors: &Tensors,
+    metadata: &BTreeMap<String, String>,
+    stored: Stored,
+) -> Result<String> {
+    let (dtype, bytes) = stored.spelled();
     let mut entries = Map::new();
     if !metadata.is_empty() {
         entries.insert("__metadata__".to_owned(), json!(metadata));
     }
     let mut at = 0usize;
     for (name, tensor) in tensors {
-        let end = at + 4 * tensor.elem_count();
-        let entry = json!({"dtype": "F32", "shape": tensor.dims(), "data_offsets": [at, end]});
+        let end = at + bytes * tensor.elem_count();
+        let entry = json!({"dtype": dtype, "shape": tensor.dims(), "data_offsets": [at, end]});
         if name == "__metadata__" || entries.insert(name.clone(), entry).is_some() {
             let reason = "a tensor may not be called __metadata__";
             return Err(Error::checkpoint(path, reason));
@@ -133,6 +183,25 @@ mod tests {
         }
         // Nothing but the two files is left behind.
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 2);
+    }
+
+    #[test]
+    fn half_the_size_holds_numbers_to_eleven_bits_and_refuses_what_is_too_large() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("half.safetensors");
+        let t = |v: f32| Tensor::new(&[v], &Device::Cpu).unwrap();
+        // IEEE 754: f16 has 11 significant bits, hence 1 + 2⁻¹¹ lies halfway and goes to even.
+        let tensors = Tensors::from([
+            ("a".to_owned(), t(1.0 + 2f32.powi(-11))),
+            ("b".to_owned(), t(1.0 + 3.0 * 2f32.powi(-11))),
+        ]);
+        write_f16(&path, &tensors, &BTreeMap::new()).unwrap();
+        let read = Checkpoint::open(&path).unwrap().tensors;
+        let value = |name: &str| read[name].to_vec1::<f32>().unwrap()[0];
+        assert_eq!((value("a"), value("b")), (1.0, 1.0 + 2f32.powi(-9)));
+        let large = Tensors::from([("large".to_owned(), t(1e5))]);
+        let error = write_f16(&path, &large, &BTreeMap::new()).unwrap_err().to_string();
+        assert!(error.contains("large holds 100000"), "{error}");
     }
 
     #[test]

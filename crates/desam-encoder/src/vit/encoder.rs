@@ -158,7 +158,8 @@ impl ImageEncoder for VitEncoder {
                 bail!("image encoder: expected pixels [B, 3, {side}, {side}], found {other:?}")
             }
         };
-        if !pixels.device().is_cpu() {
+        // With gradients a batch stays together: each weight then gets its gradient in one product.
+        if !pixels.device().is_cpu() || self.table.track_op() {
             return self.forward(pixels);
         }
         let grid = self.spec.grid();

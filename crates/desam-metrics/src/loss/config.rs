@@ -23,6 +23,40 @@ impl IouLossKind {
     }
 }
 
+/// What the predicted IoU is compared with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum IouTarget {
+    /// What the prompt's sampler says: 1 where the point lies in the mask, else 0. The official
+    /// program's; the paper does not say.
+    #[default]
+    Membership,
+    /// The IoU that the mask drawn at logit 0 has with the truth at that moment, without a gradient
+    /// through it, as SAM trains its head.
+    Mask,
+}
+
+impl std::fmt::Display for IouTarget {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Membership => "membership",
+            Self::Mask => "mask",
+        })
+    }
+}
+
+impl std::str::FromStr for IouTarget {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "membership" => Ok(Self::Membership),
+            "mask" => Ok(Self::Mask),
+            other => Err(format!("IoU target {other:?}: expected membership or mask")),
+        }
+    }
+}
+
 /// The term that trains the IoU head.
 #[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -31,6 +65,21 @@ pub struct IouLoss {
     pub kind: IouLossKind,
     /// Weight in the total, at least 0.
     pub weight: f64,
+    /// What it is compared with.
+    #[serde(default)]
+    pub target: IouTarget,
+}
+
+impl IouLoss {
+    /// Mean square error with weight 10 (paper, Eq. 1).
+    pub fn paper() -> Self {
+        Self { kind: IouLossKind::Mse, weight: 10.0, target: IouTarget::Membership }
+    }
+
+    /// Mean absolute error with weight 1 (the official program).
+    pub fn official() -> Self {
+        Self { kind: IouLossKind::L1, weight: 1.0, target: IouTarget::Membership }
+    }
 }
 
 /// A weighted sum of a Dice term, a cross-entropy term and an IoU term. A term of weight 0 is
@@ -59,8 +108,7 @@ fn default_smoothing() -> f64 {
 impl LossConfig {
     /// Grid points mode as the paper has it (Eq. 1): Dice + cross-entropy + 10 × square error.
     pub fn paper_points() -> Self {
-        let iou = Some(IouLoss { kind: IouLossKind::Mse, weight: 10.0 });
-        Self { iou, ..Self::paper_box() }
+        Self { iou: Some(IouLoss::paper()), ..Self::paper_box() }
     }
 
     /// Whole box mode as the paper has it (Eq. 2): Dice + cross-entropy.
@@ -71,8 +119,7 @@ impl LossConfig {
     /// Grid points mode as the official program runs it: Dice + absolute error. Its cross-entropy
     /// is a softmax over one channel, always zero with the MONAI it pins, hence left out.
     pub fn official_points() -> Self {
-        let iou = Some(IouLoss { kind: IouLossKind::L1, weight: 1.0 });
-        Self { iou, ..Self::official_box() }
+        Self { iou: Some(IouLoss::official()), ..Self::official_box() }
     }
 
     /// Whole box mode as the official program runs it: Dice alone, for the same reason.
@@ -137,7 +184,16 @@ mod tests {
             config.validate().unwrap();
             let text = serde_json::to_string(&config).unwrap();
             assert_eq!(serde_json::from_str::<LossConfig>(&text).unwrap(), config);
+            // Configurations from before there was a choice mean the official target.
+            let before = text.replace(",\"target\":\"membership\"", "");
+            assert_eq!(before != text, config.iou.is_some());
+            assert_eq!(serde_json::from_str::<LossConfig>(&before).unwrap(), config);
         }
+        for target in [IouTarget::Membership, IouTarget::Mask] {
+            assert_eq!(target.to_string().parse(), Ok(target));
+            assert_eq!(serde_json::to_string(&target).unwrap(), format!("\"{target}\""));
+        }
+        assert!("iou".parse::<IouTarget>().is_err());
     }
 
     #[test]
@@ -145,7 +201,7 @@ mod tests {
         let unknown = r#"{"dice": 1.0, "bce": 1.0, "iou": null, "focal": 1.0}"#;
         assert!(serde_json::from_str::<LossConfig>(unknown).is_err());
         let good = LossConfig::paper_points();
-        let iou = |weight| Some(IouLoss { kind: IouLossKind::L1, weight });
+        let iou = |weight| Some(IouLoss { weight, ..IouLoss::official() });
         for bad in [
             LossConfig { dice: -1.0, ..good },
             LossConfig { bce: f64::NAN, ..good },

@@ -3,13 +3,20 @@
 use super::bce::bce_of;
 use super::dice::dice_of;
 use super::logits::{StableLogits, check_masks, widen};
-use super::{IouLossKind, LossConfig, l1, mse};
+use super::{
+    IouLoss, IouLossKind, IouTarget, LossConfig, coarser_target, drawn_iou, l1, mse,
+    supervision_weights,
+};
 use crate::Error;
 use candle_core::{Result, Tensor};
 use desam_core::{Loss, LossTarget, LossTerm, LossValue, MaskPrediction};
 
 /// The weighted sum that a [`LossConfig`] describes. Terms come in the order `dice`, `bce`, then
 /// `mse` or `l1`.
+///
+/// Where the prediction has coarser heads, the mask terms are shared out among all heads by
+/// [`supervision_weights`], each compared with its [`coarser_target`]: `dice` and `bce` are then the
+/// mask's alone, `dice_coarser` and `bce_coarser` the others' weighted means.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct DesamLoss {
     config: LossConfig,
@@ -26,44 +33,84 @@ impl DesamLoss {
         &self.config
     }
 
-    fn mask_terms(&self, logits: &Tensor, target: &Tensor) -> Result<Vec<LossTerm>> {
-        let LossConfig { dice, bce, dice_smoothing, .. } = self.config;
-        let mut terms = Vec::new();
-        if dice <= 0.0 && bce <= 0.0 {
-            return Ok(terms);
-        }
+    /// Dice and cross-entropy of one head; `None` for a term of weight 0.
+    fn head(&self, logits: &Tensor, target: &Tensor) -> Result<[Option<Tensor>; 2]> {
         check_masks(logits, target)?;
         let (logits, target) = (StableLogits::new(logits)?, widen(target)?);
-        if dice > 0.0 {
-            let value = dice_of(&logits, &target, dice_smoothing)?;
-            terms.push(LossTerm { name: "dice", weight: dice, value });
+        let LossConfig { dice, bce, dice_smoothing, .. } = self.config;
+        let dice = (dice > 0.0).then(|| dice_of(&logits, &target, dice_smoothing));
+        let bce = (bce > 0.0).then(|| bce_of(&logits, &target));
+        Ok([dice.transpose()?, bce.transpose()?])
+    }
+
+    fn mask_terms(&self, prediction: &MaskPrediction, target: &Tensor) -> Result<Vec<LossTerm>> {
+        let weights = [self.config.dice, self.config.bce];
+        if weights.iter().all(|w| *w <= 0.0) {
+            return Ok(Vec::new());
         }
-        if bce > 0.0 {
-            terms.push(LossTerm { name: "bce", weight: bce, value: bce_of(&logits, &target)? });
+        let shares = supervision_weights(prediction.coarser.len());
+        let term = |name, weight, value: Option<Tensor>| {
+            value.map(|value| LossTerm { name, weight, value })
+        };
+        let names = ["dice", "bce"].into_iter().zip(weights);
+        let mask = self.head(&prediction.logits, target)?;
+        let mut terms: Vec<LossTerm> = names
+            .zip(mask)
+            .filter_map(|((name, weight), value)| term(name, weight * shares[0], value))
+            .collect();
+        if prediction.coarser.is_empty() {
+            return Ok(terms);
         }
+        let left = 1.0 - shares[0];
+        let mut means: [Option<Tensor>; 2] = [None, None];
+        for (logits, share) in prediction.coarser.iter().zip(&shares[1..]) {
+            let head = self.head(logits, &coarser_target(target, logits.dim(2)?)?)?;
+            for (mean, value) in means.iter_mut().zip(head) {
+                let Some(value) = value else { continue };
+                let part = (value * (share / left))?;
+                *mean = Some(match mean.take() {
+                    Some(sum) => (sum + part)?,
+                    None => part,
+                });
+            }
+        }
+        let names = ["dice_coarser", "bce_coarser"].into_iter().zip(weights);
+        let coarser = names.zip(means);
+        terms
+            .extend(coarser.filter_map(|((name, weight), value)| term(name, weight * left, value)));
         Ok(terms)
     }
 
-    fn iou_term(&self, iou: &Tensor, target: Option<&Tensor>) -> Result<Option<LossTerm>> {
-        let Some(part) = self.config.iou.filter(|part| part.weight > 0.0) else {
+    fn iou_term(
+        &self,
+        prediction: &MaskPrediction,
+        target: &LossTarget,
+    ) -> Result<Option<LossTerm>> {
+        let Some(IouLoss { kind, weight, target: from }) =
+            self.config.iou.filter(|part| part.weight > 0.0)
+        else {
             return Ok(None);
         };
-        let name = part.kind.name();
-        let Some(target) = target else {
-            return Err(candle_core::Error::wrap(Error::MissingIouTarget { term: name }));
+        let name = kind.name();
+        let target = match (from, &target.iou) {
+            (IouTarget::Mask, _) => drawn_iou(&prediction.logits, &target.mask)?,
+            (IouTarget::Membership, Some(iou)) => iou.clone(),
+            (IouTarget::Membership, None) => {
+                return Err(candle_core::Error::wrap(Error::MissingIouTarget { term: name }));
+            }
         };
-        let value = match part.kind {
-            IouLossKind::Mse => mse(iou, target)?,
-            IouLossKind::L1 => l1(iou, target)?,
+        let value = match kind {
+            IouLossKind::Mse => mse(&prediction.iou, &target)?,
+            IouLossKind::L1 => l1(&prediction.iou, &target)?,
         };
-        Ok(Some(LossTerm { name, weight: part.weight, value }))
+        Ok(Some(LossTerm { name, weight, value }))
     }
 }
 
 impl Loss for DesamLoss {
     fn forward(&self, prediction: &MaskPrediction, target: &LossTarget) -> Result<LossValue> {
-        let mut terms = self.mask_terms(&prediction.logits, &target.mask)?;
-        terms.extend(self.iou_term(&prediction.iou, target.iou.as_ref())?);
+        let mut terms = self.mask_terms(prediction, &target.mask)?;
+        terms.extend(self.iou_term(prediction, target)?);
         let mut total: Option<Tensor> = None;
         for term in &terms {
             let weighted = (&term.value * term.weight)?;

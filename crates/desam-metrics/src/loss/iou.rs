@@ -1,6 +1,6 @@
 //! What PRIM's predicted IoU is trained with.
 
-use super::logits::{check_pair, widen};
+use super::logits::{check_masks, check_pair, sum_pixels, widen};
 use candle_core::{Result, Tensor};
 
 const WHAT: &str = "IoU target [N, 1], as the predicted IoU";
@@ -24,4 +24,21 @@ pub fn l1(prediction: &Tensor, target: &Tensor) -> Result<Tensor> {
     let difference = (widen(prediction)? - widen(target)?)?;
     let sign = difference.detach().sign()?;
     (difference * sign)?.mean_all()
+}
+
+/// The IoU that masks drawn at logit 0 have with the truth, `[N, 1]`, in the logits' type, without
+/// a gradient: `|A ∩ B| / |A ∪ B|`, and 1 where both are empty, for then the mask is right.
+///
+/// # Errors
+/// When `target` differs from `logits [N, 1, M, M]` in shape or type, or there is nothing in them.
+pub fn drawn_iou(logits: &Tensor, target: &Tensor) -> Result<Tensor> {
+    check_masks(logits, target)?;
+    let drawn = logits.detach().gt(0f64)?;
+    let truth = target.gt(0.5f64)?;
+    let count = |mask: Tensor| sum_pixels(&mask.to_dtype(candle_core::DType::F64)?);
+    // Of 0 and 1 the product is the intersection, the larger the union.
+    let both = count((&drawn * &truth)?)?;
+    let either = count(drawn.maximum(&truth)?)?;
+    let none = either.eq(0f64)?.to_dtype(candle_core::DType::F64)?;
+    ((both + &none)? / (either + none)?)?.to_dtype(logits.dtype())
 }

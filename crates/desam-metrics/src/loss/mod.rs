@@ -10,9 +10,11 @@ mod desam;
 mod dice;
 mod iou;
 mod logits;
+mod supervision;
 
 pub use bce::bce_with_logits;
-pub use config::{IouLoss, IouLossKind, LossConfig};
+pub use config::{IouLoss, IouLossKind, IouTarget, LossConfig};
 pub use desam::DesamLoss;
 pub use dice::soft_dice;
-pub use iou::{l1, mse};
+pub use iou::{drawn_iou, l1, mse};
+pub use supervision::{coarser_target, supervision_weights};

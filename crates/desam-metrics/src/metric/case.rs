@@ -54,7 +54,51 @@ const NAMED: [(&str, CaseMetric); 11] = [
     ("relative_volume_error", CaseMetric::RelativeVolumeError),
 ];
 
+/// Tolerances, in mm, that [`CaseMetric::all`] asks for.
+const TOLERANCES_MM: [f64; 3] = [1.0, 2.0, 3.0];
+
 impl CaseMetric {
+    /// Dice.
+    pub const DICE: Self = Self::Overlap(Overlap::Dice);
+
+    /// Every metric; surface Dice at 1, 2 and 3 mm.
+    pub fn all() -> Vec<Self> {
+        let named = NAMED.iter().map(|(_, metric)| *metric);
+        let surface = TOLERANCES_MM.map(|tolerance_mm| Self::SurfaceDice { tolerance_mm });
+        named.chain(surface).collect()
+    }
+
+    /// From a name as it is typed: its own, or that with `-` for `_`, without its unit where it has
+    /// one (`hd95`, `assd`, `volume-error`), and `surface-dice@1` for `surface_dice_1mm`.
+    ///
+    /// # Errors
+    /// As [`from_str`](std::str::FromStr::from_str).
+    pub fn from_typed(name: &str) -> Result<Self> {
+        let typed = name.trim().to_ascii_lowercase().replace('-', "_");
+        let surface = typed.strip_prefix("surface_dice@").map(|t| t.trim_end_matches("mm"));
+        if let Some(tolerance) = surface {
+            return format!("surface_dice_{tolerance}mm").parse();
+        }
+        let whole = ["", "_mm", "_ml"].map(|unit| format!("{typed}{unit}"));
+        let found = NAMED.iter().find(|(known, _)| whole.iter().any(|w| w == known));
+        found.map_or_else(|| typed.parse(), |(_, metric)| Ok(*metric))
+    }
+
+    /// Whether it says nothing without the distances between voxels.
+    pub fn needs_spacing(&self) -> bool {
+        !matches!(self, Self::Overlap(_) | Self::RelativeVolumeError)
+    }
+
+    /// The worse of two values: the lower one where higher is better, else the one further from 0
+    /// (volume errors have a sign).
+    pub fn worse(&self, a: f64, b: f64) -> f64 {
+        match self.higher_is_better() {
+            true => a.min(b),
+            false if b.abs() > a.abs() => b,
+            false => a,
+        }
+    }
+
     /// Whether the score of a perfect prediction is 1 rather than 0.
     pub fn higher_is_better(&self) -> bool {
         matches!(self, Self::Overlap(_) | Self::SurfaceDice { .. })

@@ -2,6 +2,7 @@
 
 use super::Linear;
 use crate::ops::cross_attention::cross_attention;
+use crate::ops::exchange::{Asked, Projected, Told, heard};
 use candle_core::{Result, Tensor};
 use candle_nn::VarBuilder;
 
@@ -27,6 +28,13 @@ pub struct Attention {
     heads: usize,
 }
 
+/// What is attended to, after its projections: `[N, K, inner]` each.
+#[derive(Debug, Clone)]
+pub struct KeysAndValues {
+    keys: Tensor,
+    values: Tensor,
+}
+
 impl Attention {
     /// The four projections.
     ///
@@ -48,7 +56,80 @@ impl Attention {
     /// # Errors
     /// When shapes do not fit.
     pub fn forward(&self, q: &Tensor, k: &Tensor, v: &Tensor) -> Result<Tensor> {
+        self.out.forward(&self.mixed(q, k, v)?)
+    }
+
+    /// `to + forward(q, k, v)`, of which the sum alone is kept.
+    ///
+    /// # Errors
+    /// When shapes do not fit.
+    pub fn forward_added(&self, [q, k, v]: [&Tensor; 3], to: &Tensor) -> Result<Tensor> {
+        self.out.forward_added(&self.mixed(q, k, v)?, to)
+    }
+
+    /// `[N, Q, inner]`.
+    fn mixed(&self, q: &Tensor, k: &Tensor, v: &Tensor) -> Result<Tensor> {
         let (q, k, v) = (self.q.forward(q)?, self.k.forward(k)?, self.v.forward(v)?);
-        self.out.forward(&cross_attention(&q, &k, &v, self.heads)?)
+        cross_attention(&q, &k, &v, self.heads)
+    }
+
+    /// The queries of `x [N, Q, width]`, `[N, Q, inner]`.
+    ///
+    /// # Errors
+    /// When shapes do not fit.
+    pub fn queries(&self, x: &Tensor) -> Result<Tensor> {
+        self.q.forward(x)
+    }
+
+    /// Keys of `k` and values of `v`, to be attended to more than once.
+    ///
+    /// # Errors
+    /// When shapes do not fit.
+    pub fn keys_and_values(&self, k: &Tensor, v: &Tensor) -> Result<KeysAndValues> {
+        Ok(KeysAndValues { keys: self.k.forward(k)?, values: self.v.forward(v)? })
+    }
+
+    /// [`forward`](Self::forward) for queries `q [N, Q, width]` that all attend to the keys and
+    /// values of one image, `[1, K, inner]`.
+    ///
+    /// # Errors
+    /// When shapes do not fit.
+    pub fn attend(&self, q: &Tensor, to: &KeysAndValues) -> Result<Tensor> {
+        let q = self.q.forward(q)?;
+        let all = q.flatten_to(1)?.unsqueeze(0)?;
+        let y = cross_attention(&all, &to.keys, &to.values, self.heads)?;
+        self.out.forward(&y.reshape(q.shape())?)
+    }
+
+    /// What tokens `[N, T, width]` ask of an image in an exchange
+    /// ([`Exchange`](crate::ops::exchange::Exchange)), in place of attending to it.
+    ///
+    /// # Errors
+    /// When shapes do not fit.
+    pub fn ask(&self, tokens: &Tensor) -> Result<Asked> {
+        let tokens = &self.q.forward(tokens)?;
+        Asked::new(Projected { tokens, heads: self.heads }, self.k.affine())
+    }
+
+    /// What comes of it, `[N, T, width]`, for what was seen, `[N, width, heads · T]`.
+    ///
+    /// # Errors
+    /// When shapes do not fit.
+    pub fn hear(&self, seen: &Tensor) -> Result<Tensor> {
+        self.out.forward(&heard(seen, self.v.affine(), self.heads)?)
+    }
+
+    /// What tokens, `k` and `v` `[N, T, width]`, tell an image in an exchange, in place of being
+    /// attended to by it. Where all prompts share the image, its [`queries`](Self::queries) can be
+    /// made once and for all: `queried` says that they are.
+    ///
+    /// # Errors
+    /// When shapes do not fit.
+    pub fn tell(&self, k: &Tensor, v: &Tensor, queried: bool) -> Result<Told> {
+        let KeysAndValues { keys, values } = self.keys_and_values(k, v)?;
+        let keys = Projected { tokens: &keys, heads: self.heads };
+        let query = (!queried).then(|| self.q.affine());
+        // With its own queries the image brings their bias along.
+        Told::new(keys, &values, query, self.out.affine())
     }
 }

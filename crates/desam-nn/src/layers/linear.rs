@@ -47,7 +47,7 @@ impl Linear {
         linear(x, self.affine(), Some(activation))
     }
 
-    /// `to + forward(x)`, in one pass where no gradient is wanted.
+    /// `to + forward(x)` in one pass; `to` may be the same to all of the first dimension.
     ///
     /// # Errors
     /// When the last dimension is not `inputs`, or `to` has another shape than the result.
@@ -55,7 +55,7 @@ impl Linear {
         linear_added(x, self.affine(), to)
     }
 
-    fn affine(&self) -> Affine<'_> {
+    pub(super) fn affine(&self) -> Affine<'_> {
         Affine { weight: &self.weight, bias: self.bias.as_ref() }
     }
 }

@@ -39,7 +39,7 @@ impl MlpBlock {
         self.lin2.forward(&self.lin1.forward_activated(x, self.activation)?)
     }
 
-    /// `to + forward(x)`, in one pass where no gradient is wanted.
+    /// `to + forward(x)` in one pass.
     ///
     /// # Errors
     /// When the last dimension is another, or `to` has another shape than `x`.

@@ -8,7 +8,7 @@ mod linear;
 mod mlp;
 mod norm;
 
-pub use attention::{Attention, AttentionConfig};
+pub use attention::{Attention, AttentionConfig, KeysAndValues};
 pub use conv::{Conv2d, ConvTranspose2x2};
 pub use linear::Linear;
 pub use mlp::{Mlp, MlpBlock};

@@ -1,5 +1,6 @@
 //! Layer norms.
 
+use crate::ops::exchange::Norm;
 use crate::ops::layer_norm;
 use candle_core::{Result, Tensor};
 use candle_nn::{Init, VarBuilder};
@@ -33,6 +34,11 @@ impl LayerNorm {
     /// When the last dimension is another.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
         layer_norm::layer_norm(x, &self.weight, &self.bias, self.eps)
+    }
+
+    /// Its parameters, for an op that has it inside.
+    pub fn parameters(&self) -> Norm<'_> {
+        Norm { weight: &self.weight, bias: &self.bias, eps: self.eps }
     }
 }
 

@@ -7,7 +7,7 @@ use crate::embed::{EmbedRequest, EmbedSummary, embed};
 use crate::evaluate::{EvaluateConfig, EvaluateRequest, Evaluation, Protocol, evaluate};
 use crate::model::EncoderChoice;
 use crate::predict::VolumeSummary;
-use crate::report::{PHANTOM_NOTE, ReportInput, write_page};
+use crate::report::{PHANTOM_NOTE, ReportInput, RunReport, write_page};
 use crate::train::{Preset, Run, RunManifest, TrainConfig, TrainRequest, TrainSummary, train};
 use crate::{Automatic, Error, Mode, Result, Segmenter};
 use candle_core::Device;
@@ -18,6 +18,7 @@ use desam_data::nifti::write_volume;
 use desam_data::phantom::{PhantomConfig, SiteStyle, phantom_case, write_phantoms};
 use desam_data::preprocess::{LabelRule, PreprocessConfig};
 use desam_encoder::VitConfig;
+use desam_metrics::statistics::BootstrapConfig;
 use pictures::Gallery;
 use serde::{Deserialize, Serialize};
 use std::io::Write;
@@ -139,15 +140,17 @@ pub fn demo(out: &Path, config: &DemoConfig, progress: &dyn Progress) -> Result<
     let picture = at("slices.png");
     write_atomic(&picture, |file| file.write_all(&gallery.montage))?;
     let page = at("index.html");
-    let input = ReportInput {
-        title: "DeSAM on phantoms",
-        note: PHANTOM_NOTE,
-        evaluation: &evaluation,
-        history: &trained.history,
-        pictures: &gallery.pictures,
-        facts: &facts(config, &training, &manifest, &embedding)?,
+    let run = RunReport {
+        history: trained.history.clone(),
+        pictures: gallery.pictures,
+        facts: facts(config, &training, &manifest, &embedding)?,
+        ..RunReport::of("phantoms", evaluation.clone().with_intervals(&BootstrapConfig::default())?)
     };
-    write_page(&page, &input)?;
+    let runs = [run];
+    write_page(
+        &page,
+        &ReportInput { title: "DeSAM on phantoms", note: PHANTOM_NOTE, runs: &runs },
+    )?;
     Ok(DemoSummary { page, picture, embedding, training: trained, evaluation, segmented })
 }
 

@@ -7,7 +7,7 @@ use desam_core::{BinaryMask, Result};
 /// The official program does this to predictions alone: prostates lie in the middle of the image,
 /// and what is found at its rim costs nothing there. Ground truth at the rim still counts as
 /// missed.
-pub(super) fn cleared(mask: BinaryMask, px: usize) -> Result<BinaryMask> {
+pub(crate) fn cleared(mask: BinaryMask, px: usize) -> Result<BinaryMask> {
     let (height, width) = (mask.height(), mask.width());
     if px == 0 || width == 0 {
         return Ok(mask);

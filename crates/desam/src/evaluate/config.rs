@@ -1,6 +1,7 @@
 //! What is scored, and how.
 
 use crate::{Automatic, Error, Result};
+use desam_metrics::metric::{BothEmpty, CaseMetric, EmptyPolicy, OneEmpty};
 use serde::{Deserialize, Serialize};
 
 /// Border of the official program, in pixels of a mask of side [`PAPER_SIDE`].
@@ -56,12 +57,36 @@ pub struct EvaluateConfig {
     /// The sites to score; `None` scores all in the cache.
     #[serde(default)]
     pub sites: Option<Vec<String>>,
+    /// What is measured beside Dice, which always is.
+    #[serde(default)]
+    pub metrics: Vec<CaseMetric>,
+    /// What a distance counts as in a case that was missed or invented. Overlap is 0 there, and a
+    /// case with nothing to find and nothing found is perfect.
+    #[serde(default)]
+    pub one_empty: OneEmpty,
 }
 
 impl EvaluateConfig {
-    /// All sites, the protocol's own border.
+    /// All sites, the protocol's own border, Dice.
     pub fn new(protocol: Protocol, automatic: Automatic) -> Self {
-        Self { protocol, border_px: None, automatic, sites: None }
+        let (metrics, one_empty) = (Vec::new(), OneEmpty::default());
+        Self { protocol, border_px: None, automatic, sites: None, metrics, one_empty }
+    }
+
+    /// What is measured: Dice, then what was asked for, each once.
+    pub fn all_metrics(&self) -> Vec<CaseMetric> {
+        let mut metrics = vec![CaseMetric::DICE];
+        for metric in &self.metrics {
+            if !metrics.contains(metric) {
+                metrics.push(*metric);
+            }
+        }
+        metrics
+    }
+
+    /// What cases with an empty mask count as.
+    pub fn empty_policy(&self) -> EmptyPolicy {
+        EmptyPolicy { both: BothEmpty::Perfect, one: self.one_empty }
     }
 
     /// The border for masks of side `mask_side`, in their pixels. Unless set, the paper protocol
@@ -116,6 +141,15 @@ mod tests {
             assert!(message.to_string().contains("border"), "{message}");
         }
         assert_eq!(config(Protocol::Paper, Some(1)).border_for(3).unwrap(), 1);
+    }
+
+    #[test]
+    fn dice_is_always_measured_and_nothing_twice() {
+        let [hd, dice] = ["hd_mm", "dice"].map(|n| n.parse::<CaseMetric>().unwrap());
+        let metrics = vec![hd, dice, hd];
+        let asked = EvaluateConfig { metrics, ..config(Protocol::Paper, None) };
+        assert_eq!(asked.all_metrics(), [dice, hd]);
+        assert_eq!(config(Protocol::Paper, None).all_metrics(), [dice]);
     }
 
     #[test]

@@ -6,22 +6,42 @@
 //! [`Protocol::Full`] is what a user gets: the whole volume on its own grid, against the label
 //! file.
 //!
+//! Any set of metrics is measured on those voxels ([`EvaluateConfig::metrics`]), in millimetres
+//! where a metric has them: under the full protocol the label file says how far apart voxels are;
+//! under the paper protocol the masks of all processed slices are stacked, each slice's extent
+//! shared out among its `M × M` pixels, slices that are not scored empty on both sides.
+//!
 //! Nothing that should be scored is left out quietly: an empty prediction is a Dice of 0 that
 //! counts in every mean and is counted beside it, and a case that has nothing to be scored against
 //! is listed by name.
 
 mod border;
+mod by_metric;
+mod case;
+mod compare;
+mod compare_table;
 mod config;
-mod full;
+mod pair;
 mod plan;
 mod run;
+mod same;
 mod scores;
+mod summary;
 mod table;
 #[cfg(test)]
 pub(crate) mod tests;
+mod text;
+mod unit;
 mod write;
 
+pub(crate) use border::cleared;
+pub use by_metric::{ByMetric, Measured};
+pub use case::{CaseScore, Role, UnscoredCase};
+pub use compare::{CompareConfig, Comparison, Difference, SiteDifference, compare};
 pub use config::{EvaluateConfig, Protocol};
+pub(crate) use run::check_origin;
 pub use run::{EvaluateRequest, evaluate};
-pub use scores::{CaseScore, Evaluation, Role, SiteScore, UnscoredCase};
+pub use scores::{Evaluation, SiteScore};
+pub use summary::{MetricSummary, OverallSummary};
 pub(crate) use table::{counted, percent};
+pub(crate) use unit::{Unit, title};

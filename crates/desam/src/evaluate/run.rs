@@ -1,14 +1,16 @@
 //! From a cache and a model to scores.
 
+use super::pair::{CasePair, pixels, stack_grid};
 use super::plan::{Planned, plan};
-use super::scores::dice;
-use super::{CaseScore, EvaluateConfig, Evaluation, Protocol, UnscoredCase, border, full};
+use super::{
+    ByMetric, CaseScore, EvaluateConfig, Evaluation, Measured, Protocol, UnscoredCase, border,
+};
 use crate::{Error, Mode, Model, ModelRecord, Result};
 use candle_core::Device;
 use desam_core::{BinaryMask, ImageFeatures, Progress};
 use desam_data::cache::{CacheCase, FeatureCache, SliceRef};
 use desam_data::preprocess::PreprocessConfig;
-use desam_metrics::metric::Confusion;
+use desam_metrics::metric::{CaseMeasures, CaseMetric, VoxelGrid};
 
 /// What to score, with what.
 #[derive(Debug, Clone, Copy)]
@@ -33,7 +35,8 @@ pub struct EvaluateRequest<'a> {
 /// that the protocol scores (the full protocol needs `--slices all`), or cannot be read; when a
 /// site or a validation case is unknown; when the border leaves nothing; under the full protocol,
 /// when a volume or label file is missing, has changed since it was embedded, or the two lie on
-/// different grids.
+/// different grids; under the paper protocol, when a metric in millimetres is asked for and a volume
+/// is missing or has changed.
 pub fn evaluate(request: &EvaluateRequest<'_>, progress: &dyn Progress) -> Result<Evaluation> {
     check_origin(request.cache, request.model.record())?;
     let predictor = request.model.predictor();
@@ -49,7 +52,7 @@ pub fn evaluate(request: &EvaluateRequest<'_>, progress: &dyn Progress) -> Resul
 }
 
 /// Features of another encoder have the right shapes and mean nothing to this decoder.
-pub(super) fn check_origin(cache: &FeatureCache, record: &ModelRecord) -> Result<()> {
+pub(crate) fn check_origin(cache: &FeatureCache, record: &ModelRecord) -> Result<()> {
     let recipe = &cache.header().recipe;
     // How labels come down to the masks is a matter of the truth, not of what the model sees.
     let seen = PreprocessConfig { labels: record.preprocess.labels, ..recipe.preprocess.clone() };
@@ -87,6 +90,8 @@ struct Work<'a> {
     planned: Planned,
     case: &'a CacheCase,
     slices: Vec<SliceRef>,
+    /// Of the masks' stack, under the paper protocol.
+    grid: VoxelGrid,
 }
 
 impl Scoring<'_> {
@@ -126,6 +131,12 @@ impl Scoring<'_> {
             sites: Vec::new(),
             overall_dice: None,
             overall_cases_dice: None,
+            metrics: self.config.all_metrics(),
+            empty_policy: self.config.empty_policy(),
+            overall: ByMetric::default(),
+            bootstrap: None,
+            // Whoever reads it may stand elsewhere.
+            cache: std::path::absolute(self.cache.dir()).ok(),
         }
         .summarised();
         progress.finish(&evaluation.headline());
@@ -170,7 +181,15 @@ impl Scoring<'_> {
         if needed == 0 {
             return unscored("no slice of it has ground truth");
         }
-        Ok(Ok(Work { planned, case, slices }))
+        let grid = match self.config.protocol {
+            Protocol::Paper if self.needs_spacing() => stack_grid(self.cache, index, case)?,
+            _ => pixels(self.cache, case),
+        };
+        Ok(Ok(Work { planned, case, slices, grid }))
+    }
+
+    fn needs_spacing(&self) -> bool {
+        self.config.metrics.iter().any(CaseMetric::needs_spacing)
     }
 
     fn score(
@@ -181,34 +200,32 @@ impl Scoring<'_> {
     ) -> Result<CaseScore> {
         let case = work.case;
         let note = format!("{}/{}", case.site, case.id);
-        let mut masks = Vec::new();
-        let mut counts = Confusion::default();
+        let mut masks = Vec::with_capacity(work.slices.len());
         for slice in &work.slices {
-            let mask = border::cleared(self.predict(slice)?, border_px)?;
-            match self.config.protocol {
-                Protocol::Paper => {
-                    counts += Confusion::count(mask.data(), self.cache.mask(slice)?.data())?;
-                }
-                Protocol::Full => masks.push(mask),
-            }
+            masks.push(border::cleared(self.predict(slice)?, border_px)?);
             progress.advance(1, &note);
         }
-        let mut voxel_ml = None;
-        if self.config.protocol == Protocol::Full {
-            let volume = full::count(self.cache, work.planned.case, case, &masks)?;
-            (counts, voxel_ml) = (volume.counts, Some(volume.voxel_ml));
-        }
+        let full = self.config.protocol == Protocol::Full;
+        let pair = match self.config.protocol {
+            Protocol::Paper => CasePair::stacked(self.cache, (&work.slices, &masks), work.grid)?,
+            Protocol::Full => CasePair::restored(self.cache, work.planned.case, case, &masks)?,
+        };
+        let measures = CaseMeasures::new(pair.masks()?, self.config.empty_policy())?;
+        let measured = |metric: CaseMetric| Measured(measures.score(metric).counted());
+        let counts = measures.counts();
         let (truth_voxels, predicted_voxels) = (counts.present(), counts.predicted());
         Ok(CaseScore {
             site: case.site.clone(),
             case: case.id.clone(),
             role: work.planned.role,
-            dice: dice(&counts),
+            dice: measured(CaseMetric::DICE).0.unwrap_or(0.0),
             slices: work.slices.len(),
             truth_voxels,
             predicted_voxels,
-            truth_ml: voxel_ml.map(|v| v * truth_voxels as f64),
-            predicted_ml: voxel_ml.map(|v| v * predicted_voxels as f64),
+            truth_ml: pair.voxel_ml.map(|v| v * truth_voxels as f64),
+            predicted_ml: pair.voxel_ml.map(|v| v * predicted_voxels as f64),
+            metrics: self.config.all_metrics().into_iter().map(|m| (m, measured(m))).collect(),
+            grid: (full || self.needs_spacing()).then_some(pair.grid),
         })
     }
 

@@ -1,71 +1,12 @@
 //! What an evaluation says.
 
-use super::Protocol;
-use crate::Mode;
+use super::{ByMetric, CaseScore, MetricSummary, OverallSummary, Protocol, Role, UnscoredCase};
 use crate::select::SelectionConfig;
-use desam_metrics::metric::{BothEmpty, Confusion, Overlap};
+use crate::{Mode, Result};
+use desam_metrics::metric::{CaseMetric, EmptyPolicy};
+use desam_metrics::statistics::BootstrapConfig;
 use serde::{Deserialize, Serialize};
-
-/// What a case was to the training.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Role {
-    /// Of the source site, held out from training.
-    SourceValidation,
-    /// Of a site that training never saw.
-    Target,
-}
-
-impl Role {
-    /// One word, for tables.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::SourceValidation => "validation",
-            Self::Target => "target",
-        }
-    }
-}
-
-/// The score of one case.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct CaseScore {
-    /// Its site.
-    pub site: String,
-    /// Its name within the site.
-    pub case: String,
-    /// What it was to the training.
-    pub role: Role,
-    /// Dice over all its scored voxels, 0 to 1.
-    pub dice: f64,
-    /// Slices that were predicted.
-    pub slices: usize,
-    /// Foreground of the ground truth: voxels of the label file (full protocol) or pixels of the
-    /// `M × M` masks (paper protocol).
-    pub truth_voxels: u64,
-    /// Foreground of the prediction, counted alike, after the border rule.
-    pub predicted_voxels: u64,
-    /// Volume of the ground truth, in ml; full protocol alone.
-    #[serde(default)]
-    pub truth_ml: Option<f64>,
-    /// Volume of the prediction, in ml; full protocol alone.
-    #[serde(default)]
-    pub predicted_ml: Option<f64>,
-}
-
-/// A case that could not be scored, and why. It is in no mean.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct UnscoredCase {
-    /// Its site.
-    pub site: String,
-    /// Its name within the site.
-    pub case: String,
-    /// What it was to the training.
-    pub role: Role,
-    /// Why it was not scored.
-    pub reason: String,
-}
+use std::path::{Path, PathBuf};
 
 /// The scores of one site's cases, taken together.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -85,6 +26,9 @@ pub struct SiteScore {
     pub min_dice: f64,
     /// Cases in which nothing was found, each a Dice of 0 in the mean.
     pub empty_predictions: usize,
+    /// What each metric that was asked for says of its cases.
+    #[serde(default)]
+    pub metrics: ByMetric<MetricSummary>,
 }
 
 /// All scores of one model.
@@ -116,12 +60,26 @@ pub struct Evaluation {
     /// Mean over all cases of the target sites, as the official program reports it, 0 to 1;
     /// `None` without a target case.
     pub overall_cases_dice: Option<f64>,
+    /// The metrics that were asked for, Dice first.
+    #[serde(default = "dice_alone")]
+    pub metrics: Vec<CaseMetric>,
+    /// What cases with an empty mask count as.
+    #[serde(default)]
+    pub empty_policy: EmptyPolicy,
+    /// What each metric says over the target sites; empty without a target case.
+    #[serde(default)]
+    pub overall: ByMetric<OverallSummary>,
+    /// How intervals were computed, where they were.
+    #[serde(default)]
+    pub bootstrap: Option<BootstrapConfig>,
+    /// The folder of features that was scored with.
+    #[serde(default)]
+    pub cache: Option<PathBuf>,
 }
 
-/// Dice of one case's counts. Both sides empty is a Dice of 1: nothing was there, and nothing was
-/// found. (The official program never meets this: it scores slices with ground truth alone.)
-pub(super) fn dice(counts: &Confusion) -> f64 {
-    Overlap::Dice.of(counts, BothEmpty::Perfect).unwrap_or(0.0)
+/// What was measured before there was a choice.
+fn dice_alone() -> Vec<CaseMetric> {
+    vec![CaseMetric::DICE]
 }
 
 /// The sites' scores, from their cases': the source site first, the others as they come.
@@ -145,6 +103,7 @@ pub(super) fn by_site(cases: &[CaseScore]) -> Vec<SiteScore> {
             median_dice: median(&sorted).unwrap_or(0.0),
             min_dice: sorted.first().copied().unwrap_or(0.0),
             empty_predictions: of_site.iter().filter(|c| c.predicted_voxels == 0).count(),
+            metrics: ByMetric::default(),
         }
     };
     names.into_iter().map(score).collect()
@@ -163,6 +122,17 @@ fn median(sorted: &[f64]) -> Option<f64> {
 }
 
 impl Evaluation {
+    /// Reads what [`write_json`](Self::write_json) wrote. Of a file from before there were metrics
+    /// beside Dice, the summaries are computed from its cases.
+    ///
+    /// # Errors
+    /// When the file cannot be read, or is no evaluation.
+    pub fn read_json(path: &Path) -> Result<Self> {
+        let read: Self = crate::files::read_json(path)?;
+        let older = read.sites.iter().any(|s| s.metrics.is_empty());
+        Ok(if older { read.summarised() } else { read })
+    }
+
     /// The target sites, in their order.
     pub fn targets(&self) -> impl Iterator<Item = &SiteScore> {
         self.sites.iter().filter(|s| s.role == Role::Target)
@@ -196,6 +166,7 @@ impl Evaluation {
         let cases: Vec<f64> = targets.map(|c| c.dice).collect();
         self.overall_dice = mean(&sites);
         self.overall_cases_dice = mean(&cases);
+        self.summarise_metrics();
         self
     }
 }

@@ -1,32 +1,19 @@
 //! Scores as text for a terminal. Dice is in per cent, as the paper's tables have it.
 
-use super::{Evaluation, SiteScore};
+use super::text::Rows;
+use super::unit::{Unit, title};
+use super::{Evaluation, MetricSummary, SiteScore};
+use desam_metrics::metric::{CaseMetric, OneEmpty};
+use desam_metrics::statistics::Interval;
 
 /// A fraction in per cent, two decimals; a dash for nothing or for what is no number.
 pub(crate) fn percent(fraction: Option<f64>) -> String {
-    match fraction {
-        Some(value) if value.is_finite() => format!("{:.2}", 100.0 * value),
-        _ => "–".to_owned(),
-    }
+    Unit::PER_CENT.show(fraction.filter(|f| f.is_finite()))
 }
 
 /// `1 case`, `2 cases`.
 pub(crate) fn counted(n: usize, what: &str) -> String {
     if n == 1 { format!("1 {what}") } else { format!("{n} {what}s") }
-}
-
-const COLUMNS: usize = 7;
-
-fn site_row(score: &SiteScore) -> [String; COLUMNS] {
-    [
-        score.site.clone(),
-        score.role.name().to_owned(),
-        score.cases.to_string(),
-        percent(Some(score.mean_dice)),
-        percent(Some(score.median_dice)),
-        percent(Some(score.min_dice)),
-        score.empty_predictions.to_string(),
-    ]
 }
 
 impl Evaluation {
@@ -54,62 +41,151 @@ impl Evaluation {
     }
 
     /// A table for a terminal: a row a site, the source site's validation cases first; below, the
-    /// source site to the rest, as mean of the sites and as mean of all their cases; then the
-    /// cases that could not be scored. Dice in per cent. No line ends in blanks.
+    /// source site to the rest, as mean of the sites and as mean of all their cases; then such a
+    /// table for each metric beside Dice, what an empty mask counted as, and the cases that could
+    /// not be scored. Dice in per cent. No line ends in blanks.
     pub fn table(&self) -> String {
-        let head = ["site", "role", "cases", "Dice %", "median", "min", "empty"];
-        let mut rows = vec![head.map(str::to_owned)];
-        rows.extend(self.sites.iter().map(site_row));
-        let last_site = rows.len();
-        if self.targets().next().is_some() {
-            rows.extend(self.overall_rows());
-        }
-        let mut widths = [0; COLUMNS];
-        for row in &rows {
-            for (width, cell) in widths.iter_mut().zip(row) {
-                *width = (*width).max(cell.chars().count());
-            }
-        }
-        let rule = "-".repeat(widths.iter().sum::<usize>() + 2 * (COLUMNS - 1));
         let mut text = format!("trained on {}; {}\n", self.source, self.setting());
-        for (n, row) in rows.iter().enumerate() {
-            if n == 1 || n == last_site {
-                text.push_str(&rule);
-                text.push('\n');
-            }
-            let cells = row.iter().zip(widths).enumerate().map(|(column, (cell, width))| {
-                // Names to the left, numbers to the right.
-                if column < 2 { format!("{cell:<width$}") } else { format!("{cell:>width$}") }
-            });
-            let line = cells.collect::<Vec<_>>().join("  ");
-            text.push_str(line.trim_end());
-            text.push('\n');
+        text.push_str(&self.dice_table());
+        for &metric in self.metrics.iter().filter(|m| **m != CaseMetric::DICE) {
+            text.push_str(&format!("\n{}\n", self.metric_heading(metric)));
+            text.push_str(&self.metric_table(metric));
         }
+        if let Some(config) = &self.bootstrap {
+            let percent = config.level_percent();
+            text.push_str(&format!(
+                "\nintervals: {percent} %, bootstrap over cases within their site, {} draws, seed \
+                 {}\n",
+                config.resamples, config.seed
+            ));
+        }
+        text.push_str(&format!("of {}\n", self.empty_counts()));
         for lost in &self.unscored {
             text.push_str(&format!("not scored: {}/{}: {}\n", lost.site, lost.case, lost.reason));
         }
         text
     }
 
-    fn overall_rows(&self) -> [[String; COLUMNS]; 2] {
-        let cases: usize = self.targets().map(|s| s.cases).sum();
-        let empty: usize = self.targets().map(|s| s.empty_predictions).sum();
-        let worst = self.targets().map(|s| s.min_dice).reduce(f64::min);
-        let sites = self.targets().count();
-        let row = |over: String, dice: Option<f64>| {
-            [
-                self.rest(),
-                format!("mean of {over}"),
-                cases.to_string(),
-                percent(dice),
-                String::new(),
-                percent(worst),
-                empty.to_string(),
-            ]
-        };
-        [
-            row(counted(sites, "site"), self.overall_dice),
-            row(counted(cases, "case"), self.overall_cases_dice),
-        ]
+    fn level(&self) -> Option<String> {
+        self.bootstrap.as_ref().map(|b| format!("{} % interval", b.level_percent()))
     }
+
+    /// The head of a table, with a column for intervals where there are any.
+    fn head(&self, unit: &str, [median, worst, empty]: [&str; 3]) -> Vec<String> {
+        let mut head = ["site", "role", "cases", unit].map(str::to_owned).to_vec();
+        head.extend(self.level());
+        head.extend([median, worst, empty].map(str::to_owned));
+        head
+    }
+
+    fn dice_table(&self) -> String {
+        let mut rows = Rows::new(self.head("Dice %", ["median", "min", "empty"]));
+        for site in &self.sites {
+            let interval = site.metrics.get(CaseMetric::DICE).and_then(|m| m.interval);
+            let mut row = site_names(site);
+            row.push(percent(Some(site.mean_dice)));
+            row.extend(self.interval(Unit::PER_CENT, interval));
+            row.extend([Some(site.median_dice), Some(site.min_dice)].map(percent));
+            row.push(site.empty_predictions.to_string());
+            rows.push(row);
+        }
+        if self.targets().next().is_some() {
+            rows.rule();
+            let overall = self.overall.get(CaseMetric::DICE);
+            let empty: usize = self.targets().map(|s| s.empty_predictions).sum();
+            let worst = self.targets().map(|s| s.min_dice).reduce(f64::min);
+            let [sites, cases] = self.overall_names();
+            let over_sites = overall.and_then(|o| o.sites_interval);
+            let over_cases = overall.and_then(|o| o.cases.interval);
+            for (names, dice, interval) in [
+                (sites, self.overall_dice, over_sites),
+                (cases, self.overall_cases_dice, over_cases),
+            ] {
+                let mut row = names;
+                row.push(percent(dice));
+                row.extend(self.interval(Unit::PER_CENT, interval));
+                row.extend([String::new(), percent(worst), empty.to_string()]);
+                rows.push(row);
+            }
+        }
+        rows.text()
+    }
+
+    fn metric_heading(&self, metric: CaseMetric) -> String {
+        let better = match metric {
+            CaseMetric::VolumeError | CaseMetric::RelativeVolumeError => "nearer to 0 is better",
+            m if m.higher_is_better() => "higher is better",
+            _ => "lower is better",
+        };
+        format!("{} ({better})", title(metric))
+    }
+
+    fn metric_table(&self, metric: CaseMetric) -> String {
+        let unit = Unit::of(metric);
+        let mut rows = Rows::new(self.head("mean", ["median", "worst", "missed"]));
+        let tail = |s: &MetricSummary| {
+            let missed = s.missed.to_string();
+            let left_out = (s.left_out > 0).then(|| format!(", {} left out", s.left_out));
+            [unit.show(s.median), unit.show(s.worst), missed + &left_out.unwrap_or_default()]
+        };
+        for site in &self.sites {
+            let Some(summary) = site.metrics.get(metric) else { continue };
+            let mut row = site_names(site);
+            row.push(unit.show(summary.mean));
+            row.extend(self.interval(unit, summary.interval));
+            row.extend(tail(summary));
+            rows.push(row);
+        }
+        if let Some(over) = self.overall.get(metric) {
+            rows.rule();
+            let [mut sites, mut cases] = self.overall_names();
+            sites.push(unit.show(over.mean_of_sites));
+            sites.extend(self.interval(unit, over.sites_interval));
+            cases.push(unit.show(over.cases.mean));
+            cases.extend(self.interval(unit, over.cases.interval));
+            for mut row in [sites, cases] {
+                row.extend(tail(&over.cases));
+                rows.push(row);
+            }
+        }
+        rows.text()
+    }
+
+    fn interval(&self, unit: Unit, interval: Option<Interval>) -> Option<String> {
+        self.bootstrap.as_ref().map(|_| unit.between(interval))
+    }
+
+    fn overall_names(&self) -> [Vec<String>; 2] {
+        let sites = self.targets().count();
+        let cases: usize = self.targets().map(|s| s.cases).sum();
+        [counted(sites, "site"), counted(cases, "case")]
+            .map(|over| vec![self.rest(), format!("mean of {over}"), cases.to_string()])
+    }
+
+    /// How many cases had an empty mask, and what they counted as.
+    pub(crate) fn empty_counts(&self) -> String {
+        let count = |which| self.cases.iter().filter(|c| c.empty() == Some(which)).count();
+        let [missed, invented, both] = {
+            use desam_metrics::metric::Empty::{Both, Prediction, Truth};
+            [Prediction, Truth, Both].map(count)
+        };
+        let distance = match self.empty_policy.one {
+            OneEmpty::Diagonal => "the volume's diagonal in distances",
+            OneEmpty::Infinite => "infinite in distances",
+            OneEmpty::LeftOut => "left out of means of distances",
+        };
+        let worst = match self.metrics.as_slice() {
+            [_] => "each a Dice of 0".to_owned(),
+            _ => format!("each 0 in overlap and surface Dice, {distance}"),
+        };
+        format!(
+            "{}: {missed} missed, {invented} invented ({worst}), {both} with nothing to find and \
+             nothing found (perfect)",
+            counted(self.cases.len(), "case")
+        )
+    }
+}
+
+fn site_names(site: &SiteScore) -> Vec<String> {
+    vec![site.site.clone(), site.role.name().to_owned(), site.cases.to_string()]
 }

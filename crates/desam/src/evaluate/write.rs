@@ -3,56 +3,70 @@
 use super::{CaseScore, Evaluation, UnscoredCase};
 use crate::files::{write_json, write_text};
 use crate::{Error, Result};
-use serde::Serialize;
+use desam_metrics::metric::CaseMetric;
 use std::path::Path;
 
-/// A row of the CSV file; the header has the units.
-#[derive(Debug, Serialize)]
-struct Row<'a> {
-    site: &'a str,
-    case: &'a str,
-    role: &'a str,
-    dice_0_to_1: Option<f64>,
-    slices: Option<usize>,
-    truth_voxels: Option<u64>,
-    predicted_voxels: Option<u64>,
-    truth_ml: Option<f64>,
-    predicted_ml: Option<f64>,
-    not_scored_because: Option<&'a str>,
+/// Columns before those of the metrics; Dice is always among them.
+const FIRST: [&str; 9] = [
+    "site",
+    "case",
+    "role",
+    "dice_0_to_1",
+    "slices",
+    "truth_voxels",
+    "predicted_voxels",
+    "truth_ml",
+    "predicted_ml",
+];
+/// The last column.
+const LOST: &str = "not_scored_because";
+
+/// Metrics with a column of their own.
+fn columns(evaluation: &Evaluation) -> impl Iterator<Item = CaseMetric> {
+    evaluation.metrics.iter().copied().filter(|m| *m != CaseMetric::DICE)
 }
 
-impl<'a> From<&'a CaseScore> for Row<'a> {
-    fn from(score: &'a CaseScore) -> Self {
-        Self {
-            site: &score.site,
-            case: &score.case,
-            role: score.role.name(),
-            dice_0_to_1: Some(score.dice),
-            slices: Some(score.slices),
-            truth_voxels: Some(score.truth_voxels),
-            predicted_voxels: Some(score.predicted_voxels),
-            truth_ml: score.truth_ml,
-            predicted_ml: score.predicted_ml,
-            not_scored_because: None,
-        }
+/// A metric's column; its unit is in the name.
+fn column(metric: CaseMetric) -> String {
+    match metric {
+        CaseMetric::Overlap(_) | CaseMetric::SurfaceDice { .. } => format!("{metric}_0_to_1"),
+        CaseMetric::RelativeVolumeError => "volume_error_percent".to_owned(),
+        _ => metric.to_string(),
     }
 }
 
-impl<'a> From<&'a UnscoredCase> for Row<'a> {
-    fn from(lost: &'a UnscoredCase) -> Self {
-        Self {
-            site: &lost.site,
-            case: &lost.case,
-            role: lost.role.name(),
-            dice_0_to_1: None,
-            slices: None,
-            truth_voxels: None,
-            predicted_voxels: None,
-            truth_ml: None,
-            predicted_ml: None,
-            not_scored_because: Some(&lost.reason),
-        }
-    }
+/// A metric's value in its column; nothing where the case is left out of means.
+fn cell(metric: CaseMetric, case: &CaseScore) -> String {
+    let scale = if metric == CaseMetric::RelativeVolumeError { 100.0 } else { 1.0 };
+    optional(case.score(metric).and_then(|s| s.counted()).map(|v| scale * v))
+}
+
+fn optional(value: Option<f64>) -> String {
+    value.map(|v| format!("{v:?}")).unwrap_or_default()
+}
+
+fn scored(evaluation: &Evaluation, case: &CaseScore) -> Vec<String> {
+    let mut row = vec![
+        case.site.clone(),
+        case.case.clone(),
+        case.role.name().to_owned(),
+        optional(Some(case.dice)),
+        case.slices.to_string(),
+        case.truth_voxels.to_string(),
+        case.predicted_voxels.to_string(),
+        optional(case.truth_ml),
+        optional(case.predicted_ml),
+    ];
+    row.extend(columns(evaluation).map(|m| cell(m, case)));
+    row.push(String::new());
+    row
+}
+
+fn lost(evaluation: &Evaluation, case: &UnscoredCase) -> Vec<String> {
+    let mut row = vec![case.site.clone(), case.case.clone(), case.role.name().to_owned()];
+    row.resize(FIRST.len() + columns(evaluation).count(), String::new());
+    row.push(case.reason.clone());
+    row
 }
 
 impl Evaluation {
@@ -65,16 +79,21 @@ impl Evaluation {
     }
 
     /// Writes one row a case as CSV, in one step; cases that could not be scored come last,
-    /// without numbers. Dice is from 0 to 1.
+    /// without numbers. Units are in the names of the columns: shares are from 0 to 1, an infinite
+    /// value is `inf`, and one that the policy on empty masks leaves out of means is empty.
     ///
     /// # Errors
     /// When the file cannot be written.
     pub fn write_csv(&self, path: &Path) -> Result<()> {
         let mut csv = csv::Writer::from_writer(Vec::new());
         let failed = |e: csv::Error| Error::file(path, format!("cannot be written: {e}"));
-        let rows = self.cases.iter().map(Row::from).chain(self.unscored.iter().map(Row::from));
-        for row in rows {
-            csv.serialize(row).map_err(failed)?;
+        let mut head: Vec<String> = FIRST.map(str::to_owned).to_vec();
+        head.extend(columns(self).map(column));
+        head.push(LOST.to_owned());
+        let rows = self.cases.iter().map(|c| scored(self, c));
+        let rows = rows.chain(self.unscored.iter().map(|c| lost(self, c)));
+        for row in std::iter::once(head).chain(rows) {
+            csv.write_record(row).map_err(failed)?;
         }
         let bytes = csv.into_inner().map_err(|e| Error::file(path, e.to_string()))?;
         let text = String::from_utf8(bytes).map_err(|e| Error::file(path, e.to_string()))?;

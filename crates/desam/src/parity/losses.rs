@@ -37,8 +37,7 @@ pub(super) fn losses(file: &Vectors, cases: &[Case]) -> Result<Vec<Stage>> {
         let wrong = |e: &dyn std::fmt::Display| file.wrong(format!("case {}: {e}", case.case));
         let get = |name: &str| file.f32(&format!("{}.{name}", case.case));
         let (x, y) = (Var::from_tensor(&get("logits")?)?, Var::from_tensor(&get("iou")?)?);
-        let prediction =
-            MaskPrediction { logits: x.as_tensor().clone(), iou: y.as_tensor().clone() };
+        let prediction = MaskPrediction::new(x.as_tensor().clone(), y.as_tensor().clone());
         let target = LossTarget { mask: get("target")?, iou: Some(get("iou_target")?) };
         let run = |config: LossConfig| -> Result<LossValue> {
             config.build()?.forward(&prediction, &target).map_err(|e| wrong(&e))

@@ -6,7 +6,7 @@ use super::vectors::Vectors;
 use crate::{Error, Result};
 use candle_core::Tensor;
 use desam_core::{EncoderSpec, ImageFeatures};
-use desam_decoder::{DecoderConfig, DesamDecoder};
+use desam_decoder::{Decoder, DecoderConfig};
 use desam_encoder::{Checkpoint, PromptEncoderConfig, SamPromptEncoder, VitConfig, VitEncoder};
 use desam_nn::params::{LoadOptions, Loaded, load};
 use serde::Deserialize;
@@ -50,7 +50,7 @@ pub(super) struct Official {
     pub(super) spec: EncoderSpec,
     pub(super) image: VitEncoder,
     pub(super) prompt: SamPromptEncoder,
-    pub(super) decoder: Loaded<DesamDecoder>,
+    pub(super) decoder: Loaded<Decoder>,
     vit: VitConfig,
 }
 

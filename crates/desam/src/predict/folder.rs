@@ -1,12 +1,30 @@
 //! Many volumes, one model.
+//!
+//! Three things go on at once: the next volume is read, unpacked and prepared, one is computed on,
+//! and the files of the one before are packed and written. Reading and writing use one core each
+//! and no accelerator, and computing uses all of what there is, so what they take is no longer time
+//! in which the rest stands still. Each hands over to the next in person, without a queue: a volume
+//! waits in the hands of who made it. So there are at most three in memory, however many there are
+//! in all, and they stay in order.
+//!
+//! A 384×384×24 volume is read and prepared in some 0.2 s. Beside ViT-B on two cores that is
+//! nothing; with a small encoder or an accelerator it is a large share of the whole.
+//!
+//! Within a volume the encoder and the decoder take turns on a CPU and overlap on an accelerator
+//! (see [`Features::each`](super::features::Features::each)).
 
-use super::{Segmenter, VolumeSummary};
-use crate::Result;
-use desam_core::Progress;
-use desam_data::volumes::mask_name;
+use super::output::{Output, OutputFiles};
+use super::share::Share;
+use super::{Segmentation, Segmenter, VolumeSummary};
+use crate::{Error, Result};
+use desam_core::{Progress, Volume};
+use desam_data::preprocess::PreparedVolume;
+use desam_data::volumes::{mask_name, read_volume};
 use serde::Serialize;
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread;
 
 /// What a folder came to.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -27,8 +45,9 @@ pub struct FailedVolume {
 }
 
 /// Segments each volume into `out` under its own file name (a DICOM series under its folder's, as
-/// NIfTI). A volume that fails is recorded with
-/// the reason, and the rest is done.
+/// NIfTI), and writes beside it what [`Segmenter::options`] ask for. A volume that fails is recorded
+/// with the reason, and the rest is done; a volume whose files would be written over those of an
+/// earlier one fails. Both lists of the summary are in the order of `inputs`.
 ///
 /// # Errors
 /// Only when `out` cannot be made.
@@ -40,110 +59,120 @@ pub fn segment_folder(
 ) -> Result<FolderSummary> {
     crate::files::create_dir(out)?;
     progress.begin("segmenting", inputs.len() as u64 * Share::STEPS);
-    let mut summary = FolderSummary { done: Vec::new(), failed: Vec::new() };
-    for input in inputs {
-        let name = mask_name(input);
-        let share = Share::new(progress, name.clone());
-        let done = segmenter.segment_file(input, &out.join(name), &share);
-        share.complete();
-        match done {
-            Ok(volume) => summary.done.push(volume),
-            Err(error) => {
-                // Most errors name the file themselves.
-                let (reason, path) = (error.to_string(), input.display().to_string());
-                let told = if reason.contains(&path) { String::new() } else { format!("{path}: ") };
-                progress.say(&format!("skipped: {told}{reason}"));
-                summary.failed.push(FailedVolume { input: input.clone(), reason });
+    let plan = plan(segmenter, inputs, out);
+    let summary = thread::scope(|scope| {
+        // Where one side is gone, be it by a panic, the others find their channel closed and end.
+        let (to_compute, read) = sync_channel(0);
+        let (to_write, computed) = sync_channel(0);
+        scope.spawn(move || read_all(segmenter, plan, &to_compute));
+        let writer = scope.spawn(move || write_all(segmenter, &computed, progress));
+        for step in read {
+            if to_write.send(compute(segmenter, step, progress)).is_err() {
+                break;
             }
         }
-    }
+        drop(to_write);
+        writer.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    });
     let (done, failed) = (summary.done.len(), summary.failed.len());
     progress.finish(&format!("{done} volumes segmented, {failed} failed"));
     Ok(summary)
 }
 
-/// One volume's share of a folder's progress: the same for every volume, however many slices it
-/// turns out to have, so that the time left can be told before all are read.
-struct Share<'a> {
-    whole: &'a dyn Progress,
-    name: String,
-    told: Mutex<Told>,
+/// A volume on its way through the three.
+struct Step<T> {
+    input: PathBuf,
+    so_far: Result<(OutputFiles, T)>,
 }
 
-#[derive(Default)]
-struct Told {
-    of: u64,
-    done: u64,
-    passed_on: u64,
-}
-
-impl<'a> Share<'a> {
-    /// Steps of the whole that a volume is worth.
-    const STEPS: u64 = 1000;
-
-    fn new(whole: &'a dyn Progress, name: String) -> Self {
-        Self { whole, name, told: Mutex::default() }
+impl<T> Step<T> {
+    fn then<U>(self, next: impl FnOnce(T, &OutputFiles) -> Result<U>) -> Step<U> {
+        let so_far = self.so_far.and_then(|(files, value)| {
+            let value = next(value, &files)?;
+            Ok((files, value))
+        });
+        Step { input: self.input, so_far }
     }
+}
 
-    fn pass_on(&self, change: impl FnOnce(&mut Told), note: &str) {
-        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        change(&mut told);
-        let now = (Self::STEPS * told.done.min(told.of)).checked_div(told.of).unwrap_or(0);
-        let steps = now.saturating_sub(told.passed_on);
-        told.passed_on += steps;
-        if steps > 0 {
-            self.whole.advance(steps, &format!("{} {note}", self.name));
+/// A volume that is ready, and itself where pictures are to be made of it.
+struct Ready {
+    prepared: PreparedVolume,
+    volume: Option<Volume>,
+}
+
+/// Where everything goes; no file twice.
+fn plan(segmenter: &Segmenter, inputs: &[PathBuf], out: &Path) -> Vec<Step<()>> {
+    let mut taken: HashMap<PathBuf, PathBuf> = HashMap::new();
+    let mut claim = |input: &PathBuf| {
+        let files = OutputFiles::new(input, &out.join(mask_name(input)), segmenter.options())?;
+        if let Some((name, by)) = files.names().find_map(|n| Some((n, taken.get(n)?))) {
+            let reason = format!(
+                "it would be written for {} and again for {}; rename one of the two",
+                by.display(),
+                input.display()
+            );
+            return Err(Error::file(name, reason));
+        }
+        taken.extend(files.names().map(|name| (name.to_owned(), input.clone())));
+        Ok((files, ()))
+    };
+    let step = |input: &PathBuf| Step { input: input.clone(), so_far: claim(input) };
+    inputs.iter().map(step).collect()
+}
+
+fn read_all(segmenter: &Segmenter, plan: Vec<Step<()>>, next: &SyncSender<Step<Ready>>) {
+    for step in plan {
+        let ready = step.then(|(), files| {
+            let volume = read_volume(&files.input)?;
+            let prepared = segmenter.prepare(&volume)?;
+            let pictures = segmenter.options().overlay.is_some();
+            Ok(Ready { prepared, volume: pictures.then_some(volume) })
+        });
+        if next.send(ready).is_err() {
+            return;
         }
     }
-
-    /// What is left of a volume that ended, well or not.
-    fn complete(&self) {
-        self.pass_on(|told| (told.of, told.done) = (1, 1), "");
-    }
 }
 
-impl Progress for Share<'_> {
-    fn begin(&self, _task: &str, steps: u64) {
-        self.pass_on(|told| told.of = steps, "");
-    }
-
-    fn advance(&self, steps: u64, note: &str) {
-        self.pass_on(|told| told.done += steps, note);
-    }
-
-    fn finish(&self, _summary: &str) {}
-
-    fn say(&self, message: &str) {
-        self.whole.say(message);
-    }
+fn compute(
+    segmenter: &Segmenter,
+    step: Step<Ready>,
+    progress: &dyn Progress,
+) -> Step<(Ready, Segmentation)> {
+    let share = Share::new(progress, mask_name(&step.input));
+    let computed = step.then(|ready, _| {
+        share.begin("", ready.prepared.len() as u64);
+        let segmentation = segmenter.compute(&ready.prepared, &share)?;
+        Ok((ready, segmentation))
+    });
+    share.complete();
+    computed
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[derive(Default)]
-    struct Count(Mutex<u64>);
-
-    impl Progress for Count {
-        fn begin(&self, _: &str, _: u64) {}
-        fn advance(&self, steps: u64, _: &str) {
-            *self.0.lock().unwrap() += steps;
-        }
-        fn finish(&self, _: &str) {}
-        fn say(&self, _: &str) {}
-    }
-
-    #[test]
-    fn every_volume_is_worth_the_same() {
-        for (slices, advanced) in [(19, 19), (3, 1), (7, 9), (0, 0)] {
-            let whole = Count::default();
-            let share = Share::new(&whole, "a".into());
-            share.begin("a", slices);
-            (0..advanced).for_each(|_| share.advance(1, ""));
-            assert!(*whole.0.lock().unwrap() <= Share::STEPS);
-            share.complete();
-            assert_eq!(*whole.0.lock().unwrap(), Share::STEPS, "{slices} {advanced}");
+fn write_all(
+    segmenter: &Segmenter,
+    computed: &Receiver<Step<(Ready, Segmentation)>>,
+    progress: &dyn Progress,
+) -> FolderSummary {
+    let mut summary = FolderSummary { done: Vec::new(), failed: Vec::new() };
+    for step in computed {
+        let written = step.then(|(ready, segmentation), files| {
+            let Ready { prepared, volume } = &ready;
+            let output = Output { prepared, volume: volume.as_ref(), segmentation };
+            files.write(segmenter, &output)
+        });
+        match written.so_far {
+            Ok((_, volume)) => summary.done.push(volume),
+            Err(error) => {
+                let input = written.input;
+                // Most errors name the file themselves.
+                let (reason, path) = (error.to_string(), input.display().to_string());
+                let told = if reason.contains(&path) { String::new() } else { format!("{path}: ") };
+                progress.say(&format!("skipped: {told}{reason}"));
+                summary.failed.push(FailedVolume { input, reason });
+            }
         }
     }
+    summary
 }

@@ -1,9 +1,26 @@
 //! From a volume to a mask, with no prompt.
 
+mod ablation;
+mod features;
 mod folder;
+mod grid;
+mod measure;
+mod options;
+mod output;
+mod picture;
+mod plain;
+mod report;
 mod segmenter;
+mod share;
 mod slice;
 
 pub use folder::{FailedVolume, FolderSummary, segment_folder};
-pub use segmenter::{Segmentation, Segmenter, VolumeSummary};
-pub use slice::{SlicePrediction, SlicePredictor};
+pub use measure::{BoundingBox, IouStatistics};
+pub use options::{PredictOptions, SliceChoice};
+pub use output::VolumeSummary;
+pub use report::{ModelFacts, Settings, VolumeReport};
+pub use segmenter::{Segmentation, Segmenter};
+pub use slice::{SliceEvidence, SlicePrediction, SlicePredictor};
+
+#[cfg(test)]
+mod tests;

@@ -1,11 +1,14 @@
 //! From a volume to a mask on its own grid.
 
-use super::SlicePrediction;
+use super::features::Features;
+use super::output::{Output, OutputFiles, VolumeSummary};
+use super::{PredictOptions, SliceEvidence, SlicePrediction};
+use crate::model::model_file;
 use crate::{Automatic, Error, Mode, Model, Result};
 use candle_core::Device;
-use desam_core::{BinaryMask, ImageEncoder, LabelVolume, Progress, Volume};
-use desam_data::volumes::{read_volume, write_mask_like};
-use serde::Serialize;
+use desam_core::{BinaryMask, ImageEncoder, LabelVolume, MaskDecoder, Progress, Volume};
+use desam_data::preprocess::{Between, PreparedVolume, VoxelMap};
+use desam_data::volumes::read_volume;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -14,12 +17,16 @@ pub struct Segmenter {
     model: Model,
     encoder: Arc<dyn ImageEncoder>,
     automatic: Automatic,
+    options: PredictOptions,
+    /// The model's file, where it was opened from one.
+    source: Option<PathBuf>,
 }
 
 impl std::fmt::Debug for Segmenter {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let mut out = f.debug_struct("Segmenter");
-        out.field("model", &self.model).field("automatic", &self.automatic).finish_non_exhaustive()
+        out.field("model", &self.model).field("automatic", &self.automatic);
+        out.field("options", &self.options).finish_non_exhaustive()
     }
 }
 
@@ -28,8 +35,12 @@ impl std::fmt::Debug for Segmenter {
 pub struct Segmentation {
     /// 0 and 1, on the volume's own grid.
     pub mask: LabelVolume,
-    /// One prediction a processed slice.
+    /// One prediction a processed slice, as the model gives it.
     pub slices: Vec<SlicePrediction>,
+    /// Probabilities on the volume's own grid, where [`PredictOptions::probability`] asks for them.
+    pub probability: Option<Volume>,
+    /// Predicted IoUs on the volume's own grid, where [`PredictOptions::iou_map`] asks for them.
+    pub iou_map: Option<Volume>,
 }
 
 impl Segmentation {
@@ -38,23 +49,6 @@ impl Segmentation {
         let voxels = self.mask.data().iter().filter(|v| **v > 0).count();
         voxels as f64 * self.mask.grid().voxel_mm3() / 1000.0
     }
-}
-
-/// What one file came to.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct VolumeSummary {
-    /// The volume.
-    pub input: PathBuf,
-    /// Its mask.
-    pub output: PathBuf,
-    /// Voxels along `i`, `j`, `k`.
-    pub dims: [usize; 3],
-    /// Slices on the model's grid whose mask is not empty.
-    pub slices_with_mask: usize,
-    /// Slices on the model's grid.
-    pub slices: usize,
-    /// Volume of the mask, in millilitres.
-    pub volume_ml: f64,
 }
 
 impl Segmenter {
@@ -66,7 +60,8 @@ impl Segmenter {
     pub fn open(path: &Path) -> Result<Self> {
         let model = Model::open(path, &Device::Cpu)?;
         let encoder = model.encoder();
-        Self::with_encoder(model, encoder)
+        let segmenter = Self::with_encoder(model, encoder)?;
+        Ok(Self { source: Some(model_file(path)?), ..segmenter })
     }
 
     /// A model with an encoder of the caller's.
@@ -83,7 +78,8 @@ impl Segmenter {
         }
         let mode = model.record().training.as_ref().map_or(Mode::Points, |t| t.mode);
         let automatic = Automatic::new(mode, 9, model.spec().mask_side());
-        Ok(Self { model, encoder, automatic })
+        let (options, source) = (PredictOptions::default(), None);
+        Ok(Self { model, encoder, automatic, options, source })
     }
 
     /// The same, prompting in another way.
@@ -106,26 +102,79 @@ impl Segmenter {
         &self.model
     }
 
-    /// Segments a volume. One slice's pixels and features are held at a time.
+    /// The same, with something done to masks and written beside them.
+    ///
+    /// # Errors
+    /// When the options cannot be used.
+    pub fn with_options(mut self, options: PredictOptions) -> Result<Self> {
+        options.validate()?;
+        self.options = options;
+        Ok(self)
+    }
+
+    /// What is done to masks and written beside them.
+    pub fn options(&self) -> &PredictOptions {
+        &self.options
+    }
+
+    /// The model's file, where it was opened from one.
+    pub(super) fn source(&self) -> Option<&Path> {
+        self.source.as_deref()
+    }
+
+    /// Segments a volume. One slice's pixels and features are held at a time; where the model is on
+    /// an accelerator those of the next are being made.
     ///
     /// # Errors
     /// When the volume cannot be prepared or a tensor operation fails.
     pub fn segment(&self, volume: &Volume, progress: &dyn Progress) -> Result<Segmentation> {
+        self.compute(&self.prepare(volume)?, progress)
+    }
+
+    /// A volume ready to be computed on.
+    pub(super) fn prepare(&self, volume: &Volume) -> Result<PreparedVolume> {
+        if self.options.iou_map && !self.model.decoder().predicts_iou() {
+            let variant = self.model.record().variant;
+            let reason =
+                format!("a model of variant {variant} predicts no IoU: there is no map of it");
+            return Err(Error::Invalid(reason));
+        }
         let prepared = self.model.record().preprocess.prepare(volume, self.model.spec())?;
+        if let Some(choice) = &self.options.overlay {
+            // Said before an hour's work, not after it.
+            choice.check(volume.grid().dims[prepared.slice_axis()])?;
+        }
+        Ok(prepared)
+    }
+
+    pub(super) fn compute(
+        &self,
+        prepared: &PreparedVolume,
+        progress: &dyn Progress,
+    ) -> Result<Segmentation> {
         let predictor = self.model.predictor();
         let mut slices = Vec::with_capacity(prepared.len());
-        for z in 0..prepared.len() {
-            let features = self.encoder.encode(&prepared.pixels(z, self.model.device())?)?;
-            slices.push(predictor.predict(&features, &self.automatic)?);
+        let mut maps = Maps::new(&self.options, prepared);
+        let device = self.model.device();
+        let features = Features { encoder: self.encoder.as_ref(), prepared, device };
+        features.each(!device.is_cpu(), |z, features| {
+            let (slice, evidence) = predictor.predict_with_evidence(&features, &self.automatic)?;
+            maps.put(z, &evidence)?;
+            slices.push(slice);
             progress.advance(1, &format!("slice {}/{}", z + 1, prepared.len()));
-        }
-        let masks: Vec<BinaryMask> = slices.iter().map(|s| s.mask.clone()).collect();
-        Ok(Segmentation { mask: prepared.restore(&masks)?, slices })
+            Ok(())
+        })?;
+        let masks: Vec<&BinaryMask> = slices.iter().map(|s| &s.mask).collect();
+        let mask = prepared.restore(&masks)?;
+        let mask = self.options.postprocess.apply(mask, prepared.slice_axis())?;
+        let (probability, iou_map) = maps.finish()?;
+        Ok(Segmentation { mask, slices, probability, iou_map })
     }
 
     /// Segments a file of any format (see [`desam_data::volumes`]); the mask is u8, in the format
     /// that `output` is named after. Where that is the input's, the header's geometry is the
-    /// input's: the same dimensions, affine and codes.
+    /// input's: the same dimensions, affine and codes. What [`options`](Self::options) ask for is
+    /// written beside it.
     ///
     /// # Errors
     /// When the file cannot be read, or the mask not written.
@@ -150,19 +199,46 @@ impl Segmenter {
         output: &Path,
         progress: &dyn Progress,
     ) -> Result<VolumeSummary> {
+        let files = OutputFiles::new(input, output, &self.options)?;
+        let prepared = self.prepare(volume)?;
         let name = input.file_name().map_or_else(String::new, |n| n.to_string_lossy().into());
-        progress.begin(&name, volume.grid().dims[2] as u64);
-        let segmentation = self.segment(volume, progress)?;
-        write_mask_like(input, output, &segmentation.mask)?;
-        let summary = VolumeSummary {
-            input: input.to_owned(),
-            output: output.to_owned(),
-            dims: volume.grid().dims,
-            slices_with_mask: segmentation.slices.iter().filter(|s| !s.mask.is_empty()).count(),
-            slices: segmentation.slices.len(),
-            volume_ml: segmentation.volume_ml(),
-        };
+        progress.begin(&name, prepared.len() as u64);
+        let segmentation = self.compute(&prepared, progress)?;
+        let result = Output { prepared: &prepared, volume: Some(volume), segmentation };
+        let summary = files.write(self, &result)?;
         progress.finish(&format!("{name}: {:.1} ml", summary.volume_ml));
         Ok(summary)
+    }
+}
+
+/// The maps that are asked for, made slice by slice.
+struct Maps<'a> {
+    probability: Option<VoxelMap<'a>>,
+    iou: Option<VoxelMap<'a>>,
+}
+
+impl<'a> Maps<'a> {
+    fn new(options: &PredictOptions, prepared: &'a PreparedVolume) -> Self {
+        let map = |wanted: bool| wanted.then(|| prepared.map());
+        Self { probability: map(options.probability), iou: map(options.iou_map) }
+    }
+
+    fn put(&mut self, z: usize, evidence: &SliceEvidence) -> Result<()> {
+        if let Some(map) = &mut self.probability
+            && !evidence.logits.is_empty()
+        {
+            let sigmoid = |logit: &f32| 1.0 / (1.0 + (-logit).exp());
+            let plane: Vec<f32> = evidence.logits.iter().map(sigmoid).collect();
+            map.put(z, &plane, Between::Linear)?;
+        }
+        if let Some(map) = &mut self.iou {
+            map.put(z, &evidence.ious, Between::Nearest)?;
+        }
+        Ok(())
+    }
+
+    fn finish(self) -> Result<(Option<Volume>, Option<Volume>)> {
+        let probability = self.probability.map(VoxelMap::finish).transpose()?;
+        Ok((probability, self.iou.map(VoxelMap::finish).transpose()?))
     }
 }

@@ -1,26 +1,19 @@
 //! From one slice's features to one mask.
 
-use crate::select::{Candidate, Geometry, Record, prediction, select};
+use crate::select::{Candidate, Geometry, prediction, select};
 use crate::{Automatic, Error, Mode, Result};
-use candle_core::Tensor;
 use desam_core::{
     BinaryMask, EncoderSpec, ImageContext, ImageFeatures, MaskDecoder, Point, PromptEncoder,
-    PromptReading, Prompts,
+    Prompts,
 };
-use desam_prompt::{grid_points, whole_box};
-
-/// Prompts read at once. Their number bounds the memory, so it does not grow with the grid.
-const READ_AT_ONCE: usize = 32;
-
-/// Masks drawn at once.
-const DRAW_AT_ONCE: usize = 8;
+use desam_prompt::whole_box;
 
 /// Predicts one slice at a time.
 #[derive(Clone, Copy)]
 pub struct SlicePredictor<'a> {
-    prompt: &'a dyn PromptEncoder,
-    decoder: &'a dyn MaskDecoder,
-    spec: &'a EncoderSpec,
+    pub(super) prompt: &'a dyn PromptEncoder,
+    pub(super) decoder: &'a dyn MaskDecoder,
+    pub(super) spec: &'a EncoderSpec,
 }
 
 impl std::fmt::Debug for SlicePredictor<'_> {
@@ -35,17 +28,25 @@ pub struct SlicePrediction {
     /// `M×M`; empty where no point was worth a mask.
     pub mask: BinaryMask,
     /// The IoU that PRIM predicts for it, with no sigmoid; `None` for an empty mask of grid points
-    /// mode.
+    /// mode, and where the decoder predicts none.
     pub predicted_iou: Option<f32>,
-    /// The point that gave it, (column, row) in mask pixels; `None` in whole box mode.
+    /// The point that gave it, (column, row) in mask pixels; `None` in whole box mode, and where no
+    /// point could give another.
     pub point: Option<[f64; 2]>,
 }
 
-/// A prompt whose mask may be worth drawing.
-struct Read {
-    point: Point,
-    iou: f32,
-    reading: PromptReading,
+/// What a prediction rests on: for maps of what the model expects of each point, and for
+/// probabilities in place of a mask.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SliceEvidence {
+    /// The IoU that PRIM predicts for each point of the grid, with no sigmoid, row by row:
+    /// `N·N` numbers. One number in whole box mode. Empty where the decoder predicts none.
+    pub ious: Vec<f32>,
+    /// Logits of the mask that was taken, `M·M` row by row, as they were drawn: before small
+    /// regions were removed from the mask. Empty where no point was worth a mask.
+    pub logits: Vec<f32>,
+    /// Masks that were drawn to find the one taken.
+    pub drawn: usize,
 }
 
 impl<'a> SlicePredictor<'a> {
@@ -72,106 +73,79 @@ impl<'a> SlicePredictor<'a> {
         features: &ImageFeatures,
         automatic: &Automatic,
     ) -> Result<SlicePrediction> {
+        Ok(self.predict_with_evidence(features, automatic)?.0)
+    }
+
+    /// The same mask, and what it rests on.
+    ///
+    /// # Errors
+    /// As [`predict`](Self::predict).
+    pub fn predict_with_evidence(
+        &self,
+        features: &ImageFeatures,
+        automatic: &Automatic,
+    ) -> Result<(SlicePrediction, SliceEvidence)> {
+        let context = self.context(features)?;
+        match automatic.mode {
+            Mode::Box => self.whole_box(&context, automatic),
+            Mode::Points if self.lacks_ranking() => self.without_ranking(&context, automatic),
+            Mode::Points => self.grid_points(&context, automatic),
+        }
+    }
+
+    /// The same by the plain way: every prompt is read with the others of its chunk, every mask
+    /// that may win is drawn, and the rule is given them all. What the faster way is held to, at
+    /// many times its work; its memory grows with the grid.
+    ///
+    /// # Errors
+    /// As [`predict`](Self::predict).
+    pub fn predict_plain(
+        &self,
+        features: &ImageFeatures,
+        automatic: &Automatic,
+    ) -> Result<(SlicePrediction, SliceEvidence)> {
+        let context = self.context(features)?;
+        match automatic.mode {
+            Mode::Box => self.whole_box(&context, automatic),
+            Mode::Points if self.lacks_ranking() => self.without_ranking(&context, automatic),
+            Mode::Points => self.grid_points_plain(&context, automatic),
+        }
+    }
+
+    fn context(&self, features: &ImageFeatures) -> Result<ImageContext> {
         let batch = features.batch()?;
         if batch != 1 {
             let reason = format!("one slice is predicted at a time, {batch} were given");
             return Err(Error::Invalid(reason));
         }
-        let context = self.decoder.context(features, self.prompt.dense_pe())?;
-        match automatic.mode {
-            Mode::Box => self.whole_box(&context, automatic),
-            Mode::Points => self.grid_points(&context, automatic),
-        }
+        Ok(self.decoder.context(features, self.prompt.dense_pe())?)
     }
 
     /// The official program passes the one mask of the whole box through the same rule as a
     /// grid's, as if PRIM had given it an IoU of 1: small holes and islands are removed here too.
-    fn whole_box(&self, context: &ImageContext, automatic: &Automatic) -> Result<SlicePrediction> {
+    fn whole_box(
+        &self,
+        context: &ImageContext,
+        automatic: &Automatic,
+    ) -> Result<(SlicePrediction, SliceEvidence)> {
         let bbox = whole_box(self.spec.input_side as f32)?;
         let embedding = self.prompt.encode(&Prompts::boxes(&[bbox])?)?;
         let reading = self.decoder.read(context, &embedding)?;
         let logits = self.decoder.draw(context, &reading)?.flatten_all()?.to_vec1::<f32>()?;
         let centre = Point::foreground(0.5 * bbox.x1, 0.5 * bbox.y1);
         let only = Candidate { point: centre, predicted_iou: 1.0, logits: &logits };
-        let (mask, _) = self.selected(&[only], automatic)?;
-        let predicted_iou = reading.iou()?.flatten_all()?.to_vec1::<f32>()?.first().copied();
-        Ok(SlicePrediction { mask, predicted_iou, point: None })
-    }
-
-    fn grid_points(
-        &self,
-        context: &ImageContext,
-        automatic: &Automatic,
-    ) -> Result<SlicePrediction> {
-        let points = grid_points(automatic.grid, self.spec.input_side as f32)?;
-        let mut read = Vec::new();
-        for chunk in points.chunks(READ_AT_ONCE) {
-            self.read_worthy(context, chunk, automatic, &mut read)?;
-        }
-        let masks = self.draw(context, &read)?;
-        let candidates: Vec<Candidate<'_>> = read
-            .iter()
-            .zip(&masks)
-            .map(|(r, logits)| Candidate { point: r.point, predicted_iou: r.iou, logits })
-            .collect();
-        let (mask, best) = self.selected(&candidates, automatic)?;
-        Ok(SlicePrediction {
-            mask,
-            predicted_iou: best.as_ref().map(|r| r.predicted_iou),
-            point: best.map(|r| r.point),
-        })
-    }
-
-    /// The mask that the rule takes, and its record; an empty mask where it takes none.
-    fn selected(
-        &self,
-        candidates: &[Candidate<'_>],
-        automatic: &Automatic,
-    ) -> Result<(BinaryMask, Option<Record>)> {
-        let side = self.spec.mask_side();
-        let geometry = Geometry::square(side, self.spec.input_side, side);
-        let records = select(candidates, &geometry, &automatic.selection)?;
-        Ok((prediction(&records, &geometry), records.into_iter().next()))
-    }
-
-    /// Reads some points and keeps those whose predicted IoU may win: the mask of any other would
-    /// be thrown away unseen.
-    fn read_worthy(
-        &self,
-        context: &ImageContext,
-        points: &[Point],
-        automatic: &Automatic,
-        out: &mut Vec<Read>,
-    ) -> Result<()> {
-        let embedding = self.prompt.encode(&Prompts::points(points)?)?;
-        let reading = self.decoder.read(context, &embedding)?;
+        let geometry = self.geometry();
+        let mask = prediction(&select(&[only], &geometry, &automatic.selection)?, &geometry);
         let ious = reading.iou()?.flatten_all()?.to_vec1::<f32>()?;
-        for index in automatic.selection.worth_drawing(&ious) {
-            out.push(Read {
-                point: points[index],
-                iou: ious[index],
-                reading: reading.narrow(index, 1)?,
-            });
-        }
-        Ok(())
+        let ious = if self.decoder.predicts_iou() { ious } else { Vec::new() };
+        let predicted_iou = ious.first().copied();
+        let prediction = SlicePrediction { mask, predicted_iou, point: None };
+        Ok((prediction, SliceEvidence { ious, logits, drawn: 1 }))
     }
 
-    /// The logits of every prompt that was kept.
-    fn draw(&self, context: &ImageContext, read: &[Read]) -> Result<Vec<Vec<f32>>> {
-        let mut masks = Vec::with_capacity(read.len());
-        for chunk in read.chunks(DRAW_AT_ONCE) {
-            let join = |pick: fn(&PromptReading) -> &Tensor| {
-                let parts: Vec<&Tensor> = chunk.iter().map(|r| pick(&r.reading)).collect();
-                Tensor::cat(&parts, 0)
-            };
-            let reading = PromptReading {
-                iou_all: join(|r| &r.iou_all)?,
-                mask_tokens: join(|r| &r.mask_tokens)?,
-                mask_embedding: join(|r| &r.mask_embedding)?,
-            };
-            let logits = self.decoder.draw(context, &reading)?;
-            masks.extend(logits.flatten_from(1)?.to_vec2::<f32>()?);
-        }
-        Ok(masks)
+    /// Masks are wanted on their own grid.
+    pub(super) fn geometry(&self) -> Geometry {
+        let side = self.spec.mask_side();
+        Geometry::square(side, self.spec.input_side, side)
     }
 }

@@ -65,6 +65,15 @@ pub fn montage_png(tiles: &[Tile<'_>], columns: usize, side: usize) -> Result<Ve
     canvas.png()
 }
 
+/// One slice as a small PNG, `side` pixels wide and high whatever its image's size, drawn as
+/// [`overlay_png`] does in half as many greys: a page may hold hundreds of them.
+pub(super) fn small_png(tile: &Tile<'_>, side: usize) -> Result<Vec<u8>> {
+    let mut canvas = Canvas::transparent(side, side)?;
+    draw(&mut canvas, tile, Place { x: 0, y: 0, side })?;
+    canvas.halve_greys();
+    canvas.png()
+}
+
 /// Where on the canvas a tile goes.
 #[derive(Debug, Clone, Copy)]
 struct Place {
@@ -171,10 +180,13 @@ mod tests {
 
     impl Decoded {
         fn of(png: &[u8]) -> Self {
-            let mut reader = png::Decoder::new(std::io::Cursor::new(png)).read_info().unwrap();
+            let mut decoder = png::Decoder::new(std::io::Cursor::new(png));
+            decoder.set_transformations(png::Transformations::EXPAND);
+            let mut reader = decoder.read_info().unwrap();
             let mut data = vec![0; reader.output_buffer_size().unwrap()];
             let info = reader.next_frame(&mut data).unwrap();
             data.truncate(info.buffer_size());
+            // Palettes are unpacked.
             Self { width: info.width as usize, channels: info.color_type.samples(), data }
         }
 

@@ -1,30 +1,57 @@
-//! One self-contained HTML page on a run: scores, curves, pictures.
+//! One self-contained HTML page on runs: scores, curves, cases, pictures.
 
 use super::chart::{dice_svg, loss_svg};
-use super::overlay::{PREDICTION_RGB, TRUTH_RGB};
-use super::style::CSS;
+use super::script::SCRIPT;
+use super::style::css;
+use super::view::{CaseView, Picture};
+use super::{cases, heat, scores, view};
 use crate::Result;
-use crate::evaluate::{Evaluation, Role, SiteScore, counted, percent};
+use crate::evaluate::Evaluation;
 use crate::files::write_text;
 use crate::train::EpochRecord;
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use std::path::Path;
 
-/// One slice on the page.
+/// What a browser may do with the page: show what is in it. Nothing is loaded from anywhere.
+const POLICY: &str = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; \
+    script-src 'unsafe-inline'; base-uri 'none'; form-action 'none'";
+
+/// One run on the page. Parts without content are left out.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Picture {
-    /// Its site.
-    pub site: String,
-    /// Its case.
-    pub case: String,
-    /// The processed slice, from 0.
-    pub slice: usize,
-    /// Dice of what is seen, 0 to 1.
-    pub dice: Option<f64>,
-    /// The picture, as [`overlay_png`](super::overlay_png) makes it.
-    pub png: Vec<u8>,
+pub struct RunReport {
+    /// What it is called where there are several.
+    pub name: String,
+    /// Its scores; with intervals where they are to be shown
+    /// ([`Evaluation::with_intervals`]).
+    pub evaluation: Evaluation,
+    /// Its training, epoch by epoch.
+    pub history: Vec<EpochRecord>,
+    /// Slices to look at; shown by site, in the order of their first picture.
+    pub pictures: Vec<Picture>,
+    /// Cases to look at, slice by slice.
+    pub views: Vec<CaseView>,
+    /// Configuration and circumstances, as names and values.
+    pub facts: Vec<(String, String)>,
+    /// The whole configuration as text, folded away.
+    pub configuration: String,
+    /// What a reader must know of this run.
+    pub notes: Vec<String>,
+}
+
+impl RunReport {
+    /// A run of which only the scores are shown.
+    pub fn of(name: impl Into<String>, evaluation: Evaluation) -> Self {
+        Self {
+            name: name.into(),
+            evaluation,
+            history: Vec::new(),
+            pictures: Vec::new(),
+            views: Vec::new(),
+            facts: Vec::new(),
+            configuration: String::new(),
+            notes: Vec::new(),
+        }
+    }
 }
 
 /// What goes onto the page.
@@ -34,29 +61,27 @@ pub struct ReportInput<'a> {
     pub title: &'a str,
     /// What must be known before the numbers are read; see [`PHANTOM_NOTE`](super::PHANTOM_NOTE).
     pub note: &'a str,
-    /// The scores.
-    pub evaluation: &'a Evaluation,
-    /// The training run, epoch by epoch.
-    pub history: &'a [EpochRecord],
-    /// Slices to look at; shown by site, in the order of their first picture.
-    pub pictures: &'a [Picture],
-    /// Configuration and circumstances, as names and values.
-    pub facts: &'a [(String, String)],
+    /// The runs, in this order.
+    pub runs: &'a [RunReport],
 }
 
-/// The page as text. It asks for nothing from anywhere: no script, no font, no network.
+/// The page as text. It asks for nothing from anywhere: no font, no picture, no network. Its one
+/// script, which is in it, moves sliders, sorts tables and switches between light and dark; without
+/// scripts all slices are seen beside each other and rows stand worst first.
 pub fn render_page(input: &ReportInput<'_>) -> String {
+    let several = input.runs.len() > 1;
     let page = html! {
         (DOCTYPE)
         html lang="en" {
             head {
                 meta charset="utf-8";
+                meta http-equiv="Content-Security-Policy" content=(POLICY);
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 meta name="color-scheme" content="light dark";
                 // Keeps a browser from asking for an icon.
                 link rel="icon" href="data:,";
                 title { (input.title) }
-                style { (PreEscaped(CSS)) }
+                style { (PreEscaped(css())) }
             }
             body {
                 main {
@@ -64,18 +89,11 @@ pub fn render_page(input: &ReportInput<'_>) -> String {
                     @if !input.note.is_empty() {
                         p.notice { (input.note) }
                     }
-                    (headline(input.evaluation))
-                    (scores(input.evaluation))
-                    @if !input.history.is_empty() {
-                        (curves(input.history))
-                    }
-                    @if !input.pictures.is_empty() {
-                        (pictures(input.pictures))
-                    }
-                    @if !input.facts.is_empty() {
-                        (facts(input.facts))
-                    }
+                    @if let [run] = input.runs { (scores::headline(&run.evaluation)) }
+                    @if !input.runs.is_empty() { (heat::heat_map(input.runs)) }
+                    @for run in input.runs { (section(run, several)) }
                 }
+                script { (PreEscaped(SCRIPT)) }
             }
         }
     };
@@ -90,121 +108,57 @@ pub fn write_page(path: &Path, input: &ReportInput<'_>) -> Result<()> {
     write_text(path, &render_page(input))
 }
 
-fn headline(evaluation: &Evaluation) -> Markup {
-    let own = evaluation.source_site();
+fn section(run: &RunReport, several: bool) -> Markup {
+    let evaluation = &run.evaluation;
+    let part = |text: &str| match several {
+        true => html! { h3 { (text) } },
+        false => html! { h2 { (text) } },
+    };
     html! {
-        div.headline {
-            @if let Some(own) = own {
-                div.card {
-                    b { (percent(Some(own.mean_dice))) " %" }
-                    "Dice on the source site " (own.site) ", "
-                    (counted(own.cases, "held-out case"))
-                }
+        section {
+            @if several {
+                h2.run { (run.name) ": " (evaluation.rest()) }
+                (scores::headline(evaluation))
             }
-            @if evaluation.overall_dice.is_some() {
-                div.card {
-                    b { (percent(evaluation.overall_dice)) " %" }
-                    "Dice, " (evaluation.rest()) ": mean of "
-                    (counted(evaluation.targets().count(), "unseen site"))
-                }
+            @for note in &run.notes { p.notice { (note) } }
+            (part(&format!("From site {} to the others", evaluation.source)))
+            (scores::table(evaluation))
+            @if evaluation.metrics.len() > 1 {
+                (part("Other metrics"))
+                (scores::other_metrics(evaluation))
             }
-            div.card {
-                b { (empty(evaluation)) " empty" }
-                "predictions, each counted as a Dice of 0 in its mean"
+            @if !run.history.is_empty() {
+                (part("Training"))
+                (curves(&run.history))
             }
-        }
-    }
-}
-
-fn empty(evaluation: &Evaluation) -> usize {
-    evaluation.sites.iter().map(|s| s.empty_predictions).sum()
-}
-
-fn scores(evaluation: &Evaluation) -> Markup {
-    let cases: usize = evaluation.targets().map(|s| s.cases).sum();
-    html! {
-        h2 { "From site " (evaluation.source) " to the others" }
-        div.card.scroll {
-            table {
-                thead {
-                    tr {
-                        th { "site" }
-                        th.left { "role" }
-                        th { "cases" }
-                        th { "Dice %" }
-                        th.bar {}
-                        th.extra { "median" }
-                        th { "worst" }
-                        th { "empty" }
-                    }
-                }
-                tbody {
-                    @for site in &evaluation.sites {
-                        (site_row(site))
-                    }
-                    @if evaluation.overall_dice.is_some() {
-                        (total_row(evaluation, "mean of sites", evaluation.overall_dice, true))
-                        (total_row(evaluation, "mean of cases", evaluation.overall_cases_dice, false))
-                    }
+            @if !run.views.is_empty() {
+                (part("Worst and best cases"))
+                (view::views(&run.views))
+            }
+            @if !run.pictures.is_empty() {
+                (part("Prediction and ground truth"))
+                (view::pictures(&run.pictures))
+            }
+            @if !evaluation.cases.is_empty() {
+                (part("Cases"))
+                (cases::cases(evaluation))
+            }
+            @if !run.facts.is_empty() {
+                (part("How this was made"))
+                (facts(&run.facts))
+            }
+            @if !run.configuration.is_empty() {
+                details {
+                    summary { "The whole configuration" }
+                    div.card { pre { (run.configuration) } }
                 }
             }
         }
-        p.soft {
-            "Dice over all voxels of a case, " (evaluation.setting()) ". "
-            @if cases > 0 {
-                "The overall rows are the mean of the sites' means and the mean over all "
-                (counted(cases, "case")) " of the sites that training never saw."
-            }
-        }
-        @for lost in &evaluation.unscored {
-            p.soft { "Not scored: " (lost.site) "/" (lost.case) ": " (lost.reason) "." }
-        }
-    }
-}
-
-fn site_row(site: &SiteScore) -> Markup {
-    html! {
-        tr class=[(site.role == Role::SourceValidation).then_some("validation")] {
-            td { (site.site) }
-            td.left { (site.role.name()) }
-            td { (site.cases) }
-            td { (percent(Some(site.mean_dice))) }
-            (bar(Some(site.mean_dice)))
-            td.extra { (percent(Some(site.median_dice))) }
-            td { (percent(Some(site.min_dice))) }
-            td { (site.empty_predictions) }
-        }
-    }
-}
-
-fn total_row(evaluation: &Evaluation, over: &str, dice: Option<f64>, first: bool) -> Markup {
-    let class = if first { "total first-total" } else { "total" };
-    let worst = evaluation.targets().map(|s| s.min_dice).reduce(f64::min);
-    html! {
-        tr class=(class) {
-            td { (evaluation.rest()) }
-            td.left { (over) }
-            td { (evaluation.targets().map(|s| s.cases).sum::<usize>()) }
-            td { (percent(dice)) }
-            (bar(dice))
-            td.extra {}
-            td { (percent(worst)) }
-            td { (evaluation.targets().map(|s| s.empty_predictions).sum::<usize>()) }
-        }
-    }
-}
-
-/// A bar of the fraction's length, for the eye alone: the number stands beside it.
-fn bar(fraction: Option<f64>) -> Markup {
-    let width = fraction.filter(|f| f.is_finite()).map_or(0.0, |f| 100.0 * f.clamp(0.0, 1.0));
-    html! {
-        td.bar aria-hidden="true" { span.track { i style=(format!("width:{width:.2}%")) {} } }
     }
 }
 
 fn curves(history: &[EpochRecord]) -> Markup {
     html! {
-        h2 { "Training" }
         div.charts {
             div.card { h3 { "Loss" } (PreEscaped(loss_svg(history))) }
             div.card { h3 { "Validation Dice" } (PreEscaped(dice_svg(history))) }
@@ -212,170 +166,13 @@ fn curves(history: &[EpochRecord]) -> Markup {
     }
 }
 
-fn pictures(pictures: &[Picture]) -> Markup {
-    let mut sites: Vec<&str> = Vec::new();
-    for picture in pictures {
-        if !sites.contains(&picture.site.as_str()) {
-            sites.push(&picture.site);
-        }
-    }
-    html! {
-        h2 { "Prediction and ground truth" }
-        p.soft {
-            (key(PREDICTION_RGB)) "prediction  "
-            (key(TRUTH_RGB)) "ground truth. The Dice below a picture is that of the one slice."
-        }
-        div.pictures {
-            @for site in sites {
-                @for picture in pictures.iter().filter(|p| p.site == site) {
-                    (figure(picture))
-                }
-            }
-        }
-    }
-}
-
-fn key([r, g, b]: [u8; 3]) -> Markup {
-    html! { span.key style=(format!("background:rgb({r},{g},{b})")) {} }
-}
-
-fn figure(picture: &Picture) -> Markup {
-    let name = format!("Site {}, {}, slice {}", picture.site, picture.case, picture.slice);
-    let dice = picture.dice.filter(|d| d.is_finite());
-    html! {
-        figure {
-            img alt=(format!("{name}: outlines of prediction and ground truth"))
-                src=(format!("data:image/png;base64,{}", STANDARD.encode(&picture.png)));
-            figcaption {
-                b { "Site " (picture.site) } " · " (picture.case) ", slice " (picture.slice)
-                @if let Some(dice) = dice {
-                    br;
-                    "Dice " (percent(Some(dice))) " %"
-                }
-            }
-        }
-    }
-}
-
 fn facts(facts: &[(String, String)]) -> Markup {
     html! {
-        h2 { "How this was made" }
         dl.card {
             @for (name, value) in facts {
                 dt { (name) }
                 dd { (value) }
             }
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::evaluate::tests::evaluation;
-    use crate::report::chart::tests::history;
-    use crate::report::{PHANTOM_NOTE, overlay_png};
-    use desam_core::BinaryMask;
-    use desam_data::preprocess::SliceImage;
-
-    /// Elements that have no end.
-    const VOID: [&str; 5] = ["meta", "link", "img", "br", "!DOCTYPE"];
-
-    fn picture(site: &str, dice: Option<f64>) -> Picture {
-        let image = SliceImage { side: 8, data: vec![90; 64] };
-        let png = overlay_png(&image, &BinaryMask::empty(4, 4), None, 2).unwrap();
-        Picture { site: site.into(), case: "Case07".into(), slice: 12, dice, png }
-    }
-
-    fn page(pictures: &[Picture], history: &[EpochRecord]) -> String {
-        render_page(&ReportInput {
-            title: "Phantoms <A to Rest>",
-            note: PHANTOM_NOTE,
-            evaluation: &evaluation(),
-            history,
-            pictures,
-            facts: &[("seed".into(), "7 & 8".into())],
-        })
-    }
-
-    /// Every element is closed in the order it was opened.
-    fn assert_balanced(html: &str) {
-        let mut open: Vec<&str> = Vec::new();
-        // The style sheet has no tags, and nothing else an unescaped `<`.
-        for part in html.split('<').skip(1) {
-            let tag = part.split('>').next().unwrap();
-            let name = tag.split_whitespace().next().unwrap();
-            match name.strip_prefix('/') {
-                Some(name) => assert_eq!(open.pop(), Some(name), "at {tag}"),
-                None if VOID.contains(&name) => {}
-                None => open.push(name),
-            }
-        }
-        assert!(open.is_empty(), "{open:?}");
-    }
-
-    #[test]
-    fn the_page_holds_everything_and_asks_for_nothing() {
-        let html = page(&[picture("B", Some(0.8125)), picture("C", None)], &history(15));
-        assert_balanced(&html);
-        // Base 64 has slashes of its own.
-        let (before, rest) = html.split_once("base64,").unwrap();
-        let after = rest.split("base64,").map(|part| part.split_once('"').unwrap().1);
-        let asking = format!("{before}{}", after.collect::<String>());
-        for request in ["http:", "https:", "//", "<script", "@import", "url("] {
-            assert!(!asking.contains(request), "{request}");
-        }
-        // Escaped where it came from outside.
-        assert!(html.contains("Phantoms &lt;A to Rest&gt;") && html.contains("7 &amp; 8"));
-        assert!(html.contains("not patients"));
-        assert_eq!(html.matches("<svg").count(), 2);
-        assert_eq!(html.matches("data:image/png;base64,").count(), 2);
-        assert!(html.contains("Dice 81.25 %"));
-        // The numbers of `evaluation()`: means of B and C 0.4 and 0.8, of cases 1.6 / 3.
-        assert!(html.contains("60.00 %") && html.contains("<td>53.33</td>"), "{html}");
-        assert!(html.contains("Not scored: C/Case9: it has no ground truth."));
-    }
-
-    #[test]
-    fn parts_without_content_are_left_out() {
-        let html = page(&[], &[]);
-        assert_balanced(&html);
-        assert!(!html.contains("<svg") && !html.contains("<figure"));
-    }
-
-    #[test]
-    fn no_number_is_shown_as_one() {
-        let mut evaluation = evaluation();
-        evaluation.sites[1].mean_dice = f64::NAN;
-        evaluation.overall_dice = Some(f64::INFINITY);
-        let html = render_page(&ReportInput {
-            title: "t",
-            note: "",
-            evaluation: &evaluation,
-            history: &history(3),
-            pictures: &[picture("B", Some(f64::NAN))],
-            facts: &[],
-        });
-        assert_balanced(&html);
-        assert!(!html.contains("NaN") && !html.contains("inf%") && html.contains("<td>–</td>"));
-        assert!(!html.contains("p.notice") && !html.contains("class=\"notice\""));
-    }
-
-    #[test]
-    fn the_page_is_written_whole() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("page.html");
-        let evaluation = evaluation();
-        let input = ReportInput {
-            title: "t",
-            note: "n",
-            evaluation: &evaluation,
-            history: &[],
-            pictures: &[],
-            facts: &[],
-        };
-        write_page(&path, &input).unwrap();
-        assert_eq!(std::fs::read_to_string(&path).unwrap(), render_page(&input));
-        assert!(write_page(&dir.path().join("none").join("x.html"), &input).is_err());
     }
 }

@@ -18,17 +18,25 @@ pub(super) fn xywh(b: PromptBox) -> [f32; 4] {
 ///
 /// Two boxes without area have an IoU of 0 / 0, which is above nothing: both stay.
 pub(super) fn suppress(boxes: &[PromptBox], scores: &[f32], threshold: f64) -> Vec<usize> {
-    let mut order: Vec<(usize, PromptBox, f32)> =
-        boxes.iter().zip(scores).enumerate().map(|(i, (b, s))| (i, *b, *s)).collect();
-    order.sort_by(|a, b| b.2.total_cmp(&a.2));
-    let mut kept: Vec<(usize, PromptBox)> = Vec::new();
-    for (index, candidate, _) in order {
-        let clashes = |better: &PromptBox| f64::from(iou(better, &candidate)) > threshold;
-        if !kept.iter().any(|(_, better)| clashes(better)) {
-            kept.push((index, candidate));
+    let mut kept: Vec<usize> = Vec::new();
+    for index in best_first(scores) {
+        if !kept.iter().any(|&better| clashes(&boxes[better], &boxes[index], threshold)) {
+            kept.push(index);
         }
     }
-    kept.into_iter().map(|(index, _)| index).collect()
+    kept
+}
+
+/// Indices by falling score, equal ones in the order given.
+pub(super) fn best_first(scores: &[f32]) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..scores.len()).collect();
+    order.sort_by(|&a, &b| scores[b].total_cmp(&scores[a]));
+    order
+}
+
+/// Whether two boxes are taken for the same object.
+pub(super) fn clashes(better: &PromptBox, other: &PromptBox, threshold: f64) -> bool {
+    f64::from(iou(better, other)) > threshold
 }
 
 fn iou(a: &PromptBox, b: &PromptBox) -> f32 {

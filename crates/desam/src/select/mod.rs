@@ -9,10 +9,14 @@
 //!
 //! The second suppression orders masks by whether they needed repair, and only within that by
 //! predicted IoU: an unrepaired mask comes before a repaired one that PRIM preferred.
+//!
+//! [`select`] is the rule as it is written, on all masks at once; [`select_first`] finds the
+//! prediction alone, drawing no mask that cannot become it.
 
 mod boxes;
 mod config;
 mod error;
+mod first;
 mod geometry;
 mod record;
 mod regions;
@@ -20,6 +24,7 @@ mod resize;
 
 pub use config::SelectionConfig;
 pub use error::SelectError;
+pub use first::{First, Prospect, select_first};
 pub use geometry::Geometry;
 pub use record::{Candidate, Record};
 
@@ -43,16 +48,8 @@ pub fn select(
     geometry: &Geometry,
     config: &SelectionConfig,
 ) -> desam_core::Result<Vec<Record>> {
-    config.validate().map_err(desam_core::Error::external)?;
-    geometry.validate().map_err(desam_core::Error::external)?;
-    let expected = geometry.mask_side * geometry.mask_side;
-    for (candidate, given) in candidates.iter().enumerate() {
-        let found = given.logits.len();
-        if found != expected {
-            let error = SelectError::Logits { candidate, expected, found };
-            return Err(desam_core::Error::external(error));
-        }
-    }
+    checked(geometry, config)?;
+    candidates.iter().enumerate().try_for_each(|(i, c)| c.checked(i, geometry))?;
 
     let resizer = MaskResizer::new(geometry);
     let drawn: Vec<Drawn> = candidates
@@ -75,6 +72,25 @@ pub fn select(
         drawn
     };
     Ok(selected.into_iter().map(Drawn::record).collect())
+}
+
+fn checked(geometry: &Geometry, config: &SelectionConfig) -> desam_core::Result<()> {
+    config.validate().map_err(desam_core::Error::external)?;
+    geometry.validate().map_err(desam_core::Error::external)
+}
+
+impl Candidate<'_> {
+    /// Refuses logits that are not `M × M`.
+    fn checked(&self, candidate: usize, geometry: &Geometry) -> desam_core::Result<()> {
+        let (expected, found) = (geometry.mask_side * geometry.mask_side, self.logits.len());
+        match expected == found {
+            true => Ok(()),
+            false => {
+                let error = SelectError::Logits { candidate, expected, found };
+                Err(desam_core::Error::external(error))
+            }
+        }
+    }
 }
 
 /// The prediction: the first record's mask, an empty one of the image's size if there is none.
@@ -152,7 +168,7 @@ fn suppressed(drawn: Vec<Drawn>, scores: &[f32], config: &SelectionConfig) -> Ve
 }
 
 /// IoU of the logits thresholded at `offset` and at `−offset`; the first lies within the second.
-fn stability(logits: &[f32], offset: f32) -> f32 {
+pub(crate) fn stability(logits: &[f32], offset: f32) -> f32 {
     let above = |threshold: f32| logits.iter().filter(|&&v| v > threshold).count();
     match above(-offset) {
         0 => 0.0,

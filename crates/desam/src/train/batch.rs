@@ -19,6 +19,8 @@ pub(crate) enum Purpose {
     Prompt,
     /// The prompt of a validation slice: the same in every epoch.
     Validation,
+    /// How a training slice is changed.
+    Augment,
 }
 
 /// The stream for `purpose` in `epoch` at slice `index`.
@@ -124,6 +126,7 @@ mod tests {
             first(Purpose::Order, 0, 0),
             first(Purpose::Prompt, 0, 0),
             first(Purpose::Validation, 0, 0),
+            first(Purpose::Augment, 0, 0),
             first(Purpose::Prompt, 1, 0),
             first(Purpose::Prompt, 0, 1),
         ];

@@ -1,10 +1,11 @@
 //! How a decoder is trained, and its two presets.
 
-use super::{AdamConfig, Extension, extension};
+use super::{AdamConfig, Augment, Extension, extension};
 use crate::{Error, Mode, Result};
 use desam_core::PromptSampler;
 use desam_data::split::SplitRule;
-use desam_metrics::loss::LossConfig;
+use desam_decoder::{SqueezePlacement, Variant};
+use desam_metrics::loss::{IouLoss, IouTarget, LossConfig};
 use desam_prompt::{BoxSampler, PointSampler};
 use serde::{Deserialize, Serialize};
 
@@ -60,6 +61,16 @@ pub struct TrainConfig {
     pub source: String,
     /// Grid points or whole box.
     pub mode: Mode,
+    /// Which decoder is trained: DeSAM, one of the paper's ablations, or SAM's own.
+    #[serde(default)]
+    pub variant: Variant,
+    /// Where PIMM's squeeze-excitation looks.
+    #[serde(default)]
+    pub squeeze: SqueezePlacement,
+    /// Whether PIMM's coarser heads are compared with the truth too (the official module can; the
+    /// official program does not).
+    #[serde(default)]
+    pub deep_supervision: bool,
     /// Passes over the training slices.
     pub epochs: usize,
     /// Slices a step.
@@ -90,6 +101,13 @@ pub struct TrainConfig {
     pub best_by: BestBy,
     /// Seed of initial weights, order of slices, training prompts and validation prompts.
     pub seed: u64,
+    /// How training slices are changed at random; nothing in both presets.
+    #[serde(default, skip_serializing_if = "Augment::is_none")]
+    pub augment: Augment,
+    /// Whether the image encoder runs for every slice anew instead of its features being read from
+    /// the cache, which changes of images need.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub live: bool,
     /// How the run was made longer since it began, oldest first; empty where it was not.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub extended: Vec<Extension>,
@@ -109,6 +127,9 @@ impl TrainConfig {
             preset,
             source: source.into(),
             mode,
+            variant: Variant::Desam,
+            squeeze: SqueezePlacement::Official,
+            deep_supervision: false,
             epochs: 50,
             batch: 8,
             learning_rate: 1e-4,
@@ -122,6 +143,8 @@ impl TrainConfig {
             split: SplitRule::Seeded { seed: 0 },
             best_by: if paper { BestBy::Dice } else { BestBy::DiceLoss },
             seed: 0,
+            augment: Augment::None,
+            live: false,
             extended: Vec::new(),
         }
     }
@@ -154,6 +177,14 @@ impl TrainConfig {
         if !(self.decay_power >= 0.0 && self.decay_power.is_finite()) {
             return refuse(format!("decay_power must be at least 0, found {}", self.decay_power));
         }
+        let membership = |iou: IouLoss| iou.target == IouTarget::Membership;
+        if self.mode == Mode::Box && self.loss.iou.is_some_and(membership) {
+            let reason = "whole box mode does not supervise the IoU (Eq. 2): no point says whether \
+                          it lies in the mask; the IoU target can be mask";
+            return refuse(reason.into());
+        }
+        self.validate_variant().or_else(refuse)?;
+        self.augment.validate(self.live)?;
         let decay = self.adam.weight_decay;
         if !(decay >= 0.0 && self.learning_rate * decay < 1.0) {
             let text = format!("weight_decay must be at least 0, and lr times it below 1: {decay}");
@@ -164,9 +195,6 @@ impl TrainConfig {
         }
         if let Some(decay) = self.ema.filter(|d| !(0.0..1.0).contains(d)) {
             return refuse(format!("ema must be at least 0 and below 1, found {decay}"));
-        }
-        if self.mode == Mode::Box && self.loss.iou.is_some() {
-            return refuse("whole box mode does not supervise the IoU (Eq. 2)".into());
         }
         extension::check(&self.extended, self.epochs).or_else(refuse)?;
         Ok(self.loss.validate()?)
@@ -189,67 +217,4 @@ impl TrainConfig {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_rate_decays_as_the_official_program_has_it() {
-        // The official training script: poly decay (1 - epoch/epochs)^0.9, stepped each epoch.
-        let config = TrainConfig { epochs: 4, ..paper() };
-        let rates: Vec<f64> = (0..4).map(|e| config.learning_rate_at(e)).collect();
-        assert_eq!(rates[0], 1e-4);
-        assert!((rates[1] - 1e-4 * 0.75f64.powf(0.9)).abs() < 1e-18);
-        assert!((rates[3] - 1e-4 * 0.25f64.powf(0.9)).abs() < 1e-18);
-    }
-
-    fn paper() -> TrainConfig {
-        TrainConfig::preset(Preset::Paper, "A", Mode::Points)
-    }
-
-    #[test]
-    fn presets_differ_where_paper_and_program_do() {
-        let official = TrainConfig::preset(Preset::Official, "A", Mode::Points);
-        assert_ne!(paper().loss, official.loss);
-        assert_ne!(paper().best_by, official.best_by);
-        assert_eq!((paper().epochs, paper().batch, paper().learning_rate), (50, 8, 1e-4));
-    }
-
-    fn decaying(weight_decay: f64) -> AdamConfig {
-        AdamConfig { weight_decay, ..AdamConfig::default() }
-    }
-
-    #[test]
-    fn settings_that_cannot_be_run_are_named() {
-        let cases = [
-            (TrainConfig { epochs: 0, ..paper() }, "epochs"),
-            (TrainConfig { batch: 0, ..paper() }, "batch"),
-            (TrainConfig { learning_rate: f64::NAN, ..paper() }, "lr"),
-            (TrainConfig { mode: Mode::Box, ..paper() }, "IoU"),
-            (TrainConfig { clip_norm: Some(0.0), ..paper() }, "clip_norm"),
-            (TrainConfig { ema: Some(1.0), ..paper() }, "ema"),
-            (TrainConfig { adam: decaying(-0.1), ..paper() }, "weight_decay"),
-            (TrainConfig { adam: decaying(f64::NAN), ..paper() }, "weight_decay"),
-            (TrainConfig { adam: decaying(1e4), ..paper() }, "weight_decay"),
-        ];
-        for (config, name) in cases {
-            let message = config.validate().unwrap_err().to_string();
-            assert!(message.contains(name), "{message}");
-        }
-        paper().validate().unwrap();
-    }
-
-    #[test]
-    fn a_configuration_survives_the_file() {
-        let text = serde_json::to_string(&paper()).unwrap();
-        assert_eq!(serde_json::from_str::<TrainConfig>(&text).unwrap(), paper());
-        // As it was written before decay, clipping and averaging were there: none of them.
-        let older = text
-            .replace(",\"weight_decay\":0.0", "")
-            .replace("\"clip_norm\":null,\"ema\":null,", "");
-        let newer = ["weight_decay", "clip_norm", "ema"];
-        assert!(newer.iter().all(|field| !older.contains(field)), "{older}");
-        assert_eq!(serde_json::from_str::<TrainConfig>(&older).unwrap(), paper());
-        let more = text.replacen('{', "{\"surprise\":1,", 1);
-        assert!(serde_json::from_str::<TrainConfig>(&more).is_err());
-    }
-}
+mod tests;

@@ -1,6 +1,7 @@
 //! Training a decoder on one site's cached features.
 
 mod adam;
+mod augment;
 mod batch;
 mod checkpoint;
 mod clip;
@@ -13,13 +14,16 @@ mod observer;
 mod options;
 mod resume;
 mod run;
+mod sides;
 mod snapshot;
 mod state;
 mod tensorboard;
 mod trainer;
 mod validate;
+mod variant;
 
 pub use adam::{Adam, AdamConfig, Moments};
+pub use augment::Augment;
 pub use clip::gradient_norm;
 pub use config::{BestBy, Preset, TrainConfig};
 pub use extension::Extension;
@@ -32,11 +36,11 @@ pub use state::Position;
 pub use trainer::{Slices, Trainer};
 
 use crate::model::{Trainable, WEIGHTS_FILE};
+use crate::train::sides::Sides;
 use crate::{Error, Result};
 use candle_core::Device;
-use desam_core::{Dataset, Progress};
-use desam_data::cache::{CachedSlices, FeatureCache};
-use desam_data::split::split_cases;
+use desam_core::Progress;
+use desam_data::cache::FeatureCache;
 use keeper::Keeper;
 use resume::begin;
 use std::path::{Path, PathBuf};
@@ -111,18 +115,10 @@ pub fn train_with(
         return Err(Error::file(&weights, reason));
     }
     let options = (request.init, config.seed, request.device.clone());
-    let model = Trainable::open(&weights, options)?;
+    let model = Trainable::open_as(&weights, config.decoder(), options)?;
     model.check_cache(&cache)?;
 
-    let site = site_cases(&cache, &config.source)?;
-    let split = split_cases(site.len(), config.validation_fraction, config.split)?;
-    let side = |picked: &[usize]| -> Result<(Vec<String>, CachedSlices)> {
-        let cases: Vec<usize> = picked.iter().map(|&i| site[i]).collect();
-        let names = cases.iter().map(|&c| cache.cases()[c].id.clone()).collect();
-        Ok((names, CachedSlices::new(Arc::clone(&cache), &cases, &request.device)?))
-    };
-    let (train_cases, train_slices) = side(&split.train)?;
-    let (validation_cases, validation_slices) = side(&split.validation)?;
+    let Sides { train, validation } = Sides::new(&cache, config, (&weights, &request.device))?;
 
     let run_config =
         RunConfig { train: config.clone(), decoder: model.decoder.module.config().clone() };
@@ -134,10 +130,10 @@ pub fn train_with(
         init: request.init.map(InputFile::of).transpose()?,
         initialised_parameters: model.decoder.report.initialised.len(),
         trainable_numbers: model.trainable_numbers(),
-        train_cases,
-        validation_cases,
-        train_slices: train_slices.len(),
-        validation_slices: validation_slices.len(),
+        train_slices: train.slices.len(),
+        validation_slices: validation.slices.len(),
+        train_cases: train.cases,
+        validation_cases: validation.cases,
         device: format!("{:?}", request.device.location()),
         epochs_done: 0,
         best_epoch: None,
@@ -163,7 +159,7 @@ pub fn train_with(
             trainer.restore(&snapshot)?;
         }
         let mut keeper = Keeper::new(&mut begun, &model, keep, trainer.steps())?;
-        trainer.fit_observed(&train_slices, &validation_slices, progress, &mut keeper)?
+        trainer.fit_observed(&*train.slices, &*validation.slices, progress, &mut keeper)?
     };
     let best = history.iter().rfind(|r| r.best).copied();
     let best = best.ok_or_else(|| Error::Invalid("no epoch was trained".into()))?;
@@ -174,15 +170,4 @@ pub fn train_with(
         validation_dice: best.validation_dice,
         history,
     })
-}
-
-/// The cases of a site, as indices into the cache.
-fn site_cases(cache: &FeatureCache, site: &str) -> Result<Vec<usize>> {
-    let cases = cache.site_cases(site);
-    if cases.is_empty() {
-        let sites = cache.sites().join(", ");
-        let reason = format!("the cache has no site {site:?}; its sites are {sites}");
-        return Err(Error::Invalid(reason));
-    }
-    Ok(cases)
 }

@@ -165,7 +165,9 @@ impl<'a> Trainer<'a> {
         let order = order(slices.len(), seed, epoch);
         for chunk in order.chunks(self.config.batch).skip(self.position.step) {
             let prompted = |&index: &usize| {
-                self.prompted(slices, index, stream(seed, Purpose::Prompt, epoch, index))
+                let mut changes = stream(seed, Purpose::Augment, epoch, index);
+                let slice = slices.draw(index, &mut changes)?;
+                self.prompted(slice, stream(seed, Purpose::Prompt, epoch, index))
             };
             let items = chunk.iter().map(prompted).collect::<Result<Vec<_>>>()?;
             let (value, gradient_norm) = self.step(&Batch::new(&items, &self.device)?, rate)?;
@@ -185,11 +187,10 @@ impl<'a> Trainer<'a> {
 
     pub(super) fn prompted(
         &self,
-        slices: &Slices<'_>,
-        index: usize,
+        slice: CachedSlice,
         rng: rand_chacha::ChaCha8Rng,
     ) -> Result<Prompted> {
-        Prompted::draw(slices.get(index)?, self.sampler.as_ref(), &self.model.record.spec, rng)
+        Prompted::draw(slice, self.sampler.as_ref(), &self.model.record.spec, rng)
     }
 
     /// Prediction and loss of a batch.

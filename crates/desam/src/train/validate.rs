@@ -24,7 +24,7 @@ pub(super) fn validate(trainer: &Trainer<'_>, slices: &Slices<'_>) -> Result<Val
     for chunk in indices.chunks(trainer.config.batch) {
         let prompted = |&index: &usize| {
             let rng = stream(trainer.config.seed, Purpose::Validation, 0, index);
-            trainer.prompted(slices, index, rng)
+            trainer.prompted(slices.get(index)?, rng)
         };
         let items = chunk.iter().map(prompted).collect::<Result<Vec<_>>>()?;
         let (prediction, value) = trainer.forward(&Batch::new(&items, &trainer.device)?)?;

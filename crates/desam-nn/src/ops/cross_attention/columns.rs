@@ -4,7 +4,7 @@ use crate::ops::vector::{each, exp_up_to_max, fma, kernel};
 
 kernel! {
     /// Softmax of each column of the rows of `len` numbers, in place.
-    pub(super) fn softmax_columns(simd: S, scores: &'a mut [f32], len: usize) -> () {
+    pub(in crate::ops) fn softmax_columns(simd: S, scores: &'a mut [f32], len: usize) -> () {
         let len = len.max(1);
         let (mut max, mut sum) = (vec![f32::NEG_INFINITY; len], vec![0f32; len]);
         let (max, sum) = (&mut max[..], &mut sum[..]);

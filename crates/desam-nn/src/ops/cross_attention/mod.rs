@@ -1,7 +1,7 @@
 //! Attention between two sequences of which one is short, as in SAM's mask decoder: a handful of
 //! tokens and the image.
 
-mod columns;
+pub(super) mod columns;
 mod cpu;
 mod few_keys;
 mod few_queries;

@@ -23,10 +23,10 @@ pub(super) struct Linear {
 
 /// Sizes of the product.
 #[derive(Debug, Clone, Copy)]
-struct Sizes {
-    rows: usize,
-    inputs: usize,
-    outputs: usize,
+pub(super) struct Sizes {
+    pub(super) rows: usize,
+    pub(super) inputs: usize,
+    pub(super) outputs: usize,
 }
 
 impl Sizes {
@@ -38,6 +38,18 @@ impl Sizes {
             }
             _ => bail!("linear: {x:?} meets a weight of {outputs} outputs × {inputs} inputs"),
         }
+    }
+
+    /// `[rows, inputs]` from the result's gradient and the weight.
+    pub(super) fn input_gradient(self, grad: &[f32], weight: &[f32]) -> Result<Vec<f32>> {
+        let Self { rows, inputs, outputs } = self;
+        product((grad, View::dense(rows, outputs)), (weight, View::dense(outputs, inputs)))
+    }
+
+    /// `[outputs, inputs]` from the result's gradient and the input.
+    pub(super) fn weight_gradient(self, grad: &[f32], x: &[f32]) -> Result<Vec<f32>> {
+        let Self { rows, inputs, outputs } = self;
+        product((grad, View::dense(rows, outputs).t()), (x, View::dense(rows, inputs)))
     }
 }
 
@@ -82,30 +94,15 @@ impl CustomOp3 for Linear {
             Some(Activation::Gelu) => bail!("linear: GELU is fused only without a gradient"),
         };
         let sizes = Sizes::new(x.shape(), weight.shape())?;
-        let Sizes { rows, inputs, outputs } = sizes;
         let ((xs, xl), (ws, wl)) = (x.storage_and_layout(), weight.storage_and_layout());
         let (gs, gl) = grad.storage_and_layout();
-        let g = (f32s(&gs, gl)?, View::dense(rows, outputs));
-        let dx = match x.track_op() {
-            true => {
-                let w = (f32s(&ws, wl)?, View::dense(outputs, inputs));
-                Some(Tensor::from_vec(product(g, w)?, x.shape(), &Device::Cpu)?)
-            }
-            false => None,
-        };
-        let dweight = match weight.track_op() {
-            true => {
-                let x = (f32s(&xs, xl)?, View::dense(rows, inputs));
-                let dweight = product((g.0, g.1.t()), x)?;
-                Some(Tensor::from_vec(dweight, (outputs, inputs), &Device::Cpu)?)
-            }
-            false => None,
-        };
-        let dbias = match bias.track_op() {
-            true => Some(Tensor::from_vec(column_sums(g.0, outputs)?, outputs, &Device::Cpu)?),
-            false => None,
-        };
-        Ok((dx, dweight, dbias))
+        let (xs, ws, gs) = (f32s(&xs, xl)?, f32s(&ws, wl)?, f32s(&gs, gl)?);
+        let tensor = |values, shape: &Shape| Tensor::from_vec(values, shape, &Device::Cpu);
+        let dx = x.track_op().then(|| tensor(sizes.input_gradient(gs, ws)?, x.shape()));
+        let dweight =
+            weight.track_op().then(|| tensor(sizes.weight_gradient(gs, xs)?, weight.shape()));
+        let dbias = bias.track_op().then(|| tensor(column_sums(gs, sizes.outputs)?, bias.shape()));
+        Ok((dx.transpose()?, dweight.transpose()?, dbias.transpose()?))
     }
 }
 
@@ -136,7 +133,7 @@ fn product((a, l): (&[f32], View), (b, r): (&[f32], View)) -> Result<Vec<f32>> {
 }
 
 /// Sum over rows, in blocks of a fixed number of rows that are added in order.
-fn column_sums(rows: &[f32], len: usize) -> Result<Vec<f32>> {
+pub(super) fn column_sums(rows: &[f32], len: usize) -> Result<Vec<f32>> {
     let block = SUMMED * len.max(1);
     let sums = build(rows.len().div_ceil(block) * len, len, |i, sums| {
         add_rows(&rows[i * block..rows.len().min((i + 1) * block)], sums);

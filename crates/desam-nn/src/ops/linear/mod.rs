@@ -1,5 +1,6 @@
 //! Affine map of the last dimension, with the activation that follows it.
 
+mod added;
 mod cpu;
 
 use super::pointwise;
@@ -54,24 +55,41 @@ pub fn linear(x: &Tensor, affine: Affine<'_>, activation: Option<Activation>) ->
     }
 }
 
-/// `to + x · weightᵀ + bias`: `x [.., inputs]` → `[.., outputs]`, the shape of `to`. Without a
-/// gradient the sum is part of the product's last pass.
+/// `to + x · weightᵀ + bias`: `x [N, .., inputs]` → `[N, .., outputs]`, the shape of `to`, whose first
+/// dimension may be 1: then it is added to each of the `N`. The sum is part of the product's last
+/// pass: what is added to is the one thing held beside the result.
 ///
 /// # Errors
 /// When the last dimension is not `inputs`, or `to` has another shape than the product.
 pub fn linear_added(x: &Tensor, affine: Affine<'_>, to: &Tensor) -> Result<Tensor> {
     let all = [Some(x), Some(affine.weight), affine.bias, Some(to)];
-    if !fits(&all) || tracked(&all) {
-        return to + linear(x, affine, None)?;
-    }
     let mut dims = x.dims().to_vec();
     if let Some(last) = dims.last_mut() {
         *last = affine.weight.dim(0)?;
     }
-    if to.dims() != dims {
+    let repeated = matches!((dims.as_slice(), to.dims()), ([_, rest @ ..], [1, same @ ..])
+        if rest == same && !rest.is_empty());
+    if to.dims() != dims && !repeated {
         candle_core::bail!("linear: {dims:?} is to be added to {:?}", to.dims());
     }
-    apply(x, affine, cpu::Linear { activation: None, residual: Some(to.contiguous()?) })
+    if !fits(&all) {
+        return plain(x, affine, None)?.broadcast_add(to);
+    }
+    if !tracked(&all) {
+        return apply(
+            x,
+            affine,
+            cpu::Linear { activation: None, residual: Some(to.contiguous()?) },
+        );
+    }
+    // An op has three inputs at most: weight and bias share one.
+    let weight = affine.weight.flatten_all()?;
+    let parameters = match affine.bias {
+        Some(bias) => Tensor::cat(&[&weight, bias], 0)?,
+        None => weight.contiguous()?,
+    };
+    let op = added::LinearAdded { outputs: affine.weight.dim(0)? };
+    x.contiguous()?.apply_op3(&parameters, &to.contiguous()?, op)
 }
 
 fn fits(all: &[Option<&Tensor>]) -> bool {

@@ -52,15 +52,29 @@ fn what_it_is_added_to_may_be_tracked_or_not() {
         let mut to = shape.to_vec();
         to[shape.len() - 1] = outputs;
         let [x, weight, bias] = case(shape, outputs);
-        let all = [x, weight, bias, random(4, &to)];
-        compare(
-            &all,
-            |t| linear_added(&t[0], Affine { bias: Some(&t[2]), weight: &t[1] }, &t[3]),
-            |t| &t[3] + plain(&t[0], Affine { bias: Some(&t[2]), weight: &t[1] }, None)?,
-        );
-        let wrong = all[3].unsqueeze(0).unwrap();
-        assert!(linear_added(&all[0], Affine { weight: &all[1], bias: None }, &wrong).is_err());
+        let affine = |t: &'_ [Tensor]| plain(&t[0], Affine { weight: &t[1], bias: None }, None);
+        // The same to all, where there is one of it.
+        for first in [1, shape[0]] {
+            to[0] = first;
+            let all = [x.clone(), weight.clone(), random(4, &to), bias.clone()];
+            compare(
+                &all,
+                |t| linear_added(&t[0], Affine { weight: &t[1], bias: Some(&t[3]) }, &t[2]),
+                |t| affine(t)?.broadcast_add(&t[3])?.broadcast_add(&t[2]),
+            );
+            compare(
+                &all[..3],
+                |t| linear_added(&t[0], Affine { weight: &t[1], bias: None }, &t[2]),
+                |t| affine(t)?.broadcast_add(&t[2]),
+            );
+        }
+        let wrong = random(4, &to).unsqueeze(0).unwrap();
+        assert!(linear_added(&x, Affine { weight: &weight, bias: None }, &wrong).is_err());
     }
+    let [x, weight, _] = case(&[4, 6, 5], 3);
+    let run =
+        |to: &[usize]| linear_added(&x, Affine { weight: &weight, bias: None }, &random(4, to));
+    assert!(run(&[2, 6, 3]).is_err() && run(&[4, 1, 3]).is_err() && run(&[6, 3]).is_err());
 }
 
 #[test]

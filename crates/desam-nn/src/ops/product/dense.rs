@@ -38,7 +38,7 @@ pub(crate) struct Finish<'a> {
     /// `[outputs]`, or nothing.
     pub(crate) bias: &'a [f32],
     pub(crate) curve: Curve,
-    /// `[rows, outputs]`, or nothing.
+    /// `[period, outputs]`, or nothing: row `r` takes row `r mod period`.
     pub(crate) residual: &'a [f32],
 }
 
@@ -60,7 +60,10 @@ impl Dense<'_> {
         let Self { x, weight, rows, inputs, outputs } = *self;
         let fits = |slice: &[f32], len: usize| slice.is_empty() || slice.len() == len;
         let all = x.len() == rows * inputs && weight.len() == outputs * inputs;
-        if !all || !fits(finish.bias, outputs) || !fits(finish.residual, rows * outputs) {
+        let residual = finish.residual.len();
+        let repeats = residual == 0
+            || (rows * outputs).is_multiple_of(residual) && residual.is_multiple_of(outputs.max(1));
+        if !all || !fits(finish.bias, outputs) || !repeats {
             candle_core::bail!("product: {rows} × {inputs} × {outputs} of slices of other sizes");
         }
         if inputs == 0 {
@@ -80,12 +83,7 @@ impl Dense<'_> {
         parts.enumerate().for_each_init(Vec::new, |tiles, (i, y)| {
             let rows = i * step..i * step + y.len() / outputs;
             let x = &x[rows.start * inputs..rows.end * inputs];
-            let residual = match finish.residual {
-                [] => &[],
-                all => &all[rows.start * outputs..rows.end * outputs],
-            };
-            let finish = Finish { residual, ..finish };
-            dispatch(Part { x, panels: &panels, finish, tiles, y });
+            dispatch(Part { x, panels: &panels, finish, first: rows.start, tiles, y });
         });
         // SAFETY: parts partition the rows, and each writes all columns of its rows, tile by tile.
         #[allow(unsafe_code)]
@@ -155,6 +153,8 @@ struct Part<'a> {
     x: &'a [f32],
     panels: &'a Panels,
     finish: Finish<'a>,
+    /// Of the whole result.
+    first: usize,
     /// A buffer: sums `[ROWS, VECTORS · lanes]` of one tile, or of several where the depth has more
     /// than one block.
     tiles: &'a mut Vec<f32>,
@@ -166,7 +166,7 @@ impl WithSimd for Part<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Self { x, panels, finish, tiles, y } = self;
+        let Self { x, panels, finish, first, tiles, y } = self;
         let Panels { inputs, outputs, .. } = *panels;
         let wide = VECTORS * S::F32_LANES;
         let rows = y.len() / outputs.max(1);
@@ -181,8 +181,8 @@ impl WithSimd for Part<'_> {
         let (groups, at_once) = (rows.div_ceil(ROWS), COLUMNS_AT_ONCE / wide);
         let kept = if step < inputs { groups * at_once } else { 1 };
         tiles.resize(kept * ROWS * wide, 0.0);
-        for first in (0..outputs).step_by(at_once * wide) {
-            let columns = (first..outputs.min(first + at_once * wide)).step_by(wide);
+        for left in (0..outputs).step_by(at_once * wide) {
+            let columns = (left..outputs.min(left + at_once * wide)).step_by(wide);
             for depth in (0..inputs).step_by(step) {
                 let deep = step.min(inputs - depth);
                 for (panel, column) in columns.clone().enumerate() {
@@ -205,7 +205,7 @@ impl WithSimd for Part<'_> {
                             for (r, sums) in values.chunks_exact_mut(wide).enumerate() {
                                 let begin = (row + r) * outputs + column;
                                 let sums = &mut sums[..here];
-                                finish.apply(simd, [column, begin], sums);
+                                finish.apply(simd, [column, first * outputs + begin], sums);
                                 write(&mut y[begin..begin + here], sums);
                             }
                         }
@@ -228,7 +228,7 @@ fn write(to: &mut [MaybeUninit<f32>], from: &[f32]) {
 }
 
 impl Finish<'_> {
-    /// `numbers` of one row, which begin at a column and at a place of the residual.
+    /// `numbers` of one row, which begin at a column and at a place of the whole result.
     #[inline(always)]
     fn apply<S: Simd>(&self, simd: S, [column, place]: [usize; 2], numbers: &mut [f32]) {
         if let Some(bias) = self.bias.get(column..column + numbers.len()) {
@@ -239,6 +239,7 @@ impl Finish<'_> {
             Curve::Gelu => each!(simd: S; ; v in numbers => { v = Gelu.at(simd, v); }),
             Curve::Relu => each!(simd: S; ; v in numbers => { v = Relu.at(simd, v); }),
         }
+        let place = place % self.residual.len().max(1);
         if let Some(residual) = self.residual.get(place..place + numbers.len()) {
             each!(simd: S; r in residual; v in numbers => { v = simd.add_f32s(v, r); });
         }

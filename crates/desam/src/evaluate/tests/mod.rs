@@ -1,11 +1,13 @@
 //! Tests of scoring and of what is written, and a made-up evaluation for those and for the page.
 
+mod comparing;
 mod output;
 mod scoring;
 
-use super::{CaseScore, Evaluation, Protocol, Role, UnscoredCase};
+use super::{ByMetric, CaseScore, Evaluation, Measured, Protocol, Role, UnscoredCase};
 use crate::Mode;
 use crate::select::SelectionConfig;
+use desam_metrics::metric::{CaseMetric, EmptyPolicy};
 
 /// A made-up evaluation: B has Dice 0 (nothing found) and 0.8, C has 0.8.
 pub(crate) fn evaluation() -> Evaluation {
@@ -19,6 +21,8 @@ pub(crate) fn evaluation() -> Evaluation {
         predicted_voxels: if dice == 0.0 { 0 } else { 900 },
         truth_ml: None,
         predicted_ml: None,
+        metrics: ByMetric::default(),
+        grid: None,
     };
     Evaluation {
         source: "A".into(),
@@ -43,6 +47,23 @@ pub(crate) fn evaluation() -> Evaluation {
         sites: Vec::new(),
         overall_dice: None,
         overall_cases_dice: None,
+        metrics: vec![CaseMetric::DICE],
+        empty_policy: EmptyPolicy::default(),
+        overall: ByMetric::default(),
+        bootstrap: None,
+        cache: None,
     }
     .summarised()
+}
+
+/// The same with HD95 in mm: B's missed case counts as 90, the others have 4, 2 and 3.
+pub(crate) fn evaluation_with_hd95() -> Evaluation {
+    let hd95: CaseMetric = "hd95_mm".parse().unwrap();
+    let mut evaluation = evaluation();
+    evaluation.metrics.push(hd95);
+    for (case, mm) in evaluation.cases.iter_mut().zip([90.0, 4.0, 2.0, 3.0]) {
+        let values = [(CaseMetric::DICE, case.dice), (hd95, mm)];
+        case.metrics = values.map(|(m, v)| (m, Measured(Some(v)))).into_iter().collect();
+    }
+    evaluation.summarised()
 }

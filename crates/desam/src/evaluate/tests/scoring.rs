@@ -14,6 +14,7 @@ use desam_data::embed::{EmbedOptions, embed};
 use desam_data::layout::discover;
 use desam_data::nifti::{write_labels, write_volume};
 use desam_data::preprocess::{LabelRule, PreprocessConfig};
+use desam_metrics::metric::OneEmpty;
 use std::path::Path;
 use std::sync::Mutex;
 
@@ -178,6 +179,78 @@ fn the_full_protocol_scores_the_whole_volume() {
     assert_eq!(found.border_px, 0);
     // The same cache under the paper protocol leaves that slice out.
     assert_eq!(score(&toys, &config(Protocol::Paper)).unwrap().cases[1].dice, 1.0);
+}
+
+fn measuring(protocol: Protocol, one_empty: OneEmpty) -> EvaluateConfig {
+    let metrics = "recall precision hd_mm surface_dice_2mm volume_error_ml relative_volume_error";
+    let metrics = metrics.split(' ').map(|name| name.parse().unwrap()).collect();
+    EvaluateConfig { metrics, one_empty, ..config(protocol) }
+}
+
+fn values(evaluation: &Evaluation, case: usize) -> Vec<(String, Option<f64>)> {
+    let metrics = evaluation.cases[case].metrics.iter();
+    metrics.map(|(metric, value)| (metric.to_string(), value.0)).collect()
+}
+
+#[test]
+fn the_paper_protocol_measures_in_millimetres() {
+    let toys = toys(SlicePolicy::Labelled);
+    let found = score(&toys, &measuring(Protocol::Paper, OneEmpty::Diagonal)).unwrap();
+    // Slices of 16² voxels of 2 mm on 16² pixels, 5 mm apart, all four of the volume. By hand:
+    // B/Case2 has 6 columns where 3 are true, so the furthest surface pixel lies 6 mm off, 36
+    // pixels of 0.02 ml are too many, twice the volume is found.
+    let grid = found.cases[2].grid.unwrap();
+    assert_eq!((grid.shape, grid.spacing_mm), ([4, SIDE, SIDE], [5.0, 2.0, 2.0]));
+    let half = values(&found, 2);
+    let expected = [("dice", 2.0 / 3.0), ("recall", 1.0), ("precision", 0.5), ("hd_mm", 6.0)];
+    for ((name, value), expected) in half.iter().zip(expected) {
+        assert_eq!((name.as_str(), value.unwrap()), expected);
+    }
+    assert!(half[4].1.is_some_and(|v| v > 0.0 && v < 1.0), "{half:?}");
+    assert!((half[5].1.unwrap() - 0.72).abs() < 1e-12 && half[6].1 == Some(1.0), "{half:?}");
+    // B/Case3 was missed: the diagonal of 20 × 32 × 32 mm, 1.44 ml too few, and nothing else.
+    let missed = values(&found, 3);
+    let diagonal = (20.0_f64.powi(2) + 2.0 * 32.0_f64.powi(2)).sqrt();
+    for (n, expected) in [(0, 0.0), (1, 0.0), (2, 0.0), (3, diagonal), (4, 0.0), (5, -1.44)] {
+        assert!((missed[n].1.unwrap() - expected).abs() < 1e-12, "{missed:?}");
+    }
+    let hd = "hd_mm".parse().unwrap();
+    let b = found.sites[1].metrics.get(hd).unwrap();
+    assert!((b.mean.unwrap() - (0.0 + 6.0 + diagonal) / 3.0).abs() < 1e-12);
+    assert_eq!((b.median, b.worst, b.missed, b.left_out), (Some(6.0), Some(diagonal), 1, 0));
+    // Where the policy leaves it out, that is counted.
+    let without = score(&toys, &measuring(Protocol::Paper, OneEmpty::LeftOut)).unwrap();
+    let b = without.sites[1].metrics.get(hd).unwrap();
+    assert_eq!((b.mean, b.cases, b.missed, b.left_out), (Some(3.0), 2, 1, 1));
+    assert_eq!(without.overall_dice, found.overall_dice);
+}
+
+#[test]
+fn the_full_protocol_measures_on_the_labels_grid() {
+    let toys = toys(SlicePolicy::All);
+    let found = score(&toys, &measuring(Protocol::Full, OneEmpty::Diagonal)).unwrap();
+    let good = &found.cases[1];
+    assert_eq!(good.grid.unwrap().spacing_mm, [5.0, 2.0, 2.0]);
+    // By hand: the bright column of slice 0 at x = 0 is found beside the square at (5, 5) in
+    // slices 1 and 2; its far end (0, 15) is 5 mm below, 10 mm beside and 10 mm in front of the
+    // square's nearest corner (5, 10). 16 voxels too many of 72.
+    let hd = good.metrics.get("hd_mm".parse().unwrap()).unwrap().0.unwrap();
+    assert!((hd - 15.0).abs() < 1e-12, "{hd}");
+    let relative = good.metrics.get("relative_volume_error".parse().unwrap()).unwrap().0;
+    assert_eq!(relative, Some(16.0 / 72.0));
+}
+
+#[test]
+fn millimetres_need_the_volume_and_shares_do_not() {
+    let toys = toys(SlicePolicy::Labelled);
+    std::fs::remove_file(toys.dir.path().join("data/B/Case1.nii.gz")).unwrap();
+    let asked = measuring(Protocol::Paper, OneEmpty::Diagonal);
+    let message = score(&toys, &asked).unwrap_err().to_string();
+    assert!(message.contains("Case1.nii.gz"), "{message}");
+    let metrics = ["recall", "relative_volume_error"].map(|n| n.parse().unwrap()).to_vec();
+    let found = score(&toys, &EvaluateConfig { metrics, ..asked }).unwrap();
+    assert_eq!(found.cases[0].grid, None);
+    assert_eq!(values(&found, 2)[1].1, Some(1.0));
 }
 
 #[test]

@@ -1,0 +1,49 @@
+//! Flags of commands that draw cases again.
+
+use clap::Args;
+use desam::metrics::statistics::{BootstrapConfig, IntervalMethod};
+
+/// How often a case is drawn where nobody says otherwise.
+const DRAWS: &str = "10000";
+
+#[derive(Debug, Clone, Copy, Args)]
+pub(super) struct Draws {
+    /// Intervals around means, from N bootstrap draws of the cases within their sites
+    /// [without N: 10000]
+    #[arg(long, value_name = "N", num_args = 0..=1, default_missing_value = DRAWS)]
+    bootstrap: Option<usize>,
+
+    /// Seed of the draws
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    seed: u64,
+
+    /// Share of such intervals that is to hold the true mean
+    #[arg(long, value_name = "SHARE", default_value_t = 0.95)]
+    level: f64,
+
+    /// Take an interval's ends at the draws' percentiles as they are, not corrected for bias and
+    /// skew (BCa)
+    #[arg(long)]
+    percentile: bool,
+}
+
+impl Draws {
+    /// What was asked for, if anything.
+    pub(super) fn config(&self) -> anyhow::Result<Option<BootstrapConfig>> {
+        self.bootstrap.map(|_| self.config_or_default()).transpose()
+    }
+
+    /// What was asked for, or 10 000 draws.
+    pub(super) fn config_or_default(&self) -> anyhow::Result<BootstrapConfig> {
+        let default = BootstrapConfig::default();
+        let method = if self.percentile { IntervalMethod::Percentile } else { IntervalMethod::Bca };
+        let config = BootstrapConfig {
+            resamples: self.bootstrap.unwrap_or(default.resamples),
+            seed: self.seed,
+            level: self.level,
+            method,
+        };
+        config.validate()?;
+        Ok(config)
+    }
+}

@@ -1,0 +1,100 @@
+//! `desam report`: runs as one page.
+
+use super::draws::Draws;
+use super::{Session, aligned, one_of};
+use crate::cli::JsonFlag;
+use crate::reply::Reply;
+use anyhow::Context;
+use clap::Args;
+use desam::data::cache::human_bytes;
+use desam::evaluate::Protocol;
+use desam::report::{GalleryConfig, ReportRequest, ReportSummary, RunSource, report};
+use std::path::PathBuf;
+
+const AFTER: &str = "\
+Each RUN must have been scored (`desam evaluate`). On the page: a map from source to target sites
+with intervals, and of each run its scores, curves, configuration, a table of all cases that sorts,
+and its worst and best cases slice by slice, prediction orange, truth blue. Those few cases are
+predicted again from the features that the run was scored with; `--cases 0` does without.
+
+The page is one file that loads nothing: pictures are in it (at most 24 MiB of them; cases beyond are
+left out and named), and so is its only script, without which it can still be read.
+
+Examples:
+  desam report run --out run.html
+  desam report run-* --out sites.html --cases 1
+  desam report run --out small.html --cases 0";
+
+/// Write one self-contained page on one or several runs
+///
+/// Runs are shown in the order they are given.
+#[derive(Debug, Args)]
+#[command(after_help = AFTER)]
+pub(crate) struct Arguments {
+    /// Folders of `desam train`, scored by `desam evaluate`
+    #[arg(value_name = "RUN", required = true)]
+    runs: Vec<PathBuf>,
+
+    /// The page to write
+    #[arg(long, value_name = "PAGE.html")]
+    out: PathBuf,
+
+    /// Which scores are shown
+    #[arg(long, value_name = "PROTOCOL", default_value = "paper",
+        value_parser = one_of::<Protocol>(&["paper", "full"]))]
+    protocol: Protocol,
+
+    /// Folder of features to draw cases from [default: the one each run was scored with]
+    #[arg(long, value_name = "CACHE")]
+    cache: Option<PathBuf>,
+
+    /// Worst cases to show of each run, and as many best ones
+    #[arg(long, value_name = "N", default_value_t = GalleryConfig::default().cases_each)]
+    cases: usize,
+
+    /// Most slices to show of a case
+    #[arg(long, value_name = "N", default_value_t = GalleryConfig::default().slices)]
+    slices: usize,
+
+    /// Heading of the page [default: which site was trained on]
+    #[arg(long, value_name = "TEXT")]
+    title: Option<String>,
+
+    #[command(flatten)]
+    draws: Draws,
+
+    #[command(flatten)]
+    pub(crate) json: JsonFlag,
+}
+
+pub(crate) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Reply> {
+    let source = |run: &PathBuf| RunSource {
+        cache: arguments.cache.clone(),
+        ..RunSource::of(run, arguments.protocol)
+    };
+    let runs: Vec<RunSource> = arguments.runs.iter().map(source).collect();
+    let (cases_each, slices) = (arguments.cases, arguments.slices);
+    let request = ReportRequest {
+        runs: &runs,
+        title: arguments.title.as_deref(),
+        gallery: GalleryConfig { cases_each, slices, ..GalleryConfig::default() },
+        bootstrap: arguments.draws.config_or_default()?,
+        device: session.device.clone(),
+    };
+    let summary = report(&request, &arguments.out, &session.screen)?;
+    let json = serde_json::to_value(&summary).context("the result cannot be written as JSON")?;
+    Ok(Reply::new(text(&summary), json))
+}
+
+fn text(summary: &ReportSummary) -> String {
+    let page = format!("{} ({})", summary.page.display(), human_bytes(summary.bytes));
+    let mut rows = vec![
+        ("page", page),
+        ("runs", summary.runs.to_string()),
+        ("cases shown", summary.cases_shown.to_string()),
+    ];
+    if !summary.left_out.is_empty() {
+        rows.push(("left out for size", summary.left_out.join(", ")));
+    }
+    aligned(&rows)
+}

@@ -1,0 +1,75 @@
+//! `desam sweep collect`.
+
+use crate::cli::JsonFlag;
+use crate::commands::one_of;
+use crate::environment::Place;
+use crate::reply::Reply;
+use anyhow::Context;
+use clap::Args;
+use desam::sweep::{MeanOver, Plan, collect};
+use serde_json::json;
+use std::path::PathBuf;
+
+const AFTER: &str = "\
+Rows and columns are the paper's, and each of its figures stands beside ours. A row that this program
+has no method for has the paper's figures alone; a cell that the plan does not have is a dot. Overall
+is the mean of the six columns, and is there when they are.
+
+What is missing is an error for each run, and the exit code is 1, unless --partial is given.
+
+Examples:
+  desam sweep collect plan
+  desam sweep collect plan --markdown > tables.md
+  desam sweep collect plan --partial --json";
+
+/// Print the paper's tables of what a plan came to, beside the paper's figures
+#[derive(Debug, Args)]
+#[command(after_help = AFTER)]
+pub(super) struct Arguments {
+    /// Folder that `desam sweep plan` wrote
+    #[arg(value_name = "PLAN")]
+    plan: PathBuf,
+
+    /// Make do with what is there
+    #[arg(long)]
+    partial: bool,
+
+    /// What "A to Rest" is the mean of: all cases of the other sites, as the official program
+    /// reports it, or the sites' means
+    #[arg(long, value_name = "OF", default_value = "cases",
+        value_parser = one_of::<MeanOver>(&["cases", "sites"]))]
+    mean: MeanOver,
+
+    /// Print CSV: Dice in per cent, and of several seeds their spread and number
+    #[arg(long, conflicts_with_all = ["markdown", "json"])]
+    csv: bool,
+
+    /// Print Markdown
+    #[arg(long, conflicts_with = "json")]
+    markdown: bool,
+
+    #[command(flatten)]
+    pub(super) json: JsonFlag,
+}
+
+pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Reply> {
+    let plan = Plan::open(&arguments.plan)?;
+    let all = collect(&plan, arguments.mean, &Place::read()?.host)?;
+    let missing: Vec<String> = all.missing.iter().map(ToString::to_string).collect();
+    let mut text = match (arguments.csv, arguments.markdown) {
+        (true, _) => all.csv()?,
+        (_, true) => all.markdown(),
+        _ => all.text(),
+    };
+    if arguments.partial && !arguments.csv {
+        let blank = if arguments.markdown { "\n" } else { "" };
+        text.extend(missing.iter().map(|line| format!("{blank}{line}\n")));
+    }
+    let mut json = serde_json::to_value(&all).context("the result cannot be written as JSON")?;
+    if let Some(object) = json.as_object_mut() {
+        object.insert("plan".to_owned(), json!(arguments.plan));
+        object.insert("not_planned".to_owned(), json!(all.not_planned()));
+    }
+    let failures = if arguments.partial { Vec::new() } else { missing };
+    Ok(Reply { failures, ..Reply::new(text, json) })
+}

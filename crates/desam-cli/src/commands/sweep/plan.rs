@@ -1,0 +1,146 @@
+//! `desam sweep plan`.
+
+use crate::cli::JsonFlag;
+use crate::commands::{Session, aligned, count, grid_side, one_of, positive};
+use crate::reply::Reply;
+use clap::Args;
+use desam::Mode;
+use desam::decoder::Variant;
+use desam::evaluate::Protocol;
+use desam::sweep::{Changes, Letter, NamedSite, PaperTable, Plan, Subset, SweepConfig};
+use desam::train::Preset;
+use serde_json::json;
+use std::path::PathBuf;
+
+const AFTER: &str = "\
+Tables of the paper:
+  1   DeSAM in both modes, and SAM's own decoder in whole box mode, which is the paper's MedSAM;
+      the other methods are no part of this program and stand in the table with the paper's figures
+  2   the ablations, in grid points mode on 9 × 9 points
+  3   grids of 1, 5, 9, 11, 15, 21 and 25 points a side, all of one model a source site
+Tables that share a run plan it once.
+
+Sites are known as the paper's A to F by the names their folders have in the wild: RUNMC or ISBI,
+BMC or ISBI_1.5, I2CVB or HCRUDB, UCL, BIDMC, HK, the letters themselves, or letter-name.
+
+Examples:
+  desam sweep plan --table 1 --cache cache --out plan
+  desam sweep plan --table 1,2,3 --cache cache --out plan --seeds 0,1,2
+  desam sweep plan --table 3 --cache cache --out plan --sites A=Nijmegen,B=Boston --epochs 15";
+
+/// Write down the runs that make tables of the paper
+#[derive(Debug, Args)]
+#[command(after_help = AFTER)]
+pub(super) struct Arguments {
+    /// Tables of the paper: 1, 2, 3
+    #[arg(long = "table", value_name = "N", required = true, value_delimiter = ',',
+        value_parser = one_of::<PaperTable>(&["1", "2", "3"]))]
+    tables: Vec<PaperTable>,
+
+    /// Folder of features that `desam embed` made, of all sites
+    #[arg(long, value_name = "CACHE")]
+    cache: PathBuf,
+
+    /// Folder for the plan; must not hold another one
+    #[arg(long, value_name = "PLAN")]
+    out: PathBuf,
+
+    /// Which site is which of the paper's, such as A=RUNMC,B=BMC [default: by their names]
+    #[arg(long, value_name = "LETTER=SITE", value_delimiter = ',')]
+    sites: Option<Vec<NamedSite>>,
+
+    /// Seeds; a cell is their mean
+    #[arg(long, value_name = "SEEDS", value_delimiter = ',', default_value = "0")]
+    seeds: Vec<u64>,
+
+    /// Whose losses, prompts and choice of the best epoch to follow
+    #[arg(long, value_name = "PRESET", default_value = "paper",
+        value_parser = one_of::<Preset>(&["paper", "official"]))]
+    preset: Preset,
+
+    /// Which voxels are compared; full needs a cache of all slices
+    #[arg(long, value_name = "PROTOCOL", default_value = "paper",
+        value_parser = one_of::<Protocol>(&["paper", "full"]))]
+    protocol: Protocol,
+
+    /// Passes over the training slices [default: 50]
+    #[arg(long, value_name = "N", value_parser = count)]
+    epochs: Option<usize>,
+
+    /// Slices a step [default: 8]
+    #[arg(long, value_name = "N", value_parser = count)]
+    batch: Option<usize>,
+
+    /// Learning rate of the first epoch [default: 1e-4]
+    #[arg(long, value_name = "RATE", value_parser = positive)]
+    lr: Option<f64>,
+
+    /// Sites to train on, by the paper's letters [default: all]
+    #[arg(long, value_name = "LETTERS", value_delimiter = ',', help_heading = "Fewer cells")]
+    sources: Option<Vec<Letter>>,
+
+    /// Modes [default: both]
+    #[arg(long, value_name = "MODES", value_delimiter = ',', help_heading = "Fewer cells",
+        value_parser = one_of::<Mode>(&["points", "box"]))]
+    modes: Option<Vec<Mode>>,
+
+    /// Decoders [default: all of the tables]
+    #[arg(long, value_name = "VARIANTS", value_delimiter = ',', help_heading = "Fewer cells",
+        value_parser = one_of::<Variant>(
+            &["desam", "pimm-only", "no-iou-head", "no-mask-fusion", "sam-decoder"]))]
+    variants: Option<Vec<Variant>>,
+
+    /// Points along each side of the grid, in points mode [default: all of the tables]
+    #[arg(long, value_name = "GRIDS", value_delimiter = ',', help_heading = "Fewer cells",
+        value_parser = grid_side)]
+    grids: Option<Vec<usize>>,
+
+    #[command(flatten)]
+    pub(super) json: JsonFlag,
+}
+
+impl Arguments {
+    fn config(&self) -> SweepConfig {
+        SweepConfig {
+            sites: self.sites.clone(),
+            seeds: self.seeds.clone(),
+            preset: self.preset,
+            protocol: self.protocol,
+            changes: Changes { epochs: self.epochs, batch: self.batch, learning_rate: self.lr },
+            subset: Subset {
+                sources: self.sources.clone(),
+                modes: self.modes.clone(),
+                variants: self.variants.clone(),
+                grids: self.grids.clone(),
+            },
+            ..SweepConfig::new(self.tables.clone(), &self.cache)
+        }
+    }
+}
+
+pub(super) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Reply> {
+    let plan = Plan::create(&arguments.out, arguments.config().plan()?)?;
+    let (all, train) = (plan.lines().len(), plan.lines().iter().filter(|l| l.trains()).count());
+    let lines = plan.lines().iter();
+    let mut sites: Vec<String> =
+        lines.map(|l| format!("{} = {}", l.column, l.train.source)).collect();
+    sites.sort();
+    sites.dedup();
+    let scored = plan.lines().first().map(|l| l.sites.clone()).unwrap_or_default();
+    session.screen.detail(&format!("{:?}", plan.lines()));
+    let score = match all - train {
+        0 => String::new(),
+        more => {
+            format!(", then {more} that score what those trained (lines {train} to {})", all - 1)
+        }
+    };
+    let text = aligned(&[
+        ("plan", arguments.out.display().to_string()),
+        ("sources", sites.join(", ")),
+        ("scored", scored.join(", ")),
+        ("runs", format!("{train} that train (lines 0 to {}){score}", train - 1)),
+        ("next", format!("desam sweep run {} --all", arguments.out.display())),
+    ]);
+    let json = json!({ "plan": arguments.out, "lines": plan.lines(), "training_lines": train });
+    Ok(Reply::new(text, json))
+}

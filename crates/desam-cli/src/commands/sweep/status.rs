@@ -1,0 +1,50 @@
+//! `desam sweep status`.
+
+use crate::cli::JsonFlag;
+use crate::environment::Place;
+use crate::reply::Reply;
+use anyhow::Context;
+use clap::Args;
+use desam::sweep::{LineStatus, Plan, status};
+use serde_json::json;
+use std::path::PathBuf;
+
+/// Say how far each run of a plan is
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// Folder that `desam sweep plan` wrote
+    #[arg(value_name = "PLAN")]
+    plan: PathBuf,
+
+    #[command(flatten)]
+    pub(super) json: JsonFlag,
+}
+
+const STATES: [&str; 5] = ["done", "running", "interrupted", "failed", "waiting"];
+
+pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Reply> {
+    let plan = Plan::open(&arguments.plan)?;
+    let lines = status(&plan, &Place::read()?.host)?;
+    let count = |name: &str| lines.iter().filter(|l| l.state.name() == name).count();
+    let totals: Vec<String> = STATES
+        .iter()
+        .filter(|name| count(name) > 0)
+        .map(|name| format!("{} {name}", count(name)))
+        .collect();
+    let totals = format!("{} of {} lines", totals.join(", "), lines.len());
+    let counts: serde_json::Map<_, _> =
+        STATES.iter().map(|name| ((*name).to_owned(), json!(count(name)))).collect();
+    let value = serde_json::to_value(&lines).context("the result cannot be written as JSON")?;
+    let json = json!({ "plan": arguments.plan, "counts": counts, "lines": value });
+    Ok(Reply::new(format!("{}\n\n{totals}", table(&lines)), json))
+}
+
+fn table(lines: &[LineStatus]) -> String {
+    let width = lines.iter().map(|l| l.id.len()).max().unwrap_or(0);
+    let row = |line: &LineStatus| {
+        let (state, detail) = (line.state.name(), line.state.detail());
+        let text = format!("{:>5}  {:<width$}  {state:<11}  {detail}", line.index, line.id);
+        text.trim_end().to_owned()
+    };
+    lines.iter().map(row).collect::<Vec<_>>().join("\n")
+}

@@ -1,0 +1,95 @@
+//! Embedding in parts: the same bytes as one run, whoever is killed.
+
+use crate::common::{Ended, program, run, world};
+use crate::killed::{files, kill_after};
+use std::ffi::OsString;
+use std::path::Path;
+
+/// The command that made the world's cache, into another folder.
+fn embed(cache: &Path, more: &[&str]) -> Vec<OsString> {
+    let data = &world().data;
+    let all = args![
+        "embed",
+        "-q",
+        "--data",
+        data,
+        "--out",
+        cache,
+        "--encoder",
+        "tiny",
+        "--slices",
+        "all",
+    ];
+    all.into_iter().chain(more.iter().map(OsString::from)).collect()
+}
+
+#[track_caller]
+fn same_as_one_run(cache: &Path) {
+    let (expected, found) = (files(&world().cache), files(cache));
+    assert_eq!(found.keys().collect::<Vec<_>>(), expected.keys().collect::<Vec<_>>());
+    for (name, bytes) in &expected {
+        assert!(found[name] == *bytes, "{} differs from one run's", name.display());
+    }
+}
+
+#[test]
+fn two_parts_at_once_leave_what_one_run_leaves() {
+    let folder = tempfile::tempdir().unwrap();
+    let cache = folder.path().join("cache");
+    // As an array has it: the number of the task is the part.
+    let part = |name: &str, index: &str| {
+        let arguments = embed(&cache, &["--num-parts", "2", "--json"]);
+        program().args(arguments).env(name, index).output().unwrap()
+    };
+    let (first, second) = std::thread::scope(|scope| {
+        let first = scope.spawn(|| part("SLURM_ARRAY_TASK_ID", "0"));
+        let second = part("JOB_COMPLETION_INDEX", "1");
+        (first.join().unwrap(), second)
+    });
+    let [first, second] = [first, second].map(|o| Ended::from(o).expect(0).json());
+    assert_eq!((&first["part"], &second["part"]), (&0.into(), &1.into()));
+    assert_eq!(first["cases"].as_u64().unwrap() + second["cases"].as_u64().unwrap(), 6);
+    let none = |part: &serde_json::Value| part["waiting_for"].as_array().unwrap().is_empty();
+    assert!(none(&first) || none(&second), "{first} {second}");
+    same_as_one_run(&cache);
+}
+
+#[test]
+fn a_part_that_was_killed_continues() {
+    let folder = tempfile::tempdir().unwrap();
+    let cache = folder.path().join("cache");
+    let last = embed(&cache, &["--num-parts", "2", "--part-id", "1"]);
+    let mut killed = 0;
+    for moment in [0.1, 0.2, 0.3, 0.4] {
+        killed += u32::from(kill_after(world().embedding.mul_f64(moment), &last));
+    }
+    assert!(killed > 0, "the program was always faster than the killer");
+    let first = run(embed(&cache, &["--num-parts", "2", "--part-id", "0", "--json"])).expect(0);
+    if !first.json()["waiting_for"].as_array().unwrap().is_empty() {
+        run(embed(&cache, &["--num-parts", "2", "--finish"]))
+            .fails_with(&[cache.to_str().unwrap(), "not done: 1"]);
+        let run_dir = folder.path().join("run");
+        let train = args!["train", "--cache", cache, "--source", "A", "--mode", "box"];
+        run(train.into_iter().chain(args!["--out", run_dir]))
+            .fails_with(&["no feature cache", "missing of its parts"]);
+    }
+    run(last).expect(0);
+    run(embed(&cache, &["--num-parts", "2", "--finish"])).expect(0);
+    same_as_one_run(&cache);
+    run(args!["info", "-q", cache, "--verify"]).expect(0);
+}
+
+#[test]
+fn parts_that_cannot_be_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let cache = folder.path().join("cache");
+    run(embed(&cache, &["--num-parts", "2"]))
+        .fails_with(&["SLURM_ARRAY_TASK_ID", "JOB_COMPLETION_INDEX"]);
+    run(embed(&cache, &["--num-parts", "2", "--part-id", "2"])).fails_with(&["part 2 of 2"]);
+    run(embed(&cache, &["--part-id", "0"])).expect(2);
+    run(embed(&cache, &["--num-parts", "2", "--part-id", "0", "--finish"])).expect(2);
+    let odd = embed(&cache, &["--num-parts", "2"]);
+    let odd = program().args(odd).env("SLURM_ARRAY_TASK_ID", "one").output().unwrap();
+    Ended::from(odd).fails_with(&["SLURM_ARRAY_TASK_ID", "one"]);
+    assert!(!cache.exists());
+}

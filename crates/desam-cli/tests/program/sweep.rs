@@ -1,0 +1,238 @@
+//! Tables of the paper at toy size: planned, run, interrupted, collected.
+
+use crate::common::{Ended, program, run, world};
+use crate::killed::files;
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+/// Plans DeSAM's rows of Tables 1 and 3 for site A: two trainings, and another grid of one of them.
+fn plan(out: &Path, more: &[&str]) -> Value {
+    let base = args![
+        "sweep",
+        "plan",
+        "--table",
+        "1,3",
+        "--cache",
+        world().cache,
+        "--out",
+        out,
+        "--json",
+        "--variants",
+        "desam",
+        "--grids",
+        "1,9",
+        "--lr",
+        "1e-3",
+        "--sources",
+        "A",
+    ];
+    run(base.into_iter().chain(more.iter().map(Into::into))).expect(0).json()
+}
+
+fn folder() -> (tempfile::TempDir, PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("plan");
+    (folder, out)
+}
+
+fn states(out: &Path) -> Vec<String> {
+    let json = run(args!["sweep", "status", out, "--json"]).expect(0).json();
+    let lines = json["lines"].as_array().unwrap();
+    lines.iter().map(|l| l["state"].as_str().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn tables_are_planned_run_and_collected() {
+    let (_folder, out) = folder();
+    let planned = plan(&out, &["--epochs", "1"]);
+    let lines = planned["lines"].as_array().unwrap();
+    let ids: Vec<&str> = lines.iter().map(|l| l["id"].as_str().unwrap()).collect();
+    assert_eq!(ids, ["A-box-desam-s0", "A-points-desam-s0", "A-points-desam-s0-grid1"]);
+    assert_eq!(planned["training_lines"], 2);
+    assert_eq!(plan(&out, &["--epochs", "1"]), planned);
+    run(args!["sweep", "plan", "--table", "1", "--cache", world().cache, "--out", out,])
+        .fails_with(&["plan.jsonl", "another plan"]);
+
+    assert_eq!(states(&out), ["waiting"; 3]);
+    let early = run(args!["sweep", "collect", out]);
+    let early = early.fails_with(&["missing: A to Rest", "A-box-desam-s0", "waiting"]);
+    assert_eq!(early.stderr.lines().count(), 3, "{early:#?}");
+    run(args!["sweep", "collect", out, "--partial"]).expect(0);
+
+    run(args!["sweep", "run", out]).fails_with(&["--index or --all"]);
+    run(args!["sweep", "run", out, "--index", "3"]).fails_with(&["lines 0 to 2"]);
+    // As a task of an array does it.
+    let mut task = program();
+    task.args(args!["sweep", "run", "-q", out, "--json"]).env("JOB_COMPLETION_INDEX", "0");
+    let done = Ended::from(task.output().unwrap()).expect(0).json();
+    assert_eq!((&done["id"], &done["outcome"]), (&"A-box-desam-s0".into(), &"done".into()));
+    let before = files(&out);
+    let again = run(args!["sweep", "run", "-q", out, "--index", "0", "--json"]).expect(0).json();
+    assert_eq!(again["outcome"], "was_done");
+    assert_eq!(files(&out), before);
+
+    let rest = run(args!["sweep", "run", "-q", out, "--all", "--json"]).expect(0).json();
+    assert_eq!(rest["done"].as_array().unwrap().len(), 2);
+    assert_eq!(rest["was_done"].as_array().unwrap().len(), 1);
+    assert_eq!(states(&out), ["done"; 3]);
+    // The grid of one point was scored with the model that the grid of nine was trained for.
+    let one = out.join("runs/A-points-desam-s0-grid1");
+    assert!(one.join("evaluation_paper.json").is_file() && !one.join("model.safetensors").exists());
+
+    let all = run(args!["sweep", "collect", out]).expect(0).stdout;
+    let said = std::fs::read_to_string(out.join("runs/A-box-desam-s0/evaluation_paper.json"));
+    let said: Value = serde_json::from_str(&said.unwrap()).unwrap();
+    let dice = format!("{:.2}", 100.0 * said["overall_cases_dice"].as_f64().unwrap());
+    let row = all.lines().skip_while(|l| !l.starts_with("DeSAM (whole box)")).nth(1).unwrap();
+    let row: Vec<&str> = row.split_whitespace().collect();
+    assert_eq!(row, ["ours", &dice, "·", "·", "·", "·", "·", "·"], "{all}");
+    // Table 1's figures for A to Rest and Overall.
+    assert!(all.contains("82.30") && all.contains("77.75") && all.contains("85.38"), "{all}");
+    assert!(all.contains("not planned: Table 3, 9: B, C, D, E, F"), "{all}");
+    let csv = run(args!["sweep", "collect", out, "--csv"]).expect(0).stdout;
+    assert!(csv.lines().any(|l| l.starts_with("3,1,ours,")), "{csv}");
+    let markdown = run(args!["sweep", "collect", out, "--markdown"]).expect(0).stdout;
+    assert!(markdown.contains("| DeSAM (whole box) | paper | 82.30 |"), "{markdown}");
+    let json = run(args!["sweep", "collect", out, "--json", "--mean", "sites"]).expect(0).json();
+    assert_eq!(json["tables"][0]["table"], 1);
+    assert_eq!(json["mean_over"], "sites");
+}
+
+/// Starts line `index` and returns it once its training has begun.
+fn start(out: &Path, index: &str) -> std::process::Child {
+    let mut command = program();
+    command.args(args!["sweep", "run", "-q", out, "--index", index, "--threads", "1"]);
+    let child = command.stderr(Stdio::null()).spawn().unwrap();
+    let manifest = out.join("runs/A-points-desam-s0/manifest.json");
+    let started = Instant::now();
+    while !manifest.is_file() {
+        assert!(started.elapsed() < Duration::from_secs(60), "no training began");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    child
+}
+
+#[test]
+fn a_run_that_was_killed_is_seen_and_done_again() {
+    let (_folder, out) = folder();
+    let more = ["--epochs", "25", "--modes", "points"];
+    plan(&out, &more);
+    let mut child = start(&out, "0");
+    assert_eq!(states(&out)[0], "running");
+    let status = run(args!["sweep", "status", out]).expect(0).stdout;
+    assert!(status.contains("epoch") && status.contains("/25 on "), "{status}");
+    // Nobody else does the same line; a line that wants its model waits for it.
+    run(args!["sweep", "run", "-q", out, "--index", "0"]).fails_with(&["held by", "--force"]);
+    let rest = run(args!["sweep", "run", "-q", out, "--all", "--json"]).expect(0).json();
+    assert_eq!(rest["left_to_others"].as_array().unwrap().len(), 2, "{rest}");
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert_eq!(states(&out), ["interrupted", "waiting"]);
+    run(args!["sweep", "collect", out]).fails_with(&["interrupted", "is gone"]);
+    run(args!["sweep", "run", "-q", out, "--all"]).expect(0);
+    assert_eq!(states(&out), ["done"; 2]);
+
+    let (_other, unbroken) = folder();
+    plan(&unbroken, &more);
+    // A line that comes before the one that trains its model trains it.
+    run(args!["sweep", "run", "-q", unbroken, "--index", "1"]).expect(0);
+    run(args!["sweep", "run", "-q", unbroken, "--index", "0"]).expect(0);
+    for name in ["evaluation_paper.json", "evaluation_paper.csv", "model.safetensors"] {
+        for id in ["A-points-desam-s0", "A-points-desam-s0-grid1"] {
+            let read = |plan: &Path| std::fs::read(plan.join("runs").join(id).join(name)).ok();
+            assert!(read(&out) == read(&unbroken), "{id}/{name} differs from an unbroken run's");
+        }
+    }
+}
+
+#[test]
+fn every_row_of_ours_can_be_made() {
+    let (_folder, out) = folder();
+    let base = args!["sweep", "plan", "--table", "1,2", "--cache", world().cache, "--out", out];
+    let more = args!["--sources", "B", "--epochs", "1", "--sites", "A=A,B=B", "--seeds", "3"];
+    run(base.into_iter().chain(more)).expect(0);
+    run(args!["sweep", "run", "-q", out, "--all"]).expect(0);
+    let all = run(args!["sweep", "collect", out, "--json"]).expect(0).json();
+    let rows = |table: usize| all["tables"][table]["rows"].as_array().unwrap();
+    let made = rows(0).iter().chain(rows(1)).filter(|r| !r["ours"].is_null());
+    let made: Vec<&str> = made.map(|r| r["method"].as_str().unwrap()).collect();
+    // Tables 1 and 2.
+    assert_eq!(
+        made,
+        [
+            "MedSAM",
+            "DeSAM (whole box)",
+            "DeSAM (grid points)",
+            "PIMM only",
+            "PIMM + PRIM w/o IoU prediction head",
+            "PIMM + PRIM w/o mask embedding fusion",
+            "DeSAM",
+        ]
+    );
+    // A's site alone was scored beside B's own.
+    let scores =
+        std::fs::read_to_string(out.join("runs/B-box-sam-decoder-s3/evaluation_paper.json"));
+    let scores: Value = serde_json::from_str(&scores.unwrap()).unwrap();
+    let sites = scores["sites"].as_array().unwrap();
+    assert_eq!(sites.len(), 2, "{scores}");
+    let config = std::fs::read_to_string(out.join("runs/B-points-pimm-only-s3/config.json"));
+    assert!(config.unwrap().contains("\"variant\": \"pimm-only\""));
+}
+
+#[test]
+fn two_workers_share_a_plan() {
+    let (_folder, out) = folder();
+    plan(&out, &["--epochs", "2"]);
+    let worker = || run(args!["sweep", "run", "-q", out, "--all", "--json"]).expect(0).json();
+    let (one, two) = std::thread::scope(|scope| {
+        let one = scope.spawn(worker);
+        let two = worker();
+        (one.join().unwrap(), two)
+    });
+    let done = |worker: &Value| worker["done"].as_array().unwrap().len();
+    assert_eq!(done(&one) + done(&two), 3, "each line is done once: {one} {two}");
+    assert_eq!(states(&out), ["done"; 3]);
+}
+
+#[test]
+fn what_a_plan_cannot_be_made_of_is_said() {
+    let (_folder, out) = folder();
+    let plan = |more: &[&str]| {
+        let base = args!["sweep", "plan", "--cache", world().cache, "--out", out];
+        run(base.into_iter().chain(more.iter().map(Into::into)))
+    };
+    plan(&["--table", "4"]).expect(2);
+    plan(&["--table", "1", "--sites", "A"]).expect(2);
+    plan(&["--table", "1", "--sources", "F"]).fails_with(&["the paper's F"]);
+    plan(&["--table", "1", "--sites", "A=nowhere"]).fails_with(&["nowhere", "A, B, C"]);
+    plan(&["--table", "1", "--grids", "4", "--modes", "points"]).fails_with(&["no cell"]);
+    run(args!["sweep", "status", out]).fails_with(&["no plan"]);
+    assert!(!out.exists());
+
+    // A failure is kept, said by status and collect, and gone when the run succeeds.
+    plan(&[
+        "--table",
+        "1",
+        "--sources",
+        "A",
+        "--modes",
+        "box",
+        "--variants",
+        "desam",
+        "--epochs",
+        "1",
+    ])
+    .expect(0);
+    let gone = out.join("gone");
+    run(args!["sweep", "run", "-q", out, "--index", "0", "--cache", gone])
+        .fails_with(&["no feature cache"]);
+    assert_eq!(states(&out), ["failed"]);
+    run(args!["sweep", "collect", out]).fails_with(&["failed", "no feature cache"]);
+    let all = run(args!["sweep", "run", "-q", out, "--all", "--cache", gone]).expect(1);
+    assert!(all.stderr.contains("line 0 (A-box-desam-s0)"), "{all:#?}");
+    run(args!["sweep", "run", "-q", out, "--index", "0"]).expect(0);
+    assert_eq!(states(&out), ["done"]);
+    assert!(!out.join("runs/A-box-desam-s0/failed.json").exists());
+}

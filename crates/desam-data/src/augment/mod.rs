@@ -1,0 +1,54 @@
+//! Random changes of a training slice: of the image and its mask together where they move things,
+//! of the image alone where they change its intensities.
+//!
+//! [`ImageAugment`] changes what the encoder sees, so the features cannot come from a cache: what the
+//! paper leaves as a further improvement ("loading the image encoder to apply regular image
+//! augmentation", section 5). [`FeatureAugment`] changes cached features themselves.
+
+mod config;
+mod features;
+mod geometry;
+mod intensity;
+#[cfg(test)]
+mod tests;
+
+pub use config::ImageAugment;
+pub use features::FeatureAugment;
+
+use crate::Result;
+use crate::preprocess::SliceImage;
+use desam_core::BinaryMask;
+use geometry::Placement;
+use intensity::Tone;
+use rand::Rng;
+
+/// Placements that are drawn until one leaves some foreground of a mask that has some; after that the
+/// slice keeps its place.
+const TRIES: usize = 8;
+
+impl ImageAugment {
+    /// One slice changed at random: `image` square, `mask` square of the same field of view. The
+    /// same `rng` gives the same bits. A mask with foreground keeps some.
+    ///
+    /// # Errors
+    /// When a setting makes no sense.
+    pub fn apply(
+        &self,
+        image: &SliceImage,
+        mask: &BinaryMask,
+        rng: &mut impl Rng,
+    ) -> Result<(SliceImage, BinaryMask)> {
+        self.validate()?;
+        let placed = (0..TRIES).find_map(|_| {
+            let placement = Placement::draw(self, rng);
+            let moved = placement.mask(mask);
+            (mask.is_empty() || !moved.is_empty()).then_some((placement, moved))
+        });
+        let (mut image, mask) = match placed {
+            Some((placement, moved)) => (placement.image(image), moved),
+            None => (image.clone(), mask.clone()),
+        };
+        Tone::draw(self, rng).change(&mut image, rng);
+        Ok((image, mask))
+    }
+}

@@ -1,0 +1,142 @@
+//! From the notes of parts to one cache.
+
+use super::part::Part;
+use super::run::Run;
+use crate::atomic::write_atomic;
+use crate::cache::{CacheCase, CacheHeader, CachePaths, FeatureCache};
+use crate::{Error, Result};
+use serde::{Deserialize, Serialize};
+use std::io::Write;
+use std::path::PathBuf;
+
+/// What a part leaves when all its files are in place: the header that its cases alone would have.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Note {
+    part: Part,
+    header: CacheHeader,
+}
+
+/// Removes a part's note, which may tell of files as they were.
+pub(super) fn forget(run: &Run<'_>, part: Part) -> Result<()> {
+    let path = run.paths().part(part.index(), part.of());
+    match std::fs::remove_file(&path) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(Error::io("remove", &path)(e)),
+        _ => Ok(()),
+    }
+}
+
+/// Notes that a part is done, and makes the cache whole if it is the last. Returns the parts that
+/// are still to come.
+pub(super) fn hand_in(run: &Run<'_>, part: Part, header: &CacheHeader) -> Result<Vec<usize>> {
+    write(run.paths(), &Note { part, header: header.clone() })?;
+    match collect(run, part.of())? {
+        Found::All(notes) => assemble(run, notes).map(|()| Vec::new()),
+        // Another part was the last and has cleared the notes away meanwhile, or this is a part of a
+        // cache that has long been whole. Its note stays, for the others may be run again as well.
+        Found::Missing(_) if is_whole(run, &header.cases)? => Ok(Vec::new()),
+        Found::Missing(missing) => Ok(missing),
+    }
+}
+
+/// Makes the cache whole, where it is not yet.
+pub(super) fn finish(run: &Run<'_>, of: usize) -> Result<()> {
+    let all = Part::new(0, of)?.of();
+    match collect(run, all)? {
+        Found::All(notes) => assemble(run, notes),
+        Found::Missing(missing) => {
+            let dir = run.options().dir.clone();
+            if is_whole(run, &[])? { Ok(()) } else { Err(Error::PartsMissing { dir, missing, of }) }
+        }
+    }
+}
+
+/// Whether there is a cache of all cases in their order, with every file, that tells of `mine` what
+/// is so now.
+fn is_whole(run: &Run<'_>, mine: &[CacheCase]) -> Result<bool> {
+    let Some(header) = CacheHeader::read(run.paths())? else { return Ok(false) };
+    let names = header.cases.iter().map(|c| (&c.site, &c.id));
+    let asked = run.options().cases.iter().map(|c| (&c.site, &c.id));
+    let told = names.eq(asked) && mine.iter().all(|case| header.cases.contains(case));
+    Ok(told && FeatureCache::open(run.options().dir.as_path()).is_ok())
+}
+
+enum Found {
+    All(Vec<Note>),
+    Missing(Vec<usize>),
+}
+
+/// The notes of all parts, or the parts without one.
+fn collect(run: &Run<'_>, of: usize) -> Result<Found> {
+    let (mut notes, mut missing) = (Vec::new(), Vec::new());
+    for index in 0..of {
+        match read(run.paths(), Part::new(index, of)?)? {
+            Some(note) => notes.push(note),
+            None => missing.push(index),
+        }
+    }
+    Ok(if missing.is_empty() { Found::All(notes) } else { Found::Missing(missing) })
+}
+
+/// Writes the header of all cases in their order, looks at every file it tells of, and removes the
+/// notes.
+fn assemble(run: &Run<'_>, notes: Vec<Note>) -> Result<()> {
+    let dir = &run.options().dir;
+    let parts: Vec<Part> = notes.iter().map(|n| n.part).collect();
+    let mut told = std::collections::HashMap::new();
+    let ours = run.header(Vec::new());
+    for Note { part, header } in notes {
+        if header.key != ours.key {
+            let mut differences = ours.recipe.differences(&header.recipe);
+            differences.push(format!("so says part {} of {}", part.index(), part.of()));
+            return Err(Error::CacheMismatch { dir: dir.clone(), differences });
+        }
+        told.extend(header.cases.into_iter().map(|c| ((c.site.clone(), c.id.clone()), c)));
+    }
+    let mut cases = Vec::with_capacity(told.len());
+    for case in &run.options().cases {
+        let record = told.remove(&(case.site.clone(), case.id.clone()));
+        cases.push(record.ok_or_else(|| Error::PartsLack {
+            dir: dir.clone(),
+            site: case.site.clone(),
+            id: case.id.clone(),
+        })?);
+    }
+    run.header(cases).write(run.paths())?;
+    FeatureCache::open(dir.as_path())?;
+    // Whoever else is the last as well may have removed them already, or left something here.
+    for part in parts {
+        std::fs::remove_file(run.paths().part(part.index(), part.of())).ok();
+    }
+    std::fs::remove_dir(run.paths().parts()).ok();
+    Ok(())
+}
+
+fn write(paths: &CachePaths, note: &Note) -> Result<()> {
+    let path = paths.part(note.part.index(), note.part.of());
+    let text = serde_json::to_vec_pretty(note).map_err(|e| bad(&path, &e))?;
+    crate::cache::make_parent(&path)?;
+    write_atomic(&path, |w| w.write_all(&text))
+}
+
+fn read(paths: &CachePaths, part: Part) -> Result<Option<Note>> {
+    let path = paths.part(part.index(), part.of());
+    let text = match std::fs::read(&path) {
+        Ok(text) => text,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(e) => return Err(Error::io("read", &path)(e)),
+    };
+    let note: Note = serde_json::from_slice(&text).map_err(|e| bad(&path, &e))?;
+    note.header.check().map_err(|e| bad(&path, &e))?;
+    if note.part != part {
+        return Err(bad(
+            &path,
+            &format!("it is of part {} of {}", note.part.index(), note.part.of()),
+        ));
+    }
+    Ok(Some(note))
+}
+
+fn bad(path: &std::path::Path, problem: &dyn std::fmt::Display) -> Error {
+    Error::PartNote { path: PathBuf::from(path), problem: problem.to_string() }
+}

@@ -1,0 +1,129 @@
+//! Which cases are whose when several processes share the work.
+
+use crate::layout::Case;
+use crate::{Error, Result, volumes};
+use serde::{Deserialize, Serialize};
+
+/// Parts that a run may be cut into.
+const MOST_PARTS: usize = 100_000;
+
+/// One of several shares of the cases, all about as large.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Part {
+    index: usize,
+    of: usize,
+}
+
+impl Part {
+    /// Part `index`, counted from 0, of `of`.
+    ///
+    /// # Errors
+    /// When there is no such part.
+    pub fn new(index: usize, of: usize) -> Result<Self> {
+        if (1..=MOST_PARTS).contains(&of) && index < of {
+            Ok(Self { index, of })
+        } else {
+            Err(Error::Part { index, of })
+        }
+    }
+
+    /// Which part, from 0.
+    pub fn index(self) -> usize {
+        self.index
+    }
+
+    /// How many parts there are.
+    pub fn of(self) -> usize {
+        self.of
+    }
+
+    /// The cases of this part, in the order of `cases`. It depends on the cases and the sizes of
+    /// their images alone: every process deals the same hands.
+    ///
+    /// # Errors
+    /// When an image's size cannot be read.
+    pub fn cases(self, cases: &[Case]) -> Result<Vec<&Case>> {
+        let mut weights = Vec::with_capacity(cases.len());
+        for case in cases {
+            weights.push((case.site.as_str(), bytes(case)?));
+        }
+        let hands = deal(&weights, self.of);
+        let mine = cases.iter().zip(hands).filter(|(_, hand)| *hand == self.index);
+        Ok(mine.map(|(case, _)| case).collect())
+    }
+}
+
+/// Size of a case's image on the disk.
+fn bytes(case: &Case) -> Result<u64> {
+    let mut sum = 0;
+    for file in volumes::files(&case.image)? {
+        sum += file.metadata().map_err(Error::io("read", &file))?.len();
+    }
+    Ok(sum)
+}
+
+/// Deals cases of a site and a weight to `of` hands, as cards are dealt: site by site, the heaviest
+/// first, to and fro. Within a site a case's size on the disk tells how many slices it has, between
+/// sites it does not, so that each hand gets its share of every site. Hands differ by one case at
+/// most. Returns the hand of every case.
+fn deal(cases: &[(&str, u64)], of: usize) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..cases.len()).collect();
+    order.sort_by_key(|&n| cases.get(n).map(|&(site, weight)| (site, u64::MAX - weight, n)));
+    let mut hands = vec![0; cases.len()];
+    for (turn, n) in order.into_iter().enumerate() {
+        let (round, place) = (turn / of, turn % of);
+        if let Some(hand) = hands.get_mut(n) {
+            *hand = if round % 2 == 0 { place } else { of - 1 - place };
+        }
+    }
+    hands
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn parts_that_cannot_be_are_refused() {
+        for (index, of) in [(0, 0), (3, 3), (7, 3), (0, usize::MAX)] {
+            let message = Part::new(index, of).unwrap_err().to_string();
+            assert!(message.contains(&of.to_string()), "{message}");
+        }
+        assert_eq!(Part::new(2, 3).map(|p| (p.index(), p.of())).unwrap(), (2, 3));
+    }
+
+    #[test]
+    fn heavy_cases_are_spread_by_site() {
+        // By hand: A's cases fall 9 → 0, 5 → 1, then to and fro: 4 → 1, 1 → 0; B's 8 → 0, 7 → 1.
+        let cases = [("A", 1), ("A", 9), ("B", 7), ("A", 5), ("B", 8), ("A", 4)];
+        assert_eq!(deal(&cases, 2), [0, 0, 1, 1, 0, 1]);
+    }
+
+    proptest! {
+        #[test]
+        fn hands_are_disjoint_cover_all_and_are_as_large(
+            cases in prop::collection::vec(("[A-C]", 0u64..1000), 0..60),
+            of in 1usize..12,
+        ) {
+            let cases: Vec<(&str, u64)> = cases.iter().map(|(s, w)| (s.as_str(), *w)).collect();
+            // One hand for each case: disjoint and covering by construction of the answer.
+            let hands = deal(&cases, of);
+            prop_assert_eq!(hands.len(), cases.len());
+            prop_assert!(hands.iter().all(|&h| h < of));
+            let count = |hand: usize, site: Option<&str>| {
+                let dealt = hands.iter().zip(&cases);
+                dealt.filter(|(h, c)| **h == hand && site.is_none_or(|s| s == c.0)).count()
+            };
+            let sizes: Vec<usize> = (0..of).map(|h| count(h, None)).collect();
+            prop_assert!(sizes.iter().max().unwrap() - sizes.iter().min().unwrap() <= 1);
+            // A site starts in the middle of a round and may end in one: two cases at most.
+            for site in ["A", "B", "C"] {
+                let sizes: Vec<usize> = (0..of).map(|h| count(h, Some(site))).collect();
+                prop_assert!(sizes.iter().max().unwrap() - sizes.iter().min().unwrap() <= 2);
+            }
+            prop_assert_eq!(deal(&cases, of), hands);
+        }
+    }
+}

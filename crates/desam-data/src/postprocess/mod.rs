@@ -1,0 +1,89 @@
+//! What may be done with a mask once it lies on its volume's own grid. Nothing of it by default:
+//! the mask is then what the model says.
+
+mod holes;
+mod parts;
+#[cfg(test)]
+mod tests;
+
+use crate::{Error, Result};
+use desam_core::LabelVolume;
+use parts::{Neighbours, Parts};
+use serde::{Deserialize, Serialize};
+use std::str::FromStr;
+
+/// How a mask is tidied up, in the order of the fields.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct PostprocessConfig {
+    /// Keeps the largest connected part and drops the others. Voxels that share a face, an edge or
+    /// a corner are connected (26 neighbours). Of parts as large as each other the one that is
+    /// stored first stays.
+    pub largest_component: bool,
+    /// Fills what the foreground encloses.
+    pub fill_holes: Option<Holes>,
+}
+
+/// Which background is a hole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Holes {
+    /// What cannot be left through faces (6 neighbours) towards the border of the volume: cavities.
+    /// An axis of one voxel has no border.
+    Volume,
+    /// What cannot be left within its slice, through edges of pixels (4 neighbours), towards the
+    /// border of the slice: tunnels from slice to slice too. Slices are those that the model sees.
+    Slices,
+}
+
+impl FromStr for Holes {
+    type Err = Error;
+
+    fn from_str(s: &str) -> Result<Self> {
+        match s {
+            "volume" => Ok(Self::Volume),
+            "slices" => Ok(Self::Slices),
+            _ => {
+                let (what, choices) = ("holes", "volume, slices");
+                Err(Error::Choice { what, found: s.into(), choices })
+            }
+        }
+    }
+}
+
+impl PostprocessConfig {
+    /// Whether masks stay as they are.
+    pub fn is_off(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// The mask after what is asked for; any label above 0 is foreground, and 0 and 1 come out.
+    /// `slice_axis` is the axis that slices are cut along
+    /// ([`PreparedVolume::slice_axis`](crate::preprocess::PreparedVolume::slice_axis)).
+    ///
+    /// # Errors
+    /// When there is no such axis.
+    pub fn apply(&self, mask: LabelVolume, slice_axis: usize) -> Result<LabelVolume> {
+        if slice_axis > 2 {
+            let found = format!("axis {slice_axis}");
+            let choices = "0, 1, 2";
+            return Err(Error::Choice { what: "axis of the slices", found, choices });
+        }
+        if self.is_off() {
+            return Ok(mask.binarised());
+        }
+        let grid = *mask.grid();
+        let mut data = mask.binarised().into_data();
+        if self.largest_component {
+            let parts = Parts::of(&data, grid.dims, 1, Neighbours::All);
+            let largest = parts.largest();
+            parts.paint(&mut data, 0, |part| Some(part) != largest);
+        }
+        match self.fill_holes {
+            None => {}
+            Some(Holes::Volume) => holes::fill(&mut data, grid.dims),
+            Some(Holes::Slices) => holes::fill_slices(&mut data, grid.dims, slice_axis),
+        }
+        Ok(LabelVolume::new(grid, data)?)
+    }
+}

@@ -1,0 +1,161 @@
+//! From the masks' grid back to the volume's own.
+
+use super::axis::Axis;
+use super::prepared::PreparedVolume;
+use crate::Result;
+use desam_core::{BinaryMask, Error as CoreError, LabelVolume, Volume};
+use std::borrow::Borrow;
+
+/// What a voxel takes that lies between the pixels of a plane.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Between {
+    /// The value of the nearest.
+    Nearest,
+    /// What lies between the four around it, linear along columns and rows.
+    Linear,
+}
+
+impl PreparedVolume {
+    /// Masks of all processed slices, `M × M` each, back on the volume's own grid, 0 and 1: every
+    /// voxel takes the nearest mask pixel, and is background where the crop has cut it off.
+    ///
+    /// # Errors
+    /// When there is not one mask a processed slice, or one is not `M × M`.
+    pub fn restore<B: Borrow<BinaryMask>>(&self, masks: &[B]) -> Result<LabelVolume> {
+        if masks.len() != self.len() {
+            return Err(CoreError::shape("masks to restore", self.len(), masks.len()).into());
+        }
+        let side = self.mask_side();
+        let size = |m: &BinaryMask| (m.height(), m.width());
+        if let Some(odd) = masks.iter().map(|m| size(m.borrow())).find(|s| *s != (side, side)) {
+            return Err(CoreError::shape("mask to restore", (side, side), odd).into());
+        }
+        let [columns, rows] = self.places(side).map(|places| {
+            places.into_iter().map(|p| p.map(|p| nearest(p, side))).collect::<Vec<_>>()
+        });
+        let mut data = Vec::with_capacity(self.grid().len());
+        for k in 0..self.dims()[2] {
+            let mask = self.processed(k).and_then(|z| masks.get(z)).map(Borrow::borrow);
+            for row in &rows {
+                let line = mask.zip(*row).and_then(|(m, r)| m.data().get(r * side..(r + 1) * side));
+                let line = line.unwrap_or_default();
+                let value = |c: &Option<usize>| c.and_then(|c| line.get(c)).copied().unwrap_or(0);
+                data.extend(columns.iter().map(value));
+            }
+        }
+        Ok(LabelVolume::new(*self.grid(), self.order().undo(self.grid().dims, data))?)
+    }
+
+    /// A map of one number a voxel, to be made slice by slice; 0 where nothing is put.
+    pub fn map(&self) -> VoxelMap<'_> {
+        VoxelMap { prepared: self, data: vec![0.0; self.grid().len()] }
+    }
+
+    /// The processed slice that is nearest to slice `k`, in the order in which slices are cut.
+    fn processed(&self, k: usize) -> Option<usize> {
+        self.axes()[2].to_frame(k).map(|z| (z + 0.5) as usize)
+    }
+
+    /// Where each column and each row of the volume lies on a plane of `side × side` pixels that
+    /// covers the frame, in pixels from its edge; `None` where the crop has cut it off.
+    fn places(&self, side: usize) -> [Vec<Option<f64>>; 2] {
+        let place = |axis: Axis| {
+            let scale = side as f64 / axis.frame as f64;
+            (0..axis.source).map(|s| Some((axis.to_frame(s)? + 0.5) * scale)).collect()
+        };
+        let [columns, rows, _] = self.axes();
+        [place(columns), place(rows)]
+    }
+}
+
+fn nearest(place: f64, side: usize) -> usize {
+    (place.max(0.0) as usize).min(side.saturating_sub(1))
+}
+
+/// A number for each voxel of a volume, from one plane a processed slice: a probability, a
+/// predicted IoU. Planes go in one by one and need not be kept.
+#[derive(Debug)]
+pub struct VoxelMap<'a> {
+    prepared: &'a PreparedVolume,
+    /// In the order in which slices are cut.
+    data: Vec<f32>,
+}
+
+impl VoxelMap<'_> {
+    /// Puts the plane of processed slice `z` where masks of that slice go: a square of any side
+    /// over the whole frame, row by row. Along slices the nearest plane counts, as it does for
+    /// masks.
+    ///
+    /// # Errors
+    /// When there is no such slice, or the plane is no square.
+    pub fn put(&mut self, z: usize, plane: &[f32], between: Between) -> Result<()> {
+        let prepared = self.prepared;
+        if z >= prepared.len() {
+            return Err(crate::Error::SliceIndex { index: z, len: prepared.len() });
+        }
+        let side = plane.len().isqrt();
+        if side == 0 || side * side != plane.len() {
+            return Err(CoreError::shape("plane to restore", (side, side), plane.len()).into());
+        }
+        let [columns, rows] = prepared.places(side).map(|places| {
+            let weigh = |p: Option<f64>| p.map(|p| Weighed::new(p, side, between));
+            places.into_iter().map(weigh).collect::<Vec<_>>()
+        });
+        let [width, height, depth] = prepared.dims();
+        let value = |x: &Weighed, y: &Weighed| {
+            let line = |row: usize| {
+                let at = |column: usize| plane.get(row * side + column).copied().unwrap_or(0.0);
+                mix(at(x.first), at(x.second), x.t)
+            };
+            mix(line(y.first), line(y.second), y.t)
+        };
+        for k in (0..depth).filter(|k| prepared.processed(*k) == Some(z)) {
+            let slice = self.data.chunks_exact_mut(width).skip(k * height);
+            for (line, row) in slice.zip(&rows) {
+                for (cell, column) in line.iter_mut().zip(&columns) {
+                    *cell = column.as_ref().zip(row.as_ref()).map_or(0.0, |(x, y)| value(x, y));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The map on the volume's own grid.
+    ///
+    /// # Errors
+    /// None in practice: there is one number a voxel.
+    pub fn finish(self) -> Result<Volume> {
+        let grid = *self.prepared.grid();
+        Ok(Volume::new(grid, self.prepared.order().undo(grid.dims, self.data))?)
+    }
+}
+
+fn mix(a: f32, b: f32, t: f32) -> f32 {
+    a + (b - a) * t
+}
+
+/// Two pixels and how far from the first to the second.
+#[derive(Debug, Clone, Copy)]
+struct Weighed {
+    first: usize,
+    second: usize,
+    t: f32,
+}
+
+impl Weighed {
+    fn new(place: f64, side: usize, between: Between) -> Self {
+        let last = side - 1;
+        match between {
+            Between::Nearest => {
+                let at = nearest(place, side);
+                Self { first: at, second: at, t: 0.0 }
+            }
+            Between::Linear => {
+                let place = (place - 0.5).clamp(0.0, last as f64);
+                let first = (place as usize).min(last);
+                let t = (place - first as f64) as f32;
+                Self { first, second: (first + 1).min(last), t }
+            }
+        }
+    }
+}

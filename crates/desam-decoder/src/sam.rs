@@ -1,0 +1,88 @@
+//! SAM's own mask decoder.
+
+use crate::inert::is_inert;
+use crate::reader::reader;
+use crate::{DecoderConfig, Prim, SamMaskHead, Variant};
+use candle_core::{Result, Tensor};
+use candle_nn::VarBuilder;
+use desam_core::{
+    ImageContext, ImageFeatures, MaskDecoder, PromptEmbedding, PromptReader, PromptReading,
+};
+
+/// SAM's mask decoder, trainable: the two-way transformer and IoU head that DeSAM's PRIM keeps, and
+/// the mask head that DeSAM replaces by PIMM.
+///
+/// As a [`MaskDecoder`] it draws one mask a prompt, that of the first mask token, and its IoU is the
+/// first output of the head: SAM with `multimask_output=False`, which is how MedSAM trains and uses
+/// it (paper, Table 1). [`masks`](Self::masks) draws those of all tokens.
+#[derive(Debug, Clone)]
+pub struct SamDecoder {
+    config: DecoderConfig,
+    prim: Prim,
+    head: SamMaskHead,
+}
+
+impl SamDecoder {
+    /// Builds it at `mask_decoder`, whatever the configuration's variant. No PIMM is asked for.
+    ///
+    /// # Errors
+    /// When a parameter cannot be had.
+    pub fn new(config: &DecoderConfig, vb: VarBuilder<'_>) -> Result<Self> {
+        Ok(Self {
+            prim: Prim::new(config, vb.clone())?,
+            head: SamMaskHead::new(config, vb)?,
+            config: DecoderConfig { variant: Variant::SamDecoder, ..config.clone() },
+        })
+    }
+
+    /// What it was built from.
+    pub fn config(&self) -> &DecoderConfig {
+        &self.config
+    }
+
+    /// Whether parameter `name` cannot influence the one mask of a prompt or its IoU: the
+    /// hypernetworks of the other mask tokens.
+    pub fn is_inert(&self, name: &str) -> bool {
+        is_inert(&self.config, name)
+    }
+
+    /// The masks of all `K` mask tokens, logits `[N, K, 4 G, 4 G]`; their predicted IoU are the
+    /// reading's `iou_all [N, K]`. The first is SAM's mask for unambiguous prompts, the others its
+    /// three for ambiguous ones (`multimask_output=True`).
+    ///
+    /// # Errors
+    /// When the reading does not belong to this decoder.
+    pub fn masks(&self, reading: &PromptReading) -> Result<Tensor> {
+        self.head.masks(reading, self.config.mask_tokens)
+    }
+}
+
+impl MaskDecoder for SamDecoder {
+    fn context(&self, features: &ImageFeatures, position: &Tensor) -> Result<ImageContext> {
+        let embedding = features.embedding.dim(1)?;
+        if embedding != self.config.embedding_channels {
+            candle_core::bail!(
+                "this decoder reads an embedding of {} channels; the features have one of \
+                 {embedding}: they are of another encoder",
+                self.config.embedding_channels
+            );
+        }
+        Ok(ImageContext {
+            embedding: features.embedding.clone(),
+            position: position.clone(),
+            levels: Vec::new(),
+        })
+    }
+
+    fn read(&self, context: &ImageContext, prompts: &PromptEmbedding) -> Result<PromptReading> {
+        self.prim.read(context, prompts)
+    }
+
+    fn reader<'a>(&'a self, context: &'a ImageContext) -> Result<Box<dyn PromptReader + 'a>> {
+        reader(&self.prim, self, context)
+    }
+
+    fn draw(&self, _: &ImageContext, reading: &PromptReading) -> Result<Tensor> {
+        self.head.masks(reading, 1)
+    }
+}

@@ -1,0 +1,58 @@
+//! SAM's mask head: what DeSAM carries along and SAM's own decoder draws with.
+
+use crate::DecoderConfig;
+use candle_core::{Result, Tensor};
+use candle_nn::VarBuilder;
+use desam_core::PromptReading;
+use desam_nn::layers::{ConvTranspose2x2, LayerNorm2d, Mlp};
+use desam_nn::ops::pointwise::gelu;
+
+/// Two transposed convolutions bring the transformer's image tokens to four times the side; each
+/// mask token becomes, by a perceptron of its own, the weights of a pixel's channels in its mask.
+#[derive(Debug, Clone)]
+pub struct SamMaskHead {
+    up1: ConvTranspose2x2,
+    norm: LayerNorm2d,
+    up2: ConvTranspose2x2,
+    hypernetworks: Vec<Mlp>,
+}
+
+impl SamMaskHead {
+    /// Builds it at `mask_decoder` under the official names: `output_upscaling` and
+    /// `output_hypernetworks_mlps`.
+    ///
+    /// # Errors
+    /// When a parameter cannot be had.
+    pub fn new(config: &DecoderConfig, vb: VarBuilder<'_>) -> Result<Self> {
+        let e = config.embedding_channels;
+        let up = vb.pp("output_upscaling");
+        let mlps = vb.pp("output_hypernetworks_mlps");
+        Ok(Self {
+            up1: ConvTranspose2x2::with_bias((e, e / 4), up.pp(0))?,
+            norm: LayerNorm2d::new(e / 4, up.pp(1))?,
+            up2: ConvTranspose2x2::with_bias((e / 4, e / 8), up.pp(3))?,
+            hypernetworks: (0..config.mask_tokens)
+                .map(|i| Mlp::new(&[e, e, e, e / 8], mlps.pp(i)))
+                .collect::<Result<_>>()?,
+        })
+    }
+
+    /// Logits `[N, tokens, 4 G, 4 G]` of the first `tokens` mask tokens.
+    ///
+    /// # Errors
+    /// When the reading has fewer tokens or other channels.
+    pub fn masks(&self, reading: &PromptReading, tokens: usize) -> Result<Tensor> {
+        let x = gelu(&self.norm.forward(&self.up1.forward(&reading.mask_embedding)?)?)?;
+        let x = gelu(&self.up2.forward(&x)?)?;
+        let weights = self
+            .hypernetworks
+            .iter()
+            .take(tokens)
+            .enumerate()
+            .map(|(i, mlp)| mlp.forward(&reading.mask_tokens.narrow(1, i, 1)?.contiguous()?));
+        let weights = Tensor::cat(&weights.collect::<Result<Vec<_>>>()?, 1)?;
+        let (n, channels, height, width) = x.dims4()?;
+        let masks = weights.matmul(&x.reshape((n, channels, height * width))?)?;
+        masks.reshape((n, weights.dim(1)?, height, width))
+    }
+}

@@ -1,0 +1,62 @@
+//! Means over groups of cases.
+
+use crate::{Error, Result};
+use serde::{Deserialize, Serialize};
+
+/// What a mean over groups of cases gives the same weight.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MeanOver {
+    /// Every group: the mean of the groups' means.
+    Groups,
+    /// Every case, whichever group it is of.
+    Cases,
+}
+
+impl MeanOver {
+    /// The weight of one case of a group of `own`, among `groups` groups of `all` cases together.
+    fn weight(self, own: usize, groups: usize, all: usize) -> f64 {
+        match self {
+            Self::Groups => 1.0 / (groups * own) as f64,
+            Self::Cases => 1.0 / all as f64,
+        }
+    }
+}
+
+/// A group's values, sorted so that no result hangs on their order, and the weight of each.
+#[derive(Debug)]
+pub(super) struct Group {
+    pub(super) values: Vec<f64>,
+    pub(super) weight: f64,
+}
+
+impl Group {
+    pub(super) fn mean(&self) -> f64 {
+        self.values.iter().sum::<f64>() / self.values.len() as f64
+    }
+
+    /// What it adds to the mean over all groups.
+    pub(super) fn share(&self) -> f64 {
+        self.weight * self.values.iter().sum::<f64>()
+    }
+}
+
+/// The groups that hold something, with their weights.
+///
+/// # Errors
+/// When a value is no number.
+pub(super) fn weighted(groups: &[&[f64]], over: MeanOver) -> Result<Vec<Group>> {
+    if let Some(found) = groups.iter().copied().flatten().find(|v| v.is_nan()) {
+        let (what, expected) = ("value of a case", "a number");
+        return Err(Error::Statistics { what, found: found.to_string(), expected });
+    }
+    let held: Vec<_> = groups.iter().filter(|g| !g.is_empty()).collect();
+    let all = held.iter().map(|g| g.len()).sum();
+    let group = |values: &&&[f64]| {
+        let weight = over.weight(values.len(), held.len(), all);
+        let mut values = values.to_vec();
+        values.sort_unstable_by(f64::total_cmp);
+        Group { values, weight }
+    };
+    Ok(held.iter().map(group).collect())
+}

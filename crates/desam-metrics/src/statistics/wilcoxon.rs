@@ -1,0 +1,93 @@
+//! Wilcoxon's signed-rank test.
+
+use super::normal;
+use crate::{Error, Result};
+use serde::{Deserialize, Serialize};
+
+/// Most differences whose signs are all gone through.
+const EXACT: usize = 25;
+
+/// What the test found, two-sided.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WilcoxonTest {
+    /// Sum of the ranks of differences above 0.
+    pub rank_sum_above: f64,
+    /// Sum of the ranks of differences below 0.
+    pub rank_sum_below: f64,
+    /// Differences that are not 0.
+    pub differences: usize,
+    /// Differences that are, which the test leaves out.
+    pub zeros: usize,
+    /// How often chance alone gives rank sums as far apart; 1 where every difference is 0.
+    pub p_value: f64,
+    /// Whether it was counted, or approximated by a normal distribution.
+    pub exact: bool,
+}
+
+/// Tests whether paired differences lie about 0. Differences of 0 are left out; equal ones share
+/// their mean rank. Up to 25 differences the distribution over all signs is counted, ties or not;
+/// beyond, it is taken as normal with the variance corrected for ties and no correction for
+/// continuity, as `scipy.stats.wilcoxon(method="asymptotic")` does.
+///
+/// # Errors
+/// When a difference is not finite.
+pub fn wilcoxon(differences: &[f64]) -> Result<WilcoxonTest> {
+    if let Some(found) = differences.iter().find(|d| !d.is_finite()) {
+        let (what, expected) = ("difference of a pair", "a finite number");
+        return Err(Error::Statistics { what, found: found.to_string(), expected });
+    }
+    let mut sorted: Vec<f64> = differences.iter().copied().filter(|d| *d != 0.0).collect();
+    sorted.sort_unstable_by(|a, b| a.abs().total_cmp(&b.abs()));
+    let zeros = differences.len() - sorted.len();
+    // Twice the ranks: those of ties are whole and a half.
+    let mut doubled = Vec::with_capacity(sorted.len());
+    let mut ties = 0.0;
+    for equal in sorted.chunk_by(|a, b| a.abs() == b.abs()) {
+        let (before, many) = (doubled.len(), equal.len());
+        doubled.extend(std::iter::repeat_n(2 * before + many + 1, many));
+        ties += (many as f64).powi(3) - many as f64;
+    }
+    let above: usize = sorted.iter().zip(&doubled).filter(|(d, _)| **d > 0.0).map(|(_, r)| r).sum();
+    let total: usize = doubled.iter().sum();
+    let exact = sorted.len() <= EXACT;
+    let p_value = match exact {
+        true => counted(&doubled, above.min(total - above)),
+        false => approximated(sorted.len() as f64, above as f64 / 2.0, ties),
+    };
+    Ok(WilcoxonTest {
+        rank_sum_above: above as f64 / 2.0,
+        rank_sum_below: (total - above) as f64 / 2.0,
+        differences: sorted.len(),
+        zeros,
+        p_value,
+        exact,
+    })
+}
+
+/// Twice the share of all signs whose ranks above 0 add up to at most `smaller`.
+fn counted(doubled: &[usize], smaller: usize) -> f64 {
+    let total: usize = doubled.iter().sum();
+    // ways[s]: how many signs give the sum s, of the ranks so far.
+    let mut ways = vec![0_u64; total + 1];
+    if let Some(first) = ways.first_mut() {
+        *first = 1;
+    }
+    for &rank in doubled {
+        for sum in (rank..=total).rev() {
+            let without = ways.get(sum - rank).copied().unwrap_or(0);
+            if let Some(cell) = ways.get_mut(sum) {
+                *cell += without;
+            }
+        }
+    }
+    let few: u64 = ways.iter().take(smaller + 1).sum();
+    let all: u64 = ways.iter().sum();
+    (2.0 * few as f64 / all as f64).min(1.0)
+}
+
+fn approximated(n: f64, above: f64, ties: f64) -> f64 {
+    let mean = n * (n + 1.0) / 4.0;
+    let variance = n * (n + 1.0) * (2.0 * n + 1.0) / 24.0 - ties / 48.0;
+    (2.0 * normal::below(-(above - mean).abs() / variance.sqrt())).min(1.0)
+}

@@ -1,0 +1,71 @@
+//! A comparison as text.
+
+use super::compare::{Comparison, Difference};
+use super::counted;
+use super::text::Rows;
+use super::unit::{Unit, title};
+
+/// A p-value with three decimals.
+fn p(value: f64) -> String {
+    if value < 0.001 { "< 0.001".to_owned() } else { format!("{value:.3}") }
+}
+
+impl Comparison {
+    /// A table for a terminal: a row a site, then the target sites together, then what was done.
+    /// Dice and other shares in per cent, their differences in points. No line ends in blanks.
+    pub fn table(&self) -> String {
+        let level = self.config.bootstrap.level_percent();
+        let interval = format!("{level} % interval");
+        let head = [
+            "site",
+            "role",
+            "cases",
+            "A",
+            "B",
+            "B - A",
+            &interval,
+            "better",
+            "worse",
+            "Wilcoxon p",
+            "sign-flip p",
+            "Holm p",
+        ];
+        let mut rows = Rows::new(head.map(str::to_owned).to_vec());
+        for site in &self.sites {
+            let names = [site.site.clone(), site.role.name().to_owned()];
+            rows.push(self.row(names, &site.difference, site.holm_p_value));
+        }
+        let targets = self.sites.iter().filter(|s| s.role == super::Role::Target).count();
+        if let (Some(over_sites), Some(over_cases)) = (&self.mean_of_sites, &self.mean_of_cases) {
+            rows.rule();
+            let names = |over: String| ["all targets".to_owned(), format!("mean of {over}")];
+            rows.push(self.row(names(counted(targets, "site")), over_sites, None));
+            rows.push(self.row(names(counted(over_cases.cases, "case")), over_cases, None));
+        }
+        let draws = &self.config.bootstrap;
+        let mut text = format!("{}\n{}", title(self.config.metric), rows.text());
+        text.push_str(&format!(
+            "\nintervals and sign-flip tests: cases drawn, or signs flipped, within their site, {} \
+             draws, seed {}; Wilcoxon over cases, whichever site they are of; Holm over {}\n",
+            draws.resamples,
+            draws.seed,
+            counted(targets, "target site")
+        ));
+        for note in &self.notes {
+            text.push_str(&format!("note: {note}\n"));
+        }
+        text
+    }
+
+    fn row(&self, names: [String; 2], of: &Difference, holm: Option<f64>) -> Vec<String> {
+        let unit = Unit::of(self.config.metric);
+        let mut row = names.to_vec();
+        row.push(of.cases.to_string());
+        row.extend([of.mean_a, of.mean_b, of.mean_difference].map(|v| unit.show(Some(v))));
+        row.push(unit.between(of.interval));
+        row.extend([of.better, of.worse].map(|n| n.to_string()));
+        row.extend([of.wilcoxon.p_value, of.sign_flip.p_value].map(p));
+        row.push(holm.map(p).unwrap_or_default());
+        row
+    }
+}

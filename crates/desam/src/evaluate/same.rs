@@ -1,0 +1,103 @@
+//! Whether two evaluations may be compared.
+
+use super::{CaseScore, Evaluation, Role, title};
+use crate::{Error, Result};
+use desam_metrics::metric::CaseMetric;
+
+/// Differences that a message names before it counts the rest.
+const NAMED: usize = 5;
+
+/// Refuses evaluations of other voxels or cases, with what differs.
+pub(super) fn check(a: &Evaluation, b: &Evaluation, metric: CaseMetric) -> Result<()> {
+    for (which, evaluation) in [("first", a), ("second", b)] {
+        let measured = |c: &CaseScore| c.score(metric).is_some() || c.metrics.get(metric).is_some();
+        if !evaluation.cases.iter().all(measured) {
+            return Err(Error::Invalid(format!(
+                "the {which} run was not scored by {}; evaluate it with `--metrics {metric}`",
+                title(metric)
+            )));
+        }
+    }
+    let differing = differences(a, b);
+    if differing.is_empty() {
+        return Ok(());
+    }
+    let mut text = differing.iter().take(NAMED).cloned().collect::<Vec<_>>().join("; ");
+    if let Some(more) = differing.len().checked_sub(NAMED).filter(|n| *n > 0) {
+        text.push_str(&format!("; and {more} more"));
+    }
+    Err(Error::Invalid(format!("the two runs were not scored alike: {text}")))
+}
+
+fn differences(a: &Evaluation, b: &Evaluation) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut differ = |what: &str, a: String, b: String| {
+        if a != b {
+            found.push(format!("{what}: {a} and {b}"));
+        }
+    };
+    differ("protocol", a.protocol.to_string(), b.protocol.to_string());
+    differ("border, in pixels", a.border_px.to_string(), b.border_px.to_string());
+    differ("side of the masks", a.mask_side.to_string(), b.mask_side.to_string());
+    let policy = |e: &Evaluation| format!("{:?}", e.empty_policy.one).to_lowercase();
+    differ("distance of an empty mask", policy(a), policy(b));
+    for case in targets(a) {
+        let name = format!("{}/{}", case.site, case.case);
+        let other = targets(b).find(|c| (&c.site, &c.case) == (&case.site, &case.case));
+        match other {
+            None => found.push(format!("{name} is in the first run alone")),
+            Some(other) => found.extend(other_voxels(&name, case, other)),
+        }
+    }
+    for case in targets(b) {
+        if !targets(a).any(|c| (&c.site, &c.case) == (&case.site, &case.case)) {
+            found.push(format!("{}/{} is in the second run alone", case.site, case.case));
+        }
+    }
+    found
+}
+
+/// What of a case's truth differs.
+fn other_voxels(name: &str, a: &CaseScore, b: &CaseScore) -> Option<String> {
+    if let (Some(a), Some(b)) = (&a.grid, &b.grid)
+        && a != b
+    {
+        let show = |g: &desam_metrics::metric::VoxelGrid| {
+            format!("{:?} voxels of {:?} mm", g.shape, g.spacing_mm)
+        };
+        return Some(format!("{name}: {} and {}", show(a), show(b)));
+    }
+    if (a.truth_voxels, a.slices) == (b.truth_voxels, b.slices) {
+        return None;
+    }
+    let show = |c: &CaseScore| format!("{} true voxels in {} slices", c.truth_voxels, c.slices);
+    Some(format!("{name}: {} and {}", show(a), show(b)))
+}
+
+fn targets(evaluation: &Evaluation) -> impl Iterator<Item = &CaseScore> {
+    evaluation.cases.iter().filter(|c| c.role == Role::Target)
+}
+
+/// Whether both have the same held-out cases of a site.
+pub(super) fn held_out(a: &Evaluation, b: &Evaluation, site: &str) -> bool {
+    let cases = |e: &Evaluation| {
+        let own = e.site_cases(site).filter(|c| c.role == Role::SourceValidation);
+        let mut names: Vec<_> = own.map(|c| (c.case.clone(), c.truth_voxels, c.slices)).collect();
+        names.sort();
+        names
+    };
+    cases(a) == cases(b)
+}
+
+/// What else differs, which is a reader's to weigh.
+pub(super) fn notes(a: &Evaluation, b: &Evaluation) -> Vec<String> {
+    let mut notes = Vec::new();
+    if a.source != b.source {
+        notes
+            .push(format!("the first run was trained on {}, the second on {}", a.source, b.source));
+    }
+    if (a.mode, a.grid, &a.selection) != (b.mode, b.grid, &b.selection) {
+        notes.push(format!("the first run: {}; the second: {}", a.setting(), b.setting()));
+    }
+    notes
+}

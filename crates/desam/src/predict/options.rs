@@ -1,0 +1,145 @@
+//! What is done with a mask and what is written beside it, when asked for.
+
+use crate::{Error, Result};
+use desam_data::postprocess::PostprocessConfig;
+use serde::{Deserialize, Serialize};
+use std::str::FromStr;
+
+/// What is done with a volume's mask, and what is written beside it. Nothing of it by default.
+///
+/// Files beside a mask are named after it: `t2.nii.gz` gets `t2.probability.nii.gz`,
+/// `t2.iou.nii.gz`, `t2.slice012.png` and `t2.json`. Maps are NIfTI whatever the mask's format.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct PredictOptions {
+    /// How the mask is tidied up on the volume's own grid, before it is written and measured.
+    pub postprocess: PostprocessConfig,
+    /// A volume of probabilities, f32 from 0 to 1: the sigmoid of the logits of the mask that was
+    /// taken on each slice, linear between pixels; 0 on slices without a mask and beyond a crop.
+    /// It shows what the model says before small regions are removed and before `postprocess`.
+    pub probability: bool,
+    /// A volume of predicted IoUs, f32: each voxel has that of the grid's point whose cell it lies
+    /// in (of the one box in whole box mode), as PRIM gives it, with no sigmoid; 0 beyond a crop.
+    pub iou_map: bool,
+    /// PNG pictures of slices with the outline of the mask.
+    pub overlay: Option<SliceChoice>,
+    /// A JSON file about the volume: see [`VolumeReport`](super::VolumeReport).
+    pub json: bool,
+}
+
+impl PredictOptions {
+    /// Checks that it can be used.
+    ///
+    /// # Errors
+    /// When slices are to be named and none is.
+    pub fn validate(&self) -> Result<()> {
+        match &self.overlay {
+            Some(SliceChoice::These(slices)) if slices.is_empty() => {
+                Err(Error::Invalid("an overlay of chosen slices needs at least one slice".into()))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Slices of a volume, counted from 0 along the axis they are cut along, as the file is stored.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SliceChoice {
+    /// All of them.
+    All,
+    /// The middle one of those with a mask; the volume's middle where there is none.
+    Middle,
+    /// These.
+    These(Vec<usize>),
+}
+
+impl FromStr for SliceChoice {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        match text {
+            "all" => return Ok(Self::All),
+            "middle" => return Ok(Self::Middle),
+            _ => {}
+        }
+        let numbers: Result<Vec<usize>, _> = text.split(',').map(|n| n.trim().parse()).collect();
+        numbers.map(Self::These).map_err(|_| {
+            let expected = "all, middle, or slices counted from 0 such as 3,7,12";
+            Error::Invalid(format!("slices {text:?}: expected {expected}"))
+        })
+    }
+}
+
+impl SliceChoice {
+    /// Whether a volume of `slices` slices has them.
+    ///
+    /// # Errors
+    /// Naming the first that it has not.
+    pub(super) fn check(&self, slices: usize) -> Result<()> {
+        let Self::These(these) = self else {
+            return Ok(());
+        };
+        match these.iter().find(|n| **n >= slices) {
+            None => Ok(()),
+            Some(n) => Err(Error::Invalid(format!(
+                "an overlay of slice {n} is asked for; the volume's slices are 0 to {}",
+                slices.saturating_sub(1)
+            ))),
+        }
+    }
+
+    /// The slices, in rising order, of a volume that has a mask on slices `with_mask` of `slices`.
+    pub(super) fn of(&self, slices: usize, with_mask: &[usize]) -> Vec<usize> {
+        match self {
+            Self::All => (0..slices).collect(),
+            Self::Middle => {
+                vec![with_mask.get(with_mask.len() / 2).copied().unwrap_or(slices / 2)]
+            }
+            Self::These(these) => {
+                let mut these = these.clone();
+                these.sort_unstable();
+                these.dedup();
+                these
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slices_are_chosen() {
+        let read = |text: &str| text.parse::<SliceChoice>().unwrap();
+        assert_eq!(read("all").of(3, &[]), [0, 1, 2]);
+        assert_eq!(read("middle").of(9, &[2, 3, 4]), [3]);
+        assert_eq!(read("middle").of(9, &[]), [4]);
+        assert_eq!(read("12, 3,7,3").of(20, &[1]), [3, 7, 12]);
+        for wrong in ["", "some", "3,", "-1", "3-7"] {
+            assert!(wrong.parse::<SliceChoice>().is_err(), "{wrong}");
+        }
+        let refused = read("3,19").check(19).unwrap_err().to_string();
+        assert!(refused.contains("slice 19") && refused.contains("0 to 18"), "{refused}");
+        assert!(read("3,18").check(19).is_ok() && read("all").check(0).is_ok());
+        let none = Some(SliceChoice::These(Vec::new()));
+        assert!(PredictOptions { overlay: none, ..PredictOptions::default() }.validate().is_err());
+    }
+
+    #[test]
+    fn options_read_as_written_and_may_be_left_out() {
+        let options = PredictOptions {
+            overlay: Some(SliceChoice::These(vec![3])),
+            json: true,
+            ..PredictOptions::default()
+        };
+        let text = serde_json::to_string(&options).unwrap();
+        assert!(text.contains(r#""overlay":{"these":[3]}"#), "{text}");
+        assert_eq!(serde_json::from_str::<PredictOptions>(&text).unwrap(), options);
+        let read = |text| serde_json::from_str::<PredictOptions>(text);
+        assert_eq!(read("{}").unwrap(), PredictOptions::default());
+        assert_eq!(read(r#"{"overlay":"all"}"#).unwrap().overlay, Some(SliceChoice::All));
+        assert!(read(r#"{"overlays":"all"}"#).is_err());
+    }
+}

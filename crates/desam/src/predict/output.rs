@@ -1,0 +1,176 @@
+//! A segmented volume's files.
+
+use super::measure::{IouStatistics, Measured};
+use super::picture::picture;
+use super::report::{ModelFacts, Settings, VolumeReport};
+use super::{PredictOptions, Segmentation, Segmenter};
+use crate::{Error, Result};
+use desam_core::Volume;
+use desam_data::atomic::write_atomic;
+use desam_data::cache::hash_file;
+use desam_data::nifti;
+use desam_data::preprocess::PreparedVolume;
+use desam_data::volumes::{beside, write_mask_like};
+use serde::Serialize;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+/// What one file came to.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct VolumeSummary {
+    /// The volume.
+    pub input: PathBuf,
+    /// Its mask.
+    pub output: PathBuf,
+    /// What was written beside the mask.
+    pub files: Vec<PathBuf>,
+    /// Voxels along `i`, `j`, `k`.
+    pub dims: [usize; 3],
+    /// Slices of the volume, along the axis that they are cut along, in which the mask as it was
+    /// written is not empty.
+    pub slices_with_mask: usize,
+    /// Slices of the volume along that axis.
+    pub slices: usize,
+    /// Volume of the mask, in millilitres.
+    pub volume_ml: f64,
+}
+
+/// Where a volume's files go.
+#[derive(Debug, Clone)]
+pub(super) struct OutputFiles {
+    pub(super) input: PathBuf,
+    mask: PathBuf,
+    probability: Option<PathBuf>,
+    iou: Option<PathBuf>,
+    json: Option<PathBuf>,
+    /// A name that stands for all pictures.
+    overlay: Option<PathBuf>,
+}
+
+/// What there is to write.
+#[derive(Debug)]
+pub(super) struct Output<'a> {
+    pub(super) prepared: &'a PreparedVolume,
+    /// The volume itself, which pictures are made of.
+    pub(super) volume: Option<&'a Volume>,
+    pub(super) segmentation: Segmentation,
+}
+
+impl OutputFiles {
+    /// # Errors
+    /// When a file beside the mask would be the volume itself.
+    pub(super) fn new(input: &Path, mask: &Path, options: &PredictOptions) -> Result<Self> {
+        let named = |wanted: bool, ending: &str| wanted.then(|| beside(mask, ending));
+        let files = Self {
+            input: input.to_owned(),
+            mask: mask.to_owned(),
+            probability: named(options.probability, "probability.nii.gz"),
+            iou: named(options.iou_map, "iou.nii.gz"),
+            json: named(options.json, "json"),
+            overlay: named(options.overlay.is_some(), "slice"),
+        };
+        let own = input.canonicalize().ok();
+        let volume = |path: &&Path| own.is_some() && path.canonicalize().ok() == own;
+        if let Some(path) = files.names().skip(1).find(volume) {
+            let reason =
+                "is the volume itself and would be written over; give the mask another name";
+            return Err(Error::file(path, reason));
+        }
+        Ok(files)
+    }
+
+    /// The mask first, then what goes beside it.
+    pub(super) fn names(&self) -> impl Iterator<Item = &Path> {
+        let others = [&self.probability, &self.iou, &self.json, &self.overlay];
+        std::iter::once(self.mask.as_path())
+            .chain(others.into_iter().flatten().map(PathBuf::as_path))
+    }
+
+    /// Writes everything, the mask first and the JSON file last.
+    pub(super) fn write(&self, by: &Segmenter, output: &Output<'_>) -> Result<VolumeSummary> {
+        let Segmentation { mask, probability, iou_map, .. } = &output.segmentation;
+        write_mask_like(&self.input, &self.mask, mask)?;
+        let mut files = Vec::new();
+        for (path, map) in [(&self.probability, probability), (&self.iou, iou_map)] {
+            if let (Some(path), Some(map)) = (path, map) {
+                nifti::write_volume(path, map)?;
+                files.push(path.clone());
+            }
+        }
+        let measured = Measured::of(mask, output.prepared.slice_axis());
+        files.extend(self.draw(by, output, &measured)?);
+        if let Some(path) = &self.json {
+            crate::files::write_json(path, &self.report(by, output, (&measured, &files))?)?;
+            files.push(path.clone());
+        }
+        let grid = mask.grid();
+        Ok(VolumeSummary {
+            input: self.input.clone(),
+            output: self.mask.clone(),
+            files,
+            dims: grid.dims,
+            slices_with_mask: measured.slices_with_mask.len(),
+            slices: grid.dims[output.prepared.slice_axis()],
+            volume_ml: output.segmentation.volume_ml(),
+        })
+    }
+
+    /// The pictures that are asked for.
+    fn draw(
+        &self,
+        by: &Segmenter,
+        output: &Output<'_>,
+        measured: &Measured,
+    ) -> Result<Vec<PathBuf>> {
+        let (Some(choice), Some(volume)) = (&by.options().overlay, output.volume) else {
+            return Ok(Vec::new());
+        };
+        let (prepared, mask) = (output.prepared, &output.segmentation.mask);
+        let slices = mask.grid().dims[prepared.slice_axis()];
+        let mut files = Vec::new();
+        for slice in choice.of(slices, &measured.slices_with_mask) {
+            let png = picture(&prepared.view(volume, mask, slice)?)?;
+            let path = beside(&self.mask, &format!("slice{slice:03}.png"));
+            write_atomic(&path, |file| file.write_all(&png))?;
+            files.push(path);
+        }
+        Ok(files)
+    }
+
+    fn report(
+        &self,
+        by: &Segmenter,
+        output: &Output<'_>,
+        (measured, files): (&Measured, &[PathBuf]),
+    ) -> Result<VolumeReport> {
+        let grid = output.segmentation.mask.grid();
+        let record = by.model().record();
+        Ok(VolumeReport {
+            desam: env!("CARGO_PKG_VERSION").to_owned(),
+            input: self.input.clone(),
+            output: self.mask.clone(),
+            files: files.to_vec(),
+            dims: grid.dims,
+            spacing_mm: grid.spacing(),
+            affine: grid.affine.0,
+            voxels: measured.voxels,
+            volume_ml: output.segmentation.volume_ml(),
+            bounding_box: measured.bounding_box,
+            slice_axis: output.prepared.slice_axis(),
+            slices_with_mask: measured.slices_with_mask.clone(),
+            predicted_iou: IouStatistics::of(&output.segmentation.slices),
+            settings: Settings {
+                prompts: by.automatic().clone(),
+                preprocess: record.preprocess.clone(),
+                options: by.options().clone(),
+            },
+            model: ModelFacts {
+                file: by.source().map(Path::to_owned),
+                blake3: by.source().map(hash_file).transpose()?,
+                encoder: record.encoder.clone(),
+                encoder_blake3: record.encoder_blake3.clone(),
+                training: record.training.clone(),
+            },
+        })
+    }
+}

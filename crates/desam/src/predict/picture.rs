@@ -1,0 +1,162 @@
+//! A slice of a volume with its mask as a picture.
+
+use crate::Result;
+use crate::report::overlay_png;
+use desam_core::BinaryMask;
+use desam_data::preprocess::{SliceImage, SliceView};
+
+/// Pictures are enlarged by whole numbers while they stay below this many pixels a side.
+const COMFORTABLE: usize = 768;
+
+/// The longest side that is drawn.
+const LONGEST: f64 = 2048.0;
+
+/// A slice as PNG with the mask's outline: pixels are square whatever the spacing, the slice is in
+/// the middle of a square picture, black beside it.
+pub(super) fn picture(view: &SliceView) -> Result<Vec<u8>> {
+    let square = Square::of(view);
+    let (image, mask) = square.fill(view)?;
+    overlay_png(&image, &mask, None, (COMFORTABLE / square.side).max(1))
+}
+
+/// Where a slice goes in a square.
+#[derive(Debug)]
+struct Square {
+    side: usize,
+    /// Pixels of the slice across and down.
+    size: [usize; 2],
+}
+
+/// A pixel's place in a slice: the pixels it lies between, how far from the first, and the nearest.
+#[derive(Debug, Clone, Copy)]
+struct Place {
+    first: usize,
+    second: usize,
+    t: f32,
+    nearest: usize,
+}
+
+impl Square {
+    fn of(view: &SliceView) -> Self {
+        let counts = [view.width, view.height];
+        let finest = view.spacing_mm[0].min(view.spacing_mm[1]);
+        let length = |a: usize| counts[a] as f64 * view.spacing_mm[a] / finest;
+        // A spacing that is none is taken for that of the other axis.
+        let length = |a: usize| if length(a) >= 1.0 { length(a) } else { counts[a] as f64 };
+        let shrink = (length(0).max(length(1)) / LONGEST).max(1.0);
+        let size = [0, 1].map(|a| ((length(a) / shrink).round().min(LONGEST) as usize).max(1));
+        Self { side: size[0].max(size[1]), size }
+    }
+
+    /// Where the square's pixels lie along one axis of a slice of `count` pixels.
+    fn places(&self, axis: usize, count: usize) -> Vec<Option<Place>> {
+        let (size, last) = (self.size[axis], count.saturating_sub(1));
+        let before = (self.side - size) / 2;
+        let place = |n: usize| {
+            let own = n.checked_sub(before).filter(|n| *n < size)?;
+            let edge = (own as f64 + 0.5) * count as f64 / size as f64;
+            let middle = (edge - 0.5).clamp(0.0, last as f64);
+            let first = (middle as usize).min(last);
+            let t = (middle - first as f64) as f32;
+            let nearest = (edge as usize).min(last);
+            Some(Place { first, second: (first + 1).min(last), t, nearest })
+        };
+        (0..self.side).map(place).collect()
+    }
+
+    fn fill(&self, view: &SliceView) -> Result<(SliceImage, BinaryMask)> {
+        let (columns, rows) = (self.places(0, view.width), self.places(1, view.height));
+        let grey =
+            |x: usize, y: usize| view.image.get(y * view.width + x).copied().map_or(0.0, f32::from);
+        let inside =
+            |x: usize, y: usize| view.mask.get(y * view.width + x).copied().unwrap_or_default();
+        let (mut image, mut mask) = (Vec::new(), Vec::new());
+        for row in &rows {
+            for column in &columns {
+                let (Some(x), Some(y)) = (column, row) else {
+                    image.push(0);
+                    mask.push(0);
+                    continue;
+                };
+                let line =
+                    |at: usize| grey(x.first, at) + (grey(x.second, at) - grey(x.first, at)) * x.t;
+                let value = line(y.first) + (line(y.second) - line(y.first)) * y.t;
+                image.push((value + 0.5) as u8);
+                mask.push(inside(x.nearest, y.nearest));
+            }
+        }
+        let mask = BinaryMask::new(self.side, self.side, mask)?;
+        Ok((SliceImage { side: self.side, data: image }, mask))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pixels_become_square_and_the_slice_sits_in_the_middle() {
+        // By hand: 4 columns of 1 mm by 1 row of 2 mm are 4 × 2 pixels, one row of black above and
+        // below.
+        let view = SliceView {
+            width: 4,
+            height: 1,
+            spacing_mm: [1.0, 2.0],
+            image: vec![10, 20, 30, 40],
+            mask: vec![0, 1, 0, 0],
+        };
+        let square = Square::of(&view);
+        assert_eq!((square.side, square.size), (4, [4, 2]));
+        let (image, mask) = square.fill(&view).unwrap();
+        let black = [0; 4];
+        let row = [10, 20, 30, 40];
+        assert_eq!(image.data, [black, row, row, black].concat());
+        assert_eq!(mask.data(), [black, [0, 1, 0, 0], [0, 1, 0, 0], black].concat());
+        // And between pixels it is linear: 2 columns of 2 mm by 2 rows of 1 mm, as 0, 1/4, 3/4, 1.
+        let view = SliceView {
+            width: 2,
+            height: 2,
+            spacing_mm: [2.0, 1.0],
+            image: vec![0, 200, 0, 200],
+            mask: vec![1; 4],
+        };
+        let (image, _) = Square::of(&view).fill(&view).unwrap();
+        assert_eq!(image.data[4..8], [0, 50, 150, 200]);
+    }
+
+    #[test]
+    fn the_outline_is_where_the_mask_is() {
+        // A slice of 300 × 300 pixels, enlarged by 2 to stay below 768: the mask's first pixel,
+        // (100, 60), is at (200, 120).
+        let inside = |n: usize| (100..200).contains(&(n % 300)) && (60..90).contains(&(n / 300));
+        let view = SliceView {
+            width: 300,
+            height: 300,
+            spacing_mm: [0.5; 2],
+            image: vec![50; 90_000],
+            mask: (0..90_000).map(|n| u8::from(inside(n))).collect(),
+        };
+        let png = picture(&view).unwrap();
+        let mut reader = png::Decoder::new(std::io::Cursor::new(&png)).read_info().unwrap();
+        let mut data = vec![0; reader.output_buffer_size().unwrap()];
+        let info = reader.next_frame(&mut data).unwrap();
+        assert_eq!((info.width, info.height), (600, 600));
+        let at = |x: usize, y: usize| &data[3 * (600 * y + x)..][..3];
+        assert_eq!(at(200, 120), crate::report::PREDICTION_RGB);
+        assert_eq!(
+            (at(199, 120), at(200, 119), at(250, 150)),
+            (&[50; 3][..], &[50; 3][..], &[50; 3][..])
+        );
+    }
+
+    #[test]
+    fn odd_spacings_make_pictures_all_the_same() {
+        for spacing_mm in [[1e-9, 1e9], [0.0, 1.0], [f64::NAN, 1.0], [f64::INFINITY, 1.0]] {
+            let view =
+                SliceView { width: 3, height: 2, spacing_mm, image: vec![9; 6], mask: vec![1; 6] };
+            let square = Square::of(&view);
+            assert!((1..=LONGEST as usize).contains(&square.side), "{spacing_mm:?} {square:?}");
+            square.fill(&view).unwrap();
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! What a prediction rests on, and the fast way against the plain one, on untrained models.
+
+use super::SlicePredictor;
+use crate::{Automatic, Mode};
+use candle_core::{Device, Tensor};
+use desam_core::{EncoderSpec, ImageFeatures, MaskDecoder, PromptEncoder, Prompts};
+use desam_decoder::{Decoder, DecoderConfig};
+use desam_encoder::{FrozenSam, LoadedSam, VitConfig};
+use desam_nn::params::{LoadOptions, Tensors, load};
+use desam_prompt::{grid_points, whole_box};
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+mod search;
+mod trained;
+
+struct Parts {
+    sam: LoadedSam,
+    decoder: Decoder,
+    spec: EncoderSpec,
+}
+
+impl Parts {
+    fn random(seed: u64) -> Self {
+        let vit = VitConfig { input_side: 64, ..VitConfig::tiny() };
+        let spec = vit.spec();
+        let config = DecoderConfig::tiny(&spec);
+        let options = LoadOptions::seeded(seed);
+        let decoder = load(Tensors::new(), &options, |vb| config.build(vb)).unwrap().module;
+        Self { sam: FrozenSam::random(&vit, seed).unwrap(), decoder, spec }
+    }
+
+    fn predictor(&self) -> SlicePredictor<'_> {
+        SlicePredictor::new(&self.sam.sam.prompt, &self.decoder, &self.spec)
+    }
+
+    fn features(&self, seed: u64) -> ImageFeatures {
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        let g = self.spec.grid();
+        let mut random = |channels: usize| {
+            let numbers = (0..channels * g * g).map(|_| rng.random_range(-1.5..1.5f32)).collect();
+            Tensor::from_vec(numbers, (1, channels, g, g), &Device::Cpu).unwrap()
+        };
+        let taps = self.spec.tap_channels.iter().map(|&c| random(c)).collect();
+        ImageFeatures { taps, embedding: random(self.spec.embedding_channels) }
+    }
+
+    /// IoU and logits of prompts, all drawn at once.
+    fn decode(&self, features: &ImageFeatures, prompts: &Prompts) -> (Vec<f32>, Vec<Vec<f32>>) {
+        let prompt = &self.sam.sam.prompt;
+        let embedding = prompt.encode(prompts).unwrap();
+        let out = self.decoder.decode(features, prompt.dense_pe(), &embedding).unwrap();
+        let ious = out.iou.flatten_all().unwrap().to_vec1().unwrap();
+        (ious, out.logits.flatten_from(1).unwrap().to_vec2().unwrap())
+    }
+}
+
+/// An untrained PRIM expects nothing of any point; at 0 the filter is off.
+fn open(mode: Mode, grid: usize, mask_side: usize) -> Automatic {
+    let mut automatic = Automatic::new(mode, grid, mask_side);
+    automatic.selection.iou_threshold = 0.0;
+    automatic
+}
+
+#[test]
+fn the_evidence_is_what_the_model_says() {
+    let parts = Parts::random(3);
+    let features = parts.features(4);
+    let side = parts.spec.mask_side();
+    let near = |a: &[f32], b: &[f32]| {
+        assert_eq!(a.len(), b.len());
+        // Prompts are read in other chunks: sums of products in another order, values of about 1.
+        assert!(a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-4), "{a:?} {b:?}");
+    };
+
+    let points = grid_points(7, parts.spec.input_side as f32).unwrap();
+    let (ious, masks) = parts.decode(&features, &Prompts::points(&points).unwrap());
+    let mut automatic = open(Mode::Points, 7, side);
+    // With no region removed the best predicted IoU wins.
+    automatic.selection.min_region_px = 0;
+    let (prediction, evidence) =
+        parts.predictor().predict_with_evidence(&features, &automatic).unwrap();
+    near(&evidence.ious, &ious);
+    let best = (0..49).max_by(|a, b| evidence.ious[*a].total_cmp(&evidence.ious[*b])).unwrap();
+    assert_eq!(prediction.predicted_iou, Some(evidence.ious[best]));
+    near(&evidence.logits, &masks[best]);
+    let above = evidence.logits.iter().filter(|v| **v > 0.0).count();
+    assert!(above > 0 && above < side * side);
+    assert_eq!(parts.predictor().predict(&features, &automatic).unwrap(), prediction);
+
+    let bbox = whole_box(parts.spec.input_side as f32).unwrap();
+    let (ious, masks) = parts.decode(&features, &Prompts::boxes(&[bbox]).unwrap());
+    let automatic = open(Mode::Box, 7, side);
+    let (prediction, evidence) =
+        parts.predictor().predict_with_evidence(&features, &automatic).unwrap();
+    assert_eq!(prediction.predicted_iou, evidence.ious.first().copied());
+    near(&evidence.ious, &ious);
+    near(&evidence.logits, &masks[0]);
+}
+
+#[test]
+fn where_nothing_is_taken_the_ious_are_told_all_the_same() {
+    let parts = Parts::random(3);
+    let mut automatic = open(Mode::Points, 3, parts.spec.mask_side());
+    automatic.selection.iou_threshold = 1e30;
+    let (prediction, evidence) =
+        parts.predictor().predict_with_evidence(&parts.features(4), &automatic).unwrap();
+    assert!(prediction.mask.is_empty() && prediction.point.is_none());
+    assert_eq!((evidence.ious.len(), evidence.logits.len()), (9, 0));
+}

@@ -1,0 +1,149 @@
+//! Source to target, as a table whose cells are coloured by Dice.
+
+use super::page::RunReport;
+use crate::evaluate::{Evaluation, Role, Unit, percent};
+use desam_metrics::metric::CaseMetric;
+use desam_metrics::statistics::Interval;
+use maud::{Markup, html};
+
+/// The Dice that the palest and the strongest colour stand for.
+struct Colours {
+    low: f64,
+    high: f64,
+}
+
+impl Colours {
+    /// The tenths around all values.
+    fn around(values: impl Iterator<Item = f64>) -> Self {
+        let ends = values.filter(|v| v.is_finite()).fold(None, |ends: Option<(f64, f64)>, v| {
+            Some(ends.map_or((v, v), |(low, high)| (low.min(v), high.max(v))))
+        });
+        let (low, high) = ends.unwrap_or((0.0, 1.0));
+        let low = ((10.0 * low).floor() / 10.0).clamp(0.0, 0.9);
+        let high = ((10.0 * high).ceil() / 10.0).clamp(low + 0.1, 1.0);
+        Self { low, high }
+    }
+
+    /// How strong a value's colour is.
+    fn style(&self, value: f64) -> String {
+        let value = if value.is_finite() { value } else { self.low };
+        let share = (value - self.low) / (self.high - self.low);
+        format!("--share:{:.1}%", 100.0 * share.clamp(0.0, 1.0))
+    }
+}
+
+/// Every site of any run, the sources in the order of the runs, then the others as they come: so
+/// the source sites' own cells lie on the diagonal where every site is a source once.
+fn sites(runs: &[RunReport]) -> Vec<&str> {
+    let sources = runs.iter().map(|r| r.evaluation.source.as_str());
+    let scored = runs.iter().flat_map(|r| r.evaluation.sites.iter().map(|s| s.site.as_str()));
+    let all: Vec<&str> = scored.clone().collect();
+    let mut names: Vec<&str> = Vec::new();
+    for name in sources.filter(|s| all.contains(s)).chain(scored) {
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    names
+}
+
+/// The heat map of all runs, a row each.
+pub(super) fn heat_map(runs: &[RunReport]) -> Markup {
+    let sites = sites(runs);
+    let dices = runs.iter().flat_map(|r| &r.evaluation.sites).map(|s| s.mean_dice);
+    let overall = runs.iter().filter_map(|r| r.evaluation.overall_dice);
+    let colours = Colours::around(dices.chain(overall));
+    html! {
+        h2 { "Source to target" }
+        div.card.scroll {
+            table.heat {
+                thead {
+                    tr {
+                        th.left scope="col" { "trained on" }
+                        @for site in &sites { th scope="col" { (site) } }
+                        th scope="col" { "mean of target sites" }
+                    }
+                }
+                tbody {
+                    @for run in runs {
+                        tr {
+                            th scope="row" {
+                                (run.evaluation.source)
+                                @if runs.len() > 1 { small { " " (run.name) } }
+                            }
+                            @for site in &sites { (cell(&run.evaluation, site, &colours)) }
+                            (rest(&run.evaluation, &colours))
+                        }
+                    }
+                }
+            }
+        }
+        p.soft {
+            "Mean Dice over a site's cases, in per cent; colours run from "
+            (format!("{:.0}", 100.0 * colours.low)) " to " (format!("{:.0}", 100.0 * colours.high))
+            " %. Dashed: the source site's own cases, held out from training. "
+            (intervals(runs))
+        }
+    }
+}
+
+/// What the small numbers are.
+fn intervals(runs: &[RunReport]) -> String {
+    let Some(config) = runs.iter().find_map(|r| r.evaluation.bootstrap.as_ref()) else {
+        return String::new();
+    };
+    format!(
+        "Below: {} % intervals, bootstrap over cases within their site ({} draws, seed {}); they \
+         speak of other cases of these sites, not of other sites. A site with a single case has none.",
+        config.level_percent(),
+        config.resamples,
+        config.seed
+    )
+}
+
+fn cell(evaluation: &Evaluation, site: &str, colours: &Colours) -> Markup {
+    let Some(score) = evaluation.sites.iter().find(|s| s.site == site) else {
+        return html! { td { "–" } };
+    };
+    let interval = score.metrics.get(CaseMetric::DICE).and_then(|m| m.interval);
+    let class = if score.role == Role::SourceValidation { "value own" } else { "value" };
+    html! {
+        td class=(class) style=(colours.style(score.mean_dice)) {
+            (percent(Some(score.mean_dice))) (small(interval))
+        }
+    }
+}
+
+fn rest(evaluation: &Evaluation, colours: &Colours) -> Markup {
+    let Some(dice) = evaluation.overall_dice else {
+        return html! { td.rest { "–" } };
+    };
+    let interval = evaluation.overall.get(CaseMetric::DICE).and_then(|o| o.sites_interval);
+    html! {
+        td class="value rest" style=(colours.style(dice)) { (percent(Some(dice))) (small(interval)) }
+    }
+}
+
+/// An interval of shares, in small numbers.
+fn small(interval: Option<Interval>) -> Markup {
+    html! { @if interval.is_some() { small { (Unit::PER_CENT.between(interval)) } } }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn colours_run_over_whole_tenths() {
+        let colours = Colours::around([0.43, f64::NAN, 0.87].into_iter());
+        assert_eq!((colours.low, colours.high), (0.4, 0.9));
+        assert_eq!(colours.style(0.65), "--share:50.0%");
+        for (value, share) in [(2.0, "100.0"), (-1.0, "0.0"), (f64::NAN, "0.0")] {
+            assert_eq!(colours.style(value), format!("--share:{share}%"));
+        }
+        let one = Colours::around(std::iter::once(1.0));
+        assert_eq!((one.low, one.high), (0.9, 1.0));
+        let none = Colours::around(std::iter::empty());
+        assert_eq!((none.low, none.high), (0.0, 1.0));
+    }
+}

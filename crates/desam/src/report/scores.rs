@@ -1,0 +1,195 @@
+//! A run's scores on the page: what comes first, a row a site, all metrics.
+
+use crate::evaluate::{Evaluation, MetricSummary, Role, SiteScore, Unit, counted, percent, title};
+use desam_metrics::metric::CaseMetric;
+use desam_metrics::statistics::Interval;
+use maud::{Markup, html};
+
+/// The figures to see first.
+pub(super) fn headline(evaluation: &Evaluation) -> Markup {
+    let own = evaluation.source_site();
+    let empty: usize = evaluation.sites.iter().map(|s| s.empty_predictions).sum();
+    html! {
+        div.headline {
+            @if let Some(own) = own {
+                div.card {
+                    b { (percent(Some(own.mean_dice))) " %" }
+                    "Dice on the source site " (own.site) ", "
+                    (counted(own.cases, "held-out case"))
+                }
+            }
+            @if evaluation.overall_dice.is_some() {
+                div.card {
+                    b { (percent(evaluation.overall_dice)) " %" }
+                    "Dice, " (evaluation.rest()) ": mean of "
+                    (counted(evaluation.targets().count(), "unseen site"))
+                }
+            }
+            div.card {
+                b { (empty) " empty" }
+                "predictions, each counted as a Dice of 0 in its mean"
+            }
+        }
+    }
+}
+
+/// Dice, a row a site.
+pub(super) fn table(evaluation: &Evaluation) -> Markup {
+    let cases: usize = evaluation.targets().map(|s| s.cases).sum();
+    let overall = evaluation.overall.get(CaseMetric::DICE);
+    let over_sites = overall.and_then(|o| o.sites_interval);
+    let over_cases = overall.and_then(|o| o.cases.interval);
+    html! {
+        div.card.scroll {
+            table {
+                thead {
+                    tr {
+                        th { "site" }
+                        th.left { "role" }
+                        th { "cases" }
+                        th { "Dice %" }
+                        th.bar {}
+                        th.extra { "median" }
+                        th { "worst" }
+                        th { "empty" }
+                    }
+                }
+                tbody {
+                    @for site in &evaluation.sites {
+                        (site_row(site))
+                    }
+                    @if evaluation.overall_dice.is_some() {
+                        (total_row(evaluation, ("mean of sites", true), (evaluation.overall_dice, over_sites)))
+                        (total_row(evaluation, ("mean of cases", false), (evaluation.overall_cases_dice, over_cases)))
+                    }
+                }
+            }
+        }
+        p.soft {
+            "Dice over all voxels of a case, " (evaluation.setting()) ". "
+            @if cases > 0 {
+                "The overall rows are the mean of the sites' means and the mean over all "
+                (counted(cases, "case")) " of the sites that training never saw."
+            }
+        }
+        @for lost in &evaluation.unscored {
+            p.soft { "Not scored: " (lost.site) "/" (lost.case) ": " (lost.reason) "." }
+        }
+    }
+}
+
+fn site_row(site: &SiteScore) -> Markup {
+    let interval = site.metrics.get(CaseMetric::DICE).and_then(|m| m.interval);
+    html! {
+        tr class=[(site.role == Role::SourceValidation).then_some("validation")] {
+            td { (site.site) }
+            td.left { (site.role.name()) }
+            td { (site.cases) }
+            td { (percent(Some(site.mean_dice))) (small(Unit::PER_CENT, interval)) }
+            (bar(Some(site.mean_dice)))
+            td.extra { (percent(Some(site.median_dice))) }
+            td { (percent(Some(site.min_dice))) }
+            td { (site.empty_predictions) }
+        }
+    }
+}
+
+fn total_row(
+    evaluation: &Evaluation,
+    (over, first): (&str, bool),
+    (dice, interval): (Option<f64>, Option<Interval>),
+) -> Markup {
+    let class = if first { "total first-total" } else { "total" };
+    let worst = evaluation.targets().map(|s| s.min_dice).reduce(f64::min);
+    html! {
+        tr class=(class) {
+            td { (evaluation.rest()) }
+            td.left { (over) }
+            td { (evaluation.targets().map(|s| s.cases).sum::<usize>()) }
+            td { (percent(dice)) (small(Unit::PER_CENT, interval)) }
+            (bar(dice))
+            td.extra {}
+            td { (percent(worst)) }
+            td { (evaluation.targets().map(|s| s.empty_predictions).sum::<usize>()) }
+        }
+    }
+}
+
+/// A bar of the fraction's length, for the eye alone: the number stands beside it.
+fn bar(fraction: Option<f64>) -> Markup {
+    let width = fraction.filter(|f| f.is_finite()).map_or(0.0, |f| 100.0 * f.clamp(0.0, 1.0));
+    html! {
+        td.bar aria-hidden="true" { span.track { i style=(format!("width:{width:.2}%")) {} } }
+    }
+}
+
+/// The metrics beside Dice, a row a site: the mean, below it the interval and the worst case.
+pub(super) fn other_metrics(evaluation: &Evaluation) -> Markup {
+    let others = || evaluation.metrics.iter().copied().filter(|m| *m != CaseMetric::DICE);
+    let summary = |site: &SiteScore, metric| site.metrics.get(metric).copied();
+    html! {
+        div.card.scroll {
+            table {
+                thead {
+                    tr {
+                        th { "site" }
+                        @for metric in others() { th { (title(metric)) } }
+                    }
+                }
+                tbody {
+                    @for site in &evaluation.sites {
+                        tr {
+                            td { (site.site) }
+                            @for metric in others() {
+                                (metric_cell(metric, summary(site, metric)))
+                            }
+                        }
+                    }
+                    @if !evaluation.overall.is_empty() {
+                        tr class="total first-total" {
+                            td { "mean of sites" }
+                            @for metric in others() { (mean_of_sites(evaluation, metric)) }
+                        }
+                        tr.total {
+                            td { "mean of cases" }
+                            @for metric in others() {
+                                (metric_cell(metric, evaluation.overall.get(metric).map(|o| o.cases)))
+                            }
+                        }
+                    }
+                }
+            }
+        }
+        p.soft { "Means; below, their intervals and the worst case. Of " (evaluation.empty_counts()) "." }
+    }
+}
+
+fn mean_of_sites(evaluation: &Evaluation, metric: CaseMetric) -> Markup {
+    let unit = Unit::of(metric);
+    let over = evaluation.overall.get(metric);
+    html! {
+        td {
+            (unit.show(over.and_then(|o| o.mean_of_sites)))
+            (small(unit, over.and_then(|o| o.sites_interval)))
+        }
+    }
+}
+
+fn metric_cell(metric: CaseMetric, summary: Option<MetricSummary>) -> Markup {
+    let unit = Unit::of(metric);
+    let Some(summary) = summary else {
+        return html! { td { "–" } };
+    };
+    html! {
+        td {
+            (unit.show(summary.mean))
+            (small(unit, summary.interval))
+            small { "worst " (unit.show(summary.worst)) }
+            @if summary.left_out > 0 { small { (summary.left_out) " left out" } }
+        }
+    }
+}
+
+fn small(unit: Unit, interval: Option<Interval>) -> Markup {
+    html! { @if interval.is_some() { small { (unit.between(interval)) } } }
+}

@@ -1,0 +1,201 @@
+//! From runs on the disk to a page.
+
+use super::gallery::{Artist, GalleryConfig};
+use super::page::{ReportInput, RunReport, write_page};
+use crate::evaluate::{Evaluation, Protocol, check_origin};
+use crate::train::{Run, RunConfig, RunManifest};
+use crate::{Automatic, Error, Model, Result};
+use candle_core::Device;
+use desam_core::{ImageFeatures, Progress};
+use desam_data::cache::FeatureCache;
+use desam_metrics::statistics::BootstrapConfig;
+use serde::Serialize;
+use std::path::{Path, PathBuf};
+
+/// Points along each side of the grid where an evaluation does not say (the paper's).
+const GRID: usize = 9;
+
+/// A run to report.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RunSource {
+    /// What the page calls it where there are several.
+    pub name: String,
+    /// Its folder.
+    pub run: PathBuf,
+    /// Its scores, as [`Evaluation::write_json`] wrote them.
+    pub evaluation: PathBuf,
+    /// Where the features are; `None` takes the folder that the scores name, or else the run's
+    /// manifest.
+    pub cache: Option<PathBuf>,
+}
+
+impl RunSource {
+    /// A run's folder with its scores under a protocol, named after the folder.
+    pub fn of(run: &Path, protocol: Protocol) -> Self {
+        let name = run.file_name().unwrap_or(run.as_os_str()).to_string_lossy().into_owned();
+        let evaluation = run.join(format!("evaluation_{protocol}.json"));
+        Self { name, run: run.to_owned(), evaluation, cache: None }
+    }
+}
+
+/// What to report, and how.
+#[derive(Debug, Clone)]
+pub struct ReportRequest<'a> {
+    /// The runs, in the order of the page.
+    pub runs: &'a [RunSource],
+    /// Heading; `None` says which sites were trained on.
+    pub title: Option<&'a str>,
+    /// How much is drawn. No case at all needs no features and no model.
+    pub gallery: GalleryConfig,
+    /// Intervals of scores that have none yet.
+    pub bootstrap: BootstrapConfig,
+    /// What predictions are computed on.
+    pub device: Device,
+}
+
+/// What a report came to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ReportSummary {
+    /// The page.
+    pub page: PathBuf,
+    /// Its size.
+    pub bytes: u64,
+    /// Runs on it.
+    pub runs: usize,
+    /// Cases that are shown slice by slice.
+    pub cases_shown: usize,
+    /// Cases that were left out for size, as `RUN: SITE/CASE`.
+    pub left_out: Vec<String>,
+}
+
+/// Writes a page on runs that have been scored: their scores as one map from source to target, and
+/// of each its configuration, curves and cases. The worst and the best cases are predicted again,
+/// one slice after the other, from the features the run was scored with.
+///
+/// # Errors
+/// When there is no run, a run or its scores cannot be read, the features are not there or of
+/// another origin than the model's, or the page cannot be written.
+pub fn report(
+    request: &ReportRequest<'_>,
+    out: &Path,
+    progress: &dyn Progress,
+) -> Result<ReportSummary> {
+    if request.runs.is_empty() {
+        return Err(Error::Invalid("there is no run to report".into()));
+    }
+    let mut bytes = request.gallery.most_bytes;
+    let mut left_out = Vec::new();
+    let mut runs = Vec::with_capacity(request.runs.len());
+    for source in request.runs {
+        let (run, lost) = read(request, source, &mut bytes, progress)?;
+        left_out.extend(lost.iter().map(|case| format!("{}: {case}", source.name)));
+        runs.push(run);
+    }
+    let title = request.title.map_or_else(|| heading(&runs), str::to_owned);
+    write_page(out, &ReportInput { title: &title, note: "", runs: &runs })?;
+    Ok(ReportSummary {
+        page: out.to_owned(),
+        bytes: std::fs::metadata(out).map_err(Error::io("read", out))?.len(),
+        runs: runs.len(),
+        cases_shown: runs.iter().map(|r| r.views.len()).sum(),
+        left_out,
+    })
+}
+
+fn heading(runs: &[RunReport]) -> String {
+    match runs {
+        [run] => format!("DeSAM: {}", run.evaluation.rest()),
+        runs => format!("DeSAM: {} runs", runs.len()),
+    }
+}
+
+/// A run as the page shows it, and the cases that were left out.
+fn read(
+    request: &ReportRequest<'_>,
+    source: &RunSource,
+    bytes: &mut usize,
+    progress: &dyn Progress,
+) -> Result<(RunReport, Vec<String>)> {
+    let run = Run::open(&source.run)?;
+    let (config, manifest) = (run.config()?, run.manifest()?);
+    if !source.evaluation.is_file() {
+        let reason = "has no scores; run `desam evaluate` for this protocol first";
+        return Err(Error::file(&source.evaluation, reason));
+    }
+    let mut evaluation = Evaluation::read_json(&source.evaluation)?;
+    if evaluation.bootstrap.is_none() {
+        evaluation = evaluation.with_intervals(&request.bootstrap)?;
+    }
+    let facts = facts(&run, (&config, &manifest), &evaluation);
+    let (mut views, mut left_out, mut notes) = (Vec::new(), Vec::new(), Vec::new());
+    if request.gallery.cases_each > 0 && request.gallery.slices > 0 {
+        let named = source.cache.as_ref().or(evaluation.cache.as_ref());
+        let cache = FeatureCache::open(named.unwrap_or(&manifest.cache))?;
+        let model = Model::open(run.dir(), &request.device)?;
+        check_origin(&cache, model.record())?;
+        let automatic = automatic(&evaluation);
+        automatic.validate()?;
+        let predictor = model.predictor();
+        let draw =
+            |features: &ImageFeatures| predictor.predict(features, &automatic).map(|p| p.mask);
+        let artist =
+            Artist { cache: &cache, device: model.device(), evaluation: &evaluation, draw: &draw };
+        let gallery = artist.paint(&request.gallery, bytes, progress)?;
+        (views, left_out) = (gallery.views, gallery.left_out);
+    }
+    if !left_out.is_empty() {
+        notes.push(format!("Not shown, to keep the page small: {}.", left_out.join(", ")));
+    }
+    let configuration = serde_json::to_string_pretty(&config)
+        .map_err(|source| Error::Json { path: run.dir().join("config.json"), source })?;
+    let report = RunReport {
+        history: run.history()?,
+        views,
+        facts,
+        configuration,
+        notes,
+        ..RunReport::of(source.name.as_str(), evaluation)
+    };
+    Ok((report, left_out))
+}
+
+/// How the model was prompted when it was scored.
+fn automatic(evaluation: &Evaluation) -> Automatic {
+    Automatic {
+        mode: evaluation.mode,
+        grid: evaluation.grid.unwrap_or(GRID),
+        selection: evaluation.selection,
+    }
+}
+
+/// What the page says about how a run was made.
+fn facts(
+    run: &Run,
+    (config, manifest): (&RunConfig, &RunManifest),
+    evaluation: &Evaluation,
+) -> Vec<(String, String)> {
+    let train = &config.train;
+    let cases = |cases: &[String]| format!("{}: {}", train.source, cases.join(", "));
+    let best = manifest.best_epoch.map_or("none".to_owned(), |e| e.to_string());
+    let numbers = manifest.trainable_numbers as f64 / 1e6;
+    let facts = [
+        ("Run", run.dir().display().to_string()),
+        ("Trained on", cases(&manifest.train_cases)),
+        ("Held out", cases(&manifest.validation_cases)),
+        ("Mode and preset", format!("{}, {}", train.mode, train.preset)),
+        ("Scored", evaluation.setting()),
+        ("Epochs", format!("{} of {}, best {best}", manifest.epochs_done, train.epochs)),
+        (
+            "Batch, learning rate, seed",
+            format!("{}, {}, {}", train.batch, train.learning_rate, train.seed),
+        ),
+        ("Decoder", format!("{numbers:.2} M numbers that learn")),
+        (
+            "Frozen weights",
+            format!("{} (BLAKE3 {})", manifest.weights.path.display(), manifest.weights.blake3),
+        ),
+        ("Features", format!("{} (key {})", manifest.cache.display(), manifest.cache_key)),
+        ("desam", format!("{}, {}", manifest.desam_version, manifest.device)),
+    ];
+    facts.map(|(name, value)| (name.to_owned(), value)).to_vec()
+}

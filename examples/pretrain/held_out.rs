@@ -1,0 +1,60 @@
+//! How well things in scenes never learnt from are found.
+
+use super::batch::{Asking, ask};
+use super::loss::overlap;
+use super::model::Modules;
+use super::rng::{Purpose, stream};
+use super::scene;
+use desam::candle::Result;
+
+/// Scenes answered at once.
+const AT_ONCE: usize = 8;
+
+/// Mean IoU over prompts; `first` is the mask drawn without a choice, `chosen` the one of all that
+/// the model itself predicts the highest IoU for.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub(crate) struct Found {
+    pub(crate) point_first: f64,
+    pub(crate) point_chosen: f64,
+    pub(crate) box_first: f64,
+    pub(crate) box_chosen: f64,
+}
+
+impl Found {
+    /// What checkpoints are compared by.
+    pub(crate) fn score(&self) -> f64 {
+        (self.point_first + self.box_first) / 2.0
+    }
+}
+
+/// Asks about `scenes` scenes, four things each, by one point and by a noisy box.
+pub(crate) fn measure(
+    modules: &Modules,
+    (seed, purpose, scenes): (u64, Purpose, usize),
+    side: usize,
+) -> Result<Found> {
+    let asking = Asking { objects: 4, points: 1, mask_side: side / 4 };
+    let mut sums = [[0f64; 2]; 2];
+    let mut prompts = 0usize;
+    for start in (0..scenes).step_by(AT_ONCE) {
+        let some = (start..scenes.min(start + AT_ONCE)).map(|i| {
+            let mut rng = stream(seed, purpose, i as u64);
+            (scene::draw(side, &mut rng), rng)
+        });
+        let batch = ask(&mut some.collect::<Vec<_>>(), asking)?;
+        let answers = modules.answer(&batch)?;
+        let real = overlap(&answers.masks, &batch.targets)?.to_vec2::<f32>()?;
+        let predicted = answers.iou.to_vec2::<f32>()?;
+        let half = real.len() / 2;
+        for (i, (real, predicted)) in real.iter().zip(&predicted).enumerate() {
+            let best = (1..real.len()).max_by(|a, b| predicted[*a].total_cmp(&predicted[*b]));
+            let sums = &mut sums[usize::from(i >= half)];
+            sums[0] += f64::from(real[0]);
+            sums[1] += f64::from(real[best.unwrap_or(0)]);
+        }
+        prompts += half;
+    }
+    let [[point_first, point_chosen], [box_first, box_chosen]] =
+        sums.map(|pair| pair.map(|sum| sum / prompts.max(1) as f64));
+    Ok(Found { point_first, point_chosen, box_first, box_chosen })
+}
