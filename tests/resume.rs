@@ -398,6 +398,12 @@ fn damaged_checkpoints_are_passed_over_by_name() {
     let error = bench.train("late", &config, &mut resumed()).0.unwrap_err().to_string();
     assert!(error.contains("checkpoints are gone"), "{error}");
 
+    // The best model lies beside the checkpoints, not in them.
+    bench.killed("modelless", &config, steps, &mut RunOptions::default());
+    std::fs::remove_file(bench.out("modelless").join("model.safetensors")).unwrap();
+    let error = bench.train("modelless", &config, &mut resumed()).0.unwrap_err().to_string();
+    assert!(error.contains("model.safetensors") && error.contains("is gone"), "{error}");
+
     // Settings that were changed by hand to fit do not make its checkpoints fit.
     bench.killed("edited", &config, 2, &mut ticking(false, 1));
     let path = bench.out("edited").join("config.json");

@@ -21,6 +21,7 @@ What is in RUN afterwards:
   config.json         every setting of the run
   manifest.json       what went in, by hash; which cases were trained on and which held out
   checkpoints/        the last states of the training, to continue from
+  tensorboard/        with --tensorboard: event files
 
 A run that was killed at any moment continues with the same command and --resume, and ends with the
 same bits as one that was not. With more --epochs than before, a run grows: what was trained keeps
@@ -166,6 +167,10 @@ struct Keeping {
     /// Checkpoints to keep, the newest ones
     #[arg(long, value_name = "K", default_value = "2", value_parser = count)]
     keep_checkpoints: usize,
+
+    /// Write event files into RUN/tensorboard, for `tensorboard --logdir RUN`
+    #[arg(long)]
+    tensorboard: bool,
 }
 
 impl Keeping {
@@ -175,6 +180,7 @@ impl Keeping {
             checkpoint_every: (!self.checkpoint_minutes.is_zero())
                 .then_some(self.checkpoint_minutes),
             keep_checkpoints: self.keep_checkpoints,
+            tensorboard: self.tensorboard,
             clock: Box::new(|| {
                 SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
             }),

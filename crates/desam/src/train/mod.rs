@@ -17,6 +17,7 @@ mod run;
 mod sides;
 mod snapshot;
 mod state;
+mod tensorboard;
 mod trainer;
 mod validate;
 mod variant;
@@ -157,7 +158,7 @@ pub fn train_with(
         if let Some(snapshot) = begun.snapshot.take() {
             trainer.restore(&snapshot)?;
         }
-        let mut keeper = Keeper::new(&mut begun, &model, keep);
+        let mut keeper = Keeper::new(&mut begun, &model, keep, trainer.steps())?;
         trainer.fit_observed(&*train.slices, &*validation.slices, progress, &mut keeper)?
     };
     let best = history.iter().rfind(|r| r.best).copied();

@@ -82,7 +82,9 @@ impl<'a> Trainer<'a> {
     }
 
     /// Runs the epochs that are left; `after` is called with each epoch's record, in which `best`
-    /// says whether the model is now better than ever: the moment to save it.
+    /// says whether the model is now better than ever: the moment to save it. (Where a running mean
+    /// of the parameters is kept, what was validated is the mean; [`fit_observed`](Self::fit_observed)
+    /// hands out the trainer and with it [`parameters`](Self::parameters).)
     ///
     /// # Errors
     /// When a slice cannot be read, the loss stops being a number, or `after` fails.
