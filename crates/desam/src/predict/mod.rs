@@ -3,6 +3,7 @@
 mod features;
 mod folder;
 mod grid;
+mod maps;
 mod measure;
 mod options;
 mod output;
