@@ -79,6 +79,7 @@ fn a_mask_keeps_the_header_of_a_prostate() {
 /// Two glands by others on an oblique volume, to the model's masks and back: they stay where they
 /// are, stretched or resampled to the paper's spacing.
 #[test]
+#[allow(clippy::print_stdout, reason = "how far off says more than a bound")]
 fn glands_stay_where_they_are() {
     let Some(dir) = real("ProstateX-0000") else {
         return;
@@ -93,9 +94,12 @@ fn glands_stay_where_they_are() {
             assert_eq!(back.grid(), volume.grid());
             let middles = [&back, &gland].map(centroid);
             let off = (0..3).map(|a| (middles[0][a] - middles[1][a]).powi(2)).sum::<f64>().sqrt();
-            // In the plane less than a voxel's 0.5 mm; slices of 3.6 mm for those of 3 mm may round
-            // unevenly at the two ends.
-            assert!(off < if config.spacing_mm.is_some() { 1.0 } else { 0.2 }, "{name}: {off} mm");
+            // 384 voxels on 256 mask pixels: every third lies midway between two and takes the later
+            // one's label, its neighbour's. That is a third of 0.5 mm on both axes, 0.24 mm. Slices
+            // of 3.6 mm for those of 3 mm may round unevenly at the two ends.
+            let most = if config.spacing_mm.is_some() { 1.0 } else { 0.24 };
+            assert!(off < most, "{name}: {off} mm");
+            println!("{name}: {off:.2} mm");
             let [found, truth] =
                 [&back, &gland].map(|m| m.data().iter().filter(|v| **v > 0).count());
             assert!((found as f64 / truth as f64 - 1.0).abs() < 0.05, "{name}: {found} {truth}");

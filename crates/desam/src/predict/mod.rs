@@ -4,6 +4,7 @@ mod ablation;
 mod features;
 mod folder;
 mod grid;
+mod maps;
 mod measure;
 mod options;
 mod output;

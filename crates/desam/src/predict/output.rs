@@ -2,12 +2,11 @@
 
 use super::measure::{IouStatistics, Measured};
 use super::picture::picture;
-use super::report::{ModelFacts, Settings, VolumeReport};
+use super::report::{Settings, VolumeReport};
 use super::{PredictOptions, Segmentation, Segmenter};
 use crate::{Error, Result};
 use desam_core::Volume;
 use desam_data::atomic::write_atomic;
-use desam_data::cache::hash_file;
 use desam_data::nifti;
 use desam_data::preprocess::PreparedVolume;
 use desam_data::volumes::{beside, write_mask_like};
@@ -144,7 +143,6 @@ impl OutputFiles {
         (measured, files): (&Measured, &[PathBuf]),
     ) -> Result<VolumeReport> {
         let grid = output.segmentation.mask.grid();
-        let record = by.model().record();
         Ok(VolumeReport {
             desam: env!("CARGO_PKG_VERSION").to_owned(),
             input: self.input.clone(),
@@ -161,16 +159,10 @@ impl OutputFiles {
             predicted_iou: IouStatistics::of(&output.segmentation.slices),
             settings: Settings {
                 prompts: by.automatic().clone(),
-                preprocess: record.preprocess.clone(),
+                preprocess: by.model().record().preprocess.clone(),
                 options: by.options().clone(),
             },
-            model: ModelFacts {
-                file: by.source().map(Path::to_owned),
-                blake3: by.source().map(hash_file).transpose()?,
-                encoder: record.encoder.clone(),
-                encoder_blake3: record.encoder_blake3.clone(),
-                training: record.training.clone(),
-            },
+            model: by.facts(),
         })
     }
 }

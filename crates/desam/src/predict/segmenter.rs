@@ -1,13 +1,15 @@
 //! From a volume to a mask on its own grid.
 
 use super::features::Features;
+use super::maps::Maps;
 use super::output::{Output, OutputFiles, VolumeSummary};
-use super::{PredictOptions, SliceEvidence, SlicePrediction};
+use super::{ModelFacts, PredictOptions, SlicePrediction};
 use crate::model::model_file;
 use crate::{Automatic, Error, Mode, Model, Result};
 use candle_core::Device;
 use desam_core::{BinaryMask, ImageEncoder, LabelVolume, MaskDecoder, Progress, Volume};
-use desam_data::preprocess::{Between, PreparedVolume, VoxelMap};
+use desam_data::cache::hash_file;
+use desam_data::preprocess::PreparedVolume;
 use desam_data::volumes::read_volume;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -20,6 +22,8 @@ pub struct Segmenter {
     options: PredictOptions,
     /// The model's file, where it was opened from one.
     source: Option<PathBuf>,
+    /// That file's BLAKE3, where it will be asked for.
+    blake3: Option<String>,
 }
 
 impl std::fmt::Debug for Segmenter {
@@ -78,8 +82,8 @@ impl Segmenter {
         }
         let mode = model.record().training.as_ref().map_or(Mode::Points, |t| t.mode);
         let automatic = Automatic::new(mode, 9, model.spec().mask_side());
-        let (options, source) = (PredictOptions::default(), None);
-        Ok(Self { model, encoder, automatic, options, source })
+        let options = PredictOptions::default();
+        Ok(Self { model, encoder, automatic, options, source: None, blake3: None })
     }
 
     /// The same, prompting in another way.
@@ -105,9 +109,13 @@ impl Segmenter {
     /// The same, with something done to masks and written beside them.
     ///
     /// # Errors
-    /// When the options cannot be used.
+    /// When the options cannot be used, or the model's file is to be hashed and cannot be read.
     pub fn with_options(mut self, options: PredictOptions) -> Result<Self> {
         options.validate()?;
+        if options.json && self.blake3.is_none() {
+            // Once, not for every volume: a model may be of gigabytes.
+            self.blake3 = self.source.as_deref().map(hash_file).transpose()?;
+        }
         self.options = options;
         Ok(self)
     }
@@ -117,9 +125,16 @@ impl Segmenter {
         &self.options
     }
 
-    /// The model's file, where it was opened from one.
-    pub(super) fn source(&self) -> Option<&Path> {
-        self.source.as_deref()
+    /// Which model it is.
+    pub(super) fn facts(&self) -> ModelFacts {
+        let record = self.model.record();
+        ModelFacts {
+            file: self.source.clone(),
+            blake3: self.blake3.clone(),
+            encoder: record.encoder.clone(),
+            encoder_blake3: record.encoder_blake3.clone(),
+            training: record.training.clone(),
+        }
     }
 
     /// Segments a volume. One slice's pixels and features are held at a time; where the model is on
@@ -208,37 +223,5 @@ impl Segmenter {
         let summary = files.write(self, &result)?;
         progress.finish(&format!("{name}: {:.1} ml", summary.volume_ml));
         Ok(summary)
-    }
-}
-
-/// The maps that are asked for, made slice by slice.
-struct Maps<'a> {
-    probability: Option<VoxelMap<'a>>,
-    iou: Option<VoxelMap<'a>>,
-}
-
-impl<'a> Maps<'a> {
-    fn new(options: &PredictOptions, prepared: &'a PreparedVolume) -> Self {
-        let map = |wanted: bool| wanted.then(|| prepared.map());
-        Self { probability: map(options.probability), iou: map(options.iou_map) }
-    }
-
-    fn put(&mut self, z: usize, evidence: &SliceEvidence) -> Result<()> {
-        if let Some(map) = &mut self.probability
-            && !evidence.logits.is_empty()
-        {
-            let sigmoid = |logit: &f32| 1.0 / (1.0 + (-logit).exp());
-            let plane: Vec<f32> = evidence.logits.iter().map(sigmoid).collect();
-            map.put(z, &plane, Between::Linear)?;
-        }
-        if let Some(map) = &mut self.iou {
-            map.put(z, &evidence.ious, Between::Nearest)?;
-        }
-        Ok(())
-    }
-
-    fn finish(self) -> Result<(Option<Volume>, Option<Volume>)> {
-        let probability = self.probability.map(VoxelMap::finish).transpose()?;
-        Ok((probability, self.iou.map(VoxelMap::finish).transpose()?))
     }
 }

@@ -1,0 +1,38 @@
+//! Maps of what a mask rests on, made slice by slice.
+
+use super::{PredictOptions, SliceEvidence};
+use crate::Result;
+use desam_core::Volume;
+use desam_data::preprocess::{Between, PreparedVolume, VoxelMap};
+
+/// The maps that are asked for, made slice by slice.
+pub(super) struct Maps<'a> {
+    probability: Option<VoxelMap<'a>>,
+    iou: Option<VoxelMap<'a>>,
+}
+
+impl<'a> Maps<'a> {
+    pub(super) fn new(options: &PredictOptions, prepared: &'a PreparedVolume) -> Self {
+        let map = |wanted: bool| wanted.then(|| prepared.map());
+        Self { probability: map(options.probability), iou: map(options.iou_map) }
+    }
+
+    pub(super) fn put(&mut self, z: usize, evidence: &SliceEvidence) -> Result<()> {
+        if let Some(map) = &mut self.probability
+            && !evidence.logits.is_empty()
+        {
+            let sigmoid = |logit: &f32| 1.0 / (1.0 + (-logit).exp());
+            let plane: Vec<f32> = evidence.logits.iter().map(sigmoid).collect();
+            map.put(z, &plane, Between::Linear)?;
+        }
+        if let Some(map) = &mut self.iou {
+            map.put(z, &evidence.ious, Between::Nearest)?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn finish(self) -> Result<(Option<Volume>, Option<Volume>)> {
+        let probability = self.probability.map(VoxelMap::finish).transpose()?;
+        Ok((probability, self.iou.map(VoxelMap::finish).transpose()?))
+    }
+}
