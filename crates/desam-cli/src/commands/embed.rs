@@ -104,10 +104,11 @@ pub(crate) struct Arguments {
     input_side: Option<usize>,
 
     #[command(flatten)]
-    parts: Parts,
-
-    #[command(flatten)]
     pub(crate) json: JsonFlag,
+
+    // Last, since its heading would go on for what follows.
+    #[command(flatten)]
+    parts: Parts,
 }
 
 /// What `--encoder` may say.

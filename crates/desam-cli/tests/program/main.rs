@@ -19,3 +19,4 @@ mod report;
 mod slurm;
 mod sweep;
 mod usage;
+mod variants;
