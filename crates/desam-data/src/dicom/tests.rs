@@ -184,11 +184,26 @@ fn elements_that_leave_the_file_are_refused_before_they_are_read() {
     let medium = b"\x09\x00\x01\x00LO\x60\xEA".to_vec();
     let nested =
         b"\x09\x00\x01\x00SQ\0\0\xFF\xFF\xFF\xFF\xFE\xFF\x00\xE0\xFF\xFF\xFF\xFF".repeat(5000);
-    for (extra, says) in [(large, "promises 4294967280"), (medium, "promises"), (nested, "deep")] {
+    // Letters that are no kind: to the parser four bytes of length, here 4 GB, to others two.
+    let unknown = b"\x09\x00\x01\x00XX\0\0\xF0\xFF\xFF\xFF".to_vec();
+    for (extra, says) in [
+        (large, "promises 4294967280"),
+        (medium, "promises"),
+        (nested, "deep"),
+        (unknown, "no known kind"),
+    ] {
         let error = read(extra).unwrap_err().to_string();
         assert!(error.contains(says), "{error}");
     }
     let whole = draft(0.0).bytes();
+    // Where the first group ends decides how what follows is read.
+    for change in [-8_i32, 8] {
+        let mut bytes = whole.clone();
+        let length = i32::from(bytes[140]) + change;
+        bytes[140] = length as u8;
+        let error = only(&scratch.file("group.dcm", &bytes)).unwrap_err().to_string();
+        assert!(error.contains("first group"), "{error}");
+    }
     for cut in (0..whole.len()).step_by(3) {
         let path = scratch.file("cut.dcm", &whole[..cut]);
         assert!(only(&path).is_err(), "{cut}");

@@ -11,11 +11,20 @@ const ITEM: u32 = 0xFFFE_E000;
 const ITEM_END: u32 = 0xFFFE_E00D;
 const SEQUENCE_END: u32 = 0xFFFE_E0DD;
 const PIXEL_DATA: u32 = 0x7FE0_0010;
+const GROUP_LENGTH: u32 = 0x0002_0000;
 const TRANSFER_SYNTAX: u32 = 0x0002_0010;
 
 const IMPLICIT: &[u8] = b"1.2.840.10008.1.2";
 const BIG_ENDIAN: &[u8] = b"1.2.840.10008.1.2.2";
 const DEFLATED: &[u8] = b"1.2.840.10008.1.2.1.99";
+
+/// Kinds of values whose length is told in 32 bits, and in 16 (PS3.5, 7.1.2).
+const LONG: [&[u8; 2]; 13] =
+    [b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV"];
+const SHORT: [&[u8; 2]; 21] = [
+    b"AE", b"AS", b"AT", b"CS", b"DA", b"DS", b"DT", b"FD", b"FL", b"IS", b"LO", b"LT", b"PN",
+    b"SH", b"SL", b"SS", b"ST", b"TM", b"UI", b"UL", b"US",
+];
 
 /// How elements are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,6 +57,11 @@ pub(super) fn check(bytes: &[u8]) -> Result<(), String> {
     let walk = Walk { bytes };
     let mut at = 132;
     let mut syntax = Syntax { explicit: true, big_endian: false };
+    // The parser stops reading the first group where its length says, so that must be its end.
+    let first = walk.element(at, META)?;
+    let says = walk.u32(first.value, META)? as usize;
+    let group_end = (first.tag == GROUP_LENGTH && first.length == 4)
+        .then(|| (first.value + 4).saturating_add(says));
     while at < bytes.len() {
         if walk.u16(at, META)? != 2 {
             break;
@@ -55,14 +69,18 @@ pub(super) fn check(bytes: &[u8]) -> Result<(), String> {
         let element = walk.element(at, META)?;
         let end = walk.end_of(&element, bytes.len())?;
         if element.tag == TRANSFER_SYNTAX {
-            let uid = bytes[element.value..end].trim_ascii_end();
-            let uid = uid.strip_suffix(&[0]).unwrap_or(uid);
+            let uid = &bytes[element.value..end];
+            let last = uid.iter().rposition(|b| *b != 0 && !b.is_ascii_whitespace());
+            let uid = &uid[..last.map_or(0, |at| at + 1)];
             if uid == DEFLATED {
                 return Err("deflated files are not read; convert it to another syntax".into());
             }
             syntax = Syntax { explicit: uid != IMPLICIT, big_endian: uid == BIG_ENDIAN };
         }
         at = end;
+    }
+    if group_end != Some(at) {
+        return Err("its first group is not as long as it says".into());
     }
     walk.elements(at, bytes.len(), syntax, 0).map(|_| ())
 }
@@ -178,18 +196,15 @@ impl Walk<'_> {
             return Ok(Element { tag, vr: *b"  ", length, value: at + 8 });
         }
         let vr = self.take::<2>(at + 4)?;
-        let long = [
-            b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT",
-            b"UV",
-        ];
-        Ok(if long.contains(&&vr) {
-            Element { tag, vr, length: self.u32(at + 8, syntax)?, value: at + 12 }
-        } else if vr.iter().all(u8::is_ascii_uppercase) {
-            let length = u32::from(self.u16(at + 6, syntax)?);
-            Element { tag, vr, length, value: at + 8 }
+        let length = if LONG.contains(&&vr) {
+            return Ok(Element { tag, vr, length: self.u32(at + 8, syntax)?, value: at + 12 });
+        } else if SHORT.contains(&&vr) {
+            u32::from(self.u16(at + 6, syntax)?)
         } else {
+            // The parser takes other letters for the long form, whatever a program meant by them.
             return Err(format!("the element at byte {at} is of no known kind"));
-        })
+        };
+        Ok(Element { tag, vr, length, value: at + 8 })
     }
 
     fn end_of(&self, element: &Element, within: usize) -> Result<usize, String> {
