@@ -125,7 +125,8 @@ fn resizing(c: &mut Criterion) {
 /// One step of a parameter of ten million numbers.
 fn adam(c: &mut Criterion) {
     let (var, grad) = (variable(&[10_000_000], 1.0), wave(&[10_000_000], 2.0));
-    let step = AdamStep { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, rate: 1e-4, step: 1 };
+    let (beta1, beta2, epsilon) = (0.9, 0.999, 1e-8);
+    let step = AdamStep { beta1, beta2, epsilon, rate: 1e-4, step: 1, decay: 0.0, scale: 1.0 };
     type Way = fn(&AdamStep, &Var, &Tensor, &mut Moments) -> desam::candle::Result<()>;
     for (name, way) in [("fast", AdamStep::apply as Way), ("plain", AdamStep::plain)] {
         let mut moments = Moments::zeros(&var).unwrap();

@@ -1,15 +1,15 @@
 //! The selection rule of grid points mode, and one slice's prediction with it.
 #![allow(clippy::unwrap_used, reason = "a benchmark that fails is to stop")]
 
-use desam::core::Point;
+use desam::core::{EncoderSpec, MaskDecoder, Point, PromptEncoder, Prompts};
 use desam::decoder::DecoderConfig;
-use desam::encoder::{FrozenSam, VitConfig};
+use desam::encoder::{PromptEncoderConfig, VitConfig};
 use desam::nn::params::{LoadOptions, Tensors, load};
 use desam::predict::SlicePredictor;
 use desam::prompt::grid_points;
 use desam::select::{Candidate, Geometry, SelectionConfig, select};
 use desam::{Automatic, Mode};
-use desam_benches::{Criterion, features, id, run};
+use desam_benches::{Criterion, features, id, run, slow, wave};
 use std::hint::black_box;
 
 /// Logits of a soft disc around a point of the input, specks besides.
@@ -44,26 +44,57 @@ fn rule(c: &mut Criterion) {
     }
 }
 
-fn slice(c: &mut Criterion) {
-    let sam = FrozenSam::random(&VitConfig::tiny(), 1).unwrap().sam;
-    let spec = VitConfig::tiny().spec();
-    let config = DecoderConfig::tiny(&spec);
-    let loaded = load(Tensors::new(), &LoadOptions::seeded(2), |vb| config.build(vb)).unwrap();
-    let predictor = SlicePredictor::new(&sam.prompt, &loaded.module, &spec);
-    let features = features(&spec, 1);
-    for (name, mode) in [("9×9 grid, all drawn", Mode::Points), ("whole box", Mode::Box)] {
-        let mut automatic = Automatic::new(mode, 9, spec.mask_side());
+/// One slice's mask, from features to pixels.
+fn slice(c: &mut Criterion, name: &str, spec: &EncoderSpec, config: &DecoderConfig) {
+    let options = LoadOptions::seeded(2);
+    let decoder = load(Tensors::new(), &options, |vb| config.build(vb)).unwrap().module;
+    let sizes = PromptEncoderConfig::for_encoder(spec);
+    let prompt = load(Tensors::new(), &options, |vb| sizes.build(vb)).unwrap().module;
+    let predictor = SlicePredictor::new(&prompt, &decoder, spec);
+    let features = features(spec, 1);
+    for (what, mode, grid, repaired) in [
+        ("9×9 grid, one drawn", Mode::Points, 9, false),
+        // Random masks are nothing but specks: all need repair, and the search ends with the last.
+        ("9×9 grid, all drawn", Mode::Points, 9, true),
+        ("25×25 grid, one drawn", Mode::Points, 25, false),
+        ("whole box", Mode::Box, 1, true),
+    ] {
+        let mut automatic = Automatic::new(mode, grid, spec.mask_side());
         // An untrained PRIM expects nothing of any point; at 0 the filter is off.
         automatic.selection.iou_threshold = 0.0;
-        c.bench_function(&id(format!("predict/tiny slice, {name}")), |b| {
+        if !repaired {
+            automatic.selection.min_region_px = 0;
+        }
+        c.bench_function(&id(format!("predict/{name} slice, {what}")), |b| {
             b.iter(|| black_box(predictor.predict(&features, &automatic).unwrap()));
         });
     }
+    let automatic = Automatic::new(Mode::Points, 9, spec.mask_side());
+    c.bench_function(&id(format!("predict/{name} slice, 9×9 grid, the plain way")), |b| {
+        b.iter(|| black_box(predictor.predict_plain(&features, &automatic).unwrap()));
+    });
+
+    let points = grid_points(9, spec.input_side as f32).unwrap();
+    let prompts = prompt.encode(&Prompts::points(&points[..8]).unwrap()).unwrap();
+    let position = wave(prompt.dense_pe().dims(), 5.0);
+    let context = decoder.context(&features, &position).unwrap();
+    let mut reader = decoder.reader(&context).unwrap();
+    c.bench_function(&id(format!("predict/{name}, IoU of 8 prompts")), |b| {
+        b.iter(|| black_box(reader.iou(&prompts).unwrap()));
+    });
+    c.bench_function(&id(format!("predict/{name}, IoU of 8 prompts, the plain way")), |b| {
+        b.iter(|| black_box(decoder.read(&context, &prompts).unwrap()));
+    });
 }
 
 fn main() {
     run(|c| {
         rule(c);
-        slice(c);
+        let spec = VitConfig::tiny().spec();
+        slice(c, "tiny", &spec, &DecoderConfig::tiny(&spec));
+        if slow() {
+            let spec = VitConfig::vit_b().spec();
+            slice(c, "vit-b", &spec, &DecoderConfig::sam(&spec));
+        }
     });
 }

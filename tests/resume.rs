@@ -3,18 +3,21 @@
 //! A kill is a panic out of the progress report after a step: all that the process knew is lost,
 //! its files are as they were. The real program is killed by a signal in its own tests.
 
-use crate::support::{phantoms, toy_vit};
+use crate::support::{norm, numbers, phantoms, toy_vit};
 use desam::candle::Device;
+use desam::data::cache::{CachedSlices, FeatureCache};
 use desam::embed::{EmbedRequest, embed};
-use desam::model::EncoderChoice;
+use desam::encoder::Checkpoint;
+use desam::model::{EncoderChoice, Trainable};
 use desam::train::{
-    Extension, Preset, Run, RunOptions, TrainConfig, TrainRequest, TrainSummary, train_with,
+    EpochRecord, Extension, Observer, Preset, Run, RunOptions, StepRecord, TrainConfig,
+    TrainRequest, TrainSummary, Trainer, train_with,
 };
-use desam::{Error, Mode, Progress};
+use desam::{Error, Mode, Progress, Quiet};
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tempfile::TempDir;
 
@@ -186,6 +189,90 @@ fn a_run_survives_a_kill_after_every_step() {
 }
 
 #[test]
+fn a_run_with_decay_clipping_and_averaging_survives_a_kill_after_every_step() {
+    let mut config = TrainConfig { clip_norm: Some(0.5), ema: Some(0.9), epochs: 2, ..config() };
+    config.adam.weight_decay = 0.1;
+    survives_a_kill_after_every_step(&config);
+}
+
+/// Keeps the length of every step's gradient.
+struct Lengths(Vec<Option<f64>>);
+
+impl Observer for Lengths {
+    fn step(&mut self, _trainer: &Trainer<'_>, record: &StepRecord) -> Result<(), Error> {
+        self.0.push(record.gradient_norm);
+        Ok(())
+    }
+
+    fn epoch(&mut self, _trainer: &Trainer<'_>, _record: &EpochRecord) -> Result<(), Error> {
+        Ok(())
+    }
+}
+
+#[test]
+fn decay_clipping_and_averaging_do_what_they_say() {
+    let bench = Bench::new();
+    let one = TrainConfig { epochs: 1, ..config() };
+    let weights = bench.cache.join("model.safetensors");
+    let cache = Arc::new(FeatureCache::open(&bench.cache).unwrap());
+    let slices = CachedSlices::new(cache.clone(), &cache.site_cases("A"), &Device::Cpu).unwrap();
+    let lengths = |config: &TrainConfig| {
+        let model = Trainable::open(&weights, (None, config.seed, Device::Cpu)).unwrap();
+        let mut trainer = Trainer::new(&model, config).unwrap();
+        let mut lengths = Lengths(Vec::new());
+        trainer.fit_observed(&slices, &slices, &Quiet, &mut lengths).unwrap();
+        let last = trainer.snapshot();
+        let parameters: Vec<(String, Vec<f64>)> =
+            trainer.parameters().iter().map(|(name, t)| (name.clone(), numbers(t))).collect();
+        (lengths.0, last, parameters)
+    };
+    let (none, _, free) = lengths(&one);
+    assert!(none.iter().all(Option::is_none));
+    // A limit that is never reached changes nothing; one that always is, changes every step.
+    let (long, _, same) = lengths(&TrainConfig { clip_norm: Some(1e9), ..one.clone() });
+    assert!(
+        same == free && long.iter().all(|n| n.is_some_and(|n| n > 1e-3 && n < 1e9)),
+        "{long:?}"
+    );
+    let (short, _, other) = lengths(&TrainConfig { clip_norm: Some(1e-3), ..one.clone() });
+    assert!(short[0] == long[0] && other != free);
+    // Decay makes parameters smaller than they would have been; those without a gradient stay.
+    let mut decaying = one.clone();
+    decaying.adam.weight_decay = 1.0;
+    let (_, _, decayed) = lengths(&decaying);
+    let length = |p: &[(String, Vec<f64>)]| p.iter().map(|(_, v)| norm(v).powi(2)).sum::<f64>();
+    assert!(length(&decayed) < length(&free));
+    // The running mean lies on the way from the start to the last step: between the two, and
+    // neither. The last step's are the same as without it.
+    let (_, last, mean) = lengths(&TrainConfig { ema: Some(0.9), ..one.clone() });
+    let model = Trainable::open(&weights, (None, one.seed, Device::Cpu)).unwrap();
+    let mut moved = 0;
+    for ((name, mean), (_, free)) in mean.iter().zip(&free) {
+        assert!(numbers(&last.tensors[&format!("model.{name}")]) == *free, "{name}");
+        let start = numbers(model.decoder.vars[name].as_tensor());
+        let way =
+            |a: &[f64], b: &[f64]| norm(&a.iter().zip(b).map(|(a, b)| a - b).collect::<Vec<_>>());
+        let (whole, part) = (way(&start, free), way(&start, mean));
+        assert!(part <= 1.5 * whole, "{name}: {part} of {whole}");
+        moved += usize::from(mean != free && part > 0.0);
+    }
+    assert!(moved > mean.len() / 2, "{moved} of {}", mean.len());
+
+    // What is validated is what is saved: the best model of a run is its mean.
+    let averaged = TrainConfig { ema: Some(0.9), ..one };
+    bench.train("mean", &averaged, &mut RunOptions::default()).0.unwrap();
+    let saved = Checkpoint::open(bench.out("mean").join("model.safetensors")).unwrap().tensors;
+    let newest = Checkpoint::open(checkpoints(&bench.out("mean")).pop().unwrap()).unwrap().tensors;
+    let learnt = newest.iter().filter_map(|(name, t)| Some((name.strip_prefix("ema.")?, t)));
+    let mut compared = 0;
+    for (name, mean) in learnt {
+        assert!(numbers(&saved[name]) == numbers(mean), "{name}");
+        compared += 1;
+    }
+    assert_eq!(compared, model.decoder.vars.len());
+}
+
+#[test]
 fn checkpoints_come_by_the_clock_and_the_last_ones_are_kept() {
     let bench = Bench::new();
     let config = TrainConfig { epochs: 1, batch: 1, ..config() };
@@ -310,6 +397,12 @@ fn damaged_checkpoints_are_passed_over_by_name() {
     std::fs::remove_dir_all(bench.out("late").join("checkpoints")).unwrap();
     let error = bench.train("late", &config, &mut resumed()).0.unwrap_err().to_string();
     assert!(error.contains("checkpoints are gone"), "{error}");
+
+    // The best model lies beside the checkpoints, not in them.
+    bench.killed("modelless", &config, steps, &mut RunOptions::default());
+    std::fs::remove_file(bench.out("modelless").join("model.safetensors")).unwrap();
+    let error = bench.train("modelless", &config, &mut resumed()).0.unwrap_err().to_string();
+    assert!(error.contains("model.safetensors") && error.contains("is gone"), "{error}");
 
     // Settings that were changed by hand to fit do not make its checkpoints fit.
     bench.killed("edited", &config, 2, &mut ticking(false, 1));

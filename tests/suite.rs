@@ -9,4 +9,5 @@ mod official_parity;
 mod resume;
 mod sizes;
 mod support;
+mod tensorboard;
 mod whole_path;

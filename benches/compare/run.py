@@ -16,7 +16,7 @@ import subjects
 from parties import HERE, KEEP_MEMORY, Process, parties
 from presets import PRESETS
 
-GROUPS = ("conv", "encoder", "step", "growth")
+GROUPS = ("conv", "encoder", "step", "grid", "growth")
 # ‖ours − PyTorch's‖ / ‖PyTorch's‖ beyond which the two do not compute the same. PyTorch's own f32
 # gradients of this decoder are up to 1e-3 from those in double precision.
 LIMITS = {"gradients": 1e-3}
@@ -85,6 +85,7 @@ def check(makes, everyone):
 def to_check(a, todo):
     side, groups = PRESETS[a.preset].input_side, {s.make.split()[0] for s in todo}
     makes = {"encoder": f"encoder {a.preset} {side}", "step": f"step {a.preset} {side} 2"}
+    makes["grid"] = f"grid {a.preset} 3 one"
     return [make for kind, make in makes.items() if kind in groups]
 
 
@@ -95,7 +96,7 @@ def timed(a, todo, everyone, gauge):
         for subject in todo:
             gauge.begin()
             if subject.alone:
-                only_ours = subject.group == "growth" and not a.growth_torch
+                only_ours = subject.ours or (subject.group == "growth" and not a.growth_torch)
                 samples = measure.alone(everyone[:1] if only_ours else everyone, subject, gauge)
             else:
                 shared = shared or [stack.enter_context(Process(p)) for p in everyone]

@@ -4,6 +4,7 @@
     make conv 3x3|1x1|up INPUTS OUTPUTS SIDE BATCH PARTS forward|both
     make encoder PRESET SIDE
     make step PRESET SIDE BATCH
+    make grid PRESET SIDE WAY
     run WARM COUNT      answers with COUNT times in seconds, after WARM unmeasured repetitions
     check FILE          computes what FILE holds and answers with the relative differences
 
@@ -136,6 +137,44 @@ class Step:
         return distance(*(torch.cat(side) for side in zip(*pairs)))
 
 
+class Grid:
+    """Grid points mode as the official program does it: each chunk of 64 prompts through the whole
+    decoder, the image's features repeated for each prompt. The rule that chooses among the masks is
+    left out."""
+
+    def __init__(self, preset, side, way):
+        sizes, n = PRESETS[preset], int(side) ** 2
+        e, g = sizes.embedding, sizes.grid
+        self.model = MaskDecoder(sizes.taps, e).eval().requires_grad_(False)
+        self.taps = [wave(1, c, g, g, phase=i) for i, c in enumerate(sizes.taps)]
+        self.embedding = wave(1, e, g, g, phase=9.0)
+        self.position = wave(1, e, g, g, phase=5.0)
+        self.sparse, self.dense = wave(n, 2, e, phase=3.0), wave(1, e, g, g, phase=4.0)
+
+    @torch.inference_mode()
+    def decode(self, sparse):
+        n = len(sparse)
+        taps = [torch.repeat_interleave(tap, n, dim=0) for tap in self.taps]
+        embedding = torch.repeat_interleave(self.embedding, n, dim=0)
+        dense = self.dense.expand(n, -1, -1, -1)
+        return self.model(taps, embedding, self.position, sparse, dense)
+
+    def run(self):
+        # What is kept of a chunk is its masks and their IoU.
+        return [self.decode(chunk) for chunk in self.sparse.split(64)]
+
+    def check(self, file):
+        load(self.model, file, "mask_decoder.")
+        self.taps = [file[f"input.tap{i}"] for i in range(len(self.taps))]
+        for name in ("embedding", "position", "sparse", "dense"):
+            setattr(self, name, file[f"input.{name}"])
+        chunks = self.run()
+        logits, iou = (torch.cat(part) for part in zip(*chunks))
+        best = int(file["input.best"])
+        found = {"iou": iou, "logits": logits[best : best + 1]}
+        return {name: distance(x, file[f"output.{name}"]) for name, x in found.items()}
+
+
 # What official checkpoints hold and DeSAM does not use.
 UNUSED = ("output_upscaling.", "output_hypernetworks_mlps.")
 
@@ -146,7 +185,7 @@ def load(model, file, prefix):
     model.load_state_dict(state)
 
 
-SUBJECTS = {"sgemm": Sgemm, "conv": Conv, "encoder": Encoder, "step": Step}
+SUBJECTS = {"sgemm": Sgemm, "conv": Conv, "encoder": Encoder, "step": Step, "grid": Grid}
 
 
 def timed(subject):

@@ -5,6 +5,7 @@
 //! make conv 3x3|1x1|up INPUTS OUTPUTS SIDE BATCH forward|both
 //! make encoder PRESET SIDE
 //! make step PRESET SIDE BATCH
+//! make grid PRESET SIDE one|all|plain
 //! run WARM COUNT      answers with COUNT times in seconds, after WARM unmeasured repetitions
 //! dump FILE           writes weights, inputs and outputs, for the other side to compute again
 //! ```
@@ -13,6 +14,7 @@
 
 mod conv;
 mod encoder;
+mod grid;
 mod sgemm;
 mod step;
 
@@ -54,6 +56,7 @@ fn make(words: &[&str]) -> Result<Box<dyn Subject>> {
             Box::new(conv::Conv::new(op, &shape, pass == "both")?)
         }
         ["encoder", preset, side] => Box::new(encoder::Encoder::new(preset, number(side)?)?),
+        ["grid", preset, side, way] => Box::new(grid::Grid::new(preset, number(side)?, way)?),
         ["step", preset, side, batch] => {
             Box::new(step::Step::new(preset, number(side)?, number(batch)?)?)
         }

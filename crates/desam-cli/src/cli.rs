@@ -32,7 +32,8 @@ Examples:
   desam predict --model run --input t2.nii.gz --output mask.nii.gz
 
 Exit codes: 0 done; 1 an error, or some of several files failed; 2 wrong usage.
-Environment: HF_HOME, HF_ENDPOINT, HF_TOKEN and HF_HUB_OFFLINE direct downloads by name; NO_COLOR.";
+Environment: HF_HOME, HF_ENDPOINT, HF_TOKEN and HF_HUB_OFFLINE direct downloads by name;
+SLURM_ARRAY_TASK_ID and JOB_COMPLETION_INDEX number a scheduler's task; NO_COLOR.";
 
 /// What the program was asked to do.
 #[derive(Debug, Parser)]

@@ -113,7 +113,7 @@ pub enum Error {
     },
     /// An image whose ground truth is missing.
     #[error(
-        "site {site}, case {id}: {} has no label file; expected one such as {id}_segmentation.nii.gz",
+        "site {site}, case {id}: {} has no label file; expected one such as {expected}",
         image.display()
     )]
     MissingLabel {
@@ -123,9 +123,11 @@ pub enum Error {
         id: String,
         /// The image.
         image: PathBuf,
+        /// What the label might be called.
+        expected: String,
     },
     /// Ground truth whose image is missing.
-    #[error("site {site}, case {id}: {} has no image; expected one such as {id}.nii.gz", label.display())]
+    #[error("site {site}, case {id}: {} has no image; expected one such as {expected}", label.display())]
     MissingImage {
         /// The site.
         site: String,
@@ -133,6 +135,8 @@ pub enum Error {
         id: String,
         /// The label file.
         label: PathBuf,
+        /// What the image might be called.
+        expected: String,
     },
     /// Two files that claim to be the same case.
     #[error(

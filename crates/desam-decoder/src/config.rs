@@ -20,6 +20,27 @@ pub enum SqueezePlacement {
     BeforeNorm,
 }
 
+impl std::fmt::Display for SqueezePlacement {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Official => "official",
+            Self::BeforeNorm => "before-norm",
+        })
+    }
+}
+
+impl std::str::FromStr for SqueezePlacement {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "official" => Ok(Self::Official),
+            "before-norm" => Ok(Self::BeforeNorm),
+            other => Err(format!("squeeze {other:?}: expected official or before-norm")),
+        }
+    }
+}
+
 /// Sizes of the trained half.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

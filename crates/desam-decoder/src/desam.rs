@@ -1,9 +1,9 @@
 //! PRIM and PIMM together, and the ablations that take a part out.
 
 use crate::inert::is_inert;
-use crate::reader::Reader;
+use crate::reader::reader;
 use crate::{DecoderConfig, Pimm, PimmContext, Prim, SamMaskHead, SplitInput, Variant};
-use candle_core::{DType, Result, Tensor};
+use candle_core::{Result, Tensor};
 use candle_nn::VarBuilder;
 use desam_core::{
     ImageContext, ImageFeatures, MaskDecoder, OneByOne, PromptEmbedding, PromptReader,
@@ -117,13 +117,10 @@ impl MaskDecoder for DesamDecoder {
     }
 
     fn reader<'a>(&'a self, context: &'a ImageContext) -> Result<Box<dyn PromptReader + 'a>> {
-        let embedding = &context.embedding;
-        let fast = embedding.device().is_cpu() && embedding.dtype() == DType::F32;
-        let whole = self.config.variant == Variant::Desam;
-        Ok(match whole && fast && embedding.dim(0)? == 1 {
-            true => Box::new(Reader::new(&self.prim, context)),
-            false => Box::new(OneByOne { decoder: self, context }),
-        })
+        match self.config.variant {
+            Variant::Desam => reader(&self.prim, self, context),
+            _ => Ok(Box::new(OneByOne { decoder: self, context })),
+        }
     }
 
     fn draw(&self, context: &ImageContext, reading: &PromptReading) -> Result<Tensor> {

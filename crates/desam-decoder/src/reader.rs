@@ -2,8 +2,10 @@
 
 use crate::Prim;
 use crate::two_way::{SharedImage, SharedOutput};
-use candle_core::{Result, Tensor};
-use desam_core::{ImageContext, PromptEmbedding, PromptReader, PromptReading};
+use candle_core::{DType, Result, Tensor};
+use desam_core::{
+    ImageContext, MaskDecoder, OneByOne, PromptEmbedding, PromptReader, PromptReading,
+};
 
 /// Prompts that are read together. Tokens are always as many, the last prompt's repeated where
 /// there are fewer: so a prompt's bits do not depend on how many it is read with.
@@ -44,6 +46,20 @@ struct Read {
     iou_all: Tensor,
     mask_tokens: Tensor,
     mask_embedding: Option<Tensor>,
+}
+
+/// A reader for a `decoder` that reads as `prim` does: a fast one where there is one.
+pub(crate) fn reader<'a>(
+    prim: &'a Prim,
+    decoder: &'a dyn MaskDecoder,
+    context: &'a ImageContext,
+) -> Result<Box<dyn PromptReader + 'a>> {
+    let embedding = &context.embedding;
+    let fast = embedding.device().is_cpu() && embedding.dtype() == DType::F32;
+    Ok(match fast && embedding.dim(0)? == 1 {
+        true => Box::new(Reader::new(prim, context)),
+        false => Box::new(OneByOne { decoder, context }),
+    })
 }
 
 impl<'a> Reader<'a> {

@@ -1,10 +1,13 @@
 //! SAM's own mask decoder.
 
 use crate::inert::is_inert;
+use crate::reader::reader;
 use crate::{DecoderConfig, Prim, SamMaskHead, Variant};
 use candle_core::{Result, Tensor};
 use candle_nn::VarBuilder;
-use desam_core::{ImageContext, ImageFeatures, MaskDecoder, PromptEmbedding, PromptReading};
+use desam_core::{
+    ImageContext, ImageFeatures, MaskDecoder, PromptEmbedding, PromptReader, PromptReading,
+};
 
 /// SAM's mask decoder, trainable: the two-way transformer and IoU head that DeSAM's PRIM keeps, and
 /// the mask head that DeSAM replaces by PIMM.
@@ -73,6 +76,10 @@ impl MaskDecoder for SamDecoder {
 
     fn read(&self, context: &ImageContext, prompts: &PromptEmbedding) -> Result<PromptReading> {
         self.prim.read(context, prompts)
+    }
+
+    fn reader<'a>(&'a self, context: &'a ImageContext) -> Result<Box<dyn PromptReader + 'a>> {
+        reader(&self.prim, self, context)
     }
 
     fn draw(&self, _: &ImageContext, reading: &PromptReading) -> Result<Tensor> {

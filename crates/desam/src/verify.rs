@@ -36,7 +36,7 @@ pub struct CacheSize {
 /// makes about as many for its 3.6 mm.
 ///
 /// # Errors
-/// When the layout itself is broken. What is wrong with a case is in the report.
+/// When there is no case to be found. What is wrong with a case or the layout is in the report.
 pub fn verify(data: &Path, progress: &dyn Progress) -> Result<Verified> {
     let report = desam_data::verify::verify(data, progress)?;
     let encoders: [(_, fn() -> VitConfig); 3] =
@@ -51,4 +51,33 @@ pub fn verify(data: &Path, progress: &dyn Progress) -> Result<Verified> {
         }
     });
     Ok(Verified { cache: cache.into(), report })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use desam_core::{Affine, Grid, LabelVolume, Quiet, Volume};
+    use desam_data::{nifti, volumes};
+
+    #[test]
+    fn the_cache_to_come_is_told() {
+        let dir = tempfile::tempdir().unwrap();
+        let site = dir.path().join("A");
+        std::fs::create_dir(&site).unwrap();
+        let grid = Grid { dims: [4, 4, 5], affine: Affine::from_spacing([1.0, 1.0, 3.0]) };
+        let image = Volume::new(grid, (0..80_u8).map(f32::from).collect()).unwrap();
+        // Foreground on three of five slices.
+        let label = LabelVolume::new(grid, (0..80).map(|v| u8::from(v >= 32)).collect()).unwrap();
+        nifti::write_volume(&site.join("a.nii"), &image).unwrap();
+        volumes::write_labels(&site.join("a_segmentation.nii"), &label).unwrap();
+        let verified = verify(dir.path(), &Quiet).unwrap();
+        assert!(verified.report.is_fit(), "{verified:#?}");
+        // A slice takes 20, 26 and 32 MiB in f16: three taps of 64 × 64 × (768, 1024, 1280) and the
+        // embedding's 64 × 64 × 256 numbers of two bytes.
+        let sizes = verified.cache.iter().map(|c| (c.encoder, c.labelled_bytes, c.all_bytes));
+        let mib = |slices: u64, each: u64| (slices * each) << 20;
+        let expected = [("vit-b", 20), ("vit-l", 26), ("vit-h", 32)];
+        let expected = expected.map(|(name, each)| (name, mib(3, each), mib(5, each)));
+        assert_eq!(sizes.collect::<Vec<_>>(), expected);
+    }
 }

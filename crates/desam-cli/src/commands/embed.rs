@@ -25,6 +25,9 @@ case, any label above 0 is foreground:
   imagesTr/NAME_0000.nii.gz, labelsTr/NAME.nii.gz, and a CSV with patientid,center (also in
   raw_data/)                                                      nnU-Net, the official DeSAM
   CASE.mhd beside CASE_segmentation.mhd, in one folder            PROMISE12; one site
+  PATIENT/STUDY/SERIES/*.dcm and PATIENT.nrrd, at any depth       NCI-ISBI 2013; Prostate3T-… are
+  RUNMC's, ProstateDx-… BMC's
+  SITE/PATIENT/T2W/*.dcm with SITE/PATIENT/GT/prostate/*.dcm      I2CVB
   a CSV file with the columns image,label,case,site
 
 Encoders:
@@ -102,10 +105,11 @@ pub(crate) struct Arguments {
     input_side: Option<usize>,
 
     #[command(flatten)]
-    parts: Parts,
-
-    #[command(flatten)]
     pub(crate) json: JsonFlag,
+
+    // Last, since its heading would go on for what follows.
+    #[command(flatten)]
+    parts: Parts,
 }
 
 /// What `--encoder` may say.

@@ -2,6 +2,7 @@
 
 pub(crate) mod compare;
 pub(crate) mod convert;
+mod decoder_flags;
 pub(crate) mod demo;
 mod draws;
 pub(crate) mod embed;
@@ -91,6 +92,14 @@ fn positive(text: &str) -> Result<f64, String> {
     }
 }
 
+/// A finite number, at least 0.
+fn not_negative(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(value) if value >= 0.0 && value.is_finite() => Ok(value),
+        _ => Err("expected a number, at least 0".into()),
+    }
+}
+
 /// A count from 1.
 fn count(text: &str) -> Result<usize, String> {
     match text.parse::<usize>() {
@@ -122,6 +131,8 @@ mod tests {
     fn numbers_out_of_range_are_refused() {
         assert!(["0", "1", "-1", "nan", "x"].iter().all(|t| fraction(t).is_err()));
         assert!(["0", "-1", "inf", "nan", ""].iter().all(|t| positive(t).is_err()));
+        assert!(["-1", "inf", "nan", ""].iter().all(|t| not_negative(t).is_err()));
+        assert_eq!(not_negative("0"), Ok(0.0));
         assert!(["0", "-1", "1.5"].iter().all(|t| count(t).is_err()));
         assert!(["0", "65"].iter().all(|t| grid_side(t).is_err()));
         assert_eq!((fraction("0.1"), positive("1e-4"), count("3")), (Ok(0.1), Ok(1e-4), Ok(3)));

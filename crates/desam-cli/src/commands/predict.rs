@@ -7,7 +7,7 @@ use anyhow::{Context, bail};
 use clap::Args;
 use desam::data::layout::list_volumes;
 use desam::data::postprocess::{Holes, PostprocessConfig};
-use desam::data::volumes::{VOLUME_ENDINGS, VolumeFormat, is_series, mask_name};
+use desam::data::volumes::{VOLUME_ENDINGS, expect_mask_name, is_series, mask_name};
 use desam::predict::{FolderSummary, PredictOptions, SliceChoice, VolumeSummary, segment_folder};
 use desam::{Automatic, Mode, Segmenter};
 use serde_json::json;
@@ -21,12 +21,13 @@ reported and skipped, the others are done, and the exit code is 1.
 Formats are NIfTI (.nii.gz, .nii, .hdr with .img), MetaImage (.mha, .mhd) and NRRD (.nrrd, .nhdr);
 a mask has the format that its name ends in, which may be another than its volume's. A folder of
 DICOM files is one volume, and so is each such folder in a folder; in a folder of masks theirs are
-.nii.gz.
+.nii.gz. Of a series the mask may also be a DICOM segmentation (.dcm), which refers to its slices.
 
 Examples:
   desam predict --model run --input t2.nii.gz --output mask.nii.gz
   desam predict --model run --input t2.mha --output mask.nrrd
   desam predict --model run --input dicom/t2_axial --output mask.nii.gz
+  desam predict --model run --input dicom/t2_axial --output mask.dcm
   desam predict --model run/model.safetensors --input volumes --output masks --mode box
   desam predict --model run --input volumes --output masks --largest-component --fill-holes \
       --overlay middle --save-json";
@@ -203,9 +204,7 @@ impl Job {
         if output.is_dir() {
             output.push(mask_name(input));
         }
-        if !VolumeFormat::of_name(&output).is_some_and(VolumeFormat::is_written) {
-            bail!("{}: the name of a mask ends in {VOLUME_ENDINGS}", output.display());
-        }
+        expect_mask_name(input, &output)?;
         if same(input, &output) {
             bail!("{} would be overwritten by its mask: choose another --output", input.display());
         }

@@ -1,6 +1,7 @@
 //! `desam train`: one site's features to a model.
 
-use super::{Session, aligned, count, fraction, one_of, positive};
+use super::decoder_flags::DecoderFlags;
+use super::{Session, aligned, count, fraction, not_negative, one_of, positive};
 use crate::cli::JsonFlag;
 use crate::reply::Reply;
 use anyhow::Context;
@@ -20,13 +21,24 @@ What is in RUN afterwards:
   config.json         every setting of the run
   manifest.json       what went in, by hash; which cases were trained on and which held out
   checkpoints/        the last states of the training, to continue from
+  tensorboard/        with --tensorboard: event files
 
 A run that was killed at any moment continues with the same command and --resume, and ends with the
 same bits as one that was not. With more --epochs than before, a run grows: what was trained keeps
 its learning rates, the rest follows the longer schedule. Any other change is refused by name.
 
+Variants (paper, section 4.3, Fig. 3 and Table 1):
+  desam           PRIM reads the prompt, predicts the IoU and hands PIMM a mask embedding
+  pimm-only       no PRIM: PIMM fuses the encoder's embedding; every prompt has the same mask, and
+                  there is no IoU
+  no-iou-head     PRIM without its IoU head; in grid points mode the most stable mask is taken
+  no-mask-fusion  PIMM as in pimm-only, PRIM's IoU beside it: it decides whether there is a mask
+  sam-decoder     SAM's own mask decoder, fine-tuned; in box mode the MedSAM of Table 1
+A model remembers its variant: evaluate and predict ask for none.
+
 Examples:
   desam train --cache cache --source RUNMC --mode points --out run
+  desam train --cache cache --source RUNMC --mode box --out medsam --variant sam-decoder
   desam train --cache images --source B --mode box --out run --no-cache --augment images
   desam train --cache cache --source B --mode box --out run --epochs 15 --lr 1e-3 --split last
   desam train --cache cache --source RUNMC --mode points --out run --resume";
@@ -102,10 +114,42 @@ pub(crate) struct Arguments {
     no_cache: bool,
 
     #[command(flatten)]
+    decoder: DecoderFlags,
+
+    #[command(flatten)]
+    tuning: Tuning,
+
+    #[command(flatten)]
     keeping: Keeping,
 
     #[command(flatten)]
     pub(crate) json: JsonFlag,
+}
+
+/// What neither preset changes; without these flags nothing is different from the presets.
+#[derive(Debug, Args)]
+struct Tuning {
+    /// Weight decay, decoupled from the gradient as in AdamW: each step a parameter loses lr times
+    /// this of itself [default: 0]
+    #[arg(long, value_name = "DECAY", value_parser = not_negative)]
+    weight_decay: Option<f64>,
+
+    /// Longest gradient, all parameters together; longer ones are shortened to it [default: none]
+    #[arg(long, value_name = "LENGTH", value_parser = positive)]
+    clip_norm: Option<f64>,
+
+    /// Decay of a running mean of the parameters, such as 0.999; validation and the best model take
+    /// the mean [default: none]
+    #[arg(long, value_name = "DECAY", value_parser = fraction)]
+    ema: Option<f64>,
+}
+
+impl Tuning {
+    fn apply(&self, config: &mut TrainConfig) {
+        config.adam.weight_decay = self.weight_decay.unwrap_or(config.adam.weight_decay);
+        config.clip_norm = self.clip_norm.or(config.clip_norm);
+        config.ema = self.ema.or(config.ema);
+    }
 }
 
 /// How the run is kept; nothing of it changes the model.
@@ -123,6 +167,10 @@ struct Keeping {
     /// Checkpoints to keep, the newest ones
     #[arg(long, value_name = "K", default_value = "2", value_parser = count)]
     keep_checkpoints: usize,
+
+    /// Write event files into RUN/tensorboard, for `tensorboard --logdir RUN`
+    #[arg(long)]
+    tensorboard: bool,
 }
 
 impl Keeping {
@@ -132,6 +180,7 @@ impl Keeping {
             checkpoint_every: (!self.checkpoint_minutes.is_zero())
                 .then_some(self.checkpoint_minutes),
             keep_checkpoints: self.keep_checkpoints,
+            tensorboard: self.tensorboard,
             clock: Box::new(|| {
                 SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
             }),
@@ -153,7 +202,7 @@ enum SplitChoice {
 }
 
 impl Arguments {
-    fn config(&self) -> TrainConfig {
+    fn config(&self) -> anyhow::Result<TrainConfig> {
         let mut config = TrainConfig::preset(self.preset, &self.source, self.mode);
         config.epochs = self.epochs.unwrap_or(config.epochs);
         config.batch = self.batch.unwrap_or(config.batch);
@@ -164,12 +213,13 @@ impl Arguments {
             SplitChoice::Last => SplitRule::Last,
         };
         (config.augment, config.live) = (self.augment, self.no_cache);
-        config.with_seed(self.seed)
+        self.tuning.apply(&mut config);
+        self.decoder.apply(config.with_seed(self.seed))
     }
 }
 
 pub(crate) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Reply> {
-    let mut config = arguments.config();
+    let mut config = arguments.config()?;
     if arguments.keeping.resume
         && arguments.epochs.is_none()
         && let Ok(run) = Run::open(&arguments.out)
@@ -193,6 +243,7 @@ fn text(summary: &TrainSummary, config: &TrainConfig) -> String {
     aligned(&[
         ("model", summary.model.display().to_string()),
         ("trained on", format!("{}, {} mode", config.source, config.mode)),
+        ("variant", config.variant.to_string()),
         ("best epoch", format!("{} of {}", summary.best_epoch, config.epochs)),
         (
             "validation Dice",

@@ -10,7 +10,8 @@ use desam::verify::{CacheSize, Verified, verify};
 use std::path::PathBuf;
 
 const AFTER: &str = "\
-Every file is read. These are errors, and make the exit code 1: a file that cannot be read, labels on
+Every file is read. These are errors, and make the exit code 1: an image without a label or a label
+without an image, two files that claim to be one case, a file that cannot be read, labels on
 another grid than their image, a label taken for an image or an image for a label, an image that is
 flat or holds what is no number, a label without foreground, the same image twice (by its voxels,
 whatever the format), a name that cannot name a file.
@@ -38,8 +39,7 @@ pub(crate) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Re
         object.insert("fit".to_owned(), verified.report.is_fit().into());
     }
     let mut reply = Reply::new(text(&verified), json);
-    let errors = verified.report.errors();
-    reply.failures = errors.map(|(case, error)| format!("{}: {error}", case.name())).collect();
+    reply.failures = verified.report.errors().collect();
     Ok(reply)
 }
 
@@ -67,6 +67,8 @@ fn text(verified: &Verified) -> String {
         0 => "fit to be trained on".to_owned(),
         n => format!("NOT fit to be trained on: {n} errors"),
     });
+    // Of a layout without a whole case there is little to tell.
+    parts.retain(|part| !part.is_empty());
     parts.join("\n\n")
 }
 

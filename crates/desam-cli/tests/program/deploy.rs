@@ -1,7 +1,8 @@
-//! The job files for Kubernetes say what the program understands.
+//! The job files say what the program understands, and are sound scripts.
 
 use crate::common::{Ended, program};
 use std::path::Path;
+use std::process::Command;
 
 /// The text after `name` in a job file, which has it once.
 fn field<'t>(text: &'t str, name: &str) -> &'t str {
@@ -24,6 +25,22 @@ fn indexed_jobs_call_the_program_as_it_is() {
         Ended::from(output).fails_with(&[word]);
         if let Some(parts) = arguments.iter().skip_while(|a| *a != "--num-parts").nth(1) {
             assert_eq!(field(&text, "completions:"), parts);
+        }
+    }
+}
+
+#[test]
+#[allow(clippy::print_stdout, reason = "a test that could not run must say so")]
+fn job_files_of_slurm_are_sound_scripts() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/slurm");
+    let files = ["embed.sbatch", "sweep.sbatch"].map(|name| folder.join(name));
+    for mut check in [vec!["bash", "-n"], vec!["shellcheck"]] {
+        let name = check.remove(0);
+        for file in &files {
+            match Command::new(name).args(&check).arg(file).output() {
+                Ok(output) => assert!(output.status.success(), "{name}: {output:?}"),
+                Err(e) => println!("skipped: {name} cannot be run: {e}"),
+            }
         }
     }
 }

@@ -92,11 +92,17 @@ fn data_is_verified_before_it_is_used() {
     }
     // One patient under two names, and a label in the place of an image.
     std::fs::copy(site.join("z_segmentation.nii.gz"), site.join("z.nii.gz")).unwrap();
-    let bad = run(args!["verify", "--data", folder.path()]).fails_with(&["A/y", "A/z", "a label?"]);
-    assert!(bad.stdout.contains("NOT fit"), "{bad:#?}");
+    // A label and an image that have no partner do not keep the rest from being told.
+    std::fs::copy(site.join("z.nii.gz"), site.join("v_segmentation.nii.gz")).unwrap();
+    std::fs::copy(site.join("x.nii.gz"), site.join("w.nii.gz")).unwrap();
+    let words =
+        ["A/y", "A/z", "a label?", "v_segmentation.nii.gz has no image", "w.nii.gz has no label"];
+    let bad = run(args!["verify", "--data", folder.path()]).fails_with(&words);
+    assert!(bad.stdout.contains("NOT fit to be trained on: 4 errors"), "{bad:#?}");
     let json = run(args!["verify", "--data", folder.path(), "--json", "-q"]).expect(1).json();
     assert_eq!((json["fit"].as_bool(), json["layout"].as_str()), (Some(false), Some("saml")));
     assert_eq!(json["cases"].as_array().unwrap().len(), 3);
+    assert_eq!(json["layout_errors"].as_array().unwrap().len(), 2, "{json}");
     assert!(json["cache"][0]["all_bytes"].as_u64().unwrap() > 0, "{json}");
 }
 
@@ -133,7 +139,16 @@ fn a_folder_of_dicom_files() {
         "--output",
         folder.path().join("mask.dcm"),
     ];
-    run(predict.clone()).fails_with(&["mask.dcm", ".nii.gz"]);
+    // A segmentation refers to the series: the same mask on the same grid, none of another volume.
+    run(predict.clone()).expect(0);
+    let segmentation = desam::data::volumes::read_labels(&folder.path().join("mask.dcm")).unwrap();
+    assert!(segmentation.data() == masks[0].data(), "another mask");
+    assert!(segmentation.grid().matches(masks[0].grid(), 1e-4));
+    let facts = run(args!["info", folder.path().join("mask.dcm"), "--json"]).expect(0).json();
+    assert_eq!((facts["format"].as_str(), facts["dims"][2].as_u64()), (Some("dicom"), Some(19)));
+    let mut other = predict.clone();
+    other[4] = shared.join("t2.nii.gz").into_os_string();
+    run(other).fails_with(&["mask.dcm", "series", ".nii.gz"]);
     let mask = folder.path().join("chosen.mha");
     let chosen = predict[..6].iter().cloned().chain(args![mask, "--series", "coronal"]);
     run(chosen).fails_with(&["t2_tse_tra"]);

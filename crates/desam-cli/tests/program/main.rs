@@ -20,3 +20,4 @@ mod report;
 mod slurm;
 mod sweep;
 mod usage;
+mod variants;

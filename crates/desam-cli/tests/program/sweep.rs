@@ -117,12 +117,12 @@ fn start(out: &Path, index: &str) -> std::process::Child {
 #[test]
 fn a_run_that_was_killed_is_seen_and_done_again() {
     let (_folder, out) = folder();
-    let more = ["--epochs", "15", "--modes", "points"];
+    let more = ["--epochs", "25", "--modes", "points"];
     plan(&out, &more);
     let mut child = start(&out, "0");
     assert_eq!(states(&out)[0], "running");
     let status = run(args!["sweep", "status", out]).expect(0).stdout;
-    assert!(status.contains("epoch") && status.contains("/15 on "), "{status}");
+    assert!(status.contains("epoch") && status.contains("/25 on "), "{status}");
     // Nobody else does the same line; a line that wants its model waits for it.
     run(args!["sweep", "run", "-q", out, "--index", "0"]).fails_with(&["held by", "--force"]);
     let rest = run(args!["sweep", "run", "-q", out, "--all", "--json"]).expect(0).json();
@@ -145,6 +145,55 @@ fn a_run_that_was_killed_is_seen_and_done_again() {
             assert!(read(&out) == read(&unbroken), "{id}/{name} differs from an unbroken run's");
         }
     }
+}
+
+#[test]
+fn every_row_of_ours_can_be_made() {
+    let (_folder, out) = folder();
+    let base = args!["sweep", "plan", "--table", "1,2", "--cache", world().cache, "--out", out];
+    let more = args!["--sources", "B", "--epochs", "1", "--sites", "A=A,B=B", "--seeds", "3"];
+    run(base.into_iter().chain(more)).expect(0);
+    run(args!["sweep", "run", "-q", out, "--all"]).expect(0);
+    let all = run(args!["sweep", "collect", out, "--json"]).expect(0).json();
+    let rows = |table: usize| all["tables"][table]["rows"].as_array().unwrap();
+    let made = rows(0).iter().chain(rows(1)).filter(|r| !r["ours"].is_null());
+    let made: Vec<&str> = made.map(|r| r["method"].as_str().unwrap()).collect();
+    // Tables 1 and 2.
+    assert_eq!(
+        made,
+        [
+            "MedSAM",
+            "DeSAM (whole box)",
+            "DeSAM (grid points)",
+            "PIMM only",
+            "PIMM + PRIM w/o IoU prediction head",
+            "PIMM + PRIM w/o mask embedding fusion",
+            "DeSAM",
+        ]
+    );
+    // A's site alone was scored beside B's own.
+    let scores =
+        std::fs::read_to_string(out.join("runs/B-box-sam-decoder-s3/evaluation_paper.json"));
+    let scores: Value = serde_json::from_str(&scores.unwrap()).unwrap();
+    let sites = scores["sites"].as_array().unwrap();
+    assert_eq!(sites.len(), 2, "{scores}");
+    let config = std::fs::read_to_string(out.join("runs/B-points-pimm-only-s3/config.json"));
+    assert!(config.unwrap().contains("\"variant\": \"pimm-only\""));
+}
+
+#[test]
+fn two_workers_share_a_plan() {
+    let (_folder, out) = folder();
+    plan(&out, &["--epochs", "2"]);
+    let worker = || run(args!["sweep", "run", "-q", out, "--all", "--json"]).expect(0).json();
+    let (one, two) = std::thread::scope(|scope| {
+        let one = scope.spawn(worker);
+        let two = worker();
+        (one.join().unwrap(), two)
+    });
+    let done = |worker: &Value| worker["done"].as_array().unwrap().len();
+    assert_eq!(done(&one) + done(&two), 3, "each line is done once: {one} {two}");
+    assert_eq!(states(&out), ["done"; 3]);
 }
 
 #[test]

@@ -22,6 +22,16 @@ fn help_of_every_command_names_its_flags() {
                 "--lr",
                 "--seed",
                 "--init",
+                "--variant",
+                "--squeeze",
+                "--deep-supervision",
+                "--iou-target",
+                "--weight-decay",
+                "--clip-norm",
+                "--ema",
+                "--dice-weight",
+                "--bce-weight",
+                "--iou-weight",
                 "--resume",
                 "--checkpoint-minutes",
                 "--keep-checkpoints",
@@ -68,7 +78,8 @@ fn help_of_every_command_names_its_flags() {
 fn choices_are_listed_in_the_help() {
     for (command, choices) in [
         ("embed", &["f16", "f32", "labelled", "all", "paper", "official"][..]),
-        ("train", &["points", "box", "seeded", "last"]),
+        ("train", &["points", "box", "seeded", "last", "pimm-only", "no-iou-head"]),
+        ("train", &["no-mask-fusion", "sam-decoder", "before-norm", "membership"]),
         ("evaluate", &["paper", "full", "diagonal", "infinite", "left-out", "surface-dice@MM"]),
     ] {
         let help = run([command, "--help"]).expect(0).stdout;

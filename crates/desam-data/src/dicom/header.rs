@@ -1,44 +1,40 @@
-//! What one file says of its slice.
+//! What one file says of its slices.
 
+use super::fields::{Fields, tag};
 use super::{walk, wrong};
 use crate::{Error, Result};
-use dicom_object::{DefaultDicomObject, OpenFileOptions, Tag};
+use dicom_object::{DefaultDicomObject, InMemDicomObject, OpenFileOptions};
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Bytes beyond which a file is not the slice of a series.
 const LARGEST: u64 = 1 << 30;
+/// The SOP class of segmentations.
+pub(super) const SEGMENTATION: &str = "1.2.840.10008.5.1.4.1.1.66.4";
 
-mod tag {
-    use super::Tag;
-    pub(super) const SERIES_DESCRIPTION: Tag = Tag(0x0008, 0x103E);
-    pub(super) const SERIES_UID: Tag = Tag(0x0020, 0x000E);
-    pub(super) const POSITION: Tag = Tag(0x0020, 0x0032);
-    pub(super) const ORIENTATION: Tag = Tag(0x0020, 0x0037);
-    pub(super) const SLICE_THICKNESS: Tag = Tag(0x0018, 0x0050);
-    pub(super) const SLICE_SPACING: Tag = Tag(0x0018, 0x0088);
-    pub(super) const SAMPLES: Tag = Tag(0x0028, 0x0002);
-    pub(super) const PHOTOMETRIC: Tag = Tag(0x0028, 0x0004);
-    pub(super) const FRAMES: Tag = Tag(0x0028, 0x0008);
-    pub(super) const ROWS: Tag = Tag(0x0028, 0x0010);
-    pub(super) const COLUMNS: Tag = Tag(0x0028, 0x0011);
-    pub(super) const PIXEL_SPACING: Tag = Tag(0x0028, 0x0030);
-    pub(super) const BITS_ALLOCATED: Tag = Tag(0x0028, 0x0100);
-    pub(super) const BITS_STORED: Tag = Tag(0x0028, 0x0101);
-    pub(super) const SIGNED: Tag = Tag(0x0028, 0x0103);
-    pub(super) const INTERCEPT: Tag = Tag(0x0028, 0x1052);
-    pub(super) const SLOPE: Tag = Tag(0x0028, 0x1053);
-}
-
-/// One slice, without its pixels.
+/// What all slices of one file share.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Slice {
+pub(super) struct SliceFile {
     pub(super) path: PathBuf,
     pub(super) series: String,
     pub(super) description: String,
+    /// SOPClassUID and SOPInstanceUID.
+    pub(super) class: String,
+    pub(super) instance: String,
+    pub(super) frames: usize,
     pub(super) rows: usize,
     pub(super) columns: usize,
+    /// 1 in segmentations alone.
+    pub(super) bits_allocated: usize,
+    pub(super) bits_stored: usize,
+    pub(super) signed: bool,
+}
+
+/// Where a slice lies, and what its pixels mean.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Place {
     /// Direction in which columns follow each other, LPS, length 1.
     pub(super) along_row: [f64; 3],
     /// Direction in which rows follow each other, LPS, length 1.
@@ -49,11 +45,17 @@ pub(super) struct Slice {
     pub(super) spacing: [f64; 2],
     /// Between slices, or a slice's thickness, in mm, where the file says either.
     pub(super) thickness: Option<f64>,
-    pub(super) bits_allocated: usize,
-    pub(super) bits_stored: usize,
-    pub(super) signed: bool,
     pub(super) slope: f64,
     pub(super) intercept: f64,
+}
+
+/// One slice, without its pixels: a file, or one frame of a file of several.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Slice {
+    pub(super) file: Arc<SliceFile>,
+    /// Which frame of its file, from 0.
+    pub(super) frame: usize,
+    pub(super) place: Place,
 }
 
 /// Whether a file starts as DICOM files do.
@@ -87,27 +89,98 @@ pub(super) fn explain(error: &dyn std::error::Error) -> String {
 }
 
 impl Slice {
-    /// What a file says; `None` for a file that is no image (a report, a presentation).
-    pub(super) fn read(path: &Path) -> Result<Option<Self>> {
+    /// What a file says of its slices; none for a file that is no image (a report, a presentation).
+    pub(super) fn read(path: &Path) -> Result<Vec<Self>> {
         let object = open(path)?;
-        let fields = Fields { object: &object, path };
-        if object.get(tag::ROWS).is_none() {
-            return Ok(None);
+        let fields = Fields::new(&object, path);
+        if !fields.has(tag::ROWS) {
+            return Ok(Vec::new());
         }
-        if fields.whole(tag::FRAMES, 1)? != 1 {
-            let advice = "several frames in one file are not read; convert it to NIfTI";
-            return Err(wrong(path, advice));
+        let file = Arc::new(SliceFile::read(&fields)?);
+        let frames = fields.items(tag::FRAME_GROUPS);
+        if frames.is_empty() && file.frames == 1 {
+            return Ok(vec![Self { file, frame: 0, place: Place::read(&fields)? }]);
         }
+        if frames.len() != file.frames {
+            let (promised, told) = (file.frames, frames.len());
+            let found = format!("it has {promised} frames and says of {told} where they lie");
+            return Err(wrong(path, format!("{found}; convert it to NIfTI")));
+        }
+        let shared = fields.behind(fields.items(tag::SHARED_GROUPS).iter().flat_map(macros));
+        let slice = |(frame, group)| {
+            let place = Place::read(&shared.behind(macros(group)))?;
+            Ok(Self { file: Arc::clone(&file), frame, place })
+        };
+        frames.iter().enumerate().map(slice).collect()
+    }
+
+    /// Direction across the slice, LPS: columns to rows by the right hand.
+    pub(super) fn normal(&self) -> [f64; 3] {
+        let (a, b) = (self.place.along_row, self.place.along_column);
+        [a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]]
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.file.path
+    }
+}
+
+/// The functional groups of one frame, or of all, that say where it lies and what its pixels mean.
+fn macros(group: &InMemDicomObject) -> impl Iterator<Item = &InMemDicomObject> {
+    let sequences =
+        [tag::PLANE_POSITION, tag::PLANE_ORIENTATION, tag::PIXEL_MEASURES, tag::TRANSFORMATION];
+    sequences.into_iter().filter_map(|t| group.get(t)?.items()?.first())
+}
+
+impl SliceFile {
+    fn read(fields: &Fields<'_>) -> Result<Self> {
+        let path = fields.path();
+        let class = fields.text(tag::CLASS).unwrap_or_default();
         let photometric = fields.text(tag::PHOTOMETRIC).unwrap_or_default();
         if fields.whole(tag::SAMPLES, 1)? != 1 || photometric != "MONOCHROME2" {
             let found = format!("pixels are {photometric:?}; expected MONOCHROME2");
             return Err(wrong(path, found));
+        }
+        if fields.text(tag::SEGMENTATION_TYPE).is_some_and(|kind| kind == "FRACTIONAL") {
+            return Err(wrong(path, "a segmentation of fractions is not read; binary ones are"));
         }
         let size = |tag| {
             let whole = fields.whole(tag, 0)?;
             let fits = usize::try_from(whole).ok().filter(|n| (1..=65_535).contains(n));
             fits.ok_or_else(|| wrong(path, format!("{whole} rows or columns are no image")))
         };
+        let frames = fields.whole(tag::FRAMES, 1)?;
+        let frames = usize::try_from(frames).ok().filter(|n| *n > 0);
+        let frames = frames.ok_or_else(|| wrong(path, "it has no frames"))?;
+        let bits = |tag| Ok::<_, Error>(usize::try_from(fields.whole(tag, 16)?).unwrap_or(0));
+        let (bits_allocated, bits_stored) = (bits(tag::BITS_ALLOCATED)?, bits(tag::BITS_STORED)?);
+        let known = match class.as_str() {
+            SEGMENTATION => [1, 8, 16, 32].contains(&bits_allocated),
+            _ => [8, 16, 32].contains(&bits_allocated),
+        };
+        if !known || !(1..=bits_allocated).contains(&bits_stored) {
+            let found = format!("{bits_stored} of {bits_allocated} bits a pixel");
+            return Err(wrong(path, format!("{found}; expected some of 8, 16 or 32")));
+        }
+        Ok(Self {
+            path: path.to_path_buf(),
+            series: fields.text(tag::SERIES).unwrap_or_default(),
+            description: fields.text(tag::SERIES_DESCRIPTION).unwrap_or_default(),
+            class,
+            instance: fields.text(tag::INSTANCE).unwrap_or_default(),
+            frames,
+            rows: size(tag::ROWS)?,
+            columns: size(tag::COLUMNS)?,
+            bits_allocated,
+            bits_stored,
+            signed: fields.whole(tag::SIGNED, 0)? == 1,
+        })
+    }
+}
+
+impl Place {
+    fn read(fields: &Fields<'_>) -> Result<Self> {
+        let path = fields.path();
         let [a, b, c, d, e, f] = fields.needed(tag::ORIENTATION, "ImageOrientationPatient")?;
         let [along_row, along_column] = [[a, b, c], [d, e, f]].map(unit);
         let cosine: f64 = along_row.iter().zip(along_column).map(|(x, y)| x * y).sum();
@@ -119,82 +192,23 @@ impl Slice {
         }
         let spacing: [f64; 2] = fields.needed(tag::PIXEL_SPACING, "PixelSpacing")?;
         if spacing.iter().any(|s| *s <= 0.0) {
-            return Err(wrong(
-                path,
-                format!("PixelSpacing is {spacing:?}; expected lengths above 0"),
-            ));
+            let found = format!("PixelSpacing is {spacing:?}; expected lengths above 0");
+            return Err(wrong(path, found));
         }
         let thickness = fields.number(tag::SLICE_SPACING).or(fields.number(tag::SLICE_THICKNESS));
-        let bits = |tag| Ok::<_, Error>(usize::try_from(fields.whole(tag, 16)?).unwrap_or(0));
-        let (bits_allocated, bits_stored) = (bits(tag::BITS_ALLOCATED)?, bits(tag::BITS_STORED)?);
-        if ![8, 16, 32].contains(&bits_allocated) || !(1..=bits_allocated).contains(&bits_stored) {
-            let found = format!("{bits_stored} of {bits_allocated} bits a pixel");
-            return Err(wrong(path, format!("{found}; expected some of 8, 16 or 32")));
-        }
-        Ok(Some(Self {
-            path: path.to_path_buf(),
-            series: fields.text(tag::SERIES_UID).unwrap_or_default(),
-            description: fields.text(tag::SERIES_DESCRIPTION).unwrap_or_default(),
-            rows: size(tag::ROWS)?,
-            columns: size(tag::COLUMNS)?,
+        Ok(Self {
             along_row,
             along_column,
             position: fields.needed(tag::POSITION, "ImagePositionPatient")?,
             spacing,
             thickness: thickness.map(f64::abs).filter(|t| *t > 0.0),
-            bits_allocated,
-            bits_stored,
-            signed: fields.whole(tag::SIGNED, 0)? == 1,
             slope: fields.number(tag::SLOPE).unwrap_or(1.0),
             intercept: fields.number(tag::INTERCEPT).unwrap_or(0.0),
-        }))
-    }
-
-    /// Direction across the slice, LPS: columns to rows by the right hand.
-    pub(super) fn normal(&self) -> [f64; 3] {
-        let (a, b) = (self.along_row, self.along_column);
-        [a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]]
+        })
     }
 }
 
 fn unit(v: [f64; 3]) -> [f64; 3] {
     let length = v.iter().map(|x| x * x).sum::<f64>().sqrt();
     v.map(|x| x / length)
-}
-
-struct Fields<'a> {
-    object: &'a DefaultDicomObject,
-    path: &'a Path,
-}
-
-impl Fields<'_> {
-    fn text(&self, tag: Tag) -> Option<String> {
-        let text = self.object.get(tag)?.to_str().ok()?;
-        Some(text.trim_matches(|c: char| c.is_whitespace() || c == '\0').to_owned())
-    }
-
-    /// A whole number, or `default` where the element is absent or empty.
-    fn whole(&self, tag: Tag, default: i64) -> Result<i64> {
-        match self.object.get(tag) {
-            Some(element) if element.to_str().is_ok_and(|text| !text.trim().is_empty()) => {
-                element.to_int().map_err(|error| wrong(self.path, explain(&error)))
-            }
-            _ => Ok(default),
-        }
-    }
-
-    /// A finite number, where it is there.
-    fn number(&self, tag: Tag) -> Option<f64> {
-        self.object.get(tag)?.to_float64().ok().filter(|v| v.is_finite())
-    }
-
-    /// Finite numbers that a slice cannot do without.
-    fn needed<const N: usize>(&self, tag: Tag, name: &str) -> Result<[f64; N]> {
-        let found = self.object.get(tag).and_then(|e| e.to_multi_float64().ok());
-        let finite = found.filter(|all| all.iter().all(|v| v.is_finite()));
-        let numbers = finite.and_then(|all| <[f64; N]>::try_from(all).ok());
-        numbers.ok_or_else(|| {
-            wrong(self.path, format!("{name} is not {N} numbers: where the slice lies is unknown"))
-        })
-    }
 }

@@ -1,4 +1,5 @@
-//! DICOM series in: a folder of files becomes a volume (feature `dicom`).
+//! DICOM series in, segmentations out (feature `dicom`): a folder of files becomes a volume, a mask
+//! becomes an object that refers to the series it is of.
 //!
 //! Files are grouped by series and sorted by position along the normal of their slices. What is no
 //! one stack (a gap, slices of several orientations or sizes, two slices at one place) is refused
@@ -7,17 +8,25 @@
 //! endian, RLE, JPEG baseline of 8 bits and JPEG lossless of the first predictor (what archives
 //! write).
 //!
-//! Masks of DICOM series are written in another format: their grid is the series'.
+//! A file of several frames that says of each where it lies (enhanced MR and CT, segmentations) is as
+//! many slices. Labels may be a series too, or a binary segmentation of one segment with a frame for
+//! every slice, which is what [`seg`] writes.
 
+mod elements;
+mod fields;
 mod geometry;
 mod header;
 mod pixels;
+pub mod seg;
 mod series;
 #[cfg(test)]
 mod tests;
 mod walk;
 
 pub use series::{Plane, Series, SeriesChoice, list_series};
+
+use geometry::Stack;
+use series::Sought;
 
 use crate::volumes::VolumeFormat;
 use crate::{Error, Result};
@@ -38,7 +47,7 @@ impl VolumeReader for DicomReader {
     }
 
     fn read_labels(&self, path: &Path) -> desam_core::Result<LabelVolume> {
-        Err(desam_core::Error::external(no_labels(path)))
+        read_labels(path).map_err(desam_core::Error::external)
     }
 }
 
@@ -49,9 +58,19 @@ impl VolumeReader for DicomReader {
 /// choice or more than one, when its slices are no stack, or when a file is broken or of a kind
 /// that is not read.
 pub fn read_volume(path: &Path, choice: &SeriesChoice) -> Result<Volume> {
-    let chosen = series::choose(path, choice)?;
-    let stack = geometry::stack(chosen, path)?;
-    pixels::volume(&stack)
+    pixels::volume(&stack(path, choice, Sought::Images)?)
+}
+
+/// Reads labels, whole numbers from 0 to 255: the one series of a folder, or a single file.
+///
+/// # Errors
+/// As [`read_volume`]; [`Error::NotALabel`] when a value is no label.
+pub fn read_labels(path: &Path) -> Result<LabelVolume> {
+    pixels::labels(&stack(path, &SeriesChoice::Only, Sought::Labels)?)
+}
+
+fn stack(path: &Path, choice: &SeriesChoice, sought: Sought) -> Result<Stack> {
+    geometry::stack(series::choose(path, choice, sought)?, path)
 }
 
 /// Whether a folder holds a DICOM file, hidden ones aside.
@@ -64,17 +83,18 @@ pub fn is_dicom_folder(path: &Path) -> Result<bool> {
 
 /// The files of the one series that `path` holds, in the order of their slices.
 pub(crate) fn files(path: &Path) -> Result<Vec<PathBuf>> {
-    let stack = geometry::stack(series::choose(path, &SeriesChoice::Only)?, path)?;
-    Ok(stack.slices.into_iter().map(|s| s.path).collect())
+    // The images where there are any: segmentations beside them are of them.
+    let images = path.is_dir() && !list_series(path)?.is_empty();
+    let sought = if images { Sought::Images } else { Sought::Labels };
+    let stack = stack(path, &SeriesChoice::Only, sought)?;
+    let mut files: Vec<PathBuf> = stack.slices.iter().map(|s| s.path().to_path_buf()).collect();
+    files.dedup();
+    Ok(files)
 }
 
 /// Whether a file of these first bytes is DICOM.
 pub(crate) fn is_start(bytes: &[u8]) -> bool {
     bytes.get(128..132).is_some_and(|magic| magic == b"DICM")
-}
-
-pub(crate) fn no_labels(path: &Path) -> Error {
-    wrong(path, "labels are not read from DICOM; convert them to NIfTI, MetaImage or NRRD")
 }
 
 /// An [`Error::Dicom`].

@@ -1,45 +1,106 @@
 //! From files to intensities.
 
 use super::geometry::Stack;
-use super::header::{Slice, explain, open};
+use super::header::{Slice, SliceFile, explain, open};
 use super::wrong;
+use crate::voxels::label_of;
 use crate::{Error, Result};
-use desam_core::Volume;
+use desam_core::{LabelVolume, Volume};
 use dicom_object::{DefaultDicomObject, Tag};
 use dicom_pixeldata::PixelDecoder;
+use std::sync::Arc;
 
 const PIXEL_DATA: Tag = Tag(0x7FE0, 0x0010);
 /// Bytes of pixels that one byte of packed ones may become: beyond it the header is not believed.
 const LARGEST_RATIO: usize = 1032;
 
-/// The volume of a stack, file after file.
+/// Transfer syntaxes that archives hold and that are not read: there are no decoders for them but in
+/// C, or such as were turned from C into unsafe Rust.
+const NOT_READ: [(&str, &str); 6] = [
+    ("1.2.840.10008.1.2.4.80", "JPEG-LS"),
+    ("1.2.840.10008.1.2.4.81", "JPEG-LS"),
+    ("1.2.840.10008.1.2.4.90", "JPEG 2000"),
+    ("1.2.840.10008.1.2.4.91", "JPEG 2000"),
+    ("1.2.840.10008.1.2.4.201", "HTJ2K"),
+    ("1.2.840.10008.1.2.4.203", "HTJ2K"),
+];
+
+/// The volume of a stack, slice after slice.
 pub(super) fn volume(stack: &Stack) -> Result<Volume> {
-    let mut data = Vec::new();
-    for slice in &stack.slices {
-        append(slice, &mut data)?;
-    }
+    let data = values(stack, |_, _, value| Ok(value as f32))?;
     Ok(Volume::new(stack.grid, data)?)
 }
 
-/// Adds a slice's intensities, rescaled.
-fn append(slice: &Slice, data: &mut Vec<f32>) -> Result<()> {
-    let object = open(&slice.path)?;
-    let pixels = slice.rows * slice.columns;
-    let width = slice.bits_allocated / 8;
-    expect_room(slice, &object, pixels * width)?;
-    let decoded = object.decode_pixel_data();
-    let decoded = decoded.map_err(|error| wrong(&slice.path, explain(&error)))?;
-    let bytes = decoded.data().get(..pixels * width).ok_or_else(|| {
-        let (expected, found) = (pixels * width, decoded.data().len());
-        Error::Truncated {
-            path: slice.path.clone(),
-            expected: expected as u64,
-            found: found as u64,
-        }
+/// The labels of a stack: whole numbers from 0 to 255.
+pub(super) fn labels(stack: &Stack) -> Result<LabelVolume> {
+    let [width, height, _] = stack.grid.dims;
+    let data = values(stack, |slice, index, value| {
+        label_of(value).ok_or_else(|| {
+            let voxel = [index % width, index / width % height, index / (width * height)];
+            Error::NotALabel { path: slice.path().to_path_buf(), voxel, value }
+        })
     })?;
-    data.reserve(pixels);
-    let unused = 64 - slice.bits_stored as u32;
-    data.extend(bytes.chunks_exact(width).map(|b| {
+    Ok(LabelVolume::new(stack.grid, data)?)
+}
+
+/// All voxels, rescaled, each through `convert` with its slice and its index.
+fn values<T>(
+    stack: &Stack,
+    mut convert: impl FnMut(&Slice, usize, f64) -> Result<T>,
+) -> Result<Vec<T>> {
+    let mut data = Vec::new();
+    let mut held: Option<(Arc<SliceFile>, DefaultDicomObject)> = None;
+    for slice in &stack.slices {
+        // A file of several frames is read once where they follow each other.
+        let object = match held.take() {
+            Some((file, object)) if Arc::ptr_eq(&file, &slice.file) => object,
+            _ => {
+                let object = open(slice.path())?;
+                expect_room(&slice.file, &object)?;
+                object
+            }
+        };
+        data.reserve(slice.file.rows * slice.file.columns);
+        decode(slice, &object, |value| {
+            let value = value * slice.place.slope + slice.place.intercept;
+            data.push(convert(slice, data.len(), value)?);
+            Ok(())
+        })?;
+        held = Some((Arc::clone(&slice.file), object));
+    }
+    Ok(data)
+}
+
+/// The pixels of a slice as they are stored, to `push`.
+fn decode(
+    slice: &Slice,
+    object: &DefaultDicomObject,
+    mut push: impl FnMut(f64) -> Result<()>,
+) -> Result<()> {
+    let file = &slice.file;
+    let pixels = file.rows * file.columns;
+    if file.bits_allocated == 1 {
+        // Frames follow each other without a gap, the first pixel in the lowest bit (PS3.5, 8.1.1).
+        let bytes = object.get(PIXEL_DATA).and_then(|e| e.to_bytes().ok()).unwrap_or_default();
+        let start = slice.frame * pixels;
+        return (start..start + pixels).try_for_each(|bit| {
+            let byte = bytes.get(bit / 8).copied().unwrap_or_default();
+            push(f64::from(byte >> (bit % 8) & 1))
+        });
+    }
+    let decoded = match (file.frames, u32::try_from(slice.frame)) {
+        (2.., Ok(frame)) => object.decode_pixel_data_frame(frame),
+        _ => object.decode_pixel_data(),
+    };
+    let decoded = decoded.map_err(|error| wrong(slice.path(), explain(&error)))?;
+    let width = file.bits_allocated / 8;
+    let bytes = decoded.data().get(..pixels * width).ok_or_else(|| Error::Truncated {
+        path: file.path.clone(),
+        expected: (pixels * width) as u64,
+        found: decoded.data().len() as u64,
+    })?;
+    let unused = 64 - file.bits_stored as u32;
+    bytes.chunks_exact(width).try_for_each(|b| {
         let mut word = [0; 8];
         word[..width].copy_from_slice(b);
         if cfg!(target_endian = "big") {
@@ -47,26 +108,36 @@ fn append(slice: &Slice, data: &mut Vec<f32>) -> Result<()> {
         }
         // Above the stored bits there may be an overlay.
         let high = u64::from_le_bytes(word) << unused;
-        let value =
-            if slice.signed { (high as i64 >> unused) as f64 } else { (high >> unused) as f64 };
-        (value * slice.slope + slice.intercept) as f32
-    }));
-    Ok(())
+        push(if file.signed { (high as i64 >> unused) as f64 } else { (high >> unused) as f64 })
+    })
 }
 
 /// Whether what the header promises can come out of the file.
-fn expect_room(slice: &Slice, object: &DefaultDicomObject, promised: usize) -> Result<()> {
+fn expect_room(file: &SliceFile, object: &DefaultDicomObject) -> Result<()> {
     let Some(element) = object.get(PIXEL_DATA) else {
-        return Err(wrong(&slice.path, "there are no pixels in it"));
+        return Err(wrong(&file.path, "there are no pixels in it"));
     };
+    let syntax = object.meta().transfer_syntax.trim_end_matches(['\0', ' ']);
+    if let Some((_, name)) = NOT_READ.iter().find(|(uid, _)| *uid == syntax) {
+        let problem =
+            format!("its pixels are packed by {name}, which is not read; unpack it first");
+        return Err(wrong(&file.path, format!("{problem} (gdcmconv --raw, for example)")));
+    }
+    let bits = [file.rows, file.columns, file.bits_allocated];
+    let bits = bits.into_iter().try_fold(file.frames, usize::checked_mul);
+    let promised = bits.map_or(usize::MAX, |bits| bits.div_ceil(8));
     let (found, most) = match element.fragments() {
         None => {
             let found = element.to_bytes().map_or(0, |b| b.len());
             (found, found)
         }
         Some(fragments) => {
+            if file.bits_allocated == 1 || (file.frames > 1 && fragments.len() != file.frames) {
+                let problem = "its frames are packed in a way that is not read; convert it";
+                return Err(wrong(&file.path, problem));
+            }
             for fragment in fragments {
-                expect_size(slice, fragment)?;
+                expect_size(file, fragment)?;
             }
             let found = fragments.iter().map(Vec::len).sum::<usize>();
             (found, found.saturating_mul(LARGEST_RATIO))
@@ -75,18 +146,18 @@ fn expect_room(slice: &Slice, object: &DefaultDicomObject, promised: usize) -> R
     if promised <= most {
         return Ok(());
     }
-    let (path, expected, found) = (slice.path.clone(), promised as u64, found as u64);
+    let (path, expected, found) = (file.path.clone(), promised as u64, found as u64);
     Err(Error::Truncated { path, expected, found })
 }
 
 /// What a JPEG image says of itself before its pixels. Its size decides how much memory it takes, so
 /// it must be the slice's. Of lossless ones those of the first predictor without restarts are read,
 /// which is what scanners and archives write; the decoder gets others wrong in silence.
-fn expect_size(slice: &Slice, fragment: &[u8]) -> Result<()> {
+fn expect_size(file: &SliceFile, fragment: &[u8]) -> Result<()> {
     if !fragment.starts_with(&[0xFF, 0xD8]) {
         return Ok(());
     }
-    let refuse = |problem: String| Err(wrong(&slice.path, format!("its packed image {problem}")));
+    let refuse = |problem: String| Err(wrong(&file.path, format!("its packed image {problem}")));
     let word = |at: usize| {
         let bytes = fragment.get(at..at + 2);
         bytes.map_or(0, |b| usize::from(b[0]) << 8 | usize::from(b[1]))
@@ -97,8 +168,8 @@ fn expect_size(slice: &Slice, fragment: &[u8]) -> Result<()> {
             0xC4 | 0xC8 | 0xCC => {}
             0xC0..=0xCF => {
                 let (rows, columns) = (word(at + 5), word(at + 7));
-                if (rows, columns) != (slice.rows, slice.columns) {
-                    let header = format!("{} and {}", slice.rows, slice.columns);
+                if (rows, columns) != (file.rows, file.columns) {
+                    let header = format!("{} and {}", file.rows, file.columns);
                     return refuse(format!(
                         "has {rows} rows and {columns} columns, its header {header}"
                     ));

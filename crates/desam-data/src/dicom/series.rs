@@ -75,18 +75,18 @@ pub struct Series {
 
 impl Series {
     fn new(uid: String, slices: Vec<Slice>) -> Self {
-        let description = slices.first().map(|s| s.description.clone()).unwrap_or_default();
+        let description = slices.first().map(|s| s.file.description.clone()).unwrap_or_default();
         let first = slices.first().map(plane);
         let plane = first.filter(|f| slices.iter().all(|s| plane(s) == *f));
         Self { uid, description, plane, slices }
     }
 
-    /// How many files it has.
+    /// How many slices it has: as many as files, or as frames in a file of several.
     pub fn len(&self) -> usize {
         self.slices.len()
     }
 
-    /// Always false: a series is made of files.
+    /// Always false: a series is made of slices.
     pub fn is_empty(&self) -> bool {
         self.slices.is_empty()
     }
@@ -106,7 +106,7 @@ impl Series {
 impl fmt::Display for Series {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let plane = self.plane.map_or_else(|| "of several planes".to_owned(), |p| p.to_string());
-        write!(f, "{} ({:?}, {} files, {plane})", self.uid, self.description, self.len())
+        write!(f, "{} ({:?}, {} slices, {plane})", self.uid, self.description, self.len())
     }
 }
 
@@ -131,28 +131,46 @@ pub(super) fn files(path: &Path) -> Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-/// The series in a folder, by UID; files that are not DICOM and DICOM files that are no images are
-/// passed over.
+/// The series of images in a folder, by UID; files that are not DICOM and DICOM files that are no
+/// images are passed over, and so are segmentations, which are of images.
 ///
 /// # Errors
 /// [`Error::Io`] when a file cannot be read, [`Error::Dicom`] when one is broken.
 pub fn list_series(path: &Path) -> Result<Vec<Series>> {
+    list(path, Sought::Images)
+}
+
+/// What is looked for in a folder; a file that is named itself is what it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Sought {
+    /// Images alone.
+    Images,
+    /// Images and segmentations: what may hold labels.
+    Labels,
+}
+
+pub(super) fn list(path: &Path, sought: Sought) -> Result<Vec<Series>> {
     let mut groups: BTreeMap<String, Vec<Slice>> = BTreeMap::new();
+    let folder = path.is_dir();
     for file in files(path)? {
         // A file that was named on its own must be what it is taken for.
-        if path.is_dir() && !looks_like_dicom(&file) {
+        if folder && !looks_like_dicom(&file) {
             continue;
         }
-        if let Some(slice) = Slice::read(&file)? {
-            groups.entry(slice.series.clone()).or_default().push(slice);
+        let slices = Slice::read(&file)?;
+        let wanted = |s: &Slice| {
+            !folder || sought == Sought::Labels || s.file.class != super::header::SEGMENTATION
+        };
+        if let Some(first) = slices.first().filter(|s| wanted(s)) {
+            groups.entry(first.file.series.clone()).or_default().extend(slices);
         }
     }
     Ok(groups.into_iter().map(|(uid, slices)| Series::new(uid, slices)).collect())
 }
 
 /// The one series that is meant.
-pub(super) fn choose(path: &Path, choice: &SeriesChoice) -> Result<Series> {
-    let all = list_series(path)?;
+pub(super) fn choose(path: &Path, choice: &SeriesChoice, sought: Sought) -> Result<Series> {
+    let all = list(path, sought)?;
     let list = |series: &[&Series]| {
         let lines: Vec<_> = series.iter().map(|s| format!("\n  {s}")).collect();
         lines.concat()

@@ -1,142 +1,11 @@
+mod drafts;
+mod frames;
+mod layouts;
+
 use super::*;
 use crate::voxels::testing::Scratch;
 use desam_core::Grid;
-
-/// A slice to be written, as a scanner would: explicit, little endian.
-#[derive(Clone)]
-struct Draft {
-    syntax: &'static str,
-    series: String,
-    description: String,
-    position: [f64; 3],
-    orientation: [f64; 6],
-    rows: u16,
-    columns: u16,
-    signed: bool,
-    rescale: Option<(f64, f64)>,
-    pixels: Vec<i16>,
-    /// Pixels as they stand in the file, where they are packed.
-    packed: Option<Vec<u8>>,
-    extra: Vec<u8>,
-}
-
-const EXPLICIT: &str = "1.2.840.10008.1.2.1";
-
-/// 3 × 2 pixels, 0.5 × 0.75 mm, at height `z` of a stack along the body.
-fn draft(z: f64) -> Draft {
-    Draft {
-        syntax: EXPLICIT,
-        series: "1.2.3".into(),
-        description: "t2 tra".into(),
-        position: [-10.0, -20.0, z],
-        orientation: [1.0, 0.0, 0.0, 0.0, 1.0, 0.0],
-        rows: 2,
-        columns: 3,
-        signed: false,
-        rescale: None,
-        pixels: (0..6).map(|v| 100 * z as i16 + v).collect(),
-        packed: None,
-        extra: Vec::new(),
-    }
-}
-
-fn joined(values: &[f64]) -> String {
-    values.iter().map(f64::to_string).collect::<Vec<_>>().join("\\")
-}
-
-impl Draft {
-    fn bytes(&self) -> Vec<u8> {
-        let explicit = self.syntax != "1.2.840.10008.1.2";
-        let big = self.syntax == "1.2.840.10008.1.2.2";
-        let mut meta = Vec::new();
-        element(&mut meta, (2, 0x10), b"UI", &padded(self.syntax), (true, false));
-        let mut out = vec![0; 128];
-        out.extend(b"DICM");
-        element(&mut out, (2, 0), b"UL", &(meta.len() as u32).to_le_bytes(), (true, false));
-        out.extend(meta);
-        let mut put = |tag, vr: &[u8; 2], value: &[u8]| {
-            element(&mut out, tag, vr, value, (explicit, big));
-        };
-        let short = |v: u16| if big { v.to_be_bytes() } else { v.to_le_bytes() };
-        put((0x8, 0x103E), b"LO", &padded(&self.description));
-        put((0x18, 0x50), b"DS", b"3 ");
-        put((0x20, 0xE), b"UI", &padded(&self.series));
-        put((0x20, 0x32), b"DS", &padded(&joined(&self.position)));
-        put((0x20, 0x37), b"DS", &padded(&joined(&self.orientation)));
-        put((0x28, 0x2), b"US", &short(1));
-        put((0x28, 0x4), b"CS", b"MONOCHROME2 ");
-        put((0x28, 0x10), b"US", &short(self.rows));
-        put((0x28, 0x11), b"US", &short(self.columns));
-        put((0x28, 0x30), b"DS", &padded("0.75\\0.5"));
-        put((0x28, 0x100), b"US", &short(16));
-        put((0x28, 0x101), b"US", &short(12));
-        put((0x28, 0x102), b"US", &short(11));
-        put((0x28, 0x103), b"US", &short(u16::from(self.signed)));
-        if let Some((slope, intercept)) = self.rescale {
-            put((0x28, 0x1052), b"DS", &padded(&intercept.to_string()));
-            put((0x28, 0x1053), b"DS", &padded(&slope.to_string()));
-        }
-        match &self.packed {
-            None => {
-                let words = self.pixels.iter().flat_map(|&v| short(v as u16 & 0x0FFF));
-                put((0x7FE0, 0x10), b"OW", &words.collect::<Vec<_>>());
-            }
-            Some(fragment) => {
-                out.extend([0xE0, 0x7F, 0x10, 0, b'O', b'B', 0, 0, 0xFF, 0xFF, 0xFF, 0xFF]);
-                out.extend([0xFE, 0xFF, 0, 0xE0, 0, 0, 0, 0]);
-                out.extend([0xFE, 0xFF, 0, 0xE0]);
-                out.extend((fragment.len() as u32).to_le_bytes());
-                out.extend(fragment);
-                out.extend([0xFE, 0xFF, 0xDD, 0xE0, 0, 0, 0, 0]);
-            }
-        }
-        out.extend(&self.extra);
-        out
-    }
-}
-
-fn padded(text: &str) -> Vec<u8> {
-    let mut bytes = text.as_bytes().to_vec();
-    if bytes.len() % 2 == 1 {
-        bytes.push(b' ');
-    }
-    bytes
-}
-
-fn element(
-    out: &mut Vec<u8>,
-    (group, number): (u16, u16),
-    vr: &[u8; 2],
-    value: &[u8],
-    (explicit, big): (bool, bool),
-) {
-    let short = |v: u16| if big { v.to_be_bytes() } else { v.to_le_bytes() };
-    let long = |v: u32| if big { v.to_be_bytes() } else { v.to_le_bytes() };
-    out.extend(short(group));
-    out.extend(short(number));
-    if !explicit {
-        out.extend(long(value.len() as u32));
-    } else if vr == b"OW" {
-        out.extend(vr);
-        out.extend([0, 0]);
-        out.extend(long(value.len() as u32));
-    } else {
-        out.extend(vr);
-        out.extend(short(value.len() as u16));
-    }
-    out.extend(value);
-}
-
-fn folder(scratch: &Scratch, drafts: &[Draft]) -> PathBuf {
-    let dir = scratch.path("series");
-    std::fs::remove_dir_all(&dir).ok();
-    std::fs::create_dir(&dir).unwrap();
-    for (index, draft) in drafts.iter().enumerate() {
-        // Names that say nothing of the order.
-        std::fs::write(dir.join(format!("IM{:03}", (index * 7 + 3) % 11)), draft.bytes()).unwrap();
-    }
-    dir
-}
+pub(super) use drafts::{Draft, EXPLICIT, draft, folder};
 
 fn only(path: &Path) -> Result<Volume> {
     read_volume(path, &SeriesChoice::Only)
@@ -165,7 +34,9 @@ fn slices_are_sorted_by_position() {
     // One file is one slice, as thick as it says.
     let one = only(&files(&dir).unwrap()[1]).unwrap();
     assert_eq!((one.grid().dims, one.grid().spacing()), ([3, 2, 1], [0.5, 0.75, 3.0]));
-    assert!(DicomReader.read_labels(&dir).is_err());
+    // A hundred times the height: no labels, and where that is.
+    let error = read_labels(&dir).unwrap_err();
+    assert!(matches!(error, Error::NotALabel { voxel: [0, 0, 1], .. }), "{error}");
 }
 
 #[test]
@@ -197,6 +68,13 @@ fn transfer_syntaxes_and_rescale() {
     let packed = Some(rle);
     let dir = folder(&scratch, &[Draft { syntax: "1.2.840.10008.1.2.5", packed, ..draft(3.0) }]);
     assert_eq!(only(&dir).unwrap().data(), [300.0, 301.0, 302.0, 303.0, 304.0, 305.0]);
+    for (syntax, name) in
+        [("1.2.840.10008.1.2.4.90", "JPEG 2000"), ("1.2.840.10008.1.2.4.80", "JPEG-LS")]
+    {
+        let packed = Some(vec![0xFF, 0x4F, 0, 0]);
+        let error = only(&folder(&scratch, &[Draft { syntax, packed, ..draft(0.0) }])).unwrap_err();
+        assert!(error.to_string().contains(name), "{error}");
+    }
     let deflated = Draft { syntax: "1.2.840.10008.1.2.1.99", ..draft(0.0) };
     let error = only(&folder(&scratch, &[deflated])).unwrap_err().to_string();
     assert!(error.contains("deflated"), "{error}");
@@ -284,7 +162,7 @@ fn one_series_of_several_is_chosen() {
     let facts: Vec<_> = listed.iter().map(|s| (s.uid.as_str(), s.len(), s.plane)).collect();
     assert_eq!(facts, [("1.2.3", 2, Some(Plane::Axial)), ("1.2.4", 3, Some(Plane::Sagittal))]);
     let error = only(&dir).unwrap_err().to_string();
-    assert!(error.contains("1.2.3 (\"t2 tra\", 2 files, axial)"), "{error}");
+    assert!(error.contains("1.2.3 (\"t2 tra\", 2 slices, axial)"), "{error}");
     let depth = |text: &str| {
         let choice = text.parse().unwrap_or_default();
         read_volume(&dir, &choice).map(|v| v.grid().dims[2])

@@ -1,9 +1,11 @@
 //! The layout of the MaxStyle release: `SITE/patient_N/t2_img_clipped.nii.gz` with
 //! `label_clipped.nii.gz`.
 
+use super::folders::{folders, only};
+use super::found::{Found, Survey};
 use super::{Case, entries, name_of};
+use crate::Result;
 use crate::volumes::without_ending;
-use crate::{Error, Result};
 use std::path::{Path, PathBuf};
 
 const IMAGE: &str = "t2_img_clipped";
@@ -22,28 +24,21 @@ pub(super) fn is_there(dir: &Path) -> Result<bool> {
 }
 
 /// All cases under `dir`; a patient's folder names the case.
-pub(super) fn cases(dir: &Path) -> Result<Vec<Case>> {
-    let mut all = Vec::new();
-    for folder in folders(dir)? {
-        let site = name_of(&folder)?;
-        for patient in folders(&folder)? {
-            let id = name_of(&patient)?;
-            let one = |name| only(files(&patient, name)?, &site, &id);
-            match (one(IMAGE)?, one(LABEL)?) {
-                (Some(image), Some(label)) => {
-                    all.push(Case { site: site.clone(), id, image, label: Some(label) });
-                }
-                (Some(image), None) => return Err(Error::MissingLabel { site, id, image }),
-                (None, Some(label)) => return Err(Error::MissingImage { site, id, label }),
-                (None, None) => {}
-            }
+pub(super) fn survey(dir: &Path) -> Result<Survey> {
+    let mut all = Survey::default();
+    for site in folders(dir)? {
+        for patient in folders(&site)? {
+            all.take(case(&site, &patient));
         }
     }
     Ok(all)
 }
 
-fn folders(dir: &Path) -> Result<impl Iterator<Item = PathBuf>> {
-    Ok(entries(dir)?.into_iter().filter(|p| p.is_dir()))
+fn case(site: &Path, patient: &Path) -> Result<Option<Case>> {
+    let (site, id) = (name_of(site)?, name_of(patient)?);
+    let one = |name| only(files(patient, name)?, &site, &id);
+    let found = Found { image: one(IMAGE)?, label: one(LABEL)?, ..Found::new(&site, &id) };
+    found.pair("t2_img_clipped.nii.gz", "label_clipped.nii.gz")
 }
 
 /// Volumes named so, whatever their format; letters of either case.
@@ -56,20 +51,11 @@ fn files(folder: &Path, name: &str) -> Result<Vec<PathBuf>> {
     Ok(entries(folder)?.into_iter().filter(named).collect())
 }
 
-fn only(mut found: Vec<PathBuf>, site: &str, id: &str) -> Result<Option<PathBuf>> {
-    match (found.pop(), found.pop()) {
-        (Some(second), Some(first)) => {
-            Err(Error::DuplicateCase { site: site.into(), id: id.into(), first, second })
-        }
-        (found, _) => Ok(found),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::testing::tree;
     use super::super::{Layout, discover};
-    use super::*;
+    use crate::Error;
 
     #[test]
     fn a_folder_a_patient() {

@@ -2,14 +2,20 @@
 //!
 //! Each layout in the wild is a file of its own here and a value of [`Layout`].
 
+mod folders;
+mod found;
+mod i2cvb;
 mod max_style;
 mod names;
+mod nci_isbi;
 mod nn_unet;
 mod promise12;
 mod saml;
 mod table;
 #[cfg(test)]
 mod testing;
+
+pub use found::Survey;
 
 use crate::volumes::is_series;
 use crate::{Error, Result};
@@ -50,6 +56,12 @@ pub enum Layout {
     /// `CaseXX.mhd` beside `CaseXX_segmentation.mhd` in the folder itself or in
     /// `TrainingData_PartN`, as PROMISE12 has it; one site.
     Promise12,
+    /// `…/PATIENT/STUDY/SERIES/*.dcm` with `PATIENT.nrrd` at any depth, as the Cancer Imaging
+    /// Archive ships the NCI-ISBI 2013 challenge: patients `Prostate3T-01-0001` are of the site
+    /// RUNMC, `ProstateDx-01-0001` of BMC.
+    NciIsbi2013,
+    /// `SITE/Patient NNN/T2W/*.dcm` with `SITE/Patient NNN/GT/prostate/*.dcm`, as I2CVB has it.
+    I2cvb,
     /// A CSV file with the columns `image`, `label` (may be empty), `case` and `site`.
     Table,
 }
@@ -69,6 +81,10 @@ impl Layout {
             Self::Promise12
         } else if max_style::is_there(data)? {
             Self::MaxStyle
+        } else if nci_isbi::is_there(data)? {
+            Self::NciIsbi2013
+        } else if i2cvb::is_there(data)? {
+            Self::I2cvb
         } else {
             Self::Saml
         })
@@ -79,18 +95,29 @@ impl Layout {
     /// # Errors
     /// As [`discover`].
     pub fn cases(self, data: &Path) -> Result<Vec<Case>> {
-        let mut all = match self {
-            Self::Saml => saml::cases(data),
-            Self::MaxStyle => max_style::cases(data),
-            Self::NnUnet => nn_unet::cases(data),
-            Self::Promise12 => promise12::cases(data),
-            Self::Table => table::cases(data),
+        self.survey(data)?.into_cases()
+    }
+
+    /// The cases of the data set together with everything that is wrong with its layout, where
+    /// [`cases`](Self::cases) stops at the first thing.
+    ///
+    /// # Errors
+    /// [`Error::NoSites`] when there is nothing to find, [`Error::Table`] when a table lacks a
+    /// column, [`Error::Io`] when a folder cannot be listed.
+    pub fn survey(self, data: &Path) -> Result<Survey> {
+        let all = match self {
+            Self::Saml => saml::survey(data),
+            Self::MaxStyle => max_style::survey(data),
+            Self::NnUnet => nn_unet::survey(data),
+            Self::Promise12 => promise12::survey(data),
+            Self::NciIsbi2013 => nci_isbi::survey(data),
+            Self::I2cvb => i2cvb::survey(data),
+            Self::Table => table::survey(data),
         }?;
-        if all.is_empty() {
+        if all.cases.is_empty() && all.problems.is_empty() {
             return Err(Error::NoSites { dir: data.to_path_buf() });
         }
-        all.sort_by(|a, b| (&a.site, &a.id).cmp(&(&b.site, &b.id)));
-        Ok(all)
+        Ok(all.in_order())
     }
 }
 
@@ -101,6 +128,8 @@ impl fmt::Display for Layout {
             Self::MaxStyle => "SITE/PATIENT/t2_img_clipped with label_clipped (MaxStyle)",
             Self::NnUnet => "imagesTr with labelsTr (nnU-Net, DeSAM)",
             Self::Promise12 => "CASE with CASE_segmentation in one folder (PROMISE12)",
+            Self::NciIsbi2013 => "PATIENT/STUDY/SERIES with PATIENT.nrrd (NCI-ISBI 2013)",
+            Self::I2cvb => "SITE/PATIENT/T2W with GT/prostate (I2CVB)",
             Self::Table => "a table of cases (CSV)",
         })
     }

@@ -1,8 +1,9 @@
 //! The layout of nnU-Net, as the official DeSAM has it: `imagesTr/NAME_0000.nii.gz`,
 //! `labelsTr/NAME.nii.gz`, and a table with the columns `patientid` and `center` beside them.
 
+use super::found::{Found, Survey};
 use super::names::strip_suffix;
-use super::{Case, entries, name_of, table};
+use super::{entries, name_of, table};
 use crate::volumes::without_ending;
 use crate::{Error, Result};
 use std::collections::BTreeMap;
@@ -17,41 +18,58 @@ pub(super) fn root(dir: &Path) -> Option<PathBuf> {
 }
 
 /// All cases under `dir`.
-pub(super) fn cases(dir: &Path) -> Result<Vec<Case>> {
+pub(super) fn survey(dir: &Path) -> Result<Survey> {
     let Some(root) = root(dir) else {
         return Err(Error::NoSites { dir: dir.to_path_buf() });
     };
     let centres = centres(&root)?;
-    let mut labels = BTreeMap::new();
-    let folder = root.join("labelsTr");
-    if folder.is_dir() {
-        for path in entries(&folder)? {
-            if let Some(stem) = without_ending(&name_of(&path)?) {
-                labels.insert(stem.to_lowercase(), path);
-            }
-        }
-    }
     let whole = name_of(&std::path::absolute(&root).map_err(Error::io("find", &root))?)?;
-    let mut all = Vec::new();
-    for image in entries(&root.join("imagesTr"))? {
-        let name = name_of(&image)?;
-        let Some(id) = without_ending(&name).and_then(|stem| strip_suffix(stem, CHANNEL)) else {
+    let mut all = Survey::default();
+    let mut found = BTreeMap::<String, Found>::new();
+    for path in entries(&root.join("imagesTr"))? {
+        let Some(id) = stem(&path).and_then(|s| strip_suffix(s, CHANNEL)) else {
             continue;
         };
-        let site = match &centres {
-            Some(centres) => centres.of(id)?,
-            None => whole.clone(),
-        };
-        let (id, label) = (id.to_owned(), labels.remove(&id.to_lowercase()));
-        if label.is_none() {
-            return Err(Error::MissingLabel { site, id, image });
+        let new = Found { image: Some(path.clone()), ..Found::new(&whole, id) };
+        if let Some(first) = found.insert(id.to_lowercase(), new) {
+            let (site, id, first) = (first.site, first.id, first.image.unwrap_or_default());
+            all.problems.push(Error::DuplicateCase { site, id, first, second: path });
         }
-        all.push(Case { site, id, image, label });
     }
-    match labels.into_iter().next() {
-        Some((id, label)) => Err(Error::MissingImage { site: whole, id, label }),
-        None => Ok(all),
+    let folder = root.join("labelsTr");
+    let labels = if folder.is_dir() { entries(&folder)? } else { Vec::new() };
+    for path in labels {
+        let Some(id) = stem(&path) else {
+            continue;
+        };
+        let entry = found.entry(id.to_lowercase()).or_insert_with(|| Found::new(&whole, id));
+        if let Some(first) = entry.label.replace(path.clone()) {
+            let (site, id) = (whole.clone(), id.to_owned());
+            all.problems.push(Error::DuplicateCase { site, id, first, second: path });
+        }
     }
+    for mut case in found.into_values() {
+        // Whose image is missing is of no centre either.
+        if let (Some(centres), Some(_)) = (&centres, &case.image) {
+            match centres.of(&case.id) {
+                Ok(centre) => case.site = centre,
+                Err(problem) => {
+                    all.problems.push(problem);
+                    continue;
+                }
+            }
+        }
+        let image = format!("imagesTr/{}{CHANNEL}.nii.gz", case.id);
+        let label = format!("labelsTr/{}.nii.gz", case.id);
+        all.take(case.pair(&image, &label));
+    }
+    Ok(all)
+}
+
+/// The name of a volume without its ending; files that are none and names that are not UTF-8 are
+/// passed over.
+fn stem(path: &Path) -> Option<&str> {
+    path.file_name().and_then(|n| n.to_str()).and_then(without_ending)
 }
 
 /// Which centre a patient is of.
@@ -67,7 +85,10 @@ fn centres(root: &Path) -> Result<Option<Centres>> {
         if !path.extension().is_some_and(|e| e.eq_ignore_ascii_case("csv")) {
             continue;
         }
-        let read = table::read(&path)?;
+        let mut read = table::read(&path)?;
+        if !read.problems.is_empty() {
+            return Err(read.problems.remove(0));
+        }
         let columns = (read.column("patientid"), read.column("center"));
         let (Some(patient), Some(centre)) = columns else {
             continue;

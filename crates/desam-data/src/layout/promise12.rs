@@ -2,7 +2,8 @@
 //! the folders of the download's parts. Which of the four hospitals a case is from is not told, so
 //! that all are one site.
 
-use super::{Case, entries, name_of, names::VolumeName, saml};
+use super::found::Survey;
+use super::{entries, name_of, names::VolumeName, saml};
 use crate::{Error, Result};
 use std::path::{Path, PathBuf};
 
@@ -21,15 +22,15 @@ pub(super) fn is_there(dir: &Path) -> Result<bool> {
 }
 
 /// All cases in `dir`, or in its parts.
-pub(super) fn cases(dir: &Path) -> Result<Vec<Case>> {
+pub(super) fn survey(dir: &Path) -> Result<Survey> {
     let parts = parts(dir)?;
     if parts.is_empty() {
         let whole = std::path::absolute(dir).map_err(Error::io("find", dir))?;
         return saml::paired(dir, &name_of(&whole)?);
     }
-    let mut all = Vec::new();
+    let mut all = Survey::default();
     for part in parts {
-        all.extend(saml::paired(&part, SITE)?);
+        all.take_all(saml::paired(&part, SITE));
     }
     Ok(all)
 }

@@ -1,68 +1,65 @@
 //! The layout of the SAML release: `SITE/CaseXX.nii.gz`, `SITE/CaseXX_segmentation.nii.gz`; and
 //! pairs of files by name in general.
 
-use super::{Case, entries, name_of, names::VolumeName};
+use super::folders::folders;
+use super::found::{Found, Survey};
+use super::{entries, name_of, names::VolumeName};
 use crate::{Error, Result};
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-/// All cases under `dir`, by site, then by id.
-pub(super) fn cases(dir: &Path) -> Result<Vec<Case>> {
-    let mut all = Vec::new();
-    for folder in entries(dir)?.into_iter().filter(|p| p.is_dir()) {
-        all.extend(paired(&folder, &name_of(&folder)?)?);
+/// All cases under `dir`.
+pub(super) fn survey(dir: &Path) -> Result<Survey> {
+    let mut all = Survey::default();
+    for folder in folders(dir)? {
+        all.take_all(name_of(&folder).and_then(|site| paired(&folder, &site)));
     }
     Ok(all)
 }
 
-/// What has been found of one case.
-struct Found {
-    id: String,
-    image: Option<PathBuf>,
-    label: Option<PathBuf>,
-}
-
 /// The images in `folder` itself, each with the label file beside it, as cases of `site`.
-pub(super) fn paired(folder: &Path, site: &str) -> Result<Vec<Case>> {
+pub(super) fn paired(folder: &Path, site: &str) -> Result<Survey> {
+    let mut all = Survey::default();
     // Keyed by the lower-case id: releases mix `Case00.nii.gz` with `case00_segmentation.nii.gz`.
     let mut found = BTreeMap::<String, Found>::new();
     for path in entries(folder)?.into_iter().filter(|p| p.is_file()) {
-        let name = name_of(&path)?;
+        let name = match name_of(&path) {
+            Ok(name) => name,
+            Err(problem) => {
+                all.problems.push(problem);
+                continue;
+            }
+        };
         let Some(volume) = VolumeName::parse(&name) else {
             continue;
         };
-        let entry = found.entry(volume.id.to_lowercase()).or_insert_with(|| Found {
-            id: volume.id.to_owned(),
-            image: None,
-            label: None,
-        });
+        let new = || Found::new(site, volume.id);
+        let entry = found.entry(volume.id.to_lowercase()).or_insert_with(new);
         let slot = if volume.is_label { &mut entry.label } else { &mut entry.image };
-        if let Some(first) = slot.replace(path.clone()) {
+        if let Some(first) = slot {
             let (site, id) = (site.to_owned(), volume.id.to_owned());
-            return Err(Error::DuplicateCase { site, id, first, second: path });
+            let first = first.clone();
+            all.problems.push(Error::DuplicateCase { site, id, first, second: path });
+            continue;
         }
+        *slot = Some(path);
         if !volume.is_label {
             volume.id.clone_into(&mut entry.id);
         }
     }
-    found.into_values().map(|f| pair(site, f)).collect()
-}
-
-/// One image with one label, or an error that names what is missing.
-fn pair(site: &str, found: Found) -> Result<Case> {
-    let (site, id) = (site.to_owned(), found.id);
-    match (found.image, found.label) {
-        (Some(image), Some(label)) => Ok(Case { site, id, image, label: Some(label) }),
-        (Some(image), None) => Err(Error::MissingLabel { site, id, image }),
-        (None, label) => Err(Error::MissingImage { site, id, label: label.unwrap_or_default() }),
+    for case in found.into_values() {
+        let (image, label) =
+            (format!("{}.nii.gz", case.id), format!("{}_segmentation.nii.gz", case.id));
+        all.take(case.pair(&image, &label));
     }
+    Ok(all)
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::testing::tree;
     use super::*;
-    use crate::layout::Layout;
+    use crate::layout::{Case, Layout};
 
     fn cases(dir: &Path) -> Result<Vec<Case>> {
         Layout::Saml.cases(dir)

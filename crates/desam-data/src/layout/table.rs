@@ -1,8 +1,8 @@
 //! A table of cases: a CSV file with the columns `image`, `label`, `case` and `site`.
 
 use super::Case;
+use super::found::Survey;
 use crate::{Error, Result};
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// A CSV file, read whole.
@@ -10,6 +10,8 @@ pub(super) struct Table {
     path: PathBuf,
     columns: Vec<String>,
     pub(super) rows: Vec<Row>,
+    /// Rows that could not be read.
+    pub(super) problems: Vec<Error>,
 }
 
 /// One line of it.
@@ -36,7 +38,7 @@ impl Table {
     }
 }
 
-/// Reads a CSV file; spaces around cells are dropped.
+/// Reads a CSV file; spaces around cells are dropped. A row that is none is among the problems.
 pub(super) fn read(path: &Path) -> Result<Table> {
     let fail = |error: csv::Error| {
         let line = error.position().map_or(1, csv::Position::line);
@@ -45,18 +47,26 @@ pub(super) fn read(path: &Path) -> Result<Table> {
     let file = std::fs::File::open(path).map_err(Error::io("read", path))?;
     let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(file);
     let columns = reader.headers().map_err(fail)?.iter().map(str::to_owned).collect();
-    let mut table = Table { path: path.to_path_buf(), columns, rows: Vec::new() };
+    let (path, rows, problems) = (path.to_path_buf(), Vec::new(), Vec::new());
+    let mut table = Table { path, columns, rows, problems };
     for record in reader.records() {
-        let record = record.map_err(fail)?;
-        let line = record.position().map_or(0, csv::Position::line);
-        table.rows.push(Row { line, cells: record.iter().map(str::to_owned).collect() });
+        match record {
+            Ok(record) => {
+                let line = record.position().map_or(0, csv::Position::line);
+                table.rows.push(Row { line, cells: record.iter().map(str::to_owned).collect() });
+            }
+            // Of the rows after one that cannot be read at all nothing is known.
+            Err(error) if error.is_io_error() => return Err(fail(error)),
+            Err(error) => table.problems.push(fail(error)),
+        }
     }
     Ok(table)
 }
 
 /// The cases of a table. Paths are taken from the table's folder; a label may be left out.
-pub(super) fn cases(path: &Path) -> Result<Vec<Case>> {
-    let table = read(path)?;
+pub(super) fn survey(path: &Path) -> Result<Survey> {
+    let mut table = read(path)?;
+    let problems = std::mem::take(&mut table.problems);
     let need = |name: &str| {
         let missing = || format!("there is no column {name}; expected image,label,case,site");
         table.column(name).ok_or_else(|| table.wrong(1, missing()))
@@ -64,9 +74,8 @@ pub(super) fn cases(path: &Path) -> Result<Vec<Case>> {
     let (image, id, site) = (need("image")?, need("case")?, need("site")?);
     let label = table.column("label");
     let folder = path.parent().unwrap_or(Path::new(""));
-    let mut seen = BTreeMap::new();
-    let mut all = Vec::new();
-    for row in &table.rows {
+    let mut all = Survey { problems, ..Survey::default() };
+    let case = |row: &Row| {
         let text = |column, name: &str| match row.cell(column) {
             empty if empty.is_empty() => Err(table.wrong(row.line, format!("{name} is empty"))),
             text => Ok(text),
@@ -79,12 +88,9 @@ pub(super) fn cases(path: &Path) -> Result<Vec<Case>> {
         {
             return Err(table.wrong(row.line, format!("{} does not exist", gone.display())));
         }
-        let name = (site.to_lowercase(), id.to_lowercase());
-        if let Some(first) = seen.insert(name, image.clone()) {
-            return Err(Error::DuplicateCase { site, id, first, second: image });
-        }
-        all.push(Case { site, id, image, label });
-    }
+        Ok(Some(Case { site, id, image, label }))
+    };
+    table.rows.iter().for_each(|row| all.take(case(row)));
     Ok(all)
 }
 
@@ -121,5 +127,12 @@ mod tests {
             let error = discover(&csv).unwrap_err().to_string();
             assert!(error.contains(says), "{text}: {error}");
         }
+        // Every bad row is told, and the good ones are still there.
+        write(
+            "image,case,site\nimages/none.mha,x,A\nimages/a.mha\nimages/a.mha,,A\n\
+             images/a.mha,y,A\nimages/b.nrrd,Y,a\n",
+        );
+        let found = Layout::Table.survey(&csv).unwrap();
+        assert_eq!((found.cases.len(), found.problems.len()), (1, 4), "{found:?}");
     }
 }

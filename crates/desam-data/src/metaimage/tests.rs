@@ -1,10 +1,10 @@
 use super::*;
 use crate::Error;
-use crate::voxels::testing::{Scratch, itk_affine, itk_values, zlibbed};
-use desam_core::{Affine, Grid};
+use crate::voxels::testing::{Masks, Scratch, assert_itks, field_of, itk_bytes, itk_text, zlibbed};
+use desam_core::Affine;
 
-/// What SimpleITK 2.5.7 writes before `ElementDataFile` for its values and place in
-/// [`itk_values`] and [`itk_affine`].
+/// What SimpleITK 2.5.7 writes before `ElementDataFile` for the image of
+/// [`assert_itks`].
 const ITK: &str = "ObjectType = Image\nNDims = 3\nBinaryData = True\n\
     BinaryDataByteOrderMSB = False\nCompressedData = False\n\
     TransformMatrix = 0.93969262078590843 0.34202014332566871 0 -0.29619813272602386 \
@@ -13,42 +13,28 @@ const ITK: &str = "ObjectType = Image\nNDims = 3\nBinaryData = True\n\
     AnatomicalOrientation = RAI\nElementSpacing = 0.5 0.75 3\nDimSize = 2 3 4\n\
     ElementType = MET_SHORT\n";
 
-fn little() -> Vec<u8> {
-    itk_values().flat_map(i16::to_le_bytes).collect()
-}
-
 fn local(header: &str, voxels: &[u8]) -> Vec<u8> {
     [header.as_bytes(), b"ElementDataFile = LOCAL\n", voxels].concat()
-}
-
-#[track_caller]
-fn assert_itks(volume: &Volume) {
-    assert_eq!(volume.grid().dims, [2, 3, 4]);
-    assert_eq!(volume.data(), itk_values().map(f32::from).collect::<Vec<_>>());
-    for (f, e) in volume.grid().affine.0.iter().flatten().zip(itk_affine().0.iter().flatten()) {
-        // The expected numbers went through NIfTI's f32.
-        assert!((f - e).abs() < 1e-6, "{f} {e}");
-    }
 }
 
 #[test]
 fn itks_files() {
     let scratch = Scratch::new();
-    let plain = scratch.file("a.mha", &local(ITK, &little()));
+    let plain = scratch.file("a.mha", &local(ITK, &itk_bytes(false)));
     assert_itks(&read_volume(&plain).unwrap());
     let packed = ITK.replace("CompressedData = False", "CompressedData = True");
-    let path = scratch.file("b.mha", &local(&packed, &zlibbed(&little())));
+    let path = scratch.file("b.mha", &local(&packed, &zlibbed(&itk_bytes(false))));
     assert_itks(&read_volume(&path).unwrap());
     // Data of its own; a header of 5 bytes before it; the last bytes of the file.
-    scratch.file("a.raw", &little());
-    scratch.file("b.raw", &[&[9; 5][..], &little()].concat());
+    scratch.file("a.raw", &itk_bytes(false));
+    scratch.file("b.raw", &[&[9; 5][..], &itk_bytes(false)].concat());
     for (skip, name) in
         [("", "a.raw"), ("HeaderSize = 5\n", "b.raw"), ("HeaderSize = -1\n", "b.raw")]
     {
         let header = format!("{ITK}{skip}ElementDataFile = {name}\r\n");
         assert_itks(&read_volume(&scratch.file("A.MHD", header.as_bytes())).unwrap());
     }
-    scratch.file("a.zraw", &zlibbed(&little()));
+    scratch.file("a.zraw", &zlibbed(&itk_bytes(false)));
     let header = format!("{packed}ElementDataFile = a.zraw\n");
     assert_itks(&read_volume(&scratch.file("c.mhd", header.as_bytes())).unwrap());
 }
@@ -56,7 +42,7 @@ fn itks_files() {
 #[test]
 fn other_spellings() {
     let scratch = Scratch::new();
-    let big: Vec<u8> = itk_values().flat_map(i16::to_be_bytes).collect();
+    let big = itk_bytes(true);
     for (from, to) in [
         ("BinaryDataByteOrderMSB = False", "ElementByteOrderMSB = True"),
         ("BinaryDataByteOrderMSB = False", "BinaryDataByteOrderMSB = true"),
@@ -73,12 +59,11 @@ fn other_spellings() {
         (" = ", "="),
         ("NDims", "ndims"),
     ] {
-        let path = scratch.file("a.mha", &local(&ITK.replace(from, to), &little()));
+        let path = scratch.file("a.mha", &local(&ITK.replace(from, to), &itk_bytes(false)));
         assert_itks(&read_volume(&path).unwrap());
     }
-    let text: Vec<String> = itk_values().map(|v| v.to_string()).collect();
     let header = ITK.replace("BinaryData = True", "BinaryData = False");
-    let path = scratch.file("a.mha", &local(&header, text.join(" ").as_bytes()));
+    let path = scratch.file("a.mha", &local(&header, itk_text(" ").as_bytes()));
     assert_itks(&read_volume(&path).unwrap());
 }
 
@@ -131,12 +116,8 @@ fn headers_that_are_none() {
     let refused = |from: &str, to: &str| {
         let header = ITK.replace(from, to);
         assert_ne!(header, ITK, "{from}");
-        let error = read_volume(&scratch.file("a.mha", &local(&header, &little()))).unwrap_err();
-        assert!(error.to_string().contains("a.mha"), "{error}");
-        match error {
-            Error::Header { field, .. } => field,
-            other => panic!("{other}"),
-        }
+        let path = scratch.file("a.mha", &local(&header, &itk_bytes(false)));
+        field_of(read_volume(&path).unwrap_err(), "a.mha")
     };
     assert_eq!(refused("NDims = 3", "NDims = 2"), "NDims");
     assert_eq!(refused("NDims = 3", "NDims = 4"), "DimSize");
@@ -164,7 +145,7 @@ fn headers_that_are_none() {
     let header = format!("{ITK}ElementDataFile = nowhere.raw\n");
     let error = read_volume(&scratch.file("a.mhd", header.as_bytes())).unwrap_err();
     assert!(matches!(error, Error::Io { .. }) && error.to_string().contains("nowhere.raw"));
-    let error = read_labels(&scratch.file("a.mha", &local(ITK, &little()))).unwrap_err();
+    let error = read_labels(&scratch.file("a.mha", &local(ITK, &itk_bytes(false)))).unwrap_err();
     assert!(matches!(error, Error::NotALabel { voxel: [0, 0, 0], .. }), "{error}");
 }
 
@@ -173,8 +154,14 @@ fn promises_are_checked_before_memory_is_taken() {
     let scratch = Scratch::new();
     let header = ITK.replace("DimSize = 2 3 4", "DimSize = 4000000000 4000000000 4000000000");
     for (name, content) in [
-        ("a.mha", local(&header, &little())),
-        ("b.mha", local(&header.replace("sedData = False", "sedData = True"), &zlibbed(&little()))),
+        ("a.mha", local(&header, &itk_bytes(false))),
+        (
+            "b.mha",
+            local(
+                &header.replace("sedData = False", "sedData = True"),
+                &zlibbed(&itk_bytes(false)),
+            ),
+        ),
         ("c.mha", local(&header.replace("BinaryData = True", "BinaryData = False"), b"1 2 3")),
     ] {
         let error = read_volume(&scratch.file(name, &content)).unwrap_err();
@@ -185,40 +172,19 @@ fn promises_are_checked_before_memory_is_taken() {
 #[test]
 fn masks_come_back_in_the_place_of_their_image() {
     let scratch = Scratch::new();
-    let image = scratch.file("a.mha", &local(ITK, &little()));
-    let grid = *read_volume(&image).unwrap().grid();
-    let mask = LabelVolume::new(grid, (0..24).map(|v| u8::from(v % 5 == 0)).collect()).unwrap();
-    for name in ["like.mha", "like.mhd"] {
-        let out = scratch.path(name);
-        write_mask_like(&image, &out, &mask).unwrap();
-        assert_eq!(read_labels(&out).unwrap(), mask);
-        let written = std::fs::read(&out).unwrap();
-        let text = String::from_utf8_lossy(&written);
-        for line in ITK.lines().filter(|l| GEOMETRY_SHOWN.iter().any(|g| l.starts_with(g))) {
-            assert!(text.contains(line), "{line}");
-        }
-        write_labels(&out, &mask).unwrap();
-        let back = read_labels(&out).unwrap();
-        assert_eq!(back.data(), mask.data());
-        assert!(back.grid().matches(&grid, 1e-12), "{back:?}");
-    }
+    let image = scratch.file("a.mha", &local(ITK, &itk_bytes(false)));
+    let masks =
+        Masks { image: read_volume, like: write_mask_like, anew: write_labels, read: read_labels };
+    let shown = ["NDims", "TransformMatrix", "Offset", "CenterOf", "ElementSpacing", "DimSize"];
+    let lines = ITK.lines().filter(|l| shown.iter().any(|g| l.starts_with(g)));
+    let names = ["like.mha", "like.mhd"].map(|n| scratch.path(n));
+    let mask = masks.assert_in_place(&image, &names, &lines.collect::<Vec<_>>());
     assert!(scratch.path("like.zraw").exists());
-    let moved = Grid { affine: Affine::from_spacing([1.0; 3]), ..grid };
-    let moved = LabelVolume::new(moved, vec![0; 24]).unwrap();
-    let refused = write_mask_like(&image, &scratch.path("no.mha"), &moved);
-    assert!(matches!(refused, Err(Error::GridMismatch { .. })));
     // The data of a mask would take the place of its image's.
-    scratch.file("x.zraw", &zlibbed(&little()));
+    scratch.file("x.zraw", &zlibbed(&itk_bytes(false)));
     let header = format!("{}ElementDataFile = x.zraw\n", ITK.replace("sedData = F", "sedData = T"));
     let image = scratch.file("image.mhd", header.as_bytes());
     let refused = write_mask_like(&image, &scratch.path("x.mhd"), &mask);
     assert!(matches!(refused, Err(Error::Unwritable { .. })));
-    assert_itks_start(&scratch.path("x.zraw"));
-}
-
-const GEOMETRY_SHOWN: [&str; 6] =
-    ["NDims", "TransformMatrix", "Offset", "CenterOf", "ElementSpacing", "DimSize"];
-
-fn assert_itks_start(path: &Path) {
-    assert_eq!(std::fs::read(path).unwrap(), zlibbed(&little()));
+    assert_eq!(std::fs::read(scratch.path("x.zraw")).unwrap(), zlibbed(&itk_bytes(false)));
 }

@@ -1,9 +1,9 @@
 //! From a mask to a file.
 
-use super::read::Opened;
+use super::fields::Fields;
 use crate::atomic::write_atomic;
 use crate::preprocess::expect_same_grid;
-use crate::voxels::{ends_with, expect_others, file_name, spaced, to_lps, with_ending};
+use crate::voxels::{Headed, ends_with, expect_others, file_name, spaced, to_lps, with_ending};
 use crate::{Error, Result};
 use desam_core::{Affine, LabelVolume};
 use flate2::{Compression, write::ZlibEncoder};
@@ -37,7 +37,7 @@ const GEOMETRY: [&str; 14] = [
 /// on another grid; [`Error::Unwritable`] when a file of the mask is one of the reference's;
 /// [`Error::Io`] when `out` cannot be written.
 pub fn write_mask_like(reference: &Path, out: &Path, mask: &LabelVolume) -> Result<()> {
-    let opened = Opened::new(reference)?;
+    let opened = Headed::<Fields>::open(reference)?;
     expect_same_grid(&opened.grid, mask.grid())?;
     let written = [out.to_path_buf()].into_iter().chain(zraw(out)).collect::<Vec<_>>();
     expect_others(opened.voxel_file.as_deref().into_iter().chain([reference]), &written)?;

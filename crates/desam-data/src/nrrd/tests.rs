@@ -1,9 +1,9 @@
 use super::*;
 use crate::Error;
-use crate::voxels::testing::{Scratch, gzipped, itk_affine, itk_values};
-use desam_core::{Affine, Grid};
+use crate::voxels::testing::{Masks, Scratch, assert_itks, field_of, gzipped, itk_bytes, itk_text};
+use desam_core::Affine;
 
-/// What SimpleITK 2.5.7 writes for its values and place in [`itk_values`] and [`itk_affine`].
+/// What SimpleITK 2.5.7 writes for the image of [`assert_itks`].
 const ITK: &str = "NRRD0004\n# Complete NRRD file format specification at:\n\
     # http://teem.sourceforge.net/nrrd/format.html\ntype: short\ndimension: 3\n\
     space: left-posterior-superior\nsizes: 2 3 4\nspace directions: \
@@ -12,34 +12,20 @@ const ITK: &str = "NRRD0004\n# Complete NRRD file format specification at:\n\
     (0.51303021498850299,-1.4095389311788624,2.598076211353316)\nkinds: domain domain domain\n\
     endian: little\nencoding: raw\nspace origin: (-10.5,20.25,5)\n";
 
-fn little() -> Vec<u8> {
-    itk_values().flat_map(i16::to_le_bytes).collect()
-}
-
 fn local(header: &str, voxels: &[u8]) -> Vec<u8> {
     [header.as_bytes(), b"\n", voxels].concat()
-}
-
-#[track_caller]
-fn assert_itks(volume: &Volume) {
-    assert_eq!(volume.grid().dims, [2, 3, 4]);
-    assert_eq!(volume.data(), itk_values().map(f32::from).collect::<Vec<_>>());
-    for (f, e) in volume.grid().affine.0.iter().flatten().zip(itk_affine().0.iter().flatten()) {
-        // The expected numbers went through NIfTI's f32.
-        assert!((f - e).abs() < 1e-6, "{f} {e}");
-    }
 }
 
 #[test]
 fn itks_files() {
     let scratch = Scratch::new();
-    assert_itks(&read_volume(&scratch.file("a.nrrd", &local(ITK, &little()))).unwrap());
+    assert_itks(&read_volume(&scratch.file("a.nrrd", &local(ITK, &itk_bytes(false)))).unwrap());
     for name in ["gzip", "gz"] {
         let header = ITK.replace("raw", name);
-        let path = scratch.file("b.nrrd", &local(&header, &gzipped(&little())));
+        let path = scratch.file("b.nrrd", &local(&header, &gzipped(&itk_bytes(false))));
         assert_itks(&read_volume(&path).unwrap());
     }
-    scratch.file("a.raw", &little());
+    scratch.file("a.raw", &itk_bytes(false));
     // A detached header may end without an empty line.
     for end in ["", "\n", "\n what follows is not looked at"] {
         for field in ["data file", "datafile"] {
@@ -53,13 +39,13 @@ fn itks_files() {
 fn what_comes_before_the_voxels_is_skipped() {
     let scratch = Scratch::new();
     let path = |name: &str, header: String| scratch.file(name, header.as_bytes());
-    scratch.file("lines.raw", &[b"one\ntwo\nabc", &little()[..]].concat());
+    scratch.file("lines.raw", &[b"one\ntwo\nabc", &itk_bytes(false)[..]].concat());
     let plain = format!("{ITK}line skip: 2\nbyte skip: 3\ndata file: lines.raw\n");
     assert_itks(&read_volume(&path("a.nhdr", plain)).unwrap());
     let last = format!("{ITK}byte skip: -1\ndata file: lines.raw\n");
     assert_itks(&read_volume(&path("b.nhdr", last)).unwrap());
     // Lines are skipped before unpacking, bytes after it.
-    let packed = gzipped(&[b"abc", &little()[..]].concat());
+    let packed = gzipped(&[b"abc", &itk_bytes(false)[..]].concat());
     scratch.file("lines.gz", &[b"one\n", &packed[..]].concat());
     let skips = "line skip: 1\nbyte skip: 3\ndata file: lines.gz\n";
     assert_itks(&read_volume(&path("c.nhdr", ITK.replace("raw", "gzip") + skips)).unwrap());
@@ -71,13 +57,12 @@ fn what_comes_before_the_voxels_is_skipped() {
 #[test]
 fn other_spellings() {
     let scratch = Scratch::new();
-    let big: Vec<u8> = itk_values().flat_map(i16::to_be_bytes).collect();
+    let big = itk_bytes(true);
     let path = scratch.file("a.nrrd", &local(&ITK.replace("little", "big"), &big));
     assert_itks(&read_volume(&path).unwrap());
-    let text: Vec<String> = itk_values().map(|v| v.to_string()).collect();
     for name in ["ascii", "text", "txt"] {
         let header = ITK.replace("raw", name);
-        let path = scratch.file("a.nrrd", &local(&header, text.join("\n").as_bytes()));
+        let path = scratch.file("a.nrrd", &local(&header, itk_text("\n").as_bytes()));
         assert_itks(&read_volume(&path).unwrap());
     }
     for (from, to) in [
@@ -96,7 +81,7 @@ fn other_spellings() {
     ] {
         let header = ITK.replace(from, to);
         assert_ne!(header, ITK, "{from}");
-        let path = scratch.file("a.nrrd", &local(&header, &little()));
+        let path = scratch.file("a.nrrd", &local(&header, &itk_bytes(false)));
         assert_itks(&read_volume(&path).unwrap());
     }
 }
@@ -143,12 +128,8 @@ fn headers_that_are_none() {
     let refused = |from: &str, to: &str| {
         let header = ITK.replace(from, to);
         assert_ne!(header, ITK, "{from}");
-        let error = read_volume(&scratch.file("a.nrrd", &local(&header, &little()))).unwrap_err();
-        assert!(error.to_string().contains("a.nrrd"), "{error}");
-        match error {
-            Error::Header { field, .. } => field,
-            other => panic!("{from}: {other}"),
-        }
+        let path = scratch.file("a.nrrd", &local(&header, &itk_bytes(false)));
+        field_of(read_volume(&path).unwrap_err(), "a.nrrd")
     };
     assert_eq!(refused("NRRD0004", "NRRX0004"), "magic");
     assert_eq!(refused("type: short", "type: block"), "type");
@@ -172,7 +153,8 @@ fn headers_that_are_none() {
         .replace("dimension: 3", "dimension: 4")
         .replace("sizes: 2", "sizes: 3 2")
         .replace("directions: ", "directions: none ");
-    let error = read_volume(&scratch.file("a.nrrd", &local(&colour, &little()))).unwrap_err();
+    let error =
+        read_volume(&scratch.file("a.nrrd", &local(&colour, &itk_bytes(false)))).unwrap_err();
     assert!(matches!(error, Error::Header { field: "sizes", .. }), "{error}");
     for name in ["LIST", "slice%03d.raw 1 9 1"] {
         let header = format!("{ITK}data file: {name}\n");
@@ -190,9 +172,11 @@ fn headers_that_are_none() {
 fn promises_are_checked_before_memory_is_taken() {
     let scratch = Scratch::new();
     let header = ITK.replace("sizes: 2 3 4", "sizes: 4000000000 4000000000 4000000000");
-    for (encoding, voxels) in
-        [("raw", little()), ("gzip", gzipped(&little())), ("text", b"1 2 3".to_vec())]
-    {
+    for (encoding, voxels) in [
+        ("raw", itk_bytes(false)),
+        ("gzip", gzipped(&itk_bytes(false))),
+        ("text", b"1 2 3".to_vec()),
+    ] {
         let content = local(&header.replace("raw", encoding), &voxels);
         let error = read_volume(&scratch.file("a.nrrd", &content)).unwrap_err();
         assert!(matches!(error, Error::Truncated { .. }), "{encoding}: {error}");
@@ -202,29 +186,14 @@ fn promises_are_checked_before_memory_is_taken() {
 #[test]
 fn masks_come_back_in_the_place_of_their_image() {
     let scratch = Scratch::new();
-    let image = scratch.file("a.nrrd", &local(ITK, &little()));
-    let grid = *read_volume(&image).unwrap().grid();
-    let mask = LabelVolume::new(grid, (0..24).map(|v| u8::from(v % 5 == 0)).collect()).unwrap();
-    for name in ["like.nrrd", "like.nhdr"] {
-        let out = scratch.path(name);
-        write_mask_like(&image, &out, &mask).unwrap();
-        assert_eq!(read_labels(&out).unwrap(), mask);
-        let written = std::fs::read(&out).unwrap();
-        let text = String::from_utf8_lossy(&written);
-        for line in ITK.lines().filter(|l| l.starts_with("s") || l.starts_with("kinds")) {
-            assert!(text.contains(line), "{line}");
-        }
-        write_labels(&out, &mask).unwrap();
-        let back = read_labels(&out).unwrap();
-        assert_eq!(back.data(), mask.data());
-        assert!(back.grid().matches(&grid, 1e-12), "{back:?}");
-    }
+    let image = scratch.file("a.nrrd", &local(ITK, &itk_bytes(false)));
+    let masks =
+        Masks { image: read_volume, like: write_mask_like, anew: write_labels, read: read_labels };
+    let lines = ITK.lines().filter(|l| l.starts_with("s") || l.starts_with("kinds"));
+    let names = ["like.nrrd", "like.nhdr"].map(|n| scratch.path(n));
+    let mask = masks.assert_in_place(&image, &names, &lines.collect::<Vec<_>>());
     assert!(scratch.path("like.raw.gz").exists());
-    let moved = Grid { affine: Affine::from_spacing([1.0; 3]), ..grid };
-    let moved = LabelVolume::new(moved, vec![0; 24]).unwrap();
-    let refused = write_mask_like(&image, &scratch.path("no.nrrd"), &moved);
-    assert!(matches!(refused, Err(Error::GridMismatch { .. })));
-    scratch.file("x.raw.gz", &gzipped(&little()));
+    scratch.file("x.raw.gz", &gzipped(&itk_bytes(false)));
     let header = format!("{}data file: x.raw.gz\n", ITK.replace("raw", "gzip"));
     let image = scratch.file("image.nhdr", header.as_bytes());
     let refused = write_mask_like(&image, &scratch.path("x.nhdr"), &mask);

@@ -43,8 +43,10 @@ pub struct PreprocessConfig {
     /// Whether voxels that are exactly 0 stay 0 whatever the percentiles (matters where there are
     /// negative intensities).
     pub keep_zeros: bool,
-    /// Spacing along columns, rows and slices to resample to, in mm (linear for images, nearest for labels);
-    /// `None` keeps the volume's own.
+    /// Spacing along columns, rows and slices to resample to, in mm; `None` keeps the volume's own.
+    /// About the volume's middle, whose directions stay, so that oblique volumes stay oblique
+    /// ([`PreparedVolume::frame_grid`]). Images are resampled linearly; labels, and masks on their
+    /// way back, take the nearest.
     pub spacing_mm: Option<[f64; 3]>,
     /// How a slice becomes square.
     pub frame: Frame,

@@ -20,14 +20,17 @@ use std::path::Path;
 /// What is an error would make training or scoring wrong: a file that cannot be read, labels on
 /// another grid than their image, an image that is a label or the other way round, an image that is
 /// flat or holds what is no number, a label without foreground, the same image twice, a name that
-/// cannot name a file of the cache. What is only odd is a warning.
+/// cannot name a file of the cache; and everything that is wrong with the layout, such as an image
+/// without a label. What is only odd is a warning.
 ///
 /// # Errors
-/// As [`crate::layout::discover`] where the layout itself is broken. What is wrong with a case is
-/// in the report.
+/// As [`Layout::survey`], where there is no case to be found at all. What is wrong with a case or
+/// with the layout is in the report.
 pub fn verify(data: &Path, progress: &dyn Progress) -> Result<VerifyReport> {
     let layout = Layout::of(data)?;
-    let found = layout.cases(data)?;
+    let survey = layout.survey(data)?;
+    let layout_errors: Vec<String> = survey.problems.iter().map(ToString::to_string).collect();
+    let found = survey.cases;
     progress.begin("verifying", found.len() as u64);
     let mut cases = Vec::with_capacity(found.len());
     let mut contents: BTreeMap<String, Vec<usize>> = BTreeMap::new();
@@ -46,7 +49,8 @@ pub fn verify(data: &Path, progress: &dyn Progress) -> Result<VerifyReport> {
     name_twins(&mut cases, contents.into_values());
     let sites = report::sites(&cases);
     let warnings = report::warnings(&sites);
-    let report = VerifyReport { data: data.to_path_buf(), layout, cases, sites, warnings };
+    let data = data.to_path_buf();
+    let report = VerifyReport { data, layout, layout_errors, cases, sites, warnings };
     progress.finish(&format!("{} cases, {} errors", found.len(), report.errors().count()));
     Ok(report)
 }

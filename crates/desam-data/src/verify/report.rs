@@ -13,6 +13,8 @@ pub struct VerifyReport {
     pub data: PathBuf,
     /// How it is laid out.
     pub layout: Layout,
+    /// What is wrong with how it is laid out: halves of cases, two that claim to be the same.
+    pub layout_errors: Vec<String>,
     /// Its cases, by site, then by id.
     pub cases: Vec<CaseReport>,
     /// Its sites.
@@ -79,9 +81,14 @@ pub struct SiteReport {
 }
 
 impl VerifyReport {
-    /// Everything that is an error, each with the case it is in.
-    pub fn errors(&self) -> impl Iterator<Item = (&CaseReport, &str)> {
-        self.cases.iter().flat_map(|c| c.errors.iter().map(move |e| (c, e.as_str())))
+    /// Everything that is an error, in words: those of the layout, which name their case
+    /// themselves, then each case's after its name.
+    pub fn errors(&self) -> impl Iterator<Item = String> {
+        let in_case = |case: &CaseReport| {
+            let name = case.name();
+            case.errors.iter().map(move |error| format!("{name}: {error}")).collect::<Vec<_>>()
+        };
+        self.layout_errors.iter().cloned().chain(self.cases.iter().flat_map(in_case))
     }
 
     /// Whether nothing speaks against training.

@@ -42,8 +42,8 @@ fn assert_one_error(scratch: &Scratch, case: &str, says: &str) {
     let report = of(scratch);
     let errors: Vec<_> = report.errors().collect();
     assert_eq!(errors.len(), 1, "{errors:#?}");
-    assert_eq!(errors[0].0.name(), case);
-    assert!(errors[0].1.contains(says), "{errors:#?}");
+    assert!(errors[0].starts_with(&format!("{case}: ")), "{errors:#?}");
+    assert!(errors[0].contains(says), "{errors:#?}");
     assert!(!report.is_fit());
 }
 
@@ -125,9 +125,44 @@ fn what_is_odd_is_a_warning() {
 }
 
 #[test]
-fn a_broken_layout_is_told() {
+fn everything_wrong_with_a_layout_is_told() {
     let scratch = good();
+    // An image without a label, a label without an image, two images of one name; and a fault in a
+    // case that is whole.
+    std::fs::remove_file(scratch.path("A/one_segmentation.nrrd")).unwrap();
     std::fs::remove_file(scratch.path("B/two.nii.gz")).unwrap();
-    let error = verify(&scratch.path(""), &Quiet).unwrap_err();
-    assert!(matches!(error, Error::MissingImage { .. }), "{error}");
+    nifti::write_volume(&scratch.path("B/One.nii"), &image(7)).unwrap();
+    volumes::write_labels(
+        &scratch.path("A/two_segmentation.nrrd"),
+        &LabelVolume::new(grid(), vec![0; 120]).unwrap(),
+    )
+    .unwrap();
+    let report = of(&scratch);
+    let errors: Vec<_> = report.errors().collect();
+    assert_eq!((errors.len(), report.layout_errors.len()), (4, 3), "{errors:#?}");
+    for (error, words) in errors.iter().zip([
+        ["site A, case one", "no label file"],
+        ["site B, case one", "claim it"],
+        ["site B, case two", "no image"],
+        ["A/two: ", "no foreground"],
+    ]) {
+        assert!(words.iter().all(|w| error.contains(w)), "{words:?}: {errors:#?}");
+    }
+    assert!(!report.is_fit());
+    // What is whole is examined all the same.
+    let names: Vec<_> = report.cases.iter().map(|c| c.name()).collect();
+    assert_eq!(names, ["A/two", "B/One"]);
+    let empty = Scratch::new();
+    assert!(matches!(verify(&empty.path(""), &Quiet), Err(Error::NoSites { .. })));
+}
+
+#[test]
+fn names_that_name_no_file_and_labels_that_are_absent() {
+    let scratch = good();
+    let rows = "image,label,case,site\nA/one.nii.gz,,x:y,A\n";
+    let table = scratch.file("cases.csv", rows.as_bytes());
+    let report = verify(&table, &Quiet).unwrap();
+    let errors: Vec<_> = report.errors().collect();
+    assert!(errors.len() == 1 && errors[0].contains("plain file names"), "{errors:#?}");
+    assert!(report.cases[0].warnings[0].contains("there is no label"), "{report:#?}");
 }

@@ -22,7 +22,8 @@ pub enum VolumeFormat {
     MetaImage,
     /// `.nrrd`, `.nhdr` with its data: see [`crate::nrrd`].
     Nrrd,
-    /// A folder of `.dcm` files, or one of them; read with the feature `dicom`, never written.
+    /// A folder of `.dcm` files, or one of them: see `desam_data::dicom`. Read, and masks of such
+    /// volumes written, with the feature `dicom`.
     Dicom,
 }
 
@@ -91,11 +92,6 @@ impl VolumeFormat {
         } else {
             metaimage::is_start(start).then_some(Self::MetaImage)
         }
-    }
-
-    /// Whether masks can be written in it.
-    pub fn is_written(self) -> bool {
-        self != Self::Dicom
     }
 
     /// Reads files of this format; `None` for DICOM without the feature `dicom`.

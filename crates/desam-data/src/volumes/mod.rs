@@ -55,7 +55,7 @@ pub fn read_labels(path: &Path) -> Result<LabelVolume> {
         VolumeFormat::Nifti => nifti::read_labels(path),
         VolumeFormat::MetaImage => metaimage::read_labels(path),
         VolumeFormat::Nrrd => nrrd::read_labels(path),
-        VolumeFormat::Dicom => Err(series::no_labels(path)),
+        VolumeFormat::Dicom => series::read_labels(path),
     }
 }
 
@@ -68,13 +68,14 @@ pub fn write_labels(out: &Path, labels: &LabelVolume) -> Result<()> {
         VolumeFormat::Nifti => nifti::write_labels(out, labels),
         VolumeFormat::MetaImage => metaimage::write_labels(out, labels),
         VolumeFormat::Nrrd => nrrd::write_labels(out, labels),
-        VolumeFormat::Dicom => Err(not_dicom(out)),
+        VolumeFormat::Dicom => Err(without_series(out)),
     }
 }
 
 /// Writes `mask`, which lies on the grid of the volume in `reference`, in the format that `out` is
 /// named after. Where that is the reference's, what its header says of the geometry stays as it
-/// is; elsewhere the affine is written anew.
+/// is; elsewhere the affine is written anew. Of a DICOM series it may be a segmentation, of other
+/// volumes not.
 ///
 /// # Errors
 /// [`Error::UnknownFormat`] when `out` is named after no format, and as reader and writer of the
@@ -88,7 +89,24 @@ pub fn write_mask_like(reference: &Path, out: &Path, mask: &LabelVolume) -> Resu
         VolumeFormat::Nifti => nifti::write_mask_like(reference, out, mask),
         VolumeFormat::MetaImage => metaimage::write_mask_like(reference, out, mask),
         VolumeFormat::Nrrd => nrrd::write_mask_like(reference, out, mask),
-        VolumeFormat::Dicom => Err(not_dicom(out)),
+        VolumeFormat::Dicom => series::write_mask_like(reference, out, mask),
+    }
+}
+
+/// Whether the mask of `volume` can be written under the name `out`: to be asked before the mask is
+/// made, which takes longer.
+///
+/// # Errors
+/// [`Error::UnknownFormat`] when the name promises no format, [`Error::Unwritable`] for a DICOM
+/// segmentation of a volume that is no DICOM series, [`Error::Dicom`] when none could refer to the
+/// series, [`Error::DicomNotBuilt`] without the feature `dicom`.
+pub fn expect_mask_name(volume: &Path, out: &Path) -> Result<()> {
+    match named(out)? {
+        VolumeFormat::Dicom if VolumeFormat::of(volume)? != VolumeFormat::Dicom => {
+            Err(without_series(out))
+        }
+        VolumeFormat::Dicom => series::expect_series(volume),
+        _ => Ok(()),
     }
 }
 
@@ -105,13 +123,14 @@ pub fn mask_name(volume: &Path) -> String {
 /// A file beside the mask `mask`, named after it: `t2.nii.gz` and `json` give `t2.json`.
 pub fn beside(mask: &Path, ending: &str) -> PathBuf {
     let name = mask.file_name().unwrap_or(mask.as_os_str()).to_string_lossy();
-    let stem = without_ending(&name).unwrap_or(&name);
+    let stem = without_ending(&name).or_else(|| name.strip_suffix(".dcm")).unwrap_or(&name);
     mask.with_file_name(format!("{stem}.{ending}"))
 }
 
-fn not_dicom(out: &Path) -> Error {
-    let problem = "masks are not written as DICOM; name it .nii.gz, for example".into();
-    Error::Unwritable { path: out.to_path_buf(), problem }
+fn without_series(out: &Path) -> Error {
+    let problem = "a DICOM segmentation refers to the series that it is of, and there is none; name \
+                   it .nii.gz, for example";
+    Error::Unwritable { path: out.to_path_buf(), problem: problem.into() }
 }
 
 fn named(out: &Path) -> Result<VolumeFormat> {

@@ -3,12 +3,14 @@
 #[cfg(feature = "dicom")]
 pub use crate::dicom::is_dicom_folder as is_series;
 #[cfg(feature = "dicom")]
-pub(super) use crate::dicom::{files, no_labels};
+pub(super) use crate::dicom::seg::{expect_series, write_mask_like};
+#[cfg(feature = "dicom")]
+pub(super) use crate::dicom::{files, read_labels};
 
 #[cfg(not(feature = "dicom"))]
 pub use without::is_series;
 #[cfg(not(feature = "dicom"))]
-pub(super) use without::{files, no_labels, read_volume};
+pub(super) use without::{expect_series, files, read_labels, read_volume, write_mask_like};
 
 /// The one series that `path` holds.
 #[cfg(feature = "dicom")]
@@ -19,7 +21,7 @@ pub(super) fn read_volume(path: &std::path::Path) -> crate::Result<desam_core::V
 #[cfg(not(feature = "dicom"))]
 mod without {
     use crate::{Error, Result};
-    use desam_core::Volume;
+    use desam_core::{LabelVolume, Volume};
     use std::path::{Path, PathBuf};
 
     /// Whether a folder is a DICOM series: none is for a build that could not read it.
@@ -30,15 +32,27 @@ mod without {
         Ok(false)
     }
 
-    pub(in super::super) fn no_labels(path: &Path) -> Error {
-        Error::DicomNotBuilt { path: path.to_path_buf() }
+    fn not_built<T>(path: &Path) -> Result<T> {
+        Err(Error::DicomNotBuilt { path: path.to_path_buf() })
     }
 
     pub(in super::super) fn files(path: &Path) -> Result<Vec<PathBuf>> {
-        Err(no_labels(path))
+        not_built(path)
     }
 
     pub(in super::super) fn read_volume(path: &Path) -> Result<Volume> {
-        Err(no_labels(path))
+        not_built(path)
+    }
+
+    pub(in super::super) fn read_labels(path: &Path) -> Result<LabelVolume> {
+        not_built(path)
+    }
+
+    pub(in super::super) fn expect_series(path: &Path) -> Result<()> {
+        not_built(path)
+    }
+
+    pub(in super::super) fn write_mask_like(_: &Path, out: &Path, _: &LabelVolume) -> Result<()> {
+        not_built(out)
     }
 }

@@ -51,6 +51,15 @@ fn any_format_out_and_back() {
     }
     let odd = scratch.file("odd", b"no volume at all");
     assert!(matches!(read_volume(&odd), Err(Error::UnknownFormat { .. })));
+    // A segmentation is of a series.
+    for refused in [
+        write_labels(&scratch.path("a.dcm"), &mask),
+        write_mask_like(&scratch.path("a.nii.gz"), &scratch.path("a.dcm"), &mask),
+        expect_mask_name(&scratch.path("a.nii.gz"), &scratch.path("a.dcm")),
+    ] {
+        assert!(matches!(refused, Err(Error::Unwritable { .. })), "{refused:?}");
+    }
+    assert!(expect_mask_name(&scratch.path("a.nii.gz"), &scratch.path("b.mha")).is_ok());
     let refused = write_labels(&scratch.path("a.png"), &mask);
     assert!(matches!(refused, Err(Error::UnknownFormat { .. })));
 }
@@ -81,5 +90,6 @@ fn files_beside_a_mask() {
     let name = |mask: &str| beside(Path::new(mask), "iou.nii.gz").display().to_string();
     assert_eq!(name("out/a.b.nii.gz"), "out/a.b.iou.nii.gz");
     assert_eq!(name("a.MHD"), "a.iou.nii.gz");
+    assert_eq!(name("a.dcm"), "a.iou.nii.gz");
     assert_eq!(name("odd"), "odd.iou.nii.gz");
 }

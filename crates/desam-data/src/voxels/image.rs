@@ -51,13 +51,10 @@ impl StoredImage {
         let [width, height, _] = self.grid.dims;
         let path = self.path.clone();
         let data = self.values(|index, value| {
-            let whole = value.round();
-            // A slope leaves dust on values that were whole.
-            if (value - whole).abs() < 1e-3 && (0.0..=255.0).contains(&whole) {
-                return Ok(whole as u8);
-            }
-            let voxel = [index % width, index / width % height, index / (width * height)];
-            Err(Error::NotALabel { path: path.clone(), voxel, value })
+            label_of(value).ok_or_else(|| {
+                let voxel = [index % width, index / width % height, index / (width * height)];
+                Error::NotALabel { path: path.clone(), voxel, value }
+            })
         })?;
         Ok(LabelVolume::new(self.grid, data)?)
     }
@@ -152,6 +149,13 @@ impl StoredImage {
         let whole = |bytes: u64| self.before.saturating_add(bytes);
         truncated(&self.path, whole(expected), whole(found))
     }
+}
+
+/// The label that a value is: a whole number from 0 to 255.
+pub(crate) fn label_of(value: f64) -> Option<u8> {
+    let whole = value.round();
+    // A slope leaves dust on values that were whole.
+    ((value - whole).abs() < 1e-3 && (0.0..=255.0).contains(&whole)).then_some(whole as u8)
 }
 
 /// The next word of a text, without what separates words; empty at the end. Gives the bytes read.

@@ -4,6 +4,7 @@
 //! a file of any bytes costs at most a small multiple of its size (see [`StoredImage`]).
 
 mod affine;
+mod headed;
 mod image;
 mod path;
 mod scalar;
@@ -14,6 +15,9 @@ mod text;
 mod write;
 
 pub(crate) use affine::{lps_affine, spaced, to_lps};
+pub(crate) use headed::{Headed, HeaderFields, Skip, Storage};
+#[cfg(feature = "dicom")]
+pub(crate) use image::label_of;
 pub(crate) use image::{Coding, StoredImage, read_full, truncated};
 pub(crate) use path::{data_file, ends_with, file_name, with_ending};
 pub(crate) use scalar::Scalar;

@@ -1,9 +1,10 @@
 //! What the tests of all formats need.
 
-use desam_core::Affine;
+use crate::{Error, Result};
+use desam_core::{Affine, Grid, LabelVolume, Volume};
 use flate2::{Compression, write::GzEncoder, write::ZlibEncoder};
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// A folder that is gone after the test.
 pub(crate) struct Scratch(tempfile::TempDir);
@@ -41,6 +42,16 @@ pub(crate) fn itk_values() -> impl Iterator<Item = i16> {
     -5..19
 }
 
+/// Its voxels as a file holds them, in either order of bytes.
+pub(crate) fn itk_bytes(big_endian: bool) -> Vec<u8> {
+    itk_values().flat_map(if big_endian { i16::to_be_bytes } else { i16::to_le_bytes }).collect()
+}
+
+/// Its voxels as decimal numbers.
+pub(crate) fn itk_text(gap: &str) -> String {
+    itk_values().map(|v| v.to_string()).collect::<Vec<_>>().join(gap)
+}
+
 /// Where that image lies: rotated by 30° about x and 20° about z, 0.5 × 0.75 × 3 mm. SimpleITK
 /// 2.5.7 wrote it as NIfTI too, and this is what nibabel 5.4.2 reads there.
 pub(crate) fn itk_affine() -> Affine {
@@ -49,4 +60,65 @@ pub(crate) fn itk_affine() -> Affine {
         [-0.171010077, -0.610348284245, 1.409538984299, -20.25],
         [-0.000000000383, 0.375, 2.598076105118, 5.0],
     ])
+}
+
+/// Fails the test unless this is that image.
+#[track_caller]
+pub(crate) fn assert_itks(volume: &Volume) {
+    assert_eq!(volume.grid().dims, [2, 3, 4]);
+    assert_eq!(volume.data(), itk_values().map(f32::from).collect::<Vec<_>>());
+    for (f, e) in volume.grid().affine.0.iter().flatten().zip(itk_affine().0.iter().flatten()) {
+        // The expected numbers went through NIfTI's f32.
+        assert!((f - e).abs() < 1e-6, "{f} {e}");
+    }
+}
+
+/// The field of a header that an error is about, in a message that names the file.
+#[track_caller]
+pub(crate) fn field_of(error: Error, file: &str) -> &'static str {
+    assert!(error.to_string().contains(file), "{error}");
+    match error {
+        Error::Header { field, .. } => field,
+        other => panic!("{other}"),
+    }
+}
+
+/// What writes the masks of a format, and reads them back.
+pub(crate) struct Masks {
+    pub(crate) image: fn(&Path) -> Result<Volume>,
+    pub(crate) like: fn(&Path, &Path, &LabelVolume) -> Result<()>,
+    pub(crate) anew: fn(&Path, &LabelVolume) -> Result<()>,
+    pub(crate) read: fn(&Path) -> Result<LabelVolume>,
+}
+
+impl Masks {
+    /// Writes a mask of that image, which lies in `image`, under these names: like the image, with
+    /// these lines of its header, and anew. Then hands out the mask.
+    #[track_caller]
+    pub(crate) fn assert_in_place(
+        &self,
+        image: &Path,
+        names: &[PathBuf],
+        lines: &[&str],
+    ) -> LabelVolume {
+        let grid = *(self.image)(image).unwrap().grid();
+        let mask = (0..24).map(|v| u8::from(v % 5 == 0)).collect();
+        let mask = LabelVolume::new(grid, mask).unwrap();
+        for out in names {
+            (self.like)(image, out, &mask).unwrap();
+            assert_eq!((self.read)(out).unwrap(), mask);
+            let written = std::fs::read(out).unwrap();
+            let text = String::from_utf8_lossy(&written);
+            assert!(lines.iter().all(|line| text.contains(line)), "{text}");
+            (self.anew)(out, &mask).unwrap();
+            let back = (self.read)(out).unwrap();
+            assert_eq!(back.data(), mask.data());
+            assert!(back.grid().matches(&grid, 1e-12), "{back:?}");
+        }
+        let moved = Grid { affine: Affine::from_spacing([1.0; 3]), ..grid };
+        let moved = LabelVolume::new(moved, vec![0; 24]).unwrap();
+        let refused = (self.like)(image, &names[0], &moved);
+        assert!(matches!(refused, Err(Error::GridMismatch { .. })));
+        mask
+    }
 }

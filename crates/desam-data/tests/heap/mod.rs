@@ -69,9 +69,9 @@ unsafe impl GlobalAlloc for CountingHeap {
     }
 }
 
-/// A slice of 8-bit pixels as DICOM, explicit, little endian.
+/// A slice of 8-bit pixels at a height, as DICOM, explicit, little endian.
 #[cfg(feature = "dicom")]
-pub(crate) fn slice(pixels: &[u8], columns: u16, rows: u16) -> Vec<u8> {
+pub(crate) fn slice(pixels: &[u8], [columns, rows]: [u16; 2], height: u16) -> Vec<u8> {
     fn put(out: &mut Vec<u8>, group: u16, number: u16, vr: &[u8; 2], value: &[u8]) {
         let mut value = value.to_vec();
         if value.len() % 2 == 1 {
@@ -98,10 +98,14 @@ pub(crate) fn slice(pixels: &[u8], columns: u16, rows: u16) -> Vec<u8> {
     let mut item = b"\xFE\xFF\x00\xE0".to_vec();
     item.extend(14_u32.to_le_bytes());
     put(&mut item, 8, 0x1155, b"UI", b"1.2.3 ");
+    put(&mut out, 8, 0x16, b"UI", b"1.2.840.10008.5.1.4.1.1.4\0");
+    put(&mut out, 8, 0x18, b"UI", format!("1.2.3.{height:02}\0").as_bytes());
     put(&mut out, 8, 0x1140, b"SQ", &item);
-    put(&mut out, 0x20, 0xE, b"UI", b"1.2.3");
-    put(&mut out, 0x20, 0x32, b"DS", b"1\\2\\3");
+    put(&mut out, 0x20, 0xD, b"UI", b"1.2\0");
+    put(&mut out, 0x20, 0xE, b"UI", b"1.2.3\0");
+    put(&mut out, 0x20, 0x32, b"DS", format!("1\\2\\{height}").as_bytes());
     put(&mut out, 0x20, 0x37, b"DS", b"1\\0\\0\\0\\1\\0");
+    put(&mut out, 0x20, 0x52, b"UI", b"1.4\0");
     put(&mut out, 0x28, 2, b"US", &1_u16.to_le_bytes());
     put(&mut out, 0x28, 4, b"CS", b"MONOCHROME2");
     put(&mut out, 0x28, 0x10, b"US", &rows.to_le_bytes());

@@ -1,7 +1,7 @@
 //! The reader against PRIM as it stands, in f64.
 
 use super::*;
-use crate::{Decoder, DecoderConfig};
+use crate::{Decoder, DecoderConfig, Variant};
 use candle_core::{DType, Device};
 use candle_nn::VarBuilder;
 use desam_core::{EncoderSpec, MaskDecoder};
@@ -115,6 +115,21 @@ fn the_bits_depend_neither_on_the_other_prompts_nor_on_the_threads() {
             let whole = whole.narrow(0, part[0], part[1]).unwrap();
             assert_eq!(distance(found, &whole), 0.0, "{threads} threads, {part:?}");
         }
+    }
+}
+
+#[test]
+fn sam_s_own_decoder_has_it_too() {
+    let model = Model::random(10, 8, 2);
+    let sam = DecoderConfig { variant: Variant::SamDecoder, ..model.config.clone() };
+    let built = load(Tensors::new(), &LoadOptions::seeded(10), |vb| sam.build(vb)).unwrap().module;
+    let prompts = model.prompts(3);
+    let plain = built.read(&model.context, &prompts).unwrap();
+    let found = built.reader(&model.context).unwrap().read(&prompts).unwrap();
+    for (found, plain) in parts(&found).into_iter().zip(parts(&plain)) {
+        // Two f32 against each other.
+        let error = distance(found, plain);
+        assert!(error > 0.0 && error < 4e-5, "{error:.1e}");
     }
 }
 

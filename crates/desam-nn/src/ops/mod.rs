@@ -2,7 +2,8 @@
 //!
 //! Every op is differentiable wherever an input is tracked (`Tensor::track_op`) and takes a faster
 //! path without a gradient where none is. What an op computes is defined by its plain path; the
-//! fast one is tested against it.
+//! fast one is tested against it. [`exchange`] alone knows no gradients: it stands for a sequence of
+//! ops where nothing is to be trained.
 
 pub mod adam;
 pub mod conv2d;

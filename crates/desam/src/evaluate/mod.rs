@@ -17,6 +17,7 @@
 
 mod border;
 mod by_metric;
+mod case;
 mod compare;
 mod compare_table;
 mod config;
@@ -35,11 +36,12 @@ mod write;
 
 pub(crate) use border::cleared;
 pub use by_metric::{ByMetric, Measured};
+pub use case::{CaseScore, Role, UnscoredCase};
 pub use compare::{CompareConfig, Comparison, Difference, SiteDifference, compare};
 pub use config::{EvaluateConfig, Protocol};
 pub(crate) use run::check_origin;
 pub use run::{EvaluateRequest, evaluate};
-pub use scores::{CaseScore, Evaluation, Role, SiteScore, UnscoredCase};
+pub use scores::{Evaluation, SiteScore};
 pub use summary::{MetricSummary, OverallSummary};
 pub(crate) use table::{counted, percent};
 pub(crate) use unit::{Unit, title};

@@ -6,7 +6,7 @@ mod trainable;
 
 pub use frozen::{EncoderChoice, Frozen};
 pub use record::{ModelInput, ModelRecord, TrainingRecord};
-pub use trainable::Trainable;
+pub use trainable::{DecoderChoice, Trainable};
 
 use crate::predict::SlicePredictor;
 use crate::train::Run;
@@ -14,7 +14,7 @@ use crate::{Error, Result};
 use candle_core::Device;
 use desam_core::{EncoderSpec, ImageEncoder};
 use desam_data::preprocess::PreprocessConfig;
-use desam_decoder::{Decoder, DecoderConfig};
+use desam_decoder::{Decoder, DecoderConfig, Variant};
 use desam_encoder::{Checkpoint, FrozenSam, SamOptions, SamPromptEncoder, VitEncoder};
 use desam_nn::params::{LoadOptions, load};
 use std::path::{Path, PathBuf};
@@ -36,8 +36,8 @@ pub struct Model {
 
 impl Model {
     /// Loads a model file of ours, a checkpoint that the official program wrote, or a run's
-    /// folder. What a file does not say about its preprocessing is taken to be the official
-    /// program's.
+    /// folder. It is the [`Variant`] that it was trained as. What a file does not say about its
+    /// preprocessing is taken to be the official program's, and its variant to be DeSAM.
     ///
     /// # Errors
     /// When the file cannot be read, is no DeSAM model, or has missing, unexpected or misshapen
@@ -45,12 +45,14 @@ impl Model {
     pub fn open(path: &Path, device: &Device) -> Result<Self> {
         let path = model_file(path)?;
         let checkpoint = Checkpoint::open(&path)?;
-        if !checkpoint.tensors.keys().any(|k| k.starts_with("mask_decoder.pimm.")) {
+        let record = ModelRecord::read(&checkpoint.metadata, &path)?;
+        let variant = record.as_ref().map_or(Variant::Desam, |r| r.variant);
+        let pimm = checkpoint.tensors.keys().any(|k| k.starts_with("mask_decoder.pimm."));
+        if variant.has_pimm() && !pimm {
             let reason = "no DeSAM model: it has no PIMM (mask_decoder.pimm.*); a plain SAM \
                           checkpoint must be trained first";
             return Err(Error::file(&path, reason));
         }
-        let record = ModelRecord::read(&checkpoint.metadata, &path)?;
         let side = record.as_ref().map(|r| r.spec.input_side);
         let options = SamOptions { input_side: side, device: device.clone() };
         let frozen = FrozenSam::load(&checkpoint, &options)?;
@@ -61,7 +63,7 @@ impl Model {
         };
         let part = checkpoint.part("mask_decoder.");
         let config = DecoderConfig::from_tensors(&part, &spec)?;
-        let config = DecoderConfig { squeeze: record.squeeze, ..config };
+        let config = DecoderConfig { squeeze: record.squeeze, variant, ..config };
         let params = LoadOptions { device: device.clone(), ..LoadOptions::frozen() };
         let decoder = load(part, &params, |vb| config.build(vb))?;
         let mut report = frozen.report;

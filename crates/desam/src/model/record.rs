@@ -3,7 +3,7 @@
 use crate::{Error, Mode, Result};
 use desam_core::EncoderSpec;
 use desam_data::preprocess::PreprocessConfig;
-use desam_decoder::SqueezePlacement;
+use desam_decoder::{SqueezePlacement, Variant};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -31,6 +31,9 @@ pub struct ModelRecord {
     /// Where the decoder's squeeze-excitation looks.
     #[serde(default)]
     pub squeeze: SqueezePlacement,
+    /// Which decoder it has; a record from before there was a choice means DeSAM.
+    #[serde(default)]
+    pub variant: Variant,
     /// How the decoder was trained; `None` where it was not.
     #[serde(default)]
     pub training: Option<TrainingRecord>,
@@ -60,6 +63,7 @@ impl ModelRecord {
             spec: input.spec,
             preprocess: input.preprocess,
             squeeze: SqueezePlacement::Official,
+            variant: Variant::Desam,
             training: None,
         }
     }

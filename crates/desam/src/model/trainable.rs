@@ -4,10 +4,21 @@ use super::ModelRecord;
 use crate::{Error, Result};
 use candle_core::Device;
 use desam_data::cache::FeatureCache;
-use desam_decoder::{Decoder, DecoderConfig};
+use desam_decoder::{Decoder, DecoderConfig, SqueezePlacement, Variant};
 use desam_encoder::{Checkpoint, PromptEncoderConfig, SamPromptEncoder, checkpoint};
 use desam_nn::params::{LoadOptions, LoadReport, Loaded, Tensors, load};
 use std::path::Path;
+
+/// Which decoder to train; its sizes follow from the weights.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct DecoderChoice {
+    /// DeSAM, an ablation, or SAM's own.
+    pub variant: Variant,
+    /// Where PIMM's squeeze-excitation looks.
+    pub squeeze: SqueezePlacement,
+    /// Whether PIMM's coarser heads learn too.
+    pub deep_supervision: bool,
+}
 
 /// The frozen prompt encoder, a decoder of variables, and the frozen weights to be written back
 /// beside it. The image encoder is not built: features come from the cache (paper, section 3.1).
@@ -31,12 +42,22 @@ impl Trainable {
     ///
     /// # Errors
     /// When a file cannot be read, or its parameters do not fit; they are all listed.
-    pub fn open(
+    pub fn open(weights: &Path, options: (Option<&Path>, u64, Device)) -> Result<Self> {
+        Self::open_as(weights, DecoderChoice::default(), options)
+    }
+
+    /// The same for any decoder. Its record says which one it is, and so does the model that is
+    /// saved.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open), and when the decoder cannot be built over this encoder.
+    pub fn open_as(
         weights: &Path,
+        choice: DecoderChoice,
         (init, seed, device): (Option<&Path>, u64, Device),
     ) -> Result<Self> {
         let checkpoint = Checkpoint::open(weights)?;
-        let Some(record) = ModelRecord::read(&checkpoint.metadata, weights)? else {
+        let Some(mut record) = ModelRecord::read(&checkpoint.metadata, weights)? else {
             let reason = "was not written by `desam embed`: it says nothing about preprocessing";
             return Err(Error::file(weights, reason));
         };
@@ -48,17 +69,18 @@ impl Trainable {
             return Err(Error::file(from, "holds no mask decoder (mask_decoder.*) to start from"));
         }
         let frozen = Self::frozen_part(checkpoint);
-        Self::assemble(frozen, record, start, (seed, device))
+        (record.variant, record.squeeze) = (choice.variant, choice.squeeze);
+        Self::assemble((frozen, start), record, choice.deep_supervision, (seed, device))
             .map_err(|e| Error::file(from, e.to_string()))
     }
 
     /// From frozen tensors under official names (`prompt_encoder.*` at least), for features of an
-    /// encoder that is not SAM's; the decoder is drawn from the seed.
+    /// encoder that is not SAM's; the decoder is the record's variant, drawn from the seed.
     ///
     /// # Errors
     /// When the prompt encoder's parameters do not fit the record's encoder.
     pub fn new(frozen: Tensors, record: ModelRecord, seed: u64) -> Result<Self> {
-        Self::assemble(frozen, record, Tensors::new(), (seed, Device::Cpu))
+        Self::assemble((frozen, Tensors::new()), record, false, (seed, Device::Cpu))
     }
 
     fn frozen_part(checkpoint: Checkpoint) -> Tensors {
@@ -67,9 +89,9 @@ impl Trainable {
     }
 
     fn assemble(
-        frozen: Tensors,
+        (frozen, mut start): (Tensors, Tensors),
         record: ModelRecord,
-        start: Tensors,
+        deep_supervision: bool,
         (seed, device): (u64, Device),
     ) -> Result<Self> {
         let spec = &record.spec;
@@ -86,7 +108,12 @@ impl Trainable {
             true => DecoderConfig::tiny(spec),
             false => DecoderConfig::from_tensors(&start, spec)?,
         };
-        let config = DecoderConfig { squeeze: record.squeeze, ..config };
+        let (variant, squeeze) = (record.variant, record.squeeze);
+        let config = DecoderConfig { squeeze, variant, deep_supervision, ..config };
+        if !variant.has_pimm() {
+            // A DeSAM's SAM part is as good a start as a SAM.
+            start.retain(|name, _| !name.starts_with("mask_decoder.pimm."));
+        }
         if config.tap_channels != spec.tap_channels {
             return Err(Error::Invalid(format!(
                 "its decoder reads taps of {:?} channels; the encoder gives {:?}",
@@ -134,8 +161,17 @@ impl Trainable {
     /// # Errors
     /// When the file cannot be written.
     pub fn save(&self, path: &Path, record: &ModelRecord) -> Result<()> {
+        self.save_with(path, record, Tensors::new())
+    }
+
+    /// The same with some of the decoder's parameters replaced, such as by their running mean.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn save_with(&self, path: &Path, record: &ModelRecord, parameters: Tensors) -> Result<()> {
         let mut tensors = self.frozen.clone();
         tensors.extend(self.decoder.tensors.iter().map(|(name, t)| (name.clone(), t.clone())));
+        tensors.extend(parameters);
         Ok(checkpoint::write(path, &tensors, &record.to_metadata()?)?)
     }
 }

@@ -7,9 +7,11 @@
 //! waits in the hands of who made it. So there are at most three in memory, however many there are
 //! in all, and they stay in order.
 //!
-//! Within a volume the encoder and the decoder take turns. Either fills all cores of a CPU, and two
-//! slices at once would hold the tensors of two; what is left over is making a slice's pixels and
-//! selecting its mask, some milliseconds beside the encoder's seconds.
+//! A 384×384×24 volume is read and prepared in some 0.2 s. Beside ViT-B on two cores that is
+//! nothing; with a small encoder or an accelerator it is a large share of the whole.
+//!
+//! Within a volume the encoder and the decoder take turns on a CPU and overlap on an accelerator
+//! (see [`Features::each`](super::features::Features::each)).
 
 use super::output::{Output, OutputFiles};
 use super::share::Share;

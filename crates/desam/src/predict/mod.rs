@@ -1,5 +1,7 @@
 //! From a volume to a mask, with no prompt.
 
+mod ablation;
+mod features;
 mod folder;
 mod grid;
 mod measure;

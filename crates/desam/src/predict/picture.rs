@@ -137,7 +137,9 @@ mod tests {
             mask: (0..90_000).map(|n| u8::from(inside(n))).collect(),
         };
         let png = picture(&view).unwrap();
-        let mut reader = png::Decoder::new(std::io::Cursor::new(&png)).read_info().unwrap();
+        let mut decoder = png::Decoder::new(std::io::Cursor::new(&png));
+        decoder.set_transformations(png::Transformations::EXPAND);
+        let mut reader = decoder.read_info().unwrap();
         let mut data = vec![0; reader.output_buffer_size().unwrap()];
         let info = reader.next_frame(&mut data).unwrap();
         assert_eq!((info.width, info.height), (600, 600));

@@ -1,11 +1,12 @@
 //! From a volume to a mask on its own grid.
 
+use super::features::Features;
 use super::output::{Output, OutputFiles, VolumeSummary};
 use super::{PredictOptions, SliceEvidence, SlicePrediction};
 use crate::model::model_file;
 use crate::{Automatic, Error, Mode, Model, Result};
 use candle_core::Device;
-use desam_core::{BinaryMask, ImageEncoder, LabelVolume, Progress, Volume};
+use desam_core::{BinaryMask, ImageEncoder, LabelVolume, MaskDecoder, Progress, Volume};
 use desam_data::preprocess::{Between, PreparedVolume, VoxelMap};
 use desam_data::volumes::read_volume;
 use std::path::{Path, PathBuf};
@@ -121,7 +122,8 @@ impl Segmenter {
         self.source.as_deref()
     }
 
-    /// Segments a volume. One slice's pixels and features are held at a time.
+    /// Segments a volume. One slice's pixels and features are held at a time; where the model is on
+    /// an accelerator those of the next are being made.
     ///
     /// # Errors
     /// When the volume cannot be prepared or a tensor operation fails.
@@ -131,6 +133,12 @@ impl Segmenter {
 
     /// A volume ready to be computed on.
     pub(super) fn prepare(&self, volume: &Volume) -> Result<PreparedVolume> {
+        if self.options.iou_map && !self.model.decoder().predicts_iou() {
+            let variant = self.model.record().variant;
+            let reason =
+                format!("a model of variant {variant} predicts no IoU: there is no map of it");
+            return Err(Error::Invalid(reason));
+        }
         let prepared = self.model.record().preprocess.prepare(volume, self.model.spec())?;
         if let Some(choice) = &self.options.overlay {
             // Said before an hour's work, not after it.
@@ -147,13 +155,15 @@ impl Segmenter {
         let predictor = self.model.predictor();
         let mut slices = Vec::with_capacity(prepared.len());
         let mut maps = Maps::new(&self.options, prepared);
-        for z in 0..prepared.len() {
-            let features = self.encoder.encode(&prepared.pixels(z, self.model.device())?)?;
+        let device = self.model.device();
+        let features = Features { encoder: self.encoder.as_ref(), prepared, device };
+        features.each(!device.is_cpu(), |z, features| {
             let (slice, evidence) = predictor.predict_with_evidence(&features, &self.automatic)?;
             maps.put(z, &evidence)?;
             slices.push(slice);
             progress.advance(1, &format!("slice {}/{}", z + 1, prepared.len()));
-        }
+            Ok(())
+        })?;
         let masks: Vec<&BinaryMask> = slices.iter().map(|s| &s.mask).collect();
         let mask = prepared.restore(&masks)?;
         let mask = self.options.postprocess.apply(mask, prepared.slice_axis())?;

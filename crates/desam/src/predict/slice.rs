@@ -28,9 +28,10 @@ pub struct SlicePrediction {
     /// `M×M`; empty where no point was worth a mask.
     pub mask: BinaryMask,
     /// The IoU that PRIM predicts for it, with no sigmoid; `None` for an empty mask of grid points
-    /// mode.
+    /// mode, and where the decoder predicts none.
     pub predicted_iou: Option<f32>,
-    /// The point that gave it, (column, row) in mask pixels; `None` in whole box mode.
+    /// The point that gave it, (column, row) in mask pixels; `None` in whole box mode, and where no
+    /// point could give another.
     pub point: Option<[f64; 2]>,
 }
 
@@ -39,7 +40,7 @@ pub struct SlicePrediction {
 #[derive(Debug, Clone, PartialEq)]
 pub struct SliceEvidence {
     /// The IoU that PRIM predicts for each point of the grid, with no sigmoid, row by row:
-    /// `N·N` numbers. One number in whole box mode.
+    /// `N·N` numbers. One number in whole box mode. Empty where the decoder predicts none.
     pub ious: Vec<f32>,
     /// Logits of the mask that was taken, `M·M` row by row, as they were drawn: before small
     /// regions were removed from the mask. Empty where no point was worth a mask.
@@ -87,6 +88,7 @@ impl<'a> SlicePredictor<'a> {
         let context = self.context(features)?;
         match automatic.mode {
             Mode::Box => self.whole_box(&context, automatic),
+            Mode::Points if self.lacks_ranking() => self.without_ranking(&context, automatic),
             Mode::Points => self.grid_points(&context, automatic),
         }
     }
@@ -105,6 +107,7 @@ impl<'a> SlicePredictor<'a> {
         let context = self.context(features)?;
         match automatic.mode {
             Mode::Box => self.whole_box(&context, automatic),
+            Mode::Points if self.lacks_ranking() => self.without_ranking(&context, automatic),
             Mode::Points => self.grid_points_plain(&context, automatic),
         }
     }
@@ -134,6 +137,7 @@ impl<'a> SlicePredictor<'a> {
         let geometry = self.geometry();
         let mask = prediction(&select(&[only], &geometry, &automatic.selection)?, &geometry);
         let ious = reading.iou()?.flatten_all()?.to_vec1::<f32>()?;
+        let ious = if self.decoder.predicts_iou() { ious } else { Vec::new() };
         let predicted_iou = ious.first().copied();
         let prediction = SlicePrediction { mask, predicted_iou, point: None };
         Ok((prediction, SliceEvidence { ious, logits, drawn: 1 }))

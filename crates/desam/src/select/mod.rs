@@ -168,7 +168,7 @@ fn suppressed(drawn: Vec<Drawn>, scores: &[f32], config: &SelectionConfig) -> Ve
 }
 
 /// IoU of the logits thresholded at `offset` and at `−offset`; the first lies within the second.
-fn stability(logits: &[f32], offset: f32) -> f32 {
+pub(crate) fn stability(logits: &[f32], offset: f32) -> f32 {
     let above = |threshold: f32| logits.iter().filter(|&&v| v > threshold).count();
     match above(-offset) {
         0 => 0.0,

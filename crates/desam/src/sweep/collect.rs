@@ -153,7 +153,14 @@ impl std::fmt::Display for Missing {
         let name = |c: &Cell| format!("Table {}, {}", c.table, c.row);
         let cells = self.cells.iter().map(name).collect::<Vec<_>>().join("; ");
         write!(f, "missing: {} to Rest of {cells}: line {} ", self.column, self.index)?;
-        write!(f, "({}) is {}", self.id, self.state.name())?;
+        let verb = match &self.state {
+            LineState::Waiting | LineState::Running { .. } => "is ",
+            LineState::Interrupted { .. } => "was ",
+            LineState::Failed { .. } => "",
+            // Scores without a target case.
+            LineState::Done { .. } => "has nothing to score and is ",
+        };
+        write!(f, "({}) {verb}{}", self.id, self.state.name())?;
         let detail = self.state.detail();
         if detail.is_empty() { Ok(()) } else { write!(f, ": {detail}") }
     }

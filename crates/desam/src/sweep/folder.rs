@@ -207,7 +207,7 @@ fn check(line: &PlanLine, before: &[PlanLine]) -> Result<(), String> {
         let Some(trainer) = before.iter().find(|b| b.id == line.training && b.trains()) else {
             return Err(format!("no line before it trains {}", line.training));
         };
-        if (&trainer.train, trainer.variant) != (&line.train, line.variant) {
+        if trainer.train != line.train {
             return Err(format!("it is not trained as {} is", line.training));
         }
     }

@@ -83,17 +83,14 @@ pub(super) fn claim(path: &Path, me: &Worker, force: bool) -> Result<Claim> {
     let fail = || Error::io("lock", path);
     let options = OpenOptions::new().read(true).write(true).create(true).truncate(false).clone();
     let mut file = options.open(path).map_err(fail())?;
+    let free = lock(&file);
     if !force {
-        let free = lock(&file).map_err(fail())?;
-        let last = read(&mut file).map_err(fail())?;
-        let ours = |w: &Worker| w.host == me.host || (w.task.is_some() && w.task == me.task);
-        if let Some(other) = last.filter(|w| !free || !ours(w)) {
-            return Ok(Claim::Busy(other));
+        if !free.map_err(fail())? {
+            return Ok(Claim::Busy(named(&mut file)));
         }
-        if !free {
-            // It is held, and its holder has not yet written who it is.
-            let unnamed = Worker { host: "another process".into(), pid: 0, task: None };
-            return Ok(Claim::Busy(unnamed));
+        let ours = |w: &Worker| w.host == me.host || (w.task.is_some() && w.task == me.task);
+        if let Some(other) = read(&mut file).map_err(fail())?.filter(|w| !ours(w)) {
+            return Ok(Claim::Busy(other));
         }
     }
     let text =
@@ -112,13 +109,23 @@ pub(super) fn holder(path: &Path, host: &str) -> Result<Holder> {
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Holder::Nobody),
         Err(e) => return Err(fail()(e)),
     };
-    let Some(worker) = read(&mut file).map_err(fail())? else { return Ok(Holder::Nobody) };
     match file.try_lock_shared() {
-        Err(TryLockError::WouldBlock) => Ok(Holder::Alive(worker)),
-        Err(TryLockError::Error(e)) => Err(fail()(e)),
-        Ok(()) if worker.host == host => Ok(Holder::Dead(worker)),
-        Ok(()) => Ok(Holder::Elsewhere(worker)),
+        Err(TryLockError::WouldBlock) => return Ok(Holder::Alive(named(&mut file))),
+        Err(TryLockError::Error(e)) => return Err(fail()(e)),
+        Ok(()) => {}
     }
+    Ok(match read(&mut file).map_err(fail())? {
+        None => Holder::Nobody,
+        Some(worker) if worker.host == host => Holder::Dead(worker),
+        Some(worker) => Holder::Elsewhere(worker),
+    })
+}
+
+/// Who a lock's file names while it is held. Its holder may not have written that yet, and some
+/// systems let nobody else read what is locked.
+fn named(file: &mut File) -> Worker {
+    let unnamed = || Worker { host: "another process".into(), pid: 0, task: None };
+    read(file).ok().flatten().unwrap_or_else(unnamed)
 }
 
 fn lock(file: &File) -> std::io::Result<bool> {

@@ -85,8 +85,6 @@ pub struct PlanLine {
     pub cache_key: String,
     /// How the model is trained.
     pub train: TrainConfig,
-    /// Which decoder is trained.
-    pub variant: Variant,
     /// Points along each side of the grid; `None` in whole box mode.
     pub grid: Option<usize>,
     /// Which voxels are compared.
@@ -152,9 +150,9 @@ impl SweepConfig {
         for (setting, cells) in self.settings() {
             for &seed in &seeds {
                 for source in &sources {
-                    let train = self.train(&source.site, setting.mode, seed);
-                    train.validate()?;
                     let Setting { mode, variant, grid } = setting;
+                    let train = self.train(&source.site, mode, seed).with_variant(variant);
+                    train.validate()?;
                     let training = format!("{}-{mode}-{variant}-s{seed}", source.letter);
                     lines.push(PlanLine {
                         index: 0,
@@ -165,7 +163,6 @@ impl SweepConfig {
                         cache: path.clone(),
                         cache_key: key.to_owned(),
                         train,
-                        variant,
                         grid,
                         protocol: self.protocol,
                         sites: sites.iter().map(|s| s.site.clone()).collect(),

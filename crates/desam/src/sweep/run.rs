@@ -9,7 +9,6 @@ use crate::{Automatic, Error, Model, Result};
 use candle_core::Device;
 use desam_core::Progress;
 use desam_data::cache::FeatureCache;
-use desam_decoder::Variant;
 use std::path::Path;
 use std::time::Duration;
 
@@ -87,7 +86,8 @@ pub fn run_line(
     let done = Work { plan, line, options, progress }.run();
     if let Err(error) = &done {
         let failure = Failure { reason: error.to_string(), worker: options.worker.clone() };
-        plan.write_failure(line, &failure)?;
+        // The error itself is what the caller needs, whether or not it can be kept.
+        plan.write_failure(line, &failure).ok();
     }
     done.map(|scores| Outcome::Done(Box::new(scores)))
 }
@@ -101,10 +101,6 @@ struct Work<'a> {
 
 impl Work<'_> {
     fn run(&self) -> Result<Evaluation> {
-        if self.line.variant != Variant::Desam {
-            let variant = self.line.variant;
-            return Err(Error::Invalid(format!("variant {variant} cannot be trained yet")));
-        }
         let dir = self.options.cache.unwrap_or(&self.line.cache);
         let cache = FeatureCache::open(dir)?;
         let (found, expected) = (&cache.header().key, &self.line.cache_key);

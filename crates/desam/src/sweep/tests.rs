@@ -114,6 +114,20 @@ fn tables_become_one_line_a_run() {
 }
 
 #[test]
+fn a_line_trains_its_variant_with_a_loss_that_the_variant_has() {
+    let all = lines(&config(&PaperTable::ALL));
+    let supervised = |l: &PlanLine| l.train.loss.iou.is_some();
+    for line in &all {
+        // Eq. 1 in points mode for what predicts an IoU; else masks alone, as Eq. 2.
+        let expected = line.train.mode == Mode::Points && line.train.variant.predicts_iou();
+        assert_eq!(supervised(line), expected, "{}", line.id);
+    }
+    for variant in Variant::ALL {
+        assert!(all.iter().any(|l| l.train.variant == variant), "{variant}");
+    }
+}
+
+#[test]
 fn lines_that_differ_in_their_grid_share_a_training() {
     let lines = lines(&config(&[PaperTable::Grids]));
     let trains: Vec<bool> = lines.iter().map(PlanLine::trains).collect();
@@ -335,7 +349,7 @@ fn what_is_missing_is_named_and_in_no_mean() {
     let config = SweepConfig { seeds, subset, ..config(&[PaperTable::Ablations]) };
     let (_dir, plan) = planned(&config);
     let desam = |seed: u64| {
-        let ours = |l: &&PlanLine| l.variant == Variant::Desam && l.train.seed == seed;
+        let ours = |l: &&PlanLine| l.train.variant == Variant::Desam && l.train.seed == seed;
         plan.lines().iter().filter(ours).collect::<Vec<_>>()
     };
     for line in desam(0) {

@@ -1,4 +1,4 @@
-//! Adam, with its state in reach.
+//! Adam and AdamW, with their state in reach.
 
 use candle_core::backprop::GradStore;
 use candle_core::{Result, Var};
@@ -17,11 +17,15 @@ pub struct AdamConfig {
     pub beta2: f64,
     /// Added to the root of the second moment.
     pub epsilon: f64,
+    /// Weight decay, decoupled from the gradient: with each step a parameter loses `rate ·
+    /// weight_decay` of itself (Loshchilov and Hutter's AdamW). 0 is Adam.
+    #[serde(default)]
+    pub weight_decay: f64,
 }
 
 impl Default for AdamConfig {
     fn default() -> Self {
-        Self { beta1: 0.9, beta2: 0.999, epsilon: 1e-8 }
+        Self { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weight_decay: 0.0 }
     }
 }
 
@@ -64,9 +68,23 @@ impl Adam {
         grads: &GradStore,
         rate: f64,
     ) -> Result<()> {
+        self.step_scaled(vars, grads, (rate, 1.0))
+    }
+
+    /// One step at learning rate `rate` with every gradient multiplied by `scale`, which shortens
+    /// those that are too long.
+    ///
+    /// # Errors
+    /// When a tensor operation fails.
+    pub fn step_scaled(
+        &mut self,
+        vars: &BTreeMap<String, Var>,
+        grads: &GradStore,
+        (rate, scale): (f64, f64),
+    ) -> Result<()> {
         self.steps += 1;
-        let AdamConfig { beta1, beta2, epsilon } = self.config;
-        let step = AdamStep { beta1, beta2, epsilon, rate, step: self.steps };
+        let AdamConfig { beta1, beta2, epsilon, weight_decay: decay } = self.config;
+        let step = AdamStep { beta1, beta2, epsilon, rate, step: self.steps, decay, scale };
         for (name, var) in vars {
             let Some(grad) = grads.get(var.as_tensor()) else {
                 continue;
@@ -101,6 +119,35 @@ mod tests {
         adam.step(&vars, &loss.backward().unwrap(), 0.01).unwrap();
         let value = vars["a"].as_tensor().to_vec1::<f32>().unwrap()[0];
         assert!((value - 0.99).abs() < 1e-6, "{value}");
+    }
+
+    #[test]
+    fn decay_and_clipping_are_pytorchs() {
+        // torch 2.15, AdamW([p, q], lr=0.01, weight_decay=0.1) in f64, three steps i = 1, 2, 3 with
+        // the gradients [0.3 i, -0.4, 0.1 i²] and [-1.2 / i], each after clip_grad_norm_(…, 1.0).
+        let norms = [1.3038404810405297, 1.019803902718557, 1.3928388277184118];
+        let expected =
+            [0.968031128515281, -1.9641655371885247, 0.47101702518479716, 3.0194762180674504];
+        let var =
+            |values: &[f64]| Var::from_tensor(&Tensor::new(values, &Device::Cpu).unwrap()).unwrap();
+        let vars: BTreeMap<String, Var> =
+            [("p".to_owned(), var(&[1.0, -2.0, 0.5])), ("q".to_owned(), var(&[3.0]))].into();
+        let mut adam = Adam::new(AdamConfig { weight_decay: 0.1, ..AdamConfig::default() });
+        for (i, norm) in [1.0, 2.0, 3.0].into_iter().zip(norms) {
+            let given = Tensor::new(&[0.3 * i, -0.4, 0.1 * i * i], &Device::Cpu).unwrap();
+            let p = (vars["p"].as_tensor() * given).unwrap().sum_all().unwrap();
+            let q = (vars["q"].as_tensor() * (-1.2 / i)).unwrap().sum_all().unwrap();
+            let grads = (p + q).unwrap().backward().unwrap();
+            let found = crate::train::gradient_norm(&vars, &grads).unwrap();
+            assert!((found - norm).abs() < 1e-14, "{found}");
+            let scale = crate::train::clip::scale_to(1.0, found);
+            adam.step_scaled(&vars, &grads, (0.01, scale)).unwrap();
+        }
+        let values = |name: &str| vars[name].as_tensor().to_vec1::<f64>().unwrap();
+        let found = [values("p"), values("q")].concat();
+        assert!(found.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-14), "{found:?}");
+        // Short gradients are left as they are.
+        assert_eq!(crate::train::clip::scale_to(1.0, 0.5), 1.0);
     }
 
     #[test]

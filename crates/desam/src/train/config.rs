@@ -1,10 +1,11 @@
 //! How a decoder is trained, and its two presets.
 
-use crate::train::{AdamConfig, Augment};
+use super::{AdamConfig, Augment, Extension, extension};
 use crate::{Error, Mode, Result};
 use desam_core::PromptSampler;
 use desam_data::split::SplitRule;
-use desam_metrics::loss::LossConfig;
+use desam_decoder::{SqueezePlacement, Variant};
+use desam_metrics::loss::{IouLoss, IouTarget, LossConfig};
 use desam_prompt::{BoxSampler, PointSampler};
 use serde::{Deserialize, Serialize};
 
@@ -60,6 +61,16 @@ pub struct TrainConfig {
     pub source: String,
     /// Grid points or whole box.
     pub mode: Mode,
+    /// Which decoder is trained: DeSAM, one of the paper's ablations, or SAM's own.
+    #[serde(default)]
+    pub variant: Variant,
+    /// Where PIMM's squeeze-excitation looks.
+    #[serde(default)]
+    pub squeeze: SqueezePlacement,
+    /// Whether PIMM's coarser heads are compared with the truth too (the official module can; the
+    /// official program does not).
+    #[serde(default)]
+    pub deep_supervision: bool,
     /// Passes over the training slices.
     pub epochs: usize,
     /// Slices a step.
@@ -70,6 +81,14 @@ pub struct TrainConfig {
     pub decay_power: f64,
     /// Adam's constants.
     pub adam: AdamConfig,
+    /// Longest gradient, all parameters together (Euclidean length); longer ones are shortened to
+    /// it. `None`, as the official program has it: as long as it is.
+    #[serde(default)]
+    pub clip_norm: Option<f64>,
+    /// Decay of a running mean of the parameters, 0 to below 1: validation and the best model then
+    /// take the mean. `None`, as the official program has it: the last step's parameters.
+    #[serde(default)]
+    pub ema: Option<f64>,
     /// The loss: Eq. 1 or Eq. 2 of the paper, or the official program's.
     pub loss: LossConfig,
     /// Points drawn in grid points mode.
@@ -94,20 +113,6 @@ pub struct TrainConfig {
     pub extended: Vec<Extension>,
 }
 
-/// A run that was continued for more epochs than it had been begun with.
-///
-/// Learning rates depend on the number of epochs. What was trained before keeps the rates that it
-/// had, and the later epochs follow the longer schedule from there: an extended run is not the run
-/// that had as many epochs from the start.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Extension {
-    /// Epochs that were done or begun by then: they follow the shorter schedule.
-    pub at: usize,
-    /// How many epochs the run was to have until then.
-    pub epochs: usize,
-}
-
 impl TrainConfig {
     /// The preset's figures for a site and a mode, seed 0.
     pub fn preset(preset: Preset, source: impl Into<String>, mode: Mode) -> Self {
@@ -122,11 +127,16 @@ impl TrainConfig {
             preset,
             source: source.into(),
             mode,
+            variant: Variant::Desam,
+            squeeze: SqueezePlacement::Official,
+            deep_supervision: false,
             epochs: 50,
             batch: 8,
             learning_rate: 1e-4,
             decay_power: 0.9,
             adam: AdamConfig::default(),
+            clip_norm: None,
+            ema: None,
             loss,
             points: if paper { PointSampler::paper() } else { PointSampler::official() },
             validation_fraction: 0.1,
@@ -167,27 +177,32 @@ impl TrainConfig {
         if !(self.decay_power >= 0.0 && self.decay_power.is_finite()) {
             return refuse(format!("decay_power must be at least 0, found {}", self.decay_power));
         }
-        if self.mode == Mode::Box && self.loss.iou.is_some() {
-            return refuse("whole box mode does not supervise the IoU (Eq. 2)".into());
+        let membership = |iou: IouLoss| iou.target == IouTarget::Membership;
+        if self.mode == Mode::Box && self.loss.iou.is_some_and(membership) {
+            let reason = "whole box mode does not supervise the IoU (Eq. 2): no point says whether \
+                          it lies in the mask; the IoU target can be mask";
+            return refuse(reason.into());
         }
+        self.validate_variant().or_else(refuse)?;
         self.augment.validate(self.live)?;
-        let mut epochs = 0;
-        for extension in &self.extended {
-            if extension.epochs <= epochs || extension.at > extension.epochs {
-                return refuse(format!("extended: {extension:?} cannot follow {epochs} epochs"));
-            }
-            epochs = extension.epochs;
+        let decay = self.adam.weight_decay;
+        if !(decay >= 0.0 && self.learning_rate * decay < 1.0) {
+            let text = format!("weight_decay must be at least 0, and lr times it below 1: {decay}");
+            return refuse(text);
         }
-        if epochs >= self.epochs {
-            return refuse(format!("extended: from {epochs} epochs to {}", self.epochs));
+        if let Some(norm) = self.clip_norm.filter(|n| !(*n > 0.0 && n.is_finite())) {
+            return refuse(format!("clip_norm must be above 0, found {norm}"));
         }
+        if let Some(decay) = self.ema.filter(|d| !(0.0..1.0).contains(d)) {
+            return refuse(format!("ema must be at least 0 and below 1, found {decay}"));
+        }
+        extension::check(&self.extended, self.epochs).or_else(refuse)?;
         Ok(self.loss.validate()?)
     }
 
     /// Learning rate of `epoch`, counted from 0: polynomial decay, stepped each epoch.
     pub fn learning_rate_at(&self, epoch: usize) -> f64 {
-        let before = self.extended.iter().find(|extension| epoch < extension.at);
-        let epochs = before.map_or(self.epochs, |extension| extension.epochs);
+        let epochs = extension::epochs_for(epoch, &self.extended).unwrap_or(self.epochs);
         let left = 1.0 - epoch as f64 / epochs as f64;
         self.learning_rate * left.max(0.0).powf(self.decay_power)
     }
@@ -202,68 +217,4 @@ impl TrainConfig {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_rate_decays_as_the_official_program_has_it() {
-        // The official training script: poly decay (1 - epoch/epochs)^0.9, stepped each epoch.
-        let config = TrainConfig { epochs: 4, ..paper() };
-        let rates: Vec<f64> = (0..4).map(|e| config.learning_rate_at(e)).collect();
-        assert_eq!(rates[0], 1e-4);
-        assert!((rates[1] - 1e-4 * 0.75f64.powf(0.9)).abs() < 1e-18);
-        assert!((rates[3] - 1e-4 * 0.25f64.powf(0.9)).abs() < 1e-18);
-    }
-
-    #[test]
-    fn an_extension_changes_the_rates_of_what_is_to_come_alone() {
-        // (1 - epoch/epochs)^0.9 with the number of epochs that held when the epoch began.
-        let extended = vec![Extension { at: 3, epochs: 4 }];
-        let config = TrainConfig { epochs: 8, extended, ..paper() };
-        config.validate().unwrap();
-        let rate = |left: f64| 1e-4 * left.powf(0.9);
-        let rates: Vec<f64> = (0..5).map(|e| config.learning_rate_at(e)).collect();
-        let expected = [1.0, 0.75, 0.5, 0.625, 0.5].map(rate);
-        assert_eq!(rates, expected);
-        for (at, epochs) in [(3, 8), (5, 4), (0, 0)] {
-            let extended = vec![Extension { at, epochs }];
-            let wrong = TrainConfig { extended, ..config.clone() }.validate().unwrap_err();
-            assert!(wrong.to_string().contains("extended"), "{wrong}");
-        }
-    }
-
-    fn paper() -> TrainConfig {
-        TrainConfig::preset(Preset::Paper, "A", Mode::Points)
-    }
-
-    #[test]
-    fn presets_differ_where_paper_and_program_do() {
-        let official = TrainConfig::preset(Preset::Official, "A", Mode::Points);
-        assert_ne!(paper().loss, official.loss);
-        assert_ne!(paper().best_by, official.best_by);
-        assert_eq!((paper().epochs, paper().batch, paper().learning_rate), (50, 8, 1e-4));
-    }
-
-    #[test]
-    fn settings_that_cannot_be_run_are_named() {
-        let cases = [
-            (TrainConfig { epochs: 0, ..paper() }, "epochs"),
-            (TrainConfig { batch: 0, ..paper() }, "batch"),
-            (TrainConfig { learning_rate: f64::NAN, ..paper() }, "lr"),
-            (TrainConfig { mode: Mode::Box, ..paper() }, "IoU"),
-        ];
-        for (config, name) in cases {
-            let message = config.validate().unwrap_err().to_string();
-            assert!(message.contains(name), "{message}");
-        }
-        paper().validate().unwrap();
-    }
-
-    #[test]
-    fn a_configuration_survives_the_file() {
-        let text = serde_json::to_string(&paper()).unwrap();
-        assert_eq!(serde_json::from_str::<TrainConfig>(&text).unwrap(), paper());
-        let more = text.replacen('{', "{\"surprise\":1,", 1);
-        assert!(serde_json::from_str::<TrainConfig>(&more).is_err());
-    }
-}
+mod tests;

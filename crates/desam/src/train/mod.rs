@@ -4,7 +4,10 @@ mod adam;
 mod augment;
 mod batch;
 mod checkpoint;
+mod clip;
 mod config;
+mod ema;
+mod extension;
 mod history;
 mod keeper;
 mod observer;
@@ -14,12 +17,16 @@ mod run;
 mod sides;
 mod snapshot;
 mod state;
+mod tensorboard;
 mod trainer;
 mod validate;
+mod variant;
 
 pub use adam::{Adam, AdamConfig, Moments};
 pub use augment::Augment;
-pub use config::{BestBy, Extension, Preset, TrainConfig};
+pub use clip::gradient_norm;
+pub use config::{BestBy, Preset, TrainConfig};
+pub use extension::Extension;
 pub use history::EpochRecord;
 pub use observer::{Observer, StepRecord};
 pub use options::RunOptions;
@@ -108,7 +115,7 @@ pub fn train_with(
         return Err(Error::file(&weights, reason));
     }
     let options = (request.init, config.seed, request.device.clone());
-    let model = Trainable::open(&weights, options)?;
+    let model = Trainable::open_as(&weights, config.decoder(), options)?;
     model.check_cache(&cache)?;
 
     let Sides { train, validation } = Sides::new(&cache, config, (&weights, &request.device))?;
@@ -151,7 +158,7 @@ pub fn train_with(
         if let Some(snapshot) = begun.snapshot.take() {
             trainer.restore(&snapshot)?;
         }
-        let mut keeper = Keeper::new(&mut begun, &model, keep);
+        let mut keeper = Keeper::new(&mut begun, &model, keep, trainer.steps())?;
         trainer.fit_observed(&*train.slices, &*validation.slices, progress, &mut keeper)?
     };
     let best = history.iter().rfind(|r| r.best).copied();

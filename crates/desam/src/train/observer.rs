@@ -10,6 +10,8 @@ pub struct StepRecord {
     pub loss: f64,
     /// Learning rate of the step.
     pub learning_rate: f64,
+    /// Length of the gradient before it was shortened; `None` where its length is not limited.
+    pub gradient_norm: Option<f64>,
 }
 
 /// Is told of every step and epoch, with the trainer as it then stands. An error ends the training.

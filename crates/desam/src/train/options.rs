@@ -13,6 +13,10 @@ pub struct RunOptions<'a> {
     pub checkpoint_every: Option<Duration>,
     /// Checkpoints that are kept, the newest ones; at least 1. The best model is a file of its own.
     pub keep_checkpoints: usize,
+    /// Write event files for TensorBoard into the run's folder `tensorboard`: losses, learning rate
+    /// and, where it is limited, the gradient's length of each step, and the rows of the history,
+    /// all by the optimiser's steps. A run that is continued gets another file.
+    pub tensorboard: bool,
     /// Time since the beginning of 1970; asked after each step. The library reads no clock of its
     /// own.
     pub clock: Box<dyn FnMut() -> Duration + Send + 'a>,
@@ -25,6 +29,7 @@ impl Default for RunOptions<'_> {
             resume: false,
             checkpoint_every: None,
             keep_checkpoints: 2,
+            tensorboard: false,
             clock: Box::new(|| Duration::ZERO),
         }
     }
@@ -36,6 +41,7 @@ impl std::fmt::Debug for RunOptions<'_> {
             .field("resume", &self.resume)
             .field("checkpoint_every", &self.checkpoint_every)
             .field("keep_checkpoints", &self.keep_checkpoints)
+            .field("tensorboard", &self.tensorboard)
             .finish_non_exhaustive()
     }
 }

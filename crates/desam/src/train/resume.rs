@@ -1,7 +1,7 @@
 //! A run from its beginning, or from where it was stopped.
 
 use super::checkpoint::{Checkpoints, Seal};
-use super::{Extension, Run, RunConfig, RunManifest, RunOptions, Snapshot};
+use super::{EpochRecord, Extension, Run, RunConfig, RunManifest, RunOptions, Snapshot};
 use crate::{Error, Result};
 use desam_core::Progress;
 use serde_json::Value;
@@ -77,8 +77,9 @@ impl Begun {
                           not touched by that: train anew with another --out";
             return Err(Error::file(self.run.dir(), reason));
         }
+        self.best_is_there()?;
         self.lengthen(stored, progress)?;
-        self.describe(progress)?;
+        self.describe(progress);
         self.run.write_manifest(&self.manifest)?;
         Ok(self)
     }
@@ -159,26 +160,36 @@ impl Begun {
         Ok(())
     }
 
+    /// The best model is no part of a checkpoint.
+    fn best_is_there(&self) -> Result<()> {
+        let best = self.snapshot.as_ref().and_then(|s| s.position.best());
+        match best.filter(|_| !self.run.model_path().is_file()) {
+            None => Ok(()),
+            Some(EpochRecord { epoch, .. }) => {
+                let reason = format!(
+                    "is gone: it held the best model, of epoch {epoch}; put it back, or train anew \
+                     with another --out"
+                );
+                Err(Error::file(&self.run.model_path(), reason))
+            }
+        }
+    }
+
     /// Says where the run goes on, in its manifest too.
-    fn describe(&mut self, progress: &dyn Progress) -> Result<()> {
+    fn describe(&mut self, progress: &dyn Progress) {
         let Some(Snapshot { position, .. }) = &self.snapshot else {
             progress.say("no checkpoint was written yet: the run starts from its beginning");
-            return Ok(());
+            return;
         };
         let manifest = &mut self.manifest;
         manifest.epochs_done = position.epoch;
         manifest.best_epoch = position.best().map(|row| row.epoch);
         manifest.finished = position.epoch >= self.config.train.epochs;
-        if let (Some(epoch), false) = (manifest.best_epoch, self.run.model_path().is_file()) {
-            let reason = format!("is gone: it held the best model, of epoch {epoch}; put it back");
-            return Err(Error::file(&self.run.model_path(), reason));
-        }
         let at = match position.step {
             0 => format!("after epoch {}", position.epoch),
             step => format!("in epoch {} after step {step}", position.epoch + 1),
         };
         progress.say(&format!("continuing {at}"));
-        Ok(())
     }
 }
 

@@ -171,6 +171,11 @@ impl Run {
         self.dir.join("checkpoints")
     }
 
+    /// Where TensorBoard's event files are.
+    pub(super) fn tensorboard(&self) -> PathBuf {
+        self.dir.join("tensorboard")
+    }
+
     pub(super) fn write_config(&self, config: &RunConfig) -> Result<()> {
         write_json(&self.config_path(), config)
     }

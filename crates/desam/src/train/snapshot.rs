@@ -1,5 +1,6 @@
 //! A training as it stands, to go on from.
 
+use super::ema::Average;
 use super::state::Position;
 use super::{Adam, Moments, Trainer};
 use crate::{Error, Result};
@@ -15,7 +16,8 @@ pub struct Snapshot {
     pub position: Position,
     /// Steps that the optimiser has taken.
     pub steps: u32,
-    /// Parameters as `model.*` and Adam's moments as `adam.first.*` and `adam.second.*`.
+    /// Parameters as `model.*`, Adam's moments as `adam.first.*` and `adam.second.*`, the running
+    /// mean of the parameters, where one is kept, as `ema.*`.
     pub tensors: Tensors,
 }
 
@@ -37,8 +39,20 @@ impl Trainer<'_> {
             let (first, second) = (format!("adam.first.{name}"), format!("adam.second.{name}"));
             [(first, m.first.clone()), (second, m.second.clone())]
         });
-        let tensors = model.chain(moments).collect();
+        let means = self.average.iter().flat_map(|average| &average.tensors);
+        let means = means.map(|(name, mean)| (format!("ema.{name}"), mean.clone()));
+        let tensors = model.chain(moments).chain(means).collect();
         Snapshot { position: self.position.clone(), steps: self.steps(), tensors }
+    }
+
+    /// The parameters that validation looks at and that are worth saving: their running mean, where
+    /// one is kept.
+    pub fn parameters(&self) -> Tensors {
+        let vars = self.model.decoder.vars.iter();
+        match &self.average {
+            Some(average) => average.tensors.clone(),
+            None => vars.map(|(name, var)| (name.clone(), var.as_tensor().clone())).collect(),
+        }
     }
 
     /// Goes back, or forward, to where a snapshot was taken of a training with the same
@@ -57,6 +71,10 @@ impl Trainer<'_> {
             };
             moments.insert(name, Moments { first, second });
         }
+        let average = self.config.ema.map(|decay| {
+            Ok::<_, Error>(Average::restore(decay, self.fitting(snapshot, "ema.", true)?))
+        });
+        self.average = average.transpose()?;
         for (name, value) in &parameters {
             vars[name].set(value)?;
         }

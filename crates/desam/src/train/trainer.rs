@@ -1,6 +1,8 @@
 //! The training loop.
 
 use super::batch::{Batch, Prompted, Purpose, order, stream};
+use super::clip::{gradient_norm, scale_to};
+use super::ema::Average;
 use super::observer::{After, Observer, StepRecord};
 use super::state::Position;
 use super::validate::{Validation, validate};
@@ -25,6 +27,7 @@ pub struct Trainer<'a> {
     pub(super) loss: Box<dyn Loss>,
     pub(super) device: Device,
     pub(super) adam: Adam,
+    pub(super) average: Option<Average>,
     pub(super) position: Position,
 }
 
@@ -41,6 +44,7 @@ impl<'a> Trainer<'a> {
     /// When the configuration cannot be run.
     pub fn new(model: &'a Trainable, config: &'a TrainConfig) -> Result<Self> {
         config.validate()?;
+        let average = config.ema.map(|decay| Average::new(decay, &model.decoder.vars));
         Ok(Self {
             model,
             config,
@@ -48,6 +52,7 @@ impl<'a> Trainer<'a> {
             loss: Box::new(config.loss.build()?),
             device: model.device().clone(),
             adam: Adam::new(config.adam),
+            average: average.transpose()?,
             position: Position::default(),
         })
     }
@@ -77,7 +82,9 @@ impl<'a> Trainer<'a> {
     }
 
     /// Runs the epochs that are left; `after` is called with each epoch's record, in which `best`
-    /// says whether the model is now better than ever: the moment to save it.
+    /// says whether the model is now better than ever: the moment to save it. (Where a running mean
+    /// of the parameters is kept, what was validated is the mean; [`fit_observed`](Self::fit_observed)
+    /// hands out the trainer and with it [`parameters`](Self::parameters).)
     ///
     /// # Errors
     /// When a slice cannot be read, the loss stops being a number, or `after` fails.
@@ -111,7 +118,8 @@ impl<'a> Trainer<'a> {
         progress.begin("training", (steps * self.config.epochs).saturating_sub(done) as u64);
         while self.position.epoch < self.config.epochs {
             self.epoch(train, progress, observer)?;
-            let record = self.record(&validate(self, validation)?);
+            let scores = self.averaged(|| validate(self, validation))?;
+            let record = self.record(&scores);
             self.position.complete(record);
             observer.epoch(self, &record)?;
         }
@@ -162,7 +170,7 @@ impl<'a> Trainer<'a> {
                 self.prompted(slice, stream(seed, Purpose::Prompt, epoch, index))
             };
             let items = chunk.iter().map(prompted).collect::<Result<Vec<_>>>()?;
-            let value = self.step(&Batch::new(&items, &self.device)?, rate)?;
+            let (value, gradient_norm) = self.step(&Batch::new(&items, &self.device)?, rate)?;
             let loss = f64::from(value.total.to_scalar::<f32>()?);
             if !loss.is_finite() {
                 let step = self.position.step + 1;
@@ -170,7 +178,7 @@ impl<'a> Trainer<'a> {
             }
             self.position.losses.add(&value, chunk.len())?;
             self.position.step += 1;
-            observer.step(self, &StepRecord { loss, learning_rate: rate })?;
+            observer.step(self, &StepRecord { loss, learning_rate: rate, gradient_norm })?;
             let mean = self.position.losses.mean_total();
             progress.advance(1, &format!("epoch {}/{epochs}, loss {mean:.4}{dice}", epoch + 1));
         }
@@ -195,13 +203,22 @@ impl<'a> Trainer<'a> {
         Ok((prediction, value))
     }
 
-    /// One step of Adam; a loss that is no number changes nothing.
-    fn step(&mut self, batch: &Batch, rate: f64) -> Result<LossValue> {
+    /// One step of Adam, and the gradient's length where it is limited; a loss that is no number
+    /// changes nothing.
+    fn step(&mut self, batch: &Batch, rate: f64) -> Result<(LossValue, Option<f64>)> {
         let (_, value) = self.forward(batch)?;
-        if value.total.to_scalar::<f32>()?.is_finite() {
-            let grads = value.total.backward()?;
-            self.adam.step(&self.model.decoder.vars, &grads, rate)?;
+        if !value.total.to_scalar::<f32>()?.is_finite() {
+            return Ok((value, None));
         }
-        Ok(value)
+        let vars = &self.model.decoder.vars;
+        let grads = value.total.backward()?;
+        let limited = |limit| Ok::<_, Error>((limit, gradient_norm(vars, &grads)?));
+        let limited = self.config.clip_norm.map(limited).transpose()?;
+        let scale = limited.map_or(1.0, |(limit, norm)| scale_to(limit, norm));
+        self.adam.step_scaled(vars, &grads, (rate, scale))?;
+        if let Some(average) = &mut self.average {
+            average.update(vars, self.adam.steps())?;
+        }
+        Ok((value, limited.map(|(_, norm)| norm)))
     }
 }

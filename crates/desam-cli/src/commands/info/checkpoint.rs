@@ -46,6 +46,7 @@ pub(in crate::commands) fn describe(read: &Checkpoint) -> anyhow::Result<Reply> 
     rows.extend(summary.problems.iter().map(|p| ("problem", p.clone())));
     if let Some(record) = &record {
         rows.push(("encoder", record.encoder.clone()));
+        rows.push(("variant", record.variant.to_string()));
         rows.push((
             "trained",
             match &record.training {

@@ -24,6 +24,7 @@ pub(super) fn describe(path: &Path) -> anyhow::Result<Reply> {
         ("run", path.display().to_string()),
         ("state", format!("{state}: {} of {} epochs", manifest.epochs_done, train.epochs)),
         ("trained on", format!("{}, {} mode, preset {}", train.source, train.mode, train.preset)),
+        ("variant", train.variant.to_string()),
         (
             "cases",
             format!(

@@ -126,6 +126,7 @@ pub(super) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Re
         lines.map(|l| format!("{} = {}", l.column, l.train.source)).collect();
     sites.sort();
     sites.dedup();
+    let scored = plan.lines().first().map(|l| l.sites.clone()).unwrap_or_default();
     session.screen.detail(&format!("{:?}", plan.lines()));
     let score = match all - train {
         0 => String::new(),
@@ -136,6 +137,7 @@ pub(super) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Re
     let text = aligned(&[
         ("plan", arguments.out.display().to_string()),
         ("sources", sites.join(", ")),
+        ("scored", scored.join(", ")),
         ("runs", format!("{train} that train (lines 0 to {}){score}", train - 1)),
         ("next", format!("desam sweep run {} --all", arguments.out.display())),
     ]);

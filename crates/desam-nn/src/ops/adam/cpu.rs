@@ -66,6 +66,8 @@ struct Factors<T> {
     by_correction: T,
     epsilon: T,
     rate: T,
+    kept: T,
+    scale: T,
 }
 
 pub(super) fn apply<T: Root>(
@@ -86,6 +88,8 @@ pub(super) fn apply<T: Root>(
         by_correction: T::from_f64(1.0 / correction),
         epsilon: T::from_f64(step.epsilon),
         rate: T::from_f64(rate),
+        kept: T::from_f64(step.kept()),
+        scale: T::from_f64(step.scale),
     };
     change(var.as_tensor(), |values: &mut [T]| {
         change(&moments.first, |first: &mut [T]| {
@@ -106,9 +110,10 @@ fn walk<T: Root>(f: Factors<T>, (values, grad): (&mut [T], &[T]), moments: [&mut
     let [first, second] = moments;
     let moments = first.iter_mut().zip(second);
     for ((value, g), (first, second)) in values.iter_mut().zip(grad).zip(moments) {
-        *first = *first * f.keep[0] + *g * f.take[0];
-        *second = *second * f.keep[1] + *g * *g * f.take[1];
+        let g = *g * f.scale;
+        *first = *first * f.keep[0] + g * f.take[0];
+        *second = *second * f.keep[1] + g * g * f.take[1];
         let root = second.root() * f.by_correction + f.epsilon;
-        *value -= *first * f.rate / root;
+        *value = *value * f.kept - *first * f.rate / root;
     }
 }

@@ -1,6 +1,9 @@
-//! Adam's step of one parameter.
+//! Adam's step of one parameter, with decoupled weight decay, and the length of gradients.
 
 mod cpu;
+mod norm;
+
+pub use norm::square_sum;
 
 use candle_core::{DType, Result, Tensor, Var};
 
@@ -37,6 +40,11 @@ pub struct AdamStep {
     pub rate: f64,
     /// Which step this is, from 1 on.
     pub step: u32,
+    /// Weight decay, decoupled from the gradient (Loshchilov and Hutter; PyTorch's AdamW): the
+    /// parameter shrinks by `rate · decay` of itself. 0 is Adam.
+    pub decay: f64,
+    /// What the gradient is multiplied with, below 1 where it is too long. 1 changes no bit.
+    pub scale: f64,
 }
 
 impl AdamStep {
@@ -44,6 +52,11 @@ impl AdamStep {
     fn corrections(&self) -> [f64; 2] {
         let power = i32::try_from(self.step).unwrap_or(i32::MAX);
         [self.rate / (1.0 - self.beta1.powi(power)), (1.0 - self.beta2.powi(power)).sqrt()]
+    }
+
+    /// What is left of the parameter before the gradient's part.
+    fn kept(&self) -> f64 {
+        1.0 - self.rate * self.decay
     }
 
     /// Changes `var` and its `moments` by the gradient `grad`, all of one shape: in one walk in
@@ -81,13 +94,13 @@ impl AdamStep {
         }
         let Self { beta1, beta2, epsilon, .. } = *self;
         let [rate, correction] = self.corrections();
-        let grad = grad.detach();
+        let grad = (grad.detach() * self.scale)?;
         let (mean, square) = ((&grad * (1.0 - beta1))?, (grad.sqr()? * (1.0 - beta2))?);
         moments.first = ((&moments.first * beta1)? + mean)?;
         moments.second = ((&moments.second * beta2)? + square)?;
         let root = ((moments.second.sqrt()? / correction)? + epsilon)?;
         let update = ((&moments.first * rate)? / root)?;
-        var.set(&(var.as_tensor().detach() - update)?)
+        var.set(&((var.as_tensor().detach() * self.kept())? - update)?)
     }
 }
 
@@ -97,19 +110,30 @@ mod tests {
     use crate::ops::gradcheck::{max_diff, random};
 
     fn step(step: u32) -> AdamStep {
-        AdamStep { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, rate: 1e-3, step }
+        AdamStep {
+            beta1: 0.9,
+            beta2: 0.999,
+            epsilon: 1e-8,
+            rate: 1e-3,
+            step,
+            decay: 0.0,
+            scale: 1.0,
+        }
     }
 
+    /// The same with decay and a scaled gradient.
+    fn tuned(number: u32) -> AdamStep {
+        AdamStep { decay: 0.3, scale: 1.0 / f64::from(number + 1), ..step(number) }
+    }
+
+    type Way<'a> = &'a dyn Fn(u32, &Var, &Tensor, &mut Moments) -> Result<()>;
+
     /// Five steps with changing gradients: parameter and moments.
-    fn run(
-        start: &Tensor,
-        grads: impl Fn(u32) -> Tensor,
-        way: fn(&AdamStep, &Var, &Tensor, &mut Moments) -> Result<()>,
-    ) -> [Tensor; 3] {
+    fn run(start: &Tensor, grads: impl Fn(u32) -> Tensor, way: Way<'_>) -> [Tensor; 3] {
         let var = Var::from_tensor(start).unwrap();
         let mut moments = Moments::zeros(&var).unwrap();
         for i in 1..6 {
-            way(&step(i), &var, &grads(i), &mut moments).unwrap();
+            way(i, &var, &grads(i), &mut moments).unwrap();
         }
         [var.into_inner(), moments.first, moments.second]
     }
@@ -123,10 +147,12 @@ mod tests {
                     let g = random(u64::from(i) + 1, shape).to_dtype(dtype).unwrap();
                     (g * 10f64.powi(-(i as i32))).unwrap()
                 };
-                let ours = run(&start, grads, AdamStep::apply);
-                let plain = run(&start, grads, AdamStep::plain);
-                for (a, b) in ours.iter().zip(&plain) {
-                    assert_eq!(max_diff(a, b), 0.0, "{dtype:?} {shape:?}");
+                for constants in [step, tuned] {
+                    let ours = run(&start, grads, &|i, v, g, m| constants(i).apply(v, g, m));
+                    let plain = run(&start, grads, &|i, v, g, m| constants(i).plain(v, g, m));
+                    for (a, b) in ours.iter().zip(&plain) {
+                        assert_eq!(max_diff(a, b), 0.0, "{dtype:?} {shape:?}");
+                    }
                 }
             }
         }
@@ -137,7 +163,8 @@ mod tests {
         let start = random(1, &[4, 6]);
         let turned = |i: u32| random(u64::from(i), &[6, 4]).t().unwrap();
         let plain = |i: u32| turned(i).contiguous().unwrap();
-        let (a, b) = (run(&start, turned, AdamStep::apply), run(&start, plain, AdamStep::plain));
+        let a = run(&start, turned, &|i, v, g, m| step(i).apply(v, g, m));
+        let b = run(&start, plain, &|i, v, g, m| step(i).plain(v, g, m));
         assert!(a.iter().zip(&b).all(|(a, b)| max_diff(a, b) == 0.0));
         let var = Var::from_tensor(&start).unwrap();
         let mut moments = Moments::zeros(&var).unwrap();
@@ -151,7 +178,7 @@ mod tests {
         let grads = |i: u32| random(u64::from(i), &[70_001]).to_dtype(DType::F32).unwrap();
         let on = |threads: usize| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-            let all = pool.install(|| run(&start, grads, AdamStep::apply));
+            let all = pool.install(|| run(&start, grads, &|i, v, g, m| tuned(i).apply(v, g, m)));
             all.map(|t| t.to_vec1::<f32>().unwrap())
         };
         let one = on(1);

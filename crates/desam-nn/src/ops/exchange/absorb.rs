@@ -5,7 +5,7 @@ use crate::ops::linear::Affine;
 use crate::ops::matmul::{Store, View, matmul};
 use crate::ops::product::ROWS;
 use crate::ops::vector::{build, f32s};
-use candle_core::{Device, Result, Tensor, bail};
+use candle_core::{Result, Tensor, bail};
 use gemm::Parallelism;
 
 /// Tokens after their own projection, `[N, T, inner]`.
@@ -16,9 +16,6 @@ pub struct Projected<'a> {
     /// Heads, of `inner / heads` channels each.
     pub heads: usize,
 }
-
-/// A projection on the image's side, which is absorbed.
-pub type Side<'a> = Affine<'a>;
 
 /// Sizes of one side of an exchange.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,7 +80,7 @@ impl Asked {
     ///
     /// # Errors
     /// When shapes do not fit.
-    pub fn new(queries: Projected<'_>, key: Side<'_>) -> Result<Self> {
+    pub fn new(queries: Projected<'_>, key: Affine<'_>) -> Result<Self> {
         let sizes = Sizes::new(queries, key.weight.dim(1)?)?;
         Ok(Self { sizes, keys: absorbed(sizes, queries.tokens, key.weight)? })
     }
@@ -115,8 +112,8 @@ impl Told {
     pub fn new(
         keys: Projected<'_>,
         values: &Tensor,
-        query: Option<Side<'_>>,
-        out: Side<'_>,
+        query: Option<Affine<'_>>,
+        out: Affine<'_>,
     ) -> Result<Self> {
         let sizes = Sizes::new(keys, out.weight.dim(0)?)?;
         let bias = match query.and_then(|q| q.bias) {
@@ -127,6 +124,9 @@ impl Told {
             Some(bias) => bias.to_vec1::<f32>()?,
             None => vec![0.0; sizes.width],
         };
+        if added.len() != sizes.width {
+            bail!("exchange: {} biases for {} channels", added.len(), sizes.width);
+        }
         let absorbed = match query {
             Some(query) => absorbed(sizes, keys.tokens, query.weight)?,
             None => separate(sizes, keys.tokens)?,
@@ -178,6 +178,9 @@ fn separate(sizes: Sizes, tokens: &Tensor) -> Result<Vec<f32>> {
 /// Scaled keys times the queries' bias.
 fn biases(sizes: Sizes, tokens: &Tensor, bias: &Tensor) -> Result<Vec<f32>> {
     let bias = bias.to_vec1::<f32>()?;
+    if bias.len() != sizes.inner {
+        bail!("exchange: {} biases for {} channels", bias.len(), sizes.inner);
+    }
     let per_head = sizes.per_head();
     let keys = separate(sizes, tokens)?;
     let mut out = Vec::with_capacity(sizes.prompts * sizes.rows());
@@ -210,39 +213,6 @@ fn answers(sizes: Sizes, values: &Tensor, out: &Tensor) -> Result<Vec<f32>> {
         }
         Ok(())
     })
-}
-
-/// What the tokens have heard: the value projection `weight [inner, E]` of what they saw,
-/// `[N, E, R]` → `[N, T, inner]`.
-///
-/// # Errors
-/// When shapes do not fit.
-pub(crate) fn heard(seen: &Tensor, value: Side<'_>, heads: usize) -> Result<Tensor> {
-    let ((prompts, width, rows), (inner, inputs)) = (seen.dims3()?, value.weight.dims2()?);
-    if heads == 0 || !rows.is_multiple_of(heads) || !inner.is_multiple_of(heads) || inputs != width
-    {
-        bail!("exchange: {heads} heads saw {:?}, values are of {inner} × {inputs}", seen.dims());
-    }
-    let (count, per_head) = (rows / heads, inner / heads);
-    let (seen, weight) = (seen.contiguous()?, value.weight.contiguous()?);
-    let ((ss, sl), (ws, wl)) = (seen.storage_and_layout(), weight.storage_and_layout());
-    let (numbers, weight) = (f32s(&ss, sl)?, f32s(&ws, wl)?);
-    let heard = build(prompts * count * inner, count * inner, |prompt, heard| {
-        for head in 0..heads {
-            let begin = prompt * width * rows + head * count;
-            let left = (&numbers[begin..], View::strided(width, count, rows).t());
-            let right = View::dense(per_head, width).t();
-            let right = (&weight[head * per_head * width..], right);
-            let to = (&mut heard[head * per_head..], View::strided(count, per_head, inner));
-            matmul(to, left, right, Store::Replace, Parallelism::None)?;
-        }
-        Ok(())
-    })?;
-    let heard = Tensor::from_vec(heard, (prompts, count, inner), &Device::Cpu)?;
-    match value.bias {
-        Some(bias) => heard.broadcast_add(bias),
-        None => Ok(heard),
-    }
 }
 
 /// Numbers of rows of scores along a stretch.

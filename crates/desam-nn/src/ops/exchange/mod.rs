@@ -17,11 +17,12 @@
 
 mod absorb;
 mod cpu;
+mod heard;
 mod kernels;
 mod tiles;
 
-pub(crate) use absorb::heard;
-pub use absorb::{Asked, Projected, Side, Told};
+pub use absorb::{Asked, Projected, Told};
+pub(crate) use heard::heard;
 pub use tiles::ImageTiles;
 
 use candle_core::{Result, Tensor, bail};

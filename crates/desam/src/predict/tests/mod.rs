@@ -3,16 +3,16 @@
 use super::SlicePredictor;
 use crate::{Automatic, Mode};
 use candle_core::{Device, Tensor};
-use desam_core::{
-    EncoderSpec, ImageContext, ImageFeatures, MaskDecoder, PromptEmbedding, PromptEncoder,
-    PromptReading, Prompts,
-};
+use desam_core::{EncoderSpec, ImageFeatures, MaskDecoder, PromptEncoder, Prompts};
 use desam_decoder::{Decoder, DecoderConfig};
 use desam_encoder::{FrozenSam, LoadedSam, VitConfig};
 use desam_nn::params::{LoadOptions, Tensors, load};
 use desam_prompt::{grid_points, whole_box};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+
+mod search;
+mod trained;
 
 struct Parts {
     sam: LoadedSam,
@@ -107,101 +107,4 @@ fn where_nothing_is_taken_the_ious_are_told_all_the_same() {
         parts.predictor().predict_with_evidence(&parts.features(4), &automatic).unwrap();
     assert!(prediction.mask.is_empty() && prediction.point.is_none());
     assert_eq!((evidence.ious.len(), evidence.logits.len()), (9, 0));
-}
-
-/// A decoder of which nothing is known but the trait: the default reader is used, and `read` gives
-/// each prompt the same bits whatever it is read along with.
-struct Stranger(Decoder);
-
-impl MaskDecoder for Stranger {
-    fn context(
-        &self,
-        features: &ImageFeatures,
-        position: &Tensor,
-    ) -> candle_core::Result<ImageContext> {
-        self.0.context(features, position)
-    }
-
-    fn read(
-        &self,
-        context: &ImageContext,
-        prompts: &PromptEmbedding,
-    ) -> candle_core::Result<PromptReading> {
-        let one = |i: usize| {
-            let (sparse, dense) = (prompts.sparse.narrow(0, i, 1)?, prompts.dense.narrow(0, i, 1)?);
-            self.0.read(context, &PromptEmbedding { sparse, dense })
-        };
-        let all: Vec<PromptReading> =
-            (0..prompts.dense.dim(0)?).map(one).collect::<candle_core::Result<_>>()?;
-        let join = |pick: fn(&PromptReading) -> Tensor| {
-            Tensor::cat(&all.iter().map(pick).collect::<Vec<_>>(), 0)
-        };
-        Ok(PromptReading {
-            iou_all: join(|r| r.iou_all.clone())?,
-            mask_tokens: join(|r| r.mask_tokens.clone())?,
-            mask_embedding: join(|r| r.mask_embedding.clone())?,
-        })
-    }
-
-    fn draw(&self, context: &ImageContext, reading: &PromptReading) -> candle_core::Result<Tensor> {
-        self.0.draw(context, reading)
-    }
-}
-
-/// Thresholds at which none, one, about half and all of the points survive.
-fn thresholds(ious: &[f32]) -> Vec<f32> {
-    let mut sorted = ious.to_vec();
-    sorted.sort_by(f32::total_cmp);
-    let last = sorted.len() - 1;
-    // A threshold at 0 or below is off.
-    let on = |v: f32| if v > 0.0 { v } else { f32::MIN_POSITIVE };
-    let before = sorted[last.saturating_sub(1)];
-    vec![on(sorted[last]), on(before), on(sorted[last / 2]), 0.0]
-}
-
-/// A decoder whose predicted IoU is about a half above that of the untrained one.
-fn hopeful(seed: u64, vit: &VitConfig) -> Decoder {
-    let config = DecoderConfig::tiny(&vit.spec());
-    let options = LoadOptions::seeded(seed);
-    let mut tensors = load(Tensors::new(), &options, |vb| config.build(vb)).unwrap().tensors;
-    let last = "mask_decoder.iou_prediction_head.layers.2.bias";
-    let raised = (tensors[last].clone() + 0.5).unwrap();
-    tensors.insert(last.into(), raised);
-    load(tensors, &options, |vb| config.build(vb)).unwrap().module
-}
-
-#[test]
-fn as_few_masks_as_it_takes_give_the_plain_way_s_mask_bit_for_bit() {
-    let vit = VitConfig { input_side: 64, ..VitConfig::tiny() };
-    let (mut searched, mut empty) = (0, 0);
-    for (seed, grid) in [1, 5, 9, 11, 15, 21, 25, 9, 9, 5].into_iter().enumerate() {
-        let mut parts = Parts::random(seed as u64);
-        parts.decoder = hopeful(seed as u64, &vit);
-        let features = parts.features(100 + seed as u64);
-        let side = parts.spec.mask_side();
-        let stranger = Stranger(parts.decoder.clone());
-        let predictor = SlicePredictor::new(&parts.sam.sam.prompt, &stranger, &parts.spec);
-        let automatic = open(Mode::Points, grid, side);
-        let ious = predictor.predict_with_evidence(&features, &automatic).unwrap().1.ious;
-        for iou_threshold in thresholds(&ious) {
-            let regions = [automatic.selection.min_region_px, 0, 2 * side];
-            for &min_region_px in &regions[..if grid > 11 { 1 } else { 3 }] {
-                let mut automatic = automatic.clone();
-                automatic.selection.iou_threshold = iou_threshold;
-                automatic.selection.min_region_px = min_region_px;
-                let (plain, all) = predictor.predict_plain(&features, &automatic).unwrap();
-                let (found, evidence) =
-                    predictor.predict_with_evidence(&features, &automatic).unwrap();
-                let at =
-                    format!("{seed}, {grid}×{grid}, above {iou_threshold}, {min_region_px} px");
-                assert_eq!(found, plain, "{at}");
-                assert_eq!(evidence.ious, all.ious, "{at}");
-                assert_eq!(evidence.logits, all.logits, "{at}");
-                assert!(evidence.drawn <= all.drawn && all.drawn == grid * grid, "{at}");
-                searched += usize::from(evidence.drawn > 1);
-                empty += usize::from(evidence.drawn == 0);
-            }
-        }
-    }
-    assert!(searched > 5 && empty > 5, "{searched} {empty}");
 }

@@ -1,0 +1,81 @@
+//! Which decoder `desam train` trains, and with which loss.
+
+use super::{not_negative, one_of};
+use clap::Args;
+use desam::decoder::{SqueezePlacement, Variant};
+use desam::metrics::loss::IouTarget;
+use desam::train::TrainConfig;
+
+/// Flags of the decoder and its loss.
+#[derive(Debug, Args)]
+pub(super) struct DecoderFlags {
+    /// Which decoder to train; they are told apart below
+    #[arg(long, value_name = "VARIANT", default_value = "desam", value_parser = one_of::<Variant>(
+        &["desam", "pimm-only", "no-iou-head", "no-mask-fusion", "sam-decoder"]))]
+    variant: Variant,
+
+    /// Where PIMM's squeeze-excitation looks: behind the norm, as in the official program, where it
+    /// is a factor of one half whatever its weights; or before it, where it acts
+    #[arg(long, value_name = "PLACE", default_value = "official",
+        value_parser = one_of::<SqueezePlacement>(&["official", "before-norm"]))]
+    squeeze: SqueezePlacement,
+
+    /// Compare PIMM's coarser heads with the truth too: each weighs half of the next finer one, all
+    /// together 1; targets are the nearest pixels
+    #[arg(long)]
+    deep_supervision: bool,
+
+    /// What the predicted IoU learns: whether the point lies in the mask (1 or 0), or the IoU that
+    /// the mask drawn at that moment has; whole box mode teaches it only the latter, and only if
+    /// asked [default: membership in points mode]
+    #[arg(long, value_name = "TARGET",
+        value_parser = one_of::<IouTarget>(&["membership", "mask"]))]
+    iou_target: Option<IouTarget>,
+
+    /// Weight of the soft Dice loss [default: 1]
+    #[arg(long, value_name = "WEIGHT", value_parser = not_negative)]
+    dice_weight: Option<f64>,
+
+    /// Weight of the cross-entropy [default: 1 with preset paper, 0 with official]
+    #[arg(long, value_name = "WEIGHT", value_parser = not_negative)]
+    bce_weight: Option<f64>,
+
+    /// Weight of the IoU's error [default: 10 with preset paper, 1 with official]
+    #[arg(long, value_name = "WEIGHT", value_parser = not_negative)]
+    iou_weight: Option<f64>,
+}
+
+impl DecoderFlags {
+    /// `config` with what was asked for.
+    pub(super) fn apply(&self, config: TrainConfig) -> anyhow::Result<TrainConfig> {
+        self.weigh(self.choose(config))
+    }
+
+    /// The decoder and what its IoU learns.
+    fn choose(&self, config: TrainConfig) -> TrainConfig {
+        let mut config = config.with_variant(self.variant);
+        config.squeeze = self.squeeze;
+        config.deep_supervision = self.deep_supervision;
+        match self.iou_target {
+            Some(target) => config.with_iou_target(target),
+            None => config,
+        }
+    }
+
+    fn weigh(&self, mut config: TrainConfig) -> anyhow::Result<TrainConfig> {
+        let loss = &mut config.loss;
+        loss.dice = self.dice_weight.unwrap_or(loss.dice);
+        loss.bce = self.bce_weight.unwrap_or(loss.bce);
+        if let Some(weight) = self.iou_weight {
+            let Some(iou) = &mut loss.iou else {
+                anyhow::bail!(
+                    "--iou-weight: variant {} in {} mode has no IoU term to weigh",
+                    config.variant,
+                    config.mode
+                );
+            };
+            iou.weight = weight;
+        }
+        Ok(config)
+    }
+}

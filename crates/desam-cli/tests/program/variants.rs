@@ -1,0 +1,172 @@
+//! Every variant through the program: trained, scored, used, and remembered by its model.
+
+use crate::common::{run, world};
+use desam::data::nifti::read_labels;
+use desam::decoder::Variant;
+use std::path::{Path, PathBuf};
+
+/// Two epochs on site A, and what came of them.
+fn train(out: &Path, mode: &str, more: &[&str]) -> serde_json::Value {
+    let world = world();
+    let train = args![
+        "train",
+        "--cache",
+        world.cache,
+        "--source",
+        "A",
+        "--mode",
+        mode,
+        "--out",
+        out,
+        "--epochs",
+        "2",
+        "--lr",
+        "1e-3",
+        "--split",
+        "last",
+        "--json",
+        "-q",
+    ];
+    run(train.into_iter().chain(more.iter().map(Into::into))).expect(0).json()
+}
+
+fn info(path: &Path) -> serde_json::Value {
+    run(args!["info", path, "--json"]).expect(0).json()
+}
+
+#[test]
+fn every_variant_trains_is_scored_and_predicts() {
+    let world = world();
+    let folder = tempfile::tempdir().unwrap();
+    let input = world.data.join("B/Case00.nii.gz");
+    for (variant, mode) in Variant::ALL.into_iter().flat_map(|v| [(v, "points"), (v, "box")]) {
+        let out = folder.path().join(format!("{variant}-{mode}"));
+        let trained = train(&out, mode, &["--variant", variant.name()]);
+        let history = trained["history"].as_array().unwrap();
+        assert_eq!(history.len(), 2, "{variant}, {mode}");
+        let loss = |epoch: usize| history[epoch]["train_loss"].as_f64().unwrap();
+        // A dozen steps are too few for a good model, and enough for it to learn.
+        assert!(loss(1) < loss(0), "{variant}, {mode}: {} after {}", loss(1), loss(0));
+
+        let model = out.join("model.safetensors");
+        let (described, checkpoint) = (info(&out), info(&model));
+        assert_eq!(described["config"]["train"]["variant"], variant.name());
+        assert_eq!(described["config"]["decoder"]["variant"], variant.name());
+        assert_eq!(checkpoint["record"]["variant"], variant.name());
+        assert_eq!(checkpoint["summary"]["pimm"].is_null(), variant == Variant::SamDecoder);
+
+        let evaluate = args![
+            "evaluate",
+            "--cache",
+            world.cache,
+            "--run",
+            out,
+            "--sites",
+            "C",
+            "--grid",
+            "2",
+            "--json",
+            "-q",
+        ];
+        let scores = run(evaluate).expect(0).json();
+        assert_eq!(scores["mode"], mode);
+        let dice = scores["overall_dice"].as_f64().unwrap();
+        assert!((0.0..=1.0).contains(&dice), "{variant}, {mode}: {dice}");
+
+        // Both modes from the model's file alone: nothing says again what it is.
+        for (prompting, flags) in [("points", &["--grid", "2"][..]), ("box", &[])] {
+            let mask = folder.path().join(format!("{variant}-{mode}-{prompting}.nii.gz"));
+            let predict = args![
+                "predict", "--model", model, "--input", input, "--output", mask, "--mode",
+                prompting, "-q",
+            ];
+            run(predict.into_iter().chain(flags.iter().map(Into::into))).expect(0);
+            assert!(read_labels(&mask).unwrap().data().iter().all(|v| *v <= 1));
+        }
+    }
+    // A map of what is not predicted is refused.
+    let model = folder.path().join("no-iou-head-points");
+    let mask = folder.path().join("unwritten.nii.gz");
+    let predict =
+        args!["predict", "--model", model, "--input", input, "--output", mask, "--save-iou-map"];
+    run(predict).fails_with(&["no-iou-head predicts no IoU"]);
+    assert!(!mask.exists());
+    // Whatever PIMM alone is prompted with, its mask is one.
+    let masks = ["points", "box"].map(|prompting| {
+        let mask = folder.path().join(format!("pimm-only-box-{prompting}.nii.gz"));
+        read_labels(&mask).unwrap().data().to_vec()
+    });
+    assert!(masks[0] == masks[1]);
+}
+
+#[test]
+fn the_other_choices_reach_the_run_and_its_model() {
+    let folder = tempfile::tempdir().unwrap();
+    let [deep, mask] = ["deep", "mask"].map(|n| folder.path().join(n));
+    let flags = [
+        "--squeeze",
+        "before-norm",
+        "--deep-supervision",
+        "--dice-weight",
+        "0.5",
+        "--bce-weight",
+        "2",
+        "--iou-weight",
+        "3",
+        "--iou-target",
+        "mask",
+    ];
+    train(&deep, "points", &flags);
+    let facts = info(&deep);
+    let train_config = &facts["config"]["train"];
+    assert_eq!(train_config["squeeze"], "before_norm");
+    assert_eq!(train_config["deep_supervision"], true);
+    let loss = &train_config["loss"];
+    assert_eq!((loss["dice"].as_f64(), loss["bce"].as_f64()), (Some(0.5), Some(2.0)));
+    assert_eq!(
+        (loss["iou"]["weight"].as_f64(), &loss["iou"]["target"]),
+        (Some(3.0), &"mask".into())
+    );
+    let model = info(&deep.join("model.safetensors"));
+    assert_eq!(model["record"]["squeeze"], "before_norm");
+
+    // In box mode the drawn mask can teach the IoU, with the preset's measure and weight.
+    train(&mask, "box", &["--iou-target", "mask", "--variant", "sam-decoder"]);
+    let iou = &info(&mask)["config"]["train"]["loss"]["iou"];
+    assert_eq!((&iou["kind"], iou["weight"].as_f64()), (&"mse".into(), Some(10.0)));
+}
+
+#[test]
+fn choices_that_do_not_fit_are_refused_before_anything_is_written() {
+    let world = world();
+    let folder = tempfile::tempdir().unwrap();
+    let out: PathBuf = folder.path().join("run");
+    for (mode, flags, words) in [
+        ("points", &["--variant", "pimm-only", "--iou-target", "mask"][..], "no IoU head"),
+        ("points", &["--variant", "no-iou-head", "--iou-weight", "2"], "no IoU term"),
+        ("box", &["--iou-weight", "2"], "no IoU term"),
+        ("box", &["--variant", "sam-decoder", "--deep-supervision"], "deep supervision"),
+        ("box", &["--variant", "sam-decoder", "--squeeze", "before-norm"], "squeeze"),
+        ("box", &["--dice-weight", "0", "--bce-weight", "0"], "above 0"),
+    ] {
+        let train =
+            args!["train", "--cache", world.cache, "--source", "A", "--mode", mode, "--out", out];
+        run(train.into_iter().chain(flags.iter().map(Into::into))).fails_with(&[words]);
+        assert!(!out.exists(), "{flags:?}");
+    }
+}
+
+#[test]
+fn a_sam_decoder_starts_from_a_desam_and_a_desam_from_a_sam_decoder() {
+    let world = world();
+    let folder = tempfile::tempdir().unwrap();
+    let [sam, desam] = ["sam", "desam"].map(|n| folder.path().join(n));
+    let model = |run: &Path| run.join("model.safetensors").to_str().unwrap().to_owned();
+    train(&sam, "box", &["--variant", "sam-decoder", "--init", &model(&world.run)]);
+    let drawn = |run: &Path| info(run)["manifest"]["initialised_parameters"].as_u64().unwrap();
+    assert_eq!(drawn(&sam), 0);
+    train(&desam, "box", &["--init", &model(&sam)]);
+    // All of PIMM is drawn, and nothing else.
+    let pimm = info(&desam.join("model.safetensors"))["summary"]["pimm"]["tensors"].as_u64();
+    assert_eq!(Some(drawn(&desam)), pimm);
+}

@@ -1,0 +1,147 @@
+//! Segmentations out: a mask as a DICOM object that refers to the series it is of (PS3.3, A.51).
+//!
+//! Binary, one segment, a frame for every slice of the series whether or not there is foreground in
+//! it, so that the object alone says which grid it lies on. Places of frames are the slices' own, and
+//! each frame names the slice that it was derived from. Nothing is drawn by chance or read from a
+//! clock: UIDs are `2.25.` and a hash of the series, the mask and the label, dates and times are the
+//! series'. The same mask of the same series is therefore the same object, to the byte.
+
+mod data_set;
+mod source;
+#[cfg(test)]
+mod tests;
+
+use super::geometry::{Stack, stack};
+use super::series::{Sought, list};
+use super::wrong;
+use crate::atomic::write_atomic;
+use crate::preprocess::expect_same_grid;
+use crate::voxels::expect_others;
+use crate::{Error, Result};
+use desam_core::LabelVolume;
+use source::Source;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+/// A concept by its code.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Code {
+    /// The code, such as `41216001`.
+    pub value: String,
+    /// Whose code it is, such as `SCT` for SNOMED CT.
+    pub scheme: String,
+    /// What it means, such as `Prostate`.
+    pub meaning: String,
+}
+
+impl Code {
+    /// A code with its scheme and meaning.
+    pub fn new(value: &str, scheme: &str, meaning: &str) -> Self {
+        Self { value: value.into(), scheme: scheme.into(), meaning: meaning.into() }
+    }
+}
+
+/// What a segmentation says of its segment.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SegmentLabel {
+    /// Its name, for people.
+    pub name: String,
+    /// What kind of thing it is.
+    pub category: Code,
+    /// What it is.
+    pub property: Code,
+    /// The program that drew it.
+    pub algorithm: String,
+}
+
+impl Default for SegmentLabel {
+    /// An organ, by DeSAM: a model does not say of which one it makes masks.
+    fn default() -> Self {
+        Self {
+            name: "Organ".into(),
+            category: Code::new("91723000", "SCT", "Anatomical Structure"),
+            property: Code::new("91772007", "SCT", "Organ"),
+            algorithm: "DeSAM".into(),
+        }
+    }
+}
+
+/// Writes `mask` as a segmentation of the series in `reference`, a folder or a file, with the
+/// default [`SegmentLabel`]; every value above 0 is foreground. Of several series in the folder it
+/// is the one whose grid the mask lies on.
+///
+/// # Errors
+/// As [`super::read_volume`] for the series; [`Error::GridMismatch`] when the mask lies on another
+/// grid; [`Error::Dicom`] when several series lie on it, or when one lacks what an object must name
+/// to refer to it; [`Error::Unwritable`] when `out` is a file of the series or the mask is too large
+/// for one object; [`Error::Io`] when `out` cannot be written.
+pub fn write_mask_like(reference: &Path, out: &Path, mask: &LabelVolume) -> Result<()> {
+    write_segmentation(reference, out, mask, &SegmentLabel::default())
+}
+
+/// Writes `mask` as [`write_mask_like`] does, with a label of the caller's.
+///
+/// # Errors
+/// As [`write_mask_like`].
+pub fn write_segmentation(
+    reference: &Path,
+    out: &Path,
+    mask: &LabelVolume,
+    label: &SegmentLabel,
+) -> Result<()> {
+    let stack = series_of(reference, mask)?;
+    let paths: Vec<PathBuf> = stack.slices.iter().map(|s| s.path().to_path_buf()).collect();
+    expect_others(paths.iter().map(PathBuf::as_path), [&out.to_path_buf()])?;
+    let source = Source::new(&stack)?;
+    let content = data_set::Segmentation { source, mask, label }.bytes().ok_or_else(|| {
+        let problem = "a segmentation of more than 4 GB cannot be one DICOM object".into();
+        Error::Unwritable { path: out.to_path_buf(), problem }
+    })?;
+    write_atomic(out, |file| file.write_all(&content))
+}
+
+/// Whether a segmentation could refer to a series in `path`: to be asked before a mask is made.
+///
+/// # Errors
+/// As [`write_mask_like`] for the series.
+pub fn expect_series(path: &Path) -> Result<()> {
+    let mut refused = None;
+    for series in list(path, Sought::Images)? {
+        match stack(series, path).and_then(|stack| Source::new(&stack).map(|_| ())) {
+            Ok(()) => return Ok(()),
+            Err(error) => refused = Some(error),
+        }
+    }
+    Err(refused.unwrap_or_else(|| no_image(path)))
+}
+
+/// The series in `path` whose grid the mask lies on.
+fn series_of(path: &Path, mask: &LabelVolume) -> Result<Stack> {
+    let mut stacks = Vec::new();
+    let mut refused = None;
+    for series in list(path, Sought::Images)? {
+        let fits = stack(series, path).and_then(|stack| {
+            expect_same_grid(&stack.grid, mask.grid())?;
+            Ok(stack)
+        });
+        match fits {
+            Ok(stack) => stacks.push(stack),
+            Err(error) => refused = Some(error),
+        }
+    }
+    match (stacks.pop(), stacks.pop()) {
+        (Some(stack), None) => Ok(stack),
+        (Some(_), Some(_)) => {
+            let problem = "several series lie on the mask's grid; put the one that it is of into \
+                           a folder of its own";
+            Err(wrong(path, problem))
+        }
+        (None, _) => Err(refused.unwrap_or_else(|| no_image(path))),
+    }
+}
+
+fn no_image(path: &Path) -> Error {
+    wrong(path, "there is no DICOM image here")
+}

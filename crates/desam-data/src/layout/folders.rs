@@ -1,0 +1,74 @@
+//! Looking into folders of folders.
+
+use super::entries;
+use crate::volumes::VolumeFormat;
+use crate::{Error, Result};
+use std::path::{Path, PathBuf};
+
+/// Folders within folders beyond which none is looked into; the deepest of a known layout are six
+/// below the data set.
+const DEEPEST: usize = 8;
+
+/// The folders in `dir`, sorted by name.
+pub(super) fn folders(dir: &Path) -> Result<impl Iterator<Item = PathBuf>> {
+    Ok(entries(dir)?.into_iter().filter(|p| p.is_dir()))
+}
+
+/// The folder of this name in `dir`, letters of either case.
+pub(super) fn folder_named(dir: &Path, name: &str) -> Result<Option<PathBuf>> {
+    let named =
+        |p: &PathBuf| p.file_name().is_some_and(|n| n.to_string_lossy().eq_ignore_ascii_case(name));
+    Ok(folders(dir)?.find(named))
+}
+
+/// Whether a DICOM file, by its name or its first bytes, lies in `dir` itself. Needs no DICOM
+/// reader: a build without one finds the cases too, and says what it lacks when it is to read them.
+pub(super) fn holds_dicom(dir: &Path) -> Result<bool> {
+    let dicom = |p: &PathBuf| matches!(VolumeFormat::of(p), Ok(VolumeFormat::Dicom));
+    Ok(entries(dir)?.iter().any(|p| p.is_file() && dicom(p)))
+}
+
+/// `dir` and all folders below it, each before those in it.
+pub(super) fn below(dir: &Path) -> Result<Vec<PathBuf>> {
+    let mut all = vec![dir.to_path_buf()];
+    add_below(dir, DEEPEST, &mut all)?;
+    Ok(all)
+}
+
+fn add_below(dir: &Path, levels: usize, all: &mut Vec<PathBuf>) -> Result<()> {
+    if levels > 0 {
+        for folder in folders(dir)? {
+            all.push(folder.clone());
+            add_below(&folder, levels - 1, all)?;
+        }
+    }
+    Ok(())
+}
+
+/// The one folder of DICOM files that is `dir` or below it; `None` where there is none.
+///
+/// # Errors
+/// [`Error::DuplicateCase`] with the first two of several.
+pub(super) fn series(dir: &Path, site: &str, id: &str) -> Result<Option<PathBuf>> {
+    let mut found = Vec::new();
+    for folder in below(dir)? {
+        if holds_dicom(&folder)? {
+            found.push(folder);
+        }
+    }
+    only(found, site, id)
+}
+
+/// What was found of a case, where that is one thing or nothing.
+///
+/// # Errors
+/// [`Error::DuplicateCase`] with the first two of several.
+pub(super) fn only(found: Vec<PathBuf>, site: &str, id: &str) -> Result<Option<PathBuf>> {
+    let mut found = found.into_iter();
+    match (found.next(), found.next()) {
+        (Some(first), Some(second)) => {
+            Err(Error::DuplicateCase { site: site.into(), id: id.into(), first, second })
+        }
+        (found, _) => Ok(found),
+    }
+}

@@ -1,0 +1,117 @@
+//! Settings that can be run, and those that cannot.
+
+use super::*;
+
+#[test]
+fn the_rate_decays_as_the_official_program_has_it() {
+    // The official training script: poly decay (1 - epoch/epochs)^0.9, stepped each epoch.
+    let config = TrainConfig { epochs: 4, ..paper() };
+    let rates: Vec<f64> = (0..4).map(|e| config.learning_rate_at(e)).collect();
+    assert_eq!(rates[0], 1e-4);
+    assert!((rates[1] - 1e-4 * 0.75f64.powf(0.9)).abs() < 1e-18);
+    assert!((rates[3] - 1e-4 * 0.25f64.powf(0.9)).abs() < 1e-18);
+}
+
+#[test]
+fn an_extension_changes_the_rates_of_what_is_to_come_alone() {
+    // (1 - epoch/epochs)^0.9 with the number of epochs that held when the epoch began.
+    let extended = vec![Extension { at: 3, epochs: 4 }];
+    let config = TrainConfig { epochs: 8, extended, ..paper() };
+    config.validate().unwrap();
+    let rate = |left: f64| 1e-4 * left.powf(0.9);
+    let rates: Vec<f64> = (0..5).map(|e| config.learning_rate_at(e)).collect();
+    let expected = [1.0, 0.75, 0.5, 0.625, 0.5].map(rate);
+    assert_eq!(rates, expected);
+    for (at, epochs) in [(3, 8), (5, 4), (0, 0)] {
+        let extended = vec![Extension { at, epochs }];
+        let wrong = TrainConfig { extended, ..config.clone() }.validate().unwrap_err();
+        assert!(wrong.to_string().contains("extended"), "{wrong}");
+    }
+}
+
+fn paper() -> TrainConfig {
+    TrainConfig::preset(Preset::Paper, "A", Mode::Points)
+}
+
+#[test]
+fn presets_differ_where_paper_and_program_do() {
+    let official = TrainConfig::preset(Preset::Official, "A", Mode::Points);
+    assert_ne!(paper().loss, official.loss);
+    assert_ne!(paper().best_by, official.best_by);
+    assert_eq!((paper().epochs, paper().batch, paper().learning_rate), (50, 8, 1e-4));
+}
+
+fn decaying(weight_decay: f64) -> AdamConfig {
+    AdamConfig { weight_decay, ..AdamConfig::default() }
+}
+
+#[test]
+fn settings_that_cannot_be_run_are_named() {
+    let cases = [
+        (TrainConfig { epochs: 0, ..paper() }, "epochs"),
+        (TrainConfig { batch: 0, ..paper() }, "batch"),
+        (TrainConfig { learning_rate: f64::NAN, ..paper() }, "lr"),
+        (TrainConfig { mode: Mode::Box, ..paper() }, "IoU"),
+        (TrainConfig { variant: Variant::NoIouHead, ..paper() }, "no-iou-head has no IoU head"),
+        (paper().with_variant(Variant::PimmOnly).with_iou_target(IouTarget::Mask), "pimm-only"),
+        (TrainConfig { deep_supervision: true, ..sam() }, "deep supervision"),
+        (TrainConfig { squeeze: SqueezePlacement::BeforeNorm, ..sam() }, "squeeze"),
+        (TrainConfig { clip_norm: Some(0.0), ..paper() }, "clip_norm"),
+        (TrainConfig { ema: Some(1.0), ..paper() }, "ema"),
+        (TrainConfig { adam: decaying(-0.1), ..paper() }, "weight_decay"),
+        (TrainConfig { adam: decaying(f64::NAN), ..paper() }, "weight_decay"),
+        (TrainConfig { adam: decaying(1e4), ..paper() }, "weight_decay"),
+    ];
+    for (config, name) in cases {
+        let message = config.validate().unwrap_err().to_string();
+        assert!(message.contains(name), "{message}");
+    }
+    paper().validate().unwrap();
+    for variant in Variant::ALL {
+        paper().with_variant(variant).validate().unwrap();
+        let boxed = TrainConfig::preset(Preset::Official, "A", Mode::Box);
+        boxed.with_variant(variant).validate().unwrap();
+    }
+}
+
+fn sam() -> TrainConfig {
+    paper().with_variant(Variant::SamDecoder)
+}
+
+#[test]
+fn the_masks_true_iou_can_be_asked_for_in_both_modes() {
+    let iou = |preset, mode, target| {
+        let config = TrainConfig::preset(preset, "A", mode).with_iou_target(target);
+        config.validate().unwrap();
+        config.loss.iou
+    };
+    let mask = |iou: IouLoss| Some(IouLoss { target: IouTarget::Mask, ..iou });
+    assert_eq!(iou(Preset::Paper, Mode::Points, IouTarget::Mask), mask(IouLoss::paper()));
+    assert_eq!(iou(Preset::Official, Mode::Box, IouTarget::Mask), mask(IouLoss::official()));
+    assert_eq!(iou(Preset::Paper, Mode::Box, IouTarget::Membership), None);
+    let points = iou(Preset::Paper, Mode::Points, IouTarget::Membership);
+    assert_eq!(points, Some(IouLoss::paper()));
+}
+
+#[test]
+fn a_configuration_from_before_the_variants_means_desam() {
+    let text = serde_json::to_string(&paper()).unwrap();
+    let news = "\"variant\":\"desam\",\"squeeze\":\"official\",\"deep_supervision\":false,";
+    let before = text.replacen(news, "", 1);
+    assert_ne!(before, text);
+    assert_eq!(serde_json::from_str::<TrainConfig>(&before).unwrap(), paper());
+}
+
+#[test]
+fn a_configuration_survives_the_file() {
+    let text = serde_json::to_string(&paper()).unwrap();
+    assert_eq!(serde_json::from_str::<TrainConfig>(&text).unwrap(), paper());
+    // As it was written before decay, clipping and averaging were there: none of them.
+    let older =
+        text.replace(",\"weight_decay\":0.0", "").replace("\"clip_norm\":null,\"ema\":null,", "");
+    let newer = ["weight_decay", "clip_norm", "ema"];
+    assert!(newer.iter().all(|field| !older.contains(field)), "{older}");
+    assert_eq!(serde_json::from_str::<TrainConfig>(&older).unwrap(), paper());
+    let more = text.replacen('{', "{\"surprise\":1,", 1);
+    assert!(serde_json::from_str::<TrainConfig>(&more).is_err());
+}
