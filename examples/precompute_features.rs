@@ -1,10 +1,9 @@
 //! Computes frozen features once: `precompute_features DATA CACHE [CHECKPOINT]`.
 //! DATA holds `SITE/CaseXX.nii.gz` and `SITE/CaseXX_segmentation.nii.gz`. Without a checkpoint the
-//! tiny encoder with random weights is used. Depends on `desam` alone.
+//! tiny encoder that comes with `desam` is used. Depends on `desam` alone.
 
 use desam::Quiet;
 use desam::embed::{EmbedRequest, embed};
-use desam::encoder::VitConfig;
 use desam::model::EncoderChoice;
 use std::path::Path;
 
@@ -12,9 +11,7 @@ use std::path::Path;
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let (data, cache, encoder) = match args.as_slice() {
-        [data, cache] => {
-            (data, cache, EncoderChoice::Random { config: VitConfig::tiny(), seed: 0 })
-        }
+        [data, cache] => (data, cache, EncoderChoice::Builtin),
         [data, cache, file] => (data, cache, EncoderChoice::file(file)),
         _ => return Err("usage: precompute_features DATA CACHE [CHECKPOINT]".into()),
     };

@@ -8,7 +8,7 @@
 
 mod pretrain;
 
-use desam::encoder::checkpoint::write_f16;
+use desam::encoder::checkpoint::{weights_hash, write_f16};
 use desam::encoder::{Checkpoint, VitConfig};
 use pretrain::held_out::{Found, measure};
 use pretrain::model::{Modules, TinySam};
@@ -19,7 +19,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::path::Path;
 
-/// Scenes that neither taught nor chose anything.
+/// Scenes that neither taught nor chose anything, unless `scenes` is small.
 const TEST_SCENES: usize = 128;
 
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
@@ -41,6 +41,7 @@ fn main() -> Result<()> {
     };
     let random = tests(&Modules::new(&sam.config, sam.numbers())?)?;
     println!("random   {}", spoken(&random));
+    println!("nothing  IoU of the box, filled: {:.4}", random.box_filled);
 
     let mut log = String::from(
         "steps,loss,first_mask,best_mask,iou,point_first,point_chosen,box_first,box_chosen,seconds\n",
@@ -48,7 +49,7 @@ fn main() -> Result<()> {
     let mut last = recipe;
     let best = train(&sam, &mut last, |row, best, recipe| {
         let [total, first, other, iou] = row.loss;
-        let Found { point_first, point_chosen, box_first, box_chosen } = row.found;
+        let Found { point_first, point_chosen, box_first, box_chosen, .. } = row.found;
         writeln!(
             log,
             "{},{total:.4},{first:.4},{other:.4},{iou:.4},{point_first:.4},{point_chosen:.4},\
@@ -60,6 +61,8 @@ fn main() -> Result<()> {
         save(&weights, best, recipe)
     })?;
     save(&weights, &best, &last)?;
+
+    println!("last     blake3 of the weights {}", weights_hash(&sam.numbers(), &[])?);
 
     // What is in the file: the numbers of the best step, rounded to f16.
     let file = Checkpoint::open(&weights)?;
@@ -84,7 +87,7 @@ fn save(path: &Path, best: &Best, recipe: &Recipe) -> Result<()> {
 }
 
 fn spoken(found: &Found) -> String {
-    let Found { point_first, point_chosen, box_first, box_chosen } = found;
+    let Found { point_first, point_chosen, box_first, box_chosen, .. } = found;
     format!(
         "IoU by a point {point_first:.4} (chosen {point_chosen:.4}), \
          by a box {box_first:.4} (chosen {box_chosen:.4})"

@@ -4,6 +4,7 @@
 
 use desam::Quiet;
 use desam::data::phantom::{PhantomConfig, SiteStyle, write_phantoms};
+use desam::encoder::{Checkpoint, builtin};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -16,7 +17,11 @@ fn example(name: &str) -> PathBuf {
 }
 
 fn run(name: &str, args: &[&str]) -> String {
-    let output = Command::new(example(name)).args(args).output().unwrap();
+    finish(name, args, &mut Command::new(example(name)))
+}
+
+fn finish(name: &str, args: &[&str], command: &mut Command) -> String {
+    let output = command.args(args).output().unwrap();
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     assert!(output.status.success(), "{name} {args:?}: {}", text(&output.stderr));
     text(&output.stdout)
@@ -51,8 +56,34 @@ fn every_example_runs_on_toy_phantoms() {
 }
 
 #[test]
+fn two_steps_of_pretraining_leave_weights_that_say_how_they_were_made() {
+    let root = tempfile::tempdir().unwrap();
+    let root = root.path();
+    let steps = ["steady=1", "cooldown=1", "every=1", "batch=1", "objects=1", "scenes=1"];
+    let weights = |name: &str, threads: &str| {
+        let out = path(root, name);
+        let mut command = Command::new(example("pretrain_tiny"));
+        command.env("RAYON_NUM_THREADS", threads);
+        let args = [&[out.as_str()], &steps[..]].concat();
+        let said = finish("pretrain_tiny", &args, &mut command);
+        assert!(said.contains("the best of 2 steps is step"), "{said}");
+        let last = said.lines().find(|line| line.starts_with("last ")).unwrap().to_owned();
+        (last, std::fs::read(root.join(name).join("tiny.safetensors")).unwrap())
+    };
+    assert!(weights("once", "1") == weights("again", "3"), "threads change the bits");
+    let log = std::fs::read_to_string(root.join("once/log.csv")).unwrap();
+    assert_eq!(log.lines().count(), 4, "{log}");
+    let file = Checkpoint::open(root.join("once/tiny.safetensors")).unwrap();
+    assert!(file.metadata["recipe"].starts_with("seed=0 steady=1 cooldown=1 "), "{file:?}");
+    // It is made as the weights that are built in, name by name.
+    let built_in = builtin::tiny().unwrap();
+    assert!(file.tensors.keys().eq(built_in.tensors.keys()));
+    assert!(file.metadata.keys().eq(built_in.metadata.keys()));
+}
+
+#[test]
 fn examples_say_how_they_are_called() {
-    for name in ["segment_volume", "train_one_site", "own_backbone"] {
+    for name in ["segment_volume", "train_one_site", "own_backbone", "pretrain_tiny"] {
         let output = Command::new(example(name)).output().unwrap();
         assert!(!output.status.success());
         assert!(String::from_utf8_lossy(&output.stderr).contains("usage"), "{name}");

@@ -1,11 +1,11 @@
 //! How well things in scenes never learnt from are found.
 
-use super::batch::{Asking, ask};
+use super::batch::{Asking, Batch, ask};
 use super::loss::overlap;
 use super::model::Modules;
 use super::rng::{Purpose, stream};
 use super::scene;
-use desam::candle::Result;
+use desam::candle::{Device, Result, Tensor};
 
 /// Scenes answered at once.
 const AT_ONCE: usize = 8;
@@ -18,6 +18,8 @@ pub(crate) struct Found {
     pub(crate) point_chosen: f64,
     pub(crate) box_first: f64,
     pub(crate) box_chosen: f64,
+    /// What the box itself would score as a mask: nothing learnt at all.
+    pub(crate) box_filled: f64,
 }
 
 impl Found {
@@ -35,7 +37,7 @@ pub(crate) fn measure(
 ) -> Result<Found> {
     let asking = Asking { objects: 4, points: 1, mask_side: side / 4 };
     let mut sums = [[0f64; 2]; 2];
-    let mut prompts = 0usize;
+    let (mut prompts, mut filled) = (0usize, 0f64);
     for start in (0..scenes).step_by(AT_ONCE) {
         let some = (start..scenes.min(start + AT_ONCE)).map(|i| {
             let mut rng = stream(seed, purpose, i as u64);
@@ -46,6 +48,9 @@ pub(crate) fn measure(
         let real = overlap(&answers.masks, &batch.targets)?.to_vec2::<f32>()?;
         let predicted = answers.iou.to_vec2::<f32>()?;
         let half = real.len() / 2;
+        let boxes = fill(&batch, (side, asking.mask_side))?;
+        let wanted = batch.targets.narrow(0, half, half)?;
+        filled += f64::from(overlap(&boxes, &wanted)?.sum_all()?.to_scalar::<f32>()?);
         for (i, (real, predicted)) in real.iter().zip(&predicted).enumerate() {
             let best = (1..real.len()).max_by(|a, b| predicted[*a].total_cmp(&predicted[*b]));
             let sums = &mut sums[usize::from(i >= half)];
@@ -56,5 +61,24 @@ pub(crate) fn measure(
     }
     let [[point_first, point_chosen], [box_first, box_chosen]] =
         sums.map(|pair| pair.map(|sum| sum / prompts.max(1) as f64));
-    Ok(Found { point_first, point_chosen, box_first, box_chosen })
+    let box_filled = filled / prompts.max(1) as f64;
+    Ok(Found { point_first, point_chosen, box_first, box_chosen, box_filled })
+}
+
+/// The boxes as masks, logits of 1 where a pixel's middle is inside: `[N, 1, M, M]`.
+fn fill(batch: &Batch, (side, mask_side): (usize, usize)) -> Result<Tensor> {
+    let step = side as f32 / mask_side as f32;
+    let within = |i: usize, low: f32, high: f32| {
+        let middle = (i as f32 + 0.5) * step;
+        (low..=high + 1.0).contains(&middle)
+    };
+    let mut values = Vec::with_capacity(batch.boxes.len() * mask_side * mask_side);
+    for b in batch.boxes.as_slice().iter().map(|p| p.bbox) {
+        let inside = |i: usize| {
+            let (x, y) = (i % mask_side, i / mask_side);
+            b.is_some_and(|b| within(x, b.x0, b.x1) && within(y, b.y0, b.y1))
+        };
+        values.extend((0..mask_side * mask_side).map(|i| f32::from(u8::from(inside(i)))));
+    }
+    Tensor::from_vec(values, (batch.boxes.len(), 1, mask_side, mask_side), &Device::Cpu)
 }

@@ -82,6 +82,19 @@ pub enum Error {
     /// A tensor operation failed.
     #[error(transparent)]
     Tensor(#[from] candle_core::Error),
+    /// Built-in weights that are not what they were when they were made.
+    #[error(
+        "the built-in weights of {name} are damaged: their blake3 is {found}, expected {expected}; \
+         get the source again and build it anew"
+    )]
+    Builtin {
+        /// The encoder.
+        name: &'static str,
+        /// What the bytes should hash to.
+        expected: &'static str,
+        /// What they hash to.
+        found: String,
+    },
     /// A model of the hub that is not known here.
     #[cfg(feature = "hub")]
     #[error("no model on the hub is called {name:?} here; there are {known}")]

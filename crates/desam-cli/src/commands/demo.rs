@@ -26,9 +26,9 @@ Example:
 
 /// Do everything once on phantoms: embed, train on one site, score the others, segment a volume
 ///
-/// Nothing is downloaded, and a few minutes on two cores are enough. The image encoder is small
-/// and random and the volumes are phantoms: this shows that the parts work together, not how well
-/// DeSAM segments patients.
+/// Nothing is downloaded, and a few minutes on two cores are enough. The image encoder is small,
+/// taught by generated scenes alone, and the volumes are phantoms: this shows that the parts work
+/// together, not how well DeSAM segments patients.
 #[derive(Debug, Args)]
 #[command(after_help = AFTER)]
 pub(crate) struct Arguments {
@@ -36,7 +36,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "DIR", default_value = "demo")]
     out: PathBuf,
 
-    /// Seed of phantoms, encoder and training
+    /// Seed of phantoms and training
     #[arg(long, value_name = "N", default_value_t = 0)]
     seed: u64,
 
@@ -101,7 +101,7 @@ fn text(summary: &DemoSummary, took: Duration) -> String {
         ("took", duration(took)),
     ]);
     format!(
-        "{}\n\n{rows}\n\nThese are phantoms under a small random encoder: the parts work \
+        "{}\n\n{rows}\n\nThese are phantoms under a small encoder: the parts work \
          together, and no figure here says anything about patients.",
         summary.evaluation.table().trim_end()
     )

@@ -31,7 +31,8 @@ case, any label above 0 is foreground:
   a CSV file with the columns image,label,case,site
 
 Encoders:
-  tiny                  small and random, 256 px: to try things, no SAM
+  tiny                  small, 256 px, built in; trained on generated scenes: to try things, no SAM
+  tiny-random           the same size with random weights
   vit-b, vit-l, vit-h   SAM's, downloaded once from the Hugging Face hub; medsam likewise
   FILE                  a checkpoint with SAM's encoders: .pth, .bin or .safetensors
 
@@ -62,13 +63,13 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "CACHE")]
     out: PathBuf,
 
-    /// Image encoder: tiny, vit-b, vit-l, vit-h, medsam, or a checkpoint file
+    /// Image encoder: tiny, tiny-random, vit-b, vit-l, vit-h, medsam, or a checkpoint file
     #[arg(long, value_name = "NAME|FILE")]
     encoder: Encoder,
 
-    /// Seed of the random weights of `--encoder tiny`
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    encoder_seed: u64,
+    /// Seed of the random weights of `--encoder tiny-random` [default: 0]
+    #[arg(long, value_name = "N")]
+    encoder_seed: Option<u64>,
 
     /// How volumes become slices: paper resamples to 0.625×0.625×3.6 mm and crops to 288×288;
     /// official stretches each slice to the side of the masks
@@ -115,6 +116,7 @@ pub(crate) struct Arguments {
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Encoder {
     Tiny,
+    TinyRandom,
     Hub(String),
     File(PathBuf),
 }
@@ -125,6 +127,7 @@ impl FromStr for Encoder {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         Ok(match text {
             "tiny" => Self::Tiny,
+            "tiny-random" => Self::TinyRandom,
             "vit-b" | "vit-l" | "vit-h" | "medsam" => Self::Hub(text.to_owned()),
             file => Self::File(file.into()),
         })
@@ -231,16 +234,22 @@ fn reply(
 }
 
 fn encoder(arguments: &Arguments, session: &Session) -> anyhow::Result<EncoderChoice> {
+    if arguments.encoder != Encoder::TinyRandom && arguments.encoder_seed.is_some() {
+        bail!("--encoder-seed: only the weights of --encoder tiny-random are drawn from a seed");
+    }
     match &arguments.encoder {
-        Encoder::Tiny => {
-            Ok(EncoderChoice::Random { config: VitConfig::tiny(), seed: arguments.encoder_seed })
+        Encoder::Tiny => Ok(EncoderChoice::Builtin),
+        Encoder::TinyRandom => {
+            let seed = arguments.encoder_seed.unwrap_or(0);
+            Ok(EncoderChoice::Random { config: VitConfig::tiny(), seed })
         }
         Encoder::Hub(name) => {
             Ok(EncoderChoice::File { path: download(name, session)?, name: Some(name.clone()) })
         }
         Encoder::File(path) if path.is_file() => Ok(EncoderChoice::file(path)),
         Encoder::File(path) => bail!(
-            "--encoder {}: no such file, and not one of tiny, vit-b, vit-l, vit-h, medsam",
+            "--encoder {}: no such file, and not one of tiny, tiny-random, vit-b, vit-l, vit-h, \
+             medsam",
             path.display()
         ),
     }
@@ -281,6 +290,7 @@ mod tests {
     fn names_are_names_and_the_rest_are_files() {
         let read = |text: &str| text.parse::<Encoder>().unwrap();
         assert_eq!(read("tiny"), Encoder::Tiny);
+        assert_eq!(read("tiny-random"), Encoder::TinyRandom);
         assert_eq!(read("vit-h"), Encoder::Hub("vit-h".into()));
         assert_eq!(read("./vit-h"), Encoder::File("./vit-h".into()));
         assert_eq!(read("sam.pth"), Encoder::File("sam.pth".into()));

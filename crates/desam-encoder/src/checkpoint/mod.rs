@@ -60,6 +60,18 @@ impl Checkpoint {
                 return Err(Error::checkpoint(path, reason));
             }
         };
+        Self::of(path, raw)
+    }
+
+    /// Reads the bytes of a `.safetensors` file, which is called `path` in errors.
+    ///
+    /// # Errors
+    /// When they are no such file, or damaged.
+    pub(crate) fn from_safetensors(path: &Path, bytes: &[u8]) -> Result<Self> {
+        Self::of(path, safetensors::read_from(path, bytes, bytes.len() as u64)?)
+    }
+
+    fn of(path: &Path, raw: Raw) -> Result<Self> {
         let (layout, tensors) = layout::to_official(path, raw.tensors)?;
         Ok(Self { path: path.to_owned(), tensors, metadata: raw.metadata, layout })
     }

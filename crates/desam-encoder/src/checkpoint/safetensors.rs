@@ -16,7 +16,11 @@ const LONGEST_HEADER: u64 = 100_000_000;
 pub(super) fn read(path: &Path) -> Result<Raw> {
     let file = std::fs::File::open(path).map_err(Error::io(path))?;
     let length = file.metadata().map_err(Error::io(path))?.len();
-    let mut file = BufReader::new(file);
+    read_from(path, BufReader::new(file), length)
+}
+
+/// The same from `length` bytes that are called `path` in errors.
+pub(super) fn read_from(path: &Path, mut file: impl Read, length: u64) -> Result<Raw> {
     let mut size = [0u8; 8];
     file.read_exact(&mut size).map_err(Error::io(path))?;
     let size = u64::from_le_bytes(size);

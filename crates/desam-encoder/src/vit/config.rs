@@ -51,8 +51,10 @@ impl VitConfig {
         Self::sam(1280, 32, 16, [7, 15, 23, 31])
     }
 
-    /// Small enough for a demonstration and for tests: 256-pixel input. No weights of this size
-    /// were ever trained.
+    /// Small enough for a demonstration and for tests: 256-pixel input. [`builtin::tiny`] are
+    /// weights of this size.
+    ///
+    /// [`builtin::tiny`]: crate::builtin::tiny
     pub fn tiny() -> Self {
         Self {
             input_side: 256,

@@ -6,13 +6,16 @@ use candle_core::Device;
 use desam_core::{EncoderSpec, ImageEncoder};
 use desam_data::preprocess::PreprocessConfig;
 use desam_encoder::checkpoint::weights_hash;
-use desam_encoder::{Checkpoint, FrozenSam, SamOptions, VitConfig};
+use desam_encoder::{Checkpoint, FrozenSam, SamOptions, VitConfig, builtin};
 use desam_nn::params::Tensors;
 use std::path::{Path, PathBuf};
 
 /// Where an image encoder comes from.
 #[derive(Debug, Clone, PartialEq)]
 pub enum EncoderChoice {
+    /// The `tiny` SAM that comes with `desam-encoder`, mask decoder and all: trained on generated
+    /// scenes, for demonstrations and tests.
+    Builtin,
     /// Random weights of a given size. Random features are enough for a demonstration and for
     /// tests; they are no SAM.
     Random {
@@ -58,6 +61,10 @@ impl Frozen {
     /// misshapen parameters are all listed.
     pub fn load(choice: &EncoderChoice, options: &SamOptions) -> Result<Self> {
         match choice {
+            EncoderChoice::Builtin => {
+                let frozen = Self::checkpoint(&builtin::tiny()?, options)?;
+                Ok(Self { name: "tiny".into(), ..frozen })
+            }
             EncoderChoice::Random { config, seed } => Self::random(config, *seed, options),
             EncoderChoice::File { path, name } => {
                 let frozen = Self::file(path, options)?;
@@ -81,8 +88,12 @@ impl Frozen {
     }
 
     fn file(path: &Path, options: &SamOptions) -> Result<Self> {
-        let checkpoint = Checkpoint::open(path)?;
-        let loaded = FrozenSam::load(&checkpoint, options)?;
+        Self::checkpoint(&Checkpoint::open(path)?, options)
+    }
+
+    fn checkpoint(checkpoint: &Checkpoint, options: &SamOptions) -> Result<Self> {
+        let path = checkpoint.path.as_path();
+        let loaded = FrozenSam::load(checkpoint, options)?;
         loaded.report.check().map_err(|e| Error::file(path, e.to_string()))?;
         let mut tensors = loaded.tensors;
         tensors.extend(checkpoint.part("mask_decoder."));
