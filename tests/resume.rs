@@ -189,8 +189,10 @@ fn a_run_survives_a_kill_after_every_step() {
 }
 
 #[test]
-fn a_run_with_decay_clipping_and_averaging_survives_a_kill_after_every_step() {
+fn a_run_with_all_that_can_be_turned_on_survives_a_kill_after_every_step() {
     let mut config = TrainConfig { clip_norm: Some(0.5), ema: Some(0.9), epochs: 2, ..config() };
+    config.augment = "features".parse().unwrap();
+    config.deep_supervision = true;
     config.adam.weight_decay = 0.1;
     survives_a_kill_after_every_step(&config);
 }
