@@ -156,6 +156,8 @@ pub(crate) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Re
     // Wrong settings are better found before the work than after it.
     let draws = arguments.draws.config()?;
     let mut evaluation = evaluate(&request, &session.screen)?;
+    // Whoever reads it may stand elsewhere.
+    evaluation.cache = std::path::absolute(cache.dir()).ok();
     if let Some(draws) = draws {
         evaluation = evaluation.with_intervals(&draws)?;
     }

@@ -135,8 +135,7 @@ impl Scoring<'_> {
             empty_policy: self.config.empty_policy(),
             overall: ByMetric::default(),
             bootstrap: None,
-            // Whoever reads it may stand elsewhere.
-            cache: std::path::absolute(self.cache.dir()).ok(),
+            cache: None,
         }
         .summarised();
         progress.finish(&evaluation.headline());

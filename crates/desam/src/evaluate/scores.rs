@@ -72,7 +72,8 @@ pub struct Evaluation {
     /// How intervals were computed, where they were.
     #[serde(default)]
     pub bootstrap: Option<BootstrapConfig>,
-    /// The folder of features that was scored with.
+    /// The folder of features that was scored with, where whoever evaluated noted it: the scores
+    /// themselves do not hang on where it lies.
     #[serde(default)]
     pub cache: Option<PathBuf>,
 }
