@@ -38,7 +38,12 @@ pub(super) fn affine(header: &RawHeader, dims: [usize; 3], path: &Path) -> Resul
             return Ok(qform);
         }
     }
-    Ok(Affine::from_spacing(spacing))
+    let plain = Affine::from_spacing(spacing);
+    if !usable(&plain) {
+        let found = format!("{:?}", &pixdim[1..]);
+        return Err(wrong(path, "pixdim[1..4]", found, "lengths in mm that make up a volume"));
+    }
+    Ok(plain)
 }
 
 fn usable(affine: &Affine) -> bool {

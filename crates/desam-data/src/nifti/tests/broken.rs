@@ -70,6 +70,20 @@ fn promises_are_checked_before_memory_is_taken() {
 }
 
 #[test]
+fn lengths_that_make_up_no_volume_are_refused() {
+    let scratch = Scratch::new();
+    for spacing in [[1e-38, 1.0, 1.0], [1e-30, 1e-30, 1.0], [3e38, 3e38, 3e38]] {
+        let mut h = header([2, 2, 2], 2);
+        h.set_f32s(at::PIXDIM, &[&[1.0], &spacing[..]].concat());
+        let read = read_volume(&scratch.file("a.nii", &file_bytes(&h, &[1; 8])));
+        match read {
+            Err(error) => assert!(error.to_string().contains("pixdim"), "{error}"),
+            Ok(volume) => assert!(volume.grid().affine.inverse().is_ok(), "{spacing:?}"),
+        }
+    }
+}
+
+#[test]
 fn what_follows_the_voxels_is_tolerated() {
     let scratch = Scratch::new();
     let bytes = file_bytes(&header([2, 2, 1], 2), &[1, 2, 3, 4]);
