@@ -2,7 +2,6 @@
 
 pub(crate) mod compare;
 pub(crate) mod convert;
-mod decoder_flags;
 pub(crate) mod demo;
 mod draws;
 pub(crate) mod embed;

@@ -1,6 +1,6 @@
 //! Which decoder `desam train` trains, and with which loss.
 
-use super::{not_negative, one_of};
+use crate::commands::{not_negative, one_of};
 use clap::Args;
 use desam::decoder::{SqueezePlacement, Variant};
 use desam::metrics::loss::IouTarget;
@@ -8,7 +8,7 @@ use desam::train::TrainConfig;
 
 /// Flags of the decoder and its loss.
 #[derive(Debug, Args)]
-pub(super) struct DecoderFlags {
+pub(super) struct Decoder {
     /// Which decoder to train; they are told apart below
     #[arg(long, value_name = "VARIANT", default_value = "desam", value_parser = one_of::<Variant>(
         &["desam", "pimm-only", "no-iou-head", "no-mask-fusion", "sam-decoder"]))]
@@ -45,7 +45,7 @@ pub(super) struct DecoderFlags {
     iou_weight: Option<f64>,
 }
 
-impl DecoderFlags {
+impl Decoder {
     /// `config` with what was asked for.
     pub(super) fn apply(&self, config: TrainConfig) -> anyhow::Result<TrainConfig> {
         self.weigh(self.choose(config))
