@@ -48,7 +48,16 @@ pub(super) struct Decoder {
 impl Decoder {
     /// `config` with what was asked for.
     pub(super) fn apply(&self, config: TrainConfig) -> anyhow::Result<TrainConfig> {
-        self.weigh(self.choose(config))
+        let mut config = self.choose(config);
+        let loss = &mut config.loss;
+        loss.dice = self.dice_weight.unwrap_or(loss.dice);
+        loss.bce = self.bce_weight.unwrap_or(loss.bce);
+        let Some(iou) = &mut loss.iou else {
+            self.without_iou(&config)?;
+            return Ok(config);
+        };
+        iou.weight = self.iou_weight.unwrap_or(iou.weight);
+        Ok(config)
     }
 
     /// The decoder and what its IoU learns.
@@ -62,20 +71,16 @@ impl Decoder {
         }
     }
 
-    fn weigh(&self, mut config: TrainConfig) -> anyhow::Result<TrainConfig> {
-        let loss = &mut config.loss;
-        loss.dice = self.dice_weight.unwrap_or(loss.dice);
-        loss.bce = self.bce_weight.unwrap_or(loss.bce);
-        if let Some(weight) = self.iou_weight {
-            let Some(iou) = &mut loss.iou else {
-                anyhow::bail!(
-                    "--iou-weight: variant {} in {} mode has no IoU term to weigh",
-                    config.variant,
-                    config.mode
-                );
-            };
-            iou.weight = weight;
+    /// Refuses flags of a term that the loss does not have.
+    fn without_iou(&self, config: &TrainConfig) -> anyhow::Result<()> {
+        let target = self.iou_target.map(|_| "--iou-target");
+        match target.or(self.iou_weight.map(|_| "--iou-weight")) {
+            None => Ok(()),
+            Some(flag) => anyhow::bail!(
+                "{flag}: variant {} in {} mode has no IoU term in its loss; leave it out",
+                config.variant,
+                config.mode
+            ),
         }
-        Ok(config)
     }
 }
