@@ -78,6 +78,22 @@ fn wrong_draws_are_refused_before_the_work() {
 }
 
 #[test]
+fn files_are_written_where_they_are_asked_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let world = world();
+    let evaluate = |json: &str, csv: &str| {
+        let fixed = args!["evaluate", "--cache", world.cache, "--run", world.run, "--sites", "B"];
+        run(fixed.into_iter().chain(args!["--json", json, "--csv", csv]))
+    };
+    let refused = evaluate(&at("scores.json"), &at("")).fails_with(&["is a folder"]);
+    assert!(!refused.stderr.contains("evaluating"), "found after the work: {refused:?}");
+    let (json, csv) = (at("new/scores.json"), at("other/cases.csv"));
+    evaluate(&json, &csv).expect(0);
+    assert!(Path::new(&json).is_file() && Path::new(&csv).is_file());
+}
+
+#[test]
 fn two_runs_are_compared_case_by_case() {
     let (a, _) = scores("first", &[]);
     let (b, _) = scores("second", &["--border", "0"]);
