@@ -337,6 +337,18 @@ fn a_changed_configuration_is_refused_with_the_difference_shown() {
     let request = TrainRequest { cache: &moved, ..bench.request(&out, &begun) };
     train_with(&request, &mut resumed(), &Watched::default()).unwrap();
     std::fs::rename(&moved, &bench.cache).unwrap();
+    // The features' own folder holds weights by the name that a run's model has.
+    let weights = std::fs::read(&init).unwrap();
+    for resume in [false, true] {
+        let options = &mut RunOptions { resume, ..RunOptions::default() };
+        let request = bench.request(&bench.cache, &begun);
+        let error = train_with(&request, options, &Quiet).unwrap_err().to_string();
+        assert!(error.contains("no run wrote") && error.contains("another --out"), "{error}");
+    }
+    assert!(std::fs::read(&init).unwrap() == weights);
+    let encoder = EncoderChoice::Random { config: toy_vit(), seed: 9 };
+    let error = embed(&EmbedRequest::new(&data, &out, encoder), &Quiet).unwrap_err().to_string();
+    assert!(error.contains("holds a run"), "{error}");
     // Without being asked to continue, a run is left alone.
     let error = bench.train("run", &begun, &mut RunOptions::default()).0.unwrap_err().to_string();
     assert!(error.contains("already holds a run") && error.contains("--resume"), "{error}");

@@ -1,7 +1,8 @@
 //! Losses and segmentation metrics of DeSAM.
 //!
 //! [`loss`] is differentiable and lives on tensors; [`metric`] counts voxels and measures surfaces
-//! on the host; [`statistics`] says what may be concluded from many cases. Letters in shapes are those of [`desam_core`].
+//! on the host; [`statistics`] says what may be concluded from many cases. Letters in shapes are
+//! those of [`desam_core`].
 //!
 //! ```
 //! use candle_core::{Device, Tensor};

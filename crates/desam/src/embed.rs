@@ -1,7 +1,8 @@
 //! From volumes on disk to a cache of frozen features.
 
-use crate::Result;
 use crate::model::{EncoderChoice, Frozen, WEIGHTS_FILE};
+use crate::train::Run;
+use crate::{Error, Result};
 use candle_core::Device;
 use desam_core::{ImageEncoder, Progress};
 use desam_data::cache::{EncoderRecord, FeatureDtype, SlicePolicy};
@@ -53,8 +54,8 @@ impl<'a> EmbedRequest<'a> {
 /// weights are written beside the features, so that training needs the cache alone.
 ///
 /// # Errors
-/// When the data set, a volume or the checkpoint cannot be read, or the folder holds a cache made
-/// in another way.
+/// When the data set, a volume or the checkpoint cannot be read, or the folder holds a run, or a
+/// cache made in another way.
 pub fn embed(request: &EmbedRequest<'_>, progress: &dyn Progress) -> Result<EmbedSummary> {
     let work = Work::of(request)?;
     let summary = desam_data::embed::embed(&work.options, work.image(), &request.device, progress)?;
@@ -101,6 +102,11 @@ struct Work {
 impl Work {
     fn of(request: &EmbedRequest<'_>) -> Result<Self> {
         request.preprocess.validate()?;
+        // The weights beside features have the name of a run's model.
+        if Run::open(request.out).is_ok() {
+            let reason = "holds a run, whose model would be replaced; choose another --out";
+            return Err(Error::file(request.out, reason));
+        }
         let cases = discover(request.data)?;
         let options = SamOptions { input_side: request.input_side, device: request.device.clone() };
         let frozen = Frozen::load(&request.encoder, &options)?;

@@ -30,4 +30,7 @@ fn the_demonstration_leaves_a_page_and_says_what_it_is() {
     let page = std::fs::read_to_string(out.join("index.html")).unwrap();
     assert!(page.contains("hantom") && page.contains("</html>"));
     run(demo).fails_with(&["already holds a demonstration"]);
+    let few = folder.path().join("few");
+    run(args!["demo", "--out", few, "--cases-per-site", "1"]).fails_with(&["at least 2 cases"]);
+    assert!(!few.exists(), "found after the work");
 }

@@ -17,6 +17,7 @@ use desam_data::cache::FeatureCache;
 use desam_data::nifti::write_volume;
 use desam_data::phantom::{PhantomConfig, SiteStyle, phantom_case, write_phantoms};
 use desam_data::preprocess::{LabelRule, PreprocessConfig};
+use desam_data::split::{SplitRule, split_cases};
 use desam_encoder::VitConfig;
 use desam_metrics::statistics::BootstrapConfig;
 use pictures::Gallery;
@@ -81,8 +82,9 @@ pub struct DemoSummary {
 }
 
 /// Writes six sites of phantoms to `out/data`, embeds them with the built-in `tiny` encoder (trained
-/// on generated scenes, never on a phantom) to `out/cache`, trains on one site to `out/run`, scores it on the others to
-/// `out/evaluation.{json,csv}`, segments a new volume in `out/new`, and leaves `out/index.html`.
+/// on generated scenes, never on a phantom) to `out/cache`, trains on one site to `out/run`, scores it
+/// on the others to `out/evaluation.{json,csv}`, segments a new volume in `out/new`, and leaves
+/// `out/index.html`.
 ///
 /// # Errors
 /// When `out` holds an earlier demonstration, or a step fails.
@@ -92,6 +94,8 @@ pub fn demo(out: &Path, config: &DemoConfig, progress: &dyn Progress) -> Result<
         let reason = "already holds a demonstration; choose another --out, or remove it first";
         return Err(Error::file(out, reason));
     }
+    // Too few cases are better found before the work.
+    split_cases(config.cases_per_site, config.validation_fraction, SplitRule::Last)?;
     let phantoms = PhantomConfig {
         cases_per_site: config.cases_per_site,
         seed: config.seed,

@@ -109,6 +109,11 @@ impl Run {
             let reason = "already holds a run; continue it with --resume, or choose another --out";
             return Err(Error::file(dir, reason));
         }
+        if run.model_path().exists() {
+            let reason = "already holds a model.safetensors that no run wrote (of features, it is \
+                          their frozen weights); choose another --out";
+            return Err(Error::file(dir, reason));
+        }
         crate::files::create_dir(dir)?;
         write_json(&run.config_path(), config)?;
         Ok(run)
