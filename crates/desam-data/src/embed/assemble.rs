@@ -46,7 +46,12 @@ pub(super) fn finish(run: &Run<'_>, of: usize) -> Result<()> {
         Found::All(notes) => assemble(run, notes),
         Found::Missing(missing) => {
             let dir = run.options().dir.clone();
-            if is_whole(run, &[])? { Ok(()) } else { Err(Error::PartsMissing { dir, missing, of }) }
+            if !is_whole(run, &[])? {
+                return Err(Error::PartsMissing { dir, missing, of });
+            }
+            // A part that was run again after all were done has left its note.
+            clear(run, of);
+            Ok(())
         }
     }
 }
@@ -82,7 +87,7 @@ fn collect(run: &Run<'_>, of: usize) -> Result<Found> {
 /// notes.
 fn assemble(run: &Run<'_>, notes: Vec<Note>) -> Result<()> {
     let dir = &run.options().dir;
-    let parts: Vec<Part> = notes.iter().map(|n| n.part).collect();
+    let of = notes.len();
     let mut told = std::collections::HashMap::new();
     let ours = run.header(Vec::new());
     for Note { part, header } in notes {
@@ -104,12 +109,17 @@ fn assemble(run: &Run<'_>, notes: Vec<Note>) -> Result<()> {
     }
     run.header(cases).write(run.paths())?;
     FeatureCache::open(dir.as_path())?;
-    // Whoever else is the last as well may have removed them already, or left something here.
-    for part in parts {
-        std::fs::remove_file(run.paths().part(part.index(), part.of())).ok();
+    clear(run, of);
+    Ok(())
+}
+
+/// Removes the notes. Whoever else is the last as well may have done so already, or have left
+/// something here.
+fn clear(run: &Run<'_>, of: usize) {
+    for index in 0..of {
+        std::fs::remove_file(run.paths().part(index, of)).ok();
     }
     std::fs::remove_dir(run.paths().parts()).ok();
-    Ok(())
 }
 
 fn write(paths: &CachePaths, note: &Note) -> Result<()> {
