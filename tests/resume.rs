@@ -431,6 +431,19 @@ fn a_finished_run_is_left_alone_and_one_that_does_not_exist_is_begun() {
     let after = std::fs::read(bench.out("run").join("model.safetensors")).unwrap();
     assert!(after == before["model.safetensors"]);
     assert!(!bench.out("run").join("checkpoints").exists());
+    std::fs::remove_file(bench.out("run").join("model.safetensors")).unwrap();
+    let error = bench.train("run", &config, &mut resumed()).0.unwrap_err().to_string();
+    assert!(error.contains("model.safetensors") && error.contains("is gone"), "{error}");
+}
+
+#[test]
+fn a_model_that_its_last_step_broke_is_not_kept() {
+    let bench = Bench::new();
+    // One step an epoch: its loss is computed before it, and is a number.
+    let config = TrainConfig { epochs: 1, batch: 64, learning_rate: 1e30, ..config() };
+    let error = bench.train("run", &config, &mut RunOptions::default()).0.unwrap_err();
+    assert!(matches!(error, Error::NotFinite { epoch: 1, step: 1, .. }), "{error}");
+    assert!(!bench.out("run").join("model.safetensors").exists());
 }
 
 #[test]

@@ -13,13 +13,13 @@ pub(super) struct Draws {
     #[arg(long, value_name = "N", num_args = 0..=1, default_missing_value = DRAWS)]
     bootstrap: Option<usize>,
 
-    /// Seed of the draws
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    seed: u64,
+    /// Seed of the draws [default: 0]
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
 
-    /// Share of such intervals that is to hold the true mean
-    #[arg(long, value_name = "SHARE", default_value_t = 0.95)]
-    level: f64,
+    /// Share of such intervals that is to hold the true mean [default: 0.95]
+    #[arg(long, value_name = "SHARE")]
+    level: Option<f64>,
 
     /// Take an interval's ends at the draws' percentiles as they are, not corrected for bias and
     /// skew (BCa)
@@ -30,6 +30,11 @@ pub(super) struct Draws {
 impl Draws {
     /// What was asked for, if anything.
     pub(super) fn config(&self) -> anyhow::Result<Option<BootstrapConfig>> {
+        if self.bootstrap.is_none()
+            && (self.seed.is_some() || self.level.is_some() || self.percentile)
+        {
+            anyhow::bail!("--seed, --level and --percentile are of intervals: add --bootstrap");
+        }
         self.bootstrap.map(|_| self.config_or_default()).transpose()
     }
 
@@ -39,8 +44,8 @@ impl Draws {
         let method = if self.percentile { IntervalMethod::Percentile } else { IntervalMethod::Bca };
         let config = BootstrapConfig {
             resamples: self.bootstrap.unwrap_or(default.resamples),
-            seed: self.seed,
-            level: self.level,
+            seed: self.seed.unwrap_or(default.seed),
+            level: self.level.unwrap_or(default.level),
             method,
         };
         config.validate()?;

@@ -1,7 +1,7 @@
 //! `desam evaluate`: one model, every site.
 
 use super::draws::Draws;
-use super::{Session, grid_side, one_of};
+use super::{Session, grid_side, one_of, room_for};
 use crate::cli::JsonFlag;
 use crate::reply::Reply;
 use anyhow::Context;
@@ -155,15 +155,17 @@ pub(crate) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Re
     };
     // Wrong settings are better found before the work than after it.
     let draws = arguments.draws.config()?;
+    let beside = |ending: &str| run.dir().join(format!("evaluation_{}.{ending}", config.protocol));
+    let json = arguments.json.clone().flatten().unwrap_or_else(|| beside("json"));
+    let csv = arguments.csv.clone().unwrap_or_else(|| beside("csv"));
+    room_for(&json)?;
+    room_for(&csv)?;
     let mut evaluation = evaluate(&request, &session.screen)?;
     // Whoever reads it may stand elsewhere.
     evaluation.cache = std::path::absolute(cache.dir()).ok();
     if let Some(draws) = draws {
         evaluation = evaluation.with_intervals(&draws)?;
     }
-    let beside = |ending: &str| run.dir().join(format!("evaluation_{}.{ending}", config.protocol));
-    let json = arguments.json.clone().flatten().unwrap_or_else(|| beside("json"));
-    let csv = arguments.csv.clone().unwrap_or_else(|| beside("csv"));
     evaluation.write_json(&json)?;
     evaluation.write_csv(&csv)?;
     reply(&evaluation, (&json, &csv))

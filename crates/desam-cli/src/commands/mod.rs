@@ -2,7 +2,6 @@
 
 pub(crate) mod compare;
 pub(crate) mod convert;
-mod decoder_flags;
 pub(crate) mod demo;
 mod draws;
 pub(crate) mod embed;
@@ -19,8 +18,10 @@ pub(crate) mod verify;
 use crate::cli::{Cli, Command, Shared};
 use crate::progress::{Loudness, Screen};
 use crate::reply::Reply;
+use anyhow::{Context, bail};
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use desam::candle::Device;
+use std::path::Path;
 use std::str::FromStr;
 
 /// What a command gets beside its own arguments.
@@ -114,6 +115,19 @@ fn grid_side(text: &str) -> Result<usize, String> {
         Ok(value) if (1..=64).contains(&value) => Ok(value),
         _ => Err("expected a whole number from 1 to 64".into()),
     }
+}
+
+/// Makes the folder of a file that a command will write, and refuses what cannot be one: before the
+/// work, not after it.
+fn room_for(file: &Path) -> anyhow::Result<()> {
+    if file.is_dir() {
+        bail!("{} is a folder, not a file to write", file.display());
+    }
+    let folder = file.parent().filter(|f| !f.as_os_str().is_empty());
+    folder.map_or(Ok(()), |folder| {
+        std::fs::create_dir_all(folder)
+            .with_context(|| format!("cannot create {}", folder.display()))
+    })
 }
 
 /// Lines of `name: value`, the values below each other.

@@ -1,7 +1,7 @@
 //! `desam report`: runs as one page.
 
 use super::draws::Draws;
-use super::{Session, aligned, one_of};
+use super::{Session, aligned, one_of, room_for};
 use crate::cli::JsonFlag;
 use crate::reply::Reply;
 use anyhow::Context;
@@ -95,6 +95,7 @@ pub(crate) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Re
         bootstrap: arguments.draws.config_or_default()?,
         device: session.device.clone(),
     };
+    room_for(&arguments.out)?;
     let summary = report(&request, &arguments.out, &session.screen)?;
     let json = serde_json::to_value(&summary).context("the result cannot be written as JSON")?;
     Ok(Reply::new(text(&summary), json))

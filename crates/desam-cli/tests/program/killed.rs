@@ -7,12 +7,24 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-/// Starts the program and kills it after `delay`; says whether it was still running.
-pub(crate) fn kill_after(delay: Duration, arguments: &[OsString]) -> bool {
+/// When the program is killed.
+pub(crate) enum Moment<'a> {
+    /// After a time, which falls anywhere in its work; on a busy machine perhaps before it.
+    After(Duration),
+    /// When it has written this: work has been done and more is left, however fast the machine is.
+    Seen(&'a Path),
+}
+
+/// Starts the program and kills it; says whether it was still running.
+pub(crate) fn kill(moment: &Moment<'_>, arguments: &[OsString]) -> bool {
     let mut child =
         program().args(arguments).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     let started = Instant::now();
-    while started.elapsed() < delay {
+    let is_now = || match moment {
+        Moment::After(delay) => started.elapsed() >= *delay,
+        Moment::Seen(path) => path.exists(),
+    };
+    while !is_now() {
         if child.try_wait().unwrap().is_some() {
             return false;
         }
@@ -43,7 +55,8 @@ pub(crate) fn files(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     found
 }
 
-/// Kills `embed` at `kills` moments spread over the time it takes, then lets it finish.
+/// Kills `embed` once it has begun and at `kills` moments spread over the time it takes, then lets
+/// it finish.
 fn embed_survives(kills: u32) {
     let world = world();
     let folder = tempfile::tempdir().unwrap();
@@ -60,7 +73,14 @@ fn embed_survives(kills: u32) {
         "--slices",
         "all",
     ];
-    let mut killed = 0;
+    // Whole or refused, never in between.
+    let is_sound = || {
+        let seen = run(args!["info", "-q", cache, "--verify"]);
+        match seen.code {
+            Some(0) => {}
+            _ => drop(seen.fails_with(&[cache.to_str().unwrap()])),
+        }
+    };
     for moment in 0..kills {
         // Every third time from nothing; the three together take a little more than an unbroken
         // run, so that kills fall on its beginning, its middle and its end.
@@ -69,17 +89,14 @@ fn embed_survives(kills: u32) {
             std::fs::remove_dir_all(&cache).unwrap();
         }
         let delay = world.embedding.mul_f64(part + 0.2 * f64::from(moment) / f64::from(kills));
-        if kill_after(delay, &embed) {
-            killed += 1;
-            // Whole or refused, never in between.
-            let seen = run(args!["info", "-q", cache, "--verify"]);
-            match seen.code {
-                Some(0) => {}
-                _ => drop(seen.fails_with(&[cache.to_str().unwrap()])),
-            }
+        if kill(&Moment::After(delay), &embed) {
+            is_sound();
         }
     }
-    assert!(killed > 0, "the program was always faster than the killer");
+    std::fs::remove_dir_all(&cache).ok();
+    let begun = cache.join("features");
+    assert!(kill(&Moment::Seen(&begun), &embed), "it was done before it had begun");
+    is_sound();
     run(embed.clone()).expect(0);
     run(args!["info", "-q", cache, "--verify"]).expect(0);
     let (expected, found) = (files(&world.cache), files(&cache));
@@ -101,65 +118,70 @@ fn train(out: &Path, more: &[&str]) -> Vec<OsString> {
     fixed.into_iter().chain(more.iter().map(OsString::from)).collect()
 }
 
-/// Kills `train` at `kills` moments; whatever model is there must be whole, and the run continues
-/// to the bits of one that was not killed.
+/// Kills `train` at `kills` moments and when it has just saved its first model; whatever model is
+/// there must be whole, and the run continues to the bits of one that was not killed.
 fn train_survives(kills: u32) {
-    let world = world();
     let folder = tempfile::tempdir().unwrap();
-    // A checkpoint after every step: kills fall into the writing of some.
-    let often = ["--epochs", "3", "--checkpoint-minutes", "0.00001"];
-    let started = Instant::now();
     let whole = folder.path().join("whole");
-    run(train(&whole, &often)).expect(0);
-    let took = started.elapsed();
-    let input = world.data.join("A/Case00.nii.gz");
-    let (mut models, mut killed) = (0, 0);
+    let started = Instant::now();
+    run(train(&whole, &OFTEN)).expect(0);
+    let (took, expected) = (started.elapsed(), files(&whole));
     for moment in 1..=kills {
         let out = folder.path().join(format!("run{moment}"));
         let delay = took.mul_f64(f64::from(moment) / f64::from(kills + 1));
-        killed += u32::from(kill_after(delay, &train(&out, &often)));
-        let mask = folder.path().join(format!("mask{moment}.nii.gz"));
-        let predict = args!["predict", "-q", "--model", out, "--input", input, "--output", mask];
-        if out.join("model.safetensors").is_file() {
-            models += 1;
-            run(predict).expect(0);
-            run(args!["info", out, "--json"]).expect(0);
-        } else {
-            run(predict).fails_with(&[out.to_str().unwrap()]);
-            assert!(!mask.exists());
-        }
-        if out.join("config.json").is_file() {
-            // What was killed is not silently mixed with a new run, nor continued as another.
-            run(train(&out, &often)).fails_with(&["already holds a run", "--resume"]);
-            run(train(&out, &["--epochs", "3", "--resume", "--seed", "5"]))
-                .fails_with(&["seed: was 0, now 5"]);
-        }
-        // Killed once more on the way, then to its end.
-        let resume: Vec<&str> = often.into_iter().chain(["--resume"]).collect();
-        killed += u32::from(kill_after(took / 2, &train(&out, &resume)));
-        // A run that is there knows its number of epochs.
-        let known = if out.join("config.json").is_file() { 2 } else { 0 };
-        run(train(&out, &resume[known..])).expect(0);
-        let (expected, found) = (files(&whole), files(&out));
-        assert_eq!(found.keys().collect::<Vec<_>>(), expected.keys().collect::<Vec<_>>());
-        for (name, bytes) in &expected {
-            assert!(found[name] == *bytes, "{} differs from an unbroken run's", name.display());
-        }
-        let facts = run(args!["info", out, "--json"]).expect(0).json();
-        assert_eq!(facts["manifest"]["finished"], true, "{facts}");
+        kill(&Moment::After(delay), &train(&out, &OFTEN));
+        goes_on(&out, &expected, took);
     }
-    assert!(models > 0, "no run lived long enough to save a model");
-    assert!(killed > 0, "the program was always faster than the killer");
+    let out = folder.path().join("saved");
+    let model = out.join("model.safetensors");
+    let running = kill(&Moment::Seen(&model), &train(&out, &OFTEN));
+    assert!(running && model.is_file(), "it was done before it had saved a model");
+    goes_on(&out, &expected, took);
+}
+
+/// A checkpoint after every step: kills fall into the writing of some.
+const OFTEN: [&str; 4] = ["--epochs", "3", "--checkpoint-minutes", "0.00001"];
+
+/// What a killed run left is whole, is not mixed with another run, and continues to `expected`.
+fn goes_on(out: &Path, expected: &BTreeMap<PathBuf, Vec<u8>>, took: Duration) {
+    let input = world().data.join("A/Case00.nii.gz");
+    let mask = out.with_extension("nii.gz");
+    let predict = args!["predict", "-q", "--model", out, "--input", input, "--output", mask];
+    if out.join("model.safetensors").is_file() {
+        run(predict).expect(0);
+        run(args!["info", out, "--json"]).expect(0);
+    } else {
+        run(predict).fails_with(&[out.to_str().unwrap()]);
+        assert!(!mask.exists());
+    }
+    if out.join("config.json").is_file() {
+        run(train(out, &OFTEN)).fails_with(&["already holds a run", "--resume"]);
+        run(train(out, &["--epochs", "3", "--resume", "--seed", "5"]))
+            .fails_with(&["seed: was 0, now 5"]);
+    }
+    // Killed once more on the way, then to its end.
+    let resume: Vec<&str> = OFTEN.into_iter().chain(["--resume"]).collect();
+    kill(&Moment::After(took / 2), &train(out, &resume));
+    // A run that is there knows its number of epochs.
+    let known = if out.join("config.json").is_file() { 2 } else { 0 };
+    run(train(out, &resume[known..])).expect(0);
+    let found = files(out);
+    assert_eq!(found.keys().collect::<Vec<_>>(), expected.keys().collect::<Vec<_>>());
+    for (name, bytes) in expected {
+        assert!(found[name] == *bytes, "{} differs from an unbroken run's", name.display());
+    }
+    let facts = run(args!["info", out, "--json"]).expect(0).json();
+    assert_eq!(facts["manifest"]["finished"], true, "{facts}");
 }
 
 #[test]
 fn embed_continues_after_kills() {
-    embed_survives(4);
+    embed_survives(3);
 }
 
 #[test]
 fn train_leaves_whole_models_after_kills_and_continues() {
-    train_survives(4);
+    train_survives(3);
 }
 
 #[test]

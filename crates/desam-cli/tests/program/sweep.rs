@@ -4,7 +4,9 @@ use crate::common::{Ended, program, run, world};
 use crate::killed::files;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+#[cfg(unix)]
+use std::process::{Child, Command, Stdio};
+#[cfg(unix)]
 use std::time::{Duration, Instant};
 
 /// Plans DeSAM's rows of Tables 1 and 3 for site A: two trainings, and another grid of one of them.
@@ -112,7 +114,8 @@ fn tables_are_planned_run_and_collected() {
 }
 
 /// Starts line `index` and returns it once its training has begun.
-fn start(out: &Path, index: &str) -> std::process::Child {
+#[cfg(unix)]
+fn start(out: &Path, index: &str) -> Child {
     let mut command = program();
     command.args(args!["sweep", "run", "-q", out, "--index", index, "--threads", "1"]);
     let child = command.stderr(Stdio::null()).spawn().unwrap();
@@ -125,15 +128,24 @@ fn start(out: &Path, index: &str) -> std::process::Child {
     child
 }
 
+#[cfg(unix)]
+fn signal(child: &Child, name: &str) {
+    let mut kill = Command::new("kill");
+    assert!(kill.args(["-s", name, &child.id().to_string()]).status().unwrap().success());
+}
+
 #[test]
+#[cfg(unix)]
 fn a_run_that_was_killed_is_seen_and_done_again() {
     let (_folder, out) = folder();
-    let more = ["--epochs", "25", "--modes", "points"];
+    let more = ["--epochs", "6", "--modes", "points"];
     plan(&out, &more);
     let mut child = start(&out, "0");
+    // It holds its line while it stands still, for as long as the rest takes.
+    signal(&child, "STOP");
     assert_eq!(states(&out)[0], "running");
     let status = run(args!["sweep", "status", out]).expect(0).stdout;
-    assert!(status.contains("epoch") && status.contains("/25 on "), "{status}");
+    assert!(status.contains("epoch") && status.contains("/6 on "), "{status}");
     // Nobody else does the same line; a line that wants its model waits for it.
     run(args!["sweep", "run", "-q", out, "--index", "0"]).fails_with(&["held by", "--force"]);
     let rest = run(args!["sweep", "run", "-q", out, "--all", "--json"]).expect(0).json();

@@ -145,6 +145,8 @@ fn choices_that_do_not_fit_are_refused_before_anything_is_written() {
         ("points", &["--variant", "pimm-only", "--iou-target", "mask"][..], "no IoU head"),
         ("points", &["--variant", "no-iou-head", "--iou-weight", "2"], "no IoU term"),
         ("box", &["--iou-weight", "2"], "no IoU term"),
+        ("box", &["--iou-target", "membership"], "--iou-target: variant desam in box mode"),
+        ("points", &["--variant", "pimm-only", "--iou-target", "membership"], "no IoU term"),
         ("box", &["--variant", "sam-decoder", "--deep-supervision"], "deep supervision"),
         ("box", &["--variant", "sam-decoder", "--squeeze", "before-norm"], "squeeze"),
         ("box", &["--dice-weight", "0", "--bce-weight", "0"], "above 0"),

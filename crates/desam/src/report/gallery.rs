@@ -59,7 +59,8 @@ fn picks(evaluation: &Evaluation, each: usize) -> Vec<(Pick, &CaseScore)> {
     rising.sort_by(|a, b| a.dice.total_cmp(&b.dice));
     let mut rising = rising.into_iter();
     let mut found = Vec::new();
-    for n in 1..=each {
+    // Nobody has more cases than there are.
+    for n in 1..=each.min(rising.len()) {
         found.extend(rising.next().map(|case| (Pick::Worst(n), case)));
         found.extend(rising.next_back().map(|case| (Pick::Best(n), case)));
     }
@@ -184,6 +185,7 @@ mod tests {
         let (worst, best) = ((Pick::Worst(1), "B", "Case1"), (Pick::Best(1), "C", "Case1"));
         assert_eq!(names(1), [worst, best]);
         assert_eq!(names(5), [worst, best, (Pick::Worst(2), "B", "Case2")]);
+        assert_eq!(names(usize::MAX), names(5));
         assert!(names(0).is_empty());
         let mut own = evaluation();
         own.cases.retain(|c| c.role == Role::SourceValidation);

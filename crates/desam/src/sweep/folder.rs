@@ -5,7 +5,8 @@ use super::plan::PlanLine;
 use crate::evaluate::Evaluation;
 use crate::files::{create_dir, read_json, write_json, write_text};
 use crate::train::{Run, RunManifest};
-use crate::{Error, Result};
+use crate::{Error, Mode, Result};
+use desam_prompt::MAX_GRID_SIDE;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
@@ -204,6 +205,19 @@ fn check(line: &PlanLine, before: &[PlanLine]) -> Result<(), String> {
         return Err("another protocol than the first line's; they never share a table".into());
     }
     line.train.validate().map_err(|e| e.to_string())?;
+    // A grid that cannot be would be found after the training only.
+    let grids = match line.train.mode {
+        Mode::Points => line.grid.is_some_and(|n| (1..=MAX_GRID_SIDE).contains(&n)),
+        Mode::Box => line.grid.is_none(),
+    };
+    if !grids {
+        let mode = line.train.mode;
+        let grid = line.grid.map_or_else(|| "none".to_owned(), |n| n.to_string());
+        return Err(format!(
+            "its grid is {grid} in {mode} mode, expected 1 to {MAX_GRID_SIDE} in points mode and \
+             none in box mode"
+        ));
+    }
     if !line.trains() {
         let Some(trainer) = before.iter().find(|b| b.id == line.training && b.trains()) else {
             return Err(format!("no line before it trains {}", line.training));

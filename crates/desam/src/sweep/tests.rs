@@ -196,6 +196,9 @@ fn a_plan_is_kept_and_never_replaced() {
         ("\"index\":1,", "\"index\":2,", "its index is 2, expected 1"),
         ("\"training\":\"F-points-desam-s0\"", "\"training\":\"none\"", "no line before it trains"),
         ("\"epochs\":50", "\"epochs\":0", "epochs"),
+        ("\"grid\":9", "\"grid\":0", "its grid is 0 in points mode"),
+        ("\"grid\":9", "\"grid\":null", "its grid is none in points mode"),
+        ("\"grid\":null", "\"grid\":9", "none in box mode"),
         ("\"index\":0,", "\"index\":0,\"more\":1,", "line 1: unknown field"),
         ("\"protocol\":\"paper\"", "\"protocol\":\"full\"", "another protocol"),
     ];

@@ -1,7 +1,7 @@
 //! A run from its beginning, or from where it was stopped.
 
 use super::checkpoint::{Checkpoints, Seal};
-use super::{EpochRecord, Extension, Run, RunConfig, RunManifest, RunOptions, Snapshot};
+use super::{Extension, Run, RunConfig, RunManifest, RunOptions, Snapshot};
 use crate::{Error, Result};
 use desam_core::Progress;
 use serde_json::Value;
@@ -66,18 +66,20 @@ impl Begun {
         if done >= epochs && stored.train.epochs == epochs {
             (self.manifest.epochs_done, self.manifest.finished) = (done, true);
             self.manifest.best_epoch = former.and_then(|m| m.best_epoch);
+            self.best_is_there(self.manifest.best_epoch)?;
             self.config = stored;
             progress.say(&format!("the run is finished: {done} of {epochs} epochs are done"));
             return Ok(self);
         }
-        self.checkpoints.sweep()?;
+        self.checkpoints.sweep(self.run.dir())?;
         self.snapshot = self.checkpoints.newest(&self.seal, progress)?;
         if self.snapshot.is_none() && done > 0 {
             let reason = "its checkpoints are gone, so it cannot be continued; its best model is \
                           not touched by that: train anew with another --out";
             return Err(Error::file(self.run.dir(), reason));
         }
-        self.best_is_there()?;
+        let best = self.snapshot.as_ref().and_then(|s| s.position.best());
+        self.best_is_there(best.map(|row| row.epoch))?;
         self.lengthen(stored, progress)?;
         self.describe(progress);
         self.run.write_manifest(&self.manifest)?;
@@ -160,12 +162,11 @@ impl Begun {
         Ok(())
     }
 
-    /// The best model is no part of a checkpoint.
-    fn best_is_there(&self) -> Result<()> {
-        let best = self.snapshot.as_ref().and_then(|s| s.position.best());
+    /// The best model is no part of a checkpoint: what an epoch left must be in its own file.
+    fn best_is_there(&self, best: Option<usize>) -> Result<()> {
         match best.filter(|_| !self.run.model_path().is_file()) {
             None => Ok(()),
-            Some(EpochRecord { epoch, .. }) => {
+            Some(epoch) => {
                 let reason = format!(
                     "is gone: it held the best model, of epoch {epoch}; put it back, or train anew \
                      with another --out"

@@ -119,6 +119,8 @@ impl<'a> Trainer<'a> {
         while self.position.epoch < self.config.epochs {
             self.epoch(train, progress, observer)?;
             let scores = self.averaged(|| validate(self, validation))?;
+            // The last step may have broken what its own loss was still computed with.
+            self.finite(scores.losses.mean_total())?;
             let record = self.record(&scores);
             self.position.complete(record);
             observer.epoch(self, &record)?;
@@ -172,17 +174,23 @@ impl<'a> Trainer<'a> {
             let items = chunk.iter().map(prompted).collect::<Result<Vec<_>>>()?;
             let (value, gradient_norm) = self.step(&Batch::new(&items, &self.device)?, rate)?;
             let loss = f64::from(value.total.to_scalar::<f32>()?);
-            if !loss.is_finite() {
-                let step = self.position.step + 1;
-                return Err(Error::NotFinite { loss, epoch: epoch + 1, step });
-            }
-            self.position.losses.add(&value, chunk.len())?;
             self.position.step += 1;
+            self.finite(loss)?;
+            self.position.losses.add(&value, chunk.len())?;
             observer.step(self, &StepRecord { loss, learning_rate: rate, gradient_norm })?;
             let mean = self.position.losses.mean_total();
             progress.advance(1, &format!("epoch {}/{epochs}, loss {mean:.4}{dice}", epoch + 1));
         }
         Ok(())
+    }
+
+    /// Refuses a loss that is no number, after the step that is done last.
+    fn finite(&self, loss: f64) -> Result<()> {
+        let Position { epoch, step, .. } = self.position;
+        match loss.is_finite() {
+            true => Ok(()),
+            false => Err(Error::NotFinite { loss, epoch: epoch + 1, step }),
+        }
     }
 
     pub(super) fn prompted(

@@ -84,9 +84,9 @@ impl Checkpoints {
         Err(Error::file(&self.dir, reason))
     }
 
-    /// Removes what a killed write left.
-    pub(super) fn sweep(&self) -> Result<()> {
-        for path in entries(&self.dir)? {
+    /// Removes what killed writes left: here, and of the model among the run's own files.
+    pub(super) fn sweep(&self, run: &Path) -> Result<()> {
+        for path in entries(&self.dir)?.into_iter().chain(entries(run)?) {
             let name = path.file_name().unwrap_or_default().to_string_lossy();
             if name.starts_with(".desam-") && name.ends_with(".tmp") {
                 std::fs::remove_file(&path).map_err(Error::io("remove", &path))?;

@@ -63,6 +63,7 @@ fn every_bit_comes_back() {
 #[test]
 fn the_newest_ones_stay_and_what_is_later_goes() {
     let dir = tempfile::tempdir().unwrap();
+    let run = tempfile::tempdir().unwrap();
     let folder = Checkpoints::new(dir.path().to_owned(), 2);
     let steps = || folder.files().unwrap().into_iter().map(|(s, _)| s).collect::<Vec<_>>();
     for step in [9, 10, 100_000_000, 100_000_001] {
@@ -74,7 +75,10 @@ fn the_newest_ones_stay_and_what_is_later_goes() {
     assert_eq!(steps(), [11]);
     let others = ["notes.txt", "step_x.safetensors", ".desam-1.tmp"].map(|n| dir.path().join(n));
     others.iter().for_each(|p| std::fs::write(p, b"").unwrap());
-    folder.sweep().unwrap();
+    let left = run.path().join(".desam-2.tmp");
+    std::fs::write(&left, b"").unwrap();
+    folder.sweep(run.path()).unwrap();
+    assert!(!left.exists());
     folder.write(&snapshot(12), &seal("c")).unwrap();
     assert_eq!(others.map(|p| p.exists()), [true, true, false]);
     assert_eq!(steps(), [11, 12]);

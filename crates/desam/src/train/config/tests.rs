@@ -12,23 +12,6 @@ fn the_rate_decays_as_the_official_program_has_it() {
     assert!((rates[3] - 1e-4 * 0.25f64.powf(0.9)).abs() < 1e-18);
 }
 
-#[test]
-fn an_extension_changes_the_rates_of_what_is_to_come_alone() {
-    // (1 - epoch/epochs)^0.9 with the number of epochs that held when the epoch began.
-    let extended = vec![Extension { at: 3, epochs: 4 }];
-    let config = TrainConfig { epochs: 8, extended, ..paper() };
-    config.validate().unwrap();
-    let rate = |left: f64| 1e-4 * left.powf(0.9);
-    let rates: Vec<f64> = (0..5).map(|e| config.learning_rate_at(e)).collect();
-    let expected = [1.0, 0.75, 0.5, 0.625, 0.5].map(rate);
-    assert_eq!(rates, expected);
-    for (at, epochs) in [(3, 8), (5, 4), (0, 0)] {
-        let extended = vec![Extension { at, epochs }];
-        let wrong = TrainConfig { extended, ..config.clone() }.validate().unwrap_err();
-        assert!(wrong.to_string().contains("extended"), "{wrong}");
-    }
-}
-
 fn paper() -> TrainConfig {
     TrainConfig::preset(Preset::Paper, "A", Mode::Points)
 }

@@ -1,18 +1,22 @@
 //! `desam train`: one site's features to a model.
 
-use super::decoder_flags::DecoderFlags;
-use super::{Session, aligned, count, fraction, not_negative, one_of, positive};
+mod decoder;
+mod keeping;
+mod slices;
+mod tuning;
+
+use super::{Session, aligned, count, one_of, positive};
 use crate::cli::JsonFlag;
 use crate::reply::Reply;
 use anyhow::Context;
-use clap::{Args, ValueEnum};
+use clap::Args;
+use decoder::Decoder;
 use desam::Mode;
-use desam::data::split::SplitRule;
-use desam::train::{
-    Augment, Preset, Run, RunOptions, TrainConfig, TrainRequest, TrainSummary, train_with,
-};
+use desam::train::{Preset, Run, TrainConfig, TrainRequest, TrainSummary, train_with};
+use keeping::Keeping;
+use slices::Slices;
 use std::path::PathBuf;
-use std::time::{Duration, SystemTime};
+use tuning::Tuning;
 
 const AFTER: &str = "\
 What is in RUN afterwards:
@@ -93,28 +97,11 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "FILE")]
     init: Option<PathBuf>,
 
-    /// Which cases of the site are held out for validation: drawn by the seed, or the last ones
-    #[arg(long, value_enum, value_name = "RULE", default_value = "seeded")]
-    split: SplitChoice,
-
-    /// Share of the site's cases that is held out, above 0 and below 1 [default: 0.1]
-    #[arg(long, value_name = "SHARE", value_parser = fraction)]
-    validation_fraction: Option<f64>,
-
-    /// Change training slices at random: features (mirrored, restyled, noisy: costs nothing), or
-    /// images (flips, rotation, scale, shift, gamma, bias field, noise; needs --no-cache)
-    #[arg(long, value_name = "WHAT", default_value = "none",
-        value_parser = one_of::<Augment>(&["none", "features", "images"]))]
-    augment: Augment,
-
-    /// Run the image encoder for every slice anew, in every epoch, instead of reading features from
-    /// CACHE: slow, but images may then be changed; images and masks still come from CACHE
-    /// (`desam embed --slices none` is enough)
-    #[arg(long)]
-    no_cache: bool,
+    #[command(flatten)]
+    slices: Slices,
 
     #[command(flatten)]
-    decoder: DecoderFlags,
+    decoder: Decoder,
 
     #[command(flatten)]
     tuning: Tuning,
@@ -126,93 +113,13 @@ pub(crate) struct Arguments {
     pub(crate) json: JsonFlag,
 }
 
-/// What neither preset changes; without these flags nothing is different from the presets.
-#[derive(Debug, Args)]
-struct Tuning {
-    /// Weight decay, decoupled from the gradient as in AdamW: each step a parameter loses lr times
-    /// this of itself [default: 0]
-    #[arg(long, value_name = "DECAY", value_parser = not_negative)]
-    weight_decay: Option<f64>,
-
-    /// Longest gradient, all parameters together; longer ones are shortened to it [default: none]
-    #[arg(long, value_name = "LENGTH", value_parser = positive)]
-    clip_norm: Option<f64>,
-
-    /// Decay of a running mean of the parameters, such as 0.999; validation and the best model take
-    /// the mean [default: none]
-    #[arg(long, value_name = "DECAY", value_parser = fraction)]
-    ema: Option<f64>,
-}
-
-impl Tuning {
-    fn apply(&self, config: &mut TrainConfig) {
-        config.adam.weight_decay = self.weight_decay.unwrap_or(config.adam.weight_decay);
-        config.clip_norm = self.clip_norm.or(config.clip_norm);
-        config.ema = self.ema.or(config.ema);
-    }
-}
-
-/// How the run is kept; nothing of it changes the model.
-#[derive(Debug, Args)]
-struct Keeping {
-    /// Continue the run in RUN; where there is none, begin it. Without --epochs it keeps the number
-    /// that it has
-    #[arg(long)]
-    resume: bool,
-
-    /// Minutes between checkpoints; 0: at the ends of epochs alone, where there is always one
-    #[arg(long, value_name = "N", default_value = "10", value_parser = minutes)]
-    checkpoint_minutes: Duration,
-
-    /// Checkpoints to keep, the newest ones
-    #[arg(long, value_name = "K", default_value = "2", value_parser = count)]
-    keep_checkpoints: usize,
-
-    /// Write event files into RUN/tensorboard, for `tensorboard --logdir RUN`
-    #[arg(long)]
-    tensorboard: bool,
-}
-
-impl Keeping {
-    fn options(&self) -> RunOptions<'static> {
-        RunOptions {
-            resume: self.resume,
-            checkpoint_every: (!self.checkpoint_minutes.is_zero())
-                .then_some(self.checkpoint_minutes),
-            keep_checkpoints: self.keep_checkpoints,
-            tensorboard: self.tensorboard,
-            clock: Box::new(|| {
-                SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
-            }),
-        }
-    }
-}
-
-/// Minutes, at least 0, as a time.
-fn minutes(text: &str) -> Result<Duration, String> {
-    let parsed = text.parse::<f64>().ok().filter(|n| *n <= 1e6);
-    let time = parsed.and_then(|n| Duration::try_from_secs_f64(60.0 * n).ok());
-    time.ok_or_else(|| "expected a number of minutes, at least 0".into())
-}
-
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum SplitChoice {
-    Seeded,
-    Last,
-}
-
 impl Arguments {
     fn config(&self) -> anyhow::Result<TrainConfig> {
         let mut config = TrainConfig::preset(self.preset, &self.source, self.mode);
         config.epochs = self.epochs.unwrap_or(config.epochs);
         config.batch = self.batch.unwrap_or(config.batch);
         config.learning_rate = self.lr.unwrap_or(config.learning_rate);
-        config.validation_fraction = self.validation_fraction.unwrap_or(config.validation_fraction);
-        config.split = match self.split {
-            SplitChoice::Seeded => SplitRule::Seeded { seed: self.seed },
-            SplitChoice::Last => SplitRule::Last,
-        };
-        (config.augment, config.live) = (self.augment, self.no_cache);
+        self.slices.apply(&mut config);
         self.tuning.apply(&mut config);
         self.decoder.apply(config.with_seed(self.seed))
     }

@@ -1,6 +1,6 @@
 //! Which decoder `desam train` trains, and with which loss.
 
-use super::{not_negative, one_of};
+use crate::commands::{not_negative, one_of};
 use clap::Args;
 use desam::decoder::{SqueezePlacement, Variant};
 use desam::metrics::loss::IouTarget;
@@ -8,7 +8,7 @@ use desam::train::TrainConfig;
 
 /// Flags of the decoder and its loss.
 #[derive(Debug, Args)]
-pub(super) struct DecoderFlags {
+pub(super) struct Decoder {
     /// Which decoder to train; they are told apart below
     #[arg(long, value_name = "VARIANT", default_value = "desam", value_parser = one_of::<Variant>(
         &["desam", "pimm-only", "no-iou-head", "no-mask-fusion", "sam-decoder"]))]
@@ -45,10 +45,19 @@ pub(super) struct DecoderFlags {
     iou_weight: Option<f64>,
 }
 
-impl DecoderFlags {
+impl Decoder {
     /// `config` with what was asked for.
     pub(super) fn apply(&self, config: TrainConfig) -> anyhow::Result<TrainConfig> {
-        self.weigh(self.choose(config))
+        let mut config = self.choose(config);
+        let loss = &mut config.loss;
+        loss.dice = self.dice_weight.unwrap_or(loss.dice);
+        loss.bce = self.bce_weight.unwrap_or(loss.bce);
+        let Some(iou) = &mut loss.iou else {
+            self.without_iou(&config)?;
+            return Ok(config);
+        };
+        iou.weight = self.iou_weight.unwrap_or(iou.weight);
+        Ok(config)
     }
 
     /// The decoder and what its IoU learns.
@@ -62,20 +71,16 @@ impl DecoderFlags {
         }
     }
 
-    fn weigh(&self, mut config: TrainConfig) -> anyhow::Result<TrainConfig> {
-        let loss = &mut config.loss;
-        loss.dice = self.dice_weight.unwrap_or(loss.dice);
-        loss.bce = self.bce_weight.unwrap_or(loss.bce);
-        if let Some(weight) = self.iou_weight {
-            let Some(iou) = &mut loss.iou else {
-                anyhow::bail!(
-                    "--iou-weight: variant {} in {} mode has no IoU term to weigh",
-                    config.variant,
-                    config.mode
-                );
-            };
-            iou.weight = weight;
+    /// Refuses flags of a term that the loss does not have.
+    fn without_iou(&self, config: &TrainConfig) -> anyhow::Result<()> {
+        let target = self.iou_target.map(|_| "--iou-target");
+        match target.or(self.iou_weight.map(|_| "--iou-weight")) {
+            None => Ok(()),
+            Some(flag) => anyhow::bail!(
+                "{flag}: variant {} in {} mode has no IoU term in its loss; leave it out",
+                config.variant,
+                config.mode
+            ),
         }
-        Ok(config)
     }
 }

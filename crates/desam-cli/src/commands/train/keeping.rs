@@ -1,0 +1,49 @@
+//! How a run is kept while it goes.
+
+use crate::commands::count;
+use clap::Args;
+use desam::train::RunOptions;
+use std::time::{Duration, SystemTime};
+
+/// How the run is kept; nothing of it changes the model.
+#[derive(Debug, Args)]
+pub(super) struct Keeping {
+    /// Continue the run in RUN; where there is none, begin it. Without --epochs it keeps the number
+    /// that it has
+    #[arg(long)]
+    pub(super) resume: bool,
+
+    /// Minutes between checkpoints; 0: at the ends of epochs alone, where there is always one
+    #[arg(long, value_name = "N", default_value = "10", value_parser = minutes)]
+    checkpoint_minutes: Duration,
+
+    /// Checkpoints to keep, the newest ones
+    #[arg(long, value_name = "K", default_value = "2", value_parser = count)]
+    keep_checkpoints: usize,
+
+    /// Write event files into RUN/tensorboard, for `tensorboard --logdir RUN`
+    #[arg(long)]
+    tensorboard: bool,
+}
+
+impl Keeping {
+    pub(super) fn options(&self) -> RunOptions<'static> {
+        RunOptions {
+            resume: self.resume,
+            checkpoint_every: (!self.checkpoint_minutes.is_zero())
+                .then_some(self.checkpoint_minutes),
+            keep_checkpoints: self.keep_checkpoints,
+            tensorboard: self.tensorboard,
+            clock: Box::new(|| {
+                SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
+            }),
+        }
+    }
+}
+
+/// Minutes, at least 0, as a time.
+fn minutes(text: &str) -> Result<Duration, String> {
+    let parsed = text.parse::<f64>().ok().filter(|n| *n <= 1e6);
+    let time = parsed.and_then(|n| Duration::try_from_secs_f64(60.0 * n).ok());
+    time.ok_or_else(|| "expected a number of minutes, at least 0".into())
+}

@@ -1,0 +1,31 @@
+//! How the decoder is optimised, beyond the presets.
+
+use crate::commands::{fraction, not_negative, positive};
+use clap::Args;
+use desam::train::TrainConfig;
+
+/// What neither preset changes; without these flags nothing is different from the presets.
+#[derive(Debug, Args)]
+pub(super) struct Tuning {
+    /// Weight decay, decoupled from the gradient as in AdamW: each step a parameter loses lr times
+    /// this of itself [default: 0]
+    #[arg(long, value_name = "DECAY", value_parser = not_negative)]
+    weight_decay: Option<f64>,
+
+    /// Longest gradient, all parameters together; longer ones are shortened to it [default: none]
+    #[arg(long, value_name = "LENGTH", value_parser = positive)]
+    clip_norm: Option<f64>,
+
+    /// Decay of a running mean of the parameters, such as 0.999; validation and the best model take
+    /// the mean [default: none]
+    #[arg(long, value_name = "DECAY", value_parser = fraction)]
+    ema: Option<f64>,
+}
+
+impl Tuning {
+    pub(super) fn apply(&self, config: &mut TrainConfig) {
+        config.adam.weight_decay = self.weight_decay.unwrap_or(config.adam.weight_decay);
+        config.clip_norm = self.clip_norm.or(config.clip_norm);
+        config.ema = self.ema.or(config.ema);
+    }
+}
