@@ -20,6 +20,14 @@ pub enum Error {
         /// The one that was given.
         found: String,
     },
+    /// Numbers that describe no image encoder.
+    #[error("encoder: expected {expected}, found {found}")]
+    Spec {
+        /// What fits.
+        expected: String,
+        /// What was given.
+        found: String,
+    },
     /// A set of prompts that no encoder could read.
     #[error("prompts: {0}")]
     Prompts(String),

@@ -5,6 +5,7 @@
 //! affine takes voxel indices to millimetres in RAS+ (NIfTI's world).
 
 use crate::{Error, Result};
+use std::ops::Range;
 use std::path::Path;
 
 /// Voxel indices to millimetres, RAS+: rows of the upper 3×4 of a homogeneous matrix.
@@ -98,6 +99,12 @@ impl Grid {
         self.dims[0] * self.dims[1]
     }
 
+    /// Where slice `k` lies among the values; `None` where no number can say so.
+    fn slice_range(&self, k: usize) -> Option<Range<usize>> {
+        let start = k.checked_mul(self.slice_len())?;
+        Some(start..start.checked_add(self.slice_len())?)
+    }
+
     /// Whether `other` has the same voxels, its corners within `tolerance_mm` of ours. Image and
     /// label files of one case often differ in the last digits of their spacing.
     pub fn matches(&self, other: &Self, tolerance_mm: f64) -> bool {
@@ -142,8 +149,7 @@ impl Volume {
 
     /// Slice `k`, row by row; `None` beyond the last.
     pub fn slice(&self, k: usize) -> Option<&[f32]> {
-        let n = self.grid.slice_len();
-        self.data.get(k * n..(k + 1) * n)
+        self.data.get(self.grid.slice_range(k)?)
     }
 }
 
@@ -178,8 +184,7 @@ impl LabelVolume {
 
     /// Slice `k`, row by row; `None` beyond the last.
     pub fn slice(&self, k: usize) -> Option<&[u8]> {
-        let n = self.grid.slice_len();
-        self.data.get(k * n..(k + 1) * n)
+        self.data.get(self.grid.slice_range(k)?)
     }
 
     /// The labels, `i` fastest, given away.

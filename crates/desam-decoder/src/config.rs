@@ -154,8 +154,9 @@ impl DecoderConfig {
         let e = self.embedding_channels;
         let taps = self.tap_channels.len();
         let refuse = |what: String| Err(Error::Config(what));
-        if taps == 0 || taps > 8 || self.tap_channels.contains(&0) {
-            return refuse(format!("1 to 8 taps with channels, found {:?}", self.tap_channels));
+        // A step up for every tap but one, the last of which draws the mask.
+        if !(2..=8).contains(&taps) || self.tap_channels.contains(&0) {
+            return refuse(format!("2 to 8 taps with channels, found {:?}", self.tap_channels));
         }
         let finest = 1 << (taps - 1);
         if e == 0 || !e.is_multiple_of(finest) || !e.is_multiple_of(8) {

@@ -179,6 +179,8 @@ fn wrong_features_are_refused_with_both_shapes() {
 fn configurations_that_cannot_be_built_are_refused() {
     let bad = [
         DecoderConfig { tap_channels: vec![], ..small() },
+        // One tap leaves no step up, and it is a step that draws.
+        DecoderConfig { tap_channels: vec![12], ..small() },
         DecoderConfig { embedding_channels: 36, ..small() },
         DecoderConfig { heads: 3, ..small() },
         DecoderConfig { mlp_width: 0, ..small() },

@@ -234,3 +234,17 @@ fn a_volume_is_not_written_over_by_its_own_map() {
     assert!(reason.contains("a.probability.nii.gz") && reason.contains("another name"), "{reason}");
     assert!(std::fs::read(&odd).unwrap() == before);
 }
+
+#[test]
+fn a_volume_is_not_written_over_by_its_own_mask() {
+    let folder = tempfile::tempdir().unwrap();
+    let segmenter = toy::segmenter(&toy::model(folder.path()));
+    let input = toy::volumes(folder.path(), &[[16, 16, 2]]).remove(0);
+    let before = std::fs::read(&input).unwrap();
+    let refused = segmenter.segment_file(&input, &input, &Quiet).unwrap_err().to_string();
+    assert!(refused.contains("v0.nii.gz: is the volume itself"), "{refused}");
+    let inputs = [input.clone()];
+    let summary = segment_folder(&segmenter, &inputs, folder.path(), &Quiet).unwrap();
+    assert_eq!((summary.done.len(), summary.failed.len()), (0, 1));
+    assert!(std::fs::read(&input).unwrap() == before);
+}

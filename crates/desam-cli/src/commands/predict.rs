@@ -1,15 +1,17 @@
 //! `desam predict`: volumes in, masks out.
 
+mod extras;
+
 use super::{Session, aligned, grid_side, one_of};
 use crate::cli::JsonFlag;
 use crate::reply::Reply;
 use anyhow::{Context, bail};
 use clap::Args;
 use desam::data::layout::list_volumes;
-use desam::data::postprocess::{Holes, PostprocessConfig};
 use desam::data::volumes::{VOLUME_ENDINGS, expect_mask_name, is_series, mask_name};
-use desam::predict::{FolderSummary, PredictOptions, SliceChoice, VolumeSummary, segment_folder};
+use desam::predict::{FolderSummary, VolumeSummary, segment_folder};
 use desam::{Automatic, Mode, Segmenter};
+use extras::Extras;
 use serde_json::json;
 use std::path::{Path, PathBuf};
 
@@ -61,7 +63,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "MODE", value_parser = one_of::<Mode>(&["points", "box"]))]
     mode: Option<Mode>,
 
-    /// Points along each side of the grid, 1 to 64, in points mode [default: 9]
+    /// Points along each side of the grid, 1 to 64, in points mode alone [default: 9]
     #[arg(long, value_name = "N", value_parser = grid_side)]
     grid: Option<usize>,
 
@@ -70,57 +72,6 @@ pub(crate) struct Arguments {
 
     #[command(flatten)]
     pub(crate) json: JsonFlag,
-}
-
-/// What is done with masks and written beside them; nothing of it unless it is asked for.
-#[derive(Debug, Args)]
-#[command(next_help_heading = "The mask, and what goes beside it")]
-struct Extras {
-    /// Keep the largest connected part of the mask, in 3-D; voxels that touch by a corner are
-    /// connected
-    #[arg(long)]
-    largest_component: bool,
-
-    /// Fill holes of the mask, after --largest-component: volume, what is closed on all sides
-    /// [the default of the bare flag]; slices, what is closed within its slice
-    #[arg(long, value_name = "WHERE", num_args = 0..=1, default_missing_value = "volume",
-        value_parser = one_of::<Holes>(&["volume", "slices"]))]
-    fill_holes: Option<Holes>,
-
-    /// Write NAME.probability.nii.gz: f32 from 0 to 1 on the volume's grid, before small regions
-    /// are removed; 0 on slices without a mask
-    #[arg(long)]
-    save_probability: bool,
-
-    /// Write NAME.iou.nii.gz: the IoU that the model predicts for the point of the grid whose cell
-    /// a voxel lies in, f32 on the volume's grid
-    #[arg(long)]
-    save_iou_map: bool,
-
-    /// Write NAME.sliceNNN.png: slices with the outline of the mask; all, the middle one of those
-    /// with a mask, or a list, counted from 0 as the volume is stored
-    #[arg(long, value_name = "all|middle|3,7,12")]
-    overlay: Option<SliceChoice>,
-
-    /// Write NAME.json: millilitres, bounding box in voxels and mm, slices with a mask, predicted
-    /// IoUs, the settings, and the model by its hash
-    #[arg(long)]
-    save_json: bool,
-}
-
-impl Extras {
-    fn options(&self) -> PredictOptions {
-        PredictOptions {
-            postprocess: PostprocessConfig {
-                largest_component: self.largest_component,
-                fill_holes: self.fill_holes,
-            },
-            probability: self.save_probability,
-            iou_map: self.save_iou_map,
-            overlay: self.overlay.clone(),
-            json: self.save_json,
-        }
-    }
 }
 
 pub(crate) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Reply> {
@@ -216,6 +167,11 @@ fn segmenter(arguments: &Arguments) -> anyhow::Result<Segmenter> {
     let segmenter = Segmenter::open(&arguments.model)?;
     let now = segmenter.automatic();
     let mode = arguments.mode.unwrap_or(now.mode);
+    if arguments.grid.is_some() && mode == Mode::Box {
+        bail!(
+            "--grid is for points mode, and this is box mode: add --mode points, or leave it out"
+        );
+    }
     let grid = arguments.grid.unwrap_or(now.grid);
     let side = segmenter.model().spec().mask_side();
     let segmenter = segmenter.with_automatic(Automatic::new(mode, grid, side))?;

@@ -6,9 +6,11 @@ use crate::cli::JsonFlag;
 use crate::reply::Reply;
 use anyhow::Context;
 use clap::Args;
+use desam::core::Progress;
 use desam::data::cache::human_bytes;
 use desam::evaluate::Protocol;
 use desam::report::{GalleryConfig, ReportRequest, ReportSummary, RunSource, report};
+use desam::sweep::Plan;
 use std::path::PathBuf;
 
 const AFTER: &str = "\
@@ -23,23 +25,24 @@ left out and named), and so is its only script, without which it can still be re
 Examples:
   desam report run --out run.html
   desam report run-* --out sites.html --cases 1
+  desam report plan --out sweep.html --cases 0
   desam report run --out small.html --cases 0";
 
 /// Write one self-contained page on one or several runs
 ///
-/// Runs are shown in the order they are given.
+/// Runs are shown in the order they are given; a sweep's plan stands for its runs that are scored.
 #[derive(Debug, Args)]
 #[command(after_help = AFTER)]
 pub(crate) struct Arguments {
-    /// Folders of `desam train`, scored by `desam evaluate`
-    #[arg(value_name = "RUN", required = true)]
+    /// Folders of `desam train`, scored by `desam evaluate`, or of `desam sweep plan`
+    #[arg(value_name = "RUN|PLAN", required = true)]
     runs: Vec<PathBuf>,
 
     /// The page to write
     #[arg(long, value_name = "PAGE.html")]
     out: PathBuf,
 
-    /// Which scores are shown
+    /// Which scores are shown of a RUN; a PLAN says itself which it has
     #[arg(long, value_name = "PROTOCOL", default_value = "paper",
         value_parser = one_of::<Protocol>(&["paper", "full"]))]
     protocol: Protocol,
@@ -68,11 +71,22 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Reply> {
-    let source = |run: &PathBuf| RunSource {
-        cache: arguments.cache.clone(),
-        ..RunSource::of(run, arguments.protocol)
-    };
-    let runs: Vec<RunSource> = arguments.runs.iter().map(source).collect();
+    let mut runs = Vec::new();
+    for folder in &arguments.runs {
+        if folder.join("plan.jsonl").is_file() {
+            let (done, missing) = RunSource::of_plan(&Plan::open(folder)?)?;
+            if !missing.is_empty() {
+                let (folder, missing) = (folder.display(), missing.join(", "));
+                session.screen.say(&format!("{folder}: not scored yet: {missing}"));
+            }
+            runs.extend(done);
+        } else {
+            runs.push(RunSource::of(folder, arguments.protocol));
+        }
+    }
+    if let Some(cache) = &arguments.cache {
+        runs.iter_mut().for_each(|run| run.cache = Some(cache.clone()));
+    }
     let (cases_each, slices) = (arguments.cases, arguments.slices);
     let request = ReportRequest {
         runs: &runs,

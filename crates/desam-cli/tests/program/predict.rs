@@ -78,7 +78,10 @@ fn what_cannot_be_meant_is_refused() {
         run(all.into_iter().chain(extra.iter().map(Into::into)))
     };
     // The phantoms here have 5 slices.
-    predict(&["--overlay", "2,5"]).fails_with(&["slice 5", "0 to 4"]);
+    predict(&["--overlay", "2,5"]).fails_with(&["Case00.nii.gz: ", "slice 5", "0 to 4"]);
+    // The model here was trained in box mode, which has no grid.
+    predict(&["--grid", "5"]).fails_with(&["--grid is for points mode"]);
+    predict(&["--grid", "5", "--mode", "box"]).fails_with(&["--grid is for points mode"]);
     assert!(!mask.exists());
     for (extra, word) in [
         (["--overlay", "some"], "3,7,12"),

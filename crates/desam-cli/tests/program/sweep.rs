@@ -75,6 +75,12 @@ fn tables_are_planned_run_and_collected() {
     assert_eq!(again["outcome"], "was_done");
     assert_eq!(files(&out), before);
 
+    let page = out.join("page.html");
+    let report = || run(args!["report", out, "--out", page, "--cases", "0", "--json"]).expect(0);
+    let half = report();
+    assert_eq!(half.json()["runs"], 1);
+    assert!(half.stderr.contains("not scored yet: A-points-desam-s0,"), "{half:#?}");
+
     let rest = run(args!["sweep", "run", "-q", out, "--all", "--json"]).expect(0).json();
     assert_eq!(rest["done"].as_array().unwrap().len(), 2);
     assert_eq!(rest["was_done"].as_array().unwrap().len(), 1);
@@ -82,6 +88,11 @@ fn tables_are_planned_run_and_collected() {
     // The grid of one point was scored with the model that the grid of nine was trained for.
     let one = out.join("runs/A-points-desam-s0-grid1");
     assert!(one.join("evaluation_paper.json").is_file() && !one.join("model.safetensors").exists());
+
+    assert_eq!(report().json()["runs"], 3);
+    let text = std::fs::read_to_string(&page).unwrap();
+    assert!(lines.iter().all(|line| text.contains(line["id"].as_str().unwrap())));
+    std::fs::remove_file(&page).unwrap();
 
     let all = run(args!["sweep", "collect", out]).expect(0).stdout;
     let said = std::fs::read_to_string(out.join("runs/A-box-desam-s0/evaluation_paper.json"));

@@ -54,7 +54,10 @@ fn help_of_every_command_names_its_flags() {
             ],
         ),
         ("compare", &["<RUN_A>", "<RUN_B>", "--protocol", "--metric", "--bootstrap", "--seed"]),
-        ("report", &["<RUN>", "--out", "--protocol", "--cache", "--cases", "--slices", "--title"]),
+        (
+            "report",
+            &["<RUN|PLAN>", "--out", "--protocol", "--cache", "--cases", "--slices", "--title"],
+        ),
         ("predict", &["--model", "--input", "--output", "--mode", "--grid"]),
         ("convert", &["<IN>", "<OUT.safetensors>"]),
         ("info", &["<FILE>"]),

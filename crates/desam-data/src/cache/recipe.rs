@@ -164,19 +164,7 @@ impl CacheRecipe {
     /// that patches do not divide, no weights' hash, or a preprocessing that is not valid.
     pub fn validate(&self) -> Result<()> {
         let bad = |problem: String| Err(Error::CacheRecipe(problem));
-        let s = &self.spec;
-        if s.patch == 0 || s.input_side == 0 || !s.input_side.is_multiple_of(s.patch) {
-            return bad(format!("patch {} does not divide input side {}", s.patch, s.input_side));
-        }
-        // Far beyond any encoder, and small enough that no product below can overflow.
-        let counts = s.tap_channels.iter().chain([&s.embedding_channels]);
-        if s.input_side > 1 << 14
-            || s.mask_side() > 1 << 14
-            || s.tap_channels.len() > 1 << 10
-            || counts.into_iter().any(|c| !(1..=1 << 16).contains(c))
-        {
-            return bad(format!("encoder spec out of range: {s:?}"));
-        }
+        self.spec.validate().map_err(|e| Error::CacheRecipe(e.to_string()))?;
         if self.encoder.weights_blake3.is_empty() {
             return bad("the hash of the encoder's weights is missing".into());
         }

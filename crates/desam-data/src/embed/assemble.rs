@@ -49,6 +49,7 @@ pub(super) fn finish(run: &Run<'_>, of: usize) -> Result<()> {
             if !is_whole(run, &[])? {
                 return Err(Error::PartsMissing { dir, missing, of });
             }
+            // A part that was run again after all were done has left its note.
             clear(run, of);
             Ok(())
         }
@@ -112,8 +113,8 @@ fn assemble(run: &Run<'_>, notes: Vec<Note>) -> Result<()> {
     Ok(())
 }
 
-/// Removes all notes. Whoever else is the last as well may have done so already, or left something
-/// here.
+/// Removes the notes. Whoever else is the last as well may have done so already, or have left
+/// something here.
 fn clear(run: &Run<'_>, of: usize) {
     for index in 0..of {
         std::fs::remove_file(run.paths().part(index, of)).ok();

@@ -16,7 +16,7 @@ use desam_core::{EncoderSpec, ImageEncoder};
 use desam_data::preprocess::PreprocessConfig;
 use desam_decoder::{Decoder, DecoderConfig, Variant};
 use desam_encoder::{Checkpoint, FrozenSam, SamOptions, SamPromptEncoder, VitEncoder};
-use desam_nn::params::{LoadOptions, load};
+use desam_nn::params::{LoadOptions, Tensors, load};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -61,8 +61,16 @@ impl Model {
             Some(record) => record,
             None => unrecorded(&checkpoint, &path, &spec)?,
         };
+        if record.spec != spec {
+            let reason = format!(
+                "its record says {:?}, its image encoder is {spec:?}; get the file again from \
+                 where it was trained",
+                record.spec
+            );
+            return Err(Error::file(&path, reason));
+        }
         let part = checkpoint.part("mask_decoder.");
-        let config = DecoderConfig::from_tensors(&part, &spec)?;
+        let config = decoder_config(&part, &spec).map_err(|e| Error::file(&path, e.to_string()))?;
         let config = DecoderConfig { squeeze: record.squeeze, variant, ..config };
         let params = LoadOptions { device: device.clone(), ..LoadOptions::frozen() };
         let decoder = load(part, &params, |vb| config.build(vb))?;
@@ -138,6 +146,18 @@ pub(crate) fn model_file(path: &Path) -> Result<PathBuf> {
     Err(Error::file(path, "this run has no model yet: its first epoch is not done"))
 }
 
+/// What a mask decoder's parameters say it is, over an encoder that gives what it reads.
+fn decoder_config(tensors: &Tensors, spec: &EncoderSpec) -> Result<DecoderConfig> {
+    let config = DecoderConfig::from_tensors(tensors, spec)?;
+    if config.tap_channels == spec.tap_channels {
+        return Ok(config);
+    }
+    Err(Error::Invalid(format!(
+        "its decoder reads taps of {:?} channels; the encoder gives {:?}",
+        config.tap_channels, spec.tap_channels
+    )))
+}
+
 /// The record of a checkpoint that another program wrote.
 fn unrecorded(checkpoint: &Checkpoint, path: &Path, spec: &EncoderSpec) -> Result<ModelRecord> {
     let name = path.file_name().map_or_else(String::new, |n| n.to_string_lossy().into_owned());
@@ -152,3 +172,6 @@ fn strangers(checkpoint: &Checkpoint) -> Vec<String> {
     let known = |name: &str| parts.iter().any(|p| name.starts_with(p));
     checkpoint.tensors.keys().filter(|k| !known(k)).cloned().collect()
 }
+
+#[cfg(test)]
+mod tests;

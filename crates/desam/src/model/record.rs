@@ -39,6 +39,12 @@ pub struct ModelRecord {
     pub training: Option<TrainingRecord>,
 }
 
+/// What records of all versions begin with.
+#[derive(Deserialize)]
+struct Format {
+    version: u32,
+}
+
 /// How a model's decoder was trained.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -71,18 +77,24 @@ impl ModelRecord {
     /// The record among `metadata`, if there is one; official checkpoints have none.
     ///
     /// # Errors
-    /// When there is one that this version cannot read.
+    /// When there is one that this version cannot read, or one of no encoder or preprocessing that
+    /// there can be.
     pub fn read(metadata: &BTreeMap<String, String>, path: &Path) -> Result<Option<Self>> {
         let Some(text) = metadata.get(KEY) else {
             return Ok(None);
         };
-        let record: Self = serde_json::from_str(text)
-            .map_err(|e| Error::file(path, format!("its `{KEY}` metadata cannot be read: {e}")))?;
-        if record.version != VERSION {
-            let found = record.version;
-            let reason = format!("model format {found}; this program reads format {VERSION}");
+        let unreadable = |e: &dyn std::fmt::Display| {
+            Error::file(path, format!("its `{KEY}` metadata cannot be read: {e}"))
+        };
+        // The version first: what another one holds beside it may be unknown here.
+        let Format { version } = serde_json::from_str(text).map_err(|e| unreadable(&e))?;
+        if version != VERSION {
+            let reason = format!("model format {version}; this program reads format {VERSION}");
             return Err(Error::file(path, reason));
         }
+        let record: Self = serde_json::from_str(text).map_err(|e| unreadable(&e))?;
+        record.spec.validate().map_err(|e| unreadable(&e))?;
+        record.preprocess.validate().map_err(|e| unreadable(&e))?;
         Ok(Some(record))
     }
 
@@ -104,4 +116,51 @@ pub struct ModelInput {
     pub spec: EncoderSpec,
     /// How volumes become its input.
     pub preprocess: PreprocessConfig,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    fn written() -> Value {
+        let spec = desam_encoder::VitConfig::tiny().spec();
+        let input = ModelInput { spec, preprocess: PreprocessConfig::paper() };
+        let record = ModelRecord::untrained("tiny".into(), "0".into(), input);
+        serde_json::from_str(&record.to_metadata().unwrap()[KEY]).unwrap()
+    }
+
+    fn read(record: &Value) -> Result<Option<ModelRecord>> {
+        let metadata = [(KEY.to_owned(), record.to_string())].into();
+        ModelRecord::read(&metadata, Path::new("run/model.safetensors"))
+    }
+
+    #[test]
+    fn it_reads_as_written_and_may_be_missing() {
+        let record = read(&written()).unwrap().unwrap();
+        assert_eq!(serde_json::to_value(&record).unwrap(), written());
+        assert_eq!(ModelRecord::read(&BTreeMap::new(), Path::new("sam.pth")).unwrap(), None);
+    }
+
+    #[test]
+    fn a_record_that_cannot_be_used_is_refused_with_its_file() {
+        for (at, value, words) in [
+            ("/version", json!(2), "model format 2; this program reads format 1"),
+            ("/spec/patch", json!(0), "patches of 0 in an input of 256"),
+            ("/spec/input_side", json!(1u64 << 40), "sides up to 16384"),
+            ("/preprocess/percentiles", json!([99, 1]), "percentiles"),
+            ("/variant", json!("unet"), "no-mask-fusion"),
+        ] {
+            let mut record = written();
+            *record.pointer_mut(at).unwrap() = value;
+            let error = read(&record).unwrap_err().to_string();
+            assert!(error.starts_with("run/model.safetensors: "), "{error}");
+            assert!(error.contains(words), "{error}");
+        }
+        // A later version may hold more than is known here.
+        let mut later = written();
+        (later["version"], later["teacher"]) = (json!(7), json!("SAM 2"));
+        let error = read(&later).unwrap_err().to_string();
+        assert!(error.contains("model format 7"), "{error}");
+    }
 }

@@ -1,8 +1,9 @@
 //! A model whose decoder can learn.
 
-use super::ModelRecord;
+use super::{ModelRecord, decoder_config};
 use crate::{Error, Result};
 use candle_core::Device;
+use desam_core::EncoderSpec;
 use desam_data::cache::FeatureCache;
 use desam_decoder::{Decoder, DecoderConfig, SqueezePlacement, Variant};
 use desam_encoder::{Checkpoint, PromptEncoderConfig, SamPromptEncoder, checkpoint};
@@ -70,7 +71,10 @@ impl Trainable {
         }
         let frozen = Self::frozen_part(checkpoint);
         (record.variant, record.squeeze) = (choice.variant, choice.squeeze);
-        Self::assemble((frozen, start), record, choice.deep_supervision, (seed, device))
+        let prompt = prompt_encoder(&frozen, &record.spec, &device)
+            .map_err(|e| Error::file(weights, e.to_string()))?;
+        let parts = (frozen, prompt, start);
+        Self::assemble(parts, record, choice.deep_supervision, (seed, device))
             .map_err(|e| Error::file(from, e.to_string()))
     }
 
@@ -78,9 +82,12 @@ impl Trainable {
     /// encoder that is not SAM's; the decoder is the record's variant, drawn from the seed.
     ///
     /// # Errors
-    /// When the prompt encoder's parameters do not fit the record's encoder.
+    /// When there can be no such encoder as the record's, or the prompt encoder's parameters do not
+    /// fit it.
     pub fn new(frozen: Tensors, record: ModelRecord, seed: u64) -> Result<Self> {
-        Self::assemble((frozen, Tensors::new()), record, false, (seed, Device::Cpu))
+        record.spec.validate()?;
+        let prompt = prompt_encoder(&frozen, &record.spec, &Device::Cpu)?;
+        Self::assemble((frozen, prompt, Tensors::new()), record, false, (seed, Device::Cpu))
     }
 
     fn frozen_part(checkpoint: Checkpoint) -> Tensors {
@@ -89,24 +96,17 @@ impl Trainable {
     }
 
     fn assemble(
-        (frozen, mut start): (Tensors, Tensors),
+        (frozen, prompt, mut start): (Tensors, SamPromptEncoder, Tensors),
         record: ModelRecord,
         deep_supervision: bool,
         (seed, device): (u64, Device),
     ) -> Result<Self> {
         let spec = &record.spec;
-        let sizes = PromptEncoderConfig::from_tensors(&frozen, spec)?;
-        let own = frozen.iter().filter(|(name, _)| name.starts_with("prompt_encoder."));
-        let own: Tensors = own.map(|(name, t)| (name.clone(), t.clone())).collect();
-        let params = LoadOptions { device: device.clone(), ..LoadOptions::frozen() };
-        let prompt = load(own, &params, |vb| sizes.build(vb.pp("prompt_encoder")))?;
-        prompt.report.check()?;
-
         let config = match start.is_empty() {
             // SAM's perceptron is 8 E wide, the tiny preset's 2 E.
             true if spec.embedding_channels >= 256 => DecoderConfig::sam(spec),
             true => DecoderConfig::tiny(spec),
-            false => DecoderConfig::from_tensors(&start, spec)?,
+            false => decoder_config(&start, spec)?,
         };
         let (variant, squeeze) = (record.variant, record.squeeze);
         let config = DecoderConfig { squeeze, variant, deep_supervision, ..config };
@@ -114,17 +114,11 @@ impl Trainable {
             // A DeSAM's SAM part is as good a start as a SAM.
             start.retain(|name, _| !name.starts_with("mask_decoder.pimm."));
         }
-        if config.tap_channels != spec.tap_channels {
-            return Err(Error::Invalid(format!(
-                "its decoder reads taps of {:?} channels; the encoder gives {:?}",
-                config.tap_channels, spec.tap_channels
-            )));
-        }
         let params = LoadOptions { device: device.clone(), ..LoadOptions::trainable(seed) };
         let names: Vec<String> = start.keys().cloned().collect();
         let decoder = load(start, &params, |vb| config.build(vb))?;
         whole_or_absent(&decoder.report, &names)?;
-        Ok(Self { prompt: prompt.module, decoder, record, frozen, device })
+        Ok(Self { prompt, decoder, record, frozen, device })
     }
 
     /// Where its variables live.
@@ -174,6 +168,21 @@ impl Trainable {
         tensors.extend(parameters);
         Ok(checkpoint::write(path, &tensors, &record.to_metadata()?)?)
     }
+}
+
+/// The prompt encoder among frozen tensors.
+fn prompt_encoder(
+    frozen: &Tensors,
+    spec: &EncoderSpec,
+    device: &Device,
+) -> Result<SamPromptEncoder> {
+    let sizes = PromptEncoderConfig::from_tensors(frozen, spec)?;
+    let own = frozen.iter().filter(|(name, _)| name.starts_with("prompt_encoder."));
+    let own: Tensors = own.map(|(name, t)| (name.clone(), t.clone())).collect();
+    let params = LoadOptions { device: device.clone(), ..LoadOptions::frozen() };
+    let prompt = load(own, &params, |vb| sizes.build(vb.pp("prompt_encoder")))?;
+    prompt.report.check()?;
+    Ok(prompt.module)
 }
 
 /// What was drawn from the seed must be all of PIMM, or all of PRIM, or both: a file that holds a

@@ -125,7 +125,7 @@ fn read_all(segmenter: &Segmenter, plan: Vec<Step<()>>, next: &SyncSender<Step<R
     for step in plan {
         let ready = step.then(|(), files| {
             let volume = read_volume(&files.input)?;
-            let prepared = segmenter.prepare(&volume)?;
+            let prepared = segmenter.prepare_file(&volume, &files.input)?;
             let pictures = segmenter.options().overlay.is_some();
             Ok(Ready { prepared, volume: pictures.then_some(volume) })
         });

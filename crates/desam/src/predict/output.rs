@@ -57,7 +57,7 @@ pub(super) struct Output<'a> {
 
 impl OutputFiles {
     /// # Errors
-    /// When a file beside the mask would be the volume itself.
+    /// When the mask or a file beside it would be the volume itself.
     pub(super) fn new(input: &Path, mask: &Path, options: &PredictOptions) -> Result<Self> {
         let named = |wanted: bool, ending: &str| wanted.then(|| beside(mask, ending));
         let files = Self {
@@ -70,7 +70,7 @@ impl OutputFiles {
         };
         let own = input.canonicalize().ok();
         let volume = |path: &&Path| own.is_some() && path.canonicalize().ok() == own;
-        if let Some(path) = files.names().skip(1).find(volume) {
+        if let Some(path) = files.names().find(volume) {
             let reason =
                 "is the volume itself and would be written over; give the mask another name";
             return Err(Error::file(path, reason));

@@ -109,9 +109,16 @@ impl Segmenter {
     /// The same, with something done to masks and written beside them.
     ///
     /// # Errors
-    /// When the options cannot be used, or the model's file is to be hashed and cannot be read.
+    /// When the options cannot be used, ask for a map of what the model does not predict, or want
+    /// the model's file hashed and it cannot be read.
     pub fn with_options(mut self, options: PredictOptions) -> Result<Self> {
         options.validate()?;
+        if options.iou_map && !self.model.decoder().predicts_iou() {
+            let variant = self.model.record().variant;
+            let reason =
+                format!("a model of variant {variant} predicts no IoU: there is no map of it");
+            return Err(Error::Invalid(reason));
+        }
         if options.json && self.blake3.is_none() {
             // Once, not for every volume: a model may be of gigabytes.
             self.blake3 = self.source.as_deref().map(hash_file).transpose()?;
@@ -147,19 +154,18 @@ impl Segmenter {
     }
 
     /// A volume ready to be computed on.
-    pub(super) fn prepare(&self, volume: &Volume) -> Result<PreparedVolume> {
-        if self.options.iou_map && !self.model.decoder().predicts_iou() {
-            let variant = self.model.record().variant;
-            let reason =
-                format!("a model of variant {variant} predicts no IoU: there is no map of it");
-            return Err(Error::Invalid(reason));
-        }
+    fn prepare(&self, volume: &Volume) -> Result<PreparedVolume> {
         let prepared = self.model.record().preprocess.prepare(volume, self.model.spec())?;
         if let Some(choice) = &self.options.overlay {
             // Said before an hour's work, not after it.
             choice.check(volume.grid().dims[prepared.slice_axis()])?;
         }
         Ok(prepared)
+    }
+
+    /// The same for what was read from a file, which errors name.
+    pub(super) fn prepare_file(&self, volume: &Volume, input: &Path) -> Result<PreparedVolume> {
+        self.prepare(volume).map_err(|e| Error::file(input, e.to_string()))
     }
 
     pub(super) fn compute(
@@ -215,7 +221,7 @@ impl Segmenter {
         progress: &dyn Progress,
     ) -> Result<VolumeSummary> {
         let files = OutputFiles::new(input, output, &self.options)?;
-        let prepared = self.prepare(volume)?;
+        let prepared = self.prepare_file(volume, input)?;
         let name = input.file_name().map_or_else(String::new, |n| n.to_string_lossy().into());
         progress.begin(&name, prepared.len() as u64);
         let segmentation = self.compute(&prepared, progress)?;

@@ -85,12 +85,7 @@ impl<'a> SlicePredictor<'a> {
         features: &ImageFeatures,
         automatic: &Automatic,
     ) -> Result<(SlicePrediction, SliceEvidence)> {
-        let context = self.context(features)?;
-        match automatic.mode {
-            Mode::Box => self.whole_box(&context, automatic),
-            Mode::Points if self.lacks_ranking() => self.without_ranking(&context, automatic),
-            Mode::Points => self.grid_points(&context, automatic),
-        }
+        self.predict_by(features, automatic, Self::grid_points)
     }
 
     /// The same by the plain way: every prompt is read with the others of its chunk, every mask
@@ -104,11 +99,21 @@ impl<'a> SlicePredictor<'a> {
         features: &ImageFeatures,
         automatic: &Automatic,
     ) -> Result<(SlicePrediction, SliceEvidence)> {
+        self.predict_by(features, automatic, Self::grid_points_plain)
+    }
+
+    /// Where points have to be ranked it is `grid` that does it.
+    fn predict_by(
+        &self,
+        features: &ImageFeatures,
+        automatic: &Automatic,
+        grid: impl Fn(&Self, &ImageContext, &Automatic) -> Result<(SlicePrediction, SliceEvidence)>,
+    ) -> Result<(SlicePrediction, SliceEvidence)> {
         let context = self.context(features)?;
         match automatic.mode {
             Mode::Box => self.whole_box(&context, automatic),
             Mode::Points if self.lacks_ranking() => self.without_ranking(&context, automatic),
-            Mode::Points => self.grid_points_plain(&context, automatic),
+            Mode::Points => grid(self, &context, automatic),
         }
     }
 

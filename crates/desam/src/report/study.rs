@@ -3,6 +3,7 @@
 use super::gallery::{Artist, GalleryConfig};
 use super::page::{ReportInput, RunReport, write_page};
 use crate::evaluate::{Evaluation, Protocol, check_origin};
+use crate::sweep::Plan;
 use crate::train::{Run, RunConfig, RunManifest};
 use crate::{Automatic, Error, Model, Result};
 use candle_core::Device;
@@ -35,6 +36,27 @@ impl RunSource {
         let name = run.file_name().unwrap_or(run.as_os_str()).to_string_lossy().into_owned();
         let evaluation = run.join(format!("evaluation_{protocol}.json"));
         Self { name, run: run.to_owned(), evaluation, cache: None }
+    }
+
+    /// The lines of a plan that are trained and scored, each with the scores that it was planned for;
+    /// and the names of those that are not.
+    ///
+    /// # Errors
+    /// When scores cannot be read, or are of something else than their line.
+    pub fn of_plan(plan: &Plan) -> Result<(Vec<Self>, Vec<String>)> {
+        let (mut done, mut missing) = (Vec::new(), Vec::new());
+        for line in plan.lines() {
+            match plan.scores(line)? {
+                Some(_) => done.push(Self {
+                    name: line.id.clone(),
+                    run: plan.folder(&line.training),
+                    evaluation: plan.scores_path(line),
+                    cache: Some(line.cache.clone()),
+                }),
+                None => missing.push(line.id.clone()),
+            }
+        }
+        Ok((done, missing))
     }
 }
 

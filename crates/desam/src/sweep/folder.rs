@@ -145,7 +145,8 @@ impl Plan {
         Ok(Some(scores))
     }
 
-    pub(super) fn scores_path(&self, line: &PlanLine) -> PathBuf {
+    /// Where the scores of a line are, once there are any.
+    pub(crate) fn scores_path(&self, line: &PlanLine) -> PathBuf {
         self.folder(&line.id).join(format!("evaluation_{}.json", line.protocol))
     }
 

@@ -60,12 +60,21 @@ pub fn linear(x: &Tensor, affine: Affine<'_>, activation: Option<Activation>) ->
 /// pass: what is added to is the one thing held beside the result.
 ///
 /// # Errors
-/// When the last dimension is not `inputs`, or `to` has another shape than the product.
+/// When the last dimension is not `inputs`, the biases are not `outputs`, or `to` has another shape
+/// than the product.
 pub fn linear_added(x: &Tensor, affine: Affine<'_>, to: &Tensor) -> Result<Tensor> {
     let all = [Some(x), Some(affine.weight), affine.bias, Some(to)];
+    let (outputs, inputs) = affine.weight.dims2()?;
+    let biases = affine.bias.map_or(outputs, Tensor::elem_count);
+    if x.dims().last() != Some(&inputs) || biases != outputs {
+        candle_core::bail!(
+            "linear: {:?} meets a weight of {outputs} outputs × {inputs} inputs and {biases} biases",
+            x.dims()
+        );
+    }
     let mut dims = x.dims().to_vec();
     if let Some(last) = dims.last_mut() {
-        *last = affine.weight.dim(0)?;
+        *last = outputs;
     }
     let repeated = matches!((dims.as_slice(), to.dims()), ([_, rest @ ..], [1, same @ ..])
         if rest == same && !rest.is_empty());
@@ -88,7 +97,7 @@ pub fn linear_added(x: &Tensor, affine: Affine<'_>, to: &Tensor) -> Result<Tenso
         Some(bias) => Tensor::cat(&[&weight, bias], 0)?,
         None => weight.contiguous()?,
     };
-    let op = added::LinearAdded { outputs: affine.weight.dim(0)? };
+    let op = added::LinearAdded { outputs };
     x.contiguous()?.apply_op3(&parameters, &to.contiguous()?, op)
 }
 

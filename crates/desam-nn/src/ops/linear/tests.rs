@@ -103,6 +103,23 @@ fn refuses_what_does_not_fit() {
 }
 
 #[test]
+fn a_sum_refuses_what_does_not_fit_tracked_or_not() {
+    let zeros = |shape: &[usize]| Tensor::zeros(shape, DType::F32, &Device::Cpu).unwrap();
+    let (weight, to) = (zeros(&[2, 3]), zeros(&[5, 2]));
+    let tracked = Var::from_tensor(&weight).unwrap();
+    for weight in [&weight, tracked.as_tensor()] {
+        let run = |inputs, biases| {
+            let bias = zeros(&[biases]);
+            linear_added(&zeros(&[5, inputs]), Affine { weight, bias: Some(&bias) }, &to)
+        };
+        assert!(run(3, 2).is_ok());
+        // Numbers of weight and biases, 2 · 3 + 2, that 2 outputs of 4 inputs have too; likewise
+        // 2 · 3 + 4 and 5 inputs.
+        assert!(run(4, 2).is_err() && run(5, 4).is_err() && run(3, 4).is_err());
+    }
+}
+
+#[test]
 fn what_is_not_tracked_gets_no_gradient() {
     let all = case(&[4, 6], 5).map(|t| t.to_dtype(DType::F32).unwrap());
     for tracked in 0..3 {
