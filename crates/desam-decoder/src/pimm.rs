@@ -1,6 +1,6 @@
 //! PIMM, the prompt-invariant mask module (paper, section 3.1).
 
-use crate::{DecoderConfig, SeResBlock, SplitInput, SqueezePlacement};
+use crate::{DecoderConfig, SeResBlock, SplitInput};
 use candle_core::{Result, Tensor};
 use candle_nn::VarBuilder;
 use desam_nn::layers::{Conv2d, ConvTranspose2x2};
@@ -58,7 +58,6 @@ pub struct Pimm {
     context: Vec<ContextBlock>,
     fusion: SeResBlock,
     steps: Vec<UpStep>,
-    squeeze: SqueezePlacement,
 }
 
 /// What of PIMM does not depend on the prompt, from the coarsest level to the finest.
@@ -98,13 +97,7 @@ impl Pimm {
             context: context.collect::<Result<_>>()?,
             fusion: SeResBlock::new(2 * e, e, config.squeeze, fusion)?,
             steps: (0..config.tap_channels.len() - 1).map(step).collect::<Result<_>>()?,
-            squeeze: config.squeeze,
         })
-    }
-
-    /// Where its blocks' squeeze-excitation looks.
-    pub fn squeeze(&self) -> SqueezePlacement {
-        self.squeeze
     }
 
     /// Everything that does not depend on the prompt, from taps `[B, C, G, G]` in depth order.
