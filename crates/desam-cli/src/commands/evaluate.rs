@@ -4,11 +4,12 @@ use super::draws::Draws;
 use super::{Session, grid_side, one_of, room_for};
 use crate::cli::JsonFlag;
 use crate::reply::Reply;
-use anyhow::Context;
+use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
 use desam::data::cache::FeatureCache;
 use desam::evaluate::{EvaluateConfig, EvaluateRequest, Evaluation, Protocol, evaluate};
 use desam::metrics::metric::{CaseMetric, OneEmpty};
+use desam::sweep::PAPER_GRID;
 use desam::train::Run;
 use desam::{Automatic, Mode, Model};
 use serde_json::json;
@@ -67,9 +68,9 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "MODE", value_parser = one_of::<Mode>(&["points", "box"]))]
     mode: Option<Mode>,
 
-    /// Points along each side of the grid, 1 to 64, in points mode
-    #[arg(long, value_name = "N", default_value_t = 9, value_parser = grid_side)]
-    grid: usize,
+    /// Points along each side of the grid, 1 to 64, in points mode alone [default: 9]
+    #[arg(long, value_name = "N", value_parser = grid_side)]
+    grid: Option<usize>,
 
     /// Sites to score, separated by commas [default: all in the cache]
     #[arg(long, value_name = "SITES", value_delimiter = ',')]
@@ -137,7 +138,13 @@ pub(crate) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Re
     let model = Model::open(run.dir(), &session.device)?;
     let cache = FeatureCache::open(&arguments.cache)?;
     let mode = arguments.mode.unwrap_or(settings.mode);
-    let automatic = Automatic::new(mode, arguments.grid, model.spec().mask_side());
+    if arguments.grid.is_some() && mode == Mode::Box {
+        bail!(
+            "--grid is for points mode, and this is box mode: add --mode points, or leave it out"
+        );
+    }
+    let grid = arguments.grid.unwrap_or(PAPER_GRID);
+    let automatic = Automatic::new(mode, grid, model.spec().mask_side());
     let config = EvaluateConfig {
         border_px: arguments.border,
         sites: arguments.sites.clone(),

@@ -63,12 +63,15 @@ fn every_variant_trains_is_scored_and_predicts() {
             out,
             "--sites",
             "C",
-            "--grid",
-            "2",
             "--json",
             "-q",
         ];
-        let scores = run(evaluate).expect(0).json();
+        let grid = args!["--grid", "2"];
+        if mode == "box" {
+            run(evaluate.iter().chain(&grid)).fails_with(&["--grid is for points mode"]);
+        }
+        let more = if mode == "box" { &[][..] } else { &grid[..] };
+        let scores = run(evaluate.iter().chain(more)).expect(0).json();
         assert_eq!(scores["mode"], mode);
         let dice = scores["overall_dice"].as_f64().unwrap();
         assert!((0.0..=1.0).contains(&dice), "{variant}, {mode}: {dice}");
