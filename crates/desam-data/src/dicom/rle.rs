@@ -53,7 +53,8 @@ fn fill<'a>(packed: &[u8], room: &mut (impl ExactSizeIterator<Item = &'a mut u8>
             // As they are.
             0..128 => {
                 let literal = after.get(..usize::from(count) + 1).unwrap_or(after);
-                room.by_ref().zip(literal).for_each(|(to, from)| *to = *from);
+                // The literal first: what ends a pair of iterators is asked for once too often.
+                literal.iter().zip(room.by_ref()).for_each(|(from, to)| *to = *from);
                 literal.len()
             }
             128 => 0,
