@@ -4,6 +4,7 @@
 mod assemble;
 mod part;
 mod run;
+mod stored;
 
 pub use part::Part;
 

@@ -153,6 +153,17 @@ pub enum Error {
         /// The other.
         second: PathBuf,
     },
+    /// A data set with cases in its folder and in folders in that: sites or strays.
+    #[error(
+        "{} holds cases itself and in its folder {folder}; are they sites? Move one kind elsewhere",
+        dir.display()
+    )]
+    MixedLayout {
+        /// The data folder.
+        dir: PathBuf,
+        /// The folder in it.
+        folder: String,
+    },
     /// A table that does not name cases as it should.
     #[error("{}, line {line}: {problem}", path.display())]
     Table {

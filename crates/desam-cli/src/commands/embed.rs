@@ -1,5 +1,6 @@
 //! `desam embed`: volumes to cached features.
 
+mod encoder;
 mod parts;
 
 use super::{Session, aligned, one_of, positive};
@@ -10,8 +11,7 @@ use clap::Args;
 use desam::data::cache::{FeatureDtype, SlicePolicy, human_bytes};
 use desam::data::preprocess::{Orientation, PreprocessConfig};
 use desam::embed::{EmbedRequest, EmbedSummary, PartSummary};
-use desam::encoder::VitConfig;
-use desam::model::EncoderChoice;
+use encoder::Encoder;
 use parts::{Done, Parts};
 use serde_json::json;
 use std::path::PathBuf;
@@ -112,28 +112,6 @@ pub(crate) struct Arguments {
     parts: Parts,
 }
 
-/// What `--encoder` may say.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Encoder {
-    Tiny,
-    TinyRandom,
-    Hub(String),
-    File(PathBuf),
-}
-
-impl FromStr for Encoder {
-    type Err = std::convert::Infallible;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Ok(match text {
-            "tiny" => Self::Tiny,
-            "tiny-random" => Self::TinyRandom,
-            "vit-b" | "vit-l" | "vit-h" | "medsam" => Self::Hub(text.to_owned()),
-            file => Self::File(file.into()),
-        })
-    }
-}
-
 /// Three lengths.
 fn spacing(text: &str) -> Result<[f64; 3], String> {
     let lengths: Result<Vec<f64>, String> = text.split(',').map(|n| positive(n.trim())).collect();
@@ -189,7 +167,11 @@ pub(crate) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Re
         dtype: arguments.dtype,
         slices: arguments.slices,
         device: session.device.clone(),
-        ..EmbedRequest::new(&arguments.data, &arguments.out, encoder(arguments, session)?)
+        ..EmbedRequest::new(
+            &arguments.data,
+            &arguments.out,
+            arguments.encoder.choice(arguments.encoder_seed, session)?,
+        )
     };
     session.screen.detail(&format!("settings: {request:?}"));
     match parts::run(&arguments.parts, &request, session)? {
@@ -233,68 +215,9 @@ fn reply(
     Ok(Reply::new(aligned(&rows), json))
 }
 
-fn encoder(arguments: &Arguments, session: &Session) -> anyhow::Result<EncoderChoice> {
-    if arguments.encoder != Encoder::TinyRandom && arguments.encoder_seed.is_some() {
-        bail!("--encoder-seed: only the weights of --encoder tiny-random are drawn from a seed");
-    }
-    match &arguments.encoder {
-        Encoder::Tiny => Ok(EncoderChoice::Builtin),
-        Encoder::TinyRandom => {
-            let seed = arguments.encoder_seed.unwrap_or(0);
-            Ok(EncoderChoice::Random { config: VitConfig::tiny(), seed })
-        }
-        Encoder::Hub(name) => {
-            Ok(EncoderChoice::File { path: download(name, session)?, name: Some(name.clone()) })
-        }
-        Encoder::File(path) if path.is_file() => Ok(EncoderChoice::file(path)),
-        Encoder::File(path) => bail!(
-            "--encoder {}: no such file, and not one of tiny, tiny-random, vit-b, vit-l, vit-h, \
-             medsam",
-            path.display()
-        ),
-    }
-}
-
-#[cfg(feature = "hub")]
-fn download(name: &str, session: &Session) -> anyhow::Result<PathBuf> {
-    use desam::encoder::hub::{HubModel, HubOptions, fetch};
-    let environment = crate::environment::HubEnvironment::read();
-    session.screen.detail(&format!(
-        "weights are kept in {:?}{}",
-        environment.cache_dir,
-        if environment.offline { ", offline" } else { "" }
-    ));
-    let options = HubOptions {
-        cache_dir: environment.cache_dir,
-        endpoint: environment.endpoint,
-        token: environment.token,
-        offline: environment.offline,
-    };
-    let model = HubModel::preset(name)?;
-    Ok(fetch(&model, &options, &session.screen)?)
-}
-
-#[cfg(not(feature = "hub"))]
-fn download(name: &str, _session: &Session) -> anyhow::Result<PathBuf> {
-    bail!(
-        "--encoder {name}: this program was built without downloads (the feature `hub`); get the \
-         checkpoint yourself and give its path, or build again with `--features hub`"
-    )
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn names_are_names_and_the_rest_are_files() {
-        let read = |text: &str| text.parse::<Encoder>().unwrap();
-        assert_eq!(read("tiny"), Encoder::Tiny);
-        assert_eq!(read("tiny-random"), Encoder::TinyRandom);
-        assert_eq!(read("vit-h"), Encoder::Hub("vit-h".into()));
-        assert_eq!(read("./vit-h"), Encoder::File("./vit-h".into()));
-        assert_eq!(read("sam.pth"), Encoder::File("sam.pth".into()));
-    }
 
     #[test]
     fn a_spacing_is_three_lengths() {

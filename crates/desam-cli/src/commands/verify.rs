@@ -13,8 +13,8 @@ const AFTER: &str = "\
 Every file is read. These are errors, and make the exit code 1: an image without a label or a label
 without an image, two files that claim to be one case, a file that cannot be read, labels on
 another grid than their image, a label taken for an image or an image for a label, an image that is
-flat or holds what is no number, a label without foreground, the same image twice (by its voxels,
-whatever the format), a name that cannot name a file.
+flat or holds what is no number, a label without foreground, no label at all, the same image twice
+(by its voxels, whatever the format), a name that cannot name a file.
 
 Examples:
   desam verify --data DATA

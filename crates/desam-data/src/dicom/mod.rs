@@ -16,7 +16,9 @@ mod elements;
 mod fields;
 mod geometry;
 mod header;
+mod jpeg;
 mod pixels;
+mod rle;
 pub mod seg;
 mod series;
 #[cfg(test)]

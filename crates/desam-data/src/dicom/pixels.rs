@@ -2,17 +2,30 @@
 
 use super::geometry::Stack;
 use super::header::{Slice, SliceFile, explain, open};
-use super::wrong;
+use super::{jpeg, rle, wrong};
 use crate::voxels::label_of;
 use crate::{Error, Result};
 use desam_core::{LabelVolume, Volume};
 use dicom_object::{DefaultDicomObject, Tag};
 use dicom_pixeldata::PixelDecoder;
+use std::borrow::Cow;
 use std::sync::Arc;
 
 const PIXEL_DATA: Tag = Tag(0x7FE0, 0x0010);
 /// Bytes of pixels that one byte of packed ones may become: beyond it the header is not believed.
 const LARGEST_RATIO: usize = 1032;
+
+/// Transfer syntaxes whose pixels are as they are.
+const PLAIN: [&str; 3] = ["1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2"];
+
+/// Transfer syntaxes whose pixels are packed and read: RLE, JPEG baseline, extended and lossless.
+const PACKED: [&str; 5] = [
+    rle::SYNTAX,
+    "1.2.840.10008.1.2.4.50",
+    "1.2.840.10008.1.2.4.51",
+    "1.2.840.10008.1.2.4.57",
+    "1.2.840.10008.1.2.4.70",
+];
 
 /// Transfer syntaxes that archives hold and that are not read: there are no decoders for them but in
 /// C, or such as were turned from C into unsafe Rust.
@@ -88,16 +101,24 @@ fn decode(
             push(f64::from(byte >> (bit % 8) & 1))
         });
     }
-    let decoded = match (file.frames, u32::try_from(slice.frame)) {
-        (2.., Ok(frame)) => object.decode_pixel_data_frame(frame),
-        _ => object.decode_pixel_data(),
+    let (frame, decoded);
+    let unpacked = if syntax(object) == rle::SYNTAX {
+        let fragments = object.get(PIXEL_DATA).and_then(|e| e.fragments()).unwrap_or_default();
+        frame = rle::unpack(file, fragments.get(slice.frame).map_or(&[], Vec::as_slice))?;
+        frame.as_slice()
+    } else {
+        let pixels = match (file.frames, u32::try_from(slice.frame)) {
+            (2.., Ok(frame)) => object.decode_pixel_data_frame(frame),
+            _ => object.decode_pixel_data(),
+        };
+        decoded = pixels.map_err(|error| wrong(slice.path(), explain(&error)))?;
+        decoded.data()
     };
-    let decoded = decoded.map_err(|error| wrong(slice.path(), explain(&error)))?;
     let width = file.bits_allocated / 8;
-    let bytes = decoded.data().get(..pixels * width).ok_or_else(|| Error::Truncated {
+    let bytes = unpacked.get(..pixels * width).ok_or_else(|| Error::Truncated {
         path: file.path.clone(),
         expected: (pixels * width) as u64,
-        found: decoded.data().len() as u64,
+        found: unpacked.len() as u64,
     })?;
     let unused = 64 - file.bits_stored as u32;
     bytes.chunks_exact(width).try_for_each(|b| {
@@ -112,16 +133,26 @@ fn decode(
     })
 }
 
+fn syntax(object: &DefaultDicomObject) -> &str {
+    object.meta().transfer_syntax.trim_end_matches(['\0', ' '])
+}
+
 /// Whether what the header promises can come out of the file.
 fn expect_room(file: &SliceFile, object: &DefaultDicomObject) -> Result<()> {
     let Some(element) = object.get(PIXEL_DATA) else {
         return Err(wrong(&file.path, "there are no pixels in it"));
     };
-    let syntax = object.meta().transfer_syntax.trim_end_matches(['\0', ' ']);
+    let syntax = syntax(object);
     if let Some((_, name)) = NOT_READ.iter().find(|(uid, _)| *uid == syntax) {
         let problem =
             format!("its pixels are packed by {name}, which is not read; unpack it first");
         return Err(wrong(&file.path, format!("{problem} (gdcmconv --raw, for example)")));
+    }
+    let packed = element.fragments().is_some();
+    if !(if packed { &PACKED[..] } else { &PLAIN[..] }).contains(&syntax) {
+        let how = if packed { "packed" } else { "plain" };
+        let problem = format!("its pixels are {how} and its transfer syntax is {syntax:?}");
+        return Err(wrong(&file.path, format!("{problem}, which is not read; convert it")));
     }
     let bits = [file.rows, file.columns, file.bits_allocated];
     let bits = bits.into_iter().try_fold(file.frames, usize::checked_mul);
@@ -132,12 +163,18 @@ fn expect_room(file: &SliceFile, object: &DefaultDicomObject) -> Result<()> {
             (found, found)
         }
         Some(fragments) => {
-            if file.bits_allocated == 1 || (file.frames > 1 && fragments.len() != file.frames) {
+            let each = fragments.len() == file.frames;
+            if file.bits_allocated == 1 || (!each && (file.frames > 1 || syntax == rle::SYNTAX)) {
                 let problem = "its frames are packed in a way that is not read; convert it";
                 return Err(wrong(&file.path, problem));
             }
-            for fragment in fragments {
-                expect_size(file, fragment)?;
+            // One frame may be cut into several fragments.
+            let images: Vec<Cow<'_, [u8]>> = match fragments {
+                [_, _, ..] if file.frames == 1 => vec![fragments.concat().into()],
+                each => each.iter().map(|f| f.as_slice().into()).collect(),
+            };
+            for image in images {
+                jpeg::check(file, &image)?;
             }
             let found = fragments.iter().map(Vec::len).sum::<usize>();
             (found, found.saturating_mul(LARGEST_RATIO))
@@ -148,46 +185,4 @@ fn expect_room(file: &SliceFile, object: &DefaultDicomObject) -> Result<()> {
     }
     let (path, expected, found) = (file.path.clone(), promised as u64, found as u64);
     Err(Error::Truncated { path, expected, found })
-}
-
-/// What a JPEG image says of itself before its pixels. Its size decides how much memory it takes, so
-/// it must be the slice's. Of lossless ones those of the first predictor without restarts are read,
-/// which is what scanners and archives write; the decoder gets others wrong in silence.
-fn expect_size(file: &SliceFile, fragment: &[u8]) -> Result<()> {
-    if !fragment.starts_with(&[0xFF, 0xD8]) {
-        return Ok(());
-    }
-    let refuse = |problem: String| Err(wrong(&file.path, format!("its packed image {problem}")));
-    let word = |at: usize| {
-        let bytes = fragment.get(at..at + 2);
-        bytes.map_or(0, |b| usize::from(b[0]) << 8 | usize::from(b[1]))
-    };
-    let (mut at, mut sized, mut lossless, mut restarts) = (2, false, false, false);
-    while let Some(&[0xFF, kind]) = fragment.get(at..at + 2) {
-        match kind {
-            0xC4 | 0xC8 | 0xCC => {}
-            0xC0..=0xCF => {
-                let (rows, columns) = (word(at + 5), word(at + 7));
-                if (rows, columns) != (file.rows, file.columns) {
-                    let header = format!("{} and {}", file.rows, file.columns);
-                    return refuse(format!(
-                        "has {rows} rows and {columns} columns, its header {header}"
-                    ));
-                }
-                (sized, lossless) = (true, kind == 0xC3);
-            }
-            0xDD => restarts = word(at + 4) > 0,
-            0xDA => {
-                let components = fragment.get(at + 4).copied().map_or(0, usize::from);
-                let predictor = fragment.get(at + 5 + 2 * components);
-                if lossless && (predictor != Some(&1) || restarts) {
-                    return refuse("is lossless in a way that is not read; convert it".into());
-                }
-                return if sized { Ok(()) } else { refuse("has no size".into()) };
-            }
-            _ => {}
-        }
-        at += 2 + word(at + 2);
-    }
-    refuse("has no pixels".into())
 }

@@ -82,7 +82,17 @@ pub(super) fn check(bytes: &[u8]) -> Result<(), String> {
     if group_end != Some(at) {
         return Err("its first group is not as long as it says".into());
     }
-    walk.elements(at, bytes.len(), syntax, 0).map(|_| ())
+    let stopped = walk.elements(at, bytes.len(), syntax, 0)?;
+    expect_end(stopped, bytes.len())
+}
+
+/// Whether what ends at `stopped` ends where its length says. The parser goes on at `stopped`, so that
+/// what lies between would be read by it and was not looked at here.
+fn expect_end(stopped: usize, end: usize) -> Result<(), String> {
+    if stopped == end {
+        return Ok(());
+    }
+    Err(format!("a sequence or an item ends at byte {stopped}, where its length says {end}"))
 }
 
 struct Walk<'a> {
@@ -129,21 +139,15 @@ impl Walk<'_> {
         syntax: Syntax,
         depth: usize,
     ) -> Result<usize, String> {
+        let is_packed = sequence.tag == PIXEL_DATA && &sequence.vr != b"SQ";
         let mut at = sequence.value;
         while at < end {
             let item = self.element(at, syntax)?;
             match item.tag {
                 SEQUENCE_END => return Ok(item.value),
-                ITEM if item.length == UNDEFINED => {
-                    at = self.elements(item.value, end, syntax, depth + 1)?;
-                }
-                ITEM => {
-                    at = self.end_of(&item, end)?;
-                    // The fragments of packed pixels are no elements.
-                    if sequence.tag != PIXEL_DATA {
-                        self.elements(item.value, at, syntax, depth + 1)?;
-                    }
-                }
+                // The fragments of packed pixels are no elements.
+                ITEM if is_packed && item.length != UNDEFINED => at = self.end_of(&item, end)?,
+                ITEM => at = self.item(&item, end, syntax, depth)?,
                 _ => return Err(format!("a sequence at byte {at} holds what is no item")),
             }
         }
@@ -161,19 +165,28 @@ impl Walk<'_> {
         while at < end {
             let item = self.element(at, syntax)?;
             at = match item.tag {
-                SEQUENCE_END => item.value,
-                ITEM if item.length == UNDEFINED => {
-                    self.elements(item.value, end, syntax, depth + 1)?
-                }
-                ITEM => {
-                    let after = self.end_of(&item, end)?;
-                    self.elements(item.value, after, syntax, depth + 1)?;
-                    after
-                }
+                SEQUENCE_END => return expect_end(item.value, end),
+                ITEM => self.item(&item, end, syntax, depth)?,
                 _ => return Err(format!("a sequence at byte {at} holds what is no item")),
             };
         }
         Ok(())
+    }
+
+    /// The elements of an item of a sequence that ends at `end` at the latest; gives where it ends.
+    fn item(
+        &self,
+        item: &Element,
+        end: usize,
+        syntax: Syntax,
+        depth: usize,
+    ) -> Result<usize, String> {
+        if item.length == UNDEFINED {
+            return self.elements(item.value, end, syntax, depth + 1);
+        }
+        let after = self.end_of(item, end)?;
+        let stopped = self.elements(item.value, after, syntax, depth + 1)?;
+        expect_end(stopped, after).map(|()| after)
     }
 
     /// Whether a value of known length is a sequence: by its letters, or, where none are written,
@@ -183,7 +196,8 @@ impl Walk<'_> {
             true => &element.vr == b"SQ",
             false => {
                 let start = self.bytes.get(element.value..after.min(element.value + 4));
-                start == Some(&[0xFE, 0xFF, 0x00, 0xE0]) && element.tag != PIXEL_DATA
+                let starts = [Some(&[0xFE, 0xFF, 0x00, 0xE0][..]), Some(&[0xFE, 0xFF, 0xDD, 0xE0])];
+                starts.contains(&start) && element.tag != PIXEL_DATA
             }
         }
     }

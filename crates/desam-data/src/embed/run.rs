@@ -1,17 +1,16 @@
 //! The two phases of a run: prepare the cases, encode their slices.
 
-use super::{EmbedOptions, EmbedSummary};
+use super::{EmbedOptions, EmbedSummary, stored};
 use crate::cache::{
-    CacheCase, CacheHeader, CachePaths, CacheRecipe, CasePages, Entry, FORMAT_VERSION,
-    FeatureDtype, Seal, SlicePolicy, case_source, human_bytes, is_plain_name,
+    CacheCase, CacheHeader, CachePaths, CacheRecipe, CasePages, Entry, FORMAT_VERSION, Seal,
+    SlicePolicy, case_source, human_bytes, is_plain_name,
 };
 use crate::layout::Case;
 use crate::preprocess::PreparedVolume;
 use crate::volumes::{read_labels, read_volume};
 use crate::{Error, Result, volumes};
-use candle_core::{DType, Device, Tensor};
-use desam_core::{ImageEncoder, ImageFeatures, Progress};
-use half::f16;
+use candle_core::Device;
+use desam_core::{ImageEncoder, Progress};
 use std::path::{Path, PathBuf};
 
 pub(super) struct Run<'a> {
@@ -216,7 +215,7 @@ impl<'a> Run<'a> {
                         }
                     };
                     let features = self.encoder.encode(&volume.pixels(z, self.device)?)?;
-                    let values = self.narrow(z, &features)?;
+                    let values = stored::bytes(&self.recipe, z, &features)?;
                     let named: Vec<_> = tensors.iter().cloned().zip(values).collect();
                     Entry::write(&path, &seal, &named)?;
                     (open()?.len(), "embedded")
@@ -226,45 +225,6 @@ impl<'a> Run<'a> {
             self.progress.advance(1, &format!("{}/{} slice {z} {verb}", case.site, case.id));
         }
         Ok(done)
-    }
-
-    /// An encoder's features as stored bytes, in the recipe's order.
-    fn narrow(&self, z: usize, features: &ImageFeatures) -> Result<Vec<Vec<u8>>> {
-        let expected = self.recipe.feature_tensors();
-        if features.taps.len() + 1 != expected.len() {
-            let (expected, found) = (expected.len() - 1, features.taps.len());
-            return Err(desam_core::Error::shape("taps of the encoder", expected, found).into());
-        }
-        let given = features.taps.iter().chain([&features.embedding]);
-        let stored = expected.iter().zip(given).map(|(spec, tensor)| {
-            if tensor.dims() != spec.shape.as_slice() {
-                let what = format!("{} of the encoder", spec.name);
-                return Err(desam_core::Error::shape(what, &spec.shape, tensor.dims()).into());
-            }
-            self.narrow_tensor(z, &spec.name, tensor)
-        });
-        stored.collect()
-    }
-
-    fn narrow_tensor(&self, z: usize, name: &str, tensor: &Tensor) -> Result<Vec<u8>> {
-        let values = tensor.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>()?;
-        let dtype = self.recipe.dtype;
-        let refuse = |value: f32, advice| {
-            let (slice, tensor) = (z, name.to_string());
-            Err(Error::FeatureRange { slice, tensor, value, dtype, advice })
-        };
-        if let Some(&value) = values.iter().find(|v| !v.is_finite()) {
-            return refuse(value, "check the encoder's weights");
-        }
-        match dtype {
-            FeatureDtype::F32 => Ok(values.iter().flat_map(|v| v.to_le_bytes()).collect()),
-            FeatureDtype::F16 => {
-                if let Some(&value) = values.iter().find(|v| !f16::from_f32(**v).is_finite()) {
-                    return refuse(value, "store f32 instead");
-                }
-                Ok(values.iter().flat_map(|v| f16::from_f32(*v).to_le_bytes()).collect())
-            }
-        }
     }
 
     /// `path` relative to the data root, or absolute where it lies elsewhere.

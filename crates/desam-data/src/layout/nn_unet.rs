@@ -86,13 +86,14 @@ fn centres(root: &Path) -> Result<Option<Centres>> {
             continue;
         }
         let mut read = table::read(&path)?;
-        if !read.problems.is_empty() {
-            return Err(read.problems.remove(0));
-        }
         let columns = (read.column("patientid"), read.column("center"));
         let (Some(patient), Some(centre)) = columns else {
             continue;
         };
+        // Of other tables it does not matter what is wrong with them.
+        if !read.problems.is_empty() {
+            return Err(read.problems.remove(0));
+        }
         if let Some(first) = found {
             let problem = format!("{} has the same columns; keep one", first.path.display());
             return Err(Error::Table { path, line: 1, problem });
@@ -150,6 +151,9 @@ mod tests {
     fn centres_come_from_the_table() {
         let dir = tree(&FILES);
         let csv = dir.path().join("raw_data/prostate_patientid.csv");
+        // Another table, whose rows are not of one length.
+        let other = dir.path().join("raw_data/notes.csv");
+        std::fs::write(other, "a,b\n1,2,3\n").unwrap();
         for rows in ["1,RUNMC\n12,BMC\n", "prostate_001,RUNMC\nPROSTATE_012, BMC\n1,X\n"] {
             std::fs::write(&csv, format!("patientid,center\n{rows}")).unwrap();
             assert_eq!(Layout::of(dir.path()).unwrap(), Layout::NnUnet);

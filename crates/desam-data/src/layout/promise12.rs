@@ -2,6 +2,7 @@
 //! the folders of the download's parts. Which of the four hospitals a case is from is not told, so
 //! that all are one site.
 
+use super::folders::folders;
 use super::found::Survey;
 use super::{entries, name_of, names::VolumeName, saml};
 use crate::{Error, Result};
@@ -14,11 +15,16 @@ const PART: &str = "trainingdata_part";
 
 /// Whether `dir` holds volumes itself, or parts of the download and nothing else that is a folder.
 pub(super) fn is_there(dir: &Path) -> Result<bool> {
-    let volume = |path: &PathBuf| {
+    Ok(holds_labels(dir)? || !parts(dir)?.is_empty())
+}
+
+/// Whether files named as labels lie in `dir` itself.
+fn holds_labels(dir: &Path) -> Result<bool> {
+    let label = |path: &PathBuf| {
         let name = path.file_name().and_then(|n| n.to_str()).and_then(VolumeName::parse);
         name.is_some_and(|n| n.is_label) && path.is_file()
     };
-    Ok(entries(dir)?.iter().any(volume) || !parts(dir)?.is_empty())
+    Ok(entries(dir)?.iter().any(label))
 }
 
 /// All cases in `dir`, or in its parts.
@@ -26,7 +32,16 @@ pub(super) fn survey(dir: &Path) -> Result<Survey> {
     let parts = parts(dir)?;
     if parts.is_empty() {
         let whole = std::path::absolute(dir).map_err(Error::io("find", dir))?;
-        return saml::paired(dir, &name_of(&whole)?);
+        let mut all = saml::paired(dir, &name_of(&whole)?)?;
+        // Beside sites a stray pair of files would be taken for the whole.
+        for folder in folders(dir)? {
+            if holds_labels(&folder)? {
+                let (dir, folder) = (dir.to_path_buf(), name_of(&folder)?);
+                all.problems.insert(0, Error::MixedLayout { dir, folder });
+                break;
+            }
+        }
+        return Ok(all);
     }
     let mut all = Survey::default();
     for part in parts {
@@ -36,8 +51,7 @@ pub(super) fn survey(dir: &Path) -> Result<Survey> {
 }
 
 fn parts(dir: &Path) -> Result<Vec<PathBuf>> {
-    let mut folders = entries(dir)?;
-    folders.retain(|p| p.is_dir());
+    let folders: Vec<PathBuf> = folders(dir)?.collect();
     let part = |p: &PathBuf| {
         let name = p.file_name().map(|n| n.to_string_lossy().to_ascii_lowercase());
         name.is_some_and(|n| n.starts_with(PART))
@@ -75,6 +89,15 @@ mod tests {
         let found = discover(dir.path()).unwrap();
         let short: Vec<_> = found.iter().map(|c| (c.site.as_str(), c.id.as_str())).collect();
         assert_eq!(short, [("PROMISE12", "Case00"), ("PROMISE12", "Case17")]);
+        // Images to be segmented lie in a folder of their own; sites are another layout.
+        let pair = ["Case00.mhd", "Case00_segmentation.mhd"];
+        let dir = tree(&[&pair[..], &["TestData/Case50.mhd"]].concat());
+        assert_eq!(discover(dir.path()).unwrap().len(), 1);
+        let dir = tree(&[&pair[..], &["BMC/Case00_segmentation.nii.gz"]].concat());
+        match discover(dir.path()) {
+            Err(Error::MixedLayout { folder, .. }) => assert_eq!(folder, "BMC"),
+            other => panic!("{other:?}"),
+        }
         let dir = tree(&["Case00.mhd", "Case01_segmentation.mhd"]);
         assert!(matches!(discover(dir.path()), Err(Error::MissingLabel { .. })));
     }

@@ -2,6 +2,7 @@
 
 use super::Case;
 use super::found::Survey;
+use crate::volumes::VolumeFormat;
 use crate::{Error, Result};
 use std::path::{Path, PathBuf};
 
@@ -65,6 +66,11 @@ pub(super) fn read(path: &Path) -> Result<Table> {
 
 /// The cases of a table. Paths are taken from the table's folder; a label may be left out.
 pub(super) fn survey(path: &Path) -> Result<Survey> {
+    if VolumeFormat::of(path).is_ok() {
+        let problem = "this is a volume; expected a folder of cases, or a CSV file with the \
+                       columns image,label,case,site";
+        return Err(Error::Table { path: path.to_path_buf(), line: 1, problem: problem.into() });
+    }
     let mut table = read(path)?;
     let problems = std::mem::take(&mut table.problems);
     let need = |name: &str| {
@@ -126,6 +132,13 @@ mod tests {
             write(text);
             let error = discover(&csv).unwrap_err().to_string();
             assert!(error.contains(says), "{text}: {error}");
+        }
+        // A volume is no table, whether its name or its first bytes say so.
+        for (name, bytes) in [("images/a.mha", &b""[..]), ("images/x", b"NRRD0004\n")] {
+            let volume = dir.path().join(name);
+            std::fs::write(&volume, bytes).unwrap();
+            let error = discover(&volume).unwrap_err().to_string();
+            assert!(error.contains("this is a volume"), "{error}");
         }
         // Every bad row is told, and the good ones are still there.
         write(

@@ -20,7 +20,7 @@ use std::path::Path;
 /// What is an error would make training or scoring wrong: a file that cannot be read, labels on
 /// another grid than their image, an image that is a label or the other way round, an image that is
 /// flat or holds what is no number, a label without foreground, the same image twice, a name that
-/// cannot name a file of the cache; and everything that is wrong with the layout, such as an image
+/// cannot name a file of the cache, no label at all; and everything that is wrong with the layout, such as an image
 /// without a label. What is only odd is a warning.
 ///
 /// # Errors
@@ -29,8 +29,11 @@ use std::path::Path;
 pub fn verify(data: &Path, progress: &dyn Progress) -> Result<VerifyReport> {
     let layout = Layout::of(data)?;
     let survey = layout.survey(data)?;
-    let layout_errors: Vec<String> = survey.problems.iter().map(ToString::to_string).collect();
+    let mut layout_errors: Vec<String> = survey.problems.iter().map(ToString::to_string).collect();
     let found = survey.cases;
+    if !found.is_empty() && found.iter().all(|case| case.label.is_none()) {
+        layout_errors.push("no case has a label: there is nothing to be trained on".into());
+    }
     progress.begin("verifying", found.len() as u64);
     let mut cases = Vec::with_capacity(found.len());
     let mut contents: BTreeMap<String, Vec<usize>> = BTreeMap::new();

@@ -13,7 +13,8 @@ pub struct VerifyReport {
     pub data: PathBuf,
     /// How it is laid out.
     pub layout: Layout,
-    /// What is wrong with how it is laid out: halves of cases, two that claim to be the same.
+    /// What is wrong with how it is laid out: halves of cases, two that claim to be the same, no
+    /// label anywhere.
     pub layout_errors: Vec<String>,
     /// Its cases, by site, then by id.
     pub cases: Vec<CaseReport>,

@@ -159,10 +159,16 @@ fn everything_wrong_with_a_layout_is_told() {
 #[test]
 fn names_that_name_no_file_and_labels_that_are_absent() {
     let scratch = good();
-    let rows = "image,label,case,site\nA/one.nii.gz,,x:y,A\n";
+    let rows = "image,label,case,site\nA/one.nii.gz,,x:y,A\n\
+                B/one.nii.gz,B/one_segmentation.nrrd,one,B\n";
     let table = scratch.file("cases.csv", rows.as_bytes());
     let report = verify(&table, &Quiet).unwrap();
     let errors: Vec<_> = report.errors().collect();
     assert!(errors.len() == 1 && errors[0].contains("plain file names"), "{errors:#?}");
     assert!(report.cases[0].warnings[0].contains("there is no label"), "{report:#?}");
+    // A case without a label among others is only odd; nothing but such is no data to train on.
+    let rows = "image,label,case,site\nA/one.nii.gz,,x,A\nB/one.nii.gz,,y,A\n";
+    let report = verify(&scratch.file("cases.csv", rows.as_bytes()), &Quiet).unwrap();
+    assert_eq!(report.layout_errors.len(), 1, "{report:#?}");
+    assert!(!report.is_fit() && report.layout_errors[0].contains("no case has a label"));
 }

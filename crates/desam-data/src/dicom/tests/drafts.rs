@@ -16,8 +16,8 @@ pub(in super::super) struct Draft {
     pub(in super::super) signed: bool,
     pub(in super::super) rescale: Option<(f64, f64)>,
     pub(in super::super) pixels: Vec<i16>,
-    /// Pixels as they stand in the file, where they are packed.
-    pub(in super::super) packed: Option<Vec<u8>>,
+    /// Fragments of pixels, where they are packed.
+    pub(in super::super) packed: Vec<Vec<u8>>,
     pub(in super::super) extra: Vec<u8>,
 }
 
@@ -36,7 +36,7 @@ pub(in super::super) fn draft(z: f64) -> Draft {
         signed: false,
         rescale: None,
         pixels: (0..6).map(|v| 100 * z as i16 + v).collect(),
-        packed: None,
+        packed: Vec::new(),
         extra: Vec::new(),
     }
 }
@@ -87,19 +87,18 @@ impl Draft {
             put((0x28, 0x1052), b"DS", &padded(&intercept.to_string()));
             put((0x28, 0x1053), b"DS", &padded(&slope.to_string()));
         }
-        match &self.packed {
-            None => {
-                let words = self.pixels.iter().flat_map(|&v| short(v as u16 & 0x0FFF));
-                put((0x7FE0, 0x10), b"OW", &words.collect::<Vec<_>>());
-            }
-            Some(fragment) => {
-                out.extend([0xE0, 0x7F, 0x10, 0, b'O', b'B', 0, 0, 0xFF, 0xFF, 0xFF, 0xFF]);
-                out.extend([0xFE, 0xFF, 0, 0xE0, 0, 0, 0, 0]);
+        if self.packed.is_empty() {
+            let words = self.pixels.iter().flat_map(|&v| short(v as u16 & 0x0FFF));
+            put((0x7FE0, 0x10), b"OW", &words.collect::<Vec<_>>());
+        } else {
+            out.extend([0xE0, 0x7F, 0x10, 0, b'O', b'B', 0, 0, 0xFF, 0xFF, 0xFF, 0xFF]);
+            out.extend([0xFE, 0xFF, 0, 0xE0, 0, 0, 0, 0]);
+            for fragment in &self.packed {
                 out.extend([0xFE, 0xFF, 0, 0xE0]);
                 out.extend((fragment.len() as u32).to_le_bytes());
                 out.extend(fragment);
-                out.extend([0xFE, 0xFF, 0xDD, 0xE0, 0, 0, 0, 0]);
             }
+            out.extend([0xFE, 0xFF, 0xDD, 0xE0, 0, 0, 0, 0]);
         }
         out.extend(&self.extra);
         out

@@ -1,0 +1,103 @@
+//! What `--encoder` may say, and where it comes from.
+
+use crate::commands::Session;
+use anyhow::bail;
+use desam::encoder::VitConfig;
+use desam::model::EncoderChoice;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+/// What `--encoder` may say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Encoder {
+    Tiny,
+    TinyRandom,
+    Hub(String),
+    File(PathBuf),
+}
+
+impl FromStr for Encoder {
+    type Err = std::convert::Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Ok(match text {
+            "tiny" => Self::Tiny,
+            "tiny-random" => Self::TinyRandom,
+            "vit-b" | "vit-l" | "vit-h" | "medsam" => Self::Hub(text.to_owned()),
+            file => Self::File(file.into()),
+        })
+    }
+}
+
+impl Encoder {
+    /// The encoder itself, downloaded where it has to be.
+    pub(super) fn choice(
+        &self,
+        seed: Option<u64>,
+        session: &Session,
+    ) -> anyhow::Result<EncoderChoice> {
+        if *self != Self::TinyRandom && seed.is_some() {
+            bail!(
+                "--encoder-seed: only the weights of --encoder tiny-random are drawn from a seed"
+            );
+        }
+        match self {
+            Self::Tiny => Ok(EncoderChoice::Builtin),
+            Self::TinyRandom => {
+                let seed = seed.unwrap_or(0);
+                Ok(EncoderChoice::Random { config: VitConfig::tiny(), seed })
+            }
+            Self::Hub(name) => {
+                Ok(EncoderChoice::File { path: download(name, session)?, name: Some(name.clone()) })
+            }
+            Self::File(path) if path.is_file() => Ok(EncoderChoice::file(path)),
+            Self::File(path) => bail!(
+                "--encoder {}: no such file, and not one of tiny, tiny-random, vit-b, vit-l, vit-h, \
+                 medsam",
+                path.display()
+            ),
+        }
+    }
+}
+
+#[cfg(feature = "hub")]
+fn download(name: &str, session: &Session) -> anyhow::Result<PathBuf> {
+    use desam::encoder::hub::{HubModel, HubOptions, fetch};
+    let environment = crate::environment::HubEnvironment::read();
+    session.screen.detail(&format!(
+        "weights are kept in {:?}{}",
+        environment.cache_dir,
+        if environment.offline { ", offline" } else { "" }
+    ));
+    let options = HubOptions {
+        cache_dir: environment.cache_dir,
+        endpoint: environment.endpoint,
+        token: environment.token,
+        offline: environment.offline,
+    };
+    let model = HubModel::preset(name)?;
+    Ok(fetch(&model, &options, &session.screen)?)
+}
+
+#[cfg(not(feature = "hub"))]
+fn download(name: &str, _session: &Session) -> anyhow::Result<PathBuf> {
+    bail!(
+        "--encoder {name}: this program was built without downloads (the feature `hub`); get the \
+         checkpoint yourself and give its path, or build again with `--features hub`"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_names_and_the_rest_are_files() {
+        let read = |text: &str| text.parse::<Encoder>().unwrap();
+        assert_eq!(read("tiny"), Encoder::Tiny);
+        assert_eq!(read("tiny-random"), Encoder::TinyRandom);
+        assert_eq!(read("vit-h"), Encoder::Hub("vit-h".into()));
+        assert_eq!(read("./vit-h"), Encoder::File("./vit-h".into()));
+        assert_eq!(read("sam.pth"), Encoder::File("sam.pth".into()));
+    }
+}

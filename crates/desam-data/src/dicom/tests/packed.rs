@@ -1,0 +1,135 @@
+//! Packed pixels.
+
+use super::*;
+
+/// Six pixels of 16 bits, `100, 101, 256, 256, 256, 257`, by hand: a header of 16 numbers, then a
+/// segment of high bytes, two zeros and four ones as runs with a byte between them that says nothing,
+/// and one of low bytes, as they are (PS3.5, annex G).
+fn run_lengths() -> Vec<u8> {
+    let mut packed = vec![0; 64];
+    [2_u32, 64, 69].iter().enumerate().for_each(|(i, v)| {
+        packed[4 * i..4 * i + 4].copy_from_slice(&v.to_le_bytes());
+    });
+    packed.extend([0xFF, 0, 0x80, 0xFD, 1, 5, 100, 101, 0, 0, 0, 1]);
+    packed
+}
+
+#[test]
+fn run_lengths_are_unpacked() {
+    let scratch = Scratch::new();
+    let read = |fragments: Vec<Vec<u8>>| {
+        let syntax = "1.2.840.10008.1.2.5";
+        only(&folder(&scratch, &[Draft { syntax, packed: fragments, ..draft(0.0) }]))
+    };
+    let expected = [100.0, 101.0, 256.0, 256.0, 256.0, 257.0];
+    assert_eq!(read(vec![run_lengths()]).unwrap().data(), expected);
+    for length in [0, 2, 62, 64, 66, 68, 70, 74] {
+        let cut = run_lengths()[..length].to_vec();
+        assert!(read(vec![cut]).is_err(), "{length}");
+    }
+    let error = read(vec![run_lengths(); 3]).unwrap_err().to_string();
+    assert!(error.contains("packed in a way"), "{error}");
+}
+
+#[test]
+fn packed_images_may_be_broken_anywhere() {
+    let scratch = Scratch::new();
+    let padded = [&LOSSLESS[..], &[0]].concat();
+    let jpeg = "1.2.840.10008.1.2.4.70";
+    let whole = [
+        Draft { syntax: jpeg, rows: 4, columns: 4, packed: vec![padded], ..draft(0.0) },
+        Draft { syntax: "1.2.840.10008.1.2.5", packed: vec![run_lengths()], ..draft(0.0) },
+    ];
+    for draft in whole {
+        let mut refused = 0;
+        for bit in 0..8 * draft.packed[0].len() {
+            let mut other = draft.clone();
+            other.packed[0][bit / 8] ^= 1 << (bit % 8);
+            // An error or a whole volume.
+            match only(&folder(&scratch, &[other])) {
+                Ok(volume) => assert_eq!(volume.data().len(), volume.grid().len()),
+                Err(_) => refused += 1,
+            }
+        }
+        assert!(refused > 50, "{refused} refused");
+    }
+}
+
+/// JPEG lossless, first predictor, of `257 * i mod 4001` for 16 pixels of 12 bits; coded by hand after
+/// ITU T.81, annex H, and read back the same by imagecodecs 2026.3.6 (`jpegsof3_decode`).
+const LOSSLESS: [u8; 97] = [
+    0xFF, 0xD8, 0xFF, 0xC4, 0x00, 0x24, 0x00, 0x00, 0x00, 0x00, 0x00, 0x11, 0x00, 0x00, 0x00, 0x00,
+    0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x01, 0x02, 0x03, 0x04, 0x05, 0x06, 0x07, 0x08,
+    0x09, 0x0A, 0x0B, 0x0C, 0x0D, 0x0E, 0x0F, 0x10, 0xFF, 0xC3, 0x00, 0x0B, 0x0C, 0x00, 0x04, 0x00,
+    0x04, 0x01, 0x01, 0x11, 0x00, 0xFF, 0xDA, 0x00, 0x08, 0x01, 0x01, 0x00, 0x01, 0x00, 0x00, 0x63,
+    0xFF, 0x00, 0xA6, 0x02, 0x98, 0x0A, 0x60, 0x2B, 0x80, 0x89, 0x80, 0xA6, 0x02, 0x98, 0x0A, 0xE0,
+    0x22, 0x60, 0x29, 0x80, 0xA6, 0x02, 0xB8, 0x08, 0x98, 0x0A, 0x60, 0x29, 0x80, 0xFF, 0x00, 0xFF,
+    0xD9,
+];
+
+#[test]
+fn lossless_jpeg() {
+    let scratch = Scratch::new();
+    let packed = vec![[&LOSSLESS[..], &[0]].concat()];
+    let syntax = "1.2.840.10008.1.2.4.70";
+    let slice = Draft { syntax, rows: 4, columns: 4, packed, ..draft(0.0) };
+    let volume = only(&folder(&scratch, std::slice::from_ref(&slice))).unwrap();
+    let expected: Vec<f32> = (0..16).map(|i| (257 * i % 4001) as f32).collect();
+    assert_eq!(volume.data(), expected);
+    // An image that says it is larger than its slice would take memory for that.
+    let other = Draft { rows: 3, ..slice.clone() };
+    let error = only(&folder(&scratch, &[other])).unwrap_err().to_string();
+    assert!(error.contains("4 rows"), "{error}");
+    // Another predictor, after the start of the scan and its one component.
+    let mut other = LOSSLESS.to_vec();
+    let scan = other.windows(2).position(|w| w == [0xFF, 0xDA]).unwrap();
+    other[scan + 7] = 6;
+    let syntax = "1.2.840.10008.1.2.4.57";
+    let other = Draft { syntax, packed: vec![[&other[..], &[0]].concat()], ..slice };
+    let error = only(&folder(&scratch, &[other])).unwrap_err().to_string();
+    assert!(error.contains("lossless in a way"), "{error}");
+}
+
+#[test]
+fn a_packed_image_is_its_slices() {
+    let scratch = Scratch::new();
+    let read = |fragments: Vec<Vec<u8>>| {
+        let syntax = "1.2.840.10008.1.2.4.70";
+        let slice = Draft { syntax, rows: 4, columns: 4, packed: fragments, ..draft(0.0) };
+        only(&folder(&scratch, &[slice]))
+    };
+    let even = |bytes: &[u8]| [bytes, &[0][..bytes.len() % 2]].concat();
+    let whole = read(vec![even(&LOSSLESS)]).unwrap();
+    // Cut into fragments it is the same image.
+    for cut in [2, 40, 96] {
+        let parts = vec![LOSSLESS[..cut].to_vec(), even(&LOSSLESS[cut..])];
+        assert_eq!(read(parts).unwrap().data(), whole.data(), "{cut}");
+    }
+    let frame = LOSSLESS.windows(2).position(|w| w == [0xFF, 0xC3]).unwrap();
+    let with = |at: usize, value: u8| {
+        let mut bytes = LOSSLESS.to_vec();
+        bytes[at] = value;
+        even(&bytes)
+    };
+    // Numbers of 8 bits in words of 16, and three numbers a pixel, which are more than there is room
+    // for.
+    for (at, value, says) in [(4, 8, "1 numbers of 8 bits"), (9, 3, "3 numbers of 12 bits")] {
+        let error = read(vec![with(frame + at, value)]).unwrap_err().to_string();
+        assert!(error.contains(says), "{error}");
+    }
+    // Pixels that are packed by no syntax, and such as should be and are not.
+    let plain = Draft { syntax: EXPLICIT, packed: vec![even(&LOSSLESS)], ..draft(0.0) };
+    let bare = Draft { syntax: "1.2.840.10008.1.2.4.70", ..draft(0.0) };
+    for (other, says) in [(plain, "are packed and"), (bare, "are plain and")] {
+        let error = only(&folder(&scratch, &[other])).unwrap_err().to_string();
+        assert!(error.contains(says), "{error}");
+    }
+    // Whatever hides the size from who goes by lengths: a size behind the cut between fragments, bytes
+    // that fill up before it.
+    let large = with(frame + 5, 0xFF);
+    let error = read(vec![large[..1].to_vec(), large[1..].to_vec()]).unwrap_err().to_string();
+    assert!(error.contains("65284 rows"), "{error}");
+    let filled = [&large[..frame], &[0xFF], &large[frame..]].concat();
+    let error = read(vec![even(&filled)]).unwrap_err().to_string();
+    assert!(error.contains("marker FF"), "{error}");
+}
