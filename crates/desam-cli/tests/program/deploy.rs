@@ -16,7 +16,7 @@ fn field<'t>(text: &'t str, name: &str) -> &'t str {
 fn indexed_jobs_call_the_program_as_it_is() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/kubernetes");
     // What each complains of first, where nothing of theirs is there.
-    for (file, word) in [("embed.yaml", "/work/data"), ("sweep.yaml", "no plan")] {
+    for (file, word) in [("embed.yaml", "/study/data"), ("sweep.yaml", "no plan")] {
         let text = std::fs::read_to_string(folder.join(file)).unwrap();
         assert_eq!(field(&text, "completionMode:"), "Indexed");
         let arguments: Vec<String> = serde_json::from_str(field(&text, "args:")).unwrap();
