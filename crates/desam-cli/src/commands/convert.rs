@@ -1,10 +1,10 @@
 //! `desam convert`: any checkpoint to official names in safetensors.
 
-use super::Session;
 use super::info::checkpoint;
+use super::{Session, room_for};
 use crate::cli::JsonFlag;
 use crate::reply::Reply;
-use anyhow::{Context, bail};
+use anyhow::bail;
 use clap::Args;
 use desam::encoder::Checkpoint;
 use serde_json::json;
@@ -43,10 +43,7 @@ pub(crate) fn run(arguments: &Arguments, _session: &Session) -> anyhow::Result<R
     if summary.parameters() == 0 {
         bail!("{} holds no part of SAM or DeSAM; nothing was written", input.display());
     }
-    if let Some(parent) = output.parent() {
-        std::fs::create_dir_all(parent)
-            .with_context(|| format!("cannot create {}", parent.display()))?;
-    }
+    room_for(output)?;
     let mut metadata = read.metadata.clone();
     // Readers of the transformers library refuse a file that does not say so.
     metadata.entry("format".to_owned()).or_insert_with(|| "pt".to_owned());

@@ -2,7 +2,7 @@
 
 mod extras;
 
-use super::{Session, aligned, grid_side, one_of};
+use super::{Session, aligned, grid_side, one_of, room_for};
 use crate::cli::JsonFlag;
 use crate::reply::Reply;
 use anyhow::{Context, bail};
@@ -88,10 +88,7 @@ pub(crate) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Re
     session.screen.detail(&format!("prompts and options: {}", serde_json::to_string(&settings)?));
     let summary = match job {
         Job::One { input, output } => {
-            if let Some(parent) = output.parent() {
-                std::fs::create_dir_all(parent)
-                    .with_context(|| format!("cannot create {}", parent.display()))?;
-            }
+            room_for(&output)?;
             let done = one(arguments, &segmenter, (&input, &output), session)?;
             FolderSummary { done: vec![done], failed: Vec::new() }
         }

@@ -169,27 +169,13 @@ fn arrays_embed_and_sweep_and_a_killed_task_comes_back() {
     }
 
     // Two lines that train, and one that scores what the second trained.
-    run(args![
-        "sweep",
-        "plan",
-        "--table",
-        "1,3",
-        "--cache",
-        cache,
-        "--out",
-        plan,
-        "--variants",
-        "desam",
-        "--grids",
-        "1,9",
-        "--sources",
-        "A",
-        "--epochs",
-        "3",
-        "--lr",
-        "1e-3",
-    ])
-    .expect(0);
+    let planned = |out: &Path| {
+        let lines = args!["--variants", "desam", "--grids", "1,9", "--sources", "A"];
+        let plan = args!["sweep", "plan", "--table", "1,3", "--cache", cache, "--out", out];
+        let training = args!["--epochs", "3", "--lr", "1e-3"];
+        run(plan.into_iter().chain(lines).chain(training)).expect(0);
+    };
+    planned(&plan);
     let first = cluster.submit("sweep.sbatch", ("0-1%2", &[]), &[plan.as_ref()]);
     let after = format!("--dependency=afterok:{first}");
     cluster.submit("sweep.sbatch", ("2-2", &[&after]), &[plan.as_ref()]);
@@ -223,27 +209,7 @@ fn arrays_embed_and_sweep_and_a_killed_task_comes_back() {
 
     // As if a laptop had done the plan without a break.
     let alone = cluster.dir.path().join("alone");
-    run(args![
-        "sweep",
-        "plan",
-        "--table",
-        "1,3",
-        "--cache",
-        cache,
-        "--out",
-        alone,
-        "--variants",
-        "desam",
-        "--grids",
-        "1,9",
-        "--sources",
-        "A",
-        "--epochs",
-        "3",
-        "--lr",
-        "1e-3",
-    ])
-    .expect(0);
+    planned(&alone);
     run(args!["sweep", "run", "-q", alone, "--all"]).expect(0);
     for line in ["A-box-desam-s0", "A-points-desam-s0", "A-points-desam-s0-grid1"] {
         let scores = |plan: &Path| {

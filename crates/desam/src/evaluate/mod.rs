@@ -44,4 +44,5 @@ pub use run::{EvaluateRequest, evaluate};
 pub use scores::{Evaluation, SiteScore};
 pub use summary::{MetricSummary, OverallSummary};
 pub(crate) use table::{counted, percent};
+pub(crate) use text::Rows;
 pub(crate) use unit::{Unit, title};

@@ -1,7 +1,7 @@
 //! Tables for a terminal.
 
 /// Rows of cells; the first two columns are names, to the left, the others numbers, to the right.
-pub(super) struct Rows {
+pub(crate) struct Rows {
     rows: Vec<Vec<String>>,
     /// Rows that a rule is drawn above.
     rules: Vec<usize>,
@@ -12,21 +12,21 @@ const GAP: &str = "  ";
 
 impl Rows {
     /// Below a head.
-    pub(super) fn new(head: Vec<String>) -> Self {
+    pub(crate) fn new(head: Vec<String>) -> Self {
         Self { rows: vec![head], rules: vec![1] }
     }
 
-    pub(super) fn push(&mut self, row: Vec<String>) {
+    pub(crate) fn push(&mut self, row: Vec<String>) {
         self.rows.push(row);
     }
 
     /// A line above the next row.
-    pub(super) fn rule(&mut self) {
+    pub(crate) fn rule(&mut self) {
         self.rules.push(self.rows.len());
     }
 
     /// All of it, a line a row; no line ends in blanks.
-    pub(super) fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         let mut widths: Vec<usize> = Vec::new();
         for row in &self.rows {
             widths.resize(widths.len().max(row.len()), 0);

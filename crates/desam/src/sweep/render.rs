@@ -2,7 +2,7 @@
 
 use super::collect::{CollectedRow, CollectedTable, Collection, OurCell, Score};
 use super::sites::Letter;
-use crate::evaluate::Protocol;
+use crate::evaluate::{Protocol, Rows};
 use crate::{Error, Result};
 
 /// A line of a table: whose figures, and eight cells.
@@ -120,26 +120,9 @@ impl Collection {
         let mut text = String::new();
         for table in &self.tables {
             text.push_str(&format!("Table {}: {}\n", table.table, table.title));
-            let rows = [vec![table.head()], table.body()].concat();
-            let mut widths = [0; 9];
-            for row in &rows {
-                for (width, cell) in widths.iter_mut().zip(row) {
-                    *width = (*width).max(cell.chars().count());
-                }
-            }
-            let rule = "-".repeat(widths.iter().sum::<usize>() + 2 * (widths.len() - 1));
-            for (n, row) in rows.iter().enumerate() {
-                if n == 1 {
-                    text.push_str(&rule);
-                    text.push('\n');
-                }
-                let cells = row.iter().zip(widths).enumerate().map(|(column, (cell, width))| {
-                    // Names to the left, numbers to the right.
-                    if column < 2 { format!("{cell:<width$}") } else { format!("{cell:>width$}") }
-                });
-                text.push_str(cells.collect::<Vec<_>>().join("  ").trim_end());
-                text.push('\n');
-            }
+            let mut rows = Rows::new(table.head().to_vec());
+            table.body().iter().for_each(|row| rows.push(row.to_vec()));
+            text.push_str(&rows.text());
             text.push('\n');
         }
         text.push_str(&self.legend());
