@@ -5,10 +5,12 @@
 //! - [`layers`]: parameters with an op; built from a `VarBuilder` under their official names.
 //! - [`params`]: loading parameters from a checkpoint, or drawing them from a seed, with one report
 //!   of everything that was missing, unexpected or misshapen.
+//! - [`gpu`]: kernels for GPUs, which lie beside the ops, and how they are started.
 //!
 //! Shapes are given in the letters of `desam_core`.
 
 mod error;
+pub mod gpu;
 pub mod layers;
 pub mod ops;
 pub mod params;

@@ -93,6 +93,45 @@ pub(crate) fn compare(
     assert_eq!(max_diff(&fast(&single).unwrap(), &found[0]), 0.0);
 }
 
+/// The kernels, emulated, against the plain path in f64: values for inputs of type `dtype`, and the
+/// gradients too where `gradients` says so, within `limit` of the largest number there is, or of 1
+/// where all are smaller. Inputs are rounded to `dtype` for both.
+#[cfg(feature = "emulation")]
+pub(crate) fn compare_kernels(
+    inputs: &[Tensor],
+    kernels: impl Fn(&[Tensor]) -> Result<Tensor>,
+    plain: impl Fn(&[Tensor]) -> Result<Tensor>,
+    (dtype, limit, gradients): (DType, f64, bool),
+) {
+    let rounded: Vec<Tensor> = inputs.iter().map(|t| t.to_dtype(dtype).unwrap()).collect();
+    let found = crate::gpu::emulated(|| match gradients {
+        true => {
+            let vars = rounded.iter().map(Var::from_tensor).collect::<Result<_>>()?;
+            Ok(results(vars, &kernels))
+        }
+        false => Ok(vec![kernels(&rounded)?]),
+    });
+    let Some(found) = found.unwrap() else {
+        println!("skipped: kernels are not emulated, there was no C++ compiler");
+        return;
+    };
+    let double = |t: &Tensor| Var::from_tensor(&t.to_dtype(DType::F64).unwrap()).unwrap();
+    let expected = match gradients {
+        true => results(rounded.iter().map(double).collect(), plain),
+        false => {
+            let double: Vec<Tensor> =
+                rounded.iter().map(|t| double(t).as_tensor().clone()).collect();
+            vec![plain(&double).unwrap()]
+        }
+    };
+    for (i, (found, expected)) in found.iter().zip(&expected).enumerate() {
+        assert_eq!(found.dims(), expected.dims(), "result {i}");
+        let size = max_diff(expected, &expected.zeros_like().unwrap()).max(1.0);
+        let error = max_diff(found, expected) / size;
+        assert!(error < limit, "{dtype:?} result {i} of {:?}: {error}", inputs[0].dims());
+    }
+}
+
 /// Values and gradients have the same bits for 1, 2 and 7 threads.
 pub(crate) fn same_bits(inputs: &[Tensor], f: impl Fn(&[Tensor]) -> Result<Tensor> + Sync + Send) {
     let bits = |threads: usize| -> Vec<u32> {

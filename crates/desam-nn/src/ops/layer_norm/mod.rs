@@ -1,5 +1,6 @@
 //! Layer norm over the last dimension, and SAM's LayerNorm2d over channels.
 
+mod gpu;
 mod kernels;
 mod planes;
 mod rows;
@@ -14,6 +15,11 @@ use candle_core::{D, DType, Result, Tensor};
 /// # Errors
 /// When shapes do not fit or a tensor operation fails.
 pub fn layer_norm(x: &Tensor, weight: &Tensor, bias: &Tensor, eps: f64) -> Result<Tensor> {
+    if crate::gpu::path(&[x, weight, bias]) == crate::gpu::Path::Kernels {
+        let op = gpu::LayerNorm { eps, to: x.dtype() };
+        let single = |t: &Tensor| t.to_dtype(DType::F32);
+        return crate::gpu::apply(op, &[x, &single(weight)?, &single(bias)?]);
+    }
     match fast([x, weight, bias])? {
         Some([x, weight, bias]) => x.apply_op3(&weight, &bias, rows::LayerNorm { eps }),
         None => plain(x, weight, bias, eps),
@@ -107,6 +113,20 @@ mod tests {
         let turned = inputs(&[2, 4, 5, 3], 4);
         let op = |t: &[Tensor]| layer_norm_2d(&t[0].transpose(2, 3)?, &t[1], &t[2], 1e-5);
         compare(&turned, op, |t| plain_2d(&t[0].transpose(2, 3)?, &t[1], &t[2], 1e-5));
+    }
+
+    #[test]
+    fn kernels_agree_with_the_definition() {
+        for (dtype, limit) in [(DType::F32, 2e-5), (DType::BF16, 1e-2), (DType::F16, 1e-3)] {
+            for c in [1usize, 2, 31, 64, 769] {
+                crate::ops::gradcheck::compare_kernels(
+                    &inputs(&[2, 9, c], c),
+                    |t| layer_norm(&t[0], &t[1], &t[2], 1e-6),
+                    |t| plain(&t[0], &t[1], &t[2], 1e-6),
+                    (dtype, limit, false),
+                );
+            }
+        }
     }
 
     #[test]
