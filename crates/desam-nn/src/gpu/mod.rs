@@ -83,7 +83,8 @@ pub fn emulated(work: impl Fn() -> Result<Vec<Tensor>>) -> Result<Option<Vec<Ten
     }
 }
 
-fn on_accelerator(tensor: &Tensor) -> bool {
+/// Whether ops on a tensor are done by kernels: it is on a GPU, or in the emulation of one.
+pub fn on_accelerator(tensor: &Tensor) -> bool {
     #[cfg(desam_emulation)]
     if tensor.device().is_cpu() {
         return emulation::is_on();
