@@ -12,6 +12,9 @@ mod cuda;
 mod emulation;
 mod launched;
 mod place;
+#[cfg(test)]
+#[cfg(desam_emulation)]
+mod tests;
 /// A constant for each file of kernels: its PTX, under the file's name.
 #[cfg(feature = "cuda")]
 pub(crate) mod ptx {

@@ -1,5 +1,5 @@
 use super::*;
-use crate::ops::gradcheck::{check, compare, max_diff, random, same_bits};
+use crate::ops::gradcheck::{check, compare, compare_kernels, max_diff, random, same_bits};
 use candle_core::Var;
 
 fn case(b: usize, i: usize, o: usize, side: (usize, usize), k: usize) -> [Tensor; 2] {
@@ -95,5 +95,32 @@ fn the_bits_do_not_depend_on_the_threads() {
     for batch in [1, 5] {
         let inputs = [random(3, &[batch, 24, 40, 36]), random(4, &[48, 24, 3, 3])];
         same_bits(&inputs, |t| conv2d(&t[0], &t[1], Conv2dConfig::same(3)));
+    }
+}
+
+/// A result is rounded once, by half a unit in the last place (2^-9 of a bf16, 2^-12 of an f16), from
+/// a sum in f32 whose factors are rounded as much; what such sums differ by stays within three more.
+const ROUNDED: [(DType, f64); 3] =
+    [(DType::F32, 2e-5), (DType::BF16, 1.0 / 128.0), (DType::F16, 1.0 / 1024.0)];
+
+#[test]
+fn kernels_agree_with_the_definition() {
+    for (dtype, limit) in ROUNDED {
+        for (b, i, o, side, k) in [
+            (1, 3, 4, (5, 7), 3),
+            (3, 2, 5, (8, 8), 3),
+            (1, 1, 1, (1, 1), 3),
+            (2, 4, 3, (1, 9), 3),
+            (2, 5, 2, (6, 5), 1),
+            (2, 2, 3, (7, 6), 5),
+        ] {
+            let config = Conv2dConfig::same(k);
+            compare_kernels(
+                &case(b, i, o, side, k),
+                |t| conv2d(&t[0], &t[1], config),
+                |t| plain(&t[0], &t[1], config),
+                (dtype, limit, true),
+            );
+        }
     }
 }
