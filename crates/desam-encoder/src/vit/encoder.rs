@@ -6,6 +6,7 @@ use super::{VitConfig, resample};
 use candle_core::{Result, Tensor, bail};
 use candle_nn::VarBuilder;
 use desam_core::{EncoderSpec, ImageEncoder, ImageFeatures};
+use desam_nn::gpu::on_accelerator;
 use desam_nn::layers::{Conv2d, LayerNorm, LayerNorm2d, fan_in_uniform};
 use desam_nn::ops::conv2d::Conv2dConfig;
 use desam_nn::ops::layout::{channels_first, patches};
@@ -159,7 +160,8 @@ impl ImageEncoder for VitEncoder {
             }
         };
         // With gradients a batch stays together: each weight then gets its gradient in one product.
-        if !pixels.device().is_cpu() || self.table.track_op() {
+        // A GPU is filled by one image of 1024 pixels, and by a batch of smaller ones.
+        if on_accelerator(pixels) || !pixels.device().is_cpu() || self.table.track_op() {
             return self.forward(pixels);
         }
         let grid = self.spec.grid();

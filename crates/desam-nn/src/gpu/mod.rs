@@ -94,6 +94,7 @@ pub fn has_kernels(device: &Device) -> bool {
     cfg!(feature = "cuda") && device.is_cuda()
 }
 
-fn on_accelerator(tensor: &Tensor) -> bool {
+/// Whether ops on a tensor are done by kernels: it is on a GPU, or in the emulation of one.
+pub fn on_accelerator(tensor: &Tensor) -> bool {
     has_kernels(tensor.device())
 }
