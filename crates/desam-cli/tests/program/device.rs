@@ -72,3 +72,19 @@ fn the_program_says_what_it_can_compute_on() {
     assert_eq!(json["cuda"], desam::device::HAS_CUDA);
     assert!(json["gpus"].is_array() && json["threads"].as_u64() > Some(0), "{json}");
 }
+
+#[test]
+fn what_only_a_gpu_does_is_refused_on_the_processor() {
+    let world = world();
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("out");
+    let (cache, new) = (world.cache.to_str().unwrap(), out.to_str().unwrap());
+    let train = ["train", "--cache", cache, "--source", "A", "--mode", "box", "--out", new];
+    for (flag, value, words) in [
+        ("--precision", "bf16", ["bf16", "f32"]),
+        ("--keep-features", "yes", ["--keep-features", "leave it out"]),
+    ] {
+        run(train.iter().chain(&[flag, value])).fails_with(&words);
+        assert!(!out.exists(), "{flag} left something");
+    }
+}
