@@ -2,7 +2,7 @@
 
 use super::init::POSITION;
 use super::resample;
-use candle_core::{Result, Tensor};
+use candle_core::{DType, Result, Tensor};
 use candle_nn::VarBuilder;
 use desam_nn::layers::Linear;
 use desam_nn::ops::rel_pos_attention::{RelPosAttention, rel_pos_attention};
@@ -57,6 +57,11 @@ impl Attention {
     pub(super) fn with_side(&self, side: usize) -> Result<Self> {
         let positions = positions(&self.rel_pos_h, &self.rel_pos_w, side)?;
         Ok(Self { positions, ..self.clone() })
+    }
+
+    /// The type that its products take.
+    pub(super) fn products(&self) -> DType {
+        self.qkv.dtype()
     }
 
     /// `to [B, G, G, C]` and what `x [B, G, G, C]` gives: q, k and v, attention inside each square,
