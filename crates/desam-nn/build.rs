@@ -1,5 +1,6 @@
 //! Compiles the kernels (`src/ops/*/*.cu`): to PTX with the feature `cuda`, for the host's own
-//! processor with the feature `emulation`. Does nothing without either.
+//! processor with the feature `emulation`, and then also those that test it (`src/gpu/probes.cu`).
+//! Does nothing without either.
 
 use std::path::PathBuf;
 
@@ -47,8 +48,9 @@ impl Kernels {
     #[cfg(feature = "cuda")]
     fn for_gpu(&self) {
         let out = PathBuf::from(std::env::var_os("OUT_DIR").expect("cargo sets OUT_DIR"));
+        let ops = self.sources.iter().filter(|file| file.starts_with("src/ops"));
         let ptx = cudaforge::KernelBuilder::new()
-            .source_files(self.sources.clone())
+            .source_files(ops.cloned().collect::<Vec<_>>())
             .watch(self.headers.clone())
             .args(["-std=c++17", "-O3", "-Isrc/gpu"])
             .build_ptx()

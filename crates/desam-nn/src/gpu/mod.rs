@@ -11,6 +11,9 @@ mod cuda;
 #[cfg(desam_emulation)]
 mod emulation;
 mod launched;
+#[cfg(test)]
+#[cfg(desam_emulation)]
+mod tests;
 /// A constant for each file of kernels: its PTX, under the file's name.
 #[cfg(feature = "cuda")]
 pub(crate) mod ptx {
