@@ -54,7 +54,7 @@ impl Block {
     /// `x [B, G, G, C]`, the same shape and type out. Between the sums all is of the weights' type.
     pub(super) fn forward(&self, x: &Tensor) -> Result<Tensor> {
         let products = self.attention.products();
-        let x = self.attention.forward_added(&self.norm1.forward(x)?.to_dtype(products)?, x)?;
-        self.mlp.forward_added(&self.norm2.forward(&x)?.to_dtype(products)?, &x)
+        let x = self.attention.forward_added(&self.norm1.forward_as(x, products)?, x)?;
+        self.mlp.forward_added(&self.norm2.forward_as(&x, products)?, &x)
     }
 }
