@@ -6,7 +6,7 @@ use candle_core::{DType, Result};
 const MODULE: Module = module!("conv_sums", CONV_SUMS);
 const THREADS: usize = 256;
 /// Blocks that run at once on an H100: two on each of 132 multiprocessors.
-const AT_ONCE: usize = 264;
+pub(super) const AT_ONCE: usize = 264;
 /// What a share costs beside its steps, in steps: filling memory before the first, writing sums.
 const BESIDES: usize = 2;
 
