@@ -140,16 +140,19 @@ DEVICE void correlate(const Images<T> &images, float *partial, uint32_t tiles, u
     const uint32_t lane = threadIdx.x % WARP, warp = threadIdx.x / WARP;
 
     Sums sums = {};
-    uint32_t words[8];
     if (begin < end) {
+        // Nothing hides this, so all is under way at once.
+        uint32_t words[ROUNDS][8];
         const Tile first = images.tile(begin);
         images.start_gradient(memory, first, output);
-#pragma unroll 1
-        for (uint32_t round = 0; round < ROUNDS; round++) {
-            images.start_pixels(words, first, input, round);
-            images.finish_pixels(words, memory, round);
-        }
+#pragma unroll
+        for (uint32_t round = 0; round < ROUNDS; round++)
+            images.start_pixels(words[round], first, input, round);
+#pragma unroll
+        for (uint32_t round = 0; round < ROUNDS; round++)
+            images.finish_pixels(words[round], memory, round);
     }
+    uint32_t words[8];
     commit_async();
 #pragma unroll 1
     for (uint32_t index = begin; index < end; index++) {
