@@ -151,9 +151,9 @@ impl SeResBlock {
         squeeze::scale(&instance_norm(&x, EPS)?, &self.gate(&x)?)
     }
 
-    /// The gate `[B, O]`: mean over pixels, two linear maps, sigmoid.
+    /// The gate `[B, O]`: mean over pixels, two linear maps, sigmoid; on so few numbers in the
+    /// parameters' type.
     fn gate(&self, x: &Tensor) -> Result<Tensor> {
-        // Pixels may be of a shorter type than the kernels.
         let pooled = squeeze::mean(x)?.to_dtype(self.squeeze.dtype())?;
         let hidden = pooled.matmul(&self.squeeze.t()?)?.relu()?;
         let logits = hidden.matmul(&self.excite.t()?)?;
