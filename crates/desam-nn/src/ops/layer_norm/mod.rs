@@ -1,6 +1,7 @@
 //! Layer norm over the last dimension, and SAM's LayerNorm2d over channels.
 
 mod gpu;
+mod gpu_2d;
 mod kernels;
 mod planes;
 mod rows;
@@ -55,14 +56,20 @@ pub fn plain(x: &Tensor, weight: &Tensor, bias: &Tensor, eps: f64) -> Result<Ten
 }
 
 /// Layer norm over the channels of `x [B, C, H, W]`, `weight` and `bias` `[C]` (SAM's
-/// `LayerNorm2d`). f32 on the CPU by a kernel of our own, all else by [`plain_2d`].
+/// `LayerNorm2d`). f32 on the CPU and f32, bf16 and f16 on a GPU by kernels of our own, all else by
+/// [`plain_2d`]. The result has the type of `x`; parameters may be wider.
 ///
 /// # Errors
 /// When shapes do not fit or a tensor operation fails.
 pub fn layer_norm_2d(x: &Tensor, weight: &Tensor, bias: &Tensor, eps: f64) -> Result<Tensor> {
+    if crate::gpu::path(&[x, weight, bias]) == crate::gpu::Path::Kernels {
+        let single = |t: &Tensor| t.to_dtype(DType::F32);
+        let op = gpu_2d::LayerNorm2d { eps };
+        return crate::gpu::apply(op, &[x, &single(weight)?, &single(bias)?]);
+    }
     match fast([x, weight, bias])? {
         Some([x, weight, bias]) => x.apply_op3(&weight, &bias, planes::LayerNorm2d { eps }),
-        None => plain_2d(x, weight, bias, eps),
+        None => plain_2d(&x.to_dtype(weight.dtype())?, weight, bias, eps)?.to_dtype(x.dtype()),
     }
 }
 
@@ -175,12 +182,37 @@ mod tests {
     }
 
     #[test]
+    fn kernels_over_channels_agree_with_the_definition_forward_and_backward() {
+        for dtype in [DType::F32, DType::BF16, DType::F16] {
+            for (c, h, w) in [(1usize, 1usize, 3usize), (3, 5, 7), (16, 8, 8), (65, 7, 6)] {
+                for b in [1, 3] {
+                    compare_kernels(
+                        &inputs(&[b, c, h, w], c),
+                        |t| layer_norm_2d(&t[0], &t[1], &t[2], 1e-6),
+                        |t| plain_2d(&t[0], &t[1], &t[2], 1e-6),
+                        (dtype, limit(dtype), c > 2),
+                    );
+                }
+            }
+            let part = |t: &Tensor| t.narrow(0, 1, 2)?.transpose(2, 3);
+            compare_kernels(
+                &inputs(&[3, 4, 5, 9], 4),
+                |t| layer_norm_2d(&part(&t[0])?, &t[1], &t[2], 1e-5),
+                |t| plain_2d(&part(&t[0])?, &t[1], &t[2], 1e-5),
+                (dtype, limit(dtype), true),
+            );
+        }
+    }
+
+    #[test]
     fn kernels_take_nothing() {
         let zeros = |shape: &[usize]| candle_core::Var::zeros(shape, DType::F32, &Device::Cpu);
         let (x, weight, bias) =
             (zeros(&[0, 8]).unwrap(), zeros(&[8]).unwrap(), zeros(&[8]).unwrap());
         let all = crate::gpu::emulated(|| {
             let y = layer_norm(&x, &weight, &bias, 1e-6)?;
+            let over_channels = layer_norm_2d(&x.reshape((0, 8, 3, 0))?, &weight, &bias, 1e-6)?;
+            let y = (y.sum_all()? + over_channels.sum_all()?)?;
             let grads = y.sum_all()?.backward()?;
             Ok(vec![grads.get(&weight).unwrap().clone(), grads.get(&bias).unwrap().clone()])
         });

@@ -163,10 +163,16 @@ fn kernels_agree_with_the_definition_forward_and_backward() {
             (&[70, 19], 40),
         ] {
             let all = case(shape, outputs);
+            // A rectifier's gradient depends on a sign, which rounding may change near zero: biases
+            // of ±4 keep away from it.
+            let far = (all[2].ge(0.0).unwrap().to_dtype(DType::F64).unwrap() * 8.0).unwrap();
+            let far = [all[0].clone(), all[1].clone(), (far - 4.0).unwrap()];
             for activation in ACTIVATIONS {
-                for inputs in [&all[..], &all[..2]] {
+                let near = dtype == DType::F32 || activation != Some(Activation::Relu);
+                let all = if near { &all } else { &far };
+                for (inputs, exact) in [(&all[..], true), (&all[..2], near)] {
                     // Tracked or not, GELU goes another way.
-                    for tracked in [true, false] {
+                    for tracked in [exact, false] {
                         compare_kernels(
                             inputs,
                             |t| linear(&t[0], of(t), activation),
