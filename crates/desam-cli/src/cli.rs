@@ -5,6 +5,7 @@ use crate::commands::{
     verify,
 };
 use clap::{ArgAction, Args, Parser, Subcommand};
+use desam::DeviceChoice;
 
 const ABOUT: &str = "Segment medical volumes with DeSAM: train on one site, score on the others";
 
@@ -33,7 +34,8 @@ Examples:
 
 Exit codes: 0 done; 1 an error, or some of several files failed; 2 wrong usage.
 Environment: HF_HOME, HF_ENDPOINT, HF_TOKEN and HF_HUB_OFFLINE direct downloads by name;
-SLURM_ARRAY_TASK_ID and JOB_COMPLETION_INDEX number a scheduler's task; NO_COLOR.";
+SLURM_ARRAY_TASK_ID and JOB_COMPLETION_INDEX number a scheduler's task; DESAM_DEVICE is what to
+compute on where --device is not given; NO_COLOR.";
 
 /// What the program was asked to do.
 #[derive(Debug, Parser)]
@@ -68,6 +70,11 @@ pub(crate) struct Shared {
     /// Threads to compute with [default: one for each core]; the results are the same for any number
     #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub(crate) threads: Option<u16>,
+
+    /// What to compute on: cpu, or cuda:N, the GPU of that number (cuda is cuda:0); `desam info` lists
+    /// them [default: DESAM_DEVICE, else cpu]
+    #[arg(long, global = true, value_name = "DEVICE")]
+    pub(crate) device: Option<DeviceChoice>,
 }
 
 /// The flag of commands whose result a program might read.
@@ -115,6 +122,19 @@ impl Command {
             Self::Sweep(a) => a.json_flag(),
         }
         .json
+    }
+}
+
+impl Command {
+    /// Whether it computes with a model. Where it does not, the device is not even opened.
+    pub(crate) fn computes(&self) -> bool {
+        match self {
+            Self::Demo(_) | Self::Embed(_) | Self::Train(_) | Self::Evaluate(_) => true,
+            Self::Report(_) | Self::Predict(_) | Self::Parity(_) => true,
+            Self::Sweep(a) => a.computes(),
+            Self::Phantom(_) | Self::Verify(_) | Self::Compare(_) => false,
+            Self::Convert(_) | Self::Info(_) => false,
+        }
     }
 }
 

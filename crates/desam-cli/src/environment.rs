@@ -1,6 +1,7 @@
 //! The environment, read here and nowhere else.
 
 use anyhow::{Context, bail};
+use desam::DeviceChoice;
 use std::ffi::OsString;
 #[cfg(feature = "hub")]
 use std::path::PathBuf;
@@ -22,6 +23,21 @@ fn index_from(get: impl Fn(&str) -> Option<OsString>) -> anyhow::Result<Option<u
         }
     }
     Ok(None)
+}
+
+/// `DESAM_DEVICE`: what to compute on where no flag says so.
+pub(crate) fn device() -> anyhow::Result<Option<DeviceChoice>> {
+    device_from(|name| std::env::var_os(name))
+}
+
+fn device_from(get: impl Fn(&str) -> Option<OsString>) -> anyhow::Result<Option<DeviceChoice>> {
+    let Some(value) = get("DESAM_DEVICE").filter(|value| !value.is_empty()) else {
+        return Ok(None);
+    };
+    match value.to_string_lossy().parse() {
+        Ok(choice) => Ok(Some(choice)),
+        Err(error) => bail!("the environment's DESAM_DEVICE: {error}"),
+    }
 }
 
 /// What tells this process from others that may work beside it.
@@ -119,6 +135,18 @@ mod tests {
         assert_eq!(index(&[]), Ok(None));
         let message = index(&[("SLURM_ARRAY_TASK_ID", "x")]).unwrap_err();
         assert!(message.contains("SLURM_ARRAY_TASK_ID") && message.contains("\"x\""), "{message}");
+    }
+
+    #[test]
+    fn the_device_is_named_or_nothing_is_said() {
+        let device =
+            |vars: &[(&str, &str)]| device_from(variables(vars)).map_err(|e| e.to_string());
+        assert_eq!(device(&[("DESAM_DEVICE", "cuda:1")]), Ok(Some(DeviceChoice::Cuda(1))));
+        assert_eq!(device(&[("DESAM_DEVICE", "cpu")]), Ok(Some(DeviceChoice::Cpu)));
+        assert_eq!(device(&[("DESAM_DEVICE", "")]), Ok(None));
+        assert_eq!(device(&[]), Ok(None));
+        let message = device(&[("DESAM_DEVICE", "gpu")]).unwrap_err();
+        assert!(message.contains("DESAM_DEVICE") && message.contains("\"gpu\""), "{message}");
     }
 
     #[test]

@@ -34,6 +34,9 @@ pub enum Error {
     /// An affine that maps voxels to no volume.
     #[error("affine is not invertible: rows {0:?}")]
     Affine([[f64; 4]; 3]),
+    /// A precision that only a GPU computes in.
+    #[error("{0} is for a GPU: on the CPU compute in f32, which is faster and more exact there")]
+    Precision(crate::Precision),
     /// A tensor operation failed.
     #[error(transparent)]
     Tensor(#[from] candle_core::Error),

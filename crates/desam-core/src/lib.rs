@@ -24,6 +24,7 @@ mod features;
 mod loss;
 mod mask;
 mod metric;
+mod precision;
 mod progress;
 mod prompt;
 mod volume;
@@ -37,6 +38,7 @@ pub use features::{EncoderSpec, ImageEncoder, ImageFeatures};
 pub use loss::{Loss, LossTarget, LossTerm, LossValue};
 pub use mask::BinaryMask;
 pub use metric::Metric;
+pub use precision::Precision;
 pub use progress::{Progress, Quiet};
 pub use prompt::{
     Point, PointLabel, Prompt, PromptBox, PromptEmbedding, PromptEncoder, PromptSampler, Prompts,

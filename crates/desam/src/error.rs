@@ -35,6 +35,14 @@ pub enum Error {
         /// What is wrong and what to do.
         reason: String,
     },
+    /// A device that cannot be computed on.
+    #[error("cannot compute on {device}: {reason}")]
+    Device {
+        /// The device that was asked for.
+        device: crate::DeviceChoice,
+        /// Why not, and what to do.
+        reason: String,
+    },
     /// Settings or inputs that do not fit together.
     #[error("{0}")]
     Invalid(String),

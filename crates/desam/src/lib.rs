@@ -25,10 +25,12 @@
 //! | see all of it work on phantoms | [`demo`] |
 //! | make the paper's tables, on one machine or many | [`sweep`] |
 //! | hold it to the official program | [`parity`] |
+//! | do it on a GPU | [`device`] |
 //!
 //! Nothing here prints, exits or reads the environment; long work reports to a [`Progress`].
 
 pub mod demo;
+pub mod device;
 pub mod embed;
 mod error;
 pub mod evaluate;
@@ -44,7 +46,8 @@ pub mod sweep;
 pub mod train;
 pub mod verify;
 
-pub use desam_core::{Progress, Quiet};
+pub use desam_core::{Precision, Progress, Quiet};
+pub use device::DeviceChoice;
 pub use error::{Error, Result};
 pub use mode::{Automatic, Mode};
 pub use model::{Model, ModelRecord};

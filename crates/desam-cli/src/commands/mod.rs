@@ -9,6 +9,7 @@ pub(crate) mod evaluate;
 pub(crate) mod info;
 pub(crate) mod parity;
 pub(crate) mod phantom;
+mod precision;
 pub(crate) mod predict;
 pub(crate) mod report;
 pub(crate) mod sweep;
@@ -16,10 +17,12 @@ pub(crate) mod train;
 pub(crate) mod verify;
 
 use crate::cli::{Cli, Command, Shared};
+use crate::environment;
 use crate::progress::{Loudness, Screen};
 use crate::reply::Reply;
 use anyhow::{Context, bail};
 use clap::builder::{PossibleValuesParser, TypedValueParser};
+use desam::DeviceChoice;
 use desam::candle::Device;
 use std::path::Path;
 use std::str::FromStr;
@@ -29,13 +32,15 @@ use std::str::FromStr;
 pub(crate) struct Session {
     /// Where it tells how far it is.
     pub(crate) screen: Screen,
-    /// What it computes on.
+    /// What it computes on; the processor for commands that do not compute.
     pub(crate) device: Device,
+    /// What was asked for, by the flag or the environment.
+    pub(crate) choice: DeviceChoice,
 }
 
 /// Runs the command.
 pub(crate) fn run(cli: &Cli) -> anyhow::Result<Reply> {
-    let session = session(&cli.shared);
+    let session = session(cli)?;
     match &cli.command {
         Command::Demo(a) => demo::run(a, &session),
         Command::Phantom(a) => phantom::run(a, &session),
@@ -53,19 +58,22 @@ pub(crate) fn run(cli: &Cli) -> anyhow::Result<Reply> {
     }
 }
 
-fn session(shared: &Shared) -> Session {
-    let loudness = match (shared.quiet, shared.verbose) {
+fn session(cli: &Cli) -> anyhow::Result<Session> {
+    let Shared { quiet, verbose, device, .. } = cli.shared;
+    let loudness = match (quiet, verbose) {
         (true, _) => Loudness::Quiet,
         (_, true) => Loudness::Verbose,
         _ => Loudness::Normal,
     };
     let screen = Screen::new(loudness);
-    screen.detail(&format!(
-        "desam {}, {} threads",
-        env!("CARGO_PKG_VERSION"),
-        rayon::current_num_threads()
-    ));
-    Session { screen, device: Device::Cpu }
+    let choice = match device {
+        Some(choice) => choice,
+        None => environment::device()?.unwrap_or_default(),
+    };
+    let (version, threads) = (env!("CARGO_PKG_VERSION"), rayon::current_num_threads());
+    screen.detail(&format!("desam {version}, {threads} threads, device {choice}"));
+    let device = if cli.command.computes() { choice.open()? } else { Device::Cpu };
+    Ok(Session { screen, device, choice })
 }
 
 /// A parser for a type that reads itself, whose help lists the choices.

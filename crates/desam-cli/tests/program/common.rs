@@ -18,6 +18,7 @@ pub(crate) fn program() -> Command {
     for name in ["HF_HOME", "HF_ENDPOINT", "HF_TOKEN", "HF_HUB_OFFLINE", "HF_HUB_CACHE"] {
         command.env_remove(name);
     }
+    command.env_remove("DESAM_DEVICE");
     for name in ["SLURM_ARRAY_TASK_ID", "SLURM_JOB_ID", "JOB_COMPLETION_INDEX"] {
         command.env_remove(name);
     }

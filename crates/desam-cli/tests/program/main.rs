@@ -8,6 +8,7 @@ mod common;
 mod augmenting;
 mod demo;
 mod deploy;
+mod device;
 mod encoder;
 mod evaluating;
 mod formats;

@@ -29,6 +29,8 @@ fn help_of_every_command_names_its_flags() {
                 "--weight-decay",
                 "--clip-norm",
                 "--ema",
+                "--precision",
+                "--keep-features",
                 "--dice-weight",
                 "--bce-weight",
                 "--iou-weight",
@@ -60,19 +62,19 @@ fn help_of_every_command_names_its_flags() {
         ),
         ("predict", &["--model", "--input", "--output", "--mode", "--grid"]),
         ("convert", &["<IN>", "<OUT.safetensors>"]),
-        ("info", &["<FILE>"]),
+        ("info", &["[FILE]"]),
         ("parity", &["<DIR>", "config.json", "Exit codes"]),
     ];
     let top = run(["--help"]).expect(0).stdout;
     for (command, expected) in flags {
         assert!(top.contains(&format!("\n  {command} ")), "{top}");
         let help = run([command, "--help"]).expect(0).stdout;
-        let everywhere = ["--json", "--verbose", "--quiet", "--threads", "Example"];
+        let everywhere = ["--json", "--verbose", "--quiet", "--threads", "--device", "Example"];
         for flag in expected.iter().chain(&everywhere) {
             assert!(help.contains(flag), "{command}: no {flag} in\n{help}");
         }
     }
-    for step in ["embed", "train", "evaluate", "predict", "Exit codes", "HF_HOME"] {
+    for step in ["embed", "train", "evaluate", "predict", "Exit codes", "HF_HOME", "DESAM_DEVICE"] {
         assert!(top.contains(step), "{top}");
     }
 }
@@ -95,8 +97,9 @@ fn wrong_usage_ends_with_2() {
     for wrong in [
         &["paint"][..],
         &["train"],
-        &["info"],
+        &["info", "--verify"],
         &["info", "x", "--loud"],
+        &["info", "x", "--device", "gpu"],
         &["info", "x", "-v", "-q"],
         &["info", "x", "--threads", "0"],
         &["embed", "--data", "d", "--out", "c", "--encoder", "tiny", "--dtype", "f8"],

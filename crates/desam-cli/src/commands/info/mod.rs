@@ -3,6 +3,7 @@
 mod cache;
 pub(super) mod checkpoint;
 mod data;
+mod program;
 mod run;
 mod volume;
 
@@ -19,15 +20,18 @@ Examples:
   desam info sam_vit_b_01ec64.pth      parts, sizes, parameters, hash
   desam info t2.nii.gz                 dimensions, spacing, affine, values; any format
   desam info cache --verify            sites, cases, bytes; compares every checksum
-  desam info run --json                a run's settings and best epoch, for a program";
+  desam info run --json                a run's settings and best epoch, for a program
+  desam info                           this program: version, threads, GPUs it can compute on";
 
 /// Say what a checkpoint, a volume, a feature cache, a run or a data folder holds
+///
+/// Without a file: what this program is and what it can compute on.
 #[derive(Debug, Args)]
 #[command(after_help = AFTER)]
 pub(crate) struct Arguments {
     /// File or folder to look at
-    #[arg(value_name = "FILE")]
-    path: PathBuf,
+    #[arg(value_name = "FILE", required_if_eq("verify", "true"))]
+    path: Option<PathBuf>,
 
     /// Read all of a feature cache and compare its checksums
     #[arg(long)]
@@ -38,7 +42,9 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Reply> {
-    let path = &arguments.path;
+    let Some(path) = &arguments.path else {
+        return program::describe(session);
+    };
     let kind =
         std::fs::metadata(path).with_context(|| format!("cannot read {}", path.display()))?;
     if arguments.verify && !path.join("cache.json").is_file() {

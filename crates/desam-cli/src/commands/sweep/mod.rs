@@ -41,6 +41,11 @@ enum Step {
 }
 
 impl Arguments {
+    /// Whether the step trains and scores.
+    pub(crate) fn computes(&self) -> bool {
+        matches!(self.step, Step::Run(_))
+    }
+
     /// The step's.
     pub(crate) fn json_flag(&self) -> JsonFlag {
         match &self.step {

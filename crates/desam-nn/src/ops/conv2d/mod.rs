@@ -1,6 +1,7 @@
 //! 2-D convolution.
 
 pub(crate) mod cpu;
+pub(crate) mod gpu;
 mod patches;
 
 use candle_core::{CpuStorage, CustomOp2, DType, Layout, Result, Shape, Tensor, bail};
@@ -34,7 +35,9 @@ impl Conv2dConfig {
 /// `x [B, I, H, W]`, `weight [O, I, K, K]` → `[B, O, H', W']`, no bias.
 ///
 /// In f32 on the CPU products of our own never unfold the image, make only the gradients that are
-/// wanted, and give the same bits whatever the number of threads; [`plain`] elsewhere.
+/// wanted, and give the same bits whatever the number of threads. On a GPU kernels do the same where
+/// the side is kept; the weight may be f32 there while `x` is of another type, and its gradient is
+/// of its own. [`plain`] elsewhere.
 ///
 /// # Errors
 /// When channels or the kernel differ from what is expected, or an image is smaller than a patch.
@@ -45,6 +48,9 @@ pub fn conv2d(x: &Tensor, weight: &Tensor, config: Conv2dConfig) -> Result<Tenso
     let fits = (1..=height + 2 * padding).contains(&kernel) && kernel <= width + 2 * padding;
     if inputs != expected || (rows, columns) != (kernel, kernel) || !fits {
         bail!("convolution: kernel {:?} on {:?} with {config:?}", weight.dims(), x.dims());
+    }
+    if config.keeps_the_side() && crate::gpu::path(&[x, weight]) == crate::gpu::Path::Kernels {
+        return crate::gpu::apply(gpu::Same, &[x, weight]);
     }
     let ours = x.device().is_cpu() && x.dtype() == DType::F32 && weight.dtype() == DType::F32;
     if ours && config.keeps_the_side() {

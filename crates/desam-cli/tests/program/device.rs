@@ -1,0 +1,109 @@
+//! What is computed on: the flag, the environment, and devices that are not there.
+
+use crate::common::{Ended, program, run, world};
+use std::path::Path;
+
+/// A GPU that no machine has. Without CUDA it is refused for that.
+const NOT_THERE: &str = "cuda:4000000000";
+
+fn with_environment(value: &str, arguments: &[&str]) -> Ended {
+    program().env("DESAM_DEVICE", value).args(arguments).output().unwrap().into()
+}
+
+#[test]
+fn the_flag_comes_before_the_environment() {
+    let device = |ended: Ended| ended.expect(0).json()["device"].as_str().unwrap().to_owned();
+    assert_eq!(device(run(["info", "--json"])), "cpu");
+    assert_eq!(device(run(["info", "--json", "--device", "cuda"])), "cuda:0");
+    assert_eq!(device(with_environment("cuda:3", &["info", "--json"])), "cuda:3");
+    assert_eq!(device(with_environment("", &["info", "--json"])), "cpu");
+    let both = with_environment("cuda:3", &["--device", "cpu", "info", "--json"]);
+    assert_eq!(device(both), "cpu");
+    // What the flag overrides is not even read.
+    assert_eq!(device(with_environment("toaster", &["info", "--json", "--device", "cpu"])), "cpu");
+    with_environment("toaster", &["info"]).fails_with(&["DESAM_DEVICE", "toaster", "cuda:N"]);
+    let wrong = run(["info", "--device", "toaster"]).expect(2);
+    assert!(wrong.stderr.contains("cuda:N"), "{wrong:?}");
+}
+
+#[test]
+fn a_device_that_is_not_there_is_refused_before_any_work() {
+    let world = world();
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("out");
+    let text = |path: &Path| path.to_str().unwrap().to_owned();
+    let (data, cache, model, new) =
+        (text(&world.data), text(&world.cache), text(&world.run), text(&out));
+    let page = text(&dir.path().join("page.html"));
+    for command in [
+        vec!["demo", "--out", &new],
+        vec!["embed", "--data", &data, "--out", &new, "--encoder", "tiny"],
+        vec!["train", "--cache", &cache, "--source", "A", "--mode", "box", "--out", &new],
+        vec!["evaluate", "--cache", &cache, "--run", &model],
+        vec!["predict", "--model", &model, "--input", &data, "--output", &new],
+        vec!["report", &model, "--out", &page],
+        vec!["parity", &data],
+        vec!["sweep", "run", &new, "--all"],
+    ] {
+        let why = if desam::device::HAS_CUDA { "the driver" } else { "--features cuda" };
+        run(command.iter().chain(&["--device", NOT_THERE])).fails_with(&[NOT_THERE, why]);
+        with_environment(NOT_THERE, &command).fails_with(&[NOT_THERE, why]);
+        assert!(!out.exists() && !Path::new(&page).exists(), "{command:?} left something");
+    }
+}
+
+#[test]
+fn what_does_not_compute_needs_no_device() {
+    let world = world();
+    let cache = world.cache.to_str().unwrap();
+    let ended = with_environment(NOT_THERE, &["info", cache, "-v"]).expect(0);
+    assert!(ended.stderr.contains(&format!("device {NOT_THERE}")), "{ended:?}");
+    let data = world.data.to_str().unwrap();
+    run(["verify", "--data", data, "--device", NOT_THERE]).expect(0);
+}
+
+#[test]
+fn the_program_says_what_it_can_compute_on() {
+    let ended = run(["info"]).expect(0);
+    for word in [env!("CARGO_PKG_VERSION"), "threads", "device", "cpu", "CUDA"] {
+        assert!(ended.stdout.contains(word), "{word}: {ended:?}");
+    }
+    let json = run(["info", "--json"]).expect(0).json();
+    assert_eq!(json["cuda"], desam::device::HAS_CUDA);
+    assert!(json["gpus"].is_array() && json["threads"].as_u64() > Some(0), "{json}");
+}
+
+#[test]
+fn what_only_a_gpu_does_is_refused_on_the_processor() {
+    let world = world();
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("out");
+    let (cache, new) = (world.cache.to_str().unwrap(), out.to_str().unwrap());
+    let train = ["train", "--cache", cache, "--source", "A", "--mode", "box", "--out", new];
+    for (flag, value, words) in [
+        ("--precision", "bf16", ["bf16", "f32"]),
+        ("--keep-features", "yes", ["--keep-features", "leave it out"]),
+    ] {
+        run(train.iter().chain(&[flag, value])).fails_with(&words);
+        assert!(!out.exists(), "{flag} left something");
+    }
+}
+
+#[test]
+fn bf16_is_for_a_gpu() {
+    let world = world();
+    let dir = tempfile::tempdir().unwrap();
+    let [out, json] = ["out", "p.json"].map(|n| dir.path().join(n).to_str().unwrap().to_owned());
+    let text = |path: &Path| path.to_str().unwrap().to_owned();
+    let (data, cache, model) = (text(&world.data), text(&world.cache), text(&world.run));
+    for command in [
+        vec!["embed", "--data", &data, "--out", &out, "--encoder", "tiny"],
+        vec!["evaluate", "--cache", &cache, "--run", &model, "--json", &json],
+        vec!["predict", "--model", &model, "--input", &data, "--output", &out],
+    ] {
+        run(command.iter().chain(&["--precision", "bf16"])).fails_with(&["bf16", "GPU", "f32"]);
+        assert!(!Path::new(&out).exists() && !Path::new(&json).exists(), "{command:?}");
+    }
+    run(["predict", "--model", "m", "--input", "i", "--output", "o", "--precision", "f16"])
+        .expect(2);
+}

@@ -1,0 +1,186 @@
+//! What is computed on: the processor, or a GPU.
+
+use crate::{Error, Result};
+use candle_core::{Device, DeviceLocation};
+use std::fmt;
+use std::str::FromStr;
+
+/// What is asked to compute. Nothing is chosen by itself: a GPU rounds otherwise than a CPU, and
+/// results should not depend on which machine a command happens to run on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum DeviceChoice {
+    /// The processor.
+    #[default]
+    Cpu,
+    /// NVIDIA's GPU of this number, as the driver counts them.
+    Cuda(usize),
+}
+
+impl DeviceChoice {
+    /// The device, ready to compute.
+    ///
+    /// # Errors
+    /// When this program was built without CUDA, or the driver has no such GPU, or it says no.
+    pub fn open(self) -> Result<Device> {
+        match self {
+            Self::Cpu => Ok(Device::Cpu),
+            Self::Cuda(number) => cuda(number),
+        }
+    }
+
+    fn refuse<T>(self, reason: impl Into<String>) -> Result<T> {
+        Err(Error::Device { device: self, reason: reason.into() })
+    }
+}
+
+impl fmt::Display for DeviceChoice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Cpu => f.write_str("cpu"),
+            Self::Cuda(number) => write!(f, "cuda:{number}"),
+        }
+    }
+}
+
+impl FromStr for DeviceChoice {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let number = match text {
+            "cpu" => return Ok(Self::Cpu),
+            "cuda" => Some("0"),
+            other => other.strip_prefix("cuda:"),
+        };
+        // Digits alone: `parse` would take a sign.
+        let number = number.filter(|n| n.bytes().all(|b| b.is_ascii_digit()));
+        match number.and_then(|n| n.parse().ok()) {
+            Some(number) => Ok(Self::Cuda(number)),
+            None => Err(format!("device {text:?}: expected cpu, cuda or cuda:N, such as cuda:0")),
+        }
+    }
+}
+
+/// Whether this program was built with CUDA.
+pub const HAS_CUDA: bool = cfg!(feature = "cuda");
+
+/// A GPU that the driver sees.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Gpu {
+    /// Its number.
+    pub number: usize,
+    /// Its name.
+    pub name: String,
+    /// Bytes of its memory.
+    pub memory_bytes: usize,
+}
+
+/// The GPUs that the driver sees; none without CUDA.
+///
+/// # Errors
+/// In the driver's own words, as when there is none.
+pub fn gpus() -> Result<Vec<Gpu>, String> {
+    #[cfg(feature = "cuda")]
+    return driver::gpus();
+    #[cfg(not(feature = "cuda"))]
+    Ok(Vec::new())
+}
+
+/// What a device is, for people: `cpu`, or a GPU's number.
+pub fn name(device: &Device) -> String {
+    match device.location() {
+        DeviceLocation::Cpu => "cpu".to_owned(),
+        DeviceLocation::Cuda { gpu_id } => DeviceChoice::Cuda(gpu_id).to_string(),
+        DeviceLocation::Metal { gpu_id } => format!("metal:{gpu_id}"),
+    }
+}
+
+#[cfg(not(feature = "cuda"))]
+fn cuda(number: usize) -> Result<Device> {
+    DeviceChoice::Cuda(number)
+        .refuse("this desam was built without CUDA; build it with --features cuda (docs/gpu.md)")
+}
+
+#[cfg(feature = "cuda")]
+fn cuda(number: usize) -> Result<Device> {
+    let choice = DeviceChoice::Cuda(number);
+    match driver::count() {
+        Ok(seen) if number < seen => match Device::new_cuda(number) {
+            Ok(device) => Ok(device),
+            Err(error) => choice.refuse(format!("the driver says {error}")),
+        },
+        Ok(seen) => choice.refuse(format!("there is none such, the driver sees {seen}")),
+        Err(words) => choice.refuse(format!("the driver says {words}")),
+    }
+}
+
+#[cfg(feature = "cuda")]
+mod driver {
+    use super::Gpu;
+    use candle_core::cuda_backend::cudarc::driver::{CudaContext, DriverError};
+
+    /// `CUDA_ERROR_NO_DEVICE: no CUDA-capable device is detected`.
+    fn words(error: DriverError) -> String {
+        match error.error_string() {
+            Ok(text) => format!("{:?}: {}", error.0, text.to_string_lossy()),
+            Err(_) => format!("{:?}", error.0),
+        }
+    }
+
+    pub(super) fn count() -> Result<usize, String> {
+        let count = CudaContext::device_count().map_err(words)?;
+        Ok(usize::try_from(count).unwrap_or(0))
+    }
+
+    pub(super) fn gpus() -> Result<Vec<Gpu>, String> {
+        let one = |number| {
+            let context = CudaContext::new(number).map_err(words)?;
+            let name = context.name().map_err(words)?;
+            let memory_bytes = context.total_mem().map_err(words)?;
+            Ok(Gpu { number, name, memory_bytes })
+        };
+        (0..count()?).map(one).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_go_both_ways_and_others_are_refused() {
+        for (text, choice) in [
+            ("cpu", DeviceChoice::Cpu),
+            ("cuda:0", DeviceChoice::Cuda(0)),
+            ("cuda:17", DeviceChoice::Cuda(17)),
+        ] {
+            assert_eq!(text.parse(), Ok(choice));
+            assert_eq!(choice.to_string(), text);
+        }
+        assert_eq!("cuda".parse(), Ok(DeviceChoice::Cuda(0)));
+        let huge = "cuda:99999999999999999999999";
+        for wrong in ["", "gpu", "CPU", "cuda:", "cuda:-1", "cuda:+1", "cuda:x", "cuda0", huge] {
+            let error = wrong.parse::<DeviceChoice>().unwrap_err();
+            assert!(error.contains("cuda:N") && error.contains(wrong), "{error}");
+        }
+    }
+
+    #[test]
+    fn the_processor_is_always_there() {
+        let device = DeviceChoice::default().open().unwrap();
+        assert_eq!(name(&device), "cpu");
+    }
+
+    #[test]
+    fn a_gpu_that_is_not_there_is_an_error_that_names_it() {
+        // No machine has so many: without CUDA this is refused as any other.
+        let error = DeviceChoice::Cuda(4_000_000_000).open().unwrap_err();
+        assert!(matches!(error, Error::Device { .. }), "{error}");
+        let text = error.to_string();
+        assert!(text.contains("cuda:4000000000"), "{text}");
+        let why = if HAS_CUDA { "the driver" } else { "--features cuda" };
+        assert!(text.contains(why), "{text}");
+        if !HAS_CUDA {
+            assert_eq!(gpus(), Ok(Vec::new()));
+        }
+    }
+}
