@@ -215,6 +215,9 @@ DEVICE void few_keys_back(const T *q, const T *k, const T *v, const T *y, const 
     const size_t at = (static_cast<size_t>(image) * size.queries + query) * channels + head * D;
     const size_t begin = static_cast<size_t>(image) * size.keys * channels + head * D;
     const size_t both = static_cast<size_t>(images) * size.keys * channels;
+    parts += static_cast<size_t>(tile) * 2 * both + begin;
+    k += begin;
+    v += begin;
     float mine[D], g[D], dmine[D];
     float height = 0, delta = 0;
 #pragma unroll
@@ -230,15 +233,18 @@ DEVICE void few_keys_back(const T *q, const T *k, const T *v, const T *y, const 
         }
         height = seen[(static_cast<size_t>(image) * size.heads + head) * size.queries + query];
     }
+#pragma unroll 1
     for (uint32_t first = 0; first < size.keys; first += SHORT) {
         const uint32_t count = min(SHORT, size.keys - first);
         __syncthreads();
+#pragma unroll 1
         for (uint32_t i = threadIdx.x; i < count * D; i += THREADS) {
-            const size_t from = begin + static_cast<size_t>(first + i / D) * channels + i % D;
+            const size_t from = static_cast<size_t>(first + i / D) * channels + i % D;
             keys[i] = widen(k[from]);
             values[i] = widen(v[from]);
         }
         __syncthreads();
+#pragma unroll 1
         for (uint32_t j = 0; j < count; j++) {
             const float score = dot(mine, keys + j * D) * (size.scale * LOG2_E);
             const float p = inside ? fast_exp2(score - height) : 0.0f;
@@ -257,13 +263,13 @@ DEVICE void few_keys_back(const T *q, const T *k, const T *v, const T *y, const 
             }
         }
         __syncthreads();
+#pragma unroll 1
         for (uint32_t i = threadIdx.x; i < count * 2 * D; i += THREADS) {
             float sum = 0;
 #pragma unroll
             for (unsigned w = 0; w < WARPS; w++) sum += sums[w * SHORT * 2 * D + i];
             const uint32_t j = i / (2 * D), which = i / D % 2;
-            const size_t to = begin + static_cast<size_t>(first + j) * channels + i % D;
-            parts[(static_cast<size_t>(tile) * 2 + which) * both + to] = sum;
+            parts[which * both + static_cast<size_t>(first + j) * channels + i % D] = sum;
         }
     }
     if (inside) store(dq + at, dmine, 1.0f);
@@ -287,8 +293,11 @@ DEVICE void few_queries_back(const T *q, const T *k, const T *v, const T *y, con
     const bool inside = key < size.keys;
     const size_t at = (static_cast<size_t>(image) * size.keys + key) * channels + head * D;
     const size_t begin = static_cast<size_t>(image) * size.queries * channels + head * D;
-    const size_t all_queries = static_cast<size_t>(images) * size.queries * channels;
-    const size_t all_keys = static_cast<size_t>(images) * size.keys * channels;
+    q += begin;
+    y += begin;
+    grad += begin;
+    seen += (static_cast<size_t>(image) * size.heads + head) * size.queries;
+    parts += static_cast<size_t>(tile) * images * size.queries * channels + begin;
     float mine[D], value[D], dk[D], dv[D];
 #pragma unroll
     for (unsigned i = 0; i < D; i++) mine[i] = value[i] = dk[i] = dv[i] = 0;
@@ -296,25 +305,28 @@ DEVICE void few_queries_back(const T *q, const T *k, const T *v, const T *y, con
         load(mine, k + at);
         load(value, v + at);
     }
+#pragma unroll 1
     for (uint32_t first = 0; first < size.queries; first += SHORT) {
         const uint32_t count = min(SHORT, size.queries - first);
         __syncthreads();
+#pragma unroll 1
         for (uint32_t i = threadIdx.x; i < count * D; i += THREADS) {
-            const size_t from = begin + static_cast<size_t>(first + i / D) * channels + i % D;
+            const size_t from = static_cast<size_t>(first + i / D) * channels + i % D;
             asked[i] = widen(q[from]);
             grads[i] = widen(grad[from]);
         }
         if (threadIdx.x < count) {
             const uint32_t query = first + threadIdx.x;
-            const size_t from = begin + static_cast<size_t>(query) * channels;
+            const size_t from = static_cast<size_t>(query) * channels;
             float delta = 0;
+#pragma unroll 1
             for (unsigned i = 0; i < D; i++)
                 delta = fmaf(widen(y[from + i]), widen(grad[from + i]), delta);
             deltas[threadIdx.x] = delta;
-            heights[threadIdx.x] =
-                seen[(static_cast<size_t>(image) * size.heads + head) * size.queries + query];
+            heights[threadIdx.x] = seen[query];
         }
         __syncthreads();
+#pragma unroll 1
         for (uint32_t j = 0; j < count; j++) {
             const float score = dot(mine, asked + j * D) * (size.scale * LOG2_E);
             const float p = inside ? fast_exp2(score - heights[j]) : 0.0f;
@@ -328,17 +340,17 @@ DEVICE void few_queries_back(const T *q, const T *k, const T *v, const T *y, con
             if (lane < D) sums[(warp * SHORT + j) * D + lane] = of_query;
         }
         __syncthreads();
+#pragma unroll 1
         for (uint32_t i = threadIdx.x; i < count * D; i += THREADS) {
             float sum = 0;
 #pragma unroll
             for (unsigned w = 0; w < WARPS; w++) sum += sums[w * SHORT * D + i];
-            const size_t to = begin + static_cast<size_t>(first + i / D) * channels + i % D;
-            parts[static_cast<size_t>(tile) * all_queries + to] = sum;
+            parts[static_cast<size_t>(first + i / D) * channels + i % D] = sum;
         }
     }
     if (!inside) return;
     store(dkv + at, dk, 1.0f);
-    store(dkv + all_keys + at, dv, 1.0f);
+    store(dkv + static_cast<size_t>(images) * size.keys * channels + at, dv, 1.0f);
 }
 
 } // namespace
