@@ -452,3 +452,66 @@ fn a_cache_can_be_moved() {
     let again = embed(&elsewhere, &ToyEncoder::new(), &Device::Cpu, &Quiet).unwrap();
     assert_eq!(again.computed, 0);
 }
+
+#[test]
+fn batches_write_the_same_files_as_single_slices() {
+    let bench = Bench::new();
+    let mut options = bench.options("single");
+    options.slices = SlicePolicy::All;
+    let single = ToyEncoder::new();
+    let expected = embed(&options, &single, &Device::Cpu, &Quiet).unwrap();
+    let files = slice_files(&options.dir);
+    for (batch, calls) in [(2, 20), (7, 8), (64, 4)] {
+        let batched = desam_data::embed::EmbedOptions {
+            batch,
+            dir: bench.path(&format!("batch-{batch}")),
+            ..options.clone()
+        };
+        let encoder = ToyEncoder::new();
+        let found = embed(&batched, &encoder, &Device::Cpu, &Quiet).unwrap();
+        // Four cases of ten slices: ⌈10 / batch⌉ each.
+        assert_eq!((found, encoder.calls()), (expected, calls));
+        let same = slice_files(&batched.dir);
+        assert_eq!(same.len(), files.len());
+        for (a, b) in files.iter().zip(&same) {
+            assert_eq!(std::fs::read(a).unwrap(), std::fs::read(b).unwrap(), "{}", b.display());
+        }
+        FeatureCache::open(&batched.dir).unwrap().verify(&Quiet).unwrap();
+        // What is missing is made, the rest is kept.
+        std::fs::remove_file(&same[3]).unwrap();
+        let again = embed(&batched, &ToyEncoder::new(), &Device::Cpu, &Quiet).unwrap();
+        assert_eq!((again.computed, again.reused), (1, files.len() - 1));
+    }
+}
+
+#[test]
+fn a_batch_that_fails_ends_the_work_and_what_was_written_stays() {
+    let bench = Bench::new();
+    let options = desam_data::embed::EmbedOptions {
+        batch: 3,
+        slices: SlicePolicy::All,
+        ..bench.options("cache")
+    };
+    let error = embed(&options, &ToyEncoder::failing_after(2), &Device::Cpu, &Quiet).unwrap_err();
+    let mut said = error.to_string();
+    if let Some(source) = std::error::Error::source(&error) {
+        said.push_str(&source.to_string());
+    }
+    assert!(said.contains("out of coffee"), "{said}");
+    assert_eq!(slice_files(&options.dir).len(), 6);
+    let rest = embed(&options, &ToyEncoder::new(), &Device::Cpu, &Quiet).unwrap();
+    assert_eq!((rest.reused, rest.slices), (6, 40));
+}
+
+#[test]
+fn another_precision_is_another_cache() {
+    let bench = Bench::new();
+    let options = bench.options("cache");
+    embed(&options, &ToyEncoder::new(), &Device::Cpu, &Quiet).unwrap();
+    let other = desam_data::embed::EmbedOptions {
+        precision: desam_core::Precision::Bf16,
+        ..options.clone()
+    };
+    let error = embed(&other, &ToyEncoder::new(), &Device::Cpu, &Quiet).unwrap_err().to_string();
+    assert!(error.contains("precision") && error.contains("bf16"), "{error}");
+}

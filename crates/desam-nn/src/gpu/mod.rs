@@ -44,6 +44,14 @@ macro_rules! module {
 }
 pub(crate) use module;
 
+/// Files of kernels that were compiled to nothing: nvcc's stand-in took its place. Empty in a program
+/// that can use a GPU.
+#[cfg(feature = "cuda")]
+pub fn files_without_kernels() -> Vec<&'static str> {
+    let empty = ptx::ALL.iter().filter(|(_, ptx)| !ptx.contains(".entry"));
+    empty.map(|(name, _)| *name).collect()
+}
+
 /// What an op is done with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Path {
