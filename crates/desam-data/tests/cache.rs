@@ -6,11 +6,16 @@
 
 mod toy;
 
-use candle_core::Device;
+use candle_core::{DType, Device};
 use desam_core::{Dataset, ImageEncoder, Quiet};
-use desam_data::cache::{CachedSlices, FeatureCache, FeatureDtype, SlicePolicy};
-use desam_data::embed::embed;
+use desam_data::augment::FeatureAugment;
+use desam_data::cache::{
+    CachedSlice, CachedSlices, FeatureCache, FeatureDtype, KeptSlices, SlicePolicy,
+};
+use desam_data::embed::{EmbedOptions, embed};
 use desam_data::{Error, nifti};
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use toy::{Bench, ToyEncoder};
@@ -76,6 +81,49 @@ fn features_come_back_exactly_in_f32_and_rounded_in_f16() {
             assert_eq!(slice.labelled, !masks[slice.z].is_empty(), "{}", case.id);
             assert_eq!(cache.case_masks(slice.case).unwrap(), masks);
         }
+    }
+}
+
+#[test]
+fn features_as_stored_and_kept_are_the_same_numbers() {
+    let bench = Bench::new();
+    for dtype in [FeatureDtype::F16, FeatureDtype::F32] {
+        let options = EmbedOptions { dtype, ..bench.options(&dtype.to_string()) };
+        embed(&options, &ToyEncoder::new(), &Device::Cpu, &Quiet).unwrap();
+        let cache = Arc::new(FeatureCache::open(&options.dir).unwrap());
+        let plain = CachedSlices::new(cache, &[0, 2], &Device::Cpu).unwrap();
+        let stored = plain.clone().as_stored();
+        let kept = KeptSlices::new(&stored, &Device::Cpu, &Quiet).unwrap();
+        assert!(plain.len() > 1 && kept.len() == plain.len());
+        let numbers = |slice: &CachedSlice, expected: DType| -> Vec<f32> {
+            let all = slice.features.taps.iter().chain([&slice.features.embedding]);
+            all.flat_map(|map| {
+                assert_eq!(map.dtype(), expected);
+                let single = map.to_dtype(DType::F32).unwrap();
+                single.flatten_all().unwrap().to_vec1::<f32>().unwrap()
+            })
+            .collect()
+        };
+        let narrow = if dtype == FeatureDtype::F16 { DType::F16 } else { DType::F32 };
+        for index in 0..plain.len() {
+            let rng = &mut ChaCha8Rng::seed_from_u64(1);
+            let expected = plain.get(index).unwrap();
+            let drawn = [stored.draw(index, rng), kept.draw(index, rng), kept.get(index)];
+            for slice in drawn.map(Result::unwrap) {
+                assert_eq!((slice.case, slice.z), (expected.case, expected.z));
+                assert_eq!(slice.mask, expected.mask);
+                assert!(numbers(&slice, narrow) == numbers(&expected, DType::F32));
+            }
+        }
+        assert!(kept.get(kept.len()).is_err());
+
+        // What is changed at random is changed alike.
+        let augment = FeatureAugment::regular();
+        let [a, b] = [plain, stored].map(|set| {
+            let rng = &mut ChaCha8Rng::seed_from_u64(1);
+            set.augmented(augment).unwrap().draw(1, rng).unwrap()
+        });
+        assert!(a.mask == b.mask && numbers(&a, DType::F32) == numbers(&b, DType::F32));
     }
 }
 

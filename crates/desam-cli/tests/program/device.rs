@@ -74,6 +74,22 @@ fn the_program_says_what_it_can_compute_on() {
 }
 
 #[test]
+fn what_only_a_gpu_does_is_refused_on_the_processor() {
+    let world = world();
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("out");
+    let (cache, new) = (world.cache.to_str().unwrap(), out.to_str().unwrap());
+    let train = ["train", "--cache", cache, "--source", "A", "--mode", "box", "--out", new];
+    for (flag, value, words) in [
+        ("--precision", "bf16", ["bf16", "f32"]),
+        ("--keep-features", "yes", ["--keep-features", "leave it out"]),
+    ] {
+        run(train.iter().chain(&[flag, value])).fails_with(&words);
+        assert!(!out.exists(), "{flag} left something");
+    }
+}
+
+#[test]
 fn bf16_is_for_a_gpu() {
     let world = world();
     let dir = tempfile::tempdir().unwrap();

@@ -1,0 +1,85 @@
+//! `gpu-check`: whether a GPU computes what the processor computes, and how fast beside PyTorch.
+//!
+//! It needs no files: weights and inputs are made here. `scripts/gpu-check` runs it.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program, whose output is a table")]
+
+mod arguments;
+mod case;
+mod gauge;
+mod models;
+mod ops;
+mod report;
+mod times;
+
+use arguments::{Arguments, USAGE};
+use desam::candle::{DType, Device};
+use desam::memory::KeepLarge;
+use mimalloc::MiMalloc;
+use report::Report;
+use std::process::ExitCode;
+use std::time::Instant;
+
+/// As the `desam` program does: the host's half of a prediction is part of what is timed.
+#[global_allocator]
+static ALLOCATOR: KeepLarge<MiMalloc> = KeepLarge::new(MiMalloc);
+
+type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
+
+fn main() -> ExitCode {
+    let arguments = match Arguments::parse(std::env::args().skip(1)) {
+        Ok(Some(arguments)) => arguments,
+        Ok(None) => {
+            println!("{USAGE}");
+            return ExitCode::SUCCESS;
+        }
+        Err(why) => return refuse(&why),
+    };
+    let device = match gauge::open(&arguments.device) {
+        Ok(device) => device,
+        Err(why) => return refuse(&why.to_string()),
+    };
+    match run(&arguments, &device) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::from(1),
+        Err(why) => {
+            eprintln!("gpu-check: {why}");
+            ExitCode::from(1)
+        }
+    }
+}
+
+/// Nothing was checked.
+fn refuse(why: &str) -> ExitCode {
+    eprintln!("gpu-check: {why}");
+    ExitCode::from(2)
+}
+
+/// What there is to check, and whether all of it agrees.
+fn run(arguments: &Arguments, device: &Device) -> Result<bool> {
+    let begin = Instant::now();
+    let mut report = Report::new(gauge::describe(device)?);
+    println!("{}\n", report.device());
+    if arguments.parity {
+        // What candle's bf16 is on a processor says nothing about a GPU.
+        let types: &[DType] =
+            if device.is_cpu() { &[DType::F32] } else { &[DType::F32, DType::BF16, DType::F16] };
+        for case in ops::all(arguments.quick) {
+            for &dtype in types {
+                report.parity(case.check(dtype, device));
+            }
+        }
+        models::check(arguments, device, &mut report)?;
+        println!("{}\n", report.parity_table());
+    }
+    if arguments.times {
+        times::all(arguments, device, &mut report, begin)?;
+        println!("{}\n", report.times_table());
+    }
+    report.seconds = begin.elapsed().as_secs_f64();
+    println!("{}", report.summary());
+    if let Some(path) = &arguments.json {
+        let text = serde_json::to_string_pretty(&report)?;
+        std::fs::write(path, text).map_err(|e| format!("{}: {e}", path.display()))?;
+    }
+    Ok(report.passed())
+}
