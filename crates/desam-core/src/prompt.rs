@@ -1,7 +1,7 @@
 //! Prompts on the host, what the frozen prompt encoder makes of them, and how they are sampled.
 
 use crate::{BinaryMask, Error, Result};
-use candle_core::Tensor;
+use candle_core::{DType, Tensor};
 use rand::RngCore;
 
 /// What a point says about the pixel it stands on.
@@ -198,6 +198,24 @@ pub struct PromptEmbedding {
     pub dense: Tensor,
 }
 
+impl PromptEmbedding {
+    /// The same in another type. What is one number seen many times, as the "no mask" vector at
+    /// every pixel of every prompt, stays so.
+    ///
+    /// # Errors
+    /// When a tensor operation fails.
+    pub fn to_dtype(&self, dtype: DType) -> candle_core::Result<Self> {
+        let (mut once, shape) = (self.dense.clone(), self.dense.shape());
+        for (dim, &stride) in self.dense.stride().iter().enumerate() {
+            if stride == 0 && once.dim(dim)? > 1 {
+                once = once.narrow(dim, 0, 1)?;
+            }
+        }
+        let dense = once.to_dtype(dtype)?.broadcast_as(shape)?;
+        Ok(Self { sparse: self.sparse.to_dtype(dtype)?, dense })
+    }
+}
+
 /// A frozen prompt encoder.
 pub trait PromptEncoder: Send + Sync {
     /// Embeds `N` prompts given in pixels of the image encoder's input.
@@ -232,4 +250,28 @@ pub trait PromptSampler: Send + Sync {
         input_side: usize,
         rng: &mut dyn RngCore,
     ) -> Result<SampledPrompt>;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use candle_core::Device;
+
+    #[test]
+    fn another_type_copies_no_number_that_is_seen_many_times() {
+        let vector = Tensor::new(&[1.5f32, -2.0], &Device::Cpu).unwrap();
+        let dense = vector.reshape((1, 2, 1, 1)).unwrap().broadcast_as((3, 2, 4, 4)).unwrap();
+        let sparse = Tensor::zeros((3, 1, 2), DType::F32, &Device::Cpu).unwrap();
+        let half = PromptEmbedding { sparse, dense: dense.clone() }.to_dtype(DType::BF16).unwrap();
+        assert_eq!((half.sparse.dtype(), half.dense.dtype()), (DType::BF16, DType::BF16));
+        assert_eq!((half.dense.dims(), half.dense.stride()[0]), (&[3, 2, 4, 4][..], 0));
+        let back = half.dense.to_dtype(DType::F32).unwrap();
+        let numbers = |t: &Tensor| t.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        assert_eq!(numbers(&back), numbers(&dense));
+        // Different numbers are all kept.
+        let ramp = Tensor::arange(0f32, 4.0, &Device::Cpu).unwrap().reshape((1, 1, 2, 2)).unwrap();
+        let sparse = Tensor::zeros((1, 0, 1), DType::F32, &Device::Cpu).unwrap();
+        let same = PromptEmbedding { sparse, dense: ramp.clone() }.to_dtype(DType::F32).unwrap();
+        assert_eq!(numbers(&same.dense), numbers(&ramp));
+    }
 }

@@ -1,7 +1,7 @@
 //! PRIM, the prompt-relevant IoU module (paper, section 3.1).
 
 use crate::{DecoderConfig, TwoWayTransformer};
-use candle_core::{Result, Tensor};
+use candle_core::{DType, Result, Tensor};
 use candle_nn::{Init, VarBuilder};
 use desam_core::{ImageContext, PromptEmbedding, PromptReading};
 use desam_nn::layers::Mlp;
@@ -13,7 +13,7 @@ pub struct Prim {
     pub(crate) transformer: TwoWayTransformer,
     iou_token: Tensor,
     mask_tokens: Tensor,
-    pub(crate) iou_head: Mlp,
+    iou_head: Mlp,
 }
 
 impl Prim {
@@ -55,16 +55,24 @@ impl Prim {
         let out = self.transformer.forward(rows(&image)?, &rows(&context.position)?, &tokens)?;
         let k = self.mask_tokens()?;
         Ok(PromptReading {
-            iou_all: self.iou_head.forward(&out.tokens.narrow(1, 0, 1)?.squeeze(1)?)?,
+            iou_all: self.iou(&out.tokens)?,
             mask_tokens: out.tokens.narrow(1, 1, k)?,
             mask_embedding: out.image.transpose(1, 2)?.contiguous()?.reshape((n, e, h, w))?,
         })
     }
 
-    /// The IoU token, the mask tokens and those of `N` prompts, `[N, T, E]`.
+    /// All predicted IoU, `[N, K]`, from the tokens `[N, T, E]` that the transformer gives. In f32
+    /// where the tokens are halves: they rank prompts, and in so few bits many would be equal.
+    pub(crate) fn iou(&self, tokens: &Tensor) -> Result<Tensor> {
+        let token = tokens.narrow(1, 0, 1)?.squeeze(1)?;
+        let half = matches!(token.dtype(), DType::BF16 | DType::F16);
+        self.iou_head.forward(&if half { token.to_dtype(DType::F32)? } else { token })
+    }
+
+    /// The IoU token, the mask tokens and those of `N` prompts, `[N, T, E]`, in the prompts' type.
     pub(crate) fn tokens(&self, sparse: &Tensor) -> Result<Tensor> {
         let own = Tensor::cat(&[&self.iou_token, &self.mask_tokens], 0)?;
-        let own = own.unsqueeze(0)?.repeat((sparse.dim(0)?, 1, 1))?;
+        let own = own.to_dtype(sparse.dtype())?.unsqueeze(0)?.repeat((sparse.dim(0)?, 1, 1))?;
         match sparse.dim(1)? {
             0 => Ok(own),
             _ => Tensor::cat(&[&own, sparse], 1),

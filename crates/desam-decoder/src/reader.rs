@@ -1,11 +1,15 @@
 //! PRIM for many prompts of one image.
 
+mod batch;
+
 use crate::Prim;
 use crate::two_way::{SharedImage, SharedOutput};
+use batch::BatchReader;
 use candle_core::{DType, Result, Tensor};
 use desam_core::{
     ImageContext, MaskDecoder, OneByOne, PromptEmbedding, PromptReader, PromptReading,
 };
+use desam_nn::gpu::on_accelerator;
 
 /// Prompts that are read together. Tokens are always as many, the last prompt's repeated where
 /// there are fewer: so a prompt's bits do not depend on how many it is read with.
@@ -55,10 +59,12 @@ pub(crate) fn reader<'a>(
     context: &'a ImageContext,
 ) -> Result<Box<dyn PromptReader + 'a>> {
     let embedding = &context.embedding;
-    let fast = embedding.device().is_cpu() && embedding.dtype() == DType::F32;
-    Ok(match fast && embedding.dim(0)? == 1 {
-        true => Box::new(Reader::new(prim, context)),
-        false => Box::new(OneByOne { decoder, context }),
+    let one = embedding.dim(0)? == 1;
+    let on_cpu = embedding.device().is_cpu() && embedding.dtype() == DType::F32;
+    Ok(match () {
+        () if one && on_accelerator(embedding) => Box::new(BatchReader { prim, context }),
+        () if one && on_cpu => Box::new(Reader::new(prim, context)),
+        () => Box::new(OneByOne { decoder, context }),
     })
 }
 
@@ -94,10 +100,7 @@ impl<'a> Reader<'a> {
         let SharedOutput { tokens, image } = out;
         let image = image.map(|i| i.join()?.reshape((n, e, h, w))).transpose()?;
         Ok(Read {
-            iou_all: prim
-                .iou_head
-                .forward(&tokens.narrow(1, 0, 1)?.squeeze(1)?)?
-                .narrow(0, 0, n)?,
+            iou_all: prim.iou(&tokens)?.narrow(0, 0, n)?,
             mask_tokens: tokens.narrow(1, 1, prim.mask_tokens()?)?.narrow(0, 0, n)?,
             mask_embedding: image,
         })

@@ -150,15 +150,16 @@ impl SeResBlock {
         instance_norm(&x, EPS)?.broadcast_mul(&self.gate(&x)?)
     }
 
-    /// The gate `[B, O, 1, 1]`: mean over pixels, two linear maps, sigmoid.
+    /// The gate `[B, O, 1, 1]`: mean over pixels, two linear maps, sigmoid; on so few numbers in the
+    /// parameters' type, given in that of `x`.
     fn gate(&self, x: &Tensor) -> Result<Tensor> {
-        let pooled = x.mean((2, 3))?;
+        let pooled = x.mean((2, 3))?.to_dtype(self.squeeze.dtype())?;
         let hidden = pooled.matmul(&self.squeeze.t()?)?.relu()?;
         let logits = hidden.matmul(&self.excite.t()?)?;
         // The logistic function through tanh: neither end overflows, and candle's own sigmoid
         // custom op is not needed.
         let gate = logits.affine(0.5, 0.0)?.tanh()?.affine(0.5, 0.5)?;
-        gate.unsqueeze(2)?.unsqueeze(3)
+        gate.to_dtype(x.dtype())?.unsqueeze(2)?.unsqueeze(3)
     }
 }
 

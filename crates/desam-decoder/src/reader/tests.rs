@@ -166,3 +166,66 @@ fn what_does_not_fit_is_refused() {
     // It can still be used.
     assert!(reader.read(&prompts).is_ok());
 }
+
+#[test]
+fn a_batch_on_a_gpu_reads_what_prim_reads() {
+    for (seed, n, grid, depth) in [(1, 1, 8, 2), (3, 11, 5, 2), (4, 3, 7, 1), (5, 5, 6, 3)] {
+        let model = Model::random(seed, grid, depth);
+        let prompts = model.prompts(n);
+        let expected = model.plain(&prompts);
+        let read = || -> Result<Vec<Tensor>> {
+            let mut reader = model.loaded.module.reader(&model.context)?;
+            let found = reader.read(&prompts)?;
+            // One of them alone has the same image, whoever it is read with.
+            let sparse = prompts.sparse.narrow(0, n - 1, 1)?;
+            let dense = prompts.dense.narrow(0, n - 1, 1)?;
+            let alone = reader.read(&PromptEmbedding { sparse, dense })?;
+            let mut all: Vec<Tensor> = parts(&found).into_iter().cloned().collect();
+            all.extend(parts(&alone).into_iter().cloned());
+            all.push(reader.iou(&prompts)?);
+            Ok(all)
+        };
+        let Some(found) = desam_nn::gpu::emulated(read).unwrap() else {
+            println!("skipped: kernels are not emulated, there was no C++ compiler");
+            return;
+        };
+        for (found, expected) in found.iter().zip(parts(&expected)) {
+            let error = distance(found, expected);
+            // The limit of reassociation in f32: of the largest number, against f64.
+            assert!(error < 2e-5, "{seed}: {error:.1e}");
+        }
+        for (alone, expected) in found[3..6].iter().zip(parts(&expected)) {
+            let error = distance(alone, &expected.narrow(0, n - 1, 1).unwrap());
+            // As above; the largest number of one prompt may be some tenths of that of all.
+            assert!(error < 1e-4, "{seed}: {error:.1e}");
+        }
+        assert_eq!(distance(&found[6], &found[0].narrow(1, 0, 1).unwrap()), 0.0);
+    }
+}
+
+#[test]
+fn masks_of_their_own_keep_prompts_apart_on_a_gpu_too() {
+    let model = Model::random(7, 4, 2);
+    let prompts =
+        PromptEmbedding { sparse: wave(&[3, 2, 64], 2.0), dense: wave(&[3, 64, 4, 4], 5.0) };
+    let expected = model.plain(&prompts);
+    let read = || Ok(vec![model.loaded.module.reader(&model.context)?.read(&prompts)?.iou_all]);
+    if let Some(found) = desam_nn::gpu::emulated(read).unwrap() {
+        assert!(distance(&found[0], &expected.iou_all) < 2e-5);
+    }
+}
+
+#[test]
+fn half_the_bits_keep_the_iou_in_f32() {
+    let model = Model::random(8, 4, 2);
+    let prim = Prim::new(&model.config, {
+        let all = model.loaded.tensors.clone().into_iter().collect();
+        VarBuilder::from_tensors(all, DType::F32, &Device::Cpu).pp("mask_decoder")
+    })
+    .unwrap();
+    let tokens = wave(&[2, 7, 64], 1.0).to_dtype(DType::BF16).unwrap();
+    let iou = prim.iou(&tokens).unwrap();
+    assert_eq!((iou.dtype(), iou.dims()), (DType::F32, &[2, 4][..]));
+    let sparse = wave(&[2, 2, 64], 1.0).to_dtype(DType::BF16).unwrap();
+    assert_eq!(prim.tokens(&sparse).unwrap().dtype(), DType::BF16);
+}

@@ -139,7 +139,10 @@ impl SamPromptEncoder {
         let (n, grid, side) = (prompts.len(), self.config.grid, self.config.mask_side());
         match prompts.mask_prompts() {
             None => self.no_mask.broadcast_as((n, self.config.embedding_channels, grid, grid)),
-            Some(masks) if masks.dims() == [n, 1, side, side] => self.mask.forward(masks),
+            Some(masks) if masks.dims() == [n, 1, side, side] => {
+                // Whoever made them may have done so elsewhere.
+                self.mask.forward(&masks.to_device(self.labels.device())?)
+            }
             Some(masks) => bail!(
                 "prompt encoder: expected mask prompts [{n}, 1, {side}, {side}], found {:?}",
                 masks.dims()

@@ -11,6 +11,7 @@ mod cuda;
 #[cfg(desam_emulation)]
 mod emulation;
 mod launched;
+mod place;
 #[cfg(test)]
 #[cfg(desam_emulation)]
 mod tests;
@@ -23,10 +24,11 @@ pub(crate) mod ptx {
 
 pub(crate) use accelerator::{Accelerator, Arg, Launch, Module, Operand, blocks, suffix};
 pub(crate) use launched::{KernelOp, apply};
+pub(crate) use place::{Work, address, with, writable};
 
 #[cfg(feature = "emulation")]
 use candle_core::Result;
-use candle_core::{DType, Tensor};
+use candle_core::{DType, Device, Tensor};
 
 /// The [`Module`] of a file of kernels: `module!("layer_norm", LAYER_NORM)` of `layer_norm.cu`.
 macro_rules! module {
@@ -91,10 +93,16 @@ pub fn emulated(work: impl Fn() -> Result<Vec<Tensor>>) -> Result<Option<Vec<Ten
     }
 }
 
-fn on_accelerator(tensor: &Tensor) -> bool {
+/// Whether ops on this device's tensors are done by kernels, which take bf16 and f16 beside f32.
+pub fn has_kernels(device: &Device) -> bool {
     #[cfg(desam_emulation)]
-    if tensor.device().is_cpu() {
+    if device.is_cpu() {
         return emulation::is_on();
     }
-    cfg!(feature = "cuda") && tensor.device().is_cuda()
+    cfg!(feature = "cuda") && device.is_cuda()
+}
+
+/// Whether ops on a tensor are done by kernels: it is on a GPU, or in the emulation of one.
+pub fn on_accelerator(tensor: &Tensor) -> bool {
+    has_kernels(tensor.device())
 }

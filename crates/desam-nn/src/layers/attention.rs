@@ -101,6 +101,24 @@ impl Attention {
         self.out.forward(&y.reshape(q.shape())?)
     }
 
+    /// `to + forward(q, k, v)` for [`queries`](Self::queries) `[1, Q, inner]` that are the same for
+    /// all of `k` and `v` `[N, K, width]`; `to [1, Q, width]` may be so too.
+    ///
+    /// # Errors
+    /// When shapes do not fit.
+    pub fn answer_added(
+        &self,
+        queries: &Tensor,
+        [k, v]: [&Tensor; 2],
+        to: &Tensor,
+    ) -> Result<Tensor> {
+        let KeysAndValues { keys, values } = self.keys_and_values(k, v)?;
+        let (_, count, inner) = queries.dims3()?;
+        let queries = queries.broadcast_as((keys.dim(0)?, count, inner))?.contiguous()?;
+        let y = cross_attention(&queries, &keys, &values, self.heads)?;
+        self.out.forward_added(&y, to)
+    }
+
     /// What tokens `[N, T, width]` ask of an image in an exchange
     /// ([`Exchange`](crate::ops::exchange::Exchange)), in place of attending to it.
     ///

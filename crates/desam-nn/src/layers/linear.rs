@@ -2,7 +2,7 @@
 
 use super::fan_in_uniform;
 use crate::ops::linear::{Activation, Affine, linear, linear_added};
-use candle_core::{Result, Tensor};
+use candle_core::{DType, Result, Tensor};
 use candle_nn::VarBuilder;
 
 /// `y = x · weightᵀ (+ bias)` over the last dimension.
@@ -29,6 +29,11 @@ impl Linear {
     pub fn without_bias(inputs: usize, outputs: usize, vb: VarBuilder<'_>) -> Result<Self> {
         let weight = vb.get_with_hints((outputs, inputs), "weight", fan_in_uniform(inputs))?;
         Ok(Self { weight, bias: None })
+    }
+
+    /// The type of its weight.
+    pub fn dtype(&self) -> DType {
+        self.weight.dtype()
     }
 
     /// `x [.., inputs]` → `[.., outputs]`.

@@ -2,7 +2,7 @@
 
 use crate::ops::exchange::Norm;
 use crate::ops::layer_norm;
-use candle_core::{Result, Tensor};
+use candle_core::{DType, Result, Tensor};
 use candle_nn::{Init, VarBuilder};
 
 fn parameters(channels: usize, vb: &VarBuilder<'_>) -> Result<(Tensor, Tensor)> {
@@ -34,6 +34,14 @@ impl LayerNorm {
     /// When the last dimension is another.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
         layer_norm::layer_norm(x, &self.weight, &self.bias, self.eps)
+    }
+
+    /// The same with a result of type `dtype`.
+    ///
+    /// # Errors
+    /// When the last dimension is another.
+    pub fn forward_as(&self, x: &Tensor, dtype: DType) -> Result<Tensor> {
+        layer_norm::layer_norm_as(x, [&self.weight, &self.bias], self.eps, dtype)
     }
 
     /// Its parameters, for an op that has it inside.

@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{Error, Mode, Model, ModelRecord, Result};
 use candle_core::Device;
-use desam_core::{BinaryMask, ImageFeatures, Progress};
+use desam_core::{BinaryMask, ImageFeatures, Precision, Progress};
 use desam_data::cache::{CacheCase, FeatureCache, SliceRef};
 use desam_data::preprocess::PreprocessConfig;
 use desam_metrics::metric::{CaseMeasures, CaseMetric, VoxelGrid};
@@ -28,7 +28,8 @@ pub struct EvaluateRequest<'a> {
 }
 
 /// Scores a model on the sites of a cache. Slices are predicted one after the other, with one
-/// slice's features in memory, so the result is the same on any machine with the same arithmetic.
+/// slice's features in memory, so the result is the same on any machine with the same arithmetic. A GPU
+/// sums in another order than a CPU, and bf16 rounds otherwise: the scores say the latter.
 ///
 /// # Errors
 /// When the cache was made by another encoder or preprocessing than the model's, lacks a slice
@@ -48,7 +49,8 @@ pub fn evaluate(request: &EvaluateRequest<'_>, progress: &dyn Progress) -> Resul
         config: request.config,
         draw: &draw,
     };
-    scoring.run(request.source, request.validation, progress)
+    let evaluation = scoring.run(request.source, request.validation, progress)?;
+    Ok(Evaluation { precision: request.model.precision(), ..evaluation })
 }
 
 /// Features of another encoder have the right shapes and mean nothing to this decoder.
@@ -136,6 +138,7 @@ impl Scoring<'_> {
             overall: ByMetric::default(),
             bootstrap: None,
             cache: None,
+            precision: Precision::F32,
         }
         .summarised();
         progress.finish(&evaluation.headline());

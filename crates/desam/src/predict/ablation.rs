@@ -14,6 +14,7 @@
 //! The mask then goes through the rule alone, as the whole box's does: small holes and islands are
 //! removed.
 
+use super::slice::{numbers, rows};
 use super::{SliceEvidence, SlicePrediction, SlicePredictor};
 use crate::select::{Candidate, SelectionConfig, prediction, select, stability};
 use crate::{Automatic, Result};
@@ -92,9 +93,8 @@ impl SlicePredictor<'_> {
     ) -> Result<Found> {
         let mut ious = Vec::with_capacity(points.len());
         for chunk in points.chunks(AT_ONCE) {
-            let embedding = self.prompt.encode(&Prompts::points(chunk)?)?;
-            let iou = self.decoder.read(context, &embedding)?.iou()?;
-            ious.extend(iou.flatten_all()?.to_vec1::<f32>()?);
+            let embedding = self.embedded(&Prompts::points(chunk)?)?;
+            ious.extend(numbers(&self.decoder.read(context, &embedding)?.iou()?)?);
         }
         let mut best: Option<(Point, f32)> = None;
         for (&point, &iou) in points.iter().zip(&ious) {
@@ -136,9 +136,9 @@ impl SlicePredictor<'_> {
 
     /// The mask logits of some points, `M·M` numbers each.
     fn logits(&self, context: &ImageContext, points: &[Point]) -> Result<Vec<Vec<f32>>> {
-        let embedding = self.prompt.encode(&Prompts::points(points)?)?;
+        let embedding = self.embedded(&Prompts::points(points)?)?;
         let reading = self.decoder.read(context, &embedding)?;
-        Ok(self.decoder.draw(context, &reading)?.flatten_from(1)?.to_vec2::<f32>()?)
+        Ok(rows(&self.decoder.draw(context, &reading)?)?)
     }
 }
 

@@ -1,13 +1,14 @@
 //! Grid points mode: predicted IoU first, then as few masks as the rule needs.
 
+use super::masks::{Masks, Memory};
+use super::slice::numbers;
 use super::{SliceEvidence, SlicePrediction, SlicePredictor};
-use crate::select::{First, Prospect, select_first};
+use crate::select::{First, Prospect, drawing_order, select_first};
 use crate::{Automatic, Result};
-use desam_core::{BinaryMask, Error, ImageContext, Point, PromptEmbedding, PromptReader, Prompts};
+use candle_core::Tensor;
+use desam_core::{BinaryMask, Error, ImageContext, Point, PromptEmbedding, Prompts};
+use desam_nn::gpu::on_accelerator;
 use desam_prompt::grid_points;
-
-/// Prompts embedded at once. Their number bounds the memory, so it does not grow with the grid.
-const READ_AT_ONCE: usize = 32;
 
 impl SlicePredictor<'_> {
     pub(super) fn grid_points(
@@ -15,20 +16,38 @@ impl SlicePredictor<'_> {
         context: &ImageContext,
         automatic: &Automatic,
     ) -> Result<(SlicePrediction, SliceEvidence)> {
+        let memory = Memory::of(on_accelerator(&context.embedding));
         let points = grid_points(automatic.grid, self.spec.input_side as f32)?;
         let mut reader = self.decoder.reader(context)?;
-        let mut ious = Vec::with_capacity(points.len());
-        for chunk in points.chunks(READ_AT_ONCE) {
-            let iou = reader.iou(&self.embed(chunk)?)?;
-            ious.extend(iou.flatten_all()?.to_vec1::<f32>()?);
+        let (mut found, mut kept) = (Vec::new(), None);
+        if points.len() <= memory.kept {
+            let reading = reader.read(&self.embed(&points)?)?;
+            found.push(reading.iou()?);
+            kept = Some(reading);
+        } else {
+            for chunk in points.chunks(memory.read_at_once) {
+                found.push(reader.iou(&self.embed(chunk)?)?);
+            }
         }
+        // All at once: a GPU is waited for when numbers are fetched, not when work is given.
+        let ious = numbers(&Tensor::cat(&found, 0)?)?;
         let prospects: Vec<Prospect> = points
             .iter()
             .zip(&ious)
             .map(|(&point, &predicted_iou)| Prospect { point, predicted_iou })
             .collect();
-        // What drawing needs of a prompt is large, and few are drawn: those are read once more.
-        let mut draw = |i: usize| self.draw(context, &mut *reader, prospects[i].point);
+        let mut masks = Masks {
+            predictor: self,
+            context,
+            points: &points,
+            reader: &mut *reader,
+            kept,
+            order: drawing_order(&prospects, &automatic.selection),
+            at_once: 1,
+            most_at_once: memory.drawn_at_once,
+            drawn: Default::default(),
+        };
+        let mut draw = |i: usize| masks.logits(i);
         let geometry = self.geometry();
         let first = select_first(&prospects, &mut draw, &geometry, &automatic.selection)?;
         Ok(match first {
@@ -49,17 +68,6 @@ impl SlicePredictor<'_> {
     }
 
     pub(super) fn embed(&self, points: &[Point]) -> Result<PromptEmbedding, Error> {
-        Ok(self.prompt.encode(&Prompts::points(points)?)?)
-    }
-
-    /// The logits of one point's mask.
-    fn draw(
-        &self,
-        context: &ImageContext,
-        reader: &mut dyn PromptReader,
-        point: Point,
-    ) -> Result<Vec<f32>, Error> {
-        let reading = reader.read(&self.embed(&[point])?)?;
-        Ok(self.decoder.draw(context, &reading)?.flatten_all()?.to_vec1::<f32>()?)
+        Ok(self.embedded(&Prompts::points(points)?)?)
     }
 }

@@ -5,6 +5,7 @@ mod features;
 mod folder;
 mod grid;
 mod maps;
+mod masks;
 mod measure;
 mod options;
 mod output;

@@ -1,6 +1,7 @@
 //! Grid points mode as the official program does it: every mask that may win, then the rule. The
 //! reference for [`super::grid`].
 
+use super::slice::{numbers, rows};
 use super::{SliceEvidence, SlicePrediction, SlicePredictor};
 use crate::select::{Candidate, prediction, select};
 use crate::{Automatic, Result};
@@ -27,8 +28,8 @@ impl SlicePredictor<'_> {
         let (mut ious, mut drawn) = (Vec::with_capacity(points.len()), Vec::new());
         for chunk in points.chunks(AT_ONCE) {
             let reading = self.decoder.read(context, &self.embed(chunk)?)?;
-            let of_chunk = reading.iou()?.flatten_all()?.to_vec1::<f32>()?;
-            let logits = self.decoder.draw(context, &reading)?.flatten_from(1)?.to_vec2::<f32>()?;
+            let of_chunk = numbers(&reading.iou()?)?;
+            let logits = rows(&self.decoder.draw(context, &reading)?)?;
             for ((&point, &iou), logits) in chunk.iter().zip(&of_chunk).zip(logits) {
                 if automatic.selection.keeps(iou) {
                     drawn.push(Drawn { point, iou, logits });

@@ -7,7 +7,7 @@ use super::{ModelFacts, PredictOptions, SlicePrediction};
 use crate::model::model_file;
 use crate::{Automatic, Error, Mode, Model, Result};
 use candle_core::Device;
-use desam_core::{BinaryMask, ImageEncoder, LabelVolume, MaskDecoder, Progress, Volume};
+use desam_core::{BinaryMask, ImageEncoder, LabelVolume, MaskDecoder, Precision, Progress, Volume};
 use desam_data::cache::hash_file;
 use desam_data::preprocess::PreparedVolume;
 use desam_data::volumes::read_volume;
@@ -62,7 +62,15 @@ impl Segmenter {
     /// # Errors
     /// When the model cannot be read.
     pub fn open(path: &Path) -> Result<Self> {
-        let model = Model::open(path, &Device::Cpu)?;
+        Self::open_on(path, &Device::Cpu, Precision::F32)
+    }
+
+    /// The same on another device, in another precision.
+    ///
+    /// # Errors
+    /// When the model cannot be read, and for bf16 on a CPU.
+    pub fn open_on(path: &Path, device: &Device, precision: Precision) -> Result<Self> {
+        let model = Model::open_in(path, device, precision)?;
         let encoder = model.encoder();
         let segmenter = Self::with_encoder(model, encoder)?;
         Ok(Self { source: Some(model_file(path)?), ..segmenter })

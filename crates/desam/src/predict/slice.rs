@@ -2,9 +2,10 @@
 
 use crate::select::{Candidate, Geometry, prediction, select};
 use crate::{Automatic, Error, Mode, Result};
+use candle_core::{DType, Tensor};
 use desam_core::{
-    BinaryMask, EncoderSpec, ImageContext, ImageFeatures, MaskDecoder, Point, PromptEncoder,
-    Prompts,
+    BinaryMask, EncoderSpec, ImageContext, ImageFeatures, MaskDecoder, Point, Precision,
+    PromptEmbedding, PromptEncoder, Prompts,
 };
 use desam_prompt::whole_box;
 
@@ -14,6 +15,7 @@ pub struct SlicePredictor<'a> {
     pub(super) prompt: &'a dyn PromptEncoder,
     pub(super) decoder: &'a dyn MaskDecoder,
     pub(super) spec: &'a EncoderSpec,
+    precision: Precision,
 }
 
 impl std::fmt::Debug for SlicePredictor<'_> {
@@ -50,13 +52,18 @@ pub struct SliceEvidence {
 }
 
 impl<'a> SlicePredictor<'a> {
-    /// From the parts of a model.
+    /// From the parts of a model, in f32.
     pub fn new(
         prompt: &'a dyn PromptEncoder,
         decoder: &'a dyn MaskDecoder,
         spec: &'a EncoderSpec,
     ) -> Self {
-        Self { prompt, decoder, spec }
+        Self { prompt, decoder, spec, precision: Precision::F32 }
+    }
+
+    /// The same in another precision. Masks are compared and measured in f32 whatever it is.
+    pub fn with_precision(self, precision: Precision) -> Self {
+        Self { precision, ..self }
     }
 
     /// What the encoder takes and gives.
@@ -64,7 +71,8 @@ impl<'a> SlicePredictor<'a> {
         self.spec
     }
 
-    /// The mask for one slice's features, `B = 1`, f32.
+    /// The mask for one slice's features, `B = 1`, wherever they are: they are brought to where the
+    /// model is.
     ///
     /// # Errors
     /// When the features are of another encoder, or the settings cannot be used.
@@ -123,7 +131,15 @@ impl<'a> SlicePredictor<'a> {
             let reason = format!("one slice is predicted at a time, {batch} were given");
             return Err(Error::Invalid(reason));
         }
-        Ok(self.decoder.context(features, self.prompt.dense_pe())?)
+        // Here features meet the model: from here on all is on one device and of one type.
+        let (position, dtype) = (self.prompt.dense_pe(), self.precision.dtype());
+        let features = features.to_device(position.device())?.to_dtype(dtype)?;
+        Ok(self.decoder.context(&features, &position.to_dtype(dtype)?)?)
+    }
+
+    /// Prompts embedded where the model is, in its type.
+    pub(super) fn embedded(&self, prompts: &Prompts) -> candle_core::Result<PromptEmbedding> {
+        self.prompt.encode(prompts)?.to_dtype(self.precision.dtype())
     }
 
     /// The official program passes the one mask of the whole box through the same rule as a
@@ -134,14 +150,14 @@ impl<'a> SlicePredictor<'a> {
         automatic: &Automatic,
     ) -> Result<(SlicePrediction, SliceEvidence)> {
         let bbox = whole_box(self.spec.input_side as f32)?;
-        let embedding = self.prompt.encode(&Prompts::boxes(&[bbox])?)?;
+        let embedding = self.embedded(&Prompts::boxes(&[bbox])?)?;
         let reading = self.decoder.read(context, &embedding)?;
-        let logits = self.decoder.draw(context, &reading)?.flatten_all()?.to_vec1::<f32>()?;
+        let logits = numbers(&self.decoder.draw(context, &reading)?)?;
         let centre = Point::foreground(0.5 * bbox.x1, 0.5 * bbox.y1);
         let only = Candidate { point: centre, predicted_iou: 1.0, logits: &logits };
         let geometry = self.geometry();
         let mask = prediction(&select(&[only], &geometry, &automatic.selection)?, &geometry);
-        let ious = reading.iou()?.flatten_all()?.to_vec1::<f32>()?;
+        let ious = numbers(&reading.iou()?)?;
         let ious = if self.decoder.predicts_iou() { ious } else { Vec::new() };
         let predicted_iou = ious.first().copied();
         let prediction = SlicePrediction { mask, predicted_iou, point: None };
@@ -153,4 +169,14 @@ impl<'a> SlicePredictor<'a> {
         let side = self.spec.mask_side();
         Geometry::square(side, self.spec.input_side, side)
     }
+}
+
+/// All numbers of a tensor, of whatever type, brought to the host.
+pub(super) fn numbers(tensor: &Tensor) -> candle_core::Result<Vec<f32>> {
+    tensor.to_dtype(DType::F32)?.flatten_all()?.to_vec1()
+}
+
+/// The same for each along the first dimension.
+pub(super) fn rows(tensor: &Tensor) -> candle_core::Result<Vec<Vec<f32>>> {
+    tensor.to_dtype(DType::F32)?.flatten_from(1)?.to_vec2()
 }

@@ -45,12 +45,9 @@ pub fn select_first(
 ) -> desam_core::Result<Option<First>> {
     checked(geometry, config)?;
     let resizer = MaskResizer::new(geometry);
-    let ious: Vec<f32> = prospects.iter().map(|p| p.predicted_iou).collect();
-    let worthy = config.worth_drawing(&ious);
-    let scores: Vec<f32> = worthy.iter().map(|&i| ious[i]).collect();
     let mut survivors: Vec<PromptBox> = Vec::new();
     let (mut best, mut drawn) = (None, 0);
-    for index in best_first(&scores).into_iter().map(|i| worthy[i]) {
+    for index in drawing_order(prospects, config) {
         let logits = draw(index)?;
         drawn += 1;
         let Prospect { point, predicted_iou } = prospects[index];
@@ -75,6 +72,15 @@ pub fn select_first(
         }
     }
     Ok(best.map(|(mask, logits)| First { record: mask.record(), logits, drawn }))
+}
+
+/// The prospects that are worth a mask, by index, in the order in which [`select_first`] asks for
+/// theirs: for who draws ahead of it.
+pub(crate) fn drawing_order(prospects: &[Prospect], config: &SelectionConfig) -> Vec<usize> {
+    let ious: Vec<f32> = prospects.iter().map(|p| p.predicted_iou).collect();
+    let worthy = config.worth_drawing(&ious);
+    let scores: Vec<f32> = worthy.iter().map(|&i| ious[i]).collect();
+    best_first(&scores).into_iter().map(|i| worthy[i]).collect()
 }
 
 #[cfg(test)]

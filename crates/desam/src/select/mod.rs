@@ -24,6 +24,7 @@ mod resize;
 
 pub use config::SelectionConfig;
 pub use error::SelectError;
+pub(crate) use first::drawing_order;
 pub use first::{First, Prospect, select_first};
 pub use geometry::Geometry;
 pub use record::{Candidate, Record};

@@ -1,12 +1,14 @@
 //! Instance norm without affine parameters, alone or with the LeakyReLU that follows it.
 
 pub(crate) mod cpu;
+pub(crate) mod gpu;
 mod moments;
 
 pub(crate) use moments::{Moments, Part};
 
 use super::pointwise;
 use super::vector::build;
+use crate::gpu::{Path, apply, path};
 use crate::ops::matmul::dense;
 use candle_core::{CpuStorage, CustomOp1, CustomOp2, DType, Layout, Result, Shape, Tensor};
 
@@ -25,6 +27,10 @@ pub fn instance_norm(x: &Tensor, eps: f64) -> Result<Tensor> {
 /// When `x` is not four-dimensional or a tensor operation fails.
 pub fn instance_norm_leaky(x: &Tensor, eps: f64, slope: f64) -> Result<Tensor> {
     x.dims4()?;
+    // The gradient's kernel goes back through the rectifier, which a slope of 0 does not allow.
+    if slope > 0.0 && path(&[x]) == Path::Kernels {
+        return apply(gpu::InstanceNorm::new(eps, slope as f32), &[x]);
+    }
     if !x.device().is_cpu() || x.dtype() != DType::F32 {
         return plain(x, eps, slope);
     }
@@ -108,7 +114,7 @@ impl CustomOp2 for Backward {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ops::gradcheck::{check, compare, max_diff, random, same_bits};
+    use crate::ops::gradcheck::{check, compare, compare_kernels, max_diff, random, same_bits};
 
     #[test]
     fn every_channel_ends_with_mean_zero_and_variance_one() {
@@ -157,6 +163,65 @@ mod tests {
         let pixel = x.narrow(2, 0, 1).unwrap().narrow(3, 0, 1).unwrap();
         let found = instance_norm(&pixel, 1e-5).unwrap();
         assert_eq!(max_diff(&found, &found.zeros_like().unwrap()), 0.0);
+    }
+
+    #[test]
+    fn kernels_agree_with_the_definition() {
+        // Planes of one part and of several, of whole runs of 8 numbers and of others. Numbers reach
+        // 3 to 4 where a bf16 is 2^-7 away from the next, half of which rounding may cost: 2^-8 of
+        // the largest. The gradient reads such numbers, and is rounded in its turn.
+        for (dtype, limit) in [(DType::F32, 2e-5), (DType::BF16, 1e-2), (DType::F16, 1.3e-3)] {
+            for (seed, shape) in
+                [[2, 3, 5, 7], [3, 2, 8, 9], [1, 2, 64, 80], [1, 1, 93, 91]].into_iter().enumerate()
+            {
+                let x = ((random(seed as u64, &shape) * 3.0).unwrap() + 0.5).unwrap();
+                for slope in [0.25, 1.0] {
+                    compare_kernels(
+                        std::slice::from_ref(&x),
+                        |t| instance_norm_leaky(&t[0], 1e-5, slope),
+                        |t| plain(&t[0], 1e-5, slope),
+                        (dtype, limit, true),
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn kernels_take_turned_input_parts_of_tensors_and_nothing() {
+        let same = |op: fn(&Tensor) -> Result<Tensor>| {
+            compare_kernels(
+                &[(random(3, &[2, 4, 8, 6]) * 3.0).unwrap()],
+                |t| instance_norm_leaky(&op(&t[0])?, 1e-5, 0.01),
+                |t| plain(&op(&t[0])?, 1e-5, 0.01),
+                (DType::F32, 2e-5, true),
+            );
+        };
+        same(|x| x.transpose(2, 3));
+        same(|x| x.narrow(1, 1, 2));
+        // Begins at a number that 16 bytes at a time cannot.
+        same(|x| x.flatten_all()?.narrow(0, 3, 64)?.reshape((1, 2, 4, 8)));
+        let x = candle_core::Var::zeros((0, 3, 5, 7), DType::F32, &candle_core::Device::Cpu);
+        let x = x.unwrap();
+        crate::gpu::emulated(|| {
+            let y = instance_norm(&x, 1e-5)?;
+            let dx = y.sum_all()?.backward()?.get(&x).unwrap().clone();
+            assert_eq!((y.dims(), dx.dims()), (x.dims(), x.dims()));
+            Ok(vec![])
+        })
+        .unwrap();
+    }
+
+    #[test]
+    fn a_plane_of_many_chunks_is_joined_from_32_parts() {
+        // 33 chunks of 4096 numbers, so two a part; far from zero, as sums of squares would not bear.
+        let x = ((random(6, &[1, 1, 33, 4096]) * 0.5).unwrap() + 20.0).unwrap();
+        compare_kernels(
+            &[x],
+            |t| instance_norm(&t[0], 1e-5),
+            |t| plain(&t[0], 1e-5, 1.0),
+            (DType::F32, 2e-5, true),
+        );
     }
 
     #[test]

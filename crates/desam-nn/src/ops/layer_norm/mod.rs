@@ -10,20 +10,37 @@ use candle_core::{D, DType, Result, Tensor};
 /// Layer norm over the last dimension: `x [.., C]`, `weight` and `bias` `[C]`.
 ///
 /// f32 on the CPU is done row by row in a kernel of our own (candle's has no gradient and says
-/// nothing about it); all else by [`plain`].
+/// nothing about it), and f32, bf16 and f16 on a GPU; all else by [`plain`].
 ///
 /// # Errors
 /// When shapes do not fit or a tensor operation fails.
 pub fn layer_norm(x: &Tensor, weight: &Tensor, bias: &Tensor, eps: f64) -> Result<Tensor> {
-    if crate::gpu::path(&[x, weight, bias]) == crate::gpu::Path::Kernels {
-        let op = gpu::LayerNorm { eps, to: x.dtype() };
+    layer_norm_as(x, [weight, bias], eps, x.dtype())
+}
+
+/// [`layer_norm`] with a result of type `dtype`: on a GPU the row is read in its own type and
+/// written in the other, with f32 between.
+///
+/// # Errors
+/// When shapes do not fit or a tensor operation fails.
+pub fn layer_norm_as(
+    x: &Tensor,
+    [weight, bias]: [&Tensor; 2],
+    eps: f64,
+    dtype: DType,
+) -> Result<Tensor> {
+    let by_kernels = crate::gpu::path(&[x, weight, bias]) == crate::gpu::Path::Kernels;
+    if by_kernels && gpu::is_known(x.dtype(), dtype) {
         let single = |t: &Tensor| t.to_dtype(DType::F32);
+        let op = gpu::LayerNorm { eps, to: dtype };
         return crate::gpu::apply(op, &[x, &single(weight)?, &single(bias)?]);
     }
-    match fast([x, weight, bias])? {
-        Some([x, weight, bias]) => x.apply_op3(&weight, &bias, rows::LayerNorm { eps }),
-        None => plain(x, weight, bias, eps),
-    }
+    let y = match fast([x, weight, bias])? {
+        Some([x, weight, bias]) => x.apply_op3(&weight, &bias, rows::LayerNorm { eps })?,
+        // Parameters may be wider than what they are for.
+        None => plain(&x.to_dtype(weight.dtype())?, weight, bias, eps)?,
+    };
+    y.to_dtype(dtype)
 }
 
 /// The definition, with a gradient.
@@ -73,7 +90,7 @@ fn fast(tensors: [&Tensor; 3]) -> Result<Option<[Tensor; 3]>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ops::gradcheck::{check, compare, max_diff, random, same_bits};
+    use crate::ops::gradcheck::{check, compare, compare_kernels, max_diff, random, same_bits};
     use candle_core::Device;
 
     fn inputs(shape: &[usize], channels: usize) -> [Tensor; 3] {
@@ -115,17 +132,86 @@ mod tests {
         compare(&turned, op, |t| plain_2d(&t[0].transpose(2, 3)?, &t[1], &t[2], 1e-5));
     }
 
+    /// Of a result of type `dtype`: f32 as on the CPU; else two roundings of its last place, since
+    /// numbers stay below 8 times the largest or 1.
+    fn limit(dtype: DType) -> f64 {
+        match dtype {
+            DType::BF16 => 1e-2,
+            DType::F16 => 1e-3,
+            _ => 2e-5,
+        }
+    }
+
     #[test]
-    fn kernels_agree_with_the_definition() {
-        for (dtype, limit) in [(DType::F32, 2e-5), (DType::BF16, 1e-2), (DType::F16, 1e-3)] {
-            for c in [1usize, 2, 31, 64, 769] {
-                crate::ops::gradcheck::compare_kernels(
-                    &inputs(&[2, 9, c], c),
-                    |t| layer_norm(&t[0], &t[1], &t[2], 1e-6),
-                    |t| plain(&t[0], &t[1], &t[2], 1e-6),
-                    (dtype, limit, false),
-                );
+    fn kernels_agree_with_the_definition_forward_and_backward() {
+        for dtype in [DType::F32, DType::BF16, DType::F16] {
+            for c in [1usize, 2, 31, 64, 260, 769, 1280, 1540] {
+                for b in [1, 3] {
+                    compare_kernels(
+                        &inputs(&[b, 5, c], c),
+                        |t| layer_norm(&t[0], &t[1], &t[2], 1e-6),
+                        |t| plain(&t[0], &t[1], &t[2], 1e-6),
+                        // A pair normalises to almost ±1 whatever it is: its gradient is what is
+                        // left of a difference, and grows with the scale.
+                        (dtype, limit(dtype), c > 2),
+                    );
+                }
             }
+            // Many rows; and a part of a tensor, turned.
+            compare_kernels(
+                &inputs(&[2, 300, 12], 12),
+                |t| layer_norm(&t[0], &t[1], &t[2], 1e-6),
+                |t| plain(&t[0], &t[1], &t[2], 1e-6),
+                (dtype, limit(dtype), true),
+            );
+            let part = |t: &Tensor| t.narrow(0, 1, 7)?.transpose(1, 2);
+            compare_kernels(
+                &inputs(&[9, 8, 5], 8),
+                |t| layer_norm(&part(&t[0])?, &t[1], &t[2], 1e-5),
+                |t| plain(&part(&t[0])?, &t[1], &t[2], 1e-5),
+                (dtype, limit(dtype), true),
+            );
+        }
+    }
+
+    #[test]
+    fn kernels_take_nothing() {
+        let zeros = |shape: &[usize]| candle_core::Var::zeros(shape, DType::F32, &Device::Cpu);
+        let (x, weight, bias) =
+            (zeros(&[0, 8]).unwrap(), zeros(&[8]).unwrap(), zeros(&[8]).unwrap());
+        let all = crate::gpu::emulated(|| {
+            let y = layer_norm(&x, &weight, &bias, 1e-6)?;
+            let grads = y.sum_all()?.backward()?;
+            Ok(vec![grads.get(&weight).unwrap().clone(), grads.get(&bias).unwrap().clone()])
+        });
+        for grad in all.unwrap().unwrap_or_default() {
+            assert_eq!(grad.to_vec1::<f32>().unwrap(), [0.0; 8]);
+        }
+    }
+
+    #[test]
+    fn the_result_may_be_of_another_type() {
+        let types = [DType::F32, DType::BF16, DType::F16];
+        for (from, to) in types.iter().flat_map(|from| types.map(|to| (*from, to))) {
+            let as_to = |t: &[Tensor]| layer_norm_as(&t[0], [&t[1], &t[2]], 1e-6, to);
+            compare_kernels(
+                &inputs(&[3, 7, 36], 36),
+                // Parameters stay f32, as those of a model that is trained do.
+                |t| {
+                    let t = [t[0].clone(), t[1].to_dtype(DType::F32)?, t[2].to_dtype(DType::F32)?];
+                    let y = as_to(&t)?;
+                    assert_eq!(y.dtype(), to);
+                    Ok(y)
+                },
+                |t| plain(&t[0], &t[1], &t[2], 1e-6),
+                // In the way back the gradient of the result is of type `to`.
+                (from, limit(from).max(limit(to)), true),
+            );
+            let [x, weight, bias] = inputs(&[3, 7, 36], 36).map(|t| t.to_dtype(from).unwrap());
+            let y = as_to(&[x.clone(), weight.clone(), bias.clone()]).unwrap();
+            let expected = plain(&x, &weight, &bias, 1e-6).unwrap();
+            assert_eq!(y.dtype(), to);
+            assert!(max_diff(&y, &expected) < 4.0 * limit(from).max(limit(to)));
         }
     }
 

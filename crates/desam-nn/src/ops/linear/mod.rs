@@ -2,8 +2,10 @@
 
 mod added;
 mod cpu;
+mod gpu;
 
 use super::pointwise;
+use crate::gpu::{Path, path};
 use candle_core::{DType, Result, Tensor};
 
 /// What follows an affine map.
@@ -33,22 +35,35 @@ pub struct Affine<'a> {
     pub bias: Option<&'a Tensor>,
 }
 
+impl Affine<'_> {
+    /// `f` of the same parameters in type `dtype`.
+    fn with<R>(self, dtype: DType, f: impl FnOnce(Affine<'_>) -> Result<R>) -> Result<R> {
+        let weight = self.weight.to_dtype(dtype)?;
+        let bias = self.bias.map(|b| b.to_dtype(dtype)).transpose()?;
+        f(Affine { weight: &weight, bias: bias.as_ref() })
+    }
+}
+
 /// `activation(x · weightᵀ + bias)`: `x [.., inputs]` → `[.., outputs]`.
 ///
 /// For f32 on the CPU bias and activation are applied to each tile of the product while it is in
-/// the cache; backwards the weight gets its gradient in one product over all rows, and what is not
-/// tracked gets none. All else by [`plain`].
+/// the cache, on a GPU in one pass over the product. Backwards the weight gets its gradient in one
+/// product over all rows, and what is not tracked gets none. All else by [`plain`].
+///
+/// The result has the type of `x`; parameters may be of another (f32 where `x` is bf16), and their
+/// gradients are of their own.
 ///
 /// # Errors
 /// When the last dimension is not `inputs`.
 pub fn linear(x: &Tensor, affine: Affine<'_>, activation: Option<Activation>) -> Result<Tensor> {
-    if !fits(&[Some(x), Some(affine.weight), affine.bias]) {
-        return plain(x, affine, activation);
-    }
+    let all = [Some(x), Some(affine.weight), affine.bias];
     // GELU's gradient needs what went into it, a rectifier's does not.
-    let tracked = tracked(&[Some(x), Some(affine.weight), affine.bias]);
-    let fused = activation.filter(|a| !tracked || *a == Activation::Relu);
-    let y = apply(x, affine, cpu::Linear { activation: fused, residual: None })?;
+    let fused = activation.filter(|a| !tracked(&all) || *a == Activation::Relu);
+    let y = match way(&all) {
+        Path::Kernels => gpu::linear(x, affine, fused)?,
+        Path::Cpu => apply(x, affine, cpu::Linear { activation: fused, residual: None })?,
+        Path::Plain => return affine.with(x.dtype(), |affine| plain(x, affine, activation)),
+    };
     match activation {
         Some(activation) if fused.is_none() => activation.apply(&y),
         _ => Ok(y),
@@ -58,6 +73,8 @@ pub fn linear(x: &Tensor, affine: Affine<'_>, activation: Option<Activation>) ->
 /// `to + x · weightᵀ + bias`: `x [N, .., inputs]` → `[N, .., outputs]`, the shape of `to`, whose first
 /// dimension may be 1: then it is added to each of the `N`. The sum is part of the product's last
 /// pass: what is added to is the one thing held beside the result.
+///
+/// The result has the type of `to`, which may be f32 where `x` is bf16 or f16.
 ///
 /// # Errors
 /// When the last dimension is not `inputs`, the biases are not `outputs`, or `to` has another shape
@@ -81,8 +98,13 @@ pub fn linear_added(x: &Tensor, affine: Affine<'_>, to: &Tensor) -> Result<Tenso
     if to.dims() != dims && !repeated {
         candle_core::bail!("linear: {dims:?} is to be added to {:?}", to.dims());
     }
-    if !fits(&all) {
-        return plain(x, affine, None)?.broadcast_add(to);
+    match way(&all) {
+        Path::Kernels if gpu::can_add(x.dtype(), to.dtype()) => return gpu::added(x, affine, to),
+        Path::Cpu => {}
+        _ => {
+            let y = affine.with(x.dtype(), |affine| plain(x, affine, None))?;
+            return y.to_dtype(to.dtype())?.broadcast_add(to);
+        }
     }
     if !tracked(&all) {
         return apply(
@@ -101,8 +123,8 @@ pub fn linear_added(x: &Tensor, affine: Affine<'_>, to: &Tensor) -> Result<Tenso
     x.contiguous()?.apply_op3(&parameters, &to.contiguous()?, op)
 }
 
-fn fits(all: &[Option<&Tensor>]) -> bool {
-    all.iter().flatten().all(|t| t.device().is_cpu() && t.dtype() == DType::F32)
+fn way(all: &[Option<&Tensor>]) -> Path {
+    path(&all.iter().flatten().copied().collect::<Vec<_>>())
 }
 
 fn tracked(all: &[Option<&Tensor>]) -> bool {

@@ -1,17 +1,20 @@
 //! Activations.
 
 mod cpu;
+mod gpu;
 
-use candle_core::{DType, Result, Tensor};
+use crate::gpu::Path;
+use candle_core::{Result, Tensor};
 pub(crate) use cpu::{Gelu, Relu, backward};
 use cpu::{LeakyRelu, Pointwise};
+use gpu::Kind;
 
 /// `x` where positive, 0 elsewhere; at 0 the gradient is 0, as PyTorch's.
 ///
 /// # Errors
 /// When a tensor operation fails.
 pub fn relu(x: &Tensor) -> Result<Tensor> {
-    apply(x, Relu, Tensor::relu)
+    apply(x, (Relu, Kind::Relu), Tensor::relu)
 }
 
 /// `x` where positive, `slope · x` elsewhere.
@@ -19,7 +22,8 @@ pub fn relu(x: &Tensor) -> Result<Tensor> {
 /// # Errors
 /// When a tensor operation fails.
 pub fn leaky_relu(x: &Tensor, slope: f64) -> Result<Tensor> {
-    apply(x, LeakyRelu(slope as f32), |x| plain_leaky_relu(x, slope))
+    let both = (LeakyRelu(slope as f32), Kind::LeakyRelu(slope as f32));
+    apply(x, both, |x| plain_leaky_relu(x, slope))
 }
 
 /// The same in elementary ops: the reference.
@@ -36,7 +40,7 @@ pub fn plain_leaky_relu(x: &Tensor, slope: f64) -> Result<Tensor> {
 /// # Errors
 /// When a tensor operation fails.
 pub fn gelu(x: &Tensor) -> Result<Tensor> {
-    apply(x, cpu::Gelu, plain_gelu)
+    apply(x, (Gelu, Kind::Gelu), plain_gelu)
 }
 
 /// The same by candle's scalar kernel: the reference.
@@ -47,24 +51,29 @@ pub fn plain_gelu(x: &Tensor) -> Result<Tensor> {
     x.gelu_erf()
 }
 
-/// One pass for f32 on the CPU, the elementary ops elsewhere.
+/// The gradient of a rectifier's input, on a GPU, from its output and that one's gradient.
+pub(crate) fn relu_backward(output: &Tensor, grad: &Tensor) -> Result<Tensor> {
+    crate::gpu::apply(gpu::Backward(Kind::Relu), &[&output.detach(), grad])
+}
+
+/// One pass for f32 on the CPU and by kernels, the elementary ops elsewhere.
 fn apply(
     x: &Tensor,
-    activation: impl cpu::Activation,
+    (activation, kind): (impl cpu::Activation, Kind),
     plain: impl Fn(&Tensor) -> Result<Tensor>,
 ) -> Result<Tensor> {
-    if x.device().is_cpu() && x.dtype() == DType::F32 {
-        x.contiguous()?.apply_op1(Pointwise(activation))
-    } else {
-        plain(x)
+    match crate::gpu::path(&[x]) {
+        Path::Kernels => crate::gpu::apply(gpu::Forward(kind), &[x]),
+        Path::Cpu => x.contiguous()?.apply_op1(Pointwise(activation)),
+        Path::Plain => plain(x),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ops::gradcheck::{check, compare, max_diff, random, same_bits};
-    use candle_core::Device;
+    use crate::ops::gradcheck::{check, compare, compare_kernels, max_diff, random, same_bits};
+    use candle_core::{DType, Device};
 
     #[test]
     fn by_hand() {
@@ -90,6 +99,27 @@ mod tests {
         let turned = |t: &[Tensor]| gelu(&t[0].transpose(0, 2)?.narrow(1, 1, 3)?);
         let plain = |t: &[Tensor]| plain_gelu(&t[0].transpose(0, 2)?.narrow(1, 1, 3)?);
         compare(&[random(8, &[3, 5, 11])], turned, plain);
+    }
+
+    #[test]
+    fn kernels_agree_with_the_elementary_ops_forward_and_backward() {
+        // Results are below 6 and rounded once.
+        for (dtype, limit) in [(DType::F32, 2e-5), (DType::BF16, 1e-2), (DType::F16, 1e-3)] {
+            for shape in [&[3usize, 5, 11][..], &[1], &[9, 0, 2], &[2, 8192], &[7, 1, 601]] {
+                let x = [(random(7, shape) * 6.0).unwrap()];
+                let with = (dtype, limit, true);
+                compare_kernels(&x, |t| relu(&t[0]), |t| t[0].relu(), with);
+                let plain = |t: &[Tensor]| plain_leaky_relu(&t[0], 0.2);
+                compare_kernels(&x, |t| leaky_relu(&t[0], 0.2), plain, with);
+                compare_kernels(&x, |t| gelu(&t[0]), |t| plain_gelu(&t[0]), with);
+            }
+            let part = |t: &[Tensor]| t[0].narrow(0, 1, 2)?.transpose(1, 2);
+            let x = [(random(8, &[3, 5, 12]) * 6.0).unwrap()];
+            let with = (dtype, limit, true);
+            compare_kernels(&x, |t| gelu(&part(t)?), |t| plain_gelu(&part(t)?), with);
+            let odd = |t: &[Tensor]| t[0].flatten_all()?.narrow(0, 3, 170);
+            compare_kernels(&x, |t| gelu(&odd(t)?), |t| plain_gelu(&odd(t)?), with);
+        }
     }
 
     #[test]

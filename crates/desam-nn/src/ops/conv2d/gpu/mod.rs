@@ -2,11 +2,17 @@
 
 mod direct;
 mod op;
+mod packed;
+pub(crate) mod pointwise;
+mod shares;
+mod tiled;
 
 use crate::gpu::{Accelerator, Operand};
 use candle_core::backend::BackendStorage;
-use candle_core::{DType, Result, bail};
+use candle_core::{DType, Layout, Result, bail};
 use direct::Direct;
+use pointwise::Pointwise;
+use tiled::Tiled;
 
 pub(super) use op::Same;
 
@@ -30,6 +36,16 @@ pub(crate) struct Convolution {
     pub(crate) side: usize,
 }
 
+/// How it is done.
+enum Way {
+    /// 3×3, in tiles.
+    Tiled(Tiled),
+    /// 1×1, as products of matrices.
+    Pointwise(Pointwise),
+    /// Everything else, and nothing at all.
+    Direct(Direct),
+}
+
 impl Convolution {
     /// `y [B, O, H, W]` of `x`'s type.
     ///
@@ -41,12 +57,13 @@ impl Convolution {
         x: &Operand<'_, A::Storage>,
         weight: &Operand<'_, A::Storage>,
     ) -> Result<A::Storage> {
-        self.check(x.count(), self.images * self.inputs)?;
+        self.check(x.count(), self.inputs)?;
         self.check_weight(weight.count())?;
-        let y = on.allocate(self.images * self.outputs * self.height * self.width, x.dtype())?;
-        let as_x = Cast::to(weight, x.dtype())?;
-        Direct(*self).forward(on, x, &as_x.operand(weight), &y)?;
-        Ok(y)
+        match self.way() {
+            Way::Tiled(way) => way.forward(on, x, weight),
+            Way::Pointwise(way) => way.forward(x, weight),
+            Way::Direct(way) => way.forward(on, x, weight),
+        }
     }
 
     /// `∂x [B, I, H, W]` of `grad`'s type, from `grad = ∂y [B, O, H, W]`.
@@ -59,12 +76,13 @@ impl Convolution {
         grad: &Operand<'_, A::Storage>,
         weight: &Operand<'_, A::Storage>,
     ) -> Result<A::Storage> {
-        self.check(grad.count(), self.images * self.outputs)?;
+        self.check(grad.count(), self.outputs)?;
         self.check_weight(weight.count())?;
-        let x = on.allocate(self.images * self.inputs * self.height * self.width, grad.dtype())?;
-        let as_grad = Cast::to(weight, grad.dtype())?;
-        Direct(*self).input_gradient(on, grad, &as_grad.operand(weight), &x)?;
-        Ok(x)
+        match self.way() {
+            Way::Tiled(way) => way.input_gradient(on, grad, weight),
+            Way::Pointwise(way) => way.input_gradient(grad, weight),
+            Way::Direct(way) => way.input_gradient(on, grad, weight),
+        }
     }
 
     /// `∂weight [O, I, side, side]` of type `dtype`, from `grad = ∂y [B, O, H, W]` and `x`, which
@@ -79,22 +97,31 @@ impl Convolution {
         x: &Operand<'_, A::Storage>,
         dtype: DType,
     ) -> Result<A::Storage> {
-        self.check(grad.count(), self.images * self.outputs)?;
-        self.check(x.count(), self.images * self.inputs)?;
+        self.check(grad.count(), self.outputs)?;
+        self.check(x.count(), self.inputs)?;
         if grad.dtype() != x.dtype() {
             bail!("convolution: a gradient of {:?} for {:?}", grad.dtype(), x.dtype());
         }
-        let count = self.outputs * self.inputs * self.side * self.side;
-        let weight = on.allocate(count, DType::F32)?;
-        Direct(*self).kernel_gradient(on, grad, x, &weight)?;
-        match dtype {
-            DType::F32 => Ok(weight),
-            other => weight.to_dtype(&candle_core::Layout::contiguous(count), other),
+        match self.way() {
+            Way::Tiled(way) => way.kernel_gradient(on, [grad, x], dtype),
+            Way::Pointwise(way) => way.kernel_gradient(on, [grad, x], dtype),
+            Way::Direct(way) => way.kernel_gradient(on, [grad, x], dtype),
         }
     }
 
-    fn check(&self, count: usize, planes: usize) -> Result<()> {
-        if count != planes * self.height * self.width || self.side.is_multiple_of(2) {
+    fn way(&self) -> Way {
+        let Self { images, inputs, outputs, height, width, side } = *self;
+        match side {
+            _ if images * inputs * outputs * height * width == 0 => Way::Direct(Direct(*self)),
+            1 => Way::Pointwise(Pointwise { images, inputs, outputs, pixels: height * width }),
+            3 => Way::Tiled(Tiled(*self)),
+            _ => Way::Direct(Direct(*self)),
+        }
+    }
+
+    fn check(&self, count: usize, channels: usize) -> Result<()> {
+        let expected = self.images * channels * self.height * self.width;
+        if count != expected || self.side.is_multiple_of(2) {
             bail!("convolution: {count} numbers for {self:?}");
         }
         Ok(())
@@ -109,18 +136,20 @@ impl Convolution {
 }
 
 /// An operand in another type, where it was not of it already.
-struct Cast<S>(Option<(S, candle_core::Layout)>);
+pub(crate) struct Cast<S>(Option<(S, Layout)>);
 
 impl<S: BackendStorage> Cast<S> {
-    fn to(operand: &Operand<'_, S>, dtype: DType) -> Result<Self> {
+    /// Casts where it must.
+    pub(crate) fn to(operand: &Operand<'_, S>, dtype: DType) -> Result<Self> {
         if operand.dtype() == dtype {
             return Ok(Self(None));
         }
         let cast = operand.storage.to_dtype(operand.layout, dtype)?;
-        Ok(Self(Some((cast, candle_core::Layout::contiguous(operand.layout.shape())))))
+        Ok(Self(Some((cast, Layout::contiguous(operand.layout.shape())))))
     }
 
-    fn operand<'a>(&'a self, original: &Operand<'a, S>) -> Operand<'a, S> {
+    /// What was cast, or the `original`.
+    pub(crate) fn operand<'a>(&'a self, original: &Operand<'a, S>) -> Operand<'a, S> {
         match &self.0 {
             Some((storage, layout)) => Operand { storage, layout },
             None => Operand { storage: original.storage, layout: original.layout },

@@ -1,0 +1,78 @@
+// Four numbers side by side of any type, as f32: one load or store where the memory allows it.
+#pragma once
+#include "device.cuh"
+
+struct Four {
+    float v[4];
+};
+
+// Whether rows of `width` numbers from `p` on can be taken four numbers at a time.
+template <class T> DEVICE bool in_fours(const T *p, uint32_t width) {
+    return width % 4 == 0 && reinterpret_cast<uintptr_t>(p) % (4 * sizeof(T)) == 0;
+}
+
+#ifdef __CUDACC__
+template <class V, class T> DEVICE V load_as(const T *p) { return *reinterpret_cast<const V *>(p); }
+template <class V, class T> DEVICE void store_as(T *p, V v) { *reinterpret_cast<V *>(p) = v; }
+#else
+template <class V, class T> V load_as(const T *p) {
+    if (reinterpret_cast<uintptr_t>(p) % sizeof(V)) ::emulation::fail("a load is not aligned");
+    V v;
+    std::memcpy(&v, p, sizeof v);
+    return v;
+}
+template <class V, class T> void store_as(T *p, V v) {
+    if (reinterpret_cast<uintptr_t>(p) % sizeof(V)) ::emulation::fail("a store is not aligned");
+    std::memcpy(p, &v, sizeof v);
+}
+#endif
+
+template <class T> DEVICE float widen_half(uint32_t pair, bool second) {
+    return widen(T{static_cast<uint16_t>(second ? pair >> 16 : pair & 0xffffu)});
+}
+
+// Aligned to four numbers.
+template <class T> DEVICE Four load_four(const T *p) {
+    const uint2 two = load_as<uint2>(p);
+    return {{widen_half<T>(two.x, false), widen_half<T>(two.x, true), widen_half<T>(two.y, false),
+             widen_half<T>(two.y, true)}};
+}
+template <> DEVICE Four load_four<float>(const float *p) {
+    const float4 all = load_as<float4>(p);
+    return {{all.x, all.y, all.z, all.w}};
+}
+
+template <class T> DEVICE void store_four(T *p, const Four &x) {
+    store_as<uint2>(p, make_uint2(pack(narrow<T>(x.v[0]), narrow<T>(x.v[1])),
+                                  pack(narrow<T>(x.v[2]), narrow<T>(x.v[3]))));
+}
+template <> DEVICE void store_four<float>(float *p, const Four &x) {
+    store_as<float4>(p, make_float4(x.v[0], x.v[1], x.v[2], x.v[3]));
+}
+
+// What there is of four numbers: the first `count`, zeros in place of the others. `whole` says that
+// `in_fours` holds, so that there are all of them or none.
+template <class T> DEVICE Four load_some(const T *p, uint32_t count, bool whole) {
+    Four x = {{0.0f, 0.0f, 0.0f, 0.0f}};
+    if (whole) {
+        if (count > 0) x = load_four(p);
+        return x;
+    }
+#pragma unroll
+    for (uint32_t i = 0; i < 4; i++)
+        if (i < count) x.v[i] = widen(p[i]);
+    return x;
+}
+
+template <class T> DEVICE void store_some(T *p, const Four &x, uint32_t count, bool whole) {
+    if (whole) {
+        if (count > 0) store_four(p, x);
+        return;
+    }
+#pragma unroll
+    for (uint32_t i = 0; i < 4; i++)
+        if (i < count) p[i] = narrow<T>(x.v[i]);
+}
+
+// How many numbers of a row there are from `column` on.
+DEVICE uint32_t left(uint32_t width, uint32_t column) { return column < width ? width - column : 0; }

@@ -1,0 +1,68 @@
+// Weights of a 3×3 convolution in the order in which the tiled kernels read them, filled up with zeros.
+#include "device.cuh"
+
+namespace {
+
+constexpr uint32_t TAPS = 9;
+
+// Where the weight of (output, input, tap) lies: `turned`, that of the tap on the other side of the
+// centre, which with the two strides exchanged makes the input's gradient a convolution.
+template <class W> struct Weights {
+    const W *numbers;
+    uint32_t outputs, inputs, of_output, of_input, turned;
+
+    DEVICE float at(uint32_t output, uint32_t input, uint32_t tap) const {
+        if (output >= outputs || input >= inputs) return 0;
+        const size_t first =
+            static_cast<size_t>(output) * of_output + static_cast<size_t>(input) * of_input;
+        return widen(numbers[first + (turned ? TAPS - 1 - tap : tap)]);
+    }
+};
+
+// [outputs / 64][inputs / 16][tap][4][lane] × 8 numbers: the four words that a lane holds of the
+// 16 × 16 operand of mma. A thread makes those of all taps.
+template <class W, class T> DEVICE void pack_tiles(const Weights<W> &weights, uint4 *packed) {
+    const uint32_t groups = (weights.outputs + 63) / 64, chunks = (weights.inputs + 15) / 16;
+    const uint32_t at = blockIdx.x * blockDim.x + threadIdx.x;
+    const uint32_t lane = at % WARP, m = at / WARP % 4, chunk = at / WARP / 4 % chunks;
+    const uint32_t group = at / WARP / 4 / chunks;
+    if (group >= groups) return;
+    const uint32_t output = group * 64 + m * 16 + lane / 4, input = chunk * 16 + 2 * (lane % 4);
+    uint4 *to = packed + (static_cast<size_t>(group) * chunks + chunk) * TAPS * 4 * WARP;
+    for (uint32_t tap = 0; tap < TAPS; tap++) {
+        const auto word = [&](uint32_t down, uint32_t right) {
+            return pack(narrow<T>(weights.at(output + down, input + right, tap)),
+                        narrow<T>(weights.at(output + down, input + right + 1, tap)));
+        };
+        to[(tap * 4 + m) * WARP + lane] = make_uint4(word(0, 0), word(8, 0), word(0, 8), word(8, 8));
+    }
+}
+
+// [outputs / 64][input][tap][64], f32.
+template <class W> DEVICE void pack_rows(const Weights<W> &weights, float *packed) {
+    const uint32_t at = blockIdx.x * blockDim.x + threadIdx.x;
+    const uint32_t output = at % 64, input = at / 64 % weights.inputs;
+    const uint32_t group = at / 64 / weights.inputs;
+    if (group >= (weights.outputs + 63) / 64) return;
+    float *to = packed + static_cast<size_t>(at / 64) * TAPS * 64 + output;
+    for (uint32_t tap = 0; tap < TAPS; tap++)
+        to[tap * 64] = weights.at(group * 64 + output, input, tap);
+}
+
+} // namespace
+
+#define PACK_TILES(W, T)                                                                         \
+    KERNEL(conv_pack_##W##_##T, 256, const W *weight, uint4 *packed, uint32_t outputs,           \
+           uint32_t inputs, uint32_t of_output, uint32_t of_input, uint32_t turned) {            \
+        pack_tiles<W, T>(Weights<W>{weight, outputs, inputs, of_output, of_input, turned}, packed); \
+    }
+
+PACK_TILES(f32, bf16)
+PACK_TILES(f32, f16)
+PACK_TILES(bf16, bf16)
+PACK_TILES(f16, f16)
+
+KERNEL(conv_pack_f32_f32, 256, const f32 *weight, f32 *packed, uint32_t outputs, uint32_t inputs,
+       uint32_t of_output, uint32_t of_input, uint32_t turned) {
+    pack_rows(Weights<f32>{weight, outputs, inputs, of_output, of_input, turned}, packed);
+}

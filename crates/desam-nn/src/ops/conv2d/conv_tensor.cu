@@ -1,0 +1,181 @@
+// A 3×3 convolution at stride 1 by tensor cores.
+//
+// A block makes 64 outputs of 16×16 pixels; each of its four warps all 64 outputs of 4 rows. The sum
+// goes over 16 inputs at a time, nine taps each: 288 mma a warp between two barriers. In shared
+// memory, twice: the weights in the order in which lanes hold them (conv_pack.cu; cp.async), 18 KB,
+// and the pixels with their halo, channels last (conv_image.cuh; through registers, a third of them
+// under each column of taps), 11 KB. For a column of taps a warp reads 6 rows of pixels once and uses
+// them for all three taps. Two blocks share a multiprocessor (128 sums a thread).
+//
+// Of a row's 16 pixels one matrix takes those 4i and 4i + 1, the other the rest. So a lane ends with
+// four pixels side by side, and eight outputs' rows are written in whole sectors.
+#include "conv_image.cuh"
+
+namespace {
+
+constexpr uint32_t THREADS = 128, TAPS = 9;
+constexpr uint32_t OUTPUTS = 64, INPUTS = 16, ROWS = 16, COLUMNS = 16;
+constexpr uint32_t WARP_ROWS = ROWS / (THREADS / WARP);
+// Columns from two before the tile's first on, rows from one before.
+constexpr uint32_t PITCH = COLUMNS + 4, PLANE = (ROWS + 2) * PITCH;
+// In pieces.
+constexpr uint32_t WEIGHTS = TAPS * OUTPUTS * INPUTS / 8, STAGE = WEIGHTS + 2 * PLANE;
+// Rows and pairs of pixels that a block fetches at once, for two groups of eight channels.
+constexpr uint32_t FETCHED_ROWS = (ROWS + 2) / 3, PAIRS = PITCH / 2;
+
+// Eight pixels 4i + {0, 1} side by side, from any column on, lie in different banks.
+DEVICE uint32_t place(uint32_t column) { return column ^ (column >> 3 & 1) << 1; }
+
+// What a thread fetches.
+template <class T> struct Fetch {
+    const T *image;
+    Extent of;
+    uint32_t row, column, half, line, pair;
+    bool active;
+
+    DEVICE Fetch(const T *image, const Extent &of, uint32_t row, uint32_t column)
+        : image(image), of(of) {
+        half = threadIdx.x / (FETCHED_ROWS * PAIRS);
+        line = threadIdx.x / PAIRS % FETCHED_ROWS;
+        pair = threadIdx.x % PAIRS;
+        active = half < 2;
+        this->row = row + line - 1;
+        this->column = column + 2 * pair - 2;
+    }
+
+    DEVICE void start(uint32_t (&words)[8], uint32_t chunk, uint32_t third) const {
+        if (!active) return;
+        fetch(words, image, of, chunk * INPUTS + half * 8, row + third * FETCHED_ROWS, column);
+    }
+
+    DEVICE void finish(const uint32_t (&words)[8], uint4 *pixels, uint32_t third) const {
+        if (!active) return;
+        uint4 *to = pixels + half * PLANE + (third * FETCHED_ROWS + line) * PITCH;
+        to[place(2 * pair)] = first_piece(words);
+        to[place(2 * pair + 1)] = second_piece(words);
+    }
+};
+
+DEVICE void start_weights(uint4 *to, const uint4 *weight, uint32_t chunk) {
+    const uint4 *from = weight + static_cast<size_t>(chunk) * WEIGHTS;
+#pragma unroll
+    for (uint32_t i = 0; i < WEIGHTS / THREADS; i++)
+        copy_async16(to + i * THREADS + threadIdx.x, from + i * THREADS + threadIdx.x, true);
+    commit_async();
+}
+
+// `sums[m][row][j]`: outputs 16 m .., pixels of matrix j in this warp's row.
+typedef float Sums[4][WARP_ROWS][2][4];
+
+// The taps of one column.
+template <class T>
+DEVICE void column_of_taps(Sums &sums, const uint4 *stage, uint32_t right) {
+    const uint32_t lane = threadIdx.x % WARP, warp = threadIdx.x / WARP;
+    const uint32_t n = lane % 8, half = lane / 8 % 2, j = lane / 16;
+    const uint4 *pixels = stage + WEIGHTS + half * PLANE + warp * WARP_ROWS * PITCH +
+                          place(4 * (n / 2) + 2 * j + n % 2 + right + 1);
+    uint32_t b[WARP_ROWS + 2][4];
+#pragma unroll
+    for (uint32_t row = 0; row < WARP_ROWS + 2; row++) load_matrices(b[row], pixels + row * PITCH);
+#pragma unroll
+    for (uint32_t down = 0; down < 3; down++) {
+#pragma unroll
+        for (uint32_t m = 0; m < 4; m++) {
+            const uint4 held = stage[((down * 3 + right) * 4 + m) * WARP + lane];
+            const uint32_t a[4] = {held.x, held.y, held.z, held.w};
+#pragma unroll
+            for (uint32_t row = 0; row < WARP_ROWS; row++) {
+                const uint32_t(&pair)[4] = b[row + down];
+                mma<T>(sums[m][row][0], a, {pair[0], pair[1]});
+                mma<T>(sums[m][row][1], a, {pair[2], pair[3]});
+            }
+        }
+    }
+}
+
+template <class T>
+DEVICE void write(const Sums &sums, T *y, const Extent &of, uint32_t row, uint32_t column) {
+    const bool aligned = of.width % 4 == 0;
+    if (column >= of.width) return;
+#pragma unroll
+    for (uint32_t m = 0; m < 4; m++) {
+#pragma unroll
+        for (uint32_t lower = 0; lower < 2; lower++) {
+            const uint32_t output = m * 16 + lower * 8;
+            if (output >= of.channels) continue;
+#pragma unroll
+            for (uint32_t r = 0; r < WARP_ROWS; r++) {
+                if (row + r >= of.height) continue;
+                const float *first = sums[m][r][0] + 2 * lower, *second = sums[m][r][1] + 2 * lower;
+                const T four[4] = {narrow<T>(first[0]), narrow<T>(first[1]), narrow<T>(second[0]),
+                                   narrow<T>(second[1])};
+                T *to = y + output * of.pixels() + static_cast<size_t>(row + r) * of.width + column;
+                if (aligned) {
+                    *reinterpret_cast<uint2 *>(to) =
+                        make_uint2(pack(four[0], four[1]), pack(four[2], four[3]));
+                } else {
+#pragma unroll
+                    for (uint32_t i = 0; i < 4; i++)
+                        if (column + i < of.width) to[i] = four[i];
+                }
+            }
+        }
+    }
+}
+
+// Blocks count outputs fastest, so that those which read the same pixels run at the same time.
+template <class T>
+DEVICE void convolve(const T *x, const uint4 *weight, T *y, const Extent &of, uint32_t outputs) {
+    DYNAMIC_SHARED(uint4, memory);
+    const uint32_t groups = (outputs + OUTPUTS - 1) / OUTPUTS;
+    const uint32_t wide = (of.width + COLUMNS - 1) / COLUMNS, high = (of.height + ROWS - 1) / ROWS;
+    const uint32_t group = blockIdx.x % groups, tile = blockIdx.x / groups;
+    const uint32_t column = tile % wide * COLUMNS, row = tile / wide % high * ROWS;
+    const uint32_t image = tile / wide / high;
+    const uint32_t chunks = (of.channels + INPUTS - 1) / INPUTS;
+
+    weight += static_cast<size_t>(group) * chunks * WEIGHTS;
+    const Fetch<T> pixels(x + image * of.channels * of.pixels(), of, row, column);
+    uint32_t words[8];
+    start_weights(memory, weight, 0);
+#pragma unroll 1
+    for (uint32_t third = 0; third < 3; third++) {
+        pixels.start(words, 0, third);
+        pixels.finish(words, memory + WEIGHTS, third);
+    }
+
+    Sums sums = {};
+#pragma unroll 1
+    for (uint32_t chunk = 0; chunk < chunks; chunk++) {
+        const uint4 *stage = memory + chunk % 2 * STAGE;
+        uint4 *next = memory + (chunk + 1) % 2 * STAGE;
+        const bool more = chunk + 1 < chunks;
+        wait_async<0>();
+        __syncthreads();
+        if (more) start_weights(next, weight, chunk + 1);
+#pragma unroll
+        for (uint32_t right = 0; right < 3; right++) {
+            if (more) pixels.start(words, chunk + 1, right);
+            column_of_taps<T>(sums, stage, right);
+            if (more) pixels.finish(words, next + WEIGHTS, right);
+        }
+    }
+
+    const uint32_t lane = threadIdx.x % WARP, warp = threadIdx.x / WARP;
+    const uint32_t first = group * OUTPUTS + lane / 4;
+    if (first >= outputs) return;
+    const Extent left = {outputs - first, of.height, of.width, of.pairs};
+    y += (static_cast<size_t>(image) * outputs + first) * of.pixels();
+    write(sums, y, left, row + warp * WARP_ROWS, column + 4 * (lane % 4));
+}
+
+} // namespace
+
+#define CONVOLVE(T)                                                                               \
+    KERNEL(conv_tensor_##T, 128, const T *x, const uint4 *weight, T *y, uint32_t inputs,          \
+           uint32_t outputs, uint32_t height, uint32_t width, uint32_t pairs) {                   \
+        convolve(x, weight, y, Extent{inputs, height, width, pairs}, outputs);                    \
+    }
+
+CONVOLVE(bf16)
+CONVOLVE(f16)

@@ -1,0 +1,89 @@
+//! A sum over pixels in shares, which are added in a second stage.
+
+use crate::gpu::{Accelerator, Arg, Launch, Module, blocks, module, suffix};
+use candle_core::{DType, Result};
+
+const MODULE: Module = module!("conv_sums", CONV_SUMS);
+const THREADS: usize = 256;
+/// Blocks that run at once on an H100: two on each of 132 multiprocessors.
+const AT_ONCE: usize = 264;
+/// What a share costs beside its steps, in steps: filling memory before the first, writing sums.
+const BESIDES: usize = 2;
+
+/// `[outputs, inputs, taps]`, of which each block makes a tile.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Shared {
+    pub(super) outputs: usize,
+    pub(super) inputs: usize,
+    pub(super) taps: usize,
+    /// Outputs and inputs of a tile.
+    pub(super) tile: [usize; 2],
+    /// What a tile's sum goes over.
+    pub(super) steps: usize,
+}
+
+impl Shared {
+    /// Tiles of one share.
+    pub(super) fn tiles(&self) -> usize {
+        self.outputs.div_ceil(self.tile[0]) * self.inputs.div_ceil(self.tile[1])
+    }
+
+    /// Into how many shares the steps are cut. By sizes alone, so that bits repeat: as if the device
+    /// were an H100, the number with which the slowest of its multiprocessors is done first.
+    pub(super) fn shares(&self) -> usize {
+        let time = |shares: usize| {
+            (self.tiles() * shares).div_ceil(AT_ONCE) * (self.steps.div_ceil(shares) + BESIDES)
+        };
+        let most = (4 * AT_ONCE).div_ceil(self.tiles().max(1)).min(self.steps).max(1);
+        (1..=most).min_by_key(|&shares| time(shares)).unwrap_or(1)
+    }
+
+    /// Room for the shares, f32 `[shares][rows][taps][columns]`, rows and columns filling tiles.
+    pub(super) fn allocate<A: Accelerator>(&self, on: &A) -> Result<A::Storage> {
+        on.allocate(
+            self.shares() * self.tiles() * self.tile[0] * self.tile[1] * self.taps,
+            DType::F32,
+        )
+    }
+
+    /// Adds them up, to numbers of type `dtype`.
+    pub(super) fn add<A: Accelerator>(
+        &self,
+        on: &A,
+        partial: &A::Storage,
+        dtype: DType,
+    ) -> Result<A::Storage> {
+        self.add_all(on, partial, self.shares(), dtype)
+    }
+
+    /// Adds up another number of shares.
+    pub(super) fn add_all<A: Accelerator>(
+        &self,
+        on: &A,
+        partial: &A::Storage,
+        shares: usize,
+        dtype: DType,
+    ) -> Result<A::Storage> {
+        let Self { outputs, inputs, taps, tile, .. } = *self;
+        let fill = |count: usize, by: usize| Arg::size(count.div_ceil(by) * by);
+        let sums = on.allocate(outputs * inputs * taps, dtype)?;
+        on.launch(&Launch {
+            module: MODULE,
+            kernel: &format!("conv_sums_{}", suffix(dtype)?),
+            grid: blocks(outputs * inputs, THREADS)?,
+            threads: THREADS as u32,
+            shared: 0,
+            args: &[
+                on.address(partial, 0)?,
+                on.address(&sums, 0)?,
+                Arg::size(outputs)?,
+                Arg::size(inputs)?,
+                Arg::size(taps)?,
+                fill(outputs, tile[0])?,
+                fill(inputs, tile[1])?,
+                Arg::size(shares)?,
+            ],
+        })?;
+        Ok(sums)
+    }
+}

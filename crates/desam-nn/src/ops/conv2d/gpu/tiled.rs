@@ -1,0 +1,120 @@
+//! 3×3 in tiles of pixels and channels: bf16 and f16 by tensor cores, f32 without.
+
+use super::Convolution;
+use super::packed::{OUTPUTS, Packing};
+use super::shares::Shared;
+use crate::gpu::{Accelerator, Arg, Launch, Module, Operand, blocks, module, suffix};
+use candle_core::{DType, Result};
+
+const TENSOR: Module = module!("conv_tensor", CONV_TENSOR);
+const TENSOR_KERNEL: Module = module!("conv_tensor_kernel", CONV_TENSOR_KERNEL);
+const SINGLE: Module = module!("conv_single", CONV_SINGLE);
+
+/// Pixels of a tile in a row.
+const COLUMNS: usize = 16;
+/// 16-byte pieces of the two stages of `conv_tensor.cu` and of `conv_tensor_kernel.cu`.
+const PIECES: usize = 2 * (9 * 64 * 16 / 8 + 2 * 18 * 20);
+const KERNEL_PIECES: usize = 2 * (64 * 16 * 16 / 8 + 4 * 18 * 20);
+
+/// No size is zero.
+pub(super) struct Tiled(pub(super) Convolution);
+
+impl Tiled {
+    pub(super) fn forward<A: Accelerator>(
+        &self,
+        on: &A,
+        x: &Operand<'_, A::Storage>,
+        weight: &Operand<'_, A::Storage>,
+    ) -> Result<A::Storage> {
+        convolve(on, &self.0, [x, weight], false)
+    }
+
+    /// A convolution whose inputs are the outputs, the kernel turned by half a turn.
+    pub(super) fn input_gradient<A: Accelerator>(
+        &self,
+        on: &A,
+        grad: &Operand<'_, A::Storage>,
+        weight: &Operand<'_, A::Storage>,
+    ) -> Result<A::Storage> {
+        let Convolution { inputs, outputs, .. } = self.0;
+        let turned = Convolution { inputs: outputs, outputs: inputs, ..self.0 };
+        convolve(on, &turned, [grad, weight], true)
+    }
+
+    pub(super) fn kernel_gradient<A: Accelerator>(
+        &self,
+        on: &A,
+        [grad, x]: [&Operand<'_, A::Storage>; 2],
+        dtype: DType,
+    ) -> Result<A::Storage> {
+        let Convolution { images, inputs, outputs, height, width, .. } = self.0;
+        let single = x.dtype() == DType::F32;
+        let (tile, rows) = if single { ([64, 16], 4) } else { ([64, 32], 16) };
+        let steps = images * height.div_ceil(rows) * width.div_ceil(COLUMNS);
+        let sums = Shared { outputs, inputs, taps: 9, tile, steps };
+        let partial = sums.allocate(on)?;
+        let mut args = vec![grad.address(on)?, x.address(on)?, on.address(&partial, 0)?];
+        args.extend([Arg::size(inputs)?, Arg::size(outputs)?]);
+        args.extend([Arg::size(height)?, Arg::size(width)?]);
+        let name = match single {
+            true => "conv_single_kernel".to_owned(),
+            false => {
+                args.extend([aligned(x, width, 2), aligned(grad, width, 8)]);
+                format!("conv_tensor_kernel_{}", suffix(x.dtype())?)
+            }
+        };
+        args.extend([Arg::size(steps)?, Arg::size(sums.shares())?]);
+        on.launch(&Launch {
+            module: if single { SINGLE } else { TENSOR_KERNEL },
+            kernel: &name,
+            grid: blocks(sums.tiles() * sums.shares(), 1)?,
+            threads: if single { 256 } else { 128 },
+            shared: if single { 0 } else { 16 * KERNEL_PIECES as u32 },
+            args: &args,
+        })?;
+        sums.add(on, &partial, dtype)
+    }
+}
+
+fn convolve<A: Accelerator>(
+    on: &A,
+    convolution: &Convolution,
+    [x, weight]: [&Operand<'_, A::Storage>; 2],
+    turned: bool,
+) -> Result<A::Storage> {
+    let Convolution { images, inputs, outputs, height, width, .. } = *convolution;
+    let dtype = x.dtype();
+    let single = dtype == DType::F32;
+    let packed = Packing { outputs, inputs, turned, dtype }.pack(on, weight)?;
+    let y = on.allocate(images * outputs * height * width, dtype)?;
+    let mut args = vec![x.address(on)?, on.address(&packed, 0)?, on.address(&y, 0)?];
+    args.extend([Arg::size(inputs)?, Arg::size(outputs)?]);
+    args.extend([Arg::size(height)?, Arg::size(width)?]);
+    let (name, rows) = match single {
+        true => ("conv_single".to_owned(), 8),
+        false => {
+            args.push(aligned(x, width, 2));
+            (format!("conv_tensor_{}", suffix(dtype)?), 16)
+        }
+    };
+    let tiles = images * height.div_ceil(rows) * width.div_ceil(COLUMNS);
+    on.launch(&Launch {
+        module: if single { SINGLE } else { TENSOR },
+        kernel: &name,
+        grid: blocks(tiles * outputs.div_ceil(OUTPUTS), 1)?,
+        threads: if single { 256 } else { 128 },
+        shared: if single { 0 } else { 16 * PIECES as u32 },
+        args: &args,
+    })?;
+    Ok(y)
+}
+
+/// Whether `pixels` pixels side by side can be read at once.
+fn aligned<S: candle_core::backend::BackendStorage>(
+    operand: &Operand<'_, S>,
+    width: usize,
+    pixels: usize,
+) -> Arg {
+    let offset = operand.layout.start_offset();
+    Arg::U32(u32::from(width.is_multiple_of(pixels) && offset.is_multiple_of(pixels)))
+}

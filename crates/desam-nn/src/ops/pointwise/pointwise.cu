@@ -1,0 +1,75 @@
+// Activations number by number, forward and backward: four numbers a thread and step, GROUPS steps
+// whose loads are under way at once, a block's numbers side by side.
+#include "activation.cuh"
+#include "wide.cuh"
+
+namespace {
+
+constexpr unsigned THREADS = 256, GROUPS = 4;
+
+// The group `g` of this thread's: where it begins.
+DEVICE size_t group(unsigned g) {
+    return ((static_cast<size_t>(blockIdx.x) * GROUPS + g) * THREADS + threadIdx.x) * 4;
+}
+DEVICE uint32_t rest(size_t count, size_t at) {
+    return at < count ? static_cast<uint32_t>(min(count - at, static_cast<size_t>(4))) : 0;
+}
+
+template <class T, class F> DEVICE void forward(const T *x, T *y, size_t count, float slope) {
+    const bool aligned = in_fours(x, 4) && in_fours(y, 4);
+    Four v[GROUPS];
+#pragma unroll
+    for (unsigned g = 0; g < GROUPS; g++) {
+        const uint32_t some = rest(count, group(g));
+        v[g] = load_some(x + group(g), some, aligned && some % 4 == 0);
+    }
+#pragma unroll
+    for (unsigned g = 0; g < GROUPS; g++) {
+        const uint32_t some = rest(count, group(g));
+#pragma unroll
+        for (unsigned i = 0; i < 4; i++) v[g].v[i] = F::at(v[g].v[i], slope);
+        store_some(y + group(g), v[g], some, aligned && some % 4 == 0);
+    }
+}
+
+template <class T, class F>
+DEVICE void backward(const T *x, const T *grad, T *dx, size_t count, float slope) {
+    const bool aligned = in_fours(x, 4) && in_fours(grad, 4) && in_fours(dx, 4);
+    Four v[GROUPS], d[GROUPS];
+#pragma unroll
+    for (unsigned g = 0; g < GROUPS; g++) {
+        const uint32_t some = rest(count, group(g));
+        v[g] = load_some(x + group(g), some, aligned && some % 4 == 0);
+        d[g] = load_some(grad + group(g), some, aligned && some % 4 == 0);
+    }
+#pragma unroll
+    for (unsigned g = 0; g < GROUPS; g++) {
+        const uint32_t some = rest(count, group(g));
+#pragma unroll
+        for (unsigned i = 0; i < 4; i++) v[g].v[i] = F::back(v[g].v[i], d[g].v[i], slope);
+        store_some(dx + group(g), v[g], some, aligned && some % 4 == 0);
+    }
+}
+
+// Counts are two halves of 32 bits.
+DEVICE size_t joined(uint32_t low, uint32_t high) { return static_cast<size_t>(high) << 32 | low; }
+
+} // namespace
+
+#define POINTWISE(T, name, F)                                                                \
+    KERNEL(pointwise_##name##_##T, 256, const T *x, T *y, uint32_t low, uint32_t high,       \
+           float slope) {                                                                    \
+        forward<T, F>(x, y, joined(low, high), slope);                                       \
+    }                                                                                        \
+    KERNEL(pointwise_##name##_back_##T, 256, const T *x, const T *grad, T *dx, uint32_t low, \
+           uint32_t high, float slope) {                                                     \
+        backward<T, F>(x, grad, dx, joined(low, high), slope);                               \
+    }
+#define ALL(T)                         \
+    POINTWISE(T, relu, Relu)           \
+    POINTWISE(T, leaky_relu, LeakyRelu) \
+    POINTWISE(T, gelu, Gelu)
+
+ALL(f32)
+ALL(bf16)
+ALL(f16)
