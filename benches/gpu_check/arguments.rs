@@ -77,8 +77,9 @@ impl Arguments {
         }
         match all {
             Self { parity: false, times: false, .. } => Err("nothing is left to do".to_owned()),
-            Self { quick: false, device, .. } if device == "cpu" => {
-                Err("full sizes are for a GPU; on the processor: --quick".to_owned())
+            Self { quick: false, times: true, device, .. } if device == "cpu" => {
+                Err("full sizes take a processor hours; there: --quick, or --parity-only"
+                    .to_owned())
             }
             all => Ok(Some(all)),
         }

@@ -1,7 +1,7 @@
 //! `gpu-check`: whether a GPU computes what the processor computes, and how fast beside PyTorch.
 //!
 //! It needs no files: weights and inputs are made here. `scripts/gpu-check` runs it.
-#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program, whose output is a table")]
+#![allow(clippy::print_stderr, reason = "a program, which says what is wrong")]
 
 mod arguments;
 mod case;
@@ -16,6 +16,7 @@ use desam::candle::{DType, Device};
 use desam::memory::KeepLarge;
 use mimalloc::MiMalloc;
 use report::Report;
+use std::io::Write;
 use std::process::ExitCode;
 use std::time::Instant;
 
@@ -29,7 +30,7 @@ fn main() -> ExitCode {
     let arguments = match Arguments::parse(std::env::args().skip(1)) {
         Ok(Some(arguments)) => arguments,
         Ok(None) => {
-            println!("{USAGE}");
+            say(USAGE);
             return ExitCode::SUCCESS;
         }
         Err(why) => return refuse(&why),
@@ -58,7 +59,7 @@ fn refuse(why: &str) -> ExitCode {
 fn run(arguments: &Arguments, device: &Device) -> Result<bool> {
     let begin = Instant::now();
     let mut report = Report::new(gauge::describe(device)?);
-    println!("{}\n", report.device());
+    say(&report.device());
     if arguments.parity {
         // What candle's bf16 is on a processor says nothing about a GPU.
         let types: &[DType] =
@@ -69,17 +70,28 @@ fn run(arguments: &Arguments, device: &Device) -> Result<bool> {
             }
         }
         models::check(arguments, device, &mut report)?;
-        println!("{}\n", report.parity_table());
+        say(&report.parity_table());
+        save(arguments, &report)?;
     }
     if arguments.times {
         times::all(arguments, device, &mut report, begin)?;
-        println!("{}\n", report.times_table());
+        say(&report.times_table());
     }
     report.seconds = begin.elapsed().as_secs_f64();
-    println!("{}", report.summary());
+    say(&report.summary());
+    save(arguments, &report)?;
+    Ok(report.passed())
+}
+
+/// With an empty line behind it. Nobody may be listening any more.
+fn say(text: &str) {
+    let _ = writeln!(std::io::stdout().lock(), "{text}\n");
+}
+
+fn save(arguments: &Arguments, report: &Report) -> Result<()> {
     if let Some(path) = &arguments.json {
-        let text = serde_json::to_string_pretty(&report)?;
+        let text = serde_json::to_string_pretty(report)?;
         std::fs::write(path, text).map_err(|e| format!("{}: {e}", path.display()))?;
     }
-    Ok(report.passed())
+    Ok(())
 }

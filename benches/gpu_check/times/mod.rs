@@ -40,6 +40,8 @@ pub(crate) struct Subject<'a> {
 const ALL: &[&str] = &["eager", "sdpa", "compiled"];
 /// Where there is no attention to fuse.
 const PLAIN: &[&str] = &["eager", "compiled"];
+/// What a compiler takes a minute for and cannot better.
+const FUSED: &[&str] = &["eager", "sdpa"];
 const EAGER: &[&str] = &["eager"];
 
 /// What a subject took.
@@ -99,6 +101,17 @@ impl Timed {
         &self.ours
     }
 
+    /// What is said of it as soon as it is known.
+    fn line(&self) -> String {
+        let all =
+            std::iter::once(("ours", &self.ours)).chain(self.torch.iter().map(|(p, o)| (*p, o)));
+        let text = |(party, outcome): (&str, &Outcome)| match outcome {
+            Outcome::Took(samples) => format!("{party} {:.3} ms", samples.median()),
+            Outcome::Failed(why) => format!("{party}: {why}"),
+        };
+        format!("{}: {}", self.name, all.map(text).collect::<Vec<_>>().join(", "))
+    }
+
     /// A line for each party.
     pub(crate) fn rows(&self) -> Vec<Vec<String>> {
         let row = |name: &str, party: &str, outcome: &Outcome, last: String| {
@@ -150,7 +163,9 @@ pub(crate) fn all(
     for subject in subjects {
         let late = begin.elapsed().as_secs_f64() > arguments.budget;
         let with = torch.as_mut().ok().filter(|_| !late);
-        report.times.push(timed(subject, device, with));
+        let timed = timed(subject, device, with);
+        eprintln!("{}", timed.line());
+        report.times.push(timed);
     }
     Ok(())
 }

@@ -26,7 +26,6 @@ pub(super) fn subjects<'a>(setting: &Setting<'a>) -> Vec<Subject<'a>> {
         encoder(setting, ("vit-h", 8), vec![Goal::Rate(60.0), Goal::Eager(1.5)]),
         encoder(setting, ("vit-b", 8), vec![Goal::Rate(366.0)]),
         step(setting, ("vit-h", 8), vec![Goal::Eager(2.0), Goal::Peak(PEAK)]),
-        step(setting, ("vit-b", 8), vec![]),
         grid(setting, ("vit-h", 9), vec![Goal::Milliseconds(5.0)]),
         grid(setting, ("vit-b", 9), vec![Goal::Milliseconds(5.0)]),
     ]
