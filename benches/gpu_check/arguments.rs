@@ -9,7 +9,8 @@ gpu-check: whether a GPU computes what the processor computes, and how fast besi
   gpu-check [--device cuda:0] [--reference DIR] [--json FILE]
             [--parity-only | --times-only] [--quick] [--python PROGRAM] [--peer FILE]
 
-  --device D       cuda, cuda:N, or cpu (then with --quick: the table without a GPU)
+  --device D       cuda, cuda:N; cpu (with --quick, or --parity-only); emulated: the kernels on the
+                   processor (with --quick --parity-only)
   --reference DIR  also what `desam parity DIR` checks
   --json FILE      everything as JSON
   --parity-only, --times-only
@@ -80,6 +81,9 @@ impl Arguments {
             Self { quick: false, times: true, device, .. } if device == "cpu" => {
                 Err("full sizes take a processor hours; there: --quick, or --parity-only"
                     .to_owned())
+            }
+            Self { quick, times, device, .. } if device == "emulated" && (times || !quick) => {
+                Err("the emulation is for --quick --parity-only".to_owned())
             }
             all => Ok(Some(all)),
         }

@@ -1,6 +1,7 @@
 //! One op on inputs of given sizes: what the device gives against what the processor gives.
 
 use crate::Result;
+use crate::gauge::Place;
 use desam::candle::{self, DType, Device, Tensor, Var};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -136,7 +137,7 @@ impl Case {
     }
 
     /// On `device`, with inputs of type `dtype`: the result, and the gradients.
-    pub(crate) fn check(&self, dtype: DType, device: &Device) -> Vec<Checked> {
+    pub(crate) fn check(&self, dtype: DType, place: &Place) -> Vec<Checked> {
         if dtype != DType::F32 && self.inputs.iter().all(|i| i.single) {
             return vec![];
         }
@@ -149,7 +150,7 @@ impl Case {
             limit,
             failure,
         };
-        match self.errors(dtype, device) {
+        match self.errors(dtype, place) {
             Ok([forward, backward]) => {
                 let [a, b] = self.limits(dtype);
                 let mut rows = vec![row("result", forward, a, None)];
@@ -183,19 +184,20 @@ impl Case {
     }
 
     /// Of the result and of all gradients, each in the measure of its limit.
-    fn errors(&self, dtype: DType, device: &Device) -> Result<[f64; 2]> {
+    fn errors(&self, dtype: DType, place: &Place) -> Result<[f64; 2]> {
         let of = |i: &Input| if i.single { DType::F32 } else { dtype };
         let mut rng = ChaCha8Rng::seed_from_u64(1);
         let inputs = self.inputs.iter().map(|i| random(&mut rng, i)?.to_dtype(of(i)));
         let inputs = inputs.collect::<candle::Result<Vec<_>>>()?;
-        let there = inputs.iter().map(|t| t.to_device(device)).collect::<candle::Result<_>>()?;
-        let found = results(&self.run, there, self.backward)?;
+        let there = inputs.iter().map(|t| t.to_device(&place.device));
+        let there = there.collect::<candle::Result<Vec<_>>>()?;
+        let found = place.run(|| results(&self.run, &there, self.backward))?;
         let exact = match self.against.0 {
             Against::Definition => DType::F64,
             Against::Processor => DType::F32,
         };
-        let here = inputs.iter().map(|t| t.to_dtype(exact)).collect::<candle::Result<_>>()?;
-        let expected = results(&self.against.1, here, self.backward)?;
+        let here = inputs.iter().map(|t| t.to_dtype(exact)).collect::<candle::Result<Vec<_>>>()?;
+        let expected = results(&self.against.1, &here, self.backward)?;
         let mut errors = [0.0f64; 2];
         for (i, (found, expected)) in found.iter().zip(&expected).enumerate() {
             if found.dims() != expected.dims() {
@@ -224,9 +226,9 @@ fn random(rng: &mut ChaCha8Rng, input: &Input) -> candle::Result<Tensor> {
 }
 
 /// The value, and the gradients of its sum weighted by fixed random numbers.
-fn results(op: &Op, inputs: Vec<Tensor>, backward: bool) -> Result<Vec<Tensor>> {
+fn results(op: &Op, inputs: &[Tensor], backward: bool) -> Result<Vec<Tensor>> {
     if !backward {
-        return Ok(vec![op(&inputs)?]);
+        return Ok(vec![op(inputs)?]);
     }
     let vars = inputs.iter().map(Var::from_tensor).collect::<candle::Result<Vec<_>>>()?;
     let tensors: Vec<Tensor> = vars.iter().map(|v| v.as_tensor().clone()).collect();
