@@ -10,11 +10,13 @@ const TENSOR: Module = module!("conv_tensor", CONV_TENSOR);
 const TENSOR_KERNEL: Module = module!("conv_tensor_kernel", CONV_TENSOR_KERNEL);
 const SINGLE: Module = module!("conv_single", CONV_SINGLE);
 
-/// Pixels of a tile in a row.
-const COLUMNS: usize = 16;
+/// Rows and columns of a tile's pixels.
+const TENSOR_TILE: [usize; 2] = [8, 32];
+const SINGLE_TILE: [usize; 2] = [8, 16];
+const SINGLE_KERNEL_TILE: [usize; 2] = [4, 16];
 /// 16-byte pieces of the two stages of `conv_tensor.cu` and of `conv_tensor_kernel.cu`.
-const PIECES: usize = 2 * (9 * 64 * 16 / 8 + 2 * 18 * 20);
-const KERNEL_PIECES: usize = 2 * (64 * 16 * 16 / 8 + 4 * 18 * 20);
+const PIECES: usize = 2 * (9 * 64 * 16 / 8 + 2 * 10 * 36);
+const KERNEL_PIECES: usize = 2 * (64 * 8 * 32 / 8 + 4 * 10 * 36);
 
 /// No size is zero.
 pub(super) struct Tiled(pub(super) Convolution);
@@ -49,8 +51,9 @@ impl Tiled {
     ) -> Result<A::Storage> {
         let Convolution { images, inputs, outputs, height, width, .. } = self.0;
         let single = x.dtype() == DType::F32;
-        let (tile, rows) = if single { ([64, 16], 4) } else { ([64, 32], 16) };
-        let steps = images * height.div_ceil(rows) * width.div_ceil(COLUMNS);
+        let (tile, pixels) =
+            if single { ([64, 16], SINGLE_KERNEL_TILE) } else { ([64, 32], TENSOR_TILE) };
+        let steps = images * height.div_ceil(pixels[0]) * width.div_ceil(pixels[1]);
         let sums = Shared { outputs, inputs, taps: 9, tile, steps };
         let partial = sums.allocate(on)?;
         let mut args = vec![grad.address(on)?, x.address(on)?, on.address(&partial, 0)?];
@@ -90,14 +93,14 @@ fn convolve<A: Accelerator>(
     let mut args = vec![x.address(on)?, on.address(&packed, 0)?, on.address(&y, 0)?];
     args.extend([Arg::size(inputs)?, Arg::size(outputs)?]);
     args.extend([Arg::size(height)?, Arg::size(width)?]);
-    let (name, rows) = match single {
-        true => ("conv_single".to_owned(), 8),
+    let (name, pixels) = match single {
+        true => ("conv_single".to_owned(), SINGLE_TILE),
         false => {
             args.push(aligned(x, width, 2));
-            (format!("conv_tensor_{}", suffix(dtype)?), 16)
+            (format!("conv_tensor_{}", suffix(dtype)?), TENSOR_TILE)
         }
     };
-    let tiles = images * height.div_ceil(rows) * width.div_ceil(COLUMNS);
+    let tiles = images * height.div_ceil(pixels[0]) * width.div_ceil(pixels[1]);
     on.launch(&Launch {
         module: if single { SINGLE } else { TENSOR },
         kernel: &name,
