@@ -14,6 +14,7 @@ gpu-check: whether a GPU computes what the processor computes, and how fast besi
   --reference DIR  also what `desam parity DIR` checks
   --json FILE      everything as JSON
   --parity-only, --times-only
+  --only TEXT      what has TEXT in its name
   --quick          small sizes, a few repetitions, seconds
   --python P       with PyTorch (python3); `none`: ours alone
   --peer FILE      PyTorch's side (benches/gpu_check/peer.py)
@@ -30,6 +31,7 @@ pub(crate) struct Arguments {
     pub(crate) parity: bool,
     pub(crate) times: bool,
     pub(crate) quick: bool,
+    pub(crate) only: Option<String>,
     pub(crate) python: Option<String>,
     pub(crate) peer: PathBuf,
     /// Seconds.
@@ -45,6 +47,7 @@ impl Default for Arguments {
             parity: true,
             times: true,
             quick: false,
+            only: None,
             python: Some("python3".to_owned()),
             peer: "benches/gpu_check/peer.py".into(),
             budget: 400.0,
@@ -53,6 +56,11 @@ impl Default for Arguments {
 }
 
 impl Arguments {
+    /// Whether something of this name is to be checked.
+    pub(crate) fn wants(&self, name: &str) -> bool {
+        self.only.as_ref().is_none_or(|only| name.contains(only.as_str()))
+    }
+
     /// `None` where help is wanted.
     pub(crate) fn parse(words: impl Iterator<Item = String>) -> Result<Option<Self>, String> {
         let mut all = Self::default();
@@ -66,6 +74,7 @@ impl Arguments {
                 "--json" => all.json = Some(value()?.into()),
                 "--parity-only" => all.times = false,
                 "--times-only" => all.parity = false,
+                "--only" => all.only = Some(value()?),
                 "--quick" => all.quick = true,
                 "--python" => all.python = Some(value()?).filter(|p| p != "none"),
                 "--peer" => all.peer = value()?.into(),

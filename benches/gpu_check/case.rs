@@ -70,6 +70,11 @@ const SINGLE: f64 = 2e-5;
 const RECTIFIED: [f64; 2] = [1e-3, 0.1];
 
 impl Case {
+    /// What it is a case of.
+    pub(crate) fn op(&self) -> &'static str {
+        self.op
+    }
+
     /// An op that is also its own definition, until [`Case::defined_by`] names another.
     pub(crate) fn new(
         op: &'static str,
@@ -159,7 +164,7 @@ impl Case {
                 }
                 rows
             }
-            Err(why) => vec![row("result", f64::NAN, 0.0, Some(why.to_string()))],
+            Err(why) => vec![row("result", f64::INFINITY, 0.0, Some(first_line(&*why)))],
         }
     }
 
@@ -215,6 +220,11 @@ impl Case {
         }
         Ok(errors)
     }
+}
+
+/// What is wrong; a trace of calls may follow it.
+pub(crate) fn first_line(why: &dyn std::error::Error) -> String {
+    why.to_string().lines().next().unwrap_or_default().to_owned()
 }
 
 /// Uniform numbers around 0.

@@ -1,6 +1,6 @@
 //! The image encoder, few blocks of it, against itself on the processor.
 
-use super::Limits;
+use super::{Found, Limits};
 use crate::Result;
 use crate::case::apart;
 use crate::gauge::Place;
@@ -16,11 +16,7 @@ fn small(preset: &str) -> Result<VitConfig> {
     Ok(VitConfig { input_side: 256, depth: 3, global_blocks: vec![1, 2], ..full })
 }
 
-pub(super) fn check(
-    preset: &str,
-    precision: Precision,
-    place: &Place,
-) -> Result<Vec<(&'static str, f64, f64)>> {
+pub(super) fn check(preset: &str, precision: Precision, place: &Place) -> Found {
     let config = small(preset)?;
     let options = |device: &Device| LoadOptions {
         missing: Missing::Initialise { seed: 1 },

@@ -1,6 +1,6 @@
 //! Grid points mode, from a slice's features to its mask.
 
-use super::Limits;
+use super::{Found, Limits};
 use crate::Result;
 use crate::case::apart;
 use crate::gauge::Place;
@@ -70,11 +70,7 @@ impl Slice {
 
 /// Predicted IoU of all points, and the logits of the mask that wins. Where the two take different
 /// points for the best, there is no second.
-pub(super) fn check(
-    preset: &str,
-    precision: Precision,
-    place: &Place,
-) -> Result<Vec<(&'static str, f64, f64)>> {
+pub(super) fn check(preset: &str, precision: Precision, place: &Place) -> Found {
     let config = VitConfig { input_side: 256, ..VitConfig::preset(preset)? };
     let here = Slice::new(&config, 4, (Precision::F32, &Device::Cpu))?;
     let there = Slice::new(&config, 4, (precision, &place.device))?;
