@@ -85,9 +85,11 @@ impl Place {
                 false => Err("built without the emulation of a GPU (--features emulation)".into()),
             };
         }
-        let device = name.parse::<DeviceChoice>()?.open()?;
+        let choice = name.parse::<DeviceChoice>()?;
         #[cfg(feature = "cuda")]
-        if let [first, rest @ ..] = desam::nn::gpu::files_without_kernels().as_slice() {
+        if let ([first, rest @ ..], DeviceChoice::Cuda(_)) =
+            (desam::nn::gpu::files_without_kernels().as_slice(), choice)
+        {
             let more = rest.len();
             return Err(format!(
                 "built without nvcc: {first} and {more} other files of kernels hold none. Build it \
@@ -95,6 +97,7 @@ impl Place {
             )
             .into());
         }
+        let device = choice.open()?;
         Ok(Self { device, emulated: false })
     }
 
