@@ -66,7 +66,7 @@ impl Outcome {
     fn of<E: std::fmt::Display>(found: std::result::Result<Samples, E>) -> Self {
         match found {
             Ok(samples) => Self::Took(samples),
-            Err(why) => Self::Failed(why.to_string()),
+            Err(why) => Self::Failed(why.to_string().lines().next().unwrap_or_default().to_owned()),
         }
     }
 
@@ -160,7 +160,7 @@ pub(crate) fn all(
     };
     let mut subjects = models::subjects(&setting);
     subjects.extend(ops::subjects(&setting));
-    for subject in subjects {
+    for subject in subjects.into_iter().filter(|s| arguments.wants(&s.name)) {
         let late = begin.elapsed().as_secs_f64() > arguments.budget;
         let with = torch.as_mut().ok().filter(|_| !late);
         let timed = timed(subject, device, with);

@@ -48,7 +48,7 @@ fn encoder<'a>(
     let make = move || -> Result<super::Work> {
         let config = VitConfig::preset(preset)?;
         let side = config.input_side;
-        let model = config.build(random::parameters(device))?;
+        let model = config.build_in(random::parameters(device), precision(device))?;
         let pixels = wave(&[batch, 3, side, side], 0.5).to_device(device)?;
         Ok(Box::new(move || {
             black_box(model.encode(&pixels)?);
