@@ -133,11 +133,6 @@ impl TwoWayTransformer {
         for block in &self.blocks {
             x = block.forward(x, tokens, image_pe)?;
         }
-        self.finish(x, tokens, image_pe)
-    }
-
-    /// The tokens' last look at the image, behind all blocks.
-    fn finish(&self, x: TwoWayOutput, tokens: &Tensor, image_pe: &Tensor) -> Result<TwoWayOutput> {
         let (q, k) = ((&x.tokens + tokens)?, x.image.broadcast_add(image_pe)?);
         let last = self.final_attn.forward_added([&q, &k, &x.image], &x.tokens)?;
         Ok(TwoWayOutput { tokens: self.norm.forward(&last)?, image: x.image })

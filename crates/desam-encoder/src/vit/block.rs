@@ -51,9 +51,10 @@ impl Block {
         self.global
     }
 
-    /// `x [B, G, G, C]`, the same shape out.
+    /// `x [B, G, G, C]`, the same shape and type out. Between the sums all is of the weights' type.
     pub(super) fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        let x = self.attention.forward_added(&self.norm1.forward(x)?, x)?;
-        self.mlp.forward_added(&self.norm2.forward(&x)?, &x)
+        let products = self.attention.products();
+        let x = self.attention.forward_added(&self.norm1.forward_as(x, products)?, x)?;
+        self.mlp.forward_added(&self.norm2.forward_as(&x, products)?, &x)
     }
 }

@@ -2,7 +2,7 @@
 
 use super::fan_in_uniform;
 use crate::ops::linear::{Activation, Affine, linear, linear_added};
-use candle_core::{Result, Tensor};
+use candle_core::{DType, Result, Tensor};
 use candle_nn::VarBuilder;
 
 /// `y = x · weightᵀ (+ bias)` over the last dimension.
@@ -31,6 +31,11 @@ impl Linear {
         Ok(Self { weight, bias: None })
     }
 
+    /// The type of its weight.
+    pub fn dtype(&self) -> DType {
+        self.weight.dtype()
+    }
+
     /// `x [.., inputs]` → `[.., outputs]`.
     ///
     /// # Errors
@@ -53,6 +58,13 @@ impl Linear {
     /// When the last dimension is not `inputs`, or `to` has another shape than the result.
     pub fn forward_added(&self, x: &Tensor, to: &Tensor) -> Result<Tensor> {
         linear_added(x, self.affine(), to)
+    }
+
+    /// `forward(x + places)` for `places [1, .., inputs]` that are the same to all of `x [N, .., inputs]`:
+    /// they go through the map once, and the sum of both is not made.
+    pub(super) fn forward_placed(&self, x: &Tensor, places: &Tensor) -> Result<Tensor> {
+        let placed = linear(places, Affine { bias: None, ..self.affine() }, None)?;
+        linear_added(x, self.affine(), &placed)
     }
 
     pub(super) fn affine(&self) -> Affine<'_> {

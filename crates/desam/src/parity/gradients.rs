@@ -90,6 +90,28 @@ pub(super) fn gradients(
     Ok(checks)
 }
 
+/// All gradients of the reference as one vector.
+pub(super) fn whole(
+    model: &Official,
+    grads: &GradStore,
+    files: Files<'_>,
+    limit: f64,
+) -> Result<Stage> {
+    let (mut ours, mut exact) = (Vec::new(), Vec::new());
+    for name in files.double.between("grad0.", "") {
+        let reference = files.double.numbers(&format!("grad0.{name}"))?;
+        let var = model.decoder.vars.get(&format!("mask_decoder.{name}"));
+        match var.and_then(|v| grads.get(v.as_tensor())) {
+            Some(grad) => ours.extend(compare::numbers(grad)?),
+            None => ours.extend(vec![0.0; reference.len()]),
+        }
+        exact.extend(reference);
+    }
+    let mut compared = Comparison::default();
+    compared.values(&ours, &exact);
+    Ok(compared.relative("gradients, as one vector", limit))
+}
+
 /// Three rows for all gradients: those that matter, the noise, and the reference's own distance.
 pub(super) fn summary(model: &Official, checks: &[GradientCheck]) -> Vec<Stage> {
     let elements = |noise: bool| {

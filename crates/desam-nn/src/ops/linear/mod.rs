@@ -163,4 +163,6 @@ pub fn plain(x: &Tensor, affine: Affine<'_>, activation: Option<Activation>) -> 
 }
 
 #[cfg(test)]
+mod kernel_tests;
+#[cfg(test)]
 mod tests;
