@@ -58,14 +58,11 @@ template <class T> struct Images {
                 copy_async16(to, wanted ? from : grad, wanted);
                 continue;
             }
-            uint32_t words[4];
+            uint32_t words[4] = {};
 #pragma unroll
-            for (uint32_t i = 0; i < 8; i += 2) {
-                words[i / 2] = wanted ? from[i].bits : 0;
-                if (wanted && column + i + 1 < of.width)
-                    words[i / 2] |= static_cast<uint32_t>(from[i + 1].bits) << 16;
-                if (column + i >= of.width) words[i / 2] = 0;
-            }
+            for (uint32_t i = 0; i < 8; i++)
+                if (wanted && column + i < of.width)
+                    words[i / 2] |= static_cast<uint32_t>(from[i].bits) << i % 2 * 16;
             *to = make_uint4(words[0], words[1], words[2], words[3]);
         }
     }
