@@ -30,8 +30,8 @@ impl TwoWayTransformer {
         let x = first.heard(&x, &seen)?;
         let queries = first.image_to_token.queries(&placed)?;
         let told = [&(&x + tokens)?, &x];
-        let image = first.image_to_token.answer_added(&queries, told, image)?;
-        let mut x = TwoWayOutput { image: first.norm4.forward(&image)?, tokens: x };
+        let image = first.image_to_token.answer_normed(&queries, told, image, &first.norm4)?;
+        let mut x = TwoWayOutput { image, tokens: x };
         for block in rest {
             x = block.forward(x, tokens, image_pe)?;
         }
