@@ -75,7 +75,7 @@ def fused(q, k, v, rel_pos_h, rel_pos_w):
     square = q.reshape(b * heads, s, s, depth)
     rows = torch.einsum("bhwc,hkc->bhwk", square, rel_pos_h[distance])
     columns = torch.einsum("bhwc,wkc->bhwk", square, rel_pos_w[distance])
-    bias = (rows[..., :, None] + columns[..., None, :]).view(b, heads, tokens, tokens)
+    bias = (rows[..., :, None] + columns[..., None, :]).reshape(b, heads, tokens, tokens)
     return F.scaled_dot_product_attention(q, k, v, attn_mask=bias)
 
 

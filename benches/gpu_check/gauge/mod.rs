@@ -1,7 +1,7 @@
 //! The device: opening it, its clock, and its memory.
 
 use crate::Result;
-use desam::candle::Device;
+use desam::candle::{Device, Tensor};
 use desam::device::DeviceChoice;
 use serde::Serialize;
 use std::time::Instant;
@@ -68,27 +68,74 @@ pub(crate) fn measure(
     Ok(Samples { ms, peak: peak(device)? })
 }
 
-/// `cpu`, `cuda` or `cuda:N`, ready to compute.
-pub(crate) fn open(name: &str) -> Result<Device> {
-    let device = name.parse::<DeviceChoice>()?.open()?;
-    #[cfg(feature = "cuda")]
-    if let [first, rest @ ..] = desam::nn::gpu::files_without_kernels().as_slice() {
-        let more = rest.len();
-        return Err(format!(
-            "built without nvcc: {first} and {more} other files of kernels hold none. Build it with \
-             a real one, in a target folder of its own (scripts/cuda-toolkit)"
-        )
-        .into());
+/// Where things are computed.
+#[derive(Debug, Clone)]
+pub(crate) struct Place {
+    pub(crate) device: Device,
+    /// The processor, running kernels as if it were a GPU.
+    pub(crate) emulated: bool,
+}
+
+impl Place {
+    /// `cpu`, `cuda`, `cuda:N`, or `emulated`, ready to compute.
+    pub(crate) fn open(name: &str) -> Result<Self> {
+        if name == "emulated" {
+            return match cfg!(feature = "emulation") {
+                true => Ok(Self { device: Device::Cpu, emulated: true }),
+                false => Err("built without the emulation of a GPU (--features emulation)".into()),
+            };
+        }
+        let choice = name.parse::<DeviceChoice>()?;
+        #[cfg(feature = "cuda")]
+        if let ([first, rest @ ..], DeviceChoice::Cuda(_)) =
+            (desam::nn::gpu::files_without_kernels().as_slice(), choice)
+        {
+            let more = rest.len();
+            return Err(format!(
+                "built without nvcc: {first} and {more} other files of kernels hold none. Build it \
+                 with a real one, in a target folder of its own (scripts/cuda-toolkit)"
+            )
+            .into());
+        }
+        let device = choice.open()?;
+        Ok(Self { device, emulated: false })
     }
-    Ok(device)
+
+    pub(crate) fn describe(&self) -> Result<Description> {
+        let found = describe(&self.device)?;
+        Ok(match self.emulated {
+            true => Description { device: "the emulation of a GPU".to_owned(), ..found },
+            false => found,
+        })
+    }
+
+    /// The processor's own paths: f32 alone.
+    pub(crate) fn is_processor(&self) -> bool {
+        self.device.is_cpu() && !self.emulated
+    }
+
+    /// What `work` gives here. An emulation does it twice, with a kernel's threads in opposite orders,
+    /// which must not matter.
+    pub(crate) fn run(&self, work: impl Fn() -> Result<Vec<Tensor>>) -> Result<Vec<Tensor>> {
+        if !self.emulated {
+            return work();
+        }
+        #[cfg(feature = "emulation")]
+        {
+            let work = || work().map_err(|e| desam::candle::Error::Msg(e.to_string()));
+            desam::nn::gpu::emulated(work)?.ok_or("there was no C++ compiler".into())
+        }
+        #[cfg(not(feature = "emulation"))]
+        Err("built without the emulation".into())
+    }
 }
 
 #[cfg(feature = "cuda")]
 mod cuda;
 #[cfg(feature = "cuda")]
-pub(crate) use cuda::{Events, describe, peak, reset_peak};
+use cuda::{Events, describe, peak, reset_peak};
 
 #[cfg(not(feature = "cuda"))]
 mod cpu;
 #[cfg(not(feature = "cuda"))]
-pub(crate) use cpu::{Events, describe, peak, reset_peak};
+use cpu::{Events, describe, peak, reset_peak};

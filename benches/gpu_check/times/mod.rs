@@ -40,6 +40,8 @@ pub(crate) struct Subject<'a> {
 const ALL: &[&str] = &["eager", "sdpa", "compiled"];
 /// Where there is no attention to fuse.
 const PLAIN: &[&str] = &["eager", "compiled"];
+/// What a compiler takes a minute for and cannot better.
+const FUSED: &[&str] = &["eager", "sdpa"];
 const EAGER: &[&str] = &["eager"];
 
 /// What a subject took.
@@ -64,7 +66,7 @@ impl Outcome {
     fn of<E: std::fmt::Display>(found: std::result::Result<Samples, E>) -> Self {
         match found {
             Ok(samples) => Self::Took(samples),
-            Err(why) => Self::Failed(why.to_string()),
+            Err(why) => Self::Failed(why.to_string().lines().next().unwrap_or_default().to_owned()),
         }
     }
 
@@ -97,6 +99,17 @@ impl Timed {
 
     pub(crate) fn ours(&self) -> &Outcome {
         &self.ours
+    }
+
+    /// What is said of it as soon as it is known.
+    fn line(&self) -> String {
+        let all =
+            std::iter::once(("ours", &self.ours)).chain(self.torch.iter().map(|(p, o)| (*p, o)));
+        let text = |(party, outcome): (&str, &Outcome)| match outcome {
+            Outcome::Took(samples) => format!("{party} {:.3} ms", samples.median()),
+            Outcome::Failed(why) => format!("{party}: {why}"),
+        };
+        format!("{}: {}", self.name, all.map(text).collect::<Vec<_>>().join(", "))
     }
 
     /// A line for each party.
@@ -147,10 +160,12 @@ pub(crate) fn all(
     };
     let mut subjects = models::subjects(&setting);
     subjects.extend(ops::subjects(&setting));
-    for subject in subjects {
+    for subject in subjects.into_iter().filter(|s| arguments.wants(&s.name)) {
         let late = begin.elapsed().as_secs_f64() > arguments.budget;
         let with = torch.as_mut().ok().filter(|_| !late);
-        report.times.push(timed(subject, device, with));
+        let timed = timed(subject, device, with);
+        eprintln!("{}", timed.line());
+        report.times.push(timed);
     }
     Ok(())
 }

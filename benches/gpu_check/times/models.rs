@@ -26,7 +26,6 @@ pub(super) fn subjects<'a>(setting: &Setting<'a>) -> Vec<Subject<'a>> {
         encoder(setting, ("vit-h", 8), vec![Goal::Rate(60.0), Goal::Eager(1.5)]),
         encoder(setting, ("vit-b", 8), vec![Goal::Rate(366.0)]),
         step(setting, ("vit-h", 8), vec![Goal::Eager(2.0), Goal::Peak(PEAK)]),
-        step(setting, ("vit-b", 8), vec![]),
         grid(setting, ("vit-h", 9), vec![Goal::Milliseconds(5.0)]),
         grid(setting, ("vit-b", 9), vec![Goal::Milliseconds(5.0)]),
     ]
@@ -49,7 +48,7 @@ fn encoder<'a>(
     let make = move || -> Result<super::Work> {
         let config = VitConfig::preset(preset)?;
         let side = config.input_side;
-        let model = config.build(random::parameters(device))?;
+        let model = config.build_in(random::parameters(device), precision(device))?;
         let pixels = wave(&[batch, 3, side, side], 0.5).to_device(device)?;
         Ok(Box::new(move || {
             black_box(model.encode(&pixels)?);

@@ -1,6 +1,6 @@
 //! Ops that most of the time goes to, at ViT-H's and PIMM's sizes.
 
-use super::{PLAIN, Setting, Subject, Work};
+use super::{EAGER, FUSED, PLAIN, Setting, Subject, Work};
 use crate::Result;
 use desam::candle::{self, DType, Tensor, Var};
 use desam::nn::ops::conv_transpose2d::conv_transpose2x2;
@@ -197,8 +197,10 @@ fn subject<'a>(setting: &Setting<'a>, (name, op, shapes, backward): Line) -> Sub
         make: Box::new(make),
         request,
         parties: match op {
-            Op::Attention(_) => super::ALL,
-            _ => PLAIN,
+            Op::Attention(_) => FUSED,
+            // What a compiler can fuse.
+            Op::LinearGelu | Op::InstanceNorm | Op::Block => PLAIN,
+            _ => EAGER,
         },
         repetitions: if quick { (1, 3) } else { (5, 30) },
         to_the_end: false,

@@ -132,11 +132,6 @@ impl TwoWayTransformer {
         for block in &self.blocks {
             x = block.forward(x, tokens, image_pe)?;
         }
-        self.finish(x, tokens, image_pe)
-    }
-
-    /// The tokens' last look at the image, behind all blocks.
-    fn finish(&self, x: TwoWayOutput, tokens: &Tensor, image_pe: &Tensor) -> Result<TwoWayOutput> {
         let (q, k) = ((&x.tokens + tokens)?, added_to_all(&x.image, image_pe)?);
         let tokens = self.final_attn.forward_normed([&q, &k, &x.image], &x.tokens, &self.norm)?;
         Ok(TwoWayOutput { tokens, image: x.image })

@@ -138,6 +138,17 @@ template <class T> T __shfl_down_sync(unsigned mask, T value, unsigned by) {
     const unsigned from = ::emulation::current->lane + by;
     return __shfl_sync(mask, value, from < 32 ? from : ::emulation::current->lane);
 }
+inline int __any_sync(unsigned, int predicate) {
+    ::emulation::exchange(&predicate, sizeof predicate);
+    int any = 0;
+    for (unsigned lane = 0; lane < 32; lane++) {
+        int other;
+        std::memcpy(&other, ::emulation::of_lane(lane), sizeof other);
+        any |= other;
+    }
+    ::emulation::exchanged();
+    return any;
+}
 
 template <class T> T min(T a, T b) { return b < a ? b : a; }
 template <class T> T max(T a, T b) { return a < b ? b : a; }
@@ -201,6 +212,11 @@ template <> inline f16 narrow<f16>(float x) {
     uint32_t bits = __float_as_uint(size) - (112u << 23);
     bits += 0xfffu + (bits >> 13 & 1u);
     return {static_cast<uint16_t>(sign | bits >> 13)};
+}
+
+template <class T> uint32_t narrow_pair(float first, float second) {
+    return static_cast<uint32_t>(narrow<T>(first).bits) |
+           static_cast<uint32_t>(narrow<T>(second).bits) << 16;
 }
 
 inline float fast_exp2(float x) { return std::exp2(x); }

@@ -83,6 +83,13 @@ impl Linear {
         linear_added_normed(x, self.affine(), to, norm.parameters(), x.dtype())
     }
 
+    /// `forward(x + places)` for `places [1, .., inputs]` that are the same to all of `x [N, .., inputs]`:
+    /// they go through the map once, and the sum of both is not made.
+    pub(super) fn forward_placed(&self, x: &Tensor, places: &Tensor) -> Result<Tensor> {
+        let placed = linear(places, Affine { bias: None, ..self.affine() }, None)?;
+        linear_added(x, self.affine(), &placed)
+    }
+
     pub(super) fn affine(&self) -> Affine<'_> {
         Affine { weight: &self.weight, bias: self.bias.as_ref() }
     }

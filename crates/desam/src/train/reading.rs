@@ -11,7 +11,7 @@ use std::sync::mpsc::sync_channel;
 ///
 /// The first error ends it, of whichever kind; a reading that fails is told when its turn has come.
 /// The thread has ended when this returns, by an error or a panic too.
-pub(super) fn in_order<T: Send>(
+pub(crate) fn in_order<T: Send>(
     count: usize,
     ahead: usize,
     read: impl Fn(usize) -> Result<T> + Sync,
