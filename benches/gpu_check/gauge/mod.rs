@@ -37,13 +37,24 @@ impl Samples {
     }
 }
 
-/// Times `work`, `warm` times for nothing and `count` times for the record. A GPU's time is between
-/// two of its events; with `to_the_end` it is the host's clock, from the call to its return with all
-/// work done, for work that ends on the host.
+/// How often something is done.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Repetitions {
+    /// For nothing, first.
+    pub(crate) warm: usize,
+    /// For the record.
+    pub(crate) count: usize,
+    /// In each of these, one after another: what is short is not to be the launch of it.
+    pub(crate) each: usize,
+    /// By the host's clock, from the call to its return with all work done, for work that ends on the
+    /// host. A GPU's time is else between two of its events.
+    pub(crate) host: bool,
+}
+
+/// Times `work`, after some repetitions for nothing.
 pub(crate) fn measure(
     device: &Device,
-    (warm, count): (usize, usize),
-    to_the_end: bool,
+    Repetitions { warm, count, each, host }: Repetitions,
     work: &mut dyn FnMut() -> Result<()>,
 ) -> Result<Samples> {
     for _ in 0..warm {
@@ -53,16 +64,19 @@ pub(crate) fn measure(
     reset_peak(device)?;
     let mut ms = Vec::with_capacity(count);
     for _ in 0..count {
-        let events = if to_the_end { None } else { Events::begin(device)? };
+        let events = if host { None } else { Events::begin(device)? };
         let begin = Instant::now();
-        work()?;
-        ms.push(match events {
+        for _ in 0..each {
+            work()?;
+        }
+        let all = match events {
             Some(events) => events.end()?,
             None => {
                 device.synchronize()?;
                 begin.elapsed().as_secs_f64() * 1e3
             }
-        });
+        };
+        ms.push(all / each as f64);
     }
     device.synchronize()?;
     Ok(Samples { ms, peak: peak(device)? })
