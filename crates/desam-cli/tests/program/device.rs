@@ -96,10 +96,11 @@ fn bf16_is_for_a_gpu() {
     let [out, json] = ["out", "p.json"].map(|n| dir.path().join(n).to_str().unwrap().to_owned());
     let text = |path: &Path| path.to_str().unwrap().to_owned();
     let (data, cache, model) = (text(&world.data), text(&world.cache), text(&world.run));
+    let site = text(&world.data.join("A"));
     for command in [
         vec!["embed", "--data", &data, "--out", &out, "--encoder", "tiny"],
         vec!["evaluate", "--cache", &cache, "--run", &model, "--json", &json],
-        vec!["predict", "--model", &model, "--input", &data, "--output", &out],
+        vec!["predict", "--model", &model, "--input", &site, "--output", &out],
     ] {
         run(command.iter().chain(&["--precision", "bf16"])).fails_with(&["bf16", "GPU", "f32"]);
         assert!(!Path::new(&out).exists() && !Path::new(&json).exists(), "{command:?}");

@@ -4,6 +4,7 @@ use super::features::Features;
 use super::maps::Maps;
 use super::output::{Output, OutputFiles, VolumeSummary};
 use super::{ModelFacts, PredictOptions, SlicePrediction};
+use crate::device::has_one_queue;
 use crate::model::model_file;
 use crate::{Automatic, Error, Mode, Model, Result};
 use candle_core::Device;
@@ -186,7 +187,7 @@ impl Segmenter {
         let mut maps = Maps::new(&self.options, prepared);
         let device = self.model.device();
         let features = Features { encoder: self.encoder.as_ref(), prepared, device };
-        features.each(!device.is_cpu(), |z, features| {
+        features.each(!device.is_cpu() && has_one_queue(device), |z, features| {
             let (slice, evidence) = predictor.predict_with_evidence(&features, &self.automatic)?;
             maps.put(z, &evidence)?;
             slices.push(slice);

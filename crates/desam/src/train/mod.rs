@@ -34,6 +34,7 @@ pub use history::EpochRecord;
 pub use keep::KeepFeatures;
 pub use observer::{Observer, StepRecord};
 pub use options::RunOptions;
+pub(crate) use reading::in_order;
 pub use run::{InputFile, Run, RunConfig, RunManifest};
 pub use snapshot::Snapshot;
 pub use state::Position;

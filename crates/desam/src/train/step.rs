@@ -5,9 +5,7 @@ use super::clip::{gradient_norm, scale_to};
 use super::trainer::Trainer;
 use crate::{Error, Result};
 use candle_core::{DType, Device};
-use desam_core::{
-    LossValue, MaskDecoder, MaskPrediction, Precision, PromptEmbedding, PromptEncoder,
-};
+use desam_core::{LossValue, MaskDecoder, MaskPrediction, Precision, PromptEncoder};
 
 impl Trainer<'_> {
     /// Slices put together for a step.
@@ -18,9 +16,7 @@ impl Trainer<'_> {
     /// Prediction, in f32, and loss of a batch.
     pub(super) fn forward(&self, batch: &Batch) -> Result<(MaskPrediction, LossValue)> {
         let (prompt, dtype) = (&self.model.prompt, self.config.precision.dtype());
-        let PromptEmbedding { sparse, dense } = prompt.encode(&batch.prompts)?;
-        let embedding =
-            PromptEmbedding { sparse: sparse.to_dtype(dtype)?, dense: dense.to_dtype(dtype)? };
+        let embedding = prompt.encode(&batch.prompts)?.to_dtype(dtype)?;
         let (decoder, position) = (&self.model.decoder.module, prompt.dense_pe().to_dtype(dtype)?);
         let drawn = decoder.decode(&batch.features, &position, &embedding)?;
         let coarser = drawn.coarser.iter().map(|t| t.to_dtype(DType::F32));
