@@ -56,7 +56,7 @@ impl Tiled {
         let (tile, pixels) =
             if single { ([64, 16], SINGLE_KERNEL_TILE) } else { ([64, 32], TENSOR_TILE) };
         let steps = images * height.div_ceil(pixels[0]) * width.div_ceil(pixels[1]);
-        let sums = Shared { outputs, inputs, taps: 9, tile, steps };
+        let sums = Shared::whole([outputs, inputs, 9], tile).cut(steps);
         let partial = sums.allocate(on)?;
         let mut args = vec![grad.address(on)?, x.address(on)?, on.address(&partial, 0)?];
         args.extend([Arg::size(inputs)?, Arg::size(outputs)?]);
@@ -68,11 +68,11 @@ impl Tiled {
                 format!("conv_tensor_kernel_{}", suffix(x.dtype())?)
             }
         };
-        args.extend([Arg::size(steps)?, Arg::size(sums.shares())?]);
+        args.extend([Arg::size(steps)?, Arg::size(sums.shares)?]);
         on.launch(&Launch {
             module: if single { SINGLE } else { TENSOR_KERNEL },
             kernel: &name,
-            grid: blocks(sums.tiles() * sums.shares(), 1)?,
+            grid: blocks(sums.tiles() * sums.shares, 1)?,
             threads: if single { 256 } else { 128 },
             shared: if single { 0 } else { 16 * KERNEL_PIECES as u32 },
             args: &args,
@@ -126,8 +126,7 @@ fn convolve<A: Accelerator>(
     let partial = on.allocate(shares * numbers, DType::F32)?;
     let more = [more[0], more[1], Arg::size(shares)?];
     launch(&partial, &format!("conv_tensor_shares_{name}"), &more, blocks(tiles * shares, 1)?)?;
-    let sums = Shared { outputs: 1, inputs: numbers, taps: 1, tile: [1, 1], steps: shares };
-    sums.add_all(on, &partial, shares, dtype)
+    Shared { shares, ..Shared::whole([1, numbers, 1], [1, 1]) }.add(on, &partial, dtype)
 }
 
 /// Into how many shares the stages of a sum over inputs are cut: as many as fill the device where
