@@ -70,7 +70,7 @@ fn patches() -> Case {
     })
     .defined_by(move |t| conv2d::plain(&t[0], &t[1], config))
     .input(&[2, 3, 22, 22])
-    .master(&[20, 3, 4, 4], 48)
+    .weight(&[20, 3, 4, 4], 48)
     .roundings(2, 2)
 }
 

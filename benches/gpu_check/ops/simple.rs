@@ -102,7 +102,7 @@ fn affine(quick: bool, all: &mut Vec<Case>) {
             );
             let case = if rows < 1000 { case.defined_by(of(linear::plain, None)) } else { case };
             let case = case.input(&[rows, inputs]).weight(&[outputs, inputs], inputs);
-            all.push(case.single(&[outputs]));
+            all.push(case.single(&[outputs]).roundings(2, 0));
         }
     }
     for (rows, inputs, outputs) in [(57usize, 33usize, 65usize), (4096, 1280, 1280)] {
