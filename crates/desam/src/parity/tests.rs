@@ -72,13 +72,13 @@ fn reduced(from: &Path, to: &Path) {
 }
 
 #[test]
+#[ignore = "a minute: tensor cores, thread by thread"]
 fn kernels_are_the_official_decoder_in_either_precision() {
     let names = ["trained.pth", "train.safetensors"];
     for precision in [Precision::F32, Precision::Bf16] {
-        let started = std::time::Instant::now();
         let Some(report) = emulated_with(&names, precision, reduced) else { return };
         let ours: Vec<_> = report.stages.iter().filter(|s| !s.name.starts_with("prompt")).collect();
-        println!("{}\n{:?}", report.table(), started.elapsed());
+        println!("{}", report.table());
         // What it says of boxes, and by three other paths: four numbers each.
         assert_eq!(ours.len(), 16, "{}", report.table());
         assert!(ours.iter().all(|s| s.passed), "{}", report.table());
