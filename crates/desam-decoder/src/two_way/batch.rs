@@ -35,7 +35,8 @@ impl TwoWayTransformer {
             };
             x = block.heard(&x, &seen)?;
             let told = [&(&x + pe)?, &x];
-            image = block.norm4.forward(&block.image_to_token.answer(&image, image_pe, told)?)?;
+            let answered = &block.norm4;
+            image = block.image_to_token.answer_normed(&image, image_pe, told, answered)?;
         }
         let last = (&x + self.final_attn.look(&(&x + pe)?, &image, image_pe)?)?;
         Ok(TwoWayOutput { tokens: self.norm.forward(&last)?, image })

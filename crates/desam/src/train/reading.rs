@@ -1,8 +1,6 @@
 //! Batches are read while the step before computes.
 
-use super::batch::Prompted;
 use crate::{Error, Result};
-use rayon::prelude::*;
 use std::sync::mpsc::sync_channel;
 
 /// Hands `work` what `read` gives for 0, 1, … up to `count`, in this order. With `ahead` above 0 a
@@ -47,19 +45,33 @@ pub(crate) fn in_order<T: Send>(
     })
 }
 
-/// The slices of a batch in order, read one after the other or all at once.
-pub(super) fn read_batch(
+/// Threads that read a batch at once.
+const READERS: usize = 8;
+
+/// The slices of a batch in order, read one after the other or by some threads at once. These are not
+/// rayon's: whoever waits for them may be one of those.
+pub(super) fn read_batch<T: Send>(
     indices: &[usize],
     at_once: bool,
-    read: impl Fn(usize) -> Result<Prompted> + Sync,
-) -> Result<Vec<Prompted>> {
-    match at_once {
-        false => indices.iter().map(|index| read(*index)).collect(),
-        true => {
-            let all: Vec<_> = indices.par_iter().map(|index| read(*index)).collect();
-            all.into_iter().collect()
-        }
+    read: impl Fn(usize) -> Result<T> + Sync,
+) -> Result<Vec<T>> {
+    let some = |part: &[usize]| part.iter().map(|index| read(*index)).collect::<Result<Vec<T>>>();
+    if !at_once {
+        return some(indices);
     }
+    std::thread::scope(|scope| {
+        let share = indices.len().div_ceil(READERS).max(1);
+        let readers: Vec<_> =
+            indices.chunks(share).map(|part| scope.spawn(move || some(part))).collect();
+        let mut all = Vec::with_capacity(indices.len());
+        for reader in readers {
+            match reader.join() {
+                Ok(part) => all.extend(part?),
+                Err(panic) => std::panic::resume_unwind(panic),
+            }
+        }
+        Ok(all)
+    })
 }
 
 #[cfg(test)]
@@ -122,6 +134,22 @@ mod tests {
             assert!(catch_unwind(AssertUnwindSafe(whole)).is_err());
             let whole = || in_order(9, ahead, Ok, |_| panic!("at work"));
             assert!(catch_unwind(AssertUnwindSafe(whole)).is_err());
+        }
+    }
+
+    #[test]
+    fn a_batch_is_in_order_however_it_is_read() {
+        for count in [0, 1, 7, 8, 9, 16, 23] {
+            let indices: Vec<usize> = (0..count).map(|i| i * 5 % 23).collect();
+            for at_once in [false, true] {
+                assert_eq!(read_batch(&indices, at_once, Ok).unwrap(), indices);
+                let few = |i| if i < 10 { Ok(i) } else { Err(broken(&format!("slice {i}"))) };
+                match (read_batch(&indices, at_once, few), indices.iter().find(|i| **i >= 10)) {
+                    (Ok(all), None) => assert_eq!(all, indices),
+                    (Err(e), Some(i)) => assert_eq!(e.to_string(), format!("slice {i}")),
+                    (found, first) => panic!("{found:?} {first:?}"),
+                }
+            }
         }
     }
 }

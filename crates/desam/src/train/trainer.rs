@@ -75,9 +75,9 @@ impl<'a> Trainer<'a> {
         self
     }
 
-    /// The same with up to `batches` batches being read ahead of the step that computes, by a thread
-    /// of its own and rayon's, the slices of a batch at once. For slices that are only read: where an
-    /// encoder runs for them, it would run beside the step. No bit of what is trained changes.
+    /// The same with up to `batches` batches being read ahead of the step that computes, by threads of
+    /// its own, the slices of a batch at once. For slices that are only read: where an encoder runs for
+    /// them, it would run beside the step. No bit of what is trained changes.
     #[must_use]
     pub fn reading_ahead(mut self, batches: usize) -> Self {
         self.ahead = batches;

@@ -58,7 +58,7 @@ DEVICE void start_weights(uint4 *to, const uint4 *weight, uint32_t chunk) {
     const uint4 *from = weight + static_cast<size_t>(chunk) * WEIGHTS;
 #pragma unroll
     for (uint32_t i = 0; i < WEIGHTS / THREADS; i++)
-        copy_async16(to + i * THREADS + threadIdx.x, from + i * THREADS + threadIdx.x, true);
+        copy_async16_kept(to + i * THREADS + threadIdx.x, from + i * THREADS + threadIdx.x);
     commit_async();
 }
 
@@ -141,16 +141,18 @@ DEVICE void convolve(const T *x, const uint4 *weight, Out *y, const Extent &of, 
 
     weight += static_cast<size_t>(group) * chunks * WEIGHTS;
     const Source<T> pixels{x + image * of.channels * of.pixels(), of, row, column};
-    uint32_t words[8];
     if (begin < end) {
+        // Nothing hides this, so all is under way at once.
+        uint32_t words[3][8];
         start_weights(memory, weight, begin);
-#pragma unroll 1
-        for (uint32_t third = 0; third < 3; third++) {
-            pixels.start(words, begin, third);
-            pixels.finish(words, memory + WEIGHTS, third);
-        }
+#pragma unroll
+        for (uint32_t third = 0; third < 3; third++) pixels.start(words[third], begin, third);
+#pragma unroll
+        for (uint32_t third = 0; third < 3; third++)
+            pixels.finish(words[third], memory + WEIGHTS, third);
     }
 
+    uint32_t words[8];
     Sums sums = {};
 #pragma unroll 1
     for (uint32_t chunk = begin; chunk < end; chunk++) {
