@@ -126,7 +126,7 @@ fn affine(quick: bool, all: &mut Vec<Case>) {
 }
 
 fn pointwise(quick: bool, all: &mut Vec<Case>) {
-    let shapes: &[&[usize]] = if quick { &[&[3, 1001]] } else { &[&[3, 1001], &[4096, 5120]] };
+    let shapes: &[&[usize]] = if quick { &[&[3, 1001]] } else { &[&[3, 1001], &[1024, 5120]] };
     for shape in shapes {
         let text = sizes(shape);
         let case = Case::new("GELU", &text, |t| pointwise::gelu(&t[0]));
