@@ -38,10 +38,9 @@ impl PatchEmbed {
     fn forward(&self, pixels: &Tensor, positions: &Tensor) -> Result<Tensor> {
         let (width, _, patch, _) = self.weight.dims4()?;
         let patches = patches(pixels, patch)?.to_dtype(self.weight.dtype())?;
-        let (b, rows, columns, _) = patches.dims4()?;
         let weight = self.weight.reshape((width, ()))?;
         let affine = Affine { weight: &weight, bias: Some(&self.bias) };
-        linear_added(&patches, affine, &positions.broadcast_as((b, rows, columns, width))?)
+        linear_added(&patches, affine, positions)
     }
 }
 
