@@ -9,10 +9,12 @@ gpu-check: whether a GPU computes what the processor computes, and how fast besi
   gpu-check [--device cuda:0] [--reference DIR] [--json FILE]
             [--parity-only | --times-only] [--quick] [--python PROGRAM] [--peer FILE]
 
-  --device D       cuda, cuda:N, or cpu (then with --quick: the table without a GPU)
+  --device D       cuda, cuda:N; cpu (with --quick, or --parity-only); emulated: the kernels on the
+                   processor (with --quick --parity-only)
   --reference DIR  also what `desam parity DIR` checks
   --json FILE      everything as JSON
   --parity-only, --times-only
+  --only TEXT      what has TEXT in its name
   --quick          small sizes, a few repetitions, seconds
   --python P       with PyTorch (python3); `none`: ours alone
   --peer FILE      PyTorch's side (benches/gpu_check/peer.py)
@@ -29,6 +31,7 @@ pub(crate) struct Arguments {
     pub(crate) parity: bool,
     pub(crate) times: bool,
     pub(crate) quick: bool,
+    pub(crate) only: Option<String>,
     pub(crate) python: Option<String>,
     pub(crate) peer: PathBuf,
     /// Seconds.
@@ -44,6 +47,7 @@ impl Default for Arguments {
             parity: true,
             times: true,
             quick: false,
+            only: None,
             python: Some("python3".to_owned()),
             peer: "benches/gpu_check/peer.py".into(),
             budget: 400.0,
@@ -52,6 +56,11 @@ impl Default for Arguments {
 }
 
 impl Arguments {
+    /// Whether something of this name is to be checked.
+    pub(crate) fn wants(&self, name: &str) -> bool {
+        self.only.as_ref().is_none_or(|only| name.contains(only.as_str()))
+    }
+
     /// `None` where help is wanted.
     pub(crate) fn parse(words: impl Iterator<Item = String>) -> Result<Option<Self>, String> {
         let mut all = Self::default();
@@ -65,6 +74,7 @@ impl Arguments {
                 "--json" => all.json = Some(value()?.into()),
                 "--parity-only" => all.times = false,
                 "--times-only" => all.parity = false,
+                "--only" => all.only = Some(value()?),
                 "--quick" => all.quick = true,
                 "--python" => all.python = Some(value()?).filter(|p| p != "none"),
                 "--peer" => all.peer = value()?.into(),
@@ -80,6 +90,9 @@ impl Arguments {
             Self { quick: false, times: true, device, .. } if device == "cpu" => {
                 Err("full sizes take a processor hours; there: --quick, or --parity-only"
                     .to_owned())
+            }
+            Self { quick, times, device, .. } if device == "emulated" && (times || !quick) => {
+                Err("the emulation is for --quick --parity-only".to_owned())
             }
             all => Ok(Some(all)),
         }

@@ -1,6 +1,7 @@
 //! One op on inputs of given sizes: what the device gives against what the processor gives.
 
 use crate::Result;
+use crate::gauge::Place;
 use desam::candle::{self, DType, Device, Tensor, Var};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -69,6 +70,11 @@ const SINGLE: f64 = 2e-5;
 const RECTIFIED: [f64; 2] = [1e-3, 0.1];
 
 impl Case {
+    /// What it is a case of.
+    pub(crate) fn op(&self) -> &'static str {
+        self.op
+    }
+
     /// An op that is also its own definition, until [`Case::defined_by`] names another.
     pub(crate) fn new(
         op: &'static str,
@@ -136,7 +142,7 @@ impl Case {
     }
 
     /// On `device`, with inputs of type `dtype`: the result, and the gradients.
-    pub(crate) fn check(&self, dtype: DType, device: &Device) -> Vec<Checked> {
+    pub(crate) fn check(&self, dtype: DType, place: &Place) -> Vec<Checked> {
         if dtype != DType::F32 && self.inputs.iter().all(|i| i.single) {
             return vec![];
         }
@@ -149,7 +155,7 @@ impl Case {
             limit,
             failure,
         };
-        match self.errors(dtype, device) {
+        match self.errors(dtype, place) {
             Ok([forward, backward]) => {
                 let [a, b] = self.limits(dtype);
                 let mut rows = vec![row("result", forward, a, None)];
@@ -158,7 +164,7 @@ impl Case {
                 }
                 rows
             }
-            Err(why) => vec![row("result", f64::NAN, 0.0, Some(why.to_string()))],
+            Err(why) => vec![row("result", f64::INFINITY, 0.0, Some(first_line(&*why)))],
         }
     }
 
@@ -183,19 +189,20 @@ impl Case {
     }
 
     /// Of the result and of all gradients, each in the measure of its limit.
-    fn errors(&self, dtype: DType, device: &Device) -> Result<[f64; 2]> {
+    fn errors(&self, dtype: DType, place: &Place) -> Result<[f64; 2]> {
         let of = |i: &Input| if i.single { DType::F32 } else { dtype };
         let mut rng = ChaCha8Rng::seed_from_u64(1);
         let inputs = self.inputs.iter().map(|i| random(&mut rng, i)?.to_dtype(of(i)));
         let inputs = inputs.collect::<candle::Result<Vec<_>>>()?;
-        let there = inputs.iter().map(|t| t.to_device(device)).collect::<candle::Result<_>>()?;
-        let found = results(&self.run, there, self.backward)?;
+        let there = inputs.iter().map(|t| t.to_device(&place.device));
+        let there = there.collect::<candle::Result<Vec<_>>>()?;
+        let found = place.run(|| results(&self.run, &there, self.backward))?;
         let exact = match self.against.0 {
             Against::Definition => DType::F64,
             Against::Processor => DType::F32,
         };
-        let here = inputs.iter().map(|t| t.to_dtype(exact)).collect::<candle::Result<_>>()?;
-        let expected = results(&self.against.1, here, self.backward)?;
+        let here = inputs.iter().map(|t| t.to_dtype(exact)).collect::<candle::Result<Vec<_>>>()?;
+        let expected = results(&self.against.1, &here, self.backward)?;
         let mut errors = [0.0f64; 2];
         for (i, (found, expected)) in found.iter().zip(&expected).enumerate() {
             if found.dims() != expected.dims() {
@@ -215,6 +222,11 @@ impl Case {
     }
 }
 
+/// What is wrong; a trace of calls may follow it.
+pub(crate) fn first_line(why: &dyn std::error::Error) -> String {
+    why.to_string().lines().next().unwrap_or_default().to_owned()
+}
+
 /// Uniform numbers around 0.
 fn random(rng: &mut ChaCha8Rng, input: &Input) -> candle::Result<Tensor> {
     let count = input.shape.iter().product();
@@ -224,9 +236,9 @@ fn random(rng: &mut ChaCha8Rng, input: &Input) -> candle::Result<Tensor> {
 }
 
 /// The value, and the gradients of its sum weighted by fixed random numbers.
-fn results(op: &Op, inputs: Vec<Tensor>, backward: bool) -> Result<Vec<Tensor>> {
+fn results(op: &Op, inputs: &[Tensor], backward: bool) -> Result<Vec<Tensor>> {
     if !backward {
-        return Ok(vec![op(&inputs)?]);
+        return Ok(vec![op(inputs)?]);
     }
     let vars = inputs.iter().map(Var::from_tensor).collect::<candle::Result<Vec<_>>>()?;
     let tensors: Vec<Tensor> = vars.iter().map(|v| v.as_tensor().clone()).collect();

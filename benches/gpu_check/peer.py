@@ -2,7 +2,7 @@
 
     {"about": true}                                  its version and the card
     {"make": REQUEST, "party": PARTY}                makes a subject
-    {"warm": N, "count": N, "host": BOOL}            times it: {"ms": [...], "peak": bytes}
+    {"warm": N, "count": N, "each": N, "host": BOOL} times it: {"ms": [...], "peak": bytes}
 
 A party is `eager` (the modules of benches/compare, as they are written), `sdpa` (attention by
 `scaled_dot_product_attention`, the positions' bias as its mask) or `compiled` (that by
@@ -243,28 +243,30 @@ def wait():
         torch.cuda.synchronize(DEVICE)
 
 
-def milliseconds(subject, host):
+def milliseconds(subject, each, host):
     wait()
     if host or not ON_GPU:
         begin = time.perf_counter()
-        subject.run()
+        for _ in range(each):
+            subject.run()
         wait()
-        return 1e3 * (time.perf_counter() - begin)
+        return 1e3 * (time.perf_counter() - begin) / each
     begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
     begin.record()
-    subject.run()
+    for _ in range(each):
+        subject.run()
     end.record()
     wait()
-    return begin.elapsed_time(end)
+    return begin.elapsed_time(end) / each
 
 
-def measure(subject, warm, count, host):
+def measure(subject, warm, count, each, host):
     for _ in range(warm):
         subject.run()
     wait()
     if ON_GPU:
         torch.cuda.reset_peak_memory_stats(DEVICE)
-    ms = [milliseconds(subject, host) for _ in range(count)]
+    ms = [milliseconds(subject, each, host) for _ in range(count)]
     return {"ms": ms, "peak": torch.cuda.max_memory_allocated(DEVICE) if ON_GPU else None}
 
 
@@ -295,7 +297,7 @@ def main():
                 subject = KINDS[request["kind"]](request, question["party"])
                 answer(ok="ready")
             else:
-                found = measure(subject, question["warm"], question["count"], question["host"])
+                found = measure(subject, **question)
                 subject = None
                 release()
                 answer(ok=found)

@@ -44,12 +44,37 @@ fn small_sizes_agree_and_are_timed() {
 }
 
 #[test]
+fn kernels_are_held_to_the_definition() {
+    let dir = tempfile::tempdir().unwrap();
+    let json = dir.path().join("found.json");
+    let path = json.to_str().unwrap();
+    let words = ["--device", "emulated", "--quick", "--parity-only", "--only", "layer norm"];
+    let found = check(&[&words[..], &["--json", path]].concat());
+    let (out, err) = (text(&found.stdout), text(&found.stderr));
+    if out.contains("no C++ compiler") || err.contains("built without the emulation") {
+        println!("skipped: kernels are not emulated");
+        return;
+    }
+    assert_eq!(found.status.code(), Some(0), "{out}{err}");
+    let found: Value = serde_json::from_str(&std::fs::read_to_string(json).unwrap()).unwrap();
+    let rows = found["parity"].as_array().unwrap();
+    // Rounding shows, so the type is what it is said to be.
+    for (dtype, least) in [("f32", 1e-9), ("bf16", 1e-4)] {
+        let of: Vec<_> = rows.iter().filter(|row| row["dtype"] == dtype).collect();
+        let worst = of.iter().map(|row| row["error"].as_f64().unwrap()).fold(0.0, f64::max);
+        assert!(of.len() >= 8 && worst > least, "{dtype}: {worst} of {}", of.len());
+    }
+    assert!(rows.iter().all(|row| row["op"].as_str().unwrap().contains("layer norm")));
+}
+
+#[test]
 fn what_cannot_be_checked_is_refused() {
     for (words, why) in [
         (&["--device", "cpu"][..], "--quick"),
         (&["--device", "toaster"], "cuda:N"),
         (&["--device", "cuda:4000000000", "--quick"], "cuda:4000000000"),
         (&["--parity-only", "--times-only"], "nothing is left to do"),
+        (&["--device", "emulated"], "--parity-only"),
         (&["--budget", "soon"], "--budget soon"),
         (&["--json"], "needs a value"),
         (&["--colour"], "--help"),

@@ -1,7 +1,7 @@
 //! The device: opening it, its clock, and its memory.
 
 use crate::Result;
-use desam::candle::Device;
+use desam::candle::{Device, Tensor};
 use desam::device::DeviceChoice;
 use serde::Serialize;
 use std::time::Instant;
@@ -37,13 +37,24 @@ impl Samples {
     }
 }
 
-/// Times `work`, `warm` times for nothing and `count` times for the record. A GPU's time is between
-/// two of its events; with `to_the_end` it is the host's clock, from the call to its return with all
-/// work done, for work that ends on the host.
+/// How often something is done.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Repetitions {
+    /// For nothing, first.
+    pub(crate) warm: usize,
+    /// For the record.
+    pub(crate) count: usize,
+    /// In each of these, one after another: what is short is not to be the launch of it.
+    pub(crate) each: usize,
+    /// By the host's clock, from the call to its return with all work done, for work that ends on the
+    /// host. A GPU's time is else between two of its events.
+    pub(crate) host: bool,
+}
+
+/// Times `work`, after some repetitions for nothing.
 pub(crate) fn measure(
     device: &Device,
-    (warm, count): (usize, usize),
-    to_the_end: bool,
+    Repetitions { warm, count, each, host }: Repetitions,
     work: &mut dyn FnMut() -> Result<()>,
 ) -> Result<Samples> {
     for _ in 0..warm {
@@ -53,42 +64,92 @@ pub(crate) fn measure(
     reset_peak(device)?;
     let mut ms = Vec::with_capacity(count);
     for _ in 0..count {
-        let events = if to_the_end { None } else { Events::begin(device)? };
+        let events = if host { None } else { Events::begin(device)? };
         let begin = Instant::now();
-        work()?;
-        ms.push(match events {
+        for _ in 0..each {
+            work()?;
+        }
+        let all = match events {
             Some(events) => events.end()?,
             None => {
                 device.synchronize()?;
                 begin.elapsed().as_secs_f64() * 1e3
             }
-        });
+        };
+        ms.push(all / each as f64);
     }
     device.synchronize()?;
     Ok(Samples { ms, peak: peak(device)? })
 }
 
-/// `cpu`, `cuda` or `cuda:N`, ready to compute.
-pub(crate) fn open(name: &str) -> Result<Device> {
-    let device = name.parse::<DeviceChoice>()?.open()?;
-    #[cfg(feature = "cuda")]
-    if let [first, rest @ ..] = desam::nn::gpu::files_without_kernels().as_slice() {
-        let more = rest.len();
-        return Err(format!(
-            "built without nvcc: {first} and {more} other files of kernels hold none. Build it with \
-             a real one, in a target folder of its own (scripts/cuda-toolkit)"
-        )
-        .into());
+/// Where things are computed.
+#[derive(Debug, Clone)]
+pub(crate) struct Place {
+    pub(crate) device: Device,
+    /// The processor, running kernels as if it were a GPU.
+    pub(crate) emulated: bool,
+}
+
+impl Place {
+    /// `cpu`, `cuda`, `cuda:N`, or `emulated`, ready to compute.
+    pub(crate) fn open(name: &str) -> Result<Self> {
+        if name == "emulated" {
+            return match cfg!(feature = "emulation") {
+                true => Ok(Self { device: Device::Cpu, emulated: true }),
+                false => Err("built without the emulation of a GPU (--features emulation)".into()),
+            };
+        }
+        let choice = name.parse::<DeviceChoice>()?;
+        #[cfg(feature = "cuda")]
+        if let ([first, rest @ ..], DeviceChoice::Cuda(_)) =
+            (desam::nn::gpu::files_without_kernels().as_slice(), choice)
+        {
+            let more = rest.len();
+            return Err(format!(
+                "built without nvcc: {first} and {more} other files of kernels hold none. Build it \
+                 with a real one, in a target folder of its own (scripts/cuda-toolkit)"
+            )
+            .into());
+        }
+        let device = choice.open()?;
+        Ok(Self { device, emulated: false })
     }
-    Ok(device)
+
+    pub(crate) fn describe(&self) -> Result<Description> {
+        let found = describe(&self.device)?;
+        Ok(match self.emulated {
+            true => Description { device: "the emulation of a GPU".to_owned(), ..found },
+            false => found,
+        })
+    }
+
+    /// The processor's own paths: f32 alone.
+    pub(crate) fn is_processor(&self) -> bool {
+        self.device.is_cpu() && !self.emulated
+    }
+
+    /// What `work` gives here. An emulation does it twice, with a kernel's threads in opposite orders,
+    /// which must not matter.
+    pub(crate) fn run(&self, work: impl Fn() -> Result<Vec<Tensor>>) -> Result<Vec<Tensor>> {
+        if !self.emulated {
+            return work();
+        }
+        #[cfg(feature = "emulation")]
+        {
+            let work = || work().map_err(|e| desam::candle::Error::Msg(e.to_string()));
+            desam::nn::gpu::emulated(work)?.ok_or("there was no C++ compiler".into())
+        }
+        #[cfg(not(feature = "emulation"))]
+        Err("built without the emulation".into())
+    }
 }
 
 #[cfg(feature = "cuda")]
 mod cuda;
 #[cfg(feature = "cuda")]
-pub(crate) use cuda::{Events, describe, peak, reset_peak};
+use cuda::{Events, describe, peak, reset_peak};
 
 #[cfg(not(feature = "cuda"))]
 mod cpu;
 #[cfg(not(feature = "cuda"))]
-pub(crate) use cpu::{Events, describe, peak, reset_peak};
+use cpu::{Events, describe, peak, reset_peak};

@@ -4,11 +4,13 @@ use crate::Result;
 use crate::case::Checked;
 use desam::Quiet;
 use desam::candle::Device;
-use desam::parity::{Measure, parity};
+use desam::core::Precision;
+use desam::parity::{Measure, ParityOptions, parity_on};
 use std::path::Path;
 
-pub(super) fn check(dir: &Path, _device: &Device) -> Result<Vec<Checked>> {
-    let report = parity(dir, &Quiet)?;
+pub(super) fn check(dir: &Path, precision: Precision, device: &Device) -> Result<Vec<Checked>> {
+    let options = ParityOptions { device: device.clone(), precision };
+    let report = parity_on(dir, &options, &Quiet)?;
     let row = |stage: desam::parity::Stage| {
         let (what, error) = match stage.limited {
             Measure::RelativeError => ("distance", stage.relative_error),
@@ -17,7 +19,7 @@ pub(super) fn check(dir: &Path, _device: &Device) -> Result<Vec<Checked>> {
         Checked {
             op: "official program".to_owned(),
             sizes: stage.name,
-            dtype: "f32".to_owned(),
+            dtype: precision.to_string(),
             what,
             error,
             limit: stage.limit,

@@ -1,7 +1,9 @@
 //! Grid points mode, from a slice's features to its mask.
 
-use super::limits;
+use super::{Found, Limits};
 use crate::Result;
+use crate::case::apart;
+use crate::gauge::Place;
 use desam::candle::{Device, Tensor};
 use desam::core::{EncoderSpec, ImageFeatures, Precision};
 use desam::decoder::{Decoder, DecoderConfig};
@@ -18,6 +20,7 @@ pub(crate) struct Slice {
     decoder: Loaded<Decoder>,
     features: ImageFeatures,
     automatic: Automatic,
+    precision: Precision,
 }
 
 impl Slice {
@@ -47,40 +50,36 @@ impl Slice {
             features: ImageFeatures { taps, embedding: put(embedding)? },
             spec,
             automatic,
+            precision,
         })
+    }
+
+    /// IoU and logits.
+    fn numbers(&self) -> Result<Vec<Tensor>> {
+        let (_, SliceEvidence { ious, logits, .. }) = self.run()?;
+        Ok(vec![Tensor::new(ious, &Device::Cpu)?, Tensor::new(logits, &Device::Cpu)?])
     }
 
     pub(crate) fn run(&self) -> Result<(SlicePrediction, SliceEvidence)> {
         let (prompt, decoder) = (&self.prompt.module, &self.decoder.module);
         let predictor = SlicePredictor::new(prompt, decoder, &self.spec);
+        let predictor = predictor.with_precision(self.precision);
         Ok(predictor.predict_with_evidence(&self.features, &self.automatic)?)
     }
 }
 
-/// Predicted IoU of all points, and the share of the mask's pixels that are others. A random mask is
-/// half edge, so where the two take different points for the best, the pixels are not compared.
-pub(super) fn check(
-    preset: &str,
-    precision: Precision,
-    device: &Device,
-) -> Result<Vec<(&'static str, f64, f64)>> {
+/// Predicted IoU of all points, and the logits of the mask that wins. Where the two take different
+/// points for the best, there is no second.
+pub(super) fn check(preset: &str, precision: Precision, place: &Place) -> Found {
     let config = VitConfig { input_side: 256, ..VitConfig::preset(preset)? };
-    let (_, expected) = Slice::new(&config, 4, (Precision::F32, &Device::Cpu))?.run()?;
-    let (_, found) = Slice::new(&config, 4, (precision, device))?.run()?;
-    let limit = limits(precision).results;
-    let mut rows = vec![("IoU of points", distance(&found.ious, &expected.ious)?, limit)];
-    let best = |e: &SliceEvidence| e.ious.iter().copied().map(f64::from).fold(f64::MIN, f64::max);
-    let place = |e: &SliceEvidence| e.ious.iter().position(|&i| f64::from(i) == best(e));
-    if place(&found) == place(&expected) {
-        rows.push(("logits", distance(&found.logits, &expected.logits)?, limit));
+    let here = Slice::new(&config, 4, (Precision::F32, &Device::Cpu))?;
+    let there = Slice::new(&config, 4, (precision, &place.device))?;
+    let (expected, found) = (here.numbers()?, place.run(|| there.numbers())?);
+    let limit = Limits::decoder(precision).results;
+    let mut rows = vec![("IoU of points", apart(&found[0], &expected[0], true)?, limit)];
+    let best = |ious: &Tensor| ious.argmax(0)?.to_scalar::<u32>();
+    if best(&found[0])? == best(&expected[0])? {
+        rows.push(("logits", apart(&found[1], &expected[1], true)?, limit));
     }
     Ok(rows)
-}
-
-fn distance(found: &[f32], expected: &[f32]) -> Result<f64> {
-    if found.len() != expected.len() {
-        return Err(format!("{} numbers, expected {}", found.len(), expected.len()).into());
-    }
-    let tensor = |v: &[f32]| Tensor::new(v, &Device::Cpu);
-    crate::case::apart(&tensor(found)?, &tensor(expected)?, true)
 }

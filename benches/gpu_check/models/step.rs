@@ -1,8 +1,9 @@
 //! A step of training: prediction, loss, gradients, Adam.
 
-use super::limits;
+use super::{Found, Limits};
 use crate::Result;
 use crate::case::apart;
+use crate::gauge::Place;
 use desam::candle::backprop::GradStore;
 use desam::candle::{DType, Device, Tensor};
 use desam::core::{
@@ -84,6 +85,12 @@ impl Step {
         Ok(())
     }
 
+    /// Logits, IoU, loss, and all gradients.
+    fn numbers(&self) -> Result<Vec<Tensor>> {
+        let Outcome { prediction, loss, gradients } = self.outcome()?;
+        Ok(vec![prediction.logits, prediction.iou, loss, self.all(&gradients)?])
+    }
+
     /// All gradients in a row: some alone are nothing but rounding (key biases).
     fn all(&self, gradients: &GradStore) -> Result<Tensor> {
         let mut all = vec![];
@@ -99,22 +106,18 @@ impl Step {
     }
 }
 
-pub(super) fn check(
-    preset: &str,
-    precision: Precision,
-    device: &Device,
-) -> Result<Vec<(&'static str, f64, f64)>> {
+pub(super) fn check(preset: &str, precision: Precision, place: &Place) -> Found {
     let config = VitConfig { input_side: 256, ..VitConfig::preset(preset)? };
     let here = Step::new(&config, 2, (Precision::F32, &Device::Cpu))?;
-    let there = Step::new(&config, 2, (precision, device))?;
-    let (expected, found) = (here.outcome()?, there.outcome()?);
-    let of = |a: &Tensor, b: &Tensor| apart(a, b, true);
-    let gradients = of(&there.all(&found.gradients)?, &here.all(&expected.gradients)?)?;
-    let limits = limits(precision);
-    Ok(vec![
-        ("logits", of(&found.prediction.logits, &expected.prediction.logits)?, limits.results),
-        ("IoU", of(&found.prediction.iou, &expected.prediction.iou)?, limits.results),
-        ("loss", of(&found.loss, &expected.loss)?, limits.results),
-        ("gradients", gradients, limits.gradients),
-    ])
+    let there = Step::new(&config, 2, (precision, &place.device))?;
+    let (expected, found) = (here.numbers()?, place.run(|| there.numbers())?);
+    let Limits { results, gradients } = Limits::decoder(precision);
+    let rows = ["logits", "IoU", "loss", "gradients"].into_iter().zip(found.iter().zip(&expected));
+    rows.map(|(what, (found, expected))| {
+        let limit = if what == "gradients" { gradients } else { results };
+        // A number about 1, of which random weights leave next to nothing.
+        let distance = what != "IoU";
+        Ok((what, apart(found, expected, distance)?, limit))
+    })
+    .collect()
 }

@@ -63,15 +63,15 @@ fn convolution(&(n, inputs, outputs, side, kernel): &Sizes, small: bool) -> Case
         .roundings(2, 2)
 }
 
+/// Of the prompt encoder alone, which is f32.
 fn patches() -> Case {
     let config = Conv2dConfig::patches(4);
     Case::new("convolution of patches", "2×3→20, 22², 4", move |t| {
         conv2d::conv2d(&t[0], &t[1], config)
     })
     .defined_by(move |t| conv2d::plain(&t[0], &t[1], config))
-    .input(&[2, 3, 22, 22])
+    .single(&[2, 3, 22, 22])
     .master(&[20, 3, 4, 4], 48)
-    .roundings(2, 2)
 }
 
 fn transposed((n, inputs, outputs, side): (usize, usize, usize, usize), small: bool) -> Case {

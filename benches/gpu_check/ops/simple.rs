@@ -102,7 +102,7 @@ fn affine(quick: bool, all: &mut Vec<Case>) {
             );
             let case = if rows < 1000 { case.defined_by(of(linear::plain, None)) } else { case };
             let case = case.input(&[rows, inputs]).weight(&[outputs, inputs], inputs);
-            all.push(case.single(&[outputs]));
+            all.push(case.single(&[outputs]).roundings(2, 0));
         }
     }
     for (rows, inputs, outputs) in [(57usize, 33usize, 65usize), (4096, 1280, 1280)] {
@@ -126,7 +126,7 @@ fn affine(quick: bool, all: &mut Vec<Case>) {
 }
 
 fn pointwise(quick: bool, all: &mut Vec<Case>) {
-    let shapes: &[&[usize]] = if quick { &[&[3, 1001]] } else { &[&[3, 1001], &[4096, 5120]] };
+    let shapes: &[&[usize]] = if quick { &[&[3, 1001]] } else { &[&[3, 1001], &[1024, 5120]] };
     for shape in shapes {
         let text = sizes(shape);
         let case = Case::new("GELU", &text, |t| pointwise::gelu(&t[0]));

@@ -10,7 +10,7 @@ pub(crate) use goal::Goal;
 
 use crate::Result;
 use crate::arguments::Arguments;
-use crate::gauge::{Samples, measure};
+use crate::gauge::{Repetitions, Samples, measure};
 use crate::report::Report;
 use desam::candle::{DType, Device};
 use serde::Serialize;
@@ -29,10 +29,7 @@ pub(crate) struct Subject<'a> {
     /// What PyTorch is asked to make, and in which ways.
     request: serde_json::Value,
     parties: &'static [&'static str],
-    /// Unmeasured and measured repetitions.
-    repetitions: (usize, usize),
-    /// Whether the work ends on the host.
-    to_the_end: bool,
+    repetitions: Repetitions,
     goals: Vec<Goal>,
 }
 
@@ -66,7 +63,7 @@ impl Outcome {
     fn of<E: std::fmt::Display>(found: std::result::Result<Samples, E>) -> Self {
         match found {
             Ok(samples) => Self::Took(samples),
-            Err(why) => Self::Failed(why.to_string()),
+            Err(why) => Self::Failed(why.to_string().lines().next().unwrap_or_default().to_owned()),
         }
     }
 
@@ -160,7 +157,7 @@ pub(crate) fn all(
     };
     let mut subjects = models::subjects(&setting);
     subjects.extend(ops::subjects(&setting));
-    for subject in subjects {
+    for subject in subjects.into_iter().filter(|s| arguments.wants(&s.name)) {
         let late = begin.elapsed().as_secs_f64() > arguments.budget;
         let with = torch.as_mut().ok().filter(|_| !late);
         let timed = timed(subject, device, with);
@@ -172,13 +169,13 @@ pub(crate) fn all(
 
 /// Ours first, then each way of PyTorch's; whoever is done gives its memory back.
 fn timed(subject: Subject<'_>, device: &Device, torch: Option<&mut Torch>) -> Timed {
-    let Subject { name, items, make, request, parties, repetitions, to_the_end, goals } = subject;
-    let ours = make().and_then(|mut work| measure(device, repetitions, to_the_end, &mut *work));
+    let Subject { name, items, make, request, parties, repetitions, goals } = subject;
+    let ours = make().and_then(|mut work| measure(device, repetitions, &mut *work));
     let ours = Outcome::of(ours);
     let mut others = vec![];
     if let Some(torch) = torch {
         for &party in parties {
-            let found = torch.time(&request, party, (repetitions, to_the_end));
+            let found = torch.time(&request, party, repetitions);
             others.push((party, Outcome::of(found)));
         }
     }

@@ -2,12 +2,12 @@
 
 use super::{ALL, EAGER, Goal, PLAIN, Setting, Subject, random};
 use crate::Result;
+use crate::gauge::Repetitions;
 use crate::models::slice::Slice;
 use crate::models::step::Step;
 use desam::candle::Device;
 use desam::core::{ImageEncoder, Precision};
 use desam::encoder::VitConfig;
-use desam_benches::wave;
 use serde_json::json;
 use std::hint::black_box;
 
@@ -31,8 +31,9 @@ pub(super) fn subjects<'a>(setting: &Setting<'a>) -> Vec<Subject<'a>> {
     ]
 }
 
-fn repetitions(setting: &Setting<'_>) -> (usize, usize) {
-    if setting.quick { (1, 3) } else { (5, 25) }
+fn repetitions(setting: &Setting<'_>, host: bool) -> Repetitions {
+    let (warm, count) = if setting.quick { (1, 3) } else { (5, 25) };
+    Repetitions { warm, count, each: 1, host }
 }
 
 fn precision(device: &Device) -> Precision {
@@ -48,8 +49,8 @@ fn encoder<'a>(
     let make = move || -> Result<super::Work> {
         let config = VitConfig::preset(preset)?;
         let side = config.input_side;
-        let model = config.build(random::parameters(device))?;
-        let pixels = wave(&[batch, 3, side, side], 0.5).to_device(device)?;
+        let model = config.build_in(random::parameters(device), precision(device))?;
+        let pixels = random::numbers(&[batch, 3, side, side], device)?;
         Ok(Box::new(move || {
             black_box(model.encode(&pixels)?);
             Ok(())
@@ -61,8 +62,7 @@ fn encoder<'a>(
         make: Box::new(make),
         request: json!({ "kind": "encoder", "preset": preset, "batch": batch }),
         parties: ALL,
-        repetitions: repetitions(setting),
-        to_the_end: false,
+        repetitions: repetitions(setting, false),
         goals,
     }
 }
@@ -84,8 +84,7 @@ fn step<'a>(
         make: Box::new(make),
         request: json!({ "kind": "step", "preset": preset, "batch": batch }),
         parties: PLAIN,
-        repetitions: repetitions(setting),
-        to_the_end: false,
+        repetitions: repetitions(setting, false),
         goals,
     }
 }
@@ -110,8 +109,7 @@ fn grid<'a>(
         make: Box::new(make),
         request: json!({ "kind": "grid", "preset": preset, "points": points }),
         parties: EAGER,
-        repetitions: repetitions(setting),
-        to_the_end: true,
+        repetitions: repetitions(setting, true),
         goals,
     }
 }

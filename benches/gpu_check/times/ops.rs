@@ -1,7 +1,8 @@
 //! Ops that most of the time goes to, at ViT-H's and PIMM's sizes.
 
-use super::{EAGER, FUSED, PLAIN, Setting, Subject, Work};
+use super::{EAGER, FUSED, PLAIN, Setting, Subject, Work, random};
 use crate::Result;
+use crate::gauge::Repetitions;
 use desam::candle::{self, DType, Tensor, Var};
 use desam::nn::ops::conv_transpose2d::conv_transpose2x2;
 use desam::nn::ops::conv2d::{Conv2dConfig, conv2d};
@@ -11,7 +12,6 @@ use desam::nn::ops::linear::{Activation, Affine, linear};
 use desam::nn::ops::rel_pos_attention::{RelPosAttention, rel_pos_attention};
 use desam::nn::ops::resize::bilinear;
 use desam::nn::ops::se_block::{SeBlockKernels, se_block};
-use desam_benches::wave;
 use serde_json::json;
 use std::hint::black_box;
 
@@ -176,7 +176,7 @@ fn subject<'a>(setting: &Setting<'a>, (name, op, shapes, backward): Line) -> Sub
             let of = if op.single(i, backward) { DType::F32 } else { dtype };
             // Of parameters about as large as they are.
             let size = if i == 0 { 1.0 } else { 0.05 };
-            let numbers = (wave(shape, i as f64) * size)?.to_dtype(of)?.to_device(device)?;
+            let numbers = (random::numbers(shape, device)? * size)?.to_dtype(of)?;
             Ok(if backward { Var::from_tensor(&numbers)?.into_inner() } else { numbers })
         };
         let inputs = shapes.iter().enumerate().map(input).collect::<candle::Result<Vec<_>>>()?;
@@ -202,8 +202,10 @@ fn subject<'a>(setting: &Setting<'a>, (name, op, shapes, backward): Line) -> Sub
             Op::LinearGelu | Op::InstanceNorm | Op::Block => PLAIN,
             _ => EAGER,
         },
-        repetitions: if quick { (1, 3) } else { (5, 30) },
-        to_the_end: false,
+        repetitions: match quick {
+            true => Repetitions { warm: 1, count: 3, each: 2, host: false },
+            false => Repetitions { warm: 5, count: 25, each: 10, host: false },
+        },
         goals: vec![],
     }
 }

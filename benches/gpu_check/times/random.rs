@@ -3,6 +3,7 @@
 use candle_nn::var_builder::SimpleBackend;
 use candle_nn::{Init, VarBuilder};
 use desam::candle::{DType, Device, Error, Result, Shape, Tensor};
+use desam_benches::wave;
 
 struct Random;
 
@@ -23,4 +24,15 @@ impl SimpleBackend for Random {
 /// Gives whatever is asked for, distributed as its layer wants it.
 pub(super) fn parameters(device: &Device) -> VarBuilder<'static> {
     VarBuilder::from_backend(Box::new(Random), DType::F32, device.clone())
+}
+
+/// What the host makes of a tensor; the rest repeats it.
+const BLOCK: usize = 1 << 20;
+
+/// Numbers between −1 and 1, f32.
+pub(super) fn numbers(shape: &[usize], device: &Device) -> Result<Tensor> {
+    let count: usize = shape.iter().product();
+    let block = wave(&[count.min(BLOCK)], 0.5).to_device(device)?;
+    let all = block.repeat(count.div_ceil(BLOCK).max(1))?;
+    all.narrow(0, 0, count)?.contiguous()?.reshape(shape)
 }

@@ -1,7 +1,7 @@
 //! PyTorch's side: a process that answers a line of JSON with a line of JSON (`peer.py`).
 
 use crate::arguments::Arguments;
-use crate::gauge::Samples;
+use crate::gauge::{Repetitions, Samples};
 use desam::candle::{Device, DeviceLocation};
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Write};
@@ -45,10 +45,12 @@ impl Torch {
         &mut self,
         request: &Value,
         party: &str,
-        ((warm, count), host): ((usize, usize), bool),
+        repetitions: Repetitions,
     ) -> Result<Samples, String> {
         self.ask(&json!({ "make": request, "party": party }))?;
-        let found = self.ask(&json!({ "warm": warm, "count": count, "host": host }))?;
+        let Repetitions { warm, count, each, host } = repetitions;
+        let question = json!({ "warm": warm, "count": count, "each": each, "host": host });
+        let found = self.ask(&question)?;
         let numbers = found["ms"].as_array().ok_or("no times came back")?;
         let ms = numbers.iter().filter_map(Value::as_f64).collect();
         Ok(Samples { ms, peak: found["peak"].as_u64() })

@@ -1,15 +1,15 @@
 //! A case's slices through the encoder.
 //!
 //! On a CPU one after the other. With a batch, and wherever the encoder is on a GPU, three things go on
-//! at once: the pixels of the next batch are prepared, one batch is encoded and fetched, the files of the
+//! at once: the slices of the next batch are enlarged, one batch is encoded and fetched, the files of the
 //! one before are written. Each hands over to the next in person, so three batches are in memory.
 
 use super::run::Run;
 use super::stored;
 use crate::cache::{CacheCase, CacheHeader, Entry, Seal, TensorSpec};
-use crate::preprocess::PreparedVolume;
+use crate::preprocess::{PreparedVolume, normalised};
 use crate::{Error, Result};
-use candle_core::{Device, Tensor};
+use candle_core::Tensor;
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
@@ -77,7 +77,7 @@ impl Run<'_> {
         let batch = self.options.batch.max(1);
         if batch == 1 && self.device.is_cpu() {
             for slices in missing.chunks(1) {
-                let made = self.pixels(&volume, slices).and_then(|p| self.encode(slices, &p));
+                let made = self.enlarged(&volume, slices).and_then(|l| self.encode(slices, &l));
                 done.bytes += write(Batch { slices, made })?;
             }
             return Ok(done);
@@ -89,7 +89,7 @@ impl Run<'_> {
             let (volume, missing) = (&volume, &missing);
             scope.spawn(move || {
                 for slices in missing.chunks(batch) {
-                    let made = self.pixels(volume, slices);
+                    let made = self.enlarged(volume, slices);
                     if !hand_over(&to_encode, slices, made) {
                         return;
                     }
@@ -97,7 +97,7 @@ impl Run<'_> {
             });
             let writer = scope.spawn(move || write_all(&encoded, write));
             for Batch { slices, made } in prepared {
-                let made = made.and_then(|pixels| self.encode(slices, &pixels));
+                let made = made.and_then(|levels| self.encode(slices, &levels));
                 if !hand_over(&to_write, slices, made) {
                     break;
                 }
@@ -108,14 +108,15 @@ impl Run<'_> {
         Ok(done)
     }
 
-    /// The encoder's input for some slices, `[B, 3, S, S]`, in the CPU's memory.
-    fn pixels(&self, volume: &PreparedVolume, slices: &[Missing]) -> Result<Tensor> {
-        let each = slices.iter().map(|s| volume.pixels(s.z, &Device::Cpu));
+    /// Some slices enlarged, levels `[B, 1, S, S]` in the CPU's memory.
+    fn enlarged(&self, volume: &PreparedVolume, slices: &[Missing]) -> Result<Tensor> {
+        let each = slices.iter().map(|s| volume.enlarged(s.z));
         Ok(Tensor::cat(&each.collect::<Result<Vec<_>>>()?, 0)?)
     }
 
-    fn encode(&self, slices: &[Missing], pixels: &Tensor) -> Result<Bytes> {
-        let features = self.encoder.encode(&pixels.to_device(self.device)?)?;
+    /// All that a GPU does is given to it here, by one thread.
+    fn encode(&self, slices: &[Missing], levels: &Tensor) -> Result<Bytes> {
+        let features = self.encoder.encode(&normalised(levels, self.device)?)?;
         let zs: Vec<usize> = slices.iter().map(|s| s.z).collect();
         stored::bytes(&self.recipe, &zs, &features)
     }

@@ -136,8 +136,18 @@ impl VitEncoder {
     fn forward(&self, pixels: &Tensor) -> Result<ImageFeatures> {
         let mut x = self.patch_embed.forward(pixels, &self.positions)?;
         let mut taps = Vec::with_capacity(self.spec.tap_channels.len());
-        for block in &self.blocks {
-            x = block.forward(&x)?;
+        let mut entered = None;
+        for (i, block) in self.blocks.iter().enumerate() {
+            let first = || block.enter(&x);
+            let middle = block.attend(entered.take().map_or_else(first, Ok)?, &x)?;
+            x = match self.blocks.get(i + 1) {
+                Some(next) => {
+                    let left = block.leave_for(next, middle)?;
+                    entered = Some(left.normed);
+                    left.sum
+                }
+                None => block.leave(middle)?,
+            };
             if block.is_global() && taps.len() < self.spec.tap_channels.len() {
                 taps.push(channels_first(&x)?);
             }

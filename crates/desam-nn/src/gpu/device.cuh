@@ -115,6 +115,13 @@ DEVICE void copy_async16(void *shared, const void *global, bool wanted) {
                  : "r"(shared_address(shared)), "l"(global), "r"(wanted ? 16 : 0)
                  : "memory");
 }
+// The same by way of L1, where it stays for other blocks of the multiprocessor that read it too.
+DEVICE void copy_async16_kept(void *shared, const void *global) {
+    asm volatile("cp.async.ca.shared.global [%0], [%1], 16;"
+                 :
+                 : "r"(shared_address(shared)), "l"(global)
+                 : "memory");
+}
 DEVICE void commit_async() { asm volatile("cp.async.commit_group;" ::: "memory"); }
 // Waits until at most `pending` of this thread's groups are not there yet.
 template <int pending> DEVICE void wait_async() {

@@ -285,6 +285,9 @@ inline void copy_async16(void *shared, const void *global, bool wanted) {
         ::emulation::fail("copy_async16: more copies under way than the emulation holds");
     me.copies[me.last_copy++ % ::emulation::COPIES] = {shared, global, wanted, me.group};
 }
+inline void copy_async16_kept(void *shared, const void *global) {
+    copy_async16(shared, global, true);
+}
 inline void commit_async() { ::emulation::current->group++; }
 template <int pending> void wait_async() {
     ::emulation::Fiber &me = *::emulation::current;

@@ -37,8 +37,8 @@ pub(super) struct Training {
 
 /// All steps of the reference on a model that has not been trained. Moves the model's parameters.
 ///
-/// In bf16 all gradients are compared as one vector. A tensor's own may lie on differences that f32
-/// itself has to three digits only, and Adam's first steps take the sign of every number, however small:
+/// In bf16 the gradients of PRIM and of PIMM are compared as one vector each. A tensor's own may lie on
+/// differences that f32 itself has to three digits only, and Adam's first steps take the sign of every number, however small:
 /// neither says anything about the arithmetic.
 pub(super) fn training(model: &Official, limits: &Limits, files: Files<'_>) -> Result<Training> {
     let vars = &model.decoder.vars;
@@ -49,8 +49,8 @@ pub(super) fn training(model: &Official, limits: &Limits, files: Files<'_>) -> R
     let mut out = Training { stages: Vec::new(), gradients: Vec::new(), skipped: Vec::new() };
     let rows = Rows::read(files)?;
     let (mut first, mut later): ([Comparison; 4], Comparison) = Default::default();
-    let mut later_limit = limits.model_loss;
-    let (mut adam, mut whole) = (Adam::new(AdamConfig::default()), None);
+    let mut later_limit = limits.loss;
+    let (mut adam, mut whole) = (Adam::new(AdamConfig::default()), Vec::new());
     for (step, row) in rows.0.iter().enumerate() {
         let (prediction, value) = forward(model, files, step)?;
         let found = [
@@ -68,7 +68,7 @@ pub(super) fn training(model: &Official, limits: &Limits, files: Files<'_>) -> R
             out.stages.extend(predictions(&prediction, limits, files)?);
             match limits.gradients {
                 None => out.gradients = gradients::gradients(model, &grads, files)?,
-                Some(limit) => whole = Some(gradients::whole(model, &grads, files, limit)?),
+                Some(limits) => whole = gradients::whole(model, &grads, files, limits)?,
             }
         } else {
             later_limit = later_limit.max(3.0 * row.own);
@@ -76,14 +76,14 @@ pub(super) fn training(model: &Official, limits: &Limits, files: Files<'_>) -> R
         adam.step(vars, &grads, row.rate)?;
     }
     for (compared, name) in first.into_iter().zip(TERMS) {
-        out.stages.push(compared.relative(format!("step 0 {name}"), limits.model_loss));
+        out.stages.push(compared.relative(format!("step 0 {name}"), limits.loss));
     }
     if rows.0.len() > 1 {
         let name = format!("losses of steps 1 to {}", rows.0.len() - 1);
         out.stages.push(later.relative(name, later_limit));
     }
-    if let Some(whole) = whole {
-        out.stages.push(whole);
+    if !whole.is_empty() {
+        out.stages.extend(whole);
         let reason = format!("they say nothing about {}: see docs/gpu.md", limits.precision);
         for what in ["gradients one by one", "what Adam's steps move"] {
             out.skipped.push(Skipped { what: what.into(), reason: reason.clone() });
@@ -170,7 +170,7 @@ fn predictions(found: &MaskPrediction, limits: &Limits, files: Files<'_>) -> Res
             let mut compared = Comparison::default();
             compared.tensors(found, file.get(name)?)?;
             let name = name.trim_end_matches('0');
-            stages.push(compared.relative(format!("step 0 {name}{what}"), limits.decoder));
+            stages.push(compared.relative(format!("step 0 {name}{what}"), limits.untrained));
         }
     }
     Ok(stages)

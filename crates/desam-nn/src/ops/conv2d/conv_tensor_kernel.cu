@@ -58,14 +58,11 @@ template <class T> struct Images {
                 copy_async16(to, wanted ? from : grad, wanted);
                 continue;
             }
-            uint32_t words[4];
+            uint32_t words[4] = {};
 #pragma unroll
-            for (uint32_t i = 0; i < 8; i += 2) {
-                words[i / 2] = wanted ? from[i].bits : 0;
-                if (wanted && column + i + 1 < of.width)
-                    words[i / 2] |= static_cast<uint32_t>(from[i + 1].bits) << 16;
-                if (column + i >= of.width) words[i / 2] = 0;
-            }
+            for (uint32_t i = 0; i < 8; i++)
+                if (wanted && column + i < of.width)
+                    words[i / 2] |= static_cast<uint32_t>(from[i].bits) << i % 2 * 16;
             *to = make_uint4(words[0], words[1], words[2], words[3]);
         }
     }
@@ -140,16 +137,19 @@ DEVICE void correlate(const Images<T> &images, float *partial, uint32_t tiles, u
     const uint32_t lane = threadIdx.x % WARP, warp = threadIdx.x / WARP;
 
     Sums sums = {};
-    uint32_t words[8];
     if (begin < end) {
+        // Nothing hides this, so all is under way at once.
+        uint32_t words[ROUNDS][8];
         const Tile first = images.tile(begin);
         images.start_gradient(memory, first, output);
-#pragma unroll 1
-        for (uint32_t round = 0; round < ROUNDS; round++) {
-            images.start_pixels(words, first, input, round);
-            images.finish_pixels(words, memory, round);
-        }
+#pragma unroll
+        for (uint32_t round = 0; round < ROUNDS; round++)
+            images.start_pixels(words[round], first, input, round);
+#pragma unroll
+        for (uint32_t round = 0; round < ROUNDS; round++)
+            images.finish_pixels(words[round], memory, round);
     }
+    uint32_t words[8];
     commit_async();
 #pragma unroll 1
     for (uint32_t index = begin; index < end; index++) {

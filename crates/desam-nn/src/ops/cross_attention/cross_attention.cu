@@ -59,9 +59,10 @@ template <unsigned D> DEVICE void add(float (&to)[D], float by, const float *x) 
 // shared memory, `each` of them at a time, the heads of one 4 numbers apart so that lanes with
 // different heads meet different banks.
 
+// With `repeated` the queries of the one image that there are of them are those of all images.
 template <unsigned D, class T>
 DEVICE void few_keys(const T *q, const T *k, const T *v, T *y, float *seen, const Sizes &size,
-                     uint32_t each) {
+                     uint32_t each, uint32_t repeated) {
     DYNAMIC_SHARED(float, shared);
     const uint32_t heads = size.heads, channels = heads * D, stride = heads * (D + 4);
     const uint32_t tiles = (size.queries * heads + THREADS - 1) / THREADS;
@@ -72,7 +73,7 @@ DEVICE void few_keys(const T *q, const T *k, const T *v, T *y, float *seen, cons
     float mine[D], sum[D];
 #pragma unroll
     for (unsigned i = 0; i < D; i++) mine[i] = sum[i] = 0;
-    if (inside) load(mine, q + at);
+    if (inside) load(mine, q + (repeated ? static_cast<size_t>(unit) * D : at));
 #pragma unroll
     for (unsigned i = 0; i < D; i++) mine[i] *= size.scale * LOG2_E;
     float top = -INFINITY, total = 0;
@@ -361,8 +362,8 @@ DEVICE void few_queries_back(const T *q, const T *k, const T *v, const T *y, con
 
 #define CROSS_ATTENTION(D, GROUP, T)                                                           \
     KERNEL(cross_few_keys_##D##_##T, 256, const T *q, const T *k, const T *v, T *y, float *seen, \
-           SIZES, uint32_t each) {                                                             \
-        few_keys<D>(q, k, v, y, seen, GIVEN, each);                                            \
+           SIZES, uint32_t each, uint32_t repeated) {                                          \
+        few_keys<D>(q, k, v, y, seen, GIVEN, each, repeated);                                  \
     }                                                                                          \
     KERNEL(cross_few_queries_##D##_##T, 256, const T *q, const T *k, const T *v, T *y,         \
            float *seen, SIZES) {                                                               \

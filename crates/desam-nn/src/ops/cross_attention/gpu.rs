@@ -22,11 +22,14 @@ pub(super) fn cross_attention(qkv: [&Tensor; 3], heads: usize) -> Result<Option<
         return Ok(None);
     }
     let Sizes { images, queries, .. } = sizes;
-    let seen = match qkv.iter().any(|t| t.track_op()) {
-        true => Some(Tensor::zeros((images, heads, queries), DType::F32, q.device())?),
-        false => None,
-    };
-    apply(CrossAttention { heads, seen }, &qkv).map(Some)
+    if !qkv.iter().any(|t| t.track_op()) {
+        // Repeated without a copy, they are read where they are.
+        let repeated = sizes.are_keys_few() && images > 1 && q.stride().first() == Some(&0);
+        let q = if repeated { q.narrow(0, 0, 1)? } else { q.clone() };
+        return apply(CrossAttention { sizes, repeated, seen: None }, &[&q, k, v]).map(Some);
+    }
+    let seen = Some(Tensor::zeros((images, heads, queries), DType::F32, q.device())?);
+    apply(CrossAttention { sizes, repeated: false, seen }, &qkv).map(Some)
 }
 
 impl Sizes {
@@ -57,7 +60,9 @@ impl Sizes {
 
 /// `(q, k, v) → y`
 struct CrossAttention {
-    heads: usize,
+    sizes: Sizes,
+    /// Whether `q` is that of one image, which is that of all.
+    repeated: bool,
     /// `[N, heads, Q]`, f32: gets what a gradient needs to know of each query's scores.
     seen: Option<Tensor>,
 }
@@ -71,11 +76,12 @@ impl KernelOp for CrossAttention {
         inputs: &[Operand<'_, A::Storage>],
     ) -> Result<(A::Storage, Shape)> {
         let [q, k, v] = inputs else { bail!("attention: {} inputs", inputs.len()) };
-        let shapes = [q, k, v].map(|t| t.layout.shape());
-        let sizes = Sizes::new(shapes[0], shapes[1], shapes[2], self.heads)?;
-        let y = on.allocate(q.count(), q.dtype())?;
-        if q.count() == 0 {
-            return Ok((y, shapes[0].clone()));
+        let Sizes { images, queries, keys, heads, per_head } = self.sizes;
+        let sizes = self.sizes;
+        let shape = Shape::from((images, queries, sizes.channels()));
+        let y = on.allocate(shape.elem_count(), q.dtype())?;
+        if shape.elem_count() == 0 {
+            return Ok((y, shape));
         }
         let seen = self.seen.as_ref().map(Tensor::storage_and_layout);
         let seen = match &seen {
@@ -85,11 +91,10 @@ impl KernelOp for CrossAttention {
         let mut args = vec![q.address(on)?, k.address(on)?, v.address(on)?];
         args.extend([on.address(&y, 0)?, seen]);
         args.extend(sizes.args()?);
-        let Sizes { images, queries, keys, heads, per_head } = sizes;
         let (grid, shared) = match sizes.are_keys_few() {
             true => {
                 let each = keys.min(SHARED / sizes.of_a_key());
-                args.push(Arg::size(each)?);
+                args.extend([Arg::size(each)?, Arg::U32(self.repeated.into())]);
                 let grid = blocks(images * (queries * heads).div_ceil(THREADS), 1)?;
                 (grid, each * sizes.of_a_key() * size_of::<f32>())
             }
@@ -106,7 +111,7 @@ impl KernelOp for CrossAttention {
             shared: shared as u32,
             args: &args,
         })?;
-        Ok((y, shapes[0].clone()))
+        Ok((y, shape))
     }
 
     fn backward(
@@ -118,7 +123,7 @@ impl KernelOp for CrossAttention {
         let ([q, k, v], Some(seen)) = (inputs, &self.seen) else {
             bail!("attention: {} inputs, or none that was tracked", inputs.len())
         };
-        let sizes = Sizes::new(q.shape(), k.shape(), v.shape(), self.heads)?;
+        let sizes = self.sizes;
         if output.elem_count() == 0 {
             return [q, k, v].iter().map(|t| t.zeros_like().map(Some)).collect();
         }

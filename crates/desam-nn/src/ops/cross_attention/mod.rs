@@ -138,6 +138,21 @@ mod tests {
         }
     }
 
+    #[test]
+    fn kernels_read_repeated_queries_where_they_are() {
+        let [q, k, v] = case(3, 20, 7, 16);
+        let one = q.narrow(0, 1, 1).unwrap();
+        let q = |t: &[Tensor]| t[0].broadcast_as((3, 20, 16));
+        for tracked in [false, true] {
+            compare_kernels(
+                &[one.clone(), k.clone(), v.clone()],
+                |t| cross_attention(&q(t)?, &t[1], &t[2], 4),
+                |t| plain(&q(t)?, &t[1], &t[2], 4),
+                (DType::F32, 2e-5, tracked),
+            );
+        }
+    }
+
     /// More than a block takes of the longer sequence, than backwards is taken of the shorter at once,
     /// and than shared memory holds of the keys.
     #[test]

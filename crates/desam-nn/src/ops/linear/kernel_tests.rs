@@ -1,6 +1,8 @@
 use super::tests::{ACTIVATIONS, case, of};
 use super::*;
+use crate::ops::exchange::Norm;
 use crate::ops::gradcheck::{compare_kernels, random};
+use crate::ops::layer_norm;
 use candle_core::{Device, Var};
 
 /// f32 as on the CPU. In bf16 and f16 the product is rounded once, the result once more, and the
@@ -154,4 +156,45 @@ fn kernels_refuse_what_does_not_fit() {
     assert!(run(&[3, 6], &[7, 6], &[7]).is_ok());
     assert!(run(&[3, 5], &[7, 6], &[7]).is_err() && run(&[], &[7, 6], &[7]).is_err());
     assert!(run(&[3, 6], &[7, 6], &[6]).is_err() && run(&[3, 6], &[6], &[6]).is_err());
+}
+
+#[test]
+fn a_sum_and_its_norm_are_one_pass() {
+    for (dtype, limit) in LIMITS {
+        for (shape, outputs, first) in
+            [(&[2usize, 5, 20][..], 37, 2), (&[3, 4, 8], 260, 1), (&[1, 3, 4], 772, 1)]
+        {
+            let [x, weight, bias] = case(shape, outputs);
+            let to = random(4, &[first, shape[1], outputs]);
+            let all = [x, weight, bias, to, random(5, &[outputs]), random(6, &[outputs])];
+            let norm = |t: &[Tensor]| layer_norm::plain(&t[0], &t[1], &t[2], 1e-6);
+            let sum = |t: &[Tensor]| plain(&t[0], of(t), None)?.broadcast_add(&t[3]);
+            let plain = |t: &[Tensor]| norm(&[sum(t)?, t[4].clone(), t[5].clone()]);
+            // The norm's numbers are up to 4, the product's first rounding is taken along.
+            for (tracked, wide) in [(false, false), (false, true), (true, false)] {
+                let to = |t: &[Tensor]| match wide {
+                    true => t[3].to_dtype(DType::F32),
+                    false => Ok(t[3].clone()),
+                };
+                let both = |t: &[Tensor], to: &Tensor| {
+                    let norm = Norm { weight: &t[4], bias: &t[5], eps: 1e-6 };
+                    linear_added_normed(&t[0], of(&t[..3]), to, norm, dtype)
+                };
+                let with = (dtype, limit, tracked);
+                let normed = |t: &[Tensor]| Ok(both(t, &to(t)?)?.normed);
+                compare_kernels(&all, normed, plain, with);
+                let added = |t: &[Tensor]| {
+                    let sum = both(t, &to(t)?)?.sum;
+                    assert_eq!(sum.dtype(), to(t)?.dtype());
+                    Ok(sum)
+                };
+                compare_kernels(&all, added, sum, (dtype, limit, false));
+                let alone = |t: &[Tensor]| {
+                    let norm = Norm { weight: &t[4], bias: &t[5], eps: 1e-6 };
+                    linear_normed(&t[0], of(&t[..3]), &to(t)?, norm)
+                };
+                compare_kernels(&all, alone, plain, with);
+            }
+        }
+    }
 }

@@ -13,18 +13,22 @@ const SINGLE: Module = module!("rel_pos_attention_single", REL_POS_ATTENTION_SIN
 const KEYS: usize = 64;
 const KEY_ROWS: usize = 4;
 const KEY_COLUMNS: usize = 16;
+/// Bytes of a tile's row by its channels (`tiles.cuh`).
+const ROW_OF_32: usize = 64 + 16;
+const ROW_OF_64: usize = 128 + 16;
+const ROW_OF_80: usize = 160;
 /// Queries that a block of the f32 kernel takes.
 const QUERIES: usize = 64;
 /// Shared memory with which two blocks fit a multiprocessor of sm_90, and one that of sm_80.
 const SHARED_OF_TWO: usize = 113 * 1024;
 /// What a block of sm_80 may have.
 const SHARED_OF_ONE: usize = 163 * 1024;
-/// Kernels count an image's numbers in 32 bits.
-const IMAGE: usize = u32::MAX as usize;
+/// Kernels count tokens, and an image's numbers, in 32 bits.
+const COUNT: usize = u32::MAX as usize;
 
-/// Attention where tensors are on a device with kernels, in the type of `qkv`; bias and positions may
-/// have another. In f32 where no kernel takes the type (see [`tensor_cores`]), `None` where none takes
-/// the sizes (a depth beyond 128, a side of some hundreds).
+/// Attention where tensors are on a device with kernels, in the type of `qkv`; bias and positions
+/// may have another. In f32 where no kernel takes the depth in that type (see [`tensor_cores`]);
+/// `None` where none takes the sizes (a depth beyond 128, a side of some hundreds).
 pub(super) fn attention(qkv: &Tensor, given: RelPosAttention<'_>) -> Result<Option<Tensor>> {
     let RelPosAttention { bias, positions, heads } = given;
     let sizes = sizes(qkv.dims(), bias.dims(), positions.dims(), heads)?;
@@ -45,11 +49,11 @@ fn aligned(x: &Tensor, dtype: DType) -> Result<Tensor> {
     if x.layout().start_offset() % 8 == 0 { Ok(x) } else { x.force_contiguous() }
 }
 
-/// `(qkv, bias, positions) → y`, without a gradient: `qkv`, positions and `y` of one type, the bias in
-/// f32.
-struct Attention {
-    plan: Plan,
-    sizes: Sizes,
+/// `(qkv, bias, positions) → y`, without a gradient: `qkv`, positions and `y` of one type, the bias
+/// in f32.
+pub(super) struct Attention {
+    pub(super) plan: Plan,
+    pub(super) sizes: Sizes,
 }
 
 /// The kernel that is taken, and how it is started.
@@ -59,7 +63,7 @@ pub(super) struct Plan {
     kernel: String,
     /// Queries and threads of a block.
     pub(super) queries: usize,
-    threads: u32,
+    pub(super) threads: u32,
     /// Bytes of shared memory.
     pub(super) shared: usize,
 }
@@ -67,9 +71,9 @@ pub(super) struct Plan {
 impl Plan {
     /// For sizes and the type of `qkv`.
     pub(super) fn new(sizes: Sizes, dtype: DType) -> Result<Option<Self>> {
-        let image = sizes.grid * sizes.grid * 3 * sizes.width();
+        let tokens = sizes.grid * sizes.grid;
         let table = 2 * sizes.side * sizes.depth;
-        if image.max(table) > IMAGE {
+        if (tokens * 3 * sizes.width()).max(sizes.images * tokens).max(table) > COUNT {
             return Ok(None);
         }
         Ok(match dtype {
@@ -87,14 +91,14 @@ fn terms(side: usize) -> usize {
 
 /// bf16 and f16, depths that are a multiple of 8 up to 80: a thread a query.
 fn tensor_cores(sizes: Sizes, suffix: &str) -> Option<Plan> {
-    let (width, name) = match sizes.depth {
-        64 => (64, "64"),
-        80 => (80, "80"),
+    let (row, name) = match sizes.depth {
+        64 => (ROW_OF_64, "64"),
+        80 => (ROW_OF_80, "80"),
         depth if depth % 8 != 0 || depth > 80 => return None,
-        depth if depth <= 32 => (32, "to_32"),
-        _ => (80, "to_80"),
+        depth if depth <= 32 => (ROW_OF_32, "to_32"),
+        _ => (ROW_OF_80, "to_80"),
     };
-    let shared = |queries| 4 * KEYS * width * 2 + queries * terms(sizes.side);
+    let shared = |queries| 4 * KEYS * row + queries * terms(sizes.side);
     let queries = [128, 64, 32].into_iter().find(|&q| shared(q) <= SHARED_OF_TWO)?;
     Some(Plan {
         module: TENSOR_CORES,

@@ -2,25 +2,23 @@
 //
 // A block of 4 warps takes 128 queries of one head and square, a warp 32 of them: two operands `a`
 // of 16 queries. Keys and values pass by in tiles of 64 (squares.cuh), two in shared memory: one is
-// worked on while the next is copied (cp.async). A warp takes a tile in halves of 32 keys (two rows):
+// worked on while the next is copied (cp.async). A warp takes a tile in halves of 32 keys:
 //
-//   scores [32][32] = terms + q·kᵀ    the accumulators start as the terms, so adding them is free
-//   weights = 2^scores                in registers; their layout as accumulators is that of `a`
+//   scores [32][32] = terms + q·kᵀ    accumulators start as the terms, so adding them is free
+//   weights = 2^scores                in registers; as accumulators lie, so does `a`
 //   mixed [32][WIDTH] += weights·v
 //
-// Registers of a thread for WIDTH 80: mixed 80, queries 40, scores 32, column terms 16. Each number
-// of a tile that is read from shared memory meets 32 queries, so for WIDTH 80 the reads (ldmatrix,
-// 40 of 512 bytes a tile and warp, 160 cycles of 128 bytes) of four warps take 640 cycles and the
-// copies 160, below the 1024 that 160 mma of 6.4 cycles take. A score costs 4.5 instructions beside
-// them: start, maximum, power, sum, half of a rounding.
+// Registers of a thread for WIDTH 80: mixed 80, queries 40, scores 32, column terms 16; in all 246
+// for sm_90, so two blocks share a multiprocessor. Each number of a tile that is read from shared
+// memory meets 32 queries: for WIDTH 80 the reads (40 ldmatrix of 512 bytes a tile and warp, at 128
+// bytes a cycle) of four warps take 640 cycles and the copies 160, below the 1024 that 160 mma of
+// 6.4 cycles take, and a warp has about 600 instructions a tile. A score costs 4.5 beside the mma:
+// start, maximum, power, sum, half of a rounding.
 //
 // Queries are scaled by log2 e / √depth before they are rounded, which changes no rounding; the
 // terms take √depth back. The maximum that powers are relative to is raised only when a score lies
-// more than RAISE above it: weights up to 2^8 are as exact as weights up to 1, and rescaling what was
-// mixed so far is work that then almost never happens.
-//
-// Rows of a tile are not padded; 16-byte chunks change places by row instead, so that the 8 rows of
-// an ldmatrix lie in different banks.
+// more than RAISE above it: weights up to 2^8 are as exact as weights up to 1, and rescaling what
+// was mixed so far is work that then almost never happens.
 #include "queries.cuh"
 
 namespace {
@@ -58,9 +56,9 @@ template <class T, uint32_t WIDTH, bool EXACT> struct Mixture {
 #pragma unroll
             for (uint32_t i = 0; i < 4; i++) {
                 const uint32_t line = queries.line(o, i % 2);
+                const uint32_t key = column + i / 2 * 8 + lane % 4 * 2;
                 const float2 both = *reinterpret_cast<const float2 *>(
-                    queries.terms.columns + line * queries.terms.column_stride + column + i / 2 * 8 +
-                    lane % 4 * 2);
+                    queries.terms.columns + line * queries.terms.column_stride + key);
                 columns[o][i / 2][i % 2 * 2] = both.x;
                 columns[o][i / 2][i % 2 * 2 + 1] = both.y;
             }
@@ -180,7 +178,7 @@ template <class T, uint32_t WIDTH, bool EXACT> struct Mixture {
 
     DEVICE void write(const float *bias, T *y) const {
         bias += 2 * sizes.width() + tiles.square.head * sizes.depth;
-        y += tiles.square.corner * sizes.width() + tiles.square.head * sizes.depth;
+        y += tiles.square.at(sizes, 1);
 #pragma unroll
         for (uint32_t o = 0; o < OPERANDS; o++) {
 #pragma unroll
@@ -191,7 +189,8 @@ template <class T, uint32_t WIDTH, bool EXACT> struct Mixture {
                 const float share = 1.0f / sum;
                 const uint32_t q = queries.query(o, half);
                 if (q != queries.first - queries.base + queries.line(o, half)) continue;
-                T *to = y + (q / tiles.square.columns * sizes.grid + q % tiles.square.columns) * sizes.width();
+                const uint32_t row = q / tiles.square.columns, column = q % tiles.square.columns;
+                T *to = y + (row * sizes.grid + column) * sizes.width();
 #pragma unroll
                 for (uint32_t n = 0; n < OUT; n++) {
                     const uint32_t channel = 8 * n + lane % 4 * 2;
@@ -222,8 +221,8 @@ DEVICE void attention(const T *qkv, const float *bias, const T *positions, T *y,
 } // namespace
 
 // `.._WIDTH` takes that depth, `.._to_WIDTH` any multiple of 8 up to it. All pointers aligned to 16
-// bytes, numbers of `qkv` for an image fewer than 2^32. Threads: 128, 64 or 32, one a query. Shared
-// memory: 4 tiles, then a query's terms.
+// bytes; tokens, and numbers of `qkv` for an image, fewer than 2^32. Threads: 128, 64 or 32, one a
+// query. Shared memory: 4 tiles, then the queries' terms.
 #define ATTENTION(T, NAME, WIDTH, EXACT)                                                       \
     KERNEL(rel_pos_attention_##T##_##NAME, 128, const T *qkv, const float *bias,               \
            const T *positions, T *y, uint32_t grid, uint32_t side, uint32_t heads,             \

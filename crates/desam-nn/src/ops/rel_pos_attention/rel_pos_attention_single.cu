@@ -1,11 +1,11 @@
-// Attention with decomposed relative positions for f32, without tensor cores: what a GPU's parity with
-// the CPU is measured by, and what any depth is done with.
+// Attention with decomposed relative positions for f32, without tensor cores: what a GPU's parity
+// with the CPU is measured by, and what any depth is done with.
 //
 // A block of 256 threads takes 64 queries of one head and square, and the keys in tiles of 64
-// (squares.cuh). A thread has 4 queries and 4 keys of a tile (a column's, one in each row): 16 scores,
-// for which it reads 8 runs of 4 channels from shared memory for 64 products. Of what is mixed it has
-// 4 queries and each 16th channel. A query's maximum and sum are those of 16 threads side by side,
-// half a warp, which hand weights to each other through shared memory.
+// (squares.cuh). A thread has 4 queries and 4 keys of a tile (a column's, one in each row): 16
+// scores, for which it reads 8 runs of 4 channels from shared memory for 64 products. Of what is
+// mixed it has 4 queries and each 16th channel. A query's maximum and sum are those of 16 threads
+// side by side, half a warp, which hand weights to each other through shared memory.
 //
 // Rows of queries and keys are 4 numbers longer than they have to be: 8 rows read side by side, 16
 // bytes each, lie in different banks.
@@ -34,10 +34,9 @@ template <uint32_t WIDTH> struct Block {
 
     DEVICE Block(const Sizes &sizes, const float *qkv, float *memory)
         : sizes(sizes), square(sizes),
-          corner(qkv + square.corner * 3 * sizes.width() + square.head * sizes.depth),
-          queries(memory), keys(queries + QUERIES * ROW), values(keys + KEYS * ROW),
-          weights(values + KEYS * WIDTH), terms(sizes, weights + QUERIES * WEIGHTS, QUERIES),
-          first(square.tile * QUERIES) {}
+          corner(qkv + square.at(sizes, 3)), queries(memory), keys(queries + QUERIES * ROW),
+          values(keys + KEYS * ROW), weights(values + KEYS * WIDTH),
+          terms(sizes, weights + QUERIES * WEIGHTS, QUERIES), first(square.tile * QUERIES) {}
 
     // The query of the square at a line of the block; the last one stands in for those that there
     // are not.
@@ -61,10 +60,9 @@ template <uint32_t WIDTH> struct Block {
         bias += square.head * sizes.depth;
         each([&](uint32_t line, uint32_t channel) {
             const uint32_t q = query(line);
-            float x = 0;
-            if (channel < sizes.depth)
-                x = (vector(q / square.columns, q % square.columns)[channel] + bias[channel]) * scale;
-            queries[line * ROW + channel] = x;
+            const float *from = vector(q / square.columns, q % square.columns);
+            const bool there = channel < sizes.depth;
+            queries[line * ROW + channel] = there ? (from[channel] + bias[channel]) * scale : 0.0f;
         });
     }
     DEVICE void read_keys(uint32_t row, uint32_t column) const {
@@ -93,7 +91,8 @@ template <uint32_t WIDTH> struct Block {
             float4 key[EACH];
 #pragma unroll
             for (uint32_t j = 0; j < EACH; j++)
-                key[j] = *reinterpret_cast<const float4 *>(keys + (column + j * SIDE) * ROW + channel);
+                key[j] =
+                    *reinterpret_cast<const float4 *>(keys + (column + j * SIDE) * ROW + channel);
 #pragma unroll
             for (uint32_t i = 0; i < EACH; i++) {
                 const float4 q =
@@ -144,11 +143,12 @@ template <uint32_t WIDTH> struct Block {
             scores[i][1] += by_row.y + by_column[i];
             scores[i][2] += by_row.z + by_column[i];
             scores[i][3] += by_row.w + by_column[i];
-            float most = fmaxf(fmaxf(scores[i][0], scores[i][1]), fmaxf(scores[i][2], scores[i][3]));
+            float most = largest[i];
+#pragma unroll
+            for (uint32_t j = 0; j < EACH; j++) most = fmaxf(most, scores[i][j]);
 #pragma unroll
             for (uint32_t step = SIDE / 2; step > 0; step /= 2)
                 most = fmaxf(most, __shfl_xor_sync(ALL_LANES, most, step));
-            most = fmaxf(most, largest[i]);
             const float factor = fast_exp2(largest[i] - most);
             largest[i] = most;
             sums[i] *= factor;
@@ -207,7 +207,7 @@ template <uint32_t WIDTH> struct Block {
 
     DEVICE void write(const float *bias, float *y) const {
         bias += 2 * sizes.width() + square.head * sizes.depth;
-        y += square.corner * sizes.width() + square.head * sizes.depth;
+        y += square.at(sizes, 1);
 #pragma unroll
         for (uint32_t i = 0; i < EACH; i++) {
             float sum = sums[i];
@@ -240,8 +240,8 @@ DEVICE void attention(const float *qkv, const float *bias, const float *position
 
 } // namespace
 
-// `depth` at most WIDTH, numbers of `qkv` for an image fewer than 2^32. Threads: 256. Shared memory:
-// queries, keys, values, weights, then a query's terms.
+// `depth` at most WIDTH; tokens, and numbers of `qkv` for an image, fewer than 2^32. Threads: 256.
+// Shared memory: queries, keys, values, weights, then the queries' terms.
 #define ATTENTION(WIDTH)                                                                          \
     KERNEL(rel_pos_attention_f32_to_##WIDTH, 256, const float *qkv, const float *bias,            \
            const float *positions, float *y, uint32_t grid, uint32_t side, uint32_t heads,        \

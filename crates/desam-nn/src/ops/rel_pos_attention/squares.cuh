@@ -11,8 +11,8 @@
 #include "device.cuh"
 
 // A tile of keys: 4 rows of 16 columns of the square. Tiles go down 16 columns, then down the next
-// 16, so what queries make of the key's column stays in registers for a whole way down, whatever the
-// side. A window of 14 fills 3.5 tiles to 7/8.
+// 16, so what queries make of the key's column stays in registers for a whole way down, whatever
+// the side. A window of 14 fills 3.5 tiles to 7/8.
 constexpr uint32_t KEY_COLUMNS = 16, KEY_ROWS = 4, KEYS = KEY_COLUMNS * KEY_ROWS;
 // Scores are powers of two.
 constexpr float LOG2_E = 1.44269504088896341f;
@@ -37,7 +37,7 @@ struct Square {
     // Tokens that there are; beyond them, up to the side, the grid has ended.
     uint32_t rows, columns;
     // The token in its upper left corner, counted from the first image's.
-    size_t corner;
+    uint32_t corner;
 
     DEVICE explicit Square(const Sizes &sizes) {
         uint32_t index = blockIdx.x;
@@ -51,10 +51,14 @@ struct Square {
         const uint32_t y = index % along * sizes.side;
         rows = min(sizes.side, sizes.grid - y);
         columns = min(sizes.side, sizes.grid - x);
-        corner = (static_cast<size_t>(index / along) * sizes.grid + y) * sizes.grid + x;
+        corner = (index / along * sizes.grid + y) * sizes.grid + x;
     }
 
     DEVICE uint32_t count() const { return rows * columns; }
+    // Where the head's numbers of the corner begin, `parts` vectors of all heads a token.
+    DEVICE size_t at(const Sizes &sizes, uint32_t parts) const {
+        return static_cast<size_t>(corner) * (parts * sizes.width()) + head * sizes.depth;
+    }
 };
 
 // The lines of a position table that queries meet, from `low` to `high`: for a query and a key at

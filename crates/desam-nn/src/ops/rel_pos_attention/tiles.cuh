@@ -2,18 +2,18 @@
 #pragma once
 #include "squares.cuh"
 
-// A tile of 64 rows of WIDTH numbers in shared memory, in chunks of 16 bytes.
+// A tile of 64 rows of WIDTH numbers in shared memory, in chunks of 16 bytes, such that 8 rows read
+// side by side lie in different banks: rows are a chunk longer than they have to be. Where that
+// would keep two blocks from sharing a multiprocessor, chunks change places within pairs instead.
 template <uint32_t WIDTH> struct Tile {
-    static constexpr uint32_t CHUNKS = WIDTH / 8, ROW = WIDTH * 2, BYTES = KEYS * ROW;
-    static_assert(CHUNKS == 4 || CHUNKS == 8 || CHUNKS == 10, "rows would meet in a bank");
-    // Where the first (0) or second (1) chunk of a row lies.
+    static constexpr bool TURNED = WIDTH == 80;
+    static constexpr uint32_t PAIRS = WIDTH / 16, ROW = WIDTH * 2 + (TURNED ? 0 : 16);
+    static constexpr uint32_t BYTES = KEYS * ROW;
+    static_assert(WIDTH == 32 || WIDTH == 64 || WIDTH == 80, "rows might meet in a bank");
+    // Where the first (0) or second (1) chunk of a row lies. Each 32 bytes behind lies the one that
+    // is two behind it.
     DEVICE static uint32_t at(uint32_t row, uint32_t chunk) {
-        const uint32_t turn = CHUNKS == 4 ? row / 2 % 4 : CHUNKS == 8 ? row % 8 : row / 4 % 2;
-        return row * ROW + (chunk ^ turn) * 16;
-    }
-    // The same of the chunk that lies 2 `pairs` behind it.
-    DEVICE static uint32_t behind(uint32_t at, uint32_t pairs) {
-        return CHUNKS == 10 ? at + 32 * pairs : at ^ 32 * pairs;
+        return row * ROW + (TURNED ? chunk ^ row / 4 % 2 : chunk) * 16;
     }
 };
 
@@ -32,8 +32,7 @@ template <class T, uint32_t WIDTH, bool EXACT> struct Tiles {
 
     DEVICE Tiles(const Sizes &sizes, const T *qkv, unsigned char *memory)
         : sizes(sizes), square(sizes),
-          corner(qkv + square.corner * 3 * sizes.width() + square.head * sizes.depth),
-          memory(memory),
+          corner(qkv + square.at(sizes, 3)), memory(memory),
           key_at(Rows::at(threadIdx.x % WARP / 16 * 8 + threadIdx.x % 8, threadIdx.x / 8 % 2)),
           value_at(Rows::at(threadIdx.x % 16, threadIdx.x % WARP / 16)),
           copy_at(Rows::at(threadIdx.x / 2, threadIdx.x % 2)) {}
@@ -45,15 +44,15 @@ template <class T, uint32_t WIDTH, bool EXACT> struct Tiles {
     // Slots 0 and 1 are the keys and values of one stage, 2 and 3 of the other.
     DEVICE unsigned char *slot(uint32_t index) const { return memory + index * Rows::BYTES; }
 
-    // Two threads a row, taking turns, so that both read one sector at a time. `to`: of this thread.
+    // Two threads a row, taking turns, so that both read one sector at a time. `to`: this thread's.
     DEVICE void copy_row(unsigned char *tile, uint32_t to, const T *from, bool wanted) const {
         from += threadIdx.x % 2 * 8;
 #pragma unroll
-        for (uint32_t i = 0; i < Rows::CHUNKS / 2; i++)
-            copy_async16(tile + Rows::behind(to, i), from + i * 16,
+        for (uint32_t i = 0; i < Rows::PAIRS; i++)
+            copy_async16(tile + to + 32 * i, from + i * 16,
                          wanted && there_is((2 * i + threadIdx.x % 2) * 8));
     }
-    // A key is the same thread's row in every stage. Fewer threads take several rows, 16 or 32 apart.
+    // A key is the same thread's row in each stage; fewer threads take several, 16 or 32 apart.
     DEVICE void copy_keys(uint32_t stage, uint32_t row, uint32_t column) const {
         const uint32_t threads = blockDim.x;
 #pragma unroll 1
@@ -76,14 +75,14 @@ template <class T, uint32_t WIDTH, bool EXACT> struct Tiles {
         }
     }
 
-    // The operands `b` of 16 rows from `row` (a multiple of 16) on: channels 16 step to 16 step + 15.
+    // The operands `b` of 16 rows from `row` on (a multiple of 16): channels 16 step and 15 more.
     DEVICE void read_rows(uint32_t (&b)[4], const unsigned char *tile, uint32_t row,
                           uint32_t step) const {
-        load_matrices(b, tile + row * Rows::ROW + Rows::behind(key_at, step));
+        load_matrices(b, tile + row * Rows::ROW + key_at + 32 * step);
     }
     // The same with the rows as what is summed over.
     DEVICE void read_turned(uint32_t (&b)[4], const unsigned char *tile, uint32_t row,
                             uint32_t step) const {
-        load_matrices_turned(b, tile + row * Rows::ROW + Rows::behind(value_at, step));
+        load_matrices_turned(b, tile + row * Rows::ROW + value_at + 32 * step);
     }
 };

@@ -50,14 +50,13 @@ mod tests {
 
     #[test]
     fn kernels_agree_with_the_definition() {
-        // A product rounds by 2^-9 in bf16 and 2^-12 in f16. A factor's gradient sums products with a
-        // weight that was rounded like that, and they cancel: sums of 35 to 8463 numbers are some
-        // times smaller than what they sum.
+        // A product rounds by 2^-9 in bf16 and 2^-12 in f16. A factor's gradient sums products with
+        // weights that were rounded like that; of thousands, hardly more than that may be left.
         for (dtype, limit) in [(DType::F32, 2e-5), (DType::BF16, 1e-2), (DType::F16, 1.3e-3)] {
             for (seed, shape) in SHAPES.into_iter().enumerate() {
                 let x = (random(seed as u64, &shape) + 2.0).unwrap();
                 let factors = random(9, &shape[..2]);
-                let precise = (dtype, limit, true);
+                let precise = (dtype, limit, dtype == DType::F32 || shape[2] < 10);
                 compare_kernels(
                     std::slice::from_ref(&x),
                     |t| mean(&t[0]),

@@ -80,7 +80,7 @@ impl Pointwise {
         }
         let Self { images, inputs, outputs, pixels } = *self;
         let steps = images * pixels.div_ceil(PIXELS);
-        let sums = Shared { outputs, inputs, taps: 1, tile: [SIDE, SIDE], steps };
+        let sums = Shared::whole([outputs, inputs, 1], [SIDE, SIDE]).cut(steps);
         let partial = sums.allocate(on)?;
         let whole = |at: usize| at.is_multiple_of(8);
         let offsets = [grad.layout.start_offset(), x.layout.start_offset()];
@@ -88,7 +88,7 @@ impl Pointwise {
         on.launch(&Launch {
             module: MODULE,
             kernel: &format!("conv_pixels_{}", suffix(x.dtype())?),
-            grid: blocks(sums.tiles() * sums.shares(), 1)?,
+            grid: blocks(sums.tiles() * sums.shares, 1)?,
             threads: 128,
             shared: (STAGES * 2 * SIDE * PIXELS * 2) as u32,
             args: &[
@@ -100,7 +100,7 @@ impl Pointwise {
                 Arg::size(pixels)?,
                 Arg::U32(u32::from(aligned)),
                 Arg::size(steps)?,
-                Arg::size(sums.shares())?,
+                Arg::size(sums.shares)?,
             ],
         })?;
         sums.add(on, &partial, dtype)
@@ -121,7 +121,7 @@ impl Pointwise {
         let right = Layout::new(shape, strides, x.layout.start_offset());
         let sizes = (images, outputs, inputs, pixels);
         let each = grad.storage.matmul(x.storage, sizes, &left, &right)?;
-        let sums = Shared { outputs, inputs, taps: 1, tile: [1, 1], steps: images };
-        sums.add_all(on, &each, images, dtype)
+        let sums = Shared::whole([outputs, inputs, 1], [1, 1]);
+        Shared { shares: images, ..sums }.add(on, &each, dtype)
     }
 }

@@ -1,6 +1,7 @@
 //! The affine map on a GPU: candle's product (cuBLAS), then one kernel for all that follows it.
 
 mod added;
+mod normed;
 mod product;
 
 use super::{Activation, Affine};
@@ -10,6 +11,7 @@ use crate::ops::pointwise;
 pub(super) use added::{added, can_add};
 use candle_core::backend::BackendStorage;
 use candle_core::{Result, Shape, Tensor, bail};
+pub(super) use normed::{Follows, NORMED_WIDTH, normed};
 use product::{Sizes, bias_type, result_shape};
 
 const MODULE: Module = module!("linear", LINEAR);

@@ -92,10 +92,10 @@ fn sixteen_bits_with_kernels_in_single_precision() {
     // A number rounds by 2^-9 of itself in bf16 at most, half of that in the mean, and six roundings
     // lie behind each number of the output. Where the first norm's output is nearer to zero than its
     // error, the rectifier takes the other slope in the gradient: one number in 500 or so, each wrong
-    // by its whole size, which is 1/√500 of the whole. f16 has 8 times finer numbers, so √8 less of
-    // that.
-    for (dtype, limit, gradients) in [(DType::BF16, 6e-3, 5e-2), (DType::F16, 8e-4, 1.8e-2)] {
-        for (batch, inputs, outputs, side) in [(2, 12, 8, (12, 16)), (1, 6, 6, (9, 15))] {
+    // by its whole size. Of the 630 and 1024 here that is two at most, and 1/√300 of the whole; f16
+    // has 8 times finer numbers, so hardly one.
+    for (dtype, limit, gradients) in [(DType::BF16, 6e-3, 6e-2), (DType::F16, 8e-4, 4e-2)] {
+        for (batch, inputs, outputs, side) in [(1, 12, 8, (8, 16)), (1, 6, 6, (7, 15))] {
             let mut tensors = Case { batch, inputs, outputs, side }.tensors();
             tensors[0] = tensors[0].to_dtype(dtype).unwrap().to_dtype(DType::F64).unwrap();
             let weights = weights(&plain(&[&tensors[0]], kernels(&tensors[1..])).unwrap());
