@@ -185,3 +185,6 @@ pub fn train_with(
         history,
     })
 }
+
+#[cfg(test)]
+mod tests;
