@@ -2,7 +2,7 @@
 //!
 //! A kernel's text (`ops/*/*.cu`) is compiled twice: by nvcc for a GPU, with the feature `cuda`, and
 //! by the host's C++ compiler for tests, with the feature `emulation`. What starts a kernel (its
-//! grid, its shared memory, its arguments) is written once, over an [`Accelerator`]: the GPU is one,
+//! grid, its shared memory, its arguments) is written once, over an `Accelerator`: the GPU is one,
 //! the emulation another. So tests run kernels and launches alike where there is no GPU.
 
 mod accelerator;
