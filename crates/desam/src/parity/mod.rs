@@ -7,6 +7,7 @@
 
 mod compare;
 mod decoder;
+mod folder;
 mod frozen;
 mod gradients;
 mod grid;
@@ -14,22 +15,21 @@ mod limits;
 mod losses;
 mod metrics;
 mod model;
+mod options;
 mod preprocess;
 mod report;
 mod training;
 mod vectors;
 
+pub use options::ParityOptions;
 pub use report::{GradientCheck, Measure, ParityReport, Skipped, Stage};
 
-use crate::files::read_json;
 use crate::{Error, Result};
-use candle_core::Device;
-use desam_core::{Precision, Progress};
+use desam_core::Progress;
+use folder::Folder;
 use limits::{LOSS, Limits};
-use model::{Official, ReferenceConfig, Sizes};
-use serde::de::DeserializeOwned;
-use std::path::{Path, PathBuf};
-use vectors::Vectors;
+use model::Official;
+use std::path::Path;
 
 /// Files that hold something to compare with.
 const VECTORS: [&str; 9] = [
@@ -56,23 +56,6 @@ const GROUPS: [&str; 8] =
 /// away is no error but a stage that has not passed.
 pub fn parity(dir: &Path, progress: &dyn Progress) -> Result<ParityReport> {
     parity_on(dir, &ParityOptions::default(), progress)
-}
-
-/// Where the stages run, and in what.
-#[derive(Debug, Clone)]
-pub struct ParityOptions {
-    /// What computes. A GPU is held to the limits of the CPU.
-    pub device: Device,
-    /// What the model's large products are computed in. bf16 has wider limits, counted off the model,
-    /// and fewer stages; what is left out is among the report's skipped.
-    pub precision: Precision,
-}
-
-impl Default for ParityOptions {
-    /// The CPU, in f32.
-    fn default() -> Self {
-        Self { device: Device::Cpu, precision: Precision::F32 }
-    }
 }
 
 /// The same on any device, in any precision. Preprocessing and metrics are the CPU's everywhere.
@@ -112,59 +95,6 @@ fn stages(dir: &Path, options: &ParityOptions, progress: &dyn Progress) -> Resul
         return Err(Error::file(dir, format!("nothing to check: {}", why.join("; "))));
     }
     Ok(run.report)
-}
-
-/// The files of the folder, those that are there.
-#[derive(Debug)]
-struct Folder {
-    dir: PathBuf,
-    on: ParityOptions,
-    config: Option<ReferenceConfig>,
-    init: Option<PathBuf>,
-    trained: Option<PathBuf>,
-    encoder: Option<Vectors>,
-    train: Option<Vectors>,
-}
-
-impl Folder {
-    fn open(dir: &Path, on: &ParityOptions) -> Result<Self> {
-        let there = |name: &str| Some(dir.join(name)).filter(|p| p.is_file());
-        let config = match there("config.json") {
-            Some(path) => Some(read_json(&path)?),
-            None => None,
-        };
-        Ok(Self {
-            dir: dir.to_owned(),
-            on: on.clone(),
-            config,
-            init: there("init.pth"),
-            trained: there("trained.pth").or_else(|| there("trained.safetensors")),
-            encoder: Vectors::open(&dir.join("encoder.safetensors"), &on.device)?,
-            train: Vectors::open(&dir.join("train.safetensors"), &on.device)?,
-        })
-    }
-
-    fn sizes(&self) -> Option<&Sizes> {
-        self.config.as_ref().map(|c| &c.config)
-    }
-
-    fn vectors(&self, name: &str) -> Result<Option<Vectors>> {
-        Vectors::open(&self.dir.join(name), &self.on.device)
-    }
-
-    /// Vectors that come with a list of cases in JSON.
-    fn cases<T: DeserializeOwned>(&self, name: &str) -> Result<Option<(Vectors, Vec<T>)>> {
-        let json = self.dir.join(name).with_extension("json");
-        match self.vectors(name)? {
-            Some(vectors) if json.is_file() => Ok(Some((vectors, read_json(&json)?))),
-            _ => Ok(None),
-        }
-    }
-
-    /// A model, from the first of two files that is there.
-    fn model(&self, path: Option<&PathBuf>, trainable: bool) -> Result<Option<Official>> {
-        path.map(|p| Official::open(p, self.sizes(), trainable, &self.on)).transpose()
-    }
 }
 
 struct Run {

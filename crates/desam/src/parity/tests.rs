@@ -1,8 +1,9 @@
 //! The reference vectors through kernels, in the emulation of a GPU.
 
 use super::*;
-use candle_core::Tensor;
-use desam_core::Quiet;
+use candle_core::{Device, Tensor};
+use desam_core::{Precision, Quiet};
+use std::path::PathBuf;
 
 fn reference() -> Option<PathBuf> {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/reference/tiny");
