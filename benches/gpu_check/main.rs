@@ -5,6 +5,7 @@
 
 mod arguments;
 mod case;
+mod distance;
 mod gauge;
 mod models;
 mod ops;

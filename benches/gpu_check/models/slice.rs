@@ -2,7 +2,7 @@
 
 use super::{Found, Limits};
 use crate::Result;
-use crate::case::apart;
+use crate::distance::apart;
 use crate::gauge::Place;
 use desam::candle::{Device, Tensor};
 use desam::core::{EncoderSpec, ImageFeatures, Precision};
