@@ -172,6 +172,9 @@ impl WithSimd for OneBand<'_> {
 /// One channel of a band with zeros around the image.
 fn fill(source: &dyn Source, band: &Band, channel: usize, out: &mut [f32]) {
     let (planes, margin) = (source.planes(), band.window.margin());
+    if margin == 0 {
+        return source.read_rows(At { image: band.image, channel, row: band.rows.start }, out);
+    }
     for (y, line) in out.chunks_exact_mut(planes.width + 2 * margin).enumerate() {
         match band.source_row(y, planes) {
             Some(row) => {
