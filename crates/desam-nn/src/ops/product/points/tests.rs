@@ -59,10 +59,7 @@ fn two_images_whose_channels_follow_each_other_are_one() {
     let (first, second) = (first.concat(), second.concat());
     let joined = Joined { first: plain(&first, 4, sizes), second: plain(&second, 5, sizes) };
     let left = plain(&left, 5, sizes);
-    assert_eq!(
-        correlate_points(&left, &joined),
-        correlate_points(&left, &plain(&right, 9, sizes))
-    );
+    assert_eq!(correlate_points(&left, &joined), correlate_points(&left, &plain(&right, 9, sizes)));
 }
 
 /// With every kind of vectors that this machine has, not only the best.
