@@ -3,6 +3,7 @@
 
 mod cpu;
 
+use crate::gradients::hand_over;
 use candle_core::{CpuStorage, CustomOp2, DType, Layout, Result, Shape, Tensor};
 
 /// `x [B, I, H, W]`, `weight [I, O, 2, 2]` → `[B, O, 2H, 2W]`, no bias.
@@ -75,7 +76,7 @@ impl CustomOp2 for Forward {
             true => Some(grad.apply_op2_no_bwd(&x.detach(), &KernelGradient)?),
             false => None,
         };
-        Ok((input, kernel))
+        Ok((hand_over(x, input), hand_over(w, kernel)))
     }
 }
 
