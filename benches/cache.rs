@@ -41,6 +41,8 @@ fn cache(root: &Path, dtype: FeatureDtype) -> FeatureCache {
         preprocess: PreprocessConfig::official(),
         dtype,
         slices: SlicePolicy::Labelled,
+        precision: Default::default(),
+        batch: 1,
     };
     embed(&options, &encoder, &Device::Cpu, &Quiet).unwrap();
     FeatureCache::open(&options.dir).unwrap()

@@ -83,6 +83,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         preprocess: preprocess.clone(),
         dtype: FeatureDtype::F16,
         slices: SlicePolicy::Labelled,
+        precision: Default::default(),
+        batch: 1,
     };
     embed(&options, &encoder, &Device::Cpu, &Quiet)?;
 
@@ -92,7 +94,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         load(Tensors::new(), &LoadOptions::seeded(7), |vb| sizes.build(vb.pp("prompt_encoder")))?;
     let input = ModelInput { spec, preprocess };
     let record = ModelRecord::untrained(identity.name, identity.weights_blake3, input);
-    let model = Trainable::new(prompt.tensors, record, 0)?;
+    let model = Trainable::new(prompt.tensors, record, (0, Device::Cpu))?;
 
     let mut config = TrainConfig::preset(Preset::Paper, site.as_str(), Mode::Box);
     config.learning_rate = 1e-3;

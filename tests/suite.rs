@@ -6,6 +6,7 @@ mod determinism;
 mod gradients;
 mod official_checkpoint;
 mod official_parity;
+mod reading;
 mod resume;
 mod sizes;
 mod support;

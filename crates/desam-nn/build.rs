@@ -49,13 +49,21 @@ impl Kernels {
     fn for_gpu(&self) {
         let out = PathBuf::from(std::env::var_os("OUT_DIR").expect("cargo sets OUT_DIR"));
         let ops = self.sources.iter().filter(|file| file.starts_with("src/ops"));
+        let ops: Vec<PathBuf> = ops.cloned().collect();
+        let names = ops.iter().filter_map(|file| Some(file.file_stem()?.to_str()?.to_uppercase()));
+        let names =
+            names.map(|name| format!("(\"{name}\", {name})")).collect::<Vec<_>>().join(", ");
         let ptx = cudaforge::KernelBuilder::new()
-            .source_files(ops.cloned().collect::<Vec<_>>())
+            .source_files(ops)
             .watch(self.headers.clone())
             .args(["-std=c++17", "-O3", "-Isrc/gpu"])
             .build_ptx()
             .expect("nvcc compiles the kernels");
-        ptx.write(out.join("kernels.rs")).expect("OUT_DIR can be written");
+        let kernels = out.join("kernels.rs");
+        ptx.write(&kernels).expect("OUT_DIR can be written");
+        let mut text = std::fs::read_to_string(&kernels).expect("it was just written");
+        text += &format!("pub(crate) const ALL: &[(&str, &str)] = &[{names}];\n");
+        std::fs::write(&kernels, text).expect("OUT_DIR can be written");
     }
 
     /// Without a C++ compiler there is no emulation, and the tests that need it say so.

@@ -66,12 +66,38 @@ impl BinaryMask {
     /// The tight box of the foreground, `x1` and `y1` being the last foreground column and row
     /// (SAM's convention), or `None` for an empty mask.
     pub fn bounding_box(&self) -> Option<PromptBox> {
-        let rows: Vec<usize> =
-            (0..self.height).filter(|&r| (0..self.width).any(|c| self.get(r, c))).collect();
-        let columns: Vec<usize> =
-            (0..self.width).filter(|&c| (0..self.height).any(|r| self.get(r, c))).collect();
-        let (&y0, &y1) = (rows.first()?, rows.last()?);
-        let (&x0, &x1) = (columns.first()?, columns.last()?);
-        Some(PromptBox { x0: x0 as f32, y0: y0 as f32, x1: x1 as f32, y1: y1 as f32 })
+        let mut found: Option<[usize; 4]> = None;
+        for (row, line) in self.data.chunks_exact(self.width.max(1)).enumerate() {
+            let set = |v: &u8| *v == 1;
+            if let (Some(left), Some(right)) =
+                (line.iter().position(set), line.iter().rposition(set))
+            {
+                let [x0, y0, x1, _] = found.unwrap_or([left, row, right, row]);
+                found = Some([x0.min(left), y0, x1.max(right), row]);
+            }
+        }
+        let [x0, y0, x1, y1] = found?.map(|v| v as f32);
+        Some(PromptBox { x0, y0, x1, y1 })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_box_is_tight() {
+        let boxed = |rows: &[&str]| {
+            let data = rows.iter().flat_map(|r| r.bytes()).map(|b| u8::from(b == b'#')).collect();
+            let mask = BinaryMask::new(rows.len(), rows[0].len(), data).unwrap();
+            mask.bounding_box().map(|b| [b.x0, b.y0, b.x1, b.y1])
+        };
+        assert_eq!(boxed(&["....", "..#.", ".#.."]), Some([1.0, 1.0, 2.0, 2.0]));
+        assert_eq!(boxed(&["#...", "....", "...#"]), Some([0.0, 0.0, 3.0, 2.0]));
+        assert_eq!(boxed(&["...", ".#."]), Some([1.0; 4]));
+        assert_eq!(boxed(&["...", "..."]), None);
+        assert_eq!(BinaryMask::empty(0, 0).bounding_box(), None);
+        assert_eq!(BinaryMask::empty(0, 5).bounding_box(), None);
+        assert_eq!(BinaryMask::empty(5, 0).bounding_box(), None);
     }
 }

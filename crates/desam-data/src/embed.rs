@@ -2,6 +2,7 @@
 //! several at once.
 
 mod assemble;
+mod encode;
 mod part;
 mod run;
 mod stored;
@@ -13,7 +14,7 @@ use crate::cache::{EncoderRecord, FeatureDtype, SlicePolicy};
 use crate::layout::Case;
 use crate::preprocess::PreprocessConfig;
 use candle_core::Device;
-use desam_core::{ImageEncoder, Progress};
+use desam_core::{ImageEncoder, Precision, Progress};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
@@ -35,6 +36,17 @@ pub struct EmbedOptions {
     pub dtype: FeatureDtype,
     /// Which slices to store.
     pub slices: SlicePolicy,
+    /// What the encoder computes its large products in: part of the cache's key.
+    #[serde(default)]
+    pub precision: Precision,
+    /// Slices of a case to encode at once, at least one. One is best on a CPU; a GPU is filled by
+    /// several. On a CPU the features have the same bits whatever it is.
+    #[serde(default = "one")]
+    pub batch: usize,
+}
+
+fn one() -> usize {
+    1
 }
 
 /// What a run did.
@@ -56,8 +68,9 @@ pub struct EmbedSummary {
 /// Embeds cases into a cache, or continues where an interrupted run stopped.
 ///
 /// First every volume is prepared, its images and masks are stored, and the size of the features
-/// is said; then the slices are encoded one by one on `device`. Memory holds one prepared volume
-/// and one slice's features, whatever the number of cases. What is there already is kept where its
+/// is said; then the slices are encoded on `device`, a batch at a time. Memory holds one prepared volume
+/// and one batch's features, or three's where pixels are prepared and files written beside the encoder
+/// (for more than one slice at once, and wherever `device` is no CPU), whatever the number of cases. What is there already is kept where its
 /// seal and its checksum are right, and made anew otherwise; slices that only have new labels are
 /// not encoded again. Files of cases that are no longer among the cases stay, unread.
 ///

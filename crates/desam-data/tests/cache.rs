@@ -6,11 +6,16 @@
 
 mod toy;
 
-use candle_core::Device;
+use candle_core::{DType, Device};
 use desam_core::{Dataset, ImageEncoder, Quiet};
-use desam_data::cache::{CachedSlices, FeatureCache, FeatureDtype, SlicePolicy};
-use desam_data::embed::embed;
+use desam_data::augment::FeatureAugment;
+use desam_data::cache::{
+    CachedSlice, CachedSlices, FeatureCache, FeatureDtype, KeptSlices, SlicePolicy,
+};
+use desam_data::embed::{EmbedOptions, embed};
 use desam_data::{Error, nifti};
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use toy::{Bench, ToyEncoder};
@@ -76,6 +81,49 @@ fn features_come_back_exactly_in_f32_and_rounded_in_f16() {
             assert_eq!(slice.labelled, !masks[slice.z].is_empty(), "{}", case.id);
             assert_eq!(cache.case_masks(slice.case).unwrap(), masks);
         }
+    }
+}
+
+#[test]
+fn features_as_stored_and_kept_are_the_same_numbers() {
+    let bench = Bench::new();
+    for dtype in [FeatureDtype::F16, FeatureDtype::F32] {
+        let options = EmbedOptions { dtype, ..bench.options(&dtype.to_string()) };
+        embed(&options, &ToyEncoder::new(), &Device::Cpu, &Quiet).unwrap();
+        let cache = Arc::new(FeatureCache::open(&options.dir).unwrap());
+        let plain = CachedSlices::new(cache, &[0, 2], &Device::Cpu).unwrap();
+        let stored = plain.clone().as_stored();
+        let kept = KeptSlices::new(&stored, &Device::Cpu, &Quiet).unwrap();
+        assert!(plain.len() > 1 && kept.len() == plain.len());
+        let numbers = |slice: &CachedSlice, expected: DType| -> Vec<f32> {
+            let all = slice.features.taps.iter().chain([&slice.features.embedding]);
+            all.flat_map(|map| {
+                assert_eq!(map.dtype(), expected);
+                let single = map.to_dtype(DType::F32).unwrap();
+                single.flatten_all().unwrap().to_vec1::<f32>().unwrap()
+            })
+            .collect()
+        };
+        let narrow = if dtype == FeatureDtype::F16 { DType::F16 } else { DType::F32 };
+        for index in 0..plain.len() {
+            let rng = &mut ChaCha8Rng::seed_from_u64(1);
+            let expected = plain.get(index).unwrap();
+            let drawn = [stored.draw(index, rng), kept.draw(index, rng), kept.get(index)];
+            for slice in drawn.map(Result::unwrap) {
+                assert_eq!((slice.case, slice.z), (expected.case, expected.z));
+                assert_eq!(slice.mask, expected.mask);
+                assert!(numbers(&slice, narrow) == numbers(&expected, DType::F32));
+            }
+        }
+        assert!(kept.get(kept.len()).is_err());
+
+        // What is changed at random is changed alike.
+        let augment = FeatureAugment::regular();
+        let [a, b] = [plain, stored].map(|set| {
+            let rng = &mut ChaCha8Rng::seed_from_u64(1);
+            set.augmented(augment).unwrap().draw(1, rng).unwrap()
+        });
+        assert!(a.mask == b.mask && numbers(&a, DType::F32) == numbers(&b, DType::F32));
     }
 }
 
@@ -403,4 +451,67 @@ fn a_cache_can_be_moved() {
     elsewhere.cases = desam_data::layout::discover(&elsewhere.data_root).unwrap();
     let again = embed(&elsewhere, &ToyEncoder::new(), &Device::Cpu, &Quiet).unwrap();
     assert_eq!(again.computed, 0);
+}
+
+#[test]
+fn batches_write_the_same_files_as_single_slices() {
+    let bench = Bench::new();
+    let mut options = bench.options("single");
+    options.slices = SlicePolicy::All;
+    let single = ToyEncoder::new();
+    let expected = embed(&options, &single, &Device::Cpu, &Quiet).unwrap();
+    let files = slice_files(&options.dir);
+    for (batch, calls) in [(2, 20), (7, 8), (64, 4)] {
+        let batched = desam_data::embed::EmbedOptions {
+            batch,
+            dir: bench.path(&format!("batch-{batch}")),
+            ..options.clone()
+        };
+        let encoder = ToyEncoder::new();
+        let found = embed(&batched, &encoder, &Device::Cpu, &Quiet).unwrap();
+        // Four cases of ten slices: ⌈10 / batch⌉ each.
+        assert_eq!((found, encoder.calls()), (expected, calls));
+        let same = slice_files(&batched.dir);
+        assert_eq!(same.len(), files.len());
+        for (a, b) in files.iter().zip(&same) {
+            assert_eq!(std::fs::read(a).unwrap(), std::fs::read(b).unwrap(), "{}", b.display());
+        }
+        FeatureCache::open(&batched.dir).unwrap().verify(&Quiet).unwrap();
+        // What is missing is made, the rest is kept.
+        std::fs::remove_file(&same[3]).unwrap();
+        let again = embed(&batched, &ToyEncoder::new(), &Device::Cpu, &Quiet).unwrap();
+        assert_eq!((again.computed, again.reused), (1, files.len() - 1));
+    }
+}
+
+#[test]
+fn a_batch_that_fails_ends_the_work_and_what_was_written_stays() {
+    let bench = Bench::new();
+    let options = desam_data::embed::EmbedOptions {
+        batch: 3,
+        slices: SlicePolicy::All,
+        ..bench.options("cache")
+    };
+    let error = embed(&options, &ToyEncoder::failing_after(2), &Device::Cpu, &Quiet).unwrap_err();
+    let mut said = error.to_string();
+    if let Some(source) = std::error::Error::source(&error) {
+        said.push_str(&source.to_string());
+    }
+    assert!(said.contains("out of coffee"), "{said}");
+    assert_eq!(slice_files(&options.dir).len(), 6);
+    let rest = embed(&options, &ToyEncoder::new(), &Device::Cpu, &Quiet).unwrap();
+    assert_eq!((rest.reused, rest.slices), (6, 40));
+}
+
+#[test]
+fn another_precision_is_another_cache() {
+    let bench = Bench::new();
+    let options = bench.options("cache");
+    embed(&options, &ToyEncoder::new(), &Device::Cpu, &Quiet).unwrap();
+    let other = desam_data::embed::EmbedOptions {
+        precision: desam_core::Precision::Bf16,
+        ..options.clone()
+    };
+    let error = embed(&other, &ToyEncoder::new(), &Device::Cpu, &Quiet).unwrap_err().to_string();
+    assert!(error.contains("precision") && error.contains("bf16"), "{error}");
 }

@@ -5,6 +5,7 @@ use candle_core::{DType, Result, Tensor};
 use candle_nn::{Init, VarBuilder};
 use desam_core::{ImageContext, PromptEmbedding, PromptReading};
 use desam_nn::layers::Mlp;
+use desam_nn::ops::layout::turned;
 
 /// SAM's two-way transformer, IoU token, mask tokens and IoU head. In place of SAM's mask head it
 /// hands on the transformer's image tokens as mask embedding.
@@ -51,13 +52,13 @@ impl Prim {
         }
         let tokens = self.tokens(&prompts.sparse)?;
         let image = prompts.dense.broadcast_add(&context.embedding)?;
-        let rows = |t: &Tensor| t.flatten_from(2)?.transpose(1, 2)?.contiguous();
+        let rows = |t: &Tensor| turned(&t.flatten_from(2)?);
         let out = self.transformer.forward(rows(&image)?, &rows(&context.position)?, &tokens)?;
         let k = self.mask_tokens()?;
         Ok(PromptReading {
             iou_all: self.iou(&out.tokens)?,
             mask_tokens: out.tokens.narrow(1, 1, k)?,
-            mask_embedding: out.image.transpose(1, 2)?.contiguous()?.reshape((n, e, h, w))?,
+            mask_embedding: turned(&out.image)?.reshape((n, e, h, w))?,
         })
     }
 

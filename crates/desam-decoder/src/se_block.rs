@@ -8,6 +8,7 @@ use desam_nn::ops::conv2d::{Conv2dConfig, conv2d};
 use desam_nn::ops::instance_norm::{instance_norm, instance_norm_leaky};
 use desam_nn::ops::pointwise::leaky_relu;
 use desam_nn::ops::se_block::{self, SeBlockKernels, se_block};
+use desam_nn::ops::squeeze;
 
 /// LeakyReLU's slope and the instance norm's epsilon (facts of the official block).
 const SLOPE: f64 = 0.01;
@@ -147,18 +148,18 @@ impl SeResBlock {
     fn gated(&self, main: &Tensor) -> Result<Tensor> {
         let x = instance_norm_leaky(main, EPS, SLOPE)?;
         let x = conv2d(&x, &self.conv2, Conv2dConfig::same(3))?;
-        instance_norm(&x, EPS)?.broadcast_mul(&self.gate(&x)?)
+        squeeze::scale(&instance_norm(&x, EPS)?, &self.gate(&x)?)
     }
 
-    /// The gate `[B, O, 1, 1]`: mean over pixels, two linear maps, sigmoid.
+    /// The gate `[B, O]`: mean over pixels, two linear maps, sigmoid; on so few numbers in the
+    /// parameters' type.
     fn gate(&self, x: &Tensor) -> Result<Tensor> {
-        let pooled = x.mean((2, 3))?;
+        let pooled = squeeze::mean(x)?.to_dtype(self.squeeze.dtype())?;
         let hidden = pooled.matmul(&self.squeeze.t()?)?.relu()?;
         let logits = hidden.matmul(&self.excite.t()?)?;
         // The logistic function through tanh: neither end overflows, and candle's own sigmoid
         // custom op is not needed.
-        let gate = logits.affine(0.5, 0.0)?.tanh()?.affine(0.5, 0.5)?;
-        gate.unsqueeze(2)?.unsqueeze(3)
+        logits.affine(0.5, 0.0)?.tanh()?.affine(0.5, 0.5)
     }
 }
 

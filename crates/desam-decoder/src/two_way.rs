@@ -9,6 +9,7 @@ use crate::DecoderConfig;
 use candle_core::{Result, Tensor};
 use candle_nn::VarBuilder;
 use desam_nn::layers::{Activation, Attention, AttentionConfig, LayerNorm, MlpBlock};
+use desam_nn::ops::pointwise::added_to_all;
 
 /// PyTorch's default for `nn.LayerNorm`, which SAM's transformer uses.
 const EPS: f64 = 1e-5;
@@ -62,30 +63,28 @@ impl TwoWayBlock {
     ) -> Result<TwoWayOutput> {
         let TwoWayOutput { tokens, image } = x;
         let tokens = self.among_tokens(&tokens, token_pe)?;
-        let (q, k) = ((&tokens + token_pe)?, image.broadcast_add(image_pe)?);
+        let (q, k) = ((&tokens + token_pe)?, added_to_all(&image, image_pe)?);
         let tokens = self.heard(&tokens, &self.token_to_image.forward(&q, &k, &image)?)?;
         let q = (&tokens + token_pe)?;
-        let image = self.image_to_token.forward_added([&k, &q, &tokens], &image)?;
-        Ok(TwoWayOutput { image: self.norm4.forward(&image)?, tokens })
+        let image = self.image_to_token.forward_normed([&k, &q, &tokens], &image, &self.norm4)?;
+        Ok(TwoWayOutput { image, tokens })
     }
 }
 
 impl TwoWayBlock {
     /// The tokens after they have attended to each other.
     fn among_tokens(&self, tokens: &Tensor, token_pe: &Tensor) -> Result<Tensor> {
-        let tokens = if self.is_first {
-            self.self_attn.forward(tokens, tokens, tokens)?
-        } else {
-            let q = (tokens + token_pe)?;
-            self.self_attn.forward_added([&q, &q, tokens], tokens)?
-        };
-        self.norm1.forward(&tokens)
+        if self.is_first {
+            return self.norm1.forward(&self.self_attn.forward(tokens, tokens, tokens)?);
+        }
+        let q = (tokens + token_pe)?;
+        self.self_attn.forward_normed([&q, &q, tokens], tokens, &self.norm1)
     }
 
     /// The tokens after the image has answered.
     fn heard(&self, tokens: &Tensor, from_image: &Tensor) -> Result<Tensor> {
         let tokens = self.norm2.forward(&(tokens + from_image)?)?;
-        self.norm3.forward(&self.mlp.forward_added(&tokens, &tokens)?)
+        self.mlp.forward_normed(&tokens, &tokens, &self.norm3)
     }
 }
 
@@ -133,13 +132,8 @@ impl TwoWayTransformer {
         for block in &self.blocks {
             x = block.forward(x, tokens, image_pe)?;
         }
-        self.finish(x, tokens, image_pe)
-    }
-
-    /// The tokens' last look at the image, behind all blocks.
-    fn finish(&self, x: TwoWayOutput, tokens: &Tensor, image_pe: &Tensor) -> Result<TwoWayOutput> {
-        let (q, k) = ((&x.tokens + tokens)?, x.image.broadcast_add(image_pe)?);
-        let last = self.final_attn.forward_added([&q, &k, &x.image], &x.tokens)?;
-        Ok(TwoWayOutput { tokens: self.norm.forward(&last)?, image: x.image })
+        let (q, k) = ((&x.tokens + tokens)?, added_to_all(&x.image, image_pe)?);
+        let tokens = self.final_attn.forward_normed([&q, &k, &x.image], &x.tokens, &self.norm)?;
+        Ok(TwoWayOutput { tokens, image: x.image })
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::{Checkpoint, PromptEncoderConfig, Result, SamPromptEncoder, VitConfig, VitEncoder};
 use candle_core::Device;
-use desam_core::ImageEncoder;
+use desam_core::{ImageEncoder, Precision};
 use desam_nn::params::{LoadOptions, LoadReport, Missing, Tensors, load};
 
 /// SAM's two encoders, frozen.
@@ -21,11 +21,15 @@ pub struct SamOptions {
     pub input_side: Option<usize>,
     /// Where the parameters shall live.
     pub device: Device,
+    /// What the image encoder's large products are computed in. With bf16 their weights are held in
+    /// it; norms, positions, biases and the stream of tokens between blocks stay f32, and so do the
+    /// features that come out.
+    pub precision: Precision,
 }
 
 impl Default for SamOptions {
     fn default() -> Self {
-        Self { input_side: None, device: Device::Cpu }
+        Self { input_side: None, device: Device::Cpu, precision: Precision::F32 }
     }
 }
 
@@ -34,7 +38,7 @@ impl Default for SamOptions {
 pub struct LoadedSam {
     /// The encoders.
     pub sam: FrozenSam,
-    /// Their parameters under official names, to be saved or hashed.
+    /// Their parameters under official names, in f32 whatever the precision, to be saved or hashed.
     pub tensors: Tensors,
     /// What was missing, unexpected, misshapen or drawn among `image_encoder.*` and
     /// `prompt_encoder.*`. Merge the decoder's into it and call [`LoadReport::check`] before use.
@@ -52,7 +56,7 @@ impl FrozenSam {
         let prompt = PromptEncoderConfig::from_tensors(&checkpoint.tensors, &vit.spec())?;
         let params = LoadOptions { device: options.device.clone(), ..LoadOptions::frozen() };
         let parts = (checkpoint.part("image_encoder."), checkpoint.part("prompt_encoder."));
-        build((&vit, &prompt), parts, &params, options.input_side)
+        build((&vit, &prompt), parts, &params, options)
     }
 
     /// Encoders drawn from a seed, distributed as in the reference initial checkpoint: features of
@@ -62,10 +66,22 @@ impl FrozenSam {
     /// # Errors
     /// When the configuration is not valid.
     pub fn random(config: &VitConfig, seed: u64) -> Result<LoadedSam> {
+        Self::random_with(config, seed, &SamOptions::default())
+    }
+
+    /// The same on any device: the same bits, for they are drawn on the CPU.
+    ///
+    /// # Errors
+    /// When the configuration is not valid, or the input side does not fit the patch.
+    pub fn random_with(config: &VitConfig, seed: u64, options: &SamOptions) -> Result<LoadedSam> {
         config.validate()?;
         let prompt = PromptEncoderConfig::for_encoder(&config.spec());
-        let params = LoadOptions { missing: Missing::Initialise { seed }, ..LoadOptions::frozen() };
-        build((config, &prompt), Default::default(), &params, None)
+        let params = LoadOptions {
+            missing: Missing::Initialise { seed },
+            device: options.device.clone(),
+            ..LoadOptions::frozen()
+        };
+        build((config, &prompt), Default::default(), &params, options)
     }
 }
 
@@ -73,10 +89,11 @@ fn build(
     (vit, prompt): (&VitConfig, &PromptEncoderConfig),
     (image_part, prompt_part): (Tensors, Tensors),
     params: &LoadOptions,
-    input_side: Option<usize>,
+    options: &SamOptions,
 ) -> Result<LoadedSam> {
-    let image = load(image_part, params, |vb| vit.build(vb.pp("image_encoder")))?;
-    let encoder = match input_side {
+    let image =
+        load(image_part, params, |vb| vit.build_in(vb.pp("image_encoder"), options.precision))?;
+    let encoder = match options.input_side {
         Some(side) => image.module.with_input_side(side)?,
         None => image.module,
     };

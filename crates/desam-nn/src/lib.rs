@@ -10,6 +10,9 @@
 //!
 //! Shapes are given in the letters of `desam_core`.
 
+// What starts kernels is used only where there is something to start them on.
+#![cfg_attr(not(any(feature = "cuda", desam_emulation)), allow(dead_code))]
+
 mod error;
 pub mod gpu;
 pub mod gradients;

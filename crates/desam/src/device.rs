@@ -17,7 +17,10 @@ pub enum DeviceChoice {
 }
 
 impl DeviceChoice {
-    /// The device, ready to compute.
+    /// The device, ready to compute. A GPU's work is all in one queue, whichever thread gives it, and
+    /// memory that is freed there is kept for the next tensor until the program ends: neither is so
+    /// with candle's own `Device::new_cuda`, where every thread has a queue of its own and a thread's
+    /// tensors must not be used by another.
     ///
     /// # Errors
     /// When this program was built without CUDA, or the driver has no such GPU, or it says no.
@@ -94,6 +97,16 @@ pub fn name(device: &Device) -> String {
     }
 }
 
+/// Whether what one thread gives a device to do is done before what another gives it later: only then
+/// may tensors go from thread to thread.
+pub(crate) fn has_one_queue(device: &Device) -> bool {
+    match device {
+        #[cfg(feature = "cuda")]
+        Device::Cuda(device) => driver::has_one_queue(device),
+        _ => true,
+    }
+}
+
 #[cfg(not(feature = "cuda"))]
 fn cuda(number: usize) -> Result<Device> {
     DeviceChoice::Cuda(number)
@@ -104,9 +117,9 @@ fn cuda(number: usize) -> Result<Device> {
 fn cuda(number: usize) -> Result<Device> {
     let choice = DeviceChoice::Cuda(number);
     match driver::count() {
-        Ok(seen) if number < seen => match Device::new_cuda(number) {
+        Ok(seen) if number < seen => match driver::open(number) {
             Ok(device) => Ok(device),
-            Err(error) => choice.refuse(format!("the driver says {error}")),
+            Err(words) => choice.refuse(format!("the driver says {words}")),
         },
         Ok(seen) => choice.refuse(format!("there is none such, the driver sees {seen}")),
         Err(words) => choice.refuse(format!("the driver says {words}")),
@@ -116,7 +129,49 @@ fn cuda(number: usize) -> Result<Device> {
 #[cfg(feature = "cuda")]
 mod driver {
     use super::Gpu;
+    use candle_core::cuda_backend::cudarc::driver::result::{device, mem_pool};
+    use candle_core::cuda_backend::cudarc::driver::sys::CUmemPool_attribute;
     use candle_core::cuda_backend::cudarc::driver::{CudaContext, DriverError};
+    use candle_core::{CudaDevice, Device};
+
+    /// `CU_STREAM_PER_THREAD`: not one stream but one for each thread.
+    const PER_THREAD: usize = 2;
+
+    pub(super) fn open(number: usize) -> Result<Device, String> {
+        let device = Device::new_cuda_with_stream(number).map_err(|e| e.to_string())?;
+        if let Device::Cuda(device) = &device {
+            // SAFETY: events would order the streams that a tensor is used on, and all work of this
+            // device is on the one stream that it was made with.
+            #[allow(unsafe_code)]
+            unsafe {
+                device.disable_event_tracking();
+            }
+            keep_memory(device).map_err(words)?;
+        }
+        Ok(device)
+    }
+
+    /// Memory that is freed would go back to the system whenever the GPU is waited for, and be mapped
+    /// anew for the next slice or step.
+    fn keep_memory(on: &CudaDevice) -> Result<(), DriverError> {
+        let stream = on.cuda_stream();
+        let context = stream.context();
+        if context.has_async_alloc() {
+            let mut bytes = u64::MAX;
+            let attribute = CUmemPool_attribute::CU_MEMPOOL_ATTR_RELEASE_THRESHOLD;
+            // SAFETY: the device is there, since a context of it is, and the attribute is a u64.
+            #[allow(unsafe_code)]
+            unsafe {
+                let pool = device::get_default_mem_pool(context.cu_device())?;
+                mem_pool::set_attribute(pool, attribute, (&raw mut bytes).cast())?;
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn has_one_queue(device: &CudaDevice) -> bool {
+        device.cuda_stream().cu_stream() as usize != PER_THREAD
+    }
 
     /// `CUDA_ERROR_NO_DEVICE: no CUDA-capable device is detected`.
     fn words(error: DriverError) -> String {

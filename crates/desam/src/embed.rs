@@ -4,7 +4,7 @@ use crate::model::{EncoderChoice, Frozen, WEIGHTS_FILE};
 use crate::train::Run;
 use crate::{Error, Result};
 use candle_core::Device;
-use desam_core::{ImageEncoder, Progress};
+use desam_core::{ImageEncoder, Precision, Progress};
 use desam_data::cache::{EncoderRecord, FeatureDtype, SlicePolicy};
 use desam_data::embed::EmbedOptions;
 pub use desam_data::embed::{EmbedSummary, Part, PartSummary};
@@ -32,10 +32,18 @@ pub struct EmbedRequest<'a> {
     pub slices: SlicePolicy,
     /// Where to compute.
     pub device: Device,
+    /// What in; bf16 on a GPU alone.
+    pub precision: Precision,
+    /// Slices of a case to encode at once; not given, one on a CPU and [`GPU_BATCH`] on a GPU.
+    pub batch: Option<usize>,
 }
 
+/// Slices that are encoded at once on a GPU. One of 1024 pixels fills most of it; eight fill what is
+/// left, at 8 × 64 MiB of f32 for the features of a ViT-H.
+pub const GPU_BATCH: usize = 8;
+
 impl<'a> EmbedRequest<'a> {
-    /// Official preprocessing, f16, labelled slices, on the CPU.
+    /// Official preprocessing, features in f16, labelled slices, on the CPU in f32.
     pub fn new(data: &'a Path, out: &'a Path, encoder: EncoderChoice) -> Self {
         Self {
             data,
@@ -46,6 +54,8 @@ impl<'a> EmbedRequest<'a> {
             dtype: FeatureDtype::F16,
             slices: SlicePolicy::Labelled,
             device: Device::Cpu,
+            precision: Precision::F32,
+            batch: None,
         }
     }
 }
@@ -102,13 +112,21 @@ struct Work {
 impl Work {
     fn of(request: &EmbedRequest<'_>) -> Result<Self> {
         request.preprocess.validate()?;
+        request.precision.check_on(&request.device)?;
+        if request.batch == Some(0) {
+            return Err(Error::Invalid("a batch of 0 slices encodes none: give 1 or more".into()));
+        }
         // The weights beside features have the name of a run's model.
         if Run::open(request.out).is_ok() {
             let reason = "holds a run, whose model would be replaced; choose another --out";
             return Err(Error::file(request.out, reason));
         }
         let cases = discover(request.data)?;
-        let options = SamOptions { input_side: request.input_side, device: request.device.clone() };
+        let options = SamOptions {
+            input_side: request.input_side,
+            device: request.device.clone(),
+            precision: request.precision,
+        };
         let frozen = Frozen::load(&request.encoder, &options)?;
         let encoder =
             EncoderRecord { name: frozen.name.clone(), weights_blake3: frozen.blake3.clone() };
@@ -120,6 +138,8 @@ impl Work {
             preprocess: request.preprocess.clone(),
             dtype: request.dtype,
             slices: request.slices,
+            precision: request.precision,
+            batch: request.batch.unwrap_or(if request.device.is_cpu() { 1 } else { GPU_BATCH }),
         };
         Ok(Self { options, frozen })
     }

@@ -7,7 +7,7 @@ use crate::reply::Reply;
 use anyhow::Context;
 use clap::Args;
 use desam::Mode;
-use desam::demo::{DemoConfig, DemoSummary, demo};
+use desam::demo::{DemoConfig, DemoSummary, demo_on};
 use serde_json::json;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -73,7 +73,7 @@ pub(crate) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Re
     let config = arguments.config();
     session.screen.detail(&format!("settings: {}", serde_json::to_string(&config)?));
     let started = Instant::now();
-    let summary = demo(&arguments.out, &config, &session.screen)?;
+    let summary = demo_on(&arguments.out, &config, &session.device, &session.screen)?;
     let took = started.elapsed();
     let text = text(&summary, took);
     let mut json =

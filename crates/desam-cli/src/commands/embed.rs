@@ -3,7 +3,8 @@
 mod encoder;
 mod parts;
 
-use super::{Session, aligned, one_of, positive};
+use super::precision::PrecisionFlag;
+use super::{Session, aligned, count, one_of, positive};
 use crate::cli::JsonFlag;
 use crate::reply::Reply;
 use anyhow::{Context, bail};
@@ -49,6 +50,7 @@ Examples:
   desam embed --data DATA --out cache --encoder vit-b
   desam embed --data DATA --out cache-all --encoder sam_vit_h_4b8939.pth --slices all
   desam embed --data DATA --out cache --encoder vit-h --num-parts 8 --part-id 3
+  desam embed --data DATA --out cache --encoder vit-h --device cuda --precision bf16
   HF_HUB_OFFLINE=1 desam embed --data DATA --out cache --encoder vit-b";
 
 /// Run the frozen image encoder over a data set once, and keep the features
@@ -103,6 +105,13 @@ pub(crate) struct Arguments {
     /// Input side in pixels, a multiple of the patch [default: the checkpoint's, SAM's 1024]
     #[arg(long, value_name = "PX")]
     input_side: Option<usize>,
+
+    #[command(flatten)]
+    precision: PrecisionFlag,
+
+    /// Slices of a case to encode at once [default: 1, on a GPU 8]
+    #[arg(long, value_name = "N", value_parser = count)]
+    batch: Option<usize>,
 
     #[command(flatten)]
     pub(crate) json: JsonFlag,
@@ -167,6 +176,8 @@ pub(crate) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Re
         dtype: arguments.dtype,
         slices: arguments.slices,
         device: session.device.clone(),
+        precision: arguments.precision.precision,
+        batch: arguments.batch,
         ..EmbedRequest::new(
             &arguments.data,
             &arguments.out,

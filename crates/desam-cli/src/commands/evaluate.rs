@@ -1,6 +1,7 @@
 //! `desam evaluate`: one model, every site.
 
 use super::draws::Draws;
+use super::precision::PrecisionFlag;
 use super::{Session, grid_side, one_of, room_for};
 use crate::cli::JsonFlag;
 use crate::reply::Reply;
@@ -86,6 +87,9 @@ pub(crate) struct Arguments {
     empty: EmptyChoice,
 
     #[command(flatten)]
+    precision: PrecisionFlag,
+
+    #[command(flatten)]
     draws: Draws,
 
     /// Write the result as JSON to FILE; without FILE, print it on stdout instead of the table
@@ -135,7 +139,7 @@ impl Arguments {
 pub(crate) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Reply> {
     let run = Run::open(&arguments.run)?;
     let (settings, manifest) = (run.config()?.train, run.manifest()?);
-    let model = Model::open(run.dir(), &session.device)?;
+    let model = Model::open_in(run.dir(), &session.device, arguments.precision.precision)?;
     let cache = FeatureCache::open(&arguments.cache)?;
     let mode = arguments.mode.unwrap_or(settings.mode);
     if arguments.grid.is_some() && mode == Mode::Box {

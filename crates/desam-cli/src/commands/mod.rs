@@ -9,6 +9,7 @@ pub(crate) mod evaluate;
 pub(crate) mod info;
 pub(crate) mod parity;
 pub(crate) mod phantom;
+mod precision;
 pub(crate) mod predict;
 pub(crate) mod report;
 pub(crate) mod sweep;

@@ -1,11 +1,12 @@
 //! `desam parity`: this program against the official one.
 
 use super::Session;
+use super::precision::PrecisionFlag;
 use crate::cli::JsonFlag;
 use crate::reply::Reply;
 use anyhow::Context;
 use clap::Args;
-use desam::parity::parity;
+use desam::parity::{ParityOptions, parity_on};
 use std::path::PathBuf;
 
 const AFTER: &str = "\
@@ -27,6 +28,7 @@ and the limit for the one of the two that is marked with *. docs/fidelity.md exp
 
 Example:
   desam parity reference/tiny --json parity.json
+  desam parity reference/tiny --device cuda:0 --precision bf16
 
 Exit codes: 0 every stage is within its limit; 1 one is not, a file is damaged, or there is nothing
 to check.";
@@ -34,13 +36,17 @@ to check.";
 /// Compare every stage with what the official program computed, number by number
 ///
 /// DIR holds a small model of any size and the official program's results on it. Every stage, from
-/// pixels to gradients and selected masks, is run here on the CPU in f32 and held to them.
+/// pixels to gradients and selected masks, is run here and held to them: in f32 with the same limits on
+/// a GPU as on the CPU, in bf16 with wider ones.
 #[derive(Debug, Args)]
 #[command(after_help = AFTER)]
 pub(crate) struct Arguments {
     /// Folder of reference vectors
     #[arg(value_name = "DIR")]
     dir: PathBuf,
+
+    #[command(flatten)]
+    precision: PrecisionFlag,
 
     /// Write the result as JSON to FILE; without FILE, print it on stdout instead of the table
     #[arg(long, value_name = "FILE", num_args = 0..=1)]
@@ -55,7 +61,9 @@ impl Arguments {
 }
 
 pub(crate) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Reply> {
-    let report = parity(&arguments.dir, &session.screen)?;
+    let precision = arguments.precision.precision;
+    let options = ParityOptions { device: session.device.clone(), precision };
+    let report = parity_on(&arguments.dir, &options, &session.screen)?;
     if let Some(Some(path)) = &arguments.json {
         report.write_json(path)?;
     }

@@ -2,6 +2,7 @@
 
 mod extras;
 
+use super::precision::PrecisionFlag;
 use super::{Session, aligned, grid_side, one_of, room_for};
 use crate::cli::JsonFlag;
 use crate::reply::Reply;
@@ -68,6 +69,9 @@ pub(crate) struct Arguments {
     grid: Option<usize>,
 
     #[command(flatten)]
+    precision: PrecisionFlag,
+
+    #[command(flatten)]
     extras: Extras,
 
     #[command(flatten)]
@@ -83,7 +87,7 @@ pub(crate) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Re
             arguments.input.display()
         );
     }
-    let segmenter = segmenter(arguments)?;
+    let segmenter = segmenter(arguments, session)?;
     let settings = (segmenter.automatic(), segmenter.options());
     session.screen.detail(&format!("prompts and options: {}", serde_json::to_string(&settings)?));
     let summary = match job {
@@ -160,8 +164,9 @@ impl Job {
     }
 }
 
-fn segmenter(arguments: &Arguments) -> anyhow::Result<Segmenter> {
-    let segmenter = Segmenter::open(&arguments.model)?;
+fn segmenter(arguments: &Arguments, session: &Session) -> anyhow::Result<Segmenter> {
+    let precision = arguments.precision.precision;
+    let segmenter = Segmenter::open_on(&arguments.model, &session.device, precision)?;
     let now = segmenter.automatic();
     let mode = arguments.mode.unwrap_or(now.mode);
     if arguments.grid.is_some() && mode == Mode::Box {

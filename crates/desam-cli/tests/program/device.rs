@@ -72,3 +72,39 @@ fn the_program_says_what_it_can_compute_on() {
     assert_eq!(json["cuda"], desam::device::HAS_CUDA);
     assert!(json["gpus"].is_array() && json["threads"].as_u64() > Some(0), "{json}");
 }
+
+#[test]
+fn what_only_a_gpu_does_is_refused_on_the_processor() {
+    let world = world();
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("out");
+    let (cache, new) = (world.cache.to_str().unwrap(), out.to_str().unwrap());
+    let train = ["train", "--cache", cache, "--source", "A", "--mode", "box", "--out", new];
+    for (flag, value, words) in [
+        ("--precision", "bf16", ["bf16", "f32"]),
+        ("--keep-features", "yes", ["--keep-features", "leave it out"]),
+    ] {
+        run(train.iter().chain(&[flag, value])).fails_with(&words);
+        assert!(!out.exists(), "{flag} left something");
+    }
+}
+
+#[test]
+fn bf16_is_for_a_gpu() {
+    let world = world();
+    let dir = tempfile::tempdir().unwrap();
+    let [out, json] = ["out", "p.json"].map(|n| dir.path().join(n).to_str().unwrap().to_owned());
+    let text = |path: &Path| path.to_str().unwrap().to_owned();
+    let (data, cache, model) = (text(&world.data), text(&world.cache), text(&world.run));
+    let site = text(&world.data.join("A"));
+    for command in [
+        vec!["embed", "--data", &data, "--out", &out, "--encoder", "tiny"],
+        vec!["evaluate", "--cache", &cache, "--run", &model, "--json", &json],
+        vec!["predict", "--model", &model, "--input", &site, "--output", &out],
+    ] {
+        run(command.iter().chain(&["--precision", "bf16"])).fails_with(&["bf16", "GPU", "f32"]);
+        assert!(!Path::new(&out).exists() && !Path::new(&json).exists(), "{command:?}");
+    }
+    run(["predict", "--model", "m", "--input", "i", "--output", "o", "--precision", "f16"])
+        .expect(2);
+}

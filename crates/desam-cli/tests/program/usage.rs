@@ -29,6 +29,8 @@ fn help_of_every_command_names_its_flags() {
                 "--weight-decay",
                 "--clip-norm",
                 "--ema",
+                "--precision",
+                "--keep-features",
                 "--dice-weight",
                 "--bce-weight",
                 "--iou-weight",

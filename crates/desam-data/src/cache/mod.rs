@@ -17,6 +17,7 @@
 
 mod entry;
 mod header;
+mod kept;
 mod live;
 mod names;
 mod pages;
@@ -25,6 +26,7 @@ mod slices;
 mod store;
 
 pub use header::{CacheCase, CacheHeader};
+pub use kept::KeptSlices;
 pub use live::LiveSlices;
 pub use names::hash_file;
 pub use recipe::{

@@ -2,7 +2,7 @@
 
 use crate::preprocess::PreprocessConfig;
 use crate::{Error, Result};
-use desam_core::EncoderSpec;
+use desam_core::{EncoderSpec, Precision};
 use safetensors::Dtype;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -127,12 +127,16 @@ pub struct CacheRecipe {
     pub dtype: FeatureDtype,
     /// Which slices are stored.
     pub slices: SlicePolicy,
+    /// What the encoder's large products were computed in. A recipe that is silent means f32, as all
+    /// did before there was a choice.
+    #[serde(default, skip_serializing_if = "Precision::is_f32")]
+    pub precision: Precision,
 }
 
 impl CacheRecipe {
     /// The key of a cache made by this recipe: BLAKE3, in hexadecimal, over the format version,
-    /// the weights' hash, the encoder's spec, the preprocessing, the type and the slice policy. No
-    /// path is part of it, so a cache can be moved.
+    /// the weights' hash, the encoder's spec, the preprocessing, the type and the slice policy, and the
+    /// precision where it is not f32. No path is part of it, so a cache can be moved.
     ///
     /// # Errors
     /// When the recipe cannot be written as JSON, which is what is hashed.
@@ -145,8 +149,12 @@ impl CacheRecipe {
             self.dtype,
             self.slices,
         );
-        let text = serde_json::to_vec(&parts)
-            .map_err(|e| Error::CacheRecipe(format!("cannot be written as JSON: {e}")))?;
+        let text = match self.precision {
+            Precision::F32 => serde_json::to_vec(&parts),
+            other => serde_json::to_vec(&(parts, other)),
+        };
+        let text =
+            text.map_err(|e| Error::CacheRecipe(format!("cannot be written as JSON: {e}")))?;
         let mut hasher = blake3::Hasher::new_derive_key("desam feature cache key v1");
         hasher.update(&text);
         Ok(hasher.finalize().to_hex().to_string())
@@ -191,6 +199,7 @@ impl CacheRecipe {
         );
         compare("feature type", self.dtype.to_string(), other.dtype.to_string());
         compare("slices", self.slices.to_string(), other.slices.to_string());
+        compare("precision", self.precision.to_string(), other.precision.to_string());
         out
     }
 
@@ -241,6 +250,7 @@ mod tests {
             preprocess: PreprocessConfig::official(),
             dtype: FeatureDtype::F16,
             slices: SlicePolicy::Labelled,
+            precision: Precision::F32,
         }
     }
 
@@ -253,17 +263,35 @@ mod tests {
             ..recipe()
         };
         assert_eq!(same.key().unwrap(), key);
-        let mut others = vec![recipe(); 5];
+        let mut others = vec![recipe(); 6];
         others[0].encoder.weights_blake3 = "ac".into();
         others[1].spec.tap_channels.pop();
         others[2].preprocess = PreprocessConfig::paper();
         others[3].dtype = FeatureDtype::F32;
         others[4].slices = SlicePolicy::All;
+        others[5].precision = Precision::Bf16;
         for other in &others {
             assert_ne!(other.key().unwrap(), key);
             assert_eq!(recipe().differences(other).len(), 1, "{other:?}");
         }
         assert!(recipe().differences(&same).is_empty());
+    }
+
+    #[test]
+    fn caches_from_before_there_was_a_precision_keep_their_key() {
+        // As the recipe above was hashed then: its six parts, nothing of a precision.
+        let r = recipe();
+        let parts =
+            (FORMAT_VERSION, &r.encoder.weights_blake3, &r.spec, &r.preprocess, r.dtype, r.slices);
+        let mut hasher = blake3::Hasher::new_derive_key("desam feature cache key v1");
+        hasher.update(&serde_json::to_vec(&parts).unwrap());
+        assert_eq!(r.key().unwrap(), hasher.finalize().to_hex().to_string());
+        let text = serde_json::to_string(&r).unwrap();
+        assert!(!text.contains("precision"), "{text}");
+        assert_eq!(serde_json::from_str::<CacheRecipe>(&text).unwrap(), r);
+        let bf16 = CacheRecipe { precision: Precision::Bf16, ..r };
+        let text = serde_json::to_string(&bf16).unwrap();
+        assert_eq!(serde_json::from_str::<CacheRecipe>(&text).unwrap(), bf16);
     }
 
     #[test]

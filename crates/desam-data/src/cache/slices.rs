@@ -3,7 +3,7 @@
 use super::{FeatureCache, SliceRef};
 use crate::augment::FeatureAugment;
 use crate::{Error, Result};
-use candle_core::Device;
+use candle_core::{DType, Device};
 use desam_core::{BinaryMask, Dataset, ImageFeatures};
 use rand::RngCore;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use std::sync::Arc;
 /// One training sample.
 #[derive(Debug, Clone)]
 pub struct CachedSlice {
-    /// The slice's features, `B = 1`, f32.
+    /// The slice's features, `B = 1`, in f32 or in the type that they are stored in.
     pub features: ImageFeatures,
     /// Its ground truth, `M×M`, with some foreground.
     pub mask: BinaryMask,
@@ -28,11 +28,12 @@ pub struct CachedSlices {
     slices: Vec<SliceRef>,
     device: Device,
     augment: FeatureAugment,
+    as_stored: bool,
 }
 
 impl CachedSlices {
     /// The labelled slices of `cases`, indices into [`FeatureCache::cases`], in the order given;
-    /// features are put on `device`.
+    /// features are put on `device`, in f32.
     ///
     /// # Errors
     /// When there is no such case.
@@ -46,7 +47,15 @@ impl CachedSlices {
             slices.extend(cache.case_slices(index).iter().filter(|s| s.labelled));
         }
         let augment = FeatureAugment::none();
-        Ok(Self { cache, slices, device: device.clone(), augment })
+        Ok(Self { cache, slices, device: device.clone(), augment, as_stored: false })
+    }
+
+    /// The same in the type that features are stored in: half of what there is to move, where they
+    /// are f16, and the same numbers. Those that are changed at random come in f32.
+    #[must_use]
+    pub fn as_stored(mut self) -> Self {
+        self.as_stored = true;
+        self
     }
 
     /// The same, features being changed at random where training draws them.
@@ -77,8 +86,12 @@ impl Dataset for CachedSlices {
             desam_core::Error::external(Error::SliceIndex { index, len: self.slices.len() })
         })?;
         let read = || -> Result<CachedSlice> {
+            let features = match self.as_stored {
+                true => self.cache.stored_features(slice, &self.device)?,
+                false => self.cache.features(slice, &self.device)?,
+            };
             Ok(CachedSlice {
-                features: self.cache.features(slice, &self.device)?,
+                features,
                 mask: self.cache.mask(slice)?,
                 case: slice.case,
                 z: slice.z,
@@ -89,6 +102,10 @@ impl Dataset for CachedSlices {
 
     fn draw(&self, index: usize, mut rng: &mut dyn RngCore) -> desam_core::Result<CachedSlice> {
         let CachedSlice { features, mask, case, z } = self.get(index)?;
+        if self.augment == FeatureAugment::none() {
+            return Ok(CachedSlice { features, mask, case, z });
+        }
+        let features = features.to_dtype(DType::F32)?;
         let changed = self.augment.apply(&features, &mask, &mut rng);
         let (features, mask) = changed.map_err(desam_core::Error::external)?;
         Ok(CachedSlice { features, mask, case, z })

@@ -3,7 +3,7 @@
 use super::{CacheCase, CacheHeader, CachePaths, CasePages, Entry, FeatureDtype, TensorSpec};
 use crate::preprocess::SliceImage;
 use crate::{Error, Result};
-use candle_core::{Device, Tensor};
+use candle_core::{DType, Device, Tensor};
 use desam_core::{BinaryMask, ImageFeatures, Progress};
 use half::f16;
 use half::slice::HalfFloatSliceExt;
@@ -131,11 +131,32 @@ impl FeatureCache {
     /// # Errors
     /// When the slice is not stored, or its file is missing, stale, truncated or corrupt.
     pub fn features(&self, slice: &SliceRef, device: &Device) -> Result<ImageFeatures> {
+        let dtype = self.header.recipe.dtype;
+        self.read(slice, |bytes, shape| Tensor::from_vec(widen(bytes, dtype), shape, device))
+    }
+
+    /// The same in the type that they are stored in.
+    ///
+    /// # Errors
+    /// As [`FeatureCache::features`].
+    pub fn stored_features(&self, slice: &SliceRef, device: &Device) -> Result<ImageFeatures> {
+        let dtype = match self.header.recipe.dtype {
+            FeatureDtype::F16 => DType::F16,
+            FeatureDtype::F32 => DType::F32,
+        };
+        self.read(slice, |bytes, shape| Tensor::from_raw_buffer(bytes, dtype, shape, device))
+    }
+
+    /// One slice's features, each from its bytes and its shape.
+    fn read(
+        &self,
+        slice: &SliceRef,
+        tensor: impl Fn(&[u8], &[usize]) -> candle_core::Result<Tensor>,
+    ) -> Result<ImageFeatures> {
         let entry = self.entry(slice)?;
         let mut tensors = Vec::with_capacity(self.features.len());
         for (n, spec) in self.features.iter().enumerate() {
-            let values = widen(entry.bytes(n)?, self.header.recipe.dtype);
-            tensors.push(Tensor::from_vec(values, spec.shape.as_slice(), device)?);
+            tensors.push(tensor(entry.bytes(n)?, &spec.shape)?);
         }
         match tensors.pop() {
             Some(embedding) => Ok(ImageFeatures { taps: tensors, embedding }),

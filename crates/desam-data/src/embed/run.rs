@@ -1,9 +1,9 @@
 //! The two phases of a run: prepare the cases, encode their slices.
 
-use super::{EmbedOptions, EmbedSummary, stored};
+use super::{EmbedOptions, EmbedSummary};
 use crate::cache::{
-    CacheCase, CacheHeader, CachePaths, CacheRecipe, CasePages, Entry, FORMAT_VERSION, Seal,
-    SlicePolicy, case_source, human_bytes, is_plain_name,
+    CacheCase, CacheHeader, CachePaths, CacheRecipe, CasePages, FORMAT_VERSION, Seal, SlicePolicy,
+    case_source, human_bytes, is_plain_name,
 };
 use crate::layout::Case;
 use crate::preprocess::PreparedVolume;
@@ -14,14 +14,14 @@ use desam_core::{ImageEncoder, Progress};
 use std::path::{Path, PathBuf};
 
 pub(super) struct Run<'a> {
-    options: &'a EmbedOptions,
-    encoder: &'a dyn ImageEncoder,
-    device: &'a Device,
-    progress: &'a dyn Progress,
-    paths: CachePaths,
-    recipe: CacheRecipe,
+    pub(super) options: &'a EmbedOptions,
+    pub(super) encoder: &'a dyn ImageEncoder,
+    pub(super) device: &'a Device,
+    pub(super) progress: &'a dyn Progress,
+    pub(super) paths: CachePaths,
+    pub(super) recipe: CacheRecipe,
     key: String,
-    data_root: PathBuf,
+    pub(super) data_root: PathBuf,
 }
 
 /// A case whose images and masks are in place.
@@ -58,6 +58,7 @@ impl<'a> Run<'a> {
             preprocess: options.preprocess.clone(),
             dtype: options.dtype,
             slices: options.slices,
+            precision: options.precision,
         };
         recipe.validate()?;
         check_names(&options.cases)?;
@@ -161,7 +162,7 @@ impl<'a> Run<'a> {
         CasePages::write(path, seal, &images, masks.as_deref())
     }
 
-    fn prepare_volume(&self, image: &Path) -> Result<PreparedVolume> {
+    pub(super) fn prepare_volume(&self, image: &Path) -> Result<PreparedVolume> {
         self.recipe.preprocess.prepare(&read_volume(image)?, &self.recipe.spec)
     }
 
@@ -192,51 +193,11 @@ impl<'a> Run<'a> {
         Ok(summary)
     }
 
-    fn encode_case(&self, header: &CacheHeader, case: &CacheCase) -> Result<CaseDone> {
-        let tensors = self.recipe.feature_tensors();
-        let mut prepared = None;
-        let mut done = CaseDone { bytes: 0, reused: 0 };
-        for &z in &case.stored {
-            let path = self.paths.slice(&case.site, &case.id, z);
-            let seal = header.slice_seal(case, z);
-            let open = || Entry::open(&path, &seal).and_then(|e| e.expect(&tensors));
-            let there = open().and_then(|e| e.verify().map(|()| e.len()));
-            let (length, verb) = match there {
-                Ok(length) => {
-                    done.reused += 1;
-                    (length, "kept")
-                }
-                Err(_) => {
-                    let volume: &PreparedVolume = match &mut prepared {
-                        Some(volume) => volume,
-                        empty => {
-                            let image = self.data_root.join(&case.image);
-                            empty.insert(self.prepare_volume(&image)?)
-                        }
-                    };
-                    let features = self.encoder.encode(&volume.pixels(z, self.device)?)?;
-                    let values = stored::bytes(&self.recipe, z, &features)?;
-                    let named: Vec<_> = tensors.iter().cloned().zip(values).collect();
-                    Entry::write(&path, &seal, &named)?;
-                    (open()?.len(), "embedded")
-                }
-            };
-            done.bytes += length;
-            self.progress.advance(1, &format!("{}/{} slice {z} {verb}", case.site, case.id));
-        }
-        Ok(done)
-    }
-
     /// `path` relative to the data root, or absolute where it lies elsewhere.
     fn relative(&self, path: &Path) -> Result<PathBuf> {
         let path = absolute(path)?;
         Ok(path.strip_prefix(&self.data_root).map(Path::to_path_buf).unwrap_or(path))
     }
-}
-
-struct CaseDone {
-    bytes: u64,
-    reused: usize,
 }
 
 /// Independent of the current folder, symbolic links kept.

@@ -6,45 +6,62 @@ use candle_core::{DType, Tensor};
 use desam_core::ImageFeatures;
 use half::f16;
 
-/// The features of slice `z` as stored bytes, in the recipe's order.
+/// The features of slices `zs`, one after the other along `B`, as stored bytes: for each slice its
+/// tensors in the recipe's order.
 pub(super) fn bytes(
     recipe: &CacheRecipe,
-    z: usize,
+    zs: &[usize],
     features: &ImageFeatures,
-) -> Result<Vec<Vec<u8>>> {
+) -> Result<Vec<Vec<Vec<u8>>>> {
     let expected = recipe.feature_tensors();
     if features.taps.len() + 1 != expected.len() {
         let (expected, found) = (expected.len() - 1, features.taps.len());
         return Err(desam_core::Error::shape("taps of the encoder", expected, found).into());
     }
-    let given = features.taps.iter().chain([&features.embedding]);
-    let stored = expected.iter().zip(given).map(|(spec, tensor)| {
-        if tensor.dims() != spec.shape.as_slice() {
-            let what = format!("{} of the encoder", spec.name);
-            return Err(desam_core::Error::shape(what, &spec.shape, tensor.dims()).into());
+    let mut slices = vec![Vec::with_capacity(expected.len()); zs.len()];
+    for (spec, tensor) in expected.iter().zip(features.taps.iter().chain([&features.embedding])) {
+        let mut shape = spec.shape.clone();
+        if let Some(batch) = shape.first_mut() {
+            *batch = zs.len();
         }
-        narrow(recipe.dtype, tensor, (z, &spec.name))
-    });
-    stored.collect()
+        if tensor.dims() != shape.as_slice() {
+            let what = format!("{} of the encoder", spec.name);
+            return Err(desam_core::Error::shape(what, &shape, tensor.dims()).into());
+        }
+        for ((n, &z), slice) in zs.iter().enumerate().zip(&mut slices) {
+            slice.push(narrow(recipe.dtype, &tensor.narrow(0, n, 1)?, (z, &spec.name))?);
+        }
+    }
+    Ok(slices)
 }
 
-/// One tensor's numbers as `dtype`; `(z, name)` tell which it is.
+/// One tensor's numbers as `dtype`; `(z, name)` tell which it is. They are rounded where they are, so
+/// that a GPU sends half of them over.
 fn narrow(dtype: FeatureDtype, tensor: &Tensor, (z, name): (usize, &str)) -> Result<Vec<u8>> {
-    let values = tensor.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>()?;
-    let refuse = |value: f32, advice| {
-        let (slice, tensor) = (z, name.to_string());
-        Err(Error::FeatureRange { slice, tensor, value, dtype, advice })
-    };
-    if let Some(&value) = values.iter().find(|v| !v.is_finite()) {
-        return refuse(value, "check the encoder's weights");
-    }
     match dtype {
-        FeatureDtype::F32 => Ok(values.iter().flat_map(|v| v.to_le_bytes()).collect()),
-        FeatureDtype::F16 => {
-            if let Some(&value) = values.iter().find(|v| !f16::from_f32(**v).is_finite()) {
-                return refuse(value, "store f32 instead");
+        FeatureDtype::F32 => {
+            let values = tensor.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>()?;
+            if let Some(&value) = values.iter().find(|v| !v.is_finite()) {
+                return refuse(dtype, value, (z, name));
             }
-            Ok(values.iter().flat_map(|v| f16::from_f32(*v).to_le_bytes()).collect())
+            Ok(values.iter().flat_map(|v| v.to_le_bytes()).collect())
+        }
+        FeatureDtype::F16 => {
+            let halves = tensor.to_dtype(DType::F16)?.flatten_all()?.to_vec1::<f16>()?;
+            if let Some(at) = halves.iter().position(|v| !v.is_finite()) {
+                let values = tensor.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>()?;
+                // What is no number at all is the worse news.
+                let worst = values.iter().find(|v| !v.is_finite()).or(values.get(at));
+                return refuse(dtype, worst.copied().unwrap_or(f32::NAN), (z, name));
+            }
+            Ok(halves.iter().flat_map(|v| v.to_le_bytes()).collect())
         }
     }
+}
+
+fn refuse(dtype: FeatureDtype, value: f32, (z, name): (usize, &str)) -> Result<Vec<u8>> {
+    let (slice, tensor) = (z, name.to_owned());
+    let advice =
+        if value.is_finite() { "store f32 instead" } else { "check the encoder's weights" };
+    Err(Error::FeatureRange { slice, tensor, value, dtype, advice })
 }

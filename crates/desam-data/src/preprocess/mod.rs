@@ -28,6 +28,7 @@ mod view;
 pub use config::{Frame, LabelRule, PreprocessConfig};
 pub(crate) use geometry::expect_same_grid;
 pub use image::SliceImage;
+pub(crate) use image::normalised;
 pub use intensity::IntensityWindow;
 pub use orient::Orientation;
 pub use prepared::PreparedVolume;

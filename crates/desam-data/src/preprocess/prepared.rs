@@ -160,6 +160,11 @@ impl PreparedVolume {
         self.image(z)?.pixels(self.input_side, device)
     }
 
+    /// The same before it is normalised: levels `[1, 1, S, S]` of `u8` in the CPU's memory.
+    pub(crate) fn enlarged(&self, z: usize) -> Result<Tensor> {
+        self.image(z)?.enlarged(self.input_side)
+    }
+
     /// The ground truth of every processed slice on the masks' grid, `M × M`: foreground is any
     /// label above zero, the nearest voxel decides (see [`LabelRule`]).
     ///

@@ -114,6 +114,8 @@ impl Bench {
             },
             dtype: FeatureDtype::F16,
             slices: SlicePolicy::Labelled,
+            precision: Default::default(),
+            batch: 1,
         }
     }
 }

@@ -1,9 +1,10 @@
 //! The two-way transformer for many prompts of one image at once, as a GPU wants it: few large
-//! products.
+//! products, and what is large read and written seldom.
 //!
 //! In the first block the image is the same to all prompts. Its keys and values, and its queries, are
 //! made once, and all prompts' tokens look at it together; the prompts' images come apart with the
-//! block's answer. After that it is a batch like any other.
+//! block's answer. The image with its positions is never made: positions go through each map once, for
+//! all prompts, and are added to what the image becomes there.
 
 use super::{TwoWayOutput, TwoWayTransformer};
 use candle_core::{Result, Tensor};
@@ -20,21 +21,24 @@ impl TwoWayTransformer {
         image_pe: &Tensor,
         tokens: &Tensor,
     ) -> Result<TwoWayOutput> {
-        let Some((first, rest)) = self.blocks.split_first() else {
-            candle_core::bail!("a two-way transformer without blocks reads nothing");
-        };
-        let placed = (image + image_pe)?;
-        let x = first.among_tokens(tokens, tokens)?;
-        let looked_at = first.token_to_image.keys_and_values(&placed, image)?;
-        let seen = first.token_to_image.attend(&(&x + tokens)?, &looked_at)?;
-        let x = first.heard(&x, &seen)?;
-        let queries = first.image_to_token.queries(&placed)?;
-        let told = [&(&x + tokens)?, &x];
-        let image = first.image_to_token.answer_added(&queries, told, image)?;
-        let mut x = TwoWayOutput { image: first.norm4.forward(&image)?, tokens: x };
-        for block in rest {
-            x = block.forward(x, tokens, image_pe)?;
+        let pe = tokens;
+        let (mut x, mut image) = (tokens.clone(), image.clone());
+        for (i, block) in self.blocks.iter().enumerate() {
+            x = block.among_tokens(&x, pe)?;
+            let asking = (&x + pe)?;
+            let seen = if i == 0 {
+                let placed = (&image + image_pe)?;
+                let looked_at = block.token_to_image.keys_and_values(&placed, &image)?;
+                block.token_to_image.attend(&asking, &looked_at)?
+            } else {
+                block.token_to_image.look(&asking, &image, image_pe)?
+            };
+            x = block.heard(&x, &seen)?;
+            let told = [&(&x + pe)?, &x];
+            let answered = &block.norm4;
+            image = block.image_to_token.answer_normed(&image, image_pe, told, answered)?;
         }
-        self.finish(x, tokens, image_pe)
+        let last = (&x + self.final_attn.look(&(&x + pe)?, &image, image_pe)?)?;
+        Ok(TwoWayOutput { tokens: self.norm.forward(&last)?, image })
     }
 }

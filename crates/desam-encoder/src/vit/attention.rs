@@ -2,9 +2,9 @@
 
 use super::init::POSITION;
 use super::resample;
-use candle_core::{Result, Tensor};
+use candle_core::{DType, Result, Tensor};
 use candle_nn::VarBuilder;
-use desam_nn::layers::Linear;
+use desam_nn::layers::{LayerNorm, Linear, Normed};
 use desam_nn::ops::rel_pos_attention::{RelPosAttention, rel_pos_attention};
 
 /// Sizes of an [`Attention`].
@@ -27,13 +27,15 @@ pub(super) struct Attention {
     heads: usize,
     rel_pos_h: Tensor,
     rel_pos_w: Tensor,
-    /// Both tables for the side at hand, `[2, 2 side - 1, D]`.
+    /// Both tables for the side at hand, `[2, 2 side - 1, D]`, in the type of the products: they are
+    /// met by queries, which have it.
     positions: Tensor,
 }
 
-fn positions(rel_pos_h: &Tensor, rel_pos_w: &Tensor, side: usize) -> Result<Tensor> {
+fn positions(tables: [&Tensor; 2], side: usize, dtype: DType) -> Result<Tensor> {
     let table = |t: &Tensor| resample::table(t, 2 * side - 1);
-    Tensor::stack(&[table(rel_pos_h)?, table(rel_pos_w)?], 0)
+    let [rows, columns] = tables;
+    Tensor::stack(&[table(rows)?, table(columns)?], 0)?.to_dtype(dtype)
 }
 
 impl Attention {
@@ -42,12 +44,13 @@ impl Attention {
         let table = (2 * side - 1, width / heads);
         let rel_pos_h = vb.get_with_hints(table, "rel_pos_h", POSITION)?;
         let rel_pos_w = vb.get_with_hints(table, "rel_pos_w", POSITION)?;
+        let qkv = Linear::without_bias(width, 3 * width, vb.pp("qkv"))?;
         Ok(Self {
-            qkv: Linear::without_bias(width, 3 * width, vb.pp("qkv"))?,
             qkv_bias: vb.pp("qkv").get(3 * width, "bias")?,
             proj: Linear::new(width, width, vb.pp("proj"))?,
             heads,
-            positions: positions(&rel_pos_h, &rel_pos_w, side)?,
+            positions: positions([&rel_pos_h, &rel_pos_w], side, qkv.dtype())?,
+            qkv,
             rel_pos_h,
             rel_pos_w,
         })
@@ -55,18 +58,29 @@ impl Attention {
 
     /// The same for another side of the square, the position tables resampled.
     pub(super) fn with_side(&self, side: usize) -> Result<Self> {
-        let positions = positions(&self.rel_pos_h, &self.rel_pos_w, side)?;
+        let tables = [&self.rel_pos_h, &self.rel_pos_w];
+        let positions = positions(tables, side, self.products())?;
         Ok(Self { positions, ..self.clone() })
     }
 
+    /// The type that its products take.
+    pub(super) fn products(&self) -> DType {
+        self.qkv.dtype()
+    }
+
     /// `to [B, G, G, C]` and what `x [B, G, G, C]` gives: q, k and v, attention inside each square,
-    /// the output map. The bias of q, k and v is left to the attention, so that the product is not
-    /// taken over a window's padding.
-    pub(super) fn forward_added(&self, x: &Tensor, to: &Tensor) -> Result<Tensor> {
+    /// the output map; and the sum's `norm`. The bias of q, k and v is left to the attention, so that
+    /// the product is not taken over a window's padding.
+    pub(super) fn forward_added_normed(
+        &self,
+        x: &Tensor,
+        to: &Tensor,
+        norm: &LayerNorm,
+    ) -> Result<Normed> {
         let qkv = self.qkv.forward(x)?;
         let attention =
             RelPosAttention { bias: &self.qkv_bias, positions: &self.positions, heads: self.heads };
-        self.proj.forward_added(&rel_pos_attention(&qkv, attention)?, to)
+        self.proj.forward_added_normed(&rel_pos_attention(&qkv, attention)?, to, norm)
     }
 }
 

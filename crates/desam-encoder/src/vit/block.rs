@@ -4,7 +4,7 @@ use super::VitConfig;
 use super::attention::{Attention, AttentionConfig};
 use candle_core::{Result, Tensor};
 use candle_nn::VarBuilder;
-use desam_nn::layers::{Activation, LayerNorm, MlpBlock};
+use desam_nn::layers::{Activation, LayerNorm, MlpBlock, Normed};
 
 /// SAM's layer norms in the image encoder.
 pub(super) const EPS: f64 = 1e-6;
@@ -51,9 +51,23 @@ impl Block {
         self.global
     }
 
-    /// `x [B, G, G, C]`, the same shape out.
-    pub(super) fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        let x = self.attention.forward_added(&self.norm1.forward(x)?, x)?;
-        self.mlp.forward_added(&self.norm2.forward(&x)?, &x)
+    /// What goes into its attention, of the weights' type: the first norm of `x [B, G, G, C]`.
+    pub(super) fn enter(&self, x: &Tensor) -> Result<Tensor> {
+        self.norm1.forward_as(x, self.attention.products())
+    }
+
+    /// What [`enter`](Self::enter) gave, after its attention, added to `x [B, G, G, C]`.
+    pub(super) fn attend(&self, entered: Tensor, x: &Tensor) -> Result<Normed> {
+        self.attention.forward_added_normed(&entered, x, &self.norm2)
+    }
+
+    /// What [`attend`](Self::attend) gave, after its perceptron: `[B, G, G, C]` of the type of `x`.
+    pub(super) fn leave(&self, x: Normed) -> Result<Tensor> {
+        self.mlp.forward_added(&x.normed, &x.sum)
+    }
+
+    /// [`leave`](Self::leave), with what goes into the `next` block.
+    pub(super) fn leave_for(&self, next: &Self, x: Normed) -> Result<Normed> {
+        self.mlp.forward_added_normed(&x.normed, &x.sum, &next.norm1)
     }
 }

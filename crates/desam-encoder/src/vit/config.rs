@@ -4,7 +4,7 @@ use super::{VitEncoder, init};
 use crate::shapes::dims;
 use crate::{Error, Result};
 use candle_nn::VarBuilder;
-use desam_core::EncoderSpec;
+use desam_core::{EncoderSpec, Precision};
 use desam_nn::params::Tensors;
 use std::collections::BTreeMap;
 
@@ -160,7 +160,23 @@ impl VitConfig {
     /// # Errors
     /// When the configuration is not valid or a parameter cannot be had.
     pub fn build(&self, vb: VarBuilder<'_>) -> candle_core::Result<VitEncoder> {
-        VitEncoder::new(self, init::as_measured(vb))
+        self.build_in(vb, Precision::F32)
+    }
+
+    /// The same with its large products in another precision; such an encoder is frozen.
+    ///
+    /// # Errors
+    /// As [`build`](Self::build).
+    pub fn build_in(
+        &self,
+        vb: VarBuilder<'_>,
+        precision: Precision,
+    ) -> candle_core::Result<VitEncoder> {
+        let vb = init::as_measured(vb);
+        match precision {
+            Precision::F32 => VitEncoder::new(self, vb),
+            Precision::Bf16 => VitEncoder::new(self, init::products_in(vb, precision.dtype())),
+        }
     }
 
     /// Every parameter's name (below `image_encoder.`) and shape, found by running the constructor

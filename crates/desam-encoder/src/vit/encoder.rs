@@ -37,7 +37,7 @@ impl PatchEmbed {
     /// Pixels `[B, 3, S, S]`, positions `[1, G, G, C]` → tokens `[B, G, G, C]`.
     fn forward(&self, pixels: &Tensor, positions: &Tensor) -> Result<Tensor> {
         let (width, _, patch, _) = self.weight.dims4()?;
-        let patches = patches(pixels, patch)?;
+        let patches = patches(pixels, patch)?.to_dtype(self.weight.dtype())?;
         let (b, rows, columns, _) = patches.dims4()?;
         let weight = self.weight.reshape((width, ()))?;
         let affine = Affine { weight: &weight, bias: Some(&self.bias) };
@@ -67,12 +67,13 @@ impl Neck {
         })
     }
 
-    /// Tokens `[B, G, G, C]` → `[B, E, G, G]`.
+    /// Tokens `[B, G, G, C]` → `[B, E, G, G]`, in f32.
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
         let weight = self.reduce.reshape((self.reduce.dim(0)?, ()))?;
-        let x = linear(x, Affine { weight: &weight, bias: None }, None)?;
-        let x = channels_first(&self.norm1.forward(&x)?)?;
-        self.norm2.forward(&self.smooth.forward(&x)?)
+        let inputs = x.to_dtype(weight.dtype())?;
+        let reduced = linear(&inputs, Affine { weight: &weight, bias: None }, None)?;
+        let reduced = channels_first(&self.norm1.forward(&reduced)?)?;
+        self.norm2.forward(&self.smooth.forward(&reduced)?.to_dtype(x.dtype())?)
     }
 }
 
@@ -135,8 +136,18 @@ impl VitEncoder {
     fn forward(&self, pixels: &Tensor) -> Result<ImageFeatures> {
         let mut x = self.patch_embed.forward(pixels, &self.positions)?;
         let mut taps = Vec::with_capacity(self.spec.tap_channels.len());
-        for block in &self.blocks {
-            x = block.forward(&x)?;
+        let mut entered = None;
+        for (i, block) in self.blocks.iter().enumerate() {
+            let first = || block.enter(&x);
+            let middle = block.attend(entered.take().map_or_else(first, Ok)?, &x)?;
+            x = match self.blocks.get(i + 1) {
+                Some(next) => {
+                    let left = block.leave_for(next, middle)?;
+                    entered = Some(left.normed);
+                    left.sum
+                }
+                None => block.leave(middle)?,
+            };
             if block.is_global() && taps.len() < self.spec.tap_channels.len() {
                 taps.push(channels_first(&x)?);
             }

@@ -53,6 +53,38 @@ pub(super) fn as_measured(vb: VarBuilder<'_>) -> VarBuilder<'_> {
     VarBuilder::from_backend(Box::new(Measured(vb)), dtype, device)
 }
 
+/// Gives the weights of products in another type; vectors and positions stay as they are.
+struct Products<'a>(VarBuilder<'a>, DType);
+
+impl SimpleBackend for Products<'_> {
+    fn get(
+        &self,
+        shape: Shape,
+        name: &str,
+        hint: Init,
+        dtype: DType,
+        _: &Device,
+    ) -> candle_core::Result<Tensor> {
+        let product = shape.rank() >= 2 && name.rsplit('.').next() == Some("weight");
+        let tensor = self.0.get_with_hints_dtype(shape, name, hint, dtype)?;
+        if product { tensor.to_dtype(self.1) } else { Ok(tensor) }
+    }
+
+    fn get_unchecked(&self, name: &str, dtype: DType, _: &Device) -> candle_core::Result<Tensor> {
+        self.0.get_unchecked_dtype(name, dtype)
+    }
+
+    fn contains_tensor(&self, name: &str) -> bool {
+        self.0.contains_tensor(name)
+    }
+}
+
+/// The same parameters, the weights of products in `dtype`.
+pub(super) fn products_in(vb: VarBuilder<'_>, dtype: DType) -> VarBuilder<'_> {
+    let (own, device) = (vb.dtype(), vb.device().clone());
+    VarBuilder::from_backend(Box::new(Products(vb, dtype)), own, device)
+}
+
 /// Names and shapes asked for so far.
 type Shapes = Arc<Mutex<BTreeMap<String, Vec<usize>>>>;
 

@@ -19,6 +19,10 @@ pub(crate) struct Cuda {
 }
 
 impl Cuda {
+    pub(crate) fn new(device: CudaDevice) -> Self {
+        Self { device }
+    }
+
     pub(crate) fn of(storage: &CudaStorage) -> Self {
         Self { device: storage.device.clone() }
     }

@@ -46,6 +46,19 @@ template <> DEVICE f16 narrow<f16>(float x) {
     return y;
 }
 
+// Two of them as an operand of mma: the first in the low half.
+template <class T> DEVICE uint32_t narrow_pair(float first, float second);
+template <> DEVICE uint32_t narrow_pair<bf16>(float first, float second) {
+    uint32_t y;
+    asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(y) : "f"(second), "f"(first));
+    return y;
+}
+template <> DEVICE uint32_t narrow_pair<f16>(float first, float second) {
+    uint32_t y;
+    asm("cvt.rn.f16x2.f32 %0, %1, %2;" : "=r"(y) : "f"(second), "f"(first));
+    return y;
+}
+
 // 2^x to about 2 ulp, 0 for -inf.
 DEVICE float fast_exp2(float x) {
     float y;
@@ -102,6 +115,13 @@ DEVICE void copy_async16(void *shared, const void *global, bool wanted) {
                  : "r"(shared_address(shared)), "l"(global), "r"(wanted ? 16 : 0)
                  : "memory");
 }
+// The same by way of L1, where it stays for other blocks of the multiprocessor that read it too.
+DEVICE void copy_async16_kept(void *shared, const void *global) {
+    asm volatile("cp.async.ca.shared.global [%0], [%1], 16;"
+                 :
+                 : "r"(shared_address(shared)), "l"(global)
+                 : "memory");
+}
 DEVICE void commit_async() { asm volatile("cp.async.commit_group;" ::: "memory"); }
 // Waits until at most `pending` of this thread's groups are not there yet.
 template <int pending> DEVICE void wait_async() {
@@ -118,6 +138,12 @@ constexpr unsigned ALL_LANES = 0xffffffffu;
 // Two 16-bit numbers as an operand of mma: the first in the low half.
 template <class T> DEVICE uint32_t pack(T first, T second) {
     return static_cast<uint32_t>(first.bits) | static_cast<uint32_t>(second.bits) << 16;
+}
+
+// The two numbers of such an operand.
+template <class T> DEVICE float2 widen_pair(uint32_t pair) {
+    return make_float2(widen(T{static_cast<uint16_t>(pair)}),
+                       widen(T{static_cast<uint16_t>(pair >> 16)}));
 }
 
 // Of all lanes, the same in each, in the same order always.

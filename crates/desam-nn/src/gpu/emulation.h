@@ -138,10 +138,27 @@ template <class T> T __shfl_down_sync(unsigned mask, T value, unsigned by) {
     const unsigned from = ::emulation::current->lane + by;
     return __shfl_sync(mask, value, from < 32 ? from : ::emulation::current->lane);
 }
+inline int __any_sync(unsigned, int predicate) {
+    ::emulation::exchange(&predicate, sizeof predicate);
+    int any = 0;
+    for (unsigned lane = 0; lane < 32; lane++) {
+        int other;
+        std::memcpy(&other, ::emulation::of_lane(lane), sizeof other);
+        any |= other;
+    }
+    ::emulation::exchanged();
+    return any;
+}
 
 template <class T> T min(T a, T b) { return b < a ? b : a; }
 template <class T> T max(T a, T b) { return a < b ? b : a; }
 inline float rsqrtf(float x) { return 1.0f / std::sqrt(x); }
+// Each rounded by itself: nvcc fuses a product and a sum of the usual operators.
+inline float __fmul_rn(float a, float b) { return a * b; }
+inline float __fadd_rn(float a, float b) { return a + b; }
+inline float __fsub_rn(float a, float b) { return a - b; }
+inline float __fdiv_rn(float a, float b) { return a / b; }
+inline float __fsqrt_rn(float x) { return std::sqrt(x); }
 inline float __expf(float x) { return std::exp(x); }
 inline float __fdividef(float a, float b) { return a / b; }
 template <class T> T __ldg(const T *p) { return *p; }
@@ -197,6 +214,11 @@ template <> inline f16 narrow<f16>(float x) {
     return {static_cast<uint16_t>(sign | bits >> 13)};
 }
 
+template <class T> uint32_t narrow_pair(float first, float second) {
+    return static_cast<uint32_t>(narrow<T>(first).bits) |
+           static_cast<uint32_t>(narrow<T>(second).bits) << 16;
+}
+
 inline float fast_exp2(float x) { return std::exp2(x); }
 
 // PTX's fragments: lane l holds of a the rows l / 4 and l / 4 + 8, columns 2 (l % 4) + {0, 1} and
@@ -205,20 +227,28 @@ template <class T> void mma(float (&d)[4], const uint32_t (&a)[4], const uint32_
     const uint32_t mine[6] = {a[0], a[1], a[2], a[3], b[0], b[1]};
     ::emulation::exchange(mine, sizeof mine);
     const unsigned lane = ::emulation::current->lane;
-    const auto number = [](uint32_t pair, unsigned half) {
-        return widen(T{static_cast<uint16_t>(half ? pair >> 16 : pair)});
+    // This lane's two rows of a and two columns of b, 16 numbers each.
+    float left[2][16], right[2][16];
+    const auto unpack = [](float (&to)[16], unsigned at, uint32_t pair) {
+        to[at] = widen(T{static_cast<uint16_t>(pair)});
+        to[at + 1] = widen(T{static_cast<uint16_t>(pair >> 16)});
     };
-    for (unsigned i = 0; i < 4; i++) {
-        const unsigned row = lane / 4 + (i / 2) * 8, column = 2 * (lane % 4) + i % 2;
-        float sum = 0;
-        for (unsigned k = 0; k < 16; k++) {
-            const unsigned quad = k % 8 / 2, half = k % 2;
-            const uint32_t *left =
-                static_cast<const uint32_t *>(::emulation::of_lane(row % 8 * 4 + quad));
-            const uint32_t *right =
-                static_cast<const uint32_t *>(::emulation::of_lane(column * 4 + quad));
-            sum += number(left[row / 8 + k / 8 * 2], half) * number(right[4 + k / 8], half);
+    for (unsigned quad = 0; quad < 4; quad++) {
+        const auto of = [](unsigned of_row) {
+            return static_cast<const uint32_t *>(::emulation::of_lane(of_row));
+        };
+        const uint32_t *rows = of(lane / 4 * 4 + quad);
+        for (unsigned i = 0; i < 2; i++) {
+            const uint32_t *column = of((2 * (lane % 4) + i) * 4 + quad);
+            for (unsigned half = 0; half < 2; half++) {
+                unpack(left[i], 8 * half + 2 * quad, rows[i + 2 * half]);
+                unpack(right[i], 8 * half + 2 * quad, column[4 + half]);
+            }
         }
+    }
+    for (unsigned i = 0; i < 4; i++) {
+        float sum = 0;
+        for (unsigned k = 0; k < 16; k++) sum += left[i / 2][k] * right[i % 2][k];
         d[i] += sum;
     }
     ::emulation::exchanged();
@@ -254,6 +284,9 @@ inline void copy_async16(void *shared, const void *global, bool wanted) {
     if (me.last_copy - me.first_copy == ::emulation::COPIES)
         ::emulation::fail("copy_async16: more copies under way than the emulation holds");
     me.copies[me.last_copy++ % ::emulation::COPIES] = {shared, global, wanted, me.group};
+}
+inline void copy_async16_kept(void *shared, const void *global) {
+    copy_async16(shared, global, true);
 }
 inline void commit_async() { ::emulation::current->group++; }
 template <int pending> void wait_async() {

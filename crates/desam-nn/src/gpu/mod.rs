@@ -11,6 +11,7 @@ mod cuda;
 #[cfg(desam_emulation)]
 mod emulation;
 mod launched;
+mod place;
 #[cfg(test)]
 #[cfg(desam_emulation)]
 mod tests;
@@ -23,10 +24,11 @@ pub(crate) mod ptx {
 
 pub(crate) use accelerator::{Accelerator, Arg, Launch, Module, Operand, blocks, suffix};
 pub(crate) use launched::{KernelOp, apply};
+pub(crate) use place::{Work, address, with, writable};
 
 #[cfg(feature = "emulation")]
 use candle_core::Result;
-use candle_core::{DType, Tensor};
+use candle_core::{DType, Device, Tensor};
 
 /// The [`Module`] of a file of kernels: `module!("layer_norm", LAYER_NORM)` of `layer_norm.cu`.
 macro_rules! module {
@@ -41,6 +43,14 @@ macro_rules! module {
     };
 }
 pub(crate) use module;
+
+/// Files of kernels that were compiled to nothing: nvcc's stand-in took its place. Empty in a program
+/// that can use a GPU.
+#[cfg(feature = "cuda")]
+pub fn files_without_kernels() -> Vec<&'static str> {
+    let empty = ptx::ALL.iter().filter(|(_, ptx)| !ptx.contains(".entry"));
+    empty.map(|(name, _)| *name).collect()
+}
 
 /// What an op is done with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,11 +93,28 @@ pub fn emulated(work: impl Fn() -> Result<Vec<Tensor>>) -> Result<Option<Vec<Ten
     }
 }
 
-/// Whether ops on a tensor are done by kernels: it is on a GPU, or in the emulation of one.
-pub fn on_accelerator(tensor: &Tensor) -> bool {
+/// Whether ops on this device's tensors are done by kernels, which take bf16 and f16 beside f32.
+pub fn has_kernels(device: &Device) -> bool {
     #[cfg(desam_emulation)]
-    if tensor.device().is_cpu() {
+    if device.is_cpu() {
         return emulation::is_on();
     }
-    cfg!(feature = "cuda") && tensor.device().is_cuda()
+    cfg!(feature = "cuda") && device.is_cuda()
+}
+
+/// Whether ops on a tensor are done by kernels: it is on a GPU, or in the emulation of one.
+pub fn on_accelerator(tensor: &Tensor) -> bool {
+    has_kernels(tensor.device())
+}
+
+#[cfg(test)]
+#[cfg(feature = "cuda")]
+mod ptx_tests {
+    /// cargo does not see that another nvcc was asked: a target folder that the stand-in has been in
+    /// may keep its empty files.
+    #[test]
+    fn kernels_were_compiled_by_a_real_nvcc() {
+        assert_eq!(super::files_without_kernels(), Vec::<&str>::new());
+        assert!(super::ptx::ALL.len() > 10);
+    }
 }

@@ -1,6 +1,6 @@
 //! Attention between two sequences, as in SAM's mask decoder.
 
-use super::Linear;
+use super::{LayerNorm, Linear};
 use crate::ops::cross_attention::cross_attention;
 use crate::ops::exchange::{Asked, Projected, Told, heard};
 use candle_core::{Result, Tensor};
@@ -67,6 +67,19 @@ impl Attention {
         self.out.forward_added(&self.mixed(q, k, v)?, to)
     }
 
+    /// The norm of [`forward_added`](Self::forward_added), which itself is not kept.
+    ///
+    /// # Errors
+    /// When shapes do not fit.
+    pub fn forward_normed(
+        &self,
+        [q, k, v]: [&Tensor; 3],
+        to: &Tensor,
+        norm: &LayerNorm,
+    ) -> Result<Tensor> {
+        self.out.forward_normed(&self.mixed(q, k, v)?, to, norm)
+    }
+
     /// `[N, Q, inner]`.
     fn mixed(&self, q: &Tensor, k: &Tensor, v: &Tensor) -> Result<Tensor> {
         let (q, k, v) = (self.q.forward(q)?, self.k.forward(k)?, self.v.forward(v)?);
@@ -101,22 +114,34 @@ impl Attention {
         self.out.forward(&y.reshape(q.shape())?)
     }
 
-    /// `to + forward(q, k, v)` for [`queries`](Self::queries) `[1, Q, inner]` that are the same for
-    /// all of `k` and `v` `[N, K, width]`; `to [1, Q, width]` may be so too.
+    /// `forward(q, image + places, image)` for `places [1, K, width]` that all of `image [N, K, width]`
+    /// share; the sum is not made.
     ///
     /// # Errors
     /// When shapes do not fit.
-    pub fn answer_added(
+    pub fn look(&self, q: &Tensor, image: &Tensor, places: &Tensor) -> Result<Tensor> {
+        let (keys, values) = (self.k.forward_placed(image, places)?, self.v.forward(image)?);
+        self.out.forward(&cross_attention(&self.q.forward(q)?, &keys, &values, self.heads)?)
+    }
+
+    /// The norm of `image + forward(image + places, k, v)` for `k` and `v` `[N, K, width]`, of an image
+    /// `[N, Q, width]` or `[1, Q, width]` and `places [1, Q, width]`; no sum is made beside it.
+    ///
+    /// # Errors
+    /// When shapes do not fit.
+    pub fn answer_normed(
         &self,
-        queries: &Tensor,
+        image: &Tensor,
+        places: &Tensor,
         [k, v]: [&Tensor; 2],
-        to: &Tensor,
+        norm: &LayerNorm,
     ) -> Result<Tensor> {
         let KeysAndValues { keys, values } = self.keys_and_values(k, v)?;
+        let queries = self.q.forward_placed(image, places)?;
         let (_, count, inner) = queries.dims3()?;
-        let queries = queries.broadcast_as((keys.dim(0)?, count, inner))?.contiguous()?;
+        let queries = queries.broadcast_as((keys.dim(0)?, count, inner))?;
         let y = cross_attention(&queries, &keys, &values, self.heads)?;
-        self.out.forward_added(&y, to)
+        self.out.forward_normed(&y, image, norm)
     }
 
     /// What tokens `[N, T, width]` ask of an image in an exchange

@@ -1,8 +1,10 @@
 //! Affine map of the last dimension.
 
-use super::fan_in_uniform;
-use crate::ops::linear::{Activation, Affine, linear, linear_added};
-use candle_core::{Result, Tensor};
+use super::{LayerNorm, fan_in_uniform};
+use crate::ops::linear::{
+    Activation, Affine, Normed, linear, linear_added, linear_added_normed, linear_normed,
+};
+use candle_core::{DType, Result, Tensor};
 use candle_nn::VarBuilder;
 
 /// `y = x · weightᵀ (+ bias)` over the last dimension.
@@ -31,6 +33,11 @@ impl Linear {
         Ok(Self { weight, bias: None })
     }
 
+    /// The type of its weight.
+    pub fn dtype(&self) -> DType {
+        self.weight.dtype()
+    }
+
     /// `x [.., inputs]` → `[.., outputs]`.
     ///
     /// # Errors
@@ -53,6 +60,34 @@ impl Linear {
     /// When the last dimension is not `inputs`, or `to` has another shape than the result.
     pub fn forward_added(&self, x: &Tensor, to: &Tensor) -> Result<Tensor> {
         linear_added(x, self.affine(), to)
+    }
+
+    /// The norm of [`forward_added`](Self::forward_added), which itself is not kept.
+    ///
+    /// # Errors
+    /// As [`forward_added`](Self::forward_added).
+    pub fn forward_normed(&self, x: &Tensor, to: &Tensor, norm: &LayerNorm) -> Result<Tensor> {
+        linear_normed(x, self.affine(), to, norm.parameters())
+    }
+
+    /// [`forward_added`](Self::forward_added) and its norm, of the type of `x`.
+    ///
+    /// # Errors
+    /// As [`forward_added`](Self::forward_added).
+    pub fn forward_added_normed(
+        &self,
+        x: &Tensor,
+        to: &Tensor,
+        norm: &LayerNorm,
+    ) -> Result<Normed> {
+        linear_added_normed(x, self.affine(), to, norm.parameters(), x.dtype())
+    }
+
+    /// `forward(x + places)` for `places [1, .., inputs]` that are the same to all of `x [N, .., inputs]`:
+    /// they go through the map once, and the sum of both is not made.
+    pub(super) fn forward_placed(&self, x: &Tensor, places: &Tensor) -> Result<Tensor> {
+        let placed = linear(places, Affine { bias: None, ..self.affine() }, None)?;
+        linear_added(x, self.affine(), &placed)
     }
 
     pub(super) fn affine(&self) -> Affine<'_> {

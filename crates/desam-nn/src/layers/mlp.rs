@@ -1,7 +1,7 @@
 //! Multi-layer perceptrons, in SAM's two spellings.
 
-use super::Linear;
-use crate::ops::linear::Activation;
+use super::{LayerNorm, Linear};
+use crate::ops::linear::{Activation, Normed};
 use candle_core::{Result, Tensor};
 use candle_nn::VarBuilder;
 
@@ -45,6 +45,28 @@ impl MlpBlock {
     /// When the last dimension is another, or `to` has another shape than `x`.
     pub fn forward_added(&self, x: &Tensor, to: &Tensor) -> Result<Tensor> {
         self.lin2.forward_added(&self.lin1.forward_activated(x, self.activation)?, to)
+    }
+
+    /// The norm of [`forward_added`](Self::forward_added), which itself is not kept.
+    ///
+    /// # Errors
+    /// As [`forward_added`](Self::forward_added).
+    pub fn forward_normed(&self, x: &Tensor, to: &Tensor, norm: &LayerNorm) -> Result<Tensor> {
+        self.lin2.forward_normed(&self.lin1.forward_activated(x, self.activation)?, to, norm)
+    }
+
+    /// [`forward_added`](Self::forward_added) and its norm, of the type of `x`.
+    ///
+    /// # Errors
+    /// As [`forward_added`](Self::forward_added).
+    pub fn forward_added_normed(
+        &self,
+        x: &Tensor,
+        to: &Tensor,
+        norm: &LayerNorm,
+    ) -> Result<Normed> {
+        let inside = self.lin1.forward_activated(x, self.activation)?;
+        self.lin2.forward_added_normed(&inside, to, norm)
     }
 }
 

@@ -14,7 +14,7 @@ pub use linear::Linear;
 pub use mlp::{Mlp, MlpBlock};
 pub use norm::{LayerNorm, LayerNorm2d};
 
-pub use crate::ops::linear::Activation;
+pub use crate::ops::linear::{Activation, Normed};
 use candle_nn::Init;
 
 /// PyTorch's default for weights and biases alike: uniform in ±1/√fan-in (its

@@ -56,13 +56,16 @@ pub(crate) fn check(inputs: &[Tensor], f: impl Fn(&[Tensor]) -> Result<Tensor>) 
 /// Values and gradients of `f` for f32 inputs; the gradient is that of `sum(f · random weights)`.
 fn f32_results(inputs: &[Tensor], f: impl Fn(&[Tensor]) -> Result<Tensor>) -> Vec<Tensor> {
     let single = |t: &Tensor| Var::from_tensor(&t.to_dtype(DType::F32).unwrap()).unwrap();
-    results(inputs.iter().map(single).collect(), f)
+    results(inputs.iter().map(single).collect(), f, DType::F32)
 }
 
-fn results(vars: Vec<Var>, f: impl Fn(&[Tensor]) -> Result<Tensor>) -> Vec<Tensor> {
+/// The random weights are rounded to `dtype`, the type of the faster of two that are compared, so that
+/// both get the same gradient to work with.
+fn results(vars: Vec<Var>, f: impl Fn(&[Tensor]) -> Result<Tensor>, dtype: DType) -> Vec<Tensor> {
     let tensors: Vec<Tensor> = vars.iter().map(|v| v.as_tensor().clone()).collect();
     let y = f(&tensors).unwrap();
-    let weights = random(98, y.dims()).to_dtype(y.dtype()).unwrap();
+    let weights = random(98, y.dims()).to_dtype(dtype).unwrap();
+    let weights = weights.to_dtype(y.dtype()).unwrap();
     let grads = (&y * weights).unwrap().sum_all().unwrap().backward().unwrap();
     let mut all = vec![y.detach()];
     all.extend(tensors.iter().map(|t| grads.get(t).expect("no gradient").clone()));
@@ -82,7 +85,7 @@ pub(crate) fn compare(
         let rounded = t.to_dtype(DType::F32).unwrap().to_dtype(DType::F64).unwrap();
         Var::from_tensor(&rounded).unwrap()
     };
-    let expected = results(inputs.iter().map(double).collect(), plain);
+    let expected = results(inputs.iter().map(double).collect(), plain, DType::F32);
     for (i, (found, expected)) in found.iter().zip(&expected).enumerate() {
         assert_eq!(found.dims(), expected.dims(), "result {i}");
         let size = max_diff(expected, &expected.zeros_like().unwrap()).max(1.0);
@@ -107,7 +110,7 @@ pub(crate) fn compare_kernels(
     let found = crate::gpu::emulated(|| match gradients {
         true => {
             let vars = rounded.iter().map(Var::from_tensor).collect::<Result<_>>()?;
-            Ok(results(vars, &kernels))
+            Ok(results(vars, &kernels, dtype))
         }
         false => Ok(vec![kernels(&rounded)?]),
     });
@@ -117,7 +120,7 @@ pub(crate) fn compare_kernels(
     };
     let double = |t: &Tensor| Var::from_tensor(&t.to_dtype(DType::F64).unwrap()).unwrap();
     let expected = match gradients {
-        true => results(rounded.iter().map(double).collect(), plain),
+        true => results(rounded.iter().map(double).collect(), plain, dtype),
         false => {
             let double: Vec<Tensor> =
                 rounded.iter().map(|t| double(t).as_tensor().clone()).collect();

@@ -22,6 +22,7 @@ pub mod rel_pos_attention;
 pub mod resize;
 pub mod se_block;
 pub mod softmax;
+pub mod squeeze;
 mod vector;
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use crate::report::{PHANTOM_NOTE, ReportInput, RunReport, write_page};
 use crate::train::{Preset, Run, RunManifest, TrainConfig, TrainRequest, TrainSummary, train};
 use crate::{Automatic, Error, Mode, Result, Segmenter};
 use candle_core::Device;
-use desam_core::Progress;
+use desam_core::{Precision, Progress};
 use desam_data::atomic::write_atomic;
 use desam_data::cache::FeatureCache;
 use desam_data::nifti::write_volume;
@@ -89,6 +89,19 @@ pub struct DemoSummary {
 /// # Errors
 /// When `out` holds an earlier demonstration, or a step fails.
 pub fn demo(out: &Path, config: &DemoConfig, progress: &dyn Progress) -> Result<DemoSummary> {
+    demo_on(out, config, &Device::Cpu, progress)
+}
+
+/// The same on another device.
+///
+/// # Errors
+/// As [`demo`].
+pub fn demo_on(
+    out: &Path,
+    config: &DemoConfig,
+    device: &Device,
+    progress: &dyn Progress,
+) -> Result<DemoSummary> {
     let at = |name: &str| out.join(name);
     if at("run").exists() {
         let reason = "already holds a demonstration; choose another --out, or remove it first";
@@ -105,7 +118,8 @@ pub fn demo(out: &Path, config: &DemoConfig, progress: &dyn Progress) -> Result<
 
     let (data, cache_dir) = (at("data"), at("cache"));
     let request = EmbedRequest::new(&data, &cache_dir, EncoderChoice::Builtin);
-    let embedding = embed(&EmbedRequest { preprocess: preprocessing(), ..request }, progress)?;
+    let (preprocess, on) = (preprocessing(), device.clone());
+    let embedding = embed(&EmbedRequest { preprocess, device: on, ..request }, progress)?;
 
     let preset = TrainConfig::preset(Preset::Paper, config.source.as_str(), config.mode);
     let training = TrainConfig {
@@ -114,12 +128,13 @@ pub fn demo(out: &Path, config: &DemoConfig, progress: &dyn Progress) -> Result<
         validation_fraction: config.validation_fraction,
         ..preset.with_seed(config.seed)
     };
-    let (run_dir, device) = (at("run"), Device::Cpu);
+    let run_dir = at("run");
     let (cache, run) = (cache_dir.as_path(), run_dir.as_path());
-    let request = TrainRequest { cache, out: run, config: &training, init: None, device };
+    let on = device.clone();
+    let request = TrainRequest { cache, out: run, config: &training, init: None, device: on };
     let trained = train(&request, progress)?;
 
-    let segmenter = Segmenter::open(run)?;
+    let segmenter = Segmenter::open_on(run, device, Precision::F32)?;
     let side = segmenter.model().spec().mask_side();
     let automatic = Automatic::new(config.mode, config.grid, side);
     let segmenter = segmenter.with_automatic(automatic.clone())?;

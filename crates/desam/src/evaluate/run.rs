@@ -5,12 +5,16 @@ use super::plan::{Planned, plan};
 use super::{
     ByMetric, CaseScore, EvaluateConfig, Evaluation, Measured, Protocol, UnscoredCase, border,
 };
+use crate::train::in_order;
 use crate::{Error, Mode, Model, ModelRecord, Result};
 use candle_core::Device;
-use desam_core::{BinaryMask, ImageFeatures, Progress};
+use desam_core::{BinaryMask, ImageFeatures, Precision, Progress};
 use desam_data::cache::{CacheCase, FeatureCache, SliceRef};
 use desam_data::preprocess::PreprocessConfig;
 use desam_metrics::metric::{CaseMeasures, CaseMetric, VoxelGrid};
+
+/// Slices whose features are read beyond the one that a GPU is at.
+const AHEAD: usize = 2;
 
 /// What to score, with what.
 #[derive(Debug, Clone, Copy)]
@@ -28,7 +32,8 @@ pub struct EvaluateRequest<'a> {
 }
 
 /// Scores a model on the sites of a cache. Slices are predicted one after the other, with one
-/// slice's features in memory, so the result is the same on any machine with the same arithmetic.
+/// slice's features in memory, so the result is the same on any machine with the same arithmetic. A GPU
+/// sums in another order than a CPU, and bf16 rounds otherwise: the scores say the latter.
 ///
 /// # Errors
 /// When the cache was made by another encoder or preprocessing than the model's, lacks a slice
@@ -48,7 +53,8 @@ pub fn evaluate(request: &EvaluateRequest<'_>, progress: &dyn Progress) -> Resul
         config: request.config,
         draw: &draw,
     };
-    scoring.run(request.source, request.validation, progress)
+    let evaluation = scoring.run(request.source, request.validation, progress)?;
+    Ok(Evaluation { precision: request.model.precision(), ..evaluation })
 }
 
 /// Features of another encoder have the right shapes and mean nothing to this decoder.
@@ -136,6 +142,7 @@ impl Scoring<'_> {
             overall: ByMetric::default(),
             bootstrap: None,
             cache: None,
+            precision: Precision::F32,
         }
         .summarised();
         progress.finish(&evaluation.headline());
@@ -200,10 +207,21 @@ impl Scoring<'_> {
         let case = work.case;
         let note = format!("{}/{}", case.site, case.id);
         let mut masks = Vec::with_capacity(work.slices.len());
-        for slice in &work.slices {
-            masks.push(border::cleared(self.predict(slice)?, border_px)?);
+        // A GPU is not to wait for the disk, and widens what is stored itself.
+        let on_cpu = self.device.is_cpu();
+        let ahead = if on_cpu { 0 } else { AHEAD };
+        let read = |index: usize| {
+            let slice = &work.slices[index];
+            Ok(match on_cpu {
+                true => self.cache.features(slice, self.device)?,
+                false => self.cache.stored_features(slice, &Device::Cpu)?,
+            })
+        };
+        in_order(work.slices.len(), ahead, read, |features| {
+            masks.push(border::cleared(self.predict(&features)?, border_px)?);
             progress.advance(1, &note);
-        }
+            Ok(())
+        })?;
         let full = self.config.protocol == Protocol::Full;
         let pair = match self.config.protocol {
             Protocol::Paper => CasePair::stacked(self.cache, (&work.slices, &masks), work.grid)?,
@@ -228,8 +246,8 @@ impl Scoring<'_> {
         })
     }
 
-    fn predict(&self, slice: &SliceRef) -> Result<BinaryMask> {
-        let mask = (self.draw)(&self.cache.features(slice, self.device)?)?;
+    fn predict(&self, features: &ImageFeatures) -> Result<BinaryMask> {
+        let mask = (self.draw)(features)?;
         let side = self.cache.header().recipe.spec.mask_side();
         if (mask.height(), mask.width()) != (side, side) {
             let found = (mask.height(), mask.width());

@@ -3,6 +3,7 @@
 use super::{ByMetric, CaseScore, MetricSummary, OverallSummary, Protocol, Role, UnscoredCase};
 use crate::select::SelectionConfig;
 use crate::{Mode, Result};
+use desam_core::Precision;
 use desam_metrics::metric::{CaseMetric, EmptyPolicy};
 use desam_metrics::statistics::BootstrapConfig;
 use serde::{Deserialize, Serialize};
@@ -76,6 +77,9 @@ pub struct Evaluation {
     /// themselves do not hang on where it lies.
     #[serde(default)]
     pub cache: Option<PathBuf>,
+    /// What the model's large products were computed in; where it is not said, f32.
+    #[serde(default, skip_serializing_if = "Precision::is_f32")]
+    pub precision: Precision,
 }
 
 /// What was measured before there was a choice.

@@ -2,7 +2,7 @@
 
 use super::{ModelInput, ModelRecord};
 use crate::{Error, Result};
-use candle_core::Device;
+use candle_core::{Device, Tensor};
 use desam_core::{EncoderSpec, ImageEncoder};
 use desam_data::preprocess::PreprocessConfig;
 use desam_encoder::checkpoint::weights_hash;
@@ -47,7 +47,8 @@ pub struct Frozen {
     pub name: String,
     /// Both encoders.
     pub sam: FrozenSam,
-    /// Their parameters and, where the file had one, its mask decoder's, under official names.
+    /// Their parameters and, where the file had one, its mask decoder's, under official names: f32, in
+    /// the CPU's memory.
     pub tensors: Tensors,
     /// blake3 of the image encoder's parameters.
     pub blake3: String,
@@ -79,12 +80,11 @@ impl Frozen {
             let reason = format!("a random encoder is made for {own} pixels; {side} was asked for");
             return Err(Error::Invalid(reason));
         }
-        if !matches!(options.device, Device::Cpu) {
-            return Err(Error::Invalid("random encoders are drawn on the CPU".into()));
-        }
-        let loaded = FrozenSam::random(config, seed)?;
+        let loaded = FrozenSam::random_with(config, seed, options)?;
         loaded.report.check()?;
-        Self::from_parts(format!("random, seed {seed}"), loaded.sam, loaded.tensors)
+        let on_host = |(name, t): (String, Tensor)| Ok((name, t.to_device(&Device::Cpu)?));
+        let tensors = loaded.tensors.into_iter().map(on_host).collect::<Result<_>>()?;
+        Self::from_parts(format!("random, seed {seed}"), loaded.sam, tensors)
     }
 
     fn file(path: &Path, options: &SamOptions) -> Result<Self> {
@@ -95,7 +95,9 @@ impl Frozen {
         let path = checkpoint.path.as_path();
         let loaded = FrozenSam::load(checkpoint, options)?;
         loaded.report.check().map_err(|e| Error::file(path, e.to_string()))?;
-        let mut tensors = loaded.tensors;
+        // As the file has them: what the encoders hold may be on a GPU, and need not be there twice.
+        let mut tensors = checkpoint.part("image_encoder.");
+        tensors.extend(checkpoint.part("prompt_encoder."));
         tensors.extend(checkpoint.part("mask_decoder."));
         let name = path.file_name().map_or_else(String::new, |n| n.to_string_lossy().into());
         Self::from_parts(name, loaded.sam, tensors)

@@ -12,7 +12,7 @@ use crate::predict::SlicePredictor;
 use crate::train::Run;
 use crate::{Error, Result};
 use candle_core::Device;
-use desam_core::{EncoderSpec, ImageEncoder};
+use desam_core::{EncoderSpec, ImageEncoder, Precision};
 use desam_data::preprocess::PreprocessConfig;
 use desam_decoder::{Decoder, DecoderConfig, Variant};
 use desam_encoder::{Checkpoint, FrozenSam, SamOptions, SamPromptEncoder, VitEncoder};
@@ -32,6 +32,7 @@ pub struct Model {
     decoder: Decoder,
     record: ModelRecord,
     device: Device,
+    precision: Precision,
 }
 
 impl Model {
@@ -43,6 +44,15 @@ impl Model {
     /// When the file cannot be read, is no DeSAM model, or has missing, unexpected or misshapen
     /// parameters, which are all listed.
     pub fn open(path: &Path, device: &Device) -> Result<Self> {
+        Self::open_in(path, device, Precision::F32)
+    }
+
+    /// The same, its large products computed in another precision.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open), and for bf16 on a CPU.
+    pub fn open_in(path: &Path, device: &Device, precision: Precision) -> Result<Self> {
+        precision.check_on(device)?;
         let path = model_file(path)?;
         let checkpoint = Checkpoint::open(&path)?;
         let record = ModelRecord::read(&checkpoint.metadata, &path)?;
@@ -54,7 +64,7 @@ impl Model {
             return Err(Error::file(&path, reason));
         }
         let side = record.as_ref().map(|r| r.spec.input_side);
-        let options = SamOptions { input_side: side, device: device.clone() };
+        let options = SamOptions { input_side: side, device: device.clone(), precision };
         let frozen = FrozenSam::load(&checkpoint, &options)?;
         let spec = frozen.sam.image.spec().clone();
         let record = match record {
@@ -84,6 +94,7 @@ impl Model {
             decoder: decoder.module,
             record,
             device: device.clone(),
+            precision,
         })
     }
 
@@ -117,9 +128,15 @@ impl Model {
         &self.device
     }
 
+    /// What its large products are computed in.
+    pub fn precision(&self) -> Precision {
+        self.precision
+    }
+
     /// Predicts from features, one slice at a time.
     pub fn predictor(&self) -> SlicePredictor<'_> {
         SlicePredictor::new(&self.prompt, &self.decoder, &self.record.spec)
+            .with_precision(self.precision)
     }
 }
 
@@ -128,7 +145,7 @@ pub(crate) fn image_encoder(weights: &Path, device: &Device) -> Result<Arc<dyn I
     let checkpoint = Checkpoint::open(weights)?;
     let record = ModelRecord::read(&checkpoint.metadata, weights)?;
     let input_side = record.map(|r| r.spec.input_side);
-    let options = SamOptions { input_side, device: device.clone() };
+    let options = SamOptions { input_side, device: device.clone(), ..SamOptions::default() };
     let frozen = FrozenSam::load(&checkpoint, &options)?;
     frozen.report.check().map_err(|e| Error::file(weights, e.to_string()))?;
     Ok(Arc::new(frozen.sam.image))

@@ -84,10 +84,14 @@ impl Trainable {
     /// # Errors
     /// When there can be no such encoder as the record's, or the prompt encoder's parameters do not
     /// fit it.
-    pub fn new(frozen: Tensors, record: ModelRecord, seed: u64) -> Result<Self> {
+    pub fn new(
+        frozen: Tensors,
+        record: ModelRecord,
+        (seed, device): (u64, Device),
+    ) -> Result<Self> {
         record.spec.validate()?;
-        let prompt = prompt_encoder(&frozen, &record.spec, &Device::Cpu)?;
-        Self::assemble((frozen, prompt, Tensors::new()), record, false, (seed, Device::Cpu))
+        let prompt = prompt_encoder(&frozen, &record.spec, &device)?;
+        Self::assemble((frozen, prompt, Tensors::new()), record, false, (seed, device))
     }
 
     fn frozen_part(checkpoint: Checkpoint) -> Tensors {

@@ -1,7 +1,7 @@
 //! Distances between what was found and what the files hold.
 
 use super::report::{Measure, Stage};
-use candle_core::{DType, Result, Tensor};
+use candle_core::{DType, Device, Result, Tensor};
 
 /// What several comparisons of one kind have found so far.
 #[derive(Debug, Clone, Default)]
@@ -86,7 +86,7 @@ pub(super) fn worst(a: f64, b: f64) -> f64 {
 
 /// Numbers of any tensor in double precision.
 pub(super) fn numbers(t: &Tensor) -> Result<Vec<f64>> {
-    t.to_dtype(DType::F64)?.flatten_all()?.to_vec1()
+    t.to_device(&Device::Cpu)?.to_dtype(DType::F64)?.flatten_all()?.to_vec1()
 }
 
 /// Euclidean length.

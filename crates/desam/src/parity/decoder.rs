@@ -1,17 +1,13 @@
 //! The trained half: mask embedding, predicted IoU, mask logits; by every path there is to them.
 
 use super::compare::Comparison;
-use super::frozen::FORWARD;
+use super::limits::Limits;
 use super::model::Official;
 use super::report::Stage;
 use super::vectors::Vectors;
 use crate::{Error, Result};
 use candle_core::{DType, Device, Tensor};
 use desam_core::{ImageFeatures, MaskDecoder, PromptEmbedding};
-
-/// Features that a cache holds in f16 have eleven significant bits, 5e-4 at worst; the decoder adds
-/// little to that.
-const HALF: f64 = 2e-3;
 
 /// The files the decoder's stages need.
 #[derive(Debug, Clone, Copy)]
@@ -36,8 +32,8 @@ enum Path {
 
 /// Everything the decoder says, for each kind of prompt in its file.
 pub(super) fn decoder(
-    model: &Official,
-    tracked: &Official,
+    (model, tracked): (&Official, &Official),
+    limits: &Limits,
     files: Files<'_>,
 ) -> Result<Vec<Stage>> {
     let mut stages = Vec::new();
@@ -50,13 +46,13 @@ pub(super) fn decoder(
         for (name, found) in outputs.named() {
             let mut compared = Comparison::default();
             compared.tensors(found, &files.decoder.f32(&format!("{kind}.{name}"))?)?;
-            stages.push(compared.relative(format!("decoder {kind}.{name}"), FORWARD));
+            stages.push(compared.relative(format!("decoder {kind}.{name}"), limits.decoder));
         }
     }
     for (path, model, what, limit) in [
-        (Path::Alone, model, "image by image", FORWARD),
-        (Path::Tracked, tracked, "with gradients", FORWARD),
-        (Path::Half, model, "f16 features", HALF),
+        (Path::Alone, model, "image by image", limits.decoder),
+        (Path::Tracked, tracked, "with gradients", limits.decoder),
+        (Path::Half, model, "f16 features", limits.half),
     ] {
         let mut compared: [Comparison; 4] = Default::default();
         for kind in &kinds {
@@ -105,15 +101,16 @@ impl Outputs {
 fn outputs(model: &Official, files: Files<'_>, kind: &str, path: Path) -> Result<Outputs> {
     let count = files.decoder.get(&format!("{kind}.mask"))?.dims().first().copied().unwrap_or(0);
     let index = Tensor::arange(0i64, i64::try_from(count).unwrap_or(0), &Device::Cpu)?;
-    let mut features = model.features(files.train, &index)?;
+    let (mut features, dtype) = (model.features(files.train, &index)?, model.precision.dtype());
     if path == Path::Half {
-        features = features.to_dtype(DType::F16)?.to_dtype(DType::F32)?;
+        features = features.to_dtype(DType::F16)?.to_dtype(dtype)?;
     }
     let prompts = PromptEmbedding {
         sparse: files.prompts.f32(&format!("{kind}.sparse"))?,
         dense: files.prompts.f32(&format!("{kind}.dense"))?,
     };
-    let position = files.prompts.f32("dense_pe")?;
+    let prompts = prompts.to_dtype(dtype)?;
+    let position = files.prompts.f32("dense_pe")?.to_dtype(dtype)?;
     let wrong = |e: candle_core::Error| -> Error { files.decoder.wrong(format!("{kind}: {e}")) };
     if path != Path::Alone {
         return run(model, (&features, &prompts), &position).map_err(wrong);

@@ -1,6 +1,7 @@
 //! The frozen half: encoder input, taps, embedding, prompts.
 
 use super::compare::Comparison;
+use super::limits::Limits;
 use super::model::Official;
 use super::report::Stage;
 use super::vectors::Vectors;
@@ -12,16 +13,13 @@ use desam_core::{
 };
 use desam_data::preprocess::PreprocessConfig;
 
-/// Both programs sum thousands of f32 products in different orders.
-pub(super) const FORWARD: f64 = 2e-5;
-
 /// Some last bits of f32 in the normalised pixels.
 const PIXELS: f64 = 1e-6;
 
 /// Taps and embedding of the pixels in the file, its pixels from its images, and, where the
 /// features of all its images are at hand, those from the images.
 pub(super) fn encoder(
-    model: &Official,
+    (model, limits): (&Official, &Limits),
     file: &Vectors,
     train: Option<&Vectors>,
 ) -> Result<Vec<Stage>> {
@@ -43,7 +41,7 @@ pub(super) fn encoder(
     for (name, found) in names.zip(&found.taps).chain([("embedding".into(), &found.embedding)]) {
         let mut compared = Comparison::default();
         compared.tensors(found, &file.f32(&name)?)?;
-        stages.push(compared.relative(name, FORWARD));
+        stages.push(compared.relative(name, limits.encoder));
     }
     let taps = file.between("tap", "").count();
     if taps != found.taps.len() {
@@ -51,13 +49,17 @@ pub(super) fn encoder(
         return Err(file.wrong(why));
     }
     if let Some(train) = train {
-        stages.extend(all_images(model, &images, train)?);
+        stages.extend(all_images((model, limits), &images, train)?);
     }
     Ok(stages)
 }
 
 /// The encoder on every image against the features that training used.
-fn all_images(model: &Official, images: &[Tensor], train: &Vectors) -> Result<Vec<Stage>> {
+fn all_images(
+    (model, limits): (&Official, &Limits),
+    images: &[Tensor],
+    train: &Vectors,
+) -> Result<Vec<Stage>> {
     let found: Vec<ImageFeatures> =
         images.iter().map(|x| model.image.encode(x)).collect::<candle_core::Result<_>>()?;
     let found = ImageFeatures::cat(&found)?;
@@ -68,8 +70,8 @@ fn all_images(model: &Official, images: &[Tensor], train: &Vectors) -> Result<Ve
     embedding.tensors(&found.embedding, &train.f32(&format!("features{}", found.taps.len()))?)?;
     let n = images.len();
     Ok(vec![
-        taps.relative(format!("taps of all {n} images"), FORWARD),
-        embedding.relative(format!("embedding of all {n} images"), FORWARD),
+        taps.relative(format!("taps of all {n} images"), limits.encoder),
+        embedding.relative(format!("embedding of all {n} images"), limits.encoder),
     ])
 }
 
@@ -94,13 +96,13 @@ fn images(file: &Vectors, spec: &EncoderSpec) -> Result<Vec<Tensor>> {
         let config =
             PreprocessConfig { percentiles: [0.0, 100.0], ..PreprocessConfig::official().stored() };
         let prepared = config.prepare(&Volume::new(grid, voxels)?, spec)?;
-        Ok(prepared.pixels(1, &Device::Cpu)?)
+        Ok(file.put(&prepared.pixels(1, &Device::Cpu)?)?)
     };
     data.chunks(height * width).map(one).collect()
 }
 
 /// Five combinations of points, boxes and masks, and the dense position.
-pub(super) fn prompts(model: &Official, file: &Vectors) -> Result<Vec<Stage>> {
+pub(super) fn prompts((model, limits): (&Official, &Limits), file: &Vectors) -> Result<Vec<Stage>> {
     let inputs = Inputs::read(file)?;
     let masks = file.f32("mask_input")?;
     let cases = [
@@ -118,15 +120,15 @@ pub(super) fn prompts(model: &Official, file: &Vectors) -> Result<Vec<Stage>> {
         if found.sparse.dim(1)? > 0 {
             let mut compared = Comparison::default();
             compared.tensors(&found.sparse, &file.f32(&format!("{name}.sparse"))?)?;
-            stages.push(compared.relative(format!("prompt {name}.sparse"), FORWARD));
+            stages.push(compared.relative(format!("prompt {name}.sparse"), limits.prompts));
         }
         let mut compared = Comparison::default();
         compared.tensors(&found.dense, &file.f32(&format!("{name}.dense"))?)?;
-        stages.push(compared.relative(format!("prompt {name}.dense"), FORWARD));
+        stages.push(compared.relative(format!("prompt {name}.dense"), limits.prompts));
     }
     let mut compared = Comparison::default();
     compared.tensors(model.prompt.dense_pe(), &file.f32("dense_pe")?)?;
-    stages.push(compared.relative("prompt dense_pe", FORWARD));
+    stages.push(compared.relative("prompt dense_pe", limits.prompts));
     Ok(stages)
 }
 

@@ -90,6 +90,34 @@ pub(super) fn gradients(
     Ok(checks)
 }
 
+/// The gradients of PRIM and of PIMM, each as one vector.
+pub(super) fn whole(
+    model: &Official,
+    grads: &GradStore,
+    files: Files<'_>,
+    limits: [f64; 2],
+) -> Result<Vec<Stage>> {
+    let [mut prim, mut pimm]: [(Vec<f64>, Vec<f64>); 2] = Default::default();
+    for name in files.double.between("grad0.", "") {
+        let (ours, exact) = if name.starts_with("pimm.") { &mut pimm } else { &mut prim };
+        let reference = files.double.numbers(&format!("grad0.{name}"))?;
+        let var = model.decoder.vars.get(&format!("mask_decoder.{name}"));
+        match var.and_then(|v| grads.get(v.as_tensor())) {
+            Some(grad) => ours.extend(compare::numbers(grad)?),
+            None => ours.extend(vec![0.0; reference.len()]),
+        }
+        exact.extend(reference);
+    }
+    let rows = [("PRIM", prim), ("PIMM", pimm)].into_iter().zip(limits);
+    Ok(rows
+        .map(|((name, (ours, exact)), limit)| {
+            let mut compared = Comparison::default();
+            compared.values(&ours, &exact);
+            compared.relative(format!("gradients of {name}, as one vector"), limit)
+        })
+        .collect())
+}
+
 /// Three rows for all gradients: those that matter, the noise, and the reference's own distance.
 pub(super) fn summary(model: &Official, checks: &[GradientCheck]) -> Vec<Stage> {
     let elements = |noise: bool| {

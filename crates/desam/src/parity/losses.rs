@@ -9,9 +9,6 @@ use desam_core::{Loss, LossTarget, LossValue, MaskPrediction};
 use desam_metrics::loss::LossConfig;
 use serde::Deserialize;
 
-/// Relative error of a loss or of one of its terms.
-pub(super) const LOSS: f64 = 1e-5;
-
 /// Relative error of the gradient on a case's logits or IoU.
 const GRADIENT: f64 = 1e-4;
 
@@ -28,7 +25,7 @@ pub(super) struct Case {
 }
 
 /// Every case, a row for each quantity.
-pub(super) fn losses(file: &Vectors, cases: &[Case]) -> Result<Vec<Stage>> {
+pub(super) fn losses(file: &Vectors, cases: &[Case], limit: f64) -> Result<Vec<Stage>> {
     let names = ["dice", "bce", "mse", "l1"];
     let totals = ["paper points", "paper box", "official points", "official box"];
     let mut rows: Vec<Comparison> = vec![Comparison::default(); names.len() + totals.len()];
@@ -72,7 +69,7 @@ pub(super) fn losses(file: &Vectors, cases: &[Case]) -> Result<Vec<Stage>> {
     }
     let names = names.into_iter().map(|n| format!("loss {n}"));
     let names = names.chain(totals.into_iter().map(|n| format!("loss total, {n}")));
-    let mut stages: Vec<Stage> = names.zip(rows).map(|(n, row)| row.relative(n, LOSS)).collect();
+    let mut stages: Vec<Stage> = names.zip(rows).map(|(n, row)| row.relative(n, limit)).collect();
     stages.push(logits.relative("loss gradient on logits", GRADIENT));
     stages.push(iou.relative("loss gradient on IoU", GRADIENT));
     Ok(stages)

@@ -10,6 +10,7 @@ mod decoder;
 mod frozen;
 mod gradients;
 mod grid;
+mod limits;
 mod losses;
 mod metrics;
 mod model;
@@ -22,7 +23,9 @@ pub use report::{GradientCheck, Measure, ParityReport, Skipped, Stage};
 
 use crate::files::read_json;
 use crate::{Error, Result};
-use desam_core::Progress;
+use candle_core::Device;
+use desam_core::{Precision, Progress};
+use limits::{LOSS, Limits};
 use model::{Official, ReferenceConfig, Sizes};
 use serde::de::DeserializeOwned;
 use std::path::{Path, PathBuf};
@@ -52,12 +55,51 @@ const GROUPS: [&str; 8] =
 /// one of an impossible shape; the error names the file and the tensor. A number that is too far
 /// away is no error but a stage that has not passed.
 pub fn parity(dir: &Path, progress: &dyn Progress) -> Result<ParityReport> {
+    parity_on(dir, &ParityOptions::default(), progress)
+}
+
+/// Where the stages run, and in what.
+#[derive(Debug, Clone)]
+pub struct ParityOptions {
+    /// What computes. A GPU is held to the limits of the CPU.
+    pub device: Device,
+    /// What the model's large products are computed in. bf16 has wider limits, counted off the model,
+    /// and fewer stages; what is left out is among the report's skipped.
+    pub precision: Precision,
+}
+
+impl Default for ParityOptions {
+    /// The CPU, in f32.
+    fn default() -> Self {
+        Self { device: Device::Cpu, precision: Precision::F32 }
+    }
+}
+
+/// The same on any device, in any precision. Preprocessing and metrics are the CPU's everywhere.
+///
+/// # Errors
+/// As [`parity`], and for bf16 on a CPU.
+pub fn parity_on(
+    dir: &Path,
+    options: &ParityOptions,
+    progress: &dyn Progress,
+) -> Result<ParityReport> {
+    options.precision.check_on(&options.device)?;
+    stages(dir, options, progress)
+}
+
+fn stages(dir: &Path, options: &ParityOptions, progress: &dyn Progress) -> Result<ParityReport> {
     if !VECTORS.iter().any(|name| dir.join(name).is_file()) {
         let reason = "nothing to check: no reference vectors (encoder.safetensors, \
                       decoder.safetensors, …) are in this folder";
         return Err(Error::file(dir, reason));
     }
-    let mut run = Run { folder: Folder::open(dir)?, report: ParityReport::default() };
+    let report = ParityReport {
+        device: crate::device::name(&options.device),
+        precision: options.precision,
+        ..ParityReport::default()
+    };
+    let mut run = Run { folder: Folder::open(dir, options)?, report };
     progress.begin("parity", GROUPS.len() as u64);
     for group in GROUPS {
         run.group(group)?;
@@ -76,6 +118,7 @@ pub fn parity(dir: &Path, progress: &dyn Progress) -> Result<ParityReport> {
 #[derive(Debug)]
 struct Folder {
     dir: PathBuf,
+    on: ParityOptions,
     config: Option<ReferenceConfig>,
     init: Option<PathBuf>,
     trained: Option<PathBuf>,
@@ -84,7 +127,7 @@ struct Folder {
 }
 
 impl Folder {
-    fn open(dir: &Path) -> Result<Self> {
+    fn open(dir: &Path, on: &ParityOptions) -> Result<Self> {
         let there = |name: &str| Some(dir.join(name)).filter(|p| p.is_file());
         let config = match there("config.json") {
             Some(path) => Some(read_json(&path)?),
@@ -92,11 +135,12 @@ impl Folder {
         };
         Ok(Self {
             dir: dir.to_owned(),
+            on: on.clone(),
             config,
             init: there("init.pth"),
             trained: there("trained.pth").or_else(|| there("trained.safetensors")),
-            encoder: Vectors::open(&dir.join("encoder.safetensors"))?,
-            train: Vectors::open(&dir.join("train.safetensors"))?,
+            encoder: Vectors::open(&dir.join("encoder.safetensors"), &on.device)?,
+            train: Vectors::open(&dir.join("train.safetensors"), &on.device)?,
         })
     }
 
@@ -105,7 +149,7 @@ impl Folder {
     }
 
     fn vectors(&self, name: &str) -> Result<Option<Vectors>> {
-        Vectors::open(&self.dir.join(name))
+        Vectors::open(&self.dir.join(name), &self.on.device)
     }
 
     /// Vectors that come with a list of cases in JSON.
@@ -119,7 +163,7 @@ impl Folder {
 
     /// A model, from the first of two files that is there.
     fn model(&self, path: Option<&PathBuf>, trainable: bool) -> Result<Option<Official>> {
-        path.map(|p| Official::open(p, self.sizes(), trainable)).transpose()
+        path.map(|p| Official::open(p, self.sizes(), trainable, &self.on)).transpose()
     }
 }
 
@@ -169,7 +213,9 @@ impl Run {
         let model = self.frozen()?;
         match (&model, &self.folder.encoder) {
             (Some(model), Some(file)) => {
-                let stages = frozen::encoder(model, file, self.folder.train.as_ref())?;
+                let limits = Limits::of(model, model.precision);
+                let train = self.folder.train.as_ref();
+                let stages = frozen::encoder((model, &limits), file, train)?;
                 self.report.stages.extend(stages);
             }
             _ => self.report.skip("image encoder", "needs a checkpoint and encoder.safetensors"),
@@ -181,7 +227,8 @@ impl Run {
         let file = self.folder.vectors("prompt_encoder.safetensors")?;
         match (self.frozen()?, file) {
             (Some(model), Some(file)) => {
-                self.report.stages.extend(frozen::prompts(&model, &file)?);
+                let limits = Limits::of(&model, model.precision);
+                self.report.stages.extend(frozen::prompts((&model, &limits), &file)?);
             }
             _ => {
                 let why = "needs a checkpoint and prompt_encoder.safetensors";
@@ -200,7 +247,9 @@ impl Run {
         match (model, tracked, &decoder, &prompts, &self.folder.train) {
             (Some(model), Some(tracked), Some(decoder), Some(prompts), Some(train)) => {
                 let files = decoder::Files { decoder, prompts, train };
-                self.report.stages.extend(decoder::decoder(&model, &tracked, files)?);
+                let limits = Limits::of(&model, model.precision);
+                let stages = decoder::decoder((&model, &tracked), &limits, files)?;
+                self.report.stages.extend(stages);
             }
             _ => {
                 let why = "needs trained.pth or trained.safetensors, decoder.safetensors, \
@@ -213,7 +262,9 @@ impl Run {
 
     fn losses(&mut self) -> Result<()> {
         match self.folder.cases("losses.safetensors")? {
-            Some((file, cases)) => self.report.stages.extend(losses::losses(&file, &cases)?),
+            Some((file, cases)) => {
+                self.report.stages.extend(losses::losses(&file, &cases, LOSS)?);
+            }
             None => self.report.skip("losses", "needs losses.safetensors and losses.json"),
         }
         Ok(())
@@ -224,8 +275,10 @@ impl Run {
         let double = self.folder.vectors("train_f64.safetensors")?;
         match (model, &double, &self.folder.train, &self.folder.encoder) {
             (Some(model), Some(double), Some(single), Some(encoder)) => {
-                let found =
-                    training::training(&model, training::Files { single, double, encoder })?;
+                let files = training::Files { single, double, encoder };
+                let limits = Limits::of(&model, model.precision);
+                let found = training::training(&model, &limits, files)?;
+                self.report.skipped.extend(found.skipped);
                 self.report.stages.extend(found.stages);
                 self.report.gradients = found.gradients;
             }
@@ -279,3 +332,6 @@ impl Run {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

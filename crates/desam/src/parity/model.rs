@@ -1,11 +1,12 @@
 //! `config.json` and the official checkpoints.
 
+use super::ParityOptions;
 use super::compare::Comparison;
 use super::report::Stage;
 use super::vectors::Vectors;
 use crate::{Error, Result};
 use candle_core::Tensor;
-use desam_core::{EncoderSpec, ImageFeatures};
+use desam_core::{EncoderSpec, ImageFeatures, Precision};
 use desam_decoder::{Decoder, DecoderConfig};
 use desam_encoder::{Checkpoint, PromptEncoderConfig, SamPromptEncoder, VitConfig, VitEncoder};
 use desam_nn::params::{LoadOptions, Loaded, load};
@@ -51,24 +52,37 @@ pub(super) struct Official {
     pub(super) image: VitEncoder,
     pub(super) prompt: SamPromptEncoder,
     pub(super) decoder: Loaded<Decoder>,
+    /// What the large products are computed in.
+    pub(super) precision: Precision,
     vit: VitConfig,
 }
 
 impl Official {
     /// Nothing may be missing, left over or misshapen.
-    pub(super) fn open(path: &Path, sizes: Option<&Sizes>, trainable: bool) -> Result<Self> {
+    pub(super) fn open(
+        path: &Path,
+        sizes: Option<&Sizes>,
+        trainable: bool,
+        on: &ParityOptions,
+    ) -> Result<Self> {
         let checkpoint = Checkpoint::open(path)?;
-        Self::build(&checkpoint, sizes, trainable).map_err(|e| Error::file(path, e.to_string()))
+        let built = Self::build(&checkpoint, sizes, trainable, on);
+        built.map_err(|e| Error::file(path, e.to_string()))
     }
 
-    fn build(checkpoint: &Checkpoint, sizes: Option<&Sizes>, trainable: bool) -> Result<Self> {
+    fn build(
+        checkpoint: &Checkpoint,
+        sizes: Option<&Sizes>,
+        trainable: bool,
+        on: &ParityOptions,
+    ) -> Result<Self> {
         let vit = VitConfig::from_tensors(&checkpoint.tensors)?;
         let vit = sizes.map_or(vit.clone(), |s| s.decide(vit));
         vit.validate()?;
         let spec = vit.spec();
-        let frozen = LoadOptions::frozen();
+        let frozen = LoadOptions { device: on.device.clone(), ..LoadOptions::frozen() };
         let image = load(checkpoint.part("image_encoder."), &frozen, |vb| {
-            vit.build(vb.pp("image_encoder"))
+            vit.build_in(vb.pp("image_encoder"), on.precision)
         })?;
         let config = PromptEncoderConfig::from_tensors(&checkpoint.tensors, &spec)?;
         let part = checkpoint.part("prompt_encoder.");
@@ -81,15 +95,22 @@ impl Official {
         report.merge(prompt.report);
         report.merge(decoder.report.clone());
         report.check()?;
-        Ok(Self { spec, image: image.module, prompt: prompt.module, decoder, vit })
+        let (image, prompt, precision) = (image.module, prompt.module, on.precision);
+        Ok(Self { spec, image, prompt, decoder, precision, vit })
+    }
+
+    /// Blocks of the image encoder.
+    pub(super) fn depth(&self) -> usize {
+        self.vit.depth
     }
 
     /// Features of the images that `index [B]` names, from `features0..`: the taps, and the
-    /// embedding last.
+    /// embedding last; where and in what the decoder takes them.
     pub(super) fn features(&self, train: &Vectors, index: &Tensor) -> Result<ImageFeatures> {
         let pick = |i: usize| {
-            let all = train.f32(&format!("features{i}"))?;
-            all.index_select(index, 0).map_err(|e| train.wrong(format!("features{i}: {e}")))
+            let all = train.get(&format!("features{i}"))?.index_select(index, 0);
+            let put = all.and_then(|t| train.put(&t)?.to_dtype(self.precision.dtype()));
+            put.map_err(|e| train.wrong(format!("features{i}: {e}")))
         };
         let taps = self.spec.tap_channels.len();
         Ok(ImageFeatures {

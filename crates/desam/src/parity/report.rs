@@ -2,6 +2,7 @@
 
 use crate::Result;
 use crate::files::write_json;
+use desam_core::Precision;
 use serde::Serialize;
 use std::path::Path;
 
@@ -72,6 +73,10 @@ pub struct GradientCheck {
 /// Everything that was compared.
 #[derive(Debug, Clone, PartialEq, Default, Serialize)]
 pub struct ParityReport {
+    /// What the stages ran on: `cpu`, or a GPU.
+    pub device: String,
+    /// What the model's large products were computed in.
+    pub precision: Precision,
     /// The stages in the order of the model.
     pub stages: Vec<Stage>,
     /// Tensor by tensor, what the stages on gradients summarise.
@@ -124,6 +129,7 @@ impl ParityReport {
             0 => format!("all {} stages pass", self.stages.len()),
             _ => format!("{failed} of {} stages FAIL", self.stages.len()),
         });
+        lines.push(format!("computed on {} in {}", self.device, self.precision));
         lines.extend(self.skipped.iter().map(|s| format!("not checked: {}: {}", s.what, s.reason)));
         lines.join("\n")
     }

@@ -1,11 +1,11 @@
 //! Steps of training: losses, gradients, what Adam makes of them.
 
 use super::compare::{self, Comparison};
-use super::frozen::FORWARD;
 use super::gradients::{self, OWN};
-use super::losses::{LOSS, scalar, term};
+use super::limits::Limits;
+use super::losses::{scalar, term};
 use super::model::Official;
-use super::report::{GradientCheck, Stage};
+use super::report::{GradientCheck, Skipped, Stage};
 use super::vectors::Vectors;
 use crate::Result;
 use crate::train::{Adam, AdamConfig};
@@ -32,20 +32,25 @@ pub(super) struct Files<'a> {
 pub(super) struct Training {
     pub(super) stages: Vec<Stage>,
     pub(super) gradients: Vec<GradientCheck>,
+    pub(super) skipped: Vec<Skipped>,
 }
 
 /// All steps of the reference on a model that has not been trained. Moves the model's parameters.
-pub(super) fn training(model: &Official, files: Files<'_>) -> Result<Training> {
+///
+/// In bf16 the gradients of PRIM and of PIMM are compared as one vector each. A tensor's own may lie on
+/// differences that f32 itself has to three digits only, and Adam's first steps take the sign of every number, however small:
+/// neither says anything about the arithmetic.
+pub(super) fn training(model: &Official, limits: &Limits, files: Files<'_>) -> Result<Training> {
     let vars = &model.decoder.vars;
     let mut before: BTreeMap<&str, Vec<f64>> = BTreeMap::new();
     for (name, var) in vars {
         before.insert(name, compare::numbers(var.as_tensor())?);
     }
-    let mut out = Training { stages: Vec::new(), gradients: Vec::new() };
+    let mut out = Training { stages: Vec::new(), gradients: Vec::new(), skipped: Vec::new() };
     let rows = Rows::read(files)?;
     let (mut first, mut later): ([Comparison; 4], Comparison) = Default::default();
-    let mut later_limit = LOSS;
-    let mut adam = Adam::new(AdamConfig::default());
+    let mut later_limit = limits.loss;
+    let (mut adam, mut whole) = (Adam::new(AdamConfig::default()), Vec::new());
     for (step, row) in rows.0.iter().enumerate() {
         let (prediction, value) = forward(model, files, step)?;
         let found = [
@@ -60,19 +65,30 @@ pub(super) fn training(model: &Official, files: Files<'_>) -> Result<Training> {
         }
         let grads = value.total.backward()?;
         if step == 0 {
-            out.stages.extend(predictions(&prediction, files)?);
-            out.gradients = gradients::gradients(model, &grads, files)?;
+            out.stages.extend(predictions(&prediction, limits, files)?);
+            match limits.gradients {
+                None => out.gradients = gradients::gradients(model, &grads, files)?,
+                Some(limits) => whole = gradients::whole(model, &grads, files, limits)?,
+            }
         } else {
             later_limit = later_limit.max(3.0 * row.own);
         }
         adam.step(vars, &grads, row.rate)?;
     }
     for (compared, name) in first.into_iter().zip(TERMS) {
-        out.stages.push(compared.relative(format!("step 0 {name}"), LOSS));
+        out.stages.push(compared.relative(format!("step 0 {name}"), limits.loss));
     }
     if rows.0.len() > 1 {
         let name = format!("losses of steps 1 to {}", rows.0.len() - 1);
         out.stages.push(later.relative(name, later_limit));
+    }
+    if !whole.is_empty() {
+        out.stages.extend(whole);
+        let reason = format!("they say nothing about {}: see docs/gpu.md", limits.precision);
+        for what in ["gradients one by one", "what Adam's steps move"] {
+            out.skipped.push(Skipped { what: what.into(), reason: reason.clone() });
+        }
+        return Ok(out);
     }
     out.stages.extend(gradients::summary(model, &out.gradients));
     out.stages.extend(steps(model, files, (&before, rows.0.len()))?);
@@ -129,12 +145,16 @@ fn forward(model: &Official, files: Files<'_>, step: usize) -> Result<(MaskPredi
         _ => None,
     });
     let points = Prompts::points(&points.collect::<Vec<_>>())?;
-    let prompts = model.prompt.encode(&points).map_err(wrong)?;
+    let dtype = model.precision.dtype();
+    let prompts = model.prompt.encode(&points).and_then(|p| p.to_dtype(dtype)).map_err(wrong)?;
     let features = model.features(files.single, index)?;
-    let decoder = &model.decoder.module;
-    let found = decoder.decode(&features, model.prompt.dense_pe(), &prompts).map_err(wrong)?;
+    let (decoder, position) = (&model.decoder.module, model.prompt.dense_pe().to_dtype(dtype)?);
+    let found = decoder.decode(&features, &position, &prompts).map_err(wrong)?;
+    // The loss is f32, whatever the model is.
+    let logits = found.logits.to_dtype(DType::F32)?;
+    let found = MaskPrediction { logits, iou: found.iou.to_dtype(DType::F32)?, ..found };
     let mask = files.encoder.get("gts_u8")?.index_select(index, 0);
-    let mask = mask.and_then(|m| m.unsqueeze(1)?.to_dtype(DType::F32)).map_err(wrong)?;
+    let mask = mask.and_then(|m| files.encoder.put(&m.unsqueeze(1)?)).map_err(wrong)?;
     let iou = files.single.f32(&format!("iou_label{step}"))?;
     let target = LossTarget { mask, iou: Some(iou) };
     let loss = LossConfig::paper_points().build()?;
@@ -143,14 +163,14 @@ fn forward(model: &Official, files: Files<'_>, step: usize) -> Result<(MaskPredi
 }
 
 /// What the model says at step 0, against both precisions.
-fn predictions(found: &MaskPrediction, files: Files<'_>) -> Result<Vec<Stage>> {
+fn predictions(found: &MaskPrediction, limits: &Limits, files: Files<'_>) -> Result<Vec<Stage>> {
     let mut stages = Vec::new();
     for (file, what) in [(files.single, ""), (files.double, " in f64")] {
         for (name, found) in [("mask0", &found.logits), ("iou0", &found.iou)] {
             let mut compared = Comparison::default();
             compared.tensors(found, file.get(name)?)?;
             let name = name.trim_end_matches('0');
-            stages.push(compared.relative(format!("step 0 {name}{what}"), FORWARD));
+            stages.push(compared.relative(format!("step 0 {name}{what}"), limits.untrained));
         }
     }
     Ok(stages)

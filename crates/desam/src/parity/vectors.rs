@@ -11,17 +11,19 @@ use std::path::{Path, PathBuf};
 pub(super) struct Vectors {
     path: PathBuf,
     tensors: Tensors,
+    device: Device,
 }
 
 impl Vectors {
-    /// The file, or `None` where there is none.
-    pub(super) fn open(path: &Path) -> Result<Option<Self>> {
+    /// The file, or `None` where there is none; for stages that run on `device`.
+    pub(super) fn open(path: &Path, device: &Device) -> Result<Option<Self>> {
         if !path.exists() {
             return Ok(None);
         }
         let tensors = candle_core::safetensors::load(path, &Device::Cpu)
             .map_err(|e| Error::file(path, format!("cannot be read as safetensors: {e}")))?;
-        Ok(Some(Self { path: path.to_owned(), tensors: tensors.into_iter().collect() }))
+        let tensors = tensors.into_iter().collect();
+        Ok(Some(Self { path: path.to_owned(), tensors, device: device.clone() }))
     }
 
     /// An error about this file.
@@ -29,14 +31,19 @@ impl Vectors {
         Error::file(&self.path, problem.to_string())
     }
 
-    /// A tensor as stored.
+    /// A tensor as stored, in the CPU's memory.
     pub(super) fn get(&self, name: &str) -> Result<&Tensor> {
         self.tensors.get(name).ok_or_else(|| self.wrong(format!("tensor {name} is missing")))
     }
 
-    /// A tensor in f32.
+    /// A tensor in f32, where the stages run.
     pub(super) fn f32(&self, name: &str) -> Result<Tensor> {
-        self.get(name)?.to_dtype(DType::F32).map_err(|e| self.wrong(format!("{name}: {e}")))
+        self.put(self.get(name)?).map_err(|e| self.wrong(format!("{name}: {e}")))
+    }
+
+    /// What was made of a tensor of the CPU's memory, in f32, where the stages run.
+    pub(super) fn put(&self, tensor: &Tensor) -> candle_core::Result<Tensor> {
+        tensor.to_dtype(DType::F32)?.to_device(&self.device)
     }
 
     /// A tensor's numbers.

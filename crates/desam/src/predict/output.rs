@@ -161,6 +161,8 @@ impl OutputFiles {
                 prompts: by.automatic().clone(),
                 preprocess: by.model().record().preprocess.clone(),
                 options: by.options().clone(),
+                device: crate::device::name(by.model().device()),
+                precision: by.model().precision(),
             },
             model: by.facts(),
         })

@@ -4,6 +4,7 @@ use super::measure::{BoundingBox, IouStatistics};
 use super::options::PredictOptions;
 use crate::Automatic;
 use crate::model::TrainingRecord;
+use desam_core::Precision;
 use desam_data::preprocess::PreprocessConfig;
 use serde::Serialize;
 use std::path::PathBuf;
@@ -52,6 +53,10 @@ pub struct Settings {
     pub preprocess: PreprocessConfig,
     /// What was done with the mask, and what was written beside it.
     pub options: PredictOptions,
+    /// What it was computed on: `cpu`, or a GPU.
+    pub device: String,
+    /// What the model's large products were computed in.
+    pub precision: Precision,
 }
 
 /// Which model it was.

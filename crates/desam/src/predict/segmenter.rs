@@ -4,10 +4,11 @@ use super::features::Features;
 use super::maps::Maps;
 use super::output::{Output, OutputFiles, VolumeSummary};
 use super::{ModelFacts, PredictOptions, SlicePrediction};
+use crate::device::has_one_queue;
 use crate::model::model_file;
 use crate::{Automatic, Error, Mode, Model, Result};
 use candle_core::Device;
-use desam_core::{BinaryMask, ImageEncoder, LabelVolume, MaskDecoder, Progress, Volume};
+use desam_core::{BinaryMask, ImageEncoder, LabelVolume, MaskDecoder, Precision, Progress, Volume};
 use desam_data::cache::hash_file;
 use desam_data::preprocess::PreparedVolume;
 use desam_data::volumes::read_volume;
@@ -62,7 +63,15 @@ impl Segmenter {
     /// # Errors
     /// When the model cannot be read.
     pub fn open(path: &Path) -> Result<Self> {
-        let model = Model::open(path, &Device::Cpu)?;
+        Self::open_on(path, &Device::Cpu, Precision::F32)
+    }
+
+    /// The same on another device, in another precision.
+    ///
+    /// # Errors
+    /// When the model cannot be read, and for bf16 on a CPU.
+    pub fn open_on(path: &Path, device: &Device, precision: Precision) -> Result<Self> {
+        let model = Model::open_in(path, device, precision)?;
         let encoder = model.encoder();
         let segmenter = Self::with_encoder(model, encoder)?;
         Ok(Self { source: Some(model_file(path)?), ..segmenter })
@@ -178,7 +187,7 @@ impl Segmenter {
         let mut maps = Maps::new(&self.options, prepared);
         let device = self.model.device();
         let features = Features { encoder: self.encoder.as_ref(), prepared, device };
-        features.each(!device.is_cpu(), |z, features| {
+        features.each(!device.is_cpu() && has_one_queue(device), |z, features| {
             let (slice, evidence) = predictor.predict_with_evidence(&features, &self.automatic)?;
             maps.put(z, &evidence)?;
             slices.push(slice);

@@ -7,7 +7,7 @@ use crate::sweep::Plan;
 use crate::train::{Run, RunConfig, RunManifest};
 use crate::{Automatic, Error, Model, Result};
 use candle_core::Device;
-use desam_core::{ImageFeatures, Progress};
+use desam_core::{ImageFeatures, Precision, Progress};
 use desam_data::cache::FeatureCache;
 use desam_metrics::statistics::BootstrapConfig;
 use serde::Serialize;
@@ -153,7 +153,10 @@ fn read(
     if request.gallery.cases_each > 0 && request.gallery.slices > 0 {
         let named = source.cache.as_ref().or(evaluation.cache.as_ref());
         let cache = FeatureCache::open(named.unwrap_or(&manifest.cache))?;
-        let model = Model::open(run.dir(), &request.device)?;
+        // Cases are drawn as they were scored, where this device can.
+        let scored = evaluation.precision;
+        let precision = if request.device.is_cpu() { Precision::F32 } else { scored };
+        let model = Model::open_in(run.dir(), &request.device, precision)?;
         check_origin(&cache, model.record())?;
         let automatic = automatic(&evaluation);
         automatic.validate()?;

@@ -51,44 +51,66 @@ struct Region {
     block: (usize, usize),
 }
 
-/// The 8-connected regions of one value.
+/// Pixels of one value side by side in a row.
+#[derive(Debug, Clone, Copy)]
+struct Run {
+    /// Of its first pixel, counted from the mask's.
+    at: usize,
+    /// Columns, the last one left out.
+    columns: (usize, usize),
+    /// Which region it belongs to.
+    region: usize,
+}
+
+/// The 8-connected regions of one value: runs joined with those of the row above that they touch.
+#[derive(Debug)]
 struct Regions {
-    /// For each pixel its region's number plus one, or 0 where the pixel has another value.
-    labels: Vec<u32>,
+    runs: Vec<Run>,
     sizes: Vec<Region>,
 }
 
 impl Regions {
-    /// `pixels` has `height × width` values, both below 2¹⁶.
+    /// `pixels` has `height × width` values.
     fn of(pixels: &[u8], height: usize, width: usize, value: u8) -> Self {
-        let mut labels = vec![0u32; pixels.len()];
-        let mut sizes = Vec::new();
-        let mut pending = Vec::new();
-        for start in 0..pixels.len() {
-            if pixels[start] != value || labels[start] != 0 {
-                continue;
-            }
-            let label = sizes.len() as u32 + 1;
-            let mut region = Region { area: 0, block: (usize::MAX, usize::MAX) };
-            labels[start] = label;
-            pending.push(start);
-            while let Some(at) = pending.pop() {
-                let (row, column) = (at / width, at % width);
-                region.area += 1;
-                region.block = region.block.min((row / 2, column / 2));
-                for r in row.saturating_sub(1)..(row + 2).min(height) {
-                    for c in column.saturating_sub(1)..(column + 2).min(width) {
-                        let next = r * width + c;
-                        if pixels[next] == value && labels[next] == 0 {
-                            labels[next] = label;
-                            pending.push(next);
-                        }
-                    }
+        let mut runs: Vec<Run> = Vec::new();
+        // The first run known to be of the same region, for each run.
+        let mut first: Vec<usize> = Vec::new();
+        let mut above = 0..0;
+        for row in 0..height {
+            let line = pixels.get(row * width..(row + 1) * width).unwrap_or_default();
+            let (begin, mut touching) = (runs.len(), above.start);
+            for columns @ (start, end) in runs_of(line, value) {
+                let run = runs.len();
+                first.push(run);
+                // Corners touch: a run above may end at the pixel before this one's first.
+                while touching < above.end && runs[touching].columns.1 < start {
+                    touching += 1;
                 }
+                let mut other = touching;
+                while other < above.end && runs[other].columns.0 <= end {
+                    join(&mut first, other, run);
+                    other += 1;
+                }
+                runs.push(Run { at: row * width + start, columns, region: 0 });
             }
-            sizes.push(region);
+            above = begin..runs.len();
         }
-        Self { labels, sizes }
+        let mut sizes: Vec<Region> = Vec::new();
+        for run in 0..runs.len() {
+            let root = root(&mut first, run);
+            if root == run {
+                let block = (usize::MAX, usize::MAX);
+                runs[run].region = sizes.len();
+                sizes.push(Region { area: 0, block });
+            }
+            let region = runs[root].region;
+            let Run { at, columns: (start, end), .. } = runs[run];
+            runs[run].region = region;
+            sizes[region].area += end - start;
+            let block = (at / width / 2, start / 2);
+            sizes[region].block = sizes[region].block.min(block);
+        }
+        Self { runs, sizes }
     }
 
     fn largest(&self) -> Option<Region> {
@@ -98,106 +120,40 @@ impl Regions {
     /// Sets the pixels of the chosen regions to `value`.
     fn paint(&self, pixels: &mut [u8], value: u8, chosen: impl Fn(Region) -> bool) {
         let chosen: Vec<bool> = self.sizes.iter().map(|r| chosen(*r)).collect();
-        for (pixel, label) in pixels.iter_mut().zip(&self.labels) {
-            let number = (*label as usize).checked_sub(1);
-            if number.and_then(|n| chosen.get(n)).is_some_and(|c| *c) {
-                *pixel = value;
+        for Run { at, columns: (start, end), .. } in self.runs.iter().filter(|r| chosen[r.region]) {
+            if let Some(run) = pixels.get_mut(*at..at + end - start) {
+                run.fill(value);
             }
         }
     }
+}
+
+/// Where `value` stands in a line: first and last columns, the latter left out.
+fn runs_of(line: &[u8], value: u8) -> impl Iterator<Item = (usize, usize)> {
+    let mut at = 0;
+    std::iter::from_fn(move || {
+        let rest = line.get(at..)?;
+        let start = at + rest.iter().position(|p| *p == value)?;
+        let length = line[start..].iter().position(|p| *p != value);
+        at = length.map_or(line.len(), |length| start + length);
+        Some((start, at))
+    })
+}
+
+/// The first run of a run's region, as far as is known.
+fn root(first: &mut [usize], mut run: usize) -> usize {
+    while first[run] != run {
+        first[run] = first[first[run]];
+        run = first[run];
+    }
+    run
+}
+
+/// Makes two runs' regions one.
+fn join(first: &mut [usize], a: usize, b: usize) {
+    let (a, b) = (root(first, a), root(first, b));
+    first[a.max(b)] = a.min(b);
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use rand::{Rng, SeedableRng};
-    use rand_chacha::ChaCha8Rng;
-
-    /// `#` is foreground.
-    fn drawn(rows: &[&str]) -> BinaryMask {
-        let data = rows.iter().flat_map(|r| r.bytes()).map(|b| u8::from(b == b'#')).collect();
-        BinaryMask::new(rows.len(), rows[0].len(), data).unwrap()
-    }
-
-    /// Cleans and draws again; all expectations below are drawn by hand from the definition.
-    fn cleaned(rows: &[&str], least: usize) -> (Vec<String>, bool) {
-        let mask = drawn(rows);
-        let width = mask.width();
-        let Cleaned { mask, changed } = clean(mask, least).unwrap();
-        let draw = |r: &[u8]| r.iter().map(|&v| if v == 1 { '#' } else { '.' }).collect();
-        (mask.data().chunks(width).map(draw).collect(), changed)
-    }
-
-    #[test]
-    fn holes_are_filled_before_islands_are_dropped() {
-        let ring = ["#####....", "#...#....", "#...#....", "#####...#", "........."];
-        let (rows, changed) = cleaned(&ring, 7);
-        // The hole of 6 is filled; the island of 1 goes; the outside (25) stays.
-        assert_eq!(rows, ["#####....", "#####....", "#####....", "#####....", "........."]);
-        assert!(changed);
-        // A ring of 14 pixels alone is small at 15, but no longer once its hole is filled: 20.
-        let (rows, _) = cleaned(&ring, 15);
-        assert_eq!(rows[1], "#####....");
-    }
-
-    #[test]
-    fn diagonal_neighbours_are_one_region() {
-        let stairs = ["#....", ".#...", "..#..", ".....", "....."];
-        assert_eq!(cleaned(&stairs, 3), (stairs.map(String::from).to_vec(), false));
-        // The background leaks through the diagonal too: no hole here.
-        let leak = [".##..", "#.#..", "##...", ".....", "....."];
-        assert!(!cleaned(&leak, 2).1);
-    }
-
-    #[test]
-    fn the_largest_small_island_stays_and_counts_as_changed() {
-        let (rows, changed) = cleaned(&["##.....", ".......", "...###.", ".......", "......#"], 10);
-        assert_eq!(rows, [".......", ".......", "...###.", ".......", "......."]);
-        assert!(changed);
-        let alone = ["##.....", "......."];
-        assert_eq!(cleaned(&alone, 10), (alone.map(String::from).to_vec(), true));
-    }
-
-    #[test]
-    fn equal_islands_go_by_opencv_s_blocks() {
-        // Scanned by pixels the right one comes first (row 0); by 2 × 2 blocks the left one does.
-        // OpenCV 5.0's `connectedComponentsWithStats` numbers the left one 1.
-        let (rows, _) = cleaned(&["......#.", "#.......", "........", "........"], 2);
-        assert_eq!(rows, ["........", "#.......", "........", "........"]);
-    }
-
-    #[test]
-    fn an_outside_that_is_small_is_filled() {
-        // SAM's rule knows no edge: 2 background pixels in the corner are a hole.
-        let (rows, changed) = cleaned(&["..##", "####"], 3);
-        assert_eq!(rows, ["####", "####"]);
-        assert!(changed);
-    }
-
-    #[test]
-    fn empty_and_full_masks_are_left_alone() {
-        for rows in [["....", "...."], ["####", "####"]] {
-            assert_eq!(cleaned(&rows, 5), (rows.map(String::from).to_vec(), false));
-        }
-    }
-
-    #[test]
-    fn cleaning_twice_changes_no_more() {
-        let mut rng = ChaCha8Rng::seed_from_u64(8);
-        for _ in 0..200 {
-            let (height, width) = (rng.random_range(1..20), rng.random_range(1..20));
-            let density = rng.random_range(0.1..0.9);
-            let data = (0..height * width).map(|_| u8::from(rng.random_bool(density))).collect();
-            let mask = BinaryMask::new(height, width, data).unwrap();
-            let least = rng.random_range(0..15);
-            let once = clean(mask.clone(), least).unwrap();
-            if !once.changed {
-                assert_eq!(once.mask, mask);
-            }
-            // Dropping islands may leave pits smaller than a hole, never islands.
-            let islands = Regions::of(once.mask.data(), height, width, 1).sizes;
-            assert!(islands.len() == 1 || islands.iter().all(|r| r.area >= least));
-            assert_eq!(once.mask.is_empty(), clean(once.mask, least).unwrap().mask.is_empty());
-        }
-    }
-}
+mod tests;

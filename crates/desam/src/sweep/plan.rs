@@ -5,6 +5,7 @@ use super::sites::{Letter, NamedSite, name_sites};
 use crate::evaluate::Protocol;
 use crate::train::{Preset, TrainConfig};
 use crate::{Error, Mode, Result};
+use desam_core::Precision;
 use desam_data::cache::{FeatureCache, SlicePolicy};
 use desam_decoder::Variant;
 use serde::{Deserialize, Serialize};
@@ -40,6 +41,8 @@ pub struct Changes {
     pub batch: Option<usize>,
     /// Learning rate of the first epoch.
     pub learning_rate: Option<f64>,
+    /// What a step computes in.
+    pub precision: Option<Precision>,
 }
 
 /// Cells that are asked for; `None` asks for all.
@@ -209,6 +212,7 @@ impl SweepConfig {
             epochs: self.changes.epochs.unwrap_or(preset.epochs),
             batch: self.changes.batch.unwrap_or(preset.batch),
             learning_rate: self.changes.learning_rate.unwrap_or(preset.learning_rate),
+            precision: self.changes.precision.unwrap_or(preset.precision),
             ..preset
         }
     }

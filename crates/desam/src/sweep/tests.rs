@@ -6,6 +6,7 @@ use super::*;
 use crate::Mode;
 use crate::evaluate::{Evaluation, Protocol, Role};
 use crate::train::{InputFile, RunManifest};
+use desam_core::Precision;
 use desam_decoder::Variant;
 use std::collections::BTreeMap;
 use tempfile::TempDir;
@@ -153,7 +154,12 @@ fn subsets_and_changes_are_followed() {
         variants: Some(vec![Variant::Desam, Variant::PimmOnly]),
         grids: None,
     };
-    let changes = Changes { epochs: Some(3), batch: Some(2), learning_rate: Some(1e-3) };
+    let changes = Changes {
+        epochs: Some(3),
+        batch: Some(2),
+        learning_rate: Some(1e-3),
+        precision: Some(Precision::Bf16),
+    };
     let asked = SweepConfig { subset, changes, ..config(&PaperTable::ALL[..2]) };
     let lines = lines(&asked);
     let ids: Vec<&str> = lines.iter().map(|l| l.id.as_str()).collect();
@@ -167,6 +173,7 @@ fn subsets_and_changes_are_followed() {
         ]
     );
     assert!(lines.iter().all(|l| (l.train.epochs, l.train.batch) == (3, 2) && l.sites.len() == 6));
+    assert!(lines.iter().all(|l| l.train.precision == Precision::Bf16));
     let nothing =
         Subset { grids: Some(vec![4]), modes: Some(vec![Mode::Points]), ..Subset::default() };
     let message = SweepConfig { subset: nothing, ..asked.clone() }.lines(&sites(), "key");

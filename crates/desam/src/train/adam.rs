@@ -2,8 +2,8 @@
 
 use candle_core::backprop::GradStore;
 use candle_core::{Result, Var};
-use desam_nn::ops::adam::AdamStep;
 pub use desam_nn::ops::adam::Moments;
+use desam_nn::ops::adam::{AdamStep, Parameter};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -86,17 +86,15 @@ impl Adam {
         let AdamConfig { beta1, beta2, epsilon, weight_decay: decay } = self.config;
         let step = AdamStep { beta1, beta2, epsilon, rate, step: self.steps, decay, scale };
         for (name, var) in vars {
-            let Some(grad) = grads.get(var.as_tensor()) else {
-                continue;
-            };
-            if !self.moments.contains_key(name) {
+            if grads.get(var.as_tensor()).is_some() && !self.moments.contains_key(name) {
                 self.moments.insert(name.clone(), Moments::zeros(var)?);
             }
-            if let Some(moments) = self.moments.get_mut(name) {
-                step.apply(var, grad, moments)?;
-            }
         }
-        Ok(())
+        let known = self.moments.iter_mut().filter_map(|(name, moments)| {
+            let var = vars.get(name)?;
+            Some(Parameter { var, grad: grads.get(var.as_tensor())?, moments })
+        });
+        step.apply_all(&mut known.collect::<Vec<_>>())
     }
 }
 

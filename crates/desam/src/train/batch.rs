@@ -78,13 +78,15 @@ impl Prompted {
 }
 
 impl Batch {
-    /// Puts slices together. The IoU target is there when every sampler call gave one.
-    pub(crate) fn new(items: &[Prompted], device: &Device) -> Result<Self> {
-        let features: Vec<ImageFeatures> = items.iter().map(|i| i.slice.features.clone()).collect();
-        let features = ImageFeatures::cat(&features)?.to_device(device)?;
+    /// Puts slices together on `device`, features in the type `dtype`, targets in f32. The IoU target
+    /// is there when every sampler call gave one.
+    pub(crate) fn new(items: &[Prompted], dtype: DType, device: &Device) -> Result<Self> {
+        // To the device as they are stored, which is the least.
+        let features = items.iter().map(|i| i.slice.features.to_device(device));
+        let features = ImageFeatures::cat(&features.collect::<Result<Vec<_>, _>>()?)?;
+        let features = features.to_dtype(dtype)?;
         let prompts = Prompts::new(items.iter().map(|i| i.prompt.clone()).collect())?;
-        let masks = items.iter().map(|i| mask_tensor(i.mask(), device));
-        let masks = Tensor::cat(&masks.collect::<Result<Vec<_>>>()?, 0)?;
+        let masks = mask_tensor(items, device)?;
         let iou: Vec<f32> = items.iter().filter_map(|i| i.iou).collect();
         let iou = match iou.len() {
             0 => None,
@@ -99,10 +101,12 @@ impl Batch {
     }
 }
 
-/// `[1, 1, H, W]`, f32.
-fn mask_tensor(mask: &BinaryMask, device: &Device) -> Result<Tensor> {
-    let shape = (1, 1, mask.height(), mask.width());
-    Ok(Tensor::from_slice(mask.data(), shape, device)?.to_dtype(DType::F32)?)
+/// The masks of slices of one size, `[N, 1, H, W]`, f32.
+fn mask_tensor(items: &[Prompted], device: &Device) -> Result<Tensor> {
+    let (height, width) = items.first().map_or((0, 0), |i| (i.mask().height(), i.mask().width()));
+    let pixels: Vec<u8> = items.iter().flat_map(|i| i.mask().data()).copied().collect();
+    let masks = Tensor::from_vec(pixels, (items.len(), 1, height, width), device)?;
+    Ok(masks.to_dtype(DType::F32)?)
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use crate::Result;
 use candle_core::Var;
 use candle_core::backprop::GradStore;
-use desam_nn::ops::adam::square_sum;
+use desam_nn::ops::adam::square_sum_all;
 use std::collections::BTreeMap;
 
 /// Added to the length, as PyTorch's `clip_grad_norm_` has it.
@@ -14,11 +14,8 @@ const BESIDE_ZERO: f64 = 1e-6;
 /// # Errors
 /// When a tensor operation fails.
 pub fn gradient_norm(vars: &BTreeMap<String, Var>, grads: &GradStore) -> Result<f64> {
-    let mut squares = 0.0;
-    for grad in vars.values().filter_map(|var| grads.get(var.as_tensor())) {
-        squares += square_sum(grad)?;
-    }
-    Ok(squares.sqrt())
+    let grads = vars.values().filter_map(|var| grads.get(var.as_tensor()));
+    Ok(square_sum_all(&grads.collect::<Vec<_>>())?.sqrt())
 }
 
 /// What a gradient of length `norm` is multiplied with to be no longer than `limit`.

@@ -2,7 +2,7 @@
 
 use super::{AdamConfig, Augment, Extension, extension};
 use crate::{Error, Mode, Result};
-use desam_core::PromptSampler;
+use desam_core::{Precision, PromptSampler};
 use desam_data::split::SplitRule;
 use desam_decoder::{SqueezePlacement, Variant};
 use desam_metrics::loss::{IouLoss, IouTarget, LossConfig};
@@ -108,6 +108,11 @@ pub struct TrainConfig {
     /// the cache, which changes of images need.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub live: bool,
+    /// What a step computes in; f32 in both presets. With bf16 it is what PyTorch calls autocast:
+    /// features, prompts and activations are bf16, products add up in f32; parameters, their
+    /// gradients, Adam's moments, the running mean, the loss and its targets stay f32.
+    #[serde(default, skip_serializing_if = "Precision::is_f32")]
+    pub precision: Precision,
     /// How the run was made longer since it began, oldest first; empty where it was not.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub extended: Vec<Extension>,
@@ -145,6 +150,7 @@ impl TrainConfig {
             seed: 0,
             augment: Augment::None,
             live: false,
+            precision: Precision::F32,
             extended: Vec::new(),
         }
     }

@@ -3,6 +3,7 @@
 use super::trainer::Trainer;
 use crate::{Error, Result};
 use candle_core::Var;
+use desam_nn::ops::adam::{Following, follow_all};
 use desam_nn::params::Tensors;
 use std::collections::BTreeMap;
 
@@ -33,14 +34,11 @@ impl Average {
     pub(super) fn update(&mut self, vars: &BTreeMap<String, Var>, steps: u32) -> Result<()> {
         let n = f64::from(steps);
         let rest = 1.0 - self.decay.min((1.0 + n) / (10.0 + n));
-        for (name, mean) in &mut self.tensors {
-            let Some(var) = vars.get(name) else {
-                return Err(Error::Invalid(format!("the mean of {name} has no parameter")));
-            };
-            let way = (var.as_tensor().detach() - &*mean)?;
-            *mean = (&*mean + (way * rest)?)?;
-        }
-        Ok(())
+        let following = self.tensors.iter_mut().map(|(name, mean)| match vars.get(name) {
+            Some(var) => Ok(Following { mean, value: var.as_tensor() }),
+            None => Err(Error::Invalid(format!("the mean of {name} has no parameter"))),
+        });
+        Ok(follow_all(&mut following.collect::<Result<Vec<_>>>()?, rest)?)
     }
 }
 

@@ -9,14 +9,17 @@ mod config;
 mod ema;
 mod extension;
 mod history;
+mod keep;
 mod keeper;
 mod observer;
 mod options;
+mod reading;
 mod resume;
 mod run;
 mod sides;
 mod snapshot;
 mod state;
+mod step;
 mod tensorboard;
 mod trainer;
 mod validate;
@@ -28,8 +31,10 @@ pub use clip::gradient_norm;
 pub use config::{BestBy, Preset, TrainConfig};
 pub use extension::Extension;
 pub use history::EpochRecord;
+pub use keep::KeepFeatures;
 pub use observer::{Observer, StepRecord};
 pub use options::RunOptions;
+pub(crate) use reading::in_order;
 pub use run::{InputFile, Run, RunConfig, RunManifest};
 pub use snapshot::Snapshot;
 pub use state::Position;
@@ -37,6 +42,7 @@ pub use trainer::{Slices, Trainer};
 
 use crate::model::{Trainable, WEIGHTS_FILE};
 use crate::train::sides::Sides;
+use crate::train::step::computable;
 use crate::{Error, Result};
 use candle_core::Device;
 use desam_core::Progress;
@@ -108,6 +114,7 @@ pub fn train_with(
     let config = request.config;
     config.validate()?;
     keep.validate()?;
+    computable(config.precision, &request.device)?;
     let cache = Arc::new(FeatureCache::open(request.cache)?);
     let weights = request.cache.join(WEIGHTS_FILE);
     if !weights.is_file() {
@@ -118,7 +125,9 @@ pub fn train_with(
     let model = Trainable::open_as(&weights, config.decoder(), options)?;
     model.check_cache(&cache)?;
 
-    let Sides { train, validation } = Sides::new(&cache, config, (&weights, &request.device))?;
+    let mut sides = Sides::new(&cache, config, (&weights, &request.device))?;
+    let features = sides.feature_bytes(&cache);
+    let kept = keep.keep_features.decide(features, config, &request.device)?;
 
     let run_config =
         RunConfig { train: config.clone(), decoder: model.decoder.module.config().clone() };
@@ -130,10 +139,10 @@ pub fn train_with(
         init: request.init.map(InputFile::of).transpose()?,
         initialised_parameters: model.decoder.report.initialised.len(),
         trainable_numbers: model.trainable_numbers(),
-        train_slices: train.slices.len(),
-        validation_slices: validation.slices.len(),
-        train_cases: train.cases,
-        validation_cases: validation.cases,
+        train_slices: sides.train.slices.len(),
+        validation_slices: sides.validation.slices.len(),
+        train_cases: std::mem::take(&mut sides.train.cases),
+        validation_cases: std::mem::take(&mut sides.validation.cases),
         device: format!("{:?}", request.device.location()),
         epochs_done: 0,
         best_epoch: None,
@@ -153,8 +162,13 @@ pub fn train_with(
     let history = if begun.finished() && begun.snapshot.is_none() {
         run.history()?
     } else {
+        let Sides { train, validation } = match kept {
+            true => sides.kept(&request.device, progress)?,
+            false => sides,
+        };
         let settings = begun.config.train.clone();
-        let mut trainer = Trainer::new(&model, &settings)?;
+        let ahead = keep.ahead(kept || config.live, &request.device);
+        let mut trainer = Trainer::new(&model, &settings)?.reading_ahead(ahead);
         if let Some(snapshot) = begun.snapshot.take() {
             trainer.restore(&snapshot)?;
         }

@@ -125,6 +125,13 @@ impl Begun {
                 was.desam_version, now.desam_version
             ));
         }
+        if was.device != now.device {
+            progress.say(&format!(
+                "the run was begun on {}, this is {}: they round differently, so its bits will \
+                 differ from an unbroken run's",
+                was.device, now.device
+            ));
+        }
         Ok(())
     }
 

@@ -5,8 +5,8 @@ use super::{Augment, TrainConfig};
 use crate::model::image_encoder;
 use crate::{Error, Result};
 use candle_core::Device;
-use desam_core::ImageEncoder;
-use desam_data::cache::{CachedSlices, FeatureCache, LiveSlices, SlicePolicy};
+use desam_core::{ImageEncoder, Progress};
+use desam_data::cache::{CachedSlices, FeatureCache, KeptSlices, LiveSlices, SlicePolicy};
 use desam_data::split::split_cases;
 use std::path::Path;
 use std::sync::Arc;
@@ -52,6 +52,26 @@ impl Sides {
     }
 }
 
+impl Sides {
+    /// Bytes of the features of both sides as they are stored.
+    pub(super) fn feature_bytes(&self, cache: &FeatureCache) -> u64 {
+        cache.header().recipe.estimate(self.train.slices.len() + self.validation.slices.len())
+    }
+
+    /// The same with all features on `device`, read now, in the type that they are stored in.
+    pub(super) fn kept(self, device: &Device, progress: &dyn Progress) -> Result<Self> {
+        let count = self.train.slices.len() + self.validation.slices.len();
+        progress.begin("reading features", count as u64);
+        let keep = |side: Side| {
+            let slices = KeptSlices::new(&*side.slices, device, progress)?;
+            Ok::<_, Error>(Side { slices: Box::new(slices), ..side })
+        };
+        let sides = Self { train: keep(self.train)?, validation: keep(self.validation)? };
+        progress.finish("all features are on the device");
+        Ok(sides)
+    }
+}
+
 fn slices(
     cache: &Arc<FeatureCache>,
     cases: &[usize],
@@ -68,7 +88,10 @@ fn slices(
             }
         }
         None => {
-            let cached = CachedSlices::new(cache, cases, device)?;
+            // A batch goes to the device as one, by whoever computes on it; for the CPU itself
+            // numbers are widened while they are read.
+            let cached = CachedSlices::new(cache, cases, &Device::Cpu)?;
+            let cached = if device.is_cpu() { cached } else { cached.as_stored() };
             match augment {
                 Augment::Features(features) => Box::new(cached.augmented(features)?),
                 _ => Box::new(cached),

@@ -1,19 +1,20 @@
 //! The training loop.
 
-use super::batch::{Batch, Prompted, Purpose, order, stream};
-use super::clip::{gradient_norm, scale_to};
+use super::batch::{Prompted, Purpose, order, stream};
 use super::ema::Average;
 use super::observer::{After, Observer, StepRecord};
+use super::reading::{in_order, read_batch};
 use super::state::Position;
+use super::step::computable;
 use super::validate::{Validation, validate};
 use super::{Adam, BestBy, EpochRecord, TrainConfig};
 use crate::model::Trainable;
 use crate::{Error, Result};
 use candle_core::Device;
-use desam_core::{
-    Dataset, Loss, LossValue, MaskDecoder, MaskPrediction, Progress, PromptEncoder, PromptSampler,
-};
+use desam_core::{Dataset, Loss, Progress, PromptSampler};
 use desam_data::cache::CachedSlice;
+use rand_chacha::ChaCha8Rng;
+use std::sync::Arc;
 
 /// Slices with features, prompts to be drawn.
 pub type Slices<'a> = dyn Dataset<Item = CachedSlice> + 'a;
@@ -23,9 +24,10 @@ pub type Slices<'a> = dyn Dataset<Item = CachedSlice> + 'a;
 pub struct Trainer<'a> {
     pub(super) model: &'a Trainable,
     pub(super) config: &'a TrainConfig,
-    pub(super) sampler: Box<dyn PromptSampler>,
+    pub(super) sampler: Arc<dyn PromptSampler>,
     pub(super) loss: Box<dyn Loss>,
     pub(super) device: Device,
+    pub(super) ahead: usize,
     pub(super) adam: Adam,
     pub(super) average: Option<Average>,
     pub(super) position: Position,
@@ -41,16 +43,18 @@ impl<'a> Trainer<'a> {
     /// With the sampler and the loss that `config` names.
     ///
     /// # Errors
-    /// When the configuration cannot be run.
+    /// When the configuration cannot be run, on the model's device or at all.
     pub fn new(model: &'a Trainable, config: &'a TrainConfig) -> Result<Self> {
         config.validate()?;
+        computable(config.precision, model.device())?;
         let average = config.ema.map(|decay| Average::new(decay, &model.decoder.vars));
         Ok(Self {
             model,
             config,
-            sampler: config.sampler(),
+            sampler: Arc::from(config.sampler()),
             loss: Box::new(config.loss.build()?),
             device: model.device().clone(),
+            ahead: 0,
             adam: Adam::new(config.adam),
             average: average.transpose()?,
             position: Position::default(),
@@ -60,7 +64,7 @@ impl<'a> Trainer<'a> {
     /// The same with another sampler.
     #[must_use]
     pub fn with_sampler(mut self, sampler: Box<dyn PromptSampler>) -> Self {
-        self.sampler = sampler;
+        self.sampler = Arc::from(sampler);
         self
     }
 
@@ -68,6 +72,15 @@ impl<'a> Trainer<'a> {
     #[must_use]
     pub fn with_loss(mut self, loss: Box<dyn Loss>) -> Self {
         self.loss = loss;
+        self
+    }
+
+    /// The same with up to `batches` batches being read ahead of the step that computes, by threads of
+    /// its own, the slices of a batch at once. For slices that are only read: where an encoder runs for
+    /// them, it would run beside the step. No bit of what is trained changes.
+    #[must_use]
+    pub fn reading_ahead(mut self, batches: usize) -> Self {
+        self.ahead = batches;
         self
     }
 
@@ -165,23 +178,27 @@ impl<'a> Trainer<'a> {
         let last = self.position.history.last();
         let dice = last.map_or_else(String::new, |r| format!(", Dice {:.3}", r.validation_dice));
         let order = order(slices.len(), seed, epoch);
-        for chunk in order.chunks(self.config.batch).skip(self.position.step) {
-            let prompted = |&index: &usize| {
-                let mut changes = stream(seed, Purpose::Augment, epoch, index);
-                let slice = slices.draw(index, &mut changes)?;
-                self.prompted(slice, stream(seed, Purpose::Prompt, epoch, index))
-            };
-            let items = chunk.iter().map(prompted).collect::<Result<Vec<_>>>()?;
-            let (value, gradient_norm) = self.step(&Batch::new(&items, &self.device)?, rate)?;
+        let left: Vec<&[usize]> =
+            order.chunks(self.config.batch).skip(self.position.step).collect();
+        let prompted = self.prompting();
+        let drawn = |index: usize| {
+            let mut changes = stream(seed, Purpose::Augment, epoch, index);
+            let slice = slices.draw(index, &mut changes)?;
+            prompted(slice, stream(seed, Purpose::Prompt, epoch, index))
+        };
+        let ahead = self.ahead;
+        let read = |n: usize| read_batch(left[n], ahead > 0, drawn);
+        in_order(left.len(), ahead, read, |items: Vec<Prompted>| {
+            let (value, gradient_norm) = self.step(&self.batch(&items)?, rate)?;
             let loss = f64::from(value.total.to_scalar::<f32>()?);
             self.position.step += 1;
             self.finite(loss)?;
-            self.position.losses.add(&value, chunk.len())?;
+            self.position.losses.add(&value, items.len())?;
             observer.step(self, &StepRecord { loss, learning_rate: rate, gradient_norm })?;
             let mean = self.position.losses.mean_total();
             progress.advance(1, &format!("epoch {}/{epochs}, loss {mean:.4}{dice}", epoch + 1));
-        }
-        Ok(())
+            Ok(())
+        })
     }
 
     /// Refuses a loss that is no number, after the step that is done last.
@@ -193,40 +210,11 @@ impl<'a> Trainer<'a> {
         }
     }
 
-    pub(super) fn prompted(
+    /// Draws prompts for slices.
+    pub(super) fn prompting(
         &self,
-        slice: CachedSlice,
-        rng: rand_chacha::ChaCha8Rng,
-    ) -> Result<Prompted> {
-        Prompted::draw(slice, self.sampler.as_ref(), &self.model.record.spec, rng)
-    }
-
-    /// Prediction and loss of a batch.
-    pub(super) fn forward(&self, batch: &Batch) -> Result<(MaskPrediction, LossValue)> {
-        let prompt = &self.model.prompt;
-        let embedding = prompt.encode(&batch.prompts)?;
-        let decoder = &self.model.decoder.module;
-        let prediction = decoder.decode(&batch.features, prompt.dense_pe(), &embedding)?;
-        let value = self.loss.forward(&prediction, &batch.target)?;
-        Ok((prediction, value))
-    }
-
-    /// One step of Adam, and the gradient's length where it is limited; a loss that is no number
-    /// changes nothing.
-    fn step(&mut self, batch: &Batch, rate: f64) -> Result<(LossValue, Option<f64>)> {
-        let (_, value) = self.forward(batch)?;
-        if !value.total.to_scalar::<f32>()?.is_finite() {
-            return Ok((value, None));
-        }
-        let vars = &self.model.decoder.vars;
-        let grads = value.total.backward()?;
-        let limited = |limit| Ok::<_, Error>((limit, gradient_norm(vars, &grads)?));
-        let limited = self.config.clip_norm.map(limited).transpose()?;
-        let scale = limited.map_or(1.0, |(limit, norm)| scale_to(limit, norm));
-        self.adam.step_scaled(vars, &grads, (rate, scale))?;
-        if let Some(average) = &mut self.average {
-            average.update(vars, self.adam.steps())?;
-        }
-        Ok((value, limited.map(|(_, norm)| norm)))
+    ) -> impl Fn(CachedSlice, ChaCha8Rng) -> Result<Prompted> + Sync + use<'a> {
+        let (sampler, spec) = (Arc::clone(&self.sampler), &self.model.record.spec);
+        move |slice, rng| Prompted::draw(slice, sampler.as_ref(), spec, rng)
     }
 }

@@ -1,6 +1,7 @@
 //! How good the model is on the source site's held-out cases.
 
-use super::batch::{Batch, Prompted, Purpose, stream};
+use super::batch::{Prompted, Purpose, stream};
+use super::reading::{in_order, read_batch};
 use super::state::LossSums;
 use super::trainer::{Slices, Trainer};
 use crate::Result;
@@ -21,20 +22,24 @@ pub(super) fn validate(trainer: &Trainer<'_>, slices: &Slices<'_>) -> Result<Val
     let mut losses = LossSums::default();
     let mut cases: BTreeMap<usize, OverlapMetric> = BTreeMap::new();
     let indices: Vec<usize> = (0..slices.len()).collect();
-    for chunk in indices.chunks(trainer.config.batch) {
-        let prompted = |&index: &usize| {
-            let rng = stream(trainer.config.seed, Purpose::Validation, 0, index);
-            trainer.prompted(slices.get(index)?, rng)
-        };
-        let items = chunk.iter().map(prompted).collect::<Result<Vec<_>>>()?;
-        let (prediction, value) = trainer.forward(&Batch::new(&items, &trainer.device)?)?;
-        losses.add(&value, chunk.len())?;
+    let chunks: Vec<&[usize]> = indices.chunks(trainer.config.batch).collect();
+    let prompted = trainer.prompting();
+    let drawn = |index: usize| {
+        let rng = stream(trainer.config.seed, Purpose::Validation, 0, index);
+        prompted(slices.get(index)?, rng)
+    };
+    let ahead = trainer.ahead;
+    let read = |n: usize| read_batch(chunks[n], ahead > 0, drawn);
+    in_order(chunks.len(), ahead, read, |items: Vec<Prompted>| {
+        let (prediction, value) = trainer.forward(&trainer.batch(&items)?)?;
+        losses.add(&value, items.len())?;
         let masks = prediction.logits.detach().gt(0.0)?;
         for (item, mask) in items.iter().zip(per_slice(&masks)?) {
             let dice = cases.entry(item.case()).or_insert_with(OverlapMetric::dice);
             dice.update(&mask, Prompted::mask(item).data())?;
         }
-    }
+        Ok(())
+    })?;
     let scores: Vec<f64> = cases.values().filter_map(Metric::compute).collect();
     let dice = scores.iter().sum::<f64>() / scores.len().max(1) as f64;
     Ok(Validation { losses, dice })

@@ -4,11 +4,11 @@ use crate::cli::JsonFlag;
 use crate::commands::{Session, aligned, count, grid_side, one_of, positive};
 use crate::reply::Reply;
 use clap::Args;
-use desam::Mode;
 use desam::decoder::Variant;
 use desam::evaluate::Protocol;
 use desam::sweep::{Changes, Letter, NamedSite, PaperTable, Plan, Subset, SweepConfig};
 use desam::train::Preset;
+use desam::{Mode, Precision};
 use serde_json::json;
 use std::path::PathBuf;
 
@@ -75,6 +75,10 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "RATE", value_parser = positive)]
     lr: Option<f64>,
 
+    /// What training computes in; bf16 on GPUs alone, see `desam train --help` [default: f32]
+    #[arg(long, value_name = "TYPE", value_parser = one_of::<Precision>(&["f32", "bf16"]))]
+    precision: Option<Precision>,
+
     /// Sites to train on, by the paper's letters [default: all]
     #[arg(long, value_name = "LETTERS", value_delimiter = ',', help_heading = "Fewer cells")]
     sources: Option<Vec<Letter>>,
@@ -106,7 +110,12 @@ impl Arguments {
             seeds: self.seeds.clone(),
             preset: self.preset,
             protocol: self.protocol,
-            changes: Changes { epochs: self.epochs, batch: self.batch, learning_rate: self.lr },
+            changes: Changes {
+                epochs: self.epochs,
+                batch: self.batch,
+                learning_rate: self.lr,
+                precision: self.precision,
+            },
             subset: Subset {
                 sources: self.sources.clone(),
                 modes: self.modes.clone(),

@@ -1,8 +1,8 @@
 //! How a run is kept while it goes.
 
-use crate::commands::count;
+use crate::commands::{count, one_of};
 use clap::Args;
-use desam::train::RunOptions;
+use desam::train::{KeepFeatures, RunOptions};
 use std::time::{Duration, SystemTime};
 
 /// How the run is kept; nothing of it changes the model.
@@ -24,6 +24,12 @@ pub(super) struct Keeping {
     /// Write event files into RUN/tensorboard, for `tensorboard --logdir RUN`
     #[arg(long)]
     tensorboard: bool,
+
+    /// On a GPU, where features are between steps: on it (yes), in CACHE, the next batches being read
+    /// while a step computes (no), or on it where they fit beside a step (auto)
+    #[arg(long, value_name = "WHETHER", default_value = "auto",
+        value_parser = one_of::<KeepFeatures>(&["auto", "yes", "no"]))]
+    keep_features: KeepFeatures,
 }
 
 impl Keeping {
@@ -34,6 +40,8 @@ impl Keeping {
                 .then_some(self.checkpoint_minutes),
             keep_checkpoints: self.keep_checkpoints,
             tensorboard: self.tensorboard,
+            keep_features: self.keep_features,
+            read_ahead: None,
             clock: Box::new(|| {
                 SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
             }),

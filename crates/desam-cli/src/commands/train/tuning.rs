@@ -1,7 +1,8 @@
 //! How the decoder is optimised, beyond the presets.
 
-use crate::commands::{fraction, not_negative, positive};
+use crate::commands::{fraction, not_negative, one_of, positive};
 use clap::Args;
+use desam::Precision;
 use desam::train::TrainConfig;
 
 /// What neither preset changes; without these flags nothing is different from the presets.
@@ -20,6 +21,12 @@ pub(super) struct Tuning {
     /// the mean [default: none]
     #[arg(long, value_name = "DECAY", value_parser = fraction)]
     ema: Option<f64>,
+
+    /// What a step computes in; bf16, on a GPU alone, rounds features and activations to 8 bits, as
+    /// autocast does in PyTorch: parameters, their changes and the loss stay f32
+    #[arg(long, value_name = "TYPE", default_value = "f32",
+        value_parser = one_of::<Precision>(&["f32", "bf16"]))]
+    precision: Precision,
 }
 
 impl Tuning {
@@ -27,5 +34,6 @@ impl Tuning {
         config.adam.weight_decay = self.weight_decay.unwrap_or(config.adam.weight_decay);
         config.clip_norm = self.clip_norm.or(config.clip_norm);
         config.ema = self.ema.or(config.ema);
+        config.precision = self.precision;
     }
 }

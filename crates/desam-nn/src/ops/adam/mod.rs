@@ -1,10 +1,16 @@
-//! Adam's step of one parameter, with decoupled weight decay, and the length of gradients.
+//! Adam's step, with decoupled weight decay, the length of gradients, and parameters' running means.
 
 mod cpu;
+mod gpu;
+mod mean;
 mod norm;
+#[cfg(test)]
+mod tests;
 
-pub use norm::square_sum;
+pub use mean::{Following, follow_all};
+pub use norm::{square_sum, square_sum_all};
 
+use crate::gpu::{Path, path, with};
 use candle_core::{DType, Result, Tensor, Var};
 
 /// The two moments of one parameter. A step changes them where they are: who wants to keep their
@@ -24,6 +30,38 @@ impl Moments {
     /// When a tensor operation fails.
     pub fn zeros(of: &Tensor) -> Result<Self> {
         Ok(Self { first: of.zeros_like()?.detach(), second: of.zeros_like()?.detach() })
+    }
+}
+
+/// A parameter with all that its step reads and changes, of one shape.
+#[derive(Debug)]
+pub struct Parameter<'a> {
+    /// Changed.
+    pub var: &'a Var,
+    /// Read.
+    pub grad: &'a Tensor,
+    /// Changed.
+    pub moments: &'a mut Moments,
+}
+
+impl Parameter<'_> {
+    fn tensors(&self) -> [&Tensor; 4] {
+        [self.var.as_tensor(), self.grad, &self.moments.first, &self.moments.second]
+    }
+
+    fn check(&self) -> Result<()> {
+        let all = self.tensors();
+        if all.iter().any(|t| t.shape() != self.var.shape()) {
+            let dims = all.map(|t| t.shape().clone());
+            candle_core::bail!("Adam: parameter, gradient and moments differ: {dims:?}");
+        }
+        Ok(())
+    }
+
+    /// Whether all is of this type and what is changed has no gaps.
+    fn fits(&self, dtype: DType) -> bool {
+        let all = self.tensors();
+        all.iter().all(|t| t.dtype() == dtype) && [0, 2, 3].iter().all(|i| all[*i].is_contiguous())
     }
 }
 
@@ -59,24 +97,39 @@ impl AdamStep {
         1.0 - self.rate * self.decay
     }
 
-    /// Changes `var` and its `moments` by the gradient `grad`, all of one shape: in one walk in
-    /// place for f32 and f64 on the CPU, by [`AdamStep::plain`] elsewhere, in the same arithmetic.
+    /// Changes `var` and its `moments` by the gradient `grad`, all of one shape; see
+    /// [`apply_all`](Self::apply_all).
     ///
     /// # Errors
     /// When shapes, types or devices differ or a tensor operation fails.
     pub fn apply(&self, var: &Var, grad: &Tensor, moments: &mut Moments) -> Result<()> {
-        let all = [var.as_tensor(), grad, &moments.first, &moments.second];
-        if all.iter().any(|t| t.shape() != var.shape()) {
-            let dims = all.map(|t| t.shape().clone());
-            candle_core::bail!("Adam: parameter, gradient and moments differ: {dims:?}");
+        self.apply_all(&mut [Parameter { var, grad, moments }])
+    }
+
+    /// Takes the step of all parameters, in place: on a GPU in one launch for f32, on the CPU in one
+    /// walk over each for f32 and f64, elsewhere by [`AdamStep::plain`]; the arithmetic is the same.
+    ///
+    /// # Errors
+    /// When shapes, types or devices differ, before anything was changed, or a tensor operation fails.
+    pub fn apply_all(&self, parameters: &mut [Parameter<'_>]) -> Result<()> {
+        parameters.iter().try_for_each(Parameter::check)?;
+        let all: Vec<&Tensor> = parameters.iter().flat_map(Parameter::tensors).collect();
+        let Some(first) = all.first() else { return Ok(()) };
+        if path(&all) == Path::Kernels && parameters.iter().all(|p| p.fits(DType::F32)) {
+            let device = first.device().clone();
+            return with(&device, gpu::Step { step: self, parameters });
         }
-        let fits = |dtype| {
-            all.iter().all(|t| t.device().is_cpu() && t.dtype() == dtype)
-                && [0, 2, 3].iter().all(|i| all[*i].is_contiguous())
-        };
-        if fits(DType::F32) {
+        parameters.iter_mut().try_for_each(|parameter| self.apply_one(parameter))
+    }
+
+    fn apply_one(&self, parameter: &mut Parameter<'_>) -> Result<()> {
+        let on_cpu = parameter.tensors().iter().all(|t| t.device().is_cpu());
+        let fits = |dtype| on_cpu && parameter.fits(dtype);
+        let (single, double) = (fits(DType::F32), fits(DType::F64));
+        let Parameter { var, grad, moments } = parameter;
+        if single {
             cpu::apply::<f32>(self, var, &grad.contiguous()?, moments)
-        } else if fits(DType::F64) {
+        } else if double {
             cpu::apply::<f64>(self, var, &grad.contiguous()?, moments)
         } else {
             self.plain(var, grad, moments)
@@ -101,87 +154,5 @@ impl AdamStep {
         let root = ((moments.second.sqrt()? / correction)? + epsilon)?;
         let update = ((&moments.first * rate)? / root)?;
         var.set(&((var.as_tensor().detach() * self.kept())? - update)?)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::ops::gradcheck::{max_diff, random};
-
-    fn step(step: u32) -> AdamStep {
-        AdamStep {
-            beta1: 0.9,
-            beta2: 0.999,
-            epsilon: 1e-8,
-            rate: 1e-3,
-            step,
-            decay: 0.0,
-            scale: 1.0,
-        }
-    }
-
-    /// The same with decay and a scaled gradient.
-    fn tuned(number: u32) -> AdamStep {
-        AdamStep { decay: 0.3, scale: 1.0 / f64::from(number + 1), ..step(number) }
-    }
-
-    type Way<'a> = &'a dyn Fn(u32, &Var, &Tensor, &mut Moments) -> Result<()>;
-
-    /// Five steps with changing gradients: parameter and moments.
-    fn run(start: &Tensor, grads: impl Fn(u32) -> Tensor, way: Way<'_>) -> [Tensor; 3] {
-        let var = Var::from_tensor(start).unwrap();
-        let mut moments = Moments::zeros(&var).unwrap();
-        for i in 1..6 {
-            way(i, &var, &grads(i), &mut moments).unwrap();
-        }
-        [var.into_inner(), moments.first, moments.second]
-    }
-
-    #[test]
-    fn one_walk_is_the_elementary_ops_bit_for_bit() {
-        for dtype in [DType::F32, DType::F64] {
-            for shape in [&[1usize][..], &[0, 3], &[7, 5], &[3, 8192], &[2, 3, 5, 1001]] {
-                let start = random(1, shape).to_dtype(dtype).unwrap();
-                let grads = |i: u32| {
-                    let g = random(u64::from(i) + 1, shape).to_dtype(dtype).unwrap();
-                    (g * 10f64.powi(-(i as i32))).unwrap()
-                };
-                for constants in [step, tuned] {
-                    let ours = run(&start, grads, &|i, v, g, m| constants(i).apply(v, g, m));
-                    let plain = run(&start, grads, &|i, v, g, m| constants(i).plain(v, g, m));
-                    for (a, b) in ours.iter().zip(&plain) {
-                        assert_eq!(max_diff(a, b), 0.0, "{dtype:?} {shape:?}");
-                    }
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn takes_a_turned_gradient_and_refuses_another_shape() {
-        let start = random(1, &[4, 6]);
-        let turned = |i: u32| random(u64::from(i), &[6, 4]).t().unwrap();
-        let plain = |i: u32| turned(i).contiguous().unwrap();
-        let a = run(&start, turned, &|i, v, g, m| step(i).apply(v, g, m));
-        let b = run(&start, plain, &|i, v, g, m| step(i).plain(v, g, m));
-        assert!(a.iter().zip(&b).all(|(a, b)| max_diff(a, b) == 0.0));
-        let var = Var::from_tensor(&start).unwrap();
-        let mut moments = Moments::zeros(&var).unwrap();
-        assert!(step(1).apply(&var, &random(1, &[6, 4]), &mut moments).is_err());
-        assert_eq!(max_diff(&moments.first, &var.zeros_like().unwrap()), 0.0);
-    }
-
-    #[test]
-    fn the_bits_do_not_depend_on_the_threads() {
-        let start = random(1, &[70_001]).to_dtype(DType::F32).unwrap();
-        let grads = |i: u32| random(u64::from(i), &[70_001]).to_dtype(DType::F32).unwrap();
-        let on = |threads: usize| {
-            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-            let all = pool.install(|| run(&start, grads, &|i, v, g, m| tuned(i).apply(v, g, m)));
-            all.map(|t| t.to_vec1::<f32>().unwrap())
-        };
-        let one = on(1);
-        assert!(one == on(2) && one == on(7));
     }
 }

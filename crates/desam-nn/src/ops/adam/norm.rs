@@ -1,5 +1,6 @@
-//! The length of a gradient.
+//! The length of gradients.
 
+use crate::gpu::{Path, path, with};
 use crate::ops::matmul::{Real, dense};
 use crate::ops::vector::CHUNK;
 use candle_core::{DType, Result, Storage, Tensor, bail};
@@ -16,6 +17,21 @@ pub fn square_sum(tensor: &Tensor) -> Result<f64> {
         (true, DType::F32) => on_cpu::<f32>(&tensor.contiguous()?),
         (true, DType::F64) => on_cpu::<f64>(&tensor.contiguous()?),
         _ => plain(tensor),
+    }
+}
+
+/// The same of all numbers of all tensors: their sums in order; on a GPU in two launches for f32,
+/// in double precision too, block by block.
+///
+/// # Errors
+/// When a tensor operation fails.
+pub fn square_sum_all(tensors: &[&Tensor]) -> Result<f64> {
+    let single = tensors.iter().all(|t| t.dtype() == DType::F32);
+    match tensors.first() {
+        Some(first) if single && path(tensors) == Path::Kernels => {
+            with(first.device(), super::gpu::SquareSum(tensors))
+        }
+        _ => tensors.iter().try_fold(0.0, |sum, tensor| Ok(sum + square_sum(tensor)?)),
     }
 }
 

@@ -20,22 +20,19 @@ template <class W> struct Weights {
 };
 
 // [outputs / 64][inputs / 16][tap][4][lane] × 8 numbers: the four words that a lane holds of the
-// 16 × 16 operand of mma. A thread makes those of all taps.
+// 16 × 16 operand of mma. A block makes those of all taps, which lie side by side, each warp of one.
 template <class W, class T> DEVICE void pack_tiles(const Weights<W> &weights, uint4 *packed) {
-    const uint32_t groups = (weights.outputs + 63) / 64, chunks = (weights.inputs + 15) / 16;
-    const uint32_t at = blockIdx.x * blockDim.x + threadIdx.x;
-    const uint32_t lane = at % WARP, m = at / WARP % 4, chunk = at / WARP / 4 % chunks;
-    const uint32_t group = at / WARP / 4 / chunks;
-    if (group >= groups) return;
+    const uint32_t chunks = (weights.inputs + 15) / 16;
+    const uint32_t m = blockIdx.x % 4, chunk = blockIdx.x / 4 % chunks;
+    const uint32_t group = blockIdx.x / 4 / chunks;
+    const uint32_t lane = threadIdx.x % WARP, tap = threadIdx.x / WARP;
     const uint32_t output = group * 64 + m * 16 + lane / 4, input = chunk * 16 + 2 * (lane % 4);
-    uint4 *to = packed + (static_cast<size_t>(group) * chunks + chunk) * TAPS * 4 * WARP;
-    for (uint32_t tap = 0; tap < TAPS; tap++) {
-        const auto word = [&](uint32_t down, uint32_t right) {
-            return pack(narrow<T>(weights.at(output + down, input + right, tap)),
-                        narrow<T>(weights.at(output + down, input + right + 1, tap)));
-        };
-        to[(tap * 4 + m) * WARP + lane] = make_uint4(word(0, 0), word(8, 0), word(0, 8), word(8, 8));
-    }
+    const auto word = [&](uint32_t down, uint32_t right) {
+        return pack(narrow<T>(weights.at(output + down, input + right, tap)),
+                    narrow<T>(weights.at(output + down, input + right + 1, tap)));
+    };
+    const size_t tile = (static_cast<size_t>(group) * chunks + chunk) * TAPS + tap;
+    packed[(tile * 4 + m) * WARP + lane] = make_uint4(word(0, 0), word(8, 0), word(0, 8), word(8, 8));
 }
 
 // [outputs / 64][input][tap][64], f32.
@@ -52,7 +49,7 @@ template <class W> DEVICE void pack_rows(const Weights<W> &weights, float *packe
 } // namespace
 
 #define PACK_TILES(W, T)                                                                         \
-    KERNEL(conv_pack_##W##_##T, 256, const W *weight, uint4 *packed, uint32_t outputs,           \
+    KERNEL(conv_pack_##W##_##T, 288, const W *weight, uint4 *packed, uint32_t outputs,           \
            uint32_t inputs, uint32_t of_output, uint32_t of_input, uint32_t turned) {            \
         pack_tiles<W, T>(Weights<W>{weight, outputs, inputs, of_output, of_input, turned}, packed); \
     }

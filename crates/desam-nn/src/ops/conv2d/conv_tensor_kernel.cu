@@ -1,9 +1,9 @@
 // The kernel's gradient of a 3×3 convolution by tensor cores: a sum over pixels.
 //
 // A block makes 64 outputs × 32 inputs × nine taps, each of its four warps eight of the inputs, from
-// every tile of 16×16 pixels in its share. In shared memory, twice: the output's gradient as it is
+// every tile of 8×32 pixels in its share. In shared memory, twice: the output's gradient as it is
 // (cp.async, in pieces of eight pixels), 32 KB, and the pixels with their halo, channels last
-// (conv_image.cuh), 23 KB. A row's 16 pixels are what one mma sums over; a warp goes down two rows at
+// (conv_image.cuh), 23 KB. 16 pixels of a row are what one mma sums over; a warp goes down two rows at
 // a time, and the rows of pixels that the taps look at move up with it in registers. 144 sums a
 // thread; two blocks share a multiprocessor.
 //
@@ -13,11 +13,14 @@
 namespace {
 
 constexpr uint32_t THREADS = 128, TAPS = 9;
-constexpr uint32_t OUTPUTS = 64, INPUTS = 32, ROWS = 16, COLUMNS = 16;
+constexpr uint32_t OUTPUTS = 64, INPUTS = 32, ROWS = 8, COLUMNS = 32;
 constexpr uint32_t PITCH = COLUMNS + 4, PLANE = (ROWS + 2) * PITCH;
+// Pieces of a row of one output's gradient.
+constexpr uint32_t PIECES = COLUMNS / 8;
 // In pieces.
-constexpr uint32_t GRADIENT = ROWS * COLUMNS / 8 * OUTPUTS, STAGE = GRADIENT + INPUTS / 8 * PLANE;
-constexpr uint32_t STEPS = ROWS / 2;
+constexpr uint32_t GRADIENT = ROWS * PIECES * OUTPUTS, STAGE = GRADIENT + INPUTS / 8 * PLANE;
+// Two rows of one half of the columns.
+constexpr uint32_t STEPS = ROWS / 2 * (COLUMNS / 16);
 // Pairs of pixels of eight channels, and how often all threads take one.
 constexpr uint32_t PAIRS = PITCH / 2, FETCHES = INPUTS / 8 * (ROWS + 2) * PAIRS;
 constexpr uint32_t ROUNDS = (FETCHES + THREADS - 1) / THREADS;
@@ -40,29 +43,26 @@ template <class T> struct Images {
         return {index / wide / high, index / wide % high * ROWS, index % wide * COLUMNS};
     }
 
-    // A thread copies of each row of one output one piece. In shared memory outputs lie side by side.
+    // A thread copies one piece of each row of two outputs. In shared memory outputs lie side by side,
+    // exchanged by the piece, so that copies go to different banks.
     DEVICE void start_gradient(uint4 *stage, const Tile &tile, uint32_t output) const {
-        const uint32_t half = threadIdx.x % 2, mine = threadIdx.x / 2;
-        const uint32_t column = tile.column + half * 8;
-        const bool known = output + mine < outputs && column < of.width;
-        const size_t plane = static_cast<size_t>(tile.image) * outputs + output + mine;
-        const T *from = grad + (plane * of.height + tile.row) * of.width + column;
-        uint4 *to = stage + half * OUTPUTS + (mine ^ half * 4);
+        const uint32_t piece = threadIdx.x % PIECES, column = tile.column + piece * 8;
         const uint32_t rows = min(ROWS, of.height - tile.row);
-        for (uint32_t row = 0; row < ROWS; row++, to += 2 * OUTPUTS, from += of.width) {
-            const bool wanted = known && row < rows;
+        for (uint32_t at = 0; at < ROWS * 2; at++) {
+            const uint32_t row = at % ROWS, mine = threadIdx.x / PIECES + at / ROWS * (OUTPUTS / 2);
+            const bool wanted = output + mine < outputs && column < of.width && row < rows;
+            const size_t plane = static_cast<size_t>(tile.image) * outputs + output + mine;
+            const T *from = grad + (plane * of.height + tile.row + row) * of.width + column;
+            uint4 *to = stage + (row * PIECES + piece) * OUTPUTS + (mine ^ piece * 2);
             if (pieces) {
                 copy_async16(to, wanted ? from : grad, wanted);
                 continue;
             }
-            uint32_t words[4];
+            uint32_t words[4] = {};
 #pragma unroll
-            for (uint32_t i = 0; i < 8; i += 2) {
-                words[i / 2] = wanted ? from[i].bits : 0;
-                if (wanted && column + i + 1 < of.width)
-                    words[i / 2] |= static_cast<uint32_t>(from[i + 1].bits) << 16;
-                if (column + i >= of.width) words[i / 2] = 0;
-            }
+            for (uint32_t i = 0; i < 8; i++)
+                if (wanted && column + i < of.width)
+                    words[i / 2] |= static_cast<uint32_t>(from[i].bits) << i % 2 * 16;
             *to = make_uint4(words[0], words[1], words[2], words[3]);
         }
     }
@@ -89,10 +89,10 @@ template <class T> struct Images {
 // `b[row][right]`: 16 pixels of a row from column `right - 1` on, of this warp's eight inputs.
 typedef uint32_t Seen[4][3][2];
 
-// Rows `row` and `row + 1` of the halo's into b[into] and the next.
-DEVICE void see(Seen &b, uint32_t into, const uint4 *pixels, uint32_t row) {
+// Two rows of the halo's, the first at `pixels`, into b[into] and the next.
+DEVICE void see(Seen &b, uint32_t into, const uint4 *pixels) {
     const uint32_t lane = threadIdx.x % WARP, matrix = lane / 8;
-    const uint4 *at = pixels + row * PITCH + lane % 8 + matrix % 2 * 8 + 1;
+    const uint4 *at = pixels + lane % 8 + matrix % 2 * 8 + 1;
     uint32_t two[4];
 #pragma unroll
     for (uint32_t r = 0; r < 2; r++) {
@@ -107,14 +107,14 @@ DEVICE void see(Seen &b, uint32_t into, const uint4 *pixels, uint32_t row) {
 
 typedef float Sums[4][TAPS][4];
 
-// A row of pixels; `seen` begins with the row above it.
+// 16 pixels of a row, whose first piece is `piece` of the row; `seen` begins with the row above it.
 template <class T>
-DEVICE void add_row(Sums &sums, const uint4 *gradient, const uint32_t (*seen)[3][2]) {
-    const uint32_t lane = threadIdx.x % WARP, half = lane / 16;
+DEVICE void add_row(Sums &sums, const uint4 *row, uint32_t piece, const uint32_t (*seen)[3][2]) {
+    const uint32_t lane = threadIdx.x % WARP, mine = piece + lane / 16;
 #pragma unroll
     for (uint32_t m = 0; m < 4; m++) {
         uint32_t a[4];
-        load_matrices(a, gradient + half * OUTPUTS + ((m * 16 + lane % 16) ^ half * 4));
+        load_matrices(a, row + mine * OUTPUTS + ((m * 16 + lane % 16) ^ mine * 2));
 #pragma unroll
         for (uint32_t tap = 0; tap < TAPS; tap++) {
             const uint32_t b[2] = {seen[tap / 3][tap % 3][0], seen[tap / 3][tap % 3][1]};
@@ -137,16 +137,19 @@ DEVICE void correlate(const Images<T> &images, float *partial, uint32_t tiles, u
     const uint32_t lane = threadIdx.x % WARP, warp = threadIdx.x / WARP;
 
     Sums sums = {};
-    uint32_t words[8];
     if (begin < end) {
+        // Nothing hides this, so all is under way at once.
+        uint32_t words[ROUNDS][8];
         const Tile first = images.tile(begin);
         images.start_gradient(memory, first, output);
-#pragma unroll 1
-        for (uint32_t round = 0; round < ROUNDS; round++) {
-            images.start_pixels(words, first, input, round);
-            images.finish_pixels(words, memory, round);
-        }
+#pragma unroll
+        for (uint32_t round = 0; round < ROUNDS; round++)
+            images.start_pixels(words[round], first, input, round);
+#pragma unroll
+        for (uint32_t round = 0; round < ROUNDS; round++)
+            images.finish_pixels(words[round], memory, round);
     }
+    uint32_t words[8];
     commit_async();
 #pragma unroll 1
     for (uint32_t index = begin; index < end; index++) {
@@ -160,14 +163,16 @@ DEVICE void correlate(const Images<T> &images, float *partial, uint32_t tiles, u
         commit_async();
         const uint4 *pixels = stage + GRADIENT + warp * PLANE;
         Seen b;
-        see(b, 0, pixels, 0);
 #pragma unroll 1
         for (uint32_t step = 0; step < STEPS; step++) {
             const bool fetching = more && step < ROUNDS;
             if (fetching) images.start_pixels(words, coming, input, step);
-            see(b, 2, pixels, 2 * step + 2);
-            add_row<T>(sums, stage + 4 * step * OUTPUTS, b);
-            add_row<T>(sums, stage + (4 * step + 2) * OUTPUTS, b + 1);
+            const uint32_t half = step / (ROWS / 2), row = step % (ROWS / 2) * 2;
+            if (row == 0) see(b, 0, pixels + half * 16);
+            see(b, 2, pixels + half * 16 + (row + 2) * PITCH);
+            const uint4 *gradient = stage + row * PIECES * OUTPUTS;
+            add_row<T>(sums, gradient, half * 2, b);
+            add_row<T>(sums, gradient + PIECES * OUTPUTS, half * 2, b + 1);
 #pragma unroll
             for (uint32_t i = 0; i < 6; i++) {
                 b[0][i / 2][i % 2] = b[2][i / 2][i % 2];

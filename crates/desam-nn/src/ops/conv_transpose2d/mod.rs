@@ -2,11 +2,13 @@
 //! do not overlap, so it is one matrix product whose rows are the four places of a block.
 
 mod cpu;
+mod gpu;
 
 use crate::gradients::hand_over;
 use candle_core::{CpuStorage, CustomOp2, DType, Layout, Result, Shape, Tensor};
 
-/// `x [B, I, H, W]`, `weight [I, O, 2, 2]` → `[B, O, 2H, 2W]`, no bias.
+/// `x [B, I, H, W]`, `weight [I, O, 2, 2]` → `[B, O, 2H, 2W]`, no bias. On a GPU the weight may
+/// be f32 while `x` is of another type; its gradient is of its own.
 ///
 /// # Errors
 /// When the kernel is not 2×2 or the channels differ.
@@ -15,6 +17,9 @@ pub fn conv_transpose2x2(x: &Tensor, weight: &Tensor) -> Result<Tensor> {
     let (wi, _, kh, kw) = weight.dims4()?;
     if (wi, kh, kw) != (i, 2, 2) {
         candle_core::bail!("transposed convolution: kernel {:?} on {:?}", weight.dims(), x.dims());
+    }
+    if crate::gpu::path(&[x, weight]) == crate::gpu::Path::Kernels {
+        return crate::gpu::apply(gpu::Transposed, &[x, weight]);
     }
     if !x.device().is_cpu() || x.dtype() != DType::F32 || weight.dtype() != DType::F32 {
         return as_product(x, weight);
@@ -124,7 +129,7 @@ impl CustomOp2 for KernelGradient {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ops::gradcheck::{check, compare, max_diff, random, same_bits};
+    use crate::ops::gradcheck::{check, compare, compare_kernels, max_diff, random, same_bits};
 
     #[test]
     fn agrees_with_the_plain_path_and_its_gradients() {
@@ -142,6 +147,57 @@ mod tests {
             compare(&inputs, |t| conv_transpose2x2(&t[0], &t[1]), |t| plain(&t[0], &t[1]));
             let double = conv_transpose2x2(&inputs[0], &inputs[1]).unwrap();
             assert!(max_diff(&double, &plain(&inputs[0], &inputs[1]).unwrap()) < 1e-11);
+        }
+    }
+
+    #[test]
+    fn kernels_agree_with_the_plain_path_and_its_gradients() {
+        // Limits as for convolutions (`conv2d/tests.rs`).
+        let limits = [
+            (DType::F32, 2e-5),
+            (DType::BF16, 1.0 / 256.0 + 2e-5),
+            (DType::F16, 2.0 / 2048.0 + 2e-5),
+        ];
+        for (dtype, limit) in limits {
+            for (b, i, o, h, w) in [
+                (1, 3, 2, 1, 1),
+                (2, 5, 4, 3, 7),
+                (3, 1, 3, 2, 5),
+                (2, 17, 9, 5, 8),
+                (1, 130, 2, 4, 12),
+            ] {
+                // The CPU's library, which stands for the GPU's, sums f16 in f16 where a matrix has
+                // one row.
+                if dtype == DType::F16 && i == 1 {
+                    continue;
+                }
+                let inputs = [random(1, &[b, i, h, w]), random(50, &[i, o, 2, 2])];
+                compare_kernels(
+                    &inputs,
+                    |t| conv_transpose2x2(&t[0], &t[1]),
+                    |t| plain(&t[0], &t[1]),
+                    (dtype, limit, true),
+                );
+            }
+            // Autocast, turned, and one image of two, with a weight that does not begin its storage.
+            // Both factors are rounded, and the result.
+            let inputs = [random(1, &[2, 3, 4, 5]), random(2, &[4, 2, 2, 2])];
+            let part = |t: &[Tensor]| -> Result<[Tensor; 2]> {
+                Ok([t[0].narrow(0, 1, 1)?.transpose(2, 3)?, t[1].narrow(0, 1, 3)?])
+            };
+            compare_kernels(
+                &inputs,
+                |t| {
+                    let [x, w] = part(t)?;
+                    conv_transpose2x2(&x.to_dtype(dtype)?, &w)?.to_dtype(DType::F32)
+                },
+                |t| part(t).and_then(|[x, w]| plain(&x.contiguous()?, &w.contiguous()?)),
+                (DType::F32, 3.0 * limit, true),
+            );
+            let none =
+                |t: &[Tensor]| conv_transpose2x2(&t[0].narrow(0, 0, 0)?, &t[1].narrow(0, 0, 3)?);
+            let empty = |t: &[Tensor]| Tensor::zeros((0, 2, 8, 10), t[0].dtype(), t[0].device());
+            compare_kernels(&inputs, none, empty, (dtype, limit, false));
         }
     }
 

@@ -46,7 +46,7 @@ pub(super) struct Head<'a> {
 }
 
 impl Sizes {
-    fn new(q: &Shape, k: &Shape, v: &Shape, heads: usize) -> Result<Self> {
+    pub(super) fn new(q: &Shape, k: &Shape, v: &Shape, heads: usize) -> Result<Self> {
         let ((images, queries, channels), (_, keys, _)) = (q.dims3()?, k.dims3()?);
         let fits = k == v && k.dims() == [images, keys, channels];
         if !fits || heads == 0 || !channels.is_multiple_of(heads) || keys == 0 {

@@ -3,7 +3,7 @@
 // A row of up to 128 · STEPS numbers is read once, four numbers a lane and step, and stays in
 // registers; all its loads are under way at once. Longer rows are read again for each of the three
 // passes (`_any`). Mean and variance are taken one after the other, in f32, as on the CPU.
-#include "wide.cuh"
+#include "moments.cuh"
 
 namespace {
 
@@ -15,31 +15,7 @@ template <class In> struct Row {
     float eps;
 };
 
-struct Moments {
-    float mean, scale;
-};
-
-template <unsigned STEPS>
-DEVICE Moments moments(const Four (&x)[STEPS], uint32_t width, uint32_t lane, float eps) {
-    float sum = 0, squares = 0;
-#pragma unroll
-    for (unsigned s = 0; s < STEPS; s++) {
-        // What is beyond the row's end is zero.
-        sum += (x[s].v[0] + x[s].v[1]) + (x[s].v[2] + x[s].v[3]);
-    }
-    const float mean = warp_sum(sum) / width;
-#pragma unroll
-    for (unsigned s = 0; s < STEPS; s++) {
-#pragma unroll
-        for (unsigned i = 0; i < 4; i++) {
-            const float d = x[s].v[i] - mean;
-            if ((s * WARP + lane) * 4 + i < width) squares += d * d;
-        }
-    }
-    return {mean, 1.0f / sqrtf(warp_sum(squares) / width + eps)};
-}
-
-// The same of a row in memory.
+// Of a row in memory.
 template <class In> DEVICE Moments moments(const Row<In> &row, uint32_t lane) {
     float sum = 0, squares = 0;
     for (uint32_t i = lane; i < row.width; i += WARP) sum += widen(row.x[i]);

@@ -78,7 +78,7 @@ DEVICE void backward(const T *x, const T *grad, const float *weight, T *dx, floa
                      const Place &at, float eps) {
     const Moments m = moments(x, at, eps);
     float sum = 0, along = 0;
-#pragma unroll 4
+#pragma unroll 2
     for (uint32_t c = at.warp; c < at.channels; c += WARPS) {
         const float h = widen(grad[at.of(c)]) * weight[c];
         sum += h;
@@ -87,7 +87,7 @@ DEVICE void backward(const T *x, const T *grad, const float *weight, T *dx, floa
     sum = over_warps(sum) / at.channels;
     along = over_warps(along) / at.channels;
     if (!at.inside) return;
-#pragma unroll 4
+#pragma unroll 2
     for (uint32_t c = at.warp; c < at.channels; c += WARPS) {
         const float n = (widen(x[at.of(c)]) - m.mean) * m.scale;
         dx[at.of(c)] =

@@ -3,10 +3,12 @@
 mod added;
 mod cpu;
 mod gpu;
+mod normed;
 
 use super::pointwise;
 use crate::gpu::{Path, path};
 use candle_core::{DType, Result, Tensor};
+pub use normed::{Normed, linear_added_normed, linear_normed};
 
 /// What follows an affine map.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,23 +83,7 @@ pub fn linear(x: &Tensor, affine: Affine<'_>, activation: Option<Activation>) ->
 /// than the product.
 pub fn linear_added(x: &Tensor, affine: Affine<'_>, to: &Tensor) -> Result<Tensor> {
     let all = [Some(x), Some(affine.weight), affine.bias, Some(to)];
-    let (outputs, inputs) = affine.weight.dims2()?;
-    let biases = affine.bias.map_or(outputs, Tensor::elem_count);
-    if x.dims().last() != Some(&inputs) || biases != outputs {
-        candle_core::bail!(
-            "linear: {:?} meets a weight of {outputs} outputs × {inputs} inputs and {biases} biases",
-            x.dims()
-        );
-    }
-    let mut dims = x.dims().to_vec();
-    if let Some(last) = dims.last_mut() {
-        *last = outputs;
-    }
-    let repeated = matches!((dims.as_slice(), to.dims()), ([_, rest @ ..], [1, same @ ..])
-        if rest == same && !rest.is_empty());
-    if to.dims() != dims && !repeated {
-        candle_core::bail!("linear: {dims:?} is to be added to {:?}", to.dims());
-    }
+    let outputs = check_sum(x, affine, to)?;
     match way(&all) {
         Path::Kernels if gpu::can_add(x.dtype(), to.dtype()) => return gpu::added(x, affine, to),
         Path::Cpu => {}
@@ -121,6 +107,28 @@ pub fn linear_added(x: &Tensor, affine: Affine<'_>, to: &Tensor) -> Result<Tenso
     };
     let op = added::LinearAdded { outputs };
     x.contiguous()?.apply_op3(&parameters, &to.contiguous()?, op)
+}
+
+/// Refuses what cannot be added; the outputs.
+fn check_sum(x: &Tensor, affine: Affine<'_>, to: &Tensor) -> Result<usize> {
+    let (outputs, inputs) = affine.weight.dims2()?;
+    let biases = affine.bias.map_or(outputs, Tensor::elem_count);
+    if x.dims().last() != Some(&inputs) || biases != outputs {
+        candle_core::bail!(
+            "linear: {:?} meets a weight of {outputs} outputs × {inputs} inputs and {biases} biases",
+            x.dims()
+        );
+    }
+    let mut dims = x.dims().to_vec();
+    if let Some(last) = dims.last_mut() {
+        *last = outputs;
+    }
+    let repeated = matches!((dims.as_slice(), to.dims()), ([_, rest @ ..], [1, same @ ..])
+        if rest == same && !rest.is_empty());
+    if to.dims() != dims && !repeated {
+        candle_core::bail!("linear: {dims:?} is to be added to {:?}", to.dims());
+    }
+    Ok(outputs)
 }
 
 fn way(all: &[Option<&Tensor>]) -> Path {
@@ -162,5 +170,7 @@ pub fn plain(x: &Tensor, affine: Affine<'_>, activation: Option<Activation>) -> 
     }
 }
 
+#[cfg(test)]
+mod kernel_tests;
 #[cfg(test)]
 mod tests;

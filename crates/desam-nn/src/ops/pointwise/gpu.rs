@@ -5,7 +5,7 @@ use crate::gpu::{
 };
 use candle_core::{Result, Shape, Tensor, bail};
 
-const MODULE: Module = module!("pointwise", POINTWISE);
+pub(super) const MODULE: Module = module!("pointwise", POINTWISE);
 /// Numbers of a block.
 const BLOCK: usize = 4096;
 

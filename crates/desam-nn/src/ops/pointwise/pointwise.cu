@@ -51,6 +51,28 @@ DEVICE void backward(const T *x, const T *grad, T *dx, size_t count, float slope
     }
 }
 
+// y [images, period] ← x + to [period]: a block's numbers are of one image.
+template <class T>
+DEVICE void added(const T *x, const T *to, T *y, uint32_t tiles, uint32_t period) {
+    const size_t image = static_cast<size_t>(blockIdx.x / tiles) * period;
+    const uint32_t first = blockIdx.x % tiles * (GROUPS * THREADS * 4) + threadIdx.x * 4;
+    const bool whole = in_fours(x, period) && in_fours(to, period) && in_fours(y, period);
+    Four v[GROUPS], w[GROUPS];
+#pragma unroll
+    for (unsigned g = 0; g < GROUPS; g++) {
+        const uint32_t at = first + g * THREADS * 4, some = left(period, at);
+        v[g] = load_some(x + image + at, some, whole);
+        w[g] = load_some(to + at, some, whole);
+    }
+#pragma unroll
+    for (unsigned g = 0; g < GROUPS; g++) {
+        const uint32_t at = first + g * THREADS * 4;
+#pragma unroll
+        for (unsigned i = 0; i < 4; i++) v[g].v[i] += w[g].v[i];
+        store_some(y + image + at, v[g], left(period, at), whole);
+    }
+}
+
 // Counts are two halves of 32 bits.
 DEVICE size_t joined(uint32_t low, uint32_t high) { return static_cast<size_t>(high) << 32 | low; }
 
@@ -66,6 +88,10 @@ DEVICE size_t joined(uint32_t low, uint32_t high) { return static_cast<size_t>(h
         backward<T, F>(x, grad, dx, joined(low, high), slope);                               \
     }
 #define ALL(T)                         \
+    KERNEL(pointwise_added_##T, 256, const T *x, const T *to, T *y, uint32_t tiles,          \
+           uint32_t period) {                                                                \
+        added(x, to, y, tiles, period);                                                      \
+    }                                                                                        \
     POINTWISE(T, relu, Relu)           \
     POINTWISE(T, leaky_relu, LeakyRelu) \
     POINTWISE(T, gelu, Gelu)

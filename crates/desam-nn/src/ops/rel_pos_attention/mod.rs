@@ -2,11 +2,15 @@
 
 mod block;
 mod cpu;
+mod gpu;
+#[cfg(test)]
+mod kernel_tests;
 mod plain;
 #[cfg(test)]
 mod tests;
 
-use candle_core::{DType, Result, Tensor};
+use crate::gpu::{Path, path as gpu_path};
+use candle_core::{Result, Tensor};
 pub use plain::plain;
 
 /// A query, key and value a token, all heads side by side, and where tokens stand.
@@ -71,16 +75,23 @@ fn sizes(qkv: &[usize], bias: &[usize], positions: &[usize], heads: usize) -> Re
 /// after the first norm. They are seen, but see nothing. The scores are
 /// `q·k / √D + q·row + q·column`, with SAM's unscaled `q` in the last two.
 ///
-/// f32 on the CPU without a gradient never holds more than a few rows of the scores; all else is
-/// done by [`plain`].
+/// Without a gradient, f32 on the CPU never holds more than a few rows of the scores; kernels of a
+/// GPU hold none, with bf16 and f16 on its tensor cores. There bias and positions may be of another
+/// type than `qkv`. All else is done by [`plain`].
 ///
 /// # Errors
 /// When shapes do not fit.
 pub fn rel_pos_attention(qkv: &Tensor, attention: RelPosAttention<'_>) -> Result<Tensor> {
     let RelPosAttention { bias, positions, heads } = attention;
     let all = [qkv, bias, positions];
-    let fast = |t: &Tensor| t.device().is_cpu() && t.dtype() == DType::F32 && !t.track_op();
-    if all.into_iter().all(fast) {
+    let tracked = all.into_iter().any(Tensor::track_op);
+    let path = if tracked { Path::Plain } else { gpu_path(&all) };
+    if path == Path::Kernels
+        && let Some(y) = gpu::attention(qkv, attention)?
+    {
+        return Ok(y);
+    }
+    if path == Path::Cpu {
         let op = cpu::Attention { heads };
         return qkv.contiguous()?.apply_op3_no_bwd(
             &bias.contiguous()?,
@@ -88,5 +99,7 @@ pub fn rel_pos_attention(qkv: &Tensor, attention: RelPosAttention<'_>) -> Result
             &op,
         );
     }
-    plain(qkv, attention)
+    let like = |t: &Tensor| t.to_dtype(qkv.dtype());
+    let (bias, positions) = (like(bias)?, like(positions)?);
+    plain(qkv, RelPosAttention { bias: &bias, positions: &positions, heads })
 }

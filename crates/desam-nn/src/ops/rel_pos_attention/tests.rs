@@ -1,23 +1,23 @@
 use super::*;
 use crate::ops::gradcheck::{check, max_diff, random};
-use candle_core::{Device, Var};
+use candle_core::{DType, Device, Var};
 
 /// What a test attends over.
 #[derive(Debug, Clone, Copy)]
-struct Case {
-    batch: usize,
-    grid: usize,
-    side: usize,
-    heads: usize,
-    depth: usize,
+pub(super) struct Case {
+    pub(super) batch: usize,
+    pub(super) grid: usize,
+    pub(super) side: usize,
+    pub(super) heads: usize,
+    pub(super) depth: usize,
 }
 
-fn case(batch: usize, grid: usize, side: usize, (heads, depth): (usize, usize)) -> Case {
+pub(super) fn case(batch: usize, grid: usize, side: usize, (heads, depth): (usize, usize)) -> Case {
     Case { batch, grid, side, heads, depth }
 }
 
 /// `qkv`, bias and positions, f64.
-fn inputs(c: Case) -> [Tensor; 3] {
+pub(super) fn inputs(c: Case) -> [Tensor; 3] {
     let width = c.heads * c.depth;
     [
         (random(1, &[c.batch, c.grid, c.grid, 3 * width]) * 2.0).unwrap(),
@@ -26,7 +26,7 @@ fn inputs(c: Case) -> [Tensor; 3] {
     ]
 }
 
-fn of(t: &[Tensor], heads: usize) -> RelPosAttention<'_> {
+pub(super) fn of(t: &[Tensor], heads: usize) -> RelPosAttention<'_> {
     RelPosAttention { bias: &t[1], positions: &t[2], heads }
 }
 
@@ -74,6 +74,18 @@ fn a_tracked_input_takes_the_plain_path_and_gets_a_gradient() {
     assert!(max_diff(&fast, &y) < 2e-5);
     let grads = y.sum_all().unwrap().backward().unwrap();
     assert!(vars.iter().all(|v| grads.get(v).is_some()));
+}
+
+#[test]
+fn types_may_differ_and_each_input_gets_a_gradient_in_its_own() {
+    let all = inputs(case(1, 5, 3, (2, 4)));
+    let var = |t: &Tensor, dtype| Var::from_tensor(&t.to_dtype(dtype).unwrap()).unwrap();
+    let vars = [var(&all[0], DType::F32), var(&all[1], DType::F64), var(&all[2], DType::F64)];
+    let tensors = vars.clone().map(|v| v.as_tensor().clone());
+    let y = rel_pos_attention(&tensors[0], of(&tensors, 2)).unwrap();
+    assert_eq!(y.dtype(), DType::F32);
+    let grads = y.sum_all().unwrap().backward().unwrap();
+    assert!(vars.iter().all(|v| grads.get(v).is_some_and(|g| g.dtype() == v.dtype())));
 }
 
 #[test]

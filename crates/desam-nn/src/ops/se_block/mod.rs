@@ -10,11 +10,13 @@ mod block;
 mod branches;
 mod finish;
 mod forward;
+mod gpu;
 mod kernels;
 
 use super::conv2d::{self, Conv2dConfig};
 use super::instance_norm;
 use super::pointwise::plain_leaky_relu;
+use crate::gpu::{Path, apply, path};
 use candle_core::{DType, Result, Tensor, bail};
 
 pub use finish::finish;
@@ -71,9 +73,12 @@ impl SeBlockKernels<'_> {
 pub fn se_block(x: &[&Tensor], kernels: SeBlockKernels<'_>) -> Result<Tensor> {
     let channels = x.iter().map(|x| x.dim(1)).sum::<Result<usize>>()?;
     kernels.check(channels)?;
-    let ours = x.iter().all(|x| x.device().is_cpu() && x.dtype() == DType::F32);
     let flat = kernels.flat()?;
     let tracked = flat.track_op() || x.iter().any(|x| x.track_op());
+    if path(&[x, &[&flat]].concat()) == Path::Kernels {
+        return by_kernels(x, &kernels, &flat, tracked);
+    }
+    let ours = x.iter().all(|x| x.device().is_cpu() && x.dtype() == DType::F32);
     let block = Block::new(kernels.conv1.dim(0)?, kernels.conv3.is_some(), tracked);
     match x {
         [x] if ours => x.contiguous()?.apply_op2(&flat, One(block)),
@@ -85,6 +90,26 @@ pub fn se_block(x: &[&Tensor], kernels: SeBlockKernels<'_>) -> Result<Tensor> {
             a.apply_op3(&b, &flat, Two(block))
         }
         all => plain(all, kernels),
+    }
+}
+
+/// On a GPU, where kernels may be f32 while `x` is of another type.
+fn by_kernels(
+    x: &[&Tensor],
+    kernels: &SeBlockKernels<'_>,
+    flat: &Tensor,
+    tracked: bool,
+) -> Result<Tensor> {
+    let (outputs, convolved) = (kernels.conv1.dim(0)?, kernels.conv3.is_some());
+    let joined = |x: &[&Tensor]| -> Result<Tensor> {
+        let block = gpu::Block::new(x, outputs, convolved, tracked)?;
+        apply(block, &[x, &[flat]].concat())
+    };
+    match x {
+        [_] => joined(x),
+        // The gradients of two parts come from the convolved shortcut's kernel.
+        [_, _] if convolved => joined(x),
+        parts => joined(&[&Tensor::cat(parts, 1)?]),
     }
 }
 

@@ -1,16 +1,16 @@
 use super::*;
 use crate::ops::gradcheck::{check, compare, max_diff, random, same_bits};
 
-struct Case {
-    batch: usize,
-    inputs: usize,
-    outputs: usize,
-    side: (usize, usize),
+pub(super) struct Case {
+    pub(super) batch: usize,
+    pub(super) inputs: usize,
+    pub(super) outputs: usize,
+    pub(super) side: (usize, usize),
 }
 
 impl Case {
     /// Input and kernels, these of a size that keeps the maps near one.
-    fn tensors(&self) -> Vec<Tensor> {
+    pub(super) fn tensors(&self) -> Vec<Tensor> {
         let Self { batch, inputs, outputs, side } = *self;
         let mut all = vec![
             random(1, &[batch, inputs, side.0, side.1]),
@@ -24,7 +24,7 @@ impl Case {
     }
 }
 
-fn kernels(t: &[Tensor]) -> SeBlockKernels<'_> {
+pub(super) fn kernels(t: &[Tensor]) -> SeBlockKernels<'_> {
     SeBlockKernels { conv1: &t[0], conv2: &t[1], conv3: t.get(2) }
 }
 

@@ -52,6 +52,7 @@ pub(crate) fn evaluation() -> Evaluation {
         overall: ByMetric::default(),
         bootstrap: None,
         cache: None,
+        precision: Default::default(),
     }
     .summarised()
 }

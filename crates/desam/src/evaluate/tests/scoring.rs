@@ -82,6 +82,8 @@ fn embedded(data: &Path, out: &Path, slices: SlicePolicy) -> FeatureCache {
         preprocess: PreprocessConfig { labels: LabelRule::Nearest, ..PreprocessConfig::official() },
         dtype: FeatureDtype::F32,
         slices,
+        precision: Default::default(),
+        batch: 1,
     };
     embed(&options, &toy, &Device::Cpu, &Quiet).unwrap();
     FeatureCache::open(out).unwrap()

@@ -3,7 +3,7 @@
 
 use super::*;
 use candle_core::{DType, Result};
-use desam_core::ImageEncoder;
+use desam_core::{ImageEncoder, Precision};
 use desam_encoder::{SamOptions, builtin};
 
 /// Largest difference, as a share of the largest number.
@@ -100,4 +100,62 @@ fn the_built_in_encoder_gives_the_same_features() {
         // As the image encoder is held to the official program's, whose sums run in another order.
         assert!(error < 2e-5, "{i}: {error:.1e}");
     }
+}
+
+#[test]
+fn in_bf16_features_and_masks_are_nearly_the_same() {
+    let load = |precision| {
+        let options = SamOptions { input_side: Some(128), precision, ..SamOptions::default() };
+        FrozenSam::load(&builtin::tiny().unwrap(), &options).unwrap()
+    };
+    let (single, half) = (load(Precision::F32), load(Precision::Bf16));
+    let pixels = pixels(1, 128);
+    let all = |sam: &FrozenSam| -> Result<Vec<Tensor>> {
+        let ImageFeatures { mut taps, embedding } = sam.image.encode(&pixels)?;
+        taps.push(embedding);
+        Ok(taps)
+    };
+    let expected = all(&single.sam).unwrap();
+    let Some(found) = emulated(|| all(&half.sam)) else { return };
+    for (i, (found, expected)) in found.iter().zip(&expected).enumerate() {
+        assert_eq!(found.dtype(), DType::F32);
+        let error = length(&(found - expected).unwrap()) / length(expected);
+        // 51 products in a row, each of which rounds three times by at most 2⁻⁹: √153 · 2⁻⁹. No less
+        // than one rounding of the last product, or nothing was computed in bf16.
+        assert!(error < 0.0242, "{i}: {error:.1e}");
+        assert!(error > 2f64.powi(-12), "{i}: {error:.1e}");
+    }
+    // Weights that are written or hashed stay as they were.
+    let name = "image_encoder.blocks.0.mlp.lin1.weight";
+    assert_eq!(half.tensors[name].dtype(), DType::F32);
+
+    let parts = Parts::random(3);
+    let (features, side) = (parts.features(4), parts.spec.mask_side());
+    let mut automatic = open(Mode::Points, 3, side);
+    automatic.selection.min_region_px = 0;
+    let (expected, _) = parts.predictor().predict_with_evidence(&features, &automatic).unwrap();
+    let masks = || -> Result<Vec<Tensor>> {
+        let predictor = parts.predictor().with_precision(Precision::Bf16);
+        let (found, evidence) = predictor
+            .predict_with_evidence(&features, &automatic)
+            .map_err(candle_core::Error::wrap)?;
+        let mask = found.mask.data().iter().map(|&v| f32::from(v)).collect::<Vec<_>>();
+        Ok(vec![Tensor::new(mask, &Device::Cpu)?, Tensor::new(evidence.ious, &Device::Cpu)?])
+    };
+    let Some(found) = emulated(masks) else { return };
+    let mask = found[0].to_vec1::<f32>().unwrap();
+    let same = mask.iter().zip(expected.mask.data()).filter(|(a, b)| **a == f32::from(**b));
+    // Random weights draw random masks, with many logits near 0.
+    assert!(same.count() * 10 >= mask.len() * 9, "masks differ");
+    // As f32 would have them, not in steps of 2⁻⁸: nine points and hardly two the same.
+    let mut ious = found[1].to_vec1::<f32>().unwrap();
+    ious.sort_by(f32::total_cmp);
+    ious.dedup();
+    assert!(ious.len() >= 8, "{ious:?}");
+}
+
+/// Euclidean.
+fn length(t: &Tensor) -> f64 {
+    let all = t.to_dtype(DType::F64).unwrap().flatten_all().unwrap().to_vec1::<f64>().unwrap();
+    all.iter().map(|v| v * v).sum::<f64>().sqrt()
 }

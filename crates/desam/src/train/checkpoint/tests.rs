@@ -2,7 +2,7 @@ use super::*;
 use crate::train::state::{LossSums, Position};
 use crate::train::{EpochRecord, Preset, TrainConfig};
 use candle_core::{Device, Tensor};
-use desam_core::Quiet;
+use desam_core::{Precision, Quiet};
 
 fn seal(text: &str) -> Seal {
     let json = format!(
@@ -109,5 +109,9 @@ fn the_length_of_a_run_is_no_part_of_its_seal() {
     };
     let config = TrainConfig::preset(Preset::Paper, "A", crate::Mode::Points);
     assert_eq!(fixed(TrainConfig { epochs: 60, ..config.clone() }), fixed(config.clone()));
-    assert_ne!(fixed(TrainConfig { batch: 1, ..config.clone() }), fixed(config));
+    assert_ne!(fixed(TrainConfig { batch: 1, ..config.clone() }), fixed(config.clone()));
+    // What a step computes in is; runs from before there was a choice stay what they are.
+    let precise = fixed(TrainConfig { precision: Precision::Bf16, ..config.clone() });
+    assert_ne!(precise, fixed(config.clone()));
+    assert!(precise.contains("precision") && !fixed(config).contains("precision"));
 }

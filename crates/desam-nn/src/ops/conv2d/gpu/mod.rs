@@ -1,6 +1,7 @@
 //! Convolution by kernels.
 
 mod direct;
+mod head;
 mod op;
 mod packed;
 pub(crate) mod pointwise;
@@ -11,6 +12,7 @@ use crate::gpu::{Accelerator, Operand};
 use candle_core::backend::BackendStorage;
 use candle_core::{DType, Layout, Result, bail};
 use direct::Direct;
+use head::Head;
 use pointwise::Pointwise;
 use tiled::Tiled;
 
@@ -19,7 +21,8 @@ pub(super) use op::Same;
 /// A convolution that keeps the side (stride 1, padding `side / 2`, `side` odd), for whoever has
 /// storages in hand; every operand is contiguous.
 ///
-/// Weights may be f32 while `x` is of another type: they are rounded to it. Sums are f32.
+/// Weights may be f32 while `x` is of another type: where products of matrices are made they are
+/// rounded to it. Sums are f32.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Convolution {
     /// `B` of `x [B, I, H, W]`.
@@ -42,6 +45,8 @@ enum Way {
     Tiled(Tiled),
     /// 1×1, as products of matrices.
     Pointwise(Pointwise),
+    /// 1×1 to one output.
+    Head(Head),
     /// Everything else, and nothing at all.
     Direct(Direct),
 }
@@ -62,6 +67,7 @@ impl Convolution {
         match self.way() {
             Way::Tiled(way) => way.forward(on, x, weight),
             Way::Pointwise(way) => way.forward(x, weight),
+            Way::Head(way) => way.forward(on, x, weight),
             Way::Direct(way) => way.forward(on, x, weight),
         }
     }
@@ -81,6 +87,7 @@ impl Convolution {
         match self.way() {
             Way::Tiled(way) => way.input_gradient(on, grad, weight),
             Way::Pointwise(way) => way.input_gradient(grad, weight),
+            Way::Head(way) => way.input_gradient(on, grad, weight),
             Way::Direct(way) => way.input_gradient(on, grad, weight),
         }
     }
@@ -104,16 +111,18 @@ impl Convolution {
         }
         match self.way() {
             Way::Tiled(way) => way.kernel_gradient(on, [grad, x], dtype),
-            Way::Pointwise(way) => way.kernel_gradient(on, [grad, x], dtype),
+            Way::Pointwise(way) | Way::Head(Head(way)) => way.kernel_gradient(on, [grad, x], dtype),
             Way::Direct(way) => way.kernel_gradient(on, [grad, x], dtype),
         }
     }
 
     fn way(&self) -> Way {
         let Self { images, inputs, outputs, height, width, side } = *self;
+        let pointwise = Pointwise { images, inputs, outputs, pixels: height * width };
         match side {
             _ if images * inputs * outputs * height * width == 0 => Way::Direct(Direct(*self)),
-            1 => Way::Pointwise(Pointwise { images, inputs, outputs, pixels: height * width }),
+            1 if outputs == 1 => Way::Head(Head(pointwise)),
+            1 => Way::Pointwise(pointwise),
             3 => Way::Tiled(Tiled(*self)),
             _ => Way::Direct(Direct(*self)),
         }

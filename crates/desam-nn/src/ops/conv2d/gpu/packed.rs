@@ -32,11 +32,15 @@ impl Packing {
     ) -> Result<A::Storage> {
         let Self { outputs, inputs, turned, dtype } = *self;
         let groups = outputs.div_ceil(OUTPUTS);
-        let (numbers, threads) = match dtype {
-            DType::F32 => (groups * inputs * TAPS * OUTPUTS, groups * inputs * OUTPUTS),
+        let (numbers, threads, grid) = match dtype {
+            DType::F32 => {
+                let columns = groups * inputs * OUTPUTS;
+                (columns * TAPS, THREADS, blocks(columns, THREADS)?)
+            }
+            // A warp a tap of 16 × 16 weights.
             _ => {
-                let tiles = groups * inputs.div_ceil(16);
-                (tiles * 16 * TAPS * OUTPUTS, tiles * 16 * OUTPUTS / 8)
+                let tiles = groups * OUTPUTS / 16 * inputs.div_ceil(16);
+                (tiles * 16 * 16 * TAPS, 32 * TAPS, blocks(tiles, 1)?)
             }
         };
         // Weights are f32 or of the images' own type; of all else first the former is made.
@@ -53,8 +57,8 @@ impl Packing {
         on.launch(&Launch {
             module: MODULE,
             kernel: &format!("conv_pack_{}_{}", suffix(weight.dtype())?, suffix(dtype)?),
-            grid: blocks(threads, THREADS)?,
-            threads: THREADS as u32,
+            grid,
+            threads: threads as u32,
             shared: 0,
             args: &[
                 weight.address(on)?,

@@ -6,7 +6,7 @@ use candle_core::{DType, Result};
 const MODULE: Module = module!("conv_sums", CONV_SUMS);
 const THREADS: usize = 256;
 /// Blocks that run at once on an H100: two on each of 132 multiprocessors.
-const AT_ONCE: usize = 264;
+pub(super) const AT_ONCE: usize = 264;
 /// What a share costs beside its steps, in steps: filling memory before the first, writing sums.
 const BESIDES: usize = 2;
 
@@ -66,11 +66,19 @@ impl Shared {
     ) -> Result<A::Storage> {
         let Self { outputs, inputs, taps, tile, .. } = *self;
         let fill = |count: usize, by: usize| Arg::size(count.div_ceil(by) * by);
-        let sums = on.allocate(outputs * inputs * taps, dtype)?;
+        let numbers = outputs * inputs * taps;
+        let sums = on.allocate(numbers, dtype)?;
+        // Of many shares, stretches are added at once.
+        let parts = match shares {
+            0..32 => 1,
+            32..64 => 2,
+            64..128 => 4,
+            _ => 8,
+        };
         on.launch(&Launch {
             module: MODULE,
             kernel: &format!("conv_sums_{}", suffix(dtype)?),
-            grid: blocks(outputs * inputs, THREADS)?,
+            grid: blocks(numbers, THREADS / parts)?,
             threads: THREADS as u32,
             shared: 0,
             args: &[
@@ -82,6 +90,7 @@ impl Shared {
                 fill(outputs, tile[0])?,
                 fill(inputs, tile[1])?,
                 Arg::size(shares)?,
+                Arg::size(parts)?,
             ],
         })?;
         Ok(sums)

@@ -2,7 +2,7 @@
 
 use super::Convolution;
 use super::packed::{OUTPUTS, Packing};
-use super::shares::Shared;
+use super::shares::{AT_ONCE, Shared};
 use crate::gpu::{Accelerator, Arg, Launch, Module, Operand, blocks, module, suffix};
 use candle_core::{DType, Result};
 
@@ -10,11 +10,15 @@ const TENSOR: Module = module!("conv_tensor", CONV_TENSOR);
 const TENSOR_KERNEL: Module = module!("conv_tensor_kernel", CONV_TENSOR_KERNEL);
 const SINGLE: Module = module!("conv_single", CONV_SINGLE);
 
-/// Pixels of a tile in a row.
-const COLUMNS: usize = 16;
+/// Inputs of a stage by tensor cores.
+const INPUTS: usize = 16;
+/// Rows and columns of a tile's pixels.
+const TENSOR_TILE: [usize; 2] = [8, 32];
+const SINGLE_TILE: [usize; 2] = [8, 16];
+const SINGLE_KERNEL_TILE: [usize; 2] = [4, 16];
 /// 16-byte pieces of the two stages of `conv_tensor.cu` and of `conv_tensor_kernel.cu`.
-const PIECES: usize = 2 * (9 * 64 * 16 / 8 + 2 * 18 * 20);
-const KERNEL_PIECES: usize = 2 * (64 * 16 * 16 / 8 + 4 * 18 * 20);
+const PIECES: usize = 2 * (9 * 64 * 16 / 8 + 2 * 10 * 36);
+const KERNEL_PIECES: usize = 2 * (64 * 8 * 32 / 8 + 4 * 10 * 36);
 
 /// No size is zero.
 pub(super) struct Tiled(pub(super) Convolution);
@@ -49,8 +53,9 @@ impl Tiled {
     ) -> Result<A::Storage> {
         let Convolution { images, inputs, outputs, height, width, .. } = self.0;
         let single = x.dtype() == DType::F32;
-        let (tile, rows) = if single { ([64, 16], 4) } else { ([64, 32], 16) };
-        let steps = images * height.div_ceil(rows) * width.div_ceil(COLUMNS);
+        let (tile, pixels) =
+            if single { ([64, 16], SINGLE_KERNEL_TILE) } else { ([64, 32], TENSOR_TILE) };
+        let steps = images * height.div_ceil(pixels[0]) * width.div_ceil(pixels[1]);
         let sums = Shared { outputs, inputs, taps: 9, tile, steps };
         let partial = sums.allocate(on)?;
         let mut args = vec![grad.address(on)?, x.address(on)?, on.address(&partial, 0)?];
@@ -84,29 +89,51 @@ fn convolve<A: Accelerator>(
 ) -> Result<A::Storage> {
     let Convolution { images, inputs, outputs, height, width, .. } = *convolution;
     let dtype = x.dtype();
-    let single = dtype == DType::F32;
     let packed = Packing { outputs, inputs, turned, dtype }.pack(on, weight)?;
-    let y = on.allocate(images * outputs * height * width, dtype)?;
-    let mut args = vec![x.address(on)?, on.address(&packed, 0)?, on.address(&y, 0)?];
-    args.extend([Arg::size(inputs)?, Arg::size(outputs)?]);
-    args.extend([Arg::size(height)?, Arg::size(width)?]);
-    let (name, rows) = match single {
-        true => ("conv_single".to_owned(), 8),
-        false => {
-            args.push(aligned(x, width, 2));
-            (format!("conv_tensor_{}", suffix(dtype)?), 16)
-        }
+    let numbers = images * outputs * height * width;
+    let tiles = |[rows, columns]: [usize; 2]| {
+        images * height.div_ceil(rows) * width.div_ceil(columns) * outputs.div_ceil(OUTPUTS)
     };
-    let tiles = images * height.div_ceil(rows) * width.div_ceil(COLUMNS);
-    on.launch(&Launch {
-        module: if single { SINGLE } else { TENSOR },
-        kernel: &name,
-        grid: blocks(tiles * outputs.div_ceil(OUTPUTS), 1)?,
-        threads: if single { 256 } else { 128 },
-        shared: if single { 0 } else { 16 * PIECES as u32 },
-        args: &args,
-    })?;
-    Ok(y)
+    let mut args = vec![x.address(on)?, on.address(&packed, 0)?];
+    let mut launch = |y: &A::Storage, name: &str, more: &[Arg], blocks: [u32; 3]| {
+        args.push(on.address(y, 0)?);
+        args.extend([Arg::size(inputs)?, Arg::size(outputs)?]);
+        args.extend([Arg::size(height)?, Arg::size(width)?]);
+        args.extend(more);
+        let single = dtype == DType::F32;
+        on.launch(&Launch {
+            module: if single { SINGLE } else { TENSOR },
+            kernel: name,
+            grid: blocks,
+            threads: if single { 256 } else { 128 },
+            shared: if single { 0 } else { 16 * PIECES as u32 },
+            args: &args,
+        })
+    };
+    if dtype == DType::F32 {
+        let y = on.allocate(numbers, dtype)?;
+        launch(&y, "conv_single", &[], blocks(tiles(SINGLE_TILE), 1)?)?;
+        return Ok(y);
+    }
+    let (tiles, name) = (tiles(TENSOR_TILE), suffix(dtype)?);
+    let more = [aligned(x, width, 2), Arg::size(images)?];
+    let shares = shares_of(tiles, inputs.div_ceil(INPUTS));
+    if shares == 1 {
+        let y = on.allocate(numbers, dtype)?;
+        launch(&y, &format!("conv_tensor_{name}"), &more, blocks(tiles, 1)?)?;
+        return Ok(y);
+    }
+    let partial = on.allocate(shares * numbers, DType::F32)?;
+    let more = [more[0], more[1], Arg::size(shares)?];
+    launch(&partial, &format!("conv_tensor_shares_{name}"), &more, blocks(tiles * shares, 1)?)?;
+    let sums = Shared { outputs: 1, inputs: numbers, taps: 1, tile: [1, 1], steps: shares };
+    sums.add_all(on, &partial, shares, dtype)
+}
+
+/// Into how many shares the stages of a sum over inputs are cut: as many as fill the device where
+/// there are few tiles, none shorter than four stages.
+fn shares_of(tiles: usize, stages: usize) -> usize {
+    (AT_ONCE / tiles).min(stages / 4).max(1)
 }
 
 /// Whether `pixels` pixels side by side can be read at once.

@@ -1,0 +1,102 @@
+//! `gpu-check`: whether a GPU computes what the processor computes, and how fast beside PyTorch.
+//!
+//! It needs no files: weights and inputs are made here. `scripts/gpu-check` runs it.
+#![allow(clippy::print_stderr, reason = "a program, which says what is wrong")]
+
+mod arguments;
+mod case;
+mod gauge;
+mod models;
+mod ops;
+mod report;
+mod times;
+
+use arguments::{Arguments, USAGE};
+use desam::candle::DType;
+use desam::memory::KeepLarge;
+use gauge::Place;
+use mimalloc::MiMalloc;
+use report::Report;
+use std::io::Write;
+use std::process::ExitCode;
+use std::time::Instant;
+
+/// As the `desam` program does: the host's half of a prediction is part of what is timed.
+#[global_allocator]
+static ALLOCATOR: KeepLarge<MiMalloc> = KeepLarge::new(MiMalloc);
+
+type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
+
+fn main() -> ExitCode {
+    let arguments = match Arguments::parse(std::env::args().skip(1)) {
+        Ok(Some(arguments)) => arguments,
+        Ok(None) => {
+            say(USAGE);
+            return ExitCode::SUCCESS;
+        }
+        Err(why) => return refuse(&why),
+    };
+    let place = match Place::open(&arguments.device) {
+        Ok(place) => place,
+        Err(why) => return refuse(&why.to_string()),
+    };
+    match run(&arguments, &place) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::from(1),
+        Err(why) => {
+            eprintln!("gpu-check: {why}");
+            ExitCode::from(1)
+        }
+    }
+}
+
+/// Nothing was checked.
+fn refuse(why: &str) -> ExitCode {
+    eprintln!("gpu-check: {why}");
+    ExitCode::from(2)
+}
+
+/// What there is to check, and whether all of it agrees.
+fn run(arguments: &Arguments, place: &Place) -> Result<bool> {
+    let begin = Instant::now();
+    let mut report = Report::new(place.describe()?);
+    say(&report.device());
+    if arguments.parity {
+        // What candle's bf16 is on a processor says nothing about a GPU.
+        // Nor are products that a processor sums in f16, as candle's are, what a GPU makes of them.
+        let types: &[DType] = match (place.is_processor(), place.emulated) {
+            (true, _) => &[DType::F32],
+            (false, true) => &[DType::F32, DType::BF16],
+            (false, false) => &[DType::F32, DType::BF16, DType::F16],
+        };
+        for case in ops::all(arguments.quick).iter().filter(|c| arguments.wants(c.op())) {
+            for &dtype in types {
+                report.parity(case.check(dtype, place));
+            }
+        }
+        models::check(arguments, place, &mut report)?;
+        say(&report.parity_table());
+        save(arguments, &report)?;
+    }
+    if arguments.times {
+        times::all(arguments, &place.device, &mut report, begin)?;
+        say(&report.times_table());
+    }
+    report.seconds = begin.elapsed().as_secs_f64();
+    say(&report.summary());
+    save(arguments, &report)?;
+    Ok(report.passed())
+}
+
+/// With an empty line behind it. Nobody may be listening any more.
+fn say(text: &str) {
+    let _ = writeln!(std::io::stdout().lock(), "{text}\n");
+}
+
+fn save(arguments: &Arguments, report: &Report) -> Result<()> {
+    if let Some(path) = &arguments.json {
+        let text = serde_json::to_string_pretty(report)?;
+        std::fs::write(path, text).map_err(|e| format!("{}: {e}", path.display()))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,30 @@
+//! What `desam parity` checks.
+
+use crate::Result;
+use crate::case::Checked;
+use desam::Quiet;
+use desam::candle::Device;
+use desam::core::Precision;
+use desam::parity::{Measure, ParityOptions, parity_on};
+use std::path::Path;
+
+pub(super) fn check(dir: &Path, precision: Precision, device: &Device) -> Result<Vec<Checked>> {
+    let options = ParityOptions { device: device.clone(), precision };
+    let report = parity_on(dir, &options, &Quiet)?;
+    let row = |stage: desam::parity::Stage| {
+        let (what, error) = match stage.limited {
+            Measure::RelativeError => ("distance", stage.relative_error),
+            Measure::LargestDifference => ("largest", stage.largest_difference),
+        };
+        Checked {
+            op: "official program".to_owned(),
+            sizes: stage.name,
+            dtype: precision.to_string(),
+            what,
+            error,
+            limit: stage.limit,
+            failure: (!stage.passed).then(|| "exceeds its limit".to_owned()),
+        }
+    };
+    Ok(report.stages.into_iter().map(row).collect())
+}

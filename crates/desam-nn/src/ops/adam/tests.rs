@@ -1,0 +1,165 @@
+use super::*;
+use crate::ops::gradcheck::{max_diff, random};
+
+fn step(step: u32) -> AdamStep {
+    AdamStep { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, rate: 1e-3, step, decay: 0.0, scale: 1.0 }
+}
+
+/// The same with decay and a scaled gradient.
+fn tuned(number: u32) -> AdamStep {
+    AdamStep { decay: 0.3, scale: 1.0 / f64::from(number + 1), ..step(number) }
+}
+
+type Way<'a> = &'a dyn Fn(u32, &Var, &Tensor, &mut Moments) -> Result<()>;
+
+/// Five steps with changing gradients: parameter and moments.
+fn run(start: &Tensor, grads: impl Fn(u32) -> Tensor, way: Way<'_>) -> [Tensor; 3] {
+    let var = Var::from_tensor(start).unwrap();
+    let mut moments = Moments::zeros(&var).unwrap();
+    for i in 1..6 {
+        way(i, &var, &grads(i), &mut moments).unwrap();
+    }
+    [var.into_inner(), moments.first, moments.second]
+}
+
+#[test]
+fn one_walk_is_the_elementary_ops_bit_for_bit() {
+    for dtype in [DType::F32, DType::F64] {
+        for shape in [&[1usize][..], &[0, 3], &[7, 5], &[3, 8192], &[2, 3, 5, 1001]] {
+            let start = random(1, shape).to_dtype(dtype).unwrap();
+            let grads = |i: u32| {
+                let g = random(u64::from(i) + 1, shape).to_dtype(dtype).unwrap();
+                (g * 10f64.powi(-(i as i32))).unwrap()
+            };
+            for constants in [step, tuned] {
+                let ours = run(&start, grads, &|i, v, g, m| constants(i).apply(v, g, m));
+                let plain = run(&start, grads, &|i, v, g, m| constants(i).plain(v, g, m));
+                for (a, b) in ours.iter().zip(&plain) {
+                    assert_eq!(max_diff(a, b), 0.0, "{dtype:?} {shape:?}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn takes_a_turned_gradient_and_refuses_another_shape() {
+    let start = random(1, &[4, 6]);
+    let turned = |i: u32| random(u64::from(i), &[6, 4]).t().unwrap();
+    let plain = |i: u32| turned(i).contiguous().unwrap();
+    let a = run(&start, turned, &|i, v, g, m| step(i).apply(v, g, m));
+    let b = run(&start, plain, &|i, v, g, m| step(i).plain(v, g, m));
+    assert!(a.iter().zip(&b).all(|(a, b)| max_diff(a, b) == 0.0));
+    let var = Var::from_tensor(&start).unwrap();
+    let mut moments = Moments::zeros(&var).unwrap();
+    assert!(step(1).apply(&var, &random(1, &[6, 4]), &mut moments).is_err());
+    assert_eq!(max_diff(&moments.first, &var.zeros_like().unwrap()), 0.0);
+}
+
+#[test]
+fn the_bits_do_not_depend_on_the_threads() {
+    let start = random(1, &[70_001]).to_dtype(DType::F32).unwrap();
+    let grads = |i: u32| random(u64::from(i), &[70_001]).to_dtype(DType::F32).unwrap();
+    let on = |threads: usize| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        let all = pool.install(|| run(&start, grads, &|i, v, g, m| tuned(i).apply(v, g, m)));
+        all.map(|t| t.to_vec1::<f32>().unwrap())
+    };
+    let one = on(1);
+    assert!(one == on(2) && one == on(7));
+}
+
+/// Parameters of sizes below, at and beyond a block's 4096 numbers, one of them empty.
+const SHAPES: [&[usize]; 6] = [&[1], &[0, 3], &[7, 5], &[4096], &[2, 3, 5, 1001], &[4097, 2]];
+
+/// Gradients of step `i`; the last begins off the multiples of 16 bytes, the one before is turned.
+fn gradients(i: u32) -> Vec<Tensor> {
+    let gradient = |(n, shape): (usize, &&[usize])| {
+        let seed = u64::from(i) * 10 + n as u64;
+        let single = |shape: &[usize]| random(seed, shape).to_dtype(DType::F32).unwrap();
+        match n {
+            4 => single(&[1001, 3, 5, 2]).transpose(0, 3).unwrap(),
+            5 => single(&[4097 * 2 + 1]).narrow(0, 1, 4097 * 2).unwrap().reshape(*shape).unwrap(),
+            _ => single(shape),
+        }
+    };
+    SHAPES.iter().enumerate().map(gradient).collect()
+}
+
+/// Three steps of all parameters at once, then their moments, the gradients' length and the means
+/// that followed.
+fn run_all() -> Result<Vec<Tensor>> {
+    let start = |shape: &&[usize]| random(1, shape).to_dtype(DType::F32);
+    let vars: Vec<Var> =
+        SHAPES.iter().map(|s| Var::from_tensor(&start(s)?)).collect::<Result<_>>()?;
+    let mut moments: Vec<Moments> =
+        vars.iter().map(|v| Moments::zeros(v)).collect::<Result<_>>()?;
+    let mut means: Vec<Tensor> =
+        vars.iter().map(|v| v.as_tensor().copy()).collect::<Result<_>>()?;
+    let mut lengths = Vec::new();
+    for i in 1..4 {
+        let grads = gradients(i);
+        lengths.push(square_sum_all(&grads.iter().collect::<Vec<_>>())?);
+        let each = vars.iter().zip(&grads).zip(&mut moments);
+        let mut parameters: Vec<Parameter<'_>> =
+            each.map(|((var, grad), moments)| Parameter { var, grad, moments }).collect();
+        tuned(i).apply_all(&mut parameters)?;
+        let each = means.iter_mut().zip(&vars);
+        let mut means: Vec<Following<'_>> =
+            each.map(|(mean, var)| Following { mean, value: var.as_tensor() }).collect();
+        follow_all(&mut means, 0.3)?;
+    }
+    let mut all = vec![Tensor::new(lengths, &candle_core::Device::Cpu)?];
+    all.extend(vars.into_iter().map(Var::into_inner));
+    all.extend(moments.into_iter().flat_map(|m| [m.first, m.second]));
+    all.extend(means);
+    Ok(all)
+}
+
+#[test]
+fn kernels_have_the_bits_of_the_cpu() {
+    let Some(found) = crate::gpu::emulated(run_all).unwrap() else {
+        println!("skipped: kernels are not emulated, there was no C++ compiler");
+        return;
+    };
+    let expected = run_all().unwrap();
+    assert_eq!(found.len(), expected.len());
+    // Sums of the same squares, which are exact, in another order: a rounding a number at most.
+    let numbers: usize = SHAPES.iter().map(|s| s.iter().product::<usize>()).sum();
+    let length = |all: &[Tensor]| all[0].to_vec1::<f64>().unwrap();
+    for (a, b) in length(&found).into_iter().zip(length(&expected)) {
+        assert!((a - b).abs() <= f64::EPSILON * numbers as f64 * b, "{a} {b}");
+    }
+    for (i, (a, b)) in found.iter().zip(&expected).enumerate().skip(1) {
+        assert_eq!(max_diff(a, b), 0.0, "result {i}");
+    }
+    // Nothing at all is no error.
+    assert_eq!(square_sum_all(&[]).unwrap(), 0.0);
+    step(1).apply_all(&mut []).unwrap();
+    follow_all(&mut [], 0.5).unwrap();
+}
+
+#[test]
+fn what_differs_in_shape_is_refused_before_anything_is_changed() {
+    let run = || {
+        let vars = [2usize, 3].map(|n| Var::ones(n, DType::F32, &candle_core::Device::Cpu));
+        let vars = vars.into_iter().collect::<Result<Vec<_>>>()?;
+        let grad = vars[0].as_tensor().ones_like()?;
+        let mut moments = [Moments::zeros(&vars[0])?, Moments::zeros(&vars[1])?];
+        let [a, b] = &mut moments;
+        let mut parameters = [
+            Parameter { var: &vars[0], grad: &grad, moments: a },
+            Parameter { var: &vars[1], grad: &grad, moments: b },
+        ];
+        assert!(step(1).apply_all(&mut parameters).is_err());
+        let mut mean = grad.copy()?;
+        let value = vars[1].as_tensor();
+        assert!(follow_all(&mut [Following { mean: &mut mean, value }], 0.5).is_err());
+        Ok(vec![vars[0].as_tensor().copy()?, moments[0].first.clone(), mean])
+    };
+    for all in [Some(run().unwrap()), crate::gpu::emulated(run).unwrap()].into_iter().flatten() {
+        assert_eq!(all[0].to_vec1::<f32>().unwrap(), [1.0, 1.0]);
+        assert_eq!(all[1].to_vec1::<f32>().unwrap(), [0.0, 0.0]);
+        assert_eq!(all[2].to_vec1::<f32>().unwrap(), [1.0, 1.0]);
+    }
+}

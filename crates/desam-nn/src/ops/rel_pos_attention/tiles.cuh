@@ -1,0 +1,89 @@
+// Tiles of keys, values and position tables in shared memory, for tensor cores.
+#pragma once
+#include "squares.cuh"
+
+// A tile of 64 rows of WIDTH numbers in shared memory, in chunks of 16 bytes.
+template <uint32_t WIDTH> struct Tile {
+    static constexpr uint32_t CHUNKS = WIDTH / 8, ROW = WIDTH * 2, BYTES = KEYS * ROW;
+    static_assert(CHUNKS == 4 || CHUNKS == 8 || CHUNKS == 10, "rows would meet in a bank");
+    // Where the first (0) or second (1) chunk of a row lies.
+    DEVICE static uint32_t at(uint32_t row, uint32_t chunk) {
+        const uint32_t turn = CHUNKS == 4 ? row / 2 % 4 : CHUNKS == 8 ? row % 8 : row / 4 % 2;
+        return row * ROW + (chunk ^ turn) * 16;
+    }
+    // The same of the chunk that lies 2 `pairs` behind it.
+    DEVICE static uint32_t behind(uint32_t at, uint32_t pairs) {
+        return CHUNKS == 10 ? at + 32 * pairs : at ^ 32 * pairs;
+    }
+};
+
+// Four tiles: keys and values that are worked on, keys and values that are being copied. WIDTH:
+// channels of a row, of which the last are zeros where there are fewer; never if EXACT.
+template <class T, uint32_t WIDTH, bool EXACT> struct Tiles {
+    using Rows = Tile<WIDTH>;
+
+    const Sizes sizes;
+    const Square square;
+    // The head's first number of the token in the square's corner.
+    const T *corner;
+    unsigned char *memory;
+    // Where this lane reads keys and values of a tile, and this thread writes a row of one.
+    const uint32_t key_at, value_at, copy_at;
+
+    DEVICE Tiles(const Sizes &sizes, const T *qkv, unsigned char *memory)
+        : sizes(sizes), square(sizes),
+          corner(qkv + square.corner * 3 * sizes.width() + square.head * sizes.depth),
+          memory(memory),
+          key_at(Rows::at(threadIdx.x % WARP / 16 * 8 + threadIdx.x % 8, threadIdx.x / 8 % 2)),
+          value_at(Rows::at(threadIdx.x % 16, threadIdx.x % WARP / 16)),
+          copy_at(Rows::at(threadIdx.x / 2, threadIdx.x % 2)) {}
+
+    DEVICE bool there_is(uint32_t channel) const { return EXACT || channel < sizes.depth; }
+    DEVICE const T *vector(uint32_t row, uint32_t column) const {
+        return corner + (row * sizes.grid + column) * (3 * sizes.width());
+    }
+    // Slots 0 and 1 are the keys and values of one stage, 2 and 3 of the other.
+    DEVICE unsigned char *slot(uint32_t index) const { return memory + index * Rows::BYTES; }
+
+    // Two threads a row, taking turns, so that both read one sector at a time. `to`: of this thread.
+    DEVICE void copy_row(unsigned char *tile, uint32_t to, const T *from, bool wanted) const {
+        from += threadIdx.x % 2 * 8;
+#pragma unroll
+        for (uint32_t i = 0; i < Rows::CHUNKS / 2; i++)
+            copy_async16(tile + Rows::behind(to, i), from + i * 16,
+                         wanted && there_is((2 * i + threadIdx.x % 2) * 8));
+    }
+    // A key is the same thread's row in every stage. Fewer threads take several rows, 16 or 32 apart.
+    DEVICE void copy_keys(uint32_t stage, uint32_t row, uint32_t column) const {
+        const uint32_t threads = blockDim.x;
+#pragma unroll 1
+        for (uint32_t key = threadIdx.x / 2, to = copy_at; key < KEYS;
+             key += threads / 2, to += threads / 2 * Rows::ROW) {
+            const uint32_t y = row + key / KEY_COLUMNS, x = column + key % KEY_COLUMNS;
+            const bool there = y < square.rows && x < square.columns;
+            const T *from = (there ? vector(y, x) : corner) + sizes.width();
+            copy_row(slot(2 * stage), to, from, there);
+            copy_row(slot(2 * stage + 1), to, from + sizes.width(), there);
+        }
+    }
+    DEVICE void copy_distances(uint32_t index, const T *table, uint32_t distance) const {
+        const uint32_t threads = blockDim.x;
+#pragma unroll 1
+        for (uint32_t row = threadIdx.x / 2, to = copy_at; row < KEYS;
+             row += threads / 2, to += threads / 2 * Rows::ROW) {
+            const bool there = distance + row <= 2 * (sizes.side - 1);
+            copy_row(slot(index), to, table + (there ? distance + row : 0) * sizes.depth, there);
+        }
+    }
+
+    // The operands `b` of 16 rows from `row` (a multiple of 16) on: channels 16 step to 16 step + 15.
+    DEVICE void read_rows(uint32_t (&b)[4], const unsigned char *tile, uint32_t row,
+                          uint32_t step) const {
+        load_matrices(b, tile + row * Rows::ROW + Rows::behind(key_at, step));
+    }
+    // The same with the rows as what is summed over.
+    DEVICE void read_turned(uint32_t (&b)[4], const unsigned char *tile, uint32_t row,
+                            uint32_t step) const {
+        load_matrices_turned(b, tile + row * Rows::ROW + Rows::behind(value_at, step));
+    }
+};

@@ -1,0 +1,111 @@
+//! What a squeeze-excitation does to images: means of planes, and planes times a factor each.
+
+mod gpu;
+
+use crate::gpu::{Path, apply, path};
+use candle_core::{DType, Result, Tensor};
+
+/// The mean of every channel of every image, `x [B, C, H, W]` → `[B, C]`. On a GPU it is f32 whatever
+/// `x` is, since its sums are; elsewhere it has `x`'s type.
+///
+/// # Errors
+/// When `x` is not four-dimensional or a tensor operation fails.
+pub fn mean(x: &Tensor) -> Result<Tensor> {
+    let (_, _, height, width) = x.dims4()?;
+    match path(&[x]) {
+        Path::Kernels if height * width > 0 => apply(gpu::Mean, &[x]),
+        _ => x.mean((2, 3)),
+    }
+}
+
+/// Every channel of every image times a factor, `x [B, C, H, W]`, `factors [B, C]` of any type that
+/// `x` may be cast to; the result has `x`'s type.
+///
+/// # Errors
+/// When shapes do not fit or a tensor operation fails.
+pub fn scale(x: &Tensor, factors: &Tensor) -> Result<Tensor> {
+    x.dims4()?;
+    if path(&[x, factors]) == Path::Kernels {
+        return apply(gpu::Scale, &[x, &factors.to_dtype(DType::F32)?]);
+    }
+    plain_scale(x, factors)
+}
+
+/// The definition of [`scale`], with a gradient.
+///
+/// # Errors
+/// When shapes do not fit or a tensor operation fails.
+pub fn plain_scale(x: &Tensor, factors: &Tensor) -> Result<Tensor> {
+    x.broadcast_mul(&factors.to_dtype(x.dtype())?.unsqueeze(2)?.unsqueeze(3)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ops::gradcheck::{check, compare_kernels, random};
+    use candle_core::{Device, Var};
+
+    /// Planes of one part and of several, of whole runs of 8 numbers and of others.
+    const SHAPES: [[usize; 4]; 4] = [[2, 3, 5, 7], [3, 2, 8, 9], [1, 2, 64, 80], [1, 1, 93, 91]];
+
+    #[test]
+    fn kernels_agree_with_the_definition() {
+        // A product rounds by 2^-9 in bf16 and 2^-12 in f16. A factor's gradient sums products with a
+        // weight that was rounded like that, and they cancel: sums of 35 to 8463 numbers are some
+        // times smaller than what they sum.
+        for (dtype, limit) in [(DType::F32, 2e-5), (DType::BF16, 1e-2), (DType::F16, 1.3e-3)] {
+            for (seed, shape) in SHAPES.into_iter().enumerate() {
+                let x = (random(seed as u64, &shape) + 2.0).unwrap();
+                let factors = random(9, &shape[..2]);
+                let precise = (dtype, limit, true);
+                compare_kernels(
+                    std::slice::from_ref(&x),
+                    |t| mean(&t[0]),
+                    |t| t[0].mean((2, 3)),
+                    precise,
+                );
+                let both = [x, factors];
+                compare_kernels(
+                    &both,
+                    |t| scale(&t[0], &t[1]),
+                    |t| plain_scale(&t[0], &t[1]),
+                    precise,
+                );
+            }
+        }
+        let turned = [(random(4, &[2, 3, 4, 8]) + 1.0).unwrap(), random(5, &[3, 2])];
+        let parts =
+            |t: &[Tensor]| Ok((t[0].narrow(1, 1, 2)?.transpose(2, 3)?, t[1].narrow(0, 1, 2)?));
+        compare_kernels(
+            &turned,
+            |t| parts(t).and_then(|(x, f)| scale(&x, &(f + mean(&x)?)?)),
+            |t| parts(t).and_then(|(x, f)| plain_scale(&x, &(f + x.mean((2, 3))?)?)),
+            (DType::F32, 2e-5, true),
+        );
+    }
+
+    #[test]
+    fn nothing_and_what_does_not_fit() {
+        crate::gpu::emulated(|| {
+            let none = Var::zeros((0, 3, 4, 4), DType::F32, &Device::Cpu)?;
+            let y = scale(&none, &mean(&none)?)?;
+            assert_eq!(y.dims(), &[0, 3, 4, 4]);
+            assert_eq!(y.sum_all()?.backward()?.get(&none).unwrap().dims(), y.dims());
+            let x = Tensor::zeros((1, 3, 4, 4), DType::BF16, &Device::Cpu)?;
+            assert!(scale(&x, &mean(&x)?.narrow(1, 0, 2)?).is_err());
+            assert!(mean(&x.squeeze(0)?).is_err());
+            assert_eq!(
+                (mean(&x)?.dtype(), scale(&x, &mean(&x)?)?.dtype()),
+                (DType::F32, DType::BF16)
+            );
+            Ok(vec![])
+        })
+        .unwrap();
+    }
+
+    #[test]
+    fn gradients() {
+        let inputs = [random(1, &[2, 2, 2, 3]), random(2, &[2, 2])];
+        check(&inputs, |t| scale(&t[0], &(&t[1] + mean(&t[0])?)?));
+    }
+}

@@ -1,0 +1,112 @@
+//! How features come to a training changes none of its bits: read when they are wanted, read ahead by
+//! a thread, or kept in memory.
+
+use crate::support::{numbers, phantoms, toy_vit};
+use desam::candle::Device;
+use desam::data::augment::FeatureAugment;
+use desam::data::cache::{CachedSlices, FeatureCache, KeptSlices};
+use desam::embed::{EmbedRequest, embed};
+use desam::model::{EncoderChoice, Trainable};
+use desam::train::{
+    Augment, KeepFeatures, Preset, RunOptions, Slices, TrainConfig, TrainRequest, Trainer,
+    train_with,
+};
+use desam::{Error, Mode, Precision, Progress, Quiet};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Features of two cases at site A.
+fn embedded(root: &Path) -> PathBuf {
+    let cache = root.join("cache");
+    let encoder = EncoderChoice::Random { config: toy_vit(), seed: 2 };
+    embed(&EmbedRequest::new(&phantoms(root, 1), &cache, encoder), &Quiet).unwrap();
+    cache
+}
+
+fn config() -> TrainConfig {
+    let mut config = TrainConfig::preset(Preset::Paper, "A", Mode::Points).with_seed(3);
+    (config.epochs, config.batch, config.learning_rate) = (2, 3, 1e-3);
+    config
+}
+
+/// Kills a run after some steps.
+struct Kill(AtomicU64);
+
+impl Progress for Kill {
+    fn begin(&self, _task: &str, _steps: u64) {}
+    fn advance(&self, steps: u64, _note: &str) {
+        assert!(self.0.fetch_sub(steps, Ordering::SeqCst) > steps, "killed");
+    }
+    fn finish(&self, _summary: &str) {}
+    fn say(&self, _message: &str) {}
+}
+
+#[test]
+fn a_run_that_reads_ahead_has_the_same_bits_also_when_it_was_killed() {
+    let root = tempfile::tempdir().unwrap();
+    let cache = embedded(root.path());
+    let augment = Augment::Features(FeatureAugment::regular());
+    let config = TrainConfig { augment, ..config() };
+    let run = |name: &str, ahead: usize, progress: &dyn Progress| {
+        let out = root.path().join(name);
+        let request = TrainRequest {
+            cache: &cache,
+            out: &out,
+            config: &config,
+            init: None,
+            device: Device::Cpu,
+        };
+        let read_ahead = Some(ahead);
+        let options = RunOptions { resume: true, read_ahead, ..RunOptions::default() };
+        train_with(&request, &mut { options }, progress).unwrap();
+        ["model.safetensors", "history.csv"].map(|file| std::fs::read(out.join(file)).unwrap())
+    };
+    let expected = run("one", 0, &Quiet);
+    assert!(run("ahead", 1, &Quiet) == expected);
+    let killed = || run("killed", 3, &Kill(AtomicU64::new(4)));
+    assert!(catch_unwind(AssertUnwindSafe(killed)).is_err());
+    assert!(run("killed", 2, &Quiet) == expected);
+}
+
+#[test]
+fn kept_features_train_to_the_same_bits() {
+    let root = tempfile::tempdir().unwrap();
+    let cache = embedded(root.path());
+    let weights = cache.join("model.safetensors");
+    let cache = Arc::new(FeatureCache::open(&cache).unwrap());
+    let cases = cache.site_cases("A");
+    let read = CachedSlices::new(cache, &cases, &Device::Cpu).unwrap();
+    let stored = read.clone().as_stored();
+    let kept = KeptSlices::new(&stored, &Device::Cpu, &Quiet).unwrap();
+    let config = config();
+    let trained = |slices: &Slices<'_>, ahead: usize| {
+        let model = Trainable::open(&weights, (None, config.seed, Device::Cpu)).unwrap();
+        let mut trainer = Trainer::new(&model, &config).unwrap().reading_ahead(ahead);
+        let rows = trainer.fit(slices, slices, &Quiet, |_| Ok(())).unwrap();
+        let all: Vec<Vec<f64>> = trainer.parameters().values().map(numbers).collect();
+        (rows, all)
+    };
+    let expected = trained(&read, 0);
+    assert!(trained(&stored, 2) == expected, "as stored");
+    assert!(trained(&kept, 0) == expected, "kept");
+}
+
+#[test]
+fn what_a_cpu_has_no_use_for_is_refused_before_anything_is_written() {
+    let root = tempfile::tempdir().unwrap();
+    let (cache, out) = (embedded(root.path()), root.path().join("run"));
+    let refused = |config: &TrainConfig, keep_features: KeepFeatures| -> Error {
+        let request =
+            TrainRequest { cache: &cache, out: &out, config, init: None, device: Device::Cpu };
+        let mut options = RunOptions { keep_features, ..RunOptions::default() };
+        train_with(&request, &mut options, &Quiet).unwrap_err()
+    };
+    let narrow = TrainConfig { precision: Precision::Bf16, ..config() };
+    let error = refused(&narrow, KeepFeatures::Auto).to_string();
+    assert!(error.contains("bf16 is for a GPU"), "{error}");
+    let error = refused(&config(), KeepFeatures::Yes).to_string();
+    assert!(error.contains("--keep-features yes") && error.contains("CPU"), "{error}");
+    assert!(!out.exists());
+}
