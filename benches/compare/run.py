@@ -41,9 +41,10 @@ def arguments():
     p.add_argument("--peer", type=Path, help="our side's program (target/release/compare-peer)")
     p.add_argument("--json", type=Path, metavar="FILE", help="writes everything there")
     a = p.parse_args()
-    unknown = set(a.groups) - {*GROUPS, *EXTRA}
+    known = (*GROUPS, *EXTRA)
+    unknown = set(a.groups) - set(known)
     if unknown:
-        p.error(f"no such group: {', '.join(sorted(unknown))}; there are {', '.join(GROUPS)}")
+        p.error(f"no such group: {', '.join(sorted(unknown))}; there are {', '.join(known)}")
     if a.warm < 1:
         p.error("--warm must be at least 1")
     a.groups = a.groups or list(GROUPS)
