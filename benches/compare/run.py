@@ -27,7 +27,8 @@ LIMIT = 1e-4
 
 def arguments():
     p = argparse.ArgumentParser(description=__doc__)
-    p.add_argument("groups", nargs="*", metavar="GROUP", help=f"{', '.join(GROUPS)} (all); or {', '.join(EXTRA)}")
+    groups = f"{', '.join(GROUPS)} (all); or {', '.join(EXTRA)}"
+    p.add_argument("groups", nargs="*", metavar="GROUP", help=groups)
     p.add_argument("--only", metavar="REGEX", help="subjects whose name matches")
     p.add_argument("--list", action="store_true", help="names the subjects and stops")
     p.add_argument("--preset", choices=PRESETS, help="sizes of the encoder (vit-b)")
