@@ -103,18 +103,24 @@ def encoder_flop(sizes):
     return 2 * (patches + blocks + neck)
 
 
-def convolutions(preset, batches):
+# Ours has two ways back: its own, and candle's, which adds every gradient to zeros.
+PASSES = {"forward": "forward", "both": "fwd+bwd", "candle": "fwd+bwd by candle"}
+
+
+def convolutions(preset, batches, passes=("forward", "both")):
     sizes = PRESETS[preset]
     distinct = Counter(
         Convolution(c.op, c.inputs, c.outputs, c.side)
         for c in pimm(sizes.taps, sizes.embedding, sizes.grid)
     )
     for batch in batches:
-        for passes, factor in (("forward", 1), ("both", 3)):
+        for way in passes:
+            factor = 1 if way == "forward" else 3
+            group = "conv-candle" if way == "candle" else "conv"
             for c in sorted(distinct, key=lambda c: (c.op, c.side, c.inputs, c.outputs)):
-                make = f"conv {c.op} {c.inputs} {c.outputs} {c.side} {batch} {passes}"
-                name = f"{c}, batch {batch}, {'forward' if factor == 1 else 'fwd+bwd'}"
-                yield Subject("conv", name, make, 2 * factor * batch * c.macs)
+                make = f"conv {c.op} {c.inputs} {c.outputs} {c.side} {batch} {way}"
+                name = f"{c}, batch {batch}, {PASSES[way]}"
+                yield Subject(group, name, make, 2 * factor * batch * c.macs)
 
 
 def encoder(preset, side, group="encoder"):
@@ -163,6 +169,8 @@ def of_group(group, preset, quick):
     match group:
         case "conv":
             return list(convolutions(preset, (2,) if quick else (1, 8)))
+        case "conv-candle":
+            return list(convolutions(preset, (2,) if quick else (1, 8), ("candle",)))
         case "encoder":
             return [encoder(preset, side)]
         case "step":

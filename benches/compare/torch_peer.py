@@ -1,7 +1,7 @@
 """PyTorch's side of the comparison: one process that obeys one line at a time on its input.
 
     make sgemm N
-    make conv 3x3|1x1|up INPUTS OUTPUTS SIDE BATCH PARTS forward|both
+    make conv 3x3|1x1|up INPUTS OUTPUTS SIDE BATCH forward|both|candle
     make encoder PRESET SIDE
     make step PRESET SIDE BATCH
     make grid PRESET SIDE WAY
@@ -49,7 +49,7 @@ class Conv:
 
     def __init__(self, op, inputs, outputs, side, batch, passes):
         inputs, outputs, side, batch = map(int, (inputs, outputs, side, batch))
-        self.both = passes == "both"
+        self.both = passes != "forward"  # whichever way ours goes
         kernel = {"3x3": 3, "1x1": 1, "up": 2}[op]
         ends = (inputs, outputs) if op == "up" else (outputs, inputs)
         self.x = wave(batch, inputs, side, side).requires_grad_(self.both)

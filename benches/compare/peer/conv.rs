@@ -2,6 +2,7 @@
 
 use crate::{Result, Subject};
 use desam::candle::{self, Tensor, Var};
+use desam::nn::gradients::backward;
 use desam::nn::ops::conv_transpose2d::conv_transpose2x2;
 use desam::nn::ops::conv2d::{Conv2dConfig, conv2d};
 use desam_benches::wave;
@@ -24,15 +25,26 @@ enum Op {
     Up,
 }
 
+/// How far it goes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Pass {
+    Forward,
+    /// With both gradients, from ones, as the other side.
+    Both,
+    /// The same by candle's own way back, which adds every gradient to zeros. An input that another
+    /// op has made still goes this way.
+    Candle,
+}
+
 pub(crate) struct Conv {
     op: Op,
     x: Tensor,
     weight: Tensor,
-    both: bool,
+    pass: Pass,
 }
 
 impl Conv {
-    pub(crate) fn new(op: &str, shape: &Shape, both: bool) -> Result<Self> {
+    pub(crate) fn new(op: &str, shape: &Shape, pass: &str) -> Result<Self> {
         let &Shape { inputs, outputs, side, batch } = shape;
         let (op, kernel) = match op {
             "3x3" => (Op::Same(3), [outputs, inputs, 3, 3]),
@@ -40,17 +52,23 @@ impl Conv {
             "up" => (Op::Up, [inputs, outputs, 2, 2]),
             _ => return Err(format!("no such convolution: {op:?}").into()),
         };
+        let pass = match pass {
+            "forward" => Pass::Forward,
+            "both" => Pass::Both,
+            "candle" => Pass::Candle,
+            _ => return Err(format!("no such pass: {pass:?}").into()),
+        };
         let tracked = |t: Tensor| -> candle::Result<Tensor> {
-            match both {
-                true => Ok(Var::from_tensor(&t)?.into_inner()),
-                false => Ok(t),
+            match pass {
+                Pass::Forward => Ok(t),
+                Pass::Both | Pass::Candle => Ok(Var::from_tensor(&t)?.into_inner()),
             }
         };
         Ok(Self {
             op,
             x: tracked(wave(&[batch, inputs, side, side], 0.0))?,
             weight: tracked((wave(&kernel, 0.0) * 0.05)?)?,
-            both,
+            pass,
         })
     }
 
@@ -65,10 +83,10 @@ impl Conv {
 impl Subject for Conv {
     fn run(&mut self) -> Result<()> {
         let y = self.forward()?;
-        match self.both {
-            // From ones, as the other side.
-            true => drop(black_box(y.backward()?)),
-            false => drop(black_box(y)),
+        match self.pass {
+            Pass::Forward => drop(black_box(y)),
+            Pass::Both => drop(black_box(backward(&y)?)),
+            Pass::Candle => drop(black_box(y.backward()?)),
         }
         Ok(())
     }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! make sgemm N
-//! make conv 3x3|1x1|up INPUTS OUTPUTS SIDE BATCH forward|both
+//! make conv 3x3|1x1|up INPUTS OUTPUTS SIDE BATCH forward|both|candle
 //! make encoder PRESET SIDE
 //! make step PRESET SIDE BATCH
 //! make grid PRESET SIDE one|all|plain
@@ -53,7 +53,7 @@ fn make(words: &[&str]) -> Result<Box<dyn Subject>> {
                 side: number(side)?,
                 batch: number(batch)?,
             };
-            Box::new(conv::Conv::new(op, &shape, pass == "both")?)
+            Box::new(conv::Conv::new(op, &shape, pass)?)
         }
         ["encoder", preset, side] => Box::new(encoder::Encoder::new(preset, number(side)?)?),
         ["grid", preset, side, way] => Box::new(grid::Grid::new(preset, number(side)?, way)?),

@@ -8,6 +8,7 @@ use desam::core::{
 use desam::decoder::{Decoder, DecoderConfig};
 use desam::encoder::VitConfig;
 use desam::metrics::loss::{DesamLoss, LossConfig};
+use desam::nn::gradients::backward;
 use desam::nn::params::{LoadOptions, Loaded, Tensors, load};
 use desam::train::{Adam, AdamConfig};
 use desam_benches::{discs, features, wave};
@@ -59,7 +60,7 @@ impl Subject for Step {
     fn run(&mut self) -> Result<()> {
         // The prediction is not kept for the backward pass: the trainer does not either.
         let (_, value) = self.forward()?;
-        let gradients = value.total.backward()?;
+        let gradients = backward(&value.total)?;
         self.adam.step(&self.decoder.vars, &gradients, 1e-4)?;
         Ok(())
     }

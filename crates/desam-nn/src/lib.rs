@@ -5,6 +5,7 @@
 //! - [`layers`]: parameters with an op; built from a `VarBuilder` under their official names.
 //! - [`params`]: loading parameters from a checkpoint, or drawing them from a seed, with one report
 //!   of everything that was missing, unexpected or misshapen.
+//! - [`gradients`]: gradients of an objective, those of variables without candle's detour.
 //! - [`gpu`]: kernels for GPUs, which lie beside the ops, and how they are started.
 //!
 //! Shapes are given in the letters of `desam_core`.
@@ -14,6 +15,7 @@
 
 mod error;
 pub mod gpu;
+pub mod gradients;
 pub mod layers;
 pub mod ops;
 pub mod params;

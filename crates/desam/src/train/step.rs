@@ -6,6 +6,7 @@ use super::trainer::Trainer;
 use crate::{Error, Result};
 use candle_core::{DType, Device};
 use desam_core::{LossValue, MaskDecoder, MaskPrediction, Precision, PromptEncoder};
+use desam_nn::gradients::backward;
 
 impl Trainer<'_> {
     /// Slices put together for a step.
@@ -34,7 +35,7 @@ impl Trainer<'_> {
     pub(super) fn step(&mut self, batch: &Batch, rate: f64) -> Result<(LossValue, Option<f64>)> {
         let (_, value) = self.forward(batch)?;
         let vars = &self.model.decoder.vars;
-        let grads = value.total.backward()?;
+        let grads = backward(&value.total)?;
         // Only now: a GPU is behind, and asking for a number waits for it.
         if !value.total.to_scalar::<f32>()?.is_finite() {
             return Ok((value, None));

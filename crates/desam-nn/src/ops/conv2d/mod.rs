@@ -4,6 +4,7 @@ pub(crate) mod cpu;
 pub(crate) mod gpu;
 mod patches;
 
+use crate::gradients::hand_over;
 use candle_core::{CpuStorage, CustomOp2, DType, Layout, Result, Shape, Tensor, bail};
 use patches::Patches;
 
@@ -111,7 +112,7 @@ impl CustomOp2 for Same {
             }
             false => None,
         };
-        Ok((input, kernel))
+        Ok((hand_over(x, input), hand_over(w, kernel)))
     }
 }
 

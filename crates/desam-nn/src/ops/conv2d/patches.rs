@@ -1,6 +1,7 @@
 //! Convolution whose stride is its kernel: one product over patches, each read as channels.
 
 use super::cpu::plain;
+use crate::gradients::hand_over;
 use crate::ops::matmul::dense;
 use crate::ops::product::{At, Kernel, Plain, Planes, Source, Window, correlate, product};
 use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor};
@@ -64,7 +65,8 @@ impl CustomOp2 for Patches {
             return Ok((None, None));
         }
         let kernel = KernelGradient { side: w.dim(2)? };
-        Ok((None, Some(grad.contiguous()?.apply_op2_no_bwd(&x.detach(), &kernel)?)))
+        let kernel = grad.contiguous()?.apply_op2_no_bwd(&x.detach(), &kernel)?;
+        Ok((None, hand_over(w, Some(kernel))))
     }
 }
 

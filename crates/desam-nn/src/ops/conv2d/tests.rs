@@ -96,6 +96,10 @@ fn the_bits_do_not_depend_on_the_threads() {
         let inputs = [random(3, &[batch, 24, 40, 36]), random(4, &[48, 24, 3, 3])];
         same_bits(&inputs, |t| conv2d(&t[0], &t[1], Conv2dConfig::same(3)));
     }
+    for (batch, i, o) in [(1, 30, 20), (9, 7, 13)] {
+        let inputs = [random(5, &[batch, i, 70, 41]), random(6, &[o, i, 1, 1])];
+        same_bits(&inputs, |t| conv2d(&t[0], &t[1], Conv2dConfig::same(1)));
+    }
 }
 
 /// A sum in f32, itself good to the limit of f32, is rounded once: by at most 2^-8 of a bf16's size,

@@ -4,6 +4,7 @@
 mod cpu;
 mod gpu;
 
+use crate::gradients::hand_over;
 use candle_core::{CpuStorage, CustomOp2, DType, Layout, Result, Shape, Tensor};
 
 /// `x [B, I, H, W]`, `weight [I, O, 2, 2]` → `[B, O, 2H, 2W]`, no bias. On a GPU the weight may
@@ -80,7 +81,7 @@ impl CustomOp2 for Forward {
             true => Some(grad.apply_op2_no_bwd(&x.detach(), &KernelGradient)?),
             false => None,
         };
-        Ok((input, kernel))
+        Ok((hand_over(x, input), hand_over(w, kernel)))
     }
 }
 

@@ -1,6 +1,7 @@
 //! The affine map on the CPU, forward and backward.
 
 use super::Activation;
+use crate::gradients::hand_over;
 use crate::ops::matmul::{Store, View, dense, matmul};
 use crate::ops::pointwise::{self, Relu};
 use crate::ops::product::{Curve, Dense, Finish};
@@ -102,7 +103,8 @@ impl CustomOp3 for Linear {
         let dweight =
             weight.track_op().then(|| tensor(sizes.weight_gradient(gs, xs)?, weight.shape()));
         let dbias = bias.track_op().then(|| tensor(column_sums(gs, sizes.outputs)?, bias.shape()));
-        Ok((dx.transpose()?, dweight.transpose()?, dbias.transpose()?))
+        let (dweight, dbias) = (dweight.transpose()?, dbias.transpose()?);
+        Ok((hand_over(x, dx.transpose()?), hand_over(weight, dweight), hand_over(bias, dbias)))
     }
 }
 

@@ -1,6 +1,7 @@
 //! The weights' gradient: a product summed over the pixels of all images.
 
 use super::operands::{Left, Right, Spot, Target};
+use super::points::correlate_points;
 use super::source::{At, Band, Planes, Source, Window};
 use super::tile::{ROWS, VECTORS, multiply};
 use crate::ops::vector::dispatch;
@@ -27,6 +28,9 @@ const FEW: usize = 4;
 /// `out[o, i, ky, kx] = Σ left[b, o, y, x] · right[b, i, y + ky - m, x + kx - m]` over `b`, `y` and
 /// `x`, `m` the window's margin: `[left channels, right channels, side, side]`.
 pub(crate) fn correlate(left: &dyn Source, right: &dyn Source, window: Window) -> Vec<f32> {
+    if window.side == 1 {
+        return correlate_points(left, right);
+    }
     let (outputs, planes) = (left.planes().channels, right.planes());
     let grid = Grid::new(outputs, planes, window);
     let band = |image: usize, start: usize| Band {

@@ -2,7 +2,8 @@
 
 use super::operands::{Left, Right, Target, spots};
 use super::panels::Panels;
-use super::source::{At, Band, Source, Window};
+use super::place::Parts;
+use super::source::{At, Band, Planes, Source, Window};
 use super::tile::{ROWS, VECTORS, multiply};
 use crate::ops::vector::dispatch;
 use pulp::{Simd, WithSimd};
@@ -17,15 +18,40 @@ const BANDS_WANTED: usize = 16;
 /// `out[b, o, y, x] = Σ weight[o, i, ky, kx] · source[b, i, y + ky - m, x + kx - m]`, `m` the
 /// window's margin: `[images, rows, height, width]`.
 pub(crate) fn product(source: &dyn Source, window: Window, weights: &Panels) -> Vec<f32> {
-    product_into(source, (window, weights), 1, |band| band.copy()).values
+    let planes = source.planes();
+    let len = weights.shape.rows * planes.images * planes.pixels();
+    let mut values: Vec<f32> = Vec::with_capacity(len);
+    product_in_place(source, (window, weights), &mut values.spare_capacity_mut()[..len], false);
+    // SAFETY: bands partition every plane, and each writes all of its parts.
+    #[allow(unsafe_code)]
+    unsafe {
+        values.set_len(len);
+    }
+    values
 }
 
 /// The same product added to what `sums` holds.
 pub(crate) fn product_add(source: &dyn Source, window: Window, weights: &Panels, sums: &mut [f32]) {
-    product_over(source, (window, weights), 1, sums, |band: Sums<'_, f32>| {
-        for (to, from) in band.parts.into_iter().zip(band.sums.chunks_exact(band.pixels)) {
-            to.iter_mut().zip(from).for_each(|(to, from)| *to += from);
-        }
+    // SAFETY: the same numbers, to which only numbers are ever written.
+    #[allow(unsafe_code)]
+    let room = unsafe {
+        std::slice::from_raw_parts_mut(sums.as_mut_ptr().cast::<MaybeUninit<f32>>(), sums.len())
+    };
+    product_in_place(source, (window, weights), room, true);
+}
+
+/// The sums go from registers to where they belong, which takes no time of its own: the last block
+/// of channels adds up and writes. `add` says that there are numbers to be added to.
+fn product_in_place(
+    source: &dyn Source,
+    (window, weights): (Window, &Panels),
+    values: &mut [MaybeUninit<f32>],
+    add: bool,
+) {
+    let tasks = bands(source.planes(), window, (weights.shape.rows, 1), values);
+    tasks.into_par_iter().for_each_init(Scratch::default, |scratch, (band, mut parts)| {
+        let place = Some((&mut parts[..], add));
+        dispatch(OneBand { source, weights, band: &band, scratch, place });
     });
 }
 
@@ -82,7 +108,24 @@ fn product_over<T: Send, R: Send>(
     values: &mut [T],
     write: impl Fn(Sums<'_, T>) -> R + Sync,
 ) -> Vec<R> {
-    let (planes, outputs) = (source.planes(), weights.shape.rows / group);
+    let planes = source.planes();
+    let tasks = bands(planes, window, (weights.shape.rows / group, group), values);
+    let bands = tasks.into_par_iter().map_init(Scratch::default, |scratch, (band, parts)| {
+        dispatch(OneBand { source, weights, band: &band, scratch, place: None });
+        let pixels = band.rows.len() * planes.width;
+        write(Sums { sums: &scratch.sums, pixels, parts })
+    });
+    bands.collect()
+}
+
+/// The bands of all images, each with its part of every plane of the result: `outputs` planes an
+/// image, `group` times as large as the source's.
+fn bands<T>(
+    planes: Planes,
+    window: Window,
+    (outputs, group): (usize, usize),
+    values: &mut [T],
+) -> Vec<(Band, Vec<&mut [T]>)> {
     let plane = group * planes.pixels();
     let lines = band_rows(planes.images, planes.height, planes.width);
     let mut tasks = Vec::new();
@@ -98,12 +141,7 @@ fn product_over<T: Send, R: Send>(
             }
         }
     }
-    let bands = tasks.into_par_iter().map_init(Scratch::default, |scratch, (band, parts)| {
-        dispatch(OneBand { source, weights, band: &band, scratch });
-        let pixels = band.rows.len() * planes.width;
-        write(Sums { sums: &scratch.sums, pixels, parts })
-    });
-    bands.collect()
+    tasks
 }
 
 fn band_rows(images: usize, height: usize, width: usize) -> usize {
@@ -122,30 +160,37 @@ struct Scratch {
     offsets: Vec<usize>,
 }
 
-struct OneBand<'a> {
+struct OneBand<'a, 'b> {
     source: &'a dyn Source,
     weights: &'a Panels,
     band: &'a Band,
     scratch: &'a mut Scratch,
+    /// Where the sums go in the end, and whether to what is there; or else they stay in the scratch.
+    place: Option<(&'a mut [&'b mut [MaybeUninit<f32>]], bool)>,
 }
 
-impl WithSimd for OneBand<'_> {
+impl WithSimd for OneBand<'_, '_> {
     type Output = ();
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Self { source, weights, band, scratch } = self;
+        let Self { source, weights, band, scratch, mut place } = self;
         let (planes, shape, side) = (source.planes(), weights.shape, band.window.side);
         let wide = planes.width + 2 * band.window.margin();
         let plane = band.height() * wide;
         let pixels = band.rows.len() * planes.width;
-        scratch.sums.resize(shape.rows * pixels, 0.0);
+        let step = shape.block();
+        if place.is_none() || shape.channels > step {
+            scratch.sums.resize(shape.rows * pixels, 0.0);
+        }
         if shape.channels == 0 {
             scratch.sums.fill(0.0);
+            if let Some((parts, false)) = &mut place {
+                parts.iter_mut().for_each(|part| part.fill(MaybeUninit::new(0.0)));
+            }
         }
         let spots = spots(band.rows.len(), planes.width, S::F32_LANES, |row| row * wide);
         // Tiles outermost: what a tile reads of the block stays near while all panels pass by.
-        let step = shape.block();
         for first in (0..shape.channels).step_by(step) {
             let channels = first..(first + step).min(shape.channels);
             scratch.block.resize(step * plane + S::F32_LANES, 0.0);
@@ -158,6 +203,18 @@ impl WithSimd for OneBand<'_> {
             }
             let right = Right::new(&scratch.block, &scratch.offsets);
             for spots in spots.chunks(VECTORS) {
+                if let (Some((parts, add)), true) = (&mut place, first + step >= shape.channels) {
+                    let parts = parts.chunks_mut(ROWS).enumerate();
+                    for (panel, (index, rows)) in weights.block(first).zip(parts) {
+                        let earlier = match first {
+                            0 => &[],
+                            _ => &scratch.sums[index * ROWS * pixels..][..rows.len() * pixels],
+                        };
+                        let mut parts = Parts { rows, earlier, add: *add };
+                        multiply(simd, Left::panel(panel), right, spots, &mut parts);
+                    }
+                    continue;
+                }
                 let panels = scratch.sums.chunks_mut((ROWS * pixels).max(1));
                 for (panel, values) in weights.block(first).zip(panels) {
                     let rows = values.len() / pixels.max(1);
@@ -172,6 +229,9 @@ impl WithSimd for OneBand<'_> {
 /// One channel of a band with zeros around the image.
 fn fill(source: &dyn Source, band: &Band, channel: usize, out: &mut [f32]) {
     let (planes, margin) = (source.planes(), band.window.margin());
+    if margin == 0 {
+        return source.read_rows(At { image: band.image, channel, row: band.rows.start }, out);
+    }
     for (y, line) in out.chunks_exact_mut(planes.width + 2 * margin).enumerate() {
         match band.source_row(y, planes) {
             Some(row) => {

@@ -10,6 +10,8 @@ mod forward;
 mod kernel;
 mod operands;
 mod panels;
+mod place;
+mod points;
 mod source;
 mod tile;
 

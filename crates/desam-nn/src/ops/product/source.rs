@@ -10,6 +10,12 @@ pub(crate) trait Source: Sync {
 
     /// Writes row `row` of channel `channel` of image `image` into `out`, which is one row long.
     fn read(&self, at: At, out: &mut [f32]);
+
+    /// The same for rows that follow each other, as many as fill `out`, without gaps.
+    fn read_rows(&self, at: At, out: &mut [f32]) {
+        let lines = out.chunks_exact_mut(self.planes().width.max(1));
+        lines.enumerate().for_each(|(y, line)| self.read(At { row: at.row + y, ..at }, line));
+    }
 }
 
 /// Where a row is.
@@ -76,6 +82,11 @@ impl Source for Plain<'_> {
         let begin = self.planes.index(at);
         out.copy_from_slice(&self.values[begin..begin + self.planes.width]);
     }
+
+    fn read_rows(&self, at: At, out: &mut [f32]) {
+        let begin = self.planes.index(at);
+        out.copy_from_slice(&self.values[begin..begin + out.len()]);
+    }
 }
 
 /// Two images whose channels follow each other, without a copy of either.
@@ -95,6 +106,13 @@ impl Source for Joined<'_> {
         match at.channel.checked_sub(self.first.planes.channels) {
             None => self.first.read(at, out),
             Some(channel) => self.second.read(At { channel, ..at }, out),
+        }
+    }
+
+    fn read_rows(&self, at: At, out: &mut [f32]) {
+        match at.channel.checked_sub(self.first.planes.channels) {
+            None => self.first.read_rows(at, out),
+            Some(channel) => self.second.read_rows(At { channel, ..at }, out),
         }
     }
 }

@@ -1,10 +1,12 @@
 //! The tile with every kind of vectors that this machine has, not only the best.
 
 use super::operands::{Left, Right, Target, spots};
+use super::place::Parts;
 use super::tile::{ROWS, multiply};
 use crate::ops::gradcheck::random;
 use candle_core::DType;
 use pulp::{Scalar, Simd, WithSimd};
+use std::mem::MaybeUninit;
 
 const DEPTH: usize = 13;
 
@@ -17,6 +19,16 @@ struct Whole {
     rows: usize,
     width: usize,
     packed: bool,
+    place: Where,
+}
+
+/// Where the sums go: to rows that follow each other, to new rows that lie apart after ones of an
+/// earlier depth, or to such rows that hold half of the one each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Where {
+    Together,
+    New,
+    Apart,
 }
 
 impl Whole {
@@ -52,7 +64,19 @@ impl WithSimd for &Whole {
         let left = if self.packed { Left::panel(&panel) } else { Left::lines(&lines, DEPTH) };
         let offsets: Vec<usize> = (0..DEPTH).map(|k| k * self.width).collect();
         let spots = spots(1, self.width, S::F32_LANES, |_| 0);
-        let mut values = vec![1.0; self.rows * self.width];
+        let len = self.rows * self.width;
+        if self.place != Where::Together {
+            let (add, earlier) =
+                (self.place == Where::Apart, if self.place == Where::New { 1.0 } else { 0.5 });
+            let (mut room, earlier) = (vec![MaybeUninit::new(0.5f32); len], vec![earlier; len]);
+            let mut rows: Vec<_> = room.chunks_mut(self.width).collect();
+            let mut parts = Parts { rows: &mut rows, earlier: &earlier, add };
+            multiply(simd, left, Right::new(&right, &offsets), &spots, &mut parts);
+            // SAFETY: all of them hold numbers from the beginning.
+            #[allow(unsafe_code)]
+            return room.iter().map(|number| unsafe { number.assume_init() }).collect();
+        }
+        let mut values = vec![1.0; len];
         let mut target =
             Target { values: &mut values, stride: self.width, rows: self.rows, add: true };
         multiply(simd, left, Right::new(&right, &offsets), &spots, &mut target);
@@ -62,11 +86,14 @@ impl WithSimd for &Whole {
 
 fn holds<S: Simd>(simd: S) {
     for (rows, width) in [(1, 1), (8, 48), (5, 47), (3, 100), (8, 16), (7, 33), (4, 8)] {
-        for packed in [true, false] {
-            let whole = Whole { rows, width, packed };
-            let found = simd.vectorize(&whole);
-            for (found, expected) in found.iter().zip(whole.expected()) {
-                assert!((f64::from(*found) - expected).abs() < 2e-6, "{rows} {width} {packed}");
+        let places = [Where::Together, Where::New, Where::Apart];
+        for (packed, place) in [true, false].into_iter().flat_map(|p| places.map(|at| (p, at))) {
+            let whole = Whole { rows, width, packed, place };
+            let (found, expected) = (simd.vectorize(&whole), whole.expected());
+            assert_eq!(found.len(), expected.len());
+            for (found, expected) in found.iter().zip(expected) {
+                let error = (f64::from(*found) - expected).abs();
+                assert!(error < 2e-6, "{rows} {width} {packed} {place:?}");
             }
         }
     }

@@ -1,7 +1,8 @@
 //! The register tile: a few rows times a few vectors of the result stay in registers while the sum
 //! runs over the whole depth.
 
-use super::operands::{Left, Right, Spot, Target};
+use super::operands::{Left, Right, Spot};
+use super::place::Place;
 use pulp::{Simd, WithSimd};
 
 /// Rows of the result that one tile covers; the left operand is packed in panels of as many.
@@ -12,12 +13,12 @@ pub(crate) const VECTORS: usize = 3;
 
 /// `target ← left · right` (or `+=`) for [`ROWS`] rows and all `spots`.
 #[inline(always)]
-pub(crate) fn multiply<S: Simd>(
+pub(crate) fn multiply<S: Simd, P: Place>(
     simd: S,
     left: Left<'_>,
     right: Right<'_>,
     spots: &[Spot],
-    target: &mut Target<'_>,
+    target: &mut P,
 ) {
     multiply_all(simd, (left, 0), right, spots, target);
 }
@@ -25,21 +26,21 @@ pub(crate) fn multiply<S: Simd>(
 /// The same for any number of rows, [`ROWS`] at a time: those of each group begin a step after the
 /// group before's in the left operand.
 #[inline(always)]
-pub(crate) fn multiply_all<S: Simd>(
+pub(crate) fn multiply_all<S: Simd, P: Place>(
     simd: S,
     left: (Left<'_>, usize),
     right: Right<'_>,
     spots: &[Spot],
-    target: &mut Target<'_>,
+    target: &mut P,
 ) {
     let mut groups = spots.chunks_exact(VECTORS);
     for group in groups.by_ref() {
-        rows::<S, VECTORS>(simd, left, right, group, target);
+        rows::<S, P, VECTORS>(simd, left, right, group, target);
     }
     match groups.remainder() {
         [] => {}
-        one @ [_] => rows::<S, 1>(simd, left, right, one, target),
-        two => rows::<S, 2>(simd, left, right, two, target),
+        one @ [_] => rows::<S, P, 1>(simd, left, right, one, target),
+        two => rows::<S, P, 2>(simd, left, right, two, target),
     }
 }
 
@@ -47,17 +48,17 @@ pub(crate) fn multiply_all<S: Simd>(
 /// once for each kind of left operand, away from its callers, whose code would change how well the
 /// registers are used.
 #[inline(always)]
-fn rows<S: Simd, const V: usize>(
+fn rows<S: Simd, P: Place, const V: usize>(
     simd: S,
     (left, step): (Left<'_>, usize),
     right: Right<'_>,
     spots: &[Spot],
-    target: &mut Target<'_>,
+    target: &mut P,
 ) {
     match (left.by_depth, left.by_row) {
-        (ROWS, 1) => simd.vectorize(Rows::<V, PANEL> { left, step, right, spots, target }),
-        (1, _) => simd.vectorize(Rows::<V, LINES> { left, step, right, spots, target }),
-        _ => simd.vectorize(Rows::<V, ANY> { left, step, right, spots, target }),
+        (ROWS, 1) => simd.vectorize(Rows::<P, V, PANEL> { left, step, right, spots, target }),
+        (1, _) => simd.vectorize(Rows::<P, V, LINES> { left, step, right, spots, target }),
+        _ => simd.vectorize(Rows::<P, V, ANY> { left, step, right, spots, target }),
     }
 }
 
@@ -66,15 +67,15 @@ const PANEL: u8 = 0;
 const LINES: u8 = 1;
 const ANY: u8 = 2;
 
-struct Rows<'a, 'b, const V: usize, const KIND: u8> {
+struct Rows<'a, P, const V: usize, const KIND: u8> {
     left: Left<'a>,
     step: usize,
     right: Right<'a>,
     spots: &'a [Spot],
-    target: &'a mut Target<'b>,
+    target: &'a mut P,
 }
 
-impl<const V: usize, const KIND: u8> WithSimd for Rows<'_, '_, V, KIND> {
+impl<P: Place, const V: usize, const KIND: u8> WithSimd for Rows<'_, P, V, KIND> {
     type Output = ();
 
     #[inline(always)]
@@ -85,20 +86,20 @@ impl<const V: usize, const KIND: u8> WithSimd for Rows<'_, '_, V, KIND> {
             LINES => Left { by_depth: 1, ..left },
             _ => left,
         };
-        for (group, first) in (0..target.rows).step_by(ROWS).enumerate() {
+        for (group, first) in (0..target.rows()).step_by(ROWS).enumerate() {
             let from = |row: usize| {
                 let begin = group * step + row * left.by_row;
                 Left { values: left.values.get(begin..).unwrap_or(&[]), ..left }
             };
             if S::REGISTER_COUNT >= 32 {
                 let sums = tile::<S, ROWS, V>(simd, from(0), right, spots);
-                store(simd, sums, first, spots, target);
+                target.store(simd, sums, first, spots);
                 continue;
             }
             for half in [0, ROWS / 2] {
-                if first + half < target.rows {
+                if first + half < target.rows() {
                     let sums = tile::<S, { ROWS / 2 }, V>(simd, from(half), right, spots);
-                    store(simd, sums, first + half, spots, target);
+                    target.store(simd, sums, first + half, spots);
                 }
             }
         }
@@ -165,56 +166,4 @@ fn tile<S: Simd, const R: usize, const V: usize>(
         }
     }
     sums
-}
-
-/// Writes a tile's rows, the first of which is row `first` of the target.
-#[inline(always)]
-fn store<S: Simd, const R: usize, const V: usize>(
-    simd: S,
-    sums: [[S::f32s; V]; R],
-    first: usize,
-    spots: &[Spot],
-    target: &mut Target<'_>,
-) {
-    let wanted = target.rows.saturating_sub(first).min(R);
-    let farthest = spots.iter().fold(0, |far, spot| far.max(spot.to));
-    let end = (first + R - 1) * target.stride + farthest + S::F32_LANES;
-    let whole = spots.len() == V && spots.iter().all(|spot| spot.len == S::F32_LANES);
-    if wanted == R && whole && end <= target.values.len() {
-        // Without a loop that might end early the sums go from registers to where they belong.
-        let mut places = [0; V];
-        places.iter_mut().zip(spots).for_each(|(place, spot)| *place = spot.to);
-        for (r, sums) in sums.iter().enumerate() {
-            for (sum, place) in sums.iter().zip(places) {
-                let to = (first + r) * target.stride + place;
-                // SAFETY: a whole vector at the farthest row and spot lies inside the target.
-                #[allow(unsafe_code)]
-                unsafe {
-                    let to = target.values.as_mut_ptr().add(to).cast::<S::f32s>();
-                    let sum = match target.add {
-                        true => simd.add_f32s(*sum, to.read_unaligned()),
-                        false => *sum,
-                    };
-                    to.write_unaligned(sum);
-                }
-            }
-        }
-        return;
-    }
-    for (r, sums) in sums.iter().enumerate().take(wanted) {
-        let row = &mut target.values[(first + r) * target.stride..];
-        for (sum, spot) in sums.iter().zip(spots) {
-            let to = &mut row[spot.to..spot.to + spot.len];
-            // Whole vectors are much faster than parts of one.
-            if let [to] = S::as_mut_simd_f32s(to).0 {
-                *to = if target.add { simd.add_f32s(*sum, *to) } else { *sum };
-                continue;
-            }
-            let sum = match target.add {
-                true => simd.add_f32s(*sum, simd.partial_load_f32s(to)),
-                false => *sum,
-            };
-            simd.partial_store_f32s(to, sum);
-        }
-    }
 }
