@@ -1,6 +1,7 @@
 //! An op made of kernels as an op of candle's.
 
 use super::accelerator::{Accelerator, Operand};
+use crate::gradients::hand_over;
 use candle_core::{
     CpuStorage, CustomOp1, CustomOp2, CustomOp3, Layout, Result, Shape, Tensor, bail,
 };
@@ -82,9 +83,11 @@ impl<K: KernelOp> Launched<K> {
         grad: &Tensor,
     ) -> Result<[Option<Tensor>; N]> {
         let grads = self.0.backward(&inputs, output, &grad.contiguous()?)?;
-        <[Option<Tensor>; N]>::try_from(grads).map_err(|g| {
+        let grads = <[Option<Tensor>; N]>::try_from(grads).map_err(|g| {
             candle_core::Error::Msg(format!("{}: {} gradients for {N} inputs", K::NAME, g.len()))
-        })
+        })?;
+        let mut inputs = inputs.into_iter();
+        Ok(grads.map(|grad| inputs.next().and_then(|input| hand_over(input, grad))))
     }
 }
 
