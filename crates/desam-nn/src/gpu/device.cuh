@@ -135,19 +135,14 @@ template <int pending> DEVICE void wait_async() {
 constexpr unsigned WARP = 32;
 constexpr unsigned ALL_LANES = 0xffffffffu;
 
-// Two 16-bit numbers as an operand of mma: the first in the low half.
-template <class T> DEVICE uint32_t pack(T first, T second) {
-    return static_cast<uint32_t>(first.bits) | static_cast<uint32_t>(second.bits) << 16;
-}
-
-// The two numbers of such an operand.
+// The two numbers of such a pair: of `narrow_pair`, or two that lie side by side in memory.
 template <class T> DEVICE float2 widen_pair(uint32_t pair) {
     return make_float2(widen(T{static_cast<uint16_t>(pair)}),
                        widen(T{static_cast<uint16_t>(pair >> 16)}));
 }
 
 // Of all lanes, the same in each, in the same order always.
-DEVICE float warp_sum(float x) {
+template <class T> DEVICE T warp_sum(T x) {
     for (unsigned step = WARP / 2; step > 0; step /= 2) x += __shfl_xor_sync(ALL_LANES, x, step);
     return x;
 }
@@ -159,12 +154,12 @@ DEVICE float warp_max(float x) {
 
 // Of all threads of a block (whole warps, one dimension), the same in each. Two calls may follow
 // each other.
-DEVICE float block_sum(float x) {
-    SHARED(float, sums, WARP);
+template <class T> DEVICE T block_sum(T x) {
+    SHARED(T, sums, WARP);
     const unsigned lane = threadIdx.x % WARP, warp = threadIdx.x / WARP;
     x = warp_sum(x);
     __syncthreads();
     if (lane == 0) sums[warp] = x;
     __syncthreads();
-    return warp_sum(lane < blockDim.x / WARP ? sums[lane] : 0.0f);
+    return warp_sum(lane < blockDim.x / WARP ? sums[lane] : T{0});
 }

@@ -7,6 +7,10 @@ namespace {
 
 DEVICE uint32_t thread() { return blockIdx.x * blockDim.x + threadIdx.x; }
 
+template <class T> DEVICE uint32_t pack(T first, T second) {
+    return static_cast<uint32_t>(first.bits) | static_cast<uint32_t>(second.bits) << 16;
+}
+
 // Fragments as PTX's page on mma.m16n8k16 has them, of row-major a [16][16] and b [16][8].
 template <class T> DEVICE void by_hand(const T *a, const T *b, uint32_t (&left)[4], uint32_t (&right)[2]) {
     const uint32_t group = threadIdx.x / 4, pair = threadIdx.x % 4 * 2;

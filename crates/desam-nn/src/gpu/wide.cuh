@@ -27,15 +27,11 @@ template <class V, class T> void store_as(T *p, V v) {
 }
 #endif
 
-template <class T> DEVICE float widen_half(uint32_t pair, bool second) {
-    return widen(T{static_cast<uint16_t>(second ? pair >> 16 : pair & 0xffffu)});
-}
-
 // Aligned to four numbers.
 template <class T> DEVICE Four load_four(const T *p) {
-    const uint2 two = load_as<uint2>(p);
-    return {{widen_half<T>(two.x, false), widen_half<T>(two.x, true), widen_half<T>(two.y, false),
-             widen_half<T>(two.y, true)}};
+    const uint2 pairs = load_as<uint2>(p);
+    const float2 low = widen_pair<T>(pairs.x), high = widen_pair<T>(pairs.y);
+    return {{low.x, low.y, high.x, high.y}};
 }
 template <> DEVICE Four load_four<float>(const float *p) {
     const float4 all = load_as<float4>(p);
@@ -43,8 +39,7 @@ template <> DEVICE Four load_four<float>(const float *p) {
 }
 
 template <class T> DEVICE void store_four(T *p, const Four &x) {
-    store_as<uint2>(p, make_uint2(pack(narrow<T>(x.v[0]), narrow<T>(x.v[1])),
-                                  pack(narrow<T>(x.v[2]), narrow<T>(x.v[3]))));
+    store_as<uint2>(p, make_uint2(narrow_pair<T>(x.v[0], x.v[1]), narrow_pair<T>(x.v[2], x.v[3])));
 }
 template <> DEVICE void store_four<float>(float *p, const Four &x) {
     store_as<float4>(p, make_float4(x.v[0], x.v[1], x.v[2], x.v[3]));

@@ -59,18 +59,6 @@ DEVICE void step(const Factors &f, float &value, float grad, float &first, float
     value = __fsub_rn(__fmul_rn(value, f.kept), __fdiv_rn(__fmul_rn(first, f.rate), root));
 }
 
-// Lanes in the same order always.
-DEVICE double sum_of_block(double x) {
-    SHARED(double, sums, WARP);
-    const unsigned lane = threadIdx.x % WARP, warp = threadIdx.x / WARP;
-    for (unsigned by = WARP / 2; by > 0; by /= 2) x += __shfl_xor_sync(ALL_LANES, x, by);
-    if (lane == 0) sums[warp] = x;
-    __syncthreads();
-    x = lane < blockDim.x / WARP ? sums[lane] : 0.0;
-    for (unsigned by = WARP / 2; by > 0; by /= 2) x += __shfl_xor_sync(ALL_LANES, x, by);
-    return x;
-}
-
 DEVICE double square(float x) { return static_cast<double>(x) * static_cast<double>(x); }
 
 } // namespace
@@ -122,7 +110,7 @@ KERNEL(square_sum, THREADS, const uint32_t *table, uint32_t rows, double *sums) 
         i += fours * 4;
     }
     for (; i < piece.end; i += THREADS) sum += square(numbers[i]);
-    sum = sum_of_block(sum);
+    sum = block_sum(sum);
     if (threadIdx.x == 0) sums[blockIdx.x] = sum;
 }
 
@@ -130,7 +118,7 @@ KERNEL(square_sum, THREADS, const uint32_t *table, uint32_t rows, double *sums) 
 KERNEL(square_sum_total, THREADS, const double *sums, uint32_t count, double *total) {
     double sum = 0;
     for (uint32_t i = threadIdx.x; i < count; i += THREADS) sum += sums[i];
-    sum = sum_of_block(sum);
+    sum = block_sum(sum);
     if (threadIdx.x == 0) *total = sum;
 }
 

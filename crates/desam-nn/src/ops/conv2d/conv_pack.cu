@@ -28,8 +28,8 @@ template <class W, class T> DEVICE void pack_tiles(const Weights<W> &weights, ui
     const uint32_t lane = threadIdx.x % WARP, tap = threadIdx.x / WARP;
     const uint32_t output = group * 64 + m * 16 + lane / 4, input = chunk * 16 + 2 * (lane % 4);
     const auto word = [&](uint32_t down, uint32_t right) {
-        return pack(narrow<T>(weights.at(output + down, input + right, tap)),
-                    narrow<T>(weights.at(output + down, input + right + 1, tap)));
+        return narrow_pair<T>(weights.at(output + down, input + right, tap),
+                              weights.at(output + down, input + right + 1, tap));
     };
     const size_t tile = (static_cast<size_t>(group) * chunks + chunk) * TAPS + tap;
     packed[(tile * 4 + m) * WARP + lane] = make_uint4(word(0, 0), word(8, 0), word(0, 8), word(8, 8));

@@ -6,7 +6,7 @@
 // of 8 numbers, 16 bytes at a time. Kernels that sum go over the planes from the last to the first,
 // the others from the first to the last: what was touched last is still in the cache.
 #pragma once
-#include "device.cuh"
+#include "wide.cuh"
 
 namespace planes {
 
@@ -55,8 +55,8 @@ template <class T> DEVICE void unpack(uint4 from, const T *, float (&to)[RUN]) {
     const uint32_t pairs[4] = {from.x, from.y, from.z, from.w};
 #pragma unroll
     for (uint32_t i = 0; i < 4; i++) {
-        to[2 * i] = widen(T{static_cast<uint16_t>(pairs[i] & 0xffffu)});
-        to[2 * i + 1] = widen(T{static_cast<uint16_t>(pairs[i] >> 16)});
+        const float2 two = widen_pair<T>(pairs[i]);
+        to[2 * i] = two.x, to[2 * i + 1] = two.y;
     }
 }
 
@@ -64,11 +64,10 @@ template <class T> DEVICE void unpack(uint4 from, const T *, float (&to)[RUN]) {
 template <class T>
 DEVICE void load(const T *plane, uint32_t at, uint32_t end, bool wide, float (&to)[RUN]) {
     if (wide && at < end) {
-        const uint4 *from = reinterpret_cast<const uint4 *>(plane + at);
-        unpack(from[0], plane, to);
-        if (sizeof(T) == 4) {
+        unpack(load_as<uint4>(plane + at), plane, to);
+        if constexpr (sizeof(T) == 4) {
             float rest[RUN];
-            unpack(from[sizeof(T) / 4], plane, rest);
+            unpack(load_as<uint4>(plane + at + RUN / 2), plane, rest);
 #pragma unroll
             for (uint32_t i = 0; i < RUN / 2; i++) to[RUN / 2 + i] = rest[i];
         }
@@ -79,16 +78,14 @@ DEVICE void load(const T *plane, uint32_t at, uint32_t end, bool wide, float (&t
 }
 
 DEVICE void store_wide(float *to, const float (&from)[RUN]) {
-    float4 *out = reinterpret_cast<float4 *>(to);
-    out[0] = make_float4(from[0], from[1], from[2], from[3]);
-    out[1] = make_float4(from[4], from[5], from[6], from[7]);
+    store_as<float4>(to, make_float4(from[0], from[1], from[2], from[3]));
+    store_as<float4>(to + RUN / 2, make_float4(from[4], from[5], from[6], from[7]));
 }
 template <class T> DEVICE void store_wide(T *to, const float (&from)[RUN]) {
     uint32_t pairs[4];
 #pragma unroll
-    for (uint32_t i = 0; i < 4; i++)
-        pairs[i] = pack(narrow<T>(from[2 * i]), narrow<T>(from[2 * i + 1]));
-    *reinterpret_cast<uint4 *>(to) = make_uint4(pairs[0], pairs[1], pairs[2], pairs[3]);
+    for (uint32_t i = 0; i < 4; i++) pairs[i] = narrow_pair<T>(from[2 * i], from[2 * i + 1]);
+    store_as<uint4>(to, make_uint4(pairs[0], pairs[1], pairs[2], pairs[3]));
 }
 
 template <class T>
