@@ -7,7 +7,8 @@ use crate::gpu::{
 use crate::ops::column_sums::of_columns;
 use candle_core::{DType, Result, Shape, Tensor, bail};
 
-const MODULE: Module = module!("cross_attention", CROSS_ATTENTION);
+const FORWARD: Module = module!("cross_attention", CROSS_ATTENTION);
+const BACKWARD: Module = module!("cross_attention_back", CROSS_ATTENTION_BACK);
 const THREADS: usize = 256;
 /// Numbers of shared memory that keys and values may fill.
 const SHARED: usize = 12 * 1024;
@@ -104,7 +105,7 @@ impl KernelOp for CrossAttention {
             }
         };
         on.launch(&Launch {
-            module: MODULE,
+            module: FORWARD,
             kernel: &sizes.kernel("", q.dtype())?,
             grid,
             threads: THREADS as u32,
@@ -180,7 +181,7 @@ impl KernelOp for Back {
         args.extend(sizes.args()?);
         args.push(Arg::size(images)?);
         on.launch(&Launch {
-            module: MODULE,
+            module: BACKWARD,
             kernel: &sizes.kernel("_back", q.dtype())?,
             grid: blocks(images * heads * sizes.tiles(), 1)?,
             threads: THREADS as u32,
