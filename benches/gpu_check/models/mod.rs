@@ -11,11 +11,12 @@ use crate::arguments::Arguments;
 use crate::case::{Checked, first_line};
 use crate::gauge::Place;
 use crate::report::Report;
-use desam::core::Precision;
+use desam::core::{EncoderSpec, Precision};
+use desam::decoder::DecoderConfig;
 
 /// What a model's results may be apart by, ‖a − b‖ / ‖b‖. In f32 as in benches/compare between ours
-/// and PyTorch; in bf16 as `desam parity` has it (docs/gpu.md): a product rounds its two inputs and
-/// its output by 2^-9 at most, and `products` in a row add up like a random walk. Gradients are all of
+/// and PyTorch; in bf16 as `desam parity` has it for the encoder (docs/gpu.md): a product rounds its two
+/// inputs and its output by 2^-9 at most, and `products` in a row add up like a random walk. Gradients are all of
 /// them as one vector. In f32 their limit is benches/compare's; in bf16 it is wider than that of `desam
 /// parity`, since nothing here is trained: noise crosses zero everywhere. What a rectifier of PIMM takes in is
 /// off by a hundredth of its spread, so that of two hundred numbers one is on the other side of zero, whose
@@ -41,8 +42,17 @@ impl Limits {
     }
 }
 
-/// As `desam parity` counts them for SAM's sizes.
+/// Products in a row at SAM's sizes: 14 in each of PRIM's two blocks and 4 behind them, 5 in each of
+/// PIMM's three levels and 3 around them.
 const DECODER: f64 = 50.0;
+
+/// The decoder that a training takes for an encoder of this `spec`: SAM's sizes, or the tiny one's.
+fn decoder_for(spec: &EncoderSpec) -> DecoderConfig {
+    match spec.embedding_channels {
+        256 => DecoderConfig::sam(spec),
+        _ => DecoderConfig::tiny(spec),
+    }
+}
 
 /// Both on a GPU; a processor has f32 alone.
 fn precisions(place: &Place) -> &'static [Precision] {

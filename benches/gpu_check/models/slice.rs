@@ -1,12 +1,12 @@
 //! Grid points mode, from a slice's features to its mask.
 
-use super::{Found, Limits};
+use super::{Found, Limits, decoder_for};
 use crate::Result;
 use crate::distance::apart;
 use crate::gauge::Place;
 use desam::candle::{Device, Tensor};
 use desam::core::{EncoderSpec, ImageFeatures, Precision};
-use desam::decoder::{Decoder, DecoderConfig};
+use desam::decoder::Decoder;
 use desam::encoder::{PromptEncoderConfig, SamPromptEncoder, VitConfig};
 use desam::nn::params::{LoadOptions, Loaded, Tensors, load};
 use desam::predict::{SliceEvidence, SlicePrediction, SlicePredictor};
@@ -32,22 +32,16 @@ impl Slice {
         (precision, device): (Precision, &Device),
     ) -> Result<Self> {
         let spec = config.spec();
-        let decoder = match spec.embedding_channels {
-            256 => DecoderConfig::sam(&spec),
-            _ => DecoderConfig::tiny(&spec),
-        };
+        let decoder = decoder_for(&spec);
         let sizes = PromptEncoderConfig::for_encoder(&spec);
         let mut automatic = Automatic::new(Mode::Points, points, spec.mask_side());
         automatic.selection.iou_threshold = 0.0;
         automatic.selection.min_region_px = 0;
-        let put = |t: Tensor| t.to_device(device)?.to_dtype(precision.dtype());
-        let ImageFeatures { taps, embedding } = features(&spec, 1);
-        let taps = taps.into_iter().map(put).collect::<desam::candle::Result<_>>()?;
         let seeded = |seed| LoadOptions { device: device.clone(), ..LoadOptions::seeded(seed) };
         Ok(Self {
             prompt: load(Tensors::new(), &seeded(1), |vb| sizes.build(vb))?,
             decoder: load(Tensors::new(), &seeded(2), |vb| decoder.build(vb))?,
-            features: ImageFeatures { taps, embedding: put(embedding)? },
+            features: features(&spec, 1).to_device(device)?.to_dtype(precision.dtype())?,
             spec,
             automatic,
             precision,

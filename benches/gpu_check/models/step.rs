@@ -1,6 +1,6 @@
 //! A step of training: prediction, loss, gradients, Adam.
 
-use super::{Found, Limits};
+use super::{Found, Limits, decoder_for};
 use crate::Result;
 use crate::distance::apart;
 use crate::gauge::Place;
@@ -9,7 +9,7 @@ use desam::candle::{DType, Device, Tensor};
 use desam::core::{
     ImageFeatures, Loss, LossTarget, MaskDecoder, MaskPrediction, Precision, PromptEmbedding,
 };
-use desam::decoder::{Decoder, DecoderConfig};
+use desam::decoder::Decoder;
 use desam::encoder::VitConfig;
 use desam::metrics::loss::{DesamLoss, LossConfig};
 use desam::nn::params::{LoadOptions, Loaded, Tensors, load};
@@ -41,18 +41,14 @@ impl Step {
         (precision, device): (Precision, &Device),
     ) -> Result<Self> {
         let spec = config.spec();
-        let decoder = match spec.embedding_channels {
-            256 => DecoderConfig::sam(&spec),
-            _ => DecoderConfig::tiny(&spec),
-        };
+        let decoder = decoder_for(&spec);
         let (e, g) = (spec.embedding_channels, spec.grid());
-        let put = |t: Tensor| t.to_device(device)?.to_dtype(precision.dtype());
-        let ImageFeatures { taps, embedding } = features(&spec, batch);
-        let taps = taps.into_iter().map(put).collect::<desam::candle::Result<_>>()?;
+        let dtype = precision.dtype();
+        let put = |t: Tensor| t.to_device(device)?.to_dtype(dtype);
         let options = LoadOptions { device: device.clone(), ..LoadOptions::trainable(1) };
         Ok(Self {
             decoder: load(Tensors::new(), &options, |vb| decoder.build(vb))?,
-            features: ImageFeatures { taps, embedding: put(embedding)? },
+            features: features(&spec, batch).to_device(device)?.to_dtype(dtype)?,
             position: put(wave(&[1, e, g, g], 5.0))?,
             prompts: PromptEmbedding {
                 sparse: put(wave(&[batch, 2, e], 3.0))?, // a point and SAM's padding point
