@@ -50,6 +50,7 @@ impl Drop for Scope {
 /// The CPU as a GPU.
 pub(crate) struct Emulator;
 
+// SAFETY: emulation.cpp defines it with these parameters.
 #[allow(unsafe_code)]
 unsafe extern "C" {
     fn desam_emulate(

@@ -6,6 +6,7 @@
 //! the emulation another. So tests run kernels and launches alike where there is no GPU.
 
 mod accelerator;
+mod cast;
 #[cfg(feature = "cuda")]
 mod cuda;
 #[cfg(desam_emulation)]
@@ -23,6 +24,7 @@ pub(crate) mod ptx {
 }
 
 pub(crate) use accelerator::{Accelerator, Arg, Launch, Module, Operand, blocks, suffix};
+pub(crate) use cast::Cast;
 pub(crate) use launched::{KernelOp, apply};
 pub(crate) use place::{Work, address, with, writable};
 

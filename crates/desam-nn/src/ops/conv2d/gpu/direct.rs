@@ -1,7 +1,7 @@
 //! A thread an output.
 
-use super::{Cast, Convolution};
-use crate::gpu::{Accelerator, Arg, Launch, Module, Operand, blocks, module, suffix};
+use super::Convolution;
+use crate::gpu::{Accelerator, Arg, Cast, Launch, Module, Operand, blocks, module, suffix};
 use candle_core::backend::BackendStorage;
 use candle_core::{DType, Layout, Result};
 

@@ -1,8 +1,7 @@
 //! 1×1 to a single output.
 
-use super::Cast;
 use super::pointwise::Pointwise;
-use crate::gpu::{Accelerator, Arg, Launch, Module, Operand, blocks, module, suffix};
+use crate::gpu::{Accelerator, Arg, Cast, Launch, Module, Operand, blocks, module, suffix};
 use candle_core::{DType, Result};
 
 const MODULE: Module = module!("conv_head", CONV_HEAD);

@@ -1,7 +1,6 @@
 //! Weights of a 3×3 convolution as the tiled kernels read them.
 
-use super::Cast;
-use crate::gpu::{Accelerator, Arg, Launch, Module, Operand, blocks, module, suffix};
+use crate::gpu::{Accelerator, Arg, Cast, Launch, Module, Operand, blocks, module, suffix};
 use candle_core::{DType, Result};
 
 const MODULE: Module = module!("conv_pack", CONV_PACK);

@@ -1,9 +1,8 @@
 //! 1×1: products of matrices. The device's own library makes those with the weight; the gradient of
 //! the weight is summed over all images in f32 by a kernel of ours.
 
-use super::Cast;
 use super::shares::Shared;
-use crate::gpu::{Accelerator, Arg, Launch, Module, Operand, blocks, module, suffix};
+use crate::gpu::{Accelerator, Arg, Cast, Launch, Module, Operand, blocks, module, suffix};
 use candle_core::backend::BackendStorage;
 use candle_core::{DType, Layout, Result, Shape};
 

@@ -1,6 +1,6 @@
 //! The product and its gradients.
 
-use crate::gpu::{Accelerator, Operand, blocks};
+use crate::gpu::{Accelerator, Cast, Operand, blocks};
 use candle_core::backend::BackendStorage;
 use candle_core::{DType, Layout, Result, Shape, Tensor, bail};
 
@@ -21,7 +21,7 @@ impl Sizes {
         Self { rows: x.iter().product::<usize>() / inputs.max(1), inputs, outputs }
     }
 
-    /// `x · weightᵀ`, of the type of `x`; the weight begins where its operand does.
+    /// `x · weightᵀ`, of the type of `x`.
     pub(super) fn product<A: Accelerator>(
         self,
         on: &A,
@@ -35,16 +35,12 @@ impl Sizes {
         if inputs == 0 {
             bail!("linear: a map of no inputs");
         }
-        let begin = weight.layout.start_offset();
-        let turned = |offset| Layout::new(Shape::from((inputs, outputs)), vec![1, inputs], offset);
+        let cast = Cast::to(weight, x.dtype())?;
+        let weight = cast.operand(weight);
         let x_layout = Layout::contiguous_with_offset((rows, inputs), x.layout.start_offset());
-        let sizes = (1, rows, outputs, inputs);
-        if weight.dtype() == x.dtype() {
-            return x.storage.matmul(weight.storage, sizes, &x_layout, &turned(begin));
-        }
-        let all = Layout::contiguous_with_offset(inputs * outputs, begin);
-        let cast = weight.storage.to_dtype(&all, x.dtype())?;
-        x.storage.matmul(&cast, sizes, &x_layout, &turned(0))
+        let begin = weight.layout.start_offset();
+        let turned = Layout::new(Shape::from((inputs, outputs)), vec![1, inputs], begin);
+        x.storage.matmul(weight.storage, (1, rows, outputs, inputs), &x_layout, &turned)
     }
 
     pub(super) fn grid(self) -> Result<[u32; 3]> {
