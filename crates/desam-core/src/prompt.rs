@@ -212,7 +212,12 @@ impl PromptEmbedding {
             }
         }
         let dense = once.to_dtype(dtype)?.broadcast_as(shape)?;
-        Ok(Self { sparse: self.sparse.to_dtype(dtype)?, dense })
+        // Of a mask alone there are no tokens, and a GPU does not start a cast of nothing.
+        let sparse = match self.sparse.elem_count() {
+            0 => Tensor::zeros(self.sparse.shape(), dtype, self.sparse.device())?,
+            _ => self.sparse.to_dtype(dtype)?,
+        };
+        Ok(Self { sparse, dense })
     }
 }
 
@@ -271,7 +276,11 @@ mod tests {
         // Different numbers are all kept.
         let ramp = Tensor::arange(0f32, 4.0, &Device::Cpu).unwrap().reshape((1, 1, 2, 2)).unwrap();
         let sparse = Tensor::zeros((1, 0, 1), DType::F32, &Device::Cpu).unwrap();
-        let same = PromptEmbedding { sparse, dense: ramp.clone() }.to_dtype(DType::F32).unwrap();
+        let ramp_alone = PromptEmbedding { sparse, dense: ramp.clone() };
+        let same = ramp_alone.to_dtype(DType::F32).unwrap();
         assert_eq!(numbers(&same.dense), numbers(&ramp));
+        // No tokens are none in another type.
+        let none = ramp_alone.to_dtype(DType::BF16).unwrap().sparse;
+        assert_eq!((none.dims(), none.dtype()), (&[1, 0, 1][..], DType::BF16));
     }
 }

@@ -29,10 +29,20 @@ pub(super) fn bytes(
             return Err(desam_core::Error::shape(what, &shape, tensor.dims()).into());
         }
         for ((n, &z), slice) in zs.iter().enumerate().zip(&mut slices) {
-            slice.push(narrow(recipe.dtype, &tensor.narrow(0, n, 1)?, (z, &spec.name))?);
+            slice.push(narrow(recipe.dtype, &alone(tensor, n)?, (z, &spec.name))?);
         }
     }
     Ok(slices)
+}
+
+/// One slice's numbers. From a GPU all numbers of a tensor's memory are fetched, whichever of them it
+/// names: there a slice gets memory of its own first.
+fn alone(tensor: &Tensor, slice: usize) -> Result<Tensor> {
+    let named = tensor.narrow(0, slice, 1)?;
+    match tensor.device().is_cpu() || tensor.dim(0)? == 1 {
+        true => Ok(named),
+        false => Ok(named.force_contiguous()?),
+    }
 }
 
 /// One tensor's numbers as `dtype`; `(z, name)` tell which it is. They are rounded where they are, so

@@ -32,11 +32,13 @@ impl Accelerator for Cuda {
     type Storage = CudaStorage;
 
     fn allocate(&self, count: usize, dtype: DType) -> Result<CudaStorage> {
+        // A driver without memory in the stream's order refuses to allocate nothing.
+        let shape = Shape::from(count.max(1));
         // SAFETY: any bits are a number of these types, and `Accelerator::allocate` says that they
         // are to be written before they are read.
         #[allow(unsafe_code)]
         unsafe {
-            self.device.alloc_uninit(&Shape::from(count), dtype)
+            self.device.alloc_uninit(&shape, dtype)
         }
     }
 
