@@ -3,7 +3,7 @@
 use crate::gpu::{
     Accelerator, Arg, KernelOp, Launch, Module, Operand, apply, blocks, module, suffix,
 };
-use candle_core::{DType, Result, Shape, Tensor, bail};
+use candle_core::{Result, Shape, Tensor, bail};
 
 const MODULE: Module = module!("layout", LAYOUT);
 /// Rows and columns of a block's tile.
@@ -11,15 +11,8 @@ const TILE: [usize; 2] = [64, 32];
 /// Threads of a block that puts patches together.
 const THREADS: usize = 256;
 
-/// Whether there is a kernel from numbers of type `from` to numbers of type `to`.
-pub(super) fn is_known(from: DType, to: DType) -> bool {
-    from == to || from == DType::F32 || to == DType::F32
-}
-
-/// `[B, R, C]` → `[B, C, R]`, of type `to`.
-pub(super) struct Turned {
-    pub(super) to: DType,
-}
+/// `[B, R, C]` → `[B, C, R]`
+pub(super) struct Turned;
 
 impl KernelOp for Turned {
     const NAME: &'static str = "desam-turned";
@@ -31,12 +24,12 @@ impl KernelOp for Turned {
     ) -> Result<(A::Storage, Shape)> {
         let [x] = inputs else { bail!("turned: {} inputs", inputs.len()) };
         let (images, rows, columns) = x.layout.shape().dims3()?;
-        let y = on.allocate(x.count(), self.to)?;
+        let y = on.allocate(x.count(), x.dtype())?;
         if x.count() > 0 {
             let tiles = rows.div_ceil(TILE[0]) * columns.div_ceil(TILE[1]);
             on.launch(&Launch {
                 module: MODULE,
-                kernel: &format!("layout_turn_{}_{}", suffix(x.dtype())?, suffix(self.to)?),
+                kernel: &format!("layout_turn_{}", suffix(x.dtype())?),
                 grid: blocks(images * tiles, 1)?,
                 threads: 256,
                 shared: 0,
@@ -52,8 +45,8 @@ impl KernelOp for Turned {
         _output: &Tensor,
         grad: &Tensor,
     ) -> Result<Vec<Option<Tensor>>> {
-        let [x] = inputs else { bail!("turned: {} inputs", inputs.len()) };
-        Ok(vec![Some(apply(Self { to: x.dtype() }, &[grad])?)])
+        let [_] = inputs else { bail!("turned: {} inputs", inputs.len()) };
+        Ok(vec![Some(apply(Self, &[grad])?)])
     }
 }
 

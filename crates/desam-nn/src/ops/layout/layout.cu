@@ -7,8 +7,8 @@ constexpr unsigned ROWS = 64, COLUMNS = 32, WARPS = 8;
 
 // x [images, rows, columns] → y [images, columns, rows]: a block a tile of 64 rows and 32 columns,
 // which goes through shared memory, so that both sides are met along their rows.
-template <class In, class Out>
-DEVICE void turn(const In *x, Out *y, uint32_t rows, uint32_t columns) {
+template <class T>
+DEVICE void turn(const T *x, T *y, uint32_t rows, uint32_t columns) {
     SHARED(float, tile, ROWS * (COLUMNS + 1));
     const uint32_t down = (rows + ROWS - 1) / ROWS, across = (columns + COLUMNS - 1) / COLUMNS;
     const uint32_t image = blockIdx.x / (down * across), in_image = blockIdx.x % (down * across);
@@ -30,7 +30,7 @@ DEVICE void turn(const In *x, Out *y, uint32_t rows, uint32_t columns) {
         for (unsigned r = lane; r < ROWS; r += WARP) {
             if (row + r >= rows || column + c >= columns) continue;
             const size_t at = static_cast<size_t>(column + c) * rows + row + r;
-            y[at] = narrow<Out>(tile[r * (COLUMNS + 1) + c]);
+            y[at] = narrow<T>(tile[r * (COLUMNS + 1) + c]);
         }
     }
 }
@@ -67,8 +67,8 @@ template <class T> DEVICE void patches(const T *x, T *y, const Pixels &size, uin
 
 } // namespace
 
-#define TURN(In, Out)                                                                         \
-    KERNEL(layout_turn_##In##_##Out, 256, const In *x, Out *y, uint32_t rows, uint32_t columns) { \
+#define TURN(T)                                                                               \
+    KERNEL(layout_turn_##T, 256, const T *x, T *y, uint32_t rows, uint32_t columns) {         \
         turn(x, y, rows, columns);                                                            \
     }
 #define PATCHES(T)                                                                            \
@@ -77,13 +77,9 @@ template <class T> DEVICE void patches(const T *x, T *y, const Pixels &size, uin
         patches(x, y, Pixels{channels, height, width, side}, work);                           \
     }
 
-TURN(f32, f32)
-TURN(f32, bf16)
-TURN(f32, f16)
-TURN(bf16, bf16)
-TURN(bf16, f32)
-TURN(f16, f16)
-TURN(f16, f32)
+TURN(f32)
+TURN(bf16)
+TURN(f16)
 PATCHES(f32)
 PATCHES(bf16)
 PATCHES(f16)

@@ -4,7 +4,7 @@ mod cpu;
 mod gpu;
 
 use crate::gpu::{Path, apply, path};
-use candle_core::{DType, Result, Tensor};
+use candle_core::{Result, Tensor};
 
 fn fast(x: &Tensor) -> bool {
     path(&[x]) == Path::Cpu && !x.track_op()
@@ -15,24 +15,16 @@ fn fast(x: &Tensor) -> bool {
 /// # Errors
 /// When there are not four dimensions.
 pub fn channels_first(x: &Tensor) -> Result<Tensor> {
-    channels_first_as(x, x.dtype())
-}
-
-/// [`channels_first`] with a result of type `dtype`: on a GPU in the same pass.
-///
-/// # Errors
-/// When there are not four dimensions, or a tensor operation fails.
-pub fn channels_first_as(x: &Tensor, dtype: DType) -> Result<Tensor> {
     let (images, height, width, channels) = x.dims4()?;
     if fast(x) {
-        return x.contiguous()?.apply_op1_no_bwd(&cpu::ChannelsFirst)?.to_dtype(dtype);
+        return x.contiguous()?.apply_op1_no_bwd(&cpu::ChannelsFirst);
     }
-    if path(&[x]) == Path::Kernels && gpu::is_known(x.dtype(), dtype) {
+    if path(&[x]) == Path::Kernels {
         let rows = x.reshape((images, height * width, channels))?;
-        let turned = apply(gpu::Turned { to: dtype }, &[&rows])?;
+        let turned = apply(gpu::Turned, &[&rows])?;
         return turned.reshape((images, channels, height, width));
     }
-    x.permute((0, 3, 1, 2))?.contiguous()?.to_dtype(dtype)
+    x.permute((0, 3, 1, 2))?.contiguous()
 }
 
 /// Matrices turned: `x [B, R, C]` → `[B, C, R]`, contiguous.
@@ -42,7 +34,7 @@ pub fn channels_first_as(x: &Tensor, dtype: DType) -> Result<Tensor> {
 pub fn turned(x: &Tensor) -> Result<Tensor> {
     x.dims3()?;
     match path(&[x]) {
-        Path::Kernels => apply(gpu::Turned { to: x.dtype() }, &[x]),
+        Path::Kernels => apply(gpu::Turned, &[x]),
         _ => x.transpose(1, 2)?.contiguous(),
     }
 }
@@ -75,6 +67,7 @@ pub fn patches(x: &Tensor, side: usize) -> Result<Tensor> {
 mod tests {
     use super::*;
     use crate::ops::gradcheck::{compare_kernels, max_diff, random};
+    use candle_core::DType;
 
     /// The same by candle in f64, which the fast paths are not for.
     fn same(x: &Tensor, f: impl Fn(&Tensor) -> Result<Tensor>) {
@@ -108,31 +101,25 @@ mod tests {
         assert!(patches(&x.reshape((1, 1, 2, 4)).unwrap(), 3).is_err());
         assert!(patches(&x.reshape((1, 1, 2, 4)).unwrap(), 0).is_err());
     }
-    /// Values are not rounded but where the type changes; what gradients are the gradients of is
-    /// rounded to the result's type.
+
+    /// Values are not rounded; what gradients are the gradients of is.
     #[test]
     fn kernels_put_numbers_where_candle_does() {
-        let types = [DType::F32, DType::BF16, DType::F16];
         let turn = |t: &[Tensor]| t[0].permute((0, 3, 1, 2));
-        for (from, to) in types.iter().flat_map(|from| types.map(|to| (*from, to))) {
-            let limit = if from == to { 1e-12 } else { 4e-3 };
+        for dtype in [DType::F32, DType::BF16, DType::F16] {
+            let (with, back) = ((dtype, 1e-12, false), (dtype, 4e-3, true));
             for shape in [[1, 1, 1, 1], [2, 3, 5, 7], [1, 8, 9, 33], [3, 13, 5, 40], [1, 1, 70, 3]]
             {
                 let x = [random(1, &shape)];
-                let as_to = |t: &[Tensor]| channels_first_as(&t[0], to);
-                compare_kernels(&x, as_to, turn, (from, limit, false));
-                compare_kernels(&x, as_to, turn, (from, 4e-3, true));
+                compare_kernels(&x, |t| channels_first(&t[0]), turn, with);
+                compare_kernels(&x, |t| channels_first(&t[0]), turn, back);
             }
-        }
-        for dtype in types {
-            let with = (dtype, 1e-12, false);
             compare_kernels(&[random(1, &[0, 2, 2, 3])], |t| channels_first(&t[0]), turn, with);
             let part = |t: &[Tensor]| t[0].narrow(0, 1, 2)?.transpose(1, 2);
             let x = [random(2, &[3, 4, 6, 9])];
             compare_kernels(&x, |t| channels_first(&part(t)?), |t| turn(&[part(t)?]), with);
             let x = [random(2, &[3, 4, 66])];
             compare_kernels(&x, |t| turned(&t[0]), |t| t[0].transpose(1, 2), with);
-            let back = (dtype, 4e-3, true);
             compare_kernels(&x, |t| turned(&t[0]), |t| t[0].transpose(1, 2), back);
             for (shape, side) in
                 [([1, 3, 16, 16], 4), ([2, 1, 7, 5], 2), ([1, 2, 3, 3], 3), ([3, 2, 12, 10], 5)]
