@@ -165,6 +165,8 @@ pub(crate) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Re
             arguments.data.display()
         );
     }
+    // Before an encoder is downloaded.
+    arguments.precision.precision.check_on(&session.device)?;
     let preset = arguments.preprocess.config();
     let request = EmbedRequest {
         input_side: arguments.input_side,

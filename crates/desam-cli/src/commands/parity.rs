@@ -26,7 +26,7 @@ What may be in DIR; whatever is absent is skipped and listed:
 A row of the table is one stage: how many numbers, ||out - ref|| / ||ref||, the largest difference,
 and the limit for the one of the two that is marked with *. docs/fidelity.md explains the limits.
 
-Example:
+Examples:
   desam parity reference/tiny --json parity.json
   desam parity reference/tiny --device cuda:0 --precision bf16
 

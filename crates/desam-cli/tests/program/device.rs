@@ -99,6 +99,8 @@ fn bf16_is_for_a_gpu() {
     let site = text(&world.data.join("A"));
     for command in [
         vec!["embed", "--data", &data, "--out", &out, "--encoder", "tiny"],
+        // Before an encoder is looked for, or downloaded.
+        vec!["embed", "--data", &data, "--out", &out, "--encoder", "none.pth"],
         vec!["evaluate", "--cache", &cache, "--run", &model, "--json", &json],
         vec!["predict", "--model", &model, "--input", &site, "--output", &out],
     ] {

@@ -96,7 +96,8 @@ pub(super) fn notes(a: &Evaluation, b: &Evaluation) -> Vec<String> {
         notes
             .push(format!("the first run was trained on {}, the second on {}", a.source, b.source));
     }
-    if (a.mode, a.grid, &a.selection) != (b.mode, b.grid, &b.selection) {
+    let drawn = |e: &Evaluation| (e.mode, e.grid, e.selection, e.precision);
+    if drawn(a) != drawn(b) {
         notes.push(format!("the first run: {}; the second: {}", a.setting(), b.setting()));
     }
     notes

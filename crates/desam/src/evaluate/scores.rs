@@ -160,7 +160,11 @@ impl Evaluation {
             Protocol::Paper => format!("paper protocol: labelled slices at {side} × {side} pixels"),
             Protocol::Full => format!("full protocol: whole volumes, masks of {side} × {side}"),
         };
-        format!("{mode}; {voxels}, border {} px", self.border_px)
+        let products = match self.precision {
+            Precision::F32 => String::new(),
+            other => format!("; products in {other}"),
+        };
+        format!("{mode}; {voxels}, border {} px{products}", self.border_px)
     }
 
     /// Sets the sites' and the overall scores from the cases'.

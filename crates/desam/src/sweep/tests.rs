@@ -39,7 +39,7 @@ fn manifest(line: &PlanLine, epochs_done: usize) -> RunManifest {
         validation_cases: vec!["Case5".into()],
         train_slices: 1,
         validation_slices: 1,
-        device: "Cpu".into(),
+        device: "cpu".into(),
         epochs_done,
         best_epoch: None,
         finished: epochs_done == line.train.epochs,

@@ -52,9 +52,9 @@ impl KeepFeatures {
         let reason = if config.live {
             Some("--no-cache makes features anew in every step")
         } else if !config.augment.is_none() {
-            Some("--augment features changes them in the computer's own memory")
+            Some("--augment features changes features in the computer's own memory")
         } else if device.is_cpu() {
-            Some("on the CPU they are read through a memory map")
+            Some("a CPU reads features through a memory map")
         } else {
             None
         };
@@ -77,7 +77,7 @@ impl KeepFeatures {
             (Self::No, _) | (Self::Auto, None | Some(false)) => Ok(false),
             (_, Some(true)) | (Self::Yes, None) => Ok(true),
             (Self::Yes, Some(false)) => Err(Error::Invalid(format!(
-                "training: --keep-features yes: they take {}, and a step up to {}, but {} are free \
+                "training: --keep-features yes: features take {}, and a step up to {}, but {} are free \
                  on the GPU; leave it out, or take a smaller --batch",
                 human_bytes(need),
                 human_bytes(reserve),

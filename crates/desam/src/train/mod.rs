@@ -143,7 +143,7 @@ pub fn train_with(
         validation_slices: sides.validation.slices.len(),
         train_cases: std::mem::take(&mut sides.train.cases),
         validation_cases: std::mem::take(&mut sides.validation.cases),
-        device: format!("{:?}", request.device.location()),
+        device: crate::device::name(&request.device),
         epochs_done: 0,
         best_epoch: None,
         finished: false,

@@ -125,7 +125,7 @@ impl Begun {
                 was.desam_version, now.desam_version
             ));
         }
-        if was.device != now.device {
+        if !was.device.eq_ignore_ascii_case(&now.device) {
             progress.say(&format!(
                 "the run was begun on {}, this is {}: they round differently, so its bits will \
                  differ from an unbroken run's",

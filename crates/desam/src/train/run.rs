@@ -52,7 +52,7 @@ pub struct RunManifest {
     pub train_slices: usize,
     /// Slices validated on.
     pub validation_slices: usize,
-    /// Where it ran.
+    /// Where it ran: `cpu` or `cuda:N`; `Cpu` where the run is older than that.
     pub device: String,
     /// Epochs that are done.
     pub epochs_done: usize,

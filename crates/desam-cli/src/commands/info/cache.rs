@@ -17,6 +17,10 @@ pub(super) fn describe(path: &Path, verify: bool, session: &Session) -> anyhow::
     let size = folder_bytes(path)?;
     let labelled = cache.slices().iter().filter(|s| s.labelled).count();
     let sites = cache.sites();
+    let mut features = format!("{}, {} slices", recipe.dtype, recipe.slices);
+    if !recipe.precision.is_f32() {
+        features.push_str(&format!(", computed in {}", recipe.precision));
+    }
     let mut rows = vec![
         ("cache", path.display().to_string()),
         ("key", header.key.clone()),
@@ -30,7 +34,7 @@ pub(super) fn describe(path: &Path, verify: bool, session: &Session) -> anyhow::
             ),
         ),
         ("weights", format!("blake3 {}", recipe.encoder.weights_blake3)),
-        ("features", format!("{}, {} slices", recipe.dtype, recipe.slices)),
+        ("features", features),
         ("slices", format!("{} stored, {labelled} with ground truth", cache.slices().len())),
         ("cases", cache.cases().len().to_string()),
     ];

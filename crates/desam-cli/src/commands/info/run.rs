@@ -20,10 +20,14 @@ pub(super) fn describe(path: &Path) -> anyhow::Result<Reply> {
         false => "not finished",
     };
     let train = &config.train;
+    let mut how = format!("{}, {} mode, preset {}", train.source, train.mode, train.preset);
+    if !train.precision.is_f32() {
+        how.push_str(&format!(", in {}", train.precision));
+    }
     let text = aligned(&[
         ("run", path.display().to_string()),
         ("state", format!("{state}: {} of {} epochs", manifest.epochs_done, train.epochs)),
-        ("trained on", format!("{}, {} mode, preset {}", train.source, train.mode, train.preset)),
+        ("trained on", how),
         ("variant", train.variant.to_string()),
         (
             "cases",

@@ -135,3 +135,11 @@ fn other_held_out_cases_and_prompts_are_noted() {
     assert!(found.notes.iter().any(|n| n.contains("held-out cases of A differ")));
     assert!(found.notes.iter().any(|n| n.contains("9 × 9") && n.contains("5 × 5")));
 }
+
+#[test]
+fn another_precision_is_noted() {
+    let (a, b) = (evaluation(), other());
+    let b = Evaluation { precision: desam_core::Precision::Bf16, ..b };
+    let found = compare(&a, &b, &config("dice")).unwrap();
+    assert!(found.notes.iter().any(|n| n.ends_with("products in bf16")), "{:?}", found.notes);
+}

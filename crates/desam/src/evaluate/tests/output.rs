@@ -2,6 +2,7 @@
 
 use super::{evaluation, evaluation_with_hd95};
 use crate::evaluate::{ByMetric, Evaluation, Measured};
+use desam_core::Precision;
 use desam_metrics::metric::CaseMetric;
 use desam_metrics::statistics::BootstrapConfig;
 
@@ -176,4 +177,11 @@ fn csv_has_a_column_a_metric() {
     assert_eq!(lines[1], "B,Case1,target,0.0,10,1000,0,,,inf,-25.0,");
     assert_eq!(lines[2], "B,Case2,target,0.8,10,1000,900,,,,,");
     assert_eq!(lines[5], "C,Case9,target,,,,,,,,,it has no ground truth");
+}
+
+#[test]
+fn a_setting_names_a_precision_that_is_not_f32() {
+    let bf16 = Evaluation { precision: Precision::Bf16, ..evaluation() };
+    assert_eq!(bf16.setting(), format!("{}; products in bf16", evaluation().setting()));
+    assert!(!evaluation().setting().contains("f32"));
 }
