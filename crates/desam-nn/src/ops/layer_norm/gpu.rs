@@ -1,6 +1,8 @@
 //! Layer norm over the last dimension by kernels, forward and backward.
 
-use crate::gpu::{Accelerator, Arg, KernelOp, Launch, Module, Operand, blocks, module, suffix};
+use crate::gpu::{
+    Accelerator, Arg, KernelOp, Launch, Module, Operand, apply, blocks, module, suffix,
+};
 use crate::ops::column_sums::{self, Matrix, column_sums};
 use candle_core::{DType, Result, Shape, Tensor, bail};
 
@@ -76,15 +78,30 @@ impl KernelOp for LayerNorm {
         let [x, weight, bias] = inputs else { bail!("layer norm: {} inputs", inputs.len()) };
         let rows = x.elem_count() / weight.elem_count().max(1);
         let seen = Tensor::zeros((rows, 2), DType::F32, x.device())?;
-        let (x_alone, weight_alone) = (x.detach(), weight.detach());
-        let back = Back { eps: self.eps, seen: seen.clone() };
-        let dx = crate::gpu::apply(back, &[&x_alone, grad, &weight_alone])?;
-        if !weight.track_op() && !bias.track_op() {
-            return Ok(vec![Some(dx), None, None]);
-        }
-        let sums = crate::gpu::apply(Sums, &[&x_alone, grad, &seen])?;
-        Ok(vec![Some(dx), Some(sums.get(0)?), Some(sums.get(1)?)])
+        gradients(
+            [x, weight, bias],
+            grad,
+            &seen,
+            (Back { eps: self.eps, seen: seen.clone() }, Sums),
+        )
     }
+}
+
+/// Gradients of `[x, weight, bias]`. `back` makes that of `x` from `(x, ∂y, weight)` and puts into `seen`
+/// what it found of each norm, from which `sums` makes those of weight and bias, where they are wanted.
+pub(super) fn gradients(
+    [x, weight, bias]: [&Tensor; 3],
+    grad: &Tensor,
+    seen: &Tensor,
+    (back, sums): (impl KernelOp, impl KernelOp),
+) -> Result<Vec<Option<Tensor>>> {
+    let x = x.detach();
+    let dx = apply(back, &[&x, grad, &weight.detach()])?;
+    if !weight.track_op() && !bias.track_op() {
+        return Ok(vec![Some(dx), None, None]);
+    }
+    let sums = apply(sums, &[&x, grad, seen])?;
+    Ok(vec![Some(dx), Some(sums.get(0)?), Some(sums.get(1)?)])
 }
 
 /// `(x, ∂y, weight) → ∂x`; mean and scale of each row are put into `seen [rows, 2]`.

@@ -1,8 +1,7 @@
 //! Layer norm over channels by kernels, forward and backward.
 
-use crate::gpu::{
-    Accelerator, Arg, KernelOp, Launch, Module, Operand, apply, blocks, module, suffix,
-};
+use super::gpu::gradients;
+use crate::gpu::{Accelerator, Arg, KernelOp, Launch, Module, Operand, blocks, module, suffix};
 use crate::ops::column_sums::{Matrix, column_sums};
 use candle_core::{DType, Result, Shape, Tensor, bail};
 
@@ -85,14 +84,12 @@ impl KernelOp for LayerNorm2d {
         let [x, weight, bias] = inputs else { bail!("layer norm: {} inputs", inputs.len()) };
         let Planes { images, pixels, .. } = Planes::new(x.shape())?;
         let seen = Tensor::zeros((images, 2, pixels), DType::F32, x.device())?;
-        let (x_alone, weight_alone) = (x.detach(), weight.detach());
-        let back = Back { eps: self.eps, seen: seen.clone() };
-        let dx = apply(back, &[&x_alone, grad, &weight_alone])?;
-        if !weight.track_op() && !bias.track_op() {
-            return Ok(vec![Some(dx), None, None]);
-        }
-        let sums = apply(Sums, &[&x_alone, grad, &seen])?;
-        Ok(vec![Some(dx), Some(sums.get(0)?), Some(sums.get(1)?)])
+        gradients(
+            [x, weight, bias],
+            grad,
+            &seen,
+            (Back { eps: self.eps, seen: seen.clone() }, Sums),
+        )
     }
 }
 

@@ -23,17 +23,15 @@ impl Direct {
         convolve(on, &self.0, [x, weight], [inputs * taps, taps, 0])
     }
 
-    /// A convolution whose inputs are the outputs, the kernel turned by half a turn.
     pub(super) fn input_gradient<A: Accelerator>(
         &self,
         on: &A,
         grad: &Operand<'_, A::Storage>,
         weight: &Operand<'_, A::Storage>,
     ) -> Result<A::Storage> {
-        let Convolution { inputs, outputs, side, .. } = self.0;
+        let Convolution { inputs, side, .. } = self.0;
         let taps = side * side;
-        let turned = Convolution { inputs: outputs, outputs: inputs, ..self.0 };
-        convolve(on, &turned, [grad, weight], [taps, inputs * taps, 1])
+        convolve(on, &self.0.turned(), [grad, weight], [taps, inputs * taps, 1])
     }
 
     pub(super) fn kernel_gradient<A: Accelerator>(

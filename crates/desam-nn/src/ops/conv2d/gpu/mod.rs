@@ -51,6 +51,12 @@ enum Way {
 }
 
 impl Convolution {
+    /// What the gradient of its input is: a convolution whose inputs are its outputs, the kernel turned
+    /// by half a turn.
+    fn turned(self) -> Self {
+        Self { inputs: self.outputs, outputs: self.inputs, ..self }
+    }
+
     /// `y [B, O, H, W]` of `x`'s type.
     ///
     /// # Errors

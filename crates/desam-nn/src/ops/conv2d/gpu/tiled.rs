@@ -33,16 +33,13 @@ impl Tiled {
         convolve(on, &self.0, [x, weight], false)
     }
 
-    /// A convolution whose inputs are the outputs, the kernel turned by half a turn.
     pub(super) fn input_gradient<A: Accelerator>(
         &self,
         on: &A,
         grad: &Operand<'_, A::Storage>,
         weight: &Operand<'_, A::Storage>,
     ) -> Result<A::Storage> {
-        let Convolution { inputs, outputs, .. } = self.0;
-        let turned = Convolution { inputs: outputs, outputs: inputs, ..self.0 };
-        convolve(on, &turned, [grad, weight], true)
+        convolve(on, &self.0.turned(), [grad, weight], true)
     }
 
     pub(super) fn kernel_gradient<A: Accelerator>(
