@@ -29,6 +29,8 @@ pub(crate) struct Screen {
     bars: Option<MultiProgress>,
     /// Work within work, the innermost last.
     tasks: Mutex<Vec<Task>>,
+    /// Warnings so far, for the key `warnings` of `--json`.
+    warnings: Mutex<Vec<String>>,
 }
 
 #[derive(Debug)]
@@ -46,14 +48,12 @@ impl Screen {
     pub(crate) fn new(loudness: Loudness) -> Self {
         let bars = loudness != Loudness::Quiet && std::io::stderr().is_terminal();
         let bars = bars.then(|| MultiProgress::with_draw_target(ProgressDrawTarget::stderr()));
-        Self { loudness, bars, tasks: Mutex::new(Vec::new()) }
+        Self { loudness, bars, tasks: Mutex::default(), warnings: Mutex::default() }
     }
 
-    /// Something that only `-v` shows.
-    pub(crate) fn detail(&self, message: &str) {
-        if self.loudness == Loudness::Verbose {
-            self.line(message);
-        }
+    /// The warnings so far, each once, in the order in which they were first given.
+    pub(crate) fn take_warnings(&self) -> Vec<String> {
+        std::mem::take(&mut *self.warnings.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn tasks(&self) -> MutexGuard<'_, Vec<Task>> {
@@ -124,6 +124,22 @@ impl Progress for Screen {
 
     fn say(&self, message: &str) {
         if self.loudness != Loudness::Quiet {
+            self.line(message);
+        }
+    }
+
+    /// Shown however quiet the program is asked to be; a repeated warning is shown once.
+    fn warn(&self, message: &str) {
+        let mut warnings = self.warnings.lock().unwrap_or_else(PoisonError::into_inner);
+        if !warnings.iter().any(|w| w == message) {
+            warnings.push(message.to_owned());
+            self.line(&format!("warning: {message}"));
+        }
+    }
+
+    /// Shown with `-v`.
+    fn detail(&self, message: &str) {
+        if self.loudness == Loudness::Verbose {
             self.line(message);
         }
     }
@@ -199,6 +215,16 @@ mod tests {
         assert_eq!(ending("t2.nii.gz", "t2.nii.gz: 43.0 ml"), "t2.nii.gz: 43.0 ml");
         assert_eq!(ending("training", "best epoch 3"), "training: best epoch 3");
         assert_eq!(ending("training", ""), "training: done");
+    }
+
+    #[test]
+    fn a_warning_is_kept_once() {
+        let screen = Screen::new(Loudness::Quiet);
+        for message in ["a", "b", "a"] {
+            screen.warn(message);
+        }
+        assert_eq!(screen.take_warnings(), ["a", "b"]);
+        assert!(screen.take_warnings().is_empty());
     }
 
     #[test]

@@ -14,22 +14,24 @@ pub(crate) struct Reply {
     pub(crate) json: Value,
     /// What failed while the rest was done, as `FILE: reason`; makes the exit code 1.
     pub(crate) failures: Vec<String>,
+    /// Warnings that stderr has shown already; the key `warnings` of the JSON.
+    pub(crate) warnings: Vec<String>,
 }
 
 impl Reply {
     /// Everything went well.
     pub(crate) fn new(text: impl Into<String>, json: Value) -> Self {
-        Self { text: text.into(), json, failures: Vec::new() }
+        Self { text: text.into(), json, failures: Vec::new(), warnings: Vec::new() }
     }
 
     /// Prints, and says how the program ends.
-    pub(crate) fn print(self, json: bool) -> ExitCode {
-        let text = match json {
-            // Indenting a value that was built here cannot fail; its compact form is the way out.
-            true => {
-                serde_json::to_string_pretty(&self.json).unwrap_or_else(|_| self.json.to_string())
-            }
-            false => self.text,
+    pub(crate) fn print(mut self, json: bool) -> ExitCode {
+        let text = if json {
+            self.add_warnings();
+            // Indenting a value that was built here cannot fail; its compact form is the fallback.
+            serde_json::to_string_pretty(&self.json).unwrap_or_else(|_| self.json.to_string())
+        } else {
+            self.text
         };
         for reason in &self.failures {
             failure::line("error", reason);
@@ -49,5 +51,35 @@ impl Reply {
             _ if self.failures.is_empty() => ExitCode::SUCCESS,
             _ => ExitCode::FAILURE,
         }
+    }
+
+    /// Puts the warnings under the key `warnings` of an object, behind those that it has of its own.
+    fn add_warnings(&mut self) {
+        let Value::Object(fields) = &mut self.json else {
+            return;
+        };
+        let own = fields.entry("warnings").or_insert_with(|| Value::Array(Vec::new()));
+        if let Value::Array(own) = own {
+            own.extend(self.warnings.drain(..).map(Value::String));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn warnings_are_a_key_of_every_object() {
+        let with = |json: Value| {
+            let mut reply = Reply::new("", json);
+            reply.warnings.push("late".into());
+            reply.add_warnings();
+            reply.json
+        };
+        assert_eq!(with(json!({"a": 1})), json!({"a": 1, "warnings": ["late"]}));
+        assert_eq!(with(json!({"warnings": ["own"]})), json!({"warnings": ["own", "late"]}));
+        assert_eq!(with(json!([1])), json!([1]));
     }
 }

@@ -10,6 +10,13 @@ pub trait Progress: Send + Sync {
     fn finish(&self, summary: &str);
     /// Something to say that is not progress: a size before the start, a file that was skipped.
     fn say(&self, message: &str);
+    /// A warning: the work goes on, but its result may not be what the user expects. A program
+    /// shows it however quiet it is asked to be, and repeats it in what it prints for programs.
+    fn warn(&self, message: &str) {
+        self.say(&format!("warning: {message}"));
+    }
+    /// A detail that most users need not see, such as the name of a file that was set aside.
+    fn detail(&self, _message: &str) {}
 }
 
 /// Reports to nobody.

@@ -81,7 +81,7 @@ pub(super) fn scores(run: &Path, protocol: Protocol) -> anyhow::Result<Evaluatio
 pub(crate) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Reply> {
     let bootstrap = arguments.draws.config_or_default()?;
     let config = CompareConfig { metric: arguments.metric, bootstrap };
-    session.screen.detail(&format!("settings: {}", serde_json::to_string(&config)?));
+    session.detail(&format!("settings: {}", serde_json::to_string(&config)?));
     let [a, b] = [&arguments.a, &arguments.b].map(|run| scores(run, arguments.protocol));
     let comparison = compare(&a?, &b?, &config)?;
     let json = serde_json::to_value(&comparison).context("the result cannot be written as JSON")?;

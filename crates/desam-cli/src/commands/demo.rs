@@ -71,7 +71,7 @@ impl Arguments {
 
 pub(crate) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Reply> {
     let config = arguments.config();
-    session.screen.detail(&format!("settings: {}", serde_json::to_string(&config)?));
+    session.detail(&format!("settings: {}", serde_json::to_string(&config)?));
     let started = Instant::now();
     let summary = demo_on(&arguments.out, &config, &session.device, &session.screen)?;
     let took = started.elapsed();

@@ -186,7 +186,7 @@ pub(crate) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Re
             arguments.encoder.choice(arguments.encoder_seed, session)?,
         )
     };
-    session.screen.detail(&format!("settings: {request:?}"));
+    session.detail(&format!("settings: {request:?}"));
     match parts::run(&arguments.parts, &request, session)? {
         Done::Whole => {
             let text = aligned(&[("cache", arguments.out.display().to_string())]);

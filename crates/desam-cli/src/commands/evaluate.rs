@@ -156,7 +156,7 @@ pub(crate) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Re
         one_empty: arguments.empty.into(),
         ..EvaluateConfig::new(arguments.protocol, automatic)
     };
-    session.screen.detail(&format!("settings: {}", serde_json::to_string(&config)?));
+    session.detail(&format!("settings: {}", serde_json::to_string(&config)?));
     let request = EvaluateRequest {
         cache: &cache,
         model: &model,

@@ -22,8 +22,8 @@ use crate::progress::{Loudness, Screen};
 use crate::reply::Reply;
 use anyhow::{Context, bail};
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use desam::DeviceChoice;
 use desam::candle::Device;
+use desam::{DeviceChoice, Progress};
 use std::path::Path;
 use std::str::FromStr;
 
@@ -38,23 +38,36 @@ pub(crate) struct Session {
     pub(crate) choice: DeviceChoice,
 }
 
+impl Session {
+    /// Something that only `-v` shows.
+    fn detail(&self, message: &str) {
+        self.screen.detail(message);
+    }
+}
+
 /// Runs the command.
 pub(crate) fn run(cli: &Cli) -> anyhow::Result<Reply> {
     let session = session(cli)?;
+    let mut reply = dispatch(cli, &session)?;
+    reply.warnings = session.screen.take_warnings();
+    Ok(reply)
+}
+
+fn dispatch(cli: &Cli, session: &Session) -> anyhow::Result<Reply> {
     match &cli.command {
-        Command::Demo(a) => demo::run(a, &session),
-        Command::Phantom(a) => phantom::run(a, &session),
-        Command::Embed(a) => embed::run(a, &session),
-        Command::Train(a) => train::run(a, &session),
-        Command::Evaluate(a) => evaluate::run(a, &session),
-        Command::Compare(a) => compare::run(a, &session),
-        Command::Report(a) => report::run(a, &session),
-        Command::Predict(a) => predict::run(a, &session),
-        Command::Convert(a) => convert::run(a, &session),
-        Command::Info(a) => info::run(a, &session),
-        Command::Parity(a) => parity::run(a, &session),
-        Command::Verify(a) => verify::run(a, &session),
-        Command::Sweep(a) => sweep::run(a, &session),
+        Command::Demo(a) => demo::run(a, session),
+        Command::Phantom(a) => phantom::run(a, session),
+        Command::Embed(a) => embed::run(a, session),
+        Command::Train(a) => train::run(a, session),
+        Command::Evaluate(a) => evaluate::run(a, session),
+        Command::Compare(a) => compare::run(a, session),
+        Command::Report(a) => report::run(a, session),
+        Command::Predict(a) => predict::run(a, session),
+        Command::Convert(a) => convert::run(a, session),
+        Command::Info(a) => info::run(a, session),
+        Command::Parity(a) => parity::run(a, session),
+        Command::Verify(a) => verify::run(a, session),
+        Command::Sweep(a) => sweep::run(a, session),
     }
 }
 

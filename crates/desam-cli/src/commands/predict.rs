@@ -89,7 +89,7 @@ pub(crate) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Re
     }
     let segmenter = segmenter(arguments, session)?;
     let settings = (segmenter.automatic(), segmenter.options());
-    session.screen.detail(&format!("prompts and options: {}", serde_json::to_string(&settings)?));
+    session.detail(&format!("prompts and options: {}", serde_json::to_string(&settings)?));
     let summary = match job {
         Job::One { input, output } => {
             room_for(&output)?;

@@ -30,7 +30,7 @@ pub use series::{Plane, Series, SeriesChoice, list_series};
 use geometry::Stack;
 use series::Sought;
 
-use crate::volumes::VolumeFormat;
+use crate::volumes::{Loaded, ReadOptions, VolumeFormat};
 use crate::{Error, Result};
 use desam_core::{LabelVolume, Volume, VolumeReader};
 use std::path::{Path, PathBuf};
@@ -69,6 +69,16 @@ pub fn read_volume(path: &Path, choice: &SeriesChoice) -> Result<Volume> {
 /// As [`read_volume`]; [`Error::NotALabel`] when a value is no label.
 pub fn read_labels(path: &Path) -> Result<LabelVolume> {
     pixels::labels(&stack(path, &SeriesChoice::Only, Sought::Labels)?)
+}
+
+/// Reads the series that `options` choose, with what there is to warn about.
+pub(crate) fn load_volume(path: &Path, options: &ReadOptions) -> Result<Loaded<Volume>> {
+    read_volume(path, &options.series).map(Loaded::new)
+}
+
+/// Reads the labels of the series that `options` choose, with what there is to warn about.
+pub(crate) fn load_labels(path: &Path, _options: &ReadOptions) -> Result<Loaded<LabelVolume>> {
+    read_labels(path).map(Loaded::new)
 }
 
 fn stack(path: &Path, choice: &SeriesChoice, sought: Sought) -> Result<Stack> {

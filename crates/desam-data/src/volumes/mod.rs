@@ -2,6 +2,7 @@
 
 mod format;
 mod hash;
+mod options;
 mod series;
 #[cfg(test)]
 mod tests;
@@ -9,6 +10,7 @@ mod tests;
 pub(crate) use format::without_ending;
 pub use format::{VOLUME_ENDINGS, VolumeFormat};
 pub use hash::{files, hash};
+pub use options::{Loaded, ReadOptions};
 pub use series::is_series;
 
 use crate::{Error, Result, metaimage, nifti, nrrd};
@@ -38,11 +40,20 @@ impl VolumeReader for AnyReader {
 /// # Errors
 /// As [`VolumeFormat::of`] and as the reader of the format.
 pub fn read_volume(path: &Path) -> Result<Volume> {
+    load_volume(path, &ReadOptions::default()).map(|loaded| loaded.value)
+}
+
+/// Reads intensities as `f32`, whatever the format, in the way that `options` ask for, and says what
+/// there is to warn about.
+///
+/// # Errors
+/// As [`read_volume`].
+pub fn load_volume(path: &Path, options: &ReadOptions) -> Result<Loaded<Volume>> {
     match VolumeFormat::of(path)? {
-        VolumeFormat::Nifti => nifti::read_volume(path),
-        VolumeFormat::MetaImage => metaimage::read_volume(path),
-        VolumeFormat::Nrrd => nrrd::read_volume(path),
-        VolumeFormat::Dicom => series::read_volume(path),
+        VolumeFormat::Nifti => nifti::read_volume(path).map(Loaded::new),
+        VolumeFormat::MetaImage => metaimage::read_volume(path).map(Loaded::new),
+        VolumeFormat::Nrrd => nrrd::read_volume(path).map(Loaded::new),
+        VolumeFormat::Dicom => series::load_volume(path, options),
     }
 }
 
@@ -51,11 +62,20 @@ pub fn read_volume(path: &Path) -> Result<Volume> {
 /// # Errors
 /// As [`VolumeFormat::of`] and as the reader of the format.
 pub fn read_labels(path: &Path) -> Result<LabelVolume> {
+    load_labels(path, &ReadOptions::default()).map(|loaded| loaded.value)
+}
+
+/// Reads labels, whatever the format, in the way that `options` ask for, and says what there is to
+/// warn about.
+///
+/// # Errors
+/// As [`read_labels`].
+pub fn load_labels(path: &Path, options: &ReadOptions) -> Result<Loaded<LabelVolume>> {
     match VolumeFormat::of(path)? {
-        VolumeFormat::Nifti => nifti::read_labels(path),
-        VolumeFormat::MetaImage => metaimage::read_labels(path),
-        VolumeFormat::Nrrd => nrrd::read_labels(path),
-        VolumeFormat::Dicom => series::read_labels(path),
+        VolumeFormat::Nifti => nifti::read_labels(path).map(Loaded::new),
+        VolumeFormat::MetaImage => metaimage::read_labels(path).map(Loaded::new),
+        VolumeFormat::Nrrd => nrrd::read_labels(path).map(Loaded::new),
+        VolumeFormat::Dicom => series::load_labels(path, options),
     }
 }
 

@@ -5,21 +5,16 @@ pub use crate::dicom::is_dicom_folder as is_series;
 #[cfg(feature = "dicom")]
 pub(super) use crate::dicom::seg::{expect_series, write_mask_like};
 #[cfg(feature = "dicom")]
-pub(super) use crate::dicom::{files, read_labels};
+pub(super) use crate::dicom::{files, load_labels, load_volume};
 
 #[cfg(not(feature = "dicom"))]
 pub use without::is_series;
 #[cfg(not(feature = "dicom"))]
-pub(super) use without::{expect_series, files, read_labels, read_volume, write_mask_like};
-
-/// The one series that `path` holds.
-#[cfg(feature = "dicom")]
-pub(super) fn read_volume(path: &std::path::Path) -> crate::Result<desam_core::Volume> {
-    crate::dicom::read_volume(path, &crate::dicom::SeriesChoice::Only)
-}
+pub(super) use without::{expect_series, files, load_labels, load_volume, write_mask_like};
 
 #[cfg(not(feature = "dicom"))]
 mod without {
+    use crate::volumes::{Loaded, ReadOptions};
     use crate::{Error, Result};
     use desam_core::{LabelVolume, Volume};
     use std::path::{Path, PathBuf};
@@ -40,11 +35,14 @@ mod without {
         not_built(path)
     }
 
-    pub(in super::super) fn read_volume(path: &Path) -> Result<Volume> {
+    pub(in super::super) fn load_volume(path: &Path, _: &ReadOptions) -> Result<Loaded<Volume>> {
         not_built(path)
     }
 
-    pub(in super::super) fn read_labels(path: &Path) -> Result<LabelVolume> {
+    pub(in super::super) fn load_labels(
+        path: &Path,
+        _: &ReadOptions,
+    ) -> Result<Loaded<LabelVolume>> {
         not_built(path)
     }
 

@@ -57,6 +57,14 @@ impl Progress for Share<'_> {
     fn say(&self, message: &str) {
         self.whole.say(message);
     }
+
+    fn warn(&self, message: &str) {
+        self.whole.warn(message);
+    }
+
+    fn detail(&self, message: &str) {
+        self.whole.detail(message);
+    }
 }
 
 #[cfg(test)]

@@ -64,7 +64,7 @@ impl Encoder {
 fn download(name: &str, session: &Session) -> anyhow::Result<PathBuf> {
     use desam::encoder::hub::{HubModel, HubOptions, fetch};
     let environment = crate::environment::HubEnvironment::read();
-    session.screen.detail(&format!(
+    session.detail(&format!(
         "weights are kept in {:?}{}",
         environment.cache_dir,
         if environment.offline { ", offline" } else { "" }

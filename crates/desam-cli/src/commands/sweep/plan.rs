@@ -136,7 +136,7 @@ pub(super) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Re
     sites.sort();
     sites.dedup();
     let scored = plan.lines().first().map(|l| l.sites.clone()).unwrap_or_default();
-    session.screen.detail(&format!("{:?}", plan.lines()));
+    session.detail(&format!("{:?}", plan.lines()));
     let score = match all - train {
         0 => String::new(),
         more => {

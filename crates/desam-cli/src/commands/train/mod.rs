@@ -133,7 +133,7 @@ pub(crate) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Re
     {
         config.epochs = run.config()?.train.epochs;
     }
-    session.screen.detail(&format!("settings: {}", serde_json::to_string(&config)?));
+    session.detail(&format!("settings: {}", serde_json::to_string(&config)?));
     let request = TrainRequest {
         cache: &arguments.cache,
         out: &arguments.out,
