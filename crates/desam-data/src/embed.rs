@@ -23,8 +23,10 @@ use std::path::PathBuf;
 #[serde(deny_unknown_fields)]
 pub struct EmbedOptions {
     /// The cache's folder; made if it is not there.
+    #[serde(with = "desam_core::serde_path")]
     pub dir: PathBuf,
     /// Folder that the cases lie in; their paths are remembered relative to it.
+    #[serde(with = "desam_core::serde_path")]
     pub data_root: PathBuf,
     /// The cases.
     pub cases: Vec<Case>,
@@ -90,6 +92,7 @@ pub fn embed(
 ) -> Result<EmbedSummary> {
     let run = run::Run::new(options, encoder, device, progress)?;
     let prepared = run.prepare_cases(&options.cases.iter().collect::<Vec<_>>())?;
+    run.expect_slices(&prepared)?;
     prepared.header.write(run.paths())?;
     run.encode_cases(&prepared)
 }

@@ -1,6 +1,7 @@
 //! What can go wrong with data, and how to mend it.
 
 use desam_core::Grid;
+use desam_core::text::DisplayPath as _;
 use std::path::PathBuf;
 
 /// Result of this crate.
@@ -11,7 +12,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[non_exhaustive]
 pub enum Error {
     /// A file or folder could not be read or written.
-    #[error("cannot {action} {}: {source}", path.display())]
+    #[error("cannot {action} {}: {source}", path.display_escaped())]
     Io {
         /// What was attempted: `read`, `write`, `list`, …
         action: &'static str,
@@ -21,13 +22,13 @@ pub enum Error {
         source: std::io::Error,
     },
     /// A file that is named after no format of volumes, and does not start like one either.
-    #[error("{}: no volume; its name should end in {}", path.display(), crate::volumes::VOLUME_ENDINGS)]
+    #[error("{}: no volume; its name should end in {}", path.display_escaped(), crate::volumes::VOLUME_ENDINGS)]
     UnknownFormat {
         /// The file.
         path: PathBuf,
     },
     /// DICOM files that make no volume.
-    #[error("{}: {problem}", path.display())]
+    #[error("{}: {problem}", path.display_escaped())]
     Dicom {
         /// The file, or the folder.
         path: PathBuf,
@@ -35,13 +36,13 @@ pub enum Error {
         problem: String,
     },
     /// DICOM in a build that does not read it.
-    #[error("{}: DICOM is not read by this build; build it with the feature `dicom`", path.display())]
+    #[error("{}: DICOM is not read by this build; build it with the feature `dicom`", path.display_escaped())]
     DicomNotBuilt {
         /// The file, or the folder.
         path: PathBuf,
     },
     /// A header holds something that no 3-D image can have, or that is not supported.
-    #[error("{}: header field {field} is {found}; expected {expected}", path.display())]
+    #[error("{}: header field {field} is {found}; expected {expected}", path.display_escaped())]
     Header {
         /// The file.
         path: PathBuf,
@@ -56,7 +57,7 @@ pub enum Error {
     #[error(
         "{}: truncated: its header promises {expected} bytes, only {found} are there; \
          copy the file again from its source",
-        path.display()
+        path.display_escaped()
     )]
     Truncated {
         /// The file.
@@ -70,7 +71,7 @@ pub enum Error {
     #[error(
         "{}: voxel {voxel:?} is {value}, which is no label (whole numbers from 0 to 255); \
          is this an image?",
-        path.display()
+        path.display_escaped()
     )]
     NotALabel {
         /// The file.
@@ -81,7 +82,7 @@ pub enum Error {
         value: f64,
     },
     /// A grid that a file format cannot hold.
-    #[error("{}: cannot be written: {problem}", path.display())]
+    #[error("{}: cannot be written: {problem}", path.display_escaped())]
     Unwritable {
         /// The file to be.
         path: PathBuf,
@@ -105,7 +106,7 @@ pub enum Error {
     #[error(
         "{}: no site found; expected folders SITE/ that hold CaseXX.nii.gz and \
          CaseXX_segmentation.nii.gz (any format), or a CSV file image,label,case,site",
-        dir.display()
+        dir.display_escaped()
     )]
     NoSites {
         /// The data folder.
@@ -114,7 +115,7 @@ pub enum Error {
     /// An image whose ground truth is missing.
     #[error(
         "site {site}, case {id}: {} has no label file; expected one such as {expected}",
-        image.display()
+        image.display_escaped()
     )]
     MissingLabel {
         /// The site.
@@ -127,7 +128,7 @@ pub enum Error {
         expected: String,
     },
     /// Ground truth whose image is missing.
-    #[error("site {site}, case {id}: {} has no image; expected one such as {expected}", label.display())]
+    #[error("site {site}, case {id}: {} has no image; expected one such as {expected}", label.display_escaped())]
     MissingImage {
         /// The site.
         site: String,
@@ -141,7 +142,7 @@ pub enum Error {
     /// Two files that claim to be the same case.
     #[error(
         "site {site}, case {id}: both {} and {} claim it; remove or rename one",
-        first.display(), second.display()
+        first.display_escaped(), second.display_escaped()
     )]
     DuplicateCase {
         /// The site.
@@ -156,7 +157,7 @@ pub enum Error {
     /// A data set with cases in its folder and in folders in that: sites or strays.
     #[error(
         "{} holds cases itself and in its folder {folder}; are they sites? Move one kind elsewhere",
-        dir.display()
+        dir.display_escaped()
     )]
     MixedLayout {
         /// The data folder.
@@ -165,7 +166,7 @@ pub enum Error {
         folder: String,
     },
     /// A table that does not name cases as it should.
-    #[error("{}, line {line}: {problem}", path.display())]
+    #[error("{}, line {line}: {problem}", path.display_escaped())]
     Table {
         /// The CSV file.
         path: PathBuf,
@@ -175,7 +176,7 @@ pub enum Error {
         problem: String,
     },
     /// A file name that is not UTF-8, so that no case can be named after it.
-    #[error("{}: the name is not UTF-8; rename it", path.display())]
+    #[error("{}: the name is not UTF-8; rename it", path.display_escaped())]
     FileName {
         /// The file or folder.
         path: PathBuf,
@@ -258,14 +259,14 @@ pub enum Error {
     /// A folder that holds no cache, or one whose run ended before the volumes were prepared.
     #[error(
         "{}: there is no feature cache (cache.json) here; run embed, or what is missing of its parts",
-        dir.display()
+        dir.display_escaped()
     )]
     CacheNotFound {
         /// The folder.
         dir: PathBuf,
     },
     /// A cache's header that cannot be read.
-    #[error("{}: {problem}; remove the cache and run embed again", path.display())]
+    #[error("{}: {problem}; remove the cache and run embed again", path.display_escaped())]
     CacheHeader {
         /// The header's file.
         path: PathBuf,
@@ -275,7 +276,7 @@ pub enum Error {
     /// A cache that was made by another recipe than the one asked for.
     #[error(
         "{}: this cache was made otherwise ({}); write to another folder, or remove this one",
-        dir.display(), differences.join("; ")
+        dir.display_escaped(), differences.join("; ")
     )]
     CacheMismatch {
         /// The cache's folder.
@@ -294,7 +295,7 @@ pub enum Error {
     /// Parts of a run that are not done.
     #[error(
         "{}: of {of} parts these are not done: {}; run them again, they continue where they stopped",
-        dir.display(), list(missing)
+        dir.display_escaped(), list(missing)
     )]
     PartsMissing {
         /// The cache's folder.
@@ -308,7 +309,7 @@ pub enum Error {
     #[error(
         "{}: no part embedded {site}/{id}: the data has changed between the parts; run all of them \
          again, what is right is kept",
-        dir.display()
+        dir.display_escaped()
     )]
     PartsLack {
         /// The cache's folder.
@@ -319,7 +320,7 @@ pub enum Error {
         id: String,
     },
     /// What a part noted cannot be read.
-    #[error("{}: {problem}; remove it and run this part again", path.display())]
+    #[error("{}: {problem}; remove it and run this part again", path.display_escaped())]
     PartNote {
         /// The note.
         path: PathBuf,
@@ -330,7 +331,7 @@ pub enum Error {
     #[error(
         "{}: the cache is incomplete: {present} of {expected} slices are there; \
          run embed again, it continues where it stopped",
-        dir.display()
+        dir.display_escaped()
     )]
     CacheIncomplete {
         /// The cache's folder.
@@ -344,7 +345,7 @@ pub enum Error {
     #[error(
         "{}: stale: its {what} is {found}, expected {expected}; run embed again, \
          which replaces it",
-        path.display()
+        path.display_escaped()
     )]
     CacheEntryStale {
         /// The file.
@@ -360,7 +361,7 @@ pub enum Error {
     #[error(
         "{}: truncated: its header promises {expected} bytes or more, {found} are there; \
          run embed again, which replaces it",
-        path.display()
+        path.display_escaped()
     )]
     CacheEntryTruncated {
         /// The file.
@@ -371,7 +372,7 @@ pub enum Error {
         found: u64,
     },
     /// A file of a cache that is not what it should be.
-    #[error("{}: corrupt: {problem}; run embed again, which replaces it", path.display())]
+    #[error("{}: corrupt: {problem}; run embed again, which replaces it", path.display_escaped())]
     CacheEntryCorrupt {
         /// The file.
         path: PathBuf,
@@ -381,7 +382,7 @@ pub enum Error {
     /// What [`crate::cache::FeatureCache::verify`] found.
     #[error(
         "{}: {} of {files} files are damaged:\n{}",
-        dir.display(), damaged.len(), damaged.join("\n")
+        dir.display_escaped(), damaged.len(), damaged.join("\n")
     )]
     CacheDamaged {
         /// The cache's folder.
@@ -433,13 +434,49 @@ pub enum Error {
         /// What went wrong.
         source: Box<Error>,
     },
-    /// A site or case whose name cannot name a file.
-    #[error("site {site:?}, case {id:?}: not plain file names; rename them")]
+    /// A case whose name cannot name a file.
+    #[error(
+        "site {site:?}, case {id:?}: the name of the case {problem}; cases need plain file names, rename it"
+    )]
     CaseName {
         /// The site.
         site: String,
         /// The case.
         id: String,
+        /// What is wrong with its name.
+        problem: &'static str,
+    },
+    /// A site whose name cannot name a folder or stand in a list.
+    #[error("site {site:?}: its name {problem}; sites need plain file names, rename it")]
+    SiteName {
+        /// The site.
+        site: String,
+        /// What is wrong with its name.
+        problem: &'static str,
+    },
+    /// Cases of which no slice would be stored.
+    #[error(
+        "of the {cases} cases no slice has ground truth in masks of {mask_side} × {mask_side} \
+         pixels, so there is nothing to embed; choose a larger input side or a finer spacing, or \
+         look at the labels"
+    )]
+    NothingToEmbed {
+        /// Cases whose volumes and labels were read.
+        cases: usize,
+        /// Side of the masks.
+        mask_side: usize,
+    },
+    /// An affine that maps all voxels into a plane, a line or a point.
+    #[error(
+        "{}: its affine is singular, so that its voxels have no place in space: rows {affine:?}; \
+         mend the orientation in its header",
+        path.display_escaped()
+    )]
+    SingularAffine {
+        /// The volume.
+        path: PathBuf,
+        /// The affine's rows, mm RAS+.
+        affine: [[f64; 4]; 3],
     },
     /// Features that cannot be stored.
     #[error(

@@ -1,5 +1,6 @@
 //! What can go wrong between a file and a frozen encoder.
 
+use desam_core::text::DisplayPath as _;
 use std::path::PathBuf;
 
 /// Result of this crate, outside tensor forwards.
@@ -10,7 +11,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[non_exhaustive]
 pub enum Error {
     /// A file could not be opened, read, written or moved into place.
-    #[error("{path}: {source}")]
+    #[error("{}: {source}", path.display_escaped())]
     Io {
         /// The file.
         path: PathBuf,
@@ -18,7 +19,7 @@ pub enum Error {
         source: std::io::Error,
     },
     /// A file that is no checkpoint, or a damaged one.
-    #[error("{path} is not a checkpoint that can be read: {reason}")]
+    #[error("{} is not a checkpoint that can be read: {reason}", path.display_escaped())]
     Checkpoint {
         /// The file.
         path: PathBuf,
@@ -27,8 +28,9 @@ pub enum Error {
     },
     /// A `.pth` in the format PyTorch wrote before version 1.6.
     #[error(
-        "{path} is in PyTorch's format from before version 1.6, which is not read here; \
-         save it again in Python: torch.save(torch.load(path, map_location=\"cpu\"), path)"
+        "{} is in PyTorch's format from before version 1.6, which is not read here; \
+         save it again in Python: torch.save(torch.load(path, map_location=\"cpu\"), path)",
+        path.display_escaped()
     )]
     LegacyPickle {
         /// The file.
@@ -36,8 +38,9 @@ pub enum Error {
     },
     /// A tensor whose type is no floating point.
     #[error(
-        "{path}: tensor {name} is of type {found}; expected f16, bf16, f32 or f64 \
-         (remove it from the checkpoint if it is no parameter)"
+        "{}: tensor {name} is of type {found}; expected f16, bf16, f32 or f64 \
+         (remove it from the checkpoint if it is no parameter)",
+        path.display_escaped()
     )]
     TensorType {
         /// The file.
@@ -48,7 +51,7 @@ pub enum Error {
         found: String,
     },
     /// Two keys of a file stand for the same parameter and hold different numbers.
-    #[error("{path}: {first} and {second} are the same parameter and hold different values")]
+    #[error("{}: {first} and {second} are the same parameter and hold different values", path.display_escaped())]
     Conflict {
         /// The file.
         path: PathBuf,

@@ -20,8 +20,10 @@ pub struct CacheCase {
     /// The case within the site.
     pub id: String,
     /// The image, relative to the data root where it lies below it.
+    #[serde(with = "desam_core::serde_path")]
     pub image: PathBuf,
     /// The ground truth, likewise, where there is one.
+    #[serde(default, with = "desam_core::serde_path")]
     pub label: Option<PathBuf>,
     /// BLAKE3 of the image file.
     pub image_blake3: String,
@@ -48,6 +50,7 @@ pub struct CacheHeader {
     /// How the features were made.
     pub recipe: CacheRecipe,
     /// Where the volumes were when the cache was made.
+    #[serde(with = "desam_core::serde_path")]
     pub data_root: PathBuf,
     /// The cases, in the order they were given.
     pub cases: Vec<CacheCase>,

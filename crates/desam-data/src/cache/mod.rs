@@ -37,5 +37,5 @@ pub use store::{FeatureCache, SliceRef};
 
 pub(crate) use entry::{Entry, Seal, TensorSpec};
 pub(crate) use header::case_source;
-pub(crate) use names::{CachePaths, is_plain_name, make_parent};
+pub(crate) use names::{CachePaths, check_names, is_plain_name, make_parent};
 pub(crate) use pages::CasePages;

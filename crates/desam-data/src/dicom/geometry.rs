@@ -6,6 +6,7 @@ use super::wrong;
 use crate::Result;
 use crate::voxels::lps_affine;
 use desam_core::Grid;
+use desam_core::text::DisplayPath as _;
 use std::path::Path;
 
 /// Directions that differ less are one: about half a minute of arc.
@@ -28,7 +29,8 @@ pub(super) fn stack(series: Series, path: &Path) -> Result<Stack> {
         return refuse("it has no slices".into());
     };
     for other in &slices {
-        let names = || format!("{} and {}", first.path().display(), other.path().display());
+        let names =
+            || format!("{} and {}", first.path().display_escaped(), other.path().display_escaped());
         let size = |s: &Slice| (s.file.rows, s.file.columns);
         if size(other) != size(first) {
             return refuse(format!("{} are not of one size", names()));
@@ -85,7 +87,11 @@ fn step(slices: &[Slice], normal: [f64; 3]) -> Result<[f64; 3], String> {
     sorted.sort_by(f64::total_cmp);
     let usual = sorted[sorted.len() / 2];
     for (gap, pair) in gaps.iter().zip(slices.windows(2)) {
-        let names = format!("{} and {}", pair[0].path().display(), pair[1].path().display());
+        let names = format!(
+            "{} and {}",
+            pair[0].path().display_escaped(),
+            pair[1].path().display_escaped()
+        );
         if *gap < 1e-3 {
             return Err(format!(
                 "{names} lie at the same place: several echoes or moments in one series?"
@@ -106,7 +112,7 @@ fn step(slices: &[Slice], normal: [f64; 3]) -> Result<[f64; 3], String> {
             .map(|d| d * d)
             .sum();
         if off.sqrt() > OFF_PLACE * usual {
-            return Err(format!("{} lies beside the others' line", slice.path().display()));
+            return Err(format!("{} lies beside the others' line", slice.path().display_escaped()));
         }
     }
     Ok(step)

@@ -3,13 +3,14 @@
 use super::{EmbedOptions, EmbedSummary};
 use crate::cache::{
     CacheCase, CacheHeader, CachePaths, CacheRecipe, CasePages, FORMAT_VERSION, Seal, SlicePolicy,
-    case_source, human_bytes, is_plain_name,
+    case_source, human_bytes,
 };
 use crate::layout::Case;
 use crate::preprocess::PreparedVolume;
 use crate::volumes::{read_labels, read_volume};
 use crate::{Error, Result, volumes};
 use candle_core::Device;
+use desam_core::text::DisplayPath as _;
 use desam_core::{ImageEncoder, Progress};
 use std::path::{Path, PathBuf};
 
@@ -77,7 +78,7 @@ impl<'a> Run<'a> {
                 progress.say(&format!(
                     "{gone} cases of {} are no longer in the data; their files are left there, \
                      unread",
-                    options.dir.display()
+                    options.dir.display_escaped()
                 ));
             }
         }
@@ -98,6 +99,17 @@ impl<'a> Run<'a> {
         self.progress.finish(&format!("{} cases, {slices} slices to embed", ready.len()));
         let bytes = ready.iter().map(|r| r.bytes).sum();
         Ok(Prepared { header: self.header(ready.into_iter().map(|r| r.record).collect()), bytes })
+    }
+
+    /// Refuses a cache of nothing: all labels may vanish in masks that are too small.
+    pub(super) fn expect_slices(&self, prepared: &Prepared) -> Result<()> {
+        let cases = &prepared.header.cases;
+        let wanted = self.recipe.slices != SlicePolicy::None && !cases.is_empty();
+        if wanted && cases.iter().all(|case| case.stored.is_empty()) {
+            let mask_side = self.recipe.spec.mask_side();
+            return Err(Error::NothingToEmbed { cases: cases.len(), mask_side });
+        }
+        Ok(())
     }
 
     /// The header of a cache of `cases`.
@@ -175,7 +187,7 @@ impl<'a> Run<'a> {
             self.recipe.dtype,
             human_bytes(self.recipe.estimate(slices)),
             human_bytes(self.recipe.estimate(1)),
-            self.options.dir.display()
+            self.options.dir.display_escaped()
         ));
         let mut reused = 0;
         self.progress.begin("embedding", slices as u64);
@@ -209,9 +221,7 @@ fn absolute(path: &Path) -> Result<PathBuf> {
 fn check_names(cases: &[Case]) -> Result<()> {
     let mut seen = std::collections::HashMap::new();
     for case in cases {
-        if !is_plain_name(&case.site) || !is_plain_name(&case.id) {
-            return Err(Error::CaseName { site: case.site.clone(), id: case.id.clone() });
-        }
+        crate::cache::check_names(&case.site, &case.id)?;
         let name = (case.site.to_lowercase(), case.id.to_lowercase());
         if let Some(first) = seen.insert(name, &case.image) {
             return Err(Error::DuplicateCase {

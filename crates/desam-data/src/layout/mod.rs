@@ -32,9 +32,10 @@ pub struct Case {
     /// The case within the site, as its file is named.
     pub id: String,
     /// The image volume.
+    #[serde(with = "desam_core::serde_path")]
     pub image: PathBuf,
     /// The ground truth, where there is one.
-    #[serde(default)]
+    #[serde(default, with = "desam_core::serde_path")]
     pub label: Option<PathBuf>,
 }
 
@@ -169,10 +170,9 @@ pub fn data_root(data: &Path) -> &Path {
 pub fn list_volumes(dir: &Path) -> Result<Vec<PathBuf>> {
     let mut volumes = Vec::new();
     for path in entries(dir)? {
-        let name = path.file_name().and_then(|n| n.to_str()).and_then(VolumeName::parse);
         let image = match path.is_dir() {
             true => is_series(&path)?,
-            false => name.is_some_and(|n| !n.is_label) && path.is_file(),
+            false => looks_like(&path, |name| !name.is_label) && path.is_file(),
         };
         if image {
             volumes.push(path);
@@ -181,6 +181,14 @@ pub fn list_volumes(dir: &Path) -> Result<Vec<PathBuf>> {
     Ok(volumes)
 }
 
+/// Whether a file is named as a volume of a kind. Endings are ASCII, so that the name need not be
+/// UTF-8.
+fn looks_like(path: &Path, kind: impl FnOnce(VolumeName<'_>) -> bool) -> bool {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    VolumeName::parse(&name).is_some_and(kind)
+}
+
+/// The name of a file or folder after which a case or site is called, which must be text.
 fn name_of(path: &Path) -> Result<String> {
     let name = path.file_name().and_then(|n| n.to_str());
     name.map(str::to_owned).ok_or_else(|| Error::FileName { path: path.to_path_buf() })

@@ -15,6 +15,7 @@ mod write;
 pub(crate) use fields::is_start;
 pub(crate) use read::files;
 pub use read::{read_labels, read_volume};
+pub(crate) use write::data_file_of;
 pub use write::{write_labels, write_mask_like};
 
 use crate::voxels::ends_with;

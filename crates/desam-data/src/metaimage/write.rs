@@ -73,6 +73,11 @@ fn is_usable(affine: &Affine) -> bool {
     affine.0.iter().flatten().all(|v| v.is_finite()) && affine.inverse().is_ok()
 }
 
+/// The file of the voxels of a mask named `out`, where the format keeps them apart.
+pub(crate) fn data_file_of(out: &Path) -> Option<PathBuf> {
+    zraw(out)
+}
+
 /// The data file of a header that has one.
 fn zraw(out: &Path) -> Option<PathBuf> {
     ends_with(out, ".mhd").then(|| with_ending(out, ".mhd", ".zraw"))
@@ -83,7 +88,7 @@ fn save(out: &Path, geometry: Vec<String>, voxels: &[u8]) -> Result<()> {
     let packed = encoder.write_all(voxels).and_then(|()| encoder.finish());
     let packed = packed.map_err(Error::io("pack", out))?;
     let other = zraw(out);
-    let place = other.as_deref().map_or("LOCAL", file_name);
+    let place = other.as_deref().map_or(&b"LOCAL"[..], file_name);
     let mut lines = vec![
         "ObjectType = Image".to_owned(),
         "BinaryData = True".to_owned(),
@@ -97,13 +102,14 @@ fn save(out: &Path, geometry: Vec<String>, voxels: &[u8]) -> Result<()> {
     lines.splice(1..1, rank);
     lines.extend(rest);
     lines.push("ElementType = MET_UCHAR".to_owned());
-    lines.push(format!("ElementDataFile = {place}"));
-    let header = lines.join("\n") + "\n";
+    lines.push("ElementDataFile = ".to_owned());
+    // A file's name need not be UTF-8.
+    let header = [lines.join("\n").as_bytes(), place, b"\n"].concat();
     if let Some(path) = &other {
         write_atomic(path, |file| file.write_all(&packed))?;
     }
     write_atomic(out, |file| {
-        file.write_all(header.as_bytes())?;
+        file.write_all(&header)?;
         if other.is_none() { file.write_all(&packed) } else { Ok(()) }
     })
 }

@@ -15,6 +15,7 @@ mod write;
 
 pub(crate) use read::files;
 pub use read::{read_labels, read_volume};
+pub(crate) use write::written_files;
 pub use write::{write_labels, write_mask_like, write_volume};
 
 use crate::voxels::ends_with;

@@ -9,7 +9,7 @@ use crate::voxels::{expect_others, gzip};
 use crate::{Error, Result, atomic::write_atomic};
 use desam_core::{Grid, LabelVolume, Volume};
 use std::io::{Result as IoResult, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// The standard's code for a form that aligns voxels with the scanner's axes.
 const SCANNER: i16 = 1;
@@ -100,6 +100,12 @@ fn header_for(grid: &Grid, datatype: i16, bits: i16, out: &Path) -> Result<RawHe
         header.set_f32s(at::QUATERN + 12, &grid.affine.0.map(|row| row[3] as f32));
     }
     Ok(header)
+}
+
+/// The files that a mask named `out` is written to.
+pub(crate) fn written_files(out: &Path) -> Vec<PathBuf> {
+    let PairPaths { header, voxels } = PairPaths::of(out);
+    [header].into_iter().chain(voxels).collect()
 }
 
 /// Writes header, the flag for "no extensions" and the voxels.

@@ -76,6 +76,11 @@ pub fn write_labels(out: &Path, labels: &LabelVolume) -> Result<()> {
     save(out, lines, labels.data())
 }
 
+/// The file of the voxels of a mask named `out`, where the format keeps them apart.
+pub(crate) fn data_file_of(out: &Path) -> Option<PathBuf> {
+    raw(out)
+}
+
 /// The data file of a header that has one.
 fn raw(out: &Path) -> Option<PathBuf> {
     ends_with(out, ".nhdr").then(|| with_ending(out, ".nhdr", ".raw.gz"))
@@ -84,13 +89,15 @@ fn raw(out: &Path) -> Option<PathBuf> {
 fn save(out: &Path, mut lines: Vec<String>, voxels: &[u8]) -> Result<()> {
     lines.push("encoding: gzip".to_owned());
     let other = raw(out);
+    let mut header = (lines.join("\n") + "\n").into_bytes();
     if let Some(path) = &other {
-        lines.push(format!("data file: {}", file_name(path)));
+        // A file's name need not be UTF-8.
+        header.extend([b"data file: ", file_name(path), b"\n"].concat());
         write_atomic(path, |file| gzip(file, |w| w.write_all(voxels)))?;
     }
-    let header = lines.join("\n") + "\n\n";
+    header.push(b'\n');
     write_atomic(out, |file| {
-        file.write_all(header.as_bytes())?;
+        file.write_all(&header)?;
         if other.is_none() { gzip(file, |w| w.write_all(voxels)) } else { Ok(()) }
     })
 }

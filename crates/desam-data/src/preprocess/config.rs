@@ -4,6 +4,11 @@ use super::{Orientation, PreparedVolume};
 use crate::{Error, Result};
 use desam_core::{EncoderSpec, Volume};
 use serde::{Deserialize, Serialize};
+use std::ops::RangeInclusive;
+
+/// Spacings that volumes can be resampled to, in mm. A voxel of more swallows an organ, and one of
+/// less makes thousands of slices of it.
+pub const SPACING_MM: RangeInclusive<f64> = 0.01..=100.0;
 
 /// How a slice becomes a square image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -94,6 +99,14 @@ impl PreprocessConfig {
         Self { orientation: Orientation::Stored, ..self }
     }
 
+    /// The configuration in few words: the preset that it is, or all of its fields as JSON.
+    pub fn summary(&self) -> String {
+        let presets = [("paper", Self::paper()), ("official", Self::official())];
+        let preset = presets.iter().find(|(_, preset)| preset == self);
+        let json = || serde_json::to_string(self).unwrap_or_else(|_| format!("{self:?}"));
+        preset.map_or_else(json, |(name, _)| (*name).to_owned())
+    }
+
     /// Whether the fields make sense.
     ///
     /// # Errors
@@ -108,9 +121,13 @@ impl PreprocessConfig {
             return refuse("percentiles", found, "0 <= low < high <= 100");
         }
         if let Some(spacing) = self.spacing_mm
-            && spacing.iter().any(|s| !(s.is_finite() && *s > 0.0))
+            && spacing.iter().any(|s| !SPACING_MM.contains(s))
         {
-            return refuse("spacing_mm", format!("{spacing:?}"), "three lengths above 0");
+            return refuse(
+                "spacing_mm",
+                format!("{spacing:?}"),
+                "three lengths from 0.01 to 100 mm",
+            );
         }
         if let Frame::Crop { side } = self.frame
             && !(1..=8192).contains(&side)

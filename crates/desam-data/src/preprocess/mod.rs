@@ -25,7 +25,7 @@ mod targets;
 mod tests;
 mod view;
 
-pub use config::{Frame, LabelRule, PreprocessConfig};
+pub use config::{Frame, LabelRule, PreprocessConfig, SPACING_MM};
 pub(crate) use geometry::expect_same_grid;
 pub use image::SliceImage;
 pub(crate) use image::normalised;

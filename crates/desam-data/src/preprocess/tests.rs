@@ -161,6 +161,8 @@ fn nonsense_is_refused() {
         PreprocessConfig { percentiles: [f64::NAN, 50.0], ..official.clone() },
         PreprocessConfig { percentiles: [-1.0, 50.0], ..official.clone() },
         PreprocessConfig { spacing_mm: Some([1.0, 0.0, 1.0]), ..official.clone() },
+        PreprocessConfig { spacing_mm: Some([1.0, 1.0, 1e300]), ..official.clone() },
+        PreprocessConfig { spacing_mm: Some([0.001, 1.0, 1.0]), ..official.clone() },
         PreprocessConfig { frame: Frame::Crop { side: 0 }, ..official.clone() },
     ] {
         assert!(matches!(bad.prepare(&volume, &spec(256)), Err(Error::PreprocessConfig { .. })));

@@ -8,7 +8,7 @@ mod tests;
 pub use report::{CaseReport, SiteReport, VerifyReport};
 
 use crate::Result;
-use crate::cache::is_plain_name;
+use crate::cache::check_names;
 use crate::layout::Layout;
 use desam_core::Progress;
 use std::collections::BTreeMap;
@@ -40,8 +40,8 @@ pub fn verify(data: &Path, progress: &dyn Progress) -> Result<VerifyReport> {
     for (index, case) in found.iter().enumerate() {
         let read = case::examine(case);
         let mut report = read.report;
-        if !is_plain_name(&case.site) || !is_plain_name(&case.id) {
-            report.errors.push("site and case must be plain file names; rename them".into());
+        if let Err(error) = check_names(&case.site, &case.id) {
+            report.errors.push(error.to_string());
         }
         if let Some(content) = read.content {
             contents.entry(content).or_default().push(index);

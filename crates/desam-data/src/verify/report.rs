@@ -2,6 +2,7 @@
 
 use crate::layout::Layout;
 use crate::volumes::VolumeFormat;
+use desam_core::text::one_line;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -10,6 +11,7 @@ use std::path::PathBuf;
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct VerifyReport {
     /// The data set.
+    #[serde(serialize_with = "desam_core::serde_path::serialize")]
     pub data: PathBuf,
     /// How it is laid out.
     pub layout: Layout,
@@ -32,8 +34,10 @@ pub struct CaseReport {
     /// The case within the site.
     pub id: String,
     /// The image.
+    #[serde(serialize_with = "desam_core::serde_path::serialize")]
     pub image: PathBuf,
     /// The ground truth, where there is one.
+    #[serde(serialize_with = "desam_core::serde_path::serialize")]
     pub label: Option<PathBuf>,
     /// The image's format, where it could be told.
     pub format: Option<VolumeFormat>,
@@ -56,9 +60,9 @@ pub struct CaseReport {
 }
 
 impl CaseReport {
-    /// `SITE/CASE`.
+    /// `SITE/CASE`, on one line.
     pub fn name(&self) -> String {
-        format!("{}/{}", self.site, self.id)
+        format!("{}/{}", one_line(&self.site), one_line(&self.id))
     }
 }
 

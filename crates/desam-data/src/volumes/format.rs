@@ -3,9 +3,10 @@
 use crate::metaimage::{self, MetaImageReader};
 use crate::nifti::NiftiReader;
 use crate::nrrd::{self, NrrdReader};
-use crate::voxels::ends_with;
+use crate::voxels::{ends_with, stem};
 use crate::{Error, Result};
 use desam_core::VolumeReader;
+use std::ffi::OsStr;
 use std::fmt;
 use std::fs::File;
 use std::io::Read;
@@ -116,6 +117,16 @@ impl fmt::Display for VolumeFormat {
             Self::Nrrd => "NRRD",
             Self::Dicom => "DICOM",
         })
+    }
+}
+
+/// The name of a mask's file without the ending that says its format.
+pub(super) fn stem_of(mask: &Path) -> &OsStr {
+    let endings = ENDINGS.iter().map(|(ending, _)| *ending).chain([".dcm"]);
+    let ending = endings.into_iter().find(|ending| ends_with(mask, ending));
+    match ending {
+        Some(ending) => stem(mask, ending),
+        None => mask.file_name().unwrap_or(mask.as_os_str()),
     }
 }
 

@@ -14,7 +14,8 @@ pub use options::{Loaded, ReadOptions};
 pub use series::is_series;
 
 use crate::{Error, Result, metaimage, nifti, nrrd};
-use desam_core::{LabelVolume, Volume, VolumeReader};
+use desam_core::{Grid, LabelVolume, Volume, VolumeReader};
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 /// Reads any volume.
@@ -55,6 +56,7 @@ pub fn load_volume(path: &Path, options: &ReadOptions) -> Result<Loaded<Volume>>
         VolumeFormat::Nrrd => nrrd::read_volume(path).map(Loaded::new),
         VolumeFormat::Dicom => series::load_volume(path, options),
     }
+    .and_then(|loaded| expect_invertible(path, loaded.value.grid()).map(|()| loaded))
 }
 
 /// Reads labels, whole numbers from 0 to 255, whatever the format.
@@ -77,6 +79,17 @@ pub fn load_labels(path: &Path, options: &ReadOptions) -> Result<Loaded<LabelVol
         VolumeFormat::Nrrd => nrrd::read_labels(path).map(Loaded::new),
         VolumeFormat::Dicom => series::load_labels(path, options),
     }
+    .and_then(|loaded| expect_invertible(path, loaded.value.grid()).map(|()| loaded))
+}
+
+/// Refuses an affine without an inverse, such as one of zeros, whatever the size of the voxels.
+fn expect_invertible(path: &Path, grid: &Grid) -> Result<()> {
+    let volume = grid.spacing().iter().product::<f64>();
+    let flatness = grid.affine.determinant().abs() / volume;
+    if flatness.is_finite() && flatness > 1e-9 {
+        return Ok(());
+    }
+    Err(Error::SingularAffine { path: path.to_path_buf(), affine: grid.affine.0 })
 }
 
 /// Writes labels as `u8` in the format that `out` is named after.
@@ -132,19 +145,32 @@ pub fn expect_mask_name(volume: &Path, out: &Path) -> Result<()> {
 
 /// What the mask of a volume is named in a folder of masks: as the volume, so that it has its
 /// format; a DICOM series' is a NIfTI file.
-pub fn mask_name(volume: &Path) -> String {
-    let name = volume.file_name().unwrap_or(volume.as_os_str()).to_string_lossy().into_owned();
-    match VolumeFormat::of(volume) {
-        Ok(VolumeFormat::Dicom) => format!("{name}.nii.gz"),
-        _ => name,
+pub fn mask_name(volume: &Path) -> OsString {
+    let mut name = volume.file_name().unwrap_or(volume.as_os_str()).to_os_string();
+    if let Ok(VolumeFormat::Dicom) = VolumeFormat::of(volume) {
+        name.push(".nii.gz");
     }
+    name
+}
+
+/// The files that a mask named `mask` is written to: itself, and that of its voxels where the format
+/// keeps them apart.
+pub fn mask_files(mask: &Path) -> Vec<PathBuf> {
+    let voxels = match VolumeFormat::of_name(mask) {
+        Some(VolumeFormat::Nifti) => return nifti::written_files(mask),
+        Some(VolumeFormat::MetaImage) => metaimage::data_file_of(mask),
+        Some(VolumeFormat::Nrrd) => nrrd::data_file_of(mask),
+        Some(VolumeFormat::Dicom) | None => None,
+    };
+    [mask.to_path_buf()].into_iter().chain(voxels).collect()
 }
 
 /// A file beside the mask `mask`, named after it: `t2.nii.gz` and `json` give `t2.json`.
 pub fn beside(mask: &Path, ending: &str) -> PathBuf {
-    let name = mask.file_name().unwrap_or(mask.as_os_str()).to_string_lossy();
-    let stem = without_ending(&name).or_else(|| name.strip_suffix(".dcm")).unwrap_or(&name);
-    mask.with_file_name(format!("{stem}.{ending}"))
+    let mut name = format::stem_of(mask).to_os_string();
+    name.push(".");
+    name.push(ending);
+    mask.with_file_name(name)
 }
 
 fn without_series(out: &Path) -> Error {

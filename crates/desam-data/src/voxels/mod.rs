@@ -19,7 +19,7 @@ pub(crate) use headed::{Headed, HeaderFields, Skip, Storage};
 #[cfg(feature = "dicom")]
 pub(crate) use image::label_of;
 pub(crate) use image::{Coding, StoredImage, read_full, truncated};
-pub(crate) use path::{data_file, ends_with, file_name, with_ending};
+pub(crate) use path::{data_file, ends_with, file_name, stem, with_ending};
 pub(crate) use scalar::Scalar;
 pub(crate) use source::{Packing, Source};
 pub(crate) use text::{HeaderText, numbers, wrong};
