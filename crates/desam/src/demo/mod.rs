@@ -64,12 +64,26 @@ impl Default for DemoConfig {
     }
 }
 
+/// What a demonstration leaves in its folder.
+const PARTS: [&str; 8] = [
+    "run",
+    "data",
+    "cache",
+    "new",
+    "index.html",
+    "slices.png",
+    "evaluation.json",
+    "evaluation.csv",
+];
+
 /// What the demonstration left and found.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct DemoSummary {
     /// The page with the table, the curves and the pictures.
+    #[serde(serialize_with = "desam_core::serde_path::serialize")]
     pub page: PathBuf,
     /// One picture: a slice of every site, prediction in orange, truth in blue.
+    #[serde(serialize_with = "desam_core::serde_path::serialize")]
     pub picture: PathBuf,
     /// What embedding did.
     pub embedding: EmbedSummary,
@@ -103,7 +117,7 @@ pub fn demo_on(
     progress: &dyn Progress,
 ) -> Result<DemoSummary> {
     let at = |name: &str| out.join(name);
-    if at("run").exists() {
+    if PARTS.iter().any(|name| at(name).exists()) {
         let reason = "already holds a demonstration; choose another --out, or remove it first";
         return Err(Error::file(out, reason));
     }

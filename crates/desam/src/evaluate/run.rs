@@ -8,6 +8,7 @@ use super::{
 use crate::train::in_order;
 use crate::{Error, Mode, Model, ModelRecord, Result};
 use candle_core::Device;
+use desam_core::text::DisplayPath as _;
 use desam_core::{BinaryMask, ImageFeatures, Precision, Progress};
 use desam_data::cache::{CacheCase, FeatureCache, SliceRef};
 use desam_data::preprocess::PreprocessConfig;
@@ -74,7 +75,7 @@ pub(crate) fn check_origin(cache: &FeatureCache, record: &ModelRecord) -> Result
     Err(Error::Invalid(format!(
         "the cache {} (encoder {}) was made with {differs} than the model's (encoder {}); embed \
          the data with the model's encoder and preprocessing",
-        cache.dir().display(),
+        cache.dir().display_escaped(),
         recipe.encoder.name,
         record.encoder
     )))
@@ -180,7 +181,7 @@ impl Scoring<'_> {
                 self.config.protocol,
                 case.site,
                 case.id,
-                self.cache.dir().display(),
+                self.cache.dir().display_escaped(),
                 slices.len()
             )));
         }

@@ -75,7 +75,7 @@ pub struct Evaluation {
     pub bootstrap: Option<BootstrapConfig>,
     /// The folder of features that was scored with, where whoever evaluated noted it: the scores
     /// themselves do not hang on where it lies.
-    #[serde(default)]
+    #[serde(default, with = "desam_core::serde_path")]
     pub cache: Option<PathBuf>,
     /// What the model's large products were computed in; where it is not said, f32.
     #[serde(default, skip_serializing_if = "Precision::is_f32")]
@@ -131,9 +131,10 @@ impl Evaluation {
     /// beside Dice, the summaries are computed from its cases.
     ///
     /// # Errors
-    /// When the file cannot be read, or is no evaluation.
+    /// When the file cannot be read, is no evaluation, or holds a number that no score can be.
     pub fn read_json(path: &Path) -> Result<Self> {
         let read: Self = crate::files::read_json(path)?;
+        super::range::check(&read, path)?;
         let older = read.sites.iter().any(|s| s.metrics.is_empty());
         Ok(if older { read.summarised() } else { read })
     }

@@ -99,7 +99,7 @@ impl Frozen {
         let mut tensors = checkpoint.part("image_encoder.");
         tensors.extend(checkpoint.part("prompt_encoder."));
         tensors.extend(checkpoint.part("mask_decoder."));
-        let name = path.file_name().map_or_else(String::new, |n| n.to_string_lossy().into());
+        let name = desam_core::text::name_text(path.file_name().unwrap_or_default()).into_owned();
         Self::from_parts(name, loaded.sam, tensors)
     }
 

@@ -177,7 +177,7 @@ fn decoder_config(tensors: &Tensors, spec: &EncoderSpec) -> Result<DecoderConfig
 
 /// The record of a checkpoint that another program wrote.
 fn unrecorded(checkpoint: &Checkpoint, path: &Path, spec: &EncoderSpec) -> Result<ModelRecord> {
-    let name = path.file_name().map_or_else(String::new, |n| n.to_string_lossy().into_owned());
+    let name = desam_core::text::name_text(path.file_name().unwrap_or_default()).into_owned();
     let hash = checkpoint.weights_hash(&["image_encoder."])?;
     let input = ModelInput { spec: spec.clone(), preprocess: PreprocessConfig::official() };
     Ok(ModelRecord::untrained(name, hash, input))

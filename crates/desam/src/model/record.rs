@@ -6,6 +6,8 @@ use desam_data::preprocess::PreprocessConfig;
 use desam_decoder::{SqueezePlacement, Variant};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Read;
 use std::path::Path;
 
 /// The key of the record among a safetensors file's metadata.
@@ -37,6 +39,16 @@ pub struct ModelRecord {
     /// How the decoder was trained; `None` where it was not.
     #[serde(default)]
     pub training: Option<TrainingRecord>,
+}
+
+/// Bytes that the header of a safetensors file may have, as its own crate has it.
+const LONGEST_HEADER: u64 = 100_000_000;
+
+/// What of a safetensors file's header is no tensor.
+#[derive(Deserialize)]
+struct Header {
+    #[serde(default, rename = "__metadata__")]
+    metadata: BTreeMap<String, String>,
 }
 
 /// What records of all versions begin with.
@@ -96,6 +108,31 @@ impl ModelRecord {
         record.spec.validate().map_err(|e| unreadable(&e))?;
         record.preprocess.validate().map_err(|e| unreadable(&e))?;
         Ok(Some(record))
+    }
+
+    /// The record of a model's file, of which the header alone is read; `None` where there is no
+    /// file or no record in it.
+    ///
+    /// # Errors
+    /// When the file cannot be read or is no safetensors file, and as [`read`](Self::read).
+    pub fn of_file(path: &Path) -> Result<Option<Self>> {
+        if !path.is_file() {
+            return Ok(None);
+        }
+        let damaged = |e: &dyn std::fmt::Display| {
+            Error::file(path, format!("is no safetensors file, or a damaged one: {e}"))
+        };
+        let mut file = File::open(path).map_err(Error::io("read", path))?;
+        let mut length = [0; 8];
+        file.read_exact(&mut length).map_err(|e| damaged(&e))?;
+        let length = u64::from_le_bytes(length);
+        if length > LONGEST_HEADER {
+            return Err(damaged(&format!("its header is {length} bytes long")));
+        }
+        let mut text = Vec::new();
+        file.take(length).read_to_end(&mut text).map_err(Error::io("read", path))?;
+        let header: Header = serde_json::from_slice(&text).map_err(|e| damaged(&e))?;
+        Self::read(&header.metadata, path)
     }
 
     /// The metadata to write beside the tensors.

@@ -17,6 +17,8 @@ use super::output::{Output, OutputFiles};
 use super::share::Share;
 use super::{Segmentation, Segmenter, VolumeSummary};
 use crate::{Error, Result};
+use desam_core::text::DisplayPath as _;
+use desam_core::text::{name_text, one_line};
 use desam_core::{Progress, Volume};
 use desam_data::preprocess::PreparedVolume;
 use desam_data::volumes::{mask_name, read_volume};
@@ -39,6 +41,7 @@ pub struct FolderSummary {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct FailedVolume {
     /// Its file.
+    #[serde(serialize_with = "desam_core::serde_path::serialize")]
     pub input: PathBuf,
     /// Why.
     pub reason: String,
@@ -109,8 +112,8 @@ fn plan(segmenter: &Segmenter, inputs: &[PathBuf], out: &Path) -> Vec<Step<()>> 
         if let Some((name, by)) = files.names().find_map(|n| Some((n, taken.get(n)?))) {
             let reason = format!(
                 "it would be written for {} and again for {}; rename one of the two",
-                by.display(),
-                input.display()
+                by.display_escaped(),
+                input.display_escaped()
             );
             return Err(Error::file(name, reason));
         }
@@ -140,7 +143,7 @@ fn compute(
     step: Step<Ready>,
     progress: &dyn Progress,
 ) -> Step<(Ready, Segmentation)> {
-    let share = Share::new(progress, mask_name(&step.input));
+    let share = Share::new(progress, one_line(&name_text(&mask_name(&step.input))));
     let computed = step.then(|ready, _| {
         share.begin("", ready.prepared.len() as u64);
         let segmentation = segmenter.compute(&ready.prepared, &share)?;
@@ -167,7 +170,7 @@ fn write_all(
             Err(error) => {
                 let input = written.input;
                 // Most errors name the file themselves.
-                let (reason, path) = (error.to_string(), input.display().to_string());
+                let (reason, path) = (error.to_string(), input.display_escaped());
                 let told = if reason.contains(&path) { String::new() } else { format!("{path}: ") };
                 progress.say(&format!("skipped: {told}{reason}"));
                 summary.failed.push(FailedVolume { input, reason });

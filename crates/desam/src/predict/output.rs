@@ -18,10 +18,13 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct VolumeSummary {
     /// The volume.
+    #[serde(serialize_with = "desam_core::serde_path::serialize")]
     pub input: PathBuf,
     /// Its mask.
+    #[serde(serialize_with = "desam_core::serde_path::serialize")]
     pub output: PathBuf,
     /// What was written beside the mask.
+    #[serde(serialize_with = "desam_core::serde_path::serialize")]
     pub files: Vec<PathBuf>,
     /// Voxels along `i`, `j`, `k`.
     pub dims: [usize; 3],
@@ -83,6 +86,12 @@ impl OutputFiles {
         let others = [&self.probability, &self.iou, &self.json, &self.overlay];
         std::iter::once(self.mask.as_path())
             .chain(others.into_iter().flatten().map(PathBuf::as_path))
+    }
+
+    /// What goes beside the mask but for pictures.
+    pub(super) fn maps_and_report(&self) -> impl Iterator<Item = &Path> {
+        let files = [&self.probability, &self.iou, &self.json];
+        files.into_iter().flatten().map(PathBuf::as_path)
     }
 
     /// Writes everything, the mask first and the JSON file last.

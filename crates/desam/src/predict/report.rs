@@ -15,10 +15,13 @@ pub struct VolumeReport {
     /// Version of this program.
     pub desam: String,
     /// The volume.
+    #[serde(serialize_with = "desam_core::serde_path::serialize")]
     pub input: PathBuf,
     /// Its mask.
+    #[serde(serialize_with = "desam_core::serde_path::serialize")]
     pub output: PathBuf,
     /// What was written beside the mask, this file left out.
+    #[serde(serialize_with = "desam_core::serde_path::serialize")]
     pub files: Vec<PathBuf>,
     /// Voxels along `i`, `j`, `k`.
     pub dims: [usize; 3],
@@ -63,6 +66,7 @@ pub struct Settings {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct ModelFacts {
     /// Its file; none where the caller made it.
+    #[serde(serialize_with = "desam_core::serde_path::serialize")]
     pub file: Option<PathBuf>,
     /// BLAKE3 of that file, in hexadecimal, as `b3sum` gives it.
     pub blake3: Option<String>,

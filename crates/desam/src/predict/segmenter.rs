@@ -8,6 +8,7 @@ use crate::device::has_one_queue;
 use crate::model::model_file;
 use crate::{Automatic, Error, Mode, Model, Result};
 use candle_core::Device;
+use desam_core::text::{name_text, one_line};
 use desam_core::{BinaryMask, ImageEncoder, LabelVolume, MaskDecoder, Precision, Progress, Volume};
 use desam_data::cache::hash_file;
 use desam_data::preprocess::PreparedVolume;
@@ -231,7 +232,7 @@ impl Segmenter {
     ) -> Result<VolumeSummary> {
         let files = OutputFiles::new(input, output, &self.options)?;
         let prepared = self.prepare_file(volume, input)?;
-        let name = input.file_name().map_or_else(String::new, |n| n.to_string_lossy().into());
+        let name = one_line(&name_text(input.file_name().unwrap_or_default()));
         progress.begin(&name, prepared.len() as u64);
         let segmentation = self.compute(&prepared, progress)?;
         let result = Output { prepared: &prepared, volume: Some(volume), segmentation };

@@ -5,6 +5,7 @@ use super::view::{CaseView, Pick, Picture};
 use crate::evaluate::{CaseScore, Evaluation, Role, cleared};
 use crate::{Error, Result};
 use candle_core::Device;
+use desam_core::text::DisplayPath as _;
 use desam_core::{BinaryMask, ImageFeatures, Progress};
 use desam_data::cache::{FeatureCache, SliceRef};
 use desam_metrics::metric::{BothEmpty, Confusion, Overlap};
@@ -121,7 +122,7 @@ impl Artist<'_> {
         if stored.is_empty() {
             return Err(Error::Invalid(format!(
                 "the cache {} has no slice of {}/{}; name the cache that the run was scored with",
-                self.cache.dir().display(),
+                self.cache.dir().display_escaped(),
                 case.site,
                 case.case
             )));

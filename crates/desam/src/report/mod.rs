@@ -8,6 +8,7 @@ mod canvas;
 mod cases;
 mod chart;
 mod gallery;
+mod group;
 mod heat;
 mod overlay;
 mod page;

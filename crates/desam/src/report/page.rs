@@ -36,6 +36,8 @@ pub struct RunReport {
     pub configuration: String,
     /// What a reader must know of this run.
     pub notes: Vec<String>,
+    /// How its volumes were prepared, where that is known: runs that differ in it share no table.
+    pub preprocessing: Option<String>,
 }
 
 impl RunReport {
@@ -50,6 +52,7 @@ impl RunReport {
             facts: Vec::new(),
             configuration: String::new(),
             notes: Vec::new(),
+            preprocessing: None,
         }
     }
 }
@@ -90,7 +93,7 @@ pub fn render_page(input: &ReportInput<'_>) -> String {
                         p.notice { (input.note) }
                     }
                     @if let [run] = input.runs { (scores::headline(&run.evaluation)) }
-                    @if !input.runs.is_empty() { (heat::heat_map(input.runs)) }
+                    @if !input.runs.is_empty() { (heat::heat_maps(input.runs)) }
                     @for run in input.runs { (section(run, several)) }
                 }
                 script { (PreEscaped(SCRIPT)) }

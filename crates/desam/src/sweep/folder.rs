@@ -135,7 +135,7 @@ impl Plan {
         if !trained || !path.is_file() {
             return Ok(None);
         }
-        let scores: Evaluation = read_json(&path)?;
+        let scores = Evaluation::read_json(&path)?;
         let found = (&scores.source, scores.mode, scores.grid, scores.protocol);
         let expected = (&line.train.source, line.train.mode, line.grid, line.protocol);
         if found != expected {

@@ -6,6 +6,7 @@ use crate::evaluate::Protocol;
 use crate::train::{Preset, TrainConfig};
 use crate::{Error, Mode, Result};
 use desam_core::Precision;
+use desam_core::text::DisplayPath as _;
 use desam_data::cache::{FeatureCache, SlicePolicy};
 use desam_decoder::Variant;
 use serde::{Deserialize, Serialize};
@@ -83,6 +84,7 @@ pub struct PlanLine {
     /// The rows it belongs to. Tables share runs.
     pub cells: Vec<Cell>,
     /// The features.
+    #[serde(with = "desam_core::serde_path")]
     pub cache: PathBuf,
     /// Their key, by which another cache is known.
     pub cache_key: String,
@@ -131,7 +133,7 @@ impl SweepConfig {
             return Err(Error::Invalid(format!(
                 "the full protocol scores every slice, but {} holds labelled slices; embed the data \
                  with `--slices all`",
-                self.cache.display()
+                self.cache.display_escaped()
             )));
         }
         let sites = name_sites(&cache.sites(), self.sites.as_deref())?;

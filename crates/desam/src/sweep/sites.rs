@@ -1,6 +1,7 @@
 //! Which site of a data set is which of the paper's A to F.
 
 use crate::{Error, Result};
+use desam_core::text::did_you_mean;
 use serde::{Deserialize, Serialize};
 
 /// A site by the paper's letter.
@@ -104,7 +105,8 @@ pub(super) fn name_sites(cache: &[&str], asked: Option<&[NamedSite]>) -> Result<
     };
     named.sort_by_key(|n| n.letter);
     if let Some(lost) = named.iter().find(|n| !cache.contains(&n.site.as_str())) {
-        return refuse(format!("there is no {}", lost.site));
+        let meant = did_you_mean(&lost.site, cache.iter().copied());
+        return refuse(format!("there is no {}{meant}", lost.site));
     }
     for pair in named.windows(2) {
         if let [first, second] = pair

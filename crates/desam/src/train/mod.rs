@@ -72,8 +72,10 @@ pub struct TrainRequest<'a> {
 #[derive(Debug, Clone, PartialEq, serde::Serialize)]
 pub struct TrainSummary {
     /// The run's folder.
+    #[serde(serialize_with = "desam_core::serde_path::serialize")]
     pub run: PathBuf,
     /// The best model's file.
+    #[serde(serialize_with = "desam_core::serde_path::serialize")]
     pub model: PathBuf,
     /// The epoch it comes from, from 1.
     pub best_epoch: usize,

@@ -33,6 +33,7 @@ pub struct RunManifest {
     /// Version of this program.
     pub desam_version: String,
     /// The feature cache.
+    #[serde(with = "desam_core::serde_path")]
     pub cache: PathBuf,
     /// Its key: frozen weights, preprocessing, type, slices.
     pub cache_key: String,
@@ -67,6 +68,7 @@ pub struct RunManifest {
 #[serde(deny_unknown_fields)]
 pub struct InputFile {
     /// Where it was.
+    #[serde(with = "desam_core::serde_path")]
     pub path: PathBuf,
     /// blake3 of its bytes, in hexadecimal.
     pub blake3: String,
