@@ -68,7 +68,8 @@ pub(crate) struct Shared {
     pub(crate) quiet: bool,
 
     /// Threads to compute with [default: one for each core]; the results are the same for any number
-    #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    #[arg(long, global = true, value_name = "N", allow_negative_numbers = true,
+        value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub(crate) threads: Option<u16>,
 
     /// What to compute on: cpu, or cuda:N, the GPU of that number (cuda is cuda:0); `desam info` lists

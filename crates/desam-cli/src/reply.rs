@@ -1,6 +1,7 @@
 //! What a command has to say when it is done.
 
 use crate::failure;
+use desam::core::text::printable;
 use serde_json::Value;
 use std::io::Write;
 use std::process::ExitCode;
@@ -31,7 +32,7 @@ impl Reply {
             // Indenting a value that was built here cannot fail; its compact form is the fallback.
             serde_json::to_string_pretty(&self.json).unwrap_or_else(|_| self.json.to_string())
         } else {
-            self.text
+            printable(&self.text).into_owned()
         };
         for reason in &self.failures {
             failure::line("error", reason);

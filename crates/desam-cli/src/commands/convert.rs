@@ -1,11 +1,13 @@
 //! `desam convert`: any checkpoint to official names in safetensors.
 
 use super::info::checkpoint;
-use super::{Session, room_for};
+use super::overwrite::say_replaced;
+use super::{Session, json_path, room_for};
 use crate::cli::JsonFlag;
 use crate::reply::Reply;
 use anyhow::bail;
 use clap::Args;
+use desam::core::text::DisplayPath as _;
 use desam::encoder::Checkpoint;
 use serde_json::json;
 use std::path::PathBuf;
@@ -25,7 +27,7 @@ pub(crate) struct Arguments {
     #[arg(value_name = "IN")]
     input: PathBuf,
 
-    /// File to write, ending in .safetensors; replaced where it exists
+    /// File to write, ending in .safetensors; one that is there is replaced, and that is said
     #[arg(value_name = "OUT.safetensors")]
     output: PathBuf,
 
@@ -33,22 +35,23 @@ pub(crate) struct Arguments {
     pub(crate) json: JsonFlag,
 }
 
-pub(crate) fn run(arguments: &Arguments, _session: &Session) -> anyhow::Result<Reply> {
+pub(crate) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Reply> {
     let (input, output) = (&arguments.input, &arguments.output);
     if output.extension().is_none_or(|e| e != "safetensors") {
-        bail!("{}: the name of what is written ends in .safetensors", output.display());
+        bail!("{}: the name of what is written ends in .safetensors", output.display_escaped());
     }
     let read = Checkpoint::open(input)?;
     let summary = read.summary();
     if summary.parameters() == 0 {
-        bail!("{} holds no part of SAM or DeSAM; nothing was written", input.display());
+        bail!("{} holds no part of SAM or DeSAM; nothing was written", input.display_escaped());
     }
     room_for(output)?;
+    say_replaced(output, session);
     let mut metadata = read.metadata.clone();
     // Readers of the transformers library refuse a file that does not say so.
     metadata.entry("format".to_owned()).or_insert_with(|| "pt".to_owned());
     desam::encoder::checkpoint::write(output, &read.tensors, &metadata)?;
     let found = checkpoint::describe(&read)?;
-    let text = format!("{}\nwritten to {}", found.text, output.display());
-    Ok(Reply::new(text, json!({ "input": found.json, "output": output })))
+    let text = format!("{}\nwritten to {}", found.text, output.display_escaped());
+    Ok(Reply::new(text, json!({ "input": found.json, "output": json_path(output) })))
 }

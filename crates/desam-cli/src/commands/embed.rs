@@ -4,17 +4,20 @@ mod encoder;
 mod parts;
 
 use super::precision::PrecisionFlag;
-use super::{Session, aligned, count, one_of, positive};
+use super::{Session, aligned, json_path, one_of, seed, whole};
 use crate::cli::JsonFlag;
 use crate::reply::Reply;
 use anyhow::{Context, bail};
 use clap::Args;
+use clap::builder::{OsStringValueParser, TypedValueParser};
+use desam::core::text::DisplayPath as _;
 use desam::data::cache::{FeatureDtype, SlicePolicy, human_bytes};
-use desam::data::preprocess::{Orientation, PreprocessConfig};
+use desam::data::preprocess::{Orientation, PreprocessConfig, SPACING_MM};
 use desam::embed::{EmbedRequest, EmbedSummary, PartSummary};
 use encoder::Encoder;
 use parts::{Done, Parts};
 use serde_json::json;
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -66,11 +69,11 @@ pub(crate) struct Arguments {
     out: PathBuf,
 
     /// Image encoder: tiny, tiny-random, vit-b, vit-l, vit-h, medsam, or a checkpoint file
-    #[arg(long, value_name = "NAME|FILE")]
+    #[arg(long, value_name = "NAME|FILE", value_parser = OsStringValueParser::new().map(Encoder::from))]
     encoder: Encoder,
 
     /// Seed of the random weights of `--encoder tiny-random` [default: 0]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = seed)]
     encoder_seed: Option<u64>,
 
     /// How volumes become slices: paper resamples to 0.625×0.625×3.6 mm and crops to 288×288;
@@ -79,10 +82,10 @@ pub(crate) struct Arguments {
         value_parser = one_of::<Preprocess>(&["paper", "official"]))]
     preprocess: Preprocess,
 
-    /// Spacing along columns, rows and slices to resample to, in mm, such as the paper's
+    /// Spacing along columns, rows and slices to resample to, 0.01 to 100 mm, such as the paper's
     /// 0.625,0.625,3.6: images linearly, labels by the nearest voxel; masks come back to the
     /// volume's own grid [default: the preset's, which for official is the volume's own]
-    #[arg(long, value_name = "X,Y,Z", value_parser = spacing)]
+    #[arg(long, value_name = "X,Y,Z", allow_negative_numbers = true, value_parser = spacing)]
     resample: Option<[f64; 3]>,
 
     /// How slices are cut: axial, by the volume's affine, whatever the order of its axes; or stored,
@@ -102,15 +105,16 @@ pub(crate) struct Arguments {
         value_parser = one_of::<SlicePolicy>(&["labelled", "all", "none"]))]
     slices: SlicePolicy,
 
-    /// Input side in pixels, a multiple of the patch [default: the checkpoint's, SAM's 1024]
-    #[arg(long, value_name = "PX")]
+    /// Input side in pixels, 64 to 4096, a multiple of the patch [default: the checkpoint's, SAM's
+    /// 1024]
+    #[arg(long, value_name = "PX", allow_negative_numbers = true, value_parser = whole(INPUT_SIDE))]
     input_side: Option<usize>,
 
     #[command(flatten)]
     precision: PrecisionFlag,
 
-    /// Slices of a case to encode at once [default: 1, on a GPU 8]
-    #[arg(long, value_name = "N", value_parser = count)]
+    /// Slices of a case to encode at once, 1 to 1024 [default: 1, on a GPU 8]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = whole(1..=1024))]
     batch: Option<usize>,
 
     #[command(flatten)]
@@ -121,13 +125,17 @@ pub(crate) struct Arguments {
     parts: Parts,
 }
 
+/// Sides of the encoder's input: with fewer pixels the masks are too coarse to hold an organ.
+const INPUT_SIDE: RangeInclusive<usize> = 64..=4096;
+
 /// Three lengths.
 fn spacing(text: &str) -> Result<[f64; 3], String> {
-    let lengths: Result<Vec<f64>, String> = text.split(',').map(|n| positive(n.trim())).collect();
-    lengths
-        .ok()
-        .and_then(|l| <[f64; 3]>::try_from(l).ok())
-        .ok_or_else(|| "expected three lengths in mm above 0, such as 0.625,0.625,3.6".to_owned())
+    let length = |text: &str| text.trim().parse().ok().filter(|mm| SPACING_MM.contains(mm));
+    let lengths: Option<Vec<f64>> = text.split(',').map(length).collect();
+    lengths.and_then(|l| <[f64; 3]>::try_from(l).ok()).ok_or_else(|| {
+        let (least, most) = (SPACING_MM.start(), SPACING_MM.end());
+        format!("expected three lengths from {least} to {most} mm, such as 0.625,0.625,3.6")
+    })
 }
 
 /// What `--preprocess` may say.
@@ -162,7 +170,7 @@ pub(crate) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Re
     if !arguments.data.exists() {
         bail!(
             "{} is not there: --data takes a folder of cases or a CSV file",
-            arguments.data.display()
+            arguments.data.display_escaped()
         );
     }
     // Before an encoder is downloaded.
@@ -189,8 +197,8 @@ pub(crate) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Re
     session.detail(&format!("settings: {request:?}"));
     match parts::run(&arguments.parts, &request, session)? {
         Done::Whole => {
-            let text = aligned(&[("cache", arguments.out.display().to_string())]);
-            Ok(Reply::new(text, json!({ "cache": arguments.out, "whole": true })))
+            let text = aligned(&[("cache", arguments.out.display_escaped())]);
+            Ok(Reply::new(text, json!({ "cache": json_path(&arguments.out), "whole": true })))
         }
         Done::All(summary) => reply(arguments, summary, None),
         Done::Part(part) => reply(arguments, part.own, Some(&part)),
@@ -204,7 +212,7 @@ fn reply(
     part: Option<&PartSummary>,
 ) -> anyhow::Result<Reply> {
     let mut rows = vec![
-        ("cache", arguments.out.display().to_string()),
+        ("cache", arguments.out.display_escaped()),
         ("cases", summary.cases.to_string()),
         (
             "slices",
@@ -218,7 +226,7 @@ fn reply(
     rows.extend(part.map(|part| ("part", parts::state(part))));
     let mut json = serde_json::to_value(summary).context("the result cannot be written as JSON")?;
     if let Some(object) = json.as_object_mut() {
-        object.insert("cache".to_owned(), json!(arguments.out));
+        object.insert("cache".to_owned(), json_path(&arguments.out));
         if let Some(PartSummary { part, waiting_for, .. }) = part {
             object.insert("part".to_owned(), json!(part.index()));
             object.insert("num_parts".to_owned(), json!(part.of()));
@@ -235,7 +243,18 @@ mod tests {
     #[test]
     fn a_spacing_is_three_lengths() {
         assert_eq!(spacing("0.625,0.625, 3.6"), Ok([0.625, 0.625, 3.6]));
-        for wrong in ["", "1", "1,1", "1,1,1,1", "1,1,0", "1,1,nan", "1,-1,1", "1;1;1"] {
+        for wrong in [
+            "",
+            "1",
+            "1,1",
+            "1,1,1,1",
+            "1,1,0",
+            "1,1,nan",
+            "1,-1,1",
+            "1;1;1",
+            "1,1,1e300",
+            "0.001,1,1",
+        ] {
             assert!(spacing(wrong).is_err(), "{wrong}");
         }
     }

@@ -2,22 +2,27 @@
 
 mod extras;
 
+use super::overwrite::Force;
 use super::precision::PrecisionFlag;
 use super::{Session, aligned, grid_side, one_of, room_for};
 use crate::cli::JsonFlag;
 use crate::reply::Reply;
 use anyhow::{Context, bail};
 use clap::Args;
+use desam::core::text::DisplayPath as _;
 use desam::data::layout::list_volumes;
 use desam::data::volumes::{VOLUME_ENDINGS, expect_mask_name, is_series, mask_name};
-use desam::predict::{FolderSummary, VolumeSummary, segment_folder};
+use desam::predict::{
+    FolderSummary, PredictOptions, VolumeSummary, existing_outputs, segment_folder,
+};
 use desam::{Automatic, Mode, Segmenter};
 use extras::Extras;
 use serde_json::json;
 use std::path::{Path, PathBuf};
 
 const AFTER: &str = "\
-A folder's masks keep the names of their volumes, so the output must be another folder. Files
+A folder's masks keep the names of their volumes, so the output must be another folder. What is there
+already is not replaced unless --force is given; that is found before the work. Files
 ending in _segmentation or .seg before the format's ending are taken for labels and left out. A volume that cannot be read is
 reported and skipped, the others are done, and the exit code is 1.
 
@@ -65,11 +70,14 @@ pub(crate) struct Arguments {
     mode: Option<Mode>,
 
     /// Points along each side of the grid, 1 to 64, in points mode alone [default: 9]
-    #[arg(long, value_name = "N", value_parser = grid_side)]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = grid_side)]
     grid: Option<usize>,
 
     #[command(flatten)]
     precision: PrecisionFlag,
+
+    #[command(flatten)]
+    force: Force,
 
     #[command(flatten)]
     extras: Extras,
@@ -84,9 +92,10 @@ pub(crate) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Re
     if arguments.series.is_some() && matches!(job, Job::Many { .. }) {
         bail!(
             "--series is for one folder of DICOM files; {} holds volumes",
-            arguments.input.display()
+            arguments.input.display_escaped()
         );
     }
+    arguments.force.check(job.existing(&arguments.extras.options())?)?;
     let segmenter = segmenter(arguments, session)?;
     let settings = (segmenter.automatic(), segmenter.options());
     session.detail(&format!("prompts and options: {}", serde_json::to_string(&settings)?));
@@ -128,9 +137,22 @@ enum Job {
 }
 
 impl Job {
+    /// The files that would be replaced. A volume that has a fault of its own is no matter here.
+    fn existing(&self, options: &PredictOptions) -> anyhow::Result<Vec<PathBuf>> {
+        match self {
+            Self::One { input, output } => Ok(existing_outputs(input, output, options)?),
+            Self::Many { inputs, output } => {
+                let of = |input: &PathBuf| {
+                    existing_outputs(input, &output.join(mask_name(input)), options)
+                };
+                Ok(inputs.iter().flat_map(|input| of(input).unwrap_or_default()).collect())
+            }
+        }
+    }
+
     fn new(input: &Path, output: &Path) -> anyhow::Result<Self> {
-        let kind =
-            std::fs::metadata(input).with_context(|| format!("cannot read {}", input.display()))?;
+        let kind = std::fs::metadata(input)
+            .with_context(|| format!("cannot read {}", input.display_escaped()))?;
         let same = |a: &Path, b: &Path| match (a.canonicalize(), b.canonicalize()) {
             (Ok(a), Ok(b)) => a == b,
             _ => false,
@@ -141,14 +163,17 @@ impl Job {
             if output.is_file() {
                 bail!(
                     "{} is a file; a folder of volumes needs a folder for masks",
-                    output.display()
+                    output.display_escaped()
                 );
             }
             if same(input, output) {
                 bail!("masks keep their volumes' names: choose another --output than --input");
             }
             if inputs.is_empty() {
-                bail!("{} holds no volume: expected files in {VOLUME_ENDINGS}", input.display());
+                bail!(
+                    "{} holds no volume: expected files in {VOLUME_ENDINGS}",
+                    input.display_escaped()
+                );
             }
             return Ok(Self::Many { inputs, output: output.to_owned() });
         }
@@ -158,7 +183,10 @@ impl Job {
         }
         expect_mask_name(input, &output)?;
         if same(input, &output) {
-            bail!("{} would be overwritten by its mask: choose another --output", input.display());
+            bail!(
+                "{} would be overwritten by its mask: choose another --output",
+                input.display_escaped()
+            );
         }
         Ok(Self::One { input: input.to_owned(), output })
     }
@@ -201,7 +229,7 @@ fn reply(summary: &FolderSummary, segmenter: &Segmenter) -> anyhow::Result<Reply
 
 /// Most reasons name the file already.
 fn failure(input: &Path, reason: &str) -> String {
-    let name = input.display().to_string();
+    let name = input.display_escaped();
     if reason.contains(&name) { reason.to_owned() } else { format!("{name}: {reason}") }
 }
 
@@ -209,6 +237,6 @@ fn line(volume: &VolumeSummary) -> String {
     let VolumeSummary { output, slices, slices_with_mask, volume_ml, .. } = volume;
     format!(
         "{}  {volume_ml:.1} ml, mask on {slices_with_mask} of {slices} slices",
-        output.display()
+        output.display_escaped()
     )
 }

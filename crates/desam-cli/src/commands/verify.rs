@@ -4,6 +4,7 @@ use super::{Session, aligned};
 use crate::cli::JsonFlag;
 use crate::reply::Reply;
 use clap::Args;
+use desam::core::text::DisplayPath as _;
 use desam::data::cache::human_bytes;
 use desam::data::verify::{CaseReport, SiteReport};
 use desam::verify::{CacheSize, Verified, verify};
@@ -48,10 +49,7 @@ fn text(verified: &Verified) -> String {
     let names: Vec<String> = report.cases.iter().map(CaseReport::name).collect();
     let cases = names.iter().zip(&report.cases).map(|(name, c)| (name.as_str(), line(c)));
     let mut parts = vec![
-        aligned(&[
-            ("data", report.data.display().to_string()),
-            ("layout", report.layout.to_string()),
-        ]),
+        aligned(&[("data", report.data.display_escaped()), ("layout", report.layout.to_string())]),
         aligned(&cases.collect::<Vec<_>>()),
         aligned(&report.sites.iter().map(|s| (s.site.as_str(), site(s))).collect::<Vec<_>>()),
         aligned(&verified.cache.iter().map(|c| (c.encoder, size(c))).collect::<Vec<_>>()),

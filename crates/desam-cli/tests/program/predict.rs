@@ -107,7 +107,7 @@ fn volumes_of_one_name_do_not_share_files() {
     let predict = args!["predict", "--model", world.run, "--input", input, "--output", output];
     run(predict.clone()).expect(0);
     assert_eq!(names(&output), ["a.nii", "a.nii.gz"]);
-    let with_json = predict.into_iter().chain(args!["--save-json"]);
+    let with_json = predict.into_iter().chain(args!["--save-json", "--force"]);
     let ended = run(with_json).fails_with(&["a.json", "rename one"]);
     assert!(ended.stdout.contains("failed  1"), "{ended:#?}");
 }

@@ -1,8 +1,10 @@
 //! A feature cache.
 
 use super::{Session, aligned};
+use crate::commands::json_path;
 use crate::reply::Reply;
 use anyhow::Context;
+use desam::core::text::DisplayPath as _;
 use desam::data::cache::{FeatureCache, human_bytes};
 use serde_json::json;
 use std::path::Path;
@@ -22,7 +24,7 @@ pub(super) fn describe(path: &Path, verify: bool, session: &Session) -> anyhow::
         features.push_str(&format!(", computed in {}", recipe.precision));
     }
     let mut rows = vec![
-        ("cache", path.display().to_string()),
+        ("cache", path.display_escaped()),
         ("key", header.key.clone()),
         (
             "encoder",
@@ -45,17 +47,17 @@ pub(super) fn describe(path: &Path, verify: bool, session: &Session) -> anyhow::
         rows.push(("site", format!("{site}: {} cases, {slices} slices", cases.len())));
         table.push(json!({ "site": site, "cases": cases.len(), "slices": slices }));
     }
-    rows.push(("data", header.data_root.display().to_string()));
+    rows.push(("data", header.data_root.display_escaped()));
     rows.push(("size", human_bytes(size)));
     if verify {
         rows.push(("checksums", "all right".to_owned()));
     }
     let json = json!({
         "kind": "cache",
-        "path": path,
+        "path": json_path(path),
         "key": header.key,
         "recipe": recipe,
-        "data_root": header.data_root,
+        "data_root": json_path(&header.data_root),
         "cases": cache.cases().len(),
         "slices": cache.slices().len(),
         "labelled_slices": labelled,
@@ -71,7 +73,7 @@ fn folder_bytes(path: &Path) -> anyhow::Result<u64> {
     let mut sum = 0;
     let mut folders = vec![path.to_owned()];
     while let Some(folder) = folders.pop() {
-        let list = || format!("cannot list {}", folder.display());
+        let list = || format!("cannot list {}", folder.display_escaped());
         for entry in std::fs::read_dir(&folder).with_context(list)? {
             let entry = entry.with_context(list)?;
             let kind = entry.file_type().with_context(list)?;

@@ -1,9 +1,11 @@
 //! A checkpoint.
 
 use super::aligned;
+use crate::commands::json_path;
 use crate::reply::Reply;
 use desam::ModelRecord;
 use desam::core::EncoderSpec;
+use desam::core::text::DisplayPath as _;
 use desam::encoder::checkpoint::CheckpointPart;
 use desam::encoder::{Checkpoint, VitConfig};
 use desam::train::InputFile;
@@ -18,7 +20,7 @@ pub(in crate::commands) fn describe(read: &Checkpoint) -> anyhow::Result<Reply> 
     let file = InputFile::of(&read.path)?;
     let weights = read.weights_hash(&["image_encoder.", "prompt_encoder.", "mask_decoder."])?;
     let mut rows = vec![
-        ("checkpoint", read.path.display().to_string()),
+        ("checkpoint", read.path.display_escaped()),
         ("holds", summary.describe().to_owned()),
         ("key layout", format!("{:?}", summary.layout).to_lowercase()),
     ];
@@ -62,7 +64,7 @@ pub(in crate::commands) fn describe(read: &Checkpoint) -> anyhow::Result<Reply> 
     rows.push(("weights", format!("blake3 {weights} (of names, shapes and numbers)")));
     let json = json!({
         "kind": "checkpoint",
-        "path": read.path,
+        "path": json_path(&read.path),
         "holds": summary.describe(),
         "parameters": summary.parameters(),
         "summary": summary,

@@ -1,8 +1,10 @@
 //! A data set.
 
 use super::aligned;
+use crate::commands::json_path;
 use crate::reply::Reply;
 use anyhow::Context;
+use desam::core::text::DisplayPath as _;
 use desam::data::layout::Layout;
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -13,7 +15,7 @@ pub(super) fn describe(path: &Path) -> anyhow::Result<Reply> {
     let cases = layout.cases(path).with_context(|| {
         format!(
             "{} is neither a feature cache (it holds no cache.json) nor a run (no config.json)",
-            path.display()
+            path.display_escaped()
         )
     })?;
     let mut sites: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
@@ -21,11 +23,11 @@ pub(super) fn describe(path: &Path) -> anyhow::Result<Reply> {
         sites.entry(&case.site).or_default().push(&case.id);
     }
     let mut rows = vec![
-        ("data", path.display().to_string()),
+        ("data", path.display_escaped()),
         ("layout", layout.to_string()),
         ("cases", cases.len().to_string()),
     ];
     rows.extend(sites.iter().map(|(site, ids)| (*site, format!("{} cases", ids.len()))));
-    let json = json!({ "kind": "data", "path": path, "layout": layout, "cases": cases.len(), "sites": sites });
+    let json = json!({ "kind": "data", "path": json_path(path), "layout": layout, "cases": cases.len(), "sites": sites });
     Ok(Reply::new(aligned(&rows), json))
 }

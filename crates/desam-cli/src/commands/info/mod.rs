@@ -12,6 +12,7 @@ use crate::cli::JsonFlag;
 use crate::reply::Reply;
 use anyhow::{Context, bail};
 use clap::Args;
+use desam::core::text::DisplayPath as _;
 use desam::data::volumes::{VolumeFormat, is_series};
 use std::path::{Path, PathBuf};
 
@@ -45,12 +46,12 @@ pub(crate) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Re
     let Some(path) = &arguments.path else {
         return program::describe(session);
     };
-    let kind =
-        std::fs::metadata(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let kind = std::fs::metadata(path)
+        .with_context(|| format!("cannot read {}", path.display_escaped()))?;
     if arguments.verify && !path.join("cache.json").is_file() {
         bail!(
             "{}: --verify is for a feature cache, a folder that holds cache.json",
-            path.display()
+            path.display_escaped()
         );
     }
     if !kind.is_dir() {

@@ -1,7 +1,9 @@
 //! A volume.
 
 use super::aligned;
+use crate::commands::json_path;
 use crate::reply::Reply;
+use desam::core::text::DisplayPath as _;
 use desam::core::{Affine, Volume};
 use desam::data::cache::human_bytes;
 use desam::data::volumes::{VolumeFormat, files, read_volume};
@@ -24,7 +26,7 @@ pub(super) fn describe(path: &Path, format: VolumeFormat) -> anyhow::Result<Repl
         n => format!(", {n} not finite"),
     };
     let mut rows = vec![
-        ("volume", path.display().to_string()),
+        ("volume", path.display_escaped()),
         ("format", format.to_string()),
         ("dimensions", format!("{x} × {y} × {z} voxels")),
         ("spacing", format!("{} mm", spacing.map(|s| format!("{s:.4}")).join(" × "))),
@@ -46,7 +48,7 @@ pub(super) fn describe(path: &Path, format: VolumeFormat) -> anyhow::Result<Repl
     }
     let json = json!({
         "kind": "volume",
-        "path": path,
+        "path": json_path(path),
         "format": format,
         "dims": grid.dims,
         "spacing_mm": spacing,

@@ -1,7 +1,7 @@
 //! `desam sweep collect`.
 
 use crate::cli::JsonFlag;
-use crate::commands::one_of;
+use crate::commands::{json_path, one_of};
 use crate::environment::Place;
 use crate::reply::Reply;
 use anyhow::Context;
@@ -67,7 +67,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Reply> {
     }
     let mut json = serde_json::to_value(&all).context("the result cannot be written as JSON")?;
     if let Some(object) = json.as_object_mut() {
-        object.insert("plan".to_owned(), json!(arguments.plan));
+        object.insert("plan".to_owned(), json_path(&arguments.plan));
         object.insert("not_planned".to_owned(), json!(all.not_planned()));
     }
     let failures = if arguments.partial { Vec::new() } else { missing };

@@ -1,9 +1,13 @@
 //! `desam sweep plan`.
 
 use crate::cli::JsonFlag;
-use crate::commands::{Session, aligned, count, grid_side, one_of, positive};
+use crate::commands::{
+    BATCH, EPOCHS, MOST_LEARNING_RATE, Session, aligned, grid_side, json_path, one_of, positive,
+    seed, whole,
+};
 use crate::reply::Reply;
 use clap::Args;
+use desam::core::text::DisplayPath as _;
 use desam::decoder::Variant;
 use desam::evaluate::Protocol;
 use desam::sweep::{Changes, Letter, NamedSite, PaperTable, Plan, Subset, SweepConfig};
@@ -50,7 +54,8 @@ pub(super) struct Arguments {
     sites: Option<Vec<NamedSite>>,
 
     /// Seeds; a cell is their mean
-    #[arg(long, value_name = "SEEDS", value_delimiter = ',', default_value = "0")]
+    #[arg(long, value_name = "SEEDS", value_delimiter = ',', default_value = "0",
+        allow_negative_numbers = true, value_parser = seed)]
     seeds: Vec<u64>,
 
     /// Whose losses, prompts and choice of the best epoch to follow
@@ -63,16 +68,17 @@ pub(super) struct Arguments {
         value_parser = one_of::<Protocol>(&["paper", "full"]))]
     protocol: Protocol,
 
-    /// Passes over the training slices [default: 50]
-    #[arg(long, value_name = "N", value_parser = count)]
+    /// Passes over the training slices, 1 to 1000000 [default: 50]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = whole(EPOCHS))]
     epochs: Option<usize>,
 
-    /// Slices a step [default: 8]
-    #[arg(long, value_name = "N", value_parser = count)]
+    /// Slices a step, 1 to 65536 [default: 8]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = whole(BATCH))]
     batch: Option<usize>,
 
     /// Learning rate of the first epoch [default: 1e-4]
-    #[arg(long, value_name = "RATE", value_parser = positive)]
+    #[arg(long, value_name = "RATE", allow_negative_numbers = true,
+        value_parser = positive(MOST_LEARNING_RATE))]
     lr: Option<f64>,
 
     /// What training computes in; bf16 on GPUs alone, see `desam train --help` [default: f32]
@@ -96,7 +102,7 @@ pub(super) struct Arguments {
 
     /// Points along each side of the grid, in points mode [default: all of the tables]
     #[arg(long, value_name = "GRIDS", value_delimiter = ',', help_heading = "Fewer cells",
-        value_parser = grid_side)]
+        allow_negative_numbers = true, value_parser = grid_side)]
     grids: Option<Vec<usize>>,
 
     #[command(flatten)]
@@ -144,12 +150,12 @@ pub(super) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Re
         }
     };
     let text = aligned(&[
-        ("plan", arguments.out.display().to_string()),
+        ("plan", arguments.out.display_escaped()),
         ("sources", sites.join(", ")),
         ("scored", scored.join(", ")),
         ("runs", format!("{train} that train (lines 0 to {}){score}", train - 1)),
-        ("next", format!("desam sweep run {} --all", arguments.out.display())),
+        ("next", format!("desam sweep run {} --all", arguments.out.display_escaped())),
     ]);
-    let json = json!({ "plan": arguments.out, "lines": plan.lines(), "training_lines": train });
+    let json = json!({ "plan": json_path(&arguments.out), "lines": plan.lines(), "training_lines": train });
     Ok(Reply::new(text, json))
 }

@@ -1,7 +1,7 @@
 //! `desam sweep run`.
 
 use crate::cli::JsonFlag;
-use crate::commands::Session;
+use crate::commands::{Session, json_path, whole};
 use crate::environment::{Place, task_index};
 use crate::reply::Reply;
 use anyhow::{Context, bail};
@@ -35,7 +35,8 @@ pub(super) struct Arguments {
     plan: PathBuf,
 
     /// Which line, from 0 [default: SLURM_ARRAY_TASK_ID, else JOB_COMPLETION_INDEX]
-    #[arg(long, value_name = "K", conflicts_with = "all")]
+    #[arg(long, value_name = "K", conflicts_with = "all", allow_negative_numbers = true,
+        value_parser = whole(0..=99_999))]
     index: Option<usize>,
 
     /// Do all lines that are left, one after the other
@@ -106,7 +107,7 @@ fn reply(plan: &Plan, index: usize, (scores, how): (&Evaluation, &str)) -> Reply
     let id = plan.lines().get(index).map_or("", |line| line.id.as_str());
     let text = format!("line {index}, {id}, {how}\n{}", scores.headline());
     let json = json!({
-        "index": index, "id": id, "outcome": how.replace(' ', "_"), "folder": plan.folder(id),
+        "index": index, "id": id, "outcome": how.replace(' ', "_"), "folder": json_path(&plan.folder(id)),
         "overall_dice": scores.overall_dice, "overall_cases_dice": scores.overall_cases_dice,
     });
     Reply::new(text, json)
