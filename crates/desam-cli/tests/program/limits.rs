@@ -33,7 +33,7 @@ fn numbers_out_of_range_are_usage_errors_that_name_the_range() {
         (&evaluate, "--grid", "1 to 64", &["0", "65", "-1", HUGE]),
         (&evaluate, "--border", "0 to 8192", &["-1", HUGE]),
         (&predict, "--grid", "1 to 64", &["0", "-1", "1e300"]),
-        (&predict, "--threads", "1..=1024", &["0", "1025", "-1"]),
+        (&predict, "--threads", "1 to 1024", &["0", "1025", "-1", "1e300"]),
         (&train, "--seed", "0 to 18446744073709551615", &["-1", "1e300", "18446744073709551616"]),
         (&phantom, "--cases-per-site", "1 to 1000", &["0", "-1", "1001", HUGE]),
         (&report, "--cases", "0 to 1000", &["-1", HUGE]),
