@@ -4,28 +4,10 @@ use desam::core::text::printable;
 use std::io::Write;
 use std::process::ExitCode;
 
-/// Arguments that do not fit together, each of which is right by itself. Ends the program with 2, as
-/// what the parser of arguments finds does.
-#[derive(Debug)]
-pub(crate) struct Usage(pub(crate) String);
-
-impl std::fmt::Display for Usage {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for Usage {}
-
 /// Prints an error with its causes, and says how the program ends. A cause whose words the line above
 /// already holds is left out: many errors quote their source.
 pub(crate) fn print(error: &anyhow::Error) -> ExitCode {
-    let text = explain(error);
-    if error.is::<Usage>() {
-        line("error", &format!("{text}\n\nFor more information, try '--help'."));
-        return ExitCode::from(2);
-    }
-    line("error", &text);
+    line("error", &explain(error));
     ExitCode::FAILURE
 }
 

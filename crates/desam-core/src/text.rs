@@ -22,12 +22,15 @@ pub fn path_text(path: &Path) -> Cow<'_, str> {
 }
 
 /// The same for a single name.
+#[cfg(unix)]
 pub fn name_text(name: &OsStr) -> Cow<'_, str> {
-    #[cfg(unix)]
-    return bytes_text(std::os::unix::ffi::OsStrExt::as_bytes(name));
-    // Names of other systems are UTF-16 that is nearly always valid.
-    #[cfg(not(unix))]
-    return name.to_string_lossy();
+    bytes_text(std::os::unix::ffi::OsStrExt::as_bytes(name))
+}
+
+/// The same for a single name. Names of other systems are UTF-16 that is nearly always valid.
+#[cfg(not(unix))]
+pub fn name_text(name: &OsStr) -> Cow<'_, str> {
+    name.to_string_lossy()
 }
 
 /// The same for bytes, such as a line of a header that may name a file.

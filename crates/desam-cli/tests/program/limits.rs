@@ -45,24 +45,6 @@ fn numbers_out_of_range_are_usage_errors_that_name_the_range() {
             assert!(ended.stderr.contains(range), "{flag} {value}: {ended:#?}");
         }
     }
-    // A part that there is not, among parts that could be.
-    let world = world();
-    let out = world.dir.path().join("no-such-part");
-    let parts = args![
-        "embed",
-        "--data",
-        world.data,
-        "--out",
-        out,
-        "--encoder",
-        "tiny",
-        "--num-parts",
-        "2",
-        "--part-id",
-        "2",
-    ];
-    assert!(run(parts).expect(2).stderr.contains("the last is 1"));
-    assert!(!out.exists());
 }
 
 #[test]

@@ -2,8 +2,7 @@
 
 use crate::commands::{Session, whole};
 use crate::environment::task_index;
-use crate::failure::Usage;
-use anyhow::{Context, bail};
+use anyhow::Context;
 use clap::Args;
 use desam::embed::{
     EmbedRequest, EmbedSummary, Part, PartSummary, embed, embed_part, finish_parts,
@@ -57,10 +56,6 @@ pub(super) fn run(
         "--num-parts without --part-id, and neither SLURM_ARRAY_TASK_ID nor JOB_COMPLETION_INDEX \
          says which part this is",
     )?;
-    if index >= of {
-        let range = format!("of {of} parts the last is {}", of - 1);
-        bail!(Usage(format!("--part-id is {index}, but parts are counted from 0 and {range}")));
-    }
     Ok(Done::Part(embed_part(request, Part::new(index, of)?, &session.screen)?))
 }
 
