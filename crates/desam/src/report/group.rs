@@ -68,17 +68,15 @@ impl Group<'_> {
     /// Sites that some of the runs were scored on and others were not; means over different sites
     /// are another thing. A run's own source site is no target.
     pub(super) fn uneven_sites(&self) -> Vec<&str> {
-        let sites = |run: &'_ RunReport| -> Vec<String> {
-            let targets = run.evaluation.sites.iter().filter(|s| s.role == Role::Target);
-            targets.map(|s| s.site.clone()).collect()
+        let is_target = |run: &RunReport, name: &str| {
+            run.evaluation.sites.iter().any(|s| s.role == Role::Target && s.site == name)
         };
         let mut uneven = Vec::new();
         for site in self.runs.iter().flat_map(|r| &r.evaluation.sites) {
-            let lacks = |run: &&&RunReport| {
-                run.evaluation.source != site.site && !sites(run).contains(&site.site)
-            };
-            if self.runs.iter().any(|run| lacks(&run)) && !uneven.contains(&site.site.as_str()) {
-                uneven.push(site.site.as_str());
+            let name = site.site.as_str();
+            let lacks = |run: &RunReport| run.evaluation.source != name && !is_target(run, name);
+            if self.runs.iter().any(|run| lacks(run)) && !uneven.contains(&name) {
+                uneven.push(name);
             }
         }
         uneven
