@@ -1,18 +1,19 @@
 //! What one file says of its slices.
 
-use super::fields::{Fields, tag};
-use super::{walk, wrong};
+use super::codec::Codec;
+use super::fields::Fields;
+use super::file::{DicomFile, Extent};
+use super::{start, wrong};
 use crate::{Error, Result};
-use dicom_object::{DefaultDicomObject, InMemDicomObject, OpenFileOptions};
+use dicom_dictionary_std::{tags, uids};
+use dicom_object::{DefaultDicomObject, InMemDicomObject};
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// Bytes beyond which a file is not the slice of a series.
-const LARGEST: u64 = 1 << 30;
 /// The SOP class of segmentations.
-pub(super) const SEGMENTATION: &str = "1.2.840.10008.5.1.4.1.1.66.4";
+pub(super) const SEGMENTATION: &str = uids::SEGMENTATION_STORAGE;
 
 /// What all slices of one file share.
 #[derive(Debug, Clone, PartialEq)]
@@ -30,6 +31,10 @@ pub(super) struct SliceFile {
     pub(super) bits_allocated: usize,
     pub(super) bits_stored: usize,
     pub(super) signed: bool,
+    /// TransferSyntaxUID.
+    pub(super) transfer_syntax: String,
+    /// What may not be as the user expects; without the file's name.
+    pub(super) warnings: Vec<String>,
 }
 
 /// Where a slice lies, and what its pixels mean.
@@ -60,24 +65,15 @@ pub(super) struct Slice {
 
 /// Whether a file starts as DICOM files do.
 pub(super) fn looks_like_dicom(path: &Path) -> bool {
-    let mut start = [0; 132];
-    let read = File::open(path).and_then(|mut file| file.read_exact(&mut start));
-    read.is_ok() && super::is_start(&start)
+    let mut prefix = Vec::new();
+    let file = File::open(path);
+    let read = file.and_then(|f| f.take(start::PREFIX as u64).read_to_end(&mut prefix));
+    read.is_ok() && super::is_start(&prefix)
 }
 
-/// Reads and checks a file and hands it to the parser.
+/// Reads a whole file: see [`DicomFile::read`], which gives its warnings as well.
 pub(super) fn open(path: &Path) -> Result<DefaultDicomObject> {
-    let fail = || Error::io("read", path);
-    let file = File::open(path).map_err(fail())?;
-    let bytes = file.metadata().map_err(fail())?.len();
-    if bytes > LARGEST {
-        return Err(wrong(path, format!("{bytes} bytes are too many for a slice")));
-    }
-    let mut content = Vec::with_capacity(bytes as usize);
-    file.take(LARGEST).read_to_end(&mut content).map_err(fail())?;
-    walk::check(&content).map_err(|problem| wrong(path, problem))?;
-    let parsed = OpenFileOptions::new().from_reader(content.as_slice());
-    parsed.map_err(|error| wrong(path, explain(&error)))
+    DicomFile::read(path, Extent::Whole).map(|file| file.object)
 }
 
 /// An error of the parser with its causes.
@@ -91,13 +87,16 @@ pub(super) fn explain(error: &dyn std::error::Error) -> String {
 impl Slice {
     /// What a file says of its slices; none for a file that is no image (a report, a presentation).
     pub(super) fn read(path: &Path) -> Result<Vec<Self>> {
-        let object = open(path)?;
+        let DicomFile { object, warnings } = DicomFile::read(path, Extent::Header)?;
         let fields = Fields::new(&object, path);
-        if !fields.has(tag::ROWS) {
+        if !fields.has(tags::ROWS) {
             return Ok(Vec::new());
         }
-        let file = Arc::new(SliceFile::read(&fields)?);
-        let frames = fields.items(tag::FRAME_GROUPS);
+        let mut file = SliceFile::read(&fields)?;
+        file.transfer_syntax = object.meta().transfer_syntax().to_owned();
+        file.warnings.extend(warnings);
+        let file = Arc::new(file);
+        let frames = fields.items(tags::PER_FRAME_FUNCTIONAL_GROUPS_SEQUENCE);
         if frames.is_empty() && file.frames == 1 {
             return Ok(vec![Self { file, frame: 0, place: Place::read(&fields)? }]);
         }
@@ -106,7 +105,8 @@ impl Slice {
             let found = format!("it has {promised} frames and says of {told} where they lie");
             return Err(wrong(path, format!("{found}; convert it to NIfTI")));
         }
-        let shared = fields.behind(fields.items(tag::SHARED_GROUPS).iter().flat_map(macros));
+        let shared = fields
+            .behind(fields.items(tags::SHARED_FUNCTIONAL_GROUPS_SEQUENCE).iter().flat_map(macros));
         let slice = |(frame, group)| {
             let place = Place::read(&shared.behind(macros(group)))?;
             Ok(Self { file: Arc::clone(&file), frame, place })
@@ -127,21 +127,25 @@ impl Slice {
 
 /// The functional groups of one frame, or of all, that say where it lies and what its pixels mean.
 fn macros(group: &InMemDicomObject) -> impl Iterator<Item = &InMemDicomObject> {
-    let sequences =
-        [tag::PLANE_POSITION, tag::PLANE_ORIENTATION, tag::PIXEL_MEASURES, tag::TRANSFORMATION];
+    let sequences = [
+        tags::PLANE_POSITION_SEQUENCE,
+        tags::PLANE_ORIENTATION_SEQUENCE,
+        tags::PIXEL_MEASURES_SEQUENCE,
+        tags::PIXEL_VALUE_TRANSFORMATION_SEQUENCE,
+    ];
     sequences.into_iter().filter_map(|t| group.get(t)?.items()?.first())
 }
 
 impl SliceFile {
     fn read(fields: &Fields<'_>) -> Result<Self> {
         let path = fields.path();
-        let class = fields.text(tag::CLASS).unwrap_or_default();
-        let photometric = fields.text(tag::PHOTOMETRIC).unwrap_or_default();
-        if fields.whole(tag::SAMPLES, 1)? != 1 || photometric != "MONOCHROME2" {
+        let class = fields.text(tags::SOP_CLASS_UID).unwrap_or_default();
+        let photometric = fields.text(tags::PHOTOMETRIC_INTERPRETATION).unwrap_or_default();
+        if fields.whole(tags::SAMPLES_PER_PIXEL, 1)? != 1 || photometric != "MONOCHROME2" {
             let found = format!("pixels are {photometric:?}; expected MONOCHROME2");
             return Err(wrong(path, found));
         }
-        if fields.text(tag::SEGMENTATION_TYPE).is_some_and(|kind| kind == "FRACTIONAL") {
+        if fields.text(tags::SEGMENTATION_TYPE).is_some_and(|kind| kind == "FRACTIONAL") {
             return Err(wrong(path, "a segmentation of fractions is not read; binary ones are"));
         }
         let size = |tag| {
@@ -149,11 +153,11 @@ impl SliceFile {
             let fits = usize::try_from(whole).ok().filter(|n| (1..=65_535).contains(n));
             fits.ok_or_else(|| wrong(path, format!("{whole} rows or columns are no image")))
         };
-        let frames = fields.whole(tag::FRAMES, 1)?;
+        let frames = fields.whole(tags::NUMBER_OF_FRAMES, 1)?;
         let frames = usize::try_from(frames).ok().filter(|n| *n > 0);
         let frames = frames.ok_or_else(|| wrong(path, "it has no frames"))?;
         let bits = |tag| Ok::<_, Error>(usize::try_from(fields.whole(tag, 16)?).unwrap_or(0));
-        let (bits_allocated, bits_stored) = (bits(tag::BITS_ALLOCATED)?, bits(tag::BITS_STORED)?);
+        let (bits_allocated, bits_stored) = (bits(tags::BITS_ALLOCATED)?, bits(tags::BITS_STORED)?);
         let known = match class.as_str() {
             SEGMENTATION => [1, 8, 16, 32].contains(&bits_allocated),
             _ => [8, 16, 32].contains(&bits_allocated),
@@ -164,24 +168,45 @@ impl SliceFile {
         }
         Ok(Self {
             path: path.to_path_buf(),
-            series: fields.text(tag::SERIES).unwrap_or_default(),
-            description: fields.text(tag::SERIES_DESCRIPTION).unwrap_or_default(),
+            series: fields.text(tags::SERIES_INSTANCE_UID).unwrap_or_default(),
+            description: fields.text(tags::SERIES_DESCRIPTION).unwrap_or_default(),
             class,
-            instance: fields.text(tag::INSTANCE).unwrap_or_default(),
+            instance: fields.text(tags::SOP_INSTANCE_UID).unwrap_or_default(),
             frames,
-            rows: size(tag::ROWS)?,
-            columns: size(tag::COLUMNS)?,
+            rows: size(tags::ROWS)?,
+            columns: size(tags::COLUMNS)?,
             bits_allocated,
             bits_stored,
-            signed: fields.whole(tag::SIGNED, 0)? == 1,
+            signed: fields.whole(tags::PIXEL_REPRESENTATION, 0)? == 1,
+            transfer_syntax: String::new(),
+            warnings: Self::high_bit(fields, bits_stored)?.into_iter().collect(),
         })
+    }
+
+    /// A warning where HighBit is not the highest of the stored bits. Values are the low bits all the
+    /// same, as pydicom and GDCM read them.
+    fn high_bit(fields: &Fields<'_>, bits_stored: usize) -> Result<Option<String>> {
+        let expected = bits_stored as i64 - 1;
+        let high_bit = fields.whole(tags::HIGH_BIT, expected)?;
+        Ok((high_bit != expected).then(|| {
+            format!(
+                "HighBit is {high_bit} where BitsStored is {bits_stored}: the lowest {bits_stored} \
+                 bits of each pixel are read"
+            )
+        }))
+    }
+
+    /// How the pixels are compressed; `None` where that is not read.
+    pub(super) fn codec(&self) -> Option<Codec> {
+        Codec::of(&self.transfer_syntax)
     }
 }
 
 impl Place {
     fn read(fields: &Fields<'_>) -> Result<Self> {
         let path = fields.path();
-        let [a, b, c, d, e, f] = fields.needed(tag::ORIENTATION, "ImageOrientationPatient")?;
+        let [a, b, c, d, e, f] =
+            fields.needed(tags::IMAGE_ORIENTATION_PATIENT, "ImageOrientationPatient")?;
         let [along_row, along_column] = [[a, b, c], [d, e, f]].map(unit);
         let cosine: f64 = along_row.iter().zip(along_column).map(|(x, y)| x * y).sum();
         if cosine.is_nan() || cosine.abs() >= 1e-3 {
@@ -190,20 +215,21 @@ impl Place {
                 "ImageOrientationPatient is not of two directions at right angles",
             ));
         }
-        let spacing: [f64; 2] = fields.needed(tag::PIXEL_SPACING, "PixelSpacing")?;
+        let spacing: [f64; 2] = fields.needed(tags::PIXEL_SPACING, "PixelSpacing")?;
         if spacing.iter().any(|s| *s <= 0.0) {
             let found = format!("PixelSpacing is {spacing:?}; expected lengths above 0");
             return Err(wrong(path, found));
         }
-        let thickness = fields.number(tag::SLICE_SPACING).or(fields.number(tag::SLICE_THICKNESS));
+        let thickness =
+            fields.number(tags::SPACING_BETWEEN_SLICES).or(fields.number(tags::SLICE_THICKNESS));
         Ok(Self {
             along_row,
             along_column,
-            position: fields.needed(tag::POSITION, "ImagePositionPatient")?,
+            position: fields.needed(tags::IMAGE_POSITION_PATIENT, "ImagePositionPatient")?,
             spacing,
             thickness: thickness.map(f64::abs).filter(|t| *t > 0.0),
-            slope: fields.number(tag::SLOPE).unwrap_or(1.0),
-            intercept: fields.number(tag::INTERCEPT).unwrap_or(0.0),
+            slope: fields.number(tags::RESCALE_SLOPE).unwrap_or(1.0),
+            intercept: fields.number(tags::RESCALE_INTERCEPT).unwrap_or(0.0),
         })
     }
 }

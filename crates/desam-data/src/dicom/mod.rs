@@ -5,25 +5,34 @@
 //! one stack (a gap, slices of several orientations or sizes, two slices at one place) is refused
 //! with the reason, and so is a folder of several series unless one is chosen. Rescale slope and
 //! intercept are applied slice by slice. Transfer syntaxes: implicit and explicit, little and big
-//! endian, RLE, JPEG baseline of 8 bits and JPEG lossless of the first predictor (what archives
-//! write).
+//! endian, deflated, RLE, JPEG baseline of 8 bits, JPEG lossless of the first predictor (what
+//! archives write), JPEG-LS and JPEG 2000.
 //!
 //! A file of several frames that says of each where it lies (enhanced MR and CT, segmentations) is as
 //! many slices. Labels may be a series too, or a binary segmentation of one segment with a frame for
 //! every slice, which is what [`seg`] writes.
 
+mod codec;
+mod element;
 mod elements;
+mod encoding;
 mod fields;
+mod file;
 mod geometry;
 mod header;
+mod inflate;
 mod jpeg;
+mod jpeg2000;
+mod jpeg_ls;
 mod pixels;
+mod rewrite;
 mod rle;
 pub mod seg;
 mod series;
+mod start;
 #[cfg(test)]
 mod tests;
-mod walk;
+mod warnings;
 
 pub use series::{Plane, Series, SeriesChoice, list_series};
 
@@ -60,7 +69,8 @@ impl VolumeReader for DicomReader {
 /// choice or more than one, when its slices are no stack, or when a file is broken or of a kind
 /// that is not read.
 pub fn read_volume(path: &Path, choice: &SeriesChoice) -> Result<Volume> {
-    pixels::volume(&stack(path, choice, Sought::Images)?)
+    let options = ReadOptions::default().with_series(choice.clone());
+    load_volume(path, &options).map(|loaded| loaded.value)
 }
 
 /// Reads labels, whole numbers from 0 to 255: the one series of a folder, or a single file.
@@ -68,17 +78,17 @@ pub fn read_volume(path: &Path, choice: &SeriesChoice) -> Result<Volume> {
 /// # Errors
 /// As [`read_volume`]; [`Error::NotALabel`] when a value is no label.
 pub fn read_labels(path: &Path) -> Result<LabelVolume> {
-    pixels::labels(&stack(path, &SeriesChoice::Only, Sought::Labels)?)
+    load_labels(path, &ReadOptions::default()).map(|loaded| loaded.value)
 }
 
 /// Reads the series that `options` choose, with what there is to warn about.
 pub(crate) fn load_volume(path: &Path, options: &ReadOptions) -> Result<Loaded<Volume>> {
-    read_volume(path, &options.series).map(Loaded::new)
+    pixels::volume(&stack(path, &options.series, Sought::Images)?, options.max_bytes)
 }
 
 /// Reads the labels of the series that `options` choose, with what there is to warn about.
-pub(crate) fn load_labels(path: &Path, _options: &ReadOptions) -> Result<Loaded<LabelVolume>> {
-    read_labels(path).map(Loaded::new)
+pub(crate) fn load_labels(path: &Path, options: &ReadOptions) -> Result<Loaded<LabelVolume>> {
+    pixels::labels(&stack(path, &SeriesChoice::Only, Sought::Labels)?, options.max_bytes)
 }
 
 fn stack(path: &Path, choice: &SeriesChoice, sought: Sought) -> Result<Stack> {
@@ -106,7 +116,7 @@ pub(crate) fn files(path: &Path) -> Result<Vec<PathBuf>> {
 
 /// Whether a file of these first bytes is DICOM.
 pub(crate) fn is_start(bytes: &[u8]) -> bool {
-    bytes.get(128..132).is_some_and(|magic| magic == b"DICM")
+    start::find(bytes).is_some()
 }
 
 /// An [`Error::Dicom`].

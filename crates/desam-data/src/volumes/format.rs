@@ -79,10 +79,15 @@ impl VolumeFormat {
 
     /// The format of a file that starts with these bytes (352 tell all that can be told).
     fn of_start(start: &[u8]) -> Option<Self> {
-        // Only NIfTI is packed as a whole.
+        #[cfg(feature = "dicom")]
+        if crate::dicom::is_start(start) {
+            return Some(Self::Dicom);
+        }
+        #[cfg(not(feature = "dicom"))]
         if start.get(128..132).is_some_and(|magic| magic == b"DICM") {
             return Some(Self::Dicom);
         }
+        // Only NIfTI is packed as a whole.
         let packed = start.starts_with(&[0x1f, 0x8b]);
         let magic = start.get(344..347).is_some_and(|m| m == b"n+1" || m == b"ni1");
         if packed || magic {
