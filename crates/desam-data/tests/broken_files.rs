@@ -243,3 +243,43 @@ fn what_is_packed_tightly_is_bounded_by_what_it_holds() {
         examine(&path, MULTIPLE * (grid.len() + 4096) + BUFFERS).unwrap();
     }
 }
+
+/// DICOM headers whose lengths, read as `dicom-object` reads them, ask for gigabytes, and such as hold
+/// many small items (`docs/decisions/dicom-parser.md`): at most 64 MiB and 32 bytes for each of the
+/// file's.
+#[cfg(feature = "dicom")]
+#[test]
+fn what_a_dicom_header_promises_takes_no_memory() {
+    const BASE: usize = 64 << 20;
+    const EACH_BYTE: usize = 32;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.dcm");
+    let slice = heap::slice(&[7; 480], [24, 20], 3);
+    let pixels = slice.windows(6).position(|w| w == b"\xE0\x7F\x10\0OW").unwrap();
+    let with = |extra: &[u8]| [&slice[..pixels], extra, &slice[pixels..]].concat();
+    let item = b"\xFE\xFF\0\xE0\x08\0\0\0\x08\0\x50\x11\0\0\0\0";
+    let unknown = |tag: &[u8; 4], items: &[u8]| {
+        let end = b"\xFE\xFF\xDD\xE0\0\0\0\0";
+        [&tag[..], b"UN\0\0\xFF\xFF\xFF\xFF", items, end].concat()
+    };
+    // 16975 bytes, whose length reads `OB`, and 3.9 GB behind it.
+    let mut trap = b"\xFE\xFF\0\xE0\xFF\xFF\xFF\xFF\x05\x20\x01\x10\x4F\x42\0\0\0\0\0\xEE".to_vec();
+    trap.resize(trap.len() + 0x424F - 4, 0);
+    trap.extend(b"\xFE\xFF\x0D\xE0\0\0\0\0");
+    for (extra, is_read) in [
+        (unknown(b"\x05\x20\x0F\x14", &trap), true),
+        (unknown(b"\x05\x20\x0F\x14", &item.repeat(200_000)), true),
+        (b"\x08\0\x32\0SL\x0E\x00115754.640000 ".to_vec(), true),
+        (unknown(b"\x08\0\x40\x11", &item.repeat(10_000)), true),
+        (unknown(b"\x08\0\x40\x11", &item.repeat(200_000)), false),
+        (
+            b"\x08\0\x40\x11SQ\0\0\xFF\xFF\xFF\xFF\xFE\xFF\0\xE0\xFF\xFF\xFF\xFF".repeat(100_000),
+            false,
+        ),
+    ] {
+        let bytes = with(&extra);
+        std::fs::write(&path, &bytes).unwrap();
+        let read = examine(&path, BASE + EACH_BYTE * bytes.len());
+        assert_eq!(read.is_ok(), is_read, "{:02X?}: {read:?}", &extra[..20]);
+    }
+}

@@ -35,7 +35,7 @@ pub(super) enum Extent {
 /// What a file holds.
 #[derive(Debug)]
 pub(super) struct DicomFile {
-    /// The standard's elements but for bulk data, and PixelData where the whole file was read.
+    /// The standard's elements but for bulk data, and PixelData: empty where the header alone was read.
     pub(super) object: DefaultDicomObject,
     /// What was mended, or may not be as the user expects; without the file's name.
     pub(super) warnings: Vec<String>,
@@ -66,14 +66,24 @@ impl DicomFile {
             meta.encoding(&content)
         };
         let mut data_set = rewrite(&content, meta.data_set, encoding)?;
+        if meta.is_deflated() {
+            // Inflated as far as Rows and Columns promise pixels, which may be less than their length.
+            data_set.end_pixels_at(content.len());
+        }
         let warnings = warning.into_iter().chain(std::mem::take(&mut data_set.warnings)).collect();
         let mut object = parse_elements(&data_set)?;
         if meta.transfer_syntax.is_empty() {
             meta.transfer_syntax = syntax_of(&data_set, &content, encoding).into();
         }
-        if let (Some(pixels), Extent::Whole) = (data_set.pixels, extent) {
-            let swapped = if encoding.big_endian { swapped_width(&object) } else { 1 };
-            object.put(pixel_element(pixels, content, swapped)?);
+        match (data_set.pixels, extent) {
+            (Some(pixels), Extent::Whole) => {
+                let swapped = if encoding.big_endian { swapped_width(&object) } else { 1 };
+                object.put(pixel_element(pixels, content, swapped)?);
+            }
+            (Some(_), Extent::Header) => {
+                object.put(DataElement::new(tags::PIXEL_DATA, VR::OW, PrimitiveValue::Empty));
+            }
+            (None, _) => {}
         }
         let text = |tag, stated: String| match object.get(tag).and_then(|e| e.to_str().ok()) {
             Some(text) if stated.is_empty() => text.trim_end_matches('\0').to_owned(),

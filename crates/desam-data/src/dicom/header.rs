@@ -30,6 +30,8 @@ pub(super) struct SliceFile {
     /// 1 in segmentations alone.
     pub(super) bits_allocated: usize,
     pub(super) bits_stored: usize,
+    /// The lowest of the stored bits in their word; above 0 where HighBit says so.
+    pub(super) lowest_bit: usize,
     pub(super) signed: bool,
     /// TransferSyntaxUID.
     pub(super) transfer_syntax: String,
@@ -94,7 +96,8 @@ impl Slice {
         }
         let mut file = SliceFile::read(&fields)?;
         file.transfer_syntax = object.meta().transfer_syntax().to_owned();
-        file.warnings.extend(warnings);
+        file.warnings = warnings;
+        file.place_bits(&fields)?;
         let file = Arc::new(file);
         let frames = fields.items(tags::PER_FRAME_FUNCTIONAL_GROUPS_SEQUENCE);
         if frames.is_empty() && file.frames == 1 {
@@ -179,21 +182,30 @@ impl SliceFile {
             bits_stored,
             signed: fields.whole(tags::PIXEL_REPRESENTATION, 0)? == 1,
             transfer_syntax: String::new(),
-            warnings: Self::high_bit(fields, bits_stored)?.into_iter().collect(),
+            warnings: Vec::new(),
+            lowest_bit: 0,
         })
     }
 
-    /// A warning where HighBit is not the highest of the stored bits. Values are the low bits all the
-    /// same, as pydicom and GDCM read them.
-    fn high_bit(fields: &Fields<'_>, bits_stored: usize) -> Result<Option<String>> {
-        let expected = bits_stored as i64 - 1;
-        let high_bit = fields.whole(tags::HIGH_BIT, expected)?;
-        Ok((high_bit != expected).then(|| {
-            format!(
-                "HighBit is {high_bit} where BitsStored is {bits_stored}: the lowest {bits_stored} \
-                 bits of each pixel are read"
-            )
-        }))
+    /// Where the stored bits lie, by HighBit, with a warning where that is not at the low end of the
+    /// word: PS3.5 has them there since 2004, older files may not.
+    fn place_bits(&mut self, fields: &Fields<'_>) -> Result<()> {
+        let stored = self.bits_stored;
+        let high_bit = fields.whole(tags::HIGH_BIT, stored as i64 - 1)?;
+        let highest = usize::try_from(high_bit).ok().filter(|bit| *bit < self.bits_allocated);
+        let lowest = highest.and_then(|bit| (bit + 1).checked_sub(stored));
+        // What decoders give lies at the low end.
+        let is_native = matches!(self.codec(), Some(Codec::Native | Codec::Rle));
+        self.lowest_bit = lowest.filter(|_| is_native).unwrap_or(0);
+        if lowest != Some(0) {
+            let (from, to) = (self.lowest_bit, self.lowest_bit + stored - 1);
+            let warning = format!(
+                "HighBit is {high_bit} where BitsStored is {stored}: pixels are read from bits \
+                 {from} to {to}"
+            );
+            self.warnings.push(warning);
+        }
+        Ok(())
     }
 
     /// How the pixels are compressed; `None` where that is not read.

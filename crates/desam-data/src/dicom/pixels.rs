@@ -155,38 +155,61 @@ fn each_pixel(
         let word = u64::from_le_bytes(word);
         let value = bits.value(word);
         masked |= bits.is_masked(word, value);
+        if !bits.is_clear_below(word) {
+            return Err(bits.contradiction(file));
+        }
         push(if file.signed { value as i64 as f64 } else { value as f64 })?;
     }
     Ok(masked)
 }
 
-/// How a pixel's value lies in its word (PS3.5, 8.1.1): in the low bits; what is above them is not
-/// the pixel's, such as an overlay, and a signed value's sign is its highest bit.
+/// How a pixel's value lies in its word (PS3.5, 8.1.1): BitsStored bits, HighBit the highest. What is
+/// above them is not the pixel's, such as an overlay, and a signed value's sign is its highest bit.
 struct StoredBits {
-    /// Above the stored bits, in a word of 64.
+    /// Below the stored bits.
+    lowest: u32,
+    /// Above them, in a word of 64.
     unused: u32,
     signed: bool,
-    /// The bits of the word in the file.
+    /// The bits of the file's word from the lowest stored one on.
     allocated: u64,
 }
 
 impl StoredBits {
     fn new(file: &SliceFile) -> Self {
-        let allocated = u64::MAX >> (64 - file.bits_allocated.clamp(1, 64));
+        let lowest = file.lowest_bit.min(63) as u32;
+        let allocated = u64::MAX >> (64 - file.bits_allocated.clamp(1, 64)) >> lowest;
         let unused = 64 - file.bits_stored.clamp(1, 64) as u32;
-        Self { unused, signed: file.signed, allocated }
+        Self { lowest, unused, signed: file.signed, allocated }
     }
 
     /// The value, signed ones in two's complement of 64 bits.
     fn value(&self, word: u64) -> u64 {
-        let high = word << self.unused;
+        let high = word >> self.lowest << self.unused;
         if self.signed { (high as i64 >> self.unused) as u64 } else { high >> self.unused }
     }
 
-    /// Whether the word has more in it than its value; that a sign is extended through it is usual.
+    /// Whether there is more above a value than its sign, which is usual there.
     fn is_masked(&self, word: u64, value: u64) -> bool {
+        let word = word >> self.lowest;
         let is_plain = word << self.unused >> self.unused == word;
         !is_plain && value & self.allocated != word
+    }
+
+    /// Whether nothing lies below a value.
+    fn is_clear_below(&self, word: u64) -> bool {
+        word & ((1 << self.lowest) - 1) == 0
+    }
+
+    fn contradiction(&self, file: &SliceFile) -> Error {
+        let (lowest, below) = (self.lowest, self.lowest.saturating_sub(1));
+        let highest = lowest as usize + file.bits_stored - 1;
+        let problem = format!(
+            "HighBit says that pixels lie in bits {lowest} to {highest}, and bits 0 to {below} are \
+             set as well; correct HighBit, to {} if they start at bit 0",
+            file.bits_stored - 1
+        );
+        wrong(&file.path, problem)
     }
 }
 

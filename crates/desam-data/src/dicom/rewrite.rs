@@ -20,12 +20,12 @@ const MAX_DEPTH: usize = 32;
 /// Longest value that is kept, in bytes: none that is looked at comes near it, and the length of
 /// most VRs is written in 16 bits.
 const MAX_VALUE: usize = 0xFFFE;
-/// What an element, an item and a byte of a value take in the parser's memory, at most. An item is
-/// a B-tree, whose first node has room for eleven elements; text is a `String` for every value, and
-/// a value may be one character and its backslash.
-const ELEMENT_COST: usize = 512;
-const ITEM_COST: usize = 3072;
-const BYTE_COST: usize = 24;
+/// What an element, an item and one of several values take in the parser's memory beside their bytes,
+/// at most. An item is a B-tree, whose first node has room for eleven elements; each value of a text
+/// is a `String`.
+const ELEMENT_COST: usize = 256;
+const ITEM_COST: usize = 1700;
+const VALUE_COST: usize = 64;
 /// Most warnings of one file.
 const MAX_WARNINGS: usize = 4;
 /// Memory for a header whatever the size of its file, and for each of its bytes.
@@ -58,6 +58,15 @@ pub(super) enum PixelData {
         /// Everything behind it.
         fragments: Vec<Range<usize>>,
     },
+}
+
+impl DataSet {
+    /// Cuts native pixels off at this byte.
+    pub(super) fn end_pixels_at(&mut self, end: usize) {
+        if let Some(PixelData::Native { bytes, .. }) = &mut self.pixels {
+            bytes.end = bytes.end.min(end.max(bytes.start));
+        }
+    }
 }
 
 /// Rewrites the data set that starts at byte `start`.
@@ -152,22 +161,17 @@ impl Rewriter<'_> {
         };
         scope.kept &= is_wanted(header.tag);
         let Some(length) = header.length else {
-            // PS3.5, 6.2.2, note 6 (CP-246): implicit VR little endian inside, whatever is around.
-            if header.vr == Some(VR::UN) {
-                scope.encoding = Encoding::IMPLICIT_LE;
-            }
             scope.kept &= vr == Some(VR::SQ);
-            return self.sequence(header, scope);
+            return match header.vr {
+                Some(VR::UN) => self.unknown_sequence(header, scope),
+                _ => self.sequence(header, scope),
+            };
         };
         let end = self.source.end_of(header, scope.end)?;
         match vr.filter(|_| scope.kept) {
             None => {}
             Some(VR::SQ) if header.vr == Some(VR::UN) => {
-                let (written, budget) = (self.out.len(), self.budget);
-                let inner = Scope { end, encoding: Encoding::IMPLICIT_LE, ..scope };
-                if let Err(problem) = self.sequence(header, inner) {
-                    self.out.truncate(written);
-                    self.budget = budget;
+                if let Err(problem) = self.unknown_sequence(header, Scope { end, ..scope }) {
                     let name = named(header.tag);
                     self.warn(format!("{name} of VR UN is left out: {problem}"));
                 }
@@ -180,15 +184,29 @@ impl Rewriter<'_> {
         Ok(end)
     }
 
+    /// The items of a UN element: implicit VR little endian, whatever is around them (PS3.5, 6.2.2,
+    /// note 6; CP-246), or explicit where a program wrote them so against the standard, which shows in
+    /// that they cannot be read otherwise.
+    fn unknown_sequence(&mut self, header: &Header, scope: Scope) -> Result<usize, Problem> {
+        let (written, budget) = (self.out.len(), self.budget);
+        let mut read = |encoding| {
+            let result = self.sequence(header, Scope { encoding, ..scope });
+            if result.is_err() {
+                self.out.truncate(written);
+                self.budget = budget;
+            }
+            result
+        };
+        read(Encoding::IMPLICIT_LE)
+            .or_else(|problem| read(Encoding::EXPLICIT_LE).map_err(|_| problem))
+    }
+
     /// The items of a sequence, of known length or up to its delimiter; gives where it ends.
     fn sequence(&mut self, header: &Header, mut scope: Scope) -> Result<usize, Problem> {
         if scope.depth >= MAX_DEPTH {
             return Err(format!("sequences are nested more than {MAX_DEPTH} deep"));
         }
         scope.depth += 1;
-        if header.vr == Some(VR::UN) && self.source.is_explicit(header.value + 8, scope.encoding) {
-            scope.encoding = Encoding::EXPLICIT_LE;
-        }
         // Pixels within an item, an icon's, may be encapsulated: fragments, no data sets.
         let is_encapsulated = header.tag == tags::PIXEL_DATA && header.vr != Some(VR::SQ);
         self.open(header.tag, scope)?;
@@ -284,7 +302,9 @@ impl Rewriter<'_> {
             self.warn(format!("{name} is left out: {length} bytes are no {vr} values"));
             return Ok(());
         }
-        self.spend(ELEMENT_COST + BYTE_COST * at.len())?;
+        let value = &self.source.bytes[at.clone()];
+        let values = 1 + value.iter().filter(|byte| **byte == b'\\').count();
+        self.spend(ELEMENT_COST + VALUE_COST * values + 3 * value.len())?;
         self.put_tag(tag);
         self.out.extend(vr.to_bytes());
         if has_long_length(vr) {

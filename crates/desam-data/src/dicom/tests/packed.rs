@@ -137,6 +137,40 @@ fn packed_images_may_be_broken_anywhere() {
     }
 }
 
+#[test]
+fn compressed_images_may_be_broken_in_many_places() {
+    use rand::{Rng as _, SeedableRng as _};
+    let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(15);
+    let scratch = Scratch::new();
+    let whole = [
+        ("1.2.840.10008.1.2.4.90", wide(32, 32), images::JPEG_2000.to_vec()),
+        ("1.2.840.10008.1.2.4.90", wide(32, 32), images::JPEG_2000_SIGNED.to_vec()),
+        ("1.2.840.10008.1.2.4.80", wide(4, 6), images::JPEG_LS.to_vec()),
+        ("1.2.840.10008.1.2.4.81", wide(4, 6), images::JPEG_LS_NEAR.to_vec()),
+    ];
+    for (syntax, slice, image) in whole {
+        let mut refused = 0;
+        for _ in 0..1500 {
+            let mut image = image.clone();
+            for _ in 0..rng.random_range(1..5) {
+                let at = rng.random_range(0..image.len());
+                match rng.random_range(0..4) {
+                    0 => image[at] = rng.random(),
+                    1 => image[at] = [0, 0xFF][rng.random_range(0..2)],
+                    2 => image.truncate(at.max(4)),
+                    _ => image.insert(at, rng.random()),
+                }
+            }
+            let path = folder(&scratch, &[Draft { syntax, packed: vec![image], ..slice.clone() }]);
+            match only(&path) {
+                Ok(volume) => assert_eq!(volume.data().len(), volume.grid().len()),
+                Err(_) => refused += 1,
+            }
+        }
+        assert!(refused > 300, "{refused} refused");
+    }
+}
+
 /// JPEG lossless, first predictor, of `257 * i mod 4001` for 16 pixels of 12 bits; coded by hand after
 /// ITU T.81, annex H, and read back the same by imagecodecs 2026.3.6 (`jpegsof3_decode`).
 const LOSSLESS: [u8; 97] = [

@@ -42,6 +42,8 @@ fn of_undefined_length() {
     let scratch = Scratch::new();
     let uid = implicit(tags::REFERENCED_SOP_INSTANCE_UID, b"1.2.3.44");
     let long = implicit(Tag(0x2005, 0x1402), &[7; 300]);
+    // Lengths whose bytes are the letters of a VR.
+    let trap = implicit(Tag(0x2005, 0x1001), &[0; 0x424F]);
     let defined = implicit(ITEM, &uid);
     let undefined = open(ITEM, &[uid.clone(), long].concat(), ITEM_END);
     let two = [defined.clone(), undefined.clone()].concat();
@@ -62,6 +64,8 @@ fn of_undefined_length() {
         nested(&two),
         nested(&nested(&undefined)),
         open(ITEM, &explicit, ITEM_END),
+        open(ITEM, &trap, ITEM_END),
+        implicit(ITEM, &[trap, uid.clone()].concat()),
     ];
     for tag in [private, tags::REFERENCED_IMAGE_SEQUENCE, Tag(0x0008, 0xFFF0)] {
         for value in &values {
@@ -143,5 +147,22 @@ fn functional_groups() {
             [[-0.5, 0.0, 0.0, 10.0], [0.0, -0.75, 0.0, 20.0], [0.0, 0.0, 3.0, 0.0]]
         );
         assert!(volume.data().iter().enumerate().all(|(i, v)| i as f32 == *v));
+    }
+}
+
+/// Why the data set is rewritten before the parser reads it (`docs/decisions/dicom-parser.md`). When
+/// this fails, `dicom-object` has been mended.
+#[test]
+fn the_parser_alone_fails() {
+    let scratch = Scratch::new();
+    let uid = implicit(tags::REFERENCED_SOP_INSTANCE_UID, b"1.2.3.44");
+    let undefined = unknown(Tag(0x2005, 0x140F), &implicit(ITEM, &uid), true);
+    let width = b"\x08\x00\x32\x00SL\x06\x00115754".to_vec();
+    for extra in [undefined, width] {
+        let slice = Draft { extra, ..draft(3.0) };
+        let parsed = dicom_object::from_reader(slice.bytes().as_slice());
+        let error = parsed.map(|_| ()).unwrap_err();
+        assert!(header::explain(&error).contains("Could not read"), "{}", header::explain(&error));
+        assert_eq!(only(&folder(&scratch, &[slice])).unwrap().data()[5], 305.0);
     }
 }
