@@ -188,7 +188,7 @@ impl SliceFile {
     }
 
     /// Where the stored bits lie, by HighBit, with a warning where that is not at the low end of the
-    /// word: PS3.5 has them there since 2004, older files may not.
+    /// word, where current editions of PS3.5 (8.1.1) have them.
     fn place_bits(&mut self, fields: &Fields<'_>) -> Result<()> {
         let stored = self.bits_stored;
         let high_bit = fields.whole(tags::HIGH_BIT, stored as i64 - 1)?;
