@@ -35,6 +35,7 @@ pub(super) mod tag {
     pub(in super::super) const SEGMENTATION_TYPE: Tag = Tag(0x0062, 0x0001);
     pub(in super::super) const SHARED_GROUPS: Tag = Tag(0x5200, 0x9229);
     pub(in super::super) const FRAME_GROUPS: Tag = Tag(0x5200, 0x9230);
+    pub(in super::super) const PIXEL_DATA: Tag = Tag(0x7FE0, 0x0010);
 }
 
 /// The elements of a file, or of one of its frames: those of the frame come before what all frames

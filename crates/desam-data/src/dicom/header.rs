@@ -30,6 +30,8 @@ pub(super) struct SliceFile {
     pub(super) bits_allocated: usize,
     pub(super) bits_stored: usize,
     pub(super) signed: bool,
+    /// Whether the smallest value is white (MONOCHROME1).
+    pub(super) inverted: bool,
 }
 
 /// Where a slice lies, and what its pixels mean.
@@ -90,16 +92,15 @@ pub(super) fn explain(error: &dyn std::error::Error) -> String {
 
 impl Slice {
     /// What a file says of its slices; none for a file that is no image (a report, a presentation).
-    pub(super) fn read(path: &Path) -> Result<Vec<Self>> {
-        let object = open(path)?;
-        let fields = Fields::new(&object, path);
+    pub(super) fn of(fields: &Fields<'_>) -> Result<Vec<Self>> {
+        let path = fields.path();
         if !fields.has(tag::ROWS) {
             return Ok(Vec::new());
         }
-        let file = Arc::new(SliceFile::read(&fields)?);
+        let file = Arc::new(SliceFile::read(fields)?);
         let frames = fields.items(tag::FRAME_GROUPS);
         if frames.is_empty() && file.frames == 1 {
-            return Ok(vec![Self { file, frame: 0, place: Place::read(&fields)? }]);
+            return Ok(vec![Self { file, frame: 0, place: Place::read(fields)? }]);
         }
         if frames.len() != file.frames {
             let (promised, told) = (file.frames, frames.len());
@@ -133,13 +134,29 @@ fn macros(group: &InMemDicomObject) -> impl Iterator<Item = &InMemDicomObject> {
 }
 
 impl SliceFile {
+    /// A stored value as it is displayed, larger where it is brighter. In MONOCHROME1 the smallest is
+    /// white: ITK 5.4 inverts such values within their stored bits before it rescales them (measured
+    /// with SimpleITK 2.5), and so does this.
+    pub(super) fn displayed(&self, stored: f64) -> f64 {
+        match (self.inverted, self.signed) {
+            (false, _) => stored,
+            (true, true) => -1.0 - stored,
+            (true, false) => 2_f64.powi(self.bits_stored as i32) - 1.0 - stored,
+        }
+    }
+
     fn read(fields: &Fields<'_>) -> Result<Self> {
         let path = fields.path();
         let class = fields.text(tag::CLASS).unwrap_or_default();
         let photometric = fields.text(tag::PHOTOMETRIC).unwrap_or_default();
-        if fields.whole(tag::SAMPLES, 1)? != 1 || photometric != "MONOCHROME2" {
-            let found = format!("pixels are {photometric:?}; expected MONOCHROME2");
+        let inverted = photometric == "MONOCHROME1";
+        if fields.whole(tag::SAMPLES, 1)? != 1 || !(inverted || photometric == "MONOCHROME2") {
+            let found =
+                format!("its pixels are {photometric:?}; expected MONOCHROME1 or MONOCHROME2");
             return Err(wrong(path, found));
+        }
+        if !fields.has(tag::PIXEL_DATA) {
+            return Err(wrong(path, "there are no pixels in it"));
         }
         if fields.text(tag::SEGMENTATION_TYPE).is_some_and(|kind| kind == "FRACTIONAL") {
             return Err(wrong(path, "a segmentation of fractions is not read; binary ones are"));
@@ -174,6 +191,7 @@ impl SliceFile {
             bits_allocated,
             bits_stored,
             signed: fields.whole(tag::SIGNED, 0)? == 1,
+            inverted,
         })
     }
 }

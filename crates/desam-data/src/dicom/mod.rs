@@ -3,7 +3,10 @@
 //!
 //! Files are grouped by series and sorted by position along the normal of their slices. What is no
 //! one stack (a gap, slices of several orientations or sizes, two slices at one place) is refused
-//! with the reason, and so is a folder of several series unless one is chosen. Rescale slope and
+//! with the reason, and so is a folder of several series unless one is chosen. Files of other series
+//! never stop the one that is chosen, and objects that cannot be a volume (reports, screenshots,
+//! images without a position) are set aside; a file that could be a slice of it and cannot be read is
+//! an error, since a series without its last slice looks like a shorter one. Rescale slope and
 //! intercept are applied slice by slice. Transfer syntaxes: implicit and explicit, little and big
 //! endian, RLE, JPEG baseline of 8 bits and JPEG lossless of the first predictor (what archives
 //! write).
@@ -12,11 +15,19 @@
 //! many slices. Labels may be a series too, or a binary segmentation of one segment with a frame for
 //! every slice, which is what [`seg`] writes.
 
+mod candidate;
+mod choose;
+mod contents;
+mod duplicates;
 mod elements;
 mod fields;
 mod geometry;
+mod groups;
 mod header;
 mod jpeg;
+mod named;
+mod neighbours;
+mod peek;
 mod pixels;
 mod rle;
 pub mod seg;
@@ -25,10 +36,11 @@ mod series;
 mod tests;
 mod walk;
 
-pub use series::{Plane, Series, SeriesChoice, list_series};
+pub use contents::list_series;
+pub use series::{Plane, Series, SeriesChoice};
 
+use contents::{Contents, Sought};
 use geometry::Stack;
-use series::Sought;
 
 use crate::volumes::{Loaded, ReadOptions, VolumeFormat};
 use crate::{Error, Result};
@@ -60,7 +72,7 @@ impl VolumeReader for DicomReader {
 /// choice or more than one, when its slices are no stack, or when a file is broken or of a kind
 /// that is not read.
 pub fn read_volume(path: &Path, choice: &SeriesChoice) -> Result<Volume> {
-    pixels::volume(&stack(path, choice, Sought::Images)?)
+    pixels::volume(&stack(path, choice, Sought::Images)?.value)
 }
 
 /// Reads labels, whole numbers from 0 to 255: the one series of a folder, or a single file.
@@ -68,37 +80,63 @@ pub fn read_volume(path: &Path, choice: &SeriesChoice) -> Result<Volume> {
 /// # Errors
 /// As [`read_volume`]; [`Error::NotALabel`] when a value is no label.
 pub fn read_labels(path: &Path) -> Result<LabelVolume> {
-    pixels::labels(&stack(path, &SeriesChoice::Only, Sought::Labels)?)
+    pixels::labels(&stack(path, &SeriesChoice::Only, Sought::Labels)?.value)
 }
 
 /// Reads the series that `options` choose, with what there is to warn about.
 pub(crate) fn load_volume(path: &Path, options: &ReadOptions) -> Result<Loaded<Volume>> {
-    read_volume(path, &options.series).map(Loaded::new)
+    let stack = stack(path, &options.series, Sought::Images)?;
+    let volume = pixels::volume(&stack.value)?;
+    Ok(stack.map(|_| volume))
 }
 
 /// Reads the labels of the series that `options` choose, with what there is to warn about.
-pub(crate) fn load_labels(path: &Path, _options: &ReadOptions) -> Result<Loaded<LabelVolume>> {
-    read_labels(path).map(Loaded::new)
+pub(crate) fn load_labels(path: &Path, options: &ReadOptions) -> Result<Loaded<LabelVolume>> {
+    let stack = stack(path, &options.series, Sought::Labels)?;
+    let labels = pixels::labels(&stack.value)?;
+    Ok(stack.map(|_| labels))
 }
 
-fn stack(path: &Path, choice: &SeriesChoice, sought: Sought) -> Result<Stack> {
-    geometry::stack(series::choose(path, choice, sought)?, path)
+/// The slices that a folder or a file is read as.
+fn stack(path: &Path, choice: &SeriesChoice, sought: Sought) -> Result<Loaded<Stack>> {
+    let chosen = choose::choose(path, choice, sought)?;
+    let mut loaded = Loaded::new(geometry::stack(chosen.series, path)?);
+    loaded.warnings = chosen.warnings;
+    loaded.warnings.append(&mut loaded.value.warnings);
+    loaded.warnings.extend(neighbours::warning(path, &loaded.value));
+    loaded.details = chosen.details;
+    Ok(loaded)
 }
 
-/// Whether a folder holds a DICOM file, hidden ones aside.
+/// Whether a folder is worth being read as a volume: it holds an image that is a slice, or a file
+/// that could be one and cannot be read. Segmentations, reports and images without a position are
+/// neither.
 ///
 /// # Errors
 /// [`Error::Io`] when the folder cannot be listed.
 pub fn is_dicom_folder(path: &Path) -> Result<bool> {
-    Ok(series::files(path)?.iter().any(|f| header::looks_like_dicom(f)))
+    Contents::is_volume(path)
+}
+
+/// Whether `choice` fits a series in a folder, in whole or in part; files that cannot be read are
+/// passed over.
+///
+/// # Errors
+/// [`Error::Io`] when the folder cannot be listed.
+pub fn holds_series(path: &Path, choice: &SeriesChoice) -> Result<bool> {
+    let contents = match choice {
+        SeriesChoice::Uid(uid) => Contents::of_series(path, Sought::Images, uid)?,
+        _ => Contents::of_folder(path, Sought::Images)?,
+    };
+    Ok(contents.series.iter().any(|s| s.fits(choice) || s.has_part(choice)))
 }
 
 /// The files of the one series that `path` holds, in the order of their slices.
 pub(crate) fn files(path: &Path) -> Result<Vec<PathBuf>> {
     // The images where there are any: segmentations beside them are of them.
-    let images = path.is_dir() && !list_series(path)?.is_empty();
+    let images = path.is_dir() && !Contents::of_folder(path, Sought::Images)?.series.is_empty();
     let sought = if images { Sought::Images } else { Sought::Labels };
-    let stack = stack(path, &SeriesChoice::Only, sought)?;
+    let stack = stack(path, &SeriesChoice::Only, sought)?.value;
     let mut files: Vec<PathBuf> = stack.slices.iter().map(|s| s.path().to_path_buf()).collect();
     files.dedup();
     Ok(files)

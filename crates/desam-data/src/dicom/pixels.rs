@@ -75,7 +75,7 @@ fn values<T>(
         };
         data.reserve(slice.file.rows * slice.file.columns);
         decode(slice, &object, |value| {
-            let value = value * slice.place.slope + slice.place.intercept;
+            let value = slice.file.displayed(value) * slice.place.slope + slice.place.intercept;
             data.push(convert(slice, data.len(), value)?);
             Ok(())
         })?;

@@ -1,6 +1,8 @@
 mod drafts;
+mod foreign;
 mod frames;
 mod layouts;
+mod mixed;
 mod packed;
 
 use super::*;
@@ -18,7 +20,7 @@ fn slices_are_sorted_by_position() {
     let dir = folder(&scratch, &[draft(6.0), draft(0.0), draft(9.0), draft(3.0)]);
     std::fs::write(dir.join("notes.txt"), "not DICOM").unwrap();
     // A report: DICOM, and no image.
-    let mut report = draft(0.0).bytes();
+    let mut report = Draft { class: "1.2.840.10008.5.1.4.1.1.88.11", ..draft(0.0) }.bytes();
     let image = report.windows(4).position(|w| w == [0x28, 0, 2, 0]).unwrap();
     report.truncate(image);
     std::fs::write(dir.join("report.dcm"), report).unwrap();

@@ -11,8 +11,8 @@ mod source;
 #[cfg(test)]
 mod tests;
 
+use super::contents::{Sought, list};
 use super::geometry::{Stack, stack};
-use super::series::{Sought, list};
 use super::wrong;
 use crate::atomic::write_atomic;
 use crate::preprocess::expect_same_grid;

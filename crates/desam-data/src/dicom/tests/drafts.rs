@@ -19,6 +19,10 @@ pub(in super::super) struct Draft {
     /// Fragments of pixels, where they are packed.
     pub(in super::super) packed: Vec<Vec<u8>>,
     pub(in super::super) extra: Vec<u8>,
+    pub(in super::super) class: &'static str,
+    pub(in super::super) photometric: &'static str,
+    /// Elements that are not written.
+    pub(in super::super) without: &'static [(u16, u16)],
 }
 
 pub(in super::super) const EXPLICIT: &str = "1.2.840.10008.1.2.1";
@@ -38,6 +42,9 @@ pub(in super::super) fn draft(z: f64) -> Draft {
         pixels: (0..6).map(|v| 100 * z as i16 + v).collect(),
         packed: Vec::new(),
         extra: Vec::new(),
+        class: "1.2.840.10008.5.1.4.1.1.4",
+        photometric: "MONOCHROME2",
+        without: &[],
     }
 }
 
@@ -52,6 +59,11 @@ impl Draft {
         format!("{}.{x}.{z}", self.series)
     }
 
+    /// The file without some of its elements.
+    pub(in super::super) fn without(self, without: &'static [(u16, u16)]) -> Vec<u8> {
+        Self { without, ..self }.bytes()
+    }
+
     pub(in super::super) fn bytes(&self) -> Vec<u8> {
         let explicit = self.syntax != "1.2.840.10008.1.2";
         let big = self.syntax == "1.2.840.10008.1.2.2";
@@ -62,10 +74,12 @@ impl Draft {
         element(&mut out, (2, 0), b"UL", &(meta.len() as u32).to_le_bytes(), (true, false));
         out.extend(meta);
         let mut put = |tag, vr: &[u8; 2], value: &[u8]| {
-            element(&mut out, tag, vr, value, (explicit, big));
+            if !self.without.contains(&tag) {
+                element(&mut out, tag, vr, value, (explicit, big));
+            }
         };
         let short = |v: u16| if big { v.to_be_bytes() } else { v.to_le_bytes() };
-        put((0x8, 0x16), b"UI", &padded("1.2.840.10008.5.1.4.1.1.4"));
+        put((0x8, 0x16), b"UI", &padded(self.class));
         put((0x8, 0x18), b"UI", &padded(&self.instance()));
         put((0x8, 0x103E), b"LO", &padded(&self.description));
         put((0x18, 0x50), b"DS", b"3 ");
@@ -75,7 +89,7 @@ impl Draft {
         put((0x20, 0x37), b"DS", &padded(&joined(&self.orientation)));
         put((0x20, 0x52), b"UI", &padded("1.2.2"));
         put((0x28, 0x2), b"US", &short(1));
-        put((0x28, 0x4), b"CS", b"MONOCHROME2 ");
+        put((0x28, 0x4), b"CS", &padded(self.photometric));
         put((0x28, 0x10), b"US", &short(self.rows));
         put((0x28, 0x11), b"US", &short(self.columns));
         put((0x28, 0x30), b"DS", &padded("0.75\\0.5"));
