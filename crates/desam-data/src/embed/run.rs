@@ -7,7 +7,7 @@ use crate::cache::{
 };
 use crate::layout::Case;
 use crate::preprocess::PreparedVolume;
-use crate::volumes::{read_labels, read_volume};
+use crate::volumes::{ReadOptions, load_labels, load_volume};
 use crate::{Error, Result, volumes};
 use candle_core::Device;
 use desam_core::{ImageEncoder, Progress};
@@ -155,7 +155,10 @@ impl<'a> Run<'a> {
     fn write_pages(&self, case: &Case, path: &Path, seal: &Seal) -> Result<()> {
         let prepared = self.prepare_volume(&case.image)?;
         let masks = match &case.label {
-            Some(label) => Some(prepared.labels(&read_labels(label)?)?),
+            Some(label) => {
+                let labels = load_labels(label, &ReadOptions::default())?;
+                Some(prepared.labels(&labels.report(self.progress))?)
+            }
             None => None,
         };
         let images = (0..prepared.len()).map(|z| prepared.image(z)).collect::<Result<Vec<_>>>()?;
@@ -163,7 +166,8 @@ impl<'a> Run<'a> {
     }
 
     pub(super) fn prepare_volume(&self, image: &Path) -> Result<PreparedVolume> {
-        self.recipe.preprocess.prepare(&read_volume(image)?, &self.recipe.spec)
+        let volume = load_volume(image, &ReadOptions::default())?.report(self.progress);
+        self.recipe.preprocess.prepare(&volume, &self.recipe.spec)
     }
 
     /// Second phase: says the size, encodes what is missing.

@@ -5,6 +5,7 @@
 mod folders;
 mod found;
 mod i2cvb;
+mod listing;
 mod max_style;
 mod names;
 mod nci_isbi;
@@ -16,10 +17,9 @@ mod table;
 mod testing;
 
 pub use found::Survey;
+pub use listing::{FolderListing, UnreadFolder, list_folder, list_volumes, unused_series};
 
-use crate::volumes::is_series;
 use crate::{Error, Result};
-use names::VolumeName;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -160,27 +160,6 @@ pub fn data_root(data: &Path) -> &Path {
     }
 }
 
-/// The image volumes in `dir` itself, to segment: sorted by name, without hidden files and label
-/// files (`*_segmentation`, `*.seg`). Of the folders in it those that are DICOM series are volumes
-/// (with the feature `dicom`); the others are not looked into. May be empty.
-///
-/// # Errors
-/// [`Error::Io`] when a folder cannot be listed.
-pub fn list_volumes(dir: &Path) -> Result<Vec<PathBuf>> {
-    let mut volumes = Vec::new();
-    for path in entries(dir)? {
-        let name = path.file_name().and_then(|n| n.to_str()).and_then(VolumeName::parse);
-        let image = match path.is_dir() {
-            true => is_series(&path)?,
-            false => name.is_some_and(|n| !n.is_label) && path.is_file(),
-        };
-        if image {
-            volumes.push(path);
-        }
-    }
-    Ok(volumes)
-}
-
 fn name_of(path: &Path) -> Result<String> {
     let name = path.file_name().and_then(|n| n.to_str());
     name.map(str::to_owned).ok_or_else(|| Error::FileName { path: path.to_path_buf() })
@@ -197,38 +176,4 @@ pub(crate) fn entries(dir: &Path) -> Result<Vec<PathBuf>> {
     }
     paths.sort_unstable();
     Ok(paths)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn volumes_to_segment() {
-        let dir = tempfile::tempdir().unwrap();
-        for name in [
-            "b.nii.gz",
-            "A.NII",
-            "a.nii.gz",
-            "b_Segmentation.nii.gz",
-            "c.mhd",
-            "c.raw",
-            "c.seg.nrrd",
-            "d.nrrd",
-            "e.hdr",
-            "e.img",
-            ".b.nii.gz",
-            "notes.txt",
-            "x.gz",
-            ".nii",
-        ] {
-            std::fs::write(dir.path().join(name), b"").unwrap();
-        }
-        std::fs::create_dir(dir.path().join("folder.nii")).unwrap();
-        let found = list_volumes(dir.path()).unwrap();
-        let names: Vec<_> =
-            found.iter().map(|p| p.file_name().unwrap().to_str().unwrap()).collect();
-        assert_eq!(names, ["A.NII", "a.nii.gz", "b.nii.gz", "c.mhd", "d.nrrd", "e.hdr"]);
-        assert!(matches!(list_volumes(&dir.path().join("none")), Err(Error::Io { .. })));
-    }
 }

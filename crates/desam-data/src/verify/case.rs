@@ -3,7 +3,7 @@
 use super::CaseReport;
 use crate::layout::Case;
 use crate::preprocess::{Orientation, expect_same_grid};
-use crate::volumes::{VolumeFormat, read_labels, read_volume};
+use crate::volumes::{ReadOptions, VolumeFormat, load_labels, load_volume};
 use desam_core::{LabelVolume, Volume};
 use std::collections::BTreeMap;
 
@@ -36,8 +36,12 @@ pub(super) fn examine(case: &Case) -> Examined {
         errors: Vec::new(),
         warnings: Vec::new(),
     };
-    let image = match read_volume(&case.image) {
-        Ok(volume) => Some(volume),
+    let options = ReadOptions::default();
+    let image = match load_volume(&case.image, &options) {
+        Ok(loaded) => {
+            report.warnings.extend(loaded.warnings);
+            Some(loaded.value)
+        }
         Err(error) => {
             report.errors.push(error.to_string());
             None
@@ -48,8 +52,11 @@ pub(super) fn examine(case: &Case) -> Examined {
     }
     match &case.label {
         None => report.warnings.push("there is no label: it cannot be trained on".into()),
-        Some(path) => match read_labels(path) {
-            Ok(labels) => look_at_labels(&labels, image.as_ref(), &mut report),
+        Some(path) => match load_labels(path, &options) {
+            Ok(loaded) => {
+                report.warnings.extend(loaded.warnings);
+                look_at_labels(&loaded.value, image.as_ref(), &mut report);
+            }
             Err(error) => report.errors.push(error.to_string()),
         },
     }

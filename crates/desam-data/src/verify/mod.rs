@@ -9,7 +9,7 @@ pub use report::{CaseReport, SiteReport, VerifyReport};
 
 use crate::Result;
 use crate::cache::is_plain_name;
-use crate::layout::Layout;
+use crate::layout::{Layout, unused_series};
 use desam_core::Progress;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -51,7 +51,8 @@ pub fn verify(data: &Path, progress: &dyn Progress) -> Result<VerifyReport> {
     }
     name_twins(&mut cases, contents.into_values());
     let sites = report::sites(&cases);
-    let warnings = report::warnings(&sites);
+    let mut warnings = report::warnings(&sites);
+    warnings.extend(unused_series(data, layout, &found)?);
     let data = data.to_path_buf();
     let report = VerifyReport { data, layout, layout_errors, cases, sites, warnings };
     progress.finish(&format!("{} cases, {} errors", found.len(), report.errors().count()));

@@ -133,6 +133,9 @@ pub fn expect_mask_name(volume: &Path, out: &Path) -> Result<()> {
 /// What the mask of a volume is named in a folder of masks: as the volume, so that it has its
 /// format; a DICOM series' is a NIfTI file.
 pub fn mask_name(volume: &Path) -> String {
+    // A folder may be given as `.` or `..`, which is no name.
+    let whole = if volume.file_name().is_none() { volume.canonicalize().ok() } else { None };
+    let volume = whole.as_deref().unwrap_or(volume);
     let name = volume.file_name().unwrap_or(volume.as_os_str()).to_string_lossy().into_owned();
     match VolumeFormat::of(volume) {
         Ok(VolumeFormat::Dicom) => format!("{name}.nii.gz"),
