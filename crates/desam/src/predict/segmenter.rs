@@ -11,7 +11,7 @@ use candle_core::Device;
 use desam_core::{BinaryMask, ImageEncoder, LabelVolume, MaskDecoder, Precision, Progress, Volume};
 use desam_data::cache::hash_file;
 use desam_data::preprocess::PreparedVolume;
-use desam_data::volumes::read_volume;
+use desam_data::volumes::{Loaded, ReadOptions, load_volume};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -21,6 +21,7 @@ pub struct Segmenter {
     encoder: Arc<dyn ImageEncoder>,
     automatic: Automatic,
     options: PredictOptions,
+    read: ReadOptions,
     /// The model's file, where it was opened from one.
     source: Option<PathBuf>,
     /// That file's BLAKE3, where it will be asked for.
@@ -92,7 +93,8 @@ impl Segmenter {
         let mode = model.record().training.as_ref().map_or(Mode::Points, |t| t.mode);
         let automatic = Automatic::new(mode, 9, model.spec().mask_side());
         let options = PredictOptions::default();
-        Ok(Self { model, encoder, automatic, options, source: None, blake3: None })
+        let read = ReadOptions::default();
+        Ok(Self { model, encoder, automatic, options, read, source: None, blake3: None })
     }
 
     /// The same, prompting in another way.
@@ -139,6 +141,23 @@ impl Segmenter {
     /// What is done to masks and written beside them.
     pub fn options(&self) -> &PredictOptions {
         &self.options
+    }
+
+    /// The same, reading files in another way, such as one series of DICOM folders that hold several.
+    #[must_use]
+    pub fn with_read_options(mut self, read: ReadOptions) -> Self {
+        self.read = read;
+        self
+    }
+
+    /// How files are read.
+    pub fn read_options(&self) -> &ReadOptions {
+        &self.read
+    }
+
+    /// Reads a file as [`read_options`](Self::read_options) say.
+    pub(super) fn load(&self, input: &Path) -> Result<Loaded<Volume>> {
+        Ok(load_volume(input, &self.read)?)
     }
 
     /// Which model it is.
@@ -204,7 +223,7 @@ impl Segmenter {
     /// Segments a file of any format (see [`desam_data::volumes`]); the mask is u8, in the format
     /// that `output` is named after. Where that is the input's, the header's geometry is the
     /// input's: the same dimensions, affine and codes. What [`options`](Self::options) ask for is
-    /// written beside it.
+    /// written beside it. What the reader has to warn about goes to `progress`.
     ///
     /// # Errors
     /// When the file cannot be read, or the mask not written.
@@ -214,7 +233,8 @@ impl Segmenter {
         output: &Path,
         progress: &dyn Progress,
     ) -> Result<VolumeSummary> {
-        self.segment_read(&read_volume(input)?, input, output, progress)
+        let volume = self.load(input)?.report(progress);
+        self.segment_read(&volume, input, output, progress)
     }
 
     /// Segments a volume that was read from `input` in a way of the caller's, such as one series of
