@@ -1,6 +1,7 @@
 //! `desam predict`: volumes in, masks out.
 
 mod extras;
+mod folder;
 
 use super::precision::PrecisionFlag;
 use super::{Session, aligned, grid_side, one_of, room_for};
@@ -8,11 +9,13 @@ use crate::cli::JsonFlag;
 use crate::reply::Reply;
 use anyhow::{Context, bail};
 use clap::Args;
-use desam::data::layout::list_volumes;
-use desam::data::volumes::{VOLUME_ENDINGS, expect_mask_name, is_series, mask_name};
+#[cfg(feature = "dicom")]
+use desam::data::volumes::VolumeFormat;
+use desam::data::volumes::{ReadOptions, expect_mask_name, mask_name};
 use desam::predict::{FolderSummary, VolumeSummary, segment_folder};
 use desam::{Automatic, Mode, Segmenter};
 use extras::Extras;
+use folder::Inputs;
 use serde_json::json;
 use std::path::{Path, PathBuf};
 
@@ -22,9 +25,17 @@ ending in _segmentation or .seg before the format's ending are taken for labels 
 reported and skipped, the others are done, and the exit code is 1.
 
 Formats are NIfTI (.nii.gz, .nii, .hdr with .img), MetaImage (.mha, .mhd) and NRRD (.nrrd, .nhdr);
-a mask has the format that its name ends in, which may be another than its volume's. A folder of
-DICOM files is one volume, and so is each such folder in a folder; in a folder of masks theirs are
-.nii.gz. Of a series the mask may also be a DICOM segmentation (.dcm), which refers to its slices.
+a mask has the format that its name ends in, which may be another than its volume's.
+
+The DICOM files of a folder are one volume, the volume files in it are one each, and so are the folders
+in it that are DICOM series; in a folder of masks theirs are FOLDER.nii.gz. All of them are segmented;
+volumes in deeper folders are named in a warning. With --series only the DICOM series that fit it are.
+One volume in all may have its mask in --output as a file, several need a folder. Of a series the mask
+may also be a DICOM segmentation (.dcm), which refers to its slices.
+
+In a DICOM folder, objects that are no slices (reports, screenshots, images without a position) are set
+aside; -v names them. A file that could be a slice and cannot be read (named .dcm, .ima or .dicom, or as
+the slices beside it are) is an error. Pixels of MONOCHROME1 are inverted, as ITK does.
 
 Examples:
   desam predict --model run --input t2.nii.gz --output mask.nii.gz
@@ -54,8 +65,8 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "FILE|DIR")]
     output: PathBuf,
 
-    /// Series of a DICOM folder that holds several: its UID, words of its description, or axial,
-    /// coronal or sagittal
+    /// Series of a DICOM folder that holds several, or of folders in it: its UID, words of its
+    /// description, or axial, coronal or sagittal
     #[cfg(feature = "dicom")]
     #[arg(long, value_name = "SERIES")]
     series: Option<desam::data::dicom::SeriesChoice>,
@@ -78,22 +89,34 @@ pub(crate) struct Arguments {
     pub(crate) json: JsonFlag,
 }
 
-pub(crate) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Reply> {
-    let job = Job::new(&arguments.input, &arguments.output)?;
-    #[cfg(feature = "dicom")]
-    if arguments.series.is_some() && matches!(job, Job::Many { .. }) {
-        bail!(
-            "--series is for one folder of DICOM files; {} holds volumes",
-            arguments.input.display()
-        );
+impl Arguments {
+    /// The volumes of the input, a folder.
+    fn inputs(&self, session: &Session) -> anyhow::Result<Inputs> {
+        #[cfg(feature = "dicom")]
+        if let Some(choice) = &self.series {
+            return Inputs::of_series(&self.input, choice, session);
+        }
+        Inputs::all(&self.input, &self.output, session)
     }
+
+    /// How volumes are read.
+    fn read_options(&self) -> ReadOptions {
+        let options = ReadOptions::default();
+        #[cfg(feature = "dicom")]
+        let options = options.with_series(self.series.clone().unwrap_or_default());
+        options
+    }
+}
+
+pub(crate) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Reply> {
+    let job = Job::new(arguments, session)?;
     let segmenter = segmenter(arguments, session)?;
     let settings = (segmenter.automatic(), segmenter.options());
     session.detail(&format!("prompts and options: {}", serde_json::to_string(&settings)?));
     let summary = match job {
         Job::One { input, output } => {
             room_for(&output)?;
-            let done = one(arguments, &segmenter, (&input, &output), session)?;
+            let done = segmenter.segment_file(&input, &output, &session.screen)?;
             FolderSummary { done: vec![done], failed: Vec::new() }
         }
         Job::Many { inputs, output } => {
@@ -101,23 +124,6 @@ pub(crate) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Re
         }
     };
     reply(&summary, &segmenter)
-}
-
-/// One volume, or one series of a folder.
-fn one(
-    arguments: &Arguments,
-    segmenter: &Segmenter,
-    (input, output): (&Path, &Path),
-    session: &Session,
-) -> anyhow::Result<VolumeSummary> {
-    #[cfg(feature = "dicom")]
-    if let Some(choice) = &arguments.series {
-        let volume = desam::data::dicom::read_volume(input, choice)?;
-        return Ok(segmenter.segment_read(&volume, input, output, &session.screen)?);
-    }
-    #[cfg(not(feature = "dicom"))]
-    let _ = arguments;
-    Ok(segmenter.segment_file(input, output, &session.screen)?)
 }
 
 /// What is to be written where, once nothing speaks against it.
@@ -128,30 +134,31 @@ enum Job {
 }
 
 impl Job {
-    fn new(input: &Path, output: &Path) -> anyhow::Result<Self> {
+    fn new(arguments: &Arguments, session: &Session) -> anyhow::Result<Self> {
+        let (input, output) = (&arguments.input, &arguments.output);
         let kind =
             std::fs::metadata(input).with_context(|| format!("cannot read {}", input.display()))?;
-        let same = |a: &Path, b: &Path| match (a.canonicalize(), b.canonicalize()) {
-            (Ok(a), Ok(b)) => a == b,
-            _ => false,
-        };
-        let inputs = if kind.is_dir() { list_volumes(input)? } else { Vec::new() };
-        // A folder without volumes of its own may be a volume itself, a DICOM series.
-        if kind.is_dir() && !(inputs.is_empty() && is_series(input)?) {
-            if output.is_file() {
-                bail!(
-                    "{} is a file; a folder of volumes needs a folder for masks",
-                    output.display()
-                );
+        if !kind.is_dir() {
+            #[cfg(feature = "dicom")]
+            if arguments.series.is_some() && VolumeFormat::of(input)? != VolumeFormat::Dicom {
+                bail!("--series is for DICOM; {} is another format", input.display());
             }
-            if same(input, output) {
-                bail!("masks keep their volumes' names: choose another --output than --input");
-            }
-            if inputs.is_empty() {
-                bail!("{} holds no volume: expected files in {VOLUME_ENDINGS}", input.display());
-            }
-            return Ok(Self::Many { inputs, output: output.to_owned() });
+            return Self::one(input, output);
         }
+        let inputs = arguments.inputs(session)?;
+        if let Some(one) = inputs.single(input, output)? {
+            return Self::one(one, output);
+        }
+        if output.is_file() {
+            bail!("{} is a file; a folder of volumes needs a folder for masks", output.display());
+        }
+        if same(input, output) {
+            bail!("masks keep their volumes' names: choose another --output than --input");
+        }
+        Ok(Self::Many { inputs: inputs.into_paths(), output: output.clone() })
+    }
+
+    fn one(input: &Path, output: &Path) -> anyhow::Result<Self> {
         let mut output = output.to_owned();
         if output.is_dir() {
             output.push(mask_name(input));
@@ -161,6 +168,13 @@ impl Job {
             bail!("{} would be overwritten by its mask: choose another --output", input.display());
         }
         Ok(Self::One { input: input.to_owned(), output })
+    }
+}
+
+fn same(a: &Path, b: &Path) -> bool {
+    match (a.canonicalize(), b.canonicalize()) {
+        (Ok(a), Ok(b)) => a == b,
+        _ => false,
     }
 }
 
@@ -177,6 +191,7 @@ fn segmenter(arguments: &Arguments, session: &Session) -> anyhow::Result<Segment
     let grid = arguments.grid.unwrap_or(now.grid);
     let side = segmenter.model().spec().mask_side();
     let segmenter = segmenter.with_automatic(Automatic::new(mode, grid, side))?;
+    let segmenter = segmenter.with_read_options(arguments.read_options());
     Ok(segmenter.with_options(arguments.extras.options())?)
 }
 

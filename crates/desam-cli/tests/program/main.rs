@@ -9,6 +9,8 @@ mod augmenting;
 mod demo;
 mod deploy;
 mod device;
+#[cfg(feature = "dicom")]
+mod dicom_folders;
 mod encoder;
 mod evaluating;
 mod formats;

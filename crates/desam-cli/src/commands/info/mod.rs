@@ -3,6 +3,7 @@
 mod cache;
 pub(super) mod checkpoint;
 mod data;
+mod folder;
 mod program;
 mod run;
 mod volume;
@@ -55,8 +56,8 @@ pub(crate) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Re
     }
     if !kind.is_dir() {
         return match VolumeFormat::of_name(path) {
-            Some(format) => volume::describe(path, format),
-            None if is_table(path) => data::describe(path),
+            Some(format) => volume::describe(path, format, session),
+            None if is_table(path) => data::describe(path, session),
             None => checkpoint::describe(&desam::encoder::Checkpoint::open(path)?),
         };
     }
@@ -65,9 +66,10 @@ pub(crate) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Re
     } else if path.join("config.json").is_file() {
         run::describe(path)
     } else if is_series(path)? {
-        volume::describe(path, VolumeFormat::Dicom)
+        folder::name_others(path, session)?;
+        volume::describe(path, VolumeFormat::Dicom, session)
     } else {
-        data::describe(path)
+        data::describe(path, session)
     }
 }
 
