@@ -80,6 +80,32 @@ pub enum Error {
         /// What it holds.
         value: f64,
     },
+    /// Two segments of a segmentation that overlap, where a voxel can have one label alone.
+    #[error(
+        "{}: segments {first} and {second} overlap, first at voxel {voxel:?}; choose one segment to \
+         be read",
+        path.display()
+    )]
+    SegmentsOverlap {
+        /// The file.
+        path: PathBuf,
+        /// Number and label of one segment.
+        first: String,
+        /// Number and label of the other.
+        second: String,
+        /// A voxel of both, `(i, j, k)`.
+        voxel: [usize; 3],
+    },
+    /// A segment was chosen that a segmentation does not have.
+    #[error("{}: there is no segment {wanted}; its segments are {found}", path.display())]
+    NoSuchSegment {
+        /// The file.
+        path: PathBuf,
+        /// The number that was chosen.
+        wanted: u16,
+        /// Numbers and labels of the segments that are there.
+        found: String,
+    },
     /// A grid that a file format cannot hold.
     #[error("{}: cannot be written: {problem}", path.display())]
     Unwritable {

@@ -1,6 +1,7 @@
 //! What determines the numbers in a cache, and the key made from it.
 
 use crate::preprocess::PreprocessConfig;
+use crate::volumes::ReadOptions;
 use crate::{Error, Result};
 use desam_core::{EncoderSpec, Precision};
 use safetensors::Dtype;
@@ -131,12 +132,17 @@ pub struct CacheRecipe {
     /// did before there was a choice.
     #[serde(default, skip_serializing_if = "Precision::is_f32")]
     pub precision: Precision,
+    /// The segment that was read of labels that are DICOM segmentations; `None` for all, as every
+    /// recipe from before there was a choice.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub segment: Option<u16>,
 }
 
 impl CacheRecipe {
     /// The key of a cache made by this recipe: BLAKE3, in hexadecimal, over the format version,
     /// the weights' hash, the encoder's spec, the preprocessing, the type and the slice policy, and the
-    /// precision where it is not f32. No path is part of it, so a cache can be moved.
+    /// precision and the segment where they are not the defaults. No path is part of it, so a cache can
+    /// be moved.
     ///
     /// # Errors
     /// When the recipe cannot be written as JSON, which is what is hashed.
@@ -149,15 +155,21 @@ impl CacheRecipe {
             self.dtype,
             self.slices,
         );
-        let text = match self.precision {
-            Precision::F32 => serde_json::to_vec(&parts),
-            other => serde_json::to_vec(&(parts, other)),
+        let text = match (self.precision, self.segment) {
+            (Precision::F32, None) => serde_json::to_vec(&parts),
+            (other, None) => serde_json::to_vec(&(parts, other)),
+            (precision, Some(segment)) => serde_json::to_vec(&(parts, precision, segment)),
         };
         let text =
             text.map_err(|e| Error::CacheRecipe(format!("cannot be written as JSON: {e}")))?;
         let mut hasher = blake3::Hasher::new_derive_key("desam feature cache key v1");
         hasher.update(&text);
         Ok(hasher.finalize().to_hex().to_string())
+    }
+
+    /// How the volumes of such a cache are read again: the segment that was chosen.
+    pub fn read_options(&self) -> ReadOptions {
+        ReadOptions::default().with_segment(self.segment)
     }
 
     /// Bytes of the features of `slices` slices, without the files' small headers.
@@ -199,6 +211,8 @@ impl CacheRecipe {
         );
         compare("feature type", self.dtype.to_string(), other.dtype.to_string());
         compare("slices", self.slices.to_string(), other.slices.to_string());
+        let segment = |r: &Self| r.segment.map_or_else(|| "all".into(), |n| n.to_string());
+        compare("segment", segment(self), segment(other));
         compare("precision", self.precision.to_string(), other.precision.to_string());
         out
     }
@@ -251,6 +265,7 @@ mod tests {
             dtype: FeatureDtype::F16,
             slices: SlicePolicy::Labelled,
             precision: Precision::F32,
+            segment: None,
         }
     }
 
@@ -263,13 +278,14 @@ mod tests {
             ..recipe()
         };
         assert_eq!(same.key().unwrap(), key);
-        let mut others = vec![recipe(); 6];
+        let mut others = vec![recipe(); 7];
         others[0].encoder.weights_blake3 = "ac".into();
         others[1].spec.tap_channels.pop();
         others[2].preprocess = PreprocessConfig::paper();
         others[3].dtype = FeatureDtype::F32;
         others[4].slices = SlicePolicy::All;
         others[5].precision = Precision::Bf16;
+        others[6].segment = Some(2);
         for other in &others {
             assert_ne!(other.key().unwrap(), key);
             assert_eq!(recipe().differences(other).len(), 1, "{other:?}");
@@ -287,7 +303,7 @@ mod tests {
         hasher.update(&serde_json::to_vec(&parts).unwrap());
         assert_eq!(r.key().unwrap(), hasher.finalize().to_hex().to_string());
         let text = serde_json::to_string(&r).unwrap();
-        assert!(!text.contains("precision"), "{text}");
+        assert!(!text.contains("precision") && !text.contains("segment"), "{text}");
         assert_eq!(serde_json::from_str::<CacheRecipe>(&text).unwrap(), r);
         let bf16 = CacheRecipe { precision: Precision::Bf16, ..r };
         let text = serde_json::to_string(&bf16).unwrap();

@@ -32,7 +32,6 @@ pub(super) mod tag {
     pub(in super::super) const SLOPE: Tag = Tag(0x0028, 0x1053);
     pub(in super::super) const PIXEL_MEASURES: Tag = Tag(0x0028, 0x9110);
     pub(in super::super) const TRANSFORMATION: Tag = Tag(0x0028, 0x9145);
-    pub(in super::super) const SEGMENTATION_TYPE: Tag = Tag(0x0062, 0x0001);
     pub(in super::super) const SHARED_GROUPS: Tag = Tag(0x5200, 0x9229);
     pub(in super::super) const FRAME_GROUPS: Tag = Tag(0x5200, 0x9230);
 }

@@ -9,9 +9,9 @@ use desam_core::Grid;
 use std::path::Path;
 
 /// Directions that differ less are one: about half a minute of arc.
-const SAME_DIRECTION: f64 = 1e-4;
+pub(super) const SAME_DIRECTION: f64 = 1e-4;
 /// What a slice may lie off its place, in parts of the distance between slices.
-const OFF_PLACE: f64 = 0.1;
+pub(super) const OFF_PLACE: f64 = 0.1;
 
 /// Slices in order, and the grid that they make.
 #[derive(Debug, Clone, PartialEq)]
@@ -112,6 +112,6 @@ fn step(slices: &[Slice], normal: [f64; 3]) -> Result<[f64; 3], String> {
     Ok(step)
 }
 
-fn dot(a: [f64; 3], b: [f64; 3]) -> f64 {
+pub(super) fn dot(a: [f64; 3], b: [f64; 3]) -> f64 {
     a.iter().zip(b).map(|(x, y)| x * y).sum()
 }

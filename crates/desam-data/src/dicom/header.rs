@@ -3,7 +3,8 @@
 use super::fields::{Fields, tag};
 use super::{walk, wrong};
 use crate::{Error, Result};
-use dicom_object::{DefaultDicomObject, InMemDicomObject, OpenFileOptions};
+use dicom_dictionary_std::uids::{LABEL_MAP_SEGMENTATION_STORAGE, SEGMENTATION_STORAGE};
+use dicom_object::{DefaultDicomObject, FileMetaTable, InMemDicomObject, OpenFileOptions};
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -11,8 +12,6 @@ use std::sync::Arc;
 
 /// Bytes beyond which a file is not the slice of a series.
 const LARGEST: u64 = 1 << 30;
-/// The SOP class of segmentations.
-pub(super) const SEGMENTATION: &str = "1.2.840.10008.5.1.4.1.1.66.4";
 
 /// What all slices of one file share.
 #[derive(Debug, Clone, PartialEq)]
@@ -67,6 +66,33 @@ pub(super) fn looks_like_dicom(path: &Path) -> bool {
 
 /// Reads and checks a file and hands it to the parser.
 pub(super) fn open(path: &Path) -> Result<DefaultDicomObject> {
+    let parsed = OpenFileOptions::new().from_reader(content(path)?.as_slice());
+    parsed.map_err(|error| wrong(path, explain(&error)))
+}
+
+/// The elements of a file as they are encoded, without the file's preamble and meta information.
+#[derive(Debug)]
+pub(super) struct EncodedDataSet {
+    pub(super) bytes: Vec<u8>,
+    /// TransferSyntaxUID.
+    pub(super) transfer_syntax: String,
+}
+
+impl EncodedDataSet {
+    pub(super) fn read(path: &Path) -> Result<Self> {
+        const PREAMBLE: usize = 128;
+        let mut bytes = content(path)?;
+        let mut rest = bytes.get(PREAMBLE..).unwrap_or_default();
+        let meta = FileMetaTable::from_reader(&mut rest);
+        let meta = meta.map_err(|error| wrong(path, explain(&error)))?;
+        let start = bytes.len() - rest.len();
+        bytes.drain(..start);
+        Ok(Self { bytes, transfer_syntax: meta.transfer_syntax().to_owned() })
+    }
+}
+
+/// Reads and checks a file.
+fn content(path: &Path) -> Result<Vec<u8>> {
     let fail = || Error::io("read", path);
     let file = File::open(path).map_err(fail())?;
     let bytes = file.metadata().map_err(fail())?.len();
@@ -76,8 +102,7 @@ pub(super) fn open(path: &Path) -> Result<DefaultDicomObject> {
     let mut content = Vec::with_capacity(bytes as usize);
     file.take(LARGEST).read_to_end(&mut content).map_err(fail())?;
     walk::check(&content).map_err(|problem| wrong(path, problem))?;
-    let parsed = OpenFileOptions::new().from_reader(content.as_slice());
-    parsed.map_err(|error| wrong(path, explain(&error)))
+    Ok(content)
 }
 
 /// An error of the parser with its causes.
@@ -133,16 +158,21 @@ fn macros(group: &InMemDicomObject) -> impl Iterator<Item = &InMemDicomObject> {
 }
 
 impl SliceFile {
+    /// Whether its pixels are labels of segments, not intensities.
+    pub(super) fn is_segmentation(&self) -> bool {
+        [SEGMENTATION_STORAGE, LABEL_MAP_SEGMENTATION_STORAGE].contains(&self.class.as_str())
+    }
+
     fn read(fields: &Fields<'_>) -> Result<Self> {
         let path = fields.path();
         let class = fields.text(tag::CLASS).unwrap_or_default();
         let photometric = fields.text(tag::PHOTOMETRIC).unwrap_or_default();
-        if fields.whole(tag::SAMPLES, 1)? != 1 || photometric != "MONOCHROME2" {
+        // A palette only says how the labels of a label map are to be shown.
+        let is_grey = photometric == "MONOCHROME2"
+            || (class == LABEL_MAP_SEGMENTATION_STORAGE && photometric == "PALETTE COLOR");
+        if fields.whole(tag::SAMPLES, 1)? != 1 || !is_grey {
             let found = format!("pixels are {photometric:?}; expected MONOCHROME2");
             return Err(wrong(path, found));
-        }
-        if fields.text(tag::SEGMENTATION_TYPE).is_some_and(|kind| kind == "FRACTIONAL") {
-            return Err(wrong(path, "a segmentation of fractions is not read; binary ones are"));
         }
         let size = |tag| {
             let whole = fields.whole(tag, 0)?;
@@ -155,7 +185,7 @@ impl SliceFile {
         let bits = |tag| Ok::<_, Error>(usize::try_from(fields.whole(tag, 16)?).unwrap_or(0));
         let (bits_allocated, bits_stored) = (bits(tag::BITS_ALLOCATED)?, bits(tag::BITS_STORED)?);
         let known = match class.as_str() {
-            SEGMENTATION => [1, 8, 16, 32].contains(&bits_allocated),
+            SEGMENTATION_STORAGE => [1, 8, 16, 32].contains(&bits_allocated),
             _ => [8, 16, 32].contains(&bits_allocated),
         };
         if !known || !(1..=bits_allocated).contains(&bits_stored) {

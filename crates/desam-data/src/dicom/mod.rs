@@ -9,8 +9,8 @@
 //! write).
 //!
 //! A file of several frames that says of each where it lies (enhanced MR and CT, segmentations) is as
-//! many slices. Labels may be a series too, or a binary segmentation of one segment with a frame for
-//! every slice, which is what [`seg`] writes.
+//! many slices. Labels may be a series too, or a segmentation of one or more segments, which [`seg`]
+//! reads and writes.
 
 mod elements;
 mod fields;
@@ -27,12 +27,11 @@ mod walk;
 
 pub use series::{Plane, Series, SeriesChoice, list_series};
 
-use geometry::Stack;
 use series::Sought;
 
-use crate::volumes::{Loaded, ReadOptions, VolumeFormat};
+use crate::volumes::{Loaded, ReadOptions, VolumeFormat, without_segments};
 use crate::{Error, Result};
-use desam_core::{LabelVolume, Volume, VolumeReader};
+use desam_core::{Grid, LabelVolume, Volume, VolumeReader};
 use std::path::{Path, PathBuf};
 
 /// Reads folders of DICOM files, and single ones, where they hold one series.
@@ -60,7 +59,7 @@ impl VolumeReader for DicomReader {
 /// choice or more than one, when its slices are no stack, or when a file is broken or of a kind
 /// that is not read.
 pub fn read_volume(path: &Path, choice: &SeriesChoice) -> Result<Volume> {
-    pixels::volume(&stack(path, choice, Sought::Images)?)
+    load_volume(path, &ReadOptions::default().with_series(choice.clone())).map(|l| l.value)
 }
 
 /// Reads labels, whole numbers from 0 to 255: the one series of a folder, or a single file.
@@ -68,21 +67,35 @@ pub fn read_volume(path: &Path, choice: &SeriesChoice) -> Result<Volume> {
 /// # Errors
 /// As [`read_volume`]; [`Error::NotALabel`] when a value is no label.
 pub fn read_labels(path: &Path) -> Result<LabelVolume> {
-    pixels::labels(&stack(path, &SeriesChoice::Only, Sought::Labels)?)
+    load_labels(path, &ReadOptions::default(), None).map(|l| l.value)
 }
 
 /// Reads the series that `options` choose, with what there is to warn about.
 pub(crate) fn load_volume(path: &Path, options: &ReadOptions) -> Result<Loaded<Volume>> {
-    read_volume(path, &options.series).map(Loaded::new)
+    let series = series::choose(path, &options.series, Sought::Images)?;
+    if series.is_segmentation() {
+        let labels = seg::labels(&series, options, None)?;
+        let values = labels.value.data().iter().map(|label| f32::from(*label)).collect();
+        let volume = Volume::new(*labels.value.grid(), values)?;
+        return Ok(labels.map(|_| volume));
+    }
+    pixels::volume(&geometry::stack(series, path)?).map(Loaded::new)
 }
 
-/// Reads the labels of the series that `options` choose, with what there is to warn about.
-pub(crate) fn load_labels(path: &Path, _options: &ReadOptions) -> Result<Loaded<LabelVolume>> {
-    read_labels(path).map(Loaded::new)
-}
-
-fn stack(path: &Path, choice: &SeriesChoice, sought: Sought) -> Result<Stack> {
-    geometry::stack(series::choose(path, choice, sought)?, path)
+/// Reads the labels of the series that `options` choose, with what there is to warn about. A
+/// segmentation without a frame for every slice is put on the grid of `image`, where that is given
+/// and its frames lie on it.
+pub(crate) fn load_labels(
+    path: &Path,
+    options: &ReadOptions,
+    image: Option<&Grid>,
+) -> Result<Loaded<LabelVolume>> {
+    let series = series::choose(path, &SeriesChoice::Only, Sought::Labels)?;
+    if series.is_segmentation() {
+        return seg::labels(&series, options, image);
+    }
+    let labels = pixels::labels(&geometry::stack(series, path)?).map(Loaded::new)?;
+    Ok(without_segments(labels, path, options))
 }
 
 /// Whether a folder holds a DICOM file, hidden ones aside.
@@ -98,8 +111,14 @@ pub(crate) fn files(path: &Path) -> Result<Vec<PathBuf>> {
     // The images where there are any: segmentations beside them are of them.
     let images = path.is_dir() && !list_series(path)?.is_empty();
     let sought = if images { Sought::Images } else { Sought::Labels };
-    let stack = stack(path, &SeriesChoice::Only, sought)?;
-    let mut files: Vec<PathBuf> = stack.slices.iter().map(|s| s.path().to_path_buf()).collect();
+    let series = series::choose(path, &SeriesChoice::Only, sought)?;
+    // Frames of a segmentation are no stack, since several may lie in one plane.
+    let slices = if series.is_segmentation() {
+        series.slices
+    } else {
+        geometry::stack(series, path)?.slices
+    };
+    let mut files: Vec<PathBuf> = slices.iter().map(|s| s.path().to_path_buf()).collect();
     files.dedup();
     Ok(files)
 }

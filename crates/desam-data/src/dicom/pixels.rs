@@ -85,7 +85,7 @@ fn values<T>(
 }
 
 /// The pixels of a slice as they are stored, to `push`.
-fn decode(
+pub(super) fn decode(
     slice: &Slice,
     object: &DefaultDicomObject,
     mut push: impl FnMut(f64) -> Result<()>,
@@ -138,7 +138,7 @@ fn syntax(object: &DefaultDicomObject) -> &str {
 }
 
 /// Whether what the header promises can come out of the file.
-fn expect_room(file: &SliceFile, object: &DefaultDicomObject) -> Result<()> {
+pub(super) fn expect_room(file: &SliceFile, object: &DefaultDicomObject) -> Result<()> {
     let Some(element) = object.get(PIXEL_DATA) else {
         return Err(wrong(&file.path, "there are no pixels in it"));
     };

@@ -91,6 +91,11 @@ impl Series {
         self.slices.is_empty()
     }
 
+    /// Whether it is a segmentation, which [`super::seg`] reads.
+    pub(super) fn is_segmentation(&self) -> bool {
+        self.slices.first().is_some_and(|s| s.file.is_segmentation())
+    }
+
     fn fits(&self, choice: &SeriesChoice) -> bool {
         match choice {
             SeriesChoice::Only => true,
@@ -158,9 +163,7 @@ pub(super) fn list(path: &Path, sought: Sought) -> Result<Vec<Series>> {
             continue;
         }
         let slices = Slice::read(&file)?;
-        let wanted = |s: &Slice| {
-            !folder || sought == Sought::Labels || s.file.class != super::header::SEGMENTATION
-        };
+        let wanted = |s: &Slice| !folder || sought == Sought::Labels || !s.file.is_segmentation();
         if let Some(first) = slices.first().filter(|s| wanted(s)) {
             groups.entry(first.file.series.clone()).or_default().extend(slices);
         }

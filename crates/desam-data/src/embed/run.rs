@@ -7,7 +7,7 @@ use crate::cache::{
 };
 use crate::layout::Case;
 use crate::preprocess::PreparedVolume;
-use crate::volumes::{read_labels, read_volume};
+use crate::volumes::{load_labels_of, load_volume};
 use crate::{Error, Result, volumes};
 use candle_core::Device;
 use desam_core::{ImageEncoder, Progress};
@@ -59,6 +59,7 @@ impl<'a> Run<'a> {
             dtype: options.dtype,
             slices: options.slices,
             precision: options.precision,
+            segment: options.read.segment,
         };
         recipe.validate()?;
         check_names(&options.cases)?;
@@ -155,7 +156,10 @@ impl<'a> Run<'a> {
     fn write_pages(&self, case: &Case, path: &Path, seal: &Seal) -> Result<()> {
         let prepared = self.prepare_volume(&case.image)?;
         let masks = match &case.label {
-            Some(label) => Some(prepared.labels(&read_labels(label)?)?),
+            Some(label) => {
+                let labels = load_labels_of(label, &self.options.read, prepared.grid())?;
+                Some(prepared.labels(&labels.report(self.progress))?)
+            }
             None => None,
         };
         let images = (0..prepared.len()).map(|z| prepared.image(z)).collect::<Result<Vec<_>>>()?;
@@ -163,7 +167,8 @@ impl<'a> Run<'a> {
     }
 
     pub(super) fn prepare_volume(&self, image: &Path) -> Result<PreparedVolume> {
-        self.recipe.preprocess.prepare(&read_volume(image)?, &self.recipe.spec)
+        let volume = load_volume(image, &self.options.read)?.report(self.progress);
+        self.recipe.preprocess.prepare(&volume, &self.recipe.spec)
     }
 
     /// Second phase: says the size, encodes what is missing.

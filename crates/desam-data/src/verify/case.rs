@@ -3,8 +3,8 @@
 use super::CaseReport;
 use crate::layout::Case;
 use crate::preprocess::{Orientation, expect_same_grid};
-use crate::volumes::{VolumeFormat, read_labels, read_volume};
-use desam_core::{LabelVolume, Volume};
+use crate::volumes::{Loaded, ReadOptions, VolumeFormat, load_labels, load_labels_of, load_volume};
+use desam_core::{LabelVolume, Progress, Volume};
 use std::collections::BTreeMap;
 
 /// Distinct values up to which an image of whole numbers must be a label.
@@ -20,7 +20,8 @@ pub(super) struct Examined {
     pub(super) content: Option<String>,
 }
 
-pub(super) fn examine(case: &Case) -> Examined {
+/// Reads a case in the way that `options` ask for. What its readers warn about goes into the report.
+pub(super) fn examine(case: &Case, options: &ReadOptions, progress: &dyn Progress) -> Examined {
     let mut report = CaseReport {
         site: case.site.clone(),
         id: case.id.clone(),
@@ -36,24 +37,42 @@ pub(super) fn examine(case: &Case) -> Examined {
         errors: Vec::new(),
         warnings: Vec::new(),
     };
-    let image = match read_volume(&case.image) {
-        Ok(volume) => Some(volume),
-        Err(error) => {
-            report.errors.push(error.to_string());
-            None
-        }
-    };
+    let image = take(load_volume(&case.image, options), &mut report, progress);
     if let Some(volume) = &image {
         look_at_image(volume, &mut report);
     }
     match &case.label {
         None => report.warnings.push("there is no label: it cannot be trained on".into()),
-        Some(path) => match read_labels(path) {
-            Ok(labels) => look_at_labels(&labels, image.as_ref(), &mut report),
-            Err(error) => report.errors.push(error.to_string()),
-        },
+        Some(path) => {
+            let loaded = match &image {
+                Some(image) => load_labels_of(path, options, image.grid()),
+                None => load_labels(path, options),
+            };
+            if let Some(labels) = take(loaded, &mut report, progress) {
+                look_at_labels(&labels, image.as_ref(), &mut report);
+            }
+        }
     }
     Examined { report, content: image.as_ref().map(content) }
+}
+
+/// What was read, its warnings or its error in the report.
+fn take<T>(
+    loaded: crate::Result<Loaded<T>>,
+    report: &mut CaseReport,
+    progress: &dyn Progress,
+) -> Option<T> {
+    match loaded {
+        Ok(loaded) => {
+            loaded.details.iter().for_each(|detail| progress.detail(detail));
+            report.warnings.extend(loaded.warnings);
+            Some(loaded.value)
+        }
+        Err(error) => {
+            report.errors.push(error.to_string());
+            None
+        }
+    }
 }
 
 fn look_at_image(volume: &Volume, report: &mut CaseReport) {

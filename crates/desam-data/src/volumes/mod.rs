@@ -14,7 +14,7 @@ pub use options::{Loaded, ReadOptions};
 pub use series::is_series;
 
 use crate::{Error, Result, metaimage, nifti, nrrd};
-use desam_core::{LabelVolume, Volume, VolumeReader};
+use desam_core::{Grid, LabelVolume, Volume, VolumeReader};
 use std::path::{Path, PathBuf};
 
 /// Reads any volume.
@@ -71,12 +71,53 @@ pub fn read_labels(path: &Path) -> Result<LabelVolume> {
 /// # Errors
 /// As [`read_labels`].
 pub fn load_labels(path: &Path, options: &ReadOptions) -> Result<Loaded<LabelVolume>> {
-    match VolumeFormat::of(path)? {
-        VolumeFormat::Nifti => nifti::read_labels(path).map(Loaded::new),
-        VolumeFormat::MetaImage => metaimage::read_labels(path).map(Loaded::new),
-        VolumeFormat::Nrrd => nrrd::read_labels(path).map(Loaded::new),
-        VolumeFormat::Dicom => series::load_labels(path, options),
+    read_labels_beside(path, options, None)
+}
+
+/// Reads labels as [`load_labels`] does, of an image on the grid `image`. A DICOM segmentation may
+/// leave out slices without foreground; only the image's grid says how many there are.
+///
+/// Whether the labels lie on that grid is not checked: those of other formats, and segmentations of
+/// another image, come on a grid of their own.
+///
+/// # Errors
+/// As [`load_labels`].
+pub fn load_labels_of(
+    path: &Path,
+    options: &ReadOptions,
+    image: &Grid,
+) -> Result<Loaded<LabelVolume>> {
+    read_labels_beside(path, options, Some(image))
+}
+
+fn read_labels_beside(
+    path: &Path,
+    options: &ReadOptions,
+    image: Option<&Grid>,
+) -> Result<Loaded<LabelVolume>> {
+    let labels = match VolumeFormat::of(path)? {
+        VolumeFormat::Nifti => nifti::read_labels(path).map(Loaded::new)?,
+        VolumeFormat::MetaImage => metaimage::read_labels(path).map(Loaded::new)?,
+        VolumeFormat::Nrrd => nrrd::read_labels(path).map(Loaded::new)?,
+        VolumeFormat::Dicom => return series::load_labels(path, options, image),
+    };
+    Ok(without_segments(labels, path, options))
+}
+
+/// Labels of a file that has no segments, with a warning where one was chosen.
+pub(crate) fn without_segments(
+    mut labels: Loaded<LabelVolume>,
+    path: &Path,
+    options: &ReadOptions,
+) -> Loaded<LabelVolume> {
+    if let Some(segment) = options.segment {
+        labels.warnings.push(format!(
+            "{}: it is no DICOM segmentation, so that all of its labels are read instead of segment \
+             {segment}",
+            path.display()
+        ));
     }
+    labels
 }
 
 /// Writes labels as `u8` in the format that `out` is named after.

@@ -86,6 +86,22 @@ fn a_hash_covers_every_file_of_a_volume() {
 }
 
 #[test]
+fn a_segment_of_a_file_without_segments_is_a_warning() {
+    let scratch = Scratch::new();
+    let grid = Grid { dims: [2, 1, 1], affine: Affine::from_spacing([1.0; 3]) };
+    let labels = LabelVolume::new(grid, vec![1, 2]).unwrap();
+    for name in ["a.nii.gz", "b.mha", "c.nrrd"] {
+        let path = scratch.path(name);
+        write_labels(&path, &labels).unwrap();
+        let choice = ReadOptions::default().with_segment(Some(2));
+        let loaded = load_labels(&path, &choice).unwrap();
+        assert_eq!(loaded.value, labels, "{name}");
+        assert!(loaded.warnings[0].contains("instead of segment 2"), "{:?}", loaded.warnings);
+        assert!(load_labels(&path, &ReadOptions::default()).unwrap().warnings.is_empty());
+    }
+}
+
+#[test]
 fn files_beside_a_mask() {
     let name = |mask: &str| beside(Path::new(mask), "iou.nii.gz").display().to_string();
     assert_eq!(name("out/a.b.nii.gz"), "out/a.b.iou.nii.gz");

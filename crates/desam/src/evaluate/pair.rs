@@ -4,7 +4,7 @@
 use crate::{Error, Result};
 use desam_core::BinaryMask;
 use desam_data::cache::{CacheCase, FeatureCache, SliceRef};
-use desam_data::volumes::{self, read_labels, read_volume};
+use desam_data::volumes::{self, load_labels_of, read_volume};
 use desam_metrics::metric::{MaskPair, VoxelGrid};
 use std::path::Path;
 
@@ -58,7 +58,7 @@ impl CasePair {
         unchanged(&label, case.label_blake3.as_deref())?;
         let prepared = recipe.preprocess.prepare(&read_volume(&image)?, &recipe.spec)?;
         let predicted = prepared.restore(masks)?;
-        let truth = read_labels(&label)?;
+        let truth = load_labels_of(&label, &recipe.read_options(), predicted.grid())?.value;
         let (expected, found) = (*predicted.grid(), *truth.grid());
         // The tolerance of preprocessing: closer than that, every label falls on its own voxel.
         let smallest = expected.spacing().into_iter().fold(f64::INFINITY, f64::min);
