@@ -4,6 +4,7 @@ mod encoder;
 mod parts;
 
 use super::precision::PrecisionFlag;
+use super::segment::SegmentFlag;
 use super::{Session, aligned, count, one_of, positive};
 use crate::cli::JsonFlag;
 use crate::reply::Reply;
@@ -11,6 +12,7 @@ use anyhow::{Context, bail};
 use clap::Args;
 use desam::data::cache::{FeatureDtype, SlicePolicy, human_bytes};
 use desam::data::preprocess::{Orientation, PreprocessConfig};
+use desam::data::volumes::ReadOptions;
 use desam::embed::{EmbedRequest, EmbedSummary, PartSummary};
 use encoder::Encoder;
 use parts::{Done, Parts};
@@ -114,6 +116,9 @@ pub(crate) struct Arguments {
     batch: Option<usize>,
 
     #[command(flatten)]
+    segment: SegmentFlag,
+
+    #[command(flatten)]
     pub(crate) json: JsonFlag,
 
     // Last, since its heading would go on for what follows.
@@ -180,6 +185,7 @@ pub(crate) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Re
         device: session.device.clone(),
         precision: arguments.precision.precision,
         batch: arguments.batch,
+        read: ReadOptions::default().with_segment(arguments.segment.segment),
         ..EmbedRequest::new(
             &arguments.data,
             &arguments.out,

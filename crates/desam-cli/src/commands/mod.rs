@@ -12,6 +12,7 @@ pub(crate) mod phantom;
 mod precision;
 pub(crate) mod predict;
 pub(crate) mod report;
+mod segment;
 pub(crate) mod sweep;
 pub(crate) mod train;
 pub(crate) mod verify;

@@ -1,12 +1,14 @@
 //! `desam verify`: is this data set fit to be trained on?
 
+use super::segment::SegmentFlag;
 use super::{Session, aligned};
 use crate::cli::JsonFlag;
 use crate::reply::Reply;
 use clap::Args;
 use desam::data::cache::human_bytes;
 use desam::data::verify::{CaseReport, SiteReport};
-use desam::verify::{CacheSize, Verified, verify};
+use desam::data::volumes::ReadOptions;
+use desam::verify::{CacheSize, Verified, verify_with};
 use std::path::PathBuf;
 
 const AFTER: &str = "\
@@ -29,11 +31,15 @@ pub(crate) struct Arguments {
     data: PathBuf,
 
     #[command(flatten)]
+    segment: SegmentFlag,
+
+    #[command(flatten)]
     pub(crate) json: JsonFlag,
 }
 
 pub(crate) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Reply> {
-    let verified = verify(&arguments.data, &session.screen)?;
+    let options = ReadOptions::default().with_segment(arguments.segment.segment);
+    let verified = verify_with(&arguments.data, &options, &session.screen)?;
     let mut json = serde_json::to_value(&verified)?;
     if let Some(object) = json.as_object_mut() {
         object.insert("fit".to_owned(), verified.report.is_fit().into());

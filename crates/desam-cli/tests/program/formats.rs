@@ -146,6 +146,11 @@ fn a_folder_of_dicom_files() {
     assert!(segmentation.grid().matches(masks[0].grid(), 1e-4));
     let facts = run(args!["info", folder.path().join("mask.dcm"), "--json"]).expect(0).json();
     assert_eq!((facts["format"].as_str(), facts["dims"][2].as_u64()), (Some("dicom"), Some(19)));
+    let chosen = |segment: &str| {
+        run(args!["info", folder.path().join("mask.dcm"), "--json", "--segment", segment])
+    };
+    assert_eq!(chosen("1").expect(0).json()["foreground_ml"], facts["foreground_ml"]);
+    chosen("2").fails_with(&["mask.dcm", "no segment 2", "1 (Organ)"]);
     let mut other = predict.clone();
     other[4] = shared.join("t2.nii.gz").into_os_string();
     run(other).fails_with(&["mask.dcm", "series", ".nii.gz"]);

@@ -7,12 +7,13 @@ mod program;
 mod run;
 mod volume;
 
+use super::segment::SegmentFlag;
 use super::{Session, aligned};
 use crate::cli::JsonFlag;
 use crate::reply::Reply;
 use anyhow::{Context, bail};
 use clap::Args;
-use desam::data::volumes::{VolumeFormat, is_series};
+use desam::data::volumes::{ReadOptions, VolumeFormat, is_series};
 use std::path::{Path, PathBuf};
 
 const AFTER: &str = "\
@@ -38,6 +39,9 @@ pub(crate) struct Arguments {
     verify: bool,
 
     #[command(flatten)]
+    segment: SegmentFlag,
+
+    #[command(flatten)]
     pub(crate) json: JsonFlag,
 }
 
@@ -53,9 +57,10 @@ pub(crate) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Re
             path.display()
         );
     }
+    let options = ReadOptions::default().with_segment(arguments.segment.segment);
     if !kind.is_dir() {
         return match VolumeFormat::of_name(path) {
-            Some(format) => volume::describe(path, format),
+            Some(format) => volume::describe(path, format, &options, session),
             None if is_table(path) => data::describe(path),
             None => checkpoint::describe(&desam::encoder::Checkpoint::open(path)?),
         };
@@ -65,7 +70,7 @@ pub(crate) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Re
     } else if path.join("config.json").is_file() {
         run::describe(path)
     } else if is_series(path)? {
-        volume::describe(path, VolumeFormat::Dicom)
+        volume::describe(path, VolumeFormat::Dicom, &options, session)
     } else {
         data::describe(path)
     }

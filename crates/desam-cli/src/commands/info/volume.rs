@@ -1,15 +1,23 @@
 //! A volume.
 
-use super::aligned;
+use super::{Session, aligned};
 use crate::reply::Reply;
-use desam::core::{Affine, Volume};
+use desam::core::{Affine, LabelVolume, Volume};
 use desam::data::cache::human_bytes;
-use desam::data::volumes::{VolumeFormat, files, read_volume};
+use desam::data::volumes::{ReadOptions, VolumeFormat, files, load_labels, load_volume};
 use serde_json::json;
 use std::path::Path;
 
-pub(super) fn describe(path: &Path, format: VolumeFormat) -> anyhow::Result<Reply> {
-    let volume = read_volume(path)?;
+pub(super) fn describe(
+    path: &Path,
+    format: VolumeFormat,
+    options: &ReadOptions,
+    session: &Session,
+) -> anyhow::Result<Reply> {
+    let volume = match options.segment {
+        Some(_) => as_intensities(&load_labels(path, options)?.report(&session.screen))?,
+        None => load_volume(path, options)?.report(&session.screen),
+    };
     // All files of a volume, such as a header's data file.
     let sizes = files(path)?.into_iter().map(|f| std::fs::metadata(f).map(|m| m.len()));
     let file_bytes = sizes.sum::<std::io::Result<u64>>()?;
@@ -63,6 +71,12 @@ pub(super) fn describe(path: &Path, format: VolumeFormat) -> anyhow::Result<Repl
         "file_bytes": file_bytes,
     });
     Ok(Reply::new(aligned(&rows), json))
+}
+
+/// The labels as numbers.
+fn as_intensities(labels: &LabelVolume) -> anyhow::Result<Volume> {
+    let values = labels.data().iter().map(|label| f32::from(*label)).collect();
+    Ok(Volume::new(*labels.grid(), values)?)
 }
 
 /// The anatomical direction in which each voxel index grows, such as `LPS`.
