@@ -1,6 +1,6 @@
 //! The images that a segmentation refers to.
 
-use super::super::fields::{Fields, tag};
+use super::super::fields::Fields;
 use dicom_dictionary_std::tags;
 use dicom_object::InMemDicomObject;
 use std::collections::{BTreeMap, BTreeSet};
@@ -44,7 +44,8 @@ impl ReferencedImages {
                 _ => None,
             }
         };
-        let of_frame = fields.items(tag::FRAME_GROUPS).iter().map(place).collect();
+        let of_frame =
+            fields.items(tags::PER_FRAME_FUNCTIONAL_GROUPS_SEQUENCE).iter().map(place).collect();
         Self { count, of_frame }
     }
 

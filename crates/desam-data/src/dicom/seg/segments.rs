@@ -1,6 +1,6 @@
 //! What a segmentation says of its segments, and of which of them each frame is.
 
-use super::super::fields::{Fields, tag};
+use super::super::fields::Fields;
 use super::super::wrong;
 use super::images::ReferencedImages;
 use crate::{Error, Result};
@@ -118,7 +118,11 @@ fn segments_of_frames(fields: &Fields<'_>, described: &BTreeMap<u16, String>) ->
             number => Ok(number),
         }))
     };
-    let shared = fields.items(tag::SHARED_GROUPS).iter().find_map(number).transpose()?;
+    let shared = fields
+        .items(tags::SHARED_FUNCTIONAL_GROUPS_SEQUENCE)
+        .iter()
+        .find_map(number)
+        .transpose()?;
     let only = described.keys().next().copied().filter(|_| described.len() == 1);
     let of_frame = |(frame, group)| match number(group) {
         Some(number) => number,
@@ -127,13 +131,19 @@ fn segments_of_frames(fields: &Fields<'_>, described: &BTreeMap<u16, String>) ->
             wrong(fields.path(), format!("frame {frame} does not say of which segment it is"))
         }),
     };
-    fields.items(tag::FRAME_GROUPS).iter().enumerate().map(of_frame).collect()
+    fields
+        .items(tags::PER_FRAME_FUNCTIONAL_GROUPS_SEQUENCE)
+        .iter()
+        .enumerate()
+        .map(of_frame)
+        .collect()
 }
 
 /// SpacingBetweenSlices of all frames, or of the first.
 fn spacing_between(fields: &Fields<'_>) -> Option<f64> {
-    let shared = fields.items(tag::SHARED_GROUPS).first();
-    let groups = shared.into_iter().chain(fields.items(tag::FRAME_GROUPS).first());
+    let shared = fields.items(tags::SHARED_FUNCTIONAL_GROUPS_SEQUENCE).first();
+    let groups =
+        shared.into_iter().chain(fields.items(tags::PER_FRAME_FUNCTIONAL_GROUPS_SEQUENCE).first());
     let measures = groups.filter_map(|g| g.get(tags::PIXEL_MEASURES_SEQUENCE)?.items()?.first());
     let mut said = measures
         .filter_map(|item| Fields::new(item, fields.path()).number(tags::SPACING_BETWEEN_SLICES));
