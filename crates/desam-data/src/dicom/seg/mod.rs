@@ -122,7 +122,8 @@ impl Default for SegmentLabel {
 /// As [`super::read_volume`] for the series; [`Error::GridMismatch`] when the mask lies on another
 /// grid; [`Error::Dicom`] when several series lie on it, or when one lacks what an object must name
 /// to refer to it; [`Error::Unwritable`] when `out` is a file of the series or the mask is too large
-/// for one object, or when DICOM, or the series' character set, cannot hold the label's texts; [`Error::Io`] when `out` cannot be written.
+/// for one object, or when DICOM, or the series' character set, cannot hold the label's texts;
+/// [`Error::Io`] when `out` cannot be written.
 pub fn write_mask_like(reference: &Path, out: &Path, mask: &LabelVolume) -> Result<()> {
     write_segmentation(reference, out, mask, &SegmentLabel::default())
 }
