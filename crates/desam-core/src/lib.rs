@@ -17,6 +17,8 @@
 //! | `T` | sparse prompt tokens |
 //! | `K` | mask tokens, hence IoU outputs (4) |
 
+pub mod files;
+
 mod dataset;
 mod decoder;
 mod error;
