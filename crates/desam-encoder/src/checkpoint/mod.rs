@@ -14,6 +14,7 @@ pub use summary::{CheckpointPart, CheckpointSummary};
 pub use write::{write, write_f16};
 
 use crate::{Error, Result};
+use desam_core::files::open_regular;
 use desam_nn::params::Tensors;
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -106,7 +107,7 @@ enum Kind {
 
 fn kind(path: &Path) -> Result<Kind> {
     let mut start = Vec::new();
-    let file = std::fs::File::open(path).map_err(Error::io(path))?;
+    let file = open_regular(path).map_err(Error::io(path))?;
     file.take(9).read_to_end(&mut start).map_err(Error::io(path))?;
     Ok(match start.as_slice() {
         [b'P', b'K', 3 | 5, 4 | 6, ..] => Kind::Zip,

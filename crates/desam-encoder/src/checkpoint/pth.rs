@@ -8,6 +8,7 @@ use super::convert::Float;
 use crate::{Error, Result};
 use candle_core::pickle::{Object, Stack};
 use candle_core::{Device, Tensor};
+use desam_core::files::open_regular;
 use desam_nn::params::Tensors;
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -20,7 +21,7 @@ const WRAPPERS: [&str; 3] = ["model", "state_dict", "model_state_dict"];
 
 pub(super) fn read(path: &Path) -> Result<Raw> {
     let damaged = |e: zip::result::ZipError| Error::checkpoint(path, format!("damaged zip: {e}"));
-    let file = BufReader::new(File::open(path).map_err(Error::io(path))?);
+    let file = BufReader::new(open_regular(path).map_err(Error::io(path))?);
     let mut zip = ZipArchive::new(file).map_err(damaged)?;
     let pickle = zip
         .file_names()

@@ -4,6 +4,7 @@ use super::Raw;
 use super::convert::Float;
 use crate::{Error, Result};
 use candle_core::{Device, Tensor};
+use desam_core::files::open_regular;
 use desam_nn::params::Tensors;
 use safetensors::tensor::{Dtype, Metadata};
 use std::io::{BufReader, Read};
@@ -14,7 +15,7 @@ const LONGEST_HEADER: u64 = 100_000_000;
 
 /// Reads tensor after tensor in the order of the file; no more than one is held twice.
 pub(super) fn read(path: &Path) -> Result<Raw> {
-    let file = std::fs::File::open(path).map_err(Error::io(path))?;
+    let file = open_regular(path).map_err(Error::io(path))?;
     let length = file.metadata().map_err(Error::io(path))?.len();
     read_from(path, BufReader::new(file), length)
 }
