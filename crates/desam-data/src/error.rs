@@ -66,6 +66,72 @@ pub enum Error {
         /// Bytes that are there, uncompressed; for a compressed file at most this many.
         found: u64,
     },
+    /// A volume that takes more memory than [`crate::volumes::ReadOptions::max_bytes`] allows.
+    #[error(
+        "{}: its voxels take {} of memory; at most {} are allowed",
+        path.display(), crate::cache::human_bytes(*bytes), crate::cache::human_bytes(*limit)
+    )]
+    VolumeTooLarge {
+        /// The file.
+        path: PathBuf,
+        /// Bytes of its voxels, decoded.
+        bytes: u64,
+        /// The most that is allowed.
+        limit: u64,
+    },
+    /// The system has no memory left for a volume.
+    #[error(
+        "{}: out of memory: {} could not be allocated",
+        path.display(), crate::cache::human_bytes(*bytes)
+    )]
+    OutOfMemory {
+        /// The file.
+        path: PathBuf,
+        /// Bytes that were asked for.
+        bytes: u64,
+    },
+    /// The system has no memory left to prepare a volume or to restore its mask.
+    #[error("out of memory: {} could not be allocated", crate::cache::human_bytes(*bytes))]
+    Allocation {
+        /// Bytes that were asked for.
+        bytes: u64,
+    },
+    /// A file of several channels, of which none was chosen.
+    #[error(
+        "{}: it holds {channels} channels; choose one of them, 0 to {}",
+        path.display(), channels - 1
+    )]
+    SeveralChannels {
+        /// The file.
+        path: PathBuf,
+        /// How many there are, at least 2.
+        channels: u64,
+    },
+    /// A channel beyond the last.
+    #[error(
+        "{}: there is no channel {channel}: it holds {channels}, counted from 0",
+        path.display()
+    )]
+    NoSuchChannel {
+        /// The file.
+        path: PathBuf,
+        /// The channel that was asked for.
+        channel: usize,
+        /// How many there are.
+        channels: u64,
+    },
+    /// A header that names a data file outside its own folder.
+    #[error(
+        "{}: it names the data file {}, which lies outside its folder; move the data beside the \
+         header and name it without a path",
+        header.display(), file.display()
+    )]
+    OutsideFolder {
+        /// The header.
+        header: PathBuf,
+        /// The data file.
+        file: PathBuf,
+    },
     /// A voxel of a label file is not a whole number from 0 to 255.
     #[error(
         "{}: voxel {voxel:?} is {value}, which is no label (whole numbers from 0 to 255); \

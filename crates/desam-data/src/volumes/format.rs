@@ -6,8 +6,8 @@ use crate::nrrd::{self, NrrdReader};
 use crate::voxels::ends_with;
 use crate::{Error, Result};
 use desam_core::VolumeReader;
+use desam_core::files::open_regular;
 use std::fmt;
-use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
@@ -71,7 +71,7 @@ impl VolumeFormat {
             return Ok(format);
         }
         let mut start = Vec::new();
-        let read = File::open(path).and_then(|f| f.take(352).read_to_end(&mut start));
+        let read = open_regular(path).and_then(|f| f.take(352).read_to_end(&mut start));
         read.map_err(Error::io("read", path))?;
         let found = Self::of_start(&start);
         found.ok_or_else(|| Error::UnknownFormat { path: path.to_path_buf() })
@@ -85,6 +85,7 @@ impl VolumeFormat {
         }
         let packed = start.starts_with(&[0x1f, 0x8b]);
         let magic = start.get(344..347).is_some_and(|m| m == b"n+1" || m == b"ni1");
+        let magic = magic || start.get(4..7).is_some_and(|m| m == b"n+2" || m == b"ni2");
         if packed || magic {
             Some(Self::Nifti)
         } else if start.starts_with(nrrd::MAGIC) {

@@ -3,18 +3,20 @@
 mod format;
 mod hash;
 mod options;
+mod pair;
 mod series;
 #[cfg(test)]
 mod tests;
 
 pub(crate) use format::without_ending;
 pub use format::{VOLUME_ENDINGS, VolumeFormat};
-pub use hash::{files, hash};
+pub use hash::{files, files_with, hash, hash_with};
 pub use options::{Loaded, ReadOptions};
+pub use pair::align_labels;
 pub use series::is_series;
 
 use crate::{Error, Result, metaimage, nifti, nrrd};
-use desam_core::{LabelVolume, Volume, VolumeReader};
+use desam_core::{Grid, LabelVolume, Volume, VolumeReader};
 use std::path::{Path, PathBuf};
 
 /// Reads any volume.
@@ -50,9 +52,9 @@ pub fn read_volume(path: &Path) -> Result<Volume> {
 /// As [`read_volume`].
 pub fn load_volume(path: &Path, options: &ReadOptions) -> Result<Loaded<Volume>> {
     match VolumeFormat::of(path)? {
-        VolumeFormat::Nifti => nifti::read_volume(path).map(Loaded::new),
-        VolumeFormat::MetaImage => metaimage::read_volume(path).map(Loaded::new),
-        VolumeFormat::Nrrd => nrrd::read_volume(path).map(Loaded::new),
+        VolumeFormat::Nifti => nifti::load_volume(path, options),
+        VolumeFormat::MetaImage => metaimage::load_volume(path, options),
+        VolumeFormat::Nrrd => nrrd::load_volume(path, options),
         VolumeFormat::Dicom => series::load_volume(path, options),
     }
 }
@@ -72,9 +74,9 @@ pub fn read_labels(path: &Path) -> Result<LabelVolume> {
 /// As [`read_labels`].
 pub fn load_labels(path: &Path, options: &ReadOptions) -> Result<Loaded<LabelVolume>> {
     match VolumeFormat::of(path)? {
-        VolumeFormat::Nifti => nifti::read_labels(path).map(Loaded::new),
-        VolumeFormat::MetaImage => metaimage::read_labels(path).map(Loaded::new),
-        VolumeFormat::Nrrd => nrrd::read_labels(path).map(Loaded::new),
+        VolumeFormat::Nifti => nifti::load_labels(path, options),
+        VolumeFormat::MetaImage => metaimage::load_labels(path, options),
+        VolumeFormat::Nrrd => nrrd::load_labels(path, options),
         VolumeFormat::Dicom => series::load_labels(path, options),
     }
 }
@@ -94,7 +96,8 @@ pub fn write_labels(out: &Path, labels: &LabelVolume) -> Result<()> {
 
 /// Writes `mask`, which lies on the grid of the volume in `reference`, in the format that `out` is
 /// named after. Where that is the reference's, what its header says of the geometry stays as it
-/// is; elsewhere the affine is written anew. Of a DICOM series it may be a segmentation, of other
+/// is; elsewhere the affine is written anew: ITK's where a NIfTI header states no orientation, since
+/// the other formats are ITK's. Of a DICOM series it may be a segmentation, of other
 /// volumes not.
 ///
 /// # Errors
@@ -102,8 +105,20 @@ pub fn write_labels(out: &Path, labels: &LabelVolume) -> Result<()> {
 /// formats.
 pub fn write_mask_like(reference: &Path, out: &Path, mask: &LabelVolume) -> Result<()> {
     let format = named(out)?;
-    if VolumeFormat::of(reference)? != format {
-        return write_labels(out, mask);
+    let own = VolumeFormat::of(reference)?;
+    if own != format {
+        // Both are ITK's formats: a mask lies where ITK places its volume.
+        let by_itk = match own {
+            VolumeFormat::Nifti => nifti::itk_affine(reference)?,
+            _ => None,
+        };
+        return match by_itk {
+            None => write_labels(out, mask),
+            Some(affine) => {
+                let grid = Grid { affine, ..*mask.grid() };
+                write_labels(out, &LabelVolume::new(grid, mask.clone().into_data())?)
+            }
+        };
     }
     match format {
         VolumeFormat::Nifti => nifti::write_mask_like(reference, out, mask),
@@ -113,12 +128,38 @@ pub fn write_mask_like(reference: &Path, out: &Path, mask: &LabelVolume) -> Resu
     }
 }
 
+/// Writes a map of one number a voxel, which lies on the grid of the volume in `reference`, as NIfTI
+/// of `f32`. Where the volume is NIfTI too, its header's geometry stays as it is, so that a reader
+/// that places the volume in a way of its own places the map there as well.
+///
+/// # Errors
+/// As reader and writer of NIfTI.
+pub fn write_map_like(reference: &Path, out: &Path, map: &Volume) -> Result<()> {
+    match VolumeFormat::of(reference)? {
+        VolumeFormat::Nifti => nifti::write_volume_like(reference, out, map),
+        _ => nifti::write_volume(out, map),
+    }
+}
+
+/// Whether a mask named `out` could be read again, by us and by the programs that its format is
+/// shared with: a header may not be able to name its data file.
+///
+/// # Errors
+/// [`Error::Unwritable`] when it could not.
+pub fn expect_writable_name(out: &Path) -> Result<()> {
+    match VolumeFormat::of_name(out) {
+        Some(VolumeFormat::MetaImage) => metaimage::expect_writable_name(out),
+        Some(VolumeFormat::Nrrd) => nrrd::expect_writable_name(out),
+        _ => Ok(()),
+    }
+}
+
 /// Whether the mask of `volume` can be written under the name `out`: to be asked before the mask is
 /// made, which takes longer.
 ///
 /// # Errors
 /// [`Error::UnknownFormat`] when the name promises no format, [`Error::Unwritable`] for a DICOM
-/// segmentation of a volume that is no DICOM series, [`Error::Dicom`] when none could refer to the
+/// segmentation of a volume that is no DICOM series and as [`expect_writable_name`], [`Error::Dicom`] when none could refer to the
 /// series, [`Error::DicomNotBuilt`] without the feature `dicom`.
 pub fn expect_mask_name(volume: &Path, out: &Path) -> Result<()> {
     match named(out)? {
@@ -126,7 +167,7 @@ pub fn expect_mask_name(volume: &Path, out: &Path) -> Result<()> {
             Err(without_series(out))
         }
         VolumeFormat::Dicom => series::expect_series(volume),
-        _ => Ok(()),
+        _ => expect_writable_name(out),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::truncated;
 use crate::{Error, Result};
-use std::fs::File;
+use desam_core::files::open_regular;
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 
@@ -29,7 +29,7 @@ impl HeaderText {
         is_last: impl Fn(&str) -> bool,
     ) -> Result<Option<Self>> {
         let fail = || Error::io("read", path);
-        let file = File::open(path).map_err(fail())?;
+        let file = open_regular(path).map_err(fail())?;
         let mut reader = BufReader::with_capacity(1 << 13, file).take(LONGEST);
         if !start(reader.fill_buf().map_err(fail())?) {
             return Ok(None);
