@@ -13,6 +13,7 @@ use crate::Result;
 use crate::cache::{EncoderRecord, FeatureDtype, SlicePolicy};
 use crate::layout::Case;
 use crate::preprocess::PreprocessConfig;
+use crate::volumes::ReadOptions;
 use candle_core::Device;
 use desam_core::{ImageEncoder, Precision, Progress};
 use serde::{Deserialize, Serialize};
@@ -43,6 +44,9 @@ pub struct EmbedOptions {
     /// several. On a CPU the features have the same bits whatever it is.
     #[serde(default = "one")]
     pub batch: usize,
+    /// How volumes are read. The channel becomes part of the cache's key; it is for images alone.
+    #[serde(skip)]
+    pub read: ReadOptions,
 }
 
 fn one() -> usize {

@@ -8,6 +8,7 @@ pub mod cache;
 pub mod dicom;
 pub mod embed;
 mod error;
+mod fallible;
 pub mod layout;
 pub mod metaimage;
 pub mod nifti;

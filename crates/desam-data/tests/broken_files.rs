@@ -10,6 +10,7 @@
 mod heap;
 
 use desam_core::{Affine, Grid, LabelVolume, Volume};
+use desam_data::volumes::ReadOptions;
 use desam_data::{Error, nifti, volumes};
 use heap::CountingHeap;
 use rand::{Rng, SeedableRng};
@@ -105,6 +106,12 @@ fn good_files(folder: &Path) -> Vec<Good> {
         std::fs::write(folder.join(name), content).unwrap();
         add(name, None, 4 * grid().len() + 2048);
     }
+    add_newer_kinds(folder, labels.data());
+    for (name, beside) in NEWER_KINDS {
+        // The decoder of bzip2 holds a block of 900 kB, four bytes for each.
+        let more = if name == "p.nrrd" { (4 << 20) / MULTIPLE } else { 0 };
+        add(name, beside, 8 * grid().len() + 2048 + more);
+    }
     #[cfg(feature = "dicom")]
     {
         let slices = labels.data().chunks(480);
@@ -123,6 +130,74 @@ fn good_files(folder: &Path) -> Vec<Good> {
         add("k.dcm", None, grid().len());
     }
     all
+}
+
+/// Good files of further kinds, with the one of their data files that is broken too.
+const NEWER_KINDS: [(&str, Option<&str>); 8] = [
+    ("l.nii", None),
+    ("m.hdr", Some("m.img")),
+    ("n.nii.gz", None),
+    ("o.nrrd", None),
+    ("p.nrrd", None),
+    ("q.nhdr", Some("q3.raw")),
+    ("r.mhd", Some("r2.raw")),
+    ("s.mhd", Some("s7.raw")),
+];
+
+/// NIfTI-2, Analyze, two channels, hexadecimal digits, bzip2, lists and patterns of files.
+fn add_newer_kinds(folder: &Path, labels: &[u8]) {
+    use std::io::Write;
+    let write = |name: &str, parts: &[&[u8]]| {
+        std::fs::write(folder.join(name), parts.concat()).unwrap();
+    };
+    let [i, j, k] = grid().dims;
+    let mut two = vec![0; 544];
+    let mut put = |at: usize, bytes: &[u8]| two[at..at + bytes.len()].copy_from_slice(bytes);
+    put(0, &540_i32.to_le_bytes());
+    put(4, b"n+2\0\r\n\x1a\n");
+    put(12, &2_i16.to_le_bytes());
+    for (axis, d) in [3, i, j, k].into_iter().enumerate() {
+        put(16 + 8 * axis, &(d as i64).to_le_bytes());
+        put(104 + 8 * axis, &1.0_f64.to_le_bytes());
+    }
+    put(168, &544_i64.to_le_bytes());
+    write("l.nii", &[&two, labels]);
+    // A header of NIfTI-1 without its magic is one of Analyze; with a fourth dimension, two channels.
+    let plain = std::fs::read(folder.join("a.nii")).unwrap();
+    let mut analyze = plain[..348].to_vec();
+    analyze[70..72].copy_from_slice(&2_i16.to_le_bytes());
+    analyze[108..112].fill(0);
+    analyze[344..348].fill(0);
+    write("m.hdr", &[&analyze]);
+    write("m.img", &[labels]);
+    let mut channels = plain[..352].to_vec();
+    channels[40..42].copy_from_slice(&4_i16.to_le_bytes());
+    channels[48..50].copy_from_slice(&2_i16.to_le_bytes());
+    channels[70..72].copy_from_slice(&2_i16.to_le_bytes());
+    let mut packer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    packer.write_all(&[&channels, labels, labels].concat()).unwrap();
+    write("n.nii.gz", &[&packer.finish().unwrap()]);
+    let nrrd = |encoding: &str| {
+        format!(
+            "NRRD0004\ntype: uint8\ndimension: 3\nsizes: {i} {j} {k}\nspacings: 1 1 3\n\
+             encoding: {encoding}\n"
+        )
+    };
+    let digits: String = labels.iter().map(|b| format!("{b:02x}")).collect();
+    write("o.nrrd", &[nrrd("hex").as_bytes(), b"\n", digits.as_bytes()]);
+    let mut packer = bzip2::write::BzEncoder::new(Vec::new(), bzip2::Compression::best());
+    packer.write_all(labels).unwrap();
+    write("p.nrrd", &[nrrd("bzip2").as_bytes(), b"\n", &packer.finish().unwrap()]);
+    let names = |letter: &str| (0..k).map(|n| format!("{letter}{n}.raw\n")).collect::<String>();
+    for (n, slice) in labels.chunks(i * j).enumerate() {
+        write(&format!("q{n}.raw"), &[slice]);
+        write(&format!("r{n}.raw"), &[slice]);
+        write(&format!("s{n}.raw"), &[slice]);
+    }
+    write("q.nhdr", &[format!("{}data file: LIST\n{}", nrrd("raw"), names("q")).as_bytes()]);
+    let mhd = format!("NDims = 3\nDimSize = {i} {j} {k}\nElementType = MET_UCHAR\n");
+    write("r.mhd", &[format!("{mhd}ElementDataFile = LIST\n{}", names("r")).as_bytes()]);
+    write("s.mhd", &[format!("{mhd}ElementDataFile = s%d.raw 0 {} 1\n", k - 1).as_bytes()]);
 }
 
 /// Breaks `bytes`: cuts, bits, bytes, runs, numbers that are too large, pieces moved or doubled;
@@ -174,12 +249,16 @@ fn broken(bytes: &[u8], rng: &mut ChaCha8Rng) -> Vec<u8> {
 /// Reads a file both ways and holds what came out to the rules.
 #[track_caller]
 fn examine(path: &Path, most: usize) -> Result<(), Error> {
+    // Of a file of several channels the second is read; the others have none.
+    let choose = |channel| ReadOptions::default().with_channel(channel);
+    let second = matches!(volumes::read_volume(path), Err(Error::SeveralChannels { .. }));
+    let options = choose(second.then_some(1));
     HEAP.start();
-    let volume = volumes::read_volume(path);
+    let volume = volumes::load_volume(path, &options).map(|loaded| loaded.value);
     let peak = HEAP.peak();
     assert!(peak <= most, "{}: {peak} bytes of memory, {most} are allowed", path.display());
     HEAP.start();
-    let labels = volumes::read_labels(path);
+    let labels = volumes::load_labels(path, &options).map(|loaded| loaded.value);
     let peak = HEAP.peak();
     assert!(peak <= most, "{}: {peak} bytes of memory, {most} are allowed", path.display());
     if let Ok(volume) = &volume {

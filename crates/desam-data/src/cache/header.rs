@@ -4,6 +4,7 @@ use super::names::is_plain_name;
 use super::{CachePaths, CacheRecipe, FORMAT_VERSION, Seal};
 use crate::atomic::write_atomic;
 use crate::{Error, Result};
+use desam_core::files::read_regular;
 use serde::{Deserialize, Serialize};
 use std::io::Write;
 use std::path::PathBuf;
@@ -82,7 +83,7 @@ impl CacheHeader {
     pub(crate) fn read(paths: &CachePaths) -> Result<Option<Self>> {
         let path = paths.header();
         let bad = |problem: String| Error::CacheHeader { path: path.clone(), problem };
-        let text = match std::fs::read(&path) {
+        let text = match read_regular(&path) {
             Ok(text) => text,
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(e) => return Err(Error::io("read", &path)(e)),

@@ -1,7 +1,7 @@
 //! Where things lie in a cache, and what may be a name there.
 
 use crate::{Error, Result};
-use std::fs::File;
+use desam_core::files::open_regular;
 use std::path::{Path, PathBuf};
 
 /// Whether `name` is one component of a path on any system, and not a hidden one.
@@ -60,7 +60,7 @@ pub(crate) fn make_parent(path: &Path) -> Result<()> {
 /// # Errors
 /// [`Error::Io`] when the file cannot be read.
 pub fn hash_file(path: &Path) -> Result<String> {
-    let file = File::open(path).map_err(Error::io("read", path))?;
+    let file = open_regular(path).map_err(Error::io("read", path))?;
     let mut hasher = blake3::Hasher::new();
     hasher.update_reader(file).map_err(Error::io("read", path))?;
     Ok(hasher.finalize().to_hex().to_string())

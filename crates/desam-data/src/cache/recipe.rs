@@ -1,6 +1,7 @@
 //! What determines the numbers in a cache, and the key made from it.
 
 use crate::preprocess::PreprocessConfig;
+use crate::volumes::ReadOptions;
 use crate::{Error, Result};
 use desam_core::{EncoderSpec, Precision};
 use safetensors::Dtype;
@@ -131,12 +132,15 @@ pub struct CacheRecipe {
     /// did before there was a choice.
     #[serde(default, skip_serializing_if = "Precision::is_f32")]
     pub precision: Precision,
+    /// Channel of volumes that hold several, from 0; not written down where none was chosen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub channel: Option<usize>,
 }
 
 impl CacheRecipe {
     /// The key of a cache made by this recipe: BLAKE3, in hexadecimal, over the format version,
-    /// the weights' hash, the encoder's spec, the preprocessing, the type and the slice policy, and the
-    /// precision where it is not f32. No path is part of it, so a cache can be moved.
+    /// the weights' hash, the encoder's spec, the preprocessing, the type and the slice policy, the
+    /// precision where it is not f32, and the channel where one was chosen. No path is part of it, so a cache can be moved.
     ///
     /// # Errors
     /// When the recipe cannot be written as JSON, which is what is hashed.
@@ -149,15 +153,23 @@ impl CacheRecipe {
             self.dtype,
             self.slices,
         );
-        let text = match self.precision {
-            Precision::F32 => serde_json::to_vec(&parts),
-            other => serde_json::to_vec(&(parts, other)),
+        let text = match (self.precision, self.channel) {
+            (Precision::F32, None) => serde_json::to_vec(&parts),
+            (other, None) => serde_json::to_vec(&(parts, other)),
+            (precision, channel) => serde_json::to_vec(&(parts, precision, channel)),
         };
         let text =
             text.map_err(|e| Error::CacheRecipe(format!("cannot be written as JSON: {e}")))?;
         let mut hasher = blake3::Hasher::new_derive_key("desam feature cache key v1");
         hasher.update(&text);
         Ok(hasher.finalize().to_hex().to_string())
+    }
+
+    /// How the volumes of such a cache are read again: the channel that was chosen. Neither their size
+    /// nor the place of their data matters, since a hash says that they are what was embedded.
+    pub fn read_options(&self) -> ReadOptions {
+        let any = ReadOptions::default().with_max_bytes(u64::MAX).with_follow_outside(true);
+        any.with_channel(self.channel)
     }
 
     /// Bytes of the features of `slices` slices, without the files' small headers.
@@ -200,6 +212,8 @@ impl CacheRecipe {
         compare("feature type", self.dtype.to_string(), other.dtype.to_string());
         compare("slices", self.slices.to_string(), other.slices.to_string());
         compare("precision", self.precision.to_string(), other.precision.to_string());
+        let channel = |r: &Self| r.channel.map_or("none chosen".to_owned(), |n| n.to_string());
+        compare("channel", channel(self), channel(other));
         out
     }
 
@@ -251,6 +265,7 @@ mod tests {
             dtype: FeatureDtype::F16,
             slices: SlicePolicy::Labelled,
             precision: Precision::F32,
+            channel: None,
         }
     }
 
@@ -263,17 +278,21 @@ mod tests {
             ..recipe()
         };
         assert_eq!(same.key().unwrap(), key);
-        let mut others = vec![recipe(); 6];
+        let mut others = vec![recipe(); 8];
         others[0].encoder.weights_blake3 = "ac".into();
         others[1].spec.tap_channels.pop();
         others[2].preprocess = PreprocessConfig::paper();
         others[3].dtype = FeatureDtype::F32;
         others[4].slices = SlicePolicy::All;
         others[5].precision = Precision::Bf16;
+        others[6].channel = Some(0);
+        others[7].channel = Some(1);
         for other in &others {
             assert_ne!(other.key().unwrap(), key);
             assert_eq!(recipe().differences(other).len(), 1, "{other:?}");
         }
+        let keys = others.iter().map(|o| o.key().unwrap());
+        assert_eq!(keys.collect::<std::collections::BTreeSet<_>>().len(), others.len());
         assert!(recipe().differences(&same).is_empty());
     }
 
@@ -287,7 +306,7 @@ mod tests {
         hasher.update(&serde_json::to_vec(&parts).unwrap());
         assert_eq!(r.key().unwrap(), hasher.finalize().to_hex().to_string());
         let text = serde_json::to_string(&r).unwrap();
-        assert!(!text.contains("precision"), "{text}");
+        assert!(!text.contains("precision") && !text.contains("\"channel\""), "{text}");
         assert_eq!(serde_json::from_str::<CacheRecipe>(&text).unwrap(), r);
         let bf16 = CacheRecipe { precision: Precision::Bf16, ..r };
         let text = serde_json::to_string(&bf16).unwrap();

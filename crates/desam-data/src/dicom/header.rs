@@ -3,8 +3,8 @@
 use super::fields::{Fields, tag};
 use super::{walk, wrong};
 use crate::{Error, Result};
+use desam_core::files::open_regular;
 use dicom_object::{DefaultDicomObject, InMemDicomObject, OpenFileOptions};
-use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -61,14 +61,14 @@ pub(super) struct Slice {
 /// Whether a file starts as DICOM files do.
 pub(super) fn looks_like_dicom(path: &Path) -> bool {
     let mut start = [0; 132];
-    let read = File::open(path).and_then(|mut file| file.read_exact(&mut start));
+    let read = open_regular(path).and_then(|mut file| file.read_exact(&mut start));
     read.is_ok() && super::is_start(&start)
 }
 
 /// Reads and checks a file and hands it to the parser.
 pub(super) fn open(path: &Path) -> Result<DefaultDicomObject> {
     let fail = || Error::io("read", path);
-    let file = File::open(path).map_err(fail())?;
+    let file = open_regular(path).map_err(fail())?;
     let bytes = file.metadata().map_err(fail())?.len();
     if bytes > LARGEST {
         return Err(wrong(path, format!("{bytes} bytes are too many for a slice")));

@@ -5,6 +5,7 @@ use super::run::Run;
 use crate::atomic::write_atomic;
 use crate::cache::{CacheCase, CacheHeader, CachePaths, FeatureCache};
 use crate::{Error, Result};
+use desam_core::files::read_regular;
 use serde::{Deserialize, Serialize};
 use std::io::Write;
 use std::path::PathBuf;
@@ -131,7 +132,7 @@ fn write(paths: &CachePaths, note: &Note) -> Result<()> {
 
 fn read(paths: &CachePaths, part: Part) -> Result<Option<Note>> {
     let path = paths.part(part.index(), part.of());
-    let text = match std::fs::read(&path) {
+    let text = match read_regular(&path) {
         Ok(text) => text,
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Err(e) => return Err(Error::io("read", &path)(e)),

@@ -1,7 +1,8 @@
 //! Which cases are whose when several processes share the work.
 
 use crate::layout::Case;
-use crate::{Error, Result, volumes};
+use crate::volumes::{self, ReadOptions};
+use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
 
 /// Parts that a run may be cut into.
@@ -57,7 +58,9 @@ impl Part {
 /// Size of a case's image on the disk.
 fn bytes(case: &Case) -> Result<u64> {
     let mut sum = 0;
-    for file in volumes::files(&case.image)? {
+    // Sizes alone: where the data lie does not matter.
+    let anywhere = ReadOptions::default().with_follow_outside(true);
+    for file in volumes::files_with(&case.image, &anywhere)? {
         sum += file.metadata().map_err(Error::io("read", &file))?.len();
     }
     Ok(sum)

@@ -7,10 +7,10 @@ use crate::cache::{
 };
 use crate::layout::Case;
 use crate::preprocess::PreparedVolume;
-use crate::volumes::{read_labels, read_volume};
-use crate::{Error, Result, volumes};
+use crate::volumes::{align_labels, hash_with, load_labels, load_volume};
+use crate::{Error, Result};
 use candle_core::Device;
-use desam_core::{ImageEncoder, Progress};
+use desam_core::{ImageEncoder, Progress, Volume};
 use std::path::{Path, PathBuf};
 
 pub(super) struct Run<'a> {
@@ -59,6 +59,7 @@ impl<'a> Run<'a> {
             dtype: options.dtype,
             slices: options.slices,
             precision: options.precision,
+            channel: options.read.channel,
         };
         recipe.validate()?;
         check_names(&options.cases)?;
@@ -115,8 +116,9 @@ impl<'a> Run<'a> {
         if case.label.is_none() && self.recipe.slices == SlicePolicy::Labelled {
             return Err(Error::NoGroundTruth { site: case.site.clone(), id: case.id.clone() });
         }
-        let image_blake3 = volumes::hash(&case.image)?;
-        let label_blake3 = case.label.as_deref().map(volumes::hash).transpose()?;
+        let hash = |path: &Path| hash_with(path, &self.options.read);
+        let image_blake3 = hash(&case.image)?;
+        let label_blake3 = case.label.as_deref().map(hash).transpose()?;
         let source = case_source(&image_blake3, label_blake3.as_deref());
         let seal = Seal { key: self.key.clone(), source };
         let path = self.paths.case(&case.site, &case.id);
@@ -153,17 +155,27 @@ impl<'a> Run<'a> {
     }
 
     fn write_pages(&self, case: &Case, path: &Path, seal: &Seal) -> Result<()> {
-        let prepared = self.prepare_volume(&case.image)?;
-        let masks = match &case.label {
-            Some(label) => Some(prepared.labels(&read_labels(label)?)?),
+        let options = &self.options.read;
+        let image = load_volume(&case.image, options)?;
+        let labels = match &case.label {
+            Some(path) => {
+                let labels = load_labels(path, &options.for_labels())?;
+                Some(align_labels(&image, labels, path)?.report(self.progress))
+            }
             None => None,
         };
+        let prepared = self.prepare(&image.report(self.progress))?;
+        let masks = labels.map(|labels| prepared.labels(&labels)).transpose()?;
         let images = (0..prepared.len()).map(|z| prepared.image(z)).collect::<Result<Vec<_>>>()?;
         CasePages::write(path, seal, &images, masks.as_deref())
     }
 
     pub(super) fn prepare_volume(&self, image: &Path) -> Result<PreparedVolume> {
-        self.recipe.preprocess.prepare(&read_volume(image)?, &self.recipe.spec)
+        self.prepare(&load_volume(image, &self.options.read)?.report(self.progress))
+    }
+
+    fn prepare(&self, volume: &Volume) -> Result<PreparedVolume> {
+        self.recipe.preprocess.prepare(volume, &self.recipe.spec)
     }
 
     /// Second phase: says the size, encodes what is missing.

@@ -2,6 +2,7 @@
 //!
 //! Each layout in the wild is a file of its own here and a value of [`Layout`].
 
+mod decathlon;
 mod folders;
 mod found;
 mod i2cvb;
@@ -19,6 +20,7 @@ pub use found::Survey;
 
 use crate::volumes::is_series;
 use crate::{Error, Result};
+use desam_core::files::open_regular;
 use names::VolumeName;
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -53,6 +55,9 @@ pub enum Layout {
     /// with a table of the columns `patientid` and `center`, as the official DeSAM has it; one
     /// site where there is no such table.
     NnUnet,
+    /// `imagesTr/NAME.nii.gz` and `labelsTr/NAME.nii.gz` with a `dataset.json`, as the Medical
+    /// Segmentation Decathlon has it; one site.
+    Decathlon,
     /// `CaseXX.mhd` beside `CaseXX_segmentation.mhd` in the folder itself or in
     /// `TrainingData_PartN`, as PROMISE12 has it; one site.
     Promise12,
@@ -72,10 +77,14 @@ impl Layout {
     /// # Errors
     /// [`Error::Io`] when a folder cannot be listed.
     pub fn of(data: &Path) -> Result<Self> {
-        if data.is_file() {
+        if data.exists() && !data.is_dir() {
+            // A pipe or a device is not waited for.
+            open_regular(data).map_err(Error::io("read", data))?;
             return Ok(Self::Table);
         }
-        Ok(if nn_unet::root(data).is_some() {
+        Ok(if decathlon::is_there(data)? {
+            Self::Decathlon
+        } else if nn_unet::root(data).is_some() {
             Self::NnUnet
         } else if promise12::is_there(data)? {
             Self::Promise12
@@ -109,6 +118,7 @@ impl Layout {
             Self::Saml => saml::survey(data),
             Self::MaxStyle => max_style::survey(data),
             Self::NnUnet => nn_unet::survey(data),
+            Self::Decathlon => decathlon::survey(data),
             Self::Promise12 => promise12::survey(data),
             Self::NciIsbi2013 => nci_isbi::survey(data),
             Self::I2cvb => i2cvb::survey(data),
@@ -127,6 +137,7 @@ impl fmt::Display for Layout {
             Self::Saml => "SITE/CASE with SITE/CASE_segmentation (SAML release)",
             Self::MaxStyle => "SITE/PATIENT/t2_img_clipped with label_clipped (MaxStyle)",
             Self::NnUnet => "imagesTr with labelsTr (nnU-Net, DeSAM)",
+            Self::Decathlon => "imagesTr with labelsTr and dataset.json (Decathlon)",
             Self::Promise12 => "CASE with CASE_segmentation in one folder (PROMISE12)",
             Self::NciIsbi2013 => "PATIENT/STUDY/SERIES with PATIENT.nrrd (NCI-ISBI 2013)",
             Self::I2cvb => "SITE/PATIENT/T2W with GT/prostate (I2CVB)",

@@ -68,7 +68,7 @@ pub(super) fn survey(dir: &Path) -> Result<Survey> {
 
 /// The name of a volume without its ending; files that are none and names that are not UTF-8 are
 /// passed over.
-fn stem(path: &Path) -> Option<&str> {
+pub(super) fn stem(path: &Path) -> Option<&str> {
     path.file_name().and_then(|n| n.to_str()).and_then(without_ending)
 }
 

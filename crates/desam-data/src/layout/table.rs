@@ -4,6 +4,7 @@ use super::Case;
 use super::found::Survey;
 use crate::volumes::VolumeFormat;
 use crate::{Error, Result};
+use desam_core::files::open_regular;
 use std::path::{Path, PathBuf};
 
 /// A CSV file, read whole.
@@ -45,7 +46,7 @@ pub(super) fn read(path: &Path) -> Result<Table> {
         let line = error.position().map_or(1, csv::Position::line);
         Error::Table { path: path.to_path_buf(), line, problem: error.to_string() }
     };
-    let file = std::fs::File::open(path).map_err(Error::io("read", path))?;
+    let file = open_regular(path).map_err(Error::io("read", path))?;
     let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(file);
     let columns = reader.headers().map_err(fail)?.iter().map(str::to_owned).collect();
     let (path, rows, problems) = (path.to_path_buf(), Vec::new(), Vec::new());

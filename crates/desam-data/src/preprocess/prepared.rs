@@ -6,7 +6,7 @@ use super::orient::AxisOrder;
 use super::resample::resample;
 use super::targets::LabelFrame;
 use super::{IntensityWindow, SliceImage, expect_same_grid, spline};
-use crate::{Error, Result};
+use crate::{Error, Result, fallible};
 use candle_core::{Device, Tensor};
 use desam_core::{BinaryMask, EncoderSpec, Grid, LabelVolume, Volume};
 
@@ -53,19 +53,19 @@ impl PreparedVolume {
         let ordered = order.grid(&grid);
         let axes = axes(config, &ordered)?;
         let window = IntensityWindow::of(volume, config.percentiles)?;
-        let voxels = order.apply(grid.dims, volume.data());
+        let voxels = order.apply(grid.dims, volume.data())?;
         let frames = if axes.iter().all(Axis::is_identity) {
             // Cut off, not rounded, as the official program converts to u8.
             let level = |&v: &f32| {
                 if config.keep_zeros && v == 0.0 { 0 } else { window.scale(v) as u8 }
             };
-            voxels.iter().map(level).collect()
+            fallible::collected(voxels.len(), voxels.iter().map(level))?
         } else {
             let level = |&v: &f32| {
                 if config.keep_zeros && v == 0.0 { 0.0 } else { window.scale(v) as f32 }
             };
-            let levels: Vec<f32> = voxels.iter().map(level).collect();
-            resample(&levels, &axes)
+            let levels = fallible::collected(voxels.len(), voxels.iter().map(level))?;
+            resample(&levels, &axes)?
         };
         let (mask_side, input_side) = (spec.mask_side(), spec.input_side);
         let (config, dims) = (config.clone(), ordered.dims);
@@ -176,7 +176,7 @@ impl PreparedVolume {
         let [columns, rows, slices] =
             self.axes.map(|a| (0..a.frame).map(|f| a.nearest(f)).collect::<Vec<_>>());
         let [source_width, source_height, _] = self.dims;
-        let ordered = self.order.apply(self.grid.dims, labels.data());
+        let ordered = self.order.apply(self.grid.dims, labels.data())?;
         let voxels = source_width * source_height;
         let mut masks = Vec::with_capacity(slices.len());
         for slice in slices {

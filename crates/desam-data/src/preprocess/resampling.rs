@@ -124,7 +124,7 @@ proptest! {
         level in 0_u8..=255,
     ) {
         let axes = [0, 1, 2].map(|a| Axis::resampled(dims[a], from[a], to[a]));
-        let out = resample(&vec![f32::from(level); dims.iter().product()], &axes);
+        let out = resample(&vec![f32::from(level); dims.iter().product()], &axes).unwrap();
         prop_assert_eq!(out.len(), axes.iter().map(|a| a.frame).product::<usize>());
         prop_assert!(out.iter().all(|v| *v == level));
     }
@@ -169,7 +169,7 @@ proptest! {
         let small = EncoderSpec { input_side: 64, ..spec() };
         let prepared = config.prepare(&volume, &small).unwrap();
         let mut masks = Vec::new();
-        let (mut map, mut flat) = (prepared.map(), prepared.map());
+        let (mut map, mut flat) = (prepared.map().unwrap(), prepared.map().unwrap());
         for z in 0..prepared.len() {
             let pixels: Vec<u8> =
                 (0..256_usize).map(|n| u8::from((n * 7 + z * 13) % 11 > 5)).collect();
@@ -199,7 +199,7 @@ fn maps_are_linear_between_pixels() {
     let grid = grid([4, 4, 2], [1.0; 3], 0.0);
     let volume = Volume::new(grid, vec![1.0; 32]).unwrap();
     let prepared = PreprocessConfig::official().prepare(&volume, &spec()).unwrap();
-    let mut map = prepared.map();
+    let mut map = prepared.map().unwrap();
     map.put(1, &[0.0, 8.0, 0.0, 8.0], Between::Linear).unwrap();
     assert!(map.put(2, &[0.0], Between::Linear).is_err());
     assert!(map.put(0, &[0.0; 3], Between::Linear).is_err());

@@ -2,7 +2,7 @@
 
 use super::axis::Axis;
 use super::prepared::PreparedVolume;
-use crate::Result;
+use crate::{Result, fallible};
 use desam_core::{BinaryMask, Error as CoreError, LabelVolume, Volume};
 use std::borrow::Borrow;
 
@@ -33,7 +33,7 @@ impl PreparedVolume {
         let [columns, rows] = self.places(side).map(|places| {
             places.into_iter().map(|p| p.map(|p| nearest(p, side))).collect::<Vec<_>>()
         });
-        let mut data = Vec::with_capacity(self.grid().len());
+        let mut data = fallible::with_capacity(self.grid().len())?;
         for k in 0..self.dims()[2] {
             let mask = self.processed(k).and_then(|z| masks.get(z)).map(Borrow::borrow);
             for row in &rows {
@@ -43,12 +43,15 @@ impl PreparedVolume {
                 data.extend(columns.iter().map(value));
             }
         }
-        Ok(LabelVolume::new(*self.grid(), self.order().undo(self.grid().dims, data))?)
+        Ok(LabelVolume::new(*self.grid(), self.order().undo(self.grid().dims, data)?)?)
     }
 
     /// A map of one number a voxel, to be made slice by slice; 0 where nothing is put.
-    pub fn map(&self) -> VoxelMap<'_> {
-        VoxelMap { prepared: self, data: vec![0.0; self.grid().len()] }
+    ///
+    /// # Errors
+    /// [`crate::Error::Allocation`] when there is no memory for it.
+    pub fn map(&self) -> Result<VoxelMap<'_>> {
+        Ok(VoxelMap { prepared: self, data: fallible::filled(0.0, self.grid().len())? })
     }
 
     /// The processed slice that is nearest to slice `k`, in the order in which slices are cut.
@@ -123,10 +126,10 @@ impl VoxelMap<'_> {
     /// The map on the volume's own grid.
     ///
     /// # Errors
-    /// None in practice: there is one number a voxel.
+    /// [`crate::Error::Allocation`] when there is no memory for it.
     pub fn finish(self) -> Result<Volume> {
         let grid = *self.prepared.grid();
-        Ok(Volume::new(grid, self.prepared.order().undo(grid.dims, self.data))?)
+        Ok(Volume::new(grid, self.prepared.order().undo(grid.dims, self.data)?)?)
     }
 }
 

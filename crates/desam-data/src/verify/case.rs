@@ -2,10 +2,11 @@
 
 use super::CaseReport;
 use crate::layout::Case;
-use crate::preprocess::{Orientation, expect_same_grid};
-use crate::volumes::{VolumeFormat, read_labels, read_volume};
+use crate::preprocess::Orientation;
+use crate::volumes::{Loaded, ReadOptions, VolumeFormat, align_labels, load_labels, load_volume};
 use desam_core::{LabelVolume, Volume};
 use std::collections::BTreeMap;
+use std::path::Path;
 
 /// Distinct values up to which an image of whole numbers must be a label.
 const FEW_VALUES: usize = 16;
@@ -20,7 +21,7 @@ pub(super) struct Examined {
     pub(super) content: Option<String>,
 }
 
-pub(super) fn examine(case: &Case) -> Examined {
+pub(super) fn examine(case: &Case, options: &ReadOptions) -> Examined {
     let mut report = CaseReport {
         site: case.site.clone(),
         id: case.id.clone(),
@@ -36,24 +37,27 @@ pub(super) fn examine(case: &Case) -> Examined {
         errors: Vec::new(),
         warnings: Vec::new(),
     };
-    let image = match read_volume(&case.image) {
-        Ok(volume) => Some(volume),
+    let image = match load_volume(&case.image, options) {
+        Ok(mut volume) => {
+            report.warnings.append(&mut volume.warnings);
+            Some(volume)
+        }
         Err(error) => {
             report.errors.push(error.to_string());
             None
         }
     };
     if let Some(volume) = &image {
-        look_at_image(volume, &mut report);
+        look_at_image(&volume.value, &mut report);
     }
     match &case.label {
         None => report.warnings.push("there is no label: it cannot be trained on".into()),
-        Some(path) => match read_labels(path) {
-            Ok(labels) => look_at_labels(&labels, image.as_ref(), &mut report),
+        Some(path) => match load_labels(path, &options.for_labels()) {
+            Ok(labels) => look_at_labels(path, labels, image.as_ref(), &mut report),
             Err(error) => report.errors.push(error.to_string()),
         },
     }
-    Examined { report, content: image.as_ref().map(content) }
+    Examined { report, content: image.as_ref().map(|image| content(&image.value)) }
 }
 
 fn look_at_image(volume: &Volume, report: &mut CaseReport) {
@@ -85,7 +89,13 @@ fn look_at_image(volume: &Volume, report: &mut CaseReport) {
     }
 }
 
-fn look_at_labels(labels: &LabelVolume, image: Option<&Volume>, report: &mut CaseReport) {
+fn look_at_labels(
+    path: &Path,
+    read: Loaded<LabelVolume>,
+    image: Option<&Loaded<Volume>>,
+    report: &mut CaseReport,
+) {
+    let labels = &read.value;
     for &value in labels.data() {
         *report.label_values.entry(value).or_default() += 1;
     }
@@ -99,16 +109,30 @@ fn look_at_labels(labels: &LabelVolume, image: Option<&Volume>, report: &mut Cas
         let percent = 100.0 * foreground / all;
         report.warnings.push(format!("{percent:.0} % of the label is foreground"));
     }
-    if let Some(image) = image
-        && let Err(error) = expect_same_grid(image.grid(), labels.grid())
-    {
-        report.errors.push(error.to_string());
-        return;
-    }
+    let aligned = match image {
+        None => Ok(read),
+        Some(image) => align_labels(image, read, path),
+    };
+    let labels = match aligned {
+        Ok(mut labels) => {
+            report.warnings.append(&mut labels.warnings);
+            labels.value
+        }
+        Err(error) => {
+            report.errors.push(error.to_string());
+            return;
+        }
+    };
     // Counted on the image's affine, which is the one that slices are cut by.
-    let grid = image.map_or(labels.grid(), Volume::grid);
+    let grid = image.map_or(labels.grid(), |image| image.value.grid());
     let slices = axial_slices(grid);
-    let ordered = Orientation::Axial.order(&grid.affine).apply(grid.dims, labels.data());
+    let ordered = match Orientation::Axial.order(&grid.affine).apply(grid.dims, labels.data()) {
+        Ok(ordered) => ordered,
+        Err(error) => {
+            report.errors.push(error.to_string());
+            return;
+        }
+    };
     let voxels = ordered.len().checked_div(slices).unwrap_or(0).max(1);
     let labelled = ordered.chunks(voxels).filter(|s| s.iter().any(|v| *v > 0));
     report.labelled_slices = labelled.count();

@@ -10,6 +10,7 @@ pub use report::{CaseReport, SiteReport, VerifyReport};
 use crate::Result;
 use crate::cache::is_plain_name;
 use crate::layout::Layout;
+use crate::volumes::ReadOptions;
 use desam_core::Progress;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -27,6 +28,18 @@ use std::path::Path;
 /// As [`Layout::survey`], where there is no case to be found at all. What is wrong with a case or
 /// with the layout is in the report.
 pub fn verify(data: &Path, progress: &dyn Progress) -> Result<VerifyReport> {
+    verify_with(data, &ReadOptions::default(), progress)
+}
+
+/// The same of volumes that are read as `options` ask for.
+///
+/// # Errors
+/// As [`verify`].
+pub fn verify_with(
+    data: &Path,
+    options: &ReadOptions,
+    progress: &dyn Progress,
+) -> Result<VerifyReport> {
     let layout = Layout::of(data)?;
     let survey = layout.survey(data)?;
     let mut layout_errors: Vec<String> = survey.problems.iter().map(ToString::to_string).collect();
@@ -38,7 +51,7 @@ pub fn verify(data: &Path, progress: &dyn Progress) -> Result<VerifyReport> {
     let mut cases = Vec::with_capacity(found.len());
     let mut contents: BTreeMap<String, Vec<usize>> = BTreeMap::new();
     for (index, case) in found.iter().enumerate() {
-        let read = case::examine(case);
+        let read = case::examine(case, options);
         let mut report = read.report;
         if !is_plain_name(&case.site) || !is_plain_name(&case.id) {
             report.errors.push("site and case must be plain file names; rename them".into());

@@ -172,3 +172,42 @@ fn names_that_name_no_file_and_labels_that_are_absent() {
     assert_eq!(report.layout_errors.len(), 1, "{report:#?}");
     assert!(!report.is_fit() && report.layout_errors[0].contains("no case has a label"));
 }
+
+/// An image without codes is RAS by the standard and LPS to ITK, whose labels say LPS.
+#[test]
+fn labels_of_itk_beside_images_without_codes_are_odd_and_no_error() {
+    let scratch = good();
+    for case in ["A/one", "A/two", "B/one", "B/two"] {
+        // qform_code and sform_code of NIfTI-1, which nifti1.h has at 252 and 254.
+        let path = scratch.path(&format!("{case}.nii"));
+        let packed = scratch.path(&format!("{case}.nii.gz"));
+        let volume = nifti::read_volume(&packed).unwrap();
+        nifti::write_volume(&path, &volume).unwrap();
+        std::fs::remove_file(packed).unwrap();
+        let mut bytes = std::fs::read(&path).unwrap();
+        bytes[252..256].fill(0);
+        std::fs::write(&path, bytes).unwrap();
+        let [x, y, z] = volume.grid().spacing();
+        let affine = desam_core::Affine::from_spacing([-x, -y, z]);
+        let grid = desam_core::Grid { affine, ..*volume.grid() };
+        let labels = LabelVolume::new(grid, label().into_data()).unwrap();
+        volumes::write_labels(&scratch.path(&format!("{case}_segmentation.nrrd")), &labels)
+            .unwrap();
+    }
+    let report = of(&scratch);
+    assert!(report.is_fit(), "{:#?}", report.errors().collect::<Vec<_>>());
+    for case in &report.cases {
+        assert!(case.warnings.iter().any(|w| w.contains("no orientation")), "{case:#?}");
+        assert_eq!(case.label_values, [(0, 75), (2, 45)].into());
+    }
+    // Where no reading puts them on one grid it stays an error.
+    volumes::write_labels(&scratch.path("A/two_segmentation.nrrd"), &{
+        let grid = desam_core::Grid {
+            affine: desam_core::Affine::from_spacing([-7.0, -7.0, 1.0]),
+            ..*label().grid()
+        };
+        LabelVolume::new(grid, label().into_data()).unwrap()
+    })
+    .unwrap();
+    assert_one_error(&scratch, "A/two", "another grid");
+}

@@ -116,6 +116,7 @@ impl Bench {
             slices: SlicePolicy::Labelled,
             precision: Default::default(),
             batch: 1,
+            read: Default::default(),
         }
     }
 }
