@@ -43,6 +43,7 @@ fn cache(root: &Path, dtype: FeatureDtype) -> FeatureCache {
         slices: SlicePolicy::Labelled,
         precision: Default::default(),
         batch: 1,
+        read: Default::default(),
     };
     embed(&options, &encoder, &Device::Cpu, &Quiet).unwrap();
     FeatureCache::open(&options.dir).unwrap()

@@ -85,6 +85,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         slices: SlicePolicy::Labelled,
         precision: Default::default(),
         batch: 1,
+        read: Default::default(),
     };
     embed(&options, &encoder, &Device::Cpu, &Quiet)?;
 

@@ -10,6 +10,7 @@ use desam_data::embed::EmbedOptions;
 pub use desam_data::embed::{EmbedSummary, Part, PartSummary};
 use desam_data::layout::{data_root, discover};
 use desam_data::preprocess::PreprocessConfig;
+use desam_data::volumes::ReadOptions;
 use desam_encoder::{SamOptions, checkpoint};
 use std::path::Path;
 
@@ -36,6 +37,8 @@ pub struct EmbedRequest<'a> {
     pub precision: Precision,
     /// Slices of a case to encode at once; not given, one on a CPU and [`GPU_BATCH`] on a GPU.
     pub batch: Option<usize>,
+    /// How volumes are read.
+    pub read: ReadOptions,
 }
 
 /// Slices that are encoded at once on a GPU. One of 1024 pixels fills most of it; eight fill what is
@@ -56,6 +59,7 @@ impl<'a> EmbedRequest<'a> {
             device: Device::Cpu,
             precision: Precision::F32,
             batch: None,
+            read: ReadOptions::default(),
         }
     }
 }
@@ -140,6 +144,7 @@ impl Work {
             slices: request.slices,
             precision: request.precision,
             batch: request.batch.unwrap_or(if request.device.is_cpu() { 1 } else { GPU_BATCH }),
+            read: request.read.clone(),
         };
         Ok(Self { options, frozen })
     }

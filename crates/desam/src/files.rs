@@ -1,6 +1,7 @@
 //! Small files, read whole and written atomically.
 
 use crate::{Error, Result};
+use desam_core::files::read_regular_to_string;
 use desam_data::atomic::write_atomic;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -9,7 +10,7 @@ use std::path::Path;
 
 /// Reads a JSON file.
 pub(crate) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T> {
-    let text = std::fs::read_to_string(path).map_err(Error::io("read", path))?;
+    let text = read_regular_to_string(path).map_err(Error::io("read", path))?;
     serde_json::from_str(&text).map_err(|source| Error::Json { path: path.to_owned(), source })
 }
 

@@ -3,6 +3,7 @@
 use crate::Result;
 use desam_core::Progress;
 pub use desam_data::verify::VerifyReport;
+use desam_data::volumes::ReadOptions;
 use desam_encoder::VitConfig;
 use serde::Serialize;
 use std::path::Path;
@@ -38,7 +39,19 @@ pub struct CacheSize {
 /// # Errors
 /// When there is no case to be found. What is wrong with a case or the layout is in the report.
 pub fn verify(data: &Path, progress: &dyn Progress) -> Result<Verified> {
-    let report = desam_data::verify::verify(data, progress)?;
+    verify_with(data, &ReadOptions::default(), progress)
+}
+
+/// The same of volumes that are read as `options` ask for.
+///
+/// # Errors
+/// As [`verify`].
+pub fn verify_with(
+    data: &Path,
+    options: &ReadOptions,
+    progress: &dyn Progress,
+) -> Result<Verified> {
+    let report = desam_data::verify::verify_with(data, options, progress)?;
     let encoders: [(_, fn() -> VitConfig); 3] =
         [("vit-b", VitConfig::vit_b), ("vit-l", VitConfig::vit_l), ("vit-h", VitConfig::vit_h)];
     let cache = encoders.map(|(encoder, config)| {

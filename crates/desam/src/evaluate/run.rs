@@ -225,7 +225,9 @@ impl Scoring<'_> {
         let full = self.config.protocol == Protocol::Full;
         let pair = match self.config.protocol {
             Protocol::Paper => CasePair::stacked(self.cache, (&work.slices, &masks), work.grid)?,
-            Protocol::Full => CasePair::restored(self.cache, work.planned.case, case, &masks)?,
+            Protocol::Full => {
+                CasePair::restored(self.cache, work.planned.case, case, &masks, progress)?
+            }
         };
         let measures = CaseMeasures::new(pair.masks()?, self.config.empty_policy())?;
         let measured = |metric: CaseMetric| Measured(measures.score(metric).counted());

@@ -19,7 +19,7 @@ use super::{Segmentation, Segmenter, VolumeSummary};
 use crate::{Error, Result};
 use desam_core::{Progress, Volume};
 use desam_data::preprocess::PreparedVolume;
-use desam_data::volumes::{mask_name, read_volume};
+use desam_data::volumes::{load_volume, mask_name};
 use serde::Serialize;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -64,7 +64,7 @@ pub fn segment_folder(
         // Where one side is gone, be it by a panic, the others find their channel closed and end.
         let (to_compute, read) = sync_channel(0);
         let (to_write, computed) = sync_channel(0);
-        scope.spawn(move || read_all(segmenter, plan, &to_compute));
+        scope.spawn(move || read_all(segmenter, plan, &to_compute, progress));
         let writer = scope.spawn(move || write_all(segmenter, &computed, progress));
         for step in read {
             if to_write.send(compute(segmenter, step, progress)).is_err() {
@@ -121,10 +121,16 @@ fn plan(segmenter: &Segmenter, inputs: &[PathBuf], out: &Path) -> Vec<Step<()>> 
     inputs.iter().map(step).collect()
 }
 
-fn read_all(segmenter: &Segmenter, plan: Vec<Step<()>>, next: &SyncSender<Step<Ready>>) {
+fn read_all(
+    segmenter: &Segmenter,
+    plan: Vec<Step<()>>,
+    next: &SyncSender<Step<Ready>>,
+    progress: &dyn Progress,
+) {
     for step in plan {
         let ready = step.then(|(), files| {
-            let volume = read_volume(&files.input)?;
+            let read = load_volume(&files.input, segmenter.read_options())?;
+            let volume = read.report(progress);
             let prepared = segmenter.prepare_file(&volume, &files.input)?;
             let pictures = segmenter.options().overlay.is_some();
             Ok(Ready { prepared, volume: pictures.then_some(volume) })

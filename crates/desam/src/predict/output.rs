@@ -7,9 +7,8 @@ use super::{PredictOptions, Segmentation, Segmenter};
 use crate::{Error, Result};
 use desam_core::Volume;
 use desam_data::atomic::write_atomic;
-use desam_data::nifti;
 use desam_data::preprocess::PreparedVolume;
-use desam_data::volumes::{beside, write_mask_like};
+use desam_data::volumes::{beside, expect_writable_name, write_map_like, write_mask_like};
 use serde::Serialize;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -57,8 +56,10 @@ pub(super) struct Output<'a> {
 
 impl OutputFiles {
     /// # Errors
-    /// When the mask or a file beside it would be the volume itself.
+    /// When the mask or a file beside it would be the volume itself, or the mask has a name under
+    /// which it could not be read again.
     pub(super) fn new(input: &Path, mask: &Path, options: &PredictOptions) -> Result<Self> {
+        expect_writable_name(mask)?;
         let named = |wanted: bool, ending: &str| wanted.then(|| beside(mask, ending));
         let files = Self {
             input: input.to_owned(),
@@ -92,7 +93,7 @@ impl OutputFiles {
         let mut files = Vec::new();
         for (path, map) in [(&self.probability, probability), (&self.iou, iou_map)] {
             if let (Some(path), Some(map)) = (path, map) {
-                nifti::write_volume(path, map)?;
+                write_map_like(&self.input, path, map)?;
                 files.push(path.clone());
             }
         }

@@ -11,7 +11,7 @@ use candle_core::Device;
 use desam_core::{BinaryMask, ImageEncoder, LabelVolume, MaskDecoder, Precision, Progress, Volume};
 use desam_data::cache::hash_file;
 use desam_data::preprocess::PreparedVolume;
-use desam_data::volumes::read_volume;
+use desam_data::volumes::{ReadOptions, load_volume};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -21,6 +21,7 @@ pub struct Segmenter {
     encoder: Arc<dyn ImageEncoder>,
     automatic: Automatic,
     options: PredictOptions,
+    read: ReadOptions,
     /// The model's file, where it was opened from one.
     source: Option<PathBuf>,
     /// That file's BLAKE3, where it will be asked for.
@@ -92,7 +93,8 @@ impl Segmenter {
         let mode = model.record().training.as_ref().map_or(Mode::Points, |t| t.mode);
         let automatic = Automatic::new(mode, 9, model.spec().mask_side());
         let options = PredictOptions::default();
-        Ok(Self { model, encoder, automatic, options, source: None, blake3: None })
+        let read = ReadOptions::default();
+        Ok(Self { model, encoder, automatic, options, read, source: None, blake3: None })
     }
 
     /// The same, prompting in another way.
@@ -134,6 +136,18 @@ impl Segmenter {
         }
         self.options = options;
         Ok(self)
+    }
+
+    /// The same, reading files in another way.
+    #[must_use]
+    pub fn with_read_options(mut self, options: ReadOptions) -> Self {
+        self.read = options;
+        self
+    }
+
+    /// How files are read.
+    pub fn read_options(&self) -> &ReadOptions {
+        &self.read
     }
 
     /// What is done to masks and written beside them.
@@ -184,7 +198,7 @@ impl Segmenter {
     ) -> Result<Segmentation> {
         let predictor = self.model.predictor();
         let mut slices = Vec::with_capacity(prepared.len());
-        let mut maps = Maps::new(&self.options, prepared);
+        let mut maps = Maps::new(&self.options, prepared)?;
         let device = self.model.device();
         let features = Features { encoder: self.encoder.as_ref(), prepared, device };
         features.each(!device.is_cpu() && has_one_queue(device), |z, features| {
@@ -214,7 +228,8 @@ impl Segmenter {
         output: &Path,
         progress: &dyn Progress,
     ) -> Result<VolumeSummary> {
-        self.segment_read(&read_volume(input)?, input, output, progress)
+        let volume = load_volume(input, &self.read)?.report(progress);
+        self.segment_read(&volume, input, output, progress)
     }
 
     /// Segments a volume that was read from `input` in a way of the caller's, such as one series of

@@ -6,6 +6,7 @@ use crate::evaluate::Evaluation;
 use crate::files::{create_dir, read_json, write_json, write_text};
 use crate::train::{Run, RunManifest};
 use crate::{Error, Mode, Result};
+use desam_core::files::read_regular_to_string;
 use desam_prompt::MAX_GRID_SIDE;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -44,7 +45,7 @@ impl Plan {
         let text: String = rows.map_err(bad)?.iter().map(|row| format!("{row}\n")).collect();
         if path.exists() {
             // By what is written, since reading may round a number.
-            let there = std::fs::read_to_string(&path).map_err(Error::io("read", &path))?;
+            let there = read_regular_to_string(&path).map_err(Error::io("read", &path))?;
             if there != text {
                 let reason =
                     "holds another plan; write to another folder, or remove this one first";
@@ -67,7 +68,7 @@ impl Plan {
             let reason = "no plan: it holds no plan.jsonl; give the --out of `desam sweep plan`";
             return Err(Error::file(dir, reason));
         }
-        let text = std::fs::read_to_string(&path).map_err(Error::io("read", &path))?;
+        let text = read_regular_to_string(&path).map_err(Error::io("read", &path))?;
         let mut lines: Vec<PlanLine> = Vec::new();
         for (index, row) in text.lines().enumerate() {
             let bad = |why: String| Error::file(&path, format!("line {}: {why}", index + 1));

@@ -84,6 +84,7 @@ fn embedded(data: &Path, out: &Path, slices: SlicePolicy) -> FeatureCache {
         slices,
         precision: Default::default(),
         batch: 1,
+        read: Default::default(),
     };
     embed(&options, &toy, &Device::Cpu, &Quiet).unwrap();
     FeatureCache::open(out).unwrap()
