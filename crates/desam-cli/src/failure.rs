@@ -3,9 +3,12 @@
 use std::io::Write;
 
 /// Prints an error with its causes. A cause whose words the line above already holds is left out:
-/// many errors quote their source.
+/// many errors quote their source. Where a flag helps, a hint names it.
 pub(crate) fn print(error: &anyhow::Error) {
     line("error", &explain(error));
+    if let Some(hint) = crate::hint::hint(error) {
+        line("hint", hint);
+    }
 }
 
 /// One line on stderr. Nothing is left to be done where even that fails.

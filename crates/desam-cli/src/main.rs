@@ -6,6 +6,8 @@ mod cli;
 mod commands;
 mod environment;
 mod failure;
+mod hint;
+mod memory;
 mod progress;
 mod reply;
 mod threads;

@@ -4,6 +4,7 @@ mod encoder;
 mod parts;
 
 use super::precision::PrecisionFlag;
+use super::read_flags::ReadFlags;
 use super::{Session, aligned, count, one_of, positive};
 use crate::cli::JsonFlag;
 use crate::reply::Reply;
@@ -25,6 +26,8 @@ case, any label above 0 is foreground:
   SITE/PATIENT/t2_img_clipped.nii.gz with label_clipped.nii.gz    MaxStyle
   imagesTr/NAME_0000.nii.gz, labelsTr/NAME.nii.gz, and a CSV with patientid,center (also in
   raw_data/)                                                      nnU-Net, the official DeSAM
+  imagesTr/NAME.nii.gz with labelsTr/NAME.nii.gz, one site        the Medical Segmentation Decathlon;
+  of several channels choose one with --channel
   CASE.mhd beside CASE_segmentation.mhd, in one folder            PROMISE12; one site
   PATIENT/STUDY/SERIES/*.dcm and PATIENT.nrrd, at any depth       NCI-ISBI 2013; Prostate3T-… are
   RUNMC's, ProstateDx-… BMC's
@@ -116,7 +119,10 @@ pub(crate) struct Arguments {
     #[command(flatten)]
     pub(crate) json: JsonFlag,
 
-    // Last, since its heading would go on for what follows.
+    // Last, since their headings would go on for what follows.
+    #[command(flatten)]
+    read: ReadFlags,
+
     #[command(flatten)]
     parts: Parts,
 }
@@ -180,6 +186,7 @@ pub(crate) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Re
         device: session.device.clone(),
         precision: arguments.precision.precision,
         batch: arguments.batch,
+        read: arguments.read.options(),
         ..EmbedRequest::new(
             &arguments.data,
             &arguments.out,

@@ -3,6 +3,7 @@
 mod extras;
 
 use super::precision::PrecisionFlag;
+use super::read_flags::ReadFlags;
 use super::{Session, aligned, grid_side, one_of, room_for};
 use crate::cli::JsonFlag;
 use crate::reply::Reply;
@@ -76,6 +77,10 @@ pub(crate) struct Arguments {
 
     #[command(flatten)]
     pub(crate) json: JsonFlag,
+
+    // Last, since its heading would go on for what follows.
+    #[command(flatten)]
+    read: ReadFlags,
 }
 
 pub(crate) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Reply> {
@@ -177,6 +182,7 @@ fn segmenter(arguments: &Arguments, session: &Session) -> anyhow::Result<Segment
     let grid = arguments.grid.unwrap_or(now.grid);
     let side = segmenter.model().spec().mask_side();
     let segmenter = segmenter.with_automatic(Automatic::new(mode, grid, side))?;
+    let segmenter = segmenter.with_read_options(arguments.read.options());
     Ok(segmenter.with_options(arguments.extras.options())?)
 }
 

@@ -1,12 +1,13 @@
 //! `desam verify`: is this data set fit to be trained on?
 
+use super::read_flags::ReadFlags;
 use super::{Session, aligned};
 use crate::cli::JsonFlag;
 use crate::reply::Reply;
 use clap::Args;
 use desam::data::cache::human_bytes;
 use desam::data::verify::{CaseReport, SiteReport};
-use desam::verify::{CacheSize, Verified, verify};
+use desam::verify::{CacheSize, Verified, verify_with};
 use std::path::PathBuf;
 
 const AFTER: &str = "\
@@ -30,10 +31,14 @@ pub(crate) struct Arguments {
 
     #[command(flatten)]
     pub(crate) json: JsonFlag,
+
+    // Last, since its heading would go on for what follows.
+    #[command(flatten)]
+    read: ReadFlags,
 }
 
 pub(crate) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Reply> {
-    let verified = verify(&arguments.data, &session.screen)?;
+    let verified = verify_with(&arguments.data, &arguments.read.options(), &session.screen)?;
     let mut json = serde_json::to_value(&verified)?;
     if let Some(object) = json.as_object_mut() {
         object.insert("fit".to_owned(), verified.report.is_fit().into());

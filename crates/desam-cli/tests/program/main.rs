@@ -17,6 +17,7 @@ mod parity;
 mod parts;
 mod pipeline;
 mod predict;
+mod reading;
 mod report;
 mod slurm;
 mod sweep;

@@ -7,6 +7,7 @@ mod program;
 mod run;
 mod volume;
 
+use super::read_flags::ReadFlags;
 use super::{Session, aligned};
 use crate::cli::JsonFlag;
 use crate::reply::Reply;
@@ -39,6 +40,9 @@ pub(crate) struct Arguments {
 
     #[command(flatten)]
     pub(crate) json: JsonFlag,
+
+    #[command(flatten)]
+    read: ReadFlags,
 }
 
 pub(crate) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Reply> {
@@ -53,9 +57,10 @@ pub(crate) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Re
             path.display()
         );
     }
+    let read = arguments.read.options();
     if !kind.is_dir() {
         return match VolumeFormat::of_name(path) {
-            Some(format) => volume::describe(path, format),
+            Some(format) => volume::describe(path, format, &read, session),
             None if is_table(path) => data::describe(path),
             None => checkpoint::describe(&desam::encoder::Checkpoint::open(path)?),
         };
@@ -65,7 +70,7 @@ pub(crate) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Re
     } else if path.join("config.json").is_file() {
         run::describe(path)
     } else if is_series(path)? {
-        volume::describe(path, VolumeFormat::Dicom)
+        volume::describe(path, VolumeFormat::Dicom, &read, session)
     } else {
         data::describe(path)
     }

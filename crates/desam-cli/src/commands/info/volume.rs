@@ -1,17 +1,23 @@
 //! A volume.
 
-use super::aligned;
+use super::{Session, aligned};
 use crate::reply::Reply;
 use desam::core::{Affine, Volume};
 use desam::data::cache::human_bytes;
-use desam::data::volumes::{VolumeFormat, files, read_volume};
+use desam::data::volumes::{ReadOptions, VolumeFormat, files_with, load_volume};
 use serde_json::json;
 use std::path::Path;
 
-pub(super) fn describe(path: &Path, format: VolumeFormat) -> anyhow::Result<Reply> {
-    let volume = read_volume(path)?;
+pub(super) fn describe(
+    path: &Path,
+    format: VolumeFormat,
+    options: &ReadOptions,
+    session: &Session,
+) -> anyhow::Result<Reply> {
+    let volume = load_volume(path, options)?.report(&session.screen);
     // All files of a volume, such as a header's data file.
-    let sizes = files(path)?.into_iter().map(|f| std::fs::metadata(f).map(|m| m.len()));
+    let sizes =
+        files_with(path, options)?.into_iter().map(|f| std::fs::metadata(f).map(|m| m.len()));
     let file_bytes = sizes.sum::<std::io::Result<u64>>()?;
     let grid = volume.grid();
     let values = Values::of(&volume);
