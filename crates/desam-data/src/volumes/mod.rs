@@ -55,7 +55,13 @@ pub fn load_volume(path: &Path, options: &ReadOptions) -> Result<Loaded<Volume>>
         VolumeFormat::Nifti => nifti::load_volume(path, options),
         VolumeFormat::MetaImage => metaimage::load_volume(path, options),
         VolumeFormat::Nrrd => nrrd::load_volume(path, options),
-        VolumeFormat::Dicom => series::load_volume(path, options),
+        VolumeFormat::Dicom => match options.channel {
+            // A series has one channel.
+            Some(channel @ 1..) => {
+                Err(Error::NoSuchChannel { path: path.to_path_buf(), channel, channels: 1 })
+            }
+            _ => series::load_volume(path, options),
+        },
     }
 }
 
