@@ -230,7 +230,7 @@ fn pipes_are_not_waited_for() {
         "--model",
         pipe("a.safetensors"),
         "--input",
-        world.data,
+        world.data.join("A/Case00.nii.gz"),
         "--output",
         mask
     ])
