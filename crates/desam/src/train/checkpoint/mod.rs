@@ -126,7 +126,7 @@ fn checksum(state: &str, tensors: &Tensors) -> Result<String> {
 }
 
 fn read(path: &Path, seal: &Seal) -> Result<Snapshot> {
-    let file = Checkpoint::open(path)?;
+    let file = Checkpoint::open_verbatim(path)?;
     let refuse = |reason: &str| Error::file(path, reason);
     let (Some(text), Some(sum)) = (file.metadata.get(STATE), file.metadata.get(CHECKSUM)) else {
         return Err(refuse("holds no state of a training that this version can read"));
