@@ -3,6 +3,7 @@
 use crate::commands::Session;
 use anyhow::bail;
 use desam::encoder::VitConfig;
+use desam::encoder::checkpoint::is_model_folder;
 use desam::model::EncoderChoice;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -50,9 +51,11 @@ impl Encoder {
             Self::Hub(name) => {
                 Ok(EncoderChoice::File { path: download(name, session)?, name: Some(name.clone()) })
             }
-            Self::File(path) if path.is_file() => Ok(EncoderChoice::file(path)),
+            Self::File(path) if path.is_file() || is_model_folder(path) => {
+                Ok(EncoderChoice::file(path))
+            }
             Self::File(path) => bail!(
-                "--encoder {}: no such file, and not one of tiny, tiny-random, vit-b, vit-l, vit-h, \
+                "--encoder {}: no such file or folder of a model, and not one of tiny, tiny-random, vit-b, vit-l, vit-h, \
                  medsam",
                 path.display()
             ),
@@ -69,12 +72,11 @@ fn download(name: &str, session: &Session) -> anyhow::Result<PathBuf> {
         environment.cache_dir,
         if environment.offline { ", offline" } else { "" }
     ));
-    let options = HubOptions {
-        cache_dir: environment.cache_dir,
-        endpoint: environment.endpoint,
-        token: environment.token,
-        offline: environment.offline,
-    };
+    let mut options = HubOptions::default();
+    options.cache_dir = environment.cache_dir;
+    options.endpoint = environment.endpoint;
+    options.token = environment.token;
+    options.offline = environment.offline;
     let model = HubModel::preset(name)?;
     Ok(fetch(&model, &options, &session.screen)?)
 }
