@@ -67,7 +67,7 @@ impl<'a> EmbedRequest<'a> {
 /// When the data set, a volume or the checkpoint cannot be read, or the folder holds a run, or a
 /// cache made in another way.
 pub fn embed(request: &EmbedRequest<'_>, progress: &dyn Progress) -> Result<EmbedSummary> {
-    let work = Work::of(request)?;
+    let work = Work::of(request, progress)?;
     let summary = desam_data::embed::embed(&work.options, work.image(), &request.device, progress)?;
     work.write_weights(request)?;
     Ok(summary)
@@ -83,7 +83,7 @@ pub fn embed_part(
     part: Part,
     progress: &dyn Progress,
 ) -> Result<PartSummary> {
-    let work = Work::of(request)?;
+    let work = Work::of(request, progress)?;
     let encoder = (work.image(), &request.device);
     let summary = desam_data::embed::embed_part(&work.options, part, encoder, progress)?;
     if summary.waiting_for.is_empty() {
@@ -97,7 +97,7 @@ pub fn embed_part(
 /// # Errors
 /// When a part is not done, naming it, or was made in another way.
 pub fn finish_parts(request: &EmbedRequest<'_>, of: usize, progress: &dyn Progress) -> Result<()> {
-    let work = Work::of(request)?;
+    let work = Work::of(request, progress)?;
     let encoder = (work.image(), &request.device);
     desam_data::embed::finish_parts(&work.options, of, encoder, progress)?;
     work.write_weights(request)
@@ -110,7 +110,7 @@ struct Work {
 }
 
 impl Work {
-    fn of(request: &EmbedRequest<'_>) -> Result<Self> {
+    fn of(request: &EmbedRequest<'_>, progress: &dyn Progress) -> Result<Self> {
         request.preprocess.validate()?;
         request.precision.check_on(&request.device)?;
         if request.batch == Some(0) {
@@ -128,6 +128,7 @@ impl Work {
             precision: request.precision,
         };
         let frozen = Frozen::load(&request.encoder, &options)?;
+        frozen.notes.say(Path::new(&frozen.name), progress);
         let encoder =
             EncoderRecord { name: frozen.name.clone(), weights_blake3: frozen.blake3.clone() };
         let options = EmbedOptions {

@@ -16,8 +16,9 @@ Example:
 
 /// Rewrite a checkpoint as .safetensors under the official parameter names
 ///
-/// Reads .pth, .pt and .bin (PyTorch 1.6 or later) and .safetensors, in the original and in the
-/// transformers key layout, with or without DeSAM's decoder. Numbers become f32; metadata is kept.
+/// Reads .pth, .pt and .bin (PyTorch 1.6 or later), .safetensors, sharded checkpoints (...index.json)
+/// and folders of the hub, in the original and in the transformers key layout, with or without
+/// DeSAM's decoder. Numbers become f32; metadata is kept.
 #[derive(Debug, Args)]
 #[command(after_help = AFTER)]
 pub(crate) struct Arguments {
@@ -33,12 +34,16 @@ pub(crate) struct Arguments {
     pub(crate) json: JsonFlag,
 }
 
-pub(crate) fn run(arguments: &Arguments, _session: &Session) -> anyhow::Result<Reply> {
+pub(crate) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Reply> {
     let (input, output) = (&arguments.input, &arguments.output);
     if output.extension().is_none_or(|e| e != "safetensors") {
         bail!("{}: the name of what is written ends in .safetensors", output.display());
     }
     let read = Checkpoint::open(input)?;
+    read.expect_sam()?;
+    let name = input.display();
+    read.warnings.iter().for_each(|w| session.screen.warn(&format!("{name}: {w}")));
+    read.notes.iter().for_each(|n| session.screen.detail(&format!("{name}: {n}")));
     let summary = read.summary();
     if summary.parameters() == 0 {
         bail!("{} holds no part of SAM or DeSAM; nothing was written", input.display());

@@ -167,6 +167,7 @@ impl Job {
 fn segmenter(arguments: &Arguments, session: &Session) -> anyhow::Result<Segmenter> {
     let precision = arguments.precision.precision;
     let segmenter = Segmenter::open_on(&arguments.model, &session.device, precision)?;
+    segmenter.model().notes().say(&arguments.model, &session.screen);
     let now = segmenter.automatic();
     let mode = arguments.mode.unwrap_or(now.mode);
     if arguments.grid.is_some() && mode == Mode::Box {

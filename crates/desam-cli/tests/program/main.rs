@@ -6,6 +6,7 @@
 #[macro_use]
 mod common;
 mod augmenting;
+mod checkpoints;
 mod demo;
 mod deploy;
 mod device;

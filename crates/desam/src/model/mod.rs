@@ -12,7 +12,7 @@ use crate::predict::SlicePredictor;
 use crate::train::Run;
 use crate::{Error, Result};
 use candle_core::Device;
-use desam_core::{EncoderSpec, ImageEncoder, Precision};
+use desam_core::{EncoderSpec, ImageEncoder, Precision, Progress};
 use desam_data::preprocess::PreprocessConfig;
 use desam_decoder::{Decoder, DecoderConfig, Variant};
 use desam_encoder::{Checkpoint, FrozenSam, SamOptions, SamPromptEncoder, VitEncoder};
@@ -33,6 +33,30 @@ pub struct Model {
     record: ModelRecord,
     device: Device,
     precision: Precision,
+    notes: Notes,
+}
+
+/// What is worth saying of how a model's file was read, a line each.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Notes {
+    /// Choices that decide what is computed with; see [`Checkpoint::warnings`].
+    pub warnings: Vec<String>,
+    /// What was chosen and left out; see [`Checkpoint::notes`].
+    pub details: Vec<String>,
+}
+
+impl Notes {
+    fn of(checkpoint: &Checkpoint) -> Self {
+        Self { warnings: checkpoint.warnings.clone(), details: checkpoint.notes.clone() }
+    }
+
+    /// Says all of it, with the file's name.
+    pub fn say(&self, path: &Path, progress: &dyn Progress) {
+        let name = path.display();
+        self.warnings.iter().for_each(|w| progress.warn(&format!("{name}: {w}")));
+        self.details.iter().for_each(|d| progress.detail(&format!("{name}: {d}")));
+    }
 }
 
 impl Model {
@@ -55,6 +79,7 @@ impl Model {
         precision.check_on(device)?;
         let path = model_file(path)?;
         let checkpoint = Checkpoint::open(&path)?;
+        checkpoint.expect_sam()?;
         let record = ModelRecord::read(&checkpoint.metadata, &path)?;
         let variant = record.as_ref().map_or(Variant::Desam, |r| r.variant);
         let pimm = checkpoint.tensors.keys().any(|k| k.starts_with("mask_decoder.pimm."));
@@ -65,7 +90,7 @@ impl Model {
         }
         let side = record.as_ref().map(|r| r.spec.input_side);
         let options = SamOptions { input_side: side, device: device.clone(), precision };
-        let frozen = FrozenSam::load(&checkpoint, &options)?;
+        let frozen = FrozenSam::load(&checkpoint, &options).map_err(|e| about(&path, e))?;
         let spec = frozen.sam.image.spec().clone();
         let record = match record {
             Some(record) => record,
@@ -95,6 +120,7 @@ impl Model {
             record,
             device: device.clone(),
             precision,
+            notes: Notes::of(&checkpoint),
         })
     }
 
@@ -128,6 +154,11 @@ impl Model {
         &self.device
     }
 
+    /// What was chosen and what was left out when its file was read.
+    pub fn notes(&self) -> &Notes {
+        &self.notes
+    }
+
     /// What its large products are computed in.
     pub fn precision(&self) -> Precision {
         self.precision
@@ -140,20 +171,29 @@ impl Model {
     }
 }
 
+/// An error of the frozen half, with the file that it is about.
+pub(crate) fn about(path: &Path, error: desam_encoder::Error) -> Error {
+    use desam_encoder::Error as E;
+    match error {
+        error @ (E::Shapes { .. } | E::Config(_)) => Error::file(path, error.to_string()),
+        error => error.into(),
+    }
+}
+
 /// The image encoder of a cache's weights file.
 pub(crate) fn image_encoder(weights: &Path, device: &Device) -> Result<Arc<dyn ImageEncoder>> {
     let checkpoint = Checkpoint::open(weights)?;
     let record = ModelRecord::read(&checkpoint.metadata, weights)?;
     let input_side = record.map(|r| r.spec.input_side);
     let options = SamOptions { input_side, device: device.clone(), ..SamOptions::default() };
-    let frozen = FrozenSam::load(&checkpoint, &options)?;
+    let frozen = FrozenSam::load(&checkpoint, &options).map_err(|e| about(weights, e))?;
     frozen.report.check().map_err(|e| Error::file(weights, e.to_string()))?;
     Ok(Arc::new(frozen.sam.image))
 }
 
-/// `path` itself, or the model of the run it is the folder of.
+/// `path` itself (a file, or a folder of a model), or the model of the run it is the folder of.
 pub(crate) fn model_file(path: &Path) -> Result<PathBuf> {
-    if !path.is_dir() {
+    if !path.is_dir() || desam_encoder::checkpoint::is_model_folder(path) {
         return Ok(path.to_owned());
     }
     let file = Run::open(path)?.model_path();

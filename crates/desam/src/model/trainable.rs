@@ -63,7 +63,11 @@ impl Trainable {
             return Err(Error::file(weights, reason));
         };
         let (start, from) = match init {
-            Some(path) => (Checkpoint::open(path)?.part("mask_decoder."), path),
+            Some(path) => {
+                let start = Checkpoint::open(path)?;
+                start.expect_sam()?;
+                (start.part("mask_decoder."), path)
+            }
             None => (checkpoint.part("mask_decoder."), weights),
         };
         if init.is_some() && start.is_empty() {

@@ -73,12 +73,19 @@ pub struct InputFile {
 }
 
 impl InputFile {
-    /// Hashes a file.
+    /// Hashes a file. Of a checkpoint of several files, a folder or the shards of an index, it is the
+    /// hash of their hashes, one a line.
     ///
     /// # Errors
     /// When it cannot be read.
     pub fn of(path: &Path) -> Result<Self> {
-        Ok(Self { path: path.to_owned(), blake3: hash_file(path)? })
+        let files = desam_encoder::checkpoint::files(path)?;
+        let hashes = files.iter().map(|file| hash_file(file)).collect::<Result<Vec<_>, _>>()?;
+        let blake3 = match hashes.as_slice() {
+            [one] => one.clone(),
+            many => blake3::hash(many.join("\n").as_bytes()).to_hex().to_string(),
+        };
+        Ok(Self { path: path.to_owned(), blake3 })
     }
 }
 

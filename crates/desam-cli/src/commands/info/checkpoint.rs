@@ -43,6 +43,11 @@ pub(in crate::commands) fn describe(read: &Checkpoint) -> anyhow::Result<Reply> 
         let more = if more > 0 { format!(" and {more} more") } else { String::new() };
         rows.push(("unknown", format!("{}{more}", shown.join(", "))));
     }
+    rows.extend(summary.warnings.iter().map(|warning| ("warning", warning.clone())));
+    rows.extend(summary.notes.iter().map(|note| ("note", note.clone())));
+    if let Err(foreign) = read.expect_sam() {
+        rows.push(("problem", foreign.to_string()));
+    }
     rows.extend(summary.problems.iter().map(|p| ("problem", p.clone())));
     if let Some(record) = &record {
         rows.push(("encoder", record.encoder.clone()));

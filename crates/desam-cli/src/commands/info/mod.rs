@@ -13,6 +13,7 @@ use crate::reply::Reply;
 use anyhow::{Context, bail};
 use clap::Args;
 use desam::data::volumes::{VolumeFormat, is_series};
+use desam::encoder::checkpoint::is_model_folder;
 use std::path::{Path, PathBuf};
 
 const AFTER: &str = "\
@@ -23,7 +24,7 @@ Examples:
   desam info run --json                a run's settings and best epoch, for a program
   desam info                           this program: version, threads, GPUs it can compute on";
 
-/// Say what a checkpoint, a volume, a feature cache, a run or a data folder holds
+/// Say what a checkpoint (a file, or a folder of the hub), a volume, a feature cache, a run or a data folder holds
 ///
 /// Without a file: what this program is and what it can compute on.
 #[derive(Debug, Args)]
@@ -62,6 +63,8 @@ pub(crate) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Re
     }
     if path.join("cache.json").is_file() {
         cache::describe(path, arguments.verify, session)
+    } else if is_model_folder(path) {
+        checkpoint::describe(&desam::encoder::Checkpoint::open(path)?)
     } else if path.join("config.json").is_file() {
         run::describe(path)
     } else if is_series(path)? {
