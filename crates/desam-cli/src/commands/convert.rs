@@ -6,6 +6,7 @@ use crate::cli::JsonFlag;
 use crate::reply::Reply;
 use anyhow::bail;
 use clap::Args;
+use desam::core::Progress;
 use desam::encoder::Checkpoint;
 use serde_json::json;
 use std::path::PathBuf;
