@@ -27,6 +27,7 @@ mod metric;
 mod precision;
 mod progress;
 mod prompt;
+pub mod temporary;
 mod volume;
 
 pub use dataset::Dataset;

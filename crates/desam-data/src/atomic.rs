@@ -7,8 +7,9 @@ use std::path::Path;
 
 /// Writes `path` in one step: what `write` produces goes to a hidden file in the same folder,
 /// which is flushed to the disk and then renamed. Whoever reads `path` sees the old content or
-/// the new, never a part, even when the program is killed or the power fails. A run that was
-/// killed may leave a `.desam-*.tmp` file behind, which nothing here reads.
+/// the new, never a part, even when the program is killed or the power fails. A process that was
+/// killed may leave a `.desam-*.tmp` file behind, which nothing here reads; the next process that
+/// writes into the folder removes it ([`desam_core::temporary`]).
 ///
 /// # Errors
 /// [`Error::Io`] when the folder does not exist or cannot be written, when `write` fails, or
@@ -22,12 +23,7 @@ pub fn write_atomic(
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
     };
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(".desam-").suffix(".tmp");
-    // Temporary files are private by default; a result is as readable as any other file.
-    #[cfg(unix)]
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    let mut temporary = builder.tempfile_in(dir).map_err(fail())?;
+    let mut temporary = desam_core::temporary::create_in(dir).map_err(fail())?;
     {
         let mut buffered = BufWriter::with_capacity(1 << 16, temporary.as_file_mut());
         write(&mut buffered).and_then(|()| buffered.flush()).map_err(fail())?;

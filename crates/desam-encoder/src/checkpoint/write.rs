@@ -63,11 +63,7 @@ fn write_as(
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),
     };
-    let mut file = tempfile::Builder::new()
-        .prefix(".desam-")
-        .suffix(".tmp")
-        .tempfile_in(folder)
-        .map_err(Error::io(folder))?;
+    let mut file = desam_core::temporary::create_in(folder).map_err(Error::io(folder))?;
     let header = header(path, tensors, metadata, stored)?;
     {
         let mut out = BufWriter::with_capacity(1 << 20, file.as_file_mut());
