@@ -22,6 +22,7 @@ static ALLOCATOR: KeepLarge<MiMalloc> = KeepLarge::new(MiMalloc);
 
 fn main() -> ExitCode {
     let cli = cli::Cli::parse();
+    environment::identify();
     let done = threads::configure(cli.shared.threads).and_then(|()| commands::run(&cli));
     match done {
         Ok(reply) => reply.print(cli.command.wants_json()),

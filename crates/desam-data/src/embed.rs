@@ -6,8 +6,10 @@ mod encode;
 mod part;
 mod run;
 mod stored;
+mod writer;
 
 pub use part::Part;
+pub use writer::{CacheWriter, PartWriter};
 
 use crate::Result;
 use crate::cache::{EncoderRecord, FeatureDtype, SlicePolicy};
@@ -78,20 +80,17 @@ pub struct EmbedSummary {
 /// foreground: a sliver of a label that vanishes in preprocessing could not be trained on.
 ///
 /// # Errors
-/// When the folder holds a cache of another recipe, a case cannot be read (all are needed for
-/// training, so none is skipped), a case lacks the ground truth that the slice policy needs, two
-/// cases share a name, the encoder fails or its features cannot be stored, or a file cannot be
-/// written. What was written until then is kept and used by the next run.
+/// When another process writes to the folder, it holds a cache of another recipe, a case cannot be
+/// read (all are needed for training, so none is skipped), a case lacks the ground truth that the
+/// slice policy needs, two cases share a name, the encoder fails or its features cannot be stored, or
+/// a file cannot be written. What was written until then is kept and used by the next run.
 pub fn embed(
     options: &EmbedOptions,
     encoder: &dyn ImageEncoder,
     device: &Device,
     progress: &dyn Progress,
 ) -> Result<EmbedSummary> {
-    let run = run::Run::new(options, encoder, device, progress)?;
-    let prepared = run.prepare_cases(&options.cases.iter().collect::<Vec<_>>())?;
-    prepared.header.write(run.paths())?;
-    run.encode_cases(&prepared)
+    CacheWriter::new(options, (encoder, device), progress)?.embed()
 }
 
 /// What one part of a run did.
@@ -115,20 +114,15 @@ pub struct PartSummary {
 /// the same. A part that was killed continues when it is run again.
 ///
 /// # Errors
-/// As [`embed`]; and when another part's note tells of another recipe or lacks a case.
+/// As [`embed`]; when another process is at the same part, or at parts of other settings or data;
+/// and when another part's note tells of another recipe or lacks a case.
 pub fn embed_part(
     options: &EmbedOptions,
     part: Part,
     (encoder, device): (&dyn ImageEncoder, &Device),
     progress: &dyn Progress,
 ) -> Result<PartSummary> {
-    let run = run::Run::new(options, encoder, device, progress)?;
-    assemble::forget(&run, part)?;
-    let mine = part.cases(&options.cases)?;
-    let prepared = run.prepare_cases(&mine)?;
-    let own = run.encode_cases(&prepared)?;
-    let waiting_for = assemble::hand_in(&run, part, &prepared.header)?;
-    Ok(PartSummary { part, own, waiting_for })
+    PartWriter::new(options, part, (encoder, device), progress)?.embed()
 }
 
 /// Makes one cache of `of` parts that are all done: what the last of them does by itself, unless it
@@ -143,6 +137,5 @@ pub fn finish_parts(
     (encoder, device): (&dyn ImageEncoder, &Device),
     progress: &dyn Progress,
 ) -> Result<()> {
-    let run = run::Run::new(options, encoder, device, progress)?;
-    assemble::finish(&run, of)
+    CacheWriter::new(options, (encoder, device), progress)?.finish_parts(of)
 }

@@ -20,6 +20,31 @@ pub enum Error {
         /// What the operating system said.
         source: std::io::Error,
     },
+    /// A folder or file that another process is writing to.
+    #[error(
+        "{subject} is in use: {holder} is writing to it; wait until that process has ended, or write \
+         elsewhere"
+    )]
+    InUse {
+        /// The folder, the part of a folder, or the file.
+        subject: String,
+        /// Who is writing.
+        holder: Box<crate::lock::Holder>,
+    },
+    /// A folder that other processes are writing to together, with other settings.
+    #[error(
+        "{subject} is in use: {holder} and perhaps others are writing to it with other settings ({}); \
+         wait until they have ended, or write elsewhere",
+        differences.join("; ")
+    )]
+    InUseOtherwise {
+        /// The folder.
+        subject: String,
+        /// One of those who are writing.
+        holder: Box<crate::lock::Holder>,
+        /// What differs, in words.
+        differences: Vec<String>,
+    },
     /// A file that is named after no format of volumes, and does not start like one either.
     #[error("{}: no volume; its name should end in {}", path.display(), crate::volumes::VOLUME_ENDINGS)]
     UnknownFormat {
@@ -377,6 +402,28 @@ pub enum Error {
         path: PathBuf,
         /// What is wrong.
         problem: String,
+    },
+    /// Stored features that are NaN or infinite, though they are as they were written.
+    #[error(
+        "{}: slice {slice} of {site}/{id}: its {tensor} holds {value} at element {element}, and features \
+         must be finite; check the encoder's weights, remove this file and run embed again",
+        path.display()
+    )]
+    CacheNotFinite {
+        /// The file.
+        path: PathBuf,
+        /// The case's site.
+        site: String,
+        /// The case.
+        id: String,
+        /// The processed slice.
+        slice: usize,
+        /// The tensor.
+        tensor: String,
+        /// Its element, in the order of the file.
+        element: usize,
+        /// What it is.
+        value: f32,
     },
     /// What [`crate::cache::FeatureCache::verify`] found.
     #[error(

@@ -9,6 +9,7 @@ pub mod dicom;
 pub mod embed;
 mod error;
 pub mod layout;
+pub mod lock;
 pub mod metaimage;
 pub mod nifti;
 mod noise;

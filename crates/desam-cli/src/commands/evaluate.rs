@@ -8,6 +8,7 @@ use crate::reply::Reply;
 use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
 use desam::data::cache::FeatureCache;
+use desam::data::lock;
 use desam::evaluate::{EvaluateConfig, EvaluateRequest, Evaluation, Protocol, evaluate};
 use desam::metrics::metric::{CaseMetric, OneEmpty};
 use desam::sweep::PAPER_GRID;
@@ -171,6 +172,8 @@ pub(crate) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Re
     let csv = arguments.csv.clone().unwrap_or_else(|| beside("csv"));
     room_for(&json)?;
     room_for(&csv)?;
+    // Another evaluation would leave its JSON beside this one's CSV.
+    let _locks = (lock::file(&json, &session.screen)?, lock::file(&csv, &session.screen)?);
     let mut evaluation = evaluate(&request, &session.screen)?;
     // Whoever reads it may stand elsewhere.
     evaluation.cache = std::path::absolute(cache.dir()).ok();

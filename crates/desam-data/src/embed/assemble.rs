@@ -26,6 +26,27 @@ pub(super) fn forget(run: &Run<'_>, part: Part) -> Result<()> {
     }
 }
 
+/// Refuses a part whose result would not fit those that are done: found before its work, not after it.
+pub(super) fn check_others(run: &Run<'_>, part: Part) -> Result<()> {
+    let ours = run.header(Vec::new());
+    for index in 0..part.of() {
+        if let Some(note) = read(run.paths(), Part::new(index, part.of())?)? {
+            check_note(run, &ours, &note)?;
+        }
+    }
+    Ok(())
+}
+
+/// Refuses a note of another recipe.
+fn check_note(run: &Run<'_>, ours: &CacheHeader, note: &Note) -> Result<()> {
+    if note.header.key == ours.key {
+        return Ok(());
+    }
+    let mut differences = ours.recipe.differences(&note.header.recipe);
+    differences.push(format!("so says part {} of {}", note.part.index(), note.part.of()));
+    Err(Error::CacheMismatch { dir: run.options().dir.clone(), differences })
+}
+
 /// Notes that a part is done, and makes the cache whole if it is the last. Returns the parts that
 /// are still to come.
 pub(super) fn hand_in(run: &Run<'_>, part: Part, header: &CacheHeader) -> Result<Vec<usize>> {
@@ -90,13 +111,9 @@ fn assemble(run: &Run<'_>, notes: Vec<Note>) -> Result<()> {
     let of = notes.len();
     let mut told = std::collections::HashMap::new();
     let ours = run.header(Vec::new());
-    for Note { part, header } in notes {
-        if header.key != ours.key {
-            let mut differences = ours.recipe.differences(&header.recipe);
-            differences.push(format!("so says part {} of {}", part.index(), part.of()));
-            return Err(Error::CacheMismatch { dir: dir.clone(), differences });
-        }
-        told.extend(header.cases.into_iter().map(|c| ((c.site.clone(), c.id.clone()), c)));
+    for note in notes {
+        check_note(run, &ours, &note)?;
+        told.extend(note.header.cases.into_iter().map(|c| ((c.site.clone(), c.id.clone()), c)));
     }
     let mut cases = Vec::with_capacity(told.len());
     for case in &run.options().cases {

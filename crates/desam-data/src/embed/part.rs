@@ -63,6 +63,21 @@ fn bytes(case: &Case) -> Result<u64> {
     Ok(sum)
 }
 
+/// What tells the cases of one data set from those of another, wherever it lies: their number, and a
+/// hash of their names and the sizes of their images.
+pub(super) fn fingerprint(cases: &[Case]) -> Result<String> {
+    let mut hasher = blake3::Hasher::new_derive_key("desam cases of an embedding v1");
+    for case in cases {
+        for name in [&case.site, &case.id] {
+            hasher.update(&(name.len() as u64).to_le_bytes());
+            hasher.update(name.as_bytes());
+        }
+        hasher.update(&bytes(case)?.to_le_bytes());
+    }
+    let hash = hasher.finalize().to_hex();
+    Ok(format!("{}, hash {}", cases.len(), hash.as_str().get(..16).unwrap_or_default()))
+}
+
 /// Deals cases of a site and a weight to `of` hands, as cards are dealt: site by site, the heaviest
 /// first, to and fro. Within a site a case's size on the disk tells how many slices it has, between
 /// sites it does not, so that each hand gets its share of every site. Hands differ by one case at

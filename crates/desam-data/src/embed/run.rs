@@ -1,11 +1,12 @@
 //! The two phases of a run: prepare the cases, encode their slices.
 
-use super::{EmbedOptions, EmbedSummary};
+use super::{EmbedOptions, EmbedSummary, Part};
 use crate::cache::{
     CacheCase, CacheHeader, CachePaths, CacheRecipe, CasePages, FORMAT_VERSION, Seal, SlicePolicy,
     case_source, human_bytes, is_plain_name,
 };
 use crate::layout::Case;
+use crate::lock::{self, Lock};
 use crate::preprocess::PreparedVolume;
 use crate::volumes::{read_labels, read_volume};
 use crate::{Error, Result, volumes};
@@ -22,6 +23,15 @@ pub(super) struct Run<'a> {
     pub(super) recipe: CacheRecipe,
     key: String,
     pub(super) data_root: PathBuf,
+    /// What keeps other processes from writing to the cache, as long as the run is there.
+    _locks: Vec<Lock>,
+}
+
+/// What of a cache a run writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Access {
+    Whole,
+    Part(Part),
 }
 
 /// A case whose images and masks are in place.
@@ -51,6 +61,7 @@ impl<'a> Run<'a> {
         encoder: &'a dyn ImageEncoder,
         device: &'a Device,
         progress: &'a dyn Progress,
+        access: Access,
     ) -> Result<Self> {
         let recipe = CacheRecipe {
             encoder: options.encoder.clone(),
@@ -62,6 +73,7 @@ impl<'a> Run<'a> {
         };
         recipe.validate()?;
         check_names(&options.cases)?;
+        let _locks = locks(options, &recipe, access, progress)?;
         let paths = CachePaths::new(&options.dir);
         if let Some(old) = CacheHeader::read(&paths)? {
             let differences = recipe.differences(&old.recipe);
@@ -83,7 +95,7 @@ impl<'a> Run<'a> {
         }
         let key = recipe.key()?;
         let data_root = absolute(&options.data_root)?;
-        Ok(Self { options, encoder, device, progress, paths, recipe, key, data_root })
+        Ok(Self { options, encoder, device, progress, paths, recipe, key, data_root, _locks })
     }
 
     /// First phase: every volume is read, its images and masks are stored, its slices counted.
@@ -198,6 +210,26 @@ impl<'a> Run<'a> {
         let path = absolute(path)?;
         Ok(path.strip_prefix(&self.data_root).map(Path::to_path_buf).unwrap_or(path))
     }
+}
+
+/// Locks the cache's folder for one run, or for the parts of one.
+fn locks(
+    options: &EmbedOptions,
+    recipe: &CacheRecipe,
+    access: Access,
+    progress: &dyn Progress,
+) -> Result<Vec<Lock>> {
+    let dir = &options.dir;
+    let Access::Part(part) = access else {
+        return Ok(vec![lock::folder(dir, progress)?]);
+    };
+    let agreement = recipe
+        .agreement()
+        .with("number of parts", part.of().to_string())
+        .with("cases", super::part::fingerprint(&options.cases)?);
+    let folder = lock::shared_folder(dir, &agreement, progress)?;
+    // Released in this order.
+    Ok(vec![lock::part(dir, part, progress)?, folder])
 }
 
 /// Independent of the current folder, symbolic links kept.

@@ -87,13 +87,14 @@ pub struct PhantomCase {
 /// returns the cases sorted by site and id. The same configuration gives the same bytes.
 ///
 /// # Errors
-/// When the configuration is not valid or a file cannot be written.
+/// When the configuration is not valid, another process writes to `dir`, or a file cannot be written.
 pub fn write_phantoms(
     dir: &Path,
     config: &PhantomConfig,
     progress: &dyn Progress,
 ) -> Result<Vec<Case>> {
     config.validate()?;
+    let _lock = crate::lock::folder(dir, progress)?;
     let total = config.cases_per_site * config.sites.len();
     // Two digits as in the public releases, more only where needed, so that names sort as numbers.
     let digits = (config.cases_per_site - 1).to_string().len().max(2);

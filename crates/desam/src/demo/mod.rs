@@ -87,7 +87,7 @@ pub struct DemoSummary {
 /// `out/index.html`.
 ///
 /// # Errors
-/// When `out` holds an earlier demonstration, or a step fails.
+/// When `out` holds an earlier demonstration or another process writes to it, or a step fails.
 pub fn demo(out: &Path, config: &DemoConfig, progress: &dyn Progress) -> Result<DemoSummary> {
     demo_on(out, config, &Device::Cpu, progress)
 }
@@ -103,6 +103,7 @@ pub fn demo_on(
     progress: &dyn Progress,
 ) -> Result<DemoSummary> {
     let at = |name: &str| out.join(name);
+    let _lock = desam_data::lock::folder(out, progress)?;
     if at("run").exists() {
         let reason = "already holds a demonstration; choose another --out, or remove it first";
         return Err(Error::file(out, reason));

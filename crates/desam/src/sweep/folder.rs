@@ -6,6 +6,7 @@ use crate::evaluate::Evaluation;
 use crate::files::{create_dir, read_json, write_json, write_text};
 use crate::train::{Run, RunManifest};
 use crate::{Error, Mode, Result};
+use desam_core::Progress;
 use desam_prompt::MAX_GRID_SIDE;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -150,8 +151,14 @@ impl Plan {
         self.folder(&line.id).join(format!("evaluation_{}.json", line.protocol))
     }
 
-    pub(super) fn claim(&self, lock: Lock<'_>, me: &Worker, force: bool) -> Result<Claim> {
-        lock::claim(&self.lock_path(lock), me, force)
+    pub(super) fn claim(
+        &self,
+        lock: Lock<'_>,
+        me: &Worker,
+        force: bool,
+        progress: &dyn Progress,
+    ) -> Result<Claim> {
+        lock::claim(&self.lock_path(lock), me, force, progress)
     }
 
     pub(super) fn holder(&self, lock: Lock<'_>, host: &str) -> Result<Holder> {

@@ -224,7 +224,9 @@ fn a_line_goes_from_waiting_to_done() {
     let (_dir, plan) = planned(&config(&[PaperTable::Grids]));
     let line = plan.line(0).unwrap();
     assert_eq!(state(&plan, 0), LineState::Waiting);
-    let Claim::Held(lock) = plan.claim(Lock::Line(&line.id), &me(), false).unwrap() else {
+    let Claim::Held(lock) =
+        plan.claim(Lock::Line(&line.id), &me(), false, &desam_core::Quiet).unwrap()
+    else {
         panic!()
     };
     trained(&plan, line, 3);
@@ -269,20 +271,25 @@ fn a_line_that_others_have_is_left_to_them_and_a_failure_is_kept() {
     };
     let other = Worker { pid: 2, ..me() };
     let id = "A-points-desam-s0";
-    let Claim::Held(own) = plan.claim(Lock::Line(id), &other, false).unwrap() else { panic!() };
+    let Claim::Held(own) = plan.claim(Lock::Line(id), &other, false, &desam_core::Quiet).unwrap()
+    else {
+        panic!()
+    };
     match run_line(&plan, 0, &options, &desam_core::Quiet).unwrap() {
         Outcome::Busy { training: false, worker, .. } => assert_eq!(worker, other),
         outcome => panic!("{outcome:?}"),
     }
     drop(own);
-    let Claim::Held(lock) = plan.claim(Lock::Training(id), &other, false).unwrap() else {
+    let Claim::Held(lock) =
+        plan.claim(Lock::Training(id), &other, false, &desam_core::Quiet).unwrap()
+    else {
         panic!()
     };
     assert!(matches!(state(&plan, 0), LineState::Running { .. }));
     let later = plan.lines().iter().find(|l| l.column == Letter::A && !l.trains()).unwrap();
     for index in [0, later.index] {
         match run_line(&plan, index, &options, &desam_core::Quiet).unwrap() {
-            Outcome::Busy { id: busy, training: true, worker } => {
+            Outcome::Busy { id: busy, training: true, worker, alive: true } => {
                 assert_eq!((busy.as_str(), &worker), (id, &other));
             }
             outcome => panic!("{outcome:?}"),

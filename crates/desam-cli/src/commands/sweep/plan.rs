@@ -128,6 +128,7 @@ impl Arguments {
 }
 
 pub(super) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Reply> {
+    let _lock = desam::data::lock::folder(&arguments.out, &session.screen)?;
     let plan = Plan::create(&arguments.out, arguments.config().plan()?)?;
     let (all, train) = (plan.lines().len(), plan.lines().iter().filter(|l| l.trains()).count());
     let lines = plan.lines().iter();

@@ -46,7 +46,8 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "CACHE")]
     cache: Option<PathBuf>,
 
-    /// Take lines from whoever holds them: for when a machine died at one and another takes over
+    /// Take over lines that another machine's worker holds: for when that machine died. A worker that
+    /// is known to be alive keeps its line
     #[arg(long)]
     force: bool,
 
@@ -85,20 +86,28 @@ fn one(
         match run_line(plan, index, options, &session.screen)? {
             Outcome::Done(scores) => return Ok(reply(plan, index, (&scores, "done"))),
             Outcome::WasDone(scores) => return Ok(reply(plan, index, (&scores, "was done"))),
-            Outcome::Busy { id, training: false, worker } => {
-                bail!("line {index} ({id}) is held by {worker}; if that is dead, give --force")
+            Outcome::Busy { id, training: false, worker, alive } => {
+                bail!("line {index} ({id}) is held by {worker}; {}", advice(alive))
             }
-            Outcome::Busy { id, worker, .. } => {
+            Outcome::Busy { id, worker, alive, .. } => {
                 if !waited {
-                    session.screen.say(&format!(
-                        "waiting for {id}, which {worker} trains; if that is dead, stop this and \
-                         give --force"
-                    ));
+                    let advice = advice(alive);
+                    session
+                        .screen
+                        .say(&format!("waiting for {id}, which {worker} trains; {advice}"));
                 }
                 waited = true;
                 std::thread::sleep(LOOK_EVERY);
             }
         }
+    }
+}
+
+/// What to do about a line that another worker holds.
+fn advice(alive: bool) -> &'static str {
+    match alive {
+        true => "it is alive: wait for it, or end it (--force takes nothing from the living)",
+        false => "its machine cannot be seen from here: if it is dead, give --force",
     }
 }
 
