@@ -72,8 +72,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     };
     let encoder = Statistics::new();
     let spec = encoder.spec().clone();
-    let identity =
-        EncoderRecord { name: "statistics".into(), weights_blake3: "statistics-1".into() };
+    let identity = EncoderRecord::new("statistics", "statistics-1");
     let preprocess = PreprocessConfig::official();
     let options = EmbedOptions {
         dir: Path::new(work).join("cache"),

@@ -6,7 +6,7 @@ use crate::{Error, Result};
 use candle_core::Device;
 use desam_core::{ImageEncoder, Precision, Progress};
 use desam_data::cache::{EncoderRecord, FeatureDtype, SlicePolicy};
-use desam_data::embed::EmbedOptions;
+use desam_data::embed::{CacheWriter, EmbedOptions, PartWriter};
 pub use desam_data::embed::{EmbedSummary, Part, PartSummary};
 use desam_data::layout::{data_root, discover};
 use desam_data::preprocess::PreprocessConfig;
@@ -64,12 +64,13 @@ impl<'a> EmbedRequest<'a> {
 /// weights are written beside the features, so that training needs the cache alone.
 ///
 /// # Errors
-/// When the data set, a volume or the checkpoint cannot be read, or the folder holds a run, or a
-/// cache made in another way.
+/// When the data set, a volume or the checkpoint cannot be read, another process writes to the
+/// folder, or it holds a run, or a cache made in another way.
 pub fn embed(request: &EmbedRequest<'_>, progress: &dyn Progress) -> Result<EmbedSummary> {
     let work = Work::of(request)?;
-    let summary = desam_data::embed::embed(&work.options, work.image(), &request.device, progress)?;
-    work.write_weights(request)?;
+    let writer = CacheWriter::new(&work.options, (work.image(), &request.device), progress)?;
+    let summary = writer.embed()?;
+    work.write_weights(&writer)?;
     Ok(summary)
 }
 
@@ -85,9 +86,10 @@ pub fn embed_part(
 ) -> Result<PartSummary> {
     let work = Work::of(request)?;
     let encoder = (work.image(), &request.device);
-    let summary = desam_data::embed::embed_part(&work.options, part, encoder, progress)?;
+    let writer = PartWriter::new(&work.options, part, encoder, progress)?;
+    let summary = writer.embed()?;
     if summary.waiting_for.is_empty() {
-        work.write_weights(request)?;
+        work.write_weights(&writer)?;
     }
     Ok(summary)
 }
@@ -98,9 +100,9 @@ pub fn embed_part(
 /// When a part is not done, naming it, or was made in another way.
 pub fn finish_parts(request: &EmbedRequest<'_>, of: usize, progress: &dyn Progress) -> Result<()> {
     let work = Work::of(request)?;
-    let encoder = (work.image(), &request.device);
-    desam_data::embed::finish_parts(&work.options, of, encoder, progress)?;
-    work.write_weights(request)
+    let writer = CacheWriter::new(&work.options, (work.image(), &request.device), progress)?;
+    writer.finish_parts(of)?;
+    work.write_weights(&writer)
 }
 
 /// What a request comes to.
@@ -128,8 +130,10 @@ impl Work {
             precision: request.precision,
         };
         let frozen = Frozen::load(&request.encoder, &options)?;
-        let encoder =
-            EncoderRecord { name: frozen.name.clone(), weights_blake3: frozen.blake3.clone() };
+        let encoder = EncoderRecord {
+            file_blake3: Some(frozen.file_blake3.clone()),
+            ..EncoderRecord::new(frozen.name.as_str(), frozen.blake3.as_str())
+        };
         let options = EmbedOptions {
             dir: request.out.to_owned(),
             data_root: data_root(request.data).to_owned(),
@@ -148,9 +152,10 @@ impl Work {
         &self.frozen.sam.image
     }
 
-    fn write_weights(&self, request: &EmbedRequest<'_>) -> Result<()> {
-        let metadata = self.frozen.record(&request.preprocess).to_metadata()?;
-        let path = request.out.join(WEIGHTS_FILE);
+    /// Writes the weights beside the features, while `_lock` keeps other processes away.
+    fn write_weights<L>(&self, _lock: &L) -> Result<()> {
+        let metadata = self.frozen.record(&self.options.preprocess).to_metadata()?;
+        let path = self.options.dir.join(WEIGHTS_FILE);
         Ok(checkpoint::write(path, &self.frozen.tensors, &metadata)?)
     }
 }

@@ -111,6 +111,17 @@ pub struct EncoderRecord {
     pub name: String,
     /// BLAKE3 of its weights, in hexadecimal; part of the key.
     pub weights_blake3: String,
+    /// BLAKE3 of everything in the weights file beside the features: both encoders and, where there
+    /// is one, a mask decoder. Not part of the key. Caches made before this was recorded have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file_blake3: Option<String>,
+}
+
+impl EncoderRecord {
+    /// An encoder without a weights file beside its features.
+    pub fn new(name: impl Into<String>, weights_blake3: impl Into<String>) -> Self {
+        Self { name: name.into(), weights_blake3: weights_blake3.into(), file_blake3: None }
+    }
 }
 
 /// Everything that determines the numbers in a cache, apart from the volumes.
@@ -203,6 +214,19 @@ impl CacheRecipe {
         out
     }
 
+    /// What processes that fill one cache together must have in common.
+    pub(crate) fn agreement(&self) -> crate::lock::Agreement {
+        let file = self.encoder.file_blake3.as_deref().unwrap_or("none");
+        crate::lock::Agreement::new()
+            .with("encoder weights", &self.encoder.weights_blake3)
+            .with("weights file", file)
+            .with("encoder spec", format!("{:?}", self.spec))
+            .with("preprocessing", format!("{:?}", self.preprocess))
+            .with("feature type", self.dtype.to_string())
+            .with("slices", self.slices.to_string())
+            .with("precision", self.precision.to_string())
+    }
+
     /// The tensors of one slice's features, in the order they are handed out.
     pub(crate) fn feature_tensors(&self) -> Vec<super::TensorSpec> {
         let grid = self.spec.grid();
@@ -239,7 +263,7 @@ mod tests {
 
     fn recipe() -> CacheRecipe {
         CacheRecipe {
-            encoder: EncoderRecord { name: "toy".into(), weights_blake3: "ab".into() },
+            encoder: EncoderRecord::new("toy", "ab"),
             // SAM ViT-B's numbers: 12 blocks, global attention at 2, 5, 8 and 11.
             spec: EncoderSpec {
                 input_side: 1024,

@@ -52,6 +52,8 @@ pub struct Frozen {
     pub tensors: Tensors,
     /// blake3 of the image encoder's parameters.
     pub blake3: String,
+    /// blake3 of all of `tensors`.
+    pub file_blake3: String,
 }
 
 impl Frozen {
@@ -105,7 +107,8 @@ impl Frozen {
 
     fn from_parts(name: String, sam: FrozenSam, tensors: Tensors) -> Result<Self> {
         let blake3 = weights_hash(&tensors, &["image_encoder."])?;
-        Ok(Self { name, sam, tensors, blake3 })
+        let file_blake3 = weights_hash(&tensors, &[])?;
+        Ok(Self { name, sam, tensors, blake3, file_blake3 })
     }
 
     /// What the image encoder takes and gives.

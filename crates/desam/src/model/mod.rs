@@ -1,9 +1,12 @@
 //! The assembled model: frozen halves, decoder, and what the file says about itself.
 
+mod cache_weights;
 mod frozen;
 mod record;
 mod trainable;
 
+pub(crate) use cache_weights::open_cache_weights;
+pub use cache_weights::{WeightsCoverage, cache_weights_path, verify_cache};
 pub use frozen::{EncoderChoice, Frozen};
 pub use record::{ModelInput, ModelRecord, TrainingRecord};
 pub use trainable::{DecoderChoice, Trainable};

@@ -4,14 +4,14 @@ use super::{Session, aligned};
 use crate::reply::Reply;
 use anyhow::Context;
 use desam::data::cache::{FeatureCache, human_bytes};
+use desam::model::{WEIGHTS_FILE, WeightsCoverage, cache_weights_path, verify_cache};
 use serde_json::json;
 use std::path::Path;
 
 pub(super) fn describe(path: &Path, verify: bool, session: &Session) -> anyhow::Result<Reply> {
     let cache = FeatureCache::open(path)?;
-    if verify {
-        cache.verify(&session.screen)?;
-    }
+    let verified = verify.then(|| verify_cache(&cache, &session.screen)).transpose()?;
+    let has_weights = cache_weights_path(&cache).is_file();
     let header = cache.header();
     let recipe = &header.recipe;
     let size = folder_bytes(path)?;
@@ -33,7 +33,7 @@ pub(super) fn describe(path: &Path, verify: bool, session: &Session) -> anyhow::
                 recipe.spec.mask_side()
             ),
         ),
-        ("weights", format!("blake3 {}", recipe.encoder.weights_blake3)),
+        ("weights", weights_text(&recipe.encoder.weights_blake3, has_weights)),
         ("features", features),
         ("slices", format!("{} stored, {labelled} with ground truth", cache.slices().len())),
         ("cases", cache.cases().len().to_string()),
@@ -47,8 +47,12 @@ pub(super) fn describe(path: &Path, verify: bool, session: &Session) -> anyhow::
     }
     rows.push(("data", header.data_root.display().to_string()));
     rows.push(("size", human_bytes(size)));
-    if verify {
-        rows.push(("checksums", "all right".to_owned()));
+    if let Some(coverage) = verified {
+        let text = match coverage {
+            WeightsCoverage::Whole => "all right, the weights' included",
+            _ => "all right; of the weights, the image encoder's alone are recorded",
+        };
+        rows.push(("checksums", text.to_owned()));
     }
     let json = json!({
         "kind": "cache",
@@ -61,9 +65,18 @@ pub(super) fn describe(path: &Path, verify: bool, session: &Session) -> anyhow::
         "labelled_slices": labelled,
         "sites": table,
         "bytes": size,
+        "weights_file": has_weights,
         "verified": verify,
     });
     Ok(Reply::new(aligned(&rows), json))
+}
+
+/// The hash of the weights, and whether their file is there.
+fn weights_text(hash: &str, is_there: bool) -> String {
+    match is_there {
+        true => format!("blake3 {hash}"),
+        false => format!("blake3 {hash}; {WEIGHTS_FILE} is missing: run embed again"),
+    }
 }
 
 /// Bytes of all files under a folder; links are not followed.

@@ -33,7 +33,7 @@ pub(crate) struct Arguments {
     #[arg(value_name = "FILE", required_if_eq("verify", "true"))]
     path: Option<PathBuf>,
 
-    /// Read all of a feature cache and compare its checksums
+    /// Read all of a feature cache, the weights beside it included, and compare the checksums
     #[arg(long)]
     verify: bool,
 

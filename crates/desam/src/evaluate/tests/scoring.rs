@@ -78,7 +78,7 @@ fn embedded(data: &Path, out: &Path, slices: SlicePolicy) -> FeatureCache {
         dir: out.into(),
         data_root: data.into(),
         cases: discover(data).unwrap(),
-        encoder: EncoderRecord { name: "toy".into(), weights_blake3: "00".into() },
+        encoder: EncoderRecord::new("toy", "00"),
         preprocess: PreprocessConfig { labels: LabelRule::Nearest, ..PreprocessConfig::official() },
         dtype: FeatureDtype::F32,
         slices,
