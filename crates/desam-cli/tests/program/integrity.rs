@@ -210,7 +210,7 @@ fn exchanged_and_cut_slices_are_refused() {
     let path = slice(&cache);
     let good = std::fs::read(&path).unwrap();
     let refused = |words: &[&str]| {
-        let words = [&[path.to_str().unwrap()], words].concat();
+        let words = [&[path.to_str().unwrap()][..], words].concat();
         run(verify(&cache)).fails_with(&words);
         run(train(&cache, &folder.path().join("run"))).fails_with(&words);
         run(evaluate(&cache)).fails_with(&words);

@@ -91,7 +91,7 @@ fn parts_share_a_folder_as_long_as_they_agree() {
     let cache = folder.path().join("cache");
     let part = |index: &str, more: &[&str]| {
         let all = ["--slices", "all", "--num-parts", "2", "--part-id", index];
-        embed(&cache, &[&all, more].concat())
+        embed(&cache, &[&all[..], more].concat())
     };
     let lock = cache.join(".desam-part-0-of-2.lock");
     let holding = Holding::start(&part("0", &[]), &lock);
