@@ -213,12 +213,14 @@ pub enum Error {
     },
     /// An image with voxels that are no numbers.
     #[error(
-        "{count} voxels are not finite, the first at {first:?} is {value}; \
+        "{count} of {of} voxels are not finite, the first at {first:?} is {value}; \
          replace them before segmenting"
     )]
     NotFinite {
         /// How many.
         count: usize,
+        /// Voxels of the image.
+        of: usize,
         /// The first one, `(i, j, k)`.
         first: [usize; 3],
         /// What it holds.
@@ -233,6 +235,14 @@ pub enum Error {
         spacing: [f64; 3],
         /// What is wrong.
         problem: String,
+    },
+    /// A volume that was read and cannot be used.
+    #[error("{}: {source}", path.display())]
+    Volume {
+        /// Its file.
+        path: PathBuf,
+        /// Why not.
+        source: Box<Error>,
     },
     /// A slice beyond the last.
     #[error("slice {index} of {len}: there is no such slice")]

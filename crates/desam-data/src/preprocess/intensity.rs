@@ -40,7 +40,7 @@ fn expect_finite(volume: &Volume) -> Result<()> {
     };
     let [width, height, _] = volume.grid().dims;
     let first = [index % width, index / width % height, index / (width * height)];
-    Err(Error::NotFinite { count: bad().count(), first, value })
+    Err(Error::NotFinite { count: bad().count(), of: volume.data().len(), first, value })
 }
 
 /// The `p`-th percentile as NumPy's default defines it: linear between the two nearest ranks.

@@ -14,11 +14,14 @@ mod mask_grid;
 #[cfg(test)]
 mod orders;
 mod orient;
+mod plausibility;
 mod prepared;
 mod resample;
 #[cfg(test)]
 mod resampling;
 mod restore;
+mod round_trip;
+mod slice_geometry;
 mod spline;
 mod targets;
 #[cfg(test)]
@@ -31,6 +34,8 @@ pub use image::SliceImage;
 pub(crate) use image::normalised;
 pub use intensity::IntensityWindow;
 pub use orient::Orientation;
+pub(crate) use plausibility::spacing as spacing_warning;
 pub use prepared::PreparedVolume;
 pub use restore::{Between, VoxelMap};
+pub use round_trip::{LabelRoundTrip, MAX_ROUND_TRIP_LOSS, SiteRoundTrip, TracedLabels};
 pub use view::SliceView;
