@@ -12,7 +12,7 @@ pub use part::Part;
 use crate::Result;
 use crate::cache::{EncoderRecord, FeatureDtype, SlicePolicy};
 use crate::layout::Case;
-use crate::preprocess::PreprocessConfig;
+use crate::preprocess::{PreprocessConfig, SiteRoundTrip};
 use candle_core::Device;
 use desam_core::{ImageEncoder, Precision, Progress};
 use serde::{Deserialize, Serialize};
@@ -50,7 +50,7 @@ fn one() -> usize {
 }
 
 /// What a run did.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EmbedSummary {
     /// Cases in the cache.
@@ -63,6 +63,9 @@ pub struct EmbedSummary {
     pub reused: usize,
     /// Size of all files of slices and cases, in bytes.
     pub bytes: u64,
+    /// What the labels of each site lose on the way to the masks and back.
+    #[serde(default)]
+    pub labels: Vec<SiteRoundTrip>,
 }
 
 /// Embeds cases into a cache, or continues where an interrupted run stopped.
@@ -76,6 +79,9 @@ pub struct EmbedSummary {
 ///
 /// With [`SlicePolicy::Labelled`] a slice is stored when its `M×M` mask, after preprocessing, has
 /// foreground: a sliver of a label that vanishes in preprocessing could not be trained on.
+///
+/// What labels lose on the way to the masks and back is in the summary, site by site, and is warned
+/// of above [`MAX_ROUND_TRIP_LOSS`](crate::preprocess::MAX_ROUND_TRIP_LOSS).
 ///
 /// # Errors
 /// When the folder holds a cache of another recipe, a case cannot be read (all are needed for
@@ -95,7 +101,7 @@ pub fn embed(
 }
 
 /// What one part of a run did.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PartSummary {
     /// Which part.

@@ -6,7 +6,7 @@ use crate::cache::{
     case_source, human_bytes, is_plain_name,
 };
 use crate::layout::Case;
-use crate::preprocess::PreparedVolume;
+use crate::preprocess::{LabelRoundTrip, PreparedVolume, SiteRoundTrip};
 use crate::volumes::{read_labels, read_volume};
 use crate::{Error, Result, volumes};
 use candle_core::Device;
@@ -28,6 +28,8 @@ pub(super) struct Run<'a> {
 struct ReadyCase {
     record: CacheCase,
     bytes: u64,
+    /// What its labels lose on the way to the masks and back, where it has labels.
+    labels: Option<LabelRoundTrip>,
 }
 
 /// Cases whose images and masks are in place.
@@ -35,6 +37,8 @@ pub(super) struct Prepared {
     pub(super) header: CacheHeader,
     /// Size of their files.
     bytes: u64,
+    /// What their labels lose on the way to the masks and back, by site.
+    labels: Vec<SiteRoundTrip>,
 }
 
 impl<'a> Run<'a> {
@@ -97,7 +101,23 @@ impl<'a> Run<'a> {
         let slices: usize = ready.iter().map(|r| r.record.stored.len()).sum();
         self.progress.finish(&format!("{} cases, {slices} slices to embed", ready.len()));
         let bytes = ready.iter().map(|r| r.bytes).sum();
-        Ok(Prepared { header: self.header(ready.into_iter().map(|r| r.record).collect()), bytes })
+        let labels = ready.iter().filter_map(|r| Some((r.record.site.as_str(), r.labels?)));
+        let labels = SiteRoundTrip::by_site(labels);
+        self.report_round_trip(&labels);
+        let header = self.header(ready.into_iter().map(|r| r.record).collect());
+        Ok(Prepared { header, bytes, labels })
+    }
+
+    /// Says what labels lose on the way to the masks and back, before hours of encoding.
+    fn report_round_trip(&self, sites: &[SiteRoundTrip]) {
+        let (rule, side) = (self.recipe.preprocess.labels, self.recipe.spec.mask_side());
+        for site in sites {
+            let (name, line) = (&site.site, site.line());
+            self.progress.detail(&format!("site {name}: labels in masks of {side}²: {line}"));
+            if let Some(warning) = site.warning(rule, side) {
+                self.progress.warn(&warning);
+            }
+        }
     }
 
     /// The header of a cache of `cases`.
@@ -149,13 +169,23 @@ impl<'a> Run<'a> {
             labelled,
             stored,
         };
-        Ok(ReadyCase { record, bytes: pages.entry().len() })
+        Ok(ReadyCase { record, bytes: pages.entry().len(), labels: self.round_trip(case)? })
+    }
+
+    /// What the labels of a case lose on the way to the masks and back, whether or not its masks
+    /// were there already.
+    fn round_trip(&self, case: &Case) -> Result<Option<LabelRoundTrip>> {
+        let Some(path) = &case.label else { return Ok(None) };
+        let labels = read_labels(path)?;
+        let (config, side) = (&self.recipe.preprocess, self.recipe.spec.mask_side());
+        let traced = config.trace_labels(labels.grid(), &labels, side).map_err(in_file(path))?;
+        Ok(Some(traced.round_trip))
     }
 
     fn write_pages(&self, case: &Case, path: &Path, seal: &Seal) -> Result<()> {
         let prepared = self.prepare_volume(&case.image)?;
         let masks = match &case.label {
-            Some(label) => Some(prepared.labels(&read_labels(label)?)?),
+            Some(label) => Some(prepared.labels(&read_labels(label)?).map_err(in_file(label))?),
             None => None,
         };
         let images = (0..prepared.len()).map(|z| prepared.image(z)).collect::<Result<Vec<_>>>()?;
@@ -163,7 +193,13 @@ impl<'a> Run<'a> {
     }
 
     pub(super) fn prepare_volume(&self, image: &Path) -> Result<PreparedVolume> {
-        self.recipe.preprocess.prepare(&read_volume(image)?, &self.recipe.spec)
+        let volume = read_volume(image)?;
+        let prepared = self.recipe.preprocess.prepare(&volume, &self.recipe.spec);
+        let prepared = prepared.map_err(in_file(image))?;
+        for warning in prepared.warnings() {
+            self.progress.warn(&format!("{}: {warning}", image.display()));
+        }
+        Ok(prepared)
     }
 
     /// Second phase: says the size, encodes what is missing.
@@ -185,7 +221,8 @@ impl<'a> Run<'a> {
             reused += done.reused;
         }
         let computed = slices - reused;
-        let summary = EmbedSummary { cases: header.cases.len(), slices, computed, reused, bytes };
+        let (cases, labels) = (header.cases.len(), prepared.labels.clone());
+        let summary = EmbedSummary { cases, slices, computed, reused, bytes, labels };
         self.progress.finish(&format!(
             "{computed} slices embedded, {reused} were there already; {} in all",
             human_bytes(bytes)
@@ -223,6 +260,12 @@ fn check_names(cases: &[Case]) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Names the file in an error about what was read from it.
+fn in_file(path: &Path) -> impl FnOnce(Error) -> Error {
+    let path = path.to_owned();
+    move |source| Error::Volume { path, source: Box::new(source) }
 }
 
 /// Names the case in an error, unless the error does so already.

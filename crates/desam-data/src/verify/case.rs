@@ -1,10 +1,10 @@
 //! One case: what it is, and what is wrong with it.
 
-use super::CaseReport;
+use super::{CaseReport, MaskCheck, VerifyOptions};
 use crate::layout::Case;
-use crate::preprocess::{Orientation, expect_same_grid};
+use crate::preprocess::{Orientation, expect_same_grid, spacing_warning};
 use crate::volumes::{VolumeFormat, read_labels, read_volume};
-use desam_core::{LabelVolume, Volume};
+use desam_core::{BinaryMask, LabelVolume, Volume};
 use std::collections::BTreeMap;
 
 /// Distinct values up to which an image of whole numbers must be a label.
@@ -20,7 +20,7 @@ pub(super) struct Examined {
     pub(super) content: Option<String>,
 }
 
-pub(super) fn examine(case: &Case) -> Examined {
+pub(super) fn examine(case: &Case, options: &VerifyOptions) -> Examined {
     let mut report = CaseReport {
         site: case.site.clone(),
         id: case.id.clone(),
@@ -33,6 +33,7 @@ pub(super) fn examine(case: &Case) -> Examined {
         foreground_ml: 0.0,
         slices: 0,
         labelled_slices: 0,
+        masks: None,
         errors: Vec::new(),
         warnings: Vec::new(),
     };
@@ -44,20 +45,26 @@ pub(super) fn examine(case: &Case) -> Examined {
         }
     };
     if let Some(volume) = &image {
-        look_at_image(volume, &mut report);
+        look_at_image(volume, options, &mut report);
     }
     match &case.label {
         None => report.warnings.push("there is no label: it cannot be trained on".into()),
         Some(path) => match read_labels(path) {
-            Ok(labels) => look_at_labels(&labels, image.as_ref(), &mut report),
+            Ok(labels) => {
+                look_at_labels(&labels, image.as_ref(), &mut report);
+                look_at_masks(&labels, image.as_ref(), options, &mut report);
+            }
             Err(error) => report.errors.push(error.to_string()),
         },
     }
     Examined { report, content: image.as_ref().map(content) }
 }
 
-fn look_at_image(volume: &Volume, report: &mut CaseReport) {
+fn look_at_image(volume: &Volume, options: &VerifyOptions, report: &mut CaseReport) {
     let grid = volume.grid();
+    if let Err(error) = options.preprocess.mask_spacing(grid, options.mask_side) {
+        report.errors.push(error.to_string());
+    }
     report.dims = Some(grid.dims);
     report.spacing_mm = Some(grid.spacing());
     report.slices = axial_slices(grid);
@@ -80,9 +87,7 @@ fn look_at_image(volume: &Volume, report: &mut CaseReport) {
             "the image holds {count} values, whole numbers from 0 to 255: is it a label?"
         ));
     }
-    if grid.spacing().iter().any(|s| !(0.05..=20.0).contains(s)) {
-        report.warnings.push("the spacing is not one of an organ's image; is it in mm?".into());
-    }
+    report.warnings.extend(spacing_warning(grid));
 }
 
 fn look_at_labels(labels: &LabelVolume, image: Option<&Volume>, report: &mut CaseReport) {
@@ -112,6 +117,27 @@ fn look_at_labels(labels: &LabelVolume, image: Option<&Volume>, report: &mut Cas
     let voxels = ordered.len().checked_div(slices).unwrap_or(0).max(1);
     let labelled = ordered.chunks(voxels).filter(|s| s.iter().any(|v| *v > 0));
     report.labelled_slices = labelled.count();
+}
+
+/// What becomes of the labels as masks. Labels that cannot be used have their error already.
+fn look_at_masks(
+    labels: &LabelVolume,
+    image: Option<&Volume>,
+    options: &VerifyOptions,
+    report: &mut CaseReport,
+) {
+    let VerifyOptions { preprocess, mask_side, border_px } = options;
+    let grid = image.map_or(labels.grid(), Volume::grid);
+    let Ok(traced) = preprocess.trace_labels(grid, labels, *mask_side) else {
+        return;
+    };
+    let pixels =
+        |count: &dyn Fn(&BinaryMask) -> usize| traced.masks.iter().map(count).sum::<usize>();
+    report.masks = Some(MaskCheck {
+        round_trip: traced.round_trip,
+        mask_pixels: pixels(&BinaryMask::area) as u64,
+        border_pixels: pixels(&|mask| mask.border_area(*border_px)) as u64,
+    });
 }
 
 fn axial_slices(grid: &desam_core::Grid) -> usize {

@@ -1,5 +1,6 @@
 //! What was found.
 
+use super::{MaskCheck, SiteMasks, VerifyOptions};
 use crate::layout::Layout;
 use crate::volumes::VolumeFormat;
 use serde::Serialize;
@@ -20,6 +21,10 @@ pub struct VerifyReport {
     pub cases: Vec<CaseReport>,
     /// Its sites.
     pub sites: Vec<SiteReport>,
+    /// How labels were brought to masks.
+    pub options: VerifyOptions,
+    /// What becomes of the labels of each site as masks.
+    pub masks: Vec<SiteMasks>,
     /// What is odd about the whole.
     pub warnings: Vec<String>,
 }
@@ -49,6 +54,8 @@ pub struct CaseReport {
     pub slices: usize,
     /// Axial slices with foreground.
     pub labelled_slices: usize,
+    /// What becomes of its labels as masks, where they could be brought there.
+    pub masks: Option<MaskCheck>,
     /// Why training with this case would be wrong.
     pub errors: Vec<String>,
     /// What is odd about it.
