@@ -43,14 +43,15 @@ pub struct EmbedRequest<'a> {
 pub const GPU_BATCH: usize = 8;
 
 impl<'a> EmbedRequest<'a> {
-    /// Official preprocessing, features in f16, labelled slices, on the CPU in f32.
+    /// The paper's preprocessing, which keeps the labels' volume, features in f16, labelled slices, on
+    /// the CPU in f32.
     pub fn new(data: &'a Path, out: &'a Path, encoder: EncoderChoice) -> Self {
         Self {
             data,
             out,
             encoder,
             input_side: None,
-            preprocess: PreprocessConfig::official(),
+            preprocess: PreprocessConfig::paper(),
             dtype: FeatureDtype::F16,
             slices: SlicePolicy::Labelled,
             device: Device::Cpu,

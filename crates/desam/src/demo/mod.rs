@@ -16,7 +16,6 @@ use desam_data::atomic::write_atomic;
 use desam_data::cache::FeatureCache;
 use desam_data::nifti::write_volume;
 use desam_data::phantom::{PhantomConfig, SiteStyle, phantom_case, write_phantoms};
-use desam_data::preprocess::{LabelRule, PreprocessConfig};
 use desam_data::split::{SplitRule, split_cases};
 use desam_encoder::VitConfig;
 use desam_metrics::statistics::BootstrapConfig;
@@ -118,8 +117,7 @@ pub fn demo_on(
 
     let (data, cache_dir) = (at("data"), at("cache"));
     let request = EmbedRequest::new(&data, &cache_dir, EncoderChoice::Builtin);
-    let (preprocess, on) = (preprocessing(), device.clone());
-    let embedding = embed(&EmbedRequest { preprocess, device: on, ..request }, progress)?;
+    let embedding = embed(&EmbedRequest { device: device.clone(), ..request }, progress)?;
 
     let preset = TrainConfig::preset(Preset::Paper, config.source.as_str(), config.mode);
     let training = TrainConfig {
@@ -170,12 +168,6 @@ pub fn demo_on(
         &ReportInput { title: "DeSAM on phantoms", note: PHANTOM_NOTE, runs: &runs },
     )?;
     Ok(DemoSummary { page, picture, embedding, training: trained, evaluation, segmented })
-}
-
-/// The official preprocessing but for its label rule, which takes the rim off a mask that is made
-/// smaller: a pixel at SAM's size, but most of a gland on `tiny`'s 64-pixel masks.
-fn preprocessing() -> PreprocessConfig {
-    PreprocessConfig { labels: LabelRule::Nearest, ..PreprocessConfig::official() }
 }
 
 /// Draws a phantom that is in no site's folder and segments its file.

@@ -3,7 +3,8 @@
 use super::pair::{CasePair, pixels, stack_grid};
 use super::plan::{Planned, plan};
 use super::{
-    ByMetric, CaseScore, EvaluateConfig, Evaluation, Measured, Protocol, UnscoredCase, border,
+    BorderCut, ByMetric, CaseScore, EvaluateConfig, Evaluation, Measured, Protocol, Truth,
+    UnscoredCase, border,
 };
 use crate::train::in_order;
 use crate::{Error, Mode, Model, ModelRecord, Result};
@@ -46,6 +47,9 @@ pub fn evaluate(request: &EvaluateRequest<'_>, progress: &dyn Progress) -> Resul
     check_origin(request.cache, request.model.record())?;
     let predictor = request.model.predictor();
     let automatic = &request.config.automatic;
+    if let Some(warning) = request.model.prompting_warning(automatic) {
+        progress.warn(&warning);
+    }
     let draw = |features: &ImageFeatures| predictor.predict(features, automatic).map(|p| p.mask);
     let scoring = Scoring {
         cache: request.cache,
@@ -107,7 +111,8 @@ impl Scoring<'_> {
         validation: &[String],
         progress: &dyn Progress,
     ) -> Result<Evaluation> {
-        let mask_side = self.cache.header().recipe.spec.mask_side();
+        let recipe = &self.cache.header().recipe;
+        let mask_side = recipe.spec.mask_side();
         let border_px = self.config.border_for(mask_side)?;
         let (mut work, mut unscored) = (Vec::new(), Vec::new());
         for planned in plan(self.cache, self.config, source, validation)? {
@@ -130,7 +135,9 @@ impl Scoring<'_> {
             grid: points.then_some(automatic.grid),
             selection: automatic.selection,
             protocol: self.config.protocol,
+            truth: Some(Truth::of(self.config.protocol, recipe.preprocess.labels)),
             border_px,
+            border: None,
             mask_side,
             cases,
             unscored,
@@ -146,6 +153,9 @@ impl Scoring<'_> {
         }
         .summarised();
         progress.finish(&evaluation.headline());
+        if let Some(warning) = evaluation.border_warning() {
+            progress.warn(&warning);
+        }
         Ok(evaluation)
     }
 
@@ -241,9 +251,21 @@ impl Scoring<'_> {
             predicted_voxels,
             truth_ml: pair.voxel_ml.map(|v| v * truth_voxels as f64),
             predicted_ml: pair.voxel_ml.map(|v| v * predicted_voxels as f64),
+            border: self.border_cut(work, border_px)?,
             metrics: self.config.all_metrics().into_iter().map(|m| (m, measured(m))).collect(),
             grid: (full || self.needs_spacing()).then_some(pair.grid),
         })
+    }
+
+    /// What the border cuts off the truth of a case, in its `M × M` masks.
+    fn border_cut(&self, work: &Work<'_>, border_px: usize) -> Result<Option<BorderCut>> {
+        if border_px == 0 {
+            return Ok(None);
+        }
+        let labelled = work.slices.iter().filter(|slice| slice.labelled);
+        let truth =
+            labelled.map(|slice| Ok(self.cache.mask(slice)?)).collect::<Result<Vec<_>>>()?;
+        Ok(Some(BorderCut::of(&truth, border_px)))
     }
 
     fn predict(&self, features: &ImageFeatures) -> Result<BinaryMask> {

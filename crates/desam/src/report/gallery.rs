@@ -142,13 +142,15 @@ impl Artist<'_> {
         let (mut start, mut largest) = (0, 0);
         for (n, slice) in slices.iter().enumerate() {
             let features = self.cache.features(slice, self.device)?;
-            let prediction = cleared((self.draw)(&features)?, self.evaluation.border_px)?;
+            let border_px = self.evaluation.border_px;
+            let prediction = cleared((self.draw)(&features)?, border_px)?;
             let (image, truth) = (self.cache.image(slice)?, self.cache.mask(slice)?);
             if truth.area() > largest {
                 (start, largest) = (n, truth.area());
             }
             let counts = Confusion::count(prediction.data(), truth.data())?;
-            let tile = Tile { image: &image, prediction: &prediction, truth: Some(&truth) };
+            let (prediction, truth) = (&prediction, Some(&truth));
+            let tile = Tile { image: &image, prediction, truth, border_px };
             pictures.push(Picture {
                 site: case.site.clone(),
                 case: case.case.clone(),

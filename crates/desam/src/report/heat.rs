@@ -1,7 +1,7 @@
 //! Source to target, as a table whose cells are coloured by Dice.
 
 use super::page::RunReport;
-use crate::evaluate::{Evaluation, Role, Unit, percent};
+use crate::evaluate::{Evaluation, Role, Unit, few_cases_note, percent};
 use desam_metrics::metric::CaseMetric;
 use desam_metrics::statistics::Interval;
 use maud::{Markup, html};
@@ -92,9 +92,11 @@ fn intervals(runs: &[RunReport]) -> String {
     let Some(config) = runs.iter().find_map(|r| r.evaluation.bootstrap.as_ref()) else {
         return String::new();
     };
+    let few = runs.iter().any(|r| r.evaluation.has_few_cases());
+    let few = if few { format!(" {}.", few_cases_note()) } else { String::new() };
     format!(
         "Below: {} % intervals, bootstrap over cases within their site ({} draws, seed {}); they \
-         speak of other cases of these sites, not of other sites. A site with a single case has none.",
+         speak of other cases of these sites, not of other sites. A site with a single case has none.{few}",
         config.level_percent(),
         config.resamples,
         config.seed

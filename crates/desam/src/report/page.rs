@@ -133,11 +133,11 @@ fn section(run: &RunReport, several: bool) -> Markup {
             }
             @if !run.views.is_empty() {
                 (part("Worst and best cases"))
-                (view::views(&run.views))
+                (view::views(&run.views, evaluation.border_px))
             }
             @if !run.pictures.is_empty() {
                 (part("Prediction and ground truth"))
-                (view::pictures(&run.pictures))
+                (view::pictures(&run.pictures, evaluation.border_px))
             }
             @if !evaluation.cases.is_empty() {
                 (part("Cases"))
