@@ -10,7 +10,7 @@ pub use trainable::{DecoderChoice, Trainable};
 
 use crate::predict::SlicePredictor;
 use crate::train::Run;
-use crate::{Error, Result};
+use crate::{Automatic, Error, Mode, Result};
 use candle_core::Device;
 use desam_core::{EncoderSpec, ImageEncoder, Precision};
 use desam_data::preprocess::PreprocessConfig;
@@ -137,6 +137,18 @@ impl Model {
     pub fn predictor(&self) -> SlicePredictor<'_> {
         SlicePredictor::new(&self.prompt, &self.decoder, &self.record.spec)
             .with_precision(self.precision)
+            .with_reported_iou(self.record.iou_is_trained())
+    }
+
+    /// What is doubtful about prompting this model so: a grid of points is ranked by the predicted
+    /// IoU, which this model may never have been taught.
+    pub fn prompting_warning(&self, automatic: &Automatic) -> Option<String> {
+        let ranked = automatic.mode == Mode::Points && self.record.variant.predicts_iou();
+        (ranked && !self.record.iou_is_trained()).then(|| {
+            "grid points are ranked by the predicted IoU, which this model was not trained to \
+             predict: prompt it as it was trained, by the whole box"
+                .to_owned()
+        })
     }
 }
 

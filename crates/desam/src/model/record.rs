@@ -57,9 +57,27 @@ pub struct TrainingRecord {
     pub epoch: usize,
     /// Mean Dice over the in-domain validation cases after that epoch.
     pub validation_dice: f64,
+    /// Whether the loss had a term for the predicted IoU. A record from before this was noted does
+    /// not say: then grid points mode had one, and whole box mode had none, as in both presets.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub iou_supervised: Option<bool>,
+}
+
+impl TrainingRecord {
+    fn supervised_iou(&self) -> bool {
+        self.iou_supervised.unwrap_or(self.mode == Mode::Points)
+    }
 }
 
 impl ModelRecord {
+    /// Whether the decoder's predicted IoU means something: its variant has one, and the training
+    /// taught it. A checkpoint whose training is not recorded is taken to be the official program's
+    /// of grid points mode.
+    pub fn iou_is_trained(&self) -> bool {
+        self.variant.predicts_iou()
+            && self.training.as_ref().is_none_or(TrainingRecord::supervised_iou)
+    }
+
     /// A record of a model that has not been trained.
     pub fn untrained(encoder: String, encoder_blake3: String, input: ModelInput) -> Self {
         Self {
@@ -140,6 +158,40 @@ mod tests {
         let record = read(&written()).unwrap().unwrap();
         assert_eq!(serde_json::to_value(&record).unwrap(), written());
         assert_eq!(ModelRecord::read(&BTreeMap::new(), Path::new("sam.pth")).unwrap(), None);
+    }
+
+    #[test]
+    fn an_iou_is_trained_where_the_loss_had_a_term_for_it() {
+        let record = |variant: &str, training: Value| {
+            let mut record = written();
+            (record["variant"], record["training"]) = (json!(variant), training);
+            read(&record).unwrap().unwrap().iou_is_trained()
+        };
+        let trained = |mode: &str, supervised: Option<bool>| {
+            let mut training =
+                json!({"source": "A", "mode": mode, "epoch": 1, "validation_dice": 0.5});
+            if let Some(supervised) = supervised {
+                training["iou_supervised"] = json!(supervised);
+            }
+            training
+        };
+        for (mode, supervised, expected) in [
+            // Records from before it was noted: both presets teach it in grid points mode alone.
+            ("points", None, true),
+            ("box", None, false),
+            // `--iou-target mask` teaches it in whole box mode too.
+            ("box", Some(true), true),
+            ("points", Some(false), false),
+        ] {
+            assert_eq!(
+                record("desam", trained(mode, supervised)),
+                expected,
+                "{mode} {supervised:?}"
+            );
+            assert!(!record("no-iou-head", trained(mode, supervised)));
+            assert!(!record("pimm-only", trained(mode, supervised)));
+        }
+        assert!(record("desam", Value::Null) && !record("pimm-only", Value::Null));
     }
 
     #[test]

@@ -19,7 +19,7 @@ use super::{Segmentation, Segmenter, VolumeSummary};
 use crate::{Error, Result};
 use desam_core::{Progress, Volume};
 use desam_data::preprocess::PreparedVolume;
-use desam_data::volumes::{mask_name, read_volume};
+use desam_data::volumes::{ReadOptions, load_volume, mask_name};
 use serde::Serialize;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -59,6 +59,7 @@ pub fn segment_folder(
 ) -> Result<FolderSummary> {
     crate::files::create_dir(out)?;
     progress.begin("segmenting", inputs.len() as u64 * Share::STEPS);
+    segmenter.warnings().iter().for_each(|warning| progress.warn(warning));
     let plan = plan(segmenter, inputs, out);
     let summary = thread::scope(|scope| {
         // Where one side is gone, be it by a panic, the others find their channel closed and end.
@@ -99,6 +100,8 @@ impl<T> Step<T> {
 struct Ready {
     prepared: PreparedVolume,
     volume: Option<Volume>,
+    /// What its reader had to say.
+    warnings: Vec<String>,
 }
 
 /// Where everything goes; no file twice.
@@ -124,10 +127,11 @@ fn plan(segmenter: &Segmenter, inputs: &[PathBuf], out: &Path) -> Vec<Step<()>> 
 fn read_all(segmenter: &Segmenter, plan: Vec<Step<()>>, next: &SyncSender<Step<Ready>>) {
     for step in plan {
         let ready = step.then(|(), files| {
-            let volume = read_volume(&files.input)?;
+            let loaded = load_volume(&files.input, &ReadOptions::default())?;
+            let (volume, warnings) = (loaded.value, loaded.warnings);
             let prepared = segmenter.prepare_file(&volume, &files.input)?;
             let pictures = segmenter.options().overlay.is_some();
-            Ok(Ready { prepared, volume: pictures.then_some(volume) })
+            Ok(Ready { prepared, volume: pictures.then_some(volume), warnings })
         });
         if next.send(ready).is_err() {
             return;
@@ -158,12 +162,16 @@ fn write_all(
     let mut summary = FolderSummary { done: Vec::new(), failed: Vec::new() };
     for step in computed {
         let written = step.then(|(ready, segmentation), files| {
-            let Ready { prepared, volume } = &ready;
-            let output = Output { prepared, volume: volume.as_ref(), segmentation };
+            let Ready { prepared, volume, warnings } = &ready;
+            let (volume, warnings) = (volume.as_ref(), warnings.clone());
+            let output = Output { prepared, volume, segmentation, warnings };
             files.write(segmenter, &output)
         });
         match written.so_far {
-            Ok((_, volume)) => summary.done.push(volume),
+            Ok((_, volume)) => {
+                volume.warnings.iter().for_each(|warning| progress.warn(warning));
+                summary.done.push(volume);
+            }
             Err(error) => {
                 let input = written.input;
                 // Most errors name the file themselves.

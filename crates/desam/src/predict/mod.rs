@@ -2,6 +2,7 @@
 
 mod ablation;
 mod features;
+mod findings;
 mod folder;
 mod grid;
 mod maps;

@@ -32,6 +32,9 @@ pub struct VolumeSummary {
     pub slices: usize,
     /// Volume of the mask, in millilitres.
     pub volume_ml: f64,
+    /// What may not be as the user expects of the volume and its mask, each a sentence that names the
+    /// volume.
+    pub warnings: Vec<String>,
 }
 
 /// Where a volume's files go.
@@ -53,6 +56,8 @@ pub(super) struct Output<'a> {
     /// The volume itself, which pictures are made of.
     pub(super) volume: Option<&'a Volume>,
     pub(super) segmentation: Segmentation,
+    /// What the reader of the volume had to say, each a sentence that names it.
+    pub(super) warnings: Vec<String>,
 }
 
 impl OutputFiles {
@@ -96,10 +101,15 @@ impl OutputFiles {
                 files.push(path.clone());
             }
         }
+        let own = output.segmentation.warnings.iter();
+        let own = own.map(|warning| format!("{}: {warning}", self.input.display()));
+        let warnings: Vec<String> = output.warnings.iter().cloned().chain(own).collect();
         let measured = Measured::of(mask, output.prepared.slice_axis());
         files.extend(self.draw(by, output, &measured)?);
         if let Some(path) = &self.json {
-            crate::files::write_json(path, &self.report(by, output, (&measured, &files))?)?;
+            let report = self.report(by, output, (&measured, &files))?;
+            let warnings = by.warnings().into_iter().chain(warnings.iter().cloned()).collect();
+            crate::files::write_json(path, &VolumeReport { warnings, ..report })?;
             files.push(path.clone());
         }
         let grid = mask.grid();
@@ -111,6 +121,7 @@ impl OutputFiles {
             slices_with_mask: measured.slices_with_mask.len(),
             slices: grid.dims[output.prepared.slice_axis()],
             volume_ml: output.segmentation.volume_ml(),
+            warnings,
         })
     }
 
@@ -165,6 +176,7 @@ impl OutputFiles {
                 precision: by.model().precision(),
             },
             model: by.facts(),
+            warnings: Vec::new(),
         })
     }
 }

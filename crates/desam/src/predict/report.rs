@@ -36,12 +36,16 @@ pub struct VolumeReport {
     pub slice_axis: usize,
     /// Slices along that axis in which the mask is not empty, counted from 0.
     pub slices_with_mask: Vec<usize>,
-    /// The IoUs that PRIM predicts; none in grid points mode where no slice has a mask.
+    /// The IoUs that PRIM predicts. Left out where no slice has a mask in grid points mode, and where
+    /// the model was not trained to predict them.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub predicted_iou: Option<IouStatistics>,
     /// The settings.
     pub settings: Settings,
     /// The model.
     pub model: ModelFacts,
+    /// What may not be as the user expects, a sentence each; empty where nothing is doubtful.
+    pub warnings: Vec<String>,
 }
 
 /// Everything that decides a mask beside model and volume, and what else was asked for.
