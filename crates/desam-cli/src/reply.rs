@@ -53,14 +53,19 @@ impl Reply {
         }
     }
 
-    /// Puts the warnings under the key `warnings` of an object, behind those that it has of its own.
+    /// Puts the warnings under the key `warnings` of an object, behind those that it has of its own,
+    /// each once.
     fn add_warnings(&mut self) {
         let Value::Object(fields) = &mut self.json else {
             return;
         };
         let own = fields.entry("warnings").or_insert_with(|| Value::Array(Vec::new()));
         if let Value::Array(own) = own {
-            own.extend(self.warnings.drain(..).map(Value::String));
+            for warning in self.warnings.drain(..).map(Value::String) {
+                if !own.contains(&warning) {
+                    own.push(warning);
+                }
+            }
         }
     }
 }
@@ -80,6 +85,7 @@ mod tests {
         };
         assert_eq!(with(json!({"a": 1})), json!({"a": 1, "warnings": ["late"]}));
         assert_eq!(with(json!({"warnings": ["own"]})), json!({"warnings": ["own", "late"]}));
+        assert_eq!(with(json!({"warnings": ["late"]})), json!({"warnings": ["late"]}));
         assert_eq!(with(json!([1])), json!([1]));
     }
 }

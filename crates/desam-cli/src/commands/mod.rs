@@ -11,6 +11,7 @@ pub(crate) mod parity;
 pub(crate) mod phantom;
 mod precision;
 pub(crate) mod predict;
+mod preprocess;
 pub(crate) mod report;
 pub(crate) mod sweep;
 pub(crate) mod train;

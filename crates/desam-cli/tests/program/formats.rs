@@ -81,6 +81,21 @@ fn data_is_verified_before_it_is_used() {
     let good = run(args!["verify", "--data", world.data]).expect(0);
     assert!(good.stdout.contains("fit to be trained on"), "{good:#?}");
     assert!(good.stdout.contains("vit-h"), "{good:#?}");
+    // What becomes of the labels as masks; of the official rule at the side of tiny's masks more is
+    // lost than two per cent.
+    assert!(good.stdout.contains("labels in masks of 256 × 256 pixels and back (rule nearest"));
+    let official = args!["--preprocess", "official", "--mask-side", "64", "--json", "-q"];
+    let ended = run(args!["verify", "--data", world.data].iter().chain(&official)).expect(0);
+    let json = ended.json();
+    for (site, name) in json["masks"].as_array().unwrap().iter().zip(["A", "B", "C"]) {
+        assert_eq!(site["site"], name);
+        let (dice, volume) = (site["mean_dice"].as_f64(), site["volume_ratio"].as_f64());
+        assert!(dice.unwrap() < 0.98 && volume.unwrap() < 0.96, "{site}");
+        let warning = format!("warning: site {name}: labels brought to masks of 64 × 64 pixels");
+        assert!(ended.stderr.contains(&warning), "{ended:#?}");
+    }
+    let warnings = json["warnings"].as_array().unwrap();
+    assert_eq!(warnings.iter().filter(|w| w.as_str().unwrap().contains("64 × 64")).count(), 3);
     let folder = tempfile::tempdir().unwrap();
     let site = folder.path().join("A");
     std::fs::create_dir(&site).unwrap();

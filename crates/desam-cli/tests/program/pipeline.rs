@@ -110,11 +110,28 @@ fn points_mode_goes_all_the_way() {
     let mask = world.dir.path().join("points.nii.gz");
     let input = world.data.join("A/Case00.nii.gz");
     let predict = args![
-        "predict", "--model", out, "--input", input, "--output", mask, "--grid", "2", "--json"
+        "predict",
+        "--model",
+        out,
+        "--input",
+        input,
+        "--output",
+        mask,
+        "--grid",
+        "2",
+        "--json",
+        "--save-json",
+        "--save-iou-map",
     ];
     let predicted = run(predict).expect(0).json();
     assert_eq!(predicted["prompts"]["mode"], "points");
     assert_eq!(predicted["done"].as_array().unwrap().len(), 1);
+    // Grid points mode teaches the IoU, so there is a map of it, and the report has it.
+    let map = read_volume(&world.dir.path().join("points.iou.nii.gz")).unwrap();
+    assert_eq!(map.grid(), read_volume(&input).unwrap().grid());
+    let facts = std::fs::read_to_string(world.dir.path().join("points.json")).unwrap();
+    let facts: serde_json::Value = serde_json::from_str(&facts).unwrap();
+    assert_eq!(facts["model"]["training"]["iou_supervised"], true);
     assert_eq!(read_labels(&mask).unwrap().grid(), read_volume(&input).unwrap().grid());
 }
 

@@ -35,6 +35,7 @@ pub(super) fn describe(path: &Path, verify: bool, session: &Session) -> anyhow::
         ),
         ("weights", format!("blake3 {}", recipe.encoder.weights_blake3)),
         ("features", features),
+        ("labels", format!("brought to masks by the rule {}", recipe.preprocess.labels)),
         ("slices", format!("{} stored, {labelled} with ground truth", cache.slices().len())),
         ("cases", cache.cases().len().to_string()),
     ];
