@@ -74,7 +74,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let spec = encoder.spec().clone();
     let identity =
         EncoderRecord { name: "statistics".into(), weights_blake3: "statistics-1".into() };
-    let preprocess = PreprocessConfig::official();
+    let preprocess = PreprocessConfig::paper();
     let options = EmbedOptions {
         dir: Path::new(work).join("cache"),
         data_root: data.into(),
