@@ -470,7 +470,7 @@ fn batches_write_the_same_files_as_single_slices() {
         let encoder = ToyEncoder::new();
         let found = embed(&batched, &encoder, &Device::Cpu, &Quiet).unwrap();
         // Four cases of ten slices: ⌈10 / batch⌉ each.
-        assert_eq!((found, encoder.calls()), (expected, calls));
+        assert_eq!((found, encoder.calls()), (expected.clone(), calls));
         let same = slice_files(&batched.dir);
         assert_eq!(same.len(), files.len());
         for (a, b) in files.iter().zip(&same) {

@@ -94,6 +94,8 @@ fn what_fails_is_told_in_order_and_the_rest_is_done() {
     let failed: Vec<_> = summary.failed.iter().map(|f| f.input.clone()).collect();
     assert_eq!(failed, [0, 1, 4, 5].map(|n| inputs[n].clone()));
     let told = told.0.into_inner().unwrap();
+    // What an untrained model draws may well be doubtful.
+    let told: Vec<_> = told.iter().filter(|line| !line.starts_with("warning: ")).collect();
     assert_eq!(told.len(), 5, "{told:?}");
     // The second volume has slices 0 to 2.
     for (line, words) in told.iter().zip(["v0", "0 to 2", "v2.nii.gz and again", "missing", "4 f"])

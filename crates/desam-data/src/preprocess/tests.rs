@@ -254,7 +254,8 @@ fn labels_keep_their_volume_in_every_preset_frame_and_side() {
             let most = kept(dims[0]) * kept(dims[1]);
             let ratio = found.volume_ratio();
             assert!(ratio < most + 0.02, "{dims:?} {side}: {ratio} {most}");
-            if dims[0] > side {
+            // At 384 → 256 it is a pixel of 96, which is less.
+            if dims[0] >= 2 * side {
                 assert!(found.dice() < 1.0 - MAX_ROUND_TRIP_LOSS, "{dims:?} {side}: {found:?}");
             }
         }

@@ -245,8 +245,8 @@ fn domains(plan: &Plan, paper: Option<&PaperSites>) -> Result<Vec<Domain>> {
     let mut domains = Domain::all(&sites, paper.unwrap_or(&PaperSites::None))?;
     if paper.is_none() {
         for domain in &mut domains {
-            let own = plan.lines().iter().find(|line| line.train.source == domain.site);
-            domain.letter = own.and_then(|line| line.paper_site);
+            let mut letters = plan.lines().iter().map(|line| line.paper_sites.get(&domain.site));
+            domain.letter = letters.find_map(|letter| letter.copied());
         }
     }
     Ok(domains)

@@ -9,6 +9,7 @@ use desam_core::Precision;
 use desam_data::cache::{FeatureCache, SlicePolicy};
 use desam_decoder::Variant;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 /// What a sweep should make.
@@ -109,9 +110,9 @@ pub struct PlanLine {
     pub id: String,
     /// The line whose model it scores: its own `id`, or that of an earlier line that trains alike.
     pub training: String,
-    /// Which of the paper's sites the source is, where the user said so.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub paper_site: Option<Letter>,
+    /// Which sites of the sweep are the paper's, as the user said.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub paper_sites: BTreeMap<String, Letter>,
     /// What plans of earlier versions took the source for by the name of its folder; read, and not
     /// used.
     #[serde(default, rename = "column", skip_serializing)]
@@ -200,6 +201,8 @@ impl SweepConfig {
         let (mut seeds, sources) = (self.seeds.clone(), self.sources(sites)?);
         seeds.sort_unstable();
         seeds.dedup();
+        let named = |domain: &Domain| Some((domain.site.clone(), domain.letter?));
+        let paper_sites: BTreeMap<String, Letter> = sites.iter().filter_map(named).collect();
         let mut lines: Vec<PlanLine> = Vec::new();
         for (setting, cells) in self.settings() {
             for &seed in &seeds {
@@ -212,7 +215,7 @@ impl SweepConfig {
                         index: 0,
                         id: training.clone(),
                         training,
-                        paper_site: source.letter,
+                        paper_sites: paper_sites.clone(),
                         older_column: serde::de::IgnoredAny,
                         cells: cells.clone(),
                         cache: path.clone(),

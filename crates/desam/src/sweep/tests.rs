@@ -201,7 +201,7 @@ fn any_domains_make_a_sweep_without_the_paper_s_figures() {
     assert_eq!(lines.len(), 3 * names.len());
     let ids: Vec<&str> = lines.iter().take(4).map(|l| l.id.as_str()).collect();
     assert_eq!(ids[..2], ["A-box-sam-decoder-s0", "Z_rich-box-sam-decoder-s0"]);
-    assert!(lines.iter().all(|l| l.paper_site.is_none() && l.sites == names));
+    assert!(lines.iter().all(|l| l.paper_sites.is_empty() && l.sites == names));
     let dir = tempfile::tempdir().unwrap();
     let plan = Plan::create(&dir.path().join("plan"), lines).unwrap();
     for line in plan.lines() {
@@ -240,12 +240,15 @@ fn plans_of_earlier_versions_still_run() {
     let (_dir, plan) = planned(&config(&[PaperTable::Methods]));
     let path = plan.dir().join("plan.jsonl");
     let text = std::fs::read_to_string(&path).unwrap();
-    assert!(text.contains("\"paper_site\":\"A\"") && !text.contains("column"), "{text}");
+    assert!(!text.contains("column"), "{text}");
     // Earlier versions wrote down a letter that they had read off the folder's name.
-    std::fs::write(&path, text.replace("\"paper_site\"", "\"column\"")).unwrap();
+    let said = serde_json::to_string(&plan.lines()[0].paper_sites).unwrap();
+    let said = format!("\"paper_sites\":{said}");
+    assert_eq!(text.matches(&said).count(), plan.lines().len());
+    std::fs::write(&path, text.replace(&said, "\"column\":\"A\"")).unwrap();
     let old = Plan::open(plan.dir()).unwrap();
     assert_eq!(old.lines().len(), plan.lines().len());
-    assert!(old.lines().iter().all(|l| l.paper_site.is_none()));
+    assert!(old.lines().iter().all(|l| l.paper_sites.is_empty()));
     for line in old.lines() {
         trained(&old, line, 50);
         scored(&old, line, 0.5);
@@ -389,8 +392,9 @@ fn a_whole_table_stands_beside_the_paper_s() {
     for line in plan.lines() {
         trained(&plan, line, 50);
         // A to Rest 0.60 and 0.62 by seed, B 0.61 and 0.63, and so on.
-        let dice =
-            0.60 + 0.01 * line.paper_site.unwrap().column() as f64 + 0.02 * line.train.seed as f64;
+        let dice = 0.60
+            + 0.01 * line.paper_sites[&line.train.source].column() as f64
+            + 0.02 * line.train.seed as f64;
         scored(&plan, line, dice);
     }
     let all = collect(&plan, &over(MeanOver::Cases), "here").unwrap();
@@ -459,6 +463,8 @@ fn what_is_missing_is_named_and_in_no_mean() {
     let ours = row.ours.as_ref().unwrap();
     assert!(ours.cells[0].is_missing() && !ours.cells[2].is_missing());
     assert_eq!(ours.overall, None);
+    // Sites that nobody trains on have their letters all the same.
+    assert_eq!(all.columns.len(), Letter::ALL.len());
     let text = all.text();
     assert!(text.contains("50.00 (1 of 2)") && text.contains("missing"), "{text}");
     assert!(text.contains("not planned: Table 2, DeSAM: C, D, E, F"), "{text}");

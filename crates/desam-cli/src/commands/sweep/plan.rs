@@ -135,7 +135,7 @@ impl Arguments {
 }
 
 /// A site, and the paper's letter where it has one.
-fn source(site: &str, letter: Option<Letter>) -> String {
+fn source(site: &str, letter: Option<&Letter>) -> String {
     letter.map_or_else(|| site.to_owned(), |letter| format!("{letter} = {site}"))
 }
 
@@ -143,7 +143,8 @@ pub(super) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Re
     let plan = Plan::create(&arguments.out, arguments.config().plan()?)?;
     let (all, train) = (plan.lines().len(), plan.lines().iter().filter(|l| l.trains()).count());
     let lines = plan.lines().iter();
-    let mut sites: Vec<String> = lines.map(|l| source(&l.train.source, l.paper_site)).collect();
+    let mut sites: Vec<String> =
+        lines.map(|l| source(&l.train.source, l.paper_sites.get(&l.train.source))).collect();
     sites.sort();
     sites.dedup();
     let scored = plan.lines().first().map(|l| l.sites.clone()).unwrap_or_default();
