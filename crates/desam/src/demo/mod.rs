@@ -16,6 +16,7 @@ use desam_data::atomic::write_atomic;
 use desam_data::cache::FeatureCache;
 use desam_data::nifti::write_volume;
 use desam_data::phantom::{PhantomConfig, SiteStyle, phantom_case, write_phantoms};
+use desam_data::preprocess::{LabelRule, PreprocessConfig};
 use desam_data::split::{SplitRule, split_cases};
 use desam_encoder::VitConfig;
 use desam_metrics::statistics::BootstrapConfig;
@@ -117,7 +118,8 @@ pub fn demo_on(
 
     let (data, cache_dir) = (at("data"), at("cache"));
     let request = EmbedRequest::new(&data, &cache_dir, EncoderChoice::Builtin);
-    let embedding = embed(&EmbedRequest { device: device.clone(), ..request }, progress)?;
+    let (preprocess, on) = (preprocessing(), device.clone());
+    let embedding = embed(&EmbedRequest { preprocess, device: on, ..request }, progress)?;
 
     let preset = TrainConfig::preset(Preset::Paper, config.source.as_str(), config.mode);
     let training = TrainConfig {
@@ -168,6 +170,12 @@ pub fn demo_on(
         &ReportInput { title: "DeSAM on phantoms", note: PHANTOM_NOTE, runs: &runs },
     )?;
     Ok(DemoSummary { page, picture, embedding, training: trained, evaluation, segmented })
+}
+
+/// Whole slices, labels by the nearest pixel so that they keep their volume. A phantom is a slab of some
+/// 90 mm, which would fill a quarter of the paper's frame of 180 mm.
+fn preprocessing() -> PreprocessConfig {
+    PreprocessConfig { labels: LabelRule::Nearest, ..PreprocessConfig::official() }
 }
 
 /// Draws a phantom that is in no site's folder and segments its file.

@@ -73,7 +73,7 @@ pub(super) fn table(evaluation: &Evaluation) -> Markup {
             }
         }
         @if let Some(line) = evaluation.border_line() {
-            p.soft { "Of the truth: " (line) "." }
+            p.soft { "Border rule: " (line) "." }
         }
         @for lost in &evaluation.unscored {
             p.soft { "Not scored: " (lost.site) "/" (lost.case) ": " (lost.reason) "." }
