@@ -1,6 +1,7 @@
 //! Features of one slice from the cache, in both types they can be stored in.
 #![allow(clippy::unwrap_used, reason = "a benchmark that fails is to stop")]
 
+use criterion::BatchSize;
 use desam::Quiet;
 use desam::candle::{Device, Result, Tensor};
 use desam::core::{EncoderSpec, ImageEncoder, ImageFeatures};
@@ -37,12 +38,13 @@ fn cache(root: &Path, dtype: FeatureDtype) -> FeatureCache {
         dir: root.join(dtype.to_string()),
         data_root: root.join("data"),
         cases: discover(&root.join("data")).unwrap(),
-        encoder: EncoderRecord { name: "waves".into(), weights_blake3: "waves".into() },
+        encoder: EncoderRecord::new("waves", "waves"),
         preprocess: PreprocessConfig::official(),
         dtype,
         slices: SlicePolicy::Labelled,
         precision: Default::default(),
         batch: 1,
+        read: Default::default(),
     };
     embed(&options, &encoder, &Device::Cpu, &Quiet).unwrap();
     FeatureCache::open(&options.dir).unwrap()
@@ -60,6 +62,17 @@ fn main() {
             c.bench_function(&id(format!("cache/load a ViT-B slice, {dtype}")), |b| {
                 b.iter(|| black_box(cache.features(&slice, &Device::Cpu).unwrap()));
             });
+            // Its checksum is compared then.
+            c.bench_function(
+                &id(format!("cache/load a ViT-B slice, {dtype}, the first time")),
+                |b| {
+                    b.iter_batched(
+                        || FeatureCache::open(cache.dir()).unwrap(),
+                        |cache| black_box(cache.features(&slice, &Device::Cpu).unwrap()),
+                        BatchSize::PerIteration,
+                    );
+                },
+            );
             c.bench_function(&id(format!("cache/open, {dtype}")), |b| {
                 b.iter(|| black_box(FeatureCache::open(cache.dir()).unwrap()));
             });

@@ -72,9 +72,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     };
     let encoder = Statistics::new();
     let spec = encoder.spec().clone();
-    let identity =
-        EncoderRecord { name: "statistics".into(), weights_blake3: "statistics-1".into() };
-    let preprocess = PreprocessConfig::official();
+    let identity = EncoderRecord::new("statistics", "statistics-1");
+    let preprocess = PreprocessConfig::paper();
     let options = EmbedOptions {
         dir: Path::new(work).join("cache"),
         data_root: data.into(),
@@ -85,6 +84,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         slices: SlicePolicy::Labelled,
         precision: Default::default(),
         batch: 1,
+        read: Default::default(),
     };
     embed(&options, &encoder, &Device::Cpu, &Quiet)?;
 

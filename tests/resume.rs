@@ -264,7 +264,8 @@ fn decay_clipping_and_averaging_do_what_they_say() {
     let averaged = TrainConfig { ema: Some(0.9), ..one };
     bench.train("mean", &averaged, &mut RunOptions::default()).0.unwrap();
     let saved = Checkpoint::open(bench.out("mean").join("model.safetensors")).unwrap().tensors;
-    let newest = Checkpoint::open(checkpoints(&bench.out("mean")).pop().unwrap()).unwrap().tensors;
+    let newest =
+        Checkpoint::open_verbatim(checkpoints(&bench.out("mean")).pop().unwrap()).unwrap().tensors;
     let learnt = newest.iter().filter_map(|(name, t)| Some((name.strip_prefix("ema.")?, t)));
     let mut compared = 0;
     for (name, mean) in learnt {

@@ -102,7 +102,7 @@ fn whole_path(data: &Path, sam: &Path, work: &Path) -> Outcome {
     let (cache, run) = (work.join("cache"), work.join("run"));
     let mut request = EmbedRequest::new(data, &cache, EncoderChoice::file(sam.to_owned()));
     (request.dtype, request.slices) = (FeatureDtype::F16, SlicePolicy::All);
-    assert_eq!(request.preprocess, PreprocessConfig::official());
+    assert_eq!(request.preprocess, PreprocessConfig::paper());
     let embedded = embed(&request, &Quiet).unwrap();
     assert_eq!((embedded.cases, embedded.reused), (4, 0));
 

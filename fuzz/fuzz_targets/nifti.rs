@@ -1,3 +1,3 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| desam_fuzz::read("a.nii", bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| desam_fuzz::run("nifti", bytes));

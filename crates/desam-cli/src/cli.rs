@@ -68,13 +68,20 @@ pub(crate) struct Shared {
     pub(crate) quiet: bool,
 
     /// Threads to compute with [default: one for each core]; the results are the same for any number
-    #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    #[arg(long, global = true, value_name = "N", allow_negative_numbers = true,
+        value_parser = threads)]
     pub(crate) threads: Option<u16>,
 
     /// What to compute on: cpu, or cuda:N, the GPU of that number (cuda is cuda:0); `desam info` lists
     /// them [default: DESAM_DEVICE, else cpu]
     #[arg(long, global = true, value_name = "DEVICE")]
     pub(crate) device: Option<DeviceChoice>,
+}
+
+/// A number of threads.
+fn threads(text: &str) -> Result<u16, String> {
+    let number = text.parse().ok().filter(|n| (1..=1024).contains(n));
+    number.ok_or_else(|| "expected a whole number from 1 to 1024".to_owned())
 }
 
 /// The flag of commands whose result a program might read.

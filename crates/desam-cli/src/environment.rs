@@ -3,6 +3,7 @@
 use anyhow::{Context, bail};
 use desam::DeviceChoice;
 use std::ffi::OsString;
+use std::path::Path;
 #[cfg(feature = "hub")]
 use std::path::PathBuf;
 
@@ -112,6 +113,19 @@ impl HubEnvironment {
             offline: offline.is_some_and(|v| ["1", "ON", "YES", "TRUE"].contains(&v.as_str())),
         }
     }
+}
+
+/// Says which process this is, for others that find a folder locked by it.
+pub(crate) fn identify() {
+    let host = Place::read().ok().map(|place| place.host);
+    let words = std::env::args_os().enumerate().map(|(n, word)| match n {
+        // The program's name without its folder.
+        0 => {
+            Path::new(&word).file_name().unwrap_or(word.as_os_str()).to_string_lossy().into_owned()
+        }
+        _ => word.to_string_lossy().into_owned(),
+    });
+    desam::data::lock::identify(host, words.collect::<Vec<_>>().join(" "));
 }
 
 #[cfg(test)]

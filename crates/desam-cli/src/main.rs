@@ -6,10 +6,14 @@ mod cli;
 mod commands;
 mod environment;
 mod failure;
+mod hint;
+mod interrupt;
+mod memory;
 mod progress;
 mod reply;
 mod threads;
 
+use anyhow::Context;
 use clap::Parser;
 use desam::memory::KeepLarge;
 use mimalloc::MiMalloc;
@@ -22,12 +26,16 @@ static ALLOCATOR: KeepLarge<MiMalloc> = KeepLarge::new(MiMalloc);
 
 fn main() -> ExitCode {
     let cli = cli::Cli::parse();
-    let done = threads::configure(cli.shared.threads).and_then(|()| commands::run(&cli));
-    match done {
+    match run(&cli) {
         Ok(reply) => reply.print(cli.command.wants_json()),
-        Err(error) => {
-            failure::print(&error);
-            ExitCode::FAILURE
-        }
+        Err(error) => failure::print(&error),
     }
+}
+
+fn run(cli: &cli::Cli) -> anyhow::Result<reply::Reply> {
+    environment::identify();
+    // First, while there is one thread only.
+    threads::configure(cli.shared.threads)?;
+    interrupt::install(interrupt::advice(&cli.command)).context("cannot listen for Ctrl-C")?;
+    commands::run(cli)
 }

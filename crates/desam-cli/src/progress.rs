@@ -1,6 +1,7 @@
 //! Progress on stderr: bars with the time left on a terminal, a line now and then elsewhere.
 
 use desam::Progress;
+use desam::core::text::printable;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::io::{IsTerminal, Write};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -63,7 +64,7 @@ impl Screen {
     fn line(&self, text: &str) {
         let write = || {
             // Nothing is left to be done where stderr is closed.
-            let _ = writeln!(std::io::stderr(), "{text}");
+            let _ = writeln!(std::io::stderr(), "{}", printable(text));
         };
         match &self.bars {
             Some(bars) => bars.suspend(write),
@@ -77,7 +78,7 @@ impl Progress for Screen {
         let now = Instant::now();
         let bar = self.bars.as_ref().map(|bars| {
             let bar = bars.add(ProgressBar::new(steps).with_style(style()));
-            bar.set_prefix(task.to_owned());
+            bar.set_prefix(printable(task).into_owned());
             // The clock moves while a single step takes a minute.
             bar.enable_steady_tick(Duration::from_millis(500));
             bar
@@ -100,7 +101,7 @@ impl Progress for Screen {
         task.done = task.done.saturating_add(steps);
         if let Some(bar) = &task.bar {
             bar.inc(steps);
-            bar.set_message(note.to_owned());
+            bar.set_message(printable(note).into_owned());
         } else if self.loudness != Loudness::Quiet && task.told.elapsed() >= BETWEEN_LINES {
             task.told = Instant::now();
             let text = progress_line(task, task.started.elapsed(), note);

@@ -1,6 +1,7 @@
 //! What a command has to say when it is done.
 
 use crate::failure;
+use desam::core::text::printable;
 use serde_json::Value;
 use std::io::Write;
 use std::process::ExitCode;
@@ -31,7 +32,7 @@ impl Reply {
             // Indenting a value that was built here cannot fail; its compact form is the fallback.
             serde_json::to_string_pretty(&self.json).unwrap_or_else(|_| self.json.to_string())
         } else {
-            self.text
+            printable(&self.text).into_owned()
         };
         for reason in &self.failures {
             failure::line("error", reason);
@@ -53,14 +54,19 @@ impl Reply {
         }
     }
 
-    /// Puts the warnings under the key `warnings` of an object, behind those that it has of its own.
+    /// Puts the warnings under the key `warnings` of an object, behind those that it has of its own,
+    /// each once.
     fn add_warnings(&mut self) {
         let Value::Object(fields) = &mut self.json else {
             return;
         };
         let own = fields.entry("warnings").or_insert_with(|| Value::Array(Vec::new()));
         if let Value::Array(own) = own {
-            own.extend(self.warnings.drain(..).map(Value::String));
+            for warning in self.warnings.drain(..).map(Value::String) {
+                if !own.contains(&warning) {
+                    own.push(warning);
+                }
+            }
         }
     }
 }
@@ -80,6 +86,7 @@ mod tests {
         };
         assert_eq!(with(json!({"a": 1})), json!({"a": 1, "warnings": ["late"]}));
         assert_eq!(with(json!({"warnings": ["own"]})), json!({"warnings": ["own", "late"]}));
+        assert_eq!(with(json!({"warnings": ["late"]})), json!({"warnings": ["late"]}));
         assert_eq!(with(json!([1])), json!([1]));
     }
 }

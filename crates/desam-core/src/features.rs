@@ -3,10 +3,6 @@
 use crate::Error;
 use candle_core::{DType, Device, Result, Tensor};
 
-/// The largest side of an input or a mask: far beyond any encoder, and small enough that no product
-/// of sides and channels overflows.
-const LARGEST_SIDE: usize = 1 << 14;
-
 /// The most taps.
 const MOST_TAPS: usize = 1 << 10;
 
@@ -28,6 +24,10 @@ pub struct EncoderSpec {
 }
 
 impl EncoderSpec {
+    /// The largest side of an input or a mask: far beyond any encoder, and small enough that no
+    /// product of sides and channels overflows.
+    pub const LARGEST_SIDE: usize = 1 << 14;
+
     /// Whether there can be such an encoder: to be asked of a spec that a file holds, before its
     /// numbers are used.
     ///
@@ -42,13 +42,14 @@ impl EncoderSpec {
             return Err(Error::Spec { expected: expected.into(), found });
         }
         let channels = tap_channels.iter().chain([embedding_channels]);
-        if *input_side > LARGEST_SIDE
-            || self.mask_side() > LARGEST_SIDE
+        if *input_side > Self::LARGEST_SIDE
+            || self.mask_side() > Self::LARGEST_SIDE
             || tap_channels.len() > MOST_TAPS
             || channels.into_iter().any(|c| !(1..=MOST_CHANNELS).contains(c))
         {
             let expected = format!(
-                "sides up to {LARGEST_SIDE}, up to {MOST_TAPS} taps, 1 to {MOST_CHANNELS} channels"
+                "sides up to {}, up to {MOST_TAPS} taps, 1 to {MOST_CHANNELS} channels",
+                Self::LARGEST_SIDE
             );
             return Err(Error::Spec { expected, found: format!("{self:?}") });
         }

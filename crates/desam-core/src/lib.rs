@@ -17,8 +17,11 @@
 //! | `T` | sparse prompt tokens |
 //! | `K` | mask tokens, hence IoU outputs (4) |
 
+pub mod files;
+
 mod dataset;
 mod decoder;
+mod destination;
 mod error;
 mod features;
 mod loss;
@@ -27,12 +30,16 @@ mod metric;
 mod precision;
 mod progress;
 mod prompt;
+pub mod serde_path;
+pub mod temporary;
+pub mod text;
 mod volume;
 
 pub use dataset::Dataset;
 pub use decoder::{
     ImageContext, MaskDecoder, MaskPrediction, OneByOne, PromptReader, PromptReading,
 };
+pub use destination::Destination;
 pub use error::{BoxError, Error, Result};
 pub use features::{EncoderSpec, ImageEncoder, ImageFeatures};
 pub use loss::{Loss, LossTarget, LossTerm, LossValue};

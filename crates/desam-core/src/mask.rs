@@ -63,6 +63,18 @@ impl BinaryMask {
         self.data.iter().all(|&v| v == 0)
     }
 
+    /// Foreground pixels within the outermost `px` rows and columns of each side.
+    pub fn border_area(&self, px: usize) -> usize {
+        let inner = |at: usize, length: usize| at >= px && at < length.saturating_sub(px);
+        let kept = |(row, line): (usize, &[u8])| {
+            let line = if inner(row, self.height) { line } else { &[] };
+            let inside = line.iter().enumerate().filter(|(column, _)| inner(*column, self.width));
+            inside.map(|(_, v)| usize::from(*v)).sum::<usize>()
+        };
+        let rows = self.data.chunks_exact(self.width.max(1)).enumerate();
+        self.area() - rows.map(kept).sum::<usize>()
+    }
+
     /// The tight box of the foreground, `x1` and `y1` being the last foreground column and row
     /// (SAM's convention), or `None` for an empty mask.
     pub fn bounding_box(&self) -> Option<PromptBox> {
@@ -84,6 +96,22 @@ impl BinaryMask {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_border_is_counted() {
+        // By hand: of 5 × 6 pixels a border of 1 has 30 - 3 · 4, one of 2 has 30 - 1 · 2.
+        let full = BinaryMask::new(5, 6, vec![1; 30]).unwrap();
+        let areas = [0, 1, 2, 3, usize::MAX].map(|px| full.border_area(px));
+        assert_eq!(areas, [0, 18, 28, 30, 30]);
+        assert_eq!(BinaryMask::empty(5, 6).border_area(2), 0);
+        assert_eq!(BinaryMask::empty(0, 6).border_area(1), 0);
+        assert_eq!(BinaryMask::empty(6, 0).border_area(1), 0);
+        let mut one = vec![0; 30];
+        // Row 2, column 2: the middle row, the third column.
+        one[14] = 1;
+        let one = BinaryMask::new(5, 6, one).unwrap();
+        assert_eq!([1, 2, 3].map(|px| one.border_area(px)), [0, 0, 1]);
+    }
 
     #[test]
     fn the_box_is_tight() {

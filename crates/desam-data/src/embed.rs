@@ -6,13 +6,16 @@ mod encode;
 mod part;
 mod run;
 mod stored;
+mod writer;
 
 pub use part::Part;
+pub use writer::{CacheWriter, PartWriter};
 
 use crate::Result;
 use crate::cache::{EncoderRecord, FeatureDtype, SlicePolicy};
 use crate::layout::Case;
-use crate::preprocess::PreprocessConfig;
+use crate::preprocess::{PreprocessConfig, SiteRoundTrip};
+use crate::volumes::ReadOptions;
 use candle_core::Device;
 use desam_core::{ImageEncoder, Precision, Progress};
 use serde::{Deserialize, Serialize};
@@ -23,8 +26,10 @@ use std::path::PathBuf;
 #[serde(deny_unknown_fields)]
 pub struct EmbedOptions {
     /// The cache's folder; made if it is not there.
+    #[serde(with = "desam_core::serde_path")]
     pub dir: PathBuf,
     /// Folder that the cases lie in; their paths are remembered relative to it.
+    #[serde(with = "desam_core::serde_path")]
     pub data_root: PathBuf,
     /// The cases.
     pub cases: Vec<Case>,
@@ -43,6 +48,10 @@ pub struct EmbedOptions {
     /// several. On a CPU the features have the same bits whatever it is.
     #[serde(default = "one")]
     pub batch: usize,
+    /// How volumes are read. The segment, which is for labels alone, and the channel, which is for images
+    /// alone, become part of the cache's key.
+    #[serde(skip)]
+    pub read: ReadOptions,
 }
 
 fn one() -> usize {
@@ -50,7 +59,7 @@ fn one() -> usize {
 }
 
 /// What a run did.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EmbedSummary {
     /// Cases in the cache.
@@ -63,6 +72,9 @@ pub struct EmbedSummary {
     pub reused: usize,
     /// Size of all files of slices and cases, in bytes.
     pub bytes: u64,
+    /// What the labels of each site lose on the way to the masks and back.
+    #[serde(default)]
+    pub labels: Vec<SiteRoundTrip>,
 }
 
 /// Embeds cases into a cache, or continues where an interrupted run stopped.
@@ -77,25 +89,25 @@ pub struct EmbedSummary {
 /// With [`SlicePolicy::Labelled`] a slice is stored when its `M×M` mask, after preprocessing, has
 /// foreground: a sliver of a label that vanishes in preprocessing could not be trained on.
 ///
+/// What labels lose on the way to the masks and back is in the summary, site by site, and is warned
+/// of above [`MAX_ROUND_TRIP_LOSS`](crate::preprocess::MAX_ROUND_TRIP_LOSS).
+///
 /// # Errors
-/// When the folder holds a cache of another recipe, a case cannot be read (all are needed for
-/// training, so none is skipped), a case lacks the ground truth that the slice policy needs, two
-/// cases share a name, the encoder fails or its features cannot be stored, or a file cannot be
-/// written. What was written until then is kept and used by the next run.
+/// When another process writes to the folder, it holds a cache of another recipe, a case cannot be
+/// read (all are needed for training, so none is skipped), a case lacks the ground truth that the
+/// slice policy needs, two cases share a name, the encoder fails or its features cannot be stored, or
+/// a file cannot be written. What was written until then is kept and used by the next run.
 pub fn embed(
     options: &EmbedOptions,
     encoder: &dyn ImageEncoder,
     device: &Device,
     progress: &dyn Progress,
 ) -> Result<EmbedSummary> {
-    let run = run::Run::new(options, encoder, device, progress)?;
-    let prepared = run.prepare_cases(&options.cases.iter().collect::<Vec<_>>())?;
-    prepared.header.write(run.paths())?;
-    run.encode_cases(&prepared)
+    CacheWriter::new(options, (encoder, device), progress)?.embed()
 }
 
 /// What one part of a run did.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PartSummary {
     /// Which part.
@@ -115,20 +127,15 @@ pub struct PartSummary {
 /// the same. A part that was killed continues when it is run again.
 ///
 /// # Errors
-/// As [`embed`]; and when another part's note tells of another recipe or lacks a case.
+/// As [`embed`]; when another process is at the same part, or at parts of other settings or data;
+/// and when another part's note tells of another recipe or lacks a case.
 pub fn embed_part(
     options: &EmbedOptions,
     part: Part,
     (encoder, device): (&dyn ImageEncoder, &Device),
     progress: &dyn Progress,
 ) -> Result<PartSummary> {
-    let run = run::Run::new(options, encoder, device, progress)?;
-    assemble::forget(&run, part)?;
-    let mine = part.cases(&options.cases)?;
-    let prepared = run.prepare_cases(&mine)?;
-    let own = run.encode_cases(&prepared)?;
-    let waiting_for = assemble::hand_in(&run, part, &prepared.header)?;
-    Ok(PartSummary { part, own, waiting_for })
+    PartWriter::new(options, part, (encoder, device), progress)?.embed()
 }
 
 /// Makes one cache of `of` parts that are all done: what the last of them does by itself, unless it
@@ -143,6 +150,5 @@ pub fn finish_parts(
     (encoder, device): (&dyn ImageEncoder, &Device),
     progress: &dyn Progress,
 ) -> Result<()> {
-    let run = run::Run::new(options, encoder, device, progress)?;
-    assemble::finish(&run, of)
+    CacheWriter::new(options, (encoder, device), progress)?.finish_parts(of)
 }

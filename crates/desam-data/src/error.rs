@@ -1,6 +1,7 @@
 //! What can go wrong with data, and how to mend it.
 
 use desam_core::Grid;
+use desam_core::text::DisplayPath as _;
 use std::path::PathBuf;
 
 /// Result of this crate.
@@ -11,7 +12,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[non_exhaustive]
 pub enum Error {
     /// A file or folder could not be read or written.
-    #[error("cannot {action} {}: {source}", path.display())]
+    #[error("cannot {action} {}: {source}", path.display_escaped())]
     Io {
         /// What was attempted: `read`, `write`, `list`, …
         action: &'static str,
@@ -20,14 +21,39 @@ pub enum Error {
         /// What the operating system said.
         source: std::io::Error,
     },
+    /// A folder or file that another process is writing to.
+    #[error(
+        "{subject} is in use: {holder} is writing to it; wait until that process has ended, or write \
+         elsewhere"
+    )]
+    InUse {
+        /// The folder, the part of a folder, or the file.
+        subject: String,
+        /// Who is writing.
+        holder: Box<crate::lock::Holder>,
+    },
+    /// A folder that other processes are writing to together, with other settings.
+    #[error(
+        "{subject} is in use: {holder} and perhaps others are writing to it with other settings ({}); \
+         wait until they have ended, or write elsewhere",
+        differences.join("; ")
+    )]
+    InUseOtherwise {
+        /// The folder.
+        subject: String,
+        /// One of those who are writing.
+        holder: Box<crate::lock::Holder>,
+        /// What differs, in words.
+        differences: Vec<String>,
+    },
     /// A file that is named after no format of volumes, and does not start like one either.
-    #[error("{}: no volume; its name should end in {}", path.display(), crate::volumes::VOLUME_ENDINGS)]
+    #[error("{}: no volume; its name should end in {}", path.display_escaped(), crate::volumes::VOLUME_ENDINGS)]
     UnknownFormat {
         /// The file.
         path: PathBuf,
     },
     /// DICOM files that make no volume.
-    #[error("{}: {problem}", path.display())]
+    #[error("{}: {problem}", path.display_escaped())]
     Dicom {
         /// The file, or the folder.
         path: PathBuf,
@@ -35,13 +61,13 @@ pub enum Error {
         problem: String,
     },
     /// DICOM in a build that does not read it.
-    #[error("{}: DICOM is not read by this build; build it with the feature `dicom`", path.display())]
+    #[error("{}: DICOM is not read by this build; build it with the feature `dicom`", path.display_escaped())]
     DicomNotBuilt {
         /// The file, or the folder.
         path: PathBuf,
     },
     /// A header holds something that no 3-D image can have, or that is not supported.
-    #[error("{}: header field {field} is {found}; expected {expected}", path.display())]
+    #[error("{}: header field {field} is {found}; expected {expected}", path.display_escaped())]
     Header {
         /// The file.
         path: PathBuf,
@@ -56,7 +82,7 @@ pub enum Error {
     #[error(
         "{}: truncated: its header promises {expected} bytes, only {found} are there; \
          copy the file again from its source",
-        path.display()
+        path.display_escaped()
     )]
     Truncated {
         /// The file.
@@ -66,11 +92,77 @@ pub enum Error {
         /// Bytes that are there, uncompressed; for a compressed file at most this many.
         found: u64,
     },
+    /// A volume that takes more memory than [`crate::volumes::ReadOptions::max_bytes`] allows.
+    #[error(
+        "{}: its voxels take {} of memory; at most {} are allowed",
+        path.display(), crate::cache::human_bytes(*bytes), crate::cache::human_bytes(*limit)
+    )]
+    VolumeTooLarge {
+        /// The file.
+        path: PathBuf,
+        /// Bytes of its voxels, decoded.
+        bytes: u64,
+        /// The most that is allowed.
+        limit: u64,
+    },
+    /// The system has no memory left for a volume.
+    #[error(
+        "{}: out of memory: {} could not be allocated",
+        path.display(), crate::cache::human_bytes(*bytes)
+    )]
+    OutOfMemory {
+        /// The file.
+        path: PathBuf,
+        /// Bytes that were asked for.
+        bytes: u64,
+    },
+    /// The system has no memory left to prepare a volume or to restore its mask.
+    #[error("out of memory: {} could not be allocated", crate::cache::human_bytes(*bytes))]
+    Allocation {
+        /// Bytes that were asked for.
+        bytes: u64,
+    },
+    /// A file of several channels, of which none was chosen.
+    #[error(
+        "{}: it holds {channels} channels; choose one of them, 0 to {}",
+        path.display(), channels - 1
+    )]
+    SeveralChannels {
+        /// The file.
+        path: PathBuf,
+        /// How many there are, at least 2.
+        channels: u64,
+    },
+    /// A channel beyond the last.
+    #[error(
+        "{}: there is no channel {channel}: it holds {channels}, counted from 0",
+        path.display()
+    )]
+    NoSuchChannel {
+        /// The file.
+        path: PathBuf,
+        /// The channel that was asked for.
+        channel: usize,
+        /// How many there are.
+        channels: u64,
+    },
+    /// A header that names a data file outside its own folder.
+    #[error(
+        "{}: it names the data file {}, which lies outside its folder; move the data beside the \
+         header and name it without a path",
+        header.display(), file.display()
+    )]
+    OutsideFolder {
+        /// The header.
+        header: PathBuf,
+        /// The data file.
+        file: PathBuf,
+    },
     /// A voxel of a label file is not a whole number from 0 to 255.
     #[error(
         "{}: voxel {voxel:?} is {value}, which is no label (whole numbers from 0 to 255); \
          is this an image?",
-        path.display()
+        path.display_escaped()
     )]
     NotALabel {
         /// The file.
@@ -80,8 +172,34 @@ pub enum Error {
         /// What it holds.
         value: f64,
     },
+    /// Two segments of a segmentation that overlap, where a voxel can have one label alone.
+    #[error(
+        "{}: segments {first} and {second} overlap, first at voxel {voxel:?}; choose one segment to \
+         be read",
+        path.display()
+    )]
+    SegmentsOverlap {
+        /// The file.
+        path: PathBuf,
+        /// Number and label of one segment.
+        first: String,
+        /// Number and label of the other.
+        second: String,
+        /// A voxel of both, `(i, j, k)`.
+        voxel: [usize; 3],
+    },
+    /// A segment was chosen that a segmentation does not have.
+    #[error("{}: there is no segment {wanted}; its segments are {found}", path.display())]
+    NoSuchSegment {
+        /// The file.
+        path: PathBuf,
+        /// The number that was chosen.
+        wanted: u16,
+        /// Numbers and labels of the segments that are there.
+        found: String,
+    },
     /// A grid that a file format cannot hold.
-    #[error("{}: cannot be written: {problem}", path.display())]
+    #[error("{}: cannot be written: {problem}", path.display_escaped())]
     Unwritable {
         /// The file to be.
         path: PathBuf,
@@ -105,7 +223,7 @@ pub enum Error {
     #[error(
         "{}: no site found; expected folders SITE/ that hold CaseXX.nii.gz and \
          CaseXX_segmentation.nii.gz (any format), or a CSV file image,label,case,site",
-        dir.display()
+        dir.display_escaped()
     )]
     NoSites {
         /// The data folder.
@@ -114,7 +232,7 @@ pub enum Error {
     /// An image whose ground truth is missing.
     #[error(
         "site {site}, case {id}: {} has no label file; expected one such as {expected}",
-        image.display()
+        image.display_escaped()
     )]
     MissingLabel {
         /// The site.
@@ -127,7 +245,7 @@ pub enum Error {
         expected: String,
     },
     /// Ground truth whose image is missing.
-    #[error("site {site}, case {id}: {} has no image; expected one such as {expected}", label.display())]
+    #[error("site {site}, case {id}: {} has no image; expected one such as {expected}", label.display_escaped())]
     MissingImage {
         /// The site.
         site: String,
@@ -141,7 +259,7 @@ pub enum Error {
     /// Two files that claim to be the same case.
     #[error(
         "site {site}, case {id}: both {} and {} claim it; remove or rename one",
-        first.display(), second.display()
+        first.display_escaped(), second.display_escaped()
     )]
     DuplicateCase {
         /// The site.
@@ -156,7 +274,7 @@ pub enum Error {
     /// A data set with cases in its folder and in folders in that: sites or strays.
     #[error(
         "{} holds cases itself and in its folder {folder}; are they sites? Move one kind elsewhere",
-        dir.display()
+        dir.display_escaped()
     )]
     MixedLayout {
         /// The data folder.
@@ -165,7 +283,7 @@ pub enum Error {
         folder: String,
     },
     /// A table that does not name cases as it should.
-    #[error("{}, line {line}: {problem}", path.display())]
+    #[error("{}, line {line}: {problem}", path.display_escaped())]
     Table {
         /// The CSV file.
         path: PathBuf,
@@ -175,7 +293,7 @@ pub enum Error {
         problem: String,
     },
     /// A file name that is not UTF-8, so that no case can be named after it.
-    #[error("{}: the name is not UTF-8; rename it", path.display())]
+    #[error("{}: the name is not UTF-8; rename it", path.display_escaped())]
     FileName {
         /// The file or folder.
         path: PathBuf,
@@ -213,12 +331,14 @@ pub enum Error {
     },
     /// An image with voxels that are no numbers.
     #[error(
-        "{count} voxels are not finite, the first at {first:?} is {value}; \
+        "{count} of {of} voxels are not finite, the first at {first:?} is {value}; \
          replace them before segmenting"
     )]
     NotFinite {
         /// How many.
         count: usize,
+        /// Voxels of the image.
+        of: usize,
         /// The first one, `(i, j, k)`.
         first: [usize; 3],
         /// What it holds.
@@ -233,6 +353,14 @@ pub enum Error {
         spacing: [f64; 3],
         /// What is wrong.
         problem: String,
+    },
+    /// A volume that was read and cannot be used.
+    #[error("{}: {source}", path.display())]
+    Volume {
+        /// Its file.
+        path: PathBuf,
+        /// Why not.
+        source: Box<Error>,
     },
     /// A slice beyond the last.
     #[error("slice {index} of {len}: there is no such slice")]
@@ -258,14 +386,14 @@ pub enum Error {
     /// A folder that holds no cache, or one whose run ended before the volumes were prepared.
     #[error(
         "{}: there is no feature cache (cache.json) here; run embed, or what is missing of its parts",
-        dir.display()
+        dir.display_escaped()
     )]
     CacheNotFound {
         /// The folder.
         dir: PathBuf,
     },
     /// A cache's header that cannot be read.
-    #[error("{}: {problem}; remove the cache and run embed again", path.display())]
+    #[error("{}: {problem}; remove the cache and run embed again", path.display_escaped())]
     CacheHeader {
         /// The header's file.
         path: PathBuf,
@@ -275,7 +403,7 @@ pub enum Error {
     /// A cache that was made by another recipe than the one asked for.
     #[error(
         "{}: this cache was made otherwise ({}); write to another folder, or remove this one",
-        dir.display(), differences.join("; ")
+        dir.display_escaped(), differences.join("; ")
     )]
     CacheMismatch {
         /// The cache's folder.
@@ -294,7 +422,7 @@ pub enum Error {
     /// Parts of a run that are not done.
     #[error(
         "{}: of {of} parts these are not done: {}; run them again, they continue where they stopped",
-        dir.display(), list(missing)
+        dir.display_escaped(), list(missing)
     )]
     PartsMissing {
         /// The cache's folder.
@@ -308,7 +436,7 @@ pub enum Error {
     #[error(
         "{}: no part embedded {site}/{id}: the data has changed between the parts; run all of them \
          again, what is right is kept",
-        dir.display()
+        dir.display_escaped()
     )]
     PartsLack {
         /// The cache's folder.
@@ -319,7 +447,7 @@ pub enum Error {
         id: String,
     },
     /// What a part noted cannot be read.
-    #[error("{}: {problem}; remove it and run this part again", path.display())]
+    #[error("{}: {problem}; remove it and run this part again", path.display_escaped())]
     PartNote {
         /// The note.
         path: PathBuf,
@@ -330,7 +458,7 @@ pub enum Error {
     #[error(
         "{}: the cache is incomplete: {present} of {expected} slices are there; \
          run embed again, it continues where it stopped",
-        dir.display()
+        dir.display_escaped()
     )]
     CacheIncomplete {
         /// The cache's folder.
@@ -344,7 +472,7 @@ pub enum Error {
     #[error(
         "{}: stale: its {what} is {found}, expected {expected}; run embed again, \
          which replaces it",
-        path.display()
+        path.display_escaped()
     )]
     CacheEntryStale {
         /// The file.
@@ -360,7 +488,7 @@ pub enum Error {
     #[error(
         "{}: truncated: its header promises {expected} bytes or more, {found} are there; \
          run embed again, which replaces it",
-        path.display()
+        path.display_escaped()
     )]
     CacheEntryTruncated {
         /// The file.
@@ -371,17 +499,39 @@ pub enum Error {
         found: u64,
     },
     /// A file of a cache that is not what it should be.
-    #[error("{}: corrupt: {problem}; run embed again, which replaces it", path.display())]
+    #[error("{}: corrupt: {problem}; run embed again, which replaces it", path.display_escaped())]
     CacheEntryCorrupt {
         /// The file.
         path: PathBuf,
         /// What is wrong.
         problem: String,
     },
+    /// Stored features that are NaN or infinite, though they are as they were written.
+    #[error(
+        "{}: slice {slice} of {site}/{id}: its {tensor} holds {value} at element {element}, and features \
+         must be finite; check the encoder's weights, remove this file and run embed again",
+        path.display()
+    )]
+    CacheNotFinite {
+        /// The file.
+        path: PathBuf,
+        /// The case's site.
+        site: String,
+        /// The case.
+        id: String,
+        /// The processed slice.
+        slice: usize,
+        /// The tensor.
+        tensor: String,
+        /// Its element, in the order of the file.
+        element: usize,
+        /// What it is.
+        value: f32,
+    },
     /// What [`crate::cache::FeatureCache::verify`] found.
     #[error(
         "{}: {} of {files} files are damaged:\n{}",
-        dir.display(), damaged.len(), damaged.join("\n")
+        dir.display_escaped(), damaged.len(), damaged.join("\n")
     )]
     CacheDamaged {
         /// The cache's folder.
@@ -433,13 +583,49 @@ pub enum Error {
         /// What went wrong.
         source: Box<Error>,
     },
-    /// A site or case whose name cannot name a file.
-    #[error("site {site:?}, case {id:?}: not plain file names; rename them")]
+    /// A case whose name cannot name a file.
+    #[error(
+        "site {site:?}, case {id:?}: the name of the case {problem}; cases need plain file names, rename it"
+    )]
     CaseName {
         /// The site.
         site: String,
         /// The case.
         id: String,
+        /// What is wrong with its name.
+        problem: &'static str,
+    },
+    /// A site whose name cannot name a folder or stand in a list.
+    #[error("site {site:?}: its name {problem}; sites need plain file names, rename it")]
+    SiteName {
+        /// The site.
+        site: String,
+        /// What is wrong with its name.
+        problem: &'static str,
+    },
+    /// Cases of which no slice would be stored.
+    #[error(
+        "of the {cases} cases no slice has ground truth in masks of {mask_side} × {mask_side} \
+         pixels, so there is nothing to embed; choose a larger input side or a finer spacing, or \
+         look at the labels"
+    )]
+    NothingToEmbed {
+        /// Cases whose volumes and labels were read.
+        cases: usize,
+        /// Side of the masks.
+        mask_side: usize,
+    },
+    /// An affine that maps all voxels into a plane, a line or a point.
+    #[error(
+        "{}: its affine is singular, so that its voxels have no place in space: rows {affine:?}; \
+         mend the orientation in its header",
+        path.display_escaped()
+    )]
+    SingularAffine {
+        /// The volume.
+        path: PathBuf,
+        /// The affine's rows, mm RAS+.
+        affine: [[f64; 4]; 3],
     },
     /// Features that cannot be stored.
     #[error(

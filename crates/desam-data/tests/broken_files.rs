@@ -8,10 +8,13 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 mod heap;
+mod mutate;
 
 use desam_core::{Affine, Grid, LabelVolume, Volume};
+use desam_data::volumes::ReadOptions;
 use desam_data::{Error, nifti, volumes};
 use heap::CountingHeap;
+use mutate::broken;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use std::path::{Path, PathBuf};
@@ -105,6 +108,12 @@ fn good_files(folder: &Path) -> Vec<Good> {
         std::fs::write(folder.join(name), content).unwrap();
         add(name, None, 4 * grid().len() + 2048);
     }
+    add_newer_kinds(folder, labels.data());
+    for (name, beside) in NEWER_KINDS {
+        // The decoder of bzip2 holds a block of 900 kB, four bytes for each.
+        let more = if name == "p.nrrd" { (4 << 20) / MULTIPLE } else { 0 };
+        add(name, beside, 8 * grid().len() + 2048 + more);
+    }
     #[cfg(feature = "dicom")]
     {
         let slices = labels.data().chunks(480);
@@ -125,61 +134,87 @@ fn good_files(folder: &Path) -> Vec<Good> {
     all
 }
 
-/// Breaks `bytes`: cuts, bits, bytes, runs, numbers that are too large, pieces moved or doubled;
-/// mostly at the start, where headers are.
-fn broken(bytes: &[u8], rng: &mut ChaCha8Rng) -> Vec<u8> {
-    let mut out = bytes.to_vec();
-    for _ in 0..rng.random_range(1..4) {
-        let length = out.len().max(1);
-        let reach = if rng.random_bool(0.7) { length.min(600) } else { length };
-        let at = rng.random_range(0..reach).min(out.len().saturating_sub(1));
-        match rng.random_range(0..8) {
-            0 => out.truncate(at),
-            1 if !out.is_empty() => out[at] ^= 1 << rng.random_range(0..8),
-            2 if !out.is_empty() => out[at] = rng.random(),
-            3 => {
-                let extreme: [u8; 4] =
-                    [[0xFF; 4], [0x7F, 0xFF, 0xFF, 0xFF], [0; 4]][rng.random_range(0..3)];
-                out.iter_mut().skip(at).zip(extreme).for_each(|(to, v)| *to = v);
-            }
-            4 => {
-                let end = (at + rng.random_range(1..64)).min(out.len());
-                out.drain(at.min(end)..end);
-            }
-            5 => {
-                let end = (at + rng.random_range(1..64)).min(out.len());
-                let piece = out[at.min(end)..end].to_vec();
-                out.splice(at..at, piece);
-            }
-            6 => {
-                // A digit of a text header becomes a large number, or no number at all.
-                let digit = out.iter().skip(at).position(u8::is_ascii_digit).map(|d| d + at);
-                if let Some(digit) = digit {
-                    let word: &[u8] = [&b"99999999"[..], b"-1", b"1e300", b"nan", b"0", b"x"]
-                        [rng.random_range(0..6)];
-                    out.splice(digit..=digit, word.iter().copied());
-                }
-            }
-            _ => {
-                let other = rng.random_range(0..length).min(out.len().saturating_sub(1));
-                if !out.is_empty() {
-                    out.swap(at, other);
-                }
-            }
-        }
+/// Good files of further kinds, with the one of their data files that is broken too.
+const NEWER_KINDS: [(&str, Option<&str>); 8] = [
+    ("l.nii", None),
+    ("m.hdr", Some("m.img")),
+    ("n.nii.gz", None),
+    ("o.nrrd", None),
+    ("p.nrrd", None),
+    ("q.nhdr", Some("q3.raw")),
+    ("r.mhd", Some("r2.raw")),
+    ("s.mhd", Some("s7.raw")),
+];
+
+/// NIfTI-2, Analyze, two channels, hexadecimal digits, bzip2, lists and patterns of files.
+fn add_newer_kinds(folder: &Path, labels: &[u8]) {
+    use std::io::Write;
+    let write = |name: &str, parts: &[&[u8]]| {
+        std::fs::write(folder.join(name), parts.concat()).unwrap();
+    };
+    let [i, j, k] = grid().dims;
+    let mut two = vec![0; 544];
+    let mut put = |at: usize, bytes: &[u8]| two[at..at + bytes.len()].copy_from_slice(bytes);
+    put(0, &540_i32.to_le_bytes());
+    put(4, b"n+2\0\r\n\x1a\n");
+    put(12, &2_i16.to_le_bytes());
+    for (axis, d) in [3, i, j, k].into_iter().enumerate() {
+        put(16 + 8 * axis, &(d as i64).to_le_bytes());
+        put(104 + 8 * axis, &1.0_f64.to_le_bytes());
     }
-    out
+    put(168, &544_i64.to_le_bytes());
+    write("l.nii", &[&two, labels]);
+    // A header of NIfTI-1 without its magic is one of Analyze; with a fourth dimension, two channels.
+    let plain = std::fs::read(folder.join("a.nii")).unwrap();
+    let mut analyze = plain[..348].to_vec();
+    analyze[70..72].copy_from_slice(&2_i16.to_le_bytes());
+    analyze[108..112].fill(0);
+    analyze[344..348].fill(0);
+    write("m.hdr", &[&analyze]);
+    write("m.img", &[labels]);
+    let mut channels = plain[..352].to_vec();
+    channels[40..42].copy_from_slice(&4_i16.to_le_bytes());
+    channels[48..50].copy_from_slice(&2_i16.to_le_bytes());
+    channels[70..72].copy_from_slice(&2_i16.to_le_bytes());
+    let mut packer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    packer.write_all(&[&channels, labels, labels].concat()).unwrap();
+    write("n.nii.gz", &[&packer.finish().unwrap()]);
+    let nrrd = |encoding: &str| {
+        format!(
+            "NRRD0004\ntype: uint8\ndimension: 3\nsizes: {i} {j} {k}\nspacings: 1 1 3\n\
+             encoding: {encoding}\n"
+        )
+    };
+    let digits: String = labels.iter().map(|b| format!("{b:02x}")).collect();
+    write("o.nrrd", &[nrrd("hex").as_bytes(), b"\n", digits.as_bytes()]);
+    let mut packer = bzip2::write::BzEncoder::new(Vec::new(), bzip2::Compression::best());
+    packer.write_all(labels).unwrap();
+    write("p.nrrd", &[nrrd("bzip2").as_bytes(), b"\n", &packer.finish().unwrap()]);
+    let names = |letter: &str| (0..k).map(|n| format!("{letter}{n}.raw\n")).collect::<String>();
+    for (n, slice) in labels.chunks(i * j).enumerate() {
+        write(&format!("q{n}.raw"), &[slice]);
+        write(&format!("r{n}.raw"), &[slice]);
+        write(&format!("s{n}.raw"), &[slice]);
+    }
+    write("q.nhdr", &[format!("{}data file: LIST\n{}", nrrd("raw"), names("q")).as_bytes()]);
+    let mhd = format!("NDims = 3\nDimSize = {i} {j} {k}\nElementType = MET_UCHAR\n");
+    write("r.mhd", &[format!("{mhd}ElementDataFile = LIST\n{}", names("r")).as_bytes()]);
+    write("s.mhd", &[format!("{mhd}ElementDataFile = s%d.raw 0 {} 1\n", k - 1).as_bytes()]);
 }
 
 /// Reads a file both ways and holds what came out to the rules.
 #[track_caller]
 fn examine(path: &Path, most: usize) -> Result<(), Error> {
+    // Of a file of several channels the second is read; the others have none.
+    let choose = |channel| ReadOptions::default().with_channel(channel);
+    let second = matches!(volumes::read_volume(path), Err(Error::SeveralChannels { .. }));
+    let options = choose(second.then_some(1));
     HEAP.start();
-    let volume = volumes::read_volume(path);
+    let volume = volumes::load_volume(path, &options).map(|loaded| loaded.value);
     let peak = HEAP.peak();
     assert!(peak <= most, "{}: {peak} bytes of memory, {most} are allowed", path.display());
     HEAP.start();
-    let labels = volumes::read_labels(path);
+    let labels = volumes::load_labels(path, &options).map(|loaded| loaded.value);
     let peak = HEAP.peak();
     assert!(peak <= most, "{}: {peak} bytes of memory, {most} are allowed", path.display());
     if let Ok(volume) = &volume {
@@ -241,5 +276,45 @@ fn what_is_packed_tightly_is_bounded_by_what_it_holds() {
         volumes::write_labels(&path, &labels).unwrap();
         assert!(std::fs::metadata(&path).unwrap().len() < 4096);
         examine(&path, MULTIPLE * (grid.len() + 4096) + BUFFERS).unwrap();
+    }
+}
+
+/// DICOM headers whose lengths, read as `dicom-object` reads them, ask for gigabytes, and such as hold
+/// many small items (`docs/decisions/dicom-parser.md`): at most 64 MiB and 32 bytes for each of the
+/// file's.
+#[cfg(feature = "dicom")]
+#[test]
+fn what_a_dicom_header_promises_takes_no_memory() {
+    const BASE: usize = 64 << 20;
+    const EACH_BYTE: usize = 32;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.dcm");
+    let slice = heap::slice(&[7; 480], [24, 20], 3);
+    let pixels = slice.windows(6).position(|w| w == b"\xE0\x7F\x10\0OW").unwrap();
+    let with = |extra: &[u8]| [&slice[..pixels], extra, &slice[pixels..]].concat();
+    let item = b"\xFE\xFF\0\xE0\x08\0\0\0\x08\0\x50\x11\0\0\0\0";
+    let unknown = |tag: &[u8; 4], items: &[u8]| {
+        let end = b"\xFE\xFF\xDD\xE0\0\0\0\0";
+        [&tag[..], b"UN\0\0\xFF\xFF\xFF\xFF", items, end].concat()
+    };
+    // 16975 bytes, whose length reads `OB`, and 3.9 GB behind it.
+    let mut trap = b"\xFE\xFF\0\xE0\xFF\xFF\xFF\xFF\x05\x20\x01\x10\x4F\x42\0\0\0\0\0\xEE".to_vec();
+    trap.resize(trap.len() + 0x424F - 4, 0);
+    trap.extend(b"\xFE\xFF\x0D\xE0\0\0\0\0");
+    for (extra, is_read) in [
+        (unknown(b"\x05\x20\x0F\x14", &trap), true),
+        (unknown(b"\x05\x20\x0F\x14", &item.repeat(200_000)), true),
+        (b"\x08\0\x32\0SL\x0E\x00115754.640000 ".to_vec(), true),
+        (unknown(b"\x08\0\x40\x11", &item.repeat(10_000)), true),
+        (unknown(b"\x08\0\x40\x11", &item.repeat(200_000)), false),
+        (
+            b"\x08\0\x40\x11SQ\0\0\xFF\xFF\xFF\xFF\xFE\xFF\0\xE0\xFF\xFF\xFF\xFF".repeat(100_000),
+            false,
+        ),
+    ] {
+        let bytes = with(&extra);
+        std::fs::write(&path, &bytes).unwrap();
+        let read = examine(&path, BASE + EACH_BYTE * bytes.len());
+        assert_eq!(read.is_ok(), is_read, "{:02X?}: {read:?}", &extra[..20]);
     }
 }

@@ -233,6 +233,135 @@ fn what_is_missing_or_damaged_is_made_anew_and_nothing_else() {
 }
 
 #[test]
+fn numbers_are_compared_when_they_are_first_read() {
+    let bench = Bench::new();
+    let options = bench.options("cache");
+    embed(&options, &ToyEncoder::new(), &Device::Cpu, &Quiet).unwrap();
+    let files = slice_files(&options.dir);
+    let cache = FeatureCache::open(&options.dir).unwrap();
+    let slice = cache.slices()[1];
+    let intact = cache.clone();
+    intact.features(&slice, &Device::Cpu).unwrap();
+    flip_last_byte(&files[1]);
+    // Once a process, a clone included: this is the stated limit, and what makes later epochs free.
+    cache.features(&slice, &Device::Cpu).unwrap();
+    let later = FeatureCache::open(&options.dir).unwrap();
+    // One that failed is compared again.
+    for _ in 0..2 {
+        for error in [
+            later.features(&slice, &Device::Cpu).unwrap_err(),
+            later.stored_features(&slice, &Device::Cpu).unwrap_err(),
+        ] {
+            assert!(
+                matches!(&error, Error::CacheEntryCorrupt { path, .. } if *path == files[1]),
+                "{error}"
+            );
+        }
+    }
+    later.features(&cache.slices()[0], &Device::Cpu).unwrap();
+
+    let pages = options.dir.join("cases/north/Case00.safetensors");
+    flip_last_byte(&pages);
+    let slice = cache.slices()[0];
+    let errors = [
+        later.mask(&slice).unwrap_err(),
+        later.image(&slice).unwrap_err(),
+        later.case_masks(slice.case).unwrap_err(),
+    ];
+    for error in errors {
+        assert!(
+            matches!(&error, Error::CacheEntryCorrupt { path, .. } if *path == pages),
+            "{error}"
+        );
+    }
+}
+
+/// Replaces the numbers at `place` of a slice file's first tensor, and its checksum with them.
+fn reseal(path: &Path, place: usize, number: &[u8]) {
+    let mut bytes = std::fs::read(path).unwrap();
+    let length = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
+    let header: serde_json::Value = serde_json::from_slice(&bytes[8..8 + length]).unwrap();
+    let names = ["tap0", "tap1", "tap2", "embedding"];
+    let range = |name: &str| {
+        let at = |n: usize| header[name]["data_offsets"][n].as_u64().unwrap() as usize;
+        8 + length + at(0)..8 + length + at(1)
+    };
+    let start = range("tap0").start + place * number.len();
+    bytes[start..start + number.len()].copy_from_slice(number);
+    // As the format has it: name, zero, length in bytes, numbers, tensor by tensor.
+    let mut hasher = blake3::Hasher::new();
+    for name in names {
+        let numbers = &bytes[range(name)];
+        hasher.update(name.as_bytes()).update(&[0]);
+        hasher.update(&(numbers.len() as u64).to_le_bytes()).update(numbers);
+    }
+    let seal: serde_json::Value =
+        serde_json::from_str(header["__metadata__"]["desam"].as_str().unwrap()).unwrap();
+    let (old, new) = (seal["blake3"].as_str().unwrap(), hasher.finalize().to_hex().to_string());
+    let text = String::from_utf8(bytes[8..8 + length].to_vec()).unwrap().replace(old, &new);
+    bytes[8..8 + length].copy_from_slice(text.as_bytes());
+    std::fs::write(path, bytes).unwrap();
+}
+
+#[test]
+fn what_is_not_finite_is_named_though_its_checksum_is_right() {
+    let bench = Bench::new();
+    let cases: [(FeatureDtype, &[u8], &str); 4] = [
+        // IEEE 754: all bits of the exponent set; the fraction is zero for infinity alone.
+        (FeatureDtype::F16, &[0x00, 0x7c], "inf"),
+        (FeatureDtype::F16, &[0x00, 0x7e], "NaN"),
+        (FeatureDtype::F32, &[0x00, 0x00, 0x80, 0xff], "-inf"),
+        (FeatureDtype::F32, &[0x00, 0x00, 0xc0, 0x7f], "NaN"),
+    ];
+    for (n, (dtype, number, word)) in cases.into_iter().enumerate() {
+        let options = EmbedOptions { dtype, ..bench.options(&format!("cache-{n}")) };
+        let first = embed(&options, &ToyEncoder::new(), &Device::Cpu, &Quiet).unwrap();
+        let file = slice_files(&options.dir).swap_remove(2);
+        // A finite number with its checksum made anew is as right as any.
+        reseal(&file, 7, &vec![0x11; number.len()]);
+        FeatureCache::open(&options.dir).unwrap().verify(&Quiet).unwrap();
+        reseal(&file, 7, number);
+        let cache = FeatureCache::open(&options.dir).unwrap();
+        let slice = cache.slices()[2];
+        let error = cache.features(&slice, &Device::Cpu).unwrap_err();
+        assert!(
+            matches!(&error, Error::CacheNotFinite { path, slice: z, element: 7, .. }
+            if *path == file && *z == slice.z),
+            "{error}"
+        );
+        let message = error.to_string();
+        let place = format!("slice {} of north/Case00: its tap0 holds {word}", slice.z);
+        assert!(message.contains(file.to_str().unwrap()) && message.contains(&place), "{message}");
+        match cache.verify(&Quiet) {
+            Err(Error::CacheDamaged { damaged, .. }) => assert_eq!(damaged, [message]),
+            other => panic!("{other:?}"),
+        }
+        // It is made anew, as whatever is not right.
+        let again = embed(&options, &ToyEncoder::new(), &Device::Cpu, &Quiet).unwrap();
+        assert_eq!((again.computed, again.reused), (1, first.slices - 1));
+        FeatureCache::open(&options.dir).unwrap().verify(&Quiet).unwrap();
+    }
+}
+
+#[test]
+fn slices_that_count_as_labelled_are_those_whose_masks_have_foreground() {
+    let bench = Bench::new();
+    let options = bench.options("cache");
+    embed(&options, &ToyEncoder::new(), &Device::Cpu, &Quiet).unwrap();
+    let path = options.dir.join("cache.json");
+    let text = std::fs::read(&path).unwrap();
+    let mut header: serde_json::Value = serde_json::from_slice(&text).unwrap();
+    header["cases"][1]["labelled"].as_array_mut().unwrap().remove(0);
+    std::fs::write(&path, serde_json::to_vec(&header).unwrap()).unwrap();
+    match FeatureCache::open(&options.dir).unwrap().verify(&Quiet) {
+        Err(Error::CacheDamaged { damaged, .. }) => {
+            assert!(damaged.len() == 1 && damaged[0].contains("cases/north/Case01"), "{damaged:?}");
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
 fn a_run_that_dies_anywhere_continues() {
     let bench = Bench::new();
     let options = bench.options("cache");
@@ -470,7 +599,7 @@ fn batches_write_the_same_files_as_single_slices() {
         let encoder = ToyEncoder::new();
         let found = embed(&batched, &encoder, &Device::Cpu, &Quiet).unwrap();
         // Four cases of ten slices: ⌈10 / batch⌉ each.
-        assert_eq!((found, encoder.calls()), (expected, calls));
+        assert_eq!((&found, encoder.calls()), (&expected, calls));
         let same = slice_files(&batched.dir);
         assert_eq!(same.len(), files.len());
         for (a, b) in files.iter().zip(&same) {

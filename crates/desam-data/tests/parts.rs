@@ -8,10 +8,12 @@
 mod toy;
 
 use candle_core::Device;
-use desam_core::Quiet;
+use desam_core::{ImageEncoder, Quiet};
 use desam_data::Error;
-use desam_data::cache::FeatureCache;
-use desam_data::embed::{EmbedOptions, Part, PartSummary, embed, embed_part, finish_parts};
+use desam_data::cache::{FeatureCache, SlicePolicy};
+use desam_data::embed::{
+    CacheWriter, EmbedOptions, Part, PartSummary, PartWriter, embed, embed_part, finish_parts,
+};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use toy::{Bench, ToyEncoder};
@@ -92,6 +94,42 @@ fn parts_at_once_leave_the_bytes_of_one_run() {
         assert!(done.iter().any(|d| d.waiting_for.is_empty()), "{done:?}");
         assert!(files(&options.dir) == expected);
     }
+}
+
+#[test]
+fn a_folder_is_written_by_one_run_or_by_parts_that_agree() {
+    let bench = Bench::new();
+    let options = bench.options("cache");
+    let other = EmbedOptions { slices: SlicePolicy::All, ..options.clone() };
+    let encoder = ToyEncoder::new();
+    let with = (&encoder as &dyn ImageEncoder, &Device::Cpu);
+    let of_two = |index| Part::new(index, 2).unwrap();
+    let refused = |tried: desam_data::Result<()>, words: &[&str]| {
+        let error = tried.unwrap_err();
+        assert!(matches!(error, Error::InUse { .. } | Error::InUseOtherwise { .. }), "{error}");
+        let message = error.to_string();
+        assert!(words.iter().all(|word| message.contains(word)), "{message}");
+    };
+    let whole = |options: &EmbedOptions| CacheWriter::new(options, with, &Quiet).map(drop);
+    let one = |options: &EmbedOptions, part| PartWriter::new(options, part, with, &Quiet).map(drop);
+
+    let writer = CacheWriter::new(&options, with, &Quiet).unwrap();
+    refused(whole(&options), &["in use"]);
+    refused(one(&options, of_two(0)), &["in use"]);
+    drop(writer);
+    let writer = PartWriter::new(&options, of_two(0), with, &Quiet).unwrap();
+    refused(whole(&options), &["in use"]);
+    refused(one(&options, of_two(0)), &["part 0 of 2"]);
+    refused(one(&other, of_two(1)), &["slices: there labelled, asked for all"]);
+    refused(one(&options, Part::new(1, 3).unwrap()), &["number of parts: there 2, asked for 3"]);
+    let fewer = EmbedOptions { cases: options.cases[1..].to_vec(), ..options.clone() };
+    refused(one(&fewer, of_two(1)), &["cases: there 4"]);
+    one(&options, of_two(1)).unwrap();
+    drop(writer);
+    one(&other, of_two(1)).unwrap();
+    whole(&options).unwrap();
+    // Nothing was written, and the folder that was made for the locks is gone.
+    assert!(!options.dir.exists());
 }
 
 #[test]

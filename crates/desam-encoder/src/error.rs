@@ -1,5 +1,7 @@
 //! What can go wrong between a file and a frozen encoder.
 
+use crate::checkpoint::EXPECTED;
+use desam_core::text::DisplayPath as _;
 use std::path::PathBuf;
 
 /// Result of this crate, outside tensor forwards.
@@ -10,7 +12,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[non_exhaustive]
 pub enum Error {
     /// A file could not be opened, read, written or moved into place.
-    #[error("{path}: {source}")]
+    #[error("{}: {source}", path.display_escaped())]
     Io {
         /// The file.
         path: PathBuf,
@@ -18,26 +20,50 @@ pub enum Error {
         source: std::io::Error,
     },
     /// A file that is no checkpoint, or a damaged one.
-    #[error("{path} is not a checkpoint that can be read: {reason}")]
+    #[error("{} is not a checkpoint that can be read: {reason}", path.display_escaped())]
     Checkpoint {
         /// The file.
         path: PathBuf,
         /// What is wrong with it, and what to do where that is known.
         reason: String,
     },
-    /// A `.pth` in the format PyTorch wrote before version 1.6.
-    #[error(
-        "{path} is in PyTorch's format from before version 1.6, which is not read here; \
-         save it again in Python: torch.save(torch.load(path, map_location=\"cpu\"), path)"
-    )]
-    LegacyPickle {
+    /// Weights of a model that is neither SAM nor DeSAM.
+    #[error("{path} holds {found} (it has {evidence}); {expected}{advice}", expected = EXPECTED)]
+    ForeignModel {
         /// The file.
         path: PathBuf,
+        /// What it holds.
+        found: &'static str,
+        /// A tensor that says so.
+        evidence: String,
+        /// What to do, if anything, after a semicolon.
+        advice: String,
+    },
+    /// A parameter that holds NaN or an infinity.
+    #[error(
+        "{path}: tensor {tensor} holds {value} at element {index} ({bad} of its {count} numbers are \
+         not finite); weights have to be finite: the training that wrote it diverged, or the file is \
+         damaged; take an earlier checkpoint"
+    )]
+    NotFinite {
+        /// The file.
+        path: PathBuf,
+        /// The tensor's name in the file.
+        tensor: String,
+        /// The first number that is not finite.
+        value: f32,
+        /// Its position, in row-major order.
+        index: usize,
+        /// How many are not finite.
+        bad: usize,
+        /// How many there are.
+        count: usize,
     },
     /// A tensor whose type is no floating point.
     #[error(
-        "{path}: tensor {name} is of type {found}; expected f16, bf16, f32 or f64 \
-         (remove it from the checkpoint if it is no parameter)"
+        "{}: tensor {name} is of type {found}; expected f16, bf16, f32 or f64 \
+         (remove it from the checkpoint if it is no parameter)",
+        path.display_escaped()
     )]
     TensorType {
         /// The file.
@@ -48,7 +74,7 @@ pub enum Error {
         found: String,
     },
     /// Two keys of a file stand for the same parameter and hold different numbers.
-    #[error("{path}: {first} and {second} are the same parameter and hold different values")]
+    #[error("{}: {first} and {second} are the same parameter and hold different values", path.display_escaped())]
     Conflict {
         /// The file.
         path: PathBuf,
@@ -80,8 +106,8 @@ pub enum Error {
     #[error(transparent)]
     Parameters(#[from] desam_nn::Error),
     /// A tensor operation failed.
-    #[error(transparent)]
-    Tensor(#[from] candle_core::Error),
+    #[error("{}", without_backtrace(.0))]
+    Tensor(candle_core::Error),
     /// Built-in weights that are not what they were when they were made.
     #[error(
         "the built-in weights of {name} are damaged: their blake3 is {found}, expected {expected}; \
@@ -120,28 +146,57 @@ pub enum Error {
         /// Where it would be.
         looked: PathBuf,
     },
-    /// The hub could not be reached or said no.
+    /// A file in the cache that is not what it was when it was downloaded.
     #[cfg(feature = "hub")]
-    #[error("{url}: {reason}; nothing was kept that could be mistaken for the whole file")]
+    #[error(
+        "{path} is damaged: its sha256 is {found}, expected {expected}; remove it and go online once, \
+         or give the path of a local file"
+    )]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What its SHA-256 should be.
+        expected: String,
+        /// What it is.
+        found: String,
+    },
+    /// The hub could not be reached, did not answer in time or said no.
+    #[cfg(feature = "hub")]
+    #[error("{url}: {reason}; nothing is in the cache that could be mistaken for the whole file")]
     Hub {
         /// What was asked for.
         url: String,
         /// What happened.
         reason: String,
     },
-    /// What arrived is not what the hub announced. It was thrown away.
+    /// What the hub announces or sends is not what was expected. Nothing of it was kept.
     #[cfg(feature = "hub")]
-    #[error("{url}: {what} differs: announced {announced}, received {received}; thrown away")]
+    #[error("{url}: {what} differs: expected {announced}, received {received}; it was removed")]
     Download {
         /// What was asked for.
         url: String,
         /// `size in bytes` or `sha256`.
         what: &'static str,
-        /// What the hub's header says.
+        /// What is pinned, or what the hub's header says.
         announced: String,
-        /// What arrived.
+        /// What the hub says, or what arrived.
         received: String,
     },
+}
+
+// Not `#[from]`, which would make it a source as well: sources are printed, backtrace and all.
+impl From<candle_core::Error> for Error {
+    fn from(error: candle_core::Error) -> Self {
+        Self::Tensor(error)
+    }
+}
+
+/// candle's message; where `RUST_BACKTRACE` is set it would carry a backtrace.
+fn without_backtrace(error: &candle_core::Error) -> String {
+    match error {
+        candle_core::Error::WithBacktrace { inner, .. } => without_backtrace(inner),
+        other => other.to_string(),
+    }
 }
 
 impl Error {

@@ -49,9 +49,10 @@ impl FrozenSam {
     /// The encoders of a checkpoint, their sizes read off its shapes.
     ///
     /// # Errors
-    /// When the sizes cannot be read or the input side does not fit the patch. Parameters that are
-    /// missing, unexpected or misshapen are in the report.
+    /// When the weights are another model's, the sizes cannot be read or the input side does not fit
+    /// the patch. Parameters that are missing, unexpected or misshapen are in the report.
     pub fn load(checkpoint: &Checkpoint, options: &SamOptions) -> Result<LoadedSam> {
+        checkpoint.expect_sam()?;
         let vit = VitConfig::from_tensors(&checkpoint.tensors)?;
         let prompt = PromptEncoderConfig::from_tensors(&checkpoint.tensors, &vit.spec())?;
         let params = LoadOptions { device: options.device.clone(), ..LoadOptions::frozen() };

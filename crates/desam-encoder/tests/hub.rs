@@ -11,6 +11,7 @@ use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
 
@@ -30,7 +31,27 @@ enum Fault {
     OtherCommit,
     /// An etag that would leave the cache.
     OddEtag,
+    /// An etag that is no hash.
+    NoHash,
+    /// The hash of other bytes.
+    OtherHash,
+    /// No word of a commit.
+    NoCommit,
     NotFound,
+    /// It redirects to itself for ever.
+    Loop,
+    /// It redirects away from https, or to nowhere.
+    OddRedirect,
+    /// It accepts a connection and says nothing.
+    Hangs,
+    /// It sends the head of a body and then nothing.
+    Stalls,
+    /// It sends a byte now and then.
+    Slow,
+    /// It announces a file of 2^62 bytes.
+    Huge,
+    /// It fails the first so many times.
+    Unavailable(usize),
 }
 
 struct Server {
@@ -101,6 +122,26 @@ fn answer(
     let mut out = stream;
     let now = *fault.lock().unwrap();
     let path = request.split(' ').nth(1).unwrap_or_default().to_owned();
+    let host = stream.local_addr()?;
+    let empty = "Content-Length: 0\r\nConnection: close\r\n\r\n";
+    match now {
+        Fault::Loop => {
+            let to = if path.contains("/resolve/") { "/loop" } else { path.as_str() };
+            return write!(out, "HTTP/1.1 302 Found\r\nLocation: {to}\r\n{empty}");
+        }
+        Fault::OddRedirect => {
+            return write!(out, "HTTP/1.1 302 Found\r\nLocation: ftp://{host}/x\r\n{empty}");
+        }
+        Fault::Hangs => {
+            std::thread::sleep(Duration::from_secs(20));
+            return Ok(());
+        }
+        Fault::Unavailable(left) if left > 0 => {
+            *fault.lock().unwrap() = Fault::Unavailable(left - 1);
+            return write!(out, "HTTP/1.1 503 Service Unavailable\r\n{empty}");
+        }
+        _ => {}
+    }
     if now == Fault::NotFound {
         return write!(
             out,
@@ -109,14 +150,21 @@ fn answer(
     }
     if path.contains("/resolve/") {
         let commit = if now == Fault::OtherCommit { "f".repeat(40) } else { COMMIT.to_owned() };
-        let etag = if now == Fault::OddEtag { "../../../x".to_owned() } else { sha256(body) };
-        let host = stream.local_addr()?;
+        let etag = match now {
+            Fault::OddEtag => "../../../x".to_owned(),
+            Fault::NoHash => "abc".to_owned(),
+            Fault::OtherHash => "0".repeat(64),
+            _ => sha256(body),
+        };
+        let commit = match now {
+            Fault::NoCommit => String::new(),
+            _ => format!("X-Repo-Commit: {commit}\r\n"),
+        };
+        let size = if now == Fault::Huge { 1 << 62 } else { body.len() };
         return write!(
             out,
-            "HTTP/1.1 302 Found\r\nLocation: http://{host}/storage\r\nX-Repo-Commit: {commit}\r\n\
-             ETag: \"other\"\r\nX-Linked-ETag: \"{etag}\"\r\nX-Linked-Size: {}\r\n\
-             Content-Length: 0\r\nConnection: close\r\n\r\n",
-            body.len()
+            "HTTP/1.1 302 Found\r\nLocation: http://{host}/storage\r\n{commit}\
+             ETag: \"other\"\r\nX-Linked-ETag: \"{etag}\"\r\nX-Linked-Size: {size}\r\n{empty}"
         );
     }
     let (mut from, to) = range.unwrap_or((0, None));
@@ -145,6 +193,18 @@ fn answer(
         body.len() + extra
     )?;
     match now {
+        Fault::Stalls if asks_for_body => {
+            out.write_all(&part[..1000])?;
+            std::thread::sleep(Duration::from_secs(20));
+            return Ok(());
+        }
+        Fault::Slow if asks_for_body => {
+            for byte in part.iter().take(100) {
+                out.write_all(&[*byte])?;
+                std::thread::sleep(Duration::from_millis(100));
+            }
+            return Ok(());
+        }
         Fault::Changed => part[0] ^= 1,
         Fault::Cut(left) if asks_for_body && left > 0 => {
             *fault.lock().unwrap() = Fault::Cut(left - 1);
@@ -160,15 +220,34 @@ fn body() -> Vec<u8> {
 }
 
 fn model() -> HubModel {
-    HubModel { repo: "who/what".into(), file: "model.safetensors".into(), revision: COMMIT.into() }
+    HubModel::new("who/what", "model.safetensors", COMMIT)
 }
 
 fn options(server: &Server, cache: &Path) -> HubOptions {
-    HubOptions {
-        cache_dir: Some(cache.to_owned()),
-        endpoint: Some(server.address.clone()),
-        ..HubOptions::default()
-    }
+    let mut options = cached(cache);
+    options.endpoint = Some(server.address.clone());
+    options.timeouts.connect = Duration::from_secs(1);
+    options.timeouts.read = Duration::from_secs(1);
+    options.timeouts.stall = Duration::from_secs(2);
+    options.timeouts.retry = Duration::from_millis(1);
+    options
+}
+
+/// A cache, and the hub that nobody asks here.
+fn cached(cache: &Path) -> HubOptions {
+    let mut options = HubOptions::default();
+    options.cache_dir = Some(cache.to_owned());
+    options
+}
+
+fn offline(mut options: HubOptions) -> HubOptions {
+    options.offline = true;
+    options
+}
+
+/// Where a download of `body()` grows.
+fn part(cache: &Path) -> std::path::PathBuf {
+    cache.join(".desam-incoming").join(format!("{}.part", sha256(&body())))
 }
 
 fn snapshot(cache: &Path) -> std::path::PathBuf {
@@ -179,8 +258,7 @@ fn snapshot(cache: &Path) -> std::path::PathBuf {
 fn assert_nothing_accepted(cache: &Path) {
     assert!(!snapshot(cache).exists());
     assert!(!cache.join("models--who--what/blobs").exists());
-    let offline =
-        HubOptions { cache_dir: Some(cache.to_owned()), offline: true, ..HubOptions::default() };
+    let offline = offline(cached(cache));
     assert!(matches!(fetch(&model(), &offline, &Quiet), Err(Error::Offline { .. })));
 }
 
@@ -221,7 +299,7 @@ fn a_file_is_fetched_once_and_then_needs_no_server() {
     assert_eq!([&sum.begun, &sum.finished].map(|n| n.load(Ordering::SeqCst)), [1, 1]);
     let asked = server.requests.load(Ordering::SeqCst);
     assert_eq!(fetch(&model(), &options, &Quiet).unwrap(), path);
-    let offline = HubOptions { offline: true, ..options };
+    let offline = offline(options);
     assert_eq!(fetch(&model(), &offline, &Quiet).unwrap(), path);
     assert_eq!(server.requests.load(Ordering::SeqCst), asked);
 }
@@ -230,12 +308,12 @@ fn a_file_is_fetched_once_and_then_needs_no_server() {
 fn a_branch_is_remembered_by_its_commit() {
     let dir = tempfile::tempdir().unwrap();
     let server = Server::new(body(), Fault::None);
-    let main = HubModel { revision: "main".into(), ..model() };
+    let main = HubModel::new("who/what", "model.safetensors", "main");
     let path = fetch(&main, &options(&server, dir.path()), &Quiet).unwrap();
     assert_eq!(path, snapshot(dir.path()));
     let reference = dir.path().join("models--who--what/refs/main");
     assert_eq!(std::fs::read_to_string(reference).unwrap(), COMMIT);
-    let offline = HubOptions { offline: true, ..options(&server, dir.path()) };
+    let offline = offline(options(&server, dir.path()));
     assert_eq!(fetch(&main, &offline, &Quiet).unwrap(), path);
 }
 
@@ -243,7 +321,7 @@ fn a_branch_is_remembered_by_its_commit() {
 fn offline_and_not_cached_says_where_it_looked() {
     let dir = tempfile::tempdir().unwrap();
     let server = Server::new(body(), Fault::None);
-    let offline = HubOptions { offline: true, ..options(&server, dir.path()) };
+    let offline = offline(options(&server, dir.path()));
     let error = fetch(&model(), &offline, &Quiet).unwrap_err();
     let text = error.to_string();
     assert!(text.contains(&*snapshot(dir.path()).to_string_lossy()), "{text}");
@@ -282,24 +360,28 @@ fn a_connection_that_stays_cut_is_an_error_and_a_later_call_goes_on() {
 
 #[test]
 fn another_size_than_announced_is_thrown_away() {
-    for (fault, received) in [(Fault::Announces(100), "300000"), (Fault::IgnoresRange, "450000")] {
-        let dir = tempfile::tempdir().unwrap();
-        let server = Server::new(body(), fault);
-        if fault == Fault::IgnoresRange {
-            // Half of it came before.
-            let blobs = dir.path().join(".desam-incoming/models--who--what/blobs");
-            std::fs::create_dir_all(&blobs).unwrap();
-            let part = blobs.join(format!("{}.part", sha256(&body())));
-            std::fs::write(part, &body()[..150_000]).unwrap();
-        }
-        let error = fetch(&model(), &options(&server, dir.path()), &Quiet).unwrap_err();
-        assert!(matches!(&error, Error::Download { what: "size in bytes", .. }), "{error}");
-        assert!(error.to_string().contains(received), "{error}");
-        assert_nothing_accepted(dir.path());
-        server.becomes(Fault::None);
-        let path = fetch(&model(), &options(&server, dir.path()), &Quiet).unwrap();
-        assert_eq!(std::fs::read(path).unwrap(), body());
-    }
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::new(body(), Fault::Announces(100));
+    let error = fetch(&model(), &options(&server, dir.path()), &Quiet).unwrap_err();
+    assert!(matches!(&error, Error::Download { what: "size in bytes", .. }), "{error}");
+    assert!(error.to_string().contains("300100"), "{error}");
+    assert_nothing_accepted(dir.path());
+    assert!(!part(dir.path()).exists());
+    server.becomes(Fault::None);
+    let path = fetch(&model(), &options(&server, dir.path()), &Quiet).unwrap();
+    assert_eq!(std::fs::read(path).unwrap(), body());
+}
+
+/// Half of a file came before; the server sends all of it again, or says that it is the other half.
+#[test]
+fn a_server_that_knows_no_ranges_sends_the_file_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::new(body(), Fault::IgnoresRange);
+    std::fs::create_dir_all(part(dir.path()).parent().unwrap()).unwrap();
+    std::fs::write(part(dir.path()), &body()[..150_000]).unwrap();
+    let path = fetch(&model(), &options(&server, dir.path()), &Quiet).unwrap();
+    assert_eq!(std::fs::read(path).unwrap(), body());
+    assert_eq!(server.starts(), [150_000]);
 }
 
 #[test]
@@ -308,16 +390,111 @@ fn another_content_than_announced_is_thrown_away() {
     let server = Server::new(body(), Fault::Changed);
     let error = fetch(&model(), &options(&server, dir.path()), &Quiet).unwrap_err();
     assert!(matches!(&error, Error::Download { what: "sha256", .. }), "{error}");
+    assert!(error.to_string().contains("removed"), "{error}");
     assert_nothing_accepted(dir.path());
+    assert!(!part(dir.path()).exists());
+}
+
+#[test]
+fn a_file_without_a_hash_is_refused_unless_its_hash_is_given() {
+    for fault in [Fault::NoHash, Fault::OddEtag] {
+        let dir = tempfile::tempdir().unwrap();
+        let server = Server::new(body(), fault);
+        let options = options(&server, dir.path());
+        let error = fetch(&model(), &options, &Quiet).unwrap_err().to_string();
+        assert!(error.contains("no SHA-256") && error.contains("etag"), "{error}");
+        assert_nothing_accepted(dir.path());
+        let given = model().with_sha256(sha256(&body()));
+        let path = fetch(&given, &options, &Quiet).unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), body());
+        // The blob is called by the hash, never by what the server says.
+        let blob = std::fs::canonicalize(path).unwrap();
+        assert_eq!(blob.file_name().unwrap().to_str().unwrap(), sha256(&body()));
+    }
+}
+
+#[test]
+fn a_pinned_hash_counts_more_than_what_the_server_states() {
+    for (fault, pin) in [(Fault::OtherHash, sha256(&body())), (Fault::NoHash, "1".repeat(64))] {
+        let dir = tempfile::tempdir().unwrap();
+        let server = Server::new(body(), fault);
+        let pinned = model().with_sha256(pin);
+        let error = fetch(&pinned, &options(&server, dir.path()), &Quiet).unwrap_err();
+        assert!(matches!(&error, Error::Download { what: "sha256", .. }), "{error}");
+        assert_nothing_accepted(dir.path());
+    }
+    // A mirror may leave out the commit: the hash says the same. Without one it is needed.
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::new(body(), Fault::NoCommit);
+    let options = options(&server, dir.path());
+    assert!(fetch(&model(), &options, &Quiet).unwrap_err().to_string().contains("commit"));
+    fetch(&model().with_sha256(sha256(&body())), &options, &Quiet).unwrap();
+}
+
+#[test]
+fn a_damaged_file_in_the_cache_is_found_and_fetched_again() {
+    for pinned in [false, true] {
+        let dir = tempfile::tempdir().unwrap();
+        let server = Server::new(body(), Fault::None);
+        let options = options(&server, dir.path());
+        let model = if pinned { model().with_sha256(sha256(&body())) } else { model() };
+        let path = fetch(&model, &options, &Quiet).unwrap();
+        std::fs::write(&path, b"something else").unwrap();
+        let error = fetch(&model, &offline(options.clone()), &Quiet).unwrap_err();
+        assert!(matches!(&error, Error::Damaged { .. }), "{error}");
+        let again = fetch(&model, &options, &Quiet).unwrap();
+        assert_eq!(std::fs::read(again).unwrap(), body());
+    }
+}
+
+#[test]
+fn a_server_that_does_not_answer_is_given_up() {
+    for (fault, words) in [
+        (Fault::Hangs, "time limit"),
+        (Fault::Stalls, "at 1000 of 300000 bytes"),
+        (Fault::Slow, "stalled"),
+        (Fault::Loop, "8 redirects"),
+        (Fault::OddRedirect, "not https"),
+        (Fault::Huge, "4611686018427387904"),
+        (Fault::Unavailable(usize::MAX), "503"),
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        let server = Server::new(body(), fault);
+        let started = Instant::now();
+        let error = fetch(&model(), &options(&server, dir.path()), &Quiet).unwrap_err();
+        assert!(started.elapsed() < Duration::from_secs(10), "{fault:?} {:?}", started.elapsed());
+        let text = error.to_string();
+        assert!(text.contains(words), "{fault:?}: {text}");
+        assert_nothing_accepted(dir.path());
+        let kept = part(dir.path()).metadata().map_or(0, |m| m.len());
+        assert_eq!(text.contains("are kept in"), kept > 0, "{text}");
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::new(body(), Fault::Unavailable(1));
+    fetch(&model(), &options(&server, dir.path()), &Quiet).unwrap();
+}
+
+#[test]
+fn two_at_once_fetch_one_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::new(body(), Fault::None);
+    let options = options(&server, dir.path());
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                let path = fetch(&model(), &options, &Quiet).unwrap();
+                assert_eq!(std::fs::read(path).unwrap(), body());
+            });
+        }
+    });
 }
 
 #[test]
 fn a_download_that_was_whole_when_it_was_killed_is_fetched_again() {
     let dir = tempfile::tempdir().unwrap();
     let server = Server::new(body(), Fault::None);
-    let blobs = dir.path().join(".desam-incoming/models--who--what/blobs");
-    std::fs::create_dir_all(&blobs).unwrap();
-    std::fs::write(blobs.join(format!("{}.part", sha256(&body()))), body()).unwrap();
+    std::fs::create_dir_all(part(dir.path()).parent().unwrap()).unwrap();
+    std::fs::write(part(dir.path()), body()).unwrap();
     let path = fetch(&model(), &options(&server, dir.path()), &Quiet).unwrap();
     assert_eq!(std::fs::read(path).unwrap(), body());
 }
@@ -342,17 +519,19 @@ fn endpoints_that_are_none_are_errors() {
     // The last one is an address where nobody listens.
     for endpoint in ["", "huggingface.co", "http://", "http://a b", "ftp://x", "http://127.0.0.1:1"]
     {
-        let endpoint = Some(endpoint.to_owned());
-        let options = HubOptions { endpoint, ..options(&server, dir.path()) };
+        let mut options = options(&server, dir.path());
+        options.endpoint = Some(endpoint.to_owned());
         let error = fetch(&model(), &options, &Quiet).unwrap_err();
         assert!(matches!(error, Error::Hub { .. }), "{error}");
     }
-    let nowhere = HubOptions { cache_dir: None, ..options(&server, dir.path()) };
+    let mut nowhere = options(&server, dir.path());
+    nowhere.cache_dir = None;
     assert!(fetch(&model(), &nowhere, &Quiet).unwrap_err().to_string().contains("HF_HOME"));
 }
 
 #[test]
 fn a_token_is_not_printed() {
-    let options = HubOptions { token: Some("hf_secret".into()), ..HubOptions::default() };
+    let mut options = HubOptions::default();
+    options.token = Some("hf_secret".into());
     assert!(!format!("{options:?}").contains("secret"));
 }

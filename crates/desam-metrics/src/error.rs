@@ -1,5 +1,7 @@
 //! What can go wrong with a loss or a metric.
 
+use desam_core::text::nearest;
+
 /// Result of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -75,7 +77,9 @@ pub enum Error {
     },
     /// A name that no metric has.
     #[error(
-        "there is no metric {found:?}; known are {known} and, of any tolerance, surface_dice_3mm"
+        "there is no metric {found:?}; known are {known} and, of any tolerance from 0 to 1000 mm, \
+         surface_dice_3mm{}",
+        meant(found, known)
     )]
     UnknownMetric {
         /// What was asked for.
@@ -96,4 +100,12 @@ pub enum Error {
     /// From the vocabulary.
     #[error(transparent)]
     Core(#[from] desam_core::Error),
+}
+
+/// The end of a message on a metric that was probably mistyped. Names are also known without their
+/// units.
+fn meant(found: &str, known: &str) -> String {
+    let known = known.split(", ").map(|name| name.trim_end_matches("_mm").trim_end_matches("_ml"));
+    let typed = found.trim_end_matches("_mm").trim_end_matches("_ml");
+    nearest(typed, known).map_or_else(String::new, |name| format!("; did you mean {name}?"))
 }

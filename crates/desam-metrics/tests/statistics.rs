@@ -184,7 +184,7 @@ fn what_has_no_spread_has_no_interval_or_none_of_a_width() {
     assert_eq!(of(&[&[0.5]]), None);
     assert_eq!(of(&[&[0.5, 0.6], &[0.5]]), None);
     assert_eq!(of(&[&[0.5, f64::INFINITY]]), None);
-    assert_eq!(of(&[&[0.5; 4]]), Some(Interval { low: 0.5, high: 0.5 }));
+    assert_eq!(of(&[&[0.5; 4]]), Some(Interval { low: 0.5, high: 0.5, few_cases: Some(4) }));
     let two = of(&[&[0.0, 1.0]]).unwrap();
     assert_eq!((two.low, two.high), (0.0, 1.0));
 }
@@ -232,4 +232,21 @@ fn what_makes_no_sense_is_refused_by_name() {
     assert!(flip.test(&[&[f64::INFINITY]], MeanOver::Cases).is_err());
     assert!(flip.test(&[], MeanOver::Cases).is_err());
     assert!(SignFlip { draws: 1, seed: 0 }.test(&[&EIGHT], MeanOver::Cases).is_err());
+}
+
+#[test]
+fn intervals_of_few_cases_say_so() {
+    let config = BootstrapConfig { resamples: 100, ..BootstrapConfig::default() };
+    let values = [0.1, 0.4, 0.5, 0.7, 0.9, 0.95];
+    let few = |groups: &[&[f64]]| {
+        config.interval(groups, MeanOver::Groups).unwrap().and_then(|i| i.few_cases)
+    };
+    assert_eq!(few(&[&values[..4]]), Some(4));
+    assert_eq!(few(&[&values[..5]]), None);
+    // The smallest group counts: its cases are drawn from it alone.
+    assert_eq!(few(&[&values, &values[..2]]), Some(2));
+    // Files from before say nothing, and none is written where there is nothing to say.
+    let old: Interval = serde_json::from_str(r#"{"low":0.25,"high":0.5}"#).unwrap();
+    assert_eq!(old.few_cases, None);
+    assert_eq!(serde_json::to_string(&old).unwrap(), r#"{"low":0.25,"high":0.5}"#);
 }

@@ -6,10 +6,11 @@ use crate::{Error, Result};
 use candle_core::Device;
 use desam_core::{ImageEncoder, Precision, Progress};
 use desam_data::cache::{EncoderRecord, FeatureDtype, SlicePolicy};
-use desam_data::embed::EmbedOptions;
+use desam_data::embed::{CacheWriter, EmbedOptions, PartWriter};
 pub use desam_data::embed::{EmbedSummary, Part, PartSummary};
-use desam_data::layout::{data_root, discover};
+use desam_data::layout::{Layout, data_root, unused_series};
 use desam_data::preprocess::PreprocessConfig;
+use desam_data::volumes::ReadOptions;
 use desam_encoder::{SamOptions, checkpoint};
 use std::path::Path;
 
@@ -36,6 +37,8 @@ pub struct EmbedRequest<'a> {
     pub precision: Precision,
     /// Slices of a case to encode at once; not given, one on a CPU and [`GPU_BATCH`] on a GPU.
     pub batch: Option<usize>,
+    /// How volumes are read.
+    pub read: ReadOptions,
 }
 
 /// Slices that are encoded at once on a GPU. One of 1024 pixels fills most of it; eight fill what is
@@ -43,19 +46,21 @@ pub struct EmbedRequest<'a> {
 pub const GPU_BATCH: usize = 8;
 
 impl<'a> EmbedRequest<'a> {
-    /// Official preprocessing, features in f16, labelled slices, on the CPU in f32.
+    /// The paper's preprocessing, which keeps the labels' volume, features in f16, labelled slices, on
+    /// the CPU in f32.
     pub fn new(data: &'a Path, out: &'a Path, encoder: EncoderChoice) -> Self {
         Self {
             data,
             out,
             encoder,
             input_side: None,
-            preprocess: PreprocessConfig::official(),
+            preprocess: PreprocessConfig::paper(),
             dtype: FeatureDtype::F16,
             slices: SlicePolicy::Labelled,
             device: Device::Cpu,
             precision: Precision::F32,
             batch: None,
+            read: ReadOptions::default(),
         }
     }
 }
@@ -64,12 +69,13 @@ impl<'a> EmbedRequest<'a> {
 /// weights are written beside the features, so that training needs the cache alone.
 ///
 /// # Errors
-/// When the data set, a volume or the checkpoint cannot be read, or the folder holds a run, or a
-/// cache made in another way.
+/// When the data set, a volume or the checkpoint cannot be read, another process writes to the
+/// folder, or it holds a run, or a cache made in another way.
 pub fn embed(request: &EmbedRequest<'_>, progress: &dyn Progress) -> Result<EmbedSummary> {
-    let work = Work::of(request)?;
-    let summary = desam_data::embed::embed(&work.options, work.image(), &request.device, progress)?;
-    work.write_weights(request)?;
+    let work = Work::of(request, progress)?;
+    let writer = CacheWriter::new(&work.options, (work.image(), &request.device), progress)?;
+    let summary = writer.embed()?;
+    work.write_weights(&writer)?;
     Ok(summary)
 }
 
@@ -83,11 +89,12 @@ pub fn embed_part(
     part: Part,
     progress: &dyn Progress,
 ) -> Result<PartSummary> {
-    let work = Work::of(request)?;
+    let work = Work::of(request, progress)?;
     let encoder = (work.image(), &request.device);
-    let summary = desam_data::embed::embed_part(&work.options, part, encoder, progress)?;
+    let writer = PartWriter::new(&work.options, part, encoder, progress)?;
+    let summary = writer.embed()?;
     if summary.waiting_for.is_empty() {
-        work.write_weights(request)?;
+        work.write_weights(&writer)?;
     }
     Ok(summary)
 }
@@ -97,10 +104,10 @@ pub fn embed_part(
 /// # Errors
 /// When a part is not done, naming it, or was made in another way.
 pub fn finish_parts(request: &EmbedRequest<'_>, of: usize, progress: &dyn Progress) -> Result<()> {
-    let work = Work::of(request)?;
-    let encoder = (work.image(), &request.device);
-    desam_data::embed::finish_parts(&work.options, of, encoder, progress)?;
-    work.write_weights(request)
+    let work = Work::of(request, progress)?;
+    let writer = CacheWriter::new(&work.options, (work.image(), &request.device), progress)?;
+    writer.finish_parts(of)?;
+    work.write_weights(&writer)
 }
 
 /// What a request comes to.
@@ -110,7 +117,7 @@ struct Work {
 }
 
 impl Work {
-    fn of(request: &EmbedRequest<'_>) -> Result<Self> {
+    fn of(request: &EmbedRequest<'_>, progress: &dyn Progress) -> Result<Self> {
         request.preprocess.validate()?;
         request.precision.check_on(&request.device)?;
         if request.batch == Some(0) {
@@ -121,15 +128,22 @@ impl Work {
             let reason = "holds a run, whose model would be replaced; choose another --out";
             return Err(Error::file(request.out, reason));
         }
-        let cases = discover(request.data)?;
+        let layout = Layout::of(request.data)?;
+        let cases = layout.cases(request.data)?;
+        if let Some(warning) = unused_series(request.data, layout, &cases)? {
+            progress.warn(&warning);
+        }
         let options = SamOptions {
             input_side: request.input_side,
             device: request.device.clone(),
             precision: request.precision,
         };
         let frozen = Frozen::load(&request.encoder, &options)?;
-        let encoder =
-            EncoderRecord { name: frozen.name.clone(), weights_blake3: frozen.blake3.clone() };
+        frozen.notes.say(Path::new(&frozen.name), progress);
+        let encoder = EncoderRecord {
+            file_blake3: Some(frozen.file_blake3.clone()),
+            ..EncoderRecord::new(frozen.name.as_str(), frozen.blake3.as_str())
+        };
         let options = EmbedOptions {
             dir: request.out.to_owned(),
             data_root: data_root(request.data).to_owned(),
@@ -140,6 +154,7 @@ impl Work {
             slices: request.slices,
             precision: request.precision,
             batch: request.batch.unwrap_or(if request.device.is_cpu() { 1 } else { GPU_BATCH }),
+            read: request.read.clone(),
         };
         Ok(Self { options, frozen })
     }
@@ -148,9 +163,10 @@ impl Work {
         &self.frozen.sam.image
     }
 
-    fn write_weights(&self, request: &EmbedRequest<'_>) -> Result<()> {
-        let metadata = self.frozen.record(&request.preprocess).to_metadata()?;
-        let path = request.out.join(WEIGHTS_FILE);
+    /// Writes the weights beside the features, while `_lock` keeps other processes away.
+    fn write_weights<L>(&self, _lock: &L) -> Result<()> {
+        let metadata = self.frozen.record(&self.options.preprocess).to_metadata()?;
+        let path = self.options.dir.join(WEIGHTS_FILE);
         Ok(checkpoint::write(path, &self.frozen.tensors, &metadata)?)
     }
 }

@@ -1,5 +1,7 @@
 //! What can go wrong, and how to mend it.
 
+use desam_core::text::DisplayPath as _;
+use desam_core::text::did_you_mean;
 use std::path::{Path, PathBuf};
 
 /// Result of this crate.
@@ -10,7 +12,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[non_exhaustive]
 pub enum Error {
     /// A file or folder could not be read or written.
-    #[error("cannot {action} {}: {source}", path.display())]
+    #[error("cannot {action} {}: {source}", path.display_escaped())]
     Io {
         /// What was tried: `read`, `write`, `create`.
         action: &'static str,
@@ -20,15 +22,53 @@ pub enum Error {
         source: std::io::Error,
     },
     /// A JSON file that does not say what it should.
-    #[error("{} is not valid: {source}", path.display())]
+    #[error("{} is not valid: {source}", path.display_escaped())]
     Json {
         /// The file.
         path: PathBuf,
         /// Where and why.
         source: serde_json::Error,
     },
+    /// A JSON file one field of which is not what it should be.
+    #[error("{}: {field}: {source}", path.display_escaped())]
+    JsonField {
+        /// The file.
+        path: PathBuf,
+        /// The field, such as `cases[3].dice`.
+        field: String,
+        /// What is wrong with it, and in which line.
+        source: serde_json::Error,
+    },
+    /// A file of scores with a number that no score can be.
+    #[error(
+        "{}: {field} is {found}; expected {expected}: the file was changed, or damaged; evaluate \
+         the run again",
+        path.display_escaped()
+    )]
+    ScoreOutOfRange {
+        /// The file.
+        path: PathBuf,
+        /// The number's place in it.
+        field: String,
+        /// The number.
+        found: f64,
+        /// What it can be.
+        expected: &'static str,
+    },
+    /// A site that a cache does not hold.
+    #[error(
+        "the cache has no site {site:?}; its sites are {}{}",
+        known.join(", "),
+        did_you_mean(site, known.iter().map(String::as_str))
+    )]
+    UnknownSite {
+        /// The site that was asked for.
+        site: String,
+        /// The cache's sites.
+        known: Vec<String>,
+    },
     /// Something about one file, with what to do about it.
-    #[error("{}: {reason}", path.display())]
+    #[error("{}: {reason}", path.display_escaped())]
     File {
         /// The file.
         path: PathBuf,
@@ -89,6 +129,12 @@ impl Error {
     /// For `map_err` on a system call.
     pub(crate) fn io(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Self {
         move |source| Self::Io { action, path: path.to_owned(), source }
+    }
+
+    /// A site that is not among `known`.
+    pub(crate) fn unknown_site(site: &str, known: &[&str]) -> Self {
+        let known = known.iter().map(|&k| k.to_owned()).collect();
+        Self::UnknownSite { site: site.to_owned(), known }
     }
 
     /// Something about `path`.

@@ -1,6 +1,7 @@
 //! Small files, read whole and written atomically.
 
 use crate::{Error, Result};
+use desam_core::files::read_regular_to_string;
 use desam_data::atomic::write_atomic;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -9,8 +10,19 @@ use std::path::Path;
 
 /// Reads a JSON file.
 pub(crate) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T> {
-    let text = std::fs::read_to_string(path).map_err(Error::io("read", path))?;
-    serde_json::from_str(&text).map_err(|source| Error::Json { path: path.to_owned(), source })
+    let text = read_regular_to_string(path).map_err(Error::io("read", path))?;
+    let mut reader = serde_json::Deserializer::from_str(&text);
+    let read = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
+        let (path, field) = (path.to_owned(), error.path().to_string());
+        let source = error.into_inner();
+        // A dot or a question mark stands for the whole file.
+        match field.as_str() {
+            "." | "?" => Error::Json { path, source },
+            _ => Error::JsonField { path, field, source },
+        }
+    })?;
+    reader.end().map_err(|source| Error::Json { path: path.to_owned(), source })?;
+    Ok(read)
 }
 
 /// Writes a JSON file, indented, with a final newline.

@@ -1,14 +1,61 @@
 //! Whether a data set is fit to be trained on, and how large its features will be.
 
 use crate::Result;
+use crate::evaluate::paper_border;
 use desam_core::Progress;
+use desam_data::preprocess::PreprocessConfig;
+use desam_data::verify::VerifyOptions;
 pub use desam_data::verify::VerifyReport;
+use desam_data::volumes::ReadOptions;
 use desam_encoder::VitConfig;
 use serde::Serialize;
 use std::path::Path;
 
 /// Bytes of a feature in f16, the default of [`crate::embed`].
 const F16_BYTES: u64 = 2;
+
+/// What [`verify`] is asked for.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct VerifyRequest<'a> {
+    /// The data set: a folder, or a table of cases.
+    pub data: &'a Path,
+    /// How volumes will become slices.
+    pub preprocess: PreprocessConfig,
+    /// Side of the masks of the encoder to come, in pixels.
+    pub mask_side: usize,
+    /// How files are read.
+    pub read: ReadOptions,
+}
+
+impl<'a> VerifyRequest<'a> {
+    /// Side of the masks over SAM's encoders.
+    pub const SAM_MASK_SIDE: usize = 256;
+
+    /// The preprocessing that [`crate::embed`] does by default, for one of SAM's encoders.
+    pub fn new(data: &'a Path) -> Self {
+        let (preprocess, read) = (PreprocessConfig::paper(), ReadOptions::default());
+        Self { data, preprocess, mask_side: Self::SAM_MASK_SIDE, read }
+    }
+
+    /// Sets [`preprocess`](Self::preprocess).
+    #[must_use]
+    pub fn with_preprocess(self, preprocess: PreprocessConfig) -> Self {
+        Self { preprocess, ..self }
+    }
+
+    /// Sets [`mask_side`](Self::mask_side).
+    #[must_use]
+    pub fn with_mask_side(self, mask_side: usize) -> Self {
+        Self { mask_side, ..self }
+    }
+
+    /// Sets [`read`](Self::read).
+    #[must_use]
+    pub fn with_read(self, read: ReadOptions) -> Self {
+        Self { read, ..self }
+    }
+}
 
 /// A data set that has been looked at.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -31,14 +78,19 @@ pub struct CacheSize {
     pub all_bytes: u64,
 }
 
-/// Reads every case of a data set (see [`desam_data::verify::verify`]) and adds what its features
-/// will take. Slices are counted as they are cut without resampling; the paper's preprocessing
-/// makes about as many for its 3.6 mm.
+/// Reads every case of a data set (see [`desam_data::verify::verify_with`]) and adds what its features
+/// will take, what its labels lose on the way to masks, and what the border of the paper's protocol
+/// would cut off them. Slices are counted as they are cut without resampling; the paper's
+/// preprocessing makes about as many for its 3.6 mm.
 ///
 /// # Errors
 /// When there is no case to be found. What is wrong with a case or the layout is in the report.
-pub fn verify(data: &Path, progress: &dyn Progress) -> Result<Verified> {
-    let report = desam_data::verify::verify(data, progress)?;
+pub fn verify(request: &VerifyRequest<'_>, progress: &dyn Progress) -> Result<Verified> {
+    let mask_side = request.mask_side;
+    let (preprocess, border_px) = (request.preprocess.clone(), paper_border(mask_side));
+    let read = request.read.clone();
+    let options = VerifyOptions { preprocess, mask_side, border_px, read };
+    let report = desam_data::verify::verify_with(request.data, &options, progress)?;
     let encoders: [(_, fn() -> VitConfig); 3] =
         [("vit-b", VitConfig::vit_b), ("vit-l", VitConfig::vit_l), ("vit-h", VitConfig::vit_h)];
     let cache = encoders.map(|(encoder, config)| {
@@ -70,7 +122,7 @@ mod tests {
         let label = LabelVolume::new(grid, (0..80).map(|v| u8::from(v >= 32)).collect()).unwrap();
         nifti::write_volume(&site.join("a.nii"), &image).unwrap();
         volumes::write_labels(&site.join("a_segmentation.nii"), &label).unwrap();
-        let verified = verify(dir.path(), &Quiet).unwrap();
+        let verified = verify(&VerifyRequest::new(dir.path()), &Quiet).unwrap();
         assert!(verified.report.is_fit(), "{verified:#?}");
         // A slice takes 20, 26 and 32 MiB in f16: three taps of 64 × 64 × (768, 1024, 1280) and the
         // embedding's 64 × 64 × 256 numbers of two bytes.

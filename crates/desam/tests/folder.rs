@@ -5,9 +5,9 @@
 mod toy;
 
 use desam::Quiet;
-use desam::core::{LabelVolume, Progress, Volume};
+use desam::core::{Affine, Grid, LabelVolume, Progress, Volume};
 use desam::data::cache::hash_file;
-use desam::data::nifti::{read_labels, read_volume};
+use desam::data::nifti::{read_labels, read_volume, write_volume};
 use desam::data::postprocess::{Holes, PostprocessConfig};
 use desam::predict::{PredictOptions, SliceChoice, segment_folder};
 use std::path::Path;
@@ -94,6 +94,8 @@ fn what_fails_is_told_in_order_and_the_rest_is_done() {
     let failed: Vec<_> = summary.failed.iter().map(|f| f.input.clone()).collect();
     assert_eq!(failed, [0, 1, 4, 5].map(|n| inputs[n].clone()));
     let told = told.0.into_inner().unwrap();
+    // What an untrained model draws may well be doubtful.
+    let told: Vec<_> = told.iter().filter(|line| !line.starts_with("warning: ")).collect();
     assert_eq!(told.len(), 5, "{told:?}");
     // The second volume has slices 0 to 2.
     for (line, words) in told.iter().zip(["v0", "0 to 2", "v2.nii.gz and again", "missing", "4 f"])
@@ -247,4 +249,95 @@ fn a_volume_is_not_written_over_by_its_own_mask() {
     let summary = segment_folder(&segmenter, &inputs, folder.path(), &Quiet).unwrap();
     assert_eq!((summary.done.len(), summary.failed.len()), (0, 1));
     assert!(std::fs::read(&input).unwrap() == before);
+}
+
+/// A volume of one value, stored as [`toy::volume`] stores them.
+fn constant(value: f32) -> Volume {
+    let grid = *toy::volume([24, 20, 3], 0).grid();
+    Volume::new(grid, vec![value; grid.len()]).unwrap()
+}
+
+#[test]
+fn a_segmentation_tells_where_it_begins_and_ends() {
+    #[derive(Default)]
+    struct All(Mutex<Vec<String>>);
+    impl Progress for All {
+        fn begin(&self, task: &str, steps: u64) {
+            self.say(&format!("begin {task} {steps}"));
+        }
+        fn advance(&self, steps: u64, _: &str) {
+            self.say(&format!("advance {steps}"));
+        }
+        fn finish(&self, summary: &str) {
+            self.say(&format!("finish {summary}"));
+        }
+        fn say(&self, message: &str) {
+            self.0.lock().unwrap().push(message.to_owned());
+        }
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let segmenter = toy::segmenter(&toy::model(folder.path()));
+    let told = All::default();
+    let found = segmenter.segment(&toy::volume([24, 20, 3], 0), &told).unwrap();
+    let lines = told.0.into_inner().unwrap();
+    let expected = [
+        "begin segmenting 3".to_owned(),
+        "advance 1".to_owned(),
+        "advance 1".to_owned(),
+        "advance 1".to_owned(),
+        format!("finish {:.1} ml", found.volume_ml()),
+    ];
+    assert_eq!(lines[..5], expected);
+    // What is doubtful comes behind.
+    let told = All::default();
+    segmenter.segment(&constant(7.0), &told).unwrap();
+    let lines = told.0.into_inner().unwrap();
+    assert_eq!(lines[5], "warning: the image is constant: all its voxels are 7");
+}
+
+#[test]
+fn what_is_doubtful_about_a_volume_is_told_and_in_its_report() {
+    let folder = tempfile::tempdir().unwrap();
+    let segmenter = toy::segmenter(&toy::model(folder.path()));
+    let options = PredictOptions { json: true, ..PredictOptions::default() };
+    let segmenter = segmenter.with_options(options).unwrap();
+    let mut inputs = toy::volumes(folder.path(), &SIZES[..1]);
+    inputs.push(folder.path().join("black.nii.gz"));
+    write_volume(&inputs[1], &constant(0.0)).unwrap();
+    let (out, told) = (folder.path().join("out"), Told::default());
+    let summary = segment_folder(&segmenter, &inputs, &out, &told).unwrap();
+    assert!(summary.failed.is_empty(), "{:?}", summary.failed);
+    let constant = format!("{}: the image is constant: all its voxels are 0", inputs[1].display());
+    assert!(summary.done[1].warnings.contains(&constant), "{:?}", summary.done[1].warnings);
+    let told = told.0.into_inner().unwrap();
+    assert!(told.contains(&format!("warning: {constant}")), "{told:?}");
+    let report = std::fs::read_to_string(out.join("black.json")).unwrap();
+    let report: serde_json::Value = serde_json::from_str(&report).unwrap();
+    assert_eq!(report["warnings"], serde_json::json!(summary.done[1].warnings));
+    let report = std::fs::read_to_string(out.join("v0.json")).unwrap();
+    let report: serde_json::Value = serde_json::from_str(&report).unwrap();
+    assert_eq!(report["warnings"], serde_json::json!(summary.done[0].warnings));
+    // One by one it is the same.
+    let alone =
+        segmenter.segment_file(&inputs[1], &folder.path().join("m.nii.gz"), &Quiet).unwrap();
+    assert_eq!(alone.warnings, summary.done[1].warnings);
+}
+
+#[test]
+fn what_cannot_be_an_image_is_refused_by_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let segmenter = toy::segmenter(&toy::model(folder.path()));
+    let nothing = folder.path().join("nothing.nii.gz");
+    write_volume(&nothing, &constant(f32::NAN)).unwrap();
+    let line = folder.path().join("line.nii.gz");
+    let grid = Grid { dims: [1, 24, 3], affine: Affine::from_spacing([1.0, 1.0, 3.0]) };
+    write_volume(&line, &Volume::new(grid, (0..72).map(|v| v as f32).collect()).unwrap()).unwrap();
+    for (input, word) in
+        [(&nothing, "1440 of 1440 voxels are not finite"), (&line, "1 × 24 pixels")]
+    {
+        let mask = folder.path().join("mask.nii.gz");
+        let error = segmenter.segment_file(input, &mask, &Quiet).unwrap_err().to_string();
+        assert!(error.starts_with(&input.display().to_string()) && error.contains(word), "{error}");
+        assert!(!mask.exists());
+    }
 }

@@ -4,9 +4,10 @@ use super::draws::Draws;
 use super::{Session, one_of};
 use crate::cli::JsonFlag;
 use crate::reply::Reply;
-use anyhow::Context;
+use anyhow::{Context, bail};
 use clap::Args;
-use desam::evaluate::{CompareConfig, Evaluation, Protocol, compare};
+use desam::core::text::DisplayPath as _;
+use desam::evaluate::{CompareConfig, Evaluation, Protocol, compare, find_scores};
 use desam::metrics::metric::CaseMetric;
 use std::path::{Path, PathBuf};
 
@@ -61,30 +62,31 @@ fn metric(name: &str) -> Result<CaseMetric, String> {
     CaseMetric::from_typed(name).map_err(|e| e.to_string())
 }
 
-/// The evaluation of a run's folder, or the one that a file holds.
-pub(super) fn scores(run: &Path, protocol: Protocol) -> anyhow::Result<Evaluation> {
+/// The evaluation of a run's folder that holds the metric, or the one in a file.
+fn scores(run: &Path, arguments: &Arguments) -> anyhow::Result<Evaluation> {
     if !run.is_dir() {
         return Ok(Evaluation::read_json(run)?);
     }
-    let file = run.join(format!("evaluation_{protocol}.json"));
-    let read = Evaluation::read_json(&file);
-    read.with_context(|| {
-        format!(
-            "{} has no scores of the {protocol} protocol; run `desam evaluate --run {} --protocol \
-             {protocol}` first",
-            run.display(),
-            run.display()
-        )
-    })
+    let protocol = arguments.protocol;
+    let file = find_scores(run, protocol, arguments.metric);
+    if !file.exists() {
+        let run = run.display_escaped();
+        bail!(
+            "{run} has no scores of the {protocol} protocol; run `desam evaluate --run {run} \
+             --protocol {protocol}` first"
+        );
+    }
+    Ok(Evaluation::read_json(&file)?)
 }
 
 pub(crate) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Reply> {
     let bootstrap = arguments.draws.config_or_default()?;
     let config = CompareConfig { metric: arguments.metric, bootstrap };
     session.detail(&format!("settings: {}", serde_json::to_string(&config)?));
-    let [a, b] = [&arguments.a, &arguments.b].map(|run| scores(run, arguments.protocol));
+    let [a, b] = [&arguments.a, &arguments.b].map(|run| scores(run, arguments));
     let comparison = compare(&a?, &b?, &config)?;
     let json = serde_json::to_value(&comparison).context("the result cannot be written as JSON")?;
-    let names = format!("A  {}\nB  {}", arguments.a.display(), arguments.b.display());
+    let names =
+        format!("A  {}\nB  {}", arguments.a.display_escaped(), arguments.b.display_escaped());
     Ok(Reply::new(format!("{names}\n{}", comparison.table()), json))
 }

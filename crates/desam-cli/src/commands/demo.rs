@@ -1,12 +1,13 @@
 //! `desam demo`: everything once, with nothing downloaded.
 
-use super::{Session, aligned, count, one_of};
+use super::{EPOCHS, Session, aligned, one_of, seed, whole};
 use crate::cli::JsonFlag;
 use crate::progress::duration;
 use crate::reply::Reply;
 use anyhow::Context;
 use clap::Args;
 use desam::Mode;
+use desam::core::text::DisplayPath as _;
 use desam::demo::{DemoConfig, DemoSummary, demo_on};
 use serde_json::json;
 use std::path::PathBuf;
@@ -37,15 +38,16 @@ pub(crate) struct Arguments {
     out: PathBuf,
 
     /// Seed of phantoms and training
-    #[arg(long, value_name = "N", default_value_t = 0)]
+    #[arg(long, value_name = "N", default_value_t = 0, allow_negative_numbers = true,
+        value_parser = seed)]
     seed: u64,
 
     /// Phantoms at each of the six sites, at least 2 [default: as many as the demonstration needs]
-    #[arg(long, value_name = "N", value_parser = count)]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = whole(1..=1000))]
     cases_per_site: Option<usize>,
 
     /// Passes over the training slices [default: as many as the demonstration needs]
-    #[arg(long, value_name = "N", value_parser = count)]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = whole(EPOCHS))]
     epochs: Option<usize>,
 
     /// How the model is prompted [default: points]
@@ -87,14 +89,14 @@ pub(crate) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Re
 
 fn text(summary: &DemoSummary, took: Duration) -> String {
     let rows = aligned(&[
-        ("page", summary.page.display().to_string()),
-        ("pictures", summary.picture.display().to_string()),
-        ("model", summary.training.model.display().to_string()),
+        ("page", summary.page.display_escaped()),
+        ("pictures", summary.picture.display_escaped()),
+        ("model", summary.training.model.display_escaped()),
         (
             "new volume",
             format!(
                 "{}, {:.1} ml",
-                summary.segmented.output.display(),
+                summary.segmented.output.display_escaped(),
                 summary.segmented.volume_ml
             ),
         ),

@@ -1,5 +1,6 @@
 //! Flags of commands that draw cases again.
 
+use super::seed;
 use clap::Args;
 use desam::metrics::statistics::{BootstrapConfig, IntervalMethod};
 
@@ -14,7 +15,7 @@ pub(super) struct Draws {
     bootstrap: Option<usize>,
 
     /// Seed of the draws [default: 0]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = seed)]
     seed: Option<u64>,
 
     /// Share of such intervals that is to hold the true mean [default: 0.95]

@@ -1,14 +1,20 @@
 //! `desam evaluate`: one model, every site.
 
 use super::draws::Draws;
+use super::overwrite::Force;
 use super::precision::PrecisionFlag;
-use super::{Session, grid_side, one_of, room_for};
+use super::{Session, grid_side, json_path, one_of, room_for, whole};
 use crate::cli::JsonFlag;
 use crate::reply::Reply;
 use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
+use desam::core::text::path_for_people;
 use desam::data::cache::FeatureCache;
-use desam::evaluate::{EvaluateConfig, EvaluateRequest, Evaluation, Protocol, evaluate};
+use desam::data::lock;
+use desam::evaluate::{
+    EvaluateConfig, EvaluateRequest, Evaluation, Protocol, ScoringSettings, evaluate,
+    evaluation_stem,
+};
 use desam::metrics::metric::{CaseMetric, OneEmpty};
 use desam::sweep::PAPER_GRID;
 use desam::train::Run;
@@ -42,7 +48,9 @@ Examples:
 /// Score a model on every site of a cache: Dice a case, mean a site, source to target
 ///
 /// The table is printed; JSON and CSV (a row a case) are written to the run's folder as
-/// evaluation_PROTOCOL.json and .csv unless other files are named. Dice is in per cent on the
+/// evaluation_PROTOCOL.json and .csv unless other files are named. Where those hold scores of other
+/// settings, the settings that differ are appended, as in evaluation_paper_border0.json; where they
+/// hold scores of the same settings, they are replaced with --force alone. Dice is in per cent on the
 /// screen, from 0 to 1 in files.
 #[derive(Debug, Args)]
 #[command(after_help = AFTER)]
@@ -62,7 +70,7 @@ pub(crate) struct Arguments {
 
     /// Border of each predicted mask that is set to zero, in its pixels [default: paper: 50 of
     /// 256, in proportion; full: 0]
-    #[arg(long, value_name = "PX")]
+    #[arg(long, value_name = "PX", allow_negative_numbers = true, value_parser = whole(0..=8192))]
     border: Option<usize>,
 
     /// How to prompt [default: as the model was trained]
@@ -70,7 +78,7 @@ pub(crate) struct Arguments {
     mode: Option<Mode>,
 
     /// Points along each side of the grid, 1 to 64, in points mode alone [default: 9]
-    #[arg(long, value_name = "N", value_parser = grid_side)]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = grid_side)]
     grid: Option<usize>,
 
     /// Sites to score, separated by commas [default: all in the cache]
@@ -99,6 +107,9 @@ pub(crate) struct Arguments {
     /// Write a row a case to FILE
     #[arg(long, value_name = "FILE")]
     csv: Option<PathBuf>,
+
+    #[command(flatten)]
+    force: Force,
 }
 
 /// What a name stands for.
@@ -166,11 +177,17 @@ pub(crate) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Re
     };
     // Wrong settings are better found before the work than after it.
     let draws = arguments.draws.config()?;
-    let beside = |ending: &str| run.dir().join(format!("evaluation_{}.{ending}", config.protocol));
+    let precision = arguments.precision.precision;
+    let planned = ScoringSettings::planned(&config, &cache, precision, draws.as_ref())?;
+    let stem = evaluation_stem(run.dir(), config.protocol, &planned);
+    let beside = |ending: &str| run.dir().join(format!("{stem}.{ending}"));
     let json = arguments.json.clone().flatten().unwrap_or_else(|| beside("json"));
     let csv = arguments.csv.clone().unwrap_or_else(|| beside("csv"));
     room_for(&json)?;
     room_for(&csv)?;
+    arguments.force.check([json.clone(), csv.clone()])?;
+    // Another evaluation would leave its JSON beside this one's CSV.
+    let _locks = (lock::file(&json, &session.screen)?, lock::file(&csv, &session.screen)?);
     let mut evaluation = evaluate(&request, &session.screen)?;
     // Whoever reads it may stand elsewhere.
     evaluation.cache = std::path::absolute(cache.dir()).ok();
@@ -186,13 +203,14 @@ fn reply(evaluation: &Evaluation, (json, csv): (&Path, &Path)) -> anyhow::Result
     let text = format!(
         "{}\n\nscores  {}\ncases   {}",
         evaluation.table().trim_end(),
-        json.display(),
-        csv.display()
+        path_for_people(json),
+        path_for_people(csv)
     );
     let mut value =
         serde_json::to_value(evaluation).context("the result cannot be written as JSON")?;
     if let Some(object) = value.as_object_mut() {
-        object.insert("files".to_owned(), json!({ "json": json, "csv": csv }));
+        object
+            .insert("files".to_owned(), json!({ "json": json_path(json), "csv": json_path(csv) }));
     }
     let mut reply = Reply::new(text, value);
     let unscored = evaluation.unscored.iter();

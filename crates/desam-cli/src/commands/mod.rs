@@ -7,10 +7,13 @@ mod draws;
 pub(crate) mod embed;
 pub(crate) mod evaluate;
 pub(crate) mod info;
+mod overwrite;
 pub(crate) mod parity;
 pub(crate) mod phantom;
 mod precision;
 pub(crate) mod predict;
+mod preprocess;
+mod read_flags;
 pub(crate) mod report;
 pub(crate) mod sweep;
 pub(crate) mod train;
@@ -23,7 +26,9 @@ use crate::reply::Reply;
 use anyhow::{Context, bail};
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use desam::candle::Device;
+use desam::core::text::{path_for_people, path_text};
 use desam::{DeviceChoice, Progress};
+use std::ops::RangeInclusive;
 use std::path::Path;
 use std::str::FromStr;
 
@@ -106,28 +111,49 @@ fn fraction(text: &str) -> Result<f64, String> {
     }
 }
 
-/// A finite number above 0.
-fn positive(text: &str) -> Result<f64, String> {
-    match text.parse::<f64>() {
-        Ok(value) if value > 0.0 && value.is_finite() => Ok(value),
-        _ => Err("expected a number above 0".into()),
+/// A parser of numbers above 0, up to `most`.
+fn positive(most: f64) -> impl Fn(&str) -> Result<f64, String> + Clone + Send + Sync + 'static {
+    move |text| match text.parse::<f64>() {
+        Ok(value) if value > 0.0 && value <= most => Ok(value),
+        _ => Err(format!("expected a number above 0, at most {most}")),
     }
 }
 
-/// A finite number, at least 0.
-fn not_negative(text: &str) -> Result<f64, String> {
-    match text.parse::<f64>() {
-        Ok(value) if value >= 0.0 && value.is_finite() => Ok(value),
-        _ => Err("expected a number, at least 0".into()),
+/// A parser of numbers from 0 to `most`.
+fn not_negative(most: f64) -> impl Fn(&str) -> Result<f64, String> + Clone + Send + Sync + 'static {
+    move |text| match text.parse::<f64>() {
+        Ok(value) if (0.0..=most).contains(&value) => Ok(value),
+        _ => Err(format!("expected a number from 0 to {most}")),
     }
 }
 
-/// A count from 1.
-fn count(text: &str) -> Result<usize, String> {
-    match text.parse::<usize>() {
-        Ok(value) if value > 0 => Ok(value),
-        _ => Err("expected a whole number from 1".into()),
+/// A parser of whole numbers in a range.
+fn whole(
+    range: RangeInclusive<usize>,
+) -> impl Fn(&str) -> Result<usize, String> + Clone + Send + Sync + 'static {
+    move |text| match text.parse::<usize>() {
+        Ok(value) if range.contains(&value) => Ok(value),
+        _ => Err(format!("expected a whole number from {} to {}", range.start(), range.end())),
     }
+}
+
+/// Passes over the training slices: more than any training needs.
+const EPOCHS: RangeInclusive<usize> = 1..=1_000_000;
+/// Slices a training step: more than any device holds.
+const BATCH: RangeInclusive<usize> = 1..=65_536;
+/// Above this nothing learns.
+const MOST_LEARNING_RATE: f64 = 1000.0;
+/// Above this a term of the loss leaves the range of its type.
+const MOST_WEIGHT: f64 = 1e6;
+
+/// A path as JSON has it: byte for byte recoverable, whatever its encoding.
+fn json_path(path: &Path) -> serde_json::Value {
+    path_text(path).into()
+}
+
+/// A seed of random numbers.
+fn seed(text: &str) -> Result<u64, String> {
+    text.parse().map_err(|_| format!("expected a whole number from 0 to {}", u64::MAX))
 }
 
 /// Points along a side of the grid: its square is decoded on every slice.
@@ -139,15 +165,18 @@ fn grid_side(text: &str) -> Result<usize, String> {
 }
 
 /// Makes the folder of a file that a command will write, and refuses what cannot be one: before the
-/// work, not after it.
+/// work, not after it. A device, a FIFO or a link that leads to a folder that is there needs none.
 fn room_for(file: &Path) -> anyhow::Result<()> {
     if file.is_dir() {
-        bail!("{} is a folder, not a file to write", file.display());
+        bail!("{} is a folder, not a file to write", path_for_people(file));
+    }
+    if file.exists() {
+        return Ok(());
     }
     let folder = file.parent().filter(|f| !f.as_os_str().is_empty());
     folder.map_or(Ok(()), |folder| {
         std::fs::create_dir_all(folder)
-            .with_context(|| format!("cannot create {}", folder.display()))
+            .with_context(|| format!("cannot create {}", path_for_people(folder)))
     })
 }
 
@@ -165,12 +194,21 @@ mod tests {
     #[test]
     fn numbers_out_of_range_are_refused() {
         assert!(["0", "1", "-1", "nan", "x"].iter().all(|t| fraction(t).is_err()));
-        assert!(["0", "-1", "inf", "nan", ""].iter().all(|t| positive(t).is_err()));
-        assert!(["-1", "inf", "nan", ""].iter().all(|t| not_negative(t).is_err()));
-        assert_eq!(not_negative("0"), Ok(0.0));
-        assert!(["0", "-1", "1.5"].iter().all(|t| count(t).is_err()));
+        let rate = positive(1000.0);
+        for text in ["0", "-1", "inf", "nan", "", "1e300", "1000.1"] {
+            assert!(rate(text).is_err_and(|e| e.contains("at most 1000")), "{text}");
+        }
+        let weight = not_negative(1e6);
+        for text in ["-1", "inf", "nan", "", "1e300"] {
+            assert!(weight(text).is_err_and(|e| e.contains("0 to 1000000")), "{text}");
+        }
+        assert_eq!((weight("0"), weight("1e6")), (Ok(0.0), Ok(1e6)));
+        let epochs = whole(EPOCHS);
+        for text in ["0", "-1", "1.5", "1e300", "nan", "1000001", "18446744073709551615"] {
+            assert!(epochs(text).is_err_and(|e| e.contains("1 to 1000000")), "{text}");
+        }
         assert!(["0", "65"].iter().all(|t| grid_side(t).is_err()));
-        assert_eq!((fraction("0.1"), positive("1e-4"), count("3")), (Ok(0.1), Ok(1e-4), Ok(3)));
+        assert_eq!((fraction("0.1"), rate("1e-4"), epochs("3")), (Ok(0.1), Ok(1e-4), Ok(3)));
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! `desam parity`: this program against the official one.
 
-use super::Session;
+use super::overwrite::say_replaced;
 use super::precision::PrecisionFlag;
+use super::{Session, room_for};
 use crate::cli::JsonFlag;
 use crate::reply::Reply;
 use anyhow::Context;
@@ -65,6 +66,8 @@ pub(crate) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Re
     let options = ParityOptions { device: session.device.clone(), precision };
     let report = parity_on(&arguments.dir, &options, &session.screen)?;
     if let Some(Some(path)) = &arguments.json {
+        room_for(path)?;
+        say_replaced(path, session);
         report.write_json(path)?;
     }
     let mut value =

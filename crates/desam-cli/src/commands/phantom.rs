@@ -1,9 +1,11 @@
 //! `desam phantom`: made-up volumes to try everything on.
 
-use super::{Session, aligned};
+use super::overwrite::Force;
+use super::{Session, aligned, json_path, seed, whole};
 use crate::cli::JsonFlag;
 use crate::reply::Reply;
 use clap::Args;
+use desam::core::text::path_for_people;
 use desam::data::phantom::{PhantomConfig, SiteStyle, write_phantoms};
 use serde_json::json;
 use std::path::PathBuf;
@@ -22,12 +24,17 @@ pub(crate) struct Arguments {
     out: PathBuf,
 
     /// Cases at each site, 1 to 1000
-    #[arg(long, value_name = "N", default_value_t = 6, value_parser = super::count)]
+    #[arg(long, value_name = "N", default_value_t = 6, allow_negative_numbers = true,
+        value_parser = whole(1..=1000))]
     cases_per_site: usize,
 
     /// Seed of everything random
-    #[arg(long, value_name = "N", default_value_t = 0)]
+    #[arg(long, value_name = "N", default_value_t = 0, allow_negative_numbers = true,
+        value_parser = seed)]
     seed: u64,
+
+    #[command(flatten)]
+    force: Force,
 
     #[command(flatten)]
     pub(crate) json: JsonFlag,
@@ -39,17 +46,18 @@ pub(crate) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Re
         seed: arguments.seed,
         sites: SiteStyle::six_sites(),
     };
+    arguments.force.check(config.files(&arguments.out))?;
     let cases = write_phantoms(&arguments.out, &config, &session.screen)?;
     let mut sites: Vec<&str> = cases.iter().map(|c| c.site.as_str()).collect();
     sites.dedup();
     let text = aligned(&[
-        ("written to", arguments.out.display().to_string()),
+        ("written to", path_for_people(&arguments.out)),
         ("sites", sites.join(", ")),
         ("cases", format!("{}, {} at each site", cases.len(), config.cases_per_site)),
         ("note", "these are phantoms, not patients".to_owned()),
     ]);
     let json = json!({
-        "out": arguments.out,
+        "out": json_path(&arguments.out),
         "sites": sites,
         "cases_per_site": config.cases_per_site,
         "cases": cases.len(),

@@ -1,30 +1,47 @@
 //! `desam predict`: volumes in, masks out.
 
 mod extras;
+mod folder;
 
+use super::overwrite::Force;
 use super::precision::PrecisionFlag;
+use super::read_flags::ReadFlags;
 use super::{Session, aligned, grid_side, one_of, room_for};
 use crate::cli::JsonFlag;
 use crate::reply::Reply;
 use anyhow::{Context, bail};
 use clap::Args;
-use desam::data::layout::list_volumes;
-use desam::data::volumes::{VOLUME_ENDINGS, expect_mask_name, is_series, mask_name};
-use desam::predict::{FolderSummary, VolumeSummary, segment_folder};
+use desam::core::text::DisplayPath as _;
+#[cfg(feature = "dicom")]
+use desam::data::volumes::VolumeFormat;
+use desam::data::volumes::{ReadOptions, expect_mask_name, mask_name};
+use desam::predict::{
+    FolderSummary, PredictOptions, VolumeSummary, existing_outputs, segment_folder,
+};
 use desam::{Automatic, Mode, Segmenter};
 use extras::Extras;
+use folder::Inputs;
 use serde_json::json;
 use std::path::{Path, PathBuf};
 
 const AFTER: &str = "\
-A folder's masks keep the names of their volumes, so the output must be another folder. Files
+A folder's masks keep the names of their volumes, so the output must be another folder. What is there
+already is not replaced unless --force is given; that is found before the work. Files
 ending in _segmentation or .seg before the format's ending are taken for labels and left out. A volume that cannot be read is
 reported and skipped, the others are done, and the exit code is 1.
 
 Formats are NIfTI (.nii.gz, .nii, .hdr with .img), MetaImage (.mha, .mhd) and NRRD (.nrrd, .nhdr);
-a mask has the format that its name ends in, which may be another than its volume's. A folder of
-DICOM files is one volume, and so is each such folder in a folder; in a folder of masks theirs are
-.nii.gz. Of a series the mask may also be a DICOM segmentation (.dcm), which refers to its slices.
+a mask has the format that its name ends in, which may be another than its volume's.
+
+The DICOM files of a folder are one volume, the volume files in it are one each, and so are the folders
+in it that are DICOM series; in a folder of masks theirs are FOLDER.nii.gz. All of them are segmented;
+volumes in deeper folders are named in a warning. With --series only the DICOM series that fit it are.
+One volume in all may have its mask in --output as a file, several need a folder. Of a series the mask
+may also be a DICOM segmentation (.dcm), which refers to its slices.
+
+In a DICOM folder, objects that are no slices (reports, screenshots, images without a position) are set
+aside; -v names them. A file that could be a slice and cannot be read (named .dcm, .ima or .dicom, or as
+the slices beside it are) is an error. Pixels of MONOCHROME1 are inverted, as ITK does.
 
 Examples:
   desam predict --model run --input t2.nii.gz --output mask.nii.gz
@@ -54,8 +71,8 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "FILE|DIR")]
     output: PathBuf,
 
-    /// Series of a DICOM folder that holds several: its UID, words of its description, or axial,
-    /// coronal or sagittal
+    /// Series of a DICOM folder that holds several, or of folders in it: its UID, words of its
+    /// description, or axial, coronal or sagittal
     #[cfg(feature = "dicom")]
     #[arg(long, value_name = "SERIES")]
     series: Option<desam::data::dicom::SeriesChoice>,
@@ -65,35 +82,55 @@ pub(crate) struct Arguments {
     mode: Option<Mode>,
 
     /// Points along each side of the grid, 1 to 64, in points mode alone [default: 9]
-    #[arg(long, value_name = "N", value_parser = grid_side)]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = grid_side)]
     grid: Option<usize>,
 
     #[command(flatten)]
     precision: PrecisionFlag,
 
     #[command(flatten)]
+    force: Force,
+
+    #[command(flatten)]
     extras: Extras,
 
     #[command(flatten)]
     pub(crate) json: JsonFlag,
+
+    // Last, since its heading would go on for what follows.
+    #[command(flatten)]
+    read: ReadFlags,
+}
+
+impl Arguments {
+    /// The volumes of the input, a folder.
+    fn inputs(&self, session: &Session) -> anyhow::Result<Inputs> {
+        #[cfg(feature = "dicom")]
+        if let Some(choice) = &self.series {
+            return Inputs::of_series(&self.input, choice, session);
+        }
+        Inputs::all(&self.input, &self.output, session)
+    }
+
+    /// How volumes are read.
+    fn read_options(&self) -> ReadOptions {
+        let options = self.read.options();
+        #[cfg(feature = "dicom")]
+        let options = options.with_series(self.series.clone().unwrap_or_default());
+        options
+    }
 }
 
 pub(crate) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Reply> {
-    let job = Job::new(&arguments.input, &arguments.output)?;
-    #[cfg(feature = "dicom")]
-    if arguments.series.is_some() && matches!(job, Job::Many { .. }) {
-        bail!(
-            "--series is for one folder of DICOM files; {} holds volumes",
-            arguments.input.display()
-        );
-    }
+    let job = Job::new(arguments, session)?;
+    arguments.force.check(job.existing(&arguments.extras.options())?)?;
     let segmenter = segmenter(arguments, session)?;
     let settings = (segmenter.automatic(), segmenter.options());
     session.detail(&format!("prompts and options: {}", serde_json::to_string(&settings)?));
     let summary = match job {
         Job::One { input, output } => {
             room_for(&output)?;
-            let done = one(arguments, &segmenter, (&input, &output), session)?;
+            let done = segmenter.segment_file(&input, &output, &session.screen)?;
             FolderSummary { done: vec![done], failed: Vec::new() }
         }
         Job::Many { inputs, output } => {
@@ -101,23 +138,6 @@ pub(crate) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Re
         }
     };
     reply(&summary, &segmenter)
-}
-
-/// One volume, or one series of a folder.
-fn one(
-    arguments: &Arguments,
-    segmenter: &Segmenter,
-    (input, output): (&Path, &Path),
-    session: &Session,
-) -> anyhow::Result<VolumeSummary> {
-    #[cfg(feature = "dicom")]
-    if let Some(choice) = &arguments.series {
-        let volume = desam::data::dicom::read_volume(input, choice)?;
-        return Ok(segmenter.segment_read(&volume, input, output, &session.screen)?);
-    }
-    #[cfg(not(feature = "dicom"))]
-    let _ = arguments;
-    Ok(segmenter.segment_file(input, output, &session.screen)?)
 }
 
 /// What is to be written where, once nothing speaks against it.
@@ -128,45 +148,70 @@ enum Job {
 }
 
 impl Job {
-    fn new(input: &Path, output: &Path) -> anyhow::Result<Self> {
-        let kind =
-            std::fs::metadata(input).with_context(|| format!("cannot read {}", input.display()))?;
-        let same = |a: &Path, b: &Path| match (a.canonicalize(), b.canonicalize()) {
-            (Ok(a), Ok(b)) => a == b,
-            _ => false,
-        };
-        let inputs = if kind.is_dir() { list_volumes(input)? } else { Vec::new() };
-        // A folder without volumes of its own may be a volume itself, a DICOM series.
-        if kind.is_dir() && !(inputs.is_empty() && is_series(input)?) {
-            if output.is_file() {
-                bail!(
-                    "{} is a file; a folder of volumes needs a folder for masks",
-                    output.display()
-                );
+    /// The files that would be replaced. A volume that has a fault of its own is no matter here.
+    fn existing(&self, options: &PredictOptions) -> anyhow::Result<Vec<PathBuf>> {
+        match self {
+            Self::One { input, output } => Ok(existing_outputs(input, output, options)?),
+            Self::Many { inputs, output } => {
+                let of = |input: &PathBuf| {
+                    existing_outputs(input, &output.join(mask_name(input)), options)
+                };
+                Ok(inputs.iter().flat_map(|input| of(input).unwrap_or_default()).collect())
             }
-            if same(input, output) {
-                bail!("masks keep their volumes' names: choose another --output than --input");
-            }
-            if inputs.is_empty() {
-                bail!("{} holds no volume: expected files in {VOLUME_ENDINGS}", input.display());
-            }
-            return Ok(Self::Many { inputs, output: output.to_owned() });
         }
+    }
+
+    fn new(arguments: &Arguments, session: &Session) -> anyhow::Result<Self> {
+        let (input, output) = (&arguments.input, &arguments.output);
+        let kind = std::fs::metadata(input)
+            .with_context(|| format!("cannot read {}", input.display_escaped()))?;
+        if !kind.is_dir() {
+            #[cfg(feature = "dicom")]
+            if arguments.series.is_some() && VolumeFormat::of(input)? != VolumeFormat::Dicom {
+                bail!("--series is for DICOM; {} is another format", input.display_escaped());
+            }
+            return Self::one(input, output);
+        }
+        let inputs = arguments.inputs(session)?;
+        if let Some(one) = inputs.single(input, output)? {
+            return Self::one(one, output);
+        }
+        if output.is_file() {
+            bail!("{} is a file; a folder of volumes needs a folder for masks", output.display());
+        }
+        if same(input, output) {
+            bail!("masks keep their volumes' names: choose another --output than --input");
+        }
+        Ok(Self::Many { inputs: inputs.into_paths(), output: output.clone() })
+    }
+
+    fn one(input: &Path, output: &Path) -> anyhow::Result<Self> {
         let mut output = output.to_owned();
         if output.is_dir() {
             output.push(mask_name(input));
         }
         expect_mask_name(input, &output)?;
         if same(input, &output) {
-            bail!("{} would be overwritten by its mask: choose another --output", input.display());
+            bail!(
+                "{} would be overwritten by its mask: choose another --output",
+                input.display_escaped()
+            );
         }
         Ok(Self::One { input: input.to_owned(), output })
+    }
+}
+
+fn same(a: &Path, b: &Path) -> bool {
+    match (a.canonicalize(), b.canonicalize()) {
+        (Ok(a), Ok(b)) => a == b,
+        _ => false,
     }
 }
 
 fn segmenter(arguments: &Arguments, session: &Session) -> anyhow::Result<Segmenter> {
     let precision = arguments.precision.precision;
     let segmenter = Segmenter::open_on(&arguments.model, &session.device, precision)?;
+    segmenter.model().notes().say(&arguments.model, &session.screen);
     let now = segmenter.automatic();
     let mode = arguments.mode.unwrap_or(now.mode);
     if arguments.grid.is_some() && mode == Mode::Box {
@@ -177,6 +222,7 @@ fn segmenter(arguments: &Arguments, session: &Session) -> anyhow::Result<Segment
     let grid = arguments.grid.unwrap_or(now.grid);
     let side = segmenter.model().spec().mask_side();
     let segmenter = segmenter.with_automatic(Automatic::new(mode, grid, side))?;
+    let segmenter = segmenter.with_read_options(arguments.read_options());
     Ok(segmenter.with_options(arguments.extras.options())?)
 }
 
@@ -201,7 +247,7 @@ fn reply(summary: &FolderSummary, segmenter: &Segmenter) -> anyhow::Result<Reply
 
 /// Most reasons name the file already.
 fn failure(input: &Path, reason: &str) -> String {
-    let name = input.display().to_string();
+    let name = input.display_escaped();
     if reason.contains(&name) { reason.to_owned() } else { format!("{name}: {reason}") }
 }
 
@@ -209,6 +255,6 @@ fn line(volume: &VolumeSummary) -> String {
     let VolumeSummary { output, slices, slices_with_mask, volume_ml, .. } = volume;
     format!(
         "{}  {volume_ml:.1} ml, mask on {slices_with_mask} of {slices} slices",
-        output.display()
+        output.display_escaped()
     )
 }

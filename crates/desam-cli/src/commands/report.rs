@@ -1,12 +1,15 @@
 //! `desam report`: runs as one page.
 
 use super::draws::Draws;
-use super::{Session, aligned, one_of, room_for};
+use super::overwrite::say_replaced;
+use super::{Session, aligned, one_of, room_for, whole};
 use crate::cli::JsonFlag;
 use crate::reply::Reply;
 use anyhow::Context;
 use clap::Args;
 use desam::core::Progress;
+use desam::core::text::DisplayPath as _;
+use desam::core::text::path_for_people;
 use desam::data::cache::human_bytes;
 use desam::evaluate::Protocol;
 use desam::report::{GalleryConfig, ReportRequest, ReportSummary, RunSource, report};
@@ -18,6 +21,10 @@ Each RUN must have been scored (`desam evaluate`). On the page: a map from sourc
 with intervals, and of each run its scores, curves, configuration, a table of all cases that sorts,
 and its worst and best cases slice by slice, prediction orange, truth blue. Those few cases are
 predicted again from the features that the run was scored with; `--cases 0` does without.
+
+Runs share a table only where they were scored alike: by the same protocol, prompts, border, side of
+the masks, precision, policy on empty masks and preprocessing. Others get tables of their own, and the
+page says in what they differ. A page that is there already is replaced, and that is said.
 
 The page is one file that loads nothing: pictures are in it (at most 24 MiB of them; cases beyond are
 left out and named), and so is its only script, without which it can still be read.
@@ -34,7 +41,8 @@ Examples:
 #[derive(Debug, Args)]
 #[command(after_help = AFTER)]
 pub(crate) struct Arguments {
-    /// Folders of `desam train`, scored by `desam evaluate`, or of `desam sweep plan`
+    /// Folders of `desam train`, scored by `desam evaluate`, or of `desam sweep plan`; or a file of
+    /// scores in a run's folder, such as run/evaluation_paper_border0.json
     #[arg(value_name = "RUN|PLAN", required = true)]
     runs: Vec<PathBuf>,
 
@@ -52,11 +60,13 @@ pub(crate) struct Arguments {
     cache: Option<PathBuf>,
 
     /// Worst cases to show of each run, and as many best ones
-    #[arg(long, value_name = "N", default_value_t = GalleryConfig::default().cases_each)]
+    #[arg(long, value_name = "N", default_value_t = GalleryConfig::default().cases_each,
+        allow_negative_numbers = true, value_parser = whole(0..=1000))]
     cases: usize,
 
     /// Most slices to show of a case
-    #[arg(long, value_name = "N", default_value_t = GalleryConfig::default().slices)]
+    #[arg(long, value_name = "N", default_value_t = GalleryConfig::default().slices,
+        allow_negative_numbers = true, value_parser = whole(0..=1000))]
     slices: usize,
 
     /// Heading of the page [default: which site was trained on]
@@ -76,10 +86,12 @@ pub(crate) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Re
         if folder.join("plan.jsonl").is_file() {
             let (done, missing) = RunSource::of_plan(&Plan::open(folder)?)?;
             if !missing.is_empty() {
-                let (folder, missing) = (folder.display(), missing.join(", "));
+                let (folder, missing) = (folder.display_escaped(), missing.join(", "));
                 session.screen.say(&format!("{folder}: not scored yet: {missing}"));
             }
             runs.extend(done);
+        } else if folder.is_file() {
+            runs.push(RunSource::of_scores(folder));
         } else {
             runs.push(RunSource::of(folder, arguments.protocol));
         }
@@ -96,16 +108,18 @@ pub(crate) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Re
         device: session.device.clone(),
     };
     room_for(&arguments.out)?;
+    say_replaced(&arguments.out, session);
     let summary = report(&request, &arguments.out, &session.screen)?;
     let json = serde_json::to_value(&summary).context("the result cannot be written as JSON")?;
     Ok(Reply::new(text(&summary), json))
 }
 
 fn text(summary: &ReportSummary) -> String {
-    let page = format!("{} ({})", summary.page.display(), human_bytes(summary.bytes));
+    let page = format!("{} ({})", path_for_people(&summary.page), human_bytes(summary.bytes));
     let mut rows = vec![
         ("page", page),
         ("runs", summary.runs.to_string()),
+        ("tables", summary.tables.to_string()),
         ("cases shown", summary.cases_shown.to_string()),
     ];
     if !summary.left_out.is_empty() {

@@ -121,6 +121,16 @@ pub(crate) fn world() -> &'static World {
     })
 }
 
+/// A copy of the world's run, without scores, which no other test writes to.
+pub(crate) fn run_copy(dir: &Path, name: &str) -> PathBuf {
+    let copy = dir.join(name);
+    std::fs::create_dir(&copy).unwrap();
+    for file in ["config.json", "manifest.json", "history.csv", "model.safetensors"] {
+        std::fs::copy(world().run.join(file), copy.join(file)).unwrap();
+    }
+    copy
+}
+
 /// Two cases at sites A, B and C, each cut down to slices from outside the gland to its middle.
 fn phantoms(dir: &Path) {
     let sites = SiteStyle::six_sites().into_iter().take(3).collect();

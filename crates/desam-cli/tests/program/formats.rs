@@ -81,6 +81,21 @@ fn data_is_verified_before_it_is_used() {
     let good = run(args!["verify", "--data", world.data]).expect(0);
     assert!(good.stdout.contains("fit to be trained on"), "{good:#?}");
     assert!(good.stdout.contains("vit-h"), "{good:#?}");
+    // What becomes of the labels as masks; of the official rule at the side of tiny's masks more is
+    // lost than two per cent.
+    assert!(good.stdout.contains("labels in masks of 256 × 256 pixels and back (rule nearest"));
+    let official = args!["--preprocess", "official", "--mask-side", "64", "--json", "-q"];
+    let ended = run(args!["verify", "--data", world.data].iter().chain(&official)).expect(0);
+    let json = ended.json();
+    for (site, name) in json["masks"].as_array().unwrap().iter().zip(["A", "B", "C"]) {
+        assert_eq!(site["site"], name);
+        let (dice, volume) = (site["mean_dice"].as_f64(), site["volume_ratio"].as_f64());
+        assert!(dice.unwrap() < 0.98 && volume.unwrap() < 0.96, "{site}");
+        let warning = format!("warning: site {name}: labels brought to masks of 64 × 64 pixels");
+        assert!(ended.stderr.contains(&warning), "{ended:#?}");
+    }
+    let warnings = json["warnings"].as_array().unwrap();
+    assert_eq!(warnings.iter().filter(|w| w.as_str().unwrap().contains("64 × 64")).count(), 3);
     let folder = tempfile::tempdir().unwrap();
     let site = folder.path().join("A");
     std::fs::create_dir(&site).unwrap();
@@ -106,7 +121,7 @@ fn data_is_verified_before_it_is_used() {
     assert!(json["cache"][0]["all_bytes"].as_u64().unwrap() > 0, "{json}");
 }
 
-/// A real series, where it lies beside the checkout: described, and segmented to the same mask as
+/// A real series, where it lies beside the checkout: described, and segmented to the mask of
 /// what another program made of it.
 #[cfg(feature = "dicom")]
 #[test]
@@ -128,7 +143,12 @@ fn a_folder_of_dicom_files() {
         run(args!["predict", "--model", world.run, "--input", input, "--output", mask]).expect(0);
         read_labels(&mask).unwrap()
     });
-    assert!(masks[0].data() == masks[1].data(), "other masks");
+    // The two headers differ in the seventh digit, and the volume is resampled by it: pixels at a
+    // threshold may fall on either side.
+    let both = masks[0].data().iter().zip(masks[1].data());
+    let differ = both.filter(|(a, b)| a != b).count();
+    let voxels = masks[0].data().iter().filter(|v| **v > 0).count();
+    assert!(1000 * differ <= 5 * voxels.max(1000), "{differ} of {voxels} voxels differ");
     assert!(masks[0].grid().matches(masks[1].grid(), 2e-3));
     let predict = args![
         "predict",
@@ -146,6 +166,11 @@ fn a_folder_of_dicom_files() {
     assert!(segmentation.grid().matches(masks[0].grid(), 1e-4));
     let facts = run(args!["info", folder.path().join("mask.dcm"), "--json"]).expect(0).json();
     assert_eq!((facts["format"].as_str(), facts["dims"][2].as_u64()), (Some("dicom"), Some(19)));
+    let chosen = |segment: &str| {
+        run(args!["info", folder.path().join("mask.dcm"), "--json", "--segment", segment])
+    };
+    assert_eq!(chosen("1").expect(0).json()["foreground_ml"], facts["foreground_ml"]);
+    chosen("2").fails_with(&["mask.dcm", "no segment 2", "1 (Organ)"]);
     let mut other = predict.clone();
     other[4] = shared.join("t2.nii.gz").into_os_string();
     run(other).fails_with(&["mask.dcm", "series", ".nii.gz"]);

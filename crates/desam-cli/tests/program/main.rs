@@ -6,17 +6,28 @@
 #[macro_use]
 mod common;
 mod augmenting;
+mod checkpoints;
 mod demo;
 mod deploy;
 mod device;
+#[cfg(feature = "dicom")]
+mod dicom_folders;
 mod encoder;
 mod evaluating;
 mod formats;
+mod integrity;
 mod killed;
+mod leftovers;
+mod limits;
+mod locks;
+mod names;
+mod outputs;
+mod overwriting;
 mod parity;
 mod parts;
 mod pipeline;
 mod predict;
+mod reading;
 mod report;
 mod slurm;
 mod sweep;

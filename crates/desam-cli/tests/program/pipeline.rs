@@ -1,6 +1,6 @@
 //! Phantoms to features to a model to scores and masks, through the program alone.
 
-use crate::common::{run, world};
+use crate::common::{run, run_copy, world};
 use desam::Quiet;
 use desam::core::{Affine, Grid, Volume};
 use desam::data::nifti::{read_labels, read_volume, write_volume};
@@ -45,20 +45,23 @@ fn evaluation_scores_both_protocols() {
 #[test]
 fn evaluation_to_stdout_is_json_and_the_same_again() {
     let world = world();
+    let folder = tempfile::tempdir().unwrap();
+    let copy = run_copy(folder.path(), "run");
     let score = || {
         let arguments = args![
             "evaluate",
+            "--force",
             "--cache",
             world.cache,
             "--run",
-            world.run,
+            copy,
             "--sites",
             "B",
             "--border",
             "0",
             "--json",
             "--csv",
-            world.dir.path().join("again.csv"),
+            folder.path().join("again.csv"),
         ];
         run(arguments).expect(0).json()
     };
@@ -110,11 +113,28 @@ fn points_mode_goes_all_the_way() {
     let mask = world.dir.path().join("points.nii.gz");
     let input = world.data.join("A/Case00.nii.gz");
     let predict = args![
-        "predict", "--model", out, "--input", input, "--output", mask, "--grid", "2", "--json"
+        "predict",
+        "--model",
+        out,
+        "--input",
+        input,
+        "--output",
+        mask,
+        "--grid",
+        "2",
+        "--json",
+        "--save-json",
+        "--save-iou-map",
     ];
     let predicted = run(predict).expect(0).json();
     assert_eq!(predicted["prompts"]["mode"], "points");
     assert_eq!(predicted["done"].as_array().unwrap().len(), 1);
+    // Grid points mode teaches the IoU, so there is a map of it, and the report has it.
+    let map = read_volume(&world.dir.path().join("points.iou.nii.gz")).unwrap();
+    assert_eq!(map.grid(), read_volume(&input).unwrap().grid());
+    let facts = std::fs::read_to_string(world.dir.path().join("points.json")).unwrap();
+    let facts: serde_json::Value = serde_json::from_str(&facts).unwrap();
+    assert_eq!(facts["model"]["training"]["iou_supervised"], true);
     assert_eq!(read_labels(&mask).unwrap().grid(), read_volume(&input).unwrap().grid());
 }
 
@@ -196,7 +216,7 @@ fn one_bad_file_of_a_folder_is_reported_and_the_rest_is_done() {
     let written = |name: &str| output.join(name).is_file();
     assert_eq!(["a.nii.gz", "b.nii.gz", "c.nii.gz"].map(written), [true, false, true]);
     assert_eq!(std::fs::read_dir(&output).unwrap().count(), 2, "more than the masks is there");
-    let json = run(predict.into_iter().chain(args!["--json", "-q"])).expect(1).json();
+    let json = run(predict.into_iter().chain(args!["--json", "-q", "--force"])).expect(1).json();
     assert_eq!(json["done"].as_array().unwrap().len(), 2);
     assert!(json["failed"][0]["input"].as_str().unwrap().ends_with("b.nii.gz"), "{json}");
 }
@@ -280,12 +300,14 @@ fn quiet_is_quiet_and_progress_is_never_on_stdout() {
     let world = world();
     let input = world.data.join("A/Case01.nii.gz");
     let predict = |flag: &str| {
-        let mask = world.dir.path().join("quiet.nii.gz");
+        let mask = world.dir.path().join(format!("quiet{flag}.nii.gz"));
         run(args!["predict", flag, "--model", world.run, "--input", input, "--output", mask])
             .expect(0)
     };
     let quiet = predict("-q");
-    assert_eq!((quiet.stdout.lines().count(), quiet.stderr.as_str()), (1, ""), "{quiet:?}");
+    // A warning, such as of a mask with nothing in it, is shown however quiet.
+    let warned = quiet.stderr.lines().all(|line| line.starts_with("warning: "));
+    assert!(quiet.stdout.lines().count() == 1 && warned, "{quiet:?}");
     let verbose = predict("-v");
     assert!(
         verbose.stderr.contains("threads") && !verbose.stdout.contains("threads"),

@@ -1,8 +1,8 @@
 //! What `desam predict` does to masks and writes beside them when asked.
 
 use crate::common::{run, world};
-use desam::core::{Grid, LabelVolume};
-use desam::data::nifti::{read_labels, read_volume};
+use desam::core::{Grid, LabelVolume, Volume};
+use desam::data::nifti::{read_labels, read_volume, write_volume};
 use desam::data::postprocess::{Holes, PostprocessConfig};
 use std::path::{Path, PathBuf};
 
@@ -30,7 +30,6 @@ fn nothing_but_a_mask_unless_it_is_asked_for() {
         "--fill-holes",
         "slices",
         "--save-probability",
-        "--save-iou-map",
         "--overlay",
         "0,3",
         "--save-json",
@@ -38,24 +37,16 @@ fn nothing_but_a_mask_unless_it_is_asked_for() {
         "box",
     ];
     let reply = run(predict(&rich).into_iter().chain(extras)).expect(0).json();
-    let expected = [
-        "t2.iou.nii.gz",
-        "t2.json",
-        "t2.nii.gz",
-        "t2.probability.nii.gz",
-        "t2.slice000.png",
-        "t2.slice003.png",
-    ];
+    let expected =
+        ["t2.json", "t2.nii.gz", "t2.probability.nii.gz", "t2.slice000.png", "t2.slice003.png"];
     assert_eq!(names(&folder.path().join("rich")), expected);
-    assert_eq!(reply["done"][0]["files"].as_array().unwrap().len(), 5);
+    assert_eq!(reply["done"][0]["files"].as_array().unwrap().len(), 4);
     assert_eq!(reply["options"]["postprocess"]["fill_holes"], "slices");
     let config = PostprocessConfig { largest_component: true, fill_holes: Some(Holes::Slices) };
     let mask = read_labels(&rich).unwrap();
     assert_eq!(mask, config.apply(read_labels(&plain).unwrap(), 2).unwrap());
-    for map in ["probability", "iou"] {
-        let map = read_volume(&rich.with_file_name(format!("t2.{map}.nii.gz"))).unwrap();
-        assert_eq!(map.grid(), mask.grid());
-    }
+    let map = read_volume(&rich.with_file_name("t2.probability.nii.gz")).unwrap();
+    assert_eq!(map.grid(), mask.grid());
     for picture in ["t2.slice000.png", "t2.slice003.png"] {
         assert!(std::fs::read(rich.with_file_name(picture)).unwrap().starts_with(b"\x89PNG"));
     }
@@ -65,6 +56,9 @@ fn nothing_but_a_mask_unless_it_is_asked_for() {
     assert_eq!(facts["dims"], reply["done"][0]["dims"]);
     assert_eq!(facts["settings"]["prompts"]["mode"], "box");
     assert_eq!(facts["model"]["training"]["source"], "A");
+    // Whole box mode teaches no IoU: what the head says means nothing, and is left out.
+    assert_eq!(facts["model"]["training"]["iou_supervised"], false);
+    assert!(facts.get("predicted_iou").is_none() && facts["warnings"].is_array(), "{facts}");
     assert_eq!(facts["model"]["blake3"].as_str().map(str::len), Some(64));
 }
 
@@ -82,6 +76,9 @@ fn what_cannot_be_meant_is_refused() {
     // The model here was trained in box mode, which has no grid.
     predict(&["--grid", "5"]).fails_with(&["--grid is for points mode"]);
     predict(&["--grid", "5", "--mode", "box"]).fails_with(&["--grid is for points mode"]);
+    predict(&["--save-iou-map"]).fails_with(&["trained without a loss on the predicted IoU"]);
+    let points = ["--save-iou-map", "--mode", "points"];
+    predict(&points).fails_with(&["trained without a loss on the predicted IoU"]);
     assert!(!mask.exists());
     for (extra, word) in [
         (["--overlay", "some"], "3,7,12"),
@@ -107,7 +104,7 @@ fn volumes_of_one_name_do_not_share_files() {
     let predict = args!["predict", "--model", world.run, "--input", input, "--output", output];
     run(predict.clone()).expect(0);
     assert_eq!(names(&output), ["a.nii", "a.nii.gz"]);
-    let with_json = predict.into_iter().chain(args!["--save-json"]);
+    let with_json = predict.into_iter().chain(args!["--save-json", "--force"]);
     let ended = run(with_json).fails_with(&["a.json", "rename one"]);
     assert!(ended.stdout.contains("failed  1"), "{ended:#?}");
 }
@@ -133,10 +130,13 @@ fn resampling_is_part_of_the_recipe() {
         let all = args!["embed", "-q", "--data", data, "--out", out, "--encoder", "tiny"];
         run(all.into_iter().chain(extra.iter().map(Into::into)))
     };
-    embed("own", &[]).expect(0);
-    embed("resampled", &["--resample", "0.625,0.625,3.6"]).expect(0);
-    // What is there is not continued at another spacing.
-    embed("own", &["--resample", "0.625,0.625,3.6"]).expect(1);
+    let official = ["--preprocess", "official"];
+    let both = ["--preprocess", "official", "--resample", "0.625,0.625,3.6"];
+    embed("own", &official).expect(0);
+    embed("resampled", &both).expect(0);
+    // What is there is not continued at another spacing, nor by the default preset.
+    embed("own", &both).expect(1);
+    embed("own", &[]).expect(1);
     embed("wrong", &["--resample", "0.625,0,3.6"]).expect(2);
     let recipe = |name: &str| -> serde_json::Value {
         let text = std::fs::read_to_string(cache(name).join("cache.json")).unwrap();
@@ -225,4 +225,39 @@ fn a_prostate_in_the_place_of_others_masks() {
             ));
         }
     }
+}
+
+/// A warning on stderr however quiet, in the JSON, and in the volume's own report; the mask is there.
+#[test]
+fn nothing_doubtful_is_silent() {
+    let world = world();
+    let folder = tempfile::tempdir().unwrap();
+    let [input, mask] = ["black.nii.gz", "m.nii.gz"].map(|n| folder.path().join(n));
+    let grid = *read_volume(&world.data.join("A/Case00.nii.gz")).unwrap().grid();
+    let black = Volume::new(grid, vec![0.0; grid.len()]).unwrap();
+    write_volume(&input, &black).unwrap();
+    let predict = args!["predict", "-q", "--model", world.run, "--input", input, "--output", mask];
+    let ended = run(predict.iter().chain(&args!["--json", "--save-json"])).expect(0);
+    let warning = "the image is constant: all its voxels are 0";
+    let lines: Vec<&str> = ended.stderr.lines().filter(|l| l.starts_with("warning: ")).collect();
+    assert!(lines[0].contains("black.nii.gz") && lines[0].ends_with(warning), "{ended:#?}");
+    let json = ended.json();
+    for warnings in [&json["warnings"], &json["done"][0]["warnings"]] {
+        assert!(warnings[0].as_str().unwrap().ends_with(warning), "{json}");
+    }
+    let text = std::fs::read_to_string(folder.path().join("m.json")).unwrap();
+    let facts: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(facts["warnings"], json["done"][0]["warnings"]);
+    assert_eq!(read_labels(&mask).unwrap().grid(), &grid);
+
+    // A grid of points is ranked by an IoU that whole box mode never taught.
+    let points = run(predict.iter().chain(&args!["--mode", "points", "--grid", "2"])).expect(0);
+    assert!(points.stderr.contains("warning: grid points are ranked"), "{points:#?}");
+
+    // What cannot be an image is an error that names the file and the reason.
+    let nothing = Volume::new(grid, vec![f32::NAN; grid.len()]).unwrap();
+    write_volume(&input, &nothing).unwrap();
+    std::fs::remove_file(&mask).unwrap();
+    run(predict).fails_with(&["black.nii.gz", "voxels are not finite"]);
+    assert!(!mask.exists());
 }

@@ -1,6 +1,6 @@
 //! The page on runs, as a browser shows it.
 
-use crate::common::{run, world};
+use crate::common::{run, run_copy, world};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -12,11 +12,7 @@ const CHROMIUM: [&str; 3] =
 /// of what a report reads.
 fn scored(dir: &Path, name: &str) -> PathBuf {
     let world = world();
-    let copy = dir.join(name);
-    std::fs::create_dir(&copy).unwrap();
-    for file in ["config.json", "manifest.json", "history.csv", "model.safetensors"] {
-        std::fs::copy(world.run.join(file), copy.join(file)).unwrap();
-    }
+    let copy = run_copy(dir, name);
     let metrics = "--metrics=hd95,surface-dice@2";
     run(args!["evaluate", "-q", "--cache", world.cache, "--run", copy, metrics]).expect(0);
     copy

@@ -29,6 +29,7 @@ fn plan(out: &Path, more: &[&str]) -> Value {
         "1e-3",
         "--sources",
         "A",
+        "--paper-sites",
     ];
     run(base.into_iter().chain(more.iter().map(Into::into))).expect(0).json()
 }
@@ -174,7 +175,7 @@ fn a_run_that_was_killed_is_seen_and_done_again() {
 fn every_row_of_ours_can_be_made() {
     let (_folder, out) = folder();
     let base = args!["sweep", "plan", "--table", "1,2", "--cache", world().cache, "--out", out];
-    let more = args!["--sources", "B", "--epochs", "1", "--sites", "A=A,B=B", "--seeds", "3"];
+    let more = args!["--sources", "B", "--epochs", "1", "--sites", "A,B", "--seeds", "3"];
     run(base.into_iter().chain(more)).expect(0);
     run(args!["sweep", "run", "-q", out, "--all"]).expect(0);
     let all = run(args!["sweep", "collect", out, "--json"]).expect(0).json();
@@ -194,6 +195,13 @@ fn every_row_of_ours_can_be_made() {
             "DeSAM",
         ]
     );
+    // Nobody said that A and B are the paper's: its figures and its other methods are left out.
+    assert!(rows(0).iter().all(|r| r["paper"].is_null()));
+    let text = run(args!["sweep", "collect", out]).expect(0).stdout;
+    assert!(text.contains("A to Rest") && !text.contains("Upper bound"), "{text}");
+    let said = run(args!["sweep", "collect", out, "--paper-sites", "A=C,B=D"]).expect(0).stdout;
+    // Table 1, DeSAM (whole box), C to Rest and D to Rest.
+    assert!(said.contains("66.65") && said.contains("82.87") && said.contains("C = A"), "{said}");
     // A's site alone was scored beside B's own.
     let scores =
         std::fs::read_to_string(out.join("runs/B-box-sam-decoder-s3/evaluation_paper.json"));
@@ -227,9 +235,11 @@ fn what_a_plan_cannot_be_made_of_is_said() {
         run(base.into_iter().chain(more.iter().map(Into::into)))
     };
     plan(&["--table", "4"]).expect(2);
-    plan(&["--table", "1", "--sites", "A"]).expect(2);
-    plan(&["--table", "1", "--sources", "F"]).fails_with(&["the paper's F"]);
-    plan(&["--table", "1", "--sites", "A=nowhere"]).fails_with(&["nowhere", "A, B, C"]);
+    plan(&["--table", "1", "--paper-sites", "A"]).expect(2);
+    plan(&["--table", "1", "--sites", "A"]).fails_with(&["two sites are needed"]);
+    plan(&["--table", "1", "--sources", "F"]).fails_with(&["no site F", "A, B, C"]);
+    plan(&["--table", "1", "--sites", "nowhere"]).fails_with(&["nowhere", "A, B, C"]);
+    plan(&["--table", "1", "--paper-sites", "nowhere=A"]).fails_with(&["nowhere", "A, B, C"]);
     plan(&["--table", "1", "--grids", "4", "--modes", "points"]).fails_with(&["no cell"]);
     run(args!["sweep", "status", out]).fails_with(&["no plan"]);
     assert!(!out.exists());

@@ -2,12 +2,12 @@
 
 use crate::atomic::write_atomic;
 use crate::{Error, Result};
+use desam_core::files::open_regular;
 use memmap2::Mmap;
 use safetensors::tensor::{Metadata, TensorView};
 use safetensors::{Dtype, SafeTensorError, SafeTensors};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
-use std::fs::File;
 use std::io::Write;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -192,7 +192,7 @@ impl Entry {
 
 /// Maps a file that lies in a cache.
 fn map_file(path: &Path) -> Result<Mmap> {
-    let file = File::open(path).map_err(Error::io("read", path))?;
+    let file = open_regular(path).map_err(Error::io("read", path))?;
     // SAFETY: the map is read-only, and files of a cache are never changed in place: they are
     // written beside and renamed, which leaves an open map on the old content. Whoever else cuts
     // a file short while it is being read ends the program with a bus error, as with any map.

@@ -4,6 +4,7 @@ use super::names::is_plain_name;
 use super::{CachePaths, CacheRecipe, FORMAT_VERSION, Seal};
 use crate::atomic::write_atomic;
 use crate::{Error, Result};
+use desam_core::files::read_regular;
 use serde::{Deserialize, Serialize};
 use std::io::Write;
 use std::path::PathBuf;
@@ -20,8 +21,10 @@ pub struct CacheCase {
     /// The case within the site.
     pub id: String,
     /// The image, relative to the data root where it lies below it.
+    #[serde(with = "desam_core::serde_path")]
     pub image: PathBuf,
     /// The ground truth, likewise, where there is one.
+    #[serde(default, with = "desam_core::serde_path")]
     pub label: Option<PathBuf>,
     /// BLAKE3 of the image file.
     pub image_blake3: String,
@@ -48,6 +51,7 @@ pub struct CacheHeader {
     /// How the features were made.
     pub recipe: CacheRecipe,
     /// Where the volumes were when the cache was made.
+    #[serde(with = "desam_core::serde_path")]
     pub data_root: PathBuf,
     /// The cases, in the order they were given.
     pub cases: Vec<CacheCase>,
@@ -82,7 +86,7 @@ impl CacheHeader {
     pub(crate) fn read(paths: &CachePaths) -> Result<Option<Self>> {
         let path = paths.header();
         let bad = |problem: String| Error::CacheHeader { path: path.clone(), problem };
-        let text = match std::fs::read(&path) {
+        let text = match read_regular(&path) {
             Ok(text) => text,
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(e) => return Err(Error::io("read", &path)(e)),

@@ -12,9 +12,10 @@
 //!
 //! One file a slice: a run that is killed loses at most one slice. Every file is written in one
 //! step and sealed with the cache's key, the hash of what it was made from, and a checksum of its
-//! numbers. What does not fit its seal is refused by name; see [`FeatureCache::open`] for what is
-//! checked when.
+//! numbers. What does not fit its seal is refused by name: length, seal and shapes whenever a file is
+//! opened, its numbers when they are first read; see [`FeatureCache::open`].
 
+mod checked;
 mod entry;
 mod header;
 mod kept;
@@ -35,7 +36,8 @@ pub use recipe::{
 pub use slices::{CachedSlice, CachedSlices};
 pub use store::{FeatureCache, SliceRef};
 
+pub(crate) use checked::not_finite;
 pub(crate) use entry::{Entry, Seal, TensorSpec};
 pub(crate) use header::case_source;
-pub(crate) use names::{CachePaths, is_plain_name, make_parent};
+pub(crate) use names::{CachePaths, check_names, is_plain_name, make_parent};
 pub(crate) use pages::CasePages;

@@ -1,13 +1,46 @@
 //! Where things lie in a cache, and what may be a name there.
 
 use crate::{Error, Result};
-use std::fs::File;
+use desam_core::files::open_regular;
 use std::path::{Path, PathBuf};
 
 /// Whether `name` is one component of a path on any system, and not a hidden one.
 pub(crate) fn is_plain_name(name: &str) -> bool {
-    let odd = |c: char| c.is_control() || r#"/\:*?"<>|"#.contains(c);
-    !name.is_empty() && !name.starts_with('.') && !name.chars().any(odd)
+    case_name_problem(name).is_none()
+}
+
+/// Why a case cannot have this name; `None` where it can.
+pub(crate) fn case_name_problem(name: &str) -> Option<&'static str> {
+    let reserved = |c: char| r#"/\:*?"<>|"#.contains(c);
+    if name.is_empty() {
+        Some("is empty")
+    } else if name.starts_with('.') {
+        Some("begins with a dot")
+    } else if name.chars().any(char::is_control) {
+        Some("holds a control character")
+    } else if name.chars().any(reserved) {
+        Some(r#"holds one of / \ : * ? " < > |"#)
+    } else {
+        None
+    }
+}
+
+/// Why a site cannot have this name; `None` where it can.
+pub(crate) fn site_name_problem(name: &str) -> Option<&'static str> {
+    let comma = name.contains(',').then_some("holds a comma, which separates sites in a list");
+    case_name_problem(name).or(comma)
+}
+
+/// An error for a site or a case that cannot be called so.
+pub(crate) fn check_names(site: &str, id: &str) -> Result<()> {
+    let (site, id) = (site.to_owned(), id.to_owned());
+    if let Some(problem) = site_name_problem(&site) {
+        return Err(Error::SiteName { site, problem });
+    }
+    match case_name_problem(&id) {
+        Some(problem) => Err(Error::CaseName { site, id, problem }),
+        None => Ok(()),
+    }
 }
 
 /// The files of one cache.
@@ -60,7 +93,7 @@ pub(crate) fn make_parent(path: &Path) -> Result<()> {
 /// # Errors
 /// [`Error::Io`] when the file cannot be read.
 pub fn hash_file(path: &Path) -> Result<String> {
-    let file = File::open(path).map_err(Error::io("read", path))?;
+    let file = open_regular(path).map_err(Error::io("read", path))?;
     let mut hasher = blake3::Hasher::new();
     hasher.update_reader(file).map_err(Error::io("read", path))?;
     Ok(hasher.finalize().to_hex().to_string())
@@ -69,6 +102,17 @@ pub fn hash_file(path: &Path) -> Result<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn sites_can_be_listed() {
+        for (site, word) in [("A,B", "comma"), ("A\u{1b}[31m", "control"), ("", "empty")] {
+            let message = check_names(site, "Case00").unwrap_err().to_string();
+            assert!(message.contains(word) && !message.contains('\u{1b}'), "{message}");
+        }
+        let message = check_names("A", "a\nb").unwrap_err().to_string();
+        assert!(message.contains("control") && !message.contains('\n'), "{message}");
+        assert!(check_names("A-ISBI_1.5", "Case 1, left").is_ok());
+    }
 
     #[test]
     fn names_cannot_leave_the_cache() {

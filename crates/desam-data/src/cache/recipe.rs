@@ -1,6 +1,7 @@
 //! What determines the numbers in a cache, and the key made from it.
 
 use crate::preprocess::PreprocessConfig;
+use crate::volumes::ReadOptions;
 use crate::{Error, Result};
 use desam_core::{EncoderSpec, Precision};
 use safetensors::Dtype;
@@ -111,6 +112,17 @@ pub struct EncoderRecord {
     pub name: String,
     /// BLAKE3 of its weights, in hexadecimal; part of the key.
     pub weights_blake3: String,
+    /// BLAKE3 of everything in the weights file beside the features: both encoders and, where there
+    /// is one, a mask decoder. Not part of the key. Caches made before this was recorded have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file_blake3: Option<String>,
+}
+
+impl EncoderRecord {
+    /// An encoder without a weights file beside its features.
+    pub fn new(name: impl Into<String>, weights_blake3: impl Into<String>) -> Self {
+        Self { name: name.into(), weights_blake3: weights_blake3.into(), file_blake3: None }
+    }
 }
 
 /// Everything that determines the numbers in a cache, apart from the volumes.
@@ -131,12 +143,20 @@ pub struct CacheRecipe {
     /// did before there was a choice.
     #[serde(default, skip_serializing_if = "Precision::is_f32")]
     pub precision: Precision,
+    /// The segment that was read of labels that are DICOM segmentations; `None` for all, as every
+    /// recipe from before there was a choice.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub segment: Option<u16>,
+    /// Channel of volumes that hold several, from 0; not written down where none was chosen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub channel: Option<usize>,
 }
 
 impl CacheRecipe {
     /// The key of a cache made by this recipe: BLAKE3, in hexadecimal, over the format version,
     /// the weights' hash, the encoder's spec, the preprocessing, the type and the slice policy, and the
-    /// precision where it is not f32. No path is part of it, so a cache can be moved.
+    /// precision, the segment and the channel where they are not the defaults. No path is part of it, so
+    /// a cache can be moved.
     ///
     /// # Errors
     /// When the recipe cannot be written as JSON, which is what is hashed.
@@ -149,15 +169,26 @@ impl CacheRecipe {
             self.dtype,
             self.slices,
         );
-        let text = match self.precision {
-            Precision::F32 => serde_json::to_vec(&parts),
-            other => serde_json::to_vec(&(parts, other)),
+        let text = match (self.precision, self.segment, self.channel) {
+            (Precision::F32, None, None) => serde_json::to_vec(&parts),
+            (other, None, None) => serde_json::to_vec(&(parts, other)),
+            (precision, segment, channel) => {
+                serde_json::to_vec(&(parts, precision, segment, channel))
+            }
         };
         let text =
             text.map_err(|e| Error::CacheRecipe(format!("cannot be written as JSON: {e}")))?;
         let mut hasher = blake3::Hasher::new_derive_key("desam feature cache key v1");
         hasher.update(&text);
         Ok(hasher.finalize().to_hex().to_string())
+    }
+
+    /// How the volumes of such a cache are read again: the segment and the channel that were chosen.
+    /// Neither their size nor the place of their data matters, since a hash says that they are what was
+    /// embedded.
+    pub fn read_options(&self) -> ReadOptions {
+        let any = ReadOptions::default().with_max_bytes(u64::MAX).with_follow_outside(true);
+        any.with_segment(self.segment).with_channel(self.channel)
     }
 
     /// Bytes of the features of `slices` slices, without the files' small headers.
@@ -199,8 +230,25 @@ impl CacheRecipe {
         );
         compare("feature type", self.dtype.to_string(), other.dtype.to_string());
         compare("slices", self.slices.to_string(), other.slices.to_string());
+        let segment = |r: &Self| r.segment.map_or_else(|| "all".into(), |n| n.to_string());
+        compare("segment", segment(self), segment(other));
         compare("precision", self.precision.to_string(), other.precision.to_string());
+        let channel = |r: &Self| r.channel.map_or("none chosen".to_owned(), |n| n.to_string());
+        compare("channel", channel(self), channel(other));
         out
+    }
+
+    /// What processes that fill one cache together must have in common.
+    pub(crate) fn agreement(&self) -> crate::lock::Agreement {
+        let file = self.encoder.file_blake3.as_deref().unwrap_or("none");
+        crate::lock::Agreement::new()
+            .with("encoder weights", &self.encoder.weights_blake3)
+            .with("weights file", file)
+            .with("encoder spec", format!("{:?}", self.spec))
+            .with("preprocessing", format!("{:?}", self.preprocess))
+            .with("feature type", self.dtype.to_string())
+            .with("slices", self.slices.to_string())
+            .with("precision", self.precision.to_string())
     }
 
     /// The tensors of one slice's features, in the order they are handed out.
@@ -239,7 +287,7 @@ mod tests {
 
     fn recipe() -> CacheRecipe {
         CacheRecipe {
-            encoder: EncoderRecord { name: "toy".into(), weights_blake3: "ab".into() },
+            encoder: EncoderRecord::new("toy", "ab"),
             // SAM ViT-B's numbers: 12 blocks, global attention at 2, 5, 8 and 11.
             spec: EncoderSpec {
                 input_side: 1024,
@@ -251,6 +299,8 @@ mod tests {
             dtype: FeatureDtype::F16,
             slices: SlicePolicy::Labelled,
             precision: Precision::F32,
+            segment: None,
+            channel: None,
         }
     }
 
@@ -263,17 +313,22 @@ mod tests {
             ..recipe()
         };
         assert_eq!(same.key().unwrap(), key);
-        let mut others = vec![recipe(); 6];
+        let mut others = vec![recipe(); 9];
         others[0].encoder.weights_blake3 = "ac".into();
         others[1].spec.tap_channels.pop();
         others[2].preprocess = PreprocessConfig::paper();
         others[3].dtype = FeatureDtype::F32;
         others[4].slices = SlicePolicy::All;
         others[5].precision = Precision::Bf16;
+        others[6].segment = Some(2);
+        others[7].channel = Some(0);
+        others[8].channel = Some(1);
         for other in &others {
             assert_ne!(other.key().unwrap(), key);
             assert_eq!(recipe().differences(other).len(), 1, "{other:?}");
         }
+        let keys = others.iter().map(|o| o.key().unwrap());
+        assert_eq!(keys.collect::<std::collections::BTreeSet<_>>().len(), others.len());
         assert!(recipe().differences(&same).is_empty());
     }
 
@@ -287,7 +342,8 @@ mod tests {
         hasher.update(&serde_json::to_vec(&parts).unwrap());
         assert_eq!(r.key().unwrap(), hasher.finalize().to_hex().to_string());
         let text = serde_json::to_string(&r).unwrap();
-        assert!(!text.contains("precision"), "{text}");
+        let defaults = ["precision", "segment", "\"channel\""];
+        assert!(defaults.iter().all(|word| !text.contains(word)), "{text}");
         assert_eq!(serde_json::from_str::<CacheRecipe>(&text).unwrap(), r);
         let bf16 = CacheRecipe { precision: Precision::Bf16, ..r };
         let text = serde_json::to_string(&bf16).unwrap();

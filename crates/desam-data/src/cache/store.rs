@@ -1,5 +1,6 @@
 //! Reading a cache.
 
+use super::checked::{Checked, not_finite};
 use super::{CacheCase, CacheHeader, CachePaths, CasePages, Entry, FeatureDtype, TensorSpec};
 use crate::preprocess::SliceImage;
 use crate::{Error, Result};
@@ -8,6 +9,7 @@ use desam_core::{BinaryMask, ImageFeatures, Progress};
 use half::f16;
 use half::slice::HalfFloatSliceExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// One slice whose features are stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -28,14 +30,17 @@ pub struct FeatureCache {
     header: CacheHeader,
     features: Vec<TensorSpec>,
     slices: Vec<SliceRef>,
+    /// Of the cases' files, then of the slices'. Shared by clones.
+    checked: Arc<Checked>,
 }
 
 impl FeatureCache {
     /// Opens the cache in `dir`.
     ///
     /// Every file is opened and its seal, names, shapes, type and length are checked, which reads
-    /// a few kilobytes of each; the numbers themselves are left to [`FeatureCache::verify`]. The
-    /// same is checked again whenever a file is read.
+    /// a few kilobytes of each. The same is checked again whenever a file is read. The numbers are
+    /// compared with their checksum, and features with what is finite, when they are first read
+    /// through this cache or a clone of it; [`FeatureCache::verify`] does so for all at once.
     ///
     /// # Errors
     /// When there is no cache, its header is broken or of another format, a run was interrupted
@@ -52,8 +57,9 @@ impl FeatureCache {
                 labelled: c.labelled.binary_search(&z).is_ok(),
             })
         });
-        let slices = slices.collect();
-        let cache = Self { paths, header, features, slices };
+        let slices: Vec<SliceRef> = slices.collect();
+        let checked = Arc::new(Checked::new(header.cases.len() + slices.len()));
+        let cache = Self { paths, header, features, slices, checked };
         cache.check_complete()?;
         for case in 0..cache.header.cases.len() {
             cache.pages(case)?;
@@ -129,7 +135,8 @@ impl FeatureCache {
     /// The features of one slice, `B = 1`, f32, on `device`.
     ///
     /// # Errors
-    /// When the slice is not stored, or its file is missing, stale, truncated or corrupt.
+    /// When the slice is not stored, or its file is missing, stale, truncated or corrupt, or holds
+    /// what is not finite.
     pub fn features(&self, slice: &SliceRef, device: &Device) -> Result<ImageFeatures> {
         let dtype = self.header.recipe.dtype;
         self.read(slice, |bytes, shape| Tensor::from_vec(widen(bytes, dtype), shape, device))
@@ -153,7 +160,7 @@ impl FeatureCache {
         slice: &SliceRef,
         tensor: impl Fn(&[u8], &[usize]) -> candle_core::Result<Tensor>,
     ) -> Result<ImageFeatures> {
-        let entry = self.entry(slice)?;
+        let entry = self.checked_entry(slice)?;
         let mut tensors = Vec::with_capacity(self.features.len());
         for (n, spec) in self.features.iter().enumerate() {
             tensors.push(tensor(entry.bytes(n)?, &spec.shape)?);
@@ -169,7 +176,7 @@ impl FeatureCache {
     /// # Errors
     /// When there is no such case or slice, or the case's file is not right.
     pub fn image(&self, slice: &SliceRef) -> Result<SliceImage> {
-        self.pages(slice.case)?.image(slice.z)
+        self.checked_pages(slice.case)?.image(slice.z)
     }
 
     /// The `M×M` mask of a slice.
@@ -177,7 +184,7 @@ impl FeatureCache {
     /// # Errors
     /// As [`FeatureCache::image`]; and when the case has no ground truth.
     pub fn mask(&self, slice: &SliceRef) -> Result<BinaryMask> {
-        let mask = self.pages(slice.case)?.mask(slice.z)?;
+        let mask = self.checked_pages(slice.case)?.mask(slice.z)?;
         mask.ok_or_else(|| self.case(slice.case).map_or_else(|e| e, no_label))
     }
 
@@ -186,7 +193,7 @@ impl FeatureCache {
     /// # Errors
     /// As [`FeatureCache::mask`].
     pub fn case_masks(&self, case: usize) -> Result<Vec<BinaryMask>> {
-        let pages = self.pages(case)?;
+        let pages = self.checked_pages(case)?;
         let record = self.case(case)?;
         (0..pages.slices()).map(|z| pages.mask(z)?.ok_or_else(|| no_label(record))).collect()
     }
@@ -200,13 +207,13 @@ impl FeatureCache {
         progress.begin("verifying the cache", files as u64);
         let mut damaged = Vec::new();
         for case in 0..self.header.cases.len() {
-            if let Err(e) = self.pages(case).and_then(|p| p.entry().verify()) {
+            if let Err(e) = self.verify_case(case) {
                 damaged.push(e.to_string());
             }
             progress.advance(1, "images and masks");
         }
         for slice in &self.slices {
-            if let Err(e) = self.entry(slice).and_then(|e| e.verify()) {
+            if let Err(e) = self.entry(slice).and_then(|e| self.verify_slice(slice, &e)) {
                 damaged.push(e.to_string());
             }
             let case = self.case(slice.case)?;
@@ -218,6 +225,61 @@ impl FeatureCache {
         } else {
             Err(Error::CacheDamaged { dir: self.dir().into(), files, damaged })
         }
+    }
+
+    /// Compares all numbers of a case's images and masks, and which of its slices count as labelled.
+    fn verify_case(&self, case: usize) -> Result<()> {
+        let pages = self.pages(case)?;
+        pages.entry().verify()?;
+        let (found, expected) = (pages.labelled()?, &self.case(case)?.labelled);
+        if found != *expected {
+            let problem = format!(
+                "its masks have foreground on slices {found:?}, but cache.json says {expected:?}"
+            );
+            return Err(pages.entry().corrupt(problem));
+        }
+        Ok(())
+    }
+
+    /// Compares all numbers of a slice's features, and looks for what is not finite.
+    fn verify_slice(&self, slice: &SliceRef, entry: &Entry) -> Result<()> {
+        let odd = not_finite(entry, &self.features, self.header.recipe.dtype)?;
+        let Some(odd) = odd else {
+            return entry.verify();
+        };
+        if let Err(Error::CacheEntryCorrupt { path, problem }) = entry.verify() {
+            let (tensor, element, value) = (odd.tensor, odd.element, odd.value);
+            let problem = format!("{problem}; {tensor} holds {value} at element {element}");
+            return Err(Error::CacheEntryCorrupt { path, problem });
+        }
+        let case = self.case(slice.case)?;
+        Err(Error::CacheNotFinite {
+            path: self.paths.slice(&case.site, &case.id, slice.z),
+            site: case.site.clone(),
+            id: case.id.clone(),
+            slice: slice.z,
+            tensor: odd.tensor,
+            element: odd.element,
+            value: odd.value,
+        })
+    }
+
+    /// A slice's file, whose numbers have been checked.
+    fn checked_entry(&self, slice: &SliceRef) -> Result<Entry> {
+        let entry = self.entry(slice)?;
+        let place = |s: &SliceRef| (s.case, s.z).cmp(&(slice.case, slice.z));
+        if let Ok(index) = self.slices.binary_search_by(place) {
+            let file = self.header.cases.len() + index;
+            self.checked.once(file, || self.verify_slice(slice, &entry))?;
+        }
+        Ok(entry)
+    }
+
+    /// A case's file, whose numbers have been checked.
+    fn checked_pages(&self, case: usize) -> Result<CasePages> {
+        let pages = self.pages(case)?;
+        self.checked.once(case, || pages.entry().verify())?;
+        Ok(pages)
     }
 
     fn case(&self, index: usize) -> Result<&CacheCase> {

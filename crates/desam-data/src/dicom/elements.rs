@@ -9,20 +9,27 @@ const ITEM: [u8; 4] = [0xFE, 0xFF, 0x00, 0xE0];
 const ITEM_END: [u8; 8] = [0xFE, 0xFF, 0x0D, 0xE0, 0, 0, 0, 0];
 const SEQUENCE_END: [u8; 8] = [0xFE, 0xFF, 0xDD, 0xE0, 0, 0, 0, 0];
 
+/// Longest text of an element whose length has 16 bits.
+pub(super) const MAX_TEXT: usize = u16::MAX as usize - 1;
+
 /// Elements by tag, which is the order that they are written in.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Elements(BTreeMap<(u16, u16), Vec<u8>>);
 
 impl Elements {
-    /// Text of one value, or of several with backslashes between them; UIDs are filled up with a
-    /// zero, all else with a space.
-    pub(super) fn text(mut self, tag: Tag, vr: &[u8; 2], text: &str) -> Self {
-        let mut value = text.as_bytes().to_vec();
+    /// Text of one value, or of several with backslashes between them.
+    pub(super) fn text(self, tag: Tag, vr: &[u8; 2], text: &str) -> Self {
+        self.encoded_text(tag, vr, text.as_bytes())
+    }
+
+    /// Text as bytes in the character set of the file; UIDs are padded to an even length with a
+    /// zero, all else with a space. Beyond [`MAX_TEXT`] bytes it is cut.
+    pub(super) fn encoded_text(mut self, tag: Tag, vr: &[u8; 2], text: &[u8]) -> Self {
+        let mut value = text.to_vec();
+        value.truncate(MAX_TEXT);
         if value.len() % 2 == 1 {
             value.push(if vr == b"UI" { 0 } else { b' ' });
         }
-        // No value of this program is as long as that; a field of a source that was would be cut.
-        value.truncate(usize::from(u16::MAX - 1));
         self.put(tag, vr, &(value.len() as u16).to_le_bytes(), &value);
         self
     }

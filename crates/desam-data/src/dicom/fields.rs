@@ -3,39 +3,9 @@
 use super::header::explain;
 use super::wrong;
 use crate::Result;
+use dicom_dictionary_std::tags;
 use dicom_object::{InMemDicomObject, Tag};
 use std::path::Path;
-
-/// The elements that are looked at.
-pub(super) mod tag {
-    use super::Tag;
-    pub(in super::super) const CLASS: Tag = Tag(0x0008, 0x0016);
-    pub(in super::super) const INSTANCE: Tag = Tag(0x0008, 0x0018);
-    pub(in super::super) const SERIES_DESCRIPTION: Tag = Tag(0x0008, 0x103E);
-    pub(in super::super) const SLICE_THICKNESS: Tag = Tag(0x0018, 0x0050);
-    pub(in super::super) const SLICE_SPACING: Tag = Tag(0x0018, 0x0088);
-    pub(in super::super) const SERIES: Tag = Tag(0x0020, 0x000E);
-    pub(in super::super) const POSITION: Tag = Tag(0x0020, 0x0032);
-    pub(in super::super) const ORIENTATION: Tag = Tag(0x0020, 0x0037);
-    pub(in super::super) const PLANE_POSITION: Tag = Tag(0x0020, 0x9113);
-    pub(in super::super) const PLANE_ORIENTATION: Tag = Tag(0x0020, 0x9116);
-    pub(in super::super) const SAMPLES: Tag = Tag(0x0028, 0x0002);
-    pub(in super::super) const PHOTOMETRIC: Tag = Tag(0x0028, 0x0004);
-    pub(in super::super) const FRAMES: Tag = Tag(0x0028, 0x0008);
-    pub(in super::super) const ROWS: Tag = Tag(0x0028, 0x0010);
-    pub(in super::super) const COLUMNS: Tag = Tag(0x0028, 0x0011);
-    pub(in super::super) const PIXEL_SPACING: Tag = Tag(0x0028, 0x0030);
-    pub(in super::super) const BITS_ALLOCATED: Tag = Tag(0x0028, 0x0100);
-    pub(in super::super) const BITS_STORED: Tag = Tag(0x0028, 0x0101);
-    pub(in super::super) const SIGNED: Tag = Tag(0x0028, 0x0103);
-    pub(in super::super) const INTERCEPT: Tag = Tag(0x0028, 0x1052);
-    pub(in super::super) const SLOPE: Tag = Tag(0x0028, 0x1053);
-    pub(in super::super) const PIXEL_MEASURES: Tag = Tag(0x0028, 0x9110);
-    pub(in super::super) const TRANSFORMATION: Tag = Tag(0x0028, 0x9145);
-    pub(in super::super) const SEGMENTATION_TYPE: Tag = Tag(0x0062, 0x0001);
-    pub(in super::super) const SHARED_GROUPS: Tag = Tag(0x5200, 0x9229);
-    pub(in super::super) const FRAME_GROUPS: Tag = Tag(0x5200, 0x9230);
-}
 
 /// The elements of a file, or of one of its frames: those of the frame come before what all frames
 /// share, and that before what the file says.
@@ -100,4 +70,20 @@ impl<'a> Fields<'a> {
             wrong(self.path, format!("{name} is not {N} numbers: where the slice lies is unknown"))
         })
     }
+}
+
+/// Bytes that the pixels of an image take as they are stored, by its header; `None` where it does not
+/// say, or says what cannot be.
+pub(super) fn stored_bytes(fields: &Fields<'_>) -> Option<usize> {
+    let factors = [
+        (tags::ROWS, 0),
+        (tags::COLUMNS, 0),
+        (tags::NUMBER_OF_FRAMES, 1),
+        (tags::SAMPLES_PER_PIXEL, 1),
+        (tags::BITS_ALLOCATED, 16),
+    ];
+    let bits = factors.into_iter().try_fold(1_usize, |product, (tag, default)| {
+        product.checked_mul(usize::try_from(fields.whole(tag, default).ok()?).ok()?)
+    });
+    bits.map(|bits| bits.div_ceil(8))
 }

@@ -1,58 +1,43 @@
 //! From loose slices to a stack.
 
 use super::header::Slice;
-use super::series::Series;
-use super::wrong;
+use super::series::{Series, counted};
+use super::{duplicates, groups, named, wrong};
 use crate::Result;
 use crate::voxels::lps_affine;
 use desam_core::Grid;
 use std::path::Path;
 
 /// Directions that differ less are one: about half a minute of arc.
-const SAME_DIRECTION: f64 = 1e-4;
+pub(super) const SAME_DIRECTION: f64 = 1e-4;
 /// What a slice may lie off its place, in parts of the distance between slices.
-const OFF_PLACE: f64 = 0.1;
+pub(super) const OFF_PLACE: f64 = 0.1;
+/// Slices nearer than this, in mm, lie at the same place.
+const SAME_PLACE: f64 = 1e-3;
 
 /// Slices in order, and the grid that they make.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Stack {
     pub(super) slices: Vec<Slice>,
     pub(super) grid: Grid,
+    /// What may not be as it should, such as slices that were there twice.
+    pub(super) warnings: Vec<String>,
 }
 
 /// Sorts the slices of a series by position along their normal, and refuses what is no stack.
 pub(super) fn stack(series: Series, path: &Path) -> Result<Stack> {
-    let refuse = |problem: String| Err(wrong(path, format!("series {}: {problem}", series.uid)));
-    let mut slices = series.slices;
+    let of_series = |said: String| format!("series {}: {said}", series.uid);
+    let refuse = |problem: String| wrong(path, of_series(problem));
+    let distinct = duplicates::distinct(series.slices)?.map_err(refuse)?;
+    let mut slices = distinct.slices;
+    groups::expect_one(&slices).map_err(refuse)?;
     let Some(first) = slices.first() else {
-        return refuse("it has no slices".into());
+        return Err(refuse("it has no slices".into()));
     };
-    for other in &slices {
-        let names = || format!("{} and {}", first.path().display(), other.path().display());
-        let size = |s: &Slice| (s.file.rows, s.file.columns);
-        if size(other) != size(first) {
-            return refuse(format!("{} are not of one size", names()));
-        }
-        let apart =
-            |a: &[f64], b: &[f64]| a.iter().zip(b).any(|(x, y)| (x - y).abs() > SAME_DIRECTION);
-        let (here, there) = (&other.place, &first.place);
-        if apart(&here.along_row, &there.along_row)
-            || apart(&here.along_column, &there.along_column)
-        {
-            return refuse(format!(
-                "{} lie in different directions; choose a series of one",
-                names()
-            ));
-        }
-        if apart(&here.spacing, &there.spacing) {
-            return refuse(format!("{} have different PixelSpacing", names()));
-        }
-    }
     let (normal, first) = (first.normal(), first.clone());
     let height = |s: &Slice| dot(s.place.position, normal);
     slices.sort_by(|a, b| height(a).total_cmp(&height(b)));
-    let step = step(&slices, normal)
-        .map_err(|problem: String| wrong(path, format!("series {}: {problem}", series.uid)))?;
+    let step = step(&slices, normal).map_err(refuse)?;
     let scaled = |v: [f64; 3], by: f64| v.map(|x| x * by);
     let place = &first.place;
     let [between_rows, between_columns] = place.spacing;
@@ -64,9 +49,11 @@ pub(super) fn stack(series: Series, path: &Path) -> Result<Stack> {
         affine: lps_affine(columns, origin),
     };
     if grid.affine.inverse().is_err() {
-        return Err(wrong(path, format!("series {}: its slices span no volume", series.uid)));
+        return Err(refuse("its slices span no volume".into()));
     }
-    Ok(Stack { slices, grid })
+    let warning = |said| format!("{}: {}", path.display(), of_series(said));
+    let warnings = distinct.warnings.into_iter().map(warning).collect();
+    Ok(Stack { slices, grid, warnings })
 }
 
 /// From one slice to the next, LPS; or why there is no such thing.
@@ -84,16 +71,27 @@ fn step(slices: &[Slice], normal: [f64; 3]) -> Result<[f64; 3], String> {
     let mut sorted = gaps.clone();
     sorted.sort_by(f64::total_cmp);
     let usual = sorted[sorted.len() / 2];
+    let same = gaps.iter().filter(|gap| **gap < SAME_PLACE).count();
     for (gap, pair) in gaps.iter().zip(slices.windows(2)) {
-        let names = format!("{} and {}", pair[0].path().display(), pair[1].path().display());
-        if *gap < 1e-3 {
+        let [a, b] = [&pair[0], &pair[1]].map(named::placed);
+        if *gap < SAME_PLACE {
             return Err(format!(
-                "{names} lie at the same place: several echoes or moments in one series?"
+                "{a} and {b} lie at the same place ({} among {} slices): several echoes, moments or \
+                 copies in one series? Move all but one set to other folders",
+                counted(same, "such pair"),
+                slices.len()
             ));
         }
-        if (gap - usual).abs() > OFF_PLACE * usual {
+        if gap - usual > OFF_PLACE * usual {
             return Err(format!(
-                "{names} are {gap:.2} mm apart where others are {usual:.2} mm: a slice is missing"
+                "{a} and {b} are {gap:.2} mm apart where others are {usual:.2} mm: a slice is \
+                 missing between them; add it, or move the slices on one side to another folder"
+            ));
+        }
+        if usual - gap > OFF_PLACE * usual {
+            return Err(format!(
+                "{a} and {b} are {gap:.2} mm apart where others are {usual:.2} mm: one of them is \
+                 out of place; move it to another folder, or resample the series to equal distances"
             ));
         }
     }
@@ -106,12 +104,15 @@ fn step(slices: &[Slice], normal: [f64; 3]) -> Result<[f64; 3], String> {
             .map(|d| d * d)
             .sum();
         if off.sqrt() > OFF_PLACE * usual {
-            return Err(format!("{} lies beside the others' line", slice.path().display()));
+            return Err(format!(
+                "{} lies beside the line of the others' positions; move it to another folder",
+                named::placed(slice)
+            ));
         }
     }
     Ok(step)
 }
 
-fn dot(a: [f64; 3], b: [f64; 3]) -> f64 {
+pub(super) fn dot(a: [f64; 3], b: [f64; 3]) -> f64 {
     a.iter().zip(b).map(|(x, y)| x * y).sum()
 }

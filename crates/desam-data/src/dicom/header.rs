@@ -1,18 +1,16 @@
 //! What one file says of its slices.
 
-use super::fields::{Fields, tag};
-use super::{walk, wrong};
+use super::codec::Codec;
+use super::fields::Fields;
+use super::file::{DicomFile, Extent};
+use super::{start, wrong};
 use crate::{Error, Result};
-use dicom_object::{DefaultDicomObject, InMemDicomObject, OpenFileOptions};
-use std::fs::File;
+use dicom_dictionary_std::tags;
+use dicom_dictionary_std::uids::{LABEL_MAP_SEGMENTATION_STORAGE, SEGMENTATION_STORAGE};
+use dicom_object::{DefaultDicomObject, InMemDicomObject};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-
-/// Bytes beyond which a file is not the slice of a series.
-const LARGEST: u64 = 1 << 30;
-/// The SOP class of segmentations.
-pub(super) const SEGMENTATION: &str = "1.2.840.10008.5.1.4.1.1.66.4";
 
 /// What all slices of one file share.
 #[derive(Debug, Clone, PartialEq)]
@@ -29,7 +27,15 @@ pub(super) struct SliceFile {
     /// 1 in segmentations alone.
     pub(super) bits_allocated: usize,
     pub(super) bits_stored: usize,
+    /// The lowest of the stored bits in their word; above 0 where HighBit says so.
+    pub(super) lowest_bit: usize,
     pub(super) signed: bool,
+    /// Whether the smallest value is white (MONOCHROME1).
+    pub(super) inverted: bool,
+    /// TransferSyntaxUID.
+    pub(super) transfer_syntax: String,
+    /// What may not be as the user expects; without the file's name.
+    pub(super) warnings: Vec<String>,
 }
 
 /// Where a slice lies, and what its pixels mean.
@@ -60,24 +66,16 @@ pub(super) struct Slice {
 
 /// Whether a file starts as DICOM files do.
 pub(super) fn looks_like_dicom(path: &Path) -> bool {
-    let mut start = [0; 132];
-    let read = File::open(path).and_then(|mut file| file.read_exact(&mut start));
-    read.is_ok() && super::is_start(&start)
+    let mut prefix = Vec::new();
+    let file = desam_core::files::open_regular(path);
+    let read = file.and_then(|f| f.take(start::PREFIX as u64).read_to_end(&mut prefix));
+    read.is_ok() && super::is_start(&prefix)
 }
 
-/// Reads and checks a file and hands it to the parser.
+/// Reads a whole file: see [`DicomFile::read`], which gives its warnings as well.
+#[cfg(test)]
 pub(super) fn open(path: &Path) -> Result<DefaultDicomObject> {
-    let fail = || Error::io("read", path);
-    let file = File::open(path).map_err(fail())?;
-    let bytes = file.metadata().map_err(fail())?.len();
-    if bytes > LARGEST {
-        return Err(wrong(path, format!("{bytes} bytes are too many for a slice")));
-    }
-    let mut content = Vec::with_capacity(bytes as usize);
-    file.take(LARGEST).read_to_end(&mut content).map_err(fail())?;
-    walk::check(&content).map_err(|problem| wrong(path, problem))?;
-    let parsed = OpenFileOptions::new().from_reader(content.as_slice());
-    parsed.map_err(|error| wrong(path, explain(&error)))
+    DicomFile::read(path, Extent::Whole).map(|file| file.object)
 }
 
 /// An error of the parser with its causes.
@@ -90,23 +88,27 @@ pub(super) fn explain(error: &dyn std::error::Error) -> String {
 
 impl Slice {
     /// What a file says of its slices; none for a file that is no image (a report, a presentation).
-    pub(super) fn read(path: &Path) -> Result<Vec<Self>> {
-        let object = open(path)?;
-        let fields = Fields::new(&object, path);
-        if !fields.has(tag::ROWS) {
+    pub(super) fn of(opened: &DicomFile, path: &Path) -> Result<Vec<Self>> {
+        let fields = &Fields::new(&opened.object, path);
+        if !fields.has(tags::ROWS) {
             return Ok(Vec::new());
         }
-        let file = Arc::new(SliceFile::read(&fields)?);
-        let frames = fields.items(tag::FRAME_GROUPS);
+        let mut file = SliceFile::read(fields)?;
+        file.transfer_syntax = opened.object.meta().transfer_syntax().to_owned();
+        file.warnings.clone_from(&opened.warnings);
+        file.place_bits(fields)?;
+        let file = Arc::new(file);
+        let frames = fields.items(tags::PER_FRAME_FUNCTIONAL_GROUPS_SEQUENCE);
         if frames.is_empty() && file.frames == 1 {
-            return Ok(vec![Self { file, frame: 0, place: Place::read(&fields)? }]);
+            return Ok(vec![Self { file, frame: 0, place: Place::read(fields)? }]);
         }
         if frames.len() != file.frames {
             let (promised, told) = (file.frames, frames.len());
             let found = format!("it has {promised} frames and says of {told} where they lie");
             return Err(wrong(path, format!("{found}; convert it to NIfTI")));
         }
-        let shared = fields.behind(fields.items(tag::SHARED_GROUPS).iter().flat_map(macros));
+        let shared = fields
+            .behind(fields.items(tags::SHARED_FUNCTIONAL_GROUPS_SEQUENCE).iter().flat_map(macros));
         let slice = |(frame, group)| {
             let place = Place::read(&shared.behind(macros(group)))?;
             Ok(Self { file: Arc::clone(&file), frame, place })
@@ -127,35 +129,60 @@ impl Slice {
 
 /// The functional groups of one frame, or of all, that say where it lies and what its pixels mean.
 fn macros(group: &InMemDicomObject) -> impl Iterator<Item = &InMemDicomObject> {
-    let sequences =
-        [tag::PLANE_POSITION, tag::PLANE_ORIENTATION, tag::PIXEL_MEASURES, tag::TRANSFORMATION];
+    let sequences = [
+        tags::PLANE_POSITION_SEQUENCE,
+        tags::PLANE_ORIENTATION_SEQUENCE,
+        tags::PIXEL_MEASURES_SEQUENCE,
+        tags::PIXEL_VALUE_TRANSFORMATION_SEQUENCE,
+    ];
     sequences.into_iter().filter_map(|t| group.get(t)?.items()?.first())
 }
 
 impl SliceFile {
+    /// Whether its pixels are labels of segments, not intensities.
+    pub(super) fn is_segmentation(&self) -> bool {
+        [SEGMENTATION_STORAGE, LABEL_MAP_SEGMENTATION_STORAGE].contains(&self.class.as_str())
+    }
+
+    /// A stored value as it is displayed, larger where it is brighter. In MONOCHROME1 the smallest is
+    /// white: ITK 5.4 inverts such values within their stored bits before it rescales them (measured
+    /// with SimpleITK 2.5), and so does this.
+    pub(super) fn displayed(&self, stored: f64) -> f64 {
+        match (self.inverted, self.signed) {
+            (false, _) => stored,
+            (true, true) => -1.0 - stored,
+            (true, false) => 2_f64.powi(self.bits_stored as i32) - 1.0 - stored,
+        }
+    }
+
     fn read(fields: &Fields<'_>) -> Result<Self> {
         let path = fields.path();
-        let class = fields.text(tag::CLASS).unwrap_or_default();
-        let photometric = fields.text(tag::PHOTOMETRIC).unwrap_or_default();
-        if fields.whole(tag::SAMPLES, 1)? != 1 || photometric != "MONOCHROME2" {
-            let found = format!("pixels are {photometric:?}; expected MONOCHROME2");
+        let class = fields.text(tags::SOP_CLASS_UID).unwrap_or_default();
+        let photometric = fields.text(tags::PHOTOMETRIC_INTERPRETATION).unwrap_or_default();
+        let inverted = photometric == "MONOCHROME1";
+        // A palette only says how the labels of a label map are to be shown.
+        let is_grey = ["MONOCHROME1", "MONOCHROME2"].contains(&photometric.as_str())
+            || (class == LABEL_MAP_SEGMENTATION_STORAGE && photometric == "PALETTE COLOR");
+        if fields.whole(tags::SAMPLES_PER_PIXEL, 1)? != 1 || !is_grey {
+            let found =
+                format!("its pixels are {photometric:?}; expected MONOCHROME1 or MONOCHROME2");
             return Err(wrong(path, found));
         }
-        if fields.text(tag::SEGMENTATION_TYPE).is_some_and(|kind| kind == "FRACTIONAL") {
-            return Err(wrong(path, "a segmentation of fractions is not read; binary ones are"));
+        if !fields.has(tags::PIXEL_DATA) {
+            return Err(wrong(path, "there are no pixels in it"));
         }
         let size = |tag| {
             let whole = fields.whole(tag, 0)?;
             let fits = usize::try_from(whole).ok().filter(|n| (1..=65_535).contains(n));
             fits.ok_or_else(|| wrong(path, format!("{whole} rows or columns are no image")))
         };
-        let frames = fields.whole(tag::FRAMES, 1)?;
+        let frames = fields.whole(tags::NUMBER_OF_FRAMES, 1)?;
         let frames = usize::try_from(frames).ok().filter(|n| *n > 0);
         let frames = frames.ok_or_else(|| wrong(path, "it has no frames"))?;
         let bits = |tag| Ok::<_, Error>(usize::try_from(fields.whole(tag, 16)?).unwrap_or(0));
-        let (bits_allocated, bits_stored) = (bits(tag::BITS_ALLOCATED)?, bits(tag::BITS_STORED)?);
+        let (bits_allocated, bits_stored) = (bits(tags::BITS_ALLOCATED)?, bits(tags::BITS_STORED)?);
         let known = match class.as_str() {
-            SEGMENTATION => [1, 8, 16, 32].contains(&bits_allocated),
+            SEGMENTATION_STORAGE => [1, 8, 16, 32].contains(&bits_allocated),
             _ => [8, 16, 32].contains(&bits_allocated),
         };
         if !known || !(1..=bits_allocated).contains(&bits_stored) {
@@ -164,24 +191,55 @@ impl SliceFile {
         }
         Ok(Self {
             path: path.to_path_buf(),
-            series: fields.text(tag::SERIES).unwrap_or_default(),
-            description: fields.text(tag::SERIES_DESCRIPTION).unwrap_or_default(),
+            series: fields.text(tags::SERIES_INSTANCE_UID).unwrap_or_default(),
+            description: fields.text(tags::SERIES_DESCRIPTION).unwrap_or_default(),
             class,
-            instance: fields.text(tag::INSTANCE).unwrap_or_default(),
+            instance: fields.text(tags::SOP_INSTANCE_UID).unwrap_or_default(),
             frames,
-            rows: size(tag::ROWS)?,
-            columns: size(tag::COLUMNS)?,
+            rows: size(tags::ROWS)?,
+            columns: size(tags::COLUMNS)?,
             bits_allocated,
             bits_stored,
-            signed: fields.whole(tag::SIGNED, 0)? == 1,
+            signed: fields.whole(tags::PIXEL_REPRESENTATION, 0)? == 1,
+            inverted,
+            transfer_syntax: String::new(),
+            warnings: Vec::new(),
+            lowest_bit: 0,
         })
+    }
+
+    /// Where the stored bits lie, by HighBit, with a warning where that is not at the low end of the
+    /// word, where current editions of PS3.5 (8.1.1) have them.
+    fn place_bits(&mut self, fields: &Fields<'_>) -> Result<()> {
+        let stored = self.bits_stored;
+        let high_bit = fields.whole(tags::HIGH_BIT, stored as i64 - 1)?;
+        let highest = usize::try_from(high_bit).ok().filter(|bit| *bit < self.bits_allocated);
+        let lowest = highest.and_then(|bit| (bit + 1).checked_sub(stored));
+        // What decoders give lies at the low end.
+        let is_native = matches!(self.codec(), Some(Codec::Native | Codec::Rle));
+        self.lowest_bit = lowest.filter(|_| is_native).unwrap_or(0);
+        if lowest != Some(0) {
+            let (from, to) = (self.lowest_bit, self.lowest_bit + stored - 1);
+            let warning = format!(
+                "HighBit is {high_bit} where BitsStored is {stored}: pixels are read from bits \
+                 {from} to {to}"
+            );
+            self.warnings.push(warning);
+        }
+        Ok(())
+    }
+
+    /// How the pixels are compressed; `None` where that is not read.
+    pub(super) fn codec(&self) -> Option<Codec> {
+        Codec::of(&self.transfer_syntax)
     }
 }
 
 impl Place {
     fn read(fields: &Fields<'_>) -> Result<Self> {
         let path = fields.path();
-        let [a, b, c, d, e, f] = fields.needed(tag::ORIENTATION, "ImageOrientationPatient")?;
+        let [a, b, c, d, e, f] =
+            fields.needed(tags::IMAGE_ORIENTATION_PATIENT, "ImageOrientationPatient")?;
         let [along_row, along_column] = [[a, b, c], [d, e, f]].map(unit);
         let cosine: f64 = along_row.iter().zip(along_column).map(|(x, y)| x * y).sum();
         if cosine.is_nan() || cosine.abs() >= 1e-3 {
@@ -190,20 +248,21 @@ impl Place {
                 "ImageOrientationPatient is not of two directions at right angles",
             ));
         }
-        let spacing: [f64; 2] = fields.needed(tag::PIXEL_SPACING, "PixelSpacing")?;
+        let spacing: [f64; 2] = fields.needed(tags::PIXEL_SPACING, "PixelSpacing")?;
         if spacing.iter().any(|s| *s <= 0.0) {
             let found = format!("PixelSpacing is {spacing:?}; expected lengths above 0");
             return Err(wrong(path, found));
         }
-        let thickness = fields.number(tag::SLICE_SPACING).or(fields.number(tag::SLICE_THICKNESS));
+        let thickness =
+            fields.number(tags::SPACING_BETWEEN_SLICES).or(fields.number(tags::SLICE_THICKNESS));
         Ok(Self {
             along_row,
             along_column,
-            position: fields.needed(tag::POSITION, "ImagePositionPatient")?,
+            position: fields.needed(tags::IMAGE_POSITION_PATIENT, "ImagePositionPatient")?,
             spacing,
             thickness: thickness.map(f64::abs).filter(|t| *t > 0.0),
-            slope: fields.number(tag::SLOPE).unwrap_or(1.0),
-            intercept: fields.number(tag::INTERCEPT).unwrap_or(0.0),
+            slope: fields.number(tags::RESCALE_SLOPE).unwrap_or(1.0),
+            intercept: fields.number(tags::RESCALE_INTERCEPT).unwrap_or(0.0),
         })
     }
 }

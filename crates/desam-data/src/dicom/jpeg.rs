@@ -1,11 +1,25 @@
 //! A first look at a JPEG image: is it the one that its slice promises?
 
+use super::element::Problem;
 use super::header::SliceFile;
 use super::wrong;
 use crate::Result;
+use dicom_dictionary_std::uids;
 
-/// What is wrong with an image, in words.
-type Problem = String;
+/// The transfer syntax of an image, by the first segment that holds its size; for files that name
+/// none.
+pub(super) fn syntax_of(image: &[u8]) -> &'static str {
+    let mut at = 2;
+    while let Some(&[0xFF, kind, high, low]) = image.get(at..at + 4) {
+        match kind {
+            0xC0 => break,
+            0xC1 => return uids::JPEG_EXTENDED12_BIT,
+            0xC3 => return uids::JPEG_LOSSLESS_SV1,
+            _ => at += 2 + usize::from(u16::from_be_bytes([high, low])),
+        }
+    }
+    uids::JPEG_BASELINE8_BIT
+}
 
 /// Checks what a JPEG image says of itself before its pixels against the header of its slice; other
 /// images are not looked at. Its size decides how much memory the decoder takes, and the decoder

@@ -1,188 +1,266 @@
 //! From files to intensities.
 
+use super::codec::{self, Codec};
+use super::file::{DicomFile, Extent};
 use super::geometry::Stack;
-use super::header::{Slice, SliceFile, explain, open};
-use super::{jpeg, rle, wrong};
+use super::header::{Slice, SliceFile};
+use super::warnings::Warnings;
+use super::wrong;
+use crate::volumes::Loaded;
 use crate::voxels::label_of;
 use crate::{Error, Result};
 use desam_core::{LabelVolume, Volume};
-use dicom_object::{DefaultDicomObject, Tag};
-use dicom_pixeldata::PixelDecoder;
+use dicom_core::PrimitiveValue;
+use dicom_core::value::Value;
+use dicom_dictionary_std::{tags, uids};
+use dicom_object::mem::InMemElement;
 use std::borrow::Cow;
+use std::path::Path;
 use std::sync::Arc;
 
-const PIXEL_DATA: Tag = Tag(0x7FE0, 0x0010);
-/// Bytes of pixels that one byte of packed ones may become: beyond it the header is not believed.
-const LARGEST_RATIO: usize = 1032;
-
-/// Transfer syntaxes whose pixels are as they are.
-const PLAIN: [&str; 3] = ["1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2"];
-
-/// Transfer syntaxes whose pixels are packed and read: RLE, JPEG baseline, extended and lossless.
-const PACKED: [&str; 5] = [
-    rle::SYNTAX,
-    "1.2.840.10008.1.2.4.50",
-    "1.2.840.10008.1.2.4.51",
-    "1.2.840.10008.1.2.4.57",
-    "1.2.840.10008.1.2.4.70",
-];
-
-/// Transfer syntaxes that archives hold and that are not read: there are no decoders for them but in
-/// C, or such as were turned from C into unsafe Rust.
-const NOT_READ: [(&str, &str); 6] = [
-    ("1.2.840.10008.1.2.4.80", "JPEG-LS"),
-    ("1.2.840.10008.1.2.4.81", "JPEG-LS"),
-    ("1.2.840.10008.1.2.4.90", "JPEG 2000"),
-    ("1.2.840.10008.1.2.4.91", "JPEG 2000"),
-    ("1.2.840.10008.1.2.4.201", "HTJ2K"),
-    ("1.2.840.10008.1.2.4.203", "HTJ2K"),
+/// Transfer syntaxes that archives hold and that are not read.
+const NOT_READ: [(&str, &str); 4] = [
+    (uids::HTJ2K_LOSSLESS, "HTJ2K"),
+    (uids::HTJ2K_LOSSLESS_RPCL, "HTJ2K"),
+    (uids::HTJ2K, "HTJ2K"),
+    (uids::JPEGXL_LOSSLESS, "JPEG XL"),
 ];
 
 /// The volume of a stack, slice after slice.
-pub(super) fn volume(stack: &Stack) -> Result<Volume> {
-    let data = values(stack, |_, _, value| Ok(value as f32))?;
-    Ok(Volume::new(stack.grid, data)?)
+pub(super) fn volume(stack: &Stack, max_bytes: u64) -> Result<Loaded<Volume>> {
+    let data = values(stack, max_bytes, |_, _, value| Ok(value as f32))?;
+    data.try_map(|values| Ok(Volume::new(stack.grid, values)?))
 }
 
 /// The labels of a stack: whole numbers from 0 to 255.
-pub(super) fn labels(stack: &Stack) -> Result<LabelVolume> {
+pub(super) fn labels(stack: &Stack, max_bytes: u64) -> Result<Loaded<LabelVolume>> {
     let [width, height, _] = stack.grid.dims;
-    let data = values(stack, |slice, index, value| {
+    let data = values(stack, max_bytes, |slice, index, value| {
         label_of(value).ok_or_else(|| {
             let voxel = [index % width, index / width % height, index / (width * height)];
             Error::NotALabel { path: slice.path().to_path_buf(), voxel, value }
         })
     })?;
-    Ok(LabelVolume::new(stack.grid, data)?)
+    data.try_map(|values| Ok(LabelVolume::new(stack.grid, values)?))
 }
 
 /// All voxels, rescaled, each through `convert` with its slice and its index.
 fn values<T>(
     stack: &Stack,
+    max_bytes: u64,
     mut convert: impl FnMut(&Slice, usize, f64) -> Result<T>,
-) -> Result<Vec<T>> {
+) -> Result<Loaded<Vec<T>>> {
+    expect_within(stack, size_of::<T>(), max_bytes)?;
     let mut data = Vec::new();
-    let mut held: Option<(Arc<SliceFile>, DefaultDicomObject)> = None;
+    let mut warnings = Warnings::default();
+    let mut held: Option<(Arc<SliceFile>, InMemElement)> = None;
     for slice in &stack.slices {
+        let file = &slice.file;
         // A file of several frames is read once where they follow each other.
-        let object = match held.take() {
-            Some((file, object)) if Arc::ptr_eq(&file, &slice.file) => object,
+        let pixels = match held.take() {
+            Some((before, pixels)) if Arc::ptr_eq(&before, file) => pixels,
             _ => {
-                let object = open(slice.path())?;
-                expect_room(&slice.file, &object)?;
-                object
+                file.warnings.iter().for_each(|warning| warnings.add(&file.path, warning));
+                pixel_data(file)?
             }
         };
-        data.reserve(slice.file.rows * slice.file.columns);
-        decode(slice, &object, |value| {
-            let value = value * slice.place.slope + slice.place.intercept;
+        let frame = frame(slice, &pixels)?;
+        // What the header promises is there; now it may take memory.
+        let voxels = file.rows * file.columns;
+        data.try_reserve(voxels)
+            .map_err(|_| wrong(&file.path, format!("there is no memory for {voxels} voxels")))?;
+        let masked = each_pixel(slice, &frame, |value| {
+            let value = file.displayed(value) * slice.place.slope + slice.place.intercept;
             data.push(convert(slice, data.len(), value)?);
             Ok(())
         })?;
-        held = Some((Arc::clone(&slice.file), object));
+        if masked {
+            let stored = file.bits_stored;
+            let warning =
+                format!("bits beyond the {stored} of BitsStored are set, and were masked");
+            warnings.add(&file.path, warning);
+        }
+        drop(frame);
+        held = Some((Arc::clone(file), pixels));
     }
-    Ok(data)
+    let mut loaded = Loaded::new(data);
+    loaded.warnings = warnings.into_sentences();
+    Ok(loaded)
 }
 
-/// The pixels of a slice as they are stored, to `push`.
-fn decode(
-    slice: &Slice,
-    object: &DefaultDicomObject,
-    mut push: impl FnMut(f64) -> Result<()>,
-) -> Result<()> {
+/// The pixels of a file, frame by frame.
+pub(super) struct FilePixels(InMemElement);
+
+impl FilePixels {
+    /// Reads a file, and checks that what its header promises can come out of it.
+    pub(super) fn read(file: &SliceFile) -> Result<Self> {
+        pixel_data(file).map(Self)
+    }
+
+    /// The pixels of one of its slices as they are stored, to `push`.
+    pub(super) fn each(&self, slice: &Slice, push: impl FnMut(f64) -> Result<()>) -> Result<()> {
+        each_pixel(slice, &frame(slice, &self.0)?, push).map(|_| ())
+    }
+}
+
+/// Whether the voxels of a stack, of `size` bytes each, stay within the limit.
+fn expect_within(stack: &Stack, size: usize, max_bytes: u64) -> Result<()> {
+    let voxels = stack.grid.dims.into_iter().try_fold(size, usize::checked_mul);
+    let bytes = voxels.map_or(u64::MAX, |bytes| bytes as u64);
+    if bytes <= max_bytes {
+        return Ok(());
+    }
+    let path = stack.slices.first().map_or(Path::new(""), Slice::path);
+    let found = format!("its series takes {bytes} bytes of memory, more than the {max_bytes}");
+    Err(wrong(path, format!("{found} that are allowed")))
+}
+
+/// The bytes of a slice's pixels, little endian; of pixels of one bit, those of the whole file.
+fn frame<'a>(slice: &Slice, pixels: &'a InMemElement) -> Result<Cow<'a, [u8]>> {
     let file = &slice.file;
-    let pixels = file.rows * file.columns;
+    let size = file.rows * file.columns * (file.bits_allocated / 8);
+    let frame: Cow<'a, [u8]> = match pixels.value() {
+        Value::PixelSequence(sequence) => {
+            let codec = file.codec().unwrap_or(Codec::Native);
+            codec.decode(file, &codec::frame(file, sequence, slice.frame)?)?.into()
+        }
+        value => {
+            let all = value.primitive().map_or(Cow::Borrowed(&[][..]), PrimitiveValue::to_bytes);
+            match all {
+                all if file.bits_allocated == 1 => return Ok(all),
+                Cow::Borrowed(all) => all.get(slice.frame * size..).unwrap_or_default().into(),
+                Cow::Owned(all) => {
+                    all.get(slice.frame * size..).unwrap_or_default().to_vec().into()
+                }
+            }
+        }
+    };
+    if frame.len() >= size {
+        return Ok(frame);
+    }
+    let (path, found) = (file.path.clone(), frame.len() as u64);
+    Err(Error::Truncated { path, expected: size as u64, found })
+}
+
+/// The pixels of a slice as they are stored, to `push`; whether bits beyond BitsStored were set.
+fn each_pixel(
+    slice: &Slice,
+    frame: &[u8],
+    mut push: impl FnMut(f64) -> Result<()>,
+) -> Result<bool> {
+    let file = &slice.file;
+    let count = file.rows * file.columns;
     if file.bits_allocated == 1 {
         // Frames follow each other without a gap, the first pixel in the lowest bit (PS3.5, 8.1.1).
-        let bytes = object.get(PIXEL_DATA).and_then(|e| e.to_bytes().ok()).unwrap_or_default();
-        let start = slice.frame * pixels;
-        return (start..start + pixels).try_for_each(|bit| {
-            let byte = bytes.get(bit / 8).copied().unwrap_or_default();
+        let start = slice.frame * count;
+        (start..start + count).try_for_each(|bit| {
+            let byte = frame.get(bit / 8).copied().unwrap_or_default();
             push(f64::from(byte >> (bit % 8) & 1))
-        });
+        })?;
+        return Ok(false);
     }
-    let (frame, decoded);
-    let unpacked = if syntax(object) == rle::SYNTAX {
-        let fragments = object.get(PIXEL_DATA).and_then(|e| e.fragments()).unwrap_or_default();
-        frame = rle::unpack(file, fragments.get(slice.frame).map_or(&[], Vec::as_slice))?;
-        frame.as_slice()
-    } else {
-        let pixels = match (file.frames, u32::try_from(slice.frame)) {
-            (2.., Ok(frame)) => object.decode_pixel_data_frame(frame),
-            _ => object.decode_pixel_data(),
-        };
-        decoded = pixels.map_err(|error| wrong(slice.path(), explain(&error)))?;
-        decoded.data()
-    };
     let width = file.bits_allocated / 8;
-    let bytes = unpacked.get(..pixels * width).ok_or_else(|| Error::Truncated {
-        path: file.path.clone(),
-        expected: (pixels * width) as u64,
-        found: unpacked.len() as u64,
-    })?;
-    let unused = 64 - file.bits_stored as u32;
-    bytes.chunks_exact(width).try_for_each(|b| {
+    let bits = StoredBits::new(file);
+    let mut masked = false;
+    for bytes in frame.chunks_exact(width).take(count) {
         let mut word = [0; 8];
-        word[..width].copy_from_slice(b);
-        if cfg!(target_endian = "big") {
-            word[..width].reverse();
+        word[..width].copy_from_slice(bytes);
+        let word = u64::from_le_bytes(word);
+        let value = bits.value(word);
+        masked |= bits.is_masked(word, value);
+        if !bits.is_clear_below(word) {
+            return Err(bits.contradiction(file));
         }
-        // Above the stored bits there may be an overlay.
-        let high = u64::from_le_bytes(word) << unused;
-        push(if file.signed { (high as i64 >> unused) as f64 } else { (high >> unused) as f64 })
-    })
+        push(if file.signed { value as i64 as f64 } else { value as f64 })?;
+    }
+    Ok(masked)
 }
 
-fn syntax(object: &DefaultDicomObject) -> &str {
-    object.meta().transfer_syntax.trim_end_matches(['\0', ' '])
+/// How a pixel's value lies in its word (PS3.5, 8.1.1): BitsStored bits, HighBit the highest. What is
+/// above them is not the pixel's, such as an overlay, and a signed value's sign is its highest bit.
+struct StoredBits {
+    /// Below the stored bits.
+    lowest: u32,
+    /// Above them, in a word of 64.
+    unused: u32,
+    signed: bool,
+    /// The bits of the file's word from the lowest stored one on.
+    allocated: u64,
 }
 
-/// Whether what the header promises can come out of the file.
-fn expect_room(file: &SliceFile, object: &DefaultDicomObject) -> Result<()> {
-    let Some(element) = object.get(PIXEL_DATA) else {
+impl StoredBits {
+    fn new(file: &SliceFile) -> Self {
+        let lowest = file.lowest_bit.min(63) as u32;
+        let allocated = u64::MAX >> (64 - file.bits_allocated.clamp(1, 64)) >> lowest;
+        let unused = 64 - file.bits_stored.clamp(1, 64) as u32;
+        Self { lowest, unused, signed: file.signed, allocated }
+    }
+
+    /// The value, signed ones in two's complement of 64 bits.
+    fn value(&self, word: u64) -> u64 {
+        let high = word >> self.lowest << self.unused;
+        if self.signed { (high as i64 >> self.unused) as u64 } else { high >> self.unused }
+    }
+
+    /// Whether there is more above a value than its sign, which is usual there.
+    fn is_masked(&self, word: u64, value: u64) -> bool {
+        let word = word >> self.lowest;
+        let is_plain = word << self.unused >> self.unused == word;
+        !is_plain && value & self.allocated != word
+    }
+
+    /// Whether nothing lies below a value.
+    fn is_clear_below(&self, word: u64) -> bool {
+        word & ((1 << self.lowest) - 1) == 0
+    }
+
+    fn contradiction(&self, file: &SliceFile) -> Error {
+        let (lowest, below) = (self.lowest, self.lowest.saturating_sub(1));
+        let highest = lowest as usize + file.bits_stored - 1;
+        let problem = format!(
+            "HighBit says that pixels lie in bits {lowest} to {highest}, and bits 0 to {below} are \
+             set as well; correct HighBit, to {} if they start at bit 0",
+            file.bits_stored - 1
+        );
+        wrong(&file.path, problem)
+    }
+}
+
+/// The pixels of a file, checked against what its header promises.
+fn pixel_data(file: &SliceFile) -> Result<InMemElement> {
+    let mut opened = DicomFile::read(&file.path, Extent::Whole)?;
+    let Some(element) = opened.object.take(tags::PIXEL_DATA) else {
         return Err(wrong(&file.path, "there are no pixels in it"));
     };
-    let syntax = syntax(object);
+    let syntax = file.transfer_syntax.as_str();
     if let Some((_, name)) = NOT_READ.iter().find(|(uid, _)| *uid == syntax) {
         let problem =
             format!("its pixels are packed by {name}, which is not read; unpack it first");
         return Err(wrong(&file.path, format!("{problem} (gdcmconv --raw, for example)")));
     }
-    let packed = element.fragments().is_some();
-    if !(if packed { &PACKED[..] } else { &PLAIN[..] }).contains(&syntax) {
-        let how = if packed { "packed" } else { "plain" };
+    let fragments = element.fragments();
+    let is_read = match file.codec() {
+        Some(Codec::Native) => fragments.is_none(),
+        codec => codec.is_some() && fragments.is_some(),
+    };
+    if !is_read {
+        let how = if fragments.is_some() { "packed" } else { "plain" };
         let problem = format!("its pixels are {how} and its transfer syntax is {syntax:?}");
         return Err(wrong(&file.path, format!("{problem}, which is not read; convert it")));
     }
+    if fragments.is_some() {
+        if file.bits_allocated == 1 {
+            let problem = "its frames are packed in a way that is not read; convert it";
+            return Err(wrong(&file.path, problem));
+        }
+        return Ok(element);
+    }
     let bits = [file.rows, file.columns, file.bits_allocated];
     let bits = bits.into_iter().try_fold(file.frames, usize::checked_mul);
-    let promised = bits.map_or(usize::MAX, |bits| bits.div_ceil(8));
-    let (found, most) = match element.fragments() {
-        None => {
-            let found = element.to_bytes().map_or(0, |b| b.len());
-            (found, found)
-        }
-        Some(fragments) => {
-            let each = fragments.len() == file.frames;
-            if file.bits_allocated == 1 || (!each && (file.frames > 1 || syntax == rle::SYNTAX)) {
-                let problem = "its frames are packed in a way that is not read; convert it";
-                return Err(wrong(&file.path, problem));
-            }
-            // One frame may be cut into several fragments.
-            let images: Vec<Cow<'_, [u8]>> = match fragments {
-                [_, _, ..] if file.frames == 1 => vec![fragments.concat().into()],
-                each => each.iter().map(|f| f.as_slice().into()).collect(),
-            };
-            for image in images {
-                jpeg::check(file, &image)?;
-            }
-            let found = fragments.iter().map(Vec::len).sum::<usize>();
-            (found, found.saturating_mul(LARGEST_RATIO))
-        }
-    };
-    if promised <= most {
-        return Ok(());
+    let expected = bits.map_or(usize::MAX, |bits| bits.div_ceil(8)) as u64;
+    let found = element.to_bytes().map_or(0, |b| b.len()) as u64;
+    if expected > found {
+        return Err(Error::Truncated { path: file.path.clone(), expected, found });
     }
-    let (path, expected, found) = (file.path.clone(), promised as u64, found as u64);
-    Err(Error::Truncated { path, expected, found })
+    Ok(element)
 }

@@ -6,8 +6,6 @@ use super::header::SliceFile;
 use super::wrong;
 use crate::{Error, Result};
 
-/// The transfer syntax.
-pub(super) const SYNTAX: &str = "1.2.840.10008.1.2.5";
 /// A count and 15 offsets of 32 bits.
 const HEADER: usize = 64;
 

@@ -1,11 +1,7 @@
-//! Which files belong together, and which of the groups is meant.
+//! Series of slices, and how one of several is chosen.
 
-use super::header::{Slice, looks_like_dicom};
-use super::wrong;
-use crate::{Error, Result};
-use std::collections::BTreeMap;
+use super::header::Slice;
 use std::fmt;
-use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 /// The anatomical plane that slices are nearest to.
@@ -61,6 +57,17 @@ impl FromStr for SeriesChoice {
     }
 }
 
+impl fmt::Display for SeriesChoice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Only => f.write_str("the only one"),
+            Self::Uid(uid) => write!(f, "the UID {uid}"),
+            Self::Description(text) => write!(f, "a description with {text:?}"),
+            Self::Plane(plane) => write!(f, "{plane} slices"),
+        }
+    }
+}
+
 /// The slices of one series.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Series {
@@ -74,10 +81,10 @@ pub struct Series {
 }
 
 impl Series {
-    fn new(uid: String, slices: Vec<Slice>) -> Self {
+    pub(super) fn new(uid: String, slices: Vec<Slice>) -> Self {
         let description = slices.first().map(|s| s.file.description.clone()).unwrap_or_default();
-        let first = slices.first().map(plane);
-        let plane = first.filter(|f| slices.iter().all(|s| plane(s) == *f));
+        let first = slices.first().map(plane_of);
+        let plane = first.filter(|f| slices.iter().all(|s| plane_of(s) == *f));
         Self { uid, description, plane, slices }
     }
 
@@ -91,7 +98,30 @@ impl Series {
         self.slices.is_empty()
     }
 
-    fn fits(&self, choice: &SeriesChoice) -> bool {
+    /// Whether it is a segmentation, which [`super::seg`] reads.
+    pub(super) fn is_segmentation(&self) -> bool {
+        self.slices.first().is_some_and(|s| s.file.is_segmentation())
+    }
+
+    /// The part of a series of several planes that lies in one of them; `None` where nothing does.
+    pub(super) fn part_in(&self, plane: Plane) -> Option<Self> {
+        let part: Vec<Slice> =
+            self.slices.iter().filter(|s| plane_of(s) == plane).cloned().collect();
+        (!part.is_empty()).then(|| Self::new(self.uid.clone(), part))
+    }
+
+    /// The planes of its slices, each once.
+    pub(super) fn planes(&self) -> Vec<Plane> {
+        let all = [Plane::Axial, Plane::Coronal, Plane::Sagittal];
+        all.into_iter().filter(|p| self.slices.iter().any(|s| plane_of(s) == *p)).collect()
+    }
+
+    /// Whether slices of the plane that is chosen are among those of other planes.
+    pub(super) fn has_part(&self, choice: &SeriesChoice) -> bool {
+        matches!(choice, SeriesChoice::Plane(plane) if self.planes().contains(plane))
+    }
+
+    pub(super) fn fits(&self, choice: &SeriesChoice) -> bool {
         match choice {
             SeriesChoice::Only => true,
             SeriesChoice::Uid(uid) => self.uid == *uid,
@@ -106,11 +136,24 @@ impl Series {
 impl fmt::Display for Series {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let plane = self.plane.map_or_else(|| "of several planes".to_owned(), |p| p.to_string());
-        write!(f, "{} ({:?}, {} slices, {plane})", self.uid, self.description, self.len())
+        write!(
+            f,
+            "{} ({:?}, {}, {plane})",
+            self.uid,
+            self.description,
+            counted(self.len(), "slice")
+        )
     }
 }
 
-fn plane(slice: &Slice) -> Plane {
+/// `1 slice`, `6 slices`.
+pub(super) fn counted(count: usize, what: &str) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} {what}{plural}")
+}
+
+/// The plane that a slice is nearest to.
+pub(super) fn plane_of(slice: &Slice) -> Plane {
     let [left, back, head] = slice.normal().map(f64::abs);
     if head >= left && head >= back {
         Plane::Axial
@@ -118,78 +161,5 @@ fn plane(slice: &Slice) -> Plane {
         Plane::Coronal
     } else {
         Plane::Sagittal
-    }
-}
-
-/// The files that may be slices: those in a folder, hidden ones aside, or the file itself.
-pub(super) fn files(path: &Path) -> Result<Vec<PathBuf>> {
-    if !path.is_dir() {
-        return Ok(vec![path.to_path_buf()]);
-    }
-    let mut files = crate::layout::entries(path)?;
-    files.retain(|f| f.is_file());
-    Ok(files)
-}
-
-/// The series of images in a folder, by UID; files that are not DICOM and DICOM files that are no
-/// images are passed over, and so are segmentations, which are of images.
-///
-/// # Errors
-/// [`Error::Io`] when a file cannot be read, [`Error::Dicom`] when one is broken.
-pub fn list_series(path: &Path) -> Result<Vec<Series>> {
-    list(path, Sought::Images)
-}
-
-/// What is looked for in a folder; a file that is named itself is what it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Sought {
-    /// Images alone.
-    Images,
-    /// Images and segmentations: what may hold labels.
-    Labels,
-}
-
-pub(super) fn list(path: &Path, sought: Sought) -> Result<Vec<Series>> {
-    let mut groups: BTreeMap<String, Vec<Slice>> = BTreeMap::new();
-    let folder = path.is_dir();
-    for file in files(path)? {
-        // A file that was named on its own must be what it is taken for.
-        if folder && !looks_like_dicom(&file) {
-            continue;
-        }
-        let slices = Slice::read(&file)?;
-        let wanted = |s: &Slice| {
-            !folder || sought == Sought::Labels || s.file.class != super::header::SEGMENTATION
-        };
-        if let Some(first) = slices.first().filter(|s| wanted(s)) {
-            groups.entry(first.file.series.clone()).or_default().extend(slices);
-        }
-    }
-    Ok(groups.into_iter().map(|(uid, slices)| Series::new(uid, slices)).collect())
-}
-
-/// The one series that is meant.
-pub(super) fn choose(path: &Path, choice: &SeriesChoice, sought: Sought) -> Result<Series> {
-    let all = list(path, sought)?;
-    let list = |series: &[&Series]| {
-        let lines: Vec<_> = series.iter().map(|s| format!("\n  {s}")).collect();
-        lines.concat()
-    };
-    let fitting: Vec<&Series> = all.iter().filter(|s| s.fits(choice)).collect();
-    match fitting.as_slice() {
-        [one] => Ok((*one).clone()),
-        [] if all.is_empty() => Err(wrong(path, "there is no DICOM image here")),
-        [] => {
-            let all: Vec<&Series> = all.iter().collect();
-            Err::<_, Error>(wrong(
-                path,
-                format!("no series fits {choice:?}; there are{}", list(&all)),
-            ))
-        }
-        many => {
-            let advice = "choose one by its UID, its description or its plane";
-            let count = many.len();
-            Err(wrong(path, format!("{count} series fit; {advice}:{}", list(many))))
-        }
     }
 }

@@ -5,6 +5,7 @@ use super::run::Run;
 use crate::atomic::write_atomic;
 use crate::cache::{CacheCase, CacheHeader, CachePaths, FeatureCache};
 use crate::{Error, Result};
+use desam_core::files::read_regular;
 use serde::{Deserialize, Serialize};
 use std::io::Write;
 use std::path::PathBuf;
@@ -24,6 +25,27 @@ pub(super) fn forget(run: &Run<'_>, part: Part) -> Result<()> {
         Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(Error::io("remove", &path)(e)),
         _ => Ok(()),
     }
+}
+
+/// Refuses a part whose result would not fit those that are done: found before its work, not after it.
+pub(super) fn check_others(run: &Run<'_>, part: Part) -> Result<()> {
+    let ours = run.header(Vec::new());
+    for index in 0..part.of() {
+        if let Some(note) = read(run.paths(), Part::new(index, part.of())?)? {
+            check_note(run, &ours, &note)?;
+        }
+    }
+    Ok(())
+}
+
+/// Refuses a note of another recipe.
+fn check_note(run: &Run<'_>, ours: &CacheHeader, note: &Note) -> Result<()> {
+    if note.header.key == ours.key {
+        return Ok(());
+    }
+    let mut differences = ours.recipe.differences(&note.header.recipe);
+    differences.push(format!("so says part {} of {}", note.part.index(), note.part.of()));
+    Err(Error::CacheMismatch { dir: run.options().dir.clone(), differences })
 }
 
 /// Notes that a part is done, and makes the cache whole if it is the last. Returns the parts that
@@ -90,13 +112,9 @@ fn assemble(run: &Run<'_>, notes: Vec<Note>) -> Result<()> {
     let of = notes.len();
     let mut told = std::collections::HashMap::new();
     let ours = run.header(Vec::new());
-    for Note { part, header } in notes {
-        if header.key != ours.key {
-            let mut differences = ours.recipe.differences(&header.recipe);
-            differences.push(format!("so says part {} of {}", part.index(), part.of()));
-            return Err(Error::CacheMismatch { dir: dir.clone(), differences });
-        }
-        told.extend(header.cases.into_iter().map(|c| ((c.site.clone(), c.id.clone()), c)));
+    for note in notes {
+        check_note(run, &ours, &note)?;
+        told.extend(note.header.cases.into_iter().map(|c| ((c.site.clone(), c.id.clone()), c)));
     }
     let mut cases = Vec::with_capacity(told.len());
     for case in &run.options().cases {
@@ -131,7 +149,7 @@ fn write(paths: &CachePaths, note: &Note) -> Result<()> {
 
 fn read(paths: &CachePaths, part: Part) -> Result<Option<Note>> {
     let path = paths.part(part.index(), part.of());
-    let text = match std::fs::read(&path) {
+    let text = match read_regular(&path) {
         Ok(text) => text,
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Err(e) => return Err(Error::io("read", &path)(e)),

@@ -6,7 +6,7 @@
 
 use super::run::Run;
 use super::stored;
-use crate::cache::{CacheCase, CacheHeader, Entry, Seal, TensorSpec};
+use crate::cache::{CacheCase, CacheHeader, Entry, Seal, TensorSpec, not_finite};
 use crate::preprocess::{PreparedVolume, normalised};
 use crate::{Error, Result};
 use candle_core::Tensor;
@@ -50,14 +50,19 @@ impl Run<'_> {
             let path = self.paths.slice(&case.site, &case.id, z);
             let seal = header.slice_seal(case, z);
             let open = Entry::open(&path, &seal).and_then(|e| e.expect(&tensors));
-            match open.and_then(|e| e.verify().map(|()| e.len())) {
-                Ok(length) => {
+            let right = |entry: Entry| -> Result<Option<u64>> {
+                entry.verify()?;
+                let odd = not_finite(&entry, &tensors, self.recipe.dtype)?;
+                Ok(odd.is_none().then(|| entry.len()))
+            };
+            match open.and_then(right) {
+                Ok(Some(length)) => {
                     done.reused += 1;
                     done.bytes += length;
                     self.progress.advance(1, &note(z, "kept"));
                 }
                 // Whatever is wrong with a file that is there, making it anew is the cure.
-                Err(_) => missing.push(Missing { z, path, seal }),
+                Ok(None) | Err(_) => missing.push(Missing { z, path, seal }),
             }
         }
         if missing.is_empty() {

@@ -1,7 +1,8 @@
 //! Which cases are whose when several processes share the work.
 
 use crate::layout::Case;
-use crate::{Error, Result, volumes};
+use crate::volumes::{self, ReadOptions};
+use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
 
 /// Parts that a run may be cut into.
@@ -57,10 +58,27 @@ impl Part {
 /// Size of a case's image on the disk.
 fn bytes(case: &Case) -> Result<u64> {
     let mut sum = 0;
-    for file in volumes::files(&case.image)? {
+    // Sizes alone: where the data lie does not matter.
+    let anywhere = ReadOptions::default().with_follow_outside(true);
+    for file in volumes::files_with(&case.image, &anywhere)? {
         sum += file.metadata().map_err(Error::io("read", &file))?.len();
     }
     Ok(sum)
+}
+
+/// What tells the cases of one data set from those of another, wherever it lies: their number, and a
+/// hash of their names and the sizes of their images.
+pub(super) fn fingerprint(cases: &[Case]) -> Result<String> {
+    let mut hasher = blake3::Hasher::new_derive_key("desam cases of an embedding v1");
+    for case in cases {
+        for name in [&case.site, &case.id] {
+            hasher.update(&(name.len() as u64).to_le_bytes());
+            hasher.update(name.as_bytes());
+        }
+        hasher.update(&bytes(case)?.to_le_bytes());
+    }
+    let hash = hasher.finalize().to_hex();
+    Ok(format!("{}, hash {}", cases.len(), hash.as_str().get(..16).unwrap_or_default()))
 }
 
 /// Deals cases of a site and a weight to `of` hands, as cards are dealt: site by site, the heaviest

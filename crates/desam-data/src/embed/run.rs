@@ -1,16 +1,18 @@
 //! The two phases of a run: prepare the cases, encode their slices.
 
-use super::{EmbedOptions, EmbedSummary};
+use super::{EmbedOptions, EmbedSummary, Part};
 use crate::cache::{
     CacheCase, CacheHeader, CachePaths, CacheRecipe, CasePages, FORMAT_VERSION, Seal, SlicePolicy,
-    case_source, human_bytes, is_plain_name,
+    case_source, human_bytes,
 };
 use crate::layout::Case;
-use crate::preprocess::PreparedVolume;
-use crate::volumes::{read_labels, read_volume};
-use crate::{Error, Result, volumes};
+use crate::lock::{self, Lock};
+use crate::preprocess::{LabelRoundTrip, PreparedVolume, SiteRoundTrip};
+use crate::volumes::{align_labels, hash_with, load_labels, load_labels_of, load_volume};
+use crate::{Error, Result};
 use candle_core::Device;
-use desam_core::{ImageEncoder, Progress};
+use desam_core::text::DisplayPath as _;
+use desam_core::{ImageEncoder, Progress, Volume};
 use std::path::{Path, PathBuf};
 
 pub(super) struct Run<'a> {
@@ -22,12 +24,23 @@ pub(super) struct Run<'a> {
     pub(super) recipe: CacheRecipe,
     key: String,
     pub(super) data_root: PathBuf,
+    /// What keeps other processes from writing to the cache, as long as the run is there.
+    _locks: Vec<Lock>,
+}
+
+/// What of a cache a run writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Access {
+    Whole,
+    Part(Part),
 }
 
 /// A case whose images and masks are in place.
 struct ReadyCase {
     record: CacheCase,
     bytes: u64,
+    /// What its labels lose on the way to the masks and back, where it has labels.
+    labels: Option<LabelRoundTrip>,
 }
 
 /// Cases whose images and masks are in place.
@@ -35,6 +48,8 @@ pub(super) struct Prepared {
     pub(super) header: CacheHeader,
     /// Size of their files.
     bytes: u64,
+    /// What their labels lose on the way to the masks and back, by site.
+    labels: Vec<SiteRoundTrip>,
 }
 
 impl<'a> Run<'a> {
@@ -51,6 +66,7 @@ impl<'a> Run<'a> {
         encoder: &'a dyn ImageEncoder,
         device: &'a Device,
         progress: &'a dyn Progress,
+        access: Access,
     ) -> Result<Self> {
         let recipe = CacheRecipe {
             encoder: options.encoder.clone(),
@@ -59,9 +75,12 @@ impl<'a> Run<'a> {
             dtype: options.dtype,
             slices: options.slices,
             precision: options.precision,
+            segment: options.read.segment,
+            channel: options.read.channel,
         };
         recipe.validate()?;
         check_names(&options.cases)?;
+        let _locks = locks(options, &recipe, access, progress)?;
         let paths = CachePaths::new(&options.dir);
         if let Some(old) = CacheHeader::read(&paths)? {
             let differences = recipe.differences(&old.recipe);
@@ -77,13 +96,13 @@ impl<'a> Run<'a> {
                 progress.say(&format!(
                     "{gone} cases of {} are no longer in the data; their files are left there, \
                      unread",
-                    options.dir.display()
+                    options.dir.display_escaped()
                 ));
             }
         }
         let key = recipe.key()?;
         let data_root = absolute(&options.data_root)?;
-        Ok(Self { options, encoder, device, progress, paths, recipe, key, data_root })
+        Ok(Self { options, encoder, device, progress, paths, recipe, key, data_root, _locks })
     }
 
     /// First phase: every volume is read, its images and masks are stored, its slices counted.
@@ -97,7 +116,34 @@ impl<'a> Run<'a> {
         let slices: usize = ready.iter().map(|r| r.record.stored.len()).sum();
         self.progress.finish(&format!("{} cases, {slices} slices to embed", ready.len()));
         let bytes = ready.iter().map(|r| r.bytes).sum();
-        Ok(Prepared { header: self.header(ready.into_iter().map(|r| r.record).collect()), bytes })
+        let labels = ready.iter().filter_map(|r| Some((r.record.site.as_str(), r.labels?)));
+        let labels = SiteRoundTrip::by_site(labels);
+        self.report_round_trip(&labels);
+        let header = self.header(ready.into_iter().map(|r| r.record).collect());
+        Ok(Prepared { header, bytes, labels })
+    }
+
+    /// Says what labels lose on the way to the masks and back, before hours of encoding.
+    fn report_round_trip(&self, sites: &[SiteRoundTrip]) {
+        let (rule, side) = (self.recipe.preprocess.labels, self.recipe.spec.mask_side());
+        for site in sites {
+            let (name, line) = (&site.site, site.line());
+            self.progress.detail(&format!("site {name}: labels in masks of {side}²: {line}"));
+            if let Some(warning) = site.warning(rule, side) {
+                self.progress.warn(&warning);
+            }
+        }
+    }
+
+    /// Refuses a cache of nothing: all labels may vanish in masks that are too small.
+    pub(super) fn expect_slices(&self, prepared: &Prepared) -> Result<()> {
+        let cases = &prepared.header.cases;
+        let wanted = self.recipe.slices != SlicePolicy::None && !cases.is_empty();
+        if wanted && cases.iter().all(|case| case.stored.is_empty()) {
+            let mask_side = self.recipe.spec.mask_side();
+            return Err(Error::NothingToEmbed { cases: cases.len(), mask_side });
+        }
+        Ok(())
     }
 
     /// The header of a cache of `cases`.
@@ -115,8 +161,9 @@ impl<'a> Run<'a> {
         if case.label.is_none() && self.recipe.slices == SlicePolicy::Labelled {
             return Err(Error::NoGroundTruth { site: case.site.clone(), id: case.id.clone() });
         }
-        let image_blake3 = volumes::hash(&case.image)?;
-        let label_blake3 = case.label.as_deref().map(volumes::hash).transpose()?;
+        let hash = |path: &Path| hash_with(path, &self.options.read);
+        let image_blake3 = hash(&case.image)?;
+        let label_blake3 = case.label.as_deref().map(hash).transpose()?;
         let source = case_source(&image_blake3, label_blake3.as_deref());
         let seal = Seal { key: self.key.clone(), source };
         let path = self.paths.case(&case.site, &case.id);
@@ -149,13 +196,33 @@ impl<'a> Run<'a> {
             labelled,
             stored,
         };
-        Ok(ReadyCase { record, bytes: pages.entry().len() })
+        Ok(ReadyCase { record, bytes: pages.entry().len(), labels: self.round_trip(case)? })
+    }
+
+    /// What the labels of a case lose on the way to the masks and back, whether or not its masks
+    /// were there already.
+    fn round_trip(&self, case: &Case) -> Result<Option<LabelRoundTrip>> {
+        let Some(path) = &case.label else { return Ok(None) };
+        let labels = load_labels(path, &self.options.read.for_labels())?.value;
+        let (config, side) = (&self.recipe.preprocess, self.recipe.spec.mask_side());
+        let traced = config.trace_labels(labels.grid(), &labels, side).map_err(in_file(path))?;
+        Ok(Some(traced.round_trip))
     }
 
     fn write_pages(&self, case: &Case, path: &Path, seal: &Seal) -> Result<()> {
-        let prepared = self.prepare_volume(&case.image)?;
-        let masks = match &case.label {
-            Some(label) => Some(prepared.labels(&read_labels(label)?)?),
+        let options = &self.options.read;
+        let image = load_volume(&case.image, options)?;
+        let labels = match &case.label {
+            Some(path) => {
+                let labels = load_labels_of(path, options, image.value.grid())?;
+                let labels = align_labels(&image, labels, path).map_err(in_file(path))?;
+                Some((labels.report(self.progress), path))
+            }
+            None => None,
+        };
+        let prepared = self.prepare(&case.image, &image.report(self.progress))?;
+        let masks = match labels {
+            Some((labels, path)) => Some(prepared.labels(&labels).map_err(in_file(path))?),
             None => None,
         };
         let images = (0..prepared.len()).map(|z| prepared.image(z)).collect::<Result<Vec<_>>>()?;
@@ -163,7 +230,16 @@ impl<'a> Run<'a> {
     }
 
     pub(super) fn prepare_volume(&self, image: &Path) -> Result<PreparedVolume> {
-        self.recipe.preprocess.prepare(&read_volume(image)?, &self.recipe.spec)
+        self.prepare(image, &load_volume(image, &self.options.read)?.report(self.progress))
+    }
+
+    fn prepare(&self, path: &Path, volume: &Volume) -> Result<PreparedVolume> {
+        let prepared = self.recipe.preprocess.prepare(volume, &self.recipe.spec);
+        let prepared = prepared.map_err(in_file(path))?;
+        for warning in prepared.warnings() {
+            self.progress.warn(&format!("{}: {warning}", path.display_escaped()));
+        }
+        Ok(prepared)
     }
 
     /// Second phase: says the size, encodes what is missing.
@@ -175,7 +251,7 @@ impl<'a> Run<'a> {
             self.recipe.dtype,
             human_bytes(self.recipe.estimate(slices)),
             human_bytes(self.recipe.estimate(1)),
-            self.options.dir.display()
+            self.options.dir.display_escaped()
         ));
         let mut reused = 0;
         self.progress.begin("embedding", slices as u64);
@@ -185,7 +261,8 @@ impl<'a> Run<'a> {
             reused += done.reused;
         }
         let computed = slices - reused;
-        let summary = EmbedSummary { cases: header.cases.len(), slices, computed, reused, bytes };
+        let (cases, labels) = (header.cases.len(), prepared.labels.clone());
+        let summary = EmbedSummary { cases, slices, computed, reused, bytes, labels };
         self.progress.finish(&format!(
             "{computed} slices embedded, {reused} were there already; {} in all",
             human_bytes(bytes)
@@ -200,6 +277,26 @@ impl<'a> Run<'a> {
     }
 }
 
+/// Locks the cache's folder for one run, or for the parts of one.
+fn locks(
+    options: &EmbedOptions,
+    recipe: &CacheRecipe,
+    access: Access,
+    progress: &dyn Progress,
+) -> Result<Vec<Lock>> {
+    let dir = &options.dir;
+    let Access::Part(part) = access else {
+        return Ok(vec![lock::folder(dir, progress)?]);
+    };
+    let agreement = recipe
+        .agreement()
+        .with("number of parts", part.of().to_string())
+        .with("cases", super::part::fingerprint(&options.cases)?);
+    let folder = lock::shared_folder(dir, &agreement, progress)?;
+    // Released in this order.
+    Ok(vec![lock::part(dir, part, progress)?, folder])
+}
+
 /// Independent of the current folder, symbolic links kept.
 fn absolute(path: &Path) -> Result<PathBuf> {
     std::path::absolute(path).map_err(Error::io("find", path))
@@ -209,9 +306,7 @@ fn absolute(path: &Path) -> Result<PathBuf> {
 fn check_names(cases: &[Case]) -> Result<()> {
     let mut seen = std::collections::HashMap::new();
     for case in cases {
-        if !is_plain_name(&case.site) || !is_plain_name(&case.id) {
-            return Err(Error::CaseName { site: case.site.clone(), id: case.id.clone() });
-        }
+        crate::cache::check_names(&case.site, &case.id)?;
         let name = (case.site.to_lowercase(), case.id.to_lowercase());
         if let Some(first) = seen.insert(name, &case.image) {
             return Err(Error::DuplicateCase {
@@ -223,6 +318,12 @@ fn check_names(cases: &[Case]) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Names the file in an error about what was read from it.
+fn in_file(path: &Path) -> impl FnOnce(Error) -> Error {
+    let path = path.to_owned();
+    move |source| Error::Volume { path, source: Box::new(source) }
 }
 
 /// Names the case in an error, unless the error does so already.

@@ -14,6 +14,12 @@ pub(super) fn folders(dir: &Path) -> Result<impl Iterator<Item = PathBuf>> {
     Ok(entries(dir)?.into_iter().filter(|p| p.is_dir()))
 }
 
+/// The same for recognising a layout: a folder that cannot be listed says nothing about it, and is
+/// named as a problem when its cases are looked for.
+pub(super) fn listable_folders(dir: &Path) -> Vec<PathBuf> {
+    folders(dir).map(Iterator::collect).unwrap_or_default()
+}
+
 /// The folder of this name in `dir`, letters of either case.
 pub(super) fn folder_named(dir: &Path, name: &str) -> Result<Option<PathBuf>> {
     let named =
@@ -28,21 +34,25 @@ pub(super) fn holds_dicom(dir: &Path) -> Result<bool> {
     Ok(entries(dir)?.iter().any(|p| p.is_file() && dicom(p)))
 }
 
-/// `dir` and all folders below it, each before those in it.
+/// `dir` and all folders below it, each before those in it. Those that cannot be listed are among
+/// them: they are a problem of who lists them next.
+///
+/// # Errors
+/// When `dir` itself cannot be listed.
 pub(super) fn below(dir: &Path) -> Result<Vec<PathBuf>> {
+    entries(dir)?;
     let mut all = vec![dir.to_path_buf()];
-    add_below(dir, DEEPEST, &mut all)?;
+    add_below(dir, DEEPEST, &mut all);
     Ok(all)
 }
 
-fn add_below(dir: &Path, levels: usize, all: &mut Vec<PathBuf>) -> Result<()> {
+fn add_below(dir: &Path, levels: usize, all: &mut Vec<PathBuf>) {
     if levels > 0 {
-        for folder in folders(dir)? {
+        for folder in listable_folders(dir) {
             all.push(folder.clone());
-            add_below(&folder, levels - 1, all)?;
+            add_below(&folder, levels - 1, all);
         }
     }
-    Ok(())
 }
 
 /// The one folder of DICOM files that is `dir` or below it; `None` where there is none.

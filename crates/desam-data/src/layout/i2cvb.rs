@@ -22,7 +22,8 @@ const LABELS: [&str; 2] = ["GT", "prostate"];
 /// Whether a patient's folder with image and labels is somewhere below `dir`.
 pub(super) fn is_there(dir: &Path) -> Result<bool> {
     for folder in below(dir)? {
-        if folder_named(&folder, IMAGE)?.is_some() && labels(&folder)?.is_some() {
+        let there = |found: Result<Option<PathBuf>>| found.is_ok_and(|folder| folder.is_some());
+        if there(folder_named(&folder, IMAGE)) && there(labels(&folder)) {
             return Ok(true);
         }
     }

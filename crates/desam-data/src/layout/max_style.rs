@@ -1,7 +1,7 @@
 //! The layout of the MaxStyle release: `SITE/patient_N/t2_img_clipped.nii.gz` with
 //! `label_clipped.nii.gz`.
 
-use super::folders::{folders, only};
+use super::folders::{folders, listable_folders, only};
 use super::found::{Found, Survey};
 use super::{Case, entries, name_of};
 use crate::Result;
@@ -14,10 +14,9 @@ const LABEL: &str = "label_clipped";
 /// Whether a patient's folder of this layout is two levels below `dir`.
 pub(super) fn is_there(dir: &Path) -> Result<bool> {
     for site in folders(dir)? {
-        for patient in folders(&site)? {
-            if !files(&patient, IMAGE)?.is_empty() {
-                return Ok(true);
-            }
+        let holds_image = |patient: &PathBuf| files(patient, IMAGE).is_ok_and(|f| !f.is_empty());
+        if listable_folders(&site).iter().any(holds_image) {
+            return Ok(true);
         }
     }
     Ok(false)
@@ -27,8 +26,9 @@ pub(super) fn is_there(dir: &Path) -> Result<bool> {
 pub(super) fn survey(dir: &Path) -> Result<Survey> {
     let mut all = Survey::default();
     for site in folders(dir)? {
-        for patient in folders(&site)? {
-            all.take(case(&site, &patient));
+        match folders(&site) {
+            Ok(patients) => patients.for_each(|patient| all.take(case(&site, &patient))),
+            Err(problem) => all.problems.push(problem),
         }
     }
     Ok(all)

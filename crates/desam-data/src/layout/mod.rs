@@ -2,9 +2,11 @@
 //!
 //! Each layout in the wild is a file of its own here and a value of [`Layout`].
 
+mod decathlon;
 mod folders;
 mod found;
 mod i2cvb;
+mod listing;
 mod max_style;
 mod names;
 mod nci_isbi;
@@ -16,9 +18,10 @@ mod table;
 mod testing;
 
 pub use found::Survey;
+pub use listing::{FolderListing, UnreadFolder, list_folder, list_volumes, unused_series};
 
-use crate::volumes::is_series;
 use crate::{Error, Result};
+use desam_core::files::open_regular;
 use names::VolumeName;
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -32,9 +35,10 @@ pub struct Case {
     /// The case within the site, as its file is named.
     pub id: String,
     /// The image volume.
+    #[serde(with = "desam_core::serde_path")]
     pub image: PathBuf,
     /// The ground truth, where there is one.
-    #[serde(default)]
+    #[serde(default, with = "desam_core::serde_path")]
     pub label: Option<PathBuf>,
 }
 
@@ -53,6 +57,9 @@ pub enum Layout {
     /// with a table of the columns `patientid` and `center`, as the official DeSAM has it; one
     /// site where there is no such table.
     NnUnet,
+    /// `imagesTr/NAME.nii.gz` and `labelsTr/NAME.nii.gz` with a `dataset.json`, as the Medical
+    /// Segmentation Decathlon has it; one site.
+    Decathlon,
     /// `CaseXX.mhd` beside `CaseXX_segmentation.mhd` in the folder itself or in
     /// `TrainingData_PartN`, as PROMISE12 has it; one site.
     Promise12,
@@ -72,10 +79,14 @@ impl Layout {
     /// # Errors
     /// [`Error::Io`] when a folder cannot be listed.
     pub fn of(data: &Path) -> Result<Self> {
-        if data.is_file() {
+        if data.exists() && !data.is_dir() {
+            // A pipe or a device is not waited for.
+            open_regular(data).map_err(Error::io("read", data))?;
             return Ok(Self::Table);
         }
-        Ok(if nn_unet::root(data).is_some() {
+        Ok(if decathlon::is_there(data)? {
+            Self::Decathlon
+        } else if nn_unet::root(data).is_some() {
             Self::NnUnet
         } else if promise12::is_there(data)? {
             Self::Promise12
@@ -109,6 +120,7 @@ impl Layout {
             Self::Saml => saml::survey(data),
             Self::MaxStyle => max_style::survey(data),
             Self::NnUnet => nn_unet::survey(data),
+            Self::Decathlon => decathlon::survey(data),
             Self::Promise12 => promise12::survey(data),
             Self::NciIsbi2013 => nci_isbi::survey(data),
             Self::I2cvb => i2cvb::survey(data),
@@ -127,6 +139,7 @@ impl fmt::Display for Layout {
             Self::Saml => "SITE/CASE with SITE/CASE_segmentation (SAML release)",
             Self::MaxStyle => "SITE/PATIENT/t2_img_clipped with label_clipped (MaxStyle)",
             Self::NnUnet => "imagesTr with labelsTr (nnU-Net, DeSAM)",
+            Self::Decathlon => "imagesTr with labelsTr and dataset.json (Decathlon)",
             Self::Promise12 => "CASE with CASE_segmentation in one folder (PROMISE12)",
             Self::NciIsbi2013 => "PATIENT/STUDY/SERIES with PATIENT.nrrd (NCI-ISBI 2013)",
             Self::I2cvb => "SITE/PATIENT/T2W with GT/prostate (I2CVB)",
@@ -160,27 +173,14 @@ pub fn data_root(data: &Path) -> &Path {
     }
 }
 
-/// The image volumes in `dir` itself, to segment: sorted by name, without hidden files and label
-/// files (`*_segmentation`, `*.seg`). Of the folders in it those that are DICOM series are volumes
-/// (with the feature `dicom`); the others are not looked into. May be empty.
-///
-/// # Errors
-/// [`Error::Io`] when a folder cannot be listed.
-pub fn list_volumes(dir: &Path) -> Result<Vec<PathBuf>> {
-    let mut volumes = Vec::new();
-    for path in entries(dir)? {
-        let name = path.file_name().and_then(|n| n.to_str()).and_then(VolumeName::parse);
-        let image = match path.is_dir() {
-            true => is_series(&path)?,
-            false => name.is_some_and(|n| !n.is_label) && path.is_file(),
-        };
-        if image {
-            volumes.push(path);
-        }
-    }
-    Ok(volumes)
+/// Whether a file is named as a volume of a kind. Endings are ASCII, so that the name need not be
+/// UTF-8.
+fn looks_like(path: &Path, kind: impl FnOnce(VolumeName<'_>) -> bool) -> bool {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    VolumeName::parse(&name).is_some_and(kind)
 }
 
+/// The name of a file or folder after which a case or site is called, which must be text.
 fn name_of(path: &Path) -> Result<String> {
     let name = path.file_name().and_then(|n| n.to_str());
     name.map(str::to_owned).ok_or_else(|| Error::FileName { path: path.to_path_buf() })
@@ -197,38 +197,4 @@ pub(crate) fn entries(dir: &Path) -> Result<Vec<PathBuf>> {
     }
     paths.sort_unstable();
     Ok(paths)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn volumes_to_segment() {
-        let dir = tempfile::tempdir().unwrap();
-        for name in [
-            "b.nii.gz",
-            "A.NII",
-            "a.nii.gz",
-            "b_Segmentation.nii.gz",
-            "c.mhd",
-            "c.raw",
-            "c.seg.nrrd",
-            "d.nrrd",
-            "e.hdr",
-            "e.img",
-            ".b.nii.gz",
-            "notes.txt",
-            "x.gz",
-            ".nii",
-        ] {
-            std::fs::write(dir.path().join(name), b"").unwrap();
-        }
-        std::fs::create_dir(dir.path().join("folder.nii")).unwrap();
-        let found = list_volumes(dir.path()).unwrap();
-        let names: Vec<_> =
-            found.iter().map(|p| p.file_name().unwrap().to_str().unwrap()).collect();
-        assert_eq!(names, ["A.NII", "a.nii.gz", "b.nii.gz", "c.mhd", "d.nrrd", "e.hdr"]);
-        assert!(matches!(list_volumes(&dir.path().join("none")), Err(Error::Io { .. })));
-    }
 }

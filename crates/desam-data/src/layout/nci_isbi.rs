@@ -44,19 +44,23 @@ struct Files {
 /// All cases below `dir`.
 pub(super) fn survey(dir: &Path) -> Result<Survey> {
     let mut patients = BTreeMap::<String, Files>::new();
+    let mut all = Survey::default();
     for folder in below(dir)? {
         if let Some((site, id)) = patient_of(&folder) {
             let files = files_of(&mut patients, site, id.clone());
             files.folders.push(folder.clone());
             files.id = id;
         }
-        for file in entries(&folder)?.into_iter().filter(|p| p.is_file()) {
+        let files = entries(&folder).unwrap_or_else(|problem| {
+            all.problems.push(problem);
+            Vec::new()
+        });
+        for file in files.into_iter().filter(|p| p.is_file()) {
             if let Some((site, id)) = label_of(&file) {
                 files_of(&mut patients, site, id).labels.push(file);
             }
         }
     }
-    let mut all = Survey::default();
     for files in patients.into_values() {
         all.take(case(files));
     }

@@ -3,9 +3,10 @@
 
 use super::found::{Found, Survey};
 use super::names::strip_suffix;
-use super::{entries, name_of, table};
+use super::{entries, looks_like, name_of, table};
 use crate::volumes::without_ending;
 use crate::{Error, Result};
+use desam_core::text::DisplayPath as _;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -26,8 +27,9 @@ pub(super) fn survey(dir: &Path) -> Result<Survey> {
     let whole = name_of(&std::path::absolute(&root).map_err(Error::io("find", &root))?)?;
     let mut all = Survey::default();
     let mut found = BTreeMap::<String, Found>::new();
-    for path in entries(&root.join("imagesTr"))? {
+    for path in listed(&root.join("imagesTr"), &mut all) {
         let Some(id) = stem(&path).and_then(|s| strip_suffix(s, CHANNEL)) else {
+            all.problems.extend(unnameable(&path));
             continue;
         };
         let new = Found { image: Some(path.clone()), ..Found::new(&whole, id) };
@@ -37,9 +39,10 @@ pub(super) fn survey(dir: &Path) -> Result<Survey> {
         }
     }
     let folder = root.join("labelsTr");
-    let labels = if folder.is_dir() { entries(&folder)? } else { Vec::new() };
+    let labels = if folder.is_dir() { listed(&folder, &mut all) } else { Vec::new() };
     for path in labels {
         let Some(id) = stem(&path) else {
+            all.problems.extend(unnameable(&path));
             continue;
         };
         let entry = found.entry(id.to_lowercase()).or_insert_with(|| Found::new(&whole, id));
@@ -66,9 +69,22 @@ pub(super) fn survey(dir: &Path) -> Result<Survey> {
     Ok(all)
 }
 
-/// The name of a volume without its ending; files that are none and names that are not UTF-8 are
-/// passed over.
-fn stem(path: &Path) -> Option<&str> {
+/// What lies in a folder; one that cannot be listed is a problem among others.
+fn listed(folder: &Path, all: &mut Survey) -> Vec<PathBuf> {
+    entries(folder).unwrap_or_else(|problem| {
+        all.problems.push(problem);
+        Vec::new()
+    })
+}
+
+/// The problem with a volume after whose name no case can be called; `None` for any other file.
+fn unnameable(path: &Path) -> Option<Error> {
+    name_of(path).err().filter(|_| looks_like(path, |_| true))
+}
+
+/// The name of a volume without its ending; `None` for files that are none and for names that are
+/// not UTF-8.
+pub(super) fn stem(path: &Path) -> Option<&str> {
     path.file_name().and_then(|n| n.to_str()).and_then(without_ending)
 }
 
@@ -95,7 +111,8 @@ fn centres(root: &Path) -> Result<Option<Centres>> {
             return Err(read.problems.remove(0));
         }
         if let Some(first) = found {
-            let problem = format!("{} has the same columns; keep one", first.path.display());
+            let problem =
+                format!("{} has the same columns; keep one", first.path.display_escaped());
             return Err(Error::Table { path, line: 1, problem });
         }
         let rows = read.rows.iter().map(|r| (r.cell(patient), r.cell(centre))).collect();
@@ -120,6 +137,9 @@ impl Centres {
         }
         let refuse = |problem| Err(Error::Table { path: self.path.clone(), line: 1, problem });
         match rows.as_slice() {
+            [(_, centre)] if centre.contains(char::REPLACEMENT_CHARACTER) => {
+                refuse(format!("the center of patient {id} is not UTF-8"))
+            }
             [(_, centre)] if !centre.is_empty() => Ok(centre.clone()),
             [_] => refuse(format!("the center of patient {id} is empty")),
             [] => refuse(format!("no row is of patient {id}")),

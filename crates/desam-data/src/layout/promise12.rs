@@ -4,7 +4,7 @@
 
 use super::folders::folders;
 use super::found::Survey;
-use super::{entries, name_of, names::VolumeName, saml};
+use super::{entries, looks_like, name_of, saml};
 use crate::{Error, Result};
 use std::path::{Path, PathBuf};
 
@@ -20,10 +20,7 @@ pub(super) fn is_there(dir: &Path) -> Result<bool> {
 
 /// Whether files named as labels lie in `dir` itself.
 fn holds_labels(dir: &Path) -> Result<bool> {
-    let label = |path: &PathBuf| {
-        let name = path.file_name().and_then(|n| n.to_str()).and_then(VolumeName::parse);
-        name.is_some_and(|n| n.is_label) && path.is_file()
-    };
+    let label = |path: &PathBuf| looks_like(path, |name| name.is_label) && path.is_file();
     Ok(entries(dir)?.iter().any(label))
 }
 
@@ -35,10 +32,14 @@ pub(super) fn survey(dir: &Path) -> Result<Survey> {
         let mut all = saml::paired(dir, &name_of(&whole)?)?;
         // Beside sites a stray pair of files would be taken for the whole.
         for folder in folders(dir)? {
-            if holds_labels(&folder)? {
-                let (dir, folder) = (dir.to_path_buf(), name_of(&folder)?);
-                all.problems.insert(0, Error::MixedLayout { dir, folder });
-                break;
+            match holds_labels(&folder) {
+                Ok(false) => {}
+                Ok(true) => {
+                    let (dir, folder) = (dir.to_path_buf(), name_of(&folder)?);
+                    all.problems.insert(0, Error::MixedLayout { dir, folder });
+                    break;
+                }
+                Err(problem) => all.problems.push(problem),
             }
         }
         return Ok(all);

@@ -3,7 +3,7 @@
 
 use super::folders::folders;
 use super::found::{Found, Survey};
-use super::{entries, name_of, names::VolumeName};
+use super::{entries, looks_like, name_of, names::VolumeName};
 use crate::{Error, Result};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -12,7 +12,14 @@ use std::path::Path;
 pub(super) fn survey(dir: &Path) -> Result<Survey> {
     let mut all = Survey::default();
     for folder in folders(dir)? {
-        all.take_all(name_of(&folder).and_then(|site| paired(&folder, &site)));
+        match name_of(&folder) {
+            Ok(site) => all.take_all(paired(&folder, &site)),
+            // Of no matter where it holds no volume.
+            Err(problem) => match entries(&folder) {
+                Ok(files) if !files.iter().any(|f| looks_like(f, |_| true)) => {}
+                _ => all.problems.push(problem),
+            },
+        }
     }
     Ok(all)
 }
@@ -22,7 +29,15 @@ pub(super) fn paired(folder: &Path, site: &str) -> Result<Survey> {
     let mut all = Survey::default();
     // Keyed by the lower-case id: releases mix `Case00.nii.gz` with `case00_segmentation.nii.gz`.
     let mut found = BTreeMap::<String, Found>::new();
-    for path in entries(folder)?.into_iter().filter(|p| p.is_file()) {
+    for path in entries(folder)?.into_iter().filter(|p| looks_like(p, |_| true)) {
+        match std::fs::metadata(&path) {
+            Ok(found) if found.is_file() => {}
+            Ok(_) => continue,
+            Err(error) => {
+                all.problems.push(Error::io("read", &path)(error));
+                continue;
+            }
+        }
         let name = match name_of(&path) {
             Ok(name) => name,
             Err(problem) => {

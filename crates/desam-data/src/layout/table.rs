@@ -4,6 +4,9 @@ use super::Case;
 use super::found::Survey;
 use crate::volumes::VolumeFormat;
 use crate::{Error, Result};
+use desam_core::files::open_regular;
+use desam_core::text::DisplayPath as _;
+use desam_core::text::bytes_text;
 use std::path::{Path, PathBuf};
 
 /// A CSV file, read whole.
@@ -18,13 +21,26 @@ pub(super) struct Table {
 /// One line of it.
 pub(super) struct Row {
     line: u64,
-    cells: Vec<String>,
+    cells: csv::ByteRecord,
 }
 
 impl Row {
-    /// A cell, empty where the row is short.
+    /// A cell, empty where the row is short; what is not UTF-8 is replaced.
     pub(super) fn cell(&self, column: usize) -> String {
-        self.cells.get(column).cloned().unwrap_or_default()
+        String::from_utf8_lossy(self.bytes(column)).into_owned()
+    }
+
+    fn bytes(&self, column: usize) -> &[u8] {
+        self.cells.get(column).unwrap_or_default()
+    }
+
+    /// A cell that names a file.
+    fn path(&self, column: usize) -> PathBuf {
+        #[cfg(unix)]
+        let name: &std::ffi::OsStr = std::os::unix::ffi::OsStrExt::from_bytes(self.bytes(column));
+        #[cfg(not(unix))]
+        let name = self.cell(column);
+        PathBuf::from(name)
     }
 }
 
@@ -45,16 +61,17 @@ pub(super) fn read(path: &Path) -> Result<Table> {
         let line = error.position().map_or(1, csv::Position::line);
         Error::Table { path: path.to_path_buf(), line, problem: error.to_string() }
     };
-    let file = std::fs::File::open(path).map_err(Error::io("read", path))?;
+    let file = open_regular(path).map_err(Error::io("read", path))?;
     let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(file);
-    let columns = reader.headers().map_err(fail)?.iter().map(str::to_owned).collect();
+    let columns = reader.byte_headers().map_err(fail)?.iter();
+    let columns = columns.map(|c| String::from_utf8_lossy(c).into_owned()).collect();
     let (path, rows, problems) = (path.to_path_buf(), Vec::new(), Vec::new());
     let mut table = Table { path, columns, rows, problems };
-    for record in reader.records() {
+    for record in reader.byte_records() {
         match record {
             Ok(record) => {
                 let line = record.position().map_or(0, csv::Position::line);
-                table.rows.push(Row { line, cells: record.iter().map(str::to_owned).collect() });
+                table.rows.push(Row { line, cells: record });
             }
             // Of the rows after one that cannot be read at all nothing is known.
             Err(error) if error.is_io_error() => return Err(fail(error)),
@@ -82,17 +99,25 @@ pub(super) fn survey(path: &Path) -> Result<Survey> {
     let folder = path.parent().unwrap_or(Path::new(""));
     let mut all = Survey { problems, ..Survey::default() };
     let case = |row: &Row| {
-        let text = |column, name: &str| match row.cell(column) {
-            empty if empty.is_empty() => Err(table.wrong(row.line, format!("{name} is empty"))),
-            text => Ok(text),
+        let filled = |column, name: &str| match row.bytes(column) {
+            [] => Err(table.wrong(row.line, format!("{name} is empty"))),
+            _ => Ok(column),
+        };
+        let text = |column, name: &str| {
+            let text = std::str::from_utf8(row.bytes(filled(column, name)?));
+            text.map(str::to_owned).map_err(|_| {
+                let found = bytes_text(row.bytes(column));
+                table.wrong(row.line, format!("{name} is {found:?}, which is not UTF-8; rename it"))
+            })
         };
         let (site, id) = (text(site, "site")?, text(id, "case")?);
-        let image = folder.join(text(image, "image")?);
-        let label = label.map(|c| row.cell(c)).filter(|l| !l.is_empty()).map(|l| folder.join(l));
+        let image = folder.join(row.path(filled(image, "image")?));
+        let label = label.map(|c| row.path(c)).filter(|l| !l.as_os_str().is_empty());
+        let label = label.map(|l| folder.join(l));
         if let Some(gone) =
             [Some(&image), label.as_ref()].into_iter().flatten().find(|p| !p.exists())
         {
-            return Err(table.wrong(row.line, format!("{} does not exist", gone.display())));
+            return Err(table.wrong(row.line, format!("{} does not exist", gone.display_escaped())));
         }
         Ok(Some(Case { site, id, image, label }))
     };

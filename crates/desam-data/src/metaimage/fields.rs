@@ -1,36 +1,45 @@
 //! What the lines of a header say.
 
 use crate::Result;
-use crate::voxels::{HeaderText, Scalar, lps_affine, numbers, wrong};
+use crate::voxels::{Channels, HeaderText, Scalar, list_dimension, lps_affine, numbers, wrong};
 use desam_core::Grid;
 use std::path::Path;
 
-/// The most dimensions that are looked at; those after the third must be 1.
+/// The most dimensions that are looked at; those after the third are channels.
 const MOST_DIMENSIONS: usize = 8;
+
+/// The last field of a header.
+const DATA_FILE: &str = "ElementDataFile";
 
 /// A header that has been taken apart.
 #[derive(Debug, Clone)]
 pub(super) struct Fields {
     lines: Vec<(String, String)>,
+    /// The lines behind `ElementDataFile = LIST`: the names of data files.
+    pub(super) listed: Vec<String>,
     /// Where the first byte after the header is.
     pub(super) bytes: u64,
 }
 
 impl Fields {
     pub(super) fn read(path: &Path) -> Result<Self> {
+        // A list of files follows the last field, which then goes on to the end of the file.
         let text = HeaderText::read(path, is_start, |line| {
-            split(line).is_some_and(|(key, _)| key.eq_ignore_ascii_case("ElementDataFile"))
+            data_file(line).is_some_and(|value| list_dimension(value).is_none())
         })?;
         let Some(text) = text else {
             let expected = "lines of Key = Value, a MetaImage header";
             return Err(wrong(path, "header", "something else", expected));
         };
-        if !text.ended {
+        let end = text.lines.iter().position(|line| data_file(line).is_some());
+        let Some(end) = end else {
             return Err(text.cut(path));
-        }
-        let pairs = text.lines.iter().filter_map(|line| split(line));
+        };
+        let (fields, listed) = text.lines.split_at(end + 1);
+        let pairs = fields.iter().filter_map(|line| split(line));
         let lines = pairs.map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
-        Ok(Self { lines, bytes: text.bytes })
+        let listed = listed.iter().map(|l| l.trim().to_owned()).filter(|l| !l.is_empty());
+        Ok(Self { lines, listed: listed.collect(), bytes: text.bytes })
     }
 
     /// The lines whose key is one of these, as they were written.
@@ -117,35 +126,55 @@ impl Fields {
         })
     }
 
-    /// Size and place.
-    pub(super) fn grid(&self, path: &Path) -> Result<Grid> {
+    /// Whether the voxels are behind the header.
+    pub(super) fn is_local(&self) -> bool {
+        self.text(&["ElementDataFile"]).is_some_and(|name| name.eq_ignore_ascii_case("LOCAL"))
+    }
+
+    /// The sizes of all axes.
+    pub(super) fn sizes(&self, path: &Path) -> Result<Vec<usize>> {
         let rank = self.number(path, &["NDims"], 0.0)?;
         let fits = rank.fract() == 0.0 && (3.0..=MOST_DIMENSIONS as f64).contains(&rank);
         if !fits {
             return Err(wrong(path, "NDims", rank, "3, a volume"));
         }
-        let rank = rank as usize;
-        let sizes = self.numbers(path, &["DimSize"], rank)?;
+        let sizes = self.numbers(path, &["DimSize"], rank as usize)?;
         let sizes = sizes.ok_or_else(|| wrong(path, "DimSize", "absent", "a size an axis"))?;
-        let mut dims = [0; 3];
-        for (axis, &size) in sizes.iter().enumerate() {
-            if size.fract() != 0.0 || !(1.0..=f64::from(u32::MAX)).contains(&size) {
-                return Err(wrong(path, "DimSize", size, "whole numbers from 1"));
-            }
-            match dims.get_mut(axis) {
-                Some(dim) => *dim = size as usize,
-                None if size != 1.0 => {
-                    let expected = "1 from the fourth axis on: one volume a file";
-                    return Err(wrong(path, "DimSize", size, expected));
-                }
-                None => {}
+        let whole = |size: &f64| {
+            let fits = size.fract() == 0.0 && (1.0..=f64::from(u32::MAX)).contains(size);
+            let bad = || wrong(path, "DimSize", size, "whole numbers from 1");
+            if fits { Ok(*size as usize) } else { Err(bad()) }
+        };
+        sizes.iter().map(whole).collect()
+    }
+
+    /// Channels side by side in a voxel, or further axes.
+    pub(super) fn channels(&self, path: &Path) -> Result<Channels> {
+        let sizes = self.sizes(path)?;
+        let product =
+            |sizes: &[usize]| sizes.iter().fold(1_u64, |n, &d| n.saturating_mul(d as u64));
+        let (volume, further) = sizes.split_at(3.min(sizes.len()));
+        let volumes = Channels { count: product(further), block: product(volume) };
+        const FIELD: &str = "ElementNumberOfChannels";
+        let side_by_side = self.number(path, &[FIELD], 1.0)?;
+        if side_by_side.fract() != 0.0 || !(1.0..=f64::from(u16::MAX)).contains(&side_by_side) {
+            return Err(wrong(path, FIELD, side_by_side, "a whole number from 1"));
+        }
+        match side_by_side as u64 {
+            1 => Ok(volumes),
+            count if volumes.count == 1 => Ok(Channels { count, block: 1 }),
+            count => {
+                let expected = "1 where there are more than three axes of more than one value";
+                Err(wrong(path, FIELD, count, expected))
             }
         }
-        let channels = self.number(path, &["ElementNumberOfChannels"], 1.0)?;
-        if channels != 1.0 {
-            let expected = "1: colour and vector images are not supported";
-            return Err(wrong(path, "ElementNumberOfChannels", channels, expected));
-        }
+    }
+
+    /// Size and place.
+    pub(super) fn grid(&self, path: &Path) -> Result<Grid> {
+        let sizes = self.sizes(path)?;
+        let rank = sizes.len();
+        let dims = [0, 1, 2].map(|axis| sizes.get(axis).copied().unwrap_or(1));
         let unit = self.unit(path)?;
         let spacing = self.numbers(path, &["ElementSpacing", "ElementSize"], rank)?;
         let offset = self.numbers(path, &["Offset", "Position", "Origin"], rank)?;
@@ -189,6 +218,11 @@ pub(crate) fn is_start(bytes: &[u8]) -> bool {
     };
     let key = line[..equals].trim_ascii();
     !key.is_empty() && key.iter().all(u8::is_ascii_alphabetic)
+}
+
+/// What the last line of a header says, if this is it.
+fn data_file(line: &str) -> Option<&str> {
+    split(line).filter(|(key, _)| key.eq_ignore_ascii_case(DATA_FILE)).map(|(_, value)| value)
 }
 
 fn split(line: &str) -> Option<(&str, &str)> {

@@ -1,5 +1,6 @@
 use super::*;
 use crate::Error;
+use crate::volumes::ReadOptions;
 use crate::voxels::testing::{Masks, Scratch, assert_itks, field_of, itk_bytes, itk_text, zlibbed};
 use desam_core::Affine;
 
@@ -130,10 +131,10 @@ fn headers_that_are_none() {
     assert_eq!(refused("ElementSpacing = 0.5", "ElementSpacing = 0"), "TransformMatrix");
     assert_eq!(refused("CompressedData = False", "CompressedData = maybe"), "CompressedData");
     assert_eq!(
-        refused("BinaryData = True", "ElementNumberOfChannels = 3"),
+        refused("BinaryData = True", "ElementNumberOfChannels = 0"),
         "ElementNumberOfChannels"
     );
-    for name in ["LIST", "slice%03d.raw 1 9 1", ""] {
+    for name in ["LIST", "slice%03d.raw 1 3 1", ""] {
         let header = format!("{ITK}ElementDataFile = {name}\n");
         let error = read_volume(&scratch.file("a.mhd", header.as_bytes())).unwrap_err();
         assert!(matches!(error, Error::Header { field: "ElementDataFile", .. }), "{error}");
@@ -187,4 +188,126 @@ fn masks_come_back_in_the_place_of_their_image() {
     let refused = write_mask_like(&image, &scratch.path("x.mhd"), &mask);
     assert!(matches!(refused, Err(Error::Unwritable { .. })));
     assert_eq!(std::fs::read(scratch.path("x.zraw")).unwrap(), zlibbed(&itk_bytes(false)));
+}
+
+/// Files of one slice each, as SimpleITK 2.5.7 reads them: a list, and a pattern with its first and
+/// last number and its step, all three of which may be left out.
+#[test]
+fn data_in_several_files() {
+    let scratch = Scratch::new();
+    let bytes = itk_bytes(false);
+    let packed = ITK.replace("CompressedData = False", "CompressedData = True");
+    for (k, slice) in bytes.chunks(12).enumerate() {
+        scratch.file(&format!("s{:03}.raw", k + 1), slice);
+        scratch.file(&format!("t{}.raw", 2 * k), &[&[9; 3][..], slice].concat());
+        scratch.file(&format!("z {}.zraw", k + 1), &zlibbed(slice));
+        for (j, row) in slice.chunks(4).enumerate() {
+            scratch.file(&format!("r{k}{j}.raw"), row);
+        }
+    }
+    let list = |names: Vec<String>| names.join("\n");
+    let slices = list((1..=4).map(|k| format!("s{k:03}.raw")).collect());
+    let (skipping, last) = (format!("{ITK}HeaderSize = 3\n"), format!("{ITK}HeaderSize = -1\n"));
+    let rows = list((0..12).map(|n| format!("r{}{}.raw", n / 3, n % 3)).collect());
+    for (header, data) in [
+        (ITK, format!("LIST\n{slices}\n")),
+        (ITK, format!("LIST 2D\n{slices}\n\n")),
+        (ITK, format!("LIST\n{slices}\nnot/read.raw\n")),
+        (ITK, format!("LIST 1\n{rows}\n")),
+        (ITK, "s%03d.raw 1 4 1\n".to_owned()),
+        (ITK, "s%03d.raw\n".to_owned()),
+        (ITK, "s%03d.raw 1 99\n".to_owned()),
+        (skipping.as_str(), "t%d.raw 0 6 2\n".to_owned()),
+        (last.as_str(), "t%d.raw 0 6 2\n".to_owned()),
+        (packed.as_str(), "z %d.zraw 1 4 1\n".to_owned()),
+    ] {
+        let path = scratch.file("a.mhd", format!("{header}ElementDataFile = {data}").as_bytes());
+        assert_itks(&read_volume(&path).unwrap());
+    }
+    assert_eq!(files(&scratch.path("a.mhd"), &ReadOptions::default()).unwrap().len(), 5);
+    for (data, says) in [
+        ("LIST\ns001.raw\ns002.raw\n", "a list of 2 files"),
+        ("s%03d.raw 1 3 1\n", "a pattern of 3 files"),
+        ("s%03d.raw 1 4 0\n", "a pattern"),
+        ("LIST 7\ns001.raw\n", "a list of 1 files"),
+    ] {
+        let path = scratch.file("a.mhd", format!("{ITK}ElementDataFile = {data}").as_bytes());
+        let error = read_volume(&path).unwrap_err();
+        assert!(error.to_string().contains(says), "{data}: {error}");
+        assert_eq!(field_of(error, "a.mhd"), "ElementDataFile");
+    }
+    std::fs::write(scratch.path("s003.raw"), [1; 11]).unwrap();
+    let path = scratch.file("a.mhd", format!("{ITK}ElementDataFile = s%03d.raw\n").as_bytes());
+    let error = read_volume(&path).unwrap_err().to_string();
+    assert!(error.contains("s003.raw") && error.contains("truncated"), "{error}");
+}
+
+#[test]
+fn names_that_look_like_patterns_and_lists_are_names() {
+    let scratch = Scratch::new();
+    for name in ["T2 77 %.raw", "LISTE.raw", "LIST.raw", "LIST a.raw", "50%d.raw", "a%s.raw"] {
+        scratch.file(name, &itk_bytes(false));
+        let header = format!("{ITK}ElementDataFile = {name}\n");
+        assert_itks(&read_volume(&scratch.file("a.mhd", header.as_bytes())).unwrap());
+    }
+}
+
+/// SimpleITK 2.5.7 takes any % for a pattern, and names that start with LIST for lists: it then reads
+/// something else, or ends with a fault.
+#[test]
+fn masks_get_no_names_that_itk_takes_for_others() {
+    let scratch = Scratch::new();
+    let image = scratch.file("a.mha", &local(ITK, &itk_bytes(false)));
+    let grid = *read_volume(&image).unwrap().grid();
+    let mask = LabelVolume::new(grid, vec![1; 24]).unwrap();
+    for name in ["mask 50%d.mhd", "50 %.mhd", "LISTE.mhd", " a.mhd", "a\n.mhd"] {
+        let out = scratch.path(name);
+        for refused in [
+            expect_writable_name(&out),
+            write_mask_like(&image, &out, &mask),
+            write_labels(&out, &mask),
+        ] {
+            assert!(matches!(refused, Err(Error::Unwritable { .. })), "{name:?}: {refused:?}");
+        }
+        assert!(!out.exists());
+    }
+    for name in ["mask 50%d.mha", "LISTE.mha", "a b.mhd", "list.mhd", "ä=#.mhd"] {
+        let out = scratch.path(name);
+        expect_writable_name(&out).unwrap();
+        write_mask_like(&image, &out, &mask).unwrap();
+        assert_eq!(read_labels(&out).unwrap(), mask, "{name}");
+    }
+}
+
+#[test]
+fn channels_side_by_side_and_as_a_fourth_axis() {
+    let scratch = Scratch::new();
+    let head = "NDims = 3\nDimSize = 2 1 3\nElementType = MET_UCHAR\nElementNumberOfChannels = 2\n";
+    let side_by_side =
+        scratch.file("a.mha", &local(head, &[0, 10, 1, 11, 2, 12, 3, 13, 4, 14, 5, 15]));
+    let head = "NDims = 4\nDimSize = 2 1 3 2\nElementType = MET_UCHAR\nElementSpacing = 1 1 2 1\n";
+    let fourth = scratch.file("b.mha", &local(head, &[0, 1, 2, 3, 4, 5, 10, 11, 12, 13, 14, 15]));
+    for path in [side_by_side, fourth] {
+        assert!(matches!(read_volume(&path), Err(Error::SeveralChannels { channels: 2, .. })));
+        let second = load_labels(&path, &ReadOptions::default().with_channel(Some(1))).unwrap();
+        assert_eq!(second.value.data(), [10, 11, 12, 13, 14, 15]);
+        let out = scratch.path("m.mha");
+        write_mask_like(&path, &out, &second.value).unwrap();
+        let back = read_labels(&out).unwrap();
+        assert_eq!(back.data(), second.value.data());
+        assert!(back.grid().matches(second.value.grid(), 1e-9));
+    }
+}
+
+#[test]
+fn data_outside_the_folder_are_asked_for() {
+    let scratch = Scratch::new();
+    std::fs::create_dir(scratch.path("sub")).unwrap();
+    scratch.file("a.raw", &itk_bytes(false));
+    let header = format!("{ITK}ElementDataFile = ../a.raw\n");
+    let path = scratch.file("sub/a.mhd", header.as_bytes());
+    assert!(matches!(read_volume(&path), Err(Error::OutsideFolder { .. })));
+    assert!(matches!(files(&path, &ReadOptions::default()), Err(Error::OutsideFolder { .. })));
+    let options = ReadOptions::default().with_follow_outside(true);
+    assert_itks(&load_volume(&path, &options).unwrap().value);
 }

@@ -3,7 +3,10 @@
 use super::fields::Fields;
 use crate::atomic::write_atomic;
 use crate::preprocess::expect_same_grid;
-use crate::voxels::{Headed, ends_with, expect_others, file_name, spaced, to_lps, with_ending};
+use crate::volumes::ReadOptions;
+use crate::voxels::{
+    Headed, ends_with, expect_others, expect_plain_name, spaced, to_lps, with_ending,
+};
 use crate::{Error, Result};
 use desam_core::{Affine, LabelVolume};
 use flate2::{Compression, write::ZlibEncoder};
@@ -37,10 +40,16 @@ const GEOMETRY: [&str; 14] = [
 /// on another grid; [`Error::Unwritable`] when a file of the mask is one of the reference's;
 /// [`Error::Io`] when `out` cannot be written.
 pub fn write_mask_like(reference: &Path, out: &Path, mask: &LabelVolume) -> Result<()> {
-    let opened = Headed::<Fields>::open(reference)?;
+    // Where the data lie does not matter here: they are not read.
+    let options = ReadOptions::default().with_follow_outside(true);
+    let opened = Headed::<Fields>::open(reference, &options)?;
     expect_same_grid(&opened.grid, mask.grid())?;
     let written = [out.to_path_buf()].into_iter().chain(zraw(out)).collect::<Vec<_>>();
-    expect_others(opened.voxel_file.as_deref().into_iter().chain([reference]), &written)?;
+    let read = opened.voxel_files.iter().map(PathBuf::as_path).chain([reference]);
+    expect_others(read, &written)?;
+    if opened.channels.count > 1 {
+        return write_labels(out, mask);
+    }
     save(out, opened.fields.kept(&GEOMETRY).collect(), mask.data())
 }
 
@@ -73,9 +82,37 @@ fn is_usable(affine: &Affine) -> bool {
     affine.0.iter().flatten().all(|v| v.is_finite()) && affine.inverse().is_ok()
 }
 
+/// The file of the voxels of a mask named `out`, where the format keeps them apart.
+pub(crate) fn data_file_of(out: &Path) -> Option<PathBuf> {
+    zraw(out)
+}
+
 /// The data file of a header that has one.
 fn zraw(out: &Path) -> Option<PathBuf> {
     ends_with(out, ".mhd").then(|| with_ending(out, ".mhd", ".zraw"))
+}
+
+/// Whether a header of this name can name its data file so that ITK reads it: MetaIO takes `%` for a
+/// pattern, and whatever starts with `LIST` for a list of files.
+///
+/// # Errors
+/// [`Error::Unwritable`] when it cannot.
+pub(crate) fn expect_writable_name(out: &Path) -> Result<()> {
+    zraw(out).map_or(Ok(()), |data| data_name(out, &data).map(drop))
+}
+
+fn data_name<'a>(out: &Path, data: &'a Path) -> Result<&'a [u8]> {
+    let bytes = expect_plain_name(out, data)?;
+    let name = String::from_utf8_lossy(bytes);
+    if name.contains('%') || name.starts_with("LIST") {
+        let problem = format!(
+            "its header has to name the data file {name:?}, which MetaImage readers take for a \
+             pattern or a list of files; choose a name without %, not starting with LIST, or one \
+             in .mha"
+        );
+        return Err(Error::Unwritable { path: out.to_path_buf(), problem });
+    }
+    Ok(bytes)
 }
 
 fn save(out: &Path, geometry: Vec<String>, voxels: &[u8]) -> Result<()> {
@@ -83,7 +120,10 @@ fn save(out: &Path, geometry: Vec<String>, voxels: &[u8]) -> Result<()> {
     let packed = encoder.write_all(voxels).and_then(|()| encoder.finish());
     let packed = packed.map_err(Error::io("pack", out))?;
     let other = zraw(out);
-    let place = other.as_deref().map_or("LOCAL", file_name);
+    let place = match &other {
+        Some(data) => data_name(out, data)?,
+        None => &b"LOCAL"[..],
+    };
     let mut lines = vec![
         "ObjectType = Image".to_owned(),
         "BinaryData = True".to_owned(),
@@ -97,13 +137,14 @@ fn save(out: &Path, geometry: Vec<String>, voxels: &[u8]) -> Result<()> {
     lines.splice(1..1, rank);
     lines.extend(rest);
     lines.push("ElementType = MET_UCHAR".to_owned());
-    lines.push(format!("ElementDataFile = {place}"));
-    let header = lines.join("\n") + "\n";
+    lines.push("ElementDataFile = ".to_owned());
+    // A file's name need not be UTF-8.
+    let header = [lines.join("\n").as_bytes(), place, b"\n"].concat();
     if let Some(path) = &other {
         write_atomic(path, |file| file.write_all(&packed))?;
     }
     write_atomic(out, |file| {
-        file.write_all(header.as_bytes())?;
+        file.write_all(&header)?;
         if other.is_none() { file.write_all(&packed) } else { Ok(()) }
     })
 }

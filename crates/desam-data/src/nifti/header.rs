@@ -1,146 +1,165 @@
-//! The 348 bytes that a NIfTI-1 file starts with, and what they mean.
+//! The bytes that a NIfTI file starts with: 348 of version 1 or 540 of version 2.
 
-use super::orientation;
+use super::field::{Field, Number};
 use crate::Result;
-use crate::voxels::{Scalar, wrong};
-use desam_core::Grid;
+use crate::voxels::wrong;
 use std::path::Path;
 
-/// Bytes of the header proper.
+/// Which layout a header has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Version {
+    One,
+    Two,
+}
+
+/// Bytes of a header of version 1.
 pub(super) const HEADER_BYTES: usize = 348;
-/// Where the voxels of a single file start at the earliest: the header and four extension flags.
-pub(super) const DATA_START: u64 = 352;
+/// Bytes of a header of version 2.
+pub(super) const HEADER_2_BYTES: usize = 540;
 
-/// The standard's codes for lengths that are not in millimetres.
-const METRES: u8 = 1;
-const MICROMETRES: u8 = 3;
+impl Version {
+    /// Bytes of the header proper.
+    pub(super) fn header_bytes(self) -> usize {
+        match self {
+            Self::One => HEADER_BYTES,
+            Self::Two => HEADER_2_BYTES,
+        }
+    }
 
-/// The standard's codes for types that are one number a voxel.
-fn scalar_of(code: i16) -> Option<Scalar> {
-    Some(match code {
-        2 => Scalar::U8,
-        4 => Scalar::I16,
-        8 => Scalar::I32,
-        16 => Scalar::F32,
-        64 => Scalar::F64,
-        256 => Scalar::I8,
-        512 => Scalar::U16,
-        768 => Scalar::U32,
-        1024 => Scalar::I64,
-        1280 => Scalar::U64,
-        _ => return None,
-    })
+    /// Where the voxels of a single file start at the earliest: behind the header and four
+    /// extension flags.
+    pub(super) fn data_start(self) -> u64 {
+        self.header_bytes() as u64 + 4
+    }
+
+    /// The largest dimension that a header can hold.
+    pub(super) fn largest_dim(self) -> usize {
+        match self {
+            Self::One => i16::MAX as usize,
+            Self::Two => u32::MAX as usize,
+        }
+    }
+
+    /// The magic of a single file, and of a pair's header.
+    pub(super) fn magics(self) -> [&'static [u8]; 2] {
+        match self {
+            Self::One => [b"n+1\0", b"ni1\0"],
+            Self::Two => [b"n+2\0\r\n\x1a\n", b"ni2\0\r\n\x1a\n"],
+        }
+    }
 }
 
 /// The header's bytes with the byte order they are in; fields are found by the offsets of the
-/// standard (nifti1.h).
+/// standard (nifti1.h, nifti2.h).
 #[derive(Debug, Clone)]
 pub(super) struct RawHeader {
-    bytes: [u8; HEADER_BYTES],
+    bytes: [u8; HEADER_2_BYTES],
+    version: Version,
     big_endian: bool,
 }
 
 impl RawHeader {
     /// A header of zeros, little endian.
-    pub(super) fn empty() -> Self {
-        let mut header = Self { bytes: [0; HEADER_BYTES], big_endian: false };
-        header.put(0, (HEADER_BYTES as i32).to_le_bytes());
+    pub(super) fn empty(version: Version) -> Self {
+        let mut header = Self { bytes: [0; HEADER_2_BYTES], version, big_endian: false };
+        header.bytes[..4].copy_from_slice(&(version.header_bytes() as i32).to_le_bytes());
         header
     }
 
-    pub(super) fn new(bytes: [u8; HEADER_BYTES], path: &Path) -> Result<Self> {
-        let size = [bytes[0], bytes[1], bytes[2], bytes[3]];
-        let big_endian = match (i32::from_le_bytes(size), i32::from_be_bytes(size)) {
-            (348, _) => false,
-            (_, 348) => true,
-            (540, _) | (_, 540) => {
-                let found = "540 (NIfTI-2)";
-                return Err(wrong(path, "sizeof_hdr", found, "348, a NIfTI-1 file"));
-            }
+    /// Version and byte order of a header that starts with these four bytes.
+    pub(super) fn kind(size: [u8; 4], path: &Path) -> Result<(Version, bool)> {
+        match (i32::from_le_bytes(size), i32::from_be_bytes(size)) {
+            (348, _) => Ok((Version::One, false)),
+            (_, 348) => Ok((Version::One, true)),
+            (540, _) => Ok((Version::Two, false)),
+            (_, 540) => Ok((Version::Two, true)),
             (other, _) => {
-                return Err(wrong(path, "sizeof_hdr", other, "348, the start of a NIfTI-1 file"));
+                let expected = "348 or 540, the start of a NIfTI file";
+                Err(wrong(path, "sizeof_hdr", other, expected))
             }
-        };
-        Ok(Self { bytes, big_endian })
+        }
     }
 
-    pub(super) fn bytes(&self) -> &[u8; HEADER_BYTES] {
-        &self.bytes
+    /// A header whose kind is known; bytes that are missing are zeros.
+    pub(super) fn new(bytes: &[u8], (version, big_endian): (Version, bool)) -> Self {
+        let mut header = Self { bytes: [0; HEADER_2_BYTES], version, big_endian };
+        header.bytes.iter_mut().zip(bytes).for_each(|(to, from)| *to = *from);
+        header
+    }
+
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.bytes[..self.version.header_bytes()]
+    }
+
+    pub(super) fn version(&self) -> Version {
+        self.version
     }
 
     pub(super) fn is_big_endian(&self) -> bool {
         self.big_endian
     }
 
-    fn take<const N: usize>(&self, at: usize) -> [u8; N] {
-        let mut field = [0; N];
-        field.copy_from_slice(&self.bytes[at..at + N]);
+    /// The `index`-th number of a field.
+    pub(super) fn get(&self, field: Field, index: usize) -> f64 {
+        let (at, number) = field.place(self.version);
+        let width = number.bytes();
+        let mut le = [0; 8];
+        le[..width].copy_from_slice(&self.bytes[at + index * width..at + (index + 1) * width]);
         if self.big_endian {
-            field.reverse();
+            le[..width].reverse();
         }
-        field
+        number.decode(le)
     }
 
-    /// Writes a field whose bytes are given in little-endian order.
-    fn put<const N: usize>(&mut self, at: usize, mut field: [u8; N]) {
+    /// The first numbers of a field.
+    pub(super) fn numbers<const N: usize>(&self, field: Field) -> [f64; N] {
+        std::array::from_fn(|index| self.get(field, index))
+    }
+
+    /// Writes the `index`-th number of a field, saturating where the field is too narrow for it.
+    pub(super) fn set(&mut self, field: Field, index: usize, value: f64) {
+        let (at, number) = field.place(self.version);
+        let width = number.bytes();
+        let mut le = number.encode(value);
         if self.big_endian {
-            field.reverse();
+            le[..width].reverse();
         }
-        self.bytes[at..at + N].copy_from_slice(&field);
+        self.bytes[at + index * width..at + (index + 1) * width].copy_from_slice(&le[..width]);
     }
 
-    pub(super) fn i16(&self, at: usize) -> i16 {
-        i16::from_le_bytes(self.take(at))
+    /// Writes the first numbers of a field.
+    pub(super) fn set_all(&mut self, field: Field, values: &[f64]) {
+        values.iter().enumerate().for_each(|(index, value)| self.set(field, index, *value));
     }
 
-    pub(super) fn f32(&self, at: usize) -> f32 {
-        f32::from_le_bytes(self.take(at))
+    pub(super) fn magic(&self) -> &[u8] {
+        let (at, length) = match self.version {
+            Version::One => (344, 4),
+            Version::Two => (4, 8),
+        };
+        &self.bytes[at..at + length]
     }
 
-    pub(super) fn f32s<const N: usize>(&self, at: usize) -> [f32; N] {
-        std::array::from_fn(|i| self.f32(at + 4 * i))
+    /// Makes this the header of a single file or of a pair.
+    pub(super) fn set_magic(&mut self, place: Place) {
+        let [single, pair] = self.version.magics();
+        let magic = if place == Place::Same { single } else { pair };
+        let at = if self.version == Version::One { 344 } else { 4 };
+        self.bytes[at..at + magic.len()].copy_from_slice(magic);
     }
 
-    pub(super) fn set_i16(&mut self, at: usize, value: i16) {
-        self.put(at, value.to_le_bytes());
-    }
-
-    pub(super) fn set_f32s(&mut self, at: usize, values: &[f32]) {
-        for (i, value) in values.iter().enumerate() {
-            self.put(at + 4 * i, value.to_le_bytes());
-        }
-    }
-
-    pub(super) fn set_u8(&mut self, at: usize, value: u8) {
-        self.bytes[at] = value;
-    }
-
-    /// Writes text, cut or filled with zeros to `length` bytes.
-    pub(super) fn set_text(&mut self, at: usize, length: usize, text: &str) {
-        let field = &mut self.bytes[at..at + length];
+    /// Writes the description, cut or filled with zeros to its 80 bytes.
+    pub(super) fn set_description(&mut self, text: &str) {
+        let at = if self.version == Version::One { 148 } else { 240 };
+        let field = &mut self.bytes[at..at + 80];
         field.fill(0);
         field.iter_mut().zip(text.bytes()).for_each(|(to, from)| *to = from);
     }
-}
 
-/// Offsets of the fields that are read or written.
-pub(super) mod at {
-    pub(in super::super) const DIM: usize = 40;
-    pub(in super::super) const DATATYPE: usize = 70;
-    pub(in super::super) const BITPIX: usize = 72;
-    pub(in super::super) const PIXDIM: usize = 76;
-    pub(in super::super) const VOX_OFFSET: usize = 108;
-    pub(in super::super) const SCL_SLOPE: usize = 112;
-    pub(in super::super) const SCL_INTER: usize = 116;
-    pub(in super::super) const XYZT_UNITS: usize = 123;
-    pub(in super::super) const CAL_MAX: usize = 124;
-    pub(in super::super) const CAL_MIN: usize = 128;
-    pub(in super::super) const DESCRIP: usize = 148;
-    pub(in super::super) const QFORM_CODE: usize = 252;
-    pub(in super::super) const SFORM_CODE: usize = 254;
-    pub(in super::super) const QUATERN: usize = 256;
-    pub(in super::super) const SROW: usize = 280;
-    pub(in super::super) const MAGIC: usize = 344;
+    /// Byte `at`, which no field describes.
+    pub(super) fn byte(&self, at: usize) -> u8 {
+        self.bytes[at]
+    }
 }
 
 /// Where the voxels of a header are.
@@ -152,85 +171,37 @@ pub(super) enum Place {
     Pair,
 }
 
-/// What a reader needs to know of a header.
-#[derive(Debug, Clone)]
-pub(super) struct Facts {
-    pub(super) grid: Grid,
-    pub(super) scalar: Scalar,
-    pub(super) place: Place,
-    pub(super) data_start: u64,
-    pub(super) slope: f64,
-    pub(super) intercept: f64,
-}
-
-impl Facts {
-    pub(super) fn read(header: &RawHeader, path: &Path) -> Result<Self> {
-        let magic = &header.bytes[at::MAGIC..at::MAGIC + 4];
-        let place = match magic {
-            b"n+1\0" => Place::Same,
-            b"ni1\0" => Place::Pair,
-            _ => {
-                let expected = "\"n+1\" or \"ni1\", NIfTI-1 (an Analyze 7.5 file says nothing of \
-                                left and right: convert it where that is known)";
-                return Err(wrong(path, "magic", magic.escape_ascii(), expected));
-            }
-        };
-        let dims = dims(header, path)?;
-        let code = header.i16(at::DATATYPE);
-        let scalar = scalar_of(code).ok_or_else(|| {
-            let expected = "a code of whole or floating-point numbers (2, 4, 8, 16, 64, 256, 512, \
-                            768, 1024, 1280); colour and complex images are not supported";
-            wrong(path, "datatype", code, expected)
-        })?;
-        let data_start = data_start(header, place, path)?;
-        let (slope, inter) = (header.f32(at::SCL_SLOPE), header.f32(at::SCL_INTER));
-        // The standard: a slope of zero means that the values are not scaled. Several tools write
-        // NaN for the same.
-        let scaled = slope != 0.0 && slope.is_finite();
-        let slope = if scaled { f64::from(slope) } else { 1.0 };
-        let intercept = if scaled && inter.is_finite() { f64::from(inter) } else { 0.0 };
-        let mut affine = orientation::affine(header, dims, path)?;
-        let unit_mm = match header.bytes[at::XYZT_UNITS] & 7 {
-            METRES => 1e3,
-            MICROMETRES => 1e-3,
-            _ => 1.0,
-        };
-        affine.0.iter_mut().flatten().for_each(|v| *v *= unit_mm);
-        Ok(Self { grid: Grid { dims, affine }, scalar, place, data_start, slope, intercept })
-    }
-}
-
-/// Where the voxels start in their file.
-fn data_start(header: &RawHeader, place: Place, path: &Path) -> Result<u64> {
-    let offset = header.f32(at::VOX_OFFSET);
-    let (least, expected) = match place {
-        Place::Same => (DATA_START, "at least 352"),
-        Place::Pair => (0, "0 or more"),
-    };
-    match offset {
-        // Some writers leave it out; it can then mean one thing only.
-        0.0 => Ok(least),
-        o if o >= least as f32 && o < 1e12 => Ok(o as u64),
-        _ => Err(wrong(path, "vox_offset", offset, expected)),
-    }
-}
-
-/// The three dimensions; further ones must be 1.
-fn dims(header: &RawHeader, path: &Path) -> Result<[usize; 3]> {
-    let dim: [i16; 8] = std::array::from_fn(|i| header.i16(at::DIM + 2 * i));
-    let rank = dim[0];
-    if !(3..=7).contains(&rank) {
-        return Err(wrong(path, "dim[0]", rank, "3, a volume"));
-    }
-    const FIELDS: [&str; 8] =
-        ["dim[0]", "dim[1]", "dim[2]", "dim[3]", "dim[4]", "dim[5]", "dim[6]", "dim[7]"];
-    for (axis, (&d, field)) in dim.iter().zip(FIELDS).enumerate().skip(1).take(rank as usize) {
-        if axis <= 3 && d < 1 {
-            return Err(wrong(path, field, d, "at least 1"));
-        }
-        if axis > 3 && d != 1 {
-            return Err(wrong(path, field, d, "1: one volume a file (split a series first)"));
+impl Number {
+    fn bytes(self) -> usize {
+        match self {
+            Self::U8 => 1,
+            Self::I16 => 2,
+            Self::I32 | Self::F32 => 4,
+            Self::I64 | Self::F64 => 8,
         }
     }
-    Ok([dim[1], dim[2], dim[3]].map(|d| usize::try_from(d).unwrap_or(0)))
+
+    fn decode(self, le: [u8; 8]) -> f64 {
+        let whole = u64::from_le_bytes(le);
+        match self {
+            Self::U8 => whole as f64,
+            Self::I16 => f64::from(whole as u16 as i16),
+            Self::I32 => f64::from(whole as u32 as i32),
+            Self::I64 => whole as i64 as f64,
+            Self::F32 => f64::from(f32::from_bits(whole as u32)),
+            Self::F64 => f64::from_bits(whole),
+        }
+    }
+
+    fn encode(self, value: f64) -> [u8; 8] {
+        let whole = match self {
+            Self::U8 => u64::from(value as u8),
+            Self::I16 => u64::from(value as i16 as u16),
+            Self::I32 => u64::from(value as i32 as u32),
+            Self::I64 => value as i64 as u64,
+            Self::F32 => u64::from((value as f32).to_bits()),
+            Self::F64 => value.to_bits(),
+        };
+        whole.to_le_bytes()
+    }
 }

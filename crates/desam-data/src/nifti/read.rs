@@ -1,19 +1,21 @@
 //! From a file to a volume.
 
-use super::header::{Facts, HEADER_BYTES, Place, RawHeader};
+use super::analyze;
+use super::facts::{Facts, Kind};
+use super::header::{HEADER_2_BYTES, Place, RawHeader};
 use super::pair::PairPaths;
-use crate::voxels::{Coding, Packing, Source, StoredImage, read_full, truncated, wrong};
+use crate::volumes::{Loaded, ReadOptions};
+use crate::voxels::{Coding, Packing, Piece, Source, StoredImage, read_full, truncated};
 use crate::{Error, Result};
-use desam_core::{LabelVolume, Volume};
+use desam_core::{Affine, LabelVolume, Volume};
 use std::path::{Path, PathBuf};
 
 /// Reads intensities as `f32`, the header's slope and intercept applied.
 ///
 /// # Errors
-/// [`Error::Io`] when the file cannot be read or its packing is broken, [`Error::Header`]
-/// when it is no 3-D NIfTI-1 image, [`Error::Truncated`] when voxels are missing.
+/// As [`load_volume`], with the default [`ReadOptions`].
 pub fn read_volume(path: &Path) -> Result<Volume> {
-    Opened::new(path)?.image()?.volume()
+    load_volume(path, &ReadOptions::default()).map(|loaded| loaded.value)
 }
 
 /// Reads labels: whole numbers from 0 to 255 once slope and intercept are applied.
@@ -21,7 +23,33 @@ pub fn read_volume(path: &Path) -> Result<Volume> {
 /// # Errors
 /// As [`read_volume`]; [`Error::NotALabel`] when a value is no label.
 pub fn read_labels(path: &Path) -> Result<LabelVolume> {
-    Opened::new(path)?.image()?.labels()
+    load_labels(path, &ReadOptions::default()).map(|loaded| loaded.value)
+}
+
+/// Reads intensities as `f32`, the header's slope and intercept applied, as `options` ask for.
+///
+/// # Errors
+/// [`Error::Io`] when the file cannot be read or its packing is broken, [`Error::Header`]
+/// when it is no NIfTI or Analyze image of one to three dimensions and channels, [`Error::Truncated`]
+/// when voxels are missing, [`Error::SeveralChannels`] and [`Error::NoSuchChannel`] when a channel
+/// must be chosen or is not there, [`Error::VolumeTooLarge`] and [`Error::OutOfMemory`] when it is
+/// too large.
+pub fn load_volume(path: &Path, options: &ReadOptions) -> Result<Loaded<Volume>> {
+    let opened = Opened::new(path)?;
+    let about = opened.about();
+    let volume = opened.image()?.volume(options)?;
+    Ok(about.map(|()| volume))
+}
+
+/// Reads labels as [`read_labels`] does, as `options` ask for.
+///
+/// # Errors
+/// As [`load_volume`]; [`Error::NotALabel`] when a value is no label.
+pub fn load_labels(path: &Path, options: &ReadOptions) -> Result<Loaded<LabelVolume>> {
+    let opened = Opened::new(path)?;
+    let about = opened.about();
+    let labels = opened.image()?.labels(options)?;
+    Ok(about.map(|()| labels))
 }
 
 /// The header's file, and that of the voxels where it is another.
@@ -29,6 +57,11 @@ pub(crate) fn files(path: &Path) -> Result<Vec<PathBuf>> {
     let opened = Opened::new(path)?;
     let voxels = opened.voxel_file().map(Path::to_path_buf);
     Ok([opened.paths.header].into_iter().chain(voxels).collect())
+}
+
+/// Where the header states no orientation: the affine that ITK takes.
+pub(crate) fn itk_affine(path: &Path) -> Result<Option<Affine>> {
+    Opened::new(path).map(|opened| opened.facts.itk_affine)
 }
 
 /// A file whose header has been understood.
@@ -44,20 +77,22 @@ impl Opened {
     pub(super) fn new(path: &Path) -> Result<Self> {
         let paths = PairPaths::of(path);
         let path = paths.header.as_path();
-        let mut source =
-            Source::open(path, 0, Packing::MaybeGzip).map_err(Error::io("read", path))?;
-        let mut bytes = [0; HEADER_BYTES];
-        let found = read_full(&mut source, &mut bytes).map_err(Error::io("read", path))?;
-        if found < HEADER_BYTES {
-            return Err(truncated(path, HEADER_BYTES as u64, found as u64));
+        let fail = || Error::io("read", path);
+        let mut source = Source::open(path, 0, Packing::MaybeGzip).map_err(fail())?;
+        let mut bytes = [0; HEADER_2_BYTES];
+        let mut found = read_full(&mut source, &mut bytes[..4]).map_err(fail())?;
+        let cut = |expected: usize, found: usize| truncated(path, expected as u64, found as u64);
+        if found < 4 {
+            return Err(cut(super::header::HEADER_BYTES, found));
         }
-        let header = RawHeader::new(bytes, path)?;
-        let facts = Facts::read(&header, path)?;
-        if facts.place == Place::Pair && paths.voxels.is_none() {
-            let expected = "\"n+1\", a single file; the header of a pair is named .hdr, its \
-                            voxels .img";
-            return Err(wrong(path, "magic", "ni1", expected));
+        let kind = RawHeader::kind([bytes[0], bytes[1], bytes[2], bytes[3]], path)?;
+        let length = kind.0.header_bytes();
+        found += read_full(&mut source, &mut bytes[4..length]).map_err(fail())?;
+        if found < length {
+            return Err(cut(length, found));
         }
+        let header = RawHeader::new(&bytes[..length], kind);
+        let facts = Facts::read(&header, path, paths.voxels.is_some())?;
         Ok(Self { paths, source, header, facts })
     }
 
@@ -66,10 +101,19 @@ impl Opened {
         self.paths.voxels.as_deref().filter(|_| self.facts.place == Place::Pair)
     }
 
+    /// What there is to say about the file.
+    fn about(&self) -> Loaded<()> {
+        let mut about = Loaded::new(()).with_itk_affine(self.facts.itk_affine);
+        if self.facts.kind == Kind::Analyze {
+            about.warnings.push(analyze::warning(&self.paths.header));
+        }
+        about
+    }
+
     /// The voxels, ready to be read.
-    fn image(self) -> Result<StoredImage> {
+    fn image(self) -> Result<StoredImage<'static>> {
         let other = self.voxel_file().map(Path::to_path_buf);
-        let (facts, header) = (self.facts, HEADER_BYTES as u64);
+        let (facts, header) = (self.facts, self.header.version().header_bytes() as u64);
         let (path, source, before) = match other {
             Some(path) => {
                 let source = Source::open(&path, 0, Packing::MaybeGzip);
@@ -79,15 +123,15 @@ impl Opened {
             None => (self.paths.header, self.source, header),
         };
         let big_endian = self.header.is_big_endian();
+        let skip = facts.data_start.saturating_sub(before);
         Ok(StoredImage {
-            path,
-            source,
             grid: facts.grid,
             coding: Coding::Binary { scalar: facts.scalar, big_endian },
-            skip: facts.data_start.saturating_sub(before),
-            before,
+            channels: facts.channels,
             slope: facts.slope,
             intercept: facts.intercept,
+            first: Piece { path, source, skip, before },
+            more: Vec::new(),
         })
     }
 }

@@ -1,17 +1,22 @@
 //! What the lines of a header say.
 
 use crate::Result;
-use crate::voxels::{HeaderText, Scalar, numbers, wrong};
+use crate::voxels::{HeaderText, Scalar, list_dimension, numbers, wrong};
 use std::path::Path;
 
 /// How a header starts; a digit for the version follows.
 pub(crate) const MAGIC: &[u8] = b"NRRD000";
+
+/// What names the files of the voxels.
+const DATA_FILE: [&str; 2] = ["data file", "datafile"];
 
 /// How the voxels are written down.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Encoding {
     Raw,
     Gzip,
+    Bzip2,
+    Hex,
     Text,
 }
 
@@ -21,6 +26,8 @@ pub(super) struct Fields {
     /// The first line.
     pub(super) magic: String,
     lines: Vec<(String, String)>,
+    /// The lines behind `data file: LIST`: the names of data files.
+    pub(super) listed: Vec<String>,
     /// Where the first byte after the header is.
     pub(super) bytes: u64,
 }
@@ -33,10 +40,22 @@ impl Fields {
         };
         let magic = text.lines.first().cloned().unwrap_or_default();
         // `key:=value` is for people and programs of their own; `#` starts a comment.
-        let fields = text.lines.iter().skip(1).filter(|l| !l.starts_with('#'));
-        let pairs = fields.filter_map(|l| l.split_once(": "));
-        let pairs = pairs.map(|(k, v)| (k.trim().to_ascii_lowercase(), v.trim().to_owned()));
-        let fields = Self { magic, lines: pairs.collect(), bytes: text.bytes };
+        let pair = |line: &str| {
+            let (key, value) = line.split_once(": ").filter(|_| !line.starts_with('#'))?;
+            Some((key.trim().to_ascii_lowercase(), value.trim().to_owned()))
+        };
+        let mut lines = Vec::new();
+        let mut rest = text.lines.iter().skip(1);
+        for line in rest.by_ref() {
+            let Some((key, value)) = pair(line) else { continue };
+            let list = DATA_FILE.contains(&key.as_str()) && list_dimension(&value).is_some();
+            lines.push((key, value));
+            if list {
+                break;
+            }
+        }
+        let listed = rest.map(|l| l.trim().to_owned()).filter(|l| !l.is_empty()).collect();
+        let fields = Self { magic, lines, listed, bytes: text.bytes };
         if !text.ended && fields.data_file().is_none() {
             return Err(text.cut(path));
         }
@@ -55,7 +74,7 @@ impl Fields {
 
     /// What says where the voxels are, if not behind the header.
     pub(super) fn data_file(&self) -> Option<&str> {
-        self.text("data file").or_else(|| self.text("datafile"))
+        DATA_FILE.iter().find_map(|name| self.text(name))
     }
 
     /// Finite numbers, or `NaN` where the header has that.
@@ -118,8 +137,13 @@ impl Fields {
         Ok(match value.to_ascii_lowercase().as_str() {
             "raw" => Encoding::Raw,
             "gzip" | "gz" => Encoding::Gzip,
+            "bzip2" | "bz2" => Encoding::Bzip2,
+            "hex" => Encoding::Hex,
             "txt" | "text" | "ascii" => Encoding::Text,
-            _ => return Err(wrong(path, "encoding", format!("{value:?}"), "raw, gzip or text")),
+            _ => {
+                let expected = "raw, gzip, bzip2, hex or text";
+                return Err(wrong(path, "encoding", format!("{value:?}"), expected));
+            }
         })
     }
 

@@ -2,18 +2,18 @@
 
 use super::fields::Fields;
 use crate::Result;
-use crate::voxels::{lps_affine, wrong};
+use crate::voxels::{Channels, lps_affine, wrong};
 use desam_core::Grid;
 use std::path::Path;
 
 /// The most axes that the format knows.
 const MOST_AXES: usize = 16;
 
-/// The three axes of the volume: further ones must have one value each, and nothing to say.
+/// The three axes of the volume.
 pub(super) fn grid(fields: &Fields, path: &Path) -> Result<Grid> {
     let sizes = sizes(fields, path)?;
     let directions = directions(fields, sizes.len(), path)?;
-    let axes = spatial(&sizes, directions.as_deref(), path)?;
+    let axes = spatial(fields, &sizes, directions.as_deref(), path)?;
     let dims = axes.map(|a| sizes[a]);
     let flips = flips(fields, path)?;
     let unit = unit(fields, path)?;
@@ -42,7 +42,19 @@ pub(super) fn grid(fields: &Fields, path: &Path) -> Result<Grid> {
     Ok(Grid { dims, affine })
 }
 
-fn sizes(fields: &Fields, path: &Path) -> Result<Vec<usize>> {
+/// How many values a voxel has: those of the axis that is not in space.
+pub(super) fn channels(fields: &Fields, path: &Path) -> Result<Channels> {
+    let sizes = sizes(fields, path)?;
+    let directions = directions(fields, sizes.len(), path)?;
+    let axes = spatial(fields, &sizes, directions.as_deref(), path)?;
+    let other = (0..sizes.len()).find(|a| sizes[*a] != 1 && !axes.contains(a));
+    Ok(other.map_or(Channels::ONE, |axis| {
+        let block = sizes[..axis].iter().fold(1_u64, |n, &d| n.saturating_mul(d as u64));
+        Channels { count: sizes[axis] as u64, block }
+    }))
+}
+
+pub(super) fn sizes(fields: &Fields, path: &Path) -> Result<Vec<usize>> {
     let dimension = fields.text("dimension").unwrap_or_default();
     let count = dimension.parse::<usize>().ok().filter(|n| (3..=MOST_AXES).contains(n));
     let count =
@@ -93,13 +105,28 @@ fn vector(text: &str) -> Option<[f64; 3]> {
     words.next().is_none().then_some(out)
 }
 
-/// Which three axes are the volume's.
-fn spatial(sizes: &[usize], all: Option<&[Option<[f64; 3]>]>, path: &Path) -> Result<[usize; 3]> {
+/// Which three axes are the volume's; one further axis may hold channels.
+fn spatial(
+    fields: &Fields,
+    sizes: &[usize],
+    all: Option<&[Option<[f64; 3]>]>,
+    path: &Path,
+) -> Result<[usize; 3]> {
+    let kinds = fields.text("kinds").unwrap_or_default();
+    let kinds: Vec<_> = kinds.split_ascii_whitespace().map(str::to_ascii_lowercase).collect();
     let mut axes: Vec<usize> = (0..sizes.len()).collect();
     match all {
         Some(all) => axes.retain(|&a| all.get(a).is_some_and(Option::is_some)),
-        // Without directions, the last axes of one value are the ones that mean nothing.
+        // Without directions, the kinds say which axes are in space, and the last axes of one value
+        // are the ones that mean nothing.
         None => {
+            let in_space = |a: usize| match kinds.get(a).map(String::as_str) {
+                Some(kind) => ["domain", "space", "none", "???"].contains(&kind),
+                None => true,
+            };
+            if axes.iter().filter(|a| in_space(**a)).count() == 3 {
+                axes.retain(|a| in_space(*a));
+            }
             while let Some(at) = axes.iter().rposition(|&a| sizes[a] == 1)
                 && axes.len() > 3
             {
@@ -110,10 +137,10 @@ fn spatial(sizes: &[usize], all: Option<&[Option<[f64; 3]>]>, path: &Path) -> Re
     let others = (0..sizes.len()).filter(|a| !axes.contains(a));
     let many = others.filter(|&a| sizes[a] != 1).count();
     match <[usize; 3]>::try_from(axes) {
-        Ok(axes) if many == 0 => Ok(axes),
+        Ok(axes) if many <= 1 => Ok(axes),
         _ => {
-            let expected = "three axes in space, and no other with more than one value: one \
-                            volume a file, one number a voxel";
+            let expected = "three axes in space and at most one other with more than one value, \
+                            the channels (said by space directions or kinds)";
             Err(wrong(path, "sizes", format!("{sizes:?}"), expected))
         }
     }

@@ -3,18 +3,20 @@
 use super::fields::{Encoding, Fields};
 use super::geometry;
 use crate::Result;
-use crate::voxels::{Coding, Headed, HeaderFields, Packing, Skip, Storage, wrong};
+use crate::volumes::{Loaded, ReadOptions};
+use crate::voxels::{
+    Channels, Coding, DataFiles, Headed, HeaderFields, NumberedNames, Packing, Skip, Storage,
+    data_file, files_of, list_dimension, wrong,
+};
 use desam_core::{Grid, LabelVolume, Volume};
 use std::path::{Path, PathBuf};
 
 /// Reads intensities as `f32`.
 ///
 /// # Errors
-/// [`crate::Error::Io`] when a file cannot be read or its packing is broken, [`crate::Error::Header`] when it is
-/// no 3-D image of one number a voxel in one data file, [`crate::Error::Truncated`] when voxels are
-/// missing.
+/// As [`load_volume`], with the default [`ReadOptions`].
 pub fn read_volume(path: &Path) -> Result<Volume> {
-    Headed::<Fields>::volume(path)
+    load_volume(path, &ReadOptions::default()).map(|loaded| loaded.value)
 }
 
 /// Reads labels, whole numbers from 0 to 255.
@@ -22,11 +24,32 @@ pub fn read_volume(path: &Path) -> Result<Volume> {
 /// # Errors
 /// As [`read_volume`]; [`crate::Error::NotALabel`] when a value is no label.
 pub fn read_labels(path: &Path) -> Result<LabelVolume> {
-    Headed::<Fields>::labels(path)
+    load_labels(path, &ReadOptions::default()).map(|loaded| loaded.value)
 }
 
-pub(crate) fn files(path: &Path) -> Result<Vec<PathBuf>> {
-    Headed::<Fields>::files(path)
+/// Reads intensities as `f32`, as `options` ask for.
+///
+/// # Errors
+/// [`crate::Error::Io`] when a file cannot be read or its packing is broken,
+/// [`crate::Error::Header`] when it is no 3-D image, [`crate::Error::Truncated`] when voxels are
+/// missing, [`crate::Error::OutsideFolder`] when its data lie elsewhere,
+/// [`crate::Error::SeveralChannels`] and [`crate::Error::NoSuchChannel`] when a channel must be
+/// chosen or is not there, [`crate::Error::VolumeTooLarge`] and [`crate::Error::OutOfMemory`] when it
+/// is too large.
+pub fn load_volume(path: &Path, options: &ReadOptions) -> Result<Loaded<Volume>> {
+    Headed::<Fields>::volume(path, options)
+}
+
+/// Reads labels as [`read_labels`] does, as `options` ask for.
+///
+/// # Errors
+/// As [`load_volume`]; [`crate::Error::NotALabel`] when a value is no label.
+pub fn load_labels(path: &Path, options: &ReadOptions) -> Result<Loaded<LabelVolume>> {
+    Headed::<Fields>::labels(path, options)
+}
+
+pub(crate) fn files(path: &Path, options: &ReadOptions) -> Result<Vec<PathBuf>> {
+    Headed::<Fields>::files(path, options)
 }
 
 impl HeaderFields for Fields {
@@ -44,8 +67,30 @@ impl HeaderFields for Fields {
         geometry::grid(self, path)
     }
 
-    fn data_name(&self) -> Option<&str> {
-        self.data_file()
+    fn channels(&self, path: &Path) -> Result<Channels> {
+        geometry::channels(self, path)
+    }
+
+    fn data_files(&self, path: &Path) -> Result<DataFiles> {
+        let Some(name) = self.data_file() else {
+            return Ok(DataFiles::Local);
+        };
+        let sizes = geometry::sizes(self, path)?;
+        if let Some(dimension) = list_dimension(name) {
+            return several(path, &sizes, self.listed.clone(), dimension);
+        }
+        // Teem wants three numbers behind a pattern; a name that only looks like one is a name.
+        let numbered = NumberedNames::parse(name, 4).filter(|n| n.numbers.len() >= 3);
+        let Some(numbered) = numbered.filter(|_| !data_file(path, name).exists()) else {
+            return Ok(DataFiles::One(name.to_owned()));
+        };
+        let number = |n: usize| numbered.numbers.get(n).copied();
+        let [first, last, step] = [0, 1, 2].map(|n| number(n).unwrap_or_default());
+        if step == 0 {
+            return Err(wrong(path, Self::DATA_FIELD, format!("{name:?}"), "a step that is not 0"));
+        }
+        let names = numbered.names(first, last, step, usize::MAX);
+        several(path, &sizes, names, number(3).map(|d| usize::try_from(d).unwrap_or(0)))
     }
 
     fn storage(&self, path: &Path) -> Result<Storage> {
@@ -57,7 +102,9 @@ impl HeaderFields for Fields {
         };
         let packing = match encoding {
             Encoding::Gzip => Packing::Deflated,
-            _ => Packing::Plain,
+            Encoding::Bzip2 => Packing::Bzip2,
+            Encoding::Hex => Packing::Hex,
+            Encoding::Raw | Encoding::Text => Packing::Plain,
         };
         // Lines are skipped in the file as it is, bytes after unpacking.
         let lines = self.skip(path, ["line skip", "lineskip"])?;
@@ -72,4 +119,30 @@ impl HeaderFields for Fields {
         };
         Ok(Storage { coding, packing, lines, skip })
     }
+}
+
+/// The files that a header lists. Each holds as many axes as `dimension` says, all but the slowest
+/// where it is silent; files of all axes are slabs along the slowest one.
+fn several(
+    path: &Path,
+    sizes: &[usize],
+    names: Vec<String>,
+    dimension: Option<usize>,
+) -> Result<DataFiles> {
+    let (rank, found) = (sizes.len(), names.len());
+    let (fits, expected) = match dimension.unwrap_or(rank - 1) {
+        d if d == rank => {
+            let slices = sizes.last().copied().unwrap_or(1);
+            let fits = found > 0 && slices.is_multiple_of(found);
+            (fits, format!("a number of files that divides {slices}"))
+        }
+        d => match files_of(sizes, d) {
+            Some(wanted) => (wanted == found, format!("{wanted} files")),
+            None => (false, format!("files of at most {rank} dimensions")),
+        },
+    };
+    if fits {
+        return Ok(DataFiles::Several(names));
+    }
+    Err(wrong(path, <Fields as HeaderFields>::DATA_FIELD, format!("{found} files"), &expected))
 }

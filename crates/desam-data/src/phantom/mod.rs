@@ -23,7 +23,7 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// What to write.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -73,6 +73,32 @@ impl PhantomConfig {
     }
 }
 
+impl PhantomConfig {
+    /// The files that [`write_phantoms`] writes to `dir`.
+    pub fn files(&self, dir: &Path) -> Vec<PathBuf> {
+        let numbers = 0..self.cases_per_site.min(1000);
+        let of_site = |style: &SiteStyle| {
+            let folder = dir.join(&style.name);
+            let of_case = move |number| self.case_files(&folder, number);
+            numbers.clone().flat_map(of_case).collect::<Vec<_>>()
+        };
+        self.sites.iter().flat_map(of_site).collect()
+    }
+
+    /// The name of a case: two digits as in the public releases, more only where needed, so that
+    /// names sort as numbers.
+    fn case_id(&self, number: usize) -> String {
+        let digits = self.cases_per_site.saturating_sub(1).to_string().len().max(2);
+        format!("Case{number:0digits$}")
+    }
+
+    /// The image and the labels of a case.
+    fn case_files(&self, folder: &Path, number: usize) -> [PathBuf; 2] {
+        let id = self.case_id(number);
+        ["", "_segmentation"].map(|end| folder.join(format!("{id}{end}.nii.gz")))
+    }
+}
+
 /// One made-up patient.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PhantomCase {
@@ -87,26 +113,24 @@ pub struct PhantomCase {
 /// returns the cases sorted by site and id. The same configuration gives the same bytes.
 ///
 /// # Errors
-/// When the configuration is not valid or a file cannot be written.
+/// When the configuration is not valid, another process writes to `dir`, or a file cannot be written.
 pub fn write_phantoms(
     dir: &Path,
     config: &PhantomConfig,
     progress: &dyn Progress,
 ) -> Result<Vec<Case>> {
     config.validate()?;
+    let _lock = crate::lock::folder(dir, progress)?;
     let total = config.cases_per_site * config.sites.len();
-    // Two digits as in the public releases, more only where needed, so that names sort as numbers.
-    let digits = (config.cases_per_site - 1).to_string().len().max(2);
     progress.begin("writing phantoms", total as u64);
     let mut cases = Vec::with_capacity(total);
     for style in &config.sites {
         let folder = dir.join(&style.name);
         std::fs::create_dir_all(&folder).map_err(Error::io("create", &folder))?;
         for number in 0..config.cases_per_site {
-            let id = format!("Case{number:0digits$}");
+            let id = config.case_id(number);
             let phantom = phantom_case(style, case_seed(config.seed, &style.name, number))?;
-            let image = folder.join(format!("{id}.nii.gz"));
-            let label = folder.join(format!("{id}_segmentation.nii.gz"));
+            let [image, label] = config.case_files(&folder, number);
             write_volume(&image, &phantom.image)?;
             write_labels(&label, &phantom.labels)?;
             progress.advance(1, &format!("{}/{id}", style.name));

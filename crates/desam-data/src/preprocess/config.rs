@@ -4,6 +4,11 @@ use super::{Orientation, PreparedVolume};
 use crate::{Error, Result};
 use desam_core::{EncoderSpec, Volume};
 use serde::{Deserialize, Serialize};
+use std::ops::RangeInclusive;
+
+/// Spacings that volumes can be resampled to, in mm. A voxel of more swallows an organ, and one of
+/// less makes thousands of slices of it.
+pub const SPACING_MM: RangeInclusive<f64> = 0.01..=100.0;
 
 /// How a slice becomes a square image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,15 +28,39 @@ pub enum Frame {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LabelRule {
-    /// The nearest pixel.
+    /// The nearest pixel: labels keep their volume.
     Nearest,
-    /// The nearest pixel of a mask that has first lost its rim. The official program smooths the
-    /// whole-numbered mask before shrinking it, and cutting off the decimals leaves only pixels
-    /// that are foreground as far as the Gaussian reaches: `int(4σ + 0.5)` pixels with
-    /// `σ = (factor - 1) / 2`. That is one pixel for 384 → 256, nothing where a slice is enlarged,
-    /// but ten pixels for 384 → 64: for small encoders [`LabelRule::Nearest`] is the better
-    /// target.
+    /// The nearest pixel of a mask that has first lost its rim; for parity with the official program
+    /// alone, since a model that is trained on such masks draws less than the organ. The official
+    /// program smooths the whole-numbered mask before shrinking it, and cutting off the decimals
+    /// leaves only pixels that are foreground as far as the Gaussian reaches: `int(4σ + 0.5)` pixels
+    /// with `σ = (factor - 1) / 2`. That is one pixel for 384 → 256, nothing where a slice is
+    /// enlarged, but ten pixels for 384 → 64.
     Eroded,
+}
+
+impl std::fmt::Display for LabelRule {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Nearest => "nearest",
+            Self::Eroded => "eroded",
+        })
+    }
+}
+
+impl std::str::FromStr for LabelRule {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        match text {
+            "nearest" => Ok(Self::Nearest),
+            "eroded" => Ok(Self::Eroded),
+            _ => {
+                let (what, choices) = ("label rule", "nearest, eroded");
+                Err(Error::Choice { what, found: text.into(), choices })
+            }
+        }
+    }
 }
 
 /// How volumes are prepared. Part of the feature cache's key.
@@ -59,7 +88,8 @@ pub struct PreprocessConfig {
 }
 
 impl PreprocessConfig {
-    /// The paper: 0.625 × 0.625 × 3.6 mm, the middle 288 × 288 pixels, intensities in \[0, 1\].
+    /// The paper, and the default of this program: 0.625 × 0.625 × 3.6 mm, the middle 288 × 288
+    /// pixels, intensities in \[0, 1\]; labels keep their volume ([`LabelRule::Nearest`]).
     /// The paper does not say how they get there: by the volume's minimum and maximum after the
     /// official program's clip to the 0.5th and 99.5th percentile, in 255 steps for SAM's input.
     pub fn paper() -> Self {
@@ -74,8 +104,9 @@ impl PreprocessConfig {
     }
 
     /// The official program: the volume's own spacing, the 0.5th and 99.5th percentile of all its
-    /// voxels to 0 and 255 with the decimals cut off, zeros kept, slices stretched to `M × M`. It
-    /// cuts them as they are stored, which for its own data (LPS) is what
+    /// voxels to 0 and 255 with the decimals cut off, zeros kept, slices stretched to `M × M`. For
+    /// parity, and for checkpoints of that program: its label rule erodes masks that are made smaller
+    /// ([`LabelRule::Eroded`]). It cuts slices as they are stored, which for its own data (LPS) is what
     /// [`Orientation::Axial`] gives; [`stored`](Self::stored) holds to it for every file.
     pub fn official() -> Self {
         Self {
@@ -94,6 +125,14 @@ impl PreprocessConfig {
         Self { orientation: Orientation::Stored, ..self }
     }
 
+    /// The configuration in few words: the preset that it is, or all of its fields as JSON.
+    pub fn summary(&self) -> String {
+        let presets = [("paper", Self::paper()), ("official", Self::official())];
+        let preset = presets.iter().find(|(_, preset)| preset == self);
+        let json = || serde_json::to_string(self).unwrap_or_else(|_| format!("{self:?}"));
+        preset.map_or_else(json, |(name, _)| (*name).to_owned())
+    }
+
     /// Whether the fields make sense.
     ///
     /// # Errors
@@ -108,9 +147,13 @@ impl PreprocessConfig {
             return refuse("percentiles", found, "0 <= low < high <= 100");
         }
         if let Some(spacing) = self.spacing_mm
-            && spacing.iter().any(|s| !(s.is_finite() && *s > 0.0))
+            && spacing.iter().any(|s| !SPACING_MM.contains(s))
         {
-            return refuse("spacing_mm", format!("{spacing:?}"), "three lengths above 0");
+            return refuse(
+                "spacing_mm",
+                format!("{spacing:?}"),
+                "three lengths from 0.01 to 100 mm",
+            );
         }
         if let Frame::Crop { side } = self.frame
             && !(1..=8192).contains(&side)

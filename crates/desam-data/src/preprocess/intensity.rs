@@ -1,6 +1,6 @@
 //! The intensity window: from a scanner's numbers to 0..255.
 
-use crate::{Error, Result};
+use crate::{Error, Result, fallible};
 use desam_core::Volume;
 
 /// The intensities of a volume that become 0 and 255.
@@ -17,7 +17,7 @@ impl IntensityWindow {
     /// The window between two percentiles of all voxels.
     pub(super) fn of(volume: &Volume, percentiles: [f64; 2]) -> Result<Self> {
         expect_finite(volume)?;
-        let mut values = volume.data().to_vec();
+        let mut values = fallible::copied(volume.data())?;
         let [low, high] = percentiles.map(|p| percentile(&mut values, p));
         Ok(Self { low, high })
     }
@@ -40,7 +40,7 @@ fn expect_finite(volume: &Volume) -> Result<()> {
     };
     let [width, height, _] = volume.grid().dims;
     let first = [index % width, index / width % height, index / (width * height)];
-    Err(Error::NotFinite { count: bad().count(), first, value })
+    Err(Error::NotFinite { count: bad().count(), of: volume.data().len(), first, value })
 }
 
 /// The `p`-th percentile as NumPy's default defines it: linear between the two nearest ranks.

@@ -1,7 +1,7 @@
 //! How far apart the pixels of a model's masks are.
 
 use super::PreprocessConfig;
-use super::prepared::axes;
+use super::slice_geometry::SliceGeometry;
 use crate::Result;
 use desam_core::Grid;
 
@@ -14,10 +14,10 @@ impl PreprocessConfig {
     /// # Errors
     /// When the configuration makes no sense, or the volume could not be prepared either.
     pub fn mask_spacing(&self, grid: &Grid, mask_side: usize) -> Result<[f64; 3]> {
-        self.validate()?;
-        let ordered = self.orientation.order(&grid.affine).grid(grid);
-        let [columns, rows, _] = axes(self, &ordered)?;
-        let [x, y, z] = self.spacing_mm.unwrap_or_else(|| ordered.spacing());
+        let geometry = SliceGeometry::new(self, grid, mask_side)?;
+        let [columns, rows, _] = geometry.axes();
+        let own = geometry.order().grid(grid).spacing();
+        let [x, y, z] = self.spacing_mm.unwrap_or(own);
         let across = |pixels: usize, mm: f64| pixels as f64 * mm / mask_side as f64;
         Ok([across(columns.frame, x), across(rows.frame, y), z])
     }

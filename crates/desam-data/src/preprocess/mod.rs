@@ -14,23 +14,28 @@ mod mask_grid;
 #[cfg(test)]
 mod orders;
 mod orient;
+mod plausibility;
 mod prepared;
 mod resample;
 #[cfg(test)]
 mod resampling;
 mod restore;
+mod round_trip;
+mod slice_geometry;
 mod spline;
 mod targets;
 #[cfg(test)]
 mod tests;
 mod view;
 
-pub use config::{Frame, LabelRule, PreprocessConfig};
+pub use config::{Frame, LabelRule, PreprocessConfig, SPACING_MM};
 pub(crate) use geometry::expect_same_grid;
 pub use image::SliceImage;
 pub(crate) use image::normalised;
 pub use intensity::IntensityWindow;
 pub use orient::Orientation;
+pub(crate) use plausibility::spacing as spacing_warning;
 pub use prepared::PreparedVolume;
 pub use restore::{Between, VoxelMap};
+pub use round_trip::{LabelRoundTrip, MAX_ROUND_TRIP_LOSS, SiteRoundTrip, TracedLabels};
 pub use view::SliceView;

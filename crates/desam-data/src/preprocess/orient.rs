@@ -1,6 +1,6 @@
 //! In which order the axes of a stored volume become columns, rows and slices.
 
-use crate::Error;
+use crate::{Error, fallible};
 use desam_core::{Affine, Grid};
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
@@ -104,25 +104,30 @@ impl AxisOrder {
     }
 
     /// Voxels of a stored grid in this order.
-    pub(crate) fn apply<T: Copy>(&self, dims: [usize; 3], stored: &[T]) -> Vec<T> {
+    pub(crate) fn apply<T: Copy>(&self, dims: [usize; 3], stored: &[T]) -> Result<Vec<T>, Error> {
         if self.is_stored() {
-            return stored.to_vec();
+            return fallible::copied(stored);
         }
-        self.places(dims).filter_map(|at| stored.get(at).copied()).collect()
+        let values = self.places(dims).filter_map(|at| stored.get(at).copied());
+        fallible::collected(stored.len(), values)
     }
 
     /// Voxels in this order back in that of the stored grid.
-    pub(super) fn undo<T: Copy + Default>(&self, dims: [usize; 3], ordered: Vec<T>) -> Vec<T> {
+    pub(super) fn undo<T: Copy + Default>(
+        &self,
+        dims: [usize; 3],
+        ordered: Vec<T>,
+    ) -> Result<Vec<T>, Error> {
         if self.is_stored() {
-            return ordered;
+            return Ok(ordered);
         }
-        let mut out = vec![T::default(); ordered.len()];
+        let mut out = fallible::filled(T::default(), ordered.len())?;
         for (at, value) in self.places(dims).zip(ordered) {
             if let Some(cell) = out.get_mut(at) {
                 *cell = value;
             }
         }
-        out
+        Ok(out)
     }
 
     /// The stored axis that becomes that of the slices.
@@ -209,8 +214,8 @@ mod tests {
         let grid = order.grid(&stored);
         assert_eq!(grid.dims, [4, 2, 3]);
         let values: Vec<u8> = (0..24).collect();
-        let ordered = order.apply(stored.dims, &values);
-        assert_eq!(order.undo(stored.dims, ordered.clone()), values);
+        let ordered = order.apply(stored.dims, &values).unwrap();
+        assert_eq!(order.undo(stored.dims, ordered.clone()).unwrap(), values);
         let place = |g: &Grid, at: usize| {
             let [w, h, _] = g.dims;
             g.affine.apply([at % w, at / w % h, at / (w * h)].map(|v| v as f64))

@@ -1,6 +1,7 @@
 //! Linear resampling of a volume into frames.
 
 use super::axis::Axis;
+use crate::{Result, fallible};
 
 /// The two voxels a pixel lies between, and how far it is from the first.
 #[derive(Clone, Copy)]
@@ -20,11 +21,11 @@ fn between(axis: Axis) -> Vec<Option<Between>> {
 }
 
 /// Linear along all three axes, rounded; 0 in the padding.
-pub(super) fn resample(levels: &[f32], axes: &[Axis; 3]) -> Vec<u8> {
+pub(super) fn resample(levels: &[f32], axes: &[Axis; 3]) -> Result<Vec<u8>> {
     let [width, height, _] = axes.map(|a| a.source);
     let [columns, rows, slices] = axes.map(between);
     let mix = |a: f32, b: f32, t: f32| a + (b - a) * t;
-    let mut out = Vec::with_capacity(columns.len() * rows.len() * slices.len());
+    let mut out = fallible::with_capacity(columns.len() * rows.len() * slices.len())?;
     let mut line = vec![0.0; width];
     for slice in &slices {
         for row in &rows {
@@ -50,5 +51,5 @@ pub(super) fn resample(levels: &[f32], axes: &[Axis; 3]) -> Vec<u8> {
             out.extend(columns.iter().map(|x| x.map_or(0, value)));
         }
     }
-    out
+    Ok(out)
 }

@@ -24,7 +24,7 @@ pub struct SliceView {
 impl PreparedVolume {
     /// The stored axis that slices are cut along: 0, 1 or 2 for `i`, `j` or `k`.
     pub fn slice_axis(&self) -> usize {
-        self.order().slices()
+        self.geometry().order().slices()
     }
 
     /// Slice `index` of `volume` and of `mask`, counted from 0 along
@@ -37,13 +37,14 @@ impl PreparedVolume {
     pub fn view(&self, volume: &Volume, mask: &LabelVolume, index: usize) -> Result<SliceView> {
         expect_same_grid(self.grid(), volume.grid())?;
         expect_same_grid(self.grid(), mask.grid())?;
-        let [width, height, depth] = self.dims();
+        let order = self.geometry().order();
+        let [width, height, depth] = self.geometry().dims();
         if index >= depth {
             return Err(Error::SliceIndex { index, len: depth });
         }
-        let [column_mm, row_mm, _] = self.order().grid(self.grid()).spacing();
+        let [column_mm, row_mm, _] = order.grid(self.grid()).spacing();
         let (mut image, mut labels) = (Vec::new(), Vec::new());
-        for at in self.order().slice(self.grid().dims, index) {
+        for at in order.slice(self.grid().dims, index) {
             let level = volume.data().get(at).map_or(0.0, |v| self.window().scale(*v));
             image.push((level + 0.5) as u8);
             labels.push(mask.data().get(at).map_or(0, |v| u8::from(*v > 0)));

@@ -1,11 +1,14 @@
 //! One case: what it is, and what is wrong with it.
 
-use super::CaseReport;
+use super::{CaseReport, MaskCheck, VerifyOptions};
 use crate::layout::Case;
-use crate::preprocess::{Orientation, expect_same_grid};
-use crate::volumes::{VolumeFormat, read_labels, read_volume};
-use desam_core::{LabelVolume, Volume};
+use crate::preprocess::{Orientation, spacing_warning};
+use crate::volumes::{
+    Loaded, VolumeFormat, align_labels, load_labels, load_labels_of, load_volume,
+};
+use desam_core::{BinaryMask, LabelVolume, Progress, Volume};
 use std::collections::BTreeMap;
+use std::path::Path;
 
 /// Distinct values up to which an image of whole numbers must be a label.
 const FEW_VALUES: usize = 16;
@@ -20,7 +23,8 @@ pub(super) struct Examined {
     pub(super) content: Option<String>,
 }
 
-pub(super) fn examine(case: &Case) -> Examined {
+/// Reads a case in the way that `options` ask for. What its readers warn about goes into the report.
+pub(super) fn examine(case: &Case, options: &VerifyOptions, progress: &dyn Progress) -> Examined {
     let mut report = CaseReport {
         site: case.site.clone(),
         id: case.id.clone(),
@@ -33,31 +37,55 @@ pub(super) fn examine(case: &Case) -> Examined {
         foreground_ml: 0.0,
         slices: 0,
         labelled_slices: 0,
+        masks: None,
         errors: Vec::new(),
         warnings: Vec::new(),
     };
-    let image = match read_volume(&case.image) {
-        Ok(volume) => Some(volume),
+    let image = take(load_volume(&case.image, &options.read), &mut report, progress);
+    if let Some(volume) = &image {
+        look_at_image(&volume.value, options, &mut report);
+    }
+    match &case.label {
+        None => report.warnings.push("there is no label: it cannot be trained on".into()),
+        Some(path) => {
+            let loaded = match &image {
+                Some(image) => load_labels_of(path, &options.read, image.value.grid()),
+                None => load_labels(path, &options.read.for_labels()),
+            };
+            if let Some(labels) = take(loaded, &mut report, progress)
+                && let Some(labels) = look_at_labels(path, labels, image.as_ref(), &mut report)
+            {
+                look_at_masks(&labels, image.as_ref().map(|i| &i.value), options, &mut report);
+            }
+        }
+    }
+    Examined { report, content: image.as_ref().map(|image| content(&image.value)) }
+}
+
+/// What was read, its warnings or its error in the report.
+fn take<T>(
+    loaded: crate::Result<Loaded<T>>,
+    report: &mut CaseReport,
+    progress: &dyn Progress,
+) -> Option<Loaded<T>> {
+    match loaded {
+        Ok(mut loaded) => {
+            loaded.details.iter().for_each(|detail| progress.detail(detail));
+            report.warnings.append(&mut loaded.warnings);
+            Some(loaded)
+        }
         Err(error) => {
             report.errors.push(error.to_string());
             None
         }
-    };
-    if let Some(volume) = &image {
-        look_at_image(volume, &mut report);
     }
-    match &case.label {
-        None => report.warnings.push("there is no label: it cannot be trained on".into()),
-        Some(path) => match read_labels(path) {
-            Ok(labels) => look_at_labels(&labels, image.as_ref(), &mut report),
-            Err(error) => report.errors.push(error.to_string()),
-        },
-    }
-    Examined { report, content: image.as_ref().map(content) }
 }
 
-fn look_at_image(volume: &Volume, report: &mut CaseReport) {
+fn look_at_image(volume: &Volume, options: &VerifyOptions, report: &mut CaseReport) {
     let grid = volume.grid();
+    if let Err(error) = options.preprocess.mask_spacing(grid, options.mask_side) {
+        report.errors.push(error.to_string());
+    }
     report.dims = Some(grid.dims);
     report.spacing_mm = Some(grid.spacing());
     report.slices = axial_slices(grid);
@@ -80,12 +108,17 @@ fn look_at_image(volume: &Volume, report: &mut CaseReport) {
             "the image holds {count} values, whole numbers from 0 to 255: is it a label?"
         ));
     }
-    if grid.spacing().iter().any(|s| !(0.05..=20.0).contains(s)) {
-        report.warnings.push("the spacing is not one of an organ's image; is it in mm?".into());
-    }
+    report.warnings.extend(spacing_warning(grid));
 }
 
-fn look_at_labels(labels: &LabelVolume, image: Option<&Volume>, report: &mut CaseReport) {
+/// The labels on their image's grid; `None` where they lie on another.
+fn look_at_labels(
+    path: &Path,
+    read: Loaded<LabelVolume>,
+    image: Option<&Loaded<Volume>>,
+    report: &mut CaseReport,
+) -> Option<LabelVolume> {
+    let labels = &read.value;
     for &value in labels.data() {
         *report.label_values.entry(value).or_default() += 1;
     }
@@ -99,19 +132,55 @@ fn look_at_labels(labels: &LabelVolume, image: Option<&Volume>, report: &mut Cas
         let percent = 100.0 * foreground / all;
         report.warnings.push(format!("{percent:.0} % of the label is foreground"));
     }
-    if let Some(image) = image
-        && let Err(error) = expect_same_grid(image.grid(), labels.grid())
-    {
-        report.errors.push(error.to_string());
-        return;
-    }
+    let aligned = match image {
+        None => Ok(read),
+        Some(image) => align_labels(image, read, path),
+    };
+    let labels = match aligned {
+        Ok(mut labels) => {
+            report.warnings.append(&mut labels.warnings);
+            labels.value
+        }
+        Err(error) => {
+            report.errors.push(error.to_string());
+            return None;
+        }
+    };
     // Counted on the image's affine, which is the one that slices are cut by.
-    let grid = image.map_or(labels.grid(), Volume::grid);
+    let grid = image.map_or(labels.grid(), |image| image.value.grid());
     let slices = axial_slices(grid);
-    let ordered = Orientation::Axial.order(&grid.affine).apply(grid.dims, labels.data());
+    let ordered = match Orientation::Axial.order(&grid.affine).apply(grid.dims, labels.data()) {
+        Ok(ordered) => ordered,
+        Err(error) => {
+            report.errors.push(error.to_string());
+            return None;
+        }
+    };
     let voxels = ordered.len().checked_div(slices).unwrap_or(0).max(1);
     let labelled = ordered.chunks(voxels).filter(|s| s.iter().any(|v| *v > 0));
     report.labelled_slices = labelled.count();
+    Some(labels)
+}
+
+/// What becomes of the labels as masks. Labels that cannot be used have their error already.
+fn look_at_masks(
+    labels: &LabelVolume,
+    image: Option<&Volume>,
+    options: &VerifyOptions,
+    report: &mut CaseReport,
+) {
+    let VerifyOptions { preprocess, mask_side, border_px, .. } = options;
+    let grid = image.map_or(labels.grid(), Volume::grid);
+    let Ok(traced) = preprocess.trace_labels(grid, labels, *mask_side) else {
+        return;
+    };
+    let pixels =
+        |count: &dyn Fn(&BinaryMask) -> usize| traced.masks.iter().map(count).sum::<usize>();
+    report.masks = Some(MaskCheck {
+        round_trip: traced.round_trip,
+        mask_pixels: pixels(&BinaryMask::area) as u64,
+        border_pixels: pixels(&|mask| mask.border_area(*border_px)) as u64,
+    });
 }
 
 fn axial_slices(grid: &desam_core::Grid) -> usize {

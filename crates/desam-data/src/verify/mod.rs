@@ -1,15 +1,17 @@
 //! Whether a data set is fit to be trained on, case by case.
 
 mod case;
+mod masks;
 mod report;
 #[cfg(test)]
 mod tests;
 
+pub use masks::{MAX_BORDER_CUT, MaskCheck, SiteMasks, VerifyOptions};
 pub use report::{CaseReport, SiteReport, VerifyReport};
 
 use crate::Result;
-use crate::cache::is_plain_name;
-use crate::layout::Layout;
+use crate::cache::check_names;
+use crate::layout::{Layout, unused_series};
 use desam_core::Progress;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -21,12 +23,27 @@ use std::path::Path;
 /// another grid than their image, an image that is a label or the other way round, an image that is
 /// flat or holds what is no number, a label without foreground, the same image twice, a name that
 /// cannot name a file of the cache, no label at all; and everything that is wrong with the layout, such as an image
-/// without a label. What is only odd is a warning.
+/// without a label. What is only odd is a warning. What the labels lose on the way to masks, and what
+/// the border of the paper's protocol would cut off them, is in the report site by site, and is a
+/// warning where it is much.
 ///
 /// # Errors
 /// As [`Layout::survey`], where there is no case to be found at all. What is wrong with a case or
 /// with the layout is in the report.
 pub fn verify(data: &Path, progress: &dyn Progress) -> Result<VerifyReport> {
+    verify_with(data, &VerifyOptions::default(), progress)
+}
+
+/// The same for another preprocessing and other masks than the default ones.
+///
+/// # Errors
+/// As [`verify`], and when the preprocessing makes no sense.
+pub fn verify_with(
+    data: &Path,
+    options: &VerifyOptions,
+    progress: &dyn Progress,
+) -> Result<VerifyReport> {
+    options.preprocess.validate()?;
     let layout = Layout::of(data)?;
     let survey = layout.survey(data)?;
     let mut layout_errors: Vec<String> = survey.problems.iter().map(ToString::to_string).collect();
@@ -38,10 +55,10 @@ pub fn verify(data: &Path, progress: &dyn Progress) -> Result<VerifyReport> {
     let mut cases = Vec::with_capacity(found.len());
     let mut contents: BTreeMap<String, Vec<usize>> = BTreeMap::new();
     for (index, case) in found.iter().enumerate() {
-        let read = case::examine(case);
+        let read = case::examine(case, options, progress);
         let mut report = read.report;
-        if !is_plain_name(&case.site) || !is_plain_name(&case.id) {
-            report.errors.push("site and case must be plain file names; rename them".into());
+        if let Err(error) = check_names(&case.site, &case.id) {
+            report.errors.push(error.to_string());
         }
         if let Some(content) = read.content {
             contents.entry(content).or_default().push(index);
@@ -51,9 +68,17 @@ pub fn verify(data: &Path, progress: &dyn Progress) -> Result<VerifyReport> {
     }
     name_twins(&mut cases, contents.into_values());
     let sites = report::sites(&cases);
-    let warnings = report::warnings(&sites);
-    let data = data.to_path_buf();
-    let report = VerifyReport { data, layout, layout_errors, cases, sites, warnings };
+    let masks = masks::by_site(&cases);
+    let mut warnings = report::warnings(&sites);
+    match unused_series(data, layout, &found) {
+        Ok(unused) => warnings.extend(unused),
+        Err(error) => layout_errors.push(error.to_string()),
+    }
+    let misleading = masks.iter().flat_map(|site| site.warnings(options));
+    warnings.extend(misleading.inspect(|warning| progress.warn(warning)));
+    let (data, options) = (data.to_path_buf(), options.clone());
+    let report =
+        VerifyReport { data, layout, layout_errors, cases, sites, options, masks, warnings };
     progress.finish(&format!("{} cases, {} errors", found.len(), report.errors().count()));
     Ok(report)
 }

@@ -1,7 +1,9 @@
 //! What was found.
 
+use super::{MaskCheck, SiteMasks, VerifyOptions};
 use crate::layout::Layout;
 use crate::volumes::VolumeFormat;
+use desam_core::text::one_line;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -10,6 +12,7 @@ use std::path::PathBuf;
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct VerifyReport {
     /// The data set.
+    #[serde(serialize_with = "desam_core::serde_path::serialize")]
     pub data: PathBuf,
     /// How it is laid out.
     pub layout: Layout,
@@ -20,6 +23,10 @@ pub struct VerifyReport {
     pub cases: Vec<CaseReport>,
     /// Its sites.
     pub sites: Vec<SiteReport>,
+    /// How labels were brought to masks.
+    pub options: VerifyOptions,
+    /// What becomes of the labels of each site as masks.
+    pub masks: Vec<SiteMasks>,
     /// What is odd about the whole.
     pub warnings: Vec<String>,
 }
@@ -32,8 +39,10 @@ pub struct CaseReport {
     /// The case within the site.
     pub id: String,
     /// The image.
+    #[serde(serialize_with = "desam_core::serde_path::serialize")]
     pub image: PathBuf,
     /// The ground truth, where there is one.
+    #[serde(serialize_with = "desam_core::serde_path::serialize")]
     pub label: Option<PathBuf>,
     /// The image's format, where it could be told.
     pub format: Option<VolumeFormat>,
@@ -49,6 +58,8 @@ pub struct CaseReport {
     pub slices: usize,
     /// Axial slices with foreground.
     pub labelled_slices: usize,
+    /// What becomes of its labels as masks, where they could be brought there.
+    pub masks: Option<MaskCheck>,
     /// Why training with this case would be wrong.
     pub errors: Vec<String>,
     /// What is odd about it.
@@ -56,9 +67,9 @@ pub struct CaseReport {
 }
 
 impl CaseReport {
-    /// `SITE/CASE`.
+    /// `SITE/CASE`, on one line.
     pub fn name(&self) -> String {
-        format!("{}/{}", self.site, self.id)
+        format!("{}/{}", one_line(&self.site), one_line(&self.id))
     }
 }
 

@@ -1,4 +1,5 @@
 use super::*;
+use crate::preprocess::{LabelRule, PreprocessConfig};
 use crate::voxels::testing::Scratch;
 use crate::{Error, nifti, volumes};
 use desam_core::{Affine, Grid, LabelVolume, Quiet, Volume};
@@ -33,8 +34,18 @@ fn good() -> Scratch {
     scratch
 }
 
+/// Slices as they are, which the small volumes of these tests go through unchanged.
+fn options() -> VerifyOptions {
+    VerifyOptions {
+        preprocess: PreprocessConfig::official(),
+        mask_side: 6,
+        border_px: 0,
+        ..VerifyOptions::default()
+    }
+}
+
 fn of(scratch: &Scratch) -> VerifyReport {
-    verify(&scratch.path(""), &Quiet).unwrap()
+    verify_with(&scratch.path(""), &options(), &Quiet).unwrap()
 }
 
 #[track_caller]
@@ -153,7 +164,7 @@ fn everything_wrong_with_a_layout_is_told() {
     let names: Vec<_> = report.cases.iter().map(|c| c.name()).collect();
     assert_eq!(names, ["A/two", "B/One"]);
     let empty = Scratch::new();
-    assert!(matches!(verify(&empty.path(""), &Quiet), Err(Error::NoSites { .. })));
+    assert!(matches!(verify_with(&empty.path(""), &options(), &Quiet), Err(Error::NoSites { .. })));
 }
 
 #[test]
@@ -162,13 +173,107 @@ fn names_that_name_no_file_and_labels_that_are_absent() {
     let rows = "image,label,case,site\nA/one.nii.gz,,x:y,A\n\
                 B/one.nii.gz,B/one_segmentation.nrrd,one,B\n";
     let table = scratch.file("cases.csv", rows.as_bytes());
-    let report = verify(&table, &Quiet).unwrap();
+    let report = verify_with(&table, &options(), &Quiet).unwrap();
     let errors: Vec<_> = report.errors().collect();
     assert!(errors.len() == 1 && errors[0].contains("plain file names"), "{errors:#?}");
     assert!(report.cases[0].warnings[0].contains("there is no label"), "{report:#?}");
     // A case without a label among others is only odd; nothing but such is no data to train on.
     let rows = "image,label,case,site\nA/one.nii.gz,,x,A\nB/one.nii.gz,,y,A\n";
-    let report = verify(&scratch.file("cases.csv", rows.as_bytes()), &Quiet).unwrap();
+    let report =
+        verify_with(&scratch.file("cases.csv", rows.as_bytes()), &options(), &Quiet).unwrap();
     assert_eq!(report.layout_errors.len(), 1, "{report:#?}");
     assert!(!report.is_fit() && report.layout_errors[0].contains("no case has a label"));
+}
+
+#[test]
+fn what_becomes_of_labels_as_masks_is_reported_by_site() {
+    let report = of(&good());
+    // Slices of 6 × 5 pixels stretched to 6 × 6 and back: every voxel finds its own value again.
+    let sites: Vec<_> = report.masks.iter().map(|s| s.round_trip.site.as_str()).collect();
+    assert_eq!(sites, ["A", "B"]);
+    assert!(report.masks.iter().all(|s| s.round_trip.mean_dice == 1.0 && s.border_share == 0.0));
+    assert!(report.warnings.is_empty());
+
+    // A border of one pixel, and a side at which little is left: both are warned of.
+    let scratch = good();
+    let nearest = PreprocessConfig { labels: LabelRule::Nearest, ..PreprocessConfig::official() };
+    let coarse = VerifyOptions {
+        preprocess: nearest,
+        mask_side: 3,
+        border_px: 1,
+        ..VerifyOptions::default()
+    };
+    let report = verify_with(&scratch.path(""), &coarse, &Quiet).unwrap();
+    assert!(report.is_fit());
+    let case = report.cases[0].masks.unwrap();
+    // By hand: masks take columns 1, 3 and 5 of rows 0, 2 and 4. Of slice 1 the label has column 5 of
+    // row 0 and all of rows 1 to 4, of slice 2 rows 0 to 2: 1 + 3 + 3 and 3 + 3 pixels, of which the
+    // two in the middle are not in the border.
+    assert_eq!(case.round_trip.label_voxels, 45);
+    assert_eq!((case.mask_pixels, case.border_pixels), (13, 11));
+    assert!((report.masks[0].border_share - 11.0 / 13.0).abs() < 1e-12);
+    for (site, word) in
+        [("site A:", "3 × 3"), ("site A:", "border of 1 of 3"), ("site B:", "3 × 3")]
+    {
+        let found = report.warnings.iter().any(|w| w.starts_with(site) && w.contains(word));
+        assert!(found, "{site} {word}: {:#?}", report.warnings);
+    }
+    // The official rule takes two columns and a row more off each side.
+    let eroded = VerifyOptions { preprocess: PreprocessConfig::official(), ..coarse };
+    let eroded = verify_with(&scratch.path(""), &eroded, &Quiet).unwrap();
+    let [kept, left] = [&report, &eroded].map(|r| r.masks[0].round_trip.volume_ratio);
+    assert!(left < kept, "{left} {kept}");
+    assert!(eroded.warnings.iter().any(|w| w.contains("erodes")), "{:#?}", eroded.warnings);
+}
+
+#[test]
+fn volumes_that_cannot_be_prepared_are_errors() {
+    let scratch = good();
+    // One column of voxels: no slice of it is an image.
+    let line = Grid { dims: [1, 30, 4], ..grid() };
+    let values = (0..120).map(|v| v as f32 + 0.5).collect();
+    nifti::write_volume(&scratch.path("A/two.nii.gz"), &Volume::new(line, values).unwrap())
+        .unwrap();
+    let labels = LabelVolume::new(line, label().data().to_vec()).unwrap();
+    volumes::write_labels(&scratch.path("A/two_segmentation.nrrd"), &labels).unwrap();
+    assert_one_error(&scratch, "A/two", "1 × 30 pixels");
+}
+
+/// An image without codes is RAS by the standard and LPS to ITK, whose labels say LPS.
+#[test]
+fn labels_of_itk_beside_images_without_codes_are_odd_and_no_error() {
+    let scratch = good();
+    for case in ["A/one", "A/two", "B/one", "B/two"] {
+        // qform_code and sform_code of NIfTI-1, which nifti1.h has at 252 and 254.
+        let path = scratch.path(&format!("{case}.nii"));
+        let packed = scratch.path(&format!("{case}.nii.gz"));
+        let volume = nifti::read_volume(&packed).unwrap();
+        nifti::write_volume(&path, &volume).unwrap();
+        std::fs::remove_file(packed).unwrap();
+        let mut bytes = std::fs::read(&path).unwrap();
+        bytes[252..256].fill(0);
+        std::fs::write(&path, bytes).unwrap();
+        let [x, y, z] = volume.grid().spacing();
+        let affine = desam_core::Affine::from_spacing([-x, -y, z]);
+        let grid = desam_core::Grid { affine, ..*volume.grid() };
+        let labels = LabelVolume::new(grid, label().into_data()).unwrap();
+        volumes::write_labels(&scratch.path(&format!("{case}_segmentation.nrrd")), &labels)
+            .unwrap();
+    }
+    let report = of(&scratch);
+    assert!(report.is_fit(), "{:#?}", report.errors().collect::<Vec<_>>());
+    for case in &report.cases {
+        assert!(case.warnings.iter().any(|w| w.contains("no orientation")), "{case:#?}");
+        assert_eq!(case.label_values, [(0, 75), (2, 45)].into());
+    }
+    // Where no reading puts them on one grid it stays an error.
+    volumes::write_labels(&scratch.path("A/two_segmentation.nrrd"), &{
+        let grid = desam_core::Grid {
+            affine: desam_core::Affine::from_spacing([-7.0, -7.0, 1.0]),
+            ..*label().grid()
+        };
+        LabelVolume::new(grid, label().into_data()).unwrap()
+    })
+    .unwrap();
+    assert_one_error(&scratch, "A/two", "another grid");
 }

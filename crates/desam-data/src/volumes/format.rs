@@ -3,11 +3,12 @@
 use crate::metaimage::{self, MetaImageReader};
 use crate::nifti::NiftiReader;
 use crate::nrrd::{self, NrrdReader};
-use crate::voxels::ends_with;
+use crate::voxels::{ends_with, stem};
 use crate::{Error, Result};
 use desam_core::VolumeReader;
+use desam_core::files::open_regular;
+use std::ffi::OsStr;
 use std::fmt;
-use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
@@ -71,7 +72,7 @@ impl VolumeFormat {
             return Ok(format);
         }
         let mut start = Vec::new();
-        let read = File::open(path).and_then(|f| f.take(352).read_to_end(&mut start));
+        let read = open_regular(path).and_then(|f| f.take(352).read_to_end(&mut start));
         read.map_err(Error::io("read", path))?;
         let found = Self::of_start(&start);
         found.ok_or_else(|| Error::UnknownFormat { path: path.to_path_buf() })
@@ -79,12 +80,18 @@ impl VolumeFormat {
 
     /// The format of a file that starts with these bytes (352 tell all that can be told).
     fn of_start(start: &[u8]) -> Option<Self> {
-        // Only NIfTI is packed as a whole.
+        #[cfg(feature = "dicom")]
+        if crate::dicom::is_start(start) {
+            return Some(Self::Dicom);
+        }
+        #[cfg(not(feature = "dicom"))]
         if start.get(128..132).is_some_and(|magic| magic == b"DICM") {
             return Some(Self::Dicom);
         }
+        // Only NIfTI is packed as a whole.
         let packed = start.starts_with(&[0x1f, 0x8b]);
         let magic = start.get(344..347).is_some_and(|m| m == b"n+1" || m == b"ni1");
+        let magic = magic || start.get(4..7).is_some_and(|m| m == b"n+2" || m == b"ni2");
         if packed || magic {
             Some(Self::Nifti)
         } else if start.starts_with(nrrd::MAGIC) {
@@ -116,6 +123,16 @@ impl fmt::Display for VolumeFormat {
             Self::Nrrd => "NRRD",
             Self::Dicom => "DICOM",
         })
+    }
+}
+
+/// The name of a mask's file without the ending that says its format.
+pub(super) fn stem_of(mask: &Path) -> &OsStr {
+    let endings = ENDINGS.iter().map(|(ending, _)| *ending).chain([".dcm"]);
+    let ending = endings.into_iter().find(|ending| ends_with(mask, ending));
+    match ending {
+        Some(ending) => stem(mask, ending),
+        None => mask.file_name().unwrap_or(mask.as_os_str()),
     }
 }
 

@@ -1,20 +1,28 @@
 //! The files that hold a volume, and one hash for all of them.
 
-use super::VolumeFormat;
+use super::{ReadOptions, VolumeFormat};
 use crate::cache::hash_file;
 use crate::{Result, metaimage, nifti, nrrd};
 use std::path::{Path, PathBuf};
 
-/// The files that hold a volume: the one that names it, and the one of its voxels where that is
-/// another; the slices of a DICOM series in their order.
+/// The files that hold a volume: the one that names it, and those of its voxels where they are
+/// others; the slices of a DICOM series in their order.
 ///
 /// # Errors
 /// As [`VolumeFormat::of`], and when a header cannot be read.
 pub fn files(path: &Path) -> Result<Vec<PathBuf>> {
+    files_with(path, &ReadOptions::default())
+}
+
+/// The files that hold a volume that is read with `options`.
+///
+/// # Errors
+/// As [`files`].
+pub fn files_with(path: &Path, options: &ReadOptions) -> Result<Vec<PathBuf>> {
     match VolumeFormat::of(path)? {
         VolumeFormat::Nifti => nifti::files(path),
-        VolumeFormat::MetaImage => metaimage::files(path),
-        VolumeFormat::Nrrd => nrrd::files(path),
+        VolumeFormat::MetaImage => metaimage::files(path, options),
+        VolumeFormat::Nrrd => nrrd::files(path, options),
         VolumeFormat::Dicom => super::series::files(path),
     }
 }
@@ -25,7 +33,17 @@ pub fn files(path: &Path) -> Result<Vec<PathBuf>> {
 /// # Errors
 /// As [`files`]; [`crate::Error::Io`] when one cannot be read.
 pub fn hash(path: &Path) -> Result<String> {
-    let hashes: Vec<String> = files(path)?.iter().map(|f| hash_file(f)).collect::<Result<_>>()?;
+    hash_with(path, &ReadOptions::default())
+}
+
+/// The hash of a volume that is read with `options`. It covers all of its files, whatever part of
+/// them the options choose.
+///
+/// # Errors
+/// As [`hash`].
+pub fn hash_with(path: &Path, options: &ReadOptions) -> Result<String> {
+    let files = files_with(path, options)?;
+    let hashes: Vec<String> = files.iter().map(|f| hash_file(f)).collect::<Result<_>>()?;
     match hashes.as_slice() {
         [one] => Ok(one.clone()),
         many => {

@@ -2,6 +2,7 @@
 
 #[cfg(feature = "dicom")]
 use crate::dicom::SeriesChoice;
+use desam_core::Affine;
 
 /// How a volume is read. The defaults read what can be meant in one way only, and no more than
 /// [`ReadOptions::DEFAULT_MAX_BYTES`] of voxels.
@@ -34,6 +35,12 @@ pub struct ReadOptions {
 impl ReadOptions {
     /// 16 GiB: 4 Gi voxels of intensities, a thousand times a prostate's MRI.
     pub const DEFAULT_MAX_BYTES: u64 = 16 << 30;
+
+    /// The same for the label of an image that is read with these: a label has no channels.
+    #[must_use]
+    pub fn for_labels(&self) -> Self {
+        Self { channel: None, ..self.clone() }
+    }
 
     /// Sets [`max_bytes`](Self::max_bytes).
     #[must_use]
@@ -97,12 +104,15 @@ pub struct Loaded<T> {
     /// What was set aside without harm, such as objects of a DICOM folder that are no images; for
     /// `Progress::detail`.
     pub details: Vec<String>,
+    /// Where the header states no orientation (NIfTI without codes, Analyze): the affine that ITK
+    /// takes. Labels that ITK wrote for such an image lie there.
+    pub itk_affine: Option<Affine>,
 }
 
 impl<T> Loaded<T> {
     /// A value without anything to say about it.
     pub fn new(value: T) -> Self {
-        Self { value, warnings: Vec::new(), details: Vec::new() }
+        Self { value, warnings: Vec::new(), details: Vec::new(), itk_affine: None }
     }
 
     /// Passes warnings and details on, and gives the value.
@@ -112,8 +122,27 @@ impl<T> Loaded<T> {
         self.value
     }
 
+    /// The same about another value, where there is one.
+    ///
+    /// # Errors
+    /// That of `change`.
+    pub fn try_map<U>(
+        self,
+        change: impl FnOnce(T) -> crate::Result<U>,
+    ) -> crate::Result<Loaded<U>> {
+        let Self { value, warnings, details, itk_affine } = self;
+        Ok(Loaded { value: change(value)?, warnings, details, itk_affine })
+    }
+
     /// The same about another value.
     pub fn map<U>(self, change: impl FnOnce(T) -> U) -> Loaded<U> {
-        Loaded { value: change(self.value), warnings: self.warnings, details: self.details }
+        let Self { value, warnings, details, itk_affine } = self;
+        Loaded { value: change(value), warnings, details, itk_affine }
+    }
+
+    /// Sets [`itk_affine`](Self::itk_affine).
+    pub(crate) fn with_itk_affine(mut self, affine: Option<Affine>) -> Self {
+        self.itk_affine = affine;
+        self
     }
 }

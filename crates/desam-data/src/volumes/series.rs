@@ -16,7 +16,7 @@ pub(super) use without::{expect_series, files, load_labels, load_volume, write_m
 mod without {
     use crate::volumes::{Loaded, ReadOptions};
     use crate::{Error, Result};
-    use desam_core::{LabelVolume, Volume};
+    use desam_core::{Grid, LabelVolume, Volume};
     use std::path::{Path, PathBuf};
 
     /// Whether a folder is a DICOM series: none is for a build that could not read it.
@@ -42,6 +42,7 @@ mod without {
     pub(in super::super) fn load_labels(
         path: &Path,
         _: &ReadOptions,
+        _: Option<&Grid>,
     ) -> Result<Loaded<LabelVolume>> {
         not_built(path)
     }

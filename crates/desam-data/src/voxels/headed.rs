@@ -1,9 +1,14 @@
-//! Formats whose header is text, with the voxels behind it or in a file that it names.
+//! Formats whose header is text, with the voxels behind it or in files that it names.
 
-use super::{Coding, Packing, Source, StoredImage, data_file, truncated, wrong};
+use super::channels::Channels;
+use super::path::{data_file, data_file_within};
+use super::pattern::{DataFiles, MOST_FILES};
+use super::piece::Piece;
+use super::{Coding, Packing, Source, StoredImage, truncated, wrong};
+use crate::volumes::{Loaded, ReadOptions};
 use crate::{Error, Result};
+use desam_core::files::open_regular;
 use desam_core::{Grid, LabelVolume, Volume};
-use std::fs::File;
 use std::io::{BufRead, BufReader, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
@@ -21,14 +26,17 @@ pub(crate) trait HeaderFields: Sized {
     /// Size and place.
     fn grid(&self, path: &Path) -> Result<Grid>;
 
-    /// The name of the voxels' file; `None` where they are behind the header.
-    fn data_name(&self) -> Option<&str>;
+    /// How many numbers a voxel has, and how they lie.
+    fn channels(&self, path: &Path) -> Result<Channels>;
+
+    /// Where the voxels are.
+    fn data_files(&self, path: &Path) -> Result<DataFiles>;
 
     /// How the voxels are stored.
     fn storage(&self, path: &Path) -> Result<Storage>;
 }
 
-/// How voxels are stored, and what is to be passed over before the first one.
+/// How voxels are stored, and what is to be passed over before the first one of each file.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Storage {
     pub(crate) coding: Coding,
@@ -38,7 +46,7 @@ pub(crate) struct Storage {
     pub(crate) skip: Skip,
 }
 
-/// Bytes to pass over, after unpacking.
+/// Bytes to pass over: of the decompressed data where it is compressed, else of the file as it is.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Skip {
     Bytes(u64),
@@ -50,58 +58,97 @@ pub(crate) enum Skip {
 pub(crate) struct Headed<F> {
     pub(crate) fields: F,
     pub(crate) grid: Grid,
-    /// The file of the voxels where it is another than the header's.
-    pub(crate) voxel_file: Option<PathBuf>,
+    pub(crate) channels: Channels,
+    /// The files of the voxels in their order; empty where they are behind the header.
+    pub(crate) voxel_files: Vec<PathBuf>,
 }
 
 impl<F: HeaderFields> Headed<F> {
-    pub(crate) fn open(path: &Path) -> Result<Self> {
+    pub(crate) fn open(path: &Path, options: &ReadOptions) -> Result<Self> {
         let fields = F::read(path)?;
-        let grid = fields.grid(path)?;
-        let voxel_file = match fields.data_name() {
-            None => None,
-            Some(name) if name.starts_with("LIST") || name.contains('%') || name.is_empty() => {
-                let expected = "one file (write the slices into one volume first)";
-                return Err(wrong(path, F::DATA_FIELD, format!("{name:?}"), expected));
+        let (grid, channels) = (fields.grid(path)?, fields.channels(path)?);
+        let names = match fields.data_files(path)? {
+            DataFiles::Local => Vec::new(),
+            DataFiles::One(name) if name.is_empty() => {
+                return Err(wrong(path, F::DATA_FIELD, "\"\"", "the name of a file"));
             }
-            Some(name) => Some(data_file(path, name)),
+            DataFiles::One(name) => vec![name],
+            DataFiles::Several(names) if !(1..=MOST_FILES).contains(&names.len()) => {
+                let expected = format!("1 to {MOST_FILES} files");
+                return Err(wrong(path, F::DATA_FIELD, names.len(), &expected));
+            }
+            DataFiles::Several(names) => names,
         };
-        Ok(Self { fields, grid, voxel_file })
+        let file = |name: &String| match options.follow_outside {
+            true => Ok(data_file(path, name)),
+            false => data_file_within(path, name),
+        };
+        let voxel_files = names.iter().map(file).collect::<Result<_>>()?;
+        Ok(Self { fields, grid, channels, voxel_files })
     }
 
     /// Intensities.
-    pub(crate) fn volume(path: &Path) -> Result<Volume> {
-        Self::open(path)?.image(path)?.volume()
+    pub(crate) fn volume(path: &Path, options: &ReadOptions) -> Result<Loaded<Volume>> {
+        let image = Self::open(path, options)?.image(path)?;
+        image.volume(options).map(Loaded::new)
     }
 
     /// Labels.
-    pub(crate) fn labels(path: &Path) -> Result<LabelVolume> {
-        Self::open(path)?.image(path)?.labels()
+    pub(crate) fn labels(path: &Path, options: &ReadOptions) -> Result<Loaded<LabelVolume>> {
+        let image = Self::open(path, options)?.image(path)?;
+        image.labels(options).map(Loaded::new)
     }
 
-    /// The header's file, and that of the voxels where it is another.
-    pub(crate) fn files(path: &Path) -> Result<Vec<PathBuf>> {
-        Ok([path.to_path_buf()].into_iter().chain(Self::open(path)?.voxel_file).collect())
+    /// The header's file, and those of the voxels where they are others.
+    pub(crate) fn files(path: &Path, options: &ReadOptions) -> Result<Vec<PathBuf>> {
+        let opened = Self::open(path, options)?;
+        Ok([path.to_path_buf()].into_iter().chain(opened.voxel_files).collect())
     }
 
     /// The voxels, ready to be read.
-    fn image(self, header: &Path) -> Result<StoredImage> {
-        let Storage { coding, packing, lines, skip } = self.fields.storage(header)?;
-        let (path, start) = match self.voxel_file {
-            Some(path) => (path, 0),
-            None => (header.to_path_buf(), self.fields.bytes()),
-        };
-        let start = after_lines(&path, start, lines)?;
-        let source = Source::open(&path, start, packing).map_err(Error::io("read", &path))?;
-        let grid = self.grid;
-        let skip = match skip {
-            Skip::Bytes(bytes) => bytes,
-            Skip::AllBefore => source.before_last(&grid, coding),
-        };
-        // Neither format has values rescaled: ITK leaves MetaImage's intensity function alone.
-        let (slope, intercept) = (1.0, 0.0);
-        Ok(StoredImage { path, source, grid, coding, skip, before: start, slope, intercept })
+    fn image(self, header: &Path) -> Result<StoredImage<'static>> {
+        let storage = self.fields.storage(header)?;
+        let start = if self.voxel_files.is_empty() { self.fields.bytes() } else { 0 };
+        let pieces = self.voxel_files.len().max(1) as u64;
+        let voxels = self.grid.dims.iter().try_fold(1_u64, |n, &d| n.checked_mul(d as u64));
+        let values = voxels.and_then(|n| n.checked_mul(self.channels.count));
+        let values = values.unwrap_or(u64::MAX) / pieces;
+        let mut files = self.voxel_files.into_iter();
+        let first = files.next().unwrap_or_else(|| header.to_path_buf());
+        let first = open_piece(first, start, storage, values)?;
+        let more = files.map(|file| -> super::OpenPiece<'static> {
+            Box::new(move || open_piece(file, 0, storage, values))
+        });
+        Ok(StoredImage {
+            grid: self.grid,
+            coding: storage.coding,
+            channels: self.channels,
+            // Neither format has values rescaled: ITK leaves MetaImage's intensity function alone.
+            slope: 1.0,
+            intercept: 0.0,
+            first,
+            more: more.collect(),
+        })
     }
+}
+
+/// Opens a file that holds `values` from byte `start` on.
+fn open_piece(path: PathBuf, start: u64, storage: Storage, values: u64) -> Result<Piece> {
+    let Storage { coding, packing, lines, skip } = storage;
+    let mut start = after_lines(&path, start, lines)?;
+    // Bytes of text are skipped as they are, not as the numbers that they stand for.
+    let mut bytes = match skip {
+        Skip::Bytes(bytes) => bytes,
+        Skip::AllBefore => 0,
+    };
+    if packing == Packing::Hex {
+        start = start.saturating_add(std::mem::take(&mut bytes));
+    }
+    let source = Source::open(&path, start, packing).map_err(Error::io("read", &path))?;
+    if let Skip::AllBefore = skip {
+        bytes = source.before_last(values, coding);
+    }
+    Ok(Piece { path, source, skip: bytes, before: start })
 }
 
 /// Where the `lines`-th line after byte `start` begins.
@@ -111,7 +158,12 @@ fn after_lines(path: &Path, start: u64, lines: u64) -> Result<u64> {
         return Ok(at);
     }
     let fail = || Error::io("read", path);
-    let mut file = File::open(path).map_err(fail())?;
+    let mut file = open_regular(path).map_err(fail())?;
+    let size = file.metadata().map_err(fail())?.len();
+    // Every line takes a byte at least.
+    if lines > size.saturating_sub(start) {
+        return Err(truncated(path, start.saturating_add(lines), size));
+    }
     file.seek(SeekFrom::Start(start)).map_err(fail())?;
     let mut reader = BufReader::with_capacity(1 << 16, file);
     for _ in 0..lines {

@@ -1,14 +1,19 @@
-//! The bytes of a file, compressed or not.
+//! The bytes of a file, decompressed where they are compressed.
 
 use super::Coding;
-use desam_core::Grid;
+use super::members::{Bzip2Members, GzipMembers};
+use bzip2::bufread::BzDecoder;
+use desam_core::files::open_regular;
 use flate2::bufread::{GzDecoder, ZlibDecoder};
 use std::fs::File;
-use std::io::{BufRead, BufReader, Read, Result, Seek, SeekFrom};
+use std::io::{BufRead, BufReader, Error, ErrorKind, Read, Result, Seek, SeekFrom};
 use std::path::Path;
 
 /// Deflate cannot shrink data to less than 1/1032 of its length.
-const LARGEST_RATIO: u64 = 1032;
+const DEFLATE_RATIO: u64 = 1032;
+/// Nor bzip2 to less than this: a block of at most 900 000 bytes holds runs of up to 259 bytes in
+/// five, 46.7 MB in all, and takes more than 14 bytes.
+const BZIP2_RATIO: u64 = 1 << 22;
 /// Bytes after the voxels that are still read to reach a checksum; more than that is left alone.
 const SLACK: u64 = 1 << 20;
 /// How a gzip member starts.
@@ -23,31 +28,44 @@ pub(crate) enum Packing {
     MaybeGzip,
     /// By zlib, or by gzip where they start like that.
     Deflated,
+    /// By bzip2.
+    Bzip2,
+    /// Two hexadecimal digits a byte.
+    Hex,
 }
 
-/// A file's content as a stream, unpacked where it is packed.
+/// A file's content as a stream, decompressed where it is compressed.
 #[derive(Debug)]
 pub(crate) enum Source {
     Plain { file: BufReader<File>, bytes: u64 },
-    Gzip { members: Members, packed_bytes: u64 },
+    Gzip { members: GzipMembers, packed_bytes: u64 },
     Zlib { decoder: ZlibDecoder<BufReader<File>>, packed_bytes: u64 },
+    Bzip2 { members: Bzip2Members, packed_bytes: u64 },
+    Hex { file: BufReader<File>, text_bytes: u64 },
 }
 
 impl Source {
     /// The content of `path` from byte `start` on.
     pub(crate) fn open(path: &Path, start: u64, packing: Packing) -> Result<Self> {
-        let mut file = File::open(path)?;
+        let mut file = open_regular(path)?;
         let bytes = file.metadata()?.len().saturating_sub(start);
         file.seek(SeekFrom::Start(start))?;
         let mut file = BufReader::with_capacity(1 << 16, file);
-        let gzip = packing != Packing::Plain && file.fill_buf()?.starts_with(&GZIP);
-        Ok(if gzip {
-            let members = Members { decoder: Some(GzDecoder::new(file)) };
-            Self::Gzip { members, packed_bytes: bytes }
-        } else if packing == Packing::Deflated {
-            Self::Zlib { decoder: ZlibDecoder::new(file), packed_bytes: bytes }
-        } else {
-            Self::Plain { file, bytes }
+        let may_be_gzip = matches!(packing, Packing::MaybeGzip | Packing::Deflated);
+        if may_be_gzip && file.fill_buf()?.starts_with(&GZIP) {
+            let members = GzipMembers::new(GzDecoder::new(file));
+            return Ok(Self::Gzip { members, packed_bytes: bytes });
+        }
+        Ok(match packing {
+            Packing::Plain | Packing::MaybeGzip => Self::Plain { file, bytes },
+            Packing::Deflated => {
+                Self::Zlib { decoder: ZlibDecoder::new(file), packed_bytes: bytes }
+            }
+            Packing::Bzip2 => {
+                let members = Bzip2Members::new(BzDecoder::new(file));
+                Self::Bzip2 { members, packed_bytes: bytes }
+            }
+            Packing::Hex => Self::Hex { file, text_bytes: bytes },
         })
     }
 
@@ -56,18 +74,19 @@ impl Source {
         match self {
             Self::Plain { bytes, .. } => *bytes,
             Self::Gzip { packed_bytes, .. } | Self::Zlib { packed_bytes, .. } => {
-                packed_bytes.saturating_mul(LARGEST_RATIO)
+                packed_bytes.saturating_mul(DEFLATE_RATIO)
             }
+            Self::Bzip2 { packed_bytes, .. } => packed_bytes.saturating_mul(BZIP2_RATIO),
+            Self::Hex { text_bytes, .. } => text_bytes / 2,
         }
     }
 
-    /// Bytes before the voxels where these are the last of a plain file.
-    pub(crate) fn before_last(&self, grid: &Grid, coding: Coding) -> u64 {
+    /// Bytes before the last `values` of a plain file.
+    pub(crate) fn before_last(&self, values: u64, coding: Coding) -> u64 {
         let Coding::Binary { scalar, .. } = coding else {
             return 0;
         };
-        let voxels = grid.dims.iter().try_fold(1_u64, |n, &d| n.checked_mul(d as u64));
-        let bytes = voxels.and_then(|n| n.checked_mul(scalar.bytes() as u64));
+        let bytes = values.checked_mul(scalar.bytes() as u64);
         self.at_most().saturating_sub(bytes.unwrap_or(u64::MAX))
     }
 
@@ -76,24 +95,29 @@ impl Source {
     pub(super) fn reservable(&self, wanted: u64) -> u64 {
         match self {
             Self::Plain { bytes, .. } => wanted.min(*bytes),
-            Self::Gzip { packed_bytes, .. } | Self::Zlib { packed_bytes, .. } => {
-                wanted.min(packed_bytes.saturating_mul(2))
-            }
+            Self::Hex { text_bytes, .. } => wanted.min(text_bytes / 2),
+            Self::Gzip { packed_bytes, .. }
+            | Self::Zlib { packed_bytes, .. }
+            | Self::Bzip2 { packed_bytes, .. } => wanted.min(packed_bytes.saturating_mul(2)),
         }
     }
 
     /// Reads on to the end of the packed data, so that its checksum is compared. Whatever follows
     /// the data is tolerated.
     pub(super) fn check_to_end(&mut self) -> Result<()> {
-        match self {
-            Self::Gzip { members: Members { decoder: Some(decoder) }, .. } => {
-                std::io::copy(&mut decoder.take(SLACK), &mut std::io::sink())?;
-            }
-            Self::Zlib { decoder, .. } => {
-                std::io::copy(&mut decoder.take(SLACK), &mut std::io::sink())?;
-            }
-            _ => {}
-        }
+        let mut rest: Box<dyn Read + '_> = match self {
+            Self::Gzip { members, .. } => match members.current() {
+                Some(decoder) => Box::new(decoder),
+                None => return Ok(()),
+            },
+            Self::Bzip2 { members, .. } => match members.current() {
+                Some(decoder) => Box::new(decoder),
+                None => return Ok(()),
+            },
+            Self::Zlib { decoder, .. } => Box::new(decoder),
+            Self::Plain { .. } | Self::Hex { .. } => return Ok(()),
+        };
+        std::io::copy(&mut rest.by_ref().take(SLACK), &mut std::io::sink())?;
         Ok(())
     }
 }
@@ -104,34 +128,39 @@ impl Read for Source {
             Self::Plain { file, .. } => file.read(buffer),
             Self::Gzip { members, .. } => members.read(buffer),
             Self::Zlib { decoder, .. } => decoder.read(buffer),
+            Self::Bzip2 { members, .. } => members.read(buffer),
+            Self::Hex { file, .. } => read_hex(file, buffer),
         }
     }
 }
 
-/// Gzip members one after the other, as parallel packers write them; what follows the last and
-/// does not start like another is not ours.
-#[derive(Debug)]
-pub(crate) struct Members {
-    decoder: Option<GzDecoder<BufReader<File>>>,
+/// Decodes pairs of hexadecimal digits, white space anywhere between digits passed over.
+fn read_hex(file: &mut BufReader<File>, buffer: &mut [u8]) -> Result<usize> {
+    let mut filled = 0;
+    while let Some(cell) = buffer.get_mut(filled) {
+        let Some(high) = next_digit(file)? else { break };
+        // Half a byte at the end of the file is none.
+        let Some(low) = next_digit(file)? else { break };
+        *cell = high << 4 | low;
+        filled += 1;
+    }
+    Ok(filled)
 }
 
-impl Read for Members {
-    fn read(&mut self, buffer: &mut [u8]) -> Result<usize> {
-        if buffer.is_empty() {
-            return Ok(0);
-        }
-        while let Some(decoder) = &mut self.decoder {
-            let n = decoder.read(buffer)?;
-            if n > 0 {
-                return Ok(n);
-            }
-            let Some(mut file) = self.decoder.take().map(GzDecoder::into_inner) else {
-                break;
-            };
-            if file.fill_buf()?.starts_with(&GZIP) {
-                self.decoder = Some(GzDecoder::new(file));
+/// The next digit's value; `None` at the end of the file.
+fn next_digit(file: &mut BufReader<File>) -> Result<Option<u8>> {
+    loop {
+        let Some(&byte) = file.fill_buf()?.first() else {
+            return Ok(None);
+        };
+        file.consume(1);
+        match char::from(byte).to_digit(16) {
+            Some(digit) => return Ok(Some(digit as u8)),
+            None if byte.is_ascii_whitespace() => {}
+            None => {
+                let problem = format!("{:?} is no hexadecimal digit", char::from(byte));
+                return Err(Error::new(ErrorKind::InvalidData, problem));
             }
         }
-        Ok(0)
     }
 }

@@ -2,7 +2,8 @@
 
 use super::truncated;
 use crate::{Error, Result};
-use std::fs::File;
+use desam_core::files::open_regular;
+use desam_core::text::bytes_text;
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 
@@ -12,7 +13,7 @@ const LONGEST: u64 = 1 << 20;
 /// The lines of a header.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct HeaderText {
-    /// Its lines, without their ends.
+    /// Its lines, without their ends; what is not UTF-8 as [`bytes_text`] has it.
     pub(crate) lines: Vec<String>,
     /// Where in the file the first byte after it is.
     pub(crate) bytes: u64,
@@ -29,7 +30,7 @@ impl HeaderText {
         is_last: impl Fn(&str) -> bool,
     ) -> Result<Option<Self>> {
         let fail = || Error::io("read", path);
-        let file = File::open(path).map_err(fail())?;
+        let file = open_regular(path).map_err(fail())?;
         let mut reader = BufReader::with_capacity(1 << 13, file).take(LONGEST);
         if !start(reader.fill_buf().map_err(fail())?) {
             return Ok(None);
@@ -43,7 +44,7 @@ impl HeaderText {
                 break;
             }
             header.bytes += read as u64;
-            let text = String::from_utf8_lossy(&line);
+            let text = bytes_text(&line);
             let text = text.trim_end_matches(['\n', '\r']);
             header.ended = is_last(text);
             header.lines.push(text.to_owned());

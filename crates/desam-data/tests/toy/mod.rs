@@ -106,7 +106,7 @@ impl Bench {
             dir: self.path(cache),
             cases: desam_data::layout::discover(&data_root).unwrap(),
             data_root,
-            encoder: EncoderRecord { name: "toy".into(), weights_blake3: "toy weights".into() },
+            encoder: EncoderRecord::new("toy", "toy weights"),
             // Small phantoms and small masks: the official erosion would leave next to nothing.
             preprocess: PreprocessConfig {
                 labels: LabelRule::Nearest,
@@ -116,6 +116,7 @@ impl Bench {
             slices: SlicePolicy::Labelled,
             precision: Default::default(),
             batch: 1,
+            read: Default::default(),
         }
     }
 }

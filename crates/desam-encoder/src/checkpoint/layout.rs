@@ -1,4 +1,4 @@
-//! From the two spellings of SAM's keys to the official one.
+//! The two spellings of SAM's keys, and the way from either to the official one.
 
 use crate::{Error, Result};
 use desam_nn::params::Tensors;
@@ -16,24 +16,35 @@ pub enum KeyLayout {
 
 const GAUSSIAN: &str = "prompt_encoder.pe_layer.positional_encoding_gaussian_matrix";
 
-/// Detects the layout and gives every tensor its official name. `module.` (from data-parallel
-/// training) is dropped. Names that no rule knows stay as they are, for the loader to report.
-pub(super) fn to_official(path: &Path, tensors: Tensors) -> Result<(KeyLayout, Tensors)> {
-    let bare = |name: &str| name.strip_prefix("module.").unwrap_or(name).to_owned();
+/// A tensor as it was read: its key in the file, and its name without prefixes.
+#[derive(Debug)]
+pub(super) struct Read {
+    pub(super) key: String,
+    pub(super) name: String,
+    pub(super) tensor: candle_core::Tensor,
+}
+
+/// The layout that names without prefixes are in.
+pub(super) fn detect<'a>(mut names: impl Iterator<Item = &'a str>) -> KeyLayout {
     let foreign = |name: &str| {
         name.starts_with("vision_encoder.") || name.starts_with("shared_image_embedding.")
     };
-    let layout = match tensors.keys().any(|name| foreign(&bare(name))) {
+    match names.any(foreign) {
         true => KeyLayout::Transformers,
         false => KeyLayout::Original,
-    };
-    let names: Vec<String> = tensors.keys().map(|name| bare(name)).collect();
+    }
+}
+
+/// Gives every tensor its official name. Names that no rule knows stay as they are, for the loader
+/// to report.
+pub(super) fn to_official(path: &Path, layout: KeyLayout, read: Vec<Read>) -> Result<Tensors> {
+    let names: Vec<String> = read.iter().map(|r| r.name.clone()).collect();
     let mut out = Tensors::new();
     let mut origin = std::collections::BTreeMap::new();
-    for (key, tensor) in tensors {
+    for Read { key, name, tensor } in read {
         let name = match layout {
-            KeyLayout::Original => bare(&key),
-            KeyLayout::Transformers => translate(&bare(&key), &names),
+            KeyLayout::Original => name,
+            KeyLayout::Transformers => translate(&name, &names),
         };
         // transformers ties the positional matrix and may save it under both of its names.
         if let (Some(other), Some(first)) = (out.get(&name), origin.get(&name)) {
@@ -46,7 +57,7 @@ pub(super) fn to_official(path: &Path, tensors: Tensors) -> Result<(KeyLayout, T
         origin.insert(name.clone(), key);
         out.insert(name, tensor);
     }
-    Ok((layout, out))
+    Ok(out)
 }
 
 fn equal(a: &candle_core::Tensor, b: &candle_core::Tensor) -> Result<bool> {
@@ -163,15 +174,19 @@ mod tests {
         Tensor::new(&[value], &Device::Cpu).unwrap()
     }
 
+    fn read(name: &str, value: f32) -> Read {
+        Read { key: name.to_owned(), name: name.to_owned(), tensor: one(value) }
+    }
+
     fn official(names: &[&str]) -> Vec<String> {
-        let tensors = names.iter().map(|n| ((*n).to_owned(), one(1.0))).collect();
-        let (_, out) = to_official(Path::new("x"), tensors).unwrap();
-        out.into_keys().collect()
+        let layout = detect(names.iter().copied());
+        let tensors = names.iter().map(|name| read(name, 1.0)).collect();
+        to_official(Path::new("x"), layout, tensors).unwrap().into_keys().collect()
     }
 
     #[test]
-    fn the_original_layout_keeps_its_names_without_module() {
-        let names = official(&["module.image_encoder.neck.0.weight", "mask_decoder.pimm.a.weight"]);
+    fn the_original_layout_keeps_its_names() {
+        let names = official(&["image_encoder.neck.0.weight", "mask_decoder.pimm.a.weight"]);
         assert_eq!(names, ["image_encoder.neck.0.weight", "mask_decoder.pimm.a.weight"]);
     }
 
@@ -194,18 +209,13 @@ mod tests {
     #[test]
     fn tied_keys_must_agree() {
         let with = |second: f32| {
-            let names = ["shared_image_embedding", "prompt_encoder.shared_embedding"];
-            let values = [1.0, second];
-            let tensors = names
-                .iter()
-                .zip(values)
-                .map(|(n, v)| (format!("{n}.positional_embedding"), one(v)))
-                .collect();
-            to_official(Path::new("x"), tensors)
+            let tensors = vec![
+                read("shared_image_embedding.positional_embedding", 1.0),
+                read("prompt_encoder.shared_embedding.positional_embedding", second),
+            ];
+            to_official(Path::new("x"), KeyLayout::Transformers, tensors)
         };
-        let (layout, tensors) = with(1.0).unwrap();
-        assert_eq!(layout, KeyLayout::Transformers);
-        assert_eq!(tensors.into_keys().collect::<Vec<_>>(), [GAUSSIAN]);
+        assert_eq!(with(1.0).unwrap().into_keys().collect::<Vec<_>>(), [GAUSSIAN]);
         assert!(with(2.0).unwrap_err().to_string().contains("different values"));
     }
 }

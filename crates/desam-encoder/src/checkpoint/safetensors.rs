@@ -1,72 +1,133 @@
 //! Reading `.safetensors`.
 
-use super::Raw;
 use super::convert::Float;
+use super::entry::{ElementType, Entry};
 use crate::{Error, Result};
 use candle_core::{Device, Tensor};
-use desam_nn::params::Tensors;
 use safetensors::tensor::{Dtype, Metadata};
-use std::io::{BufReader, Read};
-use std::path::Path;
+use std::collections::BTreeMap;
+use std::io::{BufReader, Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
 
 /// As the `safetensors` crate has it: a header longer than this is no header.
 const LONGEST_HEADER: u64 = 100_000_000;
 
-/// Reads tensor after tensor in the order of the file; no more than one is held twice.
-pub(super) fn read(path: &Path) -> Result<Raw> {
-    let file = std::fs::File::open(path).map_err(Error::io(path))?;
-    let length = file.metadata().map_err(Error::io(path))?.len();
-    read_from(path, BufReader::new(file), length)
+/// A file, or bytes in memory.
+pub(super) trait Input: Read + Seek {}
+
+impl<T: Read + Seek> Input for T {}
+
+/// An open `.safetensors` file.
+pub(super) struct SafetensorsFile<'a> {
+    path: PathBuf,
+    input: Box<dyn Input + 'a>,
+    /// Where the tensors' bytes begin.
+    start: u64,
+    header: Metadata,
+    entries: Vec<Entry>,
 }
 
-/// The same from `length` bytes that are called `path` in errors.
-pub(super) fn read_from(path: &Path, mut file: impl Read, length: u64) -> Result<Raw> {
-    let mut size = [0u8; 8];
-    file.read_exact(&mut size).map_err(Error::io(path))?;
-    let size = u64::from_le_bytes(size);
-    if size > LONGEST_HEADER || size > length.saturating_sub(8) {
-        let reason = format!("its header is said to be {size} bytes, the file has {length}");
-        return Err(Error::checkpoint(path, reason));
+impl SafetensorsFile<'static> {
+    /// Reads the header.
+    ///
+    /// # Errors
+    /// When the file is damaged, or is longer or shorter than its header announces.
+    pub(super) fn open(path: &Path) -> Result<Self> {
+        let file = desam_core::files::open_regular(path).map_err(Error::io(path))?;
+        let length = file.metadata().map_err(Error::io(path))?.len();
+        Self::of(path, Box::new(BufReader::new(file)), length)
     }
-    let mut header = vec![0u8; size as usize];
-    file.read_exact(&mut header).map_err(Error::io(path))?;
-    let header: Metadata = serde_json::from_slice(&header)
-        .map_err(|e| Error::checkpoint(path, format!("its header does not parse: {e}")))?;
-    let announced = 8 + size + header.data_len() as u64;
-    if announced != length {
-        let reason = format!(
-            "its header announces {announced} bytes, the file has {length}: cut off or changed; \
-             get it again"
-        );
-        return Err(Error::checkpoint(path, reason));
-    }
-    let mut tensors = Tensors::new();
-    let mut bytes = Vec::new();
-    for name in header.offset_keys() {
-        let Some(info) = header.info(&name) else {
-            continue;
-        };
-        let float = float(path, &name, info.dtype)?;
-        // The header was checked when it was parsed: offsets follow each other and fit the shape.
-        bytes.resize(info.data_offsets.1 - info.data_offsets.0, 0);
-        file.read_exact(&mut bytes).map_err(Error::io(path))?;
-        let tensor = Tensor::from_vec(float.to_f32(&bytes), info.shape.as_slice(), &Device::Cpu)?;
-        tensors.insert(name, tensor);
-    }
-    let metadata = header.metadata().iter().flatten();
-    Ok(Raw { tensors, metadata: metadata.map(|(k, v)| (k.clone(), v.clone())).collect() })
 }
 
-fn float(path: &Path, name: &str, dtype: Dtype) -> Result<Float> {
-    match dtype {
-        Dtype::F16 => Ok(Float::F16),
-        Dtype::BF16 => Ok(Float::Bf16),
-        Dtype::F32 => Ok(Float::F32),
-        Dtype::F64 => Ok(Float::F64),
-        other => Err(Error::TensorType {
-            path: path.to_owned(),
-            name: name.to_owned(),
-            found: format!("{other:?}"),
-        }),
+impl<'a> SafetensorsFile<'a> {
+    /// The same from bytes, which are called `path` in errors.
+    pub(super) fn from_bytes(path: &Path, bytes: &'a [u8]) -> Result<Self> {
+        Self::of(path, Box::new(std::io::Cursor::new(bytes)), bytes.len() as u64)
     }
+
+    fn of(path: &Path, mut input: Box<dyn Input + 'a>, length: u64) -> Result<Self> {
+        let mut size = [0u8; 8];
+        input.read_exact(&mut size).map_err(Error::io(path))?;
+        let size = u64::from_le_bytes(size);
+        if size > LONGEST_HEADER || size > length.saturating_sub(8) {
+            let reason = format!(
+                "its header claims {size} bytes, the file has {length}: cut off or changed; get it \
+                 again"
+            );
+            return Err(Error::checkpoint(path, reason));
+        }
+        let mut header = vec![0u8; size as usize];
+        input.read_exact(&mut header).map_err(Error::io(path))?;
+        // Parsing also checks that offsets follow each other and fit types and shapes.
+        let header: Metadata = serde_json::from_slice(&header)
+            .map_err(|e| Error::checkpoint(path, format!("its header does not parse: {e}")))?;
+        let start = 8 + size;
+        let announced = start.saturating_add(header.data_len() as u64);
+        if announced != length {
+            let reason = format!(
+                "its header announces {announced} bytes, the file has {length}: cut off or changed; \
+                 get it again"
+            );
+            return Err(Error::checkpoint(path, reason));
+        }
+        let entries = header.offset_keys().into_iter().filter_map(|name| {
+            let info = header.info(&name)?;
+            Some(Entry {
+                element: element(info.dtype),
+                shape: info.shape.clone(),
+                container: 0,
+                name,
+            })
+        });
+        let entries = entries.collect();
+        Ok(Self { path: path.to_owned(), input, start, header, entries })
+    }
+
+    pub(super) fn entries(&self) -> &[Entry] {
+        &self.entries
+    }
+
+    /// The file's own metadata.
+    pub(super) fn metadata(&self) -> BTreeMap<String, String> {
+        self.header.metadata().iter().flatten().map(|(k, v)| (k.clone(), v.clone())).collect()
+    }
+
+    /// Loads entries by index, in the order of the file, and hands over each with its index.
+    pub(super) fn load(
+        &mut self,
+        wanted: &[usize],
+        put: &mut dyn FnMut(usize, Tensor) -> Result<()>,
+    ) -> Result<()> {
+        let mut wanted = wanted.to_vec();
+        wanted.sort_unstable();
+        let mut bytes = Vec::new();
+        for index in wanted {
+            let Some(Entry { name, element: ElementType::Float(float), .. }) =
+                self.entries.get(index)
+            else {
+                continue;
+            };
+            let Some(info) = self.header.info(name) else {
+                continue;
+            };
+            let (from, to) = info.data_offsets;
+            let at = SeekFrom::Start(self.start + from as u64);
+            self.input.seek(at).map_err(Error::io(&self.path))?;
+            bytes.resize(to.saturating_sub(from), 0);
+            self.input.read_exact(&mut bytes).map_err(Error::io(&self.path))?;
+            let numbers = float.to_f32(&bytes);
+            put(index, Tensor::from_vec(numbers, info.shape.as_slice(), &Device::Cpu)?)?;
+        }
+        Ok(())
+    }
+}
+
+fn element(dtype: Dtype) -> ElementType {
+    ElementType::Float(match dtype {
+        Dtype::F16 => Float::F16,
+        Dtype::BF16 => Float::Bf16,
+        Dtype::F32 => Float::F32,
+        Dtype::F64 => Float::F64,
+        other => return ElementType::Other(format!("{other:?}")),
+    })
 }

@@ -1,6 +1,6 @@
 //! What is in a checkpoint.
 
-use super::{Checkpoint, KeyLayout};
+use super::{Checkpoint, ForeignModel, KeyLayout};
 use crate::{PromptEncoderConfig, VitConfig};
 use desam_nn::params::Tensors;
 use std::collections::BTreeMap;
@@ -19,6 +19,12 @@ pub struct CheckpointPart {
 pub struct CheckpointSummary {
     /// How the keys are spelled in the file.
     pub layout: KeyLayout,
+    /// What it is, where it is a model that is not read here.
+    pub foreign: Option<ForeignModel>,
+    /// What was chosen and what was left out when it was read.
+    pub notes: Vec<String>,
+    /// Which of several copies of the model was read.
+    pub warnings: Vec<String>,
     /// The image encoder.
     pub image_encoder: Option<CheckpointPart>,
     /// Its sizes, where they can be read.
@@ -51,6 +57,8 @@ impl CheckpointSummary {
         let mut problems = Vec::new();
         let mut note = |e: crate::Error| problems.push(e.to_string());
         let image_config = match image_encoder {
+            // Another model's sizes are none of SAM's.
+            _ if checkpoint.foreign.is_some() => None,
             Some(_) => VitConfig::from_tensors(tensors).map_err(&mut note).ok(),
             None => None,
         };
@@ -63,6 +71,9 @@ impl CheckpointSummary {
         };
         Self {
             layout: checkpoint.layout,
+            foreign: checkpoint.foreign.clone(),
+            notes: checkpoint.notes.clone(),
+            warnings: checkpoint.warnings.clone(),
             image_encoder,
             image_encoder_config: image_config,
             prompt_encoder,
@@ -77,6 +88,9 @@ impl CheckpointSummary {
 
     /// Whether this is a DeSAM model, a SAM, or only a part of one, in a few words.
     pub fn describe(&self) -> &'static str {
+        if let Some(foreign) = &self.foreign {
+            return foreign.name;
+        }
         let has = (
             self.image_encoder.is_some() && self.prompt_encoder.is_some(),
             self.mask_decoder.is_some(),

@@ -2,17 +2,19 @@
 
 use crate::{Error, Result};
 use candle_core::{DType, Device, Tensor};
+use desam_core::Destination;
 use desam_nn::params::Tensors;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::Path;
 
 /// Writes tensors as f32 under their names, with `metadata`, as `.safetensors`.
 ///
 /// The file appears under its name only when it is whole: it is written beside it, synced, then
-/// renamed. The same tensors and metadata give the same bytes. No more than one tensor is held
-/// twice.
+/// renamed. Symbolic links are followed; devices and FIFOs are written to directly. The same
+/// tensors and metadata give the same bytes. No more than one tensor is held twice.
 ///
 /// # Errors
 /// When the folder cannot be written to or a tensor cannot be brought to the host.
@@ -59,51 +61,57 @@ fn write_as(
     metadata: &BTreeMap<String, String>,
     stored: Stored,
 ) -> Result<()> {
-    let folder = match path.parent() {
+    let header = header(path, tensors, metadata, stored)?;
+    let target = match Destination::of(path).map_err(Error::io(path))? {
+        Destination::Stream(mut file) => {
+            put_all(path, &mut file, (&header, tensors), stored)?;
+            // Most of what is no regular file cannot be flushed to a disk.
+            file.sync_all().ok();
+            return Ok(());
+        }
+        Destination::File(target) => target,
+        _ => return Err(Error::io(path)(std::io::ErrorKind::Unsupported.into())),
+    };
+    let folder = match target.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),
     };
-    let mut file = tempfile::Builder::new()
-        .prefix(".desam-")
-        .suffix(".tmp")
-        .tempfile_in(folder)
-        .map_err(Error::io(folder))?;
-    let header = header(path, tensors, metadata, stored)?;
-    {
-        let mut out = BufWriter::with_capacity(1 << 20, file.as_file_mut());
-        let mut put = |bytes: &[u8]| out.write_all(bytes).map_err(Error::io(path));
-        put(&(header.len() as u64).to_le_bytes())?;
-        put(header.as_bytes())?;
-        for (name, tensor) in tensors {
-            for value in host(tensor)? {
-                match (stored, half::f16::from_f32(value)) {
-                    (Stored::F32, _) => put(&value.to_le_bytes())?,
-                    (Stored::F16, half) if half.is_finite() => put(&half.to_le_bytes())?,
-                    (Stored::F16, _) => {
-                        let reason = format!("{name} holds {value}, which f16 cannot");
-                        return Err(Error::checkpoint(path, reason));
-                    }
+    let mut file = desam_core::temporary::create_in(folder).map_err(Error::io(folder))?;
+    put_all(path, file.as_file_mut(), (&header, tensors), stored)?;
+    file.as_file().sync_all().map_err(Error::io(path))?;
+    file.persist(&target).map_err(|e| Error::io(path)(e.error))?;
+    // The rename itself lives in the folder; where that cannot be flushed, the file is in place.
+    #[cfg(unix)]
+    if let Ok(folder) = File::open(folder) {
+        folder.sync_all().ok();
+    }
+    Ok(())
+}
+
+/// Writes header and numbers.
+fn put_all(
+    path: &Path,
+    file: &mut File,
+    (header, tensors): (&str, &Tensors),
+    stored: Stored,
+) -> Result<()> {
+    let mut out = BufWriter::with_capacity(1 << 20, file);
+    let mut put = |bytes: &[u8]| out.write_all(bytes).map_err(Error::io(path));
+    put(&(header.len() as u64).to_le_bytes())?;
+    put(header.as_bytes())?;
+    for (name, tensor) in tensors {
+        for value in host(tensor)? {
+            match (stored, half::f16::from_f32(value)) {
+                (Stored::F32, _) => put(&value.to_le_bytes())?,
+                (Stored::F16, half) if half.is_finite() => put(&half.to_le_bytes())?,
+                (Stored::F16, _) => {
+                    let reason = format!("{name} holds {value}, which f16 cannot");
+                    return Err(Error::checkpoint(path, reason));
                 }
             }
         }
-        out.flush().map_err(Error::io(path))?;
     }
-    readable(file.as_file()).map_err(Error::io(path))?;
-    file.as_file().sync_all().map_err(Error::io(path))?;
-    file.persist(path).map_err(|e| Error::io(path)(e.error))?;
-    Ok(())
-}
-
-/// Temporary files are for their owner alone; a checkpoint is not.
-#[cfg(unix)]
-fn readable(file: &std::fs::File) -> std::io::Result<()> {
-    use std::os::unix::fs::PermissionsExt;
-    file.set_permissions(std::fs::Permissions::from_mode(0o644))
-}
-
-#[cfg(not(unix))]
-fn readable(_: &std::fs::File) -> std::io::Result<()> {
-    Ok(())
+    out.flush().map_err(Error::io(path))
 }
 
 fn host(tensor: &Tensor) -> Result<Vec<f32>> {
@@ -226,6 +234,27 @@ mod tests {
         assert!(write(&path, &tensors, &metadata).is_err());
         assert_eq!(std::fs::read(&path).unwrap(), b"old");
         assert!(write(dir.path().join("no/such/x.safetensors"), &tensors, &metadata).is_err());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn links_stay_and_devices_are_written_into() {
+        use std::os::unix::fs::{FileTypeExt, MetadataExt, symlink};
+        let dir = tempfile::tempdir().unwrap();
+        let (tensors, metadata) = sample();
+        let at = |name: &str| dir.path().join(name);
+        std::fs::write(at("x.safetensors"), b"old").unwrap();
+        symlink("x.safetensors", at("link.safetensors")).unwrap();
+        symlink("/dev/null", at("null.safetensors")).unwrap();
+        write(at("link.safetensors"), &tensors, &metadata).unwrap();
+        assert!(at("link.safetensors").symlink_metadata().unwrap().is_symlink());
+        assert!(Checkpoint::open(at("x.safetensors")).is_ok());
+        write(at("null.safetensors"), &tensors, &metadata).unwrap();
+        assert!(std::fs::metadata("/dev/null").unwrap().file_type().is_char_device());
+        // As the umask says, as any other file.
+        std::fs::write(at("plain"), b"").unwrap();
+        let mode = |name: &str| std::fs::metadata(at(name)).unwrap().mode();
+        assert_eq!(mode("x.safetensors"), mode("plain"));
     }
 
     proptest! {

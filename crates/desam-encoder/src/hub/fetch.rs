@@ -1,168 +1,181 @@
 //! From a name to a file.
 
-use super::transfer::{Transfer, receive};
+use super::cache::{Difference, ModelCache, stored_token};
+use super::client::{Client, Failure, Stated, hub_error};
+use super::hash::is_sha256;
+use super::lock::lock;
+use super::transfer::{Transfer, check_status};
 use super::{HubModel, HubOptions};
 use crate::{Error, Result};
 use desam_core::Progress;
-use hf_hub::api::sync::{Api, ApiBuilder, ApiError};
-use hf_hub::{Cache, Repo, RepoType};
 use std::path::{Path, PathBuf};
 
-/// Downloads that are not whole yet, in the cache folder: on the same disk, out of everyone's way.
-const INCOMING: &str = ".desam-incoming";
+const HUB: &str = "https://huggingface.co";
 
-/// Further attempts after a connection broke; each goes on where the last one stopped.
-const RETRIES: usize = 3;
+/// More bytes than any checkpoint of a SAM: ViT-H has 2.6 GB.
+const LARGEST: u64 = 1 << 35;
 
 /// The file of a model: from the cache, or downloaded into it.
 ///
-/// A file of a branch or tag that is in the cache is not looked up again.
+/// A file of a branch or tag that is in the cache is not looked up again. What is in the cache is
+/// compared with its SHA-256 where that is known; a damaged file is removed and fetched again.
 ///
 /// # Errors
 /// When there is no cache folder; when offline and the file is not in the cache (the error says
-/// where it would be); when the hub cannot be reached, says no, or sends something else than it
-/// announced.
+/// where it would be); when the hub cannot be reached, does not answer in time, says no, states no
+/// SHA-256 of a file whose SHA-256 is not pinned, or sends something else than it announced.
 pub fn fetch(model: &HubModel, options: &HubOptions, progress: &dyn Progress) -> Result<PathBuf> {
+    model.check()?;
     let Some(folder) = &options.cache_dir else {
-        let reason = "there is no cache folder to download to; set HF_HOME";
-        return Err(Error::Hub { url: model.repo.clone(), reason: reason.to_owned() });
+        return Err(hub_error(&model.repo, "there is no cache folder to download to; set HF_HOME"));
     };
-    let cache = Cache::new(folder.clone());
-    let repo = Repo::with_revision(model.repo.clone(), RepoType::Model, model.revision.clone());
-    let pinned = snapshot(&cache, &repo, &model.revision, &model.file);
-    let known = cache.repo(repo.clone()).get(&model.file);
-    if let Some(path) = [Some(pinned.clone()), known].into_iter().flatten().find(|p| p.is_file()) {
-        return Ok(path);
+    let cache = ModelCache::new(folder, model);
+    if let Some(path) = cache.find() {
+        let Some(difference) = cache.difference(&path)? else {
+            return Ok(path);
+        };
+        let Difference { expected, found } = difference;
+        if options.offline {
+            return Err(Error::Damaged { path, expected, found });
+        }
+        let shown = path.display();
+        progress.warn(&format!(
+            "{shown} is damaged: its sha256 is {found}, expected {expected}; it is fetched again"
+        ));
+        cache.remove(&path)?;
     }
     if options.offline {
         return Err(Error::Offline {
             repo: model.repo.clone(),
             file: model.file.clone(),
             revision: model.revision.clone(),
-            looked: pinned,
+            looked: cache.snapshot(&model.revision),
         });
     }
-    download(model, &cache, repo, options, progress)
-}
-
-/// Where the cache has a file at a commit.
-fn snapshot(cache: &Cache, repo: &Repo, commit: &str, file: &str) -> PathBuf {
-    cache.repo(repo.clone()).pointer_path(commit).join(file)
+    download(model, &cache, folder, options, progress)
 }
 
 fn download(
     model: &HubModel,
-    cache: &Cache,
-    repo: Repo,
+    cache: &ModelCache<'_>,
+    folder: &Path,
     options: &HubOptions,
     progress: &dyn Progress,
 ) -> Result<PathBuf> {
-    let incoming = Cache::new(cache.path().join(INCOMING));
-    let api = api(&incoming, cache, options)
-        .map_err(|e| Error::Hub { url: model.repo.clone(), reason: e.to_string() })?;
-    let url = api.repo(repo.clone()).url(&model.file);
-    let refuse = |reason: String| Error::Hub { url: url.clone(), reason };
-    if !["http://", "https://"].iter().any(|scheme| url.starts_with(scheme)) {
-        return Err(refuse("the endpoint is not an address like https://huggingface.co".into()));
+    let endpoint = options.endpoint.as_deref().unwrap_or(HUB).trim_end_matches('/');
+    let url = model.url(endpoint);
+    if !["http://", "https://"].iter().any(|scheme| endpoint.starts_with(scheme)) {
+        let reason = "the endpoint is not an address like https://huggingface.co";
+        return Err(hub_error(&url, reason));
     }
-    let announced = api.metadata(&url).map_err(|e| refuse(in_words(&e)))?;
-    let (commit, etag) = (announced.commit_hash().to_owned(), announced.etag().to_owned());
-    // Both become parts of paths.
-    let plain =
-        |s: &str| !s.is_empty() && s.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
-    if !plain(&commit) || !plain(&etag) {
-        return Err(refuse(format!("its answer has an odd commit {commit:?} or etag {etag:?}")));
+    let token = options.token.clone().or_else(|| stored_token(folder));
+    let client = Client::new(&options.timeouts, token);
+    let stated = probe(&client, &url, options, progress)?;
+    let commit = commit(model, &stated, &url)?;
+    let sha256 = sha256(model, &stated, &url)?;
+    let size = match stated.size {
+        Some(size) if size <= LARGEST => size,
+        Some(size) => {
+            let reason = format!("it announces {size} bytes, more than any checkpoint of a SAM");
+            return Err(hub_error(&url, reason));
+        }
+        None => return Err(hub_error(&url, "it does not say how long the file is")),
+    };
+    let expected = model.size.unwrap_or(size);
+    if let Some(other) =
+        [Some(size), stated.other_size].into_iter().flatten().find(|s| *s != expected)
+    {
+        let what = "size in bytes";
+        let (announced, received) = (expected.to_string(), other.to_string());
+        return Err(Error::Download { url, what, announced, received });
     }
-    if model.is_pinned() && commit != model.revision {
-        return Err(refuse(format!("it answered with commit {commit}")));
-    }
-    let size = announced.size() as u64;
     progress.say(&format!(
         "downloading {} of {} ({} MB)",
         model.file,
         model.repo,
         size / 1_000_000
     ));
-    let transfer = Transfer { url: url.clone(), size, etag: etag.clone() };
-    let staged = incoming.repo(repo.clone());
-    let pointer = staged.pointer_path(&commit).join(&model.file);
-    let blob = receive(&transfer, (&staged.blob_path(&etag), &pointer), progress, |bar| {
-        let file = api.repo(repo.clone()).download_with_progress(&model.file, bar);
-        file.map_err(|e| refuse(in_words(&e)))
-    })?;
-    let place = Place { blob: cache.repo(repo.clone()).blob_path(&etag), etag };
-    let path = place.take(&blob, &snapshot(cache, &repo, &commit, &model.file), &model.file)?;
-    if commit != model.revision {
-        let folder = cache.repo(repo);
-        folder.create_ref(&commit).map_err(Error::io(cache.path()))?;
+    let part = cache.part(&sha256);
+    let incoming = part.parent().unwrap_or(folder);
+    std::fs::create_dir_all(incoming).map_err(Error::io(incoming))?;
+    let timeouts = &options.timeouts;
+    let _lock = lock(&part, &url, timeouts, progress)?;
+    // Another process may have fetched it while this one waited.
+    if let Some(path) = cache.find() {
+        return Ok(path);
     }
-    Ok(path)
+    let (client, url, file, sha256) = (&client, url.as_str(), model.file.as_str(), sha256.as_str());
+    let transfer = Transfer { client, url, file, size, sha256, timeouts };
+    transfer.receive(&part, progress)?;
+    cache.take(&part, sha256, &commit)
 }
 
-fn api(incoming: &Cache, cache: &Cache, options: &HubOptions) -> Result<Api, ApiError> {
-    let mut builder = ApiBuilder::from_cache(incoming.clone())
-        .with_token(options.token.clone().or_else(|| cache.token()))
-        .with_retries(RETRIES)
-        .with_progress(false);
-    if let Some(endpoint) = &options.endpoint {
-        builder = builder.with_endpoint(endpoint.trim_end_matches('/').to_owned());
+/// Asks for one byte: what the hub states of the file is in the headers.
+fn probe(
+    client: &Client,
+    url: &str,
+    options: &HubOptions,
+    progress: &dyn Progress,
+) -> Result<Stated> {
+    let ask = || -> Result<Stated, Failure> {
+        let answer = client.get(url, Some("bytes=0-0"))?;
+        check_status(url, answer.status.as_u16())?;
+        Ok(answer.stated)
+    };
+    match ask() {
+        Err(failure) if failure.passing => {
+            progress.detail(&format!("{}; trying again", failure.error));
+            std::thread::sleep(options.timeouts.retry);
+            ask().map_err(|failure| failure.error)
+        }
+        answer => answer.map_err(|failure| failure.error),
     }
-    builder.build()
 }
 
-/// An error of the library with what it is caused by, and what a refusal usually means.
-fn in_words(error: &ApiError) -> String {
-    let mut text = error.to_string();
-    let mut source = std::error::Error::source(error);
-    while let Some(cause) = source {
-        let cause_text = cause.to_string();
-        if !text.contains(&cause_text) {
-            text = format!("{text}: {cause_text}");
+/// The commit whose file it is: the pinned one, or the one that the hub says a branch is at.
+fn commit(model: &HubModel, stated: &Stated, url: &str) -> Result<String> {
+    let said = stated.commit.as_deref();
+    if model.is_pinned() {
+        return match said {
+            Some(other) if other != model.revision => {
+                let reason = format!("it answered with commit {other:.80}, not the one asked for");
+                Err(hub_error(url, reason))
+            }
+            // A mirror may leave it out; the pinned SHA-256 says the same.
+            None if model.sha256.is_none() => {
+                Err(hub_error(url, "it does not say which commit its file is of"))
+            }
+            _ => Ok(model.revision.clone()),
+        };
+    }
+    match said.and_then(super::model::commit) {
+        Some(commit) => Ok(commit.to_owned()),
+        None => {
+            let reason = format!("it names an odd commit, {:?}", said.unwrap_or("none"));
+            Err(hub_error(url, reason))
         }
-        source = cause.source();
     }
-    if text.contains("401") || text.contains("403") {
-        text.push_str(" (the repository may ask for a token: HF_TOKEN)");
-    }
-    text
 }
 
-/// Where a checked file goes in the cache.
-struct Place {
-    blob: PathBuf,
-    etag: String,
-}
-
-impl Place {
-    /// Moves `from` into the cache and makes it visible as `to`.
-    fn take(&self, from: &Path, to: &Path, file: &str) -> Result<PathBuf> {
-        for folder in [self.blob.parent(), to.parent()].into_iter().flatten() {
-            std::fs::create_dir_all(folder).map_err(Error::io(folder))?;
+/// The SHA-256 that the file has to have.
+fn sha256(model: &HubModel, stated: &Stated, url: &str) -> Result<String> {
+    let pinned = model.sha256.as_deref().map(str::to_ascii_lowercase);
+    match (pinned, &stated.sha256) {
+        (Some(pinned), Some(stated)) if pinned != *stated => Err(Error::Download {
+            url: url.to_owned(),
+            what: "sha256",
+            announced: pinned,
+            received: stated.clone(),
+        }),
+        (Some(pinned), _) => Ok(pinned),
+        (None, Some(stated)) if is_sha256(stated) => Ok(stated.clone()),
+        (None, _) => {
+            let etag = stated.other_etag.as_deref().unwrap_or("none");
+            let reason = format!(
+                "it states no SHA-256 of the file (its etag is {etag:?}), so what it sends could not \
+                 be checked; give the SHA-256, or download the file yourself and give its path"
+            );
+            Err(hub_error(url, reason))
         }
-        // A link that points nowhere would be in the way.
-        if to.symlink_metadata().is_ok() && !to.exists() {
-            std::fs::remove_file(to).map_err(Error::io(to))?;
-        }
-        self.link(from, to, file)?;
-        Ok(to.to_owned())
-    }
-
-    #[cfg(unix)]
-    fn link(&self, from: &Path, to: &Path, file: &str) -> Result<()> {
-        std::fs::rename(from, &self.blob).map_err(Error::io(&self.blob))?;
-        // From snapshots/COMMIT/ up to the repository's folder; one more for a folder in `file`.
-        let up = "../".repeat(2 + file.matches('/').count());
-        let target = format!("{up}blobs/{}", self.etag);
-        match std::os::unix::fs::symlink(target, to) {
-            Err(e) if e.kind() != std::io::ErrorKind::AlreadyExists => Err(Error::io(to)(e)),
-            _ => Ok(()),
-        }
-    }
-
-    /// Links need rights that not everyone has on other systems: the file itself takes their place,
-    /// which the Python library does too.
-    #[cfg(not(unix))]
-    fn link(&self, from: &Path, to: &Path, _: &str) -> Result<()> {
-        std::fs::rename(from, to).map_err(Error::io(to))
     }
 }

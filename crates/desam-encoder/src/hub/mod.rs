@@ -1,14 +1,19 @@
 //! SAM's weights by name from the Hugging Face hub: pinned, checked, cached, usable offline.
 //!
 //! Files land in the cache that the Python library uses too (`models--…/{blobs,refs,snapshots}`).
-//! A download is kept in a folder of its own until its size, and its SHA-256 where the hub states
-//! one (it does for every file of weights), are those the hub announced; only then it appears in
-//! the cache. A connection that is cut is taken up again where it broke, also by a later call.
+//! A download grows in a folder of its own until its size and its SHA-256 are what they have to be;
+//! only then it appears in the cache. The SHA-256 is pinned for the presets; of other files the hub
+//! has to state it (it does for every file of weights). A connection that is cut is taken up again
+//! where it broke, also by a later call; one that stalls is given up.
 //!
 //! Nothing here reads the environment: what `HF_HOME`, `HF_ENDPOINT`, `HF_TOKEN` and
 //! `HF_HUB_OFFLINE` say, a program passes in as [`HubOptions`].
 
+mod cache;
+mod client;
 mod fetch;
+mod hash;
+mod lock;
 mod model;
 mod transfer;
 
@@ -16,9 +21,11 @@ pub use fetch::fetch;
 pub use model::HubModel;
 
 use std::path::PathBuf;
+use std::time::Duration;
 
-/// Where to look, whom to ask.
+/// Where to look, whom to ask, how long to wait.
 #[derive(Clone, Default)]
+#[non_exhaustive]
 pub struct HubOptions {
     /// The cache folder (`HF_HOME/hub`). Without one nothing can be fetched.
     pub cache_dir: Option<PathBuf>,
@@ -29,6 +36,34 @@ pub struct HubOptions {
     pub token: Option<String>,
     /// Whether to ask nobody and use only what is in the cache.
     pub offline: bool,
+    /// When to give up.
+    pub timeouts: HubTimeouts,
+}
+
+/// How long to wait for the hub.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct HubTimeouts {
+    /// For a name to be resolved and a connection to be made; 20 s.
+    pub connect: Duration,
+    /// For an answer, and for any further bytes of it; 30 s.
+    pub read: Duration,
+    /// For progress: a download that brings less than 1 KiB a second over this long is given up;
+    /// 60 s.
+    pub stall: Duration,
+    /// Before the first further attempt after a connection broke, doubled for each; 0.5 s.
+    pub retry: Duration,
+}
+
+impl Default for HubTimeouts {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(20),
+            read: Duration::from_secs(30),
+            stall: Duration::from_secs(60),
+            retry: Duration::from_millis(500),
+        }
+    }
 }
 
 impl std::fmt::Debug for HubOptions {
@@ -39,6 +74,7 @@ impl std::fmt::Debug for HubOptions {
             .field("endpoint", &self.endpoint)
             .field("token", &self.token.as_ref().map(|_| "…"))
             .field("offline", &self.offline)
+            .field("timeouts", &self.timeouts)
             .finish()
     }
 }

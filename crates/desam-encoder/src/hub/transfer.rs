@@ -1,138 +1,236 @@
-//! One download, watched and checked.
+//! One download: in parts if the connection breaks, hashed on the way, given up when it stalls.
 
+use super::HubTimeouts;
+use super::client::{Client, Failure, hub_error};
+use super::hash::{feed, hexadecimal};
 use crate::{Error, Result};
 use desam_core::Progress;
 use sha2::{Digest, Sha256};
-use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::fs::{File, OpenOptions};
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::path::Path;
+use std::time::Instant;
 
-/// What was announced.
-pub(super) struct Transfer {
-    pub(super) url: String,
+/// Further attempts after a connection broke; each goes on where the last one stopped.
+const RETRIES: u32 = 3;
+
+/// Fewer bytes a second than this, over the whole of a time limit, count as no progress.
+const SLOWEST: u64 = 1024;
+
+/// Bytes that are read at once.
+const CHUNK: usize = 1 << 16;
+
+/// What is downloaded, and what it has to be.
+pub(super) struct Transfer<'a> {
+    pub(super) client: &'a Client,
+    pub(super) url: &'a str,
+    /// Its name, for the progress bar.
+    pub(super) file: &'a str,
     pub(super) size: u64,
-    /// The file's SHA-256 where it is stored as a large file.
-    pub(super) etag: String,
+    pub(super) sha256: &'a str,
+    pub(super) timeouts: &'a HubTimeouts,
 }
 
-/// Runs `download`, which leaves its file at the first of `places` and a link to it at the second,
-/// and gives back the first once it is what was announced.
-///
-/// hf-hub continues from a `.part` beside the blob, but accepts whatever length comes of it: that
-/// is why it works in a folder of its own.
-pub(super) fn receive(
-    transfer: &Transfer,
-    (blob, pointer): (&Path, &Path),
-    progress: &dyn Progress,
-    download: impl FnOnce(Bar<'_>) -> Result<PathBuf>,
-) -> Result<PathBuf> {
-    let part = blob.with_extension("part");
-    // As long as the whole or longer: there is nothing left to ask for, and the server would refuse.
-    if part.metadata().is_ok_and(|m| m.len() >= transfer.size) {
-        std::fs::remove_file(&part).map_err(Error::io(&part))?;
+impl Transfer<'_> {
+    /// Downloads into `part`, going on with what is there, until it is the whole file.
+    ///
+    /// # Errors
+    /// When the connection breaks for good or stalls: then what arrived stays in `part`, for the
+    /// next call. When the bytes are not those that were announced: then `part` is removed.
+    pub(super) fn receive(&self, part: &Path, progress: &dyn Progress) -> Result<()> {
+        let file =
+            OpenOptions::new().read(true).write(true).create(true).truncate(false).open(part);
+        let mut file = file.map_err(Error::io(part))?;
+        let mut bar = Bar::new(progress, self.file, self.size);
+        let mut wait = self.timeouts.retry;
+        for attempt in 0..=RETRIES {
+            match self.attempt(&mut file, part, &mut bar) {
+                Ok(()) => break,
+                Err(failure) if failure.passing && attempt < RETRIES => {
+                    progress.detail(&format!("{}; trying again", failure.error));
+                    std::thread::sleep(wait);
+                    wait *= 2;
+                }
+                Err(failure) => return Err(self.kept(part, failure.error)),
+            }
+        }
+        file.sync_all().map_err(Error::io(part))
     }
-    remove(pointer)?;
-    download(Bar::new(progress))?;
-    let checked = check(transfer, blob).and_then(|()| sync(blob));
-    remove(pointer)?;
-    if checked.is_err() {
-        remove(blob)?;
+
+    /// Goes on from the end of `file` to the end of the download.
+    fn attempt(&self, file: &mut File, part: &Path, bar: &mut Bar<'_>) -> Result<(), Failure> {
+        let io = |e: std::io::Error| Failure { error: Error::io(part)(e), passing: false };
+        let mut length = file.metadata().map_err(io)?.len();
+        // Longer than announced, or whole but never checked: nothing to go on with.
+        if length >= self.size {
+            length = 0;
+        }
+        let range = (length > 0).then(|| format!("bytes={length}-"));
+        let answer = self.client.get(self.url, range.as_deref())?;
+        let status = answer.status.as_u16();
+        if status == 416 && length > 0 {
+            file.set_len(0).map_err(io)?;
+            let error = hub_error(self.url, "it does not continue downloads");
+            return Err(Failure { error, passing: true });
+        }
+        check_status(self.url, status)?;
+        // A server that knows no ranges sends the file from its beginning.
+        let from = if status == 206 { answer.stated.from.unwrap_or(0) } else { 0 };
+        if from > length {
+            let reason = format!("it continues at byte {from} instead of {length}");
+            return Err(Failure { error: hub_error(self.url, reason), passing: false });
+        }
+        let sizes = [answer.stated.size, answer.stated.other_size];
+        if let Some(size) = sizes.into_iter().flatten().find(|size| *size != self.size) {
+            let error = self.differs("size in bytes", self.size.to_string(), size.to_string());
+            return Err(self.thrown_away(part, error));
+        }
+        file.set_len(from).map_err(io)?;
+        file.rewind().map_err(io)?;
+        let mut hasher = Sha256::new();
+        feed(&mut hasher, &mut *file).map_err(io)?;
+        file.seek(SeekFrom::Start(from)).map_err(io)?;
+        bar.reach(from);
+        let received = self.stream(answer.body.into_reader(), file, &mut hasher, bar)?;
+        let total = from + received;
+        if total < self.size {
+            let reason = format!("the connection ended after {total} of {} bytes", self.size);
+            return Err(Failure { error: hub_error(self.url, reason), passing: true });
+        }
+        if total > self.size {
+            let error =
+                self.differs("size in bytes", self.size.to_string(), format!("{total} or more"));
+            return Err(self.thrown_away(part, error));
+        }
+        let found = hexadecimal(hasher);
+        if found != self.sha256 {
+            let error = self.differs("sha256", self.sha256.to_owned(), found);
+            return Err(self.thrown_away(part, error));
+        }
+        Ok(())
     }
-    checked.map(|()| blob.to_owned())
-}
 
-/// Removes a file or link that need not exist.
-fn remove(path: &Path) -> Result<()> {
-    match std::fs::remove_file(path) {
-        Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(Error::io(path)(e)),
-        _ => Ok(()),
+    /// Copies the body to the end of `file`; no more than a chunk beyond the announced size.
+    fn stream(
+        &self,
+        mut body: impl Read,
+        file: &mut File,
+        hasher: &mut Sha256,
+        bar: &mut Bar<'_>,
+    ) -> Result<u64, Failure> {
+        let start = bar.at;
+        let mut buffer = vec![0u8; CHUNK];
+        let mut window = (Instant::now(), 0u64);
+        while bar.at <= self.size {
+            let read = match body.read(&mut buffer) {
+                Ok(read) => read,
+                Err(e) if e.kind() == std::io::ErrorKind::Interrupted => continue,
+                Err(e) => return Err(self.broken(&e, bar.at)),
+            };
+            let Some(bytes) = buffer.get(..read).filter(|bytes| !bytes.is_empty()) else {
+                break;
+            };
+            let written = file.write_all(bytes);
+            written.map_err(|e| Failure { error: Error::io(self.file)(e), passing: false })?;
+            hasher.update(bytes);
+            bar.reach(bar.at + read as u64);
+            window.1 += read as u64;
+            let elapsed = window.0.elapsed();
+            if elapsed >= self.timeouts.stall {
+                if window.1 < SLOWEST * elapsed.as_secs().max(1) {
+                    let reason = format!(
+                        "it stalled at {} of {} bytes: {} bytes in {} s",
+                        bar.at,
+                        self.size,
+                        window.1,
+                        elapsed.as_secs()
+                    );
+                    return Err(Failure { error: hub_error(self.url, reason), passing: false });
+                }
+                window = (Instant::now(), 0);
+            }
+        }
+        Ok(bar.at - start)
+    }
+
+    fn broken(&self, error: &std::io::Error, at: u64) -> Failure {
+        let client = error.get_ref().and_then(|inner| inner.downcast_ref::<ureq::Error>());
+        let timed_out = matches!(client, Some(ureq::Error::Timeout(_)))
+            || error.kind() == std::io::ErrorKind::TimedOut;
+        let reason = format!("the connection broke at {at} of {} bytes: {error}", self.size);
+        Failure { error: hub_error(self.url, reason), passing: !timed_out }
+    }
+
+    fn differs(&self, what: &'static str, announced: String, received: String) -> Error {
+        Error::Download { url: self.url.to_owned(), what, announced, received }
+    }
+
+    /// `error`, after the download that it is about was removed.
+    fn thrown_away(&self, part: &Path, error: Error) -> Failure {
+        let error = match std::fs::remove_file(part) {
+            Ok(()) => error,
+            Err(e) => Error::io(part)(e),
+        };
+        Failure { error, passing: false }
+    }
+
+    /// `error` with a word about what is kept.
+    fn kept(&self, part: &Path, error: Error) -> Error {
+        match (error, part.metadata().map_or(0, |m| m.len())) {
+            (Error::Hub { url, reason }, length) if length > 0 => {
+                let part = part.display();
+                let reason = format!("{reason}; {length} bytes are kept in {part} to go on from");
+                Error::Hub { url, reason }
+            }
+            (error, _) => {
+                // Nothing arrived: no trace of it either.
+                let _ = std::fs::remove_file(part);
+                error
+            }
+        }
     }
 }
 
-/// Onto the disk, before a name says that it is there.
-fn sync(path: &Path) -> Result<()> {
-    let file = std::fs::File::open(path).map_err(Error::io(path))?;
-    file.sync_all().map_err(Error::io(path))
-}
-
-fn check(transfer: &Transfer, blob: &Path) -> Result<()> {
-    let differs = |what, announced: &str, received: &str| {
-        Err(Error::Download {
-            url: transfer.url.clone(),
-            what,
-            announced: announced.to_owned(),
-            received: received.to_owned(),
-        })
+/// Refuses answers without a file.
+pub(super) fn check_status(url: &str, status: u16) -> Result<(), Failure> {
+    let hint = match status {
+        200 | 206 => return Ok(()),
+        401 | 403 => " (the repository may ask for a token: HF_TOKEN)",
+        404 => " (no such repository, revision or file)",
+        429 | 500..=599 => " (try again later)",
+        _ => "",
     };
-    let size = blob.metadata().map_err(Error::io(blob))?.len();
-    if size != transfer.size {
-        return differs("size in bytes", &transfer.size.to_string(), &size.to_string());
-    }
-    let hash = &transfer.etag;
-    if hash.len() == 64 && hash.bytes().all(|b| b.is_ascii_hexdigit()) {
-        let found = sha256(blob)?;
-        if !found.eq_ignore_ascii_case(hash) {
-            return differs("sha256", hash, &found);
-        }
-    }
-    Ok(())
+    let error = hub_error(url, format!("it answered with status {status}{hint}"));
+    Err(Failure { error, passing: matches!(status, 429 | 500..=599) })
 }
 
-fn sha256(path: &Path) -> Result<String> {
-    let mut file = std::fs::File::open(path).map_err(Error::io(path))?;
-    let mut hasher = Sha256::new();
-    let mut buffer = vec![0u8; 1 << 20];
-    loop {
-        let read = file.read(&mut buffer).map_err(Error::io(path))?;
-        match buffer.get(..read) {
-            Some(bytes) if !bytes.is_empty() => hasher.update(bytes),
-            _ => break,
-        }
-    }
-    Ok(hasher.finalize().iter().map(|b| format!("{b:02x}")).collect())
-}
-
-/// hf-hub's progress as ours. After a broken connection hf-hub begins again and reports what it
-/// already has; a bar shows only what is new.
-pub(super) struct Bar<'a> {
+/// A progress bar in bytes, which never goes back when a part is sent again.
+struct Bar<'a> {
     progress: &'a dyn Progress,
-    begun: bool,
     at: u64,
     shown: u64,
     size: u64,
 }
 
 impl<'a> Bar<'a> {
-    fn new(progress: &'a dyn Progress) -> Self {
-        Self { progress, begun: false, at: 0, shown: 0, size: 0 }
-    }
-}
-
-impl hf_hub::api::Progress for Bar<'_> {
-    fn init(&mut self, size: usize, filename: &str) {
-        if !self.begun {
-            self.begun = true;
-            self.size = size as u64;
-            self.progress.begin(&format!("downloading {filename}"), self.size);
-        }
-        self.at = 0;
+    fn new(progress: &'a dyn Progress, file: &str, size: u64) -> Self {
+        progress.begin(&format!("downloading {file}"), size);
+        Self { progress, at: 0, shown: 0, size }
     }
 
-    fn update(&mut self, size: usize) {
-        self.at += size as u64;
-        if self.at > self.shown {
-            self.progress.advance(self.at - self.shown, "");
-            self.shown = self.at;
+    fn reach(&mut self, at: u64) {
+        self.at = at;
+        let at = at.min(self.size);
+        if at > self.shown {
+            self.progress.advance(at - self.shown, "");
+            self.shown = at;
         }
     }
-
-    fn finish(&mut self) {}
 }
 
 impl Drop for Bar<'_> {
     fn drop(&mut self) {
-        if self.begun {
-            let whole = self.shown == self.size;
-            self.progress.finish(if whole { "received" } else { "interrupted" });
-        }
+        let whole = self.shown == self.size;
+        self.progress.finish(if whole { "received" } else { "interrupted" });
     }
 }

@@ -130,6 +130,12 @@ impl VitConfig {
 
     /// Whether images of side `side` can be cut into patches.
     pub(crate) fn check_side(&self, side: usize) -> Result<()> {
+        if side > EncoderSpec::LARGEST_SIDE {
+            return Err(Error::Config(format!(
+                "input side {side} is beyond all memory; at most {} pixels",
+                EncoderSpec::LARGEST_SIDE
+            )));
+        }
         if side == 0 || !side.is_multiple_of(self.patch) {
             let patch = self.patch;
             let nearest = side.div_ceil(patch.max(1)).max(1) * patch;

@@ -264,6 +264,10 @@ mod tests {
         let (a, b) = (encoder.encode(&pixels).unwrap(), back.encode(&pixels).unwrap());
         assert_eq!(bits(&a.embedding), bits(&b.embedding));
         assert!(encoder.with_input_side(200).is_err() && encoder.with_input_side(0).is_err());
+        for side in [1 << 20, usize::MAX] {
+            let error = encoder.with_input_side(side).err().unwrap().to_string();
+            assert!(error.contains("16384"), "{error}");
+        }
     }
 
     #[test]

@@ -54,6 +54,9 @@ const NAMED: [(&str, CaseMetric); 11] = [
     ("relative_volume_error", CaseMetric::RelativeVolumeError),
 ];
 
+/// The largest tolerance of a surface Dice: beyond it all surfaces of a body agree.
+const MOST_TOLERANCE_MM: f64 = 1000.0;
+
 /// Tolerances, in mm, that [`CaseMetric::all`] asks for.
 const TOLERANCES_MM: [f64; 3] = [1.0, 2.0, 3.0];
 
@@ -128,7 +131,7 @@ impl std::str::FromStr for CaseMetric {
         }
         let tolerance = name.strip_prefix("surface_dice_").and_then(|n| n.strip_suffix("mm"));
         match tolerance.and_then(|t| t.parse::<f64>().ok()) {
-            Some(tolerance_mm) if tolerance_mm.is_finite() && tolerance_mm >= 0.0 => {
+            Some(tolerance_mm) if (0.0..=MOST_TOLERANCE_MM).contains(&tolerance_mm) => {
                 Ok(Self::SurfaceDice { tolerance_mm })
             }
             _ => Err(Error::UnknownMetric {

@@ -39,6 +39,10 @@ impl Default for BootstrapConfig {
     }
 }
 
+/// Cases of a group below which an interval says that it rests on few: with fewer values, the drawn
+/// means take few values themselves, and an interval at level 0.95 holds far less.
+pub const FEW_CASES: usize = 5;
+
 /// Between which two values a mean would lie with other cases.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -47,6 +51,10 @@ pub struct Interval {
     pub low: f64,
     /// Its upper end.
     pub high: f64,
+    /// Cases of the smallest group that it rests on, where they are fewer than [`FEW_CASES`]: such an
+    /// interval is too narrow to be relied on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub few_cases: Option<usize>,
 }
 
 impl Interval {
@@ -106,7 +114,9 @@ impl BootstrapConfig {
         };
         let [low, high] = corrected.unwrap_or([tail, 1.0 - tail]);
         let (low, high) = (quantile(&means, low), quantile(&means, high));
-        Ok(low.zip(high).map(|(low, high)| Interval { low, high }))
+        let fewest = groups.iter().map(|g| g.values.len()).min();
+        let few_cases = fewest.filter(|n| *n < FEW_CASES);
+        Ok(low.zip(high).map(|(low, high)| Interval { low, high, few_cases }))
     }
 
     /// Means of drawn cases, rising.

@@ -14,7 +14,7 @@ mod normal;
 mod sign_flip;
 mod wilcoxon;
 
-pub use bootstrap::{BootstrapConfig, Interval, IntervalMethod};
+pub use bootstrap::{BootstrapConfig, FEW_CASES, Interval, IntervalMethod};
 pub use groups::MeanOver;
 pub use holm::holm;
 pub use sign_flip::{FlipTest, SignFlip};

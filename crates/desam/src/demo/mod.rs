@@ -64,12 +64,26 @@ impl Default for DemoConfig {
     }
 }
 
+/// What a demonstration leaves in its folder.
+const PARTS: [&str; 8] = [
+    "run",
+    "data",
+    "cache",
+    "new",
+    "index.html",
+    "slices.png",
+    "evaluation.json",
+    "evaluation.csv",
+];
+
 /// What the demonstration left and found.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct DemoSummary {
     /// The page with the table, the curves and the pictures.
+    #[serde(serialize_with = "desam_core::serde_path::serialize")]
     pub page: PathBuf,
     /// One picture: a slice of every site, prediction in orange, truth in blue.
+    #[serde(serialize_with = "desam_core::serde_path::serialize")]
     pub picture: PathBuf,
     /// What embedding did.
     pub embedding: EmbedSummary,
@@ -87,7 +101,7 @@ pub struct DemoSummary {
 /// `out/index.html`.
 ///
 /// # Errors
-/// When `out` holds an earlier demonstration, or a step fails.
+/// When `out` holds an earlier demonstration or another process writes to it, or a step fails.
 pub fn demo(out: &Path, config: &DemoConfig, progress: &dyn Progress) -> Result<DemoSummary> {
     demo_on(out, config, &Device::Cpu, progress)
 }
@@ -103,7 +117,8 @@ pub fn demo_on(
     progress: &dyn Progress,
 ) -> Result<DemoSummary> {
     let at = |name: &str| out.join(name);
-    if at("run").exists() {
+    let _lock = desam_data::lock::folder(out, progress)?;
+    if PARTS.iter().any(|name| at(name).exists()) {
         let reason = "already holds a demonstration; choose another --out, or remove it first";
         return Err(Error::file(out, reason));
     }
@@ -172,8 +187,8 @@ pub fn demo_on(
     Ok(DemoSummary { page, picture, embedding, training: trained, evaluation, segmented })
 }
 
-/// The official preprocessing but for its label rule, which takes the rim off a mask that is made
-/// smaller: a pixel at SAM's size, but most of a gland on `tiny`'s 64-pixel masks.
+/// Whole slices, labels by the nearest pixel so that they keep their volume. A phantom is a slab of some
+/// 90 mm, which would fill a quarter of the paper's frame of 180 mm.
 fn preprocessing() -> PreprocessConfig {
     PreprocessConfig { labels: LabelRule::Nearest, ..PreprocessConfig::official() }
 }

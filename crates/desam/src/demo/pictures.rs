@@ -1,7 +1,7 @@
 //! The demonstration's pictures: one typical slice of every site.
 
-use crate::evaluate::{CaseScore, Evaluation};
-use crate::report::{Picture, Tile, montage_png, overlay_png};
+use crate::evaluate::{CaseScore, Evaluation, cleared};
+use crate::report::{Picture, Tile, montage_png, tile_png};
 use crate::{Automatic, Error, Model, Result};
 use desam_core::BinaryMask;
 use desam_data::cache::{FeatureCache, SliceRef};
@@ -26,8 +26,9 @@ struct Slice {
 }
 
 impl Slice {
-    fn tile(&self) -> Tile<'_> {
-        Tile { image: &self.image, prediction: &self.prediction, truth: Some(&self.truth) }
+    fn tile(&self, border_px: usize) -> Tile<'_> {
+        let (prediction, truth) = (&self.prediction, Some(&self.truth));
+        Tile { image: &self.image, prediction, truth, border_px }
     }
 }
 
@@ -41,6 +42,7 @@ impl Gallery {
         evaluation: &Evaluation,
     ) -> Result<Self> {
         let (mut slices, mut pictures) = (Vec::new(), Vec::new());
+        let border_px = evaluation.border_px;
         for site in &evaluation.sites {
             let Some(case) = median_case(evaluation, &site.site) else {
                 continue;
@@ -48,7 +50,10 @@ impl Gallery {
             let at = largest_slice(cache, case)?;
             let features = cache.features(&at, model.device())?;
             let slice = Slice {
-                prediction: model.predictor().predict(&features, automatic)?.mask,
+                prediction: cleared(
+                    model.predictor().predict(&features, automatic)?.mask,
+                    border_px,
+                )?,
                 image: cache.image(&at)?,
                 truth: cache.mask(&at)?,
             };
@@ -58,11 +63,11 @@ impl Gallery {
                 case: case.case.clone(),
                 slice: at.z,
                 dice: dice(&slice)?,
-                png: overlay_png(&slice.image, &slice.prediction, Some(&slice.truth), scale)?,
+                png: tile_png(&slice.tile(border_px), scale)?,
             });
             slices.push(slice);
         }
-        let tiles: Vec<Tile<'_>> = slices.iter().map(Slice::tile).collect();
+        let tiles: Vec<Tile<'_>> = slices.iter().map(|slice| slice.tile(0)).collect();
         Ok(Self { montage: montage_png(&tiles, 3, TILE_PX)?, pictures })
     }
 }

@@ -1,6 +1,54 @@
 //! The border rule.
 
 use desam_core::{BinaryMask, Result};
+use serde::{Deserialize, Serialize};
+
+/// Share of the truth above which what a border cuts off is a warning.
+pub(super) const MAX_BORDER_CUT: f64 = desam_data::verify::MAX_BORDER_CUT;
+
+/// Ground truth that lies within the border, where predictions are cleared: it counts as missed
+/// whatever the model finds there.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BorderCut {
+    /// Foreground of the truth, in pixels of the `M × M` masks.
+    pub truth_pixels: u64,
+    /// The part of it within the border.
+    pub cut_pixels: u64,
+    /// That part's share, 0 to 1.
+    pub share: f64,
+}
+
+impl BorderCut {
+    pub(super) fn new(truth_pixels: u64, cut_pixels: u64) -> Self {
+        let share = match truth_pixels {
+            0 => 0.0,
+            all => cut_pixels as f64 / all as f64,
+        };
+        Self { truth_pixels, cut_pixels, share }
+    }
+
+    /// What a border of `px` cuts off some masks.
+    pub(super) fn of<'a>(truth: impl IntoIterator<Item = &'a BinaryMask>, px: usize) -> Self {
+        let (mut all, mut cut) = (0, 0);
+        for mask in truth {
+            all += mask.area() as u64;
+            cut += mask.border_area(px) as u64;
+        }
+        Self::new(all, cut)
+    }
+
+    /// All cases together; `None` where one does not say, as in files from before.
+    pub(super) fn sum(cases: impl IntoIterator<Item = Option<Self>>) -> Option<Self> {
+        let mut cases = cases.into_iter();
+        let first = cases.next()??;
+        let add = |a: Self, b: Option<Self>| {
+            let b = b?;
+            Some(Self::new(a.truth_pixels + b.truth_pixels, a.cut_pixels + b.cut_pixels))
+        };
+        cases.try_fold(first, add)
+    }
+}
 
 /// `mask` without what lies in its outermost `px` rows and columns on each side.
 ///
@@ -39,6 +87,20 @@ mod tests {
         assert_eq!(cleared(mask.clone(), 0).unwrap(), mask);
         assert!(cleared(mask.clone(), 3).unwrap().is_empty());
         assert!(cleared(mask, usize::MAX / 2).unwrap().is_empty());
+    }
+
+    #[test]
+    fn what_a_border_cuts_off_the_truth_is_counted() {
+        // By hand: of 6 × 6 ones a border of 1 cuts 36 - 16, of 6 × 6 in the middle of 8 × 8 none.
+        let full = BinaryMask::new(6, 6, vec![1; 36]).unwrap();
+        let cut = BorderCut::of([&full, &BinaryMask::empty(6, 6)], 1);
+        assert_eq!((cut.truth_pixels, cut.cut_pixels), (36, 20));
+        assert!((cut.share - 20.0 / 36.0).abs() < 1e-12);
+        assert_eq!(BorderCut::of([], 5).share, 0.0);
+        let both = BorderCut::sum([Some(cut), Some(BorderCut::new(4, 0))]).unwrap();
+        assert_eq!((both.truth_pixels, both.cut_pixels, both.share), (40, 20, 0.5));
+        assert_eq!(BorderCut::sum([Some(cut), None]), None);
+        assert_eq!(BorderCut::sum([]), None);
     }
 
     #[test]

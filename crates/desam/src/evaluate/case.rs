@@ -1,6 +1,6 @@
 //! What an evaluation says of one case.
 
-use super::{ByMetric, Measured};
+use super::{BorderCut, ByMetric, Measured};
 use desam_metrics::metric::{CaseMetric, Empty, Score, VoxelGrid};
 use serde::{Deserialize, Serialize};
 
@@ -49,6 +49,9 @@ pub struct CaseScore {
     /// Volume of the prediction, in ml; full protocol alone.
     #[serde(default)]
     pub predicted_ml: Option<f64>,
+    /// Truth within the border, where predictions are cleared; where there is a border.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub border: Option<BorderCut>,
     /// What each metric that was asked for counts this case as.
     #[serde(default)]
     pub metrics: ByMetric<Measured>,

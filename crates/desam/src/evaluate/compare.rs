@@ -1,6 +1,6 @@
 //! Two runs on the same cases.
 
-use super::{Evaluation, Role, title};
+use super::{Evaluation, Role, Truth, title};
 use crate::{Error, Result};
 use desam_metrics::metric::CaseMetric;
 use desam_metrics::statistics::{
@@ -67,6 +67,9 @@ pub struct Comparison {
     pub setting_a: String,
     /// How the second was.
     pub setting_b: String,
+    /// What both are against; `None` where one does not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub truth: Option<Truth>,
     /// What differs between the two beside the model, in words; empty where nothing does.
     pub notes: Vec<String>,
     /// Every site, the source site's held-out cases first.
@@ -109,6 +112,7 @@ pub fn compare(a: &Evaluation, b: &Evaluation, config: &CompareConfig) -> Result
     Ok(Comparison {
         setting_a: a.setting(),
         setting_b: b.setting(),
+        truth: a.truth.filter(|truth| b.truth == Some(*truth)),
         notes,
         mean_of_sites: over(MeanOver::Groups)?,
         mean_of_cases: over(MeanOver::Cases)?,

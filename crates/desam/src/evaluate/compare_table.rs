@@ -3,7 +3,7 @@
 use super::compare::{Comparison, Difference};
 use super::counted;
 use super::text::Rows;
-use super::unit::{Unit, title};
+use super::unit::{Unit, few_cases_note, title};
 
 /// A p-value with three decimals.
 fn p(value: f64) -> String {
@@ -43,7 +43,8 @@ impl Comparison {
             rows.push(self.row(names(counted(over_cases.cases, "case")), over_cases, None));
         }
         let draws = &self.config.bootstrap;
-        let mut text = format!("{}\n{}", title(self.config.metric), rows.text());
+        let truth = self.truth.map_or_else(String::new, |t| format!("both against {t}\n"));
+        let mut text = format!("{}\n{truth}{}", title(self.config.metric), rows.text());
         text.push_str(&format!(
             "\nintervals and sign-flip tests: cases drawn, or signs flipped, within their site, {} \
              draws, seed {}; Wilcoxon over cases, whichever site they are of; Holm over {}\n",
@@ -51,6 +52,11 @@ impl Comparison {
             draws.seed,
             counted(targets, "target site")
         ));
+        let over = [&self.mean_of_sites, &self.mean_of_cases].into_iter().flatten();
+        let all = self.sites.iter().map(|site| &site.difference).chain(over);
+        if all.filter_map(|d| d.interval).any(|i| i.few_cases.is_some()) {
+            text.push_str(&format!("{}\n", few_cases_note()));
+        }
         for note in &self.notes {
             text.push_str(&format!("note: {note}\n"));
         }

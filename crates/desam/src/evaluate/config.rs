@@ -9,6 +9,12 @@ const PAPER_BORDER: usize = 50;
 /// Side of the official program's masks.
 const PAPER_SIDE: usize = 256;
 
+/// The border that the paper protocol clears in predicted masks of side `mask_side`, in their pixels:
+/// the official program's 50 of 256, in proportion for another side.
+pub fn paper_border(mask_side: usize) -> usize {
+    (PAPER_BORDER.saturating_mul(mask_side).saturating_add(PAPER_SIDE / 2)) / PAPER_SIDE
+}
+
 /// Which voxels are compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -90,15 +96,14 @@ impl EvaluateConfig {
     }
 
     /// The border for masks of side `mask_side`, in their pixels. Unless set, the paper protocol
-    /// takes the official program's 50 pixels of 256, in proportion for another side, and the full
-    /// protocol none.
+    /// takes the official program's ([`paper_border`]), and the full protocol none.
     ///
     /// # Errors
     /// When it would leave nothing of a mask.
     pub fn border_for(&self, mask_side: usize) -> Result<usize> {
         let border = match (self.border_px, self.protocol) {
             (Some(px), _) => px,
-            (None, Protocol::Paper) => (PAPER_BORDER * mask_side + PAPER_SIDE / 2) / PAPER_SIDE,
+            (None, Protocol::Paper) => paper_border(mask_side),
             (None, Protocol::Full) => 0,
         };
         if border.saturating_mul(2) >= mask_side {

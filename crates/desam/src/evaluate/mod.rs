@@ -13,7 +13,8 @@
 //!
 //! Nothing that should be scored is left out quietly: an empty prediction is a Dice of 0 that
 //! counts in every mean and is counted beside it, and a case that has nothing to be scored against
-//! is listed by name.
+//! is listed by name. Scores say which truth they are against ([`Truth`]), and how much of it lies in
+//! the border where predictions are cleared ([`BorderCut`]).
 
 mod border;
 mod by_metric;
@@ -21,28 +22,36 @@ mod case;
 mod compare;
 mod compare_table;
 mod config;
+mod naming;
 mod pair;
 mod plan;
+mod range;
 mod run;
 mod same;
 mod scores;
+mod settings;
 mod summary;
 mod table;
 #[cfg(test)]
 pub(crate) mod tests;
 mod text;
+mod truth;
 mod unit;
 mod write;
 
+pub use border::BorderCut;
 pub(crate) use border::cleared;
 pub use by_metric::{ByMetric, Measured};
 pub use case::{CaseScore, Role, UnscoredCase};
 pub use compare::{CompareConfig, Comparison, Difference, SiteDifference, compare};
-pub use config::{EvaluateConfig, Protocol};
+pub use config::{EvaluateConfig, Protocol, paper_border};
+pub use naming::{evaluation_stem, find_scores};
 pub(crate) use run::check_origin;
 pub use run::{EvaluateRequest, evaluate};
 pub use scores::{Evaluation, SiteScore};
+pub use settings::{ScoringSettings, Setting};
 pub use summary::{MetricSummary, OverallSummary};
 pub(crate) use table::{counted, percent};
 pub(crate) use text::Rows;
-pub(crate) use unit::{Unit, title};
+pub use truth::Truth;
+pub(crate) use unit::{Unit, few_cases_note, title};

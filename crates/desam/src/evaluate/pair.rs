@@ -2,9 +2,9 @@
 //! the paper protocol, the label file's voxels under the full one.
 
 use crate::{Error, Result};
-use desam_core::BinaryMask;
+use desam_core::{BinaryMask, Progress};
 use desam_data::cache::{CacheCase, FeatureCache, SliceRef};
-use desam_data::volumes::{self, read_labels, read_volume};
+use desam_data::volumes::{ReadOptions, align_labels, hash_with, load_labels_of, load_volume};
 use desam_metrics::metric::{MaskPair, VoxelGrid};
 use std::path::Path;
 
@@ -51,21 +51,19 @@ impl CasePair {
         index: usize,
         case: &CacheCase,
         masks: &[BinaryMask],
+        progress: &dyn Progress,
     ) -> Result<Self> {
         let recipe = &cache.header().recipe;
+        let options = recipe.read_options();
         let (image, label) = (cache.image_path(index)?, cache.label_path(index)?);
-        unchanged(&image, Some(case.image_blake3.as_str()))?;
-        unchanged(&label, case.label_blake3.as_deref())?;
-        let prepared = recipe.preprocess.prepare(&read_volume(&image)?, &recipe.spec)?;
+        unchanged(&image, Some(case.image_blake3.as_str()), &options)?;
+        unchanged(&label, case.label_blake3.as_deref(), &options)?;
+        let image = load_volume(&image, &options)?;
+        let truth = load_labels_of(&label, &options, image.value.grid())?;
+        let truth = align_labels(&image, truth, &label)?.report(progress);
+        let prepared = recipe.preprocess.prepare(&image.report(progress), &recipe.spec)?;
         let predicted = prepared.restore(masks)?;
-        let truth = read_labels(&label)?;
-        let (expected, found) = (*predicted.grid(), *truth.grid());
-        // The tolerance of preprocessing: closer than that, every label falls on its own voxel.
-        let smallest = expected.spacing().into_iter().fold(f64::INFINITY, f64::min);
-        if !expected.matches(&found, 0.5 * smallest) {
-            let (expected, found) = (Box::new(expected), Box::new(found));
-            return Err(desam_data::Error::GridMismatch { expected, found }.into());
-        }
+        let found = *truth.grid();
         Ok(Self {
             prediction: predicted.data().to_vec(),
             truth: truth.data().to_vec(),
@@ -84,9 +82,11 @@ pub(super) fn stack_grid(
 ) -> Result<VoxelGrid> {
     let recipe = &cache.header().recipe;
     let image = cache.image_path(index)?;
-    unchanged(&image, Some(case.image_blake3.as_str()))?;
+    let options = recipe.read_options();
+    unchanged(&image, Some(case.image_blake3.as_str()), &options)?;
     let side = recipe.spec.mask_side();
-    let [x, y, z] = recipe.preprocess.mask_spacing(read_volume(&image)?.grid(), side)?;
+    let [x, y, z] =
+        recipe.preprocess.mask_spacing(load_volume(&image, &options)?.value.grid(), side)?;
     Ok(VoxelGrid { spacing_mm: [z, y, x], ..pixels(cache, case) })
 }
 
@@ -97,8 +97,8 @@ pub(super) fn pixels(cache: &FeatureCache, case: &CacheCase) -> VoxelGrid {
 }
 
 /// Refuses a file that is not the one the features were made from.
-fn unchanged(path: &Path, blake3: Option<&str>) -> Result<()> {
-    if blake3 == Some(volumes::hash(path)?.as_str()) {
+fn unchanged(path: &Path, blake3: Option<&str>, options: &ReadOptions) -> Result<()> {
+    if blake3 == Some(hash_with(path, options)?.as_str()) {
         return Ok(());
     }
     Err(Error::file(path, "it has changed since its features were computed; run embed again"))

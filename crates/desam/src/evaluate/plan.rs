@@ -2,6 +2,7 @@
 
 use super::{EvaluateConfig, Role};
 use crate::{Error, Result};
+use desam_core::text::DisplayPath as _;
 use desam_data::cache::FeatureCache;
 
 /// One case to score.
@@ -33,7 +34,7 @@ pub(super) fn plan(
             return Err(Error::Invalid(format!(
                 "case {lost} of site {site} was held out for validation, but the cache {} has no \
                  such case; score with the cache that was trained on, or leave site {site} out",
-                cache.dir().display()
+                cache.dir().display_escaped()
             )));
         }
         let held_out = cases.into_iter().filter(|c| validation.iter().any(|v| id(c) == Some(v)));
@@ -53,10 +54,7 @@ fn chosen(all: &[&str], asked: Option<&[String]>) -> Result<Vec<String>> {
         return Ok(all.iter().map(|&s| s.to_owned()).collect());
     };
     if let Some(unknown) = asked.iter().find(|a| !all.contains(&a.as_str())) {
-        let known = all.join(", ");
-        return Err(Error::Invalid(format!(
-            "site {unknown:?} is not in the cache; it holds {known}"
-        )));
+        return Err(Error::unknown_site(unknown, all));
     }
     let wanted = all.iter().filter(|s| asked.iter().any(|a| a == *s));
     Ok(wanted.map(|&s| s.to_owned()).collect())

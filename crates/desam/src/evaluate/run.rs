@@ -3,11 +3,13 @@
 use super::pair::{CasePair, pixels, stack_grid};
 use super::plan::{Planned, plan};
 use super::{
-    ByMetric, CaseScore, EvaluateConfig, Evaluation, Measured, Protocol, UnscoredCase, border,
+    BorderCut, ByMetric, CaseScore, EvaluateConfig, Evaluation, Measured, Protocol, Truth,
+    UnscoredCase, border,
 };
 use crate::train::in_order;
 use crate::{Error, Mode, Model, ModelRecord, Result};
 use candle_core::Device;
+use desam_core::text::DisplayPath as _;
 use desam_core::{BinaryMask, ImageFeatures, Precision, Progress};
 use desam_data::cache::{CacheCase, FeatureCache, SliceRef};
 use desam_data::preprocess::PreprocessConfig;
@@ -46,6 +48,9 @@ pub fn evaluate(request: &EvaluateRequest<'_>, progress: &dyn Progress) -> Resul
     check_origin(request.cache, request.model.record())?;
     let predictor = request.model.predictor();
     let automatic = &request.config.automatic;
+    if let Some(warning) = request.model.prompting_warning(automatic) {
+        progress.warn(&warning);
+    }
     let draw = |features: &ImageFeatures| predictor.predict(features, automatic).map(|p| p.mask);
     let scoring = Scoring {
         cache: request.cache,
@@ -74,7 +79,7 @@ pub(crate) fn check_origin(cache: &FeatureCache, record: &ModelRecord) -> Result
     Err(Error::Invalid(format!(
         "the cache {} (encoder {}) was made with {differs} than the model's (encoder {}); embed \
          the data with the model's encoder and preprocessing",
-        cache.dir().display(),
+        cache.dir().display_escaped(),
         recipe.encoder.name,
         record.encoder
     )))
@@ -107,7 +112,8 @@ impl Scoring<'_> {
         validation: &[String],
         progress: &dyn Progress,
     ) -> Result<Evaluation> {
-        let mask_side = self.cache.header().recipe.spec.mask_side();
+        let recipe = &self.cache.header().recipe;
+        let mask_side = recipe.spec.mask_side();
         let border_px = self.config.border_for(mask_side)?;
         let (mut work, mut unscored) = (Vec::new(), Vec::new());
         for planned in plan(self.cache, self.config, source, validation)? {
@@ -130,7 +136,9 @@ impl Scoring<'_> {
             grid: points.then_some(automatic.grid),
             selection: automatic.selection,
             protocol: self.config.protocol,
+            truth: Some(Truth::of(self.config.protocol, recipe.preprocess.labels)),
             border_px,
+            border: None,
             mask_side,
             cases,
             unscored,
@@ -146,6 +154,9 @@ impl Scoring<'_> {
         }
         .summarised();
         progress.finish(&evaluation.headline());
+        if let Some(warning) = evaluation.border_warning() {
+            progress.warn(&warning);
+        }
         Ok(evaluation)
     }
 
@@ -180,7 +191,7 @@ impl Scoring<'_> {
                 self.config.protocol,
                 case.site,
                 case.id,
-                self.cache.dir().display(),
+                self.cache.dir().display_escaped(),
                 slices.len()
             )));
         }
@@ -225,7 +236,9 @@ impl Scoring<'_> {
         let full = self.config.protocol == Protocol::Full;
         let pair = match self.config.protocol {
             Protocol::Paper => CasePair::stacked(self.cache, (&work.slices, &masks), work.grid)?,
-            Protocol::Full => CasePair::restored(self.cache, work.planned.case, case, &masks)?,
+            Protocol::Full => {
+                CasePair::restored(self.cache, work.planned.case, case, &masks, progress)?
+            }
         };
         let measures = CaseMeasures::new(pair.masks()?, self.config.empty_policy())?;
         let measured = |metric: CaseMetric| Measured(measures.score(metric).counted());
@@ -241,9 +254,21 @@ impl Scoring<'_> {
             predicted_voxels,
             truth_ml: pair.voxel_ml.map(|v| v * truth_voxels as f64),
             predicted_ml: pair.voxel_ml.map(|v| v * predicted_voxels as f64),
+            border: self.border_cut(work, border_px)?,
             metrics: self.config.all_metrics().into_iter().map(|m| (m, measured(m))).collect(),
             grid: (full || self.needs_spacing()).then_some(pair.grid),
         })
+    }
+
+    /// What the border cuts off the truth of a case, in its `M × M` masks.
+    fn border_cut(&self, work: &Work<'_>, border_px: usize) -> Result<Option<BorderCut>> {
+        if border_px == 0 {
+            return Ok(None);
+        }
+        let labelled = work.slices.iter().filter(|slice| slice.labelled);
+        let truth =
+            labelled.map(|slice| Ok(self.cache.mask(slice)?)).collect::<Result<Vec<_>>>()?;
+        Ok(Some(BorderCut::of(&truth, border_px)))
     }
 
     fn predict(&self, features: &ImageFeatures) -> Result<BinaryMask> {

@@ -37,6 +37,10 @@ fn differences(a: &Evaluation, b: &Evaluation) -> Vec<String> {
         }
     };
     differ("protocol", a.protocol.to_string(), b.protocol.to_string());
+    // Scores from before the truth was recorded may be against either.
+    if let (Some(a), Some(b)) = (a.truth, b.truth) {
+        differ("truth", a.to_string(), b.to_string());
+    }
     differ("border, in pixels", a.border_px.to_string(), b.border_px.to_string());
     differ("side of the masks", a.mask_side.to_string(), b.mask_side.to_string());
     let policy = |e: &Evaluation| format!("{:?}", e.empty_policy.one).to_lowercase();

@@ -1,6 +1,10 @@
 //! What an evaluation says.
 
-use super::{ByMetric, CaseScore, MetricSummary, OverallSummary, Protocol, Role, UnscoredCase};
+use super::border::MAX_BORDER_CUT;
+use super::{
+    BorderCut, ByMetric, CaseScore, MetricSummary, OverallSummary, Protocol, Role, Truth,
+    UnscoredCase,
+};
 use crate::select::SelectionConfig;
 use crate::{Mode, Result};
 use desam_core::Precision;
@@ -27,6 +31,9 @@ pub struct SiteScore {
     pub min_dice: f64,
     /// Cases in which nothing was found, each a Dice of 0 in the mean.
     pub empty_predictions: usize,
+    /// Truth of all its cases within the border; where there is a border.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub border: Option<BorderCut>,
     /// What each metric that was asked for says of its cases.
     #[serde(default)]
     pub metrics: ByMetric<MetricSummary>,
@@ -46,8 +53,14 @@ pub struct Evaluation {
     pub selection: SelectionConfig,
     /// Which voxels were compared.
     pub protocol: Protocol,
+    /// What predictions were compared with; a file from before this was recorded does not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub truth: Option<Truth>,
     /// Border of the predicted masks that was set to zero, in pixels of side `mask_side`.
     pub border_px: usize,
+    /// Truth of all scored cases within that border; where there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub border: Option<BorderCut>,
     /// Side `M` of the masks, in pixels.
     pub mask_side: usize,
     /// Every case that was scored, by site, then as the cache has them.
@@ -75,7 +88,7 @@ pub struct Evaluation {
     pub bootstrap: Option<BootstrapConfig>,
     /// The folder of features that was scored with, where whoever evaluated noted it: the scores
     /// themselves do not hang on where it lies.
-    #[serde(default)]
+    #[serde(default, with = "desam_core::serde_path")]
     pub cache: Option<PathBuf>,
     /// What the model's large products were computed in; where it is not said, f32.
     #[serde(default, skip_serializing_if = "Precision::is_f32")]
@@ -108,6 +121,7 @@ pub(super) fn by_site(cases: &[CaseScore]) -> Vec<SiteScore> {
             median_dice: median(&sorted).unwrap_or(0.0),
             min_dice: sorted.first().copied().unwrap_or(0.0),
             empty_predictions: of_site.iter().filter(|c| c.predicted_voxels == 0).count(),
+            border: BorderCut::sum(of_site.iter().map(|c| c.border)),
             metrics: ByMetric::default(),
         }
     };
@@ -131,9 +145,10 @@ impl Evaluation {
     /// beside Dice, the summaries are computed from its cases.
     ///
     /// # Errors
-    /// When the file cannot be read, or is no evaluation.
+    /// When the file cannot be read, is no evaluation, or holds a number that no score can be.
     pub fn read_json(path: &Path) -> Result<Self> {
         let read: Self = crate::files::read_json(path)?;
+        super::range::check(&read, path)?;
         let older = read.sites.iter().any(|s| s.metrics.is_empty());
         Ok(if older { read.summarised() } else { read })
     }
@@ -164,12 +179,42 @@ impl Evaluation {
             Precision::F32 => String::new(),
             other => format!("; products in {other}"),
         };
-        format!("{mode}; {voxels}, border {} px{products}", self.border_px)
+        let truth = self.truth.map_or_else(String::new, |truth| format!(" against {truth}"));
+        format!("{mode}; {voxels}{truth}, border {} px{products}", self.border_px)
+    }
+
+    /// What the border cuts off the truth, in one line: in all, then site by site. `None` where there
+    /// is no border, or the scores do not say.
+    pub(crate) fn border_line(&self) -> Option<String> {
+        let cut = self.border?;
+        let percent = |cut: BorderCut| format!("{:.1} %", 100.0 * cut.share);
+        let sites = self.sites.iter();
+        let sites = sites.filter_map(|s| Some(format!("{} {}", s.site, percent(s.border?))));
+        Some(format!(
+            "the border of {} of {} pixels at each side, where predictions are cleared, holds {} of \
+             the truth ({})",
+            self.border_px,
+            self.mask_side,
+            percent(cut),
+            sites.collect::<Vec<_>>().join(", ")
+        ))
+    }
+
+    /// The same as a warning where it holds more than half a per cent of it, in all or at a site.
+    pub(super) fn border_warning(&self) -> Option<String> {
+        let cuts = self.sites.iter().map(|s| s.border).chain([self.border]);
+        let worst = cuts.flatten().map(|cut| cut.share).fold(0.0, f64::max);
+        let line = self.border_line().filter(|_| worst > MAX_BORDER_CUT)?;
+        Some(format!(
+            "{line}: that part counts as missed whatever the model finds; the rule is made for organs \
+             in the middle of the image, and a border of 0 scores all of it"
+        ))
     }
 
     /// Sets the sites' and the overall scores from the cases'.
     pub(super) fn summarised(mut self) -> Self {
         self.sites = by_site(&self.cases);
+        self.border = BorderCut::sum(self.cases.iter().map(|c| c.border));
         let sites: Vec<f64> = self.targets().map(|s| s.mean_dice).collect();
         let targets = self.cases.iter().filter(|c| c.role == Role::Target);
         let cases: Vec<f64> = targets.map(|c| c.dice).collect();

@@ -1,8 +1,8 @@
 //! Scores as text for a terminal. Dice is in per cent, as the paper's tables have it.
 
 use super::text::Rows;
-use super::unit::{Unit, title};
-use super::{Evaluation, MetricSummary, SiteScore};
+use super::unit::{Unit, few_cases_note, title};
+use super::{Evaluation, MetricSummary, OverallSummary, SiteScore};
 use desam_metrics::metric::{CaseMetric, OneEmpty};
 use desam_metrics::statistics::Interval;
 
@@ -51,6 +51,9 @@ impl Evaluation {
             text.push_str(&format!("\n{}\n", self.metric_heading(metric)));
             text.push_str(&self.metric_table(metric));
         }
+        if let Some(line) = self.border_line() {
+            text.push_str(&format!("\n{line}\n"));
+        }
         if let Some(config) = &self.bootstrap {
             let percent = config.level_percent();
             text.push_str(&format!(
@@ -58,12 +61,22 @@ impl Evaluation {
                  {}\n",
                 config.resamples, config.seed
             ));
+            if self.has_few_cases() {
+                text.push_str(&format!("{}\n", few_cases_note()));
+            }
         }
         text.push_str(&format!("of {}\n", self.empty_counts()));
         for lost in &self.unscored {
             text.push_str(&format!("not scored: {}/{}: {}\n", lost.site, lost.case, lost.reason));
         }
         text
+    }
+
+    /// Whether an interval rests on few cases.
+    pub(crate) fn has_few_cases(&self) -> bool {
+        let of_site = |site: &SiteScore| site.metrics.iter().any(|(_, m)| is_few(m.interval));
+        let overall = |o: &OverallSummary| is_few(o.sites_interval) || is_few(o.cases.interval);
+        self.sites.iter().any(of_site) || self.overall.iter().any(|(_, o)| overall(o))
     }
 
     fn level(&self) -> Option<String> {
@@ -184,6 +197,10 @@ impl Evaluation {
             counted(self.cases.len(), "case")
         )
     }
+}
+
+fn is_few(interval: Option<Interval>) -> bool {
+    interval.is_some_and(|i| i.few_cases.is_some())
 }
 
 fn site_names(site: &SiteScore) -> Vec<String> {

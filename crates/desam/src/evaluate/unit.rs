@@ -1,7 +1,7 @@
 //! How a metric's values are shown to people.
 
 use desam_metrics::metric::{CaseMetric, Overlap};
-use desam_metrics::statistics::Interval;
+use desam_metrics::statistics::{FEW_CASES, Interval};
 
 /// A metric's unit on the screen: shares are in per cent there, all else is as it is.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -28,13 +28,21 @@ impl Unit {
         }
     }
 
-    /// Both ends with two decimals; a dash for nothing.
+    /// Both ends with two decimals, and the number of cases where they are few; a dash for nothing.
     pub(crate) fn between(self, interval: Option<Interval>) -> String {
         interval.map_or_else(
             || "–".to_owned(),
-            |i| format!("{} to {}", self.show(Some(i.low)), self.show(Some(i.high))),
+            |i| {
+                let few = i.few_cases.map_or_else(String::new, |n| format!(" (n = {n})"));
+                format!("{} to {}{few}", self.show(Some(i.low)), self.show(Some(i.high)))
+            },
         )
     }
+}
+
+/// What intervals with a number of cases are, for the notes below a table.
+pub(crate) fn few_cases_note() -> String {
+    format!("n: of fewer than {FEW_CASES} cases, an interval is too narrow to be relied on")
 }
 
 /// A metric with its unit, for headings.
@@ -65,11 +73,13 @@ mod tests {
         assert_eq!((dice.show(Some(0.5)), hd95.show(Some(0.5))), ("50.00".into(), "0.50".into()));
         assert_eq!((dice.show(None), hd95.show(Some(f64::NAN))), ("–".into(), "–".into()));
         assert_eq!(hd95.show(Some(f64::INFINITY)), "∞");
-        let interval = Some(Interval { low: 0.25, high: 0.5 });
+        let interval = Some(Interval { low: 0.25, high: 0.5, few_cases: None });
         assert_eq!(
             (dice.between(interval), dice.between(None)),
             ("25.00 to 50.00".into(), "–".into())
         );
+        let few = Some(Interval { low: 0.25, high: 0.5, few_cases: Some(3) });
+        assert_eq!(dice.between(few), "25.00 to 50.00 (n = 3)");
     }
 
     #[test]

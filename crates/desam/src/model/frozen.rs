@@ -1,6 +1,6 @@
 //! The frozen halves as they go into a cache: from a preset and a seed, or from a file.
 
-use super::{ModelInput, ModelRecord};
+use super::{ModelInput, ModelRecord, Notes};
 use crate::{Error, Result};
 use candle_core::{Device, Tensor};
 use desam_core::{EncoderSpec, ImageEncoder};
@@ -52,6 +52,10 @@ pub struct Frozen {
     pub tensors: Tensors,
     /// blake3 of the image encoder's parameters.
     pub blake3: String,
+    /// What was chosen and what was left out when the file was read.
+    pub notes: Notes,
+    /// blake3 of all of `tensors`.
+    pub file_blake3: String,
 }
 
 impl Frozen {
@@ -93,19 +97,21 @@ impl Frozen {
 
     fn checkpoint(checkpoint: &Checkpoint, options: &SamOptions) -> Result<Self> {
         let path = checkpoint.path.as_path();
-        let loaded = FrozenSam::load(checkpoint, options)?;
+        let loaded = FrozenSam::load(checkpoint, options).map_err(|e| super::about(path, e))?;
         loaded.report.check().map_err(|e| Error::file(path, e.to_string()))?;
         // As the file has them: what the encoders hold may be on a GPU, and need not be there twice.
         let mut tensors = checkpoint.part("image_encoder.");
         tensors.extend(checkpoint.part("prompt_encoder."));
         tensors.extend(checkpoint.part("mask_decoder."));
-        let name = path.file_name().map_or_else(String::new, |n| n.to_string_lossy().into());
-        Self::from_parts(name, loaded.sam, tensors)
+        let name = desam_core::text::name_text(path.file_name().unwrap_or_default()).into_owned();
+        let notes = Notes::of(checkpoint);
+        Ok(Self { notes, ..Self::from_parts(name, loaded.sam, tensors)? })
     }
 
     fn from_parts(name: String, sam: FrozenSam, tensors: Tensors) -> Result<Self> {
         let blake3 = weights_hash(&tensors, &["image_encoder."])?;
-        Ok(Self { name, sam, tensors, blake3 })
+        let file_blake3 = weights_hash(&tensors, &[])?;
+        Ok(Self { name, sam, tensors, blake3, notes: Notes::default(), file_blake3 })
     }
 
     /// What the image encoder takes and gives.

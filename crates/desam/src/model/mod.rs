@@ -1,18 +1,21 @@
 //! The assembled model: frozen halves, decoder, and what the file says about itself.
 
+mod cache_weights;
 mod frozen;
 mod record;
 mod trainable;
 
+pub(crate) use cache_weights::open_cache_weights;
+pub use cache_weights::{WeightsCoverage, cache_weights_path, verify_cache};
 pub use frozen::{EncoderChoice, Frozen};
 pub use record::{ModelInput, ModelRecord, TrainingRecord};
 pub use trainable::{DecoderChoice, Trainable};
 
 use crate::predict::SlicePredictor;
 use crate::train::Run;
-use crate::{Error, Result};
+use crate::{Automatic, Error, Mode, Result};
 use candle_core::Device;
-use desam_core::{EncoderSpec, ImageEncoder, Precision};
+use desam_core::{EncoderSpec, ImageEncoder, Precision, Progress};
 use desam_data::preprocess::PreprocessConfig;
 use desam_decoder::{Decoder, DecoderConfig, Variant};
 use desam_encoder::{Checkpoint, FrozenSam, SamOptions, SamPromptEncoder, VitEncoder};
@@ -33,6 +36,30 @@ pub struct Model {
     record: ModelRecord,
     device: Device,
     precision: Precision,
+    notes: Notes,
+}
+
+/// What is worth saying of how a model's file was read, a line each.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Notes {
+    /// Choices that decide what is computed with; see [`Checkpoint::warnings`].
+    pub warnings: Vec<String>,
+    /// What was chosen and left out; see [`Checkpoint::notes`].
+    pub details: Vec<String>,
+}
+
+impl Notes {
+    fn of(checkpoint: &Checkpoint) -> Self {
+        Self { warnings: checkpoint.warnings.clone(), details: checkpoint.notes.clone() }
+    }
+
+    /// Says all of it, with the file's name.
+    pub fn say(&self, path: &Path, progress: &dyn Progress) {
+        let name = path.display();
+        self.warnings.iter().for_each(|w| progress.warn(&format!("{name}: {w}")));
+        self.details.iter().for_each(|d| progress.detail(&format!("{name}: {d}")));
+    }
 }
 
 impl Model {
@@ -55,6 +82,7 @@ impl Model {
         precision.check_on(device)?;
         let path = model_file(path)?;
         let checkpoint = Checkpoint::open(&path)?;
+        checkpoint.expect_sam()?;
         let record = ModelRecord::read(&checkpoint.metadata, &path)?;
         let variant = record.as_ref().map_or(Variant::Desam, |r| r.variant);
         let pimm = checkpoint.tensors.keys().any(|k| k.starts_with("mask_decoder.pimm."));
@@ -65,7 +93,7 @@ impl Model {
         }
         let side = record.as_ref().map(|r| r.spec.input_side);
         let options = SamOptions { input_side: side, device: device.clone(), precision };
-        let frozen = FrozenSam::load(&checkpoint, &options)?;
+        let frozen = FrozenSam::load(&checkpoint, &options).map_err(|e| about(&path, e))?;
         let spec = frozen.sam.image.spec().clone();
         let record = match record {
             Some(record) => record,
@@ -95,6 +123,7 @@ impl Model {
             record,
             device: device.clone(),
             precision,
+            notes: Notes::of(&checkpoint),
         })
     }
 
@@ -128,6 +157,11 @@ impl Model {
         &self.device
     }
 
+    /// What was chosen and what was left out when its file was read.
+    pub fn notes(&self) -> &Notes {
+        &self.notes
+    }
+
     /// What its large products are computed in.
     pub fn precision(&self) -> Precision {
         self.precision
@@ -137,6 +171,27 @@ impl Model {
     pub fn predictor(&self) -> SlicePredictor<'_> {
         SlicePredictor::new(&self.prompt, &self.decoder, &self.record.spec)
             .with_precision(self.precision)
+            .with_reported_iou(self.record.iou_is_trained())
+    }
+
+    /// What is doubtful about prompting this model so: a grid of points is ranked by the predicted
+    /// IoU, which this model may never have been taught.
+    pub fn prompting_warning(&self, automatic: &Automatic) -> Option<String> {
+        let ranked = automatic.mode == Mode::Points && self.record.variant.predicts_iou();
+        (ranked && !self.record.iou_is_trained()).then(|| {
+            "grid points are ranked by the predicted IoU, which this model was not trained to \
+             predict: prompt it as it was trained, by the whole box"
+                .to_owned()
+        })
+    }
+}
+
+/// An error of the frozen half, with the file that it is about.
+pub(crate) fn about(path: &Path, error: desam_encoder::Error) -> Error {
+    use desam_encoder::Error as E;
+    match error {
+        error @ (E::Shapes { .. } | E::Config(_)) => Error::file(path, error.to_string()),
+        error => error.into(),
     }
 }
 
@@ -146,14 +201,14 @@ pub(crate) fn image_encoder(weights: &Path, device: &Device) -> Result<Arc<dyn I
     let record = ModelRecord::read(&checkpoint.metadata, weights)?;
     let input_side = record.map(|r| r.spec.input_side);
     let options = SamOptions { input_side, device: device.clone(), ..SamOptions::default() };
-    let frozen = FrozenSam::load(&checkpoint, &options)?;
+    let frozen = FrozenSam::load(&checkpoint, &options).map_err(|e| about(weights, e))?;
     frozen.report.check().map_err(|e| Error::file(weights, e.to_string()))?;
     Ok(Arc::new(frozen.sam.image))
 }
 
-/// `path` itself, or the model of the run it is the folder of.
+/// `path` itself (a file, or a folder of a model), or the model of the run it is the folder of.
 pub(crate) fn model_file(path: &Path) -> Result<PathBuf> {
-    if !path.is_dir() {
+    if !path.is_dir() || desam_encoder::checkpoint::is_model_folder(path) {
         return Ok(path.to_owned());
     }
     let file = Run::open(path)?.model_path();
@@ -177,7 +232,7 @@ fn decoder_config(tensors: &Tensors, spec: &EncoderSpec) -> Result<DecoderConfig
 
 /// The record of a checkpoint that another program wrote.
 fn unrecorded(checkpoint: &Checkpoint, path: &Path, spec: &EncoderSpec) -> Result<ModelRecord> {
-    let name = path.file_name().map_or_else(String::new, |n| n.to_string_lossy().into_owned());
+    let name = desam_core::text::name_text(path.file_name().unwrap_or_default()).into_owned();
     let hash = checkpoint.weights_hash(&["image_encoder."])?;
     let input = ModelInput { spec: spec.clone(), preprocess: PreprocessConfig::official() };
     Ok(ModelRecord::untrained(name, hash, input))

@@ -6,6 +6,7 @@ use desam_data::preprocess::PreprocessConfig;
 use desam_decoder::{SqueezePlacement, Variant};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::io::Read;
 use std::path::Path;
 
 /// The key of the record among a safetensors file's metadata.
@@ -39,6 +40,16 @@ pub struct ModelRecord {
     pub training: Option<TrainingRecord>,
 }
 
+/// Bytes that the header of a safetensors file may have, as its own crate has it.
+const LONGEST_HEADER: u64 = 100_000_000;
+
+/// What of a safetensors file's header is no tensor.
+#[derive(Deserialize)]
+struct Header {
+    #[serde(default, rename = "__metadata__")]
+    metadata: BTreeMap<String, String>,
+}
+
 /// What records of all versions begin with.
 #[derive(Deserialize)]
 struct Format {
@@ -57,9 +68,27 @@ pub struct TrainingRecord {
     pub epoch: usize,
     /// Mean Dice over the in-domain validation cases after that epoch.
     pub validation_dice: f64,
+    /// Whether the loss had a term for the predicted IoU. A record from before this was noted does
+    /// not say: then grid points mode had one, and whole box mode had none, as in both presets.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub iou_supervised: Option<bool>,
+}
+
+impl TrainingRecord {
+    fn supervised_iou(&self) -> bool {
+        self.iou_supervised.unwrap_or(self.mode == Mode::Points)
+    }
 }
 
 impl ModelRecord {
+    /// Whether the decoder's predicted IoU means something: its variant has one, and the training
+    /// taught it. A checkpoint whose training is not recorded is taken to be the official program's
+    /// of grid points mode.
+    pub fn iou_is_trained(&self) -> bool {
+        self.variant.predicts_iou()
+            && self.training.as_ref().is_none_or(TrainingRecord::supervised_iou)
+    }
+
     /// A record of a model that has not been trained.
     pub fn untrained(encoder: String, encoder_blake3: String, input: ModelInput) -> Self {
         Self {
@@ -96,6 +125,31 @@ impl ModelRecord {
         record.spec.validate().map_err(|e| unreadable(&e))?;
         record.preprocess.validate().map_err(|e| unreadable(&e))?;
         Ok(Some(record))
+    }
+
+    /// The record of a model's file, of which the header alone is read; `None` where there is no
+    /// file or no record in it.
+    ///
+    /// # Errors
+    /// When the file cannot be read or is no safetensors file, and as [`read`](Self::read).
+    pub fn of_file(path: &Path) -> Result<Option<Self>> {
+        if !path.is_file() {
+            return Ok(None);
+        }
+        let damaged = |e: &dyn std::fmt::Display| {
+            Error::file(path, format!("is no safetensors file, or a damaged one: {e}"))
+        };
+        let mut file = desam_core::files::open_regular(path).map_err(Error::io("read", path))?;
+        let mut length = [0; 8];
+        file.read_exact(&mut length).map_err(|e| damaged(&e))?;
+        let length = u64::from_le_bytes(length);
+        if length > LONGEST_HEADER {
+            return Err(damaged(&format!("its header is {length} bytes long")));
+        }
+        let mut text = Vec::new();
+        file.take(length).read_to_end(&mut text).map_err(Error::io("read", path))?;
+        let header: Header = serde_json::from_slice(&text).map_err(|e| damaged(&e))?;
+        Self::read(&header.metadata, path)
     }
 
     /// The metadata to write beside the tensors.
@@ -140,6 +194,40 @@ mod tests {
         let record = read(&written()).unwrap().unwrap();
         assert_eq!(serde_json::to_value(&record).unwrap(), written());
         assert_eq!(ModelRecord::read(&BTreeMap::new(), Path::new("sam.pth")).unwrap(), None);
+    }
+
+    #[test]
+    fn an_iou_is_trained_where_the_loss_had_a_term_for_it() {
+        let record = |variant: &str, training: Value| {
+            let mut record = written();
+            (record["variant"], record["training"]) = (json!(variant), training);
+            read(&record).unwrap().unwrap().iou_is_trained()
+        };
+        let trained = |mode: &str, supervised: Option<bool>| {
+            let mut training =
+                json!({"source": "A", "mode": mode, "epoch": 1, "validation_dice": 0.5});
+            if let Some(supervised) = supervised {
+                training["iou_supervised"] = json!(supervised);
+            }
+            training
+        };
+        for (mode, supervised, expected) in [
+            // Records from before it was noted: both presets teach it in grid points mode alone.
+            ("points", None, true),
+            ("box", None, false),
+            // `--iou-target mask` teaches it in whole box mode too.
+            ("box", Some(true), true),
+            ("points", Some(false), false),
+        ] {
+            assert_eq!(
+                record("desam", trained(mode, supervised)),
+                expected,
+                "{mode} {supervised:?}"
+            );
+            assert!(!record("no-iou-head", trained(mode, supervised)));
+            assert!(!record("pimm-only", trained(mode, supervised)));
+        }
+        assert!(record("desam", Value::Null) && !record("pimm-only", Value::Null));
     }
 
     #[test]

@@ -55,15 +55,29 @@ impl Trainable {
     pub fn open_as(
         weights: &Path,
         choice: DecoderChoice,
+        options: (Option<&Path>, u64, Device),
+    ) -> Result<Self> {
+        Self::from_checkpoint(Checkpoint::open(weights)?, choice, options)
+    }
+
+    /// The same from weights that have been read already.
+    pub(crate) fn from_checkpoint(
+        checkpoint: Checkpoint,
+        choice: DecoderChoice,
         (init, seed, device): (Option<&Path>, u64, Device),
     ) -> Result<Self> {
-        let checkpoint = Checkpoint::open(weights)?;
+        let weights = checkpoint.path.clone();
+        let weights = weights.as_path();
         let Some(mut record) = ModelRecord::read(&checkpoint.metadata, weights)? else {
             let reason = "was not written by `desam embed`: it says nothing about preprocessing";
             return Err(Error::file(weights, reason));
         };
         let (start, from) = match init {
-            Some(path) => (Checkpoint::open(path)?.part("mask_decoder."), path),
+            Some(path) => {
+                let start = Checkpoint::open(path)?;
+                start.expect_sam()?;
+                (start.part("mask_decoder."), path)
+            }
             None => (checkpoint.part("mask_decoder."), weights),
         };
         if init.is_some() && start.is_empty() {

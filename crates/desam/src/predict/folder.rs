@@ -17,9 +17,11 @@ use super::output::{Output, OutputFiles};
 use super::share::Share;
 use super::{Segmentation, Segmenter, VolumeSummary};
 use crate::{Error, Result};
+use desam_core::text::DisplayPath as _;
+use desam_core::text::{name_text, one_line};
 use desam_core::{Progress, Volume};
 use desam_data::preprocess::PreparedVolume;
-use desam_data::volumes::{mask_name, read_volume};
+use desam_data::volumes::mask_name;
 use serde::Serialize;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -39,6 +41,7 @@ pub struct FolderSummary {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct FailedVolume {
     /// Its file.
+    #[serde(serialize_with = "desam_core::serde_path::serialize")]
     pub input: PathBuf,
     /// Why.
     pub reason: String,
@@ -47,7 +50,7 @@ pub struct FailedVolume {
 /// Segments each volume into `out` under its own file name (a DICOM series under its folder's, as
 /// NIfTI), and writes beside it what [`Segmenter::options`] ask for. A volume that fails is recorded
 /// with the reason, and the rest is done; a volume whose files would be written over those of an
-/// earlier one fails. Both lists of the summary are in the order of `inputs`.
+/// earlier one fails. What the reader has to warn about goes to `progress`. Both lists of the summary are in the order of `inputs`.
 ///
 /// # Errors
 /// Only when `out` cannot be made.
@@ -59,12 +62,13 @@ pub fn segment_folder(
 ) -> Result<FolderSummary> {
     crate::files::create_dir(out)?;
     progress.begin("segmenting", inputs.len() as u64 * Share::STEPS);
+    segmenter.warnings().iter().for_each(|warning| progress.warn(warning));
     let plan = plan(segmenter, inputs, out);
     let summary = thread::scope(|scope| {
         // Where one side is gone, be it by a panic, the others find their channel closed and end.
         let (to_compute, read) = sync_channel(0);
         let (to_write, computed) = sync_channel(0);
-        scope.spawn(move || read_all(segmenter, plan, &to_compute));
+        scope.spawn(move || read_all(segmenter, plan, &to_compute, progress));
         let writer = scope.spawn(move || write_all(segmenter, &computed, progress));
         for step in read {
             if to_write.send(compute(segmenter, step, progress)).is_err() {
@@ -99,6 +103,8 @@ impl<T> Step<T> {
 struct Ready {
     prepared: PreparedVolume,
     volume: Option<Volume>,
+    /// What its reader had to say.
+    warnings: Vec<String>,
 }
 
 /// Where everything goes; no file twice.
@@ -109,8 +115,8 @@ fn plan(segmenter: &Segmenter, inputs: &[PathBuf], out: &Path) -> Vec<Step<()>> 
         if let Some((name, by)) = files.names().find_map(|n| Some((n, taken.get(n)?))) {
             let reason = format!(
                 "it would be written for {} and again for {}; rename one of the two",
-                by.display(),
-                input.display()
+                by.display_escaped(),
+                input.display_escaped()
             );
             return Err(Error::file(name, reason));
         }
@@ -121,13 +127,20 @@ fn plan(segmenter: &Segmenter, inputs: &[PathBuf], out: &Path) -> Vec<Step<()>> 
     inputs.iter().map(step).collect()
 }
 
-fn read_all(segmenter: &Segmenter, plan: Vec<Step<()>>, next: &SyncSender<Step<Ready>>) {
+fn read_all(
+    segmenter: &Segmenter,
+    plan: Vec<Step<()>>,
+    next: &SyncSender<Step<Ready>>,
+    progress: &dyn Progress,
+) {
     for step in plan {
         let ready = step.then(|(), files| {
-            let volume = read_volume(&files.input)?;
+            let loaded = segmenter.load(&files.input)?;
+            loaded.details.iter().for_each(|detail| progress.detail(detail));
+            let (volume, warnings) = (loaded.value, loaded.warnings);
             let prepared = segmenter.prepare_file(&volume, &files.input)?;
             let pictures = segmenter.options().overlay.is_some();
-            Ok(Ready { prepared, volume: pictures.then_some(volume) })
+            Ok(Ready { prepared, volume: pictures.then_some(volume), warnings })
         });
         if next.send(ready).is_err() {
             return;
@@ -140,7 +153,7 @@ fn compute(
     step: Step<Ready>,
     progress: &dyn Progress,
 ) -> Step<(Ready, Segmentation)> {
-    let share = Share::new(progress, mask_name(&step.input));
+    let share = Share::new(progress, one_line(&name_text(&mask_name(&step.input))));
     let computed = step.then(|ready, _| {
         share.begin("", ready.prepared.len() as u64);
         let segmentation = segmenter.compute(&ready.prepared, &share)?;
@@ -158,16 +171,20 @@ fn write_all(
     let mut summary = FolderSummary { done: Vec::new(), failed: Vec::new() };
     for step in computed {
         let written = step.then(|(ready, segmentation), files| {
-            let Ready { prepared, volume } = &ready;
-            let output = Output { prepared, volume: volume.as_ref(), segmentation };
+            let Ready { prepared, volume, warnings } = &ready;
+            let (volume, warnings) = (volume.as_ref(), warnings.clone());
+            let output = Output { prepared, volume, segmentation, warnings };
             files.write(segmenter, &output)
         });
         match written.so_far {
-            Ok((_, volume)) => summary.done.push(volume),
+            Ok((_, volume)) => {
+                volume.warnings.iter().for_each(|warning| progress.warn(warning));
+                summary.done.push(volume);
+            }
             Err(error) => {
                 let input = written.input;
                 // Most errors name the file themselves.
-                let (reason, path) = (error.to_string(), input.display().to_string());
+                let (reason, path) = (error.to_string(), input.display_escaped());
                 let told = if reason.contains(&path) { String::new() } else { format!("{path}: ") };
                 progress.say(&format!("skipped: {told}{reason}"));
                 summary.failed.push(FailedVolume { input, reason });

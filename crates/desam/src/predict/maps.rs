@@ -12,9 +12,9 @@ pub(super) struct Maps<'a> {
 }
 
 impl<'a> Maps<'a> {
-    pub(super) fn new(options: &PredictOptions, prepared: &'a PreparedVolume) -> Self {
-        let map = |wanted: bool| wanted.then(|| prepared.map());
-        Self { probability: map(options.probability), iou: map(options.iou_map) }
+    pub(super) fn new(options: &PredictOptions, prepared: &'a PreparedVolume) -> Result<Self> {
+        let map = |wanted: bool| wanted.then(|| prepared.map()).transpose();
+        Ok(Self { probability: map(options.probability)?, iou: map(options.iou_map)? })
     }
 
     pub(super) fn put(&mut self, z: usize, evidence: &SliceEvidence) -> Result<()> {

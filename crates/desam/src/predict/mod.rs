@@ -1,7 +1,9 @@
 //! From a volume to a mask, with no prompt.
 
 mod ablation;
+mod existing;
 mod features;
+mod findings;
 mod folder;
 mod grid;
 mod maps;
@@ -16,6 +18,7 @@ mod segmenter;
 mod share;
 mod slice;
 
+pub use existing::existing_outputs;
 pub use folder::{FailedVolume, FolderSummary, segment_folder};
 pub use measure::{BoundingBox, IouStatistics};
 pub use options::{PredictOptions, SliceChoice};

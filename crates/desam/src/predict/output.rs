@@ -7,9 +7,8 @@ use super::{PredictOptions, Segmentation, Segmenter};
 use crate::{Error, Result};
 use desam_core::Volume;
 use desam_data::atomic::write_atomic;
-use desam_data::nifti;
 use desam_data::preprocess::PreparedVolume;
-use desam_data::volumes::{beside, write_mask_like};
+use desam_data::volumes::{beside, expect_writable_name, write_map_like, write_mask_like};
 use serde::Serialize;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -18,10 +17,13 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct VolumeSummary {
     /// The volume.
+    #[serde(serialize_with = "desam_core::serde_path::serialize")]
     pub input: PathBuf,
     /// Its mask.
+    #[serde(serialize_with = "desam_core::serde_path::serialize")]
     pub output: PathBuf,
     /// What was written beside the mask.
+    #[serde(serialize_with = "desam_core::serde_path::serialize")]
     pub files: Vec<PathBuf>,
     /// Voxels along `i`, `j`, `k`.
     pub dims: [usize; 3],
@@ -32,6 +34,9 @@ pub struct VolumeSummary {
     pub slices: usize,
     /// Volume of the mask, in millilitres.
     pub volume_ml: f64,
+    /// What may not be as the user expects of the volume and its mask, each a sentence that names the
+    /// volume.
+    pub warnings: Vec<String>,
 }
 
 /// Where a volume's files go.
@@ -53,12 +58,16 @@ pub(super) struct Output<'a> {
     /// The volume itself, which pictures are made of.
     pub(super) volume: Option<&'a Volume>,
     pub(super) segmentation: Segmentation,
+    /// What the reader of the volume had to say, each a sentence that names it.
+    pub(super) warnings: Vec<String>,
 }
 
 impl OutputFiles {
     /// # Errors
-    /// When the mask or a file beside it would be the volume itself.
+    /// When the mask or a file beside it would be the volume itself, or the mask has a name under
+    /// which it could not be read again.
     pub(super) fn new(input: &Path, mask: &Path, options: &PredictOptions) -> Result<Self> {
+        expect_writable_name(mask)?;
         let named = |wanted: bool, ending: &str| wanted.then(|| beside(mask, ending));
         let files = Self {
             input: input.to_owned(),
@@ -85,6 +94,12 @@ impl OutputFiles {
             .chain(others.into_iter().flatten().map(PathBuf::as_path))
     }
 
+    /// What goes beside the mask but for pictures.
+    pub(super) fn maps_and_report(&self) -> impl Iterator<Item = &Path> {
+        let files = [&self.probability, &self.iou, &self.json];
+        files.into_iter().flatten().map(PathBuf::as_path)
+    }
+
     /// Writes everything, the mask first and the JSON file last.
     pub(super) fn write(&self, by: &Segmenter, output: &Output<'_>) -> Result<VolumeSummary> {
         let Segmentation { mask, probability, iou_map, .. } = &output.segmentation;
@@ -92,14 +107,19 @@ impl OutputFiles {
         let mut files = Vec::new();
         for (path, map) in [(&self.probability, probability), (&self.iou, iou_map)] {
             if let (Some(path), Some(map)) = (path, map) {
-                nifti::write_volume(path, map)?;
+                write_map_like(&self.input, path, map)?;
                 files.push(path.clone());
             }
         }
+        let own = output.segmentation.warnings.iter();
+        let own = own.map(|warning| format!("{}: {warning}", self.input.display()));
+        let warnings: Vec<String> = output.warnings.iter().cloned().chain(own).collect();
         let measured = Measured::of(mask, output.prepared.slice_axis());
         files.extend(self.draw(by, output, &measured)?);
         if let Some(path) = &self.json {
-            crate::files::write_json(path, &self.report(by, output, (&measured, &files))?)?;
+            let report = self.report(by, output, (&measured, &files))?;
+            let warnings = by.warnings().into_iter().chain(warnings.iter().cloned()).collect();
+            crate::files::write_json(path, &VolumeReport { warnings, ..report })?;
             files.push(path.clone());
         }
         let grid = mask.grid();
@@ -111,6 +131,7 @@ impl OutputFiles {
             slices_with_mask: measured.slices_with_mask.len(),
             slices: grid.dims[output.prepared.slice_axis()],
             volume_ml: output.segmentation.volume_ml(),
+            warnings,
         })
     }
 
@@ -165,6 +186,7 @@ impl OutputFiles {
                 precision: by.model().precision(),
             },
             model: by.facts(),
+            warnings: Vec::new(),
         })
     }
 }

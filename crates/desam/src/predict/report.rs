@@ -15,10 +15,13 @@ pub struct VolumeReport {
     /// Version of this program.
     pub desam: String,
     /// The volume.
+    #[serde(serialize_with = "desam_core::serde_path::serialize")]
     pub input: PathBuf,
     /// Its mask.
+    #[serde(serialize_with = "desam_core::serde_path::serialize")]
     pub output: PathBuf,
     /// What was written beside the mask, this file left out.
+    #[serde(serialize_with = "desam_core::serde_path::serialize")]
     pub files: Vec<PathBuf>,
     /// Voxels along `i`, `j`, `k`.
     pub dims: [usize; 3],
@@ -36,12 +39,16 @@ pub struct VolumeReport {
     pub slice_axis: usize,
     /// Slices along that axis in which the mask is not empty, counted from 0.
     pub slices_with_mask: Vec<usize>,
-    /// The IoUs that PRIM predicts; none in grid points mode where no slice has a mask.
+    /// The IoUs that PRIM predicts. Left out where no slice has a mask in grid points mode, and where
+    /// the model was not trained to predict them.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub predicted_iou: Option<IouStatistics>,
     /// The settings.
     pub settings: Settings,
     /// The model.
     pub model: ModelFacts,
+    /// What may not be as the user expects, a sentence each; empty where nothing is doubtful.
+    pub warnings: Vec<String>,
 }
 
 /// Everything that decides a mask beside model and volume, and what else was asked for.
@@ -63,6 +70,7 @@ pub struct Settings {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct ModelFacts {
     /// Its file; none where the caller made it.
+    #[serde(serialize_with = "desam_core::serde_path::serialize")]
     pub file: Option<PathBuf>,
     /// BLAKE3 of that file, in hexadecimal, as `b3sum` gives it.
     pub blake3: Option<String>,

@@ -3,15 +3,17 @@
 use super::features::Features;
 use super::maps::Maps;
 use super::output::{Output, OutputFiles, VolumeSummary};
-use super::{ModelFacts, PredictOptions, SlicePrediction};
+use super::{ModelFacts, PredictOptions, SlicePrediction, findings};
 use crate::device::has_one_queue;
 use crate::model::model_file;
 use crate::{Automatic, Error, Mode, Model, Result};
 use candle_core::Device;
-use desam_core::{BinaryMask, ImageEncoder, LabelVolume, MaskDecoder, Precision, Progress, Volume};
+use desam_core::text::{name_text, one_line};
+use desam_core::{BinaryMask, ImageEncoder, LabelVolume, Precision, Progress, Volume};
 use desam_data::cache::hash_file;
 use desam_data::preprocess::PreparedVolume;
-use desam_data::volumes::read_volume;
+use desam_data::volumes::{Loaded, ReadOptions, load_volume};
+use std::borrow::Borrow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -21,6 +23,7 @@ pub struct Segmenter {
     encoder: Arc<dyn ImageEncoder>,
     automatic: Automatic,
     options: PredictOptions,
+    read: ReadOptions,
     /// The model's file, where it was opened from one.
     source: Option<PathBuf>,
     /// That file's BLAKE3, where it will be asked for.
@@ -46,6 +49,9 @@ pub struct Segmentation {
     pub probability: Option<Volume>,
     /// Predicted IoUs on the volume's own grid, where [`PredictOptions::iou_map`] asks for them.
     pub iou_map: Option<Volume>,
+    /// What may not be as the user expects of the volume and its mask, a sentence each: an image
+    /// without contrast, a mask with nothing in it.
+    pub warnings: Vec<String>,
 }
 
 impl Segmentation {
@@ -92,7 +98,8 @@ impl Segmenter {
         let mode = model.record().training.as_ref().map_or(Mode::Points, |t| t.mode);
         let automatic = Automatic::new(mode, 9, model.spec().mask_side());
         let options = PredictOptions::default();
-        Ok(Self { model, encoder, automatic, options, source: None, blake3: None })
+        let read = ReadOptions::default();
+        Ok(Self { model, encoder, automatic, options, read, source: None, blake3: None })
     }
 
     /// The same, prompting in another way.
@@ -122,11 +129,8 @@ impl Segmenter {
     /// the model's file hashed and it cannot be read.
     pub fn with_options(mut self, options: PredictOptions) -> Result<Self> {
         options.validate()?;
-        if options.iou_map && !self.model.decoder().predicts_iou() {
-            let variant = self.model.record().variant;
-            let reason =
-                format!("a model of variant {variant} predicts no IoU: there is no map of it");
-            return Err(Error::Invalid(reason));
+        if options.iou_map {
+            self.expect_iou()?;
         }
         if options.json && self.blake3.is_none() {
             // Once, not for every volume: a model may be of gigabytes.
@@ -136,9 +140,47 @@ impl Segmenter {
         Ok(self)
     }
 
+    /// Refuses a map of predicted IoUs where they mean nothing.
+    fn expect_iou(&self) -> Result<()> {
+        let record = self.model.record();
+        if record.iou_is_trained() {
+            return Ok(());
+        }
+        let variant = record.variant;
+        Err(Error::Invalid(if variant.predicts_iou() {
+            "this model was trained without a loss on the predicted IoU, as whole box mode is: what \
+             it predicts means nothing, and there is no map of it"
+                .to_owned()
+        } else {
+            format!("a model of variant {variant} predicts no IoU: there is no map of it")
+        }))
+    }
+
+    /// What is doubtful about the model and its prompts, whatever the volume.
+    pub fn warnings(&self) -> Vec<String> {
+        self.model.prompting_warning(&self.automatic).into_iter().collect()
+    }
+
     /// What is done to masks and written beside them.
     pub fn options(&self) -> &PredictOptions {
         &self.options
+    }
+
+    /// The same, reading files in another way, such as one series of DICOM folders that hold several.
+    #[must_use]
+    pub fn with_read_options(mut self, read: ReadOptions) -> Self {
+        self.read = read;
+        self
+    }
+
+    /// How files are read.
+    pub fn read_options(&self) -> &ReadOptions {
+        &self.read
+    }
+
+    /// Reads a file as [`read_options`](Self::read_options) say.
+    pub(super) fn load(&self, input: &Path) -> Result<Loaded<Volume>> {
+        Ok(load_volume(input, &self.read)?)
     }
 
     /// Which model it is.
@@ -154,12 +196,19 @@ impl Segmenter {
     }
 
     /// Segments a volume. One slice's pixels and features are held at a time; where the model is on
-    /// an accelerator those of the next are being made.
+    /// an accelerator those of the next are being made. `progress` is told where the work begins, of
+    /// every slice, where it ends, and of what is doubtful ([`Segmentation::warnings`]).
     ///
     /// # Errors
     /// When the volume cannot be prepared or a tensor operation fails.
     pub fn segment(&self, volume: &Volume, progress: &dyn Progress) -> Result<Segmentation> {
-        self.compute(&self.prepare(volume)?, progress)
+        let prepared = self.prepare(volume)?;
+        self.warnings().iter().for_each(|warning| progress.warn(warning));
+        progress.begin("segmenting", prepared.len() as u64);
+        let segmentation = self.compute(&prepared, progress)?;
+        progress.finish(&format!("{:.1} ml", segmentation.volume_ml()));
+        segmentation.warnings.iter().for_each(|warning| progress.warn(warning));
+        Ok(segmentation)
     }
 
     /// A volume ready to be computed on.
@@ -184,7 +233,7 @@ impl Segmenter {
     ) -> Result<Segmentation> {
         let predictor = self.model.predictor();
         let mut slices = Vec::with_capacity(prepared.len());
-        let mut maps = Maps::new(&self.options, prepared);
+        let mut maps = Maps::new(&self.options, prepared)?;
         let device = self.model.device();
         let features = Features { encoder: self.encoder.as_ref(), prepared, device };
         features.each(!device.is_cpu() && has_one_queue(device), |z, features| {
@@ -198,13 +247,15 @@ impl Segmenter {
         let mask = prepared.restore(&masks)?;
         let mask = self.options.postprocess.apply(mask, prepared.slice_axis())?;
         let (probability, iou_map) = maps.finish()?;
-        Ok(Segmentation { mask, slices, probability, iou_map })
+        let found = findings::warnings(&mask, prepared.slice_axis());
+        let warnings = prepared.warnings().iter().cloned().chain(found).collect();
+        Ok(Segmentation { mask, slices, probability, iou_map, warnings })
     }
 
     /// Segments a file of any format (see [`desam_data::volumes`]); the mask is u8, in the format
     /// that `output` is named after. Where that is the input's, the header's geometry is the
     /// input's: the same dimensions, affine and codes. What [`options`](Self::options) ask for is
-    /// written beside it.
+    /// written beside it. What the reader has to warn about goes to `progress`.
     ///
     /// # Errors
     /// When the file cannot be read, or the mask not written.
@@ -214,7 +265,7 @@ impl Segmenter {
         output: &Path,
         progress: &dyn Progress,
     ) -> Result<VolumeSummary> {
-        self.segment_read(&read_volume(input)?, input, output, progress)
+        self.segment_loaded(self.load(input)?, input, output, progress)
     }
 
     /// Segments a volume that was read from `input` in a way of the caller's, such as one series of
@@ -229,14 +280,36 @@ impl Segmenter {
         output: &Path,
         progress: &dyn Progress,
     ) -> Result<VolumeSummary> {
+        self.segment_loaded(Loaded::new(volume), input, output, progress)
+    }
+
+    /// Segments a volume that was read from `input`, together with what its reader had to say, which
+    /// goes into the report as well.
+    ///
+    /// # Errors
+    /// When the volume cannot be prepared, or the mask not written.
+    pub fn segment_loaded<V: Borrow<Volume>>(
+        &self,
+        loaded: Loaded<V>,
+        input: &Path,
+        output: &Path,
+        progress: &dyn Progress,
+    ) -> Result<VolumeSummary> {
+        let read = loaded.warnings.clone();
+        let said = read.len();
+        let volume = loaded.report(progress);
+        let volume: &Volume = volume.borrow();
+        self.warnings().iter().for_each(|warning| progress.warn(warning));
         let files = OutputFiles::new(input, output, &self.options)?;
         let prepared = self.prepare_file(volume, input)?;
-        let name = input.file_name().map_or_else(String::new, |n| n.to_string_lossy().into());
+        let name = one_line(&name_text(input.file_name().unwrap_or_default()));
         progress.begin(&name, prepared.len() as u64);
         let segmentation = self.compute(&prepared, progress)?;
-        let result = Output { prepared: &prepared, volume: Some(volume), segmentation };
+        let result =
+            Output { prepared: &prepared, volume: Some(volume), segmentation, warnings: read };
         let summary = files.write(self, &result)?;
         progress.finish(&format!("{name}: {:.1} ml", summary.volume_ml));
+        summary.warnings.iter().skip(said).for_each(|warning| progress.warn(warning));
         Ok(summary)
     }
 }

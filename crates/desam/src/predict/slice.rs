@@ -16,6 +16,7 @@ pub struct SlicePredictor<'a> {
     pub(super) decoder: &'a dyn MaskDecoder,
     pub(super) spec: &'a EncoderSpec,
     precision: Precision,
+    reports_iou: bool,
 }
 
 impl std::fmt::Debug for SlicePredictor<'_> {
@@ -30,7 +31,7 @@ pub struct SlicePrediction {
     /// `M×M`; empty where no point was worth a mask.
     pub mask: BinaryMask,
     /// The IoU that PRIM predicts for it, with no sigmoid; `None` for an empty mask of grid points
-    /// mode, and where the decoder predicts none.
+    /// mode, and where the decoder predicts none or was not trained to.
     pub predicted_iou: Option<f32>,
     /// The point that gave it, (column, row) in mask pixels; `None` in whole box mode, and where no
     /// point could give another.
@@ -42,7 +43,8 @@ pub struct SlicePrediction {
 #[derive(Debug, Clone, PartialEq)]
 pub struct SliceEvidence {
     /// The IoU that PRIM predicts for each point of the grid, with no sigmoid, row by row:
-    /// `N·N` numbers. One number in whole box mode. Empty where the decoder predicts none.
+    /// `N·N` numbers. One number in whole box mode. Empty where the decoder predicts none or was not
+    /// trained to.
     pub ious: Vec<f32>,
     /// Logits of the mask that was taken, `M·M` row by row, as they were drawn: before small
     /// regions were removed from the mask. Empty where no point was worth a mask.
@@ -58,12 +60,19 @@ impl<'a> SlicePredictor<'a> {
         decoder: &'a dyn MaskDecoder,
         spec: &'a EncoderSpec,
     ) -> Self {
-        Self { prompt, decoder, spec, precision: Precision::F32 }
+        let reports_iou = decoder.predicts_iou();
+        Self { prompt, decoder, spec, precision: Precision::F32, reports_iou }
     }
 
     /// The same in another precision. Masks are compared and measured in f32 whatever it is.
     pub fn with_precision(self, precision: Precision) -> Self {
         Self { precision, ..self }
+    }
+
+    /// The same with predicted IoUs in its results, or without: where nobody taught the decoder to
+    /// predict them they mean nothing. A grid is ranked by them all the same.
+    pub fn with_reported_iou(self, reports: bool) -> Self {
+        Self { reports_iou: reports && self.decoder.predicts_iou(), ..self }
     }
 
     /// What the encoder takes and gives.
@@ -118,11 +127,16 @@ impl<'a> SlicePredictor<'a> {
         grid: impl Fn(&Self, &ImageContext, &Automatic) -> Result<(SlicePrediction, SliceEvidence)>,
     ) -> Result<(SlicePrediction, SliceEvidence)> {
         let context = self.context(features)?;
-        match automatic.mode {
-            Mode::Box => self.whole_box(&context, automatic),
-            Mode::Points if self.lacks_ranking() => self.without_ranking(&context, automatic),
-            Mode::Points => grid(self, &context, automatic),
+        let (mut prediction, mut evidence) = match automatic.mode {
+            Mode::Box => self.whole_box(&context, automatic)?,
+            Mode::Points if self.lacks_ranking() => self.without_ranking(&context, automatic)?,
+            Mode::Points => grid(self, &context, automatic)?,
+        };
+        if !self.reports_iou {
+            prediction.predicted_iou = None;
+            evidence.ious.clear();
         }
+        Ok((prediction, evidence))
     }
 
     fn context(&self, features: &ImageFeatures) -> Result<ImageContext> {

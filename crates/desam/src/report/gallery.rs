@@ -5,6 +5,7 @@ use super::view::{CaseView, Pick, Picture};
 use crate::evaluate::{CaseScore, Evaluation, Role, cleared};
 use crate::{Error, Result};
 use candle_core::Device;
+use desam_core::text::DisplayPath as _;
 use desam_core::{BinaryMask, ImageFeatures, Progress};
 use desam_data::cache::{FeatureCache, SliceRef};
 use desam_metrics::metric::{BothEmpty, Confusion, Overlap};
@@ -121,7 +122,7 @@ impl Artist<'_> {
         if stored.is_empty() {
             return Err(Error::Invalid(format!(
                 "the cache {} has no slice of {}/{}; name the cache that the run was scored with",
-                self.cache.dir().display(),
+                self.cache.dir().display_escaped(),
                 case.site,
                 case.case
             )));
@@ -142,13 +143,15 @@ impl Artist<'_> {
         let (mut start, mut largest) = (0, 0);
         for (n, slice) in slices.iter().enumerate() {
             let features = self.cache.features(slice, self.device)?;
-            let prediction = cleared((self.draw)(&features)?, self.evaluation.border_px)?;
+            let border_px = self.evaluation.border_px;
+            let prediction = cleared((self.draw)(&features)?, border_px)?;
             let (image, truth) = (self.cache.image(slice)?, self.cache.mask(slice)?);
             if truth.area() > largest {
                 (start, largest) = (n, truth.area());
             }
             let counts = Confusion::count(prediction.data(), truth.data())?;
-            let tile = Tile { image: &image, prediction: &prediction, truth: Some(&truth) };
+            let (prediction, truth) = (&prediction, Some(&truth));
+            let tile = Tile { image: &image, prediction, truth, border_px };
             pictures.push(Picture {
                 site: case.site.clone(),
                 case: case.case.clone(),

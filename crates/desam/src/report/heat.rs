@@ -1,7 +1,8 @@
 //! Source to target, as a table whose cells are coloured by Dice.
 
+use super::group::{reason, scored_alike};
 use super::page::RunReport;
-use crate::evaluate::{Evaluation, Role, Unit, percent};
+use crate::evaluate::{Evaluation, Role, Unit, few_cases_note, percent};
 use desam_metrics::metric::CaseMetric;
 use desam_metrics::statistics::Interval;
 use maud::{Markup, html};
@@ -34,7 +35,7 @@ impl Colours {
 
 /// Every site of any run, the sources in the order of the runs, then the others as they come: so
 /// the source sites' own cells lie on the diagonal where every site is a source once.
-fn sites(runs: &[RunReport]) -> Vec<&str> {
+fn sites<'a>(runs: &[&'a RunReport]) -> Vec<&'a str> {
     let sources = runs.iter().map(|r| r.evaluation.source.as_str());
     let scored = runs.iter().flat_map(|r| r.evaluation.sites.iter().map(|s| s.site.as_str()));
     let all: Vec<&str> = scored.clone().collect();
@@ -47,14 +48,33 @@ fn sites(runs: &[RunReport]) -> Vec<&str> {
     names
 }
 
-/// The heat map of all runs, a row each.
-pub(super) fn heat_map(runs: &[RunReport]) -> Markup {
+/// The heat maps of all runs, one for each way of scoring.
+pub(super) fn heat_maps(runs: &[RunReport]) -> Markup {
+    let groups = scored_alike(runs);
+    html! {
+        h2 { "Source to target" }
+        @if let Some(why) = reason(&groups) { p.notice { (why) } }
+        @for group in &groups {
+            @if groups.len() > 1 { h3 { "Scored with " (group.label(&groups)) } }
+            (heat_map(&group.runs))
+            @let uneven = group.uneven_sites();
+            @if !uneven.is_empty() {
+                p.notice {
+                    "Not every run was scored on " (uneven.join(", "))
+                    ": their means are over different sites."
+                }
+            }
+        }
+    }
+}
+
+/// The heat map of runs that were scored alike, a row each.
+fn heat_map(runs: &[&RunReport]) -> Markup {
     let sites = sites(runs);
     let dices = runs.iter().flat_map(|r| &r.evaluation.sites).map(|s| s.mean_dice);
     let overall = runs.iter().filter_map(|r| r.evaluation.overall_dice);
     let colours = Colours::around(dices.chain(overall));
     html! {
-        h2 { "Source to target" }
         div.card.scroll {
             table.heat {
                 thead {
@@ -88,13 +108,15 @@ pub(super) fn heat_map(runs: &[RunReport]) -> Markup {
 }
 
 /// What the small numbers are.
-fn intervals(runs: &[RunReport]) -> String {
+fn intervals(runs: &[&RunReport]) -> String {
     let Some(config) = runs.iter().find_map(|r| r.evaluation.bootstrap.as_ref()) else {
         return String::new();
     };
+    let few = runs.iter().any(|r| r.evaluation.has_few_cases());
+    let few = if few { format!(" {}.", few_cases_note()) } else { String::new() };
     format!(
         "Below: {} % intervals, bootstrap over cases within their site ({} draws, seed {}); they \
-         speak of other cases of these sites, not of other sites. A site with a single case has none.",
+         speak of other cases of these sites, not of other sites. A site with a single case has none.{few}",
         config.level_percent(),
         config.resamples,
         config.seed

@@ -8,6 +8,7 @@ mod canvas;
 mod cases;
 mod chart;
 mod gallery;
+mod group;
 mod heat;
 mod overlay;
 mod page;
@@ -22,7 +23,9 @@ mod view;
 
 pub use chart::{dice_svg, loss_svg};
 pub use gallery::GalleryConfig;
-pub use overlay::{PREDICTION_RGB, TRUTH_RGB, Tile, montage_png, overlay_png};
+pub use overlay::{
+    BORDER_RGB, PREDICTION_RGB, TRUTH_RGB, Tile, montage_png, overlay_png, tile_png,
+};
 pub use page::{ReportInput, RunReport, render_page, write_page};
 pub use study::{ReportRequest, ReportSummary, RunSource, report};
 pub use view::{CaseView, Pick, Picture};

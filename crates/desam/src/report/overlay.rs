@@ -10,6 +10,12 @@ pub const PREDICTION_RGB: [u8; 3] = [255, 165, 0];
 /// Colour of the ground truth's outline: blue, as in the official program's pictures.
 pub const TRUTH_RGB: [u8; 3] = [30, 144, 255];
 
+/// Colour of the border where predictions are cleared before they are scored: a dashed line.
+pub const BORDER_RGB: [u8; 3] = [154, 205, 50];
+
+/// Pixels of a dash of the border's line, and of the gap behind it.
+const DASH: usize = 4;
+
 /// Transparent pixels between the tiles of a montage.
 const GAP: usize = 6;
 
@@ -22,6 +28,9 @@ pub struct Tile<'a> {
     pub prediction: &'a BinaryMask,
     /// The ground truth, over the whole image; any size.
     pub truth: Option<&'a BinaryMask>,
+    /// Border where predictions are cleared before they are scored, in pixels of the prediction on
+    /// each side; 0 draws none.
+    pub border_px: usize,
 }
 
 /// One slice as a PNG, `image.side · scale` pixels wide and high: the image enlarged linearly,
@@ -38,9 +47,17 @@ pub fn overlay_png(
     truth: Option<&BinaryMask>,
     scale: usize,
 ) -> Result<Vec<u8>> {
-    let side = image.side.saturating_mul(scale);
+    tile_png(&Tile { image, prediction, truth, border_px: 0 }, scale)
+}
+
+/// The same with the border where predictions are cleared, as a dashed line around what is scored.
+///
+/// # Errors
+/// As [`overlay_png`].
+pub fn tile_png(tile: &Tile<'_>, scale: usize) -> Result<Vec<u8>> {
+    let side = tile.image.side.saturating_mul(scale);
     let mut canvas = Canvas::transparent(side, side)?;
-    draw(&mut canvas, &Tile { image, prediction, truth }, Place { x: 0, y: 0, side })?;
+    draw(&mut canvas, tile, Place { x: 0, y: 0, side })?;
     canvas.png()
 }
 
@@ -88,6 +105,9 @@ fn draw(canvas: &mut Canvas, tile: &Tile<'_>, place: Place) -> Result<()> {
     for (n, &v) in grey.iter().enumerate() {
         canvas.set(place.x + n % side, place.y + n / side, [v; 3]);
     }
+    for (x, y) in border(tile, side) {
+        canvas.set(place.x + x, place.y + y, BORDER_RGB);
+    }
     let reach = if side < 256 { 1 } else { 2 };
     let prediction = OnScreen::new(tile.prediction, side)?;
     let truth = tile.truth.map(|t| OnScreen::new(t, side)).transpose()?;
@@ -104,6 +124,21 @@ fn draw(canvas: &mut Canvas, tile: &Tile<'_>, place: Place) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Screen pixels of the dashed line around what is scored: the outermost that lie inside.
+fn border(tile: &Tile<'_>, side: usize) -> Vec<(usize, usize)> {
+    let (height, width) = (tile.prediction.height(), tile.prediction.width());
+    let first = |length: usize| (tile.border_px * side).checked_div(length).unwrap_or(0);
+    let (left, top) = (first(width), first(height));
+    if tile.border_px == 0 || 2 * left.max(top) >= side {
+        return Vec::new();
+    }
+    let (right, bottom) = (side - 1 - left, side - 1 - top);
+    let dashed = |at: usize| (at / DASH).is_multiple_of(2);
+    let across = (left..=right).filter(|x| dashed(*x)).flat_map(|x| [(x, top), (x, bottom)]);
+    let down = (top..=bottom).filter(|y| dashed(*y)).flat_map(|y| [(left, y), (right, y)]);
+    across.chain(down).collect()
 }
 
 /// A mask brought to the screen by the nearest pixel.
@@ -239,6 +274,34 @@ mod tests {
     }
 
     #[test]
+    fn the_border_is_a_dashed_line_around_what_is_scored() {
+        // By hand: a border of 1 of 4 pixels is 8 of 32 on the screen, so that what is scored begins
+        // at 8 and ends at 23; dashes are at 8 to 11, 16 to 19, ….
+        let (image, none) = (grey(8), square(4, 0, 0));
+        let tile = Tile { image: &image, prediction: &none, truth: None, border_px: 1 };
+        let picture = Decoded::of(&tile_png(&tile, 4).unwrap());
+        for (place, colour) in [
+            ((8, 8), BORDER_RGB),
+            ((11, 8), BORDER_RGB),
+            ((16, 23), BORDER_RGB),
+            ((8, 17), BORDER_RGB),
+            ((23, 17), BORDER_RGB),
+            ((12, 8), [100; 3]),
+            ((7, 8), [100; 3]),
+            ((16, 24), [100; 3]),
+            ((16, 16), [100; 3]),
+        ] {
+            assert_eq!(picture.at(place.0, place.1), colour, "{place:?}");
+        }
+        // An outline is on top of it, and a border that leaves nothing is not drawn.
+        let whole = square(4, 1, 3);
+        let tile = Tile { prediction: &whole, ..tile };
+        assert_eq!(Decoded::of(&tile_png(&tile, 4).unwrap()).at(8, 8), PREDICTION_RGB);
+        let tile = Tile { prediction: &none, border_px: 2, ..tile };
+        assert_eq!(Decoded::of(&tile_png(&tile, 4).unwrap()).at(16, 16), [100; 3]);
+    }
+
+    #[test]
     fn masks_of_other_sides_are_scaled() {
         // By hand: a mask of 4 × 4 with its middle set covers 8..24 of 32 pixels.
         let mask = square(4, 1, 3);
@@ -267,7 +330,7 @@ mod tests {
     #[test]
     fn a_montage_has_gaps_that_show_what_is_behind() {
         let (image, mask) = (grey(8), square(8, 0, 0));
-        let tile = Tile { image: &image, prediction: &mask, truth: None };
+        let tile = Tile { image: &image, prediction: &mask, truth: None, border_px: 0 };
         let picture = Decoded::of(&montage_png(&[tile; 3], 2, 16).unwrap());
         assert_eq!((picture.width, picture.channels), (2 * 16 + GAP, 4));
         assert_eq!(picture.data.len(), 4 * picture.width * picture.width);
@@ -291,7 +354,7 @@ mod tests {
         assert!(overlay_png(&grey(8), &mask, None, usize::MAX).is_err());
         assert!(overlay_png(&grey(8), &BinaryMask::empty(0, 3), None, 1).is_err());
         let image = grey(8);
-        let tile = Tile { image: &image, prediction: &mask, truth: None };
+        let tile = Tile { image: &image, prediction: &mask, truth: None, border_px: 0 };
         assert!(montage_png(&[], 3, 16).is_err());
         assert!(montage_png(&[tile], 0, 16).is_err());
         assert!(montage_png(&[tile; 2], 2, 0).is_err());

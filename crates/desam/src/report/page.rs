@@ -36,6 +36,8 @@ pub struct RunReport {
     pub configuration: String,
     /// What a reader must know of this run.
     pub notes: Vec<String>,
+    /// How its volumes were prepared, where that is known: runs that differ in it share no table.
+    pub preprocessing: Option<String>,
 }
 
 impl RunReport {
@@ -50,6 +52,7 @@ impl RunReport {
             facts: Vec::new(),
             configuration: String::new(),
             notes: Vec::new(),
+            preprocessing: None,
         }
     }
 }
@@ -90,7 +93,7 @@ pub fn render_page(input: &ReportInput<'_>) -> String {
                         p.notice { (input.note) }
                     }
                     @if let [run] = input.runs { (scores::headline(&run.evaluation)) }
-                    @if !input.runs.is_empty() { (heat::heat_map(input.runs)) }
+                    @if !input.runs.is_empty() { (heat::heat_maps(input.runs)) }
                     @for run in input.runs { (section(run, several)) }
                 }
                 script { (PreEscaped(SCRIPT)) }
@@ -133,11 +136,11 @@ fn section(run: &RunReport, several: bool) -> Markup {
             }
             @if !run.views.is_empty() {
                 (part("Worst and best cases"))
-                (view::views(&run.views))
+                (view::views(&run.views, evaluation.border_px))
             }
             @if !run.pictures.is_empty() {
                 (part("Prediction and ground truth"))
-                (view::pictures(&run.pictures))
+                (view::pictures(&run.pictures, evaluation.border_px))
             }
             @if !evaluation.cases.is_empty() {
                 (part("Cases"))

@@ -72,6 +72,9 @@ pub(super) fn table(evaluation: &Evaluation) -> Markup {
                 (counted(cases, "case")) " of the sites that training never saw."
             }
         }
+        @if let Some(line) = evaluation.border_line() {
+            p.soft { "Border rule: " (line) "." }
+        }
         @for lost in &evaluation.unscored {
             p.soft { "Not scored: " (lost.site) "/" (lost.case) ": " (lost.reason) "." }
         }

@@ -1,12 +1,15 @@
 //! From runs on the disk to a page.
 
 use super::gallery::{Artist, GalleryConfig};
-use super::page::{ReportInput, RunReport, write_page};
+use super::group::{reason, scored_alike};
+use super::page::{ReportInput, RunReport, render_page};
 use crate::evaluate::{Evaluation, Protocol, check_origin};
+use crate::files::write_text;
 use crate::sweep::Plan;
 use crate::train::{Run, RunConfig, RunManifest};
-use crate::{Automatic, Error, Model, Result};
+use crate::{Automatic, Error, Model, ModelRecord, Result};
 use candle_core::Device;
+use desam_core::text::{name_text, one_line, path_for_people};
 use desam_core::{ImageFeatures, Precision, Progress};
 use desam_data::cache::FeatureCache;
 use desam_metrics::statistics::BootstrapConfig;
@@ -33,9 +36,21 @@ pub struct RunSource {
 impl RunSource {
     /// A run's folder with its scores under a protocol, named after the folder.
     pub fn of(run: &Path, protocol: Protocol) -> Self {
-        let name = run.file_name().unwrap_or(run.as_os_str()).to_string_lossy().into_owned();
+        let name = one_line(&name_text(run.file_name().unwrap_or(run.as_os_str())));
         let evaluation = run.join(format!("evaluation_{protocol}.json"));
         Self { name, run: run.to_owned(), evaluation, cache: None }
+    }
+
+    /// A file of scores in a run's folder, such as `evaluation_paper_border0.json`, named after both.
+    pub fn of_scores(evaluation: &Path) -> Self {
+        let run = match evaluation.parent() {
+            Some(folder) if !folder.as_os_str().is_empty() => folder,
+            _ => Path::new("."),
+        };
+        let folder = run.file_name().unwrap_or(run.as_os_str());
+        let file = evaluation.file_stem().unwrap_or_default();
+        let name = one_line(&format!("{} {}", name_text(folder), name_text(file)));
+        Self { name, run: run.to_owned(), evaluation: evaluation.to_owned(), cache: None }
     }
 
     /// The lines of a plan that are trained and scored, each with the scores that it was planned for;
@@ -79,11 +94,14 @@ pub struct ReportRequest<'a> {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ReportSummary {
     /// The page.
+    #[serde(serialize_with = "desam_core::serde_path::serialize")]
     pub page: PathBuf,
     /// Its size.
     pub bytes: u64,
     /// Runs on it.
     pub runs: usize,
+    /// Tables from source to target: one for all runs that were scored alike.
+    pub tables: usize,
     /// Cases that are shown slice by slice.
     pub cases_shown: usize,
     /// Cases that were left out for size, as `RUN: SITE/CASE`.
@@ -114,11 +132,17 @@ pub fn report(
         runs.push(run);
     }
     let title = request.title.map_or_else(|| heading(&runs), str::to_owned);
-    write_page(out, &ReportInput { title: &title, note: "", runs: &runs })?;
+    let page = render_page(&ReportInput { title: &title, note: "", runs: &runs });
+    write_text(out, &page)?;
+    let groups = scored_alike(&runs);
+    if let Some(why) = reason(&groups) {
+        progress.warn(&why);
+    }
     Ok(ReportSummary {
         page: out.to_owned(),
-        bytes: std::fs::metadata(out).map_err(Error::io("read", out))?.len(),
+        bytes: page.len() as u64,
         runs: runs.len(),
+        tables: groups.len(),
         cases_shown: runs.iter().map(|r| r.views.len()).sum(),
         left_out,
     })
@@ -149,6 +173,8 @@ fn read(
         evaluation = evaluation.with_intervals(&request.bootstrap)?;
     }
     let facts = facts(&run, (&config, &manifest), &evaluation);
+    let record = ModelRecord::of_file(&run.model_path())?;
+    let preprocessing = record.map(|record| record.preprocess.summary());
     let (mut views, mut left_out, mut notes) = (Vec::new(), Vec::new(), Vec::new());
     if request.gallery.cases_each > 0 && request.gallery.slices > 0 {
         let named = source.cache.as_ref().or(evaluation.cache.as_ref());
@@ -179,6 +205,7 @@ fn read(
         facts,
         configuration,
         notes,
+        preprocessing,
         ..RunReport::of(source.name.as_str(), evaluation)
     };
     Ok((report, left_out))
@@ -204,7 +231,7 @@ fn facts(
     let best = manifest.best_epoch.map_or("none".to_owned(), |e| e.to_string());
     let numbers = manifest.trainable_numbers as f64 / 1e6;
     let facts = [
-        ("Run", run.dir().display().to_string()),
+        ("Run", path_for_people(run.dir())),
         ("Trained on", cases(&manifest.train_cases)),
         ("Held out", cases(&manifest.validation_cases)),
         ("Mode and preset", format!("{}, {}", train.mode, train.preset)),
@@ -217,9 +244,13 @@ fn facts(
         ("Decoder", format!("{numbers:.2} M numbers that learn")),
         (
             "Frozen weights",
-            format!("{} (BLAKE3 {})", manifest.weights.path.display(), manifest.weights.blake3),
+            format!(
+                "{} (BLAKE3 {})",
+                path_for_people(&manifest.weights.path),
+                manifest.weights.blake3
+            ),
         ),
-        ("Features", format!("{} (key {})", manifest.cache.display(), manifest.cache_key)),
+        ("Features", format!("{} (key {})", path_for_people(&manifest.cache), manifest.cache_key)),
         ("desam", format!("{}, {}", manifest.desam_version, manifest.device)),
     ];
     facts.map(|(name, value)| (name.to_owned(), value)).to_vec()

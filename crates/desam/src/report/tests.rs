@@ -132,9 +132,13 @@ fn several_runs_share_one_heat_map() {
     assert_eq!(heads, ["trained on", "A", "B", "C", "mean of target sites"]);
     assert_eq!(map.matches("class=\"value own\"").count(), 2);
     // B's two cases have an interval; the run that was not scored on C a dash.
-    assert!(map.contains("<small>0.00 to 80.00</small>") && map.contains("<td>–</td>"), "{map}");
+    assert!(
+        map.contains("<small>0.00 to 80.00 (n = 2)</small>") && map.contains("<td>–</td>"),
+        "{map}"
+    );
     assert_eq!(html.matches("<h2 class=\"run\">").count(), 2);
     assert!(html.contains("200 draws, seed 0"));
+    assert!(html.contains("n: of fewer than 5 cases"), "{html}");
 }
 
 #[test]
@@ -154,6 +158,8 @@ fn cases_are_shown_slice_by_slice() {
     run.configuration = "{\"a\": \"<b>\"}".into();
     let html = page(&[run]);
     assert_balanced(&html);
+    // `evaluation()` has a border of 50 pixels.
+    assert!(html.contains("in the border of 50 pixels"), "{html}");
     for words in [
         "data-start=\"1\"",
         "2. worst: Dice 25.00 %",

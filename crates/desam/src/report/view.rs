@@ -1,6 +1,6 @@
 //! Single cases to look at, slice by slice.
 
-use super::overlay::{PREDICTION_RGB, TRUTH_RGB};
+use super::overlay::{BORDER_RGB, PREDICTION_RGB, TRUTH_RGB};
 use crate::evaluate::percent;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -47,13 +47,13 @@ pub struct CaseView {
     pub start: usize,
 }
 
-/// The worst and the best cases.
-pub(super) fn views(views: &[CaseView]) -> Markup {
+/// The worst and the best cases; `border_px` is the border that their pictures show.
+pub(super) fn views(views: &[CaseView], border_px: usize) -> Markup {
     html! {
         p.soft {
             (key(PREDICTION_RGB)) "prediction  "
             (key(TRUTH_RGB)) "ground truth, on the masks' grid. The first Dice is the case's, that \
-            below a picture the one slice's."
+            below a picture the one slice's. " (border_key(border_px))
         }
         div.pictures.views {
             @for view in views { (one(view)) }
@@ -103,8 +103,18 @@ fn image(picture: &Picture, name: &str) -> Markup {
     }
 }
 
-/// One slice of many cases, by site.
-pub(super) fn pictures(pictures: &[Picture]) -> Markup {
+/// What the dashed line is.
+fn border_key(border_px: usize) -> Markup {
+    html! {
+        @if border_px > 0 {
+            (key(BORDER_RGB)) "dashed: predictions are scored inside; in the border of "
+            (border_px) " pixels beyond they are cleared, the truth is not."
+        }
+    }
+}
+
+/// One slice of many cases, by site; `border_px` is the border that their pictures show.
+pub(super) fn pictures(pictures: &[Picture], border_px: usize) -> Markup {
     let mut sites: Vec<&str> = Vec::new();
     for picture in pictures {
         if !sites.contains(&picture.site.as_str()) {
@@ -114,7 +124,8 @@ pub(super) fn pictures(pictures: &[Picture]) -> Markup {
     html! {
         p.soft {
             (key(PREDICTION_RGB)) "prediction  "
-            (key(TRUTH_RGB)) "ground truth. The Dice below a picture is that of the one slice."
+            (key(TRUTH_RGB)) "ground truth. The Dice below a picture is that of the one slice. "
+            (border_key(border_px))
         }
         div.pictures {
             @for site in sites {

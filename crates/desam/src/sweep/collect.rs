@@ -2,8 +2,9 @@
 
 use super::folder::Plan;
 use super::paper::{PaperRow, PaperTable};
+use super::plan::Domain;
 use super::plan::{Cell, PlanLine};
-use super::sites::Letter;
+use super::sites::{Letter, PaperSites};
 use super::status::{LineState, of_line};
 use crate::Result;
 use crate::evaluate::{Evaluation, Protocol};
@@ -91,21 +92,55 @@ impl OurCell {
     }
 }
 
+/// A column: a site that is trained on while the others are scored.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Column {
+    /// The site; `None` for one of the paper's that the plan does not have.
+    pub site: Option<String>,
+    /// Which of the paper's sites it is, where the user said so.
+    pub paper_site: Option<Letter>,
+}
+
+impl Column {
+    /// The columns of a plan's tables. Where some of its sites are the paper's, all of the paper's
+    /// come first, in its order; else the sites as the plan has them.
+    fn all(sites: &[Domain]) -> Vec<Self> {
+        let column = |d: &Domain| Self { site: Some(d.site.clone()), paper_site: d.letter };
+        if sites.iter().all(|d| d.letter.is_none()) {
+            return sites.iter().map(column).collect();
+        }
+        let of_letter = |letter: Letter| {
+            let own = sites.iter().find(|d| d.letter == Some(letter));
+            own.map_or(Self { site: None, paper_site: Some(letter) }, column)
+        };
+        let others = sites.iter().filter(|d| d.letter.is_none()).map(column);
+        Letter::ALL.into_iter().map(of_letter).chain(others).collect()
+    }
+
+    /// The paper's letter, or else the site's name.
+    pub fn name(&self) -> String {
+        match (self.paper_site, &self.site) {
+            (Some(letter), _) => letter.to_string(),
+            (None, site) => site.clone().unwrap_or_default(),
+        }
+    }
+}
+
 /// Our figures of a row.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct OurRow {
-    /// A to Rest, B to Rest, and so on to F.
-    pub cells: [OurCell; 6],
-    /// Mean of the six; `None` unless all are whole, since a mean of fewer is another thing.
+    /// From the site of each column to the others.
+    pub cells: Vec<OurCell>,
+    /// Mean of the columns; `None` unless all are whole, since a mean of fewer is another thing.
     pub overall: Option<Score>,
 }
 
 /// The paper's figures of a row, Dice in per cent.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct PaperFigures {
-    /// A to Rest, B to Rest, and so on to F.
-    pub cells: [f64; 6],
-    /// Overall.
+    /// From the site of each column to the others; `None` for a site that is none of the paper's.
+    pub cells: Vec<Option<f64>>,
+    /// Mean over the paper's six sites.
     pub overall: f64,
 }
 
@@ -114,8 +149,8 @@ pub struct PaperFigures {
 pub struct CollectedRow {
     /// As the paper names it.
     pub method: &'static str,
-    /// The paper's figures. `None` under another protocol than the paper's: protocols are never
-    /// mixed in one table.
+    /// The paper's figures. `None` where no site is said to be the paper's, and under another protocol
+    /// than the paper's: protocols are never mixed in one table.
     pub paper: Option<PaperFigures>,
     /// Ours; `None` where this program has no such method or none of it was planned.
     pub ours: Option<OurRow>,
@@ -139,8 +174,8 @@ pub struct Missing {
     pub index: usize,
     /// Its name.
     pub id: String,
-    /// The column it would fill.
-    pub column: Letter,
+    /// The site that it trains on, which is the column it would fill.
+    pub source: String,
     /// The rows it would fill.
     pub cells: Vec<Cell>,
     /// How far it is.
@@ -152,7 +187,7 @@ impl std::fmt::Display for Missing {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let name = |c: &Cell| format!("Table {}, {}", c.table, c.row);
         let cells = self.cells.iter().map(name).collect::<Vec<_>>().join("; ");
-        write!(f, "missing: {} to Rest of {cells}: line {} ", self.column, self.index)?;
+        write!(f, "missing: {} to Rest of {cells}: line {} ", self.source, self.index)?;
         let verb = match &self.state {
             LineState::Waiting | LineState::Running { .. } => "is ",
             LineState::Interrupted { .. } => "was ",
@@ -175,6 +210,8 @@ pub struct Collection {
     pub mean_over: MeanOver,
     /// The seeds.
     pub seeds: Vec<u64>,
+    /// The columns of every table.
+    pub columns: Vec<Column>,
     /// The tables.
     pub tables: Vec<CollectedTable>,
     /// What is missing.
@@ -186,11 +223,44 @@ pub struct Collection {
 /// Dice by seed.
 type Seeds = BTreeMap<u64, Option<f64>>;
 
-/// Gathers the scores of a plan's lines into the paper's rows and columns, as seen from `host`.
+/// What of a plan is collected, and how.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct CollectConfig {
+    /// What a cell is the mean of.
+    pub mean_over: MeanOver,
+    /// Which sites are the paper's, in place of what the plan says; `None` leaves it at that.
+    pub paper_sites: Option<PaperSites>,
+}
+
+/// The sites of a plan, all that a line trains on or scores, in the order in which they come first.
+fn domains(plan: &Plan, paper: Option<&PaperSites>) -> Result<Vec<Domain>> {
+    let mut sites: Vec<&str> = Vec::new();
+    for line in plan.lines() {
+        for site in line.sites.iter().chain([&line.train.source]) {
+            if !sites.contains(&site.as_str()) {
+                sites.push(site);
+            }
+        }
+    }
+    let mut domains = Domain::all(&sites, paper.unwrap_or(&PaperSites::None))?;
+    if paper.is_none() {
+        for domain in &mut domains {
+            let mut letters = plan.lines().iter().map(|line| line.paper_sites.get(&domain.site));
+            domain.letter = letters.find_map(|letter| letter.copied());
+        }
+    }
+    Ok(domains)
+}
+
+/// Gathers the scores of a plan's lines into the paper's rows, a column a site that is trained on, as
+/// seen from `host`.
 ///
 /// # Errors
-/// When a file of the plan cannot be read. What is missing or failed is in the collection.
-pub fn collect(plan: &Plan, mean_over: MeanOver, host: &str) -> Result<Collection> {
+/// When a file of the plan cannot be read, or a site cannot be the paper's that it is said to be. What
+/// is missing or failed is in the collection.
+pub fn collect(plan: &Plan, config: &CollectConfig, host: &str) -> Result<Collection> {
+    let columns = Column::all(&domains(plan, config.paper_sites.as_ref())?);
+    let mean_over = config.mean_over;
     let (mut found, mut missing) = (Vec::new(), Vec::new());
     let (mut seeds, mut unscored) = (Vec::new(), Vec::new());
     for line in plan.lines() {
@@ -201,7 +271,7 @@ pub fn collect(plan: &Plan, mean_over: MeanOver, host: &str) -> Result<Collectio
             missing.push(Missing {
                 index: line.index,
                 id: line.id.clone(),
-                column: line.column,
+                source: line.train.source.clone(),
                 cells: line.cells.clone(),
                 state: of_line(plan, line, host)?,
             });
@@ -217,39 +287,48 @@ pub fn collect(plan: &Plan, mean_over: MeanOver, host: &str) -> Result<Collectio
     let protocol = plan.line(0)?.protocol;
     let asked = |t: &PaperTable| found.iter().any(|(l, _)| l.cells.iter().any(|c| c.table == *t));
     let tables = PaperTable::ALL.into_iter().filter(asked).map(|table| {
-        let rows = table.rows().iter().map(|row| collected(table, row, (protocol, &found)));
+        let rows = table.rows().iter();
+        let rows = rows.map(|row| collected((table, row), &columns, (protocol, &found)));
         CollectedTable { table, title: table.title(), rows: rows.collect() }
     });
     let tables = tables.collect();
-    Ok(Collection { protocol, mean_over, seeds, tables, missing, unscored })
+    Ok(Collection { protocol, mean_over, seeds, columns, tables, missing, unscored })
 }
 
 fn collected(
-    table: PaperTable,
-    row: &PaperRow,
+    (table, row): (PaperTable, &PaperRow),
+    columns: &[Column],
     (protocol, found): (Protocol, &[(&PlanLine, Option<f64>)]),
 ) -> CollectedRow {
     let of_row = |line: &PlanLine| line.cells.iter().any(|c| c.table == table && c.row == row.name);
-    let mut cells: [Seeds; 6] = Default::default();
+    let mut cells: Vec<Seeds> = vec![Seeds::new(); columns.len()];
     for (line, dice) in found.iter().filter(|(line, _)| of_row(line)) {
-        if let Some(cell) = cells.get_mut(line.column.column()) {
+        let own = |column: &Column| column.site.as_ref() == Some(&line.train.source);
+        if let Some(cell) = columns.iter().position(own).and_then(|n| cells.get_mut(n)) {
             cell.insert(line.train.seed, *dice);
         }
     }
     let ours = cells.iter().any(|c| !c.is_empty()).then(|| OurRow {
         overall: overall(&cells),
-        cells: cells.map(|seeds| {
-            let done: Vec<f64> = seeds.values().copied().flatten().collect();
-            OurCell { planned: seeds.len(), score: Score::of(&done) }
-        }),
+        cells: cells
+            .iter()
+            .map(|seeds| {
+                let done: Vec<f64> = seeds.values().copied().flatten().collect();
+                OurCell { planned: seeds.len(), score: Score::of(&done) }
+            })
+            .collect(),
     });
-    let paper = (protocol == Protocol::Paper)
-        .then_some(PaperFigures { cells: row.figures, overall: row.overall });
+    let known = columns.iter().any(|c| c.paper_site.is_some());
+    let figure = |column: &Column| row.figures.get(column.paper_site?.column()).copied();
+    let paper = (protocol == Protocol::Paper && known).then(|| PaperFigures {
+        cells: columns.iter().map(figure).collect(),
+        overall: row.overall,
+    });
     CollectedRow { method: row.name, paper, ours }
 }
 
-/// For each seed the mean of its six cells, then over seeds; nothing while a cell is not whole.
-fn overall(cells: &[Seeds; 6]) -> Option<Score> {
+/// For each seed the mean of its cells, then over seeds; nothing while a cell is not whole.
+fn overall(cells: &[Seeds]) -> Option<Score> {
     let mut means = Vec::new();
     for seed in cells.first()?.keys() {
         let mut sum = 0.0;

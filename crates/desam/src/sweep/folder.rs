@@ -6,6 +6,8 @@ use crate::evaluate::Evaluation;
 use crate::files::{create_dir, read_json, write_json, write_text};
 use crate::train::{Run, RunManifest};
 use crate::{Error, Mode, Result};
+use desam_core::Progress;
+use desam_core::files::read_regular_to_string;
 use desam_prompt::MAX_GRID_SIDE;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -44,7 +46,7 @@ impl Plan {
         let text: String = rows.map_err(bad)?.iter().map(|row| format!("{row}\n")).collect();
         if path.exists() {
             // By what is written, since reading may round a number.
-            let there = std::fs::read_to_string(&path).map_err(Error::io("read", &path))?;
+            let there = read_regular_to_string(&path).map_err(Error::io("read", &path))?;
             if there != text {
                 let reason =
                     "holds another plan; write to another folder, or remove this one first";
@@ -67,7 +69,7 @@ impl Plan {
             let reason = "no plan: it holds no plan.jsonl; give the --out of `desam sweep plan`";
             return Err(Error::file(dir, reason));
         }
-        let text = std::fs::read_to_string(&path).map_err(Error::io("read", &path))?;
+        let text = read_regular_to_string(&path).map_err(Error::io("read", &path))?;
         let mut lines: Vec<PlanLine> = Vec::new();
         for (index, row) in text.lines().enumerate() {
             let bad = |why: String| Error::file(&path, format!("line {}: {why}", index + 1));
@@ -135,7 +137,7 @@ impl Plan {
         if !trained || !path.is_file() {
             return Ok(None);
         }
-        let scores: Evaluation = read_json(&path)?;
+        let scores = Evaluation::read_json(&path)?;
         let found = (&scores.source, scores.mode, scores.grid, scores.protocol);
         let expected = (&line.train.source, line.train.mode, line.grid, line.protocol);
         if found != expected {
@@ -150,8 +152,14 @@ impl Plan {
         self.folder(&line.id).join(format!("evaluation_{}.json", line.protocol))
     }
 
-    pub(super) fn claim(&self, lock: Lock<'_>, me: &Worker, force: bool) -> Result<Claim> {
-        lock::claim(&self.lock_path(lock), me, force)
+    pub(super) fn claim(
+        &self,
+        lock: Lock<'_>,
+        me: &Worker,
+        force: bool,
+        progress: &dyn Progress,
+    ) -> Result<Claim> {
+        lock::claim(&self.lock_path(lock), me, force, progress)
     }
 
     pub(super) fn holder(&self, lock: Lock<'_>, host: &str) -> Result<Holder> {

@@ -6,6 +6,8 @@
 //! unless the same task of a scheduler has come back, or the caller insists.
 
 use crate::{Error, Result};
+use desam_core::Progress;
+use desam_data::lock::{is_unsupported, warn_unsupported};
 use serde::{Deserialize, Serialize};
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, SeekFrom, Write};
@@ -54,8 +56,10 @@ impl Drop for Held {
 #[derive(Debug)]
 pub(super) enum Claim {
     Held(Held),
-    /// Somebody else has it.
+    /// Another process holds it and is alive.
     Busy(Worker),
+    /// Another machine's process was at work when it was last seen.
+    Elsewhere(Worker),
 }
 
 /// How a lock looks from outside.
@@ -75,23 +79,26 @@ pub(super) enum Holder {
 const TRIES: usize = 5;
 const BETWEEN: Duration = Duration::from_millis(40);
 
-/// Asks for the lock in `path`; with `force` it is taken from whoever has it.
-pub(super) fn claim(path: &Path, me: &Worker, force: bool) -> Result<Claim> {
+/// Asks for the lock in `path`. With `force` it is taken over from another machine's process, which
+/// cannot be seen from here; never from one that the system knows to be alive.
+pub(super) fn claim(
+    path: &Path,
+    me: &Worker,
+    force: bool,
+    progress: &dyn Progress,
+) -> Result<Claim> {
     if let Some(dir) = path.parent() {
         crate::files::create_dir(dir)?;
     }
     let fail = || Error::io("lock", path);
     let options = OpenOptions::new().read(true).write(true).create(true).truncate(false).clone();
     let mut file = options.open(path).map_err(fail())?;
-    let free = lock(&file);
-    if !force {
-        if !free.map_err(fail())? {
-            return Ok(Claim::Busy(named(&mut file)));
-        }
-        let ours = |w: &Worker| w.host == me.host || (w.task.is_some() && w.task == me.task);
-        if let Some(other) = read(&mut file).map_err(fail())?.filter(|w| !ours(w)) {
-            return Ok(Claim::Busy(other));
-        }
+    if !lock(&file, path, progress).map_err(fail())? {
+        return Ok(Claim::Busy(named(&mut file)));
+    }
+    let ours = |w: &Worker| w.host == me.host || (w.task.is_some() && w.task == me.task);
+    if let Some(other) = read(&mut file).map_err(fail())?.filter(|w| !force && !ours(w)) {
+        return Ok(Claim::Elsewhere(other));
     }
     let text =
         serde_json::to_vec(me).map_err(|source| Error::Json { path: path.to_owned(), source })?;
@@ -111,8 +118,8 @@ pub(super) fn holder(path: &Path, host: &str) -> Result<Holder> {
     };
     match file.try_lock_shared() {
         Err(TryLockError::WouldBlock) => return Ok(Holder::Alive(named(&mut file))),
-        Err(TryLockError::Error(e)) => return Err(fail()(e)),
-        Ok(()) => {}
+        Err(TryLockError::Error(e)) if !is_unsupported(&e) => return Err(fail()(e)),
+        _ => {}
     }
     Ok(match read(&mut file).map_err(fail())? {
         None => Holder::Nobody,
@@ -128,7 +135,7 @@ fn named(file: &mut File) -> Worker {
     read(file).ok().flatten().unwrap_or_else(unnamed)
 }
 
-fn lock(file: &File) -> std::io::Result<bool> {
+fn lock(file: &File, path: &Path, progress: &dyn Progress) -> std::io::Result<bool> {
     for attempt in 0..TRIES {
         if attempt > 0 {
             std::thread::sleep(BETWEEN);
@@ -136,6 +143,10 @@ fn lock(file: &File) -> std::io::Result<bool> {
         match file.try_lock() {
             Ok(()) => return Ok(true),
             Err(TryLockError::WouldBlock) => {}
+            Err(TryLockError::Error(e)) if is_unsupported(&e) => {
+                warn_unsupported(path, progress);
+                return Ok(true);
+            }
             Err(TryLockError::Error(e)) => return Err(e),
         }
     }
@@ -153,6 +164,7 @@ fn read(file: &mut File) -> std::io::Result<Option<Worker>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use desam_core::Quiet;
 
     fn worker(host: &str, task: Option<&str>) -> Worker {
         Worker { host: host.into(), pid: 7, task: task.map(str::to_owned) }
@@ -162,7 +174,7 @@ mod tests {
     fn held(claim: Claim) -> Held {
         match claim {
             Claim::Held(held) => held,
-            Claim::Busy(worker) => panic!("held by {worker}"),
+            Claim::Busy(worker) | Claim::Elsewhere(worker) => panic!("held by {worker}"),
         }
     }
 
@@ -171,18 +183,21 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("deep/lock.json");
         assert_eq!(holder(&path, "h").unwrap(), Holder::Nobody);
-        let mine = held(claim(&path, &worker("h", None), false).unwrap());
+        let mine = held(claim(&path, &worker("h", None), false, &Quiet).unwrap());
         assert_eq!(holder(&path, "h").unwrap(), Holder::Alive(worker("h", None)));
         assert_eq!(holder(&path, "elsewhere").unwrap(), Holder::Alive(worker("h", None)));
         for (host, task) in [("h", None), ("x", None), ("x", Some("slurm 1"))] {
-            match claim(&path, &worker(host, task), false).unwrap() {
-                Claim::Busy(other) => assert_eq!(other, worker("h", None)),
-                Claim::Held(_) => panic!("two hold it"),
+            // Nobody takes it from a process that is alive.
+            for force in [false, true] {
+                match claim(&path, &worker(host, task), force, &Quiet).unwrap() {
+                    Claim::Busy(other) => assert_eq!(other, worker("h", None)),
+                    _ => panic!("two hold it"),
+                }
             }
         }
         drop(mine);
         assert_eq!(holder(&path, "h").unwrap(), Holder::Nobody);
-        held(claim(&path, &worker("x", None), false).unwrap());
+        held(claim(&path, &worker("x", None), false, &Quiet).unwrap());
     }
 
     #[test]
@@ -194,16 +209,19 @@ mod tests {
         die();
         assert_eq!(holder(&path, "h").unwrap(), Holder::Dead(dead.clone()));
         assert_eq!(holder(&path, "x").unwrap(), Holder::Elsewhere(dead.clone()));
-        held(claim(&path, &worker("h", None), false).unwrap());
+        held(claim(&path, &worker("h", None), false, &Quiet).unwrap());
         die();
-        held(claim(&path, &worker("x", Some("slurm 12")), false).unwrap());
+        held(claim(&path, &worker("x", Some("slurm 12")), false, &Quiet).unwrap());
         die();
         for task in [None, Some("slurm 13")] {
-            assert!(matches!(claim(&path, &worker("x", task), false).unwrap(), Claim::Busy(_)));
+            assert!(matches!(
+                claim(&path, &worker("x", task), false, &Quiet).unwrap(),
+                Claim::Elsewhere(_)
+            ));
         }
-        held(claim(&path, &worker("x", None), true).unwrap());
+        held(claim(&path, &worker("x", None), true, &Quiet).unwrap());
         // What cannot be read names nobody.
         std::fs::write(&path, "{\"host\":").unwrap();
-        held(claim(&path, &worker("x", None), false).unwrap());
+        held(claim(&path, &worker("x", None), false, &Quiet).unwrap());
     }
 }

@@ -3,6 +3,9 @@
 //! [`SweepConfig::plan`] turns tables into lines, one a run; [`Plan`] keeps them in a folder;
 //! [`run_line`] does one; [`status`] says how far all are; [`collect`] makes the tables.
 //!
+//! Sites may be any domains, in any number and under any names. The paper's figures are set beside ours
+//! where the user says which sites are the paper's ([`PaperSites`]).
+//!
 //! ```text
 //! PLAN/plan.jsonl                            a line a run: everything that decides it
 //! PLAN/runs/ID/                              a run's folder, as `train` leaves it
@@ -29,12 +32,13 @@ mod status;
 mod tests;
 
 pub use collect::{
-    CollectedRow, CollectedTable, Collection, MeanOver, Missing, OurRow, Score, collect,
+    CollectConfig, CollectedRow, CollectedTable, Collection, Column, MeanOver, Missing, OurRow,
+    Score, collect,
 };
 pub use folder::Plan;
 pub use lock::Worker;
 pub use paper::{PAPER_GRID, PaperRow, PaperTable, Setting};
 pub use plan::{Cell, Changes, PlanLine, Subset, SweepConfig};
 pub use run::{Outcome, SweepOptions, run_line};
-pub use sites::{Letter, NamedSite};
+pub use sites::{Letter, NamedSite, PaperSites};
 pub use status::{LineState, LineStatus, status};

@@ -1,14 +1,16 @@
 //! From tables of the paper to runs.
 
 use super::paper::{PAPER_GRID, PaperTable, Setting};
-use super::sites::{Letter, NamedSite, name_sites};
+use super::sites::{Letter, PaperSites, slugs};
 use crate::evaluate::Protocol;
 use crate::train::{Preset, TrainConfig};
 use crate::{Error, Mode, Result};
 use desam_core::Precision;
+use desam_core::text::DisplayPath as _;
 use desam_data::cache::{FeatureCache, SlicePolicy};
 use desam_decoder::Variant;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 /// What a sweep should make.
@@ -18,8 +20,10 @@ pub struct SweepConfig {
     pub tables: Vec<PaperTable>,
     /// The features, of all sites.
     pub cache: PathBuf,
-    /// Which site is which of the paper's; `None` goes by the names of their folders.
-    pub sites: Option<Vec<NamedSite>>,
+    /// The sites to train on and to score, any number under any names; `None` takes all in the cache.
+    pub sites: Option<Vec<String>>,
+    /// Which of them are the paper's.
+    pub paper_sites: PaperSites,
     /// Seeds; every cell is their mean.
     pub seeds: Vec<u64>,
     /// Whose figures training follows.
@@ -30,6 +34,35 @@ pub struct SweepConfig {
     pub changes: Changes,
     /// Which of the tables' cells to make.
     pub subset: Subset,
+}
+
+/// A site of a sweep.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Domain {
+    pub(super) site: String,
+    /// Which of the paper's it is, where the user said so.
+    pub(super) letter: Option<Letter>,
+    /// Its part of a folder's name.
+    slug: String,
+}
+
+impl Domain {
+    /// The sites of a sweep, in their order.
+    pub(super) fn all(sites: &[&str], paper: &PaperSites) -> Result<Vec<Self>> {
+        let parts = sites.iter().zip(paper.letters(sites)?).zip(slugs(sites));
+        let domain = |((site, letter), slug): ((&&str, Option<Letter>), String)| Self {
+            site: (*site).to_owned(),
+            letter,
+            slug,
+        };
+        Ok(parts.map(domain).collect())
+    }
+
+    /// The site of that name, or else the one that has it for a letter of the paper's.
+    fn find<'d>(all: &'d [Self], name: &str) -> Option<&'d Self> {
+        let lettered = |d: &&Self| d.letter.is_some_and(|letter| letter.to_string() == name);
+        all.iter().find(|d| d.site == name).or_else(|| all.iter().find(lettered))
+    }
 }
 
 /// Figures that take the place of a preset's.
@@ -48,8 +81,8 @@ pub struct Changes {
 /// Cells that are asked for; `None` asks for all.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Subset {
-    /// Sites to train on.
-    pub sources: Option<Vec<Letter>>,
+    /// Sites to train on, by their names or by the paper's letters.
+    pub sources: Option<Vec<String>>,
     /// Modes.
     pub modes: Option<Vec<Mode>>,
     /// Decoders.
@@ -78,11 +111,17 @@ pub struct PlanLine {
     pub id: String,
     /// The line whose model it scores: its own `id`, or that of an earlier line that trains alike.
     pub training: String,
-    /// The source site's letter, which is the column.
-    pub column: Letter,
+    /// Which sites of the sweep are the paper's, as the user said.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub paper_sites: BTreeMap<String, Letter>,
+    /// What plans of earlier versions took the source for by the name of its folder; read, and not
+    /// used.
+    #[serde(default, rename = "column", skip_serializing)]
+    older_column: serde::de::IgnoredAny,
     /// The rows it belongs to. Tables share runs.
     pub cells: Vec<Cell>,
     /// The features.
+    #[serde(with = "desam_core::serde_path")]
     pub cache: PathBuf,
     /// Their key, by which another cache is known.
     pub cache_key: String,
@@ -104,12 +143,14 @@ impl PlanLine {
 }
 
 impl SweepConfig {
-    /// Tables from a cache: sites by their names, seed 0, the paper's figures and protocol.
+    /// Tables from a cache: all its sites, none of them the paper's, seed 0, the paper's settings and
+    /// protocol.
     pub fn new(tables: Vec<PaperTable>, cache: impl Into<PathBuf>) -> Self {
         Self {
             tables,
             cache: cache.into(),
             sites: None,
+            paper_sites: PaperSites::None,
             seeds: vec![0],
             preset: Preset::Paper,
             protocol: Protocol::Paper,
@@ -122,8 +163,9 @@ impl SweepConfig {
     /// them in its grid alone scores that one's model.
     ///
     /// # Errors
-    /// When the cache cannot be opened or does not hold what the protocol scores, its sites are not
-    /// the paper's, a figure is out of range, or nothing is left to do.
+    /// When the cache cannot be opened or does not hold what the protocol scores, a site is not there
+    /// or cannot be the paper's that it is said to be, a figure is out of range, or nothing is left to
+    /// do.
     pub fn plan(&self) -> Result<Vec<PlanLine>> {
         let cache = FeatureCache::open(self.cache.as_path())?;
         let header = cache.header();
@@ -131,24 +173,38 @@ impl SweepConfig {
             return Err(Error::Invalid(format!(
                 "the full protocol scores every slice, but {} holds labelled slices; embed the data \
                  with `--slices all`",
-                self.cache.display()
+                self.cache.display_escaped()
             )));
         }
-        let sites = name_sites(&cache.sites(), self.sites.as_deref())?;
+        let sites = self.chosen(&cache.sites())?;
         if sites.len() < 2 {
             return Err(Error::Invalid(
                 "a sweep trains on one site and scores others: two sites are needed".into(),
             ));
         }
-        self.lines(&sites, &header.key)
+        self.lines(&Domain::all(&sites, &self.paper_sites)?, &header.key)
+    }
+
+    /// The sites that are asked for, each once, in the cache's order.
+    fn chosen<'c>(&self, cache: &[&'c str]) -> Result<Vec<&'c str>> {
+        let Some(asked) = &self.sites else { return Ok(cache.to_vec()) };
+        if let Some(lost) = asked.iter().find(|site| !cache.contains(&site.as_str())) {
+            return Err(Error::Invalid(format!(
+                "sites: there is no {lost}; the cache has {}",
+                cache.join(", ")
+            )));
+        }
+        Ok(cache.iter().filter(|site| asked.iter().any(|a| a == *site)).copied().collect())
     }
 
     /// The lines for these sites of a cache with this key.
-    pub(super) fn lines(&self, sites: &[NamedSite], key: &str) -> Result<Vec<PlanLine>> {
+    pub(super) fn lines(&self, sites: &[Domain], key: &str) -> Result<Vec<PlanLine>> {
         let path = std::path::absolute(&self.cache).map_err(Error::io("find", &self.cache))?;
         let (mut seeds, sources) = (self.seeds.clone(), self.sources(sites)?);
         seeds.sort_unstable();
         seeds.dedup();
+        let named = |domain: &Domain| Some((domain.site.clone(), domain.letter?));
+        let paper_sites: BTreeMap<String, Letter> = sites.iter().filter_map(named).collect();
         let mut lines: Vec<PlanLine> = Vec::new();
         for (setting, cells) in self.settings() {
             for &seed in &seeds {
@@ -156,12 +212,13 @@ impl SweepConfig {
                     let Setting { mode, variant, grid } = setting;
                     let train = self.train(&source.site, mode, seed).with_variant(variant);
                     train.validate()?;
-                    let training = format!("{}-{mode}-{variant}-s{seed}", source.letter);
+                    let training = format!("{}-{mode}-{variant}-s{seed}", source.slug);
                     lines.push(PlanLine {
                         index: 0,
                         id: training.clone(),
                         training,
-                        column: source.letter,
+                        paper_sites: paper_sites.clone(),
+                        older_column: serde::de::IgnoredAny,
                         cells: cells.clone(),
                         cache: path.clone(),
                         cache_key: key.to_owned(),
@@ -198,12 +255,17 @@ impl SweepConfig {
         found
     }
 
-    fn sources<'s>(&self, sites: &'s [NamedSite]) -> Result<Vec<&'s NamedSite>> {
+    fn sources<'s>(&self, sites: &'s [Domain]) -> Result<Vec<&'s Domain>> {
         let Some(asked) = &self.subset.sources else { return Ok(sites.iter().collect()) };
-        if let Some(lost) = asked.iter().find(|a| !sites.iter().any(|s| s.letter == **a)) {
-            return Err(Error::Invalid(format!("no site of the cache is the paper's {lost}")));
+        if let Some(lost) = asked.iter().find(|name| Domain::find(sites, name).is_none()) {
+            let known = sites.iter().map(|s| s.site.as_str()).collect::<Vec<_>>().join(", ");
+            return Err(Error::Invalid(format!(
+                "sources: there is no site {lost}; there are {known}"
+            )));
         }
-        Ok(sites.iter().filter(|s| asked.contains(&s.letter)).collect())
+        let chosen: Vec<&Domain> =
+            asked.iter().filter_map(|name| Domain::find(sites, name)).collect();
+        Ok(sites.iter().filter(|site| chosen.contains(site)).collect())
     }
 
     fn train(&self, source: &str, mode: Mode, seed: u64) -> TrainConfig {

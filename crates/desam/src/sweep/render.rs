@@ -1,19 +1,21 @@
 //! Collected tables as text, Markdown and CSV.
 
-use super::collect::{CollectedRow, CollectedTable, Collection, OurCell, Score};
+use super::collect::{CollectedRow, CollectedTable, Collection, Column, OurCell, Score};
 use super::sites::Letter;
 use crate::evaluate::{Protocol, Rows};
 use crate::{Error, Result};
 
-/// A line of a table: whose figures, and eight cells.
+/// A line of a table: whose figures, and a cell a column with the overall one behind them.
 struct Line {
     method: &'static str,
     whose: &'static str,
-    cells: [String; 7],
+    cells: Vec<String>,
 }
 
 const NOT_PLANNED: &str = "·";
 const MISSING: &str = "missing";
+/// A column that the paper does not have.
+const NO_FIGURE: &str = "–";
 
 fn score_text(score: &Score) -> String {
     match score.spread {
@@ -36,8 +38,9 @@ fn cell_text(cell: &OurCell) -> String {
 fn lines(row: &CollectedRow) -> Vec<Line> {
     let mut lines = Vec::new();
     if let Some(paper) = &row.paper {
-        let mut figures = paper.cells.iter().chain([&paper.overall]);
-        let cells = std::array::from_fn(|_| figures.next().map_or_else(String::new, two_decimals));
+        let figure = |figure: &Option<f64>| figure.as_ref().map_or(NO_FIGURE.into(), two_decimals);
+        let overall = std::iter::once(two_decimals(&paper.overall));
+        let cells = paper.cells.iter().map(figure).chain(overall).collect();
         lines.push(Line { method: row.method, whose: "paper", cells });
     }
     if let Some(ours) = &row.ours {
@@ -46,8 +49,7 @@ fn lines(row: &CollectedRow) -> Vec<Line> {
             None if ours.cells.iter().any(OurCell::is_missing) => MISSING.to_owned(),
             None => NOT_PLANNED.to_owned(),
         };
-        let mut texts = ours.cells.iter().map(cell_text).chain([overall]);
-        let cells = std::array::from_fn(|_| texts.next().unwrap_or_default());
+        let cells = ours.cells.iter().map(cell_text).chain([overall]).collect();
         let method = if row.paper.is_some() { "" } else { row.method };
         lines.push(Line { method, whose: "ours", cells });
     }
@@ -59,21 +61,18 @@ fn two_decimals(figure: &f64) -> String {
 }
 
 impl CollectedTable {
-    fn head(&self) -> [String; 9] {
-        let sites = Letter::ALL.map(|l| format!("{l} to Rest"));
-        let mut names = [self.table.head().to_owned(), "whose".to_owned()]
-            .into_iter()
-            .chain(sites)
-            .chain(["Overall".to_owned()]);
-        std::array::from_fn(|_| names.next().unwrap_or_default())
+    fn head(&self, columns: &[Column]) -> Vec<String> {
+        let sites = columns.iter().map(|c| format!("{} to Rest", c.name()));
+        let names = [self.table.head().to_owned(), "whose".to_owned()];
+        names.into_iter().chain(sites).chain(["Overall".to_owned()]).collect()
     }
 
-    fn body(&self) -> Vec<[String; 9]> {
-        let all = self.rows.iter().flat_map(lines).map(|line| {
-            let [a, b, c, d, e, f, overall] = line.cells;
-            [line.method.to_owned(), line.whose.to_owned(), a, b, c, d, e, f, overall]
-        });
-        all.collect()
+    fn body(&self) -> Vec<Vec<String>> {
+        let row = |line: Line| {
+            let names = [line.method.to_owned(), line.whose.to_owned()];
+            names.into_iter().chain(line.cells).collect()
+        };
+        self.rows.iter().flat_map(lines).map(row).collect()
     }
 }
 
@@ -86,17 +85,36 @@ impl Collection {
         } else {
             format!("seed {seeds}")
         };
-        let others = match self.protocol {
-            Protocol::Paper => "\"paper\" are the paper's own figures, \"ours\" those of this plan",
-            Protocol::Full => {
-                "the paper's figures are left out: it scores otherwise, and protocols are never \
-                 mixed in one table"
-            }
-        };
+        let others = self.about_the_paper();
         format!(
             "Dice in per cent, {} protocol, mean over the {} of the other sites; {spread}; {others}.",
             self.protocol, self.mean_over
         )
+    }
+
+    /// Whether and how the paper's figures may be compared with ours.
+    fn about_the_paper(&self) -> String {
+        let lettered = || self.columns.iter().filter(|c| c.paper_site.is_some());
+        if lettered().next().is_none() {
+            return "no site is said to be one of the paper's, whose figures are therefore left out"
+                .to_owned();
+        }
+        if self.protocol == Protocol::Full {
+            return "the paper's figures are left out: it scores otherwise, and protocols are never \
+                    mixed in one table"
+                .to_owned();
+        }
+        let known = lettered().filter_map(|c| Some(format!("{} = {}", c.name(), c.site.as_ref()?)));
+        let known = known.collect::<Vec<_>>().join(", ");
+        let own = "\"paper\" are the paper's own figures, \"ours\" those of this plan";
+        let same = self.columns.len() == Letter::ALL.len()
+            && self.columns.iter().all(|c| c.site.is_some());
+        let other = if same {
+            ""
+        } else {
+            "; the paper's rest are the other five of its six sites, here they are other sites"
+        };
+        format!("{own}, whose sites are the paper's {known}{other}")
     }
 
     /// Cells of the tables that the plan does not have, a line a row.
@@ -105,8 +123,8 @@ impl Collection {
         for table in &self.tables {
             for row in &table.rows {
                 let Some(ours) = &row.ours else { continue };
-                let gaps = Letter::ALL.into_iter().zip(&ours.cells).filter(|(_, c)| c.planned == 0);
-                let gaps = gaps.map(|(l, _)| l.to_string()).collect::<Vec<_>>().join(", ");
+                let gaps = self.columns.iter().zip(&ours.cells).filter(|(_, c)| c.planned == 0);
+                let gaps = gaps.map(|(column, _)| column.name()).collect::<Vec<_>>().join(", ");
                 if !gaps.is_empty() {
                     all.push(format!("not planned: Table {}, {}: {gaps}", table.table, row.method));
                 }
@@ -120,8 +138,8 @@ impl Collection {
         let mut text = String::new();
         for table in &self.tables {
             text.push_str(&format!("Table {}: {}\n", table.table, table.title));
-            let mut rows = Rows::new(table.head().to_vec());
-            table.body().iter().for_each(|row| rows.push(row.to_vec()));
+            let mut rows = Rows::new(table.head(&self.columns));
+            table.body().into_iter().for_each(|row| rows.push(row));
             text.push_str(&rows.text());
             text.push('\n');
         }
@@ -136,9 +154,12 @@ impl Collection {
         let mut text = String::new();
         for table in &self.tables {
             text.push_str(&format!("**Table {}: {}**\n\n", table.table, table.title));
-            let line = |cells: &[String; 9]| format!("| {} |\n", cells.join(" | "));
-            text.push_str(&line(&table.head()));
-            text.push_str("|---|---|---:|---:|---:|---:|---:|---:|---:|\n");
+            let safe = |cell: &String| cell.replace('|', "\\|");
+            let line = |cells: &[String]| {
+                format!("| {} |\n", cells.iter().map(safe).collect::<Vec<_>>().join(" | "))
+            };
+            text.push_str(&line(&table.head(&self.columns)));
+            text.push_str(&format!("|---|---|{}\n", "---:|".repeat(self.columns.len() + 1)));
             for row in table.body() {
                 text.push_str(&line(&row));
             }
@@ -165,12 +186,13 @@ impl Collection {
         let failed = |e: String| Error::Invalid(format!("tables as CSV: {e}"));
         let mut csv = csv::Writer::from_writer(Vec::new());
         let mut put = |row: Vec<String>| csv.write_record(row).map_err(|e| failed(e.to_string()));
-        let head = ["table", "row", "whose", "a_to_rest", "b_to_rest", "c_to_rest", "d_to_rest"];
-        put(head
-            .iter()
-            .chain(&["e_to_rest", "f_to_rest", "overall"])
-            .map(|s| (*s).into())
-            .collect())?;
+        let column = |c: &Column| match c.paper_site {
+            Some(letter) => format!("{}_to_rest", letter.to_string().to_lowercase()),
+            None => format!("{}_to_rest", c.name()),
+        };
+        let names = ["table", "row", "whose"].map(str::to_owned).into_iter();
+        let columns = self.columns.iter().map(column);
+        put(names.chain(columns).chain(["overall".to_owned()]).collect())?;
         for table in &self.tables {
             for row in &table.rows {
                 let named = |whose: &str, cells: Vec<String>| {
@@ -178,8 +200,10 @@ impl Collection {
                     names.into_iter().chain(cells).collect::<Vec<String>>()
                 };
                 if let Some(paper) = &row.paper {
-                    let figures = paper.cells.iter().chain([&paper.overall]);
-                    put(named("paper", figures.map(two_decimals).collect()))?;
+                    let overall = Some(paper.overall);
+                    let figures = paper.cells.iter().chain([&overall]);
+                    let figure = |f: &Option<f64>| f.as_ref().map_or(String::new(), two_decimals);
+                    put(named("paper", figures.map(figure).collect()))?;
                 }
                 let Some(ours) = &row.ours else { continue };
                 let scores = || ours.cells.iter().map(|c| c.score).chain([ours.overall]);

@@ -19,7 +19,8 @@ pub struct SweepOptions<'a> {
     pub cache: Option<&'a Path>,
     /// Who does it.
     pub worker: Worker,
-    /// Whether to take the line from a worker that holds it.
+    /// Whether to take the line over from another machine's worker. A worker that is known to be
+    /// alive keeps it.
     pub force: bool,
     /// Write a checkpoint of a training when the last one is this old; `None`: at the ends of epochs
     /// alone.
@@ -46,6 +47,9 @@ pub enum Outcome {
         training: bool,
         /// The other.
         worker: Worker,
+        /// Whether it is known to be alive. Of another machine's workers it may not be; a line can be
+        /// taken over from those alone ([`SweepOptions::force`]).
+        alive: bool,
     },
 }
 
@@ -73,10 +77,15 @@ pub fn run_line(
         locks.push((Lock::Training(&line.training), &line.training, true));
     }
     for (lock, id, training) in locks {
-        match plan.claim(lock, &options.worker, options.force)? {
-            Claim::Held(lock) => held.push(lock),
-            Claim::Busy(worker) => return Ok(Outcome::Busy { id: id.clone(), training, worker }),
-        }
+        let (worker, alive) = match plan.claim(lock, &options.worker, options.force, progress)? {
+            Claim::Held(lock) => {
+                held.push(lock);
+                continue;
+            }
+            Claim::Busy(worker) => (worker, true),
+            Claim::Elsewhere(worker) => (worker, false),
+        };
+        return Ok(Outcome::Busy { id: id.clone(), training, worker, alive });
     }
     // Another worker may have done it between the first look and the lock.
     if let Some(scores) = plan.scores(line)? {

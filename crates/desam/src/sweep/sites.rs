@@ -1,6 +1,7 @@
-//! Which site of a data set is which of the paper's A to F.
+//! The sites of a sweep, and which of them the user says are the paper's A to F.
 
 use crate::{Error, Result};
+use desam_core::text::did_you_mean;
 use serde::{Deserialize, Serialize};
 
 /// A site by the paper's letter.
@@ -29,7 +30,7 @@ impl Letter {
         self as usize
     }
 
-    /// Names that its folder has in data sets in the wild, in small letters, and the letter itself.
+    /// Names that its folder has in public releases, in small letters, and the letter itself.
     fn names(self) -> &'static [&'static str] {
         match self {
             Self::A => &["a", "runmc", "isbi", "a-isbi"],
@@ -61,104 +62,169 @@ impl std::str::FromStr for Letter {
     }
 }
 
-/// A letter and the site that has it here.
+/// A site that the user says is one of the paper's.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NamedSite {
-    /// The paper's letter.
-    pub letter: Letter,
     /// The site, as the cache names it.
     pub site: String,
+    /// The paper's letter.
+    pub letter: Letter,
 }
 
-/// `A=RUNMC`.
+/// `RUNMC=A`.
 impl std::str::FromStr for NamedSite {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let Some((letter, site)) = text.split_once('=').filter(|(_, site)| !site.is_empty()) else {
-            return Err(format!("{text:?}: expected LETTER=SITE, such as A=RUNMC"));
+        let Some((site, letter)) = text.rsplit_once('=').filter(|(site, _)| !site.is_empty())
+        else {
+            return Err(format!("{text:?}: expected SITE=LETTER, such as RUNMC=A"));
         };
-        Ok(Self { letter: letter.parse()?, site: site.to_owned() })
+        Ok(Self { site: site.to_owned(), letter: letter.parse()? })
     }
 }
 
-/// Finds the paper's sites among those of a cache: as `asked` names them, or else by the names that
-/// their folders have in the wild. Comes by letter; sites of no letter are left out.
-///
-/// # Errors
-/// When a site that is asked for is not there or has two letters, two sites are known by one letter,
-/// or none has any.
-pub(super) fn name_sites(cache: &[&str], asked: Option<&[NamedSite]>) -> Result<Vec<NamedSite>> {
-    let known = cache.join(", ");
-    let refuse =
-        |what: String| Err(Error::Invalid(format!("sites: {what}; the cache has {known}")));
-    let mut named: Vec<NamedSite> = match asked {
-        Some(asked) => asked.to_vec(),
-        None => {
-            let letters = |site: &str| Letter::ALL.into_iter().find(|l| l.is_named(site));
-            let found = cache.iter().filter_map(|&site| {
-                Some(NamedSite { letter: letters(site)?, site: site.to_owned() })
-            });
-            found.collect()
+/// Which sites of a sweep are the paper's. Its figures are set beside those of these sites alone:
+/// a folder's name is no evidence.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum PaperSites {
+    /// None.
+    #[default]
+    None,
+    /// All of them, by the names that their folders have in public releases.
+    ByName,
+    /// These.
+    These(Vec<NamedSite>),
+}
+
+impl PaperSites {
+    /// The letters of `sites`, `None` for a site that is none of the paper's.
+    ///
+    /// # Errors
+    /// When a site that is named is not there, a site has two letters or two sites one, or sites go
+    /// by their names and one has none of the known ones.
+    pub(super) fn letters(&self, sites: &[&str]) -> Result<Vec<Option<Letter>>> {
+        let refuse = |what: String| {
+            Err(Error::Invalid(format!(
+                "the paper's sites: {what}; there are {}",
+                sites.join(", ")
+            )))
+        };
+        let by_name = |site: &str| Letter::ALL.into_iter().find(|l| l.is_named(site));
+        let letters: Vec<Option<Letter>> = match self {
+            Self::None => vec![None; sites.len()],
+            Self::ByName => {
+                if let Some(unknown) = sites.iter().find(|site| by_name(site).is_none()) {
+                    return refuse(format!(
+                        "{unknown} has none of the names that they have in public releases; say \
+                         which is which, such as RUNMC=A"
+                    ));
+                }
+                sites.iter().map(|site| by_name(site)).collect()
+            }
+            Self::These(named) => {
+                if let Some(lost) = named.iter().find(|n| !sites.contains(&n.site.as_str())) {
+                    let meant = did_you_mean(&lost.site, sites.iter().copied());
+                    return refuse(format!("there is no {}{meant}", lost.site));
+                }
+                for (n, one) in named.iter().enumerate() {
+                    if let Some(other) = named.iter().skip(n + 1).find(|o| o.site == one.site) {
+                        let (first, second) = (one.letter, other.letter);
+                        return refuse(format!("{} is both {first} and {second}", one.site));
+                    }
+                }
+                let letter =
+                    |site: &&str| named.iter().find(|n| n.site == **site).map(|n| n.letter);
+                sites.iter().map(letter).collect()
+            }
+        };
+        for (n, letter) in letters.iter().enumerate() {
+            let earlier = letters.iter().take(n).position(|l| l.is_some() && l == letter);
+            if let (Some(first), Some(letter)) = (earlier, letter) {
+                return refuse(format!("{} and {} are both {letter}", sites[first], sites[n]));
+            }
         }
-    };
-    named.sort_by_key(|n| n.letter);
-    if let Some(lost) = named.iter().find(|n| !cache.contains(&n.site.as_str())) {
-        return refuse(format!("there is no {}", lost.site));
+        Ok(letters)
     }
-    for pair in named.windows(2) {
-        if let [first, second] = pair
-            && first.letter == second.letter
-        {
-            let (one, two) = (&first.site, &second.site);
-            return refuse(format!("{one} and {two} are both {}", first.letter));
-        }
+}
+
+/// Longest part of a site's name that goes into a folder's.
+const MAX_SLUG: usize = 48;
+
+/// A name for each site that can stand in a folder's name: its own but for what is neither a letter
+/// or digit of ASCII nor `-` or `_`, no two the same on any file system.
+pub(super) fn slugs(sites: &[&str]) -> Vec<String> {
+    let plain = |c: char| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' };
+    let mut slugs: Vec<String> = Vec::new();
+    for site in sites {
+        let own: String = site.chars().take(MAX_SLUG).map(plain).collect();
+        let taken = |name: &str| slugs.iter().any(|s| s.eq_ignore_ascii_case(name));
+        let numbered = (2..).map(|n| format!("{own}_{n}"));
+        let mut names = std::iter::once(own.clone()).chain(numbered);
+        slugs.push(names.find(|name| !taken(name)).unwrap_or(own));
     }
-    for (n, one) in named.iter().enumerate() {
-        if let Some(other) = named.iter().skip(n + 1).find(|o| o.site == one.site) {
-            return refuse(format!("{} is both {} and {}", one.site, one.letter, other.letter));
-        }
-    }
-    if named.is_empty() {
-        return refuse("none is known as one of the paper's; name them, such as A=RUNMC".into());
-    }
-    Ok(named)
+    slugs
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn letters(cache: &[&str], asked: Option<&[&str]>) -> Result<String, String> {
-        let asked = asked.map(|a| a.iter().map(|t| t.parse().unwrap()).collect::<Vec<_>>());
-        let named = name_sites(cache, asked.as_deref()).map_err(|e| e.to_string())?;
-        Ok(named.iter().map(|n| format!("{}={}", n.letter, n.site)).collect::<Vec<_>>().join(" "))
+    fn letters(sites: &[&str], paper: &PaperSites) -> Result<String, String> {
+        let letters = paper.letters(sites).map_err(|e| e.to_string())?;
+        let shown = |l: Option<Letter>| l.map_or_else(|| "-".to_owned(), |l| l.to_string());
+        Ok(letters.into_iter().map(shown).collect())
+    }
+
+    fn these(named: &[&str]) -> PaperSites {
+        PaperSites::These(named.iter().map(|text| text.parse().unwrap()).collect())
     }
 
     #[test]
-    fn folders_in_the_wild_are_known() {
+    fn names_alone_make_no_site_the_paper_s() {
+        assert_eq!(letters(&["A", "B", "RUNMC"], &PaperSites::None).unwrap(), "---");
+        assert_eq!(PaperSites::default(), PaperSites::None);
+    }
+
+    #[test]
+    fn names_of_public_releases_are_known_where_the_user_says_so() {
         // The SAML release's folders, MaxStyle's, and the phantoms'.
         let saml = ["BIDMC", "BMC", "HK", "I2CVB", "RUNMC", "UCL"];
-        assert_eq!(letters(&saml, None).unwrap(), "A=RUNMC B=BMC C=I2CVB D=UCL E=BIDMC F=HK");
+        assert_eq!(letters(&saml, &PaperSites::ByName).unwrap(), "EBFCAD");
         let max_style = ["A-ISBI", "B-ISBI_1.5", "C-I2CVB", "D-UCL", "E-BIDMC", "F-HK"];
-        let found = letters(&max_style, None).unwrap();
-        assert!(found.starts_with("A=A-ISBI B=B-ISBI_1.5") && found.ends_with("F=F-HK"), "{found}");
-        assert_eq!(letters(&["C", "A", "elsewhere"], None).unwrap(), "A=A C=C");
+        assert_eq!(letters(&max_style, &PaperSites::ByName).unwrap(), "ABCDEF");
+        assert_eq!(letters(&["C", "A"], &PaperSites::ByName).unwrap(), "CA");
+        let message = letters(&["A", "elsewhere"], &PaperSites::ByName).unwrap_err();
+        assert!(message.contains("elsewhere") && message.contains("RUNMC=A"), "{message}");
+        let message = letters(&["BMC", "B"], &PaperSites::ByName).unwrap_err();
+        assert!(message.contains("BMC and B are both B"), "{message}");
     }
 
     #[test]
-    fn names_that_do_not_fit_are_refused() {
-        let fails = |cache: &[&str], asked: Option<&[&str]>, word: &str| {
-            let message = letters(cache, asked).unwrap_err();
+    fn a_mapping_says_which_is_which() {
+        assert_eq!(letters(&["x", "y", "z"], &these(&["x=B", "y=A"])).unwrap(), "BA-");
+        for (named, word) in [
+            (&["RUNMC=A"][..], "no RUNMC"),
+            (&["x=A", "x=B"], "x is both A and B"),
+            (&["x=A", "y=A"], "x and y are both A"),
+        ] {
+            let message = letters(&["x", "y"], &these(named)).unwrap_err();
             assert!(message.contains(word), "{message}");
-        };
-        fails(&["x", "y"], None, "name them");
-        fails(&["BMC", "B"], None, "both B");
-        fails(&["BMC"], Some(&["A=RUNMC"]), "no RUNMC");
-        fails(&["x"], Some(&["A=x", "B=x"]), "both A and B");
-        assert_eq!(letters(&["x", "y"], Some(&["B=x", "A=y"])).unwrap(), "A=y B=x");
-        for text in ["A", "A=", "G=x", "=x"] {
+        }
+        for text in ["A", "=A", "x=G", "x=", "A=RUNMC"] {
             assert!(text.parse::<NamedSite>().is_err(), "{text}");
         }
+        // A site's own name may hold the sign.
+        let odd: NamedSite = "a=b=C".parse().unwrap();
+        assert_eq!((odd.site.as_str(), odd.letter), ("a=b", Letter::C));
+    }
+
+    #[test]
+    fn every_site_has_a_plain_name_of_its_own() {
+        let long = "x".repeat(200);
+        let sites = ["B-ISBI_1.5", "b-isbi_1_5", "Zürich", "Z rich", "../..", &long, "A"];
+        let slugs = slugs(&sites);
+        assert_eq!(slugs[..5], ["B-ISBI_1_5", "b-isbi_1_5_2", "Z_rich", "Z_rich_2", "_____"]);
+        assert_eq!((slugs[5].len(), slugs[6].as_str()), (MAX_SLUG, "A"));
     }
 }

@@ -2,6 +2,7 @@
 
 use super::folder::Lock;
 use super::lock::{Claim, Worker};
+use super::plan::Domain;
 use super::*;
 use crate::Mode;
 use crate::evaluate::{Evaluation, Protocol, Role};
@@ -11,10 +12,16 @@ use desam_decoder::Variant;
 use std::collections::BTreeMap;
 use tempfile::TempDir;
 
-fn sites() -> Vec<NamedSite> {
-    let names = ["RUNMC", "BMC", "I2CVB", "UCL", "BIDMC", "HK"];
-    let named = |(letter, site): (Letter, &str)| NamedSite { letter, site: site.to_owned() };
-    Letter::ALL.into_iter().zip(names).map(named).collect()
+/// The paper's sites by the names of a public release.
+const NAMES: [&str; 6] = ["RUNMC", "BMC", "I2CVB", "UCL", "BIDMC", "HK"];
+
+/// The paper's, said to be so.
+fn sites() -> Vec<Domain> {
+    Domain::all(&NAMES, &PaperSites::ByName).unwrap()
+}
+
+fn over(mean_over: MeanOver) -> CollectConfig {
+    CollectConfig { mean_over, paper_sites: None }
 }
 
 fn config(tables: &[PaperTable]) -> SweepConfig {
@@ -104,7 +111,7 @@ fn tables_become_one_line_a_run() {
     // Together they share DeSAM in grid points mode: 18 + 24 + 42 less twice its six.
     let all = lines(&config(&PaperTable::ALL));
     assert_eq!(all.len(), 72);
-    let shared = all.iter().find(|l| l.id == "B-points-desam-s0").unwrap();
+    let shared = all.iter().find(|l| l.id == "BMC-points-desam-s0").unwrap();
     let tables: Vec<u8> = shared.cells.iter().map(|c| c.table.number()).collect();
     assert_eq!(
         (tables, shared.grid, shared.train.source.as_str()),
@@ -135,10 +142,10 @@ fn lines_that_differ_in_their_grid_share_a_training() {
     // Six train, and come first; they are those with the paper's grid.
     assert_eq!(trains, [vec![true; 6], vec![false; 36]].concat());
     assert!(lines[..6].iter().all(|l| l.grid == Some(9)));
-    assert_eq!(lines[5].id, "F-points-desam-s0");
+    assert_eq!(lines[5].id, "HK-points-desam-s0");
     let last = &lines[41];
-    assert_eq!((last.id.as_str(), last.grid), ("F-points-desam-s0-grid25", Some(25)));
-    assert_eq!(last.training, "F-points-desam-s0");
+    assert_eq!((last.id.as_str(), last.grid), ("HK-points-desam-s0-grid25", Some(25)));
+    assert_eq!(last.training, "HK-points-desam-s0");
     // Without the paper's grid the first one trains.
     let subset = Subset { grids: Some(vec![21, 5]), ..Subset::default() };
     let few = super::tests::lines(&SweepConfig { subset, ..config(&[PaperTable::Grids]) });
@@ -149,7 +156,8 @@ fn lines_that_differ_in_their_grid_share_a_training() {
 #[test]
 fn subsets_and_changes_are_followed() {
     let subset = Subset {
-        sources: Some(vec![Letter::D, Letter::A]),
+        // By the paper's letter, or by its own name.
+        sources: Some(vec!["D".into(), "RUNMC".into()]),
         modes: Some(vec![Mode::Points]),
         variants: Some(vec![Variant::Desam, Variant::PimmOnly]),
         grids: None,
@@ -166,10 +174,10 @@ fn subsets_and_changes_are_followed() {
     assert_eq!(
         ids,
         [
-            "A-points-desam-s0",
-            "D-points-desam-s0",
-            "A-points-pimm-only-s0",
-            "D-points-pimm-only-s0"
+            "RUNMC-points-desam-s0",
+            "UCL-points-desam-s0",
+            "RUNMC-points-pimm-only-s0",
+            "UCL-points-pimm-only-s0"
         ]
     );
     assert!(lines.iter().all(|l| (l.train.epochs, l.train.batch) == (3, 2) && l.sites.len() == 6));
@@ -181,7 +189,74 @@ fn subsets_and_changes_are_followed() {
     let wrong = SweepConfig { changes: Changes { epochs: Some(0), ..changes }, ..asked.clone() };
     assert!(wrong.lines(&sites(), "key").unwrap_err().to_string().contains("epochs"));
     let message = asked.lines(&sites()[..3], "key").unwrap_err().to_string();
-    assert!(message.contains("the paper's D"), "{message}");
+    assert!(message.contains("no site D") && message.contains("I2CVB"), "{message}");
+}
+
+#[test]
+fn any_domains_make_a_sweep_without_the_paper_s_figures() {
+    let names = ["A", "Zürich", "scanner 2", "ct"];
+    let domains = Domain::all(&names, &PaperSites::None).unwrap();
+    let config = config(&[PaperTable::Methods]);
+    let lines = config.lines(&domains, "key").unwrap();
+    assert_eq!(lines.len(), 3 * names.len());
+    let ids: Vec<&str> = lines.iter().take(4).map(|l| l.id.as_str()).collect();
+    assert_eq!(ids[..2], ["A-box-sam-decoder-s0", "Z_rich-box-sam-decoder-s0"]);
+    assert!(lines.iter().all(|l| l.paper_sites.is_empty() && l.sites == names));
+    let dir = tempfile::tempdir().unwrap();
+    let plan = Plan::create(&dir.path().join("plan"), lines).unwrap();
+    for line in plan.lines() {
+        trained(&plan, line, 50);
+        scored(&plan, line, 0.5);
+    }
+    let all = collect(&plan, &over(MeanOver::Cases), "here").unwrap();
+    let columns: Vec<String> = all.columns.iter().map(Column::name).collect();
+    assert_eq!(columns, names);
+    let rows = &all.tables[0].rows;
+    assert!(rows.iter().all(|r| r.paper.is_none()));
+    // Of the twelve rows of Table 1 three are ours.
+    let ours: Vec<_> = rows.iter().filter_map(|r| r.ours.as_ref()).collect();
+    assert_eq!(ours.len(), 3);
+    assert!(ours.iter().all(|r| r.cells.len() == 4 && r.overall.unwrap().mean == 50.0));
+    let text = all.text();
+    assert!(text.contains("scanner 2 to Rest") && text.contains("no site is said to be"), "{text}");
+    assert!(!text.contains("82.30") && !text.contains("Upper bound"), "{text}");
+    let csv = all.csv().unwrap();
+    assert!(csv.starts_with("table,row,whose,A_to_rest,Zürich_to_rest,"), "{csv}");
+    assert_eq!(csv.lines().count(), 1 + 3);
+    // Said when they are collected: one of them is the paper's A, the others none.
+    let named = PaperSites::These(vec!["A=A".parse().unwrap()]);
+    let said = CollectConfig { paper_sites: Some(named), ..over(MeanOver::Cases) };
+    let text = collect(&plan, &said, "here").unwrap().text();
+    for part in ["A to Rest", "F to Rest", "ct to Rest", "82.30", "A = A", "other sites"] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    let unknown = PaperSites::These(vec!["B=B".parse().unwrap()]);
+    let unknown = CollectConfig { paper_sites: Some(unknown), ..over(MeanOver::Cases) };
+    assert!(collect(&plan, &unknown, "here").unwrap_err().to_string().contains("no B"));
+}
+
+#[test]
+fn plans_of_earlier_versions_still_run() {
+    let (_dir, plan) = planned(&config(&[PaperTable::Methods]));
+    let path = plan.dir().join("plan.jsonl");
+    let text = std::fs::read_to_string(&path).unwrap();
+    assert!(!text.contains("column"), "{text}");
+    // Earlier versions wrote down a letter that they had read off the folder's name.
+    let said = serde_json::to_string(&plan.lines()[0].paper_sites).unwrap();
+    let said = format!("\"paper_sites\":{said}");
+    assert_eq!(text.matches(&said).count(), plan.lines().len());
+    std::fs::write(&path, text.replace(&said, "\"column\":\"A\"")).unwrap();
+    let old = Plan::open(plan.dir()).unwrap();
+    assert_eq!(old.lines().len(), plan.lines().len());
+    assert!(old.lines().iter().all(|l| l.paper_sites.is_empty()));
+    for line in old.lines() {
+        trained(&old, line, 50);
+        scored(&old, line, 0.5);
+    }
+    let all = collect(&old, &over(MeanOver::Cases), "here").unwrap();
+    assert!(all.missing.is_empty() && !all.text().contains("82.30"));
+    let said = CollectConfig { paper_sites: Some(PaperSites::ByName), ..over(MeanOver::Cases) };
+    assert!(collect(&old, &said, "here").unwrap().text().contains("82.30"));
 }
 
 #[test]
@@ -199,9 +274,13 @@ fn a_plan_is_kept_and_never_replaced() {
     let path = plan.dir().join("plan.jsonl");
     let text = std::fs::read_to_string(&path).unwrap();
     let broken = [
-        ("\"id\":\"A-box-desam-s0\"", "\"id\":\"../../x\"", "not plain"),
+        ("\"id\":\"RUNMC-box-desam-s0\"", "\"id\":\"../../x\"", "not plain"),
         ("\"index\":1,", "\"index\":2,", "its index is 2, expected 1"),
-        ("\"training\":\"F-points-desam-s0\"", "\"training\":\"none\"", "no line before it trains"),
+        (
+            "\"training\":\"HK-points-desam-s0\"",
+            "\"training\":\"none\"",
+            "no line before it trains",
+        ),
         ("\"epochs\":50", "\"epochs\":0", "epochs"),
         ("\"grid\":9", "\"grid\":0", "its grid is 0 in points mode"),
         ("\"grid\":9", "\"grid\":null", "its grid is none in points mode"),
@@ -224,7 +303,9 @@ fn a_line_goes_from_waiting_to_done() {
     let (_dir, plan) = planned(&config(&[PaperTable::Grids]));
     let line = plan.line(0).unwrap();
     assert_eq!(state(&plan, 0), LineState::Waiting);
-    let Claim::Held(lock) = plan.claim(Lock::Line(&line.id), &me(), false).unwrap() else {
+    let Claim::Held(lock) =
+        plan.claim(Lock::Line(&line.id), &me(), false, &desam_core::Quiet).unwrap()
+    else {
         panic!()
     };
     trained(&plan, line, 3);
@@ -268,21 +349,26 @@ fn a_line_that_others_have_is_left_to_them_and_a_failure_is_kept() {
         device: candle_core::Device::Cpu,
     };
     let other = Worker { pid: 2, ..me() };
-    let id = "A-points-desam-s0";
-    let Claim::Held(own) = plan.claim(Lock::Line(id), &other, false).unwrap() else { panic!() };
+    let id = "RUNMC-points-desam-s0";
+    let Claim::Held(own) = plan.claim(Lock::Line(id), &other, false, &desam_core::Quiet).unwrap()
+    else {
+        panic!()
+    };
     match run_line(&plan, 0, &options, &desam_core::Quiet).unwrap() {
         Outcome::Busy { training: false, worker, .. } => assert_eq!(worker, other),
         outcome => panic!("{outcome:?}"),
     }
     drop(own);
-    let Claim::Held(lock) = plan.claim(Lock::Training(id), &other, false).unwrap() else {
+    let Claim::Held(lock) =
+        plan.claim(Lock::Training(id), &other, false, &desam_core::Quiet).unwrap()
+    else {
         panic!()
     };
     assert!(matches!(state(&plan, 0), LineState::Running { .. }));
-    let later = plan.lines().iter().find(|l| l.column == Letter::A && !l.trains()).unwrap();
+    let later = plan.lines().iter().find(|l| l.train.source == "RUNMC" && !l.trains()).unwrap();
     for index in [0, later.index] {
         match run_line(&plan, index, &options, &desam_core::Quiet).unwrap() {
-            Outcome::Busy { id: busy, training: true, worker } => {
+            Outcome::Busy { id: busy, training: true, worker, alive: true } => {
                 assert_eq!((busy.as_str(), &worker), (id, &other));
             }
             outcome => panic!("{outcome:?}"),
@@ -313,10 +399,12 @@ fn a_whole_table_stands_beside_the_paper_s() {
     for line in plan.lines() {
         trained(&plan, line, 50);
         // A to Rest 0.60 and 0.62 by seed, B 0.61 and 0.63, and so on.
-        let dice = 0.60 + 0.01 * line.column.column() as f64 + 0.02 * line.train.seed as f64;
+        let dice = 0.60
+            + 0.01 * line.paper_sites[&line.train.source].column() as f64
+            + 0.02 * line.train.seed as f64;
         scored(&plan, line, dice);
     }
-    let all = collect(&plan, MeanOver::Cases, "here").unwrap();
+    let all = collect(&plan, &over(MeanOver::Cases), "here").unwrap();
     assert!(all.missing.is_empty() && all.not_planned().is_empty());
     let row = all.tables[0].rows.iter().find(|r| r.method == "DeSAM (whole box)").unwrap();
     let ours = row.ours.as_ref().unwrap();
@@ -354,7 +442,8 @@ fn a_whole_table_stands_beside_the_paper_s() {
 
 #[test]
 fn what_is_missing_is_named_and_in_no_mean() {
-    let subset = Subset { sources: Some(vec![Letter::A, Letter::B]), ..Subset::default() };
+    let sources = Some(vec!["A".into(), "B".into()]);
+    let subset = Subset { sources, ..Subset::default() };
     let seeds = vec![0, 1];
     let config = SweepConfig { seeds, subset, ..config(&[PaperTable::Ablations]) };
     let (_dir, plan) = planned(&config);
@@ -366,14 +455,14 @@ fn what_is_missing_is_named_and_in_no_mean() {
         trained(&plan, line, 50);
         scored(&plan, line, 0.5);
     }
-    let all = collect(&plan, MeanOver::Sites, "here").unwrap();
+    let all = collect(&plan, &over(MeanOver::Sites), "here").unwrap();
     assert_eq!(all.missing.len(), 4 * 2 * 2 - 2);
     let line = desam(1)[0];
     let said = all.missing.iter().find(|m| m.id == line.id).unwrap().to_string();
     assert_eq!(
         said,
         format!(
-            "missing: A to Rest of Table 2, DeSAM: line {} (A-points-desam-s1) is waiting",
+            "missing: RUNMC to Rest of Table 2, DeSAM: line {} (RUNMC-points-desam-s1) is waiting",
             line.index
         )
     );
@@ -381,6 +470,8 @@ fn what_is_missing_is_named_and_in_no_mean() {
     let ours = row.ours.as_ref().unwrap();
     assert!(ours.cells[0].is_missing() && !ours.cells[2].is_missing());
     assert_eq!(ours.overall, None);
+    // Sites that nobody trains on have their letters all the same.
+    assert_eq!(all.columns.len(), Letter::ALL.len());
     let text = all.text();
     assert!(text.contains("50.00 (1 of 2)") && text.contains("missing"), "{text}");
     assert!(text.contains("not planned: Table 2, DeSAM: C, D, E, F"), "{text}");
@@ -390,7 +481,7 @@ fn what_is_missing_is_named_and_in_no_mean() {
 fn the_full_protocol_leaves_the_paper_s_figures_out() {
     let (_dir, plan) =
         planned(&SweepConfig { protocol: Protocol::Full, ..config(&[PaperTable::Methods]) });
-    let all = collect(&plan, MeanOver::Cases, "here").unwrap();
+    let all = collect(&plan, &over(MeanOver::Cases), "here").unwrap();
     assert!(all.tables[0].rows.iter().all(|r| r.paper.is_none()));
     let text = all.text();
     assert!(!text.contains("82.30") && text.contains("never mixed"), "{text}");

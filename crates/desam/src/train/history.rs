@@ -1,6 +1,7 @@
 //! One row an epoch.
 
 use crate::{Error, Result};
+use desam_core::files::open_regular;
 use desam_data::atomic::write_atomic;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
@@ -41,7 +42,7 @@ pub(crate) fn write(path: &Path, history: &[EpochRecord]) -> Result<()> {
 
 /// Reads a history.
 pub(crate) fn read(path: &Path) -> Result<Vec<EpochRecord>> {
-    let file = std::fs::File::open(path).map_err(Error::io("read", path))?;
+    let file = open_regular(path).map_err(Error::io("read", path))?;
     let rows = csv::Reader::from_reader(file).into_deserialize();
     rows.collect::<Result<_, csv::Error>>().map_err(|e| Error::file(path, e.to_string()))
 }

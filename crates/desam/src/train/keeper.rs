@@ -67,6 +67,7 @@ impl Observer for Keeper<'_, '_> {
                 mode: config.train.mode,
                 epoch: row.epoch,
                 validation_dice: row.validation_dice,
+                iou_supervised: Some(config.train.loss.iou.is_some()),
             });
             let (path, record) = (run.model_path(), &self.record);
             self.model.save_with(&path, record, trainer.parameters())?;

@@ -40,7 +40,7 @@ pub use snapshot::Snapshot;
 pub use state::Position;
 pub use trainer::{Slices, Trainer};
 
-use crate::model::{Trainable, WEIGHTS_FILE};
+use crate::model::{Trainable, WeightsCoverage, open_cache_weights};
 use crate::train::sides::Sides;
 use crate::train::step::computable;
 use crate::{Error, Result};
@@ -72,8 +72,10 @@ pub struct TrainRequest<'a> {
 #[derive(Debug, Clone, PartialEq, serde::Serialize)]
 pub struct TrainSummary {
     /// The run's folder.
+    #[serde(serialize_with = "desam_core::serde_path::serialize")]
     pub run: PathBuf,
     /// The best model's file.
+    #[serde(serialize_with = "desam_core::serde_path::serialize")]
     pub model: PathBuf,
     /// The epoch it comes from, from 1.
     pub best_epoch: usize,
@@ -90,8 +92,8 @@ pub struct TrainSummary {
 /// killed leaves whole files.
 ///
 /// # Errors
-/// When the cache, the site or the checkpoint does not fit, `out` already holds a run, or the loss
-/// stops being a number.
+/// When the cache, the site or the checkpoint does not fit, the cache or its weights are damaged,
+/// another process writes to `out` or it already holds a run, or the loss stops being a number.
 pub fn train(request: &TrainRequest<'_>, progress: &dyn Progress) -> Result<TrainSummary> {
     train_with(request, &mut RunOptions::default(), progress)
 }
@@ -115,14 +117,20 @@ pub fn train_with(
     config.validate()?;
     keep.validate()?;
     computable(config.precision, &request.device)?;
+    // From here to the end: two processes that continue one run would mix their files.
+    let _lock = desam_data::lock::folder(request.out, progress)?;
     let cache = Arc::new(FeatureCache::open(request.cache)?);
-    let weights = request.cache.join(WEIGHTS_FILE);
-    if !weights.is_file() {
-        let reason = "is not there: `desam embed` writes it last; run it again to finish the cache";
-        return Err(Error::file(&weights, reason));
+    let (checkpoint, coverage) = open_cache_weights(&cache)?;
+    let weights = checkpoint.path.clone();
+    if coverage != WeightsCoverage::Whole {
+        progress.detail(&format!(
+            "{}: the cache was made before the hash of the whole file was recorded; only its image \
+             encoder has been checked",
+            weights.display()
+        ));
     }
     let options = (request.init, config.seed, request.device.clone());
-    let model = Trainable::open_as(&weights, config.decoder(), options)?;
+    let model = Trainable::from_checkpoint(checkpoint, config.decoder(), options)?;
     model.check_cache(&cache)?;
 
     let mut sides = Sides::new(&cache, config, (&weights, &request.device))?;

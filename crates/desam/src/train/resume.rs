@@ -4,6 +4,7 @@ use super::checkpoint::{Checkpoints, Seal};
 use super::{Extension, Run, RunConfig, RunManifest, RunOptions, Snapshot};
 use crate::{Error, Result};
 use desam_core::Progress;
+use desam_core::text::DisplayPath as _;
 use serde_json::Value;
 use std::path::Path;
 
@@ -35,7 +36,7 @@ pub(super) fn begin(
         return begun.go_on(progress);
     }
     if options.resume {
-        progress.say(&format!("{} holds no run yet: it is begun", out.display()));
+        progress.say(&format!("{} holds no run yet: it is begun", out.display_escaped()));
     }
     let run = Run::create(out, &wanted)?;
     run.write_manifest(&fresh)?;

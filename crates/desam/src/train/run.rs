@@ -33,6 +33,7 @@ pub struct RunManifest {
     /// Version of this program.
     pub desam_version: String,
     /// The feature cache.
+    #[serde(with = "desam_core::serde_path")]
     pub cache: PathBuf,
     /// Its key: frozen weights, preprocessing, type, slices.
     pub cache_key: String,
@@ -67,18 +68,26 @@ pub struct RunManifest {
 #[serde(deny_unknown_fields)]
 pub struct InputFile {
     /// Where it was.
+    #[serde(with = "desam_core::serde_path")]
     pub path: PathBuf,
     /// blake3 of its bytes, in hexadecimal.
     pub blake3: String,
 }
 
 impl InputFile {
-    /// Hashes a file.
+    /// Hashes a file. Of a checkpoint of several files, a folder or the shards of an index, it is the
+    /// hash of their hashes, one a line.
     ///
     /// # Errors
     /// When it cannot be read.
     pub fn of(path: &Path) -> Result<Self> {
-        Ok(Self { path: path.to_owned(), blake3: hash_file(path)? })
+        let files = desam_encoder::checkpoint::files(path)?;
+        let hashes = files.iter().map(|file| hash_file(file)).collect::<Result<Vec<_>, _>>()?;
+        let blake3 = match hashes.as_slice() {
+            [one] => one.clone(),
+            many => blake3::hash(many.join("\n").as_bytes()).to_hex().to_string(),
+        };
+        Ok(Self { path: path.to_owned(), blake3 })
     }
 }
 

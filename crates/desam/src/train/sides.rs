@@ -104,9 +104,7 @@ fn slices(
 fn site_cases(cache: &FeatureCache, site: &str) -> Result<Vec<usize>> {
     let cases = cache.site_cases(site);
     if cases.is_empty() {
-        let sites = cache.sites().join(", ");
-        let reason = format!("the cache has no site {site:?}; its sites are {sites}");
-        return Err(Error::Invalid(reason));
+        return Err(Error::unknown_site(site, &cache.sites()));
     }
     Ok(cases)
 }

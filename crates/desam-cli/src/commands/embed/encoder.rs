@@ -2,10 +2,12 @@
 
 use crate::commands::Session;
 use anyhow::bail;
+use desam::core::text::{did_you_mean, path_for_people, path_text};
 use desam::encoder::VitConfig;
+use desam::encoder::checkpoint::is_model_folder;
 use desam::model::EncoderChoice;
+use std::ffi::OsString;
 use std::path::PathBuf;
-use std::str::FromStr;
 
 /// What `--encoder` may say.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,16 +18,18 @@ pub(super) enum Encoder {
     File(PathBuf),
 }
 
-impl FromStr for Encoder {
-    type Err = std::convert::Infallible;
+/// Names that are no files.
+const NAMES: [&str; 6] = ["tiny", "tiny-random", "vit-b", "vit-l", "vit-h", "medsam"];
 
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Ok(match text {
-            "tiny" => Self::Tiny,
-            "tiny-random" => Self::TinyRandom,
-            "vit-b" | "vit-l" | "vit-h" | "medsam" => Self::Hub(text.to_owned()),
-            file => Self::File(file.into()),
-        })
+/// A file's name need not be UTF-8.
+impl From<OsString> for Encoder {
+    fn from(argument: OsString) -> Self {
+        match argument.to_str() {
+            Some("tiny") => Self::Tiny,
+            Some("tiny-random") => Self::TinyRandom,
+            Some(name) if NAMES.contains(&name) => Self::Hub(name.to_owned()),
+            _ => Self::File(argument.into()),
+        }
     }
 }
 
@@ -50,11 +54,14 @@ impl Encoder {
             Self::Hub(name) => {
                 Ok(EncoderChoice::File { path: download(name, session)?, name: Some(name.clone()) })
             }
-            Self::File(path) if path.is_file() => Ok(EncoderChoice::file(path)),
+            Self::File(path) if path.is_file() || is_model_folder(path) => {
+                Ok(EncoderChoice::file(path))
+            }
             Self::File(path) => bail!(
-                "--encoder {}: no such file, and not one of tiny, tiny-random, vit-b, vit-l, vit-h, \
-                 medsam",
-                path.display()
+                "--encoder {}: no such file or folder of a model, and not one of {}{}",
+                path_for_people(path),
+                NAMES.join(", "),
+                did_you_mean(&path_text(path), NAMES)
             ),
         }
     }
@@ -69,12 +76,11 @@ fn download(name: &str, session: &Session) -> anyhow::Result<PathBuf> {
         environment.cache_dir,
         if environment.offline { ", offline" } else { "" }
     ));
-    let options = HubOptions {
-        cache_dir: environment.cache_dir,
-        endpoint: environment.endpoint,
-        token: environment.token,
-        offline: environment.offline,
-    };
+    let mut options = HubOptions::default();
+    options.cache_dir = environment.cache_dir;
+    options.endpoint = environment.endpoint;
+    options.token = environment.token;
+    options.offline = environment.offline;
     let model = HubModel::preset(name)?;
     Ok(fetch(&model, &options, &session.screen)?)
 }
@@ -93,7 +99,7 @@ mod tests {
 
     #[test]
     fn names_are_names_and_the_rest_are_files() {
-        let read = |text: &str| text.parse::<Encoder>().unwrap();
+        let read = |text: &str| Encoder::from(OsString::from(text));
         assert_eq!(read("tiny"), Encoder::Tiny);
         assert_eq!(read("tiny-random"), Encoder::TinyRandom);
         assert_eq!(read("vit-h"), Encoder::Hub("vit-h".into()));

@@ -1,22 +1,27 @@
 //! Embedding by several processes.
 
-use crate::commands::{Session, count};
+use crate::commands::{Session, whole};
 use crate::environment::task_index;
 use anyhow::Context;
 use clap::Args;
 use desam::embed::{
     EmbedRequest, EmbedSummary, Part, PartSummary, embed, embed_part, finish_parts,
 };
+use std::ops::RangeInclusive;
+
+/// Parts that a data set may be cut into.
+const NUM_PARTS: RangeInclusive<usize> = 1..=100_000;
 
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Several processes")]
 pub(super) struct Parts {
-    /// Embed one of N parts of the cases only
-    #[arg(long, value_name = "N", value_parser = count)]
+    /// Embed one of N parts of the cases only, 1 to 100000
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = whole(NUM_PARTS))]
     num_parts: Option<usize>,
 
     /// Which part, from 0 [default: SLURM_ARRAY_TASK_ID, else JOB_COMPLETION_INDEX]
-    #[arg(long, value_name = "K", requires = "num_parts")]
+    #[arg(long, value_name = "K", requires = "num_parts", allow_negative_numbers = true,
+        value_parser = whole(0..=NUM_PARTS.end() - 1))]
     part_id: Option<usize>,
 
     /// Embed nothing: make the cache whole of parts that are all done, where the last of them could

@@ -1,17 +1,19 @@
 //! A feature cache.
 
 use super::{Session, aligned};
+use crate::commands::json_path;
 use crate::reply::Reply;
 use anyhow::Context;
+use desam::core::text::DisplayPath as _;
 use desam::data::cache::{FeatureCache, human_bytes};
+use desam::model::{WEIGHTS_FILE, WeightsCoverage, cache_weights_path, verify_cache};
 use serde_json::json;
 use std::path::Path;
 
 pub(super) fn describe(path: &Path, verify: bool, session: &Session) -> anyhow::Result<Reply> {
     let cache = FeatureCache::open(path)?;
-    if verify {
-        cache.verify(&session.screen)?;
-    }
+    let verified = verify.then(|| verify_cache(&cache, &session.screen)).transpose()?;
+    let has_weights = cache_weights_path(&cache).is_file();
     let header = cache.header();
     let recipe = &header.recipe;
     let size = folder_bytes(path)?;
@@ -22,7 +24,7 @@ pub(super) fn describe(path: &Path, verify: bool, session: &Session) -> anyhow::
         features.push_str(&format!(", computed in {}", recipe.precision));
     }
     let mut rows = vec![
-        ("cache", path.display().to_string()),
+        ("cache", path.display_escaped()),
         ("key", header.key.clone()),
         (
             "encoder",
@@ -33,8 +35,9 @@ pub(super) fn describe(path: &Path, verify: bool, session: &Session) -> anyhow::
                 recipe.spec.mask_side()
             ),
         ),
-        ("weights", format!("blake3 {}", recipe.encoder.weights_blake3)),
+        ("weights", weights_text(&recipe.encoder.weights_blake3, has_weights)),
         ("features", features),
+        ("labels", format!("brought to masks by the rule {}", recipe.preprocess.labels)),
         ("slices", format!("{} stored, {labelled} with ground truth", cache.slices().len())),
         ("cases", cache.cases().len().to_string()),
     ];
@@ -45,25 +48,38 @@ pub(super) fn describe(path: &Path, verify: bool, session: &Session) -> anyhow::
         rows.push(("site", format!("{site}: {} cases, {slices} slices", cases.len())));
         table.push(json!({ "site": site, "cases": cases.len(), "slices": slices }));
     }
-    rows.push(("data", header.data_root.display().to_string()));
+    rows.push(("data", header.data_root.display_escaped()));
     rows.push(("size", human_bytes(size)));
-    if verify {
-        rows.push(("checksums", "all right".to_owned()));
+    if let Some(coverage) = verified {
+        let text = match coverage {
+            WeightsCoverage::Whole => "all right, the weights' included",
+            _ => "all right; of the weights, the image encoder's alone are recorded",
+        };
+        rows.push(("checksums", text.to_owned()));
     }
     let json = json!({
         "kind": "cache",
-        "path": path,
+        "path": json_path(path),
         "key": header.key,
         "recipe": recipe,
-        "data_root": header.data_root,
+        "data_root": json_path(&header.data_root),
         "cases": cache.cases().len(),
         "slices": cache.slices().len(),
         "labelled_slices": labelled,
         "sites": table,
         "bytes": size,
+        "weights_file": has_weights,
         "verified": verify,
     });
     Ok(Reply::new(aligned(&rows), json))
+}
+
+/// The hash of the weights, and whether their file is there.
+fn weights_text(hash: &str, is_there: bool) -> String {
+    match is_there {
+        true => format!("blake3 {hash}"),
+        false => format!("blake3 {hash}; {WEIGHTS_FILE} is missing: run embed again"),
+    }
 }
 
 /// Bytes of all files under a folder; links are not followed.
@@ -71,7 +87,7 @@ fn folder_bytes(path: &Path) -> anyhow::Result<u64> {
     let mut sum = 0;
     let mut folders = vec![path.to_owned()];
     while let Some(folder) = folders.pop() {
-        let list = || format!("cannot list {}", folder.display());
+        let list = || format!("cannot list {}", folder.display_escaped());
         for entry in std::fs::read_dir(&folder).with_context(list)? {
             let entry = entry.with_context(list)?;
             let kind = entry.file_type().with_context(list)?;

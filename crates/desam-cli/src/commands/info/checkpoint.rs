@@ -1,9 +1,11 @@
 //! A checkpoint.
 
 use super::aligned;
+use crate::commands::json_path;
 use crate::reply::Reply;
 use desam::ModelRecord;
 use desam::core::EncoderSpec;
+use desam::core::text::DisplayPath as _;
 use desam::encoder::checkpoint::CheckpointPart;
 use desam::encoder::{Checkpoint, VitConfig};
 use desam::train::InputFile;
@@ -18,7 +20,7 @@ pub(in crate::commands) fn describe(read: &Checkpoint) -> anyhow::Result<Reply> 
     let file = InputFile::of(&read.path)?;
     let weights = read.weights_hash(&["image_encoder.", "prompt_encoder.", "mask_decoder."])?;
     let mut rows = vec![
-        ("checkpoint", read.path.display().to_string()),
+        ("checkpoint", read.path.display_escaped()),
         ("holds", summary.describe().to_owned()),
         ("key layout", format!("{:?}", summary.layout).to_lowercase()),
     ];
@@ -43,6 +45,11 @@ pub(in crate::commands) fn describe(read: &Checkpoint) -> anyhow::Result<Reply> 
         let more = if more > 0 { format!(" and {more} more") } else { String::new() };
         rows.push(("unknown", format!("{}{more}", shown.join(", "))));
     }
+    rows.extend(summary.warnings.iter().map(|warning| ("warning", warning.clone())));
+    rows.extend(summary.notes.iter().map(|note| ("note", note.clone())));
+    if let Err(foreign) = read.expect_sam() {
+        rows.push(("problem", foreign.to_string()));
+    }
     rows.extend(summary.problems.iter().map(|p| ("problem", p.clone())));
     if let Some(record) = &record {
         rows.push(("encoder", record.encoder.clone()));
@@ -62,7 +69,7 @@ pub(in crate::commands) fn describe(read: &Checkpoint) -> anyhow::Result<Reply> 
     rows.push(("weights", format!("blake3 {weights} (of names, shapes and numbers)")));
     let json = json!({
         "kind": "checkpoint",
-        "path": read.path,
+        "path": json_path(&read.path),
         "holds": summary.describe(),
         "parameters": summary.parameters(),
         "summary": summary,

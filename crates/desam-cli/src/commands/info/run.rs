@@ -1,7 +1,9 @@
 //! A run of `desam train`.
 
 use super::aligned;
+use crate::commands::json_path;
 use crate::reply::Reply;
+use desam::core::text::DisplayPath as _;
 use desam::train::Run;
 use serde_json::json;
 use std::path::Path;
@@ -25,7 +27,7 @@ pub(super) fn describe(path: &Path) -> anyhow::Result<Reply> {
         how.push_str(&format!(", in {}", train.precision));
     }
     let text = aligned(&[
-        ("run", path.display().to_string()),
+        ("run", path.display_escaped()),
         ("state", format!("{state}: {} of {} epochs", manifest.epochs_done, train.epochs)),
         ("trained on", how),
         ("variant", train.variant.to_string()),
@@ -55,21 +57,21 @@ pub(super) fn describe(path: &Path) -> anyhow::Result<Reply> {
         (
             "model",
             match run.model_path().is_file() {
-                true => run.model_path().display().to_string(),
+                true => run.model_path().display_escaped(),
                 false => "none yet".to_owned(),
             },
         ),
         ("numbers trained", manifest.trainable_numbers.to_string()),
-        ("cache", format!("{} (key {})", manifest.cache.display(), manifest.cache_key)),
+        ("cache", format!("{} (key {})", manifest.cache.display_escaped(), manifest.cache_key)),
         ("made by", format!("desam {}", manifest.desam_version)),
     ]);
     let json = json!({
         "kind": "run",
-        "path": path,
+        "path": json_path(path),
         "config": config,
         "manifest": manifest,
         "history": history,
-        "model": run.model_path().is_file().then(|| run.model_path()),
+        "model": run.model_path().is_file().then(|| json_path(&run.model_path())),
     });
     Ok(Reply::new(text, json))
 }

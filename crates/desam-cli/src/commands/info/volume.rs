@@ -1,17 +1,28 @@
 //! A volume.
 
-use super::aligned;
+use super::{Session, aligned};
+use crate::commands::json_path;
 use crate::reply::Reply;
-use desam::core::{Affine, Volume};
+use desam::core::text::DisplayPath as _;
+use desam::core::{Affine, LabelVolume, Volume};
 use desam::data::cache::human_bytes;
-use desam::data::volumes::{VolumeFormat, files, read_volume};
+use desam::data::volumes::{ReadOptions, VolumeFormat, files_with, load_labels, load_volume};
 use serde_json::json;
 use std::path::Path;
 
-pub(super) fn describe(path: &Path, format: VolumeFormat) -> anyhow::Result<Reply> {
-    let volume = read_volume(path)?;
+pub(super) fn describe(
+    path: &Path,
+    format: VolumeFormat,
+    options: &ReadOptions,
+    session: &Session,
+) -> anyhow::Result<Reply> {
+    let volume = match options.segment {
+        Some(_) => as_intensities(&load_labels(path, options)?.report(&session.screen))?,
+        None => load_volume(path, options)?.report(&session.screen),
+    };
     // All files of a volume, such as a header's data file.
-    let sizes = files(path)?.into_iter().map(|f| std::fs::metadata(f).map(|m| m.len()));
+    let sizes =
+        files_with(path, options)?.into_iter().map(|f| std::fs::metadata(f).map(|m| m.len()));
     let file_bytes = sizes.sum::<std::io::Result<u64>>()?;
     let grid = volume.grid();
     let values = Values::of(&volume);
@@ -24,7 +35,7 @@ pub(super) fn describe(path: &Path, format: VolumeFormat) -> anyhow::Result<Repl
         n => format!(", {n} not finite"),
     };
     let mut rows = vec![
-        ("volume", path.display().to_string()),
+        ("volume", path.display_escaped()),
         ("format", format.to_string()),
         ("dimensions", format!("{x} × {y} × {z} voxels")),
         ("spacing", format!("{} mm", spacing.map(|s| format!("{s:.4}")).join(" × "))),
@@ -46,7 +57,7 @@ pub(super) fn describe(path: &Path, format: VolumeFormat) -> anyhow::Result<Repl
     }
     let json = json!({
         "kind": "volume",
-        "path": path,
+        "path": json_path(path),
         "format": format,
         "dims": grid.dims,
         "spacing_mm": spacing,
@@ -63,6 +74,12 @@ pub(super) fn describe(path: &Path, format: VolumeFormat) -> anyhow::Result<Repl
         "file_bytes": file_bytes,
     });
     Ok(Reply::new(aligned(&rows), json))
+}
+
+/// The labels as numbers.
+fn as_intensities(labels: &LabelVolume) -> anyhow::Result<Volume> {
+    let values = labels.data().iter().map(|label| f32::from(*label)).collect();
+    Ok(Volume::new(*labels.grid(), values)?)
 }
 
 /// The anatomical direction in which each voxel index grows, such as `LPS`.

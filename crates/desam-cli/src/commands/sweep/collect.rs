@@ -1,19 +1,21 @@
 //! `desam sweep collect`.
 
+use super::paper::PaperFlag;
 use crate::cli::JsonFlag;
-use crate::commands::one_of;
+use crate::commands::{json_path, one_of};
 use crate::environment::Place;
 use crate::reply::Reply;
 use anyhow::Context;
 use clap::Args;
-use desam::sweep::{MeanOver, Plan, collect};
+use desam::sweep::{CollectConfig, MeanOver, Plan, collect};
 use serde_json::json;
 use std::path::PathBuf;
 
 const AFTER: &str = "\
-Rows and columns are the paper's, and each of its figures stands beside ours. A row that this program
-has no method for has the paper's figures alone; a cell that the plan does not have is a dot. Overall
-is the mean of the six columns, and is there when they are.
+Rows are the paper's, and there is a column for each site. Where the plan, or --paper-sites here, says
+that sites are the paper's, its columns come first and each of its figures stands beside ours; a row
+that this program has no method for then has the paper's figures alone. A cell that the plan does not
+have is a dot. Overall is the mean of the columns, and is there when they all are.
 
 What is missing is an error for each run, and the exit code is 1, unless --partial is given.
 
@@ -22,7 +24,7 @@ Examples:
   desam sweep collect plan --markdown > tables.md
   desam sweep collect plan --partial --json";
 
-/// Print the paper's tables of what a plan came to, beside the paper's figures
+/// Print the paper's tables of what a plan came to
 #[derive(Debug, Args)]
 #[command(after_help = AFTER)]
 pub(super) struct Arguments {
@@ -40,6 +42,9 @@ pub(super) struct Arguments {
         value_parser = one_of::<MeanOver>(&["cases", "sites"]))]
     mean: MeanOver,
 
+    #[command(flatten)]
+    paper: PaperFlag,
+
     /// Print CSV: Dice in per cent, and of several seeds their spread and number
     #[arg(long, conflicts_with_all = ["markdown", "json"])]
     csv: bool,
@@ -54,7 +59,8 @@ pub(super) struct Arguments {
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Reply> {
     let plan = Plan::open(&arguments.plan)?;
-    let all = collect(&plan, arguments.mean, &Place::read()?.host)?;
+    let config = CollectConfig { mean_over: arguments.mean, paper_sites: arguments.paper.sites() };
+    let all = collect(&plan, &config, &Place::read()?.host)?;
     let missing: Vec<String> = all.missing.iter().map(ToString::to_string).collect();
     let mut text = match (arguments.csv, arguments.markdown) {
         (true, _) => all.csv()?,
@@ -67,7 +73,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Reply> {
     }
     let mut json = serde_json::to_value(&all).context("the result cannot be written as JSON")?;
     if let Some(object) = json.as_object_mut() {
-        object.insert("plan".to_owned(), json!(arguments.plan));
+        object.insert("plan".to_owned(), json_path(&arguments.plan));
         object.insert("not_planned".to_owned(), json!(all.not_planned()));
     }
     let failures = if arguments.partial { Vec::new() } else { missing };

@@ -1,6 +1,7 @@
 //! `desam sweep`: the paper's tables, as runs for one machine or many.
 
 mod collect;
+mod paper;
 mod plan;
 mod run;
 mod status;

@@ -1,12 +1,17 @@
 //! `desam sweep plan`.
 
+use super::paper::PaperFlag;
 use crate::cli::JsonFlag;
-use crate::commands::{Session, aligned, count, grid_side, one_of, positive};
+use crate::commands::{
+    BATCH, EPOCHS, MOST_LEARNING_RATE, Session, aligned, grid_side, json_path, one_of, positive,
+    seed, whole,
+};
 use crate::reply::Reply;
 use clap::Args;
+use desam::core::text::DisplayPath as _;
 use desam::decoder::Variant;
 use desam::evaluate::Protocol;
-use desam::sweep::{Changes, Letter, NamedSite, PaperTable, Plan, Subset, SweepConfig};
+use desam::sweep::{Changes, Letter, PaperTable, Plan, Subset, SweepConfig};
 use desam::train::Preset;
 use desam::{Mode, Precision};
 use serde_json::json;
@@ -20,13 +25,15 @@ Tables of the paper:
   3   grids of 1, 5, 9, 11, 15, 21 and 25 points a side, all of one model a source site
 Tables that share a run plan it once.
 
-Sites are known as the paper's A to F by the names their folders have in the wild: RUNMC or ISBI,
-BMC or ISBI_1.5, I2CVB or HCRUDB, UCL, BIDMC, HK, the letters themselves, or letter-name.
+Sites may be any domains, in any number and under any names: each is trained on while the others are
+scored. Only --paper-sites sets the paper's figures beside ours. Without a value it takes all sites for
+the paper's, by the names that they have in public releases: RUNMC or ISBI, BMC or ISBI_1.5, I2CVB or
+HCRUDB, UCL, BIDMC, HK, the letters A to F, or letter-name.
 
 Examples:
   desam sweep plan --table 1 --cache cache --out plan
-  desam sweep plan --table 1,2,3 --cache cache --out plan --seeds 0,1,2
-  desam sweep plan --table 3 --cache cache --out plan --sites A=Nijmegen,B=Boston --epochs 15";
+  desam sweep plan --table 1,2,3 --cache cache --out plan --seeds 0,1,2 --paper-sites
+  desam sweep plan --table 3 --cache cache --out plan --paper-sites Nijmegen=A,Boston=B --epochs 15";
 
 /// Write down the runs that make tables of the paper
 #[derive(Debug, Args)]
@@ -45,12 +52,16 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "PLAN")]
     out: PathBuf,
 
-    /// Which site is which of the paper's, such as A=RUNMC,B=BMC [default: by their names]
-    #[arg(long, value_name = "LETTER=SITE", value_delimiter = ',')]
-    sites: Option<Vec<NamedSite>>,
+    /// Sites to train on and to score, separated by commas [default: all in the cache]
+    #[arg(long, value_name = "SITES", value_delimiter = ',')]
+    sites: Option<Vec<String>>,
+
+    #[command(flatten)]
+    paper: PaperFlag,
 
     /// Seeds; a cell is their mean
-    #[arg(long, value_name = "SEEDS", value_delimiter = ',', default_value = "0")]
+    #[arg(long, value_name = "SEEDS", value_delimiter = ',', default_value = "0",
+        allow_negative_numbers = true, value_parser = seed)]
     seeds: Vec<u64>,
 
     /// Whose losses, prompts and choice of the best epoch to follow
@@ -63,25 +74,26 @@ pub(super) struct Arguments {
         value_parser = one_of::<Protocol>(&["paper", "full"]))]
     protocol: Protocol,
 
-    /// Passes over the training slices [default: 50]
-    #[arg(long, value_name = "N", value_parser = count)]
+    /// Passes over the training slices, 1 to 1000000 [default: 50]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = whole(EPOCHS))]
     epochs: Option<usize>,
 
-    /// Slices a step [default: 8]
-    #[arg(long, value_name = "N", value_parser = count)]
+    /// Slices a step, 1 to 65536 [default: 8]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = whole(BATCH))]
     batch: Option<usize>,
 
     /// Learning rate of the first epoch [default: 1e-4]
-    #[arg(long, value_name = "RATE", value_parser = positive)]
+    #[arg(long, value_name = "RATE", allow_negative_numbers = true,
+        value_parser = positive(MOST_LEARNING_RATE))]
     lr: Option<f64>,
 
     /// What training computes in; bf16 on GPUs alone, see `desam train --help` [default: f32]
     #[arg(long, value_name = "TYPE", value_parser = one_of::<Precision>(&["f32", "bf16"]))]
     precision: Option<Precision>,
 
-    /// Sites to train on, by the paper's letters [default: all]
-    #[arg(long, value_name = "LETTERS", value_delimiter = ',', help_heading = "Fewer cells")]
-    sources: Option<Vec<Letter>>,
+    /// Sites to train on, by their names or the paper's letters [default: all]
+    #[arg(long, value_name = "SITES", value_delimiter = ',', help_heading = "Fewer cells")]
+    sources: Option<Vec<String>>,
 
     /// Modes [default: both]
     #[arg(long, value_name = "MODES", value_delimiter = ',', help_heading = "Fewer cells",
@@ -96,7 +108,7 @@ pub(super) struct Arguments {
 
     /// Points along each side of the grid, in points mode [default: all of the tables]
     #[arg(long, value_name = "GRIDS", value_delimiter = ',', help_heading = "Fewer cells",
-        value_parser = grid_side)]
+        allow_negative_numbers = true, value_parser = grid_side)]
     grids: Option<Vec<usize>>,
 
     #[command(flatten)]
@@ -107,6 +119,7 @@ impl Arguments {
     fn config(&self) -> SweepConfig {
         SweepConfig {
             sites: self.sites.clone(),
+            paper_sites: self.paper.sites().unwrap_or_default(),
             seeds: self.seeds.clone(),
             preset: self.preset,
             protocol: self.protocol,
@@ -127,12 +140,18 @@ impl Arguments {
     }
 }
 
+/// A site, and the paper's letter where it has one.
+fn source(site: &str, letter: Option<&Letter>) -> String {
+    letter.map_or_else(|| site.to_owned(), |letter| format!("{letter} = {site}"))
+}
+
 pub(super) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Reply> {
+    let _lock = desam::data::lock::folder(&arguments.out, &session.screen)?;
     let plan = Plan::create(&arguments.out, arguments.config().plan()?)?;
     let (all, train) = (plan.lines().len(), plan.lines().iter().filter(|l| l.trains()).count());
     let lines = plan.lines().iter();
     let mut sites: Vec<String> =
-        lines.map(|l| format!("{} = {}", l.column, l.train.source)).collect();
+        lines.map(|l| source(&l.train.source, l.paper_sites.get(&l.train.source))).collect();
     sites.sort();
     sites.dedup();
     let scored = plan.lines().first().map(|l| l.sites.clone()).unwrap_or_default();
@@ -144,12 +163,12 @@ pub(super) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Re
         }
     };
     let text = aligned(&[
-        ("plan", arguments.out.display().to_string()),
+        ("plan", arguments.out.display_escaped()),
         ("sources", sites.join(", ")),
         ("scored", scored.join(", ")),
         ("runs", format!("{train} that train (lines 0 to {}){score}", train - 1)),
-        ("next", format!("desam sweep run {} --all", arguments.out.display())),
+        ("next", format!("desam sweep run {} --all", arguments.out.display_escaped())),
     ]);
-    let json = json!({ "plan": arguments.out, "lines": plan.lines(), "training_lines": train });
+    let json = json!({ "plan": json_path(&arguments.out), "lines": plan.lines(), "training_lines": train });
     Ok(Reply::new(text, json))
 }

@@ -1,7 +1,7 @@
 //! `desam sweep run`.
 
 use crate::cli::JsonFlag;
-use crate::commands::Session;
+use crate::commands::{Session, json_path, whole};
 use crate::environment::{Place, task_index};
 use crate::reply::Reply;
 use anyhow::{Context, bail};
@@ -35,7 +35,8 @@ pub(super) struct Arguments {
     plan: PathBuf,
 
     /// Which line, from 0 [default: SLURM_ARRAY_TASK_ID, else JOB_COMPLETION_INDEX]
-    #[arg(long, value_name = "K", conflicts_with = "all")]
+    #[arg(long, value_name = "K", conflicts_with = "all", allow_negative_numbers = true,
+        value_parser = whole(0..=99_999))]
     index: Option<usize>,
 
     /// Do all lines that are left, one after the other
@@ -46,7 +47,8 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "CACHE")]
     cache: Option<PathBuf>,
 
-    /// Take lines from whoever holds them: for when a machine died at one and another takes over
+    /// Take over lines that another machine's worker holds: for when that machine died. A worker that
+    /// is known to be alive keeps its line
     #[arg(long)]
     force: bool,
 
@@ -85,15 +87,15 @@ fn one(
         match run_line(plan, index, options, &session.screen)? {
             Outcome::Done(scores) => return Ok(reply(plan, index, (&scores, "done"))),
             Outcome::WasDone(scores) => return Ok(reply(plan, index, (&scores, "was done"))),
-            Outcome::Busy { id, training: false, worker } => {
-                bail!("line {index} ({id}) is held by {worker}; if that is dead, give --force")
+            Outcome::Busy { id, training: false, worker, alive } => {
+                bail!("line {index} ({id}) is held by {worker}; {}", advice(alive))
             }
-            Outcome::Busy { id, worker, .. } => {
+            Outcome::Busy { id, worker, alive, .. } => {
                 if !waited {
-                    session.screen.say(&format!(
-                        "waiting for {id}, which {worker} trains; if that is dead, stop this and \
-                         give --force"
-                    ));
+                    let advice = advice(alive);
+                    session
+                        .screen
+                        .say(&format!("waiting for {id}, which {worker} trains; {advice}"));
                 }
                 waited = true;
                 std::thread::sleep(LOOK_EVERY);
@@ -102,11 +104,19 @@ fn one(
     }
 }
 
+/// What to do about a line that another worker holds.
+fn advice(alive: bool) -> &'static str {
+    match alive {
+        true => "it is alive: wait for it, or end it (--force takes nothing from the living)",
+        false => "its machine cannot be seen from here: if it is dead, give --force",
+    }
+}
+
 fn reply(plan: &Plan, index: usize, (scores, how): (&Evaluation, &str)) -> Reply {
     let id = plan.lines().get(index).map_or("", |line| line.id.as_str());
     let text = format!("line {index}, {id}, {how}\n{}", scores.headline());
     let json = json!({
-        "index": index, "id": id, "outcome": how.replace(' ', "_"), "folder": plan.folder(id),
+        "index": index, "id": id, "outcome": how.replace(' ', "_"), "folder": json_path(&plan.folder(id)),
         "overall_dice": scores.overall_dice, "overall_cases_dice": scores.overall_cases_dice,
     });
     Reply::new(text, json)

@@ -1,6 +1,7 @@
 //! `desam sweep status`.
 
 use crate::cli::JsonFlag;
+use crate::commands::json_path;
 use crate::environment::Place;
 use crate::reply::Reply;
 use anyhow::Context;
@@ -35,7 +36,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Reply> {
     let counts: serde_json::Map<_, _> =
         STATES.iter().map(|name| ((*name).to_owned(), json!(count(name)))).collect();
     let value = serde_json::to_value(&lines).context("the result cannot be written as JSON")?;
-    let json = json!({ "plan": arguments.plan, "counts": counts, "lines": value });
+    let json = json!({ "plan": json_path(&arguments.plan), "counts": counts, "lines": value });
     Ok(Reply::new(format!("{}\n\n{totals}", table(&lines)), json))
 }
 

@@ -1,6 +1,6 @@
 //! Which decoder `desam train` trains, and with which loss.
 
-use crate::commands::{not_negative, one_of};
+use crate::commands::{MOST_WEIGHT, not_negative, one_of};
 use clap::Args;
 use desam::decoder::{SqueezePlacement, Variant};
 use desam::metrics::loss::IouTarget;
@@ -33,15 +33,18 @@ pub(super) struct Decoder {
     iou_target: Option<IouTarget>,
 
     /// Weight of the soft Dice loss [default: 1]
-    #[arg(long, value_name = "WEIGHT", value_parser = not_negative)]
+    #[arg(long, value_name = "WEIGHT", allow_negative_numbers = true,
+        value_parser = not_negative(MOST_WEIGHT))]
     dice_weight: Option<f64>,
 
     /// Weight of the cross-entropy [default: 1 with preset paper, 0 with official]
-    #[arg(long, value_name = "WEIGHT", value_parser = not_negative)]
+    #[arg(long, value_name = "WEIGHT", allow_negative_numbers = true,
+        value_parser = not_negative(MOST_WEIGHT))]
     bce_weight: Option<f64>,
 
     /// Weight of the IoU's error [default: 10 with preset paper, 1 with official]
-    #[arg(long, value_name = "WEIGHT", value_parser = not_negative)]
+    #[arg(long, value_name = "WEIGHT", allow_negative_numbers = true,
+        value_parser = not_negative(MOST_WEIGHT))]
     iou_weight: Option<f64>,
 }
 

@@ -1,6 +1,6 @@
 //! How a run is kept while it goes.
 
-use crate::commands::{count, one_of};
+use crate::commands::{one_of, whole};
 use clap::Args;
 use desam::train::{KeepFeatures, RunOptions};
 use std::time::{Duration, SystemTime};
@@ -14,11 +14,13 @@ pub(super) struct Keeping {
     pub(super) resume: bool,
 
     /// Minutes between checkpoints; 0: at the ends of epochs alone, where there is always one
-    #[arg(long, value_name = "N", default_value = "10", value_parser = minutes)]
+    #[arg(long, value_name = "N", default_value = "10", allow_negative_numbers = true,
+        value_parser = minutes)]
     checkpoint_minutes: Duration,
 
     /// Checkpoints to keep, the newest ones
-    #[arg(long, value_name = "K", default_value = "2", value_parser = count)]
+    #[arg(long, value_name = "K", default_value = "2", allow_negative_numbers = true,
+        value_parser = whole(1..=10_000))]
     keep_checkpoints: usize,
 
     /// Write event files into RUN/tensorboard, for `tensorboard --logdir RUN`
@@ -53,5 +55,5 @@ impl Keeping {
 fn minutes(text: &str) -> Result<Duration, String> {
     let parsed = text.parse::<f64>().ok().filter(|n| *n <= 1e6);
     let time = parsed.and_then(|n| Duration::try_from_secs_f64(60.0 * n).ok());
-    time.ok_or_else(|| "expected a number of minutes, at least 0".into())
+    time.ok_or_else(|| "expected a number of minutes from 0 to 1000000".into())
 }

@@ -5,13 +5,14 @@ mod keeping;
 mod slices;
 mod tuning;
 
-use super::{Session, aligned, count, one_of, positive};
+use super::{BATCH, EPOCHS, MOST_LEARNING_RATE, Session, aligned, one_of, positive, seed, whole};
 use crate::cli::JsonFlag;
 use crate::reply::Reply;
 use anyhow::Context;
 use clap::Args;
 use decoder::Decoder;
 use desam::Mode;
+use desam::core::text::DisplayPath as _;
 use desam::train::{Preset, Run, TrainConfig, TrainRequest, TrainSummary, train_with};
 use keeping::Keeping;
 use slices::Slices;
@@ -77,20 +78,22 @@ pub(crate) struct Arguments {
         value_parser = one_of::<Preset>(&["paper", "official"]))]
     preset: Preset,
 
-    /// Passes over the training slices [default: 50]
-    #[arg(long, value_name = "N", value_parser = count)]
+    /// Passes over the training slices, 1 to 1000000 [default: 50]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = whole(EPOCHS))]
     epochs: Option<usize>,
 
-    /// Slices a step [default: 8]
-    #[arg(long, value_name = "N", value_parser = count)]
+    /// Slices a step, 1 to 65536 [default: 8]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = whole(BATCH))]
     batch: Option<usize>,
 
     /// Learning rate of the first epoch; it decays as (1 - epoch/epochs)^0.9 [default: 1e-4]
-    #[arg(long, value_name = "RATE", value_parser = positive)]
+    #[arg(long, value_name = "RATE", allow_negative_numbers = true,
+        value_parser = positive(MOST_LEARNING_RATE))]
     lr: Option<f64>,
 
     /// Seed of initial weights, split, order of slices and prompts
-    #[arg(long, value_name = "N", default_value_t = 0)]
+    #[arg(long, value_name = "N", default_value_t = 0, allow_negative_numbers = true,
+        value_parser = seed)]
     seed: u64,
 
     /// Checkpoint whose mask decoder to start from [default: the one that CACHE was made with]
@@ -148,7 +151,7 @@ pub(crate) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Re
 
 fn text(summary: &TrainSummary, config: &TrainConfig) -> String {
     aligned(&[
-        ("model", summary.model.display().to_string()),
+        ("model", summary.model.display_escaped()),
         ("trained on", format!("{}, {} mode", config.source, config.mode)),
         ("variant", config.variant.to_string()),
         ("best epoch", format!("{} of {}", summary.best_epoch, config.epochs)),
@@ -156,6 +159,6 @@ fn text(summary: &TrainSummary, config: &TrainConfig) -> String {
             "validation Dice",
             format!("{:.4} (held-out cases of {})", summary.validation_dice, config.source),
         ),
-        ("epochs", summary.run.join("history.csv").display().to_string()),
+        ("epochs", summary.run.join("history.csv").display_escaped()),
     ])
 }

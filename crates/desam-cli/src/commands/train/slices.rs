@@ -13,7 +13,7 @@ pub(super) struct Slices {
     split: SplitChoice,
 
     /// Share of the site's cases that is held out, above 0 and below 1 [default: 0.1]
-    #[arg(long, value_name = "SHARE", value_parser = fraction)]
+    #[arg(long, value_name = "SHARE", allow_negative_numbers = true, value_parser = fraction)]
     validation_fraction: Option<f64>,
 
     /// Change training slices at random: features (mirrored, restyled, noisy: costs nothing), or

@@ -1,6 +1,6 @@
 //! How the decoder is optimised, beyond the presets.
 
-use crate::commands::{fraction, not_negative, one_of, positive};
+use crate::commands::{MOST_WEIGHT, fraction, not_negative, one_of, positive};
 use clap::Args;
 use desam::Precision;
 use desam::train::TrainConfig;
@@ -10,16 +10,18 @@ use desam::train::TrainConfig;
 pub(super) struct Tuning {
     /// Weight decay, decoupled from the gradient as in AdamW: each step a parameter loses lr times
     /// this of itself [default: 0]
-    #[arg(long, value_name = "DECAY", value_parser = not_negative)]
+    #[arg(long, value_name = "DECAY", allow_negative_numbers = true,
+        value_parser = not_negative(1000.0))]
     weight_decay: Option<f64>,
 
     /// Longest gradient, all parameters together; longer ones are shortened to it [default: none]
-    #[arg(long, value_name = "LENGTH", value_parser = positive)]
+    #[arg(long, value_name = "LENGTH", allow_negative_numbers = true,
+        value_parser = positive(MOST_WEIGHT))]
     clip_norm: Option<f64>,
 
     /// Decay of a running mean of the parameters, such as 0.999; validation and the best model take
     /// the mean [default: none]
-    #[arg(long, value_name = "DECAY", value_parser = fraction)]
+    #[arg(long, value_name = "DECAY", allow_negative_numbers = true, value_parser = fraction)]
     ema: Option<f64>,
 
     /// What a step computes in; bf16, on a GPU alone, rounds features and activations to 8 bits, as

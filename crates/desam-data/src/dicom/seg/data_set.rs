@@ -1,31 +1,23 @@
 //! The object itself.
 
 use super::super::elements::{Elements, decimal, decimals};
-use super::super::header::{SEGMENTATION, Slice};
+use super::super::header::Slice;
 use super::source::Source;
 use super::{Code, SegmentLabel};
 use desam_core::LabelVolume;
-use dicom_object::Tag;
+use dicom_dictionary_std::tags;
+use dicom_dictionary_std::uids::{EXPLICIT_VR_LITTLE_ENDIAN, SEGMENTATION_STORAGE};
 use std::collections::BTreeSet;
 
-const EXPLICIT_LITTLE_ENDIAN: &str = "1.2.840.10008.1.2.1";
 const VERSION: &str = env!("CARGO_PKG_VERSION");
-
-const CLASS: Tag = Tag(0x0008, 0x1150);
-const INSTANCE: Tag = Tag(0x0008, 0x1155);
-const POSITION: Tag = Tag(0x0020, 0x0032);
-const PLANE_POSITION: Tag = Tag(0x0020, 0x9113);
-const FRAME_CONTENT: Tag = Tag(0x0020, 0x9111);
-const INDEX_VALUES: Tag = Tag(0x0020, 0x9157);
-const ORGANISATION: Tag = Tag(0x0020, 0x9164);
-const SEGMENT: Tag = Tag(0x0062, 0x000B);
-const SEGMENT_IDENTIFICATION: Tag = Tag(0x0062, 0x000A);
 
 /// A mask of a series, to be written.
 pub(super) struct Segmentation<'a> {
-    pub(super) source: Source<'a>,
+    pub(super) source: &'a Source<'a>,
     pub(super) mask: &'a LabelVolume,
     pub(super) label: &'a SegmentLabel,
+    /// SpecificCharacterSet, in which both the source's values and the label's texts are right.
+    pub(super) character_set: Option<&'a [u8]>,
 }
 
 impl Segmentation<'_> {
@@ -35,16 +27,20 @@ impl Segmentation<'_> {
         let identity = self.identity(&pixels);
         let instance = uid("instance", &identity);
         let meta = Elements::default()
-            .binary(Tag(0x0002, 0x0001), vec![0, 1])?
-            .text(Tag(0x0002, 0x0002), b"UI", SEGMENTATION)
-            .text(Tag(0x0002, 0x0003), b"UI", &instance)
-            .text(Tag(0x0002, 0x0010), b"UI", EXPLICIT_LITTLE_ENDIAN)
-            .text(Tag(0x0002, 0x0012), b"UI", &uid("implementation", &blake3::hash(b"desam")))
-            .text(Tag(0x0002, 0x0013), b"SH", "DESAM")
+            .binary(tags::FILE_META_INFORMATION_VERSION, vec![0, 1])?
+            .text(tags::MEDIA_STORAGE_SOP_CLASS_UID, b"UI", SEGMENTATION_STORAGE)
+            .text(tags::MEDIA_STORAGE_SOP_INSTANCE_UID, b"UI", &instance)
+            .text(tags::TRANSFER_SYNTAX_UID, b"UI", EXPLICIT_VR_LITTLE_ENDIAN)
+            .text(
+                tags::IMPLEMENTATION_CLASS_UID,
+                b"UI",
+                &uid("implementation", &blake3::hash(b"desam")),
+            )
+            .text(tags::IMPLEMENTATION_VERSION_NAME, b"SH", "DESAM")
             .bytes();
         let length = u32::try_from(meta.len()).ok()?.to_le_bytes();
-        let object = self.object(&identity).text(Tag(0x0008, 0x0018), b"UI", &instance);
-        let object = object.binary(Tag(0x7FE0, 0x0010), pixels)?;
+        let object = self.object(&identity).text(tags::SOP_INSTANCE_UID, b"UI", &instance);
+        let object = object.binary(tags::PIXEL_DATA, pixels)?;
         let start: [&[u8]; 4] = [&[0; 128], b"DICM\x02\x00\x00\x00UL\x04\x00", &length, &meta];
         Some([start.concat(), object.bytes()].concat())
     }
@@ -75,70 +71,84 @@ impl Segmentation<'_> {
             add(text.as_bytes());
         }
         add(VERSION.as_bytes());
+        add(self.character_set.unwrap_or_default());
         add(pixels);
         hasher.finalize()
     }
 
     /// Everything but the object's own UID and its pixels.
     fn object(&self, identity: &blake3::Hash) -> Elements {
-        let Source { stack, date, time, .. } = &self.source;
+        let Source { stack, date, time, .. } = self.source;
         let [columns, rows, frames] = stack.grid.dims.map(|n| n as u64);
         let organisation = uid("dimensions", identity);
         let dimension = |pointer, group, name| {
             Elements::default()
-                .text(ORGANISATION, b"UI", &organisation)
-                .pointer(Tag(0x0020, 0x9165), pointer)
-                .pointer(Tag(0x0020, 0x9167), group)
-                .text(Tag(0x0020, 0x9421), b"LO", name)
+                .text(tags::DIMENSION_ORGANIZATION_UID, b"UI", &organisation)
+                .pointer(tags::DIMENSION_INDEX_POINTER, pointer)
+                .pointer(tags::FUNCTIONAL_GROUP_POINTER, group)
+                .text(tags::DIMENSION_DESCRIPTION_LABEL, b"LO", name)
         };
         let frame = |(index, slice)| self.frame(index, slice);
-        let element = self.source.kept.clone();
-        element
-            .text(Tag(0x0008, 0x0005), b"CS", "ISO_IR 192")
-            .text(Tag(0x0008, 0x0008), b"CS", "DERIVED\\PRIMARY")
-            .text(Tag(0x0008, 0x0016), b"UI", SEGMENTATION)
-            .text(Tag(0x0008, 0x0023), b"DA", date)
-            .text(Tag(0x0008, 0x0033), b"TM", time)
-            .text(Tag(0x0008, 0x0060), b"CS", "SEG")
-            .text(Tag(0x0008, 0x0070), b"LO", "desam")
-            .text(Tag(0x0008, 0x103E), b"LO", "desam segmentation")
-            .text(Tag(0x0008, 0x1090), b"LO", "desam")
-            .sequence(Tag(0x0008, 0x1115), [self.references()])
-            .text(Tag(0x0018, 0x1000), b"LO", "none")
-            .text(Tag(0x0018, 0x1020), b"LO", VERSION)
-            .text(Tag(0x0020, 0x000E), b"UI", &uid("series", identity))
-            .text(Tag(0x0020, 0x0011), b"IS", "1000")
-            .text(Tag(0x0020, 0x0013), b"IS", "1")
+        let mut elements = self.source.kept.clone();
+        if let Some(set) = self.character_set {
+            elements = elements.encoded_text(tags::SPECIFIC_CHARACTER_SET, b"CS", set);
+        }
+        elements
+            .text(tags::IMAGE_TYPE, b"CS", "DERIVED\\PRIMARY")
+            .text(tags::SOP_CLASS_UID, b"UI", SEGMENTATION_STORAGE)
+            .text(tags::CONTENT_DATE, b"DA", date)
+            .text(tags::CONTENT_TIME, b"TM", time)
+            .text(tags::MODALITY, b"CS", "SEG")
+            .text(tags::MANUFACTURER, b"LO", "desam")
+            .text(tags::SERIES_DESCRIPTION, b"LO", "desam segmentation")
+            .text(tags::MANUFACTURER_MODEL_NAME, b"LO", "desam")
+            .sequence(tags::REFERENCED_SERIES_SEQUENCE, [self.references()])
+            .text(tags::DEVICE_SERIAL_NUMBER, b"LO", "none")
+            .text(tags::SOFTWARE_VERSIONS, b"LO", VERSION)
+            .text(tags::SERIES_INSTANCE_UID, b"UI", &uid("series", identity))
+            .text(tags::SERIES_NUMBER, b"IS", "1000")
+            .text(tags::INSTANCE_NUMBER, b"IS", "1")
             .sequence(
-                Tag(0x0020, 0x9221),
-                [Elements::default().text(ORGANISATION, b"UI", &organisation)],
+                tags::DIMENSION_ORGANIZATION_SEQUENCE,
+                [Elements::default().text(tags::DIMENSION_ORGANIZATION_UID, b"UI", &organisation)],
             )
             .sequence(
-                Tag(0x0020, 0x9222),
+                tags::DIMENSION_INDEX_SEQUENCE,
                 [
-                    dimension(SEGMENT, SEGMENT_IDENTIFICATION, "Segment"),
-                    dimension(POSITION, PLANE_POSITION, "Position"),
+                    dimension(
+                        tags::REFERENCED_SEGMENT_NUMBER,
+                        tags::SEGMENT_IDENTIFICATION_SEQUENCE,
+                        "Segment",
+                    ),
+                    dimension(
+                        tags::IMAGE_POSITION_PATIENT,
+                        tags::PLANE_POSITION_SEQUENCE,
+                        "Position",
+                    ),
                 ],
             )
-            .short(Tag(0x0028, 0x0002), 1)
-            .text(Tag(0x0028, 0x0004), b"CS", "MONOCHROME2")
-            .text(Tag(0x0028, 0x0008), b"IS", &frames.to_string())
+            .short(tags::SAMPLES_PER_PIXEL, 1)
+            .text(tags::PHOTOMETRIC_INTERPRETATION, b"CS", "MONOCHROME2")
+            .text(tags::NUMBER_OF_FRAMES, b"IS", &frames.to_string())
             // A slice's sides come from 16 bits.
-            .short(Tag(0x0028, 0x0010), rows as u16)
-            .short(Tag(0x0028, 0x0011), columns as u16)
-            .short(Tag(0x0028, 0x0100), 1)
-            .short(Tag(0x0028, 0x0101), 1)
-            .short(Tag(0x0028, 0x0102), 0)
-            .short(Tag(0x0028, 0x0103), 0)
-            .text(Tag(0x0028, 0x2110), b"CS", "00")
-            .text(Tag(0x0062, 0x0001), b"CS", "BINARY")
-            .sequence(Tag(0x0062, 0x0002), [self.segment()])
-            .text(Tag(0x0062, 0x0013), b"CS", "NO")
-            .text(Tag(0x0070, 0x0080), b"CS", "SEGMENTATION")
-            .text(Tag(0x0070, 0x0081), b"LO", "mask of a model")
-            .text(Tag(0x0070, 0x0084), b"PN", "desam")
-            .sequence(Tag(0x5200, 0x9229), [self.shared()])
-            .sequence(Tag(0x5200, 0x9230), stack.slices.iter().enumerate().map(frame))
+            .short(tags::ROWS, rows as u16)
+            .short(tags::COLUMNS, columns as u16)
+            .short(tags::BITS_ALLOCATED, 1)
+            .short(tags::BITS_STORED, 1)
+            .short(tags::HIGH_BIT, 0)
+            .short(tags::PIXEL_REPRESENTATION, 0)
+            .text(tags::LOSSY_IMAGE_COMPRESSION, b"CS", "00")
+            .text(tags::SEGMENTATION_TYPE, b"CS", "BINARY")
+            .sequence(tags::SEGMENT_SEQUENCE, [self.segment()])
+            .text(tags::SEGMENTS_OVERLAP, b"CS", "NO")
+            .text(tags::CONTENT_LABEL, b"CS", "SEGMENTATION")
+            .text(tags::CONTENT_DESCRIPTION, b"LO", "mask of a model")
+            .text(tags::CONTENT_CREATOR_NAME, b"PN", "desam")
+            .sequence(tags::SHARED_FUNCTIONAL_GROUPS_SEQUENCE, [self.shared()])
+            .sequence(
+                tags::PER_FRAME_FUNCTIONAL_GROUPS_SEQUENCE,
+                stack.slices.iter().enumerate().map(frame),
+            )
     }
 
     /// The series and all of its files.
@@ -147,19 +157,19 @@ impl Segmentation<'_> {
         let files = self.source.stack.slices.iter().filter(|s| named.insert(&s.file.instance));
         let files: Vec<Elements> = files.map(reference).collect();
         Elements::default()
-            .text(Tag(0x0020, 0x000E), b"UI", &self.source.series)
-            .sequence(Tag(0x0008, 0x114A), files)
+            .text(tags::SERIES_INSTANCE_UID, b"UI", &self.source.series)
+            .sequence(tags::REFERENCED_INSTANCE_SEQUENCE, files)
     }
 
     fn segment(&self) -> Elements {
         let SegmentLabel { name, category, property, algorithm } = self.label;
         Elements::default()
-            .sequence(Tag(0x0062, 0x0003), [code(category)])
-            .short(Tag(0x0062, 0x0004), 1)
-            .text(Tag(0x0062, 0x0005), b"LO", name)
-            .text(Tag(0x0062, 0x0008), b"CS", "AUTOMATIC")
-            .text(Tag(0x0062, 0x0009), b"LO", algorithm)
-            .sequence(Tag(0x0062, 0x000F), [code(property)])
+            .sequence(tags::SEGMENTED_PROPERTY_CATEGORY_CODE_SEQUENCE, [code(category)])
+            .short(tags::SEGMENT_NUMBER, 1)
+            .text(tags::SEGMENT_LABEL, b"LO", name)
+            .text(tags::SEGMENT_ALGORITHM_TYPE, b"CS", "AUTOMATIC")
+            .text(tags::SEGMENT_ALGORITHM_NAME, b"LO", algorithm)
+            .sequence(tags::SEGMENTED_PROPERTY_TYPE_CODE_SEQUENCE, [code(property)])
     }
 
     /// What is the same in all frames.
@@ -169,50 +179,61 @@ impl Segmentation<'_> {
         };
         let apart = decimal(self.source.stack.grid.spacing()[2]);
         let measures = Elements::default()
-            .text(Tag(0x0018, 0x0050), b"DS", &apart)
-            .text(Tag(0x0018, 0x0088), b"DS", &apart)
-            .text(Tag(0x0028, 0x0030), b"DS", &decimals(place.spacing));
+            .text(tags::SLICE_THICKNESS, b"DS", &apart)
+            .text(tags::SPACING_BETWEEN_SLICES, b"DS", &apart)
+            .text(tags::PIXEL_SPACING, b"DS", &decimals(place.spacing));
         let directions = [place.along_row, place.along_column].concat();
-        let plane = Elements::default().text(Tag(0x0020, 0x0037), b"DS", &decimals(directions));
+        let plane =
+            Elements::default().text(tags::IMAGE_ORIENTATION_PATIENT, b"DS", &decimals(directions));
         Elements::default()
-            .sequence(Tag(0x0020, 0x9116), [plane])
-            .sequence(Tag(0x0028, 0x9110), [measures])
+            .sequence(tags::PLANE_ORIENTATION_SEQUENCE, [plane])
+            .sequence(tags::PIXEL_MEASURES_SEQUENCE, [measures])
     }
 
     /// What is a frame's own: where it lies, and which slice it is of.
     fn frame(&self, index: usize, slice: &Slice) -> Elements {
         let mut image = reference(slice).sequence(
-            Tag(0x0040, 0xA170),
+            tags::PURPOSE_OF_REFERENCE_CODE_SEQUENCE,
             [code(&Code::new("121322", "DCM", "Source image for image processing operation"))],
         );
         if slice.file.frames > 1 {
-            image = image.text(Tag(0x0008, 0x1160), b"IS", &(slice.frame + 1).to_string());
+            image =
+                image.text(tags::REFERENCED_FRAME_NUMBER, b"IS", &(slice.frame + 1).to_string());
         }
-        let derivation = Elements::default()
-            .sequence(Tag(0x0008, 0x2112), [image])
-            .sequence(Tag(0x0008, 0x9215), [code(&Code::new("113076", "DCM", "Segmentation"))]);
+        let derivation =
+            Elements::default().sequence(tags::SOURCE_IMAGE_SEQUENCE, [image]).sequence(
+                tags::DERIVATION_CODE_SEQUENCE,
+                [code(&Code::new("113076", "DCM", "Segmentation"))],
+            );
         let number = u32::try_from(index + 1).unwrap_or(u32::MAX);
-        let content = Elements::default().long_pair(INDEX_VALUES, [1, number]);
+        let content = Elements::default().long_pair(tags::DIMENSION_INDEX_VALUES, [1, number]);
         let position = decimals(slice.place.position);
         Elements::default()
-            .sequence(Tag(0x0008, 0x9124), [derivation])
-            .sequence(FRAME_CONTENT, [content])
-            .sequence(PLANE_POSITION, [Elements::default().text(POSITION, b"DS", &position)])
-            .sequence(SEGMENT_IDENTIFICATION, [Elements::default().short(SEGMENT, 1)])
+            .sequence(tags::DERIVATION_IMAGE_SEQUENCE, [derivation])
+            .sequence(tags::FRAME_CONTENT_SEQUENCE, [content])
+            .sequence(
+                tags::PLANE_POSITION_SEQUENCE,
+                [Elements::default().text(tags::IMAGE_POSITION_PATIENT, b"DS", &position)],
+            )
+            .sequence(
+                tags::SEGMENT_IDENTIFICATION_SEQUENCE,
+                [Elements::default().short(tags::REFERENCED_SEGMENT_NUMBER, 1)],
+            )
     }
 }
 
 /// A file by its UIDs.
 fn reference(slice: &Slice) -> Elements {
-    let elements = Elements::default().text(CLASS, b"UI", &slice.file.class);
-    elements.text(INSTANCE, b"UI", &slice.file.instance)
+    let elements =
+        Elements::default().text(tags::REFERENCED_SOP_CLASS_UID, b"UI", &slice.file.class);
+    elements.text(tags::REFERENCED_SOP_INSTANCE_UID, b"UI", &slice.file.instance)
 }
 
 fn code(code: &Code) -> Elements {
     Elements::default()
-        .text(Tag(0x0008, 0x0100), b"SH", &code.value)
-        .text(Tag(0x0008, 0x0102), b"SH", &code.scheme)
-        .text(Tag(0x0008, 0x0104), b"LO", &code.meaning)
+        .text(tags::CODE_VALUE, b"SH", &code.value)
+        .text(tags::CODING_SCHEME_DESIGNATOR, b"SH", &code.scheme)
+        .text(tags::CODE_MEANING, b"LO", &code.meaning)
 }
 
 /// A UID from a hash: `2.25.` and a number of 128 bits (PS3.5, B.2).

@@ -1,24 +1,44 @@
-//! Segmentations out: a mask as a DICOM object that refers to the series it is of (PS3.3, A.51).
+//! Segmentations in and out: masks as DICOM objects that refer to the series they are of (PS3.3,
+//! A.51).
 //!
+//! # In
+//! Binary segmentations and label maps, of one segment or several, with or without the frames that
+//! hold no foreground. A voxel's label is the number of its segment, or 1 in the one segment that
+//! [`crate::volumes::ReadOptions`] choose; segments that overlap cannot be read without a choice.
+//! Slices without a frame are background. How many lie before the first frame and behind the last
+//! follows from the list of images that a segmentation refers to, where that is in the order of the
+//! slices; beside its image it is put on the image's grid whatever the list says.
+//!
+//! # Out
 //! Binary, one segment, a frame for every slice of the series whether or not there is foreground in
-//! it, so that the object alone says which grid it lies on. Places of frames are the slices' own, and
-//! each frame names the slice that it was derived from. Nothing is drawn by chance or read from a
-//! clock: UIDs are `2.25.` and a hash of the series, the mask and the label, dates and times are the
-//! series'. The same mask of the same series is therefore the same object, to the byte.
+//! it, so that the object alone says which grid it lies on. Frames have the positions of the slices,
+//! and each names the slice that it was derived from. Names and other texts of the patient and the
+//! study are copied byte for byte, together with the character set that they are written in. Nothing
+//! is random or read from a clock: UIDs are `2.25.` and a hash of the series, the mask and the label,
+//! dates and times are the series'. The same mask of the same series is therefore the same object, to
+//! the byte.
 
+mod charset;
 mod data_set;
+mod images;
+mod planes;
+mod read;
+mod segments;
 mod source;
 #[cfg(test)]
 mod tests;
+mod verbatim;
 
+use super::contents::{Sought, list};
 use super::geometry::{Stack, stack};
-use super::series::{Sought, list};
 use super::wrong;
 use crate::atomic::write_atomic;
 use crate::preprocess::expect_same_grid;
 use crate::voxels::expect_others;
 use crate::{Error, Result};
+use charset::character_set;
 use desam_core::LabelVolume;
+pub(super) use read::labels;
 use source::Source;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -56,6 +76,32 @@ pub struct SegmentLabel {
     pub algorithm: String,
 }
 
+impl SegmentLabel {
+    /// Its texts: names and meanings, then codes.
+    fn texts(&self) -> impl Iterator<Item = &str> {
+        let Self { name, category, property, algorithm } = self;
+        let codes = [category, property];
+        let meanings = codes.map(|c| &c.meaning);
+        let codes = codes.into_iter().flat_map(|c| [&c.value, &c.scheme]);
+        [name, algorithm].into_iter().chain(meanings).chain(codes).map(String::as_str)
+    }
+
+    /// Whether DICOM's elements can hold the texts (PS3.5, 6.2: LO of 64 characters, SH of 16).
+    fn check(&self) -> Result<(), String> {
+        for (index, text) in self.texts().enumerate() {
+            let longest = if index < 4 { 64 } else { 16 };
+            let is_plain = !text.contains(|c: char| c == '\\' || c.is_control());
+            if text.is_empty() || text.chars().count() > longest || !is_plain {
+                return Err(format!(
+                    "the segment's text {text:?} is no DICOM text; expected 1 to {longest} \
+                     characters, no backslash and no control character"
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
 impl Default for SegmentLabel {
     /// An organ, by DeSAM: a model does not say of which one it makes masks.
     fn default() -> Self {
@@ -76,7 +122,8 @@ impl Default for SegmentLabel {
 /// As [`super::read_volume`] for the series; [`Error::GridMismatch`] when the mask lies on another
 /// grid; [`Error::Dicom`] when several series lie on it, or when one lacks what an object must name
 /// to refer to it; [`Error::Unwritable`] when `out` is a file of the series or the mask is too large
-/// for one object; [`Error::Io`] when `out` cannot be written.
+/// for one object, or when DICOM, or the series' character set, cannot hold the label's texts;
+/// [`Error::Io`] when `out` cannot be written.
 pub fn write_mask_like(reference: &Path, out: &Path, mask: &LabelVolume) -> Result<()> {
     write_segmentation(reference, out, mask, &SegmentLabel::default())
 }
@@ -94,10 +141,18 @@ pub fn write_segmentation(
     let stack = series_of(reference, mask)?;
     let paths: Vec<PathBuf> = stack.slices.iter().map(|s| s.path().to_path_buf()).collect();
     expect_others(paths.iter().map(PathBuf::as_path), [&out.to_path_buf()])?;
+    let unwritable = |problem: String| Error::Unwritable { path: out.to_path_buf(), problem };
+    label.check().map_err(unwritable)?;
     let source = Source::new(&stack)?;
-    let content = data_set::Segmentation { source, mask, label }.bytes().ok_or_else(|| {
-        let problem = "a segmentation of more than 4 GB cannot be one DICOM object".into();
-        Error::Unwritable { path: out.to_path_buf(), problem }
+    let character_set = character_set(source.character_set(), source.copied(), label.texts());
+    let character_set = character_set.map_err(|text| {
+        unwritable(format!(
+            "the segment's text {text:?} is not in the character set of its series; expected ASCII"
+        ))
+    })?;
+    let object = data_set::Segmentation { source: &source, mask, label, character_set };
+    let content = object.bytes().ok_or_else(|| {
+        unwritable("a segmentation of more than 4 GB cannot be one DICOM object".into())
     })?;
     write_atomic(out, |file| file.write_all(&content))
 }

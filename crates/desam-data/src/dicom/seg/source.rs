@@ -1,45 +1,59 @@
 //! What a segmentation takes over from the series that it is of.
 
-use super::super::elements::Elements;
-use super::super::fields::Fields;
+use super::super::elements::{Elements, MAX_TEXT};
+use super::super::file::DicomFile;
 use super::super::geometry::Stack;
-use super::super::header::open;
 use super::super::wrong;
+use super::verbatim::Verbatim;
 use crate::Result;
+use dicom_dictionary_std::tags;
 use dicom_object::Tag;
 use std::path::Path;
 
-const STUDY: Tag = Tag(0x0020, 0x000D);
-const FRAME_OF_REFERENCE: Tag = Tag(0x0020, 0x0052);
-/// Longest text that is taken over; most fields may not be longer.
-const LONGEST: usize = 64;
+/// An element of the patient or the study that is copied.
+struct Copied {
+    tag: Tag,
+    vr: &'static [u8; 2],
+    /// Whether it is written, empty, where the series does not have it.
+    even_empty: bool,
+}
 
-/// What is the patient's and the study's, and whether it is written, empty, where the series says
-/// nothing of it.
-const KEPT: [(Tag, &[u8; 2], bool); 16] = [
-    (Tag(0x0008, 0x0020), b"DA", true),
-    (Tag(0x0008, 0x0030), b"TM", true),
-    (Tag(0x0008, 0x0050), b"SH", true),
-    (Tag(0x0008, 0x0090), b"PN", true),
-    (Tag(0x0008, 0x1030), b"LO", false),
-    (Tag(0x0010, 0x0010), b"PN", true),
-    (Tag(0x0010, 0x0020), b"LO", true),
-    (Tag(0x0010, 0x0030), b"DA", true),
-    (Tag(0x0010, 0x0040), b"CS", true),
-    (Tag(0x0010, 0x1010), b"AS", false),
-    (Tag(0x0010, 0x1020), b"DS", false),
-    (Tag(0x0010, 0x1030), b"DS", false),
-    (Tag(0x0012, 0x0062), b"CS", false),
-    (Tag(0x0012, 0x0063), b"LO", false),
-    (Tag(0x0020, 0x0010), b"SH", true),
-    (Tag(0x0020, 0x1040), b"LO", true),
+const fn copied(tag: Tag, vr: &'static [u8; 2], even_empty: bool) -> Copied {
+    Copied { tag, vr, even_empty }
+}
+
+const COPIED: [Copied; 17] = [
+    copied(tags::STUDY_DATE, b"DA", true),
+    copied(tags::STUDY_TIME, b"TM", true),
+    copied(tags::ACCESSION_NUMBER, b"SH", true),
+    copied(tags::REFERRING_PHYSICIAN_NAME, b"PN", true),
+    copied(tags::STUDY_DESCRIPTION, b"LO", false),
+    copied(tags::PATIENT_NAME, b"PN", true),
+    copied(tags::PATIENT_ID, b"LO", true),
+    copied(tags::ISSUER_OF_PATIENT_ID, b"LO", false),
+    copied(tags::PATIENT_BIRTH_DATE, b"DA", true),
+    copied(tags::PATIENT_SEX, b"CS", true),
+    copied(tags::PATIENT_AGE, b"AS", false),
+    copied(tags::PATIENT_SIZE, b"DS", false),
+    copied(tags::PATIENT_WEIGHT, b"DS", false),
+    copied(tags::PATIENT_IDENTITY_REMOVED, b"CS", false),
+    copied(tags::DEIDENTIFICATION_METHOD, b"LO", false),
+    copied(tags::STUDY_ID, b"SH", true),
+    copied(tags::POSITION_REFERENCE_INDICATOR, b"LO", true),
 ];
-/// Dates with their times, the nearest to the pixels first.
-const MOMENTS: [(Tag, Tag); 4] = [
-    (Tag(0x0008, 0x0023), Tag(0x0008, 0x0033)),
-    (Tag(0x0008, 0x0022), Tag(0x0008, 0x0032)),
-    (Tag(0x0008, 0x0021), Tag(0x0008, 0x0031)),
-    (Tag(0x0008, 0x0020), Tag(0x0008, 0x0030)),
+
+/// A date and its time.
+struct Moment {
+    date: Tag,
+    time: Tag,
+}
+
+/// When a series was made, the nearest to its pixels first.
+const MOMENTS: [Moment; 4] = [
+    Moment { date: tags::CONTENT_DATE, time: tags::CONTENT_TIME },
+    Moment { date: tags::ACQUISITION_DATE, time: tags::ACQUISITION_TIME },
+    Moment { date: tags::SERIES_DATE, time: tags::SERIES_TIME },
+    Moment { date: tags::STUDY_DATE, time: tags::STUDY_TIME },
 ];
 
 /// A series, as far as a segmentation of it is concerned.
@@ -48,19 +62,25 @@ pub(super) struct Source<'a> {
     pub(super) stack: &'a Stack,
     /// SeriesInstanceUID.
     pub(super) series: String,
-    /// Elements of patient and study.
+    /// Elements of patient and study, in the series' character set.
     pub(super) kept: Elements,
     /// When the pixels were made: `YYYYMMDD` and `HHMMSS`.
     pub(super) date: String,
     pub(super) time: String,
+    values: Verbatim,
 }
 
 impl<'a> Source<'a> {
     /// Reads the first slice's file.
     pub(super) fn new(stack: &'a Stack) -> Result<Self> {
         let path = stack.slices.first().map_or(Path::new(""), |s| s.path());
-        let object = open(path)?;
-        let fields = Fields::new(&object, path);
+        let alone =
+            [tags::SPECIFIC_CHARACTER_SET, tags::STUDY_INSTANCE_UID, tags::FRAME_OF_REFERENCE_UID];
+        let moments = MOMENTS.iter().flat_map(|m| [m.date, m.time]);
+        let wanted: Vec<Tag> =
+            alone.into_iter().chain(moments).chain(COPIED.iter().map(|c| c.tag)).collect();
+        let elements = DicomFile::read_elements(path)?;
+        let values = Verbatim::read(&elements, &wanted).map_err(|e| wrong(path, e))?;
         let needed = |found: Option<String>, path: &Path, name: &str| {
             found.filter(|uid| !uid.is_empty()).ok_or_else(|| {
                 wrong(path, format!("{name} is absent: no segmentation can refer to it"))
@@ -72,29 +92,43 @@ impl<'a> Source<'a> {
             needed(Some(slice.file.instance.clone()), path, "SOPInstanceUID")?;
         }
         let series = stack.slices.first().map(|s| s.file.series.clone());
-        let mut kept = Elements::default()
-            .text(STUDY, b"UI", &needed(fields.text(STUDY), path, "StudyInstanceUID")?)
-            .text(
-                FRAME_OF_REFERENCE,
-                b"UI",
-                &needed(fields.text(FRAME_OF_REFERENCE), path, "FrameOfReferenceUID")?,
-            );
-        for (tag, vr, even_empty) in KEPT {
-            let text: Option<String> =
-                fields.text(tag).map(|text| text.chars().take(LONGEST).collect());
-            let text = text.or_else(|| even_empty.then(String::new));
-            if let Some(text) = text {
-                kept = kept.text(tag, vr, &text);
+        let study = needed(values.ascii(tags::STUDY_INSTANCE_UID), path, "StudyInstanceUID")?;
+        let frame_of_reference =
+            needed(values.ascii(tags::FRAME_OF_REFERENCE_UID), path, "FrameOfReferenceUID")?;
+        let mut kept = Elements::default().text(tags::STUDY_INSTANCE_UID, b"UI", &study).text(
+            tags::FRAME_OF_REFERENCE_UID,
+            b"UI",
+            &frame_of_reference,
+        );
+        for Copied { tag, vr, even_empty } in COPIED {
+            let value = values.get(tag).or(even_empty.then_some(&[][..]));
+            if let Some(value) = value {
+                if value.len() > MAX_TEXT {
+                    let found = format!("element {tag} holds {} bytes of text", value.len());
+                    return Err(wrong(path, format!("{found}; expected at most {MAX_TEXT}")));
+                }
+                kept = kept.encoded_text(tag, vr, value);
             }
         }
-        let moment = MOMENTS.iter().find_map(|(date, time)| {
-            let date = fields.text(*date).filter(|d| is_date(d))?;
-            Some((date, fields.text(*time).filter(|t| !t.is_empty())))
+        let moment = MOMENTS.iter().find_map(|moment| {
+            let date = values.ascii(moment.date).filter(|d| is_date(d))?;
+            Some((date, values.ascii(moment.time)))
         });
         // The object must have one; a series from which dates were taken has none to give.
         let (date, time) = moment.unwrap_or_else(|| ("19000101".into(), None));
         let time = time.unwrap_or_else(|| "000000".into());
-        Ok(Self { stack, series: needed(series, path, "SeriesInstanceUID")?, kept, date, time })
+        let series = needed(series, path, "SeriesInstanceUID")?;
+        Ok(Self { stack, series, kept, date, time, values })
+    }
+
+    /// SpecificCharacterSet as the series has it.
+    pub(super) fn character_set(&self) -> Option<&[u8]> {
+        self.values.get(tags::SPECIFIC_CHARACTER_SET).filter(|set| !set.is_empty())
+    }
+
+    /// The values that are copied.
+    pub(super) fn copied(&self) -> impl Iterator<Item = &[u8]> {
+        COPIED.iter().filter_map(|c| self.values.get(c.tag))
     }
 }
 

@@ -1,3 +1,6 @@
+mod foreign;
+mod names;
+
 use super::super::elements::{Elements, decimal};
 use super::super::tests::{Draft, draft, folder};
 use super::super::{files, header, list_series, read_labels, read_volume};
@@ -5,6 +8,7 @@ use super::*;
 use crate::volumes;
 use crate::voxels::testing::Scratch;
 use desam_core::{Affine, Grid, LabelVolume};
+use dicom_dictionary_std::tags;
 use dicom_object::{DefaultDicomObject, InMemDicomObject, Tag};
 
 /// Four oblique slices of 5 × 3 pixels, so that no frame ends with a byte.
@@ -75,35 +79,38 @@ fn what_it_says_of_its_series() {
     let dir = folder(&scratch, &drafts);
     let mask = mask_of(&dir);
     let (bytes, object) = written(&dir, &scratch.path("mask.dcm"), &mask);
-    assert_eq!(text(&object, Tag(0x8, 0x16)), "1.2.840.10008.5.1.4.1.1.66.4");
-    assert_eq!(text(&object, Tag(0x8, 0x60)), "SEG");
-    assert_eq!(text(&object, Tag(0x62, 0x1)), "BINARY");
+    assert_eq!(text(&object, tags::SOP_CLASS_UID), "1.2.840.10008.5.1.4.1.1.66.4");
+    assert_eq!(text(&object, tags::MODALITY), "SEG");
+    assert_eq!(text(&object, tags::SEGMENTATION_TYPE), "BINARY");
     // The series tells no date.
-    assert_eq!(text(&object, Tag(0x8, 0x23)), "19000101");
+    assert_eq!(text(&object, tags::CONTENT_DATE), "19000101");
     // Patient and study are the series', the frame of reference too.
-    assert_eq!(text(&object, Tag(0x20, 0xD)), "1.2.1");
-    assert_eq!(text(&object, Tag(0x20, 0x52)), "1.2.2");
-    assert_eq!(text(&object, Tag(0x10, 0x10)), "");
+    assert_eq!(text(&object, tags::STUDY_INSTANCE_UID), "1.2.1");
+    assert_eq!(text(&object, tags::FRAME_OF_REFERENCE_UID), "1.2.2");
+    assert_eq!(text(&object, tags::PATIENT_NAME), "");
     // By hand: 60 bits are 8 bytes; the first are those of voxels 0 to 7.
-    let pixels = object.get(Tag(0x7FE0, 0x10)).unwrap().to_bytes().unwrap();
+    let pixels = object.get(tags::PIXEL_DATA).unwrap().to_bytes().unwrap();
     let first = (0..8).map(|v| u8::from(v * v % 7 < 3) << v).sum::<u8>();
     assert_eq!((pixels.len(), pixels[0]), (8, first));
-    let series = &items(&object, Tag(0x8, 0x1115))[0];
-    assert_eq!(text(series, Tag(0x20, 0xE)), "1.2.3");
-    assert_eq!(items(series, Tag(0x8, 0x114A)).len(), 4);
+    let series = &items(&object, tags::REFERENCED_SERIES_SEQUENCE)[0];
+    assert_eq!(text(series, tags::SERIES_INSTANCE_UID), "1.2.3");
+    assert_eq!(items(series, tags::REFERENCED_INSTANCE_SEQUENCE).len(), 4);
     // Each frame lies where its slice lies, and names it.
     drafts.sort_by(|a, b| a.position[2].total_cmp(&b.position[2]));
-    let frames = items(&object, Tag(0x5200, 0x9230));
+    let frames = items(&object, tags::PER_FRAME_FUNCTIONAL_GROUPS_SEQUENCE);
     assert_eq!(frames.len(), 4);
     for (index, (frame, draft)) in frames.iter().zip(&drafts).enumerate() {
-        let place = &items(frame, Tag(0x20, 0x9113))[0];
-        let position = place.get(Tag(0x20, 0x32)).unwrap().to_multi_float64().unwrap();
+        let place = &items(frame, tags::PLANE_POSITION_SEQUENCE)[0];
+        let position = place.get(tags::IMAGE_POSITION_PATIENT).unwrap().to_multi_float64().unwrap();
         assert!(position.iter().zip(draft.position).all(|(a, b)| (a - b).abs() < 1e-12));
-        let image = &items(&items(frame, Tag(0x8, 0x9124))[0], Tag(0x8, 0x2112))[0];
-        assert_eq!(text(image, Tag(0x8, 0x1155)), draft.instance());
-        assert_eq!(text(image, Tag(0x8, 0x1150)), "1.2.840.10008.5.1.4.1.1.4");
-        let content = &items(frame, Tag(0x20, 0x9111))[0];
-        let values: Vec<u32> = content.get(Tag(0x20, 0x9157)).unwrap().to_multi_int().unwrap();
+        let image =
+            &items(&items(frame, tags::DERIVATION_IMAGE_SEQUENCE)[0], tags::SOURCE_IMAGE_SEQUENCE)
+                [0];
+        assert_eq!(text(image, tags::REFERENCED_SOP_INSTANCE_UID), draft.instance());
+        assert_eq!(text(image, tags::REFERENCED_SOP_CLASS_UID), "1.2.840.10008.5.1.4.1.1.4");
+        let content = &items(frame, tags::FRAME_CONTENT_SEQUENCE)[0];
+        let values: Vec<u32> =
+            content.get(tags::DIMENSION_INDEX_VALUES).unwrap().to_multi_int().unwrap();
         assert_eq!(values, [1, index as u32 + 1]);
     }
     // The same again is the same object, another mask another.
@@ -111,7 +118,7 @@ fn what_it_says_of_its_series() {
     assert!(again == bytes, "other bytes");
     let empty = LabelVolume::new(*mask.grid(), vec![0; 60]).unwrap();
     let (_, other) = written(&dir, &scratch.path("other.dcm"), &empty);
-    for uid in [Tag(0x8, 0x18), Tag(0x20, 0xE)] {
+    for uid in [tags::SOP_INSTANCE_UID, tags::SERIES_INSTANCE_UID] {
         let [ours, others] = [&object, &other].map(|o| text(o, uid));
         assert!(ours != others && ours.starts_with("2.25.") && ours.len() <= 64, "{ours}");
     }
@@ -122,10 +129,10 @@ fn what_it_says_of_its_series() {
     let path = scratch.path("prostate.dcm");
     write_segmentation(&dir, &path, &mask, &label).unwrap();
     let prostate = header::open(&path).unwrap();
-    let segment = &items(&prostate, Tag(0x62, 0x2))[0];
-    let property = &items(segment, Tag(0x62, 0xF))[0];
-    assert_eq!(text(property, Tag(0x8, 0x104)), "Prostate");
-    assert_ne!(text(&prostate, Tag(0x8, 0x18)), text(&object, Tag(0x8, 0x18)));
+    let segment = &items(&prostate, tags::SEGMENT_SEQUENCE)[0];
+    let property = &items(segment, tags::SEGMENTED_PROPERTY_TYPE_CODE_SEQUENCE)[0];
+    assert_eq!(text(property, tags::CODE_MEANING), "Prostate");
+    assert_ne!(text(&prostate, tags::SOP_INSTANCE_UID), text(&object, tags::SOP_INSTANCE_UID));
 }
 
 #[test]

@@ -18,7 +18,20 @@ pub(in super::super) struct Draft {
     pub(in super::super) pixels: Vec<i16>,
     /// Fragments of pixels, where they are packed.
     pub(in super::super) packed: Vec<Vec<u8>>,
+    /// The Basic Offset Table.
+    pub(in super::super) offsets: Vec<u32>,
+    /// Whether the delimiter behind the fragments is missing.
+    pub(in super::super) unclosed: bool,
+    /// Pixels as words, in place of `pixels`.
+    pub(in super::super) words: Vec<u16>,
+    pub(in super::super) high_bit: u16,
+    /// Elements before the pixels, and bytes behind them.
     pub(in super::super) extra: Vec<u8>,
+    pub(in super::super) trailing: Vec<u8>,
+    pub(in super::super) class: &'static str,
+    pub(in super::super) photometric: &'static str,
+    /// Elements that are not written.
+    pub(in super::super) without: &'static [(u16, u16)],
 }
 
 pub(in super::super) const EXPLICIT: &str = "1.2.840.10008.1.2.1";
@@ -37,7 +50,15 @@ pub(in super::super) fn draft(z: f64) -> Draft {
         rescale: None,
         pixels: (0..6).map(|v| 100 * z as i16 + v).collect(),
         packed: Vec::new(),
+        offsets: Vec::new(),
+        unclosed: false,
+        words: Vec::new(),
+        high_bit: 11,
         extra: Vec::new(),
+        trailing: Vec::new(),
+        class: "1.2.840.10008.5.1.4.1.1.4",
+        photometric: "MONOCHROME2",
+        without: &[],
     }
 }
 
@@ -52,20 +73,34 @@ impl Draft {
         format!("{}.{x}.{z}", self.series)
     }
 
+    /// The file without some of its elements.
+    pub(in super::super) fn without(self, without: &'static [(u16, u16)]) -> Vec<u8> {
+        Self { without, ..self }.bytes()
+    }
+
     pub(in super::super) fn bytes(&self) -> Vec<u8> {
-        let explicit = self.syntax != "1.2.840.10008.1.2";
-        let big = self.syntax == "1.2.840.10008.1.2.2";
         let mut meta = Vec::new();
         element(&mut meta, (2, 0x10), b"UI", &padded(self.syntax), (true, false));
         let mut out = vec![0; 128];
         out.extend(b"DICM");
         element(&mut out, (2, 0), b"UL", &(meta.len() as u32).to_le_bytes(), (true, false));
         out.extend(meta);
+        out.extend(self.data_set());
+        out
+    }
+
+    /// Everything behind the file meta information.
+    pub(in super::super) fn data_set(&self) -> Vec<u8> {
+        let explicit = self.syntax != "1.2.840.10008.1.2";
+        let big = self.syntax == "1.2.840.10008.1.2.2";
+        let mut out = Vec::new();
         let mut put = |tag, vr: &[u8; 2], value: &[u8]| {
-            element(&mut out, tag, vr, value, (explicit, big));
+            if !self.without.contains(&tag) {
+                element(&mut out, tag, vr, value, (explicit, big));
+            }
         };
         let short = |v: u16| if big { v.to_be_bytes() } else { v.to_le_bytes() };
-        put((0x8, 0x16), b"UI", &padded("1.2.840.10008.5.1.4.1.1.4"));
+        put((0x8, 0x16), b"UI", &padded(self.class));
         put((0x8, 0x18), b"UI", &padded(&self.instance()));
         put((0x8, 0x103E), b"LO", &padded(&self.description));
         put((0x18, 0x50), b"DS", b"3 ");
@@ -75,32 +110,40 @@ impl Draft {
         put((0x20, 0x37), b"DS", &padded(&joined(&self.orientation)));
         put((0x20, 0x52), b"UI", &padded("1.2.2"));
         put((0x28, 0x2), b"US", &short(1));
-        put((0x28, 0x4), b"CS", b"MONOCHROME2 ");
+        put((0x28, 0x4), b"CS", &padded(self.photometric));
         put((0x28, 0x10), b"US", &short(self.rows));
         put((0x28, 0x11), b"US", &short(self.columns));
         put((0x28, 0x30), b"DS", &padded("0.75\\0.5"));
         put((0x28, 0x100), b"US", &short(16));
         put((0x28, 0x101), b"US", &short(12));
-        put((0x28, 0x102), b"US", &short(11));
+        put((0x28, 0x102), b"US", &short(self.high_bit));
         put((0x28, 0x103), b"US", &short(u16::from(self.signed)));
         if let Some((slope, intercept)) = self.rescale {
             put((0x28, 0x1052), b"DS", &padded(&intercept.to_string()));
             put((0x28, 0x1053), b"DS", &padded(&slope.to_string()));
         }
+        out.extend(&self.extra);
         if self.packed.is_empty() {
-            let words = self.pixels.iter().flat_map(|&v| short(v as u16 & 0x0FFF));
-            put((0x7FE0, 0x10), b"OW", &words.collect::<Vec<_>>());
+            let masked = self.pixels.iter().map(|&v| v as u16 & 0x0FFF);
+            let words: Vec<u16> = match self.words.as_slice() {
+                [] => masked.collect(),
+                words => words.to_vec(),
+            };
+            let words: Vec<u8> = words.into_iter().flat_map(short).collect();
+            element(&mut out, (0x7FE0, 0x10), b"OW", &words, (explicit, big));
         } else {
             out.extend([0xE0, 0x7F, 0x10, 0, b'O', b'B', 0, 0, 0xFF, 0xFF, 0xFF, 0xFF]);
-            out.extend([0xFE, 0xFF, 0, 0xE0, 0, 0, 0, 0]);
-            for fragment in &self.packed {
+            let offsets: Vec<u8> = self.offsets.iter().flat_map(|v| v.to_le_bytes()).collect();
+            for fragment in std::iter::once(&offsets).chain(&self.packed) {
                 out.extend([0xFE, 0xFF, 0, 0xE0]);
                 out.extend((fragment.len() as u32).to_le_bytes());
                 out.extend(fragment);
             }
-            out.extend([0xFE, 0xFF, 0xDD, 0xE0, 0, 0, 0, 0]);
+            if !self.unclosed {
+                out.extend([0xFE, 0xFF, 0xDD, 0xE0, 0, 0, 0, 0]);
+            }
         }
-        out.extend(&self.extra);
+        out.extend(&self.trailing);
         out
     }
 }

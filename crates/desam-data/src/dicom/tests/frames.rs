@@ -99,6 +99,7 @@ fn frames_without_a_place_are_refused() {
     let error = refused(enhanced(&[0.0, 3.0, 6.0], none));
     assert!(error.contains("says of 0"), "{error}");
     let error = refused(enhanced(&[0.0, 3.0, 3.0], |e| e));
+    assert!(error.contains("frame 2 of mr.dcm") && error.contains("frame 3 of mr.dcm"), "{error}");
     assert!(error.contains("same place"), "{error}");
     let elsewhere = |e: Elements| e.sequence(Tag(0x5200, 0x9229), []);
     let error = refused(enhanced(&[0.0, 3.0, 6.0], elsewhere));

@@ -31,6 +31,78 @@ fn run_lengths_are_unpacked() {
     assert!(error.contains("packed in a way"), "{error}");
 }
 
+/// A slice of this many rows and columns.
+pub(super) fn wide(rows: u16, columns: u16) -> Draft {
+    Draft { rows, columns, ..draft(0.0) }
+}
+
+#[test]
+fn the_delimiter_behind_the_fragments_may_be_missing() {
+    let scratch = Scratch::new();
+    let syntax = "1.2.840.10008.1.2.5";
+    for trailing in [&b""[..], b"\0", b"\n", b"some more text", &[0xFE, 0xFF, 0xDD, 0xE0]] {
+        let slice = Draft {
+            syntax,
+            packed: vec![run_lengths()],
+            unclosed: true,
+            trailing: trailing.to_vec(),
+            ..draft(0.0)
+        };
+        let volume = only(&folder(&scratch, &[slice])).unwrap();
+        assert_eq!(volume.data(), [100.0, 101.0, 256.0, 256.0, 256.0, 257.0]);
+    }
+    let mut slice = Draft { syntax, packed: vec![run_lengths()], unclosed: true, ..draft(0.0) };
+    let mut bytes = slice.bytes();
+    bytes.truncate(bytes.len() - 4);
+    let error = only(&scratch.file("cut.dcm", &bytes)).unwrap_err().to_string();
+    assert!(error.contains("truncated"), "{error}");
+    // A header that promises a frame of gigabytes.
+    (slice.rows, slice.columns) = (65_535, 65_535);
+    let error = only(&folder(&scratch, &[slice])).unwrap_err().to_string();
+    assert!(error.contains("truncated"), "{error}");
+}
+
+#[test]
+fn jpeg_2000() {
+    let scratch = Scratch::new();
+    let expected: Vec<f32> =
+        (0..1024).map(|i| (100 * (i / 32 / 8) + 7 * (i % 32 / 8)) as f32).collect();
+    let slice = |image: &[u8]| {
+        let mut image = image.to_vec();
+        image.resize(image.len().next_multiple_of(2), 0);
+        Draft { syntax: "1.2.840.10008.1.2.4.90", packed: vec![image], ..wide(32, 32) }
+    };
+    let plain = slice(&images::JPEG_2000);
+    assert_eq!(only(&folder(&scratch, std::slice::from_ref(&plain))).unwrap().data(), expected);
+    let lossy = Draft { syntax: "1.2.840.10008.1.2.4.91", ..plain.clone() };
+    assert_eq!(only(&folder(&scratch, &[lossy])).unwrap().data(), expected);
+    let signed = Draft { signed: true, ..slice(&images::JPEG_2000_SIGNED) };
+    let less: Vec<f32> = expected.iter().map(|v| v - 200.0).collect();
+    assert_eq!(only(&folder(&scratch, &[signed])).unwrap().data(), less);
+    let other = Draft { rows: 31, ..plain };
+    let error = only(&folder(&scratch, &[other])).unwrap_err().to_string();
+    assert!(error.contains("32 rows"), "{error}");
+}
+
+#[test]
+fn jpeg_ls() {
+    let scratch = Scratch::new();
+    let expected: Vec<f32> = (0..24).map(|i| (257 * i % 4001) as f32).collect();
+    let read = |syntax, image: &[u8]| {
+        let slice = Draft { syntax, packed: vec![image.to_vec()], ..wide(4, 6) };
+        only(&folder(&scratch, &[slice])).map(|volume| volume.data().to_vec())
+    };
+    assert_eq!(read("1.2.840.10008.1.2.4.80", &images::JPEG_LS).unwrap(), expected);
+    let near = read("1.2.840.10008.1.2.4.81", &images::JPEG_LS_NEAR).unwrap();
+    // As CharLS reads it.
+    assert_eq!(near[..8], [0.0, 259.0, 511.0, 770.0, 1030.0, 1284.0, 1540.0, 1799.0]);
+    assert!(near.iter().zip(&expected).all(|(a, b)| (a - b).abs() <= 3.0));
+    let packed = vec![images::JPEG_LS.to_vec()];
+    let other = Draft { syntax: "1.2.840.10008.1.2.4.80", packed, ..wide(6, 4) };
+    let error = only(&folder(&scratch, &[other])).unwrap_err().to_string();
+    assert!(error.contains("4 rows and 6 columns"), "{error}");
+}
+
 #[test]
 fn packed_images_may_be_broken_anywhere() {
     let scratch = Scratch::new();
@@ -39,6 +111,16 @@ fn packed_images_may_be_broken_anywhere() {
     let whole = [
         Draft { syntax: jpeg, rows: 4, columns: 4, packed: vec![padded], ..draft(0.0) },
         Draft { syntax: "1.2.840.10008.1.2.5", packed: vec![run_lengths()], ..draft(0.0) },
+        Draft {
+            syntax: "1.2.840.10008.1.2.4.90",
+            packed: vec![images::JPEG_2000.to_vec()],
+            ..wide(32, 32)
+        },
+        Draft {
+            syntax: "1.2.840.10008.1.2.4.80",
+            packed: vec![images::JPEG_LS.to_vec()],
+            ..wide(4, 6)
+        },
     ];
     for draft in whole {
         let mut refused = 0;
@@ -52,6 +134,40 @@ fn packed_images_may_be_broken_anywhere() {
             }
         }
         assert!(refused > 50, "{refused} refused");
+    }
+}
+
+#[test]
+fn compressed_images_may_be_broken_in_many_places() {
+    use rand::{Rng as _, SeedableRng as _};
+    let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(15);
+    let scratch = Scratch::new();
+    let whole = [
+        ("1.2.840.10008.1.2.4.90", wide(32, 32), images::JPEG_2000.to_vec()),
+        ("1.2.840.10008.1.2.4.90", wide(32, 32), images::JPEG_2000_SIGNED.to_vec()),
+        ("1.2.840.10008.1.2.4.80", wide(4, 6), images::JPEG_LS.to_vec()),
+        ("1.2.840.10008.1.2.4.81", wide(4, 6), images::JPEG_LS_NEAR.to_vec()),
+    ];
+    for (syntax, slice, image) in whole {
+        let mut refused = 0;
+        for _ in 0..1500 {
+            let mut image = image.clone();
+            for _ in 0..rng.random_range(1..5) {
+                let at = rng.random_range(0..image.len());
+                match rng.random_range(0..4) {
+                    0 => image[at] = rng.random(),
+                    1 => image[at] = [0, 0xFF][rng.random_range(0..2)],
+                    2 => image.truncate(at.max(4)),
+                    _ => image.insert(at, rng.random()),
+                }
+            }
+            let path = folder(&scratch, &[Draft { syntax, packed: vec![image], ..slice.clone() }]);
+            match only(&path) {
+                Ok(volume) => assert_eq!(volume.data().len(), volume.grid().len()),
+                Err(_) => refused += 1,
+            }
+        }
+        assert!(refused > 300, "{refused} refused");
     }
 }
 

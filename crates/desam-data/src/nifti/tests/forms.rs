@@ -1,7 +1,7 @@
 use super::*;
 
 pub(super) fn affine_of(h: &RawHeader) -> Affine {
-    Facts::read(h, Path::new("test.nii")).unwrap().grid.affine
+    Facts::read(h, Path::new("test.nii"), false).unwrap().grid.affine
 }
 
 #[test]
@@ -61,7 +61,7 @@ fn odd_spacing() {
     assert_eq!(affine_of(&h), Affine::from_spacing([2.0, 3.0, 1.0]));
     for bad in [0.0, f32::NAN, f32::INFINITY] {
         h.set_f32s(at::PIXDIM, &[1.0, bad]);
-        let refused = Facts::read(&h, Path::new("x.nii"));
+        let refused = Facts::read(&h, Path::new("x.nii"), false);
         assert!(matches!(refused, Err(Error::Header { field: "pixdim[1]", .. })), "{bad}");
     }
 }

@@ -39,7 +39,7 @@ fn grids_that_do_not_fit_a_header() {
     assert!(!out.exists());
 }
 
-/// The written header's qform agrees with its sform, or is absent where there is shear.
+/// The written header's qform agrees with its sform; where that is sheared see `itk.rs`.
 #[test]
 fn qform_matches_sform() {
     let scratch = Scratch::new();
@@ -48,8 +48,8 @@ fn qform_matches_sform() {
         let grid = Grid { dims: [1, 1, 1], affine };
         write_labels(&out, &LabelVolume::new(grid, vec![1]).unwrap()).unwrap();
         let bytes = std::fs::read(&out).unwrap();
-        let mut h = RawHeader::new(bytes[..348].try_into().unwrap(), &out).unwrap();
-        let code = h.i16(at::QFORM_CODE);
+        let mut h = header_of(&bytes);
+        let code = h.get(Field::QformCode, 0);
         h.set_i16(at::SFORM_CODE, 0);
         (code, affine_of(&h))
     };
@@ -58,12 +58,9 @@ fn qform_matches_sform() {
     let half_turn = Affine([[-2.0, 0.0, 0.0, 1.0], [0.0, -3.0, 0.0, 2.0], [0.0, 0.0, 4.0, 3.0]]);
     for affine in [oblique(), left_handed, half_turn] {
         let (code, qform) = write(affine);
-        assert_eq!(code, 1);
+        assert_eq!(code, 1.0);
         assert_close(qform, affine, 1e-5);
     }
-    let mut sheared = oblique();
-    sheared.0[0][1] += 0.3;
-    assert_eq!(write(sheared).0, 0);
 }
 
 #[test]
@@ -130,7 +127,7 @@ proptest! {
         let grid = Grid { dims: [1, 1, 1], affine };
         write_labels(&out, &LabelVolume::new(grid, vec![1]).unwrap()).unwrap();
         let bytes = std::fs::read(&out).unwrap();
-        let mut h = RawHeader::new(bytes[..348].try_into().unwrap(), &out).unwrap();
+        let mut h = header_of(&bytes);
         h.set_i16(at::SFORM_CODE, 0);
         let back = affine_of(&h);
         for (f, e) in back.0.iter().flatten().zip(affine.0.iter().flatten()) {

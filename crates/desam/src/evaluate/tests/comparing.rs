@@ -63,7 +63,7 @@ fn differences_are_the_second_less_the_first() {
 fn the_table_says_what_was_done() {
     let table = compare(&evaluation(), &other(), &config("dice")).unwrap().table();
     for words in [
-        "Dice %\n",
+        "Dice %\nboth against labels in masks by the nearest voxel\n",
         "B - A",
         "95 % interval",
         "-20.00 to 50.00",
@@ -71,6 +71,8 @@ fn the_table_says_what_was_done() {
         "mean of 3 cases",
         "1000 draws, seed 0",
         "Holm over 2 target sites",
+        "-20.00 to 50.00 (n = 2)",
+        "n: of fewer than 5 cases",
     ] {
         assert!(table.contains(words), "{words}: {table}");
     }
@@ -97,6 +99,12 @@ fn runs_that_were_scored_differently_are_refused_with_the_difference() {
     let mut b = other();
     b.protocol = crate::evaluate::Protocol::Full;
     refused(&a, &b, &["protocol: paper and full"]);
+    let mut b = other();
+    b.truth = Some(crate::evaluate::Truth::ErodedMasks);
+    refused(&a, &b, &["truth: labels in masks by the nearest voxel and labels in masks, eroded"]);
+    // What is not recorded may be the same.
+    b.truth = None;
+    compare(&a, &b, &config("dice")).unwrap();
     let mut b = other();
     b.cases[1].truth_voxels = 999;
     refused(&a, &b, &["B/Case2", "1000 true voxels", "999"]);

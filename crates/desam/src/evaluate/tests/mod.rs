@@ -4,7 +4,7 @@ mod comparing;
 mod output;
 mod scoring;
 
-use super::{ByMetric, CaseScore, Evaluation, Measured, Protocol, Role, UnscoredCase};
+use super::{ByMetric, CaseScore, Evaluation, Measured, Protocol, Role, Truth, UnscoredCase};
 use crate::Mode;
 use crate::select::SelectionConfig;
 use desam_metrics::metric::{CaseMetric, EmptyPolicy};
@@ -21,6 +21,7 @@ pub(crate) fn evaluation() -> Evaluation {
         predicted_voxels: if dice == 0.0 { 0 } else { 900 },
         truth_ml: None,
         predicted_ml: None,
+        border: None,
         metrics: ByMetric::default(),
         grid: None,
     };
@@ -30,7 +31,9 @@ pub(crate) fn evaluation() -> Evaluation {
         grid: Some(9),
         selection: SelectionConfig::official(),
         protocol: Protocol::Paper,
+        truth: Some(Truth::NearestMasks),
         border_px: 50,
+        border: None,
         mask_side: 256,
         cases: vec![
             case("B", "Case1", Role::Target, 0.0),

@@ -1,7 +1,7 @@
 //! Tables and files.
 
 use super::{evaluation, evaluation_with_hd95};
-use crate::evaluate::{ByMetric, Evaluation, Measured};
+use crate::evaluate::{BorderCut, ByMetric, Evaluation, Measured, Truth};
 use desam_core::Precision;
 use desam_metrics::metric::CaseMetric;
 use desam_metrics::statistics::BootstrapConfig;
@@ -10,7 +10,8 @@ use desam_metrics::statistics::BootstrapConfig;
 fn the_table_is_aligned() {
     // Means by hand: B (0 + 0.8) / 2, sites (0.4 + 0.8) / 2, cases 1.6 / 3.
     let expected = "\
-trained on A; grid points mode (9 × 9); paper protocol: labelled slices at 256 × 256 pixels, border 50 px
+trained on A; grid points mode (9 × 9); paper protocol: labelled slices at 256 × 256 pixels \
+against labels in masks by the nearest voxel, border 50 px
 site       role             cases  Dice %  median    min  empty
 ---------------------------------------------------------------
 A          validation           1   90.00   90.00  90.00      0
@@ -118,13 +119,18 @@ fn intervals_stand_beside_the_means() {
     let config = BootstrapConfig { resamples: 1000, seed: 4, ..BootstrapConfig::default() };
     let found = evaluation_with_hd95().with_intervals(&config).unwrap();
     let table = found.table();
-    for words in ["95 % interval", "bootstrap over cases within their site, 1000 draws, seed 4"] {
+    for words in [
+        "95 % interval",
+        "bootstrap over cases within their site, 1000 draws, seed 4",
+        "0.00 to 80.00 (n = 2)",
+        "n: of fewer than 5 cases, an interval is too narrow",
+    ] {
         assert!(table.contains(words), "{table}");
     }
     // Two cases of 0 and 0.8 are drawn twice the same in half of all draws; of one case nothing
     // is known, nor of a mean that such a site is in.
     let dice = found.sites[1].metrics.get(CaseMetric::DICE).unwrap().interval.unwrap();
-    assert_eq!((dice.low, dice.high), (0.0, 0.8));
+    assert_eq!((dice.low, dice.high, dice.few_cases), (0.0, 0.8, Some(2)));
     assert_eq!(found.sites[2].metrics.get(CaseMetric::DICE).unwrap().interval, None);
     let overall = found.overall.get(CaseMetric::DICE).unwrap();
     assert_eq!((overall.sites_interval, overall.cases.interval), (None, None));
@@ -138,9 +144,9 @@ fn intervals_stand_beside_the_means() {
 
 #[test]
 fn files_from_before_there_were_metrics_are_read() {
-    // What the version before wrote: no metrics, no policy, no grids, no cache.
+    // What the version before wrote: no metrics, no policy, no grids, no cache, no truth.
     let mut value = serde_json::to_value(evaluation()).unwrap();
-    for key in ["metrics", "empty_policy", "overall", "bootstrap", "cache"] {
+    for key in ["metrics", "empty_policy", "overall", "bootstrap", "cache", "truth"] {
         value.as_object_mut().unwrap().remove(key).unwrap();
     }
     for (list, keys) in [("cases", &["metrics", "grid"][..]), ("sites", &["metrics"])] {
@@ -153,7 +159,9 @@ fn files_from_before_there_were_metrics_are_read() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("old.json");
     std::fs::write(&path, value.to_string()).unwrap();
-    assert_eq!(Evaluation::read_json(&path).unwrap(), evaluation());
+    let read = Evaluation::read_json(&path).unwrap();
+    assert_eq!(read, Evaluation { truth: None, ..evaluation() });
+    assert!(!read.setting().contains("against") && !read.table().contains("of the truth"));
     std::fs::write(&path, "{}").unwrap();
     assert!(Evaluation::read_json(&path).unwrap_err().to_string().contains("old.json"));
 }
@@ -184,4 +192,37 @@ fn a_setting_names_a_precision_that_is_not_f32() {
     let bf16 = Evaluation { precision: Precision::Bf16, ..evaluation() };
     assert_eq!(bf16.setting(), format!("{}; products in bf16", evaluation().setting()));
     assert!(!evaluation().setting().contains("f32"));
+}
+
+#[test]
+fn scores_say_which_truth_they_are_against_and_what_the_border_cuts() {
+    let cut = |site: &str| match site {
+        "A" => BorderCut::new(1000, 0),
+        "B" => BorderCut::new(1000, 4),
+        _ => BorderCut::new(1000, 200),
+    };
+    let mut scores = Evaluation { truth: Some(Truth::ErodedMasks), ..evaluation() };
+    scores.cases.iter_mut().for_each(|case| case.border = Some(cut(&case.site)));
+    let scores = scores.summarised();
+    // By hand: 0 + 4 + 4 + 200 of 4000.
+    assert_eq!(scores.border, Some(BorderCut::new(4000, 208)));
+    assert_eq!(scores.sites[1].border, Some(BorderCut::new(2000, 8)));
+    let table = scores.table();
+    assert!(table.contains("against labels in masks, eroded by the official rule"), "{table}");
+    let line = "the border of 50 of 256 pixels at each side, where predictions are cleared, holds \
+                5.2 % of the truth (A 0.0 %, B 0.4 %, C 20.0 %)";
+    assert!(table.contains(line), "{table}");
+    assert!(scores.border_warning().unwrap().starts_with(line));
+    let value = serde_json::to_value(&scores).unwrap();
+    assert_eq!(
+        (&value["truth"], &value["border"]["share"]),
+        (&"eroded_masks".into(), &0.052.into())
+    );
+    assert_eq!(value["sites"][2]["border"]["cut_pixels"], 200);
+    assert_eq!(serde_json::from_value::<Evaluation>(value).unwrap(), scores);
+    // Up to half a per cent, at every site, is said and no warning.
+    let mut few = scores;
+    few.cases.retain(|case| case.site != "C");
+    let few = few.summarised();
+    assert!(few.border_line().is_some() && few.border_warning().is_none());
 }

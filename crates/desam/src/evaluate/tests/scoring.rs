@@ -1,7 +1,7 @@
 //! Scoring with a model that is a function, on a toy data set.
 
 use crate::evaluate::run::{Scoring, check_origin};
-use crate::evaluate::{EvaluateConfig, Evaluation, Protocol, Role};
+use crate::evaluate::{BorderCut, EvaluateConfig, Evaluation, Protocol, Role, Truth};
 use crate::model::ModelInput;
 use crate::{Automatic, Error, Mode, ModelRecord};
 use candle_core::{Device, Tensor};
@@ -78,12 +78,13 @@ fn embedded(data: &Path, out: &Path, slices: SlicePolicy) -> FeatureCache {
         dir: out.into(),
         data_root: data.into(),
         cases: discover(data).unwrap(),
-        encoder: EncoderRecord { name: "toy".into(), weights_blake3: "00".into() },
+        encoder: EncoderRecord::new("toy", "00"),
         preprocess: PreprocessConfig { labels: LabelRule::Nearest, ..PreprocessConfig::official() },
         dtype: FeatureDtype::F32,
         slices,
         precision: Default::default(),
         batch: 1,
+        read: Default::default(),
     };
     embed(&options, &toy, &Device::Cpu, &Quiet).unwrap();
     FeatureCache::open(out).unwrap()
@@ -119,8 +120,16 @@ fn toys(slices: SlicePolicy) -> Toys {
 }
 
 fn score(toys: &Toys, config: &EvaluateConfig) -> crate::Result<Evaluation> {
+    scored(toys, config, &Quiet)
+}
+
+fn scored(
+    toys: &Toys,
+    config: &EvaluateConfig,
+    progress: &dyn Progress,
+) -> crate::Result<Evaluation> {
     let scoring = Scoring { cache: &toys.cache, device: &Device::Cpu, config, draw: &bright };
-    scoring.run("A", &["Case2".to_owned()], &Quiet)
+    scoring.run("A", &["Case2".to_owned()], progress)
 }
 
 fn dices(evaluation: &Evaluation) -> Vec<(&str, &str, Role, f64)> {
@@ -163,6 +172,37 @@ fn the_border_clears_the_prediction_alone() {
     let found = score(&toys, &config).unwrap();
     assert_eq!(found.cases[1].dice, 8.0 / 13.0);
     assert_eq!((found.cases[1].truth_voxels, found.cases[1].predicted_voxels), (72, 32));
+    // What it cuts off the truth: 20 of 36 pixels on two slices; of B/Case2, whose label is three
+    // columns wide, 10 of 18. Site B has 72 + 36 + 72 true pixels.
+    assert_eq!(found.cases[1].border, Some(BorderCut::new(72, 40)));
+    assert_eq!(found.cases[2].border, Some(BorderCut::new(36, 20)));
+    assert_eq!(found.sites[1].border, Some(BorderCut::new(180, 100)));
+    assert_eq!(found.border, Some(BorderCut::new(252, 140)));
+    let log = Log::default();
+    scored(&toys, &config, &log).unwrap();
+    let lines = log.0.into_inner().unwrap();
+    let warning =
+        lines.iter().find(|l| l.starts_with("say warning: the border of 6 of 16")).unwrap();
+    assert!(warning.contains("55.6 % of the truth (A 55.6 %, B 55.6 %)"), "{warning}");
+    // Without a border, and with one that cuts nothing, there is nothing to warn of.
+    for (border_px, cut) in [(0, None), (3, Some(BorderCut::new(252, 0)))] {
+        let config = EvaluateConfig { border_px: Some(border_px), ..config.clone() };
+        let log = Log::default();
+        assert_eq!(scored(&toys, &config, &log).unwrap().border, cut);
+        assert!(!log.0.into_inner().unwrap().iter().any(|l| l.contains("warning")));
+    }
+}
+
+#[test]
+fn scores_name_the_truth_that_they_are_against() {
+    let toys = toys(SlicePolicy::All);
+    let truth = |protocol| score(&toys, &config(protocol)).unwrap().truth;
+    assert_eq!(truth(Protocol::Paper), Some(Truth::NearestMasks));
+    assert_eq!(truth(Protocol::Full), Some(Truth::LabelFiles));
+    assert_eq!(Truth::of(Protocol::Paper, LabelRule::Eroded), Truth::ErodedMasks);
+    // A border under the full protocol is counted on the masks as well.
+    let bordered = EvaluateConfig { border_px: Some(6), ..config(Protocol::Full) };
+    assert_eq!(score(&toys, &bordered).unwrap().border, Some(BorderCut::new(252, 140)));
 }
 
 #[test]

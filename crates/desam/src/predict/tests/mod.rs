@@ -100,6 +100,23 @@ fn the_evidence_is_what_the_model_says() {
 }
 
 #[test]
+fn an_iou_that_nobody_taught_is_left_out() {
+    let parts = Parts::random(3);
+    let (features, side) = (parts.features(4), parts.spec.mask_side());
+    for mode in [Mode::Points, Mode::Box] {
+        let automatic = open(mode, 3, side);
+        let reported = parts.predictor().predict_with_evidence(&features, &automatic).unwrap();
+        let silent = parts.predictor().with_reported_iou(false);
+        let (prediction, evidence) = silent.predict_with_evidence(&features, &automatic).unwrap();
+        assert!(reported.0.predicted_iou.is_some() && !reported.1.ious.is_empty());
+        assert_eq!((prediction.predicted_iou, evidence.ious.len()), (None, 0));
+        // The mask, and the point that it is from, are the same.
+        assert_eq!((prediction.mask, prediction.point), (reported.0.mask, reported.0.point));
+        assert_eq!(evidence.logits, reported.1.logits);
+    }
+}
+
+#[test]
 fn where_nothing_is_taken_the_ious_are_told_all_the_same() {
     let parts = Parts::random(3);
     let mut automatic = open(Mode::Points, 3, parts.spec.mask_side());

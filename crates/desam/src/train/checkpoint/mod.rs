@@ -9,6 +9,7 @@ pub(super) use state::Seal;
 use super::Snapshot;
 use crate::{Error, Result};
 use desam_core::Progress;
+use desam_core::temporary::remove_leftovers;
 use desam_encoder::Checkpoint;
 use desam_encoder::checkpoint::{weights_hash, write};
 use desam_nn::params::Tensors;
@@ -86,11 +87,8 @@ impl Checkpoints {
 
     /// Removes what killed writes left: here, and of the model among the run's own files.
     pub(super) fn sweep(&self, run: &Path) -> Result<()> {
-        for path in entries(&self.dir)?.into_iter().chain(entries(run)?) {
-            let name = path.file_name().unwrap_or_default().to_string_lossy();
-            if name.starts_with(".desam-") && name.ends_with(".tmp") {
-                std::fs::remove_file(&path).map_err(Error::io("remove", &path))?;
-            }
+        for dir in [self.dir.as_path(), run].into_iter().filter(|dir| dir.is_dir()) {
+            remove_leftovers(dir).map_err(Error::io("list", dir))?;
         }
         Ok(())
     }
@@ -126,7 +124,7 @@ fn checksum(state: &str, tensors: &Tensors) -> Result<String> {
 }
 
 fn read(path: &Path, seal: &Seal) -> Result<Snapshot> {
-    let file = Checkpoint::open(path)?;
+    let file = Checkpoint::open_verbatim(path)?;
     let refuse = |reason: &str| Error::file(path, reason);
     let (Some(text), Some(sum)) = (file.metadata.get(STATE), file.metadata.get(CHECKSUM)) else {
         return Err(refuse("holds no state of a training that this version can read"));

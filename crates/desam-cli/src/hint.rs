@@ -1,0 +1,44 @@
+//! Which flag helps against an error of the library, which knows no flags.
+
+use desam::data::Error as DataError;
+
+/// What to add to an error, if anything.
+pub(crate) fn hint(error: &anyhow::Error) -> Option<&'static str> {
+    error.chain().find_map(|cause| {
+        if let Some(desam::Error::Data(error)) = cause.downcast_ref() {
+            return of_data(error);
+        }
+        cause.downcast_ref().and_then(of_data)
+    })
+}
+
+fn of_data(error: &DataError) -> Option<&'static str> {
+    match error {
+        DataError::VolumeTooLarge { .. } => Some("--max-volume-gib sets how large a volume may be"),
+        DataError::SeveralChannels { .. } => Some("choose with --channel N"),
+        DataError::OutsideFolder { .. } => Some("--follow-outside reads it where it is"),
+        DataError::Case { source, .. } => of_data(source),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use anyhow::Context;
+
+    #[test]
+    fn flags_are_named_for_errors_from_any_depth() {
+        let several = || DataError::SeveralChannels { path: "a.nii".into(), channels: 2 };
+        let case = |source| DataError::Case { site: "A".into(), id: "1".into(), source };
+        for error in [
+            anyhow::Error::new(several()),
+            anyhow::Error::new(desam::Error::Data(several())),
+            anyhow::Error::new(desam::Error::Data(case(Box::new(several())))),
+            Err::<(), _>(desam::Error::Data(several())).context("reading").unwrap_err(),
+        ] {
+            assert!(hint(&error).is_some_and(|h| h.contains("--channel")), "{error:?}");
+        }
+        assert_eq!(hint(&anyhow::Error::msg("other")), None);
+    }
+}

@@ -1,0 +1,207 @@
+//! Numbers out of range, words that are nearly right, interrupted work, folders that cannot be read.
+
+use crate::common::{Ended, program, run, world};
+use std::ffi::OsString;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+#[test]
+fn numbers_out_of_range_are_usage_errors_that_name_the_range() {
+    let train = ["train", "--cache", "c", "--source", "A", "--mode", "box", "--out", "r"];
+    let embed = ["embed", "--data", "d", "--out", "c", "--encoder", "tiny"];
+    let evaluate = ["evaluate", "--cache", "c", "--run", "r"];
+    let predict = ["predict", "--model", "m", "--input", "i", "--output", "o"];
+    let phantom = ["phantom", "--out", "p"];
+    let report = ["report", "r", "--out", "p.html"];
+    let sweep = ["sweep", "plan", "--table", "1", "--cache", "c", "--out", "p"];
+    const HUGE: &str = "18446744073709551615";
+    for (command, flag, range, values) in [
+        (&train[..], "--epochs", "1 to 1000000", &["0", "-1", "1e300", HUGE, "nan"][..]),
+        (&train, "--batch", "1 to 65536", &["0", "-1", HUGE]),
+        (&train, "--lr", "at most 1000", &["0", "-1", "1e300", "nan", "inf"]),
+        (&train, "--weight-decay", "0 to 1000", &["-1", "1e300", "nan"]),
+        (&train, "--clip-norm", "at most 1000000", &["0", "-1", "1e300", "nan"]),
+        (&train, "--ema", "below 1", &["0", "1", "-1", "nan"]),
+        (&train, "--dice-weight", "0 to 1000000", &["-1", "1e300", "nan"]),
+        (&train, "--validation-fraction", "below 1", &["0", "1", "-1", "nan"]),
+        (&train, "--checkpoint-minutes", "0 to 1000000", &["-1", "1e300", "nan"]),
+        (&train, "--keep-checkpoints", "1 to 10000", &["0", "-1", HUGE]),
+        (&embed, "--num-parts", "1 to 100000", &["0", "-1", "100001", HUGE]),
+        (&embed, "--batch", "1 to 1024", &["0", "-1", HUGE]),
+        (&embed, "--input-side", "64 to 4096", &["0", "16", "-64", HUGE]),
+        (&embed, "--resample", "0.01 to 100", &["1e300", "1e300,1,1", "1,1,-1", "nan,1,1"]),
+        (&evaluate, "--grid", "1 to 64", &["0", "65", "-1", HUGE]),
+        (&evaluate, "--border", "0 to 8192", &["-1", HUGE]),
+        (&predict, "--grid", "1 to 64", &["0", "-1", "1e300"]),
+        (&predict, "--threads", "1 to 1024", &["0", "1025", "-1", "1e300"]),
+        (&train, "--seed", "0 to 18446744073709551615", &["-1", "1e300", "18446744073709551616"]),
+        (&phantom, "--cases-per-site", "1 to 1000", &["0", "-1", "1001", HUGE]),
+        (&report, "--cases", "0 to 1000", &["-1", HUGE]),
+        (&sweep, "--epochs", "1 to 1000000", &["0", HUGE]),
+        (&sweep, "--grids", "1 to 64", &["0", "9,65"]),
+    ] {
+        for value in values {
+            let ended = run(command.iter().chain(&[flag, value])).expect(2);
+            assert!(ended.stderr.contains(range), "{flag} {value}: {ended:#?}");
+        }
+    }
+}
+
+#[test]
+fn words_that_are_nearly_right_are_recognised() {
+    let world = world();
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("out");
+    let evaluate = |more: &[&str]| {
+        let fixed = args!["evaluate", "--cache", world.cache, "--run", world.run];
+        run(fixed.into_iter().chain(more.iter().map(OsString::from)))
+    };
+    // Sites here have one letter; case alone is a small mistake.
+    evaluate(&["--sites", "b"]).fails_with(&["no site \"b\"", "A, B, C", "did you mean B?"]);
+    let train = |more: &[&str]| {
+        let fixed = args!["train", "--cache", world.cache, "--mode", "box", "--out", out];
+        run(fixed.into_iter().chain(more.iter().map(OsString::from)))
+    };
+    train(&["--source", "c"]).fails_with(&["did you mean C?"]);
+    for (ended, meant) in [
+        (evaluate(&["--metrics", "dcie"]), "did you mean dice?"),
+        (evaluate(&["--metrics", "hd59"]), "did you mean hd95?"),
+        (train(&["--source", "A", "--variant", "desamm"]), "'desam'"),
+        (train(&["--source", "A", "--preset", "papr"]), "'paper'"),
+        (evaluate(&["--protocol", "ful"]), "'full'"),
+    ] {
+        assert!(ended.stderr.contains(meant), "{meant}: {ended:#?}");
+        ended.expect(2);
+    }
+    let embed = args!["embed", "--data", world.data, "--out", out, "--encoder", "vit-bb"];
+    run(embed).fails_with(&["did you mean vit-b?"]);
+    assert!(!out.exists());
+}
+
+#[test]
+fn a_cache_of_nothing_is_refused() {
+    let world = world();
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    for site in ["A", "B"] {
+        std::fs::create_dir_all(data.join(site)).unwrap();
+        let to = |end: &str| data.join(site).join(format!("Case00{end}.nii.gz"));
+        std::fs::copy(world.data.join(site).join("Case00.nii.gz"), to("")).unwrap();
+        let label = world.data.join(site).join("Case00_segmentation.nii.gz");
+        let label = desam::data::nifti::read_labels(&label).unwrap();
+        let empty = vec![0; label.data().len()];
+        let empty = desam::core::LabelVolume::new(*label.grid(), empty).unwrap();
+        desam::data::nifti::write_labels(&to("_segmentation"), &empty).unwrap();
+    }
+    let cache = folder.path().join("cache");
+    run(args!["embed", "--data", data, "--out", cache, "--encoder", "tiny"])
+        .fails_with(&["nothing to embed"]);
+    assert!(!cache.join("cache.json").exists());
+}
+
+/// Starts the program, sends it SIGINT as soon as `seen` is there, and waits for its end.
+#[cfg(unix)]
+fn interrupted(arguments: &[OsString], seen: &std::path::Path) -> Ended {
+    let mut command = program();
+    command.args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let child = command.spawn().unwrap();
+    let started = Instant::now();
+    while !seen.exists() && started.elapsed() < Duration::from_secs(60) {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let kill = std::process::Command::new("kill").args(["-INT", &child.id().to_string()]).status();
+    assert!(kill.unwrap().success());
+    child.wait_with_output().unwrap().into()
+}
+
+#[cfg(unix)]
+#[test]
+fn ctrl_c_says_how_to_continue() {
+    let world = world();
+    let folder = tempfile::tempdir().unwrap();
+    let (cache, out) = (folder.path().join("cache"), folder.path().join("run"));
+    let embed = args![
+        "embed",
+        "-q",
+        "--data",
+        world.data,
+        "--out",
+        cache,
+        "--encoder",
+        "tiny",
+        "--slices",
+        "all",
+        "--threads",
+        "1",
+    ];
+    let ended = interrupted(&embed, &cache.join("features")).expect(130);
+    assert!(ended.stderr.contains("interrupted: ") && ended.stderr.contains("same command"));
+    run(embed).expect(0);
+    let train = args![
+        "train",
+        "-q",
+        "--cache",
+        world.cache,
+        "--source",
+        "A",
+        "--mode",
+        "points",
+        "--out",
+        out,
+        "--epochs",
+        "500",
+        "--lr",
+        "1e-3",
+    ];
+    let ended = interrupted(&train, &out.join("checkpoints")).expect(130);
+    assert!(ended.stderr.contains("--resume"), "{ended:?}");
+    assert!(ended.stdout.is_empty(), "{ended:?}");
+    let facts = run(args!["info", out, "--json"]).expect(0).json();
+    assert_eq!(facts["manifest"]["finished"], false);
+}
+
+/// Only another user than root is kept out of a folder.
+#[cfg(unix)]
+#[test]
+#[allow(clippy::print_stdout, reason = "a test that could not run must say so")]
+fn a_folder_that_cannot_be_listed_is_one_problem_of_many() {
+    use std::os::unix::fs::PermissionsExt;
+    let world = world();
+    let folder = tempfile::tempdir().unwrap();
+    let shut = folder.path().join("shut");
+    for site in ["A", "B"] {
+        std::fs::create_dir(folder.path().join(site)).unwrap();
+        for case in ["Case00", "Case01"] {
+            for end in ["", "_segmentation"] {
+                let file = format!("{site}/{case}{end}.nii.gz");
+                std::fs::copy(world.data.join(&file), folder.path().join(&file)).unwrap();
+            }
+        }
+    }
+    std::fs::create_dir(&shut).unwrap();
+    std::fs::set_permissions(&shut, std::fs::Permissions::from_mode(0o0)).unwrap();
+    let open = std::fs::Permissions::from_mode(0o755);
+    std::fs::set_permissions(folder.path(), open.clone()).unwrap();
+    let verify = args!["verify", "--data", folder.path(), "--json", "-q"];
+    let ended = if std::fs::read_dir(&shut).is_err() {
+        run(verify)
+    } else {
+        // Root reads everything: the same as nobody, where that can be.
+        let mut other = std::process::Command::new("setpriv");
+        other.args(["--reuid=65534", "--clear-groups", env!("CARGO_BIN_EXE_desam")]).args(verify);
+        match other.output() {
+            Ok(output) if output.status.code() == Some(1) && !output.stdout.is_empty() => {
+                output.into()
+            }
+            _ => {
+                println!("skipped: this user reads every folder");
+                return;
+            }
+        }
+    };
+    std::fs::set_permissions(&shut, open).unwrap();
+    let json = ended.expect(1).json();
+    assert_eq!(json["cases"].as_array().unwrap().len(), 4, "{json}");
+    let problems = json["layout_errors"].as_array().unwrap();
+    assert!(problems.len() == 1 && problems[0].as_str().unwrap().contains("shut"), "{json}");
+}

@@ -1,0 +1,29 @@
+//! Warnings of the files of a series: one sentence for each kind, however many files it is about.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// What there is to warn about, with the first file and the number of files.
+#[derive(Debug, Default)]
+pub(super) struct Warnings(BTreeMap<String, (PathBuf, usize)>);
+
+impl Warnings {
+    /// Notes a warning of a file.
+    pub(super) fn add(&mut self, path: &Path, warning: impl Into<String>) {
+        let first = || (path.to_path_buf(), 0);
+        self.0.entry(warning.into()).or_insert_with(first).1 += 1;
+    }
+
+    /// A sentence for each kind, with the name of the first file.
+    pub(super) fn into_sentences(self) -> Vec<String> {
+        let sentence = |(warning, (path, files)): (String, (PathBuf, usize))| {
+            let path = path.display();
+            match files {
+                1 => format!("{path}: {warning}"),
+                2 => format!("{path} and another file: {warning}"),
+                _ => format!("{path} and {} other files: {warning}", files - 1),
+            }
+        };
+        self.0.into_iter().map(sentence).collect()
+    }
+}

@@ -1,0 +1,60 @@
+//! What programs put in front of SAM's parameter names, and how to tell it from the names.
+
+/// Components that wrappers of a module insert anywhere in a name: data-parallel training,
+/// `torch.compile`, fully sharded training, activation checkpointing, DeepSpeed.
+const INSERTED: [&str; 5] = [
+    "module",
+    "_orig_mod",
+    "_fsdp_wrapped_module",
+    "_checkpoint_wrapped_module",
+    "_forward_module",
+];
+
+/// The parts of a SAM: a parameter's name begins with one of these, in the original spelling and in
+/// that of transformers.
+pub(super) const PARTS: [&str; 5] =
+    ["image_encoder", "prompt_encoder", "mask_decoder", "vision_encoder", "shared_image_embedding"];
+
+/// A name without what wrappers inserted: `module.sam._orig_mod.image_encoder.x` is
+/// `sam.image_encoder.x`.
+pub(super) fn unwrapped(name: &str) -> String {
+    let kept: Vec<&str> = name.split('.').filter(|c| !INSERTED.contains(c)).collect();
+    kept.join(".")
+}
+
+/// An unwrapped name cut in front of the part of SAM that it speaks of: `sam.` and
+/// `image_encoder.x`. `None` where it speaks of none.
+pub(super) fn split_at_part(name: &str) -> Option<(&str, &str)> {
+    let mut at = 0;
+    for component in name.split('.') {
+        let rest = name.get(at + component.len()..).unwrap_or_default();
+        if PARTS.contains(&component) && rest.len() > 1 {
+            return name.split_at_checked(at);
+        }
+        at += component.len() + 1;
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn prefixes_are_told_from_names() {
+        for (name, prefix, parameter) in [
+            ("image_encoder.pos_embed", "", "image_encoder.pos_embed"),
+            ("module.image_encoder.x", "", "image_encoder.x"),
+            ("model.sam.mask_decoder.x.y", "model.sam.", "mask_decoder.x.y"),
+            ("module._orig_mod.sam.vision_encoder.x", "sam.", "vision_encoder.x"),
+            ("_orig_mod.module.model.prompt_encoder.x", "model.", "prompt_encoder.x"),
+            ("image_encoder._orig_mod.blocks.0.x", "", "image_encoder.blocks.0.x"),
+            ("mask_decoder._fsdp_wrapped_module.x", "", "mask_decoder.x"),
+        ] {
+            assert_eq!(split_at_part(&unwrapped(name)), Some((prefix, parameter)), "{name}");
+        }
+        for name in ["best_dice", "sam_mask_decoder.x", "image_encoder", "image_encoders.x", ""] {
+            assert_eq!(split_at_part(&unwrapped(name)), None, "{name}");
+        }
+    }
+}

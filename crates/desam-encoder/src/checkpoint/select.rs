@@ -1,0 +1,282 @@
+//! Which of a file's tensors are the model, and what they are called without the prefixes that
+//! training programs put in front.
+//!
+//! A checkpoint may hold a state dict at its top or under keys (`model`, `state_dict`, `net`,
+//! several of them within each other), and beside it an optimizer's state, a best score, a state of
+//! the random numbers, a moving average. What counts are the names: tensors that speak of a part of
+//! SAM are grouped by what stands in front of it, and the group that is a model is taken.
+
+use super::entry::{ElementType, Entry};
+use super::names::{split_at_part, unwrapped};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What of the entries is to be loaded.
+#[derive(Debug, Default)]
+pub(super) struct Selection {
+    /// Index of each entry and its name without prefix, which is no official name yet.
+    pub(super) wanted: Vec<(usize, String)>,
+    /// What was chosen and what was set aside, for people.
+    pub(super) notes: Vec<String>,
+    /// Choices between copies of the model, which decide what is computed with.
+    pub(super) warnings: Vec<String>,
+}
+
+/// Tensors with the same words in front of SAM's names.
+struct Group {
+    prefix: String,
+    /// Index and name from the part on.
+    members: Vec<(usize, String)>,
+}
+
+/// Buffers that modules keep for themselves and that are no parameters.
+const COUNTERS: [&str; 3] = ["num_batches_tracked", "n_averaged", "relative_position_index"];
+
+/// Words in front of copies that are not the model itself: they come after all others.
+const COPIES: [&str; 8] =
+    ["ema", "model_ema", "ema_model", "teacher", "swa", "averaged", "momentum", "target"];
+
+/// Words that state dicts are kept under, the likeliest model first. Any other word is as good as
+/// the last.
+const WRAPPERS: [&str; 7] =
+    ["model", "state_dict", "model_state_dict", "net", "network", "sam", "sam_model"];
+
+/// Chooses the model among `entries`.
+pub(super) fn select(entries: &[Entry]) -> Selection {
+    let mut groups: BTreeMap<String, Vec<(usize, String)>> = BTreeMap::new();
+    let mut others = Vec::new();
+    for (index, entry) in entries.iter().enumerate() {
+        let name = unwrapped(&entry.name);
+        match split_at_part(&name) {
+            Some((prefix, parameter)) => {
+                let group = groups.entry(prefix.to_owned()).or_default();
+                group.push((index, parameter.to_owned()));
+            }
+            None => others.push((index, name)),
+        }
+    }
+    let mut groups: Vec<Group> =
+        groups.into_iter().map(|(prefix, members)| Group { prefix, members }).collect();
+    if groups.is_empty() {
+        return without_parts(entries, &others);
+    }
+    groups.sort_by_cached_key(rank);
+    let mut selection = Selection::default();
+    let mut containers = BTreeSet::new();
+    let mut taken: Vec<String> = Vec::new();
+    let mut names: BTreeSet<String> = BTreeSet::new();
+    for group in groups {
+        let label = shown(&group.prefix);
+        // Parts of one model may have different words in front; copies of one part are two models.
+        if group.members.iter().any(|(_, name)| names.contains(name)) {
+            let count = group.members.len();
+            let first = taken.first().map_or_else(String::new, |prefix| shown(prefix));
+            selection.warnings.push(format!(
+                "it holds more than one copy of the model: {count} tensors {label} are not read, \
+                 the copy {first} is"
+            ));
+            continue;
+        }
+        for (index, name) in group.members {
+            containers.insert(container(entries, index));
+            names.insert(name.clone());
+            selection.wanted.push((index, name));
+        }
+        taken.push(group.prefix);
+    }
+    if taken.iter().any(|prefix| !prefix.is_empty()) {
+        let shown: Vec<String> = taken.iter().map(|prefix| shown(prefix)).collect();
+        selection.notes.insert(0, format!("the model is read {}", shown.join(" and ")));
+    }
+    let mut aside = Vec::new();
+    for (index, name) in others {
+        let beside = containers.contains(container(entries, index));
+        let own = taken.iter().find_map(|prefix| name.strip_prefix(prefix.as_str()));
+        match own {
+            Some(own) if beside && !is_bookkeeping(entries.get(index), own) => {
+                selection.wanted.push((index, own.to_owned()));
+            }
+            _ => aside.push(name),
+        }
+    }
+    aside.sort_unstable();
+    selection.notes.extend(set_aside(&aside));
+    selection
+}
+
+/// A file in which no name speaks of a part of SAM: one dictionary of it, for the loader to report.
+fn without_parts(entries: &[Entry], others: &[(usize, String)]) -> Selection {
+    let mut containers: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
+    for (index, _) in others {
+        containers.entry(container(entries, *index)).or_default().push(*index);
+    }
+    let fullest = containers.into_iter().max_by_key(|(_, members)| members.len());
+    let (container, members) = fullest.unwrap_or_default();
+    let mut selection = Selection::default();
+    for (index, _) in others {
+        let entry = entries.get(*index);
+        let own = entry.and_then(|e| e.name.get(container.len()..)).unwrap_or_default();
+        let float = entry.is_some_and(|e| !matches!(e.element, ElementType::Other(_)));
+        if float && members.contains(index) {
+            selection.wanted.push((*index, unwrapped(own)));
+        }
+    }
+    selection
+}
+
+fn container(entries: &[Entry], index: usize) -> &str {
+    entries.get(index).and_then(|e| e.name.get(..e.container)).unwrap_or_default()
+}
+
+/// Sorts the likeliest model to the front: with an image encoder, of many parts, under a usual
+/// word, of many tensors.
+fn rank(group: &Group) -> (bool, usize, bool, usize, usize, usize, String) {
+    let parts: BTreeSet<&str> =
+        group.members.iter().filter_map(|(_, n)| n.split('.').next()).collect();
+    let encoder = parts.contains("image_encoder") || parts.contains("vision_encoder");
+    let words: Vec<&str> = group.prefix.split('.').filter(|w| !w.is_empty()).collect();
+    let is_copy = words.iter().any(|w| COPIES.contains(w));
+    let wrapper = words
+        .first()
+        .map_or(0, |word| 1 + WRAPPERS.iter().position(|w| w == word).unwrap_or(WRAPPERS.len()));
+    (
+        !encoder,
+        PARTS_AT_MOST - parts.len().min(PARTS_AT_MOST),
+        is_copy,
+        wrapper,
+        words.len(),
+        usize::MAX - group.members.len(),
+        group.prefix.clone(),
+    )
+}
+
+const PARTS_AT_MOST: usize = super::names::PARTS.len();
+
+/// A prefix as a place, for people.
+fn shown(prefix: &str) -> String {
+    match prefix.strip_suffix('.') {
+        None => "at the top".to_owned(),
+        Some(prefix) => format!("under `{prefix}`"),
+    }
+}
+
+/// Whether a tensor beside the model's is known to be no parameter: a counter, a number alone, a
+/// state of the random numbers.
+fn is_bookkeeping(entry: Option<&Entry>, name: &str) -> bool {
+    let Some(entry) = entry else {
+        return true;
+    };
+    let last = name.rsplit('.').next().unwrap_or_default();
+    let alone = entry.shape.iter().all(|d| *d == 1) && entry.shape.len() <= 1;
+    COUNTERS.contains(&last) || alone || matches!(entry.element, ElementType::Other(_))
+}
+
+/// Whether a tensor within a part of the model is a counter of its module, not a parameter.
+pub(super) fn is_counter(name: &str) -> bool {
+    name.rsplit('.').next().is_some_and(|last| COUNTERS.contains(&last))
+}
+
+/// A line about tensors that are no part of the model.
+fn set_aside(names: &[String]) -> Option<String> {
+    const SHOWN: usize = 4;
+    let shown: Vec<&str> = names.iter().take(SHOWN).map(String::as_str).collect();
+    let more = names.len().saturating_sub(SHOWN);
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    (!names.is_empty())
+        .then(|| format!("not read, no part of the model: {}{more}", shown.join(", ")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::convert::Float;
+    use super::*;
+
+    fn entry(container: &str, key: &str) -> Entry {
+        Entry {
+            name: format!("{container}{key}"),
+            container: container.len(),
+            element: ElementType::Float(Float::F32),
+            shape: vec![2, 3],
+        }
+    }
+
+    fn scalar(container: &str, key: &str, element: ElementType) -> Entry {
+        Entry { element, shape: Vec::new(), ..entry(container, key) }
+    }
+
+    fn names(entries: &[Entry]) -> Vec<String> {
+        let mut names: Vec<String> = select(entries).wanted.into_iter().map(|w| w.1).collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn a_state_dict_is_found_under_any_keys() {
+        for container in ["", "model.", "state_dict.", "net.", "checkpoint.state_dict.", "params."]
+        {
+            let entries = [
+                entry(container, "module.image_encoder.a"),
+                entry(container, "mask_decoder.b"),
+                scalar("", "best_dice", ElementType::Float(Float::F32)),
+                entry("optimizer.state.", "exp_avg"),
+            ];
+            assert_eq!(names(&entries), ["image_encoder.a", "mask_decoder.b"], "{container}");
+        }
+    }
+
+    #[test]
+    fn each_part_may_be_a_dictionary() {
+        let entries = [entry("image_encoder.", "a.weight"), entry("prompt_encoder.", "b")];
+        assert_eq!(names(&entries), ["image_encoder.a.weight", "prompt_encoder.b"]);
+    }
+
+    #[test]
+    fn of_two_copies_the_model_is_taken_and_the_other_is_told() {
+        for (first, second) in [("ema.", "model."), ("teacher.", "student."), ("a.", "model.")] {
+            let entries = [entry(first, "image_encoder.a"), entry(second, "image_encoder.a")];
+            let selection = select(&entries);
+            assert_eq!(selection.wanted, [(1, "image_encoder.a".to_owned())], "{first} {second}");
+            let warning = selection.warnings.join("; ");
+            assert!(warning.contains(first.trim_end_matches('.')), "{warning}");
+        }
+        // A moving average that is all there is, is the model.
+        assert_eq!(names(&[entry("ema.", "image_encoder.a")]), ["image_encoder.a"]);
+    }
+
+    #[test]
+    fn parts_with_different_words_in_front_are_one_model() {
+        let entries = [
+            entry("state_dict.", "sam.image_encoder.a"),
+            entry("state_dict.", "sam.prompt_encoder.b"),
+            entry("state_dict.", "decoder.mask_decoder.c"),
+        ];
+        let expected = ["image_encoder.a", "mask_decoder.c", "prompt_encoder.b"];
+        assert_eq!(names(&entries), expected);
+    }
+
+    #[test]
+    fn what_is_beside_the_parameters_is_reported_unless_it_is_known_to_be_none() {
+        let long = || ElementType::Other("Long".to_owned());
+        let entries = [
+            entry("", "image_encoder.a"),
+            scalar("", "n_averaged", long()),
+            scalar("", "best_dice", ElementType::Float(Float::F32)),
+            Entry { element: long(), ..entry("", "rng_state") },
+            entry("", "head.weight"),
+        ];
+        assert_eq!(names(&entries), ["head.weight", "image_encoder.a"]);
+        let notes = select(&entries).notes.join("; ");
+        assert!(notes.contains("best_dice, n_averaged, rng_state"), "{notes}");
+        // A Lightning module's own losses are not SAM's.
+        let entries =
+            [entry("state_dict.", "model.image_encoder.a"), entry("state_dict.", "loss.w")];
+        assert_eq!(names(&entries), ["image_encoder.a"]);
+    }
+
+    #[test]
+    fn files_without_a_part_of_sam_keep_their_names() {
+        let entries =
+            [entry("", "x"), entry("network_weights.", "a"), entry("network_weights.", "b")];
+        assert_eq!(names(&entries), ["a", "b"]);
+        assert!(names(&[]).is_empty());
+    }
+}

@@ -1,0 +1,49 @@
+//! One process downloads a file; others wait for it.
+
+use super::HubTimeouts;
+use super::client::hub_error;
+use crate::{Error, Result};
+use desam_core::Progress;
+use std::fs::{File, OpenOptions, TryLockError};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+/// How often to look whether the other process is done.
+const POLL: Duration = Duration::from_millis(100);
+
+/// Takes the advisory lock of a download, for as long as the file that is returned is open. The lock
+/// has a file of its own: the download's is renamed when it is whole.
+///
+/// Where the file system has no locks none is taken: the hash is checked in any case.
+///
+/// # Errors
+/// When another process holds it and its download makes no progress.
+pub(super) fn lock(
+    part: &Path,
+    url: &str,
+    timeouts: &HubTimeouts,
+    progress: &dyn Progress,
+) -> Result<File> {
+    let path = part.with_extension("lock");
+    let file = OpenOptions::new().write(true).create(true).truncate(false).open(&path);
+    let file = file.map_err(Error::io(&path))?;
+    let length = || part.metadata().map_or(0, |m| m.len());
+    let mut waiting = false;
+    let mut seen = (Instant::now(), length());
+    while let Err(TryLockError::WouldBlock) = file.try_lock() {
+        if !waiting {
+            waiting = true;
+            progress.say(&format!("another process downloads {url}; waiting for it"));
+        }
+        let now = length();
+        if now != seen.1 {
+            seen = (Instant::now(), now);
+        } else if seen.0.elapsed() > timeouts.stall + timeouts.read + timeouts.connect {
+            let reason = "another process downloads this file and makes no progress; end it, or try \
+                          again later";
+            return Err(hub_error(url, reason));
+        }
+        std::thread::sleep(POLL);
+    }
+    Ok(file)
+}

@@ -1,0 +1,172 @@
+//! Ranges of scores: what a file of scores may hold.
+
+use super::{Evaluation, MetricSummary};
+use crate::{Error, Result};
+use desam_metrics::metric::CaseMetric;
+use desam_metrics::statistics::Interval;
+use std::path::Path;
+
+/// Rounding of a mean of ones.
+const SLACK: f64 = 1e-9;
+
+/// The values that a number may have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Range {
+    Share,
+    /// Distances and volumes; infinity is a distance that a policy may ask for.
+    NotNegative,
+    /// Signed differences.
+    AtLeastMinusOne,
+    Any,
+}
+
+impl Range {
+    fn of(metric: CaseMetric) -> Self {
+        match metric {
+            CaseMetric::Overlap(_) | CaseMetric::SurfaceDice { .. } => Self::Share,
+            CaseMetric::RelativeVolumeError => Self::AtLeastMinusOne,
+            CaseMetric::VolumeError => Self::Any,
+            _ => Self::NotNegative,
+        }
+    }
+
+    fn holds(self, value: f64) -> bool {
+        match self {
+            Self::Share => (-SLACK..=1.0 + SLACK).contains(&value),
+            Self::NotNegative => value >= -SLACK,
+            Self::AtLeastMinusOne => value >= -1.0 - SLACK,
+            Self::Any => !value.is_nan(),
+        }
+    }
+
+    fn words(self) -> &'static str {
+        match self {
+            Self::Share => "0 to 1",
+            Self::NotNegative => "0 or more",
+            Self::AtLeastMinusOne => "-1 or more",
+            Self::Any => "a number",
+        }
+    }
+}
+
+/// Refuses a file of scores with a number that no score can be.
+///
+/// # Errors
+/// [`Error::ScoreOutOfRange`] with the first such number and its place in the file.
+pub(super) fn check(evaluation: &Evaluation, path: &Path) -> Result<()> {
+    let check = Check { path };
+    let share = |field: String, value| check.value(field, Some(value), Range::Share);
+    for (n, case) in evaluation.cases.iter().enumerate() {
+        let field = |name: &str| format!("cases[{n}].{name} ({}/{})", case.site, case.case);
+        share(field("dice"), case.dice)?;
+        check.value(field("truth_ml"), case.truth_ml, Range::NotNegative)?;
+        check.value(field("predicted_ml"), case.predicted_ml, Range::NotNegative)?;
+        for (metric, value) in case.metrics.iter() {
+            check.value(field(&format!("metrics.{metric}")), value.0, Range::of(metric))?;
+        }
+    }
+    for (n, site) in evaluation.sites.iter().enumerate() {
+        let field = |name: &str| format!("sites[{n}].{name} ({})", site.site);
+        share(field("mean_dice"), site.mean_dice)?;
+        share(field("median_dice"), site.median_dice)?;
+        share(field("min_dice"), site.min_dice)?;
+        for (metric, summary) in site.metrics.iter() {
+            check.summary(&field(&format!("metrics.{metric}")), metric, summary)?;
+        }
+    }
+    check.value("overall_dice".into(), evaluation.overall_dice, Range::Share)?;
+    check.value("overall_cases_dice".into(), evaluation.overall_cases_dice, Range::Share)?;
+    for (metric, over) in evaluation.overall.iter() {
+        let field = format!("overall.{metric}");
+        let range = Range::of(metric);
+        check.value(format!("{field}.mean_of_sites"), over.mean_of_sites, range)?;
+        check.interval(&format!("{field}.sites_interval"), over.sites_interval, range)?;
+        check.summary(&format!("{field}.cases"), metric, &over.cases)?;
+    }
+    if evaluation.border_px.saturating_mul(2) >= evaluation.mask_side {
+        let found = evaluation.border_px as f64;
+        let expected = "less than half of mask_side";
+        return Err(check.refuse("border_px".into(), found, expected));
+    }
+    Ok(())
+}
+
+struct Check<'a> {
+    path: &'a Path,
+}
+
+impl Check<'_> {
+    fn refuse(&self, field: String, found: f64, expected: &'static str) -> Error {
+        Error::ScoreOutOfRange { path: self.path.to_owned(), field, found, expected }
+    }
+
+    fn value(&self, field: String, value: Option<f64>, range: Range) -> Result<()> {
+        match value.filter(|v| !range.holds(*v)) {
+            Some(found) => Err(self.refuse(field, found, range.words())),
+            None => Ok(()),
+        }
+    }
+
+    fn interval(&self, field: &str, interval: Option<Interval>, range: Range) -> Result<()> {
+        let Some(Interval { low, high, .. }) = interval else {
+            return Ok(());
+        };
+        self.value(format!("{field}.low"), Some(low), range)?;
+        self.value(format!("{field}.high"), Some(high), range)?;
+        if low > high {
+            return Err(self.refuse(format!("{field}.low"), low, "not more than its high end"));
+        }
+        Ok(())
+    }
+
+    fn summary(&self, field: &str, metric: CaseMetric, summary: &MetricSummary) -> Result<()> {
+        let range = Range::of(metric);
+        self.value(format!("{field}.mean"), summary.mean, range)?;
+        self.value(format!("{field}.median"), summary.median, range)?;
+        self.value(format!("{field}.worst"), summary.worst, range)?;
+        self.interval(&format!("{field}.interval"), summary.interval, range)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::evaluate::tests::evaluation_with_hd95;
+    use serde_json::{Value, json};
+
+    #[test]
+    fn numbers_that_no_score_can_be_are_refused_by_field() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("evaluation_paper.json");
+        let good = serde_json::to_value(evaluation_with_hd95()).unwrap();
+        let read = |value: &Value| {
+            std::fs::write(&path, value.to_string()).unwrap();
+            Evaluation::read_json(&path).map_err(|e| e.to_string())
+        };
+        assert!(read(&good).is_ok());
+        let mut infinite = good.clone();
+        infinite["cases"][0]["metrics"]["hd95_mm"] = json!("infinite");
+        assert!(read(&infinite).is_ok());
+        for (pointer, value, words) in [
+            ("/cases/1/dice", json!(3.0), ["cases[1].dice (B/Case2)", "0 to 1"]),
+            ("/cases/1/dice", json!(-0.5), ["cases[1].dice", "-0.5"]),
+            ("/cases/1/dice", json!(null), ["cases[1].dice", "null"]),
+            ("/cases/0/metrics/hd95_mm", json!(-2.0), ["metrics.hd95_mm", "0 or more"]),
+            ("/sites/0/mean_dice", json!(1.5), ["sites[0].mean_dice (A)", "1.5"]),
+            ("/overall_dice", json!(42.0), ["overall_dice", "42"]),
+            ("/sites/1/metrics/dice/mean", json!(7), ["sites[1].metrics.dice", "7"]),
+            ("/border_px", json!(128), ["border_px", "half of mask_side"]),
+        ] {
+            let mut bad = good.clone();
+            *bad.pointer_mut(pointer).unwrap() = value;
+            let message = read(&bad).unwrap_err();
+            assert!(message.contains("evaluation_paper.json"), "{message}");
+            assert!(words.iter().all(|w| message.contains(w)), "{pointer}: {message}");
+        }
+        // NaN is no JSON; Python writes it all the same.
+        let text = good.to_string().replacen("0.8", "NaN", 1);
+        std::fs::write(&path, &text).unwrap();
+        let message = Evaluation::read_json(&path).unwrap_err().to_string();
+        assert!(message.contains("cases[1].dice"), "{message}");
+    }
+}

@@ -1,0 +1,42 @@
+//! What predictions are compared with.
+
+use super::Protocol;
+use desam_data::preprocess::LabelRule;
+use serde::{Deserialize, Serialize};
+
+/// The ground truth that scores are against.
+///
+/// Under the paper protocol it went through preprocessing as the training masks did. Where that
+/// erodes labels, a model that draws too little scores as if it drew enough, and only the full
+/// protocol shows the loss.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Truth {
+    /// The label files, on the volumes' own grids.
+    LabelFiles,
+    /// `M × M` masks that take the label of the nearest voxel.
+    NearestMasks,
+    /// `M × M` masks that the official label rule has eroded on the way.
+    ErodedMasks,
+}
+
+impl Truth {
+    /// What a protocol compares with over features whose masks were made by `rule`.
+    pub(super) fn of(protocol: Protocol, rule: LabelRule) -> Self {
+        match (protocol, rule) {
+            (Protocol::Full, _) => Self::LabelFiles,
+            (Protocol::Paper, LabelRule::Nearest) => Self::NearestMasks,
+            (Protocol::Paper, LabelRule::Eroded) => Self::ErodedMasks,
+        }
+    }
+}
+
+impl std::fmt::Display for Truth {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::LabelFiles => "the label files",
+            Self::NearestMasks => "labels in masks by the nearest voxel",
+            Self::ErodedMasks => "labels in masks, eroded by the official rule",
+        })
+    }
+}

@@ -1,0 +1,40 @@
+//! What is doubtful about a mask.
+
+use super::measure::Measured;
+use desam_core::LabelVolume;
+
+/// Share of a volume's voxels above which a mask is no organ of interest.
+const MAX_SHARE: f64 = 0.5;
+
+/// What may not be as the user expects of a mask, a sentence each.
+pub(super) fn warnings(mask: &LabelVolume, slice_axis: usize) -> Vec<String> {
+    let measured = Measured::of(mask, slice_axis);
+    let slices = mask.grid().dims.get(slice_axis).copied().unwrap_or(0);
+    if measured.voxels == 0 {
+        return vec![format!("nothing was found: the mask is empty on all {slices} slices")];
+    }
+    let share = measured.voxels as f64 / mask.grid().len() as f64;
+    if share > MAX_SHARE {
+        return vec![format!("the mask covers {:.0} % of the volume", 100.0 * share)];
+    }
+    Vec::new()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use desam_core::{Affine, Grid};
+
+    #[test]
+    fn nothing_and_nearly_everything_are_doubtful() {
+        let grid = Grid { dims: [4, 5, 3], affine: Affine::from_spacing([1.0; 3]) };
+        let of = |voxels: usize| {
+            let data = (0..60).map(|at| u8::from(at < voxels)).collect();
+            warnings(&LabelVolume::new(grid, data).unwrap(), 2)
+        };
+        assert_eq!(of(0), ["nothing was found: the mask is empty on all 3 slices"]);
+        assert!(of(1).is_empty() && of(30).is_empty());
+        assert_eq!(of(31), ["the mask covers 52 % of the volume"]);
+        assert_eq!(of(60), ["the mask covers 100 % of the volume"]);
+    }
+}
