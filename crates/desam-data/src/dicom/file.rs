@@ -205,3 +205,9 @@ fn pixel_element(
         }
     }
 }
+
+/// A whole file.
+#[cfg(test)]
+pub(super) fn open(path: &Path) -> Result<DefaultDicomObject> {
+    DicomFile::read(path, Extent::Whole).map(|file| file.object)
+}

@@ -2,12 +2,12 @@
 
 use super::codec::Codec;
 use super::fields::Fields;
-use super::file::{DicomFile, Extent};
+use super::file::DicomFile;
 use super::{start, wrong};
 use crate::{Error, Result};
 use dicom_dictionary_std::tags;
 use dicom_dictionary_std::uids::{LABEL_MAP_SEGMENTATION_STORAGE, SEGMENTATION_STORAGE};
-use dicom_object::{DefaultDicomObject, InMemDicomObject};
+use dicom_object::InMemDicomObject;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -70,12 +70,6 @@ pub(super) fn looks_like_dicom(path: &Path) -> bool {
     let file = desam_core::files::open_regular(path);
     let read = file.and_then(|f| f.take(start::PREFIX as u64).read_to_end(&mut prefix));
     read.is_ok() && super::is_start(&prefix)
-}
-
-/// Reads a whole file: see [`DicomFile::read`], which gives its warnings as well.
-#[cfg(test)]
-pub(super) fn open(path: &Path) -> Result<DefaultDicomObject> {
-    DicomFile::read(path, Extent::Whole).map(|file| file.object)
 }
 
 /// An error of the parser with its causes.

@@ -35,7 +35,7 @@ pub(crate) struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Step {
-    Plan(plan::Arguments),
+    Plan(Box<plan::Arguments>),
     Run(run::Arguments),
     Status(status::Arguments),
     Collect(collect::Arguments),

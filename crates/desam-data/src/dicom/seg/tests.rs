@@ -45,7 +45,7 @@ fn text(object: &InMemDicomObject, tag: Tag) -> String {
 
 fn written(reference: &Path, out: &Path, mask: &LabelVolume) -> (Vec<u8>, DefaultDicomObject) {
     write_mask_like(reference, out, mask).unwrap();
-    (std::fs::read(out).unwrap(), header::open(out).unwrap())
+    (std::fs::read(out).unwrap(), file::open(out).unwrap())
 }
 
 #[test]
@@ -128,7 +128,7 @@ fn what_it_says_of_its_series() {
     };
     let path = scratch.path("prostate.dcm");
     write_segmentation(&dir, &path, &mask, &label).unwrap();
-    let prostate = header::open(&path).unwrap();
+    let prostate = file::open(&path).unwrap();
     let segment = &items(&prostate, tags::SEGMENT_SEQUENCE)[0];
     let property = &items(segment, tags::SEGMENTED_PROPERTY_TYPE_CODE_SEQUENCE)[0];
     assert_eq!(text(property, tags::CODE_MEANING), "Prostate");

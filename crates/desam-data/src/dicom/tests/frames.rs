@@ -75,7 +75,7 @@ fn frames_are_slices_in_the_order_of_their_places() {
     let out = scratch.path("mask.dcm");
     seg::write_mask_like(&path, &out, &mask).unwrap();
     assert_eq!(read_labels(&out).unwrap(), mask);
-    let object = header::open(&out).unwrap();
+    let object = file::open(&out).unwrap();
     let frames = object.get(Tag(0x5200, 0x9230)).unwrap().items().unwrap();
     let numbers: Vec<i32> = frames
         .iter()

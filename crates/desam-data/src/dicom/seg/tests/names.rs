@@ -135,7 +135,7 @@ fn a_label_beyond_ascii_needs_a_series_that_allows_it() {
         write_segmentation(&dir, &out, &empty_mask(&dir), &label)
     };
     write(Some(b"ISO_IR 148"), b"Doe^Jane", "前立腺").unwrap();
-    let object = header::open(&out).unwrap();
+    let object = file::open(&out).unwrap();
     assert_eq!(text(&object, tags::SPECIFIC_CHARACTER_SET), "ISO_IR 192");
     assert_eq!(text(&items(&object, tags::SEGMENT_SEQUENCE)[0], tags::SEGMENT_LABEL), "前立腺");
     let error = write(Some(b"ISO_IR 148"), b"\xC7avu\xFE", "前立腺").unwrap_err();
