@@ -3,7 +3,7 @@ mod names;
 
 use super::super::elements::{Elements, decimal};
 use super::super::tests::{Draft, draft, folder};
-use super::super::{files, header, list_series, read_labels, read_volume};
+use super::super::{file, files, list_series, read_labels, read_volume};
 use super::*;
 use crate::volumes;
 use crate::voxels::testing::Scratch;
