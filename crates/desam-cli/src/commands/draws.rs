@@ -1,25 +1,34 @@
 //! Flags of commands that draw cases again.
 
-use super::seed;
+use super::{seed, whole};
 use clap::Args;
 use desam::metrics::statistics::{BootstrapConfig, IntervalMethod};
 
 /// How often a case is drawn where nobody says otherwise.
 const DRAWS: &str = "10000";
 
+/// The level of an interval.
+fn level(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(value) if (0.5..=0.9999).contains(&value) => Ok(value),
+        _ => Err("expected a number from 0.5 to 0.9999".into()),
+    }
+}
+
 #[derive(Debug, Clone, Copy, Args)]
 pub(super) struct Draws {
-    /// Intervals around means, from N bootstrap draws of the cases within their sites
+    /// Intervals around means, from N bootstrap draws (100 to 1000000) of the cases within their sites
     /// [without N: 10000]
-    #[arg(long, value_name = "N", num_args = 0..=1, default_missing_value = DRAWS)]
+    #[arg(long, value_name = "N", num_args = 0..=1, default_missing_value = DRAWS,
+        allow_negative_numbers = true, value_parser = whole(100..=1_000_000))]
     bootstrap: Option<usize>,
 
     /// Seed of the draws [default: 0]
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = seed)]
     seed: Option<u64>,
 
-    /// Share of such intervals that is to hold the true mean [default: 0.95]
-    #[arg(long, value_name = "SHARE")]
+    /// Share of such intervals that is to hold the true mean, 0.5 to 0.9999 [default: 0.95]
+    #[arg(long, value_name = "SHARE", allow_negative_numbers = true, value_parser = level)]
     level: Option<f64>,
 
     /// Take an interval's ends at the draws' percentiles as they are, not corrected for bias and

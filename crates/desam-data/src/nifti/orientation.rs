@@ -7,9 +7,17 @@ use crate::voxels::wrong;
 use desam_core::Affine;
 use std::path::Path;
 
+/// What a form whose code is positive should hold.
+const INVERTIBLE: &str = "finite numbers whose matrix can be inverted, so that each voxel has a place \
+                          (set the form anew, or its code to 0)";
+
 /// The affine by the standard's order: sform where its code is positive, else qform, else the
-/// spacing alone. A form whose matrix cannot be inverted maps voxels to no volume and is passed
-/// over, as if its code were zero.
+/// spacing alone. An sform whose matrix cannot be inverted maps voxels to no volume; a qform beside it
+/// takes its place ([`unusable_sform`] says so).
+///
+/// # Errors
+/// [`crate::Error::Header`] when a header states an orientation and none of its forms can be used, or
+/// when the spacing is no volume's.
 pub(super) fn affine(header: &RawHeader, dims: [usize; 3], path: &Path) -> Result<Affine> {
     if let Some(sform) = sform(header) {
         return Ok(sform);
@@ -21,6 +29,12 @@ pub(super) fn affine(header: &RawHeader, dims: [usize; 3], path: &Path) -> Resul
         if usable(&qform) {
             return Ok(qform);
         }
+        let found = format!("that of the affine {:?}", qform.0);
+        return Err(wrong(path, "qform", found, INVERTIBLE));
+    }
+    if unusable_sform(header) {
+        let rows: [f64; 12] = header.numbers(Field::Srow);
+        return Err(wrong(path, "srow_x, srow_y, srow_z", format!("{rows:?}"), INVERTIBLE));
     }
     let plain = Affine::from_spacing(spacing);
     if !usable(&plain) {
@@ -28,6 +42,11 @@ pub(super) fn affine(header: &RawHeader, dims: [usize; 3], path: &Path) -> Resul
         return Err(wrong(path, "pixdim[1..4]", found, "lengths in mm that make up a volume"));
     }
     Ok(plain)
+}
+
+/// Whether the header has an sform that places no voxel, such as one of zeros.
+pub(super) fn unusable_sform(header: &RawHeader) -> bool {
+    header.get(Field::SformCode, 0) > 0.0 && sform(header).is_none()
 }
 
 /// The sform, where the header has one that can be used.

@@ -3,10 +3,12 @@
 use super::analyze;
 use super::facts::{Facts, Kind};
 use super::header::{HEADER_2_BYTES, Place, RawHeader};
+use super::orientation;
 use super::pair::PairPaths;
 use crate::volumes::{Loaded, ReadOptions};
 use crate::voxels::{Coding, Packing, Piece, Source, StoredImage, read_full, truncated};
 use crate::{Error, Result};
+use desam_core::text::DisplayPath as _;
 use desam_core::{Affine, LabelVolume, Volume};
 use std::path::{Path, PathBuf};
 
@@ -106,6 +108,11 @@ impl Opened {
         let mut about = Loaded::new(()).with_itk_affine(self.facts.itk_affine);
         if self.facts.kind == Kind::Analyze {
             about.warnings.push(analyze::warning(&self.paths.header));
+        } else if orientation::unusable_sform(&self.header) {
+            about.warnings.push(format!(
+                "{}: its sform cannot be inverted; the volume is placed by its qform",
+                self.paths.header.display_escaped()
+            ));
         }
         about
     }

@@ -43,10 +43,20 @@ fn forms_by_the_standards_order() {
     h.set_i16(at::SFORM_CODE, 1);
     let sform = [[5.0, 0.0, 0.0, 1.0], [0.0, 6.0, 0.0, 2.0], [0.0, 0.0, 7.0, 3.0]];
     assert_eq!(affine_of(&h), Affine(sform));
-    // A form that maps voxels to no volume is passed over.
+    // An sform that maps voxels to no volume gives way to the qform; where no form that a header
+    // states can be used, the spacing alone would place the volume wrongly.
     h.set_f32s(at::SROW, &[0.0; 12]);
     assert_eq!(affine_of(&h), qform);
+    let refused = |h: &_| Facts::read(h, Path::new("x.nii"), false).unwrap_err().to_string();
+    h.set_i16(at::QFORM_CODE, 0);
+    let error = refused(&h);
+    assert!(error.contains("srow_x") && error.contains("can be inverted"), "{error}");
+    h.set_i16(at::QFORM_CODE, 1);
     h.set_f32s(at::QUATERN, &[f32::NAN]);
+    let error = refused(&h);
+    assert!(error.contains("qform") && error.contains("can be inverted"), "{error}");
+    h.set_i16(at::QFORM_CODE, 0);
+    h.set_i16(at::SFORM_CODE, 0);
     assert_eq!(affine_of(&h), spacing_alone);
     // Metres.
     h.set_u8(at::XYZT_UNITS, 1 + 8);
