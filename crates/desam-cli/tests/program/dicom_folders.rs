@@ -87,7 +87,17 @@ fn folder() -> (TempDir, PathBuf) {
 }
 
 fn predict(input: &Path, output: &Path, extra: &[&str]) -> Ended {
-    let all = args!["predict", "-q", "--model", world().run, "--input", input, "--output", output];
+    let all = args![
+        "predict",
+        "-q",
+        "--force",
+        "--model",
+        world().run,
+        "--input",
+        input,
+        "--output",
+        output
+    ];
     run(all.into_iter().chain(extra.iter().map(|e| OsStr::new(e).to_owned())))
 }
 
@@ -210,8 +220,19 @@ fn what_is_no_slice_is_set_aside_and_named_when_asked() {
     std::fs::write(input.join("LICENSE"), "terms").unwrap();
     let mask = scratch.path().join("mask.nii.gz");
     let quiet = predict(&input, &mask, &[]).expect(0);
-    assert_eq!(quiet.stderr, "");
-    let all = args!["predict", "-v", "--model", world().run, "--input", input, "--output", mask];
+    // What the model makes of such slices is another matter.
+    assert!(!quiet.stderr.contains("zz.dcm") && !quiet.stderr.contains("LICENSE"), "{quiet:?}");
+    let all = args![
+        "predict",
+        "-v",
+        "--force",
+        "--model",
+        world().run,
+        "--input",
+        input,
+        "--output",
+        mask
+    ];
     let verbose = run(all).expect(0);
     assert!(verbose.stderr.contains("zz.dcm") && verbose.stderr.contains("LICENSE"), "{verbose:?}");
     assert_eq!(slices(&mask), 4);
@@ -250,7 +271,9 @@ fn a_single_file_of_a_series_is_warned_of() {
         ended.stderr.contains("warning: ") && ended.stderr.contains("3 more files"),
         "{ended:?}"
     );
-    assert_eq!(ended.json()["warnings"].as_array().unwrap().len(), 1);
+    let json = ended.json();
+    let more = json["warnings"].as_array().unwrap().iter();
+    assert_eq!(more.filter(|w| w.as_str().unwrap().contains("3 more files")).count(), 1);
     assert_eq!(slices(&mask), 1);
     // A format without series.
     let nifti = world().data.join("A/Case00.nii.gz");
