@@ -57,6 +57,16 @@ impl Destination {
         }
     }
 
+    /// The regular file that output for `path` makes or replaces, links followed; `None` for devices,
+    /// FIFOs and descriptors, which are not opened here, and for what [`of`](Self::of) refuses.
+    pub fn file(path: &Path) -> Option<PathBuf> {
+        let is_file = match fs::metadata(path) {
+            Ok(found) => found.is_file(),
+            Err(error) => error.kind() == ErrorKind::NotFound,
+        };
+        if descriptor(path).is_some() || !is_file { None } else { resolve(path).ok() }
+    }
+
     /// Whether writing to `path` would replace a regular file that is there. False for devices,
     /// FIFOs and descriptors: they hold nothing that could be lost.
     pub fn replaces(path: &Path) -> bool {

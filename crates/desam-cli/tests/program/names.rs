@@ -44,7 +44,8 @@ fn volumes_and_masks_keep_their_bytes() {
             file
         });
         let predict = args!["predict", "-q", "--model", world.run, "--input", input, "--output"];
-        let extras = args![mask, "--json", "--save-json", "--save-iou-map", "--overlay", "middle"];
+        let extras =
+            args![mask, "--json", "--save-json", "--save-probability", "--overlay", "middle"];
         let json = run(predict.into_iter().chain(extras)).expect(0).json();
         let output = json["done"][0]["output"].as_str().unwrap();
         assert!(output.ends_with(&format!("\\xE9t\\xE9.{format}")), "{output}");

@@ -251,7 +251,8 @@ fn nothing_doubtful_is_silent() {
     assert_eq!(read_labels(&mask).unwrap().grid(), &grid);
 
     // A grid of points is ranked by an IoU that whole box mode never taught.
-    let points = run(predict.iter().chain(&args!["--mode", "points", "--grid", "2"])).expect(0);
+    let points = args!["--mode", "points", "--grid", "2", "--force"];
+    let points = run(predict.iter().chain(&points)).expect(0);
     assert!(points.stderr.contains("warning: grid points are ranked"), "{points:#?}");
 
     // What cannot be an image is an error that names the file and the reason.

@@ -21,8 +21,8 @@ pub use holder::{Agreement, Holder, identify};
 pub use system::{is_unsupported, warn_unsupported};
 
 use crate::{Error, Result};
-use desam_core::Progress;
 use desam_core::temporary::is_at;
+use desam_core::{Destination, Progress};
 use holder::Record;
 use std::fs::{File, OpenOptions};
 use std::io::ErrorKind;
@@ -79,17 +79,17 @@ pub fn part(dir: &Path, part: crate::embed::Part, progress: &dyn Progress) -> Re
     Request::new(dir, &name, subject).exclusive(progress)
 }
 
-/// Locks a file that is about to be written, for this process alone. What exists and is no regular
-/// file, such as a pipe, is not locked.
+/// Locks a file that is about to be written, for this process alone. What is no regular file, such as
+/// a pipe or standard output, is not locked.
 ///
 /// # Errors
 /// As [`folder`].
 pub fn file(path: &Path, progress: &dyn Progress) -> Result<Lock> {
-    let regular = path.metadata().map_or(true, |data| data.is_file());
-    let (Some(name), true) = (path.file_name(), regular) else {
+    let target = Destination::file(path);
+    let Some((target, name)) = target.as_deref().and_then(|t| Some((t, t.file_name()?))) else {
         return Ok(Lock { file: None, path: path.into(), shared: false, made: Vec::new() });
     };
-    let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let dir = target.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut lock_name = std::ffi::OsString::from(".desam-");
     lock_name.push(name);
     lock_name.push(".lock");

@@ -72,6 +72,8 @@ pub fn verify_with(
     let mut warnings = report::warnings(&sites);
     match unused_series(data, layout, &found) {
         Ok(unused) => warnings.extend(unused),
+        // A folder that cannot be listed may be known already.
+        Err(error) if layout_errors.contains(&error.to_string()) => {}
         Err(error) => layout_errors.push(error.to_string()),
     }
     let misleading = masks.iter().flat_map(|site| site.warnings(options));
