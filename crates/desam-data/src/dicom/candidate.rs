@@ -185,13 +185,15 @@ fn ending(path: &Path) -> Option<String> {
     (!ending.bytes().all(|b| b.is_ascii_digit())).then_some(ending)
 }
 
-/// Whether a file that is not empty starts as text does.
+/// Whether a file that is not empty starts as text does: without control characters, and mostly in
+/// ASCII.
 fn is_text(path: &Path) -> bool {
     let mut sample = Vec::new();
     let read =
         desam_core::files::open_regular(path).and_then(|f| f.take(SAMPLE).read_to_end(&mut sample));
     let control = |b: &u8| *b < 0x20 && !b"\t\n\r\x0C\x1B".contains(b);
-    read.is_ok() && !sample.iter().any(control)
+    let ascii = sample.iter().filter(|b| b.is_ascii()).count();
+    read.is_ok() && !sample.iter().any(control) && 2 * ascii >= sample.len()
 }
 
 #[cfg(test)]

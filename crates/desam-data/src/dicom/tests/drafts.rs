@@ -123,7 +123,9 @@ impl Draft {
             put((0x28, 0x1053), b"DS", &padded(&slope.to_string()));
         }
         out.extend(&self.extra);
-        if self.packed.is_empty() {
+        if self.without.contains(&(0x7FE0, 0x10)) {
+            // No pixels at all.
+        } else if self.packed.is_empty() {
             let masked = self.pixels.iter().map(|&v| v as u16 & 0x0FFF);
             let words: Vec<u16> = match self.words.as_slice() {
                 [] => masked.collect(),
