@@ -137,11 +137,11 @@ pub(crate) fn without_segments(
     labels
 }
 
-/// Refuses an affine without an inverse, such as one of zeros, whatever the size of the voxels.
+/// Refuses an affine without an inverse, such as one of zeros, and one whose voxels are flat.
 fn expect_invertible(path: &Path, grid: &Grid) -> Result<()> {
     let volume = grid.spacing().iter().product::<f64>();
     let flatness = grid.affine.determinant().abs() / volume;
-    if flatness.is_finite() && flatness > 1e-9 {
+    if flatness.is_finite() && flatness > 1e-9 && grid.affine.inverse().is_ok() {
         return Ok(());
     }
     Err(Error::SingularAffine { path: path.to_path_buf(), affine: grid.affine.0 })
