@@ -187,7 +187,8 @@ impl Job {
 
     fn one(input: &Path, output: &Path) -> anyhow::Result<Self> {
         let mut output = output.to_owned();
-        if output.is_dir() {
+        // A name with a slash at its end is a folder's, whether it is there or not.
+        if output.is_dir() || output.as_os_str().as_encoded_bytes().ends_with(b"/") {
             output.push(mask_name(input));
         }
         expect_mask_name(input, &output)?;

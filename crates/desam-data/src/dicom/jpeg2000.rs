@@ -17,6 +17,9 @@ const SOT: u8 = 0x90;
 const SOD: u8 = 0x93;
 const EOC: u8 = 0xD9;
 
+/// Decoders draw what is left of an image that is cut short, in another picture than the whole one.
+const CUT_SHORT: &str = "is cut short; copy the file again from its source";
+
 /// Bits of a sample that the decoder's `f32` holds exactly through the wavelet's steps.
 const MAX_PRECISION: usize = 16;
 /// Smallest precinct, as a power of two: the decoder keeps books of each.
@@ -78,19 +81,24 @@ impl Headers<'_> {
         // Behind SOC.
         let mut at = 2;
         let mut tile_part = None;
+        let mut tiles = 0;
         while let Some(&[0xFF, marker]) = self.codestream.get(at..at + 2) {
             match marker {
                 SOT => {
                     let length = self.number(at + 6, 4);
                     tile_part = (length > 0).then(|| at.saturating_add(length));
+                    // The first part of each tile.
+                    tiles += usize::from(self.number(at + 10, 1) == 0);
                 }
                 SOD => match tile_part.filter(|end| *end > at) {
+                    Some(end) if end > self.codestream.len() => return Err(CUT_SHORT.into()),
                     Some(end) => {
                         at = end;
                         continue;
                     }
-                    // The last one, up to the end.
-                    None => break,
+                    // The last one, up to the end of the image.
+                    None if self.codestream.windows(2).any(|w| w == [0xFF, EOC]) => break,
+                    None => return Err(CUT_SHORT.into()),
                 },
                 EOC => break,
                 0x30..=0x3F => return Err("has markers that are not read; convert it".into()),
@@ -100,7 +108,19 @@ impl Headers<'_> {
             }
             at += 2 + self.number(at + 2, 2).max(2);
         }
+        if tiles < self.tiles() {
+            return Err(CUT_SHORT.into());
+        }
         Ok(component)
+    }
+
+    /// How many tiles there should be; they start at an origin that may lie before the image's.
+    fn tiles(&self) -> usize {
+        let along = |at: usize| match (self.number(at, 4), self.number(at - 16, 4)) {
+            (0, _) => usize::MAX,
+            (length, end) => end.saturating_sub(self.number(at + 8, 4)).div_ceil(length).max(1),
+        };
+        along(24).saturating_mul(along(28))
     }
 
     /// SIZ: one component of the slice's size (A.5.1).
@@ -128,12 +148,7 @@ impl Headers<'_> {
         if (self.number(43, 1), self.number(44, 1)) != (1, 1) {
             return Err("is subsampled".into());
         }
-        // From the origin of the tiles, which may lie before the image.
-        let tiles = |at: usize| match (self.number(at, 4), self.number(at - 16, 4)) {
-            (0, _) => usize::MAX,
-            (length, end) => end.saturating_sub(self.number(at + 8, 4)).div_ceil(length).max(1),
-        };
-        if tiles(24).saturating_mul(tiles(28)) > usize::from(u16::MAX) {
+        if self.tiles() > usize::from(u16::MAX) {
             return Err("has more tiles than there can be".into());
         }
         Ok(component)

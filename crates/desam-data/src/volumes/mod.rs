@@ -152,6 +152,7 @@ fn expect_invertible(path: &Path, grid: &Grid) -> Result<()> {
 /// # Errors
 /// [`Error::UnknownFormat`] when that is none, and as the writer of the format.
 pub fn write_labels(out: &Path, labels: &LabelVolume) -> Result<()> {
+    expect_own_files(out)?;
     match named(out)? {
         VolumeFormat::Nifti => nifti::write_labels(out, labels),
         VolumeFormat::MetaImage => metaimage::write_labels(out, labels),
@@ -171,6 +172,7 @@ pub fn write_labels(out: &Path, labels: &LabelVolume) -> Result<()> {
 /// formats.
 pub fn write_mask_like(reference: &Path, out: &Path, mask: &LabelVolume) -> Result<()> {
     let format = named(out)?;
+    expect_own_files(out)?;
     let own = VolumeFormat::of(reference)?;
     if own != format {
         // Both are ITK's formats: a mask lies where ITK places its volume.
@@ -213,11 +215,24 @@ pub fn write_map_like(reference: &Path, out: &Path, map: &Volume) -> Result<()> 
 /// # Errors
 /// [`Error::Unwritable`] when it could not.
 pub fn expect_writable_name(out: &Path) -> Result<()> {
+    expect_own_files(out)?;
     match VolumeFormat::of_name(out) {
         Some(VolumeFormat::MetaImage) => metaimage::expect_writable_name(out),
         Some(VolumeFormat::Nrrd) => nrrd::expect_writable_name(out),
         _ => Ok(()),
     }
+}
+
+/// Refuses links and special files for a mask of two files: its voxels lie beside the name, and would
+/// be parted from a header that is written elsewhere.
+fn expect_own_files(out: &Path) -> Result<()> {
+    let is_other = out.symlink_metadata().is_ok_and(|found| !found.is_file());
+    if !is_other || mask_files(out).len() < 2 {
+        return Ok(());
+    }
+    let problem = "its voxels go into a file of their own beside it, and this is a link or no regular \
+                   file; give the name of a regular file, or a format of one file (.nii.gz, .mha, .nrrd)";
+    Err(Error::Unwritable { path: out.to_path_buf(), problem: problem.into() })
 }
 
 /// Whether the mask of `volume` can be written under the name `out`: to be asked before the mask is

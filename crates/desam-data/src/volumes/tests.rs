@@ -64,6 +64,26 @@ fn any_format_out_and_back() {
     assert!(matches!(refused, Err(Error::UnknownFormat { .. })));
 }
 
+#[cfg(unix)]
+#[test]
+fn masks_of_two_files_are_not_written_through_links() {
+    let scratch = Scratch::new();
+    let grid = Grid { dims: [2, 1, 1], affine: Affine::from_spacing([1.0; 3]) };
+    let mask = LabelVolume::new(grid, vec![0, 1]).unwrap();
+    std::fs::create_dir(scratch.path("else")).unwrap();
+    for (name, voxels) in [("a.mhd", "a.zraw"), ("b.nhdr", "b.raw.gz"), ("c.hdr", "c.img")] {
+        let link = scratch.path(name);
+        std::os::unix::fs::symlink(scratch.path("else").join(name), &link).unwrap();
+        let error = write_labels(&link, &mask).unwrap_err();
+        assert!(matches!(error, Error::Unwritable { .. }), "{error}");
+        assert!(!scratch.path(voxels).exists() && !scratch.path("else").join(name).exists());
+    }
+    // One file is written where the link leads.
+    std::os::unix::fs::symlink(scratch.path("else/d.mha"), scratch.path("d.mha")).unwrap();
+    write_labels(&scratch.path("d.mha"), &mask).unwrap();
+    assert_eq!(read_labels(&scratch.path("else/d.mha")).unwrap(), mask);
+}
+
 #[test]
 fn a_hash_covers_every_file_of_a_volume() {
     let scratch = Scratch::new();

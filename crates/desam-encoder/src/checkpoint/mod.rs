@@ -108,7 +108,14 @@ impl Checkpoint {
 
     fn of(path: &Path, mut sources: Sources<'_>) -> Result<Self> {
         let entries: Vec<Entry> = sources.entries().cloned().collect();
-        let Selection { mut wanted, mut notes, warnings } = select(&entries);
+        let Selection { mut wanted, mut notes, warnings, ambiguous } = select(&entries);
+        if let Some([one, other]) = ambiguous {
+            let reason = format!(
+                "it holds two copies of the model, {one} and {other}, and neither name says which is \
+                 the one to read; save that one alone, for example by torch.save(checkpoint[name], path)"
+            );
+            return Err(Error::checkpoint(path, reason));
+        }
         let layout = layout::detect(wanted.iter().map(|(_, name)| name.as_str()));
         let foreign = foreign_model(&entries, &wanted, layout);
         let counters = wanted.len();

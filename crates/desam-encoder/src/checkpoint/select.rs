@@ -19,6 +19,8 @@ pub(super) struct Selection {
     pub(super) notes: Vec<String>,
     /// Choices between copies of the model, which decide what is computed with.
     pub(super) warnings: Vec<String>,
+    /// Two copies of the model of which nothing says which is the one to read, by their places.
+    pub(super) ambiguous: Option<[String; 2]>,
 }
 
 /// Tensors with the same words in front of SAM's names.
@@ -70,6 +72,10 @@ pub(super) fn select(entries: &[Entry]) -> Selection {
         if group.members.iter().any(|(_, name)| names.contains(name)) {
             let count = group.members.len();
             let first = taken.first().map_or_else(String::new, |prefix| shown(prefix));
+            if is_unknown(&group.prefix) && taken.first().is_some_and(|taken| is_unknown(taken)) {
+                selection.ambiguous = Some([first, label]);
+                return selection;
+            }
             selection.warnings.push(format!(
                 "it holds more than one copy of the model: {count} tensors {label} are not read, \
                  the copy {first} is"
@@ -125,6 +131,13 @@ fn without_parts(entries: &[Entry], others: &[(usize, String)]) -> Selection {
 
 fn container(entries: &[Entry], index: usize) -> &str {
     entries.get(index).and_then(|e| e.name.get(..e.container)).unwrap_or_default()
+}
+
+/// Whether a prefix says neither that a state dict is the model nor that it is a copy of it.
+fn is_unknown(prefix: &str) -> bool {
+    let mut words = prefix.split('.').filter(|w| !w.is_empty());
+    words.clone().next().is_some_and(|word| !WRAPPERS.contains(&word))
+        && !words.any(|word| COPIES.contains(&word))
 }
 
 /// Sorts the likeliest model to the front: with an image encoder, of many parts, under a usual
@@ -238,6 +251,11 @@ mod tests {
             let warning = selection.warnings.join("; ");
             assert!(warning.contains(first.trim_end_matches('.')), "{warning}");
         }
+        // Nothing says of two unknown words which is the model's.
+        let entries =
+            [entry("generator.", "image_encoder.a"), entry("discriminator.", "image_encoder.a")];
+        let places = select(&entries).ambiguous.unwrap().join(" ");
+        assert!(places.contains("`generator`") && places.contains("`discriminator`"), "{places}");
         // A moving average that is all there is, is the model.
         assert_eq!(names(&[entry("ema.", "image_encoder.a")]), ["image_encoder.a"]);
     }

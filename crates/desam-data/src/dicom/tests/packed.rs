@@ -171,6 +171,31 @@ fn compressed_images_may_be_broken_in_many_places() {
     }
 }
 
+/// Decoders fill in what is missing: another picture, where OpenJPEG refuses the file.
+#[test]
+fn a_jpeg_2000_image_that_is_cut_short_is_refused() {
+    let scratch = Scratch::new();
+    let read = |image: &[u8]| {
+        let packed = vec![image.to_vec()];
+        let syntax = "1.2.840.10008.1.2.4.90";
+        only(&folder(&scratch, &[Draft { syntax, packed, ..wide(32, 32) }]))
+    };
+    let whole = &images::JPEG_2000[..];
+    let values = read(whole).unwrap();
+    // The marker at its end (EOC) is no part of the picture.
+    assert_eq!(read(&whole[..whole.len() - 2]).unwrap().data(), values.data());
+    for less in [3, 20, 100, 130] {
+        let error = read(&whole[..whole.len() - less]).unwrap_err().to_string();
+        assert!(error.contains("cut short"), "{less}: {error}");
+    }
+    // Of an unknown length (Psot 0, A.4.2) the tile ends with the image.
+    let mut open = whole.to_vec();
+    open[125..129].fill(0);
+    assert_eq!(read(&open).unwrap().data(), values.data());
+    let error = read(&open[..open.len() - 20]).unwrap_err().to_string();
+    assert!(error.contains("cut short"), "{error}");
+}
+
 /// JPEG lossless, first predictor, of `257 * i mod 4001` for 16 pixels of 12 bits; coded by hand after
 /// ITU T.81, annex H, and read back the same by imagecodecs 2026.3.6 (`jpegsof3_decode`).
 const LOSSLESS: [u8; 97] = [
