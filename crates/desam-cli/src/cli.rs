@@ -32,7 +32,7 @@ Examples:
   desam report run --out run.html          scores, curves and cases, in a page to look at
   desam predict --model run --input t2.nii.gz --output mask.nii.gz
 
-Exit codes: 0 done; 1 an error, or some of several files failed; 2 wrong usage.
+Exit codes: 0 done; 1 an error, or some of several files failed; 2 wrong usage; 130 Ctrl-C.
 Environment: HF_HOME, HF_ENDPOINT, HF_TOKEN and HF_HUB_OFFLINE direct downloads by name;
 SLURM_ARRAY_TASK_ID and JOB_COMPLETION_INDEX number a scheduler's task; DESAM_DEVICE is what to
 compute on where --device is not given; NO_COLOR.";

@@ -44,7 +44,7 @@ Encoders:
 
 Labels go to the side of the encoder's masks (256 for SAM's, 64 for tiny) and masks come back to the
 volumes' own grids. What that loses is said for each site, as Dice of the labels and what comes back,
-and is a warning above 2 %: no model can score higher on whole volumes.
+and is a warning above 2 %: it is about the most that a model can score on whole volumes.
 
 A slice takes 40 / 52 / 64 MiB with vit-b / vit-l / vit-h in f32, half of that in f16. The size is
 said before the work starts. An interrupted run continues where it stopped: give the same command

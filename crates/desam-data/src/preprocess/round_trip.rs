@@ -157,7 +157,7 @@ impl SiteRoundTrip {
         };
         Some(format!(
             "site {}: labels brought to masks of {mask_side} × {mask_side} pixels and back keep \
-             {}; no model trained on them can score higher on whole volumes; {advice}",
+             {}, about the most that a model trained on them can score on whole volumes; {advice}",
             self.site,
             self.line()
         ))

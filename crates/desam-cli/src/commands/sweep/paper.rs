@@ -6,7 +6,8 @@ use desam::sweep::{NamedSite, PaperSites};
 #[derive(Debug, Args)]
 pub(super) struct PaperFlag {
     /// These sites are the paper's: its figures stand beside theirs. Which is which, such as
-    /// RUNMC=A,BMC=B; or, without a value, all of them by the names of public releases
+    /// RUNMC=A,BMC=B; or, without a value, all of them by the names of public
+    /// releases or by the letters A to F
     #[arg(long, value_name = "SITE=LETTER", value_delimiter = ',', num_args = 0..=1)]
     paper_sites: Option<Vec<NamedSite>>,
 }
