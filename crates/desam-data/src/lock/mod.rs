@@ -10,7 +10,7 @@
 //! | [`folder`] | `DIR/.desam.lock` | what writes to a whole folder: `embed`, `train`, `demo`, `phantom` |
 //! | [`shared_folder`] | the same | parts of an embedding that agree on their settings |
 //! | [`part`] | `DIR/.desam-part-K-of-N.lock` | one part of an embedding |
-//! | [`file`] | `DIR/.desam-NAME.lock` | what writes single files side by side: `evaluate` |
+//! | [`file()`] | `DIR/.desam-NAME.lock` | what writes single files side by side: `evaluate` |
 
 mod holder;
 mod system;

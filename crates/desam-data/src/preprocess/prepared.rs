@@ -144,7 +144,7 @@ impl PreparedVolume {
     }
 
     /// The ground truth of every processed slice on the masks' grid, `M × M`: foreground is any
-    /// label above zero, the nearest voxel decides (see [`LabelRule`]).
+    /// label above zero, the nearest voxel decides (see [`LabelRule`](super::LabelRule)).
     ///
     /// # Errors
     /// [`Error::GridMismatch`] when the labels do not lie on the volume's grid: other dimensions,
