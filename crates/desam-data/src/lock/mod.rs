@@ -86,10 +86,15 @@ pub fn part(dir: &Path, part: crate::embed::Part, progress: &dyn Progress) -> Re
 /// As [`folder`].
 pub fn file(path: &Path, progress: &dyn Progress) -> Result<Lock> {
     let target = Destination::file(path);
+    let none = || Lock { file: None, path: path.into(), shared: false, made: Vec::new() };
     let Some((target, name)) = target.as_deref().and_then(|t| Some((t, t.file_name()?))) else {
-        return Ok(Lock { file: None, path: path.into(), shared: false, made: Vec::new() });
+        return Ok(none());
     };
     let dir = target.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    if !dir.is_dir() {
+        // Nothing can be written there either, which is for the writer to say.
+        return Ok(none());
+    }
     let mut lock_name = std::ffi::OsString::from(".desam-");
     lock_name.push(name);
     lock_name.push(".lock");
