@@ -157,7 +157,8 @@ impl SiteRoundTrip {
         };
         Some(format!(
             "site {}: labels brought to masks of {mask_side} × {mask_side} pixels and back keep \
-             {}, about the most that a model trained on them can score on whole volumes; {advice}",
+             {}; that is about the most that a model trained on them can score on whole volumes; \
+             {advice}",
             self.site,
             self.line()
         ))
