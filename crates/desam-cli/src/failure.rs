@@ -28,49 +28,13 @@ fn explain(error: &anyhow::Error) -> String {
             said.push_str(&cause);
         }
     }
-    if let Some(hint) = error.chain().find_map(hint) {
-        said.push_str("\n  hint: ");
-        said.push_str(hint);
-    }
     said
-}
-
-/// The flag that mends an error of the libraries, which know no flags.
-fn hint(error: &(dyn std::error::Error + 'static)) -> Option<&'static str> {
-    use desam::data::Error;
-    let of_data = error.downcast_ref::<Error>();
-    let of_data = of_data.or_else(|| match error.downcast_ref::<desam::Error>()? {
-        desam::Error::Data(error) => Some(error),
-        _ => None,
-    });
-    match of_data? {
-        Error::Case { source, .. } => hint(source.as_ref()),
-        Error::SegmentsOverlap { .. } => Some("`info`, `verify` and `embed` take --segment N"),
-        _ => None,
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use anyhow::Context;
-
-    #[test]
-    fn a_hint_names_the_flag() {
-        let overlap = desam::data::Error::SegmentsOverlap {
-            path: "a.dcm".into(),
-            first: "1".into(),
-            second: "2".into(),
-            voxel: [0; 3],
-        };
-        let case = desam::data::Error::Case {
-            site: "A".into(),
-            id: "1".into(),
-            source: Box::new(overlap),
-        };
-        let said = explain(&desam::Error::Data(case).into());
-        assert!(said.contains("--segment N") && said.contains("overlap"), "{said}");
-    }
 
     #[test]
     fn causes_follow_once_each() {

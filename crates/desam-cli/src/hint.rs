@@ -16,6 +16,7 @@ fn of_data(error: &DataError) -> Option<&'static str> {
     match error {
         DataError::VolumeTooLarge { .. } => Some("--max-volume-gib sets how large a volume may be"),
         DataError::SeveralChannels { .. } => Some("choose with --channel N"),
+        DataError::SegmentsOverlap { .. } => Some("`info`, `verify` and `embed` take --segment N"),
         DataError::OutsideFolder { .. } => Some("--follow-outside reads it where it is"),
         DataError::Case { source, .. } => of_data(source),
         _ => None,
@@ -39,6 +40,14 @@ mod tests {
         ] {
             assert!(hint(&error).is_some_and(|h| h.contains("--channel")), "{error:?}");
         }
+        let overlap = DataError::SegmentsOverlap {
+            path: "a.dcm".into(),
+            first: "1".into(),
+            second: "2".into(),
+            voxel: [0; 3],
+        };
+        let error = desam::Error::Data(case(Box::new(overlap))).into();
+        assert!(hint(&error).is_some_and(|h| h.contains("--segment N")));
         assert_eq!(hint(&anyhow::Error::msg("other")), None);
     }
 }

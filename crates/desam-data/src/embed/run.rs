@@ -8,7 +8,9 @@ use crate::cache::{
 use crate::layout::Case;
 use crate::lock::{self, Lock};
 use crate::preprocess::{LabelRoundTrip, PreparedVolume, SiteRoundTrip};
-use crate::volumes::{align_labels, hash_with, load_labels, load_labels_of, load_volume};
+use crate::volumes::{
+    VolumeFormat, align_labels, hash_with, load_labels, load_labels_of, load_volume,
+};
 use crate::{Error, Result};
 use candle_core::Device;
 use desam_core::text::DisplayPath as _;
@@ -203,7 +205,15 @@ impl<'a> Run<'a> {
     /// were there already.
     fn round_trip(&self, case: &Case) -> Result<Option<LabelRoundTrip>> {
         let Some(path) = &case.label else { return Ok(None) };
-        let labels = load_labels(path, &self.options.read.for_labels())?.value;
+        let options = &self.options.read;
+        let labels = match VolumeFormat::of(path)? {
+            // A segmentation may leave out slices: only its image says how many there are.
+            VolumeFormat::Dicom => {
+                let image = load_volume(&case.image, options)?.value;
+                load_labels_of(path, options, image.grid())?.value
+            }
+            _ => load_labels(path, &options.for_labels())?.value,
+        };
         let (config, side) = (&self.recipe.preprocess, self.recipe.spec.mask_side());
         let traced = config.trace_labels(labels.grid(), &labels, side).map_err(in_file(path))?;
         Ok(Some(traced.round_trip))
