@@ -27,6 +27,7 @@ mod features;
 mod loss;
 mod mask;
 mod metric;
+pub mod pipeline;
 mod precision;
 mod progress;
 mod prompt;
