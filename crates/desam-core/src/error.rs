@@ -38,6 +38,7 @@ pub enum Error {
     #[error("{0} is for a GPU: on the CPU compute in f32, which is faster and more exact there")]
     Precision(crate::Precision),
     /// A tensor operation failed.
+    #[cfg(feature = "tensor")]
     #[error(transparent)]
     Tensor(#[from] candle_core::Error),
     /// An error from an implementation of one of the traits.

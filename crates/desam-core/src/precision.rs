@@ -1,6 +1,8 @@
 //! The type that products are computed in.
 
+#[cfg(feature = "tensor")]
 use crate::{Error, Result};
+#[cfg(feature = "tensor")]
 use candle_core::{DType, Device};
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -20,6 +22,7 @@ pub enum Precision {
 
 impl Precision {
     /// The type of the products' inputs.
+    #[cfg(feature = "tensor")]
     pub fn dtype(self) -> DType {
         match self {
             Self::F32 => DType::F32,
@@ -36,6 +39,7 @@ impl Precision {
     ///
     /// # Errors
     /// Saying what to do.
+    #[cfg(feature = "tensor")]
     pub fn check_on(self, device: &Device) -> Result<()> {
         match self == Self::Bf16 && device.is_cpu() {
             true => Err(Error::Precision(self)),
