@@ -19,6 +19,7 @@
 
 pub mod files;
 
+mod cancel;
 mod dataset;
 #[cfg(feature = "tensor")]
 mod decoder;
@@ -31,7 +32,7 @@ mod features;
 #[cfg(feature = "tensor")]
 mod loss;
 mod mask;
-mod metric;
+mod named;
 pub mod pipeline;
 mod precision;
 mod progress;
@@ -42,6 +43,7 @@ pub mod temporary;
 pub mod text;
 mod volume;
 
+pub use cancel::{CancellableProgress, CancellationToken};
 pub use dataset::Dataset;
 #[cfg(feature = "tensor")]
 pub use decoder::{
@@ -56,9 +58,16 @@ pub use features::{ImageEncoder, ImageFeatures};
 #[cfg(feature = "tensor")]
 pub use loss::{Loss, LossTarget, LossTerm, LossValue};
 pub use mask::BinaryMask;
-pub use metric::Metric;
+pub use named::{Named, UnknownName};
 pub use precision::Precision;
 pub use progress::{Progress, Quiet};
 pub use prompt::{Point, PointLabel, Prompt, PromptBox, PromptSampler, SampledPrompt};
 pub use spec::EncoderSpec;
 pub use volume::{Affine, Grid, LabelVolume, Volume, VolumeReader};
+
+/// What [`named!`] expands to needs these.
+#[doc(hidden)]
+pub mod __private {
+    pub use crate::named::deserialize;
+    pub use serde;
+}
