@@ -5,8 +5,8 @@
 //! toolchain.
 
 use desam_core::{Grid, LabelVolume};
-use desam_data::volumes::{self, ReadOptions};
 use desam_encoder::Checkpoint;
+use desam_volume::volumes::{self, ReadOptions};
 use std::path::Path;
 
 /// Most voxels of a volume whose mask is written as well.

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "helpers of tests")]
 
 mod determinism;
+mod dicom_data_sets;
 mod gradients;
 mod official_checkpoint;
 mod official_parity;

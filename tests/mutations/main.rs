@@ -6,12 +6,12 @@
 //! files of the target directory, and named.
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "helpers of tests")]
 
-#[path = "../../crates/desam-data/tests/heap/counting.rs"]
+#[path = "../../crates/desam-volume/tests/heap/counting.rs"]
 mod counting;
 #[path = "../../fuzz/lib.rs"]
 #[allow(dead_code, unreachable_pub, reason = "a library of its own, of which the loop needs less")]
 mod fuzz;
-#[path = "../../crates/desam-data/tests/mutate/mod.rs"]
+#[path = "../../crates/desam-volume/tests/mutate/mod.rs"]
 mod mutate;
 mod seeds;
 mod watchdog;

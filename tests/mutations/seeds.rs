@@ -1,7 +1,7 @@
 //! Whole files of every format, to be mutated.
 
 use desam_core::{Affine, Grid, LabelVolume, Volume};
-use desam_data::{nifti, volumes};
+use desam_volume::{nifti, volumes};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use std::io::Write;

@@ -1,6 +1,7 @@
 //! Which flag helps against an error of the library, which knows no flags.
 
 use desam::data::Error as DataError;
+use desam::volume::Error as VolumeError;
 
 /// What to add to an error, if anything.
 pub(crate) fn hint(error: &anyhow::Error) -> Option<&'static str> {
@@ -8,17 +9,29 @@ pub(crate) fn hint(error: &anyhow::Error) -> Option<&'static str> {
         if let Some(desam::Error::Data(error)) = cause.downcast_ref() {
             return of_data(error);
         }
-        cause.downcast_ref().and_then(of_data)
+        let data = cause.downcast_ref().and_then(of_data);
+        data.or_else(|| cause.downcast_ref().and_then(of_volume))
     })
 }
 
 fn of_data(error: &DataError) -> Option<&'static str> {
     match error {
-        DataError::VolumeTooLarge { .. } => Some("--max-volume-gib sets how large a volume may be"),
-        DataError::SeveralChannels { .. } => Some("choose with --channel N"),
-        DataError::SegmentsOverlap { .. } => Some("`info`, `verify` and `embed` take --segment N"),
-        DataError::OutsideFolder { .. } => Some("--follow-outside reads it where it is"),
+        DataError::File(error) => of_volume(error),
         DataError::Case { source, .. } => of_data(source),
+        _ => None,
+    }
+}
+
+fn of_volume(error: &VolumeError) -> Option<&'static str> {
+    match error {
+        VolumeError::VolumeTooLarge { .. } => {
+            Some("--max-volume-gib sets how large a volume may be")
+        }
+        VolumeError::SeveralChannels { .. } => Some("choose with --channel N"),
+        VolumeError::SegmentsOverlap { .. } => {
+            Some("`info`, `verify` and `embed` take --segment N")
+        }
+        VolumeError::OutsideFolder { .. } => Some("--follow-outside reads it where it is"),
         _ => None,
     }
 }
@@ -30,7 +43,8 @@ mod tests {
 
     #[test]
     fn flags_are_named_for_errors_from_any_depth() {
-        let several = || DataError::SeveralChannels { path: "a.nii".into(), channels: 2 };
+        let several =
+            || DataError::from(VolumeError::SeveralChannels { path: "a.nii".into(), channels: 2 });
         let case = |source| DataError::Case { site: "A".into(), id: "1".into(), source };
         for error in [
             anyhow::Error::new(several()),
@@ -40,13 +54,13 @@ mod tests {
         ] {
             assert!(hint(&error).is_some_and(|h| h.contains("--channel")), "{error:?}");
         }
-        let overlap = DataError::SegmentsOverlap {
+        let overlap = VolumeError::SegmentsOverlap {
             path: "a.dcm".into(),
             first: "1".into(),
             second: "2".into(),
             voxel: [0; 3],
         };
-        let error = desam::Error::Data(case(Box::new(overlap))).into();
+        let error = desam::Error::Data(case(Box::new(overlap.into()))).into();
         assert!(hint(&error).is_some_and(|h| h.contains("--segment N")));
         assert_eq!(hint(&anyhow::Error::msg("other")), None);
     }

@@ -15,9 +15,9 @@ use crate::Result;
 use crate::cache::{EncoderRecord, FeatureDtype, SlicePolicy};
 use crate::layout::Case;
 use crate::preprocess::{PreprocessConfig, SiteRoundTrip};
-use crate::volumes::ReadOptions;
 use candle_core::Device;
 use desam_core::{ImageEncoder, Precision, Progress};
+use desam_volume::volumes::ReadOptions;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 

@@ -1,6 +1,5 @@
 //! What can go wrong with data, and how to mend it.
 
-use desam_core::Grid;
 use desam_core::text::DisplayPath as _;
 use std::path::PathBuf;
 
@@ -11,16 +10,9 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// A file or folder could not be read or written.
-    #[error("cannot {action} {}: {source}", path.display_escaped())]
-    Io {
-        /// What was attempted: `read`, `write`, `list`, …
-        action: &'static str,
-        /// The file or folder.
-        path: PathBuf,
-        /// What the operating system said.
-        source: std::io::Error,
-    },
+    /// A file or a volume that could not be read or written.
+    #[error(transparent)]
+    File(#[from] desam_volume::Error),
     /// A folder or file that another process is writing to.
     #[error(
         "{subject} is in use: {holder} is writing to it; wait until that process has ended, or write \
@@ -45,179 +37,6 @@ pub enum Error {
         holder: Box<crate::lock::Holder>,
         /// What differs, in words.
         differences: Vec<String>,
-    },
-    /// A file that is named after no format of volumes, and does not start like one either.
-    #[error("{}: no volume; its name should end in {}", path.display_escaped(), crate::volumes::VOLUME_ENDINGS)]
-    UnknownFormat {
-        /// The file.
-        path: PathBuf,
-    },
-    /// DICOM files that make no volume.
-    #[error("{}: {problem}", path.display_escaped())]
-    Dicom {
-        /// The file, or the folder.
-        path: PathBuf,
-        /// What is wrong.
-        problem: String,
-    },
-    /// DICOM in a build that does not read it.
-    #[error("{}: DICOM is not read by this build; build it with the feature `dicom`", path.display_escaped())]
-    DicomNotBuilt {
-        /// The file, or the folder.
-        path: PathBuf,
-    },
-    /// A header holds something that no 3-D image can have, or that is not supported.
-    #[error("{}: header field {field} is {found}; expected {expected}", path.display_escaped())]
-    Header {
-        /// The file.
-        path: PathBuf,
-        /// The field, by its name in the format.
-        field: &'static str,
-        /// What it holds.
-        found: String,
-        /// What it should hold.
-        expected: String,
-    },
-    /// A file ends before its last voxel.
-    #[error(
-        "{}: truncated: its header promises {expected} bytes, only {found} are there; \
-         copy the file again from its source",
-        path.display_escaped()
-    )]
-    Truncated {
-        /// The file.
-        path: PathBuf,
-        /// Bytes the header promises, uncompressed.
-        expected: u64,
-        /// Bytes that are there, uncompressed; for a compressed file at most this many.
-        found: u64,
-    },
-    /// A volume that takes more memory than [`crate::volumes::ReadOptions::max_bytes`] allows.
-    #[error(
-        "{}: its voxels take {} of memory; at most {} are allowed",
-        path.display(), crate::cache::human_bytes(*bytes), crate::cache::human_bytes(*limit)
-    )]
-    VolumeTooLarge {
-        /// The file.
-        path: PathBuf,
-        /// Bytes of its voxels, decoded.
-        bytes: u64,
-        /// The most that is allowed.
-        limit: u64,
-    },
-    /// The system has no memory left for a volume.
-    #[error(
-        "{}: out of memory: {} could not be allocated",
-        path.display(), crate::cache::human_bytes(*bytes)
-    )]
-    OutOfMemory {
-        /// The file.
-        path: PathBuf,
-        /// Bytes that were asked for.
-        bytes: u64,
-    },
-    /// The system has no memory left to prepare a volume or to restore its mask.
-    #[error("out of memory: {} could not be allocated", crate::cache::human_bytes(*bytes))]
-    Allocation {
-        /// Bytes that were asked for.
-        bytes: u64,
-    },
-    /// A file of several channels, of which none was chosen.
-    #[error(
-        "{}: it holds {channels} channels; choose one of them, 0 to {}",
-        path.display(), channels - 1
-    )]
-    SeveralChannels {
-        /// The file.
-        path: PathBuf,
-        /// How many there are, at least 2.
-        channels: u64,
-    },
-    /// A channel beyond the last.
-    #[error(
-        "{}: there is no channel {channel}: it holds {channels}, counted from 0",
-        path.display()
-    )]
-    NoSuchChannel {
-        /// The file.
-        path: PathBuf,
-        /// The channel that was asked for.
-        channel: usize,
-        /// How many there are.
-        channels: u64,
-    },
-    /// A header that names a data file outside its own folder.
-    #[error(
-        "{}: it names the data file {}, which lies outside its folder; move the data beside the \
-         header and name it without a path",
-        header.display(), file.display()
-    )]
-    OutsideFolder {
-        /// The header.
-        header: PathBuf,
-        /// The data file.
-        file: PathBuf,
-    },
-    /// A voxel of a label file is not a whole number from 0 to 255.
-    #[error(
-        "{}: voxel {voxel:?} is {value}, which is no label (whole numbers from 0 to 255); \
-         is this an image?",
-        path.display_escaped()
-    )]
-    NotALabel {
-        /// The file.
-        path: PathBuf,
-        /// The voxel `(i, j, k)`.
-        voxel: [usize; 3],
-        /// What it holds.
-        value: f64,
-    },
-    /// Two segments of a segmentation that overlap, where a voxel can have one label alone.
-    #[error(
-        "{}: segments {first} and {second} overlap, first at voxel {voxel:?}; choose one segment to \
-         be read",
-        path.display()
-    )]
-    SegmentsOverlap {
-        /// The file.
-        path: PathBuf,
-        /// Number and label of one segment.
-        first: String,
-        /// Number and label of the other.
-        second: String,
-        /// A voxel of both, `(i, j, k)`.
-        voxel: [usize; 3],
-    },
-    /// A segment was chosen that a segmentation does not have.
-    #[error("{}: there is no segment {wanted}; its segments are {found}", path.display())]
-    NoSuchSegment {
-        /// The file.
-        path: PathBuf,
-        /// The number that was chosen.
-        wanted: u16,
-        /// Numbers and labels of the segments that are there.
-        found: String,
-    },
-    /// A grid that a file format cannot hold.
-    #[error("{}: cannot be written: {problem}", path.display_escaped())]
-    Unwritable {
-        /// The file to be.
-        path: PathBuf,
-        /// What is wrong with the grid.
-        problem: String,
-    },
-    /// Labels that do not lie on their image's grid.
-    #[error(
-        "labels lie on another grid than their image: expected {} voxels of {:?} mm (affine {:?}), \
-         found {} voxels of {:?} mm (affine {:?}); resample the labels onto the image",
-        Dims(expected), expected.spacing(), expected.affine.0,
-        Dims(found), found.spacing(), found.affine.0
-    )]
-    GridMismatch {
-        /// The image's grid.
-        expected: Box<Grid>,
-        /// The labels' grid.
-        found: Box<Grid>,
     },
     /// A data folder without a single site.
     #[error(
@@ -356,7 +175,7 @@ pub enum Error {
     },
     /// A volume that was read and cannot be used.
     #[error("{}: {source}", path.display())]
-    Volume {
+    UnusableVolume {
         /// Its file.
         path: PathBuf,
         /// Why not.
@@ -615,18 +434,6 @@ pub enum Error {
         /// Side of the masks.
         mask_side: usize,
     },
-    /// An affine that maps all voxels into a plane, a line or a point.
-    #[error(
-        "{}: its affine is singular, so that its voxels have no place in space: rows {affine:?}; \
-         mend the orientation in its header",
-        path.display_escaped()
-    )]
-    SingularAffine {
-        /// The volume.
-        path: PathBuf,
-        /// The affine's rows, mm RAS+.
-        affine: [[f64; 4]; 3],
-    },
     /// Features that cannot be stored.
     #[error(
         "slice {slice}: the encoder's {tensor} holds {value}, which {dtype} cannot hold; {advice}"
@@ -662,28 +469,18 @@ pub enum Error {
     Tensor(#[from] candle_core::Error),
 }
 
-/// Dimensions as people write them: `384×384×30`.
-struct Dims<'a>(&'a Grid);
-
-impl std::fmt::Display for Dims<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let [i, j, k] = self.0.dims;
-        write!(f, "{i}×{j}×{k}")
-    }
-}
-
 /// Numbers as people list them: `2, 5, 7`.
 fn list(numbers: &[usize]) -> String {
     numbers.iter().map(usize::to_string).collect::<Vec<_>>().join(", ")
 }
 
 impl Error {
-    /// An [`Error::Io`], for `map_err`.
+    /// An [`Io`](desam_volume::Error::Io) error, for `map_err`.
     pub(crate) fn io(
         action: &'static str,
         path: impl Into<PathBuf>,
     ) -> impl FnOnce(std::io::Error) -> Self {
-        let path = path.into();
-        move |source| Self::Io { action, path, source }
+        let io = desam_volume::Error::io(action, path);
+        move |source| Self::File(io(source))
     }
 }

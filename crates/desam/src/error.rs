@@ -125,6 +125,12 @@ pub enum Error {
     Prompt(#[from] desam_prompt::Error),
 }
 
+impl From<desam_volume::Error> for Error {
+    fn from(error: desam_volume::Error) -> Self {
+        Self::Data(error.into())
+    }
+}
+
 impl Error {
     /// For `map_err` on a system call.
     pub(crate) fn io(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Self {

@@ -69,3 +69,5 @@ pub use desam_metrics as metrics;
 pub use desam_nn as nn;
 /// Prompt sampling.
 pub use desam_prompt as prompt;
+/// Volumes on disk: NIfTI, MetaImage, NRRD, DICOM.
+pub use desam_volume as volume;

@@ -1,8 +1,8 @@
 //! A sealed safetensors file: tensors together with what they were made from and a checksum.
 
-use crate::atomic::write_atomic;
 use crate::{Error, Result};
 use desam_core::files::open_regular;
+use desam_volume::atomic::write_atomic;
 use memmap2::Mmap;
 use safetensors::tensor::{Metadata, TensorView};
 use safetensors::{Dtype, SafeTensorError, SafeTensors};
@@ -82,7 +82,7 @@ impl Entry {
         let metadata = HashMap::from([(FIELD.to_string(), text)]);
         let bytes =
             safetensors::serialize(views, Some(metadata)).map_err(|e| corrupt(e.to_string()))?;
-        write_atomic(path, |w| w.write_all(&bytes))
+        Ok(write_atomic(path, |w| w.write_all(&bytes))?)
     }
 
     /// Opens `path` and checks its length and its seal.

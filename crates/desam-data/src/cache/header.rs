@@ -2,9 +2,9 @@
 
 use super::names::is_plain_name;
 use super::{CachePaths, CacheRecipe, FORMAT_VERSION, Seal};
-use crate::atomic::write_atomic;
 use crate::{Error, Result};
 use desam_core::files::read_regular;
+use desam_volume::atomic::write_atomic;
 use serde::{Deserialize, Serialize};
 use std::io::Write;
 use std::path::PathBuf;
@@ -122,7 +122,7 @@ impl CacheHeader {
         let text = serde_json::to_vec_pretty(self)
             .map_err(|e| Error::CacheHeader { path: path.clone(), problem: e.to_string() })?;
         super::names::make_parent(&path)?;
-        write_atomic(&path, |w| w.write_all(&text))
+        Ok(write_atomic(&path, |w| w.write_all(&text))?)
     }
 
     /// Names and numbers from a file become paths and sizes: none may surprise.

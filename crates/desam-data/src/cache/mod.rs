@@ -26,13 +26,12 @@ mod recipe;
 mod slices;
 mod store;
 
+pub use desam_volume::human_bytes;
+pub use desam_volume::volumes::hash_file;
 pub use header::{CacheCase, CacheHeader};
 pub use kept::KeptSlices;
 pub use live::LiveSlices;
-pub use names::hash_file;
-pub use recipe::{
-    CacheRecipe, EncoderRecord, FORMAT_VERSION, FeatureDtype, SlicePolicy, human_bytes,
-};
+pub use recipe::{CacheRecipe, EncoderRecord, FORMAT_VERSION, FeatureDtype, SlicePolicy};
 pub use slices::{CachedSlice, CachedSlices};
 pub use store::{FeatureCache, SliceRef};
 

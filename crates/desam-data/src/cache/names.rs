@@ -1,7 +1,6 @@
 //! Where things lie in a cache, and what may be a name there.
 
 use crate::{Error, Result};
-use desam_core::files::open_regular;
 use std::path::{Path, PathBuf};
 
 /// Whether `name` is one component of a path on any system, and not a hidden one.
@@ -86,17 +85,6 @@ pub(crate) fn make_parent(path: &Path) -> Result<()> {
         Some(parent) => std::fs::create_dir_all(parent).map_err(Error::io("create", parent)),
         None => Ok(()),
     }
-}
-
-/// BLAKE3 of a file, in hexadecimal, read piece by piece: what seals and manifests name files by.
-///
-/// # Errors
-/// [`Error::Io`] when the file cannot be read.
-pub fn hash_file(path: &Path) -> Result<String> {
-    let file = open_regular(path).map_err(Error::io("read", path))?;
-    let mut hasher = blake3::Hasher::new();
-    hasher.update_reader(file).map_err(Error::io("read", path))?;
-    Ok(hasher.finalize().to_hex().to_string())
 }
 
 #[cfg(test)]

@@ -1,9 +1,9 @@
 //! What determines the numbers in a cache, and the key made from it.
 
 use crate::preprocess::PreprocessConfig;
-use crate::volumes::ReadOptions;
 use crate::{Error, Result};
 use desam_core::{EncoderSpec, Precision};
+use desam_volume::volumes::ReadOptions;
 use safetensors::Dtype;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -266,21 +266,6 @@ impl CacheRecipe {
     }
 }
 
-/// A size as people read it: `640 bytes`, `1.5 GiB`.
-pub fn human_bytes(bytes: u64) -> String {
-    let units = ["KiB", "MiB", "GiB", "TiB"];
-    let mut value = bytes as f64;
-    let mut unit = "bytes";
-    for next in units {
-        if value < 1024.0 {
-            break;
-        }
-        value /= 1024.0;
-        unit = next;
-    }
-    if unit == "bytes" { format!("{bytes} bytes") } else { format!("{value:.1} {unit}") }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -356,8 +341,6 @@ mod tests {
         let f32s = CacheRecipe { dtype: FeatureDtype::F32, ..recipe() };
         assert_eq!(f32s.estimate(1), 40 << 20);
         assert_eq!(recipe().estimate(3), 60 << 20);
-        assert_eq!(human_bytes(60 << 20), "60.0 MiB");
-        assert_eq!(human_bytes(1023), "1023 bytes");
     }
 
     #[test]

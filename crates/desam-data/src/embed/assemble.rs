@@ -2,10 +2,10 @@
 
 use super::part::Part;
 use super::run::Run;
-use crate::atomic::write_atomic;
 use crate::cache::{CacheCase, CacheHeader, CachePaths, FeatureCache};
 use crate::{Error, Result};
 use desam_core::files::read_regular;
+use desam_volume::atomic::write_atomic;
 use serde::{Deserialize, Serialize};
 use std::io::Write;
 use std::path::PathBuf;
@@ -144,7 +144,7 @@ fn write(paths: &CachePaths, note: &Note) -> Result<()> {
     let path = paths.part(note.part.index(), note.part.of());
     let text = serde_json::to_vec_pretty(note).map_err(|e| bad(&path, &e))?;
     crate::cache::make_parent(&path)?;
-    write_atomic(&path, |w| w.write_all(&text))
+    Ok(write_atomic(&path, |w| w.write_all(&text))?)
 }
 
 fn read(paths: &CachePaths, part: Part) -> Result<Option<Note>> {

@@ -1,8 +1,8 @@
 //! Which cases are whose when several processes share the work.
 
 use crate::layout::Case;
-use crate::volumes::{self, ReadOptions};
 use crate::{Error, Result};
+use desam_volume::volumes::{self, ReadOptions};
 use serde::{Deserialize, Serialize};
 
 /// Parts that a run may be cut into.

@@ -8,13 +8,13 @@ use crate::cache::{
 use crate::layout::Case;
 use crate::lock::{self, Lock};
 use crate::preprocess::{LabelRoundTrip, PreparedVolume, SiteRoundTrip};
-use crate::volumes::{
-    VolumeFormat, align_labels, hash_with, load_labels, load_labels_of, load_volume,
-};
 use crate::{Error, Result};
 use candle_core::Device;
 use desam_core::text::DisplayPath as _;
 use desam_core::{ImageEncoder, Progress, Volume};
+use desam_volume::volumes::{
+    VolumeFormat, align_labels, hash_with, load_labels, load_labels_of, load_volume,
+};
 use std::path::{Path, PathBuf};
 
 pub(super) struct Run<'a> {
@@ -331,9 +331,9 @@ fn check_names(cases: &[Case]) -> Result<()> {
 }
 
 /// Names the file in an error about what was read from it.
-fn in_file(path: &Path) -> impl FnOnce(Error) -> Error {
+fn in_file<E: Into<Error>>(path: &Path) -> impl FnOnce(E) -> Error {
     let path = path.to_owned();
-    move |source| Error::Volume { path, source: Box::new(source) }
+    move |source| Error::UnusableVolume { path, source: Box::new(source.into()) }
 }
 
 /// Names the case in an error, unless the error does so already.

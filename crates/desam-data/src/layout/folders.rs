@@ -1,8 +1,8 @@
 //! Looking into folders of folders.
 
 use super::entries;
-use crate::volumes::VolumeFormat;
 use crate::{Error, Result};
+use desam_volume::volumes::VolumeFormat;
 use std::path::{Path, PathBuf};
 
 /// Folders within folders beyond which none is looked into; the deepest of a known layout are six

@@ -3,7 +3,7 @@
 use super::folders::{below, folders, holds_dicom};
 use super::{Case, Layout, entries};
 use crate::Result;
-use crate::volumes::is_series;
+use desam_volume::volumes::is_series;
 use std::path::{Path, PathBuf};
 
 /// The volumes of a folder, and the folders in it that hold more of them and are not looked into.
@@ -33,7 +33,7 @@ pub struct UnreadFolder {
 /// not looked into and listed as such: a folder of earlier masks must not be segmented again.
 ///
 /// # Errors
-/// [`Error::Io`](crate::Error::Io) when a folder cannot be listed.
+/// [`Io`](desam_volume::Error::Io) when a folder cannot be listed.
 pub fn list_folder(dir: &Path) -> Result<FolderListing> {
     let mut listing = FolderListing::default();
     if is_series(dir)? {
@@ -70,7 +70,7 @@ pub fn list_volumes(dir: &Path) -> Result<Vec<PathBuf>> {
 /// name what they mean.
 ///
 /// # Errors
-/// [`Error::Io`](crate::Error::Io) when a folder cannot be listed.
+/// [`Io`](desam_volume::Error::Io) when a folder cannot be listed.
 pub fn unused_series(data: &Path, layout: Layout, cases: &[Case]) -> Result<Option<String>> {
     if layout == Layout::Table {
         return Ok(None);
@@ -152,7 +152,10 @@ mod tests {
         let names: Vec<_> =
             found.iter().map(|p| p.file_name().unwrap().to_str().unwrap()).collect();
         assert_eq!(names, ["A.NII", "a.nii.gz", "b.nii.gz", "c.mhd", "d.nrrd", "e.hdr"]);
-        assert!(matches!(list_volumes(&dir.path().join("none")), Err(Error::Io { .. })));
+        assert!(matches!(
+            list_volumes(&dir.path().join("none")),
+            Err(Error::File(desam_volume::Error::Io { .. }))
+        ));
     }
 
     #[test]

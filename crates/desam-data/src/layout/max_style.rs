@@ -5,7 +5,7 @@ use super::folders::{folders, listable_folders, only};
 use super::found::{Found, Survey};
 use super::{Case, entries, name_of};
 use crate::Result;
-use crate::volumes::without_ending;
+use desam_volume::volumes::without_ending;
 use std::path::{Path, PathBuf};
 
 const IMAGE: &str = "t2_img_clipped";

@@ -22,6 +22,7 @@ pub use listing::{FolderListing, UnreadFolder, list_folder, list_volumes, unused
 
 use crate::{Error, Result};
 use desam_core::files::open_regular;
+use desam_volume::listing::entries;
 use names::VolumeName;
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -77,7 +78,7 @@ impl Layout {
     /// Which layout this is.
     ///
     /// # Errors
-    /// [`Error::Io`] when a folder cannot be listed.
+    /// [`Io`](desam_volume::Error::Io) when a folder cannot be listed.
     pub fn of(data: &Path) -> Result<Self> {
         if data.exists() && !data.is_dir() {
             // A pipe or a device is not waited for.
@@ -114,7 +115,7 @@ impl Layout {
     ///
     /// # Errors
     /// [`Error::NoSites`] when there is nothing to find, [`Error::Table`] when a table lacks a
-    /// column, [`Error::Io`] when a folder cannot be listed.
+    /// column, [`Io`](desam_volume::Error::Io) when a folder cannot be listed.
     pub fn survey(self, data: &Path) -> Result<Survey> {
         let all = match self {
             Self::Saml => saml::survey(data),
@@ -153,7 +154,7 @@ impl fmt::Display for Layout {
 /// # Errors
 /// [`Error::NoSites`] when there is nothing to find, [`Error::MissingLabel`],
 /// [`Error::MissingImage`] and [`Error::DuplicateCase`] when a case is not one image with one
-/// label, [`Error::Table`] when a table is not as it should be, [`Error::Io`] when a folder cannot
+/// label, [`Error::Table`] when a table is not as it should be, [`Io`](desam_volume::Error::Io) when a folder cannot
 /// be listed.
 pub fn discover(data: &Path) -> Result<Vec<Case>> {
     Layout::of(data)?.cases(data)
@@ -184,17 +185,4 @@ fn looks_like(path: &Path, kind: impl FnOnce(VolumeName<'_>) -> bool) -> bool {
 fn name_of(path: &Path) -> Result<String> {
     let name = path.file_name().and_then(|n| n.to_str());
     name.map(str::to_owned).ok_or_else(|| Error::FileName { path: path.to_path_buf() })
-}
-
-/// What lies in `dir`, hidden entries left out, sorted by name.
-pub(crate) fn entries(dir: &Path) -> Result<Vec<PathBuf>> {
-    let mut paths = Vec::new();
-    for entry in std::fs::read_dir(dir).map_err(Error::io("list", dir))? {
-        let entry = entry.map_err(Error::io("list", dir))?;
-        if !entry.file_name().as_encoded_bytes().starts_with(b".") {
-            paths.push(entry.path());
-        }
-    }
-    paths.sort_unstable();
-    Ok(paths)
 }

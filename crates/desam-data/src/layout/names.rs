@@ -1,6 +1,6 @@
 //! What the name of a volume file says.
 
-use crate::volumes::without_ending;
+use desam_volume::volumes::without_ending;
 
 /// What label files end in, before the extension; letters of either case (one site of the SAML
 /// release writes it with a capital). The second is 3D Slicer's.

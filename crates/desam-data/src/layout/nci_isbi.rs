@@ -15,7 +15,7 @@ use super::folders::{below, only, series};
 use super::found::{Found, Survey};
 use super::{Case, entries};
 use crate::Result;
-use crate::volumes::without_ending;
+use desam_volume::volumes::without_ending;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -52,7 +52,7 @@ pub(super) fn survey(dir: &Path) -> Result<Survey> {
             files.id = id;
         }
         let files = entries(&folder).unwrap_or_else(|problem| {
-            all.problems.push(problem);
+            all.problems.push(problem.into());
             Vec::new()
         });
         for file in files.into_iter().filter(|p| p.is_file()) {

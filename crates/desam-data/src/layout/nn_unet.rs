@@ -4,9 +4,9 @@
 use super::found::{Found, Survey};
 use super::names::strip_suffix;
 use super::{entries, looks_like, name_of, table};
-use crate::volumes::without_ending;
 use crate::{Error, Result};
 use desam_core::text::DisplayPath as _;
+use desam_volume::volumes::without_ending;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -72,7 +72,7 @@ pub(super) fn survey(dir: &Path) -> Result<Survey> {
 /// What lies in a folder; one that cannot be listed is a problem among others.
 fn listed(folder: &Path, all: &mut Survey) -> Vec<PathBuf> {
     entries(folder).unwrap_or_else(|problem| {
-        all.problems.push(problem);
+        all.problems.push(problem.into());
         Vec::new()
     })
 }

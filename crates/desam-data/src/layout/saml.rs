@@ -109,7 +109,7 @@ mod tests {
             assert!(matches!(cases(tree(files).path()), Err(Error::NoSites { .. })), "{files:?}");
         }
         let gone = tree(&["a/b"]).path().join("nowhere");
-        assert!(matches!(cases(&gone), Err(Error::Io { .. })));
+        assert!(matches!(cases(&gone), Err(Error::File(desam_volume::Error::Io { .. }))));
     }
 
     #[test]

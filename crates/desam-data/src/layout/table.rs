@@ -2,11 +2,11 @@
 
 use super::Case;
 use super::found::Survey;
-use crate::volumes::VolumeFormat;
 use crate::{Error, Result};
 use desam_core::files::open_regular;
 use desam_core::text::DisplayPath as _;
 use desam_core::text::bytes_text;
+use desam_volume::volumes::VolumeFormat;
 use std::path::{Path, PathBuf};
 
 /// A CSV file, read whole.

@@ -51,7 +51,7 @@ pub struct Lock {
 /// empty in the end, it is removed again.
 ///
 /// # Errors
-/// [`Error::InUse`] when another process holds the folder; [`Error::Io`] when the lock file cannot be
+/// [`Error::InUse`] when another process holds the folder; [`Io`](desam_volume::Error::Io) when the lock file cannot be
 /// created. Where the file system has no locks, `progress` is told so once, and the lock counts as
 /// held.
 pub fn folder(dir: &Path, progress: &dyn Progress) -> Result<Lock> {

@@ -14,10 +14,10 @@ mod style;
 pub use style::{SiteStyle, TissueContrast};
 
 use crate::layout::Case;
-use crate::nifti::{write_labels, write_volume};
 use crate::{Error, Result};
 use anatomy::{Anatomy, Zone};
 use desam_core::{Affine, Grid, LabelVolume, Progress, Volume};
+use desam_volume::nifti::{write_labels, write_volume};
 use noise::rician;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;

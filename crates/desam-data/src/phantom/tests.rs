@@ -1,8 +1,8 @@
 //! What phantoms promise: the same bytes for the same seed, plausible glands, sites that differ.
 
 use super::*;
-use crate::nifti::NiftiReader;
-use desam_core::{Quiet, VolumeReader};
+use desam_core::Quiet;
+use desam_volume::nifti;
 use std::sync::LazyLock;
 
 fn few(cases_per_site: usize, seed: u64) -> PhantomConfig {
@@ -118,8 +118,8 @@ fn what_is_written_is_what_was_drawn() {
     for (case, style) in cases.iter().zip(&config.sites) {
         assert_eq!((case.site.as_str(), case.id.as_str()), (style.name.as_str(), "Case00"));
         let drawn = phantom_case(style, case_seed(9, &style.name, 0)).unwrap();
-        let image = NiftiReader.read(&case.image).unwrap();
-        let labels = NiftiReader.read_labels(case.label.as_ref().unwrap()).unwrap();
+        let image = nifti::read_volume(&case.image).unwrap();
+        let labels = nifti::read_labels(case.label.as_ref().unwrap()).unwrap();
         assert_eq!(image.data(), drawn.image.data());
         assert_eq!(labels.data(), drawn.labels.data());
         // The header holds single precision: relative 6e-8 of at most 200 mm.

@@ -1,7 +1,8 @@
 //! The intensity window: from a scanner's numbers to 0..255.
 
-use crate::{Error, Result, fallible};
+use crate::{Error, Result};
 use desam_core::Volume;
+use desam_volume::fallible;
 
 /// The intensities of a volume that become 0 and 255.
 #[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]

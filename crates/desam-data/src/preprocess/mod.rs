@@ -7,7 +7,6 @@
 mod axis;
 mod config;
 mod enlarge;
-mod geometry;
 mod image;
 mod intensity;
 mod mask_grid;
@@ -29,7 +28,6 @@ mod tests;
 mod view;
 
 pub use config::{Frame, LabelRule, PreprocessConfig, SPACING_MM};
-pub(crate) use geometry::expect_same_grid;
 pub use image::SliceImage;
 pub(crate) use image::normalised;
 pub use intensity::IntensityWindow;

@@ -1,9 +1,9 @@
 //! The same image, stored in any of the 48 ways, is prepared the same.
 
 use super::*;
-use crate::volumes;
 use candle_core::Device;
 use desam_core::{Affine, EncoderSpec, Grid, LabelVolume, Volume};
+use desam_volume::volumes;
 
 const ORDERS: [[usize; 3]; 6] = [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]];
 

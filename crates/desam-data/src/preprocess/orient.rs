@@ -1,7 +1,8 @@
 //! In which order the axes of a stored volume become columns, rows and slices.
 
-use crate::{Error, fallible};
+use crate::Error;
 use desam_core::{Affine, Grid};
+use desam_volume::fallible;
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
 use std::str::FromStr;
@@ -106,10 +107,10 @@ impl AxisOrder {
     /// Voxels of a stored grid in this order.
     pub(crate) fn apply<T: Copy>(&self, dims: [usize; 3], stored: &[T]) -> Result<Vec<T>, Error> {
         if self.is_stored() {
-            return fallible::copied(stored);
+            return Ok(fallible::copied(stored)?);
         }
         let values = self.places(dims).filter_map(|at| stored.get(at).copied());
-        fallible::collected(stored.len(), values)
+        Ok(fallible::collected(stored.len(), values)?)
     }
 
     /// Voxels in this order back in that of the stored grid.

@@ -5,9 +5,10 @@ use super::config::{Frame, PreprocessConfig};
 use super::resample::resample;
 use super::slice_geometry::SliceGeometry;
 use super::{IntensityWindow, SliceImage, plausibility, spline};
-use crate::{Error, Result, fallible};
+use crate::{Error, Result};
 use candle_core::{Device, Tensor};
 use desam_core::{BinaryMask, EncoderSpec, Grid, LabelVolume, Volume};
+use desam_volume::fallible;
 
 /// Side of an input or a mask beyond which the specification must be wrong.
 const LARGEST_SIDE: usize = 1 << 14;
@@ -147,7 +148,7 @@ impl PreparedVolume {
     /// label above zero, the nearest voxel decides (see [`LabelRule`](super::LabelRule)).
     ///
     /// # Errors
-    /// [`Error::GridMismatch`] when the labels do not lie on the volume's grid: other dimensions,
+    /// [`GridMismatch`](desam_volume::Error::GridMismatch) when the labels do not lie on the volume's grid: other dimensions,
     /// or a corner further away than half the smallest voxel side.
     pub fn labels(&self, labels: &LabelVolume) -> Result<Vec<BinaryMask>> {
         self.geometry.labels(labels)

@@ -1,7 +1,8 @@
 //! Linear resampling of a volume into frames.
 
 use super::axis::Axis;
-use crate::{Result, fallible};
+use crate::Result;
+use desam_volume::fallible;
 
 /// The two voxels a pixel lies between, and how far it is from the first.
 #[derive(Clone, Copy)]

@@ -3,8 +3,9 @@
 use super::axis::Axis;
 use super::prepared::PreparedVolume;
 use super::slice_geometry::SliceGeometry;
-use crate::{Result, fallible};
+use crate::Result;
 use desam_core::{BinaryMask, Error as CoreError, LabelVolume, Volume};
+use desam_volume::fallible;
 use std::borrow::Borrow;
 
 /// Processed slices as far from a slice of the volume as this, in slices, count as equally far. 3 mm
@@ -34,7 +35,7 @@ impl PreparedVolume {
     /// A map of one number a voxel, to be made slice by slice; 0 where nothing is put.
     ///
     /// # Errors
-    /// [`crate::Error::Allocation`] when there is no memory for it.
+    /// [`Allocation`](desam_volume::Error::Allocation) when there is no memory for it.
     pub fn map(&self) -> Result<VoxelMap<'_>> {
         let data = fallible::filled(0.0, self.grid().len())?;
         Ok(VoxelMap { geometry: self.geometry(), data })
@@ -140,7 +141,7 @@ impl VoxelMap<'_> {
     /// The map on the volume's own grid.
     ///
     /// # Errors
-    /// [`crate::Error::Allocation`] when there is no memory for it.
+    /// [`Allocation`](desam_volume::Error::Allocation) when there is no memory for it.
     pub fn finish(self) -> Result<Volume> {
         let grid = *self.geometry.grid();
         Ok(Volume::new(grid, self.geometry.order().undo(grid.dims, self.data)?)?)

@@ -2,11 +2,11 @@
 
 use super::axis::Axis;
 use super::config::{Frame, LabelRule, PreprocessConfig};
-use super::expect_same_grid;
 use super::orient::AxisOrder;
 use super::targets::LabelFrame;
 use crate::{Error, Result};
 use desam_core::{BinaryMask, Grid, LabelVolume};
+use desam_volume::expect_same_grid;
 
 /// Voxels after resampling beyond which the spacing must be wrong.
 const MAX_VOXELS: f64 = (1_u64 << 31) as f64;

@@ -298,7 +298,7 @@ fn nonsense_is_refused() {
     };
     assert!(prepared.labels(&shift(0.4)).is_ok());
     let error = prepared.labels(&shift(0.6)).unwrap_err();
-    assert!(matches!(error, Error::GridMismatch { .. }), "{error}");
+    assert!(matches!(error, Error::File(desam_volume::Error::GridMismatch { .. })), "{error}");
     assert!(error.to_string().contains("8×8×2"), "{error}");
     let huge = Volume::new(grid([8, 8, 2], [1e9; 3]), vec![1.0; 128]).unwrap();
     let refused = PreprocessConfig::paper().prepare(&huge, &spec(256));

@@ -1,9 +1,9 @@
 //! A volume's own slices, to look at.
 
-use super::expect_same_grid;
 use super::prepared::PreparedVolume;
 use crate::{Error, Result};
 use desam_core::{LabelVolume, Volume};
+use desam_volume::expect_same_grid;
 
 /// A slice of a volume on its own grid with its mask, lying as the prepared slices lie: with axial
 /// cuts the patient's right is left, anterior is up.
@@ -32,7 +32,7 @@ impl PreparedVolume {
     /// prepared.
     ///
     /// # Errors
-    /// [`Error::SliceIndex`] beyond the last slice, [`Error::GridMismatch`] when volume or mask lie
+    /// [`Error::SliceIndex`] beyond the last slice, [`GridMismatch`](desam_volume::Error::GridMismatch) when volume or mask lie
     /// on another grid.
     pub fn view(&self, volume: &Volume, mask: &LabelVolume, index: usize) -> Result<SliceView> {
         expect_same_grid(self.grid(), volume.grid())?;

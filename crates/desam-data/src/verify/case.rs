@@ -3,10 +3,10 @@
 use super::{CaseReport, MaskCheck, VerifyOptions};
 use crate::layout::Case;
 use crate::preprocess::{Orientation, spacing_warning};
-use crate::volumes::{
+use desam_core::{BinaryMask, LabelVolume, Progress, Volume};
+use desam_volume::volumes::{
     Loaded, VolumeFormat, align_labels, load_labels, load_labels_of, load_volume,
 };
-use desam_core::{BinaryMask, LabelVolume, Progress, Volume};
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -64,7 +64,7 @@ pub(super) fn examine(case: &Case, options: &VerifyOptions, progress: &dyn Progr
 
 /// What was read, its warnings or its error in the report.
 fn take<T>(
-    loaded: crate::Result<Loaded<T>>,
+    loaded: desam_volume::Result<Loaded<T>>,
     report: &mut CaseReport,
     progress: &dyn Progress,
 ) -> Option<Loaded<T>> {

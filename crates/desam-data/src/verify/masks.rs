@@ -2,7 +2,7 @@
 
 use super::CaseReport;
 use crate::preprocess::{LabelRoundTrip, PreprocessConfig, SiteRoundTrip};
-use crate::volumes::ReadOptions;
+use desam_volume::volumes::ReadOptions;
 use serde::Serialize;
 
 /// Share of the truth beyond which a border that scoring clears is a warning.

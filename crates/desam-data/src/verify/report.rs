@@ -2,8 +2,8 @@
 
 use super::{MaskCheck, SiteMasks, VerifyOptions};
 use crate::layout::Layout;
-use crate::volumes::VolumeFormat;
 use desam_core::text::one_line;
+use desam_volume::volumes::VolumeFormat;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::path::PathBuf;

@@ -1,6 +1,5 @@
 use super::*;
 use crate::preprocess::{LabelRule, PreprocessConfig};
-use crate::voxels::testing::Scratch;
 use crate::{Error, nifti, volumes};
 use desam_core::{Affine, Grid, LabelVolume, Quiet, Volume};
 
@@ -20,6 +19,25 @@ fn image(seed: usize) -> Volume {
 fn label() -> LabelVolume {
     LabelVolume::new(grid(), (0..120).map(|v| 2 * u8::from((35..80).contains(&v))).collect())
         .unwrap()
+}
+
+/// A temporary folder, removed after the test.
+struct Scratch(tempfile::TempDir);
+
+impl Scratch {
+    fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    fn path(&self, name: &str) -> std::path::PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn file(&self, name: &str, bytes: &[u8]) -> std::path::PathBuf {
+        let path = self.path(name);
+        std::fs::write(&path, bytes).unwrap();
+        path
+    }
 }
 
 /// Two good sites of two cases.

@@ -1,0 +1,128 @@
+//! Which format a file has.
+
+use crate::voxels::{ends_with, stem};
+use crate::{Error, Result, metaimage, nrrd};
+use desam_core::files::open_regular;
+use std::ffi::OsStr;
+use std::fmt;
+use std::io::Read;
+use std::path::Path;
+
+/// The formats of volume files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum VolumeFormat {
+    /// `.nii`, `.nii.gz`, `.hdr` with `.img`: see [`crate::nifti`].
+    Nifti,
+    /// `.mha`, `.mhd` with its data: see [`crate::metaimage`].
+    MetaImage,
+    /// `.nrrd`, `.nhdr` with its data: see [`crate::nrrd`].
+    Nrrd,
+    /// A folder of `.dcm` files, or one of them: see `desam_volume::dicom`. Read, and masks of such
+    /// volumes written, with the feature `dicom`.
+    Dicom,
+}
+
+/// What the files end in that are opened to read a volume; longer endings first.
+const ENDINGS: [(&str, VolumeFormat); 8] = [
+    (".nii.gz", VolumeFormat::Nifti),
+    (".hdr.gz", VolumeFormat::Nifti),
+    (".nii", VolumeFormat::Nifti),
+    (".hdr", VolumeFormat::Nifti),
+    (".mha", VolumeFormat::MetaImage),
+    (".mhd", VolumeFormat::MetaImage),
+    (".nrrd", VolumeFormat::Nrrd),
+    (".nhdr", VolumeFormat::Nrrd),
+];
+
+/// The endings of volume files, as a sentence lists them.
+pub const VOLUME_ENDINGS: &str = ".nii.gz, .nii, .hdr, .mha, .mhd, .nrrd or .nhdr";
+
+/// The `.img` of a NIfTI pair also names its volume, but is not listed beside its `.hdr`.
+const PAIR_VOXELS: [&str; 2] = [".img", ".img.gz"];
+
+/// What DICOM files are often named; many have no ending.
+const DICOM: [&str; 3] = [".dcm", ".ima", ".dicom"];
+
+impl VolumeFormat {
+    /// The format that a file's name promises; letters of either case.
+    pub fn of_name(path: &Path) -> Option<Self> {
+        let named = ENDINGS.iter().find(|(ending, _)| ends_with(path, ending));
+        let any = |endings: &[&str]| endings.iter().any(|ending| ends_with(path, ending));
+        let named = named.map(|(_, format)| *format);
+        let named = named.or(any(&PAIR_VOXELS).then_some(Self::Nifti));
+        named.or(any(&DICOM).then_some(Self::Dicom))
+    }
+
+    /// The format of a file: by its name, and where that says nothing by its first bytes. A folder
+    /// is a DICOM series.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when it cannot be read, [`Error::UnknownFormat`] when it is none of them.
+    pub fn of(path: &Path) -> Result<Self> {
+        if path.is_dir() {
+            return Ok(Self::Dicom);
+        }
+        if let Some(format) = Self::of_name(path) {
+            return Ok(format);
+        }
+        let mut start = Vec::new();
+        let read = open_regular(path).and_then(|f| f.take(352).read_to_end(&mut start));
+        read.map_err(Error::io("read", path))?;
+        let found = Self::of_start(&start);
+        found.ok_or_else(|| Error::UnknownFormat { path: path.to_path_buf() })
+    }
+
+    /// The format of a file that starts with these bytes (352 tell all that can be told).
+    fn of_start(start: &[u8]) -> Option<Self> {
+        #[cfg(feature = "dicom")]
+        if crate::dicom::is_start(start) {
+            return Some(Self::Dicom);
+        }
+        #[cfg(not(feature = "dicom"))]
+        if start.get(128..132).is_some_and(|magic| magic == b"DICM") {
+            return Some(Self::Dicom);
+        }
+        // Only NIfTI is packed as a whole.
+        let packed = start.starts_with(&[0x1f, 0x8b]);
+        let magic = start.get(344..347).is_some_and(|m| m == b"n+1" || m == b"ni1");
+        let magic = magic || start.get(4..7).is_some_and(|m| m == b"n+2" || m == b"ni2");
+        if packed || magic {
+            Some(Self::Nifti)
+        } else if start.starts_with(nrrd::MAGIC) {
+            Some(Self::Nrrd)
+        } else {
+            metaimage::is_start(start).then_some(Self::MetaImage)
+        }
+    }
+}
+
+impl fmt::Display for VolumeFormat {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Nifti => "NIfTI",
+            Self::MetaImage => "MetaImage",
+            Self::Nrrd => "NRRD",
+            Self::Dicom => "DICOM",
+        })
+    }
+}
+
+/// The name of a mask's file without the ending that says its format.
+pub(super) fn stem_of(mask: &Path) -> &OsStr {
+    let endings = ENDINGS.iter().map(|(ending, _)| *ending).chain([".dcm"]);
+    let ending = endings.into_iter().find(|ending| ends_with(mask, ending));
+    match ending {
+        Some(ending) => stem(mask, ending),
+        None => mask.file_name().unwrap_or(mask.as_os_str()),
+    }
+}
+
+/// `name` without the ending of a volume's header file, which is the file that names a volume.
+pub fn without_ending(name: &str) -> Option<&str> {
+    ENDINGS.iter().find_map(|(ending, _)| {
+        let (head, tail) = name.split_at_checked(name.len().checked_sub(ending.len())?)?;
+        tail.eq_ignore_ascii_case(ending).then_some(head)
+    })
+}

@@ -1,0 +1,277 @@
+//! Volumes of any format: which one a file is, and reading and writing without having to know.
+
+mod format;
+mod hash;
+mod options;
+mod pair;
+mod series;
+#[cfg(test)]
+mod tests;
+
+pub use format::{VOLUME_ENDINGS, VolumeFormat, without_ending};
+pub use hash::{files, files_with, hash, hash_file, hash_with};
+pub use options::{Loaded, ReadOptions};
+pub use pair::align_labels;
+pub use series::is_series;
+
+use crate::{Error, Result, metaimage, nifti, nrrd};
+use desam_core::{Grid, LabelVolume, Volume};
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+/// Reads intensities as `f32`, whatever the format.
+///
+/// # Errors
+/// As [`VolumeFormat::of`] and as the reader of the format.
+pub fn read_volume(path: &Path) -> Result<Volume> {
+    load_volume(path, &ReadOptions::default()).map(|loaded| loaded.value)
+}
+
+/// Reads intensities as `f32`, whatever the format, in the way that `options` ask for, and says what
+/// there is to warn about.
+///
+/// # Errors
+/// As [`read_volume`].
+pub fn load_volume(path: &Path, options: &ReadOptions) -> Result<Loaded<Volume>> {
+    match VolumeFormat::of(path)? {
+        VolumeFormat::Nifti => nifti::load_volume(path, options),
+        VolumeFormat::MetaImage => metaimage::load_volume(path, options),
+        VolumeFormat::Nrrd => nrrd::load_volume(path, options),
+        VolumeFormat::Dicom => match options.channel {
+            // A series has one channel.
+            Some(channel @ 1..) => {
+                Err(Error::NoSuchChannel { path: path.to_path_buf(), channel, channels: 1 })
+            }
+            _ => series::load_volume(path, options),
+        },
+    }
+    .and_then(|loaded| expect_invertible(path, loaded.value.grid()).map(|()| loaded))
+}
+
+/// Reads labels, whole numbers from 0 to 255, whatever the format.
+///
+/// # Errors
+/// As [`VolumeFormat::of`] and as the reader of the format.
+pub fn read_labels(path: &Path) -> Result<LabelVolume> {
+    load_labels(path, &ReadOptions::default()).map(|loaded| loaded.value)
+}
+
+/// Reads labels, whatever the format, in the way that `options` ask for, and says what there is to
+/// warn about.
+///
+/// # Errors
+/// As [`read_labels`].
+pub fn load_labels(path: &Path, options: &ReadOptions) -> Result<Loaded<LabelVolume>> {
+    read_labels_beside(path, options, None)
+}
+
+/// Reads labels as [`load_labels`] does, of an image on the grid `image`. A DICOM segmentation may
+/// leave out slices without foreground; only the image's grid says how many there are. The image's
+/// channel is not the labels', which have one.
+///
+/// Whether the labels lie on that grid is not checked ([`align_labels`] does that): those of other
+/// formats, and segmentations of another image, come on a grid of their own.
+///
+/// # Errors
+/// As [`load_labels`].
+pub fn load_labels_of(
+    path: &Path,
+    options: &ReadOptions,
+    image: &Grid,
+) -> Result<Loaded<LabelVolume>> {
+    read_labels_beside(path, &options.for_labels(), Some(image))
+}
+
+fn read_labels_beside(
+    path: &Path,
+    options: &ReadOptions,
+    image: Option<&Grid>,
+) -> Result<Loaded<LabelVolume>> {
+    let format = VolumeFormat::of(path)?;
+    let labels = match format {
+        VolumeFormat::Nifti => nifti::load_labels(path, options)?,
+        VolumeFormat::MetaImage => metaimage::load_labels(path, options)?,
+        VolumeFormat::Nrrd => nrrd::load_labels(path, options)?,
+        VolumeFormat::Dicom => series::load_labels(path, options, image)?,
+    };
+    expect_invertible(path, labels.value.grid())?;
+    // A series says for itself whether it has segments.
+    if format == VolumeFormat::Dicom {
+        return Ok(labels);
+    }
+    Ok(without_segments(labels, path, options))
+}
+
+/// Labels of a file that has no segments, with a warning where one was chosen.
+pub(crate) fn without_segments(
+    mut labels: Loaded<LabelVolume>,
+    path: &Path,
+    options: &ReadOptions,
+) -> Loaded<LabelVolume> {
+    if let Some(segment) = options.segment {
+        labels.warnings.push(format!(
+            "{}: it is no DICOM segmentation, so that all of its labels are read instead of segment \
+             {segment}",
+            path.display()
+        ));
+    }
+    labels
+}
+
+/// Refuses an affine without an inverse, such as one of zeros, and one whose voxels are flat.
+fn expect_invertible(path: &Path, grid: &Grid) -> Result<()> {
+    let volume = grid.spacing().iter().product::<f64>();
+    let flatness = grid.affine.determinant().abs() / volume;
+    if flatness.is_finite() && flatness > 1e-9 && grid.affine.inverse().is_ok() {
+        return Ok(());
+    }
+    Err(Error::SingularAffine { path: path.to_path_buf(), affine: grid.affine.0 })
+}
+
+/// Writes labels as `u8` in the format that `out` is named after.
+///
+/// # Errors
+/// [`Error::UnknownFormat`] when that is none, and as the writer of the format.
+pub fn write_labels(out: &Path, labels: &LabelVolume) -> Result<()> {
+    expect_own_files(out)?;
+    match named(out)? {
+        VolumeFormat::Nifti => nifti::write_labels(out, labels),
+        VolumeFormat::MetaImage => metaimage::write_labels(out, labels),
+        VolumeFormat::Nrrd => nrrd::write_labels(out, labels),
+        VolumeFormat::Dicom => Err(without_series(out)),
+    }
+}
+
+/// Writes `mask`, which lies on the grid of the volume in `reference`, in the format that `out` is
+/// named after. Where that is the reference's, what its header says of the geometry stays as it
+/// is; elsewhere the affine is written anew: ITK's where a NIfTI header states no orientation, since
+/// the other formats are ITK's. Of a DICOM series it may be a segmentation, of other
+/// volumes not.
+///
+/// # Errors
+/// [`Error::UnknownFormat`] when `out` is named after no format, and as reader and writer of the
+/// formats.
+pub fn write_mask_like(reference: &Path, out: &Path, mask: &LabelVolume) -> Result<()> {
+    let format = named(out)?;
+    expect_own_files(out)?;
+    let own = VolumeFormat::of(reference)?;
+    if own != format {
+        // Both are ITK's formats: a mask lies where ITK places its volume.
+        let by_itk = match own {
+            VolumeFormat::Nifti => nifti::itk_affine(reference)?,
+            _ => None,
+        };
+        return match by_itk {
+            None => write_labels(out, mask),
+            Some(affine) => {
+                let grid = Grid { affine, ..*mask.grid() };
+                write_labels(out, &LabelVolume::new(grid, mask.clone().into_data())?)
+            }
+        };
+    }
+    match format {
+        VolumeFormat::Nifti => nifti::write_mask_like(reference, out, mask),
+        VolumeFormat::MetaImage => metaimage::write_mask_like(reference, out, mask),
+        VolumeFormat::Nrrd => nrrd::write_mask_like(reference, out, mask),
+        VolumeFormat::Dicom => series::write_mask_like(reference, out, mask),
+    }
+}
+
+/// Writes a map of one number a voxel, which lies on the grid of the volume in `reference`, as NIfTI
+/// of `f32`. Where the volume is NIfTI too, its header's geometry stays as it is, so that a reader
+/// that places the volume in a way of its own places the map there as well.
+///
+/// # Errors
+/// As reader and writer of NIfTI.
+pub fn write_map_like(reference: &Path, out: &Path, map: &Volume) -> Result<()> {
+    match VolumeFormat::of(reference)? {
+        VolumeFormat::Nifti => nifti::write_volume_like(reference, out, map),
+        _ => nifti::write_volume(out, map),
+    }
+}
+
+/// Whether a mask named `out` could be read again, by us and by the programs that its format is
+/// shared with: a header may not be able to name its data file.
+///
+/// # Errors
+/// [`Error::Unwritable`] when it could not.
+pub fn expect_writable_name(out: &Path) -> Result<()> {
+    expect_own_files(out)?;
+    match VolumeFormat::of_name(out) {
+        Some(VolumeFormat::MetaImage) => metaimage::expect_writable_name(out),
+        Some(VolumeFormat::Nrrd) => nrrd::expect_writable_name(out),
+        _ => Ok(()),
+    }
+}
+
+/// Refuses links and special files for a mask of two files: its voxels lie beside the name, and would
+/// be parted from a header that is written elsewhere.
+fn expect_own_files(out: &Path) -> Result<()> {
+    let is_other = out.symlink_metadata().is_ok_and(|found| !found.is_file());
+    if !is_other || mask_files(out).len() < 2 {
+        return Ok(());
+    }
+    let problem = "its voxels go into a file of their own beside it, and this is a link or no regular \
+                   file; give the name of a regular file, or a format of one file (.nii.gz, .mha, .nrrd)";
+    Err(Error::Unwritable { path: out.to_path_buf(), problem: problem.into() })
+}
+
+/// Whether the mask of `volume` can be written under the name `out`: to be asked before the mask is
+/// made, which takes longer.
+///
+/// # Errors
+/// [`Error::UnknownFormat`] when the name promises no format, [`Error::Unwritable`] for a DICOM
+/// segmentation of a volume that is no DICOM series and as [`expect_writable_name`], [`Error::Dicom`] when none could refer to the
+/// series, [`Error::DicomNotBuilt`] without the feature `dicom`.
+pub fn expect_mask_name(volume: &Path, out: &Path) -> Result<()> {
+    match named(out)? {
+        VolumeFormat::Dicom if VolumeFormat::of(volume)? != VolumeFormat::Dicom => {
+            Err(without_series(out))
+        }
+        VolumeFormat::Dicom => series::expect_series(volume),
+        _ => expect_writable_name(out),
+    }
+}
+
+/// What the mask of a volume is named in a folder of masks: as the volume, so that it has its
+/// format; a DICOM series' is a NIfTI file.
+pub fn mask_name(volume: &Path) -> OsString {
+    // A folder may be given as `.` or `..`, which is no name.
+    let whole = if volume.file_name().is_none() { volume.canonicalize().ok() } else { None };
+    let volume = whole.as_deref().unwrap_or(volume);
+    let mut name = volume.file_name().unwrap_or(volume.as_os_str()).to_os_string();
+    if let Ok(VolumeFormat::Dicom) = VolumeFormat::of(volume) {
+        name.push(".nii.gz");
+    }
+    name
+}
+
+/// The files that a mask named `mask` is written to: itself, and that of its voxels where the format
+/// keeps them apart.
+pub fn mask_files(mask: &Path) -> Vec<PathBuf> {
+    let voxels = match VolumeFormat::of_name(mask) {
+        Some(VolumeFormat::Nifti) => return nifti::written_files(mask),
+        Some(VolumeFormat::MetaImage) => metaimage::data_file_of(mask),
+        Some(VolumeFormat::Nrrd) => nrrd::data_file_of(mask),
+        Some(VolumeFormat::Dicom) | None => None,
+    };
+    [mask.to_path_buf()].into_iter().chain(voxels).collect()
+}
+
+/// A file beside the mask `mask`, named after it: `t2.nii.gz` and `json` give `t2.json`.
+pub fn beside(mask: &Path, ending: &str) -> PathBuf {
+    let mut name = format::stem_of(mask).to_os_string();
+    name.push(".");
+    name.push(ending);
+    mask.with_file_name(name)
+}
+
+fn without_series(out: &Path) -> Error {
+    let problem = "a DICOM segmentation refers to the series that it is of, and there is none; name \
+                   it .nii.gz, for example";
+    Error::Unwritable { path: out.to_path_buf(), problem: problem.into() }
+}
+
+fn named(out: &Path) -> Result<VolumeFormat> {
+    VolumeFormat::of_name(out).ok_or_else(|| Error::UnknownFormat { path: out.to_path_buf() })
+}

@@ -1,0 +1,148 @@
+//! How a volume is read, and what there is to say about it afterwards.
+
+#[cfg(feature = "dicom")]
+use crate::dicom::SeriesChoice;
+use desam_core::Affine;
+
+/// How a volume is read. The defaults read what can be meant in one way only, and no more than
+/// [`ReadOptions::DEFAULT_MAX_BYTES`] of voxels.
+///
+/// ```
+/// use desam_volume::volumes::ReadOptions;
+///
+/// let options = ReadOptions::default().with_max_bytes(1 << 30).with_channel(Some(0));
+/// assert_eq!(options.channel, Some(0));
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ReadOptions {
+    /// Most bytes that the voxels of one volume may take in memory, as they are decoded (four a
+    /// voxel for intensities, one for labels). A header that promises more is an error before
+    /// anything is allocated, a stream that holds more is one as soon as it shows.
+    pub max_bytes: u64,
+    /// Channel of a file that holds several volumes, from 0; without one, such a file is an error.
+    pub channel: Option<usize>,
+    /// Segment of a segmentation whose voxels are the foreground, by its number in the file (from
+    /// 1); without one, labels are the numbers of the segments.
+    pub segment: Option<u16>,
+    /// Whether a header may name a data file outside its own folder.
+    pub follow_outside: bool,
+    /// Series of a DICOM folder that holds several.
+    #[cfg(feature = "dicom")]
+    pub series: SeriesChoice,
+}
+
+impl ReadOptions {
+    /// 16 GiB: 4 Gi voxels of intensities, a thousand times a prostate's MRI.
+    pub const DEFAULT_MAX_BYTES: u64 = 16 << 30;
+
+    /// The same for the label of an image that is read with these: a label has no channels.
+    #[must_use]
+    pub fn for_labels(&self) -> Self {
+        Self { channel: None, ..self.clone() }
+    }
+
+    /// Sets [`max_bytes`](Self::max_bytes).
+    #[must_use]
+    pub fn with_max_bytes(mut self, bytes: u64) -> Self {
+        self.max_bytes = bytes;
+        self
+    }
+
+    /// Sets [`channel`](Self::channel).
+    #[must_use]
+    pub fn with_channel(mut self, channel: Option<usize>) -> Self {
+        self.channel = channel;
+        self
+    }
+
+    /// Sets [`segment`](Self::segment).
+    #[must_use]
+    pub fn with_segment(mut self, segment: Option<u16>) -> Self {
+        self.segment = segment;
+        self
+    }
+
+    /// Sets [`follow_outside`](Self::follow_outside).
+    #[must_use]
+    pub fn with_follow_outside(mut self, follow: bool) -> Self {
+        self.follow_outside = follow;
+        self
+    }
+
+    /// Sets [`series`](Self::series).
+    #[cfg(feature = "dicom")]
+    #[must_use]
+    pub fn with_series(mut self, series: SeriesChoice) -> Self {
+        self.series = series;
+        self
+    }
+}
+
+impl Default for ReadOptions {
+    fn default() -> Self {
+        Self {
+            max_bytes: Self::DEFAULT_MAX_BYTES,
+            channel: None,
+            segment: None,
+            follow_outside: false,
+            #[cfg(feature = "dicom")]
+            series: SeriesChoice::Only,
+        }
+    }
+}
+
+/// What was read, with what its reader had to decide on the way.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct Loaded<T> {
+    /// The volume.
+    pub value: T,
+    /// What may not be as the user expects, each a sentence that names the file; for
+    /// `Progress::warn`.
+    pub warnings: Vec<String>,
+    /// What was set aside without harm, such as objects of a DICOM folder that are no images; for
+    /// `Progress::detail`.
+    pub details: Vec<String>,
+    /// Where the header states no orientation (NIfTI without codes, Analyze): the affine that ITK
+    /// takes. Labels that ITK wrote for such an image lie there.
+    pub itk_affine: Option<Affine>,
+}
+
+impl<T> Loaded<T> {
+    /// A value without anything to say about it.
+    pub fn new(value: T) -> Self {
+        Self { value, warnings: Vec::new(), details: Vec::new(), itk_affine: None }
+    }
+
+    /// Passes warnings and details on, and gives the value.
+    pub fn report(self, progress: &dyn desam_core::Progress) -> T {
+        self.details.iter().for_each(|detail| progress.detail(detail));
+        self.warnings.iter().for_each(|warning| progress.warn(warning));
+        self.value
+    }
+
+    /// The same about another value, where there is one.
+    ///
+    /// # Errors
+    /// That of `change`.
+    pub fn try_map<U>(
+        self,
+        change: impl FnOnce(T) -> crate::Result<U>,
+    ) -> crate::Result<Loaded<U>> {
+        let Self { value, warnings, details, itk_affine } = self;
+        Ok(Loaded { value: change(value)?, warnings, details, itk_affine })
+    }
+
+    /// The same about another value.
+    pub fn map<U>(self, change: impl FnOnce(T) -> U) -> Loaded<U> {
+        let Self { value, warnings, details, itk_affine } = self;
+        Loaded { value: change(value), warnings, details, itk_affine }
+    }
+
+    /// Sets [`itk_affine`](Self::itk_affine).
+    pub(crate) fn with_itk_affine(mut self, affine: Option<Affine>) -> Self {
+        self.itk_affine = affine;
+        self
+    }
+}
