@@ -6,12 +6,19 @@ use desam::volume::Error as VolumeError;
 /// What to add to an error, if anything.
 pub(crate) fn hint(error: &anyhow::Error) -> Option<&'static str> {
     error.chain().find_map(|cause| {
-        if let Some(desam::Error::Data(error)) = cause.downcast_ref() {
-            return of_data(error);
+        if let Some(desam_study::Error::Desam(error)) = cause.downcast_ref() {
+            return of_desam(error);
+        }
+        if let Some(error) = cause.downcast_ref() {
+            return of_desam(error);
         }
         let data = cause.downcast_ref().and_then(of_data);
         data.or_else(|| cause.downcast_ref().and_then(of_volume))
     })
+}
+
+fn of_desam(error: &desam::Error) -> Option<&'static str> {
+    if let desam::Error::Data(error) = error { of_data(error) } else { None }
 }
 
 fn of_data(error: &DataError) -> Option<&'static str> {
@@ -50,6 +57,7 @@ mod tests {
             anyhow::Error::new(several()),
             anyhow::Error::new(desam::Error::Data(several())),
             anyhow::Error::new(desam::Error::Data(case(Box::new(several())))),
+            anyhow::Error::new(desam_study::Error::from(several())),
             Err::<(), _>(desam::Error::Data(several())).context("reading").unwrap_err(),
         ] {
             assert!(hint(&error).is_some_and(|h| h.contains("--channel")), "{error:?}");

@@ -2,6 +2,7 @@
 //!
 //! Everything that computes lives in `desam`; what is here is what only a program may do.
 
+mod allocator;
 mod cli;
 mod commands;
 mod environment;
@@ -13,9 +14,9 @@ mod progress;
 mod reply;
 mod threads;
 
+use allocator::KeepLarge;
 use anyhow::Context;
 use clap::Parser;
-use desam::memory::KeepLarge;
 use mimalloc::MiMalloc;
 use std::process::ExitCode;
 

@@ -7,7 +7,7 @@ use crate::cli::JsonFlag;
 use crate::reply::Reply;
 use anyhow::Context;
 use clap::Args;
-use desam::parity::{ParityOptions, parity_on};
+use desam_study::parity::{ParityOptions, parity_on};
 use std::path::PathBuf;
 
 const AFTER: &str = "\

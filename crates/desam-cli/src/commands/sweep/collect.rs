@@ -7,7 +7,7 @@ use crate::environment::Place;
 use crate::reply::Reply;
 use anyhow::Context;
 use clap::Args;
-use desam::sweep::{CollectConfig, MeanOver, Plan, collect};
+use desam_study::sweep::{CollectConfig, MeanOver, Plan, collect};
 use serde_json::json;
 use std::path::PathBuf;
 

@@ -1,7 +1,7 @@
 //! Which sites of a sweep are the paper's, on the command line.
 
 use clap::Args;
-use desam::sweep::{NamedSite, PaperSites};
+use desam_study::sweep::{NamedSite, PaperSites};
 
 #[derive(Debug, Args)]
 pub(super) struct PaperFlag {

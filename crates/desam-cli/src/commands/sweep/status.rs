@@ -6,7 +6,7 @@ use crate::environment::Place;
 use crate::reply::Reply;
 use anyhow::Context;
 use clap::Args;
-use desam::sweep::{LineStatus, Plan, status};
+use desam_study::sweep::{LineStatus, Plan, status};
 use serde_json::json;
 use std::path::PathBuf;
 

@@ -4,7 +4,7 @@ use crate::commands::{MOST_WEIGHT, not_negative, one_of};
 use clap::Args;
 use desam::decoder::{SqueezePlacement, Variant};
 use desam::metrics::loss::IouTarget;
-use desam::train::TrainConfig;
+use desam_study::train::TrainConfig;
 
 /// Flags of the decoder and its loss.
 #[derive(Debug, Args)]

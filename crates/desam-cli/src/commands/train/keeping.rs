@@ -2,7 +2,7 @@
 
 use crate::commands::{one_of, whole};
 use clap::Args;
-use desam::train::{KeepFeatures, RunOptions};
+use desam_study::train::{KeepFeatures, RunOptions};
 use std::time::{Duration, SystemTime};
 
 /// How the run is kept; nothing of it changes the model.

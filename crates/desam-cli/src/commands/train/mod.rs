@@ -13,7 +13,7 @@ use clap::Args;
 use decoder::Decoder;
 use desam::Mode;
 use desam::core::text::DisplayPath as _;
-use desam::train::{Preset, Run, TrainConfig, TrainRequest, TrainSummary, train_with};
+use desam_study::train::{Preset, Run, TrainConfig, TrainRequest, TrainSummary, train_with};
 use keeping::Keeping;
 use slices::Slices;
 use std::path::PathBuf;

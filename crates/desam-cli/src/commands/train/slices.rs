@@ -3,7 +3,7 @@
 use crate::commands::{fraction, one_of};
 use clap::{Args, ValueEnum};
 use desam::data::split::SplitRule;
-use desam::train::{Augment, TrainConfig};
+use desam_study::train::{Augment, TrainConfig};
 
 /// The source site's two sides, and what training sees of them.
 #[derive(Debug, Args)]

@@ -3,7 +3,7 @@
 use crate::commands::{MOST_WEIGHT, fraction, not_negative, one_of, positive};
 use clap::Args;
 use desam::Precision;
-use desam::train::TrainConfig;
+use desam_study::train::TrainConfig;
 
 /// What neither preset changes; without these flags nothing is different from the presets.
 #[derive(Debug, Args)]
