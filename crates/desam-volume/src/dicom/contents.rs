@@ -7,7 +7,7 @@ use super::header::Slice;
 use super::series::Series;
 use super::{peek, wrong};
 use crate::{Error, Result};
-use dicom_dictionary_std::tags;
+use dicom_dictionary_std::{tags, uids};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -16,8 +16,6 @@ const UID_WITHIN: u64 = 64 << 10;
 /// Bytes in which it is looked for in a file that cannot be read.
 const UID_WITHIN_BROKEN: u64 = 64 << 20;
 
-/// The SOP class of DICOMDIR, which has none in its data set.
-const DIRECTORY: &str = "1.2.840.10008.1.3.10";
 /// MR spectra, alone in the family of MR images (PS3.4, B.5).
 const SPECTROSCOPY: &str = "4.2";
 
@@ -196,7 +194,8 @@ impl Content {
         let fields = Fields::new(&opened.object, path);
         match Slice::of(&opened, path) {
             Ok(slices) if slices.is_empty() => {
-                let directory = opened.object.meta().media_storage_sop_class_uid() == DIRECTORY;
+                let directory = opened.object.meta().media_storage_sop_class_uid()
+                    == uids::MEDIA_STORAGE_DIRECTORY_STORAGE;
                 if directory || !may_be_image(&fields) {
                     return Self::LeftOut(LeftOut::dicom(path, "it is DICOM and no image"));
                 }

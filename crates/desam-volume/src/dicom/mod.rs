@@ -15,13 +15,14 @@
 //! many slices. Labels may be a series too, or a segmentation of one or more segments, which [`seg`]
 //! reads and writes.
 
+mod attributes;
 mod candidate;
 mod choose;
 mod codec;
 mod contents;
 mod duplicates;
 mod element;
-mod elements;
+
 mod encoding;
 mod fields;
 mod file;

@@ -4,6 +4,12 @@
 //! slice of another series must not stop the one that was chosen. So the UID is looked up without the
 //! parser, in the elements that are still there, and without believing any length.
 
+use super::element::{Elements, Header, ITEM, ITEM_DELIMITATION, SEQUENCE_DELIMITATION};
+use super::encoding::Encoding;
+use super::start::{self, Meta};
+use dicom_core::VR;
+use dicom_dictionary_std::tags;
+use dicom_object::Tag;
 use flate2::read::DeflateDecoder;
 use std::io::Read;
 use std::path::Path;
@@ -12,19 +18,6 @@ use std::path::Path;
 const MAX_NESTING: usize = 16;
 /// Longest data set that is inflated in search of the UID.
 const MAX_INFLATED: u64 = 4 << 20;
-const UNDEFINED: u32 = u32::MAX;
-
-const SERIES: u32 = 0x0020_000E;
-const TRANSFER_SYNTAX: u32 = 0x0002_0010;
-const ITEM: u32 = 0xFFFE_E000;
-const ITEM_END: u32 = 0xFFFE_E00D;
-const SEQUENCE_END: u32 = 0xFFFE_E0DD;
-
-/// Value representations with a length of 16 bits (PS3.5, 7.1.2); all others have one of 32.
-const SHORT: [&[u8; 2]; 21] = [
-    b"AE", b"AS", b"AT", b"CS", b"DA", b"DS", b"DT", b"FD", b"FL", b"IS", b"LO", b"LT", b"PN",
-    b"SH", b"SL", b"SS", b"ST", b"TM", b"UI", b"UL", b"US",
-];
 
 /// The SeriesInstanceUID in the first `limit` bytes of a file; `None` where it is absent, empty or
 /// behind something that cannot be skipped.
@@ -35,36 +28,25 @@ pub(super) fn series_uid(path: &Path, limit: u64) -> Option<String> {
 }
 
 fn series_uid_of(bytes: &[u8]) -> Option<String> {
-    let start = match bytes {
-        [b'D', b'I', b'C', b'M', ..] => 4,
-        _ if bytes.get(128..132) == Some(b"DICM") => 132,
-        _ => 0,
-    };
-    let meta = Elements { bytes, explicit: true, big_endian: false };
-    let mut at = start;
-    let mut syntax = None;
-    while meta.u16(at) == Some(2) {
-        let element = meta.element(at)?;
-        let value = meta.value(&element)?;
-        if element.tag == TRANSFER_SYNTAX {
-            syntax = Some(trimmed(value)?);
-        }
-        at = element.value + value.len();
-    }
+    let meta = Meta::read(bytes, start::find(bytes).unwrap_or(0)).ok()?;
     let inflated;
-    let mut data = meta;
-    match syntax.as_deref() {
-        Some("1.2.840.10008.1.2.2") => data.big_endian = true,
-        Some("1.2.840.10008.1.2.1.99") => {
-            inflated = inflate(bytes.get(at..)?);
-            at = 0;
-            data.bytes = &inflated;
-        }
-        _ => {}
-    }
+    let (bytes, at) = if meta.is_deflated() {
+        inflated = inflate(bytes.get(meta.data_set..)?);
+        (inflated.as_slice(), 0)
+    } else {
+        (bytes, meta.data_set)
+    };
     // The first element shows whether value representations are written, whatever the syntax says.
-    data.explicit = data.bytes.get(at + 4..at + 6).is_some_and(is_vr);
-    data.find(at, SERIES)
+    let letters = bytes.get(at + 4..at + 6);
+    let encoding = Encoding {
+        explicit_vr: letters.is_some_and(|vr| vr.iter().all(u8::is_ascii_uppercase)),
+        ..Encoding::of(&meta.transfer_syntax)
+    };
+    let value =
+        Walk { elements: Elements { bytes }, encoding }.find(at, tags::SERIES_INSTANCE_UID)?;
+    let text = std::str::from_utf8(value).ok()?;
+    let uid = text.trim_matches(|c: char| c.is_whitespace() || c == '\0');
+    (!uid.is_empty()).then(|| uid.to_owned())
 }
 
 /// What of a deflated data set can be inflated: all of it, or the part before it breaks off.
@@ -75,118 +57,79 @@ fn inflate(bytes: &[u8]) -> Vec<u8> {
     inflated
 }
 
-/// The header of an element.
-struct Element {
-    tag: u32,
-    vr: [u8; 2],
-    length: u32,
-    /// Where its value starts.
-    value: usize,
-}
-
-/// A data set in one of the plain transfer syntaxes.
+/// A walk over a data set that may break off anywhere.
 #[derive(Clone, Copy)]
-struct Elements<'a> {
-    bytes: &'a [u8],
-    explicit: bool,
-    big_endian: bool,
+struct Walk<'a> {
+    elements: Elements<'a>,
+    encoding: Encoding,
 }
 
-impl<'a> Elements<'a> {
-    /// The text of a top-level element.
-    fn find(&self, mut at: usize, tag: u32) -> Option<String> {
+impl<'a> Walk<'a> {
+    /// The value of a top-level element.
+    fn find(self, mut at: usize, tag: Tag) -> Option<&'a [u8]> {
         loop {
-            let element = self.element(at)?;
-            if element.tag == tag {
-                return trimmed(self.value(&element)?).filter(|uid| !uid.is_empty());
+            let header = self.header(at)?;
+            if header.tag == tag {
+                return self.elements.bytes.get(header.value..self.end(&header)?);
             }
-            at = self.skip(&element, 0)?;
+            at = self.skip(&header, 0)?;
         }
     }
 
     /// The end of an element's value.
-    fn skip(&self, element: &Element, depth: usize) -> Option<usize> {
-        if element.length != UNDEFINED {
-            return Some(element.value + self.value(element)?.len());
+    fn skip(self, header: &Header, depth: usize) -> Option<usize> {
+        if header.length.is_some() {
+            return self.end(header);
         }
         // Inside a value of unknown representation elements are implicit (PS3.5, 6.2.2).
-        let explicit = self.explicit && &element.vr != b"UN";
-        let inside = Self { explicit, ..*self };
-        let mut at = element.value;
+        let is_unknown = header.vr == Some(VR::UN);
+        let encoding = if is_unknown { Encoding::IMPLICIT_LE } else { self.encoding };
+        let inside = Self { encoding, ..self };
+        let mut at = header.value;
         loop {
-            let item = inside.element(at)?;
+            let item = inside.header(at)?;
             at = match item.tag {
-                SEQUENCE_END => return Some(item.value),
-                ITEM if item.length == UNDEFINED => inside.skip_item(item.value, depth + 1)?,
-                ITEM => item.value + inside.value(&item)?.len(),
+                SEQUENCE_DELIMITATION => return Some(item.value),
+                ITEM if item.length.is_none() => inside.skip_item(item.value, depth + 1)?,
+                ITEM => inside.end(&item)?,
                 _ => return None,
             };
         }
     }
 
     /// The end of an item of undefined length whose elements start at `at`.
-    fn skip_item(&self, mut at: usize, depth: usize) -> Option<usize> {
+    fn skip_item(self, mut at: usize, depth: usize) -> Option<usize> {
         if depth > MAX_NESTING {
             return None;
         }
         loop {
-            let element = self.element(at)?;
-            if element.tag == ITEM_END {
-                return Some(element.value);
+            let header = self.header(at)?;
+            if header.tag == ITEM_DELIMITATION {
+                return Some(header.value);
             }
-            at = self.skip(&element, depth)?;
+            at = self.skip(&header, depth)?;
         }
     }
 
-    fn element(&self, at: usize) -> Option<Element> {
-        let group = self.u16(at)?;
-        let tag = u32::from(group) << 16 | u32::from(self.u16(at + 2)?);
-        if !self.explicit || group == 0xFFFE {
-            return Some(Element { tag, vr: *b"  ", length: self.u32(at + 4)?, value: at + 8 });
-        }
-        let vr: [u8; 2] = self.bytes.get(at + 4..at + 6)?.try_into().ok()?;
-        if SHORT.contains(&&vr) {
-            let length = u32::from(self.u16(at + 6)?);
-            return Some(Element { tag, vr, length, value: at + 8 });
-        }
-        let length = self.u32(at + 8)?;
-        is_vr(&vr).then_some(Element { tag, vr, length, value: at + 12 })
+    fn header(self, at: usize) -> Option<Header> {
+        self.elements.any_header(at, self.encoding).ok()
     }
 
-    /// The value of an element of defined length, where all of it is there.
-    fn value(&self, element: &Element) -> Option<&'a [u8]> {
-        let end = element.value.checked_add(usize::try_from(element.length).ok()?)?;
-        self.bytes.get(element.value..end)
+    /// The end of a value of defined length, where all of it is there.
+    fn end(self, header: &Header) -> Option<usize> {
+        self.elements.end_of(header, self.elements.bytes.len()).ok()
     }
-
-    fn u16(&self, at: usize) -> Option<u16> {
-        let bytes = self.bytes.get(at..at.checked_add(2)?)?.try_into().ok()?;
-        Some(if self.big_endian { u16::from_be_bytes(bytes) } else { u16::from_le_bytes(bytes) })
-    }
-
-    fn u32(&self, at: usize) -> Option<u32> {
-        let bytes = self.bytes.get(at..at.checked_add(4)?)?.try_into().ok()?;
-        Some(if self.big_endian { u32::from_be_bytes(bytes) } else { u32::from_le_bytes(bytes) })
-    }
-}
-
-fn is_vr(letters: &[u8]) -> bool {
-    letters.iter().all(u8::is_ascii_uppercase)
-}
-
-fn trimmed(value: &[u8]) -> Option<String> {
-    let text = std::str::from_utf8(value).ok()?;
-    Some(text.trim_matches(|c: char| c.is_whitespace() || c == '\0').to_owned())
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::{Draft, draft};
+    use super::super::encoding::EXPLICIT_VR_BIG_ENDIAN;
+    use super::super::tests::{Draft, SYNTAXES, draft};
     use super::*;
 
     #[test]
     fn the_uid_is_found_in_every_syntax_and_in_files_that_are_cut() {
-        for syntax in ["1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2"] {
+        for syntax in SYNTAXES {
             let bytes = Draft { syntax, ..draft(0.0) }.bytes();
             assert_eq!(series_uid_of(&bytes).as_deref(), Some("1.2.3"), "{syntax}");
             // The UID is found exactly where all of it is there.
@@ -194,7 +137,7 @@ mod tests {
                 (0..bytes.len()).map(|cut| series_uid_of(&bytes[..cut]).is_some()).collect();
             let first = found.iter().position(|f| *f).unwrap();
             assert!(found[first..].iter().all(|f| *f) && first < bytes.len() - 100, "{syntax}");
-            if syntax != "1.2.840.10008.1.2.2" {
+            if syntax != EXPLICIT_VR_BIG_ENDIAN {
                 assert_eq!(series_uid_of(&bytes[132..]).as_deref(), Some("1.2.3"), "no preamble");
             }
         }

@@ -151,9 +151,7 @@ pub fn write_segmentation(
         ))
     })?;
     let object = data_set::Segmentation { source: &source, mask, label, character_set };
-    let content = object.bytes().ok_or_else(|| {
-        unwritable("a segmentation of more than 4 GB cannot be one DICOM object".into())
-    })?;
+    let content = object.bytes().map_err(unwritable)?;
     write_atomic(out, |file| file.write_all(&content))
 }
 
