@@ -43,14 +43,14 @@ fn device_from(get: impl Fn(&str) -> Option<OsString>) -> anyhow::Result<Option<
 
 /// What tells this process from others that may work beside it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Place {
+pub(crate) struct WorkerIdentity {
     /// The machine's name.
     pub(crate) host: String,
     /// The scheduler's task, by a name that stays when the scheduler starts it again.
     pub(crate) task: Option<String>,
 }
 
-impl Place {
+impl WorkerIdentity {
     /// As it is now.
     pub(crate) fn read() -> anyhow::Result<Self> {
         let host = std::fs::read_to_string("/proc/sys/kernel/hostname").ok();
@@ -117,7 +117,7 @@ impl HubEnvironment {
 
 /// Says which process this is, for others that find a folder locked by it.
 pub(crate) fn identify() {
-    let host = Place::read().ok().map(|place| place.host);
+    let host = WorkerIdentity::read().ok().map(|place| place.host);
     let words = std::env::args_os().enumerate().map(|(n, word)| match n {
         // The program's name without its folder.
         0 => {
@@ -166,7 +166,8 @@ mod tests {
     #[test]
     fn a_task_that_is_started_again_is_the_same_task() {
         let place = |host: Option<&str>, vars: &[(&str, &str)]| {
-            Place::from(host.map(str::to_owned), variables(vars)).map_err(|e| e.to_string())
+            WorkerIdentity::from(host.map(str::to_owned), variables(vars))
+                .map_err(|e| e.to_string())
         };
         let here = place(Some("node1\n"), &[("SLURM_JOB_ID", "12")]).unwrap();
         assert_eq!((here.host.as_str(), here.task.as_deref()), ("node1", Some("slurm 12")));

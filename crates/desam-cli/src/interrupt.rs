@@ -36,7 +36,7 @@ pub(crate) fn advice(command: &Command) -> &'static str {
 /// Where the signal is ignored, as by a shell for a command in its background, it stays so.
 #[cfg(unix)]
 pub(crate) fn install(advice: &'static str) -> std::io::Result<()> {
-    use crate::failure;
+    use crate::stderr;
     use signal_hook::consts::SIGINT;
     use signal_hook::{flag, iterator::Signals, low_level};
     use std::io::IsTerminal;
@@ -58,7 +58,7 @@ pub(crate) fn install(advice: &'static str) -> std::io::Result<()> {
             // The terminal has echoed ^C behind a progress bar.
             let start =
                 if std::io::stderr().is_terminal() { "\ninterrupted" } else { "interrupted" };
-            failure::line(start, advice);
+            stderr::line(start, advice);
             low_level::exit(INTERRUPTED);
         }
     })?;

@@ -5,12 +5,12 @@
 mod cli;
 mod commands;
 mod environment;
-mod failure;
 mod hint;
 mod interrupt;
 mod memory;
-mod progress;
-mod reply;
+mod output;
+mod stderr;
+mod terminal;
 mod threads;
 
 use anyhow::Context;
@@ -28,11 +28,11 @@ fn main() -> ExitCode {
     let cli = cli::Cli::parse();
     match run(&cli) {
         Ok(reply) => reply.print(cli.command.wants_json()),
-        Err(error) => failure::print(&error),
+        Err(error) => stderr::report(&error),
     }
 }
 
-fn run(cli: &cli::Cli) -> anyhow::Result<reply::Reply> {
+fn run(cli: &cli::Cli) -> anyhow::Result<output::Output> {
     environment::identify();
     // First, while there is one thread only.
     threads::configure(cli.shared.threads)?;

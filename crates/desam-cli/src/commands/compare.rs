@@ -1,9 +1,10 @@
 //! `desam compare`: two runs on the same cases.
 
-use super::draws::Draws;
-use super::{Session, one_of};
+use super::Session;
+use super::flags::BootstrapFlags;
+use super::values::enum_values;
 use crate::cli::JsonFlag;
-use crate::reply::Reply;
+use crate::output::Output;
 use anyhow::{Context, bail};
 use clap::Args;
 use desam::core::text::DisplayPath as _;
@@ -44,7 +45,7 @@ pub(crate) struct Arguments {
 
     /// Which scores of a run's folder are read
     #[arg(long, value_name = "PROTOCOL", default_value = "paper",
-        value_parser = one_of::<Protocol>(&["paper", "full"]))]
+        value_parser = enum_values::<Protocol>())]
     protocol: Protocol,
 
     /// The metric to compare by, as `desam evaluate` knows them
@@ -52,7 +53,7 @@ pub(crate) struct Arguments {
     metric: CaseMetric,
 
     #[command(flatten)]
-    draws: Draws,
+    draws: BootstrapFlags,
 
     #[command(flatten)]
     pub(crate) json: JsonFlag,
@@ -79,7 +80,7 @@ fn scores(run: &Path, arguments: &Arguments) -> anyhow::Result<Evaluation> {
     Ok(Evaluation::read_json(&file)?)
 }
 
-pub(crate) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Reply> {
+pub(crate) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Output> {
     let bootstrap = arguments.draws.config_or_default()?;
     let config = CompareConfig { metric: arguments.metric, bootstrap };
     session.detail(&format!("settings: {}", serde_json::to_string(&config)?));
@@ -88,5 +89,5 @@ pub(crate) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Re
     let json = serde_json::to_value(&comparison).context("the result cannot be written as JSON")?;
     let names =
         format!("A  {}\nB  {}", arguments.a.display_escaped(), arguments.b.display_escaped());
-    Ok(Reply::new(format!("{names}\n{}", comparison.table()), json))
+    Ok(Output::new(format!("{names}\n{}", comparison.table()), json))
 }

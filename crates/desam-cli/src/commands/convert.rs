@@ -1,10 +1,11 @@
 //! `desam convert`: any checkpoint to official names in safetensors.
 
 use super::info::checkpoint;
-use super::overwrite::say_replaced;
-use super::{Session, json_path, room_for};
+use super::output_files::ensure_parent_dir;
+use super::output_files::say_replaced;
+use super::{Session, json_path};
 use crate::cli::JsonFlag;
-use crate::reply::Reply;
+use crate::output::Output;
 use anyhow::bail;
 use clap::Args;
 use desam::Progress;
@@ -37,7 +38,7 @@ pub(crate) struct Arguments {
     pub(crate) json: JsonFlag,
 }
 
-pub(crate) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Reply> {
+pub(crate) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Output> {
     let (input, output) = (&arguments.input, &arguments.output);
     if output.extension().is_none_or(|e| e != "safetensors") {
         bail!("{}: the name of what is written ends in .safetensors", output.display_escaped());
@@ -45,13 +46,13 @@ pub(crate) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Re
     let read = Checkpoint::open(input)?;
     read.expect_sam()?;
     let name = input.display();
-    read.warnings.iter().for_each(|w| session.screen.warn(&format!("{name}: {w}")));
-    read.notes.iter().for_each(|n| session.screen.detail(&format!("{name}: {n}")));
+    read.warnings.iter().for_each(|w| session.terminal.warn(&format!("{name}: {w}")));
+    read.notes.iter().for_each(|n| session.terminal.detail(&format!("{name}: {n}")));
     let summary = read.summary();
     if summary.parameters() == 0 {
         bail!("{} holds no part of SAM or DeSAM; nothing was written", input.display_escaped());
     }
-    room_for(output)?;
+    ensure_parent_dir(output)?;
     say_replaced(output, session);
     let mut metadata = read.metadata.clone();
     // Readers of the transformers library refuse a file that does not say so.
@@ -59,5 +60,5 @@ pub(crate) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Re
     desam::encoder::checkpoint::write(output, &read.tensors, &metadata)?;
     let found = checkpoint::describe(&read)?;
     let text = format!("{}\nwritten to {}", found.text, output.display_escaped());
-    Ok(Reply::new(text, json!({ "input": found.json, "output": json_path(output) })))
+    Ok(Output::new(text, json!({ "input": found.json, "output": json_path(output) })))
 }

@@ -1,9 +1,10 @@
 //! `desam demo`: everything once, with nothing downloaded.
 
-use super::{EPOCHS, Session, aligned, one_of, seed, whole};
+use super::values::{EPOCHS, enum_values, integer, seed};
+use super::{Session, aligned};
 use crate::cli::JsonFlag;
-use crate::progress::duration;
-use crate::reply::Reply;
+use crate::output::Output;
+use crate::terminal::duration;
 use anyhow::Context;
 use clap::Args;
 use desam::Mode;
@@ -43,15 +44,15 @@ pub(crate) struct Arguments {
     seed: u64,
 
     /// Phantoms at each of the six sites, at least 2 [default: as many as the demonstration needs]
-    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = whole(1..=1000))]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = integer(1..=1000))]
     cases_per_site: Option<usize>,
 
     /// Passes over the training slices [default: as many as the demonstration needs]
-    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = whole(EPOCHS))]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = integer(EPOCHS))]
     epochs: Option<usize>,
 
     /// How the model is prompted [default: points]
-    #[arg(long, value_name = "MODE", value_parser = one_of::<Mode>(&["points", "box"]))]
+    #[arg(long, value_name = "MODE", value_parser = enum_values::<Mode>())]
     mode: Option<Mode>,
 
     #[command(flatten)]
@@ -71,11 +72,11 @@ impl Arguments {
     }
 }
 
-pub(crate) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Reply> {
+pub(crate) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Output> {
     let config = arguments.config();
     session.detail(&format!("settings: {}", serde_json::to_string(&config)?));
     let started = Instant::now();
-    let summary = demo_on(&arguments.out, &config, &session.device, &session.screen)?;
+    let summary = demo_on(&arguments.out, &config, &session.device, &session.terminal)?;
     let took = started.elapsed();
     let text = text(&summary, took);
     let mut json =
@@ -84,7 +85,7 @@ pub(crate) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Re
         object.insert("phantom".to_owned(), json!(true));
         object.insert("seconds".to_owned(), json!(took.as_secs_f64()));
     }
-    Ok(Reply::new(text, json))
+    Ok(Output::new(text, json))
 }
 
 fn text(summary: &DemoSummary, took: Duration) -> String {

@@ -1,11 +1,13 @@
 //! `desam evaluate`: one model, every site.
 
-use super::draws::Draws;
-use super::overwrite::Force;
-use super::precision::PrecisionFlag;
-use super::{Session, grid_side, json_path, one_of, room_for, whole};
+use super::flags::BootstrapFlags;
+use super::flags::PrecisionFlag;
+use super::output_files::ForceFlag;
+use super::output_files::ensure_parent_dir;
+use super::values::{GRID_SIDE, enum_values, integer};
+use super::{Session, json_path};
 use crate::cli::JsonFlag;
-use crate::reply::Reply;
+use crate::output::Output;
 use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
 use desam::core::text::path_for_people;
@@ -51,7 +53,7 @@ Examples:
 /// evaluation_PROTOCOL.json and .csv unless other files are named. Where those hold scores of other
 /// settings, the settings that differ are appended, as in evaluation_paper_border0.json; where they
 /// hold scores of the same settings, they are replaced with --force alone. Dice is in per cent on the
-/// screen, from 0 to 1 in files.
+/// terminal, from 0 to 1 in files.
 #[derive(Debug, Args)]
 #[command(after_help = AFTER)]
 pub(crate) struct Arguments {
@@ -65,20 +67,20 @@ pub(crate) struct Arguments {
 
     /// Which voxels are compared
     #[arg(long, value_name = "PROTOCOL", default_value = "paper",
-        value_parser = one_of::<Protocol>(&["paper", "full"]))]
+        value_parser = enum_values::<Protocol>())]
     protocol: Protocol,
 
     /// Border of each predicted mask that is set to zero, in its pixels [default: paper: 50 of
     /// 256, in proportion; full: 0]
-    #[arg(long, value_name = "PX", allow_negative_numbers = true, value_parser = whole(0..=8192))]
+    #[arg(long, value_name = "PX", allow_negative_numbers = true, value_parser = integer(0..=8192))]
     border: Option<usize>,
 
     /// How to prompt [default: as the model was trained]
-    #[arg(long, value_name = "MODE", value_parser = one_of::<Mode>(&["points", "box"]))]
+    #[arg(long, value_name = "MODE", value_parser = enum_values::<Mode>())]
     mode: Option<Mode>,
 
     /// Points along each side of the grid, 1 to 64, in points mode alone [default: 9]
-    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = grid_side)]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = integer(GRID_SIDE))]
     grid: Option<usize>,
 
     /// Sites to score, separated by commas [default: all in the cache]
@@ -98,7 +100,7 @@ pub(crate) struct Arguments {
     precision: PrecisionFlag,
 
     #[command(flatten)]
-    draws: Draws,
+    draws: BootstrapFlags,
 
     /// Write the result as JSON to FILE; without FILE, print it on stdout instead of the table
     #[arg(long, value_name = "FILE", num_args = 0..=1)]
@@ -109,7 +111,7 @@ pub(crate) struct Arguments {
     csv: Option<PathBuf>,
 
     #[command(flatten)]
-    force: Force,
+    force: ForceFlag,
 }
 
 /// What a name stands for.
@@ -147,7 +149,7 @@ impl Arguments {
     }
 }
 
-pub(crate) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Reply> {
+pub(crate) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Output> {
     let run = Run::open(&arguments.run)?;
     let (settings, manifest) = (run.config()?.train, run.manifest()?);
     let model = Model::open_in(run.dir(), &session.device, arguments.precision.precision)?;
@@ -183,12 +185,12 @@ pub(crate) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Re
     let beside = |ending: &str| run.dir().join(format!("{stem}.{ending}"));
     let json = arguments.json.clone().flatten().unwrap_or_else(|| beside("json"));
     let csv = arguments.csv.clone().unwrap_or_else(|| beside("csv"));
-    room_for(&json)?;
-    room_for(&csv)?;
+    ensure_parent_dir(&json)?;
+    ensure_parent_dir(&csv)?;
     arguments.force.check([json.clone(), csv.clone()])?;
     // Another evaluation would leave its JSON beside this one's CSV.
-    let _locks = (lock::file(&json, &session.screen)?, lock::file(&csv, &session.screen)?);
-    let mut evaluation = evaluate(&request, &session.screen)?;
+    let _locks = (lock::file(&json, &session.terminal)?, lock::file(&csv, &session.terminal)?);
+    let mut evaluation = evaluate(&request, &session.terminal)?;
     // Whoever reads it may stand elsewhere.
     evaluation.cache = std::path::absolute(cache.dir()).ok();
     if let Some(draws) = draws {
@@ -199,7 +201,7 @@ pub(crate) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Re
     reply(&evaluation, (&json, &csv))
 }
 
-fn reply(evaluation: &Evaluation, (json, csv): (&Path, &Path)) -> anyhow::Result<Reply> {
+fn reply(evaluation: &Evaluation, (json, csv): (&Path, &Path)) -> anyhow::Result<Output> {
     let text = format!(
         "{}\n\nscores  {}\ncases   {}",
         evaluation.table().trim_end(),
@@ -212,7 +214,7 @@ fn reply(evaluation: &Evaluation, (json, csv): (&Path, &Path)) -> anyhow::Result
         object
             .insert("files".to_owned(), json!({ "json": json_path(json), "csv": json_path(csv) }));
     }
-    let mut reply = Reply::new(text, value);
+    let mut reply = Output::new(text, value);
     let unscored = evaluation.unscored.iter();
     reply.failures =
         unscored.map(|c| format!("{}/{} was not scored: {}", c.site, c.case, c.reason)).collect();

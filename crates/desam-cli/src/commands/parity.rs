@@ -1,10 +1,11 @@
 //! `desam parity`: this program against the official one.
 
-use super::overwrite::say_replaced;
-use super::precision::PrecisionFlag;
-use super::{Session, room_for};
+use super::Session;
+use super::flags::PrecisionFlag;
+use super::output_files::ensure_parent_dir;
+use super::output_files::say_replaced;
 use crate::cli::JsonFlag;
-use crate::reply::Reply;
+use crate::output::Output;
 use anyhow::Context;
 use clap::Args;
 use desam::parity::{ParityOptions, parity_on};
@@ -61,12 +62,12 @@ impl Arguments {
     }
 }
 
-pub(crate) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Reply> {
+pub(crate) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Output> {
     let precision = arguments.precision.precision;
     let options = ParityOptions { device: session.device.clone(), precision };
-    let report = parity_on(&arguments.dir, &options, &session.screen)?;
+    let report = parity_on(&arguments.dir, &options, &session.terminal)?;
     if let Some(Some(path)) = &arguments.json {
-        room_for(path)?;
+        ensure_parent_dir(path)?;
         say_replaced(path, session);
         report.write_json(path)?;
     }
@@ -75,7 +76,7 @@ pub(crate) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Re
     if let Some(object) = value.as_object_mut() {
         object.insert("passed".to_owned(), report.passed().into());
     }
-    let mut reply = Reply::new(report.table(), value);
+    let mut reply = Output::new(report.table(), value);
     let failed = report.failed();
     reply.failures = failed.map(|s| format!("{} exceeds its limit", s.name)).collect();
     Ok(reply)

@@ -1,9 +1,10 @@
 //! `desam phantom`: made-up volumes to try everything on.
 
-use super::overwrite::Force;
-use super::{Session, aligned, json_path, seed, whole};
+use super::output_files::ForceFlag;
+use super::values::{integer, seed};
+use super::{Session, aligned, json_path};
 use crate::cli::JsonFlag;
-use crate::reply::Reply;
+use crate::output::Output;
 use clap::Args;
 use desam::core::text::path_for_people;
 use desam::data::phantom::{PhantomConfig, SiteStyle, write_phantoms};
@@ -25,7 +26,7 @@ pub(crate) struct Arguments {
 
     /// Cases at each site, 1 to 1000
     #[arg(long, value_name = "N", default_value_t = 6, allow_negative_numbers = true,
-        value_parser = whole(1..=1000))]
+        value_parser = integer(1..=1000))]
     cases_per_site: usize,
 
     /// Seed of everything random
@@ -34,20 +35,20 @@ pub(crate) struct Arguments {
     seed: u64,
 
     #[command(flatten)]
-    force: Force,
+    force: ForceFlag,
 
     #[command(flatten)]
     pub(crate) json: JsonFlag,
 }
 
-pub(crate) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Reply> {
+pub(crate) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Output> {
     let config = PhantomConfig {
         cases_per_site: arguments.cases_per_site,
         seed: arguments.seed,
         sites: SiteStyle::six_sites(),
     };
     arguments.force.check(config.files(&arguments.out))?;
-    let cases = write_phantoms(&arguments.out, &config, &session.screen)?;
+    let cases = write_phantoms(&arguments.out, &config, &session.terminal)?;
     let mut sites: Vec<&str> = cases.iter().map(|c| c.site.as_str()).collect();
     sites.dedup();
     let text = aligned(&[
@@ -64,5 +65,5 @@ pub(crate) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Re
         "seed": config.seed,
         "phantom": true,
     });
-    Ok(Reply::new(text, json))
+    Ok(Output::new(text, json))
 }

@@ -1,10 +1,12 @@
 //! `desam report`: runs as one page.
 
-use super::draws::Draws;
-use super::overwrite::say_replaced;
-use super::{Session, aligned, one_of, room_for, whole};
+use super::flags::BootstrapFlags;
+use super::output_files::ensure_parent_dir;
+use super::output_files::say_replaced;
+use super::values::{enum_values, integer};
+use super::{Session, aligned};
 use crate::cli::JsonFlag;
-use crate::reply::Reply;
+use crate::output::Output;
 use anyhow::Context;
 use clap::Args;
 use desam::core::Progress;
@@ -52,7 +54,7 @@ pub(crate) struct Arguments {
 
     /// Which scores are shown of a RUN; a PLAN says itself which it has
     #[arg(long, value_name = "PROTOCOL", default_value = "paper",
-        value_parser = one_of::<Protocol>(&["paper", "full"]))]
+        value_parser = enum_values::<Protocol>())]
     protocol: Protocol,
 
     /// Folder of features to draw cases from [default: the one each run was scored with]
@@ -61,12 +63,12 @@ pub(crate) struct Arguments {
 
     /// Worst cases to show of each run, and as many best ones
     #[arg(long, value_name = "N", default_value_t = GalleryConfig::default().cases_each,
-        allow_negative_numbers = true, value_parser = whole(0..=1000))]
+        allow_negative_numbers = true, value_parser = integer(0..=1000))]
     cases: usize,
 
     /// Most slices to show of a case
     #[arg(long, value_name = "N", default_value_t = GalleryConfig::default().slices,
-        allow_negative_numbers = true, value_parser = whole(0..=1000))]
+        allow_negative_numbers = true, value_parser = integer(0..=1000))]
     slices: usize,
 
     /// Heading of the page [default: which site was trained on]
@@ -74,20 +76,20 @@ pub(crate) struct Arguments {
     title: Option<String>,
 
     #[command(flatten)]
-    draws: Draws,
+    draws: BootstrapFlags,
 
     #[command(flatten)]
     pub(crate) json: JsonFlag,
 }
 
-pub(crate) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Reply> {
+pub(crate) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Output> {
     let mut runs = Vec::new();
     for folder in &arguments.runs {
         if folder.join("plan.jsonl").is_file() {
             let (done, missing) = RunSource::of_plan(&Plan::open(folder)?)?;
             if !missing.is_empty() {
                 let (folder, missing) = (folder.display_escaped(), missing.join(", "));
-                session.screen.say(&format!("{folder}: not scored yet: {missing}"));
+                session.terminal.say(&format!("{folder}: not scored yet: {missing}"));
             }
             runs.extend(done);
         } else if folder.is_file() {
@@ -107,11 +109,11 @@ pub(crate) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Re
         bootstrap: arguments.draws.config_or_default()?,
         device: session.device.clone(),
     };
-    room_for(&arguments.out)?;
+    ensure_parent_dir(&arguments.out)?;
     say_replaced(&arguments.out, session);
-    let summary = report(&request, &arguments.out, &session.screen)?;
+    let summary = report(&request, &arguments.out, &session.terminal)?;
     let json = serde_json::to_value(&summary).context("the result cannot be written as JSON")?;
-    Ok(Reply::new(text(&summary), json))
+    Ok(Output::new(text(&summary), json))
 }
 
 fn text(summary: &ReportSummary) -> String {

@@ -1,10 +1,11 @@
 //! `desam verify`: is this data set fit to be trained on?
 
-use super::preprocess::PreprocessFlags;
-use super::read_flags::ReadFlags;
-use super::{Session, aligned, whole};
+use super::flags::PreprocessFlags;
+use super::flags::ReadFlags;
+use super::values::integer;
+use super::{Session, aligned};
 use crate::cli::JsonFlag;
-use crate::reply::Reply;
+use crate::output::Output;
 use clap::Args;
 use desam::core::text::DisplayPath as _;
 use desam::data::cache::human_bytes;
@@ -42,7 +43,7 @@ pub(crate) struct Arguments {
 
     /// Side of the encoder's masks, 1 to 4096 pixels: 256 for SAM's encoders, 64 for tiny
     #[arg(long, value_name = "PX", default_value_t = VerifyRequest::SAM_MASK_SIDE,
-        allow_negative_numbers = true, value_parser = whole(1..=4096))]
+        allow_negative_numbers = true, value_parser = integer(1..=4096))]
     mask_side: usize,
 
     #[command(flatten)]
@@ -53,17 +54,17 @@ pub(crate) struct Arguments {
     read: ReadFlags,
 }
 
-pub(crate) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Reply> {
+pub(crate) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Output> {
     let request = VerifyRequest::new(&arguments.data)
         .with_preprocess(arguments.preprocess.config())
         .with_mask_side(arguments.mask_side)
         .with_read(arguments.read.options());
-    let verified = verify(&request, &session.screen)?;
+    let verified = verify(&request, &session.terminal)?;
     let mut json = serde_json::to_value(&verified)?;
     if let Some(object) = json.as_object_mut() {
         object.insert("fit".to_owned(), verified.report.is_fit().into());
     }
-    let mut reply = Reply::new(text(&verified), json);
+    let mut reply = Output::new(text(&verified), json);
     reply.failures = verified.report.errors().collect();
     Ok(reply)
 }

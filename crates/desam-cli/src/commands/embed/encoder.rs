@@ -11,7 +11,7 @@ use std::path::PathBuf;
 
 /// What `--encoder` may say.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Encoder {
+pub(super) enum EncoderArg {
     Tiny,
     TinyRandom,
     Hub(String),
@@ -22,7 +22,7 @@ pub(super) enum Encoder {
 const NAMES: [&str; 6] = ["tiny", "tiny-random", "vit-b", "vit-l", "vit-h", "medsam"];
 
 /// A file's name need not be UTF-8.
-impl From<OsString> for Encoder {
+impl From<OsString> for EncoderArg {
     fn from(argument: OsString) -> Self {
         match argument.to_str() {
             Some("tiny") => Self::Tiny,
@@ -33,7 +33,7 @@ impl From<OsString> for Encoder {
     }
 }
 
-impl Encoder {
+impl EncoderArg {
     /// The encoder itself, downloaded where it has to be.
     pub(super) fn choice(
         &self,
@@ -82,7 +82,7 @@ fn download(name: &str, session: &Session) -> anyhow::Result<PathBuf> {
     options.token = environment.token;
     options.offline = environment.offline;
     let model = HubModel::preset(name)?;
-    Ok(fetch(&model, &options, &session.screen)?)
+    Ok(fetch(&model, &options, &session.terminal)?)
 }
 
 #[cfg(not(feature = "hub"))]
@@ -99,11 +99,11 @@ mod tests {
 
     #[test]
     fn names_are_names_and_the_rest_are_files() {
-        let read = |text: &str| Encoder::from(OsString::from(text));
-        assert_eq!(read("tiny"), Encoder::Tiny);
-        assert_eq!(read("tiny-random"), Encoder::TinyRandom);
-        assert_eq!(read("vit-h"), Encoder::Hub("vit-h".into()));
-        assert_eq!(read("./vit-h"), Encoder::File("./vit-h".into()));
-        assert_eq!(read("sam.pth"), Encoder::File("sam.pth".into()));
+        let read = |text: &str| EncoderArg::from(OsString::from(text));
+        assert_eq!(read("tiny"), EncoderArg::Tiny);
+        assert_eq!(read("tiny-random"), EncoderArg::TinyRandom);
+        assert_eq!(read("vit-h"), EncoderArg::Hub("vit-h".into()));
+        assert_eq!(read("./vit-h"), EncoderArg::File("./vit-h".into()));
+        assert_eq!(read("sam.pth"), EncoderArg::File("sam.pth".into()));
     }
 }

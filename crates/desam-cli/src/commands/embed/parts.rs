@@ -1,6 +1,7 @@
 //! Embedding by several processes.
 
-use crate::commands::{Session, whole};
+use crate::commands::Session;
+use crate::commands::values::integer;
 use crate::environment::task_index;
 use anyhow::Context;
 use clap::Args;
@@ -9,19 +10,19 @@ use desam::embed::{
 };
 use std::ops::RangeInclusive;
 
-/// Parts that a data set may be cut into.
+/// PartFlags that a data set may be cut into.
 const NUM_PARTS: RangeInclusive<usize> = 1..=100_000;
 
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Several processes")]
-pub(super) struct Parts {
+pub(super) struct PartFlags {
     /// Embed one of N parts of the cases only, 1 to 100000
-    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = whole(NUM_PARTS))]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = integer(NUM_PARTS))]
     num_parts: Option<usize>,
 
     /// Which part, from 0 [default: SLURM_ARRAY_TASK_ID, else JOB_COMPLETION_INDEX]
     #[arg(long, value_name = "K", requires = "num_parts", allow_negative_numbers = true,
-        value_parser = whole(0..=NUM_PARTS.end() - 1))]
+        value_parser = integer(0..=NUM_PARTS.end() - 1))]
     part_id: Option<usize>,
 
     /// Embed nothing: make the cache whole of parts that are all done, where the last of them could
@@ -31,32 +32,32 @@ pub(super) struct Parts {
 }
 
 /// What was done.
-pub(super) enum Done {
+pub(super) enum EmbedOutcome {
     /// All cases were embedded.
     All(EmbedSummary),
     /// One part of them was.
     Part(PartSummary),
-    /// Parts were made one cache.
+    /// PartFlags were made one cache.
     Whole,
 }
 
 pub(super) fn run(
-    parts: &Parts,
+    parts: &PartFlags,
     request: &EmbedRequest<'_>,
     session: &Session,
-) -> anyhow::Result<Done> {
+) -> anyhow::Result<EmbedOutcome> {
     let Some(of) = parts.num_parts else {
-        return Ok(Done::All(embed(request, &session.screen)?));
+        return Ok(EmbedOutcome::All(embed(request, &session.terminal)?));
     };
     if parts.finish {
-        finish_parts(request, of, &session.screen)?;
-        return Ok(Done::Whole);
+        finish_parts(request, of, &session.terminal)?;
+        return Ok(EmbedOutcome::Whole);
     }
     let index = parts.part_id.or(task_index()?).context(
         "--num-parts without --part-id, and neither SLURM_ARRAY_TASK_ID nor JOB_COMPLETION_INDEX \
          says which part this is",
     )?;
-    Ok(Done::Part(embed_part(request, Part::new(index, of)?, &session.screen)?))
+    Ok(EmbedOutcome::Part(embed_part(request, Part::new(index, of)?, &session.terminal)?))
 }
 
 /// How a part stands to the others.

@@ -2,7 +2,7 @@
 
 use super::{Session, aligned};
 use crate::commands::json_path;
-use crate::reply::Reply;
+use crate::output::Output;
 use anyhow::Context;
 use desam::core::text::DisplayPath as _;
 use desam::data::cache::{FeatureCache, human_bytes};
@@ -10,9 +10,9 @@ use desam::model::{WEIGHTS_FILE, WeightsCoverage, cache_weights_path, verify_cac
 use serde_json::json;
 use std::path::Path;
 
-pub(super) fn describe(path: &Path, verify: bool, session: &Session) -> anyhow::Result<Reply> {
+pub(super) fn describe(path: &Path, verify: bool, session: &Session) -> anyhow::Result<Output> {
     let cache = FeatureCache::open(path)?;
-    let verified = verify.then(|| verify_cache(&cache, &session.screen)).transpose()?;
+    let verified = verify.then(|| verify_cache(&cache, &session.terminal)).transpose()?;
     let has_weights = cache_weights_path(&cache).is_file();
     let header = cache.header();
     let recipe = &header.recipe;
@@ -71,7 +71,7 @@ pub(super) fn describe(path: &Path, verify: bool, session: &Session) -> anyhow::
         "weights_file": has_weights,
         "verified": verify,
     });
-    Ok(Reply::new(aligned(&rows), json))
+    Ok(Output::new(aligned(&rows), json))
 }
 
 /// The hash of the weights, and whether their file is there.

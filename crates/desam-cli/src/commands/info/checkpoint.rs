@@ -2,7 +2,7 @@
 
 use super::aligned;
 use crate::commands::json_path;
-use crate::reply::Reply;
+use crate::output::Output;
 use desam::ModelRecord;
 use desam::core::EncoderSpec;
 use desam::core::text::DisplayPath as _;
@@ -14,7 +14,7 @@ use serde_json::json;
 /// Names of unknown tensors that are worth listing.
 const UNKNOWN_SHOWN: usize = 8;
 
-pub(in crate::commands) fn describe(read: &Checkpoint) -> anyhow::Result<Reply> {
+pub(in crate::commands) fn describe(read: &Checkpoint) -> anyhow::Result<Output> {
     let summary = read.summary();
     let record = ModelRecord::read(&read.metadata, &read.path)?;
     let file = InputFile::of(&read.path)?;
@@ -77,7 +77,7 @@ pub(in crate::commands) fn describe(read: &Checkpoint) -> anyhow::Result<Reply> 
         "file_blake3": file.blake3,
         "weights_blake3": weights,
     });
-    Ok(Reply::new(aligned(&rows), json))
+    Ok(Output::new(aligned(&rows), json))
 }
 
 fn sizes(config: &VitConfig, spec: &EncoderSpec) -> String {

@@ -3,15 +3,15 @@
 mod cache;
 pub(super) mod checkpoint;
 mod data;
-mod folder;
+mod other_volumes;
 mod program;
 mod run;
 mod volume;
 
-use super::read_flags::ReadFlags;
+use super::flags::ReadFlags;
 use super::{Session, aligned};
 use crate::cli::JsonFlag;
-use crate::reply::Reply;
+use crate::output::Output;
 use anyhow::{Context, bail};
 use clap::Args;
 use desam::core::text::DisplayPath as _;
@@ -48,7 +48,7 @@ pub(crate) struct Arguments {
     read: ReadFlags,
 }
 
-pub(crate) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Reply> {
+pub(crate) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Output> {
     let Some(path) = &arguments.path else {
         return program::describe(session);
     };
@@ -75,7 +75,7 @@ pub(crate) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Re
     } else if path.join("config.json").is_file() {
         run::describe(path)
     } else if is_series(path)? {
-        folder::name_others(path, session)?;
+        other_volumes::warn(path, session)?;
         volume::describe(path, VolumeFormat::Dicom, &read, session)
     } else {
         data::describe(path, session)

@@ -1,13 +1,13 @@
 //! The program itself, and what it can compute on.
 
 use crate::commands::{Session, aligned};
-use crate::reply::Reply;
+use crate::output::Output;
 use desam::data::cache::human_bytes;
 use desam::device::{Gpu, HAS_CUDA, gpus};
 use serde_json::json;
 
 /// Says it. That there is no GPU is no error here.
-pub(super) fn describe(session: &Session) -> anyhow::Result<Reply> {
+pub(super) fn describe(session: &Session) -> anyhow::Result<Output> {
     let (version, threads) = (env!("CARGO_PKG_VERSION"), rayon::current_num_threads());
     let choice = session.choice.to_string();
     let found = gpus();
@@ -31,7 +31,7 @@ pub(super) fn describe(session: &Session) -> anyhow::Result<Reply> {
         "gpus": found.as_ref().map_or(&[][..], Vec::as_slice),
         "driver_error": found.as_ref().err(),
     });
-    Ok(Reply::new(aligned(&rows), json))
+    Ok(Output::new(aligned(&rows), json))
 }
 
 fn line(gpu: &Gpu) -> String {

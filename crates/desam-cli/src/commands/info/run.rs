@@ -2,13 +2,13 @@
 
 use super::aligned;
 use crate::commands::json_path;
-use crate::reply::Reply;
+use crate::output::Output;
 use desam::core::text::DisplayPath as _;
 use desam::train::Run;
 use serde_json::json;
 use std::path::Path;
 
-pub(super) fn describe(path: &Path) -> anyhow::Result<Reply> {
+pub(super) fn describe(path: &Path) -> anyhow::Result<Output> {
     let run = Run::open(path)?;
     let (config, manifest) = (run.config()?, run.manifest()?);
     // A run that is still in its first epoch has no history yet.
@@ -73,5 +73,5 @@ pub(super) fn describe(path: &Path) -> anyhow::Result<Reply> {
         "history": history,
         "model": run.model_path().is_file().then(|| json_path(&run.model_path())),
     });
-    Ok(Reply::new(text, json))
+    Ok(Output::new(text, json))
 }

@@ -2,7 +2,7 @@
 
 use super::{Session, aligned};
 use crate::commands::json_path;
-use crate::reply::Reply;
+use crate::output::Output;
 use desam::core::text::DisplayPath as _;
 use desam::core::{Affine, LabelVolume, Volume};
 use desam::data::cache::human_bytes;
@@ -15,10 +15,10 @@ pub(super) fn describe(
     format: VolumeFormat,
     options: &ReadOptions,
     session: &Session,
-) -> anyhow::Result<Reply> {
+) -> anyhow::Result<Output> {
     let volume = match options.segment {
-        Some(_) => as_intensities(&load_labels(path, options)?.report(&session.screen))?,
-        None => load_volume(path, options)?.report(&session.screen),
+        Some(_) => as_intensities(&load_labels(path, options)?.report(&session.terminal))?,
+        None => load_volume(path, options)?.report(&session.terminal),
     };
     // All files of a volume, such as a header's data file.
     let sizes =
@@ -73,7 +73,7 @@ pub(super) fn describe(
         "foreground_ml": foreground_ml,
         "file_bytes": file_bytes,
     });
-    Ok(Reply::new(aligned(&rows), json))
+    Ok(Output::new(aligned(&rows), json))
 }
 
 /// The labels as numbers.

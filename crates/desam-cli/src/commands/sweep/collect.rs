@@ -1,10 +1,11 @@
 //! `desam sweep collect`.
 
-use super::paper::PaperFlag;
+use super::paper_sites::PaperSitesFlag;
 use crate::cli::JsonFlag;
-use crate::commands::{json_path, one_of};
-use crate::environment::Place;
-use crate::reply::Reply;
+use crate::commands::json_path;
+use crate::commands::values::enum_values;
+use crate::environment::WorkerIdentity;
+use crate::output::Output;
 use anyhow::Context;
 use clap::Args;
 use desam::sweep::{CollectConfig, MeanOver, Plan, collect};
@@ -39,11 +40,11 @@ pub(super) struct Arguments {
     /// What "A to Rest" is the mean of: all cases of the other sites, as the official program
     /// reports it, or the sites' means
     #[arg(long, value_name = "OF", default_value = "cases",
-        value_parser = one_of::<MeanOver>(&["cases", "sites"]))]
+        value_parser = enum_values::<MeanOver>())]
     mean: MeanOver,
 
     #[command(flatten)]
-    paper: PaperFlag,
+    paper: PaperSitesFlag,
 
     /// Print CSV: Dice in per cent, and of several seeds their spread and number
     #[arg(long, conflicts_with_all = ["markdown", "json"])]
@@ -57,10 +58,10 @@ pub(super) struct Arguments {
     pub(super) json: JsonFlag,
 }
 
-pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Reply> {
+pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Output> {
     let plan = Plan::open(&arguments.plan)?;
     let config = CollectConfig { mean_over: arguments.mean, paper_sites: arguments.paper.sites() };
-    let all = collect(&plan, &config, &Place::read()?.host)?;
+    let all = collect(&plan, &config, &WorkerIdentity::read()?.host)?;
     let missing: Vec<String> = all.missing.iter().map(ToString::to_string).collect();
     let mut text = match (arguments.csv, arguments.markdown) {
         (true, _) => all.csv()?,
@@ -77,5 +78,5 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Reply> {
         object.insert("not_planned".to_owned(), json!(all.not_planned()));
     }
     let failures = if arguments.partial { Vec::new() } else { missing };
-    Ok(Reply { failures, ..Reply::new(text, json) })
+    Ok(Output { failures, ..Output::new(text, json) })
 }

@@ -1,14 +1,14 @@
 //! `desam sweep`: the paper's tables, as runs for one machine or many.
 
 mod collect;
-mod paper;
+mod paper_sites;
 mod plan;
 mod run;
 mod status;
 
 use super::Session;
 use crate::cli::JsonFlag;
-use crate::reply::Reply;
+use crate::output::Output;
 use clap::{Args, Subcommand};
 
 const AFTER: &str = "\
@@ -58,7 +58,7 @@ impl Arguments {
     }
 }
 
-pub(crate) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Reply> {
+pub(crate) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Output> {
     match &arguments.step {
         Step::Plan(a) => plan::run(a, session),
         Step::Run(a) => run::run(a, session),

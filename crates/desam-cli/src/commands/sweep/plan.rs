@@ -1,12 +1,12 @@
 //! `desam sweep plan`.
 
-use super::paper::PaperFlag;
+use super::paper_sites::PaperSitesFlag;
 use crate::cli::JsonFlag;
-use crate::commands::{
-    BATCH, EPOCHS, MOST_LEARNING_RATE, Session, aligned, grid_side, json_path, one_of, positive,
-    seed, whole,
+use crate::commands::values::{
+    BATCH_SIZE, EPOCHS, GRID_SIDE, MAX_LEARNING_RATE, enum_values, integer, positive, seed,
 };
-use crate::reply::Reply;
+use crate::commands::{Session, aligned, json_path};
+use crate::output::Output;
 use clap::Args;
 use desam::core::text::DisplayPath as _;
 use desam::decoder::Variant;
@@ -41,7 +41,7 @@ Examples:
 pub(super) struct Arguments {
     /// Tables of the paper: 1, 2, 3
     #[arg(long = "table", value_name = "N", required = true, value_delimiter = ',',
-        value_parser = one_of::<PaperTable>(&["1", "2", "3"]))]
+        value_parser = enum_values::<PaperTable>())]
     tables: Vec<PaperTable>,
 
     /// Folder of features that `desam embed` made, of all sites
@@ -57,7 +57,7 @@ pub(super) struct Arguments {
     sites: Option<Vec<String>>,
 
     #[command(flatten)]
-    paper: PaperFlag,
+    paper: PaperSitesFlag,
 
     /// Seeds; a cell is their mean
     #[arg(long, value_name = "SEEDS", value_delimiter = ',', default_value = "0",
@@ -66,29 +66,29 @@ pub(super) struct Arguments {
 
     /// Whose losses, prompts and choice of the best epoch to follow
     #[arg(long, value_name = "PRESET", default_value = "paper",
-        value_parser = one_of::<Preset>(&["paper", "official"]))]
+        value_parser = enum_values::<Preset>())]
     preset: Preset,
 
     /// Which voxels are compared; full needs a cache of all slices
     #[arg(long, value_name = "PROTOCOL", default_value = "paper",
-        value_parser = one_of::<Protocol>(&["paper", "full"]))]
+        value_parser = enum_values::<Protocol>())]
     protocol: Protocol,
 
     /// Passes over the training slices, 1 to 1000000 [default: 50]
-    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = whole(EPOCHS))]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = integer(EPOCHS))]
     epochs: Option<usize>,
 
     /// Slices a step, 1 to 65536 [default: 8]
-    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = whole(BATCH))]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = integer(BATCH_SIZE))]
     batch: Option<usize>,
 
     /// Learning rate of the first epoch [default: 1e-4]
     #[arg(long, value_name = "RATE", allow_negative_numbers = true,
-        value_parser = positive(MOST_LEARNING_RATE))]
+        value_parser = positive(MAX_LEARNING_RATE))]
     lr: Option<f64>,
 
     /// What training computes in; bf16 on GPUs alone, see `desam train --help` [default: f32]
-    #[arg(long, value_name = "TYPE", value_parser = one_of::<Precision>(&["f32", "bf16"]))]
+    #[arg(long, value_name = "TYPE", value_parser = enum_values::<Precision>())]
     precision: Option<Precision>,
 
     /// Sites to train on, by their names or the paper's letters [default: all]
@@ -97,18 +97,17 @@ pub(super) struct Arguments {
 
     /// Modes [default: both]
     #[arg(long, value_name = "MODES", value_delimiter = ',', help_heading = "Fewer cells",
-        value_parser = one_of::<Mode>(&["points", "box"]))]
+        value_parser = enum_values::<Mode>())]
     modes: Option<Vec<Mode>>,
 
     /// Decoders [default: all of the tables]
     #[arg(long, value_name = "VARIANTS", value_delimiter = ',', help_heading = "Fewer cells",
-        value_parser = one_of::<Variant>(
-            &["desam", "pimm-only", "no-iou-head", "no-mask-fusion", "sam-decoder"]))]
+        value_parser = enum_values::<Variant>())]
     variants: Option<Vec<Variant>>,
 
     /// Points along each side of the grid, in points mode [default: all of the tables]
     #[arg(long, value_name = "GRIDS", value_delimiter = ',', help_heading = "Fewer cells",
-        allow_negative_numbers = true, value_parser = grid_side)]
+        allow_negative_numbers = true, value_parser = integer(GRID_SIDE))]
     grids: Option<Vec<usize>>,
 
     #[command(flatten)]
@@ -145,8 +144,8 @@ fn source(site: &str, letter: Option<&Letter>) -> String {
     letter.map_or_else(|| site.to_owned(), |letter| format!("{letter} = {site}"))
 }
 
-pub(super) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Reply> {
-    let _lock = desam::data::lock::folder(&arguments.out, &session.screen)?;
+pub(super) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Output> {
+    let _lock = desam::data::lock::folder(&arguments.out, &session.terminal)?;
     let plan = Plan::create(&arguments.out, arguments.config().plan()?)?;
     let (all, train) = (plan.lines().len(), plan.lines().iter().filter(|l| l.trains()).count());
     let lines = plan.lines().iter();
@@ -170,5 +169,5 @@ pub(super) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Re
         ("next", format!("desam sweep run {} --all", arguments.out.display_escaped())),
     ]);
     let json = json!({ "plan": json_path(&arguments.out), "lines": plan.lines(), "training_lines": train });
-    Ok(Reply::new(text, json))
+    Ok(Output::new(text, json))
 }

@@ -1,9 +1,10 @@
 //! `desam sweep run`.
 
 use crate::cli::JsonFlag;
-use crate::commands::{Session, json_path, whole};
-use crate::environment::{Place, task_index};
-use crate::reply::Reply;
+use crate::commands::values::integer;
+use crate::commands::{Session, json_path};
+use crate::environment::{WorkerIdentity, task_index};
+use crate::output::Output;
 use anyhow::{Context, bail};
 use clap::Args;
 use desam::Progress;
@@ -36,7 +37,7 @@ pub(super) struct Arguments {
 
     /// Which line, from 0 [default: SLURM_ARRAY_TASK_ID, else JOB_COMPLETION_INDEX]
     #[arg(long, value_name = "K", conflicts_with = "all", allow_negative_numbers = true,
-        value_parser = whole(0..=99_999))]
+        value_parser = integer(0..=99_999))]
     index: Option<usize>,
 
     /// Do all lines that are left, one after the other
@@ -56,9 +57,9 @@ pub(super) struct Arguments {
     pub(super) json: JsonFlag,
 }
 
-pub(super) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Reply> {
+pub(super) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Output> {
     let plan = Plan::open(&arguments.plan)?;
-    let place = Place::read()?;
+    let place = WorkerIdentity::read()?;
     let options = SweepOptions {
         cache: arguments.cache.as_deref(),
         worker: Worker { host: place.host, pid: std::process::id(), task: place.task },
@@ -81,10 +82,10 @@ fn one(
     plan: &Plan,
     index: usize,
     (options, session): (&SweepOptions<'_>, &Session),
-) -> anyhow::Result<Reply> {
+) -> anyhow::Result<Output> {
     let mut waited = false;
     loop {
-        match run_line(plan, index, options, &session.screen)? {
+        match run_line(plan, index, options, &session.terminal)? {
             Outcome::Done(scores) => return Ok(reply(plan, index, (&scores, "done"))),
             Outcome::WasDone(scores) => return Ok(reply(plan, index, (&scores, "was done"))),
             Outcome::Busy { id, training: false, worker, alive } => {
@@ -94,7 +95,7 @@ fn one(
                 if !waited {
                     let advice = advice(alive);
                     session
-                        .screen
+                        .terminal
                         .say(&format!("waiting for {id}, which {worker} trains; {advice}"));
                 }
                 waited = true;
@@ -112,32 +113,32 @@ fn advice(alive: bool) -> &'static str {
     }
 }
 
-fn reply(plan: &Plan, index: usize, (scores, how): (&Evaluation, &str)) -> Reply {
+fn reply(plan: &Plan, index: usize, (scores, how): (&Evaluation, &str)) -> Output {
     let id = plan.lines().get(index).map_or("", |line| line.id.as_str());
     let text = format!("line {index}, {id}, {how}\n{}", scores.headline());
     let json = json!({
         "index": index, "id": id, "outcome": how.replace(' ', "_"), "folder": json_path(&plan.folder(id)),
         "overall_dice": scores.overall_dice, "overall_cases_dice": scores.overall_cases_dice,
     });
-    Reply::new(text, json)
+    Output::new(text, json)
 }
 
 /// Lines that train come first, so those that score find their model. One failure does not keep the
 /// others from being done.
-fn all(plan: &Plan, options: &SweepOptions<'_>, session: &Session) -> Reply {
+fn all(plan: &Plan, options: &SweepOptions<'_>, session: &Session) -> Output {
     let (mut done, mut was_done) = (Vec::new(), Vec::new());
     let (mut busy, mut failed): (Vec<String>, Vec<String>) = (Vec::new(), Vec::new());
     let count = plan.lines().len();
-    session.screen.begin("sweep", count as u64);
+    session.terminal.begin("sweep", count as u64);
     for line in plan.lines() {
         let id = &line.id;
-        match run_line(plan, line.index, options, &session.screen) {
+        match run_line(plan, line.index, options, &session.terminal) {
             Ok(Outcome::Done(_)) => done.push(id.clone()),
             Ok(Outcome::WasDone(_)) => was_done.push(id.clone()),
             Ok(Outcome::Busy { worker, .. }) => busy.push(format!("{id}: {worker}")),
             Err(error) => failed.push(format!("line {} ({id}): {error}", line.index)),
         }
-        session.screen.advance(1, id);
+        session.terminal.advance(1, id);
     }
     let mut text = format!(
         "{} lines done, {} were done before, {} failed",
@@ -145,11 +146,11 @@ fn all(plan: &Plan, options: &SweepOptions<'_>, session: &Session) -> Reply {
         was_done.len(),
         failed.len()
     );
-    session.screen.finish(&text);
+    session.terminal.finish(&text);
     for held in &busy {
         text.push_str(&format!("\nleft to another worker: {held}"));
     }
     let json: Value =
         json!({ "done": done, "was_done": was_done, "left_to_others": busy, "failed": failed });
-    Reply { failures: failed, ..Reply::new(text, json) }
+    Output { failures: failed, ..Output::new(text, json) }
 }

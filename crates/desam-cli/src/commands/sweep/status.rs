@@ -2,8 +2,8 @@
 
 use crate::cli::JsonFlag;
 use crate::commands::json_path;
-use crate::environment::Place;
-use crate::reply::Reply;
+use crate::environment::WorkerIdentity;
+use crate::output::Output;
 use anyhow::Context;
 use clap::Args;
 use desam::sweep::{LineStatus, Plan, status};
@@ -23,9 +23,9 @@ pub(super) struct Arguments {
 
 const STATES: [&str; 5] = ["done", "running", "interrupted", "failed", "waiting"];
 
-pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Reply> {
+pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Output> {
     let plan = Plan::open(&arguments.plan)?;
-    let lines = status(&plan, &Place::read()?.host)?;
+    let lines = status(&plan, &WorkerIdentity::read()?.host)?;
     let count = |name: &str| lines.iter().filter(|l| l.state.name() == name).count();
     let totals: Vec<String> = STATES
         .iter()
@@ -37,7 +37,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Reply> {
         STATES.iter().map(|name| ((*name).to_owned(), json!(count(name)))).collect();
     let value = serde_json::to_value(&lines).context("the result cannot be written as JSON")?;
     let json = json!({ "plan": json_path(&arguments.plan), "counts": counts, "lines": value });
-    Ok(Reply::new(format!("{}\n\n{totals}", table(&lines)), json))
+    Ok(Output::new(format!("{}\n\n{totals}", table(&lines)), json))
 }
 
 fn table(lines: &[LineStatus]) -> String {

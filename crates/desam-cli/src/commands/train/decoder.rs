@@ -1,6 +1,6 @@
 //! Which decoder `desam train` trains, and with which loss.
 
-use crate::commands::{MOST_WEIGHT, not_negative, one_of};
+use crate::commands::values::{MAX_WEIGHT, enum_values, non_negative};
 use clap::Args;
 use desam::decoder::{SqueezePlacement, Variant};
 use desam::metrics::loss::IouTarget;
@@ -8,16 +8,15 @@ use desam::train::TrainConfig;
 
 /// Flags of the decoder and its loss.
 #[derive(Debug, Args)]
-pub(super) struct Decoder {
+pub(super) struct DecoderFlags {
     /// Which decoder to train; they are told apart below
-    #[arg(long, value_name = "VARIANT", default_value = "desam", value_parser = one_of::<Variant>(
-        &["desam", "pimm-only", "no-iou-head", "no-mask-fusion", "sam-decoder"]))]
+    #[arg(long, value_name = "VARIANT", default_value = "desam", value_parser = enum_values::<Variant>())]
     variant: Variant,
 
     /// Where PIMM's squeeze-excitation looks: behind the norm, as in the official program, where it
     /// is a factor of one half whatever its weights; or before it, where it acts
     #[arg(long, value_name = "PLACE", default_value = "official",
-        value_parser = one_of::<SqueezePlacement>(&["official", "before-norm"]))]
+        value_parser = enum_values::<SqueezePlacement>())]
     squeeze: SqueezePlacement,
 
     /// Compare PIMM's coarser heads with the truth too: each weighs half of the next finer one, all
@@ -29,26 +28,26 @@ pub(super) struct Decoder {
     /// the mask drawn at that moment has; whole box mode teaches it only the latter, and only if
     /// asked [default: membership in points mode]
     #[arg(long, value_name = "TARGET",
-        value_parser = one_of::<IouTarget>(&["membership", "mask"]))]
+        value_parser = enum_values::<IouTarget>())]
     iou_target: Option<IouTarget>,
 
     /// Weight of the soft Dice loss [default: 1]
     #[arg(long, value_name = "WEIGHT", allow_negative_numbers = true,
-        value_parser = not_negative(MOST_WEIGHT))]
+        value_parser = non_negative(MAX_WEIGHT))]
     dice_weight: Option<f64>,
 
     /// Weight of the cross-entropy [default: 1 with preset paper, 0 with official]
     #[arg(long, value_name = "WEIGHT", allow_negative_numbers = true,
-        value_parser = not_negative(MOST_WEIGHT))]
+        value_parser = non_negative(MAX_WEIGHT))]
     bce_weight: Option<f64>,
 
     /// Weight of the IoU's error [default: 10 with preset paper, 1 with official]
     #[arg(long, value_name = "WEIGHT", allow_negative_numbers = true,
-        value_parser = not_negative(MOST_WEIGHT))]
+        value_parser = non_negative(MAX_WEIGHT))]
     iou_weight: Option<f64>,
 }
 
-impl Decoder {
+impl DecoderFlags {
     /// `config` with what was asked for.
     pub(super) fn apply(&self, config: TrainConfig) -> anyhow::Result<TrainConfig> {
         let mut config = self.choose(config);

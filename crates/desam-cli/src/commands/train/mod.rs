@@ -1,23 +1,24 @@
 //! `desam train`: one site's features to a model.
 
+mod dataset;
 mod decoder;
-mod keeping;
-mod slices;
-mod tuning;
+mod optimizer;
+mod run_flags;
 
-use super::{BATCH, EPOCHS, MOST_LEARNING_RATE, Session, aligned, one_of, positive, seed, whole};
+use super::values::{BATCH_SIZE, EPOCHS, MAX_LEARNING_RATE, enum_values, integer, positive, seed};
+use super::{Session, aligned};
 use crate::cli::JsonFlag;
-use crate::reply::Reply;
+use crate::output::Output;
 use anyhow::Context;
 use clap::Args;
-use decoder::Decoder;
+use dataset::DatasetFlags;
+use decoder::DecoderFlags;
 use desam::Mode;
 use desam::core::text::DisplayPath as _;
 use desam::train::{Preset, Run, TrainConfig, TrainRequest, TrainSummary, train_with};
-use keeping::Keeping;
-use slices::Slices;
+use optimizer::OptimizerFlags;
+use run_flags::RunFlags;
 use std::path::PathBuf;
-use tuning::Tuning;
 
 const AFTER: &str = "\
 What is in RUN afterwards:
@@ -65,7 +66,7 @@ pub(crate) struct Arguments {
 
     /// How the model is prompted: a random point in training and a grid of points later, or one
     /// box as large as the image
-    #[arg(long, value_name = "MODE", value_parser = one_of::<Mode>(&["points", "box"]))]
+    #[arg(long, value_name = "MODE", value_parser = enum_values::<Mode>())]
     mode: Mode,
 
     /// Folder to write the run to; must not hold a run yet, unless --resume is given
@@ -75,20 +76,20 @@ pub(crate) struct Arguments {
     /// Whose losses, prompts and choice of the best epoch to follow: the paper's or the official
     /// program's
     #[arg(long, value_name = "PRESET", default_value = "paper",
-        value_parser = one_of::<Preset>(&["paper", "official"]))]
+        value_parser = enum_values::<Preset>())]
     preset: Preset,
 
     /// Passes over the training slices, 1 to 1000000 [default: 50]
-    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = whole(EPOCHS))]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = integer(EPOCHS))]
     epochs: Option<usize>,
 
-    /// Slices a step, 1 to 65536 [default: 8]
-    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = whole(BATCH))]
+    /// DatasetFlags a step, 1 to 65536 [default: 8]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = integer(BATCH_SIZE))]
     batch: Option<usize>,
 
     /// Learning rate of the first epoch; it decays as (1 - epoch/epochs)^0.9 [default: 1e-4]
     #[arg(long, value_name = "RATE", allow_negative_numbers = true,
-        value_parser = positive(MOST_LEARNING_RATE))]
+        value_parser = positive(MAX_LEARNING_RATE))]
     lr: Option<f64>,
 
     /// Seed of initial weights, split, order of slices and prompts
@@ -101,16 +102,16 @@ pub(crate) struct Arguments {
     init: Option<PathBuf>,
 
     #[command(flatten)]
-    slices: Slices,
+    dataset: DatasetFlags,
 
     #[command(flatten)]
-    decoder: Decoder,
+    decoder: DecoderFlags,
 
     #[command(flatten)]
-    tuning: Tuning,
+    optimizer: OptimizerFlags,
 
     #[command(flatten)]
-    keeping: Keeping,
+    run: RunFlags,
 
     #[command(flatten)]
     pub(crate) json: JsonFlag,
@@ -122,15 +123,15 @@ impl Arguments {
         config.epochs = self.epochs.unwrap_or(config.epochs);
         config.batch = self.batch.unwrap_or(config.batch);
         config.learning_rate = self.lr.unwrap_or(config.learning_rate);
-        self.slices.apply(&mut config);
-        self.tuning.apply(&mut config);
+        self.dataset.apply(&mut config);
+        self.optimizer.apply(&mut config);
         self.decoder.apply(config.with_seed(self.seed))
     }
 }
 
-pub(crate) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Reply> {
+pub(crate) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Output> {
     let mut config = arguments.config()?;
-    if arguments.keeping.resume
+    if arguments.run.resume
         && arguments.epochs.is_none()
         && let Ok(run) = Run::open(&arguments.out)
     {
@@ -144,9 +145,9 @@ pub(crate) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Re
         init: arguments.init.as_deref(),
         device: session.device.clone(),
     };
-    let summary = train_with(&request, &mut arguments.keeping.options(), &session.screen)?;
+    let summary = train_with(&request, &mut arguments.run.options(), &session.terminal)?;
     let json = serde_json::to_value(&summary).context("the result cannot be written as JSON")?;
-    Ok(Reply::new(text(&summary, &config), json))
+    Ok(Output::new(text(&summary, &config), json))
 }
 
 fn text(summary: &TrainSummary, config: &TrainConfig) -> String {

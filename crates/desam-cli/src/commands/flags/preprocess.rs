@@ -1,19 +1,17 @@
 //! How volumes become slices, on the command line.
 
-use super::one_of;
-use clap::Args;
+use crate::commands::values::enum_values;
+use clap::{Args, ValueEnum};
 use desam::data::preprocess::{LabelRule, Orientation, PreprocessConfig, SPACING_MM};
-use std::str::FromStr;
 
 /// The preset, and what may be set otherwise.
 #[derive(Debug, Args)]
-pub(super) struct PreprocessFlags {
+pub(in crate::commands) struct PreprocessFlags {
     /// How volumes become slices. paper: resampled to 0.625×0.625×3.6 mm, the middle 288×288 pixels,
     /// labels keep their volume. official: each slice stretched to the side of the masks, labels
     /// eroded; for parity with the official program alone
-    #[arg(long, value_name = "PRESET", default_value = "paper",
-        value_parser = one_of::<Preset>(&["paper", "official"]))]
-    preprocess: Preset,
+    #[arg(long, value_enum, value_name = "PRESET", default_value = "paper")]
+    preprocess: PreprocessPreset,
 
     /// Spacing along columns, rows and slices to resample to, 0.01 to 100 mm, such as the paper's
     /// 0.625,0.625,3.6: images linearly, labels by the nearest voxel; masks come back to the
@@ -23,21 +21,21 @@ pub(super) struct PreprocessFlags {
 
     /// How labels become masks: nearest keeps their volume; eroded takes a rim off masks that are
     /// made smaller, as the official program does [default: the preset's]
-    #[arg(long, value_name = "RULE", value_parser = one_of::<LabelRule>(&["nearest", "eroded"]))]
+    #[arg(long, value_name = "RULE", value_parser = enum_values::<LabelRule>())]
     labels: Option<LabelRule>,
 
     /// How slices are cut: axial, by the volume's affine, whatever the order of its axes; or stored,
     /// along its third axis as the file has it, which is what the official program does
     #[arg(long, value_name = "HOW", default_value = "axial",
-        value_parser = one_of::<Orientation>(&["axial", "stored"]))]
+        value_parser = enum_values::<Orientation>())]
     orientation: Orientation,
 }
 
 impl PreprocessFlags {
-    pub(super) fn config(&self) -> PreprocessConfig {
+    pub(in crate::commands) fn config(&self) -> PreprocessConfig {
         let preset = match self.preprocess {
-            Preset::Paper => PreprocessConfig::paper(),
-            Preset::Official => PreprocessConfig::official(),
+            PreprocessPreset::Paper => PreprocessConfig::paper(),
+            PreprocessPreset::Official => PreprocessConfig::official(),
         };
         PreprocessConfig {
             orientation: self.orientation,
@@ -58,23 +56,11 @@ fn spacing(text: &str) -> Result<[f64; 3], String> {
     })
 }
 
-/// What `--preprocess` may say.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Preset {
+/// Values of `--preprocess`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum PreprocessPreset {
     Paper,
     Official,
-}
-
-impl FromStr for Preset {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match text {
-            "paper" => Ok(Self::Paper),
-            "official" => Ok(Self::Official),
-            other => Err(format!("{other:?}: expected paper or official")),
-        }
-    }
 }
 
 #[cfg(test)]

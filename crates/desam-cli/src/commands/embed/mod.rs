@@ -3,20 +3,21 @@
 mod encoder;
 mod parts;
 
-use super::precision::PrecisionFlag;
-use super::preprocess::PreprocessFlags;
-use super::read_flags::ReadFlags;
-use super::{Session, aligned, json_path, one_of, seed, whole};
+use super::flags::PrecisionFlag;
+use super::flags::PreprocessFlags;
+use super::flags::ReadFlags;
+use super::values::{enum_values, integer, seed};
+use super::{Session, aligned, json_path};
 use crate::cli::JsonFlag;
-use crate::reply::Reply;
+use crate::output::Output;
 use anyhow::{Context, bail};
 use clap::Args;
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use desam::core::text::DisplayPath as _;
 use desam::data::cache::{FeatureDtype, SlicePolicy, human_bytes};
 use desam::embed::{EmbedRequest, EmbedSummary, PartSummary};
-use encoder::Encoder;
-use parts::{Done, Parts};
+use encoder::EncoderArg;
+use parts::{EmbedOutcome, PartFlags};
 use serde_json::json;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
@@ -76,8 +77,8 @@ pub(crate) struct Arguments {
     out: PathBuf,
 
     /// Image encoder: tiny, tiny-random, vit-b, vit-l, vit-h, medsam, or a checkpoint file
-    #[arg(long, value_name = "NAME|FILE", value_parser = OsStringValueParser::new().map(Encoder::from))]
-    encoder: Encoder,
+    #[arg(long, value_name = "NAME|FILE", value_parser = OsStringValueParser::new().map(EncoderArg::from))]
+    encoder: EncoderArg,
 
     /// Seed of the random weights of `--encoder tiny-random` [default: 0]
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = seed)]
@@ -88,25 +89,25 @@ pub(crate) struct Arguments {
 
     /// Type of the stored features; f16 takes half the space of f32
     #[arg(long, value_name = "TYPE", default_value = "f16",
-        value_parser = one_of::<FeatureDtype>(&["f16", "f32"]))]
+        value_parser = enum_values::<FeatureDtype>())]
     dtype: FeatureDtype,
 
     /// Slices to store: those with ground truth (all that training and the paper's protocol need),
     /// all (for the full protocol), or none: images and masks alone, for `desam train --no-cache`
     #[arg(long, value_name = "WHICH", default_value = "labelled",
-        value_parser = one_of::<SlicePolicy>(&["labelled", "all", "none"]))]
+        value_parser = enum_values::<SlicePolicy>())]
     slices: SlicePolicy,
 
     /// Input side in pixels, 64 to 4096, a multiple of the patch [default: the checkpoint's, SAM's
     /// 1024]
-    #[arg(long, value_name = "PX", allow_negative_numbers = true, value_parser = whole(INPUT_SIDE))]
+    #[arg(long, value_name = "PX", allow_negative_numbers = true, value_parser = integer(INPUT_SIDE))]
     input_side: Option<usize>,
 
     #[command(flatten)]
     precision: PrecisionFlag,
 
     /// Slices of a case to encode at once, 1 to 1024 [default: 1, on a GPU 8]
-    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = whole(1..=1024))]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = integer(1..=1024))]
     batch: Option<usize>,
 
     #[command(flatten)]
@@ -117,13 +118,13 @@ pub(crate) struct Arguments {
     read: ReadFlags,
 
     #[command(flatten)]
-    parts: Parts,
+    parts: PartFlags,
 }
 
 /// Sides of the encoder's input: with fewer pixels the masks are too coarse to hold an organ.
 const INPUT_SIDE: RangeInclusive<usize> = 64..=4096;
 
-pub(crate) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Reply> {
+pub(crate) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Output> {
     if !arguments.data.exists() {
         bail!(
             "{} is not there: --data takes a folder of cases or a CSV file",
@@ -149,12 +150,12 @@ pub(crate) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Re
     };
     session.detail(&format!("settings: {request:?}"));
     match parts::run(&arguments.parts, &request, session)? {
-        Done::Whole => {
+        EmbedOutcome::Whole => {
             let text = aligned(&[("cache", arguments.out.display_escaped())]);
-            Ok(Reply::new(text, json!({ "cache": json_path(&arguments.out), "whole": true })))
+            Ok(Output::new(text, json!({ "cache": json_path(&arguments.out), "whole": true })))
         }
-        Done::All(summary) => reply(arguments, summary, None),
-        Done::Part(part) => reply(arguments, part.own.clone(), Some(&part)),
+        EmbedOutcome::All(summary) => reply(arguments, summary, None),
+        EmbedOutcome::Part(part) => reply(arguments, part.own.clone(), Some(&part)),
     }
 }
 
@@ -163,7 +164,7 @@ fn reply(
     arguments: &Arguments,
     summary: EmbedSummary,
     part: Option<&PartSummary>,
-) -> anyhow::Result<Reply> {
+) -> anyhow::Result<Output> {
     let labels: Vec<(String, String)> =
         summary.labels.iter().map(|s| (format!("labels {}", s.site), s.line())).collect();
     let mut rows = vec![
@@ -189,5 +190,5 @@ fn reply(
             object.insert("waiting_for".to_owned(), json!(waiting_for));
         }
     }
-    Ok(Reply::new(aligned(&rows), json))
+    Ok(Output::new(aligned(&rows), json))
 }

@@ -14,7 +14,7 @@ const WORTH_TELLING: Duration = Duration::from_secs(2);
 
 /// How much is said.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Loudness {
+pub(crate) enum Verbosity {
     /// Nothing.
     Quiet,
     /// Progress and notes.
@@ -25,8 +25,8 @@ pub(crate) enum Loudness {
 
 /// Shows progress on stderr.
 #[derive(Debug)]
-pub(crate) struct Screen {
-    loudness: Loudness,
+pub(crate) struct Terminal {
+    verbosity: Verbosity,
     bars: Option<MultiProgress>,
     /// Work within work, the innermost last.
     tasks: Mutex<Vec<Task>>,
@@ -44,12 +44,12 @@ struct Task {
     bar: Option<ProgressBar>,
 }
 
-impl Screen {
+impl Terminal {
     /// Bars where stderr is a terminal, lines where it is not.
-    pub(crate) fn new(loudness: Loudness) -> Self {
-        let bars = loudness != Loudness::Quiet && std::io::stderr().is_terminal();
+    pub(crate) fn new(verbosity: Verbosity) -> Self {
+        let bars = verbosity != Verbosity::Quiet && std::io::stderr().is_terminal();
         let bars = bars.then(|| MultiProgress::with_draw_target(ProgressDrawTarget::stderr()));
-        Self { loudness, bars, tasks: Mutex::default(), warnings: Mutex::default() }
+        Self { verbosity, bars, tasks: Mutex::default(), warnings: Mutex::default() }
     }
 
     /// The warnings so far, each once, in the order in which they were first given.
@@ -73,7 +73,7 @@ impl Screen {
     }
 }
 
-impl Progress for Screen {
+impl Progress for Terminal {
     fn begin(&self, task: &str, steps: u64) {
         let now = Instant::now();
         let bar = self.bars.as_ref().map(|bars| {
@@ -102,7 +102,7 @@ impl Progress for Screen {
         if let Some(bar) = &task.bar {
             bar.inc(steps);
             bar.set_message(printable(note).into_owned());
-        } else if self.loudness != Loudness::Quiet && task.told.elapsed() >= BETWEEN_LINES {
+        } else if self.verbosity != Verbosity::Quiet && task.told.elapsed() >= BETWEEN_LINES {
             task.told = Instant::now();
             let text = progress_line(task, task.started.elapsed(), note);
             self.line(&text);
@@ -117,14 +117,14 @@ impl Progress for Screen {
             bar.finish_and_clear();
         }
         let took = task.started.elapsed();
-        let worth = took >= WORTH_TELLING || self.loudness == Loudness::Verbose;
-        if self.loudness != Loudness::Quiet && worth {
+        let worth = took >= WORTH_TELLING || self.verbosity == Verbosity::Verbose;
+        if self.verbosity != Verbosity::Quiet && worth {
             self.line(&format!("{} ({})", ending(&task.name, summary), duration(took)));
         }
     }
 
     fn say(&self, message: &str) {
-        if self.loudness != Loudness::Quiet {
+        if self.verbosity != Verbosity::Quiet {
             self.line(message);
         }
     }
@@ -140,7 +140,7 @@ impl Progress for Screen {
 
     /// Shown with `-v`.
     fn detail(&self, message: &str) {
-        if self.loudness == Loudness::Verbose {
+        if self.verbosity == Verbosity::Verbose {
             self.line(message);
         }
     }
@@ -220,12 +220,12 @@ mod tests {
 
     #[test]
     fn a_warning_is_kept_once() {
-        let screen = Screen::new(Loudness::Quiet);
+        let terminal = Terminal::new(Verbosity::Quiet);
         for message in ["a", "b", "a"] {
-            screen.warn(message);
+            terminal.warn(message);
         }
-        assert_eq!(screen.take_warnings(), ["a", "b"]);
-        assert!(screen.take_warnings().is_empty());
+        assert_eq!(terminal.take_warnings(), ["a", "b"]);
+        assert!(terminal.take_warnings().is_empty());
     }
 
     #[test]
@@ -245,13 +245,13 @@ mod tests {
 
     #[test]
     fn more_steps_than_promised_and_an_end_without_a_beginning_do_no_harm() {
-        let screen = Screen::new(Loudness::Quiet);
-        screen.finish("nothing began");
-        screen.advance(3, "nothing began");
-        screen.begin("short", 1);
-        screen.advance(u64::MAX, "");
-        screen.advance(u64::MAX, "");
-        screen.finish("");
-        assert!(screen.tasks().is_empty());
+        let terminal = Terminal::new(Verbosity::Quiet);
+        terminal.finish("nothing began");
+        terminal.advance(3, "nothing began");
+        terminal.begin("short", 1);
+        terminal.advance(u64::MAX, "");
+        terminal.advance(u64::MAX, "");
+        terminal.finish("");
+        assert!(terminal.tasks().is_empty());
     }
 }

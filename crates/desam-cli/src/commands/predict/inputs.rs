@@ -38,7 +38,7 @@ impl Inputs {
             );
         }
         for folder in unread {
-            session.screen.warn(&format!(
+            session.terminal.warn(&format!(
                 "{} is left out: folders in a folder are read where they are DICOM series, and \
                  {} lies there; name that folder to segment what it holds",
                 folder.example.display(),
@@ -46,7 +46,7 @@ impl Inputs {
             ));
         }
         if volumes.len() > 1 && volumes.iter().any(|v| v == folder) {
-            session.screen.say(&format!(
+            session.terminal.say(&format!(
                 "{} is taken for {} volumes: its own DICOM files and {}",
                 folder.display(),
                 volumes.len(),
@@ -100,18 +100,18 @@ impl Inputs {
         }
         for other in others {
             session
-                .screen
+                .terminal
                 .warn(&format!("{} is left out: no series there has {choice}", other.display()));
         }
         // Folders of masks are no news, deeper series are.
         for deeper in unread.into_iter().filter(|u| u.example.is_dir()) {
-            session.screen.warn(&format!(
+            session.terminal.warn(&format!(
                 "{} is left out: it lies too deep to be looked into; name it to segment it",
                 deeper.example.display()
             ));
         }
         for file in files {
-            session.screen.warn(&format!(
+            session.terminal.warn(&format!(
                 "{} is left out: --series chooses among DICOM series, and it is none",
                 file.display()
             ));

@@ -4,7 +4,7 @@ use clap::Args;
 use desam::sweep::{NamedSite, PaperSites};
 
 #[derive(Debug, Args)]
-pub(super) struct PaperFlag {
+pub(super) struct PaperSitesFlag {
     /// These sites are the paper's: its figures stand beside theirs. Which is which, such as
     /// RUNMC=A,BMC=B; or, without a value, all of them by the names of public
     /// releases or by the letters A to F
@@ -12,7 +12,7 @@ pub(super) struct PaperFlag {
     paper_sites: Option<Vec<NamedSite>>,
 }
 
-impl PaperFlag {
+impl PaperSitesFlag {
     /// What the flag says; `None` where it is not given.
     pub(super) fn sites(&self) -> Option<PaperSites> {
         let named = self.paper_sites.as_ref()?;
@@ -31,7 +31,7 @@ mod tests {
     #[derive(Parser)]
     struct Flags {
         #[command(flatten)]
-        paper: PaperFlag,
+        paper: PaperSitesFlag,
         #[arg(long)]
         seeds: Option<u64>,
     }

@@ -1,6 +1,6 @@
 //! What a command has to say when it is done.
 
-use crate::failure;
+use crate::stderr;
 use desam::core::text::printable;
 use serde_json::Value;
 use std::io::Write;
@@ -8,7 +8,7 @@ use std::process::ExitCode;
 
 /// A result for people and for programs.
 #[derive(Debug)]
-pub(crate) struct Reply {
+pub(crate) struct Output {
     /// For people.
     pub(crate) text: String,
     /// For programs.
@@ -19,7 +19,7 @@ pub(crate) struct Reply {
     pub(crate) warnings: Vec<String>,
 }
 
-impl Reply {
+impl Output {
     /// Everything went well.
     pub(crate) fn new(text: impl Into<String>, json: Value) -> Self {
         Self { text: text.into(), json, failures: Vec::new(), warnings: Vec::new() }
@@ -35,7 +35,7 @@ impl Reply {
             printable(&self.text).into_owned()
         };
         for reason in &self.failures {
-            failure::line("error", reason);
+            stderr::line("error", reason);
         }
         let written = if text.is_empty() {
             Ok(())
@@ -46,7 +46,7 @@ impl Reply {
         match written {
             // A reader such as `head` that has seen enough is no failure of ours.
             Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => {
-                failure::line("error", &format!("cannot write to stdout: {e}"));
+                stderr::line("error", &format!("cannot write to stdout: {e}"));
                 ExitCode::FAILURE
             }
             _ if self.failures.is_empty() => ExitCode::SUCCESS,
@@ -79,7 +79,7 @@ mod tests {
     #[test]
     fn warnings_are_a_key_of_every_object() {
         let with = |json: Value| {
-            let mut reply = Reply::new("", json);
+            let mut reply = Output::new("", json);
             reply.warnings.push("late".into());
             reply.add_warnings();
             reply.json

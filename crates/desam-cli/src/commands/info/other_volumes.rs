@@ -9,10 +9,10 @@ use std::path::{Path, PathBuf};
 const NAMED: usize = 5;
 
 /// Warns of the volumes in a DICOM folder beside its own series, which is what is described.
-pub(super) fn name_others(folder: &Path, session: &Session) -> anyhow::Result<()> {
-    let others = others(folder)?;
+pub(super) fn warn(folder: &Path, session: &Session) -> anyhow::Result<()> {
+    let others = find(folder)?;
     if !others.is_empty() {
-        session.screen.warn(&format!(
+        session.terminal.warn(&format!(
             "{} is described as the DICOM series in it; it also holds {}",
             folder.display(),
             list(&others)
@@ -22,7 +22,7 @@ pub(super) fn name_others(folder: &Path, session: &Session) -> anyhow::Result<()
 }
 
 /// The volumes in a folder and in folders below it, the folder's own series left out.
-pub(super) fn others(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
+pub(super) fn find(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
     let listing = list_folder(folder)?;
     let volumes = listing.volumes.into_iter().filter(|v| v != folder);
     Ok(volumes.chain(listing.unread.into_iter().map(|u| u.example)).collect())

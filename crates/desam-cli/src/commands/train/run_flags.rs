@@ -1,13 +1,13 @@
 //! How a run is kept while it goes.
 
-use crate::commands::{one_of, whole};
+use crate::commands::values::{enum_values, integer};
 use clap::Args;
 use desam::train::{KeepFeatures, RunOptions};
 use std::time::{Duration, SystemTime};
 
 /// How the run is kept; nothing of it changes the model.
 #[derive(Debug, Args)]
-pub(super) struct Keeping {
+pub(super) struct RunFlags {
     /// Continue the run in RUN; where there is none, begin it. Without --epochs it keeps the number
     /// that it has
     #[arg(long)]
@@ -20,7 +20,7 @@ pub(super) struct Keeping {
 
     /// Checkpoints to keep, the newest ones
     #[arg(long, value_name = "K", default_value = "2", allow_negative_numbers = true,
-        value_parser = whole(1..=10_000))]
+        value_parser = integer(1..=10_000))]
     keep_checkpoints: usize,
 
     /// Write event files into RUN/tensorboard, for `tensorboard --logdir RUN`
@@ -30,11 +30,11 @@ pub(super) struct Keeping {
     /// On a GPU, where features are between steps: on it (yes), in CACHE, the next batches being read
     /// while a step computes (no), or on it where they fit beside a step (auto)
     #[arg(long, value_name = "WHETHER", default_value = "auto",
-        value_parser = one_of::<KeepFeatures>(&["auto", "yes", "no"]))]
+        value_parser = enum_values::<KeepFeatures>())]
     keep_features: KeepFeatures,
 }
 
-impl Keeping {
+impl RunFlags {
     pub(super) fn options(&self) -> RunOptions<'static> {
         RunOptions {
             resume: self.resume,

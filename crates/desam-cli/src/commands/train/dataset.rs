@@ -1,13 +1,13 @@
 //! Which slices are trained on, and how they are changed.
 
-use crate::commands::{fraction, one_of};
+use crate::commands::values::{enum_values, fraction};
 use clap::{Args, ValueEnum};
 use desam::data::split::SplitRule;
 use desam::train::{Augment, TrainConfig};
 
 /// The source site's two sides, and what training sees of them.
 #[derive(Debug, Args)]
-pub(super) struct Slices {
+pub(super) struct DatasetFlags {
     /// Which cases of the site are held out for validation: drawn by the seed, or the last ones
     #[arg(long, value_enum, value_name = "RULE", default_value = "seeded")]
     split: SplitChoice,
@@ -19,7 +19,7 @@ pub(super) struct Slices {
     /// Change training slices at random: features (mirrored, restyled, noisy: costs nothing), or
     /// images (flips, rotation, scale, shift, gamma, bias field, noise; needs --no-cache)
     #[arg(long, value_name = "WHAT", default_value = "none",
-        value_parser = one_of::<Augment>(&["none", "features", "images"]))]
+        value_parser = enum_values::<Augment>())]
     augment: Augment,
 
     /// Run the image encoder for every slice anew, in every epoch, instead of reading features from
@@ -29,7 +29,7 @@ pub(super) struct Slices {
     no_cache: bool,
 }
 
-impl Slices {
+impl DatasetFlags {
     /// Before the seed is given: a split that is drawn takes it from there.
     pub(super) fn apply(&self, config: &mut TrainConfig) {
         config.validation_fraction = self.validation_fraction.unwrap_or(config.validation_fraction);

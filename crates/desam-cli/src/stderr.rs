@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 /// Prints an error with its causes, and says how the program ends. A cause whose words the line above
 /// already holds is left out: many errors quote their source. Where a flag helps, a hint names it.
-pub(crate) fn print(error: &anyhow::Error) -> ExitCode {
+pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
     line("error", &explain(error));
     if let Some(hint) = crate::hint::hint(error) {
         line("hint", hint);

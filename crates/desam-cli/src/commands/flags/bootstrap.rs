@@ -1,6 +1,6 @@
 //! Flags of commands that draw cases again.
 
-use super::{seed, whole};
+use crate::commands::values::{integer, seed};
 use clap::Args;
 use desam::metrics::statistics::{BootstrapConfig, IntervalMethod};
 
@@ -16,11 +16,11 @@ fn level(text: &str) -> Result<f64, String> {
 }
 
 #[derive(Debug, Clone, Copy, Args)]
-pub(super) struct Draws {
+pub(in crate::commands) struct BootstrapFlags {
     /// Intervals around means, from N bootstrap draws (100 to 1000000) of the cases within their sites
     /// [without N: 10000]
     #[arg(long, value_name = "N", num_args = 0..=1, default_missing_value = DRAWS,
-        allow_negative_numbers = true, value_parser = whole(100..=1_000_000))]
+        allow_negative_numbers = true, value_parser = integer(100..=1_000_000))]
     bootstrap: Option<usize>,
 
     /// Seed of the draws [default: 0]
@@ -37,9 +37,9 @@ pub(super) struct Draws {
     percentile: bool,
 }
 
-impl Draws {
+impl BootstrapFlags {
     /// What was asked for, if anything.
-    pub(super) fn config(&self) -> anyhow::Result<Option<BootstrapConfig>> {
+    pub(in crate::commands) fn config(&self) -> anyhow::Result<Option<BootstrapConfig>> {
         if self.bootstrap.is_none()
             && (self.seed.is_some() || self.level.is_some() || self.percentile)
         {
@@ -49,7 +49,7 @@ impl Draws {
     }
 
     /// What was asked for, or 10 000 draws.
-    pub(super) fn config_or_default(&self) -> anyhow::Result<BootstrapConfig> {
+    pub(in crate::commands) fn config_or_default(&self) -> anyhow::Result<BootstrapConfig> {
         let default = BootstrapConfig::default();
         let method = if self.percentile { IntervalMethod::Percentile } else { IntervalMethod::Bca };
         let config = BootstrapConfig {

@@ -1,7 +1,7 @@
 //! What a command does about files that are there already.
 
 use super::Session;
-use anyhow::bail;
+use anyhow::{Context, bail};
 use clap::Args;
 use desam::Progress;
 use desam::core::Destination;
@@ -10,13 +10,13 @@ use std::path::{Path, PathBuf};
 
 /// The flag of commands that do not replace what is there unless they are asked to.
 #[derive(Debug, Clone, Copy, Args)]
-pub(super) struct Force {
+pub(super) struct ForceFlag {
     /// Replace files that are there already
     #[arg(long)]
     force: bool,
 }
 
-impl Force {
+impl ForceFlag {
     /// Refuses to go on where one of `outputs` is a regular file that is there, unless asked to
     /// replace it. To be called before the work. Devices and FIFOs hold nothing to lose.
     pub(super) fn check(self, outputs: impl IntoIterator<Item = PathBuf>) -> anyhow::Result<()> {
@@ -43,8 +43,24 @@ impl Force {
 pub(super) fn say_replaced(output: &Path, session: &Session) {
     if Destination::replaces(output) {
         let output = path_for_people(output);
-        session.screen.say(&format!("{output} is there already and will be replaced"));
+        session.terminal.say(&format!("{output} is there already and will be replaced"));
     }
+}
+
+/// Makes the folder of a file that a command will write, and refuses what cannot be one: before the
+/// work, not after it. A device, a FIFO or a link that leads to a folder that is there needs none.
+pub(super) fn ensure_parent_dir(file: &Path) -> anyhow::Result<()> {
+    if file.is_dir() {
+        bail!("{} is a folder, not a file to write", path_for_people(file));
+    }
+    if file.exists() {
+        return Ok(());
+    }
+    let folder = file.parent().filter(|f| !f.as_os_str().is_empty());
+    folder.map_or(Ok(()), |folder| {
+        std::fs::create_dir_all(folder)
+            .with_context(|| format!("cannot create {}", path_for_people(folder)))
+    })
 }
 
 #[cfg(test)]
@@ -58,7 +74,7 @@ mod tests {
         std::fs::write(&a, "").unwrap();
         std::fs::write(&b, "").unwrap();
         let check = |force, paths: &[&PathBuf]| {
-            let checked = Force { force }.check(paths.iter().map(|p| (*p).clone()));
+            let checked = ForceFlag { force }.check(paths.iter().map(|p| (*p).clone()));
             checked.map_err(|e| e.to_string())
         };
         assert_eq!(check(false, &[&new, &"/dev/null".into()]), Ok(()));

@@ -1,6 +1,6 @@
 //! How volumes are read: flags shared by the commands that read them.
 
-use super::positive;
+use crate::commands::values::positive;
 use crate::memory;
 use clap::Args;
 use desam::data::volumes::ReadOptions;
@@ -20,7 +20,7 @@ fn default_bytes(machine: Option<u64>) -> u64 {
 /// How volumes are read.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Reading volumes")]
-pub(super) struct ReadFlags {
+pub(in crate::commands) struct ReadFlags {
     /// Channel of volumes that hold several, counted from 0; the Decathlon's prostates have T2 as
     /// channel 0 and ADC as channel 1
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
@@ -42,7 +42,7 @@ pub(super) struct ReadFlags {
 }
 
 impl ReadFlags {
-    pub(super) fn options(&self) -> ReadOptions {
+    pub(in crate::commands) fn options(&self) -> ReadOptions {
         let options = ReadOptions::default()
             .with_channel(self.channel)
             .with_segment(self.segment)

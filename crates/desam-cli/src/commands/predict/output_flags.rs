@@ -1,6 +1,6 @@
 //! What `desam predict` does with masks and writes beside them when asked.
 
-use super::one_of;
+use crate::commands::values::enum_values;
 use clap::Args;
 use desam::data::postprocess::{Holes, PostprocessConfig};
 use desam::predict::{PredictOptions, SliceChoice};
@@ -8,7 +8,7 @@ use desam::predict::{PredictOptions, SliceChoice};
 /// What is done with masks and written beside them; nothing of it unless it is asked for.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "The mask, and what goes beside it")]
-pub(super) struct Extras {
+pub(super) struct OutputFlags {
     /// Keep the largest connected part of the mask, in 3-D; voxels that touch by a corner are
     /// connected
     #[arg(long)]
@@ -17,7 +17,7 @@ pub(super) struct Extras {
     /// Fill holes of the mask, after --largest-component: volume, what is closed on all sides
     /// [the default of the bare flag]; slices, what is closed within its slice
     #[arg(long, value_name = "WHERE", num_args = 0..=1, default_missing_value = "volume",
-        value_parser = one_of::<Holes>(&["volume", "slices"]))]
+        value_parser = enum_values::<Holes>())]
     fill_holes: Option<Holes>,
 
     /// Write NAME.probability.nii.gz: f32 from 0 to 1 on the volume's grid, before small regions
@@ -41,7 +41,7 @@ pub(super) struct Extras {
     save_json: bool,
 }
 
-impl Extras {
+impl OutputFlags {
     pub(super) fn options(&self) -> PredictOptions {
         PredictOptions {
             postprocess: PostprocessConfig {

@@ -1,14 +1,16 @@
 //! `desam predict`: volumes in, masks out.
 
-mod extras;
-mod folder;
+mod inputs;
+mod output_flags;
 
-use super::overwrite::Force;
-use super::precision::PrecisionFlag;
-use super::read_flags::ReadFlags;
-use super::{Session, aligned, grid_side, one_of, room_for};
+use super::flags::PrecisionFlag;
+use super::flags::ReadFlags;
+use super::output_files::ForceFlag;
+use super::output_files::ensure_parent_dir;
+use super::values::{GRID_SIDE, enum_values, integer};
+use super::{Session, aligned};
 use crate::cli::JsonFlag;
-use crate::reply::Reply;
+use crate::output::Output;
 use anyhow::{Context, bail};
 use clap::Args;
 use desam::core::text::DisplayPath as _;
@@ -19,8 +21,8 @@ use desam::predict::{
     FolderSummary, PredictOptions, VolumeSummary, existing_outputs, segment_folder,
 };
 use desam::{Automatic, Mode, Segmenter};
-use extras::Extras;
-use folder::Inputs;
+use inputs::Inputs;
+use output_flags::OutputFlags;
 use serde_json::json;
 use std::path::{Path, PathBuf};
 
@@ -78,21 +80,21 @@ pub(crate) struct Arguments {
     series: Option<desam::data::dicom::SeriesChoice>,
 
     /// How to prompt [default: as the model was trained, points where that is not recorded]
-    #[arg(long, value_name = "MODE", value_parser = one_of::<Mode>(&["points", "box"]))]
+    #[arg(long, value_name = "MODE", value_parser = enum_values::<Mode>())]
     mode: Option<Mode>,
 
     /// Points along each side of the grid, 1 to 64, in points mode alone [default: 9]
-    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = grid_side)]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = integer(GRID_SIDE))]
     grid: Option<usize>,
 
     #[command(flatten)]
     precision: PrecisionFlag,
 
     #[command(flatten)]
-    force: Force,
+    force: ForceFlag,
 
     #[command(flatten)]
-    extras: Extras,
+    outputs: OutputFlags,
 
     #[command(flatten)]
     pub(crate) json: JsonFlag,
@@ -121,20 +123,20 @@ impl Arguments {
     }
 }
 
-pub(crate) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Reply> {
+pub(crate) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Output> {
     let job = Job::new(arguments, session)?;
-    arguments.force.check(job.existing(&arguments.extras.options())?)?;
+    arguments.force.check(job.existing(&arguments.outputs.options())?)?;
     let segmenter = segmenter(arguments, session)?;
     let settings = (segmenter.automatic(), segmenter.options());
     session.detail(&format!("prompts and options: {}", serde_json::to_string(&settings)?));
     let summary = match job {
         Job::One { input, output } => {
-            room_for(&output)?;
-            let done = segmenter.segment_file(&input, &output, &session.screen)?;
+            ensure_parent_dir(&output)?;
+            let done = segmenter.segment_file(&input, &output, &session.terminal)?;
             FolderSummary { done: vec![done], failed: Vec::new() }
         }
         Job::Many { inputs, output } => {
-            segment_folder(&segmenter, &inputs, &output, &session.screen)?
+            segment_folder(&segmenter, &inputs, &output, &session.terminal)?
         }
     };
     reply(&summary, &segmenter)
@@ -212,7 +214,7 @@ fn same(a: &Path, b: &Path) -> bool {
 fn segmenter(arguments: &Arguments, session: &Session) -> anyhow::Result<Segmenter> {
     let precision = arguments.precision.precision;
     let segmenter = Segmenter::open_on(&arguments.model, &session.device, precision)?;
-    segmenter.model().notes().say(&arguments.model, &session.screen);
+    segmenter.model().notes().say(&arguments.model, &session.terminal);
     let now = segmenter.automatic();
     let mode = arguments.mode.unwrap_or(now.mode);
     if arguments.grid.is_some() && mode == Mode::Box {
@@ -224,10 +226,10 @@ fn segmenter(arguments: &Arguments, session: &Session) -> anyhow::Result<Segment
     let side = segmenter.model().spec().mask_side();
     let segmenter = segmenter.with_automatic(Automatic::new(mode, grid, side))?;
     let segmenter = segmenter.with_read_options(arguments.read_options());
-    Ok(segmenter.with_options(arguments.extras.options())?)
+    Ok(segmenter.with_options(arguments.outputs.options())?)
 }
 
-fn reply(summary: &FolderSummary, segmenter: &Segmenter) -> anyhow::Result<Reply> {
+fn reply(summary: &FolderSummary, segmenter: &Segmenter) -> anyhow::Result<Output> {
     let mut lines: Vec<String> = summary.done.iter().map(line).collect();
     if summary.done.len() + summary.failed.len() > 1 {
         lines.push(aligned(&[
@@ -241,7 +243,7 @@ fn reply(summary: &FolderSummary, segmenter: &Segmenter) -> anyhow::Result<Reply
         "done": summary.done,
         "failed": summary.failed,
     });
-    let mut reply = Reply::new(lines.join("\n"), json);
+    let mut reply = Output::new(lines.join("\n"), json);
     reply.failures = summary.failed.iter().map(|f| failure(&f.input, &f.reason)).collect();
     Ok(reply)
 }
