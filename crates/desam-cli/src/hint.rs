@@ -1,24 +1,31 @@
-//! Which flag helps against an error of the library, which knows no flags.
+//! Hints: which flag helps against an error of the library.
+//!
+//! The library's messages name no flags, because it does not know the program. This is the only
+//! place that maps its errors to flags.
 
 use desam::data::Error as DataError;
 
-/// What to add to an error, if anything.
+/// The hint for an error, if there is one. Looks through all causes.
 pub(crate) fn hint(error: &anyhow::Error) -> Option<&'static str> {
     error.chain().find_map(|cause| {
         if let Some(desam::Error::Data(error)) = cause.downcast_ref() {
-            return of_data(error);
+            return data_hint(error);
         }
-        cause.downcast_ref().and_then(of_data)
+        cause.downcast_ref().and_then(data_hint)
     })
 }
 
-fn of_data(error: &DataError) -> Option<&'static str> {
+fn data_hint(error: &DataError) -> Option<&'static str> {
     match error {
-        DataError::VolumeTooLarge { .. } => Some("--max-volume-gib sets how large a volume may be"),
-        DataError::SeveralChannels { .. } => Some("choose with --channel N"),
-        DataError::SegmentsOverlap { .. } => Some("`info`, `verify` and `embed` take --segment N"),
-        DataError::OutsideFolder { .. } => Some("--follow-outside reads it where it is"),
-        DataError::Case { source, .. } => of_data(source),
+        DataError::VolumeTooLarge { .. } => Some("raise the limit with --max-volume-gib GIB"),
+        DataError::SeveralChannels { .. } => Some("choose a channel with --channel N"),
+        DataError::SegmentsOverlap { .. } => Some(
+            "choose one segment with --segment N, a flag of `desam info`, `verify` and `embed`",
+        ),
+        DataError::OutsideFolder { .. } => {
+            Some("allow data files outside the header's folder with --follow-outside")
+        }
+        DataError::Case { source, .. } => data_hint(source),
         _ => None,
     }
 }
@@ -29,7 +36,7 @@ mod tests {
     use anyhow::Context;
 
     #[test]
-    fn flags_are_named_for_errors_from_any_depth() {
+    fn an_error_gets_its_hint_however_deeply_it_is_wrapped() {
         let several = || DataError::SeveralChannels { path: "a.nii".into(), channels: 2 };
         let case = |source| DataError::Case { site: "A".into(), id: "1".into(), source };
         for error in [

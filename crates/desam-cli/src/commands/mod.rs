@@ -1,4 +1,4 @@
-//! One file a command: its arguments, the call into the library, what it prints.
+//! One module per command: its arguments, the call into the library, and its output.
 
 pub(crate) mod compare;
 pub(crate) mod convert;
@@ -17,7 +17,7 @@ pub(crate) mod train;
 mod values;
 pub(crate) mod verify;
 
-use crate::cli::{Cli, Command, Shared};
+use crate::cli::{Cli, Command, GlobalOptions};
 use crate::environment;
 use crate::output::Output;
 use crate::terminal::{Terminal, Verbosity};
@@ -26,30 +26,30 @@ use desam::core::text::path_text;
 use desam::{DeviceChoice, Progress};
 use std::path::Path;
 
-/// What a command gets beside its own arguments.
+/// What a command gets in addition to its arguments.
 #[derive(Debug)]
 pub(crate) struct Session {
-    /// Where it tells how far it is.
+    /// Progress, notes and warnings.
     pub(crate) terminal: Terminal,
-    /// What it computes on; the processor for commands that do not compute.
+    /// The opened device; the CPU for commands that do not run a model.
     pub(crate) device: Device,
-    /// What was asked for, by the flag or the environment.
+    /// The device as given by `--device` or `DESAM_DEVICE`.
     pub(crate) choice: DeviceChoice,
 }
 
 impl Session {
-    /// Something that only `-v` shows.
+    /// Prints a message with `-v` only.
     fn detail(&self, message: &str) {
         self.terminal.detail(message);
     }
 }
 
-/// Runs the command.
+/// Runs the command, and adds the warnings to its output.
 pub(crate) fn run(cli: &Cli) -> anyhow::Result<Output> {
     let session = session(cli)?;
-    let mut reply = dispatch(cli, &session)?;
-    reply.warnings = session.terminal.take_warnings();
-    Ok(reply)
+    let mut output = dispatch(cli, &session)?;
+    output.warnings = session.terminal.take_warnings();
+    Ok(output)
 }
 
 fn dispatch(cli: &Cli, session: &Session) -> anyhow::Result<Output> {
@@ -71,11 +71,13 @@ fn dispatch(cli: &Cli, session: &Session) -> anyhow::Result<Output> {
 }
 
 fn session(cli: &Cli) -> anyhow::Result<Session> {
-    let Shared { quiet, verbose, device, .. } = cli.shared;
-    let verbosity = match (quiet, verbose) {
-        (true, _) => Verbosity::Quiet,
-        (_, true) => Verbosity::Verbose,
-        _ => Verbosity::Normal,
+    let GlobalOptions { quiet, verbose, device, .. } = cli.global;
+    let verbosity = if quiet {
+        Verbosity::Quiet
+    } else if verbose {
+        Verbosity::Verbose
+    } else {
+        Verbosity::Normal
     };
     let terminal = Terminal::new(verbosity);
     let choice = match device {
@@ -88,12 +90,13 @@ fn session(cli: &Cli) -> anyhow::Result<Session> {
     Ok(Session { terminal, device, choice })
 }
 
-/// A path as JSON has it: byte for byte recoverable, whatever its encoding.
+/// A path as a JSON string. The bytes of a name that is not UTF-8 are escaped, so the path can be
+/// recovered exactly.
 fn json_path(path: &Path) -> serde_json::Value {
     path_text(path).into()
 }
 
-/// Lines of `name: value`, the values below each other.
+/// Formats rows as lines of `name  value`, with the values in one column.
 fn aligned(rows: &[(&str, String)]) -> String {
     let width = rows.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0);
     let lines = rows.iter().map(|(name, value)| format!("{name:<width$}  {value}"));
@@ -105,7 +108,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn values_stand_below_each_other() {
+    fn values_are_aligned_in_one_column() {
         assert_eq!(aligned(&[("a", "1".into()), ("bcd", "2".into())]), "a    1\nbcd  2");
     }
 }

@@ -1,4 +1,4 @@
-//! What a command does about files that are there already.
+//! Output files: existing files are not overwritten, parent folders are created.
 
 use super::Session;
 use anyhow::{Context, bail};
@@ -8,17 +8,17 @@ use desam::core::Destination;
 use desam::core::text::path_for_people;
 use std::path::{Path, PathBuf};
 
-/// The flag of commands that do not replace what is there unless they are asked to.
+/// `--force` of commands that do not replace existing files by default.
 #[derive(Debug, Clone, Copy, Args)]
 pub(super) struct ForceFlag {
-    /// Replace files that are there already
+    /// Overwrite existing files
     #[arg(long)]
     force: bool,
 }
 
 impl ForceFlag {
-    /// Refuses to go on where one of `outputs` is a regular file that is there, unless asked to
-    /// replace it. To be called before the work. Devices and FIFOs hold nothing to lose.
+    /// Fails if one of `outputs` is an existing regular file and `--force` is not given. Devices and
+    /// FIFOs may always be written to. Call this before the work, so that no result is lost.
     pub(super) fn check(self, outputs: impl IntoIterator<Item = PathBuf>) -> anyhow::Result<()> {
         if self.force {
             return Ok(());
@@ -29,30 +29,32 @@ impl ForceFlag {
             return Ok(());
         };
         match existing.len() {
-            1 => bail!("{first} is there already; add --force to replace it, or write elsewhere"),
+            1 => {
+                bail!("{first} already exists; add --force to overwrite it, or choose another path")
+            }
             n => bail!(
-                "{n} of the files to write are there already, the first is {first}; add --force to \
-                 replace them, or write elsewhere"
+                "{n} of the files to write already exist, such as {first}; add --force to overwrite \
+                 them, or choose another path"
             ),
         }
     }
 }
 
-/// Says that a file which is cheap to make again, such as a page, takes the place of one that is
-/// there.
-pub(super) fn say_replaced(output: &Path, session: &Session) {
+/// Notes that an existing file is overwritten. For files that are cheap to write again, such as a page.
+pub(super) fn note_overwrite(output: &Path, session: &Session) {
     if Destination::replaces(output) {
         let output = path_for_people(output);
-        session.terminal.say(&format!("{output} is there already and will be replaced"));
+        session.terminal.say(&format!("{output} already exists and will be overwritten"));
     }
 }
 
-/// Makes the folder of a file that a command will write, and refuses what cannot be one: before the
-/// work, not after it. A device, a FIFO or a link that leads to a folder that is there needs none.
+/// Creates the folder that will hold `file`, and fails if `file` is itself a folder. Call this before
+/// the work, so that no result is lost.
 pub(super) fn ensure_parent_dir(file: &Path) -> anyhow::Result<()> {
     if file.is_dir() {
-        bail!("{} is a folder, not a file to write", path_for_people(file));
+        bail!("{} is a folder; expected the name of a file to write", path_for_people(file));
     }
+    // Also covers devices, FIFOs, and links that lead to another folder.
     if file.exists() {
         return Ok(());
     }
@@ -68,7 +70,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_there_is_named_and_counted() {
+    fn existing_files_are_counted_and_the_first_is_named() {
         let dir = tempfile::tempdir().unwrap();
         let [a, b, new] = ["a", "b", "new"].map(|name| dir.path().join(name));
         std::fs::write(&a, "").unwrap();
@@ -80,7 +82,7 @@ mod tests {
         assert_eq!(check(false, &[&new, &"/dev/null".into()]), Ok(()));
         assert_eq!(check(true, &[&a, &b]), Ok(()));
         let one = check(false, &[&new, &a]).unwrap_err();
-        assert!(one.contains("/a is there already") && one.contains("--force"), "{one}");
+        assert!(one.contains("/a already exists") && one.contains("--force"), "{one}");
         let two = check(false, &[&b, &new, &a]).unwrap_err();
         assert!(two.starts_with("2 of the files") && two.contains("/b;"), "{two}");
     }

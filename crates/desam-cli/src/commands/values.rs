@@ -16,8 +16,8 @@ use std::fmt::Display;
 use std::ops::RangeInclusive;
 use std::str::FromStr;
 
-/// An enum whose values are parsed from fixed names.
-pub(super) trait NamedValues: FromStr {
+/// An enum without fields whose variants have names.
+pub(super) trait Named {
     /// All names, in the order in which the help lists them.
     const NAMES: &'static [&'static str];
 }
@@ -25,7 +25,7 @@ pub(super) trait NamedValues: FromStr {
 /// Lists the names of the library's enums; a unit test parses each of them.
 macro_rules! named_values {
     ($($type:ty: $($name:literal)+;)+) => {
-        $(impl NamedValues for $type {
+        $(impl Named for $type {
             const NAMES: &'static [&'static str] = &[$($name),+];
         })+
 
@@ -58,7 +58,7 @@ named_values! {
 /// Parser for an enum: accepts its names, and lists them as the flag's possible values.
 pub(super) fn enum_values<T>() -> impl TypedValueParser<Value = T>
 where
-    T: NamedValues + Clone + Send + Sync + 'static,
+    T: Named + FromStr + Clone + Send + Sync + 'static,
     T::Err: Display,
 {
     PossibleValuesParser::new(T::NAMES).try_map(|text| text.parse::<T>().map_err(|e| e.to_string()))

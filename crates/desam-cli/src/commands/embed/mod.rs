@@ -1,4 +1,4 @@
-//! `desam embed`: volumes to cached features.
+//! `desam embed`: image features of a data set, computed once.
 
 mod encoder;
 mod parts;
@@ -10,7 +10,7 @@ use super::values::{enum_values, integer, seed};
 use super::{Session, aligned, json_path};
 use crate::cli::JsonFlag;
 use crate::output::Output;
-use anyhow::{Context, bail};
+use anyhow::bail;
 use clap::Args;
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use desam::core::text::DisplayPath as _;
@@ -23,38 +23,41 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
 const AFTER: &str = "\
-Layouts of DATA, recognised by what is there; volumes in NIfTI, MetaImage or NRRD, letters of either
-case, any label above 0 is foreground:
-  SITE/CASE.nii.gz beside SITE/CASE_segmentation.nii.gz           the SAML release
-  SITE/PATIENT/t2_img_clipped.nii.gz with label_clipped.nii.gz    MaxStyle
-  imagesTr/NAME_0000.nii.gz, labelsTr/NAME.nii.gz, and a CSV with patientid,center (also in
-  raw_data/)                                                      nnU-Net, the official DeSAM
-  imagesTr/NAME.nii.gz with labelsTr/NAME.nii.gz, one site        the Medical Segmentation Decathlon;
-  of several channels choose one with --channel
-  CASE.mhd beside CASE_segmentation.mhd, in one folder            PROMISE12; one site
-  PATIENT/STUDY/SERIES/*.dcm and PATIENT.nrrd, at any depth       NCI-ISBI 2013; Prostate3T-… are
-  RUNMC's, ProstateDx-… BMC's
-  SITE/PATIENT/T2W/*.dcm with SITE/PATIENT/GT/prostate/*.dcm      I2CVB
-  a CSV file with the columns image,label,case,site
+Layouts of DATA. The layout is detected from the files. Volumes are NIfTI, MetaImage or NRRD; names \
+are matched without regard to case; every label above 0 is foreground.
+  SAML release         SITE/CASE.nii.gz, SITE/CASE_segmentation.nii.gz
+  MaxStyle             SITE/PATIENT/t2_img_clipped.nii.gz, SITE/PATIENT/label_clipped.nii.gz
+  official DeSAM       imagesTr/NAME_0000.nii.gz, labelsTr/NAME.nii.gz and a CSV file with the
+    (nnU-Net)          columns patientid,center, also within raw_data/
+  Medical Segmentation imagesTr/NAME.nii.gz, labelsTr/NAME.nii.gz; one site; choose a channel of
+    Decathlon          multi-channel images with --channel
+  PROMISE12            CASE.mhd and CASE_segmentation.mhd in one folder; one site
+  NCI-ISBI 2013        PATIENT/STUDY/SERIES/*.dcm and PATIENT.nrrd, at any depth; patients
+                       Prostate3T-... form site RUNMC, ProstateDx-... site BMC
+  I2CVB                SITE/PATIENT/T2W/*.dcm and SITE/PATIENT/GT/prostate/*.dcm
+  CSV                  a file with the columns image,label,case,site
 
 Encoders:
-  tiny                  small, 256 px, built in; trained on generated scenes: to try things, no SAM
-  tiny-random           the same size with random weights
-  vit-b, vit-l, vit-h   SAM's, downloaded once from the Hugging Face hub; medsam likewise
-  FILE                  a checkpoint with SAM's encoders: .pth, .bin or .safetensors
+  tiny                 small (256 px), built in, trained on generated scenes; for trying the
+                       program, not SAM
+  tiny-random          the same architecture with random weights
+  vit-b, vit-l, vit-h  SAM's encoders, downloaded once from the Hugging Face Hub
+  medsam               MedSAM's encoder, likewise
+  FILE                 checkpoint with SAM's encoders: .pth, .bin or .safetensors, or a Hugging Face
+                       model folder
 
-Labels go to the side of the encoder's masks (256 for SAM's, 64 for tiny) and masks come back to the
-volumes' own grids. What that loses is said for each site, as Dice of the labels and what comes back,
-and is a warning above 2 %: it is about the most that a model can score on whole volumes.
+Labels are resampled to the side of the model's masks (256 px with SAM's encoders, 64 with tiny), and \
+predicted masks back to the volume's grid. The loss is reported for each site as the Dice between the \
+labels and the labels resampled both ways. It is about the highest score that a model can reach on \
+whole volumes; a loss above 2 % is a warning.
 
-A slice takes 40 / 52 / 64 MiB with vit-b / vit-l / vit-h in f32, half of that in f16. The size is
-said before the work starts. An interrupted run continues where it stopped: give the same command
-again.
+A slice takes 40 / 52 / 64 MiB with vit-b / vit-l / vit-h in f32, and half of that in f16. The \
+required disk space is printed before work starts. To continue an interrupted run, repeat the command.
 
-Several processes or machines that share CACHE can divide the work: each gets the same command with
---num-parts N and its own --part-id, from 0. The part that is done last makes the cache whole, the
-same to the byte as one run's. Within an array of Slurm or an indexed job of Kubernetes the part is
-the task's number. See deploy/ for job files.
+Several processes or machines that share CACHE can divide the work: run the same command in each with \
+--num-parts N and a different --part-id from 0 to N-1. The last part to finish assembles the cache; \
+the result is byte-identical to a single run. In a Slurm array job or a Kubernetes indexed job the \
+part is the task's index. deploy/ has job files.
 
 Examples:
   desam embed --data DATA --out cache --encoder vit-b
@@ -64,56 +67,57 @@ Examples:
   desam embed --data DATA --out cache --encoder vit-h --device cuda --precision bf16
   HF_HUB_OFFLINE=1 desam embed --data DATA --out cache --encoder vit-b";
 
-/// Run the frozen image encoder over a data set once, and keep the features
+/// Run the frozen image encoder on a data set and store the features
 #[derive(Debug, Args)]
-#[command(after_help = AFTER)]
+#[command(after_long_help = AFTER)]
 pub(crate) struct Arguments {
-    /// Data set: a folder, or a CSV file of cases
+    /// Data set: a folder, or a CSV file of cases; see below for the layouts
     #[arg(long, value_name = "DATA")]
     data: PathBuf,
 
-    /// Folder for the features; made where absent, continued where interrupted
+    /// Feature cache to write: created if it does not exist, continued if it is incomplete
     #[arg(long, value_name = "CACHE")]
     out: PathBuf,
 
-    /// Image encoder: tiny, tiny-random, vit-b, vit-l, vit-h, medsam, or a checkpoint file
+    /// Image encoder: tiny, tiny-random, vit-b, vit-l, vit-h, medsam, or a checkpoint; see below
     #[arg(long, value_name = "NAME|FILE", value_parser = OsStringValueParser::new().map(EncoderArg::from))]
     encoder: EncoderArg,
 
-    /// Seed of the random weights of `--encoder tiny-random` [default: 0]
+    /// Random seed of the weights; only with `--encoder tiny-random` [default: 0]
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = seed)]
     encoder_seed: Option<u64>,
 
     #[command(flatten)]
     preprocess: PreprocessFlags,
 
-    /// Type of the stored features; f16 takes half the space of f32
+    /// Data type of the stored features; f16 takes half the disk space of f32
     #[arg(long, value_name = "TYPE", default_value = "f16",
         value_parser = enum_values::<FeatureDtype>())]
     dtype: FeatureDtype,
 
-    /// Slices to store: those with ground truth (all that training and the paper's protocol need),
-    /// all (for the full protocol), or none: images and masks alone, for `desam train --no-cache`
+    /// Slices to store features of. labelled: those with ground truth, enough for training and the
+    /// paper protocol. all: needed for the full protocol. none: images and masks only, for `desam
+    /// train --no-cache`
     #[arg(long, value_name = "WHICH", default_value = "labelled",
         value_parser = enum_values::<SlicePolicy>())]
     slices: SlicePolicy,
 
-    /// Input side in pixels, 64 to 4096, a multiple of the patch [default: the checkpoint's, SAM's
-    /// 1024]
+    /// Side of the encoder's input in pixels, 64 to 4096, a multiple of the patch size [default: that
+    /// of the checkpoint; SAM's is 1024]
     #[arg(long, value_name = "PX", allow_negative_numbers = true, value_parser = integer(INPUT_SIDE))]
     input_side: Option<usize>,
 
     #[command(flatten)]
     precision: PrecisionFlag,
 
-    /// Slices of a case to encode at once, 1 to 1024 [default: 1, on a GPU 8]
+    /// Batch size: slices of a case to encode at once, 1 to 1024 [default: 1 on the CPU, 8 on a GPU]
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = integer(1..=1024))]
     batch: Option<usize>,
 
     #[command(flatten)]
     pub(crate) json: JsonFlag,
 
-    // Last, since their headings would go on for what follows.
+    // Last, because their help headings apply to all flags that follow.
     #[command(flatten)]
     read: ReadFlags,
 
@@ -121,25 +125,27 @@ pub(crate) struct Arguments {
     parts: PartFlags,
 }
 
-/// Sides of the encoder's input: with fewer pixels the masks are too coarse to hold an organ.
+/// Sides of the encoder's input; with fewer pixels the masks are too coarse for an organ.
 const INPUT_SIDE: RangeInclusive<usize> = 64..=4096;
 
 pub(crate) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Output> {
+    // Usage errors first, before any file is read or downloaded.
+    let precision = arguments.precision.on(&session.device)?;
+    arguments.encoder.check_seed(arguments.encoder_seed)?;
+    arguments.parts.check()?;
     if !arguments.data.exists() {
         bail!(
-            "{} is not there: --data takes a folder of cases or a CSV file",
+            "{} does not exist; --data expects a folder or a CSV file of cases",
             arguments.data.display_escaped()
         );
     }
-    // Before an encoder is downloaded.
-    arguments.precision.precision.check_on(&session.device)?;
     let request = EmbedRequest {
         input_side: arguments.input_side,
         preprocess: arguments.preprocess.config(),
         dtype: arguments.dtype,
         slices: arguments.slices,
         device: session.device.clone(),
-        precision: arguments.precision.precision,
+        precision,
         batch: arguments.batch,
         read: arguments.read.options(),
         ..EmbedRequest::new(
@@ -150,17 +156,17 @@ pub(crate) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Ou
     };
     session.detail(&format!("settings: {request:?}"));
     match parts::run(&arguments.parts, &request, session)? {
-        EmbedOutcome::Whole => {
+        EmbedOutcome::Assembled => {
             let text = aligned(&[("cache", arguments.out.display_escaped())]);
             Ok(Output::new(text, json!({ "cache": json_path(&arguments.out), "whole": true })))
         }
-        EmbedOutcome::All(summary) => reply(arguments, summary, None),
-        EmbedOutcome::Part(part) => reply(arguments, part.own.clone(), Some(&part)),
+        EmbedOutcome::All(summary) => output(arguments, summary, None),
+        EmbedOutcome::Part(part) => output(arguments, part.own.clone(), Some(&part)),
     }
 }
 
-/// What is said of a run, or of a part of one.
-fn reply(
+/// Output of a run, or of one part.
+fn output(
     arguments: &Arguments,
     summary: EmbedSummary,
     part: Option<&PartSummary>,
@@ -173,7 +179,7 @@ fn reply(
         (
             "slices",
             format!(
-                "{} ({} computed, {} there already)",
+                "{} ({} computed, {} already present)",
                 summary.slices, summary.computed, summary.reused
             ),
         ),
@@ -181,7 +187,7 @@ fn reply(
     ];
     rows.extend(labels.iter().map(|(name, line)| (name.as_str(), line.clone())));
     rows.extend(part.map(|part| ("part", parts::state(part))));
-    let mut json = serde_json::to_value(summary).context("the result cannot be written as JSON")?;
+    let mut json = serde_json::to_value(summary)?;
     if let Some(object) = json.as_object_mut() {
         object.insert("cache".to_owned(), json_path(&arguments.out));
         if let Some(PartSummary { part, waiting_for, .. }) = part {

@@ -1,4 +1,4 @@
-//! A data set.
+//! Description of a data set.
 
 use super::{Session, aligned, other_volumes};
 use crate::commands::json_path;
@@ -16,12 +16,13 @@ pub(super) fn describe(path: &Path, session: &Session) -> anyhow::Result<Output>
     let cases = layout.cases(path).with_context(|| {
         let volumes = if path.is_dir() { other_volumes::find(path) } else { Ok(Vec::new()) };
         let volumes = volumes.unwrap_or_default();
-        let holds = match volumes.len() {
-            0 => String::new(),
-            _ => format!(", and it holds volumes: describe one of {}", other_volumes::list(&volumes)),
+        let contains = if volumes.is_empty() {
+            String::new()
+        } else {
+            format!(". It contains volumes: use one of {}", other_volumes::list(&volumes))
         };
         format!(
-            "{} is neither a feature cache (it holds no cache.json) nor a run (no config.json){holds}",
+            "{} is neither a feature cache (no cache.json) nor a run (no config.json){contains}",
             path.display_escaped()
         )
     })?;

@@ -1,4 +1,4 @@
-//! The program itself, and what it can compute on.
+//! Description of the program and its devices.
 
 use crate::commands::{Session, aligned};
 use crate::output::Output;
@@ -6,7 +6,7 @@ use desam::data::cache::human_bytes;
 use desam::device::{Gpu, HAS_CUDA, gpus};
 use serde_json::json;
 
-/// Says it. That there is no GPU is no error here.
+/// Version, threads and GPUs. No GPU is not an error.
 pub(super) fn describe(session: &Session) -> anyhow::Result<Output> {
     let (version, threads) = (env!("CARGO_PKG_VERSION"), rayon::current_num_threads());
     let choice = session.choice.to_string();
@@ -20,8 +20,8 @@ pub(super) fn describe(session: &Session) -> anyhow::Result<Output> {
     ];
     match &found {
         Ok(all) if all.is_empty() && HAS_CUDA => rows.push(("GPUs", "none".to_owned())),
-        Ok(all) => rows.extend(all.iter().map(|gpu| ("GPU", line(gpu)))),
-        Err(words) => rows.push(("GPUs", format!("none: the driver says {words}"))),
+        Ok(all) => rows.extend(all.iter().map(|gpu| ("GPU", gpu_line(gpu)))),
+        Err(words) => rows.push(("GPUs", format!("none; driver error: {words}"))),
     }
     let json = json!({
         "version": version,
@@ -34,6 +34,7 @@ pub(super) fn describe(session: &Session) -> anyhow::Result<Output> {
     Ok(Output::new(aligned(&rows), json))
 }
 
-fn line(gpu: &Gpu) -> String {
+/// A GPU on one line: device name for `--device`, model, memory.
+fn gpu_line(gpu: &Gpu) -> String {
     format!("cuda:{}  {}, {}", gpu.number, gpu.name, human_bytes(gpu.memory_bytes as u64))
 }

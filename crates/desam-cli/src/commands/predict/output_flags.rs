@@ -1,47 +1,47 @@
-//! What `desam predict` does with masks and writes beside them when asked.
+//! Post-processing of masks, and optional output files.
 
 use crate::commands::values::enum_values;
 use clap::Args;
 use desam::data::postprocess::{Holes, PostprocessConfig};
 use desam::predict::{PredictOptions, SliceChoice};
 
-/// What is done with masks and written beside them; nothing of it unless it is asked for.
+/// Flags of post-processing and of additional output files; all are off by default.
 #[derive(Debug, Args)]
-#[command(next_help_heading = "The mask, and what goes beside it")]
+#[command(next_help_heading = "Post-processing and additional files")]
 pub(super) struct OutputFlags {
-    /// Keep the largest connected part of the mask, in 3-D; voxels that touch by a corner are
-    /// connected
+    /// Keep only the largest connected component of the mask in 3-D (26-connectivity)
     #[arg(long)]
     largest_component: bool,
 
-    /// Fill holes of the mask, after --largest-component: volume, what is closed on all sides
-    /// [the default of the bare flag]; slices, what is closed within its slice
+    /// Fill holes of the mask, after --largest-component. volume: holes enclosed in 3-D [default
+    /// without a value]. slices: holes enclosed within a slice
     #[arg(long, value_name = "WHERE", num_args = 0..=1, default_missing_value = "volume",
         value_parser = enum_values::<Holes>())]
     fill_holes: Option<Holes>,
 
-    /// Write NAME.probability.nii.gz: f32 from 0 to 1 on the volume's grid, before small regions
-    /// are removed; 0 on slices without a mask
+    /// Write NAME.probability.nii.gz: foreground probability on the volume's grid, f32 from 0 to 1,
+    /// before small regions are removed; 0 on slices without a mask
     #[arg(long)]
     save_probability: bool,
 
-    /// Write NAME.iou.nii.gz: the IoU that the model predicts for the point of the grid whose cell
-    /// a voxel lies in, f32 on the volume's grid
+    /// Write NAME.iou.nii.gz: predicted IoU of the grid point whose cell a voxel is in, f32 on the
+    /// volume's grid
     #[arg(long)]
     save_iou_map: bool,
 
-    /// Write NAME.sliceNNN.png: slices with the outline of the mask; all, the middle one of those
-    /// with a mask, or a list, counted from 0 as the volume is stored
+    /// Write NAME.sliceNNN.png: slices with the outline of the mask. all: every slice. middle: the
+    /// middle one of the slices with a mask. Or a list of slice indices in the file, from 0
     #[arg(long, value_name = "all|middle|3,7,12")]
     overlay: Option<SliceChoice>,
 
-    /// Write NAME.json: millilitres, bounding box in voxels and mm, slices with a mask, predicted
-    /// IoUs, the settings, and the model by its hash
+    /// Write NAME.json: volume in ml, bounding box in voxels and mm, slices with a mask, predicted
+    /// IoUs, settings, and the hash of the model
     #[arg(long)]
     save_json: bool,
 }
 
 impl OutputFlags {
+    /// The library's options.
     pub(super) fn options(&self) -> PredictOptions {
         PredictOptions {
             postprocess: PostprocessConfig {
