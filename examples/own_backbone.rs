@@ -12,8 +12,8 @@ use desam::data::preprocess::PreprocessConfig;
 use desam::encoder::PromptEncoderConfig;
 use desam::model::{ModelInput, Trainable};
 use desam::nn::params::{LoadOptions, Tensors, load};
-use desam::train::{Preset, TrainConfig, Trainer};
 use desam::{Mode, ModelRecord, Quiet};
+use desam_study::train::{Preset, TrainConfig, Trainer};
 use std::path::Path;
 use std::sync::Arc;
 

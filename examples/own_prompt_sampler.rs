@@ -5,8 +5,8 @@
 use desam::core::{BinaryMask, Dataset, Point, Prompt, PromptSampler, SampledPrompt};
 use desam::data::cache::{CachedSlices, FeatureCache};
 use desam::model::{Trainable, WEIGHTS_FILE};
-use desam::train::{Preset, TrainConfig, Trainer};
 use desam::{Mode, Quiet};
+use desam_study::train::{Preset, TrainConfig, Trainer};
 use rand::{Rng, RngCore};
 use std::path::Path;
 use std::sync::Arc;

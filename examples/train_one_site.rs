@@ -2,8 +2,8 @@
 //! Depends on `desam` alone.
 
 use desam::candle::Device;
-use desam::train::{Preset, TrainConfig, TrainRequest, train};
 use desam::{Mode, Quiet};
+use desam_study::train::{Preset, TrainConfig, TrainRequest, train};
 use std::path::Path;
 
 #[allow(clippy::print_stdout)]

@@ -9,8 +9,8 @@ use desam::candle::Device;
 use desam::embed::{EmbedRequest, embed};
 use desam::encoder::VitConfig;
 use desam::model::EncoderChoice;
-use desam::train::{Preset, TrainConfig, TrainRequest, train};
 use desam::{Mode, Quiet};
+use desam_study::train::{Preset, TrainConfig, TrainRequest, train};
 use std::path::Path;
 use std::process::Command;
 

@@ -8,8 +8,8 @@ use desam::embed::{EmbedRequest, embed};
 use desam::encoder::Checkpoint;
 use desam::model::{EncoderChoice, Model, Trainable, WEIGHTS_FILE};
 use desam::nn::params::{LoadOptions, Tensors};
-use desam::train::{Preset, TrainConfig, TrainRequest, train};
 use desam::{Mode, Quiet};
+use desam_study::train::{Preset, TrainConfig, TrainRequest, train};
 use std::path::Path;
 
 fn signature(tensors: &Tensors) -> Vec<(&str, DType, &[usize])> {

@@ -1,9 +1,9 @@
 //! The library against what the official program computed; the limits and their sources are in
-//! `desam::parity`.
+//! `desam_study::parity`.
 
 use crate::support::reference;
 use desam::Quiet;
-use desam::parity::parity;
+use desam_study::parity::parity;
 
 #[test]
 fn training_and_grid_are_the_official_programs() {

@@ -7,11 +7,12 @@ use desam::data::augment::FeatureAugment;
 use desam::data::cache::{CachedSlices, FeatureCache, KeptSlices};
 use desam::embed::{EmbedRequest, embed};
 use desam::model::{EncoderChoice, Trainable};
-use desam::train::{
+use desam::{Mode, Precision, Progress, Quiet};
+use desam_study::Error;
+use desam_study::train::{
     Augment, KeepFeatures, Preset, RunOptions, Slices, TrainConfig, TrainRequest, Trainer,
     train_with,
 };
-use desam::{Error, Mode, Precision, Progress, Quiet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

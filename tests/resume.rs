@@ -9,11 +9,12 @@ use desam::data::cache::{CachedSlices, FeatureCache};
 use desam::embed::{EmbedRequest, embed};
 use desam::encoder::Checkpoint;
 use desam::model::{EncoderChoice, Trainable};
-use desam::train::{
+use desam::{Mode, Progress, Quiet};
+use desam_study::Error;
+use desam_study::train::{
     EpochRecord, Extension, Observer, Preset, Run, RunOptions, StepRecord, TrainConfig,
     TrainRequest, TrainSummary, Trainer, train_with,
 };
-use desam::{Error, Mode, Progress, Quiet};
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};

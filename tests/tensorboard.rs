@@ -5,8 +5,8 @@ use crate::support::{phantoms, toy_vit};
 use desam::candle::Device;
 use desam::embed::{EmbedRequest, embed};
 use desam::model::EncoderChoice;
-use desam::train::{Preset, RunOptions, TrainConfig, TrainRequest, train_with};
 use desam::{Mode, Progress, Quiet};
+use desam_study::train::{Preset, RunOptions, TrainConfig, TrainRequest, train_with};
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -201,7 +201,7 @@ fn event_files_hold_every_step_and_epoch_also_of_a_run_that_was_continued() {
     let steps = curve("step/loss").len();
     assert!(steps >= 6 && steps % 2 == 0, "{steps}");
     assert!(["step/learning_rate", "step/gradient_norm"].iter().all(|t| curve(t).len() == steps));
-    let rows = |of: fn(&desam::train::EpochRecord) -> f64| -> Vec<f32> {
+    let rows = |of: fn(&desam_study::train::EpochRecord) -> f64| -> Vec<f32> {
         summary.history.iter().map(|row| of(row) as f32).collect()
     };
     assert_eq!(curve("epoch/train_loss"), rows(|r| r.train_loss));

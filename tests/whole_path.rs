@@ -10,11 +10,11 @@ use desam::data::preprocess::PreprocessConfig;
 use desam::decoder::DecoderConfig;
 use desam::embed::{EmbedRequest, embed};
 use desam::encoder::{Checkpoint, FrozenSam, checkpoint};
-use desam::evaluate::{EvaluateConfig, EvaluateRequest, Evaluation, Protocol, evaluate};
 use desam::model::{EncoderChoice, Model, Trainable, WEIGHTS_FILE};
 use desam::nn::params::{LoadOptions, Tensors, load};
-use desam::train::{Preset, Run, TrainConfig, TrainRequest, train};
 use desam::{Automatic, Mode, Quiet, Segmenter};
+use desam_study::evaluate::{EvaluateConfig, EvaluateRequest, Evaluation, Protocol, evaluate};
+use desam_study::train::{Preset, Run, TrainConfig, TrainRequest, train};
 use std::path::{Path, PathBuf};
 
 /// A SAM of toy size: encoders and mask decoder, no PIMM.

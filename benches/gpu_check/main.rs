@@ -3,6 +3,9 @@
 //! It needs no files: weights and inputs are made here. `scripts/gpu-check` runs it.
 #![allow(clippy::print_stderr, reason = "a program, which says what is wrong")]
 
+/// The program's.
+#[path = "../../crates/desam-cli/src/allocator.rs"]
+mod allocator;
 mod arguments;
 mod case;
 mod distance;
@@ -12,9 +15,9 @@ mod ops;
 mod report;
 mod times;
 
+use allocator::KeepLarge;
 use arguments::{Arguments, USAGE};
 use desam::candle::DType;
-use desam::memory::KeepLarge;
 use gauge::Place;
 use mimalloc::MiMalloc;
 use report::Report;

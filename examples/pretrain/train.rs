@@ -8,7 +8,7 @@ use super::recipe::Recipe;
 use super::rng::{Purpose, stream};
 use super::scene;
 use desam::nn::params::Tensors;
-use desam::train::{Adam, AdamConfig};
+use desam_study::train::{Adam, AdamConfig};
 use rand::Rng;
 use std::time::Instant;
 

@@ -12,13 +12,16 @@
 //!
 //! `run.py` starts it, with the numbers of threads in the environment.
 
+/// The program's.
+#[path = "../../../crates/desam-cli/src/allocator.rs"]
+mod allocator;
 mod conv;
 mod encoder;
 mod grid;
 mod sgemm;
 mod step;
 
-use desam::memory::KeepLarge;
+use allocator::KeepLarge;
 use desam::nn::params::Tensors;
 use mimalloc::MiMalloc;
 use std::collections::BTreeMap;

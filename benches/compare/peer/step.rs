@@ -10,8 +10,8 @@ use desam::encoder::VitConfig;
 use desam::metrics::loss::{DesamLoss, LossConfig};
 use desam::nn::gradients::backward;
 use desam::nn::params::{LoadOptions, Loaded, Tensors, load};
-use desam::train::{Adam, AdamConfig};
 use desam_benches::{discs, features, wave};
+use desam_study::train::{Adam, AdamConfig};
 
 pub(crate) struct Step {
     decoder: Loaded<Decoder>,

@@ -5,13 +5,13 @@ use crate::case::Checked;
 use desam::Quiet;
 use desam::candle::Device;
 use desam::core::Precision;
-use desam::parity::{Measure, ParityOptions, parity_on};
+use desam_study::parity::{Measure, ParityOptions, parity_on};
 use std::path::Path;
 
 pub(super) fn check(dir: &Path, precision: Precision, device: &Device) -> Result<Vec<Checked>> {
     let options = ParityOptions { device: device.clone(), precision };
     let report = parity_on(dir, &options, &Quiet)?;
-    let row = |stage: desam::parity::Stage| {
+    let row = |stage: desam_study::parity::Stage| {
         let (what, error) = match stage.limited {
             Measure::RelativeError => ("distance", stage.relative_error),
             Measure::LargestDifference => ("largest", stage.largest_difference),

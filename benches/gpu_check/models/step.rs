@@ -13,8 +13,8 @@ use desam::decoder::Decoder;
 use desam::encoder::VitConfig;
 use desam::metrics::loss::{DesamLoss, LossConfig};
 use desam::nn::params::{LoadOptions, Loaded, Tensors, load};
-use desam::train::{Adam, AdamConfig};
 use desam_benches::{discs, features, wave};
+use desam_study::train::{Adam, AdamConfig};
 
 /// Everything that a step works on. Features and prompts are in the type of the products.
 pub(crate) struct Step {

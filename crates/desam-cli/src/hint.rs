@@ -8,11 +8,18 @@ use desam::data::Error as DataError;
 /// The hint for an error, if there is one. Looks through all causes.
 pub(crate) fn hint(error: &anyhow::Error) -> Option<&'static str> {
     error.chain().find_map(|cause| {
-        if let Some(desam::Error::Data(error)) = cause.downcast_ref() {
-            return data_hint(error);
+        if let Some(desam_study::Error::Desam(error)) = cause.downcast_ref() {
+            return desam_hint(error);
+        }
+        if let Some(error) = cause.downcast_ref() {
+            return desam_hint(error);
         }
         cause.downcast_ref().and_then(data_hint)
     })
+}
+
+fn desam_hint(error: &desam::Error) -> Option<&'static str> {
+    if let desam::Error::Data(error) = error { data_hint(error) } else { None }
 }
 
 fn data_hint(error: &DataError) -> Option<&'static str> {
@@ -43,6 +50,7 @@ mod tests {
             anyhow::Error::new(several()),
             anyhow::Error::new(desam::Error::Data(several())),
             anyhow::Error::new(desam::Error::Data(case(Box::new(several())))),
+            anyhow::Error::new(desam_study::Error::from(several())),
             Err::<(), _>(desam::Error::Data(several())).context("reading").unwrap_err(),
         ] {
             assert!(hint(&error).is_some_and(|h| h.contains("--channel")), "{error:?}");

@@ -3,6 +3,7 @@
 //! All computation is in the library. Only the program prints, exits, and reads the environment and
 //! the clock.
 
+mod allocator;
 mod cli;
 mod commands;
 mod environment;
@@ -15,9 +16,9 @@ mod terminal;
 mod threads;
 mod usage;
 
+use allocator::KeepLarge;
 use anyhow::Context;
 use clap::Parser;
-use desam::memory::KeepLarge;
 use mimalloc::MiMalloc;
 use std::process::ExitCode;
 

@@ -1,7 +1,6 @@
 //! From volumes on disk to a cache of frozen features.
 
-use crate::model::{EncoderChoice, Frozen, WEIGHTS_FILE};
-use crate::train::Run;
+use crate::model::{EncoderChoice, Frozen, RUN_CONFIG_FILE, WEIGHTS_FILE};
 use crate::{Error, Result};
 use candle_core::Device;
 use desam_core::{ImageEncoder, Precision, Progress};
@@ -124,7 +123,7 @@ impl Work {
             return Err(Error::Invalid("a batch of 0 slices encodes none: give 1 or more".into()));
         }
         // The weights beside features have the name of a run's model.
-        if Run::open(request.out).is_ok() {
+        if request.out.join(RUN_CONFIG_FILE).is_file() {
             let reason = "holds a run, whose model would be replaced; choose another --out";
             return Err(Error::file(request.out, reason));
         }

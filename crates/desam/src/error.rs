@@ -1,7 +1,6 @@
 //! What can go wrong, and how to mend it.
 
 use desam_core::text::DisplayPath as _;
-use desam_core::text::did_you_mean;
 use std::path::{Path, PathBuf};
 
 /// Result of this crate.
@@ -39,34 +38,6 @@ pub enum Error {
         /// What is wrong with it, and in which line.
         source: serde_json::Error,
     },
-    /// A file of scores with a number that no score can be.
-    #[error(
-        "{}: {field} is {found}; expected {expected}: the file was changed, or damaged; evaluate \
-         the run again",
-        path.display_escaped()
-    )]
-    ScoreOutOfRange {
-        /// The file.
-        path: PathBuf,
-        /// The number's place in it.
-        field: String,
-        /// The number.
-        found: f64,
-        /// What it can be.
-        expected: &'static str,
-    },
-    /// A site that a cache does not hold.
-    #[error(
-        "the cache has no site {site:?}; its sites are {}{}",
-        known.join(", "),
-        did_you_mean(site, known.iter().map(String::as_str))
-    )]
-    UnknownSite {
-        /// The site that was asked for.
-        site: String,
-        /// The cache's sites.
-        known: Vec<String>,
-    },
     /// Something about one file, with what to do about it.
     #[error("{}: {reason}", path.display_escaped())]
     File {
@@ -86,19 +57,6 @@ pub enum Error {
     /// Settings or inputs that do not fit together.
     #[error("{0}")]
     Invalid(String),
-    /// Training met a loss that is no number; what was saved before stays.
-    #[error(
-        "the loss is {loss} at epoch {epoch}, step {step}; try a smaller learning rate \
-         (the best model so far is kept)"
-    )]
-    NotFinite {
-        /// The loss.
-        loss: f64,
-        /// Epoch, from 1.
-        epoch: usize,
-        /// Step within the epoch, from 1.
-        step: usize,
-    },
     /// From the data: volumes, layouts, caches.
     #[error(transparent)]
     Data(#[from] desam_data::Error),
@@ -129,12 +87,6 @@ impl Error {
     /// For `map_err` on a system call.
     pub(crate) fn io(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Self {
         move |source| Self::Io { action, path: path.to_owned(), source }
-    }
-
-    /// A site that is not among `known`.
-    pub(crate) fn unknown_site(site: &str, known: &[&str]) -> Self {
-        let known = known.iter().map(|&k| k.to_owned()).collect();
-        Self::UnknownSite { site: site.to_owned(), known }
     }
 
     /// Something about `path`.

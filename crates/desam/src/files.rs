@@ -9,7 +9,10 @@ use std::io::Write;
 use std::path::Path;
 
 /// Reads a JSON file.
-pub(crate) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T> {
+///
+/// # Errors
+/// When it cannot be read, or is not what `T` expects; the error names the field.
+pub fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T> {
     let text = read_regular_to_string(path).map_err(Error::io("read", path))?;
     let mut reader = serde_json::Deserializer::from_str(&text);
     let read = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
@@ -26,18 +29,27 @@ pub(crate) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T> {
 }
 
 /// Writes a JSON file, indented, with a final newline.
-pub(crate) fn write_json<T: Serialize>(path: &Path, value: &T) -> Result<()> {
+///
+/// # Errors
+/// When it cannot be written.
+pub fn write_json<T: Serialize>(path: &Path, value: &T) -> Result<()> {
     let text = serde_json::to_string_pretty(value)
         .map_err(|source| Error::Json { path: path.to_owned(), source })?;
     write_text(path, &format!("{text}\n"))
 }
 
 /// Writes a text file.
-pub(crate) fn write_text(path: &Path, text: &str) -> Result<()> {
+///
+/// # Errors
+/// When it cannot be written.
+pub fn write_text(path: &Path, text: &str) -> Result<()> {
     Ok(write_atomic(path, |out| out.write_all(text.as_bytes()))?)
 }
 
 /// Makes a folder and those above it.
-pub(crate) fn create_dir(path: &Path) -> Result<()> {
+///
+/// # Errors
+/// When the system refuses.
+pub fn create_dir(path: &Path) -> Result<()> {
     std::fs::create_dir_all(path).map_err(Error::io("create", path))
 }

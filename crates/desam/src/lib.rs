@@ -19,31 +19,23 @@
 //! |---|---|
 //! | see whether a data set is fit to be trained on | [`verify`] |
 //! | compute frozen features once | [`embed`] |
-//! | train a decoder on one site | [`train`] |
-//! | score it on the others | [`evaluate`] |
 //! | segment new volumes | [`Segmenter`], [`predict`] |
-//! | see all of it work on phantoms | [`demo`] |
-//! | make the paper's tables, on one machine or many | [`sweep`] |
-//! | hold it to the official program | [`parity`] |
+//! | draw masks over slices | [`render`] |
 //! | do it on a GPU | [`device`] |
+//!
+//! Training, evaluation, sweeps and reports are in the crate `desam-study`.
 //!
 //! Nothing here prints, exits or reads the environment; long work reports to a [`Progress`].
 
-pub mod demo;
 pub mod device;
 pub mod embed;
 mod error;
-pub mod evaluate;
-mod files;
-pub mod memory;
+pub mod files;
 mod mode;
 pub mod model;
-pub mod parity;
 pub mod predict;
-pub mod report;
+pub mod render;
 pub mod select;
-pub mod sweep;
-pub mod train;
 pub mod verify;
 
 pub use desam_core::{Precision, Progress, Quiet};

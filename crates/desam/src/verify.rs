@@ -1,7 +1,6 @@
 //! Whether a data set is fit to be trained on, and how large its features will be.
 
 use crate::Result;
-use crate::evaluate::paper_border;
 use desam_core::Progress;
 use desam_data::preprocess::PreprocessConfig;
 use desam_data::verify::VerifyOptions;
@@ -10,6 +9,17 @@ use desam_data::volumes::ReadOptions;
 use desam_encoder::VitConfig;
 use serde::Serialize;
 use std::path::Path;
+
+/// Border of the official program, in pixels of a mask of side [`PAPER_SIDE`].
+const PAPER_BORDER: usize = 50;
+/// Side of the official program's masks.
+const PAPER_SIDE: usize = 256;
+
+/// The border that the paper protocol clears in predicted masks of side `mask_side`, in their pixels:
+/// the official program's 50 of 256, in proportion for another side.
+pub fn paper_border(mask_side: usize) -> usize {
+    (PAPER_BORDER.saturating_mul(mask_side).saturating_add(PAPER_SIDE / 2)) / PAPER_SIDE
+}
 
 /// Bytes of a feature in f16, the default of [`crate::embed`].
 const F16_BYTES: u64 = 2;

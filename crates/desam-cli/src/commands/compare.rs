@@ -8,8 +8,8 @@ use crate::output::Output;
 use anyhow::bail;
 use clap::Args;
 use desam::core::text::DisplayPath as _;
-use desam::evaluate::{CompareConfig, Evaluation, Protocol, compare, find_scores};
 use desam::metrics::metric::CaseMetric;
+use desam_study::evaluate::{CompareConfig, Evaluation, Protocol, compare, find_scores};
 use std::path::{Path, PathBuf};
 
 const AFTER: &str = "\

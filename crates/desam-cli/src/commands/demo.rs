@@ -8,7 +8,7 @@ use crate::terminal::duration;
 use clap::Args;
 use desam::Mode;
 use desam::core::text::DisplayPath as _;
-use desam::demo::{DemoConfig, DemoSummary, demo_on};
+use desam_study::demo::{DemoConfig, DemoSummary, demo_on};
 use serde_json::json;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};

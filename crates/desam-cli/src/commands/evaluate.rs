@@ -11,13 +11,13 @@ use desam::Model;
 use desam::core::text::path_for_people;
 use desam::data::cache::FeatureCache;
 use desam::data::lock;
-use desam::evaluate::{
+use desam::metrics::metric::{CaseMetric, OneEmpty};
+use desam_study::evaluate::{
     EvaluateConfig, EvaluateRequest, Evaluation, Protocol, ScoringSettings, evaluate,
     evaluation_stem,
 };
-use desam::metrics::metric::{CaseMetric, OneEmpty};
-use desam::sweep::PAPER_GRID;
-use desam::train::Run;
+use desam_study::sweep::PAPER_GRID;
+use desam_study::train::Run;
 use serde_json::json;
 use std::path::{Path, PathBuf};
 

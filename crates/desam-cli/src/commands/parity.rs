@@ -6,7 +6,7 @@ use super::output_files::{ensure_parent_dir, note_overwrite};
 use crate::cli::JsonFileFlag;
 use crate::output::Output;
 use clap::Args;
-use desam::parity::{ParityOptions, parity_on};
+use desam_study::parity::{ParityOptions, parity_on};
 use std::path::PathBuf;
 
 const AFTER: &str = "\

@@ -11,9 +11,9 @@ use desam::core::Progress;
 use desam::core::text::DisplayPath as _;
 use desam::core::text::path_for_people;
 use desam::data::cache::human_bytes;
-use desam::evaluate::Protocol;
-use desam::report::{GalleryConfig, ReportRequest, ReportSummary, RunSource, report};
-use desam::sweep::Plan;
+use desam_study::evaluate::Protocol;
+use desam_study::report::{GalleryConfig, ReportRequest, ReportSummary, RunSource, report};
+use desam_study::sweep::Plan;
 use std::path::PathBuf;
 
 const AFTER: &str = "\

@@ -27,7 +27,7 @@ pub enum WeightsCoverage {
 ///
 /// # Errors
 /// When the file is missing, cannot be read, or holds other weights than the cache was made with.
-pub(crate) fn open_cache_weights(cache: &FeatureCache) -> Result<(Checkpoint, WeightsCoverage)> {
+pub fn open_cache_weights(cache: &FeatureCache) -> Result<(Checkpoint, WeightsCoverage)> {
     let path = cache_weights_path(cache);
     if !path.is_file() {
         let reason = "is missing: it holds the weights that the features were made with, and is written \

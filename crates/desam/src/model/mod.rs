@@ -5,14 +5,12 @@ mod frozen;
 mod record;
 mod trainable;
 
-pub(crate) use cache_weights::open_cache_weights;
-pub use cache_weights::{WeightsCoverage, cache_weights_path, verify_cache};
+pub use cache_weights::{WeightsCoverage, cache_weights_path, open_cache_weights, verify_cache};
 pub use frozen::{EncoderChoice, Frozen};
 pub use record::{ModelInput, ModelRecord, TrainingRecord};
 pub use trainable::{DecoderChoice, Trainable};
 
 use crate::predict::SlicePredictor;
-use crate::train::Run;
 use crate::{Automatic, Error, Mode, Result};
 use candle_core::Device;
 use desam_core::{EncoderSpec, ImageEncoder, Precision, Progress};
@@ -26,6 +24,12 @@ use std::sync::Arc;
 /// The file in a cache's folder that holds the weights its features were made with: the frozen
 /// encoders and, where the checkpoint had one, SAM's mask decoder, under official names.
 pub const WEIGHTS_FILE: &str = "model.safetensors";
+
+/// The file in a run's folder that holds its settings; a folder without one is no run.
+pub const RUN_CONFIG_FILE: &str = "config.json";
+
+/// The file in a run's folder that holds its best model.
+pub const RUN_MODEL_FILE: &str = "model.safetensors";
 
 /// A whole DeSAM for prediction.
 #[derive(Debug, Clone)]
@@ -196,7 +200,10 @@ pub(crate) fn about(path: &Path, error: desam_encoder::Error) -> Error {
 }
 
 /// The image encoder of a cache's weights file.
-pub(crate) fn image_encoder(weights: &Path, device: &Device) -> Result<Arc<dyn ImageEncoder>> {
+///
+/// # Errors
+/// When the file cannot be read, or its parameters do not fit the encoder.
+pub fn image_encoder(weights: &Path, device: &Device) -> Result<Arc<dyn ImageEncoder>> {
     let checkpoint = Checkpoint::open(weights)?;
     let record = ModelRecord::read(&checkpoint.metadata, weights)?;
     let input_side = record.map(|r| r.spec.input_side);
@@ -211,7 +218,11 @@ pub(crate) fn model_file(path: &Path) -> Result<PathBuf> {
     if !path.is_dir() || desam_encoder::checkpoint::is_model_folder(path) {
         return Ok(path.to_owned());
     }
-    let file = Run::open(path)?.model_path();
+    if !path.join(RUN_CONFIG_FILE).is_file() {
+        let reason = "not a run: it holds no config.json; give the --out of `desam train`";
+        return Err(Error::file(path, reason));
+    }
+    let file = path.join(RUN_MODEL_FILE);
     if file.is_file() {
         return Ok(file);
     }

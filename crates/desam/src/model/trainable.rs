@@ -61,7 +61,10 @@ impl Trainable {
     }
 
     /// The same from weights that have been read already.
-    pub(crate) fn from_checkpoint(
+    ///
+    /// # Errors
+    /// As [`open_as`](Self::open_as).
+    pub fn from_checkpoint(
         checkpoint: Checkpoint,
         choice: DecoderChoice,
         (init, seed, device): (Option<&Path>, u64, Device),

@@ -1,7 +1,7 @@
 //! A slice of a volume with its mask as a picture.
 
 use crate::Result;
-use crate::report::overlay_png;
+use crate::render::overlay_png;
 use desam_core::BinaryMask;
 use desam_data::preprocess::{SliceImage, SliceView};
 
@@ -144,7 +144,7 @@ mod tests {
         let info = reader.next_frame(&mut data).unwrap();
         assert_eq!((info.width, info.height), (600, 600));
         let at = |x: usize, y: usize| &data[3 * (600 * y + x)..][..3];
-        assert_eq!(at(200, 120), crate::report::PREDICTION_RGB);
+        assert_eq!(at(200, 120), crate::render::PREDICTION_RGB);
         assert_eq!(
             (at(199, 120), at(200, 119), at(250, 150)),
             (&[50; 3][..], &[50; 3][..], &[50; 3][..])

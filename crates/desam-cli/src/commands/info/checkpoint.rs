@@ -8,7 +8,7 @@ use desam::core::EncoderSpec;
 use desam::core::text::DisplayPath as _;
 use desam::encoder::checkpoint::CheckpointPart;
 use desam::encoder::{Checkpoint, VitConfig};
-use desam::train::InputFile;
+use desam_study::train::InputFile;
 use serde_json::json;
 
 /// Maximum number of unknown tensors to list.

@@ -4,7 +4,7 @@ use super::aligned;
 use crate::commands::json_path;
 use crate::output::Output;
 use desam::core::text::DisplayPath as _;
-use desam::train::Run;
+use desam_study::train::Run;
 use serde_json::json;
 use std::path::Path;
 

@@ -7,7 +7,7 @@ use crate::commands::values::enum_values;
 use crate::environment::WorkerIdentity;
 use crate::output::Output;
 use clap::Args;
-use desam::sweep::{CollectConfig, MeanOver, Plan, collect};
+use desam_study::sweep::{CollectConfig, MeanOver, Plan, collect};
 use serde_json::json;
 use std::path::PathBuf;
 

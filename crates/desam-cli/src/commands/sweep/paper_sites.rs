@@ -1,7 +1,7 @@
 //! `--paper-sites`: which sites of a sweep are the paper's.
 
 use clap::Args;
-use desam::sweep::{NamedSite, PaperSites};
+use desam_study::sweep::{NamedSite, PaperSites};
 
 /// The flag, shared by `plan` and `collect`.
 #[derive(Debug, Args)]

@@ -9,10 +9,10 @@ use crate::output::Output;
 use clap::Args;
 use desam::core::text::DisplayPath as _;
 use desam::decoder::Variant;
-use desam::evaluate::Protocol;
-use desam::sweep::{Changes, Letter, PaperTable, Plan, Subset, SweepConfig};
-use desam::train::Preset;
 use desam::{Mode, Precision};
+use desam_study::evaluate::Protocol;
+use desam_study::sweep::{Changes, Letter, PaperTable, Plan, Subset, SweepConfig};
+use desam_study::train::Preset;
 use serde_json::json;
 use std::path::PathBuf;
 

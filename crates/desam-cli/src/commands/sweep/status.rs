@@ -5,7 +5,7 @@ use crate::commands::json_path;
 use crate::environment::WorkerIdentity;
 use crate::output::Output;
 use clap::Args;
-use desam::sweep::{LineStatus, Plan, status};
+use desam_study::sweep::{LineStatus, Plan, status};
 use serde_json::json;
 use std::path::PathBuf;
 

@@ -3,7 +3,7 @@
 use crate::commands::values::{enum_values, fraction};
 use clap::{Args, ValueEnum};
 use desam::data::split::SplitRule;
-use desam::train::{Augment, TrainConfig};
+use desam_study::train::{Augment, TrainConfig};
 
 /// Flags of the train/validation split and of data augmentation.
 #[derive(Debug, Args)]

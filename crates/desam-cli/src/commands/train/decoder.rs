@@ -5,7 +5,7 @@ use crate::usage::usage;
 use clap::Args;
 use desam::decoder::{SqueezePlacement, Variant};
 use desam::metrics::loss::IouTarget;
-use desam::train::TrainConfig;
+use desam_study::train::TrainConfig;
 
 /// Flags of the decoder's architecture and its loss.
 #[derive(Debug, Args)]

@@ -16,7 +16,7 @@ use dataset::DatasetFlags;
 use decoder::DecoderFlags;
 use desam::Mode;
 use desam::core::text::DisplayPath as _;
-use desam::train::{Preset, Run, TrainConfig, TrainRequest, TrainSummary, train_with};
+use desam_study::train::{Preset, Run, TrainConfig, TrainRequest, TrainSummary, train_with};
 use optimizer::OptimizerFlags;
 use run_flags::RunFlags;
 use std::path::PathBuf;

@@ -3,7 +3,7 @@
 use crate::commands::values::{MAX_WEIGHT, enum_values, fraction, non_negative, positive};
 use clap::Args;
 use desam::Precision;
-use desam::train::TrainConfig;
+use desam_study::train::TrainConfig;
 
 /// Flags of the optimizer, which the presets leave at their defaults.
 #[derive(Debug, Args)]

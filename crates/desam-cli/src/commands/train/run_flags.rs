@@ -2,7 +2,7 @@
 
 use crate::commands::values::{enum_values, integer};
 use clap::Args;
-use desam::train::{KeepFeatures, RunOptions};
+use desam_study::train::{KeepFeatures, RunOptions};
 use std::time::{Duration, SystemTime};
 
 /// Flags that do not influence the trained model.

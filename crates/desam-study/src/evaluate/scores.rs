@@ -1,0 +1,227 @@
+//! What an evaluation says.
+
+use super::border::MAX_BORDER_CUT;
+use super::{
+    BorderCut, ByMetric, CaseScore, MetricSummary, OverallSummary, Protocol, Role, Truth,
+    UnscoredCase,
+};
+use crate::Result;
+use desam::Mode;
+use desam::select::SelectionConfig;
+use desam_core::Precision;
+use desam_metrics::metric::{CaseMetric, EmptyPolicy};
+use desam_metrics::statistics::BootstrapConfig;
+use serde::{Deserialize, Serialize};
+use std::path::{Path, PathBuf};
+
+/// The scores of one site's cases, taken together.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SiteScore {
+    /// The site.
+    pub site: String,
+    /// What its cases were to the training.
+    pub role: Role,
+    /// Cases that were scored.
+    pub cases: usize,
+    /// Mean Dice over its cases, 0 to 1.
+    pub mean_dice: f64,
+    /// Median Dice, 0 to 1; between the two middle ones of an even number.
+    pub median_dice: f64,
+    /// The worst case's Dice, 0 to 1.
+    pub min_dice: f64,
+    /// Cases in which nothing was found, each a Dice of 0 in the mean.
+    pub empty_predictions: usize,
+    /// Truth of all its cases within the border; where there is a border.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub border: Option<BorderCut>,
+    /// What each metric that was asked for says of its cases.
+    #[serde(default)]
+    pub metrics: ByMetric<MetricSummary>,
+}
+
+/// All scores of one model.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Evaluation {
+    /// The site the model was trained on.
+    pub source: String,
+    /// How the model was prompted.
+    pub mode: Mode,
+    /// Points along each side of the grid; `None` in whole box mode.
+    pub grid: Option<usize>,
+    /// The rule that picked and cleaned the masks.
+    pub selection: SelectionConfig,
+    /// Which voxels were compared.
+    pub protocol: Protocol,
+    /// What predictions were compared with; a file from before this was recorded does not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub truth: Option<Truth>,
+    /// Border of the predicted masks that was set to zero, in pixels of side `mask_side`.
+    pub border_px: usize,
+    /// Truth of all scored cases within that border; where there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub border: Option<BorderCut>,
+    /// Side `M` of the masks, in pixels.
+    pub mask_side: usize,
+    /// Every case that was scored, by site, then as the cache has them.
+    pub cases: Vec<CaseScore>,
+    /// Every case that should have been scored and could not be.
+    pub unscored: Vec<UnscoredCase>,
+    /// Every site with a scored case, the source site first.
+    pub sites: Vec<SiteScore>,
+    /// Mean of the target sites' means, 0 to 1; `None` without a target site.
+    pub overall_dice: Option<f64>,
+    /// Mean over all cases of the target sites, as the official program reports it, 0 to 1;
+    /// `None` without a target case.
+    pub overall_cases_dice: Option<f64>,
+    /// The metrics that were asked for, Dice first.
+    #[serde(default = "dice_alone")]
+    pub metrics: Vec<CaseMetric>,
+    /// What cases with an empty mask count as.
+    #[serde(default)]
+    pub empty_policy: EmptyPolicy,
+    /// What each metric says over the target sites; empty without a target case.
+    #[serde(default)]
+    pub overall: ByMetric<OverallSummary>,
+    /// How intervals were computed, where they were.
+    #[serde(default)]
+    pub bootstrap: Option<BootstrapConfig>,
+    /// The folder of features that was scored with, where whoever evaluated noted it: the scores
+    /// themselves do not hang on where it lies.
+    #[serde(default, with = "desam_core::serde_path")]
+    pub cache: Option<PathBuf>,
+    /// What the model's large products were computed in; where it is not said, f32.
+    #[serde(default, skip_serializing_if = "Precision::is_f32")]
+    pub precision: Precision,
+}
+
+/// What was measured before there was a choice.
+fn dice_alone() -> Vec<CaseMetric> {
+    vec![CaseMetric::DICE]
+}
+
+/// The sites' scores, from their cases': the source site first, the others as they come.
+pub(super) fn by_site(cases: &[CaseScore]) -> Vec<SiteScore> {
+    let mut names: Vec<(&str, Role)> = Vec::new();
+    for case in cases {
+        if !names.iter().any(|(site, _)| *site == case.site) {
+            names.push((&case.site, case.role));
+        }
+    }
+    names.sort_by_key(|(_, role)| *role == Role::Target);
+    let score = |(site, role): (&str, Role)| {
+        let of_site: Vec<&CaseScore> = cases.iter().filter(|c| c.site == site).collect();
+        let mut sorted: Vec<f64> = of_site.iter().map(|c| c.dice).collect();
+        sorted.sort_by(f64::total_cmp);
+        SiteScore {
+            site: site.to_owned(),
+            role,
+            cases: sorted.len(),
+            mean_dice: mean(&sorted).unwrap_or(0.0),
+            median_dice: median(&sorted).unwrap_or(0.0),
+            min_dice: sorted.first().copied().unwrap_or(0.0),
+            empty_predictions: of_site.iter().filter(|c| c.predicted_voxels == 0).count(),
+            border: BorderCut::sum(of_site.iter().map(|c| c.border)),
+            metrics: ByMetric::default(),
+        }
+    };
+    names.into_iter().map(score).collect()
+}
+
+/// The mean; `None` of nothing.
+pub(super) fn mean(values: &[f64]) -> Option<f64> {
+    (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
+}
+
+/// The median of sorted values; `None` of nothing.
+fn median(sorted: &[f64]) -> Option<f64> {
+    let upper = sorted.get(sorted.len() / 2)?;
+    let lower = sorted.get(sorted.len().saturating_sub(1) / 2)?;
+    Some(0.5 * (lower + upper))
+}
+
+impl Evaluation {
+    /// Reads what [`write_json`](Self::write_json) wrote. Of a file from before there were metrics
+    /// beside Dice, the summaries are computed from its cases.
+    ///
+    /// # Errors
+    /// When the file cannot be read, is no evaluation, or holds a number that no score can be.
+    pub fn read_json(path: &Path) -> Result<Self> {
+        let read: Self = desam::files::read_json(path)?;
+        super::range::check(&read, path)?;
+        let older = read.sites.iter().any(|s| s.metrics.is_empty());
+        Ok(if older { read.summarised() } else { read })
+    }
+
+    /// The target sites, in their order.
+    pub fn targets(&self) -> impl Iterator<Item = &SiteScore> {
+        self.sites.iter().filter(|s| s.role == Role::Target)
+    }
+
+    /// The source site's held-out cases, where they were scored.
+    pub fn source_site(&self) -> Option<&SiteScore> {
+        self.sites.iter().find(|s| s.role == Role::SourceValidation)
+    }
+
+    /// One line on how the model was prompted and scored.
+    pub fn setting(&self) -> String {
+        let mode = match (self.mode, self.grid) {
+            (Mode::Points, Some(n)) => format!("grid points mode ({n} × {n})"),
+            (Mode::Points, None) => "grid points mode".to_owned(),
+            (Mode::Box, _) => "whole box mode".to_owned(),
+        };
+        let side = self.mask_side;
+        let voxels = match self.protocol {
+            Protocol::Paper => format!("paper protocol: labelled slices at {side} × {side} pixels"),
+            Protocol::Full => format!("full protocol: whole volumes, masks of {side} × {side}"),
+        };
+        let products = match self.precision {
+            Precision::F32 => String::new(),
+            other => format!("; products in {other}"),
+        };
+        let truth = self.truth.map_or_else(String::new, |truth| format!(" against {truth}"));
+        format!("{mode}; {voxels}{truth}, border {} px{products}", self.border_px)
+    }
+
+    /// What the border cuts off the truth, in one line: in all, then site by site. `None` where there
+    /// is no border, or the scores do not say.
+    pub(crate) fn border_line(&self) -> Option<String> {
+        let cut = self.border?;
+        let percent = |cut: BorderCut| format!("{:.1} %", 100.0 * cut.share);
+        let sites = self.sites.iter();
+        let sites = sites.filter_map(|s| Some(format!("{} {}", s.site, percent(s.border?))));
+        Some(format!(
+            "the border of {} of {} pixels at each side, where predictions are cleared, holds {} of \
+             the truth ({})",
+            self.border_px,
+            self.mask_side,
+            percent(cut),
+            sites.collect::<Vec<_>>().join(", ")
+        ))
+    }
+
+    /// The same as a warning where it holds more than half a per cent of it, in all or at a site.
+    pub(super) fn border_warning(&self) -> Option<String> {
+        let cuts = self.sites.iter().map(|s| s.border).chain([self.border]);
+        let worst = cuts.flatten().map(|cut| cut.share).fold(0.0, f64::max);
+        let line = self.border_line().filter(|_| worst > MAX_BORDER_CUT)?;
+        Some(format!(
+            "{line}: that part counts as missed whatever the model finds; the rule is made for organs \
+             in the middle of the image, and a border of 0 scores all of it"
+        ))
+    }
+
+    /// Sets the sites' and the overall scores from the cases'.
+    pub(super) fn summarised(mut self) -> Self {
+        self.sites = by_site(&self.cases);
+        self.border = BorderCut::sum(self.cases.iter().map(|c| c.border));
+        let sites: Vec<f64> = self.targets().map(|s| s.mean_dice).collect();
+        let targets = self.cases.iter().filter(|c| c.role == Role::Target);
+        let cases: Vec<f64> = targets.map(|c| c.dice).collect();
+        self.overall_dice = mean(&sites);
+        self.overall_cases_dice = mean(&cases);
+        self.summarise_metrics();
+        self
+    }
+}

@@ -1,0 +1,267 @@
+//! Whether this program computes what the official one computes, number by number.
+//!
+//! [`parity`] reads a folder of reference vectors, as a script around the official modules writes
+//! them (names and contents: `docs/fidelity.md`), runs every stage here, and reports how far apart
+//! the two are. Sizes are read from the checkpoint and from the files, so a model of any width,
+//! depth, window or grid can be checked.
+
+mod compare;
+mod decoder;
+mod folder;
+mod frozen;
+mod gradients;
+mod grid;
+mod limits;
+mod losses;
+mod metrics;
+mod model;
+mod options;
+mod preprocess;
+mod report;
+mod training;
+mod vectors;
+
+pub use options::ParityOptions;
+pub use report::{GradientCheck, Measure, ParityReport, Skipped, Stage};
+
+use crate::{Error, Result};
+use desam_core::Progress;
+use folder::Folder;
+use limits::{LOSS, Limits};
+use model::Official;
+use std::path::Path;
+
+/// Files that hold something to compare with.
+const VECTORS: [&str; 9] = [
+    "encoder.safetensors",
+    "prompt_encoder.safetensors",
+    "decoder.safetensors",
+    "losses.safetensors",
+    "train.safetensors",
+    "train_f64.safetensors",
+    "grid.safetensors",
+    "preprocess.safetensors",
+    "metrics.safetensors",
+];
+
+/// What each group of stages is called while it runs.
+const GROUPS: [&str; 8] =
+    ["model", "encoder", "prompts", "decoder", "losses", "training", "grid", "volumes"];
+
+/// Runs every stage that the folder has reference vectors for.
+///
+/// # Errors
+/// When the folder holds nothing to check, or a file in it cannot be read, lacks a tensor, or holds
+/// one of an impossible shape; the error names the file and the tensor. A number that is too far
+/// away is no error but a stage that has not passed.
+pub fn parity(dir: &Path, progress: &dyn Progress) -> Result<ParityReport> {
+    parity_on(dir, &ParityOptions::default(), progress)
+}
+
+/// The same on any device, in any precision. Preprocessing and metrics are the CPU's everywhere.
+///
+/// # Errors
+/// As [`parity`], and for bf16 on a CPU.
+pub fn parity_on(
+    dir: &Path,
+    options: &ParityOptions,
+    progress: &dyn Progress,
+) -> Result<ParityReport> {
+    options.precision.check_on(&options.device)?;
+    stages(dir, options, progress)
+}
+
+fn stages(dir: &Path, options: &ParityOptions, progress: &dyn Progress) -> Result<ParityReport> {
+    if !VECTORS.iter().any(|name| dir.join(name).is_file()) {
+        let reason = "nothing to check: no reference vectors (encoder.safetensors, \
+                      decoder.safetensors, …) are in this folder";
+        return Err(Error::file(dir, reason));
+    }
+    let report = ParityReport {
+        device: desam::device::name(&options.device),
+        precision: options.precision,
+        ..ParityReport::default()
+    };
+    let mut run = Run { folder: Folder::open(dir, options)?, report };
+    progress.begin("parity", GROUPS.len() as u64);
+    for group in GROUPS {
+        run.group(group)?;
+        progress.advance(1, group);
+    }
+    progress.finish(&format!("{} stages", run.report.stages.len()));
+    if run.report.stages.is_empty() {
+        let why: Vec<_> =
+            run.report.skipped.iter().map(|s| format!("{}: {}", s.what, s.reason)).collect();
+        return Err(Error::file(dir, format!("nothing to check: {}", why.join("; "))));
+    }
+    Ok(run.report)
+}
+
+struct Run {
+    folder: Folder,
+    report: ParityReport,
+}
+
+impl Run {
+    fn group(&mut self, group: &str) -> Result<()> {
+        match group {
+            "model" => self.model(),
+            "encoder" => self.encoder(),
+            "prompts" => self.prompts(),
+            "decoder" => self.decoder(),
+            "losses" => self.losses(),
+            "training" => self.training(),
+            "grid" => self.grid(),
+            _ => self.volumes(),
+        }
+    }
+
+    /// Any checkpoint: the frozen half is the same before and after training.
+    fn frozen(&self) -> Result<Option<Official>> {
+        let any = self.folder.init.as_ref().or(self.folder.trained.as_ref());
+        self.folder.model(any, false)
+    }
+
+    fn model(&mut self) -> Result<()> {
+        let model = self.frozen()?;
+        match (self.folder.sizes(), model) {
+            (Some(sizes), Some(model)) => self.report.stages.push(sizes.stage(&model)),
+            (None, _) => self.report.skip("config.json", "there is none"),
+            (_, None) => self.report.skip("config.json", "there is no checkpoint to hold it to"),
+        }
+        let [pth, other] = ["trained.pth", "trained.safetensors"].map(|n| self.folder.dir.join(n));
+        if pth.is_file() && other.is_file() {
+            self.report.stages.push(model::formats(&pth, &other)?);
+        } else {
+            self.report
+                .skip("formats of a checkpoint", "needs trained.pth and trained.safetensors");
+        }
+        Ok(())
+    }
+
+    fn encoder(&mut self) -> Result<()> {
+        let model = self.frozen()?;
+        match (&model, &self.folder.encoder) {
+            (Some(model), Some(file)) => {
+                let limits = Limits::of(model, model.precision);
+                let train = self.folder.train.as_ref();
+                let stages = frozen::encoder((model, &limits), file, train)?;
+                self.report.stages.extend(stages);
+            }
+            _ => self.report.skip("image encoder", "needs a checkpoint and encoder.safetensors"),
+        }
+        Ok(())
+    }
+
+    fn prompts(&mut self) -> Result<()> {
+        let file = self.folder.vectors("prompt_encoder.safetensors")?;
+        match (self.frozen()?, file) {
+            (Some(model), Some(file)) => {
+                let limits = Limits::of(&model, model.precision);
+                self.report.stages.extend(frozen::prompts((&model, &limits), &file)?);
+            }
+            _ => {
+                let why = "needs a checkpoint and prompt_encoder.safetensors";
+                self.report.skip("prompt encoder", why);
+            }
+        }
+        Ok(())
+    }
+
+    fn decoder(&mut self) -> Result<()> {
+        let trained = self.folder.trained.as_ref();
+        let (model, tracked) =
+            (self.folder.model(trained, false)?, self.folder.model(trained, true)?);
+        let decoder = self.folder.vectors("decoder.safetensors")?;
+        let prompts = self.folder.vectors("prompt_encoder.safetensors")?;
+        match (model, tracked, &decoder, &prompts, &self.folder.train) {
+            (Some(model), Some(tracked), Some(decoder), Some(prompts), Some(train)) => {
+                let files = decoder::Files { decoder, prompts, train };
+                let limits = Limits::of(&model, model.precision);
+                let stages = decoder::decoder((&model, &tracked), &limits, files)?;
+                self.report.stages.extend(stages);
+            }
+            _ => {
+                let why = "needs trained.pth or trained.safetensors, decoder.safetensors, \
+                           prompt_encoder.safetensors and train.safetensors (its features)";
+                self.report.skip("decoder", why);
+            }
+        }
+        Ok(())
+    }
+
+    fn losses(&mut self) -> Result<()> {
+        match self.folder.cases("losses.safetensors")? {
+            Some((file, cases)) => {
+                self.report.stages.extend(losses::losses(&file, &cases, LOSS)?);
+            }
+            None => self.report.skip("losses", "needs losses.safetensors and losses.json"),
+        }
+        Ok(())
+    }
+
+    fn training(&mut self) -> Result<()> {
+        let model = self.folder.model(self.folder.init.as_ref(), true)?;
+        let double = self.folder.vectors("train_f64.safetensors")?;
+        match (model, &double, &self.folder.train, &self.folder.encoder) {
+            (Some(model), Some(double), Some(single), Some(encoder)) => {
+                let files = training::Files { single, double, encoder };
+                let limits = Limits::of(&model, model.precision);
+                let found = training::training(&model, &limits, files)?;
+                self.report.skipped.extend(found.skipped);
+                self.report.stages.extend(found.stages);
+                self.report.gradients = found.gradients;
+            }
+            _ => {
+                let why = "needs init.pth, train.safetensors, train_f64.safetensors and \
+                           encoder.safetensors (its masks)";
+                self.report.skip("training", why);
+            }
+        }
+        Ok(())
+    }
+
+    fn grid(&mut self) -> Result<()> {
+        let model = self.folder.model(self.folder.trained.as_ref(), false)?;
+        match (model, self.folder.cases("grid.safetensors")?, &self.folder.train) {
+            (Some(model), Some((file, cases)), Some(train)) => {
+                self.report.stages.extend(grid::grid(&model, (&file, train), &cases)?);
+            }
+            _ => {
+                let why = "needs trained.pth or trained.safetensors, grid.safetensors, grid.json \
+                           and train.safetensors (its features)";
+                self.report.skip("grid points mode", why);
+            }
+        }
+        Ok(())
+    }
+
+    fn volumes(&mut self) -> Result<()> {
+        let file = self.folder.vectors("preprocess.safetensors")?;
+        let input = self.folder.config.as_ref().and_then(|c| c.preprocess.as_ref());
+        let input = input.map(|i| (self.folder.dir.join(&i.image), self.folder.dir.join(&i.label)));
+        match (file, input) {
+            (Some(file), Some((image, label))) if image.is_file() && label.is_file() => {
+                let stages = preprocess::preprocess(&file, (&image, &label))?;
+                self.report.stages.extend(stages);
+            }
+            _ => {
+                let why = "needs preprocess.safetensors and the volume and labels that \
+                           config.json names";
+                self.report.skip("preprocessing", why);
+            }
+        }
+        match self.folder.cases("metrics.safetensors")? {
+            Some((file, cases)) => {
+                let (stages, skipped) = metrics::metrics(&file, &cases)?;
+                self.report.stages.extend(stages);
+                self.report.skipped.extend(skipped);
+            }
+            None => self.report.skip("metrics", "needs metrics.safetensors and metrics.json"),
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

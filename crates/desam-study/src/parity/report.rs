@@ -1,0 +1,180 @@
+//! What was compared, how far apart it was, and whether that is near enough.
+
+use crate::Result;
+use desam::files::write_json;
+use desam_core::Precision;
+use serde::Serialize;
+use std::path::Path;
+
+/// Which of a stage's two numbers its limit bounds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Measure {
+    /// [`Stage::relative_error`].
+    RelativeError,
+    /// [`Stage::largest_difference`].
+    LargestDifference,
+}
+
+/// One stage of the model or of the program around it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Stage {
+    /// What was compared.
+    pub name: String,
+    /// How many numbers.
+    pub elements: usize,
+    /// ‖out − ref‖ / ‖ref‖; the worst one where a stage has several tensors. Infinite (null in
+    /// JSON) where shapes or counts differ or a number is none.
+    pub relative_error: f64,
+    /// Largest absolute difference of two numbers.
+    pub largest_difference: f64,
+    /// What may not be exceeded.
+    pub limit: f64,
+    /// What `limit` bounds.
+    pub limited: Measure,
+    /// Whether it is not exceeded.
+    pub passed: bool,
+    /// What else is worth knowing; empty where nothing is.
+    pub note: String,
+}
+
+/// Something that was not checked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Skipped {
+    /// A file, or stages.
+    pub what: String,
+    /// Why.
+    pub reason: String,
+}
+
+/// The gradient of one parameter at step 0 against double precision.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct GradientCheck {
+    /// The parameter's official name.
+    pub name: String,
+    /// Norm of the double-precision gradient as a share of the largest.
+    pub share: f64,
+    /// ‖ours − f64‖ / ‖f64‖; for rounding noise, our norm as a share of the largest.
+    pub ours: f64,
+    /// The same of PyTorch's own f32; for rounding noise, its norm as a share of the largest.
+    pub pytorch: f64,
+    /// Largest difference of one number of ours from f64.
+    pub largest: f64,
+    /// The same of PyTorch's own f32.
+    pub pytorch_largest: f64,
+    /// What `ours` may not exceed.
+    pub limit: f64,
+    /// Whether the gradient is so small beside the largest that only its smallness is checked.
+    pub noise: bool,
+    /// Whether it does not.
+    pub passed: bool,
+}
+
+/// Everything that was compared.
+#[derive(Debug, Clone, PartialEq, Default, Serialize)]
+pub struct ParityReport {
+    /// What the stages ran on: `cpu`, or a GPU.
+    pub device: String,
+    /// What the model's large products were computed in.
+    pub precision: Precision,
+    /// The stages in the order of the model.
+    pub stages: Vec<Stage>,
+    /// Tensor by tensor, what the stages on gradients summarise.
+    pub gradients: Vec<GradientCheck>,
+    /// What was not checked.
+    pub skipped: Vec<Skipped>,
+}
+
+impl ParityReport {
+    /// Whether something was compared and every stage is within its limit.
+    pub fn passed(&self) -> bool {
+        !self.stages.is_empty() && self.stages.iter().all(|s| s.passed)
+    }
+
+    /// The stages that exceed their limit.
+    pub fn failed(&self) -> impl Iterator<Item = &Stage> {
+        self.stages.iter().filter(|s| !s.passed)
+    }
+
+    /// A table for people, what was skipped below it. The bounded number of each row is marked
+    /// with `*`.
+    pub fn table(&self) -> String {
+        let width = self.stages.iter().map(|s| s.name.chars().count()).max().unwrap_or(0).max(5);
+        let mut lines = vec![format!(
+            "{:<width$}  {:>9}  {:>9}   {:>9}   {:>8}",
+            "stage", "elements", "relative", "largest", "limit"
+        )];
+        for s in &self.stages {
+            let marks = match s.limited {
+                Measure::RelativeError => ("*", " "),
+                Measure::LargestDifference => (" ", "*"),
+            };
+            let line = format!(
+                "{:<width$}  {:>9}  {:>9}{} {:>9}{}  {:>8}  {}  {}",
+                s.name,
+                s.elements,
+                short(s.relative_error),
+                marks.0,
+                short(s.largest_difference),
+                marks.1,
+                short(s.limit),
+                if s.passed { "pass" } else { "FAIL" },
+                s.note
+            );
+            lines.push(line.trim_end().to_owned());
+        }
+        let failed = self.failed().count();
+        lines.push(String::new());
+        lines.push(match failed {
+            0 => format!("all {} stages pass", self.stages.len()),
+            _ => format!("{failed} of {} stages FAIL", self.stages.len()),
+        });
+        lines.push(format!("computed on {} in {}", self.device, self.precision));
+        lines.extend(self.skipped.iter().map(|s| format!("not checked: {}: {}", s.what, s.reason)));
+        lines.join("\n")
+    }
+
+    /// Writes the report as JSON.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn write_json(&self, path: &Path) -> Result<()> {
+        Ok(write_json(path, self)?)
+    }
+
+    pub(super) fn skip(&mut self, what: impl Into<String>, reason: impl Into<String>) {
+        self.skipped.push(Skipped { what: what.into(), reason: reason.into() });
+    }
+}
+
+/// Zero and small whole numbers plainly, everything else with two digits.
+fn short(value: f64) -> String {
+    let whole = value.fract() == 0.0 && value.abs() < 1e6;
+    if whole { format!("{value}") } else { format!("{value:.1e}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::compare::Comparison;
+    use super::*;
+
+    #[test]
+    fn nothing_compared_is_no_success_and_one_failure_is_enough() {
+        let mut report = ParityReport::default();
+        assert!(!report.passed());
+        let stage = |found: f64| {
+            let mut c = Comparison::default();
+            c.values(&[found], &[1.0]);
+            c.stage("a stage", 1e-3, Measure::RelativeError)
+        };
+        report.stages.push(stage(1.0));
+        assert!(report.passed() && report.table().contains("all 1 stages pass"));
+        report.stages.push(stage(1.1));
+        report.skip("x.safetensors", "there is none");
+        let table = report.table();
+        assert!(!report.passed() && table.contains("1 of 2 stages FAIL"), "{table}");
+        assert!(table.contains("not checked: x.safetensors: there is none"), "{table}");
+        report.stages.push(stage(f64::NAN));
+        assert_eq!(report.failed().count(), 2);
+    }
+}

@@ -1,0 +1,181 @@
+//! One self-contained HTML page on runs: scores, curves, cases, pictures.
+
+use super::chart::{dice_svg, loss_svg};
+use super::script::SCRIPT;
+use super::style::css;
+use super::view::{CaseView, Picture};
+use super::{cases, heat, scores, view};
+use crate::Result;
+use crate::evaluate::Evaluation;
+use crate::train::EpochRecord;
+use desam::files::write_text;
+use maud::{DOCTYPE, Markup, PreEscaped, html};
+use std::path::Path;
+
+/// What a browser may do with the page: show what is in it. Nothing is loaded from anywhere.
+const POLICY: &str = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; \
+    script-src 'unsafe-inline'; base-uri 'none'; form-action 'none'";
+
+/// One run on the page. Parts without content are left out.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RunReport {
+    /// What it is called where there are several.
+    pub name: String,
+    /// Its scores; with intervals where they are to be shown
+    /// ([`Evaluation::with_intervals`]).
+    pub evaluation: Evaluation,
+    /// Its training, epoch by epoch.
+    pub history: Vec<EpochRecord>,
+    /// Slices to look at; shown by site, in the order of their first picture.
+    pub pictures: Vec<Picture>,
+    /// Cases to look at, slice by slice.
+    pub views: Vec<CaseView>,
+    /// Configuration and circumstances, as names and values.
+    pub facts: Vec<(String, String)>,
+    /// The whole configuration as text, folded away.
+    pub configuration: String,
+    /// What a reader must know of this run.
+    pub notes: Vec<String>,
+    /// How its volumes were prepared, where that is known: runs that differ in it share no table.
+    pub preprocessing: Option<String>,
+}
+
+impl RunReport {
+    /// A run of which only the scores are shown.
+    pub fn of(name: impl Into<String>, evaluation: Evaluation) -> Self {
+        Self {
+            name: name.into(),
+            evaluation,
+            history: Vec::new(),
+            pictures: Vec::new(),
+            views: Vec::new(),
+            facts: Vec::new(),
+            configuration: String::new(),
+            notes: Vec::new(),
+            preprocessing: None,
+        }
+    }
+}
+
+/// What goes onto the page.
+#[derive(Debug, Clone, Copy)]
+pub struct ReportInput<'a> {
+    /// Heading.
+    pub title: &'a str,
+    /// What must be known before the numbers are read; see [`PHANTOM_NOTE`](super::PHANTOM_NOTE).
+    pub note: &'a str,
+    /// The runs, in this order.
+    pub runs: &'a [RunReport],
+}
+
+/// The page as text. It asks for nothing from anywhere: no font, no picture, no network. Its one
+/// script, which is in it, moves sliders, sorts tables and switches between light and dark; without
+/// scripts all slices are seen beside each other and rows stand worst first.
+pub fn render_page(input: &ReportInput<'_>) -> String {
+    let several = input.runs.len() > 1;
+    let page = html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta http-equiv="Content-Security-Policy" content=(POLICY);
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                meta name="color-scheme" content="light dark";
+                // Keeps a browser from asking for an icon.
+                link rel="icon" href="data:,";
+                title { (input.title) }
+                style { (PreEscaped(css())) }
+            }
+            body {
+                main {
+                    h1 { (input.title) }
+                    @if !input.note.is_empty() {
+                        p.notice { (input.note) }
+                    }
+                    @if let [run] = input.runs { (scores::headline(&run.evaluation)) }
+                    @if !input.runs.is_empty() { (heat::heat_maps(input.runs)) }
+                    @for run in input.runs { (section(run, several)) }
+                }
+                script { (PreEscaped(SCRIPT)) }
+            }
+        }
+    };
+    page.into_string()
+}
+
+/// Writes the page in one step.
+///
+/// # Errors
+/// When the file cannot be written.
+pub fn write_page(path: &Path, input: &ReportInput<'_>) -> Result<()> {
+    Ok(write_text(path, &render_page(input))?)
+}
+
+fn section(run: &RunReport, several: bool) -> Markup {
+    let evaluation = &run.evaluation;
+    let part = |text: &str| match several {
+        true => html! { h3 { (text) } },
+        false => html! { h2 { (text) } },
+    };
+    html! {
+        section {
+            @if several {
+                h2.run { (run.name) ": " (evaluation.rest()) }
+                (scores::headline(evaluation))
+            }
+            @for note in &run.notes { p.notice { (note) } }
+            (part(&format!("From site {} to the others", evaluation.source)))
+            (scores::table(evaluation))
+            @if evaluation.metrics.len() > 1 {
+                (part("Other metrics"))
+                (scores::other_metrics(evaluation))
+            }
+            @if !run.history.is_empty() {
+                (part("Training"))
+                (curves(&run.history))
+            }
+            @if !run.views.is_empty() {
+                (part("Worst and best cases"))
+                (view::views(&run.views, evaluation.border_px))
+            }
+            @if !run.pictures.is_empty() {
+                (part("Prediction and ground truth"))
+                (view::pictures(&run.pictures, evaluation.border_px))
+            }
+            @if !evaluation.cases.is_empty() {
+                (part("Cases"))
+                (cases::cases(evaluation))
+            }
+            @if !run.facts.is_empty() {
+                (part("How this was made"))
+                (facts(&run.facts))
+            }
+            @if !run.configuration.is_empty() {
+                details {
+                    summary { "The whole configuration" }
+                    div.card { pre { (run.configuration) } }
+                }
+            }
+        }
+    }
+}
+
+fn curves(history: &[EpochRecord]) -> Markup {
+    html! {
+        div.charts {
+            div.card { h3 { "Loss" } (PreEscaped(loss_svg(history))) }
+            div.card { h3 { "Validation Dice" } (PreEscaped(dice_svg(history))) }
+        }
+    }
+}
+
+fn facts(facts: &[(String, String)]) -> Markup {
+    html! {
+        dl.card {
+            @for (name, value) in facts {
+                dt { (name) }
+                dd { (value) }
+            }
+        }
+    }
+}

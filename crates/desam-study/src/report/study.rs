@@ -1,0 +1,257 @@
+//! From runs on the disk to a page.
+
+use super::gallery::{Artist, GalleryConfig};
+use super::group::{reason, scored_alike};
+use super::page::{ReportInput, RunReport, render_page};
+use crate::evaluate::{Evaluation, Protocol, check_origin};
+use crate::sweep::Plan;
+use crate::train::{Run, RunConfig, RunManifest};
+use crate::{Error, Result};
+use candle_core::Device;
+use desam::files::write_text;
+use desam::{Automatic, Model, ModelRecord};
+use desam_core::text::{name_text, one_line, path_for_people};
+use desam_core::{ImageFeatures, Precision, Progress};
+use desam_data::cache::FeatureCache;
+use desam_metrics::statistics::BootstrapConfig;
+use serde::Serialize;
+use std::path::{Path, PathBuf};
+
+/// Points along each side of the grid where an evaluation does not say (the paper's).
+const GRID: usize = 9;
+
+/// A run to report.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RunSource {
+    /// What the page calls it where there are several.
+    pub name: String,
+    /// Its folder.
+    pub run: PathBuf,
+    /// Its scores, as [`Evaluation::write_json`] wrote them.
+    pub evaluation: PathBuf,
+    /// Where the features are; `None` takes the folder that the scores name, or else the run's
+    /// manifest.
+    pub cache: Option<PathBuf>,
+}
+
+impl RunSource {
+    /// A run's folder with its scores under a protocol, named after the folder.
+    pub fn of(run: &Path, protocol: Protocol) -> Self {
+        let name = one_line(&name_text(run.file_name().unwrap_or(run.as_os_str())));
+        let evaluation = run.join(format!("evaluation_{protocol}.json"));
+        Self { name, run: run.to_owned(), evaluation, cache: None }
+    }
+
+    /// A file of scores in a run's folder, such as `evaluation_paper_border0.json`, named after both.
+    pub fn of_scores(evaluation: &Path) -> Self {
+        let run = match evaluation.parent() {
+            Some(folder) if !folder.as_os_str().is_empty() => folder,
+            _ => Path::new("."),
+        };
+        let folder = run.file_name().unwrap_or(run.as_os_str());
+        let file = evaluation.file_stem().unwrap_or_default();
+        let name = one_line(&format!("{} {}", name_text(folder), name_text(file)));
+        Self { name, run: run.to_owned(), evaluation: evaluation.to_owned(), cache: None }
+    }
+
+    /// The lines of a plan that are trained and scored, each with the scores that it was planned for;
+    /// and the names of those that are not.
+    ///
+    /// # Errors
+    /// When scores cannot be read, or are of something else than their line.
+    pub fn of_plan(plan: &Plan) -> Result<(Vec<Self>, Vec<String>)> {
+        let (mut done, mut missing) = (Vec::new(), Vec::new());
+        for line in plan.lines() {
+            match plan.scores(line)? {
+                Some(_) => done.push(Self {
+                    name: line.id.clone(),
+                    run: plan.folder(&line.training),
+                    evaluation: plan.scores_path(line),
+                    cache: Some(line.cache.clone()),
+                }),
+                None => missing.push(line.id.clone()),
+            }
+        }
+        Ok((done, missing))
+    }
+}
+
+/// What to report, and how.
+#[derive(Debug, Clone)]
+pub struct ReportRequest<'a> {
+    /// The runs, in the order of the page.
+    pub runs: &'a [RunSource],
+    /// Heading; `None` says which sites were trained on.
+    pub title: Option<&'a str>,
+    /// How much is drawn. No case at all needs no features and no model.
+    pub gallery: GalleryConfig,
+    /// Intervals of scores that have none yet.
+    pub bootstrap: BootstrapConfig,
+    /// What predictions are computed on.
+    pub device: Device,
+}
+
+/// What a report came to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ReportSummary {
+    /// The page.
+    #[serde(serialize_with = "desam_core::serde_path::serialize")]
+    pub page: PathBuf,
+    /// Its size.
+    pub bytes: u64,
+    /// Runs on it.
+    pub runs: usize,
+    /// Tables from source to target: one for all runs that were scored alike.
+    pub tables: usize,
+    /// Cases that are shown slice by slice.
+    pub cases_shown: usize,
+    /// Cases that were left out for size, as `RUN: SITE/CASE`.
+    pub left_out: Vec<String>,
+}
+
+/// Writes a page on runs that have been scored: their scores as one map from source to target, and
+/// of each its configuration, curves and cases. The worst and the best cases are predicted again,
+/// one slice after the other, from the features the run was scored with.
+///
+/// # Errors
+/// When there is no run, a run or its scores cannot be read, the features are not there or of
+/// another origin than the model's, or the page cannot be written.
+pub fn report(
+    request: &ReportRequest<'_>,
+    out: &Path,
+    progress: &dyn Progress,
+) -> Result<ReportSummary> {
+    if request.runs.is_empty() {
+        return Err(Error::Invalid("there is no run to report".into()));
+    }
+    let mut bytes = request.gallery.most_bytes;
+    let mut left_out = Vec::new();
+    let mut runs = Vec::with_capacity(request.runs.len());
+    for source in request.runs {
+        let (run, lost) = read(request, source, &mut bytes, progress)?;
+        left_out.extend(lost.iter().map(|case| format!("{}: {case}", source.name)));
+        runs.push(run);
+    }
+    let title = request.title.map_or_else(|| heading(&runs), str::to_owned);
+    let page = render_page(&ReportInput { title: &title, note: "", runs: &runs });
+    write_text(out, &page)?;
+    let groups = scored_alike(&runs);
+    if let Some(why) = reason(&groups) {
+        progress.warn(&why);
+    }
+    Ok(ReportSummary {
+        page: out.to_owned(),
+        bytes: page.len() as u64,
+        runs: runs.len(),
+        tables: groups.len(),
+        cases_shown: runs.iter().map(|r| r.views.len()).sum(),
+        left_out,
+    })
+}
+
+fn heading(runs: &[RunReport]) -> String {
+    match runs {
+        [run] => format!("DeSAM: {}", run.evaluation.rest()),
+        runs => format!("DeSAM: {} runs", runs.len()),
+    }
+}
+
+/// A run as the page shows it, and the cases that were left out.
+fn read(
+    request: &ReportRequest<'_>,
+    source: &RunSource,
+    bytes: &mut usize,
+    progress: &dyn Progress,
+) -> Result<(RunReport, Vec<String>)> {
+    let run = Run::open(&source.run)?;
+    let (config, manifest) = (run.config()?, run.manifest()?);
+    if !source.evaluation.is_file() {
+        let reason = "has no scores; run `desam evaluate` for this protocol first";
+        return Err(Error::file(&source.evaluation, reason));
+    }
+    let mut evaluation = Evaluation::read_json(&source.evaluation)?;
+    if evaluation.bootstrap.is_none() {
+        evaluation = evaluation.with_intervals(&request.bootstrap)?;
+    }
+    let facts = facts(&run, (&config, &manifest), &evaluation);
+    let record = ModelRecord::of_file(&run.model_path())?;
+    let preprocessing = record.map(|record| record.preprocess.summary());
+    let (mut views, mut left_out, mut notes) = (Vec::new(), Vec::new(), Vec::new());
+    if request.gallery.cases_each > 0 && request.gallery.slices > 0 {
+        let named = source.cache.as_ref().or(evaluation.cache.as_ref());
+        let cache = FeatureCache::open(named.unwrap_or(&manifest.cache))?;
+        // Cases are drawn as they were scored, where this device can.
+        let scored = evaluation.precision;
+        let precision = if request.device.is_cpu() { Precision::F32 } else { scored };
+        let model = Model::open_in(run.dir(), &request.device, precision)?;
+        check_origin(&cache, model.record())?;
+        let automatic = automatic(&evaluation);
+        automatic.validate()?;
+        let predictor = model.predictor();
+        let draw = |features: &ImageFeatures| Ok(predictor.predict(features, &automatic)?.mask);
+        let artist =
+            Artist { cache: &cache, device: model.device(), evaluation: &evaluation, draw: &draw };
+        let gallery = artist.paint(&request.gallery, bytes, progress)?;
+        (views, left_out) = (gallery.views, gallery.left_out);
+    }
+    if !left_out.is_empty() {
+        notes.push(format!("Not shown, to keep the page small: {}.", left_out.join(", ")));
+    }
+    let configuration = serde_json::to_string_pretty(&config)
+        .map_err(|source| Error::Json { path: run.dir().join("config.json"), source })?;
+    let report = RunReport {
+        history: run.history()?,
+        views,
+        facts,
+        configuration,
+        notes,
+        preprocessing,
+        ..RunReport::of(source.name.as_str(), evaluation)
+    };
+    Ok((report, left_out))
+}
+
+/// How the model was prompted when it was scored.
+fn automatic(evaluation: &Evaluation) -> Automatic {
+    Automatic {
+        mode: evaluation.mode,
+        grid: evaluation.grid.unwrap_or(GRID),
+        selection: evaluation.selection,
+    }
+}
+
+/// What the page says about how a run was made.
+fn facts(
+    run: &Run,
+    (config, manifest): (&RunConfig, &RunManifest),
+    evaluation: &Evaluation,
+) -> Vec<(String, String)> {
+    let train = &config.train;
+    let cases = |cases: &[String]| format!("{}: {}", train.source, cases.join(", "));
+    let best = manifest.best_epoch.map_or("none".to_owned(), |e| e.to_string());
+    let numbers = manifest.trainable_numbers as f64 / 1e6;
+    let facts = [
+        ("Run", path_for_people(run.dir())),
+        ("Trained on", cases(&manifest.train_cases)),
+        ("Held out", cases(&manifest.validation_cases)),
+        ("Mode and preset", format!("{}, {}", train.mode, train.preset)),
+        ("Scored", evaluation.setting()),
+        ("Epochs", format!("{} of {}, best {best}", manifest.epochs_done, train.epochs)),
+        (
+            "Batch, learning rate, seed",
+            format!("{}, {}, {}", train.batch, train.learning_rate, train.seed),
+        ),
+        ("Decoder", format!("{numbers:.2} M numbers that learn")),
+        (
+            "Frozen weights",
+            format!(
+                "{} (BLAKE3 {})",
+                path_for_people(&manifest.weights.path),
+                manifest.weights.blake3
+            ),
+        ),
+        ("Features", format!("{} (key {})", path_for_people(&manifest.cache), manifest.cache_key)),
+        ("desam", format!("{}, {}", manifest.desam_version, manifest.device)),
+    ];
+    facts.map(|(name, value)| (name.to_owned(), value)).to_vec()
+}

@@ -1,0 +1,159 @@
+//! Single cases to look at, slice by slice.
+
+use crate::evaluate::percent;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use desam::render::{BORDER_RGB, PREDICTION_RGB, TRUTH_RGB};
+use maud::{Markup, html};
+
+/// One slice on the page.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Picture {
+    /// Its site.
+    pub site: String,
+    /// Its case.
+    pub case: String,
+    /// The processed slice, from 0.
+    pub slice: usize,
+    /// Dice of what is seen, 0 to 1.
+    pub dice: Option<f64>,
+    /// The picture, as [`overlay_png`](desam::render::overlay_png) makes it.
+    pub png: Vec<u8>,
+}
+
+/// Why a case is on the page.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Pick {
+    /// Among the worst, from 1.
+    Worst(usize),
+    /// Among the best, from 1.
+    Best(usize),
+}
+
+/// One case, slice by slice.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CaseView {
+    /// Its site.
+    pub site: String,
+    /// Its name within the site.
+    pub case: String,
+    /// Why it was chosen.
+    pub pick: Pick,
+    /// Its Dice, 0 to 1.
+    pub dice: f64,
+    /// Its slices, rising.
+    pub slices: Vec<Picture>,
+    /// Which of them is shown first.
+    pub start: usize,
+}
+
+/// The worst and the best cases; `border_px` is the border that their pictures show.
+pub(super) fn views(views: &[CaseView], border_px: usize) -> Markup {
+    html! {
+        p.soft {
+            (key(PREDICTION_RGB)) "prediction  "
+            (key(TRUTH_RGB)) "ground truth, on the masks' grid. The first Dice is the case's, that \
+            below a picture the one slice's. " (border_key(border_px))
+        }
+        div.pictures.views {
+            @for view in views { (one(view)) }
+        }
+    }
+}
+
+fn one(view: &CaseView) -> Markup {
+    let name = format!("{}/{}", view.site, view.case);
+    let why = match view.pick {
+        Pick::Worst(1) => "worst".to_owned(),
+        Pick::Best(1) => "best".to_owned(),
+        Pick::Worst(n) => format!("{n}. worst"),
+        Pick::Best(n) => format!("{n}. best"),
+    };
+    html! {
+        figure.view data-name=(name) data-start=(view.start) {
+            figcaption {
+                b { "Site " (view.site) " · " (view.case) }
+                ", " (why) ": Dice " (percent(Some(view.dice))) " %"
+            }
+            div.frames {
+                @for picture in &view.slices {
+                    @let slice = format!("slice {}", picture.slice);
+                    figure.frame data-name=(slice) {
+                        (image(picture, &format!("{name}, {slice}")))
+                        figcaption { (slice) (slice_dice(picture)) }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn slice_dice(picture: &Picture) -> Markup {
+    html! {
+        @if let Some(dice) = picture.dice.filter(|d| d.is_finite()) {
+            ", Dice " (percent(Some(dice))) " %"
+        }
+    }
+}
+
+fn image(picture: &Picture, name: &str) -> Markup {
+    html! {
+        img decoding="async" alt=(format!("{name}: outlines of prediction and ground truth"))
+            src=(format!("data:image/png;base64,{}", STANDARD.encode(&picture.png)));
+    }
+}
+
+/// What the dashed line is.
+fn border_key(border_px: usize) -> Markup {
+    html! {
+        @if border_px > 0 {
+            (key(BORDER_RGB)) "dashed: predictions are scored inside; in the border of "
+            (border_px) " pixels beyond they are cleared, the truth is not."
+        }
+    }
+}
+
+/// One slice of many cases, by site; `border_px` is the border that their pictures show.
+pub(super) fn pictures(pictures: &[Picture], border_px: usize) -> Markup {
+    let mut sites: Vec<&str> = Vec::new();
+    for picture in pictures {
+        if !sites.contains(&picture.site.as_str()) {
+            sites.push(&picture.site);
+        }
+    }
+    html! {
+        p.soft {
+            (key(PREDICTION_RGB)) "prediction  "
+            (key(TRUTH_RGB)) "ground truth. The Dice below a picture is that of the one slice. "
+            (border_key(border_px))
+        }
+        div.pictures {
+            @for site in sites {
+                @for picture in pictures.iter().filter(|p| p.site == site) {
+                    (figure(picture))
+                }
+            }
+        }
+    }
+}
+
+fn key([r, g, b]: [u8; 3]) -> Markup {
+    html! { span.key style=(format!("background:rgb({r},{g},{b})")) {} }
+}
+
+fn figure(picture: &Picture) -> Markup {
+    let name = format!("Site {}, {}, slice {}", picture.site, picture.case, picture.slice);
+    let dice = picture.dice.filter(|d| d.is_finite());
+    html! {
+        figure {
+            (image(picture, &name))
+            figcaption {
+                b { "Site " (picture.site) } " · " (picture.case) ", slice " (picture.slice)
+                @if let Some(dice) = dice {
+                    br;
+                    "Dice " (percent(Some(dice))) " %"
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,239 @@
+//! A plan's folder.
+
+use super::lock::{self, Claim, Holder, Worker};
+use super::plan::PlanLine;
+use crate::evaluate::Evaluation;
+use crate::train::{Run, RunManifest};
+use crate::{Error, Result};
+use desam::Mode;
+use desam::files::{create_dir, read_json, write_json, write_text};
+use desam_core::Progress;
+use desam_core::files::read_regular_to_string;
+use desam_prompt::MAX_GRID_SIDE;
+use serde::{Deserialize, Serialize};
+use std::path::{Path, PathBuf};
+
+/// What a run leaves that failed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Failure {
+    pub(super) reason: String,
+    pub(super) worker: Worker,
+}
+
+/// What a worker can hold: a line, and the training of a model that several lines may share.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Lock<'a> {
+    Line(&'a str),
+    Training(&'a str),
+}
+
+/// A plan on the disk: `plan.jsonl`, and a folder for each line below `runs`.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    dir: PathBuf,
+    lines: Vec<PlanLine>,
+}
+
+impl Plan {
+    /// Writes a plan into `dir`. The same plan may be written again.
+    ///
+    /// # Errors
+    /// When `dir` holds another plan, or cannot be written.
+    pub fn create(dir: &Path, lines: Vec<PlanLine>) -> Result<Self> {
+        let path = dir.join("plan.jsonl");
+        let bad = |source| Error::Json { path: path.clone(), source };
+        let rows = lines.iter().map(serde_json::to_string).collect::<Result<Vec<_>, _>>();
+        let text: String = rows.map_err(bad)?.iter().map(|row| format!("{row}\n")).collect();
+        if path.exists() {
+            // By what is written, since reading may round a number.
+            let there = read_regular_to_string(&path).map_err(Error::io("read", &path))?;
+            if there != text {
+                let reason =
+                    "holds another plan; write to another folder, or remove this one first";
+                return Err(Error::file(&path, reason));
+            }
+        } else {
+            create_dir(dir)?;
+            write_text(&path, &text)?;
+        }
+        Self::open(dir)
+    }
+
+    /// The plan in `dir`.
+    ///
+    /// # Errors
+    /// When there is none, or a line is not as it should be, which is named.
+    pub fn open(dir: &Path) -> Result<Self> {
+        let path = dir.join("plan.jsonl");
+        if !path.is_file() {
+            let reason = "no plan: it holds no plan.jsonl; give the --out of `desam sweep plan`";
+            return Err(Error::file(dir, reason));
+        }
+        let text = read_regular_to_string(&path).map_err(Error::io("read", &path))?;
+        let mut lines: Vec<PlanLine> = Vec::new();
+        for (index, row) in text.lines().enumerate() {
+            let bad = |why: String| Error::file(&path, format!("line {}: {why}", index + 1));
+            let line: PlanLine = serde_json::from_str(row).map_err(|e| bad(e.to_string()))?;
+            check(&line, &lines).map_err(bad)?;
+            lines.push(line);
+        }
+        if lines.is_empty() {
+            return Err(Error::file(&path, "holds no line; remove it and plan again"));
+        }
+        Ok(Self { dir: dir.to_owned(), lines })
+    }
+
+    /// Its folder.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Its lines, by index.
+    pub fn lines(&self) -> &[PlanLine] {
+        &self.lines
+    }
+
+    /// A line.
+    ///
+    /// # Errors
+    /// When there is no such line.
+    pub fn line(&self, index: usize) -> Result<&PlanLine> {
+        self.lines.get(index).ok_or_else(|| {
+            let last = self.lines.len() - 1;
+            Error::Invalid(format!("the plan has lines 0 to {last}, there is no line {index}"))
+        })
+    }
+
+    /// Where the files of a line are.
+    pub fn folder(&self, id: &str) -> PathBuf {
+        self.dir.join("runs").join(id)
+    }
+
+    /// The run that trains a line's model; `None` while there is none.
+    pub(super) fn run(&self, line: &PlanLine) -> Result<Option<Run>> {
+        let dir = self.folder(&line.training);
+        if !dir.join("config.json").is_file() {
+            return Ok(None);
+        }
+        Run::open(&dir).map(Some)
+    }
+
+    /// How far the training of a line's model is; `None` before it has begun.
+    pub(super) fn manifest(&self, line: &PlanLine) -> Result<Option<RunManifest>> {
+        let there = self.folder(&line.training).join("manifest.json").is_file();
+        match self.run(line)? {
+            Some(run) if there => run.manifest().map(Some),
+            _ => Ok(None),
+        }
+    }
+
+    /// The scores of a line, once its model is trained to the end and scored.
+    ///
+    /// # Errors
+    /// When they cannot be read, or are of something else than the line says.
+    pub fn scores(&self, line: &PlanLine) -> Result<Option<Evaluation>> {
+        let path = self.scores_path(line);
+        let trained = self.manifest(line)?.is_some_and(|m| m.finished);
+        if !trained || !path.is_file() {
+            return Ok(None);
+        }
+        let scores = Evaluation::read_json(&path)?;
+        let found = (&scores.source, scores.mode, scores.grid, scores.protocol);
+        let expected = (&line.train.source, line.train.mode, line.grid, line.protocol);
+        if found != expected {
+            let reason = format!("scores of {found:?}, expected {expected:?}; remove it");
+            return Err(Error::file(&path, reason));
+        }
+        Ok(Some(scores))
+    }
+
+    /// Where the scores of a line are, once there are any.
+    pub(crate) fn scores_path(&self, line: &PlanLine) -> PathBuf {
+        self.folder(&line.id).join(format!("evaluation_{}.json", line.protocol))
+    }
+
+    pub(super) fn claim(
+        &self,
+        lock: Lock<'_>,
+        me: &Worker,
+        force: bool,
+        progress: &dyn Progress,
+    ) -> Result<Claim> {
+        lock::claim(&self.lock_path(lock), me, force, progress)
+    }
+
+    pub(super) fn holder(&self, lock: Lock<'_>, host: &str) -> Result<Holder> {
+        lock::holder(&self.lock_path(lock), host)
+    }
+
+    fn lock_path(&self, lock: Lock<'_>) -> PathBuf {
+        match lock {
+            Lock::Line(id) => self.folder(id).join("lock.json"),
+            Lock::Training(id) => self.folder(id).join("lock_training.json"),
+        }
+    }
+
+    pub(super) fn failure(&self, line: &PlanLine) -> Result<Option<Failure>> {
+        let path = self.failure_path(line);
+        if path.is_file() { Ok(Some(read_json(&path)?)) } else { Ok(None) }
+    }
+
+    pub(super) fn write_failure(&self, line: &PlanLine, failure: &Failure) -> Result<()> {
+        Ok(write_json(&self.failure_path(line), failure)?)
+    }
+
+    pub(super) fn forget_failure(&self, line: &PlanLine) -> Result<()> {
+        let path = self.failure_path(line);
+        match std::fs::remove_file(&path) {
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+                Err(Error::io("remove", &path)(e))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn failure_path(&self, line: &PlanLine) -> PathBuf {
+        self.folder(&line.id).join("failed.json")
+    }
+}
+
+/// Whether a line fits those before it. Names from a file become paths: none may surprise.
+fn check(line: &PlanLine, before: &[PlanLine]) -> Result<(), String> {
+    let odd = |c: char| !(c.is_ascii_alphanumeric() || c == '-' || c == '_');
+    if line.id.is_empty() || line.id.contains(odd) {
+        return Err(format!("id {:?} is not plain", line.id));
+    }
+    if line.index != before.len() {
+        return Err(format!("its index is {}, expected {}", line.index, before.len()));
+    }
+    if before.iter().any(|b| b.id == line.id) {
+        return Err(format!("id {} is there already", line.id));
+    }
+    if before.first().is_some_and(|b| b.protocol != line.protocol) {
+        return Err("another protocol than the first line's; they never share a table".into());
+    }
+    line.train.validate().map_err(|e| e.to_string())?;
+    // A grid that cannot be would be found after the training only.
+    let grids = match line.train.mode {
+        Mode::Points => line.grid.is_some_and(|n| (1..=MAX_GRID_SIDE).contains(&n)),
+        Mode::Box => line.grid.is_none(),
+    };
+    if !grids {
+        let mode = line.train.mode;
+        let grid = line.grid.map_or_else(|| "none".to_owned(), |n| n.to_string());
+        return Err(format!(
+            "its grid is {grid} in {mode} mode, expected 1 to {MAX_GRID_SIDE} in points mode and \
+             none in box mode"
+        ));
+    }
+    if !line.trains() {
+        let Some(trainer) = before.iter().find(|b| b.id == line.training && b.trains()) else {
+            return Err(format!("no line before it trains {}", line.training));
+        };
+        if trainer.train != line.train {
+            return Err(format!("it is not trained as {} is", line.training));
+        }
+    }
+    Ok(())
+}

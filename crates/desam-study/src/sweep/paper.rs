@@ -1,0 +1,218 @@
+//! The figures of the paper's Tables 1 to 3, and how each of their rows would be made here.
+
+use desam::Mode;
+use desam_decoder::Variant;
+use serde::{Deserialize, Serialize};
+
+/// Points along each side of the grid unless a row says otherwise (paper, sections 4.1 and 4.3).
+pub const PAPER_GRID: usize = 9;
+
+/// A table of the paper.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(into = "u8", try_from = "u8")]
+pub enum PaperTable {
+    /// DeSAM beside other methods.
+    Methods,
+    /// The ablations.
+    Ablations,
+    /// The size of the grid.
+    Grids,
+}
+
+impl PaperTable {
+    /// All three.
+    pub const ALL: [Self; 3] = [Self::Methods, Self::Ablations, Self::Grids];
+
+    /// Its number in the paper.
+    pub fn number(self) -> u8 {
+        self.into()
+    }
+
+    /// Its caption, in short.
+    pub fn title(self) -> &'static str {
+        match self {
+            Self::Methods => "single-source domain generalization",
+            Self::Ablations => "ablation",
+            Self::Grids => "number of points along each side of the grid",
+        }
+    }
+
+    /// What its first column is headed.
+    pub fn head(self) -> &'static str {
+        match self {
+            Self::Methods | Self::Ablations => "Method",
+            Self::Grids => "Grid points",
+        }
+    }
+
+    /// Its rows, in its order.
+    pub fn rows(self) -> &'static [PaperRow] {
+        match self {
+            Self::Methods => &METHODS,
+            Self::Ablations => &ABLATIONS,
+            Self::Grids => &GRIDS,
+        }
+    }
+}
+
+impl From<PaperTable> for u8 {
+    fn from(table: PaperTable) -> Self {
+        match table {
+            PaperTable::Methods => 1,
+            PaperTable::Ablations => 2,
+            PaperTable::Grids => 3,
+        }
+    }
+}
+
+impl TryFrom<u8> for PaperTable {
+    type Error = String;
+
+    fn try_from(number: u8) -> Result<Self, String> {
+        let found = Self::ALL.into_iter().find(|t| t.number() == number);
+        found.ok_or_else(|| format!("table {number}: expected 1, 2 or 3"))
+    }
+}
+
+impl std::fmt::Display for PaperTable {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}", self.number())
+    }
+}
+
+impl std::str::FromStr for PaperTable {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let number = text.parse::<u8>().map_err(|_| format!("table {text:?}: expected 1, 2 or 3"));
+        Self::try_from(number?)
+    }
+}
+
+/// A row of a table.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct PaperRow {
+    /// As the paper names it.
+    pub name: &'static str,
+    /// The paper's figures, Dice in per cent: A to Rest, B to Rest, and so on to F.
+    pub figures: [f64; 6],
+    /// The paper's overall figure.
+    pub overall: f64,
+    /// How the row is made here; `None` for what this program does not hold.
+    pub setting: Option<Setting>,
+}
+
+/// What tells the rows that can be made here apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Setting {
+    /// Grid points or whole box.
+    pub mode: Mode,
+    /// Which decoder.
+    pub variant: Variant,
+    /// Points along each side of the grid; `None` in whole box mode.
+    pub grid: Option<usize>,
+}
+
+const fn row(
+    name: &'static str,
+    figures: [f64; 6],
+    overall: f64,
+    setting: Option<Setting>,
+) -> PaperRow {
+    PaperRow { name, figures, overall, setting }
+}
+
+const fn whole_box(variant: Variant) -> Option<Setting> {
+    Some(Setting { mode: Mode::Box, variant, grid: None })
+}
+
+const fn points(variant: Variant, grid: usize) -> Option<Setting> {
+    Some(Setting { mode: Mode::Points, variant, grid: Some(grid) })
+}
+
+/// DeSAM's row of Table 1, which Tables 2 and 3 repeat.
+const DESAM: [f64; 6] = [82.80, 80.61, 64.77, 83.41, 80.36, 82.17];
+
+#[rustfmt::skip]
+static METHODS: [PaperRow; 12] = [
+    row("Upper bound", [85.38, 83.68, 82.15, 85.21, 87.04, 84.29], 84.63, None),
+    row("Baseline", [63.73, 61.21, 27.41, 34.36, 44.10, 61.70], 48.75, None),
+    row("AdvNoise", [72.15, 63.26, 30.81, 40.12, 48.07, 60.12], 52.42, None),
+    row("AdvBias", [77.45, 62.12, 51.09, 70.20, 51.12, 50.69], 60.45, None),
+    row("RandConv", [75.52, 57.23, 44.21, 61.27, 49.98, 54.21], 57.07, None),
+    row("MixStyle", [73.04, 59.29, 43.00, 62.17, 53.12, 50.03], 56.78, None),
+    row("MaxStyle", [81.25, 70.27, 62.09, 58.18, 70.04, 67.77], 68.27, None),
+    row("CSDG", [80.72, 68.00, 59.78, 72.40, 68.67, 70.78], 70.06, None),
+    // "MedSAM was implemented in the whole box mode" (section 4.1).
+    row("MedSAM", [72.32, 73.31, 61.53, 64.46, 68.89, 61.39], 66.98,
+        whole_box(Variant::SamDecoder)),
+    row("DeSAM (whole box)", [82.30, 78.06, 66.65, 82.87, 77.58, 79.05], 77.75,
+        whole_box(Variant::Desam)),
+    row("DeSAM (grid points)", DESAM, 79.02, points(Variant::Desam, PAPER_GRID)),
+    // DeSAM (grid points) less the baseline.
+    row("Impro. over baseline", [19.07, 19.40, 37.36, 49.05, 36.26, 20.47], 30.27, None),
+];
+
+#[rustfmt::skip]
+static ABLATIONS: [PaperRow; 4] = [
+    row("PIMM only", [79.09, 74.96, 54.19, 80.11, 77.22, 77.53], 73.85,
+        points(Variant::PimmOnly, PAPER_GRID)),
+    row("PIMM + PRIM w/o IoU prediction head", [76.74, 76.61, 58.94, 80.45, 78.39, 79.56], 75.12,
+        points(Variant::NoIouHead, PAPER_GRID)),
+    row("PIMM + PRIM w/o mask embedding fusion", [79.52, 78.37, 59.59, 82.65, 80.16, 74.58], 75.81,
+        points(Variant::NoMaskFusion, PAPER_GRID)),
+    row("DeSAM", DESAM, 79.02, points(Variant::Desam, PAPER_GRID)),
+];
+
+#[rustfmt::skip]
+static GRIDS: [PaperRow; 7] = [
+    row("1", [82.00, 76.33, 62.28, 83.40, 80.31, 79.30], 77.27, points(Variant::Desam, 1)),
+    row("5", [82.33, 77.72, 64.66, 83.40, 80.32, 80.65], 78.18, points(Variant::Desam, 5)),
+    row("9", DESAM, 79.02, points(Variant::Desam, 9)),
+    row("11", [82.81, 80.70, 64.74, 83.43, 80.34, 82.24], 79.04, points(Variant::Desam, 11)),
+    row("15", [82.81, 80.68, 64.76, 83.45, 80.29, 82.25], 79.04, points(Variant::Desam, 15)),
+    row("21", [82.81, 80.62, 64.75, 83.44, 80.34, 82.20], 79.03, points(Variant::Desam, 21)),
+    row("25", [82.82, 80.64, 64.75, 83.40, 80.33, 82.22], 79.03, points(Variant::Desam, 25)),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_paper_s_overall_is_the_mean_of_its_columns() {
+        // Tables 1 to 3 have two decimals: a mean of six may be off by 0.01. This would find a
+        // slip of the pen here.
+        for table in PaperTable::ALL {
+            for row in table.rows() {
+                let mean = row.figures.iter().sum::<f64>() / 6.0;
+                assert!((mean - row.overall).abs() < 0.011, "{table} {}: {mean}", row.name);
+            }
+        }
+    }
+
+    #[test]
+    fn improvement_is_that_over_the_baseline() {
+        let row = |name: &str| METHODS.iter().find(|r| r.name == name).unwrap();
+        let (better, worse) = (row("DeSAM (grid points)"), row("Baseline"));
+        let gain = row("Impro. over baseline");
+        for n in 0..6 {
+            let found = better.figures[n] - worse.figures[n];
+            assert!((found - gain.figures[n]).abs() < 0.006, "column {n}: {found}");
+        }
+        assert!((better.overall - worse.overall - gain.overall).abs() < 0.006);
+    }
+
+    #[test]
+    fn rows_that_can_be_made_here_are_those_of_our_decoders() {
+        let made = |t: PaperTable| t.rows().iter().filter(|r| r.setting.is_some()).count();
+        assert_eq!(PaperTable::ALL.map(made), [3, 4, 7]);
+        for table in PaperTable::ALL {
+            assert_eq!(table.to_string().parse(), Ok(table));
+            for setting in table.rows().iter().filter_map(|r| r.setting) {
+                assert_eq!(setting.grid.is_some(), setting.mode == Mode::Points);
+            }
+        }
+        assert!("4".parse::<PaperTable>().unwrap_err().contains("1, 2 or 3"));
+    }
+}
