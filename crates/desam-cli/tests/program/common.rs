@@ -58,10 +58,21 @@ impl Ended {
         serde_json::from_str(&self.stdout).unwrap_or_else(|e| panic!("{e}: {self:#?}"))
     }
 
-    /// Fails the test unless the program failed with an error that holds all of `words`.
+    /// Fails the test unless the program failed with an error that contains all of `words`.
     #[track_caller]
     pub(crate) fn fails_with(self, words: &[&str]) -> Self {
-        let ended = self.expect(1);
+        self.error(1, words)
+    }
+
+    /// The same for a usage error, found before any file is read.
+    #[track_caller]
+    pub(crate) fn usage_error_with(self, words: &[&str]) -> Self {
+        self.error(2, words)
+    }
+
+    #[track_caller]
+    fn error(self, code: i32, words: &[&str]) -> Self {
+        let ended = self.expect(code);
         assert!(ended.stderr.lines().any(|l| l.starts_with("error: ")), "{ended:#?}");
         assert!(words.iter().all(|w| ended.stderr.contains(w)), "{words:?}: {ended:#?}");
         ended

@@ -21,7 +21,7 @@ fn the_flag_comes_before_the_environment() {
     assert_eq!(device(both), "cpu");
     // What the flag overrides is not even read.
     assert_eq!(device(with_environment("toaster", &["info", "--json", "--device", "cpu"])), "cpu");
-    with_environment("toaster", &["info"]).fails_with(&["DESAM_DEVICE", "toaster", "cuda:N"]);
+    with_environment("toaster", &["info"]).usage_error_with(&["DESAM_DEVICE", "toaster", "cuda:N"]);
     let wrong = run(["info", "--device", "toaster"]).expect(2);
     assert!(wrong.stderr.contains("cuda:N"), "{wrong:?}");
 }
@@ -80,13 +80,10 @@ fn what_only_a_gpu_does_is_refused_on_the_processor() {
     let out = dir.path().join("out");
     let (cache, new) = (world.cache.to_str().unwrap(), out.to_str().unwrap());
     let train = ["train", "--cache", cache, "--source", "A", "--mode", "box", "--out", new];
-    for (flag, value, words) in [
-        ("--precision", "bf16", ["bf16", "f32"]),
-        ("--keep-features", "yes", ["--keep-features", "leave it out"]),
-    ] {
-        run(train.iter().chain(&[flag, value])).fails_with(&words);
-        assert!(!out.exists(), "{flag} left something");
-    }
+    // Any CPU lacks bf16; whether features fit is a question to the device.
+    run(train.iter().chain(&["--precision", "bf16"])).usage_error_with(&["bf16", "f32"]);
+    run(train.iter().chain(&["--keep-features", "yes"])).fails_with(&["--keep-features"]);
+    assert!(!out.exists(), "a rejected command left something");
 }
 
 #[test]
@@ -104,7 +101,8 @@ fn bf16_is_for_a_gpu() {
         vec!["evaluate", "--cache", &cache, "--run", &model, "--json", &json],
         vec!["predict", "--model", &model, "--input", &site, "--output", &out],
     ] {
-        run(command.iter().chain(&["--precision", "bf16"])).fails_with(&["bf16", "GPU", "f32"]);
+        run(command.iter().chain(&["--precision", "bf16"]))
+            .usage_error_with(&["bf16", "GPU", "f32"]);
         assert!(!Path::new(&out).exists() && !Path::new(&json).exists(), "{command:?}");
     }
     run(["predict", "--model", "m", "--input", "i", "--output", "o", "--precision", "f16"])

@@ -208,8 +208,8 @@ fn volumes_in_deeper_folders_are_named() {
     }
     let only_deep = scratch.path().join("deep");
     series(&only_deep.join("patient/t2"), "1.2.5", "t2", 2);
-    predict(&only_deep, &mask, &[]).fails_with(&["patient/t2", "name one of them"]);
-    predict(&only_deep, &mask, &["--series", "t2"]).fails_with(&["patient/t2", "name one of"]);
+    predict(&only_deep, &mask, &[]).fails_with(&["patient/t2", "use one of them"]);
+    predict(&only_deep, &mask, &["--series", "t2"]).fails_with(&["patient/t2", "use one"]);
 }
 
 #[test]
@@ -277,7 +277,7 @@ fn a_single_file_of_a_series_is_warned_of() {
     assert_eq!(slices(&mask), 1);
     // A format without series.
     let nifti = world().data.join("A/Case00.nii.gz");
-    predict(&nifti, &mask, &["--series", "axial"]).fails_with(&["--series is for DICOM"]);
+    predict(&nifti, &mask, &["--series", "axial"]).fails_with(&["--series is for DICOM only"]);
 }
 
 #[test]

@@ -38,7 +38,7 @@ fn built_in_and_random_weights_never_share_a_cache() {
 fn a_seed_is_for_random_weights_alone() {
     let folder = tempfile::tempdir().unwrap();
     let cache = folder.path().join("cache");
-    run(embed(&cache, &["tiny", "--encoder-seed", "1"])).fails_with(&["tiny-random"]);
+    run(embed(&cache, &["tiny", "--encoder-seed", "1"])).usage_error_with(&["tiny-random"]);
     assert!(!cache.exists());
 }
 

@@ -75,7 +75,7 @@ fn wrong_draws_are_refused_before_the_work() {
     }
     // Without draws there is nothing that a level could be of.
     let evaluate = args!["evaluate", "--cache", world.cache, "--run", world.run, "--level", "0.9"];
-    run(evaluate).fails_with(&["--bootstrap"]);
+    run(evaluate).usage_error_with(&["--bootstrap"]);
 }
 
 #[test]

@@ -79,11 +79,14 @@ fn a_table_of_cases_is_embedded() {
 fn data_is_verified_before_it_is_used() {
     let world = world();
     let good = run(args!["verify", "--data", world.data]).expect(0);
-    assert!(good.stdout.contains("fit to be trained on"), "{good:#?}");
+    assert!(good.stdout.contains("ready for training"), "{good:#?}");
     assert!(good.stdout.contains("vit-h"), "{good:#?}");
     // What becomes of the labels as masks; of the official rule at the side of tiny's masks more is
     // lost than two per cent.
-    assert!(good.stdout.contains("labels in masks of 256 × 256 pixels and back (rule nearest"));
+    assert!(
+        good.stdout
+            .contains("labels resampled to masks of 256 × 256 pixels and back (rule nearest")
+    );
     let official = args!["--preprocess", "official", "--mask-side", "64", "--json", "-q"];
     let ended = run(args!["verify", "--data", world.data].iter().chain(&official)).expect(0);
     let json = ended.json();
@@ -113,7 +116,7 @@ fn data_is_verified_before_it_is_used() {
     let words =
         ["A/y", "A/z", "a label?", "v_segmentation.nii.gz has no image", "w.nii.gz has no label"];
     let bad = run(args!["verify", "--data", folder.path()]).fails_with(&words);
-    assert!(bad.stdout.contains("NOT fit to be trained on: 4 errors"), "{bad:#?}");
+    assert!(bad.stdout.contains("NOT ready for training: 4 errors"), "{bad:#?}");
     let json = run(args!["verify", "--data", folder.path(), "--json", "-q"]).expect(1).json();
     assert_eq!((json["fit"].as_bool(), json["layout"].as_str()), (Some(false), Some("saml")));
     assert_eq!(json["cases"].as_array().unwrap().len(), 3);

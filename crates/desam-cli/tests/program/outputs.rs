@@ -83,7 +83,7 @@ fn links_stay_and_lead_to_what_is_written() {
         run(evaluate(&copy, &flags.into_iter().chain(more).collect::<Vec<_>>()))
     };
     // What a link leads to is not replaced without a word.
-    write("new.json", "old.csv", &[]).fails_with(&["old.csv is there already", "--force"]);
+    write("new.json", "old.csv", &[]).fails_with(&["old.csv already exists", "--force"]);
     assert_eq!(std::fs::read(at("store/old.csv")).unwrap(), b"old");
     write("new.json", "old.csv", &["--force"]).expect(0);
     for link in ["old.csv", "new.json"] {

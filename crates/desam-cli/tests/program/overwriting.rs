@@ -23,7 +23,7 @@ fn a_mask_is_replaced_when_asked() {
         let fixed = args!["predict", "--model", world.run, "--input", input, "--output", mask];
         run(fixed.into_iter().chain(more.iter().map(OsString::from)))
     };
-    let refused = predict(&[]).fails_with(&["mask.nii.gz is there already", "--force"]);
+    let refused = predict(&[]).fails_with(&["mask.nii.gz already exists", "--force"]);
     assert!(!refused.stderr.contains("slice"), "found after the work: {refused:?}");
     assert_eq!(std::fs::read(&mask).unwrap(), b"a reader's own work");
     predict(&["--force"]).expect(0);
@@ -31,7 +31,7 @@ fn a_mask_is_replaced_when_asked() {
     // What goes beside a mask counts as well.
     std::fs::remove_file(&mask).unwrap();
     std::fs::write(folder.path().join("mask.json"), "{}").unwrap();
-    predict(&["--save-json"]).fails_with(&["mask.json is there already"]);
+    predict(&["--save-json"]).fails_with(&["mask.json already exists"]);
     assert!(!mask.exists());
     predict(&[]).expect(0);
 }
@@ -114,7 +114,7 @@ fn scores_of_other_settings_lie_beside_and_share_no_table() {
     assert!(html.contains("Scored with border 0") && html.contains("cannot be compared"));
     // A page is cheap to make again: it is replaced, and that is said.
     let again = run(args!["report", copy, "--out", page, "--cases", "0"]).expect(0);
-    assert!(again.stderr.contains("will be replaced"), "{again:?}");
+    assert!(again.stderr.contains("will be overwritten"), "{again:?}");
     let html = std::fs::read_to_string(&page).unwrap();
     assert_eq!(html.matches("<table class=\"heat\">").count(), 1);
 }

@@ -84,12 +84,12 @@ fn parts_that_cannot_be_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let cache = folder.path().join("cache");
     run(embed(&cache, &["--num-parts", "2"]))
-        .fails_with(&["SLURM_ARRAY_TASK_ID", "JOB_COMPLETION_INDEX"]);
-    run(embed(&cache, &["--num-parts", "2", "--part-id", "2"])).fails_with(&["part 2 of 2"]);
+        .usage_error_with(&["SLURM_ARRAY_TASK_ID", "JOB_COMPLETION_INDEX"]);
+    run(embed(&cache, &["--num-parts", "2", "--part-id", "2"])).usage_error_with(&["part 2 of 2"]);
     run(embed(&cache, &["--part-id", "0"])).expect(2);
     run(embed(&cache, &["--num-parts", "2", "--part-id", "0", "--finish"])).expect(2);
     let odd = embed(&cache, &["--num-parts", "2"]);
     let odd = program().args(odd).env("SLURM_ARRAY_TASK_ID", "one").output().unwrap();
-    Ended::from(odd).fails_with(&["SLURM_ARRAY_TASK_ID", "one"]);
+    Ended::from(odd).usage_error_with(&["SLURM_ARRAY_TASK_ID", "one"]);
     assert!(!cache.exists());
 }

@@ -259,7 +259,8 @@ fn a_converted_model_is_the_same_model() {
     }
     assert_eq!(before["record"]["training"]["source"], "A");
     assert_eq!(before["summary"]["image_encoder_config"]["width"], 96);
-    run(args!["convert", model, world.dir.path().join("copy.pth")]).fails_with(&[".safetensors"]);
+    run(args!["convert", model, world.dir.path().join("copy.pth")])
+        .usage_error_with(&[".safetensors"]);
 }
 
 #[test]

@@ -75,7 +75,7 @@ fn what_cannot_be_meant_is_refused() {
     predict(&["--overlay", "2,5"]).fails_with(&["Case00.nii.gz: ", "slice 5", "0 to 4"]);
     // The model here was trained in box mode, which has no grid.
     predict(&["--grid", "5"]).fails_with(&["--grid is for points mode"]);
-    predict(&["--grid", "5", "--mode", "box"]).fails_with(&["--grid is for points mode"]);
+    predict(&["--grid", "5", "--mode", "box"]).usage_error_with(&["--grid is for points mode"]);
     predict(&["--save-iou-map"]).fails_with(&["trained without a loss on the predicted IoU"]);
     let points = ["--save-iou-map", "--mode", "points"];
     predict(&points).fails_with(&["trained without a loss on the predicted IoU"]);

@@ -64,7 +64,7 @@ fn tables_are_planned_run_and_collected() {
     assert_eq!(early.stderr.lines().count(), 3, "{early:#?}");
     run(args!["sweep", "collect", out, "--partial"]).expect(0);
 
-    run(args!["sweep", "run", out]).fails_with(&["--index or --all"]);
+    run(args!["sweep", "run", out]).usage_error_with(&["--index or --all"]);
     run(args!["sweep", "run", out, "--index", "3"]).fails_with(&["lines 0 to 2"]);
     // As a task of an array does it.
     let mut task = program();
@@ -80,7 +80,7 @@ fn tables_are_planned_run_and_collected() {
     let report = || run(args!["report", out, "--out", page, "--cases", "0", "--json"]).expect(0);
     let half = report();
     assert_eq!(half.json()["runs"], 1);
-    assert!(half.stderr.contains("not scored yet: A-points-desam-s0,"), "{half:#?}");
+    assert!(half.stderr.contains("not evaluated yet: A-points-desam-s0,"), "{half:#?}");
 
     let rest = run(args!["sweep", "run", "-q", out, "--all", "--json"]).expect(0).json();
     assert_eq!(rest["done"].as_array().unwrap().len(), 2);

@@ -124,6 +124,12 @@ fn wrong_usage_ends_with_2() {
         &["evaluate", "--cache", "c", "--run", "r", "--metrics", "dice,hd96"],
         &["compare", "a"],
         &["report", "a"],
+        &["convert", "a.pth", "b.pth"],
+        &["sweep", "run", "plan"],
+        &[
+            "predict", "--model", "m", "--input", "i", "--output", "o", "--mode", "box", "--grid",
+            "3",
+        ],
         &["report", "--out", "page.html"],
         &["compare", "a", "b", "--metric", "best"],
         &["phantom", "--out", "p", "--cases-per-site", "-3"],

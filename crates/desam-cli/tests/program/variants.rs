@@ -156,7 +156,7 @@ fn choices_that_do_not_fit_are_refused_before_anything_is_written() {
     ] {
         let train =
             args!["train", "--cache", world.cache, "--source", "A", "--mode", mode, "--out", out];
-        run(train.into_iter().chain(flags.iter().map(Into::into))).fails_with(&[words]);
+        run(train.into_iter().chain(flags.iter().map(Into::into))).usage_error_with(&[words]);
         assert!(!out.exists(), "{flags:?}");
     }
 }

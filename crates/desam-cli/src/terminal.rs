@@ -1,4 +1,4 @@
-//! Progress on stderr: bars with the time left on a terminal, a line now and then elsewhere.
+//! Progress on stderr: bars with the remaining time on a terminal, periodic lines elsewhere.
 
 use desam::Progress;
 use desam::core::text::printable;
@@ -7,30 +7,30 @@ use std::io::{IsTerminal, Write};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Where there is no terminal, a log should not drown in lines.
-const BETWEEN_LINES: Duration = Duration::from_secs(5);
-/// What is over sooner than this is not worth a line about its end.
-const WORTH_TELLING: Duration = Duration::from_secs(2);
+/// Minimum interval between progress lines where stderr is not a terminal, to keep logs short.
+const LINE_INTERVAL: Duration = Duration::from_secs(5);
+/// A task that took less than this gets no closing line, unless `-v` is given.
+const MIN_REPORTED_DURATION: Duration = Duration::from_secs(2);
 
-/// How much is said.
+/// How much is printed on stderr.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Loudness {
-    /// Nothing.
+pub(crate) enum Verbosity {
+    /// `-q`: warnings and errors only.
     Quiet,
-    /// Progress and notes.
+    /// Also progress and notes.
     Normal,
-    /// And how long every part took.
+    /// `-v`: also the settings and the duration of each step.
     Verbose,
 }
 
-/// Shows progress on stderr.
+/// Progress, notes and warnings on stderr.
 #[derive(Debug)]
-pub(crate) struct Screen {
-    loudness: Loudness,
+pub(crate) struct Terminal {
+    verbosity: Verbosity,
     bars: Option<MultiProgress>,
-    /// Work within work, the innermost last.
+    /// Stack of nested tasks, the innermost last.
     tasks: Mutex<Vec<Task>>,
-    /// Warnings so far, for the key `warnings` of `--json`.
+    /// Warnings so far: the key `warnings` of `--json`, and a filter for duplicates.
     warnings: Mutex<Vec<String>>,
 }
 
@@ -40,19 +40,19 @@ struct Task {
     steps: u64,
     done: u64,
     started: Instant,
-    told: Instant,
+    last_line: Instant,
     bar: Option<ProgressBar>,
 }
 
-impl Screen {
-    /// Bars where stderr is a terminal, lines where it is not.
-    pub(crate) fn new(loudness: Loudness) -> Self {
-        let bars = loudness != Loudness::Quiet && std::io::stderr().is_terminal();
+impl Terminal {
+    /// Uses bars where stderr is a terminal, lines where it is not.
+    pub(crate) fn new(verbosity: Verbosity) -> Self {
+        let bars = verbosity != Verbosity::Quiet && std::io::stderr().is_terminal();
         let bars = bars.then(|| MultiProgress::with_draw_target(ProgressDrawTarget::stderr()));
-        Self { loudness, bars, tasks: Mutex::default(), warnings: Mutex::default() }
+        Self { verbosity, bars, tasks: Mutex::default(), warnings: Mutex::default() }
     }
 
-    /// The warnings so far, each once, in the order in which they were first given.
+    /// Removes and returns the warnings so far, without duplicates, in order.
     pub(crate) fn take_warnings(&self) -> Vec<String> {
         std::mem::take(&mut *self.warnings.lock().unwrap_or_else(PoisonError::into_inner))
     }
@@ -63,7 +63,7 @@ impl Screen {
 
     fn line(&self, text: &str) {
         let write = || {
-            // Nothing is left to be done where stderr is closed.
+            // If stderr is closed there is nowhere left to report it.
             let _ = writeln!(std::io::stderr(), "{}", printable(text));
         };
         match &self.bars {
@@ -73,13 +73,13 @@ impl Screen {
     }
 }
 
-impl Progress for Screen {
+impl Progress for Terminal {
     fn begin(&self, task: &str, steps: u64) {
         let now = Instant::now();
         let bar = self.bars.as_ref().map(|bars| {
             let bar = bars.add(ProgressBar::new(steps).with_style(style()));
             bar.set_prefix(printable(task).into_owned());
-            // The clock moves while a single step takes a minute.
+            // Keeps the clock running during a step of minutes.
             bar.enable_steady_tick(Duration::from_millis(500));
             bar
         });
@@ -88,7 +88,7 @@ impl Progress for Screen {
             steps,
             done: 0,
             started: now,
-            told: now,
+            last_line: now,
             bar,
         });
     }
@@ -102,8 +102,8 @@ impl Progress for Screen {
         if let Some(bar) = &task.bar {
             bar.inc(steps);
             bar.set_message(printable(note).into_owned());
-        } else if self.loudness != Loudness::Quiet && task.told.elapsed() >= BETWEEN_LINES {
-            task.told = Instant::now();
+        } else if self.verbosity != Verbosity::Quiet && task.last_line.elapsed() >= LINE_INTERVAL {
+            task.last_line = Instant::now();
             let text = progress_line(task, task.started.elapsed(), note);
             self.line(&text);
         }
@@ -117,19 +117,19 @@ impl Progress for Screen {
             bar.finish_and_clear();
         }
         let took = task.started.elapsed();
-        let worth = took >= WORTH_TELLING || self.loudness == Loudness::Verbose;
-        if self.loudness != Loudness::Quiet && worth {
-            self.line(&format!("{} ({})", ending(&task.name, summary), duration(took)));
+        let report = took >= MIN_REPORTED_DURATION || self.verbosity == Verbosity::Verbose;
+        if self.verbosity != Verbosity::Quiet && report {
+            self.line(&format!("{} ({})", closing_line(&task.name, summary), duration(took)));
         }
     }
 
     fn say(&self, message: &str) {
-        if self.loudness != Loudness::Quiet {
+        if self.verbosity != Verbosity::Quiet {
             self.line(message);
         }
     }
 
-    /// Shown however quiet the program is asked to be; a repeated warning is shown once.
+    /// Printed even with `-q`. A repeated warning is printed once.
     fn warn(&self, message: &str) {
         let mut warnings = self.warnings.lock().unwrap_or_else(PoisonError::into_inner);
         if !warnings.iter().any(|w| w == message) {
@@ -138,28 +138,31 @@ impl Progress for Screen {
         }
     }
 
-    /// Shown with `-v`.
+    /// Printed with `-v` only.
     fn detail(&self, message: &str) {
-        if self.loudness == Loudness::Verbose {
+        if self.verbosity == Verbosity::Verbose {
             self.line(message);
         }
     }
 }
 
+const BAR_TEMPLATE: &str =
+    "{prefix} {wide_bar:.dim} {pos}/{len} · {elapsed} elapsed, {eta} left · {msg}";
+
 fn style() -> ProgressStyle {
-    let template = "{prefix} {wide_bar:.dim} {pos}/{len} · {elapsed} gone, {eta} left · {msg}";
-    ProgressStyle::with_template(template)
+    ProgressStyle::with_template(BAR_TEMPLATE)
         .unwrap_or_else(|_| ProgressStyle::default_bar())
         .progress_chars("━╸─")
 }
 
+/// A progress line: `NAME: DONE/STEPS (P %), about T left, NOTE`.
 fn progress_line(task: &Task, elapsed: Duration, note: &str) -> String {
     let Task { name, steps, done, .. } = task;
     let percent = if *steps == 0 { 100.0 } else { 100.0 * *done as f64 / *steps as f64 };
     let mut line = format!("{name}: {done}/{steps} ({percent:.0} %)");
     if *done > 0 && done < steps {
         let left = elapsed.as_secs_f64() * (*steps - *done) as f64 / *done as f64;
-        // More than a century is no estimate.
+        // At most a century: from_secs_f64 panics on overflow.
         let left = Duration::from_secs_f64(left.min(3.2e9));
         line.push_str(&format!(", about {} left", duration(left)));
     }
@@ -169,8 +172,8 @@ fn progress_line(task: &Task, elapsed: Duration, note: &str) -> String {
     line
 }
 
-/// How a task ended; a summary that names the task itself stands alone.
-fn ending(name: &str, summary: &str) -> String {
+/// Closing line of a task. A summary that already starts with the task's name is used alone.
+fn closing_line(name: &str, summary: &str) -> String {
     match summary {
         "" => format!("{name}: done"),
         _ if summary.starts_with(name) => summary.to_owned(),
@@ -178,7 +181,7 @@ fn ending(name: &str, summary: &str) -> String {
     }
 }
 
-/// A duration for people.
+/// Formats a duration, such as `2 h 2 min`.
 pub(crate) fn duration(d: Duration) -> String {
     let seconds = d.as_secs();
     match seconds {
@@ -195,41 +198,41 @@ mod tests {
 
     fn task(steps: u64, done: u64) -> Task {
         let now = Instant::now();
-        Task { name: "embedding".into(), steps, done, started: now, told: now, bar: None }
+        Task { name: "embedding".into(), steps, done, started: now, last_line: now, bar: None }
     }
 
     #[test]
-    fn a_line_says_how_much_is_left() {
+    fn a_progress_line_estimates_the_remaining_time() {
         // By hand: 20 of 80 took 30 s, so the other 60 take 90 s.
         let line = progress_line(&task(80, 20), Duration::from_secs(30), "A/Case00");
         assert_eq!(line, "embedding: 20/80 (25 %), about 1 min 30 s left, A/Case00");
         let line = progress_line(&task(80, 80), Duration::from_secs(30), "");
         assert_eq!(line, "embedding: 80/80 (100 %)");
         assert!(progress_line(&task(0, 0), Duration::ZERO, "").contains("100 %"));
-        // No overflow where there can be no estimate.
+        // An estimate beyond any duration does not overflow.
         let line = progress_line(&task(u64::MAX, 1), Duration::from_secs(u32::MAX.into()), "");
         assert!(line.contains("left"), "{line}");
     }
 
     #[test]
-    fn an_end_names_its_task_once() {
-        assert_eq!(ending("t2.nii.gz", "t2.nii.gz: 43.0 ml"), "t2.nii.gz: 43.0 ml");
-        assert_eq!(ending("training", "best epoch 3"), "training: best epoch 3");
-        assert_eq!(ending("training", ""), "training: done");
+    fn a_closing_line_names_its_task_once() {
+        assert_eq!(closing_line("t2.nii.gz", "t2.nii.gz: 43.0 ml"), "t2.nii.gz: 43.0 ml");
+        assert_eq!(closing_line("training", "best epoch 3"), "training: best epoch 3");
+        assert_eq!(closing_line("training", ""), "training: done");
     }
 
     #[test]
-    fn a_warning_is_kept_once() {
-        let screen = Screen::new(Loudness::Quiet);
+    fn a_repeated_warning_is_recorded_once() {
+        let terminal = Terminal::new(Verbosity::Quiet);
         for message in ["a", "b", "a"] {
-            screen.warn(message);
+            terminal.warn(message);
         }
-        assert_eq!(screen.take_warnings(), ["a", "b"]);
-        assert!(screen.take_warnings().is_empty());
+        assert_eq!(terminal.take_warnings(), ["a", "b"]);
+        assert!(terminal.take_warnings().is_empty());
     }
 
     #[test]
-    fn durations_read_well() {
+    fn durations_are_formatted_by_their_size() {
         let read = |s: f64| duration(Duration::from_secs_f64(s));
         assert_eq!(
             [read(1.25), read(59.0), read(61.0), read(7322.0)],
@@ -238,20 +241,19 @@ mod tests {
     }
 
     #[test]
-    fn the_bars_template_is_valid() {
-        let template = "{prefix} {wide_bar:.dim} {pos}/{len} · {elapsed} gone, {eta} left · {msg}";
-        assert!(ProgressStyle::with_template(template).is_ok());
+    fn the_bar_template_is_valid() {
+        assert!(ProgressStyle::with_template(BAR_TEMPLATE).is_ok());
     }
 
     #[test]
-    fn more_steps_than_promised_and_an_end_without_a_beginning_do_no_harm() {
-        let screen = Screen::new(Loudness::Quiet);
-        screen.finish("nothing began");
-        screen.advance(3, "nothing began");
-        screen.begin("short", 1);
-        screen.advance(u64::MAX, "");
-        screen.advance(u64::MAX, "");
-        screen.finish("");
-        assert!(screen.tasks().is_empty());
+    fn unbalanced_calls_and_too_many_steps_are_tolerated() {
+        let terminal = Terminal::new(Verbosity::Quiet);
+        terminal.finish("nothing began");
+        terminal.advance(3, "nothing began");
+        terminal.begin("short", 1);
+        terminal.advance(u64::MAX, "");
+        terminal.advance(u64::MAX, "");
+        terminal.finish("");
+        assert!(terminal.tasks().is_empty());
     }
 }

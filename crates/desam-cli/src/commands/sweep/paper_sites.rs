@@ -1,25 +1,23 @@
-//! Which sites of a sweep are the paper's, on the command line.
+//! `--paper-sites`: which sites of a sweep are the paper's.
 
 use clap::Args;
 use desam_study::sweep::{NamedSite, PaperSites};
 
+/// The flag, shared by `plan` and `collect`.
 #[derive(Debug, Args)]
-pub(super) struct PaperFlag {
-    /// These sites are the paper's: its figures stand beside theirs. Which is which, such as
-    /// RUNMC=A,BMC=B; or, without a value, all of them by the names of public
-    /// releases or by the letters A to F
+pub(super) struct PaperSitesFlag {
+    /// Show the paper's scores next to ours for these sites, given as SITE=LETTER pairs such as
+    /// RUNMC=A,BMC=B. Without a value: all sites, mapped by the names of public releases or the
+    /// letters A to F
     #[arg(long, value_name = "SITE=LETTER", value_delimiter = ',', num_args = 0..=1)]
     paper_sites: Option<Vec<NamedSite>>,
 }
 
-impl PaperFlag {
-    /// What the flag says; `None` where it is not given.
+impl PaperSitesFlag {
+    /// Value of the flag; `None` if it is not given.
     pub(super) fn sites(&self) -> Option<PaperSites> {
         let named = self.paper_sites.as_ref()?;
-        Some(match named.is_empty() {
-            true => PaperSites::ByName,
-            false => PaperSites::These(named.clone()),
-        })
+        Some(if named.is_empty() { PaperSites::ByName } else { PaperSites::These(named.clone()) })
     }
 }
 
@@ -31,13 +29,13 @@ mod tests {
     #[derive(Parser)]
     struct Flags {
         #[command(flatten)]
-        paper: PaperFlag,
+        paper: PaperSitesFlag,
         #[arg(long)]
         seeds: Option<u64>,
     }
 
     #[test]
-    fn the_flag_takes_a_mapping_or_nothing() {
+    fn the_flag_takes_a_mapping_or_no_value() {
         let of = |words: &[&str]| {
             Flags::try_parse_from(["desam"].iter().chain(words)).map(|f| f.paper.sites())
         };

@@ -1,16 +1,16 @@
-//! `desam predict`: volumes in, masks out.
+//! `desam predict`: segmentation of new volumes.
 
-mod extras;
-mod folder;
+mod inputs;
+mod output_flags;
 
-use super::overwrite::Force;
-use super::precision::PrecisionFlag;
-use super::read_flags::ReadFlags;
-use super::{Session, aligned, grid_side, one_of, room_for};
+use super::flags::{PrecisionFlag, PromptDefaults, PromptFlags, ReadFlags};
+use super::output_files::{ForceFlag, ensure_parent_dir};
+use super::{Session, aligned};
 use crate::cli::JsonFlag;
-use crate::reply::Reply;
+use crate::output::Output;
 use anyhow::{Context, bail};
 use clap::Args;
+use desam::Segmenter;
 use desam::core::text::DisplayPath as _;
 #[cfg(feature = "dicom")]
 use desam::data::volumes::VolumeFormat;
@@ -18,30 +18,30 @@ use desam::data::volumes::{ReadOptions, expect_mask_name, mask_name};
 use desam::predict::{
     FolderSummary, PredictOptions, VolumeSummary, existing_outputs, segment_folder,
 };
-use desam::{Automatic, Mode, Segmenter};
-use extras::Extras;
-use folder::Inputs;
+use inputs::Inputs;
+use output_flags::OutputFlags;
 use serde_json::json;
 use std::path::{Path, PathBuf};
 
 const AFTER: &str = "\
-A folder's masks keep the names of their volumes, so the output must be another folder. What is there
-already is not replaced unless --force is given; that is found before the work. Files
-ending in _segmentation or .seg before the format's ending are taken for labels and left out. A volume that cannot be read is
-reported and skipped, the others are done, and the exit code is 1.
+The masks of a folder have the names of their volumes, so the output must be a different folder. \
+Existing files are not overwritten without --force; this is checked before work starts. Files whose \
+names end in _segmentation or .seg before the extension are taken for labels and skipped. If a volume \
+cannot be read, it is reported and skipped, the others are segmented, and the exit code is 1.
 
-Formats are NIfTI (.nii.gz, .nii, .hdr with .img), MetaImage (.mha, .mhd) and NRRD (.nrrd, .nhdr);
-a mask has the format that its name ends in, which may be another than its volume's.
+Formats: NIfTI (.nii.gz, .nii, .hdr with .img), MetaImage (.mha, .mhd), NRRD (.nrrd, .nhdr) and \
+DICOM. The format of a mask follows from its file name and may differ from that of its volume. The \
+mask of a DICOM series may also be a DICOM segmentation (.dcm) that references the slices.
 
-The DICOM files of a folder are one volume, the volume files in it are one each, and so are the folders
-in it that are DICOM series; in a folder of masks theirs are FOLDER.nii.gz. All of them are segmented;
-volumes in deeper folders are named in a warning. With --series only the DICOM series that fit it are.
-One volume in all may have its mask in --output as a file, several need a folder. Of a series the mask
-may also be a DICOM segmentation (.dcm), which refers to its slices.
+Folders: the DICOM files of a folder form one volume. Each volume file in the folder is another, and \
+so is each of its direct subfolders that is a DICOM series, whose mask is named FOLDER.nii.gz. All of \
+them are segmented; volumes in deeper folders are listed in a warning. --series restricts this to \
+matching DICOM series. If there is only one volume, --output may name the mask file; otherwise it must \
+be a folder.
 
-In a DICOM folder, objects that are no slices (reports, screenshots, images without a position) are set
-aside; -v names them. A file that could be a slice and cannot be read (named .dcm, .ima or .dicom, or as
-the slices beside it are) is an error. Pixels of MONOCHROME1 are inverted, as ITK does.
+DICOM: objects that are not slices (reports, screenshots, images without a position) are skipped; -v \
+lists them. A file that appears to be a slice (named .dcm, .ima or .dicom, or like the slices next to \
+it) but cannot be read is an error. MONOCHROME1 pixels are inverted, as ITK does.
 
 Examples:
   desam predict --model run --input t2.nii.gz --output mask.nii.gz
@@ -49,61 +49,55 @@ Examples:
   desam predict --model run --input dicom/t2_axial --output mask.nii.gz
   desam predict --model run --input dicom/t2_axial --output mask.dcm
   desam predict --model run/model.safetensors --input volumes --output masks --mode box
-  desam predict --model run --input volumes --output masks --largest-component --fill-holes \
-      --overlay middle --save-json";
+  desam predict --model run --input volumes --output masks --largest-component --save-json";
 
-/// Segment volumes; each mask lies on the grid of its input
+/// Segment volumes; each mask has the grid of its volume
 ///
-/// Masks are u8, 0 and 1, with the dimensions, affine and codes of their input's header. Volumes of
-/// several formats may share a folder.
+/// Masks are u8 with values 0 and 1, and have the dimensions, affine and orientation codes of the
+/// volume's header. A folder may contain volumes of several formats.
 #[derive(Debug, Args)]
-#[command(after_help = AFTER)]
+#[command(after_long_help = AFTER)]
 pub(crate) struct Arguments {
-    /// Run of `desam train`, or a model file
+    /// Run folder of `desam train`, or a model file
     #[arg(long, value_name = "RUN|FILE")]
     model: PathBuf,
 
-    /// Volume, or a folder of them
+    /// Volume, or folder of volumes
     #[arg(long, value_name = "VOLUME|DIR")]
     input: PathBuf,
 
-    /// Mask to write, in the format that its name ends in, or a folder for masks
+    /// Mask file to write, whose extension decides the format, or a folder for masks
     #[arg(long, value_name = "FILE|DIR")]
     output: PathBuf,
 
-    /// Series of a DICOM folder that holds several, or of folders in it: its UID, words of its
-    /// description, or axial, coronal or sagittal
+    /// DICOM series to segment, if there are several: its UID, words of its description, or axial,
+    /// coronal or sagittal
     #[cfg(feature = "dicom")]
     #[arg(long, value_name = "SERIES")]
     series: Option<desam::data::dicom::SeriesChoice>,
 
-    /// How to prompt [default: as the model was trained, points where that is not recorded]
-    #[arg(long, value_name = "MODE", value_parser = one_of::<Mode>(&["points", "box"]))]
-    mode: Option<Mode>,
-
-    /// Points along each side of the grid, 1 to 64, in points mode alone [default: 9]
-    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = grid_side)]
-    grid: Option<usize>,
+    #[command(flatten)]
+    prompts: PromptFlags,
 
     #[command(flatten)]
     precision: PrecisionFlag,
 
     #[command(flatten)]
-    force: Force,
-
-    #[command(flatten)]
-    extras: Extras,
+    force: ForceFlag,
 
     #[command(flatten)]
     pub(crate) json: JsonFlag,
 
-    // Last, since its heading would go on for what follows.
+    // Last, because their help headings apply to all flags that follow.
+    #[command(flatten)]
+    outputs: OutputFlags,
+
     #[command(flatten)]
     read: ReadFlags,
 }
 
 impl Arguments {
-    /// The volumes of the input, a folder.
+    /// The volumes in `--input`, a folder.
     fn inputs(&self, session: &Session) -> anyhow::Result<Inputs> {
         #[cfg(feature = "dicom")]
         if let Some(choice) = &self.series {
@@ -112,7 +106,7 @@ impl Arguments {
         Inputs::all(&self.input, &self.output, session)
     }
 
-    /// How volumes are read.
+    /// The reading options, with `--series`.
     fn read_options(&self) -> ReadOptions {
         let options = self.read.options();
         #[cfg(feature = "dicom")]
@@ -121,34 +115,39 @@ impl Arguments {
     }
 }
 
-pub(crate) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Reply> {
+pub(crate) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Output> {
+    // Usage errors first, before any file is read.
+    arguments.prompts.check()?;
+    arguments.precision.on(&session.device)?;
     let job = Job::new(arguments, session)?;
-    arguments.force.check(job.existing(&arguments.extras.options())?)?;
+    arguments.force.check(job.existing(&arguments.outputs.options())?)?;
     let segmenter = segmenter(arguments, session)?;
     let settings = (segmenter.automatic(), segmenter.options());
     session.detail(&format!("prompts and options: {}", serde_json::to_string(&settings)?));
     let summary = match job {
         Job::One { input, output } => {
-            room_for(&output)?;
-            let done = segmenter.segment_file(&input, &output, &session.screen)?;
+            ensure_parent_dir(&output)?;
+            let done = segmenter.segment_file(&input, &output, &session.terminal)?;
             FolderSummary { done: vec![done], failed: Vec::new() }
         }
         Job::Many { inputs, output } => {
-            segment_folder(&segmenter, &inputs, &output, &session.screen)?
+            segment_folder(&segmenter, &inputs, &output, &session.terminal)?
         }
     };
-    reply(&summary, &segmenter)
+    output(&summary, &segmenter)
 }
 
-/// What is to be written where, once nothing speaks against it.
+/// Volumes to segment and where to write their masks.
 #[derive(Debug)]
 enum Job {
+    /// One volume, one mask file.
     One { input: PathBuf, output: PathBuf },
+    /// Volumes of a folder, masks in another.
     Many { inputs: Vec<PathBuf>, output: PathBuf },
 }
 
 impl Job {
-    /// The files that would be replaced. A volume that has a fault of its own is no matter here.
+    /// Existing files that would be overwritten. Volumes that cannot be read are reported later.
     fn existing(&self, options: &PredictOptions) -> anyhow::Result<Vec<PathBuf>> {
         match self {
             Self::One { input, output } => Ok(existing_outputs(input, output, options)?),
@@ -161,6 +160,7 @@ impl Job {
         }
     }
 
+    /// Decides what to segment, without reading voxels.
     fn new(arguments: &Arguments, session: &Session) -> anyhow::Result<Self> {
         let (input, output) = (&arguments.input, &arguments.output);
         let kind = std::fs::metadata(input)
@@ -168,7 +168,7 @@ impl Job {
         if !kind.is_dir() {
             #[cfg(feature = "dicom")]
             if arguments.series.is_some() && VolumeFormat::of(input)? != VolumeFormat::Dicom {
-                bail!("--series is for DICOM; {} is another format", input.display_escaped());
+                bail!("--series is for DICOM only; {} has another format", input.display_escaped());
             }
             return Self::one(input, output);
         }
@@ -177,24 +177,29 @@ impl Job {
             return Self::one(one, output);
         }
         if output.is_file() {
-            bail!("{} is a file; a folder of volumes needs a folder for masks", output.display());
+            bail!(
+                "{} is a file; a folder of volumes needs a folder for its masks",
+                output.display()
+            );
         }
         if same(input, output) {
-            bail!("masks keep their volumes' names: choose another --output than --input");
+            bail!(
+                "masks have the names of their volumes: choose another --output, not the --input folder"
+            );
         }
         Ok(Self::Many { inputs: inputs.into_paths(), output: output.clone() })
     }
 
     fn one(input: &Path, output: &Path) -> anyhow::Result<Self> {
         let mut output = output.to_owned();
-        // A name with a slash at its end is a folder's, whether it is there or not.
+        // A trailing slash means a folder, even one that does not exist yet.
         if output.is_dir() || output.as_os_str().as_encoded_bytes().ends_with(b"/") {
             output.push(mask_name(input));
         }
         expect_mask_name(input, &output)?;
         if same(input, &output) {
             bail!(
-                "{} would be overwritten by its mask: choose another --output",
+                "the mask would overwrite its volume {}: choose another --output",
                 input.display_escaped()
             );
         }
@@ -202,6 +207,7 @@ impl Job {
     }
 }
 
+/// Whether two existing paths lead to the same file or folder.
 fn same(a: &Path, b: &Path) -> bool {
     match (a.canonicalize(), b.canonicalize()) {
         (Ok(a), Ok(b)) => a == b,
@@ -209,26 +215,21 @@ fn same(a: &Path, b: &Path) -> bool {
     }
 }
 
+/// Opens the model and applies the flags.
 fn segmenter(arguments: &Arguments, session: &Session) -> anyhow::Result<Segmenter> {
-    let precision = arguments.precision.precision;
+    let precision = arguments.precision.on(&session.device)?;
     let segmenter = Segmenter::open_on(&arguments.model, &session.device, precision)?;
-    segmenter.model().notes().say(&arguments.model, &session.screen);
-    let now = segmenter.automatic();
-    let mode = arguments.mode.unwrap_or(now.mode);
-    if arguments.grid.is_some() && mode == Mode::Box {
-        bail!(
-            "--grid is for points mode, and this is box mode: add --mode points, or leave it out"
-        );
-    }
-    let grid = arguments.grid.unwrap_or(now.grid);
-    let side = segmenter.model().spec().mask_side();
-    let segmenter = segmenter.with_automatic(Automatic::new(mode, grid, side))?;
+    segmenter.model().notes().say(&arguments.model, &session.terminal);
+    let trained = segmenter.automatic();
+    let default = PromptDefaults { mode: trained.mode, grid: trained.grid };
+    let prompts = arguments.prompts.prompts(default, segmenter.model().spec().mask_side())?;
+    let segmenter = segmenter.with_automatic(prompts)?;
     let segmenter = segmenter.with_read_options(arguments.read_options());
-    Ok(segmenter.with_options(arguments.extras.options())?)
+    Ok(segmenter.with_options(arguments.outputs.options())?)
 }
 
-fn reply(summary: &FolderSummary, segmenter: &Segmenter) -> anyhow::Result<Reply> {
-    let mut lines: Vec<String> = summary.done.iter().map(line).collect();
+fn output(summary: &FolderSummary, segmenter: &Segmenter) -> anyhow::Result<Output> {
+    let mut lines: Vec<String> = summary.done.iter().map(mask_line).collect();
     if summary.done.len() + summary.failed.len() > 1 {
         lines.push(aligned(&[
             ("done", summary.done.len().to_string()),
@@ -241,18 +242,19 @@ fn reply(summary: &FolderSummary, segmenter: &Segmenter) -> anyhow::Result<Reply
         "done": summary.done,
         "failed": summary.failed,
     });
-    let mut reply = Reply::new(lines.join("\n"), json);
-    reply.failures = summary.failed.iter().map(|f| failure(&f.input, &f.reason)).collect();
-    Ok(reply)
+    let mut output = Output::new(lines.join("\n"), json);
+    output.failures = summary.failed.iter().map(|f| failure(&f.input, &f.reason)).collect();
+    Ok(output)
 }
 
-/// Most reasons name the file already.
+/// The reason, preceded by the file unless it already names it.
 fn failure(input: &Path, reason: &str) -> String {
     let name = input.display_escaped();
     if reason.contains(&name) { reason.to_owned() } else { format!("{name}: {reason}") }
 }
 
-fn line(volume: &VolumeSummary) -> String {
+/// One line per mask: file, volume in ml, slices.
+fn mask_line(volume: &VolumeSummary) -> String {
     let VolumeSummary { output, slices, slices_with_mask, volume_ml, .. } = volume;
     format!(
         "{}  {volume_ml:.1} ml, mask on {slices_with_mask} of {slices} slices",

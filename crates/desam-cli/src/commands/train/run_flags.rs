@@ -1,40 +1,43 @@
-//! How a run is kept while it goes.
+//! Resuming, checkpoints, TensorBoard and feature residency.
 
-use crate::commands::{one_of, whole};
+use crate::commands::values::{enum_values, integer};
 use clap::Args;
 use desam_study::train::{FeatureResidency, RunOptions};
 use std::time::{Duration, SystemTime};
 
-/// How the run is kept; nothing of it changes the model.
+/// Flags that do not influence the trained model.
 #[derive(Debug, Args)]
-pub(super) struct Keeping {
-    /// Continue the run in RUN; where there is none, begin it. Without --epochs it keeps the number
-    /// that it has
+#[command(next_help_heading = "Run")]
+pub(super) struct RunFlags {
+    /// Resume the run in RUN, or start it if there is none. Without --epochs the number of epochs of
+    /// the run is kept
     #[arg(long)]
     pub(super) resume: bool,
 
-    /// Minutes between checkpoints; 0: at the ends of epochs alone, where there is always one
+    /// Minutes between checkpoints, 0 to 1000000. 0: only at the end of each epoch, where there is
+    /// always one
     #[arg(long, value_name = "N", default_value = "10", allow_negative_numbers = true,
         value_parser = minutes)]
     checkpoint_minutes: Duration,
 
-    /// Checkpoints to keep, the newest ones
+    /// Number of latest checkpoints to keep, 1 to 10000
     #[arg(long, value_name = "K", default_value = "2", allow_negative_numbers = true,
-        value_parser = whole(1..=10_000))]
+        value_parser = integer(1..=10_000))]
     keep_checkpoints: usize,
 
-    /// Write event files into RUN/tensorboard, for `tensorboard --logdir RUN`
+    /// Write TensorBoard event files to RUN/tensorboard; view them with `tensorboard --logdir RUN`
     #[arg(long)]
     tensorboard: bool,
 
-    /// On a GPU, where features are between steps: on it (yes), in CACHE, the next batches being read
-    /// while a step computes (no), or on it where they fit beside a step (auto)
-    #[arg(long, value_name = "WHETHER", default_value = "auto",
-        value_parser = one_of::<FeatureResidency>(&["auto", "yes", "no"]))]
+    /// Keep the features in GPU memory during training. auto: if they fit. yes: always. no: prefetch
+    /// each batch from CACHE. No effect on the CPU, where yes is an error
+    #[arg(long, value_name = "auto|yes|no", default_value = "auto",
+        value_parser = enum_values::<FeatureResidency>())]
     keep_features: FeatureResidency,
 }
 
-impl Keeping {
+impl RunFlags {
+    /// The library's options.
     pub(super) fn options(&self) -> RunOptions<'static> {
         let every = self.checkpoint_minutes;
         RunOptions::default()
@@ -49,7 +52,7 @@ impl Keeping {
     }
 }
 
-/// Minutes, at least 0, as a time.
+/// Parser of `--checkpoint-minutes`.
 fn minutes(text: &str) -> Result<Duration, String> {
     let parsed = text.parse::<f64>().ok().filter(|n| *n <= 1e6);
     let time = parsed.and_then(|n| Duration::try_from_secs_f64(60.0 * n).ok());

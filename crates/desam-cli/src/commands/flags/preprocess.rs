@@ -1,43 +1,42 @@
-//! How volumes become slices, on the command line.
+//! Preprocessing: how volumes become slices, and labels become masks.
 
-use super::one_of;
-use clap::Args;
+use crate::commands::values::enum_values;
+use clap::{Args, ValueEnum};
 use desam::data::preprocess::{LabelRule, Orientation, PreprocessConfig, SPACING_MM};
-use std::str::FromStr;
 
-/// The preset, and what may be set otherwise.
+/// The preset, and flags that override it.
 #[derive(Debug, Args)]
-pub(super) struct PreprocessFlags {
-    /// How volumes become slices. paper: resampled to 0.625×0.625×3.6 mm, the middle 288×288 pixels,
-    /// labels keep their volume. official: each slice stretched to the side of the masks, labels
-    /// eroded; for parity with the official program alone
-    #[arg(long, value_name = "PRESET", default_value = "paper",
-        value_parser = one_of::<Preset>(&["paper", "official"]))]
-    preprocess: Preset,
+pub(in crate::commands) struct PreprocessFlags {
+    /// Preprocessing preset. paper: resample to 0.625×0.625×3.6 mm, crop the central 288×288 pixels,
+    /// resample labels by nearest neighbour. official: stretch each slice to the mask size and erode
+    /// labels; only for comparison with the official program
+    #[arg(long, value_enum, value_name = "PRESET", default_value = "paper")]
+    preprocess: PreprocessPreset,
 
-    /// Spacing along columns, rows and slices to resample to, 0.01 to 100 mm, such as the paper's
-    /// 0.625,0.625,3.6: images linearly, labels by the nearest voxel; masks come back to the
-    /// volume's own grid [default: the preset's, which for official is the volume's own]
+    /// Resample volumes to this voxel spacing in mm along columns, rows and slices, each 0.01 to 100,
+    /// such as 0.625,0.625,3.6. Images are interpolated linearly, labels by nearest neighbour; masks
+    /// are resampled back to the volume's grid [default: from the preset; official does not
+    /// resample]
     #[arg(long, value_name = "X,Y,Z", allow_negative_numbers = true, value_parser = spacing)]
     resample: Option<[f64; 3]>,
 
-    /// How labels become masks: nearest keeps their volume; eroded takes a rim off masks that are
-    /// made smaller, as the official program does [default: the preset's]
-    #[arg(long, value_name = "RULE", value_parser = one_of::<LabelRule>(&["nearest", "eroded"]))]
+    /// How labels are resized to masks. nearest: nearest neighbour, preserves the labelled volume.
+    /// eroded: erodes masks that shrink, as the official program does [default: from the preset]
+    #[arg(long, value_name = "RULE", value_parser = enum_values::<LabelRule>())]
     labels: Option<LabelRule>,
 
-    /// How slices are cut: axial, by the volume's affine, whatever the order of its axes; or stored,
-    /// along its third axis as the file has it, which is what the official program does
-    #[arg(long, value_name = "HOW", default_value = "axial",
-        value_parser = one_of::<Orientation>(&["axial", "stored"]))]
+    /// Slice orientation. axial: axial slices according to the affine, whatever the axis order of the
+    /// file. stored: along the third axis of the file, as the official program does
+    #[arg(long, value_name = "ORIENTATION", default_value = "axial",
+        value_parser = enum_values::<Orientation>())]
     orientation: Orientation,
 }
 
 impl PreprocessFlags {
-    pub(super) fn config(&self) -> PreprocessConfig {
+    pub(in crate::commands) fn config(&self) -> PreprocessConfig {
         let preset = match self.preprocess {
-            Preset::Paper => PreprocessConfig::paper(),
-            Preset::Official => PreprocessConfig::official(),
+            PreprocessPreset::Paper => PreprocessConfig::paper(),
+            PreprocessPreset::Official => PreprocessConfig::official(),
         };
         PreprocessConfig {
             orientation: self.orientation,
@@ -48,7 +47,7 @@ impl PreprocessFlags {
     }
 }
 
-/// Three lengths.
+/// Parser of voxel spacings: three lengths in mm.
 fn spacing(text: &str) -> Result<[f64; 3], String> {
     let length = |text: &str| text.trim().parse().ok().filter(|mm| SPACING_MM.contains(mm));
     let lengths: Option<Vec<f64>> = text.split(',').map(length).collect();
@@ -58,23 +57,11 @@ fn spacing(text: &str) -> Result<[f64; 3], String> {
     })
 }
 
-/// What `--preprocess` may say.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Preset {
+/// Values of `--preprocess`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum PreprocessPreset {
     Paper,
     Official,
-}
-
-impl FromStr for Preset {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match text {
-            "paper" => Ok(Self::Paper),
-            "official" => Ok(Self::Official),
-            other => Err(format!("{other:?}: expected paper or official")),
-        }
-    }
 }
 
 #[cfg(test)]
@@ -82,7 +69,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_spacing_is_three_lengths() {
+    fn a_spacing_consists_of_three_lengths() {
         assert_eq!(spacing("0.625,0.625, 3.6"), Ok([0.625, 0.625, 3.6]));
         for wrong in [
             "",
@@ -101,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn flags_are_laid_over_the_preset() {
+    fn flags_override_the_preset() {
         use clap::Parser;
         #[derive(Parser)]
         struct Flags {
@@ -111,7 +98,7 @@ mod tests {
         let of = |words: &[&str]| {
             Flags::try_parse_from(["desam"].iter().chain(words)).map(|f| f.all.config()).ok()
         };
-        // Settings that could be given before labels could be chosen mean what they meant.
+        // Commands from before --labels existed keep their meaning.
         assert_eq!(of(&["--preprocess", "official"]), Some(PreprocessConfig::official()));
         assert_eq!(of(&["--preprocess", "paper"]), Some(PreprocessConfig::paper()));
         assert_eq!(of(&[]), Some(PreprocessConfig::paper()));

@@ -1,48 +1,50 @@
-//! How volumes are read: flags shared by the commands that read them.
+//! Reading volumes: channel, segment, memory limit, data files elsewhere.
 
-use super::positive;
+use crate::commands::values::positive;
 use crate::memory;
 use clap::Args;
 use desam::data::volumes::ReadOptions;
 
-/// Bytes of a gibibyte.
+/// Bytes per gibibyte.
 const GIB: f64 = (1_u64 << 30) as f64;
-/// Largest limit that makes a difference.
-const MOST_GIB: f64 = 1e9;
+/// Upper bound of `--max-volume-gib`, beyond any machine.
+const MAX_GIB: f64 = 1e9;
 
-/// The limit where none is given. Preparing a volume takes about four times the memory of its voxels,
-/// and a system that has promised more memory than it has ends the program instead of refusing.
-fn default_bytes(machine: Option<u64>) -> u64 {
-    let quarter = machine.map_or(u64::MAX, |bytes| bytes / 4);
+/// Default limit in bytes, given the total memory. Preprocessing a volume needs about four times the
+/// memory of its voxels, and a system that overcommits memory kills the program instead of failing an
+/// allocation.
+fn default_bytes(total: Option<u64>) -> u64 {
+    let quarter = total.map_or(u64::MAX, |bytes| bytes / 4);
     ReadOptions::DEFAULT_MAX_BYTES.min(quarter)
 }
 
-/// How volumes are read.
+/// Flags of commands that read volumes.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Reading volumes")]
-pub(super) struct ReadFlags {
-    /// Channel of volumes that hold several, counted from 0; the Decathlon's prostates have T2 as
-    /// channel 0 and ADC as channel 1
+pub(in crate::commands) struct ReadFlags {
+    /// Channel to read from multi-channel volumes, counted from 0; in the Medical Segmentation
+    /// Decathlon's prostate data, 0 is T2 and 1 is ADC
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     channel: Option<usize>,
 
-    /// Segment of a DICOM segmentation that is the foreground, by its number [default: all; labels
-    /// are the numbers of the segments, which must not overlap]
+    /// Number of the DICOM segment to use as foreground [default: all segments, labelled by their
+    /// numbers; they must not overlap]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     segment: Option<u16>,
 
-    /// Memory that the voxels of one volume may take, in GiB; a larger volume is an error [default: 16,
-    /// or a quarter of the machine's memory where that is less]
-    #[arg(long, value_name = "GIB", allow_negative_numbers = true, value_parser = positive(MOST_GIB))]
+    /// Maximum size of one volume's voxels in memory, in GiB; a larger volume is an error [default:
+    /// 16, or a quarter of the machine's memory if that is less]
+    #[arg(long, value_name = "GIB", allow_negative_numbers = true, value_parser = positive(MAX_GIB))]
     max_volume_gib: Option<f64>,
 
-    /// Follow headers that name a data file outside their own folder
+    /// Allow a header to name a data file outside the header's folder
     #[arg(long)]
     follow_outside: bool,
 }
 
 impl ReadFlags {
-    pub(super) fn options(&self) -> ReadOptions {
+    /// The reading options these flags stand for.
+    pub(in crate::commands) fn options(&self) -> ReadOptions {
         let options = ReadOptions::default()
             .with_channel(self.channel)
             .with_segment(self.segment)
@@ -59,7 +61,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_limit_is_in_gibibytes() {
+    fn the_limit_is_converted_from_gibibytes() {
         let flags = |max_volume_gib| ReadFlags {
             channel: Some(1),
             segment: Some(2),

@@ -1,41 +1,41 @@
-//! What a command has to say when it is done.
+//! The result of a command, on stdout.
 
-use crate::failure;
+use crate::stderr;
 use desam::core::text::printable;
 use serde_json::Value;
 use std::io::Write;
 use std::process::ExitCode;
 
-/// A result for people and for programs.
+/// The result of a command, as text and as JSON.
 #[derive(Debug)]
-pub(crate) struct Reply {
-    /// For people.
+pub(crate) struct Output {
+    /// Printed without `--json`.
     pub(crate) text: String,
-    /// For programs.
+    /// Printed with `--json`.
     pub(crate) json: Value,
-    /// What failed while the rest was done, as `FILE: reason`; makes the exit code 1.
+    /// What failed while the rest succeeded, as `FILE: reason`. Not empty: exit code 1.
     pub(crate) failures: Vec<String>,
-    /// Warnings that stderr has shown already; the key `warnings` of the JSON.
+    /// Warnings that were already printed on stderr; the JSON repeats them under `warnings`.
     pub(crate) warnings: Vec<String>,
 }
 
-impl Reply {
-    /// Everything went well.
+impl Output {
+    /// A result without failures.
     pub(crate) fn new(text: impl Into<String>, json: Value) -> Self {
         Self { text: text.into(), json, failures: Vec::new(), warnings: Vec::new() }
     }
 
-    /// Prints, and says how the program ends.
+    /// Prints the result on stdout and the failures on stderr. Returns the exit code.
     pub(crate) fn print(mut self, json: bool) -> ExitCode {
         let text = if json {
             self.add_warnings();
-            // Indenting a value that was built here cannot fail; its compact form is the fallback.
+            // Cannot fail: the value was built in memory and its keys are strings.
             serde_json::to_string_pretty(&self.json).unwrap_or_else(|_| self.json.to_string())
         } else {
             printable(&self.text).into_owned()
         };
         for reason in &self.failures {
-            failure::line("error", reason);
+            stderr::line("error", reason);
         }
         let written = if text.is_empty() {
             Ok(())
@@ -44,9 +44,9 @@ impl Reply {
             writeln!(out, "{}", text.trim_end()).and_then(|()| out.flush())
         };
         match written {
-            // A reader such as `head` that has seen enough is no failure of ours.
+            // A closed pipe is not an error: a reader such as `head` has read what it wanted.
             Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => {
-                failure::line("error", &format!("cannot write to stdout: {e}"));
+                stderr::line("error", &format!("cannot write to stdout: {e}"));
                 ExitCode::FAILURE
             }
             _ if self.failures.is_empty() => ExitCode::SUCCESS,
@@ -54,8 +54,8 @@ impl Reply {
         }
     }
 
-    /// Puts the warnings under the key `warnings` of an object, behind those that it has of its own,
-    /// each once.
+    /// Appends the warnings to the key `warnings` of a JSON object, which may hold some already.
+    /// Duplicates are dropped.
     fn add_warnings(&mut self) {
         let Value::Object(fields) = &mut self.json else {
             return;
@@ -77,12 +77,12 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn warnings_are_a_key_of_every_object() {
+    fn every_json_object_gets_the_key_warnings() {
         let with = |json: Value| {
-            let mut reply = Reply::new("", json);
-            reply.warnings.push("late".into());
-            reply.add_warnings();
-            reply.json
+            let mut output = Output::new("", json);
+            output.warnings.push("late".into());
+            output.add_warnings();
+            output.json
         };
         assert_eq!(with(json!({"a": 1})), json!({"a": 1, "warnings": ["late"]}));
         assert_eq!(with(json!({"warnings": ["own"]})), json!({"warnings": ["own", "late"]}));
