@@ -167,6 +167,7 @@ fn what_does_not_fit_is_refused() {
     assert!(reader.read(&prompts).is_ok());
 }
 
+#[cfg(feature = "emulation")]
 #[test]
 fn a_batch_on_a_gpu_reads_what_prim_reads() {
     for (seed, n, grid, depth) in [(1, 1, 8, 2), (3, 11, 5, 2), (4, 3, 7, 1), (5, 5, 6, 3)] {
@@ -203,6 +204,7 @@ fn a_batch_on_a_gpu_reads_what_prim_reads() {
     }
 }
 
+#[cfg(feature = "emulation")]
 #[test]
 fn masks_of_their_own_keep_prompts_apart_on_a_gpu_too() {
     let model = Model::random(7, 4, 2);

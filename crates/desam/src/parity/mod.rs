@@ -264,4 +264,7 @@ impl Run {
 }
 
 #[cfg(test)]
+#[cfg(feature = "emulation")]
+mod kernel_tests;
+#[cfg(test)]
 mod tests;

@@ -195,4 +195,5 @@ pub fn train_with(
 }
 
 #[cfg(test)]
+#[cfg(feature = "emulation")]
 mod tests;
