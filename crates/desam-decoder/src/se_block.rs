@@ -225,7 +225,7 @@ mod tests {
 
     #[cfg(feature = "emulation")]
     #[test]
-    fn the_acting_gate_on_a_gpu_is_that_of_the_cpu() {
+    fn kernels_gate_as_the_cpu_does() {
         let norm = |t: &Tensor| t.sqr().unwrap().sum_all().unwrap().to_scalar::<f32>().unwrap();
         let expected = trained(DType::F32).unwrap();
         // Root mean squares: sums in another order in f32; in bf16 roundings of 2^-9, some of which

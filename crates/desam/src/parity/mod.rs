@@ -264,7 +264,4 @@ impl Run {
 }
 
 #[cfg(test)]
-#[cfg(feature = "emulation")]
-mod kernel_tests;
-#[cfg(test)]
 mod tests;

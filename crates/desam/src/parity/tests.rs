@@ -1,5 +1,122 @@
+//! The reference vectors through kernels, in the emulation of a GPU.
+
 use super::*;
+#[cfg(feature = "emulation")]
+use candle_core::{Device, Tensor};
 use desam_core::{Precision, Quiet};
+#[cfg(feature = "emulation")]
+use std::path::PathBuf;
+
+#[cfg(feature = "emulation")]
+fn reference() -> Option<PathBuf> {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/reference/tiny");
+    if !dir.is_dir() {
+        println!("skipped: there are no reference vectors at {}", dir.display());
+    }
+    dir.is_dir().then_some(dir)
+}
+
+/// The report of the stages whose files are among `names`, run by kernels.
+#[cfg(feature = "emulation")]
+fn emulated(names: &[&str], precision: Precision) -> Option<ParityReport> {
+    emulated_with(names, precision, |_, _| ())
+}
+
+/// The same with files that `make` writes from the reference's folder.
+#[cfg(feature = "emulation")]
+fn emulated_with(
+    names: &[&str],
+    precision: Precision,
+    make: impl Fn(&Path, &Path),
+) -> Option<ParityReport> {
+    let from = reference()?;
+    let dir = tempfile::tempdir().unwrap();
+    make(&from, dir.path());
+    for name in names {
+        std::fs::write(dir.path().join(name), std::fs::read(from.join(name)).unwrap()).unwrap();
+    }
+    let report = std::cell::RefCell::new(None);
+    let options = ParityOptions { precision, ..ParityOptions::default() };
+    let run = || -> candle_core::Result<Vec<Tensor>> {
+        let found = stages(dir.path(), &options, &Quiet).map_err(candle_core::Error::wrap)?;
+        let errors: Vec<f64> = found.stages.iter().map(|s| s.relative_error).collect();
+        *report.borrow_mut() = Some(found);
+        Ok(vec![Tensor::new(errors, &Device::Cpu)?])
+    };
+    if desam_nn::gpu::emulated(run).unwrap().is_none() {
+        println!("skipped: kernels are not emulated, there was no C++ compiler");
+    }
+    report.into_inner()
+}
+
+#[cfg(feature = "emulation")]
+#[test]
+fn kernels_are_the_official_program_in_f32() {
+    let names = ["trained.pth", "encoder.safetensors", "prompt_encoder.safetensors"];
+    let Some(report) = emulated(&names, Precision::F32) else { return };
+    println!("{}", report.table());
+    assert!(report.passed() && report.stages.len() > 10, "{}", report.table());
+    assert_eq!((report.device.as_str(), report.precision), ("cpu", Precision::F32));
+}
+
+/// One image and one kind of prompt: the emulation takes its time.
+#[cfg(feature = "emulation")]
+fn reduced(from: &Path, to: &Path) {
+    let file = |name: &str| {
+        let tensors = candle_core::safetensors::load(from.join(name), &Device::Cpu).unwrap();
+        (tensors, to.join(name))
+    };
+    let first = |t: &Tensor| t.narrow(0, 0, 1).unwrap().contiguous().unwrap();
+    let (mut decoder, path) = file("decoder.safetensors");
+    decoder.retain(|name, _| name.starts_with("boxes."));
+    decoder.values_mut().for_each(|t| *t = first(t));
+    candle_core::safetensors::save(&decoder, path).unwrap();
+    let (mut prompts, path) = file("prompt_encoder.safetensors");
+    for name in ["boxes.sparse", "boxes.dense"] {
+        let one = first(&prompts[name]);
+        prompts.insert(name.to_owned(), one);
+    }
+    candle_core::safetensors::save(&prompts, path).unwrap();
+}
+
+#[cfg(feature = "emulation")]
+#[test]
+#[ignore = "a minute: tensor cores, thread by thread"]
+fn kernels_are_the_official_decoder_in_either_precision() {
+    let names = ["trained.pth", "train.safetensors"];
+    for precision in [Precision::F32, Precision::Bf16] {
+        let Some(report) = emulated_with(&names, precision, reduced) else { return };
+        let ours: Vec<_> = report.stages.iter().filter(|s| !s.name.starts_with("prompt")).collect();
+        println!("{}", report.table());
+        // What it says of boxes, and by three other paths: four numbers each.
+        assert_eq!(ours.len(), 16, "{}", report.table());
+        assert!(ours.iter().all(|s| s.passed), "{}", report.table());
+    }
+}
+
+#[cfg(feature = "emulation")]
+#[test]
+#[ignore = "many minutes: every stage, thread by thread"]
+fn kernels_are_the_official_program_in_either_precision() {
+    let names = [
+        "trained.pth",
+        "init.pth",
+        "encoder.safetensors",
+        "prompt_encoder.safetensors",
+        "decoder.safetensors",
+        "train.safetensors",
+        "train_f64.safetensors",
+        "grid.safetensors",
+        "grid.json",
+        "losses.safetensors",
+        "losses.json",
+    ];
+    for precision in [Precision::F32, Precision::Bf16] {
+        let Some(report) = emulated(&names, precision) else { return };
+        println!("{}", report.table());
+        assert!(report.passed(), "{}", report.table());
+    }
+}
 
 #[test]
 fn bf16_on_a_cpu_is_refused() {

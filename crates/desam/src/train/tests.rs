@@ -157,7 +157,7 @@ fn compared(precision: Precision) -> Option<(f64, [f64; 2])> {
 }
 
 #[test]
-fn a_step_in_f32_is_the_cpus() {
+fn kernels_take_the_step_of_the_cpu_in_f32() {
     let Some((apart, [found, expected])) = compared(Precision::F32) else { return };
     // The limit of every op.
     assert!((found - expected).abs() < 2e-5 * expected, "{found} {expected}");
@@ -165,7 +165,7 @@ fn a_step_in_f32_is_the_cpus() {
 }
 
 #[test]
-fn a_step_in_bf16_is_near_it() {
+fn kernels_take_nearly_that_step_in_bf16() {
     let Some((apart, [found, expected])) = compared(Precision::Bf16) else { return };
     // As `parity` counts: products in a row, each with three roundings of at most 2⁻⁹, there (14 a
     // block of PRIM and 4 behind, 5 a level of PIMM and 3 behind) and for gradients back again.
@@ -215,7 +215,7 @@ fn trained_twice() -> crate::Result<[Vec<Tensor>; 2]> {
 
 #[test]
 #[ignore = "the emulation takes 15 seconds of a processor"]
-fn a_training_in_bf16_learns_and_goes_on_from_where_it_was_stopped() {
+fn kernels_train_in_bf16_and_go_on_from_where_it_was_stopped() {
     let emulated = desam_nn::gpu::emulated(|| Ok(trained_twice().map_err(wrapped)?.concat()));
     let Some(all) = emulated.unwrap() else { return };
     let (whole, parts) = all.split_at(all.len() / 2);

@@ -218,7 +218,7 @@ mod tests {
 
     #[cfg(feature = "emulation")]
     #[test]
-    fn a_plane_of_many_chunks_is_joined_from_32_parts() {
+    fn kernels_join_a_plane_of_many_chunks_from_32_parts() {
         // 33 chunks of 4096 numbers, so two a part; far from zero, as sums of squares would not bear.
         let x = ((random(6, &[1, 1, 33, 4096]) * 0.5).unwrap() + 20.0).unwrap();
         compare_kernels(

@@ -92,7 +92,7 @@ mod tests {
 
     #[cfg(feature = "emulation")]
     #[test]
-    fn nothing_and_what_does_not_fit() {
+    fn kernels_take_nothing_and_refuse_what_does_not_fit() {
         crate::gpu::emulated(|| {
             let none = Var::zeros((0, 3, 4, 4), DType::F32, &Device::Cpu)?;
             let y = scale(&none, &mean(&none)?)?;
