@@ -43,6 +43,7 @@ fn small_sizes_agree_and_are_timed() {
     assert!(out.contains("0 × eager: not measured"), "{out}");
 }
 
+#[cfg(feature = "emulation")]
 #[test]
 fn kernels_are_held_to_the_definition() {
     let dir = tempfile::tempdir().unwrap();
@@ -51,7 +52,7 @@ fn kernels_are_held_to_the_definition() {
     let words = ["--device", "emulated", "--quick", "--parity-only", "--only", "layer norm"];
     let found = check(&[&words[..], &["--json", path]].concat());
     let (out, err) = (text(&found.stdout), text(&found.stderr));
-    if out.contains("no C++ compiler") || err.contains("built without the emulation") {
+    if out.contains("no C++ compiler") {
         println!("skipped: kernels are not emulated");
         return;
     }

@@ -167,8 +167,9 @@ fn what_does_not_fit_is_refused() {
     assert!(reader.read(&prompts).is_ok());
 }
 
+#[cfg(feature = "emulation")]
 #[test]
-fn a_batch_on_a_gpu_reads_what_prim_reads() {
+fn kernels_read_a_batch_as_prim_does() {
     for (seed, n, grid, depth) in [(1, 1, 8, 2), (3, 11, 5, 2), (4, 3, 7, 1), (5, 5, 6, 3)] {
         let model = Model::random(seed, grid, depth);
         let prompts = model.prompts(n);
@@ -203,8 +204,9 @@ fn a_batch_on_a_gpu_reads_what_prim_reads() {
     }
 }
 
+#[cfg(feature = "emulation")]
 #[test]
-fn masks_of_their_own_keep_prompts_apart_on_a_gpu_too() {
+fn kernels_keep_prompts_with_masks_apart() {
     let model = Model::random(7, 4, 2);
     let prompts =
         PromptEmbedding { sparse: wave(&[3, 2, 64], 2.0), dense: wave(&[3, 64, 4, 4], 5.0) };

@@ -213,5 +213,5 @@ pub fn train_with(
     })
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "emulation"))]
 mod tests;

@@ -5,6 +5,7 @@ use super::*;
 use crate::gpu::apply;
 use crate::ops::gradcheck::{compare_kernels, max_diff};
 use candle_core::{DType, Device};
+use desam_kernels::ops::rel_pos_attention::{self as kernels, RelPosPlan, RelPosSizes};
 
 /// bf16 has 8 bits, f16 11. Queries, weights and results are rounded to them, and a score errs by
 /// about a rounding of its size, which is up to 15 here: in all four times 2^-8 and 2^-11 of the
@@ -72,16 +73,16 @@ fn blocks_may_be_smaller() {
         let c = case(1, grid, 9, (1, depth));
         let [qkv, bias, positions] = inputs(c);
         let dtype = DType::F16;
-        let sizes = sizes(qkv.dims(), bias.dims(), positions.dims(), 1).unwrap();
+        let sizes = sizes(qkv.dims(), bias.dims(), positions.dims(), 1).unwrap().into();
         let [qkv, positions] = [qkv, positions].map(|t| t.to_dtype(dtype).unwrap());
         let bias = bias.to_dtype(DType::F32).unwrap();
         let attend = |threads: usize| {
-            let Some(mut plan) = gpu::Plan::new(sizes, dtype)? else {
+            let Some(mut plan) = RelPosPlan::new(sizes, dtype)? else {
                 candle_core::bail!("no kernel")
             };
             assert_eq!((plan.queries, plan.threads), (128, 128));
             (plan.queries, plan.threads) = (threads, threads as u32);
-            apply(gpu::Attention { plan, sizes }, &[&qkv, &bias, &positions])
+            apply(kernels::RelPosAttention { plan, sizes }, &[&qkv, &bias, &positions])
         };
         same(|| {
             let all = attend(128)?;
@@ -105,10 +106,10 @@ fn what_no_kernel_takes_is_done_by_the_definition() {
     let deep = case(1, 2, 2, (1, 129));
     compare(deep, &inputs(deep), TYPES[0]);
     let wide = case(1, 2, 400, (1, 8));
-    let sizes = Sizes { images: 1, grid: 400, side: 400, heads: 1, depth: 8 };
+    let sizes = RelPosSizes { images: 1, grid: 400, side: 400, heads: 1, depth: 8 };
     assert_eq!(wide.side, sizes.side);
     for dtype in [DType::F32, DType::BF16] {
-        assert!(gpu::Plan::new(sizes, dtype).unwrap().is_none());
+        assert!(RelPosPlan::new(sizes, dtype).unwrap().is_none());
     }
 }
 
@@ -195,8 +196,8 @@ fn parameters_may_stay_in_f32() {
 #[test]
 fn blocks_fit_a_multiprocessor() {
     let plan = |side: usize, depth: usize, dtype: DType| {
-        let sizes = Sizes { images: 8, grid: side, side, heads: 16, depth };
-        let plan = gpu::Plan::new(sizes, dtype).unwrap().unwrap();
+        let sizes = RelPosSizes { images: 8, grid: side, side, heads: 16, depth };
+        let plan = RelPosPlan::new(sizes, dtype).unwrap().unwrap();
         (plan.queries, plan.shared)
     };
     assert_eq!(plan(64, 80, DType::BF16), (128, 110 * 1024));

@@ -11,6 +11,7 @@ use desam_prompt::{grid_points, whole_box};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
+#[cfg(feature = "emulation")]
 mod gpu;
 mod search;
 mod trained;
