@@ -15,7 +15,7 @@ mod ops;
 mod report;
 mod times;
 
-use allocator::KeepLarge;
+use allocator::CachingAllocator;
 use arguments::{Arguments, USAGE};
 use desam::candle::DType;
 use gauge::Place;
@@ -27,7 +27,7 @@ use std::time::Instant;
 
 /// As the `desam` program does: the host's half of a prediction is part of what is timed.
 #[global_allocator]
-static ALLOCATOR: KeepLarge<MiMalloc> = KeepLarge::new(MiMalloc);
+static ALLOCATOR: CachingAllocator<MiMalloc> = CachingAllocator::new(MiMalloc);
 
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 

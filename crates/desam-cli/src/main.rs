@@ -16,7 +16,7 @@ mod terminal;
 mod threads;
 mod usage;
 
-use allocator::KeepLarge;
+use allocator::CachingAllocator;
 use anyhow::Context;
 use clap::Parser;
 use mimalloc::MiMalloc;
@@ -25,7 +25,7 @@ use std::process::ExitCode;
 /// Caches large blocks. Tensor ops allocate and free megabytes at every step; the system allocator
 /// returns them to the kernel and page-faults them in again.
 #[global_allocator]
-static ALLOCATOR: KeepLarge<MiMalloc> = KeepLarge::new(MiMalloc);
+static ALLOCATOR: CachingAllocator<MiMalloc> = CachingAllocator::new(MiMalloc);
 
 fn main() -> ExitCode {
     let cli = cli::Cli::parse();

@@ -46,7 +46,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = integer(2..=1000))]
     cases_per_site: Option<usize>,
 
-    /// Number of epochs, 1 to 1000000 [default: as many as the demo needs]
+    /// Number of epochs, 1 to 100000 [default: as many as the demo needs]
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = integer(EPOCHS))]
     epochs: Option<usize>,
 

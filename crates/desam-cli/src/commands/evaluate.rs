@@ -62,7 +62,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "RUN")]
     run: PathBuf,
 
-    /// Evaluation protocol, which decides the voxels to compare; see below
+    /// Evaluation protocol, which decides the voxels to compare; see --help
     #[arg(long, value_name = "PROTOCOL", default_value = "paper",
         value_parser = enum_values::<Protocol>())]
     protocol: Protocol,
@@ -79,7 +79,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "SITES", value_delimiter = ',')]
     sites: Option<Vec<String>>,
 
-    /// Metrics in addition to Dice, separated by commas; see below
+    /// Metrics in addition to Dice, separated by commas; --help lists them
     #[arg(long, value_name = "METRICS", value_delimiter = ',', value_parser = metric)]
     metrics: Vec<Metrics>,
 

@@ -109,10 +109,10 @@ pub(super) fn seed(text: &str) -> Result<u64, String> {
 
 /// Points along each side of the prompt grid. The cost of a slice grows with the square.
 pub(super) const GRID_SIDE: RangeInclusive<usize> = 1..=64;
-/// Epochs; the upper bound only keeps step counts far from overflow.
-pub(super) const EPOCHS: RangeInclusive<usize> = 1..=1_000_000;
-/// Batch size in slices; the upper bound exceeds the memory of any device.
-pub(super) const BATCH_SIZE: RangeInclusive<usize> = 1..=65_536;
+/// Epochs, as `TrainConfig::validate` accepts them.
+pub(super) const EPOCHS: RangeInclusive<usize> = 1..=100_000;
+/// Batch size in slices, as `TrainConfig::validate` accepts it.
+pub(super) const BATCH_SIZE: RangeInclusive<usize> = 1..=4096;
 /// Upper bound of the learning rate; training diverges long before.
 pub(super) const MAX_LEARNING_RATE: f64 = 1000.0;
 /// Upper bound of loss weights and of the gradient norm: keeps products within the range of f32.
@@ -140,8 +140,8 @@ mod tests {
         }
         assert_eq!((weight("0"), weight("1e6")), (Ok(0.0), Ok(1e6)));
         let epochs = integer(EPOCHS);
-        for text in ["0", "-1", "1.5", "1e300", "nan", "1000001", "18446744073709551615"] {
-            assert!(epochs(text).is_err_and(|e| e.contains("1 to 1000000")), "{text}");
+        for text in ["0", "-1", "1.5", "1e300", "nan", "100001", "18446744073709551615"] {
+            assert!(epochs(text).is_err_and(|e| e.contains("1 to 100000")), "{text}");
         }
         let grid = integer(GRID_SIDE);
         assert!(["0", "65"].iter().all(|t| grid(t).is_err_and(|e| e.contains("1 to 64"))));

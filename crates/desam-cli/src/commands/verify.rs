@@ -21,7 +21,7 @@ label without foreground; no label at all; the same image twice (equal voxels, i
 that cannot be a file name.
 
 For each site, verify reports the Dice between the labels and the labels resampled to the model's \
-masks and back, and warns if the loss exceeds 2 %. It also reports the fraction of labelled pixels \
+masks and back, and warns if it is below 98 %. It also reports the fraction of labelled pixels \
 within the border that the paper's protocol sets to zero in predictions, and warns above 0.5 %. Use \
 the preprocessing flags and mask side that you will use for embedding.
 

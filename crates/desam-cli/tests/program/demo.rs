@@ -1,9 +1,9 @@
-//! The demonstration at toy size.
+//! `desam demo` at toy size.
 
 use crate::common::run;
 
 #[test]
-fn the_demonstration_leaves_a_page_and_says_what_it_is() {
+fn the_demo_writes_a_page_and_states_that_it_uses_phantoms() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("demo");
     let demo = args![

@@ -47,9 +47,9 @@ Encoders:
                        model folder
 
 Labels are resampled to the side of the model's masks (256 px with SAM's encoders, 64 with tiny), and \
-predicted masks back to the volume's grid. The loss is reported for each site as the Dice between the \
-labels and the labels resampled both ways. It is about the highest score that a model can reach on \
-whole volumes; a loss above 2 % is a warning.
+predicted masks back to the volume's grid. For each site, embed reports the Dice between the labels \
+and the labels resampled both ways, which is about the highest score that a model can reach on whole \
+volumes. A Dice below 98 % gives a warning.
 
 A slice takes 40 / 52 / 64 MiB with vit-b / vit-l / vit-h in f32, and half of that in f16. The \
 required disk space is printed before work starts. To continue an interrupted run, repeat the command.
@@ -71,7 +71,7 @@ Examples:
 #[derive(Debug, Args)]
 #[command(after_long_help = AFTER)]
 pub(crate) struct Arguments {
-    /// Data set: a folder, or a CSV file of cases; see below for the layouts
+    /// Data set: a folder, or a CSV file of cases; --help lists the layouts
     #[arg(long, value_name = "DATA")]
     data: PathBuf,
 
@@ -79,7 +79,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "CACHE")]
     out: PathBuf,
 
-    /// Image encoder: tiny, tiny-random, vit-b, vit-l, vit-h, medsam, or a checkpoint; see below
+    /// Image encoder: tiny, tiny-random, vit-b, vit-l, vit-h, medsam, or a checkpoint; see --help
     #[arg(long, value_name = "NAME|FILE", value_parser = OsStringValueParser::new().map(EncoderArg::from))]
     encoder: EncoderArg,
 

@@ -6,11 +6,11 @@ use clap::Args;
 /// Flags of `desam train` and `desam sweep plan`; without them the preset's values hold.
 #[derive(Debug, Clone, Copy, Args)]
 pub(in crate::commands) struct ScheduleFlags {
-    /// Number of epochs (passes over the training slices), 1 to 1000000 [default: 50]
+    /// Number of epochs (passes over the training slices), 1 to 100000 [default: 50]
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = integer(EPOCHS))]
     pub(in crate::commands) epochs: Option<usize>,
 
-    /// Batch size in slices, 1 to 65536 [default: 8]
+    /// Batch size in slices, 1 to 4096 [default: 8]
     #[arg(long, value_name = "N", allow_negative_numbers = true,
         value_parser = integer(BATCH_SIZE))]
     pub(in crate::commands) batch: Option<usize>,

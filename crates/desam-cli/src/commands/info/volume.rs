@@ -73,7 +73,7 @@ pub(super) fn describe(
         "value_max": values.max,
         "value_mean": values.mean,
         "values_not_finite": values.not_finite,
-        "whole_numbers": values.whole,
+        "whole_numbers": values.integral,
         "may_be_labels": values.may_be_labels(),
         "foreground_ml": foreground_ml,
         "file_bytes": file_bytes,
@@ -110,34 +110,34 @@ struct Values {
     mean: f64,
     not_finite: usize,
     above_zero: usize,
-    whole: bool,
+    integral: bool,
 }
 
 impl Values {
     fn of(volume: &Volume) -> Self {
         let (mut min, mut max, mut sum) = (f32::INFINITY, f32::NEG_INFINITY, 0.0);
-        let (mut finite, mut above_zero, mut whole) = (0usize, 0, true);
+        let (mut finite, mut above_zero, mut integral) = (0usize, 0, true);
         for &v in volume.data().iter().filter(|v| v.is_finite()) {
             finite += 1;
             min = min.min(v);
             max = max.max(v);
             sum += f64::from(v);
             above_zero += usize::from(v > 0.0);
-            whole &= v.fract() == 0.0;
+            integral &= v.fract() == 0.0;
         }
         if finite == 0 {
             (min, max) = (f32::NAN, f32::NAN);
         }
         let not_finite = volume.data().len() - finite;
-        Self { min, max, mean: sum / finite.max(1) as f64, not_finite, above_zero, whole }
+        Self { min, max, mean: sum / finite.max(1) as f64, not_finite, above_zero, integral }
     }
 
     fn may_be_labels(&self) -> bool {
-        self.whole && self.not_finite == 0 && self.min >= 0.0 && self.max <= 15.0
+        self.integral && self.not_finite == 0 && self.min >= 0.0 && self.max <= 15.0
     }
 
     fn kind(&self) -> &'static str {
-        match (self.may_be_labels(), self.whole) {
+        match (self.may_be_labels(), self.integral) {
             (true, _) => "small integers, probably labels",
             (false, true) => "integers",
             (false, false) => "decimals",
@@ -169,7 +169,7 @@ mod tests {
         assert_eq!((odd.min, odd.max, odd.mean, odd.not_finite), (1.0, 3.0, 2.0, 2));
         assert!(!odd.may_be_labels());
         assert!(of(vec![0.0, 1.0, 2.0, 1.0]).may_be_labels());
-        assert!(!of(vec![0.0, 1.5, 2.0, 1.0]).whole);
+        assert!(!of(vec![0.0, 1.5, 2.0, 1.0]).integral);
         assert!(of(vec![f32::NAN; 4]).min.is_nan());
     }
 }

@@ -39,7 +39,7 @@ impl Inputs {
         }
         for folder in unread {
             session.terminal.warn(&format!(
-                "{} is left out: only direct subfolders that are DICOM series are searched; use its \
+                "{} is skipped: only direct subfolders that are DICOM series are searched; use its \
                  folder as --input to segment it",
                 folder.example.display()
             ));
@@ -95,20 +95,20 @@ impl Inputs {
         }
         for other in others {
             session.terminal.warn(&format!(
-                "{} is left out: it contains no series that has {choice}",
+                "{} is skipped: it contains no series that has {choice}",
                 other.display()
             ));
         }
         // Deeper folders of other volumes may be masks; only deeper series get a warning.
         for deeper in unread.into_iter().filter(|u| u.example.is_dir()) {
             session.terminal.warn(&format!(
-                "{} is left out: only direct subfolders are searched; use it as --input to segment it",
+                "{} is skipped: only direct subfolders are searched; use it as --input to segment it",
                 deeper.example.display()
             ));
         }
         for file in files {
             session.terminal.warn(&format!(
-                "{} is left out: it is not a DICOM series, and --series is given",
+                "{} is skipped: it is not a DICOM series, and --series is given",
                 file.display()
             ));
         }

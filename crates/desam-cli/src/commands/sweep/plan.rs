@@ -18,7 +18,7 @@ use std::path::PathBuf;
 
 const AFTER: &str = "\
 Tables of the paper:
-  1   DeSAM in both modes, and SAM's mask decoder in box mode, which is the paper's MedSAM; the other
+  1   DeSAM in both modes, and SAM's mask decoder in box mode, which is the paper's MedSAM; other
       methods are not implemented, and the table shows the paper's scores for them
   2   the ablations, in points mode with a 9 × 9 grid
   3   grids of 1, 5, 9, 11, 15, 21 and 25 points per side, all with one model per source site
@@ -38,7 +38,7 @@ Examples:
 #[derive(Debug, Args)]
 #[command(after_long_help = AFTER)]
 pub(super) struct Arguments {
-    /// Tables of the paper, separated by commas or given repeatedly; see below
+    /// Tables of the paper, separated by commas or given repeatedly; --help describes them
     #[arg(long = "table", value_name = "N", required = true, value_delimiter = ',',
         value_parser = enum_values::<PaperTable>())]
     tables: Vec<PaperTable>,

@@ -11,7 +11,7 @@ use desam_study::train::TrainConfig;
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Decoder and loss")]
 pub(super) struct DecoderFlags {
-    /// Decoder to train: DeSAM, an ablation of the paper, or SAM's own mask decoder; see below
+    /// Decoder to train: DeSAM, an ablation of the paper, or SAM's own mask decoder; see --help
     #[arg(long, value_name = "VARIANT", default_value = "desam", value_parser = enum_values::<Variant>())]
     variant: Variant,
 

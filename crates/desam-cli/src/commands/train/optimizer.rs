@@ -9,8 +9,8 @@ use desam_study::train::TrainConfig;
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Optimizer")]
 pub(super) struct OptimizerFlags {
-    /// Weight decay, decoupled from the gradient as in AdamW, 0 to 1000: each step subtracts lr times
-    /// DECAY of every parameter [default: 0]
+    /// Weight decay, decoupled from the gradient as in AdamW, 0 to 1000: each step multiplies every
+    /// parameter by 1 - lr * DECAY [default: 0]
     #[arg(long, value_name = "DECAY", allow_negative_numbers = true,
         value_parser = non_negative(1000.0))]
     weight_decay: Option<f64>,
