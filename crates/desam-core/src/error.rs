@@ -37,7 +37,11 @@ pub enum Error {
     /// A precision that only a GPU computes in.
     #[error("{0} is for a GPU: on the CPU compute in f32, which is faster and more exact there")]
     Precision(crate::Precision),
+    /// The work was stopped by its caller; see [`CancellationToken`](crate::CancellationToken).
+    #[error("cancelled")]
+    Cancelled,
     /// A tensor operation failed.
+    #[cfg(feature = "tensor")]
     #[error(transparent)]
     Tensor(#[from] candle_core::Error),
     /// An error from an implementation of one of the traits.

@@ -1,78 +1,7 @@
-//! The frozen image encoder's side of the meeting point.
+//! Image features and the image encoder trait.
 
-use crate::Error;
+use crate::EncoderSpec;
 use candle_core::{DType, Device, Result, Tensor};
-
-/// The most taps.
-const MOST_TAPS: usize = 1 << 10;
-
-/// The most channels.
-const MOST_CHANNELS: usize = 1 << 16;
-
-/// What an image encoder takes and gives, in numbers.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct EncoderSpec {
-    /// Side `S` of the square input, in pixels.
-    pub input_side: usize,
-    /// Side of a patch, in pixels; the grid's side is `S / patch`.
-    pub patch: usize,
-    /// Channels of each tap, in the encoder's depth order.
-    pub tap_channels: Vec<usize>,
-    /// Channels `E` of the final embedding.
-    pub embedding_channels: usize,
-}
-
-impl EncoderSpec {
-    /// The largest side of an input or a mask: far beyond any encoder, and small enough that no
-    /// product of sides and channels overflows.
-    pub const LARGEST_SIDE: usize = 1 << 14;
-
-    /// Whether there can be such an encoder: to be asked of a spec that a file holds, before its
-    /// numbers are used.
-    ///
-    /// # Errors
-    /// When a side or a number of channels is 0 or out of any reason, or patches do not divide the
-    /// input.
-    pub fn validate(&self) -> crate::Result<()> {
-        let Self { input_side, patch, tap_channels, embedding_channels } = self;
-        if *patch == 0 || *input_side == 0 || !input_side.is_multiple_of(*patch) {
-            let expected = "an input side above 0 that patches divide";
-            let found = format!("patches of {patch} in an input of {input_side}");
-            return Err(Error::Spec { expected: expected.into(), found });
-        }
-        let channels = tap_channels.iter().chain([embedding_channels]);
-        if *input_side > Self::LARGEST_SIDE
-            || self.mask_side() > Self::LARGEST_SIDE
-            || tap_channels.len() > MOST_TAPS
-            || channels.into_iter().any(|c| !(1..=MOST_CHANNELS).contains(c))
-        {
-            let expected = format!(
-                "sides up to {}, up to {MOST_TAPS} taps, 1 to {MOST_CHANNELS} channels",
-                Self::LARGEST_SIDE
-            );
-            return Err(Error::Spec { expected, found: format!("{self:?}") });
-        }
-        Ok(())
-    }
-
-    /// Side `G` of the feature grid.
-    pub fn grid(&self) -> usize {
-        self.input_side / self.patch
-    }
-
-    /// Side `M` of the mask logits that PIMM draws from this grid: it doubles the side once for
-    /// every tap but the deepest, so SAM's three taps give `4 G`.
-    pub fn mask_side(&self) -> usize {
-        self.grid() << self.tap_channels.len().saturating_sub(1).min(16)
-    }
-
-    /// Numbers in the features of one image, over all taps and the embedding.
-    pub fn feature_elements(&self) -> usize {
-        let channels = self.tap_channels.iter().sum::<usize>() + self.embedding_channels;
-        channels * self.grid() * self.grid()
-    }
-}
 
 /// What the frozen encoder says about a batch of images.
 #[derive(Debug, Clone)]
@@ -145,40 +74,4 @@ pub trait ImageEncoder: Send + Sync {
     /// # Errors
     /// When the shape is not `[B, 3, S, S]` or a tensor operation fails.
     fn encode(&self, pixels: &Tensor) -> Result<ImageFeatures>;
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_encoder_that_cannot_be_is_refused() {
-        // SAM's ViT-B.
-        let good = EncoderSpec {
-            input_side: 1024,
-            patch: 16,
-            tap_channels: vec![768; 3],
-            embedding_channels: 256,
-        };
-        good.validate().unwrap();
-        assert_eq!((good.grid(), good.mask_side()), (64, 256));
-        let with = |change: &dyn Fn(&mut EncoderSpec)| {
-            let mut spec = good.clone();
-            change(&mut spec);
-            spec
-        };
-        for bad in [
-            with(&|s| s.patch = 0),
-            with(&|s| s.input_side = 0),
-            with(&|s| s.patch = 10),
-            with(&|s| s.input_side = 1 << 40),
-            with(&|s| s.tap_channels = vec![8; 16]),
-            with(&|s| s.tap_channels = vec![8; 2000]),
-            with(&|s| s.tap_channels[1] = 0),
-            with(&|s| s.embedding_channels = usize::MAX),
-        ] {
-            let error = bad.validate().unwrap_err().to_string();
-            assert!(error.starts_with("encoder: expected"), "{bad:?}: {error}");
-        }
-    }
 }

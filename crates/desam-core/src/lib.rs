@@ -19,36 +19,55 @@
 
 pub mod files;
 
+mod cancel;
 mod dataset;
+#[cfg(feature = "tensor")]
 mod decoder;
 mod destination;
+#[cfg(feature = "tensor")]
+mod embedding;
 mod error;
+#[cfg(feature = "tensor")]
 mod features;
+#[cfg(feature = "tensor")]
 mod loss;
 mod mask;
-mod metric;
+mod named;
+pub mod pipeline;
 mod precision;
 mod progress;
 mod prompt;
 pub mod serde_path;
+mod spec;
 pub mod temporary;
 pub mod text;
 mod volume;
 
+pub use cancel::{CancellableProgress, CancellationToken};
 pub use dataset::Dataset;
+#[cfg(feature = "tensor")]
 pub use decoder::{
     ImageContext, MaskDecoder, MaskPrediction, OneByOne, PromptReader, PromptReading,
 };
 pub use destination::Destination;
+#[cfg(feature = "tensor")]
+pub use embedding::{PromptEmbedding, PromptEncoder, Prompts};
 pub use error::{BoxError, Error, Result};
-pub use features::{EncoderSpec, ImageEncoder, ImageFeatures};
+#[cfg(feature = "tensor")]
+pub use features::{ImageEncoder, ImageFeatures};
+#[cfg(feature = "tensor")]
 pub use loss::{Loss, LossTarget, LossTerm, LossValue};
 pub use mask::BinaryMask;
-pub use metric::Metric;
+pub use named::{Named, UnknownName};
 pub use precision::Precision;
 pub use progress::{Progress, Quiet};
-pub use prompt::{
-    Point, PointLabel, Prompt, PromptBox, PromptEmbedding, PromptEncoder, PromptSampler, Prompts,
-    SampledPrompt,
-};
+pub use prompt::{Point, PointLabel, Prompt, PromptBox, PromptSampler, SampledPrompt};
+pub use spec::EncoderSpec;
 pub use volume::{Affine, Grid, LabelVolume, Volume, VolumeReader};
+
+/// What [`named!`] expands to needs these.
+#[doc(hidden)]
+pub mod __private {
+    pub use crate::named::deserialize;
+    pub use serde;
+}

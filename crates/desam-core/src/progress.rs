@@ -1,25 +1,45 @@
-//! How a library tells how far it is, without printing.
+//! Progress reports of long work, and its cancellation, without printing.
 
-/// Where long work reports to. A program shows a bar; a test or an embedder stays [`Quiet`].
+use crate::{Error, Result};
+
+/// Receiver of the progress of long work. A program shows a bar; a test or an embedder stays
+/// [`Quiet`].
+///
+/// Tasks nest: [`begin`](Self::begin) pushes one, [`finish`](Self::finish) pops it, and
+/// [`advance`](Self::advance) counts for the innermost. One thread begins and finishes tasks; other
+/// threads may report steps and messages in between.
 pub trait Progress: Send + Sync {
-    /// A piece of work starts: what it is, and how many steps it has.
+    /// Starts a task of `steps` steps inside the current one.
     fn begin(&self, task: &str, steps: u64);
-    /// `steps` more are done; `note` is what is worth showing beside the bar, such as a loss.
+    /// Counts `steps` more steps of the current task. `note` is worth showing next to the bar, such
+    /// as a loss.
     fn advance(&self, steps: u64, note: &str);
-    /// The piece of work that began last is over.
+    /// Ends the current task, the one that began last.
     fn finish(&self, summary: &str);
-    /// Something to say that is not progress: a size before the start, a file that was skipped.
+    /// Reports something that is not progress: a size before the start, a file that was skipped.
     fn say(&self, message: &str);
-    /// A warning: the work goes on, but its result may not be what the user expects. A program
-    /// shows it however quiet it is asked to be, and repeats it in what it prints for programs.
+    /// Warns that the work goes on, but its result may not be what the user expects. A program
+    /// shows it at every verbosity, and repeats it in its machine-readable output.
     fn warn(&self, message: &str) {
         self.say(&format!("warning: {message}"));
     }
-    /// A detail that most users need not see, such as the name of a file that was set aside.
+    /// Reports a detail that most users need not see, such as the name of a file that was set aside.
     fn detail(&self, _message: &str) {}
+    /// Whether the work should stop. Asked between steps; see
+    /// [`CancellationToken`](crate::CancellationToken).
+    fn is_cancelled(&self) -> bool {
+        false
+    }
+    /// [`is_cancelled`](Self::is_cancelled) as an error, for `?` between steps.
+    ///
+    /// # Errors
+    /// [`Error::Cancelled`].
+    fn check_cancelled(&self) -> Result<()> {
+        if self.is_cancelled() { Err(Error::Cancelled) } else { Ok(()) }
+    }
 }
 
-/// Reports to nobody.
+/// A [`Progress`] that reports nothing and is never cancelled.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Quiet;
 

@@ -2,42 +2,22 @@
 
 use crate::{Decoder, DesamDecoder, Error, Result, SamDecoder, Variant};
 use candle_nn::VarBuilder;
-use desam_core::EncoderSpec;
+use desam_core::{EncoderSpec, named};
 use desam_nn::params::Tensors;
 use serde::{Deserialize, Serialize};
 
-/// Where a block's squeeze-excitation looks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum SqueezePlacement {
-    /// As the official program: it pools what an affine-free instance norm has just centred, so
-    /// every pool is 0 and the gate is ½ whatever its weights, which never learn. Computed as `½ x`;
-    /// the weights are kept for the checkpoint's sake.
-    #[default]
-    Official,
-    /// It pools the convolution's output before the norm and gates what comes after it: the gate
-    /// acts and its weights learn.
-    BeforeNorm,
-}
-
-impl std::fmt::Display for SqueezePlacement {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::Official => "official",
-            Self::BeforeNorm => "before-norm",
-        })
-    }
-}
-
-impl std::str::FromStr for SqueezePlacement {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match text {
-            "official" => Ok(Self::Official),
-            "before-norm" => Ok(Self::BeforeNorm),
-            other => Err(format!("squeeze {other:?}: expected official or before-norm")),
-        }
+named! {
+    /// Placement of squeeze-and-excitation (SE) in a residual block.
+    #[derive(Default)]
+    pub enum SqueezePlacement: "squeeze" {
+        /// After the norm, as in the official program. The SE pools what an affine-free instance norm
+        /// has just centred, so every pooled value is 0 and the gate is ½ whatever its weights, which
+        /// get no gradient. Computed as `½ x`; the weights are kept for the checkpoint's sake.
+        #[default]
+        Official = "official",
+        /// Before the norm: the SE pools the convolution's output and gates the norm's. The gate takes
+        /// effect and its weights learn.
+        BeforeNorm = "before-norm" => "before_norm",
     }
 }
 

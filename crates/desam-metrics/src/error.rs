@@ -5,7 +5,7 @@ use desam_core::text::nearest;
 /// Result of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// Errors of `desam-metrics`. A forward hands them on inside a [`candle_core::Error`].
+/// Errors of `desam-metrics`. A forward hands them on inside a `candle_core::Error`.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -38,6 +38,7 @@ pub enum Error {
         found: Vec<usize>,
     },
     /// Types that differ; a silent conversion would hide where a graph changes its precision.
+    #[cfg(feature = "tensor")]
     #[error("{what}: expected {expected:?}, found {found:?}; convert it with `to_dtype`")]
     Type {
         /// What was being checked.

@@ -6,7 +6,6 @@ mod common;
 
 use candle_core::DType;
 use common::{number, reference};
-use desam_core::Metric;
 use desam_metrics::metric::{BothEmpty, Confusion, Overlap, OverlapMetric};
 use proptest::prelude::*;
 

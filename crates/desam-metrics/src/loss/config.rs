@@ -2,58 +2,30 @@
 
 use super::DesamLoss;
 use crate::{Error, Result};
+use desam_core::named;
 
-/// Error measure of the predicted IoU.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum IouLossKind {
-    /// Mean square error.
-    Mse,
-    /// Mean absolute error.
-    L1,
-}
-
-impl IouLossKind {
-    /// The name of its term in a [`LossValue`](desam_core::LossValue).
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Mse => "mse",
-            Self::L1 => "l1",
-        }
+named! {
+    /// Error measure of the predicted IoU. The name is also that of its term in a
+    /// [`LossValue`](desam_core::LossValue).
+    pub enum IouLossKind: "IoU loss" {
+        /// Mean squared error.
+        Mse = "mse",
+        /// Mean absolute error.
+        L1 = "l1",
     }
 }
 
-/// What the predicted IoU is compared with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum IouTarget {
-    /// What the prompt's sampler says: 1 where the point lies in the mask, else 0. The official
-    /// program's; the paper does not say.
-    #[default]
-    Membership,
-    /// The IoU that the mask drawn at logit 0 has with the truth at that moment, without a gradient
-    /// through it, as SAM trains its head.
-    Mask,
-}
-
-impl std::fmt::Display for IouTarget {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::Membership => "membership",
-            Self::Mask => "mask",
-        })
-    }
-}
-
-impl std::str::FromStr for IouTarget {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match text {
-            "membership" => Ok(Self::Membership),
-            "mask" => Ok(Self::Mask),
-            other => Err(format!("IoU target {other:?}: expected membership or mask")),
-        }
+named! {
+    /// Target of the predicted IoU.
+    #[derive(Default)]
+    pub enum IouTarget: "IoU target" {
+        /// The prompt sampler's: 1 where the point lies in the mask, else 0. The official program
+        /// trains with it; the paper does not say.
+        #[default]
+        Membership = "membership",
+        /// The IoU that the predicted mask (logits above 0) has with the truth at that moment,
+        /// detached from the graph, as SAM trains its IoU head.
+        Mask = "mask",
     }
 }
 

@@ -1,8 +1,24 @@
-//! What training minimises: the paper's Eq. 1 (grid points mode) and Eq. 2 (whole box mode), and
-//! what the official program trains with.
+//! The losses of the paper: Eq. 1 (grid points mode), Eq. 2 (whole box mode), and what the official
+//! program trains with.
 //!
 //! Everything is built from elementary operations that have a gradient, arranged so that no
 //! logit, however large, makes one of them overflow. Half-precision inputs are compared in f32.
+//!
+//! ```
+//! use candle_core::{DType, Device, Tensor};
+//! use desam_core::{Loss, LossTarget, MaskPrediction};
+//! use desam_metrics::loss::LossConfig;
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let loss = LossConfig::paper_box().build()?;
+//! let logits = Tensor::new(&[[[[4f32, -4.], [-4., -4.]]]], &Device::Cpu)?;
+//! let mask = Tensor::new(&[[[[1f32, 0.], [0., 0.]]]], &Device::Cpu)?;
+//! let iou = Tensor::zeros((1, 1), DType::F32, &Device::Cpu)?;
+//! let value = loss.forward(&MaskPrediction::new(logits, iou), &LossTarget { mask, iou: None })?;
+//! assert!(value.total.to_scalar::<f32>()? < 0.05);
+//! # Ok(())
+//! # }
+//! ```
 
 mod bce;
 mod config;

@@ -1,22 +1,23 @@
-//! What a case counts as that has an empty mask.
+//! Scores of cases with an empty mask.
 
 use super::{BothEmpty, Confusion};
+use desam_core::named;
 use serde::{Deserialize, Serialize};
 
-/// Which masks of a case are empty.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Empty {
-    /// Nothing was there and nothing was found.
-    Both,
-    /// The case was missed.
-    Prediction,
-    /// The case was invented.
-    Truth,
+named! {
+    /// Which masks of a case are empty.
+    pub enum Empty: "empty mask" {
+        /// Both: nothing was there and nothing was found (a true negative).
+        Both = "both",
+        /// The prediction: the case was missed.
+        Prediction = "prediction",
+        /// The truth: the prediction is a false positive.
+        Truth = "truth",
+    }
 }
 
 impl Empty {
-    /// Which masks are empty; `None` where both hold something.
+    /// Which masks are empty; `None` where neither is.
     pub fn of(counts: &Confusion) -> Option<Self> {
         match (counts.predicted(), counts.present()) {
             (0, 0) => Some(Self::Both),
@@ -27,22 +28,23 @@ impl Empty {
     }
 }
 
-/// What a distance counts as where one mask is empty and the other is not: nothing is at any
-/// distance from nothing, and yet a missed case must not make a mean better.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum OneEmpty {
-    /// The diagonal of the volume, more than any two voxels could be apart; what the BraTS
-    /// challenge charges (373.13 mm on 240 × 240 × 155 mm).
-    #[default]
-    Diagonal,
-    /// Infinitely far, as surface-distance says, and so is every mean over it. JSON writes null.
-    Infinite,
-    /// No value (medpy gives an error). A summary says how many such cases there were.
-    LeftOut,
+named! {
+    /// Value of a distance where exactly one of the two masks is empty. There is no distance to an
+    /// empty set, and yet a missed case must not improve a mean.
+    #[derive(Default)]
+    pub enum OneEmpty: "distance of an empty mask" {
+        /// The diagonal of the volume, more than any two voxels could be apart; the BraTS challenge's
+        /// penalty (373.13 mm on 240 × 240 × 155 mm).
+        #[default]
+        Diagonal = "diagonal",
+        /// Infinity, as in surface-distance; every mean over it is infinite, too. JSON has null.
+        Infinite = "infinite",
+        /// No value (medpy gives an error). A summary reports how many such cases there were.
+        LeftOut = "left-out" => "left_out",
+    }
 }
 
-/// What cases with an empty mask count as. Whatever it says, a score names the empty mask.
+/// Scores of cases with an empty mask. Under every policy a [`Score`] says which mask was empty.
 ///
 /// | | both empty | one empty |
 /// |---|---|---|
@@ -56,29 +58,29 @@ pub enum OneEmpty {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EmptyPolicy {
-    /// Both masks are empty.
+    /// Score where both masks are empty.
     pub both: BothEmpty,
-    /// One mask is.
+    /// Distance where one mask is empty.
     pub one: OneEmpty,
 }
 
-/// What a metric says of a case.
+/// The score of a case by one metric.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Score {
-    /// Both masks hold something: the metric's value.
+    /// Neither mask is empty: the metric's value.
     Value(f64),
-    /// One does not, or neither does.
+    /// At least one mask is empty.
     Empty {
-        /// Which.
+        /// Which one.
         which: Empty,
-        /// What the case counts as in a mean; `None` leaves it out.
+        /// The case's value in a mean; `None` leaves it out.
         counted_as: Option<f64>,
     },
 }
 
 impl Score {
-    /// What goes into a mean; `None` only where the policy leaves a case with an empty mask out.
+    /// The value that enters a mean; `None` only where the policy leaves a case with an empty mask out.
     pub fn counted(&self) -> Option<f64> {
         match self {
             Self::Value(value) => Some(*value),

@@ -1,45 +1,44 @@
 //! Dice, Jaccard, precision and recall over the voxels of one case.
 
 use super::Confusion;
-use desam_core::{Metric, Result};
+use desam_core::{Result, named};
 
-/// Which measure of overlap.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
-)]
-#[serde(rename_all = "snake_case")]
-pub enum Overlap {
-    /// `2 tp / (2 tp + fp + fn)`.
-    Dice,
-    /// `tp / (tp + fp + fn)`.
-    Jaccard,
-    /// `tp / (tp + fp)`.
-    Precision,
-    /// `tp / (tp + fn)`, also called sensitivity.
-    Recall,
+named! {
+    /// A measure of overlap between two masks.
+    #[derive(PartialOrd, Ord)]
+    pub enum Overlap: "measure of overlap" {
+        /// Dice coefficient (F1 score), `2 tp / (2 tp + fp + fn)`.
+        Dice = "dice",
+        /// Jaccard index (intersection over union), `tp / (tp + fp + fn)`.
+        Jaccard = "jaccard",
+        /// Precision (positive predictive value), `tp / (tp + fp)`.
+        Precision = "precision",
+        /// Recall (sensitivity), `tp / (tp + fn)`.
+        Recall = "recall",
+    }
 }
 
-/// What a case counts as whose truth and prediction are both empty, where every measure is 0 / 0.
-///
-/// Only this case is a matter of taste. One that is empty on one side alone was missed or
-/// invented, and is 0 by every measure under every policy: it never drops out of a mean.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, Hash, Default, serde::Serialize, serde::Deserialize,
-)]
-#[serde(rename_all = "snake_case")]
-pub enum BothEmpty {
-    /// 1: nothing was there and nothing was found (MONAI with `ignore_empty=False`).
-    #[default]
-    Perfect,
-    /// 0, as medpy says, which the official program scores with.
-    Zero,
-    /// No value; the caller says how many such cases there were.
-    Undefined,
+named! {
+    /// Score of a case whose truth and prediction are both empty, where every measure is 0 / 0.
+    ///
+    /// Only this case is a matter of convention. A case that is empty on one side alone was missed or
+    /// is a false positive, and scores 0 by every measure under every policy: it is never left out of
+    /// a mean.
+    #[derive(Default)]
+    pub enum BothEmpty: "score of an empty case" {
+        /// 1: nothing was there and nothing was found (MONAI with `ignore_empty=False`).
+        #[default]
+        Perfect = "perfect",
+        /// 0, as in medpy, which the official program scores with.
+        Zero = "zero",
+        /// No value; the caller reports how many such cases there were.
+        Undefined = "undefined",
+    }
 }
 
 impl Overlap {
-    /// Its value for counts of one case; `None` where no voxel was counted, or where both sides
-    /// are empty and `both_empty` says so.
+    /// The measure's value for the counts of one case; `None` where no voxel was counted, or where
+    /// both masks are empty and `both_empty` is [`BothEmpty::Undefined`].
     pub fn of(self, counts: &Confusion, both_empty: BothEmpty) -> Option<f64> {
         if counts.total() == 0 {
             return None;
@@ -61,20 +60,10 @@ impl Overlap {
         // Precision of an empty prediction, recall of an empty truth: 0, as medpy has it.
         Some(if denominator > 0.0 { numerator / denominator } else { 0.0 })
     }
-
-    /// Lower-case name, for tables and files.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Dice => "dice",
-            Self::Jaccard => "jaccard",
-            Self::Precision => "precision",
-            Self::Recall => "recall",
-        }
-    }
 }
 
-/// One measure of overlap, fed piece by piece. Counts are added up before anything is divided:
-/// the value is that of the whole case, not a mean over its slices.
+/// Accumulator of one measure of overlap over the pieces of a case. Counts are summed before
+/// anything is divided: the value is that of the whole case, not a mean over its slices.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OverlapMetric {
     measure: Overlap,
@@ -83,7 +72,7 @@ pub struct OverlapMetric {
 }
 
 impl OverlapMetric {
-    /// A metric that has seen nothing.
+    /// A metric without any voxels yet.
     pub fn new(measure: Overlap, both_empty: BothEmpty) -> Self {
         Self { measure, both_empty, counts: Confusion::default() }
     }
@@ -108,30 +97,33 @@ impl OverlapMetric {
         Self::new(Overlap::Recall, BothEmpty::default())
     }
 
-    /// Which measure it is.
+    /// The measure.
     pub fn measure(&self) -> Overlap {
         self.measure
     }
 
-    /// What it has counted.
+    /// The counts so far.
     pub fn counts(&self) -> &Confusion {
         &self.counts
     }
-}
 
-impl Metric for OverlapMetric {
-    type Value = f64;
-
-    fn update(&mut self, prediction: &[u8], truth: &[u8]) -> Result<()> {
+    /// Adds one more piece of the case (a slice, a slab or all of it), voxel by voxel, foreground
+    /// above zero.
+    ///
+    /// # Errors
+    /// When the two have different lengths.
+    pub fn update(&mut self, prediction: &[u8], truth: &[u8]) -> Result<()> {
         self.counts += Confusion::count(prediction, truth)?;
         Ok(())
     }
 
-    fn compute(&self) -> Option<f64> {
+    /// The value over all pieces; `None` where it is not defined.
+    pub fn compute(&self) -> Option<f64> {
         self.measure.of(&self.counts, self.both_empty)
     }
 
-    fn reset(&mut self) {
+    /// Forgets all pieces, to start another case.
+    pub fn reset(&mut self) {
         self.counts = Confusion::default();
     }
 }

@@ -3,20 +3,22 @@
 use super::groups::{Group, weighted};
 use super::{MeanOver, normal};
 use crate::{Error, Result};
+use desam_core::named;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
-/// Where the ends of an interval are read off the drawn means.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum IntervalMethod {
-    /// At the percentiles that the level names.
-    Percentile,
-    /// At percentiles corrected for bias and for skew (Efron's BCa, Efron and Tibshirani 1993,
-    /// chapter 14), which scores near their ceiling have.
-    #[default]
-    Bca,
+named! {
+    /// Method of a bootstrap confidence interval.
+    #[derive(Default)]
+    pub enum IntervalMethod: "interval method" {
+        /// The percentile method: the percentiles of the resampled means that the level names.
+        Percentile = "percentile",
+        /// Bias-corrected and accelerated percentiles (Efron's BCa, Efron and Tibshirani 1993,
+        /// chapter 14). Scores near their ceiling are biased and skewed.
+        #[default]
+        Bca = "bca",
+    }
 }
 
 /// A bootstrap over cases.

@@ -1,16 +1,16 @@
 //! Means over groups of cases.
 
 use crate::{Error, Result};
-use serde::{Deserialize, Serialize};
+use desam_core::named;
 
-/// What a mean over groups of cases gives the same weight.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum MeanOver {
-    /// Every group: the mean of the groups' means.
-    Groups,
-    /// Every case, whichever group it is of.
-    Cases,
+named! {
+    /// Unit of equal weight in a mean over groups of cases.
+    pub enum MeanOver: "mean over" {
+        /// Every group: the mean of the groups' means (macro average).
+        Groups = "groups",
+        /// Every case, whichever its group (micro average).
+        Cases = "cases",
+    }
 }
 
 impl MeanOver {

@@ -6,7 +6,6 @@ use super::state::LossSums;
 use super::trainer::{Slices, Trainer};
 use crate::Result;
 use candle_core::Tensor;
-use desam_core::Metric;
 use desam_metrics::metric::OverlapMetric;
 use std::collections::BTreeMap;
 
@@ -40,7 +39,7 @@ pub(super) fn validate(trainer: &Trainer<'_>, slices: &Slices<'_>) -> Result<Val
         }
         Ok(())
     })?;
-    let scores: Vec<f64> = cases.values().filter_map(Metric::compute).collect();
+    let scores: Vec<f64> = cases.values().filter_map(OverlapMetric::compute).collect();
     let dice = scores.iter().sum::<f64>() / scores.len().max(1) as f64;
     Ok(Validation { losses, dice })
 }
