@@ -63,7 +63,7 @@ pub use precision::Precision;
 pub use progress::{Progress, Quiet};
 pub use prompt::{Point, PointLabel, Prompt, PromptBox, PromptSampler, SampledPrompt};
 pub use spec::EncoderSpec;
-pub use volume::{Affine, Grid, LabelVolume, Volume, VolumeReader};
+pub use volume::{Affine, Grid, LabelVolume, Volume};
 
 /// What [`named!`] expands to needs these.
 #[doc(hidden)]

@@ -179,7 +179,10 @@ fn new_labels_reach_the_cache_whichever_part_has_them() {
     }
     let before = FeatureCache::open(&options.dir).unwrap().header().clone();
     // A correction that only the file's bytes show is one: seals go by bytes.
-    let theirs = Part::new(1, 2).unwrap().cases(&options.cases).unwrap()[0].label.clone().unwrap();
+    let theirs = Part::new(1, 2).unwrap().cases(&options.cases, &options.read).unwrap()[0]
+        .label
+        .clone()
+        .unwrap();
     let labels = desam_data::nifti::read_labels(&theirs).unwrap();
     let mut voxels = labels.data().to_vec();
     let corner = voxels.len() - 1;

@@ -206,6 +206,14 @@ pub enum Error {
         /// The affine's rows, mm RAS+.
         affine: [[f64; 4]; 3],
     },
+    /// An error of a registered [`crate::volumes::VolumeReader`].
+    #[error("{}: {source}", path.display_escaped())]
+    Reader {
+        /// The file.
+        path: PathBuf,
+        /// What the reader said.
+        source: desam_core::BoxError,
+    },
     /// An affine or a number of voxels that `desam-core` refuses.
     #[error(transparent)]
     Core(#[from] desam_core::Error),
@@ -229,5 +237,11 @@ impl Error {
     ) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.into();
         move |source| Self::Io { action, path, source }
+    }
+
+    /// A [`Error::Reader`], for `map_err`.
+    pub(crate) fn reader(path: &std::path::Path) -> impl FnOnce(desam_core::BoxError) -> Self {
+        let path = path.to_path_buf();
+        move |source| Self::Reader { path, source }
     }
 }

@@ -128,8 +128,8 @@ impl Work {
             let reason = "holds a run, whose model would be replaced; choose another --out";
             return Err(Error::file(request.out, reason));
         }
-        let layout = Layout::of(request.data)?;
-        let cases = layout.cases(request.data)?;
+        let layout = Layout::of_with(request.data, &request.read)?;
+        let cases = layout.cases_with(request.data, &request.read)?;
         if let Some(warning) = unused_series(request.data, layout, &cases)? {
             progress.warn(&warning);
         }

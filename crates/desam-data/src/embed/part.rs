@@ -44,10 +44,10 @@ impl Part {
     ///
     /// # Errors
     /// When an image's size cannot be read.
-    pub fn cases(self, cases: &[Case]) -> Result<Vec<&Case>> {
+    pub fn cases<'c>(self, cases: &'c [Case], read: &ReadOptions) -> Result<Vec<&'c Case>> {
         let mut weights = Vec::with_capacity(cases.len());
         for case in cases {
-            weights.push((case.site.as_str(), bytes(case)?));
+            weights.push((case.site.as_str(), bytes(case, read)?));
         }
         let hands = deal(&weights, self.of);
         let mine = cases.iter().zip(hands).filter(|(_, hand)| *hand == self.index);
@@ -56,10 +56,10 @@ impl Part {
 }
 
 /// Size of a case's image on the disk.
-fn bytes(case: &Case) -> Result<u64> {
+fn bytes(case: &Case, read: &ReadOptions) -> Result<u64> {
     let mut sum = 0;
     // Sizes alone: where the data lie does not matter.
-    let anywhere = ReadOptions::default().with_follow_outside(true);
+    let anywhere = read.clone().with_follow_outside(true);
     for file in volumes::files_with(&case.image, &anywhere)? {
         sum += file.metadata().map_err(Error::io("read", &file))?.len();
     }
@@ -68,14 +68,14 @@ fn bytes(case: &Case) -> Result<u64> {
 
 /// What tells the cases of one data set from those of another, wherever it lies: their number, and a
 /// hash of their names and the sizes of their images.
-pub(super) fn fingerprint(cases: &[Case]) -> Result<String> {
+pub(super) fn fingerprint(cases: &[Case], read: &ReadOptions) -> Result<String> {
     let mut hasher = blake3::Hasher::new_derive_key("desam cases of an embedding v1");
     for case in cases {
         for name in [&case.site, &case.id] {
             hasher.update(&(name.len() as u64).to_le_bytes());
             hasher.update(name.as_bytes());
         }
-        hasher.update(&bytes(case)?.to_le_bytes());
+        hasher.update(&bytes(case, read)?.to_le_bytes());
     }
     let hash = hasher.finalize().to_hex();
     Ok(format!("{}, hash {}", cases.len(), hash.as_str().get(..16).unwrap_or_default()))

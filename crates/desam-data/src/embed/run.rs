@@ -206,13 +206,13 @@ impl<'a> Run<'a> {
     fn round_trip(&self, case: &Case) -> Result<Option<LabelRoundTrip>> {
         let Some(path) = &case.label else { return Ok(None) };
         let options = &self.options.read;
-        let labels = match VolumeFormat::of(path)? {
-            // A segmentation may leave out slices: only its image says how many there are.
-            VolumeFormat::Dicom => {
-                let image = load_volume(&case.image, options)?.value;
-                load_labels_of(path, options, image.grid())?.value
-            }
-            _ => load_labels(path, &options.for_labels())?.value,
+        let is_foreign = options.reader_of(path).is_some();
+        // A segmentation may leave out slices: only its image says how many there are.
+        let labels = if !is_foreign && VolumeFormat::of(path)? == VolumeFormat::Dicom {
+            let image = load_volume(&case.image, options)?.value;
+            load_labels_of(path, options, image.grid())?.value
+        } else {
+            load_labels(path, &options.for_labels())?.value
         };
         let (config, side) = (&self.recipe.preprocess, self.recipe.spec.mask_side());
         let traced = config.trace_labels(labels.grid(), &labels, side).map_err(in_file(path))?;
@@ -301,7 +301,7 @@ fn locks(
     let agreement = recipe
         .agreement()
         .with("number of parts", part.of().to_string())
-        .with("cases", super::part::fingerprint(&options.cases)?);
+        .with("cases", super::part::fingerprint(&options.cases, &options.read)?);
     let folder = lock::shared_folder(dir, &agreement, progress)?;
     // Released in this order.
     Ok(vec![lock::part(dir, part, progress)?, folder])

@@ -91,7 +91,7 @@ impl<'a> PartWriter<'a> {
         let (run, part) = (&self.run, self.part);
         assemble::forget(run, part)?;
         assemble::check_others(run, part)?;
-        let mine = part.cases(&run.options().cases)?;
+        let mine = part.cases(&run.options().cases, &run.options().read)?;
         let prepared = run.prepare_cases(&mine)?;
         let own = run.encode_cases(&prepared)?;
         let waiting_for = assemble::hand_in(run, part, &prepared.header)?;

@@ -9,6 +9,7 @@ use super::nn_unet::{root, stem};
 use super::{entries, name_of};
 use crate::{Error, Result};
 use desam_core::files::read_regular_to_string;
+use desam_volume::volumes::ReadOptions;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -18,12 +19,12 @@ const TABLE: &str = "dataset.json";
 
 /// Whether `dir` holds `imagesTr` with volumes whose names do not end in a channel's number, which
 /// is what tells this layout from nnU-Net's.
-pub(super) fn is_there(dir: &Path) -> Result<bool> {
+pub(super) fn is_there(dir: &Path, read: &ReadOptions) -> Result<bool> {
     let Some(root) = root(dir) else {
         return Ok(false);
     };
     let images = entries(&root.join("imagesTr"))?;
-    let mut names = images.iter().filter_map(|path| stem(path)).peekable();
+    let mut names = images.iter().filter_map(|path| stem(path, read)).peekable();
     let any = names.peek().is_some();
     Ok(any && !names.any(names_a_channel))
 }
@@ -35,7 +36,7 @@ fn names_a_channel(name: &str) -> bool {
 }
 
 /// All cases under `dir`.
-pub(super) fn survey(dir: &Path) -> Result<Survey> {
+pub(super) fn survey(dir: &Path, read: &ReadOptions) -> Result<Survey> {
     let Some(root) = root(dir) else {
         return Err(Error::NoSites { dir: dir.to_path_buf() });
     };
@@ -46,7 +47,7 @@ pub(super) fn survey(dir: &Path) -> Result<Survey> {
         let folder = root.join(folder);
         let paths = if folder.is_dir() { entries(&folder)? } else { Vec::new() };
         for path in paths {
-            let Some(id) = stem(&path) else { continue };
+            let Some(id) = stem(&path, read) else { continue };
             let case = found.entry(id.to_lowercase()).or_insert_with(|| Found::new(&site, id));
             let place = if is_image { &mut case.image } else { &mut case.label };
             if let Some(first) = place.replace(path.clone()) {
@@ -59,7 +60,7 @@ pub(super) fn survey(dir: &Path) -> Result<Survey> {
         // A case that is listed and not there at all would be missed by nobody.
         Ok(images) => {
             for image in images {
-                let Some(id) = stem(&image) else { continue };
+                let Some(id) = stem(&image, read) else { continue };
                 if !found.contains_key(&id.to_lowercase()) {
                     let path = root.join(TABLE);
                     let problem = format!("it lists {}, which is not there", image.display());

@@ -30,7 +30,10 @@ pub(super) fn examine(case: &Case, options: &VerifyOptions, progress: &dyn Progr
         id: case.id.clone(),
         image: case.image.clone(),
         label: case.label.clone(),
-        format: VolumeFormat::of(&case.image).ok(),
+        format: match options.read.reader_of(&case.image) {
+            Some(_) => None,
+            None => VolumeFormat::of(&case.image).ok(),
+        },
         dims: None,
         spacing_mm: None,
         label_values: BTreeMap::new(),

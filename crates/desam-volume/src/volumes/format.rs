@@ -1,5 +1,6 @@
 //! Which format a file has.
 
+use super::reader::strip_ending;
 use crate::voxels::{ends_with, stem};
 use crate::{Error, Result, metaimage, nrrd};
 use desam_core::files::open_regular;
@@ -121,8 +122,5 @@ pub(super) fn stem_of(mask: &Path) -> &OsStr {
 
 /// `name` without the ending of a volume's header file, which is the file that names a volume.
 pub fn without_ending(name: &str) -> Option<&str> {
-    ENDINGS.iter().find_map(|(ending, _)| {
-        let (head, tail) = name.split_at_checked(name.len().checked_sub(ending.len())?)?;
-        tail.eq_ignore_ascii_case(ending).then_some(head)
-    })
+    ENDINGS.iter().find_map(|(ending, _)| strip_ending(name, ending))
 }

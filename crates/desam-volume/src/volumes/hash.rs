@@ -19,6 +19,9 @@ pub fn files(path: &Path) -> Result<Vec<PathBuf>> {
 /// # Errors
 /// As [`files`].
 pub fn files_with(path: &Path, options: &ReadOptions) -> Result<Vec<PathBuf>> {
+    if let Some(reader) = options.reader_of(path) {
+        return reader.files(path).map_err(Error::reader(path));
+    }
     match VolumeFormat::of(path)? {
         VolumeFormat::Nifti => nifti::files(path),
         VolumeFormat::MetaImage => metaimage::files(path, options),

@@ -4,6 +4,7 @@ mod format;
 mod hash;
 mod options;
 mod pair;
+mod reader;
 mod series;
 #[cfg(test)]
 mod tests;
@@ -12,6 +13,7 @@ pub use format::{VOLUME_ENDINGS, VolumeFormat, without_ending};
 pub use hash::{files, files_with, hash, hash_file, hash_with};
 pub use options::{Loaded, ReadOptions};
 pub use pair::align_labels;
+pub use reader::VolumeReader;
 pub use series::is_series;
 
 use crate::{Error, Result, metaimage, nifti, nrrd};
@@ -33,6 +35,16 @@ pub fn read_volume(path: &Path) -> Result<Volume> {
 /// # Errors
 /// As [`read_volume`].
 pub fn load_volume(path: &Path, options: &ReadOptions) -> Result<Loaded<Volume>> {
+    let loaded = match options.reader_of(path) {
+        Some(reader) => reader::load_volume(reader, path, options),
+        None => load_own_volume(path, options),
+    }?;
+    expect_invertible(path, loaded.value.grid())?;
+    Ok(loaded)
+}
+
+/// Reads a volume of one of this crate's formats.
+fn load_own_volume(path: &Path, options: &ReadOptions) -> Result<Loaded<Volume>> {
     match VolumeFormat::of(path)? {
         VolumeFormat::Nifti => nifti::load_volume(path, options),
         VolumeFormat::MetaImage => metaimage::load_volume(path, options),
@@ -45,7 +57,6 @@ pub fn load_volume(path: &Path, options: &ReadOptions) -> Result<Loaded<Volume>>
             _ => series::load_volume(path, options),
         },
     }
-    .and_then(|loaded| expect_invertible(path, loaded.value.grid()).map(|()| loaded))
 }
 
 /// Reads labels, whole numbers from 0 to 255, whatever the format.
@@ -87,6 +98,11 @@ fn read_labels_beside(
     options: &ReadOptions,
     image: Option<&Grid>,
 ) -> Result<Loaded<LabelVolume>> {
+    if let Some(reader) = options.reader_of(path) {
+        let labels = reader::load_labels(reader, path, options)?;
+        expect_invertible(path, labels.value.grid())?;
+        return Ok(without_segments(labels, path, options));
+    }
     let format = VolumeFormat::of(path)?;
     let labels = match format {
         VolumeFormat::Nifti => nifti::load_labels(path, options)?,
@@ -152,6 +168,23 @@ pub fn write_labels(out: &Path, labels: &LabelVolume) -> Result<()> {
 /// [`Error::UnknownFormat`] when `out` is named after no format, and as reader and writer of the
 /// formats.
 pub fn write_mask_like(reference: &Path, out: &Path, mask: &LabelVolume) -> Result<()> {
+    write_mask_like_with(reference, out, mask, &ReadOptions::default())
+}
+
+/// Writes `mask` as [`write_mask_like`] does, of a volume that is read with `options`. Where that is
+/// by a registered [`VolumeReader`], the mask is written on its own grid.
+///
+/// # Errors
+/// As [`write_mask_like`].
+pub fn write_mask_like_with(
+    reference: &Path,
+    out: &Path,
+    mask: &LabelVolume,
+    options: &ReadOptions,
+) -> Result<()> {
+    if options.reader_of(reference).is_some() {
+        return write_labels(out, mask);
+    }
     let format = named(out)?;
     expect_own_files(out)?;
     let own = VolumeFormat::of(reference)?;
@@ -184,6 +217,22 @@ pub fn write_mask_like(reference: &Path, out: &Path, mask: &LabelVolume) -> Resu
 /// # Errors
 /// As reader and writer of NIfTI.
 pub fn write_map_like(reference: &Path, out: &Path, map: &Volume) -> Result<()> {
+    write_map_like_with(reference, out, map, &ReadOptions::default())
+}
+
+/// Writes a map as [`write_map_like`] does, of a volume that is read with `options`.
+///
+/// # Errors
+/// As [`write_map_like`].
+pub fn write_map_like_with(
+    reference: &Path,
+    out: &Path,
+    map: &Volume,
+    options: &ReadOptions,
+) -> Result<()> {
+    if options.reader_of(reference).is_some() {
+        return nifti::write_volume(out, map);
+    }
     match VolumeFormat::of(reference)? {
         VolumeFormat::Nifti => nifti::write_volume_like(reference, out, map),
         _ => nifti::write_volume(out, map),

@@ -1,8 +1,11 @@
 //! How a volume is read, and what there is to say about it afterwards.
 
+use super::reader::{Readers, VolumeReader};
 #[cfg(feature = "dicom")]
 use crate::dicom::SeriesChoice;
 use desam_core::Affine;
+use std::path::Path;
+use std::sync::Arc;
 
 /// How a volume is read. The defaults read what can be meant in one way only, and no more than
 /// [`ReadOptions::DEFAULT_MAX_BYTES`] of voxels.
@@ -30,6 +33,7 @@ pub struct ReadOptions {
     /// Series of a DICOM folder that holds several.
     #[cfg(feature = "dicom")]
     pub series: SeriesChoice,
+    readers: Readers,
 }
 
 impl ReadOptions {
@@ -70,6 +74,26 @@ impl ReadOptions {
         self
     }
 
+    /// Registers a reader of another format; see [`VolumeReader`].
+    #[must_use]
+    pub fn with_reader(mut self, reader: Arc<dyn VolumeReader>) -> Self {
+        self.readers.push(reader);
+        self
+    }
+
+    /// The registered reader of files with the name of `path`, whose bytes are not looked at.
+    pub fn reader_of(&self, path: &Path) -> Option<&dyn VolumeReader> {
+        let name = path.file_name()?.to_string_lossy();
+        self.readers.of_name(&name).map(|(reader, _)| reader)
+    }
+
+    /// `name` without the ending of a volume's file, which for formats of two files is the header's;
+    /// `None` where it does not name a volume.
+    pub fn without_ending<'n>(&self, name: &'n str) -> Option<&'n str> {
+        let foreign = self.readers.of_name(name).map(|(_, stem)| stem);
+        foreign.or_else(|| super::without_ending(name))
+    }
+
     /// Sets [`series`](Self::series).
     #[cfg(feature = "dicom")]
     #[must_use]
@@ -88,6 +112,7 @@ impl Default for ReadOptions {
             follow_outside: false,
             #[cfg(feature = "dicom")]
             series: SeriesChoice::Only,
+            readers: Readers::default(),
         }
     }
 }
