@@ -1,5 +1,5 @@
-//! Data for DeSAM: site layouts, splits, preprocessing, the feature cache and phantoms that need no
-//! download.
+//! Data for DeSAM: site layouts, train/validation splits, preprocessing, data augmentation, the feature
+//! cache and synthetic phantoms.
 
 pub mod augment;
 pub mod cache;

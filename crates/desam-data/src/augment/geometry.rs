@@ -1,4 +1,4 @@
-//! Where a slice's pixels come from.
+//! Spatial augmentation: random affine maps.
 
 use super::ImageAugment;
 use crate::preprocess::SliceImage;

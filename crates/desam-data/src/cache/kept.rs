@@ -1,12 +1,12 @@
-//! Slices whose features are in memory.
+//! Dataset of slices whose features are preloaded into (GPU) memory.
 
 use super::CachedSlice;
 use crate::{Error, Result};
 use candle_core::Device;
 use desam_core::{Dataset, Progress};
 
-/// Slices that were all read once and whose features lie on a device, in the type that they were
-/// given in. An item shares its numbers.
+/// Slices whose features were all loaded once onto a device, in the type that they were given in. An
+/// item shares the tensor's memory.
 #[derive(Debug, Clone)]
 pub struct KeptSlices {
     slices: Vec<CachedSlice>,

@@ -1,4 +1,4 @@
-//! Slices whose features are made when they are asked for.
+//! Dataset of slices that are encoded on the fly.
 
 use super::{CachedSlice, FeatureCache, SliceRef};
 use crate::augment::ImageAugment;
@@ -9,9 +9,9 @@ use desam_core::{BinaryMask, Dataset, ImageEncoder};
 use rand::RngCore;
 use std::sync::Arc;
 
-/// The labelled slices of some cases, encoded anew each time, so that the image may be changed before.
-/// Of the cache it needs images and masks alone
-/// ([`SlicePolicy::None`](super::SlicePolicy::None) will do).
+/// The labelled slices of some cases, encoded at every access, so that the image can be augmented
+/// before. Of the cache it needs only images and masks ([`SlicePolicy::None`](super::SlicePolicy::None)
+/// is enough).
 #[derive(Clone)]
 pub struct LiveSlices {
     cache: Arc<FeatureCache>,
@@ -58,7 +58,7 @@ impl LiveSlices {
         Ok(Self { cache, slices, encoder, device: device.clone(), augment })
     }
 
-    /// The same, images being changed at random where training draws them.
+    /// Adds random augmentation of the images drawn for training.
     ///
     /// # Errors
     /// When a setting makes no sense.

@@ -1,4 +1,4 @@
-//! Frozen features, computed once and read through memory maps.
+//! Feature cache: outputs of the frozen encoder, computed once and read through memory maps.
 //!
 //! The image encoder never changes while the decoder trains, so what it says about a slice is
 //! computed once. A cache is a folder:

@@ -1,4 +1,4 @@
-//! From the notes of parts to one cache.
+//! Assembling one cache from the notes of its parts.
 
 use super::part::Part;
 use super::run::Run;
@@ -27,7 +27,7 @@ pub(super) fn forget(run: &Run<'_>, part: Part) -> Result<()> {
     }
 }
 
-/// Refuses a part whose result would not fit those that are done: found before its work, not after it.
+/// Rejects a part whose result would not fit those that are done, before its work instead of after it.
 pub(super) fn check_others(run: &Run<'_>, part: Part) -> Result<()> {
     let ours = run.header(Vec::new());
     for index in 0..part.of() {

@@ -1,4 +1,4 @@
-//! Which cases are whose when several processes share the work.
+//! Sharding: distribution of the cases over several processes.
 
 use crate::layout::Case;
 use crate::{Error, Result};
@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 /// Parts that a run may be cut into.
 const MOST_PARTS: usize = 100_000;
 
-/// One of several shares of the cases, all about as large.
+/// One of several shards of the cases, all of about the same size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Part {

@@ -26,7 +26,7 @@ pub(super) struct Run<'a> {
     pub(super) recipe: CacheRecipe,
     key: String,
     pub(super) data_root: PathBuf,
-    /// What keeps other processes from writing to the cache, as long as the run is there.
+    /// The locks that keep other processes from writing to the cache during the run.
     _locks: Vec<Lock>,
 }
 
@@ -41,7 +41,7 @@ pub(super) enum Access {
 struct ReadyCase {
     record: CacheCase,
     bytes: u64,
-    /// What its labels lose on the way to the masks and back, where it has labels.
+    /// Round-trip loss of its labels, if it has labels.
     labels: Option<LabelRoundTrip>,
 }
 
@@ -50,7 +50,7 @@ pub(super) struct Prepared {
     pub(super) header: CacheHeader,
     /// Size of their files.
     bytes: u64,
-    /// What their labels lose on the way to the masks and back, by site.
+    /// Round-trip loss of their labels, by site.
     labels: Vec<SiteRoundTrip>,
 }
 
@@ -125,7 +125,7 @@ impl<'a> Run<'a> {
         Ok(Prepared { header, bytes, labels })
     }
 
-    /// Says what labels lose on the way to the masks and back, before hours of encoding.
+    /// Reports the round-trip loss of labels, before hours of encoding.
     fn report_round_trip(&self, sites: &[SiteRoundTrip]) {
         let (rule, side) = (self.recipe.preprocess.labels, self.recipe.spec.mask_side());
         for site in sites {
@@ -172,7 +172,7 @@ impl<'a> Run<'a> {
         let mask_side = case.label.as_ref().map(|_| self.recipe.spec.mask_side());
         let open = || CasePages::open(&path, &seal, mask_side);
         let right = |pages: CasePages| pages.entry().verify().map(|()| pages);
-        // Whatever is wrong with a file that is there, making it anew is the cure.
+        // Any unreadable entry is simply regenerated.
         let pages = match open().and_then(right) {
             Ok(pages) => pages,
             Err(_) => {

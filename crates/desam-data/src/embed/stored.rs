@@ -1,4 +1,4 @@
-//! From an encoder's features to the numbers that are stored.
+//! Conversion of encoder features to stored bytes.
 
 use crate::cache::{CacheRecipe, FeatureDtype};
 use crate::{Error, Result};
@@ -60,7 +60,7 @@ fn narrow(dtype: FeatureDtype, tensor: &Tensor, (z, name): (usize, &str)) -> Res
             let halves = tensor.to_dtype(DType::F16)?.flatten_all()?.to_vec1::<f16>()?;
             if let Some(at) = halves.iter().position(|v| !v.is_finite()) {
                 let values = tensor.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>()?;
-                // What is no number at all is the worse news.
+                // Report NaN in preference to overflow.
                 let worst = values.iter().find(|v| !v.is_finite()).or(values.get(at));
                 return refuse(dtype, worst.copied().unwrap_or(f32::NAN), (z, name));
             }

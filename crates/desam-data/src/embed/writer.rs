@@ -1,4 +1,4 @@
-//! A cache that this process writes to, locked against others.
+//! Exclusive writer of a cache, by an advisory lock.
 
 use super::run::{Access, Run};
 use super::{EmbedOptions, EmbedSummary, Part, PartSummary, assemble};

@@ -57,7 +57,7 @@ pub(super) fn survey(dir: &Path, read: &ReadOptions) -> Result<Survey> {
         }
     }
     match listed(&root) {
-        // A case that is listed and not there at all would be missed by nobody.
+        // A listed case without any file would otherwise go unnoticed.
         Ok(images) => {
             for image in images {
                 let Some(id) = stem(&image, read) else { continue };

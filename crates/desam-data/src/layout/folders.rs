@@ -1,12 +1,12 @@
-//! Looking into folders of folders.
+//! Walking nested folders.
 
 use super::entries;
 use crate::{Error, Result};
 use desam_volume::volumes::VolumeFormat;
 use std::path::{Path, PathBuf};
 
-/// Folders within folders beyond which none is looked into; the deepest of a known layout are six
-/// below the data set.
+/// Maximum nesting that is searched; the deepest folders of a known layout are six levels below the
+/// data set.
 const DEEPEST: usize = 8;
 
 /// The folders in `dir`, sorted by name.

@@ -1,4 +1,4 @@
-//! What a data set's folders hold, and what is wrong with them.
+//! Survey of a data set: cases, and problems of its layout.
 
 use super::Case;
 use crate::{Error, Result};
@@ -68,7 +68,7 @@ impl Survey {
     }
 }
 
-/// What has been found of one case.
+/// The files found of one case.
 #[derive(Debug)]
 pub(super) struct Found {
     pub(super) site: String,

@@ -1,4 +1,4 @@
-//! What there is to segment in a folder.
+//! Listing the volumes of a folder that are to be segmented.
 
 use super::folders::{below, folders, holds_dicom};
 use super::{Case, Layout, entries};
@@ -17,7 +17,7 @@ pub struct FolderListing {
     pub unread: Vec<UnreadFolder>,
 }
 
-/// A folder that holds volumes and is not looked into.
+/// A folder that holds volumes and is not searched.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct UnreadFolder {

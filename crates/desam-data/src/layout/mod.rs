@@ -1,6 +1,5 @@
-//! Where the cases of a multi-site data set lie on the disk.
-//!
-//! Each layout in the wild is a file of its own here and a value of [`Layout`].
+//! Layouts of multi-site data sets on the disk: finding images, labels and sites.
+//! Each known layout is one file here and a value of [`Layout`].
 
 mod decathlon;
 mod folders;
@@ -45,8 +44,8 @@ pub struct Case {
     pub label: Option<PathBuf>,
 }
 
-/// The ways a data set may be laid out. Volumes may be of any format; letters in names of either
-/// case; hidden files, other files and folders without volumes are passed over.
+/// The known layouts of a data set. Volumes may be of any format; names are case-insensitive; hidden
+/// files, other files and folders without volumes are skipped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -92,7 +91,7 @@ impl Layout {
     /// As [`of`](Self::of).
     pub fn of_with(data: &Path, read: &ReadOptions) -> Result<Self> {
         if data.exists() && !data.is_dir() {
-            // A pipe or a device is not waited for.
+            // Opening a pipe or a device must not block.
             open_regular(data).map_err(Error::io("read", data))?;
             return Ok(Self::Table);
         }
@@ -195,7 +194,7 @@ pub fn discover_with(data: &Path, read: &ReadOptions) -> Result<Vec<Case>> {
     Layout::of_with(data, read)?.cases_with(data, read)
 }
 
-/// The folder that the paths of a data set are told from: the data set, or a table's folder.
+/// The folder that the paths of a data set are relative to: the data set, or the folder of a table.
 pub fn data_root(data: &Path) -> &Path {
     match data.parent() {
         Some(folder) if data.is_file() => {

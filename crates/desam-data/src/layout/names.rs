@@ -1,4 +1,4 @@
-//! What the name of a volume file says.
+//! Parsing the names of volume files.
 
 use desam_volume::volumes::ReadOptions;
 
@@ -6,7 +6,7 @@ use desam_volume::volumes::ReadOptions;
 /// release writes it with a capital). The second is 3D Slicer's.
 const LABEL_SUFFIXES: [&str; 2] = ["_segmentation", ".seg"];
 
-/// The name of a volume file, taken apart.
+/// A parsed name of a volume file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct VolumeName<'a> {
     /// The case, as written.
@@ -16,7 +16,7 @@ pub(super) struct VolumeName<'a> {
 }
 
 impl<'a> VolumeName<'a> {
-    /// Takes a file name apart; `None` where it names no volume.
+    /// Parses a file name; `None` if it does not name a volume.
     pub(super) fn parse(name: &'a str, read: &ReadOptions) -> Option<Self> {
         let stem = read.without_ending(name)?;
         let label = LABEL_SUFFIXES.iter().find_map(|suffix| strip_suffix(stem, suffix));

@@ -31,7 +31,7 @@ pub(super) fn survey(dir: &Path, read: &ReadOptions) -> Result<Survey> {
     if parts.is_empty() {
         let whole = std::path::absolute(dir).map_err(Error::io("find", dir))?;
         let mut all = saml::paired(dir, &name_of(&whole)?, read)?;
-        // Beside sites a stray pair of files would be taken for the whole.
+        // Next to folders of sites, a stray pair of files would be taken for the whole data set.
         for folder in folders(dir)? {
             match holds_labels(&folder, read) {
                 Ok(false) => {}

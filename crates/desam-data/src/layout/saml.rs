@@ -15,7 +15,7 @@ pub(super) fn survey(dir: &Path, read: &ReadOptions) -> Result<Survey> {
     for folder in folders(dir)? {
         match name_of(&folder) {
             Ok(site) => all.take_all(paired(&folder, &site, read)),
-            // Of no matter where it holds no volume.
+            // Does not matter if it holds no volume.
             Err(problem) => match entries(&folder) {
                 Ok(files) if !files.iter().any(|f| looks_like(f, read, |_| true)) => {}
                 _ => all.problems.push(problem),

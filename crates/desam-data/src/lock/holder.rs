@@ -1,4 +1,4 @@
-//! Who holds a lock.
+//! The holder of a lock, as recorded in its file.
 
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -22,7 +22,7 @@ pub struct Holder {
     /// Its machine.
     #[serde(default)]
     pub host: Option<String>,
-    /// What it was started as.
+    /// Its command line.
     #[serde(default)]
     pub command: Option<String>,
     /// Since when it has held the lock.

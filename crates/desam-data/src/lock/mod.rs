@@ -108,10 +108,10 @@ struct Request {
     subject: String,
 }
 
-/// What one try came to.
+/// Outcome of one attempt.
 enum Try {
     Held(File),
-    /// Somebody else holds it.
+    /// Another process holds it.
     Busy(File),
     /// There are no locks, or nothing can be written.
     Unlockable,

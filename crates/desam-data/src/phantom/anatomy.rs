@@ -1,4 +1,4 @@
-//! One patient: where the organs lie and what signal they give.
+//! Synthetic anatomy of one patient: geometry and MR signal of the organs.
 
 use super::SiteStyle;
 use super::noise::{SmoothNoise, Warp};

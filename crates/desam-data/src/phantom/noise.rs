@@ -1,4 +1,4 @@
-//! Randomness that looks like tissue and like a scanner.
+//! Random textures, deformations and Rician noise.
 
 use super::shape::Place;
 use crate::noise::gaussian_pair;

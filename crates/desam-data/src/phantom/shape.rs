@@ -1,4 +1,4 @@
-//! The few solids that a pelvis is built from, by their signed distance.
+//! Signed distance functions of the solids that a pelvis is built from.
 
 /// A place in millimetres: `x` to the patient's left, `y` to the back, `z` to the head.
 pub(super) type Place = [f64; 3];

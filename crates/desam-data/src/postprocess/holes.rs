@@ -1,4 +1,4 @@
-//! Holes.
+//! Hole filling.
 
 use super::parts::{Neighbours, Parts};
 
@@ -12,7 +12,7 @@ pub(super) fn fill(data: &mut [u8], dims: [usize; 3]) {
     background.paint(data, 1, |part| !open[part]);
 }
 
-/// Fills the holes of each slice along `axis` by itself.
+/// Fills the holes of each slice along `axis` separately.
 pub(super) fn fill_slices(data: &mut [u8], dims: [usize; 3], axis: usize) {
     let strides = [1, dims[0], dims[0] * dims[1]];
     let [columns, rows] = [(1, 2), (0, 2), (0, 1)].map(|(a, b)| [a, b])[axis];

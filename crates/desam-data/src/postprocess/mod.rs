@@ -1,5 +1,5 @@
-//! What may be done with a mask once it lies on its volume's own grid. Nothing of it by default:
-//! the mask is then what the model says.
+//! Postprocessing of a mask on its volume's own grid: largest connected component, hole filling. Off by
+//! default: the mask is then the model's output.
 
 mod holes;
 mod parts;
@@ -12,13 +12,13 @@ use parts::{Neighbours, Parts};
 use serde::{Deserialize, Serialize};
 use std::str::FromStr;
 
-/// How a mask is tidied up, in the order of the fields.
+/// Postprocessing steps, applied in the order of the fields.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct PostprocessConfig {
-    /// Keeps the largest connected part and drops the others. Voxels that share a face, an edge or
-    /// a corner are connected (26 neighbours). Of parts as large as each other the one that is
-    /// stored first stays.
+    /// Keeps the largest connected component and drops the others. Voxels that share a face, an edge or
+    /// a corner are connected (26 neighbours). Of components of equal size the one that is stored first
+    /// stays.
     pub largest_component: bool,
     /// Fills what the foreground encloses.
     pub fill_holes: Option<Holes>,
@@ -57,8 +57,8 @@ impl PostprocessConfig {
         *self == Self::default()
     }
 
-    /// The mask after what is asked for; any label above 0 is foreground, and 0 and 1 come out.
-    /// `slice_axis` is the axis that slices are cut along
+    /// Applies the steps to a mask; any label above 0 is foreground, and 0 and 1 come out. `slice_axis`
+    /// is the axis that slices are cut along
     /// ([`PreparedVolume::slice_axis`](crate::preprocess::PreparedVolume::slice_axis)).
     ///
     /// # Errors

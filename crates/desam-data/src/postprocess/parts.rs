@@ -1,7 +1,7 @@
-//! Connected parts of a volume, by runs: a line of voxels is a few stretches of one value, so that
-//! a gland of a hundred thousand voxels is a few thousand runs.
+//! Connected-component labelling by runs (union-find): a line of voxels is a few runs of one value, so
+//! that a gland of a hundred thousand voxels is a few thousand runs.
 
-/// Which voxels touch each other.
+/// Connectivity: which voxels are neighbours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Neighbours {
     /// Those that share a face: 6.
@@ -18,17 +18,18 @@ struct Run {
     end: usize,
 }
 
-/// The connected parts of one value in a volume. A part is known by the number of its first run.
+/// The connected components of one value in a volume. A component is identified by the index of its
+/// first run.
 #[derive(Debug)]
 pub(super) struct Parts {
     dims: [usize; 3],
     runs: Vec<Run>,
-    /// The part of each run.
+    /// Parent pointers of the union-find forest, one for each run.
     part: Vec<usize>,
 }
 
 impl Parts {
-    /// The parts of voxels that hold `value`.
+    /// The connected components of the voxels that hold `value`.
     pub(super) fn of(data: &[u8], dims: [usize; 3], value: u8, neighbours: Neighbours) -> Self {
         let [width, height, depth] = dims;
         let mut runs: Vec<Run> = Vec::new();
@@ -53,7 +54,7 @@ impl Parts {
         Self { dims, runs, part }
     }
 
-    /// The part with the most voxels; of equals the first. `None` where there is none.
+    /// The component with the most voxels; of equals the first. `None` if there is none.
     pub(super) fn largest(&self) -> Option<usize> {
         let mut voxels = vec![0_usize; self.runs.len()];
         for (run, &part) in self.runs.iter().zip(&self.part) {
@@ -63,7 +64,8 @@ impl Parts {
         voxels.iter().position(|&n| n == most)
     }
 
-    /// For each part whether it reaches the volume's border; axes of one voxel have none.
+    /// For each component whether it touches the border of the volume; axes of one voxel have no
+    /// border.
     pub(super) fn at_border(&self) -> Vec<bool> {
         let [width, height, depth] = self.dims;
         let ends = |at: usize, last: usize, n: usize| n > 1 && (at == 0 || last + 1 == n);
@@ -76,7 +78,7 @@ impl Parts {
         open
     }
 
-    /// Sets the voxels of the chosen parts to `value`.
+    /// Sets the voxels of the chosen components to `value`.
     pub(super) fn paint(&self, data: &mut [u8], value: u8, chosen: impl Fn(usize) -> bool) {
         for (run, &part) in self.runs.iter().zip(&self.part) {
             let line = run.line * self.dims[0];
@@ -116,7 +118,7 @@ fn earlier(
     above.into_iter().chain(before.into_iter().flatten())
 }
 
-/// Makes one part of every two runs of two lines that touch, diagonally by `reach`.
+/// Merges the components of touching runs of two lines; `reach` 1 includes diagonal neighbours.
 fn join(
     part: &mut [usize],
     runs: &[Run],
@@ -128,7 +130,7 @@ fn join(
         let (x, y) = (runs[a], runs[b]);
         if x.start < y.end + reach && y.start < x.end + reach {
             let (p, q) = (root(part, a), root(part, b));
-            // The lower number stays, so that a part is known by its first run.
+            // The lower index stays, so that a component is identified by its first run.
             part[p.max(q)] = p.min(q);
         }
         // The one that ends first can touch nothing that comes later.
@@ -142,7 +144,7 @@ fn join(
 
 fn root(part: &mut [usize], mut run: usize) -> usize {
     while part[run] != run {
-        // Half the way is cut short for the next who asks.
+        // Path halving keeps later look-ups short.
         part[run] = part[part[run]];
         run = part[run];
     }

@@ -1,4 +1,4 @@
-//! One axis on its way from the volume to the processed frame and back.
+//! Coordinate mapping of one axis between the volume and the processed frame.
 
 /// How voxels along one axis of the volume relate to pixels along that axis of the frame: first
 /// resampling about the middle (by `step` voxels a pixel), then cropping or padding.

@@ -1,4 +1,4 @@
-//! The same image, stored in any of the 48 ways, is prepared the same.
+//! Tests: the same image in any of the 48 axis orders is prepared the same.
 
 use super::*;
 use candle_core::Device;
@@ -7,8 +7,8 @@ use desam_volume::volumes;
 
 const ORDERS: [[usize; 3]; 6] = [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]];
 
-/// The grid and the values of the same image with new axis `a` along old axis `order[a]`, from its
-/// end where bit `a` of `turned` is set; written with loops of its own, not by what is tested.
+/// The grid and the values of the same image with new axis `a` along old axis `order[a]`, flipped where
+/// bit `a` of `flipped` is set; written independently of the code under test.
 fn restored<T: Copy>(grid: &Grid, values: &[T], order: [usize; 3], turned: u8) -> (Grid, Vec<T>) {
     let dims = order.map(|a| grid.dims[a]);
     let mut origin = [0.0; 3];

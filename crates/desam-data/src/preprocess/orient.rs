@@ -1,4 +1,4 @@
-//! In which order the axes of a stored volume become columns, rows and slices.
+//! Reorientation: mapping the stored axes to columns, rows and slices.
 
 use crate::Error;
 use desam_core::{Affine, Grid};
@@ -10,7 +10,7 @@ use std::str::FromStr;
 /// Directions closer than this to a tie are one.
 const TIE: f64 = 1e-6;
 
-/// Which axis of a volume its slices are cut along, and which way up they are.
+/// Orientation of the slices that are cut from a volume.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Orientation {
@@ -18,11 +18,11 @@ pub enum Orientation {
     /// does, and what a configuration means that does not say.
     #[default]
     Stored,
-    /// By the affine, whatever the order and the directions in which the axes are stored: slices
+    /// Axial by the affine, whatever the order and the directions in which the axes are stored: slices
     /// along the axis nearest to superior, columns along that nearest to the left, rows along that
-    /// nearest to posterior, as axial images are shown and as scanners store them. Axes are swapped
-    /// and turned round, nothing is resampled, so that oblique volumes keep their geometry. The
-    /// same as [`Orientation::Stored`] for a volume that is stored like that (LPS).
+    /// nearest to posterior (LPS), as axial images are shown and as scanners store them. Axes are
+    /// permuted and flipped, nothing is resampled, so that oblique volumes keep their geometry. The
+    /// same as [`Orientation::Stored`] for a volume that is stored in LPS.
     Axial,
 }
 
@@ -55,7 +55,7 @@ impl FromStr for Orientation {
     }
 }
 
-/// Prepared axis `a` is stored axis `axes[a]`, from its end where `turned[a]`.
+/// Prepared axis `a` is stored axis `axes[a]`, flipped where `flipped[a]`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct AxisOrder {
     axes: [usize; 3],
@@ -91,7 +91,7 @@ impl AxisOrder {
         *self == Orientation::Stored.order(&Affine::from_spacing([1.0; 3]))
     }
 
-    /// The grid with its axes in this order: the same voxels at the same places.
+    /// The reoriented grid: the same voxels at the same positions.
     pub(crate) fn grid(&self, stored: &Grid) -> Grid {
         let mut affine = stored.affine;
         for (to, (&from, turned)) in self.axes.iter().zip(self.turned).enumerate() {
@@ -104,7 +104,7 @@ impl AxisOrder {
         Grid { dims: self.axes.map(|a| stored.dims[a]), affine }
     }
 
-    /// Voxels of a stored grid in this order.
+    /// Reorients the voxels of a stored grid.
     pub(crate) fn apply<T: Copy>(&self, dims: [usize; 3], stored: &[T]) -> Result<Vec<T>, Error> {
         if self.is_stored() {
             return Ok(fallible::copied(stored)?);
@@ -113,7 +113,7 @@ impl AxisOrder {
         Ok(fallible::collected(stored.len(), values)?)
     }
 
-    /// Voxels in this order back in that of the stored grid.
+    /// Inverse of [`apply`](Self::apply): voxels back in the stored order.
     pub(super) fn undo<T: Copy + Default>(
         &self,
         dims: [usize; 3],

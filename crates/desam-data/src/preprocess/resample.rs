@@ -1,4 +1,4 @@
-//! Linear resampling of a volume into frames.
+//! Trilinear resampling of a volume into frames.
 
 use super::axis::Axis;
 use crate::Result;
@@ -21,7 +21,7 @@ fn between(axis: Axis) -> Vec<Option<Between>> {
     (0..axis.frame).map(|f| axis.to_source(f).map(place)).collect()
 }
 
-/// Linear along all three axes, rounded; 0 in the padding.
+/// Trilinear interpolation, rounded; 0 in the padding.
 pub(super) fn resample(levels: &[f32], axes: &[Axis; 3]) -> Result<Vec<u8>> {
     let [width, height, _] = axes.map(|a| a.source);
     let [columns, rows, slices] = axes.map(between);

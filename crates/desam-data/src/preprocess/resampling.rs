@@ -1,4 +1,4 @@
-//! What holds for any spacing that a volume is resampled to.
+//! Tests of resampling to any spacing.
 
 use super::axis::Axis;
 use super::resample::resample;

@@ -1,4 +1,4 @@
-//! From the masks' grid back to the volume's own.
+//! Restoring masks and maps to the volume's own grid.
 
 use super::axis::Axis;
 use super::prepared::PreparedVolume;
@@ -13,12 +13,12 @@ use std::borrow::Borrow;
 /// decide them: on a prostate they are worth 3 % of the volume.
 const TIE: f64 = 1e-5;
 
-/// What a voxel takes that lies between the pixels of a plane.
+/// Interpolation: how to sample between pixel centres.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Between {
-    /// The value of the nearest.
+    /// Nearest neighbour.
     Nearest,
-    /// What lies between the four around it, linear along columns and rows.
+    /// Bilinear interpolation of the four nearest pixels.
     Linear,
 }
 
@@ -32,7 +32,7 @@ impl PreparedVolume {
         self.geometry().restore(masks)
     }
 
-    /// A map of one number a voxel, to be made slice by slice; 0 where nothing is put.
+    /// An empty map of one number a voxel, to be filled slice by slice; 0 where nothing is put.
     ///
     /// # Errors
     /// [`Allocation`](desam_volume::Error::Allocation) when there is no memory for it.

@@ -1,4 +1,4 @@
-//! Which files of a folder could be slices.
+//! Candidate files: which files of a folder could be slices.
 //!
 //! A slice that is missing at the end of a series cannot be told from a shorter series, so a file that
 //! could be one and cannot be read must not be passed over. DICOM files need no ending, and folders of
@@ -16,7 +16,7 @@ const DICOM: [&str; 3] = ["dcm", "ima", "dicom"];
 /// Endings that a slice has before it is unpacked or when its download was cut off.
 const WRAPPED: [&str; 10] =
     ["gz", "bz2", "xz", "zst", "zip", "part", "partial", "crdownload", "download", "tmp"];
-/// Endings of files that lie beside slices and are none, whatever slices are called.
+/// Endings of files that often lie next to slices and never are slices.
 const OTHER: [&str; 27] = [
     "txt", "json", "xml", "csv", "tsv", "log", "md", "ini", "db", "pdf", "png", "jpg", "jpeg",
     "tif", "tiff", "bmp", "gif", "htm", "html", "zip", "gz", "tar", "nii", "mha", "mhd", "nrrd",
@@ -28,12 +28,12 @@ const NAMES: [&str; 8] =
 /// Bytes that show whether a file is text.
 const SAMPLE: u64 = 4096;
 
-/// A file that was left out, and why.
+/// An excluded file, and the reason.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct LeftOut {
     pub(super) path: PathBuf,
     pub(super) reason: String,
-    /// Whether it is DICOM, and no image that could be read.
+    /// Whether it is a DICOM file without a readable image.
     pub(super) is_dicom: bool,
 }
 
@@ -49,7 +49,7 @@ impl LeftOut {
     }
 }
 
-/// The files of a folder, sorted by name within each list.
+/// The files of a folder by kind, each list sorted by name.
 #[derive(Debug, Default)]
 pub(super) struct Files {
     /// They start as DICOM files do.

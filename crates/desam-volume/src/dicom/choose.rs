@@ -1,4 +1,4 @@
-//! Which of the series in a folder is read, and what else in it matters.
+//! Choosing the series to read from a folder.
 
 use super::contents::{Contents, Fault, Rejected, Sought};
 use super::series::{Series, SeriesChoice, plane_of};
@@ -10,7 +10,7 @@ use std::path::Path;
 /// Most files that are listed one by one.
 const LISTED: usize = 50;
 
-/// A series with what there is to say about how it was chosen.
+/// The chosen series, with warnings about the choice.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Chosen {
     pub(super) series: Series,
@@ -19,7 +19,7 @@ pub(super) struct Chosen {
 }
 
 impl Chosen {
-    /// What was read of the series, with what there is to say about how it was chosen.
+    /// Adds the warnings about the choice to what was read.
     pub(super) fn with<T>(self, mut loaded: Loaded<T>) -> Loaded<T> {
         loaded.warnings.splice(0..0, self.warnings);
         loaded.details.splice(0..0, self.details);
@@ -27,7 +27,7 @@ impl Chosen {
     }
 }
 
-/// The one series in a folder, or a file, that is meant.
+/// The series that `choice` selects in a folder or a file.
 ///
 /// # Errors
 /// [`Error::Io`] and [`Error::Dicom`] when there is no such series or more than one, or when a file
@@ -81,7 +81,7 @@ fn pick(path: &Path, choice: &SeriesChoice, mut contents: Contents) -> Result<Ch
     Ok(chosen)
 }
 
-/// An error for a file that cannot be read and could be a slice of what is meant.
+/// An error for an unreadable file that could be a slice of the chosen series.
 fn refuse_what_could_be_meant(choice: &SeriesChoice, contents: &mut Contents) -> Result<()> {
     let known = |uid: &str| contents.series.iter().find(|s| s.uid == uid);
     let could_be = |rejected: &Rejected| match (&rejected.series, choice) {
@@ -119,7 +119,7 @@ fn refuse_what_could_be_meant(choice: &SeriesChoice, contents: &mut Contents) ->
     })
 }
 
-/// Says of a file that is no slice that it was left out.
+/// Notes that a file without a slice was excluded.
 ///
 /// # Errors
 /// Where it is of the chosen series and could have been meant as a slice of it.
@@ -177,7 +177,7 @@ fn lines(series: &[&Series]) -> String {
     series.iter().map(|s| format!("\n  {s}")).collect()
 }
 
-/// There is no series, and why what there is makes none.
+/// The error for a folder without a series, with the reason for each file.
 fn no_image(path: &Path, contents: &Contents) -> Error {
     let said = "there is no DICOM image here that is a slice of a volume";
     wrong(path, format!("{said}{}", reasons(contents)))

@@ -1,4 +1,4 @@
-//! What the files of a folder hold: slices by series, and everything that is none.
+//! Contents of a folder: slices grouped by series, and all other files.
 
 use super::candidate::{Files, LeftOut};
 use super::fields::Fields;
@@ -19,7 +19,7 @@ const UID_WITHIN_BROKEN: u64 = 64 << 20;
 /// MR spectra, alone in the family of MR images (PS3.4, B.5).
 const SPECTROSCOPY: &str = "4.2";
 
-/// What is looked for in a folder; a file that is named itself is what it is.
+/// Kinds of objects to look for in a folder; a file that is named itself is read whatever it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Sought {
     /// Images alone.
@@ -28,7 +28,7 @@ pub(super) enum Sought {
     Labels,
 }
 
-/// Why a file is no slice though it may have been meant as one.
+/// Why a possible slice is not a slice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Fault {
     /// It cannot be read: a slice may be lost.
@@ -39,7 +39,7 @@ pub(super) enum Fault {
     NoSlice,
 }
 
-/// A file that is no slice though it may have been meant as one.
+/// A possible slice that is not a slice.
 #[derive(Debug)]
 pub(super) struct Rejected {
     pub(super) fault: Fault,
@@ -49,13 +49,13 @@ pub(super) struct Rejected {
     pub(super) error: Error,
 }
 
-/// What a folder holds.
+/// The contents of a folder.
 #[derive(Debug, Default)]
 pub(super) struct Contents {
     /// Series of at least one slice, by UID.
     pub(super) series: Vec<Series>,
     pub(super) rejected: Vec<Rejected>,
-    /// Files that are no images, in no harm.
+    /// Files that are no images and do no harm.
     pub(super) left_out: Vec<LeftOut>,
 }
 
@@ -90,7 +90,7 @@ pub(super) fn list(path: &Path, sought: Sought) -> Result<Vec<Series>> {
     Ok(contents.series.into_iter().chain(parts).collect())
 }
 
-/// What one file is.
+/// The kind of one file.
 enum Content {
     Slices(Vec<Slice>),
     Rejected(Rejected),

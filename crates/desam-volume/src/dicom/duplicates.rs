@@ -1,4 +1,4 @@
-//! The same slice in two files.
+//! Duplicate slices: the same SOPInstanceUID in two files.
 //!
 //! Downloads and exports leave copies beside their originals, `s2 (1).dcm` beside `s2.dcm`. A
 //! SOPInstanceUID names one object alone, so two files with one UID and the same pixels are one slice;
@@ -16,14 +16,14 @@ use std::sync::Arc;
 /// Slices nearer than this, in mm, lie at the same position.
 const SAME_POSITION: f64 = 1e-3;
 
-/// What is left of a series, and what to say about what was taken out.
+/// The distinct slices of a series, and warnings about removed duplicates.
 #[derive(Debug)]
 pub(super) struct Distinct {
     pub(super) slices: Vec<Slice>,
     pub(super) warnings: Vec<String>,
 }
 
-/// Takes out slices whose files are copies of others.
+/// Removes slices whose files are copies of others.
 ///
 /// # Errors
 /// In words, where two files have one SOPInstanceUID and one position and are no copies. The outer

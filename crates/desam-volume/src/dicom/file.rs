@@ -1,4 +1,4 @@
-//! One DICOM file, opened: its header through the parser, its pixels as they are stored.
+//! One DICOM file: its attributes, parsed, and its PixelData as stored.
 
 use super::element::Problem;
 use super::encoding::{Encoding, swap_bytes};
@@ -22,7 +22,7 @@ use std::path::Path;
 /// Largest file, and largest data set of a deflated one.
 pub(super) const MAX_FILE_BYTES: usize = 1 << 30;
 
-/// How much of a file is needed.
+/// How much of a file is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Extent {
     /// Everything but the pixels.
@@ -31,12 +31,12 @@ pub(super) enum Extent {
     Whole,
 }
 
-/// What a file holds.
+/// An opened file.
 #[derive(Debug)]
 pub(super) struct DicomFile {
-    /// The standard's elements but for bulk data, and PixelData: empty where the header alone was read.
+    /// Standard attributes without bulk data, and PixelData: empty if only the header was read.
     pub(super) object: DefaultDicomObject,
-    /// What was mended, or may not be as the user expects; without the file's name.
+    /// Warnings about repairs and oddities, without the file's name.
     pub(super) warnings: Vec<String>,
 }
 
@@ -92,7 +92,7 @@ impl DicomFile {
     }
 }
 
-/// A file whose data set has been written anew for the parser.
+/// A file whose data set has been rewritten for the parser.
 struct Rewritten {
     /// The file's bytes, inflated where they were deflated.
     content: Vec<u8>,
@@ -171,7 +171,7 @@ fn swapped_width(object: &InMemDicomObject) -> usize {
     }
 }
 
-/// PixelData as an element of the parser's; the file's bytes become its own.
+/// PixelData as an element; it takes over the file's bytes without a copy.
 fn pixel_element(
     pixels: PixelData,
     mut content: Vec<u8>,

@@ -1,4 +1,4 @@
-//! From loose slices to a stack.
+//! Stacking slices: order along the normal, spacing, affine.
 
 use super::header::Slice;
 use super::series::{Series, counted};
@@ -8,23 +8,24 @@ use crate::voxels::lps_affine;
 use desam_core::Grid;
 use std::path::Path;
 
-/// Directions that differ less are one: about half a minute of arc.
+/// Tolerance of direction cosines: about half a minute of arc.
 pub(super) const SAME_DIRECTION: f64 = 1e-4;
-/// What a slice may lie off its place, in parts of the distance between slices.
+/// Tolerance of slice positions, as a fraction of the slice spacing.
 pub(super) const OFF_PLACE: f64 = 0.1;
-/// Slices nearer than this, in mm, lie at the same place.
+/// Slices closer than this, mm, have the same position.
 const SAME_PLACE: f64 = 1e-3;
 
-/// Slices in order, and the grid that they make.
+/// Ordered slices and their grid.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Stack {
     pub(super) slices: Vec<Slice>,
     pub(super) grid: Grid,
-    /// What may not be as it should, such as slices that were there twice.
+    /// Warnings, such as duplicate slices.
     pub(super) warnings: Vec<String>,
 }
 
-/// Sorts the slices of a series by position along their normal, and refuses what is no stack.
+/// Sorts the slices of a series by ImagePositionPatient along their normal, and rejects what is no
+/// regular stack.
 pub(super) fn stack(series: Series, path: &Path) -> Result<Stack> {
     let of_series = |said: String| format!("series {}: {said}", series.uid);
     let refuse = |problem: String| wrong(path, of_series(problem));
@@ -56,7 +57,7 @@ pub(super) fn stack(series: Series, path: &Path) -> Result<Stack> {
     Ok(Stack { slices, grid, warnings })
 }
 
-/// From one slice to the next, LPS; or why there is no such thing.
+/// The step from one slice to the next, LPS, mm; or why the slices have none.
 fn step(slices: &[Slice], normal: [f64; 3]) -> Result<[f64; 3], String> {
     let (Some(first), Some(last)) = (slices.first(), slices.last()) else {
         return Err("it has no slices".into());

@@ -1,4 +1,4 @@
-//! Slices of one series that are of one make: of one size, direction and pixel spacing.
+//! Consistency of a series: one size, one ImageOrientationPatient, one PixelSpacing.
 //!
 //! A localizer, or a second stack, under the UID of a series makes it more than one volume. What is
 //! odd is named by file, with what can be done about it.
@@ -9,7 +9,7 @@ use super::named;
 use super::series::{Plane, plane_of};
 use std::sync::Arc;
 
-/// Whether all slices could lie in one volume.
+/// Checks that all slices could lie in one volume.
 ///
 /// # Errors
 /// In words: which do not, why, and what to do.
@@ -33,7 +33,7 @@ pub(super) fn expect_one(slices: &[Slice]) -> Result<(), String> {
     Err(format!("{} {difference}; {}", of_several.join(" and "), advice(&groups, &planes)))
 }
 
-/// What can be done about several groups.
+/// Advice on a series of several groups.
 fn advice(groups: &[Vec<&Slice>], planes: &[Plane]) -> String {
     let all_planes_differ =
         planes.iter().enumerate().all(|(i, plane)| !planes[..i].contains(plane));

@@ -1,4 +1,4 @@
-//! What one file says of its slices.
+//! Slices of one file, decoded from its attributes.
 
 use super::codec::Codec;
 use super::fields::Fields;
@@ -12,7 +12,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// What all slices of one file share.
+/// Attributes that all slices of one file share.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct SliceFile {
     pub(super) path: PathBuf,
@@ -34,22 +34,24 @@ pub(super) struct SliceFile {
     pub(super) inverted: bool,
     /// TransferSyntaxUID.
     pub(super) transfer_syntax: String,
-    /// What may not be as the user expects; without the file's name.
+    /// Warnings, without the file's name.
     pub(super) warnings: Vec<String>,
 }
 
-/// Where a slice lies, and what its pixels mean.
+/// Image plane and rescaling of a slice (PS3.3, C.7.6.2 and C.7.6.16).
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Place {
-    /// Direction in which columns follow each other, LPS, length 1.
+    /// Direction along a row, from column to column: the first three of ImageOrientationPatient, LPS,
+    /// length 1.
     pub(super) along_row: [f64; 3],
-    /// Direction in which rows follow each other, LPS, length 1.
+    /// Direction along a column, from row to row: the last three of ImageOrientationPatient, LPS,
+    /// length 1.
     pub(super) along_column: [f64; 3],
-    /// Middle of the first pixel, LPS, mm.
+    /// ImagePositionPatient: centre of the first pixel, LPS, mm.
     pub(super) position: [f64; 3],
-    /// Between rows, and between columns, in mm.
+    /// PixelSpacing: between rows, and between columns, mm.
     pub(super) spacing: [f64; 2],
-    /// Between slices, or a slice's thickness, in mm, where the file says either.
+    /// SpacingBetweenSlices, or else SliceThickness, mm.
     pub(super) thickness: Option<f64>,
     pub(super) slope: f64,
     pub(super) intercept: f64,
@@ -72,7 +74,7 @@ pub(super) fn looks_like_dicom(path: &Path) -> bool {
     read.is_ok() && super::is_start(&prefix)
 }
 
-/// An error of the parser with its causes.
+/// A `dicom-object` error with its causes.
 pub(super) fn explain(error: &dyn std::error::Error) -> String {
     let causes = std::iter::successors(error.source(), |e| e.source());
     let mut said = error.to_string();
@@ -81,7 +83,7 @@ pub(super) fn explain(error: &dyn std::error::Error) -> String {
 }
 
 impl Slice {
-    /// What a file says of its slices; none for a file that is no image (a report, a presentation).
+    /// The slices of a file; none for a file that is no image (a report, a presentation state).
     pub(super) fn of(opened: &DicomFile, path: &Path) -> Result<Vec<Self>> {
         let fields = &Fields::new(&opened.object, path);
         if !fields.has(tags::ROWS) {

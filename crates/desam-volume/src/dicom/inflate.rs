@@ -1,4 +1,5 @@
-//! Deflated data sets (PS3.5, A.5), within bounds: a stream of a megabyte may hold a gigabyte.
+//! Deflated data sets (PS3.5, A.5), decompressed within bounds: a stream of a megabyte may hold a
+//! gigabyte.
 
 use super::element::Problem;
 use super::encoding::Encoding;

@@ -1,13 +1,13 @@
-//! DICOM series in, segmentations out (feature `dicom`): a folder of files becomes a volume, a mask
-//! becomes an object that refers to the series it is of.
+//! DICOM series reader, segmentation (SEG) reader and writer (feature `dicom`): a folder of files
+//! becomes a volume, a mask becomes an object that refers to its series.
 //!
-//! Files are grouped by series and sorted by position along the normal of their slices. What is no
-//! one stack (a gap, slices of several orientations or sizes, two slices at one place) is refused
-//! with the reason, and so is a folder of several series unless one is chosen. Files of other series
+//! Files are grouped by SeriesInstanceUID and sorted by ImagePositionPatient along the normal of their
+//! slices. What is no regular stack (a gap, several orientations or sizes, two slices at one position)
+//! is rejected with the reason, and so is a folder of several series unless one is chosen. Files of other series
 //! never stop the one that is chosen, and objects that cannot be a volume (reports, screenshots,
 //! images without a position) are set aside; a file that could be a slice of it and cannot be read is
-//! an error, since a series without its last slice looks like a shorter one. Rescale slope and
-//! intercept are applied slice by slice. Transfer syntaxes: implicit and explicit, little and big
+//! an error, since a series without its last slice looks like a shorter one. RescaleSlope
+//! and RescaleIntercept are applied slice by slice. Transfer syntaxes: implicit and explicit, little and big
 //! endian, deflated, RLE, JPEG baseline of 8 bits, JPEG lossless of the first predictor (what
 //! archives write), JPEG-LS and JPEG 2000.
 //!
@@ -77,7 +77,7 @@ pub fn read_labels(path: &Path) -> Result<LabelVolume> {
     load_labels(path, &ReadOptions::default(), None).map(|loaded| loaded.value)
 }
 
-/// Reads the series that `options` choose, with what there is to warn about.
+/// Reads the series that `options` choose, with warnings.
 pub(crate) fn load_volume(path: &Path, options: &ReadOptions) -> Result<Loaded<Volume>> {
     let mut chosen = choose::choose(path, &options.series, Sought::Images)?;
     let loaded = if chosen.series.is_segmentation() {
@@ -91,9 +91,8 @@ pub(crate) fn load_volume(path: &Path, options: &ReadOptions) -> Result<Loaded<V
     Ok(chosen.with(loaded))
 }
 
-/// Reads the labels of the series that `options` choose, with what there is to warn about. A
-/// segmentation without a frame for every slice is put on the grid of `image`, where that is given
-/// and its frames lie on it.
+/// Reads the labels of the series that `options` choose, with warnings. A segmentation without a frame
+/// for every slice is put on the grid of `image`, if that is given and the frames lie on it.
 pub(crate) fn load_labels(
     path: &Path,
     options: &ReadOptions,
@@ -109,7 +108,7 @@ pub(crate) fn load_labels(
     Ok(chosen.with(loaded))
 }
 
-/// The slices of a chosen series in their order; what there is to warn about goes to `chosen`.
+/// The stack of a chosen series; warnings go to `chosen`.
 fn stack(path: &Path, chosen: &mut Chosen) -> Result<Stack> {
     let mut stack = geometry::stack(chosen.series.clone(), path)?;
     chosen.warnings.append(&mut stack.warnings);

@@ -1,4 +1,4 @@
-//! How slices are named in messages.
+//! Names of slices in messages.
 
 use super::header::Slice;
 use super::series::counted;

@@ -1,7 +1,6 @@
 //! The rest of the series of a single file.
-//!
-//! Who names one file of a series gets one slice. Where the folder holds others of it that is hardly
-//! ever what was meant, so it is worth a warning.
+//! A path to one file of a series gives one slice. If the folder holds more of the series, that is
+//! hardly ever intended, so there is a warning.
 
 use super::geometry::Stack;
 use super::peek;

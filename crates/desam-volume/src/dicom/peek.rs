@@ -1,4 +1,4 @@
-//! The SeriesInstanceUID of a file that may be broken behind it.
+//! SeriesInstanceUID of a file that may be broken after it.
 //!
 //! A file that cannot be parsed matters only if it could be of the series that is read: a truncated
 //! slice of another series must not stop the one that was chosen. So the UID is looked up without the

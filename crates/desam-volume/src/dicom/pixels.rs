@@ -1,4 +1,4 @@
-//! From files to intensities.
+//! Decoding PixelData to intensities and labels.
 
 use super::codec::{self, Codec};
 use super::file::{DicomFile, Extent};
@@ -65,7 +65,7 @@ fn values<T>(
             }
         };
         let frame = frame(slice, &pixels)?;
-        // What the header promises is there; now it may take memory.
+        // The data that the header promises is there, so memory may be allocated for it.
         let voxels = file.rows * file.columns;
         data.try_reserve(voxels)
             .map_err(|_| wrong(&file.path, format!("there is no memory for {voxels} voxels")))?;
@@ -176,8 +176,9 @@ fn each_pixel(
     Ok(masked)
 }
 
-/// How a pixel's value lies in its word (PS3.5, 8.1.1): BitsStored bits, HighBit the highest. What is
-/// above them is not the pixel's, such as an overlay, and a signed value's sign is its highest bit.
+/// Position of a pixel value in its word (PS3.5, 8.1.1): BitsStored bits, HighBit the highest. Bits
+/// above them, such as an overlay, do not belong to the pixel; with PixelRepresentation 1 the highest
+/// stored bit is the sign.
 struct StoredBits {
     /// Below the stored bits.
     lowest: u32,

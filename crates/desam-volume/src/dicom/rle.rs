@@ -1,6 +1,5 @@
-//! Run-length packed frames (PS3.5, annex G).
-//!
-//! Of our own: the decoder at hand trusts that what is unpacked is as long as it should be.
+//! RLE frames (PackBits; PS3.5, annex G).
+//! Implemented here because the decoder of `dicom-pixeldata` trusts the unpacked length.
 
 use super::header::SliceFile;
 use super::wrong;

@@ -1,4 +1,4 @@
-//! Where the data set of a file begins, and in which transfer syntax it is.
+//! Preamble and file meta information: the start of the data set and its transfer syntax.
 
 use super::element::{Elements, Problem, standard_vr};
 use super::encoding::Encoding;
@@ -59,7 +59,7 @@ fn starts_bare(bytes: &[u8], encoding: Encoding) -> bool {
     true
 }
 
-/// The file meta information, as far as it is needed.
+/// The file meta information (PS3.10, 7.1), the parts that are used.
 #[derive(Debug, Default)]
 pub(super) struct Meta {
     /// Where the data set starts.
@@ -136,7 +136,7 @@ impl Meta {
     }
 }
 
-/// A UID without what fills it up.
+/// A UID without its padding.
 fn uid(value: &[u8]) -> String {
     let text = String::from_utf8_lossy(value);
     text.trim_matches(|c: char| c.is_whitespace() || c == '\0').to_owned()

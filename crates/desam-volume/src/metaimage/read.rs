@@ -1,4 +1,4 @@
-//! From a file to a volume.
+//! Reading MetaImage files.
 
 use super::fields::Fields;
 use crate::Result;
@@ -26,7 +26,7 @@ pub fn read_labels(path: &Path) -> Result<LabelVolume> {
     load_labels(path, &ReadOptions::default()).map(|loaded| loaded.value)
 }
 
-/// Reads intensities as [`read_volume`] does, as `options` ask for.
+/// Reads intensities as [`read_volume`] does, according to `options`.
 ///
 /// # Errors
 /// [`crate::Error::Io`] when a file cannot be read or its packing is broken,
@@ -39,7 +39,7 @@ pub fn load_volume(path: &Path, options: &ReadOptions) -> Result<Loaded<Volume>>
     Headed::<Fields>::volume(path, options)
 }
 
-/// Reads labels as [`read_labels`] does, as `options` ask for.
+/// Reads labels as [`read_labels`] does, according to `options`.
 ///
 /// # Errors
 /// As [`load_volume`]; [`crate::Error::NotALabel`] when a value is no label.
@@ -128,7 +128,7 @@ impl HeaderFields for Fields {
         };
         let skip = match self.number(path, &["HeaderSize"], 0.0)? {
             -1.0 if packing == Packing::Plain => Skip::AllBefore,
-            // Of use for a file of its own alone.
+            // Only meaningful for a separate data file.
             _ if self.is_local() => Skip::Bytes(0),
             n if (0.0..1e15).contains(&n) => Skip::Bytes(n as u64),
             n => {

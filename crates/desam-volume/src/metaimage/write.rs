@@ -1,4 +1,4 @@
-//! From a mask to a file.
+//! Writing MetaImage files.
 
 use super::fields::Fields;
 use crate::atomic::write_atomic;

@@ -1,15 +1,15 @@
-//! Analyze 7.5: a header that says how large voxels are, and hardly where.
+//! Analyze 7.5, the predecessor of NIfTI: a header with voxel spacing and hardly any orientation.
 
 use super::header::RawHeader;
 use desam_core::Affine;
 use std::path::Path;
 
-/// Where SPM keeps the voxel, counted from 1, that is the origin: three `i16`.
+/// Offset of SPM's `originator` field: the origin voxel, counted from 1, as three `i16`.
 const ORIGINATOR: usize = 253;
 
-/// The affine as nibabel has it: axes to the left, the front and the head, the format's own default
-/// of an unflipped transverse image; the origin in the middle of the volume, or at SPM's voxel where
-/// the header has one near the volume.
+/// The affine as nibabel builds it: axes to the left, anterior and superior (LAS), the format's default
+/// of an unflipped transverse image; the origin is the centre of the volume, or SPM's `originator`
+/// voxel where that is near the volume.
 pub(super) fn affine(header: &RawHeader, dims: [usize; 3], spacing: [f64; 3]) -> Affine {
     let voxel = |axis: usize| {
         let [a, b] = [0, 1].map(|n| header.byte(ORIGINATOR + 2 * axis + n));
@@ -35,7 +35,7 @@ pub(super) fn affine(header: &RawHeader, dims: [usize; 3], spacing: [f64; 3]) ->
     affine
 }
 
-/// What there is to say about such a file.
+/// The warning about the unstated orientation of such a file.
 pub(super) fn warning(path: &Path) -> String {
     format!(
         "{}: an Analyze 7.5 header does not say which way its axes point; they are taken as left, \

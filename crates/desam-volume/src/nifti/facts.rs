@@ -1,4 +1,4 @@
-//! What a header says that a reader needs to know.
+//! Decoded NIfTI header: grid, data type, scaling and where the voxels are.
 
 use super::field::Field;
 use super::header::{Place, RawHeader, Version};
@@ -8,11 +8,11 @@ use crate::voxels::{Channels, Scalar, wrong};
 use desam_core::{Affine, Grid};
 use std::path::Path;
 
-/// The standard's codes for lengths that are not in millimetres.
+/// Codes of `xyzt_units` for lengths that are not in millimetres.
 const METRES: u8 = 1;
 const MICROMETRES: u8 = 3;
 
-/// The standard's codes for types that are one number a voxel.
+/// The `datatype` codes of one number a voxel.
 fn scalar_of(code: f64) -> Option<Scalar> {
     Some(match code as i16 {
         2 => Scalar::U8,
@@ -37,7 +37,7 @@ pub(super) enum Kind {
     Analyze,
 }
 
-/// What a reader needs to know of a header.
+/// The decoded header.
 #[derive(Debug, Clone)]
 pub(super) struct Facts {
     pub(super) kind: Kind,
@@ -48,12 +48,12 @@ pub(super) struct Facts {
     pub(super) data_start: u64,
     pub(super) slope: f64,
     pub(super) intercept: f64,
-    /// The affine that ITK takes where the header states no orientation.
+    /// The affine that ITK uses where the header states no orientation (no sform, no qform).
     pub(super) itk_affine: Option<Affine>,
 }
 
 impl Facts {
-    /// Of a header that is named like a pair's, where `paired`.
+    /// Decodes a header; `paired` if its file is named like a pair's header (`.hdr`).
     pub(super) fn read(header: &RawHeader, path: &Path, paired: bool) -> Result<Self> {
         let (kind, place) = kind(header, path, paired)?;
         let (dims, channels) = dims(header, path)?;
@@ -65,8 +65,8 @@ impl Facts {
         })?;
         let data_start = data_start(header, place, path)?;
         let (slope, inter) = (header.get(Field::Slope, 0), header.get(Field::Intercept, 0));
-        // The standard: a slope of zero means that the values are not scaled. Several tools write
-        // NaN for the same. SPM keeps its scale in the same place of an Analyze header.
+        // By the standard a slope of zero means that the values are not scaled. Several tools write NaN
+        // for the same. SPM stores its scale at the same offset of an Analyze header.
         let scaled = slope != 0.0 && slope.is_finite();
         let slope = if scaled { slope } else { 1.0 };
         let scaled = scaled && inter.is_finite() && kind == Kind::Nifti;
@@ -113,7 +113,7 @@ fn kind(header: &RawHeader, path: &Path, paired: bool) -> Result<(Kind, Place)> 
                             voxels .img";
             Err(wrong(path, "magic", magic[..3].escape_ascii(), expected))
         }
-        // Analyze has other fields there, mostly zeros.
+        // Analyze has other fields at this offset, mostly zeros.
         magic if paired && header.version() == Version::One && !magic.starts_with(b"n") => {
             Ok((Kind::Analyze, Place::Pair))
         }
@@ -125,7 +125,7 @@ fn kind(header: &RawHeader, path: &Path, paired: bool) -> Result<(Kind, Place)> 
     }
 }
 
-/// Where the voxels start in their file.
+/// Byte offset of the voxels in their file (`vox_offset`).
 fn data_start(header: &RawHeader, place: Place, path: &Path) -> Result<u64> {
     let offset = header.get(Field::VoxOffset, 0);
     let least = match place {
@@ -133,7 +133,7 @@ fn data_start(header: &RawHeader, place: Place, path: &Path) -> Result<u64> {
         Place::Pair => 0,
     };
     match offset {
-        // Some writers leave it out; it can then mean one thing only.
+        // Some writers leave it at 0, which can only mean the first possible byte.
         0.0 => Ok(least),
         o if o >= least as f64 && o < 1e12 => Ok(o as u64),
         _ => {
@@ -143,7 +143,8 @@ fn data_start(header: &RawHeader, place: Place, path: &Path) -> Result<u64> {
     }
 }
 
-/// The three dimensions, and the channels that further ones are; a plane is a volume of one slice.
+/// The three spatial dimensions, and the channels that further dimensions count; a 2-D image is a
+/// volume of one slice.
 fn dims(header: &RawHeader, path: &Path) -> Result<([usize; 3], Channels)> {
     let dim: [f64; 8] = header.numbers(Field::Dim);
     let rank = dim[0];
@@ -155,7 +156,7 @@ fn dims(header: &RawHeader, path: &Path) -> Result<([usize; 3], Channels)> {
     let mut dims = [1; 3];
     let mut channels = 1_u64;
     for (axis, (&d, field)) in dim.iter().zip(FIELDS).enumerate().skip(1).take(rank as usize) {
-        // A dimension beyond the third that is left out may be 0.
+        // An unused dimension beyond the third may be 0.
         let d = if axis > 3 && d == 0.0 { 1.0 } else { d };
         if !(1.0..=f64::from(u32::MAX)).contains(&d) {
             return Err(wrong(path, field, d, "at least 1"));

@@ -1,11 +1,11 @@
-//! The bytes that a NIfTI file starts with: 348 of version 1 or 540 of version 2.
+//! Raw NIfTI header: 348 bytes of version 1 or 540 of version 2.
 
 use super::field::{Field, Number};
 use crate::Result;
 use crate::voxels::wrong;
 use std::path::Path;
 
-/// Which layout a header has.
+/// The version of the format, which decides the layout of the header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Version {
     One,
@@ -26,7 +26,7 @@ impl Version {
         }
     }
 
-    /// Where the voxels of a single file start at the earliest: behind the header and four
+    /// The first byte at which the voxels of a single file may start: after the header and four
     /// extension flags.
     pub(super) fn data_start(self) -> u64 {
         self.header_bytes() as u64 + 4
@@ -49,8 +49,8 @@ impl Version {
     }
 }
 
-/// The header's bytes with the byte order they are in; fields are found by the offsets of the
-/// standard (nifti1.h, nifti2.h).
+/// The header bytes with their byte order; fields are found by the offsets of the standard (nifti1.h,
+/// nifti2.h).
 #[derive(Debug, Clone)]
 pub(super) struct RawHeader {
     bytes: [u8; HEADER_2_BYTES],
@@ -162,12 +162,12 @@ impl RawHeader {
     }
 }
 
-/// Where the voxels of a header are.
+/// The file that holds the voxels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Place {
-    /// Behind the header, in the same file.
+    /// The same file, after the header.
     Same,
-    /// In a file of their own, the `.img` of a pair.
+    /// A separate file, the `.img` of a pair.
     Pair,
 }
 

@@ -1,4 +1,4 @@
-//! From a file to a volume.
+//! Reading NIfTI and Analyze files.
 
 use super::analyze;
 use super::facts::{Facts, Kind};
@@ -12,7 +12,7 @@ use desam_core::text::DisplayPath as _;
 use desam_core::{Affine, LabelVolume, Volume};
 use std::path::{Path, PathBuf};
 
-/// Reads intensities as `f32`, the header's slope and intercept applied.
+/// Reads intensities as `f32` with the header's slope and intercept (`scl_slope`, `scl_inter`) applied.
 ///
 /// # Errors
 /// As [`load_volume`], with the default [`ReadOptions`].
@@ -28,7 +28,7 @@ pub fn read_labels(path: &Path) -> Result<LabelVolume> {
     load_labels(path, &ReadOptions::default()).map(|loaded| loaded.value)
 }
 
-/// Reads intensities as `f32`, the header's slope and intercept applied, as `options` ask for.
+/// Reads intensities as `f32` with `scl_slope` and `scl_inter` applied, according to `options`.
 ///
 /// # Errors
 /// [`Error::Io`] when the file cannot be read or its packing is broken, [`Error::Header`]
@@ -43,7 +43,7 @@ pub fn load_volume(path: &Path, options: &ReadOptions) -> Result<Loaded<Volume>>
     Ok(about.map(|()| volume))
 }
 
-/// Reads labels as [`read_labels`] does, as `options` ask for.
+/// Reads labels as [`read_labels`] does, according to `options`.
 ///
 /// # Errors
 /// As [`load_volume`]; [`Error::NotALabel`] when a value is no label.
@@ -54,19 +54,19 @@ pub fn load_labels(path: &Path, options: &ReadOptions) -> Result<Loaded<LabelVol
     Ok(about.map(|()| labels))
 }
 
-/// The header's file, and that of the voxels where it is another.
+/// The header file, and the voxel file of a pair.
 pub(crate) fn files(path: &Path) -> Result<Vec<PathBuf>> {
     let opened = Opened::new(path)?;
     let voxels = opened.voxel_file().map(Path::to_path_buf);
     Ok([opened.paths.header].into_iter().chain(voxels).collect())
 }
 
-/// Where the header states no orientation: the affine that ITK takes.
+/// The affine that ITK uses where the header states no orientation; `None` where it does.
 pub(crate) fn itk_affine(path: &Path) -> Result<Option<Affine>> {
     Opened::new(path).map(|opened| opened.facts.itk_affine)
 }
 
-/// A file whose header has been understood.
+/// An open file with its decoded header.
 pub(super) struct Opened {
     paths: PairPaths,
     source: Source,
@@ -98,12 +98,12 @@ impl Opened {
         Ok(Self { paths, source, header, facts })
     }
 
-    /// The file of the voxels, where it is not the header's.
+    /// The voxel file of a pair.
     pub(super) fn voxel_file(&self) -> Option<&Path> {
         self.paths.voxels.as_deref().filter(|_| self.facts.place == Place::Pair)
     }
 
-    /// What there is to say about the file.
+    /// Warnings about the file.
     fn about(&self) -> Loaded<()> {
         let mut about = Loaded::new(()).with_itk_affine(self.facts.itk_affine);
         if self.facts.kind == Kind::Analyze {

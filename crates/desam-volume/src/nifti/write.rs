@@ -1,4 +1,4 @@
-//! From a volume to a file.
+//! Writing NIfTI files.
 
 use super::facts::Kind;
 use super::field::Field;
@@ -19,7 +19,7 @@ const SCANNER: f64 = 1.0;
 /// The standard's code for millimetres.
 const MILLIMETRES: f64 = 2.0;
 
-/// How the voxels of a file of ours are stored.
+/// The data type of a file that is written.
 #[derive(Debug, Clone, Copy)]
 struct Stored {
     datatype: f64,
@@ -85,7 +85,7 @@ fn write_floats(out: &mut dyn Write, values: &[f32], big_endian: bool) -> IoResu
     })
 }
 
-/// The header of a file that lies where `reference` does.
+/// A header with the geometry of `reference`.
 fn header_like(
     reference: &Path,
     out: &Path,
@@ -116,7 +116,7 @@ fn header_like(
     Ok(header)
 }
 
-/// The same in NIfTI-1, which more programs read; as it is where a dimension does not fit.
+/// Converts a header to NIfTI-1, which more programs read; unchanged if a dimension does not fit.
 fn as_version_one(header: RawHeader) -> RawHeader {
     let dims: [f64; 8] = header.numbers(Field::Dim);
     let largest = Version::One.largest_dim() as f64;
@@ -136,7 +136,7 @@ fn make_readable_by_itk(header: &mut RawHeader) {
     let Some(affine) = sform(header).filter(|_| header.get(Field::QformCode, 0) <= 0.0) else {
         return;
     };
-    // ITK computes in f32: half its tolerance is on the safe side.
+    // ITK computes in f32, so half its tolerance is a safe margin.
     if shear(&affine) > 0.5 * ITK_ORTHONORMAL {
         set_qform(header, &affine);
     }
@@ -153,7 +153,7 @@ fn set_qform(header: &mut RawHeader, affine: &Affine) {
     header.set_all(Field::Quaternion, &[b, c, d, ox, oy, oz]);
 }
 
-/// The fields that say how voxels are stored and shown.
+/// Sets the fields of data type, scaling and display range.
 fn describe_voxels(header: &mut RawHeader, stored: Stored) {
     header.set(Field::Datatype, 0, stored.datatype);
     header.set(Field::Bitpix, 0, stored.bits);
@@ -213,7 +213,7 @@ fn save(
     })
 }
 
-/// Writes a file in one step, packed where its name ends in `.gz`.
+/// Writes a file atomically, gzip-compressed if its name ends in `.gz`.
 fn write_packed(path: &Path, content: impl Fn(&mut dyn Write) -> IoResult<()>) -> Result<()> {
     let packed = path.extension().is_some_and(|e| e.eq_ignore_ascii_case("gz"));
     write_atomic(path, |file| if packed { gzip(file, content) } else { content(file) })

@@ -1,4 +1,4 @@
-//! From a file to a volume.
+//! Reading NRRD files.
 
 use super::fields::{Encoding, Fields};
 use super::geometry;
@@ -27,7 +27,7 @@ pub fn read_labels(path: &Path) -> Result<LabelVolume> {
     load_labels(path, &ReadOptions::default()).map(|loaded| loaded.value)
 }
 
-/// Reads intensities as `f32`, as `options` ask for.
+/// Reads intensities as `f32`, according to `options`.
 ///
 /// # Errors
 /// [`crate::Error::Io`] when a file cannot be read or its packing is broken,
@@ -40,7 +40,7 @@ pub fn load_volume(path: &Path, options: &ReadOptions) -> Result<Loaded<Volume>>
     Headed::<Fields>::volume(path, options)
 }
 
-/// Reads labels as [`read_labels`] does, as `options` ask for.
+/// Reads labels as [`read_labels`] does, according to `options`.
 ///
 /// # Errors
 /// As [`load_volume`]; [`crate::Error::NotALabel`] when a value is no label.

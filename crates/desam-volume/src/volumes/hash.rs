@@ -1,4 +1,4 @@
-//! The files that hold a volume, and one hash for all of them.
+//! BLAKE3 hashes of volumes, over all of their files.
 
 use super::{ReadOptions, VolumeFormat};
 use crate::{Error, Result, metaimage, nifti, nrrd};

@@ -1,4 +1,4 @@
-//! Formats whose header is text, with the voxels behind it or in files that it names.
+//! Formats with a text header (MetaImage, NRRD) and voxels after it or in separate files.
 
 use super::channels::Channels;
 use super::path::{data_file, data_file_within};
@@ -12,31 +12,31 @@ use desam_core::{Grid, LabelVolume, Volume};
 use std::io::{BufRead, BufReader, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
-/// The lines of such a header: what tells one format from another.
+/// The fields of a text header, which differ between the formats.
 pub(crate) trait HeaderFields: Sized {
     /// The field that says where the voxels are.
     const DATA_FIELD: &'static str;
 
-    /// Takes the header of a file apart.
+    /// Parses the header of a file.
     fn read(path: &Path) -> Result<Self>;
 
-    /// Bytes of the header: where the voxels are if they are behind it.
+    /// Length of the header in bytes: the offset of the voxels in the same file.
     fn bytes(&self) -> u64;
 
-    /// Size and place.
+    /// Dimensions and affine.
     fn grid(&self, path: &Path) -> Result<Grid>;
 
-    /// How many numbers a voxel has, and how they lie.
+    /// Number of channels and their layout.
     fn channels(&self, path: &Path) -> Result<Channels>;
 
-    /// Where the voxels are.
+    /// The data files.
     fn data_files(&self, path: &Path) -> Result<DataFiles>;
 
-    /// How the voxels are stored.
+    /// Storage of the voxels: type, byte order, compression.
     fn storage(&self, path: &Path) -> Result<Storage>;
 }
 
-/// How voxels are stored, and what is to be passed over before the first one of each file.
+/// Storage of voxels: coding, compression, and what is skipped before the first one of each file.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Storage {
     pub(crate) coding: Coding,
@@ -46,7 +46,7 @@ pub(crate) struct Storage {
     pub(crate) skip: Skip,
 }
 
-/// Bytes to pass over: of the decompressed data where it is compressed, else of the file as it is.
+/// Bytes to skip: of the decompressed data if it is compressed, else of the file.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Skip {
     Bytes(u64),
@@ -54,12 +54,12 @@ pub(crate) enum Skip {
     AllBefore,
 }
 
-/// A header that has been understood.
+/// A parsed header.
 pub(crate) struct Headed<F> {
     pub(crate) fields: F,
     pub(crate) grid: Grid,
     pub(crate) channels: Channels,
-    /// The files of the voxels in their order; empty where they are behind the header.
+    /// The data files in order; empty if the voxels follow the header.
     pub(crate) voxel_files: Vec<PathBuf>,
 }
 
@@ -99,7 +99,7 @@ impl<F: HeaderFields> Headed<F> {
         image.labels(options).map(Loaded::new)
     }
 
-    /// The header's file, and those of the voxels where they are others.
+    /// The header file and the data files.
     pub(crate) fn files(path: &Path, options: &ReadOptions) -> Result<Vec<PathBuf>> {
         let opened = Self::open(path, options)?;
         Ok([path.to_path_buf()].into_iter().chain(opened.voxel_files).collect())

@@ -1,4 +1,4 @@
-//! Voxels as files hold them, decoded without trusting any header.
+//! Decoding of stored voxels without trusting any header.
 //!
 //! What a header promises is compared with what the file can hold before memory is taken, so that
 //! a file of any bytes costs at most a small multiple of its size (see [`StoredImage`]).

@@ -1,6 +1,6 @@
-//! Header fields that name several data files: a list, or a pattern with a number in it.
+//! Header fields that name several data files: a list, or a printf pattern.
 
-/// The files that a header says its voxels are in.
+/// The data files that a header names.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum DataFiles {
     /// Behind the header, in the same file.

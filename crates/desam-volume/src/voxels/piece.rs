@@ -1,4 +1,4 @@
-//! One file of voxels.
+//! One data file.
 
 use super::collect::Collector;
 use super::image::{read_full, truncated};
@@ -10,7 +10,7 @@ use std::path::PathBuf;
 /// Characters of the longest number that a text of voxels may hold.
 const LONGEST_NUMBER: u64 = 64;
 
-/// A file of voxels that is open, or the part of a file behind its header.
+/// An open data file, or the part of a file after its header.
 #[derive(Debug)]
 pub(crate) struct Piece {
     pub(crate) path: PathBuf,
@@ -39,7 +39,7 @@ impl Piece {
         usize::try_from(self.source.reservable(bytes) / width).unwrap_or(0)
     }
 
-    /// Hands `values` to the collector, and compares the checksum of what is compressed.
+    /// Decodes `values` into the collector and verifies the checksum of compressed data.
     pub(super) fn read<T, F: FnMut(usize, f64) -> Result<T>>(
         mut self,
         values: u64,

@@ -19,7 +19,7 @@ const SLACK: u64 = 1 << 20;
 /// How a gzip member starts.
 const GZIP: [u8; 2] = [0x1f, 0x8b];
 
-/// How the bytes of a file are packed.
+/// The compression of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Packing {
     /// Not at all.
@@ -34,7 +34,7 @@ pub(crate) enum Packing {
     Hex,
 }
 
-/// A file's content as a stream, decompressed where it is compressed.
+/// A byte stream of a file's content, decompressed.
 #[derive(Debug)]
 pub(crate) enum Source {
     Plain { file: BufReader<File>, bytes: u64 },
@@ -69,7 +69,7 @@ impl Source {
         })
     }
 
-    /// No more than so many bytes can come out of this file.
+    /// Upper bound of the decompressed size of this file, in bytes.
     pub(crate) fn at_most(&self) -> u64 {
         match self {
             Self::Plain { bytes, .. } => *bytes,
@@ -90,8 +90,8 @@ impl Source {
         self.at_most().saturating_sub(bytes.unwrap_or(u64::MAX))
     }
 
-    /// Room to reserve for `wanted` bytes before they have been seen: all of it where the file is
-    /// known to hold them, twice the file's size where it is packed.
+    /// Bytes to reserve for `wanted` before they have been decoded: all if the file is known to hold
+    /// them, at most twice the file's size if it is compressed.
     pub(super) fn reservable(&self, wanted: u64) -> u64 {
         match self {
             Self::Plain { bytes, .. } => wanted.min(*bytes),

@@ -1,4 +1,4 @@
-//! What the tests of all formats need.
+//! Helpers of the tests of all formats.
 
 use crate::{Error, Result};
 use desam_core::{Affine, Grid, LabelVolume, Volume};
@@ -6,7 +6,7 @@ use flate2::{Compression, write::GzEncoder, write::ZlibEncoder};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-/// A folder that is gone after the test.
+/// A temporary folder, removed after the test.
 pub(crate) struct Scratch(tempfile::TempDir);
 
 impl Scratch {
@@ -92,8 +92,8 @@ pub(crate) struct Masks {
 }
 
 impl Masks {
-    /// Writes a mask of that image, which lies in `image`, under these names: like the image, with
-    /// these lines of its header, and anew. Then hands out the mask.
+    /// Writes a mask of the image in `image` under these names, with the header of the image (whose
+    /// `lines` it must keep) and with a new header, and returns the mask.
     #[track_caller]
     pub(crate) fn assert_in_place(
         &self,

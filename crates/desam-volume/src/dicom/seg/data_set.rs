@@ -62,7 +62,7 @@ impl Segmentation<'_> {
         self.mask.data().chunks(8).map(byte).collect()
     }
 
-    /// A hash of all that makes this object another than the next.
+    /// A hash of everything that distinguishes this object from others.
     fn identity(&self, pixels: &[u8]) -> blake3::Hash {
         let mut hasher = blake3::Hasher::new_derive_key("desam DICOM segmentation v1");
         let mut add = |part: &[u8]| {
@@ -86,7 +86,7 @@ impl Segmentation<'_> {
         hasher.finalize()
     }
 
-    /// Everything but the object's own UID and its pixels.
+    /// All elements except SOPInstanceUID and PixelData.
     fn elements(&self, identity: &blake3::Hash) -> Item {
         let Source { stack, date, time, .. } = self.source;
         let [columns, rows, frames] = stack.grid.dims.map(|n| n as u64);

@@ -17,7 +17,7 @@ const SAME_PLANE: f64 = 0.01;
 /// images that the segmentation refers to, so that a wrong position cannot take all memory.
 const MAX_SLICES: usize = 256;
 
-/// Where the frames of a file lie.
+/// The grid of a segmentation and the slice of each frame.
 #[derive(Debug)]
 pub(super) struct Planes {
     pub(super) grid: Grid,
@@ -165,7 +165,7 @@ fn are_parallel(frames: &[Slice]) -> bool {
     })
 }
 
-/// What a file says of the distances between slices.
+/// What a file says about the spacing of slices.
 struct Distances {
     /// SpacingBetweenSlices, mm.
     between: Option<f64>,
@@ -184,7 +184,7 @@ impl Distances {
         let Some(smallest) = gaps.iter().copied().min_by(f64::total_cmp) else {
             return Some(vec![0]);
         };
-        // Slices may lie apart; beyond half their thickness that needs a second sign.
+        // Slices may have gaps; a gap above half their thickness needs a second indication.
         let is_near = self.thickness.is_none_or(|thickness| smallest < 1.5 * thickness);
         let as_near = gaps.iter().filter(|gap| **gap < 1.1 * smallest).count();
         let is_usual = gaps.len() > 1 && 2 * as_near > gaps.len();
@@ -198,7 +198,7 @@ fn steps(gaps: &[f64], step: f64) -> Option<Vec<usize>> {
     let mut slices = vec![0_usize];
     for gap in gaps {
         let steps = (gap / step).round();
-        // Both may be rounded in the file, and many steps add up.
+        // Both may be rounded in the file, and the errors of many steps add up.
         let off = (gap - steps * step).abs() / step;
         if !(1.0..1e6).contains(&steps) || off.is_nan() || off > OFF_PLACE * steps.sqrt() {
             return None;

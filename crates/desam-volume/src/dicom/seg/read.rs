@@ -94,7 +94,7 @@ pub(in super::super) fn labels(
     Ok(loaded)
 }
 
-/// The labels while frames are put on them.
+/// The label volume that frames are written into.
 struct Canvas<'a> {
     data: Vec<u8>,
     grid: Grid,
@@ -103,7 +103,7 @@ struct Canvas<'a> {
 }
 
 impl Canvas<'_> {
-    /// Takes one pixel of a frame.
+    /// Writes one pixel of a frame.
     fn put(
         &mut self,
         voxel: usize,

@@ -1,4 +1,4 @@
-//! What a segmentation says of its segments, and of which of them each frame is.
+//! Segments of a segmentation, and the segment of each frame.
 
 use super::super::fields::Fields;
 use super::super::wrong;
@@ -9,7 +9,7 @@ use dicom_object::InMemDicomObject;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-/// What the pixels of a segmentation are.
+/// SegmentationType: the meaning of the pixels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     /// Whether a pixel belongs to the frame's segment.
@@ -90,7 +90,7 @@ impl Segments {
         Err(wrong(path, problem))
     }
 
-    /// A segment for people: its number and its label.
+    /// A segment for messages: its number and its label.
     pub(super) fn name(&self, number: u16) -> String {
         match self.described.get(&number).map(String::as_str) {
             None | Some("") => number.to_string(),
@@ -98,7 +98,7 @@ impl Segments {
         }
     }
 
-    /// All described segments for people.
+    /// All described segments for messages.
     pub(super) fn names(&self) -> String {
         let names: Vec<String> = self.described.keys().map(|number| self.name(*number)).collect();
         if names.is_empty() { "none".into() } else { names.join(", ") }

@@ -1,4 +1,4 @@
-//! What a segmentation takes over from the series that it is of.
+//! Attributes of patient, study and series that a segmentation copies from its source.
 
 use super::super::attributes::{Item, MAX_TEXT, text};
 use super::super::file::DicomFile;
@@ -57,7 +57,7 @@ const MOMENTS: [Moment; 4] = [
     Moment { date: tags::STUDY_DATE, time: tags::STUDY_TIME },
 ];
 
-/// A series, as far as a segmentation of it is concerned.
+/// The source series of a segmentation.
 #[derive(Debug)]
 pub(super) struct Source<'a> {
     pub(super) stack: &'a Stack,
@@ -116,7 +116,7 @@ impl<'a> Source<'a> {
             let date = values.ascii(moment.date).filter(|d| is_date(d))?;
             Some((date, values.ascii(moment.time)))
         });
-        // The object must have one; a series from which dates were taken has none to give.
+        // The object must have a date; a de-identified series may have none.
         let (date, time) = moment.unwrap_or_else(|| ("19000101".into(), None));
         let time = time.unwrap_or_else(|| "000000".into());
         let series = needed(series, path, "SeriesInstanceUID")?;
