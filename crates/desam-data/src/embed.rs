@@ -101,7 +101,7 @@ pub fn embed(
     device: &Device,
     progress: &dyn Progress,
 ) -> Result<EmbedSummary> {
-    CacheWriter::new(options, (encoder, device), progress)?.embed()
+    CacheWriter::new(options, encoder, device, progress)?.embed()
 }
 
 /// Summary of one part (shard) of a run.
@@ -130,10 +130,11 @@ pub struct PartSummary {
 pub fn embed_part(
     options: &EmbedOptions,
     part: Part,
-    (encoder, device): (&dyn ImageEncoder, &Device),
+    encoder: &dyn ImageEncoder,
+    device: &Device,
     progress: &dyn Progress,
 ) -> Result<PartSummary> {
-    PartWriter::new(options, part, (encoder, device), progress)?.embed()
+    PartWriter::new(options, part, encoder, device, progress)?.embed()
 }
 
 /// Assembles the cache of `of` parts that are all done. The last part does this already, unless it
@@ -145,8 +146,9 @@ pub fn embed_part(
 pub fn finish_parts(
     options: &EmbedOptions,
     of: usize,
-    (encoder, device): (&dyn ImageEncoder, &Device),
+    encoder: &dyn ImageEncoder,
+    device: &Device,
     progress: &dyn Progress,
 ) -> Result<()> {
-    CacheWriter::new(options, (encoder, device), progress)?.finish_parts(of)
+    CacheWriter::new(options, encoder, device, progress)?.finish_parts(of)
 }

@@ -141,7 +141,7 @@ fn a_data_set_of_a_foreign_format_is_found_verified_and_embedded() {
     for index in 0..2 {
         let part = Part::new(index, 2).unwrap();
         let encoder = ToyEncoder::new();
-        embed_part(&parts, part, (&encoder, &Device::Cpu), &Quiet).unwrap();
+        embed_part(&parts, part, &encoder, &Device::Cpu, &Quiet).unwrap();
     }
     let header = |dir: &Path| std::fs::read(dir.join("cache.json")).unwrap();
     assert!(header(&parts.dir) == header(&options.dir), "other headers");

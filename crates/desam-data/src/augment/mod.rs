@@ -18,7 +18,7 @@ pub use features::FeatureAugment;
 use crate::Result;
 use crate::preprocess::SliceImage;
 use desam_core::BinaryMask;
-use geometry::Placement;
+use geometry::RandomAffine;
 use intensity::Tone;
 use rand::Rng;
 
@@ -40,7 +40,7 @@ impl ImageAugment {
     ) -> Result<(SliceImage, BinaryMask)> {
         self.validate()?;
         let placed = (0..TRIES).find_map(|_| {
-            let placement = Placement::draw(self, rng);
+            let placement = RandomAffine::draw(self, rng);
             let moved = placement.mask(mask);
             (mask.is_empty() || !moved.is_empty()).then_some((placement, moved))
         });

@@ -9,9 +9,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 /// as in every epoch of training, does not verify it again. Threads that use a file at the same time
 /// may both verify it.
 #[derive(Debug)]
-pub(super) struct Checked(Vec<AtomicBool>);
+pub(super) struct VerifiedFiles(Vec<AtomicBool>);
 
-impl Checked {
+impl VerifiedFiles {
     pub(super) fn new(files: usize) -> Self {
         Self((0..files).map(|_| AtomicBool::new(false)).collect())
     }
@@ -122,7 +122,7 @@ mod tests {
 
     #[test]
     fn a_file_that_passed_is_not_checked_again_and_one_that_failed_is() {
-        let checked = Checked::new(2);
+        let checked = VerifiedFiles::new(2);
         let never = || -> Result<()> { panic!("checked twice") };
         checked.once(0, || Ok(())).unwrap();
         checked.once(0, never).unwrap();

@@ -86,9 +86,10 @@ impl Dataset for CachedSlices {
             desam_core::Error::external(Error::SliceIndex { index, len: self.slices.len() })
         })?;
         let read = || -> Result<CachedSlice> {
-            let features = match self.as_stored {
-                true => self.cache.stored_features(slice, &self.device)?,
-                false => self.cache.features(slice, &self.device)?,
+            let features = if self.as_stored {
+                self.cache.stored_features(slice, &self.device)?
+            } else {
+                self.cache.features(slice, &self.device)?
             };
             Ok(CachedSlice {
                 features,

@@ -1,6 +1,6 @@
 //! Reader of a feature cache.
 
-use super::checked::{Checked, not_finite};
+use super::checked::{VerifiedFiles, not_finite};
 use super::{CacheCase, CacheHeader, CachePaths, CasePages, Entry, FeatureDtype, TensorSpec};
 use crate::preprocess::SliceImage;
 use crate::{Error, Result};
@@ -31,7 +31,7 @@ pub struct FeatureCache {
     features: Vec<TensorSpec>,
     slices: Vec<SliceRef>,
     /// Verified files: of the cases, then of the slices. Shared by clones.
-    checked: Arc<Checked>,
+    checked: Arc<VerifiedFiles>,
 }
 
 impl FeatureCache {
@@ -58,7 +58,7 @@ impl FeatureCache {
             })
         });
         let slices: Vec<SliceRef> = slices.collect();
-        let checked = Arc::new(Checked::new(header.cases.len() + slices.len()));
+        let checked = Arc::new(VerifiedFiles::new(header.cases.len() + slices.len()));
         let cache = Self { paths, header, features, slices, checked };
         cache.check_complete()?;
         for case in 0..cache.header.cases.len() {

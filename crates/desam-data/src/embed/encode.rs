@@ -4,7 +4,7 @@
 //! once ([`three_stage`]): the slices of the next batch are enlarged, one batch is encoded and fetched,
 //! the files of the one before are written. At most three batches are in memory.
 
-use super::run::Run;
+use super::run::EmbedRun;
 use super::stored;
 use crate::Result;
 use crate::cache::{CacheCase, CacheHeader, Entry, Seal, TensorSpec, not_finite};
@@ -24,7 +24,7 @@ pub(super) struct CaseDone {
 
 /// A slice whose features are to be computed.
 #[derive(Debug)]
-struct Missing {
+struct MissingSlice {
     z: usize,
     path: PathBuf,
     seal: Seal,
@@ -32,14 +32,14 @@ struct Missing {
 
 /// Some slices and what has been made of them: their pixels, then their features.
 struct Batch<'a, T> {
-    slices: &'a [Missing],
+    slices: &'a [MissingSlice],
     made: T,
 }
 
 /// Stored bytes: for each slice those of its tensors.
 type Bytes = Vec<Vec<Vec<u8>>>;
 
-impl Run<'_> {
+impl EmbedRun<'_> {
     /// Encodes what is missing of a case.
     pub(super) fn encode_case(&self, header: &CacheHeader, case: &CacheCase) -> Result<CaseDone> {
         let tensors = self.recipe.feature_tensors();
@@ -61,7 +61,7 @@ impl Run<'_> {
                     self.progress.advance(1, &note(z, "kept"));
                 }
                 // Any unreadable entry is simply regenerated.
-                Ok(None) | Err(_) => missing.push(Missing { z, path, seal }),
+                Ok(None) | Err(_) => missing.push(MissingSlice { z, path, seal }),
             }
         }
         if missing.is_empty() {
@@ -72,7 +72,7 @@ impl Run<'_> {
         let encode = |batch| self.encode(batch);
         let mut written = 0;
         let write = |batch: Batch<'_, Bytes>| -> Result<()> {
-            for (Missing { z, path, seal }, values) in batch.slices.iter().zip(batch.made) {
+            for (MissingSlice { z, path, seal }, values) in batch.slices.iter().zip(batch.made) {
                 let named: Vec<_> = tensors.iter().cloned().zip(values).collect();
                 Entry::write(path, seal, &named)?;
                 written += self.written(path, seal, &tensors)?;
@@ -96,7 +96,7 @@ impl Run<'_> {
     fn enlarge<'a>(
         &self,
         volume: &PreparedVolume,
-        slices: &'a [Missing],
+        slices: &'a [MissingSlice],
     ) -> Result<Batch<'a, Tensor>> {
         let each = slices.iter().map(|s| volume.enlarged(s.z));
         let made = Tensor::cat(&each.collect::<Result<Vec<_>>>()?, 0)?;

@@ -49,8 +49,8 @@ impl Part {
         for case in cases {
             weights.push((case.site.as_str(), bytes(case, read)?));
         }
-        let hands = deal(&weights, self.of);
-        let mine = cases.iter().zip(hands).filter(|(_, hand)| *hand == self.index);
+        let shards = assign(&weights, self.of);
+        let mine = cases.iter().zip(shards).filter(|(_, shard)| *shard == self.index);
         Ok(mine.map(|(case, _)| case).collect())
     }
 }
@@ -85,17 +85,17 @@ pub(super) fn fingerprint(cases: &[Case], read: &ReadOptions) -> Result<String> 
 /// first, to and fro. Within a site a case's size on the disk tells how many slices it has, between
 /// sites it does not, so that each hand gets its share of every site. Hands differ by one case at
 /// most. Returns the hand of every case.
-fn deal(cases: &[(&str, u64)], of: usize) -> Vec<usize> {
+fn assign(cases: &[(&str, u64)], of: usize) -> Vec<usize> {
     let mut order: Vec<usize> = (0..cases.len()).collect();
     order.sort_by_key(|&n| cases.get(n).map(|&(site, weight)| (site, u64::MAX - weight, n)));
-    let mut hands = vec![0; cases.len()];
+    let mut shards = vec![0; cases.len()];
     for (turn, n) in order.into_iter().enumerate() {
         let (round, place) = (turn / of, turn % of);
-        if let Some(hand) = hands.get_mut(n) {
-            *hand = if round % 2 == 0 { place } else { of - 1 - place };
+        if let Some(shard) = shards.get_mut(n) {
+            *shard = if round % 2 == 0 { place } else { of - 1 - place };
         }
     }
-    hands
+    shards
 }
 
 #[cfg(test)]
@@ -116,7 +116,7 @@ mod tests {
     fn heavy_cases_are_spread_by_site() {
         // By hand: A's cases fall 9 → 0, 5 → 1, then to and fro: 4 → 1, 1 → 0; B's 8 → 0, 7 → 1.
         let cases = [("A", 1), ("A", 9), ("B", 7), ("A", 5), ("B", 8), ("A", 4)];
-        assert_eq!(deal(&cases, 2), [0, 0, 1, 1, 0, 1]);
+        assert_eq!(assign(&cases, 2), [0, 0, 1, 1, 0, 1]);
     }
 
     proptest! {
@@ -127,12 +127,12 @@ mod tests {
         ) {
             let cases: Vec<(&str, u64)> = cases.iter().map(|(s, w)| (s.as_str(), *w)).collect();
             // One hand for each case: disjoint and covering by construction of the answer.
-            let hands = deal(&cases, of);
-            prop_assert_eq!(hands.len(), cases.len());
-            prop_assert!(hands.iter().all(|&h| h < of));
-            let count = |hand: usize, site: Option<&str>| {
-                let dealt = hands.iter().zip(&cases);
-                dealt.filter(|(h, c)| **h == hand && site.is_none_or(|s| s == c.0)).count()
+            let shards = assign(&cases, of);
+            prop_assert_eq!(shards.len(), cases.len());
+            prop_assert!(shards.iter().all(|&h| h < of));
+            let count = |shard: usize, site: Option<&str>| {
+                let dealt = shards.iter().zip(&cases);
+                dealt.filter(|(h, c)| **h == shard && site.is_none_or(|s| s == c.0)).count()
             };
             let sizes: Vec<usize> = (0..of).map(|h| count(h, None)).collect();
             prop_assert!(sizes.iter().max().unwrap() - sizes.iter().min().unwrap() <= 1);
@@ -141,7 +141,7 @@ mod tests {
                 let sizes: Vec<usize> = (0..of).map(|h| count(h, Some(site))).collect();
                 prop_assert!(sizes.iter().max().unwrap() - sizes.iter().min().unwrap() <= 2);
             }
-            prop_assert_eq!(deal(&cases, of), hands);
+            prop_assert_eq!(assign(&cases, of), shards);
         }
     }
 }

@@ -17,7 +17,7 @@ use desam_volume::volumes::{
 };
 use std::path::{Path, PathBuf};
 
-pub(super) struct Run<'a> {
+pub(super) struct EmbedRun<'a> {
     pub(super) options: &'a EmbedOptions,
     pub(super) encoder: &'a dyn ImageEncoder,
     pub(super) device: &'a Device,
@@ -32,7 +32,7 @@ pub(super) struct Run<'a> {
 
 /// What of a cache a run writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Access {
+pub(super) enum CacheAccess {
     Whole,
     Part(Part),
 }
@@ -46,7 +46,7 @@ struct ReadyCase {
 }
 
 /// Cases whose images and masks are in place.
-pub(super) struct Prepared {
+pub(super) struct PreparedCases {
     pub(super) header: CacheHeader,
     /// Size of their files.
     bytes: u64,
@@ -54,7 +54,7 @@ pub(super) struct Prepared {
     labels: Vec<SiteRoundTrip>,
 }
 
-impl<'a> Run<'a> {
+impl<'a> EmbedRun<'a> {
     pub(super) fn paths(&self) -> &CachePaths {
         &self.paths
     }
@@ -68,7 +68,7 @@ impl<'a> Run<'a> {
         encoder: &'a dyn ImageEncoder,
         device: &'a Device,
         progress: &'a dyn Progress,
-        access: Access,
+        access: CacheAccess,
     ) -> Result<Self> {
         let recipe = CacheRecipe {
             encoder: options.encoder.clone(),
@@ -108,7 +108,7 @@ impl<'a> Run<'a> {
     }
 
     /// First phase: every volume is read, its images and masks are stored, its slices counted.
-    pub(super) fn prepare_cases(&self, cases: &[&Case]) -> Result<Prepared> {
+    pub(super) fn prepare_cases(&self, cases: &[&Case]) -> Result<PreparedCases> {
         self.progress.begin("preparing volumes", cases.len() as u64);
         let mut ready = Vec::with_capacity(cases.len());
         for case in cases {
@@ -122,7 +122,7 @@ impl<'a> Run<'a> {
         let labels = SiteRoundTrip::by_site(labels);
         self.report_round_trip(&labels);
         let header = self.header(ready.into_iter().map(|r| r.record).collect());
-        Ok(Prepared { header, bytes, labels })
+        Ok(PreparedCases { header, bytes, labels })
     }
 
     /// Reports the round-trip loss of labels, before hours of encoding.
@@ -138,7 +138,7 @@ impl<'a> Run<'a> {
     }
 
     /// Refuses a cache of nothing: all labels may vanish in masks that are too small.
-    pub(super) fn expect_slices(&self, prepared: &Prepared) -> Result<()> {
+    pub(super) fn expect_slices(&self, prepared: &PreparedCases) -> Result<()> {
         let cases = &prepared.header.cases;
         let wanted = self.recipe.slices != SlicePolicy::None && !cases.is_empty();
         if wanted && cases.iter().all(|case| case.stored.is_empty()) {
@@ -253,7 +253,7 @@ impl<'a> Run<'a> {
     }
 
     /// Second phase: says the size, encodes what is missing.
-    pub(super) fn encode_cases(&self, prepared: &Prepared) -> Result<EmbedSummary> {
+    pub(super) fn encode_cases(&self, prepared: &PreparedCases) -> Result<EmbedSummary> {
         let (header, mut bytes) = (&prepared.header, prepared.bytes);
         let slices: usize = header.cases.iter().map(|c| c.stored.len()).sum();
         self.progress.say(&format!(
@@ -291,11 +291,11 @@ impl<'a> Run<'a> {
 fn locks(
     options: &EmbedOptions,
     recipe: &CacheRecipe,
-    access: Access,
+    access: CacheAccess,
     progress: &dyn Progress,
 ) -> Result<Vec<Lock>> {
     let dir = &options.dir;
-    let Access::Part(part) = access else {
+    let CacheAccess::Part(part) = access else {
         return Ok(vec![lock::folder(dir, progress)?]);
     };
     let agreement = recipe

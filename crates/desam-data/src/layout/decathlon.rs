@@ -4,8 +4,8 @@
 //! An image may hold several channels (the prostate's are T2 and ADC), one of which is chosen when it
 //! is read. The release is packed on a Mac and holds a hidden `._NAME` beside every file.
 
-use super::found::{Found, Survey};
 use super::nn_unet::{root, stem};
+use super::survey::{CaseFiles, Survey};
 use super::{entries, name_of};
 use crate::{Error, Result};
 use desam_core::files::read_regular_to_string;
@@ -42,13 +42,13 @@ pub(super) fn survey(dir: &Path, read: &ReadOptions) -> Result<Survey> {
     };
     let site = name_of(&std::path::absolute(&root).map_err(Error::io("find", &root))?)?;
     let mut all = Survey::default();
-    let mut found = BTreeMap::<String, Found>::new();
+    let mut found = BTreeMap::<String, CaseFiles>::new();
     for (folder, is_image) in [("imagesTr", true), ("labelsTr", false)] {
         let folder = root.join(folder);
         let paths = if folder.is_dir() { entries(&folder)? } else { Vec::new() };
         for path in paths {
             let Some(id) = stem(&path, read) else { continue };
-            let case = found.entry(id.to_lowercase()).or_insert_with(|| Found::new(&site, id));
+            let case = found.entry(id.to_lowercase()).or_insert_with(|| CaseFiles::new(&site, id));
             let place = if is_image { &mut case.image } else { &mut case.label };
             if let Some(first) = place.replace(path.clone()) {
                 let (site, id) = (site.clone(), id.to_owned());
@@ -82,11 +82,11 @@ pub(super) fn survey(dir: &Path, read: &ReadOptions) -> Result<Survey> {
 #[derive(Deserialize)]
 struct Dataset {
     #[serde(default)]
-    training: Vec<Listed>,
+    training: Vec<ListedCase>,
 }
 
 #[derive(Deserialize)]
-struct Listed {
+struct ListedCase {
     image: PathBuf,
 }
 

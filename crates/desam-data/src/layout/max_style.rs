@@ -2,7 +2,7 @@
 //! `label_clipped.nii.gz`.
 
 use super::folders::{folders, listable_folders, only};
-use super::found::{Found, Survey};
+use super::survey::{CaseFiles, Survey};
 use super::{Case, entries, name_of};
 use crate::Result;
 use desam_volume::volumes::ReadOptions;
@@ -38,7 +38,7 @@ pub(super) fn survey(dir: &Path, read: &ReadOptions) -> Result<Survey> {
 fn case(site: &Path, patient: &Path, read: &ReadOptions) -> Result<Option<Case>> {
     let (site, id) = (name_of(site)?, name_of(patient)?);
     let one = |name| only(files(patient, name, read)?, &site, &id);
-    let found = Found { image: one(IMAGE)?, label: one(LABEL)?, ..Found::new(&site, &id) };
+    let found = CaseFiles { image: one(IMAGE)?, label: one(LABEL)?, ..CaseFiles::new(&site, &id) };
     found.pair("t2_img_clipped.nii.gz", "label_clipped.nii.gz")
 }
 

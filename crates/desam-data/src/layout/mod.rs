@@ -3,7 +3,6 @@
 
 mod decathlon;
 mod folders;
-mod found;
 mod i2cvb;
 mod listing;
 mod max_style;
@@ -12,13 +11,14 @@ mod nci_isbi;
 mod nn_unet;
 mod promise12;
 mod saml;
+mod survey;
 mod table;
 #[cfg(test)]
 mod testing;
 
-pub use found::Survey;
 pub use listing::unused_series;
 pub use listing::{FolderListing, UnreadFolder, list_folder, list_folder_with, list_volumes};
+pub use survey::Survey;
 
 use crate::{Error, Result};
 use desam_core::files::open_regular;

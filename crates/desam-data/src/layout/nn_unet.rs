@@ -1,8 +1,8 @@
 //! The layout of nnU-Net, as the official DeSAM has it: `imagesTr/NAME_0000.nii.gz`,
 //! `labelsTr/NAME.nii.gz`, and a table with the columns `patientid` and `center` beside them.
 
-use super::found::{Found, Survey};
 use super::names::strip_suffix;
+use super::survey::{CaseFiles, Survey};
 use super::{entries, looks_like, name_of, table};
 use crate::{Error, Result};
 use desam_core::text::DisplayPath as _;
@@ -26,13 +26,13 @@ pub(super) fn survey(dir: &Path, read: &ReadOptions) -> Result<Survey> {
     let centres = centres(&root)?;
     let whole = name_of(&std::path::absolute(&root).map_err(Error::io("find", &root))?)?;
     let mut all = Survey::default();
-    let mut found = BTreeMap::<String, Found>::new();
+    let mut found = BTreeMap::<String, CaseFiles>::new();
     for path in listed(&root.join("imagesTr"), &mut all) {
         let Some(id) = stem(&path, read).and_then(|s| strip_suffix(s, CHANNEL)) else {
             all.problems.extend(unnameable(&path, read));
             continue;
         };
-        let new = Found { image: Some(path.clone()), ..Found::new(&whole, id) };
+        let new = CaseFiles { image: Some(path.clone()), ..CaseFiles::new(&whole, id) };
         if let Some(first) = found.insert(id.to_lowercase(), new) {
             let (site, id, first) = (first.site, first.id, first.image.unwrap_or_default());
             all.problems.push(Error::DuplicateCase { site, id, first, second: path });
@@ -45,7 +45,7 @@ pub(super) fn survey(dir: &Path, read: &ReadOptions) -> Result<Survey> {
             all.problems.extend(unnameable(&path, read));
             continue;
         };
-        let entry = found.entry(id.to_lowercase()).or_insert_with(|| Found::new(&whole, id));
+        let entry = found.entry(id.to_lowercase()).or_insert_with(|| CaseFiles::new(&whole, id));
         if let Some(first) = entry.label.replace(path.clone()) {
             let (site, id) = (whole.clone(), id.to_owned());
             all.problems.push(Error::DuplicateCase { site, id, first, second: path });

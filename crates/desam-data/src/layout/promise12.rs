@@ -3,7 +3,7 @@
 //! that all are one site.
 
 use super::folders::folders;
-use super::found::Survey;
+use super::survey::Survey;
 use super::{entries, looks_like, name_of, saml};
 use crate::{Error, Result};
 use desam_volume::volumes::ReadOptions;

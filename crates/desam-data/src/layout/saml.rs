@@ -2,7 +2,7 @@
 //! pairs of files by name in general.
 
 use super::folders::folders;
-use super::found::{Found, Survey};
+use super::survey::{CaseFiles, Survey};
 use super::{entries, looks_like, name_of, names::VolumeName};
 use crate::{Error, Result};
 use desam_volume::volumes::ReadOptions;
@@ -29,7 +29,7 @@ pub(super) fn survey(dir: &Path, read: &ReadOptions) -> Result<Survey> {
 pub(super) fn paired(folder: &Path, site: &str, read: &ReadOptions) -> Result<Survey> {
     let mut all = Survey::default();
     // Keyed by the lower-case id: releases mix `Case00.nii.gz` with `case00_segmentation.nii.gz`.
-    let mut found = BTreeMap::<String, Found>::new();
+    let mut found = BTreeMap::<String, CaseFiles>::new();
     for path in entries(folder)?.into_iter().filter(|p| looks_like(p, read, |_| true)) {
         match std::fs::metadata(&path) {
             Ok(found) if found.is_file() => {}
@@ -49,7 +49,7 @@ pub(super) fn paired(folder: &Path, site: &str, read: &ReadOptions) -> Result<Su
         let Some(volume) = VolumeName::parse(&name, read) else {
             continue;
         };
-        let new = || Found::new(site, volume.id);
+        let new = || CaseFiles::new(site, volume.id);
         let entry = found.entry(volume.id.to_lowercase()).or_insert_with(new);
         let slot = if volume.is_label { &mut entry.label } else { &mut entry.image };
         if let Some(first) = slot {

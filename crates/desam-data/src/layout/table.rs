@@ -1,7 +1,7 @@
 //! A table of cases: a CSV file with the columns `image`, `label`, `case` and `site`.
 
 use super::Case;
-use super::found::Survey;
+use super::survey::Survey;
 use crate::{Error, Result};
 use desam_core::files::open_regular;
 use desam_core::text::DisplayPath as _;

@@ -1,13 +1,13 @@
 //! Hole filling.
 
-use super::parts::{Neighbours, Parts};
+use super::connected_components::{ConnectedComponents, Connectivity};
 
 /// Fills the background that does not reach the border.
 pub(super) fn fill(data: &mut [u8], dims: [usize; 3]) {
     if data.iter().all(|&v| v == 0) {
         return;
     }
-    let background = Parts::of(data, dims, 0, Neighbours::Faces);
+    let background = ConnectedComponents::of(data, dims, 0, Connectivity::Faces);
     let open = background.at_border();
     background.paint(data, 1, |part| !open[part]);
 }

@@ -1,14 +1,14 @@
 //! Postprocessing of a mask on its volume's own grid: largest connected component, hole filling. Off by
 //! default: the mask is then the model's output.
 
+mod connected_components;
 mod holes;
-mod parts;
 #[cfg(test)]
 mod tests;
 
 use crate::{Error, Result};
+use connected_components::{ConnectedComponents, Connectivity};
 use desam_core::LabelVolume;
-use parts::{Neighbours, Parts};
 use serde::{Deserialize, Serialize};
 use std::str::FromStr;
 
@@ -75,7 +75,7 @@ impl PostprocessConfig {
         let grid = *mask.grid();
         let mut data = mask.binarised().into_data();
         if self.largest_component {
-            let parts = Parts::of(&data, grid.dims, 1, Neighbours::All);
+            let parts = ConnectedComponents::of(&data, grid.dims, 1, Connectivity::All);
             let largest = parts.largest();
             parts.paint(&mut data, 0, |part| Some(part) != largest);
         }

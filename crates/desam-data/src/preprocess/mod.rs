@@ -35,6 +35,6 @@ pub use intensity::IntensityWindow;
 pub use orient::Orientation;
 pub(crate) use plausibility::spacing as spacing_warning;
 pub use prepared::PreparedVolume;
-pub use restore::{Between, VoxelMap};
+pub use restore::{Interpolation, VoxelMap};
 pub use round_trip::{LabelRoundTrip, MAX_ROUND_TRIP_LOSS, SiteRoundTrip, TracedLabels};
 pub use view::SliceView;

@@ -1,6 +1,6 @@
 //! A preprocessed volume.
 
-use super::axis::Axis;
+use super::axis::AxisMapping;
 use super::config::{Frame, PreprocessConfig};
 use super::resample::resample;
 use super::slice_geometry::SliceGeometry;
@@ -44,7 +44,7 @@ impl PreparedVolume {
         let axes = geometry.axes();
         let window = IntensityWindow::of(volume, config.percentiles)?;
         let voxels = geometry.order().apply(volume.grid().dims, volume.data())?;
-        let frames = if axes.iter().all(Axis::is_identity) {
+        let frames = if axes.iter().all(AxisMapping::is_identity) {
             // Truncated, not rounded, as the official program converts to u8.
             let level = |&v: &f32| {
                 if config.keep_zeros && v == 0.0 { 0 } else { window.scale(v) as u8 }

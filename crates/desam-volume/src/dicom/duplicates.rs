@@ -39,14 +39,14 @@ pub(super) fn distinct(slices: Vec<Slice>) -> Result<Result<Distinct, String>> {
             kept.push(slice);
             continue;
         };
-        let names = format!("{} and {}", named::slice(other), named::slice(&slice));
+        let names = format!("{} and {}", slice_names::slice(other), slice_names::slice(&slice));
         if distance(other, &slice) > SAME_POSITION {
             // Such UIDs are wrong, but say nothing against the slices.
             shared.push(names);
             kept.push(slice);
         } else if Arc::ptr_eq(&other.file, &slice.file) || !same(other, &slice)? {
             return Ok(Err(format!(
-                "{names} both have the SOPInstanceUID {} and lie at the same place, and differ; \
+                "{names} both have the SOPInstanceUID {} and lie at the same image_plane, and differ; \
                  move the wrong one to another folder",
                 slice.file.instance
             )));
@@ -82,14 +82,16 @@ fn by_name(mut slices: Vec<Slice>) -> Vec<Slice> {
 }
 
 fn distance(a: &Slice, b: &Slice) -> f64 {
-    let pairs = a.place.position.iter().zip(b.place.position);
+    let pairs = a.image_plane.position.iter().zip(b.image_plane.position);
     pairs.map(|(x, y)| (x - y) * (x - y)).sum::<f64>().sqrt()
 }
 
 /// Whether two slices mean the same values at the same voxels.
 fn same(a: &Slice, b: &Slice) -> Result<bool> {
     let size = |s: &Slice| (s.file.rows, s.file.columns);
-    Ok(size(a) == size(b) && a.place == b.place && volume(a)?.data() == volume(b)?.data())
+    Ok(size(a) == size(b)
+        && a.image_plane == b.image_plane
+        && volume(a)?.data() == volume(b)?.data())
 }
 
 fn volume(slice: &Slice) -> Result<Volume> {

@@ -1,7 +1,7 @@
 //! Decoding PixelData to intensities and labels.
 
 use super::codec::{self, Codec};
-use super::file::{DicomFile, Extent};
+use super::file::{DicomFile, ReadExtent};
 use super::geometry::Stack;
 use super::header::{Slice, SliceFile};
 use super::warnings::Warnings;
@@ -70,7 +70,8 @@ fn values<T>(
         data.try_reserve(voxels)
             .map_err(|_| wrong(&file.path, format!("there is no memory for {voxels} voxels")))?;
         let masked = each_pixel(slice, &frame, |value| {
-            let value = file.displayed(value) * slice.place.slope + slice.place.intercept;
+            let value =
+                file.displayed(value) * slice.image_plane.slope + slice.image_plane.intercept;
             data.push(convert(slice, data.len(), value)?);
             Ok(())
         })?;
@@ -229,7 +230,7 @@ impl StoredBits {
 
 /// The pixels of a file, checked against what its header promises.
 fn pixel_data(file: &SliceFile) -> Result<InMemElement> {
-    let mut opened = DicomFile::read(&file.path, Extent::Whole)?;
+    let mut opened = DicomFile::read(&file.path, ReadExtent::Whole)?;
     let Some(element) = opened.object.take(tags::PIXEL_DATA) else {
         return Err(wrong(&file.path, "there are no pixels in it"));
     };

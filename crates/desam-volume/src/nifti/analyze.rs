@@ -13,20 +13,15 @@ const ORIGINATOR: usize = 253;
 pub(super) fn affine(header: &RawHeader, dims: [usize; 3], spacing: [f64; 3]) -> Affine {
     let voxel = |axis: usize| {
         let [a, b] = [0, 1].map(|n| header.byte(ORIGINATOR + 2 * axis + n));
-        f64::from(match header.is_big_endian() {
-            true => i16::from_be_bytes([a, b]),
-            false => i16::from_le_bytes([a, b]),
-        })
+        let big_endian = header.is_big_endian();
+        f64::from(if big_endian { i16::from_be_bytes([a, b]) } else { i16::from_le_bytes([a, b]) })
     };
     let origin = [0, 1, 2].map(voxel);
     let near = (0..3).all(|a| {
         let size = dims[a] as f64;
         origin[a] != 0.0 && -size < origin[a] && origin[a] < 2.0 * size
     });
-    let centre = match near {
-        true => origin.map(|v| v - 1.0),
-        false => dims.map(|d| (d as f64 - 1.0) / 2.0),
-    };
+    let centre = if near { origin.map(|v| v - 1.0) } else { dims.map(|d| (d as f64 - 1.0) / 2.0) };
     let [x, y, z] = spacing;
     let mut affine = Affine::from_spacing([-x, y, z]);
     for (axis, row) in affine.0.iter_mut().enumerate() {

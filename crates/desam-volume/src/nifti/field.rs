@@ -28,7 +28,7 @@ pub(super) enum Field {
 
 /// The number type of a header field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Number {
+pub(super) enum NumberType {
     U8,
     I16,
     I32,
@@ -39,8 +39,8 @@ pub(super) enum Number {
 
 impl Field {
     /// The byte offset of the field and the type of its numbers.
-    pub(super) fn place(self, version: Version) -> (usize, Number) {
-        use Number::{F32, F64, I16, I32, I64, U8};
+    pub(super) fn layout(self, version: Version) -> (usize, NumberType) {
+        use NumberType::{F32, F64, I16, I32, I64, U8};
         match version {
             Version::One => match self {
                 Self::Dim => (40, I16),

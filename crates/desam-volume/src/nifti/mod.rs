@@ -8,9 +8,9 @@
 //! taken as nibabel takes them: left, anterior, superior, the middle of the volume at the origin.
 
 mod analyze;
-mod facts;
 mod field;
 mod header;
+mod header_info;
 mod orientation;
 mod pair;
 mod read;

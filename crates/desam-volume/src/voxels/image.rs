@@ -2,7 +2,7 @@
 
 use super::channels::Channels;
 use super::collect::Collector;
-use super::piece::Piece;
+use super::voxel_file::VoxelFile;
 use super::{Scalar, Source};
 use crate::volumes::ReadOptions;
 use crate::{Error, Result};
@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 /// Coding of voxels: binary or text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Coding {
+pub(crate) enum VoxelCoding {
     /// Fixed width.
     Binary { scalar: Scalar, big_endian: bool },
     /// Decimal numbers between spaces, commas or line ends.
@@ -20,7 +20,7 @@ pub(crate) enum Coding {
 }
 
 /// Opens a further file of voxels.
-pub(crate) type OpenPiece<'a> = Box<dyn FnOnce() -> Result<Piece> + 'a>;
+pub(crate) type OpenVoxelFile<'a> = Box<dyn FnOnce() -> Result<VoxelFile> + 'a>;
 
 /// An image whose header has been parsed and whose voxels have not been read.
 ///
@@ -30,14 +30,14 @@ pub(crate) type OpenPiece<'a> = Box<dyn FnOnce() -> Result<Piece> + 'a>;
 /// [`ReadOptions::max_bytes`].
 pub(crate) struct StoredImage<'a> {
     pub(crate) grid: Grid,
-    pub(crate) coding: Coding,
+    pub(crate) coding: VoxelCoding,
     pub(crate) channels: Channels,
     pub(crate) slope: f64,
     pub(crate) intercept: f64,
     /// The first data file, mostly the only one.
-    pub(crate) first: Piece,
+    pub(crate) first: VoxelFile,
     /// Further files, each with as many values as the first; opened one after the other.
-    pub(crate) more: Vec<OpenPiece<'a>>,
+    pub(crate) more: Vec<OpenVoxelFile<'a>>,
 }
 
 impl StoredImage<'_> {

@@ -41,9 +41,10 @@ impl NamePattern {
     /// The name with this number.
     pub(crate) fn name(&self, number: i64) -> String {
         let Self { before, width, zeros, after } = self;
-        match zeros {
-            true => format!("{before}{number:0width$}{after}"),
-            false => format!("{before}{number:width$}{after}"),
+        if *zeros {
+            format!("{before}{number:0width$}{after}")
+        } else {
+            format!("{before}{number:width$}{after}")
         }
     }
 }

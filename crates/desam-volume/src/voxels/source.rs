@@ -1,6 +1,6 @@
 //! The bytes of a file, decompressed where they are compressed.
 
-use super::Coding;
+use super::VoxelCoding;
 use super::members::{Bzip2Members, GzipMembers};
 use bzip2::bufread::BzDecoder;
 use desam_core::files::open_regular;
@@ -21,7 +21,7 @@ const GZIP: [u8; 2] = [0x1f, 0x8b];
 
 /// The compression of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Packing {
+pub(crate) enum FileCompression {
     /// Not at all.
     Plain,
     /// By gzip where they start like that, else not at all.
@@ -46,26 +46,26 @@ pub(crate) enum Source {
 
 impl Source {
     /// The content of `path` from byte `start` on.
-    pub(crate) fn open(path: &Path, start: u64, packing: Packing) -> Result<Self> {
+    pub(crate) fn open(path: &Path, start: u64, packing: FileCompression) -> Result<Self> {
         let mut file = open_regular(path)?;
         let bytes = file.metadata()?.len().saturating_sub(start);
         file.seek(SeekFrom::Start(start))?;
         let mut file = BufReader::with_capacity(1 << 16, file);
-        let may_be_gzip = matches!(packing, Packing::MaybeGzip | Packing::Deflated);
+        let may_be_gzip = matches!(packing, FileCompression::MaybeGzip | FileCompression::Deflated);
         if may_be_gzip && file.fill_buf()?.starts_with(&GZIP) {
             let members = GzipMembers::new(GzDecoder::new(file));
             return Ok(Self::Gzip { members, packed_bytes: bytes });
         }
         Ok(match packing {
-            Packing::Plain | Packing::MaybeGzip => Self::Plain { file, bytes },
-            Packing::Deflated => {
+            FileCompression::Plain | FileCompression::MaybeGzip => Self::Plain { file, bytes },
+            FileCompression::Deflated => {
                 Self::Zlib { decoder: ZlibDecoder::new(file), packed_bytes: bytes }
             }
-            Packing::Bzip2 => {
+            FileCompression::Bzip2 => {
                 let members = Bzip2Members::new(BzDecoder::new(file));
                 Self::Bzip2 { members, packed_bytes: bytes }
             }
-            Packing::Hex => Self::Hex { file, text_bytes: bytes },
+            FileCompression::Hex => Self::Hex { file, text_bytes: bytes },
         })
     }
 
@@ -82,8 +82,8 @@ impl Source {
     }
 
     /// Bytes before the last `values` of a plain file.
-    pub(crate) fn before_last(&self, values: u64, coding: Coding) -> u64 {
-        let Coding::Binary { scalar, .. } = coding else {
+    pub(crate) fn before_last(&self, values: u64, coding: VoxelCoding) -> u64 {
+        let VoxelCoding::Binary { scalar, .. } = coding else {
             return 0;
         };
         let bytes = values.checked_mul(scalar.bytes() as u64);

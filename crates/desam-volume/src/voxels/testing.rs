@@ -84,14 +84,14 @@ pub(crate) fn field_of(error: Error, file: &str) -> &'static str {
 }
 
 /// What writes the masks of a format, and reads them back.
-pub(crate) struct Masks {
+pub(crate) struct MaskFormat {
     pub(crate) image: fn(&Path) -> Result<Volume>,
     pub(crate) like: fn(&Path, &Path, &LabelVolume) -> Result<()>,
-    pub(crate) anew: fn(&Path, &LabelVolume) -> Result<()>,
+    pub(crate) new_header: fn(&Path, &LabelVolume) -> Result<()>,
     pub(crate) read: fn(&Path) -> Result<LabelVolume>,
 }
 
-impl Masks {
+impl MaskFormat {
     /// Writes a mask of the image in `image` under these names, with the header of the image (whose
     /// `lines` it must keep) and with a new header, and returns the mask.
     #[track_caller]
@@ -110,7 +110,7 @@ impl Masks {
             let written = std::fs::read(out).unwrap();
             let text = String::from_utf8_lossy(&written);
             assert!(lines.iter().all(|line| text.contains(line)), "{text}");
-            (self.anew)(out, &mask).unwrap();
+            (self.new_header)(out, &mask).unwrap();
             let back = (self.read)(out).unwrap();
             assert_eq!(back.data(), mask.data());
             assert!(back.grid().matches(&grid, 1e-12), "{back:?}");

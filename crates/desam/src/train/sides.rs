@@ -6,7 +6,7 @@ use crate::model::image_encoder;
 use crate::{Error, Result};
 use candle_core::Device;
 use desam_core::{ImageEncoder, Progress};
-use desam_data::cache::{CachedSlices, FeatureCache, KeptSlices, LiveSlices, SlicePolicy};
+use desam_data::cache::{CachedSlices, FeatureCache, OnTheFlySlices, PreloadedSlices, SlicePolicy};
 use desam_data::split::split_cases;
 use std::path::Path;
 use std::sync::Arc;
@@ -63,7 +63,7 @@ impl Sides {
         let count = self.train.slices.len() + self.validation.slices.len();
         progress.begin("reading features", count as u64);
         let keep = |side: Side| {
-            let slices = KeptSlices::new(&*side.slices, device, progress)?;
+            let slices = PreloadedSlices::new(&*side.slices, device, progress)?;
             Ok::<_, Error>(Side { slices: Box::new(slices), ..side })
         };
         let sides = Self { train: keep(self.train)?, validation: keep(self.validation)? };
@@ -81,7 +81,7 @@ fn slices(
     let cache = Arc::clone(cache);
     Ok(match encoder {
         Some(encoder) => {
-            let live = LiveSlices::new(cache, cases, Arc::clone(encoder), device)?;
+            let live = OnTheFlySlices::new(cache, cases, Arc::clone(encoder), device)?;
             match augment {
                 Augment::Images(images) => Box::new(live.augmented(images)?),
                 _ => Box::new(live),

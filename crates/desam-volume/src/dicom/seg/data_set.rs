@@ -176,16 +176,17 @@ impl Segmentation<'_> {
 
     /// Functional groups that all frames share: orientation, spacing, thickness.
     fn shared_groups(&self) -> Item {
-        let Some(Slice { place, .. }) = self.source.stack.slices.first() else {
+        let Some(Slice { image_plane, .. }) = self.source.stack.slices.first() else {
             return Item::new();
         };
         let apart = decimal(self.source.stack.grid.spacing()[2]);
         let measures = vec![
             text(tags::SLICE_THICKNESS, VR::DS, &apart),
             text(tags::SPACING_BETWEEN_SLICES, VR::DS, &apart),
-            text(tags::PIXEL_SPACING, VR::DS, decimals(place.spacing)),
+            text(tags::PIXEL_SPACING, VR::DS, decimals(image_plane.spacing)),
         ];
-        let directions = decimals([place.along_row, place.along_column].concat());
+        let directions =
+            decimals([image_plane.row_direction, image_plane.column_direction].concat());
         let orientation = vec![text(tags::IMAGE_ORIENTATION_PATIENT, VR::DS, directions)];
         vec![
             sequence(tags::PLANE_ORIENTATION_SEQUENCE, [orientation]),
@@ -212,7 +213,7 @@ fn frame(index: usize, slice: &Slice) -> Item {
     ];
     let number = u32::try_from(index + 1).unwrap_or(u32::MAX);
     let content = vec![unsigned_longs(tags::DIMENSION_INDEX_VALUES, &[1, number])];
-    let position = decimals(slice.place.position);
+    let position = decimals(slice.image_plane.position);
     let position = vec![text(tags::IMAGE_POSITION_PATIENT, VR::DS, position)];
     let segment = vec![unsigned_short(tags::REFERENCED_SEGMENT_NUMBER, 1)];
     vec![

@@ -29,7 +29,7 @@ mod source;
 mod tests;
 mod verbatim;
 
-use super::contents::{Sought, list};
+use super::contents::{ObjectKinds, list};
 use super::geometry::{Stack, stack};
 use super::wrong;
 use crate::atomic::write_atomic;
@@ -161,7 +161,7 @@ pub fn write_segmentation(
 /// As [`write_mask_like`] for the series.
 pub fn expect_series(path: &Path) -> Result<()> {
     let mut refused = None;
-    for series in list(path, Sought::Images)? {
+    for series in list(path, ObjectKinds::Images)? {
         match stack(series, path).and_then(|stack| Source::new(&stack).map(|_| ())) {
             Ok(()) => return Ok(()),
             Err(error) => refused = Some(error),
@@ -174,7 +174,7 @@ pub fn expect_series(path: &Path) -> Result<()> {
 fn series_of(path: &Path, mask: &LabelVolume) -> Result<Stack> {
     let mut stacks = Vec::new();
     let mut refused = None;
-    for series in list(path, Sought::Images)? {
+    for series in list(path, ObjectKinds::Images)? {
         let fits = stack(series, path).and_then(|stack| {
             expect_same_grid(&stack.grid, mask.grid())?;
             Ok(stack)

@@ -3,7 +3,7 @@
 
 /// Connectivity: which voxels are neighbours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Neighbours {
+pub(super) enum Connectivity {
     /// Those that share a face: 6.
     Faces,
     /// Those that share a face, an edge or a corner: 26.
@@ -12,7 +12,7 @@ pub(super) enum Neighbours {
 
 /// Voxels `start..end` of a line along the first axis.
 #[derive(Debug, Clone, Copy)]
-struct Run {
+struct VoxelRun {
     line: usize,
     start: usize,
     end: usize,
@@ -21,18 +21,18 @@ struct Run {
 /// The connected components of one value in a volume. A component is identified by the index of its
 /// first run.
 #[derive(Debug)]
-pub(super) struct Parts {
+pub(super) struct ConnectedComponents {
     dims: [usize; 3],
-    runs: Vec<Run>,
+    runs: Vec<VoxelRun>,
     /// Parent pointers of the union-find forest, one for each run.
     part: Vec<usize>,
 }
 
-impl Parts {
+impl ConnectedComponents {
     /// The connected components of the voxels that hold `value`.
-    pub(super) fn of(data: &[u8], dims: [usize; 3], value: u8, neighbours: Neighbours) -> Self {
+    pub(super) fn of(data: &[u8], dims: [usize; 3], value: u8, connectivity: Connectivity) -> Self {
         let [width, height, depth] = dims;
-        let mut runs: Vec<Run> = Vec::new();
+        let mut runs: Vec<VoxelRun> = Vec::new();
         let mut part: Vec<usize> = Vec::new();
         // Where the runs of each line begin.
         let mut first = Vec::with_capacity(height * depth + 1);
@@ -42,9 +42,9 @@ impl Parts {
             part.extend(part.len()..runs.len());
             let mine = first[line]..runs.len();
             first.push(runs.len());
-            for other in earlier(line % height.max(1), line / height.max(1), height, neighbours) {
+            for other in earlier(line % height.max(1), line / height.max(1), height, connectivity) {
                 let theirs = first[other]..first[other + 1];
-                let reach = usize::from(neighbours == Neighbours::All);
+                let reach = usize::from(connectivity == Connectivity::All);
                 join(&mut part, &runs, [mine.clone(), theirs], reach);
             }
         }
@@ -91,12 +91,12 @@ impl Parts {
     }
 }
 
-fn add_runs(runs: &mut Vec<Run>, line: usize, voxels: &[u8], value: u8) {
+fn add_runs(runs: &mut Vec<VoxelRun>, line: usize, voxels: &[u8], value: u8) {
     let mut start = 0;
     for stretch in voxels.chunk_by(|a, b| (*a == value) == (*b == value)) {
         let end = start + stretch.len();
         if stretch.first() == Some(&value) {
-            runs.push(Run { line, start, end });
+            runs.push(VoxelRun { line, start, end });
         }
         start = end;
     }
@@ -107,9 +107,9 @@ fn earlier(
     j: usize,
     k: usize,
     height: usize,
-    neighbours: Neighbours,
+    connectivity: Connectivity,
 ) -> impl Iterator<Item = usize> {
-    let reach = usize::from(neighbours == Neighbours::All);
+    let reach = usize::from(connectivity == Connectivity::All);
     let above = j.checked_sub(1).map(|j| k * height + j);
     let before = k.checked_sub(1).map(|k| {
         let rows = j.saturating_sub(reach)..(j + reach + 1).min(height);
@@ -121,7 +121,7 @@ fn earlier(
 /// Merges the components of touching runs of two lines; `reach` 1 includes diagonal neighbours.
 fn join(
     part: &mut [usize],
-    runs: &[Run],
+    runs: &[VoxelRun],
     [mine, theirs]: [std::ops::Range<usize>; 2],
     reach: usize,
 ) {

@@ -3,8 +3,8 @@
 use super::channels::Channels;
 use super::path::{data_file, data_file_within};
 use super::pattern::{DataFiles, MOST_FILES};
-use super::piece::Piece;
-use super::{Coding, Packing, Source, StoredImage, truncated, wrong};
+use super::voxel_file::VoxelFile;
+use super::{FileCompression, Source, StoredImage, VoxelCoding, truncated, wrong};
 use crate::volumes::{Loaded, ReadOptions};
 use crate::{Error, Result};
 use desam_core::files::open_regular;
@@ -39,8 +39,8 @@ pub(crate) trait HeaderFields: Sized {
 /// Storage of voxels: coding, compression, and what is skipped before the first one of each file.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Storage {
-    pub(crate) coding: Coding,
-    pub(crate) packing: Packing,
+    pub(crate) coding: VoxelCoding,
+    pub(crate) packing: FileCompression,
     /// Lines of the file as it is.
     pub(crate) lines: u64,
     pub(crate) skip: Skip,
@@ -55,7 +55,7 @@ pub(crate) enum Skip {
 }
 
 /// A parsed header.
-pub(crate) struct Headed<F> {
+pub(crate) struct TextHeaderImage<F> {
     pub(crate) fields: F,
     pub(crate) grid: Grid,
     pub(crate) channels: Channels,
@@ -63,7 +63,7 @@ pub(crate) struct Headed<F> {
     pub(crate) voxel_files: Vec<PathBuf>,
 }
 
-impl<F: HeaderFields> Headed<F> {
+impl<F: HeaderFields> TextHeaderImage<F> {
     pub(crate) fn open(path: &Path, options: &ReadOptions) -> Result<Self> {
         let fields = F::read(path)?;
         let (grid, channels) = (fields.grid(path)?, fields.channels(path)?);
@@ -79,9 +79,12 @@ impl<F: HeaderFields> Headed<F> {
             }
             DataFiles::Several(names) => names,
         };
-        let file = |name: &String| match options.follow_outside {
-            true => Ok(data_file(path, name)),
-            false => data_file_within(path, name),
+        let file = |name: &String| {
+            if options.follow_outside {
+                Ok(data_file(path, name))
+            } else {
+                data_file_within(path, name)
+            }
         };
         let voxel_files = names.iter().map(file).collect::<Result<_>>()?;
         Ok(Self { fields, grid, channels, voxel_files })
@@ -116,7 +119,7 @@ impl<F: HeaderFields> Headed<F> {
         let mut files = self.voxel_files.into_iter();
         let first = files.next().unwrap_or_else(|| header.to_path_buf());
         let first = open_piece(first, start, storage, values)?;
-        let more = files.map(|file| -> super::OpenPiece<'static> {
+        let more = files.map(|file| -> super::OpenVoxelFile<'static> {
             Box::new(move || open_piece(file, 0, storage, values))
         });
         Ok(StoredImage {
@@ -133,7 +136,7 @@ impl<F: HeaderFields> Headed<F> {
 }
 
 /// Opens a file that holds `values` from byte `start` on.
-fn open_piece(path: PathBuf, start: u64, storage: Storage, values: u64) -> Result<Piece> {
+fn open_piece(path: PathBuf, start: u64, storage: Storage, values: u64) -> Result<VoxelFile> {
     let Storage { coding, packing, lines, skip } = storage;
     let mut start = after_lines(&path, start, lines)?;
     // Bytes of text are skipped as they are, not as the numbers that they stand for.
@@ -141,14 +144,14 @@ fn open_piece(path: PathBuf, start: u64, storage: Storage, values: u64) -> Resul
         Skip::Bytes(bytes) => bytes,
         Skip::AllBefore => 0,
     };
-    if packing == Packing::Hex {
+    if packing == FileCompression::Hex {
         start = start.saturating_add(std::mem::take(&mut bytes));
     }
     let source = Source::open(&path, start, packing).map_err(Error::io("read", &path))?;
     if let Skip::AllBefore = skip {
         bytes = source.before_last(values, coding);
     }
-    Ok(Piece { path, source, skip: bytes, before: start })
+    Ok(VoxelFile { path, source, skip: bytes, before: start })
 }
 
 /// Where the `lines`-th line after byte `start` begins.

@@ -61,7 +61,7 @@ fn starts_bare(bytes: &[u8], encoding: Encoding) -> bool {
 
 /// The file meta information (PS3.10, 7.1), the parts that are used.
 #[derive(Debug, Default)]
-pub(super) struct Meta {
+pub(super) struct FileMeta {
     /// Where the data set starts.
     pub(super) data_set: usize,
     /// TransferSyntaxUID; empty where it is missing.
@@ -70,7 +70,7 @@ pub(super) struct Meta {
     pub(super) instance: String,
 }
 
-impl Meta {
+impl FileMeta {
     /// Reads the elements of group 0002 from `at` on. They end where another group starts, whatever
     /// FileMetaInformationGroupLength says: programs that edit files leave it as it was.
     ///

@@ -8,11 +8,11 @@ use desam_core::{Dataset, Progress};
 /// Slices whose features were all loaded once onto a device, in the type that they were given in. An
 /// item shares the tensor's memory.
 #[derive(Debug, Clone)]
-pub struct KeptSlices {
+pub struct PreloadedSlices {
     slices: Vec<CachedSlice>,
 }
 
-impl KeptSlices {
+impl PreloadedSlices {
     /// Reads all of `slices` as they are ([`Dataset::get`]) and puts their features on `device`;
     /// `progress` is told of each.
     ///
@@ -33,7 +33,7 @@ impl KeptSlices {
     }
 }
 
-impl Dataset for KeptSlices {
+impl Dataset for PreloadedSlices {
     type Item = CachedSlice;
 
     fn len(&self) -> usize {

@@ -13,7 +13,7 @@ use std::sync::Arc;
 /// before. Of the cache it needs only images and masks ([`SlicePolicy::None`](super::SlicePolicy::None)
 /// is enough).
 #[derive(Clone)]
-pub struct LiveSlices {
+pub struct OnTheFlySlices {
     cache: Arc<FeatureCache>,
     slices: Vec<SliceRef>,
     encoder: Arc<dyn ImageEncoder>,
@@ -21,16 +21,16 @@ pub struct LiveSlices {
     augment: ImageAugment,
 }
 
-impl std::fmt::Debug for LiveSlices {
+impl std::fmt::Debug for OnTheFlySlices {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let mut out = f.debug_struct("LiveSlices");
+        let mut out = f.debug_struct("OnTheFlySlices");
         out.field("slices", &self.slices.len())
             .field("augment", &self.augment)
             .finish_non_exhaustive()
     }
 }
 
-impl LiveSlices {
+impl OnTheFlySlices {
     /// The labelled slices of `cases`, indices into [`FeatureCache::cases`], in the order given, by an
     /// encoder that lies on `device`.
     ///
@@ -86,7 +86,7 @@ impl LiveSlices {
     }
 }
 
-impl Dataset for LiveSlices {
+impl Dataset for OnTheFlySlices {
     type Item = CachedSlice;
 
     fn len(&self) -> usize {

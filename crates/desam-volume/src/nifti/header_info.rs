@@ -1,7 +1,7 @@
 //! Decoded NIfTI header: grid, data type, scaling and where the voxels are.
 
 use super::field::Field;
-use super::header::{Place, RawHeader, Version};
+use super::header::{RawHeader, Version, VoxelLocation};
 use super::{analyze, orientation};
 use crate::Result;
 use crate::voxels::{Channels, Scalar, wrong};
@@ -31,7 +31,7 @@ fn scalar_of(code: f64) -> Option<Scalar> {
 
 /// Which kind of header it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum HeaderKind {
     Nifti,
     /// Analyze 7.5, whose header NIfTI-1 has the layout of.
     Analyze,
@@ -39,12 +39,12 @@ pub(super) enum Kind {
 
 /// The decoded header.
 #[derive(Debug, Clone)]
-pub(super) struct Facts {
-    pub(super) kind: Kind,
+pub(super) struct HeaderInfo {
+    pub(super) kind: HeaderKind,
     pub(super) grid: Grid,
     pub(super) channels: Channels,
     pub(super) scalar: Scalar,
-    pub(super) place: Place,
+    pub(super) location: VoxelLocation,
     pub(super) data_start: u64,
     pub(super) slope: f64,
     pub(super) intercept: f64,
@@ -52,10 +52,10 @@ pub(super) struct Facts {
     pub(super) itk_affine: Option<Affine>,
 }
 
-impl Facts {
+impl HeaderInfo {
     /// Decodes a header; `paired` if its file is named like a pair's header (`.hdr`).
     pub(super) fn read(header: &RawHeader, path: &Path, paired: bool) -> Result<Self> {
-        let (kind, place) = kind(header, path, paired)?;
+        let (kind, location) = kind(header, path, paired)?;
         let (dims, channels) = dims(header, path)?;
         let code = header.get(Field::Datatype, 0);
         let scalar = scalar_of(code).ok_or_else(|| {
@@ -63,23 +63,33 @@ impl Facts {
                             768, 1024, 1280); colour and complex images are not supported";
             wrong(path, "datatype", code, expected)
         })?;
-        let data_start = data_start(header, place, path)?;
+        let data_start = data_start(header, location, path)?;
         let (slope, inter) = (header.get(Field::Slope, 0), header.get(Field::Intercept, 0));
         // By the standard a slope of zero means that the values are not scaled. Several tools write NaN
         // for the same. SPM stores its scale at the same offset of an Analyze header.
         let scaled = slope != 0.0 && slope.is_finite();
         let slope = if scaled { slope } else { 1.0 };
-        let scaled = scaled && inter.is_finite() && kind == Kind::Nifti;
+        let scaled = scaled && inter.is_finite() && kind == HeaderKind::Nifti;
         let intercept = if scaled { inter } else { 0.0 };
         let (affine, itk_affine) = match kind {
-            Kind::Nifti => affine(header, dims, path)?,
-            Kind::Analyze => {
+            HeaderKind::Nifti => affine(header, dims, path)?,
+            HeaderKind::Analyze => {
                 let spacing = orientation::spacing(header, dims, path)?;
                 (analyze::affine(header, dims, spacing), Some(orientation::itk(spacing)))
             }
         };
         let grid = Grid { dims, affine };
-        Ok(Self { kind, grid, channels, scalar, place, data_start, slope, intercept, itk_affine })
+        Ok(Self {
+            kind,
+            grid,
+            channels,
+            scalar,
+            location,
+            data_start,
+            slope,
+            intercept,
+            itk_affine,
+        })
     }
 }
 
@@ -96,18 +106,19 @@ fn affine(header: &RawHeader, dims: [usize; 3], path: &Path) -> Result<(Affine, 
     };
     let affine = orientation::affine(header, dims, path)?;
     let stated = [Field::QformCode, Field::SformCode].iter().any(|f| header.get(*f, 0) > 0.0);
-    let itk = match stated {
-        true => None,
-        false => Some(in_mm(orientation::itk(orientation::spacing(header, dims, path)?))),
+    let itk = if stated {
+        None
+    } else {
+        Some(in_mm(orientation::itk(orientation::spacing(header, dims, path)?)))
     };
     Ok((in_mm(affine), itk))
 }
 
-fn kind(header: &RawHeader, path: &Path, paired: bool) -> Result<(Kind, Place)> {
+fn kind(header: &RawHeader, path: &Path, paired: bool) -> Result<(HeaderKind, VoxelLocation)> {
     let [single, pair] = header.version().magics();
     match header.magic() {
-        magic if magic == single => Ok((Kind::Nifti, Place::Same)),
-        magic if magic == pair && paired => Ok((Kind::Nifti, Place::Pair)),
+        magic if magic == single => Ok((HeaderKind::Nifti, VoxelLocation::SameFile)),
+        magic if magic == pair && paired => Ok((HeaderKind::Nifti, VoxelLocation::PairFile)),
         magic if magic == pair => {
             let expected = "\"n+1\", a single file; the header of a pair is named .hdr, its \
                             voxels .img";
@@ -115,7 +126,7 @@ fn kind(header: &RawHeader, path: &Path, paired: bool) -> Result<(Kind, Place)> 
         }
         // Analyze has other fields at this offset, mostly zeros.
         magic if paired && header.version() == Version::One && !magic.starts_with(b"n") => {
-            Ok((Kind::Analyze, Place::Pair))
+            Ok((HeaderKind::Analyze, VoxelLocation::PairFile))
         }
         magic => {
             let expected = "\"n+1\" or \"ni1\", NIfTI-1, \"n+2\" or \"ni2\", NIfTI-2 (the header \
@@ -126,11 +137,11 @@ fn kind(header: &RawHeader, path: &Path, paired: bool) -> Result<(Kind, Place)> 
 }
 
 /// Byte offset of the voxels in their file (`vox_offset`).
-fn data_start(header: &RawHeader, place: Place, path: &Path) -> Result<u64> {
+fn data_start(header: &RawHeader, location: VoxelLocation, path: &Path) -> Result<u64> {
     let offset = header.get(Field::VoxOffset, 0);
-    let least = match place {
-        Place::Same => header.version().data_start(),
-        Place::Pair => 0,
+    let least = match location {
+        VoxelLocation::SameFile => header.version().data_start(),
+        VoxelLocation::PairFile => 0,
     };
     match offset {
         // Some writers leave it at 0, which can only mean the first possible byte.
