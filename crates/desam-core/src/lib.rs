@@ -1,7 +1,7 @@
 //! The vocabulary of DeSAM: what flows between its parts, and the traits they meet through.
 //!
 //! Nothing here does arithmetic worth timing. A third party's image encoder, prompt sampler,
-//! decoder, loss, metric or file reader implements a trait of this crate and fits into the rest.
+//! decoder, loss or metric implements a trait of this crate and fits into the rest.
 //!
 //! # Letters used in shapes
 //!
@@ -63,7 +63,7 @@ pub use precision::Precision;
 pub use progress::{Progress, Quiet};
 pub use prompt::{Point, PointLabel, Prompt, PromptBox, PromptSampler, SampledPrompt};
 pub use spec::EncoderSpec;
-pub use volume::{Affine, Grid, LabelVolume, Volume, VolumeReader};
+pub use volume::{Affine, Grid, LabelVolume, Volume};
 
 /// What [`named!`] expands to needs these.
 #[doc(hidden)]

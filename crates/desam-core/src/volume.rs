@@ -6,7 +6,6 @@
 
 use crate::{Error, Result};
 use std::ops::Range;
-use std::path::Path;
 
 /// Voxel indices to millimetres, RAS+: rows of the upper 3×4 of a homogeneous matrix.
 #[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
@@ -198,22 +197,4 @@ impl LabelVolume {
         self.data.iter_mut().for_each(|v| *v = u8::from(*v > 0));
         self
     }
-}
-
-/// Reads one kind of image file.
-pub trait VolumeReader: Send + Sync {
-    /// Whether this reader is for `path`, judged by its name alone.
-    fn accepts(&self, path: &Path) -> bool;
-
-    /// Reads intensities.
-    ///
-    /// # Errors
-    /// When the file cannot be read, is truncated, or is not a 3-D image.
-    fn read(&self, path: &Path) -> Result<Volume>;
-
-    /// Reads labels, whole numbers from 0 to 255.
-    ///
-    /// # Errors
-    /// As [`VolumeReader::read`]; and when a value is no label.
-    fn read_labels(&self, path: &Path) -> Result<LabelVolume>;
 }

@@ -72,7 +72,7 @@ impl<'a> EmbedRequest<'a> {
 /// folder, or it holds a run, or a cache made in another way.
 pub fn embed(request: &EmbedRequest<'_>, progress: &dyn Progress) -> Result<EmbedSummary> {
     let work = Work::of(request, progress)?;
-    let writer = CacheWriter::new(&work.options, (work.image(), &request.device), progress)?;
+    let writer = CacheWriter::new(&work.options, work.image(), &request.device, progress)?;
     let summary = writer.embed()?;
     work.write_weights(&writer)?;
     Ok(summary)
@@ -89,8 +89,8 @@ pub fn embed_part(
     progress: &dyn Progress,
 ) -> Result<PartSummary> {
     let work = Work::of(request, progress)?;
-    let encoder = (work.image(), &request.device);
-    let writer = PartWriter::new(&work.options, part, encoder, progress)?;
+    let (encoder, device) = (work.image(), &request.device);
+    let writer = PartWriter::new(&work.options, part, encoder, device, progress)?;
     let summary = writer.embed()?;
     if summary.waiting_for.is_empty() {
         work.write_weights(&writer)?;
@@ -104,7 +104,7 @@ pub fn embed_part(
 /// When a part is not done, naming it, or was made in another way.
 pub fn finish_parts(request: &EmbedRequest<'_>, of: usize, progress: &dyn Progress) -> Result<()> {
     let work = Work::of(request, progress)?;
-    let writer = CacheWriter::new(&work.options, (work.image(), &request.device), progress)?;
+    let writer = CacheWriter::new(&work.options, work.image(), &request.device, progress)?;
     writer.finish_parts(of)?;
     work.write_weights(&writer)
 }
@@ -127,8 +127,8 @@ impl Work {
             let reason = "holds a run, whose model would be replaced; choose another --out";
             return Err(Error::file(request.out, reason));
         }
-        let layout = Layout::of(request.data)?;
-        let cases = layout.cases(request.data)?;
+        let layout = Layout::of_with(request.data, &request.read)?;
+        let cases = layout.cases_with(request.data, &request.read)?;
         if let Some(warning) = unused_series(request.data, layout, &cases)? {
             progress.warn(&warning);
         }

@@ -1,4 +1,4 @@
-//! Data elements of the objects that are written, by their value representations.
+//! Constructors of data elements (attributes) for written objects, by value representation.
 
 use dicom_core::value::DataSetSequence;
 use dicom_core::{DataElement, PrimitiveValue, VR};

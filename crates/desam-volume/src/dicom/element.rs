@@ -1,4 +1,4 @@
-//! Headers of data elements and of items, read in place.
+//! Parser of data element and item headers (PS3.5, chapter 7), in place.
 
 use super::encoding::{Encoding, has_long_length};
 use dicom_core::VR;

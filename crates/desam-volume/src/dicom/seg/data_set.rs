@@ -62,7 +62,7 @@ impl Segmentation<'_> {
         self.mask.data().chunks(8).map(byte).collect()
     }
 
-    /// A hash of all that makes this object another than the next.
+    /// A hash of everything that distinguishes this object from others.
     fn identity(&self, pixels: &[u8]) -> blake3::Hash {
         let mut hasher = blake3::Hasher::new_derive_key("desam DICOM segmentation v1");
         let mut add = |part: &[u8]| {
@@ -86,7 +86,7 @@ impl Segmentation<'_> {
         hasher.finalize()
     }
 
-    /// Everything but the object's own UID and its pixels.
+    /// All elements except SOPInstanceUID and PixelData.
     fn elements(&self, identity: &blake3::Hash) -> Item {
         let Source { stack, date, time, .. } = self.source;
         let [columns, rows, frames] = stack.grid.dims.map(|n| n as u64);
@@ -176,16 +176,17 @@ impl Segmentation<'_> {
 
     /// Functional groups that all frames share: orientation, spacing, thickness.
     fn shared_groups(&self) -> Item {
-        let Some(Slice { place, .. }) = self.source.stack.slices.first() else {
+        let Some(Slice { image_plane, .. }) = self.source.stack.slices.first() else {
             return Item::new();
         };
         let apart = decimal(self.source.stack.grid.spacing()[2]);
         let measures = vec![
             text(tags::SLICE_THICKNESS, VR::DS, &apart),
             text(tags::SPACING_BETWEEN_SLICES, VR::DS, &apart),
-            text(tags::PIXEL_SPACING, VR::DS, decimals(place.spacing)),
+            text(tags::PIXEL_SPACING, VR::DS, decimals(image_plane.spacing)),
         ];
-        let directions = decimals([place.along_row, place.along_column].concat());
+        let directions =
+            decimals([image_plane.row_direction, image_plane.column_direction].concat());
         let orientation = vec![text(tags::IMAGE_ORIENTATION_PATIENT, VR::DS, directions)];
         vec![
             sequence(tags::PLANE_ORIENTATION_SEQUENCE, [orientation]),
@@ -212,7 +213,7 @@ fn frame(index: usize, slice: &Slice) -> Item {
     ];
     let number = u32::try_from(index + 1).unwrap_or(u32::MAX);
     let content = vec![unsigned_longs(tags::DIMENSION_INDEX_VALUES, &[1, number])];
-    let position = decimals(slice.place.position);
+    let position = decimals(slice.image_plane.position);
     let position = vec![text(tags::IMAGE_POSITION_PATIENT, VR::DS, position)];
     let segment = vec![unsigned_short(tags::REFERENCED_SEGMENT_NUMBER, 1)];
     vec![

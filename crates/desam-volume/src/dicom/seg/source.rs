@@ -1,4 +1,4 @@
-//! What a segmentation takes over from the series that it is of.
+//! Attributes of patient, study and series that a segmentation copies from its source.
 
 use super::super::attributes::{Item, MAX_TEXT, text};
 use super::super::file::DicomFile;
@@ -12,18 +12,18 @@ use dicom_object::Tag;
 use std::path::Path;
 
 /// An element of the patient or the study that is copied.
-struct Copied {
+struct CopiedAttribute {
     tag: Tag,
     vr: VR,
     /// Whether it is written, empty, where the series does not have it.
     even_empty: bool,
 }
 
-const fn copied(tag: Tag, vr: VR, even_empty: bool) -> Copied {
-    Copied { tag, vr, even_empty }
+const fn copied(tag: Tag, vr: VR, even_empty: bool) -> CopiedAttribute {
+    CopiedAttribute { tag, vr, even_empty }
 }
 
-const COPIED: [Copied; 17] = [
+const COPIED: [CopiedAttribute; 17] = [
     copied(tags::STUDY_DATE, VR::DA, true),
     copied(tags::STUDY_TIME, VR::TM, true),
     copied(tags::ACCESSION_NUMBER, VR::SH, true),
@@ -44,20 +44,20 @@ const COPIED: [Copied; 17] = [
 ];
 
 /// A date and its time.
-struct Moment {
+struct DateTimeTags {
     date: Tag,
     time: Tag,
 }
 
 /// When a series was made, the nearest to its pixels first.
-const MOMENTS: [Moment; 4] = [
-    Moment { date: tags::CONTENT_DATE, time: tags::CONTENT_TIME },
-    Moment { date: tags::ACQUISITION_DATE, time: tags::ACQUISITION_TIME },
-    Moment { date: tags::SERIES_DATE, time: tags::SERIES_TIME },
-    Moment { date: tags::STUDY_DATE, time: tags::STUDY_TIME },
+const DATE_TIMES: [DateTimeTags; 4] = [
+    DateTimeTags { date: tags::CONTENT_DATE, time: tags::CONTENT_TIME },
+    DateTimeTags { date: tags::ACQUISITION_DATE, time: tags::ACQUISITION_TIME },
+    DateTimeTags { date: tags::SERIES_DATE, time: tags::SERIES_TIME },
+    DateTimeTags { date: tags::STUDY_DATE, time: tags::STUDY_TIME },
 ];
 
-/// A series, as far as a segmentation of it is concerned.
+/// The source series of a segmentation.
 #[derive(Debug)]
 pub(super) struct Source<'a> {
     pub(super) stack: &'a Stack,
@@ -77,7 +77,7 @@ impl<'a> Source<'a> {
         let path = stack.slices.first().map_or(Path::new(""), |s| s.path());
         let alone =
             [tags::SPECIFIC_CHARACTER_SET, tags::STUDY_INSTANCE_UID, tags::FRAME_OF_REFERENCE_UID];
-        let moments = MOMENTS.iter().flat_map(|m| [m.date, m.time]);
+        let moments = DATE_TIMES.iter().flat_map(|m| [m.date, m.time]);
         let wanted: Vec<Tag> =
             alone.into_iter().chain(moments).chain(COPIED.iter().map(|c| c.tag)).collect();
         let elements = DicomFile::read_elements(path)?;
@@ -100,7 +100,7 @@ impl<'a> Source<'a> {
             text(tags::STUDY_INSTANCE_UID, VR::UI, &study),
             text(tags::FRAME_OF_REFERENCE_UID, VR::UI, &frame_of_reference),
         ];
-        for Copied { tag, vr, even_empty } in COPIED {
+        for CopiedAttribute { tag, vr, even_empty } in COPIED {
             // A decimal string is ASCII, or it is none.
             let value = values.get(tag).filter(|value| vr != VR::DS || value.is_ascii());
             let value = value.or(even_empty.then_some(&[][..]));
@@ -112,11 +112,11 @@ impl<'a> Source<'a> {
                 kept.push(text(tag, vr, value));
             }
         }
-        let moment = MOMENTS.iter().find_map(|moment| {
+        let moment = DATE_TIMES.iter().find_map(|moment| {
             let date = values.ascii(moment.date).filter(|d| is_date(d))?;
             Some((date, values.ascii(moment.time)))
         });
-        // The object must have one; a series from which dates were taken has none to give.
+        // The object must have a date; a de-identified series may have none.
         let (date, time) = moment.unwrap_or_else(|| ("19000101".into(), None));
         let time = time.unwrap_or_else(|| "000000".into());
         let series = needed(series, path, "SeriesInstanceUID")?;

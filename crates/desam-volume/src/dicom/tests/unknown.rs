@@ -29,9 +29,10 @@ fn open(tag: Tag, value: &[u8], end: Tag) -> Vec<u8> {
 
 /// An element of VR UN, of undefined length where `open`.
 fn unknown(tag: Tag, value: &[u8], open: bool) -> Vec<u8> {
-    let (length, end) = match open {
-        true => (UNDEFINED, implicit(SEQUENCE_DELIMITATION, &[])),
-        false => ((value.len() as u32).to_le_bytes(), Vec::new()),
+    let (length, end) = if open {
+        (UNDEFINED, implicit(SEQUENCE_DELIMITATION, &[]))
+    } else {
+        ((value.len() as u32).to_le_bytes(), Vec::new())
     };
     [&name(tag)[..], b"UN\0\0", &length, value, &end].concat()
 }

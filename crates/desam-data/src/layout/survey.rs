@@ -1,4 +1,4 @@
-//! What a data set's folders hold, and what is wrong with them.
+//! Survey of a data set: cases, and problems of its layout.
 
 use super::Case;
 use crate::{Error, Result};
@@ -61,23 +61,20 @@ impl Survey {
 
     /// The cases, or the first thing that is wrong.
     pub(super) fn into_cases(mut self) -> Result<Vec<Case>> {
-        match self.problems.is_empty() {
-            true => Ok(self.cases),
-            false => Err(self.problems.remove(0)),
-        }
+        if self.problems.is_empty() { Ok(self.cases) } else { Err(self.problems.remove(0)) }
     }
 }
 
-/// What has been found of one case.
+/// The files found of one case.
 #[derive(Debug)]
-pub(super) struct Found {
+pub(super) struct CaseFiles {
     pub(super) site: String,
     pub(super) id: String,
     pub(super) image: Option<PathBuf>,
     pub(super) label: Option<PathBuf>,
 }
 
-impl Found {
+impl CaseFiles {
     pub(super) fn new(site: &str, id: &str) -> Self {
         Self { site: site.to_owned(), id: id.to_owned(), image: None, label: None }
     }

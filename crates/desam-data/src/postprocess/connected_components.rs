@@ -1,9 +1,9 @@
-//! Connected parts of a volume, by runs: a line of voxels is a few stretches of one value, so that
-//! a gland of a hundred thousand voxels is a few thousand runs.
+//! Connected-component labelling by runs (union-find): a line of voxels is a few runs of one value, so
+//! that a gland of a hundred thousand voxels is a few thousand runs.
 
-/// Which voxels touch each other.
+/// Connectivity: which voxels are neighbours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Neighbours {
+pub(super) enum Connectivity {
     /// Those that share a face: 6.
     Faces,
     /// Those that share a face, an edge or a corner: 26.
@@ -12,26 +12,27 @@ pub(super) enum Neighbours {
 
 /// Voxels `start..end` of a line along the first axis.
 #[derive(Debug, Clone, Copy)]
-struct Run {
+struct VoxelRun {
     line: usize,
     start: usize,
     end: usize,
 }
 
-/// The connected parts of one value in a volume. A part is known by the number of its first run.
+/// The connected components of one value in a volume. A component is identified by the index of its
+/// first run.
 #[derive(Debug)]
-pub(super) struct Parts {
+pub(super) struct ConnectedComponents {
     dims: [usize; 3],
-    runs: Vec<Run>,
-    /// The part of each run.
+    runs: Vec<VoxelRun>,
+    /// Parent pointers of the union-find forest, one for each run.
     part: Vec<usize>,
 }
 
-impl Parts {
-    /// The parts of voxels that hold `value`.
-    pub(super) fn of(data: &[u8], dims: [usize; 3], value: u8, neighbours: Neighbours) -> Self {
+impl ConnectedComponents {
+    /// The connected components of the voxels that hold `value`.
+    pub(super) fn of(data: &[u8], dims: [usize; 3], value: u8, connectivity: Connectivity) -> Self {
         let [width, height, depth] = dims;
-        let mut runs: Vec<Run> = Vec::new();
+        let mut runs: Vec<VoxelRun> = Vec::new();
         let mut part: Vec<usize> = Vec::new();
         // Where the runs of each line begin.
         let mut first = Vec::with_capacity(height * depth + 1);
@@ -41,9 +42,9 @@ impl Parts {
             part.extend(part.len()..runs.len());
             let mine = first[line]..runs.len();
             first.push(runs.len());
-            for other in earlier(line % height.max(1), line / height.max(1), height, neighbours) {
+            for other in earlier(line % height.max(1), line / height.max(1), height, connectivity) {
                 let theirs = first[other]..first[other + 1];
-                let reach = usize::from(neighbours == Neighbours::All);
+                let reach = usize::from(connectivity == Connectivity::All);
                 join(&mut part, &runs, [mine.clone(), theirs], reach);
             }
         }
@@ -53,7 +54,7 @@ impl Parts {
         Self { dims, runs, part }
     }
 
-    /// The part with the most voxels; of equals the first. `None` where there is none.
+    /// The component with the most voxels; of equals the first. `None` if there is none.
     pub(super) fn largest(&self) -> Option<usize> {
         let mut voxels = vec![0_usize; self.runs.len()];
         for (run, &part) in self.runs.iter().zip(&self.part) {
@@ -63,7 +64,8 @@ impl Parts {
         voxels.iter().position(|&n| n == most)
     }
 
-    /// For each part whether it reaches the volume's border; axes of one voxel have none.
+    /// For each component whether it touches the border of the volume; axes of one voxel have no
+    /// border.
     pub(super) fn at_border(&self) -> Vec<bool> {
         let [width, height, depth] = self.dims;
         let ends = |at: usize, last: usize, n: usize| n > 1 && (at == 0 || last + 1 == n);
@@ -76,7 +78,7 @@ impl Parts {
         open
     }
 
-    /// Sets the voxels of the chosen parts to `value`.
+    /// Sets the voxels of the chosen components to `value`.
     pub(super) fn paint(&self, data: &mut [u8], value: u8, chosen: impl Fn(usize) -> bool) {
         for (run, &part) in self.runs.iter().zip(&self.part) {
             let line = run.line * self.dims[0];
@@ -89,12 +91,12 @@ impl Parts {
     }
 }
 
-fn add_runs(runs: &mut Vec<Run>, line: usize, voxels: &[u8], value: u8) {
+fn add_runs(runs: &mut Vec<VoxelRun>, line: usize, voxels: &[u8], value: u8) {
     let mut start = 0;
     for stretch in voxels.chunk_by(|a, b| (*a == value) == (*b == value)) {
         let end = start + stretch.len();
         if stretch.first() == Some(&value) {
-            runs.push(Run { line, start, end });
+            runs.push(VoxelRun { line, start, end });
         }
         start = end;
     }
@@ -105,9 +107,9 @@ fn earlier(
     j: usize,
     k: usize,
     height: usize,
-    neighbours: Neighbours,
+    connectivity: Connectivity,
 ) -> impl Iterator<Item = usize> {
-    let reach = usize::from(neighbours == Neighbours::All);
+    let reach = usize::from(connectivity == Connectivity::All);
     let above = j.checked_sub(1).map(|j| k * height + j);
     let before = k.checked_sub(1).map(|k| {
         let rows = j.saturating_sub(reach)..(j + reach + 1).min(height);
@@ -116,10 +118,10 @@ fn earlier(
     above.into_iter().chain(before.into_iter().flatten())
 }
 
-/// Makes one part of every two runs of two lines that touch, diagonally by `reach`.
+/// Merges the components of touching runs of two lines; `reach` 1 includes diagonal neighbours.
 fn join(
     part: &mut [usize],
-    runs: &[Run],
+    runs: &[VoxelRun],
     [mine, theirs]: [std::ops::Range<usize>; 2],
     reach: usize,
 ) {
@@ -128,7 +130,7 @@ fn join(
         let (x, y) = (runs[a], runs[b]);
         if x.start < y.end + reach && y.start < x.end + reach {
             let (p, q) = (root(part, a), root(part, b));
-            // The lower number stays, so that a part is known by its first run.
+            // The lower index stays, so that a component is identified by its first run.
             part[p.max(q)] = p.min(q);
         }
         // The one that ends first can touch nothing that comes later.
@@ -142,7 +144,7 @@ fn join(
 
 fn root(part: &mut [usize], mut run: usize) -> usize {
     while part[run] != run {
-        // Half the way is cut short for the next who asks.
+        // Path halving keeps later look-ups short.
         part[run] = part[part[run]];
         run = part[run];
     }

@@ -1,8 +1,8 @@
-//! One file of voxels.
+//! One data file.
 
 use super::collect::Collector;
 use super::image::{read_full, truncated};
-use super::{Coding, Source};
+use super::{Source, VoxelCoding};
 use crate::{Error, Result};
 use std::io::{BufRead, BufReader, Read};
 use std::path::PathBuf;
@@ -10,9 +10,9 @@ use std::path::PathBuf;
 /// Characters of the longest number that a text of voxels may hold.
 const LONGEST_NUMBER: u64 = 64;
 
-/// A file of voxels that is open, or the part of a file behind its header.
+/// An open data file, or the part of a file after its header.
 #[derive(Debug)]
-pub(crate) struct Piece {
+pub(crate) struct VoxelFile {
     pub(crate) path: PathBuf,
     /// Its bytes from where they have not been read yet.
     pub(crate) source: Source,
@@ -22,28 +22,28 @@ pub(crate) struct Piece {
     pub(crate) before: u64,
 }
 
-impl Piece {
+impl VoxelFile {
     /// Whether the file can hold `values` of this coding: asked before memory is taken for them.
-    pub(super) fn expect(&self, values: Option<u64>, coding: Coding) -> Result<()> {
+    pub(super) fn expect(&self, values: Option<u64>, coding: VoxelCoding) -> Result<()> {
         let bytes = values.and_then(|n| n.checked_mul(width(coding))).unwrap_or(u64::MAX);
-        let least = if coding == Coding::Text { bytes.saturating_sub(1) } else { bytes };
+        let least = if coding == VoxelCoding::Text { bytes.saturating_sub(1) } else { bytes };
         let end = self.skip.saturating_add(least);
         let most = self.source.at_most();
         if end > most { Err(self.truncated(end, most)) } else { Ok(()) }
     }
 
     /// How many of `values` may be reserved before they have been seen.
-    pub(super) fn reservable(&self, values: u64, coding: Coding) -> usize {
+    pub(super) fn reservable(&self, values: u64, coding: VoxelCoding) -> usize {
         let width = width(coding);
         let bytes = values.saturating_mul(width);
         usize::try_from(self.source.reservable(bytes) / width).unwrap_or(0)
     }
 
-    /// Hands `values` to the collector, and compares the checksum of what is compressed.
+    /// Decodes `values` into the collector and verifies the checksum of compressed data.
     pub(super) fn read<T, F: FnMut(usize, f64) -> Result<T>>(
         mut self,
         values: u64,
-        coding: Coding,
+        coding: VoxelCoding,
         into: &mut Collector<T, F>,
     ) -> Result<()> {
         let fail = || Error::io("read", &self.path);
@@ -54,8 +54,8 @@ impl Piece {
             return Err(self.truncated(end, skipped));
         }
         match coding {
-            Coding::Binary { .. } => self.binary(values, coding, into)?,
-            Coding::Text => self.text(values, into)?,
+            VoxelCoding::Binary { .. } => self.binary(values, coding, into)?,
+            VoxelCoding::Text => self.text(values, into)?,
         }
         self.source.check_to_end().map_err(Error::io("read", &self.path))
     }
@@ -63,10 +63,10 @@ impl Piece {
     fn binary<T, F: FnMut(usize, f64) -> Result<T>>(
         &mut self,
         values: u64,
-        coding: Coding,
+        coding: VoxelCoding,
         into: &mut Collector<T, F>,
     ) -> Result<()> {
-        let Coding::Binary { scalar, big_endian } = coding else {
+        let VoxelCoding::Binary { scalar, big_endian } = coding else {
             return Ok(());
         };
         let bytes = values.saturating_mul(scalar.bytes() as u64);
@@ -125,10 +125,10 @@ impl Piece {
 }
 
 /// Bytes of a value; a decimal number and the space behind it take two at least.
-fn width(coding: Coding) -> u64 {
+fn width(coding: VoxelCoding) -> u64 {
     match coding {
-        Coding::Binary { scalar, .. } => scalar.bytes() as u64,
-        Coding::Text => 2,
+        VoxelCoding::Binary { scalar, .. } => scalar.bytes() as u64,
+        VoxelCoding::Text => 2,
     }
 }
 

@@ -1,4 +1,4 @@
-//! The SeriesInstanceUID of a file that may be broken behind it.
+//! SeriesInstanceUID of a file that may be broken after it.
 //!
 //! A file that cannot be parsed matters only if it could be of the series that is read: a truncated
 //! slice of another series must not stop the one that was chosen. So the UID is looked up without the
@@ -6,7 +6,7 @@
 
 use super::element::{Elements, Header, ITEM, ITEM_DELIMITATION, SEQUENCE_DELIMITATION};
 use super::encoding::Encoding;
-use super::start::{self, Meta};
+use super::file_meta::{self, FileMeta};
 use dicom_core::VR;
 use dicom_dictionary_std::tags;
 use dicom_object::Tag;
@@ -28,7 +28,7 @@ pub(super) fn series_uid(path: &Path, limit: u64) -> Option<String> {
 }
 
 fn series_uid_of(bytes: &[u8]) -> Option<String> {
-    let meta = Meta::read(bytes, start::find(bytes).unwrap_or(0)).ok()?;
+    let meta = FileMeta::read(bytes, file_meta::find(bytes).unwrap_or(0)).ok()?;
     let inflated;
     let (bytes, at) = if meta.is_deflated() {
         inflated = inflate(bytes.get(meta.data_set..)?);

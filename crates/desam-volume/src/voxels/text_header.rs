@@ -1,10 +1,10 @@
-//! Formats whose header is text, with the voxels behind it or in files that it names.
+//! Formats with a text header (MetaImage, NRRD) and voxels after it or in separate files.
 
 use super::channels::Channels;
 use super::path::{data_file, data_file_within};
 use super::pattern::{DataFiles, MOST_FILES};
-use super::piece::Piece;
-use super::{Coding, Packing, Source, StoredImage, truncated, wrong};
+use super::voxel_file::VoxelFile;
+use super::{FileCompression, Source, StoredImage, VoxelCoding, truncated, wrong};
 use crate::volumes::{Loaded, ReadOptions};
 use crate::{Error, Result};
 use desam_core::files::open_regular;
@@ -12,41 +12,41 @@ use desam_core::{Grid, LabelVolume, Volume};
 use std::io::{BufRead, BufReader, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
-/// The lines of such a header: what tells one format from another.
+/// The fields of a text header, which differ between the formats.
 pub(crate) trait HeaderFields: Sized {
     /// The field that says where the voxels are.
     const DATA_FIELD: &'static str;
 
-    /// Takes the header of a file apart.
+    /// Parses the header of a file.
     fn read(path: &Path) -> Result<Self>;
 
-    /// Bytes of the header: where the voxels are if they are behind it.
+    /// Length of the header in bytes: the offset of the voxels in the same file.
     fn bytes(&self) -> u64;
 
-    /// Size and place.
+    /// Dimensions and affine.
     fn grid(&self, path: &Path) -> Result<Grid>;
 
-    /// How many numbers a voxel has, and how they lie.
+    /// Number of channels and their layout.
     fn channels(&self, path: &Path) -> Result<Channels>;
 
-    /// Where the voxels are.
+    /// The data files.
     fn data_files(&self, path: &Path) -> Result<DataFiles>;
 
-    /// How the voxels are stored.
+    /// Storage of the voxels: type, byte order, compression.
     fn storage(&self, path: &Path) -> Result<Storage>;
 }
 
-/// How voxels are stored, and what is to be passed over before the first one of each file.
+/// Storage of voxels: coding, compression, and what is skipped before the first one of each file.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Storage {
-    pub(crate) coding: Coding,
-    pub(crate) packing: Packing,
+    pub(crate) coding: VoxelCoding,
+    pub(crate) packing: FileCompression,
     /// Lines of the file as it is.
     pub(crate) lines: u64,
     pub(crate) skip: Skip,
 }
 
-/// Bytes to pass over: of the decompressed data where it is compressed, else of the file as it is.
+/// Bytes to skip: of the decompressed data if it is compressed, else of the file.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Skip {
     Bytes(u64),
@@ -54,16 +54,16 @@ pub(crate) enum Skip {
     AllBefore,
 }
 
-/// A header that has been understood.
-pub(crate) struct Headed<F> {
+/// A parsed header.
+pub(crate) struct TextHeaderImage<F> {
     pub(crate) fields: F,
     pub(crate) grid: Grid,
     pub(crate) channels: Channels,
-    /// The files of the voxels in their order; empty where they are behind the header.
+    /// The data files in order; empty if the voxels follow the header.
     pub(crate) voxel_files: Vec<PathBuf>,
 }
 
-impl<F: HeaderFields> Headed<F> {
+impl<F: HeaderFields> TextHeaderImage<F> {
     pub(crate) fn open(path: &Path, options: &ReadOptions) -> Result<Self> {
         let fields = F::read(path)?;
         let (grid, channels) = (fields.grid(path)?, fields.channels(path)?);
@@ -79,9 +79,12 @@ impl<F: HeaderFields> Headed<F> {
             }
             DataFiles::Several(names) => names,
         };
-        let file = |name: &String| match options.follow_outside {
-            true => Ok(data_file(path, name)),
-            false => data_file_within(path, name),
+        let file = |name: &String| {
+            if options.follow_outside {
+                Ok(data_file(path, name))
+            } else {
+                data_file_within(path, name)
+            }
         };
         let voxel_files = names.iter().map(file).collect::<Result<_>>()?;
         Ok(Self { fields, grid, channels, voxel_files })
@@ -99,7 +102,7 @@ impl<F: HeaderFields> Headed<F> {
         image.labels(options).map(Loaded::new)
     }
 
-    /// The header's file, and those of the voxels where they are others.
+    /// The header file and the data files.
     pub(crate) fn files(path: &Path, options: &ReadOptions) -> Result<Vec<PathBuf>> {
         let opened = Self::open(path, options)?;
         Ok([path.to_path_buf()].into_iter().chain(opened.voxel_files).collect())
@@ -116,7 +119,7 @@ impl<F: HeaderFields> Headed<F> {
         let mut files = self.voxel_files.into_iter();
         let first = files.next().unwrap_or_else(|| header.to_path_buf());
         let first = open_piece(first, start, storage, values)?;
-        let more = files.map(|file| -> super::OpenPiece<'static> {
+        let more = files.map(|file| -> super::OpenVoxelFile<'static> {
             Box::new(move || open_piece(file, 0, storage, values))
         });
         Ok(StoredImage {
@@ -133,7 +136,7 @@ impl<F: HeaderFields> Headed<F> {
 }
 
 /// Opens a file that holds `values` from byte `start` on.
-fn open_piece(path: PathBuf, start: u64, storage: Storage, values: u64) -> Result<Piece> {
+fn open_piece(path: PathBuf, start: u64, storage: Storage, values: u64) -> Result<VoxelFile> {
     let Storage { coding, packing, lines, skip } = storage;
     let mut start = after_lines(&path, start, lines)?;
     // Bytes of text are skipped as they are, not as the numbers that they stand for.
@@ -141,14 +144,14 @@ fn open_piece(path: PathBuf, start: u64, storage: Storage, values: u64) -> Resul
         Skip::Bytes(bytes) => bytes,
         Skip::AllBefore => 0,
     };
-    if packing == Packing::Hex {
+    if packing == FileCompression::Hex {
         start = start.saturating_add(std::mem::take(&mut bytes));
     }
     let source = Source::open(&path, start, packing).map_err(Error::io("read", &path))?;
     if let Skip::AllBefore = skip {
         bytes = source.before_last(values, coding);
     }
-    Ok(Piece { path, source, skip: bytes, before: start })
+    Ok(VoxelFile { path, source, skip: bytes, before: start })
 }
 
 /// Where the `lines`-th line after byte `start` begins.

@@ -1,4 +1,4 @@
-//! Where the data set of a file begins, and in which transfer syntax it is.
+//! Preamble and file meta information: the start of the data set and its transfer syntax.
 
 use super::element::{Elements, Problem, standard_vr};
 use super::encoding::Encoding;
@@ -59,9 +59,9 @@ fn starts_bare(bytes: &[u8], encoding: Encoding) -> bool {
     true
 }
 
-/// The file meta information, as far as it is needed.
+/// The file meta information (PS3.10, 7.1), the parts that are used.
 #[derive(Debug, Default)]
-pub(super) struct Meta {
+pub(super) struct FileMeta {
     /// Where the data set starts.
     pub(super) data_set: usize,
     /// TransferSyntaxUID; empty where it is missing.
@@ -70,7 +70,7 @@ pub(super) struct Meta {
     pub(super) instance: String,
 }
 
-impl Meta {
+impl FileMeta {
     /// Reads the elements of group 0002 from `at` on. They end where another group starts, whatever
     /// FileMetaInformationGroupLength says: programs that edit files leave it as it was.
     ///
@@ -136,7 +136,7 @@ impl Meta {
     }
 }
 
-/// A UID without what fills it up.
+/// A UID without its padding.
 fn uid(value: &[u8]) -> String {
     let text = String::from_utf8_lossy(value);
     text.trim_matches(|c: char| c.is_whitespace() || c == '\0').to_owned()

@@ -1,4 +1,4 @@
-//! How slices are named in messages.
+//! Names of slices in messages.
 
 use super::header::Slice;
 use super::series::counted;
@@ -33,6 +33,6 @@ pub(super) fn counted_slices(all: &[&Slice]) -> String {
 
 /// A slice with its ImagePositionPatient.
 pub(super) fn placed(of: &Slice) -> String {
-    let [x, y, z] = of.place.position.map(|v| (v * 1000.0).round() / 1000.0);
+    let [x, y, z] = of.image_plane.position.map(|v| (v * 1000.0).round() / 1000.0);
     format!("{} at ({x}, {y}, {z})", slice(of))
 }

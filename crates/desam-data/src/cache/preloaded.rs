@@ -1,18 +1,18 @@
-//! Slices whose features are in memory.
+//! Dataset of slices whose features are preloaded into (GPU) memory.
 
 use super::CachedSlice;
 use crate::{Error, Result};
 use candle_core::Device;
 use desam_core::{Dataset, Progress};
 
-/// Slices that were all read once and whose features lie on a device, in the type that they were
-/// given in. An item shares its numbers.
+/// Slices whose features were all loaded once onto a device, in the type that they were given in. An
+/// item shares the tensor's memory.
 #[derive(Debug, Clone)]
-pub struct KeptSlices {
+pub struct PreloadedSlices {
     slices: Vec<CachedSlice>,
 }
 
-impl KeptSlices {
+impl PreloadedSlices {
     /// Reads all of `slices` as they are ([`Dataset::get`]) and puts their features on `device`;
     /// `progress` is told of each.
     ///
@@ -33,7 +33,7 @@ impl KeptSlices {
     }
 }
 
-impl Dataset for KeptSlices {
+impl Dataset for PreloadedSlices {
     type Item = CachedSlice;
 
     fn len(&self) -> usize {

@@ -1,4 +1,4 @@
-//! Slices whose features are made when they are asked for.
+//! Dataset of slices that are encoded on the fly.
 
 use super::{CachedSlice, FeatureCache, SliceRef};
 use crate::augment::ImageAugment;
@@ -9,11 +9,11 @@ use desam_core::{BinaryMask, Dataset, ImageEncoder};
 use rand::RngCore;
 use std::sync::Arc;
 
-/// The labelled slices of some cases, encoded anew each time, so that the image may be changed before.
-/// Of the cache it needs images and masks alone
-/// ([`SlicePolicy::None`](super::SlicePolicy::None) will do).
+/// The labelled slices of some cases, encoded at every access, so that the image can be augmented
+/// before. Of the cache it needs only images and masks ([`SlicePolicy::None`](super::SlicePolicy::None)
+/// is enough).
 #[derive(Clone)]
-pub struct LiveSlices {
+pub struct OnTheFlySlices {
     cache: Arc<FeatureCache>,
     slices: Vec<SliceRef>,
     encoder: Arc<dyn ImageEncoder>,
@@ -21,16 +21,16 @@ pub struct LiveSlices {
     augment: ImageAugment,
 }
 
-impl std::fmt::Debug for LiveSlices {
+impl std::fmt::Debug for OnTheFlySlices {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let mut out = f.debug_struct("LiveSlices");
+        let mut out = f.debug_struct("OnTheFlySlices");
         out.field("slices", &self.slices.len())
             .field("augment", &self.augment)
             .finish_non_exhaustive()
     }
 }
 
-impl LiveSlices {
+impl OnTheFlySlices {
     /// The labelled slices of `cases`, indices into [`FeatureCache::cases`], in the order given, by an
     /// encoder that lies on `device`.
     ///
@@ -58,7 +58,7 @@ impl LiveSlices {
         Ok(Self { cache, slices, encoder, device: device.clone(), augment })
     }
 
-    /// The same, images being changed at random where training draws them.
+    /// Adds random augmentation of the images drawn for training.
     ///
     /// # Errors
     /// When a setting makes no sense.
@@ -86,7 +86,7 @@ impl LiveSlices {
     }
 }
 
-impl Dataset for LiveSlices {
+impl Dataset for OnTheFlySlices {
     type Item = CachedSlice;
 
     fn len(&self) -> usize {

@@ -1,18 +1,18 @@
-//! What a header says that a reader needs to know.
+//! Decoded NIfTI header: grid, data type, scaling and where the voxels are.
 
 use super::field::Field;
-use super::header::{Place, RawHeader, Version};
+use super::header::{RawHeader, Version, VoxelLocation};
 use super::{analyze, orientation};
 use crate::Result;
 use crate::voxels::{Channels, Scalar, wrong};
 use desam_core::{Affine, Grid};
 use std::path::Path;
 
-/// The standard's codes for lengths that are not in millimetres.
+/// Codes of `xyzt_units` for lengths that are not in millimetres.
 const METRES: u8 = 1;
 const MICROMETRES: u8 = 3;
 
-/// The standard's codes for types that are one number a voxel.
+/// The `datatype` codes of one number a voxel.
 fn scalar_of(code: f64) -> Option<Scalar> {
     Some(match code as i16 {
         2 => Scalar::U8,
@@ -31,31 +31,31 @@ fn scalar_of(code: f64) -> Option<Scalar> {
 
 /// Which kind of header it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum HeaderKind {
     Nifti,
     /// Analyze 7.5, whose header NIfTI-1 has the layout of.
     Analyze,
 }
 
-/// What a reader needs to know of a header.
+/// The decoded header.
 #[derive(Debug, Clone)]
-pub(super) struct Facts {
-    pub(super) kind: Kind,
+pub(super) struct HeaderInfo {
+    pub(super) kind: HeaderKind,
     pub(super) grid: Grid,
     pub(super) channels: Channels,
     pub(super) scalar: Scalar,
-    pub(super) place: Place,
+    pub(super) location: VoxelLocation,
     pub(super) data_start: u64,
     pub(super) slope: f64,
     pub(super) intercept: f64,
-    /// The affine that ITK takes where the header states no orientation.
+    /// The affine that ITK uses where the header states no orientation (no sform, no qform).
     pub(super) itk_affine: Option<Affine>,
 }
 
-impl Facts {
-    /// Of a header that is named like a pair's, where `paired`.
+impl HeaderInfo {
+    /// Decodes a header; `paired` if its file is named like a pair's header (`.hdr`).
     pub(super) fn read(header: &RawHeader, path: &Path, paired: bool) -> Result<Self> {
-        let (kind, place) = kind(header, path, paired)?;
+        let (kind, location) = kind(header, path, paired)?;
         let (dims, channels) = dims(header, path)?;
         let code = header.get(Field::Datatype, 0);
         let scalar = scalar_of(code).ok_or_else(|| {
@@ -63,23 +63,33 @@ impl Facts {
                             768, 1024, 1280); colour and complex images are not supported";
             wrong(path, "datatype", code, expected)
         })?;
-        let data_start = data_start(header, place, path)?;
+        let data_start = data_start(header, location, path)?;
         let (slope, inter) = (header.get(Field::Slope, 0), header.get(Field::Intercept, 0));
-        // The standard: a slope of zero means that the values are not scaled. Several tools write
-        // NaN for the same. SPM keeps its scale in the same place of an Analyze header.
+        // By the standard a slope of zero means that the values are not scaled. Several tools write NaN
+        // for the same. SPM stores its scale at the same offset of an Analyze header.
         let scaled = slope != 0.0 && slope.is_finite();
         let slope = if scaled { slope } else { 1.0 };
-        let scaled = scaled && inter.is_finite() && kind == Kind::Nifti;
+        let scaled = scaled && inter.is_finite() && kind == HeaderKind::Nifti;
         let intercept = if scaled { inter } else { 0.0 };
         let (affine, itk_affine) = match kind {
-            Kind::Nifti => affine(header, dims, path)?,
-            Kind::Analyze => {
+            HeaderKind::Nifti => affine(header, dims, path)?,
+            HeaderKind::Analyze => {
                 let spacing = orientation::spacing(header, dims, path)?;
                 (analyze::affine(header, dims, spacing), Some(orientation::itk(spacing)))
             }
         };
         let grid = Grid { dims, affine };
-        Ok(Self { kind, grid, channels, scalar, place, data_start, slope, intercept, itk_affine })
+        Ok(Self {
+            kind,
+            grid,
+            channels,
+            scalar,
+            location,
+            data_start,
+            slope,
+            intercept,
+            itk_affine,
+        })
     }
 }
 
@@ -96,26 +106,27 @@ fn affine(header: &RawHeader, dims: [usize; 3], path: &Path) -> Result<(Affine, 
     };
     let affine = orientation::affine(header, dims, path)?;
     let stated = [Field::QformCode, Field::SformCode].iter().any(|f| header.get(*f, 0) > 0.0);
-    let itk = match stated {
-        true => None,
-        false => Some(in_mm(orientation::itk(orientation::spacing(header, dims, path)?))),
+    let itk = if stated {
+        None
+    } else {
+        Some(in_mm(orientation::itk(orientation::spacing(header, dims, path)?)))
     };
     Ok((in_mm(affine), itk))
 }
 
-fn kind(header: &RawHeader, path: &Path, paired: bool) -> Result<(Kind, Place)> {
+fn kind(header: &RawHeader, path: &Path, paired: bool) -> Result<(HeaderKind, VoxelLocation)> {
     let [single, pair] = header.version().magics();
     match header.magic() {
-        magic if magic == single => Ok((Kind::Nifti, Place::Same)),
-        magic if magic == pair && paired => Ok((Kind::Nifti, Place::Pair)),
+        magic if magic == single => Ok((HeaderKind::Nifti, VoxelLocation::SameFile)),
+        magic if magic == pair && paired => Ok((HeaderKind::Nifti, VoxelLocation::PairFile)),
         magic if magic == pair => {
             let expected = "\"n+1\", a single file; the header of a pair is named .hdr, its \
                             voxels .img";
             Err(wrong(path, "magic", magic[..3].escape_ascii(), expected))
         }
-        // Analyze has other fields there, mostly zeros.
+        // Analyze has other fields at this offset, mostly zeros.
         magic if paired && header.version() == Version::One && !magic.starts_with(b"n") => {
-            Ok((Kind::Analyze, Place::Pair))
+            Ok((HeaderKind::Analyze, VoxelLocation::PairFile))
         }
         magic => {
             let expected = "\"n+1\" or \"ni1\", NIfTI-1, \"n+2\" or \"ni2\", NIfTI-2 (the header \
@@ -125,15 +136,15 @@ fn kind(header: &RawHeader, path: &Path, paired: bool) -> Result<(Kind, Place)> 
     }
 }
 
-/// Where the voxels start in their file.
-fn data_start(header: &RawHeader, place: Place, path: &Path) -> Result<u64> {
+/// Byte offset of the voxels in their file (`vox_offset`).
+fn data_start(header: &RawHeader, location: VoxelLocation, path: &Path) -> Result<u64> {
     let offset = header.get(Field::VoxOffset, 0);
-    let least = match place {
-        Place::Same => header.version().data_start(),
-        Place::Pair => 0,
+    let least = match location {
+        VoxelLocation::SameFile => header.version().data_start(),
+        VoxelLocation::PairFile => 0,
     };
     match offset {
-        // Some writers leave it out; it can then mean one thing only.
+        // Some writers leave it at 0, which can only mean the first possible byte.
         0.0 => Ok(least),
         o if o >= least as f64 && o < 1e12 => Ok(o as u64),
         _ => {
@@ -143,7 +154,8 @@ fn data_start(header: &RawHeader, place: Place, path: &Path) -> Result<u64> {
     }
 }
 
-/// The three dimensions, and the channels that further ones are; a plane is a volume of one slice.
+/// The three spatial dimensions, and the channels that further dimensions count; a 2-D image is a
+/// volume of one slice.
 fn dims(header: &RawHeader, path: &Path) -> Result<([usize; 3], Channels)> {
     let dim: [f64; 8] = header.numbers(Field::Dim);
     let rank = dim[0];
@@ -155,7 +167,7 @@ fn dims(header: &RawHeader, path: &Path) -> Result<([usize; 3], Channels)> {
     let mut dims = [1; 3];
     let mut channels = 1_u64;
     for (axis, (&d, field)) in dim.iter().zip(FIELDS).enumerate().skip(1).take(rank as usize) {
-        // A dimension beyond the third that is left out may be 0.
+        // An unused dimension beyond the third may be 0.
         let d = if axis > 3 && d == 0.0 { 1.0 } else { d };
         if !(1.0..=f64::from(u32::MAX)).contains(&d) {
             return Err(wrong(path, field, d, "at least 1"));
