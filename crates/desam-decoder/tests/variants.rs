@@ -5,7 +5,7 @@
 
 use candle_core::{DType, Device, Tensor};
 use desam_core::{
-    EncoderSpec, ImageFeatures, MaskDecoder, MaskPrediction, PromptEmbedding, PromptReading,
+    EncoderSpec, ImageFeatures, MaskDecoder, MaskPrediction, PromptEmbedding, PromptOutput,
 };
 use desam_decoder::{Decoder, DecoderConfig, SqueezePlacement, Variant};
 use desam_nn::params::{LoadOptions, Loaded, Tensors, load};
@@ -107,9 +107,9 @@ fn pimm_alone_fuses_the_encoders_embedding() {
     let (desam, alone) = (seeded(Variant::Desam), seeded(Variant::PimmOnly));
     let features = features(2);
     let context = desam.context(&features, &position()).unwrap();
-    let reading = desam.read(&context, &prompts(2)).unwrap();
-    let fed = PromptReading { mask_embedding: features.embedding.clone(), ..reading };
-    let expected = desam.draw(&context, &fed).unwrap();
+    let reading = desam.encode_prompts(&context, &prompts(2)).unwrap();
+    let fed = PromptOutput { mask_embedding: features.embedding.clone(), ..reading };
+    let expected = desam.decode_masks(&context, &fed).unwrap();
     assert_eq!(numbers(&decoded(&alone, 2, 2).logits), numbers(&expected));
 }
 
@@ -118,7 +118,7 @@ fn a_variant_that_reads_no_prompt_still_counts_them() {
     for variant in [Variant::PimmOnly, Variant::NoMaskFusion] {
         let message =
             seeded(variant).decode(&features(2), &position(), &prompts(3)).unwrap_err().to_string();
-        assert!(message.contains("2 images meet 3 prompts"), "{variant}: {message}");
+        assert!(message.contains("2 images for 3 prompts"), "{variant}: {message}");
     }
 }
 
