@@ -5,7 +5,7 @@
 use candle_core::{DType, Device, Tensor, Var};
 use desam_core::{Loss, LossTarget, LossValue, MaskPrediction};
 use desam_metrics::loss::{
-    IouLoss, IouTarget, LossConfig, bce_with_logits, coarser_target, drawn_iou, soft_dice,
+    IouLoss, IouTarget, LossConfig, bce_with_logits, coarser_target, mask_iou, soft_dice,
     supervision_weights,
 };
 
@@ -130,13 +130,13 @@ fn the_drawn_masks_iou_is_counted_at_logit_zero() {
         let [logits, truth] =
             [logits, truth].map(|t| masks(&t.concat(), 2).to_dtype(dtype).unwrap());
         let logits = Var::from_tensor(&logits).unwrap();
-        let iou = drawn_iou(&logits, &truth).unwrap();
+        let iou = mask_iou(&logits, &truth).unwrap();
         assert_eq!((iou.dims(), iou.dtype(), iou.track_op()), (&[4, 1][..], dtype, false));
         for (found, expected) in flat(&iou).iter().zip([1.0 / 3.0, 0.0, 1.0, 1.0]) {
             assert!((found - expected).abs() < 1e-7, "{found}, not {expected}");
         }
     }
-    assert!(drawn_iou(&wave(1, 4, 0.0), &target()).is_err());
+    assert!(mask_iou(&wave(1, 4, 0.0), &target()).is_err());
 }
 
 #[test]
