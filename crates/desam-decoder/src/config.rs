@@ -72,6 +72,7 @@ impl DecoderConfig {
             tap_channels: spec.tap_channels.clone(),
             embedding_channels: e,
             transformer_depth: 2,
+            // SAM's constants: 8 heads, cross-attention with half the channels, 4 mask tokens.
             heads: 8,
             mlp_width: mlp_ratio * e,
             cross_width: e / 2,
@@ -113,6 +114,7 @@ impl DecoderConfig {
             tap_channels,
             embedding_channels: e,
             transformer_depth: shapes.count("transformer.layers.", ".norm1.weight"),
+            // Shapes do not reveal the number of heads; every SAM has 8.
             heads: 8,
             mlp_width,
             cross_width,

@@ -72,6 +72,8 @@ impl Pimm {
     /// When a parameter is missing or has another shape.
     pub fn new(config: &DecoderConfig, vb: VarBuilder<'_>) -> Result<Self> {
         let e = config.embedding_channels;
+        // The official program numbers context blocks from the deepest tap, which has the most channels
+        // and the lowest resolution in the U-Net.
         let deepest_first = config.tap_channels.iter().rev().enumerate();
         let context = deepest_first.map(|(depth, &channels)| {
             ContextBlock::new(channels, depth, config, vb.pp("conv_blocks_context").pp(depth))
@@ -82,6 +84,7 @@ impl Pimm {
             let pointwise = Conv2dConfig::same(1);
             Ok(UpStep {
                 up: ConvTranspose2x2::new((from, to), at.pp("transp_conv").pp("conv"))?,
+                // Twice the channels: the upsampled features and the context are concatenated.
                 block: SeResBlock::new(2 * to, to, config.squeeze, at.pp("res_block"))?,
                 head: Conv2d::new((to, 1), 1, pointwise, vb.pp("seg_outputs").pp(i))?,
             })
@@ -90,6 +93,7 @@ impl Pimm {
         Ok(Self {
             context: context.collect::<Result<_>>()?,
             fusion: SeResBlock::new(2 * e, e, config.squeeze, fusion)?,
+            // The coarsest level is fused with the mask embedding; every other one is a step.
             steps: (0..config.tap_channels.len() - 1).map(step).collect::<Result<_>>()?,
         })
     }
@@ -143,6 +147,7 @@ impl Pimm {
         levels: &[LevelContext],
         mask_embedding: &Tensor,
     ) -> Result<Vec<Tensor>> {
+        // Computed from the coarsest; the loss takes the mask first.
         let mut heads = self.heads(levels, mask_embedding, 0)?;
         heads.reverse();
         Ok(heads)

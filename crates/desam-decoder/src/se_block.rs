@@ -65,9 +65,11 @@ impl SeResBlock {
         vb: VarBuilder<'_>,
     ) -> Result<Self> {
         let kernel = |name: &str, from: usize, side: usize| {
+            // PyTorch's default initialisation, which the official program does not change.
             let hint = fan_in_uniform(from * side * side);
             vb.pp(name).pp("conv").get_with_hints((outputs, from, side, side), "weight", hint)
         };
+        // The SE's reduction ratio is 16.
         let hidden = (outputs / 16).max(1);
         let fc = vb.pp("se").pp("fc");
         Ok(Self {
@@ -99,11 +101,14 @@ impl SeResBlock {
     /// When channels differ.
     pub fn forward_joined(&self, parts: &[&Tensor]) -> Result<Tensor> {
         let (outputs, inputs, _, _) = self.conv3.dims4()?;
+        // The identity where channels match, though the checkpoint holds a kernel then, too.
         let shortcut = (inputs != outputs).then_some(&self.conv3);
         if self.placement == SqueezePlacement::Official {
+            // The constant gate ½ is part of the fused op.
             let (conv1, conv2) = (&self.conv1, &self.conv2);
             return se_block(parts, SeBlockKernels { conv1, conv2, conv3: shortcut });
         }
+        // A gate that takes effect is not fused; this placement is for experiments.
         let x = Tensor::cat(parts, 1)?;
         if shortcut.is_some() {
             return self.finish(&self.convolve_part(&x, 0)?);
@@ -151,6 +156,7 @@ impl SeResBlock {
     fn gated(&self, main: &Tensor) -> Result<Tensor> {
         let x = instance_norm_leaky(main, EPS, SLOPE)?;
         let x = conv2d(&x, &self.conv2, Conv2dConfig::same(3))?;
+        // Pooled before the norm: after it every mean is 0, which is the official placement's flaw.
         squeeze::scale(&instance_norm(&x, EPS)?, &self.gate(&x)?)
     }
 

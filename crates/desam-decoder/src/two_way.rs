@@ -105,6 +105,8 @@ impl TwoWayTransformer {
     /// Runs all layers over `tokens [N, T, E]`, which are also their own positional encoding (SAM).
     /// Returns the new tokens; the image is the engine's.
     fn run<E: Engine>(&self, engine: &mut E, tokens: &Tensor) -> Result<Tensor> {
+        // SAM adds the initial tokens again in every attention, for "a strong dependence on both the prompt
+        // token's geometric location and type" (Kirillov et al. 2023, appendix A).
         let positions = tokens;
         let mut x = tokens.clone();
         for block in &self.blocks {
@@ -112,6 +114,7 @@ impl TwoWayTransformer {
             let attended = engine.attend_to_image(&block.token_to_image, &(&x + positions)?)?;
             x = block.mlp(&x, &attended)?;
             let inputs = TokenInputs { positioned: &(&x + positions)?, plain: &x };
+            // The image attends to tokens that have already been updated by this block.
             engine.update_image(block, inputs)?;
         }
         let last = FinalLayer { attention: &self.final_attn, norm: &self.norm };

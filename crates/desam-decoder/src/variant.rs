@@ -21,7 +21,7 @@ named! {
         /// "PIMM and PRIM without IoU prediction head" (section 4.3, Fig. 3 b): the prompt reaches the
         /// mask through the mask embedding, and nothing says how good the mask is.
         NoIouHead = "no-iou-head",
-        /// "PIMM and PRIM without mask embedding fusion" (section 4.3, Fig. 3 c): PIMM draws as in
+        /// "PIMM and PRIM without mask embedding fusion" (section 4.3, Fig. 3 c): PIMM decodes as in
         /// [`PimmOnly`](Self::PimmOnly), PRIM predicts the IoU independently of it. Every prompt has the same
         /// mask; the IoU decides only whether there is one.
         NoMaskFusion = "no-mask-fusion",

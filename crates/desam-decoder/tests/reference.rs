@@ -77,7 +77,7 @@ fn masks_and_ious_are_the_official_programs() {
 }
 
 #[test]
-fn many_prompts_on_one_image_are_the_same_as_one_by_one() {
+fn a_batch_of_prompts_equals_its_prompts_decoded_one_by_one() {
     let loaded = seeded(SqueezePlacement::Official);
     let (features, prompts, position) = inputs(1, 3);
     let together = loaded.module.decode(&features, &position, &prompts).unwrap();
@@ -203,7 +203,7 @@ fn a_configuration_from_before_the_variants_means_desam() {
 }
 
 #[test]
-fn a_checkpoint_without_a_mask_decoder_is_named() {
+fn a_checkpoint_without_a_mask_decoder_is_refused_by_name() {
     let error = DecoderConfig::from_tensors(&Tensors::new(), &spec()).unwrap_err().to_string();
     assert!(error.contains("mask_decoder.iou_token.weight"), "{error}");
 }

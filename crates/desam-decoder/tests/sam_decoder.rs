@@ -1,4 +1,4 @@
-//! SAM's mask decoder against an implementation of its own in elementary double-precision
+//! SAM's mask decoder compared with an independent implementation in elementary double-precision
 //! operations, written after the published description of SAM (its section "Lightweight mask
 //! decoder"), and its gradients against finite differences of that implementation.
 
@@ -92,7 +92,7 @@ fn masks_and_ious_are_those_of_elementary_operations() {
 }
 
 #[test]
-fn an_official_checkpoints_mask_decoder_draws_the_same() {
+fn an_official_checkpoints_mask_decoder_gives_the_same_masks() {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared/reference/tiny");
     if !folder.is_dir() {
         eprintln!("skipped: {} is not there", folder.display());

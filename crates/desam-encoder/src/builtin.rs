@@ -58,7 +58,7 @@ mod tests {
         assert_eq!(VitConfig::from_tensors(&file.tensors).unwrap(), VitConfig::tiny());
         let loaded = FrozenSam::load(&file, &SamOptions::default()).unwrap();
         loaded.report.check().unwrap();
-        // What neither encoder asks for is SAM's mask decoder, the names of which it knows.
+        // The tensors of neither encoder are SAM's mask decoder.
         let decoder = file.part("mask_decoder.");
         assert_eq!(loaded.tensors.len() + decoder.len(), file.tensors.len());
         for part in ["transformer.", "iou_token.", "mask_tokens.", "iou_prediction_head."] {
@@ -84,7 +84,7 @@ mod tests {
         let change = (&file.tensors[name] - &random[name]).unwrap().sqr().unwrap();
         let change = change.mean_all().unwrap().to_scalar::<f32>().unwrap().sqrt();
         assert!(change > 0.01, "{change}");
-        // Frequencies of positions are drawn and stay as they are, but for f16's rounding.
+        // The random frequencies of positions are not trained: equal but for f16's rounding.
         let name = "prompt_encoder.pe_layer.positional_encoding_gaussian_matrix";
         let change = (&file.tensors[name] - &random[name]).unwrap().abs().unwrap();
         assert!(change.max_all().unwrap().to_scalar::<f32>().unwrap() < 2e-3);

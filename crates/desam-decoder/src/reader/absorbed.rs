@@ -77,6 +77,7 @@ impl<'a> AbsorbedReader<'a> {
     ) -> Result<GroupOutput> {
         let (prim, n) = (self.prim, sparse.dim(0)?);
         let (_, e, h, w) = self.context.embedding.dims4()?;
+        // Padding with a real prompt keeps every value finite; its outputs are dropped below.
         let last = sparse.narrow(0, n - 1, 1)?;
         let filled: Vec<&Tensor> = std::iter::once(sparse)
             .chain(std::iter::repeat_n(&last, GROUP.saturating_sub(n)))
@@ -89,6 +90,7 @@ impl<'a> AbsorbedReader<'a> {
         let image = image.map(|i| i.join()?.reshape((n, e, h, w))).transpose()?;
         Ok(GroupOutput {
             iou_all: prim.iou(&tokens)?.narrow(0, 0, n)?,
+            // Token 0 is the IoU token.
             mask_tokens: tokens.narrow(1, 1, prim.mask_tokens()?)?.narrow(0, 0, n)?,
             mask_embedding: image,
         })

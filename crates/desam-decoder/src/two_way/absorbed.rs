@@ -32,7 +32,7 @@ pub(crate) struct AbsorbedOutput {
     pub(crate) image: Option<ImageTiles>,
 }
 
-/// What to compute of a group of prompts.
+/// Options of an absorbed forward pass over a group of prompts.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct AbsorbedOptions {
     /// Prompts that count, from the first; the others only fill the group.
@@ -53,6 +53,7 @@ impl TwoWayTransformer {
         };
         let rows = |t: &Tensor| t.transpose(1, 2)?.contiguous();
         let (x, positioned) = (rows(image)?, rows(&(image + positions)?)?);
+        // Tiles have pixels innermost, so that a SIMD lane is a pixel.
         let queries = first.image_to_token.queries(&positioned)?.transpose(1, 2)?;
         Ok(SharedImage {
             tokens: ImageTiles::cut(image)?,
@@ -113,7 +114,7 @@ impl AbsorbedEngine<'_> {
         let before = Image {
             tokens: self.image.as_ref().unwrap_or(&shared.tokens),
             positions: &shared.positions,
-            // Later images differ from prompt to prompt, and have no precomputed queries.
+            // Precomputed for the shared image. Later images differ from prompt to prompt, and have no precomputed queries.
             queries: self.image.is_none().then_some(&shared.queries),
         };
         let Exchanged { image: after, seen } = exchange.with(before)?;
@@ -125,6 +126,7 @@ impl AbsorbedEngine<'_> {
 impl Engine for AbsorbedEngine<'_> {
     fn attend_to_image(&mut self, attention: &Attention, queries: &Tensor) -> Result<Tensor> {
         match self.pending.take() {
+            // The updated image is needed by the next block, whatever the caller keeps.
             Some(update) => self.update_and_attend(&update, attention, queries, true),
             None => attention.attend(queries, &self.shared.keys_and_values),
         }

@@ -42,6 +42,7 @@ impl Engine for BatchedEngine<'_> {
         if !self.shared {
             return attention.look(queries, &self.image, self.image_pe);
         }
+        // Batch 1: keys and values are computed once for all prompts.
         let positioned = (&self.image + self.image_pe)?;
         let keys_and_values = attention.keys_and_values(&positioned, &self.image)?;
         attention.attend(queries, &keys_and_values)
@@ -52,6 +53,7 @@ impl Engine for BatchedEngine<'_> {
             (&block.image_to_token, [tokens.positioned, tokens.plain]);
         self.image =
             attention.answer_normed(&self.image, self.image_pe, keys_and_values, &block.norm4)?;
+        // The residual broadcast the image to all prompts.
         self.shared = false;
         Ok(())
     }

@@ -81,6 +81,7 @@ impl<'a> Sources<'a> {
         wanted: &[usize],
         put: &mut dyn FnMut(usize, Tensor) -> Result<()>,
     ) -> Result<()> {
+        // Index of the source's first entry in the concatenation.
         let mut first = 0;
         for source in &mut self.sources {
             let end = first + source.entries().len();

@@ -96,6 +96,7 @@ impl SamPromptEncoder {
     fn sparse(&self, prompts: &Prompts) -> Result<Tensor> {
         let (n, channels) = (prompts.len(), self.config.embedding_channels);
         let device = self.labels.device();
+        // SAM's rule: `pad=(boxes is None)`.
         let pad = prompts.points_each() > 0 && !prompts.has_boxes();
         let tokens =
             prompts.points_each() + usize::from(pad) + 2 * usize::from(prompts.has_boxes());

@@ -21,6 +21,7 @@ impl FourierPosition {
     /// Encodes `coordinates [R, 2]`, (x, y) in 0..1, as `[R, channels]`: sines and cosines of `2π B c`
     /// with `c` scaled to −1..1.
     pub(super) fn encode(&self, coordinates: &Tensor) -> Result<Tensor> {
+        // Fourier features of a random Gaussian matrix (Tancik et al. 2020), which SAM stores as a buffer.
         let centred = coordinates.affine(2.0, -1.0)?;
         let angles = centred.matmul(&self.matrix)?.affine(std::f64::consts::TAU, 0.0)?;
         Tensor::cat(&[angles.sin()?, angles.cos()?], D::Minus1)

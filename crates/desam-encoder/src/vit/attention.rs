@@ -44,11 +44,13 @@ impl Attention {
         let table = (2 * side - 1, width / heads);
         let rel_pos_h = vb.get_with_hints(table, "rel_pos_h", POSITION)?;
         let rel_pos_w = vb.get_with_hints(table, "rel_pos_w", POSITION)?;
+        // One fused projection for q, k and v, its bias kept apart for the attention to add.
         let qkv = Linear::without_bias(width, 3 * width, vb.pp("qkv"))?;
         Ok(Self {
             qkv_bias: vb.pp("qkv").get(3 * width, "bias")?,
             proj: Linear::new(width, width, vb.pp("proj"))?,
             heads,
+            // Resampled once here, not in every forward pass.
             positions: positions([&rel_pos_h, &rel_pos_w], side, qkv.dtype())?,
             qkv,
             rel_pos_h,

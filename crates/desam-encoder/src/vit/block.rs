@@ -22,6 +22,7 @@ pub(super) struct Block {
 
 impl Block {
     pub(super) fn new(config: &VitConfig, index: usize, vb: VarBuilder<'_>) -> Result<Self> {
+        // Most blocks attend within windows of 14 × 14 tokens; the few global ones connect them.
         let global = config.global_blocks.contains(&index);
         let attention = AttentionConfig {
             width: config.width,

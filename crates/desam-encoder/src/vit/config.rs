@@ -248,8 +248,10 @@ impl VitConfig {
             patch,
             width,
             depth,
+            // Channels a head, from the position tables, determine the number of heads.
             heads: width / channels,
             mlp_width,
+            // A table has 2 window − 1 entries. Without windowed blocks any window would do.
             window: window.map_or(grid, |length| length.div_ceil(2)),
             global_blocks,
             embedding_channels,

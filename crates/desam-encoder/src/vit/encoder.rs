@@ -38,6 +38,7 @@ impl PatchEmbed {
     /// Pixels `[B, 3, S, S]`, positions `[1, G, G, C]` → tokens `[B, G, G, C]`.
     fn forward(&self, pixels: &Tensor, positions: &Tensor) -> Result<Tensor> {
         let (width, _, patch, _) = self.weight.dims4()?;
+        // Positions are the matrix multiplication's residual, so no pass over the tokens adds them.
         let patches = patches(pixels, patch)?.to_dtype(self.weight.dtype())?;
         let weight = self.weight.reshape((width, ()))?;
         let affine = Affine { weight: &weight, bias: Some(&self.bias) };
@@ -73,6 +74,7 @@ impl Neck {
         let weight = self.reduce.reshape((self.reduce.dim(0)?, ()))?;
         let inputs = x.to_dtype(weight.dtype())?;
         let reduced = linear(&inputs, Affine { weight: &weight, bias: None }, None)?;
+        // SAM's LayerNorm2d over channels first is a LayerNorm over channels-last tokens.
         let reduced = channels_first(&self.norm1.forward(&reduced)?)?;
         self.norm2.forward(&self.smooth.forward(&reduced)?.to_dtype(x.dtype())?)
     }
@@ -181,6 +183,8 @@ impl ImageEncoder for VitEncoder {
         if on_accelerator(pixels) || !pixels.device().is_cpu() || self.pos_embed.track_op() {
             return self.forward(pixels);
         }
+        // Whole images run in parallel, each with the same ops as alone: its bits do not depend on the
+        // batch.
         let grid = self.spec.grid();
         let at_once = (MAX_TOKENS_IN_FLIGHT / (grid * grid).max(1)).max(1);
         let mut parts = Vec::with_capacity(batch);

@@ -8,6 +8,7 @@ pub(super) fn linear_weights(from: usize, to: usize, device: &Device) -> Result<
     let mut weights = vec![0f32; to * from];
     let scale = from as f64 / to.max(1) as f64;
     for (i, row) in weights.chunks_exact_mut(from.max(1)).enumerate() {
+        // Half-pixel centres, clamped at the border as in PyTorch.
         let at = ((i as f64 + 0.5) * scale - 0.5).max(0.0);
         let low = (at as usize).min(from.saturating_sub(1));
         let high = (low + 1).min(from.saturating_sub(1));
@@ -40,6 +41,7 @@ pub(super) fn grid(positions: &Tensor, grid: usize) -> Result<Tensor> {
         return Ok(positions.clone());
     }
     let device = positions.device();
+    // Separable: rows first, then columns, each a matrix multiplication.
     let by_row = positions.reshape((rows, columns * channels))?;
     let by_row = linear_weights(rows, grid, device)?.matmul(&by_row)?;
     let by_column = by_row.reshape((grid, columns, channels))?;

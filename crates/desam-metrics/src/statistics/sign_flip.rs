@@ -68,14 +68,12 @@ impl SignFlip {
         let slack = 1e-12 * moving.iter().map(|v| v.abs()).sum::<f64>();
         let as_far = |mean: f64| mean.abs() >= mean_difference.abs() - slack;
         let exact = moving.len() <= EXACT;
-        let p_value = match exact {
-            true => all_signs(&moving, as_far),
-            false => self.drawn_signs(&moving, as_far),
-        };
+        let p_value =
+            if exact { all_signs(&moving, as_far) } else { self.random_signs(&moving, as_far) };
         Ok(FlipTest { mean_difference, p_value, exact })
     }
 
-    fn drawn_signs(&self, moving: &[f64], as_far: impl Fn(f64) -> bool) -> f64 {
+    fn random_signs(&self, moving: &[f64], as_far: impl Fn(f64) -> bool) -> f64 {
         let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
         let mut far = 0_usize;
         for _ in 0..self.draws {

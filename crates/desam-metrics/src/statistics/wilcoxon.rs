@@ -52,9 +52,10 @@ pub fn wilcoxon(differences: &[f64]) -> Result<WilcoxonTest> {
     let above: usize = sorted.iter().zip(&doubled).filter(|(d, _)| **d > 0.0).map(|(_, r)| r).sum();
     let total: usize = doubled.iter().sum();
     let exact = sorted.len() <= EXACT;
-    let p_value = match exact {
-        true => counted(&doubled, above.min(total - above)),
-        false => approximated(sorted.len() as f64, above as f64 / 2.0, ties),
+    let p_value = if exact {
+        counted(&doubled, above.min(total - above))
+    } else {
+        approximated(sorted.len() as f64, above as f64 / 2.0, ties)
     };
     Ok(WilcoxonTest {
         rank_sum_above: above as f64 / 2.0,

@@ -16,7 +16,7 @@ pub(super) use unpickler::parse;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) struct Id(u32);
 
-/// What a pickle can hold, as far as checkpoints need it.
+/// A pickled value, as far as checkpoints need it.
 #[derive(Debug)]
 pub(super) enum Value<'a> {
     None,
