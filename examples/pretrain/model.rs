@@ -3,7 +3,7 @@
 use super::batch::Batch;
 use desam::candle::{Result, Tensor, Var};
 use desam::core::{
-    ImageEncoder, ImageFeatures, MaskDecoder, PromptEmbedding, PromptEncoder, PromptReading,
+    ImageEncoder, ImageFeatures, MaskDecoder, PromptEmbedding, PromptEncoder, PromptOutput,
 };
 use desam::decoder::{DecoderConfig, SamDecoder, Variant};
 use desam::encoder::{FrozenSam, PromptEncoderConfig, SamPromptEncoder, VitConfig, VitEncoder};
@@ -105,7 +105,7 @@ impl Modules {
             sparse: Tensor::cat(&[points.sparse, boxes.sparse], 0)?,
             dense: Tensor::cat(&[points.dense, boxes.dense], 0)?,
         };
-        let reading: PromptReading = self.decoder.read(&context, &prompts)?;
+        let reading: PromptOutput = self.decoder.encode_prompts(&context, &prompts)?;
         Ok(Answers { masks: self.decoder.masks(&reading)?, iou: reading.iou_all })
     }
 }

@@ -21,12 +21,12 @@ impl SlicePredictor<'_> {
         let mut reader = self.decoder.reader(context)?;
         let (mut found, mut kept) = (Vec::new(), None);
         if points.len() <= memory.kept {
-            let reading = reader.read(&self.embed(&points)?)?;
+            let reading = reader.encode_prompts(&self.embed(&points)?)?;
             found.push(reading.iou()?);
             kept = Some(reading);
         } else {
             for chunk in points.chunks(memory.read_at_once) {
-                found.push(reader.iou(&self.embed(chunk)?)?);
+                found.push(reader.predict_iou(&self.embed(chunk)?)?);
             }
         }
         // All at once: a GPU is waited for when numbers are fetched, not when work is given.

@@ -165,8 +165,8 @@ impl<'a> SlicePredictor<'a> {
     ) -> Result<(SlicePrediction, SliceEvidence)> {
         let bbox = whole_box(self.spec.input_side as f32)?;
         let embedding = self.embedded(&Prompts::boxes(&[bbox])?)?;
-        let reading = self.decoder.read(context, &embedding)?;
-        let logits = numbers(&self.decoder.draw(context, &reading)?)?;
+        let reading = self.decoder.encode_prompts(context, &embedding)?;
+        let logits = numbers(&self.decoder.decode_masks(context, &reading)?)?;
         let centre = Point::foreground(0.5 * bbox.x1, 0.5 * bbox.y1);
         let only = Candidate { point: centre, predicted_iou: 1.0, logits: &logits };
         let geometry = self.geometry();

@@ -1,40 +1,40 @@
-//! Models that are near SAM and are none: known by their parameters' names, and named.
+//! Recognition of unsupported SAM variants by the names of their parameters, to report them by name.
 
 use super::KeyLayout;
 
-/// Weights of a model that is not read here.
+/// A recognised model that is not supported here.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 #[non_exhaustive]
-pub struct ForeignModel {
-    /// What they are.
+pub struct UnsupportedModel {
+    /// The model's name.
     pub name: &'static str,
-    /// A tensor that says so.
+    /// Name of a tensor that only this model has.
     pub evidence: String,
-    /// What to do about it, where there is something.
+    /// What the user can do about it, or nothing.
     pub advice: &'static str,
 }
 
-/// A name of a tensor, without prefixes, and its rank.
+/// A tensor's name, without prefixes, and rank.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Named<'a> {
+pub(super) struct TensorName<'a> {
     pub(super) name: &'a str,
     pub(super) rank: usize,
 }
 
-/// What can be read, for the ends of messages.
+/// The supported models, for error messages.
 pub(crate) const EXPECTED: &str = "expected a SAM (ViT-B, ViT-L or ViT-H, as segment-anything or \
     transformers' SamModel saves it), a MedSAM, or a DeSAM model";
 
-/// Marks by which a model is known: a tensor whose name contains one of them.
-struct Marks {
+/// Signature of a model: name fragments, any of which identifies it.
+struct ModelSignature {
     name: &'static str,
     advice: &'static str,
     any_of: &'static [&'static str],
 }
 
-/// In this order: what extends a SAM comes before what replaces its encoder.
-const MODELS: [Marks; 6] = [
-    Marks {
+/// Checked in this order: models that extend SAM come before those that replace its encoder.
+const MODELS: [ModelSignature; 6] = [
+    ModelSignature {
         name: "SAM 2 (or SAM 2.1, or a model made from it, such as MedSAM-2)",
         advice: "",
         any_of: &[
@@ -47,7 +47,7 @@ const MODELS: [Marks; 6] = [
             "maskmem_tpos_enc",
         ],
     },
-    Marks {
+    ModelSignature {
         name: "HQ-SAM",
         advice: "its image encoder is SAM's: give the SAM that it was trained from",
         any_of: &[
@@ -60,7 +60,7 @@ const MODELS: [Marks; 6] = [
             "mask_decoder.embedding_maskfeature.",
         ],
     },
-    Marks {
+    ModelSignature {
         name: "EfficientSAM",
         advice: "",
         any_of: &[
@@ -69,35 +69,35 @@ const MODELS: [Marks; 6] = [
             "mask_decoder.final_output_upscaling_layers.",
         ],
     },
-    Marks {
+    ModelSignature {
         name: "MobileSAM, or another SAM over TinyViT",
         advice: "",
         any_of: &["image_encoder.patch_embed.seq.", "image_encoder.norm_head."],
     },
-    Marks {
+    ModelSignature {
         name: "EfficientViT-SAM",
         advice: "",
         any_of: &["image_encoder.backbone.", "image_encoder.neck.input_ops."],
     },
-    Marks {
+    ModelSignature {
         name: "EdgeSAM or RepViT-SAM",
         advice: "",
         any_of: &["image_encoder.features.", "image_encoder.stem.", "image_encoder.fuse_stage"],
     },
 ];
 
-/// Marks of a TinyViT that stands alone, without a SAM's prefixes.
+/// Name fragment of a TinyViT without SAM's prefixes.
 const TINY_VIT: &str = "patch_embed.seq.";
 
 const UNMERGED: &str = "merge the updates into the weights (with peft: model.merge_and_unload()) and \
     save the whole state dict";
 
-/// What the tensors are, where they are not a SAM's.
-pub(super) fn recognise(tensors: &[Named<'_>], layout: KeyLayout) -> Option<ForeignModel> {
+/// Recognises an unsupported model; `None` where the tensors may be a SAM's.
+pub(super) fn recognise(tensors: &[TensorName<'_>], layout: KeyLayout) -> Option<UnsupportedModel> {
     let holding = |mark: &str| tensors.iter().find(|t| t.name.contains(mark));
     let starting = |start: &str| tensors.iter().find(|t| t.name.starts_with(start));
-    let found = |name, evidence: &Named<'_>, advice| {
-        Some(ForeignModel { name, evidence: evidence.name.to_owned(), advice })
+    let found = |name, evidence: &TensorName<'_>, advice| {
+        Some(UnsupportedModel { name, evidence: evidence.name.to_owned(), advice })
     };
     let [patch, block, encoder] = match layout {
         KeyLayout::Original => {
@@ -115,7 +115,7 @@ pub(super) fn recognise(tensors: &[Named<'_>], layout: KeyLayout) -> Option<Fore
             Some(_) => found("a SAM with LoRA updates beside its weights", update, UNMERGED),
         };
     }
-    let adapter = |t: &&Named<'_>| t.name.to_ascii_lowercase().contains("adapter");
+    let adapter = |t: &&TensorName<'_>| t.name.to_ascii_lowercase().contains("adapter");
     if let Some(adapter) = tensors.iter().find(adapter) {
         let name = "a SAM with adapter layers (such as SAM-Med2D or Medical SAM Adapter)";
         return found(name, adapter, "");
@@ -165,7 +165,8 @@ mod tests {
     use super::*;
 
     fn name_of(names: &[&str], layout: KeyLayout) -> Option<String> {
-        let tensors: Vec<Named<'_>> = names.iter().map(|name| Named { name, rank: 4 }).collect();
+        let tensors: Vec<TensorName<'_>> =
+            names.iter().map(|name| TensorName { name, rank: 4 }).collect();
         recognise(&tensors, layout).map(|found| found.name.to_owned())
     }
 
@@ -257,7 +258,7 @@ mod tests {
 
     #[test]
     fn a_patch_of_five_dimensions_is_one_of_a_volume() {
-        let tensors = [Named { name: "image_encoder.patch_embed.proj.weight", rank: 5 }];
+        let tensors = [TensorName { name: "image_encoder.patch_embed.proj.weight", rank: 5 }];
         let found = recognise(&tensors, KeyLayout::Original).unwrap();
         assert!(found.name.contains("3-D"), "{found:?}");
     }

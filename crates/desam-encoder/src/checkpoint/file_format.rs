@@ -1,30 +1,32 @@
-//! What a file is, read off its first bytes: files of a download cache have no telling name.
+//! File format detection by magic number: files of a download cache have no extension.
 
 use crate::{Error, Result};
 use std::io::Read;
 use std::path::Path;
 
-/// What the first bytes say.
+/// File format of a checkpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum FileFormat {
     /// A zip, as `torch.save` writes it since PyTorch 1.6.
     Zip,
     Safetensors,
-    /// Something else, which is named.
+    /// Another format, with an error message that names it.
     Other(&'static str),
 }
 
-/// The start of every file of PyTorch's format before zip: `torch.serialization.MAGIC_NUMBER` as a
-/// pickled whole number of ten bytes.
+/// Start of every file in PyTorch's legacy format: `torch.serialization.MAGIC_NUMBER` as a pickled
+/// integer of ten bytes.
 const LEGACY_MAGIC: &[u8] = b"\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19";
 
-/// Enough for a tar header.
+/// Bytes to read: a tar header's length.
 const START: u64 = 512;
 
-impl Kind {
+impl FileFormat {
+    /// Detects the format of a file.
+    ///
     /// # Errors
     /// When the file cannot be read.
-    pub(super) fn of(path: &Path) -> Result<Self> {
+    pub(super) fn detect(path: &Path) -> Result<Self> {
         let mut start = Vec::new();
         let file = desam_core::files::open_regular(path).map_err(Error::io(path))?;
         file.take(START).read_to_end(&mut start).map_err(Error::io(path))?;
@@ -69,7 +71,7 @@ const TAR: &str = "it is a tar archive: either PyTorch's format from before vers
     not read here (save it again in Python: torch.save(torch.load(path, map_location=\"cpu\"), \
     path)), or something that a checkpoint was packed into (unpack it)";
 
-/// A tar without `ustar`, as the first releases of PyTorch wrote it: known by its entries' names.
+/// Whether it is a pre-POSIX tar, as the first releases of PyTorch wrote it, by its entries' names.
 fn is_old_tar(start: &[u8]) -> bool {
     let name: &[u8] = start.split(|b| *b == 0).next().unwrap_or_default();
     start.len() == START as usize
@@ -81,16 +83,16 @@ mod tests {
     use super::*;
 
     fn other(start: &[u8]) -> &'static str {
-        match Kind::of_start(start) {
-            Kind::Other(what) => what,
-            kind => panic!("{kind:?}"),
+        match FileFormat::of_start(start) {
+            FileFormat::Other(what) => what,
+            format => panic!("{format:?}"),
         }
     }
 
     #[test]
     fn files_are_known_by_their_first_bytes() {
-        assert_eq!(Kind::of_start(b"PK\x03\x04rest"), Kind::Zip);
-        assert_eq!(Kind::of_start(b"\x02\0\0\0\0\0\0\0{}"), Kind::Safetensors);
+        assert_eq!(FileFormat::of_start(b"PK\x03\x04rest"), FileFormat::Zip);
+        assert_eq!(FileFormat::of_start(b"\x02\0\0\0\0\0\0\0{}"), FileFormat::Safetensors);
         // torch.save of PyTorch 1.5: the magic number in protocol 2.
         let legacy = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19.\x80\x02M\xe9\x03.";
         assert!(other(legacy).contains("before version 1.6"));

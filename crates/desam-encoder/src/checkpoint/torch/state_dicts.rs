@@ -1,30 +1,30 @@
-//! The tensors that a pickle's dictionaries name.
+//! State dicts: all tensors under a pickle's dictionaries, with their names.
 
 use super::super::pickle::{Id, Tree, Value, parse};
-use super::tensor::{Described, describe};
+use super::tensor::{TensorDescription, describe};
 use crate::{Error, Result};
 use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::path::Path;
 
-/// How many dictionaries may lie within each other above a tensor.
-const DEEPEST: usize = 8;
+/// Limit on nesting of dictionaries.
+const MAX_NESTING: usize = 8;
 
-/// A name longer than this is none that a program gave.
-const LONGEST_NAME: usize = 1024;
+/// Limit on the length of a tensor's name, bytes.
+const MAX_NAME_LEN: usize = 1024;
 
-/// More tensors than these are no checkpoint of a SAM: ViT-H with an optimizer's state has 4000.
-const MOST_TENSORS: usize = 100_000;
+/// Limit on tensors. ViT-H with an optimizer's state has 4000.
+const MAX_TENSORS: usize = 100_000;
 
-/// A tensor, and the keys that lead to it.
+/// A tensor with its path of keys.
 pub(super) struct NamedTensor {
     /// All keys from the root, joined by dots.
     pub(super) name: String,
-    /// Bytes of `name` that name dictionaries, not the key in the innermost one.
+    /// Length in bytes of the dictionaries' part of `name`, before the innermost key.
     pub(super) container: usize,
-    pub(super) described: Described,
+    pub(super) description: TensorDescription,
 }
 
-/// Every tensor under a dictionary, the outermost dictionaries first.
+/// All tensors under dictionaries, the outermost dictionaries first.
 pub(super) fn named_tensors(path: &Path, pickle: &[u8]) -> Result<Vec<NamedTensor>> {
     let tree = parse(pickle).map_err(|e| Error::checkpoint(path, e))?;
     let root = tree.root();
@@ -32,25 +32,24 @@ pub(super) fn named_tensors(path: &Path, pickle: &[u8]) -> Result<Vec<NamedTenso
         return Err(Error::checkpoint(path, no_state_dict(&tree, root)));
     };
     let mut found = Vec::new();
-    // Breadth first; a dictionary that is met twice counts where it was met first.
+    // Breadth-first search; a shared dictionary counts at its shortest path.
     let mut seen = HashSet::from([root]);
     let mut queue = VecDeque::from([(root, String::new(), 0usize)]);
     while let Some((dictionary, prefix, depth)) = queue.pop_front() {
         for (key, value) in items(&tree, dictionary) {
-            if prefix.len() + key.len() > LONGEST_NAME {
+            if prefix.len() + key.len() > MAX_NAME_LEN {
                 let reason =
-                    format!("a key of more than {LONGEST_NAME} bytes: no name of a tensor");
+                    format!("a key of more than {MAX_NAME_LEN} bytes: no name of a tensor");
                 return Err(Error::checkpoint(path, reason));
             }
-            if let Some(described) = describe(&tree, value) {
-                if found.len() >= MOST_TENSORS {
-                    let reason =
-                        format!("more than {MOST_TENSORS} tensors: no checkpoint of a SAM");
+            if let Some(description) = describe(&tree, value) {
+                if found.len() >= MAX_TENSORS {
+                    let reason = format!("more than {MAX_TENSORS} tensors: no checkpoint of a SAM");
                     return Err(Error::checkpoint(path, reason));
                 }
                 let name = format!("{prefix}{key}");
-                found.push(NamedTensor { name, container: prefix.len(), described });
-            } else if depth < DEEPEST && tree.entries(value).is_some() && seen.insert(value) {
+                found.push(NamedTensor { name, container: prefix.len(), description });
+            } else if depth < MAX_NESTING && tree.entries(value).is_some() && seen.insert(value) {
                 queue.push_back((value, format!("{prefix}{key}."), depth + 1));
             }
         }
@@ -67,13 +66,13 @@ pub(super) fn named_tensors(path: &Path, pickle: &[u8]) -> Result<Vec<NamedTenso
     Ok(found)
 }
 
-/// The values of a dictionary whose keys are text. Of equal keys the last one counts.
+/// The values of a dictionary under its string keys. Of equal keys the last one counts.
 fn items<'a>(tree: &Tree<'a>, dictionary: Id) -> BTreeMap<&'a str, Id> {
     let entries = tree.entries(dictionary).unwrap_or_default();
     entries.iter().filter_map(|(key, value)| Some((tree.text(*key)?, *value))).collect()
 }
 
-/// What to say of a pickle that is no dictionary.
+/// Error message for a pickle that is no dictionary.
 fn no_state_dict(tree: &Tree<'_>, root: Id) -> String {
     let found = match tree.get(root) {
         Value::Object { callable, .. } => match tree.get(*callable) {

@@ -1,4 +1,5 @@
-//! The pickle machine: a stack, a memo, an arena of values.
+//! The unpickler: Python's pickle virtual machine, with a stack, a memo and an arena of values, that
+//! executes nothing.
 
 use super::cursor::Cursor;
 use super::{Id, PickleError, Tree, Value, opcode};
@@ -6,13 +7,13 @@ use std::collections::HashMap;
 
 type Result<T, E = PickleError> = std::result::Result<T, E>;
 
-/// More values than this are no description of tensors. ViT-H with an optimizer's state has some
-/// fifty thousand; a value takes less than 64 bytes.
-const MOST_VALUES: usize = 2_000_000;
+/// Limit on values, against memory exhaustion. ViT-H with an optimizer's state has some fifty
+/// thousand; a value takes less than 64 bytes.
+const MAX_VALUES: usize = 2_000_000;
 
-/// Reads a pickle up to its STOP.
+/// Parses a pickle up to its STOP opcode.
 pub(in crate::checkpoint) fn parse(bytes: &[u8]) -> Result<Tree<'_>> {
-    let mut machine = Machine {
+    let mut unpickler = Unpickler {
         input: Cursor::new(bytes),
         values: Vec::new(),
         stack: Vec::new(),
@@ -20,24 +21,24 @@ pub(in crate::checkpoint) fn parse(bytes: &[u8]) -> Result<Tree<'_>> {
         memo: HashMap::new(),
         memoized: 0,
     };
-    while machine.step()? {}
-    let root = machine.pop()?;
-    Ok(Tree { values: machine.values, root })
+    while unpickler.step()? {}
+    let root = unpickler.pop()?;
+    Ok(Tree { values: unpickler.values, root })
 }
 
-struct Machine<'a> {
+struct Unpickler<'a> {
     input: Cursor<'a>,
     values: Vec<Value<'a>>,
     stack: Vec<Id>,
-    /// Heights of the stack where a MARK stands.
+    /// Heights of the stack at each MARK.
     marks: Vec<usize>,
     memo: HashMap<u32, Id>,
-    /// How many MEMOIZE there were; each takes the next number.
+    /// Number of MEMOIZE opcodes so far; each takes the next key of the memo.
     memoized: u32,
 }
 
-impl<'a> Machine<'a> {
-    /// One opcode; `false` after STOP.
+impl<'a> Unpickler<'a> {
+    /// Executes one opcode; returns `false` after STOP.
     fn step(&mut self) -> Result<bool> {
         let at = self.input.position();
         let code = self.input.u8()?;
@@ -61,9 +62,9 @@ impl<'a> Machine<'a> {
                 self.memoized = self.memoized.saturating_add(1);
             }
             _ => {
-                let value = match self.atom(code)? {
+                let value = match self.literal(code)? {
                     Some(value) => Some(value),
-                    None => self.composite(code, at)?,
+                    None => self.build_from_stack(code, at)?,
                 };
                 if let Some(value) = value {
                     self.push(value)?;
@@ -73,8 +74,8 @@ impl<'a> Machine<'a> {
         Ok(true)
     }
 
-    /// Values that are written out where they stand; `None` for any other opcode.
-    fn atom(&mut self, code: u8) -> Result<Option<Value<'a>>> {
+    /// Decodes a literal, a value that is spelled out after its opcode; `None` for any other opcode.
+    fn literal(&mut self, code: u8) -> Result<Option<Value<'a>>> {
         let input = &mut self.input;
         Ok(Some(match code {
             opcode::NONE => Value::None,
@@ -137,8 +138,9 @@ impl<'a> Machine<'a> {
         }))
     }
 
-    /// What is made of values on the stack, to be pushed; `None` where the one on top was changed.
-    fn composite(&mut self, code: u8, at: usize) -> Result<Option<Value<'a>>> {
+    /// Builds a value from values on the stack, to be pushed; `None` where the top value was mutated
+    /// instead.
+    fn build_from_stack(&mut self, code: u8, at: usize) -> Result<Option<Value<'a>>> {
         Ok(Some(match code {
             opcode::TUPLE => Value::Tuple(self.pop_mark()?),
             opcode::TUPLE1 => Value::Tuple(self.pop_many::<1>()?.into()),
@@ -157,7 +159,7 @@ impl<'a> Machine<'a> {
                 self.call(callable, arguments)
             }
             opcode::BUILD => {
-                // State beside the items, such as a state dict's `_metadata`: of no use here.
+                // Attributes in addition to the items, such as a state dict's `_metadata`: not needed.
                 self.pop()?;
                 self.top()?;
                 return Ok(None);
@@ -185,15 +187,16 @@ impl<'a> Machine<'a> {
         }))
     }
 
-    /// The result of a call. Dictionaries are the only objects that are made for real.
+    /// The result of a call, which is recorded, not made. Only dictionaries are constructed.
     fn call(&self, callable: Id, arguments: Id) -> Value<'a> {
         let is_dict = matches!(
             self.values.get(callable.0 as usize),
             Some(Value::Class { module: "collections", name: "OrderedDict" | "defaultdict" })
         );
-        match is_dict {
-            true => Value::Dict(Vec::new()),
-            false => Value::Object { callable, arguments, items: Vec::new() },
+        if is_dict {
+            Value::Dict(Vec::new())
+        } else {
+            Value::Object { callable, arguments, items: Vec::new() }
         }
     }
 
@@ -209,7 +212,8 @@ impl<'a> Machine<'a> {
         }
     }
 
-    /// Appends to the list on top. Other objects may be appended to in Python; here they forget it.
+    /// Appends to the list on top. Items appended to any other object are dropped: no tensor is
+    /// described that way.
     fn extend(&mut self, items: Vec<Id>) -> Result<Option<Value<'a>>> {
         let top = self.top()?;
         match self.values.get_mut(top.0 as usize) {
@@ -250,8 +254,8 @@ impl<'a> Machine<'a> {
     }
 
     fn push(&mut self, value: Value<'a>) -> Result<()> {
-        if self.values.len() >= MOST_VALUES {
-            let problem = format!("more than {MOST_VALUES} values: no description of tensors");
+        if self.values.len() >= MAX_VALUES {
+            let problem = format!("more than {MAX_VALUES} values: no description of tensors");
             return Err(self.input.error(problem));
         }
         // Below the limit, which is far below u32's.
@@ -260,7 +264,7 @@ impl<'a> Machine<'a> {
         Ok(())
     }
 
-    /// Whether something lies above the last mark.
+    /// Whether the stack has a value above the last mark.
     fn has_item(&self) -> bool {
         self.stack.len() > self.marks.last().copied().unwrap_or(0)
     }
@@ -288,13 +292,10 @@ impl<'a> Machine<'a> {
     }
 
     fn pop_or_mark(&mut self) -> Result<()> {
-        match self.has_item() {
-            true => self.pop().map(|_| ()),
-            false => self.pop_mark().map(|_| ()),
-        }
+        if self.has_item() { self.pop().map(|_| ()) } else { self.pop_mark().map(|_| ()) }
     }
 
-    /// Everything above the last mark, and the mark.
+    /// Pops everything above the last mark, and the mark.
     fn pop_mark(&mut self) -> Result<Vec<Id>> {
         match self.marks.pop() {
             Some(height) if height <= self.stack.len() => Ok(self.stack.split_off(height)),
@@ -302,7 +303,7 @@ impl<'a> Machine<'a> {
         }
     }
 
-    /// Keys and values above the last mark.
+    /// Pops the key-value pairs above the last mark.
     fn pairs(&mut self) -> Result<Vec<(Id, Id)>> {
         let items = self.pop_mark()?;
         let (pairs, rest) = items.as_chunks::<2>();
@@ -338,7 +339,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_are_as_python_writes_them() {
+    fn integers_are_decoded_as_python_writes_them() {
         // pickle.dumps(n, 2) of CPython: LONG1 is little-endian two's complement.
         let int = |bytes: &[u8]| {
             let tree = parse(bytes).unwrap();
@@ -394,7 +395,7 @@ mod tests {
     }
 
     #[test]
-    fn nesting_and_sharing_cost_what_they_are_written_with() {
+    fn deep_nesting_and_sharing_take_memory_in_proportion_to_the_input() {
         // A million lists within each other.
         let mut deep = b"\x80\x02".to_vec();
         deep.extend(vec![b']'; 1_000_000]);
@@ -410,12 +411,12 @@ mod tests {
         laughs.push(b'.');
         assert_eq!(parse(&laughs).unwrap().values.len(), 61);
         // Too many values end in an error, not in memory.
-        let many = vec![b'N'; MOST_VALUES + 1];
+        let many = vec![b'N'; MAX_VALUES + 1];
         assert!(problem(&many).contains("more than 2000000 values"));
     }
 
     #[test]
-    fn what_is_no_pickle_of_torch_says_where_it_breaks() {
+    fn other_pickles_are_refused_with_the_offending_offset() {
         for (bytes, words) in [
             (&b"\x80\x02"[..], "1 bytes, 0 are left"),
             (b"\x80\x02.", "a value that is not there"),
