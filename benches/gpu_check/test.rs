@@ -1,4 +1,4 @@
-//! The program on a processor, where it can be tried: its table, its JSON, its exit codes.
+//! The program on a CPU, where it can be tried: its table, its JSON, its exit codes.
 #![allow(clippy::unwrap_used, reason = "a test is to stop")]
 
 use serde_json::Value;

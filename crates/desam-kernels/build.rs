@@ -1,6 +1,6 @@
-//! Compiles the kernels (`src/ops/*/*.cu`): to PTX with the feature `cuda`, for the host's own
-//! processor with the feature `emulation`, and then also those that test it (`src/emulation/probes.cu`).
-//! Does nothing without either.
+//! Compiles the kernels (`src/ops/*/*.cu`): to PTX with the feature `cuda`; for the host's CPU with the
+//! feature `emulation`, together with the kernels that test it (`src/emulation/probes.cu`). Without
+//! either feature it does nothing.
 
 use std::path::PathBuf;
 
@@ -43,7 +43,7 @@ impl Kernels {
         Self { sources, headers }
     }
 
-    /// PTX for the architecture that `CUDA_COMPUTE_CAP` names, as candle's own kernels. Needs nvcc
+    /// PTX for the architecture of `CUDA_COMPUTE_CAP`, as for candle's own kernels. Needs nvcc
     /// (`NVCC`, or one in `PATH` or in `CUDA_HOME/bin`).
     #[cfg(feature = "cuda")]
     fn for_gpu(&self) {
@@ -66,7 +66,7 @@ impl Kernels {
         std::fs::write(&kernels, text).expect("OUT_DIR can be written");
     }
 
-    /// Without a C++ compiler there is no emulation, and the tests that need it say so.
+    /// Without a C++ compiler there is no emulation, and the tests that need it say that they skip.
     #[cfg(feature = "emulation")]
     fn for_emulation(&self) {
         let mut build = cc::Build::new();
@@ -77,16 +77,16 @@ impl Kernels {
             .include("src/include")
             .include("src/emulation")
             .flag("-xc++");
-        // Kernels say `#pragma unroll`, and name parameters that only a GPU's half uses.
+        // Kernels use `#pragma unroll`, and have parameters that only the CUDA half reads.
         build.flag_if_supported("-Wno-unknown-pragmas").flag_if_supported("-Wno-unused");
-        // Sums are a kernel's affair: the compiler must not fuse or reorder them by itself.
+        // The compiler must not fuse or reorder a kernel's floating-point operations.
         build.flag_if_supported("-ffp-contract=off");
         if build.try_get_compiler().is_err() {
-            println!("cargo::warning=no C++ compiler: kernels will not be emulated in tests");
+            println!("cargo::warning=no C++ compiler: tests of the kernels will be skipped");
             return;
         }
         build.files(&self.sources).file("src/emulation/emulation.cpp");
-        // Kernels announce themselves when the program starts; nothing names them.
+        // Kernels register themselves in static initialisers; no symbol refers to them.
         build.link_lib_modifier("+whole-archive").compile("desam_kernel_emulation");
         println!("cargo::rustc-cfg=desam_emulation");
     }

@@ -1,40 +1,54 @@
-//! What starts a kernel needs to know of a device.
+//! Device abstraction of the launch code: memory, pointers, kernel launches.
 
 use candle_core::backend::BackendStorage;
 use candle_core::{DType, Layout, Result, Storage, bail};
 
 /// A device that runs kernels: a GPU, or the emulation of one.
 pub trait Accelerator {
-    /// Numbers in its memory.
+    /// A buffer in its memory.
     type Storage: BackendStorage;
 
-    /// Room for `count` numbers, which may hold anything. A kernel must write all of them.
+    /// Uninitialised memory for `count` elements. A kernel must write all of them before they are read.
+    ///
+    /// # Errors
+    /// When there is no memory left, or no kernel writes `dtype`.
     fn allocate(&self, count: usize, dtype: DType) -> Result<Self::Storage>;
 
-    /// Where the number `offset` of `storage` lies, to be handed to a kernel.
+    /// Pointer to the element `offset` of `storage`, as a kernel argument.
+    ///
+    /// # Errors
+    /// When the offset is beyond the end, or no kernel takes the type.
     fn address(&self, storage: &Self::Storage, offset: usize) -> Result<Arg>;
 
-    /// A tensor's storage as this device's.
+    /// A tensor's storage as one of this device.
+    ///
+    /// # Errors
+    /// When it is on another device.
     fn of<'a>(&self, storage: &'a Storage) -> Result<&'a Self::Storage>;
 
-    /// A storage of this device as a tensor's.
+    /// A storage of this device as a tensor's storage.
     fn wrap(&self, storage: Self::Storage) -> Storage;
 
-    /// `numbers` copied to the device.
+    /// Copies `numbers` to the device.
+    ///
+    /// # Errors
+    /// When the copy fails.
     fn upload(&self, numbers: &[u32]) -> Result<Self::Storage>;
 
-    /// Starts a kernel. It must stay inside the storages that its arguments point into, and those
-    /// must live until it was started; work on one device is done in the order of its start.
+    /// Launches a kernel. It must stay inside the storages that its arguments point into, and those
+    /// must live until the launch returns; kernels on one device run in launch order.
+    ///
+    /// # Errors
+    /// When the kernel does not start; the emulation also reports what goes wrong inside it.
     fn launch(&self, launch: &Launch<'_>) -> Result<()>;
 }
 
-/// A file of kernels: its PTX, and the name it is loaded by.
+/// A kernel file: its PTX, and the name it is loaded by.
 #[derive(Debug, Clone, Copy)]
 pub struct Module {
-    /// Of the file, without its ending.
+    /// Of the file, without its extension.
     pub name: &'static str,
-    /// For a GPU; empty without the feature `cuda`.
-    #[cfg_attr(not(feature = "cuda"), allow(dead_code))]
+    /// Empty without the feature `cuda`.
     pub ptx: &'static str,
 }
 
@@ -50,30 +64,33 @@ pub enum Arg {
 }
 
 impl Arg {
-    /// No memory, for a parameter that may be null.
+    /// The null pointer, for an optional parameter.
     pub const NULL: Self = Self::Pointer(0);
 
-    /// A size; kernels count in 32 bits.
+    /// A size; kernels index in 32 bits.
+    ///
+    /// # Errors
+    /// When it does not fit.
     pub fn size(size: usize) -> Result<Self> {
         match u32::try_from(size) {
             Ok(size) => Ok(Self::U32(size)),
-            Err(_) => bail!("a tensor of {size} numbers along one of its sides is too large"),
+            Err(_) => bail!("a tensor side of {size} elements is too large"),
         }
     }
 }
 
-/// A kernel with all that it is started with.
+/// A kernel and its launch configuration.
 #[derive(Debug)]
 pub struct Launch<'a> {
-    /// Where it is.
+    /// The file it is in.
     pub module: Module,
     /// Its name.
     pub kernel: &'a str,
     /// Blocks along x, y and z; y and z at most 65535.
     pub grid: [u32; 3],
-    /// Threads of a block: whole warps.
+    /// Threads per block: whole warps.
     pub threads: u32,
-    /// Bytes of dynamic shared memory.
+    /// Bytes of dynamic shared memory per block.
     pub shared: u32,
     /// In the order of its parameters.
     pub args: &'a [Arg],
@@ -82,9 +99,9 @@ pub struct Launch<'a> {
 /// An input of an op.
 #[derive(Debug)]
 pub struct Operand<'a, S> {
-    /// Its numbers, from the layout's offset on.
+    /// Holds its elements, from the layout's offset on.
     pub storage: &'a S,
-    /// Contiguous: [`super::apply`] sees to it.
+    /// Contiguous: [`super::apply`] ensures it.
     pub layout: &'a Layout,
 }
 
@@ -94,7 +111,7 @@ impl<S: BackendStorage> Operand<'_, S> {
         self.layout.dims()
     }
 
-    /// How many numbers it has.
+    /// The number of its elements.
     pub fn count(&self) -> usize {
         self.layout.shape().elem_count()
     }
@@ -104,26 +121,35 @@ impl<S: BackendStorage> Operand<'_, S> {
         self.storage.dtype()
     }
 
-    /// Where they begin.
+    /// Pointer to the first element.
+    ///
+    /// # Errors
+    /// As [`Accelerator::address`].
     pub fn address<A: Accelerator<Storage = S>>(&self, on: &A) -> Result<Arg> {
         on.address(self.storage, self.layout.start_offset())
     }
 }
 
-/// What a kernel's name ends with for a type.
+/// Suffix of a kernel's name for an element type.
+///
+/// # Errors
+/// When no kernel takes the type.
 pub fn suffix(dtype: DType) -> Result<&'static str> {
     match dtype {
         DType::F32 => Ok("f32"),
         DType::BF16 => Ok("bf16"),
         DType::F16 => Ok("f16"),
-        other => bail!("no kernel takes numbers of type {other:?}"),
+        other => bail!("no kernel takes elements of type {other:?}"),
     }
 }
 
-/// `work` cut into blocks of `each`, along x.
+/// Grid that covers `work` with blocks of `each`, along x.
+///
+/// # Errors
+/// When there are more blocks than a grid may have.
 pub fn blocks(work: usize, each: usize) -> Result<[u32; 3]> {
     match u32::try_from(work.div_ceil(each)) {
         Ok(blocks) if blocks < 1 << 31 => Ok([blocks, 1, 1]),
-        _ => bail!("{work} pieces of work are more than a GPU takes at once"),
+        _ => bail!("{work} work items are more than a grid takes"),
     }
 }

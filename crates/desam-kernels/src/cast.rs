@@ -1,14 +1,14 @@
-//! Operands in the type that a kernel or a product takes.
+//! Casts of operands to the type that a kernel or a matrix product takes.
 
 use super::accelerator::Operand;
 use candle_core::backend::BackendStorage;
 use candle_core::{DType, Layout, Result};
 
-/// An operand in another type, where it was not of it already.
+/// An operand cast to another type, or nothing if it had the type already.
 pub(crate) struct Cast<S>(Option<(S, Layout)>);
 
 impl<S: BackendStorage> Cast<S> {
-    /// Casts where it must.
+    /// Casts `operand` unless it has the type.
     pub(crate) fn to(operand: &Operand<'_, S>, dtype: DType) -> Result<Self> {
         if operand.dtype() == dtype {
             return Ok(Self(None));
@@ -17,7 +17,7 @@ impl<S: BackendStorage> Cast<S> {
         Ok(Self(Some((cast, Layout::contiguous(operand.layout.shape())))))
     }
 
-    /// What was cast, or the `original`.
+    /// The cast operand, or the `original`.
     pub(crate) fn operand<'a>(&'a self, original: &Operand<'a, S>) -> Operand<'a, S> {
         match &self.0 {
             Some((storage, layout)) => Operand { storage, layout },

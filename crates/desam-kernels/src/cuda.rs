@@ -1,4 +1,4 @@
-//! Kernels on a GPU, through candle's device.
+//! The CUDA backend: memory and launches through candle's device.
 
 use super::accelerator::{Accelerator, Arg, Launch};
 use candle_core::backend::BackendDevice;
@@ -10,7 +10,7 @@ use candle_core::cuda_backend::cudarc::driver::{
 use candle_core::cuda_backend::{CudaStorageSlice, cudarc};
 use candle_core::{CudaDevice, CudaStorage, DType, Result, Shape, Storage, bail};
 
-/// Shared memory that every kernel may have without asking.
+/// Shared memory of a block that needs no opt-in.
 const SHARED_UNASKED: u32 = 48 * 1024;
 
 /// The GPU that a tensor is on.
@@ -32,10 +32,10 @@ impl Accelerator for Cuda {
     type Storage = CudaStorage;
 
     fn allocate(&self, count: usize, dtype: DType) -> Result<CudaStorage> {
-        // A driver without memory in the stream's order refuses to allocate nothing.
+        // A driver without stream-ordered allocation refuses to allocate 0 bytes.
         let shape = Shape::from(count.max(1));
-        // SAFETY: any bits are a number of these types, and `Accelerator::allocate` says that they
-        // are to be written before they are read.
+        // SAFETY: any bits are a valid value of these types, and `Accelerator::allocate` requires them
+        // to be written before they are read.
         #[allow(unsafe_code)]
         unsafe {
             self.device.alloc_uninit(&shape, dtype)
@@ -44,11 +44,13 @@ impl Accelerator for Cuda {
 
     fn address(&self, storage: &CudaStorage, offset: usize) -> Result<Arg> {
         let stream = self.device.cuda_stream();
-        let of = |(begin, len, size): (u64, usize, usize)| match offset <= len {
-            true => Ok(Arg::Pointer(begin + (offset * size) as u64)),
-            false => bail!("number {offset} of {len}"),
+        let of = |(begin, len, size): (u64, usize, usize)| {
+            if offset > len {
+                bail!("element {offset} of {len}");
+            }
+            Ok(Arg::Pointer(begin + (offset * size) as u64))
         };
-        // All work is on one stream, so what the guard of a pointer would wait for is in order.
+        // All work is on one stream, hence in order: the pointer's guard has nothing to wait for.
         fn begin<T>(
             slice: &CudaSlice<T>,
             stream: &cudarc::driver::CudaStream,
@@ -62,7 +64,7 @@ impl Accelerator for Cuda {
             CudaStorageSlice::F16(s) => of(begin(s, &stream)),
             CudaStorageSlice::U32(s) => of(begin(s, &stream)),
             CudaStorageSlice::U8(s) => of(begin(s, &stream)),
-            _ => bail!("no kernel takes numbers of this type"),
+            _ => bail!("no kernel takes elements of this type"),
         }
     }
 
@@ -101,8 +103,8 @@ impl Accelerator for Cuda {
             block_dim: (threads, 1, 1),
             shared_mem_bytes: shared,
         };
-        // SAFETY: the emulation holds number and sizes of the arguments against the kernel's; what
-        // it must keep to is said at `Accelerator::launch`.
+        // SAFETY: the emulation checks number and sizes of the arguments against the kernel's; the
+        // contract of `Accelerator::launch` covers the rest.
         #[allow(unsafe_code)]
         unsafe {
             builder.launch(config).w()?;

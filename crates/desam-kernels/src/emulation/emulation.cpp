@@ -1,4 +1,4 @@
-// The fibers of a block, and the one entry that Rust calls.
+// The fibers of a block, and the entry point that Rust calls.
 #include "emulation.h"
 
 #include <algorithm>
@@ -42,9 +42,9 @@ thread_local Dim block_index, block_size, grid_size;
 
 namespace {
 
-// What a fiber may put on its stack.
+// Stack size of a fiber.
 constexpr size_t STACK = 256 * 1024;
-// What a block of an H100 may use of shared memory; what a kernel may declare.
+// Maximum shared memory per block of an H100; maximum that a kernel may declare statically.
 constexpr size_t SHARED_LIMIT = 227 * 1024, DECLARED_LIMIT = 48 * 1024;
 constexpr size_t SLOT = 64;
 

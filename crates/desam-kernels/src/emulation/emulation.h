@@ -1,9 +1,10 @@
-// CUDA's names for a host compiler: a block's threads are fibers of one thread, which run until they
-// wait for each other. Shared memory starts as NaN. Copies arrive when they are waited for.
+// CUDA's names for a host compiler: the threads of a block are fibers of one host thread, which run
+// until they wait for each other. Shared memory starts as NaN. Asynchronous copies arrive when they are
+// waited for.
 //
 // What this checks: a kernel's arithmetic, indices and barriers (a barrier that not all threads
 // reach is an error; running the fibers backwards must not change a bit). What it does not: speed,
-// and races that depend on a real machine's timing.
+// and races that depend on the timing of real hardware.
 #pragma once
 #include <cmath>
 #include <cstddef>
@@ -49,7 +50,7 @@ void wait_for_block();
 // Deposits `bytes` of `value` and waits for the warp; afterwards `of_lane` gives each lane's.
 void exchange(const void *value, size_t bytes);
 const void *of_lane(unsigned lane);
-// Lets the next exchange begin.
+// Ends the exchange.
 void exchanged();
 void wait_for_warp();
 void *shared(const void *place, size_t bytes);
@@ -153,7 +154,7 @@ inline int __any_sync(unsigned, int predicate) {
 template <class T> T min(T a, T b) { return b < a ? b : a; }
 template <class T> T max(T a, T b) { return a < b ? b : a; }
 inline float rsqrtf(float x) { return 1.0f / std::sqrt(x); }
-// Each rounded by itself: nvcc fuses a product and a sum of the usual operators.
+// Each rounded separately: nvcc fuses a product and a sum of the usual operators.
 inline float __fmul_rn(float a, float b) { return a * b; }
 inline float __fadd_rn(float a, float b) { return a + b; }
 inline float __fsub_rn(float a, float b) { return a - b; }
@@ -254,7 +255,7 @@ template <class T> void mma(float (&d)[4], const uint32_t (&a)[4], const uint32_
     ::emulation::exchanged();
 }
 
-inline void load_matrices_as(uint32_t (&r)[4], const void *row, bool turned) {
+inline void load_matrices_as(uint32_t (&r)[4], const void *row, bool transposed) {
     if (reinterpret_cast<uintptr_t>(row) % 16) ::emulation::fail("ldmatrix: a row is not aligned");
     ::emulation::exchange(&row, sizeof row);
     const unsigned lane = ::emulation::current->lane;
@@ -262,7 +263,7 @@ inline void load_matrices_as(uint32_t (&r)[4], const void *row, bool turned) {
         uint16_t pair[2];
         for (unsigned i = 0; i < 2; i++) {
             unsigned line = lane / 4, column = 2 * (lane % 4) + i;
-            if (turned) std::swap(line, column);
+            if (transposed) std::swap(line, column);
             const uint16_t *from;
             std::memcpy(&from, ::emulation::of_lane(matrix * 8 + line), sizeof from);
             pair[i] = from[column];
@@ -272,7 +273,7 @@ inline void load_matrices_as(uint32_t (&r)[4], const void *row, bool turned) {
     ::emulation::exchanged();
 }
 inline void load_matrices(uint32_t (&r)[4], const void *row) { load_matrices_as(r, row, false); }
-inline void load_matrices_turned(uint32_t (&r)[4], const void *row) {
+inline void load_matrices_transposed(uint32_t (&r)[4], const void *row) {
     load_matrices_as(r, row, true);
 }
 
@@ -282,7 +283,7 @@ inline void copy_async16(void *shared, const void *global, bool wanted) {
                            (wanted ? reinterpret_cast<uintptr_t>(global) : 0);
     if (both % 16) ::emulation::fail("copy_async16: an address is not aligned");
     if (me.last_copy - me.first_copy == ::emulation::COPIES)
-        ::emulation::fail("copy_async16: more copies under way than the emulation holds");
+        ::emulation::fail("copy_async16: more copies in flight than the emulation holds");
     me.copies[me.last_copy++ % ::emulation::COPIES] = {shared, global, wanted, me.group};
 }
 inline void copy_async16_kept(void *shared, const void *global) {

@@ -1,4 +1,4 @@
-//! Kernels on the CPU, thread by thread: slow, and for tests alone.
+//! Emulation of a GPU on the CPU, thread by thread: slow, for tests only.
 
 #[cfg(test)]
 mod tests;
@@ -12,13 +12,13 @@ thread_local! {
     static ON: Cell<Option<bool>> = const { Cell::new(None) };
 }
 
-/// Whether this thread's tensors are taken for a GPU's.
+/// Whether CPU tensors of this thread are treated as GPU tensors.
 pub(crate) fn is_on() -> bool {
     ON.get().is_some()
 }
 
-/// Does `work` with kernels in place of the CPU's own paths, twice: the threads of a block forwards,
-/// then backwards, which must give the same bits.
+/// Runs `work` with kernels in place of the CPU's own paths, twice: with the threads of a block in
+/// ascending, then in descending order, which must give the same bits.
 ///
 /// # Errors
 /// What `work` fails with, or when the bits differ.
@@ -41,7 +41,7 @@ fn bits(tensor: &Tensor) -> Result<Vec<u64>> {
     Ok(numbers.into_iter().map(f64::to_bits).collect())
 }
 
-/// Puts back what was.
+/// Restores the outer state on drop.
 struct Scope(Option<bool>);
 
 impl Drop for Scope {
@@ -50,7 +50,7 @@ impl Drop for Scope {
     }
 }
 
-/// The CPU as a GPU.
+/// The emulated GPU.
 pub(crate) struct Emulator;
 
 // SAFETY: emulation.cpp defines it with these parameters.
@@ -71,7 +71,7 @@ unsafe extern "C" {
 impl Accelerator for Emulator {
     type Storage = CpuStorage;
 
-    /// Not a number everywhere, so that what no kernel writes is seen.
+    /// Filled with NaN (integers: all bits set), so that elements no kernel writes are noticed.
     fn allocate(&self, count: usize, dtype: DType) -> Result<CpuStorage> {
         Ok(match dtype {
             DType::F32 => CpuStorage::F32(vec![f32::NAN; count]),
@@ -80,7 +80,7 @@ impl Accelerator for Emulator {
             DType::F16 => CpuStorage::F16(vec![half::f16::NAN; count]),
             DType::U32 => CpuStorage::U32(vec![u32::MAX; count]),
             DType::U8 => CpuStorage::U8(vec![u8::MAX; count]),
-            other => bail!("no kernel gives numbers of type {other:?}"),
+            other => bail!("no kernel writes elements of type {other:?}"),
         })
     }
 
@@ -88,7 +88,7 @@ impl Accelerator for Emulator {
         fn of<T>(numbers: &[T], offset: usize) -> Result<Arg> {
             match numbers.get(offset..) {
                 Some(from) => Ok(Arg::Pointer(from.as_ptr() as u64)),
-                None => bail!("number {offset} of {}", numbers.len()),
+                None => bail!("element {offset} of {}", numbers.len()),
             }
         }
         match storage {
@@ -98,7 +98,7 @@ impl Accelerator for Emulator {
             CpuStorage::F16(v) => of(v, offset),
             CpuStorage::U32(v) => of(v, offset),
             CpuStorage::U8(v) => of(v, offset),
-            _ => bail!("no kernel takes numbers of this type"),
+            _ => bail!("no kernel takes elements of this type"),
         }
     }
 
@@ -129,8 +129,8 @@ impl Accelerator for Emulator {
         let (values, sizes): (Vec<_>, Vec<_>) = launch.args.iter().map(of).unzip();
         let threads = [launch.threads, 1, 1];
         let backwards = ON.get().unwrap_or(false);
-        // SAFETY: the arrays have the lengths that are given. What the arguments point to is the
-        // kernel's affair; `Accelerator::launch` says what it must keep to.
+        // SAFETY: the arrays have the lengths that are given. The contract of `Accelerator::launch`
+        // covers what the arguments point to.
         #[allow(unsafe_code)]
         let failure = unsafe {
             desam_emulate(
@@ -147,7 +147,7 @@ impl Accelerator for Emulator {
         if failure.is_null() {
             return Ok(());
         }
-        // SAFETY: a text that ends with a zero and holds until this thread's next call.
+        // SAFETY: a string that ends with a zero and stays valid until this thread's next call.
         #[allow(unsafe_code)]
         let why = unsafe { CStr::from_ptr(failure) }.to_string_lossy();
         bail!("kernel {} of {}: {why} ({launch:?})", launch.kernel, launch.module.name)

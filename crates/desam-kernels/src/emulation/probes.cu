@@ -1,6 +1,5 @@
-// Kernels that no op starts. The tests beside this file hold the emulation to what a GPU does with
-// them, and to the mistakes that it is to find: some of these are wrong on purpose, so they are
-// never compiled for a GPU.
+// Kernels for the tests of the emulation, which no op launches: whether it does what a GPU does, and
+// whether it finds mistakes. Some are wrong on purpose, so they are never compiled for a GPU.
 #include "device.cuh"
 
 namespace {
@@ -36,7 +35,7 @@ template <class T> DEVICE void by_ldmatrix(const T *a, const T *b, uint32_t (&le
     __syncwarp();
     load_matrices(left, rows + lane % 16 * 16 + lane / 16 * 8);
     uint32_t four[4];
-    load_matrices_turned(four, columns + lane % 16 * 16 + lane / 16 * 8);
+    load_matrices_transposed(four, columns + lane % 16 * 16 + lane / 16 * 8);
     right[0] = four[0];
     right[1] = four[1];
 }
@@ -75,12 +74,12 @@ FOR_TYPE(bf16)
 FOR_TYPE(f16)
 
 // Four matrices [8][8] one after another → what each lane gets of them, [32][4].
-KERNEL(probe_ldmatrix, 32, const bf16 *x, uint32_t *y, uint32_t turned) {
+KERNEL(probe_ldmatrix, 32, const bf16 *x, uint32_t *y, uint32_t transposed) {
     SHARED(bf16, tiles, 4 * 64);
     for (uint32_t i = threadIdx.x; i < 4 * 64; i += WARP) tiles[i] = x[i];
     __syncwarp();
     uint32_t r[4];
-    if (turned) load_matrices_turned(r, tiles + threadIdx.x * 8);
+    if (transposed) load_matrices_transposed(r, tiles + threadIdx.x * 8);
     else load_matrices(r, tiles + threadIdx.x * 8);
     for (uint32_t i = 0; i < 4; i++) y[threadIdx.x * 4 + i] = r[i];
 }
@@ -106,7 +105,7 @@ KERNEL(probe_copies, 64, const float *x, float *y) {
     look();
 }
 
-// What each lane gets: of the lane 3 further round, of the lane with the lowest two bits turned, of
+// What each lane gets: of the lane 3 further round, of the lane with the lowest two bits flipped, of
 // the lane 5 on, then the warp's sum and largest number: [5][threads].
 KERNEL(probe_shuffles, 128, const float *x, float *y) {
     const float mine = x[threadIdx.x];
@@ -141,7 +140,7 @@ KERNEL(probe_neighbour, 128, float *y, uint32_t with_barrier) {
     y[threadIdx.x] = numbers[(threadIdx.x + 1) % blockDim.x];
 }
 
-// The threads from `first` on leave before the others meet at a barrier of their block, or warp.
+// The threads from `first` on leave before the others reach a barrier of their block, or warp.
 KERNEL(probe_leave, 128, uint32_t first, uint32_t of_warp) {
     if (threadIdx.x >= first) return;
     if (of_warp) __syncwarp();
@@ -161,7 +160,7 @@ KERNEL(probe_declares_too_much, 32, float *y) {
     y[threadIdx.x] = numbers[threadIdx.x];
 }
 
-// 40 KB beside those of the launch.
+// 40 KB in addition to those of the launch.
 KERNEL(probe_declares, 32, float *y) {
     SHARED(float, numbers, 10 * 1024);
     numbers[threadIdx.x] = 1;

@@ -1,7 +1,8 @@
-// What every kernel starts from: number types, warps, tensor cores, copies to shared memory.
+// Device primitives of all kernels: element types, warp and block reductions, tensor cores (mma,
+// ldmatrix), asynchronous copies to shared memory (cp.async).
 //
 // nvcc reads the first half. A host compiler reads emulation.h instead, which gives the same names
-// the same meaning on one thread, so that tests run the very text of a kernel without a GPU.
+// the same meaning on one thread, so that tests run the source of a kernel without a GPU.
 #pragma once
 #include <stdint.h>
 
@@ -32,7 +33,7 @@ DEVICE float widen(f16 x) {
     return y;
 }
 
-// To the nearest number of the type, ties to even.
+// Rounds to nearest, ties to even.
 template <class T> DEVICE T narrow(float x);
 template <> DEVICE float narrow<float>(float x) { return x; }
 template <> DEVICE bf16 narrow<bf16>(float x) {
@@ -89,8 +90,8 @@ DEVICE uint32_t shared_address(const void *p) {
 }
 
 // Four 8×8 matrices of 16-bit numbers from shared memory: lane l gives the address of row l % 8 of
-// matrix l / 8 (16 bytes, aligned), and gets of matrix i in r[i] the numbers 2 (l % 4) and the next
-// of row l / 4.
+// matrix l / 8 (16 bytes, aligned), and gets of matrix i in r[i] the elements 2 (l % 4) and the next
+// of row l / 4 (ldmatrix).
 DEVICE void load_matrices(uint32_t (&r)[4], const void *row) {
     asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0,%1,%2,%3}, [%4];"
                  : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
@@ -98,8 +99,8 @@ DEVICE void load_matrices(uint32_t (&r)[4], const void *row) {
                  : "memory");
 }
 
-// The same of the matrices' transposes.
-DEVICE void load_matrices_turned(uint32_t (&r)[4], const void *row) {
+// The same of the transposed matrices.
+DEVICE void load_matrices_transposed(uint32_t (&r)[4], const void *row) {
     asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0,%1,%2,%3}, [%4];"
                  : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
                  : "r"(shared_address(row))
@@ -107,15 +108,15 @@ DEVICE void load_matrices_turned(uint32_t (&r)[4], const void *row) {
 }
 
 // 16 bytes from global to shared memory, both aligned, or 16 bytes of zeros (nothing is read then).
-// They are there after `wait_async` of their group, for the thread that waits; for others after a
-// barrier behind it.
+// They arrive after `wait_async` of their group, for the thread that waits; for other threads after a
+// barrier that follows.
 DEVICE void copy_async16(void *shared, const void *global, bool wanted) {
     asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;"
                  :
                  : "r"(shared_address(shared)), "l"(global), "r"(wanted ? 16 : 0)
                  : "memory");
 }
-// The same by way of L1, where it stays for other blocks of the multiprocessor that read it too.
+// The same through L1, where it stays for other blocks of the multiprocessor that read it.
 DEVICE void copy_async16_kept(void *shared, const void *global) {
     asm volatile("cp.async.ca.shared.global [%0], [%1], 16;"
                  :
@@ -123,7 +124,7 @@ DEVICE void copy_async16_kept(void *shared, const void *global) {
                  : "memory");
 }
 DEVICE void commit_async() { asm volatile("cp.async.commit_group;" ::: "memory"); }
-// Waits until at most `pending` of this thread's groups are not there yet.
+// Waits until at most `pending` of this thread's groups are in flight.
 template <int pending> DEVICE void wait_async() {
     asm volatile("cp.async.wait_group %0;" ::"n"(pending) : "memory");
 }
@@ -135,13 +136,13 @@ template <int pending> DEVICE void wait_async() {
 constexpr unsigned WARP = 32;
 constexpr unsigned ALL_LANES = 0xffffffffu;
 
-// The two numbers of such a pair: of `narrow_pair`, or two that lie side by side in memory.
+// The two elements of a pair: from `narrow_pair`, or two that are adjacent in memory.
 template <class T> DEVICE float2 widen_pair(uint32_t pair) {
     return make_float2(widen(T{static_cast<uint16_t>(pair)}),
                        widen(T{static_cast<uint16_t>(pair >> 16)}));
 }
 
-// Of all lanes, the same in each, in the same order always.
+// Reduction over all lanes, the same result in each, always in the same order.
 template <class T> DEVICE T warp_sum(T x) {
     for (unsigned step = WARP / 2; step > 0; step /= 2) x += __shfl_xor_sync(ALL_LANES, x, step);
     return x;
@@ -152,8 +153,8 @@ DEVICE float warp_max(float x) {
     return x;
 }
 
-// Of all threads of a block (whole warps, one dimension), the same in each. Two calls may follow
-// each other.
+// Sum over all threads of a block (whole warps, one dimension), the same in each. Two calls may follow
+// each other without a barrier.
 template <class T> DEVICE T block_sum(T x) {
     SHARED(T, sums, WARP);
     const unsigned lane = threadIdx.x % WARP, warp = threadIdx.x / WARP;

@@ -1,4 +1,4 @@
-// Four numbers side by side of any type, as f32: one load or store where the memory allows it.
+// Vectorized access: four adjacent elements of any type, as f32, in one load or store if aligned.
 #pragma once
 #include "device.cuh"
 
@@ -6,7 +6,7 @@ struct Four {
     float v[4];
 };
 
-// Whether rows of `width` numbers from `p` on can be taken four numbers at a time.
+// Whether rows of `width` elements from `p` on can be accessed four at a time.
 template <class T> DEVICE bool in_fours(const T *p, uint32_t width) {
     return width % 4 == 0 && reinterpret_cast<uintptr_t>(p) % (4 * sizeof(T)) == 0;
 }
@@ -27,7 +27,7 @@ template <class V, class T> void store_as(T *p, V v) {
 }
 #endif
 
-// Aligned to four numbers.
+// Aligned to four elements.
 template <class T> DEVICE Four load_four(const T *p) {
     const uint2 pairs = load_as<uint2>(p);
     const float2 low = widen_pair<T>(pairs.x), high = widen_pair<T>(pairs.y);
@@ -45,8 +45,8 @@ template <> DEVICE void store_four<float>(float *p, const Four &x) {
     store_as<float4>(p, make_float4(x.v[0], x.v[1], x.v[2], x.v[3]));
 }
 
-// What there is of four numbers: the first `count`, zeros in place of the others. `whole` says that
-// `in_fours` holds, so that there are all of them or none.
+// The first `count` of four elements, zeros in place of the others. `whole` says that `in_fours` holds,
+// so that there are all of them or none.
 template <class T> DEVICE Four load_some(const T *p, uint32_t count, bool whole) {
     Four x = {{0.0f, 0.0f, 0.0f, 0.0f}};
     if (whole) {
@@ -69,5 +69,5 @@ template <class T> DEVICE void store_some(T *p, const Four &x, uint32_t count, b
         if (i < count) p[i] = narrow<T>(x.v[i]);
 }
 
-// How many numbers of a row there are from `column` on.
+// The number of elements of a row from `column` on.
 DEVICE uint32_t left(uint32_t width, uint32_t column) { return column < width ? width - column : 0; }

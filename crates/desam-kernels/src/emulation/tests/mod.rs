@@ -1,4 +1,4 @@
-//! The emulation itself: numbers, warps and copies as a GPU has them, and the mistakes it finds.
+//! Tests of the emulation: number formats, warps and copies as on a GPU, and the mistakes it finds.
 //! The kernels are those of `probes.cu`.
 
 mod failures;
@@ -9,16 +9,16 @@ use super::{Emulator, emulated};
 use crate::accelerator::{Accelerator, Arg, Launch, Module};
 use candle_core::{CpuStorage, DType, Device, Result, Tensor, bail};
 
-/// How a probe is started.
+/// A probe kernel and its launch configuration.
 #[derive(Debug, Clone, Copy)]
-struct Start<'a> {
+struct Probe<'a> {
     kernel: &'a str,
     grid: [u32; 3],
     threads: u32,
     shared: u32,
 }
 
-impl<'a> Start<'a> {
+impl<'a> Probe<'a> {
     /// One block.
     fn new(kernel: &'a str, threads: u32) -> Self {
         Self { kernel, grid: [1, 1, 1], threads, shared: 0 }
@@ -30,18 +30,18 @@ impl<'a> Start<'a> {
         Emulator.launch(&Launch { module, kernel, grid, threads, shared, args })
     }
 
-    /// What is said to be wrong when it is started, in whatever order its threads run.
+    /// The launch fails, and the error contains `why`.
     #[track_caller]
     fn fails(&self, args: &[Arg], why: &str) {
         let error = match self.run(args) {
-            Ok(()) => panic!("{} is not found to be wrong", self.kernel),
+            Ok(()) => panic!("{} did not fail", self.kernel),
             Err(error) => error.to_string(),
         };
         assert!(error.contains(why) && error.contains(self.kernel), "{error}");
     }
 
-    /// The `count` numbers that it writes where its argument behind `args` and before `more` points,
-    /// the same in whatever order its threads run.
+    /// Runs it with `args`, an output of `count` elements, then `more`, in both orders of threads, and
+    /// returns the output.
     fn writes(&self, args: &[Arg], (count, dtype): (usize, DType), more: &[Arg]) -> Result<Tensor> {
         let found = emulated(&|| {
             let y = Emulator.allocate(count, dtype)?;
@@ -67,7 +67,7 @@ impl<'a> Start<'a> {
     }
 }
 
-/// Where a storage begins.
+/// Pointer to the first element.
 fn at(storage: &CpuStorage) -> Arg {
     Emulator.address(storage, 0).unwrap()
 }

@@ -1,31 +1,31 @@
 //! Number types and tensor cores.
 
-use super::{Start, at};
+use super::{Probe, at};
 use crate::accelerator::Arg;
 use candle_core::{CpuStorage, DType};
 use half::{bf16, f16};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-/// Not a number is not a number, whatever its bits; all else by its bits.
+/// NaN equals NaN, whatever its bits; all else is compared by its bits.
 fn same(a: f32, b: f32) -> bool {
     a.to_bits() == b.to_bits() || a.is_nan() && b.is_nan()
 }
 
 fn widened(kernel: &str, numbers: &CpuStorage, count: usize) -> Vec<f32> {
-    let start = Start { grid: [count.div_ceil(256) as u32, 1, 1], ..Start::new(kernel, 256) };
-    start.singles(&[at(numbers)], count, &[Arg::U32(count as u32)])
+    let probe = Probe { grid: [count.div_ceil(256) as u32, 1, 1], ..Probe::new(kernel, 256) };
+    probe.singles(&[at(numbers)], count, &[Arg::U32(count as u32)])
 }
 
 fn narrowed(kernel: &str, numbers: &[f32], dtype: DType) -> Vec<f32> {
     let count = numbers.len();
-    let start = Start { grid: [count.div_ceil(256) as u32, 1, 1], ..Start::new(kernel, 256) };
+    let probe = Probe { grid: [count.div_ceil(256) as u32, 1, 1], ..Probe::new(kernel, 256) };
     let x = CpuStorage::F32(numbers.to_vec());
-    let y = start.writes(&[at(&x)], (count, dtype), &[Arg::U32(count as u32)]).unwrap();
+    let y = probe.writes(&[at(&x)], (count, dtype), &[Arg::U32(count as u32)]).unwrap();
     y.to_dtype(DType::F32).unwrap().to_vec1().unwrap()
 }
 
-/// All numbers of a type, what lies halfway to the next of each, and what lies just beside that;
+/// All numbers of a type, the midpoint to the next of each, and the neighbours of the midpoint;
 /// then any f32.
 fn hard_to_round(of: impl Fn(u16) -> f32) -> Vec<f32> {
     let mut all: Vec<f32> = (0..=u16::MAX).map(&of).collect();
@@ -85,7 +85,7 @@ fn mma_is_a_product() {
             // The kernel adds to what is there, so each order gets its own.
             let x = CpuStorage::F32(d.clone());
             let args = [at(&a), at(&b), at(&x), Arg::U32(from_shared)];
-            Start::new(kernel, 32).run(&args).unwrap();
+            Probe::new(kernel, 32).run(&args).unwrap();
             let CpuStorage::F32(found) = x else { panic!("f32 stays f32") };
             assert_eq!(found, expected, "{kernel}, {from_shared}");
         }
@@ -93,28 +93,29 @@ fn mma_is_a_product() {
 }
 
 fn narrow_all(numbers: &[f32], brain: bool) -> CpuStorage {
-    match brain {
-        true => CpuStorage::BF16(numbers.iter().map(|&x| bf16::from_f32(x)).collect()),
-        false => CpuStorage::F16(numbers.iter().map(|&x| f16::from_f32(x)).collect()),
+    if brain {
+        CpuStorage::BF16(numbers.iter().map(|&x| bf16::from_f32(x)).collect())
+    } else {
+        CpuStorage::F16(numbers.iter().map(|&x| f16::from_f32(x)).collect())
     }
 }
 
 #[test]
 fn ldmatrix_gives_each_lane_its_numbers() {
     let x = CpuStorage::BF16((0..256).map(bf16::from_bits).collect());
-    for turned in [0, 1] {
-        let start = Start::new("probe_ldmatrix", 32);
-        let found = start.writes(&[at(&x)], (128, DType::U32), &[Arg::U32(turned)]).unwrap();
+    for transposed in [0, 1] {
+        let probe = Probe::new("probe_ldmatrix", 32);
+        let found = probe.writes(&[at(&x)], (128, DType::U32), &[Arg::U32(transposed)]).unwrap();
         for (i, found) in found.to_vec1::<u32>().unwrap().into_iter().enumerate() {
             // PTX: thread l holds of row l / 4 the elements 2 (l % 4) and the next.
             let (lane, matrix) = (i as u32 / 4, i as u32 % 4);
-            let number = |row: u32, column: u32| match turned {
+            let number = |row: u32, column: u32| match transposed {
                 0 => matrix * 64 + row * 8 + column,
                 _ => matrix * 64 + column * 8 + row,
             };
             let (row, column) = (lane / 4, lane % 4 * 2);
             let expected = number(row, column) | number(row, column + 1) << 16;
-            assert_eq!(found, expected, "lane {lane}, matrix {matrix}, turned {turned}");
+            assert_eq!(found, expected, "lane {lane}, matrix {matrix}, transposed {transposed}");
         }
     }
 }

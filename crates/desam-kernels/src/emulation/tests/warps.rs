@@ -1,6 +1,6 @@
 //! Warps, blocks, and memory that they share.
 
-use super::{Start, at};
+use super::{Probe, at};
 use crate::accelerator::Arg;
 use candle_core::CpuStorage;
 
@@ -13,7 +13,7 @@ fn lanes_get_each_others_numbers_within_their_warp() {
     let threads = 96;
     let numbers = count_up(threads);
     let x = CpuStorage::F32(numbers.clone());
-    let found = Start::new("probe_shuffles", threads as u32).singles(&[at(&x)], 5 * threads, &[]);
+    let found = Probe::new("probe_shuffles", threads as u32).singles(&[at(&x)], 5 * threads, &[]);
     for i in 0..threads {
         let (warp, lane) = (i / 32 * 32, i % 32);
         // A lane that asks beyond the warp's end keeps its own.
@@ -35,8 +35,8 @@ fn lanes_get_each_others_numbers_within_their_warp() {
 fn blocks_are_summed_twice_in_a_row() {
     for threads in [32, 64, 352, 1024] {
         let x = CpuStorage::F32(count_up(3 * threads));
-        let start = Start { grid: [3, 1, 1], ..Start::new("probe_block_sum", threads as u32) };
-        let found = start.singles(&[at(&x)], 6 * threads, &[]);
+        let probe = Probe { grid: [3, 1, 1], ..Probe::new("probe_block_sum", threads as u32) };
+        let found = probe.singles(&[at(&x)], 6 * threads, &[]);
         for (block, found) in found.chunks(2 * threads).enumerate() {
             // Sums of whole numbers below 2^24 are exact.
             let sum: usize = (block * threads..(block + 1) * threads).sum();
@@ -51,7 +51,7 @@ fn blocks_are_summed_twice_in_a_row() {
 fn copies_arrive_when_they_are_waited_for() {
     let threads = 64;
     let x = CpuStorage::F32(count_up(4 * threads + 4));
-    let room = Start { shared: 32 * threads as u32, ..Start::new("probe_copies", threads as u32) };
+    let room = Probe { shared: 32 * threads as u32, ..Probe::new("probe_copies", threads as u32) };
     let found = room.singles(&[at_aligned(&x)], 6 * threads, &[]);
     let first = aligned(&x) as f32;
     for (thread, seen) in found.chunks(6).enumerate() {
@@ -75,15 +75,15 @@ pub(super) fn at_aligned(numbers: &CpuStorage) -> Arg {
 
 #[test]
 fn shared_memory_starts_as_nothing() {
-    let start = Start { shared: 128, ..Start::new("probe_unwritten", 32) };
-    assert!(start.singles(&[], 64, &[]).iter().all(|x| x.is_nan()));
+    let probe = Probe { shared: 128, ..Probe::new("probe_unwritten", 32) };
+    assert!(probe.singles(&[], 64, &[]).iter().all(|x| x.is_nan()));
 }
 
 #[test]
 fn threads_that_are_over_are_not_waited_for() {
     // On a GPU too a barrier of the block counts the threads that are still there, and a whole warp
     // may be over.
-    Start::new("probe_leave", 128).run(&[Arg::U32(64), Arg::U32(0)]).unwrap();
-    Start::new("probe_leave", 128).run(&[Arg::U32(64), Arg::U32(1)]).unwrap();
-    Start::new("probe_leave", 128).run(&[Arg::U32(50), Arg::U32(0)]).unwrap();
+    Probe::new("probe_leave", 128).run(&[Arg::U32(64), Arg::U32(0)]).unwrap();
+    Probe::new("probe_leave", 128).run(&[Arg::U32(64), Arg::U32(1)]).unwrap();
+    Probe::new("probe_leave", 128).run(&[Arg::U32(50), Arg::U32(0)]).unwrap();
 }

@@ -1,13 +1,13 @@
-// What an optimiser does to all parameters at once: Adam's step, the length of the gradients, the
-// running mean of the parameters. Each is one launch over a table of the parameters.
+// Multi-tensor kernels of the optimizer, over all parameters at once: Adam's step, the gradient norm,
+// the exponential moving average of the parameters. Each is one launch over a table of the parameters.
 //
-// A row of the table: the first of the parameter's blocks, how many numbers it has, then the
-// pointers that the kernel wants. A block takes CHUNK numbers of one parameter and finds its row by
-// bisection. All is bound by memory: 28 bytes a number for a step, 4 for the length, 12 for the mean;
-// 16 bytes at a time where pointers allow it.
+// A row of the table: the first of the parameter's blocks, its number of elements, then the pointers
+// of the kernel. A block takes CHUNK elements of one parameter and finds its row by binary search. All
+// is bound by memory: 28 bytes per element for a step, 4 for the norm, 12 for the average; 16 bytes
+// per access where pointers allow it.
 //
-// Products and sums are rounded one by one (no fused operations), in the order of the CPU's loop, so
-// that a step has the CPU's bits.
+// Products and sums are rounded one by one (no fused multiply-add), in the order of the CPU's loop, so
+// that a step gives the same bits as on the CPU.
 #include "device.cuh"
 
 namespace {
@@ -19,7 +19,7 @@ struct alignas(16) Four {
     float at[4];
 };
 
-// A block's numbers of its parameter.
+// A block's elements of its parameter.
 struct Piece {
     const uint32_t *pointers;
     size_t begin, end;
@@ -34,7 +34,7 @@ struct Piece {
 DEVICE Piece piece_of_block(const uint32_t *table, uint32_t rows, uint32_t pointers) {
     const uint32_t width = 2 + 2 * pointers, block = blockIdx.x;
     uint32_t low = 0, high = rows;
-    // The last row that begins at or before this block.
+    // Binary search for the last row that begins at or before this block.
     while (high - low > 1) {
         const uint32_t middle = (low + high) / 2;
         if (table[static_cast<size_t>(middle) * width] <= block) low = middle;
@@ -93,7 +93,7 @@ KERNEL(adam_step, THREADS, const uint32_t *table, uint32_t rows, float keep1, fl
     for (; i < piece.end; i += THREADS) step(f, values[i], grads[i], firsts[i], seconds[i]);
 }
 
-// Pointers: the numbers. Squares of f32 are exact in double precision. One sum a block.
+// Pointers: the tensor. Squares of f32 are exact in double precision. One partial sum per block.
 KERNEL(square_sum, THREADS, const uint32_t *table, uint32_t rows, double *sums) {
     const Piece piece = piece_of_block(table, rows, 1);
     const float *numbers = piece.pointer<const float>(0);
@@ -114,7 +114,7 @@ KERNEL(square_sum, THREADS, const uint32_t *table, uint32_t rows, double *sums) 
     if (threadIdx.x == 0) sums[blockIdx.x] = sum;
 }
 
-// The blocks' sums, in one block.
+// Adds up the blocks' partial sums, in one block.
 KERNEL(square_sum_total, THREADS, const double *sums, uint32_t count, double *total) {
     double sum = 0;
     for (uint32_t i = threadIdx.x; i < count; i += THREADS) sum += sums[i];
@@ -122,7 +122,7 @@ KERNEL(square_sum_total, THREADS, const double *sums, uint32_t count, double *to
     if (threadIdx.x == 0) *total = sum;
 }
 
-// Pointers: the mean, the parameter. The mean goes the share `rest` of its way to the parameter.
+// Pointers: the average, the parameter. Moves the average by the fraction `rest` towards the parameter.
 KERNEL(running_mean, THREADS, const uint32_t *table, uint32_t rows, float rest) {
     const Piece piece = piece_of_block(table, rows, 2);
     float *means = piece.pointer<float>(0);

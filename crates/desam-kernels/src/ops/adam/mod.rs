@@ -8,18 +8,18 @@ use candle_core::{DType, Result, Shape, Tensor, bail};
 
 const MODULE: Module = module!("adam", ADAM);
 const THREADS: u32 = 256;
-/// Numbers of a block.
+/// Elements per block.
 const CHUNK: usize = 4096;
 
-/// The table that kernels find their numbers in: a row a parameter.
-struct Table<S> {
+/// The table from which kernels read their pointers, one row per parameter.
+struct PointerTable<S> {
     words: S,
     rows: usize,
     blocks: usize,
 }
 
-impl<S> Table<S> {
-    /// From pointers and how many numbers each points to; what has none gets no row.
+impl<S> PointerTable<S> {
+    /// From pointers and the number of elements behind each; an empty tensor gets no row.
     fn new<A: Accelerator<Storage = S>, const N: usize>(
         on: &A,
         rows: impl IntoIterator<Item = ([Arg; N], usize)>,
@@ -31,8 +31,8 @@ impl<S> Table<S> {
                 words.push(word);
             }
             for pointer in pointers {
-                let Arg::Pointer(place) = pointer else { bail!("a place is no pointer") };
-                words.extend([place as u32, (place >> 32) as u32]);
+                let Arg::Pointer(address) = pointer else { bail!("an address is no pointer") };
+                words.extend([address as u32, (address >> 32) as u32]);
             }
             begun += 1;
             blocks += count.div_ceil(CHUNK);
@@ -40,7 +40,7 @@ impl<S> Table<S> {
         Ok(Self { words: on.upload(&words)?, rows: begun, blocks })
     }
 
-    /// Starts `kernel` on it, unless it is empty; `more` are the parameters behind table and rows.
+    /// Launches `kernel` on it, unless it is empty; `more` are the parameters behind table and rows.
     fn launch<A: Accelerator<Storage = S>>(
         &self,
         on: &A,
@@ -114,7 +114,7 @@ impl MultiTensorOp for AdamStep<'_> {
             ];
             Ok((pointers, tensors.parameter.elem_count()))
         });
-        let table = Table::new(on, rows.collect::<Result<Vec<_>>>()?)?;
+        let table = PointerTable::new(on, rows.collect::<Result<Vec<_>>>()?)?;
         let StepScalars { beta1, beta2, epsilon, rate, correction, kept, scale } = self.scalars;
         let factors =
             [beta1, beta2, 1.0 - beta1, 1.0 - beta2, 1.0 / correction, epsilon, rate, kept, scale];
@@ -132,13 +132,13 @@ impl MultiTensorOp for SquareSum<'_> {
     fn run<A: Accelerator>(self, on: &A) -> Result<f64> {
         let tensors = self.0.iter().map(|t| t.contiguous()).collect::<Result<Vec<_>>>()?;
         let rows = tensors.iter().map(|t| Ok(([device_ptr(on, t)?], t.elem_count())));
-        let table = Table::new(on, rows.collect::<Result<Vec<_>>>()?)?;
+        let table = PointerTable::new(on, rows.collect::<Result<Vec<_>>>()?)?;
         if table.rows == 0 {
             return Ok(0.0);
         }
         let sums = on.allocate(table.blocks, DType::F64)?;
-        let place = on.address(&sums, 0)?;
-        table.launch(on, "square_sum", &[place])?;
+        let partial = on.address(&sums, 0)?;
+        table.launch(on, "square_sum", &[partial])?;
         let total = on.allocate(1, DType::F64)?;
         on.launch(&Launch {
             module: MODULE,
@@ -146,7 +146,7 @@ impl MultiTensorOp for SquareSum<'_> {
             grid: [1, 1, 1],
             threads: THREADS,
             shared: 0,
-            args: &[place, Arg::size(table.blocks)?, on.address(&total, 0)?],
+            args: &[partial, Arg::size(table.blocks)?, on.address(&total, 0)?],
         })?;
         let (storage, shape) = (on.wrap(total), Shape::from(()));
         Tensor::from_storage(storage, shape, BackpropOp::none(), false).to_scalar()
@@ -178,7 +178,7 @@ impl MultiTensorOp for MovingAverage<'_> {
         let rows = self.averages.iter().map(|Average { mean, value }| {
             Ok(([device_ptr_mut(mean)?, device_ptr(on, value)?], mean.elem_count()))
         });
-        let table = Table::new(on, rows.collect::<Result<Vec<_>>>()?)?;
+        let table = PointerTable::new(on, rows.collect::<Result<Vec<_>>>()?)?;
         table.launch(on, "running_mean", &[Arg::F32(self.rest as f32)])
     }
 }

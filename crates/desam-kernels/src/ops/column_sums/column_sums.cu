@@ -1,6 +1,6 @@
-// Sums of the columns of a matrix, by stretches of rows that are added in their order: a block a
-// stretch and 128 columns, every eighth row a warp, four columns a lane. The stretches' sums are a
-// matrix again, f32, and go through the same kernel until one is left.
+// Column sums of a matrix, by chunks of rows, added in a fixed order: one block per chunk and 128
+// columns, one warp per eighth row, four columns per lane. The sums of the chunks are a matrix again,
+// f32, and go through the same kernel until one chunk is left.
 #include "wide.cuh"
 
 namespace {

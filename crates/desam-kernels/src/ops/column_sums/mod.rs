@@ -1,16 +1,16 @@
-//! Sums down the columns of a matrix, by kernels: gradients of biases and of all that is repeated.
+//! Column sums of a matrix: gradients of biases and of broadcast operands.
 
 use crate::{Accelerator, Arg, KernelOp, Launch, Module, Operand, blocks, module, run_op, suffix};
 use candle_core::backend::BackendStorage;
 use candle_core::{DType, Result, Shape, Tensor, bail};
 
 const MODULE: Module = module!("column_sums", COLUMN_SUMS);
-/// Rows that one block adds up.
+/// Rows per block.
 pub(crate) const ROWS: usize = 256;
-/// Columns that one block adds up.
+/// Columns per block.
 const COLUMNS: usize = 128;
 
-/// Blocks of 256 threads for a stretch of [`ROWS`] rows each, 128 columns a block.
+/// Grid of blocks of 256 threads, one per chunk of [`ROWS`] rows and 128 columns.
 ///
 /// # Errors
 /// When there are more than a GPU takes.
@@ -18,20 +18,20 @@ pub(crate) fn grid(rows: usize, width: usize) -> Result<[u32; 3]> {
     blocks(rows.div_ceil(ROWS).max(1) * width.div_ceil(COLUMNS), 1)
 }
 
-/// A matrix without gaps.
+/// A contiguous matrix.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Matrix<'a, S> {
-    /// Its numbers.
+    /// Holds its elements.
     pub(crate) storage: &'a S,
-    /// Where they begin.
+    /// Of the first element.
     pub(crate) offset: usize,
     /// Rows.
     pub(crate) rows: usize,
-    /// Numbers in a row.
+    /// Columns.
     pub(crate) width: usize,
 }
 
-/// The sums of the columns, `[width]`, f32; zeros where there are no rows.
+/// Sums of the columns, `[width]`, f32; zeros if there are no rows.
 ///
 /// # Errors
 /// When a kernel cannot be started.
@@ -40,8 +40,8 @@ pub(crate) fn column_sums<A: Accelerator>(
     matrix: Matrix<'_, A::Storage>,
 ) -> Result<A::Storage> {
     let Matrix { storage, offset, rows, width } = matrix;
-    let stretches = rows.div_ceil(ROWS).max(1);
-    let sums = on.allocate(stretches * width, DType::F32)?;
+    let chunks = rows.div_ceil(ROWS).max(1);
+    let sums = on.allocate(chunks * width, DType::F32)?;
     if width > 0 {
         on.launch(&Launch {
             module: MODULE,
@@ -58,7 +58,7 @@ pub(crate) fn column_sums<A: Accelerator>(
             ],
         })?;
     }
-    match stretches {
+    match chunks {
         1 => Ok(sums),
         rows => column_sums(on, Matrix { storage: &sums, offset: 0, rows, width }),
     }

@@ -1,16 +1,16 @@
-// Convolutions of any odd side at stride 1, a thread an output: for the shapes that the tiled
-// kernels do not take. Numbers are summed in f32.
+// Direct convolution of any odd kernel size at stride 1, one thread per output element: for shapes that
+// the implicit-GEMM kernels do not take. Accumulates in f32.
 #include "device.cuh"
 
 namespace {
 
-// y [images, outputs, height, width] from x [images, inputs, height, width]. The kernel's number
-// for (output, input, tap) is weight[output · of_output + input · of_input + tap], or, turned, that
-// of the tap on the other side of the centre.
+// y [images, outputs, height, width] from x [images, inputs, height, width]. The weight of
+// (output, input, tap) is weight[output · of_output + input · of_input + tap]; with `flipped`, that of
+// the tap mirrored at the centre.
 template <class T>
 DEVICE void convolve(const T *x, const T *weight, T *y, uint32_t images, uint32_t inputs,
                      uint32_t outputs, uint32_t height, uint32_t width, uint32_t side,
-                     uint32_t of_output, uint32_t of_input, uint32_t turned) {
+                     uint32_t of_output, uint32_t of_input, uint32_t flipped) {
     const size_t pixels = static_cast<size_t>(height) * width;
     const size_t at = static_cast<size_t>(blockIdx.x) * blockDim.x + threadIdx.x;
     if (at >= pixels * images * outputs) return;
@@ -22,17 +22,17 @@ DEVICE void convolve(const T *x, const T *weight, T *y, uint32_t images, uint32_
     for (uint32_t i = 0; i < inputs; i++) {
         const T *plane = image + i * pixels;
         for (uint32_t tap = 0; tap < taps; tap++) {
-            // Beyond an edge these wrap around, and are too large all the same.
+            // Beyond an edge these wrap around to large values, which the check rejects too.
             const uint32_t r = row + tap / side - side / 2, c = column + tap % side - side / 2;
             if (r >= height || c >= width) continue;
-            const size_t number = static_cast<size_t>(i) * of_input + (turned ? taps - 1 - tap : tap);
+            const size_t number = static_cast<size_t>(i) * of_input + (flipped ? taps - 1 - tap : tap);
             sum += widen(plane[static_cast<size_t>(r) * width + c]) * widen(of[number]);
         }
     }
     y[at] = narrow<T>(sum);
 }
 
-// weight [outputs, inputs, side, side] in f32, a block a number.
+// Weight gradient [outputs, inputs, side, side] in f32, one block per element.
 template <class T>
 DEVICE void correlate(const T *grad, const T *x, float *weight, uint32_t images, uint32_t inputs,
                       uint32_t outputs, uint32_t height, uint32_t width, uint32_t side) {
@@ -60,11 +60,11 @@ DEVICE void correlate(const T *grad, const T *x, float *weight, uint32_t images,
 #define CONVOLVE(T)                                                                                \
     KERNEL(conv_direct_##T, 256, const T *x, const T *weight, T *y, uint32_t images,               \
            uint32_t inputs, uint32_t outputs, uint32_t height, uint32_t width, uint32_t side,      \
-           uint32_t of_output, uint32_t of_input, uint32_t turned) {                               \
+           uint32_t of_output, uint32_t of_input, uint32_t flipped) {                               \
         convolve(x, weight, y, images, inputs, outputs, height, width, side, of_output, of_input,  \
-                 turned);                                                                          \
+                 flipped);                                                                          \
     }                                                                                              \
-    KERNEL(conv_direct_kernel_##T, 256, const T *grad, const T *x, float *weight, uint32_t images, \
+    KERNEL(conv_direct_weight_##T, 256, const T *grad, const T *x, float *weight, uint32_t images, \
            uint32_t inputs, uint32_t outputs, uint32_t height, uint32_t width, uint32_t side) {    \
         correlate(grad, x, weight, images, inputs, outputs, height, width, side);                  \
     }

@@ -1,5 +1,5 @@
-// A 1×1 convolution to a single output, which draws a mask, and its input's gradient: as fast as x is
-// read or ∂x written. A thread takes eight pixels side by side of all inputs.
+// 1×1 convolution to a single output channel (the mask head), and its input gradient: bound by reading
+// x or writing ∂x. One thread per eight adjacent pixels, over all input channels.
 #include "device.cuh"
 
 namespace {
@@ -10,11 +10,11 @@ template <class T> struct alignas(16) Eight {
     T of[RUN];
 };
 
-// `aligned`: eight pixels from a multiple of eight on can be read at once.
+// `aligned`: eight pixels from a multiple of eight on can be read in one load.
 template <class T, bool aligned> struct Planes {
     uint32_t images, inputs, pixels;
 
-    // The first of this thread's pixels, and its image; none if that is not there.
+    // The first of this thread's pixels, and its image; none beyond the end.
     DEVICE uint32_t pixel() const { return thread() % runs() * RUN; }
     DEVICE uint32_t image() const { return thread() / runs(); }
     DEVICE uint32_t thread() const { return blockIdx.x * blockDim.x + threadIdx.x; }
@@ -55,7 +55,7 @@ DEVICE void draw(const T *x, const float *weight, T *y, const Planes<T, aligned>
     x += image * of.inputs * of.pixels + of.pixel();
     float sum[RUN] = {};
     uint32_t input = 0;
-    // Several are under way at once.
+    // Several loads are in flight at once.
     for (; input + 4 <= of.inputs; input += 4) {
         float seen[4][RUN];
 #pragma unroll
@@ -100,7 +100,7 @@ DEVICE void spread(const T *grad, const float *weight, T *x, const Planes<T, ali
         if (aligned) draw(x, weight, y, Planes<T, true>{images, inputs, pixels});                 \
         else draw(x, weight, y, Planes<T, false>{images, inputs, pixels});                        \
     }                                                                                             \
-    KERNEL(conv_head_back_##T, 256, const T *grad, const float *weight, T *x, uint32_t images,    \
+    KERNEL(conv_head_backward_##T, 256, const T *grad, const float *weight, T *x, uint32_t images,    \
            uint32_t inputs, uint32_t pixels, uint32_t aligned) {                                  \
         if (aligned) spread(grad, weight, x, Planes<T, true>{images, inputs, pixels});            \
         else spread(grad, weight, x, Planes<T, false>{images, inputs, pixels});                   \

@@ -1,10 +1,10 @@
-// Images on their way to tensor cores: from planes in global memory to shared memory with channels
-// last, so that the taps of a kernel are shifts by whole pixels and rows of `load_matrices` stay
-// aligned. A piece is eight channels of a pixel, 16 bytes (a uint4).
+// Loads images for tensor cores: from planes in global memory to shared memory with channels last, so
+// that the taps of a kernel are shifts by whole pixels and rows of `load_matrices` stay aligned. A piece
+// is eight channels of a pixel, 16 bytes (a uint4).
 #pragma once
 #include "device.cuh"
 
-// One image [channels, height, width]. `pairs`: width and the first number's place are even.
+// One image [channels, height, width]. `pairs`: width and the first element's offset are even.
 struct Extent {
     uint32_t channels, height, width, pairs;
 

@@ -1,26 +1,27 @@
-// Weights of a 3×3 convolution in the order in which the tiled kernels read them, filled up with zeros.
+// Packs the weights of a 3×3 convolution in the order in which the implicit-GEMM kernels read them,
+// padded with zeros.
 #include "device.cuh"
 
 namespace {
 
 constexpr uint32_t TAPS = 9;
 
-// Where the weight of (output, input, tap) lies: `turned`, that of the tap on the other side of the
-// centre, which with the two strides exchanged makes the input's gradient a convolution.
+// Index of the weight of (output, input, tap). With `flipped`, that of the tap mirrored at the centre;
+// with the two strides exchanged as well, the input gradient becomes a convolution.
 template <class W> struct Weights {
     const W *numbers;
-    uint32_t outputs, inputs, of_output, of_input, turned;
+    uint32_t outputs, inputs, of_output, of_input, flipped;
 
     DEVICE float at(uint32_t output, uint32_t input, uint32_t tap) const {
         if (output >= outputs || input >= inputs) return 0;
         const size_t first =
             static_cast<size_t>(output) * of_output + static_cast<size_t>(input) * of_input;
-        return widen(numbers[first + (turned ? TAPS - 1 - tap : tap)]);
+        return widen(numbers[first + (flipped ? TAPS - 1 - tap : tap)]);
     }
 };
 
 // [outputs / 64][inputs / 16][tap][4][lane] × 8 numbers: the four words that a lane holds of the
-// 16 × 16 operand of mma. A block makes those of all taps, which lie side by side, each warp of one.
+// 16 × 16 operand of mma. A block packs all taps, one warp each.
 template <class W, class T> DEVICE void pack_tiles(const Weights<W> &weights, uint4 *packed) {
     const uint32_t chunks = (weights.inputs + 15) / 16;
     const uint32_t m = blockIdx.x % 4, chunk = blockIdx.x / 4 % chunks;
@@ -50,8 +51,8 @@ template <class W> DEVICE void pack_rows(const Weights<W> &weights, float *packe
 
 #define PACK_TILES(W, T)                                                                         \
     KERNEL(conv_pack_##W##_##T, 288, const W *weight, uint4 *packed, uint32_t outputs,           \
-           uint32_t inputs, uint32_t of_output, uint32_t of_input, uint32_t turned) {            \
-        pack_tiles<W, T>(Weights<W>{weight, outputs, inputs, of_output, of_input, turned}, packed); \
+           uint32_t inputs, uint32_t of_output, uint32_t of_input, uint32_t flipped) {            \
+        pack_tiles<W, T>(Weights<W>{weight, outputs, inputs, of_output, of_input, flipped}, packed); \
     }
 
 PACK_TILES(f32, bf16)
@@ -60,6 +61,6 @@ PACK_TILES(bf16, bf16)
 PACK_TILES(f16, f16)
 
 KERNEL(conv_pack_f32_f32, 256, const f32 *weight, f32 *packed, uint32_t outputs, uint32_t inputs,
-       uint32_t of_output, uint32_t of_input, uint32_t turned) {
-    pack_rows(Weights<f32>{weight, outputs, inputs, of_output, of_input, turned}, packed);
+       uint32_t of_output, uint32_t of_input, uint32_t flipped) {
+    pack_rows(Weights<f32>{weight, outputs, inputs, of_output, of_input, flipped}, packed);
 }

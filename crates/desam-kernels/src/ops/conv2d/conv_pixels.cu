@@ -1,10 +1,10 @@
-// [m, n] = sum over images and pixels of a [images, m, pixels] · b [images, n, pixels] by tensor cores:
-// the kernel's gradient of a 1×1 convolution.
+// GEMM with a batched reduction on tensor cores, split-K: [m, n] = sum over images and pixels of
+// a [images, m, pixels] · b [images, n, pixels]. It is the weight gradient of a 1×1 convolution.
 //
-// A block makes 128 × 128 of it from its share of stages, each of its four warps 64 × 64. A stage is
-// 64 pixels of both, 32 KB (cp.async); two are under way while one is worked on. A row's eight pieces
-// of eight pixels are exchanged by the row's number, which keeps rows of a matrix in different banks.
-// Shares are added by conv_sums.cu, in their order.
+// A block computes 128 × 128 of it over its split of the stages, each of its four warps 64 × 64. A
+// stage is 64 pixels of both operands, 32 KB (cp.async); two are in flight while one is computed. The
+// eight 16-byte pieces of a row are swizzled by the row index, so that rows of a matrix are in
+// different banks. conv_split_k.cu adds up the partial sums, in a fixed order.
 #include "device.cuh"
 
 namespace {
@@ -14,7 +14,7 @@ constexpr uint32_t STAGES = 3, STAGE = 2 * SIDE * PIECES;
 
 template <class T> struct Factors {
     const T *a, *b;
-    // `aligned`: eight pixels side by side are, in both.
+    // `aligned`: eight adjacent pixels are, in both operands.
     uint32_t m, n, pixels, aligned;
 
     DEVICE uint32_t stages() const { return (pixels + PIXELS - 1) / PIXELS; }

@@ -1,11 +1,11 @@
-// A 3×3 convolution at stride 1 in f32, and its kernel's gradient, without tensor cores: register
-// tiles over shared memory, eight resident warps a block.
+// 3×3 convolution at stride 1 in f32, and its weight gradient, as implicit GEMM without tensor cores:
+// register tiles over shared memory, eight resident warps per block.
 #include "device.cuh"
 
 namespace {
 
 constexpr uint32_t THREADS = 256, TAPS = 9, OUTPUTS = 64, COLUMNS = 16;
-// Columns from one before the tile's first on; a row is aligned to 16 bytes.
+// Columns from one before the tile's first on (the halo); a row is aligned to 16 bytes.
 constexpr uint32_t PITCH = COLUMNS + 4;
 
 struct Extent {
@@ -38,15 +38,15 @@ DEVICE void load_halo(float *to, uint32_t plane, uint32_t planes, uint32_t rows,
     }
 }
 
-// Six numbers, the first aligned.
+// Six elements, the first aligned.
 DEVICE void load_six(float (&to)[6], const float *from) {
     const float4 four = *reinterpret_cast<const float4 *>(from);
     const float2 two = *reinterpret_cast<const float2 *>(from + 4);
     to[0] = four.x, to[1] = four.y, to[2] = four.z, to[3] = four.w, to[4] = two.x, to[5] = two.y;
 }
 
-// A block makes 64 outputs of 8×16 pixels, a thread eight outputs of four pixels in a row, a warp
-// eight outputs of all pixels, so that weights are read once for a warp.
+// A block computes 64 outputs of 8×16 pixels; a thread eight outputs of four adjacent pixels, a warp
+// eight outputs of all pixels, so that a warp reads its weights once.
 constexpr uint32_t ROWS = 8, INPUTS = 8, HALO = (ROWS + 2) * PITCH;
 
 DEVICE void convolve(const float *x, const float *weight, float *y, const Extent &of,
@@ -101,11 +101,11 @@ DEVICE void convolve(const float *x, const float *weight, float *y, const Extent
     }
 }
 
-// A block makes 64 outputs × 16 inputs × nine taps from its share of tiles of 4×16 pixels, a thread
-// four outputs of one input. partial [share][64-fold of outputs][tap][16-fold of inputs].
+// Weight gradient: a block computes 64 outputs × 16 inputs × nine taps over its split of the tiles of
+// 4×16 pixels, a thread four outputs of one input. partial [split][64-fold of outputs][tap][16-fold of inputs].
 constexpr uint32_t ROWS_SUMMED = 4, INPUTS_MADE = 16;
 constexpr uint32_t GRADIENT = ROWS_SUMMED * COLUMNS + 4;
-// Four more, so that planes begin in different banks.
+// Padded by four, so that planes begin in different banks.
 constexpr uint32_t HALO_SUMMED = (ROWS_SUMMED + 2) * PITCH + 4;
 
 DEVICE void correlate(const float *grad, const float *x, float *partial, const Extent &of,
@@ -173,7 +173,7 @@ KERNEL(conv_single, 256, const f32 *x, const f32 *weight, f32 *y, uint32_t input
     convolve(x, weight, y, Extent{inputs, height, width}, outputs);
 }
 
-KERNEL(conv_single_kernel, 256, const f32 *grad, const f32 *x, f32 *partial, uint32_t inputs,
+KERNEL(conv_single_weight, 256, const f32 *grad, const f32 *x, f32 *partial, uint32_t inputs,
        uint32_t outputs, uint32_t height, uint32_t width, uint32_t tiles, uint32_t shares) {
     correlate(grad, x, partial, Extent{inputs, height, width}, outputs, tiles, shares);
 }

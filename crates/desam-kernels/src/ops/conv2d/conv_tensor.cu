@@ -1,36 +1,36 @@
-// A 3×3 convolution at stride 1 by tensor cores.
+// 3×3 convolution at stride 1 on tensor cores, as implicit GEMM: no im2col buffer.
 //
-// A block makes 64 outputs of 8×32 pixels; each of its four warps all 64 outputs of 4×16. The sum goes
-// over 16 inputs at a time, nine taps each: 288 mma a warp between two barriers. In shared memory,
-// twice: the weights in the order in which lanes hold them (conv_pack.cu; cp.async), 18 KB, and the
-// pixels with their halo, channels last (conv_image.cuh; through registers, a third of them under each
-// column of taps), 11 KB. For a column of taps a warp reads 6 rows of pixels once and uses them for
-// all three taps. Two blocks share a multiprocessor (128 sums a thread).
+// A block computes 64 outputs of 8×32 pixels; each of its four warps all 64 outputs of 4×16. The
+// reduction takes 16 inputs per stage, nine taps each: 288 mma per warp between two barriers. Shared
+// memory is double-buffered: the packed weights in the order in which lanes hold them (conv_pack.cu;
+// cp.async), 18 KB, and the pixels with their halo, channels last (conv_image.cuh; through registers, a
+// third of them under each column of taps), 11 KB. For a column of taps a warp reads 6 rows of pixels
+// once and uses them for all three taps. Two blocks share a multiprocessor (128 accumulators per thread).
 //
-// Of a row's 16 pixels one matrix takes those 4i and 4i + 1, the other the rest. So a lane ends with
-// four pixels side by side, and eight outputs' rows are written in whole sectors.
+// Of a row's 16 pixels one matrix takes pixels 4i and 4i + 1, the other the rest. So a lane ends with
+// four adjacent pixels, and eight outputs' rows are written in whole sectors.
 //
-// Where few blocks have many inputs these are cut into shares, whose sums are written in f32 and added
-// by conv_sums.cu.
+// Where there are few blocks and many inputs, the reduction is split (split-K): partial sums are
+// written in f32 and added up by conv_split_k.cu.
 #include "conv_image.cuh"
 
 namespace {
 
 constexpr uint32_t THREADS = 128, TAPS = 9, OUTPUTS = 64, INPUTS = 16;
-// Pixels of a block, and of a warp.
+// Pixels per block, and per warp.
 constexpr uint32_t ROWS = 8, COLUMNS = 32, WARP_ROWS = 4, WARP_COLUMNS = 16;
-// Columns from two before the tile's first on, rows from one before.
+// The halo: columns from two before the tile's first on, rows from one before.
 constexpr uint32_t PITCH = COLUMNS + 4, PLANE = (ROWS + 2) * PITCH;
-// In pieces.
+// In 16-byte pieces.
 constexpr uint32_t WEIGHTS = TAPS * OUTPUTS * INPUTS / 8, STAGE = WEIGHTS + 2 * PLANE;
 // Pairs of pixels of eight channels.
 constexpr uint32_t PAIRS = PITCH / 2, FETCHES = INPUTS / 8 * (ROWS + 2) * PAIRS;
 static_assert(FETCHES <= 3 * THREADS, "a stage is fetched while three columns of taps are added");
 
-// Eight pixels 4i + {0, 1} side by side, from any column on, lie in different banks.
+// Eight adjacent pixels 4i + {0, 1}, from any column on, are in different banks.
 DEVICE uint32_t place(uint32_t column) { return column ^ (column >> 3 & 1) << 1; }
 
-// What a block reads: of one image, around the pixel (row, column).
+// The input tile of a block: of one image, around the pixel (row, column).
 template <class T> struct Source {
     const T *image;
     Extent of;
@@ -47,7 +47,7 @@ template <class T> struct Source {
     DEVICE void finish(const uint32_t (&words)[8], uint4 *pixels, uint32_t third) const {
         const uint32_t at = third * THREADS + threadIdx.x;
         if (at >= FETCHES) return;
-        // Planes and rows follow each other without gaps.
+        // Planes and rows are contiguous.
         uint4 *to = pixels + at / PAIRS * PITCH;
         to[place(2 * (at % PAIRS))] = first_piece(words);
         to[place(2 * (at % PAIRS) + 1)] = second_piece(words);
@@ -125,8 +125,8 @@ DEVICE void write(const Sums &sums, Out *y, const Extent &of, uint32_t row, uint
     }
 }
 
-// y [shares, images, outputs, height, width]. Blocks count outputs fastest, so that those which read
-// the same pixels run at the same time.
+// y [splits, images, outputs, height, width]. The block index runs over outputs fastest, so that
+// blocks which read the same pixels run at the same time.
 template <class T, class Out>
 DEVICE void convolve(const T *x, const uint4 *weight, Out *y, const Extent &of, uint32_t outputs,
                      uint32_t images, uint32_t shares) {
@@ -142,7 +142,7 @@ DEVICE void convolve(const T *x, const uint4 *weight, Out *y, const Extent &of, 
     weight += static_cast<size_t>(group) * chunks * WEIGHTS;
     const Source<T> pixels{x + image * of.channels * of.pixels(), of, row, column};
     if (begin < end) {
-        // Nothing hides this, so all is under way at once.
+        // Nothing hides this latency, so all loads are in flight at once.
         uint32_t words[3][8];
         start_weights(memory, weight, begin);
 #pragma unroll
@@ -186,7 +186,7 @@ DEVICE void convolve(const T *x, const uint4 *weight, Out *y, const Extent &of, 
            uint32_t outputs, uint32_t height, uint32_t width, uint32_t pairs, uint32_t images) {  \
         convolve(x, weight, y, Extent{inputs, height, width, pairs}, outputs, images, 1);         \
     }                                                                                             \
-    KERNEL(conv_tensor_shares_##T, 128, const T *x, const uint4 *weight, float *y,                \
+    KERNEL(conv_tensor_split_k_##T, 128, const T *x, const uint4 *weight, float *y,                \
            uint32_t inputs, uint32_t outputs, uint32_t height, uint32_t width, uint32_t pairs,    \
            uint32_t images, uint32_t shares) {                                                    \
         convolve(x, weight, y, Extent{inputs, height, width, pairs}, outputs, images, shares);    \

@@ -1,6 +1,6 @@
-//! A thread an output.
+//! Direct convolution, one thread per output element.
 
-use super::Convolution;
+use super::Conv2dSizes;
 use crate::{Accelerator, Arg, Cast, Launch, Module, Operand, blocks, module, suffix};
 use candle_core::backend::BackendStorage;
 use candle_core::{DType, Layout, Result};
@@ -8,8 +8,8 @@ use candle_core::{DType, Layout, Result};
 const MODULE: Module = module!("conv_direct", CONV_DIRECT);
 const THREADS: usize = 256;
 
-/// Any odd side and any number of channels.
-pub(super) struct Direct(pub(super) Convolution);
+/// Any odd kernel size and any number of channels.
+pub(super) struct Direct(pub(super) Conv2dSizes);
 
 impl Direct {
     pub(super) fn forward<A: Accelerator>(
@@ -18,7 +18,7 @@ impl Direct {
         x: &Operand<'_, A::Storage>,
         weight: &Operand<'_, A::Storage>,
     ) -> Result<A::Storage> {
-        let Convolution { inputs, side, .. } = self.0;
+        let Conv2dSizes { inputs, side, .. } = self.0;
         let taps = side * side;
         convolve(on, &self.0, [x, weight], [inputs * taps, taps, 0])
     }
@@ -29,18 +29,18 @@ impl Direct {
         grad: &Operand<'_, A::Storage>,
         weight: &Operand<'_, A::Storage>,
     ) -> Result<A::Storage> {
-        let Convolution { inputs, side, .. } = self.0;
+        let Conv2dSizes { inputs, side, .. } = self.0;
         let taps = side * side;
-        convolve(on, &self.0.turned(), [grad, weight], [taps, inputs * taps, 1])
+        convolve(on, &self.0.transposed(), [grad, weight], [taps, inputs * taps, 1])
     }
 
-    pub(super) fn kernel_gradient<A: Accelerator>(
+    pub(super) fn weight_gradient<A: Accelerator>(
         &self,
         on: &A,
         [grad, x]: [&Operand<'_, A::Storage>; 2],
         dtype: DType,
     ) -> Result<A::Storage> {
-        let Convolution { inputs, outputs, side, .. } = self.0;
+        let Conv2dSizes { inputs, outputs, side, .. } = self.0;
         let numbers = outputs * inputs * side * side;
         let weight = on.allocate(numbers, DType::F32)?;
         if numbers > 0 {
@@ -48,7 +48,7 @@ impl Direct {
             args.extend(sizes(&self.0)?);
             on.launch(&Launch {
                 module: MODULE,
-                kernel: &format!("conv_direct_kernel_{}", suffix(grad.dtype())?),
+                kernel: &format!("conv_direct_weight_{}", suffix(grad.dtype())?),
                 grid: blocks(numbers, 1)?,
                 threads: THREADS as u32,
                 shared: 0,
@@ -62,14 +62,14 @@ impl Direct {
     }
 }
 
-/// `strides` of the weight: of an output, of an input; and whether the kernel is turned.
+/// `strides` of the weight: between outputs, between inputs; and whether the kernel is flipped.
 fn convolve<A: Accelerator>(
     on: &A,
-    convolution: &Convolution,
+    convolution: &Conv2dSizes,
     [x, weight]: [&Operand<'_, A::Storage>; 2],
     strides: [usize; 3],
 ) -> Result<A::Storage> {
-    let Convolution { images, outputs, height, width, .. } = *convolution;
+    let Conv2dSizes { images, outputs, height, width, .. } = *convolution;
     let numbers = images * outputs * height * width;
     let y = on.allocate(numbers, x.dtype())?;
     if numbers == 0 {
@@ -91,7 +91,7 @@ fn convolve<A: Accelerator>(
     Ok(y)
 }
 
-fn sizes(convolution: &Convolution) -> Result<Vec<Arg>> {
-    let Convolution { images, inputs, outputs, height, width, side } = *convolution;
+fn sizes(convolution: &Conv2dSizes) -> Result<Vec<Arg>> {
+    let Conv2dSizes { images, inputs, outputs, height, width, side } = *convolution;
     [images, inputs, outputs, height, width, side].into_iter().map(Arg::size).collect()
 }

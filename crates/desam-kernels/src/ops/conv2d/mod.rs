@@ -1,29 +1,29 @@
-//! Convolution by kernels.
+//! 2-D convolution, forward and both gradients.
 
 mod direct;
-mod head;
+pub(crate) mod gemm;
+mod implicit_gemm;
 mod op;
-mod packed;
-pub(crate) mod pointwise;
-mod shares;
-mod tiled;
+mod single_output;
+mod split_k;
+mod weight_packing;
 
 use crate::{Accelerator, Operand};
 use candle_core::{DType, Result, bail};
 use direct::Direct;
-use head::Head;
-use pointwise::Pointwise;
-use tiled::Tiled;
+use gemm::Gemm;
+use implicit_gemm::ImplicitGemm;
+use single_output::SingleOutput;
 
 pub use op::Conv2d;
 
-/// A convolution that keeps the side (stride 1, padding `side / 2`, `side` odd), for whoever has
-/// storages in hand; every operand is contiguous.
+/// Sizes of a convolution that keeps the image's size (stride 1, padding `side / 2`, `side` odd). Its
+/// methods work on storages; every operand is contiguous.
 ///
-/// Weights may be f32 while `x` is of another type: where products of matrices are made they are
-/// rounded to it. Sums are f32.
+/// Weights may be f32 while `x` is of another type: matrix products round them to it. Accumulation
+/// is in f32.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Convolution {
+pub(crate) struct Conv2dSizes {
     /// `B` of `x [B, I, H, W]`.
     pub(crate) images: usize,
     /// `I` of `x` and of the weight `[O, I, side, side]`.
@@ -38,22 +38,22 @@ pub(crate) struct Convolution {
     pub(crate) side: usize,
 }
 
-/// How it is done.
-enum Way {
-    /// 3×3, in tiles.
-    Tiled(Tiled),
-    /// 1×1, as products of matrices.
-    Pointwise(Pointwise),
+/// How a convolution is computed.
+enum Algorithm {
+    /// 3×3.
+    ImplicitGemm(ImplicitGemm),
+    /// 1×1.
+    Gemm(Gemm),
     /// 1×1 to one output.
-    Head(Head),
-    /// Everything else, and nothing at all.
+    SingleOutput(SingleOutput),
+    /// Any other kernel size, and empty tensors.
     Direct(Direct),
 }
 
-impl Convolution {
-    /// What the gradient of its input is: a convolution whose inputs are its outputs, the kernel turned
-    /// by half a turn.
-    fn turned(self) -> Self {
+impl Conv2dSizes {
+    /// The convolution that computes the input gradient: inputs and outputs exchanged, to be used with
+    /// the kernel flipped along both sides.
+    fn transposed(self) -> Self {
         Self { inputs: self.outputs, outputs: self.inputs, ..self }
     }
 
@@ -69,11 +69,11 @@ impl Convolution {
     ) -> Result<A::Storage> {
         self.check(x.count(), self.inputs)?;
         self.check_weight(weight.count())?;
-        match self.way() {
-            Way::Tiled(way) => way.forward(on, x, weight),
-            Way::Pointwise(way) => way.forward(x, weight),
-            Way::Head(way) => way.forward(on, x, weight),
-            Way::Direct(way) => way.forward(on, x, weight),
+        match self.select_algorithm() {
+            Algorithm::ImplicitGemm(algorithm) => algorithm.forward(on, x, weight),
+            Algorithm::Gemm(algorithm) => algorithm.forward(x, weight),
+            Algorithm::SingleOutput(algorithm) => algorithm.forward(on, x, weight),
+            Algorithm::Direct(algorithm) => algorithm.forward(on, x, weight),
         }
     }
 
@@ -89,11 +89,11 @@ impl Convolution {
     ) -> Result<A::Storage> {
         self.check(grad.count(), self.outputs)?;
         self.check_weight(weight.count())?;
-        match self.way() {
-            Way::Tiled(way) => way.input_gradient(on, grad, weight),
-            Way::Pointwise(way) => way.input_gradient(grad, weight),
-            Way::Head(way) => way.input_gradient(on, grad, weight),
-            Way::Direct(way) => way.input_gradient(on, grad, weight),
+        match self.select_algorithm() {
+            Algorithm::ImplicitGemm(algorithm) => algorithm.input_gradient(on, grad, weight),
+            Algorithm::Gemm(algorithm) => algorithm.input_gradient(grad, weight),
+            Algorithm::SingleOutput(algorithm) => algorithm.input_gradient(on, grad, weight),
+            Algorithm::Direct(algorithm) => algorithm.input_gradient(on, grad, weight),
         }
     }
 
@@ -102,7 +102,7 @@ impl Convolution {
     ///
     /// # Errors
     /// As [`forward`](Self::forward).
-    pub(crate) fn kernel_gradient<A: Accelerator>(
+    pub(crate) fn weight_gradient<A: Accelerator>(
         &self,
         on: &A,
         grad: &Operand<'_, A::Storage>,
@@ -114,22 +114,26 @@ impl Convolution {
         if grad.dtype() != x.dtype() {
             bail!("convolution: a gradient of {:?} for {:?}", grad.dtype(), x.dtype());
         }
-        match self.way() {
-            Way::Tiled(way) => way.kernel_gradient(on, [grad, x], dtype),
-            Way::Pointwise(way) | Way::Head(Head(way)) => way.kernel_gradient(on, [grad, x], dtype),
-            Way::Direct(way) => way.kernel_gradient(on, [grad, x], dtype),
+        match self.select_algorithm() {
+            Algorithm::ImplicitGemm(algorithm) => algorithm.weight_gradient(on, [grad, x], dtype),
+            Algorithm::Gemm(algorithm) | Algorithm::SingleOutput(SingleOutput(algorithm)) => {
+                algorithm.weight_gradient(on, [grad, x], dtype)
+            }
+            Algorithm::Direct(algorithm) => algorithm.weight_gradient(on, [grad, x], dtype),
         }
     }
 
-    fn way(&self) -> Way {
+    fn select_algorithm(&self) -> Algorithm {
         let Self { images, inputs, outputs, height, width, side } = *self;
-        let pointwise = Pointwise { images, inputs, outputs, pixels: height * width };
+        let pointwise = Gemm { images, inputs, outputs, pixels: height * width };
         match side {
-            _ if images * inputs * outputs * height * width == 0 => Way::Direct(Direct(*self)),
-            1 if outputs == 1 => Way::Head(Head(pointwise)),
-            1 => Way::Pointwise(pointwise),
-            3 => Way::Tiled(Tiled(*self)),
-            _ => Way::Direct(Direct(*self)),
+            _ if images * inputs * outputs * height * width == 0 => {
+                Algorithm::Direct(Direct(*self))
+            }
+            1 if outputs == 1 => Algorithm::SingleOutput(SingleOutput(pointwise)),
+            1 => Algorithm::Gemm(pointwise),
+            3 => Algorithm::ImplicitGemm(ImplicitGemm(*self)),
+            _ => Algorithm::Direct(Direct(*self)),
         }
     }
 

@@ -1,6 +1,6 @@
-//! The convolution as an op with gradients.
+//! The convolution as a differentiable op.
 
-use super::Convolution;
+use super::Conv2dSizes;
 use crate::{Accelerator, KernelOp, Operand, run_op};
 use candle_core::{DType, Result, Shape, Tensor, bail};
 
@@ -12,15 +12,15 @@ pub struct Conv2d;
 struct InputGradient;
 
 /// `(∂y, x) → ∂weight`.
-struct KernelGradient {
+struct WeightGradient {
     side: usize,
     dtype: DType,
 }
 
 /// Of an image `[B, channels, H, W]`.
-fn on_image(image: &[usize], inputs: usize, outputs: usize, side: usize) -> Result<Convolution> {
+fn on_image(image: &[usize], inputs: usize, outputs: usize, side: usize) -> Result<Conv2dSizes> {
     let [images, _, height, width] = *image else { bail!("convolution of {image:?}") };
-    Ok(Convolution { images, inputs, outputs, height, width, side })
+    Ok(Conv2dSizes { images, inputs, outputs, height, width, side })
 }
 
 impl KernelOp for Conv2d {
@@ -45,18 +45,12 @@ impl KernelOp for Conv2d {
         grad: &Tensor,
     ) -> Result<Vec<Option<Tensor>>> {
         let [x, weight] = inputs else { bail!("convolution: {} operands", inputs.len()) };
-        let input = match x.track_op() {
-            true => Some(run_op(InputGradient, &[grad, &weight.detach()])?),
-            false => None,
-        };
-        let kernel = match weight.track_op() {
-            true => {
-                let op = KernelGradient { side: weight.dim(2)?, dtype: weight.dtype() };
-                Some(run_op(op, &[grad, &x.detach()])?)
-            }
-            false => None,
-        };
-        Ok(vec![input, kernel])
+        let dx = x.track_op().then(|| run_op(InputGradient, &[grad, &weight.detach()]));
+        let dweight = weight.track_op().then(|| {
+            let op = WeightGradient { side: weight.dim(2)?, dtype: weight.dtype() };
+            run_op(op, &[grad, &x.detach()])
+        });
+        Ok(vec![dx.transpose()?, dweight.transpose()?])
     }
 }
 
@@ -76,8 +70,8 @@ impl KernelOp for InputGradient {
     }
 }
 
-impl KernelOp for KernelGradient {
-    const NAME: &'static str = "desam-conv2d-kernel-gradient";
+impl KernelOp for WeightGradient {
+    const NAME: &'static str = "desam-conv2d-weight-gradient";
 
     fn run<A: Accelerator>(
         &self,
@@ -87,7 +81,7 @@ impl KernelOp for KernelGradient {
         let [grad, x] = inputs else { bail!("convolution: {} operands", inputs.len()) };
         let (inputs, outputs) = (x.layout.shape().dims4()?.1, grad.layout.shape().dims4()?.1);
         let of = on_image(x.dims(), inputs, outputs, self.side)?;
-        let weight = of.kernel_gradient(on, grad, x, self.dtype)?;
+        let weight = of.weight_gradient(on, grad, x, self.dtype)?;
         Ok((weight, Shape::from((outputs, inputs, self.side, self.side))))
     }
 }

@@ -1,18 +1,18 @@
-// A 2×2 transposed convolution at stride 2 makes of every pixel a block of four. As a product of
-// matrices it gives blocks [planes, down 2, right 2, height, width]; here they become an image
-// [planes, 2 height, 2 width], and an image's gradient becomes blocks. A thread moves both columns of
-// `each` pixels in a row of blocks.
+// Pixel shuffle of a 2×2 transposed convolution at stride 2, which turns every pixel into a block of
+// four. The matrix product gives blocks [planes, down 2, right 2, height, width]; here they become an
+// image [planes, 2 height, 2 width], and an image's gradient becomes blocks (pixel unshuffle). One
+// thread moves both columns of `each` pixels in a row of blocks.
 #include "device.cuh"
 
 namespace {
 
-// Of `count` numbers, written or read at once where they are aligned.
+// `count` elements, moved in one access where they are aligned.
 template <class T, uint32_t count> 
 struct alignas(sizeof(T) * count < 16 ? sizeof(T) * count : 16) Run {
     T of[count];
 };
 
-// Where a thread's numbers lie: of the left column of blocks, and of the image.
+// Offsets of a thread's elements: in the left column of blocks, and in the image.
 struct Place {
     size_t left, right, image;
     bool inside;
@@ -60,7 +60,7 @@ DEVICE void split(const T *image, T *blocks, size_t planes, uint32_t height, uin
 
 } // namespace
 
-// Four numbers at once where `aligned`.
+// Four elements per access where `aligned`.
 #define TRANSPOSE(T)                                                                              \
     KERNEL(conv_transpose_join_##T, 256, const T *blocks, T *image, uint32_t planes,              \
            uint32_t height, uint32_t width, uint32_t aligned) {                                   \

@@ -1,6 +1,6 @@
-//! The transposed convolution by kernels: a product of matrices, and blocks put in their places.
+//! Transposed convolution, 2×2 with stride 2: a matrix product (GEMM), then a pixel shuffle.
 
-use crate::ops::conv2d::pointwise::Pointwise;
+use crate::ops::conv2d::gemm::Gemm;
 use crate::{Accelerator, Arg, KernelOp, Launch, Module, Operand, run_op};
 use crate::{blocks, module, suffix};
 use candle_core::{DType, Layout, Result, Shape, Tensor, bail};
@@ -9,18 +9,18 @@ const MODULE: Module = module!("conv_transpose", CONV_TRANSPOSE);
 const THREADS: usize = 256;
 
 /// `(x [B, I, H, W], weight [I, O, 2, 2]) → y [B, O, 2H, 2W]`; the weight may be f32 while `x` is
-/// not, and its gradient is of its own type.
+/// not, and its gradient has its type.
 #[derive(Debug)]
 pub struct ConvTranspose2x2;
 
-/// `∂y [B, O, 2H, 2W] → [B, 4 O, H, W]`: what each pixel became.
-struct Split;
+/// `∂y [B, O, 2H, 2W] → [B, 4 O, H, W]` (pixel unshuffle).
+struct PixelUnshuffle;
 
 /// `([B, 4 O, H, W] of ∂y, weight) → ∂x`.
 struct InputGradient;
 
 /// `([B, 4 O, H, W] of ∂y, x) → ∂weight`.
-struct KernelGradient {
+struct WeightGradient {
     dtype: DType,
 }
 
@@ -40,15 +40,20 @@ impl KernelOp for ConvTranspose2x2 {
         let shape = Shape::from((images, outputs, 2 * height, 2 * width));
         let pixels = height * width;
         if images * inputs * outputs * pixels == 0 {
-            // Nothing, or sums of nothing.
+            // Empty, or sums over nothing.
             return Ok((zeros(on, shape.elem_count(), x.dtype())?, shape));
         }
-        // [I, 4 O], read the other way round: the gradient of a 1×1 convolution's input.
-        let product = Pointwise { images, inputs: 4 * outputs, outputs: inputs, pixels };
+        // The weight is [I, 4 O], transposed: this product is the input gradient of a 1×1 convolution.
+        let product = Gemm { images, inputs: 4 * outputs, outputs: inputs, pixels };
         let product = product.input_gradient(x, weight)?;
         let y = on.allocate(shape.elem_count(), x.dtype())?;
-        let way = Moved { planes: images * outputs, height, width };
-        way.launch(on, "join", [on.address(&product, 0)?, on.address(&y, 0)?], (x.dtype(), true))?;
+        let shuffle = PixelShuffle { planes: images * outputs, height, width };
+        shuffle.launch(
+            on,
+            "join",
+            [on.address(&product, 0)?, on.address(&y, 0)?],
+            (x.dtype(), true),
+        )?;
         Ok((y, shape))
     }
 
@@ -61,23 +66,17 @@ impl KernelOp for ConvTranspose2x2 {
         let [x, weight] = inputs else {
             bail!("transposed convolution: {} operands", inputs.len())
         };
-        let split = run_op(Split, &[grad])?;
-        let input = match x.track_op() {
-            true => Some(run_op(InputGradient, &[&split, &weight.detach()])?),
-            false => None,
-        };
-        let kernel = match weight.track_op() {
-            true => {
-                let op = KernelGradient { dtype: weight.dtype() };
-                Some(run_op(op, &[&split, &x.detach()])?.reshape(weight.shape())?)
-            }
-            false => None,
-        };
-        Ok(vec![input, kernel])
+        let split = run_op(PixelUnshuffle, &[grad])?;
+        let dx = x.track_op().then(|| run_op(InputGradient, &[&split, &weight.detach()]));
+        let dweight = weight.track_op().then(|| {
+            let op = WeightGradient { dtype: weight.dtype() };
+            run_op(op, &[&split, &x.detach()])?.reshape(weight.shape())
+        });
+        Ok(vec![dx.transpose()?, dweight.transpose()?])
     }
 }
 
-impl KernelOp for Split {
+impl KernelOp for PixelUnshuffle {
     const NAME: &'static str = "desam-conv-transpose2x2-split";
 
     fn run<A: Accelerator>(
@@ -90,9 +89,9 @@ impl KernelOp for Split {
         let (height, width) = (height / 2, width / 2);
         let split = on.allocate(grad.count(), grad.dtype())?;
         let whole = grad.layout.start_offset().is_multiple_of(8);
-        let way = Moved { planes: images * outputs, height, width };
+        let shuffle = PixelShuffle { planes: images * outputs, height, width };
         let addresses = [grad.address(on)?, on.address(&split, 0)?];
-        way.launch(on, "split", addresses, (grad.dtype(), whole))?;
+        shuffle.launch(on, "split", addresses, (grad.dtype(), whole))?;
         Ok((split, Shape::from((images, 4 * outputs, height, width))))
     }
 }
@@ -114,13 +113,13 @@ impl KernelOp for InputGradient {
         if images * inputs * four * height * width == 0 {
             return Ok((zeros(on, shape.elem_count(), grad.dtype())?, shape));
         }
-        let product = Pointwise { images, inputs: four, outputs: inputs, pixels: height * width };
+        let product = Gemm { images, inputs: four, outputs: inputs, pixels: height * width };
         Ok((product.forward(grad, weight)?, shape))
     }
 }
 
-impl KernelOp for KernelGradient {
-    const NAME: &'static str = "desam-conv-transpose2x2-kernel-gradient";
+impl KernelOp for WeightGradient {
+    const NAME: &'static str = "desam-conv-transpose2x2-weight-gradient";
 
     fn run<A: Accelerator>(
         &self,
@@ -134,20 +133,20 @@ impl KernelOp for KernelGradient {
         if images * inputs * four * height * width == 0 {
             return Ok((zeros(on, shape.elem_count(), self.dtype)?, shape));
         }
-        let product = Pointwise { images, inputs: four, outputs: inputs, pixels: height * width };
-        Ok((product.kernel_gradient(on, [x, grad], self.dtype)?, shape))
+        let product = Gemm { images, inputs: four, outputs: inputs, pixels: height * width };
+        Ok((product.weight_gradient(on, [x, grad], self.dtype)?, shape))
     }
 }
 
-/// Numbers on their way between blocks and an image.
-struct Moved {
+/// Moves pixels between 2×2 blocks, stored as channels, and an image (pixel shuffle).
+struct PixelShuffle {
     planes: usize,
     height: usize,
     width: usize,
 }
 
-impl Moved {
-    /// `aligned`: the image begins at a multiple of eight numbers.
+impl PixelShuffle {
+    /// `aligned`: the image begins at a multiple of eight elements.
     fn launch<A: Accelerator>(
         &self,
         on: &A,

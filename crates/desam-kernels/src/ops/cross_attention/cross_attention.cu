@@ -1,15 +1,16 @@
-// Attention between two sequences of which one is short: no score is ever written to memory.
+// Multi-head cross-attention between two sequences of which one is short, forward, as flash attention:
+// online softmax, no score is ever written to memory.
 //
-// `seen` [N, heads, Q] gets each query's logarithm of its sum of powers, where a gradient will want it.
+// `seen` [N, heads, Q] gets the log-sum-exp of each query's scores (base 2), for the backward pass.
 #include "heads.cuh"
 
 namespace {
 
-// ---- More queries than keys: a thread a query and head. Keys and values of an image pass through
-// shared memory, `each` of them at a time, the heads of one 4 numbers apart so that lanes with
-// different heads meet different banks.
+// ---- More queries than keys: one thread per query and head. Keys and values of an image are staged
+// in shared memory, `each` at a time. Heads are padded by 4 elements, so that lanes with different
+// heads read different banks (no bank conflicts).
 
-// With `repeated` the queries of the one image that there are of them are those of all images.
+// With `repeated`, the queries of one image are shared by all images (broadcast).
 template <unsigned D, class T>
 DEVICE void few_keys(const T *q, const T *k, const T *v, T *y, float *seen, const Sizes &size,
                      uint32_t each, uint32_t repeated) {
@@ -57,8 +58,8 @@ DEVICE void few_keys(const T *q, const T *k, const T *v, T *y, float *seen, cons
             top + log2f(total);
 }
 
-// ---- More keys than queries: a block GROUP queries of one head, a thread every 256th key. Each
-// thread has running sums of its own for all queries, which are joined in the end.
+// ---- More keys than queries: one block per GROUP queries of one head, one thread per 256th key. Each
+// thread keeps private running sums for all queries; they are reduced over the block at the end.
 
 template <unsigned D, unsigned GROUP, class T>
 DEVICE void few_queries(const T *q, const T *k, const T *v, T *y, float *seen, const Sizes &size) {
@@ -88,7 +89,7 @@ DEVICE void few_queries(const T *q, const T *k, const T *v, T *y, float *seen, c
     }
     const size_t begin = static_cast<size_t>(image) * size.keys * channels + head * D;
     for (uint32_t start = 0; start < size.keys; start += THREADS) {
-        // What was asked is to stay in shared memory: in registers there is no room for it.
+        // The queries stay in shared memory: there are not enough registers for them.
         __syncwarp();
         const uint32_t key = start + threadIdx.x;
         if (key >= size.keys) continue;
@@ -109,7 +110,7 @@ DEVICE void few_queries(const T *q, const T *k, const T *v, T *y, float *seen, c
     }
 #pragma unroll
     for (unsigned j = 0; j < GROUP; j++) {
-        // A thread without keys adds nothing; a warp without any has no largest score either.
+        // A thread without keys adds nothing; a warp without any has no maximum score either.
         const float highest = warp_max(top[j]);
         const float less = top[j] == -INFINITY ? 0.0f : fast_exp2(top[j] - highest);
         const float all = warp_sum(total[j] * less);

@@ -1,7 +1,6 @@
-// What attention's kernels have in common: sizes, and vectors of one head, in registers or in shared
-// memory.
+// Shared by the attention kernels: sizes, and vectors of one head, in registers or in shared memory.
 //
-// Heads are read where they lie: q [N, Q, C], k and v [N, K, C], C = heads · D, D numbers a head.
+// Heads are read in place: q [N, Q, C], k and v [N, K, C], C = heads · D, D channels per head.
 // Scores are kept in units of log 2, so that exponentials are powers of two.
 #pragma once
 #include "spread.cuh"
@@ -58,7 +57,7 @@ template <unsigned D> DEVICE void add(float (&to)[D], float by, const float *x) 
 
 } // namespace
 
-// Parameters of every kernel here, behind its own pointers.
+// Parameters of every kernel here, after its own pointers.
 #define SIZES uint32_t queries, uint32_t keys, uint32_t heads, float scale
 #define GIVEN Sizes{queries, keys, heads, scale}
 

@@ -1,13 +1,14 @@
-//! Attention by kernels, forward and backward.
+//! Multi-head cross-attention between a short and a long sequence, forward and backward, without
+//! scores in memory (flash attention).
 
 use crate::ops::column_sums::of_columns;
 use crate::{Accelerator, Arg, KernelOp, Launch, Module, Operand, blocks, module, run_op, suffix};
 use candle_core::{DType, Result, Shape, Tensor, bail};
 
 const FORWARD: Module = module!("cross_attention", CROSS_ATTENTION);
-const BACKWARD: Module = module!("cross_attention_back", CROSS_ATTENTION_BACK);
+const BACKWARD: Module = module!("cross_attention_backward", CROSS_ATTENTION_BACKWARD);
 const THREADS: usize = 256;
-/// Numbers of shared memory that keys and values may fill.
+/// Elements of shared memory for keys and values.
 const SHARED: usize = 12 * 1024;
 
 /// Sizes of an attention of `q [N, Q, heads · D]` to `k` and `v [N, K, heads · D]`; none but `images`
@@ -36,7 +37,7 @@ impl CrossAttentionSizes {
         1.0 / (self.per_head.max(1) as f32).sqrt()
     }
 
-    /// Numbers of shared memory for a key and its value; heads lie 4 apart.
+    /// Elements of shared memory for a key and its value; heads are padded by 4.
     fn of_a_key(&self) -> usize {
         2 * self.heads * (self.per_head + 4)
     }
@@ -45,7 +46,7 @@ impl CrossAttentionSizes {
         self.queries >= self.keys
     }
 
-    /// Blocks of an image and a head backwards: a thread a member of the longer sequence.
+    /// Blocks per image and head in the backward pass: one thread per token of the longer sequence.
     fn tiles(&self) -> usize {
         self.queries.max(self.keys).div_ceil(THREADS)
     }
@@ -65,9 +66,9 @@ impl CrossAttentionSizes {
 #[derive(Debug)]
 pub struct CrossAttention {
     sizes: CrossAttentionSizes,
-    /// Whether `q` is that of one image, which is that of all.
+    /// Whether `q` holds one image's queries, shared by all.
     repeated: bool,
-    /// `[N, heads, Q]`, f32: gets what a gradient needs to know of each query's scores.
+    /// `[N, heads, Q]`, f32: gets the log-sum-exp of each query's scores, for the backward pass.
     seen: Option<Tensor>,
 }
 
@@ -126,17 +127,14 @@ impl KernelOp for CrossAttention {
         let mut args = vec![q.address(on)?, k.address(on)?, v.address(on)?];
         args.extend([on.address(&y, 0)?, seen]);
         args.extend(sizes.args()?);
-        let (grid, shared) = match sizes.are_keys_few() {
-            true => {
-                let each = keys.min(SHARED / sizes.of_a_key());
-                args.extend([Arg::size(each)?, Arg::U32(self.repeated.into())]);
-                let grid = blocks(images * (queries * heads).div_ceil(THREADS), 1)?;
-                (grid, each * sizes.of_a_key() * size_of::<f32>())
-            }
-            false => {
-                let group = if per_head == 32 { 4 } else { 8 };
-                (blocks(images * heads * queries.div_ceil(group), 1)?, 0)
-            }
+        let (grid, shared) = if sizes.are_keys_few() {
+            let each = keys.min(SHARED / sizes.of_a_key());
+            args.extend([Arg::size(each)?, Arg::U32(self.repeated.into())]);
+            let grid = blocks(images * (queries * heads).div_ceil(THREADS), 1)?;
+            (grid, each * sizes.of_a_key() * size_of::<f32>())
+        } else {
+            let group = if per_head == 32 { 4 } else { 8 };
+            (blocks(images * heads * queries.div_ceil(group), 1)?, 0)
         };
         on.launch(&Launch {
             module: FORWARD,
@@ -168,13 +166,11 @@ impl KernelOp for CrossAttention {
         let short = if sizes.are_keys_few() { 2 * of(keys) } else { of(queries) };
         let parts = Tensor::zeros((sizes.tiles(), short), DType::F32, q.device())?;
         let [q_alone, k_alone, v_alone, y] = [*q, *k, *v, output].map(Tensor::detach);
-        let back = Back { sizes, others: [v_alone, y, seen.clone(), parts.clone()] };
+        let back =
+            CrossAttentionBackward { sizes, others: [v_alone, y, seen.clone(), parts.clone()] };
         let long = run_op(back, &[&q_alone, &k_alone, grad])?;
         let short = of_columns(&parts, short)?.to_dtype(q.dtype())?;
-        let (dq, both) = match sizes.are_keys_few() {
-            true => (long, short),
-            false => (short, long),
-        };
+        let (dq, both) = if sizes.are_keys_few() { (long, short) } else { (short, long) };
         let both = both.reshape((2, images, keys, sizes.channels()))?;
         Ok(vec![Some(dq.reshape(q.shape())?), Some(both.get(0)?), Some(both.get(1)?)])
     }
@@ -182,14 +178,14 @@ impl KernelOp for CrossAttention {
 
 /// `(q, k, ∂y)` → the gradient of the longer sequence: `∂q [N, Q, C]`, or `∂k` and `∂v`,
 /// `[2, N, K, C]`. Parts of the other's gradients are put into the last of `others`.
-struct Back {
+struct CrossAttentionBackward {
     sizes: CrossAttentionSizes,
     /// `v`, `y`, what was seen forwards, parts `[tiles, the shorter's numbers]`.
     others: [Tensor; 4],
 }
 
-impl KernelOp for Back {
-    const NAME: &'static str = "desam-cross-attention-back";
+impl KernelOp for CrossAttentionBackward {
+    const NAME: &'static str = "desam-cross-attention-backward";
 
     fn run<A: Accelerator>(
         &self,
@@ -199,9 +195,10 @@ impl KernelOp for Back {
         let [q, k, grad] = inputs else { bail!("attention: {} inputs", inputs.len()) };
         let Self { sizes, others } = self;
         let CrossAttentionSizes { images, heads, .. } = *sizes;
-        let shape = match sizes.are_keys_few() {
-            true => q.layout.shape().clone(),
-            false => Shape::from([&[2], k.dims()].concat()),
+        let shape = if sizes.are_keys_few() {
+            q.layout.shape().clone()
+        } else {
+            Shape::from([&[2], k.dims()].concat())
         };
         let long = on.allocate(shape.elem_count(), q.dtype())?;
         let [v, y, seen, parts] = others.each_ref().map(|t| t.contiguous());
@@ -216,7 +213,7 @@ impl KernelOp for Back {
         args.push(Arg::size(images)?);
         on.launch(&Launch {
             module: BACKWARD,
-            kernel: &sizes.kernel("_back", q.dtype())?,
+            kernel: &sizes.kernel("_backward", q.dtype())?,
             grid: blocks(images * heads * sizes.tiles(), 1)?,
             threads: THREADS as u32,
             shared: 0,

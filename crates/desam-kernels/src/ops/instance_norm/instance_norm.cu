@@ -1,6 +1,6 @@
-// Instance norm with LeakyReLU, both ways; planes.cuh says who takes what.
+// Instance norm with LeakyReLU, forward and backward; planes.cuh describes the partition of planes.
 //
-// Forward: x is read for its moments (in registers twice: the mean, then the distances from it), and
+// Forward: x is read for its moments (two passes in registers: mean, then squared deviations), and
 // again to be normalised. Backward: y and ∂y are read for two sums, and again; the normalised x is
 // y before the rectifier, so x itself is not needed.
 #include "planes.cuh"
@@ -58,7 +58,7 @@ DEVICE void normalise(const T *x, const float2 *sums, T *y, float eps, float slo
     }
 }
 
-// With h the gradient behind the norm and n what the norm put out: the sums of h and of h · n.
+// With h the gradient of the norm's output n: the sums of h and of h · n.
 template <class T>
 DEVICE void open(const T *y, const T *grad, float2 *sums, float slope, const Cut &cut) {
     const Place here = place<false>(cut);
@@ -86,7 +86,7 @@ DEVICE void open(const T *y, const T *grad, float2 *sums, float slope, const Cut
     if (threadIdx.x == 0) sums[here.plane * cut.parts + here.part] = make_float2(sum[0], sum[1]);
 }
 
-// ∂x = scale · (h - mean(h) - n · mean(h · n)); it may take the place of ∂y.
+// ∂x = scale · (h - mean(h) - n · mean(h · n)); it may overwrite ∂y.
 template <class T>
 DEVICE void close(const T *y, const T *grad, const float2 *moments, const float *sums, T *dx,
                   float eps, float slope, const Cut &cut) {

@@ -1,4 +1,5 @@
-//! Instance norm by kernels, and what other ops on planes need of it.
+//! Instance norm with LeakyReLU, forward and backward, and the reductions over planes that other ops
+//! share.
 
 use crate::{Accelerator, Arg, KernelOp, Launch, Module, Operand, blocks, module, run_op, suffix};
 use candle_core::op::BackpropOp;
@@ -7,46 +8,47 @@ use std::sync::Mutex;
 
 const MODULE: Module = module!("instance_norm", INSTANCE_NORM);
 
-/// `THREADS`, `CHUNK` and the most parts of `planes.cuh`.
+/// As in `planes.cuh`: threads of a block, elements of a chunk, the maximum number of parts.
 const THREADS: u32 = 256;
 const CHUNK: usize = 4096;
-const MOST: usize = 32;
+const MAX_PARTS: usize = 32;
 
-/// How the planes of a tensor `[B, C, H, W]` are cut into parts, a block each.
+/// Partition of the planes of a tensor `[B, C, H, W]` into parts, one thread block each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Cut {
+pub(crate) struct PlaneParts {
     /// `B · C`
     planes: usize,
     /// `H · W`
     pixels: usize,
+    /// Per plane.
     parts: usize,
-    /// Of a part.
+    /// Per part.
     chunks: usize,
 }
 
-impl Cut {
-    /// Of a tensor with these sizes.
+impl PlaneParts {
+    /// For a tensor of these sizes.
     pub(crate) fn of(dims: &[usize]) -> Result<Self> {
         let [images, channels, height, width] = *dims else { bail!("no planes in {dims:?}") };
         let (planes, pixels) = (images * channels, height * width);
         if pixels >= 1 << 31 {
             bail!("a plane of {pixels} pixels is more than kernels count");
         }
-        let chunks = pixels.div_ceil(CHUNK).div_ceil(MOST).max(1);
+        let chunks = pixels.div_ceil(CHUNK).div_ceil(MAX_PARTS).max(1);
         Ok(Self { planes, pixels, parts: pixels.div_ceil(chunks * CHUNK), chunks })
     }
 
-    /// Of `each` sums a part.
+    /// The number of sums, `each` per part.
     pub(crate) fn numbers(&self, each: usize) -> usize {
         self.planes * self.parts * each
     }
 
-    /// Room for `each` sums a part, f32.
+    /// Memory for `each` sums per part, f32.
     pub(crate) fn sums<A: Accelerator>(&self, on: &A, each: usize) -> Result<A::Storage> {
         on.allocate(self.numbers(each), DType::F32)
     }
 
-    /// Starts a kernel whose last parameters say how planes are cut, unless there is nothing to do.
+    /// Launches a kernel whose last parameters are the partition, unless the tensor is empty.
     pub(crate) fn launch<A: Accelerator>(
         &self,
         on: &A,
@@ -57,37 +59,38 @@ impl Cut {
         if self.planes == 0 || self.pixels == 0 {
             return Ok(());
         }
-        let cut = [self.pixels, self.parts, self.chunks].map(Arg::size);
-        let cut = cut.into_iter().collect::<Result<Vec<_>>>()?;
+        let parts = [self.pixels, self.parts, self.chunks].map(Arg::size);
+        let parts = parts.into_iter().collect::<Result<Vec<_>>>()?;
         on.launch(&Launch {
             module,
             kernel: &format!("{kernel}_{}", suffix(dtype)?),
             grid: blocks(self.planes * self.parts, 1)?,
             threads: THREADS,
             shared: 0,
-            args: &[args, &cut].concat(),
+            args: &[args, &parts].concat(),
         })
     }
 }
 
-/// Mean and spread of every part of `x`'s planes.
+/// Mean and sum of squared deviations of every part of `x`'s planes.
 pub(crate) fn moments<A: Accelerator>(on: &A, x: &Operand<'_, A::Storage>) -> Result<A::Storage> {
-    let cut = Cut::of(x.dims())?;
-    let sums = cut.sums(on, 2)?;
+    let parts = PlaneParts::of(x.dims())?;
+    let sums = parts.sums(on, 2)?;
     let args = [x.address(on)?, on.address(&sums, 0)?];
-    cut.launch(on, MODULE, ("instance_norm_moments", x.dtype()), &args)?;
+    parts.launch(on, MODULE, ("instance_norm_moments", x.dtype()), &args)?;
     Ok(sums)
 }
 
-/// The numbers that a norm and the LeakyReLU behind it know.
+/// Parameters of an instance norm and the LeakyReLU behind it.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Rectified {
+pub(crate) struct NormLeakyRelu {
+    /// Added to the variance.
     pub(crate) eps: f64,
-    /// 1 where there is no rectifier; above 0.
+    /// Of the LeakyReLU below zero; above 0, and 1 without a rectifier.
     pub(crate) slope: f32,
 }
 
-impl Rectified {
+impl NormLeakyRelu {
     /// Writes `x` behind norm and rectifier to `y`, which may be its own storage.
     pub(crate) fn forward<A: Accelerator>(
         &self,
@@ -103,7 +106,7 @@ impl Rectified {
             Arg::F32(self.eps as f32),
             Arg::F32(self.slope),
         ];
-        Cut::of(x.dims())?.launch(on, MODULE, ("instance_norm_apply", x.dtype()), &args)
+        PlaneParts::of(x.dims())?.launch(on, MODULE, ("instance_norm_apply", x.dtype()), &args)
     }
 
     /// Writes `∂x` to `dx`, which may be `grad`'s own storage, from the output `y` and `grad = ∂y`.
@@ -114,18 +117,18 @@ impl Rectified {
         moments: &A::Storage,
         dx: &A::Storage,
     ) -> Result<()> {
-        let (cut, dtype) = (Cut::of(y.dims())?, y.dtype());
-        let sums = cut.sums(on, 2)?;
+        let (parts, dtype) = (PlaneParts::of(y.dims())?, y.dtype());
+        let sums = parts.sums(on, 2)?;
         let (y, grad, sums) = (y.address(on)?, grad.address(on)?, on.address(&sums, 0)?);
         let (eps, slope) = (Arg::F32(self.eps as f32), Arg::F32(self.slope));
-        cut.launch(on, MODULE, ("instance_norm_open", dtype), &[y, grad, sums, slope])?;
+        parts.launch(on, MODULE, ("instance_norm_open", dtype), &[y, grad, sums, slope])?;
         let (moments, dx) = (on.address(moments, 0)?, on.address(dx, 0)?);
         let args = [y, grad, moments, sums, dx, eps, slope];
-        cut.launch(on, MODULE, ("instance_norm_close", dtype), &args)
+        parts.launch(on, MODULE, ("instance_norm_close", dtype), &args)
     }
 }
 
-/// A tensor of numbers that an op made on its way.
+/// A storage as an untracked tensor, to be kept between kernels.
 pub(crate) fn tensor<A: Accelerator>(
     on: &A,
     storage: A::Storage,
@@ -137,15 +140,15 @@ pub(crate) fn tensor<A: Accelerator>(
 /// Instance norm and LeakyReLU, `x [B, C, H, W] → y`.
 #[derive(Debug)]
 pub struct InstanceNorm {
-    rectified: Rectified,
-    /// What the way forward leaves for the way back.
+    rectified: NormLeakyRelu,
+    /// Saved by the forward pass for the backward pass.
     moments: Mutex<Option<Tensor>>,
 }
 
 impl InstanceNorm {
     /// `slope` above 0; 1 is no rectifier.
     pub fn new(eps: f64, slope: f32) -> Self {
-        Self { rectified: Rectified { eps, slope }, moments: Mutex::new(None) }
+        Self { rectified: NormLeakyRelu { eps, slope }, moments: Mutex::new(None) }
     }
 }
 
@@ -161,7 +164,7 @@ impl KernelOp for InstanceNorm {
         let (sums, y) = (moments(on, x)?, on.allocate(x.count(), x.dtype())?);
         self.rectified.forward(on, x, &sums, &y)?;
         if let Ok(mut kept) = self.moments.lock() {
-            let count = Cut::of(x.dims())?.numbers(2);
+            let count = PlaneParts::of(x.dims())?.numbers(2);
             *kept = Some(tensor(on, sums, count));
         }
         Ok((y, x.layout.shape().clone()))
@@ -174,17 +177,17 @@ impl KernelOp for InstanceNorm {
         grad: &Tensor,
     ) -> Result<Vec<Option<Tensor>>> {
         let kept = self.moments.lock().ok().and_then(|moments| moments.clone());
-        let Some(moments) = kept else { bail!("instance norm: back before forward") };
+        let Some(moments) = kept else { bail!("instance norm: backward before forward") };
         let grad = grad.to_dtype(output.dtype())?.detach();
-        let op = Gradient(self.rectified);
+        let op = InstanceNormBackward(self.rectified);
         Ok(vec![Some(run_op(op, &[&output.detach(), &grad, &moments])?)])
     }
 }
 
 /// `(y, ∂y, moments) → ∂x`.
-struct Gradient(Rectified);
+struct InstanceNormBackward(NormLeakyRelu);
 
-impl KernelOp for Gradient {
+impl KernelOp for InstanceNormBackward {
     const NAME: &'static str = "desam-instance-norm-gradient";
 
     fn run<A: Accelerator>(

@@ -1,29 +1,29 @@
-// What kernels over planes (one channel of one image each) have in common.
+// Shared by kernels that reduce over planes (one channel of one image each).
 //
-// A plane is cut into at most 32 parts and a block takes one, so that few planes fill a GPU too.
-// What a block sums up it leaves for its part; whoever needs the plane's sums joins them in a warp,
-// a lane a part, always in the same order: no atomics, and no launch in between. A thread takes runs
-// of 8 numbers, 16 bytes at a time. Kernels that sum go over the planes from the last to the first,
-// the others from the first to the last: what was touched last is still in the cache.
+// A plane is split into at most 32 parts, one thread block each, so that few planes fill a GPU too.
+// A block writes the partial sums of its part; a kernel that needs the plane's sums combines them in
+// a warp, one lane per part, always in the same order: no atomics, and no extra launch. A thread takes
+// runs of 8 elements, 16 bytes at a time. Kernels that sum walk the planes from the last to the first,
+// the others from the first to the last: the data touched last is still in the cache.
 #pragma once
 #include "wide.cuh"
 
 namespace planes {
 
 constexpr uint32_t THREADS = 256, RUN = 8, RUNS = 2;
-// Numbers that a block takes at once.
+// Elements per step of a block.
 constexpr uint32_t CHUNK = THREADS * RUN * RUNS;
 
-// How planes of `pixels` numbers are cut: into `parts` of `chunks` each, the last perhaps shorter.
+// Partition of planes of `pixels` elements into `parts` of `chunks` each; the last may be shorter.
 struct Cut {
     uint32_t pixels, parts, chunks;
 };
 
-// Parameters of every kernel here, behind its own.
+// Parameters of every kernel here, after its own.
 #define CUT uint32_t pixels, uint32_t parts, uint32_t chunks
 #define THE_CUT ::planes::Cut{pixels, parts, chunks}
 
-// What a block does: the numbers `first .. end` of a plane that begins at number `begin`.
+// The work of a block: elements `first .. end` of a plane that begins at element `begin`.
 struct Place {
     size_t plane, begin;
     uint32_t part, first, end;
@@ -37,12 +37,12 @@ template <bool upwards> DEVICE Place place(const Cut &cut) {
     return {plane, static_cast<size_t>(plane) * cut.pixels, part, first, end};
 }
 
-// The first number of this thread's run `run` of the chunk at `chunk`.
+// The first element of this thread's run `run` of the chunk at `chunk`.
 DEVICE uint32_t run_at(uint32_t chunk, uint32_t run) {
     return chunk + (run * THREADS + threadIdx.x) * RUN;
 }
 
-// Whether runs of all planes at `p` can be moved 16 bytes at a time.
+// Whether runs of all planes at `p` can be loaded 16 bytes at a time.
 template <class... P> DEVICE bool aligned(const Cut &cut, const P *...p) {
     return cut.pixels % RUN == 0 && ((reinterpret_cast<uintptr_t>(p) | ...) % 16) == 0;
 }
@@ -114,36 +114,35 @@ template <uint32_t N> DEVICE void block_sums(float (&x)[N]) {
     for (uint32_t i = 0; i < N; i++) x[i] = warp_sum(lane < WARPS ? sums[i * WARPS + lane] : 0.0f);
 }
 
-// What a norm does to every number of a plane: `(x - mean) · scale`.
+// The normalisation of a plane: `(x - mean) · scale`.
 struct Moments {
     float mean, scale;
 };
 
-// From the parts' means and sums of squared distances from them. All lanes of a warp together.
+// From the parts' means and sums of squared deviations. All lanes of a warp must call it.
 DEVICE Moments moments_of(const float2 *sums, size_t plane, const Cut &cut, float eps) {
-    const uint32_t lane = threadIdx.x % WARP, stretch = cut.chunks * CHUNK;
+    const uint32_t lane = threadIdx.x % WARP, part_len = cut.chunks * CHUNK;
     const bool mine = lane < cut.parts;
     const float2 part = mine ? sums[plane * cut.parts + lane] : make_float2(0.0f, 0.0f);
-    const float count = mine ? min(stretch, cut.pixels - lane * stretch) : 0;
+    const float count = mine ? min(part_len, cut.pixels - lane * part_len) : 0;
     const float mean = warp_sum(part.x * count) / cut.pixels, off = part.x - mean;
     const float spread = warp_sum(part.y + count * off * off);
     return {mean, 1.0f / sqrtf(spread / cut.pixels + eps)};
 }
 
-// The mean over a plane of what its parts summed up; `each` numbers a part, of which the first.
-// All lanes of a warp together.
+// The mean over a plane of its parts' first sum; `each` sums per part. All lanes of a warp must call it.
 DEVICE float mean_of(const float *sums, size_t plane, const Cut &cut, uint32_t each) {
     const uint32_t lane = threadIdx.x % WARP;
     return warp_sum(lane < cut.parts ? sums[(plane * cut.parts + lane) * each] : 0.0f) / cut.pixels;
 }
 
-// Behind a LeakyReLU.
+// LeakyReLU.
 DEVICE float rectified(float x, float slope) { return x < 0.0f ? x * slope : x; }
 
-// Before a LeakyReLU, from what is behind it; `steep` is its slope's reciprocal.
+// The input of a LeakyReLU, from its output; `steep` is the reciprocal of its slope.
 DEVICE float unrectified(float y, float steep) { return y < 0.0f ? y * steep : y; }
 
-// The gradient before a LeakyReLU that put out `y`.
+// The input gradient of a LeakyReLU whose output is `y`.
 DEVICE float before_rectifier(float y, float grad, float slope) {
     return y > 0.0f ? grad : grad * slope;
 }

@@ -1,4 +1,4 @@
-//! Layer norm over channels by kernels, forward and backward.
+//! Layer norm over channels (SAM's LayerNorm2d), forward and backward.
 
 use super::gradients;
 use crate::ops::column_sums::{Matrix, column_sums};
@@ -6,7 +6,7 @@ use crate::{Accelerator, Arg, KernelOp, Launch, Module, Operand, blocks, module,
 use candle_core::{DType, Result, Shape, Tensor, bail};
 
 const MODULE: Module = module!("layer_norm_2d", LAYER_NORM_2D);
-/// Pixels of a block.
+/// Pixels per block.
 const PIXELS: usize = 32;
 
 /// `(x, weight, bias) → y`: weight and bias in f32, `y` of the type of `x`.
@@ -90,19 +90,19 @@ impl KernelOp for LayerNorm2d {
             [x, weight, bias],
             grad,
             &seen,
-            (Back { eps: self.eps, seen: seen.clone() }, Sums),
+            (LayerNorm2dBackward { eps: self.eps, seen: seen.clone() }, ParameterGradients),
         )
     }
 }
 
-/// `(x, ∂y, weight) → ∂x`; mean and scale of each pixel are put into `seen [images, 2, pixels]`.
-struct Back {
+/// `(x, ∂y, weight) → ∂x`; mean and scale of each pixel are stored in `seen [images, 2, pixels]`.
+struct LayerNorm2dBackward {
     eps: f64,
     seen: Tensor,
 }
 
-impl KernelOp for Back {
-    const NAME: &'static str = "desam-layer-norm-2d-back";
+impl KernelOp for LayerNorm2dBackward {
+    const NAME: &'static str = "desam-layer-norm-2d-backward";
 
     fn run<A: Accelerator>(
         &self,
@@ -116,7 +116,7 @@ impl KernelOp for Back {
             let ([channels, pixels], (seen, _)) = (planes.sizes()?, self.seen.storage_and_layout());
             on.launch(&Launch {
                 module: MODULE,
-                kernel: &format!("layer_norm_2d_back_{}", suffix(x.dtype())?),
+                kernel: &format!("layer_norm_2d_backward_{}", suffix(x.dtype())?),
                 grid: planes.grid()?,
                 threads: 256,
                 shared: 0,
@@ -137,10 +137,10 @@ impl KernelOp for Back {
 }
 
 /// `(x, ∂y, seen) → [2, channels]`: the gradients of weight and bias, f32.
-struct Sums;
+struct ParameterGradients;
 
-impl KernelOp for Sums {
-    const NAME: &'static str = "desam-layer-norm-2d-sums";
+impl KernelOp for ParameterGradients {
+    const NAME: &'static str = "desam-layer-norm-2d-parameter-gradients";
 
     fn run<A: Accelerator>(
         &self,

@@ -1,8 +1,8 @@
-// Layer norm over the last dimension, forward and backward: a warp a row.
+// Layer norm over the last dimension, forward and backward: one warp per row.
 //
-// A row of up to 128 · STEPS numbers is read once, four numbers a lane and step, and stays in
-// registers; all its loads are under way at once. Longer rows are read again for each of the three
-// passes (`_any`). Mean and variance are taken one after the other, in f32, as on the CPU.
+// A row of up to 128 · STEPS elements is read once, four elements per lane and step, and stays in
+// registers; all its loads are in flight at once. Longer rows are read again for each of the three
+// passes (`_any`). Mean and variance are computed one after the other, in f32, as on the CPU.
 #include "moments.cuh"
 
 namespace {
@@ -117,8 +117,8 @@ DEVICE Moments gradient_any(const Row<In> &row, const Out *grad, In *dx, uint32_
     return m;
 }
 
-// Sums of ∂y · n and of ∂y down the columns of a block's rows, `[2, width]` a block: 128 columns,
-// every eighth row a warp, four columns a lane.
+// Gradients of weight and bias: sums of ∂y · n and of ∂y down the columns of a block's rows,
+// `[2, width]` per block: 128 columns, one warp per eighth row, four columns per lane.
 template <class In, class Out>
 DEVICE void sums(const In *x, const Out *grad, const float *seen, float *parts, uint32_t rows,
                  uint32_t width, uint32_t each) {
@@ -159,7 +159,7 @@ DEVICE void sums(const In *x, const Out *grad, const float *seen, float *parts, 
 
 } // namespace
 
-// The row of this warp, or the kernel is over.
+// The row of this warp; returns if there is none.
 #define ROW                                                                       \
     const uint32_t row = blockIdx.x * (blockDim.x / WARP) + threadIdx.x / WARP;   \
     const uint32_t lane = threadIdx.x % WARP;                                     \
@@ -175,7 +175,7 @@ DEVICE void sums(const In *x, const Out *grad, const float *seen, float *parts, 
 
 // `seen` gets mean and scale of each row.
 #define BACKWARD(In, Out, size, ...)                                                            \
-    KERNEL(layer_norm_back_##size##_##In##_##Out, 256, const In *x, const Out *grad,            \
+    KERNEL(layer_norm_backward_##size##_##In##_##Out, 256, const In *x, const Out *grad,            \
            const float *weight, In *dx, float *seen, uint32_t rows, uint32_t width, float eps) { \
         ROW;                                                                                    \
         const Row<In> mine = {x + at, weight, width, eps};                                      \

@@ -1,13 +1,13 @@
-// Layer norm over the channels of [images, channels, pixels], forward and backward: a block 32
-// pixels, a lane a pixel, every eighth channel a warp. Neighbouring pixels are neighbours in memory;
-// what is read again for the next pass is in the cache.
+// Layer norm over the channels of [images, channels, pixels] (LayerNorm2d), forward and backward: one
+// block per 32 pixels, one lane per pixel, one warp per eighth channel. Adjacent pixels are adjacent in
+// memory; what is read again for the next pass is in the cache.
 #include "device.cuh"
 
 namespace {
 
 constexpr unsigned WARPS = 8;
 
-// Of a number of each thread the sum over the block's warps, lane by lane, the same in each warp.
+// Sum over the block's warps, lane by lane, the same in each warp.
 DEVICE float over_warps(float x) {
     SHARED(float, parts, WARPS * WARP);
     const unsigned lane = threadIdx.x % WARP;
@@ -72,7 +72,7 @@ DEVICE void forward(const T *x, const float *weight, const float *bias, T *y, co
 }
 
 // With n the normalised x and h = ∂y · weight: ∂x = scale · (h - mean(h) - n · mean(h · n)). Mean
-// and scale of each pixel are put into `seen` [images, 2, pixels].
+// and scale of each pixel are stored in `seen` [images, 2, pixels].
 template <class T>
 DEVICE void backward(const T *x, const T *grad, const float *weight, T *dx, float *seen,
                      const Place &at, float eps) {
@@ -99,7 +99,7 @@ DEVICE void backward(const T *x, const T *grad, const float *weight, T *dx, floa
     seen[first + at.pixels] = m.scale;
 }
 
-// Sums of ∂y · n and of ∂y over a plane, a block a plane: `parts` [images, 2, channels].
+// Sums of ∂y · n and of ∂y over a plane, one block per plane: `parts` [images, 2, channels].
 template <class T>
 DEVICE void sums(const T *x, const T *grad, const float *seen, float *parts, uint32_t channels,
                  uint32_t pixels) {
@@ -127,7 +127,7 @@ DEVICE void sums(const T *x, const T *grad, const float *seen, float *parts, uin
            uint32_t channels, uint32_t pixels, float eps) {                                    \
         forward(x, weight, bias, y, place(channels, pixels), eps);                             \
     }                                                                                          \
-    KERNEL(layer_norm_2d_back_##T, 256, const T *x, const T *grad, const float *weight, T *dx, \
+    KERNEL(layer_norm_2d_backward_##T, 256, const T *x, const T *grad, const float *weight, T *dx, \
            float *seen, uint32_t channels, uint32_t pixels, float eps) {                       \
         backward(x, grad, weight, dx, seen, place(channels, pixels), eps);                     \
     }                                                                                          \

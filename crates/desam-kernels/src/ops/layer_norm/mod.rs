@@ -9,15 +9,15 @@ use crate::{Accelerator, Arg, KernelOp, Launch, Module, Operand, blocks, module,
 use candle_core::{DType, Result, Shape, Tensor, bail};
 
 const MODULE: Module = module!("layer_norm", LAYER_NORM);
-/// Rows of a block, a warp each.
+/// Rows per block, one warp each.
 const ROWS: usize = 8;
 
-/// Whether there are kernels from numbers of type `from` to numbers of type `to`.
+/// Whether there are kernels that read type `from` and write type `to`.
 pub fn is_known(from: DType, to: DType) -> bool {
     from == to || from == DType::F32 || to == DType::F32
 }
 
-/// The kernels for rows of this width: they hold up to 128 numbers times their name.
+/// Suffix of the kernels for rows of this width: a warp holds up to 128 times as many elements.
 fn size(width: usize) -> &'static str {
     match width {
         0..=256 => "2",
@@ -87,13 +87,13 @@ impl KernelOp for LayerNorm {
             [x, weight, bias],
             grad,
             &seen,
-            (Back { eps: self.eps, seen: seen.clone() }, Sums),
+            (LayerNormBackward { eps: self.eps, seen: seen.clone() }, ParameterGradients),
         )
     }
 }
 
-/// Gradients of `[x, weight, bias]`. `back` makes that of `x` from `(x, ∂y, weight)` and puts into `seen`
-/// what it found of each norm, from which `sums` makes those of weight and bias, where they are wanted.
+/// Gradients of `[x, weight, bias]`. `back` computes that of `x` from `(x, ∂y, weight)` and stores mean
+/// and scale of each norm in `seen`, from which `sums` computes those of weight and bias, if wanted.
 fn gradients(
     [x, weight, bias]: [&Tensor; 3],
     grad: &Tensor,
@@ -109,14 +109,14 @@ fn gradients(
     Ok(vec![Some(dx), Some(sums.get(0)?), Some(sums.get(1)?)])
 }
 
-/// `(x, ∂y, weight) → ∂x`; mean and scale of each row are put into `seen [rows, 2]`.
-struct Back {
+/// `(x, ∂y, weight) → ∂x`; mean and scale of each row are stored in `seen [rows, 2]`.
+struct LayerNormBackward {
     eps: f64,
     seen: Tensor,
 }
 
-impl KernelOp for Back {
-    const NAME: &'static str = "desam-layer-norm-back";
+impl KernelOp for LayerNormBackward {
+    const NAME: &'static str = "desam-layer-norm-backward";
 
     fn run<A: Accelerator>(
         &self,
@@ -131,7 +131,7 @@ impl KernelOp for Back {
             let (seen, _) = self.seen.storage_and_layout();
             on.launch(&Launch {
                 module: MODULE,
-                kernel: &format!("layer_norm_back_{}_{from}_{to}", size(width)),
+                kernel: &format!("layer_norm_backward_{}_{from}_{to}", size(width)),
                 grid: blocks(rows, ROWS)?,
                 threads: 32 * ROWS as u32,
                 shared: 0,
@@ -152,10 +152,10 @@ impl KernelOp for Back {
 }
 
 /// `(x, ∂y, seen) → [2, width]`: the gradients of weight and bias, f32.
-struct Sums;
+struct ParameterGradients;
 
-impl KernelOp for Sums {
-    const NAME: &'static str = "desam-layer-norm-sums";
+impl KernelOp for ParameterGradients {
+    const NAME: &'static str = "desam-layer-norm-parameter-gradients";
 
     fn run<A: Accelerator>(
         &self,
@@ -165,8 +165,8 @@ impl KernelOp for Sums {
         let [x, grad, seen] = inputs else { bail!("layer norm: {} inputs", inputs.len()) };
         let width = x.dims().last().copied().unwrap_or(1);
         let rows = x.count() / width.max(1);
-        let stretches = rows.div_ceil(column_sums::ROWS).max(1);
-        let parts = on.allocate(stretches * 2 * width, DType::F32)?;
+        let chunks = rows.div_ceil(column_sums::ROWS).max(1);
+        let parts = on.allocate(chunks * 2 * width, DType::F32)?;
         if width > 0 {
             on.launch(&Launch {
                 module: MODULE,
@@ -189,7 +189,7 @@ impl KernelOp for Sums {
                 ],
             })?;
         }
-        let parts = Matrix { storage: &parts, offset: 0, rows: stretches, width: 2 * width };
+        let parts = Matrix { storage: &parts, offset: 0, rows: chunks, width: 2 * width };
         Ok((column_sums(on, parts)?, Shape::from((2, width))))
     }
 }

@@ -6,7 +6,7 @@ struct Moments {
     float mean, scale;
 };
 
-// Lane l holds the numbers from 4 · (32 · s + l) on in x[s], zeros beyond the row's end.
+// Lane l holds the elements from 4 · (32 · s + l) on in x[s], zeros beyond the row's end.
 template <unsigned STEPS>
 DEVICE Moments moments(const Four (&x)[STEPS], uint32_t width, uint32_t lane, float eps) {
     float sum = 0, squares = 0;

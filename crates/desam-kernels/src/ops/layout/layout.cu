@@ -1,14 +1,14 @@
-// Matrices turned, and pixels put into patches.
+// Matrix transpose, and square patches of pixels gathered into rows (im2col without overlap).
 #include "wide.cuh"
 
 namespace {
 
 constexpr unsigned ROWS = 64, COLUMNS = 32, WARPS = 8;
 
-// x [images, rows, columns] → y [images, columns, rows]: a block a tile of 64 rows and 32 columns,
-// which goes through shared memory, so that both sides are met along their rows.
+// x [images, rows, columns] → y [images, columns, rows]: one block per tile of 64 rows and 32 columns,
+// transposed through shared memory, so that loads and stores are both coalesced.
 template <class T>
-DEVICE void turn(const T *x, T *y, uint32_t rows, uint32_t columns) {
+DEVICE void transpose(const T *x, T *y, uint32_t rows, uint32_t columns) {
     SHARED(float, tile, ROWS * (COLUMNS + 1));
     const uint32_t down = (rows + ROWS - 1) / ROWS, across = (columns + COLUMNS - 1) / COLUMNS;
     const uint32_t image = blockIdx.x / (down * across), in_image = blockIdx.x % (down * across);
@@ -40,15 +40,15 @@ struct Pixels {
     uint32_t channels, height, width, side;
 };
 
-// x → y [images, height / side, width / side, channels · side²]: up to four numbers of a patch's
-// line a thread.
+// x → y [images, height / side, width / side, channels · side²]: one thread per up to four elements of
+// a patch's line.
 template <class T> DEVICE void patches(const T *x, T *y, const Pixels &size, uint32_t work) {
     uint32_t at = blockIdx.x * blockDim.x + threadIdx.x;
     if (at >= work) return;
     const uint32_t side = size.side, runs = (side + 3) / 4;
     const uint32_t run = at % runs * 4;
     at /= runs;
-    // Lines of patches lie side by side in y.
+    // Lines of patches are adjacent in y.
     const size_t to = static_cast<size_t>(at) * side + run;
     const uint32_t line = at % side;
     at /= side;
@@ -68,8 +68,8 @@ template <class T> DEVICE void patches(const T *x, T *y, const Pixels &size, uin
 } // namespace
 
 #define TURN(T)                                                                               \
-    KERNEL(layout_turn_##T, 256, const T *x, T *y, uint32_t rows, uint32_t columns) {         \
-        turn(x, y, rows, columns);                                                            \
+    KERNEL(layout_transpose_##T, 256, const T *x, T *y, uint32_t rows, uint32_t columns) {         \
+        transpose(x, y, rows, columns);                                                            \
     }
 #define PATCHES(T)                                                                            \
     KERNEL(layout_patches_##T, 256, const T *x, T *y, uint32_t channels, uint32_t height,     \

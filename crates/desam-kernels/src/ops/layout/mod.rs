@@ -6,7 +6,7 @@ use candle_core::{Result, Shape, Tensor, bail};
 const MODULE: Module = module!("layout", LAYOUT);
 /// Rows and columns of a block's tile.
 const TILE: [usize; 2] = [64, 32];
-/// Threads of a block that puts patches together.
+/// Threads of a block that gathers patches.
 const THREADS: usize = 256;
 
 /// Transposed matrices, `[B, R, C]` → `[B, C, R]`, contiguous.
@@ -28,7 +28,7 @@ impl KernelOp for Transpose {
             let tiles = rows.div_ceil(TILE[0]) * columns.div_ceil(TILE[1]);
             on.launch(&Launch {
                 module: MODULE,
-                kernel: &format!("layout_turn_{}", suffix(x.dtype())?),
+                kernel: &format!("layout_transpose_{}", suffix(x.dtype())?),
                 grid: blocks(images * tiles, 1)?,
                 threads: 256,
                 shared: 0,

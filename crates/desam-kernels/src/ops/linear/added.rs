@@ -1,7 +1,7 @@
-//! The map added to something.
+//! The affine map added to a residual, with gradients.
 
 use super::MODULE;
-use super::product::{Sizes, bias_type, result_shape};
+use super::product::{LinearSizes, bias_type, result_shape};
 use crate::ops::column_sums::of_columns;
 use crate::{Accelerator, Arg, KernelOp, Launch, Operand, suffix};
 use candle_core::backend::BackendStorage;
@@ -54,7 +54,7 @@ impl KernelOp for LinearAdded {
         inputs: &[Operand<'_, A::Storage>],
     ) -> Result<(A::Storage, Shape)> {
         let [x, parameters, to] = inputs else { bail!("linear: {} inputs", inputs.len()) };
-        let (outputs, sizes) = (self.outputs, Sizes::new(x.dims(), self.outputs));
+        let (outputs, sizes) = (self.outputs, LinearSizes::new(x.dims(), self.outputs));
         let y = sizes.product(on, x, parameters)?;
         let shape = result_shape(x.dims(), outputs);
         let alone = match &self.bias {
@@ -80,10 +80,11 @@ impl KernelOp for LinearAdded {
             (None, Some((bias, layout))) => on.address(bias, layout.start_offset())?,
             (None, None) => Arg::NULL,
         };
-        // The sum takes the product's place where it has its type.
-        let other = match to.dtype() == x.dtype() {
-            true => None,
-            false => Some(on.allocate(sizes.rows * outputs, to.dtype())?),
+        // In place of the product if the types agree.
+        let other = if to.dtype() == x.dtype() {
+            None
+        } else {
+            Some(on.allocate(sizes.rows * outputs, to.dtype())?)
         };
         let out = other.as_ref().unwrap_or(&y);
         if sizes.rows * outputs > 0 {
@@ -115,7 +116,7 @@ impl KernelOp for LinearAdded {
         grad: &Tensor,
     ) -> Result<Vec<Option<Tensor>>> {
         let [x, parameters, to] = inputs else { bail!("linear: {} inputs", inputs.len()) };
-        let sizes = Sizes::new(x.dims(), self.outputs);
+        let sizes = LinearSizes::new(x.dims(), self.outputs);
         let count = sizes.inputs * sizes.outputs;
         let weight = match self.bias {
             Bias::Inside => parameters.narrow(0, 0, count)?,
@@ -130,12 +131,12 @@ impl KernelOp for LinearAdded {
                 Tensor::cat(&[&dweight.flatten_all()?, &dbias], 0)
             }
         });
-        let dto = to.track_op().then(|| match to.shape() == grad.shape() {
-            true => Ok(grad.clone()),
-            false => {
-                let sums = of_columns(grad, to.elem_count())?;
-                sums.to_dtype(to.dtype())?.reshape(to.shape())
+        let dto = to.track_op().then(|| {
+            if to.shape() == grad.shape() {
+                return Ok(grad.clone());
             }
+            let sums = of_columns(grad, to.elem_count())?;
+            sums.to_dtype(to.dtype())?.reshape(to.shape())
         });
         Ok(vec![dx, dparameters.transpose()?, dto.transpose()?])
     }

@@ -1,8 +1,8 @@
-// What follows the product of an affine map, in one pass over it: the bias, and an activation or a
-// sum with something else.
+// Epilogue of an affine map's matrix product, in one pass over it: the bias, then an activation or a
+// residual.
 //
-// A warp takes 128 columns, four a lane, so that a lane reads its biases once, and ROWS rows, whose
-// loads are all under way at once. Eight warps lie below each other.
+// A warp takes 128 columns, four per lane, so that a lane reads its biases once, and ROWS rows, whose
+// loads are all in flight at once. The eight warps of a block take different rows.
 #include "../pointwise/activation.cuh"
 #include "wide.cuh"
 
@@ -10,7 +10,7 @@ namespace {
 
 constexpr unsigned COLUMNS = 4 * WARP, WARPS = 8, ROWS = 4;
 
-// Where this thread works: its first row, its column.
+// The first row and the column of this thread.
 struct Place {
     uint32_t row, column;
 };
@@ -47,7 +47,7 @@ DEVICE void finish(T *y, const B *bias, uint32_t rows, uint32_t width) {
     }
 }
 
-// out ← to + (y + bias); the rows of `to` are repeated after `period` of them. `out` may be y.
+// out ← to + (y + bias); `to` is repeated every `period` rows. `out` may be y.
 template <class T, class B, class To>
 DEVICE void added(const T *y, const B *bias, const To *to, To *out, uint32_t rows, uint32_t width,
                   uint32_t period) {

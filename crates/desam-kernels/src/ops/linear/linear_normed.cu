@@ -1,11 +1,10 @@
-// A product, its bias and what it is added to, and the layer norm of that sum, in one pass: a warp a
-// row, which it holds in registers (up to 128 · STEPS numbers), as ops/layer_norm does.
+// Epilogue of a matrix product: bias, residual, and the layer norm of the sum, in one pass. One warp
+// per row, which it holds in registers (up to 128 · STEPS elements), as ops/layer_norm does.
 #include "../layer_norm/moments.cuh"
 
 namespace {
 
-// sum ← to + (y + bias), if it is wanted; y ← its norm. The rows of `to` are repeated after `period`
-// of them.
+// sum ← to + (y + bias), if it is wanted; y ← its norm. `to` is repeated every `period` rows.
 template <class T, class B, class To> struct Parts {
     T *y;
     const B *bias;
@@ -32,7 +31,7 @@ DEVICE void normed(const Parts<T, B, To> &p, uint32_t lane) {
 #pragma unroll
         for (unsigned i = 0; i < 4; i++) x[s].v[i] = z.v[i] + (x[s].v[i] + b.v[i]);
     }
-    // Behind all loads, which a store would hold up.
+    // After all loads: an earlier store would stall them.
     if (p.sum != nullptr) {
 #pragma unroll
         for (unsigned s = 0; s < STEPS; s++) {

@@ -1,4 +1,5 @@
-//! The affine map on a GPU: candle's product (cuBLAS), then one kernel for all that follows it.
+//! Affine map (linear layer): a matrix product by cuBLAS, then one kernel for the epilogue (bias,
+//! activation, residual, layer norm).
 
 mod added;
 mod normed;
@@ -11,7 +12,7 @@ pub use added::{LinearAdded, can_add};
 use candle_core::backend::BackendStorage;
 use candle_core::{Result, Shape, Tensor, bail};
 pub use normed::{NORMED_WIDTH, NormedInputs, SumAndNorm, linear_normed};
-use product::{Sizes, bias_type, result_shape};
+use product::{LinearSizes, bias_type, result_shape};
 
 const MODULE: Module = module!("linear", LINEAR);
 
@@ -28,7 +29,7 @@ pub enum LinearActivation {
 /// weight of another type is cast for the product; its gradient has its own type.
 #[derive(Debug)]
 pub struct Linear {
-    /// What follows the map.
+    /// Applied to the result.
     pub activation: Option<LinearActivation>,
 }
 
@@ -49,12 +50,12 @@ impl KernelOp for Linear {
         if x.dims().last() != Some(&width) || bias.is_some_and(|b| b.count() != outputs) {
             let biases = bias.map(|b| b.count());
             bail!(
-                "linear: {:?} meets a weight of {outputs} outputs × {width} inputs and biases: \
+                "linear: {:?} does not fit a weight of {outputs} outputs × {width} inputs and biases: \
                  {biases:?}",
                 x.dims()
             );
         }
-        let sizes = Sizes::new(x.dims(), outputs);
+        let sizes = LinearSizes::new(x.dims(), outputs);
         let y = sizes.product(on, x, weight)?;
         let shape = result_shape(x.dims(), outputs);
         let follows = bias.is_some() || self.activation.is_some();
@@ -103,7 +104,7 @@ impl KernelOp for Linear {
             Some(LinearActivation::Relu) => pointwise::relu_backward(output, grad)?,
             Some(LinearActivation::Gelu) => bail!("linear: GELU is fused only without a gradient"),
         };
-        let sizes = Sizes::new(x.dims(), weight.dim(0)?);
+        let sizes = LinearSizes::new(x.dims(), weight.dim(0)?);
         let wanted = [x.track_op(), weight.track_op()];
         let mut all = sizes.gradients([x, weight], &grad, wanted)?.to_vec();
         if let Some(bias) = bias {

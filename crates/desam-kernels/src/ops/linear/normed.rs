@@ -1,13 +1,13 @@
-//! The map added to something and the norm of the sum, without gradients.
+//! The affine map added to a residual, and the layer norm of the sum, without gradients.
 
-use super::product::{Sizes, bias_type, result_shape};
+use super::product::{LinearSizes, bias_type, result_shape};
 use crate::{Accelerator, Arg, KernelOp, Launch, Module, Operand, blocks, module, run_op, suffix};
 use candle_core::op::BackpropOp;
 use candle_core::{DType, Result, Shape, Tensor, bail};
 use std::sync::{Arc, OnceLock};
 
 const MODULE: Module = module!("linear_normed", LINEAR_NORMED);
-/// Rows of a block, a warp each.
+/// Rows per block, one warp each.
 const ROWS: usize = 8;
 /// The longest row that a warp holds.
 pub const NORMED_WIDTH: usize = 1536;
@@ -88,7 +88,7 @@ impl KernelOp for AddedNormed {
     ) -> Result<(A::Storage, Shape)> {
         let [x, weight, to] = inputs else { bail!("linear: {} inputs", inputs.len()) };
         let (outputs, _) = weight.layout.shape().dims2()?;
-        let sizes = Sizes::new(x.dims(), outputs);
+        let sizes = LinearSizes::new(x.dims(), outputs);
         let y = sizes.product(on, x, weight)?;
         let shape = result_shape(x.dims(), outputs);
         let count = sizes.rows * outputs;
@@ -131,10 +131,10 @@ impl KernelOp for AddedNormed {
                 ],
             })?;
         }
-        if let (Some(place), Some(sum)) = (&self.sum, sum) {
+        if let (Some(kept), Some(sum)) = (&self.sum, sum) {
             let none = BackpropOp::none();
             let sum = Tensor::from_storage(on.wrap(sum), shape.clone(), none, false);
-            if place.set(sum).is_err() {
+            if kept.set(sum).is_err() {
                 bail!("linear: a sum was made twice");
             }
         }

@@ -1,21 +1,21 @@
-//! The product and its gradients.
+//! The matrix product and its gradients.
 
 use crate::{Accelerator, Cast, Operand, blocks};
 use candle_core::backend::BackendStorage;
 use candle_core::{DType, Layout, Result, Shape, Tensor, bail};
 
-/// Rows and columns of a block of the kernel behind the product.
+/// Rows and columns per block of the epilogue kernel.
 const TILE: [usize; 2] = [32, 128];
 
-/// Sizes of the product.
+/// Sizes of the matrix product.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Sizes {
+pub(super) struct LinearSizes {
     pub(super) rows: usize,
     pub(super) inputs: usize,
     pub(super) outputs: usize,
 }
 
-impl Sizes {
+impl LinearSizes {
     pub(super) fn new(x: &[usize], outputs: usize) -> Self {
         let inputs = x.last().copied().unwrap_or(0);
         Self { rows: x.iter().product::<usize>() / inputs.max(1), inputs, outputs }
@@ -39,8 +39,8 @@ impl Sizes {
         let weight = cast.operand(weight);
         let x_layout = Layout::contiguous_with_offset((rows, inputs), x.layout.start_offset());
         let begin = weight.layout.start_offset();
-        let turned = Layout::new(Shape::from((inputs, outputs)), vec![1, inputs], begin);
-        x.storage.matmul(weight.storage, (1, rows, outputs, inputs), &x_layout, &turned)
+        let transposed = Layout::new(Shape::from((inputs, outputs)), vec![1, inputs], begin);
+        x.storage.matmul(weight.storage, (1, rows, outputs, inputs), &x_layout, &transposed)
     }
 
     pub(super) fn grid(self) -> Result<[u32; 3]> {

@@ -3,7 +3,7 @@
 #include "device.cuh"
 
 // The standard normal distribution at x: `below` is Φ(x), `bell` is exp(-x² / 2). The polynomial is
-// that of the CPU (ops/vector/math.rs); the absolute error of Φ is below 3e-7.
+// that of the CPU (desam-nn's ops/vector/math.rs); the absolute error of Φ is below 3e-7.
 struct Normal {
     float below, bell;
 };
@@ -24,18 +24,18 @@ DEVICE Normal normal(float x) {
 
 struct Straight {
     DEVICE static float at(float x, float) { return x; }
-    DEVICE static float back(float, float grad, float) { return grad; }
+    DEVICE static float derivative(float, float grad, float) { return grad; }
 };
 
-// Of a negative number and of zero nothing is passed on (PyTorch); NaN stays.
+// The gradient is 0 for negative numbers and for zero, as in PyTorch; NaN stays.
 struct Relu {
     DEVICE static float at(float x, float) { return x <= 0.0f ? 0.0f : x; }
-    DEVICE static float back(float x, float grad, float) { return x <= 0.0f ? 0.0f : grad; }
+    DEVICE static float derivative(float x, float grad, float) { return x <= 0.0f ? 0.0f : grad; }
 };
 
 struct LeakyRelu {
     DEVICE static float at(float x, float slope) { return x > 0.0f ? x : slope * x; }
-    DEVICE static float back(float x, float grad, float slope) {
+    DEVICE static float derivative(float x, float grad, float slope) {
         return x > 0.0f ? grad : slope * grad;
     }
 };
@@ -43,7 +43,7 @@ struct LeakyRelu {
 // x · Φ(x), with the exact error function.
 struct Gelu {
     DEVICE static float at(float x, float) { return x * normal(x).below; }
-    DEVICE static float back(float x, float grad, float) {
+    DEVICE static float derivative(float x, float grad, float) {
         const Normal n = normal(x);
         return grad * fmaf(x * 0.3989423f, n.bell, n.below);
     }

@@ -8,7 +8,7 @@ use crate::{Accelerator, Arg, KernelOp, Launch, Module, Operand, blocks, module,
 use candle_core::{Result, Shape, Tensor, bail};
 
 const MODULE: Module = module!("pointwise", POINTWISE);
-/// Numbers of a block.
+/// Elements per block.
 const BLOCK: usize = 4096;
 
 /// An activation function.
@@ -44,14 +44,14 @@ impl PointwiseActivation {
 pub struct Pointwise(pub PointwiseActivation);
 
 /// `(x, ∂y) → ∂x`
-struct Backward(PointwiseActivation);
+struct PointwiseBackward(PointwiseActivation);
 
 /// The gradient of a rectifier's input, from its output and that one's gradient.
 pub(crate) fn relu_backward(output: &Tensor, grad: &Tensor) -> Result<Tensor> {
-    run_op(Backward(PointwiseActivation::Relu), &[&output.detach(), grad])
+    run_op(PointwiseBackward(PointwiseActivation::Relu), &[&output.detach(), grad])
 }
 
-/// Starts `kernel` on `inputs`, all of one shape and type; what it writes.
+/// Launches `kernel` on `inputs`, all of one shape and type, and returns its output.
 fn start<A: Accelerator>(
     on: &A,
     inputs: &[Operand<'_, A::Storage>],
@@ -101,18 +101,18 @@ impl KernelOp for Pointwise {
         grad: &Tensor,
     ) -> Result<Vec<Option<Tensor>>> {
         let [x] = inputs else { bail!("activation: {} inputs", inputs.len()) };
-        Ok(vec![Some(run_op(Backward(self.0), &[&x.detach(), grad])?)])
+        Ok(vec![Some(run_op(PointwiseBackward(self.0), &[&x.detach(), grad])?)])
     }
 }
 
-impl KernelOp for Backward {
-    const NAME: &'static str = "desam-activation-back";
+impl KernelOp for PointwiseBackward {
+    const NAME: &'static str = "desam-activation-backward";
 
     fn run<A: Accelerator>(
         &self,
         on: &A,
         inputs: &[Operand<'_, A::Storage>],
     ) -> Result<(A::Storage, Shape)> {
-        start(on, inputs, &format!("pointwise_{}_back", self.0.name()), self.0.slope())
+        start(on, inputs, &format!("pointwise_{}_backward", self.0.name()), self.0.slope())
     }
 }

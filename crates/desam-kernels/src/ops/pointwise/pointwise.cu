@@ -1,5 +1,5 @@
-// Activations number by number, forward and backward: four numbers a thread and step, GROUPS steps
-// whose loads are under way at once, a block's numbers side by side.
+// Elementwise activations, forward and backward: four elements per thread and step, GROUPS steps whose
+// loads are in flight at once; the elements of a block are contiguous.
 #include "activation.cuh"
 #include "wide.cuh"
 
@@ -7,7 +7,7 @@ namespace {
 
 constexpr unsigned THREADS = 256, GROUPS = 4;
 
-// The group `g` of this thread's: where it begins.
+// Offset of this thread's group `g`.
 DEVICE size_t group(unsigned g) {
     return ((static_cast<size_t>(blockIdx.x) * GROUPS + g) * THREADS + threadIdx.x) * 4;
 }
@@ -46,12 +46,12 @@ DEVICE void backward(const T *x, const T *grad, T *dx, size_t count, float slope
     for (unsigned g = 0; g < GROUPS; g++) {
         const uint32_t some = rest(count, group(g));
 #pragma unroll
-        for (unsigned i = 0; i < 4; i++) v[g].v[i] = F::back(v[g].v[i], d[g].v[i], slope);
+        for (unsigned i = 0; i < 4; i++) v[g].v[i] = F::derivative(v[g].v[i], d[g].v[i], slope);
         store_some(dx + group(g), v[g], some, aligned && some % 4 == 0);
     }
 }
 
-// y [images, period] ← x + to [period]: a block's numbers are of one image.
+// y [images, period] ← x + to [period]: the elements of a block are of one image (broadcast add).
 template <class T>
 DEVICE void added(const T *x, const T *to, T *y, uint32_t tiles, uint32_t period) {
     const size_t image = static_cast<size_t>(blockIdx.x / tiles) * period;
@@ -73,7 +73,7 @@ DEVICE void added(const T *x, const T *to, T *y, uint32_t tiles, uint32_t period
     }
 }
 
-// Counts are two halves of 32 bits.
+// A count is passed as two halves of 32 bits.
 DEVICE size_t joined(uint32_t low, uint32_t high) { return static_cast<size_t>(high) << 32 | low; }
 
 } // namespace
@@ -83,7 +83,7 @@ DEVICE size_t joined(uint32_t low, uint32_t high) { return static_cast<size_t>(h
            float slope) {                                                                    \
         forward<T, F>(x, y, joined(low, high), slope);                                       \
     }                                                                                        \
-    KERNEL(pointwise_##name##_back_##T, 256, const T *x, const T *grad, T *dx, uint32_t low, \
+    KERNEL(pointwise_##name##_backward_##T, 256, const T *x, const T *grad, T *dx, uint32_t low, \
            uint32_t high, float slope) {                                                     \
         backward<T, F>(x, grad, dx, joined(low, high), slope);                               \
     }

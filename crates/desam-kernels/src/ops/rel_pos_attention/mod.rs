@@ -1,4 +1,4 @@
-//! Attention by kernels.
+//! Window attention with decomposed relative positions, tile by tile (flash attention).
 
 use crate::{Accelerator, Arg, KernelOp, Launch, Module, Operand, blocks, module, run_op, suffix};
 use candle_core::{DType, Result, Shape, Tensor, bail};
@@ -6,7 +6,7 @@ use candle_core::{DType, Result, Shape, Tensor, bail};
 const TENSOR_CORES: Module = module!("rel_pos_attention", REL_POS_ATTENTION);
 const SINGLE: Module = module!("rel_pos_attention_single", REL_POS_ATTENTION_SINGLE);
 
-/// Keys of a tile, and its rows and columns (`squares.cuh`).
+/// Keys of a tile, and its rows and columns (`window.cuh`).
 const KEYS: usize = 64;
 const KEY_ROWS: usize = 4;
 const KEY_COLUMNS: usize = 16;
@@ -14,13 +14,13 @@ const KEY_COLUMNS: usize = 16;
 const ROW_OF_32: usize = 64 + 16;
 const ROW_OF_64: usize = 128 + 16;
 const ROW_OF_80: usize = 160;
-/// Queries that a block of the f32 kernel takes.
+/// Queries per block of the f32 kernel.
 const QUERIES: usize = 64;
-/// Shared memory with which two blocks fit a multiprocessor of sm_90, and one that of sm_80.
+/// Shared memory per block with which two blocks fit on a multiprocessor of sm_90, and one on sm_80.
 const SHARED_OF_TWO: usize = 113 * 1024;
-/// What a block of sm_80 may have.
+/// Maximum of shared memory per block on sm_80.
 const SHARED_OF_ONE: usize = 163 * 1024;
-/// Kernels count tokens, and an image's numbers, in 32 bits.
+/// Kernels index tokens, and an image's elements, in 32 bits.
 const COUNT: usize = u32::MAX as usize;
 
 /// Sizes of an attention over a grid of tokens, cut into windows.
@@ -80,7 +80,7 @@ pub fn attention(inputs: RelPosInputs<'_>, sizes: RelPosSizes) -> Result<Option<
     Ok(None)
 }
 
-/// As this type, and so that 8 numbers from a multiple of 8 on lie at a multiple of 16 bytes.
+/// Cast to `dtype`, and aligned so that 8 elements from a multiple of 8 on can be loaded as 16 bytes.
 fn aligned(x: &Tensor, dtype: DType) -> Result<Tensor> {
     let x = x.to_dtype(dtype)?.contiguous()?;
     if x.layout().start_offset() % 8 == 0 { Ok(x) } else { x.force_contiguous() }
@@ -127,13 +127,13 @@ impl RelPosPlan {
     }
 }
 
-/// Terms of a query in shared memory: what it makes of key rows and columns, in bytes.
+/// Bytes of shared memory for the relative-position terms of a query, one per key row and column.
 fn terms(side: usize) -> usize {
     let rows = side.next_multiple_of(KEY_ROWS) | KEY_ROWS;
     4 * (rows + side.next_multiple_of(KEY_COLUMNS) + 8)
 }
 
-/// bf16 and f16, depths that are a multiple of 8 up to 80: a thread a query.
+/// bf16 and f16, depths that are a multiple of 8 up to 80: one thread per query.
 fn tensor_cores(sizes: RelPosSizes, suffix: &str) -> Option<RelPosPlan> {
     let (row, name) = match sizes.depth {
         64 => (ROW_OF_64, "64"),

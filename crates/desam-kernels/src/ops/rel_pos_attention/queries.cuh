@@ -1,4 +1,4 @@
-// The queries of a block for tensor cores, and what they make of the position tables.
+// The queries of a block for tensor cores, and their relative-position terms.
 #pragma once
 #include "tiles.cuh"
 
@@ -10,39 +10,39 @@ template <class T, uint32_t WIDTH, bool EXACT> struct Queries {
 
     const Tiles<T, WIDTH, EXACT> &tiles;
     const Sizes &sizes;
-    const Square &square;
+    const Window &window;
     const Terms terms;
     const uint32_t lane = threadIdx.x % WARP;
-    // The warp's first query, in the block and in the square.
+    // The warp's first query, in the block and in the window.
     const uint32_t base = threadIdx.x / WARP * QUERIES, first;
     uint32_t operands[OPERANDS][STEPS][4];
 
     DEVICE explicit Queries(const Tiles<T, WIDTH, EXACT> &tiles)
-        : tiles(tiles), sizes(tiles.sizes), square(tiles.square),
+        : tiles(tiles), sizes(tiles.sizes), window(tiles.window),
           terms(sizes, reinterpret_cast<float *>(tiles.slot(4)), blockDim.x),
-          first(square.tile * blockDim.x + base) {}
+          first(window.tile * blockDim.x + base) {}
 
     // Whether any of the warp's queries is one.
-    DEVICE bool works() const { return first < square.count(); }
+    DEVICE bool works() const { return first < window.count(); }
 
-    // Of a thread's lines of an accumulator, in the block and in the square. The last query stands
-    // in for those that there are not.
+    // Of a thread's lines of an accumulator, in the block and in the window. Beyond the end,
+    // the last query.
     DEVICE uint32_t line(uint32_t operand, uint32_t half) const {
         return base + operand * 16 + half * 8 + lane / 4;
     }
     DEVICE uint32_t query(uint32_t operand, uint32_t half) const {
-        return min(first - base + line(operand, half), square.count() - 1);
+        return min(first - base + line(operand, half), window.count() - 1);
     }
 
     DEVICE void read(const float *bias) {
         const float scale = LOG2_E / sqrtf(static_cast<float>(sizes.depth));
-        bias += square.head * sizes.depth;
+        bias += window.head * sizes.depth;
 #pragma unroll
         for (uint32_t o = 0; o < OPERANDS; o++) {
 #pragma unroll
             for (uint32_t i = 0; i < 4; i++) {
                 const uint32_t q = query(o, i % 2);
-                const T *from = tiles.vector(q / square.columns, q % square.columns);
+                const T *from = tiles.vector(q / window.columns, q % window.columns);
 #pragma unroll
                 for (uint32_t k = 0; k < STEPS; k++) {
                     const uint32_t channel = 16 * k + i / 2 * 8 + lane % 4 * 2;
@@ -58,10 +58,10 @@ template <class T, uint32_t WIDTH, bool EXACT> struct Queries {
     }
 
     // Terms of the warp's queries for the 64 distances in `tile`, of which the first is `low`.
-    DEVICE void meet(const unsigned char *tile, uint32_t axis, uint32_t low) const {
+    DEVICE void add_terms(const unsigned char *tile, uint32_t axis, uint32_t low) const {
         const float root = sqrtf(static_cast<float>(sizes.depth));
-        const uint32_t last = min(first + QUERIES, square.count()) - 1;
-        const Distances wanted(square, sizes.side, first, last, axis);
+        const uint32_t last = min(first + QUERIES, window.count()) - 1;
+        const Distances wanted(window, sizes.side, first, last, axis);
 #pragma unroll 1
         for (uint32_t row = 0; row < KEYS; row += 16) {
             if (low + row > wanted.high || low + row + 15 < wanted.low) continue;
@@ -81,7 +81,7 @@ template <class T, uint32_t WIDTH, bool EXACT> struct Queries {
 #pragma unroll
                 for (uint32_t half = 0; half < 2; half++) {
                     const uint32_t q = query(o, half);
-                    const uint32_t place = axis == 0 ? q / square.columns : q % square.columns;
+                    const uint32_t place = axis == 0 ? q / window.columns : q % window.columns;
 #pragma unroll
                     for (uint32_t i = 0; i < 4; i++) {
                         const uint32_t distance = low + row + i / 2 * 8 + lane % 4 * 2 + i % 2;
@@ -93,12 +93,12 @@ template <class T, uint32_t WIDTH, bool EXACT> struct Queries {
         }
     }
 
-    // All terms of the block. The first keys are under way meanwhile.
-    DEVICE void meet_all(const T *positions) {
-        const uint32_t from = square.tile * blockDim.x;
-        const uint32_t to = min(from + blockDim.x, square.count()) - 1;
-        const Distances along[2] = {{square, sizes.side, from, to, 0},
-                                    {square, sizes.side, from, to, 1}};
+    // All terms of the block. The copy of the first keys is in flight meanwhile.
+    DEVICE void position_terms(const T *positions) {
+        const uint32_t from = window.tile * blockDim.x;
+        const uint32_t to = min(from + blockDim.x, window.count()) - 1;
+        const Distances along[2] = {{window, sizes.side, from, to, 0},
+                                    {window, sizes.side, from, to, 1}};
         const uint32_t rows = along[0].tiles(), all = rows + along[1].tiles();
         const uint32_t table = (2 * sizes.side - 1) * sizes.depth;
         terms.bound(threadIdx.x);
@@ -118,7 +118,7 @@ template <class T, uint32_t WIDTH, bool EXACT> struct Queries {
             }
             __syncthreads();
             for (uint32_t j = i; j < min(i + 2, all) && works(); j++)
-                meet(tiles.slot(2 + j - i), j < rows ? 0 : 1, low(j));
+                add_terms(tiles.slot(2 + j - i), j < rows ? 0 : 1, low(j));
             __syncthreads();
         }
     }

@@ -1,31 +1,33 @@
-// Attention with decomposed relative positions for bf16 and f16, on tensor cores.
+// Window attention with decomposed relative positions for bf16 and f16 on tensor cores, as flash
+// attention (online softmax over tiles of keys).
 //
-// A block of 4 warps takes 128 queries of one head and square, a warp 32 of them: two operands `a`
-// of 16 queries. Keys and values pass by in tiles of 64 (squares.cuh), two in shared memory: one is
-// worked on while the next is copied (cp.async). A warp takes a tile in halves of 32 keys:
+// A block of 4 warps takes 128 queries of one head and window, a warp 32 of them: two operands `a`
+// of 16 queries. Keys and values are staged in tiles of 64 (window.cuh), double-buffered in shared
+// memory: one is computed on while the next is copied (cp.async). A warp takes a tile in halves of 32
+// keys:
 //
 //   scores [32][32] = terms + q·kᵀ    accumulators start as the terms, so adding them is free
-//   weights = 2^scores                in registers; as accumulators lie, so does `a`
+//   weights = 2^scores                in registers; accumulators have the layout of operand `a`
 //   mixed [32][WIDTH] += weights·v
 //
 // Registers of a thread for WIDTH 80: mixed 80, queries 40, scores 32, column terms 16; in all 246
-// for sm_90, so two blocks share a multiprocessor. Each number of a tile that is read from shared
-// memory meets 32 queries: for WIDTH 80 the reads (40 ldmatrix of 512 bytes a tile and warp, at 128
-// bytes a cycle) of four warps take 640 cycles and the copies 160, below the 1024 that 160 mma of
-// 6.4 cycles take, and a warp has about 600 instructions a tile. A score costs 4.5 beside the mma:
-// start, maximum, power, sum, half of a rounding.
+// for sm_90, so two blocks share a multiprocessor. Each element of a tile that is read from shared
+// memory is used for 32 queries: for WIDTH 80 the reads (40 ldmatrix of 512 bytes per tile and warp, at
+// 128 bytes per cycle) of four warps take 640 cycles and the copies 160, below the 1024 that 160 mma of
+// 6.4 cycles take, and a warp has about 600 instructions per tile. A score costs 4.5 in addition to the
+// mma: start, maximum, power, sum, half of a rounding.
 //
 // Queries are scaled by log2 e / √depth before they are rounded, which changes no rounding; the
-// terms take √depth back. The maximum that powers are relative to is raised only when a score lies
-// more than RAISE above it: weights up to 2^8 are as exact as weights up to 1, and rescaling what
-// was mixed so far is work that then almost never happens.
+// terms are multiplied by √depth to undo it. The maximum that powers are relative to is raised only
+// when a score is more than RAISE above it: weights up to 2^8 are as exact as weights up to 1, and the
+// rescaling of the accumulators is then almost never needed.
 #include "queries.cuh"
 
 namespace {
 
 constexpr float RAISE = 8.0f;
 
-// What a warp's queries mix.
+// The accumulators of a warp's queries.
 template <class T, uint32_t WIDTH, bool EXACT> struct Mixture {
     static constexpr uint32_t STEPS = WIDTH / 16, OUT = WIDTH / 8;
 
@@ -33,7 +35,7 @@ template <class T, uint32_t WIDTH, bool EXACT> struct Mixture {
     const Queries<T, WIDTH, EXACT> &queries;
     const Sizes &sizes;
     const uint32_t lane = threadIdx.x % WARP;
-    // Column terms for 16 key columns, as an accumulator has them.
+    // Column terms for 16 key columns, in the layout of an accumulator.
     float columns[OPERANDS][2][4];
     // Weighted sums of the values and weights, both relative to 2^largest.
     float mixed[OPERANDS][OUT][4], sums[OPERANDS][2], largest[OPERANDS][2];
@@ -119,7 +121,7 @@ template <class T, uint32_t WIDTH, bool EXACT> struct Mixture {
 #pragma unroll
             for (uint32_t c = 0; c < STEPS; c++) {
                 uint32_t b[4];
-                tiles.read_turned(b, values, in_tile + n * 8, c);
+                tiles.read_transposed(b, values, in_tile + n * 8, c);
 #pragma unroll
                 for (uint32_t o = 0; o < OPERANDS; o++) {
                     mma<T>(mixed[o][2 * c], weights[o], {b[0], b[1]});
@@ -129,7 +131,7 @@ template <class T, uint32_t WIDTH, bool EXACT> struct Mixture {
         }
     }
 
-    // Takes the largest scores so far as what powers are relative to.
+    // Makes the maximum scores so far the reference of the powers.
     DEVICE void raise(float (&scores)[OPERANDS][4][4], bool is_first) {
 #pragma unroll
         for (uint32_t o = 0; o < OPERANDS; o++) {
@@ -141,7 +143,7 @@ template <class T, uint32_t WIDTH, bool EXACT> struct Mixture {
                     most = fmaxf(most, scores[o][i / 2][half * 2 + i % 2]);
                 most = fmaxf(most, __shfl_xor_sync(ALL_LANES, most, 1));
                 most = fmaxf(most, __shfl_xor_sync(ALL_LANES, most, 2));
-                // Nothing was mixed before the first, and 2^-most might overflow there.
+                // Before the first tile nothing is accumulated, and 2^-most might overflow there.
                 const float factor = is_first ? 1.0f : fast_exp2(-most);
                 largest[o][half] += most;
                 sums[o][half] *= factor;
@@ -177,8 +179,8 @@ template <class T, uint32_t WIDTH, bool EXACT> struct Mixture {
     }
 
     DEVICE void write(const float *bias, T *y) const {
-        bias += 2 * sizes.width() + tiles.square.head * sizes.depth;
-        y += tiles.square.at(sizes, 1);
+        bias += 2 * sizes.width() + tiles.window.head * sizes.depth;
+        y += tiles.window.at(sizes, 1);
 #pragma unroll
         for (uint32_t o = 0; o < OPERANDS; o++) {
 #pragma unroll
@@ -189,7 +191,7 @@ template <class T, uint32_t WIDTH, bool EXACT> struct Mixture {
                 const float share = 1.0f / sum;
                 const uint32_t q = queries.query(o, half);
                 if (q != queries.first - queries.base + queries.line(o, half)) continue;
-                const uint32_t row = q / tiles.square.columns, column = q % tiles.square.columns;
+                const uint32_t row = q / tiles.window.columns, column = q % tiles.window.columns;
                 T *to = y + (row * sizes.grid + column) * sizes.width();
 #pragma unroll
                 for (uint32_t n = 0; n < OUT; n++) {
@@ -209,10 +211,10 @@ DEVICE void attention(const T *qkv, const float *bias, const T *positions, T *y,
                       const Sizes &sizes) {
     DYNAMIC_SHARED(unsigned char, memory);
     const Tiles<T, WIDTH, EXACT> tiles(sizes, qkv, memory);
-    if (tiles.square.tile * blockDim.x >= tiles.square.count()) return;
+    if (tiles.window.tile * blockDim.x >= tiles.window.count()) return;
     Queries<T, WIDTH, EXACT> queries(tiles);
     queries.read(bias);
-    queries.meet_all(positions);
+    queries.position_terms(positions);
     Mixture<T, WIDTH, EXACT> mixture(tiles, queries);
     mixture.attend_all();
     if (queries.works()) mixture.write(bias, y);
@@ -221,7 +223,7 @@ DEVICE void attention(const T *qkv, const float *bias, const T *positions, T *y,
 } // namespace
 
 // `.._WIDTH` takes that depth, `.._to_WIDTH` any multiple of 8 up to it. All pointers aligned to 16
-// bytes; tokens, and numbers of `qkv` for an image, fewer than 2^32. Threads: 128, 64 or 32, one a
+// bytes; tokens, and numbers of `qkv` for an image, fewer than 2^32. Threads: 128, 64 or 32, one per
 // query. Shared memory: 4 tiles, then the queries' terms.
 #define ATTENTION(T, NAME, WIDTH, EXACT)                                                       \
     KERNEL(rel_pos_attention_##T##_##NAME, 128, const T *qkv, const float *bias,               \

@@ -1,15 +1,15 @@
-// Attention with decomposed relative positions for f32, without tensor cores: what a GPU's parity
-// with the CPU is measured by, and what any depth is done with.
+// Window attention with decomposed relative positions for f32, without tensor cores: the reference for
+// a GPU's parity with the CPU, and the fallback for any depth.
 //
-// A block of 256 threads takes 64 queries of one head and square, and the keys in tiles of 64
-// (squares.cuh). A thread has 4 queries and 4 keys of a tile (a column's, one in each row): 16
-// scores, for which it reads 8 runs of 4 channels from shared memory for 64 products. Of what is
-// mixed it has 4 queries and each 16th channel. A query's maximum and sum are those of 16 threads
-// side by side, half a warp, which hand weights to each other through shared memory.
+// A block of 256 threads takes 64 queries of one head and window, and the keys in tiles of 64
+// (window.cuh). A thread has 4 queries and 4 keys of a tile (of one column, one in each row): 16
+// scores, for which it reads 8 runs of 4 channels from shared memory for 64 products. Of the
+// accumulators it has 4 queries and every 16th channel. A query's maximum and sum are reduced over 16
+// adjacent threads, half a warp, which exchange weights through shared memory.
 //
-// Rows of queries and keys are 4 numbers longer than they have to be: 8 rows read side by side, 16
-// bytes each, lie in different banks.
-#include "squares.cuh"
+// Rows of queries and keys are padded by 4 elements: 8 adjacent rows, 16 bytes each, are in different
+// banks.
+#include "window.cuh"
 
 namespace {
 
@@ -20,27 +20,26 @@ template <uint32_t WIDTH> struct Block {
     static constexpr uint32_t ROW = WIDTH + 4, OUT = WIDTH / SIDE;
 
     const Sizes sizes;
-    const Square square;
-    // The head's first number of the token in the square's corner.
+    const Window window;
+    // The head's first element of the token in the window's corner.
     const float *corner;
     float *const queries, *const keys, *const values, *const weights;
     const Terms terms;
     // The thread's queries are the four from `line` on, its keys are in this column of a tile.
     const uint32_t line = threadIdx.x / SIDE * EACH, column = threadIdx.x % SIDE;
-    // The block's first query in the square.
+    // The block's first query in the window.
     const uint32_t first;
 
     float largest[EACH], sums[EACH], mixed[EACH][OUT];
 
     DEVICE Block(const Sizes &sizes, const float *qkv, float *memory)
-        : sizes(sizes), square(sizes),
-          corner(qkv + square.at(sizes, 3)), queries(memory), keys(queries + QUERIES * ROW),
+        : sizes(sizes), window(sizes),
+          corner(qkv + window.at(sizes, 3)), queries(memory), keys(queries + QUERIES * ROW),
           values(keys + KEYS * ROW), weights(values + KEYS * WIDTH),
-          terms(sizes, weights + QUERIES * WEIGHTS, QUERIES), first(square.tile * QUERIES) {}
+          terms(sizes, weights + QUERIES * WEIGHTS, QUERIES), first(window.tile * QUERIES) {}
 
-    // The query of the square at a line of the block; the last one stands in for those that there
-    // are not.
-    DEVICE uint32_t query(uint32_t line) const { return min(first + line, square.count() - 1); }
+    // The query of the window at a line of the block; beyond the end, the last one.
+    DEVICE uint32_t query(uint32_t line) const { return min(first + line, window.count() - 1); }
     DEVICE const float *vector(uint32_t row, uint32_t column) const {
         return corner + (row * sizes.grid + column) * (3 * sizes.width());
     }
@@ -57,10 +56,10 @@ template <uint32_t WIDTH> struct Block {
     }
     DEVICE void read_queries(const float *bias) const {
         const float scale = LOG2_E / sqrtf(static_cast<float>(sizes.depth));
-        bias += square.head * sizes.depth;
+        bias += window.head * sizes.depth;
         each([&](uint32_t line, uint32_t channel) {
             const uint32_t q = query(line);
-            const float *from = vector(q / square.columns, q % square.columns);
+            const float *from = vector(q / window.columns, q % window.columns);
             const bool there = channel < sizes.depth;
             queries[line * ROW + channel] = there ? (from[channel] + bias[channel]) * scale : 0.0f;
         });
@@ -68,7 +67,7 @@ template <uint32_t WIDTH> struct Block {
     DEVICE void read_keys(uint32_t row, uint32_t column) const {
         each([&](uint32_t key, uint32_t channel) {
             const uint32_t y = row + key / KEY_COLUMNS, x = column + key % KEY_COLUMNS;
-            const bool there = y < square.rows && x < square.columns && channel < sizes.depth;
+            const bool there = y < window.rows && x < window.columns && channel < sizes.depth;
             const float *from = vector(y, x) + sizes.width() + channel;
             keys[key * ROW + channel] = there ? from[0] : 0.0f;
             values[key * WIDTH + channel] = there ? from[sizes.width()] : 0.0f;
@@ -108,12 +107,12 @@ template <uint32_t WIDTH> struct Block {
         }
     }
 
-    DEVICE void meet_all(const float *positions) const {
+    DEVICE void position_terms(const float *positions) const {
         const float root = sqrtf(static_cast<float>(sizes.depth));
-        const uint32_t last = min(first + QUERIES, square.count()) - 1;
+        const uint32_t last = min(first + QUERIES, window.count()) - 1;
         if (threadIdx.x < QUERIES) terms.bound(threadIdx.x);
         for (uint32_t axis = 0; axis < 2; axis++) {
-            const Distances all(square, sizes.side, first, last, axis);
+            const Distances all(window, sizes.side, first, last, axis);
             for (uint32_t low = all.low; low <= all.high; low += KEYS) {
                 __syncthreads();
                 read_distances(positions + axis * (2 * sizes.side - 1) * sizes.depth, low);
@@ -122,7 +121,7 @@ template <uint32_t WIDTH> struct Block {
                 multiply(found);
                 for (uint32_t i = 0; i < EACH; i++) {
                     const uint32_t q = query(line + i);
-                    const uint32_t place = axis == 0 ? q / square.columns : q % square.columns;
+                    const uint32_t place = axis == 0 ? q / window.columns : q % window.columns;
                     for (uint32_t j = 0; j < EACH; j++)
                         terms.put(axis, line + i, place, low + column + j * SIDE,
                                   found[i][j] * root);
@@ -206,8 +205,8 @@ template <uint32_t WIDTH> struct Block {
     }
 
     DEVICE void write(const float *bias, float *y) const {
-        bias += 2 * sizes.width() + square.head * sizes.depth;
-        y += square.at(sizes, 1);
+        bias += 2 * sizes.width() + window.head * sizes.depth;
+        y += window.at(sizes, 1);
 #pragma unroll
         for (uint32_t i = 0; i < EACH; i++) {
             float sum = sums[i];
@@ -216,7 +215,7 @@ template <uint32_t WIDTH> struct Block {
                 sum += __shfl_xor_sync(ALL_LANES, sum, step);
             const uint32_t q = query(line + i);
             if (q != first + line + i) continue;
-            float *to = y + (q / square.columns * sizes.grid + q % square.columns) * sizes.width();
+            float *to = y + (q / window.columns * sizes.grid + q % window.columns) * sizes.width();
 #pragma unroll
             for (uint32_t c = 0; c < OUT; c++) {
                 const uint32_t channel = column + c * SIDE;
@@ -231,9 +230,9 @@ DEVICE void attention(const float *qkv, const float *bias, const float *position
                       const Sizes &sizes) {
     DYNAMIC_SHARED(float, memory);
     Block<WIDTH> block(sizes, qkv, memory);
-    if (block.first >= block.square.count()) return;
+    if (block.first >= block.window.count()) return;
     block.read_queries(bias);
-    block.meet_all(positions);
+    block.position_terms(positions);
     block.attend_all();
     block.write(bias, y);
 }

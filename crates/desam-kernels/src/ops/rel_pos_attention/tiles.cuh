@@ -1,38 +1,37 @@
 // Tiles of keys, values and position tables in shared memory, for tensor cores.
 #pragma once
-#include "squares.cuh"
+#include "window.cuh"
 
-// A tile of 64 rows of WIDTH numbers in shared memory, in chunks of 16 bytes, such that 8 rows read
-// side by side lie in different banks: rows are a chunk longer than they have to be. Where that
-// would keep two blocks from sharing a multiprocessor, chunks change places within pairs instead.
+// A tile of 64 rows of WIDTH numbers in shared memory, in chunks of 16 bytes, such that 8 adjacent
+// rows are in different banks: rows are padded by a chunk. Where that would keep two blocks from
+// sharing a multiprocessor, chunks are swizzled within pairs instead.
 template <uint32_t WIDTH> struct Tile {
-    static constexpr bool TURNED = WIDTH == 80;
-    static constexpr uint32_t PAIRS = WIDTH / 16, ROW = WIDTH * 2 + (TURNED ? 0 : 16);
+    static constexpr bool SWIZZLED = WIDTH == 80;
+    static constexpr uint32_t PAIRS = WIDTH / 16, ROW = WIDTH * 2 + (SWIZZLED ? 0 : 16);
     static constexpr uint32_t BYTES = KEYS * ROW;
-    static_assert(WIDTH == 32 || WIDTH == 64 || WIDTH == 80, "rows might meet in a bank");
-    // Where the first (0) or second (1) chunk of a row lies. Each 32 bytes behind lies the one that
-    // is two behind it.
+    static_assert(WIDTH == 32 || WIDTH == 64 || WIDTH == 80, "rows might share a bank");
+    // Offset of the first (0) or second (1) chunk of a row. Chunks two apart are 32 bytes apart.
     DEVICE static uint32_t at(uint32_t row, uint32_t chunk) {
-        return row * ROW + (TURNED ? chunk ^ row / 4 % 2 : chunk) * 16;
+        return row * ROW + (SWIZZLED ? chunk ^ row / 4 % 2 : chunk) * 16;
     }
 };
 
-// Four tiles: keys and values that are worked on, keys and values that are being copied. WIDTH:
+// Four tiles: keys and values being computed on, keys and values being copied. WIDTH:
 // channels of a row, of which the last are zeros where there are fewer; never if EXACT.
 template <class T, uint32_t WIDTH, bool EXACT> struct Tiles {
     using Rows = Tile<WIDTH>;
 
     const Sizes sizes;
-    const Square square;
-    // The head's first number of the token in the square's corner.
+    const Window window;
+    // The head's first element of the token in the window's corner.
     const T *corner;
     unsigned char *memory;
     // Where this lane reads keys and values of a tile, and this thread writes a row of one.
     const uint32_t key_at, value_at, copy_at;
 
     DEVICE Tiles(const Sizes &sizes, const T *qkv, unsigned char *memory)
-        : sizes(sizes), square(sizes),
-          corner(qkv + square.at(sizes, 3)), memory(memory),
+        : sizes(sizes), window(sizes),
+          corner(qkv + window.at(sizes, 3)), memory(memory),
           key_at(Rows::at(threadIdx.x % WARP / 16 * 8 + threadIdx.x % 8, threadIdx.x / 8 % 2)),
           value_at(Rows::at(threadIdx.x % 16, threadIdx.x % WARP / 16)),
           copy_at(Rows::at(threadIdx.x / 2, threadIdx.x % 2)) {}
@@ -59,7 +58,7 @@ template <class T, uint32_t WIDTH, bool EXACT> struct Tiles {
         for (uint32_t key = threadIdx.x / 2, to = copy_at; key < KEYS;
              key += threads / 2, to += threads / 2 * Rows::ROW) {
             const uint32_t y = row + key / KEY_COLUMNS, x = column + key % KEY_COLUMNS;
-            const bool there = y < square.rows && x < square.columns;
+            const bool there = y < window.rows && x < window.columns;
             const T *from = (there ? vector(y, x) : corner) + sizes.width();
             copy_row(slot(2 * stage), to, from, there);
             copy_row(slot(2 * stage + 1), to, from + sizes.width(), there);
@@ -80,9 +79,9 @@ template <class T, uint32_t WIDTH, bool EXACT> struct Tiles {
                           uint32_t step) const {
         load_matrices(b, tile + row * Rows::ROW + key_at + 32 * step);
     }
-    // The same with the rows as what is summed over.
-    DEVICE void read_turned(uint32_t (&b)[4], const unsigned char *tile, uint32_t row,
+    // The same, transposed: the rows are the reduction dimension.
+    DEVICE void read_transposed(uint32_t (&b)[4], const unsigned char *tile, uint32_t row,
                             uint32_t step) const {
-        load_matrices_turned(b, tile + row * Rows::ROW + value_at + 32 * step);
+        load_matrices_transposed(b, tile + row * Rows::ROW + value_at + 32 * step);
     }
 };

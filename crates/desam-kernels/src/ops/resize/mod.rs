@@ -1,4 +1,4 @@
-//! Bilinear resizing by kernels.
+//! Bilinear interpolation, forward and backward.
 
 use crate::{Accelerator, Arg, KernelOp, Launch, Module, Operand, blocks, module, run_op, suffix};
 use candle_core::{DType, Result, Shape, Tensor, bail};
@@ -47,16 +47,16 @@ impl KernelOp for Bilinear {
     ) -> Result<Vec<Option<Tensor>>> {
         let [x] = inputs else { bail!("bilinear: {} inputs", inputs.len()) };
         let (_, _, h, w) = x.dims4()?;
-        Ok(vec![Some(run_op(Gradient { from: (h, w) }, &[&grad.detach()])?)])
+        Ok(vec![Some(run_op(BilinearBackward { from: (h, w) }, &[&grad.detach()])?)])
     }
 }
 
 /// `∂y → ∂x`.
-struct Gradient {
+struct BilinearBackward {
     from: (usize, usize),
 }
 
-impl KernelOp for Gradient {
+impl KernelOp for BilinearBackward {
     const NAME: &'static str = "desam-bilinear-gradient";
 
     fn run<A: Accelerator>(
@@ -75,7 +75,7 @@ impl KernelOp for Gradient {
     }
 }
 
-/// A thread for each number of planes with sides `written`.
+/// Launches one thread per element written, in planes with sides `written`.
 fn launch<A: Accelerator>(
     on: &A,
     (kernel, dtype): (&str, DType),

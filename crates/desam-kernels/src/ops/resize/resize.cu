@@ -1,11 +1,11 @@
-// Bilinear resizing of planes, half-pixel centres, no smoothing: a thread a number of what is
-// written. Forward it reads four numbers; backward it gathers the outputs that read it, row by row,
-// so nothing is added to memory that others add to.
+// Bilinear interpolation of planes, half-pixel centres, no antialiasing: one thread per element
+// written. Forward it reads four elements; backward it gathers from the outputs that read it, row by
+// row, so that no atomics are needed.
 #include "device.cuh"
 
 namespace {
 
-// Where an output position reads along one axis, and how much of the second number.
+// The two inputs that an output reads along one axis, and the weight of the second.
 struct Tap {
     uint32_t lower, upper;
     float share;
@@ -18,7 +18,7 @@ DEVICE Tap tap(uint32_t position, uint32_t from, float scale) {
     return {lower, min(lower + 1, from - 1), fminf(source - lower, 1.0f)};
 }
 
-// How much of input `at` output `position` reads.
+// Weight with which output `position` reads input `at`.
 DEVICE float weight(uint32_t at, uint32_t position, uint32_t from, float scale) {
     const Tap t = tap(position, from, scale);
     return (t.lower == at ? 1.0f - t.share : 0.0f) + (t.upper == at ? t.share : 0.0f);
@@ -37,7 +37,7 @@ DEVICE Range readers(uint32_t at, uint32_t from, uint32_t to) {
     return {begins ? 0 : static_cast<uint32_t>(first), ends ? to : static_cast<uint32_t>(end)};
 }
 
-// Of this block and thread: a plane and a place in it. A plane takes `blocks` blocks.
+// The plane, and the element in it, of this block and thread. A plane takes `blocks` blocks.
 struct Here {
     size_t plane;
     uint32_t row, column;

@@ -1,35 +1,35 @@
-//! The block's way back, from the last op to the first; what is no longer needed is let go at once.
+//! The backward pass of the block. Buffers are dropped as soon as they are no longer needed.
 
-use super::forward::{Map, Saved, forward};
-use super::meeting::{Shortcut, add, add_to, part};
-use super::sizes::{Kernels, Sizes};
+use super::forward::{FeatureMap, Saved, forward};
+use super::residual::{Shortcut, add_output_gradient, branch_gradients, sum_input_gradients};
+use super::sizes::{SeBlockSizes, SeBlockWeights};
 use crate::ops::instance_norm::tensor;
 use crate::{Accelerator, Arg, KernelOp, Operand};
 use candle_core::backend::BackendStorage;
 use candle_core::{DType, Result, Shape, Storage, Tensor, bail};
 use std::sync::{Arc, Mutex};
 
-/// `∂y →` one of the gradients that are wanted, the last; the others are left in `made`.
-pub(super) struct Back {
-    pub(super) sizes: Sizes,
+/// `∂y →` the last of the gradients that are wanted; the others are left in `made`.
+pub(super) struct SeBlockBackward {
+    pub(super) sizes: SeBlockSizes,
     /// The whole input, `[B, I, H, W]`.
     pub(super) x: Tensor,
     /// Channels of each part of the input.
     pub(super) parts: Vec<usize>,
-    /// All in a row.
+    /// All convolution kernels, concatenated.
     pub(super) kernels: Tensor,
     pub(super) y: Tensor,
-    /// Taken by whoever goes back first; a second one goes forward again.
+    /// Taken by the first backward pass; a second one recomputes it by a forward pass.
     pub(super) saved: Mutex<Option<Saved>>,
     /// Of each part of the input and of the kernels: whether its gradient is wanted.
     pub(super) wanted: Vec<bool>,
     pub(super) made: Arc<Mutex<Vec<Option<Tensor>>>>,
 }
 
-/// Numbers of a gradient, and its shape.
+/// The elements of a gradient, and its shape.
 type Made<S> = Option<(S, Shape)>;
 
-impl KernelOp for Back {
+impl KernelOp for SeBlockBackward {
     const NAME: &'static str = "desam-se-block-gradient";
 
     fn run<A: Accelerator>(
@@ -42,7 +42,7 @@ impl KernelOp for Back {
         let x = Operand { storage: on.of(&x.0)?, layout: x.1 };
         let flat = Operand { storage: on.of(&kernels.0)?, layout: kernels.1 };
         let y = Operand { storage: on.of(&y.0)?, layout: y.1 };
-        let kernels = Kernels::new(&flat, &self.sizes)?;
+        let kernels = SeBlockWeights::new(&flat, &self.sizes)?;
         let saved = match self.saved.lock().ok().and_then(|mut saved| saved.take()) {
             Some(saved) => saved,
             None => match forward(on, &self.sizes, &x, &kernels, true)?.1 {
@@ -50,8 +50,8 @@ impl KernelOp for Back {
                 None => bail!("residual block: nothing was kept"),
             },
         };
-        let way = Way { on, back: self, x: &x, kernels: &kernels };
-        let mut all = way.gradients([&y, grad], saved, flat.dtype())?;
+        let pass = BackwardPass { on, back: self, x: &x, kernels: &kernels };
+        let mut all = pass.gradients([&y, grad], saved, flat.dtype())?;
         let Some(last) = all.iter_mut().rev().find_map(Option::take) else {
             bail!("residual block: no gradient is wanted")
         };
@@ -65,16 +65,16 @@ impl KernelOp for Back {
     }
 }
 
-/// What every step of the way back reads.
-struct Way<'a, A: Accelerator> {
+/// What every step of the backward pass reads.
+struct BackwardPass<'a, A: Accelerator> {
     on: &'a A,
-    back: &'a Back,
+    back: &'a SeBlockBackward,
     x: &'a Operand<'a, A::Storage>,
-    kernels: &'a Kernels<'a, A::Storage>,
+    kernels: &'a SeBlockWeights<'a, A::Storage>,
 }
 
-impl<A: Accelerator> Way<'_, A> {
-    /// Of each part of the input, and of all kernels in a row.
+impl<A: Accelerator> BackwardPass<'_, A> {
+    /// The gradients of each part of the input, and of all kernels, concatenated.
     fn gradients(
         &self,
         behind: [&Operand<'_, A::Storage>; 2],
@@ -93,23 +93,26 @@ impl<A: Accelerator> Way<'_, A> {
             Some((values, moments)) => Shortcut { values, moments: Some(*moments) },
             None => Shortcut { values: self.x, moments: None },
         };
-        let d_second = part(on, behind, on.of(&second_moments)?, &shortcut, sizes.constants)?;
+        let d_second =
+            branch_gradients(on, behind, on.of(&second_moments)?, &shortcut, sizes.constants)?;
         let (conv2, d_first) = self.before_first(d_second, first, dtype)?;
 
         let grad = maps.of(&d_first);
-        let conv1 = match of_kernels {
-            true => Some(sizes.first().kernel_gradient(on, &grad, self.x, dtype)?),
-            false => None,
+        let conv1 = if of_kernels {
+            Some(sizes.first().weight_gradient(on, &grad, self.x, dtype)?)
+        } else {
+            None
         };
-        let dx = match self.back.wanted.iter().rev().skip(1).any(|wanted| *wanted) {
-            true => Some(sizes.first().input_gradient(on, &grad, &self.kernels.first())?),
-            false => None,
+        let dx = if self.back.wanted.iter().rev().skip(1).any(|wanted| *wanted) {
+            Some(sizes.first().input_gradient(on, &grad, &self.kernels.first())?)
+        } else {
+            None
         };
         drop(d_first);
 
         let conv3 = match (&convolved, of_kernels) {
             (Some((grad, _)), true) => {
-                Some(sizes.third().kernel_gradient(on, grad, self.x, dtype)?)
+                Some(sizes.third().weight_gradient(on, grad, self.x, dtype)?)
             }
             _ => None,
         };
@@ -119,7 +122,7 @@ impl<A: Accelerator> Way<'_, A> {
                 self.spread(&dx, &other)?
             }
             (Some(dx), None) => {
-                add_to(on, behind, &dx, sizes.constants)?;
+                add_output_gradient(on, behind, &dx, sizes.constants)?;
                 vec![Some((dx, self.x.layout.shape().clone()))]
             }
             (None, _) => self.back.parts.iter().map(|_| None).collect(),
@@ -129,18 +132,18 @@ impl<A: Accelerator> Way<'_, A> {
         Ok(all)
     }
 
-    /// From the gradient before the second convolution's norm to its kernel's, if it is wanted, and
-    /// to that before the first's norm.
+    /// From the gradient of the second convolution's output: its weight gradient, if it is wanted, and
+    /// the gradient of the first convolution's output.
     fn before_first(
         &self,
         grad: A::Storage,
-        first: Map<Storage>,
+        first: FeatureMap<Storage>,
         dtype: DType,
     ) -> Result<(Option<A::Storage>, A::Storage)> {
         let (on, second, maps) = (self.on, self.back.sizes.second(), self.back.sizes.maps());
         let rectified = maps.of(on.of(&first.values)?);
         let conv2 = match self.back.wanted.last() {
-            Some(true) => Some(second.kernel_gradient(on, &maps.of(&grad), &rectified, dtype)?),
+            Some(true) => Some(second.weight_gradient(on, &maps.of(&grad), &rectified, dtype)?),
             _ => None,
         };
         let before = second.input_gradient(on, &maps.of(&grad), &self.kernels.second())?;
@@ -150,7 +153,7 @@ impl<A: Accelerator> Way<'_, A> {
         Ok((conv2, before))
     }
 
-    /// The sum of both, to the parts of the input that want it.
+    /// The sum of both, for the parts of the input whose gradient is wanted.
     fn spread(&self, a: &A::Storage, b: &A::Storage) -> Result<Vec<Made<A::Storage>>> {
         let (dims, before) = (self.back.sizes.input(), self.back.parts[0]);
         let each = self.back.parts.iter().zip(&self.back.wanted).map(|(channels, wanted)| {
@@ -165,11 +168,11 @@ impl<A: Accelerator> Way<'_, A> {
                 *to = self.on.address(storage, 0)?;
             }
         }
-        add(self.on, [a, b], to, before, (dims, a.dtype()))?;
+        sum_input_gradients(self.on, [a, b], to, before, (dims, a.dtype()))?;
         Ok(made)
     }
 
-    /// One behind the other.
+    /// The gradients of all kernels, concatenated.
     fn row(
         &self,
         kernels: impl Iterator<Item = A::Storage>,

@@ -1,44 +1,44 @@
-//! The block's way forward.
+//! The forward pass of the block.
 
 use super::SeBlockConstants;
-use super::meeting::{Shortcut, meet};
-use super::sizes::{Kernels, Maps, Sizes};
-use crate::ops::conv2d::Convolution;
+use super::residual::{Shortcut, add_residual};
+use super::sizes::{Maps, SeBlockSizes, SeBlockWeights};
+use crate::ops::conv2d::Conv2dSizes;
 use crate::ops::instance_norm::moments;
 use crate::{Accelerator, KernelOp, Operand};
 use candle_core::{Result, Shape, Storage, bail};
 
-/// Numbers, and the moments of the norm that read or reads them.
+/// A feature map, and the moments of the norm that reads or read it.
 #[derive(Debug)]
-pub(super) struct Map<S> {
+pub(super) struct FeatureMap<S> {
     pub(super) values: S,
     pub(super) moments: S,
 }
 
-impl<S> Map<S> {
-    fn kept<A: Accelerator<Storage = S>>(self, on: &A) -> Map<Storage> {
-        Map { values: on.wrap(self.values), moments: on.wrap(self.moments) }
+impl<S> FeatureMap<S> {
+    fn kept<A: Accelerator<Storage = S>>(self, on: &A) -> FeatureMap<Storage> {
+        FeatureMap { values: on.wrap(self.values), moments: on.wrap(self.moments) }
     }
 }
 
-/// What the way back needs. Of the second convolution it needs the moments alone: the output holds
-/// the rest.
+/// Activations saved for the backward pass. Of the second convolution the moments suffice: its output
+/// follows from the block's.
 #[derive(Debug)]
 pub(super) struct Saved {
-    /// Behind the norm and the rectifier, which is what both the second convolution's kernel and the
+    /// OutputAndGrad the norm and the rectifier, which is what both the second convolution's kernel and the
     /// norm's gradient read.
-    pub(super) first: Map<Storage>,
+    pub(super) first: FeatureMap<Storage>,
     pub(super) second_moments: Storage,
     /// The shortcut's convolution, before its norm.
-    pub(super) third: Option<Map<Storage>>,
+    pub(super) third: Option<FeatureMap<Storage>>,
 }
 
-/// The block's output, and what is kept where `keep` says so.
+/// The block's output, and the saved activations if `keep` says so.
 pub(super) fn forward<A: Accelerator>(
     on: &A,
-    sizes: &Sizes,
+    sizes: &SeBlockSizes,
     x: &Operand<'_, A::Storage>,
-    kernels: &Kernels<'_, A::Storage>,
+    kernels: &SeBlockWeights<'_, A::Storage>,
     keep: bool,
 ) -> Result<(A::Storage, Option<Saved>)> {
     let maps = sizes.maps();
@@ -47,23 +47,22 @@ pub(super) fn forward<A: Accelerator>(
     let sums = moments(on, &maps.of(&values))?;
     sizes.constants.first_norm().forward(on, &maps.of(&values), &sums, &values)?;
     let second = sizes.second().forward(on, &maps.of(&values), &kernels.second())?;
-    let first = keep.then_some(Map { values, moments: sums });
+    let first = keep.then_some(FeatureMap { values, moments: sums });
     let second_moments = moments(on, &maps.of(&second))?;
 
-    let third = match sizes.convolved {
-        true => {
-            let values = sizes.third().forward(on, x, &kernels.third())?;
-            let moments = moments(on, &maps.of(&values))?;
-            Some(Map { values, moments })
-        }
-        false => None,
+    let third = if sizes.convolved {
+        let values = sizes.third().forward(on, x, &kernels.third())?;
+        let moments = moments(on, &maps.of(&values))?;
+        Some(FeatureMap { values, moments })
+    } else {
+        None
     };
     let convolved = third.as_ref().map(|third| (maps.of(&third.values), &third.moments));
     let shortcut = match &convolved {
         Some((values, moments)) => Shortcut { values, moments: Some(*moments) },
         None => Shortcut { values: x, moments: None },
     };
-    meet(on, &maps.of(&second), &second_moments, &shortcut, sizes.constants)?;
+    add_residual(on, &maps.of(&second), &second_moments, &shortcut, sizes.constants)?;
     let saved = first.map(|first| Saved {
         first: first.kept(on),
         second_moments: on.wrap(second_moments),
@@ -97,12 +96,12 @@ impl KernelOp for SeBlockFinish {
         let first = on.allocate(main.count(), main.dtype())?;
         self.0.first_norm().forward(on, main, &moments(on, main)?, &first)?;
         let (inputs, outputs) = (channels, channels);
-        let square = Convolution { images, inputs, outputs, height, width, side: 3 };
+        let square = Conv2dSizes { images, inputs, outputs, height, width, side: 3 };
         let y = square.forward(on, &maps.of(&first), conv2)?;
         drop(first);
-        let (gated, beside) = (moments(on, &maps.of(&y))?, moments(on, shortcut)?);
-        let shortcut = Shortcut { values: shortcut, moments: Some(&beside) };
-        meet(on, &maps.of(&y), &gated, &shortcut, self.0)?;
+        let (gated, shortcut_moments) = (moments(on, &maps.of(&y))?, moments(on, shortcut)?);
+        let shortcut = Shortcut { values: shortcut, moments: Some(&shortcut_moments) };
+        add_residual(on, &maps.of(&y), &gated, &shortcut, self.0)?;
         Ok((y, maps.shape().clone()))
     }
 }

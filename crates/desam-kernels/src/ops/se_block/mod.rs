@@ -1,24 +1,24 @@
-//! The block by kernels.
+//! PIMM's residual block with squeeze-excitation, as one op.
 //!
-//! As on the CPU, of what stands between the convolutions one map is kept, and of the shortcut its
-//! convolution's output. The map is the one behind norm and rectifier: it is what the second
-//! convolution's kernel meets again, and the norm's output is read off it. So a block keeps two maps
-//! of the output's size with its output, or one where the shortcut is its input. Two joined inputs are
-//! copied into one tensor, but get their gradients apart.
+//! For the backward pass a block saves one map between its convolutions and the output of the shortcut's
+//! convolution. The map is taken behind instance norm and LeakyReLU: the weight gradient of the second
+//! convolution reads it, and the norm's output follows from it. So a block keeps two maps of the
+//! output's size in addition to its output, or one where the shortcut is the input itself. Two
+//! concatenated inputs are copied into one tensor, but get separate gradients.
 
 mod backward;
 mod forward;
-mod meeting;
+mod residual;
 mod sizes;
 
 pub use forward::SeBlockFinish;
 
-use crate::ops::instance_norm::Rectified;
+use crate::ops::instance_norm::NormLeakyRelu;
 use crate::{Accelerator, Arg, KernelOp, Operand, run_op};
-use backward::Back;
+use backward::SeBlockBackward;
 use candle_core::{Result, Shape, Tensor, bail};
 use forward::{Saved, forward};
-use sizes::{Kernels, Sizes};
+use sizes::{SeBlockSizes, SeBlockWeights};
 use std::sync::{Arc, Mutex};
 
 /// The constants of a block.
@@ -34,8 +34,8 @@ pub struct SeBlockConstants {
 
 impl SeBlockConstants {
     /// The norm and the rectifier behind the first convolution.
-    fn first_norm(self) -> Rectified {
-        Rectified { eps: self.eps, slope: self.slope }
+    fn first_norm(self) -> NormLeakyRelu {
+        NormLeakyRelu { eps: self.eps, slope: self.slope }
     }
 
     fn args(self) -> [Arg; 3] {
@@ -56,7 +56,7 @@ pub struct SeBlockConfig {
     pub constants: SeBlockConstants,
 }
 
-/// `(x, kernels) → y` or `(a, b, kernels) → y`, the kernels all in a row.
+/// `(x, kernels) → y` or `(a, b, kernels) → y`, the convolution kernels concatenated.
 #[derive(Debug)]
 pub struct SeBlock {
     config: SeBlockConfig,
@@ -75,7 +75,7 @@ impl SeBlock {
             [_] => None,
             parts => {
                 let parts = parts.iter().map(|part| part.detach().contiguous());
-                // Of tensors with gaps candle would make one with gaps.
+                // candle concatenates strided tensors into a strided one.
                 Some(Tensor::cat(&parts.collect::<Result<Vec<_>>>()?, 1)?)
             }
         };
@@ -88,8 +88,9 @@ impl SeBlock {
         x: &Operand<'_, A::Storage>,
         kernels: &Operand<'_, A::Storage>,
     ) -> Result<(A::Storage, Shape)> {
-        let sizes = Sizes::of(x.dims(), &self.config)?;
-        let (y, saved) = forward(on, &sizes, x, &Kernels::new(kernels, &sizes)?, self.config.keep)?;
+        let sizes = SeBlockSizes::of(x.dims(), &self.config)?;
+        let (y, saved) =
+            forward(on, &sizes, x, &SeBlockWeights::new(kernels, &sizes)?, self.config.keep)?;
         if let Ok(mut kept) = self.saved.lock() {
             *kept = saved;
         }
@@ -127,8 +128,8 @@ impl KernelOp for SeBlock {
         let x = self.joined.as_ref().unwrap_or(parts[0]).detach();
         let wanted = inputs.iter().map(|t| t.track_op()).collect::<Vec<_>>();
         let made = Arc::new(Mutex::new(vec![]));
-        let back = Back {
-            sizes: Sizes::of(x.dims(), &self.config)?,
+        let back = SeBlockBackward {
+            sizes: SeBlockSizes::of(x.dims(), &self.config)?,
             x,
             parts: parts.iter().map(|part| part.dim(1)).collect::<Result<_>>()?,
             kernels: kernels.detach(),
@@ -140,10 +141,10 @@ impl KernelOp for SeBlock {
         let last = run_op(back, &[&grad.to_dtype(output.dtype())?.detach()])?;
         let mut all = match made.lock() {
             Ok(mut made) => std::mem::take(&mut *made),
-            Err(_) => bail!("residual block: the way back failed"),
+            Err(_) => bail!("residual block: the backward pass failed"),
         };
-        if let Some(place) = wanted.iter().rposition(|wanted| *wanted) {
-            all[place] = Some(last);
+        if let Some(index) = wanted.iter().rposition(|wanted| *wanted) {
+            all[index] = Some(last);
         }
         Ok(all)
     }

@@ -1,17 +1,17 @@
-// The last sum of PIMM's residual block, y = leaky(gate · norm(main) + shortcut), both ways. The
-// shortcut is a convolution behind its own norm, or the block's input as it is (no moments then).
-// ../instance_norm/planes.cuh says who takes what.
+// The residual sum at the end of PIMM's residual block, y = leaky(gate · norm(main) + shortcut), forward
+// and backward. The shortcut is a convolution behind its own norm, or the block's input (no moments
+// then). ../instance_norm/planes.cuh describes the partition of planes.
 //
 // Forward, one pass: main and the other are read, y is written. Backward, two passes over y, ∂y and
-// the other: three sums, then the gradients before both norms. What the gated norm put out is not
-// kept; it is (y before the rectifier - shortcut) / gate.
+// the other: three sums, then the gradients before both norms. The gated norm's output is not stored;
+// it is (y before the rectifier - shortcut) / gate.
 #include "../instance_norm/planes.cuh"
 
 namespace {
 
 using namespace planes;
 
-// Where both branches meet.
+// Where both branches add_residual.
 struct Meeting {
     float eps, gate, slope;
 };
@@ -21,9 +21,9 @@ DEVICE Moments shortcut_moments(const float2 *sums, size_t plane, const Cut &cut
     return moments_of(sums, plane, cut, eps);
 }
 
-// `y` may take the place of `main`.
+// `y` may overwrite `main`.
 template <class T>
-DEVICE void meet(const T *main, const float2 *main_sums, const T *other, const float2 *other_sums,
+DEVICE void add_residual(const T *main, const float2 *main_sums, const T *other, const float2 *other_sums,
                  T *y, const Meeting &at, const Cut &cut) {
     const Place here = place<true>(cut);
     const bool wide = aligned(cut, main, other, y);
@@ -52,7 +52,7 @@ DEVICE void meet(const T *main, const float2 *main_sums, const T *other, const f
     }
 }
 
-// With d the gradient of the sum, n what the gated norm put out and s the shortcut: the sums of d,
+// With d the gradient of the sum, n the gated norm's output and s the shortcut: the sums of d,
 // of d · n and of d · s.
 template <class T>
 DEVICE void open(const T *y, const T *grad, const T *other, const float2 *other_sums, float *sums,
@@ -88,7 +88,7 @@ DEVICE void open(const T *y, const T *grad, const T *other, const float2 *other_
         for (uint32_t i = 0; i < 3; i++) sums[(here.plane * cut.parts + here.part) * 3 + i] = sum[i];
 }
 
-// The gradients before both norms; that of the shortcut may take the place of `other`, and is not
+// The gradients before both norms; that of the shortcut may overwrite `other`, and is not
 // wanted where there is no norm.
 template <class T>
 DEVICE void close(const T *y, const T *grad, const T *other, const float2 *main_sums,
@@ -131,7 +131,7 @@ DEVICE void close(const T *y, const T *grad, const T *other, const float2 *main_
 }
 
 // The gradient of the block's input where the shortcut is the input itself: that of the first
-// convolution's, in whose place it is written, and that of the sum.
+// convolution's input, which it overwrites, plus that of the sum.
 template <class T>
 DEVICE void add_open(const T *y, const T *grad, T *dx, float slope, const Cut &cut) {
     const Place here = place<true>(cut);
@@ -156,8 +156,8 @@ DEVICE void add_open(const T *y, const T *grad, T *dx, float slope, const Cut &c
     }
 }
 
-// The sum of both convolutions' input gradients [B, C, H, W], to where it belongs: channels before
-// `before` to `first`, the others to `second`. Either may be null: nobody wants it then. `first` may
+// The sum of both convolutions' input gradients [B, C, H, W], split by channels: those before
+// `before` to `first`, the others to `second`. Either may be null: its gradient is not wanted then. `first` may
 // be `a` where all channels belong to it.
 template <class T>
 DEVICE void add(const T *a, const T *b, T *first, T *second, uint32_t before, uint32_t channels,
@@ -191,10 +191,10 @@ DEVICE void add(const T *a, const T *b, T *first, T *second, uint32_t before, ui
 } // namespace
 
 #define SE_BLOCK(T)                                                                             \
-    KERNEL(se_block_meet_##T, planes::THREADS, const T *main, const float2 *main_sums,          \
+    KERNEL(se_block_add_residual_##T, planes::THREADS, const T *main, const float2 *main_sums,          \
            const T *other, const float2 *other_sums, T *y, float eps, float gate, float slope,  \
            CUT) {                                                                               \
-        meet(main, main_sums, other, other_sums, y, {eps, gate, slope}, THE_CUT);               \
+        add_residual(main, main_sums, other, other_sums, y, {eps, gate, slope}, THE_CUT);               \
     }                                                                                           \
     KERNEL(se_block_open_##T, planes::THREADS, const T *y, const T *grad, const T *other,       \
            const float2 *other_sums, float *sums, float eps, float gate, float slope, CUT) {    \

@@ -1,14 +1,14 @@
-//! What a block's convolutions and kernels measure.
+//! Sizes of a block's convolutions, and views of its weights.
 
 use super::{SeBlockConfig, SeBlockConstants};
 use crate::Operand;
-use crate::ops::conv2d::Convolution;
+use crate::ops::conv2d::Conv2dSizes;
 use candle_core::backend::BackendStorage;
 use candle_core::{Layout, Result, Shape, bail};
 
 /// Sizes of a block.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Sizes {
+pub(super) struct SeBlockSizes {
     images: usize,
     inputs: usize,
     outputs: usize,
@@ -19,7 +19,7 @@ pub(super) struct Sizes {
     pub(super) constants: SeBlockConstants,
 }
 
-impl Sizes {
+impl SeBlockSizes {
     /// Of a block that reads `x`, sizes `[B, I, H, W]`.
     pub(super) fn of(x: &[usize], config: &SeBlockConfig) -> Result<Self> {
         let [images, inputs, height, width] = *x else { bail!("residual block of {x:?}") };
@@ -27,20 +27,20 @@ impl Sizes {
         Ok(Self { images, inputs, outputs, height, width, convolved, constants })
     }
 
-    fn convolution(&self, inputs: usize, side: usize) -> Convolution {
+    fn convolution(&self, inputs: usize, side: usize) -> Conv2dSizes {
         let Self { images, outputs, height, width, .. } = *self;
-        Convolution { images, inputs, outputs, height, width, side }
+        Conv2dSizes { images, inputs, outputs, height, width, side }
     }
 
-    pub(super) fn first(&self) -> Convolution {
+    pub(super) fn first(&self) -> Conv2dSizes {
         self.convolution(self.inputs, 3)
     }
 
-    pub(super) fn second(&self) -> Convolution {
+    pub(super) fn second(&self) -> Conv2dSizes {
         self.convolution(self.outputs, 3)
     }
 
-    pub(super) fn third(&self) -> Convolution {
+    pub(super) fn third(&self) -> Conv2dSizes {
         self.convolution(self.inputs, 1)
     }
 
@@ -55,7 +55,7 @@ impl Sizes {
     }
 }
 
-/// How a map between the first convolution and the output lies in its storage.
+/// Layout of the maps between the first convolution and the output.
 pub(super) struct Maps(Layout);
 
 impl Maps {
@@ -75,15 +75,15 @@ impl Maps {
     }
 }
 
-/// All kernels of a block, in the order of its convolutions.
-pub(super) struct Kernels<'a, S> {
+/// Views of a block's weights, in the order of its convolutions.
+pub(super) struct SeBlockWeights<'a, S> {
     storage: &'a S,
     layouts: [Layout; 3],
 }
 
-impl<'a, S: BackendStorage> Kernels<'a, S> {
-    /// From all numbers in a row.
-    pub(super) fn new(flat: &Operand<'a, S>, sizes: &Sizes) -> Result<Self> {
+impl<'a, S: BackendStorage> SeBlockWeights<'a, S> {
+    /// From all weights, concatenated.
+    pub(super) fn new(flat: &Operand<'a, S>, sizes: &SeBlockSizes) -> Result<Self> {
         let (o, i) = (sizes.outputs, sizes.inputs);
         let shapes = [[o, i, 3, 3], [o, o, 3, 3], [if sizes.convolved { o } else { 0 }, i, 1, 1]];
         let mut begin = flat.layout.start_offset();
@@ -98,7 +98,7 @@ impl<'a, S: BackendStorage> Kernels<'a, S> {
         Ok(Self { storage: flat.storage, layouts })
     }
 
-    /// Numbers of each.
+    /// The number of elements of each.
     pub(super) fn counts(&self) -> impl Iterator<Item = usize> {
         self.layouts.iter().map(|layout| layout.shape().elem_count())
     }

@@ -1,10 +1,10 @@
-//! Softmax by kernels, forward and backward.
+//! Softmax over the last dimension, forward and backward.
 
 use crate::{Accelerator, Arg, KernelOp, Launch, Module, Operand, blocks, module, run_op, suffix};
 use candle_core::{Result, Shape, Tensor, bail};
 
 const MODULE: Module = module!("softmax", SOFTMAX);
-/// Rows of a block, a warp each.
+/// Rows per block, one warp each.
 const ROWS: usize = 8;
 
 /// Softmax over the last dimension, `x → y`.
@@ -12,9 +12,9 @@ const ROWS: usize = 8;
 pub struct Softmax;
 
 /// `(y, ∂y) → ∂x`
-struct Back;
+struct SoftmaxBackward;
 
-/// Starts `kernel` on `inputs`, all of one shape and type; what it writes.
+/// Launches `kernel` on `inputs`, all of one shape and type, and returns its output.
 fn start<A: Accelerator>(
     on: &A,
     inputs: &[Operand<'_, A::Storage>],
@@ -59,18 +59,18 @@ impl KernelOp for Softmax {
         output: &Tensor,
         grad: &Tensor,
     ) -> Result<Vec<Option<Tensor>>> {
-        Ok(vec![Some(run_op(Back, &[&output.detach(), grad])?)])
+        Ok(vec![Some(run_op(SoftmaxBackward, &[&output.detach(), grad])?)])
     }
 }
 
-impl KernelOp for Back {
-    const NAME: &'static str = "desam-softmax-back";
+impl KernelOp for SoftmaxBackward {
+    const NAME: &'static str = "desam-softmax-backward";
 
     fn run<A: Accelerator>(
         &self,
         on: &A,
         inputs: &[Operand<'_, A::Storage>],
     ) -> Result<(A::Storage, Shape)> {
-        start(on, inputs, "softmax_back")
+        start(on, inputs, "softmax_backward")
     }
 }

@@ -1,4 +1,4 @@
-// Softmax over the last dimension, forward and backward: a warp a row, read once for each of the
+// Softmax over the last dimension, forward and backward: one warp per row, read once for each of the
 // passes (it stays in the cache).
 #include "device.cuh"
 
@@ -6,7 +6,7 @@ namespace {
 
 constexpr float LOG2_E = 1.44269504f;
 
-// A row of nothing but -inf becomes NaN: its numbers differ from the largest by NaN.
+// A row of nothing but -inf becomes NaN: -inf less the maximum of -inf is NaN.
 template <class T> DEVICE void forward(const T *x, T *y, uint32_t width, uint32_t lane) {
     float top = -INFINITY, sum = 0;
     for (uint32_t i = lane; i < width; i += WARP) top = fmaxf(top, widen(x[i]));
@@ -29,7 +29,7 @@ DEVICE void backward(const T *y, const T *grad, T *dx, uint32_t width, uint32_t 
 
 } // namespace
 
-// Where the row of this warp begins, or the kernel is over.
+// Offset of the row of this warp; returns if there is none.
 #define ROW                                                                     \
     const uint32_t row = blockIdx.x * (blockDim.x / WARP) + threadIdx.x / WARP; \
     const uint32_t lane = threadIdx.x % WARP;                                   \
@@ -41,7 +41,7 @@ DEVICE void backward(const T *y, const T *grad, T *dx, uint32_t width, uint32_t 
         ROW;                                                                                    \
         forward(x + at, y + at, width, lane);                                                   \
     }                                                                                           \
-    KERNEL(softmax_back_##T, 256, const T *y, const T *grad, T *dx, uint32_t rows,              \
+    KERNEL(softmax_backward_##T, 256, const T *y, const T *grad, T *dx, uint32_t rows,              \
            uint32_t width) {                                                                    \
         ROW;                                                                                    \
         backward(y + at, grad + at, dx + at, width, lane);                                      \

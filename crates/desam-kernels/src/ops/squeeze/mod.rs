@@ -1,6 +1,7 @@
-//! Means of planes and planes times factors by kernels. Means and factors are f32.
+//! Squeeze-and-excitation: the mean of each plane, and planes times a factor each. Means and factors are
+//! f32.
 
-use crate::ops::instance_norm::{Cut, moments};
+use crate::ops::instance_norm::{PlaneParts, moments};
 use crate::{Accelerator, KernelOp, Module, Operand, module, run_op};
 use candle_core::{DType, Result, Shape, Tensor, bail};
 
@@ -19,11 +20,11 @@ impl KernelOp for PlaneMean {
         inputs: &[Operand<'_, A::Storage>],
     ) -> Result<(A::Storage, Shape)> {
         let [x] = inputs else { bail!("means of planes: {} inputs", inputs.len()) };
-        let (cut, shape) = (Cut::of(x.dims())?, each_plane(x.dims()));
+        let (parts, shape) = (PlaneParts::of(x.dims())?, each_plane(x.dims()));
         let means = on.allocate(shape.elem_count(), DType::F32)?;
         let sums = moments(on, x)?;
         let args = [on.address(&sums, 0)?, on.address(&means, 0)?];
-        cut.launch(on, MODULE, ("squeeze_join_means", DType::F32), &args)?;
+        parts.launch(on, MODULE, ("squeeze_join_means", DType::F32), &args)?;
         Ok((means, shape))
     }
 
@@ -34,18 +35,18 @@ impl KernelOp for PlaneMean {
         grad: &Tensor,
     ) -> Result<Vec<Option<Tensor>>> {
         let [x] = inputs else { bail!("means of planes: {} inputs", inputs.len()) };
-        let op = Spread { shape: x.shape().clone(), dtype: x.dtype() };
+        let op = PlaneMeanBackward { shape: x.shape().clone(), dtype: x.dtype() };
         Ok(vec![Some(run_op(op, &[&grad.detach()])?)])
     }
 }
 
 /// `∂mean [B, C] → ∂x`
-struct Spread {
+struct PlaneMeanBackward {
     shape: Shape,
     dtype: DType,
 }
 
-impl KernelOp for Spread {
+impl KernelOp for PlaneMeanBackward {
     const NAME: &'static str = "desam-plane-mean-gradient";
 
     fn run<A: Accelerator>(
@@ -56,8 +57,8 @@ impl KernelOp for Spread {
         let [grad] = inputs else { bail!("means of planes: {} inputs", inputs.len()) };
         let dx = on.allocate(self.shape.elem_count(), self.dtype)?;
         let args = [grad.address(on)?, on.address(&dx, 0)?];
-        let cut = Cut::of(self.shape.dims())?;
-        cut.launch(on, MODULE, ("squeeze_spread", self.dtype), &args)?;
+        let parts = PlaneParts::of(self.shape.dims())?;
+        parts.launch(on, MODULE, ("squeeze_spread", self.dtype), &args)?;
         Ok((dx, self.shape.clone()))
     }
 }
@@ -80,7 +81,7 @@ impl KernelOp for PlaneScale {
         }
         let y = on.allocate(x.count(), x.dtype())?;
         let args = [x.address(on)?, factors.address(on)?, on.address(&y, 0)?];
-        Cut::of(x.dims())?.launch(on, MODULE, ("squeeze_scale", x.dtype()), &args)?;
+        PlaneParts::of(x.dims())?.launch(on, MODULE, ("squeeze_scale", x.dtype()), &args)?;
         Ok((y, x.layout.shape().clone()))
     }
 
@@ -93,15 +94,15 @@ impl KernelOp for PlaneScale {
         let [x, factors] = inputs else { bail!("planes times factors: {} inputs", inputs.len()) };
         let grad = grad.to_dtype(x.dtype())?.detach();
         let of_x = x.track_op().then(|| run_op(Self, &[&grad, &factors.detach()]));
-        let of_factors = factors.track_op().then(|| run_op(Along, &[&x.detach(), &grad]));
+        let of_factors = factors.track_op().then(|| run_op(FactorGradient, &[&x.detach(), &grad]));
         Ok(vec![of_x.transpose()?, of_factors.transpose()?])
     }
 }
 
 /// `(x, ∂y) → ∂factors`
-struct Along;
+struct FactorGradient;
 
-impl KernelOp for Along {
+impl KernelOp for FactorGradient {
     const NAME: &'static str = "desam-plane-scale-gradient";
 
     fn run<A: Accelerator>(
@@ -110,13 +111,13 @@ impl KernelOp for Along {
         inputs: &[Operand<'_, A::Storage>],
     ) -> Result<(A::Storage, Shape)> {
         let [x, grad] = inputs else { bail!("planes times factors: {} inputs", inputs.len()) };
-        let (cut, shape) = (Cut::of(x.dims())?, each_plane(x.dims()));
-        let (sums, all) = (cut.sums(on, 1)?, on.allocate(shape.elem_count(), DType::F32)?);
+        let (parts, shape) = (PlaneParts::of(x.dims())?, each_plane(x.dims()));
+        let (sums, all) = (parts.sums(on, 1)?, on.allocate(shape.elem_count(), DType::F32)?);
         let sums = on.address(&sums, 0)?;
         let args = [x.address(on)?, grad.address(on)?, sums];
-        cut.launch(on, MODULE, ("squeeze_along", x.dtype()), &args)?;
+        parts.launch(on, MODULE, ("squeeze_along", x.dtype()), &args)?;
         let args = [sums, on.address(&all, 0)?];
-        cut.launch(on, MODULE, ("squeeze_join_sums", DType::F32), &args)?;
+        parts.launch(on, MODULE, ("squeeze_join_sums", DType::F32), &args)?;
         Ok((all, shape))
     }
 }

@@ -1,5 +1,5 @@
-// A plane's mean, and planes times a factor each, both ways; ../instance_norm/planes.cuh says who
-// takes what, and makes the sums that are joined here.
+// Squeeze-and-excitation: the mean of a plane, and planes times a factor each, forward and backward;
+// ../instance_norm/planes.cuh describes the partition of planes, and computes the sums combined here.
 #include "../instance_norm/planes.cuh"
 
 namespace {
@@ -22,7 +22,7 @@ DEVICE void join_sums(const float *sums, float *all, const Cut &cut) {
     if (threadIdx.x == 0) all[here.plane] = mean * cut.pixels;
 }
 
-// The mean's gradient: a share of it for every number.
+// The gradient of the mean, spread evenly over the plane.
 template <class T> DEVICE void spread(const float *grad, T *dx, const Cut &cut) {
     const Place here = place<true>(cut);
     const bool wide = aligned(cut, dx);

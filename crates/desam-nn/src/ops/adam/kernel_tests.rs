@@ -7,7 +7,7 @@ use crate::ops::gradcheck::{max_diff, random};
 /// Parameters of sizes below, at and beyond a block's 4096 numbers, one of them empty.
 const SHAPES: [&[usize]; 6] = [&[1], &[0, 3], &[7, 5], &[4096], &[2, 3, 5, 1001], &[4097, 2]];
 
-/// Gradients of step `i`; the last begins off the multiples of 16 bytes, the one before is turned.
+/// Gradients of step `i`; the last begins off the multiples of 16 bytes, the one before is transposed.
 fn gradients(i: u32) -> Vec<Tensor> {
     let gradient = |(n, shape): (usize, &&[usize])| {
         let seed = u64::from(i) * 10 + n as u64;

@@ -82,9 +82,9 @@ fn kernels_take_turned_input_offsets_and_nothing() {
         for k in [1, 3] {
             let config = Conv2dConfig::same(k);
             let part = |t: &[Tensor]| -> Result<Vec<Tensor>> {
-                let turned = t[0].transpose(2, 3)?;
+                let transposed = t[0].transpose(2, 3)?;
                 // One image of two, at an odd place: 3 · 5 · 3 numbers in.
-                Ok(vec![turned, t[0].narrow(0, 1, 1)?, t[1].narrow(0, 1, 2)?])
+                Ok(vec![transposed, t[0].narrow(0, 1, 1)?, t[1].narrow(0, 1, 2)?])
             };
             for which in 0..2 {
                 compare_kernels(

@@ -20,7 +20,7 @@ fn kernels_agree_with_the_definition_forward_and_backward() {
                 );
             }
         }
-        // Many rows; and a part of a tensor, turned.
+        // Many rows; and a part of a tensor, transposed.
         compare_kernels(
             &inputs(&[2, 300, 12], 12),
             |t| layer_norm(&t[0], &t[1], &t[2], 1e-6),

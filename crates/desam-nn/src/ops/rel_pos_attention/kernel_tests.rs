@@ -119,7 +119,7 @@ fn scores_may_rise_and_fall_over_the_keys() {
     let c = case(1, 9, 9, (1, 16));
     let all = inputs(c);
     // Queries of ones, keys growing by 8 a row along all channels: scores grow by 32 a row, which
-    // weighs nothing beside the next; in a row the columns' random terms decide.
+    // weighs nothing next to the next; in a row the columns' random terms decide.
     let rows = Tensor::arange(0f64, 9.0, &Device::Cpu).unwrap().reshape((1, 9, 1, 1)).unwrap();
     let rows = (rows * 8.0).unwrap().broadcast_as((1, 9, 9, 16)).unwrap();
     for sign in [1.0, -1.0] {
@@ -151,14 +151,14 @@ fn read_input_that_is_turned_or_begins_anywhere() {
         };
         same(|| {
             let y = attend(qkv, bias, positions)?;
-            let turned = qkv.transpose(1, 2)?;
+            let transposed = qkv.transpose(1, 2)?;
             let second = attend(&qkv.narrow(0, 1, 1)?, bias, positions)?;
             let moved = attend(&shifted(qkv)?, &shifted(bias)?, &shifted(positions)?)?;
             let none = attend(&qkv.narrow(0, 0, 0)?, bias, positions)?;
             Ok(vec![
                 [
-                    attend(&turned, bias, positions)?,
-                    attend(&turned.contiguous()?, bias, positions)?,
+                    attend(&transposed, bias, positions)?,
+                    attend(&transposed.contiguous()?, bias, positions)?,
                 ],
                 [y.narrow(0, 1, 1)?, second],
                 [none, y.narrow(0, 0, 0)?],

@@ -7,7 +7,7 @@ use desam_kernels::ops::se_block::{SeBlock, SeBlockConfig, SeBlockConstants, SeB
 
 const CONSTANTS: SeBlockConstants = SeBlockConstants { eps: EPS, slope: SLOPE, gate: GATE };
 
-/// The block of one or more parts `x`, with all convolution kernels in a row in `flat`.
+/// The block of one or more parts `x`, with all convolution kernels concatenated in `flat`.
 pub(super) fn se_block(
     x: &[&Tensor],
     kernels: &SeBlockKernels<'_>,

@@ -1,16 +1,17 @@
-// Attention between two sequences, backwards. With p the weights, s the scores, δ = Σ y ∂y of a query:
-// ∂s = p · (∂y · v - δ), ∂q = scale · Σ ∂s k, ∂k = scale · Σ ∂s q, ∂v = Σ p ∂y.
-// The longer sequence is spread over threads, whose own gradients are sums over the shorter. The
-// shorter one's gradients are sums over all threads: a block's part of them goes to `parts`.
+// Multi-head cross-attention, backward: scores are recomputed, not stored. With p the weights, s the
+// scores, δ = Σ y ∂y of a query: ∂s = p · (∂y · v - δ), ∂q = scale · Σ ∂s k, ∂k = scale · Σ ∂s q,
+// ∂v = Σ p ∂y.
+// Each thread owns a token of the longer sequence and sums its gradients over the shorter one. The
+// gradients of the shorter sequence are sums over all threads: each block writes partial sums to `parts`.
 #include "heads.cuh"
 
 namespace {
 
-constexpr unsigned SHORT = 16; // of the shorter sequence at once
+constexpr unsigned SHORT = 16; // tokens of the shorter sequence per step
 
-// A block 256 queries of one head: dq; `parts` [blocks of an image and head, 2, N, K, C].
+// One block per 256 queries of one head: writes dq; `parts` [blocks of an image and head, 2, N, K, C].
 template <unsigned D, class T>
-DEVICE void few_keys_back(const T *q, const T *k, const T *v, const T *y, const T *grad,
+DEVICE void few_keys_backward(const T *q, const T *k, const T *v, const T *y, const T *grad,
                           const float *seen, T *dq, float *parts, const Sizes &size,
                           uint32_t images) {
     SHARED(float, keys, SHORT * D);
@@ -84,10 +85,10 @@ DEVICE void few_keys_back(const T *q, const T *k, const T *v, const T *y, const 
     if (inside) store(dq + at, dmine, 1.0f);
 }
 
-// A block 256 keys of one head: `dkv` [2, N, K, C], keys and values; `parts` [blocks of an image
+// One block per 256 keys of one head: writes `dkv` [2, N, K, C], keys and values; `parts` [blocks of an image
 // and head, N, Q, C].
 template <unsigned D, class T>
-DEVICE void few_queries_back(const T *q, const T *k, const T *v, const T *y, const T *grad,
+DEVICE void few_queries_backward(const T *q, const T *k, const T *v, const T *y, const T *grad,
                              const float *seen, T *dkv, float *parts, const Sizes &size,
                              uint32_t images) {
     SHARED(float, asked, SHORT * D);
@@ -164,15 +165,15 @@ DEVICE void few_queries_back(const T *q, const T *k, const T *v, const T *y, con
 
 } // namespace
 
-#define CROSS_ATTENTION_BACK(D, GROUP, T)                                                      \
-    KERNEL(cross_few_keys_back_##D##_##T, 256, const T *q, const T *k, const T *v, const T *y, \
+#define CROSS_ATTENTION_BACKWARD(D, GROUP, T)                                                      \
+    KERNEL(cross_few_keys_backward_##D##_##T, 256, const T *q, const T *k, const T *v, const T *y, \
            const T *grad, const float *seen, T *dq, float *parts, SIZES, uint32_t images) {    \
-        few_keys_back<D>(q, k, v, y, grad, seen, dq, parts, GIVEN, images);                    \
+        few_keys_backward<D>(q, k, v, y, grad, seen, dq, parts, GIVEN, images);                    \
     }                                                                                          \
-    KERNEL(cross_few_queries_back_##D##_##T, 256, const T *q, const T *k, const T *v,          \
+    KERNEL(cross_few_queries_backward_##D##_##T, 256, const T *q, const T *k, const T *v,          \
            const T *y, const T *grad, const float *seen, T *dkv, float *parts, SIZES,          \
            uint32_t images) {                                                                  \
-        few_queries_back<D>(q, k, v, y, grad, seen, dkv, parts, GIVEN, images);                \
+        few_queries_backward<D>(q, k, v, y, grad, seen, dkv, parts, GIVEN, images);                \
     }
 
-ALL_HEADS(CROSS_ATTENTION_BACK)
+ALL_HEADS(CROSS_ATTENTION_BACKWARD)

@@ -1,13 +1,14 @@
-// The kernel's gradient of a 3×3 convolution by tensor cores: a sum over pixels.
+// Weight gradient of a 3×3 convolution on tensor cores, as implicit GEMM: a reduction over pixels,
+// split-K.
 //
-// A block makes 64 outputs × 32 inputs × nine taps, each of its four warps eight of the inputs, from
-// every tile of 8×32 pixels in its share. In shared memory, twice: the output's gradient as it is
-// (cp.async, in pieces of eight pixels), 32 KB, and the pixels with their halo, channels last
-// (conv_image.cuh), 23 KB. 16 pixels of a row are what one mma sums over; a warp goes down two rows at
-// a time, and the rows of pixels that the taps look at move up with it in registers. 144 sums a
+// A block computes 64 outputs × 32 inputs × nine taps, each of its four warps eight of the inputs, over
+// the tiles of 8×32 pixels in its split. Shared memory is double-buffered: the output's gradient as it
+// is (cp.async, in pieces of eight pixels), 32 KB, and the pixels with their halo, channels last
+// (conv_image.cuh), 23 KB. One mma reduces over 16 pixels of a row; a warp goes down two rows at a
+// time, and the rows of pixels under the taps move up with it in registers. 144 accumulators per
 // thread; two blocks share a multiprocessor.
 //
-// Shares are added by conv_sums.cu, in their order.
+// conv_split_k.cu adds up the partial sums, in a fixed order.
 #include "conv_image.cuh"
 
 namespace {
@@ -17,7 +18,7 @@ constexpr uint32_t OUTPUTS = 64, INPUTS = 32, ROWS = 8, COLUMNS = 32;
 constexpr uint32_t PITCH = COLUMNS + 4, PLANE = (ROWS + 2) * PITCH;
 // Pieces of a row of one output's gradient.
 constexpr uint32_t PIECES = COLUMNS / 8;
-// In pieces.
+// In 16-byte pieces.
 constexpr uint32_t GRADIENT = ROWS * PIECES * OUTPUTS, STAGE = GRADIENT + INPUTS / 8 * PLANE;
 // Two rows of one half of the columns.
 constexpr uint32_t STEPS = ROWS / 2 * (COLUMNS / 16);
@@ -30,10 +31,10 @@ struct Tile {
     uint32_t image, row, column;
 };
 
-// What all blocks know.
+// Sizes common to all blocks.
 template <class T> struct Images {
     const T *grad, *x;
-    // Of `x` and of `grad`: `pieces`, whether eight pixels of `grad` side by side are aligned.
+    // Of `x` and of `grad`: `pieces`, whether eight adjacent pixels of `grad` are aligned.
     Extent of;
     uint32_t outputs, pieces;
 
@@ -43,8 +44,8 @@ template <class T> struct Images {
         return {index / wide / high, index / wide % high * ROWS, index % wide * COLUMNS};
     }
 
-    // A thread copies one piece of each row of two outputs. In shared memory outputs lie side by side,
-    // exchanged by the piece, so that copies go to different banks.
+    // A thread copies one piece of each row of two outputs. In shared memory outputs are adjacent,
+    // swizzled by the piece, so that copies go to different banks.
     DEVICE void start_gradient(uint4 *stage, const Tile &tile, uint32_t output) const {
         const uint32_t piece = threadIdx.x % PIECES, column = tile.column + piece * 8;
         const uint32_t rows = min(ROWS, of.height - tile.row);
@@ -79,7 +80,7 @@ template <class T> struct Images {
     DEVICE void finish_pixels(const uint32_t (&words)[8], uint4 *stage, uint32_t round) const {
         const uint32_t at = round * THREADS + threadIdx.x;
         if (at >= FETCHES) return;
-        // Groups, rows and pairs follow each other without gaps.
+        // Groups, rows and pairs are contiguous.
         uint4 *to = stage + GRADIENT + 2 * at;
         to[0] = first_piece(words);
         to[1] = second_piece(words);
@@ -96,11 +97,11 @@ DEVICE void see(Seen &b, uint32_t into, const uint4 *pixels) {
     uint32_t two[4];
 #pragma unroll
     for (uint32_t r = 0; r < 2; r++) {
-        load_matrices_turned(two, at + r * PITCH + matrix / 2);
+        load_matrices_transposed(two, at + r * PITCH + matrix / 2);
         b[into + r][0][0] = two[0], b[into + r][0][1] = two[1];
         b[into + r][1][0] = two[2], b[into + r][1][1] = two[3];
     }
-    load_matrices_turned(two, at + matrix / 2 * PITCH + 2);
+    load_matrices_transposed(two, at + matrix / 2 * PITCH + 2);
     b[into][2][0] = two[0], b[into][2][1] = two[1];
     b[into + 1][2][0] = two[2], b[into + 1][2][1] = two[3];
 }
@@ -123,7 +124,7 @@ DEVICE void add_row(Sums &sums, const uint4 *row, uint32_t piece, const uint32_t
     }
 }
 
-// partial [share][64-fold of outputs][tap][32-fold of inputs].
+// partial [split][64-fold of outputs][tap][32-fold of inputs].
 template <class T>
 DEVICE void correlate(const Images<T> &images, float *partial, uint32_t tiles, uint32_t shares) {
     DYNAMIC_SHARED(uint4, memory);
@@ -138,7 +139,7 @@ DEVICE void correlate(const Images<T> &images, float *partial, uint32_t tiles, u
 
     Sums sums = {};
     if (begin < end) {
-        // Nothing hides this, so all is under way at once.
+        // Nothing hides this latency, so all loads are in flight at once.
         uint32_t words[ROUNDS][8];
         const Tile first = images.tile(begin);
         images.start_gradient(memory, first, output);
@@ -200,7 +201,7 @@ DEVICE void correlate(const Images<T> &images, float *partial, uint32_t tiles, u
 } // namespace
 
 #define CORRELATE(T)                                                                             \
-    KERNEL(conv_tensor_kernel_##T, 128, const T *grad, const T *x, float *partial,               \
+    KERNEL(conv_tensor_weight_##T, 128, const T *grad, const T *x, float *partial,               \
            uint32_t inputs, uint32_t outputs, uint32_t height, uint32_t width, uint32_t pairs,   \
            uint32_t pieces, uint32_t tiles, uint32_t shares) {                                   \
         const Images<T> images{grad, x, Extent{inputs, height, width, pairs}, outputs, pieces};  \

@@ -1,18 +1,18 @@
-//! 1×1 to a single output.
+//! 1×1 convolution to a single output channel (the mask head), a dot product over channels.
 
-use super::pointwise::Pointwise;
+use super::gemm::Gemm;
 use crate::{Accelerator, Arg, Cast, Launch, Module, Operand, blocks, module, suffix};
 use candle_core::{DType, Result};
 
 const MODULE: Module = module!("conv_head", CONV_HEAD);
 const THREADS: usize = 256;
-/// Pixels of a thread.
+/// Pixels per thread.
 const RUN: usize = 8;
 
-/// One output of all inputs; the weight's gradient is the product's.
-pub(super) struct Head(pub(super) Pointwise);
+/// One output channel from all inputs; the weight gradient is that of [`Gemm`].
+pub(super) struct SingleOutput(pub(super) Gemm);
 
-impl Head {
+impl SingleOutput {
     pub(super) fn forward<A: Accelerator>(
         &self,
         on: &A,
@@ -28,10 +28,10 @@ impl Head {
         grad: &Operand<'_, A::Storage>,
         weight: &Operand<'_, A::Storage>,
     ) -> Result<A::Storage> {
-        self.launch(on, "conv_head_back", [grad, weight], self.0.inputs)
+        self.launch(on, "conv_head_backward", [grad, weight], self.0.inputs)
     }
 
-    /// Makes `channels` of each image.
+    /// Computes `channels` channels of each image.
     fn launch<A: Accelerator>(
         &self,
         on: &A,
@@ -39,7 +39,7 @@ impl Head {
         [x, weight]: [&Operand<'_, A::Storage>; 2],
         channels: usize,
     ) -> Result<A::Storage> {
-        let Pointwise { images, inputs, pixels, .. } = self.0;
+        let Gemm { images, inputs, pixels, .. } = self.0;
         let cast = Cast::to(weight, DType::F32)?;
         let y = on.allocate(images * channels * pixels, x.dtype())?;
         let whole = pixels.is_multiple_of(RUN) && x.layout.start_offset().is_multiple_of(RUN);

@@ -1,27 +1,27 @@
-//! 1×1: products of matrices. The device's own library makes those with the weight; the gradient of
-//! the weight is summed over all images in f32 by a kernel of ours.
+//! 1×1 convolution as matrix products (GEMM). cuBLAS computes the products with the weight; the weight
+//! gradient is accumulated over all images in f32 by a kernel of this crate.
 
-use super::shares::Shared;
+use super::split_k::SplitK;
 use crate::{Accelerator, Arg, Cast, Launch, Module, Operand, blocks, module, suffix};
 use candle_core::backend::BackendStorage;
 use candle_core::{DType, Layout, Result, Shape};
 
 const MODULE: Module = module!("conv_pixels", CONV_PIXELS);
-/// Rows and columns of a block's product, pixels of a stage, stages in memory.
+/// Rows and columns of a block's product, pixels per pipeline stage, stages in shared memory.
 const SIDE: usize = 128;
 const PIXELS: usize = 64;
 const STAGES: usize = 3;
 
 /// `weight [outputs, inputs]` on `x [images, inputs, pixels]`; no size is zero.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Pointwise {
+pub(crate) struct Gemm {
     pub(crate) images: usize,
     pub(crate) inputs: usize,
     pub(crate) outputs: usize,
     pub(crate) pixels: usize,
 }
 
-impl Pointwise {
+impl Gemm {
     /// `[images, outputs, pixels]` of `x`'s type.
     ///
     /// # Errors
@@ -46,7 +46,7 @@ impl Pointwise {
         self.multiply([weight, grad], [self.inputs, self.outputs], [1, self.inputs])
     }
 
-    /// The weight, rows and columns of which lie as `strides` says, times each image.
+    /// The weight, with `strides` between its rows and its columns, times each image.
     fn multiply<S: BackendStorage>(
         &self,
         [weight, x]: [&Operand<'_, S>; 2],
@@ -56,7 +56,7 @@ impl Pointwise {
         let Self { images, pixels, .. } = *self;
         let cast = Cast::to(weight, x.dtype())?;
         let weight = cast.operand(weight);
-        // The same for every image.
+        // A stride of 0: the same weight for every image.
         let strides = vec![0, strides[0], strides[1]];
         let left = Layout::new(Shape::from((images, m, k)), strides, weight.layout.start_offset());
         let from = x.layout.start_offset();
@@ -68,7 +68,7 @@ impl Pointwise {
     ///
     /// # Errors
     /// When a kernel does not start.
-    pub(crate) fn kernel_gradient<A: Accelerator>(
+    pub(crate) fn weight_gradient<A: Accelerator>(
         &self,
         on: &A,
         [grad, x]: [&Operand<'_, A::Storage>; 2],
@@ -79,7 +79,7 @@ impl Pointwise {
         }
         let Self { images, inputs, outputs, pixels } = *self;
         let steps = images * pixels.div_ceil(PIXELS);
-        let sums = Shared::whole([outputs, inputs, 1], [SIDE, SIDE]).cut(steps);
+        let sums = SplitK::whole([outputs, inputs, 1], [SIDE, SIDE]).cut(steps);
         let partial = sums.allocate(on)?;
         let whole = |at: usize| at.is_multiple_of(8);
         let offsets = [grad.layout.start_offset(), x.layout.start_offset()];
@@ -87,7 +87,7 @@ impl Pointwise {
         on.launch(&Launch {
             module: MODULE,
             kernel: &format!("conv_pixels_{}", suffix(x.dtype())?),
-            grid: blocks(sums.tiles() * sums.shares, 1)?,
+            grid: blocks(sums.tiles() * sums.splits, 1)?,
             threads: 128,
             shared: (STAGES * 2 * SIDE * PIXELS * 2) as u32,
             args: &[
@@ -99,13 +99,13 @@ impl Pointwise {
                 Arg::size(pixels)?,
                 Arg::U32(u32::from(aligned)),
                 Arg::size(steps)?,
-                Arg::size(sums.shares)?,
+                Arg::size(sums.splits)?,
             ],
         })?;
         sums.add(on, &partial, dtype)
     }
 
-    /// In f32 the library's products of each image, added.
+    /// In f32: cuBLAS products of each image, then added up.
     fn image_by_image<A: Accelerator>(
         &self,
         on: &A,
@@ -120,7 +120,7 @@ impl Pointwise {
         let right = Layout::new(shape, strides, x.layout.start_offset());
         let sizes = (images, outputs, inputs, pixels);
         let each = grad.storage.matmul(x.storage, sizes, &left, &right)?;
-        let sums = Shared::whole([outputs, inputs, 1], [1, 1]);
-        Shared { shares: images, ..sums }.add(on, &each, dtype)
+        let sums = SplitK::whole([outputs, inputs, 1], [1, 1]);
+        SplitK { splits: images, ..sums }.add(on, &each, dtype)
     }
 }

@@ -1,8 +1,8 @@
-// The second stage of a sum in shares: they are added in their order.
+// The second stage of a split-K reduction: adds up the partial sums, in a fixed order.
 //
-// A number's shares are far apart, and there may be few numbers and many shares. So a block's warps
-// take `parts` stretches of the shares of the same numbers, eight loads under way at once, and the
-// stretches' sums are added in their order.
+// The splits of one element are far apart, and there may be few elements and many splits. So the warps
+// of a block take `parts` chunks of the splits of the same elements, with eight loads in flight, and
+// the sums of the chunks are added in order.
 #include "device.cuh"
 
 namespace {
@@ -13,7 +13,7 @@ struct Sizes {
     uint32_t outputs, inputs, taps, rows, columns, shares, parts;
 };
 
-// weight [outputs, inputs, taps] from partial [shares][rows][taps][columns]; `rows` and `columns` are
+// weight [outputs, inputs, taps] from partial [splits][rows][taps][columns]; `rows` and `columns` are
 // at least `outputs` and `inputs`.
 template <class T> DEVICE void add(const float *partial, T *weight, const Sizes &of) {
     SHARED(float, sums, THREADS);
@@ -50,7 +50,7 @@ template <class T> DEVICE void add(const float *partial, T *weight, const Sizes 
 } // namespace
 
 #define ADD(T)                                                                                     \
-    KERNEL(conv_sums_##T, 256, const float *partial, T *weight, uint32_t outputs, uint32_t inputs, \
+    KERNEL(conv_split_k_##T, 256, const float *partial, T *weight, uint32_t outputs, uint32_t inputs, \
            uint32_t taps, uint32_t rows, uint32_t columns, uint32_t shares, uint32_t parts) {      \
         add(partial, weight, Sizes{outputs, inputs, taps, rows, columns, shares, parts});          \
     }

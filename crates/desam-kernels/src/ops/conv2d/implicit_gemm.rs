@@ -1,29 +1,30 @@
-//! 3×3 in tiles of pixels and channels: bf16 and f16 by tensor cores, f32 without.
+//! 3×3 convolution by implicit GEMM: tiles of pixels and channels, no im2col buffer in global memory. bf16
+//! and f16 use tensor cores.
 
-use super::Convolution;
-use super::packed::{OUTPUTS, Packing};
-use super::shares::{AT_ONCE, Shared};
+use super::Conv2dSizes;
+use super::split_k::{RESIDENT_BLOCKS, SplitK};
+use super::weight_packing::{OUTPUTS, WeightPacking};
 use crate::{Accelerator, Arg, Launch, Module, Operand, blocks, module, suffix};
 use candle_core::{DType, Result};
 
 const TENSOR: Module = module!("conv_tensor", CONV_TENSOR);
-const TENSOR_KERNEL: Module = module!("conv_tensor_kernel", CONV_TENSOR_KERNEL);
+const TENSOR_KERNEL: Module = module!("conv_tensor_weight", CONV_TENSOR_WEIGHT);
 const SINGLE: Module = module!("conv_single", CONV_SINGLE);
 
-/// Inputs of a stage by tensor cores.
+/// Input channels per pipeline stage, with tensor cores.
 const INPUTS: usize = 16;
-/// Rows and columns of a tile's pixels.
+/// Rows and columns of a tile of pixels.
 const TENSOR_TILE: [usize; 2] = [8, 32];
 const SINGLE_TILE: [usize; 2] = [8, 16];
 const SINGLE_KERNEL_TILE: [usize; 2] = [4, 16];
-/// 16-byte pieces of the two stages of `conv_tensor.cu` and of `conv_tensor_kernel.cu`.
+/// 16-byte pieces of the two stages of `conv_tensor.cu` and of `conv_tensor_weight.cu`.
 const PIECES: usize = 2 * (9 * 64 * 16 / 8 + 2 * 10 * 36);
 const KERNEL_PIECES: usize = 2 * (64 * 8 * 32 / 8 + 4 * 10 * 36);
 
 /// No size is zero.
-pub(super) struct Tiled(pub(super) Convolution);
+pub(super) struct ImplicitGemm(pub(super) Conv2dSizes);
 
-impl Tiled {
+impl ImplicitGemm {
     pub(super) fn forward<A: Accelerator>(
         &self,
         on: &A,
@@ -39,37 +40,36 @@ impl Tiled {
         grad: &Operand<'_, A::Storage>,
         weight: &Operand<'_, A::Storage>,
     ) -> Result<A::Storage> {
-        convolve(on, &self.0.turned(), [grad, weight], true)
+        convolve(on, &self.0.transposed(), [grad, weight], true)
     }
 
-    pub(super) fn kernel_gradient<A: Accelerator>(
+    pub(super) fn weight_gradient<A: Accelerator>(
         &self,
         on: &A,
         [grad, x]: [&Operand<'_, A::Storage>; 2],
         dtype: DType,
     ) -> Result<A::Storage> {
-        let Convolution { images, inputs, outputs, height, width, .. } = self.0;
+        let Conv2dSizes { images, inputs, outputs, height, width, .. } = self.0;
         let single = x.dtype() == DType::F32;
         let (tile, pixels) =
             if single { ([64, 16], SINGLE_KERNEL_TILE) } else { ([64, 32], TENSOR_TILE) };
         let steps = images * height.div_ceil(pixels[0]) * width.div_ceil(pixels[1]);
-        let sums = Shared::whole([outputs, inputs, 9], tile).cut(steps);
+        let sums = SplitK::whole([outputs, inputs, 9], tile).cut(steps);
         let partial = sums.allocate(on)?;
         let mut args = vec![grad.address(on)?, x.address(on)?, on.address(&partial, 0)?];
         args.extend([Arg::size(inputs)?, Arg::size(outputs)?]);
         args.extend([Arg::size(height)?, Arg::size(width)?]);
-        let name = match single {
-            true => "conv_single_kernel".to_owned(),
-            false => {
-                args.extend([aligned(x, width, 2), aligned(grad, width, 8)]);
-                format!("conv_tensor_kernel_{}", suffix(x.dtype())?)
-            }
+        let name = if single {
+            "conv_single_weight".to_owned()
+        } else {
+            args.extend([aligned(x, width, 2), aligned(grad, width, 8)]);
+            format!("conv_tensor_weight_{}", suffix(x.dtype())?)
         };
-        args.extend([Arg::size(steps)?, Arg::size(sums.shares)?]);
+        args.extend([Arg::size(steps)?, Arg::size(sums.splits)?]);
         on.launch(&Launch {
             module: if single { SINGLE } else { TENSOR_KERNEL },
             kernel: &name,
-            grid: blocks(sums.tiles() * sums.shares, 1)?,
+            grid: blocks(sums.tiles() * sums.splits, 1)?,
             threads: if single { 256 } else { 128 },
             shared: if single { 0 } else { 16 * KERNEL_PIECES as u32 },
             args: &args,
@@ -80,13 +80,13 @@ impl Tiled {
 
 fn convolve<A: Accelerator>(
     on: &A,
-    convolution: &Convolution,
+    convolution: &Conv2dSizes,
     [x, weight]: [&Operand<'_, A::Storage>; 2],
-    turned: bool,
+    flipped: bool,
 ) -> Result<A::Storage> {
-    let Convolution { images, inputs, outputs, height, width, .. } = *convolution;
+    let Conv2dSizes { images, inputs, outputs, height, width, .. } = *convolution;
     let dtype = x.dtype();
-    let packed = Packing { outputs, inputs, turned, dtype }.pack(on, weight)?;
+    let packed = WeightPacking { outputs, inputs, flipped, dtype }.pack(on, weight)?;
     let numbers = images * outputs * height * width;
     let tiles = |[rows, columns]: [usize; 2]| {
         images * height.div_ceil(rows) * width.div_ceil(columns) * outputs.div_ceil(OUTPUTS)
@@ -114,25 +114,25 @@ fn convolve<A: Accelerator>(
     }
     let (tiles, name) = (tiles(TENSOR_TILE), suffix(dtype)?);
     let more = [aligned(x, width, 2), Arg::size(images)?];
-    let shares = shares_of(tiles, inputs.div_ceil(INPUTS));
-    if shares == 1 {
+    let splits = splits_of(tiles, inputs.div_ceil(INPUTS));
+    if splits == 1 {
         let y = on.allocate(numbers, dtype)?;
         launch(&y, &format!("conv_tensor_{name}"), &more, blocks(tiles, 1)?)?;
         return Ok(y);
     }
-    let partial = on.allocate(shares * numbers, DType::F32)?;
-    let more = [more[0], more[1], Arg::size(shares)?];
-    launch(&partial, &format!("conv_tensor_shares_{name}"), &more, blocks(tiles * shares, 1)?)?;
-    Shared { shares, ..Shared::whole([1, numbers, 1], [1, 1]) }.add(on, &partial, dtype)
+    let partial = on.allocate(splits * numbers, DType::F32)?;
+    let more = [more[0], more[1], Arg::size(splits)?];
+    launch(&partial, &format!("conv_tensor_split_k_{name}"), &more, blocks(tiles * splits, 1)?)?;
+    SplitK { splits, ..SplitK::whole([1, numbers, 1], [1, 1]) }.add(on, &partial, dtype)
 }
 
-/// Into how many shares the stages of a sum over inputs are cut: as many as fill the device where
+/// Number of splits (split-K) of the reduction over input channels: as many as fill the device where
 /// there are few tiles, none shorter than four stages.
-fn shares_of(tiles: usize, stages: usize) -> usize {
-    (AT_ONCE / tiles).min(stages / 4).max(1)
+fn splits_of(tiles: usize, stages: usize) -> usize {
+    (RESIDENT_BLOCKS / tiles).min(stages / 4).max(1)
 }
 
-/// Whether `pixels` pixels side by side can be read at once.
+/// Whether `pixels` adjacent pixels can be read in one load.
 fn aligned<S: candle_core::backend::BackendStorage>(
     operand: &Operand<'_, S>,
     width: usize,
