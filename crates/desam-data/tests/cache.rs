@@ -317,7 +317,7 @@ fn what_is_not_finite_is_named_though_its_checksum_is_right() {
         let options = EmbedOptions { dtype, ..bench.options(&format!("cache-{n}")) };
         let first = embed(&options, &ToyEncoder::new(), &Device::Cpu, &Quiet).unwrap();
         let file = slice_files(&options.dir).swap_remove(2);
-        // A finite number with its checksum made anew is as right as any.
+        // A finite value with a recomputed checksum is valid.
         reseal(&file, 7, &vec![0x11; number.len()]);
         FeatureCache::open(&options.dir).unwrap().verify(&Quiet).unwrap();
         reseal(&file, 7, number);
@@ -336,7 +336,7 @@ fn what_is_not_finite_is_named_though_its_checksum_is_right() {
             Err(Error::CacheDamaged { damaged, .. }) => assert_eq!(damaged, [message]),
             other => panic!("{other:?}"),
         }
-        // It is made anew, as whatever is not right.
+        // It is regenerated, like any invalid file.
         let again = embed(&options, &ToyEncoder::new(), &Device::Cpu, &Quiet).unwrap();
         assert_eq!((again.computed, again.reused), (1, first.slices - 1));
         FeatureCache::open(&options.dir).unwrap().verify(&Quiet).unwrap();

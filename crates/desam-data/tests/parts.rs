@@ -1,4 +1,4 @@
-//! A cache made by several parts is the cache that one run makes, whoever is killed and whoever
+//! A cache made by several parts is the cache that one run makes, whichever is killed and whichever
 //! comes last.
 
 // A helper that cannot set a test up should end it.

@@ -14,7 +14,7 @@ pub struct PreloadedSlices {
 
 impl PreloadedSlices {
     /// Reads all of `slices` as they are ([`Dataset::get`]) and puts their features on `device`;
-    /// `progress` is told of each.
+    /// `progress` advances for each.
     ///
     /// # Errors
     /// When a slice cannot be read, or the device has no room for it.

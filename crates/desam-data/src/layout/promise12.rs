@@ -91,7 +91,7 @@ mod tests {
         let found = discover(dir.path()).unwrap();
         let short: Vec<_> = found.iter().map(|c| (c.site.as_str(), c.id.as_str())).collect();
         assert_eq!(short, [("PROMISE12", "Case00"), ("PROMISE12", "Case17")]);
-        // Images to be segmented lie in a folder of their own; sites are another layout.
+        // Images to be segmented lie in a separate folder; sites are another layout.
         let pair = ["Case00.mhd", "Case00_segmentation.mhd"];
         let dir = tree(&[&pair[..], &["TestData/Case50.mhd"]].concat());
         assert_eq!(discover(dir.path()).unwrap().len(), 1);

@@ -165,7 +165,7 @@ mod tests {
             let error = discover(&volume).unwrap_err().to_string();
             assert!(error.contains("this is a volume"), "{error}");
         }
-        // Every bad row is told, and the good ones are still there.
+        // Every bad row is reported, and the good ones are kept.
         write(
             "image,case,site\nimages/none.mha,x,A\nimages/a.mha\nimages/a.mha,,A\n\
              images/a.mha,y,A\nimages/b.nrrd,Y,a\n",

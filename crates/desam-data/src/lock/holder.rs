@@ -124,7 +124,7 @@ impl HolderRecord {
     }
 
     /// What a lock file says; nothing where it is empty or being written, or where the system lets
-    /// nobody read what is locked.
+    /// no other process read a locked file.
     pub(super) fn read(mut file: &File) -> Self {
         let mut text = Vec::new();
         let read = file

@@ -30,7 +30,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use system::Outcome;
 
-/// How often a lock is asked for before it counts as held: other processes that take or give up a
+/// Attempts before a lock counts as held: other processes that take or give up a
 /// lock may hold it for a moment.
 const TRIES: usize = 12;
 const BETWEEN: Duration = Duration::from_millis(25);
@@ -52,7 +52,7 @@ pub struct Lock {
 ///
 /// # Errors
 /// [`Error::InUse`] when another process holds the folder; [`Io`](desam_volume::Error::Io) when the lock file cannot be
-/// created. Where the file system has no locks, `progress` is told so once, and the lock counts as
+/// created. Where the file system has no locks, `progress` gets one warning, and the lock counts as
 /// held.
 pub fn folder(dir: &Path, progress: &dyn Progress) -> Result<Lock> {
     Request::new(dir, ".desam.lock", dir.display().to_string()).exclusive(progress)
@@ -132,7 +132,7 @@ impl Request {
             pause(attempt);
             match self.take(progress)? {
                 Try::Held(mut file) => {
-                    // Without a record the lock is as good; a second process then names nobody.
+                    // The lock holds without a record, too; a second process then cannot name the holder.
                     HolderRecord::of_this_process(None).write(&mut file).ok();
                     lock.file = Some(file);
                     return Ok(lock);
@@ -218,7 +218,7 @@ impl Request {
         let mut options = OpenOptions::new();
         options.read(true).write(true);
         match options.clone().create(true).truncate(false).open(&self.path) {
-            // Somebody else's file: it can be asked for, and its content read.
+            // Another user's file: it can be locked, and its content read.
             Err(e) if e.kind() == ErrorKind::PermissionDenied && self.path.is_file() => {
                 File::open(&self.path)
             }
@@ -277,7 +277,7 @@ impl Lock {
 }
 
 /// Removes a lock file that is held. A process that has opened it already finds, once it has the lock,
-/// that the path names another file or none, and asks anew.
+/// that the path names another file or none, and tries again.
 fn remove(file: &File, path: &Path) {
     // Elsewhere a path cannot be compared with an open file: there the file stays, empty.
     if !cfg!(unix) || std::fs::remove_file(path).is_err() {

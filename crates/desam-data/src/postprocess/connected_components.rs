@@ -93,9 +93,9 @@ impl ConnectedComponents {
 
 fn add_runs(runs: &mut Vec<VoxelRun>, line: usize, voxels: &[u8], value: u8) {
     let mut start = 0;
-    for stretch in voxels.chunk_by(|a, b| (*a == value) == (*b == value)) {
-        let end = start + stretch.len();
-        if stretch.first() == Some(&value) {
+    for run in voxels.chunk_by(|a, b| (*a == value) == (*b == value)) {
+        let end = start + run.len();
+        if run.first() == Some(&value) {
             runs.push(VoxelRun { line, start, end });
         }
         start = end;

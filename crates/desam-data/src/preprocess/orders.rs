@@ -83,10 +83,10 @@ fn any_of_the_48_orders_gives_the_same_slices_and_masks() {
                     first = Some(all);
                     continue;
                 };
-                assert_eq!(&all.0, levels, "{order:?} {turned}");
-                assert_eq!((&all.1, &all.2), (pixels, masks), "{order:?} {turned}");
+                assert_eq!(&all.0, levels, "{order:?} {flipped}");
+                assert_eq!((&all.1, &all.2), (pixels, masks), "{order:?} {flipped}");
                 let expected = restored(&grid, mask.data(), order, flipped).1;
-                assert_eq!(all.3.data(), expected, "{order:?} {turned}");
+                assert_eq!(all.3.data(), expected, "{order:?} {flipped}");
                 // And so through a file.
                 let path = folder.path().join("mask.nrrd");
                 volumes::write_labels(&path, &all.3).unwrap();

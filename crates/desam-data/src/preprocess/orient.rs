@@ -191,7 +191,7 @@ mod tests {
         assert_eq!(order([[-0.5, 0.0, 0.0], [0.0, -0.5, 0.0], [0.0, 0.0, 3.0]]), same);
         let (s, c) = 40_f64.to_radians().sin_cos();
         assert_eq!(order([[-1.0, 0.0, 0.0], [0.0, -c, -3.0 * s], [0.0, -s, 3.0 * c]]), same);
-        // RAS: turned about the axis of slices.
+        // RAS: rotated by 180° about the slice axis.
         let ras = order([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]]);
         assert_eq!(ras, ([0, 1, 2], [true, true, false]));
         // A sagittal series: i to the back, j to the feet, k to the right.

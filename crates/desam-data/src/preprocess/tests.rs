@@ -10,7 +10,7 @@ fn spec(input_side: usize) -> EncoderSpec {
     EncoderSpec { input_side, patch: 16, tap_channels: vec![96; 3], embedding_channels: 64 }
 }
 
-/// Stored as axial slices are cut, so that nothing is swapped or turned.
+/// Stored as axial slices are cut, so that nothing is permuted or flipped.
 fn grid(dims: [usize; 3], spacing: [f64; 3]) -> Grid {
     let [x, y, z] = spacing;
     let lps = [[-x, 0.0, 0.0, 0.0], [0.0, -y, 0.0, 0.0], [0.0, 0.0, z, 0.0]];

@@ -21,7 +21,7 @@ use std::path::Path;
 ///
 /// What is an error would make training or scoring wrong: a file that cannot be read, labels on
 /// another grid than their image, an image that is a label or the other way round, an image that is
-/// flat or holds what is no number, a label without foreground, the same image twice, a name that
+/// flat or has non-finite voxels, a label without foreground, the same image twice, a name that
 /// cannot name a file of the cache, no label at all; and everything that is wrong with the layout, such as an image
 /// without a label. What is only odd is a warning. What the labels lose on the way to masks, and what
 /// the border of the paper's protocol would cut off them, is in the report site by site, and is a

@@ -114,7 +114,7 @@ fn what_would_make_training_wrong_is_an_error() {
     // A label taken for an image.
     write("A/two.nii.gz", &label());
     assert_one_error(&scratch, "A/two", "is it a label");
-    // Nothing to see, and what is no number.
+    // A flat image, and a NaN.
     let flat = Volume::new(grid(), vec![7.5; 120]).unwrap();
     nifti::write_volume(&scratch.path("A/two.nii.gz"), &flat).unwrap();
     assert_one_error(&scratch, "A/two", "flat");

@@ -39,22 +39,22 @@ fn advice(groups: &[Vec<&Slice>], planes: &[Plane]) -> String {
         planes.iter().enumerate().all(|(i, plane)| !planes[..i].contains(plane));
     let first = &groups[0][0].file;
     let one_file = groups.iter().flatten().all(|s| Arc::ptr_eq(&s.file, first));
-    let mut ways = Vec::new();
+    let mut options = Vec::new();
     if all_planes_differ {
         let all = [Plane::Axial, Plane::Coronal, Plane::Sagittal];
         let named = all.iter().filter(|plane| planes.contains(plane));
         let planes: Vec<String> = named.map(Plane::to_string).collect();
-        ways.push(format!("choose one by its plane ({})", planes.join(", ")));
+        options.push(format!("choose one by its plane ({})", planes.join(", ")));
     }
-    ways.push(if one_file {
+    options.push(if one_file {
         "split the file into one for each stack".to_owned()
     } else if groups[0].len() > groups[1].len() {
         let odd: Vec<&Slice> = groups[1..].iter().flatten().copied().collect();
         format!("move {} to another folder", slice_names::slices(&odd))
     } else {
-        "move each group to a folder of its own".to_owned()
+        "move each group to a separate folder".to_owned()
     });
-    ways.join(", or ")
+    options.join(", or ")
 }
 
 /// How two slices differ, where they cannot lie in one volume.

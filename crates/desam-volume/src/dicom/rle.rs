@@ -50,7 +50,7 @@ fn fill<'a>(packed: &[u8], room: &mut (impl ExactSizeIterator<Item = &'a mut u8>
             // As they are.
             0..128 => {
                 let literal = after.get(..usize::from(count) + 1).unwrap_or(after);
-                // The literal first: what ends a pair of iterators is asked for once too often.
+                // The literal first: `zip` advances its first iterator once more when the second one has ended.
                 literal.iter().zip(room.by_ref()).for_each(|(from, to)| *to = *from);
                 literal.len()
             }

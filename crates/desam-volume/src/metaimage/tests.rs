@@ -28,7 +28,7 @@ fn itks_files() {
     let packed = ITK.replace("CompressedData = False", "CompressedData = True");
     let path = scratch.file("b.mha", &local(&packed, &zlibbed(&itk_bytes(false))));
     assert_itks(&read_volume(&path).unwrap());
-    // Data of its own; a header of 5 bytes before it; the last bytes of the file.
+    // A separate data file; a header of 5 bytes before it; the last bytes of the file.
     scratch.file("a.raw", &itk_bytes(false));
     scratch.file("b.raw", &[&[9; 5][..], &itk_bytes(false)].concat());
     for (skip, name) in

@@ -256,7 +256,7 @@ fn expect_own_files(out: &Path) -> Result<()> {
     if !is_other || mask_files(out).len() < 2 {
         return Ok(());
     }
-    let problem = "its voxels go into a file of their own beside it, and this is a link or no regular \
+    let problem = "its voxels go into a separate file next to it, and this is a link or no regular \
                    file; give the name of a regular file, or a format of one file (.nii.gz, .mha, .nrrd)";
     Err(Error::Unwritable { path: out.to_path_buf(), problem: problem.into() })
 }

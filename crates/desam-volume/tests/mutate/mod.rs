@@ -30,7 +30,7 @@ pub(crate) fn broken(bytes: &[u8], rng: &mut ChaCha8Rng) -> Vec<u8> {
                 out.splice(at..at, piece);
             }
             6 => {
-                // A digit of a text header becomes a large number, or no number at all.
+                // A digit of a text header becomes a large number, NaN or a letter.
                 let digit = out.iter().skip(at).position(u8::is_ascii_digit).map(|d| d + at);
                 if let Some(digit) = digit {
                     let word: &[u8] = [&b"99999999"[..], b"-1", b"1e300", b"nan", b"0", b"x"]

@@ -188,7 +188,7 @@ fn series_of(path: &Path, mask: &LabelVolume) -> Result<Stack> {
         (Some(stack), None) => Ok(stack),
         (Some(_), Some(_)) => {
             let problem = "several series lie on the mask's grid; put the one that it is of into \
-                           a folder of its own";
+                           a separate folder";
             Err(wrong(path, problem))
         }
         (None, _) => Err(refused.unwrap_or_else(|| no_image(path))),

@@ -193,7 +193,7 @@ fn objects_of_the_same_series_are_never_left_out_without_a_word() {
             (_, Ok(loaded)) => panic!("{what}: {loaded:?}"),
         }
     }
-    // A series that no file names is one of its own.
+    // Files without a SeriesInstanceUID are a separate series.
     let dir = good(&scratch);
     let nameless = Draft { without: &[tags::SERIES_INSTANCE_UID], ..other() };
     std::fs::write(dir.join("zz.dcm"), nameless.bytes()).unwrap();

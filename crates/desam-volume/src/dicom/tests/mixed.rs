@@ -3,7 +3,7 @@
 use super::*;
 use crate::volumes::{Loaded, ReadOptions, load_volume};
 
-/// Files by name in a folder of their own.
+/// Files by name in a separate folder.
 fn folder_of(scratch: &Scratch, files: &[(&str, Draft)]) -> PathBuf {
     let dir = scratch.path("in");
     std::fs::remove_dir_all(&dir).ok();
@@ -88,7 +88,7 @@ fn slices_of_another_make_are_named() {
     let tilted = |z| Draft { orientation: [1.0, 0.0, 0.0, 0.0, 0.8, 0.6], ..draft(z) };
     let two = [("a.dcm", draft(0.0)), ("b.dcm", draft(3.0)), ("c.dcm", tilted(50.0))];
     let error = refused(&folder_of(&scratch, &[&two[..], &[("d.dcm", tilted(53.0))]].concat()));
-    assert!(error.contains("a folder of its own") && error.contains("c.dcm and d.dcm"), "{error}");
+    assert!(error.contains("a separate folder") && error.contains("c.dcm and d.dcm"), "{error}");
     assert!(!error.contains("plane"), "both are axial: {error}");
 }
 

@@ -53,7 +53,7 @@ fn what_is_encoded_now_is_what_was_stored() {
     for index in 0..live.len() {
         let rng = &mut ChaCha8Rng::seed_from_u64(1);
         assert!(same(&live.get(index).unwrap(), &cached.get(index).unwrap()));
-        // Nothing is changed unless it is asked for.
+        // No augmentation unless it is requested.
         assert!(same(&live.draw(index, rng).unwrap(), &cached.draw(index, rng).unwrap()));
     }
     assert!(live.get(live.len()).is_err());
