@@ -10,7 +10,7 @@ mod pretrain;
 
 use desam::encoder::checkpoint::{weights_hash, write_f16};
 use desam::encoder::{Checkpoint, VitConfig};
-use pretrain::held_out::{Found, measure};
+use pretrain::held_out::{Found, HeldOutScenes, measure};
 use pretrain::model::{Modules, TinySam};
 use pretrain::recipe::Recipe;
 use pretrain::rng::Purpose;
@@ -36,8 +36,9 @@ fn main() -> Result<()> {
     let weights = out.join("tiny.safetensors");
     let sam = TinySam::random(VitConfig::tiny(), recipe.seed)?;
     let tests = |modules: &Modules| {
-        let scenes = TEST_SCENES.min(4 * recipe.scenes);
-        measure(modules, (recipe.seed, Purpose::Test, scenes), sam.config.input_side)
+        let count = TEST_SCENES.min(4 * recipe.scenes);
+        let scenes = HeldOutScenes { seed: recipe.seed, purpose: Purpose::Test, count };
+        measure(modules, scenes, sam.config.input_side)
     };
     let random = tests(&Modules::new(&sam.config, sam.numbers())?)?;
     println!("random   {}", spoken(&random));

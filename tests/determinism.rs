@@ -76,9 +76,9 @@ fn training_gives_the_same_bits_whatever_candle_takes_for_the_number_of_threads(
     same(&one, &run("3"), "one and three threads");
 }
 
-/// Not a test of its own: the other side of the one above, which calls it by name.
+/// The child process of the test above, which starts it by name.
 #[test]
-#[ignore = "run by the test above, in a process of its own"]
+#[ignore = "run by the test above in a separate process"]
 fn child() {
     let root = std::env::var(CHILD).unwrap();
     let out = Path::new(&root).join(std::env::var("RAYON_NUM_THREADS").unwrap());

@@ -8,8 +8,8 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 
-# glibc's allocator told to keep memory: nothing through mmap, which is handed back when it is
-# freed, and the heap never trimmed. Without this PyTorch faults in every large tensor anew.
+# glibc's allocator configured to retain memory: nothing through mmap, which is unmapped when it is
+# freed, and the heap never trimmed. Without this PyTorch faults in every large tensor again.
 KEEP_MEMORY = {
     "MALLOC_MMAP_MAX_": "0",
     "MALLOC_TRIM_THRESHOLD_": str(10**11),

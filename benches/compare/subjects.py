@@ -20,7 +20,7 @@ class Subject:
     name: str
     make: str  # what the peers are asked to make
     flop: float
-    alone: bool = False  # in processes of its own, so that their peak memory means something
+    alone: bool = False  # in separate processes, so that peak memory is meaningful
     ours: bool = False  # PyTorch does not take part
 
 

@@ -78,6 +78,6 @@ class Watch:
         if None in self.begin:
             return None, None
         wall, busy, own, faults = (b - a for a, b in zip(self.begin, self.now()))
-        # A tick on either side belongs to nobody.
+        # A tick on either side belongs to no process.
         others = max(0.0, busy - own - 2 * TICK)
         return others / wall / (os.cpu_count() or 1), faults

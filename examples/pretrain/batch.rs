@@ -25,13 +25,13 @@ pub(crate) struct Batch {
     pub(crate) targets: Tensor,
 }
 
-/// How a scene is asked about.
+/// How many prompts of a scene are made, and on which masks.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Asking {
-    /// Things asked for in a scene, `P`; fewer things are asked for repeatedly.
+    /// Objects prompted for in a scene, `P`; where there are fewer, some are prompted for again.
     pub(crate) objects: usize,
-    /// Points in a prompt of points; a prompt with a box has one less. All but the first may be
-    /// beside the thing.
+    /// Points in a point prompt; a prompt with a box has one less. All but the first may lie
+    /// outside the object.
     pub(crate) points: usize,
     /// Side `M` of the masks.
     pub(crate) mask_side: usize,
@@ -46,7 +46,7 @@ pub(crate) fn pixels(scene: &Scene) -> Result<Tensor> {
     Tensor::from_vec(values, (1, 3, scene.side, scene.side), &Device::Cpu)
 }
 
-/// Asks about every scene, each with a generator of its own.
+/// Prompts for objects of every scene, each with a separate random number generator.
 pub(crate) fn ask(scenes: &mut [(Scene, ChaCha8Rng)], asking: Asking) -> Result<Batch> {
     let (mut points, mut boxes, mut targets, mut images) = (vec![], vec![], vec![], vec![]);
     let mut inputs = Vec::with_capacity(scenes.len());

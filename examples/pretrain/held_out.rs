@@ -1,4 +1,4 @@
-//! How well things in scenes never learnt from are found.
+//! IoU on held-out scenes.
 
 use super::batch::{Asking, Batch, ask};
 use super::loss::overlap;
@@ -9,6 +9,15 @@ use desam::candle::{Device, Result, Tensor};
 
 /// Scenes answered at once.
 const AT_ONCE: usize = 8;
+
+/// Scenes that are not trained on, drawn from a seed.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct HeldOutScenes {
+    pub(crate) seed: u64,
+    /// Validation or test.
+    pub(crate) purpose: Purpose,
+    pub(crate) count: usize,
+}
 
 /// Mean IoU over prompts; `first` is the mask drawn without a choice, `chosen` the one of all that
 /// the model itself predicts the highest IoU for.
@@ -23,18 +32,15 @@ pub(crate) struct Found {
 }
 
 impl Found {
-    /// What checkpoints are compared by.
+    /// Score that selects the best checkpoint.
     pub(crate) fn score(&self) -> f64 {
         (self.point_first + self.box_first) / 2.0
     }
 }
 
-/// Asks about `scenes` scenes, four things each, by one point and by a noisy box.
-pub(crate) fn measure(
-    modules: &Modules,
-    (seed, purpose, scenes): (u64, Purpose, usize),
-    side: usize,
-) -> Result<Found> {
+/// Measures IoU on held-out scenes, four objects each, by one point and by a noisy box.
+pub(crate) fn measure(modules: &Modules, held_out: HeldOutScenes, side: usize) -> Result<Found> {
+    let HeldOutScenes { seed, purpose, count: scenes } = held_out;
     let asking = Asking { objects: 4, points: 1, mask_side: side / 4 };
     let mut sums = [[0f64; 2]; 2];
     let (mut prompts, mut filled) = (0usize, 0f64);
@@ -48,7 +54,7 @@ pub(crate) fn measure(
         let real = overlap(&answers.masks, &batch.targets)?.to_vec2::<f32>()?;
         let predicted = answers.iou.to_vec2::<f32>()?;
         let half = real.len() / 2;
-        let boxes = fill(&batch, (side, asking.mask_side))?;
+        let boxes = fill(&batch, side, asking.mask_side)?;
         let wanted = batch.targets.narrow(0, half, half)?;
         filled += f64::from(overlap(&boxes, &wanted)?.sum_all()?.to_scalar::<f32>()?);
         for (i, (real, predicted)) in real.iter().zip(&predicted).enumerate() {
@@ -66,7 +72,7 @@ pub(crate) fn measure(
 }
 
 /// The boxes as masks, logits of 1 where a pixel's middle is inside: `[N, 1, M, M]`.
-fn fill(batch: &Batch, (side, mask_side): (usize, usize)) -> Result<Tensor> {
+fn fill(batch: &Batch, side: usize, mask_side: usize) -> Result<Tensor> {
     let step = side as f32 / mask_side as f32;
     let within = |i: usize, low: f32, high: f32| {
         let middle = (i as f32 + 0.5) * step;

@@ -70,8 +70,8 @@ fn decoder_sizes(config: &VitConfig) -> DecoderConfig {
 }
 
 impl Modules {
-    /// Built anew for every step: what a constructor derives from parameters (tables laid beside
-    /// each other) must follow them.
+    /// Rebuilt for every step: tensors that a constructor derives from parameters (concatenated tables
+    /// and the like) must follow them.
     pub(crate) fn new(config: &VitConfig, tensors: Tensors) -> desam::Result<Self> {
         let part = |prefix: &str| -> Tensors {
             let part = tensors.iter().filter(|(name, _)| name.starts_with(prefix));

@@ -1,4 +1,4 @@
-//! Draws, each from a stream of its own.
+//! Random draws, each from a separate ChaCha stream.
 
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;

@@ -1,7 +1,7 @@
 //! The loop.
 
 use super::batch::{Asking, Batch, ask};
-use super::held_out::{Found, measure};
+use super::held_out::{Found, HeldOutScenes, measure};
 use super::loss::loss;
 use super::model::{Modules, TinySam};
 use super::recipe::Recipe;
@@ -21,7 +21,7 @@ pub(crate) struct Best {
     pub(crate) steps: usize,
 }
 
-/// What the loop tells about a stretch of steps.
+/// Log row of the training loop: means over the steps since the row before.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Row {
     /// Steps taken.
@@ -34,8 +34,8 @@ pub(crate) struct Row {
     pub(crate) seconds: f64,
 }
 
-/// Takes all steps of `recipe`, which knows afterwards how many they were. `tell` is called before
-/// the first step and after every stretch, with the best weights so far.
+/// Runs all steps of `recipe`, which records how many they were. `tell` is called before
+/// the first step and after every logging interval, with the best weights so far.
 pub(crate) fn train(
     sam: &TinySam,
     recipe: &mut Recipe,
@@ -53,7 +53,11 @@ pub(crate) fn train(
         let done = steps == recipe.steps();
         if done || steps % recipe.every == 0 {
             let modules = Modules::new(&sam.config, sam.numbers())?;
-            let scenes = (recipe.seed, Purpose::HeldOut, recipe.scenes);
+            let scenes = HeldOutScenes {
+                seed: recipe.seed,
+                purpose: Purpose::HeldOut,
+                count: recipe.scenes,
+            };
             let found = measure(&modules, scenes, sam.config.input_side)?;
             if best.as_ref().is_none_or(|b| found.score() > b.found.score()) {
                 best = Some(Best { tensors: copied(sam.numbers())?, found, steps });

@@ -99,7 +99,11 @@ fn write_files(folder: &Path) -> io::Result<Vec<(&'static str, PathBuf)>> {
     put("gzip, lower case", "packed.nii.gz", gzip(&plain)?)?;
     put("gzip, upper case", "PACKED.NII.GZ", gzip(&plain)?)?;
     let (head, tail) = plain.split_at(360);
-    put("gzip of two members (pigz, bgzip)", "members.nii.gz", [gzip(head)?, gzip(tail)?].concat())?;
+    put(
+        "gzip of two members (pigz, bgzip)",
+        "members.nii.gz",
+        [gzip(head)?, gzip(tail)?].concat(),
+    )?;
     put("NIfTI-2", "second.nii", nifti_2())?;
     let mut nan = Header::new();
     put("scl_slope NaN", "slope_nan.nii", nan.f32(112, f32::NAN).with_voxels())?;
@@ -122,12 +126,7 @@ fn describe(path: &Path) -> Result<String, nifti::NiftiError> {
     let object = ReaderOptions::new().read_file(path)?;
     let pixdim = object.header().pixdim;
     let values = object.into_volume().into_ndarray::<f32>()?;
-    Ok(format!(
-        "{:?}, spacing {:?}, last value {:?}",
-        values.shape(),
-        &pixdim[1..4],
-        values.last()
-    ))
+    Ok(format!("{:?}, spacing {:?}, last value {:?}", values.shape(), &pixdim[1..4], values.last()))
 }
 
 fn main() -> ExitCode {
