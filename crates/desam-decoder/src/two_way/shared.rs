@@ -3,12 +3,12 @@
 //! In the first block nothing of the image depends on the prompt: its keys and values, and its
 //! queries, are made once. From there on each prompt has an image of its own, which is gone over
 //! once a block: image to tokens, norm, and the tokens' next look at it (see
-//! [`desam_nn::ops::exchange`]).
+//! [`desam_nn::ops::two_way_attention`]).
 
 use super::TwoWayTransformer;
 use candle_core::{Result, Tensor};
 use desam_nn::layers::KeysAndValues;
-use desam_nn::ops::exchange::{Exchange, Exchanged, Image, ImageTiles};
+use desam_nn::ops::two_way_attention::{Exchange, Exchanged, Image, ImageTiles};
 
 /// What the transformer makes of an image before any prompt.
 #[derive(Debug)]

@@ -2,7 +2,7 @@
 
 use super::{LayerNorm, Linear};
 use crate::ops::cross_attention::cross_attention;
-use crate::ops::exchange::{Asked, Projected, Told, heard};
+use crate::ops::two_way_attention::{Asked, Projected, Told, heard};
 use candle_core::{Result, Tensor};
 use candle_nn::VarBuilder;
 
@@ -145,7 +145,7 @@ impl Attention {
     }
 
     /// What tokens `[N, T, width]` ask of an image in an exchange
-    /// ([`Exchange`](crate::ops::exchange::Exchange)), in place of attending to it.
+    /// ([`Exchange`](crate::ops::two_way_attention::Exchange)), in place of attending to it.
     ///
     /// # Errors
     /// When shapes do not fit.

@@ -1,7 +1,7 @@
 //! Layer norms.
 
-use crate::ops::exchange::Norm;
 use crate::ops::layer_norm;
+use crate::ops::two_way_attention::Norm;
 use candle_core::{DType, Result, Tensor};
 use candle_nn::{Init, VarBuilder};
 

@@ -1,7 +1,7 @@
 //! The three products of a convolution that keeps the side, f32 on the CPU.
 
+use crate::ops::gemm_conv::{Kernel, Plain, Planes, Window, correlate, product};
 use crate::ops::matmul::dense;
-use crate::ops::product::{Kernel, Plain, Planes, Window, correlate, product};
 use candle_core::{CpuStorage, Layout, Result};
 
 /// What candle hands to an op.

@@ -2,8 +2,8 @@
 
 use super::cpu::plain;
 use crate::gradients::hand_over;
+use crate::ops::gemm_conv::{At, Kernel, Plain, Planes, Source, Window, correlate, product};
 use crate::ops::matmul::dense;
-use crate::ops::product::{At, Kernel, Plain, Planes, Source, Window, correlate, product};
 use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor};
 
 /// `(x, weight) → y`; `x` is not tracked.

@@ -1,10 +1,10 @@
 //! The three products of a transposed convolution, f32 on the CPU.
 
 use crate::ops::conv2d::cpu::{Stored, plain};
-use crate::ops::matmul::dense;
-use crate::ops::product::{
+use crate::ops::gemm_conv::{
     At, Kernel, Plain, Planes, Source, Sums, Window, correlate, product, product_into,
 };
+use crate::ops::matmul::dense;
 use candle_core::Result;
 
 /// Each place of a 2×2 block as a channel: `[B, O, 2H, 2W]` as `[B, 4 O, H, W]`.

@@ -1,8 +1,8 @@
 //! The affine map added to something, where a gradient is wanted: the sum alone is kept.
 
 use super::cpu::{Sizes, column_sums};
+use crate::ops::gemm_conv::{Dense, Finish};
 use crate::ops::matmul::dense;
-use crate::ops::product::{Dense, Finish};
 use crate::ops::vector::f32s;
 use candle_core::{CpuStorage, CustomOp3, Device, Layout, Result, Shape, Tensor, bail};
 

@@ -2,9 +2,9 @@
 
 use super::Activation;
 use crate::gradients::hand_over;
+use crate::ops::gemm_conv::{Curve, Dense, Finish};
 use crate::ops::matmul::{Store, View, dense, matmul};
 use crate::ops::pointwise::{self, Relu};
-use crate::ops::product::{Curve, Dense, Finish};
 use crate::ops::vector::{CHUNK, build, each, f32s, kernel, ordered_sum};
 use candle_core::{CpuStorage, CustomOp3, Device, Layout, Result, Shape, Tensor, bail};
 use gemm::Parallelism;

@@ -1,8 +1,8 @@
 use super::tests::{ACTIVATIONS, case, of};
 use super::*;
-use crate::ops::exchange::Norm;
 use crate::ops::gradcheck::{compare_kernels, random};
 use crate::ops::layer_norm;
+use crate::ops::two_way_attention::Norm;
 use candle_core::{Device, Var};
 
 /// f32 as on the CPU. In bf16 and f16 the product is rounded once, the result once more, and the

@@ -3,8 +3,8 @@
 use super::gpu::{self, Follows};
 use super::{Affine, check_sum, linear_added, tracked, way};
 use crate::gpu::Path;
-use crate::ops::exchange::Norm;
 use crate::ops::layer_norm::layer_norm_as;
+use crate::ops::two_way_attention::Norm;
 use candle_core::{DType, Result, Tensor};
 
 /// A sum and its layer norm.

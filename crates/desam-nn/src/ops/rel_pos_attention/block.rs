@@ -4,7 +4,7 @@
 //! full, keys and values are read as they lie, and a query's maximum and sum need no sideways step.
 //! Keys pass by in tiles, with the softmax's maximum and sum kept up to date (online softmax).
 
-use crate::ops::product::{Left, ROWS, Right, Spot, Target, VECTORS, multiply_all};
+use crate::ops::gemm_conv::{Left, ROWS, Right, Spot, Target, VECTORS, multiply_all};
 use crate::ops::vector::{dispatch, exp_up_to_max, fma, lanes};
 use pulp::{Simd, WithSimd};
 

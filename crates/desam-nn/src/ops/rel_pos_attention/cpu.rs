@@ -6,8 +6,8 @@
 
 use super::block::{self, Head, Scratch};
 use super::{Sizes, sizes};
+use crate::ops::gemm_conv::ROWS;
 use crate::ops::matmul::dense;
-use crate::ops::product::ROWS;
 use crate::ops::vector::{Pieces, build_pieces};
 use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape};
 use rayon::prelude::*;

@@ -7,9 +7,9 @@ use super::SLOPE;
 use super::branches::Behind;
 use super::forward::{Map, POINT, SQUARE, Shortcut};
 use super::kernels::Kernels;
+use crate::ops::gemm_conv::{Plain, Source, correlate, product, product_add};
 use crate::ops::instance_norm::Moments;
 use crate::ops::instance_norm::cpu::before_norm;
-use crate::ops::product::{Plain, Source, correlate, product, product_add};
 use candle_core::Result;
 use rayon::prelude::*;
 

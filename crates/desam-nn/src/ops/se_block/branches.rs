@@ -2,9 +2,9 @@
 
 use super::forward::{Map, Shortcut};
 use super::{GATE, SLOPE};
+use crate::ops::gemm_conv::Planes;
 use crate::ops::instance_norm::Moments;
 use crate::ops::instance_norm::cpu::{before_norm, before_rectifier};
-use crate::ops::product::Planes;
 use crate::ops::vector::{build, each, fma, kernel};
 use candle_core::Result;
 use rayon::prelude::*;

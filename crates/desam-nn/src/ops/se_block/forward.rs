@@ -1,8 +1,8 @@
 //! The block's way forward.
 
 use super::{EPS, GATE, SLOPE};
+use crate::ops::gemm_conv::{At, Panels, Planes, Source, Window, product_into};
 use crate::ops::instance_norm::{Moments, Part};
-use crate::ops::product::{At, Panels, Planes, Source, Window, product_into};
 use crate::ops::vector::{build, each, fma, kernel};
 use candle_core::Result;
 use rayon::prelude::*;

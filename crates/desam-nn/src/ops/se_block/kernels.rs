@@ -1,6 +1,6 @@
 //! A block's kernels, in a row, as its products read them.
 
-use crate::ops::product::{Kernel, Panels};
+use crate::ops::gemm_conv::{Kernel, Panels};
 
 /// Kernels `[O, I, 3, 3]`, `[O, O, 3, 3]` and perhaps `[O, I, 1, 1]`, one behind the other.
 #[derive(Debug, Clone, Copy)]

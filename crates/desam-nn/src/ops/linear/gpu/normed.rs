@@ -5,7 +5,7 @@ use super::product::{Sizes, bias_type, result_shape};
 use crate::gpu::{
     Accelerator, Arg, KernelOp, Launch, Module, Operand, apply, blocks, module, suffix,
 };
-use crate::ops::exchange::Norm;
+use crate::ops::two_way_attention::Norm;
 use candle_core::op::BackpropOp;
 use candle_core::{DType, Result, Shape, Tensor, bail};
 use std::sync::{Arc, OnceLock};

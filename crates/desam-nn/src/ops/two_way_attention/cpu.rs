@@ -5,7 +5,7 @@ use super::kernels::{add, add_scaled, add_to_rows, normalise, product, shift_row
 use super::tiles::{ImageTiles, PIXELS, STRIDE, tile_len};
 use super::{Exchange, Exchanged, Image};
 use crate::ops::cross_attention::columns::softmax_columns;
-use crate::ops::product::{Left, ROWS, Right, Target};
+use crate::ops::gemm_conv::{Left, ROWS, Right, Target};
 use crate::ops::vector::{build, build_pair};
 use candle_core::{Device, Result, Tensor};
 use std::sync::{Mutex, PoisonError};

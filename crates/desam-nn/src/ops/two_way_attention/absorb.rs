@@ -1,9 +1,9 @@
 //! The image's projections, moved to the tokens' side.
 
 use super::tiles::STRIDE;
+use crate::ops::gemm_conv::ROWS;
 use crate::ops::linear::Affine;
 use crate::ops::matmul::{Store, View, matmul};
-use crate::ops::product::ROWS;
 use crate::ops::vector::{build, f32s};
 use candle_core::{Result, Tensor, bail};
 use gemm::Parallelism;

@@ -4,25 +4,25 @@
 //! A band of rows is copied with its margins (that copy is where a norm or a rearrangement happens,
 //! see [`Source`]); a tile's vectors are then runs of that copy, shifted by each weight's place.
 
-mod correlate;
+mod conv_kernel;
 mod dense;
-mod forward;
-mod kernel;
+mod implicit_gemm;
+mod microkernel;
 mod operands;
 mod panels;
-mod place;
-mod points;
 mod source;
-mod tile;
+mod store;
+mod weight_gradient;
+mod weight_gradient_1x1;
 
-pub(crate) use correlate::correlate;
+pub(crate) use conv_kernel::Kernel;
 pub(crate) use dense::{Curve, Dense, Finish};
-pub(crate) use forward::{Sums, product, product_add, product_into};
-pub(crate) use kernel::Kernel;
+pub(crate) use implicit_gemm::{Sums, product, product_add, product_into};
+pub(crate) use microkernel::{ROWS, VECTORS, multiply_all};
 pub(crate) use operands::{Left, Right, Spot, Target};
 pub(crate) use panels::Panels;
 pub(crate) use source::{At, Joined, Plain, Planes, Source, Window};
-pub(crate) use tile::{ROWS, VECTORS, multiply_all};
+pub(crate) use weight_gradient::correlate;
 
 #[cfg(test)]
 mod tests;

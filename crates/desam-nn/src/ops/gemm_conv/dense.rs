@@ -1,7 +1,7 @@
 //! A product of two dense matrices, and what follows it while it is in the cache.
 
+use super::microkernel::{ROWS, VECTORS, multiply};
 use super::operands::{Left, Right, Spot, Target};
-use super::tile::{ROWS, VECTORS, multiply};
 use crate::ops::matmul::{Store, View, matmul};
 use crate::ops::pointwise::{Gelu, Relu};
 use crate::ops::vector::{Map, build, dispatch, each, kernel, lanes};

@@ -1,6 +1,6 @@
 //! What a tile reads and writes.
 
-use super::tile::ROWS;
+use super::microkernel::ROWS;
 
 /// The left operand: row `r` at depth `k` is `values[k · by_depth + r · by_row]`.
 #[derive(Debug, Clone, Copy)]

@@ -2,7 +2,7 @@
 //! [`STRIDE`] apart.
 
 use super::tiles::STRIDE;
-use crate::ops::product::{Left, Right, Spot, Target, multiply_all};
+use crate::ops::gemm_conv::{Left, Right, Spot, Target, multiply_all};
 use crate::ops::vector::{First, each, exp_up_to_max, fma, kernel, sum, tail_or};
 
 kernel! {

@@ -3,8 +3,8 @@
 //! Vectors run along the pixels, so nothing is turned; a tile's sums are vectors, whose lanes are
 //! added when a band is done.
 
+use super::microkernel::{ROWS, VECTORS};
 use super::source::{At, Band, Planes, Source, Window};
-use super::tile::{ROWS, VECTORS};
 use crate::ops::vector::dispatch;
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;

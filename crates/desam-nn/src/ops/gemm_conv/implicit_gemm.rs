@@ -1,10 +1,10 @@
 //! A product of packed weights with every pixel's window, for all images.
 
+use super::microkernel::{ROWS, VECTORS, multiply};
 use super::operands::{Left, Right, Target, spots};
 use super::panels::Panels;
-use super::place::Parts;
 use super::source::{At, Band, Planes, Source, Window};
-use super::tile::{ROWS, VECTORS, multiply};
+use super::store::Parts;
 use crate::ops::vector::dispatch;
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;

@@ -17,13 +17,13 @@
 
 mod absorb;
 mod cpu;
-mod heard;
 mod kernels;
 mod tiles;
+mod values;
 
 pub use absorb::{Asked, Projected, Told};
-pub(crate) use heard::heard;
 pub use tiles::ImageTiles;
+pub(crate) use values::heard;
 
 use candle_core::{Result, Tensor, bail};
 

@@ -1,6 +1,6 @@
 //! An image as the exchange walks through it.
 
-use crate::ops::product::ROWS;
+use crate::ops::gemm_conv::ROWS;
 use crate::ops::vector::{build, f32s};
 use candle_core::{DType, Device, Result, Tensor, bail};
 

@@ -1,8 +1,8 @@
 //! The tile with every kind of vectors that this machine has, not only the best.
 
+use super::microkernel::{ROWS, multiply};
 use super::operands::{Left, Right, Target, spots};
-use super::place::Parts;
-use super::tile::{ROWS, multiply};
+use super::store::Parts;
 use crate::ops::gradcheck::random;
 use candle_core::DType;
 use pulp::{Scalar, Simd, WithSimd};

@@ -1,9 +1,9 @@
 //! The weights' gradient: a product summed over the pixels of all images.
 
+use super::microkernel::{ROWS, VECTORS, multiply};
 use super::operands::{Left, Right, Spot, Target};
-use super::points::correlate_points;
 use super::source::{At, Band, Planes, Source, Window};
-use super::tile::{ROWS, VECTORS, multiply};
+use super::weight_gradient_1x1::correlate_points;
 use crate::ops::vector::dispatch;
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;

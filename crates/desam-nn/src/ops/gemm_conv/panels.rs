@@ -1,6 +1,6 @@
 //! The left operand of a product, packed once in the order in which tiles read it.
 
-use super::tile::ROWS;
+use super::microkernel::ROWS;
 use rayon::prelude::*;
 
 /// `[rows, channels · taps]` cut into blocks of channels, and each into panels `[depth, ROWS]`.

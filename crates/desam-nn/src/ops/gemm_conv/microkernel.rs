@@ -2,7 +2,7 @@
 //! runs over the whole depth.
 
 use super::operands::{Left, Right, Spot};
-use super::place::Place;
+use super::store::Place;
 use pulp::{Simd, WithSimd};
 
 /// Rows of the result that one tile covers; the left operand is packed in panels of as many.
