@@ -8,8 +8,10 @@ pub(crate) use shared::{SharedImage, SharedOutput};
 use crate::DecoderConfig;
 use candle_core::{Result, Tensor};
 use candle_nn::VarBuilder;
-use desam_nn::layers::{Activation, Attention, AttentionConfig, LayerNorm, MlpBlock};
-use desam_nn::ops::pointwise::added_to_all;
+use desam_nn::layers::{
+    Activation, Attention, AttentionConfig, AttentionInputs, Epilogue, LayerNorm, MlpBlock,
+};
+use desam_nn::ops::pointwise::broadcast_add;
 
 /// PyTorch's default for `nn.LayerNorm`, which SAM's transformer uses.
 const EPS: f64 = 1e-5;
@@ -63,10 +65,13 @@ impl TwoWayBlock {
     ) -> Result<TwoWayOutput> {
         let TwoWayOutput { tokens, image } = x;
         let tokens = self.among_tokens(&tokens, token_pe)?;
-        let (q, k) = ((&tokens + token_pe)?, added_to_all(&image, image_pe)?);
-        let tokens = self.heard(&tokens, &self.token_to_image.forward(&q, &k, &image)?)?;
+        let (q, k) = ((&tokens + token_pe)?, broadcast_add(&image, image_pe)?);
+        let to_image = AttentionInputs { q: &q, k: &k, v: &image };
+        let tokens = self.heard(&tokens, &self.token_to_image.forward(to_image)?)?;
         let q = (&tokens + token_pe)?;
-        let image = self.image_to_token.forward_normed([&k, &q, &tokens], &image, &self.norm4)?;
+        let to_token = AttentionInputs { q: &k, k: &q, v: &tokens };
+        let epilogue = Epilogue::add_norm(&image, self.norm4.parameters());
+        let image = self.image_to_token.forward_with(to_token, epilogue)?;
         Ok(TwoWayOutput { image, tokens })
     }
 }
@@ -75,16 +80,19 @@ impl TwoWayBlock {
     /// The tokens after they have attended to each other.
     fn among_tokens(&self, tokens: &Tensor, token_pe: &Tensor) -> Result<Tensor> {
         if self.is_first {
-            return self.norm1.forward(&self.self_attn.forward(tokens, tokens, tokens)?);
+            let inputs = AttentionInputs { q: tokens, k: tokens, v: tokens };
+            return self.norm1.forward(&self.self_attn.forward(inputs)?);
         }
         let q = (tokens + token_pe)?;
-        self.self_attn.forward_normed([&q, &q, tokens], tokens, &self.norm1)
+        let inputs = AttentionInputs { q: &q, k: &q, v: tokens };
+        let epilogue = Epilogue::add_norm(tokens, self.norm1.parameters());
+        self.self_attn.forward_with(inputs, epilogue)
     }
 
     /// The tokens after the image has answered.
     fn heard(&self, tokens: &Tensor, from_image: &Tensor) -> Result<Tensor> {
         let tokens = self.norm2.forward(&(tokens + from_image)?)?;
-        self.mlp.forward_normed(&tokens, &tokens, &self.norm3)
+        self.mlp.forward_with(&tokens, Epilogue::add_norm(&tokens, self.norm3.parameters()))
     }
 }
 
@@ -132,8 +140,10 @@ impl TwoWayTransformer {
         for block in &self.blocks {
             x = block.forward(x, tokens, image_pe)?;
         }
-        let (q, k) = ((&x.tokens + tokens)?, added_to_all(&x.image, image_pe)?);
-        let tokens = self.final_attn.forward_normed([&q, &k, &x.image], &x.tokens, &self.norm)?;
+        let (q, k) = ((&x.tokens + tokens)?, broadcast_add(&x.image, image_pe)?);
+        let inputs = AttentionInputs { q: &q, k: &k, v: &x.image };
+        let epilogue = Epilogue::add_norm(&x.tokens, self.norm.parameters());
+        let tokens = self.final_attn.forward_with(inputs, epilogue)?;
         Ok(TwoWayOutput { tokens, image: x.image })
     }
 }

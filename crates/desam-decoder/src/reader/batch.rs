@@ -3,7 +3,7 @@
 use crate::Prim;
 use candle_core::{Result, Tensor};
 use desam_core::{ImageContext, PromptEmbedding, PromptReader, PromptReading};
-use desam_nn::ops::layout::turned;
+use desam_nn::ops::layout::transpose_last_two;
 
 /// Reads prompts of one image together. Whoever calls it bounds how many: each has an image of its own,
 /// `G·G·E` numbers, 2 MiB at SAM's size in bf16, and some of these are held at a time.
@@ -25,7 +25,7 @@ impl PromptReader for BatchReader<'_> {
         if !same || sparse.dim(0)? != n || dense.dims()[1..] != [e, h, w] {
             return self.prim.read(self.context, prompts);
         }
-        let rows = |t: &Tensor| turned(&t.flatten_from(2)?);
+        let rows = |t: &Tensor| transpose_last_two(&t.flatten_from(2)?);
         let image = (&self.context.embedding + dense.narrow(0, 0, 1)?)?;
         let tokens = self.prim.tokens(sparse)?;
         let positions = rows(&self.context.position)?;

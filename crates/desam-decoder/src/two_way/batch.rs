@@ -8,6 +8,7 @@
 
 use super::{TwoWayOutput, TwoWayTransformer};
 use candle_core::{Result, Tensor};
+use desam_nn::layers::PositionedImage;
 
 impl TwoWayTransformer {
     /// [`forward`](Self::forward) for one image `[1, G·G, E]` and the tokens `[N, T, E]` of any number
@@ -23,22 +24,30 @@ impl TwoWayTransformer {
     ) -> Result<TwoWayOutput> {
         let pe = tokens;
         let (mut x, mut image) = (tokens.clone(), image.clone());
+        fn positioned<'a>(tokens: &'a Tensor, positions: &'a Tensor) -> PositionedImage<'a> {
+            PositionedImage { tokens, positions }
+        }
         for (i, block) in self.blocks.iter().enumerate() {
             x = block.among_tokens(&x, pe)?;
             let asking = (&x + pe)?;
             let seen = if i == 0 {
                 let placed = (&image + image_pe)?;
-                let looked_at = block.token_to_image.keys_and_values(&placed, &image)?;
-                block.token_to_image.attend(&asking, &looked_at)?
+                let looked_at = block.token_to_image.project_keys_and_values(&placed, &image)?;
+                block.token_to_image.attend_shared(&asking, &looked_at)?
             } else {
-                block.token_to_image.look(&asking, &image, image_pe)?
+                block.token_to_image.token_to_image(&asking, positioned(&image, image_pe))?
             };
             x = block.heard(&x, &seen)?;
-            let told = [&(&x + pe)?, &x];
-            let answered = &block.norm4;
-            image = block.image_to_token.answer_normed(&image, image_pe, told, answered)?;
+            let (keys, norm) = ((&x + pe)?, block.norm4.parameters());
+            image = block.image_to_token.image_to_token(
+                positioned(&image, image_pe),
+                &keys,
+                &x,
+                norm,
+            )?;
         }
-        let last = (&x + self.final_attn.look(&(&x + pe)?, &image, image_pe)?)?;
+        let last =
+            (&x + self.final_attn.token_to_image(&(&x + pe)?, positioned(&image, image_pe))?)?;
         Ok(TwoWayOutput { tokens: self.norm.forward(&last)?, image })
     }
 }

@@ -8,7 +8,9 @@
 use super::TwoWayTransformer;
 use candle_core::{Result, Tensor};
 use desam_nn::layers::KeysAndValues;
-use desam_nn::ops::two_way_attention::{Exchange, Exchanged, Image, ImageTiles};
+use desam_nn::ops::two_way_attention::{
+    ImageTiles, ImageTokens, TwoWayAttention, TwoWayAttentionOutput,
+};
 
 /// What the transformer makes of an image before any prompt.
 #[derive(Debug)]
@@ -41,12 +43,12 @@ impl TwoWayTransformer {
         };
         let rows = |t: &Tensor| t.transpose(1, 2)?.contiguous();
         let (x, placed) = (rows(image)?, rows(&(image + positions)?)?);
-        let queries = first.image_to_token.queries(&placed)?.transpose(1, 2)?;
+        let queries = first.image_to_token.project_queries(&placed)?.transpose(1, 2)?;
         Ok(SharedImage {
             tokens: ImageTiles::cut(image)?,
             positions: ImageTiles::cut(positions)?,
             queries: ImageTiles::cut(&queries)?,
-            looked_at: first.token_to_image.keys_and_values(&placed, &x)?,
+            looked_at: first.token_to_image.project_keys_and_values(&placed, &x)?,
         })
     }
 
@@ -66,11 +68,11 @@ impl TwoWayTransformer {
             candle_core::bail!("a two-way transformer without blocks reads nothing");
         };
         let mut x = first.among_tokens(tokens, pe)?;
-        let mut from_image = first.token_to_image.attend(&(&x + pe)?, &shared.looked_at)?;
+        let mut from_image = first.token_to_image.attend_shared(&(&x + pe)?, &shared.looked_at)?;
         let mut image: Option<ImageTiles> = None;
         for (i, block) in self.blocks.iter().enumerate() {
             x = block.heard(&x, &from_image)?;
-            let told = block.image_to_token.tell(&(&x + pe)?, &x, i == 0)?;
+            let image_to_token = block.image_to_token.absorbed_query(&(&x + pe)?, &x, i == 0)?;
             let (looks, last) = match self.blocks.get(i + 1) {
                 Some(next) => {
                     x = next.among_tokens(&x, pe)?;
@@ -78,20 +80,20 @@ impl TwoWayTransformer {
                 }
                 None => (&self.final_attn, true),
             };
-            let exchange = Exchange {
-                told: &told,
+            let attention = TwoWayAttention {
+                image_to_token: &image_to_token,
                 norm: block.norm4.parameters(),
-                asked: &looks.ask(&(&x + pe)?)?,
+                token_to_image: &looks.absorbed_key(&(&x + pe)?)?,
                 prompts,
                 keep_image: keep_image || !last,
             };
-            let before = Image {
+            let before = ImageTokens {
                 tokens: image.as_ref().unwrap_or(&shared.tokens),
                 positions: &shared.positions,
                 queries: (i == 0).then_some(&shared.queries),
             };
-            let Exchanged { image: after, seen } = exchange.with(before)?;
-            from_image = looks.hear(&seen)?;
+            let TwoWayAttentionOutput { image: after, attended } = attention.run(before)?;
+            from_image = looks.absorbed_value(&attended)?;
             image = after;
         }
         Ok(SharedOutput { tokens: self.norm.forward(&(&x + from_image)?)?, image })

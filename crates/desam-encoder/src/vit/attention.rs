@@ -4,7 +4,7 @@ use super::init::POSITION;
 use super::resample;
 use candle_core::{DType, Result, Tensor};
 use candle_nn::VarBuilder;
-use desam_nn::layers::{LayerNorm, Linear, Normed};
+use desam_nn::layers::{Epilogue, LayerNorm, Linear, SumAndNorm};
 use desam_nn::ops::rel_pos_attention::{RelPosAttention, rel_pos_attention};
 
 /// Sizes of an [`Attention`].
@@ -71,16 +71,19 @@ impl Attention {
     /// `to [B, G, G, C]` and what `x [B, G, G, C]` gives: q, k and v, attention inside each square,
     /// the output map; and the sum's `norm`. The bias of q, k and v is left to the attention, so that
     /// the product is not taken over a window's padding.
-    pub(super) fn forward_added_normed(
+    pub(super) fn forward_with_sum(
         &self,
         x: &Tensor,
         to: &Tensor,
         norm: &LayerNorm,
-    ) -> Result<Normed> {
+    ) -> Result<SumAndNorm> {
         let qkv = self.qkv.forward(x)?;
         let attention =
             RelPosAttention { bias: &self.qkv_bias, positions: &self.positions, heads: self.heads };
-        self.proj.forward_added_normed(&rel_pos_attention(&qkv, attention)?, to, norm)
+        let y = rel_pos_attention(&qkv, attention)?;
+        let epilogue = Epilogue::add_norm(to, norm.parameters());
+        let epilogue = Epilogue { dtype: Some(y.dtype()), ..epilogue };
+        self.proj.forward_with_sum(&y, epilogue)
     }
 }
 

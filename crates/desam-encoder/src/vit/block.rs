@@ -4,7 +4,7 @@ use super::VitConfig;
 use super::attention::{Attention, AttentionConfig};
 use candle_core::{Result, Tensor};
 use candle_nn::VarBuilder;
-use desam_nn::layers::{Activation, LayerNorm, MlpBlock, Normed};
+use desam_nn::layers::{Activation, Epilogue, LayerNorm, MlpBlock, SumAndNorm};
 
 /// SAM's layer norms in the image encoder.
 pub(super) const EPS: f64 = 1e-6;
@@ -57,17 +57,19 @@ impl Block {
     }
 
     /// What [`enter`](Self::enter) gave, after its attention, added to `x [B, G, G, C]`.
-    pub(super) fn attend(&self, entered: Tensor, x: &Tensor) -> Result<Normed> {
-        self.attention.forward_added_normed(&entered, x, &self.norm2)
+    pub(super) fn attend(&self, entered: Tensor, x: &Tensor) -> Result<SumAndNorm> {
+        self.attention.forward_with_sum(&entered, x, &self.norm2)
     }
 
     /// What [`attend`](Self::attend) gave, after its perceptron: `[B, G, G, C]` of the type of `x`.
-    pub(super) fn leave(&self, x: Normed) -> Result<Tensor> {
-        self.mlp.forward_added(&x.normed, &x.sum)
+    pub(super) fn leave(&self, x: SumAndNorm) -> Result<Tensor> {
+        self.mlp.forward_with(&x.normed, Epilogue::add(&x.sum))
     }
 
     /// [`leave`](Self::leave), with what goes into the `next` block.
-    pub(super) fn leave_for(&self, next: &Self, x: Normed) -> Result<Normed> {
-        self.mlp.forward_added_normed(&x.normed, &x.sum, &next.norm1)
+    pub(super) fn leave_for(&self, next: &Self, x: SumAndNorm) -> Result<SumAndNorm> {
+        let epilogue = Epilogue::add_norm(&x.sum, next.norm1.parameters());
+        let epilogue = Epilogue { dtype: Some(x.normed.dtype()), ..epilogue };
+        self.mlp.forward_with_sum(&x.normed, epilogue)
     }
 }

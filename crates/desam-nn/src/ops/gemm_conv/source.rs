@@ -1,140 +1,121 @@
-//! Images as a product reads them.
+//! Image sources: what a convolution reads its input from, row by row.
 
-use std::ops::Range;
+/// Images that are read row by row. An implementation may transform a row while it is read
+/// (rearrange, normalise, rectify, concatenate), so that the transformed image is never stored.
+pub(crate) trait ImageSource: Sync {
+    /// Sizes of the images.
+    fn planes(&self) -> ImageDims;
 
-/// Images that are read row by row, with whatever is done to them on the way: a rearrangement, a
-/// norm, a rectifier. Nothing of it is kept.
-pub(crate) trait Source: Sync {
-    /// Sizes.
-    fn planes(&self) -> Planes;
+    /// Writes the row at `at` into `out`, which is one row long.
+    fn read(&self, at: RowIndex, out: &mut [f32]);
 
-    /// Writes row `row` of channel `channel` of image `image` into `out`, which is one row long.
-    fn read(&self, at: At, out: &mut [f32]);
-
-    /// The same for rows that follow each other, as many as fill `out`, without gaps.
-    fn read_rows(&self, at: At, out: &mut [f32]) {
+    /// Writes consecutive rows, as many as fill `out`, without gaps.
+    fn read_rows(&self, at: RowIndex, out: &mut [f32]) {
         let lines = out.chunks_exact_mut(self.planes().width.max(1));
-        lines.enumerate().for_each(|(y, line)| self.read(At { row: at.row + y, ..at }, line));
+        lines.enumerate().for_each(|(y, line)| self.read(RowIndex { row: at.row + y, ..at }, line));
     }
 }
 
-/// Where a row is.
+/// Index of one row of one channel of one image.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct At {
+pub(crate) struct RowIndex {
     pub(crate) image: usize,
     pub(crate) channel: usize,
     pub(crate) row: usize,
 }
 
-/// `[images, channels, height, width]`.
+/// Sizes of images, `[images, channels, height, width]` (NCHW).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Planes {
+pub(crate) struct ImageDims {
     pub(crate) images: usize,
     pub(crate) channels: usize,
     pub(crate) height: usize,
     pub(crate) width: usize,
 }
 
-impl Planes {
-    /// Numbers in one channel.
+impl ImageDims {
+    /// Pixels of one channel.
     pub(crate) fn pixels(&self) -> usize {
         self.height * self.width
     }
 
-    /// Where a row begins.
-    pub(crate) fn index(&self, at: At) -> usize {
+    /// Position of a row's first number in memory.
+    pub(crate) fn index(&self, at: RowIndex) -> usize {
         ((at.image * self.channels + at.channel) * self.height + at.row) * self.width
     }
 }
 
-/// The neighbours that a product looks at: a `side × side` square around each pixel, zeros beyond
-/// the image.
+/// The window of a convolution of stride 1: a `side × side` square centred on each pixel, `side` odd,
+/// with zero padding beyond the image, so that the output has the input's sides.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Window {
     pub(crate) side: usize,
 }
 
 impl Window {
-    /// Pixels on each side of the middle.
+    /// The window of a 1×1 (pointwise) convolution.
+    pub(crate) const POINT: Self = Self { side: 1 };
+    /// The window of a 3×3 convolution.
+    pub(crate) const SQUARE: Self = Self { side: 3 };
+
+    /// Padding: pixels on each side of the centre.
     pub(crate) fn margin(&self) -> usize {
         self.side / 2
     }
 
-    /// Numbers of the square.
+    /// Taps: weights of the square.
     pub(crate) fn taps(&self) -> usize {
         self.side * self.side
     }
 }
 
-/// Images as they lie in memory.
+/// A view of images that lie in memory without gaps, NCHW.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Plain<'a> {
+pub(crate) struct NchwView<'a> {
     pub(crate) values: &'a [f32],
-    pub(crate) planes: Planes,
+    pub(crate) planes: ImageDims,
 }
 
-impl Source for Plain<'_> {
-    fn planes(&self) -> Planes {
+impl ImageSource for NchwView<'_> {
+    fn planes(&self) -> ImageDims {
         self.planes
     }
 
-    fn read(&self, at: At, out: &mut [f32]) {
+    fn read(&self, at: RowIndex, out: &mut [f32]) {
         let begin = self.planes.index(at);
         out.copy_from_slice(&self.values[begin..begin + self.planes.width]);
     }
 
-    fn read_rows(&self, at: At, out: &mut [f32]) {
+    fn read_rows(&self, at: RowIndex, out: &mut [f32]) {
         let begin = self.planes.index(at);
         out.copy_from_slice(&self.values[begin..begin + out.len()]);
     }
 }
 
-/// Two images whose channels follow each other, without a copy of either.
+/// Two images concatenated along their channels, without a copy of either.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Joined<'a> {
-    pub(crate) first: Plain<'a>,
-    pub(crate) second: Plain<'a>,
+pub(crate) struct ConcatChannels<'a> {
+    pub(crate) first: NchwView<'a>,
+    pub(crate) second: NchwView<'a>,
 }
 
-impl Source for Joined<'_> {
-    fn planes(&self) -> Planes {
-        let Planes { channels, .. } = self.second.planes;
-        Planes { channels: self.first.planes.channels + channels, ..self.first.planes }
+impl ImageSource for ConcatChannels<'_> {
+    fn planes(&self) -> ImageDims {
+        let ImageDims { channels, .. } = self.second.planes;
+        ImageDims { channels: self.first.planes.channels + channels, ..self.first.planes }
     }
 
-    fn read(&self, at: At, out: &mut [f32]) {
+    fn read(&self, at: RowIndex, out: &mut [f32]) {
         match at.channel.checked_sub(self.first.planes.channels) {
             None => self.first.read(at, out),
-            Some(channel) => self.second.read(At { channel, ..at }, out),
+            Some(channel) => self.second.read(RowIndex { channel, ..at }, out),
         }
     }
 
-    fn read_rows(&self, at: At, out: &mut [f32]) {
+    fn read_rows(&self, at: RowIndex, out: &mut [f32]) {
         match at.channel.checked_sub(self.first.planes.channels) {
             None => self.first.read_rows(at, out),
-            Some(channel) => self.second.read_rows(At { channel, ..at }, out),
+            Some(channel) => self.second.read_rows(RowIndex { channel, ..at }, out),
         }
-    }
-}
-
-/// Rows of one image with their margins, in a buffer of its own.
-#[derive(Debug, Clone)]
-pub(super) struct Band {
-    pub(super) image: usize,
-    /// Output rows.
-    pub(super) rows: Range<usize>,
-    pub(super) window: Window,
-}
-
-impl Band {
-    /// Rows in the buffer.
-    pub(super) fn height(&self) -> usize {
-        self.rows.len() + 2 * self.window.margin()
-    }
-
-    /// The image's row that buffer row `y` holds, if it is inside the image.
-    pub(super) fn source_row(&self, y: usize, planes: Planes) -> Option<usize> {
-        let row = (self.rows.start + y).checked_sub(self.window.margin())?;
-        (row < planes.height).then_some(row)
     }
 }

@@ -1,98 +1,125 @@
-//! The weights' gradient: a product summed over the pixels of all images.
+//! Weight gradient of a convolution: the cross-correlation of its input with the output's gradient.
+//!
+//! The same register tile as the forward convolution, with the sum over pixels. The right-hand
+//! vectors run along the input channels of a strip with the pixel outermost, so a tap is again a
+//! step in a padded copy and the image is not unfolded.
 
 use super::microkernel::{ROWS, VECTORS, multiply};
-use super::operands::{Left, Right, Spot, Target};
-use super::source::{At, Band, Planes, Source, Window};
-use super::weight_gradient_1x1::correlate_points;
-use crate::ops::vector::dispatch;
+use super::operands::{Lhs, OutputVector, Rhs, StridedOutput};
+use super::source::{ImageDims, ImageSource, RowIndex, Window};
+use super::strip::Strip;
+use super::weight_gradient_1x1::weight_gradient_1x1;
+use crate::ops::vector::{dispatch, lanes};
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 use std::ops::Range;
 
-/// Pixels that are summed between two looks at the result.
+/// Pixels that are summed in registers between two updates of the result in memory.
 const PIXELS: usize = 1024;
 
-/// Most numbers of both sides that a thread holds at once, margins included: its second cache.
-const HELD: usize = 320 << 10;
+/// Most numbers of both operands that a thread holds at once, margins included: 1.25 MiB, an L2
+/// cache.
+const L2_NUMBERS: usize = 320 << 10;
 
-/// Parts of the sum that are made apart and then added in their order, and most numbers of all
-/// their results. They depend on sizes alone, never on the threads.
-const PARTS: usize = 16;
-const PARTS_HELD: usize = 8 << 20;
+/// Most partial sums, and most numbers of all of them together. Each is accumulated by one task, and
+/// all are added in their order: their number follows from sizes alone, never from the threads, so
+/// the bits repeat.
+const PARTIAL_SUMS: usize = 16;
+const PARTIAL_SUMS_NUMBERS: usize = 8 << 20;
 
-/// Bands that a part has at least, since a band need not turn the rows that it shares with the one
-/// before; but a few parts there are.
-const BANDS: usize = 4;
-const FEW: usize = 4;
+/// Strips that a partial sum has at least: rows shared with the strip before need not be transposed
+/// again. There are a few partial sums in any case.
+const MIN_STRIPS: usize = 4;
+const MIN_PARTIAL_SUMS: usize = 4;
 
-/// `out[o, i, ky, kx] = Σ left[b, o, y, x] · right[b, i, y + ky - m, x + kx - m]` over `b`, `y` and
-/// `x`, `m` the window's margin: `[left channels, right channels, side, side]`.
-pub(crate) fn correlate(left: &dyn Source, right: &dyn Source, window: Window) -> Vec<f32> {
+/// Chunks of `strips` of which each makes one partial sum of `len` numbers.
+pub(super) fn partial_sums(strips: &[Strip], len: usize) -> rayon::slice::Chunks<'_, Strip> {
+    let most = PARTIAL_SUMS.min(PARTIAL_SUMS_NUMBERS / len.max(1));
+    let count = most.min(strips.len() / MIN_STRIPS).max(MIN_PARTIAL_SUMS);
+    strips.par_chunks(strips.len().div_ceil(count).max(1))
+}
+
+/// The weight gradient `out[o, i, ky, kx] = Σ grad[b, o, y, x] · input[b, i, y + ky - m, x + kx - m]`
+/// over `b`, `y` and `x`, `m` the window's margin → `[channels of grad, channels of input, side,
+/// side]`. For a transposed convolution the operands change places.
+pub(crate) fn weight_gradient(
+    grad: &dyn ImageSource,
+    input: &dyn ImageSource,
+    window: Window,
+) -> Vec<f32> {
     if window.side == 1 {
-        return correlate_points(left, right);
+        return weight_gradient_1x1(grad, input);
     }
-    let (outputs, planes) = (left.planes().channels, right.planes());
-    let grid = Grid::new(outputs, planes, window);
-    let band = |image: usize, start: usize| Band {
-        image,
-        rows: start..(start + grid.rows).min(planes.height),
-        window,
-    };
-    let of_image = |image| (0..planes.height).step_by(grid.rows).map(move |y| (image, y));
-    let bands: Vec<_> = (0..planes.images).flat_map(of_image).map(|(b, y)| band(b, y)).collect();
+    let (outputs, planes) = (grad.planes().channels, input.planes());
+    let grid = TileGrid::new(outputs, planes, window);
+    let strips = Strip::all(planes, window, grid.rows);
     let len = grid.tiles.len() * grid.tile_len();
-    let parts = PARTS.min(PARTS_HELD / len.max(1)).min(bands.len() / BANDS).max(FEW);
-    let part = |bands: &[Band]| {
-        let (mut sums, mut held) = (vec![0.0; len], Held::default());
-        for band in bands {
-            held.take(left, right, band);
+    let partial = |strips: &[Strip]| {
+        let (mut sums, mut operands) = (vec![0.0; len], StripOperands::default());
+        for strip in strips {
+            operands.load(grad, input, strip);
             let tiles = sums.chunks_mut(grid.tile_len().max(1)).zip(&grid.tiles);
-            tiles.for_each(|(sums, spots)| {
-                dispatch(OneTile { held: &held, spots, sums, outputs });
+            tiles.for_each(|(sums, vectors)| {
+                dispatch(TileKernel { operands: &operands, vectors, sums, outputs });
             });
         }
         sums
     };
-    let parts = bands.par_chunks(bands.len().div_ceil(parts).max(1)).map(part);
-    let sums = parts.collect::<Vec<_>>().into_iter().reduce(|mut sum, part| {
+    let partial = partial_sums(&strips, len).map(partial).collect::<Vec<_>>();
+    let sums = partial.into_iter().reduce(|mut sum, part| {
         sum.iter_mut().zip(part).for_each(|(sum, part)| *sum += part);
         sum
     });
     grid.unpack(&sums.unwrap_or_else(|| vec![0.0; len]))
 }
 
-/// How the result is cut into tiles.
-struct Grid {
+/// A tap of the window with a vector of input channels: one vector of the result.
+#[derive(Debug, Clone, Copy)]
+struct TapChannels {
+    tap: usize,
+    first_channel: usize,
+}
+
+/// How the result is cut into tiles: all output channels times [`VECTORS`] vectors of channels.
+struct TileGrid {
     outputs: usize,
     inputs: usize,
     taps: usize,
     lanes: usize,
-    /// Rows of a band.
+    /// Rows of a strip.
     rows: usize,
-    /// The spots of each tile.
-    tiles: Vec<Vec<Spot>>,
-    /// Of every spot in order: its window place and its first channel.
-    places: Vec<(usize, usize)>,
+    /// The vectors of each tile.
+    tiles: Vec<Vec<OutputVector>>,
+    /// What each vector is of, in order.
+    columns: Vec<TapChannels>,
 }
 
-impl Grid {
-    fn new(outputs: usize, planes: Planes, window: Window) -> Self {
-        let (lanes, inputs) = (dispatch(Lanes), planes.channels);
+impl TileGrid {
+    fn new(outputs: usize, planes: ImageDims, window: Window) -> Self {
+        let (lanes, inputs) = (lanes(), planes.channels);
         let wide = planes.width + 2 * window.margin();
-        let most = HELD.saturating_sub(2 * window.margin() * wide * inputs);
+        // Rows that fit into the cache beside the margins above and below them.
+        let most = L2_NUMBERS.saturating_sub(2 * window.margin() * wide * inputs);
         let most = most / (wide * inputs + planes.width * outputs).max(1);
         let rows = (PIXELS / planes.width.max(1)).min(most).max(1);
-        let places: Vec<(usize, usize)> = (0..window.taps())
-            .flat_map(|tap| (0..inputs).step_by(lanes).map(move |channel| (tap, channel)))
-            .collect();
-        let spot = |(v, &(tap, channel)): (usize, &(usize, usize))| Spot {
-            from: (tap / window.side * wide + tap % window.side) * inputs + channel,
-            to: v * lanes,
-            len: lanes.min(inputs - channel),
+        let of_tap = |tap| {
+            let channels = (0..inputs).step_by(lanes);
+            channels.map(move |first_channel| TapChannels { tap, first_channel })
         };
-        let tiles = places.chunks(VECTORS).map(|tile| tile.iter().enumerate().map(spot).collect());
-        let tiles = tiles.collect();
-        Self { outputs, inputs, taps: window.taps(), lanes, rows, tiles, places }
+        let columns: Vec<TapChannels> = (0..window.taps()).flat_map(of_tap).collect();
+        let vector = |v: usize, column: &TapChannels| {
+            let TapChannels { tap, first_channel } = *column;
+            OutputVector {
+                from: (tap / window.side * wide + tap % window.side) * inputs + first_channel,
+                to: v * lanes,
+                len: lanes.min(inputs - first_channel),
+            }
+        };
+        let tile = |columns: &[TapChannels]| {
+            columns.iter().enumerate().map(|(v, column)| vector(v, column)).collect()
+        };
+        let tiles = columns.chunks(VECTORS).map(tile).collect();
+        Self { outputs, inputs, taps: window.taps(), lanes, rows, tiles, columns }
     }
 
     /// Numbers of one tile's result, `[outputs, vectors]`.
@@ -100,15 +127,15 @@ impl Grid {
         self.outputs * VECTORS * self.lanes
     }
 
-    /// Tiles → `[outputs, inputs, taps]`.
+    /// Tiles → `[outputs, inputs, taps]`, the order of a kernel.
     fn unpack(&self, sums: &[f32]) -> Vec<f32> {
         let mut out = vec![0.0; self.outputs * self.inputs * self.taps];
         let stride = VECTORS * self.lanes;
         out.par_chunks_mut((self.inputs * self.taps).max(1)).enumerate().for_each(|(o, out)| {
-            for (index, &(tap, channel)) in self.places.iter().enumerate() {
+            for (index, &TapChannels { tap, first_channel }) in self.columns.iter().enumerate() {
                 let tile = index / VECTORS * self.tile_len();
                 let begin = tile + o * stride + index % VECTORS * self.lanes;
-                let channels = channel..(channel + self.lanes).min(self.inputs);
+                let channels = first_channel..(first_channel + self.lanes).min(self.inputs);
                 for (from, channel) in sums[begin..].iter().zip(channels) {
                     out[channel * self.taps + tap] = *from;
                 }
@@ -118,148 +145,151 @@ impl Grid {
     }
 }
 
-/// Lanes of the vectors that this machine has.
-struct Lanes;
-
-impl WithSimd for Lanes {
-    type Output = usize;
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, _simd: S) -> usize {
-        S::F32_LANES
-    }
-}
-
-/// A band of both sides, turned so that the sum runs over pixels.
+/// Both operands of a strip, transposed so that the sum runs over pixels.
 #[derive(Default)]
-struct Held {
-    /// `[panels, pixels, ROWS]`.
-    left: Vec<f32>,
-    /// `[rows with margins, width with margins, channels]`.
-    right: Vec<f32>,
-    /// Where each pixel begins in the right side.
+struct StripOperands {
+    /// The output's gradient, packed: `[panels, pixels, ROWS]`.
+    grad: Vec<f32>,
+    /// The input, channels innermost: `[rows with margins, width with margins, channels]`.
+    input: Vec<f32>,
+    /// Where each pixel begins in `input`.
     offsets: Vec<usize>,
     pixels: usize,
-    /// The image and the rows that were held before.
-    before: Option<(usize, Range<usize>)>,
-    /// Rows on their way from one order to the other.
+    /// The image and the rows of the strip that was loaded last.
+    last: Option<(usize, Range<usize>)>,
+    /// Buffer of the rows that are being transposed.
     lines: Vec<f32>,
 }
 
-/// More than any machine's vector, so that the last one may be read whole.
-const BEYOND: usize = 16;
+/// Channels that are transposed together, and room for reading the last vector whole: the lanes of
+/// the widest vectors.
+const MAX_LANES: usize = 16;
 
-impl Held {
-    /// Moves the right side's rows that the band before, the next above, has in common with `band`
-    /// to where they belong now, and says how many they are.
-    fn rows_kept(&mut self, band: &Band, line: usize) -> usize {
-        let before = self.before.replace((band.image, band.rows.clone()));
-        let common = 2 * band.window.margin();
-        match before {
-            Some((image, rows)) if image == band.image && rows.end == band.rows.start => {
+impl StripOperands {
+    /// Where `strip` follows the last one directly, moves the input rows that both need (twice the
+    /// margin) to the front of the buffer; returns how many they are.
+    fn reuse_rows(&mut self, strip: &Strip, line: usize) -> usize {
+        let last = self.last.replace((strip.image, strip.rows.clone()));
+        let common = 2 * strip.window.margin();
+        match last {
+            Some((image, rows)) if image == strip.image && rows.end == strip.rows.start => {
                 let first = rows.len() * line;
-                self.right.copy_within(first..first + common * line, 0);
+                self.input.copy_within(first..first + common * line, 0);
                 common
             }
             _ => 0,
         }
     }
 
-    fn take(&mut self, left: &dyn Source, right: &dyn Source, band: &Band) {
-        let (planes, margin) = (right.planes(), band.window.margin());
+    fn load(&mut self, grad: &dyn ImageSource, input: &dyn ImageSource, strip: &Strip) {
+        let (planes, margin) = (input.planes(), strip.window.margin());
         let (wide, channels) = (planes.width + 2 * margin, planes.channels);
-        self.pixels = band.rows.len() * planes.width;
+        self.pixels = strip.rows.len() * planes.width;
         self.offsets.clear();
-        for y in 0..band.rows.len() {
+        for y in 0..strip.rows.len() {
             self.offsets.extend((0..planes.width).map(|x| (y * wide + x) * channels));
         }
-        self.left.resize(left.planes().channels.div_ceil(ROWS) * self.pixels * ROWS, 0.0);
-        let panels = self.left.chunks_mut((self.pixels * ROWS).max(1));
+        self.grad.resize(grad.planes().channels.div_ceil(ROWS) * self.pixels * ROWS, 0.0);
+        let panels = self.grad.chunks_mut((self.pixels * ROWS).max(1));
         for (panel, out) in panels.enumerate() {
-            for (y, row) in band.rows.clone().enumerate() {
+            for (y, row) in strip.rows.clone().enumerate() {
                 let out = &mut out[y * planes.width * ROWS..(y + 1) * planes.width * ROWS];
-                let at = At { image: band.image, channel: panel * ROWS, row };
-                turn::<ROWS>(left, at, ROWS, out, &mut self.lines);
+                let first = RowIndex { image: strip.image, channel: panel * ROWS, row };
+                transpose_row::<ROWS>(
+                    grad,
+                    first,
+                    &mut Transposed { out, stride: ROWS },
+                    &mut self.lines,
+                );
             }
         }
         let line = wide * channels;
-        let kept = self.rows_kept(band, line);
-        self.right.resize(band.height() * line + BEYOND, 0.0);
-        for y in kept..band.height() {
-            let out = &mut self.right[y * line..(y + 1) * line];
-            let Some(row) = band.source_row(y, planes) else {
+        let reused = self.reuse_rows(strip, line);
+        self.input.resize(strip.height() * line + MAX_LANES, 0.0);
+        for y in reused..strip.height() {
+            let out = &mut self.input[y * line..(y + 1) * line];
+            let Some(row) = strip.source_row(y, planes) else {
                 out.fill(0.0);
                 continue;
             };
             let inner = margin * channels..(margin + planes.width) * channels;
             out[..inner.start].fill(0.0);
             out[inner.end..].fill(0.0);
-            for channel in (0..channels).step_by(BEYOND) {
-                let at = At { image: band.image, channel, row };
+            for channel in (0..channels).step_by(MAX_LANES) {
+                let first = RowIndex { image: strip.image, channel, row };
                 let out = &mut out[inner.start + channel..inner.end];
-                turn::<BEYOND>(right, at, channels, out, &mut self.lines);
+                let mut to = Transposed { out, stride: channels };
+                transpose_row::<MAX_LANES>(input, first, &mut to, &mut self.lines);
             }
         }
     }
 }
 
-/// `N` channels of a row with the pixel outermost: pixel `x` begins at `x · stride` of `out`.
-/// Channels that are not there become zeros where `stride` leaves room for them.
-fn turn<const N: usize>(
-    source: &dyn Source,
-    at: At,
+/// Where a transposed row goes: pixel `x` begins at `x · stride` of `out`.
+struct Transposed<'a> {
+    out: &'a mut [f32],
     stride: usize,
-    out: &mut [f32],
+}
+
+/// Transposes one row of `N` channels from channel-major to pixel-major. Channels beyond the last
+/// become zeros where the stride leaves room for them.
+fn transpose_row<const N: usize>(
+    source: &dyn ImageSource,
+    first: RowIndex,
+    to: &mut Transposed<'_>,
     lines: &mut Vec<f32>,
 ) {
     let planes = source.planes();
     let width = planes.width;
-    let channels = N.min(planes.channels - at.channel);
+    let channels = N.min(planes.channels - first.channel);
     lines.resize(N * width, 0.0);
     for (c, line) in lines.chunks_exact_mut(width.max(1)).enumerate() {
-        match c < channels {
-            true => source.read(At { channel: at.channel + c, ..at }, line),
-            false => line.fill(0.0),
+        if c < channels {
+            source.read(RowIndex { channel: first.channel + c, ..first }, line);
+        } else {
+            line.fill(0.0);
         }
     }
-    let wanted = if stride == N { N } else { channels };
-    for (x, out) in out.chunks_mut(stride).enumerate() {
-        if wanted == N {
+    let written = if to.stride == N { N } else { channels };
+    for (x, out) in to.out.chunks_mut(to.stride).enumerate() {
+        if written == N {
+            // Of constant length, so that the copy is one vector store.
             let mut pixel = [0.0; N];
             for (c, pixel) in pixel.iter_mut().enumerate() {
                 *pixel = lines[c * width + x];
             }
             out[..N].copy_from_slice(&pixel);
         } else {
-            for (c, out) in out[..wanted].iter_mut().enumerate() {
+            for (c, out) in out[..written].iter_mut().enumerate() {
                 *out = lines[c * width + x];
             }
         }
     }
 }
 
-struct OneTile<'a> {
-    held: &'a Held,
-    spots: &'a [Spot],
+/// Adds one strip's product to the sums of one tile column.
+struct TileKernel<'a> {
+    operands: &'a StripOperands,
+    vectors: &'a [OutputVector],
     sums: &'a mut [f32],
     outputs: usize,
 }
 
-impl WithSimd for OneTile<'_> {
+impl WithSimd for TileKernel<'_> {
     type Output = ();
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Self { held, spots, sums, outputs } = self;
+        let Self { operands, vectors, sums, outputs } = self;
         let stride = VECTORS * S::F32_LANES;
-        let right = Right::new(&held.right, &held.offsets);
-        let panels = held.left.chunks_exact((held.pixels * ROWS).max(1));
+        let rhs = Rhs::new(&operands.input, &operands.offsets);
+        let panels = operands.grad.chunks_exact((operands.pixels * ROWS).max(1));
         for ((panel, values), first) in
             panels.zip(sums.chunks_mut(ROWS * stride)).zip((0..outputs).step_by(ROWS))
         {
             let rows = ROWS.min(outputs - first);
-            let mut target = Target { values, stride, rows, add: true };
-            multiply(simd, Left::panel(panel), right, spots, &mut target);
+            let mut output = StridedOutput { values, stride, rows, add: true };
+            multiply(simd, Lhs::panel(panel), rhs, vectors, &mut output);
         }
     }
 }

@@ -1,139 +1,135 @@
-//! The weights' gradient of a window of one pixel: rows of both sides are multiplied as they lie.
+//! Weight gradient of a 1×1 convolution: channel rows of both operands are multiplied as they lie.
 //!
-//! Vectors run along the pixels, so nothing is turned; a tile's sums are vectors, whose lanes are
-//! added when a band is done.
+//! Vectors run along the pixels, so nothing is transposed; a tile's sums are vectors, whose lanes are
+//! added when a strip is done.
 
 use super::microkernel::{ROWS, VECTORS};
-use super::source::{At, Band, Planes, Source, Window};
+use super::source::{ImageDims, ImageSource, RowIndex, Window};
+use super::strip::Strip;
+use super::weight_gradient::partial_sums;
 use crate::ops::vector::dispatch;
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 use std::ops::Range;
 
-/// Pixels of a band: [`ROWS`] channels of them stay in the nearest cache while all others pass by,
-/// and adding up the lanes is a tenth of the work.
+/// Pixels of a strip: [`ROWS`] channels of them (32 KiB) stay in the L1 cache while all other channels
+/// pass, and adding up the lanes is a tenth of the work.
 const PIXELS: usize = 1024;
 
-/// Most numbers of the side that is held whole: half of a second cache.
-const HELD: usize = 256 << 10;
+/// Most numbers of the operand that is kept whole: 1 MiB, half of an L2 cache.
+const KEPT_NUMBERS: usize = 256 << 10;
 
-/// Fewest pixels of a band where that side is wide.
-const FEWEST: usize = 256;
+/// Fewest pixels of a strip where that operand has many channels.
+const MIN_PIXELS: usize = 256;
 
-/// Parts of the sum that are made apart and then added in their order, bands that a part has at
-/// least, parts that there are in any case, and most numbers of all their results. They depend on
-/// sizes alone, never on the threads.
-const PARTS: usize = 16;
-const BANDS: usize = 4;
-const FEW: usize = 4;
-const PARTS_HELD: usize = 8 << 20;
-
-/// Numbers of a result that a thread adds up at once.
+/// Numbers of the result that a thread adds up at once.
 const CHUNK: usize = 1 << 12;
 
-/// `out[l, r] = Σ left[b, l, y, x] · right[b, r, y, x]` over `b`, `y` and `x`:
-/// `[left channels, right channels]`.
-pub(super) fn correlate_points(left: &dyn Source, right: &dyn Source) -> Vec<f32> {
-    let (rows, columns) = (left.planes().channels, right.planes().channels);
-    // The side with fewer channels is held whole; of the other a few channels at a time are read.
-    let sides = match rows < columns {
-        true => Sides { held: left, passing: right, steps: [columns, 1] },
-        false => Sides { held: right, passing: left, steps: [1, columns] },
+/// `out[l, r] = Σ lhs[b, l, y, x] · rhs[b, r, y, x]` over `b`, `y` and `x` → `[lhs channels, rhs
+/// channels]`.
+pub(super) fn weight_gradient_1x1(lhs: &dyn ImageSource, rhs: &dyn ImageSource) -> Vec<f32> {
+    let (rows, columns) = (lhs.planes().channels, rhs.planes().channels);
+    // The operand with fewer channels is kept whole; of the other a few channels at a time are read.
+    let operands = if rows < columns {
+        Operands { kept: lhs, streamed: rhs, strides: Strides { kept: columns, streamed: 1 } }
+    } else {
+        Operands { kept: rhs, streamed: lhs, strides: Strides { kept: 1, streamed: columns } }
     };
     let len = rows * columns;
-    let bands = sides.bands();
-    let parts = PARTS.min(PARTS_HELD / len.max(1)).min(bands.len() / BANDS).max(FEW);
-    let parts = bands.par_chunks(bands.len().div_ceil(parts).max(1));
-    let parts: Vec<_> = parts.map(|bands| sides.part(bands, len)).collect();
-    let mut parts = parts.into_iter();
-    let mut sums = parts.next().unwrap_or_else(|| vec![0.0; len]);
-    let others = parts.as_slice();
+    let strips = operands.strips();
+    let partial = partial_sums(&strips, len).map(|strips| operands.partial_sum(strips, len));
+    let mut partial = partial.collect::<Vec<_>>().into_iter();
+    let mut sums = partial.next().unwrap_or_else(|| vec![0.0; len]);
+    let others = partial.as_slice();
+    // In the order of the strips, so that the bits do not depend on the threads.
     sums.par_chunks_mut(CHUNK).enumerate().for_each(|(index, sums)| {
-        for part in others {
-            let part = &part[index * CHUNK..][..sums.len()];
-            sums.iter_mut().zip(part).for_each(|(sum, part)| *sum += part);
+        for other in others {
+            let other = &other[index * CHUNK..][..sums.len()];
+            sums.iter_mut().zip(other).for_each(|(sum, other)| *sum += other);
         }
     });
     sums
 }
 
-/// Both sides of the sum.
-struct Sides<'a> {
-    held: &'a dyn Source,
-    passing: &'a dyn Source,
-    /// From one channel to the next in the result: of the side that is held, and of the other.
-    steps: [usize; 2],
+/// Steps in the result from one channel of an operand to the next.
+#[derive(Debug, Clone, Copy)]
+struct Strides {
+    kept: usize,
+    streamed: usize,
 }
 
-impl Sides<'_> {
-    fn bands(&self) -> Vec<Band> {
-        let Planes { images, channels, height, width } = self.held.planes();
-        let pixels = (HELD / channels.max(1)).clamp(FEWEST, PIXELS);
-        let rows = (pixels / width.max(1)).max(1);
-        let of_image = |image| {
-            let starts = (0..height).step_by(rows);
-            starts.map(move |y| Band {
-                image,
-                rows: y..(y + rows).min(height),
-                window: Window { side: 1 },
-            })
-        };
-        (0..images).flat_map(of_image).collect()
+/// Both operands of the product.
+struct Operands<'a> {
+    kept: &'a dyn ImageSource,
+    streamed: &'a dyn ImageSource,
+    strides: Strides,
+}
+
+impl Operands<'_> {
+    fn strips(&self) -> Vec<Strip> {
+        let planes = self.kept.planes();
+        let ImageDims { channels, width, .. } = planes;
+        let pixels = (KEPT_NUMBERS / channels.max(1)).clamp(MIN_PIXELS, PIXELS);
+        Strip::all(planes, Window::POINT, (pixels / width.max(1)).max(1))
     }
 
-    /// The sum over some bands.
-    fn part(&self, bands: &[Band], len: usize) -> Vec<f32> {
-        let (mut held, mut passing) = (Lines::default(), Lines::default());
+    /// The sum over some strips.
+    fn partial_sum(&self, strips: &[Strip], len: usize) -> Vec<f32> {
+        let (mut kept, mut streamed) = (ChannelRows::default(), ChannelRows::default());
         let mut sums = vec![0.0; len];
-        let (fewer, more) = (self.held.planes().channels, self.passing.planes().channels);
-        for band in bands {
-            held.read(self.held, band, 0..fewer.next_multiple_of(VECTORS));
+        let (fewer, more) = (self.kept.planes().channels, self.streamed.planes().channels);
+        for strip in strips {
+            kept.read(self.kept, strip, 0..fewer.next_multiple_of(VECTORS));
             for first in (0..more).step_by(ROWS) {
-                passing.read(self.passing, band, first..first + ROWS);
-                let sums = &mut sums[(first * self.steps[1]).min(len)..];
-                let wanted = [fewer, ROWS.min(more - first)];
-                dispatch(Tiles { lines: [&held, &passing], wanted, steps: self.steps, sums });
+                streamed.read(self.streamed, strip, first..first + ROWS);
+                dispatch(Tiles {
+                    kept: &kept,
+                    streamed: &streamed,
+                    columns: fewer,
+                    rows: ROWS.min(more - first),
+                    strides: self.strides,
+                    sums: &mut sums[(first * self.strides.streamed).min(len)..],
+                });
             }
         }
         sums
     }
 }
 
-/// More than any machine's vector.
-const BEYOND: usize = 16;
+/// Lanes of the widest vectors.
+const MAX_LANES: usize = 16;
 
-/// Channels of a band, each a line with zeros behind it that fill its last vector.
+/// Channels of a strip, each a row that zeros fill up to whole vectors.
 #[derive(Default)]
-struct Lines {
+struct ChannelRows {
     values: Vec<f32>,
     stride: usize,
 }
 
-impl Lines {
-    /// Channels that are not there become zeros.
-    fn read(&mut self, source: &dyn Source, band: &Band, channels: Range<usize>) {
+impl ChannelRows {
+    /// Reads `channels`; those beyond the source's last become zeros.
+    fn read(&mut self, source: &dyn ImageSource, strip: &Strip, channels: Range<usize>) {
         let planes = source.planes();
-        let pixels = band.rows.len() * planes.width;
-        // Room for one vector more keeps lines apart that would fall on the same places of a cache.
-        self.stride = pixels.next_multiple_of(BEYOND) + BEYOND;
+        let pixels = strip.rows.len() * planes.width;
+        // One vector of padding keeps rows apart that would fall into the same cache sets.
+        self.stride = pixels.next_multiple_of(MAX_LANES) + MAX_LANES;
         self.values.resize(channels.len() * self.stride, 0.0);
         for (channel, line) in channels.zip(self.values.chunks_exact_mut(self.stride)) {
-            let (inner, behind) = line.split_at_mut(pixels);
-            behind.fill(0.0);
-            match channel < planes.channels {
-                true => {
-                    let at = At { image: band.image, channel, row: band.rows.start };
-                    source.read_rows(at, inner);
-                }
-                false => inner.fill(0.0),
+            let (inner, padding) = line.split_at_mut(pixels);
+            padding.fill(0.0);
+            if channel < planes.channels {
+                let first = RowIndex { image: strip.image, channel, row: strip.rows.start };
+                source.read_rows(first, inner);
+            } else {
+                inner.fill(0.0);
             }
         }
     }
 
-    /// Lines from `first` on as vectors, as many as hold all pixels.
+    /// `N` rows from `first` on as vectors, as many as hold all pixels.
     #[inline(always)]
     fn vectors<S: Simd, const N: usize>(&self, first: usize) -> [&[S::f32s]; N] {
-        let whole = (self.stride - BEYOND) / S::F32_LANES;
+        let whole = (self.stride - MAX_LANES) / S::F32_LANES;
         std::array::from_fn(|n| {
             let begin = (first + n) * self.stride;
             &S::as_simd_f32s(&self.values[begin..begin + self.stride]).0[..whole]
@@ -141,12 +137,14 @@ impl Lines {
     }
 }
 
-/// [`ROWS`] channels of one side with all of the other, which comes first in each pair.
+/// At most [`ROWS`] channels of the streamed operand with all of the one that is kept.
 struct Tiles<'a> {
-    lines: [&'a Lines; 2],
-    /// Channels that are there.
-    wanted: [usize; 2],
-    steps: [usize; 2],
+    kept: &'a ChannelRows,
+    streamed: &'a ChannelRows,
+    /// Channels of the kept operand, and of the streamed one.
+    columns: usize,
+    rows: usize,
+    strides: Strides,
     sums: &'a mut [f32],
 }
 
@@ -155,14 +153,13 @@ impl WithSimd for Tiles<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(mut self, simd: S) {
-        for first in (0..self.wanted[0]).step_by(VECTORS) {
-            // All rows of a tile at once where the registers hold them, half of them twice elsewhere.
-            match S::REGISTER_COUNT >= 32 {
-                true => self.tile::<S, ROWS>(simd, [first, 0]),
-                false => {
-                    self.tile::<S, { ROWS / 2 }>(simd, [first, 0]);
-                    self.tile::<S, { ROWS / 2 }>(simd, [first, ROWS / 2]);
-                }
+        for column in (0..self.columns).step_by(VECTORS) {
+            // The whole tile where the registers hold it, two halves elsewhere.
+            if S::REGISTER_COUNT >= 32 {
+                self.tile::<S, ROWS>(simd, column, 0);
+            } else {
+                self.tile::<S, { ROWS / 2 }>(simd, column, 0);
+                self.tile::<S, { ROWS / 2 }>(simd, column, ROWS / 2);
             }
         }
     }
@@ -170,9 +167,9 @@ impl WithSimd for Tiles<'_> {
 
 impl Tiles<'_> {
     #[inline(always)]
-    fn tile<S: Simd, const R: usize>(&mut self, simd: S, first: [usize; 2]) {
-        let columns = self.lines[0].vectors::<S, VECTORS>(first[0]);
-        let rows = self.lines[1].vectors::<S, R>(first[1]);
+    fn tile<S: Simd, const R: usize>(&mut self, simd: S, first_column: usize, first_row: usize) {
+        let columns = self.kept.vectors::<S, VECTORS>(first_column);
+        let rows = self.streamed.vectors::<S, R>(first_row);
         let mut sums = [[simd.splat_f32s(0.0); VECTORS]; R];
         for k in 0..columns[0].len() {
             for (row, sums) in rows.iter().zip(&mut sums) {
@@ -181,18 +178,19 @@ impl Tiles<'_> {
                 }
             }
         }
-        // Out of the registers first: what is looked at one by one cannot stay in them.
+        // All lanes are reduced first: sums that are indexed one by one would not stay in registers.
         let mut numbers = [[0.0; VECTORS]; R];
         for (numbers, sums) in numbers.iter_mut().zip(&sums) {
             for (number, sum) in numbers.iter_mut().zip(sums) {
                 *number = simd.reduce_sum_f32s(*sum);
             }
         }
-        let there = |side: usize, n: usize| first[side] + n < self.wanted[side];
-        for (r, numbers) in numbers.iter().enumerate().filter(|(r, _)| there(1, *r)) {
-            for (c, number) in numbers.iter().enumerate().filter(|(c, _)| there(0, *c)) {
-                let at = (first[0] + c) * self.steps[0] + (first[1] + r) * self.steps[1];
-                self.sums[at] += number;
+        let rows = self.rows.saturating_sub(first_row);
+        let columns = self.columns.saturating_sub(first_column);
+        for (r, numbers) in numbers.iter().enumerate().take(rows) {
+            for (c, number) in numbers.iter().enumerate().take(columns) {
+                let column = (first_column + c) * self.strides.kept;
+                self.sums[column + (first_row + r) * self.strides.streamed] += number;
             }
         }
     }

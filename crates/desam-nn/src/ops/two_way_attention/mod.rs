@@ -1,107 +1,105 @@
-//! What the tokens of many prompts and the tokens of one image tell each other, in one pass over
-//! the image, without gradients.
+//! Two-way attention between the tokens of many prompts and one image, with weight absorption, in one
+//! pass over the image, without gradients.
 //!
-//! SAM's decoder lets the image attend to a prompt's few tokens ([`Told`]), normalises it, and lets
-//! the tokens attend to the image ([`Asked`]). With `T` tokens and `heads` heads there are only
-//! `R = T · heads` rows of scores, fewer than the channels inside an attention. So the projections
-//! of the image are not made; they are moved to the tokens' side, which is small:
+//! SAM's decoder lets the image attend to a prompt's few tokens ([`ImageToToken`]), normalises it, and
+//! lets the tokens attend to the image ([`TokenToImage`]). With `T` tokens and `heads` heads there are
+//! only `R = T · heads` rows of scores, fewer than the channels inside an attention. So the image is
+//! not projected at all; its projections are absorbed into the tokens, which are few ("weight
+//! absorption", as in multi-head latent attention, MLA):
 //!
-//! - a score `q · (W x + b)` is `(Wᵀ q) · x + q · b`;
-//! - a weighted sum of `W x + b` is `W` times the weighted sum of `x`, plus `b`, for weights that
-//!   sum to one;
-//! - the output's projection is applied to the values.
+//! - absorbed key or query: a score `q · (W x + b)` is `(Wᵀ q) · x + q · b`;
+//! - absorbed value: a weighted sum of `W x + b` is `W` times the weighted sum of `x`, plus `b`, for
+//!   weights that sum to one;
+//! - the output projection is applied to the tokens' values before the weighted sum.
+//!
+//! The second attention is a flash attention: an online softmax over chunks of pixels, whose partial
+//! sums are merged in their order.
 //!
 //! Letters are those of the crate's layers: `N` prompts, `T` tokens, `P` pixels, `E` channels.
 //! The sums run in another order than those of [`cross_attention`](super::cross_attention), which
 //! defines the result.
 
-mod absorb;
+mod absorbed;
 mod cpu;
 mod kernels;
 mod tiles;
 mod values;
 
-pub use absorb::{Asked, Projected, Told};
+pub use absorbed::{ImageToToken, ProjectedTokens, TokenToImage};
 pub use tiles::ImageTiles;
-pub(crate) use values::heard;
+pub(crate) use values::absorbed_value;
 
+use super::layer_norm::NormParameters;
 use candle_core::{Result, Tensor, bail};
 
-/// A layer norm's parameters: weight and bias `[E]`.
+/// The image before a [`TwoWayAttention`].
 #[derive(Debug, Clone, Copy)]
-pub struct Norm<'a> {
-    /// Factors.
-    pub weight: &'a Tensor,
-    /// What is added.
-    pub bias: &'a Tensor,
-    /// Added to the variance.
-    pub eps: f64,
-}
-
-/// The image as an exchange finds it.
-#[derive(Debug, Clone, Copy)]
-pub struct Image<'a> {
+pub struct ImageTokens<'a> {
     /// `[1, E, P]`, the same for all prompts, or `[N, E, P]`.
     pub tokens: &'a ImageTiles,
-    /// Their positions, `[1, E, P]`.
+    /// Positional encodings, `[1, E, P]`.
     pub positions: &'a ImageTiles,
-    /// Their queries `[1, inner, P]`, where all prompts share them: what [`Told`] with keys as they
-    /// are is met with. Elsewhere the queries are of tokens with their positions.
+    /// Projected queries `[1, inner, P]`, where all prompts share them, for an [`ImageToToken`] whose
+    /// keys do not absorb the query projection. Without them the queries are those of the tokens with
+    /// their positions.
     pub queries: Option<&'a ImageTiles>,
 }
 
-/// One exchange.
+/// One block's attention in both directions, with the norm between.
 #[derive(Debug, Clone, Copy)]
-pub struct Exchange<'a> {
+pub struct TwoWayAttention<'a> {
     /// What the image attends to.
-    pub told: &'a Told,
-    /// What it goes through afterwards, its old tokens added.
-    pub norm: Norm<'a>,
-    /// What then attends to it: to the new tokens with their positions.
-    pub asked: &'a Asked,
-    /// Prompts that count, from the first; what comes back of the others is zeros.
+    pub image_to_token: &'a ImageToToken,
+    /// Layer norm of the image after that attention and its residual.
+    pub norm: NormParameters<'a>,
+    /// What then attends to the image: to the new tokens, keys with their positions.
+    pub token_to_image: &'a TokenToImage,
+    /// Prompts that are computed, from the first; the output of the others is zeros.
     pub prompts: usize,
-    /// Whether the image's new tokens are wanted.
+    /// Whether the image's new tokens are returned.
     pub keep_image: bool,
 }
 
-/// What comes of it.
+/// Output of a [`TwoWayAttention`].
 #[derive(Debug)]
-pub struct Exchanged {
-    /// The image's new tokens for each prompt that counts, if they were wanted.
+pub struct TwoWayAttentionOutput {
+    /// The image's new tokens for each computed prompt, if they are kept.
     pub image: Option<ImageTiles>,
-    /// For each prompt and row of scores the weighted sum of the image's new tokens,
-    /// `[N, E, R]`.
-    pub seen: Tensor,
+    /// The image's new tokens, averaged by the attention weights of each prompt and row of scores,
+    /// `[N, E, R]`; the value projection is still to be applied
+    /// ([`Attention::absorbed_value`](crate::layers::Attention::absorbed_value)).
+    pub attended: Tensor,
 }
 
-impl Exchange<'_> {
-    /// Goes once over the image. A prompt's bits depend neither on the other prompts nor on the
-    /// number of threads.
+impl TwoWayAttention<'_> {
+    /// Runs both attentions in one pass over the image. A prompt's bits depend neither on the other
+    /// prompts nor on the number of threads.
     ///
     /// # Errors
     /// When shapes do not fit.
-    pub fn with(&self, image: Image<'_>) -> Result<Exchanged> {
-        let (told, asked) = (self.told.sizes, self.asked.sizes);
+    pub fn run(&self, image: ImageTokens<'_>) -> Result<TwoWayAttentionOutput> {
+        let (to_token, to_image) = (self.image_to_token.sizes, self.token_to_image.sizes);
         let [tokens, positions] = [image.tokens, image.positions];
         let queries = image.queries.map_or(tokens, |q| q);
-        let by_head = image.queries.is_some();
-        let fits = tokens.channels() == told.width
-            && positions.channels() == told.width
-            && queries.channels() == if by_head { told.inner } else { told.width }
-            && by_head == self.told.by_head
+        let per_head = image.queries.is_some();
+        let fits = tokens.channels() == to_token.width
+            && positions.channels() == to_token.width
+            && queries.channels() == if per_head { to_token.inner } else { to_token.width }
+            && per_head == self.image_to_token.per_head
             && (tokens.pixels(), queries.pixels()) == (positions.pixels(), positions.pixels())
             && (tokens.images() == 1 || tokens.images() == self.prompts)
             && positions.images() == 1
-            && (queries.images() == 1 || !by_head)
-            && (told.width, told.rows(), told.prompts)
-                == (asked.width, asked.rows(), asked.prompts)
-            && self.prompts <= told.prompts
+            && (queries.images() == 1 || !per_head)
+            && (to_token.width, to_token.rows(), to_token.prompts)
+                == (to_image.width, to_image.rows(), to_image.prompts)
+            && self.prompts <= to_token.prompts
             && positions.pixels() > 0;
         if !fits {
-            bail!("exchange: an image of {tokens:?} and tokens of {told:?} and {asked:?}");
+            bail!(
+                "two-way attention: an image of {tokens:?}, tokens of {to_token:?} and {to_image:?}"
+            );
         }
-        cpu::exchange(self, image)
+        cpu::run(self, image)
     }
 }
 
