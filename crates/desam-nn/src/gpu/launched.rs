@@ -1,7 +1,7 @@
 //! An op made of kernels as an op of candle's.
 
 use super::accelerator::{Accelerator, Operand};
-use crate::gradients::hand_over;
+use crate::gradients::store_leaf_gradient;
 use candle_core::{
     CpuStorage, CustomOp1, CustomOp2, CustomOp3, Layout, Result, Shape, Tensor, bail,
 };
@@ -87,7 +87,7 @@ impl<K: KernelOp> Launched<K> {
             candle_core::Error::Msg(format!("{}: {} gradients for {N} inputs", K::NAME, g.len()))
         })?;
         let mut inputs = inputs.into_iter();
-        Ok(grads.map(|grad| inputs.next().and_then(|input| hand_over(input, grad))))
+        Ok(grads.map(|grad| inputs.next().and_then(|input| store_leaf_gradient(input, grad))))
     }
 }
 

@@ -1,31 +1,33 @@
-//! Activations, and a sum with what is the same to all.
+//! Pointwise functions: activations, and a broadcast sum.
 
-mod added;
+mod activation;
+mod broadcast_add;
 mod cpu;
 mod gpu;
 
 use crate::gpu::Path;
-pub use added::added_to_all;
+pub use activation::Activation;
+pub use broadcast_add::broadcast_add;
 use candle_core::{Result, Tensor};
 pub(crate) use cpu::{Gelu, Relu, backward};
 use cpu::{LeakyRelu, Pointwise};
 use gpu::Kind;
 
-/// `x` where positive, 0 elsewhere; at 0 the gradient is 0, as PyTorch's.
+/// ReLU: `x` where positive, 0 elsewhere; at 0 the gradient is 0, as in PyTorch.
 ///
 /// # Errors
 /// When a tensor operation fails.
 pub fn relu(x: &Tensor) -> Result<Tensor> {
-    apply(x, (Relu, Kind::Relu), Tensor::relu)
+    apply(x, Relu, Kind::Relu, Tensor::relu)
 }
 
-/// `x` where positive, `slope · x` elsewhere.
+/// LeakyReLU: `x` where positive, `slope · x` elsewhere.
 ///
 /// # Errors
 /// When a tensor operation fails.
 pub fn leaky_relu(x: &Tensor, slope: f64) -> Result<Tensor> {
-    let both = (LeakyRelu(slope as f32), Kind::LeakyRelu(slope as f32));
-    apply(x, both, |x| plain_leaky_relu(x, slope))
+    let slope32 = slope as f32;
+    apply(x, LeakyRelu(slope32), Kind::LeakyRelu(slope32), |x| plain_leaky_relu(x, slope))
 }
 
 /// The same in elementary ops: the reference.
@@ -37,12 +39,12 @@ pub fn plain_leaky_relu(x: &Tensor, slope: f64) -> Result<Tensor> {
     x.relu()?.affine(1.0 - slope, 0.0)? + x.affine(slope, 0.0)?
 }
 
-/// `x · Φ(x)` with the exact error function, as SAM's `nn.GELU`.
+/// GELU `x · Φ(x)` with the exact error function, as SAM's `nn.GELU`.
 ///
 /// # Errors
 /// When a tensor operation fails.
 pub fn gelu(x: &Tensor) -> Result<Tensor> {
-    apply(x, (Gelu, Kind::Gelu), plain_gelu)
+    apply(x, Gelu, Kind::Gelu, plain_gelu)
 }
 
 /// The same by candle's scalar kernel: the reference.
@@ -53,15 +55,16 @@ pub fn plain_gelu(x: &Tensor) -> Result<Tensor> {
     x.gelu_erf()
 }
 
-/// The gradient of a rectifier's input, on a GPU, from its output and that one's gradient.
+/// Gradient of a rectifier on a GPU, from its output and the output's gradient.
 pub(crate) fn relu_backward(output: &Tensor, grad: &Tensor) -> Result<Tensor> {
     crate::gpu::apply(gpu::Backward(Kind::Relu), &[&output.detach(), grad])
 }
 
-/// One pass for f32 on the CPU and by kernels, the elementary ops elsewhere.
+/// Applies an activation: one pass for f32 on the CPU and by kernels, elementary ops elsewhere.
 fn apply(
     x: &Tensor,
-    (activation, kind): (impl cpu::Activation, Kind),
+    activation: impl cpu::ActivationFn,
+    kind: Kind,
     plain: impl Fn(&Tensor) -> Result<Tensor>,
 ) -> Result<Tensor> {
     match crate::gpu::path(&[x]) {

@@ -18,11 +18,7 @@ const MODULE: Module = module!("linear", LINEAR);
 
 /// `activation(x · weightᵀ + bias)`, of the type of `x`. A weight of another type is cast for the
 /// product; its gradient has its own type.
-pub(super) fn linear(
-    x: &Tensor,
-    affine: Affine<'_>,
-    activation: Option<Activation>,
-) -> Result<Tensor> {
+pub(super) fn linear(x: &Tensor, affine: Affine<'_>, activation: Activation) -> Result<Tensor> {
     let op = Linear { activation };
     match affine.bias {
         Some(bias) => apply(op, &[x, affine.weight, bias]),
@@ -32,7 +28,7 @@ pub(super) fn linear(
 
 /// `(x, weight, bias) → y`; there may be no bias. GELU only where no gradient is wanted.
 struct Linear {
-    activation: Option<Activation>,
+    activation: Activation,
 }
 
 impl KernelOp for Linear {
@@ -60,7 +56,7 @@ impl KernelOp for Linear {
         let sizes = Sizes::new(x.dims(), outputs);
         let y = sizes.product(on, x, weight)?;
         let shape = result_shape(x.dims(), outputs);
-        let follows = bias.is_some() || self.activation.is_some();
+        let follows = bias.is_some() || self.activation != Activation::Identity;
         if !follows || sizes.rows * outputs == 0 {
             return Ok((y, shape));
         }
@@ -75,9 +71,9 @@ impl KernelOp for Linear {
             (None, None) => Arg::NULL,
         };
         let name = match self.activation {
-            None => "bias",
-            Some(Activation::Relu) => "relu",
-            Some(Activation::Gelu) => "gelu",
+            Activation::Identity => "bias",
+            Activation::Relu => "relu",
+            Activation::Gelu => "gelu",
         };
         on.launch(&Launch {
             module: MODULE,
@@ -102,9 +98,9 @@ impl KernelOp for Linear {
             _ => bail!("linear: {} inputs", inputs.len()),
         };
         let grad = match self.activation {
-            None => grad.clone(),
-            Some(Activation::Relu) => pointwise::relu_backward(output, grad)?,
-            Some(Activation::Gelu) => bail!("linear: GELU is fused only without a gradient"),
+            Activation::Identity => grad.clone(),
+            Activation::Relu => pointwise::relu_backward(output, grad)?,
+            Activation::Gelu => bail!("linear: GELU is fused only without a gradient"),
         };
         let sizes = Sizes::new(x.dims(), weight.dim(0)?);
         let wanted = [x.track_op(), weight.track_op()];

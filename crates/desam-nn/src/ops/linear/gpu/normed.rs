@@ -5,7 +5,7 @@ use super::product::{Sizes, bias_type, result_shape};
 use crate::gpu::{
     Accelerator, Arg, KernelOp, Launch, Module, Operand, apply, blocks, module, suffix,
 };
-use crate::ops::exchange::Norm;
+use crate::ops::layer_norm::NormParameters;
 use candle_core::op::BackpropOp;
 use candle_core::{DType, Result, Shape, Tensor, bail};
 use std::sync::{Arc, OnceLock};
@@ -19,7 +19,7 @@ pub(in crate::ops::linear) const NORMED_WIDTH: usize = 1536;
 /// What follows the sum.
 pub(in crate::ops::linear) struct Follows<'a> {
     /// Its norm.
-    pub(in crate::ops::linear) norm: Norm<'a>,
+    pub(in crate::ops::linear) norm: NormParameters<'a>,
     /// Whether the sum is wanted too.
     pub(in crate::ops::linear) keep: bool,
 }
