@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a benchmark that fails is to stop")]
 
 use desam::candle::{Tensor, Var};
-use desam::nn::layers::{Attention, AttentionConfig};
+use desam::nn::layers::{Attention, AttentionConfig, AttentionInputs};
 use desam::nn::ops::adam::{AdamStep, Moments};
 use desam::nn::ops::conv2d::{self, Conv2dConfig};
 use desam::nn::ops::linear::{Activation, Affine};
@@ -92,23 +92,26 @@ fn affine(c: &mut Criterion) {
     path(c, "ReLU/4096 × 3072/fast", &shape, &|t| pointwise::relu(&t[0]).unwrap());
     path(c, "ReLU/4096 × 3072/plain", &shape, &|t| t[0].relu().unwrap());
     for (rows, inputs, outputs, activation) in [
-        (4096, 768, 3072, Some(Activation::Gelu)),
-        (4096, 3072, 768, None),
-        (4096, 256, 128, None),
-        (56, 256, 2048, Some(Activation::Relu)),
+        (4096, 768, 3072, Activation::Gelu),
+        (4096, 3072, 768, Activation::Identity),
+        (4096, 256, 128, Activation::Identity),
+        (56, 256, 2048, Activation::Relu),
     ] {
         let shapes: [&[usize]; 3] = [&[rows, inputs], &[outputs, inputs], &[outputs]];
         let at = |path: &str| {
-            let activation = activation.map_or(String::new(), |a| format!(", {a:?}"));
+            let activation = match activation {
+                Activation::Identity => String::new(),
+                other => format!(", {other:?}"),
+            };
             format!("linear/{rows}: {inputs}→{outputs}{activation}/{path}")
         };
-        let of = |t: &[Tensor], op: fn(&Tensor, Affine<'_>, Option<Activation>) -> _| {
-            let result: desam::candle::Result<Tensor> =
-                op(&t[0], Affine { weight: &t[1], bias: Some(&t[2]) }, activation);
-            result.unwrap()
-        };
-        path(c, &at("fast"), &shapes, &|t| of(t, linear::linear));
-        path(c, &at("plain"), &shapes, &|t| of(t, linear::plain));
+        fn affine(t: &[Tensor]) -> Affine<'_> {
+            Affine { weight: &t[1], bias: Some(&t[2]) }
+        }
+        path(c, &at("fast"), &shapes, &|t| {
+            linear::linear(&t[0], affine(t), activation.into()).unwrap()
+        });
+        path(c, &at("plain"), &shapes, &|t| linear::plain(&t[0], affine(t), activation).unwrap());
     }
 }
 
@@ -166,7 +169,7 @@ fn attention(c: &mut Criterion) {
     for (name, queries, keys) in [("7 tokens to 4096", 7, 4096), ("4096 to 7 tokens", 4096, 7)] {
         let shapes: [&[usize]; 2] = [&[1, queries, 256], &[1, keys, 256]];
         path(c, &format!("attention/{name}"), &shapes, &|t| {
-            attention.forward(&t[0], &t[1], &t[1]).unwrap()
+            attention.forward(AttentionInputs { q: &t[0], k: &t[1], v: &t[1] }).unwrap()
         });
     }
 }

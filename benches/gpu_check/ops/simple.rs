@@ -2,7 +2,7 @@
 
 use crate::case::Case;
 use desam::candle::{Result, Tensor};
-use desam::nn::ops::linear::{self, Activation, Affine};
+use desam::nn::ops::linear::{self, Activation, Affine, Epilogue};
 use desam::nn::ops::{instance_norm, layer_norm, layout, pointwise, resize, softmax};
 
 pub(super) fn cases(quick: bool) -> Vec<Case> {
@@ -61,36 +61,37 @@ fn norms(quick: bool, all: &mut Vec<Case>) {
 }
 
 fn affine(quick: bool, all: &mut Vec<Case>) {
-    type Way = fn(&Tensor, Affine<'_>, Option<Activation>) -> Result<Tensor>;
+    type Way = fn(&Tensor, Affine<'_>, Activation) -> Result<Tensor>;
+    let fast: Way = |x, affine, activation| linear::linear(x, affine, activation.into());
     let of = |way: Way, activation| {
         move |t: &[Tensor]| way(&t[0], Affine { weight: &t[1], bias: t.get(2) }, activation)
     };
     let mut one = |rows: &[usize], inputs: usize, outputs: usize, activation| {
         let name = match activation {
-            Some(Activation::Gelu) => "linear, GELU",
-            Some(_) => "linear, ReLU",
-            None => "linear",
+            Activation::Gelu => "linear, GELU",
+            Activation::Relu => "linear, ReLU",
+            Activation::Identity => "linear",
         };
         let text = format!("{}: {inputs}→{outputs}", sizes(rows));
         let mut shape = rows.to_vec();
         shape.push(inputs);
-        let case = Case::new(name, text, of(linear::linear, activation));
+        let case = Case::new(name, text, of(fast, activation));
         let small = rows.iter().product::<usize>() * inputs * outputs < 4_000_000;
         let case = if small { case.defined_by(of(linear::plain, activation)) } else { case };
         let case = case.input(&shape).master(&[outputs, inputs], inputs).single(&[outputs]);
-        let case = if activation == Some(Activation::Relu) { case.rectified() } else { case };
+        let case = if activation == Activation::Relu { case.rectified() } else { case };
         all.push(case.backward().roundings(2, 3));
     };
-    one(&[3, 7], 100, 33, None);
-    one(&[77], 64, 129, Some(Activation::Gelu));
-    one(&[5, 13], 31, 40, Some(Activation::Relu));
-    one(&[8, 7], 256, 128, None);
+    one(&[3, 7], 100, 33, Activation::Identity);
+    one(&[77], 64, 129, Activation::Gelu);
+    one(&[5, 13], 31, 40, Activation::Relu);
+    one(&[8, 7], 256, 128, Activation::Identity);
     if !quick {
-        one(&[4096], 768, 2304, None);
-        one(&[2, 4096], 1280, 3840, None);
-        one(&[2, 4096], 1280, 5120, Some(Activation::Gelu));
-        one(&[2, 4096], 5120, 1280, None);
-        one(&[81, 7], 256, 2048, Some(Activation::Relu));
+        one(&[4096], 768, 2304, Activation::Identity);
+        one(&[2, 4096], 1280, 3840, Activation::Identity);
+        one(&[2, 4096], 1280, 5120, Activation::Gelu);
+        one(&[2, 4096], 5120, 1280, Activation::Identity);
+        one(&[81, 7], 256, 2048, Activation::Relu);
     }
     // The encoder's: its weights are of the type of the rest.
     for (rows, inputs, outputs) in [(77usize, 96usize, 65usize), (4096, 1280, 3840)] {
@@ -98,9 +99,13 @@ fn affine(quick: bool, all: &mut Vec<Case>) {
             let case = Case::new(
                 "linear, frozen",
                 format!("{rows}: {inputs}→{outputs}"),
-                of(linear::linear, None),
+                of(fast, Activation::Identity),
             );
-            let case = if rows < 1000 { case.defined_by(of(linear::plain, None)) } else { case };
+            let case = if rows < 1000 {
+                case.defined_by(of(linear::plain, Activation::Identity))
+            } else {
+                case
+            };
             let case = case.input(&[rows, inputs]).weight(&[outputs, inputs], inputs);
             all.push(case.single(&[outputs]).roundings(2, 0));
         }
@@ -111,12 +116,13 @@ fn affine(quick: bool, all: &mut Vec<Case>) {
         }
         let text = format!("{rows}: {inputs}→{outputs}");
         let case = Case::new("linear, added", text, |t| {
-            linear::linear_added(&t[0], Affine { weight: &t[1], bias: Some(&t[2]) }, &t[3])
+            let affine = Affine { weight: &t[1], bias: Some(&t[2]) };
+            linear::linear(&t[0], affine, Epilogue::add(&t[3]))
         });
         let case = match rows {
             57 => case.defined_by(|t| {
                 let affine = Affine { weight: &t[1], bias: Some(&t[2]) };
-                linear::plain(&t[0], affine, None)?.broadcast_add(&t[3])
+                linear::plain(&t[0], affine, Activation::Identity)?.broadcast_add(&t[3])
             }),
             _ => case,
         };

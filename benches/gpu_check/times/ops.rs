@@ -8,7 +8,7 @@ use desam::nn::ops::conv_transpose2d::conv_transpose2x2;
 use desam::nn::ops::conv2d::{Conv2dConfig, conv2d};
 use desam::nn::ops::instance_norm::instance_norm_leaky;
 use desam::nn::ops::layer_norm::layer_norm;
-use desam::nn::ops::linear::{Activation, Affine, linear};
+use desam::nn::ops::linear::{Activation, Affine, Epilogue, linear};
 use desam::nn::ops::rel_pos_attention::{RelPosAttention, rel_pos_attention};
 use desam::nn::ops::resize::bilinear;
 use desam::nn::ops::se_block::{SeBlockKernels, se_block};
@@ -60,8 +60,8 @@ impl Op {
                 let attention = RelPosAttention { bias: &t[1], positions: &t[2], heads };
                 rel_pos_attention(&t[0], attention)
             }
-            Self::Linear => linear(&t[0], affine(), None),
-            Self::LinearGelu => linear(&t[0], affine(), Some(Activation::Gelu)),
+            Self::Linear => linear(&t[0], affine(), Epilogue::default()),
+            Self::LinearGelu => linear(&t[0], affine(), Activation::Gelu.into()),
             Self::LayerNorm => layer_norm(&t[0], &t[1], &t[2], 1e-6),
             Self::Convolution => conv2d(&t[0], &t[1], Conv2dConfig::same(t[1].dim(2)?)),
             Self::Transposed => conv_transpose2x2(&t[0], &t[1]),

@@ -3,16 +3,16 @@
 use crate::{BinaryMask, Result};
 use rand::RngCore;
 
-/// Label of a point prompt.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum PointLabel {
-    /// SAM's label 1: this pixel belongs to the object.
-    Foreground,
-    /// SAM's label 0: it does not.
-    Background,
-    /// SAM's label -1: padding, not a point.
-    Padding,
+crate::named! {
+    /// Label of a point prompt.
+    pub enum PointLabel: "point label" {
+        /// SAM's label 1: this pixel belongs to the object.
+        Foreground = "foreground",
+        /// SAM's label 0: it does not.
+        Background = "background",
+        /// SAM's label -1: padding, not a point.
+        Padding = "padding",
+    }
 }
 
 /// A point in pixels of the encoder's input square; pixel centres lie at whole numbers plus a half

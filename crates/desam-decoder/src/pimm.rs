@@ -4,7 +4,7 @@ use crate::{DecoderConfig, SeResBlock, SplitInput};
 use candle_core::{Result, Tensor};
 use candle_nn::VarBuilder;
 use desam_core::LevelContext;
-use desam_nn::layers::{Conv2d, ConvTranspose2x2};
+use desam_nn::layers::{Conv2d, Conv2dLayerConfig, ConvTranspose2x2, ConvTranspose2x2Config};
 use desam_nn::ops::conv2d::Conv2dConfig;
 
 /// A context block: brings an encoder tap to the channels and the resolution of its level.
@@ -26,7 +26,8 @@ impl ContextBlock {
         let channels = config.level_channels(depth);
         let step = |i: usize| {
             let vb = vb.pp("residual_block").pp(i);
-            let up = ConvTranspose2x2::new((channels, channels), vb.pp(0).pp("conv"))?;
+            let up = ConvTranspose2x2Config { inputs: channels, outputs: channels, bias: false };
+            let up = up.build(vb.pp(0).pp("conv"))?;
             Ok((up, SeResBlock::new(channels, channels, config.squeeze, vb.pp(1))?))
         };
         Ok(Self {
@@ -81,12 +82,14 @@ impl Pimm {
         let step = |i: usize| {
             let (from, to) = (config.level_channels(i), config.level_channels(i + 1));
             let at = vb.pp("conv_blocks_localization").pp(i);
-            let pointwise = Conv2dConfig::same(1);
+            let up = ConvTranspose2x2Config { inputs: from, outputs: to, bias: false };
+            let window = Conv2dConfig::same(1);
+            let head = Conv2dLayerConfig { inputs: to, outputs: 1, window, bias: false };
             Ok(UpStep {
-                up: ConvTranspose2x2::new((from, to), at.pp("transp_conv").pp("conv"))?,
+                up: up.build(at.pp("transp_conv").pp("conv"))?,
                 // Twice the channels: the upsampled features and the context are concatenated.
                 block: SeResBlock::new(2 * to, to, config.squeeze, at.pp("res_block"))?,
-                head: Conv2d::new((to, 1), 1, pointwise, vb.pp("seg_outputs").pp(i))?,
+                head: head.build(vb.pp("seg_outputs").pp(i))?,
             })
         };
         let fusion = vb.pp("mask_embedding_fusion");

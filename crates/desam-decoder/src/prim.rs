@@ -5,7 +5,7 @@ use candle_core::{DType, Result, Tensor};
 use candle_nn::{Init, VarBuilder};
 use desam_core::{ImageContext, PromptEmbedding, PromptOutput};
 use desam_nn::layers::Mlp;
-use desam_nn::ops::layout::turned;
+use desam_nn::ops::layout::transpose_last_two;
 
 /// SAM's two-way transformer with its IoU token, mask tokens and IoU head. Instead of SAM's mask head,
 /// the transformer's image tokens are passed on as mask embedding.
@@ -58,14 +58,14 @@ impl Prim {
         let tokens = self.tokens(&prompts.sparse)?;
         // SAM adds the dense prompt embedding to the image embedding, not to the positions.
         let image = prompts.dense.broadcast_add(&context.embedding)?;
-        let rows = |t: &Tensor| turned(&t.flatten_from(2)?);
+        let rows = |t: &Tensor| transpose_last_two(&t.flatten_from(2)?);
         let out = self.transformer.forward(rows(&image)?, &rows(&context.position)?, &tokens)?;
         let k = self.mask_tokens()?;
         Ok(PromptOutput {
             iou_all: self.iou(&out.tokens)?,
             // Token 0 is the IoU token.
             mask_tokens: out.tokens.narrow(1, 1, k)?,
-            mask_embedding: turned(&out.image)?.reshape((n, e, h, w))?,
+            mask_embedding: transpose_last_two(&out.image)?.reshape((n, e, h, w))?,
         })
     }
 

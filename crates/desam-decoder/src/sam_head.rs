@@ -5,7 +5,7 @@ use crate::DecoderConfig;
 use candle_core::{Result, Tensor};
 use candle_nn::VarBuilder;
 use desam_core::PromptOutput;
-use desam_nn::layers::{ConvTranspose2x2, LayerNorm2d, Mlp};
+use desam_nn::layers::{ConvTranspose2x2, ConvTranspose2x2Config, LayerNorm2d, Mlp};
 use desam_nn::ops::pointwise::gelu;
 
 /// Two transposed convolutions upsample the transformer's image tokens 4×. For each mask token a
@@ -28,10 +28,11 @@ impl SamMaskHead {
         let e = config.embedding_channels;
         let up = vb.pp("output_upscaling");
         let mlps = vb.pp("output_hypernetworks_mlps");
+        let conv = |inputs, outputs| ConvTranspose2x2Config { inputs, outputs, bias: true };
         Ok(Self {
-            up1: ConvTranspose2x2::with_bias((e, e / 4), up.pp(0))?,
+            up1: conv(e, e / 4).build(up.pp(0))?,
             norm: LayerNorm2d::new(e / 4, up.pp(1))?,
-            up2: ConvTranspose2x2::with_bias((e / 4, e / 8), up.pp(3))?,
+            up2: conv(e / 4, e / 8).build(up.pp(3))?,
             hypernetworks: (0..config.mask_tokens)
                 .map(|i| Mlp::new(&[e, e, e, e / 8], mlps.pp(i)))
                 .collect::<Result<_>>()?,

@@ -141,9 +141,7 @@ impl SeResBlock {
     /// When channels differ.
     pub fn finish(&self, input: &SplitInput) -> Result<Tensor> {
         match self.placement {
-            SqueezePlacement::Official => {
-                se_block::finish(&input.main, &input.shortcut, &self.conv2)
-            }
+            SqueezePlacement::Official => se_block::tail(&input.main, &input.shortcut, &self.conv2),
             SqueezePlacement::BeforeNorm => {
                 let shortcut = instance_norm(&input.shortcut, EPS)?;
                 leaky_relu(&(self.gated(&input.main)? + shortcut)?, SLOPE)

@@ -1,32 +1,32 @@
-//! Gradients of an objective, without candle's detour for variables.
+//! Backward pass in which leaf gradients bypass candle's accumulator.
 //!
-//! `Tensor::backward` adds every gradient to zeros that it makes for that, on one thread: five passes
-//! over memory. A variable is a leaf, at which nothing waits for its gradient, so what an op of ours
-//! says of one is handed over as it is, past candle, and only sums of several are added.
+//! `Tensor::backward` allocates a zero tensor for every gradient and accumulates into it on one thread:
+//! five passes over memory. A variable is a leaf, so no later op consumes its gradient: our ops store it
+//! directly ([`backward`] collects it), and only a variable that is used more than once needs a sum.
 
 use candle_core::backprop::GradStore;
 use candle_core::{Result, Tensor};
 use std::cell::RefCell;
 
 thread_local! {
-    /// Variables and their gradients, while [`backward`] is under way on this thread.
-    static HANDED_OVER: RefCell<Option<Vec<(Tensor, Tensor)>>> = const { RefCell::new(None) };
+    /// Variables and their gradients while [`backward`] runs on this thread.
+    static LEAF_GRADIENTS: RefCell<Option<Vec<(Tensor, Tensor)>>> = const { RefCell::new(None) };
 }
 
-/// Gradients of the sum of `objective` with respect to all variables that it depends on, as
-/// `objective.backward()` gives them.
+/// Backward pass: gradients of the sum of `objective` with respect to all variables that it depends on,
+/// as `objective.backward()` computes them.
 ///
-/// They are the same numbers: where several ops have a share in a variable's gradient, the shares
-/// are added in one order for a graph, though perhaps another than candle's.
+/// Where several ops contribute to a variable's gradient, the contributions are added in an order that
+/// is fixed for a graph, though it may differ from candle's.
 ///
 /// # Errors
 /// Where `objective.backward()` fails.
 pub fn backward(objective: &Tensor) -> Result<GradStore> {
-    let outer = Outer(HANDED_OVER.replace(Some(Vec::new())));
+    let outer = OuterState(LEAF_GRADIENTS.replace(Some(Vec::new())));
     let mut grads = objective.backward()?;
-    let handed = HANDED_OVER.take();
+    let stored = LEAF_GRADIENTS.take();
     drop(outer);
-    for (variable, grad) in handed.into_iter().flatten() {
+    for (variable, grad) in stored.into_iter().flatten() {
         let sum = match grads.remove(&variable) {
             Some(others) => others.add(&grad)?,
             None => grad,
@@ -36,24 +36,25 @@ pub fn backward(objective: &Tensor) -> Result<GradStore> {
     Ok(grads)
 }
 
-/// What an op's `bwd` returns for its input `to`: nothing, where [`backward`] takes it directly.
-pub(crate) fn hand_over(to: &Tensor, grad: Option<Tensor>) -> Option<Tensor> {
+/// Stores the gradient of a variable `input` for [`backward`]; what is not stored is returned, for an
+/// op's `bwd` to return it to candle.
+pub(crate) fn store_leaf_gradient(input: &Tensor, grad: Option<Tensor>) -> Option<Tensor> {
     let grad = grad?;
-    HANDED_OVER.with_borrow_mut(|handed| match handed {
-        Some(handed) if to.is_variable() => {
-            handed.push((to.clone(), grad));
+    LEAF_GRADIENTS.with_borrow_mut(|stored| match stored {
+        Some(stored) if input.is_variable() => {
+            stored.push((input.clone(), grad));
             None
         }
         _ => Some(grad),
     })
 }
 
-/// Puts back what was under way before, come what may.
-struct Outer(Option<Vec<(Tensor, Tensor)>>);
+/// Restores the state of an enclosing backward pass on drop, also on unwinding.
+struct OuterState(Option<Vec<(Tensor, Tensor)>>);
 
-impl Drop for Outer {
+impl Drop for OuterState {
     fn drop(&mut self) {
-        HANDED_OVER.set(self.0.take());
+        LEAF_GRADIENTS.set(self.0.take());
     }
 }
 
@@ -68,12 +69,12 @@ mod tests {
         Var::from_tensor(&random(seed, shape).to_dtype(DType::F32).unwrap()).unwrap()
     }
 
-    /// An op that has no way back.
-    struct OneWay;
+    /// An op without a backward pass.
+    struct ForwardOnly;
 
-    impl CustomOp1 for OneWay {
+    impl CustomOp1 for ForwardOnly {
         fn name(&self) -> &'static str {
-            "one-way"
+            "forward-only"
         }
 
         fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
@@ -81,20 +82,21 @@ mod tests {
         }
     }
 
-    fn point(x: &Tensor, w: &Tensor) -> Tensor {
+    fn conv1x1(x: &Tensor, w: &Tensor) -> Tensor {
         conv2d(x, w, Conv2dConfig::same(1)).unwrap()
     }
 
     #[test]
-    fn are_candles_own_however_often_a_variable_is_used_and_by_whom() {
+    fn agree_with_candles_however_often_a_variable_is_used_and_by_which_ops() {
         let (x, w) = (variable(1, &[2, 3, 5, 4]), variable(2, &[3, 3, 1, 1]));
         let weights = random(3, &[2, 3, 5, 4]).to_dtype(DType::F32).unwrap();
         // `w` twice by our op, `x` by ours and by candle's, and by ours alone.
         for twice in [false, true] {
-            let y = point(x.as_tensor(), w.as_tensor());
-            let y = match twice {
-                true => (point(&y, w.as_tensor()) + x.as_tensor().sqr().unwrap()).unwrap(),
-                false => y,
+            let y = conv1x1(x.as_tensor(), w.as_tensor());
+            let y = if twice {
+                (conv1x1(&y, w.as_tensor()) + x.as_tensor().sqr().unwrap()).unwrap()
+            } else {
+                y
             };
             let objective = (y * &weights).unwrap().sum_all().unwrap();
             let (found, expected) = (backward(&objective).unwrap(), objective.backward().unwrap());
@@ -108,21 +110,21 @@ mod tests {
     }
 
     #[test]
-    fn candles_own_way_back_is_what_it_was_after_ours_and_after_ours_has_failed() {
+    fn candles_backward_pass_is_unchanged_after_ours_and_after_ours_has_failed() {
         let (x, w) = (variable(1, &[1, 2, 3, 4]), variable(2, &[2, 2, 1, 1]));
-        let y = point(x.as_tensor(), w.as_tensor());
+        let y = conv1x1(x.as_tensor(), w.as_tensor());
         assert!(backward(&y).unwrap().get(x.as_tensor()).is_some());
-        assert!(backward(&y.apply_op1(OneWay).unwrap()).is_err());
+        assert!(backward(&y.apply_op1(ForwardOnly).unwrap()).is_err());
         let grads = y.backward().unwrap();
         assert!(grads.get(x.as_tensor()).is_some() && grads.get(w.as_tensor()).is_some());
     }
 
     #[test]
-    fn what_is_no_variable_stays_with_candle() {
+    fn only_variables_bypass_candle() {
         let (x, w) = (variable(1, &[1, 2, 3, 4]), variable(2, &[2, 2, 1, 1]));
-        let inner = point(x.as_tensor(), w.as_tensor());
+        let inner = conv1x1(x.as_tensor(), w.as_tensor());
         let frozen = w.as_tensor().detach();
-        let grads = backward(&point(&inner, &frozen)).unwrap();
+        let grads = backward(&conv1x1(&inner, &frozen)).unwrap();
         assert!(grads.get(&frozen).is_none() && grads.get(&inner).is_none());
         assert!(grads.get(x.as_tensor()).is_some() && grads.get(w.as_tensor()).is_some());
     }

@@ -3,7 +3,7 @@
 use crate::Prim;
 use candle_core::{Result, Tensor};
 use desam_core::{ImageContext, PromptEmbedding, PromptOutput, PromptReader};
-use desam_nn::ops::layout::turned;
+use desam_nn::ops::layout::transpose_last_two;
 
 /// Batched inference over prompts of one image. The caller bounds the batch: each prompt has its own
 /// image tokens, `G·G·E` values or 2 MiB at SAM's size in bf16, and a few copies of these are alive at
@@ -28,7 +28,7 @@ impl PromptReader for BatchedReader<'_> {
         if !same || sparse.dim(0)? != n || dense.dims()[1..] != [e, h, w] {
             return self.prim.encode_prompts(self.context, prompts);
         }
-        let rows = |t: &Tensor| turned(&t.flatten_from(2)?);
+        let rows = |t: &Tensor| transpose_last_two(&t.flatten_from(2)?);
         let image = (&self.context.embedding + dense.narrow(0, 0, 1)?)?;
         let tokens = self.prim.tokens(sparse)?;
         let positions = rows(&self.context.position)?;

@@ -1,5 +1,5 @@
 //! The two-way transformer for many prompts of one image on a CPU, without gradients, its image
-//! projections absorbed into the tokens ([`desam_nn::ops::exchange`]).
+//! projections absorbed into the tokens ([`desam_nn::ops::two_way_attention`]).
 //!
 //! In the first block nothing of the image depends on the prompt: its keys and values, and its
 //! queries, are computed once ([`SharedImage`]). From there on each prompt has its own image, and a
@@ -10,7 +10,9 @@ use super::block::TwoWayBlock;
 use super::{Engine, FinalLayer, TokenInputs, TwoWayTransformer};
 use candle_core::{Result, Tensor};
 use desam_nn::layers::{Attention, KeysAndValues, LayerNorm};
-use desam_nn::ops::exchange::{Exchange, Exchanged, Image, ImageTiles, Told};
+use desam_nn::ops::two_way_attention::{
+    ImageTiles, ImageToToken, ImageTokens, TwoWayAttention, TwoWayAttentionOutput,
+};
 
 /// Prompt-independent inputs of the transformer, computed once an image.
 #[derive(Debug)]
@@ -54,12 +56,12 @@ impl TwoWayTransformer {
         let rows = |t: &Tensor| t.transpose(1, 2)?.contiguous();
         let (x, positioned) = (rows(image)?, rows(&(image + positions)?)?);
         // Tiles have pixels innermost, so that a SIMD lane is a pixel.
-        let queries = first.image_to_token.queries(&positioned)?.transpose(1, 2)?;
+        let queries = first.image_to_token.project_queries(&positioned)?.transpose(1, 2)?;
         Ok(SharedImage {
             tokens: ImageTiles::cut(image)?,
             positions: ImageTiles::cut(positions)?,
             queries: ImageTiles::cut(&queries)?,
-            keys_and_values: first.token_to_image.keys_and_values(&positioned, &x)?,
+            keys_and_values: first.token_to_image.project_keys_and_values(&positioned, &x)?,
         })
     }
 
@@ -90,7 +92,7 @@ struct AbsorbedEngine<'a> {
 
 /// An image-to-token attention that has not been computed yet.
 struct PendingUpdate {
-    tokens: Told,
+    image_to_token: ImageToToken,
     norm: LayerNorm,
 }
 
@@ -104,22 +106,22 @@ impl AbsorbedEngine<'_> {
         keep_image: bool,
     ) -> Result<Tensor> {
         let shared = self.shared;
-        let exchange = Exchange {
-            told: &update.tokens,
+        let two_way = TwoWayAttention {
+            image_to_token: &update.image_to_token,
             norm: update.norm.parameters(),
-            asked: &attention.ask(queries)?,
+            token_to_image: &attention.absorbed_key(queries)?,
             prompts: self.options.prompts,
             keep_image,
         };
-        let before = Image {
+        let before = ImageTokens {
             tokens: self.image.as_ref().unwrap_or(&shared.tokens),
             positions: &shared.positions,
             // Precomputed for the shared image. Later images differ from prompt to prompt, and have no precomputed queries.
             queries: self.image.is_none().then_some(&shared.queries),
         };
-        let Exchanged { image: after, seen } = exchange.with(before)?;
-        self.image = after;
-        attention.hear(&seen)
+        let TwoWayAttentionOutput { image, attended } = two_way.run(before)?;
+        self.image = image;
+        attention.absorbed_value(&attended)
     }
 }
 
@@ -128,15 +130,16 @@ impl Engine for AbsorbedEngine<'_> {
         match self.pending.take() {
             // The updated image is needed by the next block, whatever the caller keeps.
             Some(update) => self.update_and_attend(&update, attention, queries, true),
-            None => attention.attend(queries, &self.shared.keys_and_values),
+            None => attention.attend_shared(queries, &self.shared.keys_and_values),
         }
     }
 
     fn update_image(&mut self, block: &TwoWayBlock, tokens: TokenInputs<'_>) -> Result<()> {
         let queries_are_shared = self.image.is_none();
         let TokenInputs { positioned, plain } = tokens;
-        let tokens = block.image_to_token.tell(positioned, plain, queries_are_shared)?;
-        self.pending = Some(PendingUpdate { tokens, norm: block.norm4.clone() });
+        let image_to_token =
+            block.image_to_token.absorbed_query(positioned, plain, queries_are_shared)?;
+        self.pending = Some(PendingUpdate { image_to_token, norm: block.norm4.clone() });
         Ok(())
     }
 

@@ -9,7 +9,7 @@
 use super::block::TwoWayBlock;
 use super::{Engine, FinalLayer, TokenInputs, TwoWayOutput, TwoWayTransformer};
 use candle_core::{Result, Tensor};
-use desam_nn::layers::Attention;
+use desam_nn::layers::{Attention, PositionedImage};
 
 impl TwoWayTransformer {
     /// [`forward`](Self::forward) for one image `[1, G·G, E]` and the tokens `[N, T, E]` of any number
@@ -37,29 +37,34 @@ struct BatchedEngine<'a> {
     shared: bool,
 }
 
+impl BatchedEngine<'_> {
+    fn positioned(&self) -> PositionedImage<'_> {
+        PositionedImage { tokens: &self.image, positions: self.image_pe }
+    }
+}
+
 impl Engine for BatchedEngine<'_> {
     fn attend_to_image(&mut self, attention: &Attention, queries: &Tensor) -> Result<Tensor> {
         if !self.shared {
-            return attention.look(queries, &self.image, self.image_pe);
+            return attention.token_to_image(queries, self.positioned());
         }
         // Batch 1: keys and values are computed once for all prompts.
         let positioned = (&self.image + self.image_pe)?;
-        let keys_and_values = attention.keys_and_values(&positioned, &self.image)?;
-        attention.attend(queries, &keys_and_values)
+        let keys_and_values = attention.project_keys_and_values(&positioned, &self.image)?;
+        attention.attend_shared(queries, &keys_and_values)
     }
 
     fn update_image(&mut self, block: &TwoWayBlock, tokens: TokenInputs<'_>) -> Result<()> {
-        let (attention, keys_and_values) =
-            (&block.image_to_token, [tokens.positioned, tokens.plain]);
-        self.image =
-            attention.answer_normed(&self.image, self.image_pe, keys_and_values, &block.norm4)?;
+        let TokenInputs { positioned: keys, plain: values } = tokens;
+        let norm = block.norm4.parameters();
+        self.image = block.image_to_token.image_to_token(self.positioned(), keys, values, norm)?;
         // The residual broadcast the image to all prompts.
         self.shared = false;
         Ok(())
     }
 
     fn finish(&mut self, last: FinalLayer<'_>, tokens: TokenInputs<'_>) -> Result<Tensor> {
-        let attended = last.attention.look(tokens.positioned, &self.image, self.image_pe)?;
+        let attended = last.attention.token_to_image(tokens.positioned, self.positioned())?;
         last.norm.forward(&(tokens.plain + attended)?)
     }
 }

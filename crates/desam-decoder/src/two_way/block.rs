@@ -4,7 +4,7 @@ use super::{AttentionSizes, EPS};
 use crate::DecoderConfig;
 use candle_core::{Result, Tensor};
 use candle_nn::VarBuilder;
-use desam_nn::layers::{Activation, Attention, LayerNorm, MlpBlock};
+use desam_nn::layers::{Activation, Attention, AttentionInputs, Epilogue, LayerNorm, MlpBlock};
 
 /// Self-attention, token-to-image attention, perceptron and image-to-token attention.
 #[derive(Debug, Clone)]
@@ -42,15 +42,17 @@ impl TwoWayBlock {
     /// Self-attention of the tokens `[N, T, E]`, then norm 1.
     pub(super) fn self_attention(&self, tokens: &Tensor, positions: &Tensor) -> Result<Tensor> {
         if self.is_first {
-            return self.norm1.forward(&self.self_attn.forward(tokens, tokens, tokens)?);
+            let inputs = AttentionInputs { q: tokens, k: tokens, v: tokens };
+            return self.norm1.forward(&self.self_attn.forward(inputs)?);
         }
         let q = (tokens + positions)?;
-        self.self_attn.forward_normed([&q, &q, tokens], tokens, &self.norm1)
+        let inputs = AttentionInputs { q: &q, k: &q, v: tokens };
+        self.self_attn.forward_with(inputs, Epilogue::add_norm(tokens, self.norm1.parameters()))
     }
 
     /// Residual of the token-to-image attention, norm 2, perceptron with residual, norm 3.
     pub(super) fn mlp(&self, tokens: &Tensor, attended: &Tensor) -> Result<Tensor> {
         let tokens = self.norm2.forward(&(tokens + attended)?)?;
-        self.mlp.forward_normed(&tokens, &tokens, &self.norm3)
+        self.mlp.forward_with(&tokens, Epilogue::add_norm(&tokens, self.norm3.parameters()))
     }
 }

@@ -4,8 +4,8 @@
 use super::block::TwoWayBlock;
 use super::{Engine, FinalLayer, TokenInputs, TwoWayOutput, TwoWayTransformer};
 use candle_core::{Result, Tensor};
-use desam_nn::layers::Attention;
-use desam_nn::ops::pointwise::added_to_all;
+use desam_nn::layers::{Attention, AttentionInputs, Epilogue};
+use desam_nn::ops::pointwise::broadcast_add;
 
 impl TwoWayTransformer {
     /// `image [N, G·G, E]`, its positions `[1, G·G, E]`, `tokens [N, T, E]`, which are their own
@@ -36,7 +36,7 @@ impl ModuleEngine<'_> {
     fn positioned(&mut self) -> Result<Tensor> {
         let sum = match self.positioned.take() {
             Some(sum) => sum,
-            None => added_to_all(&self.image, self.image_pe)?,
+            None => broadcast_add(&self.image, self.image_pe)?,
         };
         Ok(self.positioned.insert(sum).clone())
     }
@@ -44,19 +44,24 @@ impl ModuleEngine<'_> {
 
 impl Engine for ModuleEngine<'_> {
     fn attend_to_image(&mut self, attention: &Attention, queries: &Tensor) -> Result<Tensor> {
-        attention.forward(queries, &self.positioned()?, &self.image)
+        let keys = self.positioned()?;
+        attention.forward(AttentionInputs { q: queries, k: &keys, v: &self.image })
     }
 
     fn update_image(&mut self, block: &TwoWayBlock, tokens: TokenInputs<'_>) -> Result<()> {
-        let inputs = [&self.positioned()?, tokens.positioned, tokens.plain];
-        self.image = block.image_to_token.forward_normed(inputs, &self.image, &block.norm4)?;
+        let queries = self.positioned()?;
+        let inputs = AttentionInputs { q: &queries, k: tokens.positioned, v: tokens.plain };
+        let epilogue = Epilogue::add_norm(&self.image, block.norm4.parameters());
+        self.image = block.image_to_token.forward_with(inputs, epilogue)?;
         // Of the old image. Dropped before the next sum is made: each is as large as the image.
         self.positioned = None;
         Ok(())
     }
 
     fn finish(&mut self, last: FinalLayer<'_>, tokens: TokenInputs<'_>) -> Result<Tensor> {
-        let inputs = [tokens.positioned, &self.positioned()?, &self.image];
-        last.attention.forward_normed(inputs, tokens.plain, last.norm)
+        let keys = self.positioned()?;
+        let inputs = AttentionInputs { q: tokens.positioned, k: &keys, v: &self.image };
+        let epilogue = Epilogue::add_norm(tokens.plain, last.norm.parameters());
+        last.attention.forward_with(inputs, epilogue)
     }
 }

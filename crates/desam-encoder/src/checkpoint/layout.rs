@@ -1,17 +1,18 @@
 //! Key layouts of SAM checkpoints, and their translation to the official names.
 
 use crate::{Error, Result};
+use desam_core::named;
 use desam_nn::params::Tensors;
 use std::path::Path;
 
-/// Key layout of a checkpoint: how its parameters are named.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum KeyLayout {
-    /// The layout of segment-anything and the official DeSAM: `image_encoder.blocks.0…`.
-    Original,
-    /// The layout of Hugging Face's transformers: `vision_encoder.layers.0…`.
-    Transformers,
+named! {
+    /// Key layout of a checkpoint: how its parameters are named.
+    pub enum KeyLayout: "key layout" {
+        /// The layout of segment-anything and the official DeSAM: `image_encoder.blocks.0…`.
+        Original = "original",
+        /// The layout of Hugging Face's transformers: `vision_encoder.layers.0…`.
+        Transformers = "transformers",
+    }
 }
 
 const GAUSSIAN: &str = "prompt_encoder.pe_layer.positional_encoding_gaussian_matrix";

@@ -5,7 +5,7 @@ use super::position::FourierPosition;
 use candle_core::{DType, Result, Tensor, bail};
 use candle_nn::{Init, VarBuilder};
 use desam_core::{PointLabel, PromptEmbedding, PromptEncoder, Prompts};
-use desam_nn::layers::{Conv2d, LayerNorm2d};
+use desam_nn::layers::{Conv2d, Conv2dLayerConfig, LayerNorm2d};
 use desam_nn::ops::conv2d::Conv2dConfig;
 use desam_nn::ops::pointwise::gelu;
 
@@ -23,13 +23,15 @@ struct MaskDownscaling {
 impl MaskDownscaling {
     fn new(config: &PromptEncoderConfig, vb: VarBuilder<'_>) -> Result<Self> {
         let (inner, out) = (config.mask_channels, config.embedding_channels);
+        let conv =
+            |inputs, outputs, window| Conv2dLayerConfig { inputs, outputs, window, bias: true };
         let halves = Conv2dConfig::patches(2);
         Ok(Self {
-            halve1: Conv2d::with_bias((1, inner / 4), 2, halves, vb.pp(0))?,
+            halve1: conv(1, inner / 4, halves).build(vb.pp(0))?,
             norm1: LayerNorm2d::new(inner / 4, vb.pp(1))?,
-            halve2: Conv2d::with_bias((inner / 4, inner), 2, halves, vb.pp(3))?,
+            halve2: conv(inner / 4, inner, halves).build(vb.pp(3))?,
             norm2: LayerNorm2d::new(inner, vb.pp(4))?,
-            widen: Conv2d::with_bias((inner, out), 1, Conv2dConfig::same(1), vb.pp(6))?,
+            widen: conv(inner, out, Conv2dConfig::same(1)).build(vb.pp(6))?,
         })
     }
 

@@ -4,7 +4,7 @@ use super::init::POSITION;
 use super::resample;
 use candle_core::{DType, Result, Tensor};
 use candle_nn::VarBuilder;
-use desam_nn::layers::{LayerNorm, Linear, Normed};
+use desam_nn::layers::{Epilogue, LayerNorm, Linear, SumAndNorm};
 use desam_nn::ops::rel_pos_attention::{RelPosAttention, rel_pos_attention};
 
 /// Sizes of an [`Attention`].
@@ -74,16 +74,19 @@ impl Attention {
     /// and `norm` of the sum. The bias of q, k and v is added inside the attention: a window's padding
     /// is zero before the projection, so its keys and values are the bias, and no multiplication is
     /// spent on it.
-    pub(super) fn forward_added_normed(
+    pub(super) fn forward_with_sum(
         &self,
         x: &Tensor,
         to: &Tensor,
         norm: &LayerNorm,
-    ) -> Result<Normed> {
+    ) -> Result<SumAndNorm> {
         let qkv = self.qkv.forward(x)?;
         let attention =
             RelPosAttention { bias: &self.qkv_bias, positions: &self.positions, heads: self.heads };
-        self.proj.forward_added_normed(&rel_pos_attention(&qkv, attention)?, to, norm)
+        let y = rel_pos_attention(&qkv, attention)?;
+        let epilogue = Epilogue::add_norm(to, norm.parameters());
+        let epilogue = Epilogue { dtype: Some(y.dtype()), ..epilogue };
+        self.proj.forward_with_sum(&y, epilogue)
     }
 }
 

@@ -4,7 +4,7 @@ use super::VitConfig;
 use super::attention::{Attention, AttentionConfig};
 use candle_core::{Result, Tensor};
 use candle_nn::VarBuilder;
-use desam_nn::layers::{Activation, LayerNorm, MlpBlock, Normed};
+use desam_nn::layers::{Activation, Epilogue, LayerNorm, MlpBlock, SumAndNorm};
 
 /// Epsilon of the layer norms in SAM's image encoder.
 pub(super) const EPS: f64 = 1e-6;
@@ -58,17 +58,19 @@ impl Block {
 
     /// Attention over `normed`, the output of [`norm1`](Self::norm1), with the residual `x
     /// [B, G, G, C]` added; and norm 2 of the sum.
-    pub(super) fn attn_residual_norm2(&self, normed: Tensor, x: &Tensor) -> Result<Normed> {
-        self.attention.forward_added_normed(&normed, x, &self.norm2)
+    pub(super) fn attn_residual_norm2(&self, normed: Tensor, x: &Tensor) -> Result<SumAndNorm> {
+        self.attention.forward_with_sum(&normed, x, &self.norm2)
     }
 
     /// Perceptron over norm 2 with its residual: the block's output `[B, G, G, C]`.
-    pub(super) fn mlp_residual(&self, x: Normed) -> Result<Tensor> {
-        self.mlp.forward_added(&x.normed, &x.sum)
+    pub(super) fn mlp_residual(&self, x: SumAndNorm) -> Result<Tensor> {
+        self.mlp.forward_with(&x.normed, Epilogue::add(&x.sum))
     }
 
     /// [`mlp_residual`](Self::mlp_residual), and norm 1 of the `next` block over it.
-    pub(super) fn mlp_residual_norm1(&self, next: &Self, x: Normed) -> Result<Normed> {
-        self.mlp.forward_added_normed(&x.normed, &x.sum, &next.norm1)
+    pub(super) fn mlp_residual_norm1(&self, next: &Self, x: SumAndNorm) -> Result<SumAndNorm> {
+        let epilogue = Epilogue::add_norm(&x.sum, next.norm1.parameters());
+        let epilogue = Epilogue { dtype: Some(x.normed.dtype()), ..epilogue };
+        self.mlp.forward_with_sum(&x.normed, epilogue)
     }
 }

@@ -7,10 +7,10 @@ use candle_core::{Result, Tensor, bail};
 use candle_nn::VarBuilder;
 use desam_core::{EncoderSpec, ImageEncoder, ImageFeatures};
 use desam_nn::gpu::on_accelerator;
-use desam_nn::layers::{Conv2d, LayerNorm, LayerNorm2d, fan_in_uniform};
+use desam_nn::layers::{Conv2d, Conv2dLayerConfig, LayerNorm, LayerNorm2d, fan_in_uniform};
 use desam_nn::ops::conv2d::Conv2dConfig;
 use desam_nn::ops::layout::{channels_first, patches};
-use desam_nn::ops::linear::{Affine, linear, linear_added};
+use desam_nn::ops::linear::{Affine, Epilogue, linear};
 use rayon::prelude::*;
 
 /// Tokens in the blocks at a time on the CPU: one image of 1024 pixels, 16 of 256. A large image keeps
@@ -42,7 +42,7 @@ impl PatchEmbed {
         let patches = patches(pixels, patch)?.to_dtype(self.weight.dtype())?;
         let weight = self.weight.reshape((width, ()))?;
         let affine = Affine { weight: &weight, bias: Some(&self.bias) };
-        linear_added(&patches, affine, positions)
+        linear(&patches, affine, Epilogue::add(positions))
     }
 }
 
@@ -61,10 +61,12 @@ impl Neck {
     fn new(config: &VitConfig, vb: VarBuilder<'_>) -> Result<Self> {
         let (width, out) = (config.width, config.embedding_channels);
         let reduce = (out, width, 1, 1);
+        let window = Conv2dConfig::same(3);
+        let smooth = Conv2dLayerConfig { inputs: out, outputs: out, window, bias: false };
         Ok(Self {
             reduce: vb.pp(0).get_with_hints(reduce, "weight", fan_in_uniform(width))?,
             norm1: LayerNorm::new(out, EPS, vb.pp(1))?,
-            smooth: Conv2d::new((out, out), 3, Conv2dConfig::same(3), vb.pp(2))?,
+            smooth: smooth.build(vb.pp(2))?,
             norm2: LayerNorm2d::new(out, vb.pp(3))?,
         })
     }
@@ -73,7 +75,7 @@ impl Neck {
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
         let weight = self.reduce.reshape((self.reduce.dim(0)?, ()))?;
         let inputs = x.to_dtype(weight.dtype())?;
-        let reduced = linear(&inputs, Affine { weight: &weight, bias: None }, None)?;
+        let reduced = linear(&inputs, Affine { weight: &weight, bias: None }, Epilogue::default())?;
         // SAM's LayerNorm2d over channels first is a LayerNorm over channels-last tokens.
         let reduced = channels_first(&self.norm1.forward(&reduced)?)?;
         self.norm2.forward(&self.smooth.forward(&reduced)?.to_dtype(x.dtype())?)

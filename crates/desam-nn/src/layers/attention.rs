@@ -1,8 +1,10 @@
-//! Attention between two sequences, as in SAM's mask decoder.
+//! Multi-head attention between two sequences, as in SAM's mask decoder.
 
-use super::{LayerNorm, Linear};
+use super::Linear;
 use crate::ops::cross_attention::cross_attention;
-use crate::ops::exchange::{Asked, Projected, Told, heard};
+use crate::ops::layer_norm::NormParameters;
+use crate::ops::linear::Epilogue;
+use crate::ops::two_way_attention::{ImageToToken, ProjectedTokens, TokenToImage, absorbed_value};
 use candle_core::{Result, Tensor};
 use candle_nn::VarBuilder;
 
@@ -17,8 +19,8 @@ pub struct AttentionConfig {
     pub heads: usize,
 }
 
-/// SAM's `Attention`: `q_proj`, `k_proj`, `v_proj`, `out_proj`, with an optional downsampling of
-/// the channels inside.
+/// Multi-head attention, SAM's `Attention`: `q_proj`, `k_proj`, `v_proj`, `out_proj`, with an optional
+/// downsampling of the channels inside.
 #[derive(Debug, Clone)]
 pub struct Attention {
     q: Linear,
@@ -28,18 +30,40 @@ pub struct Attention {
     heads: usize,
 }
 
-/// What is attended to, after its projections: `[N, K, inner]` each.
+/// Queries, keys and values before their projections: `q [N, Q, width]`, `k` and `v` `[N, K, width]`.
+#[derive(Debug, Clone, Copy)]
+pub struct AttentionInputs<'a> {
+    /// What attends.
+    pub q: &'a Tensor,
+    /// What the scores are computed with.
+    pub k: &'a Tensor,
+    /// What is averaged.
+    pub v: &'a Tensor,
+}
+
+/// Projected keys and values, `[N, K, inner]` each, for attention that is computed more than once.
 #[derive(Debug, Clone)]
 pub struct KeysAndValues {
     keys: Tensor,
     values: Tensor,
 }
 
+/// An image and its positional encodings, which all images share: `tokens [N, P, width]` or `[1, P,
+/// width]`, `positions [1, P, width]`. Their sum is never stored: positions are projected once and
+/// added to the projected tokens.
+#[derive(Debug, Clone, Copy)]
+pub struct PositionedImage<'a> {
+    /// The image, row by row.
+    pub tokens: &'a Tensor,
+    /// Its positional encodings.
+    pub positions: &'a Tensor,
+}
+
 impl Attention {
     /// The four projections.
     ///
     /// # Errors
-    /// When a parameter cannot be had.
+    /// When a parameter is missing or of another shape.
     pub fn new(config: AttentionConfig, vb: VarBuilder<'_>) -> Result<Self> {
         let AttentionConfig { width, inner, heads } = config;
         Ok(Self {
@@ -51,54 +75,41 @@ impl Attention {
         })
     }
 
-    /// `q [N, Q, width]`, `k` and `v` `[N, K, width]` → `[N, Q, width]`.
+    /// Attention of `q` to `k` and `v` → `[N, Q, width]`.
     ///
     /// # Errors
     /// When shapes do not fit.
-    pub fn forward(&self, q: &Tensor, k: &Tensor, v: &Tensor) -> Result<Tensor> {
-        self.out.forward(&self.mixed(q, k, v)?)
+    pub fn forward(&self, inputs: AttentionInputs<'_>) -> Result<Tensor> {
+        self.forward_with(inputs, Epilogue::default())
     }
 
-    /// `to + forward(q, k, v)`, of which the sum alone is kept.
+    /// [`forward`](Self::forward) with an epilogue behind the output projection: residual, norm.
     ///
     /// # Errors
     /// When shapes do not fit.
-    pub fn forward_added(&self, [q, k, v]: [&Tensor; 3], to: &Tensor) -> Result<Tensor> {
-        self.out.forward_added(&self.mixed(q, k, v)?, to)
-    }
-
-    /// The norm of [`forward_added`](Self::forward_added), which itself is not kept.
-    ///
-    /// # Errors
-    /// When shapes do not fit.
-    pub fn forward_normed(
+    pub fn forward_with(
         &self,
-        [q, k, v]: [&Tensor; 3],
-        to: &Tensor,
-        norm: &LayerNorm,
+        inputs: AttentionInputs<'_>,
+        epilogue: Epilogue<'_>,
     ) -> Result<Tensor> {
-        self.out.forward_normed(&self.mixed(q, k, v)?, to, norm)
-    }
-
-    /// `[N, Q, inner]`.
-    fn mixed(&self, q: &Tensor, k: &Tensor, v: &Tensor) -> Result<Tensor> {
+        let AttentionInputs { q, k, v } = inputs;
         let (q, k, v) = (self.q.forward(q)?, self.k.forward(k)?, self.v.forward(v)?);
-        cross_attention(&q, &k, &v, self.heads)
+        self.out.forward_with(&cross_attention(&q, &k, &v, self.heads)?, epilogue)
     }
 
-    /// The queries of `x [N, Q, width]`, `[N, Q, inner]`.
+    /// Projected queries of `x [N, Q, width]`, `[N, Q, inner]`.
     ///
     /// # Errors
     /// When shapes do not fit.
-    pub fn queries(&self, x: &Tensor) -> Result<Tensor> {
+    pub fn project_queries(&self, x: &Tensor) -> Result<Tensor> {
         self.q.forward(x)
     }
 
-    /// Keys of `k` and values of `v`, to be attended to more than once.
+    /// Projected keys of `k` and values of `v`.
     ///
     /// # Errors
     /// When shapes do not fit.
-    pub fn keys_and_values(&self, k: &Tensor, v: &Tensor) -> Result<KeysAndValues> {
+    pub fn project_keys_and_values(&self, k: &Tensor, v: &Tensor) -> Result<KeysAndValues> {
         Ok(KeysAndValues { keys: self.k.forward(k)?, values: self.v.forward(v)? })
     }
 
@@ -107,72 +118,77 @@ impl Attention {
     ///
     /// # Errors
     /// When shapes do not fit.
-    pub fn attend(&self, q: &Tensor, to: &KeysAndValues) -> Result<Tensor> {
+    pub fn attend_shared(&self, q: &Tensor, image: &KeysAndValues) -> Result<Tensor> {
         let q = self.q.forward(q)?;
+        // One long sequence of queries: a batch would need the keys repeated.
         let all = q.flatten_to(1)?.unsqueeze(0)?;
-        let y = cross_attention(&all, &to.keys, &to.values, self.heads)?;
+        let y = cross_attention(&all, &image.keys, &image.values, self.heads)?;
         self.out.forward(&y.reshape(q.shape())?)
     }
 
-    /// `forward(q, image + places, image)` for `places [1, K, width]` that all of `image [N, K, width]`
-    /// share; the sum is not made.
+    /// Attention of tokens `q [N, Q, width]` to an image: keys are the image with its positions,
+    /// values the image.
     ///
     /// # Errors
     /// When shapes do not fit.
-    pub fn look(&self, q: &Tensor, image: &Tensor, places: &Tensor) -> Result<Tensor> {
-        let (keys, values) = (self.k.forward_placed(image, places)?, self.v.forward(image)?);
+    pub fn token_to_image(&self, q: &Tensor, image: PositionedImage<'_>) -> Result<Tensor> {
+        let keys = self.k.forward_positioned(image.tokens, image.positions)?;
+        let values = self.v.forward(image.tokens)?;
         self.out.forward(&cross_attention(&self.q.forward(q)?, &keys, &values, self.heads)?)
     }
 
-    /// The norm of `image + forward(image + places, k, v)` for `k` and `v` `[N, K, width]`, of an image
-    /// `[N, Q, width]` or `[1, Q, width]` and `places [1, Q, width]`; no sum is made beside it.
+    /// Attention of an image to tokens, `k` and `v` `[N, T, width]`, with residual and norm: the norm
+    /// of `image + forward(image + positions, k, v)`, `[N, P, width]`.
     ///
     /// # Errors
     /// When shapes do not fit.
-    pub fn answer_normed(
+    pub fn image_to_token(
         &self,
-        image: &Tensor,
-        places: &Tensor,
-        [k, v]: [&Tensor; 2],
-        norm: &LayerNorm,
+        image: PositionedImage<'_>,
+        k: &Tensor,
+        v: &Tensor,
+        norm: NormParameters<'_>,
     ) -> Result<Tensor> {
-        let KeysAndValues { keys, values } = self.keys_and_values(k, v)?;
-        let queries = self.q.forward_placed(image, places)?;
+        let KeysAndValues { keys, values } = self.project_keys_and_values(k, v)?;
+        let queries = self.q.forward_positioned(image.tokens, image.positions)?;
         let (_, count, inner) = queries.dims3()?;
         let queries = queries.broadcast_as((keys.dim(0)?, count, inner))?;
         let y = cross_attention(&queries, &keys, &values, self.heads)?;
-        self.out.forward_normed(&y, image, norm)
+        self.out.forward_with(&y, Epilogue::add_norm(image.tokens, norm))
     }
 
-    /// What tokens `[N, T, width]` ask of an image in an exchange
-    /// ([`Exchange`](crate::ops::exchange::Exchange)), in place of attending to it.
+    /// Absorbed key projection: queries of tokens `[N, T, width]` for a
+    /// [`TwoWayAttention`](crate::ops::two_way_attention::TwoWayAttention), whose image then needs no
+    /// key projection.
     ///
     /// # Errors
     /// When shapes do not fit.
-    pub fn ask(&self, tokens: &Tensor) -> Result<Asked> {
+    pub fn absorbed_key(&self, tokens: &Tensor) -> Result<TokenToImage> {
         let tokens = &self.q.forward(tokens)?;
-        Asked::new(Projected { tokens, heads: self.heads }, self.k.affine())
+        TokenToImage::new(ProjectedTokens { tokens, heads: self.heads }, self.k.affine())
     }
 
-    /// What comes of it, `[N, T, width]`, for what was seen, `[N, width, heads · T]`.
+    /// Absorbed value projection: the attention's output `[N, T, width]` from image tokens averaged by
+    /// attention weights, `[N, width, heads · T]`.
     ///
     /// # Errors
     /// When shapes do not fit.
-    pub fn hear(&self, seen: &Tensor) -> Result<Tensor> {
-        self.out.forward(&heard(seen, self.v.affine(), self.heads)?)
+    pub fn absorbed_value(&self, attended: &Tensor) -> Result<Tensor> {
+        self.out.forward(&absorbed_value(attended, self.v.affine(), self.heads)?)
     }
 
-    /// What tokens, `k` and `v` `[N, T, width]`, tell an image in an exchange, in place of being
-    /// attended to by it. Where all prompts share the image, its [`queries`](Self::queries) can be
-    /// made once and for all: `queried` says that they are.
+    /// Absorbed query projection: keys and values of tokens, `k` and `v` `[N, T, width]`, for an image
+    /// that attends to them in a two-way attention without a query projection of its own. Where all
+    /// prompts share the image its queries can be projected once instead
+    /// ([`project_queries`](Self::project_queries)): `queried` says that they are.
     ///
     /// # Errors
     /// When shapes do not fit.
-    pub fn tell(&self, k: &Tensor, v: &Tensor, queried: bool) -> Result<Told> {
-        let KeysAndValues { keys, values } = self.keys_and_values(k, v)?;
-        let keys = Projected { tokens: &keys, heads: self.heads };
+    pub fn absorbed_query(&self, k: &Tensor, v: &Tensor, queried: bool) -> Result<ImageToToken> {
+        let KeysAndValues { keys, values } = self.project_keys_and_values(k, v)?;
+        let keys = ProjectedTokens { tokens: &keys, heads: self.heads };
+        // Projected queries contain their bias already.
         let query = (!queried).then(|| self.q.affine());
-        // With its own queries the image brings their bias along.
-        Told::new(keys, &values, query, self.out.affine())
+        ImageToToken::new(keys, &values, query, self.out.affine())
     }
 }

@@ -1,13 +1,11 @@
-//! Affine map of the last dimension.
+//! Linear layer: an affine map of the last dimension.
 
-use super::{LayerNorm, fan_in_uniform};
-use crate::ops::linear::{
-    Activation, Affine, Normed, linear, linear_added, linear_added_normed, linear_normed,
-};
+use super::fan_in_uniform;
+use crate::ops::linear::{Affine, Epilogue, SumAndNorm, linear, linear_with_sum};
 use candle_core::{DType, Result, Tensor};
 use candle_nn::VarBuilder;
 
-/// `y = x · weightᵀ (+ bias)` over the last dimension.
+/// Linear layer, `y = x · weightᵀ (+ bias)` over the last dimension.
 #[derive(Debug, Clone)]
 pub struct Linear {
     weight: Tensor,
@@ -18,16 +16,16 @@ impl Linear {
     /// `weight [outputs, inputs]` and `bias [outputs]`.
     ///
     /// # Errors
-    /// When a parameter cannot be had.
+    /// When a parameter is missing or of another shape.
     pub fn new(inputs: usize, outputs: usize, vb: VarBuilder<'_>) -> Result<Self> {
         let bias = vb.get_with_hints(outputs, "bias", fan_in_uniform(inputs))?;
         Ok(Self { bias: Some(bias), ..Self::without_bias(inputs, outputs, vb)? })
     }
 
-    /// `weight [outputs, inputs]` alone.
+    /// `weight [outputs, inputs]` only.
     ///
     /// # Errors
-    /// When a parameter cannot be had.
+    /// When the parameter is missing or of another shape.
     pub fn without_bias(inputs: usize, outputs: usize, vb: VarBuilder<'_>) -> Result<Self> {
         let weight = vb.get_with_hints((outputs, inputs), "weight", fan_in_uniform(inputs))?;
         Ok(Self { weight, bias: None })
@@ -43,51 +41,32 @@ impl Linear {
     /// # Errors
     /// When the last dimension is not `inputs`.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        linear(x, self.affine(), None)
+        self.forward_with(x, Epilogue::default())
     }
 
-    /// The same with an activation behind it.
+    /// [`forward`](Self::forward) with an epilogue: activation, residual and layer norm in as few
+    /// passes as the device allows ([`linear`]).
     ///
     /// # Errors
-    /// When the last dimension is not `inputs`.
-    pub fn forward_activated(&self, x: &Tensor, activation: Activation) -> Result<Tensor> {
-        linear(x, self.affine(), Some(activation))
+    /// When the last dimension is not `inputs`, or the epilogue does not fit the result.
+    pub fn forward_with(&self, x: &Tensor, epilogue: Epilogue<'_>) -> Result<Tensor> {
+        linear(x, self.affine(), epilogue)
     }
 
-    /// `to + forward(x)` in one pass; `to` may be the same to all of the first dimension.
+    /// [`forward_with`](Self::forward_with) that returns the sum before the norm as well.
     ///
     /// # Errors
-    /// When the last dimension is not `inputs`, or `to` has another shape than the result.
-    pub fn forward_added(&self, x: &Tensor, to: &Tensor) -> Result<Tensor> {
-        linear_added(x, self.affine(), to)
+    /// As [`forward_with`](Self::forward_with).
+    pub fn forward_with_sum(&self, x: &Tensor, epilogue: Epilogue<'_>) -> Result<SumAndNorm> {
+        linear_with_sum(x, self.affine(), epilogue)
     }
 
-    /// The norm of [`forward_added`](Self::forward_added), which itself is not kept.
-    ///
-    /// # Errors
-    /// As [`forward_added`](Self::forward_added).
-    pub fn forward_normed(&self, x: &Tensor, to: &Tensor, norm: &LayerNorm) -> Result<Tensor> {
-        linear_normed(x, self.affine(), to, norm.parameters())
-    }
-
-    /// [`forward_added`](Self::forward_added) and its norm, of the type of `x`.
-    ///
-    /// # Errors
-    /// As [`forward_added`](Self::forward_added).
-    pub fn forward_added_normed(
-        &self,
-        x: &Tensor,
-        to: &Tensor,
-        norm: &LayerNorm,
-    ) -> Result<Normed> {
-        linear_added_normed(x, self.affine(), to, norm.parameters(), x.dtype())
-    }
-
-    /// `forward(x + places)` for `places [1, .., inputs]` that are the same to all of `x [N, .., inputs]`:
-    /// they go through the map once, and the sum of both is not made.
-    pub(super) fn forward_placed(&self, x: &Tensor, places: &Tensor) -> Result<Tensor> {
-        let placed = linear(places, Affine { bias: None, ..self.affine() }, None)?;
-        linear_added(x, self.affine(), &placed)
+    /// `forward(x + positions)` for `positions [1, .., inputs]` that all of `x [N, .., inputs]` share.
+    /// They are projected once and added to the result, so the sum `x + positions` is never stored.
+    pub(super) fn forward_positioned(&self, x: &Tensor, positions: &Tensor) -> Result<Tensor> {
+        let without_bias = Affine { bias: None, ..self.affine() };
+        let projected = linear(positions, without_bias, Epilogue::default())?;
+        self.forward_with(x, Epilogue::add(&projected))
     }
 
     pub(super) fn affine(&self) -> Affine<'_> {

@@ -1,11 +1,11 @@
-//! Multi-layer perceptrons, in SAM's two spellings.
+//! Multi-layer perceptrons, in SAM's two variants.
 
-use super::{LayerNorm, Linear};
-use crate::ops::linear::{Activation, Normed};
+use super::Linear;
+use crate::ops::linear::{Activation, Epilogue, SumAndNorm};
 use candle_core::{Result, Tensor};
 use candle_nn::VarBuilder;
 
-/// SAM's `MLPBlock`: `lin1`, activation, `lin2`.
+/// SAM's `MLPBlock`, the feed-forward network of a transformer block: `lin1`, activation, `lin2`.
 #[derive(Debug, Clone)]
 pub struct MlpBlock {
     lin1: Linear,
@@ -17,7 +17,7 @@ impl MlpBlock {
     /// `width → hidden → width`.
     ///
     /// # Errors
-    /// When a parameter cannot be had.
+    /// When a parameter is missing or of another shape.
     pub fn new(
         width: usize,
         hidden: usize,
@@ -36,37 +36,27 @@ impl MlpBlock {
     /// # Errors
     /// When the last dimension is another.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        self.lin2.forward(&self.lin1.forward_activated(x, self.activation)?)
+        self.forward_with(x, Epilogue::default())
     }
 
-    /// `to + forward(x)` in one pass.
+    /// [`forward`](Self::forward) with an epilogue behind the second layer.
     ///
     /// # Errors
-    /// When the last dimension is another, or `to` has another shape than `x`.
-    pub fn forward_added(&self, x: &Tensor, to: &Tensor) -> Result<Tensor> {
-        self.lin2.forward_added(&self.lin1.forward_activated(x, self.activation)?, to)
+    /// When the last dimension is another, or the epilogue does not fit the result.
+    pub fn forward_with(&self, x: &Tensor, epilogue: Epilogue<'_>) -> Result<Tensor> {
+        self.lin2.forward_with(&self.hidden(x)?, epilogue)
     }
 
-    /// The norm of [`forward_added`](Self::forward_added), which itself is not kept.
+    /// [`forward_with`](Self::forward_with) that returns the sum before the norm as well.
     ///
     /// # Errors
-    /// As [`forward_added`](Self::forward_added).
-    pub fn forward_normed(&self, x: &Tensor, to: &Tensor, norm: &LayerNorm) -> Result<Tensor> {
-        self.lin2.forward_normed(&self.lin1.forward_activated(x, self.activation)?, to, norm)
+    /// As [`forward_with`](Self::forward_with).
+    pub fn forward_with_sum(&self, x: &Tensor, epilogue: Epilogue<'_>) -> Result<SumAndNorm> {
+        self.lin2.forward_with_sum(&self.hidden(x)?, epilogue)
     }
 
-    /// [`forward_added`](Self::forward_added) and its norm, of the type of `x`.
-    ///
-    /// # Errors
-    /// As [`forward_added`](Self::forward_added).
-    pub fn forward_added_normed(
-        &self,
-        x: &Tensor,
-        to: &Tensor,
-        norm: &LayerNorm,
-    ) -> Result<Normed> {
-        let inside = self.lin1.forward_activated(x, self.activation)?;
-        self.lin2.forward_added_normed(&inside, to, norm)
+    fn hidden(&self, x: &Tensor) -> Result<Tensor> {
+        self.lin1.forward_with(x, self.activation.into())
     }
 }
 
@@ -77,10 +67,10 @@ pub struct Mlp {
 }
 
 impl Mlp {
-    /// Through the given widths, from the first (inputs) to the last (outputs).
+    /// Layers through the given widths, from the first (inputs) to the last (outputs).
     ///
     /// # Errors
-    /// When a parameter cannot be had.
+    /// When a parameter is missing or of another shape.
     pub fn new(widths: &[usize], vb: VarBuilder<'_>) -> Result<Self> {
         let vb = vb.pp("layers");
         let pairs = widths.windows(2).enumerate();
@@ -95,10 +85,9 @@ impl Mlp {
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
         let mut x = x.clone();
         for (i, layer) in self.layers.iter().enumerate() {
-            x = match i + 1 < self.layers.len() {
-                true => layer.forward_activated(&x, Activation::Relu)?,
-                false => layer.forward(&x)?,
-            };
+            let last = i + 1 == self.layers.len();
+            let activation = if last { Activation::Identity } else { Activation::Relu };
+            x = layer.forward_with(&x, activation.into())?;
         }
         Ok(x)
     }

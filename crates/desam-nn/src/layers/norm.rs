@@ -1,7 +1,6 @@
 //! Layer norms.
 
-use crate::ops::exchange::Norm;
-use crate::ops::layer_norm;
+use crate::ops::layer_norm::{self, NormParameters};
 use candle_core::{DType, Result, Tensor};
 use candle_nn::{Init, VarBuilder};
 
@@ -22,7 +21,7 @@ impl LayerNorm {
     /// `weight` and `bias` `[channels]`.
     ///
     /// # Errors
-    /// When a parameter cannot be had.
+    /// When a parameter is missing or of another shape.
     pub fn new(channels: usize, eps: f64, vb: VarBuilder<'_>) -> Result<Self> {
         let (weight, bias) = parameters(channels, &vb)?;
         Ok(Self { weight, bias, eps })
@@ -36,21 +35,21 @@ impl LayerNorm {
         layer_norm::layer_norm(x, &self.weight, &self.bias, self.eps)
     }
 
-    /// The same with a result of type `dtype`.
+    /// [`forward`](Self::forward) with a result of type `dtype`.
     ///
     /// # Errors
     /// When the last dimension is another.
     pub fn forward_as(&self, x: &Tensor, dtype: DType) -> Result<Tensor> {
-        layer_norm::layer_norm_as(x, [&self.weight, &self.bias], self.eps, dtype)
+        layer_norm::layer_norm_as(x, self.parameters(), dtype)
     }
 
-    /// Its parameters, for an op that has it inside.
-    pub fn parameters(&self) -> Norm<'_> {
-        Norm { weight: &self.weight, bias: &self.bias, eps: self.eps }
+    /// Its parameters, for an op with a fused norm ([`Epilogue`](super::Epilogue)).
+    pub fn parameters(&self) -> NormParameters<'_> {
+        NormParameters { weight: &self.weight, bias: &self.bias, eps: self.eps }
     }
 }
 
-/// SAM's `LayerNorm2d`: over the channels of `[B, C, H, W]`, eps 1e-6.
+/// Layer norm over the channels of `[B, C, H, W]`, SAM's `LayerNorm2d`, eps 1e-6.
 #[derive(Debug, Clone)]
 pub struct LayerNorm2d {
     weight: Tensor,
@@ -61,7 +60,7 @@ impl LayerNorm2d {
     /// `weight` and `bias` `[channels]`.
     ///
     /// # Errors
-    /// When a parameter cannot be had.
+    /// When a parameter is missing or of another shape.
     pub fn new(channels: usize, vb: VarBuilder<'_>) -> Result<Self> {
         let (weight, bias) = parameters(channels, &vb)?;
         Ok(Self { weight, bias })

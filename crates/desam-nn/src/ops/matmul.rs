@@ -72,9 +72,9 @@ pub(crate) fn dense<'a, T: WithDType>(
 
 /// Whether the product replaces what the destination holds or is added to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Store {
-    Replace,
-    Add,
+pub(crate) enum Beta {
+    Zero,
+    One,
 }
 
 /// `out ← lhs · rhs` or `out ← out + lhs · rhs`.
@@ -85,14 +85,14 @@ pub(crate) fn matmul<T: Real>(
     (out, to): (&mut [T], View),
     (lhs, l): (&[T], View),
     (rhs, r): (&[T], View),
-    store: Store,
+    beta: Beta,
     parallelism: Parallelism,
 ) -> Result<()> {
     let chains = l.rows == to.rows && l.cols == r.rows && r.cols == to.cols;
     if !chains || !to.fits(out.len()) || !l.fits(lhs.len()) || !r.fits(rhs.len()) {
         bail!("matmul: {l:?} of {} × {r:?} of {} → {to:?} of {}", lhs.len(), rhs.len(), out.len());
     }
-    if store == Store::Replace && l.cols == 0 {
+    if beta == Beta::Zero && l.cols == 0 {
         out.fill(T::ZERO);
         return Ok(());
     }
@@ -107,7 +107,7 @@ pub(crate) fn matmul<T: Real>(
             out.as_mut_ptr(),
             to.col_stride as isize,
             to.row_stride as isize,
-            store == Store::Add,
+            beta == Beta::One,
             lhs.as_ptr(),
             l.col_stride as isize,
             l.row_stride as isize,

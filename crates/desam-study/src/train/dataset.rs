@@ -6,7 +6,7 @@ use crate::{Error, Result};
 use candle_core::Device;
 use desam::model::image_encoder;
 use desam_core::{ImageEncoder, Progress};
-use desam_data::cache::{CachedSlices, FeatureCache, PreloadedSlices, OnTheFlySlices, SlicePolicy};
+use desam_data::cache::{CachedSlices, FeatureCache, OnTheFlySlices, PreloadedSlices, SlicePolicy};
 use desam_data::split::split_cases;
 use std::path::Path;
 use std::sync::Arc;

@@ -2,8 +2,8 @@
 
 use super::batch::{PromptedSlice, read_batch};
 use super::observer::{EpochCallback, Observer, StepRecord};
-use super::parts::TrainableParts;
 use super::optim::ParameterAverage;
+use super::parts::TrainableParts;
 use super::rng::{RngPurpose, shuffled, stream};
 use super::state::TrainProgress;
 use super::step::check_precision;

@@ -1,38 +1,38 @@
-//! The three products of a convolution that keeps the side, f32 on the CPU.
+//! Convolution with same padding in f32 on the CPU: forward, input gradient, weight gradient.
 
+use crate::ops::gemm_conv::{self, ConvKernel, ImageDims, NchwView, Window, implicit_gemm};
 use crate::ops::matmul::dense;
-use crate::ops::product::{Kernel, Plain, Planes, Window, correlate, product};
 use candle_core::{CpuStorage, Layout, Result};
 
-/// What candle hands to an op.
+/// A tensor as candle passes it to an op.
 pub(crate) type Stored<'a> = (&'a CpuStorage, &'a Layout);
 
-/// A contiguous `[B, C, H, W]` as the products read it.
-pub(crate) fn plain(stored: Stored<'_>) -> Result<Plain<'_>> {
+/// A view of a contiguous `[B, C, H, W]`.
+pub(crate) fn nchw(stored: Stored<'_>) -> Result<NchwView<'_>> {
     let (images, channels, height, width) = stored.1.shape().dims4()?;
-    let planes = Planes { images, channels, height, width };
-    Ok(Plain { values: dense(stored)?, planes })
+    let planes = ImageDims { images, channels, height, width };
+    Ok(NchwView { values: dense(stored)?, planes })
 }
 
 /// A contiguous kernel `[O, I, side, side]`.
-pub(crate) fn kernel(w: Stored<'_>) -> Result<(Kernel<'_>, Window)> {
+pub(crate) fn kernel(w: Stored<'_>) -> Result<ConvKernel<'_>> {
     let (_, inputs, side, _) = w.1.shape().dims4()?;
-    let window = Window { side };
-    Ok((Kernel { values: dense(w)?, inputs, taps: window.taps() }, window))
+    Ok(ConvKernel { values: dense(w)?, inputs, window: Window { side } })
 }
 
 pub(super) fn output(x: Stored<'_>, w: Stored<'_>) -> Result<Vec<f32>> {
-    let (kernel, window) = kernel(w)?;
-    Ok(product(&plain(x)?, window, &kernel.pack(w.1.shape().dims4()?.0)))
+    let outputs = w.1.shape().dims4()?.0;
+    Ok(implicit_gemm(&nchw(x)?, &kernel(w)?.pack(outputs)))
 }
 
-/// The convolution of the gradient with the kernel turned round, inputs and outputs exchanged.
+/// Input gradient: the output's gradient convolved with the kernel flipped and transposed (inputs and
+/// outputs exchanged).
 pub(super) fn input_gradient(grad: Stored<'_>, w: Stored<'_>) -> Result<Vec<f32>> {
-    let (kernel, window) = kernel(w)?;
-    let turned = kernel.turned(w.1.shape().dims4()?.0, (0, kernel.inputs));
-    Ok(product(&plain(grad)?, window, &turned))
+    let kernel = kernel(w)?;
+    let outputs = w.1.shape().dims4()?.0;
+    Ok(implicit_gemm(&nchw(grad)?, &kernel.pack_flipped_transposed(outputs, 0..kernel.inputs)))
 }
 
-pub(super) fn kernel_gradient(grad: Stored<'_>, x: Stored<'_>, side: usize) -> Result<Vec<f32>> {
-    Ok(correlate(&plain(grad)?, &plain(x)?, Window { side }))
+pub(super) fn weight_gradient(grad: Stored<'_>, x: Stored<'_>, side: usize) -> Result<Vec<f32>> {
+    Ok(gemm_conv::weight_gradient(&nchw(grad)?, &nchw(x)?, Window { side }))
 }

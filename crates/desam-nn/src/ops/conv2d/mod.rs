@@ -3,11 +3,12 @@
 pub(crate) mod cpu;
 mod patches;
 
-use crate::gradients::hand_over;
+use crate::gradients::store_leaf_gradient;
 use candle_core::{CpuStorage, CustomOp2, DType, Layout, Result, Shape, Tensor, bail};
 use patches::Patches;
 
-/// Where a square kernel looks: the two ways in which SAM and DeSAM convolve.
+/// Kernel size, stride and padding of a square convolution, in the two combinations that SAM and
+/// DeSAM use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Conv2dConfig {
     kernel: usize,
@@ -16,15 +17,19 @@ pub struct Conv2dConfig {
 }
 
 impl Conv2dConfig {
-    /// Stride 1, zeros enough that a `kernel × kernel` convolution keeps the side (`kernel` odd).
+    /// Stride 1 and zero padding that keeps the side (`kernel` odd): "same" padding.
     pub fn same(kernel: usize) -> Self {
         Self { kernel, stride: 1, padding: kernel / 2 }
     }
 
-    /// Stride `kernel`, no padding: one output a patch; what is left over at the far edges is not
-    /// looked at.
+    /// Stride `kernel`, no padding: one output a patch. Pixels left over at the far edges are ignored.
     pub fn patches(kernel: usize) -> Self {
         Self { kernel, stride: kernel, padding: 0 }
+    }
+
+    /// Side of the kernel.
+    pub fn kernel(&self) -> usize {
+        self.kernel
     }
 
     fn keeps_the_side(&self) -> bool {
@@ -34,10 +39,10 @@ impl Conv2dConfig {
 
 /// `x [B, I, H, W]`, `weight [O, I, K, K]` → `[B, O, H', W']`, no bias.
 ///
-/// In f32 on the CPU products of our own never unfold the image, make only the gradients that are
-/// wanted, and give the same bits whatever the number of threads. On a GPU kernels do the same where
-/// the side is kept; the weight may be f32 there while `x` is of another type, and its gradient is
-/// of its own. [`plain`] elsewhere.
+/// In f32 on the CPU it is an implicit GEMM: no im2col, only the gradients that are needed, and the
+/// same bits on any number of threads. On a GPU kernels do the same where
+/// the side is kept; the weight may be f32 there while `x` is of another type, and its gradient has
+/// the weight's type. [`plain`] elsewhere.
 ///
 /// # Errors
 /// When channels or the kernel differ from what is expected, or an image is smaller than a patch.
@@ -57,14 +62,14 @@ pub fn conv2d(x: &Tensor, weight: &Tensor, config: Conv2dConfig) -> Result<Tenso
     if ours && config.keeps_the_side() {
         return x.contiguous()?.apply_op2(&weight.contiguous()?, Same);
     }
-    // Nobody has asked for the gradient of pixels.
+    // This op has no gradient for the input, which pixels do not need.
     if ours && padding == 0 && !x.track_op() {
         return x.contiguous()?.apply_op2(&weight.contiguous()?, Patches);
     }
     plain(x, weight, config)
 }
 
-/// The same by candle's own kernel: the reference.
+/// The same by candle's kernel: the reference.
 ///
 /// # Errors
 /// When channels differ.
@@ -72,7 +77,7 @@ pub fn plain(x: &Tensor, weight: &Tensor, config: Conv2dConfig) -> Result<Tensor
     x.conv2d(weight, config.padding, config.stride, 1, 1)
 }
 
-/// `(x, weight) → y` at the same side.
+/// The op `(x, weight) → y` that keeps the side.
 struct Same;
 
 impl CustomOp2 for Same {
@@ -101,22 +106,19 @@ impl CustomOp2 for Same {
         grad: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>)> {
         let grad = grad.contiguous()?;
-        let input = match x.track_op() {
-            true => Some(grad.apply_op2_no_bwd(&w.detach(), &InputGradient)?),
-            false => None,
+        let input =
+            x.track_op().then(|| grad.apply_op2_no_bwd(&w.detach(), &InputGradient)).transpose()?;
+        let kernel = if w.track_op() {
+            let side = w.dim(2)?;
+            Some(grad.apply_op2_no_bwd(&x.detach(), &WeightGradient { side })?)
+        } else {
+            None
         };
-        let kernel = match w.track_op() {
-            true => {
-                let side = w.dim(2)?;
-                Some(grad.apply_op2_no_bwd(&x.detach(), &KernelGradient { side })?)
-            }
-            false => None,
-        };
-        Ok((hand_over(x, input), hand_over(w, kernel)))
+        Ok((store_leaf_gradient(x, input), store_leaf_gradient(w, kernel)))
     }
 }
 
-/// `(∂y, weight) → ∂x`.
+/// The input gradient `(∂y, weight) → ∂x`.
 struct InputGradient;
 
 impl CustomOp2 for InputGradient {
@@ -138,12 +140,12 @@ impl CustomOp2 for InputGradient {
     }
 }
 
-/// `(∂y, x) → ∂weight`.
-struct KernelGradient {
+/// The weight gradient `(∂y, x) → ∂weight`.
+struct WeightGradient {
     side: usize,
 }
 
-impl CustomOp2 for KernelGradient {
+impl CustomOp2 for WeightGradient {
     fn name(&self) -> &'static str {
         "desam-conv2d-kernel-gradient"
     }
@@ -156,7 +158,7 @@ impl CustomOp2 for KernelGradient {
         xl: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
         let shape = (gl.shape().dims4()?.1, xl.shape().dims4()?.1, self.side, self.side);
-        let dw = cpu::kernel_gradient((grad, gl), (x, xl), self.side)?;
+        let dw = cpu::weight_gradient((grad, gl), (x, xl), self.side)?;
         Ok((CpuStorage::F32(dw), Shape::from(shape)))
     }
 }

@@ -1,32 +1,37 @@
-//! Convolution whose stride is its kernel: one product over patches, each read as channels.
+//! Patch embedding: a convolution whose stride is its kernel size, as a 1×1 convolution over patches
+//! that are read as channels.
 
-use super::cpu::plain;
-use crate::gradients::hand_over;
+use super::cpu::nchw;
+use crate::gradients::store_leaf_gradient;
+use crate::ops::gemm_conv::{
+    ConvKernel, ImageDims, ImageSource, NchwView, RowIndex, Window, implicit_gemm, weight_gradient,
+};
 use crate::ops::matmul::dense;
-use crate::ops::product::{At, Kernel, Plain, Planes, Source, Window, correlate, product};
 use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor};
 
-/// `(x, weight) → y`; `x` is not tracked.
+/// The op `(x, weight) → y`; `x` is not tracked.
 pub(super) struct Patches;
 
-/// `[B, I, H, W]` as `[B, I · side², H / side, W / side]`.
-struct Turned<'a> {
-    image: Plain<'a>,
+/// Images `[B, I, H, W]` read as `[B, I · side², H / side, W / side]` (space to depth): im2col of
+/// patches that do not overlap, without a copy.
+struct SpaceToDepth<'a> {
+    image: NchwView<'a>,
     side: usize,
 }
 
-impl Source for Turned<'_> {
-    fn planes(&self) -> Planes {
-        let Planes { images, channels, height, width } = self.image.planes;
+impl ImageSource for SpaceToDepth<'_> {
+    fn planes(&self) -> ImageDims {
+        let ImageDims { images, channels, height, width } = self.image.planes;
         let (height, width) = (height / self.side, width / self.side);
-        Planes { images, channels: channels * self.side * self.side, height, width }
+        ImageDims { images, channels: channels * self.side * self.side, height, width }
     }
 
-    fn read(&self, at: At, out: &mut [f32]) {
+    fn read(&self, at: RowIndex, out: &mut [f32]) {
         let (channel, tap) =
             (at.channel / (self.side * self.side), at.channel % (self.side * self.side));
         let row = at.row * self.side + tap / self.side;
-        let begin = self.image.planes.index(At { image: at.image, channel, row }) + tap % self.side;
+        let begin =
+            self.image.planes.index(RowIndex { image: at.image, channel, row }) + tap % self.side;
         let from = self.image.values[begin..].iter().step_by(self.side);
         out.iter_mut().zip(from).for_each(|(out, from)| *out = *from);
     }
@@ -45,12 +50,11 @@ impl CustomOp2 for Patches {
         wl: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
         let (outputs, inputs, side, _) = wl.shape().dims4()?;
-        let turned = Turned { image: plain((x, xl))?, side };
-        let Planes { images, height, width, .. } = turned.planes();
+        let patches = SpaceToDepth { image: nchw((x, xl))?, side };
+        let ImageDims { images, height, width, .. } = patches.planes();
         let values = dense::<f32>((w, wl))?;
-        let kernel = Kernel { values, inputs: inputs * side * side, taps: 1 };
-        let weights = kernel.pack(outputs);
-        let y = product(&turned, Window { side: 1 }, &weights);
+        let kernel = ConvKernel { values, inputs: inputs * side * side, window: Window::POINT };
+        let y = implicit_gemm(&patches, &kernel.pack(outputs));
         Ok((CpuStorage::F32(y), Shape::from((images, outputs, height, width))))
     }
 
@@ -64,18 +68,18 @@ impl CustomOp2 for Patches {
         if !w.track_op() {
             return Ok((None, None));
         }
-        let kernel = KernelGradient { side: w.dim(2)? };
+        let kernel = WeightGradient { side: w.dim(2)? };
         let kernel = grad.contiguous()?.apply_op2_no_bwd(&x.detach(), &kernel)?;
-        Ok((None, hand_over(w, Some(kernel))))
+        Ok((None, store_leaf_gradient(w, Some(kernel))))
     }
 }
 
-/// `(∂y, x) → ∂weight`.
-struct KernelGradient {
+/// The weight gradient `(∂y, x) → ∂weight`.
+struct WeightGradient {
     side: usize,
 }
 
-impl CustomOp2 for KernelGradient {
+impl CustomOp2 for WeightGradient {
     fn name(&self) -> &'static str {
         "desam-conv2d-patches-kernel-gradient"
     }
@@ -87,9 +91,9 @@ impl CustomOp2 for KernelGradient {
         x: &CpuStorage,
         xl: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
-        let turned = Turned { image: plain((x, xl))?, side: self.side };
+        let patches = SpaceToDepth { image: nchw((x, xl))?, side: self.side };
         let (outputs, inputs) = (gl.shape().dims4()?.1, xl.shape().dims4()?.1);
-        let dw = correlate(&plain((grad, gl))?, &turned, Window { side: 1 });
+        let dw = weight_gradient(&nchw((grad, gl))?, &patches, Window::POINT);
         let shape = Shape::from((outputs, inputs, self.side, self.side));
         Ok((CpuStorage::F32(dw), shape))
     }

@@ -1,13 +1,14 @@
-//! Transposed convolution with a 2×2 kernel and stride 2: every pixel becomes a 2×2 block, blocks
-//! do not overlap, so it is one matrix product whose rows are the four places of a block.
+//! Transposed convolution with a 2×2 kernel and stride 2 (upsampling): every pixel becomes a 2×2 block.
+//! Blocks do not overlap, so it is one matrix product whose rows are the four positions of a block,
+//! followed by depth to space.
 
 mod cpu;
 
-use crate::gradients::hand_over;
+use crate::gradients::store_leaf_gradient;
 use candle_core::{CpuStorage, CustomOp2, DType, Layout, Result, Shape, Tensor};
 
 /// `x [B, I, H, W]`, `weight [I, O, 2, 2]` → `[B, O, 2H, 2W]`, no bias. On a GPU the weight may
-/// be f32 while `x` is of another type; its gradient is of its own.
+/// be f32 while `x` is of another type; its gradient has the weight's type.
 ///
 /// # Errors
 /// When the kernel is not 2×2 or the channels differ.
@@ -28,7 +29,7 @@ pub fn conv_transpose2x2(x: &Tensor, weight: &Tensor) -> Result<Tensor> {
     x.contiguous()?.apply_op2(&weight.contiguous()?, Forward)
 }
 
-/// The product and the rearrangement, in candle's ops: faster than [`plain`] on any device.
+/// The product and depth to space in candle's ops: faster than [`plain`] on any device.
 fn as_product(x: &Tensor, weight: &Tensor) -> Result<Tensor> {
     let (b, i, h, w) = x.dims4()?;
     let o = weight.dim(1)?;
@@ -38,7 +39,7 @@ fn as_product(x: &Tensor, weight: &Tensor) -> Result<Tensor> {
     blocks.permute(vec![0, 1, 4, 2, 5, 3])?.contiguous()?.reshape((b, o, 2 * h, 2 * w))
 }
 
-/// The same by candle's own kernel: the reference.
+/// The same by candle's kernel: the reference.
 ///
 /// # Errors
 /// When the channels differ.
@@ -46,7 +47,7 @@ pub fn plain(x: &Tensor, weight: &Tensor) -> Result<Tensor> {
     x.conv_transpose2d(weight, 0, 0, 2, 1)
 }
 
-/// `(x, weight) → y`.
+/// The op `(x, weight) → y`.
 struct Forward;
 
 impl CustomOp2 for Forward {
@@ -74,19 +75,14 @@ impl CustomOp2 for Forward {
         grad: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>)> {
         let grad = grad.contiguous()?;
-        let input = match x.track_op() {
-            true => Some(grad.apply_op2_no_bwd(&w.detach(), &InputGradient)?),
-            false => None,
-        };
-        let kernel = match w.track_op() {
-            true => Some(grad.apply_op2_no_bwd(&x.detach(), &KernelGradient)?),
-            false => None,
-        };
-        Ok((hand_over(x, input), hand_over(w, kernel)))
+        let input = x.track_op().then(|| grad.apply_op2_no_bwd(&w.detach(), &InputGradient));
+        let kernel = w.track_op().then(|| grad.apply_op2_no_bwd(&x.detach(), &WeightGradient));
+        let (input, kernel) = (input.transpose()?, kernel.transpose()?);
+        Ok((store_leaf_gradient(x, input), store_leaf_gradient(w, kernel)))
     }
 }
 
-/// `(∂y, weight) → ∂x`.
+/// The input gradient `(∂y, weight) → ∂x`.
 struct InputGradient;
 
 impl CustomOp2 for InputGradient {
@@ -107,10 +103,10 @@ impl CustomOp2 for InputGradient {
     }
 }
 
-/// `(∂y, x) → ∂weight`.
-struct KernelGradient;
+/// The weight gradient `(∂y, x) → ∂weight`.
+struct WeightGradient;
 
-impl CustomOp2 for KernelGradient {
+impl CustomOp2 for WeightGradient {
     fn name(&self) -> &'static str {
         "desam-conv-transpose2x2-kernel-gradient"
     }
@@ -123,7 +119,7 @@ impl CustomOp2 for KernelGradient {
         xl: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
         let shape = (xl.shape().dims4()?.1, gl.shape().dims4()?.1, 2, 2);
-        Ok((CpuStorage::F32(cpu::kernel_gradient((grad, gl), (x, xl))?), Shape::from(shape)))
+        Ok((CpuStorage::F32(cpu::weight_gradient((grad, gl), (x, xl))?), Shape::from(shape)))
     }
 }
 

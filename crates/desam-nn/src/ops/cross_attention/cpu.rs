@@ -1,7 +1,7 @@
 //! The op: shapes, and which of the two ways is taken.
 
 use super::{few_keys, few_queries};
-use crate::ops::matmul::{Store, View, dense, matmul};
+use crate::ops::matmul::{Beta, View, dense, matmul};
 use crate::ops::vector::f32s;
 use candle_core::{CpuStorage, CustomOp3, Device, Layout, Result, Shape, Tensor, bail};
 use gemm::Parallelism;
@@ -96,7 +96,7 @@ impl<'a> Head<'a> {
 /// `out ← a · b` on this thread.
 pub(super) fn product(out: (&mut [f32], View), a: Head<'_>, b: Head<'_>) -> Result<()> {
     let (a, b) = ((a.numbers, a.view), (b.numbers, b.view));
-    matmul(out, a, b, Store::Replace, Parallelism::None)
+    matmul(out, a, b, Beta::Zero, Parallelism::None)
 }
 
 /// All of `x` times `by`.

@@ -1,4 +1,4 @@
-//! Instance norm without affine parameters, alone or with the LeakyReLU that follows it.
+//! Instance norm without affine parameters, optionally fused with LeakyReLU.
 
 pub(crate) mod cpu;
 mod moments;
@@ -10,8 +10,8 @@ use super::vector::build;
 use crate::ops::matmul::dense;
 use candle_core::{CpuStorage, CustomOp1, CustomOp2, DType, Layout, Result, Shape, Tensor};
 
-/// Normalises every channel of every image of `x [B, C, H, W]` to mean 0 and variance 1 (biased),
-/// with `eps` under the root. No affine parameters, no running statistics (facts of PIMM's blocks).
+/// Instance norm: every channel of every image of `x [B, C, H, W]` gets mean 0 and variance 1 (biased),
+/// with `eps` under the root. No affine parameters, no running statistics, as in PIMM's blocks.
 ///
 /// # Errors
 /// When `x` is not four-dimensional or a tensor operation fails.
@@ -19,13 +19,13 @@ pub fn instance_norm(x: &Tensor, eps: f64) -> Result<Tensor> {
     instance_norm_leaky(x, eps, 1.0)
 }
 
-/// The same, what is negative then multiplied by `slope`: one pass where the two ops take many.
+/// Instance norm and LeakyReLU of negative slope `slope`, in one pass.
 ///
 /// # Errors
 /// When `x` is not four-dimensional or a tensor operation fails.
 pub fn instance_norm_leaky(x: &Tensor, eps: f64, slope: f64) -> Result<Tensor> {
     x.dims4()?;
-    // The gradient's kernel goes back through the rectifier, which a slope of 0 does not allow.
+    // The gradient's kernel inverts the LeakyReLU, which a slope of 0 does not allow.
     #[cfg(feature = "kernels")]
     if slope > 0.0 && crate::gpu::uses_kernels(&[x]) {
         let op = desam_kernels::ops::instance_norm::InstanceNorm::new(eps, slope as f32);
@@ -50,7 +50,7 @@ pub fn plain(x: &Tensor, eps: f64, slope: f64) -> Result<Tensor> {
     pointwise::plain_leaky_relu(&normal, slope)
 }
 
-/// `x → y`.
+/// The op `x → y`.
 struct Forward {
     eps: f64,
     slope: f32,
@@ -78,7 +78,7 @@ impl CustomOp1 for Forward {
     }
 }
 
-/// `(x, ∂y) → ∂x`.
+/// The gradient `(x, ∂y) → ∂x`.
 struct Backward {
     eps: f64,
     slope: f32,
@@ -103,8 +103,8 @@ impl CustomOp2 for Backward {
             let at = index * plane..(index + 1) * plane;
             let moments = Moments::of(&x[at.clone()], self.eps);
             let inputs = [&x[at.clone()], &grad[at.clone()]];
-            cpu::before_rectifier(inputs, h, moments.mean, [1.0, self.slope]);
-            cpu::before_norm(&x[at], h, moments);
+            cpu::leaky_relu_backward(inputs, h, moments.mean, self.slope);
+            cpu::norm_backward(&x[at], h, moments);
             Ok(())
         })?;
         Ok((CpuStorage::F32(dx), xl.shape().clone()))
@@ -154,11 +154,11 @@ mod tests {
     }
 
     #[test]
-    fn takes_turned_empty_and_one_pixel_input() {
+    fn takes_transposed_empty_and_one_pixel_input() {
         let x = random(3, &[2, 3, 5, 7]).to_dtype(DType::F32).unwrap();
-        let turned = x.transpose(2, 3).unwrap();
-        let expected = plain(&turned, 1e-5, 0.01).unwrap();
-        let found = instance_norm_leaky(&turned, 1e-5, 0.01).unwrap();
+        let transposed = x.transpose(2, 3).unwrap();
+        let expected = plain(&transposed, 1e-5, 0.01).unwrap();
+        let found = instance_norm_leaky(&transposed, 1e-5, 0.01).unwrap();
         assert!(max_diff(&found, &expected) < 2e-5);
         let none = instance_norm(&x.narrow(0, 0, 0).unwrap(), 1e-5).unwrap();
         assert_eq!(none.dims(), &[0, 3, 5, 7]);
@@ -192,7 +192,7 @@ mod tests {
 
     #[cfg(feature = "emulation")]
     #[test]
-    fn kernels_take_turned_input_parts_of_tensors_and_nothing() {
+    fn kernels_take_transposed_narrowed_and_empty_input() {
         let same = |op: fn(&Tensor) -> Result<Tensor>| {
             compare_kernels(
                 &[(random(3, &[2, 4, 8, 6]) * 3.0).unwrap()],

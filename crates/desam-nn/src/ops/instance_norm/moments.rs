@@ -1,29 +1,29 @@
-//! Mean and deviation of a plane, put together from parts of it.
+//! Mean and standard deviation of a plane, merged from parts of it (Chan, Golub and LeVeque).
 
 use crate::ops::vector::{First, Spread, kernel, sum};
 
-/// What a norm does to every number of a plane: `(x - mean) · scale`.
+/// Moments of a plane, as a norm uses them: `(x - mean) · scale`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Moments {
     pub(crate) mean: f32,
-    /// Reciprocal deviation.
+    /// Reciprocal standard deviation.
     pub(crate) scale: f32,
 }
 
-/// Of some of a plane's numbers.
+/// Moments of a part of a plane.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Part {
     count: f64,
     mean: f64,
-    /// Sum of squared distances from the mean.
+    /// Sum of squared deviations from the mean.
     spread: f64,
 }
 
-/// Numbers that one part has at most: single precision sums them well.
-const MOST: usize = 4096;
+/// Most numbers of a part: few enough for an accurate sum in single precision.
+const MAX_PART: usize = 4096;
 
 kernel! {
-    /// Mean and spread of `x`.
+    /// Mean of `x` and sum of squared deviations from it.
     fn mean_and_spread(simd: S, x: &'a [f32]) -> (f32, f32) {
         let mean = sum(simd, First, [x, x], 0.0) / x.len().max(1) as f32;
         (mean, sum(simd, Spread { mean }, [x, x], mean))
@@ -31,7 +31,7 @@ kernel! {
 }
 
 impl Part {
-    /// Of at most [`MOST`] numbers.
+    /// Moments of at most [`MAX_PART`] numbers.
     pub(crate) fn of(x: &[f32]) -> Self {
         let (mean, spread) = mean_and_spread(x);
         Self { count: x.len() as f64, mean: mean.into(), spread: spread.into() }
@@ -39,12 +39,13 @@ impl Part {
 }
 
 impl Moments {
-    /// Of a whole plane, `eps` under the root (biased variance).
+    /// Moments of a whole plane, `eps` under the root (biased variance).
     pub(crate) fn of(plane: &[f32], eps: f64) -> Self {
-        Self::join(plane.chunks(MOST).map(Part::of), eps)
+        Self::join(plane.chunks(MAX_PART).map(Part::of), eps)
     }
 
-    /// Of a plane from all its parts, in double precision and in their order.
+    /// Moments of a plane from all its parts: in double precision, and in their order so that the bits
+    /// repeat.
     pub(crate) fn join(parts: impl Iterator<Item = Part> + Clone, eps: f64) -> Self {
         let count: f64 = parts.clone().map(|p| p.count).sum::<f64>().max(1.0);
         let mean = parts.clone().map(|p| p.count * p.mean).sum::<f64>() / count;

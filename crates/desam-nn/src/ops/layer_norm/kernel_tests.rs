@@ -80,7 +80,9 @@ fn kernels_take_nothing() {
 fn kernels_give_results_that_may_be_of_another_type() {
     let types = [DType::F32, DType::BF16, DType::F16];
     for (from, to) in types.iter().flat_map(|from| types.map(|to| (*from, to))) {
-        let as_to = |t: &[Tensor]| layer_norm_as(&t[0], [&t[1], &t[2]], 1e-6, to);
+        let as_to = |t: &[Tensor]| {
+            layer_norm_as(&t[0], NormParameters { weight: &t[1], bias: &t[2], eps: 1e-6 }, to)
+        };
         compare_kernels(
             &inputs(&[3, 7, 36], 36),
             // Parameters stay f32, as those of a model that is trained do.

@@ -8,15 +8,26 @@ use candle_core::{D, DType, Result, Tensor};
 #[cfg(feature = "kernels")]
 use desam_kernels::ops::layer_norm as gpu;
 
+/// Parameters of a layer norm: weight and bias `[C]`, epsilon.
+#[derive(Debug, Clone, Copy)]
+pub struct NormParameters<'a> {
+    /// Multiplies the normalised numbers.
+    pub weight: &'a Tensor,
+    /// Added last.
+    pub bias: &'a Tensor,
+    /// Added to the variance.
+    pub eps: f64,
+}
+
 /// Layer norm over the last dimension: `x [.., C]`, `weight` and `bias` `[C]`.
 ///
-/// f32 on the CPU is done row by row in a kernel of our own (candle's has no gradient and says
-/// nothing about it), and f32, bf16 and f16 on a GPU; all else by [`plain`].
+/// f32 on the CPU is done row by row in our own kernel (candle's silently has no gradient), and f32,
+/// bf16 and f16 on a GPU; all else by [`plain`].
 ///
 /// # Errors
 /// When shapes do not fit or a tensor operation fails.
 pub fn layer_norm(x: &Tensor, weight: &Tensor, bias: &Tensor, eps: f64) -> Result<Tensor> {
-    layer_norm_as(x, [weight, bias], eps, x.dtype())
+    layer_norm_as(x, NormParameters { weight, bias, eps }, x.dtype())
 }
 
 /// [`layer_norm`] with a result of type `dtype`: on a GPU the row is read in its own type and
@@ -24,12 +35,8 @@ pub fn layer_norm(x: &Tensor, weight: &Tensor, bias: &Tensor, eps: f64) -> Resul
 ///
 /// # Errors
 /// When shapes do not fit or a tensor operation fails.
-pub fn layer_norm_as(
-    x: &Tensor,
-    [weight, bias]: [&Tensor; 2],
-    eps: f64,
-    dtype: DType,
-) -> Result<Tensor> {
+pub fn layer_norm_as(x: &Tensor, norm: NormParameters<'_>, dtype: DType) -> Result<Tensor> {
+    let NormParameters { weight, bias, eps } = norm;
     #[cfg(feature = "kernels")]
     if gpu::is_known(x.dtype(), dtype) && crate::gpu::uses_kernels(&[x, weight, bias]) {
         let single = |t: &Tensor| t.to_dtype(DType::F32);
@@ -38,13 +45,13 @@ pub fn layer_norm_as(
     }
     let y = match fast([x, weight, bias])? {
         Some([x, weight, bias]) => x.apply_op3(&weight, &bias, rows::LayerNorm { eps })?,
-        // Parameters may be wider than what they are for.
+        // Parameters may be wider than `x` (f32 for bf16): computed in their type.
         None => plain(&x.to_dtype(weight.dtype())?, weight, bias, eps)?,
     };
     y.to_dtype(dtype)
 }
 
-/// The definition, with a gradient.
+/// The definition in elementary ops, with a gradient: the reference.
 ///
 /// # Errors
 /// When shapes do not fit or a tensor operation fails.
@@ -56,7 +63,7 @@ pub fn plain(x: &Tensor, weight: &Tensor, bias: &Tensor, eps: f64) -> Result<Ten
 }
 
 /// Layer norm over the channels of `x [B, C, H, W]`, `weight` and `bias` `[C]` (SAM's
-/// `LayerNorm2d`). f32 on the CPU and f32, bf16 and f16 on a GPU by kernels of our own, all else by
+/// `LayerNorm2d`). f32 on the CPU and f32, bf16 and f16 on a GPU by our own kernels, all else by
 /// [`plain_2d`]. The result has the type of `x`; parameters may be wider.
 ///
 /// # Errors
@@ -74,7 +81,7 @@ pub fn layer_norm_2d(x: &Tensor, weight: &Tensor, bias: &Tensor, eps: f64) -> Re
     }
 }
 
-/// The definition of [`layer_norm_2d`], with a gradient.
+/// The definition of [`layer_norm_2d`] in elementary ops, with a gradient: the reference.
 ///
 /// # Errors
 /// When shapes do not fit or a tensor operation fails.
@@ -86,7 +93,7 @@ pub fn plain_2d(x: &Tensor, weight: &Tensor, bias: &Tensor, eps: f64) -> Result<
     normal.broadcast_mul(&per_channel(weight)?)?.broadcast_add(&per_channel(bias)?)
 }
 
-/// The three tensors without gaps, where the fast path takes them.
+/// The three tensors made contiguous, or `None` where there is no fast path for them.
 fn fast(tensors: [&Tensor; 3]) -> Result<Option<[Tensor; 3]>> {
     if !tensors.iter().all(|t| t.device().is_cpu() && t.dtype() == DType::F32) {
         return Ok(None);

@@ -54,7 +54,8 @@ fn the_result_may_be_of_another_type() {
     let types = [DType::F32, DType::BF16, DType::F16];
     for (from, to) in types.iter().flat_map(|from| types.map(|to| (*from, to))) {
         let [x, weight, bias] = inputs(&[3, 7, 36], 36).map(|t| t.to_dtype(from).unwrap());
-        let y = layer_norm_as(&x, [&weight, &bias], 1e-6, to).unwrap();
+        let y = layer_norm_as(&x, NormParameters { weight: &weight, bias: &bias, eps: 1e-6 }, to)
+            .unwrap();
         let expected = plain(&x, &weight, &bias, 1e-6).unwrap();
         assert_eq!(y.dtype(), to);
         assert!(max_diff(&y, &expected) < 4.0 * limit(from).max(limit(to)));

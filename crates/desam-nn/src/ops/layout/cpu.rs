@@ -1,10 +1,10 @@
-//! The same on the CPU, on all threads, a cache line at a time.
+//! Layout changes on the CPU, on all threads, a cache line at a time.
 
 use crate::ops::matmul::dense;
 use crate::ops::vector::build;
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape};
 
-/// Channels that are written side by side: a cache line of a token.
+/// Channels that are written together: a cache line of a token.
 const LINE: usize = 16;
 
 /// `[B, H, W, C]` → `[B, C, H, W]`, f32.
@@ -18,14 +18,14 @@ impl CustomOp1 for ChannelsFirst {
     fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
         let (images, height, width, channels) = layout.shape().dims4()?;
         let (x, pixels) = (dense::<f32>((x, layout))?, height * width);
-        // The most channels that divide all of them, so that no chunk spans two images.
+        // The largest number of channels that divides all of them, so that no chunk spans two images.
         let divides = |n: &usize| channels.is_multiple_of(*n);
         let some = [LINE, LINE / 2, LINE / 4, LINE / 8].into_iter().find(divides).unwrap_or(1);
         let y = build(x.len(), some * pixels, |index, y| {
             let first = index * some;
             let (image, channel) = (first / channels, first % channels);
             let x = &x[image * pixels * channels..(image + 1) * pixels * channels];
-            // Few tokens at a time, so that what is read stays while each channel takes its part.
+            // Few tokens at a time: what was read stays in the cache until every channel is written.
             for start in (0..pixels).step_by(LINE) {
                 let here = LINE.min(pixels - start);
                 for (c, line) in y.chunks_exact_mut(pixels).enumerate() {

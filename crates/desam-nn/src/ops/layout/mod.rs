@@ -1,4 +1,4 @@
-//! Tokens and pixels put into another order.
+//! Memory layouts: transposes between channels-last and channels-first, and patches of pixels.
 
 mod cpu;
 
@@ -7,11 +7,12 @@ use candle_core::{Result, Tensor};
 #[cfg(feature = "kernels")]
 use desam_kernels::ops::layout as kernels;
 
+/// Whether the CPU's kernels, which have no gradient, can be used.
 fn fast(x: &Tensor) -> bool {
     select_backend(&[x]) == Backend::Cpu && !x.track_op()
 }
 
-/// `x [B, H, W, C]` → `[B, C, H, W]`, contiguous.
+/// Channels-last to channels-first (NHWC to NCHW): `x [B, H, W, C]` → `[B, C, H, W]`, contiguous.
 ///
 /// # Errors
 /// When there are not four dimensions.
@@ -30,11 +31,11 @@ pub fn channels_first(x: &Tensor) -> Result<Tensor> {
     x.permute((0, 3, 1, 2))?.contiguous()
 }
 
-/// Matrices turned: `x [B, R, C]` → `[B, C, R]`, contiguous.
+/// Transposes the last two dimensions: `x [B, R, C]` → `[B, C, R]`, contiguous.
 ///
 /// # Errors
 /// When there are not three dimensions.
-pub fn turned(x: &Tensor) -> Result<Tensor> {
+pub fn transpose_last_two(x: &Tensor) -> Result<Tensor> {
     x.dims3()?;
     #[cfg(feature = "kernels")]
     if crate::gpu::uses_kernels(&[x]) {
@@ -43,8 +44,9 @@ pub fn turned(x: &Tensor) -> Result<Tensor> {
     x.transpose(1, 2)?.contiguous()
 }
 
-/// Square patches of pixels as rows: `x [B, I, H, W]` → `[B, H / side, W / side, I · side²]`, a
-/// row in the order of a convolution's kernel. What is left over at the far edges is left out.
+/// Square patches of pixels as rows (im2col for a stride of the patch's side): `x [B, I, H, W]` → `[B,
+/// H / side, W / side, I · side²]`, a row in the order of a convolution's kernel. Pixels left over at
+/// the far edges are dropped.
 ///
 /// # Errors
 /// When there are not four dimensions, or the patch is larger than the image or has no side.
@@ -91,8 +93,8 @@ mod tests {
         for shape in [[1, 1, 1, 1], [2, 3, 5, 7], [1, 8, 9, 24], [3, 17, 16, 96], [0, 2, 2, 3]] {
             same(&random(1, &shape), channels_first);
         }
-        let turned = random(2, &[2, 4, 6, 48]).transpose(1, 2).unwrap();
-        same(&turned, channels_first);
+        let transposed = random(2, &[2, 4, 6, 48]).transpose(1, 2).unwrap();
+        same(&transposed, channels_first);
         assert!(channels_first(&random(1, &[2, 3])).is_err());
     }
 
@@ -127,8 +129,8 @@ mod tests {
             let x = [random(2, &[3, 4, 6, 9])];
             compare_kernels(&x, |t| channels_first(&part(t)?), |t| turn(&[part(t)?]), with);
             let x = [random(2, &[3, 4, 66])];
-            compare_kernels(&x, |t| turned(&t[0]), |t| t[0].transpose(1, 2), with);
-            compare_kernels(&x, |t| turned(&t[0]), |t| t[0].transpose(1, 2), back);
+            compare_kernels(&x, |t| transpose_last_two(&t[0]), |t| t[0].transpose(1, 2), with);
+            compare_kernels(&x, |t| transpose_last_two(&t[0]), |t| t[0].transpose(1, 2), back);
             for (shape, side) in
                 [([1, 3, 16, 16], 4), ([2, 1, 7, 5], 2), ([1, 2, 3, 3], 3), ([3, 2, 12, 10], 5)]
             {

@@ -1,24 +1,25 @@
 //! The affine map on the CPU, forward and backward.
 
 use super::Activation;
-use crate::gradients::hand_over;
-use crate::ops::matmul::{Store, View, dense, matmul};
+use crate::gradients::store_leaf_gradient;
+use crate::ops::gemm_conv::{DenseGemm, TileEpilogue};
+use crate::ops::matmul::{Beta, View, dense, matmul};
 use crate::ops::pointwise::{self, Relu};
-use crate::ops::product::{Curve, Dense, Finish};
 use crate::ops::vector::{CHUNK, build, each, f32s, kernel, ordered_sum};
 use candle_core::{CpuStorage, CustomOp3, Device, Layout, Result, Shape, Tensor, bail};
 use gemm::Parallelism;
 
-/// Rows whose biases' gradients are summed at once.
-const SUMMED: usize = 64;
+/// Rows of a block of the bias gradient's sum. Blocks are added in their order, so the bits do not
+/// depend on the threads.
+const BLOCK_ROWS: usize = 64;
 
 type Stored<'a> = (&'a CpuStorage, &'a Layout);
 
-/// `(x, weight, bias) → y`, f32; no biases where the last is empty.
+/// The op `(x, weight, bias) → y`, f32; an empty `bias` means none.
 pub(super) struct Linear {
-    /// None, or one that is fused: GELU only where no gradient is wanted.
-    pub(super) activation: Option<Activation>,
-    /// Contiguous, added at the end; only where no gradient is wanted.
+    /// Fused activation: GELU only where no gradient is wanted.
+    pub(super) activation: Activation,
+    /// Contiguous residual, added last; only where no gradient is wanted.
     pub(super) residual: Option<Tensor>,
 }
 
@@ -41,16 +42,18 @@ impl Sizes {
         }
     }
 
-    /// `[rows, inputs]` from the result's gradient and the weight.
+    /// Input gradient `[rows, inputs]`: the output's gradient times the weight.
     pub(super) fn input_gradient(self, grad: &[f32], weight: &[f32]) -> Result<Vec<f32>> {
         let Self { rows, inputs, outputs } = self;
-        product((grad, View::dense(rows, outputs)), (weight, View::dense(outputs, inputs)))
+        let grad = Matrix { numbers: grad, view: View::dense(rows, outputs) };
+        product(grad, Matrix { numbers: weight, view: View::dense(outputs, inputs) })
     }
 
-    /// `[outputs, inputs]` from the result's gradient and the input.
+    /// Weight gradient `[outputs, inputs]`: the transpose of the output's gradient times the input.
     pub(super) fn weight_gradient(self, grad: &[f32], x: &[f32]) -> Result<Vec<f32>> {
         let Self { rows, inputs, outputs } = self;
-        product((grad, View::dense(rows, outputs).t()), (x, View::dense(rows, inputs)))
+        let grad = Matrix { numbers: grad, view: View::dense(rows, outputs).t() };
+        product(grad, Matrix { numbers: x, view: View::dense(rows, inputs) })
     }
 }
 
@@ -90,9 +93,9 @@ impl CustomOp3 for Linear {
         grad: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
         let grad = match self.activation {
-            None => grad.contiguous()?,
-            Some(Activation::Relu) => pointwise::backward(Relu, y, grad)?,
-            Some(Activation::Gelu) => bail!("linear: GELU is fused only without a gradient"),
+            Activation::Identity => grad.contiguous()?,
+            Activation::Relu => pointwise::backward(Relu, y, grad)?,
+            Activation::Gelu => bail!("linear: GELU is fused only without a gradient"),
         };
         let sizes = Sizes::new(x.shape(), weight.shape())?;
         let ((xs, xl), (ws, wl)) = (x.storage_and_layout(), weight.storage_and_layout());
@@ -104,39 +107,46 @@ impl CustomOp3 for Linear {
             weight.track_op().then(|| tensor(sizes.weight_gradient(gs, xs)?, weight.shape()));
         let dbias = bias.track_op().then(|| tensor(column_sums(gs, sizes.outputs)?, bias.shape()));
         let (dweight, dbias) = (dweight.transpose()?, dbias.transpose()?);
-        Ok((hand_over(x, dx.transpose()?), hand_over(weight, dweight), hand_over(bias, dbias)))
+        Ok((
+            store_leaf_gradient(x, dx.transpose()?),
+            store_leaf_gradient(weight, dweight),
+            store_leaf_gradient(bias, dbias),
+        ))
     }
 }
 
 impl Linear {
     fn forward(&self, x: &[f32], weight: &[f32], bias: &[f32], sizes: Sizes) -> Result<Vec<f32>> {
         let Sizes { rows, inputs, outputs } = sizes;
-        let curve = match self.activation {
-            None => Curve::Straight,
-            Some(Activation::Relu) => Curve::Relu,
-            Some(Activation::Gelu) => Curve::Gelu,
-        };
         let residual = self.residual.as_ref().map(Tensor::storage_and_layout);
         let residual = match &residual {
             Some((storage, layout)) => f32s(storage, layout)?,
             None => &[],
         };
-        let finish = Finish { bias, curve, residual };
-        Dense { x, weight, rows, inputs, outputs }.product(finish)
+        let epilogue = TileEpilogue { bias, activation: self.activation, residual };
+        DenseGemm { x, weight, rows, inputs, outputs }.run(epilogue)
     }
 }
 
-fn product((a, l): (&[f32], View), (b, r): (&[f32], View)) -> Result<Vec<f32>> {
-    let mut out = build(l.rows * r.cols, CHUNK, |_, _| Ok(()))?;
-    let to = (&mut out[..], View::dense(l.rows, r.cols));
+/// An operand of a product.
+#[derive(Clone, Copy)]
+struct Matrix<'a> {
+    numbers: &'a [f32],
+    view: View,
+}
+
+fn product(lhs: Matrix<'_>, rhs: Matrix<'_>) -> Result<Vec<f32>> {
+    let to = View::dense(lhs.view.rows, rhs.view.cols);
+    let mut out = build(to.rows * to.cols, CHUNK, |_, _| Ok(()))?;
     let all = Parallelism::Rayon(rayon::current_num_threads());
-    matmul(to, (a, l), (b, r), Store::Replace, all)?;
+    let (lhs, rhs) = ((lhs.numbers, lhs.view), (rhs.numbers, rhs.view));
+    matmul((&mut out[..], to), lhs, rhs, Beta::Zero, all)?;
     Ok(out)
 }
 
-/// Sum over rows, in blocks of a fixed number of rows that are added in order.
+/// Column sums of a matrix: the bias gradient. Blocks of a fixed number of rows, added in order.
 pub(super) fn column_sums(rows: &[f32], len: usize) -> Result<Vec<f32>> {
-    let block = SUMMED * len.max(1);
+    let block = BLOCK_ROWS * len.max(1);
     let sums = build(rows.len().div_ceil(block) * len, len, |i, sums| {
         add_rows(&rows[i * block..rows.len().min((i + 1) * block)], sums);
         Ok(())

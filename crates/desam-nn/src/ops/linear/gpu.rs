@@ -1,8 +1,8 @@
 //! The affine map by kernels.
 
-use super::{Activation, Affine, backend, check_sum, tracked};
+use super::{Activation, Affine, backend, check_residual, tracked};
 use crate::gpu::{Backend, apply};
-use crate::ops::exchange::Norm;
+use crate::ops::layer_norm::NormParameters;
 use candle_core::{Result, Tensor};
 pub(super) use desam_kernels::ops::linear::can_add;
 use desam_kernels::ops::linear::{
@@ -10,15 +10,12 @@ use desam_kernels::ops::linear::{
 };
 
 /// `activation(x · weightᵀ + bias)`; GELU only where no gradient is wanted.
-pub(super) fn linear(
-    x: &Tensor,
-    affine: Affine<'_>,
-    activation: Option<Activation>,
-) -> Result<Tensor> {
-    let activation = activation.map(|activation| match activation {
-        Activation::Gelu => LinearActivation::Gelu,
-        Activation::Relu => LinearActivation::Relu,
-    });
+pub(super) fn linear(x: &Tensor, affine: Affine<'_>, activation: Activation) -> Result<Tensor> {
+    let activation = match activation {
+        Activation::Identity => None,
+        Activation::Gelu => Some(LinearActivation::Gelu),
+        Activation::Relu => Some(LinearActivation::Relu),
+    };
     let op = Linear { activation };
     match affine.bias {
         Some(bias) => apply(op, &[x, affine.weight, bias]),
@@ -39,17 +36,25 @@ pub(super) fn added(x: &Tensor, affine: Affine<'_>, to: &Tensor) -> Result<Tenso
     }
 }
 
-/// The layer norm of `to + x · weightᵀ + bias` in one pass over the product, with the sum if
-/// `keep_sum` says so. `None` where a gradient is wanted or no kernel takes the sizes and types.
+/// What follows the product in [`normed`].
+pub(super) struct ResidualNorm<'a> {
+    /// The residual that is added.
+    pub(super) to: &'a Tensor,
+    /// The norm of the sum.
+    pub(super) norm: NormParameters<'a>,
+    /// Whether the sum is returned as well.
+    pub(super) keep: bool,
+}
+
+/// The layer norm of `to + x · weightᵀ + bias` in one pass over the product, with the sum if it is
+/// kept. `None` where a gradient is wanted or no kernel takes the sizes and types.
 pub(super) fn normed(
     x: &Tensor,
     affine: Affine<'_>,
-    to: &Tensor,
-    norm: Norm<'_>,
-    keep_sum: bool,
+    ResidualNorm { to, norm, keep }: ResidualNorm<'_>,
 ) -> Result<Option<SumAndNorm>> {
     let all = [Some(x), Some(affine.weight), affine.bias, Some(to)];
-    let fused = check_sum(x, affine, to)? <= NORMED_WIDTH
+    let fused = check_residual(x, affine, to)? <= NORMED_WIDTH
         && backend(&all) == Backend::Kernels
         && can_add(x.dtype(), to.dtype())
         && !tracked(&all)
@@ -66,5 +71,5 @@ pub(super) fn normed(
         norm_bias: norm.bias,
         eps: norm.eps,
     };
-    kernels::linear_normed(inputs, keep_sum).map(Some)
+    kernels::linear_normed(inputs, keep).map(Some)
 }

@@ -1,8 +1,8 @@
 use super::tests::{ACTIVATIONS, case, of};
 use super::*;
-use crate::ops::exchange::Norm;
 use crate::ops::gradcheck::{compare_kernels, random};
 use crate::ops::layer_norm;
+use crate::ops::layer_norm::NormParameters;
 use candle_core::{Device, Var};
 
 /// f32 as on the CPU. In bf16 and f16 the product is rounded once, the result once more, and the
@@ -26,14 +26,14 @@ fn kernels_agree_with_the_definition_forward_and_backward() {
             let far = (all[2].ge(0.0).unwrap().to_dtype(DType::F64).unwrap() * 8.0).unwrap();
             let far = [all[0].clone(), all[1].clone(), (far - 4.0).unwrap()];
             for activation in ACTIVATIONS {
-                let near = dtype == DType::F32 || activation != Some(Activation::Relu);
+                let near = dtype == DType::F32 || activation != Activation::Relu;
                 let all = if near { &all } else { &far };
                 for (inputs, exact) in [(&all[..], true), (&all[..2], near)] {
                     // Tracked or not, GELU goes another way.
                     for tracked in [exact, false] {
                         compare_kernels(
                             inputs,
-                            |t| linear(&t[0], of(t), activation),
+                            |t| linear(&t[0], of(t), activation.into()),
                             |t| plain(&t[0], of(t), activation),
                             (dtype, limit, tracked),
                         );
@@ -44,8 +44,8 @@ fn kernels_agree_with_the_definition_forward_and_backward() {
         let part = |t: &Tensor| t.narrow(0, 1, 3)?.transpose(0, 2);
         compare_kernels(
             &[random(1, &[4, 5, 4]), random(2, &[7, 3]), random(3, &[7])],
-            |t| linear(&part(&t[0])?, of(t), None),
-            |t| plain(&part(&t[0])?, of(t), None),
+            |t| linear(&part(&t[0])?, of(t), Epilogue::default()),
+            |t| plain(&part(&t[0])?, of(t), Activation::Identity),
             (dtype, limit, true),
         );
     }
@@ -57,8 +57,8 @@ fn kernels_take_nothing() {
     let (x, weight, bias) = (zeros(&[3, 0, 6]), zeros(&[7, 6]), zeros(&[7]));
     let all = crate::gpu::emulated(|| {
         let affine = Affine { weight: &weight, bias: Some(&bias) };
-        let y = linear(&x, affine, Some(Activation::Relu))?;
-        let y = linear_added(&x, affine, &y)?;
+        let y = linear(&x, affine, Activation::Relu.into())?;
+        let y = linear(&x, affine, Epilogue::add(&y))?;
         let grads = y.sum_all()?.backward()?;
         let of = |v: &Var| grads.get(v).unwrap().clone();
         Ok(vec![y.detach(), of(&weight), of(&bias)])
@@ -79,7 +79,9 @@ fn kernels_add_what_is_tracked_or_not() {
             let mut to = shape.to_vec();
             to[shape.len() - 1] = outputs;
             let [x, weight, bias] = case(shape, outputs);
-            let product = |t: &[Tensor]| plain(&t[0], Affine { weight: &t[1], bias: None }, None);
+            let product = |t: &[Tensor]| {
+                plain(&t[0], Affine { weight: &t[1], bias: None }, Activation::Identity)
+            };
             for first in [1, shape[0]] {
                 to[0] = first;
                 let all = [x.clone(), weight.clone(), random(4, &to), bias.clone()];
@@ -94,7 +96,7 @@ fn kernels_add_what_is_tracked_or_not() {
                             &all,
                             |t| {
                                 let affine = Affine { weight: &t[1], bias: Some(&t[3]) };
-                                let y = linear_added(&t[0], affine, &to(t)?)?;
+                                let y = linear(&t[0], affine, Epilogue::add(&to(t)?))?;
                                 assert_eq!(y.dtype(), to(t)?.dtype());
                                 Ok(y)
                             },
@@ -104,7 +106,13 @@ fn kernels_add_what_is_tracked_or_not() {
                     }
                     compare_kernels(
                         &all[..3],
-                        |t| linear_added(&t[0], Affine { weight: &t[1], bias: None }, &to(t)?),
+                        |t| {
+                            linear(
+                                &t[0],
+                                Affine { weight: &t[1], bias: None },
+                                Epilogue::add(&to(t)?),
+                            )
+                        },
                         |t| product(t)?.broadcast_add(&t[2]),
                         (dtype, limit, true),
                     );
@@ -122,8 +130,8 @@ fn parameters_may_be_wider_and_get_gradients_of_their_own_type() {
     let [weight, bias] = [1, 2].map(|i| Var::from_tensor(&case[i]).unwrap());
     let affine = Affine { weight: &weight, bias: Some(&bias) };
     let run = || {
-        let relu = linear(&x, affine, Some(Activation::Relu))?;
-        let sum = linear_added(&x, affine, &to)?;
+        let relu = linear(&x, affine, Activation::Relu.into())?;
+        let sum = linear(&x, affine, Epilogue::add(&to))?;
         assert_eq!((relu.dtype(), sum.dtype()), (DType::BF16, DType::F32));
         let grads = (relu.to_dtype(DType::F32)? + &sum)?.sum_all()?.backward()?;
         let of = |v: &Var| grads.get(v).unwrap().clone();
@@ -147,7 +155,11 @@ fn kernels_refuse_what_does_not_fit() {
         let zeros = |shape: &[usize]| Tensor::zeros(shape, DType::F32, &Device::Cpu);
         crate::gpu::emulated(|| {
             let (weight, bias) = (zeros(weight)?, zeros(bias)?);
-            Ok(vec![linear(&zeros(x)?, Affine { weight: &weight, bias: Some(&bias) }, None)?])
+            Ok(vec![linear(
+                &zeros(x)?,
+                Affine { weight: &weight, bias: Some(&bias) },
+                Epilogue::default(),
+            )?])
         })
     };
     if let Ok(None) = run(&[3, 6], &[7, 6], &[7]) {
@@ -168,7 +180,8 @@ fn a_sum_and_its_norm_are_one_pass() {
             let to = random(4, &[first, shape[1], outputs]);
             let all = [x, weight, bias, to, random(5, &[outputs]), random(6, &[outputs])];
             let norm = |t: &[Tensor]| layer_norm::plain(&t[0], &t[1], &t[2], 1e-6);
-            let sum = |t: &[Tensor]| plain(&t[0], of(t), None)?.broadcast_add(&t[3]);
+            let sum =
+                |t: &[Tensor]| plain(&t[0], of(t), Activation::Identity)?.broadcast_add(&t[3]);
             let plain = |t: &[Tensor]| norm(&[sum(t)?, t[4].clone(), t[5].clone()]);
             // The norm's numbers are up to 4, the product's first rounding is taken along.
             for (tracked, wide) in [(false, false), (false, true), (true, false)] {
@@ -177,8 +190,9 @@ fn a_sum_and_its_norm_are_one_pass() {
                     false => Ok(t[3].clone()),
                 };
                 let both = |t: &[Tensor], to: &Tensor| {
-                    let norm = Norm { weight: &t[4], bias: &t[5], eps: 1e-6 };
-                    linear_added_normed(&t[0], of(&t[..3]), to, norm, dtype)
+                    let norm = NormParameters { weight: &t[4], bias: &t[5], eps: 1e-6 };
+                    let epilogue = Epilogue { dtype: Some(dtype), ..Epilogue::add_norm(to, norm) };
+                    linear_with_sum(&t[0], of(&t[..3]), epilogue)
                 };
                 let with = (dtype, limit, tracked);
                 let normed = |t: &[Tensor]| Ok(both(t, &to(t)?)?.normed);
@@ -190,8 +204,8 @@ fn a_sum_and_its_norm_are_one_pass() {
                 };
                 compare_kernels(&all, added, sum, (dtype, limit, false));
                 let alone = |t: &[Tensor]| {
-                    let norm = Norm { weight: &t[4], bias: &t[5], eps: 1e-6 };
-                    linear_normed(&t[0], of(&t[..3]), &to(t)?, norm)
+                    let norm = NormParameters { weight: &t[4], bias: &t[5], eps: 1e-6 };
+                    linear(&t[0], of(&t[..3]), Epilogue::add_norm(&to(t)?, norm))
                 };
                 compare_kernels(&all, alone, plain, with);
             }

@@ -1,45 +1,28 @@
-//! Affine map of the last dimension, with the activation that follows it.
+//! Affine map of the last dimension with a fused epilogue: activation, residual, layer norm.
 
-mod added;
 mod cpu;
+mod epilogue;
 #[cfg(feature = "kernels")]
 mod gpu;
-mod normed;
+mod residual;
 
-use super::pointwise;
+use super::layer_norm::layer_norm_as;
+pub use super::pointwise::Activation;
 use crate::gpu::{Backend, select_backend};
 use candle_core::{DType, Result, Tensor};
-pub use normed::{Normed, linear_added_normed, linear_normed};
-
-/// What follows an affine map.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Activation {
-    /// Exact-erf GELU (the image encoder).
-    Gelu,
-    /// Rectifier (the mask decoder).
-    Relu,
-}
-
-impl Activation {
-    fn apply(self, x: &Tensor) -> Result<Tensor> {
-        match self {
-            Self::Gelu => pointwise::gelu(x),
-            Self::Relu => pointwise::relu(x),
-        }
-    }
-}
+pub use epilogue::{Epilogue, SumAndNorm};
 
 /// `weight [outputs, inputs]` and `bias [outputs]` of an affine map.
 #[derive(Debug, Clone, Copy)]
 pub struct Affine<'a> {
     /// The matrix.
     pub weight: &'a Tensor,
-    /// What is added.
+    /// Added to every row of the product.
     pub bias: Option<&'a Tensor>,
 }
 
 impl Affine<'_> {
-    /// `f` of the same parameters in type `dtype`.
+    /// Calls `f` with the same parameters cast to `dtype`.
     fn with<R>(self, dtype: DType, f: impl FnOnce(Affine<'_>) -> Result<R>) -> Result<R> {
         let weight = self.weight.to_dtype(dtype)?;
         let bias = self.bias.map(|b| b.to_dtype(dtype)).transpose()?;
@@ -47,45 +30,146 @@ impl Affine<'_> {
     }
 }
 
-/// `activation(x · weightᵀ + bias)`: `x [.., inputs]` → `[.., outputs]`.
+/// Affine map with an [`Epilogue`]: `norm(residual + activation(x · weightᵀ + bias))`, `x [.., inputs]`
+/// → `[.., outputs]`.
 ///
-/// For f32 on the CPU bias and activation are applied to each tile of the product while it is in
-/// the cache, on a GPU in one pass over the product. Backwards the weight gets its gradient in one
-/// product over all rows, and what is not tracked gets none. All else by [`plain`].
+/// For f32 on the CPU bias, activation and residual are applied to each tile of the product while it
+/// is in the cache; on a GPU they, and where no gradient is wanted the norm, take one pass over the
+/// product. Backward the weight gradient is one product over all rows, and what is not tracked gets
+/// none. All else by [`plain`].
 ///
-/// The result has the type of `x`; parameters may be of another (f32 where `x` is bf16), and their
-/// gradients are of their own.
+/// Parameters may be of another type than `x` (f32 where `x` is bf16); their gradients are of their
+/// own type. The type of the result is that of [`Epilogue::result_type`].
 ///
 /// # Errors
-/// When the last dimension is not `inputs`.
-pub fn linear(x: &Tensor, affine: Affine<'_>, activation: Option<Activation>) -> Result<Tensor> {
+/// When the last dimension is not `inputs`, the residual does not have the product's shape (its first
+/// dimension may be 1: it is then added to each of the first dimension), or the norm is not of
+/// `outputs` channels.
+///
+/// # Examples
+/// ```
+/// use candle_core::{Device, Tensor, Var};
+/// use desam_nn::gradients::backward;
+/// use desam_nn::ops::linear::{Activation, Affine, Epilogue, linear};
+///
+/// # fn main() -> candle_core::Result<()> {
+/// let x = Tensor::new(&[[1f32, 2.0]], &Device::Cpu)?;
+/// let weight = Var::new(&[[0.5f32, -1.0], [2.0, 1.0]], &Device::Cpu)?;
+/// let residual = Tensor::new(&[[10f32, 20.0]], &Device::Cpu)?;
+/// let epilogue = Epilogue {
+///     activation: Activation::Relu,
+///     residual: Some(&residual),
+///     ..Epilogue::default()
+/// };
+/// let y = linear(&x, Affine { weight: &weight, bias: None }, epilogue)?;
+/// // 10 + max(0, 0.5 - 2) and 20 + max(0, 2 + 2)
+/// assert_eq!(y.to_vec2::<f32>()?, [[10.0, 24.0]]);
+/// let gradients = backward(&y.sum_all()?)?;
+/// let dweight = gradients.get(&weight).expect("the weight is a variable");
+/// // The rectifier passes no gradient to the first row.
+/// assert_eq!(dweight.to_vec2::<f32>()?, [[0.0, 0.0], [1.0, 2.0]]);
+/// # Ok(())
+/// # }
+/// ```
+pub fn linear(x: &Tensor, affine: Affine<'_>, epilogue: Epilogue<'_>) -> Result<Tensor> {
+    if let Some(fused) = fused_norm(x, affine, epilogue, false)? {
+        return Ok(fused.normed);
+    }
+    let sum = linear_sum(x, affine, epilogue)?;
+    normalise(x, &sum, epilogue)
+}
+
+/// [`linear`] that returns the sum before the norm as well, of the type of the residual: a transformer
+/// block adds its next branch to it. Without a norm in the epilogue both are the sum.
+///
+/// # Errors
+/// As [`linear`].
+pub fn linear_with_sum(
+    x: &Tensor,
+    affine: Affine<'_>,
+    epilogue: Epilogue<'_>,
+) -> Result<SumAndNorm> {
+    if let Some(FusedNorm { normed, sum: Some(sum) }) = fused_norm(x, affine, epilogue, true)? {
+        return Ok(SumAndNorm { sum, normed });
+    }
+    let sum = linear_sum(x, affine, epilogue)?;
+    let normed = normalise(x, &sum, epilogue)?;
+    Ok(SumAndNorm { sum, normed })
+}
+
+/// The epilogue's last step, of the type of the result.
+fn normalise(x: &Tensor, sum: &Tensor, epilogue: Epilogue<'_>) -> Result<Tensor> {
+    let dtype = epilogue.result_type(x);
+    match epilogue.norm {
+        Some(norm) => layer_norm_as(sum, norm, dtype),
+        None => sum.to_dtype(dtype),
+    }
+}
+
+/// What the kernel of product, residual and norm returns.
+struct FusedNorm {
+    normed: Tensor,
+    sum: Option<Tensor>,
+}
+
+/// Product, residual and norm in one pass on a GPU, if there is a kernel for it and no gradient is
+/// wanted.
+#[cfg(feature = "kernels")]
+fn fused_norm(
+    x: &Tensor,
+    affine: Affine<'_>,
+    epilogue: Epilogue<'_>,
+    keep: bool,
+) -> Result<Option<FusedNorm>> {
+    let (Some(to), Some(norm)) = (epilogue.residual, epilogue.norm) else {
+        return Ok(None);
+    };
+    if epilogue.activation != Activation::Identity || epilogue.result_type(x) != x.dtype() {
+        return Ok(None);
+    }
+    let fused = gpu::normed(x, affine, gpu::ResidualNorm { to, norm, keep })?;
+    Ok(fused.map(|f| FusedNorm { normed: f.normed, sum: f.sum }))
+}
+
+/// Without kernels there is no such pass.
+#[cfg(not(feature = "kernels"))]
+fn fused_norm(_: &Tensor, _: Affine<'_>, _: Epilogue<'_>, _: bool) -> Result<Option<FusedNorm>> {
+    Ok(None)
+}
+
+/// The epilogue up to the residual: of the residual's type, or of that of `x` without one.
+fn linear_sum(x: &Tensor, affine: Affine<'_>, epilogue: Epilogue<'_>) -> Result<Tensor> {
+    match (epilogue.residual, epilogue.activation) {
+        (None, activation) => linear_activated(x, affine, activation),
+        (Some(to), Activation::Identity) => linear_residual(x, affine, to),
+        (Some(to), activation) => {
+            check_residual(x, affine, to)?;
+            linear_activated(x, affine, activation)?.to_dtype(to.dtype())?.broadcast_add(to)
+        }
+    }
+}
+
+/// `activation(x · weightᵀ + bias)`, of the type of `x`.
+fn linear_activated(x: &Tensor, affine: Affine<'_>, activation: Activation) -> Result<Tensor> {
     let all = [Some(x), Some(affine.weight), affine.bias];
-    // GELU's gradient needs what went into it, a rectifier's does not.
-    let fused = activation.filter(|a| !tracked(&all) || *a == Activation::Relu);
+    // GELU's gradient needs its input, which a fused pass does not keep; a rectifier's needs only the
+    // sign of its output.
+    let fuses = activation == Activation::Relu || !tracked(&all);
+    let fused = if fuses { activation } else { Activation::Identity };
     let y = match backend(&all) {
         #[cfg(feature = "kernels")]
         Backend::Kernels => gpu::linear(x, affine, fused)?,
         Backend::Cpu => apply(x, affine, cpu::Linear { activation: fused, residual: None })?,
         Backend::Plain => return affine.with(x.dtype(), |affine| plain(x, affine, activation)),
     };
-    match activation {
-        Some(activation) if fused.is_none() => activation.apply(&y),
-        _ => Ok(y),
-    }
+    if fuses { Ok(y) } else { activation.apply(&y) }
 }
 
-/// `to + x · weightᵀ + bias`: `x [N, .., inputs]` → `[N, .., outputs]`, the shape of `to`, whose first
-/// dimension may be 1: then it is added to each of the `N`. The sum is part of the product's last
-/// pass: what is added to is the one thing held beside the result.
-///
-/// The result has the type of `to`, which may be f32 where `x` is bf16 or f16.
-///
-/// # Errors
-/// When the last dimension is not `inputs`, the biases are not `outputs`, or `to` has another shape
-/// than the product.
-pub fn linear_added(x: &Tensor, affine: Affine<'_>, to: &Tensor) -> Result<Tensor> {
+/// `to + x · weightᵀ + bias`, of the type of `to`: the sum is part of the product's last pass, so `to`
+/// is the only other tensor held.
+fn linear_residual(x: &Tensor, affine: Affine<'_>, to: &Tensor) -> Result<Tensor> {
     let all = [Some(x), Some(affine.weight), affine.bias, Some(to)];
-    let outputs = check_sum(x, affine, to)?;
+    let outputs = check_residual(x, affine, to)?;
     match backend(&all) {
         #[cfg(feature = "kernels")]
         Backend::Kernels if gpu::can_add(x.dtype(), to.dtype()) => {
@@ -93,29 +177,26 @@ pub fn linear_added(x: &Tensor, affine: Affine<'_>, to: &Tensor) -> Result<Tenso
         }
         Backend::Cpu => {}
         _ => {
-            let y = affine.with(x.dtype(), |affine| plain(x, affine, None))?;
+            let y = affine.with(x.dtype(), |affine| plain(x, affine, Activation::Identity))?;
             return y.to_dtype(to.dtype())?.broadcast_add(to);
         }
     }
     if !tracked(&all) {
-        return apply(
-            x,
-            affine,
-            cpu::Linear { activation: None, residual: Some(to.contiguous()?) },
-        );
+        let residual = Some(to.contiguous()?);
+        return apply(x, affine, cpu::Linear { activation: Activation::Identity, residual });
     }
-    // An op has three inputs at most: weight and bias share one.
+    // An op of candle's has three inputs at most: weight and bias share one.
     let weight = affine.weight.flatten_all()?;
     let parameters = match affine.bias {
         Some(bias) => Tensor::cat(&[&weight, bias], 0)?,
         None => weight.contiguous()?,
     };
-    let op = added::LinearAdded { outputs };
+    let op = residual::LinearResidual { outputs };
     x.contiguous()?.apply_op3(&parameters, &to.contiguous()?, op)
 }
 
-/// Refuses what cannot be added; the outputs.
-fn check_sum(x: &Tensor, affine: Affine<'_>, to: &Tensor) -> Result<usize> {
+/// Refuses a residual `to` that cannot be added; returns the outputs.
+fn check_residual(x: &Tensor, affine: Affine<'_>, to: &Tensor) -> Result<usize> {
     let (outputs, inputs) = affine.weight.dims2()?;
     let biases = affine.bias.map_or(outputs, Tensor::elem_count);
     if x.dims().last() != Some(&inputs) || biases != outputs {
@@ -144,17 +225,17 @@ fn tracked(all: &[Option<&Tensor>]) -> bool {
     all.iter().flatten().any(|t| t.track_op())
 }
 
-fn apply(x: &Tensor, Affine { weight, bias }: Affine<'_>, op: cpu::Linear) -> Result<Tensor> {
+fn apply(x: &Tensor, affine: Affine<'_>, op: cpu::Linear) -> Result<Tensor> {
     let none = Tensor::zeros(0, DType::F32, x.device())?;
-    let bias = bias.unwrap_or(&none).contiguous()?;
-    x.contiguous()?.apply_op3(&weight.contiguous()?, &bias, op)
+    let bias = affine.bias.unwrap_or(&none).contiguous()?;
+    x.contiguous()?.apply_op3(&affine.weight.contiguous()?, &bias, op)
 }
 
-/// The definition, in elementary ops: the reference.
+/// The definition of `activation(x · weightᵀ + bias)`, in elementary ops: the reference.
 ///
 /// # Errors
 /// When the last dimension is not `inputs`.
-pub fn plain(x: &Tensor, affine: Affine<'_>, activation: Option<Activation>) -> Result<Tensor> {
+pub fn plain(x: &Tensor, affine: Affine<'_>, activation: Activation) -> Result<Tensor> {
     // One product over all leading dimensions at once: candle would copy the weight for each.
     let (outputs, inputs) = affine.weight.dims2()?;
     let mut dims = x.dims().to_vec();
@@ -167,12 +248,7 @@ pub fn plain(x: &Tensor, affine: Affine<'_>, activation: Option<Activation>) -> 
     if let Some(last) = dims.last_mut() {
         *last = outputs;
     }
-    let y = y.reshape(dims)?;
-    match activation {
-        Some(Activation::Gelu) => pointwise::plain_gelu(&y),
-        Some(Activation::Relu) => y.relu(),
-        None => Ok(y),
-    }
+    activation.plain(&y.reshape(dims)?)
 }
 
 #[cfg(test)]

@@ -5,34 +5,34 @@ use crate::ops::vector::{CHUNK, Map, Map2, build, f32s, fma, map, map2, normal};
 use candle_core::{CpuStorage, CustomOp1, Device, Layout, Result, Shape, Tensor};
 use pulp::Simd;
 
-/// `1 / √(2π)`
-const BELL: f32 = 0.398_942_3;
+/// `1 / √(2π)`: the normal density at 0.
+const DENSITY_AT_0: f32 = 0.398_942_3;
 
-/// A function of each number, with its derivative.
-pub(crate) trait Activation: Map {
+/// An activation function with its derivative.
+pub(crate) trait ActivationFn: Map {
     /// The op's name.
     const NAME: &'static str;
 
     /// `(x, ∂y) → ∂x`
     type Backward: Map2;
 
-    /// The gradient's function.
+    /// The function of the gradient.
     fn backward(self) -> Self::Backward;
 }
 
-/// Rectifier.
+/// ReLU.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Relu;
 
-/// What is negative multiplied by a slope.
+/// LeakyReLU with a negative slope.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct LeakyRelu(pub(super) f32);
 
-/// Exact-erf GELU.
+/// GELU with the exact error function.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Gelu;
 
-/// Gradient of another.
+/// Gradient of an activation.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Backward<F>(F);
 
@@ -44,7 +44,7 @@ impl Map for Relu {
 }
 
 impl Map2 for Backward<Relu> {
-    /// Of a negative number and of zero nothing is passed on (PyTorch); NaN stays.
+    /// Zero for negative numbers and for zero itself, as in PyTorch; NaN stays NaN.
     #[inline(always)]
     fn at<S: Simd>(self, simd: S, x: S::f32s, grad: S::f32s) -> S::f32s {
         let zero = simd.splat_f32s(0.0);
@@ -71,7 +71,7 @@ impl Map2 for Backward<LeakyRelu> {
 impl Map for Gelu {
     #[inline(always)]
     fn at<S: Simd>(self, simd: S, x: S::f32s) -> S::f32s {
-        simd.mul_f32s(x, normal(simd, x).below)
+        simd.mul_f32s(x, normal(simd, x).cdf)
     }
 }
 
@@ -79,14 +79,14 @@ impl Map2 for Backward<Gelu> {
     #[inline(always)]
     fn at<S: Simd>(self, simd: S, x: S::f32s, grad: S::f32s) -> S::f32s {
         let normal = normal(simd, x);
-        let density = simd.mul_f32s(normal.bell, simd.splat_f32s(BELL));
-        simd.mul_f32s(grad, fma(simd, x, density, normal.below))
+        let density = simd.mul_f32s(normal.density, simd.splat_f32s(DENSITY_AT_0));
+        simd.mul_f32s(grad, fma(simd, x, density, normal.cdf))
     }
 }
 
 macro_rules! activation {
     ($type:ty, $name:literal) => {
-        impl Activation for $type {
+        impl ActivationFn for $type {
             const NAME: &'static str = $name;
             type Backward = Backward<Self>;
             fn backward(self) -> Self::Backward {
@@ -99,10 +99,10 @@ activation!(Relu, "desam-relu");
 activation!(LeakyRelu, "desam-leaky-relu");
 activation!(Gelu, "desam-gelu");
 
-/// An activation as an op: `x → y`, f32.
+/// An activation as an op `x → y`, f32.
 pub(super) struct Pointwise<F>(pub(super) F);
 
-impl<F: Activation> CustomOp1 for Pointwise<F> {
+impl<F: ActivationFn> CustomOp1 for Pointwise<F> {
     fn name(&self) -> &'static str {
         F::NAME
     }
@@ -121,8 +121,8 @@ impl<F: Activation> CustomOp1 for Pointwise<F> {
     }
 }
 
-/// `(x, ∂y) → ∂x`, f32.
-pub(crate) fn backward<F: Activation>(f: F, x: &Tensor, grad: &Tensor) -> Result<Tensor> {
+/// Gradient of an activation, `(x, ∂y) → ∂x`, f32.
+pub(crate) fn backward<F: ActivationFn>(f: F, x: &Tensor, grad: &Tensor) -> Result<Tensor> {
     let (x, grad) = (x.contiguous()?, grad.contiguous()?);
     let ((x_storage, x_layout), (g_storage, g_layout)) =
         (x.storage_and_layout(), grad.storage_and_layout());

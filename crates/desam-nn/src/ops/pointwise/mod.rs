@@ -1,17 +1,19 @@
-//! Activations, and a sum with what is the same to all.
+//! Pointwise functions: activations, and a broadcast sum.
 
-mod added;
+mod activation;
+mod broadcast_add;
 mod cpu;
 
 use crate::gpu::{Backend, select_backend};
-pub use added::added_to_all;
+pub use activation::Activation;
+pub use broadcast_add::broadcast_add;
 use candle_core::{Result, Tensor};
 pub(crate) use cpu::{Gelu, Relu, backward};
 use cpu::{LeakyRelu, Pointwise};
 #[cfg(feature = "kernels")]
 use desam_kernels::ops::pointwise::PointwiseActivation as Kernel;
 
-/// `x` where positive, 0 elsewhere; at 0 the gradient is 0, as PyTorch's.
+/// ReLU: `x` where positive, 0 elsewhere; at 0 the gradient is 0, as in PyTorch.
 ///
 /// # Errors
 /// When a tensor operation fails.
@@ -23,7 +25,7 @@ pub fn relu(x: &Tensor) -> Result<Tensor> {
     apply(x, Relu, Tensor::relu)
 }
 
-/// `x` where positive, `slope · x` elsewhere.
+/// LeakyReLU: `x` where positive, `slope · x` elsewhere.
 ///
 /// # Errors
 /// When a tensor operation fails.
@@ -44,7 +46,7 @@ pub fn plain_leaky_relu(x: &Tensor, slope: f64) -> Result<Tensor> {
     x.relu()?.affine(1.0 - slope, 0.0)? + x.affine(slope, 0.0)?
 }
 
-/// `x · Φ(x)` with the exact error function, as SAM's `nn.GELU`.
+/// GELU `x · Φ(x)` with the exact error function, as SAM's `nn.GELU`.
 ///
 /// # Errors
 /// When a tensor operation fails.
@@ -74,10 +76,10 @@ fn by_kernels(x: &Tensor, activation: Kernel) -> Result<Option<Tensor>> {
     crate::gpu::apply(op, &[x]).map(Some)
 }
 
-/// One pass for f32 on the CPU, the elementary ops elsewhere.
+/// Applies an activation: one pass for f32 on the CPU, elementary ops elsewhere.
 fn apply(
     x: &Tensor,
-    activation: impl cpu::Activation,
+    activation: impl cpu::ActivationFn,
     plain: impl Fn(&Tensor) -> Result<Tensor>,
 ) -> Result<Tensor> {
     match select_backend(&[x]) {

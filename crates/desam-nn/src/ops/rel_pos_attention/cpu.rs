@@ -1,21 +1,22 @@
-//! The fast path: a task for each square and head, its queries in blocks.
+//! Window attention on the CPU: a task for each window and head, its queries in blocks.
 //!
-//! Nothing is added to keys and values. A bias of the keys adds the same to all of a query's
-//! scores, which the softmax does not see; a bias of the values adds itself to their mean. So a pad
+//! The biases of keys and values are never added to them. A key bias adds the same to all of a query's
+//! scores and cancels in the softmax; a value bias adds itself to the weighted mean. So a padding token
 //! is a key and a value of zeros.
 
-use super::block::{self, Head, Scratch};
+use super::block::{self, Scratch, WindowHead};
 use super::{Sizes, sizes};
+use crate::ops::gemm_conv::ROWS;
 use crate::ops::matmul::dense;
-use crate::ops::product::ROWS;
 use crate::ops::vector::{Pieces, build_pieces};
 use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape};
 use rayon::prelude::*;
 
-/// Blocks of queries from which on they are spread over threads too: a square of the whole grid.
+/// Blocks of queries from which on they run in parallel too: global attention, whose windows are too
+/// few to keep all threads busy.
 const BLOCKS_SPREAD: usize = 16;
 
-/// `(qkv, bias, positions) → y`, f32, without a gradient.
+/// The op `(qkv, bias, positions) → y`, f32, without a gradient.
 pub(super) struct Attention {
     pub(super) heads: usize,
 }
@@ -46,7 +47,7 @@ impl CustomOp3 for Attention {
     }
 }
 
-/// Both position tables, each with a tile's rows of zeros behind it, which the last product reads.
+/// Both position tables, each padded with a tile's rows of zeros, which the last product reads.
 fn tables(positions: &[f32], sizes: Sizes) -> [Vec<f32>; 2] {
     let len = (2 * sizes.side - 1) * sizes.depth;
     let (rows, columns) = positions.split_at(len);
@@ -57,6 +58,7 @@ fn tables(positions: &[f32], sizes: Sizes) -> [Vec<f32>; 2] {
     })
 }
 
+/// Inputs of one call of the op.
 struct Call<'a> {
     qkv: &'a [f32],
     bias: &'a [f32],
@@ -64,14 +66,26 @@ struct Call<'a> {
     sizes: Sizes,
 }
 
-/// One head in one square of one image.
+/// One head in one window of one image.
 #[derive(Debug, Clone, Copy)]
-struct Task {
+struct WindowTask {
     image: usize,
     head: usize,
-    /// Upper left corner, and how many tokens there are to the right and down.
+    /// Upper left corner, row and column.
     corner: [usize; 2],
-    real: [usize; 2],
+    /// Rows and columns inside the grid; the rest of the window is padding.
+    inside: [usize; 2],
+}
+
+/// Parts of a token's `qkv`.
+const QUERY: usize = 0;
+const KEY: usize = 1;
+const VALUE: usize = 2;
+
+/// Keys and values of one head in one window.
+struct KeysAndValues {
+    keys: Vec<f32>,
+    values: Vec<f32>,
 }
 
 impl Call<'_> {
@@ -85,38 +99,39 @@ impl Call<'_> {
             ((image * along + y / side) * along + x / side) * heads + head
         };
         build_pieces(pieces, images * along * along * heads, task_of, |index, out| {
-            let (square, head) = (index / heads, index % heads);
-            let (image, y, x) = (square / (along * along), square / along % along, square % along);
+            let (window, head) = (index / heads, index % heads);
+            let (image, y, x) = (window / (along * along), window / along % along, window % along);
             let corner = [y * side, x * side];
-            let real = corner.map(|at| side.min(grid - at));
-            self.one(Task { image, head, corner, real }, out);
+            let inside = corner.map(|at| side.min(grid - at));
+            self.run(WindowTask { image, head, corner, inside }, out);
         })
     }
 
-    /// `out`: a piece for each real token of the square, row by row.
-    fn one(&self, task: Task, out: &mut [&mut [f32]]) {
-        let (keys, values) = self.gather(task);
+    /// Attention of one head in one window; `out` has a slice for each token inside the grid, row by
+    /// row.
+    fn run(&self, task: WindowTask, out: &mut [&mut [f32]]) {
+        let KeysAndValues { keys, values } = self.gather(task);
         let depth = self.sizes.depth;
         let of_head = |part: usize| {
             let begin = part * self.sizes.width() + task.head * depth;
             &self.bias[begin..begin + depth]
         };
-        let head = Head {
+        let head = WindowHead {
             keys: &keys,
             values: &values,
             tables: [&self.tables[0], &self.tables[1]],
-            query_bias: of_head(0),
-            value_bias: of_head(2),
+            query_bias: of_head(QUERY),
+            value_bias: of_head(VALUE),
             side: self.sizes.side,
         };
         let queries = block::queries();
         let block = |scratch: &mut Scratch, (index, out): (usize, &mut [&mut [f32]])| {
             let first = index * queries;
-            scratch.places.clear();
+            scratch.positions.clear();
             for i in first..first + out.len() {
-                scratch.places.push([i / task.real[1], i % task.real[1]]);
+                scratch.positions.push([i / task.inside[1], i % task.inside[1]]);
             }
-            block::run(&head, |place| self.vector(task, place, 0), scratch, out);
+            block::run(&head, |position| self.vector(task, position, QUERY), scratch, out);
         };
         if out.len().div_ceil(queries) < BLOCKS_SPREAD {
             let mut scratch = Scratch::default();
@@ -127,8 +142,9 @@ impl Call<'_> {
         }
     }
 
-    /// The query (0), key (1) or value (2) of the token at a place of the square.
-    fn vector(&self, task: Task, [row, column]: [usize; 2], part: usize) -> &[f32] {
+    /// The query, key or value (`part`) of the token at a position of the window.
+    fn vector(&self, task: WindowTask, position: [usize; 2], part: usize) -> &[f32] {
+        let [row, column] = position;
         let Sizes { grid, depth, .. } = self.sizes;
         let width = self.sizes.width();
         let token = (task.image * grid + task.corner[0] + row) * grid + task.corner[1] + column;
@@ -136,24 +152,24 @@ impl Call<'_> {
         &self.qkv[begin..begin + depth]
     }
 
-    /// Keys `[tokens, depth]` and values `[panels, tokens, ROWS]` of a square, pads being zeros;
-    /// tokens, and the depth of the values, filled up to whole tiles.
-    fn gather(&self, task: Task) -> (Vec<f32>, Vec<f32>) {
+    /// Gathers keys `[tokens, depth]` and values `[panels, tokens, ROWS]` of a window, padding tokens
+    /// being zeros; tokens, and the depth of the values, are padded to whole tiles.
+    fn gather(&self, task: WindowTask) -> KeysAndValues {
         let Sizes { side, depth, .. } = self.sizes;
         let tokens = (side * side).next_multiple_of(ROWS);
         let mut keys = vec![0.0; tokens * depth];
         let mut values = vec![0.0; tokens * depth.next_multiple_of(ROWS)];
         for (token, key) in keys.chunks_exact_mut(depth).enumerate().take(side * side) {
-            let place = [token / side, token % side];
-            if place[0] < task.real[0] && place[1] < task.real[1] {
-                key.copy_from_slice(self.vector(task, place, 1));
-                let parts = self.vector(task, place, 2).chunks(ROWS);
+            let position = [token / side, token % side];
+            if position[0] < task.inside[0] && position[1] < task.inside[1] {
+                key.copy_from_slice(self.vector(task, position, KEY));
+                let parts = self.vector(task, position, VALUE).chunks(ROWS);
                 for (panel, part) in parts.enumerate() {
                     let begin = (panel * tokens + token) * ROWS;
                     values[begin..begin + part.len()].copy_from_slice(part);
                 }
             }
         }
-        (keys, values)
+        KeysAndValues { keys, values }
     }
 }

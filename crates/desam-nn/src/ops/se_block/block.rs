@@ -1,35 +1,35 @@
-//! The block as an op of candle's: of one input, and of two whose channels follow each other.
+//! The residual block as candle ops: of one input, and of two concatenated along their channels.
 
-use super::backward::{Gradients, Saved, Wanted, gradients};
-use super::branches::Behind;
-use super::forward::{Map, POINT, SQUARE, Shortcut, add};
+use super::backward::{BlockInput, Gradients, NeededGradients, Saved, gradients};
+use super::branches::OutputGradient;
+use super::forward::{NormedMap, Shortcut, gated_sum};
 use super::kernels::Kernels;
-use crate::ops::conv2d::cpu::{Stored, plain};
+use crate::ops::conv2d::cpu::{Stored, nchw};
+use crate::ops::gemm_conv::{ConcatChannels, ImageDims, ImageSource, NchwView};
 use crate::ops::matmul::dense;
-use crate::ops::product::{Joined, Plain, Planes, Source};
 use crate::ops::vector::f32s;
 use candle_core::{CpuStorage, CustomOp2, CustomOp3, Device, Layout, Result, Shape, Tensor, bail};
 use std::sync::Mutex;
 
-/// Both ways through a block, and what the first leaves for the second.
+/// Forward and backward pass of a block, and the activations saved between them.
 #[derive(Debug)]
 pub(super) struct Block {
     outputs: usize,
     /// Whether the shortcut is convolved.
     shortcut: bool,
-    /// Whether there will be a way back.
+    /// Whether activations are saved for a backward pass.
     keep: bool,
     saved: Mutex<Option<Saved>>,
 }
 
-/// The block's input, one part or two.
-enum Input<'a> {
-    One(Plain<'a>),
-    Two(Joined<'a>),
+/// The block's input: one tensor, or two concatenated.
+enum ConvInput<'a> {
+    One(NchwView<'a>),
+    Two(ConcatChannels<'a>),
 }
 
-impl<'a> Input<'a> {
-    fn source(&self) -> &dyn Source {
+impl<'a> ConvInput<'a> {
+    fn source(&self) -> &dyn ImageSource {
         match self {
             Self::One(x) => x,
             Self::Two(x) => x,
@@ -44,8 +44,8 @@ impl<'a> Input<'a> {
         Kernels { values, outputs, inputs }
     }
 
-    /// The shortcut where it is not convolved, which it always is of two parts.
-    fn whole(&self) -> &'a [f32] {
+    /// The values of an identity shortcut; of two inputs the shortcut is always convolved.
+    fn identity(&self) -> &'a [f32] {
         match self {
             Self::One(x) => x.values,
             Self::Two(_) => &[],
@@ -58,20 +58,20 @@ impl Block {
         Self { outputs, shortcut, keep, saved: Mutex::new(None) }
     }
 
-    fn forward(&self, input: &Input<'_>, kernels: &[f32]) -> Result<(Vec<f32>, Saved)> {
+    fn forward(&self, input: &ConvInput<'_>, kernels: &[f32]) -> Result<(Vec<f32>, Saved)> {
         let kernels = input.kernels(kernels, self.outputs);
-        let first = Map::convolve(input.source(), SQUARE, &kernels.conv1());
-        let second = Map::convolve(&first.rectified(), SQUARE, &kernels.conv2());
-        let convolved = || Map::convolve(input.source(), POINT, &kernels.conv3());
+        let first = NormedMap::convolve(input.source(), &kernels.conv1());
+        let second = NormedMap::convolve(&first.rectified(), &kernels.conv2());
+        let convolved = || NormedMap::convolve(input.source(), &kernels.conv3());
         let third = self.shortcut.then(convolved);
         let out = match &third {
-            Some(map) => add(&second, Shortcut::Map(map))?,
-            None => add(&second, Shortcut::Input(input.whole()))?,
+            Some(map) => gated_sum(&second, Shortcut::Map(map))?,
+            None => gated_sum(&second, Shortcut::Input(input.identity()))?,
         };
         Ok((out, Saved { first, second: second.moments, third }))
     }
 
-    fn run(&self, input: &Input<'_>, kernels: Stored<'_>) -> Result<(CpuStorage, Shape)> {
+    fn run(&self, input: &ConvInput<'_>, kernels: Stored<'_>) -> Result<(CpuStorage, Shape)> {
         let planes = input.source().planes();
         let (out, saved) = self.forward(input, dense(kernels)?)?;
         if let (true, Ok(mut kept)) = (self.keep, self.saved.lock()) {
@@ -81,8 +81,8 @@ impl Block {
         Ok((CpuStorage::F32(out), shape))
     }
 
-    /// A second way back does the way forward again.
-    fn saved(&self, input: &Input<'_>, kernels: &[f32]) -> Result<Saved> {
+    /// The saved activations; a second backward pass over one graph recomputes them.
+    fn saved(&self, input: &ConvInput<'_>, kernels: &[f32]) -> Result<Saved> {
         match self.saved.lock().ok().and_then(|mut saved| saved.take()) {
             Some(saved) => Ok(saved),
             None => Ok(self.forward(input, kernels)?.1),
@@ -90,14 +90,14 @@ impl Block {
     }
 
     /// Gradients of `inputs` and of the kernels.
-    fn back(
+    fn backward(
         &self,
         inputs: &[&Tensor],
         kernels: &Tensor,
         output: &Tensor,
         grad: &Tensor,
     ) -> Result<(Vec<Option<Tensor>>, Option<Tensor>)> {
-        let wanted = Wanted {
+        let needed = NeededGradients {
             inputs: inputs.iter().map(|x| x.track_op()).collect(),
             kernels: kernels.track_op(),
         };
@@ -108,23 +108,24 @@ impl Block {
         let (grad_storage, grad_layout) = grad.storage_and_layout();
         let parts = stored.iter().zip(inputs).map(|((storage, layout), x)| {
             let (images, channels, height, width) = x.dims4()?;
-            let planes = Planes { images, channels, height, width };
-            Ok(Plain { values: f32s(storage, layout)?, planes })
+            let planes = ImageDims { images, channels, height, width };
+            Ok(NchwView { values: f32s(storage, layout)?, planes })
         });
         let input = match parts.collect::<Result<Vec<_>>>()?.as_slice() {
-            [x] => Input::One(*x),
-            [first, second] => Input::Two(Joined { first: *first, second: *second }),
+            [x] => ConvInput::One(*x),
+            [first, second] => ConvInput::Two(ConcatChannels { first: *first, second: *second }),
             other => bail!("residual block: {} inputs", other.len()),
         };
         let values = f32s(&kernel_storage, kernel_layout)?;
-        let behind = Behind {
+        let output = OutputGradient {
             output: f32s(&output_storage, output_layout)?,
             grad: f32s(&grad_storage, grad_layout)?,
         };
         let saved = self.saved(&input, values)?;
         let packed = input.kernels(values, self.outputs);
+        let block_input = BlockInput { source: input.source(), identity: input.identity() };
         let Gradients { inputs: of_inputs, kernels: of_kernels } =
-            gradients((input.source(), input.whole()), &packed, saved, behind, &wanted)?;
+            gradients(block_input, &packed, saved, output, &needed)?;
         let tensor = |values: Option<Vec<f32>>, like: &Tensor| {
             values.map(|v| Tensor::from_vec(v, like.dims(), &Device::Cpu)).transpose()
         };
@@ -133,7 +134,7 @@ impl Block {
     }
 }
 
-/// `(x, kernels) → y`.
+/// The op `(x, kernels) → y`.
 pub(super) struct One(pub(super) Block);
 
 impl CustomOp2 for One {
@@ -148,7 +149,7 @@ impl CustomOp2 for One {
         kernels: &CpuStorage,
         kl: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
-        self.0.run(&Input::One(plain((x, xl))?), (kernels, kl))
+        self.0.run(&ConvInput::One(nchw((x, xl))?), (kernels, kl))
     }
 
     fn bwd(
@@ -158,12 +159,12 @@ impl CustomOp2 for One {
         y: &Tensor,
         grad: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>)> {
-        let (mut inputs, kernels) = self.0.back(&[x], kernels, y, grad)?;
+        let (mut inputs, kernels) = self.0.backward(&[x], kernels, y, grad)?;
         Ok((inputs.pop().flatten(), kernels))
     }
 }
 
-/// `(a, b, kernels) → y`.
+/// The op `(a, b, kernels) → y`, `a` and `b` concatenated.
 pub(super) struct Two(pub(super) Block);
 
 impl CustomOp3 for Two {
@@ -180,8 +181,8 @@ impl CustomOp3 for Two {
         kernels: &CpuStorage,
         kl: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
-        let joined = Joined { first: plain((a, al))?, second: plain((b, bl))? };
-        self.0.run(&Input::Two(joined), (kernels, kl))
+        let input = ConcatChannels { first: nchw((a, al))?, second: nchw((b, bl))? };
+        self.0.run(&ConvInput::Two(input), (kernels, kl))
     }
 
     fn bwd(
@@ -192,7 +193,7 @@ impl CustomOp3 for Two {
         y: &Tensor,
         grad: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
-        let (mut inputs, kernels) = self.0.back(&[a, b], kernels, y, grad)?;
+        let (mut inputs, kernels) = self.0.backward(&[a, b], kernels, y, grad)?;
         let b = inputs.pop().flatten();
         Ok((inputs.pop().flatten(), b, kernels))
     }

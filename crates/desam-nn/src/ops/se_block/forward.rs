@@ -1,46 +1,44 @@
-//! The block's way forward.
+//! Forward pass of the residual block.
 
 use super::{EPS, GATE, SLOPE};
+use crate::ops::gemm_conv::{ImageDims, ImageSource, PackedLhs, RowIndex, implicit_gemm_with};
 use crate::ops::instance_norm::{Moments, Part};
-use crate::ops::product::{At, Panels, Planes, Source, Window, product_into};
 use crate::ops::vector::{build, each, fma, kernel};
 use candle_core::Result;
 use rayon::prelude::*;
 use std::borrow::Cow;
 
-pub(super) const SQUARE: Window = Window { side: 3 };
-pub(super) const POINT: Window = Window { side: 1 };
-
-/// A convolution's output with the moments of each of its planes.
+/// A convolution's output with the instance-norm moments of each of its planes.
 #[derive(Debug)]
-pub(super) struct Map<'a> {
+pub(super) struct NormedMap<'a> {
     pub(super) values: Cow<'a, [f32]>,
-    pub(super) planes: Planes,
+    pub(super) planes: ImageDims,
     pub(super) moments: Vec<Moments>,
 }
 
-impl<'a> Map<'a> {
-    /// Convolves `source`; the moments are taken while a band is still near.
-    pub(super) fn convolve(source: &dyn Source, window: Window, weights: &Panels) -> Map<'static> {
+impl<'a> NormedMap<'a> {
+    /// Convolves `source`. The moments of a strip are computed while it is in the cache, so the norm
+    /// needs no pass of its own over the output.
+    pub(super) fn convolve(source: &dyn ImageSource, weights: &PackedLhs) -> NormedMap<'static> {
         let channels = weights.rows();
-        let planes = Planes { channels, ..source.planes() };
-        let written = product_into(source, (window, weights), 1, |band| {
-            let parts = band.sums.chunks_exact(band.pixels).map(Part::of).collect::<Vec<_>>();
-            band.copy();
+        let planes = ImageDims { channels, ..source.planes() };
+        let convolved = implicit_gemm_with(source, weights, 1, |strip| {
+            let parts = strip.sums.chunks_exact(strip.pixels).map(Part::of).collect::<Vec<_>>();
+            strip.copy();
             parts
         });
-        // Bands come image by image, as many of each.
-        let each = written.bands.len() / planes.images.max(1);
+        // Strips come image by image, the same number for each.
+        let each = convolved.strips.len() / planes.images.max(1);
         let of_plane = |index: usize| {
-            let bands = &written.bands[index / channels * each..][..each];
-            Moments::join(bands.iter().map(|parts| parts[index % channels]), EPS)
+            let strips = &convolved.strips[index / channels * each..][..each];
+            Moments::join(strips.iter().map(|parts| parts[index % channels]), EPS)
         };
         let moments = (0..planes.images * channels).map(of_plane).collect();
-        Map { values: written.values.into(), planes, moments }
+        NormedMap { values: convolved.values.into(), planes, moments }
     }
 
-    /// A map that was made elsewhere.
-    pub(super) fn measure(values: &'a [f32], planes: Planes) -> Self {
+    /// A map that was computed elsewhere, with its moments.
+    pub(super) fn from_values(values: &'a [f32], planes: ImageDims) -> Self {
         let of_plane = values.par_chunks_exact(planes.pixels().max(1));
         let moments = of_plane.map(|plane| Moments::of(plane, EPS)).collect();
         Self { values: values.into(), planes, moments }
@@ -52,21 +50,22 @@ impl<'a> Map<'a> {
         (&self.values[index * pixels..(index + 1) * pixels], self.moments[index])
     }
 
-    /// What the next convolution reads: the map behind its norm and the rectifier.
+    /// The input of the next convolution: the map after instance norm and LeakyReLU.
     pub(super) fn rectified(&self) -> Rectified<'_> {
         Rectified(self)
     }
 }
 
-/// A map behind its norm and LeakyReLU, made anew at every reading.
-pub(super) struct Rectified<'a>(&'a Map<'a>);
+/// A map after instance norm and LeakyReLU, recomputed whenever it is read: cheaper than a tensor in
+/// memory.
+pub(super) struct Rectified<'a>(&'a NormedMap<'a>);
 
-impl Source for Rectified<'_> {
-    fn planes(&self) -> Planes {
+impl ImageSource for Rectified<'_> {
+    fn planes(&self) -> ImageDims {
         self.0.planes
     }
 
-    fn read(&self, at: At, out: &mut [f32]) {
+    fn read(&self, at: RowIndex, out: &mut [f32]) {
         let planes = self.0.planes;
         let begin = planes.index(at);
         let m = self.0.moments[at.image * planes.channels + at.channel];
@@ -77,42 +76,42 @@ impl Source for Rectified<'_> {
     }
 }
 
-/// What is added to the gated branch.
+/// The shortcut, added to the gated branch.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Shortcut<'a> {
     /// The input itself.
     Input(&'a [f32]),
-    /// Its 1×1 convolution, to be normalised.
-    Map(&'a Map<'a>),
+    /// Its 1×1 convolution, before the norm.
+    Map(&'a NormedMap<'a>),
 }
 
 impl Shortcut<'_> {
-    /// One plane and what its norm does to it.
+    /// One plane and the moments of its norm.
     pub(super) fn plane(&self, index: usize, pixels: usize) -> (&[f32], Moments) {
         match self {
             Self::Input(x) => {
-                let as_it_is = Moments { mean: 0.0, scale: 1.0 };
-                (&x[index * pixels..(index + 1) * pixels], as_it_is)
+                let identity = Moments { mean: 0.0, scale: 1.0 };
+                (&x[index * pixels..(index + 1) * pixels], identity)
             }
             Self::Map(map) => map.plane(index),
         }
     }
 }
 
-/// `leaky(gate · norm(main) + shortcut)`
-pub(super) fn add(main: &Map<'_>, shortcut: Shortcut<'_>) -> Result<Vec<f32>> {
+/// The block's output `leaky(gate · norm(main) + norm(shortcut))`, in one pass.
+pub(super) fn gated_sum(main: &NormedMap<'_>, shortcut: Shortcut<'_>) -> Result<Vec<f32>> {
     let pixels = main.planes.pixels();
     build(main.values.len(), pixels, |index, y| {
         let (x, norm) = main.plane(index);
         let (other, other_norm) = shortcut.plane(index, pixels);
-        add_plane([x, other], y, [norm, other_norm]);
+        gated_sum_plane([x, other], y, [norm, other_norm]);
         Ok(())
     })
 }
 
 kernel! {
-    /// One plane of [`add`].
-    fn add_plane(simd: S, inputs: [&'a [f32]; 2], y: &'a mut [f32], norms: [Moments; 2]) -> () {
+    /// One plane of [`gated_sum`].
+    fn gated_sum_plane(simd: S, inputs: [&'a [f32]; 2], y: &'a mut [f32], norms: [Moments; 2]) -> () {
         let [main, other] = norms;
         let (gated, scale) = (simd.splat_f32s(GATE * main.scale), simd.splat_f32s(other.scale));
         let (mean, other_mean) = (simd.splat_f32s(main.mean), simd.splat_f32s(other.mean));

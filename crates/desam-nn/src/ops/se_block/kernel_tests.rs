@@ -1,5 +1,5 @@
 use super::tests::{Case, kernels};
-use super::{SeBlockKernels, finish, plain, se_block};
+use super::{SeBlockKernels, plain, se_block, tail};
 use crate::gpu::emulated;
 use crate::ops::conv2d::{self, Conv2dConfig};
 use crate::ops::gradcheck::{compare_kernels, max_diff, random};
@@ -126,9 +126,9 @@ fn the_rest_of_a_block_by_kernels() {
         let [main, shortcut, conv2] = &tracked;
         let before = single(&main.sum_all()?);
         let made = [
-            finish(&parts[0], &parts[1], &parts[2])?,
-            finish(main, shortcut, conv2)?,
-            finish(&parts[0].narrow(0, 1, 1)?, &parts[1].narrow(0, 1, 1)?, &parts[2])?,
+            tail(&parts[0], &parts[1], &parts[2])?,
+            tail(main, shortcut, conv2)?,
+            tail(&parts[0].narrow(0, 1, 1)?, &parts[1].narrow(0, 1, 1)?, &parts[2])?,
         ];
         // What is handed in stays as it was.
         assert_eq!(max_diff(&before, &main.sum_all()?), 0.0);
@@ -139,7 +139,7 @@ fn the_rest_of_a_block_by_kernels() {
     assert!(max_diff(&found[2], &whole.narrow(0, 1, 1).unwrap()) < 2e-5);
     for (dtype, limit) in [(DType::BF16, 6e-3), (DType::F16, 8e-4)] {
         let [main, shortcut] = [&parts[0], &parts[1]].map(|t| t.to_dtype(dtype).unwrap());
-        let found = emulated(|| Ok(vec![finish(&main, &shortcut, &parts[2])?])).unwrap();
+        let found = emulated(|| Ok(vec![tail(&main, &shortcut, &parts[2])?])).unwrap();
         let error = distance(&found.unwrap()[0], &whole);
         assert!(error < limit, "{dtype:?}: {error}");
     }
@@ -216,7 +216,7 @@ fn nothing_and_what_does_not_fit() {
         assert!(se_block(&[&a, &b.narrow(2, 0, 5)?], kernels(&t[1..])).is_err());
         assert!(se_block(&[&a, &b.to_dtype(DType::BF16)?], kernels(&t[1..])).is_err());
         assert!(se_block(&[&a], kernels(&t[1..])).is_err());
-        assert!(finish(&t[0], &a, &t[2]).is_err());
+        assert!(tail(&t[0], &a, &t[2]).is_err());
         Ok(vec![])
     })
     .unwrap();

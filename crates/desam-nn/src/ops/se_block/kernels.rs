@@ -1,13 +1,16 @@
-//! A block's kernels, in a row, as its products read them.
+//! The convolution kernels of a residual block, packed for its products.
 
-use crate::ops::product::{Kernel, Panels};
+use crate::ops::gemm_conv::{ConvKernel, PackedLhs, Window};
+use std::ops::Range;
 
-/// Kernels `[O, I, 3, 3]`, `[O, O, 3, 3]` and perhaps `[O, I, 1, 1]`, one behind the other.
+/// Kernels `[O, I, 3, 3]`, `[O, O, 3, 3]` and, where the shortcut is convolved, `[O, I, 1, 1]`, in one
+/// slice. In `pack` order: as they are for the forward pass, flipped and transposed for the input
+/// gradient.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Kernels<'a> {
     pub(super) values: &'a [f32],
     pub(super) outputs: usize,
-    /// Channels of each part of the input.
+    /// Channels of each concatenated input.
     pub(super) inputs: [usize; 2],
 }
 
@@ -16,48 +19,51 @@ impl<'a> Kernels<'a> {
         self.inputs.iter().sum()
     }
 
-    /// The first channel of a part, and how many it has.
-    fn part(&self, part: usize) -> (usize, usize) {
-        (self.inputs[..part].iter().sum(), self.inputs[part])
+    /// Input channels of the concatenated input `part`.
+    fn channels(&self, part: usize) -> Range<usize> {
+        let first = self.inputs[..part].iter().sum();
+        first..first + self.inputs[part]
     }
 
-    fn first(&self) -> Kernel<'a> {
+    fn first(&self) -> ConvKernel<'a> {
         let inputs = self.all_inputs();
-        Kernel { values: &self.values[..9 * self.outputs * inputs], inputs, taps: 9 }
+        let values = &self.values[..9 * self.outputs * inputs];
+        ConvKernel { values, inputs, window: Window::SQUARE }
     }
 
-    fn second(&self) -> Kernel<'a> {
+    fn second(&self) -> ConvKernel<'a> {
         let (begin, inputs) = (9 * self.outputs * self.all_inputs(), self.outputs);
-        Kernel { values: &self.values[begin..begin + 9 * inputs * inputs], inputs, taps: 9 }
+        let values = &self.values[begin..begin + 9 * inputs * inputs];
+        ConvKernel { values, inputs, window: Window::SQUARE }
     }
 
-    fn third(&self) -> Kernel<'a> {
+    fn third(&self) -> ConvKernel<'a> {
         let inputs = self.all_inputs();
         let begin = self.values.len() - self.outputs * inputs;
-        Kernel { values: &self.values[begin..], inputs, taps: 1 }
+        ConvKernel { values: &self.values[begin..], inputs, window: Window::POINT }
     }
 
-    pub(super) fn conv1(&self) -> Panels {
+    pub(super) fn conv1(&self) -> PackedLhs {
         self.first().pack(self.outputs)
     }
 
-    pub(super) fn conv2(&self) -> Panels {
+    pub(super) fn conv2(&self) -> PackedLhs {
         self.second().pack(self.outputs)
     }
 
-    pub(super) fn conv3(&self) -> Panels {
+    pub(super) fn conv3(&self) -> PackedLhs {
         self.third().pack(self.outputs)
     }
 
-    pub(super) fn conv1_turned(&self, part: usize) -> Panels {
-        self.first().turned(self.outputs, self.part(part))
+    pub(super) fn conv1_flipped(&self, part: usize) -> PackedLhs {
+        self.first().pack_flipped_transposed(self.outputs, self.channels(part))
     }
 
-    pub(super) fn conv2_turned(&self) -> Panels {
-        self.second().turned(self.outputs, (0, self.outputs))
+    pub(super) fn conv2_flipped(&self) -> PackedLhs {
+        self.second().pack_flipped_transposed(self.outputs, 0..self.outputs)
     }
 
-    pub(super) fn conv3_turned(&self, part: usize) -> Panels {
-        self.third().turned(self.outputs, self.part(part))
+    pub(super) fn conv3_flipped(&self, part: usize) -> PackedLhs {
+        self.third().pack_flipped_transposed(self.outputs, self.channels(part))
     }
 }

@@ -1,29 +1,31 @@
-//! PIMM's residual block with the official squeeze-excitation (a factor of ½), as one op.
+//! Residual block of PIMM with the official squeeze-and-excitation, as one fused op. The official
+//! squeeze-and-excitation pools an instance norm's output, which has mean 0, so it is a factor of ½.
 //!
 //! conv 3×3, instance norm, LeakyReLU, conv 3×3, instance norm, times ½, plus the shortcut (a 1×1
-//! convolution and instance norm where channels differ), LeakyReLU. What stands between two
-//! convolutions is never written to memory: it is done again whenever a convolution reads it. Only
-//! the convolutions' own outputs are kept for the gradient, and freed while it is made.
+//! convolution and instance norm where channels differ), LeakyReLU. Nothing between two convolutions
+//! is stored: it is recomputed whenever a convolution reads it. Only the convolutions' outputs are
+//! saved for the backward pass, and freed during it.
 
 mod backward;
 mod block;
 mod branches;
-mod finish;
 mod forward;
 #[cfg(feature = "kernels")]
 mod gpu;
 mod kernels;
+mod tail;
 
 use super::conv2d::{self, Conv2dConfig};
 use super::instance_norm;
 use super::pointwise::plain_leaky_relu;
 use candle_core::{DType, Result, Tensor, bail};
 
-pub use finish::finish;
+pub use tail::tail;
 
 use block::{Block, One, Two};
 
-/// LeakyReLU's slope, the instance norm's epsilon and the gate (facts of the official block).
+/// LeakyReLU's slope, the instance norm's epsilon and the squeeze-and-excitation's constant gate, as in
+/// the official block.
 pub(crate) const SLOPE: f32 = 0.01;
 pub(crate) const EPS: f64 = 1e-5;
 pub(crate) const GATE: f32 = 0.5;
@@ -46,18 +48,18 @@ impl SeBlockKernels<'_> {
             && self.conv1.dims() == [o, i, 3, 3]
             && self.conv2.dims() == [o, o, 3, 3]
             && self.conv3.map_or(i == o, |c| c.dims() == [o, i, 1, 1]);
-        match fits {
-            true => Ok(()),
-            false => bail!(
+        if !fits {
+            bail!(
                 "residual block: kernels {:?}, {:?} and {:?} on {inputs} channels",
                 self.conv1.dims(),
                 self.conv2.dims(),
                 self.conv3.map(Tensor::dims)
-            ),
+            );
         }
+        Ok(())
     }
 
-    /// All numbers in a row, so that an op can take them as one input.
+    /// All kernels in one tensor: an op of candle's has three inputs at most.
     fn flat(&self) -> Result<Tensor> {
         let all = [Some(self.conv1), Some(self.conv2), self.conv3];
         let flat = all.into_iter().flatten().map(Tensor::flatten_all);
@@ -65,8 +67,8 @@ impl SeBlockKernels<'_> {
     }
 }
 
-/// `x`, one or two tensors `[B, I, H, W]` whose channels follow each other, → `[B, O, H, W]`. Two
-/// are read where they lie, without being joined.
+/// Residual block with squeeze-and-excitation: `x`, one tensor or two concatenated along their channels
+/// (`[B, I, H, W]` together) → `[B, O, H, W]`. Two are read in place, without a concatenated copy.
 ///
 /// # Errors
 /// When shapes do not fit.
@@ -94,7 +96,7 @@ pub fn se_block(x: &[&Tensor], kernels: SeBlockKernels<'_>) -> Result<Tensor> {
     }
 }
 
-/// The definition, op by op: the reference.
+/// The definition in elementary ops: the reference.
 ///
 /// # Errors
 /// When shapes do not fit.

@@ -63,20 +63,20 @@ fn two_inputs_are_the_block_of_their_concatenation() {
 }
 
 #[test]
-fn the_rest_of_a_block_from_its_first_convolutions_is_the_block() {
+fn the_tail_of_a_block_completes_its_first_convolutions() {
     let case = Case { batch: 2, inputs: 6, outputs: 4, side: (10, 9) };
     let t: Vec<Tensor> = case.tensors().iter().map(|t| t.to_dtype(DType::F32).unwrap()).collect();
     let whole = se_block(&[&t[0]], kernels(&t[1..])).unwrap();
     let main = conv2d::conv2d(&t[0], &t[1], Conv2dConfig::same(3)).unwrap();
     let shortcut = conv2d::conv2d(&t[0], &t[3], Conv2dConfig::same(1)).unwrap();
-    assert!(max_diff(&finish(&main, &shortcut, &t[2]).unwrap(), &whole) < 2e-5);
+    assert!(max_diff(&tail(&main, &shortcut, &t[2]).unwrap(), &whole) < 2e-5);
     let tracked = candle_core::Var::from_tensor(&t[2]).unwrap();
-    let composed = finish(&main, &shortcut, tracked.as_tensor()).unwrap();
+    let composed = tail(&main, &shortcut, tracked.as_tensor()).unwrap();
     assert!(max_diff(&composed, &whole) < 2e-5);
 }
 
 #[test]
-fn a_second_way_back_gives_the_first_ones_bits() {
+fn a_second_backward_pass_gives_the_first_ones_bits() {
     let t: Vec<_> = Case { batch: 1, inputs: 4, outputs: 3, side: (6, 6) }
         .tensors()
         .iter()

@@ -6,11 +6,11 @@
 
 use pulp::Simd;
 
-/// `exp(x)` is below the least normal f32 here, and counts as 0.
+/// Below this `exp(x)` is less than the smallest normal f32, and counts as 0.
 const EXP_MIN: f32 = -87.336_54;
 /// ln 2 in two parts; the first has few enough digits that its multiples up to 128 are exact.
 const LN_2: [f32; 2] = [0.693_359_4, -2.121_944_4e-4];
-/// Added to a number below 2²², leaves its nearest integer in the lowest bits.
+/// Added to a number below 2²² it leaves the nearest integer in the lowest bits of the mantissa.
 const ROUND: f32 = 12_582_912.0;
 /// `(exp(r) - 1 - r) / r²` for |r| ≤ ln 2 / 2, relative error of `exp` 3.1e-9.
 const EXP: [f32; 5] = [0.499_999_94, 0.166_665_21, 0.041_668_39, 0.008_368_717, 0.001_381_459_9];
@@ -45,7 +45,7 @@ fn polynomial<S: Simd, const N: usize>(simd: S, x: S::f32s, terms: [f32; N]) -> 
     sum
 }
 
-/// `exp(x)` where it is a normal number; anything elsewhere.
+/// `exp(x)` where the result is a normal number; undefined elsewhere. Range reduction by ln 2.
 #[inline(always)]
 fn exp_in_range<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
     let shifted = fma(simd, x, simd.splat_f32s(std::f32::consts::LOG2_E), simd.splat_f32s(ROUND));
@@ -54,27 +54,27 @@ fn exp_in_range<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
     let r = fma(simd, power, simd.splat_f32s(-LN_2[1]), r);
     let rest = fma(simd, polynomial(simd, r, EXP), simd.mul_f32s(r, r), r);
     let mantissa = simd.add_f32s(rest, simd.splat_f32s(1.0));
-    // The lowest bits of `shifted` are the power of two: pushed up, they add to the exponent.
+    // The lowest bits of `shifted` are the power of two: shifted up they add to the exponent.
     let bits = simd.transmute_u32s_f32s(shifted);
     let exponent = simd.wrapping_dyn_shl_u32s(bits, simd.splat_u32s(23));
     simd.transmute_f32s_u32s(simd.add_u32s(simd.transmute_u32s_f32s(mantissa), exponent))
 }
 
-/// `exp(x)` for `x` up to 88, as after the largest was subtracted: 0 where it would be below the
-/// normal numbers, NaN of NaN.
+/// `exp(x)` for `x` up to 88, as in a softmax after the maximum was subtracted: 0 where it would be
+/// subnormal, NaN for NaN.
 #[inline(always)]
 pub(crate) fn exp_up_to_max<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
     let below = simd.less_than_f32s(x, simd.splat_f32s(EXP_MIN));
     simd.select_f32s(below, simd.splat_f32s(0.0), exp_in_range(simd, x))
 }
 
-/// The standard normal distribution.
+/// Values of the standard normal distribution.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Normal<V> {
-    /// `Φ(x) = (1 + erf(x / √2)) / 2`
-    pub(crate) below: V,
-    /// `exp(-x² / 2)`
-    pub(crate) bell: V,
+    /// Cumulative distribution `Φ(x) = (1 + erf(x / √2)) / 2`.
+    pub(crate) cdf: V,
+    /// Density without its factor `1 / √(2π)`: `exp(-x² / 2)`.
+    pub(crate) density: V,
 }
 
 /// The standard normal distribution at `x`.
@@ -82,12 +82,12 @@ pub(crate) struct Normal<V> {
 pub(crate) fn normal<S: Simd>(simd: S, x: S::f32s) -> Normal<S::f32s> {
     let one = simd.splat_f32s(1.0);
     let half_square = simd.mul_f32s(simd.mul_f32s(x, simd.splat_f32s(-0.5)), x);
-    let bell = exp_up_to_max(simd, half_square);
+    let density = exp_up_to_max(simd, half_square);
     let size = simd.abs_f32s(x);
     let t = simd.div_f32s(one, fma(simd, size, simd.splat_f32s(TAIL_AT), one));
-    let tail = simd.mul_f32s(simd.mul_f32s(polynomial(simd, t, TAIL), t), bell);
+    let tail = simd.mul_f32s(simd.mul_f32s(polynomial(simd, t, TAIL), t), density);
     let positive = simd.greater_than_f32s(x, simd.splat_f32s(0.0));
-    Normal { below: simd.select_f32s(positive, simd.sub_f32s(one, tail), tail), bell }
+    Normal { cdf: simd.select_f32s(positive, simd.sub_f32s(one, tail), tail), density }
 }
 
 #[cfg(test)]
@@ -105,11 +105,11 @@ mod tests {
     }
 
     #[derive(Clone, Copy)]
-    struct Below;
-    impl Map for Below {
+    struct Cdf;
+    impl Map for Cdf {
         #[inline(always)]
         fn at<S: Simd>(self, simd: S, x: S::f32s) -> S::f32s {
-            normal(simd, x).below
+            normal(simd, x).cdf
         }
     }
 
@@ -161,21 +161,21 @@ mod tests {
     }
 
     #[test]
-    fn the_normal_distribution_is_f64s() {
+    fn the_normal_distribution_is_that_in_f64() {
         // Tables of the normal distribution: Φ(1) and Φ(-3), to ten digits.
         assert!((phi(1.0) - 0.841_344_746_1).abs() < 1e-10);
         assert!((phi(-3.0) - 0.001_349_898_0).abs() < 1e-10);
         let x: Vec<f32> = (0..400_001).map(|i| -13.0 + i as f32 * 6.5e-5).collect();
         let (mut absolute, mut relative) = (0f64, 0f64);
-        for (x, y) in x.iter().zip(all(Below, &x)) {
+        for (x, y) in x.iter().zip(all(Cdf, &x)) {
             let expected = phi(f64::from(*x));
             let error = (f64::from(y) - expected).abs();
             absolute = absolute.max(error);
             relative = relative.max(error / expected);
         }
         assert!(absolute < 1.8e-7 && relative < 1e-5, "{absolute} {relative}");
-        let edges = all(Below, &[f32::NEG_INFINITY, f32::INFINITY, 0.0]);
+        let edges = all(Cdf, &[f32::NEG_INFINITY, f32::INFINITY, 0.0]);
         assert_eq!(edges[..2], [0.0, 1.0]);
-        assert!((edges[2] - 0.5).abs() < 1e-7 && all(Below, &[f32::NAN])[0].is_nan());
+        assert!((edges[2] - 0.5).abs() < 1e-7 && all(Cdf, &[f32::NAN])[0].is_nan());
     }
 }

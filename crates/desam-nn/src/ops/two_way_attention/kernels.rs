@@ -1,25 +1,29 @@
-//! What an exchange does to a stretch besides products. Rows are channels or rows of scores,
-//! [`STRIDE`] apart.
+//! Kernels of a two-way attention on a chunk of pixels: sums, layer norm, softmax weights, products.
+//! Rows are channels or rows of scores, [`STRIDE`] apart.
 
 use super::tiles::STRIDE;
-use crate::ops::product::{Left, Right, Spot, Target, multiply_all};
+use crate::ops::gemm_conv::{Lhs, OutputVector, Rhs, StridedOutput, multiply};
 use crate::ops::vector::{First, each, exp_up_to_max, fma, kernel, sum, tail_or};
 
+/// Maximum and sum of `exp(score - max)` of one row of scores.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct ScoreMoments {
+    pub(super) max: f32,
+    pub(super) sum: f32,
+}
+
 kernel! {
-    /// `target ← left · right` (or `+=`), `width` numbers a row; groups of the left operand's rows
-    /// are `step` apart.
+    /// `output ← lhs · rhs` (or `+=`), `width` numbers a row.
     pub(super) fn product(
         simd: S,
-        left: (Left<'a>, usize),
-        right: Right<'a>,
+        lhs: Lhs<'a>,
+        rhs: Rhs<'a>,
         width: usize,
-        target: Target<'a>,
+        output: StridedOutput<'a>,
     ) -> () {
-        let mut target = target;
-        let lanes = S::F32_LANES;
-        let spot = |x: usize| Spot { from: x, to: x, len: lanes.min(width - x) };
-        let spots: Vec<Spot> = (0..width).step_by(lanes).map(spot).collect();
-        multiply_all(simd, left, right, &spots, &mut target);
+        let mut output = output;
+        let vectors = OutputVector::of_row(width, S::F32_LANES);
+        multiply(simd, lhs, rhs, &vectors, &mut output);
     }
 }
 
@@ -31,8 +35,8 @@ kernel! {
 }
 
 kernel! {
-    /// Each row of `y` is that of `x` and its own number.
-    pub(super) fn add_to_rows(
+    /// `y ← x` plus a bias for each row.
+    pub(super) fn add_row_bias(
         simd: S,
         x: &'a [f32],
         numbers: &'a [f32],
@@ -47,8 +51,8 @@ kernel! {
 }
 
 kernel! {
-    /// Adds a number to each row.
-    pub(super) fn shift_rows(simd: S, numbers: &'a [f32], y: &'a mut [f32]) -> () {
+    /// Adds a bias to each row in place.
+    pub(super) fn add_row_bias_in_place(simd: S, numbers: &'a [f32], y: &'a mut [f32]) -> () {
         for (ys, n) in y.chunks_exact_mut(STRIDE).zip(numbers) {
             let n = simd.splat_f32s(*n);
             each!(simd: S; ; y in ys => { y = simd.add_f32s(y, n); });
@@ -57,7 +61,8 @@ kernel! {
 }
 
 kernel! {
-    /// Layer norm over the rows of each column, as many as there are weights.
+    /// Layer norm over channels, of each pixel: over the rows of each column, as many as there are
+    /// weights.
     pub(super) fn normalise(
         simd: S,
         weight: &'a [f32],
@@ -95,8 +100,9 @@ kernel! {
 }
 
 kernel! {
-    /// Scores become `exp(score - largest)`; gives back the largest and the sum.
-    pub(super) fn weigh(simd: S, scores: &'a mut [f32]) -> [f32; 2] {
+    /// Online softmax: scores become `exp(score - max)`; returns the maximum and the sum of a chunk,
+    /// with which chunks are merged.
+    pub(super) fn exp_scores(simd: S, scores: &'a mut [f32]) -> ScoreMoments {
         let (whole, tail) = S::as_simd_f32s(&*scores);
         let mut max = simd.splat_f32s(f32::NEG_INFINITY);
         for v in whole {
@@ -109,12 +115,12 @@ kernel! {
         let max = simd.splat_f32s(largest);
         let ys = &mut *scores;
         each!(simd: S; ; y in ys => { y = exp_up_to_max(simd, simd.sub_f32s(y, max)); });
-        [largest, sum(simd, First, [&*scores, &*scores], 0.0)]
+        ScoreMoments { max: largest, sum: sum(simd, First, [&*scores, &*scores], 0.0) }
     }
 }
 
 kernel! {
-    /// `sums += part · factor`, number by number along rows as long as `factor`.
+    /// `sums += part · factor`, element by element along rows as long as `factor`.
     pub(super) fn add_scaled(
         simd: S,
         part: &'a [f32],

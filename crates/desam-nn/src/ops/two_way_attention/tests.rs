@@ -1,7 +1,7 @@
-//! The exchange against the attentions it stands for, in f64.
+//! Two-way attention with absorbed projections against the two attentions by definition, in f64.
 
 use super::*;
-use crate::layers::{Attention, AttentionConfig, LayerNorm};
+use crate::layers::{Attention, AttentionConfig, AttentionInputs, LayerNorm};
 use crate::ops::gradcheck::{max_diff, random};
 use candle_core::{DType, Device};
 use candle_nn::VarBuilder;
@@ -10,9 +10,9 @@ use std::collections::HashMap;
 const EPS: f64 = 1e-5;
 
 struct Layers {
-    tell: Attention,
+    to_token: Attention,
     norm: LayerNorm,
-    ask: Attention,
+    to_image: Attention,
 }
 
 impl Layers {
@@ -25,7 +25,7 @@ impl Layers {
             let single = numbers.to_dtype(DType::F32).unwrap();
             all.insert(name, single.to_dtype(dtype).unwrap());
         };
-        for attention in ["tell", "ask"] {
+        for attention in ["to_token", "to_image"] {
             for (name, outputs, inputs) in [
                 ("q_proj", inner, width),
                 ("k_proj", inner, width),
@@ -41,29 +41,29 @@ impl Layers {
         put("norm.bias".into(), &[width], 1.0);
         let vb = VarBuilder::from_tensors(all, dtype, &Device::Cpu);
         Self {
-            tell: Attention::new(config, vb.pp("tell")).unwrap(),
+            to_token: Attention::new(config, vb.pp("to_token")).unwrap(),
             norm: LayerNorm::new(width, EPS, vb.pp("norm")).unwrap(),
-            ask: Attention::new(config, vb.pp("ask")).unwrap(),
+            to_image: Attention::new(config, vb.pp("to_image")).unwrap(),
         }
     }
 }
 
-/// Sizes of a case.
+/// Sizes of a test case.
 #[derive(Debug, Clone, Copy)]
-struct Case {
+struct AttentionCase {
     config: AttentionConfig,
     prompts: usize,
     tokens: usize,
     pixels: usize,
     /// One image for all prompts, or one a prompt.
     shared: bool,
-    /// The image brings its queries along.
+    /// The image comes with projected queries.
     queried: bool,
 }
 
-/// Inputs: image, positions, and the tokens' keys, values and questions.
-fn inputs(case: Case, dtype: DType) -> [Tensor; 5] {
-    let Case { config, prompts, tokens, pixels, shared, .. } = case;
+/// Inputs: image, positions, and the tokens' keys, values and queries.
+fn inputs(case: AttentionCase, dtype: DType) -> [Tensor; 5] {
+    let AttentionCase { config, prompts, tokens, pixels, shared, .. } = case;
     let images = if shared { 1 } else { prompts };
     let of = |seed, shape: [usize; 3]| {
         let single = random(seed, &shape).to_dtype(DType::F32).unwrap();
@@ -79,10 +79,10 @@ fn inputs(case: Case, dtype: DType) -> [Tensor; 5] {
     ]
 }
 
-/// The image's new tokens `[N, E, P]` and what the tokens hear `[N, T, E]`, by the definition.
-fn plain(case: Case) -> [Tensor; 2] {
+/// The image's new tokens `[N, E, P]` and the tokens' attention output `[N, T, E]`, by definition.
+fn plain(case: AttentionCase) -> [Tensor; 2] {
     let layers = Layers::new(case.config, DType::F64);
-    let [image, positions, keys, values, questions] = inputs(case, DType::F64);
+    let [image, positions, keys, values, token_queries] = inputs(case, DType::F64);
     let rows = |t: &Tensor| {
         let t = t.transpose(1, 2).unwrap();
         let (n, pixels, width) = t.dims3().unwrap();
@@ -90,38 +90,43 @@ fn plain(case: Case) -> [Tensor; 2] {
         t.broadcast_as((n, pixels, width)).unwrap().contiguous().unwrap()
     };
     let (x, positions) = (rows(&image), rows(&positions));
-    let told = layers.tell.forward(&(&x + &positions).unwrap(), &keys, &values).unwrap();
-    let y = layers.norm.forward(&(x + told).unwrap()).unwrap();
-    let heard = layers.ask.forward(&questions, &(&y + positions).unwrap(), &y).unwrap();
-    [y.transpose(1, 2).unwrap(), heard]
+    let q = (&x + &positions).unwrap();
+    let to_token =
+        layers.to_token.forward(AttentionInputs { q: &q, k: &keys, v: &values }).unwrap();
+    let y = layers.norm.forward(&(x + to_token).unwrap()).unwrap();
+    let k = (&y + positions).unwrap();
+    let attended =
+        layers.to_image.forward(AttentionInputs { q: &token_queries, k: &k, v: &y }).unwrap();
+    [y.transpose(1, 2).unwrap(), attended]
 }
 
-fn fast(case: Case, count: usize) -> [Tensor; 2] {
+fn fast(case: AttentionCase, count: usize) -> [Tensor; 2] {
     let layers = Layers::new(case.config, DType::F32);
-    let [image, positions, keys, values, questions] = inputs(case, DType::F32);
+    let [image, positions, keys, values, token_queries] = inputs(case, DType::F32);
     let tiles = |t: &Tensor| ImageTiles::cut(t).unwrap();
     let queries = case.queried.then(|| {
         let rows = (&image + &positions).unwrap().transpose(1, 2).unwrap();
-        tiles(&layers.tell.queries(&rows).unwrap().transpose(1, 2).unwrap())
+        tiles(&layers.to_token.project_queries(&rows).unwrap().transpose(1, 2).unwrap())
     });
-    let told = layers.tell.tell(&keys, &values, case.queried).unwrap();
-    let asked = layers.ask.ask(&questions).unwrap();
+    let to_token = layers.to_token.absorbed_query(&keys, &values, case.queried).unwrap();
+    let to_image = layers.to_image.absorbed_key(&token_queries).unwrap();
     let first = if case.shared { image } else { image.narrow(0, 0, count).unwrap() };
     let (tokens, positions) = (tiles(&first), tiles(&positions));
-    let image = Image { tokens: &tokens, positions: &positions, queries: queries.as_ref() };
+    let image = ImageTokens { tokens: &tokens, positions: &positions, queries: queries.as_ref() };
     let norm = layers.norm.parameters();
-    let (told, asked) = (&told, &asked);
-    let exchange = Exchange { told, norm, asked, prompts: count, keep_image: true };
-    let Exchanged { image: made, seen } = exchange.with(image).unwrap();
+    let (image_to_token, token_to_image) = (&to_token, &to_image);
+    let attention =
+        TwoWayAttention { image_to_token, norm, token_to_image, prompts: count, keep_image: true };
+    let TwoWayAttentionOutput { image: made, attended } = attention.run(image).unwrap();
     // Nothing but the image is missing where it is not wanted.
-    let without = Exchange { keep_image: false, ..exchange }.with(image).unwrap();
-    assert!(without.image.is_none() && max_diff(&without.seen, &seen) == 0.0);
-    [made.unwrap().join().unwrap(), layers.ask.hear(&seen).unwrap()]
+    let without = TwoWayAttention { keep_image: false, ..attention }.run(image).unwrap();
+    assert!(without.image.is_none() && max_diff(&without.attended, &attended) == 0.0);
+    [made.unwrap().join().unwrap(), layers.to_image.absorbed_value(&attended).unwrap()]
 }
 
-fn cases() -> Vec<Case> {
+fn cases() -> Vec<AttentionCase> {
     let config = |width, inner, heads| AttentionConfig { width, inner, heads };
-    let case = |config, prompts, tokens, pixels| Case {
+    let case = |config, prompts, tokens, pixels| AttentionCase {
         config,
         prompts,
         tokens,
@@ -139,14 +144,14 @@ fn cases() -> Vec<Case> {
         case(config(7, 3, 3), 2, 17, 513),
     ] {
         all.push(case);
-        all.push(Case { queried: true, ..case });
-        all.push(Case { shared: false, ..case });
+        all.push(AttentionCase { queried: true, ..case });
+        all.push(AttentionCase { shared: false, ..case });
     }
     all
 }
 
 #[test]
-fn it_is_the_attentions_it_stands_for() {
+fn agrees_with_the_two_attentions_by_definition() {
     for case in cases() {
         let (found, expected) = (fast(case, case.prompts), plain(case));
         for (found, expected) in found.iter().zip(&expected) {
@@ -160,7 +165,7 @@ fn it_is_the_attentions_it_stands_for() {
 }
 
 #[test]
-fn a_prompt_s_bits_depend_neither_on_others_nor_on_threads() {
+fn a_prompts_bits_depend_neither_on_others_nor_on_threads() {
     for case in cases() {
         let run = |threads, count| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
@@ -179,35 +184,43 @@ fn a_prompt_s_bits_depend_neither_on_others_nor_on_threads() {
 }
 
 #[test]
-fn what_does_not_count_is_zeros_and_what_does_not_fit_is_refused() {
+fn prompts_beyond_the_count_are_zeros_and_other_shapes_are_refused() {
     let case = cases()[0];
     let layers = Layers::new(case.config, DType::F32);
-    let [image, positions, keys, values, questions] = inputs(case, DType::F32);
-    let told = layers.tell.tell(&keys, &values, false).unwrap();
-    let asked = layers.ask.ask(&questions).unwrap();
+    let [image, positions, keys, values, token_queries] = inputs(case, DType::F32);
+    let to_token = layers.to_token.absorbed_query(&keys, &values, false).unwrap();
+    let to_image = layers.to_image.absorbed_key(&token_queries).unwrap();
     let tiles = |t: &Tensor| ImageTiles::cut(t).unwrap();
     let (tokens, positions) = (tiles(&image), tiles(&positions));
     assert_eq!(max_diff(&tokens.join().unwrap(), &image), 0.0);
-    let (norm, asked) = (layers.norm.parameters(), &asked);
-    let exchange = Exchange { told: &told, norm, asked, prompts: 0, keep_image: true };
-    let image = Image { tokens: &tokens, positions: &positions, queries: None };
-    let none = exchange.with(image).unwrap();
-    assert_eq!(none.seen.dims(), [3, 64, 56]);
-    assert_eq!(max_diff(&none.seen, &none.seen.zeros_like().unwrap()), 0.0);
+    let norm = layers.norm.parameters();
+    let attention = TwoWayAttention {
+        image_to_token: &to_token,
+        norm,
+        token_to_image: &to_image,
+        prompts: 0,
+        keep_image: true,
+    };
+    let image = ImageTokens { tokens: &tokens, positions: &positions, queries: None };
+    let none = attention.run(image).unwrap();
+    assert_eq!(none.attended.dims(), [3, 64, 56]);
+    assert_eq!(max_diff(&none.attended, &none.attended.zeros_like().unwrap()), 0.0);
 
-    assert!(Exchange { prompts: 4, ..exchange }.with(image).is_err());
+    assert!(TwoWayAttention { prompts: 4, ..attention }.run(image).is_err());
     // Queries that keys of the other kind do not expect.
-    assert!(exchange.with(Image { queries: Some(&tokens), ..image }).is_err());
-    let queried = layers.tell.tell(&keys, &values, true).unwrap();
-    assert!(Exchange { told: &queried, ..exchange }.with(image).is_err());
+    assert!(attention.run(ImageTokens { queries: Some(&tokens), ..image }).is_err());
+    let queried = layers.to_token.absorbed_query(&keys, &values, true).unwrap();
+    assert!(TwoWayAttention { image_to_token: &queried, ..attention }.run(image).is_err());
     // Another number of pixels, of channels, of tokens.
     let other = tiles(&random(1, &[1, 64, 255]).to_dtype(DType::F32).unwrap());
-    assert!(exchange.with(Image { positions: &other, ..image }).is_err());
+    assert!(attention.run(ImageTokens { positions: &other, ..image }).is_err());
     let other = tiles(&random(1, &[1, 63, 256]).to_dtype(DType::F32).unwrap());
-    assert!(exchange.with(Image { tokens: &other, ..image }).is_err());
-    let few = layers.ask.ask(&questions.narrow(1, 0, 3).unwrap()).unwrap();
-    assert!(Exchange { asked: &few, ..exchange }.with(image).is_err());
-    assert!(layers.tell.tell(&keys, &values.narrow(1, 0, 3).unwrap(), false).is_err());
-    assert!(layers.ask.hear(&none.seen.narrow(2, 0, 3).unwrap()).is_err());
+    assert!(attention.run(ImageTokens { tokens: &other, ..image }).is_err());
+    let few = layers.to_image.absorbed_key(&token_queries.narrow(1, 0, 3).unwrap()).unwrap();
+    assert!(TwoWayAttention { token_to_image: &few, ..attention }.run(image).is_err());
+    assert!(
+        layers.to_token.absorbed_query(&keys, &values.narrow(1, 0, 3).unwrap(), false).is_err()
+    );
+    assert!(layers.to_image.absorbed_value(&none.attended.narrow(2, 0, 3).unwrap()).is_err());
     assert!(ImageTiles::cut(&random(1, &[1, 2, 3])).is_err());
 }

@@ -1,19 +1,20 @@
-//! The rest of a block from its first convolutions, for parts that many prompts share.
+//! The tail of a residual block, from the outputs of its first convolutions: those of an image are
+//! computed once for all prompts that share it.
 
-use super::forward::{Map, SQUARE, Shortcut, add};
+use super::forward::{NormedMap, Shortcut, gated_sum};
 use super::{EPS, GATE, SLOPE};
-use crate::ops::conv2d::cpu::{kernel, plain};
+use crate::ops::conv2d::cpu::{kernel, nchw};
 use crate::ops::conv2d::{Conv2dConfig, conv2d};
 use crate::ops::instance_norm::{instance_norm, instance_norm_leaky};
 use crate::ops::pointwise::leaky_relu;
 use candle_core::{CpuStorage, CustomOp3, DType, Layout, Result, Shape, Tensor};
 
-/// From the outputs of both branches' first convolutions, `main` and `shortcut` `[B, O, H, W]`, and
-/// `conv2 [O, O, 3, 3]` to the block's output.
+/// The block's output from the outputs of both branches' first convolutions, `main` and `shortcut`
+/// `[B, O, H, W]`, and the kernel `conv2 [O, O, 3, 3]`.
 ///
 /// # Errors
 /// When shapes do not fit.
-pub fn finish(main: &Tensor, shortcut: &Tensor, conv2: &Tensor) -> Result<Tensor> {
+pub fn tail(main: &Tensor, shortcut: &Tensor, conv2: &Tensor) -> Result<Tensor> {
     let tracked = [main, shortcut, conv2].iter().any(|t| t.track_op());
     let same = main.dims() == shortcut.dims() && main.dim(1)? == conv2.dim(1)?;
     #[cfg(feature = "kernels")]
@@ -27,13 +28,13 @@ pub fn finish(main: &Tensor, shortcut: &Tensor, conv2: &Tensor) -> Result<Tensor
         return leaky_relu(&sum, f64::from(SLOPE));
     }
     let (main, shortcut) = (main.contiguous()?, shortcut.contiguous()?);
-    main.apply_op3_no_bwd(&shortcut, &conv2.contiguous()?, &Finish)
+    main.apply_op3_no_bwd(&shortcut, &conv2.contiguous()?, &BlockTail)
 }
 
-/// `(main, shortcut, conv2) → y`, nothing tracked.
-struct Finish;
+/// The op `(main, shortcut, conv2) → y`, nothing tracked.
+struct BlockTail;
 
-impl CustomOp3 for Finish {
+impl CustomOp3 for BlockTail {
     fn name(&self) -> &'static str {
         "desam-se-block-finish"
     }
@@ -47,11 +48,11 @@ impl CustomOp3 for Finish {
         conv2: &CpuStorage,
         cl: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
-        let (main, shortcut) = (plain((main, ml))?, plain((shortcut, sl))?);
-        let first = Map::measure(main.values, main.planes);
-        let third = Map::measure(shortcut.values, shortcut.planes);
-        let weights = kernel((conv2, cl))?.0.pack(cl.shape().dims4()?.0);
-        let second = Map::convolve(&first.rectified(), SQUARE, &weights);
-        Ok((CpuStorage::F32(add(&second, Shortcut::Map(&third))?), ml.shape().clone()))
+        let (main, shortcut) = (nchw((main, ml))?, nchw((shortcut, sl))?);
+        let first = NormedMap::from_values(main.values, main.planes);
+        let third = NormedMap::from_values(shortcut.values, shortcut.planes);
+        let weights = kernel((conv2, cl))?.pack(cl.shape().dims4()?.0);
+        let second = NormedMap::convolve(&first.rectified(), &weights);
+        Ok((CpuStorage::F32(gated_sum(&second, Shortcut::Map(&third))?), ml.shape().clone()))
     }
 }

@@ -13,12 +13,12 @@ fn agrees_with_a_sum_in_f64() {
     for (rows, (inputs, outputs)) in rows.iter().flat_map(|r| shapes.map(|s| (*r, s))) {
         let (x, weight) = (numbers(1, rows * inputs), numbers(2, outputs * inputs));
         let (bias, residual) = (numbers(3, outputs), numbers(4, rows * outputs));
-        let dense = Dense { x: &x, weight: &weight, rows, inputs, outputs };
+        let dense = DenseGemm { x: &x, weight: &weight, rows, inputs, outputs };
         for (bias, residual) in
             [(&[][..], &[][..]), (&bias, &[]), (&[], &residual), (&bias, &residual)]
         {
-            let finish = Finish { bias, curve: Curve::Relu, residual };
-            let y = dense.product(finish).unwrap();
+            let epilogue = TileEpilogue { bias, activation: Activation::Relu, residual };
+            let y = dense.run(epilogue).unwrap();
             assert_eq!(y.len(), rows * outputs);
             for (i, y) in y.iter().enumerate() {
                 let (row, column) = (i / outputs, i % outputs);
@@ -40,9 +40,9 @@ fn agrees_with_a_sum_in_f64() {
 #[test]
 fn slices_of_other_sizes_are_refused() {
     let x = numbers(1, 12);
-    let dense = Dense { x: &x, weight: &x, rows: 3, inputs: 4, outputs: 3 };
-    assert!(dense.product(Finish::default()).is_ok());
-    assert!(Dense { rows: 4, ..dense }.product(Finish::default()).is_err());
-    assert!(dense.product(Finish { bias: &x, ..Finish::default() }).is_err());
-    assert!(dense.product(Finish { residual: &x, ..Finish::default() }).is_err());
+    let dense = DenseGemm { x: &x, weight: &x, rows: 3, inputs: 4, outputs: 3 };
+    assert!(dense.run(TileEpilogue::default()).is_ok());
+    assert!(DenseGemm { rows: 4, ..dense }.run(TileEpilogue::default()).is_err());
+    assert!(dense.run(TileEpilogue { bias: &x, ..TileEpilogue::default() }).is_err());
+    assert!(dense.run(TileEpilogue { residual: &x, ..TileEpilogue::default() }).is_err());
 }

@@ -1,8 +1,8 @@
-//! The affine map added to something, where a gradient is wanted: the sum alone is kept.
+//! The affine map plus a residual where a gradient is wanted: only the sum is kept.
 
 use super::cpu::{Sizes, column_sums};
+use crate::ops::gemm_conv::{DenseGemm, TileEpilogue};
 use crate::ops::matmul::dense;
-use crate::ops::product::{Dense, Finish};
 use crate::ops::vector::f32s;
 use candle_core::{CpuStorage, CustomOp3, Device, Layout, Result, Shape, Tensor, bail};
 
@@ -10,18 +10,18 @@ type Stored<'a> = (&'a CpuStorage, &'a Layout);
 
 /// `(x, parameters, to) → to + x · weightᵀ + bias`, f32: the parameters are the weight's numbers
 /// `[outputs, inputs]`, then the biases, if there are any.
-pub(super) struct LinearAdded {
+pub(super) struct LinearResidual {
     pub(super) outputs: usize,
 }
 
-impl LinearAdded {
+impl LinearResidual {
     fn sizes(&self, x: &Shape) -> Sizes {
         let inputs = x.dims().last().copied().unwrap_or(0);
         let rows = x.elem_count() / inputs.max(1);
         Sizes { rows, inputs, outputs: self.outputs }
     }
 
-    /// Weight and biases.
+    /// Splits the shared input into weight and biases.
     fn split<'a>(&self, parameters: &'a [f32], inputs: usize) -> Result<(&'a [f32], &'a [f32])> {
         match parameters.split_at_checked(self.outputs * inputs) {
             Some((weight, bias)) if [0, self.outputs].contains(&bias.len()) => Ok((weight, bias)),
@@ -34,7 +34,7 @@ impl LinearAdded {
     }
 }
 
-impl CustomOp3 for LinearAdded {
+impl CustomOp3 for LinearResidual {
     fn name(&self) -> &'static str {
         "desam-linear-added"
     }
@@ -56,8 +56,8 @@ impl CustomOp3 for LinearAdded {
         if let Some(last) = dims.last_mut() {
             *last = outputs;
         }
-        let finish = Finish { bias, residual, ..Finish::default() };
-        let y = Dense { x, weight, rows, inputs, outputs }.product(finish)?;
+        let epilogue = TileEpilogue { bias, residual, ..TileEpilogue::default() };
+        let y = DenseGemm { x, weight, rows, inputs, outputs }.run(epilogue)?;
         Ok((CpuStorage::F32(y), Shape::from(dims)))
     }
 
@@ -84,10 +84,10 @@ impl CustomOp3 for LinearAdded {
             }
             tensor(all, parameters.shape())
         });
-        let dto = to.track_op().then(|| match to.shape() == grad.shape() {
-            true => Ok(grad.clone()),
-            false => grad.sum_keepdim(0),
-        });
+        // A residual that was broadcast gets the sum over what it was added to.
+        let broadcast = to.shape() != grad.shape();
+        let dto =
+            to.track_op().then(|| if broadcast { grad.sum_keepdim(0) } else { Ok(grad.clone()) });
         Ok((dx.transpose()?, dparameters.transpose()?, dto.transpose()?))
     }
 }

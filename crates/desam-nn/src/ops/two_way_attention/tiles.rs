@@ -1,21 +1,20 @@
-//! An image as the exchange walks through it.
+//! Image tiles: the memory layout of an image that is processed a chunk of pixels at a time.
 
-use crate::ops::product::ROWS;
+use crate::ops::gemm_conv::ROWS;
 use crate::ops::vector::{build, f32s};
 use candle_core::{DType, Device, Result, Tensor, bail};
 
-/// Pixels of a stretch: what is made of one stays in the second cache from step to step.
+/// Pixels of a chunk: its tokens, scores and weights stay in the L2 cache from step to step.
 pub(super) const PIXELS: usize = 256;
 
-/// From channel to channel of a stretch. Not a power of two, so that channels do not all fall into
-/// the same places of a cache; a vector may begin at any pixel.
+/// Numbers from channel to channel of a chunk. Not a power of two, so that channels do not all fall
+/// into the same cache sets; the padding also lets a vector begin at any pixel.
 pub(super) const STRIDE: usize = PIXELS + 16;
 
-/// Images `[N, channels, P]`, f32 on the CPU, cut into stretches of pixels that lie in one piece
-/// each.
+/// Images `[N, channels, P]`, f32 on the CPU, in contiguous chunks of pixels.
 #[derive(Clone)]
 pub struct ImageTiles {
-    /// `[stretches, N, channels, STRIDE]`, the channels rounded up to whole tiles of the product.
+    /// `[chunks, N, channels, STRIDE]`, the channels rounded up to whole tiles of the microkernel.
     values: Vec<f32>,
     images: usize,
     channels: usize,
@@ -29,7 +28,7 @@ impl std::fmt::Debug for ImageTiles {
 }
 
 impl ImageTiles {
-    /// Cuts up `map [N, channels, P]`.
+    /// Cuts `map [N, channels, P]` into chunks.
     ///
     /// # Errors
     /// When it is not f32 on the CPU.
@@ -43,8 +42,8 @@ impl ImageTiles {
         let numbers = f32s(&storage, layout)?;
         let tile = tile_len(channels);
         let values = build(pixels.div_ceil(PIXELS) * images * tile, tile, |i, tile| {
-            let (stretch, image) = (i / images, i % images);
-            let from = stretch * PIXELS;
+            let (chunk, image) = (i / images, i % images);
+            let from = chunk * PIXELS;
             let len = PIXELS.min(pixels - from);
             for (channel, line) in tile.chunks_exact_mut(STRIDE).take(channels).enumerate() {
                 let begin = (image * channels + channel) * pixels + from;
@@ -55,12 +54,13 @@ impl ImageTiles {
         Ok(Self { values, images, channels, pixels })
     }
 
-    /// Tiles that were made in their order, `like` others in all but the number of images.
-    pub(super) fn made(values: Vec<f32>, images: usize, like: &Self) -> Self {
+    /// Tiles from values in the order of the field, with the sizes of `like` but for the number of
+    /// images.
+    pub(super) fn from_values(values: Vec<f32>, images: usize, like: &Self) -> Self {
         Self { values, images, ..*like }
     }
 
-    /// Put together again: `[N, channels, P]`.
+    /// The image as a tensor `[N, channels, P]`.
     ///
     /// # Errors
     /// None in practice.
@@ -68,8 +68,8 @@ impl ImageTiles {
         let Self { images, channels, pixels, .. } = *self;
         let values = build(images * channels * pixels, pixels, |i, line| {
             let (image, channel) = (i / channels, i % channels);
-            for (stretch, part) in line.chunks_mut(PIXELS).enumerate() {
-                let tile = self.tile(stretch, image);
+            for (chunk, part) in line.chunks_mut(PIXELS).enumerate() {
+                let tile = self.tile(chunk, image);
                 part.copy_from_slice(&tile[channel * STRIDE..][..part.len()]);
             }
             Ok(())
@@ -92,15 +92,15 @@ impl ImageTiles {
         self.pixels
     }
 
-    /// A stretch of an image, or of the one there is.
-    pub(super) fn tile(&self, stretch: usize, image: usize) -> &[f32] {
+    /// A chunk of image `image`, or of the only one where all prompts share it.
+    pub(super) fn tile(&self, chunk: usize, image: usize) -> &[f32] {
         let image = if self.images == 1 { 0 } else { image };
         let len = tile_len(self.channels);
-        &self.values[(stretch * self.images + image) * len..][..len]
+        &self.values[(chunk * self.images + image) * len..][..len]
     }
 }
 
-/// Numbers of a tile.
+/// Length of one chunk of one image.
 pub(super) fn tile_len(channels: usize) -> usize {
     channels.next_multiple_of(ROWS) * STRIDE
 }
