@@ -76,8 +76,8 @@ fn pick(path: &Path, choice: &SeriesChoice, mut contents: Contents) -> Result<Ch
     }
     let (listed, more) = contents.left_out.split_at(contents.left_out.len().min(LISTED));
     for other in listed {
-        let image_plane = if other.path.as_os_str().is_empty() { path } else { &other.path };
-        chosen.details.push(format!("{}: left out: {}", image_plane.display(), other.reason));
+        let file = if other.path.as_os_str().is_empty() { path } else { &other.path };
+        chosen.details.push(format!("{}: left out: {}", file.display(), other.reason));
     }
     if !more.is_empty() {
         chosen.details.push(format!("{}: {} more files left out", path.display(), more.len()));

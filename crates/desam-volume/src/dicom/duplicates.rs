@@ -46,7 +46,7 @@ pub(super) fn distinct(slices: Vec<Slice>) -> Result<Result<Distinct, String>> {
             kept.push(slice);
         } else if Arc::ptr_eq(&other.file, &slice.file) || !same(other, &slice)? {
             return Ok(Err(format!(
-                "{names} both have the SOPInstanceUID {} and lie at the same image_plane, and differ; \
+                "{names} both have the SOPInstanceUID {} and lie at the same place, and differ; \
                  move the wrong one to another folder",
                 slice.file.instance
             )));

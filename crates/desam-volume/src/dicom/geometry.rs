@@ -80,7 +80,7 @@ fn step(slices: &[Slice], normal: [f64; 3]) -> Result<[f64; 3], String> {
         let [a, b] = [&pair[0], &pair[1]].map(slice_names::placed);
         if *gap < SAME_PLACE {
             return Err(format!(
-                "{a} and {b} lie at the same image_plane ({} among {} slices): several echoes, moments or \
+                "{a} and {b} lie at the same place ({} among {} slices): several echoes, moments or \
                  copies in one series? Move all but one set to other folders",
                 counted(same, "such pair"),
                 slices.len()
@@ -95,7 +95,7 @@ fn step(slices: &[Slice], normal: [f64; 3]) -> Result<[f64; 3], String> {
         if usual - gap > OFF_PLACE * usual {
             return Err(format!(
                 "{a} and {b} are {gap:.2} mm apart where others are {usual:.2} mm: one of them is \
-                 out of image_plane; move it to another folder, or resample the series to equal distances"
+                 out of place; move it to another folder, or resample the series to equal distances"
             ));
         }
     }

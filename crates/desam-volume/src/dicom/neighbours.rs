@@ -3,7 +3,7 @@
 //! hardly ever intended, so there is a warning.
 
 use super::geometry::Stack;
-use super::peek;
+use super::series_uid;
 use std::path::Path;
 
 /// Files of the folder that are looked at; what lies farther from the file's name is not.
