@@ -48,10 +48,10 @@ fn agrees_with_the_plain_path_for_patches() {
 #[test]
 fn takes_non_contiguous_input_and_empty_batches() {
     let [x, w] = case(2, 3, 4, (5, 6), 3).map(|t| t.to_dtype(DType::F32).unwrap());
-    let turned = x.transpose(2, 3).unwrap();
+    let transposed = x.transpose(2, 3).unwrap();
     let config = Conv2dConfig::same(3);
-    let expected = plain(&turned.contiguous().unwrap(), &w, config).unwrap();
-    assert!(max_diff(&conv2d(&turned, &w, config).unwrap(), &expected) < 2e-5);
+    let expected = plain(&transposed.contiguous().unwrap(), &w, config).unwrap();
+    assert!(max_diff(&conv2d(&transposed, &w, config).unwrap(), &expected) < 2e-5);
     let nothing = x.narrow(0, 0, 0).unwrap();
     assert_eq!(conv2d(&nothing, &w, config).unwrap().dims(), &[0, 4, 5, 6]);
     let blind = conv2d(&x.narrow(1, 0, 0).unwrap(), &w.narrow(1, 0, 0).unwrap(), config).unwrap();
@@ -175,14 +175,14 @@ fn kernels_take_weights_in_f32() {
 }
 
 #[test]
-fn kernels_take_turned_input_offsets_and_nothing() {
+fn kernels_take_transposed_input_offsets_and_nothing() {
     for (dtype, limit) in [SINGLE, BRAIN, HALF] {
         for k in [1, 3] {
             let config = Conv2dConfig::same(k);
             let part = |t: &[Tensor]| -> Result<Vec<Tensor>> {
-                let turned = t[0].transpose(2, 3)?;
+                let transposed = t[0].transpose(2, 3)?;
                 // One image of two, at an odd place: 3 · 5 · 3 numbers in.
-                Ok(vec![turned, t[0].narrow(0, 1, 1)?, t[1].narrow(0, 1, 2)?])
+                Ok(vec![transposed, t[0].narrow(0, 1, 1)?, t[1].narrow(0, 1, 2)?])
             };
             for which in 0..2 {
                 compare_kernels(

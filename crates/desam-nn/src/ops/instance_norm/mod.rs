@@ -4,7 +4,7 @@ pub(crate) mod cpu;
 pub(crate) mod gpu;
 mod moments;
 
-pub(crate) use moments::{Moments, Part};
+pub(crate) use moments::{Moments, PartMoments};
 
 use super::pointwise;
 use super::vector::build;
