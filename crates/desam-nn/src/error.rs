@@ -1,4 +1,4 @@
-//! What can go wrong when parameters meet a module.
+//! Errors of loading parameters into a module.
 
 /// Result of this crate, outside tensor forwards.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -24,7 +24,7 @@ impl std::fmt::Display for ShapeMismatch {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The checkpoint's keys and shapes are not the module's.
+    /// The checkpoint's keys or shapes do not match the module's.
     #[error("{}", mismatch_message(missing, unexpected, misshapen))]
     Parameters {
         /// Parameters the module has and the checkpoint lacks.

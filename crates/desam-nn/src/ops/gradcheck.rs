@@ -1,4 +1,5 @@
-//! Gradients against central finite differences in f64, for the tests of every op.
+//! Gradient check against central finite differences in f64, and comparisons of fast and plain paths,
+//! for the tests of every op.
 
 use candle_core::{DType, Device, Result, Tensor, Var};
 use rand::{Rng, SeedableRng};
@@ -21,8 +22,8 @@ pub(crate) fn max_diff(a: &Tensor, b: &Tensor) -> f64 {
     d.abs().unwrap().flatten_all().unwrap().max(0).unwrap().to_scalar().unwrap()
 }
 
-/// Checks the gradient of `sum(f(inputs) · fixed random weights)` with respect to every input.
-/// Central differences with step 1e-5 in f64 are good to about 1e-9 here; the bound is 1e-6.
+/// Gradient check of `sum(f(inputs) · fixed random weights)` with respect to every input. In f64, since
+/// in f32 the differences would drown in rounding. Central differences with step 1e-5 in f64 are good to about 1e-9 here; the bound is 1e-6.
 pub(crate) fn check(inputs: &[Tensor], f: impl Fn(&[Tensor]) -> Result<Tensor>) {
     let vars: Vec<Var> = inputs.iter().map(|t| Var::from_tensor(t).unwrap()).collect();
     let tensors: Vec<Tensor> = vars.iter().map(|v| v.as_tensor().clone()).collect();
@@ -72,8 +73,8 @@ fn results(vars: Vec<Var>, f: impl Fn(&[Tensor]) -> Result<Tensor>, dtype: DType
     all
 }
 
-/// The fast f32 path against the plain one in f64, values and gradients: within 2e-5 of the largest
-/// number there is, or of 1 where all are smaller.
+/// Compares the fast f32 path with the plain one in f64, values and gradients: within 2e-5 of the
+/// largest number, or of 1 where all are smaller. f64 is the reference: it is exact next to f32.
 pub(crate) fn compare(
     inputs: &[Tensor],
     fast: impl Fn(&[Tensor]) -> Result<Tensor>,
@@ -92,7 +93,7 @@ pub(crate) fn compare(
         let error = max_diff(found, expected) / size;
         assert!(error < 2e-5, "result {i} of {:?}: {error}", inputs[0].dims());
     }
-    // Where nothing is tracked the values are the same.
+    // Without gradient tracking the values have the same bits.
     assert_eq!(max_diff(&fast(&single).unwrap(), &found[0]), 0.0);
 }
 

@@ -1,18 +1,18 @@
-//! Matrix product on slices: a safe face for the `gemm` crate.
+//! Matrix product on slices: a safe wrapper of the `gemm` crate.
 
 use candle_core::{CpuStorage, Layout, Result, WithDType, bail};
 use gemm::Parallelism;
 
-/// Where a row-major matrix lies in a slice.
+/// Shape and strides of a matrix in a slice.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct View {
     /// Rows.
     pub(crate) rows: usize,
     /// Columns.
     pub(crate) cols: usize,
-    /// Steps from one row to the next.
+    /// Numbers from one row to the next.
     pub(crate) row_stride: usize,
-    /// Steps from one column to the next.
+    /// Numbers from one column to the next.
     pub(crate) col_stride: usize,
 }
 
@@ -37,6 +37,16 @@ impl View {
         }
     }
 
+    /// A matrix of this layout in `numbers`.
+    pub(crate) fn on<T>(self, numbers: &[T]) -> Matrix<'_, T> {
+        Matrix { numbers, view: self }
+    }
+
+    /// An output of this layout in `numbers`.
+    pub(crate) fn on_mut<T>(self, numbers: &mut [T]) -> MatrixMut<'_, T> {
+        MatrixMut { numbers, view: self }
+    }
+
     fn fits(&self, len: usize) -> bool {
         self.rows == 0
             || self.cols == 0
@@ -44,7 +54,28 @@ impl View {
     }
 }
 
-/// A number that `gemm` multiplies well.
+/// A matrix in a slice.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Matrix<'a, T> {
+    pub(crate) numbers: &'a [T],
+    pub(crate) view: View,
+}
+
+impl<T> Matrix<'_, T> {
+    /// The transpose, without a copy.
+    pub(crate) fn t(self) -> Self {
+        Self { view: self.view.t(), ..self }
+    }
+}
+
+/// A matrix that is written to.
+#[derive(Debug)]
+pub(crate) struct MatrixMut<'a, T> {
+    numbers: &'a mut [T],
+    view: View,
+}
+
+/// A float type of the `gemm` crate.
 pub(crate) trait Real: WithDType + Send + Sync + 'static {
     const ZERO: Self;
     const ONE: Self;
@@ -60,34 +91,40 @@ impl Real for f64 {
     const ONE: Self = 1.0;
 }
 
-/// The numbers of a contiguous operand.
-pub(crate) fn dense<'a, T: WithDType>(
-    (storage, layout): (&'a CpuStorage, &Layout),
-) -> Result<&'a [T]> {
+/// A tensor as candle passes it to an op.
+pub(crate) type Stored<'a> = (&'a CpuStorage, &'a Layout);
+
+/// The slice of a contiguous operand.
+pub(crate) fn dense<'a, T: WithDType>(stored: (&'a CpuStorage, &Layout)) -> Result<&'a [T]> {
+    let (storage, layout) = stored;
     match layout.contiguous_offsets() {
         Some((start, end)) => Ok(&storage.as_slice::<T>()?[start..end]),
         None => bail!("operand is not contiguous"),
     }
 }
 
-/// Whether the product replaces what the destination holds or is added to it.
+/// Factor of the output before the product is added, as BLAS's beta.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Beta {
+    /// The product replaces the output.
     Zero,
+    /// The product is added to the output.
     One,
 }
 
-/// `out ← lhs · rhs` or `out ← out + lhs · rhs`.
+/// Matrix product `out ← lhs · rhs` or `out ← out + lhs · rhs`.
 ///
 /// # Errors
 /// When the shapes do not chain or a view reaches beyond its slice.
 pub(crate) fn matmul<T: Real>(
-    (out, to): (&mut [T], View),
-    (lhs, l): (&[T], View),
-    (rhs, r): (&[T], View),
+    out: MatrixMut<'_, T>,
+    lhs: Matrix<'_, T>,
+    rhs: Matrix<'_, T>,
     beta: Beta,
     parallelism: Parallelism,
 ) -> Result<()> {
+    let MatrixMut { numbers: out, view: to } = out;
+    let (Matrix { numbers: lhs, view: l }, Matrix { numbers: rhs, view: r }) = (lhs, rhs);
     let chains = l.rows == to.rows && l.cols == r.rows && r.cols == to.cols;
     if !chains || !to.fits(out.len()) || !l.fits(lhs.len()) || !r.fits(rhs.len()) {
         bail!("matmul: {l:?} of {} × {r:?} of {} → {to:?} of {}", lhs.len(), rhs.len(), out.len());

@@ -1,9 +1,12 @@
-//! Tensor operations, one folder each.
+//! Tensor ops with gradients, one folder each.
 //!
-//! Every op is differentiable wherever an input is tracked (`Tensor::track_op`) and takes a faster
-//! path without a gradient where none is. What an op computes is defined by its plain path; the
-//! fast one is tested against it. [`two_way_attention`] alone knows no gradients: it stands for a sequence of
-//! ops where nothing is to be trained.
+//! Every op is differentiable wherever an input is tracked (`Tensor::track_op`), and takes a faster path
+//! without a gradient where none is. What an op computes is defined by its `plain` path; the fast one is
+//! tested against it in f64. Only [`two_way_attention`] has no gradient: it replaces a sequence of ops at
+//! inference.
+//!
+//! Shared parts: `vector` (SIMD kernels of any width), `gemm_conv` (implicit GEMM, weight gradients, dense
+//! GEMM over one register tile), `matmul` (a safe wrapper of `gemm`).
 
 pub mod adam;
 pub mod conv2d;

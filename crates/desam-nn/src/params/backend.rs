@@ -1,4 +1,4 @@
-//! The `VarBuilder` backend that writes down what a constructor asks for.
+//! Recording `VarBuilder` backend: notes every parameter that a constructor requests.
 
 use super::{LoadOptions, LoadReport, Missing, Tensors, init};
 use crate::ShapeMismatch;
@@ -8,7 +8,7 @@ use candle_nn::var_builder::SimpleBackend;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// What has been asked for so far.
+/// Parameters requested so far.
 #[derive(Default)]
 struct Log {
     tensors: Tensors,
@@ -28,15 +28,15 @@ impl Recorder {
         Self { given, options, log: Mutex::new(Log::default()) }
     }
 
-    /// Everything served, and the report with the names that nobody asked for.
+    /// All parameters served, and the report with the checkpoint's unused names.
     pub(super) fn finish(&self) -> (Tensors, BTreeMap<String, Var>, LoadReport) {
         let mut log = std::mem::take(&mut *self.lock());
-        let unasked = self.given.keys().filter(|k| !log.tensors.contains_key(*k));
-        log.report.unexpected = unasked.cloned().collect();
+        let unused = self.given.keys().filter(|k| !log.tensors.contains_key(*k));
+        log.report.unexpected = unused.cloned().collect();
         (log.tensors, log.vars, log.report)
     }
 
-    /// A poisoned lock only means that another constructor panicked; the log itself is whole.
+    /// Locks the log. A poisoned lock only means that another constructor panicked; the log is intact.
     fn lock(&self) -> MutexGuard<'_, Log> {
         self.log.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -67,7 +67,7 @@ impl Recorder {
     }
 }
 
-/// The recorder as the `VarBuilder` holds it, while [`super::load`] keeps the other end.
+/// The recorder as the `VarBuilder` owns it; [`super::load`] keeps another reference.
 pub(super) struct Shared(pub(super) Arc<Recorder>);
 
 impl SimpleBackend for Shared {

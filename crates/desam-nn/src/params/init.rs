@@ -1,4 +1,4 @@
-//! Drawing a parameter from a seed and its name.
+//! Parameter initialisation from a seed and the parameter's name.
 
 use candle_core::{Device, Result, Shape, Tensor};
 use candle_nn::Init;
@@ -6,7 +6,8 @@ use candle_nn::init::NormalOrUniform;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-/// A ChaCha stream of its own for every (seed, name): FNV-1a of the name picks the stream.
+/// The ChaCha stream of a (seed, name): the FNV-1a hash of the name selects the stream, so the order of
+/// construction does not matter.
 fn stream(seed: u64, name: &str) -> ChaCha8Rng {
     let hash = name.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |h, b| {
         (h ^ u64::from(b)).wrapping_mul(0x0000_0100_0000_01b3)
@@ -16,7 +17,7 @@ fn stream(seed: u64, name: &str) -> ChaCha8Rng {
     rng
 }
 
-/// Two standard normals by Box and Muller's transform.
+/// Two standard normal numbers (Box-Muller transform).
 fn normal_pair(rng: &mut ChaCha8Rng) -> [f64; 2] {
     let u: f64 = 1.0 - rng.random::<f64>();
     let angle = std::f64::consts::TAU * rng.random::<f64>();
@@ -33,7 +34,7 @@ fn uniform(rng: &mut ChaCha8Rng, count: usize, lo: f64, up: f64) -> Vec<f32> {
     (0..count).map(|_| (lo + (up - lo) * rng.random::<f64>()) as f32).collect()
 }
 
-/// A tensor for parameter `name`, always the same for the same seed, name, shape and distribution.
+/// Initial value of parameter `name`: always the same for the same seed, name, shape and distribution.
 pub(super) fn draw(
     seed: u64,
     name: &str,
@@ -77,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn normals_have_the_moments_they_were_asked_for() {
+    fn normals_have_the_requested_moments() {
         let v = values(3, "n", Init::Randn { mean: 2.0, stdev: 0.5 });
         let n = v.len() as f32;
         let mean = v.iter().sum::<f32>() / n;

@@ -1,4 +1,4 @@
-//! Parameters: from a checkpoint, or from a seed where the checkpoint has none.
+//! Parameter loading from a checkpoint, and initialisation from a seed where the checkpoint has none.
 //!
 //! [`load`] runs a module's own constructor against a recording `VarBuilder`, so the list of
 //! parameters is written down once, in the constructor, and loading, initialising and checking all
@@ -20,13 +20,13 @@ use std::sync::Arc;
 /// Tensors by official name, in the order of their names.
 pub type Tensors = BTreeMap<String, Tensor>;
 
-/// What to do about a parameter that the checkpoint does not hold.
+/// Policy for a parameter that the checkpoint does not hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Missing {
     /// Report it as missing.
     Refuse,
-    /// Draw it from a ChaCha stream keyed by this seed and the parameter's name, by the
-    /// distribution its layer asks for (PyTorch's defaults). The order of construction does not
+    /// Initialise it from a ChaCha stream keyed by this seed and the parameter's name, with its layer's
+    /// distribution (PyTorch's defaults). The order of construction does not
     /// matter.
     Initialise {
         /// The seed.
@@ -34,14 +34,14 @@ pub enum Missing {
     },
 }
 
-/// How to load a module.
+/// Options of [`load`].
 #[derive(Debug, Clone)]
 pub struct LoadOptions {
-    /// What to do about parameters that are not there.
+    /// Policy for missing parameters.
     pub missing: Missing,
-    /// Whether the parameters shall receive gradients.
+    /// Whether the parameters are variables, which get gradients.
     pub trainable: bool,
-    /// Where they shall live.
+    /// Their device.
     pub device: Device,
 }
 
@@ -51,27 +51,27 @@ impl LoadOptions {
         Self { missing: Missing::Refuse, trainable: false, device: Device::Cpu }
     }
 
-    /// Frozen, on the CPU, what is missing being drawn from `seed`.
+    /// Frozen, on the CPU, missing parameters initialised from `seed`.
     pub fn seeded(seed: u64) -> Self {
         Self { trainable: false, ..Self::trainable(seed) }
     }
 
-    /// Trainable, on the CPU, what is missing being drawn from `seed`.
+    /// Trainable, on the CPU, missing parameters initialised from `seed`.
     pub fn trainable(seed: u64) -> Self {
         Self { missing: Missing::Initialise { seed }, trainable: true, device: Device::Cpu }
     }
 }
 
-/// A module with its parameters by name.
+/// A loaded module with its parameters by name.
 #[derive(Debug)]
 pub struct Loaded<M> {
     /// The module.
     pub module: M,
-    /// Every parameter the module asked for, as it uses them.
+    /// Every parameter of the module.
     pub tensors: Tensors,
-    /// The same as variables, where they are trainable; empty otherwise.
+    /// The same as variables if they are trainable; empty otherwise.
     pub vars: BTreeMap<String, Var>,
-    /// What was missing, unexpected, misshapen or initialised.
+    /// Missing, unexpected, misshapen and initialised parameters.
     pub report: LoadReport,
 }
 

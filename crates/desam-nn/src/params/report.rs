@@ -1,8 +1,8 @@
-//! One report of everything that does not fit.
+//! Report of a parameter loading: everything that does not match.
 
 use crate::{Error, Result, ShapeMismatch};
 
-/// What was found when parameters met a module.
+/// Mismatches between a checkpoint's parameters and a module's.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct LoadReport {
     /// Parameters the module has and the checkpoint lacks.
@@ -11,12 +11,12 @@ pub struct LoadReport {
     pub unexpected: Vec<String>,
     /// Parameters whose shapes differ.
     pub misshapen: Vec<ShapeMismatch>,
-    /// Parameters that were drawn from a seed.
+    /// Parameters that were initialised from a seed.
     pub initialised: Vec<String>,
 }
 
 impl LoadReport {
-    /// Adds another part's findings to these.
+    /// Adds the findings of another module.
     pub fn merge(&mut self, other: Self) {
         self.missing.extend(other.missing);
         self.unexpected.extend(other.unexpected);

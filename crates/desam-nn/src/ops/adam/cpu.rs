@@ -1,4 +1,4 @@
-//! Adam's step in one walk over parameter, gradient and moments, in place.
+//! Adam's step on the CPU: one pass over parameter, gradient and moments, in place.
 
 use super::{AdamStep, Moments};
 use crate::ops::matmul::{Real, dense};
@@ -7,7 +7,7 @@ use candle_core::{CpuStorage, InplaceOp1, Layout, Result, Storage, Tensor, Var, 
 use rayon::prelude::*;
 use std::cell::RefCell;
 
-/// A number with a square root, and where such numbers are stored.
+/// A float type with a square root and its storage in candle.
 pub(super) trait Root: Real {
     fn root(self) -> Self;
     fn stored(storage: &mut CpuStorage) -> Option<&mut Vec<Self>>;
@@ -33,7 +33,7 @@ macro_rules! root {
 root!(f32, F32);
 root!(f64, F64);
 
-/// A change of a tensor's numbers where they are.
+/// An in-place op on a tensor's storage.
 struct Change<F>(RefCell<F>);
 
 impl<F: FnMut(&mut CpuStorage, &Layout) -> Result<()>> InplaceOp1 for Change<F> {
@@ -46,7 +46,7 @@ impl<F: FnMut(&mut CpuStorage, &Layout) -> Result<()>> InplaceOp1 for Change<F> 
     }
 }
 
-/// Runs `f` on the numbers of a tensor without gaps.
+/// Runs `f` on the numbers of a contiguous tensor.
 fn change<T: Root>(tensor: &Tensor, mut f: impl FnMut(&mut [T]) -> Result<()>) -> Result<()> {
     let on_storage = |storage: &mut CpuStorage, layout: &Layout| match (
         layout.contiguous_offsets(),
@@ -58,7 +58,7 @@ fn change<T: Root>(tensor: &Tensor, mut f: impl FnMut(&mut [T]) -> Result<()>) -
     tensor.inplace_op1(&Change(RefCell::new(on_storage)))
 }
 
-/// The constants in the parameter's type, as candle rounds them in the elementary ops.
+/// The step's constants in the parameter's type, rounded as candle rounds them in the elementary ops.
 #[derive(Clone, Copy)]
 struct Factors<T> {
     keep: [T; 2],
@@ -97,7 +97,7 @@ pub(super) fn apply<T: Root>(
                 let moments = first.par_chunks_mut(CHUNK).zip(second.par_chunks_mut(CHUNK));
                 let chunks = values.par_chunks_mut(CHUNK).zip(grad.par_chunks(CHUNK)).zip(moments);
                 chunks.for_each(|((values, grad), (first, second))| {
-                    dispatch(|| walk(factors, (values, grad), [first, second]));
+                    dispatch(|| update(factors, values, grad, [first, second]));
                 });
                 Ok(())
             })
@@ -106,7 +106,7 @@ pub(super) fn apply<T: Root>(
 }
 
 #[inline(always)]
-fn walk<T: Root>(f: Factors<T>, (values, grad): (&mut [T], &[T]), moments: [&mut [T]; 2]) {
+fn update<T: Root>(f: Factors<T>, values: &mut [T], grad: &[T], moments: [&mut [T]; 2]) {
     let [first, second] = moments;
     let moments = first.iter_mut().zip(second);
     for ((value, g), (first, second)) in values.iter_mut().zip(grad).zip(moments) {

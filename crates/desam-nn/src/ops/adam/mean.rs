@@ -1,18 +1,18 @@
-//! Running means of parameters.
+//! Exponential moving average (EMA) of parameters.
 
 use candle_core::{Result, Tensor, bail};
 
-/// A running mean and what it follows, of one shape.
+/// An exponential moving average and the parameter it follows, of one shape.
 #[derive(Debug)]
 pub struct Following<'a> {
-    /// Changed where it is, or replaced.
+    /// The average: changed in place, or replaced.
     pub mean: &'a mut Tensor,
-    /// Read.
+    /// The parameter.
     pub value: &'a Tensor,
 }
 
-/// Each mean goes the share `rest` of its way to its value: `mean + (value - mean) · rest`, in this
-/// arithmetic everywhere; f32 on a GPU in one launch.
+/// Updates exponential moving averages, `mean + (value - mean) · rest` with `rest` = 1 - decay, in this
+/// arithmetic on every device; f32 on a GPU in one launch.
 ///
 /// # Errors
 /// When shapes, types or devices differ or a tensor operation fails.
@@ -27,8 +27,8 @@ pub fn follow_all(means: &mut [Following<'_>], rest: f64) -> Result<()> {
         return Ok(());
     }
     for Following { mean, value } in means {
-        let way = (value.detach() - &**mean)?;
-        **mean = (&**mean + (way * rest)?)?;
+        let difference = (value.detach() - &**mean)?;
+        **mean = (&**mean + (difference * rest)?)?;
     }
     Ok(())
 }

@@ -1,4 +1,5 @@
-//! Adam's step, with decoupled weight decay, the length of gradients, and parameters' running means.
+//! The Adam optimizer's step with decoupled weight decay (AdamW), the gradient norm for clipping, and
+//! exponential moving averages of parameters.
 
 mod cpu;
 #[cfg(feature = "kernels")]
@@ -16,18 +17,18 @@ pub use norm::{square_sum, square_sum_all};
 
 use candle_core::{DType, Result, Tensor, Var};
 
-/// The two moments of one parameter. A step changes them where they are: who wants to keep their
-/// numbers copies them ([`Tensor::copy`]).
+/// The optimizer state of one parameter: both moments. A step changes them in place; copy them
+/// ([`Tensor::copy`]) to keep their values.
 #[derive(Debug)]
 pub struct Moments {
-    /// Mean of the gradient.
+    /// Running mean of the gradient.
     pub first: Tensor,
-    /// Mean of its square.
+    /// Running mean of its square.
     pub second: Tensor,
 }
 
 impl Moments {
-    /// Both zero: before the first step.
+    /// Both zero, as before the first step.
     ///
     /// # Errors
     /// When a tensor operation fails.
@@ -36,7 +37,7 @@ impl Moments {
     }
 }
 
-/// A parameter with all that its step reads and changes, of one shape.
+/// A parameter with its gradient and its moments, all of one shape.
 #[derive(Debug)]
 pub struct Parameter<'a> {
     /// Changed.
@@ -61,14 +62,14 @@ impl Parameter<'_> {
         Ok(())
     }
 
-    /// Whether all is of this type and what is changed has no gaps.
+    /// Whether all are of this type, and those changed in place contiguous.
     fn fits(&self, dtype: DType) -> bool {
         let all = self.tensors();
         all.iter().all(|t| t.dtype() == dtype) && [0, 2, 3].iter().all(|i| all[*i].is_contiguous())
     }
 }
 
-/// Constants of a step.
+/// Hyperparameters of one Adam step.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct AdamStep {
     /// Decay of the first moment.
@@ -84,18 +85,18 @@ pub struct AdamStep {
     /// Weight decay, decoupled from the gradient (Loshchilov and Hutter; PyTorch's AdamW): the
     /// parameter shrinks by `rate · decay` of itself. 0 is Adam.
     pub decay: f64,
-    /// What the gradient is multiplied with, below 1 where it is too long. 1 changes no bit.
+    /// Factor of the gradient: below 1 where gradient clipping shortens it. 1 changes no bit.
     pub scale: f64,
 }
 
 impl AdamStep {
-    /// Learning rate by the first moment's correction, and the root of the second's.
+    /// Bias correction: the learning rate divided by the first moment's, and the root of the second's.
     fn corrections(&self) -> [f64; 2] {
         let power = i32::try_from(self.step).unwrap_or(i32::MAX);
         [self.rate / (1.0 - self.beta1.powi(power)), (1.0 - self.beta2.powi(power)).sqrt()]
     }
 
-    /// What is left of the parameter before the gradient's part.
+    /// Factor of the parameter after weight decay.
     fn kept(&self) -> f64 {
         1.0 - self.rate * self.decay
     }
@@ -109,8 +110,8 @@ impl AdamStep {
         self.apply_all(&mut [Parameter { var, grad, moments }])
     }
 
-    /// Takes the step of all parameters, in place: on a GPU in one launch for f32, on the CPU in one
-    /// walk over each for f32 and f64, elsewhere by [`AdamStep::plain`]; the arithmetic is the same.
+    /// Updates all parameters in place: on a GPU in one launch for f32 (multi-tensor), on the CPU in one
+    /// pass over each for f32 and f64, elsewhere by [`AdamStep::plain`]; the arithmetic is the same.
     ///
     /// # Errors
     /// When shapes, types or devices differ, before anything was changed, or a tensor operation fails.

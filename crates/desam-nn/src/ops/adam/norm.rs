@@ -1,12 +1,12 @@
-//! The length of gradients.
+//! Gradient norm, for gradient clipping.
 
 use crate::ops::matmul::{Real, dense};
 use crate::ops::vector::CHUNK;
 use candle_core::{DType, Result, Storage, Tensor, bail};
 use rayon::prelude::*;
 
-/// Sum of the squares of all numbers, in double precision: chunk by chunk in their order, so that
-/// its bits do not depend on the threads. Other types and devices than f32 and f64 on the CPU take
+/// Squared L2 norm: the sum of the squares of all numbers, in double precision. Chunks are added in their
+/// order, so the bits do not depend on the threads. Other types and devices than f32 and f64 on the CPU take
 /// elementary ops.
 ///
 /// # Errors
@@ -19,7 +19,7 @@ pub fn square_sum(tensor: &Tensor) -> Result<f64> {
     }
 }
 
-/// The same of all numbers of all tensors: their sums in order; on a GPU in two launches for f32,
+/// Squared L2 norm of all tensors together, their sums added in order; on a GPU in two launches for f32,
 /// in double precision too, block by block.
 ///
 /// # Errors
@@ -61,8 +61,8 @@ mod tests {
                 let tensor = random(3, shape).to_dtype(dtype).unwrap();
                 let expected = if tensor.elem_count() == 0 { 0.0 } else { plain(&tensor).unwrap() };
                 let close = f64::EPSILON * tensor.elem_count() as f64 * expected;
-                let turned = tensor.t().unwrap_or_else(|_| tensor.clone());
-                for tensor in [&tensor, &turned] {
+                let transposed = tensor.t().unwrap_or_else(|_| tensor.clone());
+                for tensor in [&tensor, &transposed] {
                     let found = square_sum(tensor).unwrap();
                     assert!((found - expected).abs() <= close, "{dtype:?} {shape:?}: {found}");
                 }

@@ -10,14 +10,14 @@ pub(super) fn tuned(number: u32) -> AdamStep {
     AdamStep { decay: 0.3, scale: 1.0 / f64::from(number + 1), ..step(number) }
 }
 
-type Way<'a> = &'a dyn Fn(u32, &Var, &Tensor, &mut Moments) -> Result<()>;
+type StepFn<'a> = &'a dyn Fn(u32, &Var, &Tensor, &mut Moments) -> Result<()>;
 
 /// Five steps with changing gradients: parameter and moments.
-fn run(start: &Tensor, grads: impl Fn(u32) -> Tensor, way: Way<'_>) -> [Tensor; 3] {
+fn run(start: &Tensor, grads: impl Fn(u32) -> Tensor, apply: StepFn<'_>) -> [Tensor; 3] {
     let var = Var::from_tensor(start).unwrap();
     let mut moments = Moments::zeros(&var).unwrap();
     for i in 1..6 {
-        way(i, &var, &grads(i), &mut moments).unwrap();
+        apply(i, &var, &grads(i), &mut moments).unwrap();
     }
     [var.into_inner(), moments.first, moments.second]
 }
@@ -43,11 +43,11 @@ fn one_walk_is_the_elementary_ops_bit_for_bit() {
 }
 
 #[test]
-fn takes_a_turned_gradient_and_refuses_another_shape() {
+fn takes_a_transposed_gradient_and_refuses_another_shape() {
     let start = random(1, &[4, 6]);
-    let turned = |i: u32| random(u64::from(i), &[6, 4]).t().unwrap();
-    let plain = |i: u32| turned(i).contiguous().unwrap();
-    let a = run(&start, turned, &|i, v, g, m| step(i).apply(v, g, m));
+    let transposed = |i: u32| random(u64::from(i), &[6, 4]).t().unwrap();
+    let plain = |i: u32| transposed(i).contiguous().unwrap();
+    let a = run(&start, transposed, &|i, v, g, m| step(i).apply(v, g, m));
     let b = run(&start, plain, &|i, v, g, m| step(i).plain(v, g, m));
     assert!(a.iter().zip(&b).all(|(a, b)| max_diff(a, b) == 0.0));
     let var = Var::from_tensor(&start).unwrap();

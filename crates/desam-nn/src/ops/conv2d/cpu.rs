@@ -1,11 +1,8 @@
 //! Convolution with same padding in f32 on the CPU: forward, input gradient, weight gradient.
 
 use crate::ops::gemm_conv::{self, ConvKernel, ImageDims, NchwView, Window, implicit_gemm};
-use crate::ops::matmul::dense;
-use candle_core::{CpuStorage, Layout, Result};
-
-/// A tensor as candle passes it to an op.
-pub(crate) type Stored<'a> = (&'a CpuStorage, &'a Layout);
+use crate::ops::matmul::{Stored, dense};
+use candle_core::Result;
 
 /// A view of a contiguous `[B, C, H, W]`.
 pub(crate) fn nchw(stored: Stored<'_>) -> Result<NchwView<'_>> {

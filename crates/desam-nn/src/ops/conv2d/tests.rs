@@ -48,10 +48,10 @@ fn agrees_with_the_plain_path_for_patches() {
 #[test]
 fn takes_non_contiguous_input_and_empty_batches() {
     let [x, w] = case(2, 3, 4, (5, 6), 3).map(|t| t.to_dtype(DType::F32).unwrap());
-    let turned = x.transpose(2, 3).unwrap();
+    let transposed = x.transpose(2, 3).unwrap();
     let config = Conv2dConfig::same(3);
-    let expected = plain(&turned.contiguous().unwrap(), &w, config).unwrap();
-    assert!(max_diff(&conv2d(&turned, &w, config).unwrap(), &expected) < 2e-5);
+    let expected = plain(&transposed.contiguous().unwrap(), &w, config).unwrap();
+    assert!(max_diff(&conv2d(&transposed, &w, config).unwrap(), &expected) < 2e-5);
     let nothing = x.narrow(0, 0, 0).unwrap();
     assert_eq!(conv2d(&nothing, &w, config).unwrap().dims(), &[0, 4, 5, 6]);
     let blind = conv2d(&x.narrow(1, 0, 0).unwrap(), &w.narrow(1, 0, 0).unwrap(), config).unwrap();

@@ -1,11 +1,11 @@
 //! Transposed 2×2 convolution in f32 on the CPU: forward, input gradient, weight gradient.
 
-use crate::ops::conv2d::cpu::{Stored, nchw};
+use crate::ops::conv2d::cpu::nchw;
 use crate::ops::gemm_conv::{
     self, ConvKernel, ImageDims, ImageSource, NchwView, RowIndex, StripSums, Window, implicit_gemm,
     implicit_gemm_with,
 };
-use crate::ops::matmul::dense;
+use crate::ops::matmul::{Stored, dense};
 use candle_core::Result;
 
 /// Images `[B, O, 2H, 2W]` read as `[B, 4 O, H, W]` (space to depth): each position of a 2×2 block is

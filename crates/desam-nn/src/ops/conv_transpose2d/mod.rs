@@ -179,7 +179,7 @@ mod tests {
                     (dtype, limit, true),
                 );
             }
-            // Autocast, turned, and one image of two, with a weight that does not begin its storage.
+            // Autocast, transposed, and one image of two, with a weight that does not begin its storage.
             // Both factors are rounded, and the result.
             let inputs = [random(1, &[2, 3, 4, 5]), random(2, &[4, 2, 2, 2])];
             let part = |t: &[Tensor]| -> Result<[Tensor; 2]> {
@@ -202,12 +202,12 @@ mod tests {
     }
 
     #[test]
-    fn takes_turned_and_empty_input() {
+    fn takes_transposed_and_empty_input() {
         let single = |t: Tensor| t.to_dtype(DType::F32).unwrap();
         let (x, w) = (single(random(1, &[2, 3, 4, 5])), single(random(2, &[3, 2, 2, 2])));
-        let turned = x.transpose(2, 3).unwrap();
-        let expected = plain(&turned.contiguous().unwrap(), &w).unwrap();
-        assert!(max_diff(&conv_transpose2x2(&turned, &w).unwrap(), &expected) < 2e-5);
+        let transposed = x.transpose(2, 3).unwrap();
+        let expected = plain(&transposed.contiguous().unwrap(), &w).unwrap();
+        assert!(max_diff(&conv_transpose2x2(&transposed, &w).unwrap(), &expected) < 2e-5);
         let none = conv_transpose2x2(&x.narrow(0, 0, 0).unwrap(), &w).unwrap();
         assert_eq!(none.dims(), &[0, 2, 8, 10]);
     }

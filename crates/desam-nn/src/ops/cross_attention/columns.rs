@@ -1,9 +1,9 @@
-//! Softmax down the columns of a matrix with few rows.
+//! Softmax over the columns of a matrix with few rows, and its gradient.
 
 use crate::ops::vector::{each, exp_up_to_max, fma, kernel};
 
 kernel! {
-    /// Softmax of each column of the rows of `len` numbers, in place.
+    /// Softmax of each column, in place; rows have `len` numbers.
     pub(in crate::ops) fn softmax_columns(simd: S, scores: &'a mut [f32], len: usize) -> () {
         let len = len.max(1);
         let (mut max, mut sum) = (vec![f32::NEG_INFINITY; len], vec![0f32; len]);
@@ -28,7 +28,7 @@ kernel! {
 }
 
 kernel! {
-    /// `ds = w · (dw - Σ w dw)` for each column; `ds` holds `dw` before.
+    /// Softmax gradient `ds = w · (dw - Σ w dw)` of each column, in place: `ds` holds `dw` before.
     pub(super) fn gradient_columns(
         simd: S,
         weights: &'a [f32],
@@ -36,14 +36,14 @@ kernel! {
         len: usize,
     ) -> () {
         let len = len.max(1);
-        let mut along = vec![0f32; len];
-        let along = &mut along[..];
+        let mut dot = vec![0f32; len];
+        let dot = &mut dot[..];
         for (ws, ds) in weights.chunks_exact(len).zip(ds.chunks_exact(len)) {
-            each!(simd: S; w in ws, d in ds; a in along => { a = fma(simd, w, d, a); });
+            each!(simd: S; w in ws, d in ds; a in dot => { a = fma(simd, w, d, a); });
         }
-        let along = &*along;
+        let dot = &*dot;
         for (ws, ds) in weights.chunks_exact(len).zip(ds.chunks_exact_mut(len)) {
-            each!(simd: S; w in ws, a in along; d in ds => {
+            each!(simd: S; w in ws, a in dot; d in ds => {
                 d = simd.mul_f32s(w, simd.sub_f32s(d, a));
             });
         }

@@ -1,14 +1,12 @@
-//! The op: shapes, and which of the two ways is taken.
+//! Cross attention on the CPU: shapes, and the choice between the two layouts of scores.
 
 use super::{few_keys, few_queries};
-use crate::ops::matmul::{Beta, View, dense, matmul};
+use crate::ops::matmul::{Beta, Matrix, MatrixMut, Stored, View, dense, matmul};
 use crate::ops::vector::f32s;
 use candle_core::{CpuStorage, CustomOp3, Device, Layout, Result, Shape, Tensor, bail};
 use gemm::Parallelism;
 
-type Stored<'a> = (&'a CpuStorage, &'a Layout);
-
-/// `(q, k, v) → y`, f32.
+/// The op `(q, k, v) → y`, f32.
 pub(super) struct CrossAttention {
     pub(super) heads: usize,
 }
@@ -23,7 +21,7 @@ pub(super) struct Sizes {
     pub(super) per_head: usize,
 }
 
-/// The three inputs.
+/// Queries, keys and values.
 #[derive(Clone, Copy)]
 pub(super) struct Inputs<'a> {
     pub(super) q: &'a [f32],
@@ -31,18 +29,32 @@ pub(super) struct Inputs<'a> {
     pub(super) v: &'a [f32],
 }
 
-/// Their gradients.
+/// Gradients of queries, keys and values.
 pub(super) struct Gradients {
     pub(super) q: Vec<f32>,
     pub(super) k: Vec<f32>,
     pub(super) v: Vec<f32>,
 }
 
-/// Tokens of one head of one image, inside `[N, T, heads · D]`.
-#[derive(Clone, Copy)]
-pub(super) struct Head<'a> {
-    pub(super) numbers: &'a [f32],
-    pub(super) view: View,
+/// One head of one image.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct HeadIndex {
+    pub(super) image: usize,
+    pub(super) head: usize,
+}
+
+/// Consecutive tokens.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct TokenRange {
+    pub(super) from: usize,
+    pub(super) len: usize,
+}
+
+impl TokenRange {
+    /// The first `len` tokens.
+    pub(super) fn first(len: usize) -> Self {
+        Self { from: 0, len }
+    }
 }
 
 impl Sizes {
@@ -59,47 +71,40 @@ impl Sizes {
         self.heads * self.per_head
     }
 
-    /// Factor of the scores.
+    /// Factor of the scores, `1 / √D`.
     pub(super) fn scale(&self) -> f32 {
         1.0 / (self.per_head.max(1) as f32).sqrt()
     }
 
-    /// Tokens `from .. from + len` of `tokens` a head of an image has.
+    /// A view of tokens `from .. from + len` of one head, of an image of `tokens` tokens.
     pub(super) fn head<'a>(
         &self,
         numbers: &'a [f32],
-        (image, head): (usize, usize),
+        of: HeadIndex,
         tokens: usize,
-        (from, len): (usize, usize),
-    ) -> Head<'a> {
-        let start = (image * tokens + from) * self.channels() + head * self.per_head;
-        Head { numbers: &numbers[start..], view: self.view(len) }
+        range: TokenRange,
+    ) -> Matrix<'a, f32> {
+        let TokenRange { from, len } = range;
+        let start = (of.image * tokens + from) * self.channels() + of.head * self.per_head;
+        self.view(len).on(&numbers[start..])
     }
 
-    /// How `len` tokens of one head lie among the others.
+    /// Layout of `len` tokens of one head among the others.
     pub(super) fn view(&self, len: usize) -> View {
         View::strided(len, self.per_head, self.channels())
     }
 }
 
-impl<'a> Head<'a> {
-    /// A matrix of scores, or anything else that has no gaps.
-    pub(super) fn dense(numbers: &'a [f32], rows: usize, cols: usize) -> Self {
-        Self { numbers, view: View::dense(rows, cols) }
-    }
-
-    pub(super) fn t(self) -> Self {
-        Self { view: self.view.t(), ..self }
-    }
-}
-
 /// `out ← a · b` on this thread.
-pub(super) fn product(out: (&mut [f32], View), a: Head<'_>, b: Head<'_>) -> Result<()> {
-    let (a, b) = ((a.numbers, a.view), (b.numbers, b.view));
+pub(super) fn product(
+    out: MatrixMut<'_, f32>,
+    a: Matrix<'_, f32>,
+    b: Matrix<'_, f32>,
+) -> Result<()> {
     matmul(out, a, b, Beta::Zero, Parallelism::None)
 }
 
-/// All of `x` times `by`.
+/// `x · by`.
 pub(super) fn scaled(x: &[f32], by: f32) -> Vec<f32> {
     x.iter().map(|x| x * by).collect()
 }
@@ -121,9 +126,11 @@ impl CustomOp3 for CrossAttention {
         let sizes = Sizes::new(ql.shape(), kl.shape(), vl.shape(), self.heads)?;
         let stored: [Stored<'_>; 3] = [(q, ql), (k, kl), (v, vl)];
         let inputs = Inputs { q: dense(stored[0])?, k: dense(stored[1])?, v: dense(stored[2])? };
-        let y = match sizes.queries < sizes.keys {
-            true => few_queries::forward(inputs, sizes)?,
-            false => few_keys::forward(inputs, sizes)?,
+        // Vectors run along the longer sequence.
+        let y = if sizes.queries < sizes.keys {
+            few_queries::forward(inputs, sizes)?
+        } else {
+            few_keys::forward(inputs, sizes)?
         };
         Ok((CpuStorage::F32(y), ql.shape().clone()))
     }
@@ -142,9 +149,10 @@ impl CustomOp3 for CrossAttention {
         let ((vs, vl), (gs, gl)) = (v.storage_and_layout(), grad.storage_and_layout());
         let inputs = Inputs { q: f32s(&qs, ql)?, k: f32s(&ks, kl)?, v: f32s(&vs, vl)? };
         let g = f32s(&gs, gl)?;
-        let gradients = match sizes.queries < sizes.keys {
-            true => few_queries::backward(inputs, g, sizes)?,
-            false => few_keys::backward(inputs, g, sizes)?,
+        let gradients = if sizes.queries < sizes.keys {
+            few_queries::backward(inputs, g, sizes)?
+        } else {
+            few_keys::backward(inputs, g, sizes)?
         };
         let tensor = |numbers: Vec<f32>, of: &Tensor| -> Result<Option<Tensor>> {
             Ok(Some(Tensor::from_vec(numbers, of.shape(), &Device::Cpu)?))

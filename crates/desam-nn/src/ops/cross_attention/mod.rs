@@ -1,5 +1,5 @@
-//! Attention between two sequences of which one is short, as in SAM's mask decoder: a handful of
-//! tokens and the image.
+//! Multi-head cross attention between two sequences of which one is short, as in SAM's mask decoder: a
+//! few tokens and the image.
 
 pub(super) mod columns;
 mod cpu;
@@ -12,13 +12,13 @@ use super::softmax;
 use crate::gpu::{Backend, select_backend};
 use candle_core::{Result, Tensor};
 
-/// `softmax(q kᵀ / √D) v` for each head: `q [N, Q, heads · D]`, `k` and `v` `[N, K, heads · D]` →
+/// Scaled dot-product attention `softmax(q kᵀ / √D) v` of each head: `q [N, Q, heads · D]`, `k` and `v` `[N, K, heads · D]` →
 /// `[N, Q, heads · D]`.
 ///
-/// For f32 on the CPU the heads are read where they lie, and scores are held for one head of one
-/// image and a stretch of the longer sequence (backwards for all heads, if the queries are the
-/// shorter). On a GPU no score is held, for heads of 4, 8, 16 or 32 channels in f32, bf16 and f16.
-/// All else by [`plain`].
+/// For f32 on the CPU heads are read in place, and scores are stored for one head of one image and a
+/// chunk of the longer sequence (backward for all heads, if the queries are the shorter). On a GPU no
+/// score is stored (flash attention), for heads of 4, 8, 16 or 32 channels in f32, bf16 and f16. All
+/// else by [`plain`].
 ///
 /// # Errors
 /// When shapes do not fit or the channels are no multiple of `heads`.
@@ -39,7 +39,7 @@ pub fn cross_attention(q: &Tensor, k: &Tensor, v: &Tensor, heads: usize) -> Resu
     plain(q, k, v, heads)
 }
 
-/// The definition, in elementary ops: the reference.
+/// The definition in elementary ops: the reference.
 ///
 /// # Errors
 /// When shapes do not fit or the channels are no multiple of `heads`.
@@ -98,13 +98,13 @@ mod tests {
                 );
             }
         }
-        let turned = |t: &[Tensor]| t[0].transpose(0, 2);
+        let transposed = |t: &[Tensor]| t[0].transpose(0, 2);
         let [_, k, v] = case(2, 1, 6, 4);
         let all = [random(1, &[4, 9, 2]), k, v];
         compare(
             &all,
-            |t| cross_attention(&turned(t)?, &t[1], &t[2], 2),
-            |t| plain(&turned(t)?, &t[1], &t[2], 2),
+            |t| cross_attention(&transposed(t)?, &t[1], &t[2], 2),
+            |t| plain(&transposed(t)?, &t[1], &t[2], 2),
         );
     }
 

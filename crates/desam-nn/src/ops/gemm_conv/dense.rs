@@ -90,10 +90,10 @@ impl DenseGemm<'_> {
     fn unpacked(&self, epilogue: TileEpilogue<'_>) -> Result<Vec<f32>> {
         let Self { x, weight, rows, inputs, outputs } = *self;
         let mut y = vec![0.0; rows * outputs];
-        let to = (&mut y[..], View::dense(rows, outputs));
-        let rhs = (weight, View::dense(outputs, inputs).t());
+        let to = View::dense(rows, outputs).on_mut(&mut y);
+        let rhs = View::dense(outputs, inputs).on(weight).t();
         let all = Parallelism::Rayon(rayon::current_num_threads());
-        matmul(to, (x, View::dense(rows, inputs)), rhs, Beta::Zero, all)?;
+        matmul(to, View::dense(rows, inputs).on(x), rhs, Beta::Zero, all)?;
         apply_rows(epilogue, outputs, &mut y);
         Ok(y)
     }

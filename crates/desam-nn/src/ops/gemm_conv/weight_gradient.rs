@@ -41,7 +41,7 @@ pub(super) fn partial_sums(strips: &[Strip], len: usize) -> rayon::slice::Chunks
 
 /// The weight gradient `out[o, i, ky, kx] = Σ grad[b, o, y, x] · input[b, i, y + ky - m, x + kx - m]`
 /// over `b`, `y` and `x`, `m` the window's margin → `[channels of grad, channels of input, side,
-/// side]`. For a transposed convolution the operands change places.
+/// side]`. For a transposed convolution the operands are exchanged.
 pub(crate) fn weight_gradient(
     grad: &dyn ImageSource,
     input: &dyn ImageSource,
@@ -98,7 +98,7 @@ impl TileGrid {
     fn new(outputs: usize, planes: ImageDims, window: Window) -> Self {
         let (lanes, inputs) = (lanes(), planes.channels);
         let wide = planes.width + 2 * window.margin();
-        // Rows that fit into the cache beside the margins above and below them.
+        // Rows that fit into the cache in addition to the margins above and below them.
         let most = L2_NUMBERS.saturating_sub(2 * window.margin() * wide * inputs);
         let most = most / (wide * inputs + planes.width * outputs).max(1);
         let rows = (PIXELS / planes.width.max(1)).min(most).max(1);

@@ -1,7 +1,7 @@
 //! Instance norm and its gradient on the CPU, a plane at a time.
 
 use super::Moments;
-use crate::ops::vector::{Along, First, each, fma, kernel, sum};
+use crate::ops::vector::{CentredProducts, Values, each, fma, kernel, sum};
 
 kernel! {
     /// Instance norm of a plane and LeakyReLU: `y ← leaky((x - mean) · scale)`; a slope of 1 is the
@@ -43,10 +43,10 @@ kernel! {
     /// output, `h ← scale · (h - mean(h) - n · mean(h · n))`.
     pub(crate) fn norm_backward(simd: S, x: &'a [f32], h: &'a mut [f32], m: Moments) -> () {
         let count = h.len().max(1) as f32;
-        let mean_h = sum(simd, First, [h, h], 0.0) / count;
-        let along = sum(simd, Along { mean: m.mean }, [h, x], m.mean) / count * m.scale;
-        // scale · (h - mean_h - (x - mean) · scale · along)
-        let tilt = simd.splat_f32s(-m.scale * along);
+        let mean_h = sum(simd, Values, [h, h], 0.0) / count;
+        let dot = sum(simd, CentredProducts { mean: m.mean }, [h, x], m.mean) / count * m.scale;
+        // scale · (h - mean_h - (x - mean) · scale · dot)
+        let tilt = simd.splat_f32s(-m.scale * dot);
         let (mean, scale) = (simd.splat_f32s(m.mean), simd.splat_f32s(m.scale));
         let mean_h = simd.splat_f32s(mean_h);
         let (xs, hs) = (x, h);

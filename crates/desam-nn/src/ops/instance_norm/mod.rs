@@ -3,7 +3,7 @@
 pub(crate) mod cpu;
 mod moments;
 
-pub(crate) use moments::{Moments, Part};
+pub(crate) use moments::{Moments, PartMoments};
 
 use super::pointwise;
 use super::vector::build;

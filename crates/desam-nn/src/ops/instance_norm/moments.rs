@@ -1,6 +1,6 @@
 //! Mean and standard deviation of a plane, merged from parts of it (Chan, Golub and LeVeque).
 
-use crate::ops::vector::{First, Spread, kernel, sum};
+use crate::ops::vector::{SquaredDeviations, Values, kernel, sum};
 
 /// Moments of a plane, as a norm uses them: `(x - mean) · scale`.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -12,7 +12,7 @@ pub(crate) struct Moments {
 
 /// Moments of a part of a plane.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Part {
+pub(crate) struct PartMoments {
     count: f64,
     mean: f64,
     /// Sum of squared deviations from the mean.
@@ -25,12 +25,12 @@ const MAX_PART: usize = 4096;
 kernel! {
     /// Mean of `x` and sum of squared deviations from it.
     fn mean_and_spread(simd: S, x: &'a [f32]) -> (f32, f32) {
-        let mean = sum(simd, First, [x, x], 0.0) / x.len().max(1) as f32;
-        (mean, sum(simd, Spread { mean }, [x, x], mean))
+        let mean = sum(simd, Values, [x, x], 0.0) / x.len().max(1) as f32;
+        (mean, sum(simd, SquaredDeviations { mean }, [x, x], mean))
     }
 }
 
-impl Part {
+impl PartMoments {
     /// Moments of at most [`MAX_PART`] numbers.
     pub(crate) fn of(x: &[f32]) -> Self {
         let (mean, spread) = mean_and_spread(x);
@@ -41,12 +41,12 @@ impl Part {
 impl Moments {
     /// Moments of a whole plane, `eps` under the root (biased variance).
     pub(crate) fn of(plane: &[f32], eps: f64) -> Self {
-        Self::join(plane.chunks(MAX_PART).map(Part::of), eps)
+        Self::join(plane.chunks(MAX_PART).map(PartMoments::of), eps)
     }
 
     /// Moments of a plane from all its parts: in double precision, and in their order so that the bits
     /// repeat.
-    pub(crate) fn join(parts: impl Iterator<Item = Part> + Clone, eps: f64) -> Self {
+    pub(crate) fn join(parts: impl Iterator<Item = PartMoments> + Clone, eps: f64) -> Self {
         let count: f64 = parts.clone().map(|p| p.count).sum::<f64>().max(1.0);
         let mean = parts.clone().map(|p| p.count * p.mean).sum::<f64>() / count;
         let spread: f64 = parts.map(|p| p.spread + p.count * (p.mean - mean).powi(2)).sum();

@@ -1,27 +1,27 @@
-//! What [`super::planes`] does to a stretch of pixels.
+//! Kernels of `LayerNorm2d` on a chunk of pixels.
 
 use crate::ops::vector::{each, fma, kernel};
 
-/// A stretch of pixels through all channels of an image.
+/// A chunk of pixels through all channels of an image.
 #[derive(Clone, Copy)]
-pub(super) struct Stretch<'a> {
-    /// The image from the stretch's first pixel on.
+pub(super) struct PixelChunk<'a> {
+    /// The image from the chunk's first pixel on.
     pub(super) image: &'a [f32],
     /// Pixels of the whole image: from one channel to the next.
     pub(super) pixels: usize,
 }
 
-impl<'a> Stretch<'a> {
+impl<'a> PixelChunk<'a> {
     fn row(&self, channel: usize, len: usize) -> &'a [f32] {
         &self.image[channel * self.pixels..][..len]
     }
 }
 
 kernel! {
-    /// Mean over channels and reciprocal deviation of each pixel.
+    /// Mean over channels and reciprocal standard deviation of each pixel.
     pub(super) fn moments(
         simd: S,
-        x: Stretch<'a>,
+        x: PixelChunk<'a>,
         channels: usize,
         eps: f32,
         outputs: [&'a mut [f32]; 2],
@@ -48,26 +48,27 @@ kernel! {
 }
 
 kernel! {
-    /// With h = ∂y · weight and n the normalised x, over channels: mean(h) and mean(h · n).
-    pub(super) fn shares(
+    /// Means over channels that the gradient needs: with h = ∂y · weight and n the normalised x, mean(h)
+    /// and mean(h · n).
+    pub(super) fn gradient_means(
         simd: S,
-        inputs: [Stretch<'a>; 2],
+        inputs: [PixelChunk<'a>; 2],
         weight: &'a [f32],
         moments: [&'a mut [f32]; 2],
         outputs: [&'a mut [f32]; 2],
     ) -> () {
-        let ([x, grad], [mean, scale], [sum, along]) = (inputs, moments, outputs);
+        let ([x, grad], [mean, scale], [sum, dot]) = (inputs, moments, outputs);
         let (mean, scale) = (&*mean, &*scale);
         for (c, w) in weight.iter().enumerate() {
             let (xs, gs, w) = (x.row(c, mean.len()), grad.row(c, mean.len()), simd.splat_f32s(*w));
-            each!(simd: S; x in xs, g in gs, m in mean; s in sum, a in along => {
+            each!(simd: S; x in xs, g in gs, m in mean; s in sum, a in dot => {
                 let h = simd.mul_f32s(g, w);
                 s = simd.add_f32s(s, h);
                 a = fma(simd, h, simd.sub_f32s(x, m), a);
             });
         }
         let part = simd.splat_f32s(1.0 / weight.len().max(1) as f32);
-        each!(simd: S; r in scale; s in sum, a in along => {
+        each!(simd: S; r in scale; s in sum, a in dot => {
             s = simd.mul_f32s(s, part);
             a = simd.mul_f32s(simd.mul_f32s(a, part), r);
         });
@@ -75,7 +76,7 @@ kernel! {
 }
 
 kernel! {
-    /// `(x - mean) · scale · weight + bias` for a stretch of a plane.
+    /// `(x - mean) · scale · weight + bias` for a chunk of a plane.
     pub(super) fn normalise(
         simd: S,
         xs: &'a [f32],
@@ -91,7 +92,8 @@ kernel! {
 }
 
 kernel! {
-    /// `∂x` of a stretch of a plane, and the sums of `∂y · n` and `∂y` over it.
+    /// `∂x` of a chunk of a plane, and the sums of `∂y · n` and `∂y` over it: its part of the gradients
+    /// of weight and bias.
     pub(super) fn gradient(
         simd: S,
         inputs: [&'a [f32]; 2],
@@ -99,10 +101,10 @@ kernel! {
         w: f32,
         dxs: &'a mut [f32],
     ) -> [f32; 2] {
-        let ([xs, gs], [mean, scale, h, along]) = (inputs, shared);
+        let ([xs, gs], [mean, scale, h, dot]) = (inputs, shared);
         let w = simd.splat_f32s(w);
         let mut sums = [simd.splat_f32s(0.0); 2];
-        each!(simd: S; x in xs, g in gs, m in mean, r in scale, h in h, a in along; dx in dxs => {
+        each!(simd: S; x in xs, g in gs, m in mean, r in scale, h in h, a in dot; dx in dxs => {
             let normal = simd.mul_f32s(simd.sub_f32s(x, m), r);
             sums[0] = fma(simd, g, normal, sums[0]);
             sums[1] = simd.add_f32s(sums[1], g);

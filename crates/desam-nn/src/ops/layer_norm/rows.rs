@@ -1,24 +1,23 @@
 //! Layer norm over the last dimension, row by row, forward and backward.
 
-use crate::ops::matmul::dense;
+use crate::ops::matmul::{Stored, dense};
 use crate::ops::vector::{
-    Along, First, Spread, build, build_pair, each, f32s, fma, kernel, ordered_sum, parts, sum,
+    CentredProducts, SquaredDeviations, Values, build, build_pair, each, f32s, fma, kernel,
+    ordered_sum, parts, sum,
 };
 use candle_core::{CpuStorage, CustomOp3, Device, Layout, Result, Shape, Tensor, bail};
 use pulp::Simd;
 
-/// Numbers a thread takes at once, in whole rows. Gradients of weight and bias are summed within
-/// such a block, then block by block, whatever the threads.
+/// Numbers of a block, in whole rows. Gradients of weight and bias are summed within a block, then block
+/// by block, so the bits do not depend on the threads.
 const AT_ONCE: usize = 1 << 15;
 
-type Stored<'a> = (&'a CpuStorage, &'a Layout);
-
-/// `(x, weight, bias) → y`, f32.
+/// The op `(x, weight, bias) → y`, f32.
 pub(super) struct LayerNorm {
     pub(super) eps: f64,
 }
 
-/// Shared by all rows.
+/// Parameters of all rows.
 #[derive(Clone, Copy)]
 struct Parameters<'a> {
     weight: &'a [f32],
@@ -87,12 +86,12 @@ fn rows(shape: &Shape) -> (usize, usize) {
     (row, (row * (AT_ONCE / row.max(1)).max(1)).max(1))
 }
 
-/// Mean and reciprocal deviation of a row.
+/// Mean and reciprocal standard deviation of a row.
 #[inline(always)]
 fn moments<S: Simd>(simd: S, x: &[f32], eps: f32) -> [f32; 2] {
     let n = x.len() as f32;
-    let mean = sum(simd, First, [x, x], 0.0) / n;
-    let variance = sum(simd, Spread { mean }, [x, x], mean) / n;
+    let mean = sum(simd, Values, [x, x], 0.0) / n;
+    let variance = sum(simd, SquaredDeviations { mean }, [x, x], mean) / n;
     [mean, 1.0 / (variance + eps).sqrt()]
 }
 
@@ -111,7 +110,7 @@ kernel! {
 }
 
 kernel! {
-    /// With n the normalised row and h = ∂y · weight:
+    /// Layer norm gradient. With n the normalised row and h = ∂y · weight:
     /// ∂x = scale · (h - mean(h) - n · mean(h · n)), ∂weight = Σ ∂y · n, ∂bias = Σ ∂y.
     fn backward(
         simd: S,
@@ -134,13 +133,13 @@ kernel! {
                 h = simd.mul_f32s(g, w);
             });
             let n = xs.len() as f32;
-            let h = sum(simd, First, [dxs, dxs], 0.0) / n;
-            let along = sum(simd, Along { mean }, [dxs, xs], mean) * scale / n;
-            let [h, along] = [h, along * scale].map(|v| simd.splat_f32s(v));
+            let h = sum(simd, Values, [dxs, dxs], 0.0) / n;
+            let dot = sum(simd, CentredProducts { mean }, [dxs, xs], mean) * scale / n;
+            let [h, dot] = [h, dot * scale].map(|v| simd.splat_f32s(v));
             each!(simd: S; x in xs; d in dxs => {
                 let rest = simd.sub_f32s(d, h);
                 let off = simd.sub_f32s(x, middle);
-                d = simd.mul_f32s(factor, simd.sub_f32s(rest, simd.mul_f32s(off, along)));
+                d = simd.mul_f32s(factor, simd.sub_f32s(rest, simd.mul_f32s(off, dot)));
             });
         }
     }

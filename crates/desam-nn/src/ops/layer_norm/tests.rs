@@ -18,9 +18,9 @@ fn rows_agree_with_the_definition_forward_and_backward() {
             );
         }
     }
-    let turned = inputs(&[6, 5, 4], 6);
+    let transposed = inputs(&[6, 5, 4], 6);
     let op = |t: &[Tensor]| layer_norm(&t[0].transpose(0, 2)?, &t[1], &t[2], 1e-5);
-    compare(&turned, op, |t| plain(&t[0].transpose(0, 2)?, &t[1], &t[2], 1e-5));
+    compare(&transposed, op, |t| plain(&t[0].transpose(0, 2)?, &t[1], &t[2], 1e-5));
 }
 
 #[test]
@@ -34,9 +34,9 @@ fn channels_agree_with_the_definition_forward_and_backward() {
             );
         }
     }
-    let turned = inputs(&[2, 4, 5, 3], 4);
+    let transposed = inputs(&[2, 4, 5, 3], 4);
     let op = |t: &[Tensor]| layer_norm_2d(&t[0].transpose(2, 3)?, &t[1], &t[2], 1e-5);
-    compare(&turned, op, |t| plain_2d(&t[0].transpose(2, 3)?, &t[1], &t[2], 1e-5));
+    compare(&transposed, op, |t| plain_2d(&t[0].transpose(2, 3)?, &t[1], &t[2], 1e-5));
 }
 
 /// Of a result of type `dtype`: f32 as on the CPU; else two roundings of its last place, since

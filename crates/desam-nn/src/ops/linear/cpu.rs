@@ -3,7 +3,7 @@
 use super::Activation;
 use crate::gradients::store_leaf_gradient;
 use crate::ops::gemm_conv::{DenseGemm, TileEpilogue};
-use crate::ops::matmul::{Beta, View, dense, matmul};
+use crate::ops::matmul::{Beta, Matrix, Stored, View, dense, matmul};
 use crate::ops::pointwise::{self, Relu};
 use crate::ops::vector::{CHUNK, build, each, f32s, kernel, ordered_sum};
 use candle_core::{CpuStorage, CustomOp3, Device, Layout, Result, Shape, Tensor, bail};
@@ -12,8 +12,6 @@ use gemm::Parallelism;
 /// Rows of a block of the bias gradient's sum. Blocks are added in their order, so the bits do not
 /// depend on the threads.
 const BLOCK_ROWS: usize = 64;
-
-type Stored<'a> = (&'a CpuStorage, &'a Layout);
 
 /// The op `(x, weight, bias) → y`, f32; an empty `bias` means none.
 pub(super) struct Linear {
@@ -38,22 +36,20 @@ impl Sizes {
             Some((last, rows)) if *last == inputs => {
                 Ok(Self { rows: rows.iter().product(), inputs, outputs })
             }
-            _ => bail!("linear: {x:?} meets a weight of {outputs} outputs × {inputs} inputs"),
+            _ => bail!("linear: {x:?} and a weight of {outputs} outputs × {inputs} inputs"),
         }
     }
 
     /// Input gradient `[rows, inputs]`: the output's gradient times the weight.
     pub(super) fn input_gradient(self, grad: &[f32], weight: &[f32]) -> Result<Vec<f32>> {
         let Self { rows, inputs, outputs } = self;
-        let grad = Matrix { numbers: grad, view: View::dense(rows, outputs) };
-        product(grad, Matrix { numbers: weight, view: View::dense(outputs, inputs) })
+        product(View::dense(rows, outputs).on(grad), View::dense(outputs, inputs).on(weight))
     }
 
     /// Weight gradient `[outputs, inputs]`: the transpose of the output's gradient times the input.
     pub(super) fn weight_gradient(self, grad: &[f32], x: &[f32]) -> Result<Vec<f32>> {
         let Self { rows, inputs, outputs } = self;
-        let grad = Matrix { numbers: grad, view: View::dense(rows, outputs).t() };
-        product(grad, Matrix { numbers: x, view: View::dense(rows, inputs) })
+        product(View::dense(rows, outputs).on(grad).t(), View::dense(rows, inputs).on(x))
     }
 }
 
@@ -128,19 +124,11 @@ impl Linear {
     }
 }
 
-/// An operand of a product.
-#[derive(Clone, Copy)]
-struct Matrix<'a> {
-    numbers: &'a [f32],
-    view: View,
-}
-
-fn product(lhs: Matrix<'_>, rhs: Matrix<'_>) -> Result<Vec<f32>> {
+fn product(lhs: Matrix<'_, f32>, rhs: Matrix<'_, f32>) -> Result<Vec<f32>> {
     let to = View::dense(lhs.view.rows, rhs.view.cols);
     let mut out = build(to.rows * to.cols, CHUNK, |_, _| Ok(()))?;
     let all = Parallelism::Rayon(rayon::current_num_threads());
-    let (lhs, rhs) = ((lhs.numbers, lhs.view), (rhs.numbers, rhs.view));
-    matmul((&mut out[..], to), lhs, rhs, Beta::Zero, all)?;
+    matmul(to.on_mut(&mut out), lhs, rhs, Beta::Zero, all)?;
     Ok(out)
 }
 

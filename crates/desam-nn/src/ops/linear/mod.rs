@@ -201,7 +201,7 @@ fn check_residual(x: &Tensor, affine: Affine<'_>, to: &Tensor) -> Result<usize> 
     let biases = affine.bias.map_or(outputs, Tensor::elem_count);
     if x.dims().last() != Some(&inputs) || biases != outputs {
         candle_core::bail!(
-            "linear: {:?} meets a weight of {outputs} outputs × {inputs} inputs and {biases} biases",
+            "linear: {:?} and a weight of {outputs} outputs × {inputs} inputs and {biases} biases",
             x.dims()
         );
     }

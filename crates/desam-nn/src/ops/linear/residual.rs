@@ -2,11 +2,9 @@
 
 use super::cpu::{Sizes, column_sums};
 use crate::ops::gemm_conv::{DenseGemm, TileEpilogue};
-use crate::ops::matmul::dense;
+use crate::ops::matmul::{Stored, dense};
 use crate::ops::vector::f32s;
 use candle_core::{CpuStorage, CustomOp3, Device, Layout, Result, Shape, Tensor, bail};
-
-type Stored<'a> = (&'a CpuStorage, &'a Layout);
 
 /// `(x, parameters, to) → to + x · weightᵀ + bias`, f32: the parameters are the weight's numbers
 /// `[outputs, inputs]`, then the biases, if there are any.

@@ -119,9 +119,9 @@ mod tests {
             compare(&x, |t| leaky_relu(&t[0], 0.2), |t| plain_leaky_relu(&t[0], 0.2));
             compare(&x, |t| gelu(&t[0]), |t| plain_gelu(&t[0]));
         }
-        let turned = |t: &[Tensor]| gelu(&t[0].transpose(0, 2)?.narrow(1, 1, 3)?);
+        let transposed = |t: &[Tensor]| gelu(&t[0].transpose(0, 2)?.narrow(1, 1, 3)?);
         let plain = |t: &[Tensor]| plain_gelu(&t[0].transpose(0, 2)?.narrow(1, 1, 3)?);
-        compare(&[random(8, &[3, 5, 11])], turned, plain);
+        compare(&[random(8, &[3, 5, 11])], transposed, plain);
     }
 
     #[cfg(feature = "emulation")]

@@ -1,4 +1,4 @@
-//! Self-attention over squares of tokens with SAM's relative positions, split by axis.
+//! Window attention with SAM's relative position embeddings, decomposed by axis.
 
 mod block;
 mod cpu;
@@ -15,15 +15,16 @@ use crate::gpu::{Backend, select_backend};
 use candle_core::{Result, Tensor};
 pub use plain::plain;
 
-/// A query, key and value a token, all heads side by side, and where tokens stand.
+/// Parameters of a window attention with decomposed relative position embeddings.
 ///
-/// `S` is the side of the squares inside which tokens see each other, `D` the channels of a head.
+/// `S` is the side of the windows inside which tokens attend to each other, `D` the channels of a head.
 #[derive(Debug, Clone, Copy)]
 pub struct RelPosAttention<'a> {
-    /// `[3C]`: the bias of queries, keys and values.
+    /// Bias of queries, keys and values, `[3C]`.
     pub bias: &'a Tensor,
-    /// `[2, 2S - 1, D]`: the vector that a query meets at each distance to a key, for rows and
-    /// for columns; the distance `query - key` stands at `query - key + S - 1`.
+    /// Relative position tables for rows and columns, `[2, 2S - 1, D]`: the vector that a query is
+    /// multiplied with for each distance to a key; the distance `query - key` is at index `query - key +
+    /// S - 1`.
     pub positions: &'a Tensor,
     /// Heads.
     pub heads: usize,
@@ -35,7 +36,7 @@ struct Sizes {
     images: usize,
     /// Side of the grid.
     grid: usize,
-    /// Side of a square; squares may reach beyond the grid.
+    /// Side of a window; windows may reach beyond the grid.
     side: usize,
     heads: usize,
     /// Channels of a head.
@@ -48,7 +49,7 @@ impl Sizes {
         self.heads * self.depth
     }
 
-    /// Squares along one side of the grid.
+    /// Windows along one side of the grid.
     fn along(&self) -> usize {
         self.grid.div_ceil(self.side)
     }
@@ -69,17 +70,17 @@ fn sizes(qkv: &[usize], bias: &[usize], positions: &[usize], heads: usize) -> Re
     )
 }
 
-/// Attention inside each square of side `S`, the grid being cut into squares from its upper left
-/// corner: `qkv [B, G, G, 3C]` without its bias → `[B, G, G, C]`. With `S = G` every token sees
-/// every other.
+/// Window attention with relative positions: `qkv [B, G, G, 3C]` without its bias → `[B, G, G, C]`. The
+/// grid is partitioned into windows of side `S` from its upper left corner; `S = G` is global
+/// attention.
 ///
-/// What a square has beyond the grid are tokens whose `qkv` is the bias alone: SAM pads with zeros
-/// after the first norm. They are seen, but see nothing. The scores are
+/// A window's part beyond the grid is padding: tokens whose `qkv` is the bias alone, since SAM pads with
+/// zeros after the first norm. They are attended to, but have no output. The scores are
 /// `q·k / √D + q·row + q·column`, with SAM's unscaled `q` in the last two.
 ///
-/// Without a gradient, f32 on the CPU never holds more than a few rows of the scores; kernels of a
-/// GPU hold none, with bf16 and f16 on its tensor cores. There bias and positions may be of another
-/// type than `qkv`. All else is done by [`plain`].
+/// Without a gradient, f32 on the CPU is a flash attention that never stores more than a tile of the
+/// scores; a GPU's kernels store none, with bf16 and f16 on its tensor cores. There bias and positions
+/// may be of another type than `qkv`. All else is done by [`plain`].
 ///
 /// # Errors
 /// When shapes do not fit.

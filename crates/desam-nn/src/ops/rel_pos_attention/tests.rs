@@ -112,8 +112,8 @@ fn the_definition_is_sams() {
         let score = |u: usize| {
             let distance = [t / side + side - 1 - u / side, t % side + side - 1 - u % side];
             let term = |c: usize| {
-                let place = tables[0][distance[0]][c] + tables[1][distance[1]][c];
-                at(t, 0, h, c) * (at(u, 1, h, c) / (d as f64).sqrt() + place)
+                let position = tables[0][distance[0]][c] + tables[1][distance[1]][c];
+                at(t, 0, h, c) * (at(u, 1, h, c) / (d as f64).sqrt() + position)
             };
             (0..d).map(term).sum::<f64>()
         };
@@ -155,11 +155,11 @@ fn the_bits_do_not_depend_on_the_threads_nor_on_the_batch() {
 }
 
 #[test]
-fn takes_turned_input_and_no_images() {
+fn takes_transposed_input_and_no_images() {
     let all = single(&inputs(case(2, 6, 4, (2, 4))));
-    let turned = all[0].transpose(1, 2).unwrap();
-    let a = rel_pos_attention(&turned, of(&all, 2)).unwrap();
-    let b = rel_pos_attention(&turned.contiguous().unwrap(), of(&all, 2)).unwrap();
+    let transposed = all[0].transpose(1, 2).unwrap();
+    let a = rel_pos_attention(&transposed, of(&all, 2)).unwrap();
+    let b = rel_pos_attention(&transposed.contiguous().unwrap(), of(&all, 2)).unwrap();
     assert_eq!(max_diff(&a, &b), 0.0);
     let none = all[0].narrow(0, 0, 0).unwrap();
     assert_eq!(rel_pos_attention(&none, of(&all, 2)).unwrap().dims(), &[0, 6, 6, 8]);

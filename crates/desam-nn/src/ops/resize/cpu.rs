@@ -1,13 +1,13 @@
-//! Bilinear resizing on the CPU, forward and backward.
+//! Bilinear interpolation on the CPU, forward and backward.
 
 use crate::ops::matmul::{Real, dense};
 use crate::ops::vector::{build, build_pair, dispatch, parts};
 use candle_core::{CpuStorage, Layout, Result, bail};
 
-/// Output rows a thread takes at once.
-const BAND: usize = 64;
+/// Output rows of a strip, one task.
+const STRIP_ROWS: usize = 64;
 
-/// Images, one channel each, and their sides before and after.
+/// Planes and their sides before and after.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Planes {
     pub(super) count: usize,
@@ -15,18 +15,18 @@ pub(super) struct Planes {
     pub(super) to: (usize, usize),
 }
 
-/// Where one output position reads its input, and with what weights.
+/// The two input positions of an output position, and their interpolation weights.
 #[derive(Debug, Clone, Copy)]
 struct Tap<T> {
     at: [usize; 2],
     weights: [T; 2],
 }
 
-/// All positions along one axis.
+/// The taps of all output positions along one axis.
 pub(super) struct Axis<T>(Vec<Tap<T>>);
 
 impl<T: Real> Axis<T> {
-    /// `to` positions over `from` ones, both at least 1, in the arithmetic of PyTorch's
+    /// Taps of `to` positions over `from` ones, both at least 1, in the arithmetic of PyTorch's
     /// `upsample_bilinear2d`: clamped at the low edge before the weights and at the high edge after.
     pub(super) fn new(from: usize, to: usize) -> Self {
         let (half, zero) = (T::from_f64(0.5), T::ZERO);
@@ -42,7 +42,7 @@ impl<T: Real> Axis<T> {
         Self((0..to).map(tap).collect())
     }
 
-    /// The same as a matrix `[to, from]`.
+    /// The interpolation matrix `[to, from]`.
     pub(super) fn matrix(&self, from: usize) -> Vec<T> {
         let mut matrix = vec![T::ZERO; self.0.len() * from];
         for (row, tap) in matrix.chunks_exact_mut(from).zip(&self.0) {
@@ -56,32 +56,36 @@ impl<T: Real> Axis<T> {
 impl Planes {
     pub(super) fn forward(&self, x: (&CpuStorage, &Layout)) -> Result<CpuStorage> {
         match x.0 {
-            CpuStorage::F32(_) => Ok(CpuStorage::F32(self.spread(dense::<f32>(x)?)?)),
-            CpuStorage::F64(_) => Ok(CpuStorage::F64(self.spread(dense::<f64>(x)?)?)),
+            CpuStorage::F32(_) => Ok(CpuStorage::F32(self.interpolate(dense::<f32>(x)?)?)),
+            CpuStorage::F64(_) => Ok(CpuStorage::F64(self.interpolate(dense::<f64>(x)?)?)),
             _ => bail!("bilinear: expected f32 or f64"),
         }
     }
 
     pub(super) fn backward(&self, grad: (&CpuStorage, &Layout)) -> Result<CpuStorage> {
         match grad.0 {
-            CpuStorage::F32(_) => Ok(CpuStorage::F32(self.gather(dense::<f32>(grad)?)?)),
-            CpuStorage::F64(_) => Ok(CpuStorage::F64(self.gather(dense::<f64>(grad)?)?)),
+            CpuStorage::F32(_) => {
+                Ok(CpuStorage::F32(self.transpose_interpolate(dense::<f32>(grad)?)?))
+            }
+            CpuStorage::F64(_) => {
+                Ok(CpuStorage::F64(self.transpose_interpolate(dense::<f64>(grad)?)?))
+            }
             _ => bail!("bilinear: expected f32 or f64"),
         }
     }
 
-    /// `x → y`, a band of rows of a plane at a time.
-    fn spread<T: Real>(&self, x: &[T]) -> Result<Vec<T>> {
+    /// Interpolates, a strip of rows of a plane at a time.
+    fn interpolate<T: Real>(&self, x: &[T]) -> Result<Vec<T>> {
         let ((h, w), (height, width)) = (self.from, self.to);
         let (rows, columns) = (Axis::<T>::new(h, height), Axis::<T>::new(w, width));
-        let bands: Vec<_> = (0..self.count)
-            .flat_map(|plane| parts(height, BAND).map(move |band| (plane, band)))
+        let strips: Vec<_> = (0..self.count)
+            .flat_map(|plane| parts(height, STRIP_ROWS).map(move |rows| (plane, rows)))
             .collect();
-        let lens: Vec<_> = bands.iter().map(|(_, (_, n))| [n * width, 0]).collect();
+        let lens: Vec<_> = strips.iter().map(|(_, (_, n))| [n * width, 0]).collect();
         let [y, _] = build_pair(&lens, |i, [y, _]| {
-            let (plane, (from, len)) = bands[i];
+            let (plane, (from, len)) = strips[i];
             let plane = &x[plane * h * w..][..h * w];
-            // The two input rows that were read last, already as wide as the output.
+            // The last two input rows, interpolated to the output's width: reused by the next rows.
             let mut wide = [None, None].map(|row| Wide { row, numbers: vec![T::ZERO; width] });
             for (y, tap) in y.chunks_exact_mut(width).zip(&rows.0[from..from + len]) {
                 if wide[1].row == Some(tap.at[0]) {
@@ -102,8 +106,8 @@ impl Planes {
         Ok(y)
     }
 
-    /// `∂y → ∂x`, a plane at a time.
-    fn gather<T: Real>(&self, grad: &[T]) -> Result<Vec<T>> {
+    /// Gradient of the interpolation (its transpose), a plane at a time.
+    fn transpose_interpolate<T: Real>(&self, grad: &[T]) -> Result<Vec<T>> {
         let ((h, w), (height, width)) = (self.from, self.to);
         let (rows, columns) = (Axis::<T>::new(h, height), Axis::<T>::new(w, width));
         build(self.count * h * w, h * w, |plane, dx| {
@@ -131,7 +135,7 @@ impl Planes {
     }
 }
 
-/// An input row as wide as the output.
+/// An input row interpolated to the output's width.
 struct Wide<T> {
     row: Option<usize>,
     numbers: Vec<T>,

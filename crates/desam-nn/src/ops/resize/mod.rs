@@ -1,15 +1,15 @@
-//! Bilinear resizing of images.
+//! Bilinear interpolation: resizing of images.
 
 mod cpu;
 
 use candle_core::{CpuStorage, CustomOp1, DType, Device, Layout, Result, Shape, Tensor, bail};
 use cpu::{Axis, Planes};
 
-/// `x [B, C, H, W]` → `[B, C, height, width]`, bilinear, as PyTorch's `F.interpolate` with
-/// `align_corners=False` (half-pixel centres, no smoothing where it shrinks).
+/// Bilinear interpolation `x [B, C, H, W]` → `[B, C, height, width]`, as PyTorch's `F.interpolate` with
+/// `align_corners=False` (half-pixel centres, no antialiasing when it shrinks).
 ///
-/// f32 and f64 on the CPU, and f32, bf16 and f16 on a GPU have kernels of our own, forward and
-/// backward; all else goes by [`plain`].
+/// f32 and f64 on the CPU, and f32, bf16 and f16 on a GPU have our own kernels, forward and
+/// backward; all else is done by [`plain`].
 ///
 /// # Errors
 /// When `x` is not four-dimensional or a side is 0.
@@ -26,11 +26,12 @@ pub fn bilinear(x: &Tensor, size: (usize, usize)) -> Result<Tensor> {
     }
 }
 
-/// The definition: a product with a matrix of weights along each axis.
+/// The definition: a product with an interpolation matrix along each axis. The reference.
 ///
 /// # Errors
 /// When `x` is not four-dimensional or a side is 0.
-pub fn plain(x: &Tensor, (height, width): (usize, usize)) -> Result<Tensor> {
+pub fn plain(x: &Tensor, size: (usize, usize)) -> Result<Tensor> {
+    let (height, width) = size;
     Planes::new(x.shape(), (height, width))?;
     let (b, c, h, w) = x.dims4()?;
     let matrix = |from: usize, to: usize| -> Result<Tensor> {
@@ -45,7 +46,7 @@ pub fn plain(x: &Tensor, (height, width): (usize, usize)) -> Result<Tensor> {
     high.reshape((b, c, height, width))
 }
 
-/// `x → y`.
+/// The op `x → y`.
 struct Bilinear {
     size: (usize, usize),
 }
@@ -68,7 +69,7 @@ impl CustomOp1 for Bilinear {
     }
 }
 
-/// `∂y → ∂x`.
+/// The gradient `∂y → ∂x`.
 struct Gradient {
     from: (usize, usize),
 }
@@ -137,9 +138,9 @@ mod tests {
             let (ours, plain) = (bilinear(&x[0], size).unwrap(), plain(&x[0], size).unwrap());
             assert!(max_diff(&ours, &plain) < 1e-12);
         }
-        let turned = |t: &[Tensor]| t[0].transpose(1, 3);
+        let transposed = |t: &[Tensor]| t[0].transpose(1, 3);
         let x = [random(5, &[2, 6, 5, 3])];
-        compare(&x, |t| bilinear(&turned(t)?, (9, 9)), |t| plain(&turned(t)?, (9, 9)));
+        compare(&x, |t| bilinear(&transposed(t)?, (9, 9)), |t| plain(&transposed(t)?, (9, 9)));
     }
 
     #[cfg(feature = "emulation")]
@@ -165,11 +166,11 @@ mod tests {
                 );
             }
         }
-        let turned = |t: &[Tensor]| t[0].narrow(1, 1, 4)?.transpose(1, 3);
+        let transposed = |t: &[Tensor]| t[0].narrow(1, 1, 4)?.transpose(1, 3);
         compare_kernels(
             &[random(5, &[2, 6, 5, 3])],
-            |t| bilinear(&turned(t)?, (9, 9)),
-            |t| plain(&turned(t)?, (9, 9)),
+            |t| bilinear(&transposed(t)?, (9, 9)),
+            |t| plain(&transposed(t)?, (9, 9)),
             (DType::F32, 2e-5, true),
         );
         crate::gpu::emulated(|| {
@@ -181,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_and_sides_of_nothing() {
+    fn empty_images_pass_and_empty_sides_are_refused() {
         let zeros = |shape: [usize; 4]| Tensor::zeros(&shape, DType::F32, &Device::Cpu).unwrap();
         assert_eq!(bilinear(&zeros([0, 3, 4, 4]), (8, 8)).unwrap().dims(), &[0, 3, 8, 8]);
         assert!(bilinear(&zeros([1, 3, 0, 4]), (8, 8)).is_err());

@@ -4,9 +4,9 @@ use super::backward::{BlockInput, Gradients, NeededGradients, Saved, gradients};
 use super::branches::OutputGradient;
 use super::forward::{NormedMap, Shortcut, gated_sum};
 use super::kernels::Kernels;
-use crate::ops::conv2d::cpu::{Stored, nchw};
+use crate::ops::conv2d::cpu::nchw;
 use crate::ops::gemm_conv::{ConcatChannels, ImageDims, ImageSource, NchwView};
-use crate::ops::matmul::dense;
+use crate::ops::matmul::{Stored, dense};
 use crate::ops::vector::f32s;
 use candle_core::{CpuStorage, CustomOp2, CustomOp3, Device, Layout, Result, Shape, Tensor, bail};
 use std::sync::Mutex;
@@ -24,22 +24,22 @@ pub(super) struct Block {
 
 /// The block's input: one tensor, or two concatenated.
 enum ConvInput<'a> {
-    One(NchwView<'a>),
-    Two(ConcatChannels<'a>),
+    Single(NchwView<'a>),
+    Concat(ConcatChannels<'a>),
 }
 
 impl<'a> ConvInput<'a> {
     fn source(&self) -> &dyn ImageSource {
         match self {
-            Self::One(x) => x,
-            Self::Two(x) => x,
+            Self::Single(x) => x,
+            Self::Concat(x) => x,
         }
     }
 
     fn kernels<'b>(&self, values: &'b [f32], outputs: usize) -> Kernels<'b> {
         let inputs = match self {
-            Self::One(x) => [x.planes.channels, 0],
-            Self::Two(x) => [x.first.planes.channels, x.second.planes.channels],
+            Self::Single(x) => [x.planes.channels, 0],
+            Self::Concat(x) => [x.first.planes.channels, x.second.planes.channels],
         };
         Kernels { values, outputs, inputs }
     }
@@ -47,8 +47,8 @@ impl<'a> ConvInput<'a> {
     /// The values of an identity shortcut; of two inputs the shortcut is always convolved.
     fn identity(&self) -> &'a [f32] {
         match self {
-            Self::One(x) => x.values,
-            Self::Two(_) => &[],
+            Self::Single(x) => x.values,
+            Self::Concat(_) => &[],
         }
     }
 }
@@ -112,8 +112,8 @@ impl Block {
             Ok(NchwView { values: f32s(storage, layout)?, planes })
         });
         let input = match parts.collect::<Result<Vec<_>>>()?.as_slice() {
-            [x] => ConvInput::One(*x),
-            [first, second] => ConvInput::Two(ConcatChannels { first: *first, second: *second }),
+            [x] => ConvInput::Single(*x),
+            [first, second] => ConvInput::Concat(ConcatChannels { first: *first, second: *second }),
             other => bail!("residual block: {} inputs", other.len()),
         };
         let values = f32s(&kernel_storage, kernel_layout)?;
@@ -135,9 +135,9 @@ impl Block {
 }
 
 /// The op `(x, kernels) → y`.
-pub(super) struct One(pub(super) Block);
+pub(super) struct Single(pub(super) Block);
 
-impl CustomOp2 for One {
+impl CustomOp2 for Single {
     fn name(&self) -> &'static str {
         "desam-se-block"
     }
@@ -149,7 +149,7 @@ impl CustomOp2 for One {
         kernels: &CpuStorage,
         kl: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
-        self.0.run(&ConvInput::One(nchw((x, xl))?), (kernels, kl))
+        self.0.run(&ConvInput::Single(nchw((x, xl))?), (kernels, kl))
     }
 
     fn bwd(
@@ -165,9 +165,9 @@ impl CustomOp2 for One {
 }
 
 /// The op `(a, b, kernels) → y`, `a` and `b` concatenated.
-pub(super) struct Two(pub(super) Block);
+pub(super) struct Concat(pub(super) Block);
 
-impl CustomOp3 for Two {
+impl CustomOp3 for Concat {
     fn name(&self) -> &'static str {
         "desam-se-block-of-two"
     }
@@ -182,7 +182,7 @@ impl CustomOp3 for Two {
         kl: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
         let input = ConcatChannels { first: nchw((a, al))?, second: nchw((b, bl))? };
-        self.0.run(&ConvInput::Two(input), (kernels, kl))
+        self.0.run(&ConvInput::Concat(input), (kernels, kl))
     }
 
     fn bwd(

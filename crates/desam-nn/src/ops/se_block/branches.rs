@@ -60,15 +60,15 @@ impl OutputGradient<'_> {
             let at = index * pixels..(index + 1) * pixels;
             let (other, norm) = shortcut.plane(index, pixels);
             let inputs = [&self.output[at.clone()], &self.grad[at], other];
-            let [mut mean, mut along] = [0.0; 2];
+            let [mut mean, mut dot] = [0.0; 2];
             for (part, h) in h.chunks_mut(MAX_F32_SUM).enumerate() {
                 let at = part * MAX_F32_SUM..part * MAX_F32_SUM + h.len();
                 let part = [&inputs[0][at.clone()], &inputs[1][at.clone()], &inputs[2][at]];
                 let sums = gate_backward(part, h, norm);
                 mean += f64::from(sums.h) / pixels as f64;
-                along += f64::from(sums.h_normal) / pixels as f64;
+                dot += f64::from(sums.h_normal) / pixels as f64;
             }
-            let means = GradientMeans { h: mean as f32, h_normal: along as f32 };
+            let means = GradientMeans { h: mean as f32, h_normal: dot as f32 };
             gated_norm_backward([inputs[0], inputs[2]], h, norm, norms[index].scale, means);
             Ok(())
         })
@@ -115,16 +115,16 @@ kernel! {
         norm: Moments,
     ) -> GradientSums {
         let ([ys, gs, os], hs) = (inputs, h);
-        let (mut sum, mut along) = (simd.splat_f32s(0.0), simd.splat_f32s(0.0));
+        let (mut sum, mut dot) = (simd.splat_f32s(0.0), simd.splat_f32s(0.0));
         let (rising, falling) = (simd.splat_f32s(GATE), simd.splat_f32s(GATE * SLOPE));
         each!(simd: S; y in ys, g in gs, o in os; h in hs => {
             let n = normal!(simd, y, o, norm);
             let rises = simd.greater_than_f32s(y, simd.splat_f32s(0.0));
             h = simd.mul_f32s(g, simd.select_f32s(rises, rising, falling));
             sum = simd.add_f32s(sum, h);
-            along = fma(simd, h, n, along);
+            dot = fma(simd, h, n, dot);
         });
-        GradientSums { h: simd.reduce_sum_f32s(sum), h_normal: simd.reduce_sum_f32s(along) }
+        GradientSums { h: simd.reduce_sum_f32s(sum), h_normal: simd.reduce_sum_f32s(dot) }
     }
 }
 

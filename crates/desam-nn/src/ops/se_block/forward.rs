@@ -2,7 +2,7 @@
 
 use super::{EPS, GATE, SLOPE};
 use crate::ops::gemm_conv::{ImageDims, ImageSource, PackedLhs, RowIndex, implicit_gemm_with};
-use crate::ops::instance_norm::{Moments, Part};
+use crate::ops::instance_norm::{Moments, PartMoments};
 use crate::ops::vector::{build, each, fma, kernel};
 use candle_core::Result;
 use rayon::prelude::*;
@@ -23,7 +23,8 @@ impl<'a> NormedMap<'a> {
         let channels = weights.rows();
         let planes = ImageDims { channels, ..source.planes() };
         let convolved = implicit_gemm_with(source, weights, 1, |strip| {
-            let parts = strip.sums.chunks_exact(strip.pixels).map(Part::of).collect::<Vec<_>>();
+            let parts =
+                strip.sums.chunks_exact(strip.pixels).map(PartMoments::of).collect::<Vec<_>>();
             strip.copy();
             parts
         });

@@ -22,7 +22,7 @@ use candle_core::{DType, Result, Tensor, bail};
 
 pub use tail::tail;
 
-use block::{Block, One, Two};
+use block::{Block, Concat, Single};
 
 /// LeakyReLU's slope, the instance norm's epsilon and the squeeze-and-excitation's constant gate, as in
 /// the official block.
@@ -84,13 +84,13 @@ pub fn se_block(x: &[&Tensor], kernels: SeBlockKernels<'_>) -> Result<Tensor> {
     let ours = x.iter().all(|x| x.device().is_cpu() && x.dtype() == DType::F32);
     let block = Block::new(kernels.conv1.dim(0)?, kernels.conv3.is_some(), tracked);
     match x {
-        [x] if ours => x.contiguous()?.apply_op2(&flat, One(block)),
+        [x] if ours => x.contiguous()?.apply_op2(&flat, Single(block)),
         [a, b] if ours && kernels.conv3.is_some() => {
             if (a.dim(0)?, a.dim(2)?, a.dim(3)?) != (b.dim(0)?, b.dim(2)?, b.dim(3)?) {
                 bail!("residual block: {:?} cannot be joined with {:?}", a.dims(), b.dims());
             }
             let (a, b) = (a.contiguous()?, b.contiguous()?);
-            a.apply_op3(&b, &flat, Two(block))
+            a.apply_op3(&b, &flat, Concat(block))
         }
         all => plain(all, kernels),
     }

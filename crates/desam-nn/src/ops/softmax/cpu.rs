@@ -1,14 +1,14 @@
 //! Softmax row by row, forward and backward.
 
 use crate::ops::matmul::dense;
-use crate::ops::vector::{Product, build, each, exp_up_to_max, f32s, kernel, sum, tail_or};
+use crate::ops::vector::{Products, build, each, exp_up_to_max, f32s, kernel, sum, tail_or};
 use candle_core::{CpuStorage, CustomOp1, Device, Layout, Result, Shape, Tensor};
 use pulp::Simd;
 
-/// Numbers a thread takes at once, in whole rows.
+/// Numbers of a chunk, in whole rows.
 const AT_ONCE: usize = 1 << 14;
 
-/// `x → y` over the last dimension, f32.
+/// The op `x → y` over the last dimension, f32.
 pub(super) struct Softmax;
 
 impl CustomOp1 for Softmax {
@@ -60,17 +60,18 @@ kernel! {
 }
 
 kernel! {
-    /// `∂x = y · (∂y - Σ y ∂y)` for each row; `dx` holds `∂y` before.
+    /// Softmax gradient `∂x = y · (∂y - Σ y ∂y)` of each row, in place: `dx` holds `∂y` before.
     pub(crate) fn gradient_rows(simd: S, y: &'a [f32], dx: &'a mut [f32], row: usize) -> () {
         for (values, dx) in y.chunks_exact(row).zip(dx.chunks_exact_mut(row)) {
-            let along = simd.splat_f32s(sum(simd, Product, [values, dx], 0.0));
+            let dot = simd.splat_f32s(sum(simd, Products, [values, dx], 0.0));
             each!(simd: S; y in values; g in dx => {
-                g = simd.mul_f32s(y, simd.sub_f32s(g, along));
+                g = simd.mul_f32s(y, simd.sub_f32s(g, dot));
             });
         }
     }
 }
 
+/// Maximum of a row, in four accumulators.
 #[inline(always)]
 fn largest<S: Simd>(simd: S, x: &[f32]) -> f32 {
     let (x, tail) = S::as_simd_f32s(x);
@@ -92,7 +93,7 @@ fn largest<S: Simd>(simd: S, x: &[f32]) -> f32 {
     simd.reduce_max_f32s(simd.max_f32s(simd.max_f32s(a, b), simd.max_f32s(c, d)))
 }
 
-/// `x ← exp(x - max)`; their sum.
+/// `x ← exp(x - max)`; returns the sum.
 #[inline(always)]
 fn shifted_exp<S: Simd>(simd: S, x: &mut [f32], max: S::f32s) -> f32 {
     let (x, tail) = S::as_mut_simd_f32s(x);

@@ -6,10 +6,10 @@ use crate::gpu::{Backend, select_backend};
 use candle_core::{D, Result, Tensor};
 pub(crate) use cpu::{gradient_rows, softmax_rows};
 
-/// Softmax over the last dimension, any shape. A row of nothing but −∞ becomes NaN, as PyTorch's.
+/// Softmax over the last dimension, any shape. A row of only −∞ becomes NaN, as in PyTorch.
 ///
-/// f32 on the CPU is done row by row in a kernel of our own (candle's has no gradient and says
-/// nothing about it), and so are f32, bf16 and f16 on a GPU; all else by [`plain`].
+/// f32 on the CPU is done row by row in our own kernel (candle's silently has no gradient), and so are
+/// f32, bf16 and f16 on a GPU; all else by [`plain`].
 ///
 /// # Errors
 /// When a tensor operation fails.
@@ -22,8 +22,8 @@ pub fn softmax(x: &Tensor) -> Result<Tensor> {
     }
 }
 
-/// The definition, with a gradient. The maximum only keeps `exp` in range and cancels out, so it is
-/// cut from the graph.
+/// The definition in elementary ops, with a gradient: the reference. The maximum only keeps `exp` in
+/// range and cancels out, so it is detached.
 ///
 /// # Errors
 /// When a tensor operation fails.
@@ -49,9 +49,9 @@ mod tests {
                 compare(&x, |t| softmax(&t[0]), |t| plain(&t[0]));
             }
         }
-        let turned = |t: &[Tensor]| t[0].transpose(0, 2);
+        let transposed = |t: &[Tensor]| t[0].transpose(0, 2);
         let x = [random(3, &[4, 5, 6])];
-        compare(&x, |t| softmax(&turned(t)?), |t| plain(&turned(t)?));
+        compare(&x, |t| softmax(&transposed(t)?), |t| plain(&transposed(t)?));
     }
 
     #[test]

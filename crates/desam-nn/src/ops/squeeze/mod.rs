@@ -1,10 +1,10 @@
-//! What a squeeze-excitation does to images: means of planes, and planes times a factor each.
+//! Squeeze-and-excitation: global average pooling, and channels scaled by a factor each.
 
 use candle_core::{Result, Tensor};
 #[cfg(feature = "kernels")]
 use desam_kernels::ops::squeeze::{PlaneMean, PlaneScale};
 
-/// The mean of every channel of every image, `x [B, C, H, W]` → `[B, C]`. On a GPU it is f32 whatever
+/// Squeeze: global average pooling, the mean of every channel of every image, `x [B, C, H, W]` → `[B, C]`. On a GPU it is f32 whatever
 /// `x` is, since its sums are; elsewhere it has `x`'s type.
 ///
 /// # Errors
@@ -18,7 +18,7 @@ pub fn mean(x: &Tensor) -> Result<Tensor> {
     x.mean((2, 3))
 }
 
-/// Every channel of every image times a factor, `x [B, C, H, W]`, `factors [B, C]` of any type that
+/// Excitation: every channel of every image times a factor, `x [B, C, H, W]`, `factors [B, C]` of any type that
 /// `x` may be cast to; the result has `x`'s type.
 ///
 /// # Errors
@@ -33,7 +33,7 @@ pub fn scale(x: &Tensor, factors: &Tensor) -> Result<Tensor> {
     plain_scale(x, factors)
 }
 
-/// The definition of [`scale`], with a gradient.
+/// The definition of [`scale`] in elementary ops: the reference.
 ///
 /// # Errors
 /// When shapes do not fit or a tensor operation fails.
@@ -79,11 +79,11 @@ mod tests {
                 );
             }
         }
-        let turned = [(random(4, &[2, 3, 4, 8]) + 1.0).unwrap(), random(5, &[3, 2])];
+        let transposed = [(random(4, &[2, 3, 4, 8]) + 1.0).unwrap(), random(5, &[3, 2])];
         let parts =
             |t: &[Tensor]| Ok((t[0].narrow(1, 1, 2)?.transpose(2, 3)?, t[1].narrow(0, 1, 2)?));
         compare_kernels(
-            &turned,
+            &transposed,
             |t| parts(t).and_then(|(x, f)| scale(&x, &(f + mean(&x)?)?)),
             |t| parts(t).and_then(|(x, f)| plain_scale(&x, &(f + x.mean((2, 3))?)?)),
             (DType::F32, 2e-5, true),

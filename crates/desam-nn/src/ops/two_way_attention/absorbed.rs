@@ -3,7 +3,7 @@
 use super::tiles::STRIDE;
 use crate::ops::gemm_conv::ROWS;
 use crate::ops::linear::Affine;
-use crate::ops::matmul::{Beta, View, matmul};
+use crate::ops::matmul::{Beta, Matrix, View, matmul};
 use crate::ops::vector::{build, f32s};
 use candle_core::{Result, Tensor, bail};
 use gemm::Parallelism;
@@ -67,9 +67,9 @@ impl AbsorbedSizes {
     }
 
     /// A view of one head of a prompt's projected tokens, `[T, per_head]`.
-    fn head<'a>(&self, of: &'a [f32], prompt: usize, head: usize) -> (&'a [f32], View) {
+    fn head<'a>(&self, of: &'a [f32], prompt: usize, head: usize) -> Matrix<'a, f32> {
         let begin = prompt * self.tokens * self.inner + head * self.per_head();
-        (&of[begin..], View::strided(self.tokens, self.per_head(), self.inner))
+        View::strided(self.tokens, self.per_head(), self.inner).on(&of[begin..])
     }
 }
 
@@ -165,8 +165,8 @@ fn absorbed(sizes: AbsorbedSizes, tokens: &Tensor, weight: &Tensor) -> Result<Ve
     let (len, per_head) = (sizes.keys_len(width), sizes.per_head());
     build(prompts * len, len, |prompt, keys| {
         for head in 0..heads {
-            let rhs = (&weight[head * per_head * width..], View::dense(per_head, width));
-            let to = (&mut keys[head * count * width..], View::dense(count, width));
+            let rhs = View::dense(per_head, width).on(&weight[head * per_head * width..]);
+            let to = View::dense(count, width).on_mut(&mut keys[head * count * width..]);
             let lhs = sizes.head(tokens, prompt, head);
             matmul(to, lhs, rhs, Beta::Zero, Parallelism::None)?;
         }
@@ -222,10 +222,10 @@ fn projected_values(sizes: AbsorbedSizes, values: &Tensor, out: &Tensor) -> Resu
     let (len, per_head) = (sizes.values_len(), sizes.per_head());
     build(prompts * len, len, |prompt, projected| {
         for head in 0..heads {
-            let rhs = (&out[head * per_head..], View::strided(width, per_head, inner).t());
+            let rhs = View::strided(width, per_head, inner).on(&out[head * per_head..]).t();
             let to = View::strided(width, count, sizes.rows()).t();
             let lhs = sizes.head(values, prompt, head);
-            let to = (&mut projected[head * count..], to);
+            let to = to.on_mut(&mut projected[head * count..]);
             matmul(to, lhs, rhs, Beta::Zero, Parallelism::None)?;
         }
         Ok(())

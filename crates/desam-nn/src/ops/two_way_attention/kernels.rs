@@ -3,7 +3,7 @@
 
 use super::tiles::STRIDE;
 use crate::ops::gemm_conv::{Lhs, OutputVector, Rhs, StridedOutput, multiply};
-use crate::ops::vector::{First, each, exp_up_to_max, fma, kernel, sum, tail_or};
+use crate::ops::vector::{Values, each, exp_up_to_max, fma, kernel, sum, tail_or};
 
 /// Maximum and sum of `exp(score - max)` of one row of scores.
 #[derive(Debug, Clone, Copy)]
@@ -115,7 +115,7 @@ kernel! {
         let max = simd.splat_f32s(largest);
         let ys = &mut *scores;
         each!(simd: S; ; y in ys => { y = exp_up_to_max(simd, simd.sub_f32s(y, max)); });
-        ScoreMoments { max: largest, sum: sum(simd, First, [&*scores, &*scores], 0.0) }
+        ScoreMoments { max: largest, sum: sum(simd, Values, [&*scores, &*scores], 0.0) }
     }
 }
 

@@ -118,7 +118,7 @@ fn fast(case: AttentionCase, count: usize) -> [Tensor; 2] {
     let attention =
         TwoWayAttention { image_to_token, norm, token_to_image, prompts: count, keep_image: true };
     let TwoWayAttentionOutput { image: made, attended } = attention.run(image).unwrap();
-    // Nothing but the image is missing where it is not wanted.
+    // Without `keep_image` only the image is missing.
     let without = TwoWayAttention { keep_image: false, ..attention }.run(image).unwrap();
     assert!(without.image.is_none() && max_diff(&without.attended, &attended) == 0.0);
     [made.unwrap().join().unwrap(), layers.to_image.absorbed_value(&attended).unwrap()]

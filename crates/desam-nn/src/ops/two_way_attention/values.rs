@@ -27,10 +27,10 @@ pub(crate) fn absorbed_value(attended: &Tensor, value: Affine<'_>, heads: usize)
     let projected = build(prompts * count * inner, count * inner, |prompt, projected| {
         for head in 0..heads {
             let begin = prompt * width * rows + head * count;
-            let lhs = (&numbers[begin..], View::strided(width, count, rows).t());
-            let rhs = View::dense(per_head, width).t();
-            let rhs = (&weight[head * per_head * width..], rhs);
-            let to = (&mut projected[head * per_head..], View::strided(count, per_head, inner));
+            let lhs = View::strided(width, count, rows).on(&numbers[begin..]).t();
+            let rhs = View::dense(per_head, width).on(&weight[head * per_head * width..]).t();
+            let to =
+                View::strided(count, per_head, inner).on_mut(&mut projected[head * per_head..]);
             matmul(to, lhs, rhs, Beta::Zero, Parallelism::None)?;
         }
         Ok(())

@@ -1,11 +1,11 @@
-//! New tensors without a pass that clears them, and the numbers of old ones.
+//! Output buffers without a separate zeroing pass, and slices of tensors.
 
 use crate::ops::matmul::{Real, dense};
 use candle_core::{Layout, Result, Storage, bail};
 use rayon::prelude::*;
 use std::mem::MaybeUninit;
 
-/// The f32 numbers of a contiguous tensor on the CPU, from `Tensor::storage_and_layout`.
+/// The f32 slice of a contiguous tensor on the CPU, from `Tensor::storage_and_layout`.
 pub(crate) fn f32s<'a>(storage: &'a Storage, layout: &Layout) -> Result<&'a [f32]> {
     match storage {
         Storage::Cpu(storage) => dense((storage, layout)),
@@ -13,9 +13,9 @@ pub(crate) fn f32s<'a>(storage: &'a Storage, layout: &Layout) -> Result<&'a [f32
     }
 }
 
-/// `len` numbers, made in chunks of `chunk` (the last may be shorter): `f` gets each chunk's index
-/// and the chunk, which holds zeros. A chunk is cleared just before it is made, while it comes to
-/// the cache anyway; clearing the whole first would walk through memory once more.
+/// Builds a vector of `len` numbers in parallel chunks of `chunk` (the last may be shorter): `f` gets
+/// each chunk's index and the chunk, zeroed. A chunk is zeroed just before it is computed, when it
+/// enters the cache anyway; zeroing everything first would be one more pass over memory.
 pub(crate) fn build<T: Real>(
     len: usize,
     chunk: usize,
@@ -23,8 +23,8 @@ pub(crate) fn build<T: Real>(
 ) -> Result<Vec<T>> {
     let mut out = Vec::with_capacity(len);
     let chunks = spare(&mut out, len).par_chunks_mut(chunk.max(1)).enumerate();
-    chunks.try_for_each(|(index, chunk)| f(index, cleared(chunk)))?;
-    // SAFETY: every chunk, and so each of the `len` numbers, has been cleared at least.
+    chunks.try_for_each(|(index, chunk)| f(index, zeroed(chunk)))?;
+    // SAFETY: every chunk, and so each of the `len` numbers, has been zeroed at least.
     #[allow(unsafe_code)]
     unsafe {
         out.set_len(len);
@@ -32,8 +32,8 @@ pub(crate) fn build<T: Real>(
     Ok(out)
 }
 
-/// Two results made together, part by part: `parts` says how many numbers of each a part has, and
-/// `f` gets the part's index and its two pieces, which hold zeros.
+/// Builds two vectors together, in parallel parts: `parts` says how many numbers of each a part has, and
+/// `f` gets the part's index and its two slices, zeroed.
 ///
 /// # Errors
 /// When `f` fails.
@@ -49,8 +49,8 @@ pub(crate) fn build_pair<T: Real>(
         pieces.push((cut(&mut rest_a, *of_a), cut(&mut rest_b, *of_b)));
     }
     let pieces = pieces.into_par_iter().enumerate();
-    pieces.try_for_each(|(index, (a, b))| f(index, [cleared(a), cleared(b)]))?;
-    // SAFETY: the pieces cover both, and each has been cleared at least.
+    pieces.try_for_each(|(index, (a, b))| f(index, [zeroed(a), zeroed(b)]))?;
+    // SAFETY: the pieces cover both, and each has been zeroed at least.
     #[allow(unsafe_code)]
     unsafe {
         a.set_len(len(0));
@@ -59,7 +59,7 @@ pub(crate) fn build_pair<T: Real>(
     Ok([a, b])
 }
 
-/// A result that is cut into small pieces, several of which one task makes.
+/// A vector of small pieces, several of which one task computes.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Pieces {
     /// Numbers in all.
@@ -68,8 +68,8 @@ pub(crate) struct Pieces {
     pub(crate) piece: usize,
 }
 
-/// Numbers made by `tasks` tasks, piece `i` by task `task_of(i)`: `f` gets each task's index and its
-/// pieces in rising order, which hold zeros.
+/// Builds a vector by `tasks` parallel tasks, piece `i` by task `task_of(i)`: `f` gets each task's index
+/// and its pieces in rising order, zeroed.
 pub(crate) fn build_pieces<T: Real>(
     Pieces { len, piece }: Pieces,
     tasks: usize,
@@ -82,10 +82,10 @@ pub(crate) fn build_pieces<T: Real>(
         of_tasks[task_of(index)].push(piece);
     }
     of_tasks.into_par_iter().enumerate().for_each(|(task, pieces)| {
-        let mut pieces: Vec<&mut [T]> = pieces.into_iter().map(cleared).collect();
+        let mut pieces: Vec<&mut [T]> = pieces.into_iter().map(zeroed).collect();
         f(task, &mut pieces);
     });
-    // SAFETY: every piece belongs to one task, which has cleared it at least.
+    // SAFETY: every piece belongs to one task, which has zeroed it at least.
     #[allow(unsafe_code)]
     unsafe {
         out.set_len(len);
@@ -93,19 +93,19 @@ pub(crate) fn build_pieces<T: Real>(
     out
 }
 
-/// The first `len` of what is left.
+/// Splits the first `len` numbers off `rest`.
 fn cut<'a, T>(rest: &mut &'a mut [T], len: usize) -> &'a mut [T] {
     let (piece, left) = std::mem::take(rest).split_at_mut(len);
     *rest = left;
     piece
 }
 
-/// `total` cut into parts of at most `most`, as (start, length).
+/// Splits `total` into parts of at most `most`, as (start, length).
 pub(crate) fn parts(total: usize, most: usize) -> impl Iterator<Item = (usize, usize)> {
     (0..total).step_by(most.max(1)).map(move |start| (start, most.max(1).min(total - start)))
 }
 
-/// Sum of blocks of `len` numbers, in their order.
+/// Sum of blocks of `len` numbers, in their order: a reduction whose bits do not depend on the threads.
 pub(crate) fn ordered_sum(blocks: &[f32], len: usize) -> Vec<f32> {
     let mut total = vec![0f32; len];
     for block in blocks.chunks_exact(len.max(1)) {
@@ -118,7 +118,7 @@ fn spare<T>(out: &mut Vec<T>, len: usize) -> &mut [MaybeUninit<T>] {
     &mut out.spare_capacity_mut()[..len]
 }
 
-fn cleared<T: Real>(chunk: &mut [MaybeUninit<T>]) -> &mut [T] {
+fn zeroed<T: Real>(chunk: &mut [MaybeUninit<T>]) -> &mut [T] {
     chunk.fill(MaybeUninit::new(T::ZERO));
     // SAFETY: all of it has just been written; `MaybeUninit<T>` has the layout of `T`.
     #[allow(unsafe_code)]
@@ -132,7 +132,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn chunks_come_cleared_and_in_place() {
+    fn chunks_are_zeroed_and_in_order() {
         let made = build(10, 4, |index, chunk| {
             assert!(chunk.iter().all(|v| *v == 0.0));
             chunk.fill(index as f32);

@@ -1,7 +1,7 @@
-//! Vectors of f32 for the fast paths, chosen at run time: AVX-512, AVX2, NEON, or none.
+//! SIMD vectors of f32 for the fast paths, dispatched at run time: AVX-512, AVX2, NEON, or scalar.
 //!
-//! A kernel is written once for any width. Rows and chunks of a fixed length are what is spread
-//! over threads, so that the bits depend on the machine's vectors but never on its threads.
+//! A kernel is written once for any width. Work is split over threads by rows and by chunks of a fixed
+//! length, so the bits depend on the machine's vector width but never on its number of threads.
 
 mod math;
 mod memory;
@@ -9,22 +9,22 @@ mod rows;
 
 pub(crate) use math::{exp_up_to_max, fma, normal};
 pub(crate) use memory::{Pieces, build, build_pair, build_pieces, f32s, ordered_sum, parts};
-pub(crate) use rows::{Along, First, Product, Spread, each, sum};
+pub(crate) use rows::{CentredProducts, Products, SquaredDeviations, Values, each, sum};
 
 use pulp::{Arch, Simd, WithSimd};
 use std::sync::OnceLock;
 
-/// Numbers a thread takes at once of work without rows: small enough for the nearest cache.
+/// Numbers of a chunk, where there are no rows: 32 KiB, an L1 cache.
 pub(crate) const CHUNK: usize = 1 << 13;
 
-/// Runs a kernel with the best vectors there are.
+/// Runs a kernel with the widest vectors of this machine.
 pub(crate) fn dispatch<K: WithSimd>(kernel: K) -> K::Output {
     static ARCH: OnceLock<Arch> = OnceLock::new();
     ARCH.get_or_init(Arch::new).dispatch(kernel)
 }
 
-/// Defines a function whose body is compiled for each kind of vectors, `S` being the kind and
-/// `simd` its operations. References in the arguments have the lifetime `'a`.
+/// Defines a SIMD kernel: a function whose body is compiled for each vector width, `S` being the
+/// instruction set and `simd` its operations. References in the arguments have the lifetime `'a`.
 macro_rules! kernel {
     (
         $(#[$attribute:meta])*
@@ -53,21 +53,21 @@ macro_rules! kernel {
 pub(crate) use kernel;
 
 kernel! {
-    /// Numbers in a vector of this machine.
+    /// Lanes: numbers in a vector of this machine.
     pub(crate) fn lanes(_simd: S,) -> usize {
         S::F32_LANES
     }
 }
 
-/// A function of one number.
+/// An elementwise function of one number.
 pub(crate) trait Map: Copy + Send + Sync + 'static {
-    /// Its values.
+    /// Its values at `x`.
     fn at<S: Simd>(self, simd: S, x: S::f32s) -> S::f32s;
 }
 
-/// A function of two numbers.
+/// An elementwise function of two numbers.
 pub(crate) trait Map2: Copy + Send + Sync + 'static {
-    /// Its values.
+    /// Its values at `a` and `b`.
     fn at<S: Simd>(self, simd: S, a: S::f32s, b: S::f32s) -> S::f32s;
 }
 
@@ -99,7 +99,7 @@ pub(crate) fn map2<F: Map2>(f: F, [a, b]: [&[f32]; 2], y: &mut [f32]) {
     dispatch(Kernel(f, [a, b], y));
 }
 
-/// The numbers of `tail`, and `fill` in the lanes behind them.
+/// Loads `tail`, with `fill` in the lanes behind its end.
 #[inline(always)]
 pub(crate) fn tail_or<S: Simd>(simd: S, tail: &[f32], fill: f32) -> S::f32s {
     let mask = simd.mask_between_m32s(0, tail.len() as u32).mask();

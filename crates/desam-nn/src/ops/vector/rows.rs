@@ -1,10 +1,10 @@
-//! Loops over rows of numbers: vector by vector, then what is left.
+//! Loops and reductions over rows of numbers: whole vectors, then the tail.
 
 use super::{fma, tail_or};
 use pulp::Simd;
 
-/// Runs a block for each vector of slices of one length, and once more for the numbers that are
-/// left at the end, with zeros behind them.
+/// Runs a block for each vector of slices of one length, and once more for the tail, whose vector is
+/// padded with zeros.
 ///
 /// `each!(simd: S; x in xs, g in gs; y in ys => { … })` binds `x` and `g` to vectors of `xs` and
 /// `gs`, and `y` to one of `ys` that the block may change. `xs`, `gs` and `ys` are names of slices.
@@ -43,54 +43,54 @@ macro_rules! each {
 }
 pub(crate) use each;
 
-/// What two rows contribute to a sum, number by number.
+/// Term of a sum over two rows.
 pub(crate) trait Term: Copy {
-    /// `sum` and the term of `a` and `b`.
+    /// Adds the term of `a` and `b` to `sum`.
     fn add<S: Simd>(self, simd: S, sum: S::f32s, a: S::f32s, b: S::f32s) -> S::f32s;
 }
 
-/// `a`
+/// The sum of `a`.
 #[derive(Clone, Copy)]
-pub(crate) struct First;
+pub(crate) struct Values;
 
-impl Term for First {
+impl Term for Values {
     #[inline(always)]
     fn add<S: Simd>(self, simd: S, sum: S::f32s, a: S::f32s, _: S::f32s) -> S::f32s {
         simd.add_f32s(sum, a)
     }
 }
 
-/// `a · b`
+/// The dot product: the sum of `a · b`.
 #[derive(Clone, Copy)]
-pub(crate) struct Product;
+pub(crate) struct Products;
 
-impl Term for Product {
+impl Term for Products {
     #[inline(always)]
     fn add<S: Simd>(self, simd: S, sum: S::f32s, a: S::f32s, b: S::f32s) -> S::f32s {
         fma(simd, a, b, sum)
     }
 }
 
-/// `a · (b - mean)`
+/// The sum of `a · (b - mean)`.
 #[derive(Clone, Copy)]
-pub(crate) struct Along {
+pub(crate) struct CentredProducts {
     pub(crate) mean: f32,
 }
 
-impl Term for Along {
+impl Term for CentredProducts {
     #[inline(always)]
     fn add<S: Simd>(self, simd: S, sum: S::f32s, a: S::f32s, b: S::f32s) -> S::f32s {
         fma(simd, a, simd.sub_f32s(b, simd.splat_f32s(self.mean)), sum)
     }
 }
 
-/// `(b - mean)²`
+/// The sum of squared deviations `(b - mean)²`.
 #[derive(Clone, Copy)]
-pub(crate) struct Spread {
+pub(crate) struct SquaredDeviations {
     pub(crate) mean: f32,
 }
 
-impl Term for Spread {
+impl Term for SquaredDeviations {
     #[inline(always)]
     fn add<S: Simd>(self, simd: S, sum: S::f32s, _: S::f32s, b: S::f32s) -> S::f32s {
         let off = simd.sub_f32s(b, simd.splat_f32s(self.mean));
@@ -98,8 +98,8 @@ impl Term for Spread {
     }
 }
 
-/// Sum of `term` over rows `a` and `b`, in four vectors so that additions need not wait for each
-/// other; behind the end of `b` stands `fill`, behind `a` 0.
+/// Sum of `term` over rows `a` and `b`, in four accumulators so that additions do not wait for each
+/// other. The tail of `a` is padded with 0, that of `b` with `fill`.
 #[inline(always)]
 pub(crate) fn sum<S: Simd, T: Term>(simd: S, term: T, [a, b]: [&[f32]; 2], fill: f32) -> f32 {
     let ((a, a_tail), (b, b_tail)) = (S::as_simd_f32s(a), S::as_simd_f32s(b));
