@@ -1,7 +1,9 @@
 //! The readers compared with PRIM's reference path in f64.
 
 use crate::{Decoder, DecoderConfig, Prim, Variant};
-use candle_core::{DType, Device, Result, Tensor};
+#[cfg(feature = "emulation")]
+use candle_core::Result;
+use candle_core::{DType, Device, Tensor};
 use candle_nn::VarBuilder;
 use desam_core::{EncoderSpec, ImageContext, MaskDecoder, PromptEmbedding, PromptOutput};
 use desam_nn::params::{LoadOptions, Loaded, Tensors, load};
