@@ -33,7 +33,7 @@ pub const TARGETS: [Target; 6] = [
     Target { name: "checkpoint", file: "a.bin", examine: checkpoint },
 ];
 
-/// Runs the target of this name on `bytes`, in a folder of its own.
+/// Runs the target of this name on `bytes`, in a separate folder.
 pub fn run(name: &str, bytes: &[u8]) {
     let target = TARGETS.iter().find(|t| t.name == name).expect("a target of this name");
     let folder = tempfile::tempdir().expect("a folder for the file");

@@ -66,7 +66,7 @@ fn write_slice(path: &Path, series: &str, size: [u16; 2], z: f64, pixels: Vec<u1
     save(path, class, elements);
 }
 
-/// Six slices of noise, and of labels in two of them, in folders of their own.
+/// Six slices of noise, and of labels in two of them, in separate folders.
 fn write_patient(root: &Path, image: &str, label: Option<&str>, seed: usize) {
     let images = |z: usize| (0..6).map(|v| ((v * 37 + z * 91 + seed * 53) % 997) as u16).collect();
     let labels = |z: usize| vec![u16::from((2..4).contains(&z)); 6];

@@ -9,7 +9,7 @@
 #[path = "../../crates/desam-volume/tests/heap/counting.rs"]
 mod counting;
 #[path = "../../fuzz/lib.rs"]
-#[allow(dead_code, unreachable_pub, reason = "a library of its own, of which the loop needs less")]
+#[allow(dead_code, unreachable_pub, reason = "a separate library, of which the loop needs less")]
 mod fuzz;
 #[path = "../../crates/desam-volume/tests/mutate/mod.rs"]
 mod mutate;
@@ -70,7 +70,7 @@ impl Loop {
         }
         for index in 0..inputs {
             let seed = &seeds[index as usize % seeds.len()];
-            // A stream of its own, so that any input can be made again without those before it.
+            // A separate stream, so that any input can be made again without those before it.
             let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
             rng.set_stream(index);
             let bytes = mutate::broken(&seed.bytes, &mut rng);

@@ -25,7 +25,7 @@ pub trait Progress: Send + Sync {
     }
     /// Reports a detail that most users need not see, such as the name of a file that was set aside.
     fn detail(&self, _message: &str) {}
-    /// Whether the work should stop. Asked between steps; see
+    /// Whether the work should stop. Checked between steps; see
     /// [`CancellationToken`](crate::CancellationToken).
     fn is_cancelled(&self) -> bool {
         false

@@ -61,7 +61,7 @@ fn compare(model: &SamDecoder, weights: &Tensors, input: &Input) {
     let context = model.context(&input.features, &input.position).unwrap();
     let reading = model.encode_prompts(&context, &input.prompts).unwrap();
     if input.features.embedding.dim(0).unwrap() == 1 {
-        // Many prompts of one image have a reader of their own.
+        // Many prompts of one image have a dedicated reader.
         let found = model.reader(&context).unwrap().encode_prompts(&input.prompts).unwrap();
         let [found, plain] = [found, reading.clone()].map(|r| model.masks(&r).unwrap());
         assert!(relative(&found, &double(&plain)) < 2e-5);

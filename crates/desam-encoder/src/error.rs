@@ -111,7 +111,7 @@ pub enum Error {
     /// Built-in weights whose hash is not the expected one.
     #[error(
         "the built-in weights of {name} are damaged: their blake3 is {found}, expected {expected}; \
-         get the source again and build it anew"
+         get the source again and rebuild"
     )]
     Builtin {
         /// The encoder.

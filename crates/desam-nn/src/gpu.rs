@@ -47,7 +47,7 @@ pub(crate) fn uses_kernels(tensors: &[&Tensor]) -> bool {
 /// gradients of variables as [`crate::gradients`] does.
 #[cfg(feature = "kernels")]
 pub(crate) fn apply<K: desam_kernels::KernelOp>(op: K, inputs: &[&Tensor]) -> Result<Tensor> {
-    desam_kernels::apply(op, inputs, crate::gradients::hand_over)
+    desam_kernels::apply(op, inputs, crate::gradients::store_leaf_gradient)
 }
 
 /// Whether ops on this device's tensors run kernels, which take bf16 and f16 in addition to f32: it is a

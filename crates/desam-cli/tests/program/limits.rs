@@ -186,7 +186,7 @@ fn an_unreadable_folder_is_reported_among_other_problems() {
     let ended = if std::fs::read_dir(&shut).is_err() {
         run(verify)
     } else {
-        // Root reads everything: run as user nobody, if possible.
+        // Root reads everything, so run as an unprivileged user if possible.
         let mut other = std::process::Command::new("setpriv");
         other.args(["--reuid=65534", "--clear-groups", env!("CARGO_BIN_EXE_desam")]).args(verify);
         match other.output() {

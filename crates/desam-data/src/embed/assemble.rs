@@ -131,8 +131,8 @@ fn assemble(run: &EmbedRun<'_>, notes: Vec<Note>) -> Result<()> {
     Ok(())
 }
 
-/// Removes the notes. Whoever else is the last as well may have done so already, or have left
-/// something here.
+/// Removes the completion markers. Another process that also finished last may have removed them
+/// already, or have left other files here.
 fn clear(run: &EmbedRun<'_>, of: usize) {
     for index in 0..of {
         std::fs::remove_file(run.paths().part(index, of)).ok();

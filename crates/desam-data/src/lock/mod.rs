@@ -151,8 +151,8 @@ impl Request {
         let mut holder = Holder::default();
         for attempt in 0..TRIES {
             pause(attempt);
-            // Whoever is alone writes what is agreed on; then all, the first included, look at it
-            // under the shared lock, during which it cannot change.
+            // The first process writes the agreement while it holds the exclusive lock. Then all,
+            // the first included, read it under the shared lock, while it cannot change.
             let file = match self.take(progress)? {
                 Try::Held(mut file) => {
                     let record = HolderRecord::of_this_process(Some(agreement.clone()));
@@ -181,7 +181,7 @@ impl Request {
                     return Err(Error::InUseOtherwise { subject, holder, differences });
                 }
                 (Outcome::Unsupported, _) => return Ok(lock),
-                // Nobody alive has written it.
+                // No running process has written it.
                 (Outcome::Held, None) => {}
                 (Outcome::Busy, _) => holder = record.holder(&file),
             }

@@ -18,7 +18,7 @@ struct Plane {
     data: Vec<f64>,
 }
 
-/// Stretches `height × width` pixels to `side × side`.
+/// Resizes `height × width` pixels to `side × side`.
 pub(super) fn resize(image: &[u8], height: usize, width: usize, side: usize) -> Vec<u8> {
     let (Some(&low), Some(&high)) = (image.iter().min(), image.iter().max()) else {
         return vec![0; side * side];

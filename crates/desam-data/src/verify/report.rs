@@ -44,7 +44,7 @@ pub struct CaseReport {
     /// The ground truth, where there is one.
     #[serde(serialize_with = "desam_core::serde_path::serialize")]
     pub label: Option<PathBuf>,
-    /// The image's format, where it could be told.
+    /// The image's format, where it is known.
     pub format: Option<VolumeFormat>,
     /// Voxels along `i`, `j`, `k`, where the image could be read.
     pub dims: Option<[usize; 3]>,

@@ -5,7 +5,7 @@ use super::{BothEmpty, CaseMetric, Confusion, Empty, EmptyPolicy, MaskPair, OneE
 use crate::Result;
 
 /// The quantile of HD95 and robust HD95.
-const NEARLY_ALL: f64 = 0.95;
+const PERCENTILE_95: f64 = 0.95;
 
 /// Measures of one case. Surfaces and distances are computed lazily, for the first metric that needs
 /// them, and once.
@@ -69,11 +69,11 @@ impl<'a> CaseMeasures<'a> {
                 overlap.of(&self.counts, self.policy.both).unwrap_or(0.0)
             }
             CaseMetric::Hausdorff => voxels().hausdorff(),
-            CaseMetric::Hausdorff95 => voxels().percentile(NEARLY_ALL),
+            CaseMetric::Hausdorff95 => voxels().percentile(PERCENTILE_95),
             CaseMetric::AverageDistance => voxels().average(),
             CaseMetric::AverageSymmetricDistance => voxels().average_both_ways(),
             CaseMetric::SurfaceDice { tolerance_mm } => elements().surface_dice(tolerance_mm),
-            CaseMetric::RobustHausdorff95 => elements().robust_hausdorff(NEARLY_ALL),
+            CaseMetric::RobustHausdorff95 => elements().robust_hausdorff(PERCENTILE_95),
             CaseMetric::VolumeError => self.excess() * self.pair.grid().voxel_ml(),
             CaseMetric::RelativeVolumeError => self.excess() / self.counts.present() as f64,
         }

@@ -178,7 +178,7 @@ impl Attention {
     }
 
     /// Absorbed query projection: keys and values of tokens, `k` and `v` `[N, T, width]`, for an image
-    /// that attends to them in a two-way attention without a query projection of its own. Where all
+    /// that attends to them in a two-way attention without a separate query projection. Where all
     /// prompts share the image its queries can be projected once instead
     /// ([`project_queries`](Self::project_queries)): `queried` says that they are.
     ///

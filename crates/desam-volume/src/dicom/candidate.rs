@@ -1,6 +1,6 @@
 //! Candidate files: which files of a folder could be slices.
 //!
-//! A slice that is missing at the end of a series cannot be told from a shorter series, so a file that
+//! A slice that is missing at the end of a series cannot be distinguished from a shorter series, so a file that
 //! could be one and cannot be read must not be passed over. DICOM files need no ending, and folders of
 //! them hold all kinds of other files: the name decides where it says enough, the content elsewhere.
 

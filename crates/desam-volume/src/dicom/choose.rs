@@ -104,7 +104,7 @@ fn refuse_what_could_be_meant(choice: &SeriesChoice, contents: &mut Contents) ->
     let whose = match (&series, chosen) {
         (Some(_), true) => "it is of the series that is read".to_owned(),
         (Some(uid), false) => format!("it is of series {uid}"),
-        (None, _) => "which series it is of cannot be told".to_owned(),
+        (None, _) => "its series is unknown".to_owned(),
     };
     let more = match others {
         0 => String::new(),

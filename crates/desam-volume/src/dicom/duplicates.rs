@@ -2,7 +2,7 @@
 //!
 //! Downloads and exports leave copies beside their originals, `s2 (1).dcm` beside `s2.dcm`. A
 //! SOPInstanceUID names one object alone, so two files with one UID and the same pixels are one slice;
-//! with other pixels one of them is wrong, and which one cannot be told.
+//! with other pixels one of them is wrong, and it is unknown which.
 
 use super::geometry::Stack;
 use super::header::Slice;

@@ -9,7 +9,7 @@ use std::path::Path;
 
 /// What an error says a form with a positive code should hold.
 const INVERTIBLE: &str = "finite numbers whose matrix can be inverted, so that each voxel has a place \
-                          (set the form anew, or its code to 0)";
+                          (set the form again, or its code to 0)";
 
 /// The affine by the standard's order: sform where its code is positive, else qform, else the
 /// spacing alone. An sform whose matrix cannot be inverted maps voxels to no volume; a qform beside it

@@ -127,7 +127,7 @@ fn files_beside_a_mask() {
     assert_eq!(name("odd"), "odd.iou.nii.gz");
 }
 
-/// ITK reads a NIfTI file without codes as LPS, so a mask in one of its own formats is LPS.
+/// ITK reads a NIfTI file without codes as LPS, so a mask in one of ITK's formats is LPS.
 #[test]
 fn masks_in_formats_of_itk_lie_where_itk_places_the_volume() {
     let scratch = Scratch::new();

@@ -19,7 +19,7 @@ pub(super) enum EncoderArg {
     File(PathBuf),
 }
 
-/// Names with a meaning of their own; anything else is a path.
+/// Reserved names; anything else is a path.
 const NAMES: [&str; 6] = ["tiny", "tiny-random", "vit-b", "vit-l", "vit-h", "medsam"];
 
 /// From an `OsString`, because a path need not be UTF-8.

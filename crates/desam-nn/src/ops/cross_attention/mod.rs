@@ -113,7 +113,7 @@ mod tests {
     fn kernels_agree_with_the_definition_forward_and_backward() {
         // Weights sum to 1, so that results are rounded once; a gradient sees the rounded result and
         // the rounded gradient of it, and grows with the scores' spread. Heads of 5 channels have no
-        // kernels of their own: there the products round as well.
+        // dedicated kernels: there the products round as well.
         for (dtype, limit) in [(DType::F32, 2e-5), (DType::BF16, 3e-2), (DType::F16, 4e-3)] {
             for (n, queries, keys, channels, heads) in [
                 (1, 1, 1, 4, 1),

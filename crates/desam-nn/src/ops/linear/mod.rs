@@ -38,8 +38,8 @@ impl Affine<'_> {
 /// product. Backward the weight gradient is one product over all rows, and what is not tracked gets
 /// none. All else by [`plain`].
 ///
-/// Parameters may be of another type than `x` (f32 where `x` is bf16); their gradients are of their
-/// own type. The type of the result is that of [`Epilogue::result_type`].
+/// Parameters may be of another type than `x` (f32 where `x` is bf16); their gradients have the
+/// parameters' type. The type of the result is that of [`Epilogue::result_type`].
 ///
 /// # Errors
 /// When the last dimension is not `inputs`, the residual does not have the product's shape (its first

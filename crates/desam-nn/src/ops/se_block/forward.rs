@@ -18,7 +18,7 @@ pub(super) struct NormedMap<'a> {
 
 impl<'a> NormedMap<'a> {
     /// Convolves `source`. The moments of a strip are computed while it is in the cache, so the norm
-    /// needs no pass of its own over the output.
+    /// needs no separate pass over the output.
     pub(super) fn convolve(source: &dyn ImageSource, weights: &PackedLhs) -> NormedMap<'static> {
         let channels = weights.rows();
         let planes = ImageDims { channels, ..source.planes() };

@@ -8,7 +8,7 @@ use crate::ops::vector::{build, f32s};
 use candle_core::{Result, Tensor, bail};
 use gemm::Parallelism;
 
-/// Tokens after a projection of their own, `[N, T, inner]`: their keys or queries.
+/// Projected tokens, `[N, T, inner]`: their keys or queries.
 #[derive(Debug, Clone, Copy)]
 pub struct ProjectedTokens<'a> {
     /// The projected tokens.
