@@ -11,6 +11,7 @@ use crate::preprocess::{PreparedVolume, normalised};
 use crate::{Error, Result};
 use candle_core::Tensor;
 use std::path::PathBuf;
+use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 
@@ -47,6 +48,7 @@ impl Run<'_> {
         let note = |z: usize, verb| format!("{}/{} slice {z} {verb}", case.site, case.id);
         let (mut done, mut missing) = (CaseDone::default(), Vec::new());
         for &z in &case.stored {
+            self.progress.check_cancelled()?;
             let path = self.paths.slice(&case.site, &case.id, z);
             let seal = header.slice_seal(case, z);
             let open = Entry::open(&path, &seal).and_then(|e| e.expect(&tensors));
@@ -59,7 +61,7 @@ impl Run<'_> {
                 Ok(Some(length)) => {
                     done.reused += 1;
                     done.bytes += length;
-                    self.progress.advance(1, &note(z, "kept"));
+                    self.slice_finished(&note(z, "kept"));
                 }
                 // Whatever is wrong with a file that is there, making it anew is the cure.
                 Ok(None) | Err(_) => missing.push(Missing { z, path, seal }),
@@ -75,7 +77,7 @@ impl Run<'_> {
                 let named: Vec<_> = tensors.iter().cloned().zip(values).collect();
                 Entry::write(path, seal, &named)?;
                 bytes += self.written(path, seal, &tensors)?;
-                self.progress.advance(1, &note(*z, "embedded"));
+                self.slice_finished(&note(*z, "embedded"));
             }
             Ok(bytes)
         };
@@ -113,6 +115,12 @@ impl Run<'_> {
         Ok(done)
     }
 
+    /// Counts a slice that is in place.
+    fn slice_finished(&self, note: &str) {
+        self.finished.fetch_add(1, Ordering::Relaxed);
+        self.progress.advance(1, note);
+    }
+
     /// Some slices enlarged, levels `[B, 1, S, S]` in the CPU's memory.
     fn enlarged(&self, volume: &PreparedVolume, slices: &[Missing]) -> Result<Tensor> {
         let each = slices.iter().map(|s| volume.enlarged(s.z));
@@ -121,6 +129,7 @@ impl Run<'_> {
 
     /// All that a GPU does is given to it here, by one thread.
     fn encode(&self, slices: &[Missing], levels: &Tensor) -> Result<Bytes> {
+        self.progress.check_cancelled()?;
         let features = self.encoder.encode(&normalised(levels, self.device)?)?;
         let zs: Vec<usize> = slices.iter().map(|s| s.z).collect();
         stored::bytes(&self.recipe, &zs, &features)
