@@ -4,7 +4,6 @@
 //! `candle-core` for tensors.
 
 use candle_core::{Device, Result as TensorResult, Tensor};
-use desam::core::{EncoderSpec, ImageEncoder, ImageFeatures};
 use desam::data::cache::{CachedSlices, EncoderRecord, FeatureCache, FeatureDtype, SlicePolicy};
 use desam::data::embed::{EmbedOptions, embed};
 use desam::data::layout::discover;
@@ -12,6 +11,7 @@ use desam::data::preprocess::PreprocessConfig;
 use desam::encoder::PromptEncoderConfig;
 use desam::model::{ModelInput, Trainable};
 use desam::nn::params::{LoadOptions, Tensors, load};
+use desam::types::{EncoderSpec, ImageEncoder, ImageFeatures};
 use desam::{Mode, ModelRecord, Quiet};
 use desam_study::train::{Preset, TrainConfig, Trainer};
 use std::path::Path;

@@ -3,11 +3,11 @@
 
 use crate::support::{Official, numbers, phantoms, reference, vectors};
 use desam::candle::{DType, Device};
-use desam::core::MaskDecoder;
 use desam::embed::{EmbedRequest, embed};
 use desam::encoder::Checkpoint;
 use desam::model::{EncoderChoice, Model, Trainable, WEIGHTS_FILE};
 use desam::nn::params::{LoadOptions, Tensors};
+use desam::types::MaskDecoder;
 use desam::{Mode, Quiet};
 use desam_study::train::{Preset, TrainConfig, TrainRequest, train};
 use std::path::Path;

@@ -12,7 +12,7 @@ use desam::embed::{EmbedRequest, embed};
 use desam::encoder::{Checkpoint, FrozenSam, checkpoint};
 use desam::model::{EncoderChoice, Model, Trainable, WEIGHTS_FILE};
 use desam::nn::params::{LoadOptions, Tensors, load};
-use desam::{Automatic, Mode, Quiet, Segmenter};
+use desam::{Mode, PromptingConfig, Quiet, Segmenter};
 use desam_study::evaluate::{EvaluateConfig, EvaluateRequest, Evaluation, Protocol, evaluate};
 use desam_study::train::{Preset, Run, TrainConfig, TrainRequest, train};
 use std::path::{Path, PathBuf};
@@ -85,7 +85,7 @@ struct Outcome {
 
 fn evaluation(cache: &FeatureCache, run: &Path, protocol: Protocol) -> Evaluation {
     let model = Model::open(run, &Device::Cpu).unwrap();
-    let automatic = Automatic::new(Mode::Points, 3, model.spec().mask_side());
+    let automatic = PromptingConfig::new(Mode::Points, 3, model.spec().mask_side());
     let config = EvaluateConfig::new(protocol, automatic);
     let validation = Run::open(run).unwrap().manifest().unwrap().validation_cases;
     let request = EvaluateRequest {
@@ -119,7 +119,7 @@ fn whole_path(data: &Path, sam: &Path, work: &Path) -> Outcome {
     let volume = &discover(data).unwrap()[3].image;
     let mask = work.join("mask.nii.gz");
     let segmenter = Segmenter::open(&run).unwrap();
-    assert_eq!(segmenter.automatic().mode, Mode::Points);
+    assert_eq!(segmenter.prompting().mode, Mode::Points);
     let predicted = segmenter.segment_file(volume, &mask, &Quiet).unwrap();
     let (mask, volume) = (read_labels(&mask).unwrap(), read_volume(volume).unwrap());
     assert_eq!(mask.grid(), volume.grid());

@@ -1,6 +1,6 @@
 //! Errors on stderr: what failed and why, one line a cause.
 
-use desam::core::text::printable;
+use desam::types::text::printable;
 use std::io::Write;
 use std::process::ExitCode;
 

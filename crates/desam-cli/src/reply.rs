@@ -1,7 +1,7 @@
 //! What a command has to say when it is done.
 
 use crate::failure;
-use desam::core::text::printable;
+use desam::types::text::printable;
 use serde_json::Value;
 use std::io::Write;
 use std::process::ExitCode;

@@ -8,8 +8,8 @@ use crate::reply::Reply;
 use anyhow::bail;
 use clap::Args;
 use desam::Progress;
-use desam::core::text::DisplayPath as _;
 use desam::encoder::Checkpoint;
+use desam::types::text::DisplayPath as _;
 use serde_json::json;
 use std::path::PathBuf;
 

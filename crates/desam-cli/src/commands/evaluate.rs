@@ -8,11 +8,11 @@ use crate::cli::JsonFlag;
 use crate::reply::Reply;
 use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
-use desam::core::text::path_for_people;
 use desam::data::cache::FeatureCache;
 use desam::data::lock;
 use desam::metrics::metric::{CaseMetric, OneEmpty};
-use desam::{Automatic, Mode, Model};
+use desam::types::text::path_for_people;
+use desam::{Mode, Model, PromptingConfig};
 use desam_study::evaluate::{
     EvaluateConfig, EvaluateRequest, Evaluation, Protocol, ScoringSettings, evaluate,
     evaluation_stem,
@@ -159,7 +159,7 @@ pub(crate) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Re
         );
     }
     let grid = arguments.grid.unwrap_or(PAPER_GRID);
-    let automatic = Automatic::new(mode, grid, model.spec().mask_side());
+    let automatic = PromptingConfig::new(mode, grid, model.spec().mask_side());
     let config = EvaluateConfig {
         border_px: arguments.border,
         sites: arguments.sites.clone(),

@@ -26,7 +26,7 @@ use crate::reply::Reply;
 use anyhow::{Context, bail};
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use desam::candle::Device;
-use desam::core::text::{path_for_people, path_text};
+use desam::types::text::{path_for_people, path_text};
 use desam::{DeviceChoice, Progress};
 use std::ops::RangeInclusive;
 use std::path::Path;

@@ -4,8 +4,8 @@ use super::Session;
 use anyhow::bail;
 use clap::Args;
 use desam::Progress;
-use desam::core::Destination;
-use desam::core::text::path_for_people;
+use desam::types::Destination;
+use desam::types::text::path_for_people;
 use std::path::{Path, PathBuf};
 
 /// The flag of commands that do not replace what is there unless they are asked to.

@@ -5,8 +5,8 @@ use super::{Session, aligned, json_path, seed, whole};
 use crate::cli::JsonFlag;
 use crate::reply::Reply;
 use clap::Args;
-use desam::core::text::path_for_people;
 use desam::data::phantom::{PhantomConfig, SiteStyle, write_phantoms};
+use desam::types::text::path_for_people;
 use serde_json::json;
 use std::path::PathBuf;
 

@@ -11,14 +11,14 @@ use crate::cli::JsonFlag;
 use crate::reply::Reply;
 use anyhow::{Context, bail};
 use clap::Args;
-use desam::core::text::DisplayPath as _;
 #[cfg(feature = "dicom")]
 use desam::data::volumes::VolumeFormat;
 use desam::data::volumes::{ReadOptions, expect_mask_name, mask_name};
 use desam::predict::{
     FolderSummary, PredictOptions, VolumeSummary, existing_outputs, segment_folder,
 };
-use desam::{Automatic, Mode, Segmenter};
+use desam::types::text::DisplayPath as _;
+use desam::{Mode, PromptingConfig, Segmenter};
 use extras::Extras;
 use folder::Inputs;
 use serde_json::json;
@@ -125,7 +125,7 @@ pub(crate) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Re
     let job = Job::new(arguments, session)?;
     arguments.force.check(job.existing(&arguments.extras.options())?)?;
     let segmenter = segmenter(arguments, session)?;
-    let settings = (segmenter.automatic(), segmenter.options());
+    let settings = (segmenter.prompting(), segmenter.options());
     session.detail(&format!("prompts and options: {}", serde_json::to_string(&settings)?));
     let summary = match job {
         Job::One { input, output } => {
@@ -213,7 +213,7 @@ fn segmenter(arguments: &Arguments, session: &Session) -> anyhow::Result<Segment
     let precision = arguments.precision.precision;
     let segmenter = Segmenter::open_on(&arguments.model, &session.device, precision)?;
     segmenter.model().notes().say(&arguments.model, &session.screen);
-    let now = segmenter.automatic();
+    let now = segmenter.prompting();
     let mode = arguments.mode.unwrap_or(now.mode);
     if arguments.grid.is_some() && mode == Mode::Box {
         bail!(
@@ -222,7 +222,7 @@ fn segmenter(arguments: &Arguments, session: &Session) -> anyhow::Result<Segment
     }
     let grid = arguments.grid.unwrap_or(now.grid);
     let side = segmenter.model().spec().mask_side();
-    let segmenter = segmenter.with_automatic(Automatic::new(mode, grid, side))?;
+    let segmenter = segmenter.with_prompting(PromptingConfig::new(mode, grid, side))?;
     let segmenter = segmenter.with_read_options(arguments.read_options());
     Ok(segmenter.with_options(arguments.extras.options())?)
 }
@@ -236,7 +236,7 @@ fn reply(summary: &FolderSummary, segmenter: &Segmenter) -> anyhow::Result<Reply
         ]));
     }
     let json = json!({
-        "prompts": segmenter.automatic(),
+        "prompts": segmenter.prompting(),
         "options": segmenter.options(),
         "done": summary.done,
         "failed": summary.failed,

@@ -6,9 +6,9 @@ use super::{Session, aligned, whole};
 use crate::cli::JsonFlag;
 use crate::reply::Reply;
 use clap::Args;
-use desam::core::text::DisplayPath as _;
 use desam::data::cache::human_bytes;
 use desam::data::verify::{CaseReport, SiteMasks, SiteReport, VerifyReport};
+use desam::types::text::DisplayPath as _;
 use desam::verify::{CacheSize, Verified, VerifyRequest, verify};
 use std::path::PathBuf;
 

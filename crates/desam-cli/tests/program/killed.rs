@@ -1,8 +1,8 @@
 //! A program that is killed at any moment leaves nothing behind that is taken for whole.
 
 use crate::common::{program, run, world};
-use desam::core::{Grid, LabelVolume, Volume};
 use desam::data::nifti::{read_labels, read_volume, write_labels, write_volume};
+use desam::types::{Grid, LabelVolume, Volume};
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};

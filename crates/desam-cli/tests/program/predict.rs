@@ -1,9 +1,9 @@
 //! What `desam predict` does to masks and writes beside them when asked.
 
 use crate::common::{run, world};
-use desam::core::{Grid, LabelVolume, Volume};
 use desam::data::nifti::{read_labels, read_volume, write_volume};
 use desam::data::postprocess::{Holes, PostprocessConfig};
+use desam::types::{Grid, LabelVolume, Volume};
 use std::path::{Path, PathBuf};
 
 fn names(folder: &Path) -> Vec<String> {

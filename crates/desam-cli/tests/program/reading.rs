@@ -1,8 +1,8 @@
 //! Volumes that need a word on how to read them, and ones that are not to be read.
 
 use crate::common::{program, run, world};
-use desam::core::{Affine, Grid, LabelVolume};
 use desam::data::nifti::{read_labels, read_volume, write_labels, write_volume};
+use desam::types::{Affine, Grid, LabelVolume};
 use std::path::Path;
 
 /// A NIfTI file of two channels: the volume of `from`, and the same backwards.

@@ -11,7 +11,7 @@ use candle_core::Device;
 use desam::embed::{EmbedRequest, EmbedSummary, embed};
 use desam::model::EncoderChoice;
 use desam::predict::VolumeSummary;
-use desam::{Automatic, Mode, Segmenter};
+use desam::{Mode, PromptingConfig, Segmenter};
 use desam_core::{Precision, Progress};
 use desam_data::atomic::write_atomic;
 use desam_data::cache::FeatureCache;
@@ -152,8 +152,8 @@ pub fn demo_on(
 
     let segmenter = Segmenter::open_on(run, device, Precision::F32)?;
     let side = segmenter.model().spec().mask_side();
-    let automatic = Automatic::new(config.mode, config.grid, side);
-    let segmenter = segmenter.with_automatic(automatic.clone())?;
+    let automatic = PromptingConfig::new(config.mode, config.grid, side);
+    let segmenter = segmenter.with_prompting(automatic.clone())?;
     let model = segmenter.model();
     let cache = FeatureCache::open(cache)?;
     let scoring = EvaluateConfig::new(Protocol::Paper, automatic.clone());

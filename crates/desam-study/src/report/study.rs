@@ -9,7 +9,7 @@ use crate::train::{Run, RunConfig, RunManifest};
 use crate::{Error, Result};
 use candle_core::Device;
 use desam::files::write_text;
-use desam::{Automatic, Model, ModelRecord};
+use desam::{Model, ModelRecord, PromptingConfig};
 use desam_core::text::{name_text, one_line, path_for_people};
 use desam_core::{ImageFeatures, Precision, Progress};
 use desam_data::cache::FeatureCache;
@@ -212,8 +212,8 @@ fn read(
 }
 
 /// How the model was prompted when it was scored.
-fn automatic(evaluation: &Evaluation) -> Automatic {
-    Automatic {
+fn automatic(evaluation: &Evaluation) -> PromptingConfig {
+    PromptingConfig {
         mode: evaluation.mode,
         grid: evaluation.grid.unwrap_or(GRID),
         selection: evaluation.selection,

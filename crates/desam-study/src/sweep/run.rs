@@ -7,7 +7,7 @@ use crate::evaluate::{EvaluateConfig, EvaluateRequest, Evaluation, evaluate};
 use crate::train::{Run, RunOptions, TrainConfig, TrainRequest, train_with};
 use crate::{Error, Result};
 use candle_core::Device;
-use desam::{Automatic, Model};
+use desam::{Model, PromptingConfig};
 use desam_core::Progress;
 use desam_data::cache::FeatureCache;
 use std::path::Path;
@@ -124,7 +124,7 @@ impl Work<'_> {
         let model = Model::open(run.dir(), &self.options.device)?;
         let line = self.line;
         let grid = line.grid.unwrap_or(super::PAPER_GRID);
-        let automatic = Automatic::new(line.train.mode, grid, model.spec().mask_side());
+        let automatic = PromptingConfig::new(line.train.mode, grid, model.spec().mask_side());
         let config = EvaluateConfig {
             sites: Some(line.sites.clone()),
             ..EvaluateConfig::new(line.protocol, automatic)

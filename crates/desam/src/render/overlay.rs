@@ -1,4 +1,4 @@
-//! Slices with the outlines of prediction and truth, as in the paper's Fig. 2.
+//! Overlays: slices with the outlines of prediction and ground truth, as in the paper's Fig. 2.
 
 use super::canvas::Canvas;
 use crate::{Error, Result};
@@ -10,10 +10,10 @@ pub const PREDICTION_RGB: [u8; 3] = [255, 165, 0];
 /// Colour of the ground truth's outline: blue, as in the official program's pictures.
 pub const TRUTH_RGB: [u8; 3] = [30, 144, 255];
 
-/// Colour of the border where predictions are cleared before they are scored: a dashed line.
+/// Colour of the border within which predictions are zeroed before they are scored: a dashed line.
 pub const BORDER_RGB: [u8; 3] = [154, 205, 50];
 
-/// Pixels of a dash of the border's line, and of the gap behind it.
+/// Length of the border's dashes, and of the gaps between them, in pixels.
 const DASH: usize = 4;
 
 /// Transparent pixels between the tiles of a montage.
@@ -24,12 +24,12 @@ const GAP: usize = 6;
 pub struct Tile<'a> {
     /// The slice.
     pub image: &'a SliceImage,
-    /// What the model found, over the whole image; any size.
+    /// The prediction, over the whole image; any size.
     pub prediction: &'a BinaryMask,
     /// The ground truth, over the whole image; any size.
     pub truth: Option<&'a BinaryMask>,
-    /// Border where predictions are cleared before they are scored, in pixels of the prediction on
-    /// each side; 0 draws none.
+    /// Border within which predictions are zeroed before they are scored, in pixels of the prediction
+    /// on each side; 0 draws none.
     pub border_px: usize,
 }
 

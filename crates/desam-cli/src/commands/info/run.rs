@@ -3,7 +3,7 @@
 use super::aligned;
 use crate::commands::json_path;
 use crate::reply::Reply;
-use desam::core::text::DisplayPath as _;
+use desam::types::text::DisplayPath as _;
 use desam_study::train::Run;
 use serde_json::json;
 use std::path::Path;

@@ -8,8 +8,8 @@ use crate::commands::{
 };
 use crate::reply::Reply;
 use clap::Args;
-use desam::core::text::DisplayPath as _;
 use desam::decoder::Variant;
+use desam::types::text::DisplayPath as _;
 use desam::{Mode, Precision};
 use desam_study::evaluate::Protocol;
 use desam_study::sweep::{Changes, Letter, PaperTable, Plan, Subset, SweepConfig};

@@ -12,7 +12,7 @@ use anyhow::Context;
 use clap::Args;
 use decoder::Decoder;
 use desam::Mode;
-use desam::core::text::DisplayPath as _;
+use desam::types::text::DisplayPath as _;
 use desam_study::train::{Preset, Run, TrainConfig, TrainRequest, TrainSummary, train_with};
 use keeping::Keeping;
 use slices::Slices;

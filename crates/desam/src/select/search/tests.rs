@@ -58,22 +58,23 @@ fn compare(
 ) -> Found {
     let point = Point::foreground(3.0, 9.0);
     let pairs = masks.iter().zip(ious);
-    let candidates: Vec<Candidate<'_>> =
-        pairs.map(|(m, &predicted_iou)| Candidate { point, predicted_iou, logits: m }).collect();
+    let candidates: Vec<MaskCandidate<'_>> = pairs
+        .map(|(m, &predicted_iou)| MaskCandidate { point, predicted_iou, logits: m })
+        .collect();
     let records = select(&candidates, geometry, config).unwrap();
 
-    let prospects: Vec<Prospect> =
-        ious.iter().map(|&predicted_iou| Prospect { point, predicted_iou }).collect();
+    let prospects: Vec<ScoredPoint> =
+        ious.iter().map(|&predicted_iou| ScoredPoint { point, predicted_iou }).collect();
     let mut met = BTreeSet::new();
     let mut draw = |i: usize| {
         assert!(met.insert(i), "mask {i} is drawn twice");
         Ok(masks[i].clone())
     };
     let found = select_first(&prospects, &mut draw, geometry, config).unwrap();
-    assert_eq!(found.as_ref().map(|f| &f.record), records.first());
+    assert_eq!(found.as_ref().map(|f| &f.selected), records.first());
     let drawn = found.as_ref().map_or(0, |f| f.drawn);
     assert_eq!(drawn, met.len());
-    if let Some(First { record, logits, .. }) = found {
+    if let Some(Selected { selected: record, logits, .. }) = found {
         assert_eq!(logits, masks[record.candidate]);
     }
     Found { records: records.len(), drawn, worthy: config.worth_drawing(ious).len() }
@@ -161,7 +162,7 @@ fn no_mask_is_drawn_after_the_first_that_needs_no_repair() {
 
 #[test]
 fn what_makes_no_sense_is_refused_before_anything_is_drawn() {
-    let prospects = [Prospect { point: Point::foreground(1.0, 1.0), predicted_iou: 0.9 }];
+    let prospects = [ScoredPoint { point: Point::foreground(1.0, 1.0), predicted_iou: 0.9 }];
     let geometry = Geometry::square(SIDE, SIDE, SIDE);
     let official = SelectionConfig::official();
     let mut never = |_: usize| unreachable!("drawn");

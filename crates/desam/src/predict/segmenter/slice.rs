@@ -1,0 +1,170 @@
+//! Interactive segmentation of single slices: features once, any number of prompts.
+
+use super::Segmenter;
+use crate::Model;
+use crate::Result;
+use crate::predict::features::SliceFeatures;
+use crate::predict::{SliceMask, SlicePrompt};
+use crate::select::SelectionConfig;
+use desam_core::{Affine, Grid, ImageContext, Volume};
+use desam_data::preprocess::{PreparedVolume, StoredSlice};
+use std::sync::Arc;
+
+/// Distance between slices that a single image is given where preprocessing does not resample, in
+/// mm; it has no effect on the image.
+const ANY_THICKNESS_MM: f64 = 1.0;
+
+/// A gray-scale image of one slice, columns to the patient's left and rows to the back, as axial
+/// images are shown. Any intensities: preprocessing maps their percentiles to the encoder's range.
+#[derive(Debug, Clone, PartialEq)]
+pub struct GraySlice {
+    width: usize,
+    height: usize,
+    spacing_mm: [f64; 2],
+    pixels: Vec<f32>,
+}
+
+impl GraySlice {
+    /// An image from its pixels, row by row, and the distances between columns and between rows in
+    /// mm.
+    ///
+    /// # Errors
+    /// [`Error::Core`] when there are not `width × height` pixels.
+    pub fn new(
+        width: usize,
+        height: usize,
+        spacing_mm: [f64; 2],
+        pixels: Vec<f32>,
+    ) -> Result<Self> {
+        if width.checked_mul(height) != Some(pixels.len()) {
+            let found = pixels.len();
+            return Err(desam_core::Error::shape("pixels", (height, width), found).into());
+        }
+        Ok(Self { width, height, spacing_mm, pixels })
+    }
+
+    /// Columns.
+    pub fn width(&self) -> usize {
+        self.width
+    }
+
+    /// Rows.
+    pub fn height(&self) -> usize {
+        self.height
+    }
+
+    /// Distances between columns and between rows, in mm.
+    pub fn spacing_mm(&self) -> [f64; 2] {
+        self.spacing_mm
+    }
+
+    /// The pixels, row by row.
+    pub fn pixels(&self) -> &[f32] {
+        &self.pixels
+    }
+
+    /// A volume of this one slice, stored as scanners do (LPS), so that any orientation keeps it.
+    fn to_volume(&self, thickness_mm: f64) -> Result<Volume> {
+        let [column_mm, row_mm] = self.spacing_mm;
+        let affine = Affine([
+            [-column_mm, 0.0, 0.0, 0.0],
+            [0.0, -row_mm, 0.0, 0.0],
+            [0.0, 0.0, thickness_mm, 0.0],
+        ]);
+        let grid = Grid { dims: [self.width, self.height, 1], affine };
+        Ok(Volume::new(grid, self.pixels.clone())?)
+    }
+}
+
+/// The features of one slice, kept for any number of prompts. Cheap to clone, and usable from many
+/// threads at once.
+#[derive(Clone)]
+pub struct EncodedSlice {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    model: Model,
+    selection: SelectionConfig,
+    context: ImageContext,
+    slice: StoredSlice,
+}
+
+impl std::fmt::Debug for EncodedSlice {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("EncodedSlice").field("slice", &self.shared.slice).finish_non_exhaustive()
+    }
+}
+
+impl Segmenter {
+    /// Encodes one image, for prompts of a user.
+    ///
+    /// Intensities are normalised by the percentiles of this image, where a volume's slice is
+    /// normalised by those of its volume.
+    ///
+    /// # Errors
+    /// When the image cannot be preprocessed ([`Error::Geometry`]) or a tensor operation fails.
+    pub fn encode_slice(&self, image: &GraySlice) -> Result<EncodedSlice> {
+        let spacing = self.model().record().preprocess.spacing_mm;
+        let thickness = spacing.map_or(ANY_THICKNESS_MM, |[_, _, thickness]| thickness);
+        self.encode_volume_slice(&image.to_volume(thickness)?, 0)
+    }
+
+    /// Encodes slice `index` of a volume, counted from 0 along the axis that slices are cut along as
+    /// the volume is stored (`k`, unless the affine says that another axis is nearest to superior).
+    /// Where slices are resampled, the features are those of the nearest processed slice.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchSlice`] beyond the last slice; otherwise as
+    /// [`encode_slice`](Self::encode_slice).
+    pub fn encode_volume_slice(&self, volume: &Volume, index: usize) -> Result<EncodedSlice> {
+        let model = self.model();
+        let prepared = model.record().preprocess.prepare(volume, model.spec())?;
+        self.encode_prepared(&prepared, index)
+    }
+
+    fn encode_prepared(&self, prepared: &PreparedVolume, index: usize) -> Result<EncodedSlice> {
+        let model = self.model().clone();
+        let slice = prepared.stored_slice(index)?;
+        let encoder = model.encoder().as_ref();
+        let features = SliceFeatures { encoder, prepared, device: model.device() };
+        let features = features.encode(slice.processed())?;
+        let context = model.predictor().context(&features)?;
+        let selection = self.prompting().selection;
+        let shared = Shared { selection, context, slice, model };
+        Ok(EncodedSlice { shared: Arc::new(shared) })
+    }
+}
+
+impl EncodedSlice {
+    /// Columns of the slice.
+    pub fn width(&self) -> usize {
+        self.shared.slice.width()
+    }
+
+    /// Rows of the slice.
+    pub fn height(&self) -> usize {
+        self.shared.slice.height()
+    }
+
+    /// Segments the slice by a prompt in its own pixels. The same prompt gives the same bits, from
+    /// any thread.
+    ///
+    /// # Errors
+    /// [`Error::SlicePrompt`] for a prompt that is empty, not finite, outside the slice, or outside the
+    /// crop that the model sees.
+    pub fn segment(&self, prompt: &SlicePrompt) -> Result<SliceMask> {
+        let Shared { model, selection, context, slice } = self.shared.as_ref();
+        let prompt = prompt.to_input(slice, model.spec().input_side)?;
+        let (prediction, evidence) =
+            model.predictor().predict_prompt(context, prompt, selection)?;
+        let sigmoid = |logit: &f32| 1.0 / (1.0 + (-logit).exp());
+        let probability: Vec<f32> = evidence.logits.iter().map(sigmoid).collect();
+        Ok(SliceMask {
+            mask: slice.restore(&prediction.mask)?,
+            predicted_iou: prediction.predicted_iou,
+            probability: slice.interpolate(&probability)?,
+            raw: prediction,
+        })
+    }
+}
