@@ -1,7 +1,6 @@
 //! Trains on one site of a cache: `train_one_site CACHE SITE RUN [EPOCHS] [points|box]`.
 //! Depends on `desam` alone.
 
-use desam::candle::Device;
 use desam::{Mode, Quiet};
 use desam_study::train::{Preset, TrainConfig, TrainRequest, train};
 use std::path::Path;
@@ -17,7 +16,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     config.learning_rate = 1e-3;
     config.epochs = rest.first().map_or(Ok(config.epochs), |n| n.parse())?;
     let (cache, out) = (Path::new(cache), Path::new(run));
-    let request = TrainRequest { cache, out, config: &config, init: None, device: Device::Cpu };
+    let request = TrainRequest::new(cache, out, &config);
     let summary = train(&request, &Quiet)?;
     for row in &summary.history {
         println!("{:3}  loss {:.4}  Dice {:.4}", row.epoch, row.train_loss, row.validation_dice);

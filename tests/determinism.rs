@@ -5,7 +5,6 @@
 //! the second in children of it.
 
 use crate::support::{phantoms, toy_vit};
-use desam::candle::Device;
 use desam::embed::{EmbedRequest, embed};
 use desam::encoder::VitConfig;
 use desam::model::EncoderChoice;
@@ -25,7 +24,7 @@ const CHILD: &str = "DESAM_TEST_DETERMINISM";
 fn one_epoch(cache: &Path, out: &Path, seed: u64) -> [Vec<u8>; 2] {
     let mut config = TrainConfig::preset(Preset::Paper, "A", Mode::Points).with_seed(seed);
     (config.epochs, config.batch) = (1, 4);
-    let request = TrainRequest { cache, out, config: &config, init: None, device: Device::Cpu };
+    let request = TrainRequest::new(cache, out, &config);
     train(&request, &Quiet).unwrap();
     FILES.map(|name| std::fs::read(out.join(name)).unwrap())
 }

@@ -28,8 +28,7 @@ fn a_trained_model_has_the_keys_shapes_and_types_of_the_official_ones_and_reopen
     embed(&EmbedRequest::new(&phantoms(root.path(), 1), &cache, encoder), &Quiet).unwrap();
     let mut config = TrainConfig::preset(Preset::Paper, "A", Mode::Box);
     config.epochs = 1;
-    let request =
-        TrainRequest { cache: &cache, out: &out, config: &config, init: None, device: Device::Cpu };
+    let request = TrainRequest::new(&cache, &out, &config);
     let summary = train(&request, &Quiet).unwrap();
 
     let ours = vectors(&summary.model);

@@ -10,8 +10,8 @@ use desam::model::{EncoderChoice, Trainable};
 use desam::{Mode, Precision, Progress, Quiet};
 use desam_study::Error;
 use desam_study::train::{
-    Augment, KeepFeatures, Preset, RunOptions, Slices, TrainConfig, TrainRequest, Trainer,
-    train_with,
+    Augment, FeatureResidency, Preset, ResidencyRefusal, RunOptions, SliceDataset, TrainConfig,
+    TrainRequest, Trainer, train_with,
 };
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -52,15 +52,8 @@ fn a_run_that_reads_ahead_has_the_same_bits_also_when_it_was_killed() {
     let config = TrainConfig { augment, ..config() };
     let run = |name: &str, ahead: usize, progress: &dyn Progress| {
         let out = root.path().join(name);
-        let request = TrainRequest {
-            cache: &cache,
-            out: &out,
-            config: &config,
-            init: None,
-            device: Device::Cpu,
-        };
-        let read_ahead = Some(ahead);
-        let options = RunOptions { resume: true, read_ahead, ..RunOptions::default() };
+        let request = TrainRequest::new(&cache, &out, &config);
+        let options = RunOptions::default().with_resume(true).with_prefetch(Some(ahead));
         train_with(&request, &mut { options }, progress).unwrap();
         ["model.safetensors", "history.csv"].map(|file| std::fs::read(out.join(file)).unwrap())
     };
@@ -82,9 +75,9 @@ fn kept_features_train_to_the_same_bits() {
     let stored = read.clone().as_stored();
     let kept = KeptSlices::new(&stored, &Device::Cpu, &Quiet).unwrap();
     let config = config();
-    let trained = |slices: &Slices<'_>, ahead: usize| {
+    let trained = |slices: &SliceDataset<'_>, ahead: usize| {
         let model = Trainable::open(&weights, (None, config.seed, Device::Cpu)).unwrap();
-        let mut trainer = Trainer::new(&model, &config).unwrap().reading_ahead(ahead);
+        let mut trainer = Trainer::new(&model, &config).unwrap().with_prefetch(ahead);
         let rows = trainer.fit(slices, slices, &Quiet, |_| Ok(())).unwrap();
         let all: Vec<Vec<f64>> = trainer.parameters().values().map(numbers).collect();
         (rows, all)
@@ -98,16 +91,17 @@ fn kept_features_train_to_the_same_bits() {
 fn what_a_cpu_has_no_use_for_is_refused_before_anything_is_written() {
     let root = tempfile::tempdir().unwrap();
     let (cache, out) = (embedded(root.path()), root.path().join("run"));
-    let refused = |config: &TrainConfig, keep_features: KeepFeatures| -> Error {
-        let request =
-            TrainRequest { cache: &cache, out: &out, config, init: None, device: Device::Cpu };
-        let mut options = RunOptions { keep_features, ..RunOptions::default() };
+    let refused = |config: &TrainConfig, residency: FeatureResidency| -> Error {
+        let request = TrainRequest::new(&cache, &out, config);
+        let mut options = RunOptions::default().with_feature_residency(residency);
         train_with(&request, &mut options, &Quiet).unwrap_err()
     };
     let narrow = TrainConfig { precision: Precision::Bf16, ..config() };
-    let error = refused(&narrow, KeepFeatures::Auto).to_string();
+    let error = refused(&narrow, FeatureResidency::Auto).to_string();
     assert!(error.contains("bf16 is for a GPU"), "{error}");
-    let error = refused(&config(), KeepFeatures::Yes).to_string();
-    assert!(error.contains("--keep-features yes") && error.contains("CPU"), "{error}");
+    let error = refused(&config(), FeatureResidency::Device);
+    let reason = ResidencyRefusal::Cpu;
+    assert!(matches!(&error, Error::FeatureResidency { reason: r } if *r == reason), "{error}");
+    assert!(error.to_string().contains("CPU"), "{error}");
     assert!(!out.exists());
 }

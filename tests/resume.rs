@@ -12,7 +12,7 @@ use desam::model::{EncoderChoice, Trainable};
 use desam::{Mode, Progress, Quiet};
 use desam_study::Error;
 use desam_study::train::{
-    EpochRecord, Extension, Observer, Preset, Run, RunOptions, StepRecord, TrainConfig,
+    EpochRecord, Extension, Observer, Preset, RunDir, RunOptions, StepRecord, TrainConfig,
     TrainRequest, TrainSummary, Trainer, train_with,
 };
 use std::collections::BTreeMap;
@@ -78,7 +78,7 @@ impl Bench {
     }
 
     fn request<'a>(&'a self, out: &'a Path, config: &'a TrainConfig) -> TrainRequest<'a> {
-        TrainRequest { cache: &self.cache, out, config, init: None, device: Device::Cpu }
+        TrainRequest::new(&self.cache, out, config)
     }
 
     fn train(
@@ -133,16 +133,14 @@ fn ticking<'a>(resume: bool, every: u32) -> RunOptions<'a> {
         now += MINUTE;
         now
     };
-    RunOptions {
-        resume,
-        checkpoint_every: Some(every * MINUTE),
-        clock: Box::new(clock),
-        ..RunOptions::default()
-    }
+    RunOptions::default()
+        .with_resume(resume)
+        .with_checkpoint_every(Some(every * MINUTE))
+        .with_clock(clock)
 }
 
 fn resumed<'a>() -> RunOptions<'a> {
-    RunOptions { resume: true, ..RunOptions::default() }
+    RunOptions::default().with_resume(true)
 }
 
 #[track_caller]
@@ -224,7 +222,7 @@ fn decay_clipping_and_averaging_do_what_they_say() {
         let mut trainer = Trainer::new(&model, config).unwrap();
         let mut lengths = Lengths(Vec::new());
         trainer.fit_observed(&slices, &slices, &Quiet, &mut lengths).unwrap();
-        let last = trainer.snapshot();
+        let last = trainer.state();
         let parameters: Vec<(String, Vec<f64>)> =
             trainer.parameters().iter().map(|(name, t)| (name.clone(), numbers(t))).collect();
         (lengths.0, last, parameters)
@@ -280,23 +278,23 @@ fn decay_clipping_and_averaging_do_what_they_say() {
 fn checkpoints_come_by_the_clock_and_the_last_ones_are_kept() {
     let bench = Bench::new();
     let config = TrainConfig { epochs: 1, batch: 1, ..config() };
-    let mut options = RunOptions { keep_checkpoints: 100, ..ticking(false, 3) };
+    let mut options = ticking(false, 3).with_keep_checkpoints(100);
     bench.train("all", &config, &mut options).0.unwrap();
     let steps = |out: &str| -> Vec<String> {
         let name = |p: &PathBuf| p.file_name().unwrap().to_str().unwrap().to_owned();
         checkpoints(&bench.out(out)).iter().map(name).collect()
     };
-    let slices = Run::open(&bench.out("all")).unwrap().manifest().unwrap().train_slices;
+    let slices = RunDir::open(&bench.out("all")).unwrap().manifest().unwrap().train_slices;
     let last = slices;
     // The clock is looked at once before the first step, then after each: every third is due.
     let due = (1..=last).filter(|step| step % 3 == 0 || *step == last);
     let expected: Vec<String> = due.map(|step| format!("step_{step:08}.safetensors")).collect();
     assert!(expected.len() >= 3, "{expected:?}");
     assert_eq!(steps("all"), expected);
-    let mut options = RunOptions { keep_checkpoints: 2, ..ticking(false, 3) };
+    let mut options = ticking(false, 3).with_keep_checkpoints(2);
     bench.train("two", &config, &mut options).0.unwrap();
     assert_eq!(steps("two"), expected[expected.len() - 2..]);
-    let none = RunOptions { keep_checkpoints: 0, ..RunOptions::default() };
+    let none = RunOptions::default().with_keep_checkpoints(0);
     let error = { bench.train("none", &config, &mut { none }).0.unwrap_err().to_string() };
     assert!(error.contains("at least one checkpoint"), "{error}");
     assert!(!bench.out("none").exists());
@@ -326,34 +324,38 @@ fn a_changed_configuration_is_refused_with_the_difference_shown() {
     let encoder = EncoderChoice::Random { config: toy_vit(), seed: 9 };
     embed(&EmbedRequest::new(&data, &cache, encoder), &Watched::default()).unwrap();
     let out = bench.out("run");
-    let request = TrainRequest { cache: &cache, ..bench.request(&out, &begun) };
+    let mut request = bench.request(&out, &begun);
+    request.cache = &cache;
     let error = train_with(&request, &mut resumed(), &Watched::default()).unwrap_err().to_string();
     assert!(error.contains("cache key: was ") && error.contains("weights: was "), "{error}");
     let init = bench.cache.join("model.safetensors");
-    let request = TrainRequest { init: Some(&init), ..bench.request(&out, &begun) };
+    let request = bench.request(&out, &begun).with_init(Some(&init));
     assert!(train_with(&request, &mut resumed(), &Watched::default()).is_err());
     assert_eq!(std::fs::read(bench.out("run").join("config.json")).unwrap(), before);
 
     // The same features elsewhere are the same.
     std::fs::rename(&bench.cache, &moved).unwrap();
-    let request = TrainRequest { cache: &moved, ..bench.request(&out, &begun) };
+    let mut request = bench.request(&out, &begun);
+    request.cache = &moved;
     train_with(&request, &mut resumed(), &Watched::default()).unwrap();
     std::fs::rename(&moved, &bench.cache).unwrap();
     // The features' own folder holds weights by the name that a run's model has.
     let weights = std::fs::read(&init).unwrap();
     for resume in [false, true] {
-        let options = &mut RunOptions { resume, ..RunOptions::default() };
+        let options = &mut RunOptions::default().with_resume(resume);
         let request = bench.request(&bench.cache, &begun);
-        let error = train_with(&request, options, &Quiet).unwrap_err().to_string();
-        assert!(error.contains("no run wrote") && error.contains("another --out"), "{error}");
+        let error = train_with(&request, options, &Quiet).unwrap_err();
+        assert!(matches!(&error, Error::ForeignModel { dir } if *dir == bench.cache), "{error}");
+        assert!(error.to_string().contains("no run wrote"), "{error}");
     }
     assert!(std::fs::read(&init).unwrap() == weights);
     let encoder = EncoderChoice::Random { config: toy_vit(), seed: 9 };
     let error = embed(&EmbedRequest::new(&data, &out, encoder), &Quiet).unwrap_err().to_string();
     assert!(error.contains("holds a run"), "{error}");
     // Without being asked to continue, a run is left alone.
-    let error = bench.train("run", &begun, &mut RunOptions::default()).0.unwrap_err().to_string();
-    assert!(error.contains("already holds a run") && error.contains("--resume"), "{error}");
+    let error = bench.train("run", &begun, &mut RunOptions::default()).0.unwrap_err();
+    assert!(matches!(&error, Error::RunExists { dir } if *dir == bench.out("run")), "{error}");
+    assert!(error.to_string().contains("already holds a run"), "{error}");
 }
 
 #[test]
@@ -397,9 +399,10 @@ fn damaged_checkpoints_are_passed_over_by_name() {
     for file in checkpoints(&bench.out("all")) {
         std::fs::write(file, b"").unwrap();
     }
-    let error = bench.train("all", &config, &mut resumed()).0.unwrap_err().to_string();
-    assert!(error.contains("none of the run's checkpoints can be used"), "{error}");
-    assert!(error.contains("step_00000004") && error.contains("another --out"), "{error}");
+    let error = bench.train("all", &config, &mut resumed()).0.unwrap_err();
+    let Error::CheckpointsUnusable { reasons, .. } = &error else { panic!("{error}") };
+    assert!(reasons.iter().any(|r| r.contains("step_00000004")), "{error}");
+    assert!(error.to_string().contains("none of the run's checkpoints can be used"), "{error}");
 
     // Removed ones: only before the first epoch's end is nothing lost by it.
     bench.killed("early", &config, 1, &mut RunOptions::default());
@@ -478,7 +481,7 @@ fn an_extended_run_keeps_its_past_and_is_exact_too() {
     let rates: Vec<f64> = long.history.iter().map(|row| row.learning_rate).collect();
     let expected = [1.0, 0.5, 0.5, 0.25].map(|left: f64| 1e-3 * left.powf(0.9));
     assert_eq!(rates, expected);
-    let run = Run::open(&bench.out("whole")).unwrap();
+    let run = RunDir::open(&bench.out("whole")).unwrap();
     assert_eq!(run.config().unwrap().train.extended, [Extension { at: 2, epochs: 2 }]);
     let manifest = run.manifest().unwrap();
     assert_eq!((manifest.epochs_done, manifest.finished), (4, true));
@@ -499,7 +502,7 @@ fn an_extended_run_keeps_its_past_and_is_exact_too() {
     let summary = bench.train("midway", &four, &mut resumed()).0.unwrap();
     let rates: Vec<f64> = summary.history.iter().map(|row| row.learning_rate).collect();
     assert_eq!(rates, [1.0, 0.75, 0.5, 0.25].map(|left: f64| 1e-3 * left.powf(0.9)));
-    let run = Run::open(&bench.out("midway")).unwrap();
+    let run = RunDir::open(&bench.out("midway")).unwrap();
     assert_eq!(run.config().unwrap().train.extended, [Extension { at: 1, epochs: 2 }]);
     // A run may grow more than once.
     let five = TrainConfig { epochs: 5, ..config() };

@@ -2,7 +2,6 @@
 //! protocol buffers field by field.
 
 use crate::support::{phantoms, toy_vit};
-use desam::candle::Device;
 use desam::embed::{EmbedRequest, embed};
 use desam::model::EncoderChoice;
 use desam::{Mode, Progress, Quiet};
@@ -180,12 +179,10 @@ fn event_files_hold_every_step_and_epoch_also_of_a_run_that_was_continued() {
             now += Duration::from_millis(250);
             now
         };
-        let clock = Box::new(clock);
-        RunOptions { resume, tensorboard: true, clock, ..RunOptions::default() }
+        RunOptions::default().with_resume(resume).with_tensorboard(true).with_clock(clock)
     };
     let whole = root.path().join("whole");
-    let request =
-        |out| TrainRequest { cache: &cache, out, config: &config, init: None, device: Device::Cpu };
+    let request = |out| TrainRequest::new(&cache, out, &config);
     let summary = train_with(&request(&whole), &mut options(false, 2_000_000_000), &Quiet).unwrap();
     let [file] = &files(&whole)[..] else { panic!("{:?}", files(&whole)) };
     assert_eq!(file.file_name().unwrap(), "events.out.tfevents.2000000000.desam.0");

@@ -14,7 +14,7 @@ use desam::model::{EncoderChoice, Model, Trainable, WEIGHTS_FILE};
 use desam::nn::params::{LoadOptions, Tensors, load};
 use desam::{Mode, PromptingConfig, Quiet, Segmenter};
 use desam_study::evaluate::{EvaluateConfig, EvaluateRequest, Evaluation, Protocol, evaluate};
-use desam_study::train::{Preset, Run, TrainConfig, TrainRequest, train};
+use desam_study::train::{Preset, RunDir, TrainConfig, TrainRequest, train};
 use std::path::{Path, PathBuf};
 
 /// A SAM of toy size: encoders and mask decoder, no PIMM.
@@ -87,7 +87,7 @@ fn evaluation(cache: &FeatureCache, run: &Path, protocol: Protocol) -> Evaluatio
     let model = Model::open(run, &Device::Cpu).unwrap();
     let automatic = PromptingConfig::new(Mode::Points, 3, model.spec().mask_side());
     let config = EvaluateConfig::new(protocol, automatic);
-    let validation = Run::open(run).unwrap().manifest().unwrap().validation_cases;
+    let validation = RunDir::open(run).unwrap().manifest().unwrap().validation_cases;
     let request = EvaluateRequest {
         cache,
         model: &model,
@@ -108,8 +108,7 @@ fn whole_path(data: &Path, sam: &Path, work: &Path) -> Outcome {
 
     let mut config = TrainConfig::preset(Preset::Paper, "A", Mode::Points);
     (config.epochs, config.learning_rate) = (1, 1e-3);
-    let request =
-        TrainRequest { cache: &cache, out: &run, config: &config, init: None, device: Device::Cpu };
+    let request = TrainRequest::new(&cache, &run, &config);
     let summary = train(&request, &Quiet).unwrap();
     assert_eq!((summary.best_epoch, summary.history.len()), (1, 1));
     assert!(summary.history[0].train_loss.is_finite());

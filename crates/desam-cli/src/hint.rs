@@ -1,13 +1,17 @@
 //! Which flag helps against an error of the library, which knows no flags.
 
+mod study;
+
 use desam::data::Error as DataError;
 use desam::volume::Error as VolumeError;
 
 /// What to add to an error, if anything.
 pub(crate) fn hint(error: &anyhow::Error) -> Option<&'static str> {
     error.chain().find_map(|cause| {
-        if let Some(desam_study::Error::Desam(error)) = cause.downcast_ref() {
-            return of_desam(error);
+        match cause.downcast_ref() {
+            Some(desam_study::Error::Desam(error)) => return of_desam(error),
+            Some(error) => return study::of_study(error),
+            None => {}
         }
         if let Some(error) = cause.downcast_ref() {
             return of_desam(error);

@@ -1,7 +1,10 @@
-//! What can go wrong, and how to mend it.
+//! Errors, with the facts needed to fix the input. Hints about flags are the program's.
 
+use crate::evaluate::Protocol;
+use crate::train::ResidencyRefusal;
 use desam_core::text::DisplayPath as _;
 use desam_core::text::did_you_mean;
+use desam_metrics::metric::CaseMetric;
 use std::path::{Path, PathBuf};
 
 /// Result of this crate.
@@ -14,14 +17,14 @@ pub enum Error {
     /// A file or folder could not be read or written.
     #[error("cannot {action} {}: {source}", path.display_escaped())]
     Io {
-        /// What was tried: `read`, `write`, `create`.
+        /// The action that failed: `read`, `write`, `create`.
         action: &'static str,
         /// The file or folder.
         path: PathBuf,
         /// What the system said.
         source: std::io::Error,
     },
-    /// A JSON file that does not say what it should.
+    /// A JSON file that is not valid.
     #[error("{} is not valid: {source}", path.display_escaped())]
     Json {
         /// The file.
@@ -29,7 +32,7 @@ pub enum Error {
         /// Where and why.
         source: serde_json::Error,
     },
-    /// A file of scores with a number that no score can be.
+    /// A file of scores with a value out of the range of its metric.
     #[error(
         "{}: {field} is {found}; expected {expected}: the file was changed, or damaged; evaluate \
          the run again",
@@ -38,11 +41,11 @@ pub enum Error {
     ScoreOutOfRange {
         /// The file.
         path: PathBuf,
-        /// The number's place in it.
+        /// The JSON field of the value.
         field: String,
-        /// The number.
+        /// The value.
         found: f64,
-        /// What it can be.
+        /// The allowed range.
         expected: &'static str,
     },
     /// A site that a cache does not hold.
@@ -52,10 +55,142 @@ pub enum Error {
         did_you_mean(site, known.iter().map(String::as_str))
     )]
     UnknownSite {
-        /// The site that was asked for.
+        /// The unknown site.
         site: String,
         /// The cache's sites.
         known: Vec<String>,
+    },
+    /// A directory that should hold a run and does not.
+    #[error("{}: not a run: it holds no config.json", dir.display_escaped())]
+    NotARun {
+        /// The directory.
+        dir: PathBuf,
+    },
+    /// A directory for a new run that already holds one.
+    #[error("{}: already holds a run", dir.display_escaped())]
+    RunExists {
+        /// The directory.
+        dir: PathBuf,
+    },
+    /// A directory for a new run that holds a model which no run wrote.
+    #[error(
+        "{}: already holds a model.safetensors that no run wrote (of features, it is their frozen \
+         weights)",
+        dir.display_escaped()
+    )]
+    ForeignModel {
+        /// The directory.
+        dir: PathBuf,
+    },
+    /// A run that was started with other settings or inputs than it should be resumed with.
+    #[error(
+        "{}: the run was begun with other settings: {}",
+        dir.display_escaped(),
+        differences.join("; ")
+    )]
+    SettingsDiffer {
+        /// The run's directory.
+        dir: PathBuf,
+        /// Every difference, as `name: was a, now b`.
+        differences: Vec<String>,
+    },
+    /// A run without the checkpoint it should be resumed from.
+    #[error(
+        "{}: its checkpoints are gone, so it cannot be continued; its best model is not touched by \
+         that",
+        dir.display_escaped()
+    )]
+    CheckpointsMissing {
+        /// The run's directory.
+        dir: PathBuf,
+    },
+    /// A run none of whose checkpoints is intact and its own.
+    #[error(
+        "{}: none of the run's checkpoints can be used, so it cannot be continued; its best model \
+         is not touched by that. {}",
+        dir.display_escaped(),
+        reasons.join("; ")
+    )]
+    CheckpointsUnusable {
+        /// The checkpoints' folder.
+        dir: PathBuf,
+        /// What is wrong with each checkpoint, newest first.
+        reasons: Vec<String>,
+    },
+    /// A run whose best model was removed.
+    #[error("{}: is gone: it held the best model, of epoch {epoch}; put it back", path.display_escaped())]
+    BestModelMissing {
+        /// The model's file.
+        path: PathBuf,
+        /// Its epoch, from 1.
+        epoch: usize,
+    },
+    /// A cache without features, where training should read them.
+    #[error("{}: holds images and masks alone", cache.display_escaped())]
+    FeaturesMissing {
+        /// The cache's folder.
+        cache: PathBuf,
+    },
+    /// A cache with fewer slices than a protocol scores.
+    #[error(
+        "the {protocol} protocol scores {needed} slices{}, but the cache {} holds features of \
+         {stored}",
+        case.as_ref().map_or_else(String::new, |case| format!(" of {case}")),
+        cache.display_escaped()
+    )]
+    SlicesMissing {
+        /// The scoring protocol.
+        protocol: Protocol,
+        /// The cache's folder.
+        cache: PathBuf,
+        /// The case, as `SITE/CASE`; `None` for all cases together.
+        case: Option<String>,
+        /// Slices that the protocol scores.
+        needed: usize,
+        /// Slices with stored features.
+        stored: usize,
+    },
+    /// Features that were to stay in GPU memory and cannot.
+    #[error("training: features cannot stay on the device: {reason}")]
+    FeatureResidency {
+        /// Why not.
+        reason: ResidencyRefusal,
+    },
+    /// Augmentation of images without an image encoder that runs during training.
+    #[error("training: changed images have no features in the cache; the encoder must run")]
+    EncoderMustRun,
+    /// A case without a finite value, which a paired comparison needs.
+    #[error(
+        "{title} of {case} has no finite value in the {which} run",
+        title = crate::evaluate::title(*metric)
+    )]
+    NoFiniteValue {
+        /// The metric.
+        metric: CaseMetric,
+        /// The case, as `SITE/CASE`.
+        case: String,
+        /// The run: `first` or `second`.
+        which: &'static str,
+    },
+    /// A directory that should hold a sweep's plan and does not.
+    #[error("{}: no plan: it holds no plan.jsonl", dir.display_escaped())]
+    NotAPlan {
+        /// The directory.
+        dir: PathBuf,
+    },
+    /// A directory for a new demonstration that already holds one.
+    #[error("{}: already holds a demonstration", dir.display_escaped())]
+    DemoExists {
+        /// The directory.
+        dir: PathBuf,
+    },
+    /// Scores without a metric that should be compared.
+    #[error("the {which} run was not scored by {title}", title = crate::evaluate::title(*metric))]
+    MetricMissing {
+        /// The run: `first` or `second`.
+        which: &'static str,
+        /// The metric.
+        metric: CaseMetric,
     },
     /// Something about one file, with what to do about it.
     #[error("{}: {reason}", path.display_escaped())]
@@ -68,7 +203,7 @@ pub enum Error {
     /// Settings or inputs that do not fit together.
     #[error("{0}")]
     Invalid(String),
-    /// Training met a loss that is no number; what was saved before stays.
+    /// A NaN or infinite loss in training; what was saved before stays.
     #[error(
         "the loss is {loss} at epoch {epoch}, step {step}; try a smaller learning rate \
          (the best model so far is kept)"

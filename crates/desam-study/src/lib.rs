@@ -17,7 +17,6 @@ pub mod demo;
 mod error;
 pub mod evaluate;
 pub mod parity;
-mod prefetch;
 pub mod report;
 pub mod sweep;
 pub mod train;

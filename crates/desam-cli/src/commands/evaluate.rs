@@ -18,7 +18,7 @@ use desam_study::evaluate::{
     evaluation_stem,
 };
 use desam_study::sweep::PAPER_GRID;
-use desam_study::train::Run;
+use desam_study::train::RunDir;
 use serde_json::json;
 use std::path::{Path, PathBuf};
 
@@ -148,7 +148,7 @@ impl Arguments {
 }
 
 pub(crate) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Reply> {
-    let run = Run::open(&arguments.run)?;
+    let run = RunDir::open(&arguments.run)?;
     let (settings, manifest) = (run.config()?.train, run.manifest()?);
     let model = Model::open_in(run.dir(), &session.device, arguments.precision.precision)?;
     let cache = FeatureCache::open(&arguments.cache)?;

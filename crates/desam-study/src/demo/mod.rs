@@ -5,7 +5,7 @@ mod pictures;
 
 use crate::evaluate::{EvaluateConfig, EvaluateRequest, Evaluation, Protocol, evaluate};
 use crate::report::{PHANTOM_NOTE, ReportInput, RunReport, write_page};
-use crate::train::{Preset, Run, RunManifest, TrainConfig, TrainRequest, TrainSummary, train};
+use crate::train::{Preset, RunDir, RunManifest, TrainConfig, TrainRequest, TrainSummary, train};
 use crate::{Error, Result};
 use candle_core::Device;
 use desam::embed::{EmbedRequest, EmbedSummary, embed};
@@ -120,8 +120,7 @@ pub fn demo_on(
     let at = |name: &str| out.join(name);
     let _lock = desam_data::lock::folder(out, progress)?;
     if PARTS.iter().any(|name| at(name).exists()) {
-        let reason = "already holds a demonstration; choose another --out, or remove it first";
-        return Err(Error::file(out, reason));
+        return Err(Error::DemoExists { dir: out.to_owned() });
     }
     // Too few cases are better found before the work.
     split_cases(config.cases_per_site, config.validation_fraction, SplitRule::Last)?;
@@ -147,7 +146,7 @@ pub fn demo_on(
     let run_dir = at("run");
     let (cache, run) = (cache_dir.as_path(), run_dir.as_path());
     let on = device.clone();
-    let request = TrainRequest { cache, out: run, config: &training, init: None, device: on };
+    let request = TrainRequest::new(cache, run, &training).with_device(on);
     let trained = train(&request, progress)?;
 
     let segmenter = Segmenter::open_on(run, device, Precision::F32)?;
@@ -157,7 +156,7 @@ pub fn demo_on(
     let model = segmenter.model();
     let cache = FeatureCache::open(cache)?;
     let scoring = EvaluateConfig::new(Protocol::Paper, automatic.clone());
-    let manifest = Run::open(run)?.manifest()?;
+    let manifest = RunDir::open(run)?.manifest()?;
     let request = EvaluateRequest {
         cache: &cache,
         model,

@@ -1,6 +1,6 @@
 //! Two runs on the same cases.
 
-use super::{Evaluation, Role, Truth, title};
+use super::{Evaluation, Role, Truth};
 use crate::{Error, Result};
 use desam_metrics::metric::CaseMetric;
 use desam_metrics::statistics::{
@@ -162,14 +162,10 @@ fn pairs(
         let mut site = Site { name, role, a: Vec::new(), b: Vec::new() };
         for case in a.site_cases(&site.name) {
             let other = b.site_cases(&site.name).find(|c| c.case == case.case);
-            let lost = |which: &str| {
-                Error::Invalid(format!(
-                    "{} of {}/{} has no finite value in the {which} run; evaluate both with \
-                     `--empty diagonal`",
-                    title(metric),
-                    case.site,
-                    case.case
-                ))
+            let lost = |which| Error::NoFiniteValue {
+                metric,
+                case: format!("{}/{}", case.site, case.case),
+                which,
             };
             let value = |case: &super::CaseScore| {
                 case.score(metric).and_then(|s| s.counted()).filter(|v| v.is_finite())

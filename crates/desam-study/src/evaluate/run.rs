@@ -6,10 +6,10 @@ use super::{
     BorderCut, ByMetric, CaseScore, EvaluateConfig, Evaluation, Measured, Protocol, Truth,
     UnscoredCase, border,
 };
-use crate::prefetch::prefetch;
 use crate::{Error, Result};
 use candle_core::Device;
 use desam::{Mode, Model, ModelRecord};
+use desam_core::pipeline::prefetch;
 use desam_core::text::DisplayPath as _;
 use desam_core::{BinaryMask, ImageFeatures, Precision, Progress};
 use desam_data::cache::{CacheCase, FeatureCache, SliceRef};
@@ -186,15 +186,13 @@ impl Scoring<'_> {
             Protocol::Full => (stored.to_vec(), case.slices),
         };
         if slices.len() != needed {
-            return Err(Error::Invalid(format!(
-                "the {} protocol scores {needed} slices of {}/{}, but the cache {} holds features \
-                 of {}; embed the data with `--slices all`",
-                self.config.protocol,
-                case.site,
-                case.id,
-                self.cache.dir().display_escaped(),
-                slices.len()
-            )));
+            return Err(Error::SlicesMissing {
+                protocol: self.config.protocol,
+                cache: self.cache.dir().to_owned(),
+                case: Some(format!("{}/{}", case.site, case.id)),
+                needed,
+                stored: slices.len(),
+            });
         }
         if needed == 0 {
             return unscored("no slice of it has ground truth");
@@ -222,11 +220,12 @@ impl Scoring<'_> {
         // A GPU is not to wait for the disk, and widens what is stored itself.
         let on_cpu = self.device.is_cpu();
         let ahead = if on_cpu { 0 } else { AHEAD };
-        let read = |index: usize| {
+        let read = |index: usize| -> Result<ImageFeatures> {
             let slice = &work.slices[index];
-            Ok(match on_cpu {
-                true => self.cache.features(slice, self.device)?,
-                false => self.cache.stored_features(slice, &Device::Cpu)?,
+            Ok(if on_cpu {
+                self.cache.features(slice, self.device)?
+            } else {
+                self.cache.stored_features(slice, &Device::Cpu)?
             })
         };
         prefetch(work.slices.len(), ahead, read, |features| {

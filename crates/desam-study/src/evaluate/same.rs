@@ -1,6 +1,6 @@
 //! Whether two evaluations may be compared.
 
-use super::{CaseScore, Evaluation, Role, title};
+use super::{CaseScore, Evaluation, Role};
 use crate::{Error, Result};
 use desam_metrics::metric::CaseMetric;
 
@@ -12,10 +12,7 @@ pub(super) fn check(a: &Evaluation, b: &Evaluation, metric: CaseMetric) -> Resul
     for (which, evaluation) in [("first", a), ("second", b)] {
         let measured = |c: &CaseScore| c.score(metric).is_some() || c.metrics.get(metric).is_some();
         if !evaluation.cases.iter().all(measured) {
-            return Err(Error::Invalid(format!(
-                "the {which} run was not scored by {}; evaluate it with `--metrics {metric}`",
-                title(metric)
-            )));
+            return Err(Error::MetricMissing { which, metric });
         }
     }
     let differing = differences(a, b);

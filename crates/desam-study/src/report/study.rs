@@ -5,7 +5,7 @@ use super::group::{reason, scored_alike};
 use super::page::{ReportInput, RunReport, render_page};
 use crate::evaluate::{Evaluation, Protocol, check_origin};
 use crate::sweep::Plan;
-use crate::train::{Run, RunConfig, RunManifest};
+use crate::train::{RunConfig, RunDir, RunManifest};
 use crate::{Error, Result};
 use candle_core::Device;
 use desam::files::write_text;
@@ -163,7 +163,7 @@ fn read(
     bytes: &mut usize,
     progress: &dyn Progress,
 ) -> Result<(RunReport, Vec<String>)> {
-    let run = Run::open(&source.run)?;
+    let run = RunDir::open(&source.run)?;
     let (config, manifest) = (run.config()?, run.manifest()?);
     if !source.evaluation.is_file() {
         let reason = "has no scores; run `desam evaluate` for this protocol first";
@@ -222,7 +222,7 @@ fn automatic(evaluation: &Evaluation) -> PromptingConfig {
 
 /// What the page says about how a run was made.
 fn facts(
-    run: &Run,
+    run: &RunDir,
     (config, manifest): (&RunConfig, &RunManifest),
     evaluation: &Evaluation,
 ) -> Vec<(String, String)> {

@@ -3,7 +3,7 @@
 use super::lock::{self, Claim, Holder, Worker};
 use super::plan::PlanLine;
 use crate::evaluate::Evaluation;
-use crate::train::{Run, RunManifest};
+use crate::train::{RunDir, RunManifest};
 use crate::{Error, Result};
 use desam::Mode;
 use desam::files::{create_dir, read_json, write_json, write_text};
@@ -67,8 +67,7 @@ impl Plan {
     pub fn open(dir: &Path) -> Result<Self> {
         let path = dir.join("plan.jsonl");
         if !path.is_file() {
-            let reason = "no plan: it holds no plan.jsonl; give the --out of `desam sweep plan`";
-            return Err(Error::file(dir, reason));
+            return Err(Error::NotAPlan { dir: dir.to_owned() });
         }
         let text = read_regular_to_string(&path).map_err(Error::io("read", &path))?;
         let mut lines: Vec<PlanLine> = Vec::new();
@@ -111,12 +110,12 @@ impl Plan {
     }
 
     /// The run that trains a line's model; `None` while there is none.
-    pub(super) fn run(&self, line: &PlanLine) -> Result<Option<Run>> {
+    pub(super) fn run(&self, line: &PlanLine) -> Result<Option<RunDir>> {
         let dir = self.folder(&line.training);
         if !dir.join("config.json").is_file() {
             return Ok(None);
         }
-        Run::open(&dir).map(Some)
+        RunDir::open(&dir).map(Some)
     }
 
     /// How far the training of a line's model is; `None` before it has begun.

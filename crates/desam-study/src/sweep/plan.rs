@@ -7,7 +7,6 @@ use crate::train::{Preset, TrainConfig};
 use crate::{Error, Result};
 use desam::Mode;
 use desam_core::Precision;
-use desam_core::text::DisplayPath as _;
 use desam_data::cache::{FeatureCache, SlicePolicy};
 use desam_decoder::Variant;
 use serde::{Deserialize, Serialize};
@@ -171,11 +170,14 @@ impl SweepConfig {
         let cache = FeatureCache::open(self.cache.as_path())?;
         let header = cache.header();
         if self.protocol == Protocol::Full && header.recipe.slices != SlicePolicy::All {
-            return Err(Error::Invalid(format!(
-                "the full protocol scores every slice, but {} holds labelled slices; embed the data \
-                 with `--slices all`",
-                self.cache.display_escaped()
-            )));
+            let slices = || cache.cases().iter().map(|case| case.slices).sum();
+            return Err(Error::SlicesMissing {
+                protocol: self.protocol,
+                cache: self.cache.clone(),
+                case: None,
+                needed: slices(),
+                stored: cache.slices().len(),
+            });
         }
         let sites = self.chosen(&cache.sites())?;
         if sites.len() < 2 {

@@ -4,7 +4,7 @@ use super::folder::{Failure, Lock, Plan};
 use super::lock::{Claim, Held, Worker};
 use super::plan::PlanLine;
 use crate::evaluate::{EvaluateConfig, EvaluateRequest, Evaluation, evaluate};
-use crate::train::{Run, RunOptions, TrainConfig, TrainRequest, train_with};
+use crate::train::{RunDir, RunOptions, TrainConfig, TrainRequest, train_with};
 use crate::{Error, Result};
 use candle_core::Device;
 use desam::{Model, PromptingConfig};
@@ -146,7 +146,7 @@ impl Work<'_> {
     }
 
     /// The run of the line's model, trained to its end.
-    fn trained(&self, cache: &Path) -> Result<Run> {
+    fn trained(&self, cache: &Path) -> Result<RunDir> {
         let dir = self.plan.folder(&self.line.training);
         if let Some(run) = self.plan.run(self.line)?
             && self.plan.manifest(self.line)?.is_some_and(|m| m.finished)
@@ -158,21 +158,14 @@ impl Work<'_> {
             return Err(Error::file(&dir, reason));
         }
         let clock = self.options.clock;
-        let mut keep = RunOptions {
-            resume: true,
-            checkpoint_every: self.options.checkpoint_every,
-            clock: Box::new(clock),
-            ..RunOptions::default()
-        };
-        let request = TrainRequest {
-            cache,
-            out: &dir,
-            config: &self.line.train,
-            init: None,
-            device: self.options.device.clone(),
-        };
-        train_with(&request, &mut keep, self.progress)?;
-        Run::open(&dir)
+        let mut options = RunOptions::default()
+            .with_resume(true)
+            .with_checkpoint_every(self.options.checkpoint_every)
+            .with_clock(clock);
+        let request = TrainRequest::new(cache, &dir, &self.line.train)
+            .with_device(self.options.device.clone());
+        train_with(&request, &mut options, self.progress)?;
+        RunDir::open(&dir)
     }
 }
 

@@ -1,4 +1,4 @@
-//! From slices to what one step reads.
+//! Mini-batches: slices with their prompts, collated into the tensors of one step.
 
 use crate::{Error, Result};
 use candle_core::{DType, Device, Tensor};
@@ -6,58 +6,23 @@ use desam_core::{
     BinaryMask, EncoderSpec, ImageFeatures, LossTarget, Prompt, PromptSampler, Prompts,
 };
 use desam_data::cache::CachedSlice;
-use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-/// What random numbers are drawn for; each purpose, epoch and slice has a stream of its own, so
-/// that none depends on how many another drew.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Purpose {
-    /// The order of slices in an epoch.
-    Order,
-    /// The prompt of a training slice.
-    Prompt,
-    /// The prompt of a validation slice: the same in every epoch.
-    Validation,
-    /// How a training slice is changed.
-    Augment,
-}
-
-/// The stream for `purpose` in `epoch` at slice `index`.
-pub(crate) fn stream(seed: u64, purpose: Purpose, epoch: usize, index: usize) -> ChaCha8Rng {
-    let mut key = [0u8; 32];
-    key[..8].copy_from_slice(&seed.to_le_bytes());
-    key[8] = purpose as u8 + 1;
-    key[16..24].copy_from_slice(&(epoch as u64).to_le_bytes());
-    key[24..].copy_from_slice(&(index as u64).to_le_bytes());
-    ChaCha8Rng::from_seed(key)
-}
-
-/// The order of `n` slices in `epoch`.
-pub(crate) fn order(n: usize, seed: u64, epoch: usize) -> Vec<usize> {
-    let mut rng = stream(seed, Purpose::Order, epoch, 0);
-    let mut order: Vec<usize> = (0..n).collect();
-    for last in (1..n).rev() {
-        order.swap(last, rng.random_range(0..=last as u64) as usize);
-    }
-    order
-}
-
-/// What one step reads, `N = B`.
+/// Inputs and targets of one step, `N = B`.
 pub(crate) struct Batch {
     pub(crate) features: ImageFeatures,
     pub(crate) prompts: Prompts,
     pub(crate) target: LossTarget,
 }
 
-/// A slice with the prompt that was drawn for it.
-pub(crate) struct Prompted {
+/// A slice with the prompt drawn for it, and the IoU target that goes with the prompt.
+pub(crate) struct PromptedSlice {
     slice: CachedSlice,
     prompt: Prompt,
     iou: Option<f32>,
 }
 
-impl Prompted {
+impl PromptedSlice {
     pub(crate) fn draw(
         slice: CachedSlice,
         sampler: &dyn PromptSampler,
@@ -78,10 +43,10 @@ impl Prompted {
 }
 
 impl Batch {
-    /// Puts slices together on `device`, features in the type `dtype`, targets in f32. The IoU target
-    /// is there when every sampler call gave one.
-    pub(crate) fn new(items: &[Prompted], dtype: DType, device: &Device) -> Result<Self> {
-        // To the device as they are stored, which is the least.
+    /// Collates slices on `device`, features as `dtype`, targets as f32. There is an IoU target when
+    /// every sampler call returned one.
+    pub(crate) fn new(items: &[PromptedSlice], dtype: DType, device: &Device) -> Result<Self> {
+        // Transferred before widening: the stored type is the smallest.
         let features = items.iter().map(|i| i.slice.features.to_device(device));
         let features = ImageFeatures::cat(&features.collect::<Result<Vec<_>, _>>()?)?;
         let features = features.to_dtype(dtype)?;
@@ -102,11 +67,43 @@ impl Batch {
 }
 
 /// The masks of slices of one size, `[N, 1, H, W]`, f32.
-fn mask_tensor(items: &[Prompted], device: &Device) -> Result<Tensor> {
+fn mask_tensor(items: &[PromptedSlice], device: &Device) -> Result<Tensor> {
     let (height, width) = items.first().map_or((0, 0), |i| (i.mask().height(), i.mask().width()));
     let pixels: Vec<u8> = items.iter().flat_map(|i| i.mask().data()).copied().collect();
     let masks = Tensor::from_vec(pixels, (items.len(), 1, height, width), device)?;
     Ok(masks.to_dtype(DType::F32)?)
+}
+
+/// Threads that read the slices of one batch.
+const READER_THREADS: usize = 8;
+
+/// The slices of a batch in order, read sequentially or, with `parallel`, by up to 8 threads.
+///
+/// The threads are not rayon's: the caller may be a rayon worker, and waiting for a job of the same
+/// pool could deadlock.
+pub(super) fn read_batch<T: Send>(
+    indices: &[usize],
+    parallel: bool,
+    read: impl Fn(usize) -> Result<T> + Sync,
+) -> Result<Vec<T>> {
+    let sequential =
+        |part: &[usize]| part.iter().map(|index| read(*index)).collect::<Result<Vec<T>>>();
+    if !parallel {
+        return sequential(indices);
+    }
+    std::thread::scope(|scope| {
+        let chunk = indices.len().div_ceil(READER_THREADS).max(1);
+        let readers: Vec<_> =
+            indices.chunks(chunk).map(|part| scope.spawn(move || sequential(part))).collect();
+        let mut all = Vec::with_capacity(indices.len());
+        for reader in readers {
+            match reader.join() {
+                Ok(part) => all.extend(part?),
+                Err(panic) => std::panic::resume_unwind(panic),
+            }
+        }
+        Ok(all)
+    })
 }
 
 #[cfg(test)]
@@ -114,27 +111,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_order_is_a_permutation_that_the_seed_and_the_epoch_decide() {
-        let mut sorted = order(50, 3, 1);
-        assert_eq!(order(50, 3, 1), sorted);
-        assert_ne!(order(50, 3, 2), sorted);
-        assert_ne!(order(50, 4, 1), sorted);
-        sorted.sort_unstable();
-        assert_eq!(sorted, (0..50).collect::<Vec<_>>());
-    }
-
-    #[test]
-    fn every_purpose_epoch_and_slice_has_its_own_stream() {
-        let first = |p, e, i| stream(1, p, e, i).random::<u64>();
-        let drawn = [
-            first(Purpose::Order, 0, 0),
-            first(Purpose::Prompt, 0, 0),
-            first(Purpose::Validation, 0, 0),
-            first(Purpose::Augment, 0, 0),
-            first(Purpose::Prompt, 1, 0),
-            first(Purpose::Prompt, 0, 1),
-        ];
-        let distinct: std::collections::HashSet<_> = drawn.iter().collect();
-        assert_eq!(distinct.len(), drawn.len());
+    fn a_batch_is_in_order_whether_it_is_read_in_parallel_or_not() {
+        for count in [0, 1, 7, 8, 9, 16, 23] {
+            let indices: Vec<usize> = (0..count).map(|i| i * 5 % 23).collect();
+            for parallel in [false, true] {
+                assert_eq!(read_batch(&indices, parallel, Ok).unwrap(), indices);
+                let broken = |i| Error::Invalid(format!("slice {i}"));
+                let few = |i| if i < 10 { Ok(i) } else { Err(broken(i)) };
+                match (read_batch(&indices, parallel, few), indices.iter().find(|i| **i >= 10)) {
+                    (Ok(all), None) => assert_eq!(all, indices),
+                    (Err(e), Some(i)) => assert_eq!(e.to_string(), format!("slice {i}")),
+                    (found, first) => panic!("{found:?} {first:?}"),
+                }
+            }
+        }
     }
 }

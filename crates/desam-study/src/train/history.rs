@@ -1,4 +1,4 @@
-//! One row an epoch.
+//! The history of a run: one row per epoch.
 
 use crate::{Error, Result};
 use desam_core::files::open_regular;
@@ -6,11 +6,11 @@ use desam_data::atomic::write_atomic;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
-/// What an epoch came to; a row of `history.csv`.
+/// Result of an epoch; a row of `history.csv`.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EpochRecord {
-    /// From 1.
+    /// Epoch, from 1.
     pub epoch: usize,
     /// Learning rate of this epoch.
     pub learning_rate: f64,
@@ -22,14 +22,14 @@ pub struct EpochRecord {
     pub validation_loss: f64,
     /// Soft Dice loss on the validation slices, mean over slices.
     pub validation_dice_loss: f64,
-    /// Dice of the validation cases over their labelled slices, one seeded prompt a slice, mean
+    /// Dice of the validation cases over their labelled slices, one seeded prompt per slice, mean
     /// over cases, 0 to 1.
     pub validation_dice: f64,
-    /// Whether it was the best so far.
+    /// Whether the model was the best so far.
     pub best: bool,
 }
 
-/// Writes the whole history anew, atomically: a killed run leaves the rows of whole epochs.
+/// Writes the whole history in an atomic write: a killed run leaves the rows of whole epochs.
 pub(crate) fn write(path: &Path, history: &[EpochRecord]) -> Result<()> {
     let mut csv = csv::Writer::from_writer(Vec::new());
     let failed = |e: csv::Error| Error::file(path, format!("cannot be written: {e}"));

@@ -1,121 +1,143 @@
-//! Training a decoder on one site's cached features.
+//! Training of a decoder on the cached features of one site.
+//!
+//! [`train`] is the whole job, from a feature cache to a run directory; [`Trainer`] is its loop alone.
+//!
+//! | concept | where |
+//! |---|---|
+//! | settings, presets, learning-rate schedule, data augmentation | [`TrainConfig`], [`Preset`], [`Extension`], [`Augment`] |
+//! | train/validation split, features in GPU memory or prefetched | `dataset`, [`FeatureResidency`] |
+//! | optimizer, gradient clipping, exponential moving average | [`Adam`], [`gradient_norm`], `optim::ema` |
+//! | run directory, checkpoints, resuming | [`RunDir`], [`TrainState`], [`RunOptions`] |
+//! | early stopping | there is none: the best epoch in validation is kept, [`BestBy`] |
 
-mod adam;
-mod augment;
 mod batch;
 mod checkpoint;
-mod clip;
 mod config;
-mod ema;
-mod extension;
+mod dataset;
 mod history;
-mod keep;
-mod keeper;
 mod observer;
+mod optim;
 mod options;
+mod residency;
 mod resume;
-mod run;
-mod sides;
-mod snapshot;
+mod rng;
+mod run_dir;
+mod run_writer;
 mod state;
 mod step;
 mod tensorboard;
 mod trainer;
 mod validate;
-mod variant;
 
-pub use adam::{Adam, AdamConfig, Moments};
-pub use augment::Augment;
-pub use clip::gradient_norm;
-pub use config::{BestBy, Preset, TrainConfig};
-pub use extension::Extension;
+pub use config::{Augment, BestBy, Extension, Preset, TrainConfig};
 pub use history::EpochRecord;
-pub use keep::KeepFeatures;
 pub use observer::{Observer, StepRecord};
+pub use optim::{Adam, AdamConfig, Moments, gradient_norm};
 pub use options::RunOptions;
-pub use run::{InputFile, Run, RunConfig, RunManifest};
-pub use snapshot::Snapshot;
-pub use state::Position;
-pub use trainer::{Slices, Trainer};
+pub use residency::{FeatureResidency, ResidencyRefusal};
+pub use run_dir::{InputFile, RunConfig, RunDir, RunManifest};
+pub use state::{TrainProgress, TrainState};
+pub use trainer::{SliceDataset, Trainer};
 
-use crate::train::sides::Sides;
-use crate::train::step::computable;
 use crate::{Error, Result};
 use candle_core::Device;
+use dataset::TrainValSplit;
 use desam::model::{Trainable, WeightsCoverage, open_cache_weights};
 use desam_core::Progress;
 use desam_data::cache::FeatureCache;
-use keeper::Keeper;
-use resume::begin;
+use resume::open_run;
+use run_writer::RunWriter;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use step::check_precision;
 
-/// What [`train`] is asked for.
+/// Input of [`train`].
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct TrainRequest<'a> {
-    /// The features, made by [`desam::embed`].
+    /// The feature cache, written by [`desam::embed`].
     pub cache: &'a Path,
-    /// The run's folder, to be made, or to be continued by [`train_with`].
+    /// The run directory: created, or continued by [`train_with`].
     pub out: &'a Path,
-    /// How to train.
+    /// The training settings.
     pub config: &'a TrainConfig,
-    /// A checkpoint whose mask decoder to start from; without one, the cache's weights: SAM's
-    /// mask decoder for PRIM, and PIMM drawn from the seed.
+    /// Checkpoint whose mask decoder training starts from. Without one it starts from the cache's
+    /// weights: SAM's mask decoder for PRIM, and PIMM drawn from the seed.
     pub init: Option<&'a Path>,
-    /// Where to train.
+    /// The device to train on.
     pub device: Device,
 }
 
-/// What [`train`] came to.
+impl<'a> TrainRequest<'a> {
+    /// Training on the CPU, from the cache's weights.
+    pub fn new(cache: &'a Path, out: &'a Path, config: &'a TrainConfig) -> Self {
+        Self { cache, out, config, init: None, device: Device::Cpu }
+    }
+
+    /// Sets [`init`](Self::init).
+    #[must_use]
+    pub fn with_init(self, init: Option<&'a Path>) -> Self {
+        Self { init, ..self }
+    }
+
+    /// Sets [`device`](Self::device).
+    #[must_use]
+    pub fn with_device(self, device: Device) -> Self {
+        Self { device, ..self }
+    }
+}
+
+/// Result of [`train`].
 #[derive(Debug, Clone, PartialEq, serde::Serialize)]
+#[non_exhaustive]
 pub struct TrainSummary {
-    /// The run's folder.
+    /// The run directory.
     #[serde(serialize_with = "desam_core::serde_path::serialize")]
     pub run: PathBuf,
-    /// The best model's file.
+    /// File of the best model.
     #[serde(serialize_with = "desam_core::serde_path::serialize")]
     pub model: PathBuf,
-    /// The epoch it comes from, from 1.
+    /// Epoch of the best model, from 1.
     pub best_epoch: usize,
     /// Mean Dice over the validation cases after that epoch, 0 to 1.
     pub validation_dice: f64,
-    /// All epochs.
+    /// One record per epoch.
     pub history: Vec<EpochRecord>,
 }
 
 /// Trains a decoder on one site and keeps the best model in validation.
 ///
 /// After every epoch `history.csv`, a checkpoint and `manifest.json` are written, and
-/// `model.safetensors` whenever the model is the best so far; each in one step, so a run that is
-/// killed leaves whole files.
+/// `model.safetensors` whenever the model is the best so far. Each write is atomic, so a killed run
+/// leaves whole files.
 ///
 /// # Errors
 /// When the cache, the site or the checkpoint does not fit, the cache or its weights are damaged,
-/// another process writes to `out` or it already holds a run, or the loss stops being a number.
+/// another process writes to `out` or it already holds a run, or the loss becomes NaN or infinite.
 pub fn train(request: &TrainRequest<'_>, progress: &dyn Progress) -> Result<TrainSummary> {
     train_with(request, &mut RunOptions::default(), progress)
 }
 
-/// The same, with a say in how the run is kept, and continuing one that was stopped.
+/// Trains as [`train`] does, with options for checkpoints, logging and resuming.
 ///
-/// A run that was killed at any moment and is continued with the same request ends with the same
-/// bits in `model.safetensors`, `history.csv` and its last checkpoint as one that was not. What was
-/// done since its last checkpoint is done again. A run that is finished is left as it is. With more
-/// epochs than before it goes on, see [`Extension`].
+/// A run that was killed at any moment and is resumed with the same request ends with the same bits in
+/// `model.safetensors`, `history.csv` and its last checkpoint as an uninterrupted one. Steps since the
+/// last checkpoint are repeated. A finished run is left as it is. With more epochs than before, the run
+/// is extended; see [`Extension`].
 ///
 /// # Errors
-/// As [`train`]; when settings, features or weights are not those that the run was begun with, all
-/// differences being listed; when none of its checkpoints can be used.
+/// As [`train`]; when settings, features or weights differ from those the run was started with (all
+/// differences are listed); when none of its checkpoints can be used.
 pub fn train_with(
     request: &TrainRequest<'_>,
-    keep: &mut RunOptions<'_>,
+    options: &mut RunOptions<'_>,
     progress: &dyn Progress,
 ) -> Result<TrainSummary> {
     let config = request.config;
     config.validate()?;
-    keep.validate()?;
-    computable(config.precision, &request.device)?;
-    // From here to the end: two processes that continue one run would mix their files.
+    options.validate()?;
+    check_precision(config.precision, &request.device)?;
+    // Held to the end: two processes that resume one run would mix their files.
     let _lock = desam_data::lock::folder(request.out, progress)?;
     let cache = Arc::new(FeatureCache::open(request.cache)?);
     let (checkpoint, coverage) = open_cache_weights(&cache)?;
@@ -127,13 +149,13 @@ pub fn train_with(
             weights.display()
         ));
     }
-    let options = (request.init, config.seed, request.device.clone());
-    let model = Trainable::from_checkpoint(checkpoint, config.decoder(), options)?;
+    let start = (request.init, config.seed, request.device.clone());
+    let model = Trainable::from_checkpoint(checkpoint, config.decoder(), start)?;
     model.check_cache(&cache)?;
 
-    let mut sides = Sides::new(&cache, config, (&weights, &request.device))?;
-    let features = sides.feature_bytes(&cache);
-    let kept = keep.keep_features.decide(features, config, &request.device)?;
+    let mut split = TrainValSplit::new(&cache, config, &weights, &request.device)?;
+    let feature_bytes = split.feature_bytes(&cache);
+    let on_device = options.feature_residency.decide(feature_bytes, config, &request.device)?;
 
     let run_config =
         RunConfig { train: config.clone(), decoder: model.decoder.module.config().clone() };
@@ -145,10 +167,10 @@ pub fn train_with(
         init: request.init.map(InputFile::of).transpose()?,
         initialised_parameters: model.decoder.report.initialised.len(),
         trainable_numbers: model.trainable_numbers(),
-        train_slices: sides.train.slices.len(),
-        validation_slices: sides.validation.slices.len(),
-        train_cases: std::mem::take(&mut sides.train.cases),
-        validation_cases: std::mem::take(&mut sides.validation.cases),
+        train_slices: split.train.slices.len(),
+        validation_slices: split.validation.slices.len(),
+        train_cases: std::mem::take(&mut split.train.cases),
+        validation_cases: std::mem::take(&mut split.validation.cases),
         device: desam::device::name(&request.device),
         epochs_done: 0,
         best_epoch: None,
@@ -163,29 +185,28 @@ pub fn train_with(
         manifest.validation_cases.len()
     ));
 
-    let mut begun = begin(request.out, (run_config, manifest), keep, progress)?;
-    let run = begun.run.clone();
-    let history = if begun.finished() && begun.snapshot.is_none() {
-        run.history()?
+    let mut run = open_run(request.out, run_config, manifest, options, progress)?;
+    let dir = run.dir.clone();
+    let history = if run.is_finished() && run.state.is_none() {
+        dir.history()?
     } else {
-        let Sides { train, validation } = match kept {
-            true => sides.kept(&request.device, progress)?,
-            false => sides,
-        };
-        let settings = begun.config.train.clone();
-        let ahead = keep.ahead(kept || config.live, &request.device);
-        let mut trainer = Trainer::new(&model, &settings)?.reading_ahead(ahead);
-        if let Some(snapshot) = begun.snapshot.take() {
-            trainer.restore(&snapshot)?;
+        let TrainValSplit { train, validation } =
+            if on_device { split.preloaded(&request.device, progress)? } else { split };
+        // The trainer borrows the settings for as long as the writer borrows the run.
+        let settings = run.config.train.clone();
+        let ahead = options.prefetch_batches(on_device || config.live, &request.device);
+        let mut trainer = Trainer::new(&model, &settings)?.with_prefetch(ahead);
+        if let Some(state) = run.state.take() {
+            trainer.restore(&state)?;
         }
-        let mut keeper = Keeper::new(&mut begun, &model, keep, trainer.steps())?;
-        trainer.fit_observed(&*train.slices, &*validation.slices, progress, &mut keeper)?
+        let mut writer = RunWriter::new(&mut run, &model, options, trainer.steps())?;
+        trainer.fit_observed(&*train.slices, &*validation.slices, progress, &mut writer)?
     };
     let best = history.iter().rfind(|r| r.best).copied();
     let best = best.ok_or_else(|| Error::Invalid("no epoch was trained".into()))?;
     Ok(TrainSummary {
-        run: run.dir().to_owned(),
-        model: run.model_path(),
+        run: dir.dir().to_owned(),
+        model: dir.model_path(),
         best_epoch: best.epoch,
         validation_dice: best.validation_dice,
         history,

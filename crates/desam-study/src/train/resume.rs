@@ -1,99 +1,93 @@
-//! A run from its beginning, or from where it was stopped.
+//! Starting a run, or resuming one from its newest checkpoint.
 
-use super::checkpoint::{Checkpoints, Seal};
-use super::{Extension, Run, RunConfig, RunManifest, RunOptions, Snapshot};
+use super::checkpoint::{CheckpointKey, Checkpoints};
+use super::{Extension, RunConfig, RunDir, RunManifest, RunOptions, TrainState};
 use crate::{Error, Result};
 use desam_core::Progress;
 use desam_core::text::DisplayPath as _;
 use serde_json::Value;
 use std::path::Path;
 
-/// A run that can go on.
-pub(super) struct Begun {
-    pub(super) run: Run,
+/// A run whose training can start or continue.
+pub(super) struct OpenRun {
+    pub(super) dir: RunDir,
     pub(super) config: RunConfig,
     pub(super) manifest: RunManifest,
     pub(super) checkpoints: Checkpoints,
-    pub(super) seal: Seal,
-    /// Where it goes on; `None` at its beginning.
-    pub(super) snapshot: Option<Snapshot>,
+    pub(super) key: CheckpointKey,
+    /// The state to continue from; `None` at the start.
+    pub(super) state: Option<TrainState>,
 }
 
-/// Makes the run in `out`, or finds it there.
-pub(super) fn begin(
+/// Creates the run in `out`, or resumes the one there.
+pub(super) fn open_run(
     out: &Path,
-    (wanted, fresh): (RunConfig, RunManifest),
+    config: RunConfig,
+    manifest: RunManifest,
     options: &RunOptions<'_>,
     progress: &dyn Progress,
-) -> Result<Begun> {
-    let seal = Seal::new(&wanted, &fresh)?;
+) -> Result<OpenRun> {
+    let key = CheckpointKey::new(&config, &manifest)?;
     let keep = options.keep_checkpoints;
-    if options.resume && Run::exists(out) {
-        let run = Run::open(out)?;
-        let checkpoints = Checkpoints::new(run.checkpoints(), keep);
-        let begun =
-            Begun { run, config: wanted, manifest: fresh, checkpoints, seal, snapshot: None };
-        return begun.go_on(progress);
+    if options.resume && RunDir::exists(out) {
+        let dir = RunDir::open(out)?;
+        let checkpoints = Checkpoints::new(dir.checkpoints(), keep);
+        return OpenRun { dir, config, manifest, checkpoints, key, state: None }.resume(progress);
     }
     if options.resume {
         progress.say(&format!("{} holds no run yet: it is begun", out.display_escaped()));
     }
-    let run = Run::create(out, &wanted)?;
-    run.write_manifest(&fresh)?;
-    let checkpoints = Checkpoints::new(run.checkpoints(), keep);
-    Ok(Begun { run, config: wanted, manifest: fresh, checkpoints, seal, snapshot: None })
+    let dir = RunDir::create(out, &config)?;
+    dir.write_manifest(&manifest)?;
+    let checkpoints = Checkpoints::new(dir.checkpoints(), keep);
+    Ok(OpenRun { dir, config, manifest, checkpoints, key, state: None })
 }
 
-impl Begun {
-    /// Whether nothing is left to be done.
-    pub(super) fn finished(&self) -> bool {
+impl OpenRun {
+    /// Whether all epochs are done.
+    pub(super) fn is_finished(&self) -> bool {
         self.manifest.epochs_done >= self.config.train.epochs
     }
 
-    /// From what is wanted to what the run's folder holds.
-    fn go_on(mut self, progress: &dyn Progress) -> Result<Self> {
-        let stored = self.run.config()?;
-        self.same_settings(&stored)?;
-        // A run that was killed at its very start may have no manifest yet.
-        let former = match self.run.has_manifest() {
-            true => Some(self.run.manifest()?),
-            false => None,
-        };
+    /// Checks the requested run against the stored one and loads the stored state.
+    fn resume(mut self, progress: &dyn Progress) -> Result<Self> {
+        let stored = self.dir.config()?;
+        self.check_settings(&stored)?;
+        // A run that was killed right after its start may have no manifest yet.
+        let former = if self.dir.has_manifest() { Some(self.dir.manifest()?) } else { None };
         if let Some(former) = &former {
-            self.same_inputs(former, progress)?;
+            self.check_inputs(former, progress)?;
         }
         let done = former.as_ref().map_or(0, |m| m.epochs_done);
         let epochs = self.config.train.epochs;
         if done >= epochs && stored.train.epochs == epochs {
             (self.manifest.epochs_done, self.manifest.finished) = (done, true);
             self.manifest.best_epoch = former.and_then(|m| m.best_epoch);
-            self.best_is_there(self.manifest.best_epoch)?;
+            self.check_best_model(self.manifest.best_epoch)?;
             self.config = stored;
             progress.say(&format!("the run is finished: {done} of {epochs} epochs are done"));
             return Ok(self);
         }
-        self.checkpoints.sweep(self.run.dir())?;
-        self.snapshot = self.checkpoints.newest(&self.seal, progress)?;
-        if self.snapshot.is_none() && done > 0 {
-            let reason = "its checkpoints are gone, so it cannot be continued; its best model is \
-                          not touched by that: train anew with another --out";
-            return Err(Error::file(self.run.dir(), reason));
+        self.checkpoints.remove_leftovers(self.dir.dir())?;
+        self.state = self.checkpoints.newest(&self.key, progress)?;
+        if self.state.is_none() && done > 0 {
+            return Err(Error::CheckpointsMissing { dir: self.dir.dir().to_owned() });
         }
-        let best = self.snapshot.as_ref().and_then(|s| s.position.best());
-        self.best_is_there(best.map(|row| row.epoch))?;
-        self.lengthen(stored, progress)?;
-        self.describe(progress);
-        self.run.write_manifest(&self.manifest)?;
+        let best = self.state.as_ref().and_then(|s| s.progress.best());
+        self.check_best_model(best.map(|row| row.epoch))?;
+        self.extend(stored, progress)?;
+        self.report_position(progress);
+        self.dir.write_manifest(&self.manifest)?;
         Ok(self)
     }
 
-    /// Refuses other settings; only the number of epochs may have grown.
-    fn same_settings(&self, stored: &RunConfig) -> Result<()> {
+    /// Refuses changed settings. Only the number of epochs may grow.
+    fn check_settings(&self, stored: &RunConfig) -> Result<()> {
         let text = serde_json::to_string(&self.config);
-        // Through the same parser as the file, so that a number that it rounds differs in neither.
-        let wanted = text.and_then(|text| serde_json::from_str::<RunConfig>(&text));
+        // Through the same parser as the file, so that a number it rounds is rounded in both.
+        let requested = text.and_then(|text| serde_json::from_str::<RunConfig>(&text));
         let json = |config: RunConfig| serde_json::to_value(config.without_length());
-        let both = wanted.and_then(|w| Ok((json(stored.clone())?, json(w)?)));
+        let both = requested.and_then(|r| Ok((json(stored.clone())?, json(r)?)));
         let (was, now) =
             both.map_err(|e| Error::Invalid(format!("the configuration cannot be written: {e}")))?;
         let mut found = Vec::new();
@@ -105,8 +99,8 @@ impl Begun {
         self.refuse(found)
     }
 
-    /// Refuses other features and weights.
-    fn same_inputs(&self, former: &RunManifest, progress: &dyn Progress) -> Result<()> {
+    /// Refuses other features and weights; another version or device is only reported.
+    fn check_inputs(&self, former: &RunManifest, progress: &dyn Progress) -> Result<()> {
         let (was, now) = (former, &self.manifest);
         let init = |m: &RunManifest| match &m.init {
             Some(file) => file.blake3.clone(),
@@ -140,29 +134,24 @@ impl Begun {
         if differences.is_empty() {
             return Ok(());
         }
-        let reason = format!(
-            "the run was begun with other settings: {}; give the same, or another --out for a \
-             new run",
-            differences.join("; ")
-        );
-        Err(Error::file(self.run.dir(), reason))
+        Err(Error::SettingsDiffer { dir: self.dir.dir().to_owned(), differences })
     }
 
-    /// Takes the stored schedule, and writes it anew where the run shall be longer.
-    fn lengthen(&mut self, stored: RunConfig, progress: &dyn Progress) -> Result<()> {
+    /// Takes over the stored learning-rate schedule and, for more epochs, records the extension.
+    fn extend(&mut self, stored: RunConfig, progress: &dyn Progress) -> Result<()> {
         let (was, now) = (stored.train.epochs, self.config.train.epochs);
         self.config.train.extended = stored.train.extended;
         if now == was {
             return Ok(());
         }
-        // An epoch whose row is written has been trained, even where its checkpoint is lost.
-        let reached = self.snapshot.as_ref().map_or(0, |s| s.position.reached());
-        let at = reached.max(self.run.rows()?);
+        // An epoch with a row in the history was trained, even where its checkpoint is lost.
+        let started = self.state.as_ref().map_or(0, |s| s.progress.epochs_started());
+        let at = started.max(self.dir.history_rows()?);
         if at > 0 {
             self.config.train.extended.push(Extension { at, epochs: was });
         }
         self.config.train.validate()?;
-        self.run.write_config(&self.config)?;
+        self.dir.write_config(&self.config)?;
         progress.say(&format!(
             "extended from {was} to {now} epochs: learning rates follow the longer schedule after \
              epoch {at}"
@@ -170,39 +159,35 @@ impl Begun {
         Ok(())
     }
 
-    /// The best model is no part of a checkpoint: what an epoch left must be in its own file.
-    fn best_is_there(&self, best: Option<usize>) -> Result<()> {
-        match best.filter(|_| !self.run.model_path().is_file()) {
-            None => Ok(()),
-            Some(epoch) => {
-                let reason = format!(
-                    "is gone: it held the best model, of epoch {epoch}; put it back, or train anew \
-                     with another --out"
-                );
-                Err(Error::file(&self.run.model_path(), reason))
+    /// Checks that the best model's file exists, since checkpoints do not contain the best model.
+    fn check_best_model(&self, best: Option<usize>) -> Result<()> {
+        match best {
+            Some(epoch) if !self.dir.model_path().is_file() => {
+                Err(Error::BestModelMissing { path: self.dir.model_path(), epoch })
             }
+            _ => Ok(()),
         }
     }
 
-    /// Says where the run goes on, in its manifest too.
-    fn describe(&mut self, progress: &dyn Progress) {
-        let Some(Snapshot { position, .. }) = &self.snapshot else {
+    /// Reports where the run continues, and updates its manifest to that.
+    fn report_position(&mut self, progress: &dyn Progress) {
+        let Some(TrainState { progress: at, .. }) = &self.state else {
             progress.say("no checkpoint was written yet: the run starts from its beginning");
             return;
         };
         let manifest = &mut self.manifest;
-        manifest.epochs_done = position.epoch;
-        manifest.best_epoch = position.best().map(|row| row.epoch);
-        manifest.finished = position.epoch >= self.config.train.epochs;
-        let at = match position.step {
-            0 => format!("after epoch {}", position.epoch),
-            step => format!("in epoch {} after step {step}", position.epoch + 1),
+        manifest.epochs_done = at.epoch;
+        manifest.best_epoch = at.best().map(|row| row.epoch);
+        manifest.finished = at.epoch >= self.config.train.epochs;
+        let position = match at.step {
+            0 => format!("after epoch {}", at.epoch),
+            step => format!("in epoch {} after step {step}", at.epoch + 1),
         };
-        progress.say(&format!("continuing {at}"));
+        progress.say(&format!("continuing {position}"));
     }
 }
 
-/// Where two values differ, as `path: was a, now b`.
+/// Appends to `found` where two JSON values differ, as `path: was a, now b`.
 fn differences(path: &str, was: &Value, now: &Value, found: &mut Vec<String>) {
     let (Value::Object(a), Value::Object(b)) = (was, now) else {
         if was != now {
@@ -225,7 +210,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn what_differs_is_shown_with_both_values() {
+    fn differences_are_listed_with_both_values() {
         let was = json!({"train": {"batch": 8, "loss": {"dice": 1.0, "iou": null}}, "decoder": {"a": [1]}});
         let now = json!({"train": {"batch": 4, "loss": {"dice": 1.0, "iou": {"weight": 2.0}}, "ema": 0.5},
             "decoder": {"a": [1, 2]}});

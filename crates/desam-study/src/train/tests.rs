@@ -1,7 +1,8 @@
-//! Trainings of a toy by the GPU's kernels, emulated, against the CPU's.
+//! Training of a toy model with emulated GPU kernels, compared with the CPU.
 
-use super::batch::{Prompted, Purpose, stream};
-use super::{EpochRecord, Observer, Preset, Snapshot, TrainConfig, Trainer};
+use super::batch::PromptedSlice;
+use super::rng::{RngPurpose, stream};
+use super::{EpochRecord, Observer, Preset, TrainConfig, TrainState, Trainer};
 use candle_core::{DType, Device, Result, Tensor};
 use desam::Mode;
 use desam::model::{ModelInput, ModelRecord, Trainable};
@@ -36,9 +37,9 @@ fn model(seed: u64) -> Trainable {
         embedding_channels: 32,
         ..VitConfig::tiny()
     };
-    // Two taps of few channels: the emulation takes its time. With 24 in place of 32 the seed draws a
-    // model that is no measure of a precision: a rectifier of its IoU head stands so near to where it
-    // opens that parameters moved by 2⁻⁹ of themselves change the gradients by a tenth, in f32.
+    // Two taps of few channels, because the emulation is slow. With 24 instead of 32 channels the seed
+    // draws a model that cannot measure a precision: a ReLU of its IoU head is so close to its threshold
+    // that a relative change of 2⁻⁹ in the parameters changes the gradients by a tenth, in f32.
     let spec = EncoderSpec { tap_channels: vec![32; 2], ..vit.spec() };
     let input = ModelInput { spec, preprocess: PreprocessConfig::paper() };
     let record = ModelRecord::untrained("toy".into(), "0".into(), input);
@@ -46,7 +47,7 @@ fn model(seed: u64) -> Trainable {
     Trainable::new(frozen, record, (seed, Device::Cpu)).unwrap()
 }
 
-/// Features of which a rectangle is another kind of noise, and that rectangle.
+/// Slices whose features differ within a rectangle, with that rectangle as the mask.
 fn slices(model: &Trainable, count: usize) -> Toy {
     let (spec, rng) = (&model.record.spec, &mut ChaCha8Rng::seed_from_u64(8));
     let (grid, side) = (spec.grid(), spec.mask_side());
@@ -99,9 +100,9 @@ fn first_step(precision: Precision) -> Result<Vec<(String, Tensor)>> {
     let model = model(3);
     let (slices, config) = (slices(&model, 2), config(precision));
     let trainer = Trainer::new(&model, &config).map_err(wrapped)?;
-    let prompted = trainer.prompting();
-    let drawn = (0..2).map(|n| prompted(slices.0[n].clone(), stream(1, Purpose::Prompt, 0, n)));
-    let items = drawn.collect::<crate::Result<Vec<Prompted>>>().map_err(wrapped)?;
+    let prompted = trainer.prompt_drawer();
+    let drawn = (0..2).map(|n| prompted(slices.0[n].clone(), stream(1, RngPurpose::Prompt, 0, n)));
+    let items = drawn.collect::<crate::Result<Vec<PromptedSlice>>>().map_err(wrapped)?;
     let batch = trainer.batch(&items).map_err(wrapped)?;
     let (_, value) = trainer.forward(&batch).map_err(wrapped)?;
     let grads = value.total.backward()?;
@@ -114,7 +115,7 @@ fn first_step(precision: Precision) -> Result<Vec<(String, Tensor)>> {
     Ok(all)
 }
 
-/// The same by kernels, forwards and backwards; `None` where none are emulated.
+/// The same with the emulated kernels, forward and backward; `None` without the emulation.
 fn first_step_by_kernels(precision: Precision) -> Option<BTreeMap<String, Tensor>> {
     let names = std::cell::RefCell::new(Vec::new());
     let tensors = desam_nn::gpu::emulated(|| {
@@ -138,8 +139,8 @@ fn length(numbers: impl Iterator<Item = f64>) -> f64 {
     numbers.map(|x| x * x).sum::<f64>().sqrt()
 }
 
-/// How far gradients are from those of the CPU in f32: the length of the difference over the
-/// gradient's, all parameters together; and the losses.
+/// Relative error of the gradients against the CPU in f32: the norm of the difference over the norm of
+/// the gradient, all parameters together; and the losses.
 fn compared(precision: Precision) -> Option<(f64, [f64; 2])> {
     let found = first_step_by_kernels(precision)?;
     let expected: BTreeMap<_, _> = first_step(Precision::F32).unwrap().into_iter().collect();
@@ -157,7 +158,7 @@ fn compared(precision: Precision) -> Option<(f64, [f64; 2])> {
 }
 
 #[test]
-fn a_step_in_f32_is_the_cpus() {
+fn a_step_in_f32_equals_the_cpus() {
     let Some((apart, [found, expected])) = compared(Precision::F32) else { return };
     // The limit of every op.
     assert!((found - expected).abs() < 2e-5 * expected, "{found} {expected}");
@@ -165,7 +166,7 @@ fn a_step_in_f32_is_the_cpus() {
 }
 
 #[test]
-fn a_step_in_bf16_is_near_it() {
+fn a_step_in_bf16_is_close_to_the_cpus() {
     let Some((apart, [found, expected])) = compared(Precision::Bf16) else { return };
     // As `parity` counts: products in a row, each with three roundings of at most 2⁻⁹, there (14 a
     // block of PRIM and 4 behind, 5 a level of PIMM and 3 behind) and for gradients back again.
@@ -175,24 +176,24 @@ fn a_step_in_bf16_is_near_it() {
     assert!(apart < chain(2.0 * products), "{apart}");
 }
 
-/// Keeps a training as it stood after its first epoch.
-struct First(Option<Snapshot>);
+/// Keeps the training state after the first epoch.
+struct First(Option<TrainState>);
 
 impl Observer for First {
     fn epoch(&mut self, trainer: &Trainer<'_>, row: &EpochRecord) -> crate::Result<()> {
         if row.epoch == 1 {
-            let mut snapshot = trainer.snapshot();
-            for tensor in snapshot.tensors.values_mut() {
+            let mut state = trainer.state();
+            for tensor in state.tensors.values_mut() {
                 *tensor = tensor.copy()?;
             }
-            self.0 = Some(snapshot);
+            self.0 = Some(state);
         }
         Ok(())
     }
 }
 
-/// The losses of two epochs in bf16, then all that the last snapshot holds; and the same of a
-/// training that went on from the first epoch's.
+/// The losses of two epochs in bf16, then the tensors of the last state; and the same of a training that
+/// was resumed after the first epoch.
 fn trained_twice() -> crate::Result<[Vec<Tensor>; 2]> {
     let model = model(3);
     let (slices, config) = (slices(&model, 2), config(Precision::Bf16));
@@ -201,7 +202,7 @@ fn trained_twice() -> crate::Result<[Vec<Tensor>; 2]> {
         let rows = trainer.fit_observed(&slices, &slices, &Quiet, first)?;
         let losses: Vec<f64> = rows.iter().map(|r| r.train_loss).collect();
         let mut all = vec![Tensor::new(losses, &Device::Cpu)?];
-        for (name, tensor) in trainer.snapshot().tensors {
+        for (name, tensor) in trainer.state().tensors {
             assert_eq!(tensor.dtype(), DType::F32, "{name}");
             all.push(tensor.copy()?);
         }
@@ -215,7 +216,7 @@ fn trained_twice() -> crate::Result<[Vec<Tensor>; 2]> {
 
 #[test]
 #[ignore = "the emulation takes 15 seconds of a processor"]
-fn a_training_in_bf16_learns_and_goes_on_from_where_it_was_stopped() {
+fn a_training_in_bf16_learns_and_resumes() {
     let emulated = desam_nn::gpu::emulated(|| Ok(trained_twice().map_err(wrapped)?.concat()));
     let Some(all) = emulated.unwrap() else { return };
     let (whole, parts) = all.split_at(all.len() / 2);

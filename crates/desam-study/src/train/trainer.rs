@@ -1,36 +1,39 @@
 //! The training loop.
 
-use super::batch::{Prompted, Purpose, order, stream};
-use super::ema::Average;
-use super::observer::{After, Observer, StepRecord};
-use super::state::Position;
-use super::step::computable;
+use super::batch::{PromptedSlice, read_batch};
+use super::observer::{EpochCallback, Observer, StepRecord};
+use super::optim::ParameterAverage;
+use super::rng::{RngPurpose, shuffled, stream};
+use super::state::TrainProgress;
+use super::step::check_precision;
 use super::validate::{Validation, validate};
 use super::{Adam, BestBy, EpochRecord, TrainConfig};
-use crate::prefetch::{prefetch, read_batch};
 use crate::{Error, Result};
 use candle_core::Device;
 use desam::model::Trainable;
+use desam_core::pipeline::prefetch;
 use desam_core::{Dataset, Loss, Progress, PromptSampler};
 use desam_data::cache::CachedSlice;
 use rand_chacha::ChaCha8Rng;
 use std::sync::Arc;
 
-/// Slices with features, prompts to be drawn.
-pub type Slices<'a> = dyn Dataset<Item = CachedSlice> + 'a;
+/// A data set of slices with features, for which prompts are drawn during training.
+pub type SliceDataset<'a> = dyn Dataset<Item = CachedSlice> + 'a;
 
-/// Trains a decoder on cached slices. [`super::train`] is the whole job from a cache to a run
-/// directory; this is its loop, for those who bring a sampler, a loss or slices of their own.
+/// Training loop of a decoder on cached slices. [`super::train`] is the whole job from a cache to a run
+/// directory; this is its loop, for callers with a sampler, a loss or a data set of their own.
 pub struct Trainer<'a> {
     pub(super) model: &'a Trainable,
     pub(super) config: &'a TrainConfig,
     pub(super) sampler: Arc<dyn PromptSampler>,
     pub(super) loss: Box<dyn Loss>,
     pub(super) device: Device,
-    pub(super) ahead: usize,
+    /// Batches to prefetch.
+    pub(super) prefetch: usize,
     pub(super) adam: Adam,
-    pub(super) average: Option<Average>,
-    pub(super) position: Position,
+    /// Exponential moving average of the parameters, where the configuration keeps one.
+    pub(super) average: Option<ParameterAverage>,
+    pub(super) progress: TrainProgress,
 }
 
 impl std::fmt::Debug for Trainer<'_> {
@@ -40,85 +43,85 @@ impl std::fmt::Debug for Trainer<'_> {
 }
 
 impl<'a> Trainer<'a> {
-    /// With the sampler and the loss that `config` names.
+    /// A trainer with the sampler and the loss that `config` names.
     ///
     /// # Errors
-    /// When the configuration cannot be run, on the model's device or at all.
+    /// When the configuration is invalid, or cannot run on the model's device.
     pub fn new(model: &'a Trainable, config: &'a TrainConfig) -> Result<Self> {
         config.validate()?;
-        computable(config.precision, model.device())?;
-        let average = config.ema.map(|decay| Average::new(decay, &model.decoder.vars));
+        check_precision(config.precision, model.device())?;
+        let average = config.ema.map(|decay| ParameterAverage::new(decay, &model.decoder.vars));
         Ok(Self {
             model,
             config,
             sampler: Arc::from(config.sampler()),
             loss: Box::new(config.loss.build()?),
             device: model.device().clone(),
-            ahead: 0,
+            prefetch: 0,
             adam: Adam::new(config.adam),
             average: average.transpose()?,
-            position: Position::default(),
+            progress: TrainProgress::default(),
         })
     }
 
-    /// The same with another sampler.
+    /// Replaces the prompt sampler.
     #[must_use]
     pub fn with_sampler(mut self, sampler: Box<dyn PromptSampler>) -> Self {
         self.sampler = Arc::from(sampler);
         self
     }
 
-    /// The same with another loss.
+    /// Replaces the loss.
     #[must_use]
     pub fn with_loss(mut self, loss: Box<dyn Loss>) -> Self {
         self.loss = loss;
         self
     }
 
-    /// The same with up to `batches` batches being read ahead of the step that computes, by threads of
-    /// its own, the slices of a batch at once. For slices that are only read: where an encoder runs for
-    /// them, it would run beside the step. No bit of what is trained changes.
+    /// Prefetches up to `batches` batches on background threads while a step computes, reading the
+    /// slices of a batch in parallel. Meant for slices that are only read: an encoder that runs for
+    /// them would compete with the step. It changes no bit of the result.
     #[must_use]
-    pub fn reading_ahead(mut self, batches: usize) -> Self {
-        self.ahead = batches;
+    pub fn with_prefetch(mut self, batches: usize) -> Self {
+        self.prefetch = batches;
         self
     }
 
-    /// Where the training stands.
-    pub fn position(&self) -> &Position {
-        &self.position
+    /// Epochs and steps done.
+    pub fn progress(&self) -> &TrainProgress {
+        &self.progress
     }
 
-    /// Steps that the optimiser has taken.
+    /// Optimizer steps taken.
     pub fn steps(&self) -> u32 {
         self.adam.steps()
     }
 
-    /// Runs the epochs that are left; `after` is called with each epoch's record, in which `best`
-    /// says whether the model is now better than ever: the moment to save it. (Where a running mean
-    /// of the parameters is kept, what was validated is the mean; [`fit_observed`](Self::fit_observed)
-    /// hands out the trainer and with it [`parameters`](Self::parameters).)
+    /// Runs the remaining epochs. `after_epoch` is called with each epoch's record, whose `best` says
+    /// that the model is the best so far and should be saved. With an exponential moving average, the
+    /// average is what was validated; [`fit_observed`](Self::fit_observed) gives access to the trainer
+    /// and thus to [`parameters`](Self::parameters).
     ///
     /// # Errors
-    /// When a slice cannot be read, the loss stops being a number, or `after` fails.
+    /// When a slice cannot be read, the loss becomes NaN or infinite, or `after_epoch` fails.
     pub fn fit(
         &mut self,
-        train: &Slices<'_>,
-        validation: &Slices<'_>,
+        train: &SliceDataset<'_>,
+        validation: &SliceDataset<'_>,
         progress: &dyn Progress,
-        after: impl FnMut(&EpochRecord) -> Result<()>,
+        after_epoch: impl FnMut(&EpochRecord) -> Result<()>,
     ) -> Result<Vec<EpochRecord>> {
-        self.fit_observed(train, validation, progress, &mut After(after))
+        self.fit_observed(train, validation, progress, &mut EpochCallback(after_epoch))
     }
 
-    /// The same, telling `observer` of each step and epoch.
+    /// Runs the remaining epochs and calls `observer` after each step and epoch.
     ///
     /// # Errors
-    /// When a slice cannot be read, the loss stops being a number, or `observer` fails.
+    /// When a slice cannot be read, the loss becomes NaN or infinite, or `observer` fails.
     pub fn fit_observed(
         &mut self,
-        train: &Slices<'_>,
-        validation: &Slices<'_>,
+        train: &SliceDataset<'_>,
+        validation: &SliceDataset<'_>,
         progress: &dyn Progress,
         observer: &mut dyn Observer,
     ) -> Result<Vec<EpochRecord>> {
@@ -127,27 +130,28 @@ impl<'a> Trainer<'a> {
             return Err(Error::Invalid(reason.into()));
         }
         let steps = train.len().div_ceil(self.config.batch);
-        let done = self.position.epoch * steps + self.position.step;
+        let done = self.progress.epoch * steps + self.progress.step;
         progress.begin("training", (steps * self.config.epochs).saturating_sub(done) as u64);
-        while self.position.epoch < self.config.epochs {
+        while self.progress.epoch < self.config.epochs {
             self.epoch(train, progress, observer)?;
-            let scores = self.averaged(|| validate(self, validation))?;
-            // The last step may have broken what its own loss was still computed with.
-            self.finite(scores.losses.mean_total())?;
+            let scores = self.with_averaged_parameters(|| validate(self, validation))?;
+            // The last step's loss was computed before its update: the updated parameters may be
+            // non-finite even where that loss was not.
+            self.check_finite(scores.losses.mean_total())?;
             let record = self.record(&scores);
-            self.position.complete(record);
+            self.progress.complete_epoch(record);
             observer.epoch(self, &record)?;
         }
-        let summary = self.position.best().map_or_else(String::new, |r| {
+        let summary = self.progress.best().map_or_else(String::new, |r| {
             format!("best epoch {}: validation Dice {:.4}", r.epoch, r.validation_dice)
         });
         progress.finish(&summary);
-        Ok(self.position.history.clone())
+        Ok(self.progress.history.clone())
     }
 
-    /// What the epoch in progress has come to.
+    /// The record of the epoch in progress.
     fn record(&self, scores: &Validation) -> EpochRecord {
-        let Position { epoch, losses, history, .. } = &self.position;
+        let TrainProgress { epoch, losses, history, .. } = &self.progress;
         let mut record = EpochRecord {
             epoch: epoch + 1,
             learning_rate: self.config.learning_rate_at(*epoch),
@@ -166,55 +170,56 @@ impl<'a> Trainer<'a> {
         record
     }
 
-    /// The steps that are left of the epoch in progress.
+    /// Runs the remaining steps of the epoch in progress.
     fn epoch(
         &mut self,
-        slices: &Slices<'_>,
+        slices: &SliceDataset<'_>,
         progress: &dyn Progress,
         observer: &mut dyn Observer,
     ) -> Result<()> {
-        let (epoch, epochs, seed) = (self.position.epoch, self.config.epochs, self.config.seed);
-        let rate = self.config.learning_rate_at(epoch);
-        let last = self.position.history.last();
+        let (epoch, epochs, seed) = (self.progress.epoch, self.config.epochs, self.config.seed);
+        let learning_rate = self.config.learning_rate_at(epoch);
+        let last = self.progress.history.last();
         let dice = last.map_or_else(String::new, |r| format!(", Dice {:.3}", r.validation_dice));
-        let order = order(slices.len(), seed, epoch);
-        let left: Vec<&[usize]> =
-            order.chunks(self.config.batch).skip(self.position.step).collect();
-        let prompted = self.prompting();
-        let drawn = |index: usize| {
-            let mut changes = stream(seed, Purpose::Augment, epoch, index);
-            let slice = slices.draw(index, &mut changes)?;
-            prompted(slice, stream(seed, Purpose::Prompt, epoch, index))
+        let order = shuffled(slices.len(), seed, epoch);
+        let batches: Vec<&[usize]> =
+            order.chunks(self.config.batch).skip(self.progress.step).collect();
+        let draw_prompt = self.prompt_drawer();
+        let prompted = |index: usize| {
+            let mut augmentation = stream(seed, RngPurpose::Augment, epoch, index);
+            let slice = slices.draw(index, &mut augmentation)?;
+            draw_prompt(slice, stream(seed, RngPurpose::Prompt, epoch, index))
         };
-        let ahead = self.ahead;
-        let read = |n: usize| read_batch(left[n], ahead > 0, drawn);
-        prefetch(left.len(), ahead, read, |items: Vec<Prompted>| {
-            let (value, gradient_norm) = self.step(&self.batch(&items)?, rate)?;
+        let ahead = self.prefetch;
+        let read = |n: usize| read_batch(batches[n], ahead > 0, prompted);
+        prefetch(batches.len(), ahead, read, |items: Vec<PromptedSlice>| {
+            let (value, gradient_norm) = self.step(&self.batch(&items)?, learning_rate)?;
             let loss = f64::from(value.total.to_scalar::<f32>()?);
-            self.position.step += 1;
-            self.finite(loss)?;
-            self.position.losses.add(&value, items.len())?;
-            observer.step(self, &StepRecord { loss, learning_rate: rate, gradient_norm })?;
-            let mean = self.position.losses.mean_total();
+            self.progress.step += 1;
+            self.check_finite(loss)?;
+            self.progress.losses.add(&value, items.len())?;
+            observer.step(self, &StepRecord { loss, learning_rate, gradient_norm })?;
+            let mean = self.progress.losses.mean_total();
             progress.advance(1, &format!("epoch {}/{epochs}, loss {mean:.4}{dice}", epoch + 1));
             Ok(())
         })
     }
 
-    /// Refuses a loss that is no number, after the step that is done last.
-    fn finite(&self, loss: f64) -> Result<()> {
-        let Position { epoch, step, .. } = self.position;
-        match loss.is_finite() {
-            true => Ok(()),
-            false => Err(Error::NotFinite { loss, epoch: epoch + 1, step }),
+    /// Refuses a NaN or infinite loss, naming the latest step.
+    fn check_finite(&self, loss: f64) -> Result<()> {
+        let TrainProgress { epoch, step, .. } = self.progress;
+        if loss.is_finite() {
+            return Ok(());
         }
+        Err(Error::NotFinite { loss, epoch: epoch + 1, step })
     }
 
-    /// Draws prompts for slices.
-    pub(super) fn prompting(
+    /// A function that draws a prompt for a slice. It borrows the model, not the trainer, so reader
+    /// threads can use it while a step changes the trainer.
+    pub(super) fn prompt_drawer(
         &self,
-    ) -> impl Fn(CachedSlice, ChaCha8Rng) -> Result<Prompted> + Sync + use<'a> {
+    ) -> impl Fn(CachedSlice, ChaCha8Rng) -> Result<PromptedSlice> + Sync + use<'a> {
         let (sampler, spec) = (Arc::clone(&self.sampler), &self.model.record.spec);
-        move |slice, rng| Prompted::draw(slice, sampler.as_ref(), spec, rng)
+        move |slice, rng| PromptedSlice::draw(slice, sampler.as_ref(), spec, rng)
     }
 }

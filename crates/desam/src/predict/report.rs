@@ -56,7 +56,7 @@ pub struct VolumeReport {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Settings {
-    /// Automatic prompts.
+    /// PromptingConfig prompts.
     pub prompts: PromptingConfig,
     /// Preprocessing.
     pub preprocess: PreprocessConfig,

@@ -4,12 +4,12 @@ use super::aligned;
 use crate::commands::json_path;
 use crate::reply::Reply;
 use desam::types::text::DisplayPath as _;
-use desam_study::train::Run;
+use desam_study::train::RunDir;
 use serde_json::json;
 use std::path::Path;
 
 pub(super) fn describe(path: &Path) -> anyhow::Result<Reply> {
-    let run = Run::open(path)?;
+    let run = RunDir::open(path)?;
     let (config, manifest) = (run.config()?, run.manifest()?);
     // A run that is still in its first epoch has no history yet.
     let history = match manifest.epochs_done {

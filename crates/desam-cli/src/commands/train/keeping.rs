@@ -2,7 +2,7 @@
 
 use crate::commands::{one_of, whole};
 use clap::Args;
-use desam_study::train::{KeepFeatures, RunOptions};
+use desam_study::train::{FeatureResidency, RunOptions};
 use std::time::{Duration, SystemTime};
 
 /// How the run is kept; nothing of it changes the model.
@@ -30,24 +30,22 @@ pub(super) struct Keeping {
     /// On a GPU, where features are between steps: on it (yes), in CACHE, the next batches being read
     /// while a step computes (no), or on it where they fit beside a step (auto)
     #[arg(long, value_name = "WHETHER", default_value = "auto",
-        value_parser = one_of::<KeepFeatures>(&["auto", "yes", "no"]))]
-    keep_features: KeepFeatures,
+        value_parser = one_of::<FeatureResidency>(&["auto", "yes", "no"]))]
+    keep_features: FeatureResidency,
 }
 
 impl Keeping {
     pub(super) fn options(&self) -> RunOptions<'static> {
-        RunOptions {
-            resume: self.resume,
-            checkpoint_every: (!self.checkpoint_minutes.is_zero())
-                .then_some(self.checkpoint_minutes),
-            keep_checkpoints: self.keep_checkpoints,
-            tensorboard: self.tensorboard,
-            keep_features: self.keep_features,
-            read_ahead: None,
-            clock: Box::new(|| {
+        let every = self.checkpoint_minutes;
+        RunOptions::default()
+            .with_resume(self.resume)
+            .with_checkpoint_every((!every.is_zero()).then_some(every))
+            .with_keep_checkpoints(self.keep_checkpoints)
+            .with_tensorboard(self.tensorboard)
+            .with_feature_residency(self.keep_features)
+            .with_clock(|| {
                 SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
-            }),
-        }
+            })
     }
 }
 

@@ -13,7 +13,7 @@ use clap::Args;
 use decoder::Decoder;
 use desam::Mode;
 use desam::types::text::DisplayPath as _;
-use desam_study::train::{Preset, Run, TrainConfig, TrainRequest, TrainSummary, train_with};
+use desam_study::train::{Preset, RunDir, TrainConfig, TrainRequest, TrainSummary, train_with};
 use keeping::Keeping;
 use slices::Slices;
 use std::path::PathBuf;
@@ -132,18 +132,14 @@ pub(crate) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Re
     let mut config = arguments.config()?;
     if arguments.keeping.resume
         && arguments.epochs.is_none()
-        && let Ok(run) = Run::open(&arguments.out)
+        && let Ok(run) = RunDir::open(&arguments.out)
     {
         config.epochs = run.config()?.train.epochs;
     }
     session.detail(&format!("settings: {}", serde_json::to_string(&config)?));
-    let request = TrainRequest {
-        cache: &arguments.cache,
-        out: &arguments.out,
-        config: &config,
-        init: arguments.init.as_deref(),
-        device: session.device.clone(),
-    };
+    let request = TrainRequest::new(&arguments.cache, &arguments.out, &config)
+        .with_init(arguments.init.as_deref())
+        .with_device(session.device.clone());
     let summary = train_with(&request, &mut arguments.keeping.options(), &session.screen)?;
     let json = serde_json::to_value(&summary).context("the result cannot be written as JSON")?;
     Ok(Reply::new(text(&summary, &config), json))

@@ -1,25 +1,25 @@
-//! The checkpoints of a run: files from which it continues with the same bits.
+//! Training checkpoints: files from which a run resumes with the same bits.
 
-mod state;
+mod record;
 #[cfg(test)]
 mod tests;
 
-pub(super) use state::Seal;
+pub(super) use record::CheckpointKey;
 
-use super::Snapshot;
+use super::TrainState;
 use crate::{Error, Result};
 use desam_core::Progress;
 use desam_core::temporary::remove_leftovers;
 use desam_encoder::Checkpoint;
 use desam_encoder::checkpoint::{weights_hash, write};
 use desam_nn::params::Tensors;
-use state::State;
+use record::CheckpointRecord;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-/// The key of the state among a file's metadata; the number is the format's.
-const STATE: &str = "desam_training_1";
-/// The key of the checksum over state and tensors.
+/// Metadata key of the record; the number is the format's version.
+const RECORD: &str = "desam_training_1";
+/// Metadata key of the checksum over record and tensors.
 const CHECKSUM: &str = "blake3";
 
 /// The folder of a run's checkpoints.
@@ -30,24 +30,24 @@ pub(super) struct Checkpoints {
 }
 
 impl Checkpoints {
-    /// `keep` is how many are left after one is written.
+    /// The checkpoints in `dir`, of which the newest `keep` are kept after each write.
     pub(super) fn new(dir: PathBuf, keep: usize) -> Self {
         Self { dir, keep: keep.max(1) }
     }
 
-    /// Writes a checkpoint in one step and removes those that are too many. A later one can only be
-    /// one that could not be used: it goes as well.
-    pub(super) fn write(&self, snapshot: &Snapshot, seal: &Seal) -> Result<()> {
+    /// Writes a checkpoint atomically and removes surplus ones. Later ones are removed too: the run went
+    /// back to an earlier state because they could not be used.
+    pub(super) fn write(&self, state: &TrainState, key: &CheckpointKey) -> Result<()> {
         desam::files::create_dir(&self.dir)?;
-        let path = self.dir.join(format!("step_{:08}.safetensors", snapshot.steps));
-        let state = serde_json::to_string(&State::of(snapshot, seal))
+        let path = self.dir.join(format!("step_{:08}.safetensors", state.steps));
+        let record = serde_json::to_string(&CheckpointRecord::of(state, key))
             .map_err(|source| Error::Json { path: path.clone(), source })?;
-        let checksum = checksum(&state, &snapshot.tensors)?;
-        let metadata = [(STATE, state), (CHECKSUM, checksum)];
+        let checksum = checksum(&record, &state.tensors)?;
+        let metadata = [(RECORD, record), (CHECKSUM, checksum)];
         let metadata = metadata.map(|(key, text)| (key.to_owned(), text));
-        write(&path, &snapshot.tensors, &BTreeMap::from(metadata))?;
+        write(&path, &state.tensors, &BTreeMap::from(metadata))?;
         let (later, mut files): (Vec<_>, Vec<_>) =
-            self.files()?.into_iter().partition(|(step, _)| *step > snapshot.steps);
+            self.files()?.into_iter().partition(|(step, _)| *step > state.steps);
         files.truncate(files.len().saturating_sub(self.keep));
         for (_, path) in later.into_iter().chain(files) {
             std::fs::remove_file(&path).map_err(Error::io("remove", &path))?;
@@ -55,21 +55,25 @@ impl Checkpoints {
         Ok(())
     }
 
-    /// The newest checkpoint that is whole and belongs to `seal`; `None` where there is no file at
-    /// all. Those that cannot be used are named to `progress`.
+    /// Loads the newest intact checkpoint with this `key`; `None` where there is no checkpoint. Unusable
+    /// ones are reported to `progress`.
     ///
     /// # Errors
-    /// When there are files, and none can be used.
-    pub(super) fn newest(&self, seal: &Seal, progress: &dyn Progress) -> Result<Option<Snapshot>> {
+    /// When there are checkpoints, and none can be used.
+    pub(super) fn newest(
+        &self,
+        key: &CheckpointKey,
+        progress: &dyn Progress,
+    ) -> Result<Option<TrainState>> {
         let mut refused = Vec::new();
         for (_, path) in self.files()?.into_iter().rev() {
-            match read(&path, seal) {
-                Ok(snapshot) => {
+            match read(&path, key) {
+                Ok(state) => {
                     let name = path.file_name().unwrap_or_default().to_string_lossy();
                     for error in refused {
                         progress.say(&format!("{error}; going back to {name}"));
                     }
-                    return Ok(Some(snapshot));
+                    return Ok(Some(state));
                 }
                 Err(error) => refused.push(error.to_string()),
             }
@@ -77,16 +81,11 @@ impl Checkpoints {
         if refused.is_empty() {
             return Ok(None);
         }
-        let reason = format!(
-            "none of the run's checkpoints can be used, so it cannot be continued; its best model \
-             is not touched by that: train anew with another --out. {}",
-            refused.join("; ")
-        );
-        Err(Error::file(&self.dir, reason))
+        Err(Error::CheckpointsUnusable { dir: self.dir.clone(), reasons: refused })
     }
 
-    /// Removes what killed writes left: here, and of the model among the run's own files.
-    pub(super) fn sweep(&self, run: &Path) -> Result<()> {
+    /// Removes temporary files that killed writes left in the checkpoints' folder and in the run's.
+    pub(super) fn remove_leftovers(&self, run: &Path) -> Result<()> {
         for dir in [self.dir.as_path(), run].into_iter().filter(|dir| dir.is_dir()) {
             remove_leftovers(dir).map_err(Error::io("list", dir))?;
         }
@@ -107,7 +106,7 @@ impl Checkpoints {
     }
 }
 
-/// What is in a folder; nothing where there is none.
+/// The entries of a folder; none where it does not exist.
 fn entries(dir: &Path) -> Result<Vec<PathBuf>> {
     if !dir.is_dir() {
         return Ok(Vec::new());
@@ -116,27 +115,27 @@ fn entries(dir: &Path) -> Result<Vec<PathBuf>> {
     entries.map(|e| Ok(e.map_err(Error::io("read", dir))?.path())).collect()
 }
 
-fn checksum(state: &str, tensors: &Tensors) -> Result<String> {
+fn checksum(record: &str, tensors: &Tensors) -> Result<String> {
     let mut hasher = blake3::Hasher::new_derive_key("desam training checkpoint v1");
     hasher.update(weights_hash(tensors, &[])?.as_bytes());
-    hasher.update(state.as_bytes());
+    hasher.update(record.as_bytes());
     Ok(hasher.finalize().to_hex().to_string())
 }
 
-fn read(path: &Path, seal: &Seal) -> Result<Snapshot> {
+fn read(path: &Path, key: &CheckpointKey) -> Result<TrainState> {
     let file = Checkpoint::open_verbatim(path)?;
     let refuse = |reason: &str| Error::file(path, reason);
-    let (Some(text), Some(sum)) = (file.metadata.get(STATE), file.metadata.get(CHECKSUM)) else {
+    let (Some(text), Some(sum)) = (file.metadata.get(RECORD), file.metadata.get(CHECKSUM)) else {
         return Err(refuse("holds no state of a training that this version can read"));
     };
     if checksum(text, &file.tensors)? != *sum {
         return Err(refuse("is damaged: its checksum does not fit its content"));
     }
-    let state: State = serde_json::from_str(text)
+    let record: CheckpointRecord = serde_json::from_str(text)
         .map_err(|e| Error::file(path, format!("its state cannot be read: {e}")))?;
-    if state.seal != *seal {
+    if record.key != *key {
         let reason = "belongs to another configuration, or to another version of this program";
         return Err(refuse(reason));
     }
-    Ok(state.with(file.tensors))
+    Ok(record.with(file.tensors))
 }

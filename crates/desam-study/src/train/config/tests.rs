@@ -1,9 +1,9 @@
-//! Settings that can be run, and those that cannot.
+//! Valid and invalid training settings.
 
 use super::*;
 
 #[test]
-fn the_rate_decays_as_the_official_program_has_it() {
+fn the_learning_rate_decays_as_in_the_official_program() {
     // The official training script: poly decay (1 - epoch/epochs)^0.9, stepped each epoch.
     let config = TrainConfig { epochs: 4, ..paper() };
     let rates: Vec<f64> = (0..4).map(|e| config.learning_rate_at(e)).collect();
@@ -29,7 +29,7 @@ fn decaying(weight_decay: f64) -> AdamConfig {
 }
 
 #[test]
-fn settings_that_cannot_be_run_are_named() {
+fn invalid_settings_are_named() {
     let cases = [
         (TrainConfig { epochs: 0, ..paper() }, "epochs"),
         (TrainConfig { batch: 0, ..paper() }, "batch"),
@@ -62,7 +62,7 @@ fn sam() -> TrainConfig {
 }
 
 #[test]
-fn the_masks_true_iou_can_be_asked_for_in_both_modes() {
+fn the_masks_true_iou_can_be_the_target_in_both_modes() {
     let iou = |preset, mode, target| {
         let config = TrainConfig::preset(preset, "A", mode).with_iou_target(target);
         config.validate().unwrap();
@@ -86,7 +86,7 @@ fn a_configuration_from_before_the_variants_means_desam() {
 }
 
 #[test]
-fn a_configuration_survives_the_file() {
+fn a_configuration_round_trips_through_json() {
     let text = serde_json::to_string(&paper()).unwrap();
     assert_eq!(serde_json::from_str::<TrainConfig>(&text).unwrap(), paper());
     // As it was written before decay, clipping and averaging were there: none of them.

@@ -1,4 +1,4 @@
-//! One event as protocol buffers spell it: the handful of fields that scalars need.
+//! TensorBoard events in protocol buffer encoding: the few fields that scalars need.
 //!
 //! From TensorFlow's `event.proto` and `summary.proto`:
 //!
@@ -12,22 +12,22 @@
 
 use std::time::Duration;
 
-/// The version that TensorBoard asks for before it believes `SessionLog`.
+/// File version without which TensorBoard ignores `SessionLog`.
 const VERSION: &str = "brain.Event:2";
 
-/// What an event says.
-pub(super) enum What<'a> {
+/// Content of an event.
+pub(super) enum EventPayload<'a> {
     Version,
     Scalars(&'a [(&'a str, f64)]),
-    Start,
+    SessionStart,
 }
 
 /// One event.
 pub(super) struct Event<'a> {
-    /// Since the beginning of 1970.
+    /// Time since the Unix epoch.
     pub(super) time: Duration,
     pub(super) step: u64,
-    pub(super) what: What<'a>,
+    pub(super) payload: EventPayload<'a>,
 }
 
 impl Event<'_> {
@@ -35,9 +35,9 @@ impl Event<'_> {
         let mut out = Message::default();
         out.double(1, self.time.as_secs_f64());
         out.integer(2, self.step);
-        match self.what {
-            What::Version => out.bytes(3, VERSION.as_bytes()),
-            What::Scalars(values) => {
+        match self.payload {
+            EventPayload::Version => out.bytes(3, VERSION.as_bytes()),
+            EventPayload::Scalars(values) => {
                 let mut summary = Message::default();
                 for (tag, value) in values {
                     let mut one = Message::default();
@@ -47,7 +47,7 @@ impl Event<'_> {
                 }
                 out.bytes(5, &summary.0);
             }
-            What::Start => {
+            EventPayload::SessionStart => {
                 let mut log = Message::default();
                 log.integer(1, 1);
                 out.bytes(7, &log.0);
@@ -57,7 +57,7 @@ impl Event<'_> {
     }
 }
 
-/// A message that is being written; a field's key is its number times 8, and how it is stored.
+/// A protocol buffer message under construction. A field's key is `number << 3 | wire type`.
 #[derive(Default)]
 struct Message(Vec<u8>);
 
@@ -83,7 +83,7 @@ impl Message {
         self.0.extend(value.to_le_bytes());
     }
 
-    /// Seven bits a byte, the lowest first; the highest bit says that more follow.
+    /// Variable-length integer: 7 bits per byte, lowest first; the top bit marks that more follow.
     fn varint(&mut self, mut value: u64) {
         while value >= 0x80 {
             self.0.push(value as u8 | 0x80);
@@ -98,17 +98,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn events_are_spelled_as_protocol_buffers_have_it() {
+    fn events_are_encoded_as_protocol_buffers() {
         // By hand from the encoding's description: keys, lengths, little-endian numbers; 300 is
         // `ac 02`, the description's own example of a varint.
         let time = Duration::from_millis(1_500);
-        let scalars = Event { time, step: 300, what: What::Scalars(&[("ab", 0.5)]) };
+        let scalars = Event { time, step: 300, payload: EventPayload::Scalars(&[("ab", 0.5)]) };
         let mut expected = vec![0x09, 0, 0, 0, 0, 0, 0, 0xf8, 0x3f, 0x10, 0xac, 0x02];
         expected.extend([0x2a, 11, 0x0a, 9, 0x0a, 2, b'a', b'b', 0x15, 0, 0, 0, 0x3f]);
         assert_eq!(scalars.encode(), expected);
-        let start = Event { time, step: 0, what: What::Start };
+        let start = Event { time, step: 0, payload: EventPayload::SessionStart };
         assert_eq!(start.encode()[9..], [0x10, 0, 0x3a, 2, 0x08, 1]);
-        let version = Event { time, step: 0, what: What::Version }.encode();
+        let version = Event { time, step: 0, payload: EventPayload::Version }.encode();
         assert_eq!(version[11..], *b"\x1a\x0dbrain.Event:2");
     }
 }

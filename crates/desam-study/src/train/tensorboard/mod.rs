@@ -1,17 +1,17 @@
-//! Event files that TensorBoard opens.
+//! TensorBoard event files.
 
 mod event;
 mod record;
 
 use crate::{Error, Result};
-use event::{Event, What};
+use event::{Event, EventPayload};
 use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// An event file that grows. Unlike everything else that a run writes it is no file that is there
-/// wholly or not at all: a killed run may leave its last record cut, which TensorBoard passes over.
+/// An append-only event file. Unlike a run's other files it is not written atomically: a killed run may
+/// leave its last record truncated, which TensorBoard skips.
 #[derive(Debug)]
 pub(super) struct EventFile {
     file: File,
@@ -19,43 +19,43 @@ pub(super) struct EventFile {
 }
 
 impl EventFile {
-    /// A new file in `dir`, whatever others are there; TensorBoard reads them in the order of their
-    /// names, which begin with the time in seconds since the beginning of 1970.
+    /// Creates a new file in `dir`, next to existing ones. TensorBoard reads them in the order of their
+    /// names, which start with the Unix time in seconds.
     pub(super) fn create(dir: &Path, now: Duration) -> Result<Self> {
         desam::files::create_dir(dir)?;
-        let mut another = 0u64;
+        let mut suffix = 0u64;
         loop {
-            let name = format!("events.out.tfevents.{:010}.desam.{another}", now.as_secs());
+            let name = format!("events.out.tfevents.{:010}.desam.{suffix}", now.as_secs());
             let path = dir.join(name);
             match OpenOptions::new().append(true).create_new(true).open(&path) {
                 Ok(file) => {
                     let mut events = Self { file, path };
-                    events.write(Event { time: now, step: 0, what: What::Version })?;
+                    events.write(Event { time: now, step: 0, payload: EventPayload::Version })?;
                     return Ok(events);
                 }
-                Err(error) if error.kind() == ErrorKind::AlreadyExists => another += 1,
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => suffix += 1,
                 Err(error) => return Err(Error::io("create", &path)(error)),
             }
         }
     }
 
-    /// Says that the work goes on at `step`: TensorBoard forgets what it has of that step and later.
-    pub(super) fn start(&mut self, now: Duration, step: u32) -> Result<()> {
-        self.write(Event { time: now, step: step.into(), what: What::Start })
+    /// Marks a restart at `step`: TensorBoard drops what it has of that step and later.
+    pub(super) fn session_start(&mut self, now: Duration, step: u32) -> Result<()> {
+        self.write(Event { time: now, step: step.into(), payload: EventPayload::SessionStart })
     }
 
-    /// Values by name after optimiser step `step`.
+    /// Writes values by tag after optimizer step `step`.
     pub(super) fn scalars(
         &mut self,
         now: Duration,
         step: u32,
         values: &[(&str, f64)],
     ) -> Result<()> {
-        self.write(Event { time: now, step: step.into(), what: What::Scalars(values) })
+        self.write(Event { time: now, step: step.into(), payload: EventPayload::Scalars(values) })
     }
 
     fn write(&mut self, event: Event<'_>) -> Result<()> {
-        let record = record::framed(&event.encode());
+        let record = record::tf_record(&event.encode());
         self.file.write_all(&record).map_err(Error::io("write", &self.path))
     }
 }
@@ -65,7 +65,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_second_file_in_the_same_second_is_another() {
+    fn a_second_file_in_the_same_second_gets_another_name() {
         let dir = tempfile::tempdir().unwrap();
         let dir = dir.path().join("tensorboard");
         let now = Duration::from_millis(1_500);

@@ -1,7 +1,7 @@
-//! The frame around a record of TensorFlow's: its length, and two checksums.
+//! TFRecord framing: the length of a record, and CRC-32C checksums of length and data.
 
 /// `length u64 | masked CRC of the length u32 | data | masked CRC of the data u32`, little-endian.
-pub(super) fn framed(data: &[u8]) -> Vec<u8> {
+pub(super) fn tf_record(data: &[u8]) -> Vec<u8> {
     let length = (data.len() as u64).to_le_bytes();
     let mut record = Vec::with_capacity(data.len() + 16);
     record.extend(length);
@@ -11,12 +11,12 @@ pub(super) fn framed(data: &[u8]) -> Vec<u8> {
     record
 }
 
-/// As TensorFlow stores a CRC, so that the CRC of data that holds CRCs is of use.
+/// Masks a CRC as TensorFlow does, because the CRC of data that contains its own CRCs is weak.
 fn masked(crc: u32) -> u32 {
     crc.rotate_right(15).wrapping_add(0xa282_ead8)
 }
 
-/// Castagnoli's CRC of 32 bits, lowest bit first.
+/// CRC-32C (Castagnoli), bit-reflected.
 fn crc32c(data: &[u8]) -> u32 {
     !data.iter().fold(!0, |crc, byte| {
         let at = (crc ^ u32::from(*byte)) & 0xff;
@@ -58,7 +58,7 @@ mod tests {
 
     #[test]
     fn a_frame_is_sixteen_bytes_more() {
-        let record = framed(b"abc");
+        let record = tf_record(b"abc");
         assert_eq!(record.len(), 19);
         assert_eq!((&record[..8], &record[12..15]), (&[3, 0, 0, 0, 0, 0, 0, 0][..], &b"abc"[..]));
     }

@@ -1,25 +1,25 @@
-//! All of a checkpoint that is no tensor, as JSON.
+//! The record of a checkpoint: everything that is not a tensor, as JSON.
 
-use crate::train::state::{LossSums, Position};
-use crate::train::{EpochRecord, RunConfig, RunManifest, Snapshot};
+use crate::train::state::{LossSums, TrainProgress};
+use crate::train::{EpochRecord, RunConfig, RunManifest, TrainState};
 use crate::{Error, Result};
 use desam_nn::params::Tensors;
 use serde::{Deserialize, Serialize};
 
-/// What a checkpoint belongs to.
+/// Identity of the run that a checkpoint belongs to, by hashes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(in crate::train) struct Seal {
-    /// blake3 of the configuration, but for the number of epochs, which may grow.
+pub(in crate::train) struct CheckpointKey {
+    /// blake3 of the configuration without the number of epochs, which may grow.
     config_blake3: String,
     /// The feature cache's key.
     cache_key: String,
     /// blake3 of the file of frozen weights.
     weights_blake3: String,
-    /// blake3 of the file that the decoder started from, where one was named.
+    /// blake3 of the checkpoint that the decoder started from, where one was given.
     init_blake3: Option<String>,
 }
 
-impl Seal {
+impl CheckpointKey {
     pub(in crate::train) fn new(config: &RunConfig, manifest: &RunManifest) -> Result<Self> {
         let fixed = serde_json::to_string(&config.without_length())
             .map_err(|e| Error::Invalid(format!("the configuration cannot be written: {e}")))?;
@@ -32,18 +32,18 @@ impl Seal {
     }
 }
 
-/// An f64 by its bits in hexadecimal: decimal digits do not survive every parser.
+/// An f64 stored as its bits in hexadecimal, since not every parser reads decimal digits exactly.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-struct Exact(f64);
+struct ExactF64(f64);
 
-impl From<Exact> for String {
-    fn from(value: Exact) -> Self {
+impl From<ExactF64> for String {
+    fn from(value: ExactF64) -> Self {
         format!("{:016x}", value.0.to_bits())
     }
 }
 
-impl TryFrom<String> for Exact {
+impl TryFrom<String> for ExactF64 {
     type Error = std::num::ParseIntError;
 
     fn try_from(text: String) -> Result<Self, Self::Error> {
@@ -51,8 +51,8 @@ impl TryFrom<String> for Exact {
     }
 }
 
-/// The numbers of an [`EpochRecord`] in the order of its fields, and whether it was the best.
-type Row = (usize, [Exact; 6], bool);
+/// An [`EpochRecord`]: its epoch, its numbers in the order of its fields, and whether it was the best.
+type Row = (usize, [ExactF64; 6], bool);
 
 fn to_row(r: &EpochRecord) -> Row {
     let numbers = [
@@ -63,10 +63,11 @@ fn to_row(r: &EpochRecord) -> Row {
         r.validation_dice_loss,
         r.validation_dice,
     ];
-    (r.epoch, numbers.map(Exact), r.best)
+    (r.epoch, numbers.map(ExactF64), r.best)
 }
 
-fn from_row((epoch, [rate, loss, dice, v_loss, v_dice_loss, v_dice], best): Row) -> EpochRecord {
+fn from_row(row: Row) -> EpochRecord {
+    let (epoch, [rate, loss, dice, v_loss, v_dice_loss, v_dice], best) = row;
     EpochRecord {
         epoch,
         learning_rate: rate.0,
@@ -79,42 +80,44 @@ fn from_row((epoch, [rate, loss, dice, v_loss, v_dice_loss, v_dice], best): Row)
     }
 }
 
-/// All of a checkpoint that is no tensor.
+/// Everything of a checkpoint that is not a tensor.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct State {
-    pub(super) seal: Seal,
+pub(super) struct CheckpointRecord {
+    #[serde(rename = "seal")]
+    pub(super) key: CheckpointKey,
     epoch: usize,
     step: usize,
-    optimiser_steps: u32,
+    #[serde(rename = "optimiser_steps")]
+    steps: u32,
     /// Sums over the slices of the epoch in progress: total loss, Dice loss.
-    losses: [Exact; 2],
+    losses: [ExactF64; 2],
     slices: usize,
     history: Vec<Row>,
 }
 
-impl State {
-    pub(super) fn of(snapshot: &Snapshot, seal: &Seal) -> Self {
-        let Position { epoch, step, losses, history } = &snapshot.position;
+impl CheckpointRecord {
+    pub(super) fn of(state: &TrainState, key: &CheckpointKey) -> Self {
+        let TrainProgress { epoch, step, losses, history } = &state.progress;
         Self {
-            seal: seal.clone(),
+            key: key.clone(),
             epoch: *epoch,
             step: *step,
-            optimiser_steps: snapshot.steps,
-            losses: [losses.total, losses.dice].map(Exact),
+            steps: state.steps,
+            losses: [losses.total, losses.dice].map(ExactF64),
             slices: losses.slices,
             history: history.iter().map(to_row).collect(),
         }
     }
 
-    pub(super) fn with(self, tensors: Tensors) -> Snapshot {
+    pub(super) fn with(self, tensors: Tensors) -> TrainState {
         let [total, dice] = self.losses.map(|x| x.0);
-        let position = Position {
+        let progress = TrainProgress {
             epoch: self.epoch,
             step: self.step,
             losses: LossSums { total, dice, slices: self.slices },
             history: self.history.into_iter().map(from_row).collect(),
         };
-        Snapshot { position, steps: self.optimiser_steps, tensors }
+        TrainState { progress, steps: self.steps, tensors }
     }
 }

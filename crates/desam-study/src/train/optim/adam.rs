@@ -1,4 +1,4 @@
-//! Adam and AdamW, with their state in reach.
+//! The optimizer: Adam and AdamW, with access to their moments.
 
 use candle_core::backprop::GradStore;
 use candle_core::{Result, Var};
@@ -11,14 +11,14 @@ use std::collections::BTreeMap;
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AdamConfig {
-    /// Decay of the first moment.
+    /// Exponential decay rate of the first moment.
     pub beta1: f64,
-    /// Decay of the second moment.
+    /// Exponential decay rate of the second moment.
     pub beta2: f64,
-    /// Added to the root of the second moment.
+    /// Added to the square root of the second moment.
     pub epsilon: f64,
-    /// Weight decay, decoupled from the gradient: with each step a parameter loses `rate ·
-    /// weight_decay` of itself (Loshchilov and Hutter's AdamW). 0 is Adam.
+    /// Decoupled weight decay: each step shrinks a parameter by the factor `1 - rate · weight_decay`
+    /// (Loshchilov and Hutter's AdamW). 0 is Adam.
     #[serde(default)]
     pub weight_decay: f64,
 }
@@ -29,7 +29,7 @@ impl Default for AdamConfig {
     }
 }
 
-/// Adam (Kingma and Ba), in PyTorch's arithmetic.
+/// Adam optimizer (Kingma and Ba), in PyTorch's arithmetic.
 #[derive(Debug)]
 pub struct Adam {
     config: AdamConfig,
@@ -38,12 +38,12 @@ pub struct Adam {
 }
 
 impl Adam {
-    /// No step taken yet.
+    /// An optimizer before its first step.
     pub fn new(config: AdamConfig) -> Self {
         Self { config, steps: 0, moments: BTreeMap::new() }
     }
 
-    /// As it was after `steps` steps.
+    /// An optimizer restored to its state after `steps` steps.
     pub fn restore(config: AdamConfig, steps: u32, moments: BTreeMap<String, Moments>) -> Self {
         Self { config, steps, moments }
     }
@@ -53,12 +53,12 @@ impl Adam {
         self.steps
     }
 
-    /// The moments by parameter; a parameter that never had a gradient has none.
+    /// The moments by parameter name; a parameter that never had a gradient has none.
     pub fn moments(&self) -> &BTreeMap<String, Moments> {
         &self.moments
     }
 
-    /// One step at learning rate `rate`. Parameters without a gradient stay as they are.
+    /// One optimizer step at learning rate `rate`. Parameters without a gradient are unchanged.
     ///
     /// # Errors
     /// When a tensor operation fails.
@@ -68,11 +68,11 @@ impl Adam {
         grads: &GradStore,
         rate: f64,
     ) -> Result<()> {
-        self.step_scaled(vars, grads, (rate, 1.0))
+        self.step_scaled(vars, grads, rate, 1.0)
     }
 
-    /// One step at learning rate `rate` with every gradient multiplied by `scale`, which shortens
-    /// those that are too long.
+    /// One optimizer step at learning rate `rate` with every gradient multiplied by `scale`, the factor
+    /// of gradient clipping.
     ///
     /// # Errors
     /// When a tensor operation fails.
@@ -80,7 +80,8 @@ impl Adam {
         &mut self,
         vars: &BTreeMap<String, Var>,
         grads: &GradStore,
-        (rate, scale): (f64, f64),
+        rate: f64,
+        scale: f64,
     ) -> Result<()> {
         self.steps += 1;
         let AdamConfig { beta1, beta2, epsilon, weight_decay: decay } = self.config;
@@ -100,6 +101,7 @@ impl Adam {
 
 #[cfg(test)]
 mod tests {
+    use super::super::{clip_scale, gradient_norm};
     use super::*;
     use candle_core::{Device, Tensor};
 
@@ -108,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_step_has_the_learning_rates_length() {
+    fn the_first_step_is_as_long_as_the_learning_rate() {
         // By hand: after one step both corrections cancel the decays, and the update is
         // rate · g / (|g| + 1e-8).
         let vars: BTreeMap<String, Var> = [("a".to_owned(), var(1.0))].into();
@@ -136,20 +138,20 @@ mod tests {
             let p = (vars["p"].as_tensor() * given).unwrap().sum_all().unwrap();
             let q = (vars["q"].as_tensor() * (-1.2 / i)).unwrap().sum_all().unwrap();
             let grads = (p + q).unwrap().backward().unwrap();
-            let found = crate::train::gradient_norm(&vars, &grads).unwrap();
+            let found = gradient_norm(&vars, &grads).unwrap();
             assert!((found - norm).abs() < 1e-14, "{found}");
-            let scale = crate::train::clip::scale_to(1.0, found);
-            adam.step_scaled(&vars, &grads, (0.01, scale)).unwrap();
+            let scale = clip_scale(1.0, found);
+            adam.step_scaled(&vars, &grads, 0.01, scale).unwrap();
         }
         let values = |name: &str| vars[name].as_tensor().to_vec1::<f64>().unwrap();
         let found = [values("p"), values("q")].concat();
         assert!(found.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-14), "{found:?}");
-        // Short gradients are left as they are.
-        assert_eq!(crate::train::clip::scale_to(1.0, 0.5), 1.0);
+        // Gradients below the limit are not clipped.
+        assert_eq!(clip_scale(1.0, 0.5), 1.0);
     }
 
     #[test]
-    fn restored_it_goes_on_with_the_same_bits() {
+    fn a_restored_optimizer_continues_with_the_same_bits() {
         let vars: BTreeMap<String, Var> = [("a".to_owned(), var(5.0))].into();
         let step = |adam: &mut Adam| {
             let loss = (vars["a"].as_tensor() - 1.0).unwrap().sqr().unwrap().sum_all().unwrap();
@@ -168,13 +170,13 @@ mod tests {
         let expected = [step(&mut adam), step(&mut adam)];
         vars["a"].set(&kept).unwrap();
         assert_eq!([step(&mut restored), step(&mut restored)], expected);
-        // A fresh one, whose corrections start anew, does not.
+        // A fresh one, whose bias corrections start over, does not.
         vars["a"].set(&kept).unwrap();
         assert_ne!(step(&mut Adam::new(AdamConfig::default())), expected[0]);
     }
 
     #[test]
-    fn it_finds_the_bottom_of_a_bowl_and_leaves_alone_what_has_no_gradient() {
+    fn it_minimises_a_quadratic_and_skips_parameters_without_a_gradient() {
         let vars: BTreeMap<String, Var> =
             [("a".to_owned(), var(5.0)), ("idle".to_owned(), var(2.0))].into();
         let mut adam = Adam::new(AdamConfig::default());

@@ -1,29 +1,39 @@
-//! A run that grew.
+//! Learning-rate schedule: polynomial decay per epoch, and extension of a run to more epochs.
 
+use super::TrainConfig;
 use serde::{Deserialize, Serialize};
 
-/// A run that was continued for more epochs than it had been begun with.
+/// Extension of a run to more epochs than it was started with.
 ///
-/// Learning rates depend on the number of epochs. What was trained before keeps the rates that it
-/// had, and the later epochs follow the longer schedule from there: an extended run is not the run
-/// that had as many epochs from the start.
+/// The learning rate depends on the number of epochs. Epochs trained before the extension keep their
+/// rates, and later ones follow the longer schedule, so an extended run differs from one that had as
+/// many epochs from the start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Extension {
-    /// Epochs that were done or begun by then: they follow the shorter schedule.
+    /// Epochs done or in progress at the extension; they follow the shorter schedule.
     pub at: usize,
-    /// How many epochs the run was to have until then.
+    /// Number of epochs of the run before the extension.
     pub epochs: usize,
 }
 
-/// How many epochs the run was to have when `epoch`, counted from 0, was trained; `None` where that
-/// is what it has now.
-pub(super) fn epochs_for(epoch: usize, extended: &[Extension]) -> Option<usize> {
+impl TrainConfig {
+    /// Learning rate of `epoch`, counted from 0: polynomial decay ("poly" schedule), stepped each epoch.
+    pub fn learning_rate_at(&self, epoch: usize) -> f64 {
+        let epochs = epochs_for(epoch, &self.extended).unwrap_or(self.epochs);
+        let left = 1.0 - epoch as f64 / epochs as f64;
+        self.learning_rate * left.max(0.0).powf(self.decay_power)
+    }
+}
+
+/// Number of epochs of the run when `epoch`, counted from 0, was trained; `None` where that is the
+/// current number.
+fn epochs_for(epoch: usize, extended: &[Extension]) -> Option<usize> {
     extended.iter().find(|extension| epoch < extension.at).map(|extension| extension.epochs)
 }
 
-/// Checks that a run can have grown so, to `epochs`.
-pub(super) fn check(extended: &[Extension], epochs: usize) -> Result<(), String> {
+/// Checks that the extensions lead to `epochs`.
+pub(super) fn check_extensions(extended: &[Extension], epochs: usize) -> Result<(), String> {
     let mut before = 0;
     for extension in extended {
         if extension.epochs <= before || extension.at > extension.epochs {
@@ -31,10 +41,10 @@ pub(super) fn check(extended: &[Extension], epochs: usize) -> Result<(), String>
         }
         before = extension.epochs;
     }
-    match before < epochs {
-        true => Ok(()),
-        false => Err(format!("extended: from {before} epochs to {epochs}")),
+    if before >= epochs {
+        return Err(format!("extended: from {before} epochs to {epochs}"));
     }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -44,7 +54,7 @@ mod tests {
     use desam::Mode;
 
     #[test]
-    fn an_extension_changes_the_rates_of_what_is_to_come_alone() {
+    fn an_extension_changes_only_the_rates_of_later_epochs() {
         let paper = TrainConfig::preset(Preset::Paper, "A", Mode::Points);
         // (1 - epoch/epochs)^0.9 with the number of epochs that held when the epoch began.
         let extended = vec![Extension { at: 3, epochs: 4 }];

@@ -1,29 +1,29 @@
-//! Random changes of training slices.
+//! Data augmentation: random changes of training slices.
 
 use crate::{Error, Result};
 use desam_data::augment::{FeatureAugment, ImageAugment};
 use serde::{Deserialize, Serialize};
 
-/// What is changed of a training slice, and how much.
+/// Data augmentation of training slices. Validation slices are never augmented.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Augment {
-    /// Nothing: as the paper and the official program, whose features are made once.
+    /// None, as in the paper and the official program, which compute features once.
     #[default]
     None,
-    /// The features.
+    /// Augmentation of the cached features.
     Features(FeatureAugment),
-    /// The image that the encoder sees: the encoder must run while the decoder is trained.
+    /// Augmentation of the image before the encoder, which must therefore run during training.
     Images(ImageAugment),
 }
 
 impl Augment {
-    /// Whether nothing is changed.
+    /// Whether there is no augmentation.
     pub fn is_none(&self) -> bool {
         *self == Self::None
     }
 
-    /// Whether the settings make sense; `live` says that the encoder runs.
+    /// Checks the settings; `live` says that the encoder runs during training.
     pub(super) fn validate(&self, live: bool) -> Result<()> {
         match self {
             Self::None => Ok(()),
@@ -34,11 +34,7 @@ impl Augment {
                     .into(),
             )),
             Self::Images(images) if live => Ok(images.validate()?),
-            Self::Images(_) => Err(Error::Invalid(
-                "training: changed images have no features in the cache; let the encoder run \
-                 (--no-cache)"
-                    .into(),
-            )),
+            Self::Images(_) => Err(Error::EncoderMustRun),
         }
     }
 }
@@ -56,7 +52,7 @@ impl std::fmt::Display for Augment {
 impl std::str::FromStr for Augment {
     type Err = String;
 
-    /// Each by its name, with the regular ranges.
+    /// By name, with the regular ranges.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         match text {
             "none" => Ok(Self::None),

@@ -1,4 +1,4 @@
-//! A run's folder: what was asked, what went in, what came of each epoch, the best model.
+//! The run directory: settings, manifest of inputs, history, best model, checkpoints.
 
 use super::{EpochRecord, TrainConfig, history};
 use crate::{Error, Result};
@@ -9,54 +9,54 @@ use desam_decoder::DecoderConfig;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
-/// `config.json`: everything that decides the run beside its inputs.
+/// `config.json`: the settings of a run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RunConfig {
-    /// How it is trained.
+    /// The training settings.
     pub train: TrainConfig,
-    /// What is trained.
+    /// The decoder's architecture.
     pub decoder: DecoderConfig,
 }
 
 impl RunConfig {
-    /// The same without the number of epochs, which is all that may change when a run goes on.
+    /// The settings without the number of epochs, the only one that may change when a run is resumed.
     pub(super) fn without_length(&self) -> Self {
         let train = TrainConfig { epochs: 0, extended: Vec::new(), ..self.train.clone() };
         Self { train, ..self.clone() }
     }
 }
 
-/// `manifest.json`: what went in, by hash, and how far the run is.
+/// `manifest.json`: the inputs of a run, by hash, and its progress.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RunManifest {
-    /// Version of this program.
+    /// Version of desam.
     pub desam_version: String,
     /// The feature cache.
     #[serde(with = "desam_core::serde_path")]
     pub cache: PathBuf,
-    /// Its key: frozen weights, preprocessing, type, slices.
+    /// The cache's key, a hash of frozen weights, preprocessing, type and slices.
     pub cache_key: String,
-    /// The file the frozen halves, and by default the decoder, came from, and its blake3.
+    /// The weights file of the frozen halves and, by default, of the initial decoder.
     pub weights: InputFile,
-    /// The file the decoder started from, where one was named.
+    /// The checkpoint that the decoder started from, where one was given.
     pub init: Option<InputFile>,
-    /// Parameters of the decoder that were drawn from the seed, having been in no file.
+    /// Decoder parameters that were in no file and were drawn from the seed.
     pub initialised_parameters: usize,
-    /// Numbers in the decoder's parameters that can learn.
+    /// Number of trainable scalars in the decoder.
     pub trainable_numbers: usize,
-    /// Cases trained on.
+    /// Cases of the training side.
     pub train_cases: Vec<String>,
-    /// Cases held out.
+    /// Cases of the validation side, held out from training.
     pub validation_cases: Vec<String>,
-    /// Slices trained on.
+    /// Slices of the training side.
     pub train_slices: usize,
-    /// Slices validated on.
+    /// Slices of the validation side.
     pub validation_slices: usize,
-    /// Where it ran: `cpu` or `cuda:N`; `Cpu` where the run is older than that.
+    /// The device: `cpu` or `cuda:N`; `Cpu` in older runs.
     pub device: String,
-    /// Epochs that are done.
+    /// Epochs done.
     pub epochs_done: usize,
     /// The best epoch so far, from 1; its weights are in `model.safetensors`.
     pub best_epoch: Option<usize>,
@@ -64,11 +64,11 @@ pub struct RunManifest {
     pub finished: bool,
 }
 
-/// A file that went in.
+/// An input file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct InputFile {
-    /// Where it was.
+    /// Its path.
     #[serde(with = "desam_core::serde_path")]
     pub path: PathBuf,
     /// blake3 of its bytes, in hexadecimal.
@@ -76,8 +76,8 @@ pub struct InputFile {
 }
 
 impl InputFile {
-    /// Hashes a file. Of a checkpoint of several files, a folder or the shards of an index, it is the
-    /// hash of their hashes, one a line.
+    /// Hashes a file. For a checkpoint of several files (a folder, or the shards of an index) it is the
+    /// hash of their hashes, one per line.
     ///
     /// # Errors
     /// When it cannot be read.
@@ -92,37 +92,33 @@ impl InputFile {
     }
 }
 
-/// A run's folder.
+/// The directory of a run.
 #[derive(Debug, Clone)]
-pub struct Run {
+pub struct RunDir {
     dir: PathBuf,
 }
 
-impl Run {
-    /// The run in `dir`, which must hold its `config.json`.
+impl RunDir {
+    /// Opens the run in `dir`.
     ///
     /// # Errors
-    /// When it does not.
+    /// [`Error::NotARun`] when `dir` holds no `config.json`.
     pub fn open(dir: &Path) -> Result<Self> {
         let run = Self { dir: dir.to_owned() };
         if !run.config_path().is_file() {
-            let reason = "not a run: it holds no config.json; give the --out of `desam train`";
-            return Err(Error::file(dir, reason));
+            return Err(Error::NotARun { dir: dir.to_owned() });
         }
         Ok(run)
     }
 
-    /// A new run in `dir`, which must not hold one yet.
+    /// Creates a run in `dir`, which must not hold one yet.
     pub(super) fn create(dir: &Path, config: &RunConfig) -> Result<Self> {
         let run = Self { dir: dir.to_owned() };
         if run.config_path().exists() {
-            let reason = "already holds a run; continue it with --resume, or choose another --out";
-            return Err(Error::file(dir, reason));
+            return Err(Error::RunExists { dir: dir.to_owned() });
         }
         if run.model_path().exists() {
-            let reason = "already holds a model.safetensors that no run wrote (of features, it is \
-                          their frozen weights); choose another --out";
-            return Err(Error::file(dir, reason));
+            return Err(Error::ForeignModel { dir: dir.to_owned() });
         }
         desam::files::create_dir(dir)?;
         write_json(&run.config_path(), config)?;
@@ -134,17 +130,17 @@ impl Run {
         dir.join(RUN_CONFIG_FILE).is_file()
     }
 
-    /// Its folder.
+    /// The path of the directory.
     pub fn dir(&self) -> &Path {
         &self.dir
     }
 
-    /// The best model, whole, with official names. Absent until the first epoch is done.
+    /// File of the best model, complete and under official names. Absent until the first epoch is done.
     pub fn model_path(&self) -> PathBuf {
         self.dir.join(RUN_MODEL_FILE)
     }
 
-    /// What was asked for.
+    /// Reads the settings.
     ///
     /// # Errors
     /// When `config.json` cannot be read.
@@ -152,7 +148,7 @@ impl Run {
         Ok(read_json(&self.config_path())?)
     }
 
-    /// What went in, and how far it is.
+    /// Reads the manifest.
     ///
     /// # Errors
     /// When `manifest.json` cannot be read.
@@ -160,7 +156,7 @@ impl Run {
         Ok(read_json(&self.dir.join("manifest.json"))?)
     }
 
-    /// The rows of `history.csv`.
+    /// Reads the rows of `history.csv`.
     ///
     /// # Errors
     /// When it cannot be read.
@@ -168,25 +164,22 @@ impl Run {
         history::read(&self.dir.join("history.csv"))
     }
 
-    /// Whether its `manifest.json` is there.
+    /// Whether `manifest.json` exists.
     pub(super) fn has_manifest(&self) -> bool {
         self.dir.join("manifest.json").is_file()
     }
 
-    /// Rows of its `history.csv`; none where it is not there yet.
-    pub(super) fn rows(&self) -> Result<usize> {
-        match self.dir.join("history.csv").is_file() {
-            true => Ok(self.history()?.len()),
-            false => Ok(0),
-        }
+    /// Number of rows of `history.csv`; 0 where it does not exist yet.
+    pub(super) fn history_rows(&self) -> Result<usize> {
+        if self.dir.join("history.csv").is_file() { Ok(self.history()?.len()) } else { Ok(0) }
     }
 
-    /// Where its checkpoints are.
+    /// Folder of the checkpoints.
     pub(super) fn checkpoints(&self) -> PathBuf {
         self.dir.join("checkpoints")
     }
 
-    /// Where TensorBoard's event files are.
+    /// Folder of the TensorBoard event files.
     pub(super) fn tensorboard(&self) -> PathBuf {
         self.dir.join("tensorboard")
     }

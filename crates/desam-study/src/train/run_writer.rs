@@ -1,27 +1,27 @@
-//! What is written while a run goes.
+//! Writer of a run's files during training: history, manifest, best model, checkpoints, TensorBoard.
 
-use super::resume::Begun;
+use super::resume::OpenRun;
 use super::tensorboard::EventFile;
 use super::{EpochRecord, Observer, RunOptions, StepRecord, Trainer};
 use crate::Result;
 use desam::model::{ModelRecord, Trainable, TrainingRecord};
 use std::time::Duration;
 
-/// Writes a run's files as its training goes on.
-pub(super) struct Keeper<'a, 'o> {
-    begun: &'a mut Begun,
+/// Writes a run's files after each step and epoch.
+pub(super) struct RunWriter<'a, 'o> {
+    run: &'a mut OpenRun,
     model: &'a Trainable,
     record: ModelRecord,
     options: &'a mut RunOptions<'o>,
-    /// When the last checkpoint was written, or the work began.
+    /// Time of the last checkpoint, or of the start.
     saved: Duration,
     events: Option<EventFile>,
 }
 
-impl<'a, 'o> Keeper<'a, 'o> {
-    /// For a training that has taken `steps` steps.
+impl<'a, 'o> RunWriter<'a, 'o> {
+    /// A writer for a training that has taken `steps` optimizer steps.
     pub(super) fn new(
-        begun: &'a mut Begun,
+        run: &'a mut OpenRun,
         model: &'a Trainable,
         options: &'a mut RunOptions<'o>,
         steps: u32,
@@ -29,17 +29,17 @@ impl<'a, 'o> Keeper<'a, 'o> {
         let saved = (options.clock)();
         let mut events = None;
         if options.tensorboard {
-            let mut file = EventFile::create(&begun.run.tensorboard(), saved)?;
+            let mut file = EventFile::create(&run.dir.tensorboard(), saved)?;
             if options.resume {
-                file.start(saved, steps + 1)?;
+                file.session_start(saved, steps + 1)?;
             }
             events = Some(file);
         }
-        Ok(Self { begun, model, record: model.record.clone(), options, saved, events })
+        Ok(Self { run, model, record: model.record.clone(), options, saved, events })
     }
 }
 
-impl Observer for Keeper<'_, '_> {
+impl Observer for RunWriter<'_, '_> {
     fn step(&mut self, trainer: &Trainer<'_>, record: &StepRecord) -> Result<()> {
         let now = (self.options.clock)();
         if let Some(events) = &mut self.events {
@@ -48,19 +48,18 @@ impl Observer for Keeper<'_, '_> {
             values.extend(record.gradient_norm.map(|norm| ("step/gradient_norm", norm)));
             events.scalars(now, trainer.steps(), &values)?;
         }
-        // A clock that was put back starts the time anew.
+        // The clock may have been set back; the interval then starts over.
         self.saved = self.saved.min(now);
         if self.options.checkpoint_every.is_some_and(|every| now - self.saved >= every) {
-            self.begun.checkpoints.write(&trainer.snapshot(), &self.begun.seal)?;
+            self.run.checkpoints.write(&trainer.state(), &self.run.key)?;
             self.saved = now;
         }
         Ok(())
     }
 
-    /// The checkpoint comes after all that belongs to the epoch: what it says is done, is written.
     fn epoch(&mut self, trainer: &Trainer<'_>, row: &EpochRecord) -> Result<()> {
-        let Begun { run, config, manifest, checkpoints, seal, .. } = &mut *self.begun;
-        run.write_history(trainer.position().history())?;
+        let OpenRun { dir, config, manifest, checkpoints, key, .. } = &mut *self.run;
+        dir.write_history(trainer.progress().history())?;
         if row.best {
             self.record.training = Some(TrainingRecord {
                 source: config.train.source.clone(),
@@ -69,8 +68,7 @@ impl Observer for Keeper<'_, '_> {
                 validation_dice: row.validation_dice,
                 iou_supervised: Some(config.train.loss.iou.is_some()),
             });
-            let (path, record) = (run.model_path(), &self.record);
-            self.model.save_with(&path, record, trainer.parameters())?;
+            self.model.save_with(&dir.model_path(), &self.record, trainer.parameters())?;
             manifest.best_epoch = Some(row.epoch);
         }
         let now = (self.options.clock)();
@@ -84,10 +82,12 @@ impl Observer for Keeper<'_, '_> {
             ];
             events.scalars(now, trainer.steps(), &values)?;
         }
-        checkpoints.write(&trainer.snapshot(), seal)?;
+        // After the epoch's other files: a checkpoint must not claim an epoch whose history or best
+        // model is not on the disk.
+        checkpoints.write(&trainer.state(), key)?;
         self.saved = now;
         manifest.epochs_done = row.epoch;
         manifest.finished = row.epoch == config.train.epochs;
-        run.write_manifest(manifest)
+        dir.write_manifest(manifest)
     }
 }

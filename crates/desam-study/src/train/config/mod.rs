@@ -1,0 +1,178 @@
+//! Training settings.
+
+mod augment;
+mod presets;
+mod schedule;
+
+pub use augment::Augment;
+pub use presets::Preset;
+pub use schedule::Extension;
+
+use super::AdamConfig;
+use crate::{Error, Result};
+use desam::Mode;
+use desam::model::DecoderChoice;
+use desam_core::{Precision, PromptSampler};
+use desam_data::split::SplitRule;
+use desam_decoder::{SqueezePlacement, Variant};
+use desam_metrics::loss::{IouLoss, IouTarget, LossConfig};
+use desam_prompt::{BoxSampler, PointSampler};
+use schedule::check_extensions;
+use serde::{Deserialize, Serialize};
+
+/// Criterion by which the best epoch is selected (there is no early stopping).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BestBy {
+    /// Highest mean Dice over the validation cases.
+    Dice,
+    /// Lowest mean Dice loss over the validation slices.
+    DiceLoss,
+}
+
+/// Training settings: together with the features they determine the result.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TrainConfig {
+    /// Source of the settings.
+    pub preset: Preset,
+    /// The source site, which the decoder is trained on.
+    pub source: String,
+    /// Prompting mode: grid points or whole box.
+    pub mode: Mode,
+    /// The decoder: DeSAM, one of the paper's ablations, or SAM's own.
+    #[serde(default)]
+    pub variant: Variant,
+    /// Placement of PIMM's squeeze-and-excitation.
+    #[serde(default)]
+    pub squeeze: SqueezePlacement,
+    /// Deep supervision: a loss on PIMM's coarser heads too (supported by the official module, not
+    /// used by the official program).
+    #[serde(default)]
+    pub deep_supervision: bool,
+    /// Epochs: passes over the training slices.
+    pub epochs: usize,
+    /// Batch size: slices per step.
+    pub batch: usize,
+    /// Learning rate of the first epoch.
+    pub learning_rate: f64,
+    /// Power of the polynomial learning-rate decay `(1 - epoch / epochs)^power`, applied each epoch.
+    pub decay_power: f64,
+    /// Adam's hyperparameters.
+    pub adam: AdamConfig,
+    /// Gradient clipping: the largest norm of the gradient, all parameters together. `None`, as in the
+    /// official program: no clipping.
+    #[serde(default)]
+    pub clip_norm: Option<f64>,
+    /// Decay of an exponential moving average of the parameters, 0 to below 1; validation and the
+    /// best model then use the average. `None`, as in the official program: the last step's
+    /// parameters.
+    #[serde(default)]
+    pub ema: Option<f64>,
+    /// The loss: Eq. 1 or Eq. 2 of the paper, or the official program's.
+    pub loss: LossConfig,
+    /// Sampler of training points in grid points mode.
+    pub points: PointSampler,
+    /// Train/validation split: the share of the source site's cases held out (paper: a tenth).
+    pub validation_fraction: f64,
+    /// Rule that picks the held-out cases.
+    pub split: SplitRule,
+    /// Criterion of the best model.
+    pub best_by: BestBy,
+    /// Seed of the initial weights, the order of slices, and the training and validation prompts.
+    pub seed: u64,
+    /// Data augmentation of training slices; none in both presets.
+    #[serde(default, skip_serializing_if = "Augment::is_none")]
+    pub augment: Augment,
+    /// Whether the image encoder runs in every step instead of its features being read from the cache.
+    /// Augmentation of images needs it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub live: bool,
+    /// Compute precision of a step; f32 in both presets. bf16 is what PyTorch calls autocast: features,
+    /// prompts and activations are bf16, matrix products accumulate in f32; parameters, their
+    /// gradients, Adam's moments, the moving average, the loss and its targets stay f32.
+    #[serde(default, skip_serializing_if = "Precision::is_f32")]
+    pub precision: Precision,
+    /// Extensions of the run to more epochs, oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub extended: Vec<Extension>,
+}
+
+impl TrainConfig {
+    /// Checks the settings.
+    ///
+    /// # Errors
+    /// Naming the setting that does not fit.
+    pub fn validate(&self) -> Result<()> {
+        let refuse = |what: String| Err(Error::Invalid(format!("training: {what}")));
+        if self.epochs == 0 || self.epochs > 100_000 {
+            return refuse(format!("epochs must be 1 to 100000, found {}", self.epochs));
+        }
+        if self.batch == 0 || self.batch > 4096 {
+            return refuse(format!("batch must be 1 to 4096, found {}", self.batch));
+        }
+        if !(self.learning_rate > 0.0 && self.learning_rate.is_finite()) {
+            return refuse(format!("lr must be above 0, found {}", self.learning_rate));
+        }
+        if !(self.decay_power >= 0.0 && self.decay_power.is_finite()) {
+            return refuse(format!("decay_power must be at least 0, found {}", self.decay_power));
+        }
+        let membership = |iou: IouLoss| iou.target == IouTarget::Membership;
+        if self.mode == Mode::Box && self.loss.iou.is_some_and(membership) {
+            let reason = "whole box mode does not supervise the IoU (Eq. 2): no point says whether \
+                          it lies in the mask; the IoU target can be mask";
+            return refuse(reason.into());
+        }
+        self.validate_variant().or_else(refuse)?;
+        self.augment.validate(self.live)?;
+        let decay = self.adam.weight_decay;
+        if !(decay >= 0.0 && self.learning_rate * decay < 1.0) {
+            let text = format!("weight_decay must be at least 0, and lr times it below 1: {decay}");
+            return refuse(text);
+        }
+        if let Some(norm) = self.clip_norm.filter(|n| !(*n > 0.0 && n.is_finite())) {
+            return refuse(format!("clip_norm must be above 0, found {norm}"));
+        }
+        if let Some(decay) = self.ema.filter(|d| !(0.0..1.0).contains(d)) {
+            return refuse(format!("ema must be at least 0 and below 1, found {decay}"));
+        }
+        check_extensions(&self.extended, self.epochs).or_else(refuse)?;
+        Ok(self.loss.validate()?)
+    }
+
+    /// The sampler of training prompts.
+    pub(crate) fn sampler(&self) -> Box<dyn PromptSampler> {
+        match self.mode {
+            Mode::Points => Box::new(self.points),
+            Mode::Box => Box::new(BoxSampler {}),
+        }
+    }
+
+    /// The decoder to train.
+    pub fn decoder(&self) -> DecoderChoice {
+        DecoderChoice {
+            variant: self.variant,
+            squeeze: self.squeeze,
+            deep_supervision: self.deep_supervision,
+        }
+    }
+
+    /// Checks that the variant has the parts that the settings refer to.
+    fn validate_variant(&self) -> Result<(), String> {
+        let variant = self.variant;
+        if !variant.predicts_iou() && self.loss.iou.is_some() {
+            return Err(format!("variant {variant} has no IoU head, so its loss has no IoU term"));
+        }
+        let pimm = [
+            ("deep supervision", self.deep_supervision),
+            ("a placement of squeeze-excitation", self.squeeze != SqueezePlacement::Official),
+        ];
+        match pimm.into_iter().find(|(_, asked)| *asked && !variant.has_pimm()) {
+            Some((what, _)) => Err(format!("variant {variant} has no PIMM, hence no {what}")),
+            None => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,94 @@
+//! Presets of training settings: the paper's and the official program's.
+
+use super::{Augment, BestBy, TrainConfig};
+use crate::train::AdamConfig;
+use desam::Mode;
+use desam_core::Precision;
+use desam_data::split::SplitRule;
+use desam_decoder::{SqueezePlacement, Variant};
+use desam_metrics::loss::{IouLoss, IouTarget, LossConfig};
+use desam_prompt::PointSampler;
+
+desam_core::named! {
+    /// Source of the training settings. The two differ and are never mixed.
+    pub enum Preset: "preset" {
+        /// The paper's: MSE on IoU with weight 10, cross-entropy, best Dice in validation.
+        Paper = "paper",
+        /// The official program's: L1 on IoU with weight 1, a cross-entropy that is zero with the
+        /// library it pins, lowest Dice loss in validation.
+        Official = "official",
+    }
+}
+
+impl TrainConfig {
+    /// The preset's settings for a site and a mode, seed 0.
+    pub fn preset(preset: Preset, source: impl Into<String>, mode: Mode) -> Self {
+        let paper = preset == Preset::Paper;
+        let loss = match (preset, mode) {
+            (Preset::Paper, Mode::Points) => LossConfig::paper_points(),
+            (Preset::Paper, Mode::Box) => LossConfig::paper_box(),
+            (Preset::Official, Mode::Points) => LossConfig::official_points(),
+            (Preset::Official, Mode::Box) => LossConfig::official_box(),
+        };
+        Self {
+            preset,
+            source: source.into(),
+            mode,
+            variant: Variant::Desam,
+            squeeze: SqueezePlacement::Official,
+            deep_supervision: false,
+            epochs: 50,
+            batch: 8,
+            learning_rate: 1e-4,
+            decay_power: 0.9,
+            adam: AdamConfig::default(),
+            clip_norm: None,
+            ema: None,
+            loss,
+            points: if paper { PointSampler::paper() } else { PointSampler::official() },
+            validation_fraction: 0.1,
+            split: SplitRule::Seeded { seed: 0 },
+            best_by: if paper { BestBy::Dice } else { BestBy::DiceLoss },
+            seed: 0,
+            augment: Augment::None,
+            live: false,
+            precision: Precision::F32,
+            extended: Vec::new(),
+        }
+    }
+
+    /// Sets the seed of every random choice, the train/validation split included.
+    #[must_use]
+    pub fn with_seed(mut self, seed: u64) -> Self {
+        self.seed = seed;
+        if let SplitRule::Seeded { seed: split } = &mut self.split {
+            *split = seed;
+        }
+        self
+    }
+
+    /// Sets the decoder variant. One without an IoU head has no IoU to supervise, so the loss loses its
+    /// IoU term.
+    #[must_use]
+    pub fn with_variant(mut self, variant: Variant) -> Self {
+        self.variant = variant;
+        if !variant.predicts_iou() {
+            self.loss.iou = None;
+        }
+        self
+    }
+
+    /// Sets the target of the predicted IoU. The mask's true IoU is available in whole box mode too,
+    /// which otherwise supervises none (Eq. 2); the loss term is then the preset's.
+    #[must_use]
+    pub fn with_iou_target(mut self, target: IouTarget) -> Self {
+        let preset = match self.preset {
+            Preset::Paper => IouLoss::paper(),
+            Preset::Official => IouLoss::official(),
+        };
+        if self.loss.iou.is_some() || target == IouTarget::Mask {
+            self.loss.iou = Some(IouLoss { target, ..self.loss.iou.unwrap_or(preset) });
+        }
+        self
+    }
+}

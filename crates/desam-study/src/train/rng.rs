@@ -1,0 +1,70 @@
+//! Random number streams: one per purpose, epoch and slice.
+//!
+//! No draw depends on how many another drew, so the training progress is also the state of all random
+//! numbers, and slices may be read in any order by any thread.
+
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+/// Purpose of a random number stream; part of its key.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum RngPurpose {
+    /// Shuffling: the order of slices in an epoch.
+    Order,
+    /// The prompt of a training slice.
+    Prompt,
+    /// The prompt of a validation slice: the same in every epoch.
+    Validation,
+    /// The augmentation of a training slice.
+    Augment,
+}
+
+/// The stream for `purpose` in `epoch` at slice `index`.
+pub(crate) fn stream(seed: u64, purpose: RngPurpose, epoch: usize, index: usize) -> ChaCha8Rng {
+    let mut key = [0u8; 32];
+    key[..8].copy_from_slice(&seed.to_le_bytes());
+    key[8] = purpose as u8 + 1;
+    key[16..24].copy_from_slice(&(epoch as u64).to_le_bytes());
+    key[24..].copy_from_slice(&(index as u64).to_le_bytes());
+    ChaCha8Rng::from_seed(key)
+}
+
+/// The order of `n` slices in `epoch`: a Fisher-Yates shuffle.
+pub(crate) fn shuffled(n: usize, seed: u64, epoch: usize) -> Vec<usize> {
+    let mut rng = stream(seed, RngPurpose::Order, epoch, 0);
+    let mut order: Vec<usize> = (0..n).collect();
+    for last in (1..n).rev() {
+        order.swap(last, rng.random_range(0..=last as u64) as usize);
+    }
+    order
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_shuffle_is_a_permutation_that_seed_and_epoch_determine() {
+        let mut sorted = shuffled(50, 3, 1);
+        assert_eq!(shuffled(50, 3, 1), sorted);
+        assert_ne!(shuffled(50, 3, 2), sorted);
+        assert_ne!(shuffled(50, 4, 1), sorted);
+        sorted.sort_unstable();
+        assert_eq!(sorted, (0..50).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn every_purpose_epoch_and_slice_has_its_own_stream() {
+        let first = |p, e, i| stream(1, p, e, i).random::<u64>();
+        let drawn = [
+            first(RngPurpose::Order, 0, 0),
+            first(RngPurpose::Prompt, 0, 0),
+            first(RngPurpose::Validation, 0, 0),
+            first(RngPurpose::Augment, 0, 0),
+            first(RngPurpose::Prompt, 1, 0),
+            first(RngPurpose::Prompt, 0, 1),
+        ];
+        let distinct: std::collections::HashSet<_> = drawn.iter().collect();
+        assert_eq!(distinct.len(), drawn.len());
+    }
+}
