@@ -3,7 +3,7 @@
 //! judge, and trains with them. Depends on `desam`, and on `rand` for the rng it is handed.
 
 use desam::data::cache::{CachedSlices, FeatureCache};
-use desam::model::{Trainable, WEIGHTS_FILE};
+use desam::model::{Trainable, TrainableOptions, WEIGHTS_FILE};
 use desam::types::{BinaryMask, Dataset, Point, Prompt, PromptSampler, SampledPrompt};
 use desam::{Mode, Quiet};
 use desam_study::train::{Preset, TrainConfig, Trainer};
@@ -56,7 +56,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let weights = Path::new(cache).join(WEIGHTS_FILE);
     let cache = Arc::new(FeatureCache::open(cache)?);
     let device = desam::candle::Device::Cpu;
-    let model = Trainable::open(&weights, (None, config.seed, device.clone()))?;
+    let model = Trainable::open(&weights, &TrainableOptions::new(config.seed))?;
     let cases = cache.site_cases(site);
     let (validation, training) = cases.split_first().ok_or("the cache has no such site")?;
     let training = CachedSlices::new(cache.clone(), training, &device)?;

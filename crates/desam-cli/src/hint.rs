@@ -22,7 +22,15 @@ pub(crate) fn hint(error: &anyhow::Error) -> Option<&'static str> {
 }
 
 fn of_desam(error: &desam::Error) -> Option<&'static str> {
-    if let desam::Error::Data(error) = error { of_data(error) } else { None }
+    match error {
+        desam::Error::Data(error) => of_data(error),
+        desam::Error::NotARun { .. } => Some("give the --out of `desam train`"),
+        desam::Error::HoldsRun { .. } => Some("choose another --out"),
+        desam::Error::Device { .. } if !desam::device::HAS_CUDA => {
+            Some("build it with --features cuda")
+        }
+        _ => None,
+    }
 }
 
 fn of_data(error: &DataError) -> Option<&'static str> {

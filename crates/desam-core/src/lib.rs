@@ -20,6 +20,7 @@
 pub mod files;
 
 mod cancel;
+mod convert;
 mod dataset;
 #[cfg(feature = "tensor")]
 mod decoder;

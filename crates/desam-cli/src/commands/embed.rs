@@ -131,22 +131,15 @@ pub(crate) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Re
         );
     }
     // Before an encoder is downloaded.
-    arguments.precision.precision.check_on(&session.device)?;
-    let request = EmbedRequest {
-        input_side: arguments.input_side,
-        preprocess: arguments.preprocess.config(),
-        dtype: arguments.dtype,
-        slices: arguments.slices,
-        device: session.device.clone(),
-        precision: arguments.precision.precision,
-        batch: arguments.batch,
-        read: arguments.read.options(),
-        ..EmbedRequest::new(
-            &arguments.data,
-            &arguments.out,
-            arguments.encoder.choice(arguments.encoder_seed, session)?,
-        )
-    };
+    let compute = session.compute(arguments.precision.precision)?;
+    let encoder = arguments.encoder.choice(arguments.encoder_seed, session)?;
+    let mut request = EmbedRequest::new(&arguments.data, &arguments.out, encoder)
+        .with_preprocess(arguments.preprocess.config())
+        .with_dtype(arguments.dtype)
+        .with_slices(arguments.slices)
+        .with_compute(compute)
+        .with_read(arguments.read.options());
+    (request.input_side, request.batch) = (arguments.input_side, arguments.batch);
     session.detail(&format!("settings: {request:?}"));
     match parts::run(&arguments.parts, &request, session)? {
         Done::Whole => {

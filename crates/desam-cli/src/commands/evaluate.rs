@@ -150,7 +150,7 @@ impl Arguments {
 pub(crate) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Reply> {
     let run = RunDir::open(&arguments.run)?;
     let (settings, manifest) = (run.config()?.train, run.manifest()?);
-    let model = Model::open_in(run.dir(), &session.device, arguments.precision.precision)?;
+    let model = Model::open(run.dir(), &session.compute(arguments.precision.precision)?)?;
     let cache = FeatureCache::open(&arguments.cache)?;
     let mode = arguments.mode.unwrap_or(settings.mode);
     if arguments.grid.is_some() && mode == Mode::Box {

@@ -27,7 +27,7 @@ use anyhow::{Context, bail};
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use desam::candle::Device;
 use desam::types::text::{path_for_people, path_text};
-use desam::{DeviceChoice, Progress};
+use desam::{Compute, DeviceChoice, Precision, Progress};
 use std::ops::RangeInclusive;
 use std::path::Path;
 use std::str::FromStr;
@@ -44,6 +44,11 @@ pub(crate) struct Session {
 }
 
 impl Session {
+    /// The session's device with a precision.
+    fn compute(&self, precision: Precision) -> desam::Result<Compute> {
+        Compute::new(self.device.clone()).with_precision(precision)
+    }
+
     /// Something that only `-v` shows.
     fn detail(&self, message: &str) {
         self.screen.detail(message);

@@ -131,7 +131,7 @@ pub(crate) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Re
         Job::One { input, output } => {
             room_for(&output)?;
             let done = segmenter.segment_file(&input, &output, &session.screen)?;
-            FolderSummary { done: vec![done], failed: Vec::new() }
+            FolderSummary::new(vec![done], Vec::new())
         }
         Job::Many { inputs, output } => {
             segment_folder(&segmenter, &inputs, &output, &session.screen)?
@@ -210,8 +210,8 @@ fn same(a: &Path, b: &Path) -> bool {
 }
 
 fn segmenter(arguments: &Arguments, session: &Session) -> anyhow::Result<Segmenter> {
-    let precision = arguments.precision.precision;
-    let segmenter = Segmenter::open_on(&arguments.model, &session.device, precision)?;
+    let compute = session.compute(arguments.precision.precision)?;
+    let segmenter = Segmenter::builder(&arguments.model).compute(compute).build()?;
     segmenter.model().notes().say(&arguments.model, &session.screen);
     let now = segmenter.prompting();
     let mode = arguments.mode.unwrap_or(now.mode);

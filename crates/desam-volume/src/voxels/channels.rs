@@ -18,7 +18,7 @@ impl Channels {
     pub(crate) const ONE: Self = Self { count: 1, block: 1 };
 
     /// The channel `asked` for, from 0; the only one where none is asked for.
-    pub(super) fn choose(self, path: &Path, asked: Option<usize>) -> Result<Channel> {
+    pub(crate) fn choose(self, path: &Path, asked: Option<usize>) -> Result<Channel> {
         let Self { count, block } = self;
         let path = || path.to_path_buf();
         match asked {

@@ -22,7 +22,7 @@ mod write;
 pub(crate) use affine::{lps_affine, spaced, to_lps};
 pub(crate) use channels::Channels;
 pub(crate) use headed::{Headed, HeaderFields, Skip, Storage};
-#[cfg(feature = "dicom")]
+#[cfg(any(feature = "dicom", feature = "nifti"))]
 pub(crate) use image::label_of;
 pub(crate) use image::{Coding, OpenPiece, StoredImage, read_full, truncated};
 pub(crate) use path::{data_file, ends_with, expect_plain_name, stem, with_ending};

@@ -48,6 +48,12 @@ impl Canvas {
         }
     }
 
+    /// Red, green and blue of every pixel, row by row.
+    #[cfg(feature = "image")]
+    pub(super) fn rgb(&self) -> Vec<u8> {
+        self.data.as_chunks::<4>().0.iter().flat_map(|p| [p[0], p[1], p[2]]).collect()
+    }
+
     /// The distinct colours in ascending order, if the picture is opaque and a palette can hold them.
     fn palette(&self) -> Option<Vec<[u8; 3]>> {
         let mut colours = std::collections::BTreeSet::new();
@@ -76,8 +82,8 @@ impl Canvas {
             encoder.set_color(png::ColorType::Indexed);
             encoder.set_palette(palette.concat());
             // A palette of at most 256 colours holds every one of the picture's.
-            let place = |p: &[u8; 4]| palette.partition_point(|c| c[..] < p[..3]) as u8;
-            let indices: Vec<u8> = pixels.iter().map(place).collect();
+            let index = |p: &[u8; 4]| palette.partition_point(|c| c[..] < p[..3]) as u8;
+            let indices: Vec<u8> = pixels.iter().map(index).collect();
             let mut writer = encoder.write_header().map_err(failed)?;
             writer.write_image_data(&indices).map_err(failed)?;
             writer.finish().map_err(failed)?;

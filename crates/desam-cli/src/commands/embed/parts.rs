@@ -42,7 +42,7 @@ pub(super) enum Done {
 
 pub(super) fn run(
     parts: &Parts,
-    request: &EmbedRequest<'_>,
+    request: &EmbedRequest,
     session: &Session,
 ) -> anyhow::Result<Done> {
     let Some(of) = parts.num_parts else {

@@ -1,13 +1,17 @@
 //! Segmenters: a model with prompting, options and reading options.
 
 mod builder;
+mod encoded_slice;
+#[cfg(feature = "image")]
+mod gray_image;
+mod gray_slice;
 mod run;
 mod segmentation;
-mod slice;
 
 pub use builder::SegmenterBuilder;
+pub use encoded_slice::EncodedSlice;
+pub use gray_slice::GraySlice;
 pub use segmentation::Segmentation;
-pub use slice::{EncodedSlice, GraySlice};
 
 use super::{ModelFacts, PredictOptions};
 use crate::{Error, Model, PromptingConfig, Result};
