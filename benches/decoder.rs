@@ -60,15 +60,15 @@ impl Size {
         let position = wave(&[1, spec.embedding_channels, spec.grid(), spec.grid()], 5.0);
         let context = model.context(&features, &position).unwrap();
         let nine = prompts(spec, 9);
-        let one = model.read(&context, &prompts(spec, 1)).unwrap();
+        let one = model.encode_prompts(&context, &prompts(spec, 1)).unwrap();
         c.bench_function(&id(format!("decoder/{name}/context of an image")), |b| {
             b.iter(|| black_box(model.context(&features, &position).unwrap()));
         });
         c.bench_function(&id(format!("decoder/{name}/read 9 prompts")), |b| {
-            b.iter(|| black_box(model.read(&context, &nine).unwrap()));
+            b.iter(|| black_box(model.encode_prompts(&context, &nine).unwrap()));
         });
         c.bench_function(&id(format!("decoder/{name}/draw 1 mask")), |b| {
-            b.iter(|| black_box(model.draw(&context, &one).unwrap()));
+            b.iter(|| black_box(model.decode_masks(&context, &one).unwrap()));
         });
     }
 }

@@ -4,7 +4,7 @@
 use crate::support::{numbers, phantoms, toy_vit};
 use desam::candle::Device;
 use desam::data::augment::FeatureAugment;
-use desam::data::cache::{CachedSlices, FeatureCache, KeptSlices};
+use desam::data::cache::{CachedSlices, FeatureCache, PreloadedSlices};
 use desam::embed::{EmbedRequest, embed};
 use desam::model::{EncoderChoice, Trainable, TrainableOptions};
 use desam::{Mode, Precision, Progress, Quiet};
@@ -73,7 +73,7 @@ fn kept_features_train_to_the_same_bits() {
     let cases = cache.site_cases("A");
     let read = CachedSlices::new(cache, &cases, &Device::Cpu).unwrap();
     let stored = read.clone().as_stored();
-    let kept = KeptSlices::new(&stored, &Device::Cpu, &Quiet).unwrap();
+    let kept = PreloadedSlices::new(&stored, &Device::Cpu, &Quiet).unwrap();
     let config = config();
     let trained = |slices: &SliceDataset<'_>, ahead: usize| {
         let model = Trainable::open(&weights, &TrainableOptions::new(config.seed)).unwrap();

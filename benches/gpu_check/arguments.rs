@@ -1,16 +1,16 @@
-//! What is asked on the command line.
+//! Command-line arguments.
 
 use std::path::PathBuf;
 
 /// What `--help` says.
 pub(crate) const USAGE: &str = "\
-gpu-check: whether a GPU computes what the processor computes, and how fast beside PyTorch
+gpu-check: whether a GPU computes what the CPU computes, and how fast next to PyTorch
 
   gpu-check [--device cuda:0] [--reference DIR] [--json FILE]
             [--parity-only | --times-only] [--quick] [--python PROGRAM] [--peer FILE]
 
   --device D       cuda, cuda:N; cpu (with --quick, or --parity-only); emulated: the kernels on the
-                   processor (with --quick --parity-only)
+                   CPU (with --quick --parity-only; needs the feature emulation)
   --reference DIR  also what `desam parity DIR` checks
   --json FILE      everything as JSON
   --parity-only, --times-only
@@ -22,7 +22,7 @@ gpu-check: whether a GPU computes what the processor computes, and how fast besi
 
 Exit codes: 0 all agrees; 1 something does not; 2 nothing was checked. No time is a failure.";
 
-/// What is to be done.
+/// Parsed arguments.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Arguments {
     pub(crate) device: String,

@@ -1,8 +1,8 @@
-//! One op on inputs of given sizes: what the device gives against what the processor gives.
+//! One op on inputs of given sizes: what the device gives against what the CPU gives.
 
 use crate::Result;
 use crate::distance::apart;
-use crate::gauge::Place;
+use crate::gauge::TargetDevice;
 use desam::candle::{self, DType, Device, Tensor, Var};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -14,9 +14,9 @@ type Op = Box<dyn Fn(&[Tensor]) -> candle::Result<Tensor>>;
 /// What the device's results are held to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Against {
-    /// The op's definition in f64 on the processor.
+    /// The op's definition in f64 on the CPU.
     Definition,
-    /// The op itself in f32 on the processor, where the definition would take minutes. The suite
+    /// The op itself in f32 on the CPU, where the definition would take minutes. The suite
     /// holds it to the definition.
     Processor,
 }
@@ -62,8 +62,8 @@ impl Checked {
     }
 }
 
-/// The largest difference beside the largest number, or beside 1 where all are smaller: as the suite
-/// compares paths of the processor, and with the same limit.
+/// The largest difference relative to the largest number, or to 1 where all are smaller: as the suite
+/// compares paths of the CPU, and with the same limit.
 const SINGLE: f64 = 2e-5;
 /// Where a rectifier turns on the other side of zero a gradient is another one; such numbers are few,
 /// so what counts is ‖a − b‖ / ‖b‖. The limits are those of benches/compare for gradients in f32, and
@@ -112,12 +112,12 @@ impl Case {
         self.sized(shape, 1.7 / (fan_in as f64).sqrt(), false)
     }
 
-    /// The same in f32 always: the master of a weight.
+    /// The same, always in f32: the master of a weight.
     pub(crate) fn master(self, shape: &[usize], fan_in: usize) -> Self {
         self.sized(shape, 1.7 / (fan_in as f64).sqrt(), true)
     }
 
-    /// A norm's parameters, or a bias: in f32 always.
+    /// A norm's parameters, or a bias: always in f32.
     pub(crate) fn single(self, shape: &[usize]) -> Self {
         self.sized(shape, 1.0, true)
     }
@@ -143,7 +143,7 @@ impl Case {
     }
 
     /// On `device`, with inputs of type `dtype`: the result, and the gradients.
-    pub(crate) fn check(&self, dtype: DType, place: &Place) -> Vec<Checked> {
+    pub(crate) fn check(&self, dtype: DType, target: &TargetDevice) -> Vec<Checked> {
         if dtype != DType::F32 && self.inputs.iter().all(|i| i.single) {
             return vec![];
         }
@@ -156,7 +156,7 @@ impl Case {
             limit,
             failure,
         };
-        match self.errors(dtype, place) {
+        match self.errors(dtype, target) {
             Ok([forward, backward]) => {
                 let [a, b] = self.limits(dtype);
                 let mut rows = vec![row("result", forward, a, None)];
@@ -190,14 +190,14 @@ impl Case {
     }
 
     /// Of the result and of all gradients, each in the measure of its limit.
-    fn errors(&self, dtype: DType, place: &Place) -> Result<[f64; 2]> {
+    fn errors(&self, dtype: DType, target: &TargetDevice) -> Result<[f64; 2]> {
         let of = |i: &Input| if i.single { DType::F32 } else { dtype };
         let mut rng = ChaCha8Rng::seed_from_u64(1);
         let inputs = self.inputs.iter().map(|i| random(&mut rng, i)?.to_dtype(of(i)));
         let inputs = inputs.collect::<candle::Result<Vec<_>>>()?;
-        let there = inputs.iter().map(|t| t.to_device(&place.device));
+        let there = inputs.iter().map(|t| t.to_device(&target.device));
         let there = there.collect::<candle::Result<Vec<_>>>()?;
-        let found = place.run(|| results(&self.run, &there, self.backward))?;
+        let found = target.run(|| results(&self.run, &there, self.backward))?;
         let exact = match self.against.0 {
             Against::Definition => DType::F64,
             Against::Processor => DType::F32,
@@ -215,7 +215,7 @@ impl Case {
             }
             let distance = i > 0 && self.rectified;
             let error = apart(found, expected, distance)?;
-            // Not a number is no agreement.
+            // NaN does not agree.
             let worst = &mut errors[usize::from(i > 0)];
             *worst = if error.is_nan() { f64::INFINITY } else { worst.max(error) };
         }

@@ -3,7 +3,7 @@
 use crate::Result;
 use desam::candle::{self, DType, Device, Tensor};
 
-/// How far `found` is from `expected`: the largest difference beside the largest number or 1, or
+/// How far `found` is from `expected`: the largest difference next to the largest number or 1, or
 /// ‖a − b‖ / ‖b‖.
 pub(crate) fn apart(found: &Tensor, expected: &Tensor, distance: bool) -> Result<f64> {
     let numbers = |t: &Tensor| -> candle::Result<Vec<f64>> {
@@ -21,9 +21,11 @@ pub(crate) fn apart(found: &Tensor, expected: &Tensor, distance: bool) -> Result
         squares += difference * difference;
         all += b * b;
     }
-    Ok(match distance {
-        true if squares == 0.0 => 0.0,
-        true => (squares / all).sqrt(),
-        false => largest / size,
+    Ok(if !distance {
+        largest / size
+    } else if squares == 0.0 {
+        0.0
+    } else {
+        (squares / all).sqrt()
     })
 }

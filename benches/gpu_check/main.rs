@@ -1,4 +1,4 @@
-//! `gpu-check`: whether a GPU computes what the processor computes, and how fast beside PyTorch.
+//! `gpu-check`: whether a GPU computes what the CPU computes, and how fast next to PyTorch.
 //!
 //! It needs no files: weights and inputs are made here. `scripts/gpu-check` runs it.
 #![allow(clippy::print_stderr, reason = "a program, which says what is wrong")]
@@ -15,10 +15,10 @@ mod ops;
 mod report;
 mod times;
 
-use allocator::KeepLarge;
+use allocator::CachingAllocator;
 use arguments::{Arguments, USAGE};
 use desam::candle::DType;
-use gauge::Place;
+use gauge::TargetDevice;
 use mimalloc::MiMalloc;
 use report::Report;
 use std::io::Write;
@@ -27,7 +27,7 @@ use std::time::Instant;
 
 /// As the `desam` program does: the host's half of a prediction is part of what is timed.
 #[global_allocator]
-static ALLOCATOR: KeepLarge<MiMalloc> = KeepLarge::new(MiMalloc);
+static ALLOCATOR: CachingAllocator<MiMalloc> = CachingAllocator::new(MiMalloc);
 
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
@@ -40,11 +40,11 @@ fn main() -> ExitCode {
         }
         Err(why) => return refuse(&why),
     };
-    let place = match Place::open(&arguments.device) {
-        Ok(place) => place,
+    let target = match TargetDevice::open(&arguments.device) {
+        Ok(target) => target,
         Err(why) => return refuse(&why.to_string()),
     };
-    match run(&arguments, &place) {
+    match run(&arguments, &target) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::from(1),
         Err(why) => {
@@ -61,29 +61,29 @@ fn refuse(why: &str) -> ExitCode {
 }
 
 /// What there is to check, and whether all of it agrees.
-fn run(arguments: &Arguments, place: &Place) -> Result<bool> {
+fn run(arguments: &Arguments, target: &TargetDevice) -> Result<bool> {
     let begin = Instant::now();
-    let mut report = Report::new(place.describe()?);
+    let mut report = Report::new(target.describe()?);
     say(&report.device());
     if arguments.parity {
-        // What candle's bf16 is on a processor says nothing about a GPU.
-        // Nor are products that a processor sums in f16, as candle's are, what a GPU makes of them.
-        let types: &[DType] = match (place.is_processor(), place.emulated) {
+        // What candle's bf16 is on a CPU says nothing about a GPU.
+        // Nor are products that a CPU sums in f16, as candle's are, what a GPU makes of them.
+        let types: &[DType] = match (target.is_processor(), target.emulated) {
             (true, _) => &[DType::F32],
             (false, true) => &[DType::F32, DType::BF16],
             (false, false) => &[DType::F32, DType::BF16, DType::F16],
         };
         for case in ops::all(arguments.quick).iter().filter(|c| arguments.wants(c.op())) {
             for &dtype in types {
-                report.parity(case.check(dtype, place));
+                report.parity(case.check(dtype, target));
             }
         }
-        models::check(arguments, place, &mut report)?;
+        models::check(arguments, target, &mut report)?;
         say(&report.parity_table());
         save(arguments, &report)?;
     }
     if arguments.times {
-        times::all(arguments, &place.device, &mut report, begin)?;
+        times::all(arguments, &target.device, &mut report, begin)?;
         say(&report.times_table());
     }
     report.seconds = begin.elapsed().as_secs_f64();
@@ -92,7 +92,7 @@ fn run(arguments: &Arguments, place: &Place) -> Result<bool> {
     Ok(report.passed())
 }
 
-/// With an empty line behind it. Nobody may be listening any more.
+/// With an empty line behind it. The reader may have closed the pipe.
 fn say(text: &str) {
     let _ = writeln!(std::io::stdout().lock(), "{text}\n");
 }

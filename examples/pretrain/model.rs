@@ -6,7 +6,7 @@ use desam::decoder::{DecoderConfig, SamDecoder, Variant};
 use desam::encoder::{FrozenSam, PromptEncoderConfig, SamPromptEncoder, VitConfig, VitEncoder};
 use desam::nn::params::{LoadOptions, Tensors, load};
 use desam::types::{
-    ImageEncoder, ImageFeatures, MaskDecoder, PromptEmbedding, PromptEncoder, PromptReading,
+    ImageEncoder, ImageFeatures, MaskDecoder, PromptEmbedding, PromptEncoder, PromptOutput,
 };
 use std::collections::BTreeMap;
 
@@ -105,7 +105,7 @@ impl Modules {
             sparse: Tensor::cat(&[points.sparse, boxes.sparse], 0)?,
             dense: Tensor::cat(&[points.dense, boxes.dense], 0)?,
         };
-        let reading: PromptReading = self.decoder.read(&context, &prompts)?;
+        let reading: PromptOutput = self.decoder.encode_prompts(&context, &prompts)?;
         Ok(Answers { masks: self.decoder.masks(&reading)?, iou: reading.iou_all })
     }
 }

@@ -33,7 +33,7 @@ const INPUTS: u64 = 400;
 /// Longest time that one input may take.
 const LONGEST: Duration = Duration::from_secs(10);
 /// Bytes of memory for each byte that an input holds or unpacks to, and beside them; as
-/// `ARCHITECTURE.md` says.
+/// `docs/decisions/untrusted-files.md` says.
 const MULTIPLE: usize = 12;
 const BUFFERS: usize = 1 << 20;
 

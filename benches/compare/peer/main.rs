@@ -21,7 +21,7 @@ mod grid;
 mod sgemm;
 mod step;
 
-use allocator::KeepLarge;
+use allocator::CachingAllocator;
 use desam::nn::params::Tensors;
 use mimalloc::MiMalloc;
 use std::collections::BTreeMap;
@@ -31,7 +31,7 @@ use std::time::Instant;
 
 /// As the `desam` program does: memory is kept between ops.
 #[global_allocator]
-static ALLOCATOR: KeepLarge<MiMalloc> = KeepLarge::new(MiMalloc);
+static ALLOCATOR: CachingAllocator<MiMalloc> = CachingAllocator::new(MiMalloc);
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 

@@ -1,4 +1,4 @@
-//! The processor: no events, and nobody counts its tensors.
+//! The CPU: it has no events, and the memory of its tensors is not counted.
 
 use super::{Description, Result};
 use desam::candle::Device;
@@ -8,7 +8,7 @@ pub(crate) fn describe(_: &Device) -> Result<Description> {
     Ok(Description { device, memory: None, version: env!("CARGO_PKG_VERSION") })
 }
 
-/// A processor has no clock of its own.
+/// A CPU has no event clock.
 pub(crate) struct Events;
 
 impl Events {

@@ -28,7 +28,7 @@ pub(crate) struct Events {
 const TIMED: Option<CUevent_flags> = Some(CUevent_flags::CU_EVENT_DEFAULT);
 
 impl Events {
-    /// Nothing on a processor.
+    /// Nothing on a CPU.
     pub(crate) fn begin(device: &Device) -> Result<Option<Self>> {
         let Device::Cuda(device) = device else { return Ok(None) };
         let stream = device.cuda_stream();
@@ -44,7 +44,7 @@ impl Events {
     }
 }
 
-/// From here on the peak is counted anew.
+/// Resets the peak of memory in use.
 pub(crate) fn reset_peak(device: &Device) -> Result<()> {
     if let Device::Cuda(device) = device {
         with_pool(device, |pool, high| {

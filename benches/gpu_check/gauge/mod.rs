@@ -6,21 +6,21 @@ use desam::device::DeviceChoice;
 use serde::Serialize;
 use std::time::Instant;
 
-/// What figures were taken on.
+/// The device that was measured.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Description {
     pub(crate) device: String,
-    /// Bytes; nothing for a processor.
+    /// Bytes; nothing for a CPU.
     pub(crate) memory: Option<u64>,
     pub(crate) version: &'static str,
 }
 
-/// What repetitions took.
+/// Times of the repetitions.
 #[derive(Debug, Clone, Default, Serialize)]
 pub(crate) struct Samples {
     /// Milliseconds, each.
     pub(crate) ms: Vec<f64>,
-    /// The most bytes of tensors at once, what was there before among them; nothing for a processor.
+    /// The most bytes of tensors at once, what was there before among them; nothing for a CPU.
     pub(crate) peak: Option<u64>,
 }
 
@@ -37,21 +37,21 @@ impl Samples {
     }
 }
 
-/// How often something is done.
+/// How often work is repeated.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Repetitions {
-    /// For nothing, first.
+    /// Warm-up repetitions, not timed.
     pub(crate) warm: usize,
-    /// For the record.
+    /// Timed repetitions.
     pub(crate) count: usize,
-    /// In each of these, one after another: what is short is not to be the launch of it.
+    /// Calls per repetition, so that a short op is not dominated by its launch.
     pub(crate) each: usize,
     /// By the host's clock, from the call to its return with all work done, for work that ends on the
     /// host. A GPU's time is else between two of its events.
     pub(crate) host: bool,
 }
 
-/// Times `work`, after some repetitions for nothing.
+/// Times `work`, after warm-up repetitions.
 pub(crate) fn measure(
     device: &Device,
     Repetitions { warm, count, each, host }: Repetitions,
@@ -82,22 +82,22 @@ pub(crate) fn measure(
     Ok(Samples { ms, peak: peak(device)? })
 }
 
-/// Where things are computed.
+/// The device under test.
 #[derive(Debug, Clone)]
-pub(crate) struct Place {
+pub(crate) struct TargetDevice {
     pub(crate) device: Device,
-    /// The processor, running kernels as if it were a GPU.
+    /// The CPU, running kernels as if it were a GPU.
     pub(crate) emulated: bool,
 }
 
-impl Place {
+impl TargetDevice {
     /// `cpu`, `cuda`, `cuda:N`, or `emulated`, ready to compute.
     pub(crate) fn open(name: &str) -> Result<Self> {
         if name == "emulated" {
-            return match cfg!(feature = "emulation") {
-                true => Ok(Self { device: Device::Cpu, emulated: true }),
-                false => Err("built without the emulation of a GPU (--features emulation)".into()),
-            };
+            if cfg!(feature = "emulation") {
+                return Ok(Self { device: Device::Cpu, emulated: true });
+            }
+            return Err("built without the emulation of a GPU (--features emulation)".into());
         }
         let choice = name.parse::<DeviceChoice>()?;
         #[cfg(feature = "cuda")]
@@ -107,7 +107,7 @@ impl Place {
             let more = rest.len();
             return Err(format!(
                 "built without nvcc: {first} and {more} other files of kernels hold none. Build it \
-                 with a real one, in a target folder of its own (scripts/cuda-toolkit)"
+                 with a real one, in a separate target folder (scripts/cuda-toolkit)"
             )
             .into());
         }
@@ -117,13 +117,13 @@ impl Place {
 
     pub(crate) fn describe(&self) -> Result<Description> {
         let found = describe(&self.device)?;
-        Ok(match self.emulated {
-            true => Description { device: "the emulation of a GPU".to_owned(), ..found },
-            false => found,
-        })
+        if self.emulated {
+            return Ok(Description { device: "the emulation of a GPU".to_owned(), ..found });
+        }
+        Ok(found)
     }
 
-    /// The processor's own paths: f32 alone.
+    /// The CPU's own paths: f32 alone.
     pub(crate) fn is_processor(&self) -> bool {
         self.device.is_cpu() && !self.emulated
     }

@@ -1,9 +1,9 @@
-//! The image encoder, few blocks of it, against itself on the processor.
+//! The image encoder, few blocks of it, against itself on the CPU.
 
 use super::{Found, Limits};
 use crate::Result;
 use crate::distance::apart;
-use crate::gauge::Place;
+use crate::gauge::TargetDevice;
 use desam::candle::Device;
 use desam::encoder::VitConfig;
 use desam::nn::params::{LoadOptions, Missing, load};
@@ -16,7 +16,7 @@ fn small(preset: &str) -> Result<VitConfig> {
     Ok(VitConfig { input_side: 256, depth: 3, global_blocks: vec![1, 2], ..full })
 }
 
-pub(super) fn check(preset: &str, precision: Precision, place: &Place) -> Found {
+pub(super) fn check(preset: &str, precision: Precision, target: &TargetDevice) -> Found {
     let config = small(preset)?;
     let options = |device: &Device| LoadOptions {
         missing: Missing::Initialise { seed: 1 },
@@ -27,9 +27,9 @@ pub(super) fn check(preset: &str, precision: Precision, place: &Place) -> Found 
     let pixels = wave(&[2, 3, 256, 256], 0.5);
     let expected = here.module.encode(&pixels)?;
     let build = |vb| config.build_in(vb, precision);
-    let there = load(here.tensors, &options(&place.device), build)?.module;
-    let pixels = pixels.to_device(&place.device)?;
-    let found = place.run(|| {
+    let there = load(here.tensors, &options(&target.device), build)?.module;
+    let pixels = pixels.to_device(&target.device)?;
+    let found = target.run(|| {
         let ImageFeatures { taps, embedding } = there.encode(&pixels)?;
         Ok([taps, vec![embedding]].concat())
     })?;

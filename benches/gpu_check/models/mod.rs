@@ -9,7 +9,7 @@ pub(crate) mod step;
 use crate::Result;
 use crate::arguments::Arguments;
 use crate::case::{Checked, first_line};
-use crate::gauge::Place;
+use crate::gauge::TargetDevice;
 use crate::report::Report;
 use desam::decoder::DecoderConfig;
 use desam::types::{EncoderSpec, Precision};
@@ -54,17 +54,14 @@ fn decoder_for(spec: &EncoderSpec) -> DecoderConfig {
     }
 }
 
-/// Both on a GPU; a processor has f32 alone.
-fn precisions(place: &Place) -> &'static [Precision] {
-    match place.is_processor() {
-        true => &[Precision::F32],
-        false => &[Precision::F32, Precision::Bf16],
-    }
+/// Both on a GPU; a CPU has f32 alone.
+fn precisions(target: &TargetDevice) -> &'static [Precision] {
+    if target.is_processor() { &[Precision::F32] } else { &[Precision::F32, Precision::Bf16] }
 }
 
 /// What was compared, how far apart it was, and how far it may be.
 type Found = Result<Vec<(&'static str, f64, f64)>>;
-type Check = fn(&str, Precision, &Place) -> Found;
+type Check = fn(&str, Precision, &TargetDevice) -> Found;
 
 /// A row a result, or one that says what went wrong.
 fn rows((model, sizes): (&str, &str), precision: Precision, found: Found) -> Vec<Checked> {
@@ -83,7 +80,11 @@ fn rows((model, sizes): (&str, &str), precision: Precision, found: Found) -> Vec
     }
 }
 
-pub(crate) fn check(arguments: &Arguments, place: &Place, report: &mut Report) -> Result<()> {
+pub(crate) fn check(
+    arguments: &Arguments,
+    target: &TargetDevice,
+    report: &mut Report,
+) -> Result<()> {
     let quick = arguments.quick;
     let encoders: &[&str] = if quick { &["tiny"] } else { &["tiny", "vit-b", "vit-h"] };
     let decoders: &[&str] = if quick { &["tiny"] } else { &["tiny", "vit-b"] };
@@ -92,19 +93,19 @@ pub(crate) fn check(arguments: &Arguments, place: &Place, report: &mut Report) -
         ("training step", decoders, step::check),
         ("slice by a grid", decoders, slice::check),
     ];
-    for &precision in precisions(place) {
+    for &precision in precisions(target) {
         for (model, presets, check) in models {
             for preset in presets.iter().filter(|_| arguments.wants(model)) {
-                let found = check(preset, precision, place);
+                let found = check(preset, precision, target);
                 report.parity(rows((model, preset), precision, found));
             }
         }
     }
-    let Some(dir) = arguments.reference.as_ref().filter(|_| !place.emulated) else {
+    let Some(dir) = arguments.reference.as_ref().filter(|_| !target.emulated) else {
         return Ok(());
     };
-    for &precision in precisions(place) {
-        report.parity(reference::check(dir, precision, &place.device)?);
+    for &precision in precisions(target) {
+        report.parity(reference::check(dir, precision, &target.device)?);
     }
     Ok(())
 }

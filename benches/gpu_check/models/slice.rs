@@ -3,7 +3,7 @@
 use super::{Found, Limits, decoder_for};
 use crate::Result;
 use crate::distance::apart;
-use crate::gauge::Place;
+use crate::gauge::TargetDevice;
 use desam::candle::{Device, Tensor};
 use desam::decoder::Decoder;
 use desam::encoder::{PromptEncoderConfig, SamPromptEncoder, VitConfig};
@@ -64,11 +64,11 @@ impl Slice {
 
 /// Predicted IoU of all points, and the logits of the mask that wins. Where the two take different
 /// points for the best, there is no second.
-pub(super) fn check(preset: &str, precision: Precision, place: &Place) -> Found {
+pub(super) fn check(preset: &str, precision: Precision, target: &TargetDevice) -> Found {
     let config = VitConfig { input_side: 256, ..VitConfig::preset(preset)? };
     let here = Slice::new(&config, 4, (Precision::F32, &Device::Cpu))?;
-    let there = Slice::new(&config, 4, (precision, &place.device))?;
-    let (expected, found) = (here.numbers()?, place.run(|| there.numbers())?);
+    let there = Slice::new(&config, 4, (precision, &target.device))?;
+    let (expected, found) = (here.numbers()?, target.run(|| there.numbers())?);
     let limit = Limits::decoder(precision).results;
     let mut rows = vec![("IoU of points", apart(&found[0], &expected[0], true)?, limit)];
     let best = |ious: &Tensor| ious.argmax(0)?.to_scalar::<u32>();

@@ -3,7 +3,7 @@
 use super::{Found, Limits, decoder_for};
 use crate::Result;
 use crate::distance::apart;
-use crate::gauge::Place;
+use crate::gauge::TargetDevice;
 use desam::candle::backprop::GradStore;
 use desam::candle::{DType, Device, Tensor};
 use desam::decoder::Decoder;
@@ -87,7 +87,7 @@ impl Step {
         Ok(vec![prediction.logits, prediction.iou, loss, self.all(&gradients)?])
     }
 
-    /// All gradients in a row: some alone are nothing but rounding (key biases).
+    /// All gradients, concatenated: some alone are nothing but rounding (key biases).
     fn all(&self, gradients: &GradStore) -> Result<Tensor> {
         let mut all = vec![];
         for (name, var) in &self.decoder.vars {
@@ -102,11 +102,11 @@ impl Step {
     }
 }
 
-pub(super) fn check(preset: &str, precision: Precision, place: &Place) -> Found {
+pub(super) fn check(preset: &str, precision: Precision, target: &TargetDevice) -> Found {
     let config = VitConfig { input_side: 256, ..VitConfig::preset(preset)? };
     let here = Step::new(&config, 2, (Precision::F32, &Device::Cpu))?;
-    let there = Step::new(&config, 2, (precision, &place.device))?;
-    let (expected, found) = (here.numbers()?, place.run(|| there.numbers())?);
+    let there = Step::new(&config, 2, (precision, &target.device))?;
+    let (expected, found) = (here.numbers()?, target.run(|| there.numbers())?);
     let Limits { results, gradients } = Limits::decoder(precision);
     let rows = ["logits", "IoU", "loss", "gradients"].into_iter().zip(found.iter().zip(&expected));
     rows.map(|(what, (found, expected))| {

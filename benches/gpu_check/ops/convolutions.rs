@@ -31,7 +31,7 @@ pub(super) fn cases(quick: bool) -> Vec<Case> {
             all.push(transposed(sizes, small));
         }
     }
-    // A shortcut of its own, none, and two images' channels one after another.
+    // A convolved shortcut, none, and two images' channels one after another.
     for (sizes, small) in [
         ((2usize, [8usize, 0], 16usize, 9usize), true),
         ((1, [16, 0], 16, 12), true),
@@ -53,10 +53,8 @@ fn convolution(&(n, inputs, outputs, side, kernel): &Sizes, small: bool) -> Case
     let case = Case::new(name, format!("{n}×{inputs}→{outputs}, {side}²"), move |t| {
         conv2d::conv2d(&t[0], &t[1], config)
     });
-    let case = match small {
-        true => case.defined_by(move |t| conv2d::plain(&t[0], &t[1], config)),
-        false => case,
-    };
+    let case =
+        if small { case.defined_by(move |t| conv2d::plain(&t[0], &t[1], config)) } else { case };
     case.input(&[n, inputs, side, side])
         .master(&[outputs, inputs, kernel, kernel], inputs * kernel * kernel)
         .backward()
@@ -79,10 +77,8 @@ fn transposed((n, inputs, outputs, side): (usize, usize, usize, usize), small: b
         Case::new("transposed convolution", format!("{n}×{inputs}→{outputs}, {side}²"), |t| {
             conv_transpose2x2(&t[0], &t[1])
         });
-    let case = match small {
-        true => case.defined_by(|t| conv_transpose2d::plain(&t[0], &t[1])),
-        false => case,
-    };
+    let case =
+        if small { case.defined_by(|t| conv_transpose2d::plain(&t[0], &t[1])) } else { case };
     case.input(&[n, inputs, side, side])
         .master(&[inputs, outputs, 2, 2], inputs)
         .backward()

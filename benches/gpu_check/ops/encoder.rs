@@ -13,7 +13,7 @@ struct Sizes {
     depth: usize,
 }
 
-/// Heads are fewer than the models' where all would take the processor long: they do not meet.
+/// Fewer heads than the models' where all would take the CPU long: heads are independent.
 const SMALL: [Sizes; 3] = [
     Sizes { name: "odd: 9², squares of 4", images: 2, grid: 9, side: 4, heads: 3, depth: 24 },
     Sizes { name: "tiny: 16², windows of 7", images: 1, grid: 16, side: 7, heads: 4, depth: 24 },

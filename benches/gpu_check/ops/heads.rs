@@ -30,9 +30,10 @@ fn attention(&(n, queries, keys, channels): &(usize, usize, usize, usize), small
     let case = Case::new("cross attention", text, |t| {
         cross_attention::cross_attention(&t[0], &t[1], &t[2], 8)
     });
-    let case = match small {
-        true => case.defined_by(|t| cross_attention::plain(&t[0], &t[1], &t[2], 8)),
-        false => case,
+    let case = if small {
+        case.defined_by(|t| cross_attention::plain(&t[0], &t[1], &t[2], 8))
+    } else {
+        case
     };
     let case = case.input(&[n, queries, channels]).input(&[n, keys, channels]);
     case.input(&[n, keys, channels]).backward().roundings(3, 4)
@@ -53,9 +54,10 @@ fn adam(count: usize) -> Case {
                 decay: 0.01,
                 scale: 0.5,
             };
-            match plain {
-                true => step.plain(&var, &t[step.step as usize], &mut moments)?,
-                false => step.apply(&var, &t[step.step as usize], &mut moments)?,
+            if plain {
+                step.plain(&var, &t[step.step as usize], &mut moments)?;
+            } else {
+                step.apply(&var, &t[step.step as usize], &mut moments)?;
             }
         }
         Tensor::cat(&[var.as_tensor(), &moments.first, &moments.second], 0)

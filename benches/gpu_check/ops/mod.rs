@@ -1,6 +1,6 @@
 //! Every op of `desam_nn` on sizes of ViT-B, ViT-H and PIMM, and on odd ones.
 //!
-//! Odd sizes are held to the definition in f64, the models' sizes to the processor's own path.
+//! Odd sizes are held to the definition in f64, the models' sizes to the CPU's own path.
 
 mod convolutions;
 mod encoder;

@@ -1,4 +1,4 @@
-//! What was asked for.
+//! Performance goals.
 
 use super::Timed;
 use serde::Serialize;

@@ -17,16 +17,16 @@ use serde::Serialize;
 use std::time::Instant;
 use torch::Torch;
 
-/// A repetition of some work.
+/// One repetition of a benchmark.
 type Work = Box<dyn FnMut() -> Result<()>>;
 
-/// Something to be timed.
+/// A benchmark.
 pub(crate) struct Subject<'a> {
     name: String,
-    /// What a repetition does so many of, for a rate.
+    /// Number and unit of the items per repetition, for a rate.
     items: Option<(f64, &'static str)>,
     make: Box<dyn FnOnce() -> Result<Work> + 'a>,
-    /// What PyTorch is asked to make, and in which ways.
+    /// The same subject for PyTorch, and the PyTorch configurations to time.
     request: serde_json::Value,
     parties: &'static [&'static str],
     repetitions: Repetitions,
@@ -83,7 +83,7 @@ impl Outcome {
 }
 
 impl Timed {
-    /// How many times longer PyTorch took in this way.
+    /// Speed-up over this PyTorch configuration.
     pub(crate) fn ratio(&self, party: &str) -> Option<f64> {
         let (_, outcome) = self.torch.iter().find(|(name, _)| *name == party)?;
         Some(outcome.median()? / self.ours.median()?)
@@ -136,7 +136,7 @@ impl Timed {
 /// What everything is timed with.
 pub(crate) struct Setting<'a> {
     device: &'a Device,
-    /// The narrow type on a GPU, the only one on a processor.
+    /// The narrow type on a GPU, the only one on a CPU.
     dtype: DType,
     quick: bool,
 }
@@ -167,7 +167,7 @@ pub(crate) fn all(
     Ok(())
 }
 
-/// Ours first, then each way of PyTorch's; whoever is done gives its memory back.
+/// Times ours first, then each PyTorch configuration; each frees its memory before the next.
 fn timed(subject: Subject<'_>, device: &Device, torch: Option<&mut Torch>) -> Timed {
     let Subject { name, items, make, request, parties, repetitions, goals } = subject;
     let ours = make().and_then(|mut work| measure(device, repetitions, &mut *work));

@@ -202,9 +202,10 @@ fn subject<'a>(setting: &Setting<'a>, (name, op, shapes, backward): Line) -> Sub
             Op::LinearGelu | Op::InstanceNorm | Op::Block => PLAIN,
             _ => EAGER,
         },
-        repetitions: match quick {
-            true => Repetitions { warm: 1, count: 3, each: 2, host: false },
-            false => Repetitions { warm: 5, count: 25, each: 10, host: false },
+        repetitions: if quick {
+            Repetitions { warm: 1, count: 3, each: 2, host: false }
+        } else {
+            Repetitions { warm: 5, count: 25, each: 10, host: false }
         },
         goals: vec![],
     }

@@ -1,4 +1,4 @@
-//! Parameters drawn where they are used: of ViT-H the processor would draw 637 million.
+//! Parameters drawn where they are used: of ViT-H the CPU would draw 637 million.
 
 use candle_nn::var_builder::SimpleBackend;
 use candle_nn::{Init, VarBuilder};
@@ -21,7 +21,7 @@ impl SimpleBackend for Random {
     }
 }
 
-/// Gives whatever is asked for, distributed as its layer wants it.
+/// A `VarBuilder` that draws every parameter, by the initialisation of its layer.
 pub(super) fn parameters(device: &Device) -> VarBuilder<'static> {
     VarBuilder::from_backend(Box::new(Random), DType::F32, device.clone())
 }

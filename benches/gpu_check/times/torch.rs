@@ -40,7 +40,7 @@ impl Torch {
         Ok(torch)
     }
 
-    /// Times a subject in one of PyTorch's ways.
+    /// Times a subject in one PyTorch configuration.
     pub(super) fn time(
         &mut self,
         request: &Value,

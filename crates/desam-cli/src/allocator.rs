@@ -1,51 +1,52 @@
-//! An allocator that keeps large blocks for the next tensor of the same size.
+//! Caching allocator: reuses large freed blocks for later tensors of the same size.
 //!
-//! A training step allocates and frees some twenty gigabytes, in blocks of a few sizes that come
-//! again at every step. Handed back to the system, each of their pages is cleared anew when it is
-//! next touched: a third of a step's time. [`KeepLarge`] keeps freed blocks, but never more than
-//! the process once had in use: what is in use and what is kept together stay below that peak, or
-//! below a gigabyte.
+//! A training step allocates and frees some twenty gigabytes, in blocks of a few sizes that repeat in
+//! every step. If freed blocks are returned to the system, the kernel zeroes each of their pages
+//! again at the next page fault, which took a third of a step's time. [`CachingAllocator`] caches
+//! freed blocks instead, without raising the peak: bytes in use plus cached bytes never exceed the
+//! largest number of bytes that was in use at once, or one gibibyte.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// Smallest block that is kept, bytes. Smaller ones are the other allocator's.
-const LARGE: usize = 1 << 20;
+/// Minimum size of cached blocks in bytes. Smaller ones are left to the inner allocator.
+const MIN_CACHED: usize = 1 << 20;
 
-/// Alignment that blocks are kept with: a cache line. Those with a larger one are not kept.
+/// Alignment of cached blocks: a cache line. Blocks with a larger alignment are not cached.
 const ALIGN: usize = 64;
 
-/// Bytes in use and kept that are no matter.
-const FREELY: usize = 1 << 30;
+/// Bytes in use plus cached bytes below which freed blocks are always retained.
+const RETAIN_FLOOR: usize = 1 << 30;
 
-/// Blocks that are kept at once, at most.
-const MOST: usize = 512;
+/// Maximum number of cached blocks.
+const MAX_CACHED: usize = 512;
 
-/// Keeps freed blocks of a megabyte and more, which come from the system and go back to it at once
-/// when they are not kept; everything else is `A`'s.
+/// Caches freed blocks of at least [`MIN_CACHED`] bytes, which are allocated from the system. All
+/// other allocations go to the inner allocator `A`.
 #[derive(Debug)]
-pub(crate) struct KeepLarge<A> {
-    small: A,
-    kept: Mutex<Kept>,
+pub(crate) struct CachingAllocator<A> {
+    inner: A,
+    cache: Mutex<Cache>,
 }
 
-/// Freed blocks, the latest last, and the books.
+/// Cached blocks, the most recently freed last, and the bookkeeping.
 #[derive(Debug)]
-struct Kept {
-    /// Address and bytes. An array, since an allocator cannot allocate.
-    blocks: [(usize, usize); MOST],
+struct Cache {
+    /// Address and size in bytes. An array, because an allocator cannot allocate.
+    blocks: [(usize, usize); MAX_CACHED],
     count: usize,
-    /// Bytes kept.
+    /// Cached bytes.
     bytes: usize,
-    /// Bytes of large blocks in use, now and at most.
+    /// Bytes of large blocks in use.
     used: usize,
+    /// Maximum of `used` so far.
     peak: usize,
-    /// Bytes in use and kept that are no matter.
-    freely: usize,
+    /// See [`RETAIN_FLOOR`]; smaller in tests.
+    retain_floor: usize,
 }
 
-impl Kept {
-    /// A block of exactly `bytes`, the one freed last.
+impl Cache {
+    /// Removes and returns a block of exactly `bytes`, the most recently freed one.
     fn take(&mut self, bytes: usize) -> Option<usize> {
         let found = self.blocks[..self.count].iter().rposition(|(_, size)| *size == bytes)?;
         Some(self.remove(found).0)
@@ -59,21 +60,22 @@ impl Kept {
         block
     }
 
-    /// The block that was freed first, as long as room is needed for `bytes` more.
-    fn make_room(&mut self, bytes: usize) -> Option<(usize, usize)> {
-        let fits = self.used + self.bytes + bytes <= self.peak.max(self.freely);
+    /// Removes the least recently freed block if `bytes` more would exceed the limit.
+    fn evict(&mut self, bytes: usize) -> Option<(usize, usize)> {
+        let fits = self.used + self.bytes + bytes <= self.peak.max(self.retain_floor);
         (self.count > 0 && !fits).then(|| self.remove(0))
     }
 
+    /// Records that a block is now in use.
     fn in_use(&mut self, bytes: usize) {
         self.used += bytes;
         self.peak = self.peak.max(self.used);
     }
 
-    /// Whether the block is now kept.
+    /// Caches a freed block; false if the cache is full.
     fn put(&mut self, address: usize, bytes: usize) -> bool {
         self.used -= bytes;
-        if self.count == MOST {
+        if self.count == MAX_CACHED {
             return false;
         }
         self.blocks[self.count] = (address, bytes);
@@ -83,92 +85,94 @@ impl Kept {
     }
 }
 
-impl<A> KeepLarge<A> {
-    /// With `small` for what is not large.
-    pub(crate) const fn new(small: A) -> Self {
-        Self::freely(small, FREELY)
+impl<A> CachingAllocator<A> {
+    /// Wraps `inner`, which serves the small blocks.
+    pub(crate) const fn new(inner: A) -> Self {
+        Self::with_retain_floor(inner, RETAIN_FLOOR)
     }
 
-    const fn freely(small: A, freely: usize) -> Self {
-        let blocks = [(0, 0); MOST];
-        let kept = Kept { blocks, count: 0, bytes: 0, used: 0, peak: 0, freely };
-        Self { small, kept: Mutex::new(kept) }
+    const fn with_retain_floor(inner: A, retain_floor: usize) -> Self {
+        let blocks = [(0, 0); MAX_CACHED];
+        let cache = Cache { blocks, count: 0, bytes: 0, used: 0, peak: 0, retain_floor };
+        Self { inner, cache: Mutex::new(cache) }
     }
 
-    /// The books are whole between two statements: a panic cannot leave them half written.
-    fn books(&self) -> MutexGuard<'_, Kept> {
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Locks the cache. A poisoned lock is ignored, because no code that holds it can panic halfway
+    /// through an update.
+    fn cache(&self) -> MutexGuard<'_, Cache> {
+        self.cache.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns a cached block, or else one from `fresh`, evicting older blocks to respect the limit.
+    fn block(&self, layout: Layout, fresh: impl FnOnce() -> *mut u8) -> Block {
+        let mut cache = self.cache();
+        if let Some(address) = cache.take(layout.size()) {
+            cache.in_use(layout.size());
+            return Block { address: std::ptr::with_exposed_provenance_mut(address), reused: true };
+        }
+        while let Some((address, bytes)) = cache.evict(layout.size()) {
+            release(address, bytes);
+        }
+        let block = fresh();
+        if !block.is_null() {
+            cache.in_use(layout.size());
+        }
+        Block { address: block, reused: false }
     }
 }
 
-/// The layout that a large block really has: its size in steps of an eighth of a power of two, so
-/// that sizes nearly alike share blocks; `None` for what is not kept.
-fn large(layout: Layout) -> Option<Layout> {
-    if layout.size() < LARGE || layout.align() > ALIGN {
+/// Layout in which a large block is actually allocated; `None` for blocks that are not cached. Sizes
+/// are rounded up to multiples of an eighth of a power of two, so that similar sizes share blocks.
+fn cached_layout(layout: Layout) -> Option<Layout> {
+    if layout.size() < MIN_CACHED || layout.align() > ALIGN {
         return None;
     }
     let step = (layout.size().checked_next_power_of_two()? / 16).max(1);
     Layout::from_size_align(layout.size().checked_next_multiple_of(step)?, ALIGN).ok()
 }
 
-impl<A> KeepLarge<A> {
-    /// A kept block, or one of the system's made by `fresh`, for which older blocks go.
-    fn block(&self, layout: Layout, fresh: impl FnOnce() -> *mut u8) -> Found {
-        let mut books = self.books();
-        if let Some(address) = books.take(layout.size()) {
-            books.in_use(layout.size());
-            return Found { block: std::ptr::with_exposed_provenance_mut(address), kept: true };
-        }
-        while let Some((address, bytes)) = books.make_room(layout.size()) {
-            hand_back(address, bytes);
-        }
-        let block = fresh();
-        if !block.is_null() {
-            books.in_use(layout.size());
-        }
-        Found { block, kept: false }
-    }
-}
-
+/// Returns a block to the system.
 #[allow(unsafe_code)]
-fn hand_back(address: usize, bytes: usize) {
-    // SAFETY: the block came from the system with this size and alignment (see `large`), was freed
-    // by its owner, and is not on the books.
+fn release(address: usize, bytes: usize) {
+    // SAFETY: the block came from the system with this size and alignment (see `cached_layout`), was
+    // freed by its owner, and is not in the cache.
     unsafe {
         let block = std::ptr::with_exposed_provenance_mut(address);
         System.dealloc(block, Layout::from_size_align_unchecked(bytes, ALIGN));
     }
 }
 
-struct Found {
-    block: *mut u8,
-    /// Whether it holds what its last owner left in it.
-    kept: bool,
+/// A block for a new owner.
+struct Block {
+    address: *mut u8,
+    /// It comes from the cache, so it is not zeroed.
+    reused: bool,
 }
 
-// SAFETY: every block comes from the system with the layout that `large` gives, or from the other
-// allocator with the caller's own, and goes back to the same with the same, since `large` depends
-// on the caller's layout alone. A kept block belongs to nobody until it is taken off the books.
+// SAFETY: every block is allocated either from the system with the layout of `cached_layout`, or from
+// the inner allocator with the caller's layout, and is returned to the same with the same layout, since
+// `cached_layout` depends on the caller's layout only. A cached block has no owner until it is removed
+// from the cache.
 #[allow(unsafe_code)]
-unsafe impl<A: GlobalAlloc> GlobalAlloc for KeepLarge<A> {
+unsafe impl<A: GlobalAlloc> GlobalAlloc for CachingAllocator<A> {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        match large(layout) {
-            // SAFETY: the size is not zero, as the caller promised of the smaller one.
-            Some(real) => self.block(real, || unsafe { System.alloc(real) }).block,
-            // SAFETY: the caller's promise.
-            None => unsafe { self.small.alloc(layout) },
+        match cached_layout(layout) {
+            // SAFETY: the size is not zero, since it is at least the size that the caller gave.
+            Some(real) => self.block(real, || unsafe { System.alloc(real) }).address,
+            // SAFETY: the caller's contract.
+            None => unsafe { self.inner.alloc(layout) },
         }
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        let Some(real) = large(layout) else {
-            // SAFETY: the caller's promise.
-            return unsafe { self.small.alloc_zeroed(layout) };
+        let Some(real) = cached_layout(layout) else {
+            // SAFETY: the caller's contract.
+            return unsafe { self.inner.alloc_zeroed(layout) };
         };
-        // SAFETY: as in `alloc`; a kept block has `real.size()` bytes.
+        // SAFETY: as in `alloc`; a cached block has `real.size()` bytes.
         unsafe {
-            let Found { block, kept } = self.block(real, || System.alloc_zeroed(real));
-            if kept {
+            let Block { address: block, reused } = self.block(real, || System.alloc_zeroed(real));
+            if reused {
                 block.write_bytes(0, layout.size());
             }
             block
@@ -176,26 +180,26 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for KeepLarge<A> {
     }
 
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
-        match large(layout) {
+        match cached_layout(layout) {
             Some(real) => {
                 let address = block.expose_provenance();
-                if !self.books().put(address, real.size()) {
-                    hand_back(address, real.size());
+                if !self.cache().put(address, real.size()) {
+                    release(address, real.size());
                 }
             }
-            // SAFETY: the block came from the other allocator with this layout.
-            None => unsafe { self.small.dealloc(block, layout) },
+            // SAFETY: the block came from the inner allocator with this layout.
+            None => unsafe { self.inner.dealloc(block, layout) },
         }
     }
 
     unsafe fn realloc(&self, block: *mut u8, layout: Layout, size: usize) -> *mut u8 {
         // SAFETY: the caller promises that `size` is not zero and does not overflow with this
-        // alignment; the block is moved by hand where either side is large, and belongs to the
-        // other allocator with its own layout where neither is.
+        // alignment. If either layout is large the contents are copied; if neither is, the block
+        // belongs to the inner allocator with its own layout.
         unsafe {
             let wanted = Layout::from_size_align_unchecked(size, layout.align());
-            match (large(layout), large(wanted)) {
-                (None, None) => self.small.realloc(block, layout, size),
+            match (cached_layout(layout), cached_layout(wanted)) {
+                (None, None) => self.inner.realloc(block, layout, size),
                 (Some(old), Some(new)) if old == new => block,
                 _ => {
                     let moved = self.alloc(wanted);
@@ -213,28 +217,30 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for KeepLarge<A> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
     fn layout(size: usize) -> Layout {
         Layout::from_size_align(size, 4).unwrap()
     }
 
     #[test]
-    fn sizes_are_rounded_by_an_eighth_at_most_and_small_ones_left_alone() {
-        assert_eq!(large(layout(LARGE - 1)), None);
-        assert_eq!(large(Layout::from_size_align(LARGE, 4096).unwrap()), None);
-        for size in [LARGE, LARGE + 1, 3 * LARGE + 5, 100 * LARGE - 1, 1 << 27] {
-            let real = large(layout(size)).unwrap().size();
+    fn sizes_grow_by_at_most_an_eighth_and_small_blocks_are_not_cached() {
+        assert_eq!(cached_layout(layout(MIN_CACHED - 1)), None);
+        assert_eq!(cached_layout(Layout::from_size_align(MIN_CACHED, 4096).unwrap()), None);
+        for size in [MIN_CACHED, MIN_CACHED + 1, 3 * MIN_CACHED + 5, 100 * MIN_CACHED - 1, 1 << 27]
+        {
+            let real = cached_layout(layout(size)).unwrap().size();
             assert!(real >= size && real - size <= size / 8, "{size} {real}");
-            assert_eq!(large(layout(real)).unwrap().size(), real);
+            assert_eq!(cached_layout(layout(real)).unwrap().size(), real);
         }
-        assert_eq!(large(layout(1 << 27)).unwrap().size(), 1 << 27);
-        assert_eq!(large(layout(usize::MAX / 2 - 8)), None);
+        assert_eq!(cached_layout(layout(1 << 27)).unwrap().size(), 1 << 27);
+        assert_eq!(cached_layout(layout(usize::MAX / 2 - 8)), None);
     }
 
     #[test]
     #[allow(unsafe_code)]
-    fn a_freed_block_serves_the_next_of_its_size_and_comes_clean_when_asked() {
-        let memory = KeepLarge::new(System);
-        let wanted = layout(2 * LARGE);
+    fn a_freed_block_is_reused_and_zeroed_on_request() {
+        let memory = CachingAllocator::new(System);
+        let wanted = layout(2 * MIN_CACHED);
         // SAFETY: blocks are used within their size and freed once, with their layout.
         unsafe {
             let first = memory.alloc(wanted);
@@ -249,8 +255,8 @@ mod tests {
 
     #[test]
     #[allow(unsafe_code)]
-    fn kept_and_used_together_never_exceed_what_was_once_in_use() {
-        let memory = KeepLarge::freely(System, 0);
+    fn bytes_in_use_plus_cached_never_exceed_the_peak_in_use() {
+        let memory = CachingAllocator::with_retain_floor(System, 0);
         let mut live: Vec<(*mut u8, Layout)> = Vec::new();
         let (mut state, mut used, mut peak) = (1u64, 0, 0);
         for _ in 0..2000 {
@@ -259,33 +265,40 @@ mod tests {
             // SAFETY: every block is freed once, with its layout; nothing is read.
             unsafe {
                 if pick % 5 < 3 && live.len() < 40 {
-                    let wanted = layout(LARGE + pick % (4 * LARGE));
-                    used += large(wanted).unwrap().size();
+                    let wanted = layout(MIN_CACHED + pick % (4 * MIN_CACHED));
+                    used += cached_layout(wanted).unwrap().size();
                     live.push((memory.alloc(wanted), wanted));
                 } else if !live.is_empty() {
                     let (block, of) = live.swap_remove(pick % live.len());
-                    used -= large(of).unwrap().size();
+                    used -= cached_layout(of).unwrap().size();
                     memory.dealloc(block, of);
                 }
             }
             peak = peak.max(used);
-            let books = memory.books();
-            assert_eq!((books.used, books.peak), (used, peak));
-            assert!(books.used + books.bytes <= peak);
+            let cache = memory.cache();
+            assert_eq!((cache.used, cache.peak), (used, peak));
+            assert!(cache.used + cache.bytes <= peak);
         }
-        assert!(memory.books().count > 0);
+        assert!(memory.cache().count > 0);
     }
 
     #[test]
     #[allow(unsafe_code)]
-    fn growing_and_shrinking_keep_what_is_written() {
-        let memory = KeepLarge::new(System);
+    fn realloc_preserves_the_contents() {
+        let memory = CachingAllocator::new(System);
         // SAFETY: blocks are used within their size and freed once, with their layout.
         unsafe {
             let mut block = memory.alloc(layout(1000));
             let mut size = 1000;
             block.write_bytes(9, 1000);
-            for next in [LARGE / 2, LARGE + 3, LARGE + 4, 5 * LARGE, 2 * LARGE, 2000] {
+            for next in [
+                MIN_CACHED / 2,
+                MIN_CACHED + 3,
+                MIN_CACHED + 4,
+                5 * MIN_CACHED,
+                2 * MIN_CACHED,
+                2000,
+            ] {
                 block = memory.realloc(block, layout(size), next);
                 size = next;
                 assert!((0..1000).all(|i| block.add(i).read() == 9));

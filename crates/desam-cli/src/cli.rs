@@ -1,4 +1,4 @@
-//! The arguments shared by all commands, and the list of commands.
+//! The command line: global options, and the list of commands.
 
 use crate::commands::{
     compare, convert, demo, embed, evaluate, info, parity, phantom, predict, report, sweep, train,
@@ -6,90 +6,122 @@ use crate::commands::{
 };
 use clap::{ArgAction, Args, Parser, Subcommand};
 use desam::DeviceChoice;
+use std::path::{Path, PathBuf};
 
-const ABOUT: &str = "Segment medical volumes with DeSAM: train on one site, score on the others";
+const ABOUT: &str = "Segment medical volumes with DeSAM: train on one site, evaluate on the others";
 
 const LONG_ABOUT: &str = "\
-Segment medical volumes with DeSAM (\"Decoupling Segment Anything Model for Generalizable Medical
-Image Segmentation\"): a frozen SAM image encoder, a small trained decoder, no prompt needed.
+Segment medical volumes with DeSAM (\"Decoupling Segment Anything Model for Generalizable Medical \
+Image Segmentation\"): a frozen SAM image encoder and a small trained decoder. Prompts are generated \
+automatically.
 
-The work has four steps:
+The workflow has four steps:
 
-  1. embed      run the frozen image encoder over every slice once, and keep the features
+  1. embed      run the frozen image encoder on every slice once and store the features
   2. train      train the decoder on the features of one site
-  3. evaluate   score the model on every other site: one row, source to target
-  4. predict    segment new volumes; masks come out on the grid of their input
+  3. evaluate   score the model on every other site
+  4. predict    segment new volumes; each mask has the grid of its volume
 
-`desam demo` does all four on made-up volumes and needs no download.";
+`desam demo` runs all four on synthetic volumes and needs no download.";
 
-const EXAMPLES: &str = "\
+const AFTER_HELP: &str = "\
 Examples:
-  desam demo --out demo                    all four steps on phantoms, and a page to look at
-  desam verify --data DATA                 is this data set fit to be trained on?
+  desam demo --out demo                all four steps on phantoms, and an HTML page
+  desam verify --data DATA             check a data set before training on it
   desam embed --data DATA --out cache --encoder vit-b
   desam train --cache cache --source RUNMC --mode points --out run
   desam evaluate --cache cache --run run
-  desam report run --out run.html          scores, curves and cases, in a page to look at
+  desam report run --out run.html      scores, learning curves and cases on an HTML page
   desam predict --model run --input t2.nii.gz --output mask.nii.gz
 
-Exit codes: 0 done; 1 an error, or some of several files failed; 2 wrong usage; 130 Ctrl-C.
-Environment: HF_HOME, HF_ENDPOINT, HF_TOKEN and HF_HUB_OFFLINE direct downloads by name;
-SLURM_ARRAY_TASK_ID and JOB_COMPLETION_INDEX number a scheduler's task; DESAM_DEVICE is what to
-compute on where --device is not given; NO_COLOR.";
+Exit codes:
+  0    success
+  1    an error, also if only some of several files failed
+  2    usage error: wrong arguments or environment variables, found before any file is read
+  130  interrupted by Ctrl-C
 
-/// What the program was asked to do.
+Environment variables:
+  DESAM_DEVICE            device to compute on if --device is not given
+  HF_HUB_CACHE, HF_HOME   folder for downloaded weights: HF_HUB_CACHE, else HF_HOME/hub
+  HF_ENDPOINT, HF_TOKEN   mirror to download from; access token
+  HF_HUB_OFFLINE          1: use downloaded weights only, without network access
+  SLURM_ARRAY_TASK_ID     default of --part-id and --index in a Slurm array job
+  JOB_COMPLETION_INDEX    the same in a Kubernetes indexed job
+  NO_COLOR                1: no colours";
+
+/// The parsed command line.
 #[derive(Debug, Parser)]
 #[command(
     name = "desam",
     version,
     about = ABOUT,
     long_about = LONG_ABOUT,
-    after_help = EXAMPLES,
+    after_help = AFTER_HELP,
     arg_required_else_help = true,
     max_term_width = 100
 )]
 pub(crate) struct Cli {
     #[command(flatten)]
-    pub(crate) shared: Shared,
+    pub(crate) global: GlobalOptions,
     #[command(subcommand)]
     pub(crate) command: Command,
 }
 
-/// Arguments of every command.
+/// Options of every command.
 #[derive(Debug, Args)]
-#[command(next_help_heading = "Everywhere")]
-pub(crate) struct Shared {
-    /// Say more on stderr: the settings in use, how long each part took
+#[command(next_help_heading = "Global options")]
+pub(crate) struct GlobalOptions {
+    /// Print more on stderr: the settings in use and the duration of each step
     #[arg(short, long, global = true, conflicts_with = "quiet")]
     pub(crate) verbose: bool,
 
-    /// Say nothing but results and errors
+    /// Print only results, warnings and errors
     #[arg(short, long, global = true)]
     pub(crate) quiet: bool,
 
-    /// Threads to compute with [default: one for each core]; the results are the same for any number
+    /// Number of threads, 1 to 1024; does not change the results [default: one per core]
     #[arg(long, global = true, value_name = "N", allow_negative_numbers = true,
-        value_parser = threads)]
+        value_parser = thread_count)]
     pub(crate) threads: Option<u16>,
 
-    /// What to compute on: cpu, or cuda:N, the GPU of that number (cuda is cuda:0); `desam info` lists
-    /// them [default: DESAM_DEVICE, else cpu]
+    /// Device to compute on: cpu, or cuda:N for GPU number N; cuda means cuda:0. `desam info` lists
+    /// the GPUs [default: DESAM_DEVICE, else cpu]
     #[arg(long, global = true, value_name = "DEVICE")]
     pub(crate) device: Option<DeviceChoice>,
 }
 
-/// A number of threads.
-fn threads(text: &str) -> Result<u16, String> {
+/// Parser of `--threads`.
+fn thread_count(text: &str) -> Result<u16, String> {
     let number = text.parse().ok().filter(|n| (1..=1024).contains(n));
     number.ok_or_else(|| "expected a whole number from 1 to 1024".to_owned())
 }
 
-/// The flag of commands whose result a program might read.
+/// `--json` of most commands: a switch.
 #[derive(Debug, Clone, Copy, Args)]
 pub(crate) struct JsonFlag {
     /// Print the result on stdout as JSON; progress stays on stderr
     #[arg(long, action = ArgAction::SetTrue)]
     pub(crate) json: bool,
+}
+
+/// `--json` of commands that can also write the result to a file.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct JsonFileFlag {
+    /// Write the result as JSON to FILE; without FILE, print it on stdout instead of the table
+    #[arg(long, value_name = "FILE", num_args = 0..=1)]
+    json: Option<Option<PathBuf>>,
+}
+
+impl JsonFileFlag {
+    /// The file, if one was given.
+    pub(crate) fn file(&self) -> Option<&Path> {
+        self.json.as_ref()?.as_deref()
+    }
+
+    /// The flag was given without a file.
+    pub(crate) fn on_stdout(&self) -> JsonFlag {
+        JsonFlag { json: matches!(self.json, Some(None)) }
+    }
 }
 
 /// The commands.
@@ -111,7 +143,7 @@ pub(crate) enum Command {
 }
 
 impl Command {
-    /// Whether the result goes to stdout as JSON.
+    /// Whether the result is printed as JSON.
     pub(crate) fn wants_json(&self) -> bool {
         match self {
             Self::Demo(a) => a.json,
@@ -119,21 +151,19 @@ impl Command {
             Self::Verify(a) => a.json,
             Self::Embed(a) => a.json,
             Self::Train(a) => a.json,
-            Self::Evaluate(a) => a.json_flag(),
+            Self::Evaluate(a) => a.json.on_stdout(),
             Self::Compare(a) => a.json,
             Self::Report(a) => a.json,
             Self::Predict(a) => a.json,
             Self::Convert(a) => a.json,
             Self::Info(a) => a.json,
-            Self::Parity(a) => a.json_flag(),
+            Self::Parity(a) => a.json.on_stdout(),
             Self::Sweep(a) => a.json_flag(),
         }
         .json
     }
-}
 
-impl Command {
-    /// Whether it computes with a model. Where it does not, the device is not even opened.
+    /// Whether the command runs a model. If not, the device is not opened.
     pub(crate) fn computes(&self) -> bool {
         match self {
             Self::Demo(_) | Self::Embed(_) | Self::Train(_) | Self::Evaluate(_) => true,
@@ -153,5 +183,20 @@ mod tests {
     #[test]
     fn the_definition_is_sound() {
         Cli::command().debug_assert();
+    }
+
+    /// Help is wrapped at 100 columns: a longer line of a table or an example would be broken.
+    #[test]
+    fn tables_and_examples_in_the_help_fit_the_terminal() {
+        let mut commands = vec![Cli::command()];
+        while let Some(command) = commands.pop() {
+            let texts = [command.get_after_help(), command.get_after_long_help()];
+            for text in texts.into_iter().flatten().map(ToString::to_string) {
+                for line in text.lines().filter(|line| line.starts_with("  ")) {
+                    assert!(line.chars().count() <= 100, "{}: {line}", command.get_name());
+                }
+            }
+            commands.extend(command.get_subcommands().cloned());
+        }
     }
 }

@@ -1,14 +1,15 @@
-//! The environment, read here and nowhere else.
+//! Environment variables; no other module reads them (`threads` sets two).
 
-use anyhow::{Context, bail};
+use crate::usage::usage;
+use anyhow::Context;
 use desam::DeviceChoice;
 use std::ffi::OsString;
 use std::path::Path;
 #[cfg(feature = "hub")]
 use std::path::PathBuf;
 
-/// Which task of an array this process is, counted as the array counts: Slurm's
-/// `SLURM_ARRAY_TASK_ID`, else `JOB_COMPLETION_INDEX` of an indexed job of Kubernetes.
+/// Array task index from the scheduler: `SLURM_ARRAY_TASK_ID` of a Slurm array job, else
+/// `JOB_COMPLETION_INDEX` of a Kubernetes indexed job.
 pub(crate) fn task_index() -> anyhow::Result<Option<usize>> {
     index_from(|name| std::env::var_os(name))
 }
@@ -18,7 +19,9 @@ fn index_from(get: impl Fn(&str) -> Option<OsString>) -> anyhow::Result<Option<u
         if let Some(value) = get(name).filter(|value| !value.is_empty()) {
             let text = value.to_string_lossy();
             let Ok(index) = text.parse() else {
-                bail!("the environment's {name} is {text:?}, expected a whole number from 0");
+                return Err(usage(format!(
+                    "environment variable {name} is {text:?}, expected a whole number from 0"
+                )));
             };
             return Ok(Some(index));
         }
@@ -26,7 +29,7 @@ fn index_from(get: impl Fn(&str) -> Option<OsString>) -> anyhow::Result<Option<u
     Ok(None)
 }
 
-/// `DESAM_DEVICE`: what to compute on where no flag says so.
+/// `DESAM_DEVICE`: the device to compute on where `--device` is not given.
 pub(crate) fn device() -> anyhow::Result<Option<DeviceChoice>> {
     device_from(|name| std::env::var_os(name))
 }
@@ -37,21 +40,21 @@ fn device_from(get: impl Fn(&str) -> Option<OsString>) -> anyhow::Result<Option<
     };
     match value.to_string_lossy().parse() {
         Ok(choice) => Ok(Some(choice)),
-        Err(error) => bail!("the environment's DESAM_DEVICE: {error}"),
+        Err(error) => Err(usage(format!("environment variable DESAM_DEVICE: {error}"))),
     }
 }
 
-/// What tells this process from others that may work beside it.
+/// Host and scheduler task of this process, which other workers of a sweep see in its lock.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Place {
-    /// The machine's name.
+pub(crate) struct WorkerIdentity {
+    /// Host name.
     pub(crate) host: String,
-    /// The scheduler's task, by a name that stays when the scheduler starts it again.
+    /// Scheduler task, by a name that stays the same when the task is requeued.
     pub(crate) task: Option<String>,
 }
 
-impl Place {
-    /// As it is now.
+impl WorkerIdentity {
+    /// Reads the host name and the scheduler's variables.
     pub(crate) fn read() -> anyhow::Result<Self> {
         let host = std::fs::read_to_string("/proc/sys/kernel/hostname").ok();
         Self::from(host, |name| std::env::var_os(name))
@@ -64,37 +67,38 @@ impl Place {
         };
         let host = host.map(|h| h.trim().to_owned()).filter(|h| !h.is_empty());
         let host = host.or_else(|| get("HOSTNAME")).or_else(|| get("COMPUTERNAME"));
-        let host = host.context("this machine has no name: set HOSTNAME")?;
-        // A job that is requeued keeps its numbers; an indexed job's pod keeps its host's name,
-        // which is made of the job's and the index.
+        let host =
+            host.context("the host name is unknown: set the environment variable HOSTNAME")?;
+        // A requeued Slurm job keeps its job ID. A replaced pod of an indexed job keeps its host
+        // name, which consists of the job's name and the index.
         let slurm = get("SLURM_JOB_ID").map(|job| format!("slurm {job}"));
         let kubernetes = get("JOB_COMPLETION_INDEX").map(|_| format!("kubernetes {host}"));
         Ok(Self { task: slurm.or(kubernetes), host })
     }
 }
 
-/// What the environment says about downloads, by Hugging Face's own names.
+/// Download settings, in the variables that Hugging Face's own library uses.
 #[cfg(feature = "hub")]
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct HubEnvironment {
-    /// Where downloads are kept: `HF_HUB_CACHE`, else `HF_HOME/hub`, else the user's cache folder.
+    /// Download folder: `HF_HUB_CACHE`, else `HF_HOME/hub`, else the user's cache folder.
     pub(crate) cache_dir: Option<PathBuf>,
-    /// `HF_ENDPOINT`: a mirror to ask instead of huggingface.co.
+    /// `HF_ENDPOINT`: a mirror to use instead of huggingface.co.
     pub(crate) endpoint: Option<String>,
-    /// `HF_TOKEN`.
+    /// `HF_TOKEN`: access token.
     pub(crate) token: Option<String>,
-    /// `HF_HUB_OFFLINE`: ask nobody.
+    /// `HF_HUB_OFFLINE`: use downloaded files only, without network access.
     pub(crate) offline: bool,
 }
 
 #[cfg(feature = "hub")]
 impl HubEnvironment {
-    /// As it is now.
+    /// Reads the variables.
     pub(crate) fn read() -> Self {
         Self::from(|name| std::env::var_os(name))
     }
 
-    /// As `get` has it. An empty variable counts as none.
+    /// The settings in the variables that `get` returns. An empty variable counts as unset.
     fn from(get: impl Fn(&str) -> Option<OsString>) -> Self {
         let get = |name: &str| get(name).filter(|value| !value.is_empty());
         let path = |name: &str| get(name).map(PathBuf::from);
@@ -109,17 +113,17 @@ impl HubEnvironment {
             cache_dir,
             endpoint: text("HF_ENDPOINT").map(|e| e.trim_end_matches('/').to_owned()),
             token: text("HF_TOKEN"),
-            // The values that the Python library counts as true.
+            // The values that huggingface_hub treats as true.
             offline: offline.is_some_and(|v| ["1", "ON", "YES", "TRUE"].contains(&v.as_str())),
         }
     }
 }
 
-/// Says which process this is, for others that find a folder locked by it.
+/// Sets the host name and command line that others see in the locks of this process.
 pub(crate) fn identify() {
-    let host = Place::read().ok().map(|place| place.host);
+    let host = WorkerIdentity::read().ok().map(|identity| identity.host);
     let words = std::env::args_os().enumerate().map(|(n, word)| match n {
-        // The program's name without its folder.
+        // The program name without its folder.
         0 => {
             Path::new(&word).file_name().unwrap_or(word.as_os_str()).to_string_lossy().into_owned()
         }
@@ -139,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn a_task_knows_its_number() {
+    fn task_index_comes_from_slurm_or_kubernetes() {
         // sbatch(1), "OUTPUT ENVIRONMENT VARIABLES"; Kubernetes, "Indexed Job for parallel
         // processing with static work assignment".
         let index = |vars: &[(&str, &str)]| index_from(variables(vars)).map_err(|e| e.to_string());
@@ -152,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn the_device_is_named_or_nothing_is_said() {
+    fn desam_device_is_parsed_or_unset() {
         let device =
             |vars: &[(&str, &str)]| device_from(variables(vars)).map_err(|e| e.to_string());
         assert_eq!(device(&[("DESAM_DEVICE", "cuda:1")]), Ok(Some(DeviceChoice::Cuda(1))));
@@ -164,19 +168,21 @@ mod tests {
     }
 
     #[test]
-    fn a_task_that_is_started_again_is_the_same_task() {
-        let place = |host: Option<&str>, vars: &[(&str, &str)]| {
-            Place::from(host.map(str::to_owned), variables(vars)).map_err(|e| e.to_string())
+    fn a_requeued_task_keeps_its_identity() {
+        let identity = |host: Option<&str>, vars: &[(&str, &str)]| {
+            WorkerIdentity::from(host.map(str::to_owned), variables(vars))
+                .map_err(|e| e.to_string())
         };
-        let here = place(Some("node1\n"), &[("SLURM_JOB_ID", "12")]).unwrap();
+        let here = identity(Some("node1\n"), &[("SLURM_JOB_ID", "12")]).unwrap();
         assert_eq!((here.host.as_str(), here.task.as_deref()), ("node1", Some("slurm 12")));
-        let pod = place(None, &[("HOSTNAME", "sweep-3"), ("JOB_COMPLETION_INDEX", "3")]).unwrap();
+        let pod =
+            identity(None, &[("HOSTNAME", "sweep-3"), ("JOB_COMPLETION_INDEX", "3")]).unwrap();
         assert_eq!(
             (pod.host.as_str(), pod.task.as_deref()),
             ("sweep-3", Some("kubernetes sweep-3"))
         );
-        assert_eq!(place(Some("laptop"), &[]).unwrap().task, None);
-        assert!(place(None, &[]).unwrap_err().contains("HOSTNAME"));
+        assert_eq!(identity(Some("laptop"), &[]).unwrap().task, None);
+        assert!(identity(None, &[]).unwrap_err().contains("HOSTNAME"));
     }
 
     #[cfg(feature = "hub")]
@@ -186,7 +192,7 @@ mod tests {
 
     #[cfg(feature = "hub")]
     #[test]
-    fn downloads_go_where_the_python_library_puts_them() {
+    fn the_download_folder_is_that_of_huggingface_hub() {
         // huggingface_hub's documentation of its environment variables.
         let cache = |vars: &[(&str, &str)]| with(vars).cache_dir;
         assert_eq!(cache(&[("HF_HOME", "/w"), ("HOME", "/u")]), Some("/w/hub".into()));
@@ -198,7 +204,7 @@ mod tests {
 
     #[cfg(feature = "hub")]
     #[test]
-    fn offline_is_said_as_elsewhere() {
+    fn offline_accepts_the_values_of_huggingface_hub() {
         for (value, offline) in [("1", true), ("yes", true), ("True", true), ("0", false)] {
             assert_eq!(with(&[("HF_HUB_OFFLINE", value)]).offline, offline, "{value}");
         }

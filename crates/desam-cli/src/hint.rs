@@ -1,29 +1,32 @@
-//! Which flag helps against an error of the library, which knows no flags.
+//! Hints: which flag helps against an error of the library.
+//!
+//! The library's messages name no flags, because it does not know the program. This is the only
+//! place that maps its errors to flags.
 
 mod study;
 
 use desam::data::Error as DataError;
 use desam::volume::Error as VolumeError;
 
-/// What to add to an error, if anything.
+/// The hint for an error, if there is one. Looks through all causes.
 pub(crate) fn hint(error: &anyhow::Error) -> Option<&'static str> {
     error.chain().find_map(|cause| {
         match cause.downcast_ref() {
-            Some(desam_study::Error::Desam(error)) => return of_desam(error),
-            Some(error) => return study::of_study(error),
+            Some(desam_study::Error::Desam(error)) => return desam_hint(error),
+            Some(error) => return study::study_hint(error),
             None => {}
         }
         if let Some(error) = cause.downcast_ref() {
-            return of_desam(error);
+            return desam_hint(error);
         }
-        let data = cause.downcast_ref().and_then(of_data);
-        data.or_else(|| cause.downcast_ref().and_then(of_volume))
+        let data = cause.downcast_ref().and_then(data_hint);
+        data.or_else(|| cause.downcast_ref().and_then(volume_hint))
     })
 }
 
-fn of_desam(error: &desam::Error) -> Option<&'static str> {
+fn desam_hint(error: &desam::Error) -> Option<&'static str> {
     match error {
-        desam::Error::Data(error) => of_data(error),
+        desam::Error::Data(error) => data_hint(error),
         desam::Error::NotARun { .. } => Some("give the --out of `desam train`"),
         desam::Error::HoldsRun { .. } => Some("choose another --out"),
         desam::Error::Device { .. } if !desam::device::HAS_CUDA => {
@@ -33,24 +36,24 @@ fn of_desam(error: &desam::Error) -> Option<&'static str> {
     }
 }
 
-fn of_data(error: &DataError) -> Option<&'static str> {
+fn data_hint(error: &DataError) -> Option<&'static str> {
     match error {
-        DataError::File(error) => of_volume(error),
-        DataError::Case { source, .. } => of_data(source),
+        DataError::File(error) => volume_hint(error),
+        DataError::Case { source, .. } => data_hint(source),
         _ => None,
     }
 }
 
-fn of_volume(error: &VolumeError) -> Option<&'static str> {
+fn volume_hint(error: &VolumeError) -> Option<&'static str> {
     match error {
-        VolumeError::VolumeTooLarge { .. } => {
-            Some("--max-volume-gib sets how large a volume may be")
+        VolumeError::VolumeTooLarge { .. } => Some("raise the limit with --max-volume-gib GIB"),
+        VolumeError::SeveralChannels { .. } => Some("choose a channel with --channel N"),
+        VolumeError::SegmentsOverlap { .. } => Some(
+            "choose one segment with --segment N, a flag of `desam info`, `verify` and `embed`",
+        ),
+        VolumeError::OutsideFolder { .. } => {
+            Some("allow data files outside the header's folder with --follow-outside")
         }
-        VolumeError::SeveralChannels { .. } => Some("choose with --channel N"),
-        VolumeError::SegmentsOverlap { .. } => {
-            Some("`info`, `verify` and `embed` take --segment N")
-        }
-        VolumeError::OutsideFolder { .. } => Some("--follow-outside reads it where it is"),
         _ => None,
     }
 }
@@ -61,7 +64,7 @@ mod tests {
     use anyhow::Context;
 
     #[test]
-    fn flags_are_named_for_errors_from_any_depth() {
+    fn an_error_gets_its_hint_however_deeply_it_is_wrapped() {
         let several =
             || DataError::from(VolumeError::SeveralChannels { path: "a.nii".into(), channels: 2 });
         let case = |source| DataError::Case { site: "A".into(), id: "1".into(), source };

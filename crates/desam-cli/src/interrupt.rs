@@ -1,42 +1,41 @@
-//! Ctrl-C: the program says how to continue, and ends.
+//! Ctrl-C (SIGINT): the program prints how to continue, and exits.
 
 use crate::cli::Command;
 
-/// What is said after `interrupted: `.
+/// What to do next; printed after `interrupted: `.
 pub(crate) fn advice(command: &Command) -> &'static str {
     match command {
-        Command::Embed(_) => {
-            "what is embedded is kept; give the same command again, and it continues"
-        }
+        Command::Embed(_) => "finished slices are kept; run the same command again to continue",
         Command::Train(_) => {
-            "the last checkpoint is kept; continue with the same command and --resume"
+            "the last checkpoint is kept; run the same command with --resume to continue"
         }
         Command::Sweep(a) if a.computes() => {
-            "lines that are done are kept; give the same command again, and it continues"
+            "finished lines are kept; run the same command again to continue"
         }
         Command::Predict(_) => {
-            "masks that are written are whole; the same command with --force does all again, masks \
-             that are there included"
+            "masks written so far are complete; run the same command with --force to segment all \
+             volumes again"
         }
         Command::Phantom(_) => {
-            "files that are written are whole; give the same command again with --force"
+            "files written so far are complete; run the same command again with --force"
         }
         Command::Demo(_) => {
-            "what is written so far stays; choose another --out, or remove it first"
+            "the files written so far stay; choose another --out, or delete them first"
         }
-        Command::Evaluate(_) => "nothing was written; give the same command again",
-        _ => "no file was left half written; give the same command again",
+        Command::Evaluate(_) => "nothing was written; run the same command again",
+        _ => "no file is incomplete; run the same command again",
     }
 }
 
-/// From now on the first Ctrl-C prints `advice` and ends the program with 130, which is 128 and the
-/// signal's number, as shells have it. Files are written in one step, so no moment is a bad one. A
-/// second Ctrl-C ends it at once, whatever the first is waiting for.
+/// Installs the signal handler. The first Ctrl-C prints `advice` and exits with code 130, the shells'
+/// convention of 128 plus the signal number. Files are written atomically, so the program can exit at
+/// any time. A second Ctrl-C exits immediately, even if the first is still waiting to print.
 ///
-/// Where the signal is ignored, as by a shell for a command in its background, it stays so.
+/// A signal that the parent process has set to be ignored, as shells do for background commands,
+/// stays ignored.
 #[cfg(unix)]
 pub(crate) fn install(advice: &'static str) -> std::io::Result<()> {
-    use crate::failure;
+    use crate::stderr;
     use signal_hook::consts::SIGINT;
     use signal_hook::{flag, iterator::Signals, low_level};
     use std::io::IsTerminal;
@@ -49,29 +48,30 @@ pub(crate) fn install(advice: &'static str) -> std::io::Result<()> {
         return Ok(());
     }
     let stopping = Arc::new(AtomicBool::new(false));
-    // In this order: the flag is set by the first signal and looked at by the second.
+    // In this order, so that the shutdown sees the flag as it was before this signal: false at the
+    // first, true at the second.
     flag::register_conditional_shutdown(SIGINT, INTERRUPTED, Arc::clone(&stopping))?;
     flag::register(SIGINT, stopping)?;
     let mut signals = Signals::new([SIGINT])?;
     std::thread::Builder::new().name("interrupt".into()).spawn(move || {
         if signals.forever().next().is_some() {
-            // The terminal has echoed ^C behind a progress bar.
+            // The terminal has echoed ^C at the end of a progress bar: start a new line.
             let start =
                 if std::io::stderr().is_terminal() { "\ninterrupted" } else { "interrupted" };
-            failure::line(start, advice);
+            stderr::line(start, advice);
             low_level::exit(INTERRUPTED);
         }
     })?;
     Ok(())
 }
 
-/// Elsewhere Ctrl-C ends the program as the system has it.
+/// On other systems Ctrl-C has its default effect.
 #[cfg(not(unix))]
 pub(crate) fn install(_: &'static str) -> std::io::Result<()> {
     Ok(())
 }
 
-/// Whether this process ignores a signal, where the system says so.
+/// Whether the signal is ignored, from `/proc/self/status`; false where there is no such file.
 #[cfg(unix)]
 fn is_ignored(signal: i32) -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
@@ -90,8 +90,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_ignored_signal_is_seen() {
-        // proc(5): a mask in hexadecimal, the lowest bit of which is signal 1. SIGINT is 2.
+    fn an_ignored_signal_is_recognised() {
+        // proc(5): a hexadecimal mask whose lowest bit is signal 1. SIGINT is 2.
         assert!(ignored_in("Name:\tdesam\nSigIgn:\t0000000000001002\n", 2));
         assert!(!ignored_in("SigIgn:\t0000000000001000\n", 2));
         assert!(!ignored_in("", 2));

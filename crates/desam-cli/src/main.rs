@@ -1,42 +1,44 @@
-//! The `desam` program: reads arguments and the environment, calls the library, prints.
+//! The `desam` program: parses arguments, reads the environment, calls the library and prints.
 //!
-//! Everything that computes lives in `desam`; what is here is what only a program may do.
+//! All computation is in the library. Only the program prints, exits, and reads the environment and
+//! the clock.
 
 mod allocator;
 mod cli;
 mod commands;
 mod environment;
-mod failure;
 mod hint;
 mod interrupt;
 mod memory;
-mod progress;
-mod reply;
+mod output;
+mod stderr;
+mod terminal;
 mod threads;
+mod usage;
 
-use allocator::KeepLarge;
+use allocator::CachingAllocator;
 use anyhow::Context;
 use clap::Parser;
 use mimalloc::MiMalloc;
 use std::process::ExitCode;
 
-/// Tensor ops allocate and free megabytes at every step; other allocators hand them back and fault
-/// them in anew.
+/// Caches large blocks. Tensor ops allocate and free megabytes at every step; the system allocator
+/// returns them to the kernel and page-faults them in again.
 #[global_allocator]
-static ALLOCATOR: KeepLarge<MiMalloc> = KeepLarge::new(MiMalloc);
+static ALLOCATOR: CachingAllocator<MiMalloc> = CachingAllocator::new(MiMalloc);
 
 fn main() -> ExitCode {
     let cli = cli::Cli::parse();
     match run(&cli) {
-        Ok(reply) => reply.print(cli.command.wants_json()),
-        Err(error) => failure::print(&error),
+        Ok(output) => output.print(cli.command.wants_json()),
+        Err(error) => stderr::report(&error),
     }
 }
 
-fn run(cli: &cli::Cli) -> anyhow::Result<reply::Reply> {
+fn run(cli: &cli::Cli) -> anyhow::Result<output::Output> {
     environment::identify();
-    // First, while there is one thread only.
-    threads::configure(cli.shared.threads)?;
+    // Before any other thread starts: this changes the environment.
+    threads::configure(cli.global.threads)?;
     interrupt::install(interrupt::advice(&cli.command)).context("cannot listen for Ctrl-C")?;
     commands::run(cli)
 }

@@ -1,6 +1,6 @@
-//! How much memory this machine, or the container that the program runs in, has.
+//! Total memory of the machine or, if smaller, the limit of the container.
 
-/// Bytes in all; `None` where the system does not say.
+/// Total memory in bytes; `None` where the system does not report it.
 pub(crate) fn total_bytes() -> Option<u64> {
     let read = |path: &str| std::fs::read_to_string(path).ok();
     let machine = read("/proc/meminfo").as_deref().and_then(mem_total);
@@ -8,7 +8,7 @@ pub(crate) fn total_bytes() -> Option<u64> {
     machine.into_iter().chain(container).min()
 }
 
-/// `MemTotal` of Linux's `/proc/meminfo`, which counts in KiB.
+/// `MemTotal` of Linux's `/proc/meminfo`, converted from KiB to bytes.
 fn mem_total(text: &str) -> Option<u64> {
     let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
     let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
@@ -20,7 +20,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_total_is_in_kibibytes() {
+    fn mem_total_is_converted_from_kib() {
         // proc_meminfo(5).
         let text = "MemTotal:       16314656 kB\nMemFree:         1234 kB\n";
         assert_eq!(mem_total(text), Some(16_314_656 * 1024));

@@ -1,14 +1,14 @@
-//! Indexed access to samples.
+//! The data set trait: indexed access to samples.
 
 use crate::Result;
 use rand::RngCore;
 
-/// A finite, indexed collection whose items are made on demand.
+/// A data set: a finite, indexed collection whose items are loaded on demand.
 pub trait Dataset: Send + Sync {
-    /// What it holds.
+    /// Type of an item.
     type Item;
 
-    /// How many.
+    /// Number of items.
     fn len(&self) -> usize;
 
     /// Whether there are none.
@@ -16,14 +16,14 @@ pub trait Dataset: Send + Sync {
         self.len() == 0
     }
 
-    /// Item `index`.
+    /// Loads item `index`.
     ///
     /// # Errors
     /// When `index` is out of range, or the item cannot be read or is not what it should be.
     fn get(&self, index: usize) -> Result<Self::Item>;
 
-    /// Item `index` as training is to see it this time: where items are changed at random, `rng` says
-    /// how. As it is, otherwise.
+    /// Loads item `index` for training, with random data augmentation from `rng` where the data set has
+    /// any; otherwise as [`get`](Self::get).
     ///
     /// # Errors
     /// As [`get`](Self::get).

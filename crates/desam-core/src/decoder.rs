@@ -1,17 +1,18 @@
-//! The trained mask decoder's side of the meeting point.
+//! The mask decoder trait, its inputs and its outputs.
 
 use crate::{ImageFeatures, PromptEmbedding};
 use candle_core::{Result, Tensor};
 
-/// What a decoder computes once an image, whatever the prompt.
+/// Decoder inputs that depend on the image alone, computed once an image.
 #[derive(Debug, Clone)]
 pub struct ImageContext {
     /// The encoder's embedding, `[B, E, G, G]`.
     pub embedding: Tensor,
     /// Positional encoding of the grid, `[1, E, G, G]`.
     pub position: Tensor,
-    /// A decoder's own prompt-independent maps, from the coarsest to the finest; may be empty.
-    pub levels: Vec<Tensor>,
+    /// The decoder's own prompt-independent feature maps, from the coarsest level to the finest; may
+    /// be empty.
+    pub levels: Vec<LevelContext>,
 }
 
 impl ImageContext {
@@ -20,30 +21,60 @@ impl ImageContext {
         Ok(Self {
             embedding: self.embedding.narrow(0, index, 1)?,
             position: self.position.clone(),
-            levels: self.levels.iter().map(|l| l.narrow(0, index, 1)).collect::<Result<_>>()?,
+            levels: self.levels.iter().map(|l| l.image(index)).collect::<Result<_>>()?,
         })
     }
 }
 
-/// What a decoder has understood of `N` prompts before it draws a mask.
+/// The prompt-independent features of one resolution level of a decoder.
 #[derive(Debug, Clone)]
-pub struct PromptReading {
-    /// All predicted IoU, `[N, K]`, with no sigmoid. DeSAM uses the first. A decoder that predicts
-    /// none says 1, which is what the official program counts a mask as whose IoU it does not ask.
+pub enum LevelContext {
+    /// A feature map, `[B, C, H, W]`.
+    Map(Tensor),
+    /// A feature map's contribution to the first convolutions of the residual block that
+    /// concatenates it with the prompt's features. A convolution is linear in its input channels, so
+    /// many prompts can share this one.
+    Convolved {
+        /// From the main branch's 3×3 convolution, `[B, O, H, W]`.
+        main: Tensor,
+        /// From the shortcut's 1×1 convolution, `[B, O, H, W]`.
+        shortcut: Tensor,
+    },
+}
+
+impl LevelContext {
+    /// The level of image `index` alone, `B = 1`.
+    pub fn image(&self, index: usize) -> Result<Self> {
+        Ok(match self {
+            Self::Map(map) => Self::Map(map.narrow(0, index, 1)?),
+            Self::Convolved { main, shortcut } => Self::Convolved {
+                main: main.narrow(0, index, 1)?,
+                shortcut: shortcut.narrow(0, index, 1)?,
+            },
+        })
+    }
+}
+
+/// Decoder outputs for `N` prompts, computed before any mask is decoded.
+#[derive(Debug, Clone)]
+pub struct PromptOutput {
+    /// Predicted IoU of all mask tokens, `[N, K]`, without a sigmoid. DeSAM uses the first. A decoder
+    /// without an IoU head has 1 everywhere, the value that the official program gives masks whose
+    /// IoU it does not predict.
     pub iou_all: Tensor,
-    /// The mask tokens after the transformer, `[N, K, E]`; zeros where there is none.
+    /// The mask tokens after the transformer, `[N, K, E]`; zeros from a decoder without a transformer.
     pub mask_tokens: Tensor,
     /// The image tokens after the transformer, PRIM's mask embedding, `[N, E, G, G]`.
     pub mask_embedding: Tensor,
 }
 
-impl PromptReading {
+impl PromptOutput {
     /// The predicted IoU that ranks prompts, `[N, 1]`.
     pub fn iou(&self) -> Result<Tensor> {
         self.iou_all.narrow(1, 0, 1)
     }
 
-    /// The readings of prompts `start .. start + len` alone.
+    /// The outputs of prompts `start .. start + len` alone.
     pub fn narrow(&self, start: usize, len: usize) -> Result<Self> {
         Ok(Self {
             iou_all: self.iou_all.narrow(0, start, len)?,
@@ -53,78 +84,93 @@ impl PromptReading {
     }
 }
 
-/// Masks and how good the decoder thinks they are.
+/// Mask logits with their predicted IoU: the input of a [`Loss`](crate::Loss).
 #[derive(Debug, Clone)]
 pub struct MaskPrediction {
     /// Mask logits, `[N, 1, M, M]`.
     pub logits: Tensor,
-    /// Predicted IoU, `[N, 1]`, with no sigmoid.
+    /// Predicted IoU, `[N, 1]`, without a sigmoid.
     pub iou: Tensor,
-    /// Logits of the heads that deep supervision compares beside the mask, from finer to coarser,
-    /// `[N, 1, M/2, M/2]`, `[N, 1, M/4, M/4]`, …; empty where it is not asked for.
+    /// Logits of the auxiliary heads for deep supervision, from finer to coarser,
+    /// `[N, 1, M/2, M/2]`, `[N, 1, M/4, M/4]`, …; empty without deep supervision.
     pub coarser: Vec<Tensor>,
 }
 
 impl MaskPrediction {
-    /// Without deep supervision.
+    /// A prediction without deep supervision.
     pub fn new(logits: Tensor, iou: Tensor) -> Self {
         Self { logits, iou, coarser: Vec::new() }
     }
 }
 
-/// A mask decoder in three steps, so that what depends on less is computed less often: the image
-/// once, the predicted IoU for every prompt, the mask only for prompts that deserve one.
+/// A trained mask decoder: image features and prompts in, mask logits and predicted IoU out.
 ///
-/// `B` images meet `N` prompts as `B = N` (one prompt an image) or `B = 1` (all for that image).
+/// It runs in three steps, so that what depends on less is computed less often:
+/// [`context`](Self::context) once an image, [`encode_prompts`](Self::encode_prompts) for every
+/// prompt, [`decode_masks`](Self::decode_masks) only for prompts whose predicted IoU deserves a mask.
+///
+/// `B` images are combined with `N` prompts as `B = N` (one prompt an image) or `B = 1` (all prompts
+/// are for that image).
+///
+/// # Determinism
+///
+/// The same inputs in the same batch give the same bits. A prompt's bits may depend on the
+/// composition of its batch, because matrix multiplications of other sizes may sum in another order;
+/// [`PromptReader::batch_invariant`] says where they do not.
 pub trait MaskDecoder: Send + Sync {
-    /// Everything that does not depend on the prompt. `position` is the prompt encoder's
-    /// `[1, E, G, G]`.
+    /// Computes everything that does not depend on the prompt. `position` is the prompt encoder's
+    /// positional encoding, `[1, E, G, G]`.
     ///
     /// # Errors
     /// When the features do not have the taps and channels this decoder was built for.
     fn context(&self, features: &ImageFeatures, position: &Tensor) -> Result<ImageContext>;
 
-    /// Reads `N` prompts: predicted IoU and what drawing needs.
+    /// Predicts the IoU of `N` prompts, and what decoding their masks needs.
     ///
     /// # Errors
     /// When `B` is neither 1 nor `N`, or shapes do not fit.
-    fn read(&self, context: &ImageContext, prompts: &PromptEmbedding) -> Result<PromptReading>;
+    fn encode_prompts(
+        &self,
+        context: &ImageContext,
+        prompts: &PromptEmbedding,
+    ) -> Result<PromptOutput>;
 
-    /// Draws the mask logits `[N, 1, M, M]` of prompts that were read.
+    /// Decodes the mask logits `[N, 1, M, M]` of encoded prompts.
     ///
     /// # Errors
-    /// When the reading does not belong to a context of this decoder.
-    fn draw(&self, context: &ImageContext, reading: &PromptReading) -> Result<Tensor>;
+    /// When `output` does not belong to a context of this decoder.
+    fn decode_masks(&self, context: &ImageContext, output: &PromptOutput) -> Result<Tensor>;
 
-    /// Draws the mask logits and what deep supervision compares beside them, from the finest to the
-    /// coarsest: `[N, 1, M, M]`, `[N, 1, M/2, M/2]`, …. The first are those of
-    /// [`draw`](Self::draw), and the only ones unless the decoder was built for deep supervision.
+    /// Decodes the mask logits and those of the auxiliary heads for deep supervision, from the finest
+    /// to the coarsest: `[N, 1, M, M]`, `[N, 1, M/2, M/2]`, …. The first are those of
+    /// [`decode_masks`](Self::decode_masks), and the only ones unless the decoder was built for deep
+    /// supervision.
     ///
     /// # Errors
-    /// As [`draw`](Self::draw).
-    fn draw_heads(&self, context: &ImageContext, reading: &PromptReading) -> Result<Vec<Tensor>> {
-        Ok(vec![self.draw(context, reading)?])
+    /// As [`decode_masks`](Self::decode_masks).
+    fn decode_heads(&self, context: &ImageContext, output: &PromptOutput) -> Result<Vec<Tensor>> {
+        Ok(vec![self.decode_masks(context, output)?])
     }
 
-    /// Whether the readings' IoU are predictions. Where they are not, something else must rank
+    /// Whether the outputs' IoU are predictions. Where they are not, something else must rank
     /// prompts.
     fn predicts_iou(&self) -> bool {
         true
     }
 
-    /// Whether two prompts of one image can have different masks. Where they cannot, one need be
-    /// drawn.
+    /// Whether two prompts of one image can have different masks. Where they cannot, decoding one
+    /// suffices.
     fn mask_follows_prompt(&self) -> bool {
         true
     }
 
-    /// A reader for many prompts of one image, where nothing is to be trained: what they share
-    /// need not be computed for each. Unless a decoder knows better, every prompt is read anew.
+    /// A reader for many prompts of one image at inference, which may compute once what they share.
+    /// By default a [`SequentialReader`].
     ///
     /// # Errors
-    /// When the context is not of this decoder.
+    /// When the context does not belong to this decoder.
     fn reader<'a>(&'a self, context: &'a ImageContext) -> Result<Box<dyn PromptReader + 'a>> {
-        Ok(Box::new(OneByOne { decoder: self, context }))
+        Ok(Box::new(SequentialReader { decoder: self, context }))
     }
 
     /// All three steps at once.
@@ -138,63 +184,73 @@ pub trait MaskDecoder: Send + Sync {
         prompts: &PromptEmbedding,
     ) -> Result<MaskPrediction> {
         let context = self.context(features, position)?;
-        let reading = self.read(&context, prompts)?;
-        let mut heads = self.draw_heads(&context, &reading)?;
+        let output = self.encode_prompts(&context, prompts)?;
+        let mut heads = self.decode_heads(&context, &output)?;
         if heads.is_empty() {
-            candle_core::bail!("the decoder drew no mask");
+            candle_core::bail!("the decoder returned no mask");
         }
-        Ok(MaskPrediction { logits: heads.remove(0), iou: reading.iou()?, coarser: heads })
+        Ok(MaskPrediction { logits: heads.remove(0), iou: output.iou()?, coarser: heads })
     }
 }
 
-/// Reads prompts of one image, for prediction: the numbers carry no gradients. Which other prompts
-/// are read along with one changes nothing about it, to the last bit.
+/// Inference over many prompts of one image, without gradients.
 pub trait PromptReader {
-    /// As [`MaskDecoder::read`], up to rounding.
+    /// As [`MaskDecoder::encode_prompts`], up to rounding.
     ///
     /// # Errors
     /// When shapes do not fit.
-    fn read(&mut self, prompts: &PromptEmbedding) -> Result<PromptReading>;
+    fn encode_prompts(&mut self, prompts: &PromptEmbedding) -> Result<PromptOutput>;
 
-    /// The predicted IoU alone, `[N, 1]`: that of [`read`](Self::read), to the last bit.
+    /// The predicted IoU alone, `[N, 1]`: that of [`encode_prompts`](Self::encode_prompts), to the
+    /// last bit.
     ///
     /// # Errors
     /// When shapes do not fit.
-    fn iou(&mut self, prompts: &PromptEmbedding) -> Result<Tensor> {
-        self.read(prompts)?.iou()
+    fn predict_iou(&mut self, prompts: &PromptEmbedding) -> Result<Tensor> {
+        self.encode_prompts(prompts)?.iou()
+    }
+
+    /// Whether a prompt's bits are the same whichever prompts it is batched with, and however many.
+    /// By default not promised.
+    fn batch_invariant(&self) -> bool {
+        false
     }
 }
 
-/// The reader of a decoder that has none of its own: one prompt after the other by
-/// [`MaskDecoder::read`], so that none depends on the others.
+/// The default [`PromptReader`]: one prompt after the other, each by
+/// [`MaskDecoder::encode_prompts`], so that none depends on the others.
 #[derive(Clone, Copy)]
-pub struct OneByOne<'a, D: ?Sized> {
-    /// Whose prompts are read.
+pub struct SequentialReader<'a, D: ?Sized> {
+    /// The decoder.
     pub decoder: &'a D,
     /// The image.
     pub context: &'a ImageContext,
 }
 
-impl<D: ?Sized> std::fmt::Debug for OneByOne<'_, D> {
+impl<D: ?Sized> std::fmt::Debug for SequentialReader<'_, D> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("OneByOne").field("context", self.context).finish_non_exhaustive()
+        f.debug_struct("SequentialReader").field("context", self.context).finish_non_exhaustive()
     }
 }
 
-impl<D: MaskDecoder + ?Sized> PromptReader for OneByOne<'_, D> {
-    fn read(&mut self, prompts: &PromptEmbedding) -> Result<PromptReading> {
+impl<D: MaskDecoder + ?Sized> PromptReader for SequentialReader<'_, D> {
+    fn encode_prompts(&mut self, prompts: &PromptEmbedding) -> Result<PromptOutput> {
         let one = |i: usize| {
             let (sparse, dense) = (prompts.sparse.narrow(0, i, 1)?, prompts.dense.narrow(0, i, 1)?);
-            self.decoder.read(self.context, &PromptEmbedding { sparse, dense })
+            self.decoder.encode_prompts(self.context, &PromptEmbedding { sparse, dense })
         };
         let all = (0..prompts.dense.dim(0)?).map(one).collect::<Result<Vec<_>>>()?;
-        let join = |pick: fn(&PromptReading) -> &Tensor| {
+        let join = |pick: fn(&PromptOutput) -> &Tensor| {
             Tensor::cat(&all.iter().map(pick).collect::<Vec<_>>(), 0)
         };
-        Ok(PromptReading {
-            iou_all: join(|r| &r.iou_all)?,
-            mask_tokens: join(|r| &r.mask_tokens)?,
-            mask_embedding: join(|r| &r.mask_embedding)?,
+        Ok(PromptOutput {
+            iou_all: join(|o| &o.iou_all)?,
+            mask_tokens: join(|o| &o.mask_tokens)?,
+            mask_embedding: join(|o| &o.mask_embedding)?,
         })
+    }
+
+    fn batch_invariant(&self) -> bool {
+        true
     }
 }

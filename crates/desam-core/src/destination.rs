@@ -1,13 +1,13 @@
-//! Output destinations: which file a path stands for, and whether it may be replaced.
+//! Output destinations: resolution of a path to the file to replace, or to a stream.
 
 use std::fs::{self, File};
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
-/// Symbolic links that are followed before a path counts as a loop, as Linux has it.
+/// Limit on symbolic links in a chain, Linux's; beyond it a path counts as a loop.
 const MAX_LINKS: usize = 40;
 
-/// Where output for a path goes.
+/// Destination of output to a path.
 ///
 /// A regular file is replaced as a whole, by a rename. That is wrong for anything else: a rename
 /// onto `/dev/null` or a FIFO replaces the node itself, one onto a symbolic link replaces the link,
@@ -25,8 +25,8 @@ const MAX_LINKS: usize = 40;
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Destination {
-    /// A regular file, or a path where nothing is yet. Symbolic links have been followed: the path
-    /// is that of the file itself.
+    /// A regular file, existing or not. Symbolic links are resolved: the path is that of the file
+    /// itself.
     File(PathBuf),
     /// A device, a FIFO or an open descriptor of this process, opened for writing. It is written to
     /// directly.
@@ -57,7 +57,7 @@ impl Destination {
         }
     }
 
-    /// The regular file that output for `path` makes or replaces, links followed; `None` for devices,
+    /// The regular file that output to `path` creates or replaces, links resolved; `None` for devices,
     /// FIFOs and descriptors, which are not opened here, and for what [`of`](Self::of) refuses.
     pub fn file(path: &Path) -> Option<PathBuf> {
         let is_file = match fs::metadata(path) {
@@ -68,13 +68,13 @@ impl Destination {
     }
 
     /// Whether writing to `path` would replace a regular file that is there. False for devices,
-    /// FIFOs and descriptors: they hold nothing that could be lost.
+    /// FIFOs and descriptors, whose content cannot be lost.
     pub fn replaces(path: &Path) -> bool {
         descriptor(path).is_none() && fs::metadata(path).is_ok_and(|found| found.is_file())
     }
 }
 
-/// The path at the end of a chain of symbolic links; it need not exist.
+/// Resolves a chain of symbolic links; the target need not exist.
 fn resolve(path: &Path) -> io::Result<PathBuf> {
     let mut path = path.to_path_buf();
     for _ in 0..MAX_LINKS {
@@ -86,7 +86,7 @@ fn resolve(path: &Path) -> io::Result<PathBuf> {
     Err(io::Error::other("too many symbolic links, or links in a loop"))
 }
 
-/// What a symbolic link points to; `None` where `path` is none.
+/// Target of a symbolic link; `None` where `path` is not one.
 fn next_link(path: &Path) -> io::Result<Option<PathBuf>> {
     match fs::symlink_metadata(path) {
         Ok(found) if found.is_symlink() => {
@@ -122,7 +122,7 @@ impl Descriptor {
         match self.0 {
             1 => Ok(io::stdout().as_fd().try_clone_to_owned()?.into()),
             2 => Ok(io::stderr().as_fd().try_clone_to_owned()?.into()),
-            // Opening a descriptor's name again opens the file anew, at its beginning.
+            // Opening a descriptor's path would open the file again, at offset 0.
             _ if fs::metadata(path)?.is_file() => File::options().append(true).open(path),
             _ => File::options().write(true).open(path),
         }
@@ -230,7 +230,7 @@ mod tests {
         assert!(matches!(Destination::of(&null).unwrap(), Destination::Stream(_)));
         let _listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
         assert!(Destination::of(&socket).unwrap_err().to_string().contains("socket"));
-        // Opening a FIFO waits for a reader; asking whether it is replaced does not.
+        // Opening a FIFO waits for a reader; `would_replace` does not open it.
         if Command::new("mkfifo").arg(&fifo).status().is_ok_and(|s| s.success()) {
             assert!(!Destination::replaces(&fifo));
         }

@@ -3,8 +3,8 @@
 use crate::{Error, Point, Prompt, PromptBox, Result};
 use candle_core::{DType, Tensor};
 
-/// `N` prompts of one kind: the same number of points each, all with a box or none, all with a
-/// mask or none. This is what a prompt encoder takes.
+/// A batch of `N` prompts of one kind, the prompt encoder's input: the same number of points each, all
+/// with a box or none, all with a mask or none.
 #[derive(Debug, Clone)]
 pub struct Prompts {
     prompts: Vec<Prompt>,
@@ -12,7 +12,7 @@ pub struct Prompts {
 }
 
 impl Prompts {
-    /// Points and boxes.
+    /// A batch of points and boxes.
     ///
     /// # Errors
     /// When there is no prompt, when the prompts differ in kind, or when a coordinate is not
@@ -35,15 +35,13 @@ impl Prompts {
             let finite = p.points.iter().all(|q| q.x.is_finite() && q.y.is_finite())
                 && p.bbox.is_none_or(|b| [b.x0, b.y0, b.x1, b.y1].iter().all(|v| v.is_finite()));
             if !finite {
-                return Err(Error::Prompts(format!(
-                    "prompt {i} has a coordinate that is no number"
-                )));
+                return Err(Error::Prompts(format!("prompt {i} has a non-finite coordinate")));
             }
         }
         Ok(Self { prompts, masks: None })
     }
 
-    /// One point a prompt.
+    /// A batch with one point a prompt.
     ///
     /// # Errors
     /// As [`Prompts::new`].
@@ -51,7 +49,7 @@ impl Prompts {
         Self::new(points.iter().copied().map(Prompt::point).collect())
     }
 
-    /// One box a prompt.
+    /// A batch with one box a prompt.
     ///
     /// # Errors
     /// As [`Prompts::new`].
@@ -59,7 +57,7 @@ impl Prompts {
         Self::new(boxes.iter().copied().map(Prompt::boxed).collect())
     }
 
-    /// Mask prompts alone, logits `[N, 1, M, M]`.
+    /// A batch of mask prompts alone, logits `[N, 1, M, M]`.
     ///
     /// # Errors
     /// When the tensor is not four-dimensional with one channel.
@@ -118,7 +116,7 @@ impl Prompts {
     }
 }
 
-/// What the frozen prompt encoder makes of `N` prompts.
+/// Embedding of `N` prompts: the prompt encoder's output.
 #[derive(Debug, Clone)]
 pub struct PromptEmbedding {
     /// Tokens for points and box corners, `[N, T, E]`; `T` may be 0.
@@ -128,8 +126,8 @@ pub struct PromptEmbedding {
 }
 
 impl PromptEmbedding {
-    /// The same in another type. What is one number seen many times, as the "no mask" vector at
-    /// every pixel of every prompt, stays so.
+    /// Casts the embedding to another type. Broadcast dimensions (strides of 0) stay broadcast, such as
+    /// the "no mask" vector at every pixel of every prompt: only distinct values are cast.
     ///
     /// # Errors
     /// When a tensor operation fails.
@@ -141,7 +139,7 @@ impl PromptEmbedding {
             }
         }
         let dense = once.to_dtype(dtype)?.broadcast_as(shape)?;
-        // Of a mask alone there are no tokens, and a GPU does not start a cast of nothing.
+        // A mask prompt alone has no tokens, and CUDA refuses to launch a cast of an empty tensor.
         let sparse = match self.sparse.elem_count() {
             0 => Tensor::zeros(self.sparse.shape(), dtype, self.sparse.device())?,
             _ => self.sparse.to_dtype(dtype)?,
@@ -168,7 +166,7 @@ mod tests {
     use candle_core::Device;
 
     #[test]
-    fn another_type_copies_no_number_that_is_seen_many_times() {
+    fn a_cast_keeps_broadcast_dimensions() {
         let vector = Tensor::new(&[1.5f32, -2.0], &Device::Cpu).unwrap();
         let dense = vector.reshape((1, 2, 1, 1)).unwrap().broadcast_as((3, 2, 4, 4)).unwrap();
         let sparse = Tensor::zeros((3, 1, 2), DType::F32, &Device::Cpu).unwrap();
@@ -178,13 +176,13 @@ mod tests {
         let back = half.dense.to_dtype(DType::F32).unwrap();
         let numbers = |t: &Tensor| t.flatten_all().unwrap().to_vec1::<f32>().unwrap();
         assert_eq!(numbers(&back), numbers(&dense));
-        // Different numbers are all kept.
+        // Distinct values are all kept.
         let ramp = Tensor::arange(0f32, 4.0, &Device::Cpu).unwrap().reshape((1, 1, 2, 2)).unwrap();
         let sparse = Tensor::zeros((1, 0, 1), DType::F32, &Device::Cpu).unwrap();
         let ramp_alone = PromptEmbedding { sparse, dense: ramp.clone() };
         let same = ramp_alone.to_dtype(DType::F32).unwrap();
         assert_eq!(numbers(&same.dense), numbers(&ramp));
-        // No tokens are none in another type.
+        // An empty tensor of tokens stays empty in another type.
         let none = ramp_alone.to_dtype(DType::BF16).unwrap().sparse;
         assert_eq!((none.dims(), none.dtype()), (&[1, 0, 1][..], DType::BF16));
     }

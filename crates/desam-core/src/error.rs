@@ -1,6 +1,6 @@
-//! What can go wrong in the vocabulary itself, and the envelope for what goes wrong behind a trait.
+//! Errors of this crate, and the wrapper for errors of implementations of its traits.
 
-/// Any error, behind a trait object; what an implementor outside this workspace may return.
+/// Any error, boxed; for implementors outside this workspace.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync + 'static>;
 
 /// Result of the traits that are not tensor forwards.
@@ -20,21 +20,21 @@ pub enum Error {
         /// The one that was given.
         found: String,
     },
-    /// Numbers that describe no image encoder.
+    /// Sizes that no image encoder has.
     #[error("encoder: expected {expected}, found {found}")]
     Spec {
-        /// What fits.
+        /// The sizes that fit.
         expected: String,
-        /// What was given.
+        /// The sizes that were given.
         found: String,
     },
-    /// A set of prompts that no encoder could read.
+    /// A batch of prompts that cannot be encoded.
     #[error("prompts: {0}")]
     Prompts(String),
-    /// An affine that maps voxels to no volume.
+    /// An affine without an inverse.
     #[error("affine is not invertible: rows {0:?}")]
     Affine([[f64; 4]; 3]),
-    /// A precision that only a GPU computes in.
+    /// A precision that is supported on GPUs only.
     #[error("{0} is for a GPU: on the CPU compute in f32, which is faster and more exact there")]
     Precision(crate::Precision),
     /// The work was stopped by its caller; see [`CancellationToken`](crate::CancellationToken).
@@ -55,7 +55,7 @@ impl Error {
         Self::External(source.into())
     }
 
-    /// A [`Error::Shape`] from anything that prints.
+    /// An [`Error::Shape`] from values with `Debug`.
     pub fn shape(
         what: impl Into<String>,
         expected: impl std::fmt::Debug,

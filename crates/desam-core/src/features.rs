@@ -3,7 +3,7 @@
 use crate::EncoderSpec;
 use candle_core::{DType, Device, Result, Tensor};
 
-/// What the frozen encoder says about a batch of images.
+/// Features of a batch of images: the image encoder's output.
 #[derive(Debug, Clone)]
 pub struct ImageFeatures {
     /// Outputs of intermediate global-attention blocks, `[B, C, G, G]` each, in depth order.
@@ -33,7 +33,7 @@ impl ImageFeatures {
         self.map(|t| t.to_device(device))
     }
 
-    /// Batches of features, one after the other along `B`.
+    /// Concatenates batches of features along `B`.
     ///
     /// # Errors
     /// When `parts` is empty or the parts differ in taps or shapes.
@@ -66,7 +66,7 @@ impl ImageFeatures {
 
 /// A frozen image encoder: SAM's ViT, a cache on disk, or a third party's backbone.
 pub trait ImageEncoder: Send + Sync {
-    /// What it takes and gives.
+    /// Input and output sizes.
     fn spec(&self) -> &EncoderSpec;
 
     /// Encodes normalised pixels `[B, 3, S, S]`.

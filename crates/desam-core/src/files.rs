@@ -1,4 +1,4 @@
-//! Opening files whose names come from a user or from another file.
+//! Opening files whose names are untrusted: from a user or from another file.
 
 use std::fmt;
 use std::fs::{File, FileType};
@@ -6,15 +6,15 @@ use std::io::{Error, ErrorKind, Read, Result};
 use std::path::Path;
 
 /// Opens a regular file for reading. Anything else is refused before it is opened: opening a named
-/// pipe blocks until somebody writes to it, and reading a device may never end.
+/// pipe blocks until it has a writer, and reading a device may never end.
 ///
 /// # Errors
 /// As [`File::open`]; of the kind [`ErrorKind::InvalidInput`], with a [`NotRegular`] inside, when
-/// `path` is no regular file.
+/// `path` is not a regular file.
 pub fn open_regular(path: &Path) -> Result<File> {
     expect_regular(std::fs::metadata(path)?.file_type())?;
     let file = File::open(path)?;
-    // The name may have come to mean something else since.
+    // Checked again on the open file: the name may have been replaced in between (TOCTOU).
     expect_regular(file.metadata()?.file_type())?;
     Ok(file)
 }
@@ -39,10 +39,10 @@ pub fn read_regular_to_string(path: &Path) -> Result<String> {
     Ok(text)
 }
 
-/// Why a file was not opened.
+/// Error for a path that is not a regular file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NotRegular {
-    /// What it is: `a folder`, `a named pipe`, …
+    /// Its kind: `a folder`, `a named pipe`, …
     pub kind: &'static str,
 }
 

@@ -1,7 +1,29 @@
-//! The vocabulary of DeSAM: what flows between its parts, and the traits they meet through.
+//! Core types and traits of DeSAM (decoupled Segment Anything for medical images).
 //!
-//! Nothing here does arithmetic worth timing. A third party's image encoder, prompt sampler,
-//! decoder, loss, metric or file reader implements a trait of this crate and fits into the rest.
+//! - **Types** of what the other crates exchange: volumes and masks ([`Volume`], [`LabelVolume`],
+//!   [`BinaryMask`]), prompts ([`Prompt`]), features, embeddings and predictions.
+//! - **Traits** for the replaceable parts: image encoder, prompt encoder, mask decoder, prompt sampler,
+//!   loss, data set, progress.
+//! - **Utilities**: [`pipeline`] (prefetching), [`CancellationToken`], [`named!`] enums, output
+//!   [`Destination`]s, [`temporary`] files of atomic writes, paths as [`text`].
+//!
+//! Everything on tensors is behind the feature `tensor`, on by default; without it candle is not
+//! compiled.
+//!
+//! ```
+//! use desam_core::{Affine, BinaryMask, Grid, Volume};
+//!
+//! # fn main() -> Result<(), desam_core::Error> {
+//! // Two slices of 3 rows by 4 columns, voxels of 0.5 × 0.5 × 3 mm.
+//! let grid = Grid { dims: [4, 3, 2], affine: Affine::from_spacing([0.5, 0.5, 3.0]) };
+//! let volume = Volume::new(grid, vec![0.0; grid.len()])?;
+//! assert_eq!(volume.slice(1).map(<[f32]>::len), Some(12));
+//!
+//! let mask = BinaryMask::new(2, 3, vec![0, 1, 1, 0, 0, 0])?;
+//! assert_eq!(mask.area(), 2);
+//! # Ok(())
+//! # }
+//! ```
 //!
 //! # Letters used in shapes
 //!
@@ -48,7 +70,8 @@ pub use cancel::{CancellableProgress, CancellationToken};
 pub use dataset::Dataset;
 #[cfg(feature = "tensor")]
 pub use decoder::{
-    ImageContext, MaskDecoder, MaskPrediction, OneByOne, PromptReader, PromptReading,
+    ImageContext, LevelContext, MaskDecoder, MaskPrediction, PromptOutput, PromptReader,
+    SequentialReader,
 };
 pub use destination::Destination;
 #[cfg(feature = "tensor")]
@@ -64,9 +87,9 @@ pub use precision::Precision;
 pub use progress::{Progress, Quiet};
 pub use prompt::{Point, PointLabel, Prompt, PromptBox, PromptSampler, SampledPrompt};
 pub use spec::EncoderSpec;
-pub use volume::{Affine, Grid, LabelVolume, Volume, VolumeReader};
+pub use volume::{Affine, Grid, LabelVolume, Volume};
 
-/// What [`named!`] expands to needs these.
+/// Used by the expansion of [`named!`].
 #[doc(hidden)]
 pub mod __private {
     pub use crate::named::deserialize;

@@ -1,18 +1,18 @@
-//! What training minimises.
+//! The loss trait, its target and its value.
 
 use crate::MaskPrediction;
 use candle_core::{Result, Tensor};
 
-/// What a prediction is compared with.
+/// Target of a loss: the ground truth.
 #[derive(Debug, Clone)]
 pub struct LossTarget {
     /// Ground truth, 0 or 1, `[N, 1, M, M]`, in the logits' type.
     pub mask: Tensor,
-    /// What the IoU head should say, `[N, 1]`; `None` where the mode does not train it.
+    /// Target of the predicted IoU, `[N, 1]`; `None` where the mode does not train it.
     pub iou: Option<Tensor>,
 }
 
-/// One named part of a loss.
+/// A named term of a loss.
 #[derive(Debug, Clone)]
 pub struct LossTerm {
     /// `dice`, `bce`, `mse`, …
@@ -23,20 +23,20 @@ pub struct LossTerm {
     pub value: Tensor,
 }
 
-/// A loss with its parts.
+/// Value of a loss, with its terms.
 #[derive(Debug, Clone)]
 pub struct LossValue {
     /// The weighted sum, a scalar; what `backward` starts from.
     pub total: Tensor,
-    /// The parts, in a fixed order.
+    /// The terms, in a fixed order.
     pub terms: Vec<LossTerm>,
 }
 
 /// A differentiable loss on masks and predicted IoU.
 pub trait Loss: Send + Sync {
-    /// Compares a prediction with its target.
+    /// Computes the loss of a prediction.
     ///
     /// # Errors
-    /// When shapes differ or the target lacks a part that this loss needs.
+    /// When shapes differ or the target lacks the IoU that this loss needs.
     fn forward(&self, prediction: &MaskPrediction, target: &LossTarget) -> Result<LossValue>;
 }

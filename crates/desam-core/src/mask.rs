@@ -1,4 +1,4 @@
-//! One binary mask of one slice, on the host.
+//! Binary mask of a slice, on the host.
 
 use crate::{Error, PromptBox, Result};
 
@@ -23,7 +23,7 @@ impl BinaryMask {
         Ok(Self { height, width, data })
     }
 
-    /// A mask with nothing in it.
+    /// A mask without foreground.
     pub fn empty(height: usize, width: usize) -> Self {
         Self { height, width, data: vec![0; height * width] }
     }
@@ -43,7 +43,7 @@ impl BinaryMask {
         &self.data
     }
 
-    /// The values, row by row, given away.
+    /// Consumes `self` and returns the values, row by row.
     pub fn into_data(self) -> Vec<u8> {
         self.data
     }
@@ -75,7 +75,7 @@ impl BinaryMask {
         self.area() - rows.map(kept).sum::<usize>()
     }
 
-    /// The tight box of the foreground, `x1` and `y1` being the last foreground column and row
+    /// The bounding box of the foreground, `x1` and `y1` being the last foreground column and row
     /// (SAM's convention), or `None` for an empty mask.
     pub fn bounding_box(&self) -> Option<PromptBox> {
         let mut found: Option<[usize; 4]> = None;

@@ -3,7 +3,7 @@
 use crate::{BinaryMask, Result};
 use rand::RngCore;
 
-/// What a point says about the pixel it stands on.
+/// Label of a point prompt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PointLabel {
@@ -11,7 +11,7 @@ pub enum PointLabel {
     Foreground,
     /// SAM's label 0: it does not.
     Background,
-    /// SAM's label -1: no point at all, a place holder.
+    /// SAM's label -1: padding, not a point.
     Padding,
 }
 
@@ -24,7 +24,7 @@ pub struct Point {
     pub x: f32,
     /// Row, downwards, in input pixels.
     pub y: f32,
-    /// What the point says.
+    /// Foreground, background or padding.
     pub label: PointLabel,
 }
 
@@ -73,18 +73,18 @@ impl Prompt {
     }
 }
 
-/// A prompt drawn for training, with the IoU that PRIM should predict for it.
+/// A training prompt, with the IoU that PRIM should predict for it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SampledPrompt {
     /// The prompt, in pixels of the encoder's input.
     pub prompt: Prompt,
-    /// The target of the IoU head, where the mode has one.
+    /// Target of the IoU head, where the mode trains it.
     pub iou_target: Option<f32>,
 }
 
-/// Draws training prompts from a ground-truth mask.
+/// Sampler of training prompts from a ground-truth mask.
 pub trait PromptSampler: Send + Sync {
-    /// One prompt for `mask`, a slice's ground truth on any grid, in pixels of an encoder input
+    /// Samples one prompt for `mask`, a slice's ground truth on any grid, in pixels of an encoder input
     /// of side `input_side`.
     ///
     /// # Errors

@@ -1,21 +1,21 @@
-//! Paths in JSON, for `#[serde(with = "desam_core::serde_path")]`.
+//! Lossless paths in JSON, for `#[serde(with = "desam_core::serde_path")]`.
 //!
-//! Serde refuses a path that is not UTF-8. Here it is written as [`path_text`] has it, from which it
-//! is read back byte for byte; a path that is UTF-8 stays as it was.
+//! Serde refuses paths that are not UTF-8. Here they are escaped by [`path_text`], and read back byte
+//! for byte; UTF-8 paths are unchanged.
 
 use crate::text::{path_from_text, path_text};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::path::PathBuf;
 
-/// A field that holds paths: one, perhaps one, or several.
+/// A field of paths: one, an optional one, or several.
 pub trait PathField: Sized {
-    /// What takes its place in a file.
+    /// Its serialized form.
     type Text: Serialize + for<'de> Deserialize<'de>;
 
     /// The paths as text.
     fn to_text(&self) -> Self::Text;
 
-    /// The paths that `text` stands for.
+    /// The paths from their text.
     fn from_text(text: Self::Text) -> Self;
 }
 

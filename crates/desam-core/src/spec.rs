@@ -2,13 +2,13 @@
 
 use crate::{Error, Result};
 
-/// The most taps.
-const MOST_TAPS: usize = 1 << 10;
+/// Limit on taps.
+const MAX_TAPS: usize = 1 << 10;
 
-/// The most channels.
-const MOST_CHANNELS: usize = 1 << 16;
+/// Limit on channels.
+const MAX_CHANNELS: usize = 1 << 16;
 
-/// What an image encoder takes and gives, in numbers.
+/// Input and output sizes of an image encoder.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EncoderSpec {
@@ -27,12 +27,11 @@ impl EncoderSpec {
     /// product of sides and channels overflows.
     pub const LARGEST_SIDE: usize = 1 << 14;
 
-    /// Whether there can be such an encoder: to be asked of a spec that a file holds, before its
-    /// numbers are used.
+    /// Checks that such an encoder can exist. For specs from files, before their numbers are used.
     ///
     /// # Errors
-    /// When a side or a number of channels is 0 or out of any reason, or patches do not divide the
-    /// input.
+    /// [`Error::Spec`] when a side or a number of channels is 0 or above its limit, or the input side is
+    /// no multiple of the patch.
     pub fn validate(&self) -> Result<()> {
         let Self { input_side, patch, tap_channels, embedding_channels } = self;
         if *patch == 0 || *input_side == 0 || !input_side.is_multiple_of(*patch) {
@@ -43,11 +42,11 @@ impl EncoderSpec {
         let channels = tap_channels.iter().chain([embedding_channels]);
         if *input_side > Self::LARGEST_SIDE
             || self.mask_side() > Self::LARGEST_SIDE
-            || tap_channels.len() > MOST_TAPS
-            || channels.into_iter().any(|c| !(1..=MOST_CHANNELS).contains(c))
+            || tap_channels.len() > MAX_TAPS
+            || channels.into_iter().any(|c| !(1..=MAX_CHANNELS).contains(c))
         {
             let expected = format!(
-                "sides up to {}, up to {MOST_TAPS} taps, 1 to {MOST_CHANNELS} channels",
+                "sides up to {}, up to {MAX_TAPS} taps, 1 to {MAX_CHANNELS} channels",
                 Self::LARGEST_SIDE
             );
             return Err(Error::Spec { expected, found: format!("{self:?}") });
@@ -60,13 +59,13 @@ impl EncoderSpec {
         self.input_side / self.patch
     }
 
-    /// Side `M` of the mask logits that PIMM draws from this grid: it doubles the side once for
-    /// every tap but the deepest, so SAM's three taps give `4 G`.
+    /// Side `M` of PIMM's mask logits over this grid: it upsamples 2× for every tap but the deepest, so
+    /// SAM's three taps give `4 G`.
     pub fn mask_side(&self) -> usize {
         self.grid() << self.tap_channels.len().saturating_sub(1).min(16)
     }
 
-    /// Numbers in the features of one image, over all taps and the embedding.
+    /// Number of feature values of one image, over all taps and the embedding.
     pub fn feature_elements(&self) -> usize {
         let channels = self.tap_channels.iter().sum::<usize>() + self.embedding_channels;
         channels * self.grid() * self.grid()
@@ -78,7 +77,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_encoder_that_cannot_be_is_refused() {
+    fn sizes_that_no_encoder_has_are_refused() {
         // SAM's ViT-B.
         let good = EncoderSpec {
             input_side: 1024,

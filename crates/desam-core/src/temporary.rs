@@ -1,8 +1,8 @@
-//! Temporary files of atomic writes, and the removal of those that a killed process left.
+//! Temporary files of atomic writes, and removal of those that killed processes left.
 //!
 //! A writer holds an advisory lock on its temporary file from its creation until the file is renamed
 //! or dropped. The system releases the lock when a process ends, however it ends, so an unlocked
-//! temporary file is one that nobody is writing. Locks are not always visible to other machines that
+//! temporary file is abandoned. Locks are not always visible to other machines that
 //! share a file system; a name therefore says which machine its writer runs on, and another machine's
 //! file is removed only when it is a day old.
 
@@ -17,13 +17,13 @@ use tempfile::NamedTempFile;
 const PREFIX: &str = ".desam-";
 const SUFFIX: &str = ".tmp";
 
-/// Temporary files that may be lost to concurrent clean-ups before creating one fails.
+/// Attempts to create a file, each of which a concurrent clean-up may defeat.
 const ATTEMPTS: usize = 32;
 
-/// Digits of a machine's tag in a name.
+/// Length of a machine's tag in a name, digits.
 const TAG: usize = 12;
 
-/// Age from which another machine's temporary file is taken for abandoned.
+/// Age at which another machine's temporary file counts as abandoned.
 const ABANDONED_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Creates a temporary file in `dir` for an atomic write: rename it with
@@ -46,19 +46,19 @@ pub fn create_in(dir: &Path) -> Result<NamedTempFile> {
     for _ in 0..ATTEMPTS {
         let file = builder.tempfile_in(dir)?;
         match file.as_file().try_lock() {
-            // Between its creation and its lock a clean-up may have removed the file.
+            // A clean-up may have removed the file between its creation and its lock.
             Ok(()) if is_at(file.as_file(), file.path()) => return Ok(file),
             Ok(()) | Err(TryLockError::WouldBlock) => {}
-            // Without locks nothing is ever taken for abandoned, see `remove_abandoned`.
+            // On file systems without locks no file counts as abandoned, see `remove_abandoned`.
             Err(TryLockError::Error(_)) => return Ok(file),
         }
     }
     Err(Error::other("another process keeps removing the temporary files"))
 }
 
-/// Removes the temporary files in `dir` (not in folders below it) that nobody is writing any more,
-/// and returns how many there were. Files of processes at work are left alone, whichever moment of
-/// their work it is; so is everything on a file system without locks.
+/// Removes the abandoned temporary files in `dir` (not in folders below it), and returns their number.
+/// Files that a running process writes are never removed, nor is anything on a file system without
+/// locks.
 ///
 /// # Errors
 /// When the folder cannot be listed.
@@ -77,7 +77,7 @@ pub fn remove_leftovers(dir: &Path) -> Result<usize> {
     Ok(removed)
 }
 
-/// Where the writer of a temporary file runs.
+/// Machine of a temporary file's writer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Writer {
     /// On this machine; or the name does not say, as in version 0.1.0 and earlier.
@@ -85,7 +85,7 @@ enum Writer {
     Elsewhere,
 }
 
-/// Reads a temporary file's name; `None` where it is another kind of file.
+/// Parses a temporary file's name; `None` for any other file.
 fn writer(name: &str) -> Option<Writer> {
     let middle = name.strip_prefix(PREFIX)?.strip_suffix(SUFFIX)?;
     let is_tag = |text: &str| text.len() == TAG && text.chars().all(|c| c.is_ascii_hexdigit());
@@ -132,7 +132,7 @@ pub fn is_at(_: &File, path: &Path) -> bool {
     path.exists()
 }
 
-/// Whether this process meets a folder for the first time.
+/// Whether this is the process's first call for a folder.
 fn is_first_visit(dir: &Path) -> bool {
     static VISITED: Mutex<Option<HashSet<PathBuf>>> = Mutex::new(None);
     let Ok(dir) = dir.canonicalize() else { return false };
@@ -140,8 +140,8 @@ fn is_first_visit(dir: &Path) -> bool {
     visited.get_or_insert_default().insert(dir)
 }
 
-/// A name for the kernel that locks are taken with: it changes with a reboot, which releases all
-/// locks, and containers of one machine share it, as they share locks.
+/// Tag of the running kernel, which manages the locks: a reboot changes it, and releases all locks;
+/// containers of one machine share it, as they share locks.
 fn machine() -> &'static str {
     static MACHINE: OnceLock<String> = OnceLock::new();
     MACHINE.get_or_init(|| {

@@ -1,15 +1,15 @@
-//! Names as text: paths that are not UTF-8, characters that a terminal would obey, and the choice
-//! that a mistyped word was probably meant to be.
+//! Names as text: escaping of paths that are not UTF-8 and of terminal control characters, and "did you
+//! mean" suggestions.
 
 use std::borrow::Cow;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
-/// A path as text from which [`path_from_text`] restores it.
+/// Escapes a path as text, reversibly: [`path_from_text`] restores it.
 ///
-/// Paths are bytes on Unix. UTF-8 stays as it is, and each byte that is not part of it becomes
-/// `\xNN`, two capital hexadecimal digits. So that this can be undone, a backslash that would read
-/// as such an escape becomes `\x5C`.
+/// Paths are bytes on Unix. UTF-8 is unchanged, and each other byte becomes `\xNN`, two capital
+/// hexadecimal digits. To keep this reversible, a backslash that would read as such an escape becomes
+/// `\x5C`.
 ///
 /// ```
 /// use desam_core::text::path_text;
@@ -21,19 +21,19 @@ pub fn path_text(path: &Path) -> Cow<'_, str> {
     name_text(path.as_os_str())
 }
 
-/// The same for a single name.
+/// [`path_text`] for a single name.
 #[cfg(unix)]
 pub fn name_text(name: &OsStr) -> Cow<'_, str> {
     bytes_text(std::os::unix::ffi::OsStrExt::as_bytes(name))
 }
 
-/// The same for a single name. Names of other systems are UTF-16 that is nearly always valid.
+/// [`path_text`] for a single name. Names of other systems are UTF-16 that is nearly always valid.
 #[cfg(not(unix))]
 pub fn name_text(name: &OsStr) -> Cow<'_, str> {
     name.to_string_lossy()
 }
 
-/// The same for bytes, such as a line of a header that may name a file.
+/// [`path_text`] for bytes, such as a line of a header that may name a file.
 pub fn bytes_text(bytes: &[u8]) -> Cow<'_, str> {
     match std::str::from_utf8(bytes) {
         Ok(text) if !contains_escape(text) => Cow::Borrowed(text),
@@ -41,7 +41,7 @@ pub fn bytes_text(bytes: &[u8]) -> Cow<'_, str> {
     }
 }
 
-/// The path that [`path_text`] wrote.
+/// Restores the path from the output of [`path_text`].
 pub fn path_from_text(text: &str) -> PathBuf {
     if !contains_escape(text) {
         return PathBuf::from(text);
@@ -49,7 +49,7 @@ pub fn path_from_text(text: &str) -> PathBuf {
     unescaped(text)
 }
 
-/// The byte of an escape that `bytes` begin with.
+/// Decodes the escape that `bytes` begin with.
 fn escape_at(bytes: &[u8]) -> Option<u8> {
     match bytes {
         [b'\\', b'x', high, low, ..] => Some(16 * hex_digit(*high)? + hex_digit(*low)?),
@@ -107,8 +107,8 @@ fn unescaped(text: &str) -> PathBuf {
     PathBuf::from(text)
 }
 
-/// Text for a terminal: control characters other than line feed and tab, and those that change the
-/// direction of writing, become escapes such as `\u{1b}`. A name from a file, a DICOM header or a
+/// Escapes text for a terminal: control characters other than line feed and tab, and bidirectional
+/// controls, become escapes such as `\u{1b}`. A name from a file, a DICOM header or a
 /// command line can otherwise move the cursor, set colours or hide what is written.
 ///
 /// ```
@@ -137,20 +137,20 @@ fn is_unprintable(character: char) -> bool {
     control || matches!(character, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
-/// A name for messages: as [`printable`], and on one line.
+/// Escapes a name for messages: [`printable`], and on one line.
 pub fn one_line(name: &str) -> String {
     printable(name).replace('\n', "\\n").replace('\t', "\\t")
 }
 
-/// A path for messages: as [`path_text`], on one line, nothing in it that a terminal would obey.
+/// Escapes a path for messages: [`path_text`] and [`one_line`].
 pub fn path_for_people(path: &Path) -> String {
     one_line(&path_text(path))
 }
 
-/// [`Path::display`](std::path::Path::display) for messages that lose nothing and that a terminal can
-/// be shown: [`path_for_people`] as a method.
+/// Lossless and terminal-safe [`Path::display`](std::path::Path::display): [`path_for_people`] as a
+/// method.
 pub trait DisplayPath {
-    /// The path as [`path_for_people`] has it.
+    /// [`path_for_people`] of the path.
     fn display_escaped(&self) -> String;
 }
 
@@ -160,11 +160,10 @@ impl DisplayPath for Path {
     }
 }
 
-/// Jaro-Winkler similarity from which on a choice counts as what was meant.
-const SIMILAR: f64 = 0.75;
+/// Minimum Jaro-Winkler similarity of a suggestion.
+const MIN_SIMILARITY: f64 = 0.75;
 
-/// The choice that `word` was probably meant to be, whatever the case of its letters; `None` where
-/// nothing resembles it.
+/// The choice most similar to `word`, ignoring case; `None` where none is similar enough.
 ///
 /// ```
 /// use desam_core::text::nearest;
@@ -176,14 +175,15 @@ pub fn nearest<'a>(word: &str, choices: impl IntoIterator<Item = &'a str>) -> Op
     let word = word.to_lowercase();
     let score = |choice: &str| strsim::jaro_winkler(&word, &choice.to_lowercase());
     let scored = choices.into_iter().map(|choice| (score(choice), choice));
-    let best = scored.filter(|(score, _)| *score >= SIMILAR).reduce(|best, next| {
-        // The first of equals.
+    let best = scored.filter(|(score, _)| *score >= MIN_SIMILARITY).reduce(|best, next| {
+        // The first of equals wins.
         if next.0 > best.0 { next } else { best }
     });
     best.map(|(_, choice)| choice)
 }
 
-/// `; did you mean RUNMC?` where a choice resembles `word`, else nothing: the end of a message.
+/// The end of an error message: `; did you mean RUNMC?` where a choice is similar to `word`, else
+/// empty.
 pub fn did_you_mean<'a>(word: &str, choices: impl IntoIterator<Item = &'a str>) -> String {
     nearest(word, choices).map_or_else(String::new, |choice| format!("; did you mean {choice}?"))
 }
@@ -201,7 +201,7 @@ mod tests {
             (&b"caf\xe9.nii.gz"[..], "caf\\xE9.nii.gz"),
             (b"plain", "plain"),
             (b"a\\b", "a\\b"),
-            // What reads as an escape is escaped itself.
+            // Text that reads as an escape is escaped itself.
             (b"a\\xE9", "a\\x5CxE9"),
             (b"a\\\xe9", "a\\\\xE9"),
             (b"\\x\xff\\x5C", "\\x\\xFF\\x5Cx5C"),
@@ -222,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn terminals_are_not_obeyed() {
+    fn terminal_control_characters_are_escaped() {
         for (text, safe) in [
             ("\u{1b}]0;title\u{7}", "\\u{1b}]0;title\\u{7}"),
             ("\u{9b}31m", "\\u{9b}31m"),

@@ -1,4 +1,4 @@
-//! Volumes and where they lie in space.
+//! Volumes and label volumes, with the affine from voxel indices to millimetres.
 //!
 //! One convention for all formats: voxel `(i, j, k)` is stored with `i` fastest, so a slice at
 //! constant `k` is a row-major image of `dims[1]` rows (`j`) by `dims[0]` columns (`i`), and the
@@ -6,7 +6,6 @@
 
 use crate::{Error, Result};
 use std::ops::Range;
-use std::path::Path;
 
 /// Voxel indices to millimetres, RAS+: rows of the upper 3×4 of a homogeneous matrix.
 #[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
@@ -37,10 +36,10 @@ impl Affine {
             + m[0][2] * (m[1][0] * m[2][1] - m[1][1] * m[2][0])
     }
 
-    /// Millimetres back to voxel indices.
+    /// The inverse affine: millimetres to voxel indices.
     ///
     /// # Errors
-    /// When the matrix is singular or holds something that is no number.
+    /// [`Error::Affine`] when the matrix is singular or has a non-finite entry.
     pub fn inverse(&self) -> Result<Self> {
         let m = &self.0;
         let det = self.determinant();
@@ -63,7 +62,7 @@ impl Affine {
     }
 }
 
-/// The grid of a volume: how many voxels, and where they are.
+/// Grid of a volume: dimensions, and the affine to millimetres.
 #[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Grid {
@@ -99,7 +98,7 @@ impl Grid {
         self.dims[0] * self.dims[1]
     }
 
-    /// Where slice `k` lies among the values; `None` where no number can say so.
+    /// Index range of slice `k` in the values; `None` where it overflows.
     fn slice_range(&self, k: usize) -> Option<Range<usize>> {
         let start = k.checked_mul(self.slice_len())?;
         Some(start..start.checked_add(self.slice_len())?)
@@ -118,7 +117,7 @@ impl Grid {
     }
 }
 
-/// Intensities on a grid.
+/// A volume: intensities on a grid.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Volume {
     grid: Grid,
@@ -137,7 +136,7 @@ impl Volume {
         Ok(Self { grid, data })
     }
 
-    /// Where the voxels are.
+    /// The grid.
     pub fn grid(&self) -> &Grid {
         &self.grid
     }
@@ -153,7 +152,7 @@ impl Volume {
     }
 }
 
-/// Labels on a grid, `u8`, background 0.
+/// A label volume (segmentation): `u8` labels on a grid, background 0.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LabelVolume {
     grid: Grid,
@@ -172,7 +171,7 @@ impl LabelVolume {
         Ok(Self { grid, data })
     }
 
-    /// Where the voxels are.
+    /// The grid.
     pub fn grid(&self) -> &Grid {
         &self.grid
     }
@@ -187,33 +186,15 @@ impl LabelVolume {
         self.data.get(self.grid.slice_range(k)?)
     }
 
-    /// The labels, `i` fastest, given away.
+    /// Consumes `self` and returns the labels, `i` fastest.
     pub fn into_data(self) -> Vec<u8> {
         self.data
     }
 
-    /// The same with every label above zero set to 1.
+    /// The binary segmentation: every label above zero set to 1.
     #[must_use]
     pub fn binarised(mut self) -> Self {
         self.data.iter_mut().for_each(|v| *v = u8::from(*v > 0));
         self
     }
-}
-
-/// Reads one kind of image file.
-pub trait VolumeReader: Send + Sync {
-    /// Whether this reader is for `path`, judged by its name alone.
-    fn accepts(&self, path: &Path) -> bool;
-
-    /// Reads intensities.
-    ///
-    /// # Errors
-    /// When the file cannot be read, is truncated, or is not a 3-D image.
-    fn read(&self, path: &Path) -> Result<Volume>;
-
-    /// Reads labels, whole numbers from 0 to 255.
-    ///
-    /// # Errors
-    /// As [`VolumeReader::read`]; and when a value is no label.
-    fn read_labels(&self, path: &Path) -> Result<LabelVolume>;
 }

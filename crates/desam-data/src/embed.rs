@@ -1,5 +1,4 @@
-//! Filling a feature cache: the frozen encoder's one pass over the data, by one process or by
-//! several at once.
+//! Embedding: filling a feature cache with the frozen encoder, by one process or several at once.
 
 mod assemble;
 mod encode;
@@ -21,11 +20,11 @@ use desam_volume::volumes::ReadOptions;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
-/// What to embed, how, and where to.
+/// Options of an embedding: cases, recipe, output folder.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EmbedOptions {
-    /// The cache's folder; made if it is not there.
+    /// The cache's folder; created if absent.
     #[serde(with = "desam_core::serde_path")]
     pub dir: PathBuf,
     /// Folder that the cases lie in; their paths are remembered relative to it.
@@ -33,7 +32,7 @@ pub struct EmbedOptions {
     pub data_root: PathBuf,
     /// The cases.
     pub cases: Vec<Case>,
-    /// Which encoder this is. The hash of its weights is what tells two encoders apart.
+    /// The encoder, identified by the hash of its weights.
     pub encoder: EncoderRecord,
     /// How volumes become slices.
     pub preprocess: PreprocessConfig,
@@ -58,7 +57,7 @@ fn one() -> usize {
     1
 }
 
-/// What a run did.
+/// Summary of a run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EmbedSummary {
@@ -68,29 +67,28 @@ pub struct EmbedSummary {
     pub slices: usize,
     /// Slices that were encoded now.
     pub computed: usize,
-    /// Slices that were there already and right.
+    /// Slices that were already stored and valid.
     pub reused: usize,
     /// Size of all files of slices and cases, in bytes.
     pub bytes: u64,
-    /// What the labels of each site lose on the way to the masks and back.
+    /// Round-trip loss of the labels of each site: to the masks and back.
     #[serde(default)]
     pub labels: Vec<SiteRoundTrip>,
 }
 
 /// Embeds cases into a cache, or continues where an interrupted run stopped.
-///
-/// First every volume is prepared, its images and masks are stored, and the size of the features
-/// is said; then the slices are encoded on `device`, a batch at a time. Memory holds one prepared volume
-/// and one batch's features, or three's where pixels are prepared and files written beside the encoder
-/// (for more than one slice at once, and wherever `device` is no CPU), whatever the number of cases. What is there already is kept where its
-/// seal and its checksum are right, and made anew otherwise; slices that only have new labels are
-/// not encoded again. Files of cases that are no longer among the cases stay, unread.
+/// First every volume is prepared, its images and masks are stored, and the size of the features is
+/// reported; then the slices are encoded on `device`, a batch at a time. Memory holds one prepared
+/// volume and the features of one batch, or of three where a pipeline prepares pixels and writes files
+/// while the encoder runs (for batches of more than one slice, and wherever `device` is not the CPU),
+/// whatever the number of cases. Existing files are kept where their seal and checksum are valid, and
+/// regenerated otherwise; slices that only have new labels are not encoded again. Files of cases that
+/// are no longer among the cases stay, unread.
 ///
 /// With [`SlicePolicy::Labelled`] a slice is stored when its `M×M` mask, after preprocessing, has
 /// foreground: a sliver of a label that vanishes in preprocessing could not be trained on.
-///
-/// What labels lose on the way to the masks and back is in the summary, site by site, and is warned
-/// of above [`MAX_ROUND_TRIP_LOSS`](crate::preprocess::MAX_ROUND_TRIP_LOSS).
+/// The round-trip loss of labels is in the summary, site by site, with a warning above
+/// [`MAX_ROUND_TRIP_LOSS`](crate::preprocess::MAX_ROUND_TRIP_LOSS).
 ///
 /// # Errors
 /// When another process writes to the folder, it holds a cache of another recipe, a case cannot be
@@ -104,10 +102,10 @@ pub fn embed(
     device: &Device,
     progress: &dyn Progress,
 ) -> Result<EmbedSummary> {
-    CacheWriter::new(options, (encoder, device), progress)?.embed()
+    CacheWriter::new(options, encoder, device, progress)?.embed()
 }
 
-/// What one part of a run did.
+/// Summary of one part (shard) of a run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PartSummary {
@@ -133,14 +131,15 @@ pub struct PartSummary {
 pub fn embed_part(
     options: &EmbedOptions,
     part: Part,
-    (encoder, device): (&dyn ImageEncoder, &Device),
+    encoder: &dyn ImageEncoder,
+    device: &Device,
     progress: &dyn Progress,
 ) -> Result<PartSummary> {
-    PartWriter::new(options, part, (encoder, device), progress)?.embed()
+    PartWriter::new(options, part, encoder, device, progress)?.embed()
 }
 
-/// Makes one cache of `of` parts that are all done: what the last of them does by itself, unless it
-/// could not see the others' notes yet, as may happen on a network's file system.
+/// Assembles the cache of `of` parts that are all done. The last part does this already, unless it
+/// could not see the others' notes yet, as may happen on a network file system.
 ///
 /// # Errors
 /// [`Error::PartsMissing`](crate::Error::PartsMissing) when parts are not done; when the notes do
@@ -148,8 +147,9 @@ pub fn embed_part(
 pub fn finish_parts(
     options: &EmbedOptions,
     of: usize,
-    (encoder, device): (&dyn ImageEncoder, &Device),
+    encoder: &dyn ImageEncoder,
+    device: &Device,
     progress: &dyn Progress,
 ) -> Result<()> {
-    CacheWriter::new(options, (encoder, device), progress)?.finish_parts(of)
+    CacheWriter::new(options, encoder, device, progress)?.finish_parts(of)
 }

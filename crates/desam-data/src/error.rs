@@ -1,4 +1,4 @@
-//! What can go wrong with data, and how to mend it.
+//! Errors of layouts, preprocessing, caches and embedding, with what mends them.
 
 use desam_core::text::DisplayPath as _;
 use std::path::PathBuf;
@@ -24,7 +24,7 @@ pub enum Error {
         /// Who is writing.
         holder: Box<crate::lock::Holder>,
     },
-    /// A folder that other processes are writing to together, with other settings.
+    /// A folder that other processes share under other settings.
     #[error(
         "{subject} is in use: {holder} and perhaps others are writing to it with other settings ({}); \
          wait until they have ended, or write elsewhere",
@@ -117,7 +117,7 @@ pub enum Error {
         /// The file or folder.
         path: PathBuf,
     },
-    /// A split that leaves one side empty or has no meaning.
+    /// An invalid train/validation split.
     #[error(
         "cannot split {cases} cases with a validation fraction of {fraction}: \
          expected at least 2 cases and a fraction between 0 and 1"
@@ -125,10 +125,10 @@ pub enum Error {
     Split {
         /// Cases to split.
         cases: usize,
-        /// The fraction asked for.
+        /// The requested fraction.
         fraction: f64,
     },
-    /// A preprocessing configuration that makes no sense.
+    /// An invalid preprocessing configuration.
     #[error("preprocessing: {field} is {found}; expected {expected}")]
     PreprocessConfig {
         /// The field.
@@ -138,7 +138,7 @@ pub enum Error {
         /// What it should hold.
         expected: &'static str,
     },
-    /// A setting of the random changes of training slices that makes no sense.
+    /// An invalid augmentation setting.
     #[error("augmentation: {field} must be 0 to {most}, found {found}")]
     AugmentConfig {
         /// The field.
@@ -148,7 +148,7 @@ pub enum Error {
         /// The most that it may hold.
         most: f64,
     },
-    /// An image with voxels that are no numbers.
+    /// An image with non-finite voxels.
     #[error(
         "{count} of {of} voxels are not finite, the first at {first:?} is {value}; \
          replace them before segmenting"
@@ -184,12 +184,12 @@ pub enum Error {
     /// A slice beyond the last.
     #[error("slice {index} of {len}: there is no such slice")]
     SliceIndex {
-        /// The slice asked for.
+        /// The requested slice.
         index: usize,
         /// Slices there are.
         len: usize,
     },
-    /// A word that is none of the choices.
+    /// An invalid choice.
     #[error("{what}: {found:?} is none of {choices}")]
     Choice {
         /// What was to be chosen.
@@ -199,7 +199,7 @@ pub enum Error {
         /// The choices.
         choices: &'static str,
     },
-    /// A description of a cache that cannot exist.
+    /// An invalid cache recipe.
     #[error("feature cache: {0}")]
     CacheRecipe(String),
     /// A folder that holds no cache, or one whose run ended before the volumes were prepared.
@@ -219,7 +219,7 @@ pub enum Error {
         /// What is wrong.
         problem: String,
     },
-    /// A cache that was made by another recipe than the one asked for.
+    /// A cache of another recipe than the requested one.
     #[error(
         "{}: this cache was made otherwise ({}); write to another folder, or remove this one",
         dir.display_escaped(), differences.join("; ")
@@ -230,10 +230,10 @@ pub enum Error {
         /// What differs, in words.
         differences: Vec<String>,
     },
-    /// A part of a run that cannot be.
+    /// An invalid part of a run.
     #[error("part {index} of {of}: parts are counted from 0, and there are 1 to 100000 of them")]
     Part {
-        /// The part asked for.
+        /// The requested part.
         index: usize,
         /// The number of parts.
         of: usize,
@@ -287,7 +287,7 @@ pub enum Error {
         /// Slices there should be.
         expected: usize,
     },
-    /// A file of a cache that was made from something else.
+    /// A stale cache file, made from other inputs.
     #[error(
         "{}: stale: its {what} is {found}, expected {expected}; run embed again, \
          which replaces it",
@@ -303,7 +303,7 @@ pub enum Error {
         /// What it is.
         found: String,
     },
-    /// A file of a cache that does not end where its header says.
+    /// A truncated cache file.
     #[error(
         "{}: truncated: its header promises {expected} bytes or more, {found} are there; \
          run embed again, which replaces it",
@@ -317,7 +317,7 @@ pub enum Error {
         /// Bytes that are there.
         found: u64,
     },
-    /// A file of a cache that is not what it should be.
+    /// A corrupt cache file.
     #[error("{}: corrupt: {problem}; run embed again, which replaces it", path.display_escaped())]
     CacheEntryCorrupt {
         /// The file.
@@ -325,7 +325,7 @@ pub enum Error {
         /// What is wrong.
         problem: String,
     },
-    /// Stored features that are NaN or infinite, though they are as they were written.
+    /// Non-finite stored features whose checksum is right.
     #[error(
         "{}: slice {slice} of {site}/{id}: its {tensor} holds {value} at element {element}, and features \
          must be finite; check the encoder's weights, remove this file and run embed again",
@@ -363,7 +363,7 @@ pub enum Error {
     /// A case beyond the last.
     #[error("case {index} of {len}: there is no such case")]
     CaseIndex {
-        /// The case asked for.
+        /// The requested case.
         index: usize,
         /// Cases there are.
         len: usize,
@@ -434,7 +434,7 @@ pub enum Error {
         /// Side of the masks.
         mask_side: usize,
     },
-    /// Features that cannot be stored.
+    /// Features beyond the range of the stored type, or NaN.
     #[error(
         "slice {slice}: the encoder's {tensor} holds {value}, which {dtype} cannot hold; {advice}"
     )]
@@ -450,7 +450,7 @@ pub enum Error {
         /// What to do.
         advice: &'static str,
     },
-    /// A style in which no phantom can be drawn.
+    /// An invalid phantom style.
     #[error("phantom site {site:?}: {problem}")]
     PhantomStyle {
         /// The site.
@@ -481,7 +481,7 @@ pub enum Error {
     Tensor(#[from] candle_core::Error),
 }
 
-/// Numbers as people list them: `2, 5, 7`.
+/// Formats numbers as a list: `2, 5, 7`.
 fn list(numbers: &[usize]) -> String {
     numbers.iter().map(usize::to_string).collect::<Vec<_>>().join(", ")
 }

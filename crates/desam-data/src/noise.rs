@@ -1,4 +1,4 @@
-//! Normal deviates.
+//! Gaussian random numbers.
 
 use rand::Rng;
 

@@ -10,7 +10,7 @@ use candle_core::{DType, Device};
 use desam_core::{Dataset, ImageEncoder, Quiet};
 use desam_data::augment::FeatureAugment;
 use desam_data::cache::{
-    CachedSlice, CachedSlices, FeatureCache, FeatureDtype, KeptSlices, SlicePolicy,
+    CachedSlice, CachedSlices, FeatureCache, FeatureDtype, PreloadedSlices, SlicePolicy,
 };
 use desam_data::embed::{EmbedOptions, embed};
 use desam_data::{Error, nifti};
@@ -93,7 +93,7 @@ fn features_as_stored_and_kept_are_the_same_numbers() {
         let cache = Arc::new(FeatureCache::open(&options.dir).unwrap());
         let plain = CachedSlices::new(cache, &[0, 2], &Device::Cpu).unwrap();
         let stored = plain.clone().as_stored();
-        let kept = KeptSlices::new(&stored, &Device::Cpu, &Quiet).unwrap();
+        let kept = PreloadedSlices::new(&stored, &Device::Cpu, &Quiet).unwrap();
         assert!(plain.len() > 1 && kept.len() == plain.len());
         let numbers = |slice: &CachedSlice, expected: DType| -> Vec<f32> {
             let all = slice.features.taps.iter().chain([&slice.features.embedding]);

@@ -11,7 +11,7 @@ use candle_core::Device;
 use desam_core::{Dataset, ImageFeatures, Quiet};
 use desam_data::augment::{FeatureAugment, ImageAugment};
 use desam_data::cache::{
-    CachedSlice, CachedSlices, FeatureCache, FeatureDtype, LiveSlices, SlicePolicy,
+    CachedSlice, CachedSlices, FeatureCache, FeatureDtype, OnTheFlySlices, SlicePolicy,
 };
 use desam_data::embed::embed;
 use rand::SeedableRng;
@@ -35,9 +35,9 @@ fn same(a: &CachedSlice, b: &CachedSlice) -> bool {
     (a.case, a.z, &a.mask) == (b.case, b.z, &b.mask) && numbers(&a.features) == numbers(&b.features)
 }
 
-fn live(cache: &Arc<FeatureCache>) -> LiveSlices {
+fn live(cache: &Arc<FeatureCache>) -> OnTheFlySlices {
     let encoder = Arc::new(ToyEncoder::new());
-    LiveSlices::new(Arc::clone(cache), &[0, 2], encoder, &Device::Cpu).unwrap()
+    OnTheFlySlices::new(Arc::clone(cache), &[0, 2], encoder, &Device::Cpu).unwrap()
 }
 
 #[test]
@@ -92,9 +92,9 @@ fn an_encoder_of_other_sizes_is_refused() {
     let bench = Bench::new();
     let cache = opened(&bench, "cache", SlicePolicy::None);
     let spec = desam_core::EncoderSpec { input_side: 128, ..cache.header().recipe.spec.clone() };
-    let made = LiveSlices::new(Arc::clone(&cache), &[0], Arc::new(Other(spec)), &Device::Cpu);
+    let made = OnTheFlySlices::new(Arc::clone(&cache), &[0], Arc::new(Other(spec)), &Device::Cpu);
     let message = made.unwrap_err().to_string();
     assert!(message.contains("128") && message.contains("64"), "{message}");
-    let beyond = LiveSlices::new(cache, &[9], Arc::new(ToyEncoder::new()), &Device::Cpu);
+    let beyond = OnTheFlySlices::new(cache, &[9], Arc::new(ToyEncoder::new()), &Device::Cpu);
     assert!(beyond.is_err());
 }

@@ -8,7 +8,7 @@
 mod toy;
 
 use candle_core::Device;
-use desam_core::{ImageEncoder, Quiet};
+use desam_core::Quiet;
 use desam_data::Error;
 use desam_data::cache::{FeatureCache, SlicePolicy};
 use desam_data::embed::{
@@ -37,13 +37,13 @@ fn files(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
 
 fn part(options: &EmbedOptions, index: usize, of: usize) -> PartSummary {
     let (encoder, part) = (ToyEncoder::new(), Part::new(index, of).unwrap());
-    let done = embed_part(options, part, (&encoder, &Device::Cpu), &Quiet).unwrap();
+    let done = embed_part(options, part, &encoder, &Device::Cpu, &Quiet).unwrap();
     assert_eq!(done.own.computed, encoder.calls());
     done
 }
 
 fn finish(options: &EmbedOptions, of: usize) -> desam_data::Result<()> {
-    finish_parts(options, of, (&ToyEncoder::new(), &Device::Cpu), &Quiet)
+    finish_parts(options, of, &ToyEncoder::new(), &Device::Cpu, &Quiet)
 }
 
 fn unbroken(bench: &Bench) -> (EmbedOptions, BTreeMap<PathBuf, Vec<u8>>) {
@@ -102,7 +102,6 @@ fn a_folder_is_written_by_one_run_or_by_parts_that_agree() {
     let options = bench.options("cache");
     let other = EmbedOptions { slices: SlicePolicy::All, ..options.clone() };
     let encoder = ToyEncoder::new();
-    let with = (&encoder as &dyn ImageEncoder, &Device::Cpu);
     let of_two = |index| Part::new(index, 2).unwrap();
     let refused = |tried: desam_data::Result<()>, words: &[&str]| {
         let error = tried.unwrap_err();
@@ -110,14 +109,18 @@ fn a_folder_is_written_by_one_run_or_by_parts_that_agree() {
         let message = error.to_string();
         assert!(words.iter().all(|word| message.contains(word)), "{message}");
     };
-    let whole = |options: &EmbedOptions| CacheWriter::new(options, with, &Quiet).map(drop);
-    let one = |options: &EmbedOptions, part| PartWriter::new(options, part, with, &Quiet).map(drop);
+    let whole = |options: &EmbedOptions| {
+        CacheWriter::new(options, &encoder, &Device::Cpu, &Quiet).map(drop)
+    };
+    let one = |options: &EmbedOptions, part| {
+        PartWriter::new(options, part, &encoder, &Device::Cpu, &Quiet).map(drop)
+    };
 
-    let writer = CacheWriter::new(&options, with, &Quiet).unwrap();
+    let writer = CacheWriter::new(&options, &encoder, &Device::Cpu, &Quiet).unwrap();
     refused(whole(&options), &["in use"]);
     refused(one(&options, of_two(0)), &["in use"]);
     drop(writer);
-    let writer = PartWriter::new(&options, of_two(0), with, &Quiet).unwrap();
+    let writer = PartWriter::new(&options, of_two(0), &encoder, &Device::Cpu, &Quiet).unwrap();
     refused(whole(&options), &["in use"]);
     refused(one(&options, of_two(0)), &["part 0 of 2"]);
     refused(one(&other, of_two(1)), &["slices: there labelled, asked for all"]);
@@ -140,7 +143,7 @@ fn a_part_that_fails_halfway_is_missed_by_name_and_continues() {
     part(&options, 0, 2);
     let encoder = ToyEncoder::failing_after(1);
     let half = Part::new(1, 2).unwrap();
-    embed_part(&options, half, (&encoder, &Device::Cpu), &Quiet).unwrap_err();
+    embed_part(&options, half, &encoder, &Device::Cpu, &Quiet).unwrap_err();
     match finish(&options, 2) {
         Err(Error::PartsMissing { missing, of: 2, .. }) => assert_eq!(missing, [1]),
         other => panic!("{other:?}"),
@@ -179,7 +182,10 @@ fn new_labels_reach_the_cache_whichever_part_has_them() {
     }
     let before = FeatureCache::open(&options.dir).unwrap().header().clone();
     // A correction that only the file's bytes show is one: seals go by bytes.
-    let theirs = Part::new(1, 2).unwrap().cases(&options.cases).unwrap()[0].label.clone().unwrap();
+    let theirs = Part::new(1, 2).unwrap().cases(&options.cases, &options.read).unwrap()[0]
+        .label
+        .clone()
+        .unwrap();
     let labels = desam_data::nifti::read_labels(&theirs).unwrap();
     let mut voxels = labels.data().to_vec();
     let corner = voxels.len() - 1;
@@ -229,5 +235,5 @@ fn notes_that_do_not_fit_are_refused_by_name() {
 
 fn part_summary(options: &EmbedOptions, index: usize) -> desam_data::Result<PartSummary> {
     let part = Part::new(index, 2).unwrap();
-    embed_part(options, part, (&ToyEncoder::new(), &Device::Cpu), &Quiet)
+    embed_part(options, part, &ToyEncoder::new(), &Device::Cpu, &Quiet)
 }

@@ -1,4 +1,4 @@
-//! The decoder's configuration, its presets, and how it is read off a checkpoint's shapes.
+//! Decoder configuration: presets, inference from a checkpoint's shapes, validation.
 
 use crate::{Decoder, DesamDecoder, Error, Result, SamDecoder, Variant};
 use candle_nn::VarBuilder;
@@ -21,7 +21,7 @@ named! {
     }
 }
 
-/// Sizes of the trained half.
+/// Sizes and variant of a decoder.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DecoderConfig {
@@ -43,14 +43,14 @@ pub struct DecoderConfig {
     pub iou_hidden: usize,
     /// Layers of the IoU head.
     pub iou_depth: usize,
-    /// Where squeeze-excitation looks.
+    /// Placement of squeeze-and-excitation.
     #[serde(default)]
     pub squeeze: SqueezePlacement,
-    /// Which decoder these are the sizes of; a configuration that does not say means DeSAM.
+    /// The decoder's variant; DeSAM where a stored configuration does not name one.
     #[serde(default)]
     pub variant: Variant,
-    /// Whether PIMM's coarser heads draw too, for a loss to compare. A prediction is the same with
-    /// and without.
+    /// Deep supervision: whether PIMM's auxiliary heads are computed for the loss, too. Predictions are
+    /// the same with and without.
     #[serde(default)]
     pub deep_supervision: bool,
 }
@@ -72,6 +72,7 @@ impl DecoderConfig {
             tap_channels: spec.tap_channels.clone(),
             embedding_channels: e,
             transformer_depth: 2,
+            // SAM's constants: 8 heads, cross-attention with half the channels, 4 mask tokens.
             heads: 8,
             mlp_width: mlp_ratio * e,
             cross_width: e / 2,
@@ -84,8 +85,9 @@ impl DecoderConfig {
         }
     }
 
-    /// Reads the configuration off a checkpoint's shapes (`mask_decoder.*`). Where it has no PIMM,
-    /// as SAM's own has none, the taps are the encoder's.
+    /// Infers the configuration from the parameter shapes of a checkpoint (`mask_decoder.*`). Where it
+    /// has no PIMM, like SAM's own, the taps are the encoder's. Variant, placement of
+    /// squeeze-and-excitation and deep supervision leave no trace in shapes and get their defaults.
     ///
     /// # Errors
     /// When a parameter every SAM mask decoder has is missing or misshapen.
@@ -112,6 +114,7 @@ impl DecoderConfig {
             tap_channels,
             embedding_channels: e,
             transformer_depth: shapes.count("transformer.layers.", ".norm1.weight"),
+            // Shapes do not reveal the number of heads; every SAM has 8.
             heads: 8,
             mlp_width,
             cross_width,
@@ -129,12 +132,12 @@ impl DecoderConfig {
     /// Checks that a decoder can be built.
     ///
     /// # Errors
-    /// Naming the number that does not fit.
+    /// Naming the value that does not fit.
     pub fn validate(&self) -> Result<()> {
         let e = self.embedding_channels;
         let taps = self.tap_channels.len();
         let refuse = |what: String| Err(Error::Config(what));
-        // A step up for every tap but one, the last of which draws the mask.
+        // PIMM has an upsampling step for every tap but one, and the last step has the mask head.
         if !(2..=8).contains(&taps) || self.tap_channels.contains(&0) {
             return refuse(format!("2 to 8 taps with channels, found {:?}", self.tap_channels));
         }
@@ -149,8 +152,8 @@ impl DecoderConfig {
             ));
         }
         if self.variant == Variant::SamDecoder && taps != 3 {
-            // Masks have the side that the taps decide (`EncoderSpec::mask_side`), four times the
-            // grid's for three; SAM's upscaling has four times the grid's built in.
+            // The number of taps determines the mask's side (`EncoderSpec::mask_side`), 4 G for three;
+            // SAM's mask head upsamples 4× by construction.
             return refuse(format!("variant sam-decoder needs an encoder of 3 taps, found {taps}"));
         }
         if self.deep_supervision && !self.variant.has_pimm() {
@@ -174,7 +177,7 @@ impl DecoderConfig {
     /// Builds the variant's decoder from parameters at `vb`'s root, under `mask_decoder.*`.
     ///
     /// # Errors
-    /// When the configuration is not valid or a parameter cannot be had.
+    /// When the configuration is not valid, or a parameter is missing or has another shape.
     pub fn build(&self, vb: VarBuilder<'_>) -> candle_core::Result<Decoder> {
         self.validate().map_err(candle_core::Error::wrap)?;
         let vb = vb.pp("mask_decoder");

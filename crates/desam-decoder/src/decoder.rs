@@ -1,12 +1,12 @@
-//! The decoder that a configuration names.
+//! A decoder of any variant.
 
 use crate::{DecoderConfig, DesamDecoder, SamDecoder};
 use candle_core::{Result, Tensor};
 use desam_core::{
-    ImageContext, ImageFeatures, MaskDecoder, PromptEmbedding, PromptReader, PromptReading,
+    ImageContext, ImageFeatures, MaskDecoder, PromptEmbedding, PromptOutput, PromptReader,
 };
 
-/// Any of the [`Variant`](crate::Variant)s, as [`DecoderConfig::build`] makes it.
+/// Decoder of any [`Variant`](crate::Variant), built by [`DecoderConfig::build`].
 #[derive(Debug, Clone)]
 pub enum Decoder {
     /// DeSAM or one of its ablations.
@@ -16,7 +16,7 @@ pub enum Decoder {
 }
 
 impl Decoder {
-    /// What it was built from.
+    /// The configuration it was built from.
     pub fn config(&self) -> &DecoderConfig {
         match self {
             Self::Desam(decoder) => decoder.config(),
@@ -24,9 +24,9 @@ impl Decoder {
         }
     }
 
-    /// Whether parameter `name` cannot influence what this variant draws and predicts, and so never
-    /// gets a gradient. Such parameters are kept because official checkpoints hold them. With deep
-    /// supervision the coarser heads learn, though no prediction shows it: they are not inert.
+    /// Whether parameter `name` cannot influence this variant's masks and IoU, and so never gets a
+    /// gradient. Such parameters are kept because official checkpoints hold them. With deep
+    /// supervision the auxiliary heads learn, though no prediction shows it: they are not inert.
     pub fn is_inert(&self, name: &str) -> bool {
         crate::inert::is_inert(self.config(), name)
     }
@@ -44,20 +44,24 @@ impl MaskDecoder for Decoder {
         self.inner().context(features, position)
     }
 
-    fn read(&self, context: &ImageContext, prompts: &PromptEmbedding) -> Result<PromptReading> {
-        self.inner().read(context, prompts)
+    fn encode_prompts(
+        &self,
+        context: &ImageContext,
+        prompts: &PromptEmbedding,
+    ) -> Result<PromptOutput> {
+        self.inner().encode_prompts(context, prompts)
     }
 
-    fn draw(&self, context: &ImageContext, reading: &PromptReading) -> Result<Tensor> {
-        self.inner().draw(context, reading)
+    fn decode_masks(&self, context: &ImageContext, output: &PromptOutput) -> Result<Tensor> {
+        self.inner().decode_masks(context, output)
     }
 
     fn reader<'a>(&'a self, context: &'a ImageContext) -> Result<Box<dyn PromptReader + 'a>> {
         self.inner().reader(context)
     }
 
-    fn draw_heads(&self, context: &ImageContext, reading: &PromptReading) -> Result<Vec<Tensor>> {
-        self.inner().draw_heads(context, reading)
+    fn decode_heads(&self, context: &ImageContext, output: &PromptOutput) -> Result<Vec<Tensor>> {
+        self.inner().decode_heads(context, output)
     }
 
     fn predicts_iou(&self) -> bool {

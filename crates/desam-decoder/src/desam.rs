@@ -1,13 +1,13 @@
-//! PRIM and PIMM together, and the ablations that take a part out.
+//! DeSAM's mask decoder, PRIM and PIMM together, and the ablations that take a part out.
 
 use crate::inert::is_inert;
 use crate::reader::reader;
-use crate::{DecoderConfig, Pimm, PimmContext, Prim, SamMaskHead, SplitInput, Variant};
+use crate::{DecoderConfig, Pimm, Prim, SamMaskHead, Variant};
 use candle_core::{Result, Tensor};
 use candle_nn::VarBuilder;
 use desam_core::{
-    ImageContext, ImageFeatures, MaskDecoder, OneByOne, PromptEmbedding, PromptReader,
-    PromptReading,
+    ImageContext, ImageFeatures, MaskDecoder, PromptEmbedding, PromptOutput, PromptReader,
+    SequentialReader,
 };
 
 /// DeSAM's mask decoder (paper, Fig. 1), or one of its ablations (Fig. 3). All hold the same
@@ -17,9 +17,9 @@ pub struct DesamDecoder {
     config: DecoderConfig,
     prim: Prim,
     pimm: Pimm,
-    /// SAM's mask head, unused. Kept so that a checkpoint of ours loads into the official modules and
-    /// theirs loads here with nothing left over.
-    _carried: SamMaskHead,
+    /// SAM's mask head, unused. Kept so that a checkpoint of ours loads into the official modules, and
+    /// an official one loads here without unexpected keys.
+    _sam_head: SamMaskHead,
 }
 
 impl DesamDecoder {
@@ -27,47 +27,32 @@ impl DesamDecoder {
         Ok(Self {
             prim: Prim::new(config, vb.clone())?,
             pimm: Pimm::new(config, vb.pp("pimm"))?,
-            _carried: SamMaskHead::new(config, vb)?,
+            _sam_head: SamMaskHead::new(config, vb)?,
             config: config.clone(),
         })
     }
 
-    /// What it was built from.
+    /// The configuration it was built from.
     pub fn config(&self) -> &DecoderConfig {
         &self.config
     }
 
-    /// Whether parameter `name` cannot influence what is drawn and predicted, and so never gets a
-    /// gradient. Such parameters are kept because official checkpoints hold them.
+    /// Whether parameter `name` cannot influence masks and IoU, and so never gets a gradient. Such
+    /// parameters are kept because official checkpoints hold them.
     pub fn is_inert(&self, name: &str) -> bool {
         is_inert(&self.config, name)
     }
 
-    /// The IoU of `n` prompts that nothing predicts.
-    fn no_iou(&self, context: &ImageContext, n: usize) -> Result<Tensor> {
+    /// IoU of `n` prompts for a variant without an IoU head: 1, see [`PromptOutput::iou_all`].
+    fn constant_iou(&self, context: &ImageContext, n: usize) -> Result<Tensor> {
         let like = &context.embedding;
         Tensor::ones((n, self.config.mask_tokens), like.dtype(), like.device())
     }
 
-    /// The mask tokens of `n` prompts that nothing reads.
-    fn no_tokens(&self, context: &ImageContext, n: usize) -> Result<Tensor> {
+    /// Mask tokens of `n` prompts for a variant without a transformer: zeros.
+    fn zero_tokens(&self, context: &ImageContext, n: usize) -> Result<Tensor> {
         let (like, e) = (&context.embedding, self.config.embedding_channels);
         Tensor::zeros((n, self.config.mask_tokens, e), like.dtype(), like.device())
-    }
-
-    /// PIMM's part of the context: one map a level, or two shares.
-    fn levels(&self, context: &ImageContext) -> Result<PimmContext> {
-        let split = |pair: &[Tensor]| match pair {
-            [main, shortcut] => Ok(SplitInput { main: main.clone(), shortcut: shortcut.clone() }),
-            _ => candle_core::bail!("the context is not one of this decoder's"),
-        };
-        match context.levels.len() == self.config.tap_channels.len() {
-            true => Ok(PimmContext::Maps(context.levels.clone())),
-            false => {
-                let shares = context.levels.chunks(2).map(split);
-                Ok(PimmContext::Shares(shares.collect::<Result<_>>()?))
-            }
-        }
     }
 }
 
@@ -77,61 +62,60 @@ impl MaskDecoder for DesamDecoder {
         let embedding = features.embedding.dim(1)?;
         if channels != self.config.tap_channels || embedding != self.config.embedding_channels {
             candle_core::bail!(
-                "this decoder reads taps of {:?} channels and an embedding of {}; the features \
+                "this decoder takes taps of {:?} channels and an embedding of {}; the features \
                  have {channels:?} and {embedding}: they are of another encoder",
                 self.config.tap_channels,
                 self.config.embedding_channels
             );
         }
-        let levels = match self.pimm.context(&features.taps)? {
-            PimmContext::Maps(maps) => maps,
-            PimmContext::Shares(shares) => {
-                shares.into_iter().flat_map(|l| [l.main, l.shortcut]).collect()
-            }
-        };
         Ok(ImageContext {
             embedding: features.embedding.clone(),
             position: position.clone(),
-            levels,
+            levels: self.pimm.context(&features.taps)?,
         })
     }
 
-    fn read(&self, context: &ImageContext, prompts: &PromptEmbedding) -> Result<PromptReading> {
+    fn encode_prompts(
+        &self,
+        context: &ImageContext,
+        prompts: &PromptEmbedding,
+    ) -> Result<PromptOutput> {
         let n = prompts.dense.dim(0)?;
         Ok(match self.config.variant {
-            Variant::PimmOnly => PromptReading {
-                iou_all: self.no_iou(context, n)?,
-                mask_tokens: self.no_tokens(context, n)?,
+            Variant::PimmOnly => PromptOutput {
+                iou_all: self.constant_iou(context, n)?,
+                mask_tokens: self.zero_tokens(context, n)?,
                 mask_embedding: image_embedding(context, n)?,
             },
-            Variant::NoIouHead => PromptReading {
-                iou_all: self.no_iou(context, n)?,
-                ..self.prim.read(context, prompts)?
+            Variant::NoIouHead => PromptOutput {
+                iou_all: self.constant_iou(context, n)?,
+                ..self.prim.encode_prompts(context, prompts)?
             },
-            Variant::NoMaskFusion => PromptReading {
+            Variant::NoMaskFusion => PromptOutput {
                 mask_embedding: image_embedding(context, n)?,
-                ..self.prim.read(context, prompts)?
+                ..self.prim.encode_prompts(context, prompts)?
             },
-            Variant::Desam | Variant::SamDecoder => self.prim.read(context, prompts)?,
+            Variant::Desam | Variant::SamDecoder => self.prim.encode_prompts(context, prompts)?,
         })
     }
 
     fn reader<'a>(&'a self, context: &'a ImageContext) -> Result<Box<dyn PromptReader + 'a>> {
         match self.config.variant {
             Variant::Desam => reader(&self.prim, self, context),
-            _ => Ok(Box::new(OneByOne { decoder: self, context })),
+            // The fast readers compute PRIM's outputs, which the ablations replace in part.
+            _ => Ok(Box::new(SequentialReader { decoder: self, context })),
         }
     }
 
-    fn draw(&self, context: &ImageContext, reading: &PromptReading) -> Result<Tensor> {
-        self.pimm.draw(&self.levels(context)?, &reading.mask_embedding)
+    fn decode_masks(&self, context: &ImageContext, output: &PromptOutput) -> Result<Tensor> {
+        self.pimm.decode_mask(&context.levels, &output.mask_embedding)
     }
 
-    fn draw_heads(&self, context: &ImageContext, reading: &PromptReading) -> Result<Vec<Tensor>> {
+    fn decode_heads(&self, context: &ImageContext, output: &PromptOutput) -> Result<Vec<Tensor>> {
         if !self.config.deep_supervision {
-            return Ok(vec![self.draw(context, reading)?]);
+            return Ok(vec![self.decode_masks(context, output)?]);
         }
-        self.pimm.draw_heads(&self.levels(context)?, &reading.mask_embedding)
+        self.pimm.decode_heads(&context.levels, &output.mask_embedding)
     }
 
     fn predicts_iou(&self) -> bool {
@@ -143,12 +127,12 @@ impl MaskDecoder for DesamDecoder {
     }
 }
 
-/// The encoder's embedding for each of `n` prompts: what PIMM fuses where it is given no mask
-/// embedding.
+/// The encoder's embedding, repeated for each of `n` prompts: PIMM's input in the variants without
+/// PRIM's mask embedding.
 fn image_embedding(context: &ImageContext, n: usize) -> Result<Tensor> {
     let (b, e, h, w) = context.embedding.dims4()?;
     if b != n && b != 1 {
-        candle_core::bail!("{b} images meet {n} prompts: expected one image, or one a prompt");
+        candle_core::bail!("{b} images for {n} prompts: expected one image, or one a prompt");
     }
     context.embedding.broadcast_as((n, e, h, w))?.contiguous()
 }

@@ -1,4 +1,4 @@
-//! What can go wrong when a decoder is configured.
+//! Errors of decoder configurations.
 
 /// Result of this crate, outside tensor forwards.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -7,7 +7,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// A configuration no decoder can be built from.
+    /// A configuration that no decoder can be built from.
     #[error("decoder configuration: {0}")]
     Config(String),
     /// A checkpoint whose mask decoder cannot be recognised.
@@ -16,9 +16,9 @@ pub enum Error {
          found {found}"
     )]
     Unrecognised {
-        /// The parameter that was looked at.
+        /// The parameter.
         name: String,
-        /// What a SAM mask decoder has there.
+        /// What a SAM mask decoder has.
         expected: String,
         /// What the checkpoint has.
         found: String,

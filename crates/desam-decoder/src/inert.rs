@@ -1,9 +1,9 @@
-//! Parameters that a decoder holds and does not use.
+//! Inert parameters: held by a decoder for the checkpoint's sake, without influence on its outputs.
 
 use crate::{DecoderConfig, SqueezePlacement, Variant};
 
-/// Whether parameter `name` of a decoder so configured cannot influence what it draws and predicts,
-/// and so never gets a gradient.
+/// Whether parameter `name` of a decoder so configured cannot influence its masks and IoU, and so never
+/// gets a gradient. An optimizer must skip it: weight decay would change it.
 pub(crate) fn is_inert(config: &DecoderConfig, name: &str) -> bool {
     let Some(name) = name.strip_prefix("mask_decoder.") else {
         return false;
@@ -26,15 +26,17 @@ const MASK_HEAD: [&str; 2] = ["output_upscaling.", "output_hypernetworks_mlps."]
 
 const FIRST_HYPERNETWORK: &str = "output_hypernetworks_mlps.0.";
 
-/// The IoU head, and what serves it alone: the tokens' last look at the image.
+/// The IoU head, and the last token-to-image attention: its output feeds the IoU head alone once PIMM
+/// replaces SAM's mask head.
 const IOU_HEAD: [&str; 3] = [
     "iou_prediction_head.",
     "transformer.final_attn_token_to_image.",
     "transformer.norm_final_attn.",
 ];
 
-/// In PIMM: the squeeze-excitation where it stands behind the norm; the shortcut convolution of
-/// blocks that keep their channels; without deep supervision, all heads but the last.
+/// In PIMM: squeeze-and-excitation placed after the norm, whose gate is constant; the shortcut
+/// convolution of blocks that keep their channels, whose shortcut is the identity; without deep
+/// supervision, the auxiliary heads.
 fn is_inert_in_pimm(config: &DecoderConfig, name: &str) -> bool {
     let gate = config.squeeze == SqueezePlacement::Official && name.contains(".se.fc.");
     let shortcut = name.contains(".conv3.")

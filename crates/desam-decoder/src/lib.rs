@@ -1,13 +1,46 @@
-//! The trained half of DeSAM.
+//! DeSAM's trained half: the mask decoder.
 //!
-//! [`Prim`] is SAM's two-way transformer with its IoU head: it reads the prompt, predicts how good
-//! it is and hands on a mask embedding. [`Pimm`] is a U-Net-like decoder of SE residual blocks over
-//! the encoder's taps: it fuses the mask embedding at its bottleneck and draws the mask.
-//! [`DesamDecoder`] is the two together behind `desam_core::MaskDecoder`; [`SamDecoder`] is SAM's own
-//! mask decoder. A [`DecoderConfig`] names a [`Variant`] and builds the [`Decoder`] that it is.
+//! - [`Prim`], the prompt-relevant IoU module, is SAM's two-way transformer with its IoU head: it
+//!   encodes the prompt, predicts the IoU of its mask, and outputs a mask embedding.
+//! - [`Pimm`], the prompt-invariant mask module, is a U-Net-like decoder of residual blocks with
+//!   squeeze-and-excitation over the encoder's taps; it fuses the mask embedding at its bottleneck and
+//!   outputs mask logits.
+//! - [`DesamDecoder`] is the two behind [`MaskDecoder`](desam_core::MaskDecoder); [`SamDecoder`] is
+//!   SAM's own mask decoder. A [`DecoderConfig`] names a [`Variant`] and builds its [`Decoder`].
 //!
 //! Parameter names are the official program's (`mask_decoder.*`, `mask_decoder.pimm.*`), so its
-//! checkpoints load here and ours load there. Shapes are in the letters of `desam_core`.
+//! checkpoints load here and ours load there. Letters in shapes are those of [`desam_core`].
+//!
+//! ```
+//! use candle_core::{DType, Device, Tensor};
+//! use desam_core::{EncoderSpec, ImageFeatures, MaskDecoder, PromptEmbedding};
+//! use desam_decoder::DecoderConfig;
+//! use desam_nn::params::{LoadOptions, Tensors, load};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! // A small encoder: a grid of 4×4, three taps of 8 channels, an embedding of 32.
+//! let spec = EncoderSpec {
+//!     input_side: 64,
+//!     patch: 16,
+//!     tap_channels: vec![8; 3],
+//!     embedding_channels: 32,
+//! };
+//! // Parameters that no checkpoint gives are initialised from a seed.
+//! let config = DecoderConfig::tiny(&spec);
+//! let decoder = load(Tensors::new(), &LoadOptions::seeded(7), |vb| config.build(vb))?.module;
+//!
+//! let zeros = |shape: &[usize]| Tensor::zeros(shape, DType::F32, &Device::Cpu);
+//! let taps = vec![zeros(&[1, 8, 4, 4])?; 3];
+//! let features = ImageFeatures { taps, embedding: zeros(&[1, 32, 4, 4])? };
+//! // Two prompts of one point: a token for the point and one of padding each.
+//! let prompts = PromptEmbedding { sparse: zeros(&[2, 2, 32])?, dense: zeros(&[2, 32, 4, 4])? };
+//!
+//! let prediction = decoder.decode(&features, &zeros(&[1, 32, 4, 4])?, &prompts)?;
+//! assert_eq!(prediction.logits.dims(), [2, 1, 16, 16]);
+//! assert_eq!(prediction.iou.dims(), [2, 1]);
+//! # Ok(())
+//! # }
+//! ```
 
 mod config;
 mod decoder;
@@ -27,7 +60,7 @@ pub use config::{DecoderConfig, SqueezePlacement};
 pub use decoder::Decoder;
 pub use desam::DesamDecoder;
 pub use error::{Error, Result};
-pub use pimm::{Pimm, PimmContext};
+pub use pimm::Pimm;
 pub use prim::Prim;
 pub use sam::SamDecoder;
 pub use sam_head::SamMaskHead;

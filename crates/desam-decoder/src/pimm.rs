@@ -3,14 +3,16 @@
 use crate::{DecoderConfig, SeResBlock, SplitInput};
 use candle_core::{Result, Tensor};
 use candle_nn::VarBuilder;
+use desam_core::LevelContext;
 use desam_nn::layers::{Conv2d, ConvTranspose2x2};
 use desam_nn::ops::conv2d::Conv2dConfig;
 
-/// A context block: brings a tap to its level's channels and side.
+/// A context block: brings an encoder tap to the channels and the resolution of its level.
 #[derive(Debug, Clone)]
 struct ContextBlock {
     init: SeResBlock,
-    /// Twice the side, then another block, as often as the level is above the coarsest.
+    /// 2× upsampling and a residual block, once for every level above the coarsest: all taps have the
+    /// grid's side, but the finer levels are larger.
     steps: Vec<(ConvTranspose2x2, SeResBlock)>,
 }
 
@@ -42,16 +44,19 @@ impl ContextBlock {
     }
 }
 
-/// A step up: twice the side, half the channels, joined with the level's context.
+/// A step of the decoder path: 2× upsampling to half the channels, then a residual block over its
+/// concatenation with the level's context.
 #[derive(Debug, Clone)]
 struct UpStep {
     up: ConvTranspose2x2,
     block: SeResBlock,
-    /// `[1, C, 1, 1]`; the last step's draws the mask, the others serve deep supervision.
+    /// 1×1 convolution to one channel, kernel `[1, C, 1, 1]`. The last step's is the mask head; the
+    /// others are auxiliary heads for deep supervision.
     head: Conv2d,
 }
 
-/// The U-Net-like decoder over the encoder's taps.
+/// The U-Net-like decoder over the encoder's taps. Its skip connections carry the taps instead of the
+/// activations of an encoder path.
 #[derive(Debug, Clone)]
 pub struct Pimm {
     /// From the deepest tap to the shallowest.
@@ -60,24 +65,15 @@ pub struct Pimm {
     steps: Vec<UpStep>,
 }
 
-/// What of PIMM does not depend on the prompt, from the coarsest level to the finest.
-#[derive(Debug, Clone)]
-pub enum PimmContext {
-    /// Each level's context map. In training one prompt meets one image, nothing is shared, and the
-    /// joining block reads the map where it lies.
-    Maps(Vec<Tensor>),
-    /// The map's share of the joining block's first convolutions, for the fusion and each step up:
-    /// many prompts share it.
-    Shares(Vec<SplitInput>),
-}
-
 impl Pimm {
     /// Builds it at `mask_decoder.pimm`.
     ///
     /// # Errors
-    /// When a parameter cannot be had.
+    /// When a parameter is missing or has another shape.
     pub fn new(config: &DecoderConfig, vb: VarBuilder<'_>) -> Result<Self> {
         let e = config.embedding_channels;
+        // The official program numbers context blocks from the deepest tap, which has the most channels
+        // and the lowest resolution in the U-Net.
         let deepest_first = config.tap_channels.iter().rev().enumerate();
         let context = deepest_first.map(|(depth, &channels)| {
             ContextBlock::new(channels, depth, config, vb.pp("conv_blocks_context").pp(depth))
@@ -88,6 +84,7 @@ impl Pimm {
             let pointwise = Conv2dConfig::same(1);
             Ok(UpStep {
                 up: ConvTranspose2x2::new((from, to), at.pp("transp_conv").pp("conv"))?,
+                // Twice the channels: the upsampled features and the context are concatenated.
                 block: SeResBlock::new(2 * to, to, config.squeeze, at.pp("res_block"))?,
                 head: Conv2d::new((to, 1), 1, pointwise, vb.pp("seg_outputs").pp(i))?,
             })
@@ -96,54 +93,62 @@ impl Pimm {
         Ok(Self {
             context: context.collect::<Result<_>>()?,
             fusion: SeResBlock::new(2 * e, e, config.squeeze, fusion)?,
+            // The coarsest level is fused with the mask embedding; every other one is a step.
             steps: (0..config.tap_channels.len() - 1).map(step).collect::<Result<_>>()?,
         })
     }
 
-    /// Everything that does not depend on the prompt, from taps `[B, C, G, G]` in depth order.
+    /// The prompt-independent part, from taps `[B, C, G, G]` in depth order: one level for the fusion
+    /// and for each step up, from the coarsest to the finest.
     ///
     /// # Errors
     /// When there is another number of taps or their channels differ.
-    pub fn context(&self, taps: &[Tensor]) -> Result<PimmContext> {
+    pub fn context(&self, taps: &[Tensor]) -> Result<Vec<LevelContext>> {
         if taps.len() != self.context.len() {
-            candle_core::bail!("PIMM reads {} taps, {} were given", self.context.len(), taps.len());
+            candle_core::bail!("PIMM takes {} taps, {} were given", self.context.len(), taps.len());
         }
         let deepest_first = self.context.iter().zip(taps.iter().rev());
         let maps = deepest_first.map(|(block, tap)| block.forward(tap));
         let maps = maps.collect::<Result<Vec<_>>>()?;
+        // In training one prompt has one image and nothing is shared. The fused block then reads the
+        // map where it lies, without a concatenation.
         if maps.iter().any(Tensor::track_op) {
-            return Ok(PimmContext::Maps(maps));
+            return Ok(maps.into_iter().map(LevelContext::Map).collect());
         }
-        let joining = std::iter::once(&self.fusion).chain(self.steps.iter().map(|s| &s.block));
-        // The context comes second in every concatenation of the official program.
-        let shares = joining.zip(&maps).map(|(block, map)| block.part(map, map.dim(1)?));
-        Ok(PimmContext::Shares(shares.collect::<Result<_>>()?))
+        let blocks = std::iter::once(&self.fusion).chain(self.steps.iter().map(|s| &s.block));
+        let convolve = |(block, map): (&SeResBlock, &Tensor)| {
+            // The context comes second in every concatenation of the official program.
+            let SplitInput { main, shortcut } = block.convolve_part(map, map.dim(1)?)?;
+            Ok(LevelContext::Convolved { main, shortcut })
+        };
+        blocks.zip(&maps).map(convolve).collect()
     }
 
-    /// Mask logits `[N, 1, M, M]` from mask embeddings `[N, E, G, G]`, the context's `B` being `N`
-    /// or 1.
+    /// Mask logits `[N, 1, M, M]` from mask embeddings `[N, E, G, G]`; the levels are of `N` images or
+    /// of one.
     ///
     /// # Errors
-    /// When the context is not one of this module's.
-    pub fn draw(&self, context: &PimmContext, mask_embedding: &Tensor) -> Result<Tensor> {
+    /// When the levels are not from [`context`](Self::context).
+    pub fn decode_mask(&self, levels: &[LevelContext], mask_embedding: &Tensor) -> Result<Tensor> {
         let last = self.steps.len().saturating_sub(1);
-        match self.heads(context, mask_embedding, last)?.pop() {
+        match self.heads(levels, mask_embedding, last)?.pop() {
             Some(mask) => Ok(mask),
-            None => candle_core::bail!("PIMM needs at least two taps to draw a mask"),
+            None => candle_core::bail!("PIMM needs at least two taps to decode a mask"),
         }
     }
 
-    /// The same with every step's head, from the finest, which is the mask, to the coarsest,
-    /// `[N, 1, 2 G, 2 G]`.
+    /// Logits of every step's head for deep supervision, from the finest, which is the mask, to the
+    /// coarsest, `[N, 1, 2 G, 2 G]`.
     ///
     /// # Errors
-    /// As [`draw`](Self::draw).
-    pub fn draw_heads(
+    /// As [`decode_mask`](Self::decode_mask).
+    pub fn decode_heads(
         &self,
-        context: &PimmContext,
+        levels: &[LevelContext],
         mask_embedding: &Tensor,
     ) -> Result<Vec<Tensor>> {
-        let mut heads = self.heads(context, mask_embedding, 0)?;
+        // Computed from the coarsest; the loss takes the mask first.
+        let mut heads = self.heads(levels, mask_embedding, 0)?;
         heads.reverse();
         Ok(heads)
     }
@@ -151,33 +156,39 @@ impl Pimm {
     /// The heads of steps `first ..`, from the coarsest to the finest.
     fn heads(
         &self,
-        context: &PimmContext,
+        levels: &[LevelContext],
         mask_embedding: &Tensor,
         first: usize,
     ) -> Result<Vec<Tensor>> {
-        let levels = match context {
-            PimmContext::Maps(maps) => maps.len(),
-            PimmContext::Shares(shares) => shares.len(),
-        };
-        if levels != self.steps.len() + 1 {
-            candle_core::bail!("PIMM has {} steps, the context {levels} levels", self.steps.len());
+        let (steps, given) = (self.steps.len(), levels.len());
+        if given != steps + 1 {
+            candle_core::bail!("PIMM has {steps} steps, the context {given} levels");
         }
-        let join = |block: &SeResBlock, level: usize, x: &Tensor| match context {
-            PimmContext::Maps(maps) => {
-                let (_, channels, height, width) = maps[level].dims4()?;
-                let map = maps[level].broadcast_as((x.dim(0)?, channels, height, width))?;
-                block.forward_joined(&[x, &map])
-            }
-            PimmContext::Shares(shares) => block.finish(&block.part(x, 0)?.add(&shares[level])?),
-        };
         let mut heads = Vec::new();
-        let mut x = join(&self.fusion, 0, mask_embedding)?;
-        for (level, step) in self.steps.iter().enumerate() {
-            x = join(&step.block, level + 1, &step.up.forward(&x)?)?;
-            if level >= first {
+        let mut x = fuse(&self.fusion, mask_embedding, &levels[0])?;
+        for (index, (step, level)) in self.steps.iter().zip(&levels[1..]).enumerate() {
+            x = fuse(&step.block, &step.up.forward(&x)?, level)?;
+            // Without deep supervision only the last head is computed.
+            if index >= first {
                 heads.push(step.head.forward(&x)?);
             }
         }
         Ok(heads)
+    }
+}
+
+/// The residual block over the concatenation of `x [N, C, H, W]` and the level's context map, the skip
+/// connection of the U-Net.
+fn fuse(block: &SeResBlock, x: &Tensor, level: &LevelContext) -> Result<Tensor> {
+    match level {
+        LevelContext::Map(map) => {
+            let (_, channels, height, width) = map.dims4()?;
+            let map = map.broadcast_as((x.dim(0)?, channels, height, width))?;
+            block.forward_joined(&[x, &map])
+        }
+        LevelContext::Convolved { main, shortcut } => {
+            let context = SplitInput { main: main.clone(), shortcut: shortcut.clone() };
+            block.finish(&block.convolve_part(x, 0)?.add(&context)?)
+        }
     }
 }

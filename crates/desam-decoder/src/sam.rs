@@ -6,15 +6,15 @@ use crate::{DecoderConfig, Prim, SamMaskHead, Variant};
 use candle_core::{Result, Tensor};
 use candle_nn::VarBuilder;
 use desam_core::{
-    ImageContext, ImageFeatures, MaskDecoder, PromptEmbedding, PromptReader, PromptReading,
+    ImageContext, ImageFeatures, MaskDecoder, PromptEmbedding, PromptOutput, PromptReader,
 };
 
 /// SAM's mask decoder, trainable: the two-way transformer and IoU head that DeSAM's PRIM keeps, and
 /// the mask head that DeSAM replaces by PIMM.
 ///
-/// As a [`MaskDecoder`] it draws one mask a prompt, that of the first mask token, and its IoU is the
+/// As a [`MaskDecoder`] it decodes one mask a prompt, that of the first mask token, and its IoU is the
 /// first output of the head: SAM with `multimask_output=False`, which is how MedSAM trains and uses
-/// it (paper, Table 1). [`masks`](Self::masks) draws those of all tokens.
+/// it (paper, Table 1). [`masks`](Self::masks) decodes those of all tokens.
 #[derive(Debug, Clone)]
 pub struct SamDecoder {
     config: DecoderConfig,
@@ -23,10 +23,10 @@ pub struct SamDecoder {
 }
 
 impl SamDecoder {
-    /// Builds it at `mask_decoder`, whatever the configuration's variant. No PIMM is asked for.
+    /// Builds it at `mask_decoder`, whatever the configuration's variant. It has no PIMM.
     ///
     /// # Errors
-    /// When a parameter cannot be had.
+    /// When a parameter is missing or has another shape.
     pub fn new(config: &DecoderConfig, vb: VarBuilder<'_>) -> Result<Self> {
         Ok(Self {
             prim: Prim::new(config, vb.clone())?,
@@ -35,7 +35,7 @@ impl SamDecoder {
         })
     }
 
-    /// What it was built from.
+    /// The configuration it was built from.
     pub fn config(&self) -> &DecoderConfig {
         &self.config
     }
@@ -46,14 +46,14 @@ impl SamDecoder {
         is_inert(&self.config, name)
     }
 
-    /// The masks of all `K` mask tokens, logits `[N, K, 4 G, 4 G]`; their predicted IoU are the
-    /// reading's `iou_all [N, K]`. The first is SAM's mask for unambiguous prompts, the others its
+    /// The masks of all `K` mask tokens, logits `[N, K, 4 G, 4 G]`; their predicted IoU are
+    /// `output.iou_all [N, K]`. The first is SAM's mask for unambiguous prompts, the others its
     /// three for ambiguous ones (`multimask_output=True`).
     ///
     /// # Errors
-    /// When the reading does not belong to this decoder.
-    pub fn masks(&self, reading: &PromptReading) -> Result<Tensor> {
-        self.head.masks(reading, self.config.mask_tokens)
+    /// When `output` does not belong to this decoder.
+    pub fn masks(&self, output: &PromptOutput) -> Result<Tensor> {
+        self.head.masks(output, self.config.mask_tokens)
     }
 }
 
@@ -62,7 +62,7 @@ impl MaskDecoder for SamDecoder {
         let embedding = features.embedding.dim(1)?;
         if embedding != self.config.embedding_channels {
             candle_core::bail!(
-                "this decoder reads an embedding of {} channels; the features have one of \
+                "this decoder takes an embedding of {} channels; the features have one of \
                  {embedding}: they are of another encoder",
                 self.config.embedding_channels
             );
@@ -74,15 +74,19 @@ impl MaskDecoder for SamDecoder {
         })
     }
 
-    fn read(&self, context: &ImageContext, prompts: &PromptEmbedding) -> Result<PromptReading> {
-        self.prim.read(context, prompts)
+    fn encode_prompts(
+        &self,
+        context: &ImageContext,
+        prompts: &PromptEmbedding,
+    ) -> Result<PromptOutput> {
+        self.prim.encode_prompts(context, prompts)
     }
 
     fn reader<'a>(&'a self, context: &'a ImageContext) -> Result<Box<dyn PromptReader + 'a>> {
         reader(&self.prim, self, context)
     }
 
-    fn draw(&self, _: &ImageContext, reading: &PromptReading) -> Result<Tensor> {
-        self.head.masks(reading, 1)
+    fn decode_masks(&self, _: &ImageContext, output: &PromptOutput) -> Result<Tensor> {
+        self.head.masks(output, 1)
     }
 }

@@ -1,14 +1,15 @@
-//! SAM's mask head: what DeSAM carries along and SAM's own decoder draws with.
+//! SAM's mask head: upsampled image tokens and one hypernetwork a mask token. SAM's own decoder uses
+//! it; DeSAM only keeps its parameters.
 
 use crate::DecoderConfig;
 use candle_core::{Result, Tensor};
 use candle_nn::VarBuilder;
-use desam_core::PromptReading;
+use desam_core::PromptOutput;
 use desam_nn::layers::{ConvTranspose2x2, LayerNorm2d, Mlp};
 use desam_nn::ops::pointwise::gelu;
 
-/// Two transposed convolutions bring the transformer's image tokens to four times the side; each
-/// mask token becomes, by a perceptron of its own, the weights of a pixel's channels in its mask.
+/// Two transposed convolutions upsample the transformer's image tokens 4×. For each mask token a
+/// hypernetwork (a perceptron) predicts the weights of a 1×1 convolution from these to its mask.
 #[derive(Debug, Clone)]
 pub struct SamMaskHead {
     up1: ConvTranspose2x2,
@@ -22,7 +23,7 @@ impl SamMaskHead {
     /// `output_hypernetworks_mlps`.
     ///
     /// # Errors
-    /// When a parameter cannot be had.
+    /// When a parameter is missing or has another shape.
     pub fn new(config: &DecoderConfig, vb: VarBuilder<'_>) -> Result<Self> {
         let e = config.embedding_channels;
         let up = vb.pp("output_upscaling");
@@ -40,18 +41,19 @@ impl SamMaskHead {
     /// Logits `[N, tokens, 4 G, 4 G]` of the first `tokens` mask tokens.
     ///
     /// # Errors
-    /// When the reading has fewer tokens or other channels.
-    pub fn masks(&self, reading: &PromptReading, tokens: usize) -> Result<Tensor> {
-        let x = gelu(&self.norm.forward(&self.up1.forward(&reading.mask_embedding)?)?)?;
+    /// When `output` has fewer tokens or other channels.
+    pub fn masks(&self, output: &PromptOutput, tokens: usize) -> Result<Tensor> {
+        let x = gelu(&self.norm.forward(&self.up1.forward(&output.mask_embedding)?)?)?;
         let x = gelu(&self.up2.forward(&x)?)?;
         let weights = self
             .hypernetworks
             .iter()
             .take(tokens)
             .enumerate()
-            .map(|(i, mlp)| mlp.forward(&reading.mask_tokens.narrow(1, i, 1)?.contiguous()?));
+            .map(|(i, mlp)| mlp.forward(&output.mask_tokens.narrow(1, i, 1)?.contiguous()?));
         let weights = Tensor::cat(&weights.collect::<Result<Vec<_>>>()?, 1)?;
         let (n, channels, height, width) = x.dims4()?;
+        // One 1×1 convolution a prompt, each with its own weights: a batched matrix product.
         let masks = weights.matmul(&x.reshape((n, channels, height * width))?)?;
         masks.reshape((n, weights.dim(1)?, height, width))
     }

@@ -1,4 +1,4 @@
-//! The SE residual block that PIMM is made of.
+//! Residual block with squeeze-and-excitation (SE), the building block of PIMM.
 
 use crate::SqueezePlacement;
 use candle_core::{Result, Tensor};
@@ -14,27 +14,28 @@ use desam_nn::ops::squeeze;
 const SLOPE: f64 = 0.01;
 const EPS: f64 = 1e-5;
 
-/// conv 3×3, instance norm, LeakyReLU, conv 3×3, instance norm, squeeze-excitation; a 1×1
-/// convolution and instance norm on the shortcut where channels differ; sum; LeakyReLU.
+/// conv 3×3, instance norm, LeakyReLU, conv 3×3, instance norm, squeeze-and-excitation; plus the
+/// shortcut, a 1×1 convolution and instance norm where channels differ, else the identity; LeakyReLU.
 #[derive(Debug, Clone)]
 pub struct SeResBlock {
     conv1: Tensor,
     conv2: Tensor,
-    /// Always there, as in the official checkpoints; used where channels differ.
+    /// The shortcut's kernel. Always present, as in the official checkpoints; used where channels
+    /// differ.
     conv3: Tensor,
     squeeze: Tensor,
     excite: Tensor,
     placement: SqueezePlacement,
 }
 
-/// What both branches' first convolutions make of one part of a concatenated input. The parts'
-/// results add up to the convolution of the whole, so a part that many prompts share is convolved
-/// once.
+/// First convolutions of both branches over one part of a concatenated input. Convolution is linear in
+/// the input channels, so the parts' results add up to the convolution of the whole, and a part that
+/// many prompts share is convolved once.
 #[derive(Debug, Clone)]
 pub struct SplitInput {
-    /// Of the 3×3 convolution, `[B, O, H, W]`.
+    /// Output of the main branch's 3×3 convolution, `[B, O, H, W]`.
     pub main: Tensor,
-    /// Of the shortcut's 1×1 convolution, `[B, O, H, W]`.
+    /// Output of the shortcut's 1×1 convolution, `[B, O, H, W]`.
     pub shortcut: Tensor,
 }
 
@@ -56,7 +57,7 @@ impl SeResBlock {
     /// and `se.fc.2`, none with a bias.
     ///
     /// # Errors
-    /// When a parameter cannot be had.
+    /// When a parameter is missing or has another shape.
     pub fn new(
         inputs: usize,
         outputs: usize,
@@ -64,9 +65,11 @@ impl SeResBlock {
         vb: VarBuilder<'_>,
     ) -> Result<Self> {
         let kernel = |name: &str, from: usize, side: usize| {
+            // PyTorch's default initialisation, which the official program does not change.
             let hint = fan_in_uniform(from * side * side);
             vb.pp(name).pp("conv").get_with_hints((outputs, from, side, side), "weight", hint)
         };
+        // The SE's reduction ratio is 16.
         let hidden = (outputs / 16).max(1);
         let fc = vb.pp("se").pp("fc");
         Ok(Self {
@@ -91,36 +94,40 @@ impl SeResBlock {
         self.forward_joined(&[x])
     }
 
-    /// The same for parts `[B, .., H, W]` whose channels follow each other.
+    /// [`forward`](Self::forward) over the concatenation of `parts [B, .., H, W]` along the channels,
+    /// which is not materialised where a fused kernel runs.
     ///
     /// # Errors
     /// When channels differ.
     pub fn forward_joined(&self, parts: &[&Tensor]) -> Result<Tensor> {
         let (outputs, inputs, _, _) = self.conv3.dims4()?;
+        // The identity where channels match, though the checkpoint holds a kernel then, too.
         let shortcut = (inputs != outputs).then_some(&self.conv3);
         if self.placement == SqueezePlacement::Official {
+            // The constant gate ½ is part of the fused op.
             let (conv1, conv2) = (&self.conv1, &self.conv2);
             return se_block(parts, SeBlockKernels { conv1, conv2, conv3: shortcut });
         }
+        // A gate that takes effect is not fused; this placement is for experiments.
         let x = Tensor::cat(parts, 1)?;
         if shortcut.is_some() {
-            return self.finish(&self.part(&x, 0)?);
+            return self.finish(&self.convolve_part(&x, 0)?);
         }
         let main = conv2d(&x, &self.conv1, Conv2dConfig::same(3))?;
         leaky_relu(&(self.gated(&main)? + x)?, SLOPE)
     }
 
-    /// The first convolutions of `x`, channels `first ..` of a concatenated input.
+    /// First convolutions of `x`, which is channels `first ..` of a concatenated input.
     ///
     /// # Errors
     /// When channels differ.
-    pub fn part(&self, x: &Tensor, first: usize) -> Result<SplitInput> {
+    pub fn convolve_part(&self, x: &Tensor, first: usize) -> Result<SplitInput> {
         let channels = x.dim(1)?;
         let slice = |kernel: &Tensor| -> Result<Tensor> {
-            match (first, channels) == (0, kernel.dim(1)?) {
-                true => Ok(kernel.clone()),
-                false => kernel.narrow(1, first, channels),
+            if (first, channels) == (0, kernel.dim(1)?) {
+                return Ok(kernel.clone());
             }
+            kernel.narrow(1, first, channels)
         };
         Ok(SplitInput {
             main: conv2d(x, &slice(&self.conv1)?, Conv2dConfig::same(3))?,
@@ -128,7 +135,7 @@ impl SeResBlock {
         })
     }
 
-    /// The rest of the block, from the sum of all parts.
+    /// Rest of the block, after the first convolutions, from the sum of all parts.
     ///
     /// # Errors
     /// When channels differ.
@@ -144,21 +151,23 @@ impl SeResBlock {
         }
     }
 
-    /// From the first convolution's output to the sum, the gate acting.
+    /// Main branch from the first convolution's output up to the residual sum, with the SE before the
+    /// last norm.
     fn gated(&self, main: &Tensor) -> Result<Tensor> {
         let x = instance_norm_leaky(main, EPS, SLOPE)?;
         let x = conv2d(&x, &self.conv2, Conv2dConfig::same(3))?;
+        // Pooled before the norm: after it every mean is 0, which is the official placement's flaw.
         squeeze::scale(&instance_norm(&x, EPS)?, &self.gate(&x)?)
     }
 
-    /// The gate `[B, O]`: mean over pixels, two linear maps, sigmoid; on so few numbers in the
-    /// parameters' type.
+    /// The SE gate `[B, O]`: global average pooling, two linear layers, sigmoid. In the parameters'
+    /// type: so few values cost nothing in f32.
     fn gate(&self, x: &Tensor) -> Result<Tensor> {
         let pooled = squeeze::mean(x)?.to_dtype(self.squeeze.dtype())?;
         let hidden = pooled.matmul(&self.squeeze.t()?)?.relu()?;
         let logits = hidden.matmul(&self.excite.t()?)?;
-        // The logistic function through tanh: neither end overflows, and candle's own sigmoid
-        // custom op is not needed.
+        // The sigmoid through tanh: neither end overflows, and candle's own sigmoid, a custom op, is
+        // not needed.
         logits.affine(0.5, 0.0)?.tanh()?.affine(0.5, 0.5)
     }
 }
@@ -166,7 +175,7 @@ impl SeResBlock {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use candle_core::{DType, Device, Var};
+    use candle_core::{DType, Device};
     use desam_nn::params::{LoadOptions, Tensors, load};
 
     fn block(inputs: usize, outputs: usize, placement: SqueezePlacement) -> SeResBlock {
@@ -186,7 +195,8 @@ mod tests {
         let block = block(12, 8, SqueezePlacement::Official);
         let (a, b) = (image(8, 0.0), image(4, 1.0));
         let whole = block.forward(&Tensor::cat(&[&a, &b], 1).unwrap()).unwrap();
-        let parts = block.part(&a, 0).unwrap().add(&block.part(&b, 8).unwrap()).unwrap();
+        let parts =
+            block.convolve_part(&a, 0).unwrap().add(&block.convolve_part(&b, 8).unwrap()).unwrap();
         let diff = (whole - block.finish(&parts).unwrap()).unwrap().abs().unwrap();
         let worst: f32 = diff.flatten_all().unwrap().max(0).unwrap().to_scalar().unwrap();
         // Reassociated sums of 12·9 products of order one.
@@ -205,11 +215,12 @@ mod tests {
 
     /// The block whose gate acts, on two images of type `dtype`, and the gradients of both and of all
     /// parameters, which stay f32.
+    #[cfg(feature = "emulation")]
     fn trained(dtype: DType) -> Result<Vec<Tensor>> {
         let placement = SqueezePlacement::BeforeNorm;
         let build = |vb: VarBuilder<'_>| SeResBlock::new(32, 64, placement, vb);
         let loaded = load(Tensors::new(), &LoadOptions::trainable(5), build).unwrap();
-        let variable = |t: Tensor| Var::from_tensor(&t.to_dtype(dtype)?);
+        let variable = |t: Tensor| candle_core::Var::from_tensor(&t.to_dtype(dtype)?);
         let (a, b) = (variable(image(16, 0.3))?, variable(image(16, 2.0))?);
         let y = loaded.module.forward_joined(&[&a, &b])?;
         let grads = (&y * image(64, 1.0).to_dtype(dtype)?)?.sum_all()?.backward()?;
@@ -222,8 +233,9 @@ mod tests {
         Ok(all)
     }
 
+    #[cfg(feature = "emulation")]
     #[test]
-    fn the_acting_gate_on_a_gpu_is_that_of_the_cpu() {
+    fn kernels_gate_as_the_cpu_does() {
         let norm = |t: &Tensor| t.sqr().unwrap().sum_all().unwrap().to_scalar::<f32>().unwrap();
         let expected = trained(DType::F32).unwrap();
         // Root mean squares: sums in another order in f32; in bf16 roundings of 2^-9, some of which

@@ -1,21 +1,28 @@
-//! SAM's two-way transformer: tokens look at the image, the image looks back.
+//! SAM's two-way transformer: tokens attend to the image, the image attends to the tokens.
+//!
+//! The order of the layers is written once, in [`TwoWayTransformer::run`]. Three [`Engine`]s compute
+//! the attention between tokens and image: [`module`] layer by layer with gradients, [`absorbed`]
+//! for many prompts of one image on a CPU, and [`batched`] for many prompts of one image on a GPU.
 
-mod batch;
-mod shared;
+mod absorbed;
+mod batched;
+mod block;
+mod module;
 
-pub(crate) use shared::{SharedImage, SharedOutput};
+pub(crate) use absorbed::{AbsorbedOptions, AbsorbedOutput, SharedImage};
 
 use crate::DecoderConfig;
+use block::TwoWayBlock;
 use candle_core::{Result, Tensor};
 use candle_nn::VarBuilder;
-use desam_nn::layers::{Activation, Attention, AttentionConfig, LayerNorm, MlpBlock};
-use desam_nn::ops::pointwise::added_to_all;
+use desam_nn::layers::{Attention, AttentionConfig, LayerNorm};
 
 /// PyTorch's default for `nn.LayerNorm`, which SAM's transformer uses.
 const EPS: f64 = 1e-5;
 
-/// What the transformer makes of tokens and image.
+/// Outputs of the two-way transformer.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct TwoWayOutput {
     /// Tokens, `[N, T, E]`.
     pub tokens: Tensor,
@@ -23,74 +30,51 @@ pub struct TwoWayOutput {
     pub image: Tensor,
 }
 
-/// One block of attention in both directions.
-#[derive(Debug, Clone)]
-struct TwoWayBlock {
-    self_attn: Attention,
-    norm1: LayerNorm,
-    token_to_image: Attention,
-    norm2: LayerNorm,
-    mlp: MlpBlock,
-    norm3: LayerNorm,
-    norm4: LayerNorm,
-    image_to_token: Attention,
-    /// The first block's self attention sees no positions and replaces the tokens (SAM).
-    is_first: bool,
+/// The attention between tokens and image. An engine holds the image tokens, in whatever layout it
+/// computes on; [`TwoWayTransformer::run`] holds the tokens.
+trait Engine {
+    /// Token-to-image attention: `queries [N, T, E]` attend to the image, keys with positions and
+    /// values without. Returns `[N, T, E]`.
+    fn attend_to_image(&mut self, attention: &Attention, queries: &Tensor) -> Result<Tensor>;
+
+    /// Image-to-token attention with its residual and norm: the image, as queries with positions,
+    /// attends to `keys` and `values` `[N, T, E]`, and `norm4` of the sum is the new image.
+    fn update_image(&mut self, block: &TwoWayBlock, tokens: TokenInputs<'_>) -> Result<()>;
+
+    /// The last token-to-image attention with its residual and norm: the new tokens, `[N, T, E]`.
+    fn finish(&mut self, last: FinalLayer<'_>, tokens: TokenInputs<'_>) -> Result<Tensor>;
 }
 
-impl TwoWayBlock {
-    fn new(config: &DecoderConfig, is_first: bool, vb: VarBuilder<'_>) -> Result<Self> {
-        let e = config.embedding_channels;
-        let [inside, across] = attention_sizes(config);
-        Ok(Self {
-            self_attn: Attention::new(inside, vb.pp("self_attn"))?,
-            norm1: LayerNorm::new(e, EPS, vb.pp("norm1"))?,
-            token_to_image: Attention::new(across, vb.pp("cross_attn_token_to_image"))?,
-            norm2: LayerNorm::new(e, EPS, vb.pp("norm2"))?,
-            mlp: MlpBlock::new(e, config.mlp_width, Activation::Relu, vb.pp("mlp"))?,
-            norm3: LayerNorm::new(e, EPS, vb.pp("norm3"))?,
-            norm4: LayerNorm::new(e, EPS, vb.pp("norm4"))?,
-            image_to_token: Attention::new(across, vb.pp("cross_attn_image_to_token"))?,
-            is_first,
-        })
-    }
-
-    fn forward(
-        &self,
-        x: TwoWayOutput,
-        token_pe: &Tensor,
-        image_pe: &Tensor,
-    ) -> Result<TwoWayOutput> {
-        let TwoWayOutput { tokens, image } = x;
-        let tokens = self.among_tokens(&tokens, token_pe)?;
-        let (q, k) = ((&tokens + token_pe)?, added_to_all(&image, image_pe)?);
-        let tokens = self.heard(&tokens, &self.token_to_image.forward(&q, &k, &image)?)?;
-        let q = (&tokens + token_pe)?;
-        let image = self.image_to_token.forward_normed([&k, &q, &tokens], &image, &self.norm4)?;
-        Ok(TwoWayOutput { image, tokens })
-    }
+/// Tokens as inputs of an attention, `[N, T, E]` each.
+#[derive(Debug, Clone, Copy)]
+struct TokenInputs<'a> {
+    /// With the prompts' positions (the initial tokens) added.
+    positioned: &'a Tensor,
+    /// Without.
+    plain: &'a Tensor,
 }
 
-impl TwoWayBlock {
-    /// The tokens after they have attended to each other.
-    fn among_tokens(&self, tokens: &Tensor, token_pe: &Tensor) -> Result<Tensor> {
-        if self.is_first {
-            return self.norm1.forward(&self.self_attn.forward(tokens, tokens, tokens)?);
-        }
-        let q = (tokens + token_pe)?;
-        self.self_attn.forward_normed([&q, &q, tokens], tokens, &self.norm1)
-    }
-
-    /// The tokens after the image has answered.
-    fn heard(&self, tokens: &Tensor, from_image: &Tensor) -> Result<Tensor> {
-        let tokens = self.norm2.forward(&(tokens + from_image)?)?;
-        self.mlp.forward_normed(&tokens, &tokens, &self.norm3)
-    }
+/// The attention behind the last block, and its norm.
+#[derive(Debug, Clone, Copy)]
+struct FinalLayer<'a> {
+    attention: &'a Attention,
+    norm: &'a LayerNorm,
 }
 
-fn attention_sizes(config: &DecoderConfig) -> [AttentionConfig; 2] {
-    let width = config.embedding_channels;
-    [width, config.cross_width].map(|inner| AttentionConfig { width, inner, heads: config.heads })
+/// Sizes of the transformer's two kinds of attention.
+struct AttentionSizes {
+    /// Among the tokens.
+    self_attention: AttentionConfig,
+    /// Between tokens and image, with fewer channels inside.
+    cross_attention: AttentionConfig,
+}
+
+impl AttentionSizes {
+    fn new(config: &DecoderConfig) -> Self {
+        let width = config.embedding_channels;
+        let with = |inner| AttentionConfig { width, inner, heads: config.heads };
+        Self { self_attention: with(width), cross_attention: with(config.cross_width) }
+    }
 }
 
 /// SAM's `TwoWayTransformer`.
@@ -105,35 +89,35 @@ impl TwoWayTransformer {
     /// Builds it under the official names.
     ///
     /// # Errors
-    /// When a parameter cannot be had.
+    /// When a parameter is missing or has another shape.
     pub fn new(config: &DecoderConfig, vb: VarBuilder<'_>) -> Result<Self> {
         let blocks = (0..config.transformer_depth)
             .map(|i| TwoWayBlock::new(config, i == 0, vb.pp("layers").pp(i)));
-        let [_, across] = attention_sizes(config);
+        let sizes = AttentionSizes::new(config);
+        let final_attn = vb.pp("final_attn_token_to_image");
         Ok(Self {
             blocks: blocks.collect::<Result<_>>()?,
-            final_attn: Attention::new(across, vb.pp("final_attn_token_to_image"))?,
+            final_attn: Attention::new(sizes.cross_attention, final_attn)?,
             norm: LayerNorm::new(config.embedding_channels, EPS, vb.pp("norm_final_attn"))?,
         })
     }
 
-    /// `image [N, G·G, E]`, its positions `[1, G·G, E]`, `tokens [N, T, E]`, which are their own
-    /// positions.
-    ///
-    /// # Errors
-    /// When shapes do not fit.
-    pub fn forward(
-        &self,
-        image: Tensor,
-        image_pe: &Tensor,
-        tokens: &Tensor,
-    ) -> Result<TwoWayOutput> {
-        let mut x = TwoWayOutput { tokens: tokens.clone(), image };
+    /// Runs all layers over `tokens [N, T, E]`, which are also their own positional encoding (SAM).
+    /// Returns the new tokens; the image is the engine's.
+    fn run<E: Engine>(&self, engine: &mut E, tokens: &Tensor) -> Result<Tensor> {
+        // SAM adds the initial tokens again in every attention, for "a strong dependence on both the prompt
+        // token's geometric location and type" (Kirillov et al. 2023, appendix A).
+        let positions = tokens;
+        let mut x = tokens.clone();
         for block in &self.blocks {
-            x = block.forward(x, tokens, image_pe)?;
+            x = block.self_attention(&x, positions)?;
+            let attended = engine.attend_to_image(&block.token_to_image, &(&x + positions)?)?;
+            x = block.mlp(&x, &attended)?;
+            let inputs = TokenInputs { positioned: &(&x + positions)?, plain: &x };
+            // The image attends to tokens that have already been updated by this block.
+            engine.update_image(block, inputs)?;
         }
-        let (q, k) = ((&x.tokens + tokens)?, added_to_all(&x.image, image_pe)?);
-        let tokens = self.final_attn.forward_normed([&q, &k, &x.image], &x.tokens, &self.norm)?;
-        Ok(TwoWayOutput { tokens, image: x.image })
+        let last = FinalLayer { attention: &self.final_attn, norm: &self.norm };
+        engine.finish(last, TokenInputs { positioned: &(&x + positions)?, plain: &x })
     }
 }

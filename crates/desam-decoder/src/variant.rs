@@ -1,4 +1,4 @@
-//! Which decoder is trained: DeSAM, one of the paper's ablations, or SAM's own.
+//! Decoder variants: DeSAM, the paper's ablations, and SAM's own decoder.
 
 use desam_core::named;
 
@@ -21,8 +21,8 @@ named! {
         /// "PIMM and PRIM without IoU prediction head" (section 4.3, Fig. 3 b): the prompt reaches the
         /// mask through the mask embedding, and nothing says how good the mask is.
         NoIouHead = "no-iou-head",
-        /// "PIMM and PRIM without mask embedding fusion" (section 4.3, Fig. 3 c): PIMM draws as in
-        /// [`PimmOnly`](Self::PimmOnly), PRIM predicts the IoU beside it. Every prompt has the same
+        /// "PIMM and PRIM without mask embedding fusion" (section 4.3, Fig. 3 c): PIMM decodes as in
+        /// [`PimmOnly`](Self::PimmOnly), PRIM predicts the IoU independently of it. Every prompt has the same
         /// mask; the IoU decides only whether there is one.
         NoMaskFusion = "no-mask-fusion",
         /// SAM's own mask decoder, fine-tuned on frozen features: the paper's MedSAM in whole box mode
@@ -33,7 +33,7 @@ named! {
 }
 
 impl Variant {
-    /// Whether it predicts how good a prompt's mask is.
+    /// Whether it has an IoU head, which predicts how good a prompt's mask is.
     pub fn predicts_iou(self) -> bool {
         !matches!(self, Self::PimmOnly | Self::NoIouHead)
     }

@@ -61,8 +61,8 @@ fn masks_and_ious_are_the_official_programs() {
             dense: prompt.get(&format!("{kind}.dense")).unwrap_or(&prompt["masks.dense"]).clone(),
         };
         let context = model.context(&features, &prompt["dense_pe"]).unwrap();
-        let reading = model.read(&context, &embedding).unwrap();
-        let logits = model.draw(&context, &reading).unwrap();
+        let reading = model.encode_prompts(&context, &embedding).unwrap();
+        let logits = model.decode_masks(&context, &reading).unwrap();
         for (out, name) in [
             (&reading.mask_embedding, "mask_embedding"),
             (&reading.iou_all, "iou_all"),
@@ -77,7 +77,7 @@ fn masks_and_ious_are_the_official_programs() {
 }
 
 #[test]
-fn many_prompts_on_one_image_are_the_same_as_one_by_one() {
+fn a_batch_of_prompts_equals_its_prompts_decoded_one_by_one() {
     let loaded = seeded(SqueezePlacement::Official);
     let (features, prompts, position) = inputs(1, 3);
     let together = loaded.module.decode(&features, &position, &prompts).unwrap();
@@ -169,7 +169,7 @@ fn wrong_features_are_refused_with_both_shapes() {
     let model = seeded(SqueezePlacement::Official).module;
     let (mut features, prompts, position) = inputs(2, 3);
     let message = model.decode(&features, &position, &prompts).unwrap_err().to_string();
-    assert!(message.contains("2 images meet 3 prompts"), "{message}");
+    assert!(message.contains("2 images for 3 prompts"), "{message}");
     features.taps.reverse();
     let message = model.decode(&features, &position, &prompts).unwrap_err().to_string();
     assert!(message.contains("[12, 10, 8]") && message.contains("[8, 10, 12]"), "{message}");
@@ -203,7 +203,7 @@ fn a_configuration_from_before_the_variants_means_desam() {
 }
 
 #[test]
-fn a_checkpoint_without_a_mask_decoder_is_named() {
+fn a_checkpoint_without_a_mask_decoder_is_refused_by_name() {
     let error = DecoderConfig::from_tensors(&Tensors::new(), &spec()).unwrap_err().to_string();
     assert!(error.contains("mask_decoder.iou_token.weight"), "{error}");
 }

@@ -1,4 +1,4 @@
-//! SAM's mask decoder against an implementation of its own in elementary double-precision
+//! SAM's mask decoder compared with an independent implementation in elementary double-precision
 //! operations, written after the published description of SAM (its section "Lightweight mask
 //! decoder"), and its gradients against finite differences of that implementation.
 
@@ -59,14 +59,15 @@ fn relative(out: &Tensor, reference: &Tensor) -> f64 {
 /// All masks and IoU of both implementations.
 fn compare(model: &SamDecoder, weights: &Tensors, input: &Input) {
     let context = model.context(&input.features, &input.position).unwrap();
-    let reading = model.read(&context, &input.prompts).unwrap();
+    let reading = model.encode_prompts(&context, &input.prompts).unwrap();
     if input.features.embedding.dim(0).unwrap() == 1 {
         // Many prompts of one image have a reader of their own.
-        let found = model.reader(&context).unwrap().read(&input.prompts).unwrap();
+        let found = model.reader(&context).unwrap().encode_prompts(&input.prompts).unwrap();
         let [found, plain] = [found, reading.clone()].map(|r| model.masks(&r).unwrap());
         assert!(relative(&found, &double(&plain)) < 2e-5);
     }
-    let (masks, one) = (model.masks(&reading).unwrap(), model.draw(&context, &reading).unwrap());
+    let (masks, one) =
+        (model.masks(&reading).unwrap(), model.decode_masks(&context, &reading).unwrap());
     let plain = PlainSam::new(weights, model.config().heads);
     let expected = plain.run(&input.features.embedding, &input.prompts, &input.position);
     // 2e-5: the limit agreed for f32 on the CPU.
@@ -91,7 +92,7 @@ fn masks_and_ious_are_those_of_elementary_operations() {
 }
 
 #[test]
-fn an_official_checkpoints_mask_decoder_draws_the_same() {
+fn an_official_checkpoints_mask_decoder_gives_the_same_masks() {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared/reference/tiny");
     if !folder.is_dir() {
         eprintln!("skipped: {} is not there", folder.display());
@@ -145,7 +146,7 @@ fn gradients_are_those_of_finite_differences_for_every_parameter() {
     let Loaded { module, vars, tensors, .. } = seeded();
     let input = input(2, 2);
     let context = module.context(&input.features, &input.position).unwrap();
-    let reading = module.read(&context, &input.prompts).unwrap();
+    let reading = module.encode_prompts(&context, &input.prompts).unwrap();
     let value = objective(&module.masks(&reading).unwrap(), &reading.iou_all);
     let grads = value.backward().unwrap();
     let weights: Tensors = tensors.iter().map(|(k, v)| (k.clone(), double(v))).collect();

@@ -5,7 +5,7 @@
 
 use candle_core::{DType, Device, Tensor};
 use desam_core::{
-    EncoderSpec, ImageFeatures, MaskDecoder, MaskPrediction, PromptEmbedding, PromptReading,
+    EncoderSpec, ImageFeatures, MaskDecoder, MaskPrediction, PromptEmbedding, PromptOutput,
 };
 use desam_decoder::{Decoder, DecoderConfig, SqueezePlacement, Variant};
 use desam_nn::params::{LoadOptions, Loaded, Tensors, load};
@@ -66,7 +66,7 @@ fn three(prediction: &MaskPrediction) -> [Vec<f32>; 3] {
 }
 
 #[test]
-fn prompts_reach_the_mask_where_the_variant_says_so() {
+fn masks_depend_on_the_prompt_where_the_variant_says_so() {
     for variant in Variant::ALL {
         let decoder = seeded(variant);
         assert_eq!(decoder.mask_follows_prompt(), variant.mask_follows_prompt());
@@ -103,22 +103,22 @@ fn without_mask_fusion_the_iou_is_desams_and_the_mask_pimms_alone() {
 
 #[test]
 fn pimm_alone_fuses_the_encoders_embedding() {
-    // DeSAM handed the encoder's embedding as if it were PRIM's mask embedding.
+    // DeSAM with the encoder's embedding in place of PRIM's mask embedding.
     let (desam, alone) = (seeded(Variant::Desam), seeded(Variant::PimmOnly));
     let features = features(2);
     let context = desam.context(&features, &position()).unwrap();
-    let reading = desam.read(&context, &prompts(2)).unwrap();
-    let fed = PromptReading { mask_embedding: features.embedding.clone(), ..reading };
-    let expected = desam.draw(&context, &fed).unwrap();
+    let reading = desam.encode_prompts(&context, &prompts(2)).unwrap();
+    let fed = PromptOutput { mask_embedding: features.embedding.clone(), ..reading };
+    let expected = desam.decode_masks(&context, &fed).unwrap();
     assert_eq!(numbers(&decoded(&alone, 2, 2).logits), numbers(&expected));
 }
 
 #[test]
-fn a_variant_that_reads_no_prompt_still_counts_them() {
+fn a_variant_without_prompts_still_checks_their_number() {
     for variant in [Variant::PimmOnly, Variant::NoMaskFusion] {
         let message =
             seeded(variant).decode(&features(2), &position(), &prompts(3)).unwrap_err().to_string();
-        assert!(message.contains("2 images meet 3 prompts"), "{variant}: {message}");
+        assert!(message.contains("2 images for 3 prompts"), "{variant}: {message}");
     }
 }
 
@@ -184,7 +184,7 @@ fn learns(config: &DecoderConfig) {
 }
 
 #[test]
-fn a_coarser_head_is_the_mask_of_a_decoder_over_the_deeper_taps() {
+fn an_auxiliary_head_is_the_mask_of_a_decoder_over_the_deeper_taps() {
     let deep = DecoderConfig { deep_supervision: true, ..config(Variant::Desam) };
     let deep = built(&deep, &LoadOptions::seeded(1)).module;
     let shallow = DecoderConfig { tap_channels: TAPS[1..].to_vec(), ..config(Variant::Desam) };

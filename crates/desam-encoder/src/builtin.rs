@@ -1,9 +1,9 @@
-//! The SAM that comes with this crate: `tiny`, trained on generated scenes.
+//! Built-in weights: a `tiny` SAM, trained on generated scenes.
 //!
 //! It is a whole SAM (image encoder, prompt encoder, mask decoder) of [`VitConfig::tiny`]'s size.
-//! What it learnt it learnt promptably, as SAM did, from pictures of textured things that mean
-//! nothing; `weights/README.md` says how, and what it is worth. It is there for demonstrations and
-//! tests, and is no substitute for SAM.
+//! It was trained with prompts, as SAM was, on images of textured shapes without meaning;
+//! `weights/README.md` documents the training and its evaluation. It is for demonstrations and tests,
+//! and no substitute for SAM.
 //!
 //! [`VitConfig::tiny`]: crate::VitConfig::tiny
 
@@ -16,11 +16,11 @@ const TINY: &[u8] = include_bytes!("../weights/tiny.safetensors");
 /// blake3 of [`TINY`].
 const TINY_BLAKE3: &str = "b151090b8e117146e16b8edfb8a93df9449fbc92baf620d20529fe67da13dff2";
 
-/// The `tiny` SAM: `image_encoder.*`, `prompt_encoder.*`, `mask_decoder.*` as f32, and in its
-/// metadata how it was made.
+/// The built-in `tiny` SAM: `image_encoder.*`, `prompt_encoder.*` and `mask_decoder.*` as f32, with
+/// the recipe of its training in the metadata.
 ///
 /// # Errors
-/// When the bytes in the program are not those that were put there.
+/// When the bytes in the program do not have the expected hash.
 pub fn tiny() -> Result<Checkpoint> {
     checked(TINY)
 }
@@ -58,7 +58,7 @@ mod tests {
         assert_eq!(VitConfig::from_tensors(&file.tensors).unwrap(), VitConfig::tiny());
         let loaded = FrozenSam::load(&file, &SamOptions::default()).unwrap();
         loaded.report.check().unwrap();
-        // What neither encoder asks for is SAM's mask decoder, the names of which it knows.
+        // The tensors of neither encoder are SAM's mask decoder.
         let decoder = file.part("mask_decoder.");
         assert_eq!(loaded.tensors.len() + decoder.len(), file.tensors.len());
         for part in ["transformer.", "iou_token.", "mask_tokens.", "iou_prediction_head."] {
@@ -75,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn it_is_not_what_it_was_drawn_as() {
+    fn the_weights_differ_from_their_initialisation() {
         let file = tiny().unwrap();
         let seed = 0; // the recipe's
         assert!(file.metadata["recipe"].starts_with("seed=0 "));
@@ -84,7 +84,7 @@ mod tests {
         let change = (&file.tensors[name] - &random[name]).unwrap().sqr().unwrap();
         let change = change.mean_all().unwrap().to_scalar::<f32>().unwrap().sqrt();
         assert!(change > 0.01, "{change}");
-        // Frequencies of positions are drawn and stay as they are, but for f16's rounding.
+        // The random frequencies of positions are not trained: equal but for f16's rounding.
         let name = "prompt_encoder.pe_layer.positional_encoding_gaussian_matrix";
         let change = (&file.tensors[name] - &random[name]).unwrap().abs().unwrap();
         assert!(change.max_all().unwrap().to_scalar::<f32>().unwrap() < 2e-3);

@@ -1,4 +1,4 @@
-//! What can go wrong between a file and a frozen encoder.
+//! Errors of loading checkpoints and building encoders.
 
 use crate::checkpoint::EXPECTED;
 use desam_core::text::DisplayPath as _;
@@ -19,7 +19,7 @@ pub enum Error {
         /// What the system said.
         source: std::io::Error,
     },
-    /// A file that is no checkpoint, or a damaged one.
+    /// A file that is not a checkpoint, or a damaged one.
     #[error("{} is not a checkpoint that can be read: {reason}", path.display_escaped())]
     Checkpoint {
         /// The file.
@@ -27,14 +27,14 @@ pub enum Error {
         /// What is wrong with it, and what to do where that is known.
         reason: String,
     },
-    /// Weights of a model that is neither SAM nor DeSAM.
+    /// Weights of a recognised model that is neither SAM nor DeSAM.
     #[error("{path} holds {found} (it has {evidence}); {expected}{advice}", expected = EXPECTED)]
-    ForeignModel {
+    UnsupportedModel {
         /// The file.
         path: PathBuf,
-        /// What it holds.
+        /// The model in it.
         found: &'static str,
-        /// A tensor that says so.
+        /// Name of a tensor that only this model has.
         evidence: String,
         /// What to do, if anything, after a semicolon.
         advice: String,
@@ -50,16 +50,16 @@ pub enum Error {
         path: PathBuf,
         /// The tensor's name in the file.
         tensor: String,
-        /// The first number that is not finite.
+        /// The first value that is not finite.
         value: f32,
-        /// Its position, in row-major order.
+        /// Its index, in row-major order.
         index: usize,
-        /// How many are not finite.
+        /// Number of values that are not finite.
         bad: usize,
-        /// How many there are.
+        /// Number of values.
         count: usize,
     },
-    /// A tensor whose type is no floating point.
+    /// A tensor that is not floating point.
     #[error(
         "{}: tensor {name} is of type {found}; expected f16, bf16, f32 or f64 \
          (remove it from the checkpoint if it is no parameter)",
@@ -73,7 +73,7 @@ pub enum Error {
         /// Its type, as the file calls it.
         found: String,
     },
-    /// Two keys of a file stand for the same parameter and hold different numbers.
+    /// Two keys of a file name the same parameter and hold different values.
     #[error("{}: {first} and {second} are the same parameter and hold different values", path.display_escaped())]
     Conflict {
         /// The file.
@@ -83,7 +83,7 @@ pub enum Error {
         /// The other.
         second: String,
     },
-    /// A parameter that the configuration is read from is missing or has no such shape.
+    /// A parameter that determines the configuration is missing or has another shape.
     #[error("the configuration cannot be read off the checkpoint: {name} {problem}")]
     Shapes {
         /// The parameter's official name.
@@ -91,15 +91,15 @@ pub enum Error {
         /// What is wrong with it.
         problem: String,
     },
-    /// A configuration that describes no encoder.
+    /// A configuration that no encoder can be built from.
     #[error("encoder configuration: {0}")]
     Config(String),
     /// A preset that does not exist.
     #[error("no encoder preset is called {name:?}; there are {known}")]
     Preset {
-        /// The name that was asked for.
+        /// The unknown name.
         name: String,
-        /// All there are.
+        /// All known names.
         known: String,
     },
     /// The checkpoint's parameters are not the model's.
@@ -108,7 +108,7 @@ pub enum Error {
     /// A tensor operation failed.
     #[error("{}", without_backtrace(.0))]
     Tensor(candle_core::Error),
-    /// Built-in weights that are not what they were when they were made.
+    /// Built-in weights whose hash is not the expected one.
     #[error(
         "the built-in weights of {name} are damaged: their blake3 is {found}, expected {expected}; \
          get the source again and build it anew"
@@ -116,21 +116,21 @@ pub enum Error {
     Builtin {
         /// The encoder.
         name: &'static str,
-        /// What the bytes should hash to.
+        /// The expected hash.
         expected: &'static str,
-        /// What they hash to.
+        /// The actual hash.
         found: String,
     },
-    /// A model of the hub that is not known here.
+    /// An unknown name of a model on the hub.
     #[cfg(feature = "hub")]
     #[error("no model on the hub is called {name:?} here; there are {known}")]
     HubModel {
-        /// The name that was asked for.
+        /// The unknown name.
         name: String,
-        /// All there are.
+        /// All known names.
         known: String,
     },
-    /// The hub may not be asked and the file is not in the cache.
+    /// Offline mode, and the file is not in the cache.
     #[cfg(feature = "hub")]
     #[error(
         "offline, and {file} of {repo} at {revision} is not in the cache: looked for {looked}; \
@@ -143,10 +143,10 @@ pub enum Error {
         file: String,
         /// The pinned revision.
         revision: String,
-        /// Where it would be.
+        /// The path it would have.
         looked: PathBuf,
     },
-    /// A file in the cache that is not what it was when it was downloaded.
+    /// A file in the cache whose SHA-256 is not that of the download.
     #[cfg(feature = "hub")]
     #[error(
         "{path} is damaged: its sha256 is {found}, expected {expected}; remove it and go online once, \
@@ -155,43 +155,44 @@ pub enum Error {
     Damaged {
         /// The file.
         path: PathBuf,
-        /// What its SHA-256 should be.
+        /// The expected SHA-256.
         expected: String,
-        /// What it is.
+        /// The actual SHA-256.
         found: String,
     },
-    /// The hub could not be reached, did not answer in time or said no.
+    /// The hub could not be reached, timed out or refused the request.
     #[cfg(feature = "hub")]
     #[error("{url}: {reason}; nothing is in the cache that could be mistaken for the whole file")]
     Hub {
-        /// What was asked for.
+        /// The URL.
         url: String,
         /// What happened.
         reason: String,
     },
-    /// What the hub announces or sends is not what was expected. Nothing of it was kept.
+    /// The hub announces or sends something unexpected. Nothing of it was kept.
     #[cfg(feature = "hub")]
     #[error("{url}: {what} differs: expected {announced}, received {received}; it was removed")]
     Download {
-        /// What was asked for.
+        /// The URL.
         url: String,
         /// `size in bytes` or `sha256`.
         what: &'static str,
-        /// What is pinned, or what the hub's header says.
+        /// The pinned value, or that of the hub's header.
         announced: String,
-        /// What the hub says, or what arrived.
+        /// The hub's value, or that of the received bytes.
         received: String,
     },
 }
 
-// Not `#[from]`, which would make it a source as well: sources are printed, backtrace and all.
+// Not `#[from]`, which would make it a source as well: error reporters print sources, including the
+// backtrace.
 impl From<candle_core::Error> for Error {
     fn from(error: candle_core::Error) -> Self {
         Self::Tensor(error)
     }
 }
 
-/// candle's message; where `RUST_BACKTRACE` is set it would carry a backtrace.
+/// candle's message without the backtrace that it includes where `RUST_BACKTRACE` is set.
 fn without_backtrace(error: &candle_core::Error) -> String {
     match error {
         candle_core::Error::WithBacktrace { inner, .. } => without_backtrace(inner),

@@ -1,11 +1,11 @@
-//! Both frozen encoders together.
+//! SAM's image encoder and prompt encoder, frozen, from one checkpoint or seed.
 
 use crate::{Checkpoint, PromptEncoderConfig, Result, SamPromptEncoder, VitConfig, VitEncoder};
 use candle_core::Device;
 use desam_core::{ImageEncoder, Precision};
 use desam_nn::params::{LoadOptions, LoadReport, Missing, Tensors, load};
 
-/// SAM's two encoders, frozen.
+/// SAM's image encoder and prompt encoder, frozen.
 #[derive(Debug, Clone)]
 pub struct FrozenSam {
     /// The image encoder.
@@ -14,16 +14,17 @@ pub struct FrozenSam {
     pub prompt: SamPromptEncoder,
 }
 
-/// How to load the encoders.
+/// Options for loading the encoders.
 #[derive(Debug, Clone)]
 pub struct SamOptions {
-    /// Another input side than the checkpoint's, pixels; the position tables are then resampled.
+    /// Input side in pixels, where it differs from the checkpoint's; the position tables are then
+    /// resampled.
     pub input_side: Option<usize>,
-    /// Where the parameters shall live.
+    /// Device of the parameters.
     pub device: Device,
-    /// What the image encoder's large products are computed in. With bf16 their weights are held in
-    /// it; norms, positions, biases and the stream of tokens between blocks stay f32, and so do the
-    /// features that come out.
+    /// Compute precision of the image encoder's matrix multiplications. With bf16 their weights are
+    /// stored in it; norms, positions, biases and the residual stream between blocks stay f32, and so
+    /// do the features.
     pub precision: Precision,
 }
 
@@ -33,36 +34,41 @@ impl Default for SamOptions {
     }
 }
 
-/// The encoders with what they were made from.
+/// Encoders with their parameters and the report of loading.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct LoadedSam {
     /// The encoders.
     pub sam: FrozenSam,
     /// Their parameters under official names, in f32 whatever the precision, to be saved or hashed.
     pub tensors: Tensors,
-    /// What was missing, unexpected, misshapen or drawn among `image_encoder.*` and
-    /// `prompt_encoder.*`. Merge the decoder's into it and call [`LoadReport::check`] before use.
+    /// What was missing, unexpected, misshapen or initialised among `image_encoder.*` and
+    /// `prompt_encoder.*`. Merge the decoder's report into it and call [`LoadReport::check`] before
+    /// use.
     pub report: LoadReport,
 }
 
 impl FrozenSam {
-    /// The encoders of a checkpoint, their sizes read off its shapes.
+    /// Loads the encoders of a checkpoint, their configuration inferred from its shapes.
     ///
     /// # Errors
-    /// When the weights are another model's, the sizes cannot be read or the input side does not fit
-    /// the patch. Parameters that are missing, unexpected or misshapen are in the report.
+    /// When the weights are another model's, the configuration cannot be inferred or the input side is
+    /// no multiple of the patch. Parameters that are missing, unexpected or misshapen are in the report.
     pub fn load(checkpoint: &Checkpoint, options: &SamOptions) -> Result<LoadedSam> {
         checkpoint.expect_sam()?;
         let vit = VitConfig::from_tensors(&checkpoint.tensors)?;
         let prompt = PromptEncoderConfig::from_tensors(&checkpoint.tensors, &vit.spec())?;
         let params = LoadOptions { device: options.device.clone(), ..LoadOptions::frozen() };
-        let parts = (checkpoint.part("image_encoder."), checkpoint.part("prompt_encoder."));
-        build((&vit, &prompt), parts, &params, options)
+        let parts = EncoderTensors {
+            image: checkpoint.part("image_encoder."),
+            prompt: checkpoint.part("prompt_encoder."),
+        };
+        build(EncoderConfigs { image: &vit, prompt: &prompt }, parts, &params, options)
     }
 
-    /// Encoders drawn from a seed, distributed as in the reference initial checkpoint: features of
-    /// such an encoder are random but useful enough to train a decoder on. The same seed gives the
-    /// same bits.
+    /// Encoders with random weights from a seed, distributed as in the reference initial checkpoint:
+    /// features of such an encoder are random but useful enough to train a decoder on. The same seed
+    /// gives the same bits.
     ///
     /// # Errors
     /// When the configuration is not valid.
@@ -70,7 +76,7 @@ impl FrozenSam {
         Self::random_with(config, seed, &SamOptions::default())
     }
 
-    /// The same on any device: the same bits, for they are drawn on the CPU.
+    /// [`random`](Self::random) on any device: the same bits, because they are drawn on the CPU.
     ///
     /// # Errors
     /// When the configuration is not valid, or the input side does not fit the patch.
@@ -82,26 +88,42 @@ impl FrozenSam {
             device: options.device.clone(),
             ..LoadOptions::frozen()
         };
-        build((config, &prompt), Default::default(), &params, options)
+        let configs = EncoderConfigs { image: config, prompt: &prompt };
+        build(configs, EncoderTensors::default(), &params, options)
     }
 }
 
+/// Configurations of both encoders.
+struct EncoderConfigs<'a> {
+    image: &'a VitConfig,
+    prompt: &'a PromptEncoderConfig,
+}
+
+/// Tensors of both encoders; empty to initialise them.
+#[derive(Default)]
+struct EncoderTensors {
+    image: Tensors,
+    prompt: Tensors,
+}
+
 fn build(
-    (vit, prompt): (&VitConfig, &PromptEncoderConfig),
-    (image_part, prompt_part): (Tensors, Tensors),
+    configs: EncoderConfigs<'_>,
+    parts: EncoderTensors,
     params: &LoadOptions,
     options: &SamOptions,
 ) -> Result<LoadedSam> {
-    let image =
-        load(image_part, params, |vb| vit.build_in(vb.pp("image_encoder"), options.precision))?;
+    let image = load(parts.image, params, |vb| {
+        configs.image.build_in(vb.pp("image_encoder"), options.precision)
+    })?;
     let encoder = match options.input_side {
         Some(side) => image.module.with_input_side(side)?,
         None => image.module,
     };
     let spec = encoder.spec();
-    let prompt =
-        PromptEncoderConfig { grid: spec.grid(), input_side: spec.input_side, ..prompt.clone() };
-    let prompts = load(prompt_part, params, |vb| prompt.build(vb.pp("prompt_encoder")))?;
+    // The prompt encoder takes the grid and input side that the image encoder ended up with.
+    let (grid, input_side) = (spec.grid(), spec.input_side);
+    let prompt = PromptEncoderConfig { grid, input_side, ..configs.prompt.clone() };
+    let prompts = load(parts.prompt, params, |vb| prompt.build(vb.pp("prompt_encoder")))?;
     let mut report = image.report;
     report.merge(prompts.report);
     let mut tensors = image.tensors;

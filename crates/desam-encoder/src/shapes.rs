@@ -1,4 +1,4 @@
-//! Reading sizes off tensors.
+//! Inference of sizes from tensor shapes.
 
 use crate::{Error, Result};
 use desam_nn::params::Tensors;

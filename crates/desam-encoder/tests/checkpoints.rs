@@ -135,7 +135,7 @@ fn saved(name: &str, tensors: &Tensors) -> Files {
 }
 
 #[test]
-fn the_transformers_layout_comes_out_official_whole_and_equal() {
+fn the_transformers_layout_is_translated_to_official_names() {
     let official = whole_sam();
     let mut renamed = Tensors::new();
     for (name, tensor) in &official {
@@ -250,7 +250,7 @@ fn another_input_side_reaches_both_encoders() {
 }
 
 #[test]
-fn tensors_of_whole_numbers_are_refused_by_name() {
+fn integer_tensors_are_refused_by_name() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("ints.safetensors");
     let ints = Tensor::new(&[1i64, 2], &Device::Cpu).unwrap();
@@ -260,7 +260,7 @@ fn tensors_of_whole_numbers_are_refused_by_name() {
 }
 
 #[test]
-fn halves_and_doubles_become_f32() {
+fn f16_bf16_and_f64_become_f32() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("mixed.safetensors");
     let x = Tensor::new(&[0.5f32, -3.0, 1.25], &Device::Cpu).unwrap();
@@ -316,7 +316,7 @@ fn torch_file(pickle: &[u8], storage: &[u8]) -> Files {
 }
 
 #[test]
-fn wrapped_prefixed_and_transposed_state_dicts_are_read() {
+fn wrapped_prefixed_and_transposed_state_dicts_are_loaded() {
     let storage: Vec<u8> = (0..6).flat_map(|i| (i as f32).to_le_bytes()).collect();
     for wrapped in [false, true] {
         let p = pickle("module.image_encoder.x", "FloatStorage", [3, 1], wrapped);
@@ -332,7 +332,7 @@ fn wrapped_prefixed_and_transposed_state_dicts_are_read() {
 }
 
 #[test]
-fn odd_state_dicts_are_refused_in_words() {
+fn malformed_state_dicts_are_refused_with_a_reason() {
     let storage = [0u8; 24];
     let message = |pickle: &[u8], storage: &[u8]| {
         let file = torch_file(pickle, storage);

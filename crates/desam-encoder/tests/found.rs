@@ -82,7 +82,7 @@ fn an_archive_may_have_a_name_of_any_length() {
 }
 
 #[test]
-fn a_state_dict_is_found_under_whatever_key() {
+fn a_state_dict_is_found_under_any_key() {
     let inner = || Py::dict(state_dict(""));
     for key in ["model", "state_dict", "model_state_dict", "net", "ema", "params", "my_model"] {
         let read = open(&Py::dict([("epoch", Py::Int(3)), (key, inner())])).unwrap();
@@ -95,7 +95,7 @@ fn a_state_dict_is_found_under_whatever_key() {
 }
 
 #[test]
-fn prefixes_of_wrappers_are_taken_off() {
+fn prefixes_of_wrappers_are_removed() {
     for prefix in [
         "module.",
         "model.",
@@ -126,9 +126,9 @@ fn prefixes_of_wrappers_are_taken_off() {
 }
 
 #[test]
-fn what_is_stored_beside_a_model_is_not_taken_for_it() {
+fn optimizer_states_and_scores_are_not_loaded_as_the_model() {
     let step = Py::dict([("exp_avg", Py::floats(&[2, 2], &[f32::NAN; 4]))]);
-    let beside = || {
+    let extra = || {
         vec![
             ("best_dice".to_owned(), Py::floats(&[], &[0.9])),
             ("rng_state".to_owned(), Py::bytes(5056)),
@@ -137,7 +137,7 @@ fn what_is_stored_beside_a_model_is_not_taken_for_it() {
             ("epoch".to_owned(), Py::Int(9)),
         ]
     };
-    let mut wrapped = beside();
+    let mut wrapped = extra();
     wrapped.insert(2, ("model".to_owned(), Py::dict(state_dict(""))));
     let read = open(&Py::dict(wrapped)).unwrap();
     assert_is_model(&read, "wrapped");
@@ -145,7 +145,7 @@ fn what_is_stored_beside_a_model_is_not_taken_for_it() {
         assert!(read.notes.join("\n").contains(name), "{:?}", read.notes);
     }
     // In one dictionary with the parameters, as torch.optim.swa_utils.AveragedModel has it.
-    let flat: Vec<_> = state_dict("module.").into_iter().chain(beside()).collect();
+    let flat: Vec<_> = state_dict("module.").into_iter().chain(extra()).collect();
     assert_is_model(&open(&Py::dict(flat)).unwrap(), "flat");
     // Counters of normalisations, which are whole numbers within a part.
     let mut counted = state_dict("");
@@ -161,7 +161,7 @@ fn what_is_stored_beside_a_model_is_not_taken_for_it() {
 }
 
 #[test]
-fn of_two_copies_the_one_that_is_read_is_told() {
+fn the_choice_between_two_copies_is_reported() {
     let other: Vec<_> = NAMES.iter().map(|n| (*n, Py::floats(&[2, 2], &[9.0; 4]))).collect();
     let both = Py::dict([("ema", Py::dict(other)), ("model", Py::dict(state_dict("")))]);
     let read = open(&both).unwrap();
@@ -227,7 +227,7 @@ fn shards_and_folders_are_one_checkpoint() {
 }
 
 #[test]
-fn shards_of_torch_and_a_single_bin_are_read() {
+fn torch_shards_and_a_single_bin_are_loaded() {
     let dir = tempfile::tempdir().unwrap();
     let mut dict = state_dict("");
     let rest = dict.split_off(2);
@@ -245,7 +245,7 @@ fn shards_of_torch_and_a_single_bin_are_read() {
 }
 
 #[test]
-fn other_models_are_opened_named_and_refused() {
+fn unsupported_models_are_recognised_and_refused() {
     let some = || Py::floats(&[2], &[1.0, 2.0]);
     for (names, expected) in [
         (
@@ -266,7 +266,7 @@ fn other_models_are_opened_named_and_refused() {
         (&["w_a_000", "w_b_000", "w_a_001"], "LoRA updates without"),
     ] {
         let mut dict: Vec<_> = names.iter().map(|n| (*n, some())).collect();
-        // Whole numbers in it are in nobody's way.
+        // Integer tensors in it are no error.
         dict.push(("image_encoder.bn.num_batches_tracked", Py::longs(&[], &[1])));
         dict.push(("image_encoder.attention_bias_idxs", Py::longs(&[2], &[0, 1])));
         let read = open(&Py::dict([("model", Py::dict(dict))])).unwrap();
@@ -288,7 +288,7 @@ fn with_pickle(pickle: &[u8]) -> Saved {
 }
 
 #[test]
-fn a_pickle_costs_what_it_is_long() {
+fn time_and_memory_are_linear_in_the_pickle() {
     let mut deep = b"\x80\x02".to_vec();
     deep.extend(vec![b']'; 1_000_000]);
     deep.extend(vec![b'a'; 999_999]);
@@ -327,7 +327,7 @@ fn a_pickle_costs_what_it_is_long() {
 
 /// Views of one storage may be many, but not so many that a small file fills the memory.
 #[test]
-fn a_storage_that_is_repeated_over_and_over_is_refused() {
+fn views_that_repeat_a_storage_too_often_are_refused() {
     let view = |offset: u8, name: &str| {
         let text = |s: &str| [&b"X"[..], &(s.len() as u32).to_le_bytes(), s.as_bytes()].concat();
         let mut p = text(name);
@@ -363,7 +363,7 @@ fn a_storage_that_is_repeated_over_and_over_is_refused() {
 }
 
 #[test]
-fn archives_of_other_things_and_without_checksums_are_known() {
+fn other_archives_and_archives_without_checksums_are_recognised() {
     let names = |names: &[&str]| {
         let entries: Vec<_> = names.iter().map(|n| ((*n).to_owned(), b"}.".to_vec())).collect();
         saved("other.pth", &archive(&entries, true))
@@ -402,7 +402,7 @@ fn archives_of_other_things_and_without_checksums_are_known() {
 }
 
 #[test]
-fn a_safetensors_header_is_not_believed() {
+fn a_safetensors_header_is_not_trusted() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("lies.safetensors");
     let file = |header: &str, data: usize| {

@@ -25,7 +25,7 @@ enum Fault {
     Announces(usize),
     /// One byte of the body is another.
     Changed,
-    /// A body that was asked for from the middle starts at the beginning.
+    /// A range request gets a body from offset 0.
     IgnoresRange,
     /// It answers for another commit.
     OtherCommit,
@@ -233,7 +233,7 @@ fn options(server: &Server, cache: &Path) -> HubOptions {
     options
 }
 
-/// A cache, and the hub that nobody asks here.
+/// A cache, and a hub that must not be contacted.
 fn cached(cache: &Path) -> HubOptions {
     let mut options = HubOptions::default();
     options.cache_dir = Some(cache.to_owned());
@@ -262,7 +262,7 @@ fn assert_nothing_accepted(cache: &Path) {
     assert!(matches!(fetch(&model(), &offline, &Quiet), Err(Error::Offline { .. })));
 }
 
-/// Adds up what it is told.
+/// Sums the reported progress.
 #[derive(Default)]
 struct Sum {
     announced: AtomicU64,
@@ -318,7 +318,7 @@ fn a_branch_is_remembered_by_its_commit() {
 }
 
 #[test]
-fn offline_and_not_cached_says_where_it_looked() {
+fn offline_and_not_cached_reports_the_path() {
     let dir = tempfile::tempdir().unwrap();
     let server = Server::new(body(), Fault::None);
     let offline = offline(options(&server, dir.path()));
@@ -330,7 +330,7 @@ fn offline_and_not_cached_says_where_it_looked() {
 }
 
 #[test]
-fn a_cut_connection_is_taken_up_where_it_broke() {
+fn a_broken_connection_is_resumed() {
     let dir = tempfile::tempdir().unwrap();
     let server = Server::new(body(), Fault::Cut(2));
     let sum = Sum::default();
@@ -343,7 +343,7 @@ fn a_cut_connection_is_taken_up_where_it_broke() {
 }
 
 #[test]
-fn a_connection_that_stays_cut_is_an_error_and_a_later_call_goes_on() {
+fn a_connection_that_stays_broken_is_an_error_and_a_later_call_resumes() {
     let dir = tempfile::tempdir().unwrap();
     let server = Server::new(body(), Fault::Cut(usize::MAX));
     let options = options(&server, dir.path());
@@ -359,7 +359,7 @@ fn a_connection_that_stays_cut_is_an_error_and_a_later_call_goes_on() {
 }
 
 #[test]
-fn another_size_than_announced_is_thrown_away() {
+fn a_download_of_another_size_is_removed() {
     let dir = tempfile::tempdir().unwrap();
     let server = Server::new(body(), Fault::Announces(100));
     let error = fetch(&model(), &options(&server, dir.path()), &Quiet).unwrap_err();
@@ -374,7 +374,7 @@ fn another_size_than_announced_is_thrown_away() {
 
 /// Half of a file came before; the server sends all of it again, or says that it is the other half.
 #[test]
-fn a_server_that_knows_no_ranges_sends_the_file_again() {
+fn a_server_without_range_requests_restarts_the_download() {
     let dir = tempfile::tempdir().unwrap();
     let server = Server::new(body(), Fault::IgnoresRange);
     std::fs::create_dir_all(part(dir.path()).parent().unwrap()).unwrap();
@@ -385,7 +385,7 @@ fn a_server_that_knows_no_ranges_sends_the_file_again() {
 }
 
 #[test]
-fn another_content_than_announced_is_thrown_away() {
+fn a_download_with_another_hash_is_removed() {
     let dir = tempfile::tempdir().unwrap();
     let server = Server::new(body(), Fault::Changed);
     let error = fetch(&model(), &options(&server, dir.path()), &Quiet).unwrap_err();
@@ -414,7 +414,7 @@ fn a_file_without_a_hash_is_refused_unless_its_hash_is_given() {
 }
 
 #[test]
-fn a_pinned_hash_counts_more_than_what_the_server_states() {
+fn a_pinned_hash_takes_precedence_over_the_servers() {
     for (fault, pin) in [(Fault::OtherHash, sha256(&body())), (Fault::NoHash, "1".repeat(64))] {
         let dir = tempfile::tempdir().unwrap();
         let server = Server::new(body(), fault);
@@ -448,7 +448,7 @@ fn a_damaged_file_in_the_cache_is_found_and_fetched_again() {
 }
 
 #[test]
-fn a_server_that_does_not_answer_is_given_up() {
+fn a_server_that_does_not_respond_times_out() {
     for (fault, words) in [
         (Fault::Hangs, "time limit"),
         (Fault::Stalls, "at 1000 of 300000 bytes"),
@@ -475,7 +475,7 @@ fn a_server_that_does_not_answer_is_given_up() {
 }
 
 #[test]
-fn two_at_once_fetch_one_file() {
+fn two_concurrent_fetches_download_one_file() {
     let dir = tempfile::tempdir().unwrap();
     let server = Server::new(body(), Fault::None);
     let options = options(&server, dir.path());
@@ -490,7 +490,7 @@ fn two_at_once_fetch_one_file() {
 }
 
 #[test]
-fn a_download_that_was_whole_when_it_was_killed_is_fetched_again() {
+fn a_complete_but_unverified_download_is_fetched_again() {
     let dir = tempfile::tempdir().unwrap();
     let server = Server::new(body(), Fault::None);
     std::fs::create_dir_all(part(dir.path()).parent().unwrap()).unwrap();
@@ -500,7 +500,7 @@ fn a_download_that_was_whole_when_it_was_killed_is_fetched_again() {
 }
 
 #[test]
-fn what_the_hub_should_not_answer_is_refused() {
+fn malformed_responses_are_refused() {
     for (fault, expected) in
         [(Fault::OtherCommit, "commit"), (Fault::OddEtag, "etag"), (Fault::NotFound, "404")]
     {
@@ -513,10 +513,10 @@ fn what_the_hub_should_not_answer_is_refused() {
 }
 
 #[test]
-fn endpoints_that_are_none_are_errors() {
+fn invalid_endpoints_are_errors() {
     let dir = tempfile::tempdir().unwrap();
     let server = Server::new(body(), Fault::None);
-    // The last one is an address where nobody listens.
+    // The last one is an address without a listener.
     for endpoint in ["", "huggingface.co", "http://", "http://a b", "ftp://x", "http://127.0.0.1:1"]
     {
         let mut options = options(&server, dir.path());

@@ -1,5 +1,5 @@
 //! Against what the official program computes (PyTorch, f32, CPU); skipped where the reference
-//! vectors are not beside the checkout. Sizes are read from the files.
+//! vectors are not next to the checkout. Sizes are read from the files.
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "helpers of tests")]
 
 mod common;
@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 /// Both programs sum thousands of f32 products in different orders.
 const TOLERANCE: f64 = 2e-5;
 
-/// The reference vectors beside the checkout, or `None`, said aloud, where there are none.
+/// The reference vectors next to the checkout, or `None` with a message where there are none.
 fn reference(test: &str) -> Option<PathBuf> {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared/reference/tiny");
     if folder.is_dir() {
@@ -125,7 +125,7 @@ fn prompts_are_embedded_as_in_the_official_program() {
 }
 
 #[test]
-fn the_configuration_is_read_off_the_shapes() {
+fn the_configuration_is_inferred_from_the_shapes() {
     let Some(folder) = reference("configuration") else {
         return;
     };

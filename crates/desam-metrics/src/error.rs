@@ -1,11 +1,11 @@
-//! What can go wrong with a loss or a metric.
+//! Errors of losses, metrics and statistics.
 
 use desam_core::text::nearest;
 
 /// Result of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// Errors of `desam-metrics`. A forward hands them on inside a `candle_core::Error`.
+/// Errors of `desam-metrics`. A loss wraps them in a `candle_core::Error`.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -19,7 +19,7 @@ pub enum Error {
         /// What was given.
         found: f64,
     },
-    /// Prediction and target that do not belong together.
+    /// Shapes of prediction and target that differ.
     #[error("{what}: expected shape {expected:?}, found {found:?}")]
     Shape {
         /// What was being checked.
@@ -37,7 +37,8 @@ pub enum Error {
         /// The shape that was given.
         found: Vec<usize>,
     },
-    /// Types that differ; a silent conversion would hide where a graph changes its precision.
+    /// Types of prediction and target that differ. An implicit cast would hide where the graph changes its
+    /// precision.
     #[cfg(feature = "tensor")]
     #[error("{what}: expected {expected:?}, found {found:?}; convert it with `to_dtype`")]
     Type {
@@ -70,41 +71,40 @@ pub enum Error {
         /// How many values were given.
         found: usize,
     },
-    /// A spacing that no image has.
+    /// A voxel spacing out of range.
     #[error("spacing {found:?} ([z, y, x]): give millimetres, between 1e-6 and 1e6")]
     Spacing {
         /// What was given, along `[z, y, x]`.
         found: [f64; 3],
     },
-    /// A name that no metric has.
+    /// An unknown name of a metric.
     #[error(
         "there is no metric {found:?}; known are {known} and, of any tolerance from 0 to 1000 mm, \
          surface_dice_3mm{}",
         meant(found, known)
     )]
     UnknownMetric {
-        /// What was asked for.
+        /// The unknown name.
         found: String,
-        /// What there is.
+        /// The known names.
         known: String,
     },
-    /// A number that no statistic can be made of or with.
+    /// A value or setting that a statistic is not defined for.
     #[error("{what}: found {found}, expected {expected}")]
     Statistics {
-        /// What it was to be.
+        /// The value or setting.
         what: &'static str,
         /// What was given.
         found: String,
         /// What fits.
         expected: &'static str,
     },
-    /// From the vocabulary.
+    /// An error of `desam-core`.
     #[error(transparent)]
     Core(#[from] desam_core::Error),
 }
 
-/// The end of a message on a metric that was probably mistyped. Names are also known without their
-/// units.
+/// "Did you mean" suggestion for a metric's name, compared without units.
 fn meant(found: &str, known: &str) -> String {
     let known = known.split(", ").map(|name| name.trim_end_matches("_mm").trim_end_matches("_ml"));
     let typed = found.trim_end_matches("_mm").trim_end_matches("_ml");

@@ -34,7 +34,7 @@ fn masks() -> (Vec<u8>, Vec<u8>) {
 }
 
 #[test]
-fn one_empty_mask_is_the_worst_and_says_so() {
+fn one_empty_mask_has_the_worst_score_and_is_reported() {
     let (none, some) = masks();
     let diagonal = 172f64.sqrt();
     for (one, distance, share) in [
@@ -62,7 +62,7 @@ fn one_empty_mask_is_the_worst_and_says_so() {
 }
 
 #[test]
-fn two_empty_masks_are_what_the_policy_says() {
+fn two_empty_masks_score_by_the_policy() {
     let (none, _) = masks();
     for (both, share, distance) in [
         (BothEmpty::Perfect, Some(1.0), Some(0.0)),
@@ -81,7 +81,7 @@ fn two_empty_masks_are_what_the_policy_says() {
 }
 
 #[test]
-fn masks_that_hold_something_have_values_under_any_policy() {
+fn non_empty_masks_score_the_same_under_any_policy() {
     let (_, some) = masks();
     let policy = EmptyPolicy { both: BothEmpty::Undefined, one: OneEmpty::LeftOut };
     let found = scores(&some, &some, policy);
@@ -90,7 +90,7 @@ fn masks_that_hold_something_have_values_under_any_policy() {
 }
 
 #[test]
-fn a_missed_case_never_leaves_a_mean_quietly() {
+fn a_missed_case_stays_in_the_mean_or_is_counted() {
     let empty = |which, counted_as| Score::Empty { which, counted_as };
     let missed = empty(Empty::Prediction, Some(100.0));
     let found = [Score::Value(1.0), missed, Score::Value(4.0)];
@@ -118,13 +118,13 @@ fn a_missed_case_never_leaves_a_mean_quietly() {
 #[test]
 fn a_mean_has_the_same_bits_in_any_order() {
     let values: Vec<Score> = (0..50).map(|i| Score::Value(0.1 * f64::from(i).sin())).collect();
-    let mut turned = values.clone();
-    turned.reverse();
-    assert_eq!(Summary::of(&values), Summary::of(&turned));
+    let mut reversed = values.clone();
+    reversed.reverse();
+    assert_eq!(Summary::of(&values), Summary::of(&reversed));
 }
 
 #[test]
-fn names_go_both_ways() {
+fn names_are_displayed_and_parsed() {
     for metric in metrics() {
         assert_eq!(metric.to_string().parse::<CaseMetric>().unwrap(), metric);
         let json = serde_json::to_string(&metric).unwrap();
@@ -147,7 +147,7 @@ fn names_go_both_ways() {
 }
 
 #[test]
-fn names_may_be_typed_short() {
+fn short_names_are_parsed() {
     for (typed, name) in [
         ("dice", "dice"),
         ("HD", "hd_mm"),
@@ -172,7 +172,7 @@ fn names_may_be_typed_short() {
 }
 
 #[test]
-fn the_worse_value_is_lower_or_further_off() {
+fn the_worse_value_is_lower_or_of_larger_magnitude() {
     let [hd, volume] = ["hd_mm", "volume_error_ml"].map(|n| n.parse::<CaseMetric>().unwrap());
     assert_eq!(CaseMetric::DICE.worse(0.2, 0.9), 0.2);
     assert_eq!(hd.worse(2.0, 9.0), 9.0);
@@ -194,7 +194,7 @@ fn scores_and_policies_survive_json() {
 }
 
 #[test]
-fn what_is_no_pair_of_masks_is_refused() {
+fn invalid_pairs_of_masks_are_refused() {
     let (mask, short) = ([1; 36], [1; 35]);
     let refused = |p: &[u8], t: &[u8], grid: VoxelGrid| MaskPair::new(p, t, grid).unwrap_err();
     let message = refused(&short, &mask, GRID).to_string();
@@ -226,7 +226,7 @@ fn the_smallest_volumes_have_surfaces() {
 }
 
 #[test]
-fn a_volumes_grid_is_read_with_its_axes_turned() {
+fn a_volumes_grid_is_converted_with_reversed_axes() {
     let affine = desam_core::Affine::from_spacing([0.5, 0.6, 3.0]);
     let grid = desam_core::Grid { dims: [10, 20, 30], affine };
     let found = VoxelGrid::from(&grid);

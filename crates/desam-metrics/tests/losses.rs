@@ -174,7 +174,7 @@ fn an_empty_target_is_perfect_only_for_an_empty_prediction() {
 }
 
 #[test]
-fn l1_has_no_gradient_where_it_is_met() {
+fn l1_has_a_zero_gradient_at_the_target() {
     let iou = Var::new(&[[1f32], [0.25]], &Device::Cpu).unwrap();
     let target = Tensor::new(&[[1f32], [1.0]], &Device::Cpu).unwrap();
     let value = l1(&iou, &target).unwrap();
@@ -185,7 +185,7 @@ fn l1_has_no_gradient_where_it_is_met() {
 }
 
 #[test]
-fn terms_are_named_weighted_and_left_out_at_weight_zero() {
+fn terms_are_named_weighted_and_omitted_at_weight_zero() {
     let (logits, mask) = gradcheck_input();
     let iou = Tensor::new(&[[0.5f64], [0.5]], &Device::Cpu).unwrap();
     let target = LossTarget { mask, iou: Some(iou.ones_like().unwrap()) };
@@ -220,7 +220,7 @@ fn half_precision_is_compared_in_f32() {
 }
 
 #[test]
-fn what_does_not_fit_is_refused_with_a_reason() {
+fn shapes_and_types_that_differ_are_refused_with_a_reason() {
     let device = Device::Cpu;
     let logits = Tensor::zeros((2, 1, 4, 4), DType::F32, &device).unwrap();
     let iou = Tensor::zeros((2, 1), DType::F32, &device).unwrap();

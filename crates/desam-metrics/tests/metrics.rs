@@ -52,7 +52,7 @@ fn hand_counted() {
 }
 
 #[test]
-fn a_missed_case_is_zero_and_never_vanishes() {
+fn a_missed_case_scores_zero_under_every_policy() {
     for policy in [BothEmpty::Perfect, BothEmpty::Zero, BothEmpty::Undefined] {
         for measure in ALL {
             for (prediction, truth) in [([0, 0, 0], [0, 1, 1]), ([1, 0, 0], [0, 0, 0])] {
@@ -65,7 +65,7 @@ fn a_missed_case_is_zero_and_never_vanishes() {
 }
 
 #[test]
-fn both_empty_is_what_the_policy_says() {
+fn two_empty_masks_score_by_the_policy() {
     for measure in ALL {
         for (policy, expected) in [
             (BothEmpty::Perfect, Some(1.0)),

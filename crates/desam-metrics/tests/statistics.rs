@@ -23,7 +23,7 @@ fn close(found: f64, expected: f64, within: f64) {
 }
 
 #[test]
-fn wilcoxon_counts_as_scipy_does() {
+fn the_exact_wilcoxon_test_is_scipys() {
     // scipy.stats.wilcoxon(d, method="exact").
     let eight = wilcoxon(&EIGHT).unwrap();
     assert_eq!((eight.rank_sum_below, eight.rank_sum_above), (4.0, 32.0));
@@ -39,7 +39,7 @@ fn wilcoxon_counts_as_scipy_does() {
 }
 
 #[test]
-fn ties_are_counted_as_scipys_permutations_are() {
+fn ties_are_exact_as_in_scipys_permutation_test() {
     // wilcoxon(d[d != 0], method=PermutationMethod()), all 1024 signs.
     let tied = wilcoxon(&TIED).unwrap();
     assert_eq!((tied.differences, tied.zeros, tied.exact), (10, 2, true));
@@ -48,7 +48,7 @@ fn ties_are_counted_as_scipys_permutations_are() {
 }
 
 #[test]
-fn many_differences_are_taken_as_normal_as_scipy_does() {
+fn the_normal_approximation_is_scipys() {
     let many = [
         1.5, 2.25, -2.25, 0.25, 1.5, 1.75, 1.0, 2.0, 0.75, 1.0, 0.5, -0.75, -0.5, 0.75, -0.25,
         1.75, 1.75, 2.25, 0.25, 1.75, -0.5, -0.5, 0.5, 0.75, -1.25, -1.25, 0.75, -0.5, 1.5, 0.75,
@@ -62,7 +62,7 @@ fn many_differences_are_taken_as_normal_as_scipy_does() {
 }
 
 #[test]
-fn runs_that_are_alike_are_not_told_apart() {
+fn equal_runs_are_not_significantly_different() {
     let none = wilcoxon(&[0.0, -0.0, 0.0]).unwrap();
     assert_eq!((none.p_value, none.differences, none.zeros), (1.0, 0, 3));
     let flip = SignFlip::default().test(&[&[0.0, 0.0]], MeanOver::Cases).unwrap();
@@ -73,7 +73,7 @@ fn runs_that_are_alike_are_not_told_apart() {
 }
 
 #[test]
-fn signs_are_flipped_as_scipy_does() {
+fn the_sign_flip_test_is_scipys() {
     // scipy.stats.permutation_test((d,), mean, permutation_type="samples", n_resamples=inf).
     let test = |d: &[f64]| SignFlip::default().test(&[d], MeanOver::Cases).unwrap();
     let eight = test(&EIGHT);
@@ -86,7 +86,7 @@ fn signs_are_flipped_as_scipy_does() {
 }
 
 #[test]
-fn drawn_signs_come_near_all_signs() {
+fn random_signs_approximate_all_signs() {
     // 21 differences, of which the last hardly matters: as of the 20 others, whose p is exact.
     let mut d: Vec<f64> = EIGHT.iter().chain(&TIED).map(|v| v + 0.001).collect();
     let exact = SignFlip::default().test(&[&d], MeanOver::Cases).unwrap();
@@ -101,7 +101,7 @@ fn drawn_signs_come_near_all_signs() {
 }
 
 #[test]
-fn groups_are_weighed_as_asked() {
+fn groups_or_cases_have_equal_weight() {
     // By hand: means 1 and 4 of groups of 3 and 1; of all four cases 7/4.
     let groups: [&[f64]; 2] = [&[0.0, 1.0, 2.0], &[4.0]];
     let mean = |over| SignFlip::default().test(&groups, over).unwrap().mean_difference;
@@ -115,7 +115,7 @@ fn interval(method: IntervalMethod, groups: &[&[f64]], over: MeanOver) -> Interv
 }
 
 #[test]
-fn intervals_are_scipys() {
+fn confidence_intervals_are_scipys() {
     // scipy.stats.bootstrap, 400 000 resamples; two seeds of SciPy's differ by up to 0.0017 in the
     // long lower tail and by 0.0009 above.
     let within = |found: Interval, low: f64, high: f64| {
@@ -147,7 +147,7 @@ fn coverage(n: usize, method: IntervalMethod) -> f64 {
 }
 
 #[test]
-fn intervals_of_normal_samples_hold_their_mean_as_often_as_they_should() {
+fn confidence_intervals_of_normal_samples_have_their_coverage() {
     // A percentile interval is mean ± 1.96 · s √((n−1)/n) / √n, which holds the mean as often as
     // Student's t of n − 1 is within 1.96 √((n−1)/n): 0.943 of 60, 0.913 of 12 (computed with
     // scipy.stats.t). Three standard errors of a share of 600.
@@ -160,16 +160,17 @@ fn intervals_of_normal_samples_hold_their_mean_as_often_as_they_should() {
 #[test]
 fn the_same_seed_gives_the_same_bits_in_any_order_and_another_others() {
     let config = BootstrapConfig::default();
-    let mut turned = SITE;
-    turned.reverse();
-    let [first, second] = [SITE, turned].map(|s| config.interval(&[&s], MeanOver::Cases).unwrap());
+    let mut reversed = SITE;
+    reversed.reverse();
+    let [first, second] =
+        [SITE, reversed].map(|s| config.interval(&[&s], MeanOver::Cases).unwrap());
     assert!(first.is_some() && first == second);
     let other = BootstrapConfig { seed: 1, ..config };
     assert_ne!(other.interval(&[&SITE], MeanOver::Cases).unwrap(), first);
 }
 
 #[test]
-fn levels_are_said_without_the_dust_of_doubles() {
+fn levels_are_printed_without_rounding_noise() {
     for (level, said) in [(0.95, "95"), (0.57, "57"), (0.999, "99.9")] {
         let config = BootstrapConfig { level, ..BootstrapConfig::default() };
         assert_eq!(config.level_percent().to_string(), said);
@@ -177,7 +178,7 @@ fn levels_are_said_without_the_dust_of_doubles() {
 }
 
 #[test]
-fn what_has_no_spread_has_no_interval_or_none_of_a_width() {
+fn constant_values_have_no_interval_or_a_degenerate_one() {
     let config = BootstrapConfig::default();
     let of = |groups: &[&[f64]]| config.interval(groups, MeanOver::Groups).unwrap();
     assert_eq!(of(&[]), None);
@@ -190,7 +191,7 @@ fn what_has_no_spread_has_no_interval_or_none_of_a_width() {
 }
 
 #[test]
-fn stratified_draws_keep_every_site_its_share() {
+fn stratified_resampling_keeps_the_size_of_every_site() {
     // Two sites without spread within: however cases are drawn, both means are what they are.
     let groups: [&[f64]; 2] = [&[0.2; 6], &[0.8; 2]];
     let config = BootstrapConfig::default();
@@ -202,7 +203,7 @@ fn stratified_draws_keep_every_site_its_share() {
 }
 
 #[test]
-fn several_comparisons_are_corrected() {
+fn holm_corrects_for_multiple_comparisons() {
     // By hand: 0.01 · 4, then 0.03 · 3 = 0.09, 0.04 · 2 = 0.08 but no less than 0.09, 0.2.
     let found = holm(&[0.04, 0.01, 0.2, 0.03]);
     for (found, expected) in found.iter().zip([0.09, 0.04, 0.2, 0.09]) {
@@ -213,7 +214,7 @@ fn several_comparisons_are_corrected() {
 }
 
 #[test]
-fn what_makes_no_sense_is_refused_by_name() {
+fn invalid_settings_are_refused_by_name() {
     let config = BootstrapConfig::default();
     for (config, word) in [
         (BootstrapConfig { resamples: 99, ..config.clone() }, "99"),
@@ -235,7 +236,7 @@ fn what_makes_no_sense_is_refused_by_name() {
 }
 
 #[test]
-fn intervals_of_few_cases_say_so() {
+fn intervals_of_few_cases_are_flagged() {
     let config = BootstrapConfig { resamples: 100, ..BootstrapConfig::default() };
     let values = [0.1, 0.4, 0.5, 0.7, 0.9, 0.95];
     let few = |groups: &[&[f64]]| {

@@ -5,7 +5,7 @@
 use candle_core::{DType, Device, Tensor, Var};
 use desam_core::{Loss, LossTarget, LossValue, MaskPrediction};
 use desam_metrics::loss::{
-    IouLoss, IouTarget, LossConfig, bce_with_logits, coarser_target, drawn_iou, soft_dice,
+    IouLoss, IouTarget, LossConfig, bce_with_logits, coarser_target, mask_iou, soft_dice,
     supervision_weights,
 };
 
@@ -38,7 +38,7 @@ fn target() -> Tensor {
 }
 
 #[test]
-fn weights_halve_and_add_up_to_one() {
+fn weights_halve_and_sum_to_one() {
     // nnU-Net's rule by hand: 1, ½, ¼ over their sum 7/4.
     assert_eq!(supervision_weights(0), [1.0]);
     assert_eq!(supervision_weights(1), [2.0 / 3.0, 1.0 / 3.0]);
@@ -110,7 +110,7 @@ fn heads_share_the_mask_terms_and_each_learns_in_its_share() {
 }
 
 #[test]
-fn a_head_that_is_no_part_of_the_mask_is_refused() {
+fn a_head_whose_side_does_not_divide_the_masks_is_refused() {
     let prediction = MaskPrediction {
         coarser: vec![wave(2, 3, 0.0)],
         ..MaskPrediction::new(wave(2, 8, 0.0), wave(2, 1, 0.0).reshape((2, 1)).unwrap())
@@ -122,7 +122,7 @@ fn a_head_that_is_no_part_of_the_mask_is_refused() {
 }
 
 #[test]
-fn the_drawn_masks_iou_is_counted_at_logit_zero() {
+fn the_mask_iou_thresholds_logits_at_zero() {
     // By hand: 1 of 3; nothing of 2; both empty; the same two pixels.
     let logits = [[2., 1e-3, -1., 0.], [-1., 0., -9., -1e-3], [-1.; 4], [5., -5., 5., -5.]];
     let truth = [[1., 0., 1., 0.], [1., 0., 0., 1.], [0.; 4], [1., 0., 1., 0.]];
@@ -130,17 +130,17 @@ fn the_drawn_masks_iou_is_counted_at_logit_zero() {
         let [logits, truth] =
             [logits, truth].map(|t| masks(&t.concat(), 2).to_dtype(dtype).unwrap());
         let logits = Var::from_tensor(&logits).unwrap();
-        let iou = drawn_iou(&logits, &truth).unwrap();
+        let iou = mask_iou(&logits, &truth).unwrap();
         assert_eq!((iou.dims(), iou.dtype(), iou.track_op()), (&[4, 1][..], dtype, false));
         for (found, expected) in flat(&iou).iter().zip([1.0 / 3.0, 0.0, 1.0, 1.0]) {
             assert!((found - expected).abs() < 1e-7, "{found}, not {expected}");
         }
     }
-    assert!(drawn_iou(&wave(1, 4, 0.0), &target()).is_err());
+    assert!(mask_iou(&wave(1, 4, 0.0), &target()).is_err());
 }
 
 #[test]
-fn the_iou_head_learns_towards_the_drawn_mask_and_the_mask_does_not_move_for_it() {
+fn the_iou_head_learns_the_mask_iou_without_a_gradient_to_the_mask() {
     let logits = Var::from_tensor(&masks(&[2., 2., -2., -2.], 2)).unwrap();
     let iou = Var::from_tensor(&Tensor::new(&[[0.9f64]], &Device::Cpu).unwrap()).unwrap();
     let prediction = MaskPrediction::new(logits.as_tensor().clone(), iou.as_tensor().clone());

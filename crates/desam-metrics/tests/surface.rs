@@ -86,9 +86,9 @@ fn volumes_by_hand() {
     let case = Case { prediction: vec![1, 1, 1, 0], truth: vec![0, 9, 1, 0], grid };
     assert!((case.value(CaseMetric::VolumeError) - 0.006).abs() < 1e-15);
     assert_eq!(case.value(CaseMetric::RelativeVolumeError), 0.5);
-    let turned = Case { prediction: case.truth.clone(), truth: case.prediction.clone(), grid };
-    assert!((turned.value(CaseMetric::VolumeError) + 0.006).abs() < 1e-15);
-    assert_eq!(turned.value(CaseMetric::RelativeVolumeError), -1.0 / 3.0);
+    let swapped = Case { prediction: case.truth.clone(), truth: case.prediction.clone(), grid };
+    assert!((swapped.value(CaseMetric::VolumeError) + 0.006).abs() < 1e-15);
+    assert_eq!(swapped.value(CaseMetric::RelativeVolumeError), -1.0 / 3.0);
 }
 
 #[test]

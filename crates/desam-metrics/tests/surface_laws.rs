@@ -136,10 +136,10 @@ proptest! {
 
     #[test]
     fn prediction_and_truth_may_change_places(case in cases()) {
-        let turned = Case {
+        let swapped = Case {
             prediction: case.truth.clone(), truth: case.prediction.clone(), grid: case.grid,
         };
-        for (metric, (a, b)) in ALL.iter().zip(case.all().iter().zip(turned.all())) {
+        for (metric, (a, b)) in ALL.iter().zip(case.all().iter().zip(swapped.all())) {
             match metric {
                 // One way alone, and shares of one of the two.
                 CaseMetric::AverageDistance | CaseMetric::RelativeVolumeError => {}
@@ -148,7 +148,7 @@ proptest! {
             }
         }
         // One of the two means is at least the mean of all distances, the other at most.
-        let ways = [&case, &turned].map(|c| c.value(CaseMetric::AverageDistance));
+        let ways = [&case, &swapped].map(|c| c.value(CaseMetric::AverageDistance));
         let both = case.value(CaseMetric::AverageSymmetricDistance);
         let [low, high] = [ways[0].min(ways[1]), ways[0].max(ways[1])];
         prop_assert!((low - 1e-12..=high + 1e-12).contains(&both));
@@ -173,14 +173,14 @@ proptest! {
     ) {
         let shape = order.map(|a| case.grid.shape[a]);
         let spacing_mm = order.map(|a| case.grid.spacing_mm[a]);
-        let turned = case.onto(VoxelGrid { shape, spacing_mm }, |at| {
+        let swapped = case.onto(VoxelGrid { shape, spacing_mm }, |at| {
             let mut from = [0; 3];
             for (at, axis) in at.into_iter().zip(order) {
                 from[axis] = if flip[axis] { case.grid.shape[axis] - 1 - at } else { at };
             }
             Some(from)
         });
-        close(&turned.all(), &case.all())?;
+        close(&swapped.all(), &case.all())?;
     }
 
     #[test]

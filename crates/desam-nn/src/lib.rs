@@ -6,12 +6,9 @@
 //! - [`params`]: loading parameters from a checkpoint, or drawing them from a seed, with one report
 //!   of everything that was missing, unexpected or misshapen.
 //! - [`gradients`]: gradients of an objective, those of variables without candle's detour.
-//! - [`gpu`]: kernels for GPUs, which lie beside the ops, and how they are started.
+//! - [`gpu`]: selects the backend that an op runs on; the kernels for GPUs are in `desam-kernels`.
 //!
 //! Shapes are given in the letters of `desam_core`.
-
-// What starts kernels is used only where there is something to start them on.
-#![cfg_attr(not(any(feature = "cuda", desam_emulation)), allow(dead_code))]
 
 mod error;
 pub mod gpu;

@@ -1,18 +1,18 @@
-//! What can go wrong with a prompt.
+//! Errors of prompt samplers and grids.
 
 /// Result of this crate's functions.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// Errors of `desam-prompt`. A sampler hands them on inside a [`desam_core::Error::External`].
+/// Errors of `desam-prompt`. A sampler wraps them in a [`desam_core::Error::External`].
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// A grid with no points, or with more than any prediction could want.
+    /// A grid without points, or with too many.
     #[error("grid of {found} × {found} points: give a number from 1 to {largest} (the paper: 9)")]
     GridSide {
-        /// Points along a side that were asked for.
+        /// The requested number of points along a side.
         found: usize,
-        /// The most there may be.
+        /// The limit.
         largest: usize,
     },
     /// An encoder input without pixels.
@@ -31,7 +31,7 @@ pub enum Error {
     },
 }
 
-/// A side that coordinates can be scaled to.
+/// Checks a side that coordinates are scaled to.
 pub(crate) fn check_side(side: f32) -> Result<()> {
     if side.is_finite() && side > 0.0 { Ok(()) } else { Err(Error::InputSide { found: side }) }
 }

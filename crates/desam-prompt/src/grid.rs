@@ -1,11 +1,11 @@
-//! The regular grid of points that grid points mode asks about.
+//! Regular grid of point prompts, for grid points mode.
 
 use crate::error::check_side;
 use crate::{Error, Result};
 use desam_core::Point;
 
-/// The most points along a side: 65 536 prompts an image, past which a slip of the keyboard is
-/// likelier than a wish. SAM's own default is 32, the paper's 9.
+/// Limit on points along a side: 65 536 prompts an image. A larger number is more likely a typing error.
+/// SAM's default is 32, the paper's 9.
 pub const MAX_GRID_SIDE: usize = 256;
 
 /// `n × n` foreground points at the centres of as many equal cells, `((i + 0.5) / n) · side` along
@@ -19,7 +19,7 @@ pub fn grid_points(n: usize, side: f32) -> Result<Vec<Point>> {
         return Err(Error::GridSide { found: n, largest: MAX_GRID_SIDE });
     }
     check_side(side)?;
-    // In f64, as the official program computes them, before they become the encoder's f32.
+    // In f64, like the official program, and rounded to the encoder's f32 once.
     let centre = |i: usize| ((i as f64 + 0.5) / n as f64 * f64::from(side)) as f32;
     Ok((0..n).flat_map(|y| (0..n).map(move |x| Point::foreground(centre(x), centre(y)))).collect())
 }
@@ -32,13 +32,13 @@ mod tests {
 
     #[test]
     fn two_by_two_by_hand() {
-        // Arithmetic: cell centres of a 1024-pixel side cut in two.
+        // Arithmetic: centres of the two halves of a 1024-pixel side.
         let points: Vec<_> = grid_points(2, 1024.0).unwrap().iter().map(|p| (p.x, p.y)).collect();
         assert_eq!(points, [(256.0, 256.0), (768.0, 256.0), (256.0, 768.0), (768.0, 768.0)]);
     }
 
     #[test]
-    fn a_useless_grid_is_refused() {
+    fn empty_and_huge_grids_are_refused() {
         for n in [0, MAX_GRID_SIDE + 1, usize::MAX] {
             let error = grid_points(n, 1024.0).unwrap_err();
             assert_eq!(error, Error::GridSide { found: n, largest: MAX_GRID_SIDE });
@@ -59,11 +59,11 @@ mod tests {
             for (i, p) in points.iter().enumerate() {
                 prop_assert!(p.x > 0.0 && p.x < side && p.y > 0.0 && p.y < side);
                 prop_assert_eq!(p.label, PointLabel::Foreground);
-                // Turned by half a turn the grid is itself, to the rounding of f32.
+                // Symmetric under a rotation by 180°, to the rounding of f32.
                 let q = points[points.len() - 1 - i];
                 prop_assert!((p.x + q.x - side).abs() <= side * 1e-6);
                 prop_assert!((p.y + q.y - side).abs() <= side * 1e-6);
-                // Transposed too.
+                // And under transposition.
                 let r = points[(i % n) * n + i / n];
                 prop_assert_eq!((p.x, p.y), (r.y, r.x));
             }

@@ -1,4 +1,5 @@
-//! Prompt sampling for training, grid points and the whole box for prediction.
+//! Prompts of DeSAM's two automatic modes: samplers for training, the point grid and the whole-image box
+//! for prediction.
 //!
 //! ```
 //! use desam_core::{BinaryMask, PromptSampler};

@@ -1,4 +1,4 @@
-//! The box around everything.
+//! Box prompt of the whole image, for whole box mode.
 
 use crate::Result;
 use crate::error::check_side;

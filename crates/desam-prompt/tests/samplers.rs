@@ -54,7 +54,7 @@ proptest! {
 }
 
 #[test]
-fn one_to_one_whatever_the_size_of_the_object() {
+fn inside_and_outside_are_one_to_one_for_any_object_size() {
     for foreground in [1usize, 10, 99] {
         let data = (0..100).map(|i| u8::from(i < foreground)).collect();
         let mask = BinaryMask::new(10, 10, data).unwrap();
@@ -70,7 +70,7 @@ fn one_to_one_whatever_the_size_of_the_object() {
 }
 
 #[test]
-fn every_pixel_of_a_side_is_as_likely_as_the_next() {
+fn pixels_inside_and_outside_are_sampled_uniformly() {
     // 5 pixels inside, 20 outside; 1:1, so 2000 and 2000 of 4000 draws are shared evenly.
     let data = (0..25).map(|i| u8::from(i % 5 == 2)).collect();
     let mask = BinaryMask::new(5, 5, data).unwrap();
@@ -143,7 +143,7 @@ fn the_whole_box_has_no_target() {
 }
 
 #[test]
-fn samplers_are_configuration() {
+fn samplers_are_serialized_as_configuration() {
     let text = serde_json::to_string(&PointSampler::paper()).unwrap();
     assert_eq!(text, r#"{"outside_per_inside":1}"#);
     assert_eq!(serde_json::from_str::<PointSampler>(&text).unwrap(), PointSampler::paper());

@@ -1,4 +1,4 @@
-//! Files that are either wholly there or not there at all.
+//! Atomic file writes: temporary file, flush, rename.
 
 use crate::{Error, Result};
 use desam_core::Destination;
@@ -6,19 +6,19 @@ use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::Path;
 
-/// Writes `path` in one step: what `write` produces goes to a hidden file in the same folder,
-/// which is flushed to the disk and then renamed. Whoever reads `path` sees the old content or
-/// the new, never a part, even when the program is killed or the power fails. A process that was
-/// killed may leave a `.desam-*.tmp` file behind, which nothing here reads; the next process that
-/// writes into the folder removes it ([`desam_core::temporary`]).
+/// Writes `path` atomically: what `write` produces goes to a hidden temporary file in the same folder,
+/// which is flushed to the disk and then renamed. A reader of `path` sees the old content or the new,
+/// never a part, even when the program is killed or the power fails. A process that was killed may
+/// leave a `.desam-*.tmp` file behind, which nothing here reads; the next process that writes into the
+/// folder removes it ([`desam_core::temporary`]).
 ///
 /// Symbolic links are followed, so that the file they lead to is replaced and the links stay.
 /// Devices, FIFOs and open descriptors (`/dev/stdout`, a shell's `>(command)`) are written to
 /// directly: see [`Destination`].
 ///
 /// # Errors
-/// [`Error::Io`] when the folder does not exist or cannot be written, when `write` fails, when
-/// nobody reads a FIFO any more, or when the disk is full. A regular file is then as it was before.
+/// [`Error::Io`] when the folder does not exist or cannot be written, when `write` fails, when a FIFO
+/// has no reader any more, or when the disk is full. A regular file is then unchanged.
 pub fn write_atomic(
     path: &Path,
     write: impl FnOnce(&mut BufWriter<&mut File>) -> std::io::Result<()>,
@@ -40,8 +40,8 @@ pub fn write_atomic(
     }
     temporary.as_file().sync_all().map_err(fail())?;
     temporary.persist(&target).map_err(|e| fail()(e.error))?;
-    // The rename itself lives in the folder. Some file systems cannot flush a folder; the file is
-    // in place all the same, so that is no failure.
+    // The rename is an entry of the folder, so the folder is flushed too. Some file systems cannot do
+    // that; the file is in place all the same, so an error is ignored.
     #[cfg(unix)]
     if let Ok(folder) = File::open(dir) {
         folder.sync_all().ok();
@@ -49,7 +49,7 @@ pub fn write_atomic(
     Ok(())
 }
 
-/// Writes to what is no regular file. Most of these cannot be flushed to a disk.
+/// Writes to a device, FIFO or descriptor. Most of these cannot be flushed to a disk.
 fn stream(
     mut file: File,
     write: impl FnOnce(&mut BufWriter<&mut File>) -> std::io::Result<()>,
@@ -133,7 +133,7 @@ mod tests {
             assert!(at(link).symlink_metadata().unwrap().is_symlink(), "{link}");
             assert_eq!(std::fs::read(at(file)).unwrap(), b"new");
         }
-        // Replaced, not written into: who has the old file open keeps reading it.
+        // Replaced, not written into: an open handle to the old file keeps reading it.
         assert_ne!(std::fs::metadata(at("store/a.txt")).unwrap().ino(), before);
         assert_eq!(names(&at("store")).len(), 2);
         let message = write_atomic(&at("a"), |_| Ok(())).unwrap_err().to_string();

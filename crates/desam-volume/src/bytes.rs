@@ -1,6 +1,6 @@
-//! Sizes in bytes as people read them.
+//! Human-readable byte counts.
 
-/// A size as people read it: `640 bytes`, `1.5 GiB`.
+/// A byte count with a binary unit: `640 bytes`, `1.5 GiB`.
 pub fn human_bytes(bytes: u64) -> String {
     let units = ["KiB", "MiB", "GiB", "TiB"];
     let mut value = bytes as f64;

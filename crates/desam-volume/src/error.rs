@@ -21,13 +21,13 @@ pub enum Error {
         /// What the operating system said.
         source: std::io::Error,
     },
-    /// A file that is named after no format of volumes, and does not start like one either.
+    /// A file that is no volume of a known format, neither by its name nor by its first bytes.
     #[error("{}: no volume; its name should end in {}", path.display_escaped(), crate::volumes::VOLUME_ENDINGS)]
     UnknownFormat {
         /// The file.
         path: PathBuf,
     },
-    /// DICOM files that make no volume.
+    /// DICOM files that do not form a volume.
     #[error("{}: {problem}", path.display_escaped())]
     Dicom {
         /// The file, or the folder.
@@ -35,13 +35,13 @@ pub enum Error {
         /// What is wrong.
         problem: String,
     },
-    /// DICOM in a build that does not read it.
+    /// A DICOM file or folder in a build without the feature `dicom`.
     #[error("{}: DICOM is not read by this build; build it with the feature `dicom`", path.display_escaped())]
     DicomNotBuilt {
         /// The file, or the folder.
         path: PathBuf,
     },
-    /// A header holds something that no 3-D image can have, or that is not supported.
+    /// A header field whose value is invalid for a 3-D image, or not supported.
     #[error("{}: header field {field} is {found}; expected {expected}", path.display_escaped())]
     Header {
         /// The file.
@@ -53,7 +53,7 @@ pub enum Error {
         /// What it should hold.
         expected: String,
     },
-    /// A file ends before its last voxel.
+    /// A truncated file: it ends before its last voxel.
     #[error(
         "{}: truncated: its header promises {expected} bytes, only {found} are there; \
          copy the file again from its source",
@@ -67,7 +67,7 @@ pub enum Error {
         /// Bytes that are there, uncompressed; for a compressed file at most this many.
         found: u64,
     },
-    /// A volume that takes more memory than [`crate::volumes::ReadOptions::max_bytes`] allows.
+    /// A volume above the memory limit [`crate::volumes::ReadOptions::max_bytes`].
     #[error(
         "{}: its voxels take {} of memory; at most {} are allowed",
         path.display(), crate::human_bytes(*bytes), crate::human_bytes(*limit)
@@ -80,7 +80,7 @@ pub enum Error {
         /// The most that is allowed.
         limit: u64,
     },
-    /// The system has no memory left for a volume.
+    /// A failed allocation of a volume that is read.
     #[error(
         "{}: out of memory: {} could not be allocated",
         path.display(), crate::human_bytes(*bytes)
@@ -88,16 +88,16 @@ pub enum Error {
     OutOfMemory {
         /// The file.
         path: PathBuf,
-        /// Bytes that were asked for.
+        /// Bytes requested.
         bytes: u64,
     },
-    /// The system has no memory left to prepare a volume or to restore its mask.
+    /// A failed allocation while a volume is prepared or its mask is restored.
     #[error("out of memory: {} could not be allocated", crate::human_bytes(*bytes))]
     Allocation {
-        /// Bytes that were asked for.
+        /// Bytes requested.
         bytes: u64,
     },
-    /// A file of several channels, of which none was chosen.
+    /// A multi-channel file of which no channel was chosen.
     #[error(
         "{}: it holds {channels} channels; choose one of them, 0 to {}",
         path.display(), channels - 1
@@ -116,7 +116,7 @@ pub enum Error {
     NoSuchChannel {
         /// The file.
         path: PathBuf,
-        /// The channel that was asked for.
+        /// The requested channel.
         channel: usize,
         /// How many there are.
         channels: u64,
@@ -147,7 +147,7 @@ pub enum Error {
         /// What it holds.
         value: f64,
     },
-    /// Two segments of a segmentation that overlap, where a voxel can have one label alone.
+    /// Overlapping segments of a segmentation: a voxel can have only one label.
     #[error(
         "{}: segments {first} and {second} overlap, first at voxel {voxel:?}; choose one segment to \
          be read",
@@ -163,7 +163,7 @@ pub enum Error {
         /// A voxel of both, `(i, j, k)`.
         voxel: [usize; 3],
     },
-    /// A segment was chosen that a segmentation does not have.
+    /// A chosen segment that the segmentation does not have.
     #[error("{}: there is no segment {wanted}; its segments are {found}", path.display())]
     NoSuchSegment {
         /// The file.
@@ -173,10 +173,10 @@ pub enum Error {
         /// Numbers and labels of the segments that are there.
         found: String,
     },
-    /// A grid that a file format cannot hold.
+    /// A grid or a name that the output format cannot represent.
     #[error("{}: cannot be written: {problem}", path.display_escaped())]
     Unwritable {
-        /// The file to be.
+        /// The output file.
         path: PathBuf,
         /// What is wrong with the grid.
         problem: String,
@@ -194,7 +194,7 @@ pub enum Error {
         /// The labels' grid.
         found: Box<Grid>,
     },
-    /// An affine that maps all voxels into a plane, a line or a point.
+    /// A singular affine: it maps all voxels into a plane, a line or a point.
     #[error(
         "{}: its affine is singular, so that its voxels have no place in space: rows {affine:?}; \
          mend the orientation in its header",
@@ -206,12 +206,20 @@ pub enum Error {
         /// The affine's rows, mm RAS+.
         affine: [[f64; 4]; 3],
     },
-    /// An affine or a number of voxels that `desam-core` refuses.
+    /// An error of a registered [`crate::volumes::VolumeReader`].
+    #[error("{}: {source}", path.display_escaped())]
+    Reader {
+        /// The file.
+        path: PathBuf,
+        /// What the reader said.
+        source: desam_core::BoxError,
+    },
+    /// An affine or a number of voxels that `desam-core` rejects.
     #[error(transparent)]
     Core(#[from] desam_core::Error),
 }
 
-/// Dimensions as people write them: `384×384×30`.
+/// Formats dimensions as `384×384×30`.
 struct Dims<'a>(&'a Grid);
 
 impl std::fmt::Display for Dims<'_> {
@@ -229,5 +237,11 @@ impl Error {
     ) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.into();
         move |source| Self::Io { action, path, source }
+    }
+
+    /// A [`Error::Reader`], for `map_err`.
+    pub(crate) fn reader(path: &std::path::Path) -> impl FnOnce(desam_core::BoxError) -> Self {
+        let path = path.to_path_buf();
+        move |source| Self::Reader { path, source }
     }
 }

@@ -1,4 +1,4 @@
-//! Allocations of a volume's size, whose failure is an error and not the end of the program.
+//! Fallible allocation: a volume that does not fit in memory is an error instead of an abort.
 
 use crate::{Error, Result};
 

@@ -4,6 +4,28 @@
 //! whatever the format says in its own terms (sform and qform, LPS, ImageOrientationPatient). A file
 //! may be anything: readers neither panic nor allocate more than a small multiple of the file's
 //! size, and writers are atomic. The crate needs no tensors.
+//!
+//! ```
+//! use desam_core::{Affine, Grid, Volume};
+//! use desam_volume::{nifti, volumes};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let dir = tempfile::tempdir()?;
+//! let path = dir.path().join("t2.nii.gz");
+//! let grid = Grid { dims: [4, 3, 2], affine: Affine::from_spacing([0.5, 0.5, 3.0]) };
+//! nifti::write_volume(&path, &Volume::new(grid, vec![7.0; 24])?)?;
+//!
+//! let volume = volumes::read_volume(&path)?;
+//! println!("{:?} voxels of {:?} mm", volume.grid().dims, volume.grid().spacing());
+//! assert_eq!(volume.grid().dims, [4, 3, 2]);
+//! assert_eq!(volume.grid().spacing(), [0.5, 0.5, 3.0]);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! [`volumes`] detects the format; [`nifti`], [`metaimage`], [`nrrd`] and `dicom` (feature `dicom`) are the
+//! formats themselves. A format that is not among them is added by a
+//! [`VolumeReader`](volumes::VolumeReader). What may go wrong with a file is an [`Error`] that names it.
 
 pub mod atomic;
 mod bytes;

@@ -1,7 +1,7 @@
 //! Files of every format, broken in a thousand ways that the seed decides: each is an error or a
 //! whole volume, never a panic, and never takes more memory than a multiple of the file's size.
 //!
-//! The multiple, also told in `ARCHITECTURE.md`: 12 bytes of memory for each byte that the file
+//! The multiple, also stated in `docs/decisions/untrusted-files.md`: 12 bytes of memory for each byte that the file
 //! unpacks to (a byte a voxel becomes an `f32`, held three times over while room for it grows), and
 //! a megabyte for buffers.
 

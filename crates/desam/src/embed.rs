@@ -139,8 +139,7 @@ impl EmbedRequest {
 /// [`Error::Cancelled`], after which the finished slices are kept and the next run continues.
 pub fn embed(request: &EmbedRequest, progress: &dyn Progress) -> Result<EmbedSummary> {
     let work = EmbedWork::new(request, progress)?;
-    let writer =
-        CacheWriter::new(&work.options, (work.image(), request.compute.device()), progress)?;
+    let writer = CacheWriter::new(&work.options, work.image(), request.compute.device(), progress)?;
     let summary = writer.embed()?;
     work.write_weights(&writer)?;
     Ok(summary)
@@ -157,8 +156,8 @@ pub fn embed_part(
     progress: &dyn Progress,
 ) -> Result<PartSummary> {
     let work = EmbedWork::new(request, progress)?;
-    let encoder = (work.image(), request.compute.device());
-    let writer = PartWriter::new(&work.options, part, encoder, progress)?;
+    let (encoder, device) = (work.image(), request.compute.device());
+    let writer = PartWriter::new(&work.options, part, encoder, device, progress)?;
     let summary = writer.embed()?;
     if summary.waiting_for.is_empty() {
         work.write_weights(&writer)?;
@@ -172,8 +171,7 @@ pub fn embed_part(
 /// When a part is not done, naming it, or was made with other settings.
 pub fn finish_parts(request: &EmbedRequest, of: usize, progress: &dyn Progress) -> Result<()> {
     let work = EmbedWork::new(request, progress)?;
-    let writer =
-        CacheWriter::new(&work.options, (work.image(), request.compute.device()), progress)?;
+    let writer = CacheWriter::new(&work.options, work.image(), request.compute.device(), progress)?;
     writer.finish_parts(of)?;
     work.write_weights(&writer)
 }
@@ -197,8 +195,8 @@ impl EmbedWork {
         if request.out.join(RUN_CONFIG_FILE).is_file() {
             return Err(Error::HoldsRun { dir: request.out.clone() });
         }
-        let layout = Layout::of(&request.data)?;
-        let cases = layout.cases(&request.data)?;
+        let layout = Layout::of_with(&request.data, &request.read)?;
+        let cases = layout.cases_with(&request.data, &request.read)?;
         if let Some(warning) = unused_series(&request.data, layout, &cases)? {
             progress.warn(&warning);
         }

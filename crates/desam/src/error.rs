@@ -80,7 +80,8 @@ pub enum Error {
         /// The encoder's.
         found: Box<desam_core::EncoderSpec>,
     },
-    /// A predicted IoU is asked for from a model that has none, or was not trained to predict it.
+    /// A map of predicted IoUs was requested of a model that has none, or was not trained to predict
+    /// them.
     #[error("{}", no_iou(*variant))]
     IouNotTrained {
         /// The model's variant.

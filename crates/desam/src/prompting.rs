@@ -1,4 +1,4 @@
-//! PromptingConfig prompting: grid points or the whole box.
+//! Automatic prompting: grid points or the whole box.
 
 use crate::select::SelectionConfig;
 use crate::{Error, Result};
@@ -6,7 +6,7 @@ use desam_prompt::MAX_GRID_SIDE;
 use serde::{Deserialize, Serialize};
 
 desam_core::named! {
-    /// PromptingConfig prompting mode: how a model is prompted without a user (paper, section 1).
+    /// Automatic prompting mode: how a model is prompted without a user (paper, section 1).
     pub enum Mode: "mode" {
         /// Grid points mode: the mask of the point with the best predicted IoU.
         Points = "points",

@@ -1,10 +1,11 @@
-//! `desam compare`: two runs on the same cases.
+//! `desam compare`: paired comparison of two evaluated runs.
 
-use super::draws::Draws;
-use super::{Session, one_of};
+use super::Session;
+use super::flags::BootstrapFlags;
+use super::values::enum_values;
 use crate::cli::JsonFlag;
-use crate::reply::Reply;
-use anyhow::{Context, bail};
+use crate::output::Output;
+use anyhow::bail;
 use clap::Args;
 use desam::metrics::metric::CaseMetric;
 use desam::types::text::DisplayPath as _;
@@ -12,57 +13,58 @@ use desam_study::evaluate::{CompareConfig, Evaluation, Protocol, compare, find_s
 use std::path::{Path, PathBuf};
 
 const AFTER: &str = "\
-RUN is a run's folder, of which evaluation_PROTOCOL.json is read, or such a file. Both must have
-been scored alike (`desam evaluate`): the same protocol and border, the same cases of the target
-sites, the same voxels; what differs is said. Other prompts are allowed and noted.
+Each RUN is a run folder, of which evaluation_PROTOCOL.json is read, or such a file. Both runs must \
+have been evaluated in the same way (`desam evaluate`): the same protocol, border, target cases and \
+voxels. Otherwise the difference is reported as an error. Different prompts are allowed and noted.
 
-Columns:
-  B - A        mean difference, in percentage points for shares
-  interval     bootstrap over cases within their sites
-  better       cases in which B is better than A; worse likewise
-  Wilcoxon p   signed ranks; exact up to 25 cases, else normal with ties corrected for
-  sign-flip p  the mean difference under all signs, or drawn ones beyond 20 cases
-  Holm p       the sign-flip p, corrected for the number of target sites
+Columns of the table:
+  B - A        mean difference; percentage points for metrics that are fractions
+  interval     bootstrap confidence interval, cases resampled within their sites
+  better       cases in which B is better than A; likewise worse
+  Wilcoxon p   signed-rank test; exact up to 25 cases, else normal approximation with tie correction
+  sign-flip p  paired permutation test; all sign flips up to 20 cases, random ones beyond
+  Holm p       sign-flip p with Holm's correction for the number of target sites
 
 Examples:
   desam compare run-points run-box
   desam compare run-a run-b --metric hd95 --bootstrap 50000 --json";
 
-/// Compare two runs case by case: differences, intervals and paired tests
+/// Compare two runs case by case: differences, confidence intervals and paired tests
 ///
-/// The second run less the first, per site and over the sites that training never saw.
+/// Reports the second run minus the first, per site and over all sites not used for training.
 #[derive(Debug, Args)]
-#[command(after_help = AFTER)]
+#[command(after_long_help = AFTER)]
 pub(crate) struct Arguments {
-    /// The first run, A
+    /// First run, A: folder or file of scores
     #[arg(value_name = "RUN_A")]
     a: PathBuf,
 
-    /// The second run, B
+    /// Second run, B: folder or file of scores
     #[arg(value_name = "RUN_B")]
     b: PathBuf,
 
-    /// Which scores of a run's folder are read
+    /// Evaluation protocol of the scores to read from run folders
     #[arg(long, value_name = "PROTOCOL", default_value = "paper",
-        value_parser = one_of::<Protocol>(&["paper", "full"]))]
+        value_parser = enum_values::<Protocol>())]
     protocol: Protocol,
 
-    /// The metric to compare by, as `desam evaluate` knows them
+    /// Metric to compare; see `desam evaluate --help`
     #[arg(long, value_name = "METRIC", default_value = "dice", value_parser = metric)]
     metric: CaseMetric,
 
     #[command(flatten)]
-    draws: Draws,
+    bootstrap: BootstrapFlags,
 
     #[command(flatten)]
     pub(crate) json: JsonFlag,
 }
 
+/// Parser of `--metric`.
 fn metric(name: &str) -> Result<CaseMetric, String> {
     CaseMetric::from_typed(name).map_err(|e| e.to_string())
 }
 
-/// The evaluation of a run's folder that holds the metric, or the one in a file.
+/// Reads the scores of a run folder that hold the metric, or a file of scores.
 fn scores(run: &Path, arguments: &Arguments) -> anyhow::Result<Evaluation> {
     if !run.is_dir() {
         return Ok(Evaluation::read_json(run)?);
@@ -72,21 +74,21 @@ fn scores(run: &Path, arguments: &Arguments) -> anyhow::Result<Evaluation> {
     if !file.exists() {
         let run = run.display_escaped();
         bail!(
-            "{run} has no scores of the {protocol} protocol; run `desam evaluate --run {run} \
+            "{run} has not been evaluated with the {protocol} protocol; run `desam evaluate --run {run} \
              --protocol {protocol}` first"
         );
     }
     Ok(Evaluation::read_json(&file)?)
 }
 
-pub(crate) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Reply> {
-    let bootstrap = arguments.draws.config_or_default()?;
+pub(crate) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Output> {
+    let bootstrap = arguments.bootstrap.config_or_default()?;
     let config = CompareConfig { metric: arguments.metric, bootstrap };
     session.detail(&format!("settings: {}", serde_json::to_string(&config)?));
     let [a, b] = [&arguments.a, &arguments.b].map(|run| scores(run, arguments));
     let comparison = compare(&a?, &b?, &config)?;
-    let json = serde_json::to_value(&comparison).context("the result cannot be written as JSON")?;
+    let json = serde_json::to_value(&comparison)?;
     let names =
         format!("A  {}\nB  {}", arguments.a.display_escaped(), arguments.b.display_escaped());
-    Ok(Reply::new(format!("{names}\n{}", comparison.table()), json))
+    Ok(Output::new(format!("{names}\n{}", comparison.table()), json))
 }

@@ -1,10 +1,10 @@
-//! `desam demo`: everything once, with nothing downloaded.
+//! `desam demo`: the whole workflow on phantoms, without downloads.
 
-use super::{EPOCHS, Session, aligned, one_of, seed, whole};
+use super::values::{EPOCHS, enum_values, integer, seed};
+use super::{Session, aligned};
 use crate::cli::JsonFlag;
-use crate::progress::duration;
-use crate::reply::Reply;
-use anyhow::Context;
+use crate::output::Output;
+use crate::terminal::duration;
 use clap::Args;
 use desam::Mode;
 use desam::types::text::DisplayPath as _;
@@ -14,44 +14,44 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 const AFTER: &str = "\
-What is in DIR afterwards:
-  index.html        the table, the curves and the pictures, in one page
-  slices.png        a slice of every site: prediction orange, truth blue
+Contents of DIR:
+  index.html        page with the table of scores, learning curves and cases
+  slices.png        one slice of each site: prediction orange, ground truth blue
   data/, cache/     the phantoms and their features
-  run/              the model and its history
-  evaluation.json   all scores; evaluation.csv a row a case
-  new/              a volume that is in no site, and its mask
+  run/              the model and its training history
+  evaluation.json   all scores; evaluation.csv has one row per case
+  new/              a volume of none of the sites, and its predicted mask
 
 Example:
   desam demo --out demo --seed 1";
 
-/// Do everything once on phantoms: embed, train on one site, score the others, segment a volume
+/// Run the whole workflow on phantoms: embed, train on one site, evaluate on the others, segment
 ///
-/// Nothing is downloaded, and a few minutes on two cores are enough. The image encoder is small,
-/// taught by generated scenes alone, and the volumes are phantoms: this shows that the parts work
+/// Downloads nothing and takes a few minutes on two cores. The image encoder is small and was trained
+/// on generated scenes only, and the volumes are phantoms: the demo shows that the parts work
 /// together, not how well DeSAM segments patients.
 #[derive(Debug, Args)]
-#[command(after_help = AFTER)]
+#[command(after_long_help = AFTER)]
 pub(crate) struct Arguments {
-    /// Folder to write to; must not hold a demonstration yet
+    /// Folder to write to; must not contain a demo yet
     #[arg(long, value_name = "DIR", default_value = "demo")]
     out: PathBuf,
 
-    /// Seed of phantoms and training
+    /// Random seed of the phantoms and of training
     #[arg(long, value_name = "N", default_value_t = 0, allow_negative_numbers = true,
         value_parser = seed)]
     seed: u64,
 
-    /// Phantoms at each of the six sites, at least 2 [default: as many as the demonstration needs]
-    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = whole(1..=1000))]
+    /// Number of phantoms at each of the six sites, 2 to 1000 [default: as many as the demo needs]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = integer(2..=1000))]
     cases_per_site: Option<usize>,
 
-    /// Passes over the training slices [default: as many as the demonstration needs]
-    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = whole(EPOCHS))]
+    /// Number of epochs, 1 to 100000 [default: as many as the demo needs]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = integer(EPOCHS))]
     epochs: Option<usize>,
 
-    /// How the model is prompted [default: points]
-    #[arg(long, value_name = "MODE", value_parser = one_of::<Mode>(&["points", "box"]))]
+    /// Prompts: a grid of points, or one box as large as the image [default: points]
+    #[arg(long, value_name = "MODE", value_parser = enum_values::<Mode>())]
     mode: Option<Mode>,
 
     #[command(flatten)]
@@ -60,37 +60,36 @@ pub(crate) struct Arguments {
 
 impl Arguments {
     fn config(&self) -> DemoConfig {
-        let usual = DemoConfig::default();
+        let default = DemoConfig::default();
         DemoConfig {
             seed: self.seed,
-            cases_per_site: self.cases_per_site.unwrap_or(usual.cases_per_site),
-            epochs: self.epochs.unwrap_or(usual.epochs),
-            mode: self.mode.unwrap_or(usual.mode),
-            ..usual
+            cases_per_site: self.cases_per_site.unwrap_or(default.cases_per_site),
+            epochs: self.epochs.unwrap_or(default.epochs),
+            mode: self.mode.unwrap_or(default.mode),
+            ..default
         }
     }
 }
 
-pub(crate) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Reply> {
+pub(crate) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Output> {
     let config = arguments.config();
     session.detail(&format!("settings: {}", serde_json::to_string(&config)?));
     let started = Instant::now();
-    let summary = demo_on(&arguments.out, &config, &session.device, &session.screen)?;
+    let summary = demo_on(&arguments.out, &config, &session.device, &session.terminal)?;
     let took = started.elapsed();
     let text = text(&summary, took);
-    let mut json =
-        serde_json::to_value(&summary).context("the result cannot be written as JSON")?;
+    let mut json = serde_json::to_value(&summary)?;
     if let Some(object) = json.as_object_mut() {
         object.insert("phantom".to_owned(), json!(true));
         object.insert("seconds".to_owned(), json!(took.as_secs_f64()));
     }
-    Ok(Reply::new(text, json))
+    Ok(Output::new(text, json))
 }
 
 fn text(summary: &DemoSummary, took: Duration) -> String {
     let rows = aligned(&[
         ("page", summary.page.display_escaped()),
-        ("pictures", summary.picture.display_escaped()),
+        ("slices", summary.picture.display_escaped()),
         ("model", summary.training.model.display_escaped()),
         (
             "new volume",
@@ -103,8 +102,8 @@ fn text(summary: &DemoSummary, took: Duration) -> String {
         ("took", duration(took)),
     ]);
     format!(
-        "{}\n\n{rows}\n\nThese are phantoms under a small encoder: the parts work \
-         together, and no figure here says anything about patients.",
+        "{}\n\n{rows}\n\nThese scores are for phantoms and a small encoder. They show that the parts \
+         work together; they say nothing about patients.",
         summary.evaluation.table().trim_end()
     )
 }

@@ -1,18 +1,17 @@
-//! `desam evaluate`: one model, every site.
+//! `desam evaluate`: scores of one model on every site.
 
-use super::draws::Draws;
-use super::overwrite::Force;
-use super::precision::PrecisionFlag;
-use super::{Session, grid_side, json_path, one_of, room_for, whole};
-use crate::cli::JsonFlag;
-use crate::reply::Reply;
-use anyhow::{Context, bail};
+use super::flags::{BootstrapFlags, PrecisionFlag, PromptDefaults, PromptFlags};
+use super::output_files::{ForceFlag, ensure_parent_dir};
+use super::values::{enum_values, integer};
+use super::{Session, json_path};
+use crate::cli::JsonFileFlag;
+use crate::output::Output;
 use clap::{Args, ValueEnum};
+use desam::Model;
 use desam::data::cache::FeatureCache;
 use desam::data::lock;
 use desam::metrics::metric::{CaseMetric, OneEmpty};
 use desam::types::text::path_for_people;
-use desam::{Mode, Model, PromptingConfig};
 use desam_study::evaluate::{
     EvaluateConfig, EvaluateRequest, Evaluation, Protocol, ScoringSettings, evaluate,
     evaluation_stem,
@@ -23,99 +22,94 @@ use serde_json::json;
 use std::path::{Path, PathBuf};
 
 const AFTER: &str = "\
-Two protocols, never mixed in one table:
-  paper   what the official program scores: masks of the model's side, only slices with ground
-          truth, a border of the prediction zeroed (50 px of 256), Dice over each case's stack
+Protocols, which are never mixed in one table:
+  paper   that of the official program: masks at the model's resolution, only slices with ground
+          truth, a border of the prediction set to zero (50 px of 256), Dice over each case's stack
   full    the whole volume on its own grid against the label file; needs a cache of all slices
           (`desam embed --slices all`)
-Of the source site only the held-out cases are scored. An empty prediction is a Dice of 0.
+At the source site only the held-out cases are scored. An empty prediction has a Dice of 0.
 
-Metrics (predicting takes the time: ask for all that are wanted at once):
+Metrics (most of the time is spent predicting, so list all metrics in one call):
   dice jaccard precision recall      overlap
-  hd hd95 robust-hd95 asd assd       distances between surfaces, in mm
-  surface-dice@MM                    share of the surfaces within MM millimetres of each other
-  volume-error                       predicted less true volume, in ml
-  relative-volume-error              the same as a share of the true volume
+  hd hd95 robust-hd95 asd assd       surface distances in mm (Hausdorff, average)
+  surface-dice@MM                    fraction of both surfaces within MM mm of each other
+  volume-error                       predicted minus true volume in ml
+  relative-volume-error              the same as a fraction of the true volume
   all                                all of these, surface Dice at 1, 2 and 3 mm
-Dice needs the features alone; under the paper protocol whatever is in mm or ml also reads the
-volumes, for their spacing.
+Dice needs only the features. Under the paper protocol, metrics in mm or ml also read the volumes, \
+for their voxel spacing.
 
 Examples:
   desam evaluate --cache cache --run run
   desam evaluate --cache cache --run run --metrics dice,hd95,assd,surface-dice@2 --bootstrap
   desam evaluate --cache cache --run run --protocol full --json scores.json --csv scores.csv";
 
-/// Score a model on every site of a cache: Dice a case, mean a site, source to target
+/// Score a model on every site of a feature cache: Dice per case, mean per site
 ///
-/// The table is printed; JSON and CSV (a row a case) are written to the run's folder as
-/// evaluation_PROTOCOL.json and .csv unless other files are named. Where those hold scores of other
-/// settings, the settings that differ are appended, as in evaluation_paper_border0.json; where they
-/// hold scores of the same settings, they are replaced with --force alone. Dice is in per cent on the
-/// screen, from 0 to 1 in files.
+/// Prints a table, and writes evaluation_PROTOCOL.json and evaluation_PROTOCOL.csv (one row per case)
+/// to the run folder unless other files are given. If these files hold scores of other settings, the
+/// settings that differ are appended to the name, such as evaluation_paper_border0.json. Scores of
+/// the same settings are overwritten only with --force. Dice is in percent in the table and from 0 to
+/// 1 in the files.
 #[derive(Debug, Args)]
-#[command(after_help = AFTER)]
+#[command(after_long_help = AFTER)]
 pub(crate) struct Arguments {
-    /// Folder of features that `desam embed` made, of all sites to score
+    /// Feature cache of `desam embed` with all sites to score
     #[arg(long, value_name = "CACHE")]
     cache: PathBuf,
 
-    /// Run of `desam train`
+    /// Run folder of `desam train`
     #[arg(long, value_name = "RUN")]
     run: PathBuf,
 
-    /// Which voxels are compared
+    /// Evaluation protocol, which decides the voxels to compare; see --help
     #[arg(long, value_name = "PROTOCOL", default_value = "paper",
-        value_parser = one_of::<Protocol>(&["paper", "full"]))]
+        value_parser = enum_values::<Protocol>())]
     protocol: Protocol,
 
-    /// Border of each predicted mask that is set to zero, in its pixels [default: paper: 50 of
-    /// 256, in proportion; full: 0]
-    #[arg(long, value_name = "PX", allow_negative_numbers = true, value_parser = whole(0..=8192))]
+    /// Width in mask pixels of the border of each prediction that is set to zero, 0 to 8192 [default:
+    /// 50 px of 256, in proportion to the mask, with protocol paper; 0 with full]
+    #[arg(long, value_name = "PX", allow_negative_numbers = true, value_parser = integer(0..=8192))]
     border: Option<usize>,
 
-    /// How to prompt [default: as the model was trained]
-    #[arg(long, value_name = "MODE", value_parser = one_of::<Mode>(&["points", "box"]))]
-    mode: Option<Mode>,
+    #[command(flatten)]
+    prompts: PromptFlags,
 
-    /// Points along each side of the grid, 1 to 64, in points mode alone [default: 9]
-    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = grid_side)]
-    grid: Option<usize>,
-
-    /// Sites to score, separated by commas [default: all in the cache]
+    /// Sites to score, separated by commas [default: all sites in the cache]
     #[arg(long, value_name = "SITES", value_delimiter = ',')]
     sites: Option<Vec<String>>,
 
-    /// What to measure beside Dice, separated by commas; see below
+    /// Metrics in addition to Dice, separated by commas; --help lists them
     #[arg(long, value_name = "METRICS", value_delimiter = ',', value_parser = metric)]
     metrics: Vec<Metrics>,
 
-    /// What a distance counts as in a case that was missed or invented: the volume's diagonal,
-    /// infinite, or left out of means (and counted)
+    /// Value of a distance metric if exactly one of the two masks is empty: the diagonal of the
+    /// volume, infinity, or none (the case is left out of the mean, and counted)
     #[arg(long, value_enum, value_name = "POLICY", default_value = "diagonal")]
-    empty: EmptyChoice,
+    empty: EmptyPolicyChoice,
 
     #[command(flatten)]
     precision: PrecisionFlag,
 
     #[command(flatten)]
-    draws: Draws,
+    bootstrap: BootstrapFlags,
 
-    /// Write the result as JSON to FILE; without FILE, print it on stdout instead of the table
-    #[arg(long, value_name = "FILE", num_args = 0..=1)]
-    json: Option<Option<PathBuf>>,
+    #[command(flatten)]
+    pub(crate) json: JsonFileFlag,
 
-    /// Write a row a case to FILE
+    /// Write a CSV file with one row per case to FILE
     #[arg(long, value_name = "FILE")]
     csv: Option<PathBuf>,
 
     #[command(flatten)]
-    force: Force,
+    force: ForceFlag,
 }
 
-/// What a name stands for.
+/// Metrics that one name of `--metrics` stands for.
 #[derive(Debug, Clone)]
 struct Metrics(Vec<CaseMetric>);
 
+/// Parser of `--metrics`.
 fn metric(name: &str) -> Result<Metrics, String> {
     if name.trim() == "all" {
         return Ok(Metrics(CaseMetric::all()));
@@ -123,49 +117,41 @@ fn metric(name: &str) -> Result<Metrics, String> {
     CaseMetric::from_typed(name).map(|m| Metrics(vec![m])).map_err(|e| e.to_string())
 }
 
+/// Values of `--empty`.
 #[derive(Debug, Clone, Copy, ValueEnum)]
-enum EmptyChoice {
+enum EmptyPolicyChoice {
     Diagonal,
     Infinite,
     LeftOut,
 }
 
-impl From<EmptyChoice> for OneEmpty {
-    fn from(choice: EmptyChoice) -> Self {
+impl From<EmptyPolicyChoice> for OneEmpty {
+    fn from(choice: EmptyPolicyChoice) -> Self {
         match choice {
-            EmptyChoice::Diagonal => Self::Diagonal,
-            EmptyChoice::Infinite => Self::Infinite,
-            EmptyChoice::LeftOut => Self::LeftOut,
+            EmptyPolicyChoice::Diagonal => Self::Diagonal,
+            EmptyPolicyChoice::Infinite => Self::Infinite,
+            EmptyPolicyChoice::LeftOut => Self::LeftOut,
         }
     }
 }
 
-impl Arguments {
-    /// `--json` without a file.
-    pub(crate) fn json_flag(&self) -> JsonFlag {
-        JsonFlag { json: matches!(self.json, Some(None)) }
-    }
-}
-
-pub(crate) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Reply> {
+pub(crate) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Output> {
+    // Usage errors first, before any file is read.
+    arguments.prompts.check()?;
+    let bootstrap = arguments.bootstrap.config()?;
+    let compute = arguments.precision.on(&session.device)?;
     let run = RunDir::open(&arguments.run)?;
     let (settings, manifest) = (run.config()?.train, run.manifest()?);
-    let model = Model::open(run.dir(), &session.compute(arguments.precision.precision)?)?;
+    let model = Model::open(run.dir(), &compute)?;
     let cache = FeatureCache::open(&arguments.cache)?;
-    let mode = arguments.mode.unwrap_or(settings.mode);
-    if arguments.grid.is_some() && mode == Mode::Box {
-        bail!(
-            "--grid is for points mode, and this is box mode: add --mode points, or leave it out"
-        );
-    }
-    let grid = arguments.grid.unwrap_or(PAPER_GRID);
-    let automatic = PromptingConfig::new(mode, grid, model.spec().mask_side());
+    let default = PromptDefaults { mode: settings.mode, grid: PAPER_GRID };
+    let prompts = arguments.prompts.prompts(default, model.spec().mask_side())?;
     let config = EvaluateConfig {
         border_px: arguments.border,
         sites: arguments.sites.clone(),
         metrics: arguments.metrics.iter().flat_map(|m| m.0.clone()).collect(),
         one_empty: arguments.empty.into(),
-        ..EvaluateConfig::new(arguments.protocol, automatic)
+        ..EvaluateConfig::new(arguments.protocol, prompts)
     };
     session.detail(&format!("settings: {}", serde_json::to_string(&config)?));
     let request = EvaluateRequest {
@@ -175,46 +161,55 @@ pub(crate) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Re
         validation: &manifest.validation_cases,
         config: &config,
     };
-    // Wrong settings are better found before the work than after it.
-    let draws = arguments.draws.config()?;
-    let precision = arguments.precision.precision;
-    let planned = ScoringSettings::planned(&config, &cache, precision, draws.as_ref())?;
+    // Output files are checked before the work, so that no scores are lost.
+    let planned =
+        ScoringSettings::planned(&config, &cache, compute.precision(), bootstrap.as_ref())?;
     let stem = evaluation_stem(run.dir(), config.protocol, &planned);
-    let beside = |ending: &str| run.dir().join(format!("{stem}.{ending}"));
-    let json = arguments.json.clone().flatten().unwrap_or_else(|| beside("json"));
-    let csv = arguments.csv.clone().unwrap_or_else(|| beside("csv"));
-    room_for(&json)?;
-    room_for(&csv)?;
+    let default_file = |extension: &str| run.dir().join(format!("{stem}.{extension}"));
+    let files = ScoreFiles {
+        json: arguments.json.file().map_or_else(|| default_file("json"), Path::to_owned),
+        csv: arguments.csv.clone().unwrap_or_else(|| default_file("csv")),
+    };
+    let ScoreFiles { json, csv } = &files;
+    ensure_parent_dir(json)?;
+    ensure_parent_dir(csv)?;
     arguments.force.check([json.clone(), csv.clone()])?;
-    // Another evaluation would leave its JSON beside this one's CSV.
-    let _locks = (lock::file(&json, &session.screen)?, lock::file(&csv, &session.screen)?);
-    let mut evaluation = evaluate(&request, &session.screen)?;
-    // Whoever reads it may stand elsewhere.
+    // Locked together: a concurrent evaluation could otherwise pair its JSON with this CSV.
+    let _locks = (lock::file(json, &session.terminal)?, lock::file(csv, &session.terminal)?);
+    let mut evaluation = evaluate(&request, &session.terminal)?;
+    // Absolute, because the scores may be read from another working directory.
     evaluation.cache = std::path::absolute(cache.dir()).ok();
-    if let Some(draws) = draws {
-        evaluation = evaluation.with_intervals(&draws)?;
+    if let Some(bootstrap) = bootstrap {
+        evaluation = evaluation.with_intervals(&bootstrap)?;
     }
-    evaluation.write_json(&json)?;
-    evaluation.write_csv(&csv)?;
-    reply(&evaluation, (&json, &csv))
+    evaluation.write_json(json)?;
+    evaluation.write_csv(csv)?;
+    output(&evaluation, &files)
 }
 
-fn reply(evaluation: &Evaluation, (json, csv): (&Path, &Path)) -> anyhow::Result<Reply> {
+/// Files that the scores are written to.
+#[derive(Debug)]
+struct ScoreFiles {
+    json: PathBuf,
+    csv: PathBuf,
+}
+
+fn output(evaluation: &Evaluation, files: &ScoreFiles) -> anyhow::Result<Output> {
+    let ScoreFiles { json, csv } = files;
     let text = format!(
         "{}\n\nscores  {}\ncases   {}",
         evaluation.table().trim_end(),
         path_for_people(json),
         path_for_people(csv)
     );
-    let mut value =
-        serde_json::to_value(evaluation).context("the result cannot be written as JSON")?;
+    let mut value = serde_json::to_value(evaluation)?;
     if let Some(object) = value.as_object_mut() {
         object
             .insert("files".to_owned(), json!({ "json": json_path(json), "csv": json_path(csv) }));
     }
-    let mut reply = Reply::new(text, value);
+    let mut output = Output::new(text, value);
     let unscored = evaluation.unscored.iter();
-    reply.failures =
+    output.failures =
         unscored.map(|c| format!("{}/{} was not scored: {}", c.site, c.case, c.reason)).collect();
-    Ok(reply)
+    Ok(output)
 }

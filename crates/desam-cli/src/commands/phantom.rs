@@ -1,53 +1,54 @@
-//! `desam phantom`: made-up volumes to try everything on.
+//! `desam phantom`: a synthetic data set.
 
-use super::overwrite::Force;
-use super::{Session, aligned, json_path, seed, whole};
+use super::output_files::ForceFlag;
+use super::values::{integer, seed};
+use super::{Session, aligned, json_path};
 use crate::cli::JsonFlag;
-use crate::reply::Reply;
+use crate::output::Output;
 use clap::Args;
 use desam::data::phantom::{PhantomConfig, SiteStyle, write_phantoms};
 use desam::types::text::path_for_people;
 use serde_json::json;
 use std::path::PathBuf;
 
-/// Write phantom prostates of six sites, as a data set to try everything on
+/// Write a synthetic data set: phantom prostates of six sites
 ///
-/// Each site has its own spacing, contrast, bias field, noise and field of view, so that a plain
-/// model loses something from one to the next. The layout is that of real data:
-/// SITE/CaseXX.nii.gz beside SITE/CaseXX_segmentation.nii.gz. The same seed writes the same bytes.
-/// Phantoms are not patients: no number measured on them says anything about patients.
+/// Each site has its own voxel spacing, contrast, bias field, noise and field of view, so that a model
+/// trained on one site is worse on another. The layout is that of real data: SITE/CaseXX.nii.gz and
+/// SITE/CaseXX_segmentation.nii.gz. The same seed writes the same bytes. Phantoms are not patients:
+/// scores on them say nothing about patients.
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  desam phantom --out phantoms --cases-per-site 4 --seed 1")]
+#[command(after_long_help = "Example:\n  desam phantom --out phantoms --cases-per-site 4 --seed 1")]
 pub(crate) struct Arguments {
-    /// Folder to write the six sites to; made where absent
+    /// Folder to write the six sites to; created if it does not exist
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
 
-    /// Cases at each site, 1 to 1000
+    /// Number of cases at each site, 1 to 1000
     #[arg(long, value_name = "N", default_value_t = 6, allow_negative_numbers = true,
-        value_parser = whole(1..=1000))]
+        value_parser = integer(1..=1000))]
     cases_per_site: usize,
 
-    /// Seed of everything random
+    /// Random seed
     #[arg(long, value_name = "N", default_value_t = 0, allow_negative_numbers = true,
         value_parser = seed)]
     seed: u64,
 
     #[command(flatten)]
-    force: Force,
+    force: ForceFlag,
 
     #[command(flatten)]
     pub(crate) json: JsonFlag,
 }
 
-pub(crate) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Reply> {
+pub(crate) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Output> {
     let config = PhantomConfig {
         cases_per_site: arguments.cases_per_site,
         seed: arguments.seed,
         sites: SiteStyle::six_sites(),
     };
     arguments.force.check(config.files(&arguments.out))?;
-    let cases = write_phantoms(&arguments.out, &config, &session.screen)?;
+    let cases = write_phantoms(&arguments.out, &config, &session.terminal)?;
     let mut sites: Vec<&str> = cases.iter().map(|c| c.site.as_str()).collect();
     sites.dedup();
     let text = aligned(&[
@@ -64,5 +65,5 @@ pub(crate) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Re
         "seed": config.seed,
         "phantom": true,
     });
-    Ok(Reply::new(text, json))
+    Ok(Output::new(text, json))
 }

@@ -1,11 +1,11 @@
-//! `desam report`: runs as one page.
+//! `desam report`: an HTML page about one or several runs.
 
-use super::draws::Draws;
-use super::overwrite::say_replaced;
-use super::{Session, aligned, one_of, room_for, whole};
+use super::flags::BootstrapFlags;
+use super::output_files::{ensure_parent_dir, note_overwrite};
+use super::values::{enum_values, integer};
+use super::{Session, aligned};
 use crate::cli::JsonFlag;
-use crate::reply::Reply;
-use anyhow::Context;
+use crate::output::Output;
 use clap::Args;
 use desam::data::cache::human_bytes;
 use desam::types::Progress;
@@ -17,17 +17,18 @@ use desam_study::sweep::Plan;
 use std::path::PathBuf;
 
 const AFTER: &str = "\
-Each RUN must have been scored (`desam evaluate`). On the page: a map from source to target sites
-with intervals, and of each run its scores, curves, configuration, a table of all cases that sorts,
-and its worst and best cases slice by slice, prediction orange, truth blue. Those few cases are
-predicted again from the features that the run was scored with; `--cases 0` does without.
+Each RUN must have been evaluated (`desam evaluate`). The page shows the scores from source to target \
+sites with confidence intervals, and for each run its scores, learning curves, configuration, a \
+sortable table of all cases, and its worst and best cases slice by slice (prediction orange, ground \
+truth blue). To draw those slices, the cases are predicted again from the features that the run was \
+evaluated on; `--cases 0` skips this.
 
-Runs share a table only where they were scored alike: by the same protocol, prompts, border, side of
-the masks, precision, policy on empty masks and preprocessing. Others get tables of their own, and the
-page says in what they differ. A page that is there already is replaced, and that is said.
+Runs share a table only if they were evaluated with the same protocol, prompts, border, mask size, \
+precision, policy for empty masks and preprocessing. Other runs get separate tables, and the page \
+lists the settings that differ. An existing page is overwritten, with a note.
 
-The page is one file that loads nothing: pictures are in it (at most 24 MiB of them; cases beyond are
-left out and named), and so is its only script, without which it can still be read.
+The page is one HTML file that loads nothing from elsewhere: it contains its pictures (at most 24 MiB; \
+cases beyond that are left out and listed) and one script, without which it is still readable.
 
 Examples:
   desam report run --out run.html
@@ -35,59 +36,62 @@ Examples:
   desam report plan --out sweep.html --cases 0
   desam report run --out small.html --cases 0";
 
-/// Write one self-contained page on one or several runs
+/// Write a self-contained HTML page about one or several runs
 ///
-/// Runs are shown in the order they are given; a sweep's plan stands for its runs that are scored.
+/// Runs appear in the order in which they are given. A sweep's plan stands for all of its evaluated
+/// runs.
 #[derive(Debug, Args)]
-#[command(after_help = AFTER)]
+#[command(after_long_help = AFTER)]
 pub(crate) struct Arguments {
-    /// Folders of `desam train`, scored by `desam evaluate`, or of `desam sweep plan`; or a file of
-    /// scores in a run's folder, such as run/evaluation_paper_border0.json
+    /// Evaluated run folders, folders of `desam sweep plan`, or files of scores in a run folder, such
+    /// as run/evaluation_paper_border0.json
     #[arg(value_name = "RUN|PLAN", required = true)]
     runs: Vec<PathBuf>,
 
-    /// The page to write
+    /// HTML file to write
     #[arg(long, value_name = "PAGE.html")]
     out: PathBuf,
 
-    /// Which scores are shown of a RUN; a PLAN says itself which it has
+    /// Evaluation protocol of the scores to show of each RUN; a PLAN has its own
     #[arg(long, value_name = "PROTOCOL", default_value = "paper",
-        value_parser = one_of::<Protocol>(&["paper", "full"]))]
+        value_parser = enum_values::<Protocol>())]
     protocol: Protocol,
 
-    /// Folder of features to draw cases from [default: the one each run was scored with]
+    /// Feature cache to predict the shown cases from [default: the cache that each run was evaluated
+    /// on]
     #[arg(long, value_name = "CACHE")]
     cache: Option<PathBuf>,
 
-    /// Worst cases to show of each run, and as many best ones
+    /// Number of worst cases to show of each run, and of best cases, 0 to 1000
     #[arg(long, value_name = "N", default_value_t = GalleryConfig::default().cases_each,
-        allow_negative_numbers = true, value_parser = whole(0..=1000))]
+        allow_negative_numbers = true, value_parser = integer(0..=1000))]
     cases: usize,
 
-    /// Most slices to show of a case
+    /// Maximum number of slices to show of each case, 0 to 1000
     #[arg(long, value_name = "N", default_value_t = GalleryConfig::default().slices,
-        allow_negative_numbers = true, value_parser = whole(0..=1000))]
+        allow_negative_numbers = true, value_parser = integer(0..=1000))]
     slices: usize,
 
-    /// Heading of the page [default: which site was trained on]
+    /// Heading of the page [default: names the source site]
     #[arg(long, value_name = "TEXT")]
     title: Option<String>,
 
     #[command(flatten)]
-    draws: Draws,
+    bootstrap: BootstrapFlags,
 
     #[command(flatten)]
     pub(crate) json: JsonFlag,
 }
 
-pub(crate) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Reply> {
+pub(crate) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Output> {
+    let bootstrap = arguments.bootstrap.config_or_default()?;
     let mut runs = Vec::new();
     for folder in &arguments.runs {
         if folder.join("plan.jsonl").is_file() {
             let (done, missing) = RunSource::of_plan(&Plan::open(folder)?)?;
             if !missing.is_empty() {
                 let (folder, missing) = (folder.display_escaped(), missing.join(", "));
-                session.screen.say(&format!("{folder}: not scored yet: {missing}"));
+                session.terminal.say(&format!("{folder}: not evaluated yet: {missing}"));
             }
             runs.extend(done);
         } else if folder.is_file() {
@@ -104,14 +108,14 @@ pub(crate) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Re
         runs: &runs,
         title: arguments.title.as_deref(),
         gallery: GalleryConfig { cases_each, slices, ..GalleryConfig::default() },
-        bootstrap: arguments.draws.config_or_default()?,
+        bootstrap,
         device: session.device.clone(),
     };
-    room_for(&arguments.out)?;
-    say_replaced(&arguments.out, session);
-    let summary = report(&request, &arguments.out, &session.screen)?;
-    let json = serde_json::to_value(&summary).context("the result cannot be written as JSON")?;
-    Ok(Reply::new(text(&summary), json))
+    ensure_parent_dir(&arguments.out)?;
+    note_overwrite(&arguments.out, session);
+    let summary = report(&request, &arguments.out, &session.terminal)?;
+    let json = serde_json::to_value(&summary)?;
+    Ok(Output::new(text(&summary), json))
 }
 
 fn text(summary: &ReportSummary) -> String {
@@ -123,7 +127,7 @@ fn text(summary: &ReportSummary) -> String {
         ("cases shown", summary.cases_shown.to_string()),
     ];
     if !summary.left_out.is_empty() {
-        rows.push(("left out for size", summary.left_out.join(", ")));
+        rows.push(("left out (page size)", summary.left_out.join(", ")));
     }
     aligned(&rows)
 }

@@ -1,10 +1,11 @@
-//! `desam verify`: is this data set fit to be trained on?
+//! `desam verify`: checks of a data set before training.
 
-use super::preprocess::PreprocessFlags;
-use super::read_flags::ReadFlags;
-use super::{Session, aligned, whole};
+use super::flags::PreprocessFlags;
+use super::flags::ReadFlags;
+use super::values::integer;
+use super::{Session, aligned};
 use crate::cli::JsonFlag;
-use crate::reply::Reply;
+use crate::output::Output;
 use clap::Args;
 use desam::data::cache::human_bytes;
 use desam::data::verify::{CaseReport, SiteMasks, SiteReport, VerifyReport};
@@ -13,93 +14,95 @@ use desam::verify::{CacheSize, Verified, VerifyRequest, verify};
 use std::path::PathBuf;
 
 const AFTER: &str = "\
-Every file is read. These are errors, and make the exit code 1: an image without a label or a label
-without an image, two files that claim to be one case, a file that cannot be read, labels on
-another grid than their image, a label taken for an image or an image for a label, an image that is
-flat or holds what is no number, a label without foreground, no label at all, the same image twice
-(by its voxels, whatever the format), a name that cannot name a file.
+Every file is read. The following are errors, with exit code 1: an image without a label or a label \
+without an image; two files for the same case; a file that cannot be read; a label whose grid differs \
+from its image's; image and label swapped; an image that is constant or contains NaN or infinity; a \
+label without foreground; no label at all; the same image twice (equal voxels, in any format); a name \
+that cannot be a file name.
 
-Of each site it says what labels lose on the way to a model's masks and back to their own grid, as the
-Dice of both, and warns above 2 %; and which share of them lies within the border that the paper's
-protocol clears in predictions, and warns above 0.5 %. Give the preprocessing and the side of the masks
-that the features will be made with.
+For each site, verify reports the Dice between the labels and the labels resampled to the model's \
+masks and back, and warns if it is below 98 %. It also reports the fraction of labelled pixels \
+within the border that the paper's protocol sets to zero in predictions, and warns above 0.5 %. Use \
+the preprocessing flags and mask side that you will use for embedding.
 
 Examples:
   desam verify --data DATA
   desam verify --data DATA --preprocess official --mask-side 64
   desam verify --data cases.csv --json";
 
-/// Say what a data set holds, case by case, and whether training on it would be wrong
+/// Check a data set before training: describe every case, and report errors
 #[derive(Debug, Args)]
-#[command(after_help = AFTER)]
+#[command(after_long_help = AFTER)]
 pub(crate) struct Arguments {
-    /// Data set: a folder, or a CSV file of cases (see `desam embed --help`)
+    /// Data set: a folder or a CSV file; `desam embed --help` lists the layouts
     #[arg(long, value_name = "DATA")]
     data: PathBuf,
 
     #[command(flatten)]
     preprocess: PreprocessFlags,
 
-    /// Side of the encoder's masks, 1 to 4096 pixels: 256 for SAM's encoders, 64 for tiny
+    /// Side of the model's masks in pixels, 1 to 4096: 256 with SAM's encoders, 64 with tiny
     #[arg(long, value_name = "PX", default_value_t = VerifyRequest::SAM_MASK_SIDE,
-        allow_negative_numbers = true, value_parser = whole(1..=4096))]
+        allow_negative_numbers = true, value_parser = integer(1..=4096))]
     mask_side: usize,
 
     #[command(flatten)]
     pub(crate) json: JsonFlag,
 
-    // Last, since its heading would go on for what follows.
+    // Last, because its help heading applies to all flags that follow.
     #[command(flatten)]
     read: ReadFlags,
 }
 
-pub(crate) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Reply> {
+pub(crate) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Output> {
     let request = VerifyRequest::new(&arguments.data)
         .with_preprocess(arguments.preprocess.config())
         .with_mask_side(arguments.mask_side)
         .with_read(arguments.read.options());
-    let verified = verify(&request, &session.screen)?;
+    let verified = verify(&request, &session.terminal)?;
     let mut json = serde_json::to_value(&verified)?;
     if let Some(object) = json.as_object_mut() {
         object.insert("fit".to_owned(), verified.report.is_fit().into());
     }
-    let mut reply = Reply::new(text(&verified), json);
-    reply.failures = verified.report.errors().collect();
-    Ok(reply)
+    let mut output = Output::new(text(&verified), json);
+    output.failures = verified.report.errors().collect();
+    Ok(output)
 }
 
 fn text(verified: &Verified) -> String {
     let report = &verified.report;
     let names: Vec<String> = report.cases.iter().map(CaseReport::name).collect();
-    let cases = names.iter().zip(&report.cases).map(|(name, c)| (name.as_str(), line(c)));
+    let cases = names.iter().zip(&report.cases).map(|(name, c)| (name.as_str(), case_line(c)));
     let mut parts = vec![
         aligned(&[("data", report.data.display_escaped()), ("layout", report.layout.to_string())]),
         aligned(&cases.collect::<Vec<_>>()),
-        aligned(&report.sites.iter().map(|s| (s.site.as_str(), site(s))).collect::<Vec<_>>()),
+        aligned(&report.sites.iter().map(|s| (s.site.as_str(), site_line(s))).collect::<Vec<_>>()),
         masks(report),
-        aligned(&verified.cache.iter().map(|c| (c.encoder, size(c))).collect::<Vec<_>>()),
+        aligned(&verified.cache.iter().map(|c| (c.encoder, cache_size(c))).collect::<Vec<_>>()),
     ];
-    let odd = report.cases.iter().flat_map(|c| c.warnings.iter().map(|w| (c.name(), w)));
-    let odd = odd.map(|(name, warning)| format!("warning: {name}: {warning}"));
-    // Those about masks are on stderr already.
+    let cases_warnings = report.cases.iter().flat_map(|c| c.warnings.iter().map(|w| (c.name(), w)));
+    let cases_warnings =
+        cases_warnings.map(|(name, warning)| format!("warning: {name}: {warning}"));
+    // Warnings about masks were already printed on stderr.
     let shown: Vec<String> =
         report.masks.iter().flat_map(|site| site.warnings(&report.options)).collect();
     let whole = report.warnings.iter().filter(|w| !shown.contains(w));
     let whole = whole.map(|w| format!("warning: {w}"));
-    let warnings: Vec<String> = odd.chain(whole).collect();
+    let warnings: Vec<String> = cases_warnings.chain(whole).collect();
     if !warnings.is_empty() {
         parts.push(warnings.join("\n"));
     }
     parts.push(match report.errors().count() {
-        0 => "fit to be trained on".to_owned(),
-        n => format!("NOT fit to be trained on: {n} errors"),
+        0 => "ready for training".to_owned(),
+        n => format!("NOT ready for training: {n} errors"),
     });
-    // Of a layout without a whole case there is little to tell.
+    // A data set without a complete case has only some of the parts.
     parts.retain(|part| !part.is_empty());
     parts.join("\n\n")
 }
 
-fn line(case: &CaseReport) -> String {
+/// One line per case: size, spacing, format, labels, errors.
+fn case_line(case: &CaseReport) -> String {
     let (Some([i, j, k]), Some(spacing)) = (case.dims, case.spacing_mm) else {
         return "unreadable".to_owned();
     };
@@ -120,7 +123,8 @@ fn line(case: &CaseReport) -> String {
     parts.join("  ")
 }
 
-fn site(site: &SiteReport) -> String {
+/// One line per site: cases, slices, range of spacings, label values.
+fn site_line(site: &SiteReport) -> String {
     let range = |(least, most): (f64, f64)| match most - least {
         d if d.abs() < 5e-4 => format!("{least:.3}"),
         _ => format!("{least:.3}-{most:.3}"),
@@ -138,7 +142,7 @@ fn site(site: &SiteReport) -> String {
     )
 }
 
-/// What becomes of the labels as masks, site by site.
+/// Per site: the round trip of labels through masks, and the share within the border.
 fn masks(report: &VerifyReport) -> String {
     if report.masks.is_empty() {
         return String::new();
@@ -150,7 +154,7 @@ fn masks(report: &VerifyReport) -> String {
     };
     let rows: Vec<_> = report.masks.iter().map(|s| (s.round_trip.site.as_str(), line(s))).collect();
     format!(
-        "labels in masks of {side} × {side} pixels and back (rule {}; border {} px)\n{}",
+        "labels resampled to masks of {side} × {side} pixels and back (rule {}; border {} px)\n{}",
         options.preprocess.labels,
         options.border_px,
         aligned(&rows),
@@ -158,7 +162,8 @@ fn masks(report: &VerifyReport) -> String {
     )
 }
 
-fn size(cache: &CacheSize) -> String {
+/// Size of the feature cache for an encoder.
+fn cache_size(cache: &CacheSize) -> String {
     format!(
         "features in f16: {} (labelled slices), {} (all)",
         human_bytes(cache.labelled_bytes),

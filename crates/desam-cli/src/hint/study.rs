@@ -4,7 +4,7 @@ use desam_study::Error;
 use desam_study::train::ResidencyRefusal;
 
 /// The flag that helps against an error, if any.
-pub(super) fn of_study(error: &Error) -> Option<&'static str> {
+pub(super) fn study_hint(error: &Error) -> Option<&'static str> {
     Some(match error {
         Error::NotARun { .. } => "give the --out of `desam train`",
         Error::NotAPlan { .. } => "give the --out of `desam sweep plan`",
@@ -58,8 +58,8 @@ mod tests {
             (Error::FeatureResidency { reason: memory }, "--batch"),
             (Error::FeatureResidency { reason: ResidencyRefusal::Cpu }, "--keep-features"),
         ] {
-            assert!(of_study(&error).is_some_and(|h| h.contains(flag)), "{error}");
+            assert!(study_hint(&error).is_some_and(|h| h.contains(flag)), "{error}");
         }
-        assert_eq!(of_study(&Error::Invalid("other".into())), None);
+        assert_eq!(study_hint(&Error::Invalid("other".into())), None);
     }
 }

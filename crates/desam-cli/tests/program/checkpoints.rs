@@ -1,6 +1,6 @@
-//! Checkpoints as users have them: with prefixes, in folders and shards, damaged, of other models.
+//! Checkpoints with prefixes, in folders and shards, damaged, and of other models.
 
-use crate::common::{run, world};
+use crate::common::{fixture, run};
 use desam::encoder::Checkpoint;
 use desam::encoder::checkpoint::write;
 use std::collections::BTreeMap;
@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 /// A volume of the phantoms.
 fn volume() -> PathBuf {
-    let files = std::fs::read_dir(world().data.join("A")).unwrap().map(|e| e.unwrap().path());
+    let files = std::fs::read_dir(fixture().data.join("A")).unwrap().map(|e| e.unwrap().path());
     files.min_by_key(|p| p.to_string_lossy().replace("_segmentation", "~")).unwrap()
 }
 
@@ -18,16 +18,16 @@ fn predict(model: &Path, mask: &Path) -> [std::ffi::OsString; 9] {
 }
 
 #[test]
-fn a_model_with_a_prefix_in_a_folder_predicts_as_without() {
+fn a_prefixed_model_in_a_folder_predicts_the_same_mask() {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name);
-    let own = Checkpoint::open(world().run.join("model.safetensors")).unwrap();
+    let own = Checkpoint::open(fixture().run.join("model.safetensors")).unwrap();
     let renamed = own.tensors.iter().map(|(k, v)| (format!("module.sam.{k}"), v.clone())).collect();
     let hub = at("hub");
     std::fs::create_dir(&hub).unwrap();
     write(hub.join("model.safetensors"), &renamed, &own.metadata).unwrap();
     std::fs::write(hub.join("config.json"), r#"{"model_type": "sam"}"#).unwrap();
-    run(predict(&world().run, &at("a.nii.gz"))).expect(0);
+    run(predict(&fixture().run, &at("a.nii.gz"))).expect(0);
     run(predict(&hub, &at("b.nii.gz"))).expect(0);
     let bytes = |name: &str| std::fs::read(at(name)).unwrap();
     assert_eq!(bytes("a.nii.gz"), bytes("b.nii.gz"));
@@ -36,9 +36,9 @@ fn a_model_with_a_prefix_in_a_folder_predicts_as_without() {
 }
 
 #[test]
-fn weights_that_are_not_finite_make_no_mask() {
+fn non_finite_weights_are_rejected() {
     let folder = tempfile::tempdir().unwrap();
-    let own = Checkpoint::open(world().run.join("model.safetensors")).unwrap();
+    let own = Checkpoint::open(fixture().run.join("model.safetensors")).unwrap();
     let mut tensors = own.tensors.clone();
     let name = "mask_decoder.iou_token.weight";
     let bad = (&tensors[name] * f64::NAN).unwrap();
@@ -51,9 +51,9 @@ fn weights_that_are_not_finite_make_no_mask() {
 }
 
 #[test]
-fn another_model_is_described_and_refused() {
+fn an_unsupported_model_is_described_by_info_and_rejected_elsewhere() {
     let folder = tempfile::tempdir().unwrap();
-    let own = Checkpoint::open(world().run.join("model.safetensors")).unwrap();
+    let own = Checkpoint::open(fixture().run.join("model.safetensors")).unwrap();
     let one = own.tensors.values().next().unwrap().clone();
     let path = folder.path().join("mobile.safetensors");
     let names = ["image_encoder.patch_embed.seq.0.c.weight", "mask_decoder.iou_token.weight"];
@@ -66,7 +66,7 @@ fn another_model_is_described_and_refused() {
     let out = folder.path().join("out.safetensors");
     run(args!["convert", path, out]).fails_with(&words);
     let cache = folder.path().join("cache");
-    let embed = args!["embed", "-q", "--data", world().data, "--out", cache, "--encoder", path];
+    let embed = args!["embed", "-q", "--data", fixture().data, "--out", cache, "--encoder", path];
     run(embed).fails_with(&words);
     assert!(!out.exists());
 }

@@ -1,4 +1,4 @@
-//! The real program, run on phantoms at toy size.
+//! Running the program, and the fixture: phantoms, features and a model at toy size.
 
 use desam::Quiet;
 use desam::data::nifti::{read_labels, read_volume, write_labels, write_volume};
@@ -12,7 +12,7 @@ use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
-/// The program, with nothing of the caller's environment that could change what it does.
+/// The program, without environment variables that could change what it does.
 pub(crate) fn program() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_desam"));
     for name in ["HF_HOME", "HF_ENDPOINT", "HF_TOKEN", "HF_HUB_OFFLINE", "HF_HUB_CACHE"] {
@@ -25,7 +25,7 @@ pub(crate) fn program() -> Command {
     command
 }
 
-/// What a finished program left.
+/// Exit code and output of a finished program.
 #[derive(Debug)]
 pub(crate) struct Ended {
     pub(crate) code: Option<i32>,
@@ -44,7 +44,7 @@ impl From<Output> for Ended {
 }
 
 impl Ended {
-    /// Fails the test unless the program ended with `code`, without a panic.
+    /// Fails the test unless the exit code is `code` and there was no panic.
     #[track_caller]
     pub(crate) fn expect(self, code: i32) -> Self {
         assert_eq!(self.code, Some(code), "{self:#?}");
@@ -52,23 +52,34 @@ impl Ended {
         self
     }
 
-    /// The JSON on stdout, which must hold nothing else.
+    /// The JSON on stdout, which must contain nothing else.
     #[track_caller]
     pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.stdout).unwrap_or_else(|e| panic!("{e}: {self:#?}"))
     }
 
-    /// Fails the test unless the program failed with an error that holds all of `words`.
+    /// Fails the test unless the program failed with an error that contains all of `words`.
     #[track_caller]
     pub(crate) fn fails_with(self, words: &[&str]) -> Self {
-        let ended = self.expect(1);
+        self.error(1, words)
+    }
+
+    /// The same for a usage error, found before any file is read.
+    #[track_caller]
+    pub(crate) fn usage_error_with(self, words: &[&str]) -> Self {
+        self.error(2, words)
+    }
+
+    #[track_caller]
+    fn error(self, code: i32, words: &[&str]) -> Self {
+        let ended = self.expect(code);
         assert!(ended.stderr.lines().any(|l| l.starts_with("error: ")), "{ended:#?}");
         assert!(words.iter().all(|w| ended.stderr.contains(w)), "{words:?}: {ended:#?}");
         ended
     }
 }
 
-/// Runs the program to its end.
+/// Runs the program until it exits.
 pub(crate) fn run<A: AsRef<OsStr>>(arguments: impl IntoIterator<Item = A>) -> Ended {
     program().args(arguments).output().unwrap().into()
 }
@@ -78,22 +89,22 @@ macro_rules! args {
     ($($a:expr),* $(,)?) => { [$(std::ffi::OsStr::new(&$a).to_owned()),*] };
 }
 
-/// Phantoms of three sites, their features, and a model: made once.
+/// Phantoms of three sites, their features and a model, made once and shared by all tests.
 #[derive(Debug)]
-pub(crate) struct World {
+pub(crate) struct Fixture {
     pub(crate) dir: TempDir,
     pub(crate) data: PathBuf,
     /// Features of all slices.
     pub(crate) cache: PathBuf,
-    /// How long they took.
+    /// Duration of the embedding.
     pub(crate) embedding: Duration,
-    /// A run in whole box mode on site A.
+    /// A run in box mode on site A.
     pub(crate) run: PathBuf,
 }
 
-pub(crate) fn world() -> &'static World {
-    static WORLD: OnceLock<World> = OnceLock::new();
-    WORLD.get_or_init(|| {
+pub(crate) fn fixture() -> &'static Fixture {
+    static FIXTURE: OnceLock<Fixture> = OnceLock::new();
+    FIXTURE.get_or_init(|| {
         let dir = tempfile::tempdir().unwrap();
         let [data, cache, out] = ["data", "cache", "run"].map(|n| dir.path().join(n));
         phantoms(&data);
@@ -117,21 +128,21 @@ pub(crate) fn world() -> &'static World {
             "--epochs", "2", "--lr", "1e-3", "--split", "last",
         ];
         run(train).expect(0);
-        World { data, cache, embedding, run: out, dir }
+        Fixture { data, cache, embedding, run: out, dir }
     })
 }
 
-/// A copy of the world's run, without scores, which no other test writes to.
+/// A private copy of the fixture's run, without scores.
 pub(crate) fn run_copy(dir: &Path, name: &str) -> PathBuf {
     let copy = dir.join(name);
     std::fs::create_dir(&copy).unwrap();
     for file in ["config.json", "manifest.json", "history.csv", "model.safetensors"] {
-        std::fs::copy(world().run.join(file), copy.join(file)).unwrap();
+        std::fs::copy(fixture().run.join(file), copy.join(file)).unwrap();
     }
     copy
 }
 
-/// Two cases at sites A, B and C, each cut down to slices from outside the gland to its middle.
+/// Two cases at each of sites A, B and C, cropped to five slices from outside the gland to its middle.
 fn phantoms(dir: &Path) {
     let sites = SiteStyle::six_sites().into_iter().take(3).collect();
     let config = PhantomConfig { cases_per_site: 2, sites, ..PhantomConfig::default() };

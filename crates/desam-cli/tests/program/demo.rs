@@ -1,9 +1,9 @@
-//! The demonstration at toy size.
+//! `desam demo` at toy size.
 
 use crate::common::run;
 
 #[test]
-fn the_demonstration_leaves_a_page_and_says_what_it_is() {
+fn the_demo_writes_a_page_and_states_that_it_uses_phantoms() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("demo");
     let demo = args![
@@ -31,6 +31,6 @@ fn the_demonstration_leaves_a_page_and_says_what_it_is() {
     assert!(page.contains("hantom") && page.contains("</html>"));
     run(demo).fails_with(&["already holds a demonstration"]);
     let few = folder.path().join("few");
-    run(args!["demo", "--out", few, "--cases-per-site", "1"]).fails_with(&["at least 2 cases"]);
+    run(args!["demo", "--out", few, "--cases-per-site", "1"]).usage_error_with(&["2 to 1000"]);
     assert!(!few.exists(), "found after the work");
 }

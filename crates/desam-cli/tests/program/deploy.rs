@@ -1,10 +1,10 @@
-//! The job files say what the program understands, and are sound scripts.
+//! Job files in deploy/: valid arguments, valid shell scripts.
 
 use crate::common::{Ended, program};
 use std::path::Path;
 use std::process::Command;
 
-/// The text after `name` in a job file, which has it once.
+/// The text after `name` in a job file, which must contain it exactly once.
 fn field<'t>(text: &'t str, name: &str) -> &'t str {
     let mut found = text.lines().filter_map(|l| l.trim().strip_prefix(name));
     let value = found.next().unwrap_or_else(|| panic!("no {name}"));
@@ -13,14 +13,14 @@ fn field<'t>(text: &'t str, name: &str) -> &'t str {
 }
 
 #[test]
-fn indexed_jobs_call_the_program_as_it_is() {
+fn kubernetes_jobs_use_valid_arguments() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/kubernetes");
-    // What each complains of first, where nothing of theirs is there.
+    // The first error of each without its files.
     for (file, word) in [("embed.yaml", "/study/data"), ("sweep.yaml", "no plan")] {
         let text = std::fs::read_to_string(folder.join(file)).unwrap();
         assert_eq!(field(&text, "completionMode:"), "Indexed");
         let arguments: Vec<String> = serde_json::from_str(field(&text, "args:")).unwrap();
-        // With a wrong argument the program would end with 2.
+        // A wrong argument would be a usage error, with exit code 2.
         let output = program().args(&arguments).env("JOB_COMPLETION_INDEX", "0").output().unwrap();
         Ended::from(output).fails_with(&[word]);
         if let Some(parts) = arguments.iter().skip_while(|a| *a != "--num-parts").nth(1) {
@@ -31,7 +31,7 @@ fn indexed_jobs_call_the_program_as_it_is() {
 
 #[test]
 #[allow(clippy::print_stdout, reason = "a test that could not run must say so")]
-fn job_files_of_slurm_are_sound_scripts() {
+fn slurm_job_files_are_valid_shell_scripts() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/slurm");
     let files = ["embed.sbatch", "sweep.sbatch"].map(|name| folder.join(name));
     for mut check in [vec!["bash", "-n"], vec!["shellcheck"]] {

@@ -1,9 +1,9 @@
-//! What is computed on: the flag, the environment, and devices that are not there.
+//! Device selection: the flag, the environment variable, and devices that do not exist.
 
-use crate::common::{Ended, program, run, world};
+use crate::common::{Ended, fixture, program, run};
 use std::path::Path;
 
-/// A GPU that no machine has. Without CUDA it is refused for that.
+/// A GPU that no machine has. A build without CUDA rejects it for lack of CUDA.
 const NOT_THERE: &str = "cuda:4000000000";
 
 fn with_environment(value: &str, arguments: &[&str]) -> Ended {
@@ -11,7 +11,7 @@ fn with_environment(value: &str, arguments: &[&str]) -> Ended {
 }
 
 #[test]
-fn the_flag_comes_before_the_environment() {
+fn the_flag_overrides_the_environment_variable() {
     let device = |ended: Ended| ended.expect(0).json()["device"].as_str().unwrap().to_owned();
     assert_eq!(device(run(["info", "--json"])), "cpu");
     assert_eq!(device(run(["info", "--json", "--device", "cuda"])), "cuda:0");
@@ -19,21 +19,21 @@ fn the_flag_comes_before_the_environment() {
     assert_eq!(device(with_environment("", &["info", "--json"])), "cpu");
     let both = with_environment("cuda:3", &["--device", "cpu", "info", "--json"]);
     assert_eq!(device(both), "cpu");
-    // What the flag overrides is not even read.
+    // With the flag, the variable is not parsed.
     assert_eq!(device(with_environment("toaster", &["info", "--json", "--device", "cpu"])), "cpu");
-    with_environment("toaster", &["info"]).fails_with(&["DESAM_DEVICE", "toaster", "cuda:N"]);
+    with_environment("toaster", &["info"]).usage_error_with(&["DESAM_DEVICE", "toaster", "cuda:N"]);
     let wrong = run(["info", "--device", "toaster"]).expect(2);
     assert!(wrong.stderr.contains("cuda:N"), "{wrong:?}");
 }
 
 #[test]
-fn a_device_that_is_not_there_is_refused_before_any_work() {
-    let world = world();
+fn a_missing_device_is_an_error_before_any_work() {
+    let fixture = fixture();
     let dir = tempfile::tempdir().unwrap();
     let out = dir.path().join("out");
     let text = |path: &Path| path.to_str().unwrap().to_owned();
     let (data, cache, model, new) =
-        (text(&world.data), text(&world.cache), text(&world.run), text(&out));
+        (text(&fixture.data), text(&fixture.cache), text(&fixture.run), text(&out));
     let page = text(&dir.path().join("page.html"));
     for command in [
         vec!["demo", "--out", &new],
@@ -53,17 +53,17 @@ fn a_device_that_is_not_there_is_refused_before_any_work() {
 }
 
 #[test]
-fn what_does_not_compute_needs_no_device() {
-    let world = world();
-    let cache = world.cache.to_str().unwrap();
+fn commands_without_a_model_do_not_open_the_device() {
+    let fixture = fixture();
+    let cache = fixture.cache.to_str().unwrap();
     let ended = with_environment(NOT_THERE, &["info", cache, "-v"]).expect(0);
     assert!(ended.stderr.contains(&format!("device {NOT_THERE}")), "{ended:?}");
-    let data = world.data.to_str().unwrap();
+    let data = fixture.data.to_str().unwrap();
     run(["verify", "--data", data, "--device", NOT_THERE]).expect(0);
 }
 
 #[test]
-fn the_program_says_what_it_can_compute_on() {
+fn info_lists_version_threads_and_devices() {
     let ended = run(["info"]).expect(0);
     for word in [env!("CARGO_PKG_VERSION"), "threads", "device", "cpu", "CUDA"] {
         assert!(ended.stdout.contains(word), "{word}: {ended:?}");
@@ -74,37 +74,35 @@ fn the_program_says_what_it_can_compute_on() {
 }
 
 #[test]
-fn what_only_a_gpu_does_is_refused_on_the_processor() {
-    let world = world();
+fn gpu_only_training_flags_are_rejected_on_the_cpu() {
+    let fixture = fixture();
     let dir = tempfile::tempdir().unwrap();
     let out = dir.path().join("out");
-    let (cache, new) = (world.cache.to_str().unwrap(), out.to_str().unwrap());
+    let (cache, new) = (fixture.cache.to_str().unwrap(), out.to_str().unwrap());
     let train = ["train", "--cache", cache, "--source", "A", "--mode", "box", "--out", new];
-    for (flag, value, words) in [
-        ("--precision", "bf16", ["bf16", "f32"]),
-        ("--keep-features", "yes", ["--keep-features", "leave it out"]),
-    ] {
-        run(train.iter().chain(&[flag, value])).fails_with(&words);
-        assert!(!out.exists(), "{flag} left something");
-    }
+    // bf16 on the CPU is a usage error; --keep-features is checked against the device later.
+    run(train.iter().chain(&["--precision", "bf16"])).usage_error_with(&["bf16", "f32"]);
+    run(train.iter().chain(&["--keep-features", "yes"])).fails_with(&["--keep-features"]);
+    assert!(!out.exists(), "a rejected command left something");
 }
 
 #[test]
-fn bf16_is_for_a_gpu() {
-    let world = world();
+fn bf16_is_rejected_on_the_cpu() {
+    let fixture = fixture();
     let dir = tempfile::tempdir().unwrap();
     let [out, json] = ["out", "p.json"].map(|n| dir.path().join(n).to_str().unwrap().to_owned());
     let text = |path: &Path| path.to_str().unwrap().to_owned();
-    let (data, cache, model) = (text(&world.data), text(&world.cache), text(&world.run));
-    let site = text(&world.data.join("A"));
+    let (data, cache, model) = (text(&fixture.data), text(&fixture.cache), text(&fixture.run));
+    let site = text(&fixture.data.join("A"));
     for command in [
         vec!["embed", "--data", &data, "--out", &out, "--encoder", "tiny"],
-        // Before an encoder is looked for, or downloaded.
+        // Before an encoder is opened or downloaded.
         vec!["embed", "--data", &data, "--out", &out, "--encoder", "none.pth"],
         vec!["evaluate", "--cache", &cache, "--run", &model, "--json", &json],
         vec!["predict", "--model", &model, "--input", &site, "--output", &out],
     ] {
-        run(command.iter().chain(&["--precision", "bf16"])).fails_with(&["bf16", "GPU", "f32"]);
+        run(command.iter().chain(&["--precision", "bf16"]))
+            .usage_error_with(&["bf16", "GPU", "f32"]);
         assert!(!Path::new(&out).exists() && !Path::new(&json).exists(), "{command:?}");
     }
     run(["predict", "--model", "m", "--input", "i", "--output", "o", "--precision", "f16"])

@@ -1,12 +1,12 @@
-//! What a folder with DICOM files in it is taken for.
+//! Folders that contain DICOM files: which volumes they hold.
 
-use crate::common::{Ended, run, world};
+use crate::common::{Ended, fixture, run};
 use desam::data::nifti::read_labels;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
-/// A slice of 32 × 24 pixels as a scanner would write it: explicit, little endian.
+/// A slice of 32 × 24 pixels as a scanner writes it: explicit VR, little endian.
 struct Slice {
     series: &'static str,
     description: &'static str,
@@ -59,17 +59,18 @@ impl Slice {
     }
 }
 
-fn put(out: &mut Vec<u8>, (group, element): (u16, u16), vr: &[u8; 2], value: &[u8]) {
+/// Appends an element with explicit VR; odd values are padded to even length.
+fn put(out: &mut Vec<u8>, tag: (u16, u16), vr: &[u8; 2], value: &[u8]) {
     let odd = value.len() % 2;
-    out.extend(group.to_le_bytes());
-    out.extend(element.to_le_bytes());
+    out.extend(tag.0.to_le_bytes());
+    out.extend(tag.1.to_le_bytes());
     out.extend(vr);
     out.extend(((value.len() + odd) as u16).to_le_bytes());
     out.extend(value);
     out.extend(vec![if vr == b"UI" { 0 } else { b' ' }; odd]);
 }
 
-/// Slices of a series in a folder, `s0.dcm` onwards.
+/// Writes slices of a series to a folder, `s0.dcm` onwards.
 fn series(folder: &Path, uid: &'static str, description: &'static str, slices: usize) {
     std::fs::create_dir_all(folder).unwrap();
     for index in 0..slices {
@@ -78,7 +79,7 @@ fn series(folder: &Path, uid: &'static str, description: &'static str, slices: u
     }
 }
 
-/// A folder `in` with a series of four slices of its own.
+/// A folder `in` that contains a series of four slices.
 fn folder() -> (TempDir, PathBuf) {
     let scratch = tempfile::tempdir().unwrap();
     let input = scratch.path().join("in");
@@ -92,7 +93,7 @@ fn predict(input: &Path, output: &Path, extra: &[&str]) -> Ended {
         "-q",
         "--force",
         "--model",
-        world().run,
+        fixture().run,
         "--input",
         input,
         "--output",
@@ -114,9 +115,9 @@ fn slices(mask: &Path) -> usize {
 }
 
 #[test]
-fn a_series_with_a_volume_beside_it_is_segmented_too() {
+fn a_series_and_other_volumes_of_a_folder_are_all_segmented() {
     let (scratch, input) = folder();
-    std::fs::copy(world().data.join("A/Case00.nii.gz"), input.join("old.nii.gz")).unwrap();
+    std::fs::copy(fixture().data.join("A/Case00.nii.gz"), input.join("old.nii.gz")).unwrap();
     series(&input.join("adc"), "1.2.5", "adc", 2);
     let masks = scratch.path().join("masks");
     let ended = predict(&input, &masks, &["--json"]).expect(0).json();
@@ -124,7 +125,7 @@ fn a_series_with_a_volume_beside_it_is_segmented_too() {
     assert_eq!(names(&masks), ["adc.nii.gz", "in.nii.gz", "old.nii.gz"]);
     assert_eq!(slices(&masks.join("in.nii.gz")), 4);
     assert_eq!(slices(&masks.join("adc.nii.gz")), 2);
-    // One name for the mask of three volumes: no folder of that name.
+    // A file name for the masks of three volumes is an error, not the name of a new folder.
     let mask = scratch.path().join("mask.nii.gz");
     predict(&input, &mask, &[]).fails_with(&[
         "3 volumes",
@@ -134,24 +135,24 @@ fn a_series_with_a_volume_beside_it_is_segmented_too() {
         "folder",
     ]);
     assert!(!mask.exists());
-    // A series that is chosen is one volume, and what is left out is said.
+    // A chosen series is one volume; warnings name the others.
     for (choice, depth) in [("1.2.3", 4), ("adc", 2), ("1.2.5", 2)] {
         let mask = scratch.path().join(format!("{choice}.nii.gz"));
         let ended = predict(&input, &mask, &["--series", choice]).expect(0);
         assert!(mask.is_file(), "{ended:?}");
         assert_eq!(slices(&mask), depth);
-        assert!(ended.stderr.contains("old.nii.gz is left out"), "{ended:?}");
+        assert!(ended.stderr.contains("old.nii.gz is skipped"), "{ended:?}");
         let other = if choice == "1.2.3" { "adc" } else { "in" };
-        assert!(ended.stderr.contains(&format!("{other} is left out")), "{ended:?}");
+        assert!(ended.stderr.contains(&format!("{other} is skipped")), "{ended:?}");
     }
-    // Both are axial; together they need a folder.
+    // Both are axial: two volumes, which need a folder.
     predict(&input, &mask, &["--series", "axial"]).fails_with(&["2 volumes"]);
     let both = scratch.path().join("both");
     predict(&input, &both, &["--series", "axial"]).expect(0);
     assert_eq!(names(&both), ["adc.nii.gz", "in.nii.gz"]);
     predict(&input, &mask, &["--series", "1.2.77"]).fails_with(&["1.2.77", "1.2.3", "1.2.5"]);
     assert!(!mask.exists());
-    // What is described is said, and what is not.
+    // info describes the series and warns about the other volumes.
     let info = run(args!["info", input, "--json"]).expect(0);
     assert_eq!(info.json()["dims"][2], 4);
     assert!(info.json()["warnings"][0].as_str().unwrap().contains("old.nii.gz"), "{info:?}");
@@ -159,7 +160,7 @@ fn a_series_with_a_volume_beside_it_is_segmented_too() {
 }
 
 #[test]
-fn one_series_in_a_subfolder_is_one_mask() {
+fn a_single_series_in_a_subfolder_gives_one_mask() {
     let scratch = tempfile::tempdir().unwrap();
     let input = scratch.path().join("in");
     series(&input.join("T2"), "1.2.3", "t2 tra", 4);
@@ -171,63 +172,63 @@ fn one_series_in_a_subfolder_is_one_mask() {
         assert_eq!(slices(&mask), 4);
         std::fs::remove_file(&mask).unwrap();
     }
-    // A folder that is there is where masks go, as before; so is one that is not named as a file is.
+    // An existing folder receives the masks; so does a name without a volume's extension.
     let masks = scratch.path().join("masks");
     predict(&input, &masks, &[]).expect(0);
     predict(&input, &masks, &[]).expect(0);
     assert_eq!(names(&masks), ["T2.nii.gz"]);
     run(args!["info", input]).fails_with(&["T2"]);
-    // The same of one volume of another format.
+    // The same for one volume of another format.
     let nifti = scratch.path().join("nifti");
     std::fs::create_dir(&nifti).unwrap();
-    std::fs::copy(world().data.join("A/Case00.nii.gz"), nifti.join("a.nii.gz")).unwrap();
+    std::fs::copy(fixture().data.join("A/Case00.nii.gz"), nifti.join("a.nii.gz")).unwrap();
     predict(&nifti, &mask, &[]).expect(0);
     assert!(mask.is_file());
 }
 
 #[test]
-fn volumes_in_deeper_folders_are_named() {
+fn volumes_in_deeper_folders_are_listed_in_warnings() {
     let (scratch, input) = folder();
     series(&input.join("study/adc"), "1.2.5", "adc", 2);
     std::fs::create_dir(input.join("converted")).unwrap();
     let nifti = input.join("converted/t2.nii.gz");
-    std::fs::copy(world().data.join("A/Case00.nii.gz"), nifti).unwrap();
+    std::fs::copy(fixture().data.join("A/Case00.nii.gz"), nifti).unwrap();
     let mask = scratch.path().join("mask.nii.gz");
     let ended = predict(&input, &mask, &[]).expect(0);
     assert_eq!(slices(&mask), 4);
-    for folder in ["study/adc is left out", "converted/t2.nii.gz is left out"] {
+    for folder in ["study/adc is skipped", "converted/t2.nii.gz is skipped"] {
         assert!(ended.stderr.contains(folder), "{ended:?}");
     }
-    // Masks that were written into a folder of the input are no volumes that were left out.
+    // Masks written to a subfolder of the input are not listed.
     std::fs::remove_dir_all(input.join("converted")).unwrap();
     std::fs::remove_dir_all(input.join("study")).unwrap();
     let inside = input.join("out/mask.nii.gz");
     for _ in 0..2 {
         let ended = predict(&input, &inside, &[]).expect(0);
-        assert!(!ended.stderr.contains("left out"), "{ended:?}");
+        assert!(!ended.stderr.contains("skipped"), "{ended:?}");
     }
     let only_deep = scratch.path().join("deep");
     series(&only_deep.join("patient/t2"), "1.2.5", "t2", 2);
-    predict(&only_deep, &mask, &[]).fails_with(&["patient/t2", "name one of them"]);
-    predict(&only_deep, &mask, &["--series", "t2"]).fails_with(&["patient/t2", "name one of"]);
+    predict(&only_deep, &mask, &[]).fails_with(&["patient/t2", "use one of them"]);
+    predict(&only_deep, &mask, &["--series", "t2"]).fails_with(&["patient/t2", "use one"]);
 }
 
 #[test]
-fn what_is_no_slice_is_set_aside_and_named_when_asked() {
+fn objects_that_are_not_slices_are_skipped_and_listed_with_v() {
     let (scratch, input) = folder();
     let screenshot = Slice { photometric: "RGB", positioned: false, ..slice("1.2.8", "shot", 0.0) };
     std::fs::write(input.join("zz.dcm"), screenshot.bytes()).unwrap();
     std::fs::write(input.join("LICENSE"), "terms").unwrap();
     let mask = scratch.path().join("mask.nii.gz");
     let quiet = predict(&input, &mask, &[]).expect(0);
-    // What the model makes of such slices is another matter.
+    // The content of the mask does not matter here.
     assert!(!quiet.stderr.contains("zz.dcm") && !quiet.stderr.contains("LICENSE"), "{quiet:?}");
     let all = args![
         "predict",
         "-v",
         "--force",
         "--model",
-        world().run,
+        fixture().run,
         "--input",
         input,
         "--output",
@@ -236,7 +237,7 @@ fn what_is_no_slice_is_set_aside_and_named_when_asked() {
     let verbose = run(all).expect(0);
     assert!(verbose.stderr.contains("zz.dcm") && verbose.stderr.contains("LICENSE"), "{verbose:?}");
     assert_eq!(slices(&mask), 4);
-    // In a folder of its own it is no volume, and does not make the others fail.
+    // Alone in a folder it is not a volume, and the other volumes still succeed.
     let study = scratch.path().join("study");
     std::fs::create_dir_all(study.join("shots")).unwrap();
     std::fs::rename(input.join("zz.dcm"), study.join("shots/zz.dcm")).unwrap();
@@ -246,7 +247,7 @@ fn what_is_no_slice_is_set_aside_and_named_when_asked() {
 }
 
 #[test]
-fn a_slice_that_cannot_be_read_ends_the_work_and_is_named() {
+fn an_unreadable_slice_is_an_error_that_names_it() {
     let (scratch, input) = folder();
     let mask = scratch.path().join("mask.nii.gz");
     for name in ["s0.dcm", "s1.dcm", "s3.dcm"] {
@@ -263,7 +264,7 @@ fn a_slice_that_cannot_be_read_ends_the_work_and_is_named() {
 }
 
 #[test]
-fn a_single_file_of_a_series_is_warned_of() {
+fn a_single_file_of_a_series_gives_a_warning() {
     let (scratch, input) = folder();
     let mask = scratch.path().join("mask.nii.gz");
     let ended = predict(&input.join("s1.dcm"), &mask, &["--json"]).expect(0);
@@ -275,19 +276,19 @@ fn a_single_file_of_a_series_is_warned_of() {
     let more = json["warnings"].as_array().unwrap().iter();
     assert_eq!(more.filter(|w| w.as_str().unwrap().contains("3 more files")).count(), 1);
     assert_eq!(slices(&mask), 1);
-    // A format without series.
-    let nifti = world().data.join("A/Case00.nii.gz");
-    predict(&nifti, &mask, &["--series", "axial"]).fails_with(&["--series is for DICOM"]);
+    // A format that has no series.
+    let nifti = fixture().data.join("A/Case00.nii.gz");
+    predict(&nifti, &mask, &["--series", "axial"]).fails_with(&["--series is for DICOM only"]);
 }
 
 #[test]
-fn series_of_no_case_are_named_by_verify() {
+fn verify_and_info_list_series_without_a_label() {
     let scratch = tempfile::tempdir().unwrap();
     let site = scratch.path().join("A");
     std::fs::create_dir(&site).unwrap();
     for end in [".nii.gz", "_segmentation.nii.gz"] {
         let name = format!("Case00{end}");
-        std::fs::copy(world().data.join("A").join(&name), site.join(&name)).unwrap();
+        std::fs::copy(fixture().data.join("A").join(&name), site.join(&name)).unwrap();
     }
     series(&site.join("Case07"), "1.2.3", "t2 tra", 4);
     let verified = run(args!["verify", "--data", scratch.path()]).expect(0);

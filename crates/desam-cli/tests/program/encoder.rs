@@ -1,17 +1,17 @@
-//! The encoder that is built in, and the random one of its size.
+//! The built-in encoder `tiny`, and `tiny-random`.
 
-use crate::common::{run, world};
+use crate::common::{fixture, run};
 use desam::data::cache::FeatureCache;
 use std::ffi::OsString;
 use std::path::Path;
 
 fn embed(cache: &Path, more: &[&str]) -> Vec<OsString> {
-    let all = args!["embed", "-q", "--data", world().data, "--out", cache, "--encoder"];
+    let all = args!["embed", "-q", "--data", fixture().data, "--out", cache, "--encoder"];
     all.into_iter().chain(more.iter().map(OsString::from)).collect()
 }
 
 #[test]
-fn built_in_and_random_weights_never_share_a_cache() {
+fn built_in_and_random_weights_do_not_share_a_cache() {
     let folder = tempfile::tempdir().unwrap();
     let [trained, random] = ["trained", "random"].map(|name| folder.path().join(name));
     run(embed(&trained, &["tiny"])).expect(0);
@@ -21,13 +21,13 @@ fn built_in_and_random_weights_never_share_a_cache() {
     assert_eq!((a.encoder.name.as_str(), b.encoder.name.as_str()), ("tiny", "random, seed 3"));
     assert_ne!(a.encoder.weights_blake3, b.encoder.weights_blake3);
     assert_eq!(a.spec, b.spec);
-    // Neither continues the other's, nor one of another seed.
+    // A cache is continued only with the same weights, including the seed.
     run(embed(&random, &["tiny"])).fails_with(&["random"]);
     run(embed(&trained, &["tiny-random"])).fails_with(&["trained"]);
     run(embed(&random, &["tiny-random"])).fails_with(&["random"]);
     run(embed(&random, &["tiny-random", "--encoder-seed", "3"])).expect(0);
 
-    // The trained one brings its mask decoder, for PRIM to start from.
+    // The trained checkpoint contains a mask decoder, from which PRIM is initialised.
     for (cache, parts) in [(&trained, true), (&random, false)] {
         let said = run(args!["info", cache.join("model.safetensors")]).expect(0).stdout;
         assert_eq!(said.contains("and mask decoder"), parts, "{said}");
@@ -35,16 +35,16 @@ fn built_in_and_random_weights_never_share_a_cache() {
 }
 
 #[test]
-fn a_seed_is_for_random_weights_alone() {
+fn a_seed_is_rejected_for_trained_weights() {
     let folder = tempfile::tempdir().unwrap();
     let cache = folder.path().join("cache");
-    run(embed(&cache, &["tiny", "--encoder-seed", "1"])).fails_with(&["tiny-random"]);
+    run(embed(&cache, &["tiny", "--encoder-seed", "1"])).usage_error_with(&["tiny-random"]);
     assert!(!cache.exists());
 }
 
 #[test]
-fn from_the_built_in_weights_to_a_mask() {
-    let world = world();
+fn the_built_in_encoder_trains_and_predicts() {
+    let fixture = fixture();
     let folder = tempfile::tempdir().unwrap();
     let [cache, out, masks] = ["cache", "run", "masks"].map(|name| folder.path().join(name));
     run(embed(&cache, &["tiny"])).expect(0);
@@ -53,7 +53,7 @@ fn from_the_built_in_weights_to_a_mask() {
         "--epochs", "1", "--lr", "1e-3", "--split", "last",
     ];
     run(train).expect(0);
-    let input = world.data.join("A");
+    let input = fixture.data.join("A");
     let input = std::fs::read_dir(input).unwrap().map(|e| e.unwrap().path());
     let mut volumes = input.filter(|p| !p.to_string_lossy().contains("_segmentation"));
     let volume = volumes.next().unwrap();

@@ -1,19 +1,19 @@
-//! Metrics, intervals and comparisons through the program.
+//! `desam evaluate` and `compare`: metrics, confidence intervals, comparisons.
 
-use crate::common::{Ended, run, world};
+use crate::common::{Ended, fixture, run};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 
-/// Scores of the world's model in a file of its own, with flags of the test's.
+/// Scores the fixture's model with some flags, in files of this test.
 fn scores(name: &str, flags: &[&str]) -> (PathBuf, Ended) {
-    let world = world();
-    let [json, csv] = ["json", "csv"].map(|e| world.dir.path().join(format!("{name}.{e}")));
+    let fixture = fixture();
+    let [json, csv] = ["json", "csv"].map(|e| fixture.dir.path().join(format!("{name}.{e}")));
     let fixed = args![
         "evaluate",
         "--cache",
-        world.cache,
+        fixture.cache,
         "--run",
-        world.run,
+        fixture.run,
         "--json",
         json,
         "--csv",
@@ -28,7 +28,7 @@ fn read(path: &Path) -> Value {
 }
 
 #[test]
-fn any_metrics_are_measured_under_both_protocols() {
+fn metrics_are_measured_under_both_protocols() {
     for protocol in ["paper", "full"] {
         let flags = ["--protocol", protocol, "--metrics", "hd95,surface-dice@1.5", "--bootstrap"];
         let (json, ended) = scores(&format!("metrics-{protocol}"), &flags);
@@ -56,7 +56,7 @@ fn any_metrics_are_measured_under_both_protocols() {
 }
 
 #[test]
-fn all_is_every_metric() {
+fn metrics_all_stands_for_every_metric() {
     let (json, _) = scores("all", &["--metrics", "all", "--sites", "B"]);
     let found = read(&json);
     assert_eq!(found["metrics"].as_array().unwrap().len(), 14);
@@ -64,27 +64,29 @@ fn all_is_every_metric() {
 }
 
 #[test]
-fn wrong_draws_are_refused_before_the_work() {
-    let world = world();
+fn wrong_bootstrap_settings_are_rejected_before_the_work() {
+    let fixture = fixture();
     for wrong in [["--bootstrap", "5"], ["--bootstrap=200", "--level=1.5"]] {
-        let evaluate = args!["evaluate", "--cache", world.cache, "--run", world.run];
+        let evaluate = args!["evaluate", "--cache", fixture.cache, "--run", fixture.run];
         let refused = run(evaluate.into_iter().chain(wrong.map(Into::into)));
-        // Wrong usage, as every number out of its range is.
+        // A usage error, like every number out of range.
         let refused = refused.expect(2);
         assert!(refused.stderr.contains("expected a"), "{refused:?}");
     }
-    // Without draws there is nothing that a level could be of.
-    let evaluate = args!["evaluate", "--cache", world.cache, "--run", world.run, "--level", "0.9"];
-    run(evaluate).fails_with(&["--bootstrap"]);
+    // A level needs intervals.
+    let evaluate =
+        args!["evaluate", "--cache", fixture.cache, "--run", fixture.run, "--level", "0.9"];
+    run(evaluate).usage_error_with(&["--bootstrap"]);
 }
 
 #[test]
-fn files_are_written_where_they_are_asked_for() {
+fn score_files_are_written_to_the_given_paths() {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
-    let world = world();
+    let fixture = fixture();
     let evaluate = |json: &str, csv: &str| {
-        let fixed = args!["evaluate", "--cache", world.cache, "--run", world.run, "--sites", "B"];
+        let fixed =
+            args!["evaluate", "--cache", fixture.cache, "--run", fixture.run, "--sites", "B"];
         run(fixed.into_iter().chain(args!["--json", json, "--csv", csv]))
     };
     let refused = evaluate(&at("scores.json"), &at("")).fails_with(&["is a folder"]);
@@ -99,7 +101,7 @@ fn two_runs_are_compared_case_by_case() {
     let (a, _) = scores("first", &[]);
     let (b, _) = scores("second", &["--border", "0"]);
     run(args!["compare", a, b]).fails_with(&["not scored alike", "border"]);
-    // The same scores with another Dice in one case of the target sites.
+    // The same scores, with a different Dice in one case of a target site.
     let mut other = read(&a);
     let cases = other["cases"].as_array_mut().unwrap();
     let case = cases.iter_mut().find(|c| c["role"] == "target").unwrap();
@@ -127,8 +129,8 @@ fn two_runs_are_compared_case_by_case() {
 }
 
 #[test]
-fn a_run_without_scores_says_how_to_get_them() {
+fn comparing_a_run_without_scores_suggests_evaluate() {
     let folder = tempfile::tempdir().unwrap();
-    let world = world();
-    run(args!["compare", folder.path(), world.run]).fails_with(&["desam evaluate", "paper"]);
+    let fixture = fixture();
+    run(args!["compare", folder.path(), fixture.run]).fails_with(&["desam evaluate", "paper"]);
 }

@@ -1,22 +1,22 @@
-//! Files as they come: formats of volumes, layouts of data sets.
+//! Formats of volumes and layouts of data sets.
 
-use crate::common::{run, world};
+use crate::common::{fixture, run};
 use desam::data::nifti::{read_labels, read_volume};
 
-/// The same volume in three formats: the same mask, each in the format of its input.
+/// The same volume in three formats gives the same mask, each in the format of its input.
 #[test]
 fn a_folder_of_several_formats() {
-    let world = world();
+    let fixture = fixture();
     let folder = tempfile::tempdir().unwrap();
     let [input, output] = ["in", "out"].map(|n| folder.path().join(n));
     std::fs::create_dir(&input).unwrap();
-    let case = world.data.join("A/Case00.nii.gz");
+    let case = fixture.data.join("A/Case00.nii.gz");
     std::fs::copy(&case, input.join("a.nii.gz")).unwrap();
     let volume = read_volume(&case).unwrap();
     let bytes: Vec<u8> = volume.data().iter().flat_map(|v| v.to_le_bytes()).collect();
     let affine = volume.grid().affine.0;
     let [i, j, k] = volume.grid().dims;
-    // Both formats' world is LPS.
+    // Both formats use LPS coordinates.
     let sign = [-1.0, -1.0, 1.0];
     let cell = |row: usize, column: usize| sign[row] * affine[row][column];
     let column = |c: usize| [0, 1, 2].map(|r| cell(r, c));
@@ -36,7 +36,7 @@ fn a_folder_of_several_formats() {
         text(column(3), ",")
     );
     std::fs::write(input.join("c.nrrd"), [nrrd.as_bytes(), &bytes].concat()).unwrap();
-    run(args!["predict", "--model", world.run, "--input", input, "--output", output]).expect(0);
+    run(args!["predict", "--model", fixture.run, "--input", input, "--output", output]).expect(0);
     let mut names: Vec<_> =
         std::fs::read_dir(&output).unwrap().map(|e| e.unwrap().file_name()).collect();
     names.sort();
@@ -50,18 +50,18 @@ fn a_folder_of_several_formats() {
         let facts = run(args!["info", output.join(name), "--json"]).expect(0).json();
         assert_eq!((facts["kind"].as_str(), facts["axes"].as_str()), (Some("volume"), Some("LPS")));
     }
-    // A mask may have another format than its volume.
+    // A mask may have a different format than its volume.
     let (volume, mask) = (input.join("b.mhd"), folder.path().join("mask.nii.gz"));
-    run(args!["predict", "--model", world.run, "--input", volume, "--output", mask]).expect(0);
+    run(args!["predict", "--model", fixture.run, "--input", volume, "--output", mask]).expect(0);
     assert_eq!(read_labels(&mask).unwrap().data(), first.data());
 }
 
 #[test]
 fn a_table_of_cases_is_embedded() {
-    let world = world();
+    let fixture = fixture();
     let folder = tempfile::tempdir().unwrap();
     let table = folder.path().join("cases.csv");
-    let file = |name: &str| world.data.join(name).display().to_string();
+    let file = |name: &str| fixture.data.join(name).display().to_string();
     let row = format!(
         "image,label,case,site\n{},{},one,Z\n",
         file("A/Case00.nii.gz"),
@@ -76,16 +76,19 @@ fn a_table_of_cases_is_embedded() {
 }
 
 #[test]
-fn data_is_verified_before_it_is_used() {
-    let world = world();
-    let good = run(args!["verify", "--data", world.data]).expect(0);
-    assert!(good.stdout.contains("fit to be trained on"), "{good:#?}");
+fn verify_accepts_good_data_and_lists_errors() {
+    let fixture = fixture();
+    let good = run(args!["verify", "--data", fixture.data]).expect(0);
+    assert!(good.stdout.contains("ready for training"), "{good:#?}");
     assert!(good.stdout.contains("vit-h"), "{good:#?}");
-    // What becomes of the labels as masks; of the official rule at the side of tiny's masks more is
-    // lost than two per cent.
-    assert!(good.stdout.contains("labels in masks of 256 × 256 pixels and back (rule nearest"));
+    // The round trip of labels through masks; with the official rule at the mask side of tiny it loses
+    // more than 2 %.
+    assert!(
+        good.stdout
+            .contains("labels resampled to masks of 256 × 256 pixels and back (rule nearest")
+    );
     let official = args!["--preprocess", "official", "--mask-side", "64", "--json", "-q"];
-    let ended = run(args!["verify", "--data", world.data].iter().chain(&official)).expect(0);
+    let ended = run(args!["verify", "--data", fixture.data].iter().chain(&official)).expect(0);
     let json = ended.json();
     for (site, name) in json["masks"].as_array().unwrap().iter().zip(["A", "B", "C"]) {
         assert_eq!(site["site"], name);
@@ -101,19 +104,19 @@ fn data_is_verified_before_it_is_used() {
     std::fs::create_dir(&site).unwrap();
     for (from, to) in [("A/Case00", "x"), ("A/Case00", "y"), ("A/Case01", "z")] {
         for end in [".nii.gz", "_segmentation.nii.gz"] {
-            let from = world.data.join(format!("{from}{end}"));
+            let from = fixture.data.join(format!("{from}{end}"));
             std::fs::copy(from, site.join(format!("{to}{end}"))).unwrap();
         }
     }
-    // One patient under two names, and a label in the place of an image.
+    // One patient under two names, and a label in place of an image.
     std::fs::copy(site.join("z_segmentation.nii.gz"), site.join("z.nii.gz")).unwrap();
-    // A label and an image that have no partner do not keep the rest from being told.
+    // An unpaired label or image does not prevent the report of the other errors.
     std::fs::copy(site.join("z.nii.gz"), site.join("v_segmentation.nii.gz")).unwrap();
     std::fs::copy(site.join("x.nii.gz"), site.join("w.nii.gz")).unwrap();
     let words =
         ["A/y", "A/z", "a label?", "v_segmentation.nii.gz has no image", "w.nii.gz has no label"];
     let bad = run(args!["verify", "--data", folder.path()]).fails_with(&words);
-    assert!(bad.stdout.contains("NOT fit to be trained on: 4 errors"), "{bad:#?}");
+    assert!(bad.stdout.contains("NOT ready for training: 4 errors"), "{bad:#?}");
     let json = run(args!["verify", "--data", folder.path(), "--json", "-q"]).expect(1).json();
     assert_eq!((json["fit"].as_bool(), json["layout"].as_str()), (Some(false), Some("saml")));
     assert_eq!(json["cases"].as_array().unwrap().len(), 3);
@@ -121,16 +124,16 @@ fn data_is_verified_before_it_is_used() {
     assert!(json["cache"][0]["all_bytes"].as_u64().unwrap() > 0, "{json}");
 }
 
-/// A real series, where it lies beside the checkout: described, and segmented to the same mask as
-/// what another program made of it.
+/// A real series, if it is available next to the checkout: described, and segmented to the same mask
+/// as its conversion by another program.
 #[cfg(feature = "dicom")]
 #[test]
 #[allow(clippy::print_stdout, reason = "a test that could not run must say so")]
 fn a_folder_of_dicom_files() {
     let beside = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared");
     let shared = beside.join("real/ProstateX-0000");
-    // Prepared as by the official program, which does not resample: the headers of the two differ in
-    // the seventh digit, by which resampled pixels at a threshold would fall on either side.
+    // Preprocessed like the official program, which does not resample: the headers of the two differ in
+    // the seventh digit, which would move resampled pixels across a threshold.
     let model = beside.join("reference/tiny/trained.safetensors");
     if !shared.exists() || !model.exists() {
         println!("skipped: no real volumes or no reference model beside the checkout");
@@ -156,7 +159,8 @@ fn a_folder_of_dicom_files() {
         "--output",
         folder.path().join("mask.dcm"),
     ];
-    // A segmentation refers to the series: the same mask on the same grid, none of another volume.
+    // A DICOM segmentation references the series: the same mask on the same grid, and an error for
+    // another volume.
     run(predict.clone()).expect(0);
     let segmentation = desam::data::volumes::read_labels(&folder.path().join("mask.dcm")).unwrap();
     assert!(segmentation.data() == masks[0].data(), "another mask");
@@ -174,7 +178,7 @@ fn a_folder_of_dicom_files() {
     let mask = folder.path().join("chosen.mha");
     let chosen = predict[..6].iter().cloned().chain(args![mask, "--series", "coronal"]);
     run(chosen).fails_with(&["t2_tse_tra"]);
-    // A folder of folders: each series a volume.
+    // A folder of folders: each series is a volume.
     let (many, out) = (folder.path().join("many"), folder.path().join("masks"));
     std::fs::create_dir_all(many.join("patient")).unwrap();
     for file in std::fs::read_dir(shared.join("t2_axial")).unwrap() {

@@ -1,16 +1,16 @@
-//! A cache whose files were changed, exchanged or lost is refused, by name, by whatever reads them.
+//! Integrity of a feature cache: every command rejects changed, swapped or missing files by name.
 
-use crate::common::{run, world};
+use crate::common::{fixture, run};
 use serde_json::Value;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
-/// A copy of the world's cache.
+/// A copy of the fixture's cache.
 fn copied() -> (TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
     let cache = folder.path().join("cache");
-    for (name, bytes) in crate::killed::files(&world().cache) {
+    for (name, bytes) in crate::killed::files(&fixture().cache) {
         let path = cache.join(name);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(path, bytes).unwrap();
@@ -33,12 +33,12 @@ fn train(cache: &Path, out: &Path) -> Vec<OsString> {
 fn evaluate(cache: &Path) -> Vec<OsString> {
     let out = cache.with_extension("json");
     let csv = cache.with_extension("csv");
-    args!["evaluate", "-q", "--cache", cache, "--run", world().run, "--json", out, "--csv", csv]
+    args!["evaluate", "-q", "--cache", cache, "--run", fixture().run, "--json", out, "--csv", csv]
         .to_vec()
 }
 
-/// Where the numbers of the first tensor whose name starts so are in a safetensors file.
-fn place_of(bytes: &[u8], prefix: &str) -> usize {
+/// Offset of the data of the first tensor whose name starts with `prefix`, in a safetensors file.
+fn data_offset(bytes: &[u8], prefix: &str) -> usize {
     let length = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
     let header: Value = serde_json::from_slice(&bytes[8..8 + length]).unwrap();
     let tensors = header.as_object().unwrap().iter();
@@ -47,16 +47,16 @@ fn place_of(bytes: &[u8], prefix: &str) -> usize {
     8 + length + tensor["data_offsets"][0].as_u64().unwrap() as usize
 }
 
-/// Flips the lowest bit of a number: it stays finite, and as good as the same.
-fn flip(path: &Path, place: impl FnOnce(&[u8]) -> usize) {
+/// Flips the lowest bit of a number, which stays finite and nearly equal.
+fn flip(path: &Path, offset: impl FnOnce(&[u8]) -> usize) {
     let mut bytes = std::fs::read(path).unwrap();
-    let place = place(&bytes);
+    let place = offset(&bytes);
     bytes[place] ^= 1;
     std::fs::write(path, bytes).unwrap();
 }
 
 #[test]
-fn weights_that_are_not_those_of_the_features_start_no_training() {
+fn training_rejects_weights_that_do_not_match_the_features() {
     let (folder, cache) = copied();
     let weights = cache.join("model.safetensors");
     let good = std::fs::read(&weights).unwrap();
@@ -66,20 +66,20 @@ fn weights_that_are_not_those_of_the_features_start_no_training() {
         run(train(&cache, &out)).fails_with(&[weights.to_str().unwrap()]);
         assert!(!out.exists(), "{what}");
     };
-    // One bit in each of its parts.
+    // One bit in each part of the model.
     for part in ["image_encoder.", "prompt_encoder.", "mask_decoder."] {
-        flip(&weights, |bytes| place_of(bytes, part));
+        flip(&weights, |bytes| data_offset(bytes, part));
         refused(part);
         std::fs::write(&weights, &good).unwrap();
     }
     std::fs::write(&weights, &good[..good.len() - 4]).unwrap();
     refused("cut");
-    // Of another encoder, and of the same one with another decoder.
+    // Weights of another encoder, and of the same encoder with another decoder.
     let other = folder.path().join("other");
-    let data = &world().data;
+    let data = &fixture().data;
     let random = args!["embed", "-q", "--data", data, "--out", other, "--encoder", "tiny-random"];
     run(random).expect(0);
-    for file in [other.join("model.safetensors"), world().run.join("model.safetensors")] {
+    for file in [other.join("model.safetensors"), fixture().run.join("model.safetensors")] {
         std::fs::copy(&file, &weights).unwrap();
         refused(file.to_str().unwrap());
     }
@@ -90,9 +90,9 @@ fn weights_that_are_not_those_of_the_features_start_no_training() {
 
     std::fs::write(&weights, &good).unwrap();
     let said = run(verify(&cache)).expect(0);
-    assert!(said.stdout.contains("the weights' included"), "{said:#?}");
-    // What was embedded anew is right again.
-    flip(&weights, |bytes| place_of(bytes, "mask_decoder."));
+    assert!(said.stdout.contains("including all weights"), "{said:#?}");
+    // Embedding again repairs the cache.
+    flip(&weights, |bytes| data_offset(bytes, "mask_decoder."));
     let again = args![
         "embed",
         "-q",
@@ -111,12 +111,12 @@ fn weights_that_are_not_those_of_the_features_start_no_training() {
 }
 
 #[test]
-fn a_run_is_not_continued_from_changed_weights() {
+fn resuming_rejects_changed_weights() {
     let (folder, cache) = copied();
     let out = folder.path().join("run");
     run(train(&cache, &out)).expect(0);
     let weights = cache.join("model.safetensors");
-    flip(&weights, |bytes| place_of(bytes, "prompt_encoder."));
+    flip(&weights, |bytes| data_offset(bytes, "prompt_encoder."));
     let more = |words: [&str; 3]| {
         let fixed = train(&cache, &out).into_iter();
         fixed.chain(words.map(OsString::from)).collect::<Vec<_>>()
@@ -126,17 +126,17 @@ fn a_run_is_not_continued_from_changed_weights() {
 }
 
 #[test]
-fn a_cache_of_an_earlier_version_opens_and_vouches_for_its_image_encoder() {
+fn a_cache_of_an_earlier_version_opens_and_verifies_its_image_encoder() {
     let (folder, cache) = copied();
     let header = cache.join("cache.json");
     let mut json: Value = serde_json::from_slice(&std::fs::read(&header).unwrap()).unwrap();
     json["recipe"]["encoder"].as_object_mut().unwrap().remove("file_blake3").unwrap();
     std::fs::write(&header, serde_json::to_vec_pretty(&json).unwrap()).unwrap();
     let said = run(verify(&cache)).expect(0);
-    assert!(said.stdout.contains("the image encoder's alone"), "{said:#?}");
+    assert!(said.stdout.contains("only the image encoder's"), "{said:#?}");
     run(train(&cache, &folder.path().join("run"))).expect(0);
     let weights = cache.join("model.safetensors");
-    flip(&weights, |bytes| place_of(bytes, "image_encoder."));
+    flip(&weights, |bytes| data_offset(bytes, "image_encoder."));
     run(verify(&cache)).fails_with(&[weights.to_str().unwrap()]);
     run(train(&cache, &folder.path().join("second"))).fails_with(&[weights.to_str().unwrap()]);
 }
@@ -146,7 +146,7 @@ fn slice(cache: &Path) -> PathBuf {
     slices(cache).swap_remove(0)
 }
 
-/// The slices of site A's first case, rising.
+/// The slices of site A's first case, in ascending order.
 fn slices(cache: &Path) -> Vec<PathBuf> {
     let folder = cache.join("features/A/Case00");
     let mut found: Vec<_> = std::fs::read_dir(folder).unwrap().map(|e| e.unwrap().path()).collect();
@@ -154,7 +154,7 @@ fn slices(cache: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// A slice of a site's first case that has ground truth: training and scores need no other.
+/// A slice with ground truth of a site's first case; training and evaluation read only such slices.
 fn labelled_slice(cache: &Path, site: &str) -> PathBuf {
     let header = std::fs::read(cache.join("cache.json")).unwrap();
     let header: Value = serde_json::from_slice(&header).unwrap();
@@ -165,14 +165,14 @@ fn labelled_slice(cache: &Path, site: &str) -> PathBuf {
 }
 
 #[test]
-fn features_and_masks_with_a_flipped_bit_are_neither_trained_on_nor_scored() {
+fn training_and_evaluation_reject_features_and_masks_with_a_flipped_bit() {
     let (folder, cache) = copied();
     let pages = |site: &str| cache.join(format!("cases/{site}/Case00.safetensors"));
     let features = labelled_slice(&cache, "A");
     let out = folder.path().join("run");
     let damaged = |path: &Path, tensor: &str, check: &dyn Fn(&str)| {
         let good = std::fs::read(path).unwrap();
-        flip(path, |bytes| place_of(bytes, tensor) + 6);
+        flip(path, |bytes| data_offset(bytes, tensor) + 6);
         check(path.to_str().unwrap());
         std::fs::write(path, good).unwrap();
         std::fs::remove_dir_all(&out).ok();
@@ -183,17 +183,17 @@ fn features_and_masks_with_a_flipped_bit_are_neither_trained_on_nor_scored() {
             run(train(&cache, &out)).fails_with(&[name, "checksum", "run embed again"]);
         });
     }
-    // Of the source site only the case that was held out is scored; of others, all are.
+    // At the source site only the held-out case is scored, at the others all cases.
     for (path, tensor) in [(&labelled_slice(&cache, "B"), "tap1"), (&pages("B"), "masks")] {
         damaged(path, tensor, &|name| {
             run(evaluate(&cache)).fails_with(&[name, "checksum"]);
         });
     }
-    // As sign, exponent and fraction are made in IEEE 754, these are infinite and NaN.
+    // Bit patterns of infinity and NaN in IEEE 754.
     for (bits, word) in [(0x7c00u16, "inf"), (0x7e00, "NaN")] {
         let good = std::fs::read(&features).unwrap();
         let mut bytes = good.clone();
-        let place = place_of(&bytes, "tap0") + 2 * 5;
+        let place = data_offset(&bytes, "tap0") + 2 * 5;
         bytes[place..place + 2].copy_from_slice(&bits.to_le_bytes());
         std::fs::write(&features, bytes).unwrap();
         run(train(&cache, &out)).fails_with(&[features.to_str().unwrap(), word, "element 5"]);
@@ -205,7 +205,7 @@ fn features_and_masks_with_a_flipped_bit_are_neither_trained_on_nor_scored() {
 }
 
 #[test]
-fn exchanged_and_cut_slices_are_refused() {
+fn swapped_and_truncated_slices_are_rejected() {
     let (folder, cache) = copied();
     let path = slice(&cache);
     let good = std::fs::read(&path).unwrap();
@@ -215,7 +215,7 @@ fn exchanged_and_cut_slices_are_refused() {
         run(train(&cache, &folder.path().join("run"))).fails_with(&words);
         run(evaluate(&cache)).fails_with(&words);
     };
-    // Another slice's file, another case's, another site's.
+    // The file of another slice, of another case, of another site.
     let same_slice = |site_and_case: &str| {
         cache.join("features").join(site_and_case).join(path.file_name().unwrap())
     };
@@ -223,9 +223,9 @@ fn exchanged_and_cut_slices_are_refused() {
         std::fs::copy(&other, &path).unwrap();
         refused(&["stale", "source hash"]);
     }
-    // Another cache's file of the same slice.
+    // The file of the same slice from another cache.
     let stored = folder.path().join("stored");
-    let data = &world().data;
+    let data = &fixture().data;
     run(args![
         "embed",
         "-q",

@@ -1,6 +1,6 @@
-//! A program that is killed at any moment leaves nothing behind that is taken for whole.
+//! Killing the program (SIGKILL) at any moment leaves no incomplete file that passes for a complete one.
 
-use crate::common::{program, run, world};
+use crate::common::{fixture, program, run};
 use desam::data::nifti::{read_labels, read_volume, write_labels, write_volume};
 use desam::types::{Grid, LabelVolume, Volume};
 use std::collections::BTreeMap;
@@ -9,15 +9,15 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-/// When the program is killed.
+/// When to kill the program.
 pub(crate) enum Moment<'a> {
-    /// After a time, which falls anywhere in its work; on a busy machine perhaps before it.
+    /// After a delay, which falls anywhere in the work; on a busy machine perhaps before it.
     After(Duration),
-    /// When it has written this: work has been done and more is left, however fast the machine is.
+    /// When this path exists: some work is done and some is left, on a machine of any speed.
     Seen(&'a Path),
 }
 
-/// Starts the program and kills it; says whether it was still running.
+/// Starts the program and kills it; returns whether it was still running.
 pub(crate) fn kill(moment: &Moment<'_>, arguments: &[OsString]) -> bool {
     let mut child =
         program().args(arguments).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
@@ -38,7 +38,8 @@ pub(crate) fn kill(moment: &Moment<'_>, arguments: &[OsString]) -> bool {
     running
 }
 
-/// The files under a folder with their contents; what a killed write left is told by its name.
+/// The files in a folder with their contents, recursively. Temporary files, whose names start with a
+/// dot, are skipped.
 pub(crate) fn files(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     let mut found = BTreeMap::new();
     let mut folders = vec![dir.to_owned()];
@@ -57,7 +58,7 @@ pub(crate) fn files(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     found
 }
 
-/// A data set, its features, and how long they took to make.
+/// A data set, its features, and the duration of their embedding.
 #[derive(Clone, Copy)]
 struct Embedded<'a> {
     data: &'a Path,
@@ -65,13 +66,13 @@ struct Embedded<'a> {
     took: Duration,
 }
 
-/// The data set that all tests share.
+/// The fixture's data set.
 fn shared() -> Embedded<'static> {
-    let world = world();
-    Embedded { data: &world.data, cache: &world.cache, took: world.embedding }
+    let fixture = fixture();
+    Embedded { data: &fixture.data, cache: &fixture.cache, took: fixture.embedding }
 }
 
-/// Kills `embed` once it has begun and at `kills` moments spread over the time it takes, then lets
+/// Kills `embed` once after it has started and at `kills` moments spread over its duration, then lets
 /// it finish.
 fn embed_survives(kills: u32, whole: Embedded<'_>) {
     let folder = tempfile::tempdir().unwrap();
@@ -88,7 +89,7 @@ fn embed_survives(kills: u32, whole: Embedded<'_>) {
         "--slices",
         "all",
     ];
-    // Whole or refused, never in between.
+    // The cache is complete or rejected, never anything in between.
     let is_sound = || {
         let seen = run(args!["info", "-q", cache, "--verify"]);
         match seen.code {
@@ -97,8 +98,8 @@ fn embed_survives(kills: u32, whole: Embedded<'_>) {
         }
     };
     for moment in 0..kills {
-        // Every third time from nothing; the three together take a little more than an unbroken
-        // run, so that kills fall on its beginning, its middle and its end.
+        // Every third kill starts from an empty folder. The three together take a little more than an
+        // uninterrupted run, so kills fall on its start, its middle and its end.
         let part = [0.2, 0.35, 0.45][moment as usize % 3];
         if moment % 3 == 0 && cache.exists() {
             std::fs::remove_dir_all(&cache).unwrap();
@@ -119,7 +120,7 @@ fn embed_survives(kills: u32, whole: Embedded<'_>) {
     for (name, bytes) in &expected {
         assert!(found[name] == *bytes, "{} differs from an unbroken run's", name.display());
     }
-    // A last time: all is there, nothing is computed.
+    // Once more: everything is present, nothing is computed.
     let again = run(embed.into_iter().chain(args!["--json"])).expect(0).json();
     assert_eq!(again["computed"], 0, "{again}");
 }
@@ -132,8 +133,8 @@ fn train(cache: &Path, out: &Path, more: &[&str]) -> Vec<OsString> {
     fixed.into_iter().chain(more.iter().map(OsString::from)).collect()
 }
 
-/// Kills `train` at `kills` moments and when it has just saved its first model; whatever model is
-/// there must be whole, and the run continues to the bits of one that was not killed.
+/// Kills `train` at `kills` moments and right after it has saved its first model. Any model file must
+/// be complete, and the resumed run must end with the same bits as an uninterrupted one.
 fn train_survives(kills: u32, on: Embedded<'_>) {
     let folder = tempfile::tempdir().unwrap();
     let whole = folder.path().join("whole");
@@ -153,10 +154,10 @@ fn train_survives(kills: u32, on: Embedded<'_>) {
     trained.is_reached_from(&out);
 }
 
-/// A checkpoint after every step: kills fall into the writing of some.
+/// A checkpoint after every step, so that some kills interrupt the writing of one.
 const OFTEN: [&str; 4] = ["--epochs", "3", "--checkpoint-minutes", "0.00001"];
 
-/// A run that was not killed.
+/// An uninterrupted run.
 struct Trained<'a> {
     on: Embedded<'a>,
     took: Duration,
@@ -164,8 +165,8 @@ struct Trained<'a> {
 }
 
 impl Trained<'_> {
-    /// What a killed run left in `out` is whole, is not mixed with another run, and continues to the
-    /// same files.
+    /// Checks that a killed run in `out` is complete, cannot be mixed with another run, and resumes to
+    /// the same files.
     fn is_reached_from(&self, out: &Path) {
         let train = |more: &[&str]| train(self.on.cache, out, more);
         let input = self.on.data.join("A/Case00.nii.gz");
@@ -183,10 +184,10 @@ impl Trained<'_> {
             run(train(&["--epochs", "3", "--resume", "--seed", "5"]))
                 .fails_with(&["seed: was 0, now 5"]);
         }
-        // Killed once more on the way, then to its end.
+        // Killed once more, then run to the end.
         let resume: Vec<&str> = OFTEN.into_iter().chain(["--resume"]).collect();
         kill(&Moment::After(self.took / 2), &train(&resume));
-        // A run that is there knows its number of epochs.
+        // Resuming needs no --epochs: the run stores it.
         let known = if out.join("config.json").is_file() { 2 } else { 0 };
         run(train(&resume[known..])).expect(0);
         let found = files(out);
@@ -199,20 +200,20 @@ impl Trained<'_> {
     }
 }
 
-/// Three cases of two slices at one site, and their features: what a kill can hit in a fraction of a
-/// second.
+/// Three cases of two slices at one site, and their features: small enough to kill runs within a
+/// fraction of a second.
 fn with_a_small_data_set(test: impl FnOnce(Embedded<'_>)) {
     let folder = tempfile::tempdir().unwrap();
     let [data, cache] = ["data", "cache"].map(|name| folder.path().join(name));
     std::fs::create_dir_all(data.join("A")).unwrap();
     for (index, source) in ["A/Case00", "A/Case01", "B/Case00"].into_iter().enumerate() {
         let path = |root: &Path, case: &str, end: &str| root.join(format!("{case}{end}.nii.gz"));
-        let (from, to) = (&world().data, format!("A/Case{index:02}"));
+        let (from, to) = (&fixture().data, format!("A/Case{index:02}"));
         let image = read_volume(&path(from, source, "")).unwrap();
         let labels = read_labels(&path(from, source, "_segmentation")).unwrap();
         let [width, height, slices] = image.grid().dims;
         let grid = Grid { dims: [width, height, 2], ..*image.grid() };
-        // The last two are those nearest to the middle of the gland.
+        // The last two slices are the ones closest to the middle of the gland.
         let voxels = (slices - 2) * width * height..;
         let image = Volume::new(grid, image.data()[voxels.clone()].to_vec()).unwrap();
         let labels = LabelVolume::new(grid, labels.data()[voxels].to_vec()).unwrap();
@@ -242,7 +243,7 @@ fn embed_continues_after_kills() {
 }
 
 #[test]
-fn train_leaves_whole_models_after_kills_and_continues() {
+fn train_leaves_complete_models_after_kills_and_resumes() {
     train_survives(3, shared());
 }
 

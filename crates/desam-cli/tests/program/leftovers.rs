@@ -1,8 +1,8 @@
-//! Temporary files of processes that were killed are removed by the next; those of the living are not.
+//! Temporary files of killed processes are removed by the next process; those of live ones are kept.
 
 #![cfg(unix)]
 
-use crate::common::{program, run, world};
+use crate::common::{fixture, program, run};
 use desam::data::nifti::write_volume;
 use desam::types::{Affine, Grid, Volume};
 use std::path::{Path, PathBuf};
@@ -16,8 +16,8 @@ fn temporary(dir: &Path) -> Vec<PathBuf> {
     paths.filter(|p| name(p).starts_with(".desam-") && name(p).ends_with(".tmp")).collect()
 }
 
-/// Starts the program and stops it while it has a temporary file in `dir`; `None` where it was too
-/// quick.
+/// Starts the program and suspends it (SIGSTOP) while it has a temporary file in `dir`; `None` if it
+/// was too fast.
 fn stopped_while_writing(arguments: &[std::ffi::OsString], dir: &Path) -> Option<Child> {
     let mut command = program();
     let mut child =
@@ -28,7 +28,7 @@ fn stopped_while_writing(arguments: &[std::ffi::OsString], dir: &Path) -> Option
         if !temporary(dir).is_empty() {
             let pid = child.id().to_string();
             assert!(Command::new("kill").args(["-s", "STOP", &pid]).status().unwrap().success());
-            // It may have been done in the meantime.
+            // It may have finished in the meantime.
             std::thread::sleep(Duration::from_millis(5));
             if !temporary(dir).is_empty() {
                 return Some(child);
@@ -41,18 +41,18 @@ fn stopped_while_writing(arguments: &[std::ffi::OsString], dir: &Path) -> Option
 }
 
 #[test]
-fn a_killed_prediction_is_cleaned_up_after_and_one_at_work_is_left_alone() {
+fn temporary_files_of_a_killed_prediction_are_removed_and_those_of_a_live_one_kept() {
     let folder = tempfile::tempdir().unwrap();
     let (input, out) = (folder.path().join("large.nii"), folder.path().join("out"));
     std::fs::create_dir(&out).unwrap();
-    // Its probability map takes 16 MB, which are on the disk before it gets its name.
+    // Its probability map takes 16 MB, written to the disk before it is renamed.
     let grid = Grid { dims: [1024, 1024, 4], affine: Affine::from_spacing([0.3, 0.3, 3.0]) };
     let voxels = (0..grid.len()).map(|n| (n % 251) as f32).collect();
     write_volume(&input, &Volume::new(grid, voxels).unwrap()).unwrap();
     let predict = |name: &str, more: &[&str]| {
         let mask = out.join(name);
         let base =
-            args!["predict", "-q", "--model", world().run, "--input", input, "--output", mask];
+            args!["predict", "-q", "--model", fixture().run, "--input", input, "--output", mask];
         base.into_iter().chain(more.iter().map(Into::into)).collect::<Vec<_>>()
     };
     let slow = predict("a.nii", &["--save-probability"]);
@@ -65,7 +65,7 @@ fn a_killed_prediction_is_cleaned_up_after_and_one_at_work_is_left_alone() {
     let Some(mut child) = caught else { panic!("no prediction was seen while it was writing") };
     let at_work = temporary(&out);
     std::fs::write(out.join(".desam-AbCdEf.tmp"), b"of a version that said no more").unwrap();
-    // One that is stopped is alive: its file stays, while what nobody holds goes.
+    // A suspended process is alive: its file stays, while an unlocked one is removed.
     run(predict("b.nii.gz", &[])).expect(0);
     assert_eq!(temporary(&out), at_work);
     child.kill().unwrap();
@@ -76,7 +76,7 @@ fn a_killed_prediction_is_cleaned_up_after_and_one_at_work_is_left_alone() {
 }
 
 #[test]
-fn embedding_and_training_clean_up_where_they_write() {
+fn embed_and_train_remove_leftover_temporary_files() {
     let folder = tempfile::tempdir().unwrap();
     let (cache, out) = (folder.path().join("cache"), folder.path().join("run"));
     let slices = cache.join("features/A/Case00");
@@ -85,7 +85,7 @@ fn embedding_and_training_clean_up_where_they_write() {
         std::fs::create_dir_all(dir).unwrap();
         std::fs::write(dir.join(".desam-AbCdEf.tmp"), b"half").unwrap();
     }
-    let data = &world().data;
+    let data = &fixture().data;
     run(args!["embed", "-q", "--data", data, "--out", cache, "--encoder", "tiny"]).expect(0);
     run(args![
         "train", "-q", "--cache", cache, "--source", "A", "--mode", "box", "--out", out,

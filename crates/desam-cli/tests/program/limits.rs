@@ -1,12 +1,12 @@
-//! Numbers out of range, words that are nearly right, interrupted work, folders that cannot be read.
+//! Numbers out of range, misspelled names, Ctrl-C, unreadable folders.
 
-use crate::common::{Ended, program, run, world};
+use crate::common::{Ended, fixture, program, run};
 use std::ffi::OsString;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 #[test]
-fn numbers_out_of_range_are_usage_errors_that_name_the_range() {
+fn numbers_out_of_range_are_usage_errors_that_state_the_range() {
     let train = ["train", "--cache", "c", "--source", "A", "--mode", "box", "--out", "r"];
     let embed = ["embed", "--data", "d", "--out", "c", "--encoder", "tiny"];
     let evaluate = ["evaluate", "--cache", "c", "--run", "r"];
@@ -16,8 +16,8 @@ fn numbers_out_of_range_are_usage_errors_that_name_the_range() {
     let sweep = ["sweep", "plan", "--table", "1", "--cache", "c", "--out", "p"];
     const HUGE: &str = "18446744073709551615";
     for (command, flag, range, values) in [
-        (&train[..], "--epochs", "1 to 1000000", &["0", "-1", "1e300", HUGE, "nan"][..]),
-        (&train, "--batch", "1 to 65536", &["0", "-1", HUGE]),
+        (&train[..], "--epochs", "1 to 100000", &["0", "-1", "100001", "1e300", HUGE, "nan"][..]),
+        (&train, "--batch", "1 to 4096", &["0", "-1", "4097", HUGE]),
         (&train, "--lr", "at most 1000", &["0", "-1", "1e300", "nan", "inf"]),
         (&train, "--weight-decay", "0 to 1000", &["-1", "1e300", "nan"]),
         (&train, "--clip-norm", "at most 1000000", &["0", "-1", "1e300", "nan"]),
@@ -37,7 +37,7 @@ fn numbers_out_of_range_are_usage_errors_that_name_the_range() {
         (&train, "--seed", "0 to 18446744073709551615", &["-1", "1e300", "18446744073709551616"]),
         (&phantom, "--cases-per-site", "1 to 1000", &["0", "-1", "1001", HUGE]),
         (&report, "--cases", "0 to 1000", &["-1", HUGE]),
-        (&sweep, "--epochs", "1 to 1000000", &["0", HUGE]),
+        (&sweep, "--epochs", "1 to 100000", &["0", HUGE]),
         (&sweep, "--grids", "1 to 64", &["0", "9,65"]),
     ] {
         for value in values {
@@ -48,18 +48,18 @@ fn numbers_out_of_range_are_usage_errors_that_name_the_range() {
 }
 
 #[test]
-fn words_that_are_nearly_right_are_recognised() {
-    let world = world();
+fn misspelled_names_get_a_suggestion() {
+    let fixture = fixture();
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("out");
     let evaluate = |more: &[&str]| {
-        let fixed = args!["evaluate", "--cache", world.cache, "--run", world.run];
+        let fixed = args!["evaluate", "--cache", fixture.cache, "--run", fixture.run];
         run(fixed.into_iter().chain(more.iter().map(OsString::from)))
     };
-    // Sites here have one letter; case alone is a small mistake.
+    // Sites here have one letter; only the case differs.
     evaluate(&["--sites", "b"]).fails_with(&["no site \"b\"", "A, B, C", "did you mean B?"]);
     let train = |more: &[&str]| {
-        let fixed = args!["train", "--cache", world.cache, "--mode", "box", "--out", out];
+        let fixed = args!["train", "--cache", fixture.cache, "--mode", "box", "--out", out];
         run(fixed.into_iter().chain(more.iter().map(OsString::from)))
     };
     train(&["--source", "c"]).fails_with(&["did you mean C?"]);
@@ -73,21 +73,21 @@ fn words_that_are_nearly_right_are_recognised() {
         assert!(ended.stderr.contains(meant), "{meant}: {ended:#?}");
         ended.expect(2);
     }
-    let embed = args!["embed", "--data", world.data, "--out", out, "--encoder", "vit-bb"];
+    let embed = args!["embed", "--data", fixture.data, "--out", out, "--encoder", "vit-bb"];
     run(embed).fails_with(&["did you mean vit-b?"]);
     assert!(!out.exists());
 }
 
 #[test]
-fn a_cache_of_nothing_is_refused() {
-    let world = world();
+fn embedding_data_without_ground_truth_is_an_error() {
+    let fixture = fixture();
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");
     for site in ["A", "B"] {
         std::fs::create_dir_all(data.join(site)).unwrap();
         let to = |end: &str| data.join(site).join(format!("Case00{end}.nii.gz"));
-        std::fs::copy(world.data.join(site).join("Case00.nii.gz"), to("")).unwrap();
-        let label = world.data.join(site).join("Case00_segmentation.nii.gz");
+        std::fs::copy(fixture.data.join(site).join("Case00.nii.gz"), to("")).unwrap();
+        let label = fixture.data.join(site).join("Case00_segmentation.nii.gz");
         let label = desam::data::nifti::read_labels(&label).unwrap();
         let empty = vec![0; label.data().len()];
         let empty = desam::types::LabelVolume::new(*label.grid(), empty).unwrap();
@@ -99,7 +99,7 @@ fn a_cache_of_nothing_is_refused() {
     assert!(!cache.join("cache.json").exists());
 }
 
-/// Starts the program, sends it SIGINT as soon as `seen` is there, and waits for its end.
+/// Starts the program, sends SIGINT as soon as `seen` exists, and waits for it to exit.
 #[cfg(unix)]
 fn interrupted(arguments: &[OsString], seen: &std::path::Path) -> Ended {
     let mut command = program();
@@ -116,15 +116,15 @@ fn interrupted(arguments: &[OsString], seen: &std::path::Path) -> Ended {
 
 #[cfg(unix)]
 #[test]
-fn ctrl_c_says_how_to_continue() {
-    let world = world();
+fn ctrl_c_prints_how_to_continue() {
+    let fixture = fixture();
     let folder = tempfile::tempdir().unwrap();
     let (cache, out) = (folder.path().join("cache"), folder.path().join("run"));
     let embed = args![
         "embed",
         "-q",
         "--data",
-        world.data,
+        fixture.data,
         "--out",
         cache,
         "--encoder",
@@ -141,7 +141,7 @@ fn ctrl_c_says_how_to_continue() {
         "train",
         "-q",
         "--cache",
-        world.cache,
+        fixture.cache,
         "--source",
         "A",
         "--mode",
@@ -160,13 +160,13 @@ fn ctrl_c_says_how_to_continue() {
     assert_eq!(facts["manifest"]["finished"], false);
 }
 
-/// Only another user than root is kept out of a folder.
+/// Needs a user other than root, who can read every folder.
 #[cfg(unix)]
 #[test]
 #[allow(clippy::print_stdout, reason = "a test that could not run must say so")]
-fn a_folder_that_cannot_be_listed_is_one_problem_of_many() {
+fn an_unreadable_folder_is_reported_among_other_problems() {
     use std::os::unix::fs::PermissionsExt;
-    let world = world();
+    let fixture = fixture();
     let folder = tempfile::tempdir().unwrap();
     let shut = folder.path().join("shut");
     for site in ["A", "B"] {
@@ -174,7 +174,7 @@ fn a_folder_that_cannot_be_listed_is_one_problem_of_many() {
         for case in ["Case00", "Case01"] {
             for end in ["", "_segmentation"] {
                 let file = format!("{site}/{case}{end}.nii.gz");
-                std::fs::copy(world.data.join(&file), folder.path().join(&file)).unwrap();
+                std::fs::copy(fixture.data.join(&file), folder.path().join(&file)).unwrap();
             }
         }
     }
@@ -186,7 +186,7 @@ fn a_folder_that_cannot_be_listed_is_one_problem_of_many() {
     let ended = if std::fs::read_dir(&shut).is_err() {
         run(verify)
     } else {
-        // Root reads everything: the same as nobody, where that can be.
+        // Root reads everything: run as user nobody, if possible.
         let mut other = std::process::Command::new("setpriv");
         other.args(["--reuid=65534", "--clear-groups", env!("CARGO_BIN_EXE_desam")]).args(verify);
         match other.output() {

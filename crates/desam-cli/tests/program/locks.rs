@@ -1,21 +1,21 @@
-//! Two processes that want to write to one folder: one does, the other says who it is.
+//! Advisory locks: of two processes that write to one folder, the second fails and names the first.
 
 #![cfg(unix)]
 
-use crate::common::{Ended, program, run, world};
+use crate::common::{Ended, fixture, program, run};
 use crate::killed::files;
 use std::ffi::OsString;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// A process that stands still while it holds a lock. It is killed when this is dropped.
-struct Holding {
+/// A suspended process that holds a lock; killed on drop.
+struct LockHolder {
     child: Child,
 }
 
-impl Holding {
-    /// Starts the program and stops it once `lock` says that it is held.
+impl LockHolder {
+    /// Starts the program and suspends it once `lock` contains its process ID.
     #[track_caller]
     fn start(arguments: &[OsString], lock: &Path) -> Self {
         let mut command = program();
@@ -24,27 +24,30 @@ impl Holding {
         let started = Instant::now();
         let pid = format!("\"pid\":{}", child.id());
         while !std::fs::read_to_string(lock).is_ok_and(|text| text.contains(&pid)) {
-            assert!(child.try_wait().unwrap().is_none(), "it was done before it was seen to hold");
-            assert!(started.elapsed() < Duration::from_secs(60), "it holds no lock");
+            assert!(
+                child.try_wait().unwrap().is_none(),
+                "it finished before it was seen to hold the lock"
+            );
+            assert!(started.elapsed() < Duration::from_secs(60), "it never took the lock");
             std::thread::sleep(Duration::from_micros(300));
         }
-        let holding = Self { child };
-        let pid = holding.child.id().to_string();
+        let holder = Self { child };
+        let pid = holder.child.id().to_string();
         assert!(Command::new("kill").args(["-s", "STOP", &pid]).status().unwrap().success());
-        holding
+        holder
     }
 
-    /// Fails the test unless `arguments` are refused on this one's account, touching nothing in `dir`.
+    /// Fails the test unless `arguments` fail because of this lock, without changing anything in `dir`.
     #[track_caller]
-    fn refuses(&self, arguments: Vec<OsString>, dir: &Path) {
+    fn blocks(&self, arguments: Vec<OsString>, dir: &Path) {
         let before = files(dir);
         let pid = format!("process {}", self.child.id());
         run(arguments).fails_with(&[&pid, "is in use", "since 2", "UTC", "`desam"]);
-        assert!(files(dir) == before, "the one that was refused changed something");
+        assert!(files(dir) == before, "the rejected process changed something");
     }
 }
 
-impl Drop for Holding {
+impl Drop for LockHolder {
     fn drop(&mut self) {
         self.child.kill().ok();
         self.child.wait().ok();
@@ -52,13 +55,13 @@ impl Drop for Holding {
 }
 
 fn embed(cache: &Path, more: &[&str]) -> Vec<OsString> {
-    let data = &world().data;
+    let data = &fixture().data;
     let all = args!["embed", "-q", "--data", data, "--out", cache, "--encoder", "tiny"];
     all.into_iter().chain(more.iter().map(OsString::from)).collect()
 }
 
 fn train(out: &Path, more: &[&str]) -> Vec<OsString> {
-    let cache = &world().cache;
+    let cache = &fixture().cache;
     let all = args![
         "train", "-q", "--cache", cache, "--source", "A", "--mode", "box", "--out", out, "--lr",
         "1e-3", "--batch", "2"
@@ -67,26 +70,26 @@ fn train(out: &Path, more: &[&str]) -> Vec<OsString> {
 }
 
 #[test]
-fn an_embedding_has_its_folder_to_itself_until_it_ends_or_is_killed() {
+fn embed_locks_its_folder_until_it_exits_or_is_killed() {
     let folder = tempfile::tempdir().unwrap();
     let cache = folder.path().join("cache");
     let all = ["--slices", "all"];
-    let holding = Holding::start(&embed(&cache, &all), &cache.join(".desam.lock"));
-    holding.refuses(embed(&cache, &all), &cache);
-    holding.refuses(embed(&cache, &["--slices", "all", "--dtype", "f32"]), &cache);
-    holding.refuses(embed(&cache, &["--num-parts", "2", "--part-id", "0"]), &cache);
-    holding.refuses(embed(&cache, &["--num-parts", "2", "--finish"]), &cache);
-    holding.refuses(train(&cache, &["--epochs", "1"]), &cache);
-    drop(holding);
-    // The lock's file is still there, and blocks nobody.
+    let holder = LockHolder::start(&embed(&cache, &all), &cache.join(".desam.lock"));
+    holder.blocks(embed(&cache, &all), &cache);
+    holder.blocks(embed(&cache, &["--slices", "all", "--dtype", "f32"]), &cache);
+    holder.blocks(embed(&cache, &["--num-parts", "2", "--part-id", "0"]), &cache);
+    holder.blocks(embed(&cache, &["--num-parts", "2", "--finish"]), &cache);
+    holder.blocks(train(&cache, &["--epochs", "1"]), &cache);
+    drop(holder);
+    // The lock file is still there, but no longer locked.
     assert!(cache.join(".desam.lock").is_file());
     run(embed(&cache, &all)).expect(0);
     assert!(!cache.join(".desam.lock").exists());
-    assert!(files(&cache) == files(&world().cache), "another cache than an undisturbed run's");
+    assert!(files(&cache) == files(&fixture().cache), "another cache than an undisturbed run's");
 }
 
 #[test]
-fn parts_share_a_folder_as_long_as_they_agree() {
+fn parts_share_a_folder_if_their_settings_agree() {
     let folder = tempfile::tempdir().unwrap();
     let cache = folder.path().join("cache");
     let part = |index: &str, more: &[&str]| {
@@ -94,11 +97,11 @@ fn parts_share_a_folder_as_long_as_they_agree() {
         embed(&cache, &[&all[..], more].concat())
     };
     let lock = cache.join(".desam-part-0-of-2.lock");
-    let holding = Holding::start(&part("0", &[]), &lock);
-    // The same part twice, a whole run, parts of other settings, of other data, of another number.
-    holding.refuses(part("0", &[]), &cache);
-    holding.refuses(embed(&cache, &["--slices", "all"]), &cache);
-    let pid = format!("process {}", holding.child.id());
+    let holder = LockHolder::start(&part("0", &[]), &lock);
+    // The same part twice, a run without parts, parts with other settings, other data, another N.
+    holder.blocks(part("0", &[]), &cache);
+    holder.blocks(embed(&cache, &["--slices", "all"]), &cache);
+    let pid = format!("process {}", holder.child.id());
     let other = |arguments: Vec<OsString>, difference: &str| {
         let before = files(&cache);
         run(arguments).fails_with(&["in use", "other settings", &pid, difference]);
@@ -108,18 +111,18 @@ fn parts_share_a_folder_as_long_as_they_agree() {
     other(part("1", &["--orientation", "stored"]), "preprocessing: there");
     let mut fewer = part("1", &[]);
     let site = folder.path().join("data");
-    copy(&world().data.join("A"), &site.join("A"));
+    copy(&fixture().data.join("A"), &site.join("A"));
     let data = fewer.iter().position(|word| word == "--data").unwrap() + 1;
     fewer[data] = site.into();
     other(fewer, "cases: there 6, hash");
     let third = ["--slices", "all", "--num-parts", "3", "--part-id", "1"];
     other(embed(&cache, &third), "number of parts: there 2, asked for 3");
-    // The other part is done beside it.
+    // Another part runs at the same time.
     let done = run(part("1", &["--json"])).expect(0).json();
     assert_eq!(done["waiting_for"], serde_json::json!([0]));
-    drop(holding);
+    drop(holder);
     run(part("0", &[])).expect(0);
-    assert!(files(&cache) == files(&world().cache), "another cache than an undisturbed run's");
+    assert!(files(&cache) == files(&fixture().cache), "another cache than an undisturbed run's");
     let names = std::fs::read_dir(&cache).unwrap().map(|e| e.unwrap().file_name());
     let locks = names.filter(|name| name.to_string_lossy().ends_with(".lock"));
     assert_eq!(locks.count(), 0);
@@ -138,12 +141,12 @@ fn a_run_is_trained_by_one_process() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("run");
     let long = ["--epochs", "3", "--checkpoint-minutes", "0.00001", "--resume"];
-    let holding = Holding::start(&train(&out, &long), &out.join(".desam.lock"));
-    holding.refuses(train(&out, &long), &out);
-    holding.refuses(train(&out, &["--epochs", "3"]), &out);
-    holding.refuses(embed(&out, &[]), &out);
-    drop(holding);
-    // Four at once: whoever comes first trains, the others are refused or find it finished.
+    let holder = LockHolder::start(&train(&out, &long), &out.join(".desam.lock"));
+    holder.blocks(train(&out, &long), &out);
+    holder.blocks(train(&out, &["--epochs", "3"]), &out);
+    holder.blocks(embed(&out, &[]), &out);
+    drop(holder);
+    // Four at once: the first one trains, the others fail or find the run finished.
     let four: Vec<Ended> = std::thread::scope(|scope| {
         let starts: Vec<_> = (0..4).map(|_| scope.spawn(|| run(train(&out, &long)))).collect();
         starts.into_iter().map(|s| s.join().unwrap()).collect()
@@ -158,7 +161,7 @@ fn a_run_is_trained_by_one_process() {
 }
 
 #[test]
-fn embeddings_of_different_settings_that_start_at_once_do_not_mix() {
+fn concurrent_embeddings_with_different_settings_do_not_mix() {
     let folder = tempfile::tempdir().unwrap();
     let cache = folder.path().join("cache");
     let settings = [["--dtype", "f16"], ["--dtype", "f32"], ["--orientation", "stored"]];
@@ -181,27 +184,27 @@ fn embeddings_of_different_settings_that_start_at_once_do_not_mix() {
 }
 
 #[test]
-fn a_line_of_a_plan_is_not_taken_from_the_living_even_by_force() {
+fn force_does_not_take_a_line_from_a_live_worker() {
     let folder = tempfile::tempdir().unwrap();
     let plan = folder.path().join("plan");
-    let base = args!["sweep", "plan", "--table", "1", "--cache", world().cache, "--out", plan];
+    let base = args!["sweep", "plan", "--table", "1", "--cache", fixture().cache, "--out", plan];
     let few = args!["--sources", "A", "--variants", "desam", "--modes", "box", "--epochs", "6"];
     run(base.into_iter().chain(few)).expect(0);
     let line = args!["sweep", "run", "-q", plan, "--index", "0", "--force"];
     let lock = plan.join("runs/A-box-desam-s0/lock.json");
-    let holding = Holding::start(&line, &lock);
-    let pid = format!("process {}", holding.child.id());
+    let holder = LockHolder::start(&line, &lock);
+    let pid = format!("process {}", holder.child.id());
     run(line.clone()).fails_with(&["held by", &pid, "alive"]);
     let all = run(args!["sweep", "run", "-q", plan, "--all", "--force", "--json"]).expect(0).json();
     assert_eq!(all["left_to_others"].as_array().unwrap().len(), 1, "{all}");
-    drop(holding);
+    drop(holder);
     run(line).expect(0);
 }
 
 #[test]
-fn scores_phantoms_and_demonstrations_have_one_writer() {
+fn evaluate_phantom_and_demo_lock_their_outputs() {
     let folder = tempfile::tempdir().unwrap();
-    let world = world();
+    let fixture = fixture();
     let at = |name: &str| folder.path().join(name);
     let scores = at("scores.json");
     let evaluate = |json: &Path, csv: &Path| {
@@ -209,9 +212,9 @@ fn scores_phantoms_and_demonstrations_have_one_writer() {
             "evaluate",
             "-q",
             "--cache",
-            world.cache,
+            fixture.cache,
             "--run",
-            world.run,
+            fixture.run,
             "--json",
             json,
             "--csv",
@@ -220,10 +223,10 @@ fn scores_phantoms_and_demonstrations_have_one_writer() {
         .to_vec()
     };
     let lock = at(".desam-scores.json.lock");
-    let holding = Holding::start(&evaluate(&scores, &at("a.csv")), &lock);
-    holding.refuses(evaluate(&scores, &at("b.csv")), folder.path());
+    let holder = LockHolder::start(&evaluate(&scores, &at("a.csv")), &lock);
+    holder.blocks(evaluate(&scores, &at("b.csv")), folder.path());
     run(evaluate(&at("other.json"), &at("other.csv"))).expect(0);
-    drop(holding);
+    drop(holder);
     run(evaluate(&scores, &at("a.csv"))).expect(0);
 
     let phantoms = |seed: &str| {
@@ -231,11 +234,11 @@ fn scores_phantoms_and_demonstrations_have_one_writer() {
         let base = args!["phantom", "-q", "--out", at("phantoms")];
         base.into_iter().chain(more.map(OsString::from)).collect::<Vec<_>>()
     };
-    let holding = Holding::start(&phantoms("0"), &at("phantoms/.desam.lock"));
-    holding.refuses(phantoms("1"), &at("phantoms"));
-    drop(holding);
+    let holder = LockHolder::start(&phantoms("0"), &at("phantoms/.desam.lock"));
+    holder.blocks(phantoms("1"), &at("phantoms"));
+    drop(holder);
 
     let demo = args!["demo", "-q", "--out", at("demo"), "--cases-per-site", "2"].to_vec();
-    let holding = Holding::start(&demo, &at("demo/.desam.lock"));
-    holding.refuses(demo, &at("demo"));
+    let holder = LockHolder::start(&demo, &at("demo/.desam.lock"));
+    holder.blocks(demo, &at("demo"));
 }

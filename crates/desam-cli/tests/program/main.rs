@@ -1,5 +1,5 @@
-//! The real program, end to end at toy size. One test file, so that its phantoms, features and model
-//! are made once.
+//! End-to-end tests of the program on toy data. One test binary, so that the phantoms, features and
+//! model of the fixture are made once.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
 

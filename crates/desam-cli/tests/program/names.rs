@@ -1,8 +1,8 @@
-//! Names that are not UTF-8, and names that a terminal would obey.
+//! File names that are not UTF-8, and file names with terminal escape sequences.
 
 #![cfg(unix)]
 
-use crate::common::{run, world};
+use crate::common::{fixture, run};
 use desam::data::volumes::{read_labels, read_volume, write_labels};
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
@@ -12,10 +12,10 @@ fn name(bytes: &[u8]) -> OsString {
     OsStr::from_bytes(bytes).to_owned()
 }
 
-/// Copies a case of the world's data under another name.
+/// Copies a case of the fixture's data to another name.
 fn copy(case: &str, to: &Path) {
     std::fs::create_dir_all(to.parent().unwrap()).unwrap();
-    std::fs::copy(world().data.join(format!("{case}.nii.gz")), to).unwrap();
+    std::fs::copy(fixture().data.join(format!("{case}.nii.gz")), to).unwrap();
 }
 
 fn names(folder: &Path) -> Vec<OsString> {
@@ -26,8 +26,8 @@ fn names(folder: &Path) -> Vec<OsString> {
 }
 
 #[test]
-fn volumes_and_masks_keep_their_bytes() {
-    let world = world();
+fn names_of_volumes_and_masks_keep_their_bytes() {
+    let fixture = fixture();
     let folder = tempfile::tempdir().unwrap();
     let dir = folder.path().join(name(b"d\xff"));
     let input = dir.join(name(b"caf\xe9.nii.gz"));
@@ -43,7 +43,7 @@ fn volumes_and_masks_keep_their_bytes() {
             file.push(format);
             file
         });
-        let predict = args!["predict", "-q", "--model", world.run, "--input", input, "--output"];
+        let predict = args!["predict", "-q", "--model", fixture.run, "--input", input, "--output"];
         let extras =
             args![mask, "--json", "--save-json", "--save-probability", "--overlay", "middle"];
         let json = run(predict.into_iter().chain(extras)).expect(0).json();
@@ -52,7 +52,7 @@ fn volumes_and_masks_keep_their_bytes() {
         for file in names(mask.parent().unwrap()) {
             assert!(file.as_bytes().starts_with(b"\xe9t\xe9."), "{file:?}");
         }
-        // The detached voxels are named in the header by the same bytes.
+        // The header names the detached data file by the same bytes.
         assert_eq!(
             read_labels(&mask).unwrap().grid().dims,
             read_volume(&input).unwrap().grid().dims
@@ -62,20 +62,20 @@ fn volumes_and_masks_keep_their_bytes() {
 }
 
 #[test]
-fn a_folder_leaves_no_volume_out() {
-    let world = world();
+fn no_volume_of_a_folder_is_skipped_for_its_name() {
+    let fixture = fixture();
     let folder = tempfile::tempdir().unwrap();
     let [input, output] = ["in", "out"].map(|n| folder.path().join(n));
     copy("A/Case00", &input.join(name(b"a\xe9.nii.gz")));
     copy("B/Case00", &input.join("b.nii.gz"));
-    let predict = args!["predict", "--model", world.run, "--input", input, "--output", output];
+    let predict = args!["predict", "--model", fixture.run, "--input", input, "--output", output];
     let json = run(predict.into_iter().chain(args!["--json"])).expect(0).json();
     assert_eq!(json["done"].as_array().unwrap().len(), 2, "{json}");
     assert_eq!(names(&output), [name(b"a\xe9.nii.gz"), name(b"b.nii.gz")]);
 }
 
 #[test]
-fn a_case_that_cannot_be_named_is_refused_by_name() {
+fn a_case_name_that_is_not_utf8_is_rejected() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");
     for (from, to) in [("A/Case00", &b"one"[..]), ("A/Case01", b"tw\xf6")] {
@@ -88,7 +88,7 @@ fn a_case_that_cannot_be_named_is_refused_by_name() {
     let verified = run(args!["verify", "--data", data, "--json", "-q"]).expect(1).json();
     assert_eq!(verified["cases"].as_array().unwrap().len(), 1, "{verified}");
     assert_eq!(verified["layout_errors"].as_array().unwrap().len(), 2, "{verified}");
-    // A table gives the case a name of its own, whatever its files are called.
+    // A CSV file names the case independently of its files.
     let table = folder.path().join("cases.csv");
     let rows = [
         &b"image,label,case,site\ndata/A/tw\xf6.nii.gz,data/A/tw\xf6_segmentation.nii.gz,two,A\n"[..],
@@ -103,14 +103,14 @@ fn a_case_that_cannot_be_named_is_refused_by_name() {
     assert_eq!(facts["cases"], 2);
     let header = std::fs::read_to_string(cache.join("cache.json")).unwrap();
     assert!(header.contains(r"data/A/tw\\xF6.nii.gz"), "{header}");
-    // Names of cases and sites are text.
+    // Names of cases and sites must be UTF-8.
     std::fs::write(&table, [rows[0], b"data/A/one.nii.gz,,\xff,A\n"].concat()).unwrap();
     run(args!["info", table]).fails_with(&["line 3", "not UTF-8"]);
 }
 
 #[test]
-fn the_whole_experiment_in_a_folder_of_such_a_name() {
-    let world = world();
+fn the_whole_workflow_runs_in_a_folder_that_is_not_utf8() {
+    let fixture = fixture();
     let folder = tempfile::tempdir().unwrap();
     let at = |bytes: &[u8]| -> PathBuf { folder.path().join(name(bytes)) };
     let (out, page) = (at(b"r\xfcn"), at(b"p\xe4ge.html"));
@@ -118,7 +118,7 @@ fn the_whole_experiment_in_a_folder_of_such_a_name() {
         "train",
         "-q",
         "--cache",
-        world.cache,
+        fixture.cache,
         "--source",
         "A",
         "--mode",
@@ -132,7 +132,7 @@ fn the_whole_experiment_in_a_folder_of_such_a_name() {
     let json = run(train).expect(0).json();
     assert!(json["run"].as_str().unwrap().ends_with("r\\xFCn"), "{json}");
     run(args!["info", out, "--json"]).expect(0);
-    let evaluate = args!["evaluate", "-q", "--cache", world.cache, "--run", out, "--json"];
+    let evaluate = args!["evaluate", "-q", "--cache", fixture.cache, "--run", out, "--json"];
     run(evaluate).expect(0);
     run(args!["report", "-q", out, "--out", page, "--cases", "0", "--json"]).expect(0);
     let copy = at(b"c\xf6py.safetensors");
@@ -146,7 +146,7 @@ fn the_whole_experiment_in_a_folder_of_such_a_name() {
         "--table",
         "1",
         "--cache",
-        world.cache,
+        fixture.cache,
         "--out",
         plan,
         "--modes",
@@ -155,30 +155,31 @@ fn the_whole_experiment_in_a_folder_of_such_a_name() {
     ];
     run(sweep).expect(0);
     run(args!["sweep", "status", plan, "--json"]).expect(0);
-    // An encoder from a file of such a name.
+    // An encoder from a file with such a name.
     let encoder = at(b"enc\xf6der.safetensors");
-    std::fs::copy(world.cache.join("model.safetensors"), &encoder).unwrap();
+    std::fs::copy(fixture.cache.join("model.safetensors"), &encoder).unwrap();
     let cache = at(b"c\xe4che");
-    let embed = args!["embed", "-q", "--data", world.data, "--out", cache, "--encoder", encoder];
+    let embed = args!["embed", "-q", "--data", fixture.data, "--out", cache, "--encoder", encoder];
     run(embed).expect(0);
     let facts = run(args!["info", cache, "--json"]).expect(0).json();
     assert_eq!(facts["recipe"]["encoder"]["name"], "enc\\xF6der.safetensors");
-    // What is no path is text, and says so.
+    // Arguments that are not paths must be UTF-8.
     let words = args!["report", out, "--out", page, "--title", name(b"\xff")];
     assert!(run(words).expect(2).stderr.contains("UTF-8"));
 }
 
 #[test]
-fn a_terminal_is_shown_no_commands() {
-    let world = world();
+fn escape_sequences_in_names_are_escaped_in_output() {
+    let fixture = fixture();
     let folder = tempfile::tempdir().unwrap();
     let hostile = folder.path().join("\u{1b}[2J\u{1b}]0;owned\u{7}.nii.gz");
     copy("A/Case00", &hostile);
     let mask = folder.path().join("\u{9b}31m.nii.gz");
     let info = run(args!["info", hostile]).expect(0);
     let predict =
-        run(args!["predict", "--model", world.run, "--input", hostile, "--output", mask]).expect(0);
-    let again = run(args!["predict", "--model", world.run, "--input", hostile, "--output", mask]);
+        run(args!["predict", "--model", fixture.run, "--input", hostile, "--output", mask])
+            .expect(0);
+    let again = run(args!["predict", "--model", fixture.run, "--input", hostile, "--output", mask]);
     let missing = run(args!["info", folder.path().join("\u{1b}[31mnone")]);
     for ended in [info, predict, again.expect(1), missing.expect(1)] {
         let shown = format!("{}{}", ended.stdout, ended.stderr);
@@ -190,7 +191,7 @@ fn a_terminal_is_shown_no_commands() {
 }
 
 #[test]
-fn sites_that_no_list_could_name_are_refused_with_the_reason() {
+fn site_names_that_a_list_cannot_contain_are_rejected() {
     for (site, word) in [("A,B", "comma"), ("A\u{1b}[31m", "control character")] {
         let folder = tempfile::tempdir().unwrap();
         for end in ["", "_segmentation"] {
@@ -206,10 +207,10 @@ fn sites_that_no_list_could_name_are_refused_with_the_reason() {
 }
 
 #[test]
-fn an_affine_of_zeros_is_refused_with_the_reason() {
+fn an_affine_of_zeros_is_rejected() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("flat.mha");
-    let labels = read_labels(&world().data.join("A/Case00_segmentation.nii.gz")).unwrap();
+    let labels = read_labels(&fixture().data.join("A/Case00_segmentation.nii.gz")).unwrap();
     write_labels(&path, &labels).unwrap();
     let bytes = std::fs::read(&path).unwrap();
     let text = String::from_utf8_lossy(&bytes).into_owned();
@@ -219,9 +220,9 @@ fn an_affine_of_zeros_is_refused_with_the_reason() {
     let flat = [&bytes[..at], &zeros[..], &bytes[at + line.len()..]].concat();
     std::fs::write(&path, flat).unwrap();
     run(args!["info", path]).fails_with(&["flat.mha"]);
-    let world = world();
+    let fixture = fixture();
     let mask = folder.path().join("mask.nii.gz");
-    run(args!["predict", "--model", world.run, "--input", path, "--output", mask])
+    run(args!["predict", "--model", fixture.run, "--input", path, "--output", mask])
         .fails_with(&["flat.mha"]);
     assert!(!mask.exists());
 }

@@ -1,18 +1,18 @@
-//! Outputs that are not regular files: links, devices, FIFOs, descriptors.
+//! Outputs that are not regular files: links, devices, FIFOs, file descriptors.
 
 #![cfg(unix)]
 
-use crate::common::{Ended, program, run, run_copy, world};
+use crate::common::{Ended, fixture, program, run, run_copy};
 use desam::data::nifti::read_labels;
 use std::ffi::OsString;
 use std::os::unix::fs::{FileTypeExt, symlink};
 use std::path::Path;
 use std::process::Command;
 
-/// Scores of the world's model into files of the test's.
+/// Scores the fixture's model into files of this test.
 fn evaluate(run: &Path, flags: &[OsString]) -> Vec<OsString> {
-    let world = world();
-    let fixed = args!["evaluate", "-q", "--cache", world.cache, "--run", run, "--sites", "B"];
+    let fixture = fixture();
+    let fixed = args!["evaluate", "-q", "--cache", fixture.cache, "--run", run, "--sites", "B"];
     fixed.into_iter().chain(flags.iter().cloned()).collect()
 }
 
@@ -24,7 +24,7 @@ fn fifo(path: &Path) -> bool {
     Command::new("mkfifo").arg(path).status().is_ok_and(|s| s.success())
 }
 
-/// Runs a shell's line with the program as `$0` and `arguments` behind it.
+/// Runs a shell command line with the program as `$0`, followed by `arguments`.
 fn shell(line: &str, arguments: &[OsString]) -> Ended {
     let mut bash = Command::new("bash");
     bash.args(["-c", line, env!("CARGO_BIN_EXE_desam")]).args(arguments);
@@ -32,7 +32,7 @@ fn shell(line: &str, arguments: &[OsString]) -> Ended {
 }
 
 #[test]
-fn devices_stay_devices() {
+fn devices_are_written_to_and_not_replaced() {
     let folder = tempfile::tempdir().unwrap();
     let copy = run_copy(folder.path(), "run");
     let null = folder.path().join("null.csv");
@@ -40,33 +40,33 @@ fn devices_stay_devices() {
     run(evaluate(&copy, &args!["--json", "/dev/null", "--csv", "/dev/null"])).expect(0);
     run(evaluate(&copy, &args!["--json", "/dev/null", "--csv", null])).expect(0);
     assert!(is_null_device());
-    // A mask, its report and a checkpoint, through links that promise the format.
-    let world = world();
-    let input = world.data.join("A/Case00.nii.gz");
+    // A mask, its report and a checkpoint, through links whose names have the extension of the format.
+    let fixture = fixture();
+    let input = fixture.data.join("A/Case00.nii.gz");
     for name in ["m.nii.gz", "m.mha", "m.nrrd", "m.json"] {
         symlink("/dev/null", folder.path().join(name)).unwrap();
     }
     for name in ["m.nii.gz", "m.mha", "m.nrrd"] {
         let mask = folder.path().join(name);
-        let predict = args!["predict", "-q", "--model", world.run, "--input", input, "--output"];
+        let predict = args!["predict", "-q", "--model", fixture.run, "--input", input, "--output"];
         run(predict.into_iter().chain(args![mask, "--save-json"])).expect(0);
     }
     let model = folder.path().join("m.safetensors");
     symlink("/dev/null", &model).unwrap();
-    run(args!["convert", "-q", world.run.join("model.safetensors"), model]).expect(0);
+    run(args!["convert", "-q", fixture.run.join("model.safetensors"), model]).expect(0);
     run(args!["report", "-q", copy_of_scores(&copy), "--out", "/dev/null", "--cases", "0"])
         .expect(0);
     assert!(is_null_device());
 }
 
-/// A run's folder with scores in it.
+/// A run folder with scores.
 fn copy_of_scores(run_dir: &Path) -> &Path {
     run(evaluate(run_dir, &args!["--force"])).expect(0);
     run_dir
 }
 
 #[test]
-fn links_stay_and_lead_to_what_is_written() {
+fn links_are_followed_and_not_replaced() {
     let folder = tempfile::tempdir().unwrap();
     let copy = run_copy(folder.path(), "run");
     let at = |name: &str| folder.path().join(name);
@@ -82,8 +82,8 @@ fn links_stay_and_lead_to_what_is_written() {
         let more = more.iter().map(OsString::from);
         run(evaluate(&copy, &flags.into_iter().chain(more).collect::<Vec<_>>()))
     };
-    // What a link leads to is not replaced without a word.
-    write("new.json", "old.csv", &[]).fails_with(&["old.csv is there already", "--force"]);
+    // The target of a link is not overwritten without --force.
+    write("new.json", "old.csv", &[]).fails_with(&["old.csv already exists", "--force"]);
     assert_eq!(std::fs::read(at("store/old.csv")).unwrap(), b"old");
     write("new.json", "old.csv", &["--force"]).expect(0);
     for link in ["old.csv", "new.json"] {
@@ -98,10 +98,10 @@ fn links_stay_and_lead_to_what_is_written() {
 }
 
 #[test]
-fn descriptors_are_written_to() {
+fn file_descriptors_are_written_to() {
     let folder = tempfile::tempdir().unwrap();
     let copy = run_copy(folder.path(), "run");
-    // A pipe, and a file that is appended to: the scores as CSV, then the table.
+    // A pipe, and a file opened for appending: the scores as CSV, then the table.
     let stdout = run(evaluate(&copy, &args!["--json", "/dev/null", "--csv", "/dev/stdout"]));
     let stdout = stdout.expect(0).stdout;
     assert!(stdout.starts_with("site,case") && stdout.contains("A to Rest"), "{stdout}");
@@ -112,11 +112,11 @@ fn descriptors_are_written_to() {
     assert!(status.success());
     let text = std::fs::read_to_string(&out).unwrap();
     assert_eq!(text.replace("/dev/fd/1", "/dev/stdout"), stdout);
-    // A shell's process substitution.
+    // Process substitution of the shell.
     let substituted = folder.path().join("substituted.csv");
     let line = format!("\"$0\" \"$@\" --csv >(cat > {})", substituted.display());
     shell(&line, &evaluate(&copy, &args!["--json", "/dev/null"])).expect(0);
-    // The shell does not wait for what it substitutes.
+    // The shell does not wait for the substituted process.
     let rows = (0..100).find_map(|_| {
         std::thread::sleep(std::time::Duration::from_millis(50));
         let text = std::fs::read_to_string(&substituted).unwrap_or_default();
@@ -126,30 +126,31 @@ fn descriptors_are_written_to() {
 }
 
 #[test]
-fn fifos_stay_fifos_and_a_reader_that_leaves_is_an_error() {
-    let world = world();
+fn fifos_are_not_replaced_and_a_reader_that_closes_early_is_an_error() {
+    let fixture = fixture();
     let folder = tempfile::tempdir().unwrap();
     let (pipe, mask) = (folder.path().join("m.nii.gz"), folder.path().join("read.nii.gz"));
     if !fifo(&pipe) {
         return;
     }
-    let input = world.data.join("A/Case00.nii.gz");
-    let predict = args!["predict", "-q", "--model", world.run, "--input", input, "--output", pipe];
+    let input = fixture.data.join("A/Case00.nii.gz");
+    let predict =
+        args!["predict", "-q", "--model", fixture.run, "--input", input, "--output", pipe];
     let line = format!("cat {} > {} & \"$0\" \"$@\"; wait", pipe.display(), mask.display());
     shell(&line, &predict).expect(0);
     assert!(read_labels(&mask).unwrap().data().iter().all(|v| *v <= 1));
     assert!(std::fs::metadata(&pipe).unwrap().file_type().is_fifo());
-    // More than a pipe holds, to a reader that takes one byte.
+    // More than the pipe buffers, to a reader that takes one byte.
     let model = folder.path().join("m.safetensors");
     assert!(fifo(&model));
-    let convert = args!["convert", "-q", world.run.join("model.safetensors"), model];
+    let convert = args!["convert", "-q", fixture.run.join("model.safetensors"), model];
     let line = format!("head -c 1 {} > /dev/null & \"$0\" \"$@\"", model.display());
     shell(&line, &convert).fails_with(&["m.safetensors", "pipe"]);
     assert!(std::fs::metadata(&model).unwrap().file_type().is_fifo());
 }
 
 #[test]
-fn a_socket_is_refused_by_name() {
+fn a_socket_is_rejected() {
     let folder = tempfile::tempdir().unwrap();
     let copy = run_copy(folder.path(), "run");
     let socket = folder.path().join("socket.csv");

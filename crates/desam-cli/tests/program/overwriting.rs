@@ -1,6 +1,6 @@
-//! What is there is not replaced without a word, and runs that were scored differently share no table.
+//! Existing files are not overwritten without --force; runs evaluated differently share no table.
 
-use crate::common::{run, run_copy, world};
+use crate::common::{fixture, run, run_copy};
 use std::ffi::OsString;
 use std::path::Path;
 
@@ -13,43 +13,43 @@ fn names(folder: &Path, start: &str) -> Vec<String> {
 }
 
 #[test]
-fn a_mask_is_replaced_when_asked() {
-    let world = world();
+fn a_mask_is_overwritten_only_with_force() {
+    let fixture = fixture();
     let folder = tempfile::tempdir().unwrap();
-    let input = world.data.join("A/Case00.nii.gz");
+    let input = fixture.data.join("A/Case00.nii.gz");
     let mask = folder.path().join("mask.nii.gz");
     std::fs::write(&mask, "a reader's own work").unwrap();
     let predict = |more: &[&str]| {
-        let fixed = args!["predict", "--model", world.run, "--input", input, "--output", mask];
+        let fixed = args!["predict", "--model", fixture.run, "--input", input, "--output", mask];
         run(fixed.into_iter().chain(more.iter().map(OsString::from)))
     };
-    let refused = predict(&[]).fails_with(&["mask.nii.gz is there already", "--force"]);
+    let refused = predict(&[]).fails_with(&["mask.nii.gz already exists", "--force"]);
     assert!(!refused.stderr.contains("slice"), "found after the work: {refused:?}");
     assert_eq!(std::fs::read(&mask).unwrap(), b"a reader's own work");
     predict(&["--force"]).expect(0);
     assert_ne!(std::fs::read(&mask).unwrap(), b"a reader's own work");
-    // What goes beside a mask counts as well.
+    // The additional files of a mask count as well.
     std::fs::remove_file(&mask).unwrap();
     std::fs::write(folder.path().join("mask.json"), "{}").unwrap();
-    predict(&["--save-json"]).fails_with(&["mask.json is there already"]);
+    predict(&["--save-json"]).fails_with(&["mask.json already exists"]);
     assert!(!mask.exists());
     predict(&[]).expect(0);
 }
 
 #[test]
-fn a_folder_is_looked_at_before_the_work() {
-    let world = world();
+fn existing_masks_of_a_folder_are_found_before_the_work() {
+    let fixture = fixture();
     let folder = tempfile::tempdir().unwrap();
     let [input, output] = ["in", "out"].map(|n| folder.path().join(n));
     std::fs::create_dir(&input).unwrap();
     std::fs::create_dir(&output).unwrap();
     for name in ["a", "b", "c"] {
         let to = input.join(format!("{name}.nii.gz"));
-        std::fs::copy(world.data.join("A/Case00.nii.gz"), to).unwrap();
+        std::fs::copy(fixture.data.join("A/Case00.nii.gz"), to).unwrap();
     }
     std::fs::write(output.join("b.nii.gz"), "old").unwrap();
     std::fs::write(output.join("c.nii.gz"), "old").unwrap();
-    let predict = args!["predict", "--model", world.run, "--input", input, "--output", output];
+    let predict = args!["predict", "--model", fixture.run, "--input", input, "--output", output];
     let refused = run(predict.clone()).fails_with(&["2 of the files", "b.nii.gz", "--force"]);
     assert!(!output.join("a.nii.gz").exists(), "found after the work: {refused:?}");
     run(predict.into_iter().chain(args!["--force"])).expect(0);
@@ -57,7 +57,7 @@ fn a_folder_is_looked_at_before_the_work() {
 }
 
 #[test]
-fn phantoms_are_not_written_over() {
+fn phantoms_are_overwritten_only_with_force() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("p");
     let phantom = args!["phantom", "-q", "--out", out, "--cases-per-site", "1"];
@@ -71,17 +71,17 @@ fn phantoms_are_not_written_over() {
 }
 
 #[test]
-fn scores_of_other_settings_lie_beside_and_share_no_table() {
-    let world = world();
+fn scores_of_other_settings_get_their_own_files_and_table() {
+    let fixture = fixture();
     let folder = tempfile::tempdir().unwrap();
     let copy = run_copy(folder.path(), "run");
     let evaluate = |more: &[&str]| {
-        let fixed = args!["evaluate", "-q", "--cache", world.cache, "--run", copy];
+        let fixed = args!["evaluate", "-q", "--cache", fixture.cache, "--run", copy];
         run(fixed.into_iter().chain(more.iter().map(OsString::from)))
     };
     evaluate(&[]).expect(0);
     let before = std::fs::read(copy.join("evaluation_paper.json")).unwrap();
-    // The same settings again: refused before the work, or replaced when asked.
+    // The same settings again: an error before the work, or overwritten with --force.
     let refused = evaluate(&[]).fails_with(&["evaluation_paper.json", "--force"]);
     assert!(!refused.stderr.contains("evaluating"), "{refused:?}");
     let beside = evaluate(&["--border", "0"]).expect(0);
@@ -101,7 +101,7 @@ fn scores_of_other_settings_lie_beside_and_share_no_table() {
             .collect::<Vec<_>>()
     );
     assert_eq!(std::fs::read(copy.join("evaluation_paper.json")).unwrap(), before);
-    // On one page, in two tables.
+    // On one page they are in two tables.
     let page = folder.path().join("page.html");
     let scores = copy.join("evaluation_paper_border0.json");
     let report = args!["report", copy, scores, "--out", page, "--cases", "0", "--json"];
@@ -112,19 +112,19 @@ fn scores_of_other_settings_lie_beside_and_share_no_table() {
     let html = std::fs::read_to_string(&page).unwrap();
     assert_eq!(html.matches("<table class=\"heat\">").count(), 2);
     assert!(html.contains("Scored with border 0") && html.contains("cannot be compared"));
-    // A page is cheap to make again: it is replaced, and that is said.
+    // A page is cheap to write again: it is overwritten, with a note.
     let again = run(args!["report", copy, "--out", page, "--cases", "0"]).expect(0);
-    assert!(again.stderr.contains("will be replaced"), "{again:?}");
+    assert!(again.stderr.contains("will be overwritten"), "{again:?}");
     let html = std::fs::read_to_string(&page).unwrap();
     assert_eq!(html.matches("<table class=\"heat\">").count(), 1);
 }
 
 #[test]
-fn scores_that_cannot_be_are_refused_by_field() {
-    let world = world();
+fn impossible_scores_are_rejected_by_field() {
+    let fixture = fixture();
     let folder = tempfile::tempdir().unwrap();
     let copy = run_copy(folder.path(), "run");
-    run(args!["evaluate", "-q", "--cache", world.cache, "--run", copy]).expect(0);
+    run(args!["evaluate", "-q", "--cache", fixture.cache, "--run", copy]).expect(0);
     let path = copy.join("evaluation_paper.json");
     let good: serde_json::Value =
         serde_json::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
@@ -141,7 +141,7 @@ fn scores_that_cannot_be_are_refused_by_field() {
 }
 
 #[test]
-fn a_demonstration_keeps_out_of_a_folder_in_use() {
+fn a_demo_needs_a_folder_without_its_files() {
     let folder = tempfile::tempdir().unwrap();
     for part in ["data", "index.html"] {
         let out = folder.path().join(part);

@@ -1,5 +1,5 @@
-//! `desam parity` on the reference vectors, where they are beside the checkout, and on folders that
-//! are damaged.
+//! `desam parity` on the reference vectors, if they are available next to the checkout, and on damaged
+//! folders.
 
 use crate::common::run;
 use desam::candle::{DType, Device, Tensor};
@@ -8,7 +8,8 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
-/// The reference vectors beside the checkout, or `None`, said aloud, where there are none.
+/// The reference vectors next to the checkout; prints that the test is skipped and returns `None` if
+/// there are none.
 #[allow(clippy::print_stderr, reason = "a test says that it was skipped")]
 fn reference(test: &str) -> Option<PathBuf> {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared/reference/tiny");
@@ -19,17 +20,17 @@ fn reference(test: &str) -> Option<PathBuf> {
     None
 }
 
-/// A folder with copies of some of the reference's files.
+/// A folder with copies of some reference files.
 fn copies(from: &Path, names: &[&str]) -> TempDir {
     let dir = tempfile::tempdir().unwrap();
     for name in names {
-        // The bytes alone: the original may be read-only.
+        // Copies the bytes but not the permissions: the original may be read-only.
         std::fs::write(dir.path().join(name), std::fs::read(from.join(name)).unwrap()).unwrap();
     }
     dir
 }
 
-/// Adds 0.5 to the first number of a tensor, or 7 where it is a whole one.
+/// Adds 0.5 to the first value of a tensor, or 7 if it is an integer.
 fn perturb(file: &Path, name: &str) {
     let mut tensors: HashMap<String, Tensor> =
         desam::candle::safetensors::load(file, &Device::Cpu).unwrap();
@@ -43,7 +44,7 @@ fn perturb(file: &Path, name: &str) {
     desam::candle::safetensors::save(&tensors, file).unwrap();
 }
 
-/// `config.json` with paths that hold wherever it is copied to.
+/// `config.json` with absolute paths, so that it can be copied.
 fn config(from: &Path) -> Value {
     let text = std::fs::read_to_string(from.join("config.json")).unwrap();
     let mut config: Value = serde_json::from_str(&text).unwrap();
@@ -55,7 +56,7 @@ fn config(from: &Path) -> Value {
 }
 
 #[test]
-fn every_stage_is_the_official_programs() {
+fn every_stage_matches_the_official_program() {
     let Some(folder) = reference("parity") else {
         return;
     };
@@ -94,14 +95,14 @@ fn every_stage_is_the_official_programs() {
         assert!(ended.stdout.contains(group), "{}", ended.stdout);
     }
     assert!(report["stages"].as_array().unwrap().iter().all(|s| s["passed"] == true));
-    // One gradient for each `grad0.*` of the reference, both distances shown.
+    // One gradient per `grad0.*` of the reference, with both distances.
     let gradients = report["gradients"].as_array().unwrap();
     let exact =
         desam::candle::safetensors::load(folder.join("train_f64.safetensors"), &Device::Cpu);
     let count = exact.unwrap().keys().filter(|k| k.starts_with("grad0.")).count();
     assert_eq!(gradients.len(), count);
     assert!(gradients.iter().all(|g| g["ours"].is_number() && g["pytorch"].is_number()));
-    // Everything in the folder was compared, and what stands in the table was measured.
+    // Everything in the folder was compared, and every row of the table was measured.
     assert_eq!(report["skipped"].as_array().unwrap().len(), 0, "{}", report["skipped"]);
     let gradients = report["stages"].as_array().unwrap().iter();
     let gradients = gradients.filter(|s| {
@@ -115,7 +116,7 @@ fn every_stage_is_the_official_programs() {
 }
 
 #[test]
-fn one_changed_number_in_any_file_fails() {
+fn one_changed_value_in_any_file_fails() {
     let Some(folder) = reference("parity, perturbed") else {
         return;
     };
@@ -167,11 +168,11 @@ fn one_changed_number_in_any_file_fails() {
 }
 
 #[test]
-fn one_changed_number_in_any_list_of_cases_fails() {
+fn one_changed_value_in_any_list_of_cases_fails() {
     let Some(folder) = reference("parity, perturbed lists") else {
         return;
     };
-    // Every metric of one case; each fails its own stage and no other.
+    // Every metric of one case; each fails only its own stage.
     let read = |name: &str| -> Value {
         serde_json::from_str(&std::fs::read_to_string(folder.join(name)).unwrap()).unwrap()
     };
@@ -191,7 +192,7 @@ fn one_changed_number_in_any_list_of_cases_fails() {
         let failed = json["stages"].as_array().unwrap().iter().filter(|s| s["passed"] == false);
         assert_eq!(failed.count(), 1, "{name}: {}", ended.stderr);
     }
-    // Another spacing moves every distance.
+    // Another voxel spacing changes every distance.
     let mut changed = metrics.clone();
     changed[3]["spacing_zyx_mm"][1] = 0.6.into();
     std::fs::write(dir.path().join("metrics.json"), changed.to_string()).unwrap();
@@ -213,9 +214,9 @@ fn one_changed_number_in_any_list_of_cases_fails() {
 }
 
 #[test]
-fn metrics_without_a_value_or_of_another_program_are_not_passed_over() {
+fn metrics_without_a_value_and_unknown_metrics_are_not_skipped() {
     let dir = tempfile::tempdir().unwrap();
-    // One mask is empty: the reference has no distance, and neither have we.
+    // One mask is empty: neither the reference nor we have a distance.
     let tensor = |values: [u8; 4]| Tensor::new(&[[values]], &Device::Cpu).unwrap();
     let mut tensors = HashMap::from([
         ("case0.pred".to_owned(), tensor([0, 0, 0, 0])),
@@ -231,7 +232,7 @@ fn metrics_without_a_value_or_of_another_program_are_not_passed_over() {
     for line in ["metric surface_dice_2mm", "not checked: metric hd_mm", "nsd_of_someone"] {
         assert!(ended.stdout.contains(line), "{line}: {}", ended.stdout);
     }
-    // A distance where there is none, and none where there is one.
+    // A distance where there should be none, and none where there should be one.
     std::fs::write(&list, case.replace("null", "3.5")).unwrap();
     run(args!["parity", dir.path(), "-q"]).fails_with(&["metric hd_mm exceeds its limit"]);
     tensors.insert("case0.pred".to_owned(), tensor([0, 1, 1, 1]));
@@ -239,7 +240,7 @@ fn metrics_without_a_value_or_of_another_program_are_not_passed_over() {
     std::fs::write(&list, case.replace(r#""dice": 0"#, r#""dice": 0.8"#)).unwrap();
     let ended = run(args!["parity", dir.path()]).fails_with(&["metric hd_mm exceeds its limit"]);
     assert!(ended.stdout.contains("the reference has no value"), "{}", ended.stdout);
-    // No spacing, no number, masks of two shapes, no case.
+    // No spacing, not a number, masks of two shapes, no case.
     for (from, to, message) in [
         (r#""spacing_zyx_mm": [3, 1, 1],"#, "", "case0: spacing_zyx_mm is missing"),
         ("[3, 1, 1]", "[3, 0, 1]", "case0: spacing"),
@@ -268,7 +269,7 @@ fn a_configuration_of_another_model_fails() {
     std::fs::write(dir.path().join("config.json"), config.to_string()).unwrap();
     let ended = run(args!["parity", dir.path()]).fails_with(&["config.json against the shapes"]);
     assert!(ended.stdout.contains("depth is 9, the checkpoint has 8"), "{}", ended.stdout);
-    // What the folder lacks is listed.
+    // Missing files are listed.
     assert!(ended.stdout.contains("not checked: training: needs"), "{}", ended.stdout);
 }
 
@@ -280,7 +281,7 @@ fn damaged_files_and_empty_folders_are_named() {
     std::fs::write(&metrics, b"no tensors").unwrap();
     std::fs::write(empty.path().join("metrics.json"), "[]").unwrap();
     run(args!["parity", empty.path()]).fails_with(&["metrics.safetensors"]);
-    // A tensor that the list of cases speaks of and the file lacks.
+    // A tensor that the list of cases names and the file lacks.
     let tensor = Tensor::zeros((1, 2, 2), DType::U8, &Device::Cpu).unwrap();
     let tensors = HashMap::from([("case0.pred".to_owned(), tensor)]);
     desam::candle::safetensors::save(&tensors, &metrics).unwrap();

@@ -1,13 +1,13 @@
-//! Embedding in parts: the same bytes as one run, whoever is killed.
+//! Distributed embedding: parts give the same bytes as a single run, even if one is killed.
 
-use crate::common::{Ended, program, run, world};
+use crate::common::{Ended, fixture, program, run};
 use crate::killed::{Moment, files, kill};
 use std::ffi::OsString;
 use std::path::Path;
 
-/// The command that made the world's cache, into another folder.
+/// The command that made the fixture's cache, with another output folder.
 fn embed(cache: &Path, more: &[&str]) -> Vec<OsString> {
-    let data = &world().data;
+    let data = &fixture().data;
     let all = args![
         "embed",
         "-q",
@@ -24,8 +24,8 @@ fn embed(cache: &Path, more: &[&str]) -> Vec<OsString> {
 }
 
 #[track_caller]
-fn same_as_one_run(cache: &Path) {
-    let (expected, found) = (files(&world().cache), files(cache));
+fn assert_equals_single_run(cache: &Path) {
+    let (expected, found) = (files(&fixture().cache), files(cache));
     assert_eq!(found.keys().collect::<Vec<_>>(), expected.keys().collect::<Vec<_>>());
     for (name, bytes) in &expected {
         assert!(found[name] == *bytes, "{} differs from one run's", name.display());
@@ -33,10 +33,10 @@ fn same_as_one_run(cache: &Path) {
 }
 
 #[test]
-fn two_parts_at_once_leave_what_one_run_leaves() {
+fn two_concurrent_parts_equal_a_single_run() {
     let folder = tempfile::tempdir().unwrap();
     let cache = folder.path().join("cache");
-    // As an array has it: the number of the task is the part.
+    // As in an array job: the task index is the part.
     let part = |name: &str, index: &str| {
         let arguments = embed(&cache, &["--num-parts", "2", "--json"]);
         program().args(arguments).env(name, index).output().unwrap()
@@ -51,18 +51,18 @@ fn two_parts_at_once_leave_what_one_run_leaves() {
     assert_eq!(first["cases"].as_u64().unwrap() + second["cases"].as_u64().unwrap(), 6);
     let none = |part: &serde_json::Value| part["waiting_for"].as_array().unwrap().is_empty();
     assert!(none(&first) || none(&second), "{first} {second}");
-    same_as_one_run(&cache);
+    assert_equals_single_run(&cache);
 }
 
 #[test]
-fn a_part_that_was_killed_continues() {
+fn a_killed_part_continues() {
     let folder = tempfile::tempdir().unwrap();
     let cache = folder.path().join("cache");
     let last = embed(&cache, &["--num-parts", "2", "--part-id", "1"]);
     let begun = cache.join("features");
-    assert!(kill(&Moment::Seen(&begun), &last), "it was done before it had begun");
+    assert!(kill(&Moment::Seen(&begun), &last), "it finished before it was killed");
     for moment in [0.1, 0.2, 0.3] {
-        kill(&Moment::After(world().embedding.mul_f64(moment)), &last);
+        kill(&Moment::After(fixture().embedding.mul_f64(moment)), &last);
     }
     let first = run(embed(&cache, &["--num-parts", "2", "--part-id", "0", "--json"])).expect(0);
     if !first.json()["waiting_for"].as_array().unwrap().is_empty() {
@@ -75,21 +75,21 @@ fn a_part_that_was_killed_continues() {
     }
     run(last).expect(0);
     run(embed(&cache, &["--num-parts", "2", "--finish"])).expect(0);
-    same_as_one_run(&cache);
+    assert_equals_single_run(&cache);
     run(args!["info", "-q", cache, "--verify"]).expect(0);
 }
 
 #[test]
-fn parts_that_cannot_be_are_refused() {
+fn impossible_parts_are_usage_errors() {
     let folder = tempfile::tempdir().unwrap();
     let cache = folder.path().join("cache");
     run(embed(&cache, &["--num-parts", "2"]))
-        .fails_with(&["SLURM_ARRAY_TASK_ID", "JOB_COMPLETION_INDEX"]);
-    run(embed(&cache, &["--num-parts", "2", "--part-id", "2"])).fails_with(&["part 2 of 2"]);
+        .usage_error_with(&["SLURM_ARRAY_TASK_ID", "JOB_COMPLETION_INDEX"]);
+    run(embed(&cache, &["--num-parts", "2", "--part-id", "2"])).usage_error_with(&["part 2 of 2"]);
     run(embed(&cache, &["--part-id", "0"])).expect(2);
     run(embed(&cache, &["--num-parts", "2", "--part-id", "0", "--finish"])).expect(2);
     let odd = embed(&cache, &["--num-parts", "2"]);
     let odd = program().args(odd).env("SLURM_ARRAY_TASK_ID", "one").output().unwrap();
-    Ended::from(odd).fails_with(&["SLURM_ARRAY_TASK_ID", "one"]);
+    Ended::from(odd).usage_error_with(&["SLURM_ARRAY_TASK_ID", "one"]);
     assert!(!cache.exists());
 }

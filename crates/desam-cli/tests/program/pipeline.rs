@@ -1,6 +1,6 @@
-//! Phantoms to features to a model to scores and masks, through the program alone.
+//! The whole workflow: phantoms, features, model, scores, masks.
 
-use crate::common::{run, run_copy, world};
+use crate::common::{fixture, run, run_copy};
 use desam::Quiet;
 use desam::data::nifti::{read_labels, read_volume, write_volume};
 use desam::data::phantom::{PhantomConfig, SiteStyle, write_phantoms};
@@ -8,21 +8,21 @@ use desam::types::{Affine, Grid, Volume};
 use std::path::Path;
 
 #[test]
-fn evaluation_scores_both_protocols() {
-    let world = world();
+fn evaluate_supports_both_protocols() {
+    let fixture = fixture();
     let folder = tempfile::tempdir().unwrap();
     let [json, csv] = ["scores.json", "scores.csv"].map(|n| folder.path().join(n));
-    let paper = run(args!["evaluate", "--cache", world.cache, "--run", world.run]).expect(0);
+    let paper = run(args!["evaluate", "--cache", fixture.cache, "--run", fixture.run]).expect(0);
     for word in ["A to Rest", "validation", "target", "Dice", "evaluation_paper.json"] {
         assert!(paper.stdout.contains(word), "{word}: {}", paper.stdout);
     }
-    assert!(world.run.join("evaluation_paper.csv").is_file());
+    assert!(fixture.run.join("evaluation_paper.csv").is_file());
     let full = args![
         "evaluate",
         "--cache",
-        world.cache,
+        fixture.cache,
         "--run",
-        world.run,
+        fixture.run,
         "--protocol",
         "full",
         "--json",
@@ -43,8 +43,8 @@ fn evaluation_scores_both_protocols() {
 }
 
 #[test]
-fn evaluation_to_stdout_is_json_and_the_same_again() {
-    let world = world();
+fn evaluate_prints_json_and_is_deterministic() {
+    let fixture = fixture();
     let folder = tempfile::tempdir().unwrap();
     let copy = run_copy(folder.path(), "run");
     let score = || {
@@ -52,7 +52,7 @@ fn evaluation_to_stdout_is_json_and_the_same_again() {
             "evaluate",
             "--force",
             "--cache",
-            world.cache,
+            fixture.cache,
             "--run",
             copy,
             "--sites",
@@ -72,13 +72,13 @@ fn evaluation_to_stdout_is_json_and_the_same_again() {
 }
 
 #[test]
-fn points_mode_goes_all_the_way() {
-    let world = world();
-    let out = world.dir.path().join("points");
+fn points_mode_trains_evaluates_and_predicts() {
+    let fixture = fixture();
+    let out = fixture.dir.path().join("points");
     let train = args![
         "train",
         "--cache",
-        world.cache,
+        fixture.cache,
         "--source",
         "B",
         "--mode",
@@ -99,7 +99,7 @@ fn points_mode_goes_all_the_way() {
     let evaluate = args![
         "evaluate",
         "--cache",
-        world.cache,
+        fixture.cache,
         "--run",
         out,
         "--grid",
@@ -110,8 +110,8 @@ fn points_mode_goes_all_the_way() {
     ];
     let scores = run(evaluate).expect(0).json();
     assert_eq!((scores["mode"].as_str(), scores["grid"].as_u64()), (Some("points"), Some(2)));
-    let mask = world.dir.path().join("points.nii.gz");
-    let input = world.data.join("A/Case00.nii.gz");
+    let mask = fixture.dir.path().join("points.nii.gz");
+    let input = fixture.data.join("A/Case00.nii.gz");
     let predict = args![
         "predict",
         "--model",
@@ -129,42 +129,42 @@ fn points_mode_goes_all_the_way() {
     let predicted = run(predict).expect(0).json();
     assert_eq!(predicted["prompts"]["mode"], "points");
     assert_eq!(predicted["done"].as_array().unwrap().len(), 1);
-    // Grid points mode teaches the IoU, so there is a map of it, and the report has it.
-    let map = read_volume(&world.dir.path().join("points.iou.nii.gz")).unwrap();
+    // Points mode trains the IoU head, so there is an IoU map, and the report has the IoUs.
+    let map = read_volume(&fixture.dir.path().join("points.iou.nii.gz")).unwrap();
     assert_eq!(map.grid(), read_volume(&input).unwrap().grid());
-    let facts = std::fs::read_to_string(world.dir.path().join("points.json")).unwrap();
+    let facts = std::fs::read_to_string(fixture.dir.path().join("points.json")).unwrap();
     let facts: serde_json::Value = serde_json::from_str(&facts).unwrap();
     assert_eq!(facts["model"]["training"]["iou_supervised"], true);
     assert_eq!(read_labels(&mask).unwrap().grid(), read_volume(&input).unwrap().grid());
 }
 
 #[test]
-fn a_run_is_not_trained_over() {
-    let world = world();
-    let before = std::fs::read(world.run.join("model.safetensors")).unwrap();
+fn train_does_not_overwrite_a_run() {
+    let fixture = fixture();
+    let before = std::fs::read(fixture.run.join("model.safetensors")).unwrap();
     run(args![
         "train",
         "--cache",
-        world.cache,
+        fixture.cache,
         "--source",
         "A",
         "--mode",
         "box",
         "--out",
-        world.run
+        fixture.run
     ])
     .fails_with(&["already holds a run"]);
-    assert_eq!(std::fs::read(world.run.join("model.safetensors")).unwrap(), before);
+    assert_eq!(std::fs::read(fixture.run.join("model.safetensors")).unwrap(), before);
 }
 
-/// The bytes of a NIfTI header that place voxels in space: dim, pixdim, xyzt_units, the two forms
-/// with their codes (offsets of nifti1.h).
+/// The geometry in a NIfTI header: dim, pixdim, xyzt_units, qform and sform with their codes (offsets
+/// of nifti1.h).
 fn geometry(path: &Path) -> Vec<u8> {
     let bytes = std::fs::read(path).unwrap();
     [40..56, 76..108, 123..124, 252..328].into_iter().flat_map(|r| bytes[r].to_vec()).collect()
 }
 
-/// An oblique copy of a phantom, unpacked so that its header can be looked at.
+/// An oblique copy of a phantom, uncompressed so that the header can be compared.
 fn oblique(from: &Path, to: &Path) {
     let volume = read_volume(from).unwrap();
     let [sx, sy, sz] = volume.grid().spacing();
@@ -179,13 +179,13 @@ fn oblique(from: &Path, to: &Path) {
 }
 
 #[test]
-fn a_mask_has_its_inputs_header() {
-    let world = world();
+fn a_mask_has_the_header_of_its_volume() {
+    let fixture = fixture();
     let folder = tempfile::tempdir().unwrap();
     let [input, mask] = ["t2.nii", "sub/mask.nii"].map(|n| folder.path().join(n));
-    oblique(&world.data.join("C/Case01.nii.gz"), &input);
+    oblique(&fixture.data.join("C/Case01.nii.gz"), &input);
     let predicted =
-        run(args!["predict", "--model", world.run, "--input", input, "--output", mask]).expect(0);
+        run(args!["predict", "--model", fixture.run, "--input", input, "--output", mask]).expect(0);
     assert!(predicted.stdout.contains("mask.nii") && predicted.stdout.contains(" ml"));
     assert_eq!(geometry(&mask), geometry(&input));
     let labels = read_labels(&mask).unwrap();
@@ -193,15 +193,15 @@ fn a_mask_has_its_inputs_header() {
 }
 
 #[test]
-fn one_bad_file_of_a_folder_is_reported_and_the_rest_is_done() {
-    let world = world();
+fn a_bad_file_in_a_folder_is_reported_and_the_others_are_segmented() {
+    let fixture = fixture();
     let folder = tempfile::tempdir().unwrap();
     let [input, output] = ["in", "out"].map(|n| folder.path().join(n));
     std::fs::create_dir(&input).unwrap();
     for (case, name) in
         [("A/Case00", "a.nii.gz"), ("B/Case00", "b.nii.gz"), ("C/Case00", "c.nii.gz")]
     {
-        let from = world.data.join(format!("{case}.nii.gz"));
+        let from = fixture.data.join(format!("{case}.nii.gz"));
         let mut bytes = std::fs::read(from).unwrap();
         if name == "b.nii.gz" {
             bytes.truncate(bytes.len() / 2);
@@ -210,7 +210,7 @@ fn one_bad_file_of_a_folder_is_reported_and_the_rest_is_done() {
     }
     std::fs::write(input.join("a_segmentation.nii.gz"), "labels are not segmented").unwrap();
     std::fs::write(input.join("notes.txt"), "nor are notes").unwrap();
-    let predict = args!["predict", "--model", world.run, "--input", input, "--output", output];
+    let predict = args!["predict", "--model", fixture.run, "--input", input, "--output", output];
     let ended = run(predict.clone()).fails_with(&["b.nii.gz"]);
     assert!(ended.stdout.contains("failed  1"), "{ended:#?}");
     let written = |name: &str| output.join(name).is_file();
@@ -222,17 +222,17 @@ fn one_bad_file_of_a_folder_is_reported_and_the_rest_is_done() {
 }
 
 #[test]
-fn threads_do_not_change_a_mask() {
-    let world = world();
-    let input = world.data.join("B/Case01.nii.gz");
+fn the_number_of_threads_does_not_change_a_mask() {
+    let fixture = fixture();
+    let input = fixture.data.join("B/Case01.nii.gz");
     let masks = ["1", "2"].map(|threads| {
-        let mask = world.dir.path().join(format!("threads{threads}.nii.gz"));
+        let mask = fixture.dir.path().join(format!("threads{threads}.nii.gz"));
         let predict = args![
             "--threads",
             threads,
             "predict",
             "--model",
-            world.run,
+            fixture.run,
             "--input",
             input,
             "--output",
@@ -245,10 +245,10 @@ fn threads_do_not_change_a_mask() {
 }
 
 #[test]
-fn a_converted_model_is_the_same_model() {
-    let world = world();
-    let model = world.run.join("model.safetensors");
-    let copy = world.dir.path().join("converted/copy.safetensors");
+fn a_converted_model_gives_the_same_masks() {
+    let fixture = fixture();
+    let model = fixture.run.join("model.safetensors");
+    let copy = fixture.dir.path().join("converted/copy.safetensors");
     let converted = run(args!["convert", model, copy]).expect(0);
     assert!(converted.stdout.contains("PRIM and PIMM"), "{}", converted.stdout);
     let facts = |path: &Path| run(args!["info", path, "--json"]).expect(0).json();
@@ -259,36 +259,37 @@ fn a_converted_model_is_the_same_model() {
     }
     assert_eq!(before["record"]["training"]["source"], "A");
     assert_eq!(before["summary"]["image_encoder_config"]["width"], 96);
-    run(args!["convert", model, world.dir.path().join("copy.pth")]).fails_with(&[".safetensors"]);
+    run(args!["convert", model, fixture.dir.path().join("copy.pth")])
+        .usage_error_with(&[".safetensors"]);
 }
 
 #[test]
-fn info_knows_every_kind() {
-    let world = world();
+fn info_describes_every_kind_of_file() {
+    let fixture = fixture();
     let facts = |path: &Path| run(args!["info", path, "--json"]).expect(0).json();
-    let volume = facts(&world.data.join("A/Case00.nii.gz"));
+    let volume = facts(&fixture.data.join("A/Case00.nii.gz"));
     assert_eq!((volume["kind"].as_str(), volume["axes"].as_str()), (Some("volume"), Some("LPS")));
     assert_eq!(volume["dims"].as_array().unwrap().len(), 3);
-    let run_facts = facts(&world.run);
+    let run_facts = facts(&fixture.run);
     assert_eq!(
         (run_facts["kind"].as_str(), run_facts["config"]["train"]["source"].as_str()),
         (Some("run"), Some("A"))
     );
     assert_eq!(run_facts["manifest"]["finished"], true);
-    let data = facts(&world.data);
+    let data = facts(&fixture.data);
     assert_eq!((data["kind"].as_str(), data["cases"].as_u64()), (Some("data"), Some(6)));
-    let verified = run(args!["info", world.cache, "--verify", "--json"]).expect(0).json();
+    let verified = run(args!["info", fixture.cache, "--verify", "--json"]).expect(0).json();
     assert_eq!(
         (verified["kind"].as_str(), verified["verified"].as_bool()),
         (Some("cache"), Some(true))
     );
     assert_eq!(verified["sites"].as_array().unwrap().len(), 3);
     for (path, word) in [
-        (world.data.join("A/Case00.nii.gz"), "spacing"),
-        (world.run.clone(), "best epoch"),
-        (world.cache.clone(), "encoder"),
-        (world.run.join("model.safetensors"), "PIMM"),
-        (world.data.clone(), "cases"),
+        (fixture.data.join("A/Case00.nii.gz"), "spacing"),
+        (fixture.run.clone(), "best epoch"),
+        (fixture.cache.clone(), "encoder"),
+        (fixture.run.join("model.safetensors"), "PIMM"),
+        (fixture.data.clone(), "cases"),
     ] {
         let text = run(args!["info", path]).expect(0).stdout;
         assert!(text.contains(word), "{word}: {text}");
@@ -296,16 +297,16 @@ fn info_knows_every_kind() {
 }
 
 #[test]
-fn quiet_is_quiet_and_progress_is_never_on_stdout() {
-    let world = world();
-    let input = world.data.join("A/Case01.nii.gz");
+fn quiet_prints_warnings_only_and_progress_is_never_on_stdout() {
+    let fixture = fixture();
+    let input = fixture.data.join("A/Case01.nii.gz");
     let predict = |flag: &str| {
-        let mask = world.dir.path().join(format!("quiet{flag}.nii.gz"));
-        run(args!["predict", flag, "--model", world.run, "--input", input, "--output", mask])
+        let mask = fixture.dir.path().join(format!("quiet{flag}.nii.gz"));
+        run(args!["predict", flag, "--model", fixture.run, "--input", input, "--output", mask])
             .expect(0)
     };
     let quiet = predict("-q");
-    // A warning, such as of a mask with nothing in it, is shown however quiet.
+    // A warning, such as about an empty mask, is printed even with -q.
     let warned = quiet.stderr.lines().all(|line| line.starts_with("warning: "));
     assert!(quiet.stdout.lines().count() == 1 && warned, "{quiet:?}");
     let verbose = predict("-v");
@@ -317,7 +318,7 @@ fn quiet_is_quiet_and_progress_is_never_on_stdout() {
 }
 
 #[test]
-fn phantoms_are_the_librarys_for_the_same_seed() {
+fn phantoms_equal_those_of_the_library_for_the_same_seed() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("phantoms");
     let phantom = args!["phantom", "--out", out, "--cases-per-site", "1", "--seed", "7", "--json"];
@@ -332,7 +333,7 @@ fn phantoms_are_the_librarys_for_the_same_seed() {
     let written = std::fs::read(out.join("E/Case00.nii.gz")).unwrap();
     assert!(written == library(7));
     assert!(written != library(8));
-    // A phantom's gland is 20 to 80 ml, by the phantoms' own documentation.
+    // A phantom's gland has 20 to 80 ml, according to the documentation of the phantoms.
     let label = out.join("A/Case00_segmentation.nii.gz");
     let facts = run(args!["info", label, "--json"]).expect(0).json();
     let ml = facts["foreground_ml"].as_f64().unwrap();

@@ -1,6 +1,6 @@
-//! What `desam predict` does to masks and writes beside them when asked.
+//! `desam predict`: post-processing, additional files, resampling, warnings.
 
-use crate::common::{run, world};
+use crate::common::{fixture, run};
 use desam::data::nifti::{read_labels, read_volume, write_volume};
 use desam::data::postprocess::{Holes, PostprocessConfig};
 use desam::types::{Grid, LabelVolume, Volume};
@@ -15,13 +15,13 @@ fn names(folder: &Path) -> Vec<String> {
 }
 
 #[test]
-fn nothing_but_a_mask_unless_it_is_asked_for() {
-    let world = world();
+fn additional_files_are_written_only_on_request() {
+    let fixture = fixture();
     let folder = tempfile::tempdir().unwrap();
-    let input = world.data.join("A/Case00.nii.gz");
+    let input = fixture.data.join("A/Case00.nii.gz");
     let [plain, rich] = ["plain", "rich"].map(|n| folder.path().join(n).join("t2.nii.gz"));
     let predict = |mask: &PathBuf| {
-        args!["predict", "--model", world.run, "--input", input, "--output", mask, "--json"]
+        args!["predict", "--model", fixture.run, "--input", input, "--output", mask, "--json"]
     };
     run(predict(&plain)).expect(0);
     assert_eq!(names(&folder.path().join("plain")), ["t2.nii.gz"]);
@@ -56,26 +56,26 @@ fn nothing_but_a_mask_unless_it_is_asked_for() {
     assert_eq!(facts["dims"], reply["done"][0]["dims"]);
     assert_eq!(facts["settings"]["prompts"]["mode"], "box");
     assert_eq!(facts["model"]["training"]["source"], "A");
-    // Whole box mode teaches no IoU: what the head says means nothing, and is left out.
+    // Box mode does not train the IoU head, so its output is meaningless and left out.
     assert_eq!(facts["model"]["training"]["iou_supervised"], false);
     assert!(facts.get("predicted_iou").is_none() && facts["warnings"].is_array(), "{facts}");
     assert_eq!(facts["model"]["blake3"].as_str().map(str::len), Some(64));
 }
 
 #[test]
-fn what_cannot_be_meant_is_refused() {
-    let world = world();
-    let mask = world.dir.path().join("refused/mask.nii.gz");
-    let input = world.data.join("A/Case00.nii.gz");
+fn contradictory_flags_are_rejected() {
+    let fixture = fixture();
+    let mask = fixture.dir.path().join("refused/mask.nii.gz");
+    let input = fixture.data.join("A/Case00.nii.gz");
     let predict = |extra: &[&str]| {
-        let all = args!["predict", "--model", world.run, "--input", input, "--output", mask];
+        let all = args!["predict", "--model", fixture.run, "--input", input, "--output", mask];
         run(all.into_iter().chain(extra.iter().map(Into::into)))
     };
-    // The phantoms here have 5 slices.
+    // The fixture's phantoms have 5 slices.
     predict(&["--overlay", "2,5"]).fails_with(&["Case00.nii.gz: ", "slice 5", "0 to 4"]);
-    // The model here was trained in box mode, which has no grid.
+    // The fixture's model was trained in box mode, which has no grid.
     predict(&["--grid", "5"]).fails_with(&["--grid is for points mode"]);
-    predict(&["--grid", "5", "--mode", "box"]).fails_with(&["--grid is for points mode"]);
+    predict(&["--grid", "5", "--mode", "box"]).usage_error_with(&["--grid is for points mode"]);
     predict(&["--save-iou-map"]).fails_with(&["trained without a loss on the predicted IoU"]);
     let points = ["--save-iou-map", "--mode", "points"];
     predict(&points).fails_with(&["trained without a loss on the predicted IoU"]);
@@ -91,17 +91,17 @@ fn what_cannot_be_meant_is_refused() {
 }
 
 #[test]
-fn volumes_of_one_name_do_not_share_files() {
-    let world = world();
+fn volumes_with_the_same_stem_do_not_share_files() {
+    let fixture = fixture();
     let folder = tempfile::tempdir().unwrap();
     let [input, output] = ["in", "out"].map(|n| folder.path().join(n));
     std::fs::create_dir(&input).unwrap();
-    let volume = world.data.join("A/Case00.nii.gz");
+    let volume = fixture.data.join("A/Case00.nii.gz");
     std::fs::copy(&volume, input.join("a.nii.gz")).unwrap();
-    // Its masks would be two files, its JSON one.
+    // Two mask files, but a single JSON file.
     let unpacked = read_volume(&volume).unwrap();
     desam::data::nifti::write_volume(&input.join("a.nii"), &unpacked).unwrap();
-    let predict = args!["predict", "--model", world.run, "--input", input, "--output", output];
+    let predict = args!["predict", "--model", fixture.run, "--input", input, "--output", output];
     run(predict.clone()).expect(0);
     assert_eq!(names(&output), ["a.nii", "a.nii.gz"]);
     let with_json = predict.into_iter().chain(args!["--save-json", "--force"]);
@@ -109,18 +109,18 @@ fn volumes_of_one_name_do_not_share_files() {
     assert!(ended.stdout.contains("failed  1"), "{ended:#?}");
 }
 
-/// Features made at the paper's spacing have a key of their own, and a model trained on them brings
-/// its masks back to the volume's grid.
+/// Features made at the paper's spacing have a different cache key, and the masks of a model trained
+/// on them are resampled back to the volume's grid.
 #[test]
-fn resampling_is_part_of_the_recipe() {
-    let world = world();
+fn resampling_is_part_of_the_cache_key() {
+    let fixture = fixture();
     let folder = tempfile::tempdir().unwrap();
     let site = folder.path().join("data/A");
     std::fs::create_dir_all(&site).unwrap();
     for case in ["Case00", "Case01"] {
         for end in [".nii.gz", "_segmentation.nii.gz"] {
             let name = format!("{case}{end}");
-            std::fs::copy(world.data.join("A").join(&name), site.join(&name)).unwrap();
+            std::fs::copy(fixture.data.join("A").join(&name), site.join(&name)).unwrap();
         }
     }
     let cache = |name: &str| folder.path().join(name);
@@ -134,7 +134,7 @@ fn resampling_is_part_of_the_recipe() {
     let both = ["--preprocess", "official", "--resample", "0.625,0.625,3.6"];
     embed("own", &official).expect(0);
     embed("resampled", &both).expect(0);
-    // What is there is not continued at another spacing, nor by the default preset.
+    // A cache is not continued at another spacing, nor with the default preset.
     embed("own", &both).expect(1);
     embed("own", &[]).expect(1);
     embed("wrong", &["--resample", "0.625,0,3.6"]).expect(2);
@@ -158,7 +158,7 @@ fn resampling_is_part_of_the_recipe() {
     assert_eq!(read_labels(&mask).unwrap().grid(), read_volume(&input).unwrap().grid());
 }
 
-/// The middle of a mask, in mm.
+/// Centroid of a mask in mm.
 fn centroid(mask: &LabelVolume) -> [f64; 3] {
     let [width, height, _] = mask.grid().dims;
     let (mut sum, mut count) = ([0.0; 3], 0.0);
@@ -175,17 +175,17 @@ fn holds(grid: &Grid, mm: [f64; 3]) -> bool {
     voxel.iter().zip(grid.dims).all(|(v, n)| (-0.5..n as f64 - 0.5).contains(v))
 }
 
-/// A real oblique series and two masks of its gland by others: the mask lies on their grid.
+/// A real oblique series and two masks of its gland by others: our mask overlaps theirs.
 #[cfg(feature = "dicom")]
 #[test]
 #[allow(clippy::print_stdout, reason = "a test that could not run must say so")]
-fn a_prostate_in_the_place_of_others_masks() {
+fn a_real_prostate_is_found_where_other_masks_are() {
     let shared = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/real/ProstateX-0000");
     if !shared.exists() {
         println!("skipped: no real volumes beside the checkout");
         return;
     }
-    let world = world();
+    let fixture = fixture();
     let folder = tempfile::tempdir().unwrap();
     let axes = |path: &Path| run(args!["info", path, "--json"]).expect(0).json()["axes"].clone();
     for input in ["t2_axial", "t2.nii.gz"] {
@@ -194,7 +194,7 @@ fn a_prostate_in_the_place_of_others_masks() {
         let predict = args![
             "predict",
             "--model",
-            world.run,
+            fixture.run,
             "--input",
             input,
             "--output",
@@ -209,7 +209,7 @@ fn a_prostate_in_the_place_of_others_masks() {
         for gland in ["gland_Bosma22b.nii.gz", "gland_Guerbet23.nii.gz"] {
             let path = shared.join(gland);
             let gland = read_labels(&path).unwrap();
-            // All are stored in the same order, so that voxels can be compared as they are.
+            // All have the same voxel order, so voxels can be compared directly.
             assert_eq!(axes(&output), axes(&path));
             for grid in [*mask.grid(), *read_volume(&map).unwrap().grid()] {
                 assert_eq!(grid.dims, gland.grid().dims);
@@ -227,16 +227,18 @@ fn a_prostate_in_the_place_of_others_masks() {
     }
 }
 
-/// A warning on stderr however quiet, in the JSON, and in the volume's own report; the mask is there.
+/// Doubtful volumes give a warning: on stderr even with -q, in the JSON and in the volume's report. The
+/// mask is written.
 #[test]
-fn nothing_doubtful_is_silent() {
-    let world = world();
+fn doubtful_volumes_give_warnings() {
+    let fixture = fixture();
     let folder = tempfile::tempdir().unwrap();
     let [input, mask] = ["black.nii.gz", "m.nii.gz"].map(|n| folder.path().join(n));
-    let grid = *read_volume(&world.data.join("A/Case00.nii.gz")).unwrap().grid();
+    let grid = *read_volume(&fixture.data.join("A/Case00.nii.gz")).unwrap().grid();
     let black = Volume::new(grid, vec![0.0; grid.len()]).unwrap();
     write_volume(&input, &black).unwrap();
-    let predict = args!["predict", "-q", "--model", world.run, "--input", input, "--output", mask];
+    let predict =
+        args!["predict", "-q", "--model", fixture.run, "--input", input, "--output", mask];
     let ended = run(predict.iter().chain(&args!["--json", "--save-json"])).expect(0);
     let warning = "the image is constant: all its voxels are 0";
     let lines: Vec<&str> = ended.stderr.lines().filter(|l| l.starts_with("warning: ")).collect();
@@ -250,12 +252,12 @@ fn nothing_doubtful_is_silent() {
     assert_eq!(facts["warnings"], json["done"][0]["warnings"]);
     assert_eq!(read_labels(&mask).unwrap().grid(), &grid);
 
-    // A grid of points is ranked by an IoU that whole box mode never taught.
+    // Grid points are ranked by the predicted IoU, which box mode does not train.
     let points = args!["--mode", "points", "--grid", "2", "--force"];
     let points = run(predict.iter().chain(&points)).expect(0);
     assert!(points.stderr.contains("warning: grid points are ranked"), "{points:#?}");
 
-    // What cannot be an image is an error that names the file and the reason.
+    // An impossible image is an error that names the file and the reason.
     let nothing = Volume::new(grid, vec![f32::NAN; grid.len()]).unwrap();
     write_volume(&input, &nothing).unwrap();
     std::fs::remove_file(&mask).unwrap();

@@ -1,11 +1,11 @@
-//! Volumes that need a word on how to read them, and ones that are not to be read.
+//! Reading volumes: channels, size limits, FIFOs, detached data files, unreasonable sizes.
 
-use crate::common::{program, run, world};
+use crate::common::{fixture, program, run};
 use desam::data::nifti::{read_labels, read_volume, write_labels, write_volume};
 use desam::types::{Affine, Grid, LabelVolume};
 use std::path::Path;
 
-/// A NIfTI file of two channels: the volume of `from`, and the same backwards.
+/// Writes a two-channel NIfTI file: the volume of `from`, and the same with reversed voxels.
 fn two_channels(from: &Path, to: &Path) -> usize {
     let volume = read_volume(from).unwrap();
     let plain = to.with_file_name("one.nii");
@@ -22,8 +22,8 @@ fn two_channels(from: &Path, to: &Path) -> usize {
 }
 
 #[test]
-fn a_channel_is_chosen_in_every_command() {
-    let world = world();
+fn every_command_can_choose_a_channel() {
+    let fixture = fixture();
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("Task05_Prostate");
     for name in ["imagesTr", "labelsTr"] {
@@ -31,7 +31,7 @@ fn a_channel_is_chosen_in_every_command() {
     }
     for (from, id) in [("Case00", "prostate_00"), ("Case01", "prostate_01")] {
         let [image, label] =
-            ["", "_segmentation"].map(|s| world.data.join(format!("A/{from}{s}.nii.gz")));
+            ["", "_segmentation"].map(|s| fixture.data.join(format!("A/{from}{s}.nii.gz")));
         two_channels(&image, &data.join(format!("imagesTr/{id}.nii")));
         std::fs::copy(label, data.join(format!("labelsTr/{id}.nii.gz"))).unwrap();
         std::fs::write(data.join(format!("imagesTr/._{id}.nii")), b"Mac OS X").unwrap();
@@ -49,7 +49,7 @@ fn a_channel_is_chosen_in_every_command() {
     assert_eq!((facts["layout"].as_str(), facts["cases"].as_u64()), (Some("decathlon"), Some(2)));
     run(args!["verify", "--data", data]).fails_with(&["2 channels"]);
     run(args!["verify", "--data", data, "--channel", "0"]).expect(0);
-    // The cache's key says which channel; without a choice it is what it always was.
+    // The cache key includes the channel; without a choice it is the same as before.
     let key = |channel: &str, out: &str| {
         let cache = folder.path().join(out);
         let base =
@@ -74,13 +74,13 @@ fn a_channel_is_chosen_in_every_command() {
         "1"
     ])
     .fails_with(&["channel: the cache has 0, asked for 1"]);
-    // What is scored is read again by the cache's recipe.
+    // Evaluation reads the volumes with the channel of the cache.
     run(args![
         "evaluate",
         "--cache",
         cache,
         "--run",
-        world.run,
+        fixture.run,
         "--protocol",
         "full",
         "--json",
@@ -90,12 +90,12 @@ fn a_channel_is_chosen_in_every_command() {
     ])
     .expect(0);
     let mask = folder.path().join("mask.nii.gz");
-    run(args!["predict", "--model", world.run, "--input", image, "--output", mask])
+    run(args!["predict", "--model", fixture.run, "--input", image, "--output", mask])
         .fails_with(&["--channel"]);
     run(args![
         "predict",
         "--model",
-        world.run,
+        fixture.run,
         "--input",
         image,
         "--output",
@@ -108,22 +108,22 @@ fn a_channel_is_chosen_in_every_command() {
     assert_eq!(serde_json::json!(mask.grid().dims), dims);
 }
 
-/// One of several volumes that is too large is one that fails; the rest is done.
+/// A volume above the size limit fails; the other volumes are segmented.
 #[test]
 fn a_volume_above_the_limit_is_one_failure_of_a_folder() {
-    let world = world();
+    let fixture = fixture();
     let folder = tempfile::tempdir().unwrap();
     let [input, output] = ["in", "out"].map(|n| folder.path().join(n));
     std::fs::create_dir(&input).unwrap();
-    std::fs::copy(world.data.join("A/Case00.nii.gz"), input.join("a.nii.gz")).unwrap();
-    // 64 MiB of zeros as bytes, 256 MiB as intensities, packed into 64 KiB.
+    std::fs::copy(fixture.data.join("A/Case00.nii.gz"), input.join("a.nii.gz")).unwrap();
+    // 64 MiB of zeros as bytes, 256 MiB as intensities, compressed to 64 KiB.
     let grid = Grid { dims: [1024, 1024, 64], affine: Affine::from_spacing([0.1; 3]) };
     let bomb = LabelVolume::new(grid, vec![0; grid.len()]).unwrap();
     write_labels(&input.join("bomb.nii.gz"), &bomb).unwrap();
     let ended = run(args![
         "predict",
         "--model",
-        world.run,
+        fixture.run,
         "--input",
         input,
         "--output",
@@ -143,17 +143,17 @@ fn a_volume_above_the_limit_is_one_failure_of_a_folder() {
         .fails_with(&["hint: ", "--max-volume-gib"]);
 }
 
-/// What the system refuses to allocate is an error of one volume, wherever it is asked for.
+/// A failed allocation is an error of one volume, wherever it happens.
 #[cfg(target_os = "linux")]
 #[test]
-fn memory_that_is_not_there_is_an_error() {
-    let world = world();
+fn a_failed_allocation_is_an_error() {
+    let fixture = fixture();
     let folder = tempfile::tempdir().unwrap();
     let [input, output] = ["in", "out"].map(|n| folder.path().join(n));
     std::fs::create_dir(&input).unwrap();
-    std::fs::copy(world.data.join("A/Case00.nii.gz"), input.join("b.nii.gz")).unwrap();
+    std::fs::copy(fixture.data.join("A/Case00.nii.gz"), input.join("b.nii.gz")).unwrap();
     for (name, side) in [("a1.nii.gz", 1000), ("a2.nii.gz", 1200)] {
-        // Up to 1.7 GB of intensities; the address space holds 2 GB.
+        // Up to 1.7 GB of intensities in an address space of 2 GB.
         let mut bytes = Vec::new();
         let grid = Grid { dims: [2, 1, 1], affine: Affine::from_spacing([0.5; 3]) };
         let plain = folder.path().join("plain.nii");
@@ -168,7 +168,7 @@ fn memory_that_is_not_there_is_an_error() {
     let command = format!(
         "ulimit -v 2000000; exec {:?} predict --threads 1 --model {:?} --input {:?} --output {:?}",
         program().get_program(),
-        world.run,
+        fixture.run,
         input,
         output
     );
@@ -179,7 +179,7 @@ fn memory_that_is_not_there_is_an_error() {
     assert!(output.join("b.nii.gz").is_file(), "{stderr}");
 }
 
-/// A header and so many zeros, packed by the system's gzip.
+/// A header and a number of zeros, compressed with the system's gzip.
 #[cfg(target_os = "linux")]
 fn packed_zeros(header: &[u8], zeros: usize) -> Vec<u8> {
     use std::io::Write;
@@ -209,8 +209,8 @@ fn packed_zeros(header: &[u8], zeros: usize) -> Vec<u8> {
 
 #[cfg(unix)]
 #[test]
-fn pipes_are_not_waited_for() {
-    let world = world();
+fn fifos_are_rejected_without_waiting() {
+    let fixture = fixture();
     let folder = tempfile::tempdir().unwrap();
     for name in ["a.nii.gz", "a.nrrd", "a.mha", "cases.csv", "a.pth", "a.safetensors"] {
         let pipe = folder.path().join(name);
@@ -223,14 +223,14 @@ fn pipes_are_not_waited_for() {
     let pipe = |name: &str| folder.path().join(name);
     run(args!["verify", "--data", pipe("cases.csv")]).fails_with(&["named pipe"]);
     let mask = pipe("mask.nii.gz");
-    run(args!["predict", "--model", world.run, "--input", pipe("a.nii.gz"), "--output", mask])
+    run(args!["predict", "--model", fixture.run, "--input", pipe("a.nii.gz"), "--output", mask])
         .fails_with(&["named pipe"]);
     run(args![
         "predict",
         "--model",
         pipe("a.safetensors"),
         "--input",
-        world.data.join("A/Case00.nii.gz"),
+        fixture.data.join("A/Case00.nii.gz"),
         "--output",
         mask
     ])
@@ -238,7 +238,7 @@ fn pipes_are_not_waited_for() {
 }
 
 #[test]
-fn data_outside_a_headers_folder_are_asked_for() {
+fn data_files_outside_the_headers_folder_need_a_flag() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);
     std::fs::create_dir(path("sub")).unwrap();
@@ -253,27 +253,27 @@ fn data_outside_a_headers_folder_are_asked_for() {
 }
 
 #[test]
-fn a_mask_that_could_not_be_read_is_refused_before_it_is_made() {
-    let world = world();
+fn an_unwritable_mask_format_is_rejected_before_the_work() {
+    let fixture = fixture();
     let folder = tempfile::tempdir().unwrap();
-    let input = world.data.join("A/Case00.nii.gz");
+    let input = fixture.data.join("A/Case00.nii.gz");
     for name in ["mask 50%d.mhd", "mask 50%d.nhdr", "LIST.mhd"] {
         let out = folder.path().join(name);
-        run(args!["predict", "--model", world.run, "--input", input, "--output", out])
+        run(args!["predict", "--model", fixture.run, "--input", input, "--output", out])
             .fails_with(&[name, "cannot be written"]);
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
     }
 }
 
 #[test]
-fn a_side_beyond_reason_is_refused() {
-    let world = world();
+fn an_unreasonable_input_side_is_rejected() {
+    let fixture = fixture();
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("cache");
     let refused = run(args![
         "embed",
         "--data",
-        world.data,
+        fixture.data,
         "--out",
         out,
         "--encoder",
@@ -286,14 +286,14 @@ fn a_side_beyond_reason_is_refused() {
 }
 
 #[test]
-fn a_resampling_beyond_reason_is_refused() {
-    let world = world();
+fn an_unreasonable_resampling_is_rejected() {
+    let fixture = fixture();
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("cache");
     run(args![
         "embed",
         "--data",
-        world.data,
+        fixture.data,
         "--out",
         out,
         "--encoder",

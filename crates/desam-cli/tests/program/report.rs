@@ -1,38 +1,37 @@
-//! The page on runs, as a browser shows it.
+//! `desam report`: the page, also in a headless browser.
 
-use crate::common::{run, run_copy, world};
+use crate::common::{fixture, run, run_copy};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Where Debian and its kin have a browser.
+/// Paths of Chromium on Debian and its derivatives.
 const CHROMIUM: [&str; 3] =
     ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"];
 
-/// Scores of the world's model that no other test writes, and a run's folder that holds them: a copy
-/// of what a report reads.
+/// A private copy of the fixture's run folder, with scores: the files that a report reads.
 fn scored(dir: &Path, name: &str) -> PathBuf {
-    let world = world();
+    let fixture = fixture();
     let copy = run_copy(dir, name);
     let metrics = "--metrics=hd95,surface-dice@2";
-    run(args!["evaluate", "-q", "--cache", world.cache, "--run", copy, metrics]).expect(0);
+    run(args!["evaluate", "-q", "--cache", fixture.cache, "--run", copy, metrics]).expect(0);
     copy
 }
 
 #[test]
-fn a_page_on_two_runs_holds_their_cases() {
+fn a_page_on_two_runs_shows_their_cases() {
     let dir = tempfile::tempdir().unwrap();
     let (first, second) = (scored(dir.path(), "first"), scored(dir.path(), "second"));
     let page = dir.path().join("page.html");
     let report = args!["report", first, second, "--out", page, "--cases", "1", "--json"];
     let json = run(report).expect(0).json();
-    // The worst and the best of each run's four target cases.
+    // The worst and best of each run's four target cases.
     assert_eq!((json["runs"].as_u64(), json["cases_shown"].as_u64()), (Some(2), Some(4)));
     let html = std::fs::read_to_string(&page).unwrap();
     assert_eq!(html.len() as u64, json["bytes"].as_u64().unwrap());
     for words in ["first: A to Rest", "second: A to Rest", "95 % intervals", "HD95 mm"] {
         assert!(html.contains(words), "{words}");
     }
-    // The same again, bit for bit, but for what is asked for differently.
+    // The page is deterministic except for settings that differ.
     let again = dir.path().join("again.html");
     run(args!["report", first, second, "--out", again, "--cases", "1"]).expect(0);
     assert!(html == std::fs::read_to_string(&again).unwrap());
@@ -43,11 +42,11 @@ fn a_page_on_two_runs_holds_their_cases() {
 }
 
 #[test]
-fn what_a_report_lacks_is_named() {
-    let world = world();
+fn missing_inputs_of_a_report_are_named() {
+    let fixture = fixture();
     let dir = tempfile::tempdir().unwrap();
     let page = dir.path().join("page.html");
-    run(args!["report", world.cache, "--out", page]).fails_with(&["not a run"]);
+    run(args!["report", fixture.cache, "--out", page]).fails_with(&["not a run"]);
     let run_dir = scored(dir.path(), "run");
     run(args!["report", run_dir, "--out", page, "--protocol", "full"])
         .fails_with(&["evaluation_full.json", "desam evaluate"]);
@@ -56,7 +55,7 @@ fn what_a_report_lacks_is_named() {
     assert!(!page.exists());
 }
 
-/// A browser, with nothing of its own that could go out.
+/// A browser with its own network traffic disabled.
 #[allow(clippy::print_stdout, reason = "a test that could not run must say so")]
 fn browser(dir: &Path) -> Option<Command> {
     let path = CHROMIUM.iter().find(|p| Path::new(p).is_file());
@@ -84,9 +83,9 @@ fn browser(dir: &Path) -> Option<Command> {
     Some(command)
 }
 
-/// What a user would do, added to a copy of the page: it moves the first slider, sorts the first
-/// table of cases by Dice twice, switches the colours, tries to load a picture from elsewhere, and
-/// leaves what it saw in the page's title.
+/// A script added to a copy of the page, which acts like a user: moves the first slider, sorts the
+/// first table of cases by Dice twice, switches the colours and tries to load a picture from another
+/// server. It stores what it saw in the page title.
 const USER: &str = "<script>
   var seen = [];
   function shown() {
@@ -124,7 +123,7 @@ const USER: &str = "<script>
 </script>";
 
 #[test]
-fn a_browser_shows_the_page_moves_its_sliders_and_asks_nobody() {
+fn the_page_works_in_a_browser_without_network_requests() {
     let dir = tempfile::tempdir().unwrap();
     let Some(mut command) = browser(dir.path()) else { return };
     let run_dir = scored(dir.path(), "run");
@@ -147,11 +146,11 @@ fn a_browser_shows_the_page_moves_its_sliders_and_asks_nobody() {
                     sideways false";
     let errors = String::from_utf8_lossy(&ended.stderr);
     assert_eq!(title, Some(expected), "{errors}");
-    // Without the script no slider is there; with it one for each case.
+    // The script adds the sliders, one per case.
     assert_eq!(html.matches("type=\"range\"").count(), 0);
     assert_eq!(dom.matches("type=\"range\"").count(), 2);
-    // The browser's own log of what it asked the network for, without what it asks for itself: not
-    // even what the page was made to ask for, which its policy forbids.
+    // The browser's network log without its own requests: it must not even contain the picture, which
+    // the page's content security policy forbids.
     let log = std::fs::read_to_string(&log).unwrap();
     assert!(log.contains("constants"), "no log of the network: {errors}");
     let asked =

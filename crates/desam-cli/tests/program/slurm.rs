@@ -1,8 +1,8 @@
-//! The job files for Slurm, run by a real Slurm of one node, which is started for the test.
+//! The Slurm job files, run by a real single-node Slurm that the test starts.
 //!
-//! Needs root, Debian's slurm-wlm and munge, and the script that starts them; skipped elsewhere.
+//! Needs root, Debian's slurm-wlm and munge, and the script that starts them; skipped otherwise.
 
-use crate::common::{program, run, world};
+use crate::common::{fixture, program, run};
 use crate::killed::files;
 use std::ffi::OsStr;
 use std::net::TcpListener;
@@ -10,16 +10,16 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
-/// A Slurm of this machine alone; it goes when this does.
+/// A Slurm on this machine only; stopped on drop.
 struct Cluster {
     script: PathBuf,
     dir: tempfile::TempDir,
-    /// Munge is the machine's: whoever starts it ends it.
+    /// Munge runs system-wide: it is stopped only if this test started it.
     started_munge: bool,
 }
 
 impl Cluster {
-    /// Starts one, or says why it cannot be.
+    /// Starts Slurm, or returns why that is impossible.
     fn start() -> Result<Self, String> {
         let script =
             Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/slurm/single-node");
@@ -62,19 +62,18 @@ impl Cluster {
         String::from_utf8(output.stdout).unwrap().trim().to_owned()
     }
 
-    /// Submits a job file as a user would, sized for this machine; returns the job's number.
+    /// Submits a job file, with resources that this machine has; returns the job ID.
     #[track_caller]
-    fn submit(&self, file: &str, (array, more): (&str, &[&str]), job: &[&OsStr]) -> String {
+    fn submit(&self, file: &str, options: &[&str], job: &[&OsStr]) -> String {
         let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/slurm").join(file);
-        let array = format!("--array={array}");
-        let mut arguments = args!["--parsable", array, "--cpus-per-task=1", "--mem=0"].to_vec();
-        arguments.extend(more.iter().map(Into::into));
+        let mut arguments = args!["--parsable", "--cpus-per-task=1", "--mem=0"].to_vec();
+        arguments.extend(options.iter().map(Into::into));
         arguments.push(file.into());
         arguments.extend(job.iter().map(|a| (*a).to_owned()));
         self.say("sbatch", arguments)
     }
 
-    /// Waits until no job is left.
+    /// Waits until the queue is empty.
     #[track_caller]
     fn drain(&self) {
         let started = Instant::now();
@@ -89,7 +88,7 @@ impl Cluster {
         }
     }
 
-    /// What the tasks wrote.
+    /// The logs of all tasks.
     fn logs(&self) -> String {
         let mut text = String::new();
         for (name, bytes) in files(self.dir.path()) {
@@ -106,7 +105,7 @@ impl Drop for Cluster {
     fn drop(&mut self) {
         self.command("scancel").args(["--user", "root"]).output().ok();
         Command::new(&self.script).arg("stop").arg(self.dir.path()).output().ok();
-        // The daemons end on their own time, and write into the folder until then.
+        // The daemons exit asynchronously, and write to the folder until then.
         let ended = |name: &str| !self.dir.path().join(name).exists();
         let started = Instant::now();
         while !(ended("slurmctld.pid") && ended("slurmd.pid"))
@@ -120,7 +119,7 @@ impl Drop for Cluster {
     }
 }
 
-/// What a command printed, if it succeeded.
+/// Output of a command, if it succeeded.
 fn succeeds(command: &[&str]) -> Option<String> {
     let (name, arguments) = command.split_first()?;
     let output = Command::new(name).args(arguments).output().ok()?;
@@ -128,7 +127,7 @@ fn succeeds(command: &[&str]) -> Option<String> {
 }
 
 #[test]
-fn arrays_embed_and_sweep_and_a_killed_task_comes_back() {
+fn array_jobs_embed_and_sweep_and_a_requeued_task_resumes() {
     let cluster = match Cluster::start() {
         Ok(cluster) => cluster,
         Err(why) => {
@@ -136,13 +135,13 @@ fn arrays_embed_and_sweep_and_a_killed_task_comes_back() {
             return;
         }
     };
-    let world = world();
+    let fixture = fixture();
     let (cache, plan) = (cluster.dir.path().join("cache"), cluster.dir.path().join("plan"));
 
-    // Two parts at once leave the bytes of one run.
+    // Two concurrent parts give the bytes of a single run.
     let embed = args![
         "--data",
-        world.data,
+        fixture.data,
         "--out",
         cache,
         "--encoder",
@@ -153,9 +152,9 @@ fn arrays_embed_and_sweep_and_a_killed_task_comes_back() {
         "2",
     ];
     let embed: Vec<&OsStr> = embed.iter().map(AsRef::as_ref).collect();
-    let job = cluster.submit("embed.sbatch", ("0-1", &[]), &embed);
+    let job = cluster.submit("embed.sbatch", &["--array=0-1"], &embed);
     cluster.drain();
-    let (expected, found) = (files(&world.cache), files(&cache));
+    let (expected, found) = (files(&fixture.cache), files(&cache));
     assert_eq!(
         found.keys().collect::<Vec<_>>(),
         expected.keys().collect::<Vec<_>>(),
@@ -168,7 +167,7 @@ fn arrays_embed_and_sweep_and_a_killed_task_comes_back() {
         assert!(std::fs::read_to_string(log).unwrap().contains(&format!("{task} of 2")));
     }
 
-    // Two lines that train, and one that scores what the second trained.
+    // Two lines that train, and one that evaluates the model of the second.
     let planned = |out: &Path| {
         let lines = args!["--variants", "desam", "--grids", "1,9", "--sources", "A"];
         let plan = args!["sweep", "plan", "--table", "1,3", "--cache", cache, "--out", out];
@@ -176,12 +175,12 @@ fn arrays_embed_and_sweep_and_a_killed_task_comes_back() {
         run(plan.into_iter().chain(lines).chain(training)).expect(0);
     };
     planned(&plan);
-    let first = cluster.submit("sweep.sbatch", ("0-1%2", &[]), &[plan.as_ref()]);
+    let first = cluster.submit("sweep.sbatch", &["--array=0-1%2"], &[plan.as_ref()]);
     let after = format!("--dependency=afterok:{first}");
-    cluster.submit("sweep.sbatch", ("2-2", &[&after]), &[plan.as_ref()]);
+    cluster.submit("sweep.sbatch", &["--array=2-2", &after], &[plan.as_ref()]);
 
-    // The second is killed once it has begun to train, and comes back as the same task. Slurm would
-    // wait for two minutes before it starts a task again.
+    // The second is killed after it has started to train, and requeued as the same task. By default
+    // Slurm waits two minutes before it restarts a task.
     let manifest = plan.join("runs/A-points-desam-s0/manifest.json");
     let started = Instant::now();
     while !manifest.is_file() {
@@ -207,7 +206,7 @@ fn arrays_embed_and_sweep_and_a_killed_task_comes_back() {
     let all = run(args!["sweep", "collect", plan, "--json"]).expect(0).json();
     assert!(all["missing"].as_array().unwrap().is_empty());
 
-    // As if a laptop had done the plan without a break.
+    // The same scores as on one machine without interruption.
     let alone = cluster.dir.path().join("alone");
     planned(&alone);
     run(args!["sweep", "run", "-q", alone, "--all"]).expect(0);

@@ -1,6 +1,6 @@
-//! Tables of the paper at toy size: planned, run, interrupted, collected.
+//! `desam sweep` at toy size: plan, run, interrupt, collect.
 
-use crate::common::{Ended, program, run, world};
+use crate::common::{Ended, fixture, program, run};
 use crate::killed::files;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
@@ -9,7 +9,7 @@ use std::process::{Child, Command, Stdio};
 #[cfg(unix)]
 use std::time::{Duration, Instant};
 
-/// Plans DeSAM's rows of Tables 1 and 3 for site A: two trainings, and another grid of one of them.
+/// Plans DeSAM's rows of Tables 1 and 3 for site A: two trainings, and a second grid for one of them.
 fn plan(out: &Path, more: &[&str]) -> Value {
     let base = args![
         "sweep",
@@ -17,7 +17,7 @@ fn plan(out: &Path, more: &[&str]) -> Value {
         "--table",
         "1,3",
         "--cache",
-        world().cache,
+        fixture().cache,
         "--out",
         out,
         "--json",
@@ -55,7 +55,7 @@ fn tables_are_planned_run_and_collected() {
     assert_eq!(ids, ["A-box-desam-s0", "A-points-desam-s0", "A-points-desam-s0-grid1"]);
     assert_eq!(planned["training_lines"], 2);
     assert_eq!(plan(&out, &["--epochs", "1"]), planned);
-    run(args!["sweep", "plan", "--table", "1", "--cache", world().cache, "--out", out,])
+    run(args!["sweep", "plan", "--table", "1", "--cache", fixture().cache, "--out", out,])
         .fails_with(&["plan.jsonl", "another plan"]);
 
     assert_eq!(states(&out), ["waiting"; 3]);
@@ -64,9 +64,9 @@ fn tables_are_planned_run_and_collected() {
     assert_eq!(early.stderr.lines().count(), 3, "{early:#?}");
     run(args!["sweep", "collect", out, "--partial"]).expect(0);
 
-    run(args!["sweep", "run", out]).fails_with(&["--index or --all"]);
+    run(args!["sweep", "run", out]).usage_error_with(&["--index or --all"]);
     run(args!["sweep", "run", out, "--index", "3"]).fails_with(&["lines 0 to 2"]);
-    // As a task of an array does it.
+    // As a task of an array job.
     let mut task = program();
     task.args(args!["sweep", "run", "-q", out, "--json"]).env("JOB_COMPLETION_INDEX", "0");
     let done = Ended::from(task.output().unwrap()).expect(0).json();
@@ -80,13 +80,13 @@ fn tables_are_planned_run_and_collected() {
     let report = || run(args!["report", out, "--out", page, "--cases", "0", "--json"]).expect(0);
     let half = report();
     assert_eq!(half.json()["runs"], 1);
-    assert!(half.stderr.contains("not scored yet: A-points-desam-s0,"), "{half:#?}");
+    assert!(half.stderr.contains("not evaluated yet: A-points-desam-s0,"), "{half:#?}");
 
     let rest = run(args!["sweep", "run", "-q", out, "--all", "--json"]).expect(0).json();
     assert_eq!(rest["done"].as_array().unwrap().len(), 2);
     assert_eq!(rest["was_done"].as_array().unwrap().len(), 1);
     assert_eq!(states(&out), ["done"; 3]);
-    // The grid of one point was scored with the model that the grid of nine was trained for.
+    // The grid of one point was evaluated with the model of the grid of nine.
     let one = out.join("runs/A-points-desam-s0-grid1");
     assert!(one.join("evaluation_paper.json").is_file() && !one.join("model.safetensors").exists());
 
@@ -102,7 +102,7 @@ fn tables_are_planned_run_and_collected() {
     let row = all.lines().skip_while(|l| !l.starts_with("DeSAM (whole box)")).nth(1).unwrap();
     let row: Vec<&str> = row.split_whitespace().collect();
     assert_eq!(row, ["ours", &dice, "·", "·", "·", "·", "·", "·"], "{all}");
-    // Table 1's figures for A to Rest and Overall.
+    // Scores in Table 1 for A to Rest and Overall.
     assert!(all.contains("82.30") && all.contains("77.75") && all.contains("85.38"), "{all}");
     assert!(all.contains("not planned: Table 3, 9: B, C, D, E, F"), "{all}");
     let csv = run(args!["sweep", "collect", out, "--csv"]).expect(0).stdout;
@@ -114,7 +114,7 @@ fn tables_are_planned_run_and_collected() {
     assert_eq!(json["mean_over"], "sites");
 }
 
-/// Starts line `index` and returns it once its training has begun.
+/// Starts line `index` and returns once its training has started.
 #[cfg(unix)]
 fn start(out: &Path, index: &str) -> Child {
     let mut command = program();
@@ -137,17 +137,17 @@ fn signal(child: &Child, name: &str) {
 
 #[test]
 #[cfg(unix)]
-fn a_run_that_was_killed_is_seen_and_done_again() {
+fn a_killed_line_is_reported_as_interrupted_and_continued() {
     let (_folder, out) = folder();
     let more = ["--epochs", "6", "--modes", "points"];
     plan(&out, &more);
     let mut child = start(&out, "0");
-    // It holds its line while it stands still, for as long as the rest takes.
+    // Suspended, it keeps holding its line during the rest of the test.
     signal(&child, "STOP");
     assert_eq!(states(&out)[0], "running");
     let status = run(args!["sweep", "status", out]).expect(0).stdout;
     assert!(status.contains("epoch") && status.contains("/6 on "), "{status}");
-    // Nobody else does the same line; a line that wants its model waits for it.
+    // No other worker runs the same line; a line that needs its model waits.
     run(args!["sweep", "run", "-q", out, "--index", "0"]).fails_with(&["held by", "--force"]);
     let rest = run(args!["sweep", "run", "-q", out, "--all", "--json"]).expect(0).json();
     assert_eq!(rest["left_to_others"].as_array().unwrap().len(), 2, "{rest}");
@@ -160,7 +160,7 @@ fn a_run_that_was_killed_is_seen_and_done_again() {
 
     let (_other, unbroken) = folder();
     plan(&unbroken, &more);
-    // A line that comes before the one that trains its model trains it.
+    // A line that runs before the line that should train its model trains it itself.
     run(args!["sweep", "run", "-q", unbroken, "--index", "1"]).expect(0);
     run(args!["sweep", "run", "-q", unbroken, "--index", "0"]).expect(0);
     for name in ["evaluation_paper.json", "evaluation_paper.csv", "model.safetensors"] {
@@ -172,9 +172,9 @@ fn a_run_that_was_killed_is_seen_and_done_again() {
 }
 
 #[test]
-fn every_row_of_ours_can_be_made() {
+fn every_implemented_row_can_be_run() {
     let (_folder, out) = folder();
-    let base = args!["sweep", "plan", "--table", "1,2", "--cache", world().cache, "--out", out];
+    let base = args!["sweep", "plan", "--table", "1,2", "--cache", fixture().cache, "--out", out];
     let more = args!["--sources", "B", "--epochs", "1", "--sites", "A,B", "--seeds", "3"];
     run(base.into_iter().chain(more)).expect(0);
     run(args!["sweep", "run", "-q", out, "--all"]).expect(0);
@@ -195,14 +195,14 @@ fn every_row_of_ours_can_be_made() {
             "DeSAM",
         ]
     );
-    // Nobody said that A and B are the paper's: its figures and its other methods are left out.
+    // A and B were not declared to be the paper's sites: its scores and other methods are left out.
     assert!(rows(0).iter().all(|r| r["paper"].is_null()));
     let text = run(args!["sweep", "collect", out]).expect(0).stdout;
     assert!(text.contains("A to Rest") && !text.contains("Upper bound"), "{text}");
     let said = run(args!["sweep", "collect", out, "--paper-sites", "A=C,B=D"]).expect(0).stdout;
     // Table 1, DeSAM (whole box), C to Rest and D to Rest.
     assert!(said.contains("66.65") && said.contains("82.87") && said.contains("C = A"), "{said}");
-    // A's site alone was scored beside B's own.
+    // Only the site of letter A was evaluated in addition to B.
     let scores =
         std::fs::read_to_string(out.join("runs/B-box-sam-decoder-s3/evaluation_paper.json"));
     let scores: Value = serde_json::from_str(&scores.unwrap()).unwrap();
@@ -228,10 +228,10 @@ fn two_workers_share_a_plan() {
 }
 
 #[test]
-fn what_a_plan_cannot_be_made_of_is_said() {
+fn impossible_plans_are_rejected_with_the_reason() {
     let (_folder, out) = folder();
     let plan = |more: &[&str]| {
-        let base = args!["sweep", "plan", "--cache", world().cache, "--out", out];
+        let base = args!["sweep", "plan", "--cache", fixture().cache, "--out", out];
         run(base.into_iter().chain(more.iter().map(Into::into)))
     };
     plan(&["--table", "4"]).expect(2);
@@ -244,7 +244,7 @@ fn what_a_plan_cannot_be_made_of_is_said() {
     run(args!["sweep", "status", out]).fails_with(&["no plan"]);
     assert!(!out.exists());
 
-    // A failure is kept, said by status and collect, and gone when the run succeeds.
+    // A failure is recorded, shown by status and collect, and cleared when the run succeeds.
     plan(&[
         "--table",
         "1",

@@ -1,10 +1,10 @@
-//! Help that teaches, wrong usage, and errors that name what is wrong.
+//! Help texts, usage errors, and errors that name the file at fault.
 
-use crate::common::{run, world};
+use crate::common::{fixture, run};
 
 #[test]
-fn help_of_every_command_names_its_flags() {
-    // The flags that scripts rely on: a name that goes is a broken script.
+fn the_help_of_every_command_lists_its_flags() {
+    // Scripts rely on these names.
     let flags: [(&str, &[&str]); 11] = [
         ("demo", &["--out", "--seed"]),
         ("phantom", &["--out", "--cases-per-site", "--seed"]),
@@ -80,7 +80,7 @@ fn help_of_every_command_names_its_flags() {
 }
 
 #[test]
-fn choices_are_listed_in_the_help() {
+fn possible_values_are_listed_in_the_help() {
     for (command, choices) in [
         ("embed", &["f16", "f32", "labelled", "all", "paper", "official"][..]),
         ("train", &["points", "box", "seeded", "last", "pimm-only", "no-iou-head"]),
@@ -93,7 +93,7 @@ fn choices_are_listed_in_the_help() {
 }
 
 #[test]
-fn wrong_usage_ends_with_2() {
+fn usage_errors_exit_with_2() {
     for wrong in [
         &["paint"][..],
         &["train"],
@@ -124,6 +124,12 @@ fn wrong_usage_ends_with_2() {
         &["evaluate", "--cache", "c", "--run", "r", "--metrics", "dice,hd96"],
         &["compare", "a"],
         &["report", "a"],
+        &["convert", "a.pth", "b.pth"],
+        &["sweep", "run", "plan"],
+        &[
+            "predict", "--model", "m", "--input", "i", "--output", "o", "--mode", "box", "--grid",
+            "3",
+        ],
         &["report", "--out", "page.html"],
         &["compare", "a", "b", "--metric", "best"],
         &["phantom", "--out", "p", "--cases-per-site", "-3"],
@@ -134,19 +140,19 @@ fn wrong_usage_ends_with_2() {
 }
 
 #[test]
-fn no_command_at_all_teaches() {
+fn without_a_command_the_help_is_printed() {
     let ended = run::<&str>([]).expect(2);
     assert!(ended.stderr.contains("Examples:"), "{ended:?}");
 }
 
 #[test]
-fn the_version_is_the_packages() {
+fn version_prints_the_version_of_the_package() {
     let version = run(["--version"]).expect(0).stdout;
     assert_eq!(version.trim(), concat!("desam ", env!("CARGO_PKG_VERSION")));
 }
 
 #[test]
-fn what_is_missing_is_named() {
+fn missing_files_are_named() {
     let dir = tempfile::tempdir().unwrap();
     let missing = dir.path().join("not-here");
     let missing = missing.to_str().unwrap();
@@ -169,19 +175,19 @@ fn what_is_missing_is_named() {
 }
 
 #[test]
-fn an_encoder_that_is_neither_name_nor_file_is_explained() {
-    let world = world();
-    let (data, out) = (&world.data, world.dir.path().join("no-encoder"));
+fn an_unknown_encoder_is_an_error_that_lists_the_names() {
+    let fixture = fixture();
+    let (data, out) = (&fixture.data, fixture.dir.path().join("no-encoder"));
     run(args!["embed", "--data", data, "--out", out, "--encoder", "vit-x"])
         .fails_with(&["vit-x", "vit-b, vit-l, vit-h"]);
     assert!(!out.exists());
 }
 
 #[test]
-fn names_that_are_not_downloaded_offline_are_explained() {
-    // With downloads built in, HF_HUB_OFFLINE forbids them; without, the name cannot be used.
-    let world = world();
-    let (data, out) = (&world.data, world.dir.path().join("offline"));
+fn an_encoder_that_is_not_downloaded_is_an_error_offline() {
+    // With feature `hub`, HF_HUB_OFFLINE forbids the download; without it, there are no downloads.
+    let fixture = fixture();
+    let (data, out) = (&fixture.data, fixture.dir.path().join("offline"));
     let home = tempfile::tempdir().unwrap();
     let ended: crate::common::Ended = crate::common::program()
         .env("HF_HOME", home.path())
@@ -197,8 +203,8 @@ fn names_that_are_not_downloaded_offline_are_explained() {
 }
 
 #[test]
-fn wrong_files_are_refused_by_name() {
-    let world = world();
+fn files_of_the_wrong_kind_are_errors_that_name_them() {
+    let fixture = fixture();
     let dir = tempfile::tempdir().unwrap();
     let text = dir.path().join("notes.safetensors");
     std::fs::write(&text, "these are notes, not weights").unwrap();
@@ -207,12 +213,13 @@ fn wrong_files_are_refused_by_name() {
     std::fs::write(&nifti, [0x1f, 0x8b, 8, 0, 0]).unwrap();
     run(args!["info", nifti]).fails_with(&["broken.nii.gz"]);
     run(args!["info", dir.path()]).fails_with(&["cache.json", "config.json"]);
-    // A cache is no run, a run no cache, and frozen weights are no trained model.
-    run(args!["evaluate", "--cache", world.cache, "--run", world.cache]).fails_with(&["not a run"]);
-    run(args!["evaluate", "--cache", world.run, "--run", world.run])
-        .fails_with(&[world.run.to_str().unwrap()]);
-    let weights = world.cache.join("model.safetensors");
-    let input = world.data.join("A/Case00.nii.gz");
+    // A cache is not a run, a run is not a cache, and frozen weights are not a trained model.
+    run(args!["evaluate", "--cache", fixture.cache, "--run", fixture.cache])
+        .fails_with(&["not a run"]);
+    run(args!["evaluate", "--cache", fixture.run, "--run", fixture.run])
+        .fails_with(&[fixture.run.to_str().unwrap()]);
+    let weights = fixture.cache.join("model.safetensors");
+    let input = fixture.data.join("A/Case00.nii.gz");
     run(args![
         "predict",
         "--model",
@@ -226,7 +233,7 @@ fn wrong_files_are_refused_by_name() {
     run(args![
         "train",
         "--cache",
-        world.cache,
+        fixture.cache,
         "--source",
         "Z",
         "--mode",
@@ -239,18 +246,18 @@ fn wrong_files_are_refused_by_name() {
 }
 
 #[test]
-fn nothing_is_overwritten_by_its_own_mask() {
-    let world = world();
-    let input = world.data.join("A/Case00.nii.gz");
+fn a_mask_never_overwrites_its_volume() {
+    let fixture = fixture();
+    let input = fixture.data.join("A/Case00.nii.gz");
     let before = std::fs::read(&input).unwrap();
-    let folder = world.data.join("A");
-    run(args!["predict", "--model", world.run, "--input", input, "--output", input])
+    let folder = fixture.data.join("A");
+    run(args!["predict", "--model", fixture.run, "--input", input, "--output", input])
         .fails_with(&["another --output"]);
-    run(args!["predict", "--model", world.run, "--input", input, "--output", folder])
+    run(args!["predict", "--model", fixture.run, "--input", input, "--output", folder])
         .fails_with(&["another --output"]);
-    run(args!["predict", "--model", world.run, "--input", folder, "--output", folder])
+    run(args!["predict", "--model", fixture.run, "--input", folder, "--output", folder])
         .fails_with(&["another --output"]);
-    run(args!["predict", "--model", world.run, "--input", input, "--output", "mask.png"])
+    run(args!["predict", "--model", fixture.run, "--input", input, "--output", "mask.png"])
         .fails_with(&[".nii.gz"]);
     assert_eq!(std::fs::read(&input).unwrap(), before);
 }

@@ -1,17 +1,17 @@
-//! Every variant through the program: trained, scored, used, and remembered by its model.
+//! Every decoder variant: trained, evaluated, used for prediction, and recorded in the model.
 
-use crate::common::{run, world};
+use crate::common::{fixture, run};
 use desam::data::nifti::read_labels;
 use desam::decoder::Variant;
 use std::path::{Path, PathBuf};
 
-/// Two epochs on site A, and what came of them.
+/// Trains two epochs on site A; returns the summary.
 fn train(out: &Path, mode: &str, more: &[&str]) -> serde_json::Value {
-    let world = world();
+    let fixture = fixture();
     let train = args![
         "train",
         "--cache",
-        world.cache,
+        fixture.cache,
         "--source",
         "A",
         "--mode",
@@ -35,17 +35,17 @@ fn info(path: &Path) -> serde_json::Value {
 }
 
 #[test]
-fn every_variant_trains_is_scored_and_predicts() {
-    let world = world();
+fn every_variant_trains_evaluates_and_predicts() {
+    let fixture = fixture();
     let folder = tempfile::tempdir().unwrap();
-    let input = world.data.join("B/Case00.nii.gz");
+    let input = fixture.data.join("B/Case00.nii.gz");
     for (variant, mode) in Variant::ALL.into_iter().flat_map(|v| [(v, "points"), (v, "box")]) {
         let out = folder.path().join(format!("{variant}-{mode}"));
         let trained = train(&out, mode, &["--variant", variant.name()]);
         let history = trained["history"].as_array().unwrap();
         assert_eq!(history.len(), 2, "{variant}, {mode}");
         let loss = |epoch: usize| history[epoch]["train_loss"].as_f64().unwrap();
-        // A dozen steps are too few for a good model, and enough for it to learn.
+        // A dozen steps are too few for a good model, but the loss decreases.
         assert!(loss(1) < loss(0), "{variant}, {mode}: {} after {}", loss(1), loss(0));
 
         let model = out.join("model.safetensors");
@@ -58,7 +58,7 @@ fn every_variant_trains_is_scored_and_predicts() {
         let evaluate = args![
             "evaluate",
             "--cache",
-            world.cache,
+            fixture.cache,
             "--run",
             out,
             "--sites",
@@ -76,7 +76,7 @@ fn every_variant_trains_is_scored_and_predicts() {
         let dice = scores["overall_dice"].as_f64().unwrap();
         assert!((0.0..=1.0).contains(&dice), "{variant}, {mode}: {dice}");
 
-        // Both modes from the model's file alone: nothing says again what it is.
+        // Both modes from the model file alone, without a flag for the variant.
         for (prompting, flags) in [("points", &["--grid", "2"][..]), ("box", &[])] {
             let mask = folder.path().join(format!("{variant}-{mode}-{prompting}.nii.gz"));
             let predict = args![
@@ -87,14 +87,14 @@ fn every_variant_trains_is_scored_and_predicts() {
             assert!(read_labels(&mask).unwrap().data().iter().all(|v| *v <= 1));
         }
     }
-    // A map of what is not predicted is refused.
+    // An IoU map needs a predicted IoU.
     let model = folder.path().join("no-iou-head-points");
     let mask = folder.path().join("unwritten.nii.gz");
     let predict =
         args!["predict", "--model", model, "--input", input, "--output", mask, "--save-iou-map"];
     run(predict).fails_with(&["no-iou-head predicts no IoU"]);
     assert!(!mask.exists());
-    // Whatever PIMM alone is prompted with, its mask is one.
+    // The mask of PIMM alone does not depend on the prompt.
     let masks = ["points", "box"].map(|prompting| {
         let mask = folder.path().join(format!("pimm-only-box-{prompting}.nii.gz"));
         read_labels(&mask).unwrap().data().to_vec()
@@ -103,7 +103,7 @@ fn every_variant_trains_is_scored_and_predicts() {
 }
 
 #[test]
-fn the_other_choices_reach_the_run_and_its_model() {
+fn decoder_and_loss_flags_are_recorded_in_run_and_model() {
     let folder = tempfile::tempdir().unwrap();
     let [deep, mask] = ["deep", "mask"].map(|n| folder.path().join(n));
     let flags = [
@@ -133,15 +133,15 @@ fn the_other_choices_reach_the_run_and_its_model() {
     let model = info(&deep.join("model.safetensors"));
     assert_eq!(model["record"]["squeeze"], "before_norm");
 
-    // In box mode the drawn mask can teach the IoU, with the preset's measure and weight.
+    // In box mode the IoU of the decoded mask can be the target, with the preset's loss and weight.
     train(&mask, "box", &["--iou-target", "mask", "--variant", "sam-decoder"]);
     let iou = &info(&mask)["config"]["train"]["loss"]["iou"];
     assert_eq!((&iou["kind"], iou["weight"].as_f64()), (&"mse".into(), Some(10.0)));
 }
 
 #[test]
-fn choices_that_do_not_fit_are_refused_before_anything_is_written() {
-    let world = world();
+fn incompatible_flags_are_usage_errors() {
+    let fixture = fixture();
     let folder = tempfile::tempdir().unwrap();
     let out: PathBuf = folder.path().join("run");
     for (mode, flags, words) in [
@@ -155,23 +155,23 @@ fn choices_that_do_not_fit_are_refused_before_anything_is_written() {
         ("box", &["--dice-weight", "0", "--bce-weight", "0"], "above 0"),
     ] {
         let train =
-            args!["train", "--cache", world.cache, "--source", "A", "--mode", mode, "--out", out];
-        run(train.into_iter().chain(flags.iter().map(Into::into))).fails_with(&[words]);
+            args!["train", "--cache", fixture.cache, "--source", "A", "--mode", mode, "--out", out];
+        run(train.into_iter().chain(flags.iter().map(Into::into))).usage_error_with(&[words]);
         assert!(!out.exists(), "{flags:?}");
     }
 }
 
 #[test]
-fn a_sam_decoder_starts_from_a_desam_and_a_desam_from_a_sam_decoder() {
-    let world = world();
+fn a_sam_decoder_can_be_initialised_from_desam_and_vice_versa() {
+    let fixture = fixture();
     let folder = tempfile::tempdir().unwrap();
     let [sam, desam] = ["sam", "desam"].map(|n| folder.path().join(n));
     let model = |run: &Path| run.join("model.safetensors").to_str().unwrap().to_owned();
-    train(&sam, "box", &["--variant", "sam-decoder", "--init", &model(&world.run)]);
+    train(&sam, "box", &["--variant", "sam-decoder", "--init", &model(&fixture.run)]);
     let drawn = |run: &Path| info(run)["manifest"]["initialised_parameters"].as_u64().unwrap();
     assert_eq!(drawn(&sam), 0);
     train(&desam, "box", &["--init", &model(&sam)]);
-    // All of PIMM is drawn, and nothing else.
+    // All of PIMM is initialised at random, and nothing else.
     let pimm = info(&desam.join("model.safetensors"))["summary"]["pimm"]["tensors"].as_u64();
     assert_eq!(Some(drawn(&desam)), pimm);
 }

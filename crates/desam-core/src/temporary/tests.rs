@@ -12,7 +12,7 @@ fn names(dir: &Path) -> Vec<String> {
 }
 
 #[test]
-fn what_nobody_writes_is_removed_and_all_else_stays() {
+fn abandoned_files_are_removed_and_all_others_stay() {
     let dir = tempfile::tempdir().unwrap();
     let at = |name: &str| dir.path().join(name);
     let alive = create_in(dir.path()).unwrap();
@@ -105,7 +105,7 @@ fn clean_ups_never_take_a_file_from_its_writer() {
         done.store(true, Ordering::SeqCst);
     });
     let left = remove_leftovers(dir.path()).unwrap();
-    // And now and then a file that its writer had not locked yet, and made anew.
+    // And now and then a file that its writer had not locked yet, and created again.
     assert!(cleaned.load(Ordering::SeqCst) + left >= 900);
     assert_eq!(names(dir.path()).len(), 900);
 }

@@ -1,15 +1,15 @@
-//! How much is changed.
+//! Configuration of image augmentation.
 
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
 
-/// Ranges that changes of a slice are drawn from; zero leaves a thing as it is.
+/// Ranges of the random augmentation of a slice; zero disables a change.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ImageAugment {
-    /// Chance that left and right change places.
+    /// Probability of a left-right flip.
     pub flip_columns: f64,
-    /// Chance that top and bottom change places.
+    /// Probability of a top-bottom flip.
     pub flip_rows: f64,
     /// Largest rotation either way, in degrees.
     pub rotation_deg: f64,
@@ -28,7 +28,7 @@ pub struct ImageAugment {
 }
 
 impl ImageAugment {
-    /// Nothing is changed.
+    /// No augmentation.
     pub fn none() -> Self {
         Self {
             flip_columns: 0.0,
@@ -42,8 +42,8 @@ impl ImageAugment {
         }
     }
 
-    /// The usual changes of axial MR, ours: the paper names none. A patient is never turned upside
-    /// down.
+    /// Usual augmentation of axial MR, chosen for this project: the paper names none. A patient is
+    /// never flipped upside down.
     pub fn regular() -> Self {
         Self {
             flip_columns: 0.5,
@@ -57,7 +57,7 @@ impl ImageAugment {
         }
     }
 
-    /// Whether the settings make sense.
+    /// Validates the settings.
     ///
     /// # Errors
     /// [`Error::AugmentConfig`] naming the field that does not.

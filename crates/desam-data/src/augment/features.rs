@@ -1,4 +1,4 @@
-//! Random changes of a slice's features, which cost next to nothing.
+//! Feature-space data augmentation, which costs next to nothing.
 
 use crate::noise::gaussian_pair;
 use crate::{Error, Result};
@@ -7,15 +7,14 @@ use desam_core::{BinaryMask, ImageFeatures};
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 
-/// Ranges that changes of features are drawn from; zero leaves a thing as it is.
-///
-/// The encoder is no stranger to left and right: mirrored features are not quite the features of a
-/// mirrored image. What a scanner changes in all of an image shows in its features as another mean
-/// and deviation of each channel, more or less; that is what `style` plays with.
+/// Ranges of the random augmentation of features; zero disables a change.
+/// The encoder distinguishes left and right: mirrored features are not quite the features of a mirrored
+/// image. What a scanner changes in all of an image shows in its features as another mean and deviation
+/// of each channel, more or less; `style` varies these.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FeatureAugment {
-    /// Chance that left and right change places, in all maps and in the mask.
+    /// Probability of a left-right flip of all maps and of the mask.
     pub flip_columns: f64,
     /// Each channel's deviation is multiplied by the exponential of a normal deviate times this, and
     /// its mean shifted by another one times this and its deviation.
@@ -25,17 +24,18 @@ pub struct FeatureAugment {
 }
 
 impl FeatureAugment {
-    /// Nothing is changed.
+    /// No augmentation.
     pub fn none() -> Self {
         Self { flip_columns: 0.0, style: 0.0, noise: 0.0 }
     }
 
-    /// Moderate changes of ours: neither the paper nor the official program names any.
+    /// Moderate augmentation, chosen for this project: neither the paper nor the official program names
+    /// any.
     pub fn regular() -> Self {
         Self { flip_columns: 0.5, style: 0.1, noise: 0.1 }
     }
 
-    /// Whether the settings make sense.
+    /// Validates the settings.
     ///
     /// # Errors
     /// [`Error::AugmentConfig`] naming the field that does not.

@@ -1,4 +1,4 @@
-//! Where a slice's pixels come from.
+//! Spatial augmentation: random affine maps.
 
 use super::ImageAugment;
 use crate::preprocess::SliceImage;
@@ -8,13 +8,13 @@ use rand::Rng;
 /// An affine map from places in the changed slice to places in the given one, both from −1 to 1
 /// along each side, so that images and masks of any side move alike.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Placement {
+pub(super) struct RandomAffine {
     /// Of (column, row).
     matrix: [[f64; 2]; 2],
     shift: [f64; 2],
 }
 
-impl Placement {
+impl RandomAffine {
     /// Every number is drawn whether it is used or not, so that a change of one setting leaves the
     /// other draws alone.
     pub(super) fn draw(config: &ImageAugment, rng: &mut impl Rng) -> Self {
@@ -72,14 +72,14 @@ fn bilinear(pixels: &[u8], side: usize, place: [f64; 2]) -> f64 {
     });
     let value = |row: f64, column: f64| {
         let inside = |v: f64| v >= 0.0 && v < side as f64;
-        match inside(row) && inside(column) {
-            true => f64::from(pixels[row as usize * side + column as usize]),
-            false => 0.0,
+        if inside(row) && inside(column) {
+            f64::from(pixels[row as usize * side + column as usize])
+        } else {
+            0.0
         }
     };
-    let line = |row: f64| match wx > 0.0 {
-        true => (1.0 - wx) * value(row, x) + wx * value(row, x + 1.0),
-        false => value(row, x),
+    let line = |row: f64| {
+        if wx > 0.0 { (1.0 - wx) * value(row, x) + wx * value(row, x + 1.0) } else { value(row, x) }
     };
     if wy > 0.0 { (1.0 - wy) * line(y) + wy * line(y + 1.0) } else { line(y) }
 }

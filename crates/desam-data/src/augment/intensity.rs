@@ -1,4 +1,4 @@
-//! How bright a slice's pixels are.
+//! Intensity augmentation: gamma, bias field, noise.
 
 use super::ImageAugment;
 use crate::noise::gaussian_pair;

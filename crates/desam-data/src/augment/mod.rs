@@ -1,5 +1,5 @@
-//! Random changes of a training slice: of the image and its mask together where they move things,
-//! of the image alone where they change its intensities.
+//! Data augmentation of training slices: spatial changes of image and mask together, intensity changes
+//! of the image alone.
 //!
 //! [`ImageAugment`] changes what the encoder sees, so the features cannot come from a cache: what the
 //! paper leaves as a further improvement ("loading the image encoder to apply regular image
@@ -18,17 +18,17 @@ pub use features::FeatureAugment;
 use crate::Result;
 use crate::preprocess::SliceImage;
 use desam_core::BinaryMask;
-use geometry::Placement;
+use geometry::RandomAffine;
 use intensity::Tone;
 use rand::Rng;
 
-/// Placements that are drawn until one leaves some foreground of a mask that has some; after that the
-/// slice keeps its place.
+/// Attempts at a spatial change that leaves some foreground of a mask that has some; after that the
+/// slice is not moved.
 const TRIES: usize = 8;
 
 impl ImageAugment {
-    /// One slice changed at random: `image` square, `mask` square of the same field of view. The
-    /// same `rng` gives the same bits. A mask with foreground keeps some.
+    /// Augments one slice: `image` square, `mask` square of the same field of view. The same `rng`
+    /// gives the same bits. A mask with foreground keeps some.
     ///
     /// # Errors
     /// When a setting makes no sense.
@@ -40,7 +40,7 @@ impl ImageAugment {
     ) -> Result<(SliceImage, BinaryMask)> {
         self.validate()?;
         let placed = (0..TRIES).find_map(|_| {
-            let placement = Placement::draw(self, rng);
+            let placement = RandomAffine::draw(self, rng);
             let moved = placement.mask(mask);
             (mask.is_empty() || !moved.is_empty()).then_some((placement, moved))
         });

@@ -1,17 +1,17 @@
-//! Which files of an open cache have been compared with their checksums.
+//! Checksum verification of cache files, once per file.
 
 use super::{Entry, FeatureDtype, TensorSpec};
 use crate::Result;
 use half::f16;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// One flag for each file. A file is read whole and compared when it is first used; what is read again,
-/// as in every epoch of a training, is not compared again. Threads that meet a file at the same time
-/// may both compare it.
+/// One flag for each file. A file is read whole and verified when it is first used; reading it again,
+/// as in every epoch of training, does not verify it again. Threads that use a file at the same time
+/// may both verify it.
 #[derive(Debug)]
-pub(super) struct Checked(Vec<AtomicBool>);
+pub(super) struct VerifiedFiles(Vec<AtomicBool>);
 
-impl Checked {
+impl VerifiedFiles {
     pub(super) fn new(files: usize) -> Self {
         Self((0..files).map(|_| AtomicBool::new(false)).collect())
     }
@@ -30,7 +30,7 @@ impl Checked {
     }
 }
 
-/// A stored number that is NaN or infinite.
+/// A non-finite stored value.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct NotFinite {
     pub(crate) tensor: String,
@@ -38,7 +38,7 @@ pub(crate) struct NotFinite {
     pub(crate) value: f32,
 }
 
-/// The first number of a slice's features that is not finite.
+/// The first non-finite value of a slice's features.
 pub(crate) fn not_finite(
     entry: &Entry,
     tensors: &[TensorSpec],
@@ -52,7 +52,7 @@ pub(crate) fn not_finite(
     Ok(None)
 }
 
-/// Numbers that are looked at together; a loop of this length without a branch is vectorised.
+/// Values checked together; a loop of this length without a branch is vectorised.
 const BLOCK: usize = 4096;
 
 fn first_not_finite(bytes: &[u8], dtype: FeatureDtype) -> Option<(usize, f32)> {
@@ -111,7 +111,7 @@ mod tests {
                 }
             }
         }
-        // IEEE 754: the largest finite numbers, and subnormal ones, are no trouble.
+        // IEEE 754: the largest finite and the subnormal numbers are finite.
         let ends = [f32::MAX, f32::MIN, f32::from_bits(1), -0.0];
         let bytes: Vec<u8> = ends.iter().flat_map(|v| v.to_le_bytes()).collect();
         assert_eq!(first_not_finite(&bytes, FeatureDtype::F32), None);
@@ -122,7 +122,7 @@ mod tests {
 
     #[test]
     fn a_file_that_passed_is_not_checked_again_and_one_that_failed_is() {
-        let checked = Checked::new(2);
+        let checked = VerifiedFiles::new(2);
         let never = || -> Result<()> { panic!("checked twice") };
         checked.once(0, || Ok(())).unwrap();
         checked.once(0, never).unwrap();

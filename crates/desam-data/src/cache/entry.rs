@@ -12,10 +12,10 @@ use std::io::Write;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-/// The one metadata field of our files. One field, since the order of several is not fixed.
+/// The only metadata field of cache files. One field, since the order of several is not fixed.
 const FIELD: &str = "desam";
 
-/// What a file was made from.
+/// The provenance of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Seal {
     /// The cache's key.
@@ -64,7 +64,7 @@ pub(crate) struct Entry {
 }
 
 impl Entry {
-    /// Writes `tensors` to `path` in one step.
+    /// Writes `tensors` to `path` atomically.
     pub(crate) fn write(path: &Path, seal: &Seal, tensors: &[(TensorSpec, Vec<u8>)]) -> Result<()> {
         super::names::make_parent(path)?;
         let corrupt = |problem: String| Error::CacheEntryCorrupt { path: path.into(), problem };
@@ -193,15 +193,15 @@ impl Entry {
 /// Maps a file that lies in a cache.
 fn map_file(path: &Path) -> Result<Mmap> {
     let file = open_regular(path).map_err(Error::io("read", path))?;
-    // SAFETY: the map is read-only, and files of a cache are never changed in place: they are
-    // written beside and renamed, which leaves an open map on the old content. Whoever else cuts
-    // a file short while it is being read ends the program with a bus error, as with any map.
+    // SAFETY: the map is read-only, and cache files are never changed in place: they are replaced by
+    // rename, which leaves an open map on the old content. Another program that truncates a file while
+    // it is being read causes a bus error, as with any memory map.
     #[allow(unsafe_code)]
     let map = unsafe { Mmap::map(&file) };
     map.map_err(Error::io("map", path))
 }
 
-/// Why a safetensors header was refused.
+/// Why a safetensors header was rejected.
 enum BadHeader {
     /// The header is whole, but the file does not end where it says.
     Length {

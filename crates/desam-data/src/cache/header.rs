@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use std::io::Write;
 use std::path::PathBuf;
 
-/// Slices a volume may have; beyond that a header is taken for broken.
+/// Most slices of a volume; a header with more is taken for broken.
 const MOST_SLICES: usize = 1 << 20;
 
 /// One case of a cache.
@@ -63,7 +63,7 @@ struct AnyHeader {
     format: u32,
 }
 
-/// Hash of what the images and masks of a case were made from.
+/// Hash of what the images and masks of a case were computed from.
 pub(crate) fn case_source(image_blake3: &str, label_blake3: Option<&str>) -> String {
     let mut hasher = blake3::Hasher::new_derive_key("desam cached case v1");
     hasher.update(image_blake3.as_bytes());
@@ -72,7 +72,7 @@ pub(crate) fn case_source(image_blake3: &str, label_blake3: Option<&str>) -> Str
     hasher.finalize().to_hex().to_string()
 }
 
-/// Hash of what a slice's features were made from. The labels are no part of it: correcting them
+/// Hash of what a slice's features were computed from. The labels are not part of it: correcting them
 /// must not cost hours of encoding.
 pub(crate) fn slice_source(image_blake3: &str, z: usize) -> String {
     let mut hasher = blake3::Hasher::new_derive_key("desam cached slice v1");
@@ -106,7 +106,7 @@ impl CacheHeader {
         Ok(Some(header))
     }
 
-    /// Whether names and numbers can be believed, and the key is that of the recipe.
+    /// Checks names and numbers, and that the key is that of the recipe.
     pub(crate) fn check(&self) -> Result<(), String> {
         self.recipe.validate().map_err(|e| e.to_string())?;
         self.check_cases()?;
@@ -125,7 +125,7 @@ impl CacheHeader {
         Ok(write_atomic(&path, |w| w.write_all(&text))?)
     }
 
-    /// Names and numbers from a file become paths and sizes: none may surprise.
+    /// Names and numbers from a file become paths and sizes, so they are validated.
     fn check_cases(&self) -> Result<(), String> {
         for case in &self.cases {
             let name = format!("case {:?}/{:?}", case.site, case.id);

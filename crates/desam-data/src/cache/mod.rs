@@ -1,4 +1,4 @@
-//! Frozen features, computed once and read through memory maps.
+//! Feature cache: outputs of the frozen encoder, computed once and read through memory maps.
 //!
 //! The image encoder never changes while the decoder trains, so what it says about a slice is
 //! computed once. A cache is a folder:
@@ -18,10 +18,10 @@
 mod checked;
 mod entry;
 mod header;
-mod kept;
-mod live;
 mod names;
+mod on_the_fly;
 mod pages;
+mod preloaded;
 mod recipe;
 mod slices;
 mod store;
@@ -29,8 +29,8 @@ mod store;
 pub use desam_volume::human_bytes;
 pub use desam_volume::volumes::hash_file;
 pub use header::{CacheCase, CacheHeader};
-pub use kept::KeptSlices;
-pub use live::LiveSlices;
+pub use on_the_fly::OnTheFlySlices;
+pub use preloaded::PreloadedSlices;
 pub use recipe::{CacheRecipe, EncoderRecord, FORMAT_VERSION, FeatureDtype, SlicePolicy};
 pub use slices::{CachedSlice, CachedSlices};
 pub use store::{FeatureCache, SliceRef};

@@ -1,4 +1,4 @@
-//! Where things lie in a cache, and what may be a name there.
+//! Paths within a cache, and valid names of sites and cases.
 
 use crate::{Error, Result};
 use std::path::{Path, PathBuf};
@@ -61,7 +61,7 @@ impl CachePaths {
         self.dir.join("cache.json")
     }
 
-    /// Where the parts of a run leave their notes until all are done.
+    /// The folder in which parts of a run leave their notes until all are done.
     pub(crate) fn parts(&self) -> PathBuf {
         self.dir.join("parts")
     }

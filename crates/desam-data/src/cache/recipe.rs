@@ -1,4 +1,4 @@
-//! What determines the numbers in a cache, and the key made from it.
+//! The recipe of a cache: everything that determines its values, and the key derived from it.
 
 use crate::preprocess::PreprocessConfig;
 use crate::{Error, Result};
@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
 
-/// Version of the files' layout and of the preprocessing code behind them. A change that makes
-/// other numbers from the same configuration must raise it: it is part of every key.
+/// Version of the file layout and of the preprocessing code. A change that gives other values for the
+/// same configuration must raise it: it is part of every key.
 pub const FORMAT_VERSION: u32 = 1;
 
 /// Type that features are stored in.
@@ -20,7 +20,7 @@ pub enum FeatureDtype {
     /// Half the size; a relative rounding of at most 2⁻¹¹.
     #[default]
     F16,
-    /// Exactly what the encoder gave.
+    /// Exactly the encoder's output.
     F32,
 }
 
@@ -62,7 +62,7 @@ impl FromStr for FeatureDtype {
     }
 }
 
-/// Which processed slices get features.
+/// Which processed slices are encoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SlicePolicy {
@@ -104,11 +104,11 @@ impl FromStr for SlicePolicy {
     }
 }
 
-/// Which encoder made the features.
+/// The encoder that computed the features.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EncoderRecord {
-    /// Its name, for people; not part of the key.
+    /// Its display name; not part of the key.
     pub name: String,
     /// BLAKE3 of its weights, in hexadecimal; part of the key.
     pub weights_blake3: String,
@@ -131,7 +131,7 @@ impl EncoderRecord {
 pub struct CacheRecipe {
     /// The encoder.
     pub encoder: EncoderRecord,
-    /// What the encoder takes and gives.
+    /// Input and output sizes of the encoder.
     pub spec: EncoderSpec,
     /// How volumes become slices.
     pub preprocess: PreprocessConfig,
@@ -196,7 +196,7 @@ impl CacheRecipe {
         slices as u64 * self.spec.feature_elements() as u64 * self.dtype.bytes() as u64
     }
 
-    /// Whether this describes a cache that can exist.
+    /// Validates the recipe.
     ///
     /// # Errors
     /// When the encoder's spec has a side or a channel count of zero or out of any reason, a side
@@ -210,7 +210,7 @@ impl CacheRecipe {
         self.preprocess.validate()
     }
 
-    /// What differs between two recipes, in words, for who meets a cache made by another one.
+    /// Differences between two recipes, in words, for an error about a cache of another recipe.
     pub(crate) fn differences(&self, other: &Self) -> Vec<String> {
         let mut out = Vec::new();
         let mut compare = |what: &str, ours: String, theirs: String| {
@@ -238,7 +238,7 @@ impl CacheRecipe {
         out
     }
 
-    /// What processes that fill one cache together must have in common.
+    /// What processes that fill one cache together must agree on.
     pub(crate) fn agreement(&self) -> crate::lock::Agreement {
         let file = self.encoder.file_blake3.as_deref().unwrap_or("none");
         crate::lock::Agreement::new()
@@ -251,7 +251,7 @@ impl CacheRecipe {
             .with("precision", self.precision.to_string())
     }
 
-    /// The tensors of one slice's features, in the order they are handed out.
+    /// The tensors of one slice's features, in their order.
     pub(crate) fn feature_tensors(&self) -> Vec<super::TensorSpec> {
         let grid = self.spec.grid();
         let tensor = |name: String, channels: usize| super::TensorSpec {

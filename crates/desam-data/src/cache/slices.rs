@@ -1,4 +1,4 @@
-//! Cached slices as a data set to train on.
+//! Dataset of cached slices for training.
 
 use super::{FeatureCache, SliceRef};
 use crate::augment::FeatureAugment;
@@ -21,7 +21,7 @@ pub struct CachedSlice {
     pub z: usize,
 }
 
-/// The labelled slices of some cases. An item is read from the disk when it is asked for.
+/// The labelled slices of some cases. An item is read from the disk at every access.
 #[derive(Debug, Clone)]
 pub struct CachedSlices {
     cache: Arc<FeatureCache>,
@@ -50,15 +50,15 @@ impl CachedSlices {
         Ok(Self { cache, slices, device: device.clone(), augment, as_stored: false })
     }
 
-    /// The same in the type that features are stored in: half of what there is to move, where they
-    /// are f16, and the same numbers. Those that are changed at random come in f32.
+    /// Items in the type that features are stored in: for f16 half the bytes to move, and the same
+    /// values. Augmented features come in f32.
     #[must_use]
     pub fn as_stored(mut self) -> Self {
         self.as_stored = true;
         self
     }
 
-    /// The same, features being changed at random where training draws them.
+    /// Adds random augmentation of the features drawn for training.
     ///
     /// # Errors
     /// When a setting makes no sense.
@@ -68,7 +68,7 @@ impl CachedSlices {
         Ok(self)
     }
 
-    /// Which slices these are.
+    /// References to these slices.
     pub fn slices(&self) -> &[SliceRef] {
         &self.slices
     }
@@ -86,9 +86,10 @@ impl Dataset for CachedSlices {
             desam_core::Error::external(Error::SliceIndex { index, len: self.slices.len() })
         })?;
         let read = || -> Result<CachedSlice> {
-            let features = match self.as_stored {
-                true => self.cache.stored_features(slice, &self.device)?,
-                false => self.cache.features(slice, &self.device)?,
+            let features = if self.as_stored {
+                self.cache.stored_features(slice, &self.device)?
+            } else {
+                self.cache.features(slice, &self.device)?
             };
             Ok(CachedSlice {
                 features,

@@ -1,6 +1,6 @@
-//! Reading a cache.
+//! Reader of a feature cache.
 
-use super::checked::{Checked, not_finite};
+use super::checked::{VerifiedFiles, not_finite};
 use super::{CacheCase, CacheHeader, CachePaths, CasePages, Entry, FeatureDtype, TensorSpec};
 use crate::preprocess::SliceImage;
 use crate::{Error, Result};
@@ -30,8 +30,8 @@ pub struct FeatureCache {
     header: CacheHeader,
     features: Vec<TensorSpec>,
     slices: Vec<SliceRef>,
-    /// Of the cases' files, then of the slices'. Shared by clones.
-    checked: Arc<Checked>,
+    /// Verified files: of the cases, then of the slices. Shared by clones.
+    checked: Arc<VerifiedFiles>,
 }
 
 impl FeatureCache {
@@ -58,7 +58,7 @@ impl FeatureCache {
             })
         });
         let slices: Vec<SliceRef> = slices.collect();
-        let checked = Arc::new(Checked::new(header.cases.len() + slices.len()));
+        let checked = Arc::new(VerifiedFiles::new(header.cases.len() + slices.len()));
         let cache = Self { paths, header, features, slices, checked };
         cache.check_complete()?;
         for case in 0..cache.header.cases.len() {
@@ -75,7 +75,7 @@ impl FeatureCache {
         self.paths.dir()
     }
 
-    /// What it holds and how it was made.
+    /// Its header: contents and recipe.
     pub fn header(&self) -> &CacheHeader {
         &self.header
     }
@@ -142,7 +142,7 @@ impl FeatureCache {
         self.read(slice, |bytes, shape| Tensor::from_vec(widen(bytes, dtype), shape, device))
     }
 
-    /// The same in the type that they are stored in.
+    /// The features of one slice in the type that they are stored in.
     ///
     /// # Errors
     /// As [`FeatureCache::features`].
@@ -198,7 +198,7 @@ impl FeatureCache {
         (0..pages.slices()).map(|z| pages.mask(z)?.ok_or_else(|| no_label(record))).collect()
     }
 
-    /// Reads every number of the cache and compares the checksums.
+    /// Verifies every file of the cache against its checksum.
     ///
     /// # Errors
     /// [`Error::CacheDamaged`] with every file that is not right.
@@ -315,7 +315,7 @@ impl FeatureCache {
         Entry::open(&path, &self.header.slice_seal(record, slice.z))?.expect(&self.features)
     }
 
-    /// Refuses a cache whose run was interrupted, before single files are complained about.
+    /// Rejects a cache whose run was interrupted, before errors about single files.
     fn check_complete(&self) -> Result<()> {
         let there = |slice: &SliceRef| {
             let case = self.header.cases.get(slice.case);
@@ -342,7 +342,7 @@ fn widen(bytes: &[u8], dtype: FeatureDtype) -> Vec<f32> {
             bytes.as_chunks().0.iter().map(|&chunk| f32::from_le_bytes(chunk)).collect()
         }
         FeatureDtype::F16 => {
-            // By pieces that stay in the nearest cache; the conversion itself is vectorised.
+            // In chunks that stay in the L1 cache; the conversion itself is vectorised.
             let mut out = vec![0.0; bytes.len() / 2];
             let mut piece = [f16::ZERO; 4096];
             for (values, raw) in out.chunks_mut(piece.len()).zip(bytes.chunks(2 * piece.len())) {

@@ -1,7 +1,7 @@
-//! From the notes of parts to one cache.
+//! Assembling one cache from the notes of its parts.
 
 use super::part::Part;
-use super::run::Run;
+use super::run::EmbedRun;
 use crate::cache::{CacheCase, CacheHeader, CachePaths, FeatureCache};
 use crate::{Error, Result};
 use desam_core::files::read_regular;
@@ -19,7 +19,7 @@ struct Note {
 }
 
 /// Removes a part's note, which may tell of files as they were.
-pub(super) fn forget(run: &Run<'_>, part: Part) -> Result<()> {
+pub(super) fn forget(run: &EmbedRun<'_>, part: Part) -> Result<()> {
     let path = run.paths().part(part.index(), part.of());
     match std::fs::remove_file(&path) {
         Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(Error::io("remove", &path)(e)),
@@ -27,8 +27,8 @@ pub(super) fn forget(run: &Run<'_>, part: Part) -> Result<()> {
     }
 }
 
-/// Refuses a part whose result would not fit those that are done: found before its work, not after it.
-pub(super) fn check_others(run: &Run<'_>, part: Part) -> Result<()> {
+/// Rejects a part whose result would not fit those that are done, before its work instead of after it.
+pub(super) fn check_others(run: &EmbedRun<'_>, part: Part) -> Result<()> {
     let ours = run.header(Vec::new());
     for index in 0..part.of() {
         if let Some(note) = read(run.paths(), Part::new(index, part.of())?)? {
@@ -39,7 +39,7 @@ pub(super) fn check_others(run: &Run<'_>, part: Part) -> Result<()> {
 }
 
 /// Refuses a note of another recipe.
-fn check_note(run: &Run<'_>, ours: &CacheHeader, note: &Note) -> Result<()> {
+fn check_note(run: &EmbedRun<'_>, ours: &CacheHeader, note: &Note) -> Result<()> {
     if note.header.key == ours.key {
         return Ok(());
     }
@@ -50,23 +50,23 @@ fn check_note(run: &Run<'_>, ours: &CacheHeader, note: &Note) -> Result<()> {
 
 /// Notes that a part is done, and makes the cache whole if it is the last. Returns the parts that
 /// are still to come.
-pub(super) fn hand_in(run: &Run<'_>, part: Part, header: &CacheHeader) -> Result<Vec<usize>> {
+pub(super) fn hand_in(run: &EmbedRun<'_>, part: Part, header: &CacheHeader) -> Result<Vec<usize>> {
     write(run.paths(), &Note { part, header: header.clone() })?;
     match collect(run, part.of())? {
-        Found::All(notes) => assemble(run, notes).map(|()| Vec::new()),
+        FoundNotes::All(notes) => assemble(run, notes).map(|()| Vec::new()),
         // Another part was the last and has cleared the notes away meanwhile, or this is a part of a
         // cache that has long been whole. Its note stays, for the others may be run again as well.
-        Found::Missing(_) if is_whole(run, &header.cases)? => Ok(Vec::new()),
-        Found::Missing(missing) => Ok(missing),
+        FoundNotes::MissingSlice(_) if is_whole(run, &header.cases)? => Ok(Vec::new()),
+        FoundNotes::MissingSlice(missing) => Ok(missing),
     }
 }
 
 /// Makes the cache whole, where it is not yet; where it is, notes of parts that were run again go.
-pub(super) fn finish(run: &Run<'_>, of: usize) -> Result<()> {
+pub(super) fn finish(run: &EmbedRun<'_>, of: usize) -> Result<()> {
     let all = Part::new(0, of)?.of();
     match collect(run, all)? {
-        Found::All(notes) => assemble(run, notes),
-        Found::Missing(missing) => {
+        FoundNotes::All(notes) => assemble(run, notes),
+        FoundNotes::MissingSlice(missing) => {
             let dir = run.options().dir.clone();
             if !is_whole(run, &[])? {
                 return Err(Error::PartsMissing { dir, missing, of });
@@ -80,7 +80,7 @@ pub(super) fn finish(run: &Run<'_>, of: usize) -> Result<()> {
 
 /// Whether there is a cache of all cases in their order, with every file, that tells of `mine` what
 /// is so now.
-fn is_whole(run: &Run<'_>, mine: &[CacheCase]) -> Result<bool> {
+fn is_whole(run: &EmbedRun<'_>, mine: &[CacheCase]) -> Result<bool> {
     let Some(header) = CacheHeader::read(run.paths())? else { return Ok(false) };
     let names = header.cases.iter().map(|c| (&c.site, &c.id));
     let asked = run.options().cases.iter().map(|c| (&c.site, &c.id));
@@ -88,13 +88,13 @@ fn is_whole(run: &Run<'_>, mine: &[CacheCase]) -> Result<bool> {
     Ok(told && FeatureCache::open(run.options().dir.as_path()).is_ok())
 }
 
-enum Found {
+enum FoundNotes {
     All(Vec<Note>),
-    Missing(Vec<usize>),
+    MissingSlice(Vec<usize>),
 }
 
 /// The notes of all parts, or the parts without one.
-fn collect(run: &Run<'_>, of: usize) -> Result<Found> {
+fn collect(run: &EmbedRun<'_>, of: usize) -> Result<FoundNotes> {
     let (mut notes, mut missing) = (Vec::new(), Vec::new());
     for index in 0..of {
         match read(run.paths(), Part::new(index, of)?)? {
@@ -102,12 +102,12 @@ fn collect(run: &Run<'_>, of: usize) -> Result<Found> {
             None => missing.push(index),
         }
     }
-    Ok(if missing.is_empty() { Found::All(notes) } else { Found::Missing(missing) })
+    Ok(if missing.is_empty() { FoundNotes::All(notes) } else { FoundNotes::MissingSlice(missing) })
 }
 
 /// Writes the header of all cases in their order, looks at every file it tells of, and removes the
 /// notes.
-fn assemble(run: &Run<'_>, notes: Vec<Note>) -> Result<()> {
+fn assemble(run: &EmbedRun<'_>, notes: Vec<Note>) -> Result<()> {
     let dir = &run.options().dir;
     let of = notes.len();
     let mut told = std::collections::HashMap::new();
@@ -133,7 +133,7 @@ fn assemble(run: &Run<'_>, notes: Vec<Note>) -> Result<()> {
 
 /// Removes the notes. Whoever else is the last as well may have done so already, or have left
 /// something here.
-fn clear(run: &Run<'_>, of: usize) {
+fn clear(run: &EmbedRun<'_>, of: usize) {
     for index in 0..of {
         std::fs::remove_file(run.paths().part(index, of)).ok();
     }

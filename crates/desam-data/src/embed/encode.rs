@@ -1,19 +1,18 @@
-//! A case's slices through the encoder.
+//! Encoding the slices of a case.
 //!
-//! On a CPU one after the other. With a batch, and wherever the encoder is on a GPU, three things go on
-//! at once: the slices of the next batch are enlarged, one batch is encoded and fetched, the files of the
-//! one before are written. Each hands over to the next in person, so three batches are in memory.
+//! On a CPU one after the other. With a batch, and wherever the encoder is on a GPU, three stages run at
+//! once ([`three_stage`]): the slices of the next batch are enlarged, one batch is encoded and fetched,
+//! the files of the one before are written. At most three batches are in memory.
 
-use super::run::Run;
+use super::run::EmbedRun;
 use super::stored;
+use crate::Result;
 use crate::cache::{CacheCase, CacheHeader, Entry, Seal, TensorSpec, not_finite};
 use crate::preprocess::{PreparedVolume, normalised};
-use crate::{Error, Result};
 use candle_core::Tensor;
+use desam_core::pipeline::three_stage;
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::thread;
 
 /// What was done for a case.
 #[derive(Debug, Clone, Copy, Default)]
@@ -24,24 +23,24 @@ pub(super) struct CaseDone {
     pub(super) reused: usize,
 }
 
-/// A slice that is to be made.
+/// A slice whose features are to be computed.
 #[derive(Debug)]
-struct Missing {
+struct MissingSlice {
     z: usize,
     path: PathBuf,
     seal: Seal,
 }
 
-/// Slices on their way, `T` being what there is of them.
+/// Some slices and what has been made of them: their pixels, then their features.
 struct Batch<'a, T> {
-    slices: &'a [Missing],
-    made: Result<T>,
+    slices: &'a [MissingSlice],
+    made: T,
 }
 
 /// Stored bytes: for each slice those of its tensors.
 type Bytes = Vec<Vec<Vec<u8>>>;
 
-impl Run<'_> {
+impl EmbedRun<'_> {
     /// Encodes what is missing of a case.
     pub(super) fn encode_case(&self, header: &CacheHeader, case: &CacheCase) -> Result<CaseDone> {
         let tensors = self.recipe.feature_tensors();
@@ -63,55 +62,35 @@ impl Run<'_> {
                     done.bytes += length;
                     self.slice_finished(&note(z, "kept"));
                 }
-                // Whatever is wrong with a file that is there, making it anew is the cure.
-                Ok(None) | Err(_) => missing.push(Missing { z, path, seal }),
+                // Any unreadable entry is simply regenerated.
+                Ok(None) | Err(_) => missing.push(MissingSlice { z, path, seal }),
             }
         }
         if missing.is_empty() {
             return Ok(done);
         }
         let volume = self.prepare_volume(&self.data_root.join(&case.image))?;
-        let write = |batch: Batch<'_, Bytes>| -> Result<u64> {
-            let mut bytes = 0;
-            for (Missing { z, path, seal }, values) in batch.slices.iter().zip(batch.made?) {
+        let enlarge = |slices| self.enlarge(&volume, slices);
+        let encode = |batch| self.encode(batch);
+        let mut written = 0;
+        let write = |batch: Batch<'_, Bytes>| -> Result<()> {
+            for (MissingSlice { z, path, seal }, values) in batch.slices.iter().zip(batch.made) {
                 let named: Vec<_> = tensors.iter().cloned().zip(values).collect();
                 Entry::write(path, seal, &named)?;
-                bytes += self.written(path, seal, &tensors)?;
+                written += self.written(path, seal, &tensors)?;
                 self.slice_finished(&note(*z, "embedded"));
             }
-            Ok(bytes)
+            Ok(())
         };
-        let batch = self.options.batch.max(1);
-        if batch == 1 && self.device.is_cpu() {
-            for slices in missing.chunks(1) {
-                let made = self.enlarged(&volume, slices).and_then(|l| self.encode(slices, &l));
-                done.bytes += write(Batch { slices, made })?;
-            }
-            return Ok(done);
+        let batches = missing.chunks(self.options.batch.max(1));
+        if self.options.batch <= 1 && self.device.is_cpu() {
+            // Two more threads would only compete with the encoder's.
+            let (mut batches, mut write) = (batches, write);
+            batches.try_for_each(|slices| write(encode(enlarge(slices)?)?))?;
+        } else {
+            three_stage(batches, enlarge, encode, write)?;
         }
-        done.bytes += thread::scope(|scope| {
-            // Where one side has failed, the others find their channel closed and end.
-            let (to_encode, prepared) = sync_channel(0);
-            let (to_write, encoded) = sync_channel(0);
-            let (volume, missing) = (&volume, &missing);
-            scope.spawn(move || {
-                for slices in missing.chunks(batch) {
-                    let made = self.enlarged(volume, slices);
-                    if !hand_over(&to_encode, slices, made) {
-                        return;
-                    }
-                }
-            });
-            let writer = scope.spawn(move || write_all(&encoded, write));
-            for Batch { slices, made } in prepared {
-                let made = made.and_then(|levels| self.encode(slices, &levels));
-                if !hand_over(&to_write, slices, made) {
-                    break;
-                }
-            }
-            drop(to_write);
-            writer.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-        })?;
+        done.bytes += written;
         Ok(done)
     }
 
@@ -121,40 +100,28 @@ impl Run<'_> {
         self.progress.advance(1, note);
     }
 
-    /// Some slices enlarged, levels `[B, 1, S, S]` in the CPU's memory.
-    fn enlarged(&self, volume: &PreparedVolume, slices: &[Missing]) -> Result<Tensor> {
+    /// Slices enlarged to the input side: levels `[B, 1, S, S]` in the CPU's memory.
+    fn enlarge<'a>(
+        &self,
+        volume: &PreparedVolume,
+        slices: &'a [MissingSlice],
+    ) -> Result<Batch<'a, Tensor>> {
         let each = slices.iter().map(|s| volume.enlarged(s.z));
-        Ok(Tensor::cat(&each.collect::<Result<Vec<_>>>()?, 0)?)
+        let made = Tensor::cat(&each.collect::<Result<Vec<_>>>()?, 0)?;
+        Ok(Batch { slices, made })
     }
 
-    /// All that a GPU does is given to it here, by one thread.
-    fn encode(&self, slices: &[Missing], levels: &Tensor) -> Result<Bytes> {
+    /// Features as stored bytes. All GPU work is submitted here, from one thread.
+    fn encode<'a>(&self, batch: Batch<'a, Tensor>) -> Result<Batch<'a, Bytes>> {
         self.progress.check_cancelled()?;
-        let features = self.encoder.encode(&normalised(levels, self.device)?)?;
+        let Batch { slices, made: levels } = batch;
+        let features = self.encoder.encode(&normalised(&levels, self.device)?)?;
         let zs: Vec<usize> = slices.iter().map(|s| s.z).collect();
-        stored::bytes(&self.recipe, &zs, &features)
+        Ok(Batch { slices, made: stored::bytes(&self.recipe, &zs, &features)? })
     }
 
-    /// Size of a file that was written, once it has been looked at.
+    /// Size of a file that was written, after its header has been checked.
     fn written(&self, path: &std::path::Path, seal: &Seal, tensors: &[TensorSpec]) -> Result<u64> {
         Ok(Entry::open(path, seal)?.expect(tensors)?.len())
     }
-}
-
-/// Whether there is more to hand over.
-fn hand_over<'a, T>(to: &SyncSender<Batch<'a, T>>, slices: &'a [Missing], made: Result<T>) -> bool {
-    let well = made.is_ok();
-    to.send(Batch { slices, made }).is_ok() && well
-}
-
-/// Bytes that were written, or the first failure of anyone.
-fn write_all<'a>(
-    encoded: &Receiver<Batch<'a, Bytes>>,
-    write: impl Fn(Batch<'a, Bytes>) -> Result<u64>,
-) -> Result<u64, Error> {
-    let mut bytes = 0;
-    for batch in encoded {
-        bytes += write(batch)?;
-    }
-    Ok(bytes)
 }

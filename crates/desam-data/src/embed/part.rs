@@ -1,4 +1,4 @@
-//! Which cases are whose when several processes share the work.
+//! Sharding: distribution of the cases over several processes.
 
 use crate::layout::Case;
 use crate::{Error, Result};
@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 /// Parts that a run may be cut into.
 const MOST_PARTS: usize = 100_000;
 
-/// One of several shares of the cases, all about as large.
+/// One of several shards of the cases, all of about the same size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Part {
@@ -44,22 +44,22 @@ impl Part {
     ///
     /// # Errors
     /// When an image's size cannot be read.
-    pub fn cases(self, cases: &[Case]) -> Result<Vec<&Case>> {
+    pub fn cases<'c>(self, cases: &'c [Case], read: &ReadOptions) -> Result<Vec<&'c Case>> {
         let mut weights = Vec::with_capacity(cases.len());
         for case in cases {
-            weights.push((case.site.as_str(), bytes(case)?));
+            weights.push((case.site.as_str(), bytes(case, read)?));
         }
-        let hands = deal(&weights, self.of);
-        let mine = cases.iter().zip(hands).filter(|(_, hand)| *hand == self.index);
+        let shards = assign(&weights, self.of);
+        let mine = cases.iter().zip(shards).filter(|(_, shard)| *shard == self.index);
         Ok(mine.map(|(case, _)| case).collect())
     }
 }
 
 /// Size of a case's image on the disk.
-fn bytes(case: &Case) -> Result<u64> {
+fn bytes(case: &Case, read: &ReadOptions) -> Result<u64> {
     let mut sum = 0;
     // Sizes alone: where the data lie does not matter.
-    let anywhere = ReadOptions::default().with_follow_outside(true);
+    let anywhere = read.clone().with_follow_outside(true);
     for file in volumes::files_with(&case.image, &anywhere)? {
         sum += file.metadata().map_err(Error::io("read", &file))?.len();
     }
@@ -68,14 +68,14 @@ fn bytes(case: &Case) -> Result<u64> {
 
 /// What tells the cases of one data set from those of another, wherever it lies: their number, and a
 /// hash of their names and the sizes of their images.
-pub(super) fn fingerprint(cases: &[Case]) -> Result<String> {
+pub(super) fn fingerprint(cases: &[Case], read: &ReadOptions) -> Result<String> {
     let mut hasher = blake3::Hasher::new_derive_key("desam cases of an embedding v1");
     for case in cases {
         for name in [&case.site, &case.id] {
             hasher.update(&(name.len() as u64).to_le_bytes());
             hasher.update(name.as_bytes());
         }
-        hasher.update(&bytes(case)?.to_le_bytes());
+        hasher.update(&bytes(case, read)?.to_le_bytes());
     }
     let hash = hasher.finalize().to_hex();
     Ok(format!("{}, hash {}", cases.len(), hash.as_str().get(..16).unwrap_or_default()))
@@ -85,17 +85,17 @@ pub(super) fn fingerprint(cases: &[Case]) -> Result<String> {
 /// first, to and fro. Within a site a case's size on the disk tells how many slices it has, between
 /// sites it does not, so that each hand gets its share of every site. Hands differ by one case at
 /// most. Returns the hand of every case.
-fn deal(cases: &[(&str, u64)], of: usize) -> Vec<usize> {
+fn assign(cases: &[(&str, u64)], of: usize) -> Vec<usize> {
     let mut order: Vec<usize> = (0..cases.len()).collect();
     order.sort_by_key(|&n| cases.get(n).map(|&(site, weight)| (site, u64::MAX - weight, n)));
-    let mut hands = vec![0; cases.len()];
+    let mut shards = vec![0; cases.len()];
     for (turn, n) in order.into_iter().enumerate() {
         let (round, place) = (turn / of, turn % of);
-        if let Some(hand) = hands.get_mut(n) {
-            *hand = if round % 2 == 0 { place } else { of - 1 - place };
+        if let Some(shard) = shards.get_mut(n) {
+            *shard = if round % 2 == 0 { place } else { of - 1 - place };
         }
     }
-    hands
+    shards
 }
 
 #[cfg(test)]
@@ -116,7 +116,7 @@ mod tests {
     fn heavy_cases_are_spread_by_site() {
         // By hand: A's cases fall 9 → 0, 5 → 1, then to and fro: 4 → 1, 1 → 0; B's 8 → 0, 7 → 1.
         let cases = [("A", 1), ("A", 9), ("B", 7), ("A", 5), ("B", 8), ("A", 4)];
-        assert_eq!(deal(&cases, 2), [0, 0, 1, 1, 0, 1]);
+        assert_eq!(assign(&cases, 2), [0, 0, 1, 1, 0, 1]);
     }
 
     proptest! {
@@ -127,12 +127,12 @@ mod tests {
         ) {
             let cases: Vec<(&str, u64)> = cases.iter().map(|(s, w)| (s.as_str(), *w)).collect();
             // One hand for each case: disjoint and covering by construction of the answer.
-            let hands = deal(&cases, of);
-            prop_assert_eq!(hands.len(), cases.len());
-            prop_assert!(hands.iter().all(|&h| h < of));
-            let count = |hand: usize, site: Option<&str>| {
-                let dealt = hands.iter().zip(&cases);
-                dealt.filter(|(h, c)| **h == hand && site.is_none_or(|s| s == c.0)).count()
+            let shards = assign(&cases, of);
+            prop_assert_eq!(shards.len(), cases.len());
+            prop_assert!(shards.iter().all(|&h| h < of));
+            let count = |shard: usize, site: Option<&str>| {
+                let dealt = shards.iter().zip(&cases);
+                dealt.filter(|(h, c)| **h == shard && site.is_none_or(|s| s == c.0)).count()
             };
             let sizes: Vec<usize> = (0..of).map(|h| count(h, None)).collect();
             prop_assert!(sizes.iter().max().unwrap() - sizes.iter().min().unwrap() <= 1);
@@ -141,7 +141,7 @@ mod tests {
                 let sizes: Vec<usize> = (0..of).map(|h| count(h, Some(site))).collect();
                 prop_assert!(sizes.iter().max().unwrap() - sizes.iter().min().unwrap() <= 2);
             }
-            prop_assert_eq!(deal(&cases, of), hands);
+            prop_assert_eq!(assign(&cases, of), shards);
         }
     }
 }

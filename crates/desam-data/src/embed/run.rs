@@ -18,7 +18,7 @@ use desam_volume::volumes::{
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-pub(super) struct Run<'a> {
+pub(super) struct EmbedRun<'a> {
     pub(super) options: &'a EmbedOptions,
     pub(super) encoder: &'a dyn ImageEncoder,
     pub(super) device: &'a Device,
@@ -29,13 +29,13 @@ pub(super) struct Run<'a> {
     pub(super) recipe: CacheRecipe,
     key: String,
     pub(super) data_root: PathBuf,
-    /// What keeps other processes from writing to the cache, as long as the run is there.
+    /// The locks that keep other processes from writing to the cache during the run.
     _locks: Vec<Lock>,
 }
 
 /// What of a cache a run writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Access {
+pub(super) enum CacheAccess {
     Whole,
     Part(Part),
 }
@@ -44,20 +44,20 @@ pub(super) enum Access {
 struct ReadyCase {
     record: CacheCase,
     bytes: u64,
-    /// What its labels lose on the way to the masks and back, where it has labels.
+    /// Round-trip loss of its labels, if it has labels.
     labels: Option<LabelRoundTrip>,
 }
 
 /// Cases whose images and masks are in place.
-pub(super) struct Prepared {
+pub(super) struct PreparedCases {
     pub(super) header: CacheHeader,
     /// Size of their files.
     bytes: u64,
-    /// What their labels lose on the way to the masks and back, by site.
+    /// Round-trip loss of their labels, by site.
     labels: Vec<SiteRoundTrip>,
 }
 
-impl<'a> Run<'a> {
+impl<'a> EmbedRun<'a> {
     pub(super) fn paths(&self) -> &CachePaths {
         &self.paths
     }
@@ -71,7 +71,7 @@ impl<'a> Run<'a> {
         encoder: &'a dyn ImageEncoder,
         device: &'a Device,
         progress: &'a dyn Progress,
-        access: Access,
+        access: CacheAccess,
     ) -> Result<Self> {
         let recipe = CacheRecipe {
             encoder: options.encoder.clone(),
@@ -123,7 +123,7 @@ impl<'a> Run<'a> {
     }
 
     /// First phase: every volume is read, its images and masks are stored, its slices counted.
-    pub(super) fn prepare_cases(&self, cases: &[&Case]) -> Result<Prepared> {
+    pub(super) fn prepare_cases(&self, cases: &[&Case]) -> Result<PreparedCases> {
         self.progress.begin("preparing volumes", cases.len() as u64);
         let mut ready = Vec::with_capacity(cases.len());
         for case in cases {
@@ -141,10 +141,10 @@ impl<'a> Run<'a> {
         let labels = SiteRoundTrip::by_site(labels);
         self.report_round_trip(&labels);
         let header = self.header(ready.into_iter().map(|r| r.record).collect());
-        Ok(Prepared { header, bytes, labels })
+        Ok(PreparedCases { header, bytes, labels })
     }
 
-    /// Says what labels lose on the way to the masks and back, before hours of encoding.
+    /// Reports the round-trip loss of labels, before hours of encoding.
     fn report_round_trip(&self, sites: &[SiteRoundTrip]) {
         let (rule, side) = (self.recipe.preprocess.labels, self.recipe.spec.mask_side());
         for site in sites {
@@ -157,7 +157,7 @@ impl<'a> Run<'a> {
     }
 
     /// Refuses a cache of nothing: all labels may vanish in masks that are too small.
-    pub(super) fn expect_slices(&self, prepared: &Prepared) -> Result<()> {
+    pub(super) fn expect_slices(&self, prepared: &PreparedCases) -> Result<()> {
         let cases = &prepared.header.cases;
         let wanted = self.recipe.slices != SlicePolicy::None && !cases.is_empty();
         if wanted && cases.iter().all(|case| case.stored.is_empty()) {
@@ -191,7 +191,7 @@ impl<'a> Run<'a> {
         let mask_side = case.label.as_ref().map(|_| self.recipe.spec.mask_side());
         let open = || CasePages::open(&path, &seal, mask_side);
         let right = |pages: CasePages| pages.entry().verify().map(|()| pages);
-        // Whatever is wrong with a file that is there, making it anew is the cure.
+        // Any unreadable entry is simply regenerated.
         let pages = match open().and_then(right) {
             Ok(pages) => pages,
             Err(_) => {
@@ -225,13 +225,13 @@ impl<'a> Run<'a> {
     fn round_trip(&self, case: &Case) -> Result<Option<LabelRoundTrip>> {
         let Some(path) = &case.label else { return Ok(None) };
         let options = &self.options.read;
-        let labels = match VolumeFormat::of(path)? {
-            // A segmentation may leave out slices: only its image says how many there are.
-            VolumeFormat::Dicom => {
-                let image = load_volume(&case.image, options)?.value;
-                load_labels_of(path, options, image.grid())?.value
-            }
-            _ => load_labels(path, &options.for_labels())?.value,
+        let is_foreign = options.reader_of(path).is_some();
+        // A segmentation may leave out slices: only its image says how many there are.
+        let labels = if !is_foreign && VolumeFormat::of(path)? == VolumeFormat::Dicom {
+            let image = load_volume(&case.image, options)?.value;
+            load_labels_of(path, options, image.grid())?.value
+        } else {
+            load_labels(path, &options.for_labels())?.value
         };
         let (config, side) = (&self.recipe.preprocess, self.recipe.spec.mask_side());
         let traced = config.trace_labels(labels.grid(), &labels, side).map_err(in_file(path))?;
@@ -272,7 +272,7 @@ impl<'a> Run<'a> {
     }
 
     /// Second phase: says the size, encodes what is missing.
-    pub(super) fn encode_cases(&self, prepared: &Prepared) -> Result<EmbedSummary> {
+    pub(super) fn encode_cases(&self, prepared: &PreparedCases) -> Result<EmbedSummary> {
         let (header, mut bytes) = (&prepared.header, prepared.bytes);
         let slices: usize = header.cases.iter().map(|c| c.stored.len()).sum();
         self.progress.say(&format!(
@@ -316,17 +316,17 @@ impl<'a> Run<'a> {
 fn locks(
     options: &EmbedOptions,
     recipe: &CacheRecipe,
-    access: Access,
+    access: CacheAccess,
     progress: &dyn Progress,
 ) -> Result<Vec<Lock>> {
     let dir = &options.dir;
-    let Access::Part(part) = access else {
+    let CacheAccess::Part(part) = access else {
         return Ok(vec![lock::folder(dir, progress)?]);
     };
     let agreement = recipe
         .agreement()
         .with("number of parts", part.of().to_string())
-        .with("cases", super::part::fingerprint(&options.cases)?);
+        .with("cases", super::part::fingerprint(&options.cases, &options.read)?);
     let folder = lock::shared_folder(dir, &agreement, progress)?;
     // Released in this order.
     Ok(vec![lock::part(dir, part, progress)?, folder])

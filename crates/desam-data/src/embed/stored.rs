@@ -1,4 +1,4 @@
-//! From an encoder's features to the numbers that are stored.
+//! Conversion of encoder features to stored bytes.
 
 use crate::cache::{CacheRecipe, FeatureDtype};
 use crate::{Error, Result};
@@ -29,30 +29,38 @@ pub(super) fn bytes(
             return Err(desam_core::Error::shape(what, &shape, tensor.dims()).into());
         }
         for ((n, &z), slice) in zs.iter().enumerate().zip(&mut slices) {
-            slice.push(narrow(recipe.dtype, &alone(tensor, n)?, (z, &spec.name))?);
+            let of = TensorOfSlice { slice: z, name: &spec.name };
+            slice.push(narrow(recipe.dtype, &alone(tensor, n)?, of)?);
         }
     }
     Ok(slices)
 }
 
-/// One slice's numbers. From a GPU all numbers of a tensor's memory are fetched, whichever of them it
-/// names: there a slice gets memory of its own first.
+/// One slice of a batch. A copy from a GPU transfers the whole buffer behind a view, so there the slice
+/// is made contiguous first.
 fn alone(tensor: &Tensor, slice: usize) -> Result<Tensor> {
     let named = tensor.narrow(0, slice, 1)?;
-    match tensor.device().is_cpu() || tensor.dim(0)? == 1 {
-        true => Ok(named),
-        false => Ok(named.force_contiguous()?),
+    if tensor.device().is_cpu() || tensor.dim(0)? == 1 {
+        return Ok(named);
     }
+    Ok(named.force_contiguous()?)
 }
 
-/// One tensor's numbers as `dtype`; `(z, name)` tell which it is. They are rounded where they are, so
-/// that a GPU sends half of them over.
-fn narrow(dtype: FeatureDtype, tensor: &Tensor, (z, name): (usize, &str)) -> Result<Vec<u8>> {
+/// A tensor of a slice, for errors.
+#[derive(Clone, Copy)]
+struct TensorOfSlice<'a> {
+    slice: usize,
+    name: &'a str,
+}
+
+/// One tensor's values as little-endian bytes of `dtype`. They are rounded on their device, so that a
+/// GPU transfers half the bytes of f32.
+fn narrow(dtype: FeatureDtype, tensor: &Tensor, of: TensorOfSlice<'_>) -> Result<Vec<u8>> {
     match dtype {
         FeatureDtype::F32 => {
             let values = tensor.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>()?;
             if let Some(&value) = values.iter().find(|v| !v.is_finite()) {
-                return refuse(dtype, value, (z, name));
+                return refuse(dtype, value, of);
             }
             Ok(values.iter().flat_map(|v| v.to_le_bytes()).collect())
         }
@@ -60,17 +68,17 @@ fn narrow(dtype: FeatureDtype, tensor: &Tensor, (z, name): (usize, &str)) -> Res
             let halves = tensor.to_dtype(DType::F16)?.flatten_all()?.to_vec1::<f16>()?;
             if let Some(at) = halves.iter().position(|v| !v.is_finite()) {
                 let values = tensor.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>()?;
-                // What is no number at all is the worse news.
+                // Report NaN in preference to overflow.
                 let worst = values.iter().find(|v| !v.is_finite()).or(values.get(at));
-                return refuse(dtype, worst.copied().unwrap_or(f32::NAN), (z, name));
+                return refuse(dtype, worst.copied().unwrap_or(f32::NAN), of);
             }
             Ok(halves.iter().flat_map(|v| v.to_le_bytes()).collect())
         }
     }
 }
 
-fn refuse(dtype: FeatureDtype, value: f32, (z, name): (usize, &str)) -> Result<Vec<u8>> {
-    let (slice, tensor) = (z, name.to_owned());
+fn refuse(dtype: FeatureDtype, value: f32, of: TensorOfSlice<'_>) -> Result<Vec<u8>> {
+    let (slice, tensor) = (of.slice, of.name.to_owned());
     let advice =
         if value.is_finite() { "store f32 instead" } else { "check the encoder's weights" };
     Err(Error::FeatureRange { slice, tensor, value, dtype, advice })

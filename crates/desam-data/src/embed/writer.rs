@@ -1,6 +1,6 @@
-//! A cache that this process writes to, locked against others.
+//! Exclusive writer of a cache, by an advisory lock.
 
-use super::run::{Access, Run};
+use super::run::{CacheAccess, EmbedRun};
 use super::{EmbedOptions, EmbedSummary, Part, PartSummary, assemble};
 use crate::Result;
 use candle_core::Device;
@@ -9,7 +9,7 @@ use desam_core::{ImageEncoder, Progress};
 /// A whole cache that no other process writes to until this is dropped: what belongs into its folder
 /// beside the features is written before that.
 pub struct CacheWriter<'a> {
-    run: Run<'a>,
+    run: EmbedRun<'a>,
 }
 
 impl std::fmt::Debug for CacheWriter<'_> {
@@ -26,10 +26,11 @@ impl<'a> CacheWriter<'a> {
     /// [`Error::CacheMismatch`](crate::Error::CacheMismatch) when it holds a cache of another recipe.
     pub fn new(
         options: &'a EmbedOptions,
-        (encoder, device): (&'a dyn ImageEncoder, &'a Device),
+        encoder: &'a dyn ImageEncoder,
+        device: &'a Device,
         progress: &'a dyn Progress,
     ) -> Result<Self> {
-        Ok(Self { run: Run::new(options, encoder, device, progress, Access::Whole)? })
+        Ok(Self { run: EmbedRun::new(options, encoder, device, progress, CacheAccess::Whole)? })
     }
 
     /// See [`embed`](super::embed()).
@@ -56,7 +57,7 @@ impl<'a> CacheWriter<'a> {
 /// A part of a cache that no other process writes to until this is dropped. Other parts of the same
 /// settings and data may be written at the same time.
 pub struct PartWriter<'a> {
-    run: Run<'a>,
+    run: EmbedRun<'a>,
     part: Part,
 }
 
@@ -76,10 +77,11 @@ impl<'a> PartWriter<'a> {
     pub fn new(
         options: &'a EmbedOptions,
         part: Part,
-        (encoder, device): (&'a dyn ImageEncoder, &'a Device),
+        encoder: &'a dyn ImageEncoder,
+        device: &'a Device,
         progress: &'a dyn Progress,
     ) -> Result<Self> {
-        let run = Run::new(options, encoder, device, progress, Access::Part(part))?;
+        let run = EmbedRun::new(options, encoder, device, progress, CacheAccess::Part(part))?;
         Ok(Self { run, part })
     }
 
@@ -91,7 +93,7 @@ impl<'a> PartWriter<'a> {
         let (run, part) = (&self.run, self.part);
         assemble::forget(run, part)?;
         assemble::check_others(run, part)?;
-        let mine = part.cases(&run.options().cases)?;
+        let mine = part.cases(&run.options().cases, &run.options().read)?;
         let prepared = run.prepare_cases(&mine)?;
         let own = run.encode_cases(&prepared)?;
         let waiting_for = assemble::hand_in(run, part, &prepared.header)?;

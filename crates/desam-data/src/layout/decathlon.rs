@@ -4,11 +4,12 @@
 //! An image may hold several channels (the prostate's are T2 and ADC), one of which is chosen when it
 //! is read. The release is packed on a Mac and holds a hidden `._NAME` beside every file.
 
-use super::found::{Found, Survey};
 use super::nn_unet::{root, stem};
+use super::survey::{CaseFiles, Survey};
 use super::{entries, name_of};
 use crate::{Error, Result};
 use desam_core::files::read_regular_to_string;
+use desam_volume::volumes::ReadOptions;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -18,12 +19,12 @@ const TABLE: &str = "dataset.json";
 
 /// Whether `dir` holds `imagesTr` with volumes whose names do not end in a channel's number, which
 /// is what tells this layout from nnU-Net's.
-pub(super) fn is_there(dir: &Path) -> Result<bool> {
+pub(super) fn is_there(dir: &Path, read: &ReadOptions) -> Result<bool> {
     let Some(root) = root(dir) else {
         return Ok(false);
     };
     let images = entries(&root.join("imagesTr"))?;
-    let mut names = images.iter().filter_map(|path| stem(path)).peekable();
+    let mut names = images.iter().filter_map(|path| stem(path, read)).peekable();
     let any = names.peek().is_some();
     Ok(any && !names.any(names_a_channel))
 }
@@ -35,19 +36,19 @@ fn names_a_channel(name: &str) -> bool {
 }
 
 /// All cases under `dir`.
-pub(super) fn survey(dir: &Path) -> Result<Survey> {
+pub(super) fn survey(dir: &Path, read: &ReadOptions) -> Result<Survey> {
     let Some(root) = root(dir) else {
         return Err(Error::NoSites { dir: dir.to_path_buf() });
     };
     let site = name_of(&std::path::absolute(&root).map_err(Error::io("find", &root))?)?;
     let mut all = Survey::default();
-    let mut found = BTreeMap::<String, Found>::new();
+    let mut found = BTreeMap::<String, CaseFiles>::new();
     for (folder, is_image) in [("imagesTr", true), ("labelsTr", false)] {
         let folder = root.join(folder);
         let paths = if folder.is_dir() { entries(&folder)? } else { Vec::new() };
         for path in paths {
-            let Some(id) = stem(&path) else { continue };
-            let case = found.entry(id.to_lowercase()).or_insert_with(|| Found::new(&site, id));
+            let Some(id) = stem(&path, read) else { continue };
+            let case = found.entry(id.to_lowercase()).or_insert_with(|| CaseFiles::new(&site, id));
             let place = if is_image { &mut case.image } else { &mut case.label };
             if let Some(first) = place.replace(path.clone()) {
                 let (site, id) = (site.clone(), id.to_owned());
@@ -56,10 +57,10 @@ pub(super) fn survey(dir: &Path) -> Result<Survey> {
         }
     }
     match listed(&root) {
-        // A case that is listed and not there at all would be missed by nobody.
+        // A listed case without any file would otherwise go unnoticed.
         Ok(images) => {
             for image in images {
-                let Some(id) = stem(&image) else { continue };
+                let Some(id) = stem(&image, read) else { continue };
                 if !found.contains_key(&id.to_lowercase()) {
                     let path = root.join(TABLE);
                     let problem = format!("it lists {}, which is not there", image.display());
@@ -81,11 +82,11 @@ pub(super) fn survey(dir: &Path) -> Result<Survey> {
 #[derive(Deserialize)]
 struct Dataset {
     #[serde(default)]
-    training: Vec<Listed>,
+    training: Vec<ListedCase>,
 }
 
 #[derive(Deserialize)]
-struct Listed {
+struct ListedCase {
     image: PathBuf,
 }
 

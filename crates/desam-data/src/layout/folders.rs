@@ -1,13 +1,13 @@
-//! Looking into folders of folders.
+//! Walking nested folders.
 
 use super::entries;
 use crate::{Error, Result};
 use desam_volume::volumes::VolumeFormat;
 use std::path::{Path, PathBuf};
 
-/// Folders within folders beyond which none is looked into; the deepest of a known layout are six
-/// below the data set.
-const DEEPEST: usize = 8;
+/// Maximum nesting that is searched; the deepest folders of a known layout are six levels below the
+/// data set.
+const MAX_NESTING: usize = 8;
 
 /// The folders in `dir`, sorted by name.
 pub(super) fn folders(dir: &Path) -> Result<impl Iterator<Item = PathBuf>> {
@@ -42,7 +42,7 @@ pub(super) fn holds_dicom(dir: &Path) -> Result<bool> {
 pub(super) fn below(dir: &Path) -> Result<Vec<PathBuf>> {
     entries(dir)?;
     let mut all = vec![dir.to_path_buf()];
-    add_below(dir, DEEPEST, &mut all);
+    add_below(dir, MAX_NESTING, &mut all);
     Ok(all)
 }
 

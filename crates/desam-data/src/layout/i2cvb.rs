@@ -9,7 +9,7 @@
 //! when it is read.
 
 use super::folders::{below, folder_named, series};
-use super::found::{Found, Survey};
+use super::survey::{CaseFiles, Survey};
 use super::{Case, name_of};
 use crate::{Error, Result};
 use std::path::{Path, PathBuf};
@@ -52,7 +52,7 @@ fn case(folder: &Path) -> Result<Option<Case>> {
         Some(dir) => series(&dir, &site, &id),
         None => Ok(None),
     };
-    let found = Found { image: one(image)?, label: one(label)?, ..Found::new(&site, &id) };
+    let found = CaseFiles { image: one(image)?, label: one(label)?, ..CaseFiles::new(&site, &id) };
     found.pair("T2W, a folder of DICOM files", "GT/prostate, a folder of DICOM files")
 }
 

@@ -1,9 +1,9 @@
-//! What there is to segment in a folder.
+//! Listing the volumes of a folder that are to be segmented.
 
 use super::folders::{below, folders, holds_dicom};
 use super::{Case, Layout, entries};
 use crate::Result;
-use desam_volume::volumes::is_series;
+use desam_volume::volumes::{ReadOptions, is_series};
 use std::path::{Path, PathBuf};
 
 /// The volumes of a folder, and the folders in it that hold more of them and are not looked into.
@@ -17,7 +17,7 @@ pub struct FolderListing {
     pub unread: Vec<UnreadFolder>,
 }
 
-/// A folder that holds volumes and is not looked into.
+/// A folder that holds volumes and is not searched.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct UnreadFolder {
@@ -35,19 +35,27 @@ pub struct UnreadFolder {
 /// # Errors
 /// [`Io`](desam_volume::Error::Io) when a folder cannot be listed.
 pub fn list_folder(dir: &Path) -> Result<FolderListing> {
+    list_folder_with(dir, &ReadOptions::default())
+}
+
+/// Lists what is segmented of `dir`, as [`list_folder`] does, where volumes are read with `read`.
+///
+/// # Errors
+/// As [`list_folder`].
+pub fn list_folder_with(dir: &Path, read: &ReadOptions) -> Result<FolderListing> {
     let mut listing = FolderListing::default();
     if is_series(dir)? {
         listing.volumes.push(dir.to_path_buf());
     }
     for path in entries(dir)? {
         if !path.is_dir() {
-            if is_image_file(&path) {
+            if is_image_file(&path, read) {
                 listing.volumes.push(path);
             }
             continue;
         }
         let series = is_series(&path)?;
-        if let Some(example) = first_volume(&path, series)? {
+        if let Some(example) = first_volume(&path, series, read)? {
             listing.unread.push(UnreadFolder { path: path.clone(), example });
         }
         if series {
@@ -96,8 +104,9 @@ pub fn unused_series(data: &Path, layout: Layout, cases: &[Case]) -> Result<Opti
 }
 
 /// A volume below `folder`, or in it where it is not itself a DICOM series.
-fn first_volume(folder: &Path, series: bool) -> Result<Option<PathBuf>> {
-    if let Some(file) = entries(folder)?.into_iter().find(|p| !p.is_dir() && is_image_file(p)) {
+fn first_volume(folder: &Path, series: bool, read: &ReadOptions) -> Result<Option<PathBuf>> {
+    let image = |p: &PathBuf| !p.is_dir() && is_image_file(p, read);
+    if let Some(file) = entries(folder)?.into_iter().find(image) {
         return Ok(Some(file));
     }
     if !series && cfg!(not(feature = "dicom")) && holds_dicom(folder)? {
@@ -105,9 +114,7 @@ fn first_volume(folder: &Path, series: bool) -> Result<Option<PathBuf>> {
     }
     for inner in folders(folder)? {
         for deep in below(&inner)? {
-            if let Some(file) =
-                entries(&deep)?.into_iter().find(|p| !p.is_dir() && is_image_file(p))
-            {
+            if let Some(file) = entries(&deep)?.into_iter().find(image) {
                 return Ok(Some(file));
             }
             if holds_dicom(&deep)? {
@@ -119,8 +126,8 @@ fn first_volume(folder: &Path, series: bool) -> Result<Option<PathBuf>> {
 }
 
 /// Whether a file is named as a volume that is no label.
-fn is_image_file(path: &Path) -> bool {
-    super::looks_like(path, |name| !name.is_label) && path.is_file()
+fn is_image_file(path: &Path, read: &ReadOptions) -> bool {
+    super::looks_like(path, read, |name| !name.is_label) && path.is_file()
 }
 
 #[cfg(test)]

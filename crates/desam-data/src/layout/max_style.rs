@@ -2,19 +2,20 @@
 //! `label_clipped.nii.gz`.
 
 use super::folders::{folders, listable_folders, only};
-use super::found::{Found, Survey};
+use super::survey::{CaseFiles, Survey};
 use super::{Case, entries, name_of};
 use crate::Result;
-use desam_volume::volumes::without_ending;
+use desam_volume::volumes::ReadOptions;
 use std::path::{Path, PathBuf};
 
 const IMAGE: &str = "t2_img_clipped";
 const LABEL: &str = "label_clipped";
 
 /// Whether a patient's folder of this layout is two levels below `dir`.
-pub(super) fn is_there(dir: &Path) -> Result<bool> {
+pub(super) fn is_there(dir: &Path, read: &ReadOptions) -> Result<bool> {
     for site in folders(dir)? {
-        let holds_image = |patient: &PathBuf| files(patient, IMAGE).is_ok_and(|f| !f.is_empty());
+        let holds_image =
+            |patient: &PathBuf| files(patient, IMAGE, read).is_ok_and(|f| !f.is_empty());
         if listable_folders(&site).iter().any(holds_image) {
             return Ok(true);
         }
@@ -23,29 +24,29 @@ pub(super) fn is_there(dir: &Path) -> Result<bool> {
 }
 
 /// All cases under `dir`; a patient's folder names the case.
-pub(super) fn survey(dir: &Path) -> Result<Survey> {
+pub(super) fn survey(dir: &Path, read: &ReadOptions) -> Result<Survey> {
     let mut all = Survey::default();
     for site in folders(dir)? {
         match folders(&site) {
-            Ok(patients) => patients.for_each(|patient| all.take(case(&site, &patient))),
+            Ok(patients) => patients.for_each(|patient| all.take(case(&site, &patient, read))),
             Err(problem) => all.problems.push(problem),
         }
     }
     Ok(all)
 }
 
-fn case(site: &Path, patient: &Path) -> Result<Option<Case>> {
+fn case(site: &Path, patient: &Path, read: &ReadOptions) -> Result<Option<Case>> {
     let (site, id) = (name_of(site)?, name_of(patient)?);
-    let one = |name| only(files(patient, name)?, &site, &id);
-    let found = Found { image: one(IMAGE)?, label: one(LABEL)?, ..Found::new(&site, &id) };
+    let one = |name| only(files(patient, name, read)?, &site, &id);
+    let found = CaseFiles { image: one(IMAGE)?, label: one(LABEL)?, ..CaseFiles::new(&site, &id) };
     found.pair("t2_img_clipped.nii.gz", "label_clipped.nii.gz")
 }
 
 /// Volumes named so, whatever their format; letters of either case.
-fn files(folder: &Path, name: &str) -> Result<Vec<PathBuf>> {
+fn files(folder: &Path, name: &str, read: &ReadOptions) -> Result<Vec<PathBuf>> {
     let named = |path: &PathBuf| {
         let file = path.file_name().and_then(|n| n.to_str());
-        let stem = file.and_then(without_ending);
+        let stem = file.and_then(|file| read.without_ending(file));
         stem.is_some_and(|s| s.eq_ignore_ascii_case(name)) && path.is_file()
     };
     Ok(entries(folder)?.into_iter().filter(named).collect())

@@ -1,10 +1,8 @@
-//! Where the cases of a multi-site data set lie on the disk.
-//!
-//! Each layout in the wild is a file of its own here and a value of [`Layout`].
+//! Layouts of multi-site data sets on the disk: finding images, labels and sites.
+//! Each known layout is one file here and a value of [`Layout`].
 
 mod decathlon;
 mod folders;
-mod found;
 mod i2cvb;
 mod listing;
 mod max_style;
@@ -13,16 +11,19 @@ mod nci_isbi;
 mod nn_unet;
 mod promise12;
 mod saml;
+mod survey;
 mod table;
 #[cfg(test)]
 mod testing;
 
-pub use found::Survey;
-pub use listing::{FolderListing, UnreadFolder, list_folder, list_volumes, unused_series};
+pub use listing::unused_series;
+pub use listing::{FolderListing, UnreadFolder, list_folder, list_folder_with, list_volumes};
+pub use survey::Survey;
 
 use crate::{Error, Result};
 use desam_core::files::open_regular;
 use desam_volume::listing::entries;
+use desam_volume::volumes::ReadOptions;
 use names::VolumeName;
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -43,8 +44,8 @@ pub struct Case {
     pub label: Option<PathBuf>,
 }
 
-/// The ways a data set may be laid out. Volumes may be of any format; letters in names of either
-/// case; hidden files, other files and folders without volumes are passed over.
+/// The known layouts of a data set. Volumes may be of any format; names are case-insensitive; hidden
+/// files, other files and folders without volumes are skipped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -80,18 +81,27 @@ impl Layout {
     /// # Errors
     /// [`Io`](desam_volume::Error::Io) when a folder cannot be listed.
     pub fn of(data: &Path) -> Result<Self> {
+        Self::of_with(data, &ReadOptions::default())
+    }
+
+    /// The layout of a data set whose volumes are read with `read`: files of a registered
+    /// [`VolumeReader`](desam_volume::volumes::VolumeReader) are volumes too.
+    ///
+    /// # Errors
+    /// As [`of`](Self::of).
+    pub fn of_with(data: &Path, read: &ReadOptions) -> Result<Self> {
         if data.exists() && !data.is_dir() {
-            // A pipe or a device is not waited for.
+            // Opening a pipe or a device must not block.
             open_regular(data).map_err(Error::io("read", data))?;
             return Ok(Self::Table);
         }
-        Ok(if decathlon::is_there(data)? {
+        Ok(if decathlon::is_there(data, read)? {
             Self::Decathlon
         } else if nn_unet::root(data).is_some() {
             Self::NnUnet
-        } else if promise12::is_there(data)? {
+        } else if promise12::is_there(data, read)? {
             Self::Promise12
-        } else if max_style::is_there(data)? {
+        } else if max_style::is_there(data, read)? {
             Self::MaxStyle
         } else if nci_isbi::is_there(data)? {
             Self::NciIsbi2013
@@ -107,7 +117,15 @@ impl Layout {
     /// # Errors
     /// As [`discover`].
     pub fn cases(self, data: &Path) -> Result<Vec<Case>> {
-        self.survey(data)?.into_cases()
+        self.cases_with(data, &ReadOptions::default())
+    }
+
+    /// All cases of a data set whose volumes are read with `read`.
+    ///
+    /// # Errors
+    /// As [`discover`].
+    pub fn cases_with(self, data: &Path, read: &ReadOptions) -> Result<Vec<Case>> {
+        self.survey_with(data, read)?.into_cases()
     }
 
     /// The cases of the data set together with everything that is wrong with its layout, where
@@ -117,15 +135,23 @@ impl Layout {
     /// [`Error::NoSites`] when there is nothing to find, [`Error::Table`] when a table lacks a
     /// column, [`Io`](desam_volume::Error::Io) when a folder cannot be listed.
     pub fn survey(self, data: &Path) -> Result<Survey> {
+        self.survey_with(data, &ReadOptions::default())
+    }
+
+    /// The cases and problems of a data set whose volumes are read with `read`.
+    ///
+    /// # Errors
+    /// As [`survey`](Self::survey).
+    pub fn survey_with(self, data: &Path, read: &ReadOptions) -> Result<Survey> {
         let all = match self {
-            Self::Saml => saml::survey(data),
-            Self::MaxStyle => max_style::survey(data),
-            Self::NnUnet => nn_unet::survey(data),
-            Self::Decathlon => decathlon::survey(data),
-            Self::Promise12 => promise12::survey(data),
+            Self::Saml => saml::survey(data, read),
+            Self::MaxStyle => max_style::survey(data, read),
+            Self::NnUnet => nn_unet::survey(data, read),
+            Self::Decathlon => decathlon::survey(data, read),
+            Self::Promise12 => promise12::survey(data, read),
             Self::NciIsbi2013 => nci_isbi::survey(data),
             Self::I2cvb => i2cvb::survey(data),
-            Self::Table => table::survey(data),
+            Self::Table => table::survey(data, read),
         }?;
         if all.cases.is_empty() && all.problems.is_empty() {
             return Err(Error::NoSites { dir: data.to_path_buf() });
@@ -157,10 +183,18 @@ impl fmt::Display for Layout {
 /// label, [`Error::Table`] when a table is not as it should be, [`Io`](desam_volume::Error::Io) when a folder cannot
 /// be listed.
 pub fn discover(data: &Path) -> Result<Vec<Case>> {
-    Layout::of(data)?.cases(data)
+    discover_with(data, &ReadOptions::default())
 }
 
-/// The folder that the paths of a data set are told from: the data set, or a table's folder.
+/// Finds the cases of a data set whose volumes are read with `read`.
+///
+/// # Errors
+/// As [`discover`].
+pub fn discover_with(data: &Path, read: &ReadOptions) -> Result<Vec<Case>> {
+    Layout::of_with(data, read)?.cases_with(data, read)
+}
+
+/// The folder that the paths of a data set are relative to: the data set, or the folder of a table.
 pub fn data_root(data: &Path) -> &Path {
     match data.parent() {
         Some(folder) if data.is_file() => {
@@ -176,9 +210,9 @@ pub fn data_root(data: &Path) -> &Path {
 
 /// Whether a file is named as a volume of a kind. Endings are ASCII, so that the name need not be
 /// UTF-8.
-fn looks_like(path: &Path, kind: impl FnOnce(VolumeName<'_>) -> bool) -> bool {
+fn looks_like(path: &Path, read: &ReadOptions, kind: impl FnOnce(VolumeName<'_>) -> bool) -> bool {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
-    VolumeName::parse(&name).is_some_and(kind)
+    VolumeName::parse(&name, read).is_some_and(kind)
 }
 
 /// The name of a file or folder after which a case or site is called, which must be text.

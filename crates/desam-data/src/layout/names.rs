@@ -1,12 +1,12 @@
-//! What the name of a volume file says.
+//! Parsing the names of volume files.
 
-use desam_volume::volumes::without_ending;
+use desam_volume::volumes::ReadOptions;
 
 /// What label files end in, before the extension; letters of either case (one site of the SAML
 /// release writes it with a capital). The second is 3D Slicer's.
 const LABEL_SUFFIXES: [&str; 2] = ["_segmentation", ".seg"];
 
-/// The name of a volume file, taken apart.
+/// A parsed name of a volume file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct VolumeName<'a> {
     /// The case, as written.
@@ -16,9 +16,9 @@ pub(super) struct VolumeName<'a> {
 }
 
 impl<'a> VolumeName<'a> {
-    /// Takes a file name apart; `None` where it names no volume.
-    pub(super) fn parse(name: &'a str) -> Option<Self> {
-        let stem = without_ending(name)?;
+    /// Parses a file name; `None` if it does not name a volume.
+    pub(super) fn parse(name: &'a str, read: &ReadOptions) -> Option<Self> {
+        let stem = read.without_ending(name)?;
         let label = LABEL_SUFFIXES.iter().find_map(|suffix| strip_suffix(stem, suffix));
         let (id, is_label) = match label {
             Some(id) => (id, true),
@@ -40,20 +40,22 @@ mod tests {
 
     #[test]
     fn names_are_taken_apart() {
+        let read = ReadOptions::default();
+        let parse = |name| VolumeName::parse(name, &read);
         let image = |id| Some(VolumeName { id, is_label: false });
         let label = |id| Some(VolumeName { id, is_label: true });
-        assert_eq!(VolumeName::parse("Case00.nii.gz"), image("Case00"));
-        assert_eq!(VolumeName::parse("Case00.NII"), image("Case00"));
-        assert_eq!(VolumeName::parse("Case00_Segmentation.Nii.Gz"), label("Case00"));
-        assert_eq!(VolumeName::parse("Case00_segmentation.mhd"), label("Case00"));
-        assert_eq!(VolumeName::parse("Case00.seg.nrrd"), label("Case00"));
-        assert_eq!(VolumeName::parse("Case00.HDR"), image("Case00"));
-        assert_eq!(VolumeName::parse("Case00.img"), None);
-        assert_eq!(VolumeName::parse("Case00.raw"), None);
-        assert_eq!(VolumeName::parse("fälle.ü.nii"), image("fälle.ü"));
+        assert_eq!(parse("Case00.nii.gz"), image("Case00"));
+        assert_eq!(parse("Case00.NII"), image("Case00"));
+        assert_eq!(parse("Case00_Segmentation.Nii.Gz"), label("Case00"));
+        assert_eq!(parse("Case00_segmentation.mhd"), label("Case00"));
+        assert_eq!(parse("Case00.seg.nrrd"), label("Case00"));
+        assert_eq!(parse("Case00.HDR"), image("Case00"));
+        assert_eq!(parse("Case00.img"), None);
+        assert_eq!(parse("Case00.raw"), None);
+        assert_eq!(parse("fälle.ü.nii"), image("fälle.ü"));
         for other in ["", "nii", ".nii", ".nii.gz", "_segmentation.nii", "Case00.gz", "é.ni", "ä"]
         {
-            assert_eq!(VolumeName::parse(other), None, "{other}");
+            assert_eq!(parse(other), None, "{other}");
         }
     }
 }

@@ -12,7 +12,7 @@
 //! when its grids are compared.
 
 use super::folders::{below, only, series};
-use super::found::{Found, Survey};
+use super::survey::{CaseFiles, Survey};
 use super::{Case, entries};
 use crate::Result;
 use desam_volume::volumes::without_ending;
@@ -33,7 +33,7 @@ pub(super) fn is_there(dir: &Path) -> Result<bool> {
 
 /// What lies below a data set and is named after one patient.
 #[derive(Debug, Default)]
-struct Files {
+struct PatientFiles {
     site: &'static str,
     /// The name as the folder of images has it.
     id: String,
@@ -43,7 +43,7 @@ struct Files {
 
 /// All cases below `dir`.
 pub(super) fn survey(dir: &Path) -> Result<Survey> {
-    let mut patients = BTreeMap::<String, Files>::new();
+    let mut patients = BTreeMap::<String, PatientFiles>::new();
     let mut all = Survey::default();
     for folder in below(dir)? {
         if let Some((site, id)) = patient_of(&folder) {
@@ -68,17 +68,17 @@ pub(super) fn survey(dir: &Path) -> Result<Survey> {
 }
 
 fn files_of<'a>(
-    patients: &'a mut BTreeMap<String, Files>,
+    patients: &'a mut BTreeMap<String, PatientFiles>,
     site: &'static str,
     id: String,
-) -> &'a mut Files {
-    let new = || Files { site, id: id.clone(), ..Files::default() };
+) -> &'a mut PatientFiles {
+    let new = || PatientFiles { site, id: id.clone(), ..PatientFiles::default() };
     patients.entry(id.to_lowercase()).or_insert_with(new)
 }
 
 /// One series with one label file.
-fn case(files: Files) -> Result<Option<Case>> {
-    let Files { site, id, folders, labels } = files;
+fn case(files: PatientFiles) -> Result<Option<Case>> {
+    let PatientFiles { site, id, folders, labels } = files;
     let mut found = Vec::new();
     for folder in &folders {
         found.extend(series(folder, site, &id)?);
@@ -86,7 +86,7 @@ fn case(files: Files) -> Result<Option<Case>> {
     let image = only(found, site, &id)?;
     let label = only(labels, site, &id)?;
     let image_name = format!("{id}/STUDY/SERIES, a folder of DICOM files");
-    Found { image, label, ..Found::new(site, &id) }.pair(&image_name, &format!("{id}.nrrd"))
+    CaseFiles { image, label, ..CaseFiles::new(site, &id) }.pair(&image_name, &format!("{id}.nrrd"))
 }
 
 /// The site and the patient that a folder is named after.

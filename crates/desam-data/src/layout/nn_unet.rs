@@ -1,12 +1,12 @@
 //! The layout of nnU-Net, as the official DeSAM has it: `imagesTr/NAME_0000.nii.gz`,
 //! `labelsTr/NAME.nii.gz`, and a table with the columns `patientid` and `center` beside them.
 
-use super::found::{Found, Survey};
 use super::names::strip_suffix;
+use super::survey::{CaseFiles, Survey};
 use super::{entries, looks_like, name_of, table};
 use crate::{Error, Result};
 use desam_core::text::DisplayPath as _;
-use desam_volume::volumes::without_ending;
+use desam_volume::volumes::ReadOptions;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -19,20 +19,20 @@ pub(super) fn root(dir: &Path) -> Option<PathBuf> {
 }
 
 /// All cases under `dir`.
-pub(super) fn survey(dir: &Path) -> Result<Survey> {
+pub(super) fn survey(dir: &Path, read: &ReadOptions) -> Result<Survey> {
     let Some(root) = root(dir) else {
         return Err(Error::NoSites { dir: dir.to_path_buf() });
     };
     let centres = centres(&root)?;
     let whole = name_of(&std::path::absolute(&root).map_err(Error::io("find", &root))?)?;
     let mut all = Survey::default();
-    let mut found = BTreeMap::<String, Found>::new();
+    let mut found = BTreeMap::<String, CaseFiles>::new();
     for path in listed(&root.join("imagesTr"), &mut all) {
-        let Some(id) = stem(&path).and_then(|s| strip_suffix(s, CHANNEL)) else {
-            all.problems.extend(unnameable(&path));
+        let Some(id) = stem(&path, read).and_then(|s| strip_suffix(s, CHANNEL)) else {
+            all.problems.extend(unnameable(&path, read));
             continue;
         };
-        let new = Found { image: Some(path.clone()), ..Found::new(&whole, id) };
+        let new = CaseFiles { image: Some(path.clone()), ..CaseFiles::new(&whole, id) };
         if let Some(first) = found.insert(id.to_lowercase(), new) {
             let (site, id, first) = (first.site, first.id, first.image.unwrap_or_default());
             all.problems.push(Error::DuplicateCase { site, id, first, second: path });
@@ -41,11 +41,11 @@ pub(super) fn survey(dir: &Path) -> Result<Survey> {
     let folder = root.join("labelsTr");
     let labels = if folder.is_dir() { listed(&folder, &mut all) } else { Vec::new() };
     for path in labels {
-        let Some(id) = stem(&path) else {
-            all.problems.extend(unnameable(&path));
+        let Some(id) = stem(&path, read) else {
+            all.problems.extend(unnameable(&path, read));
             continue;
         };
-        let entry = found.entry(id.to_lowercase()).or_insert_with(|| Found::new(&whole, id));
+        let entry = found.entry(id.to_lowercase()).or_insert_with(|| CaseFiles::new(&whole, id));
         if let Some(first) = entry.label.replace(path.clone()) {
             let (site, id) = (whole.clone(), id.to_owned());
             all.problems.push(Error::DuplicateCase { site, id, first, second: path });
@@ -78,14 +78,14 @@ fn listed(folder: &Path, all: &mut Survey) -> Vec<PathBuf> {
 }
 
 /// The problem with a volume after whose name no case can be called; `None` for any other file.
-fn unnameable(path: &Path) -> Option<Error> {
-    name_of(path).err().filter(|_| looks_like(path, |_| true))
+fn unnameable(path: &Path, read: &ReadOptions) -> Option<Error> {
+    name_of(path).err().filter(|_| looks_like(path, read, |_| true))
 }
 
 /// The name of a volume without its ending; `None` for files that are none and for names that are
 /// not UTF-8.
-pub(super) fn stem(path: &Path) -> Option<&str> {
-    path.file_name().and_then(|n| n.to_str()).and_then(without_ending)
+pub(super) fn stem<'p>(path: &'p Path, read: &ReadOptions) -> Option<&'p str> {
+    path.file_name().and_then(|n| n.to_str()).and_then(|name| read.without_ending(name))
 }
 
 /// Which centre a patient is of.

@@ -3,9 +3,10 @@
 //! that all are one site.
 
 use super::folders::folders;
-use super::found::Survey;
+use super::survey::Survey;
 use super::{entries, looks_like, name_of, saml};
 use crate::{Error, Result};
+use desam_volume::volumes::ReadOptions;
 use std::path::{Path, PathBuf};
 
 /// The site of a data set whose folder of parts says nothing.
@@ -14,25 +15,25 @@ const SITE: &str = "PROMISE12";
 const PART: &str = "trainingdata_part";
 
 /// Whether `dir` holds volumes itself, or parts of the download and nothing else that is a folder.
-pub(super) fn is_there(dir: &Path) -> Result<bool> {
-    Ok(holds_labels(dir)? || !parts(dir)?.is_empty())
+pub(super) fn is_there(dir: &Path, read: &ReadOptions) -> Result<bool> {
+    Ok(holds_labels(dir, read)? || !parts(dir)?.is_empty())
 }
 
 /// Whether files named as labels lie in `dir` itself.
-fn holds_labels(dir: &Path) -> Result<bool> {
-    let label = |path: &PathBuf| looks_like(path, |name| name.is_label) && path.is_file();
+fn holds_labels(dir: &Path, read: &ReadOptions) -> Result<bool> {
+    let label = |path: &PathBuf| looks_like(path, read, |name| name.is_label) && path.is_file();
     Ok(entries(dir)?.iter().any(label))
 }
 
 /// All cases in `dir`, or in its parts.
-pub(super) fn survey(dir: &Path) -> Result<Survey> {
+pub(super) fn survey(dir: &Path, read: &ReadOptions) -> Result<Survey> {
     let parts = parts(dir)?;
     if parts.is_empty() {
         let whole = std::path::absolute(dir).map_err(Error::io("find", dir))?;
-        let mut all = saml::paired(dir, &name_of(&whole)?)?;
-        // Beside sites a stray pair of files would be taken for the whole.
+        let mut all = saml::paired(dir, &name_of(&whole)?, read)?;
+        // Next to folders of sites, a stray pair of files would be taken for the whole data set.
         for folder in folders(dir)? {
-            match holds_labels(&folder) {
+            match holds_labels(&folder, read) {
                 Ok(false) => {}
                 Ok(true) => {
                     let (dir, folder) = (dir.to_path_buf(), name_of(&folder)?);
@@ -46,7 +47,7 @@ pub(super) fn survey(dir: &Path) -> Result<Survey> {
     }
     let mut all = Survey::default();
     for part in parts {
-        all.take_all(saml::paired(&part, SITE));
+        all.take_all(saml::paired(&part, SITE, read));
     }
     Ok(all)
 }

@@ -2,21 +2,22 @@
 //! pairs of files by name in general.
 
 use super::folders::folders;
-use super::found::{Found, Survey};
+use super::survey::{CaseFiles, Survey};
 use super::{entries, looks_like, name_of, names::VolumeName};
 use crate::{Error, Result};
+use desam_volume::volumes::ReadOptions;
 use std::collections::BTreeMap;
 use std::path::Path;
 
 /// All cases under `dir`.
-pub(super) fn survey(dir: &Path) -> Result<Survey> {
+pub(super) fn survey(dir: &Path, read: &ReadOptions) -> Result<Survey> {
     let mut all = Survey::default();
     for folder in folders(dir)? {
         match name_of(&folder) {
-            Ok(site) => all.take_all(paired(&folder, &site)),
-            // Of no matter where it holds no volume.
+            Ok(site) => all.take_all(paired(&folder, &site, read)),
+            // Does not matter if it holds no volume.
             Err(problem) => match entries(&folder) {
-                Ok(files) if !files.iter().any(|f| looks_like(f, |_| true)) => {}
+                Ok(files) if !files.iter().any(|f| looks_like(f, read, |_| true)) => {}
                 _ => all.problems.push(problem),
             },
         }
@@ -25,11 +26,11 @@ pub(super) fn survey(dir: &Path) -> Result<Survey> {
 }
 
 /// The images in `folder` itself, each with the label file beside it, as cases of `site`.
-pub(super) fn paired(folder: &Path, site: &str) -> Result<Survey> {
+pub(super) fn paired(folder: &Path, site: &str, read: &ReadOptions) -> Result<Survey> {
     let mut all = Survey::default();
     // Keyed by the lower-case id: releases mix `Case00.nii.gz` with `case00_segmentation.nii.gz`.
-    let mut found = BTreeMap::<String, Found>::new();
-    for path in entries(folder)?.into_iter().filter(|p| looks_like(p, |_| true)) {
+    let mut found = BTreeMap::<String, CaseFiles>::new();
+    for path in entries(folder)?.into_iter().filter(|p| looks_like(p, read, |_| true)) {
         match std::fs::metadata(&path) {
             Ok(found) if found.is_file() => {}
             Ok(_) => continue,
@@ -45,10 +46,10 @@ pub(super) fn paired(folder: &Path, site: &str) -> Result<Survey> {
                 continue;
             }
         };
-        let Some(volume) = VolumeName::parse(&name) else {
+        let Some(volume) = VolumeName::parse(&name, read) else {
             continue;
         };
-        let new = || Found::new(site, volume.id);
+        let new = || CaseFiles::new(site, volume.id);
         let entry = found.entry(volume.id.to_lowercase()).or_insert_with(new);
         let slot = if volume.is_label { &mut entry.label } else { &mut entry.image };
         if let Some(first) = slot {

@@ -1,12 +1,12 @@
 //! A table of cases: a CSV file with the columns `image`, `label`, `case` and `site`.
 
 use super::Case;
-use super::found::Survey;
+use super::survey::Survey;
 use crate::{Error, Result};
 use desam_core::files::open_regular;
 use desam_core::text::DisplayPath as _;
 use desam_core::text::bytes_text;
-use desam_volume::volumes::VolumeFormat;
+use desam_volume::volumes::{ReadOptions, VolumeFormat};
 use std::path::{Path, PathBuf};
 
 /// A CSV file, read whole.
@@ -82,8 +82,8 @@ pub(super) fn read(path: &Path) -> Result<Table> {
 }
 
 /// The cases of a table. Paths are taken from the table's folder; a label may be left out.
-pub(super) fn survey(path: &Path) -> Result<Survey> {
-    if VolumeFormat::of(path).is_ok() {
+pub(super) fn survey(path: &Path, options: &ReadOptions) -> Result<Survey> {
+    if options.reader_of(path).is_some() || VolumeFormat::of(path).is_ok() {
         let problem = "this is a volume; expected a folder of cases, or a CSV file with the \
                        columns image,label,case,site";
         return Err(Error::Table { path: path.to_path_buf(), line: 1, problem: problem.into() });

@@ -1,4 +1,4 @@
-//! Who holds a lock.
+//! The holder of a lock, as recorded in its file.
 
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -22,7 +22,7 @@ pub struct Holder {
     /// Its machine.
     #[serde(default)]
     pub host: Option<String>,
-    /// What it was started as.
+    /// Its command line.
     #[serde(default)]
     pub command: Option<String>,
     /// Since when it has held the lock.
@@ -101,14 +101,14 @@ impl Agreement {
 
 /// The content of a lock file.
 #[derive(Debug, Default, Serialize, Deserialize)]
-pub(super) struct Record {
+pub(super) struct HolderRecord {
     #[serde(flatten)]
     holder: Holder,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) agreement: Option<Agreement>,
 }
 
-impl Record {
+impl HolderRecord {
     pub(super) fn of_this_process(agreement: Option<Agreement>) -> Self {
         let (host, command) = THIS_PROCESS.get().cloned().unzip();
         let pid = Some(std::process::id());

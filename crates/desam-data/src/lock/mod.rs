@@ -23,7 +23,7 @@ pub use system::{is_unsupported, warn_unsupported};
 use crate::{Error, Result};
 use desam_core::temporary::is_at;
 use desam_core::{Destination, Progress};
-use holder::Record;
+use holder::HolderRecord;
 use std::fs::{File, OpenOptions};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -108,10 +108,10 @@ struct Request {
     subject: String,
 }
 
-/// What one try came to.
+/// Outcome of one attempt.
 enum Try {
     Held(File),
-    /// Somebody else holds it.
+    /// Another process holds it.
     Busy(File),
     /// There are no locks, or nothing can be written.
     Unlockable,
@@ -133,12 +133,12 @@ impl Request {
             match self.take(progress)? {
                 Try::Held(mut file) => {
                     // Without a record the lock is as good; a second process then names nobody.
-                    Record::of_this_process(None).write(&mut file).ok();
+                    HolderRecord::of_this_process(None).write(&mut file).ok();
                     lock.file = Some(file);
                     return Ok(lock);
                 }
                 Try::Unlockable => return Ok(lock),
-                Try::Busy(file) => holder = Record::read(&file).holder(&file),
+                Try::Busy(file) => holder = HolderRecord::read(&file).holder(&file),
                 Try::Again => {}
             }
         }
@@ -155,7 +155,7 @@ impl Request {
             // under the shared lock, during which it cannot change.
             let file = match self.take(progress)? {
                 Try::Held(mut file) => {
-                    let record = Record::of_this_process(Some(agreement.clone()));
+                    let record = HolderRecord::of_this_process(Some(agreement.clone()));
                     record.write(&mut file).map_err(Error::io("write", &self.path))?;
                     file.unlock().map_err(Error::io("unlock", &self.path))?;
                     file
@@ -168,7 +168,7 @@ impl Request {
             if shared == Outcome::Held && !is_at(&file, &self.path) {
                 continue;
             }
-            let record = Record::read(&file);
+            let record = HolderRecord::read(&file);
             match (shared, &record.agreement) {
                 (Outcome::Held, Some(theirs)) if theirs == agreement => {
                     lock.file = Some(file);

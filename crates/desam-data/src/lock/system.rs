@@ -1,4 +1,4 @@
-//! The operating system's locks, and file systems that have none.
+//! Advisory file locks of the operating system, and file systems without them.
 
 use desam_core::Progress;
 use std::fs::{File, TryLockError};
@@ -6,7 +6,7 @@ use std::io::{Error, ErrorKind, Result};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// What asking for a lock came to.
+/// Outcome of a lock attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Outcome {
     Held,

@@ -173,9 +173,10 @@ fn no_two_are_in_whatever_the_interleaving() {
                 let mut done = 0;
                 while done < 25 {
                     let shares = (thread + done) % 3 > 0;
-                    let lock = match shares {
-                        true => shared_folder(out, agreement, &Quiet),
-                        false => folder(out, &Quiet),
+                    let lock = if shares {
+                        shared_folder(out, agreement, &Quiet)
+                    } else {
+                        folder(out, &Quiet)
                     };
                     let lock = match lock {
                         Ok(lock) => lock,

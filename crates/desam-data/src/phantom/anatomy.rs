@@ -1,8 +1,8 @@
-//! One patient: where the organs lie and what signal they give.
+//! Synthetic anatomy of one patient: geometry and MR signal of the organs.
 
 use super::SiteStyle;
 use super::noise::{SmoothNoise, Warp};
-use super::shape::{Ellipsoid, Place, Tube, coverage, wall};
+use super::shape::{Ellipsoid, Point, Tube, coverage, wall};
 use rand::Rng;
 
 /// Signal of compact bone, which has next to no water: dark at every site.
@@ -29,7 +29,7 @@ struct Gland {
 }
 
 impl Gland {
-    fn draw(radii: Place, style: &SiteStyle, rng: &mut impl Rng) -> Self {
+    fn draw(radii: Point, style: &SiteStyle, rng: &mut impl Rng) -> Self {
         let [a, b, c] = radii;
         let lobes = [-1.0, 1.0].map(|side: f64| {
             let grow = rng.random_range(0.9..1.12);
@@ -57,7 +57,7 @@ impl Gland {
     }
 
     /// Undoes taper and dent, so that the rest can think in plain ellipsoids.
-    fn straighten(&self, p: Place) -> Place {
+    fn straighten(&self, p: Point) -> Point {
         let [a, b, c] = self.capsule.radii;
         let height = p[2] / c;
         let girth = if height < 0.0 { 1.0 + 0.22 * height } else { 1.0 - 0.08 * height };
@@ -67,7 +67,7 @@ impl Gland {
         [p[0] / girth, if y > 0.0 { y + dent * (y / b).min(1.0) } else { y }, p[2]]
     }
 
-    fn lobes_distance(&self, q: Place) -> f64 {
+    fn lobes_distance(&self, q: Point) -> f64 {
         self.lobes.iter().map(|l| l.distance(q)).fold(f64::INFINITY, f64::min)
     }
 }
@@ -167,13 +167,13 @@ impl Anatomy {
 
     /// The patient's own place of a place in the scanner: roll, then smooth deformation. All that
     /// follows takes the patient's own.
-    pub(super) fn place(&self, p: Place) -> Place {
+    pub(super) fn place(&self, p: Point) -> Point {
         let [cos, sin] = self.roll;
         self.warp.apply([cos * p[0] + sin * p[1], cos * p[1] - sin * p[0], p[2]])
     }
 
     /// Whether `p` lies in the gland, and in which zone.
-    pub(super) fn zone(&self, p: Place) -> Zone {
+    pub(super) fn zone(&self, p: Point) -> Zone {
         let q = self.gland.straighten(p);
         if self.gland.capsule.distance(q) >= 0.0 {
             Zone::Outside
@@ -186,7 +186,7 @@ impl Anatomy {
 
     /// Signal around `p`, before coil, bias and noise. The mean of two samples `thickness / 2`
     /// apart gives a slice its partial volume; texture, which is finer, is sampled once.
-    pub(super) fn signal(&self, p: Place, thickness: f64) -> f64 {
+    pub(super) fn signal(&self, p: Point, thickness: f64) -> f64 {
         // Septa lie where a sum of two scales crosses zero; one scale alone shows its lattice.
         let tilted = [0.8 * p[0] + 0.6 * p[1], 0.8 * p[1] - 0.6 * p[0], p[2]];
         let ridge = 0.7 * self.texture.at(tilted, 11.0) + 0.45 * self.texture.at(tilted, 4.7);
@@ -200,7 +200,7 @@ impl Anatomy {
         0.5 * (self.sample([x, y, z - quarter], grain) + self.sample([x, y, z + quarter], grain))
     }
 
-    fn sample(&self, p: Place, grain: Grain) -> f64 {
+    fn sample(&self, p: Point, grain: Grain) -> f64 {
         let t = &self.style.contrast;
         let texture = self.style.texture;
         let rough = |signal: f64, share: f64| {
@@ -245,7 +245,7 @@ impl Anatomy {
         paint.value.max(0.0)
     }
 
-    fn paint_gland(&self, paint: &mut Paint, q: Place, grain: Grain) {
+    fn paint_gland(&self, paint: &mut Paint, q: Point, grain: Grain) {
         let t = &self.style.contrast;
         let texture = self.style.texture;
         let d = self.gland.capsule.distance(q);
@@ -273,7 +273,7 @@ impl Anatomy {
     }
 
     /// Distance of `p` from the surface of the rectum, where a coil would lie, in mm; 0 inside.
-    pub(super) fn coil_distance(&self, p: Place) -> f64 {
+    pub(super) fn coil_distance(&self, p: Point) -> f64 {
         self.rectum.distance(p).max(0.0)
     }
 }
@@ -303,7 +303,7 @@ impl Paint {
 }
 
 /// Half-axes of a gland of the site's size: left-right, front-back, foot-head.
-fn gland_radii(style: &SiteStyle, reach: f64, rng: &mut impl Rng) -> Place {
+fn gland_radii(style: &SiteStyle, reach: f64, rng: &mut impl Rng) -> Point {
     let ml = rng.random_range(style.gland_ml[0]..=style.gland_ml[1]);
     // Taper and dent cost about a tenth of the ellipsoid's volume.
     let product = 1.1 * ml * 1000.0 * 3.0 / (4.0 * std::f64::consts::PI);
@@ -317,7 +317,7 @@ fn gland_radii(style: &SiteStyle, reach: f64, rng: &mut impl Rng) -> Place {
 }
 
 /// Neurovascular bundles at the gland's rear corners, and a few vessels in the fat around.
-fn draw_vessels(radii: Place, style: &SiteStyle, rng: &mut impl Rng) -> Vec<Vessel> {
+fn draw_vessels(radii: Point, style: &SiteStyle, rng: &mut impl Rng) -> Vec<Vessel> {
     let [a, b, _] = radii;
     let mut vessels = Vec::new();
     for side in [-1.0, 1.0] {

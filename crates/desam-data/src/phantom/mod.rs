@@ -1,5 +1,5 @@
-//! Phantom prostates: six sites of made-up patients, so that everything here can be tried, tested
-//! and timed without any download.
+//! Synthetic prostate phantoms: six sites of made-up patients, so that everything here can be tried,
+//! tested and timed without any download.
 //!
 //! A phantom is an axial T2-like slab through a pelvis: a gland of two zones, bladder above and in
 //! front, rectum behind, muscle, fat, bone, vessels and seminal vesicles around. Each site has its
@@ -25,7 +25,7 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
-/// What to write.
+/// Configuration of a set of phantoms.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PhantomConfig {
@@ -186,7 +186,8 @@ pub fn phantom_case(style: &SiteStyle, seed: u64) -> Result<PhantomCase> {
         .zip(labels.par_chunks_mut(grid.slice_len()))
         .enumerate()
         .for_each(|(k, (pixels, marks))| {
-            // A stream of its own for each slice: threads cannot change who draws what.
+            // A separate random stream for each slice, so that the number of threads cannot change the
+            // result.
             let mut rng = slice_rng.clone();
             rng.set_stream(k as u64 + 1);
             let voxels = pixels.iter_mut().zip(marks.iter_mut()).enumerate();

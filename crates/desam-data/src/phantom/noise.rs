@@ -1,6 +1,6 @@
-//! Randomness that looks like tissue and like a scanner.
+//! Random textures, deformations and Rician noise.
 
-use super::shape::Place;
+use super::shape::Point;
 use crate::noise::gaussian_pair;
 use rand::Rng;
 
@@ -19,7 +19,7 @@ impl SmoothNoise {
     }
 
     /// The noise at `p`, with features of about `size` mm.
-    pub(super) fn at(&self, p: Place, size: f64) -> f64 {
+    pub(super) fn at(&self, p: Point, size: f64) -> f64 {
         // Index of the lattice plane below and above along each axis, and how far between.
         let mut steps = [[0usize; 2]; 3];
         let mut weight = [0.0f64; 3];
@@ -50,9 +50,9 @@ pub(super) struct Warp {
 #[derive(Debug, Clone, Copy)]
 struct Wave {
     /// Millimetres of displacement along each axis.
-    shift: Place,
+    shift: Point,
     /// Radians per mm along each axis.
-    pitch: Place,
+    pitch: Point,
     phase: f64,
 }
 
@@ -68,7 +68,7 @@ impl Warp {
         Self { waves: waves.collect() }
     }
 
-    pub(super) fn apply(&self, p: Place) -> Place {
+    pub(super) fn apply(&self, p: Point) -> Point {
         let mut out = p;
         for w in &self.waves {
             let angle = w.pitch[0] * p[0] + w.pitch[1] * p[1] + w.pitch[2] * p[2] + w.phase;

@@ -1,19 +1,19 @@
-//! The few solids that a pelvis is built from, by their signed distance.
+//! Signed distance functions of the solids that a pelvis is built from.
 
 /// A place in millimetres: `x` to the patient's left, `y` to the back, `z` to the head.
-pub(super) type Place = [f64; 3];
+pub(super) type Point = [f64; 3];
 
 /// An ellipsoid whose axes are the patient's.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Ellipsoid {
-    pub(super) centre: Place,
-    pub(super) radii: Place,
-    inverse: Place,
+    pub(super) centre: Point,
+    pub(super) radii: Point,
+    inverse: Point,
     least: f64,
 }
 
 impl Ellipsoid {
-    pub(super) fn new(centre: Place, radii: Place) -> Self {
+    pub(super) fn new(centre: Point, radii: Point) -> Self {
         let least = radii.iter().copied().fold(f64::INFINITY, f64::min);
         Self { centre, radii, inverse: radii.map(|r| 1.0 / r), least }
     }
@@ -21,7 +21,7 @@ impl Ellipsoid {
     /// Distance to the surface in mm, negative inside; exact on the surface, and near it within a
     /// few per cent, which is all that soft edges and thin walls need. Far outside, where nothing
     /// is painted, a cheap number that is not too large.
-    pub(super) fn distance(&self, p: Place) -> f64 {
+    pub(super) fn distance(&self, p: Point) -> f64 {
         let q = [0, 1, 2].map(|a| (p[a] - self.centre[a]) * self.inverse[a]);
         let square = q[0] * q[0] + q[1] * q[1] + q[2] * q[2];
         if square > 9.0 {
@@ -50,7 +50,7 @@ pub(super) struct Tube {
 }
 
 impl Tube {
-    pub(super) fn distance(&self, p: Place) -> f64 {
+    pub(super) fn distance(&self, p: Point) -> f64 {
         let x = p[0] - self.centre[0] - self.lean[0] * p[2];
         let y = p[1] - self.centre[1] - self.lean[1] * p[2] - self.bend * p[2] * p[2];
         (x * x + y * y).sqrt() - self.radius
@@ -67,7 +67,7 @@ pub(super) fn wall(distance: f64, thickness: f64, width: f64) -> f64 {
     coverage(distance, width) * (1.0 - coverage(distance + thickness, width))
 }
 
-fn norm(v: Place) -> f64 {
+fn norm(v: Point) -> f64 {
     v.iter().map(|c| c * c).sum::<f64>().sqrt()
 }
 

@@ -1,4 +1,4 @@
-//! How a site's scanner, protocol and patients look.
+//! Styles of phantom sites: scanner, protocol and patients.
 
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};

@@ -1,18 +1,18 @@
-//! Holes.
+//! Hole filling.
 
-use super::parts::{Neighbours, Parts};
+use super::connected_components::{ConnectedComponents, Connectivity};
 
 /// Fills the background that does not reach the border.
 pub(super) fn fill(data: &mut [u8], dims: [usize; 3]) {
     if data.iter().all(|&v| v == 0) {
         return;
     }
-    let background = Parts::of(data, dims, 0, Neighbours::Faces);
+    let background = ConnectedComponents::of(data, dims, 0, Connectivity::Faces);
     let open = background.at_border();
     background.paint(data, 1, |part| !open[part]);
 }
 
-/// Fills the holes of each slice along `axis` by itself.
+/// Fills the holes of each slice along `axis` separately.
 pub(super) fn fill_slices(data: &mut [u8], dims: [usize; 3], axis: usize) {
     let strides = [1, dims[0], dims[0] * dims[1]];
     let [columns, rows] = [(1, 2), (0, 2), (0, 1)].map(|(a, b)| [a, b])[axis];

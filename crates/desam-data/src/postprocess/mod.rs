@@ -1,24 +1,24 @@
-//! What may be done with a mask once it lies on its volume's own grid. Nothing of it by default:
-//! the mask is then what the model says.
+//! Postprocessing of a mask on its volume's own grid: largest connected component, hole filling. Off by
+//! default: the mask is then the model's output.
 
+mod connected_components;
 mod holes;
-mod parts;
 #[cfg(test)]
 mod tests;
 
 use crate::{Error, Result};
+use connected_components::{ConnectedComponents, Connectivity};
 use desam_core::LabelVolume;
-use parts::{Neighbours, Parts};
 use serde::{Deserialize, Serialize};
 use std::str::FromStr;
 
-/// How a mask is tidied up, in the order of the fields.
+/// Postprocessing steps, applied in the order of the fields.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct PostprocessConfig {
-    /// Keeps the largest connected part and drops the others. Voxels that share a face, an edge or
-    /// a corner are connected (26 neighbours). Of parts as large as each other the one that is
-    /// stored first stays.
+    /// Keeps the largest connected component and drops the others. Voxels that share a face, an edge or
+    /// a corner are connected (26 neighbours). Of components of equal size the one that is stored first
+    /// stays.
     pub largest_component: bool,
     /// Fills what the foreground encloses.
     pub fill_holes: Option<Holes>,
@@ -57,8 +57,8 @@ impl PostprocessConfig {
         *self == Self::default()
     }
 
-    /// The mask after what is asked for; any label above 0 is foreground, and 0 and 1 come out.
-    /// `slice_axis` is the axis that slices are cut along
+    /// Applies the steps to a mask; any label above 0 is foreground, and 0 and 1 come out. `slice_axis`
+    /// is the axis that slices are cut along
     /// ([`PreparedVolume::slice_axis`](crate::preprocess::PreparedVolume::slice_axis)).
     ///
     /// # Errors
@@ -75,7 +75,7 @@ impl PostprocessConfig {
         let grid = *mask.grid();
         let mut data = mask.binarised().into_data();
         if self.largest_component {
-            let parts = Parts::of(&data, grid.dims, 1, Neighbours::All);
+            let parts = ConnectedComponents::of(&data, grid.dims, 1, Connectivity::All);
             let largest = parts.largest();
             parts.paint(&mut data, 0, |part| Some(part) != largest);
         }

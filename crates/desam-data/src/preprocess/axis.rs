@@ -1,9 +1,9 @@
-//! One axis on its way from the volume to the processed frame and back.
+//! Coordinate mapping of one axis between the volume and the processed frame.
 
 /// How voxels along one axis of the volume relate to pixels along that axis of the frame: first
 /// resampling about the middle (by `step` voxels a pixel), then cropping or padding.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Axis {
+pub(super) struct AxisMapping {
     /// Voxels of the volume.
     pub(super) source: usize,
     /// Pixels after resampling, before cropping.
@@ -16,7 +16,7 @@ pub(super) struct Axis {
     start: i64,
 }
 
-impl Axis {
+impl AxisMapping {
     /// The axis as it is.
     pub(super) fn identity(source: usize) -> Self {
         Self { source, resampled: source, frame: source, step: 1.0, start: 0 }
@@ -105,7 +105,7 @@ mod tests {
 
     #[test]
     fn identity_is_identity() {
-        let axis = Axis::identity(7);
+        let axis = AxisMapping::identity(7);
         for i in 0..7 {
             assert_eq!(axis.nearest(i), Some(i));
             assert_eq!(axis.to_frame(i), Some(i as f64));
@@ -116,16 +116,16 @@ mod tests {
     #[test]
     fn crops_and_pads_about_the_middle() {
         // By hand: 10 pixels to 4 keep 3..7; 4 to 7 pad 2 before and 1 after.
-        let crop = Axis::identity(10).cropped(4);
+        let crop = AxisMapping::identity(10).cropped(4);
         assert_eq!([0, 3].map(|f| crop.nearest(f)), [Some(3), Some(6)]);
         assert_eq!([2, 3, 6, 7].map(|s| crop.to_frame(s)), [None, Some(0.0), Some(3.0), None]);
-        let pad = Axis::identity(4).cropped(7);
+        let pad = AxisMapping::identity(4).cropped(7);
         assert_eq!([0, 1, 2, 5, 6].map(|f| pad.nearest(f)), [None, None, Some(0), Some(3), None]);
     }
 
     #[test]
     fn one_voxel_stays() {
-        let axis = Axis::resampled(1, 3.0, 3.6);
+        let axis = AxisMapping::resampled(1, 3.0, 3.6);
         assert_eq!((axis.frame, axis.nearest(0), axis.to_frame(0)), (1, Some(0), Some(0.0)));
     }
 
@@ -133,7 +133,7 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(64))]
         #[test]
         fn there_and_back(n in 1_usize..200, from in 0.2_f64..5.0, to in 0.2_f64..5.0, side in 1_usize..300) {
-            let axis = Axis::resampled(n, from, to).cropped(side);
+            let axis = AxisMapping::resampled(n, from, to).cropped(side);
             for s in 0..n {
                 if let Some(place) = axis.to_frame(s) {
                     // The nearest pixel lies at most half a pixel off, and never in the padding.

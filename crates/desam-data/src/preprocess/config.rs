@@ -1,4 +1,4 @@
-//! What preprocessing is asked to do.
+//! Configuration of preprocessing.
 
 use super::{Orientation, PreparedVolume};
 use crate::{Error, Result};
@@ -24,7 +24,7 @@ pub enum Frame {
     },
 }
 
-/// How the ground truth comes down to the `M × M` grid of the masks.
+/// Downsampling of the ground truth to the `M × M` grid of the masks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LabelRule {
@@ -67,7 +67,8 @@ impl std::str::FromStr for LabelRule {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PreprocessConfig {
-    /// Percentiles of all voxels of a volume that become 0 and 255; what lies beyond is clipped.
+    /// Percentile clipping: percentiles of all voxels of a volume that become 0 and 255; values beyond
+    /// are clipped.
     pub percentiles: [f64; 2],
     /// Whether voxels that are exactly 0 stay 0 whatever the percentiles (matters where there are
     /// negative intensities).
@@ -79,7 +80,7 @@ pub struct PreprocessConfig {
     pub spacing_mm: Option<[f64; 3]>,
     /// How a slice becomes square.
     pub frame: Frame,
-    /// How the ground truth comes down to the masks' grid.
+    /// How the ground truth is downsampled to the masks' grid.
     pub labels: LabelRule,
     /// Which axes become columns, rows and slices. Not written down where it is
     /// [`Orientation::Stored`], so that what was made before there was a choice keeps its key.
@@ -125,7 +126,7 @@ impl PreprocessConfig {
         Self { orientation: Orientation::Stored, ..self }
     }
 
-    /// The configuration in few words: the preset that it is, or all of its fields as JSON.
+    /// Short description of the configuration: the name of the preset, or all of its fields as JSON.
     pub fn summary(&self) -> String {
         let presets = [("paper", Self::paper()), ("official", Self::official())];
         let preset = presets.iter().find(|(_, preset)| preset == self);
@@ -133,7 +134,7 @@ impl PreprocessConfig {
         preset.map_or_else(json, |(name, _)| (*name).to_owned())
     }
 
-    /// Whether the fields make sense.
+    /// Validates the fields.
     ///
     /// # Errors
     /// [`Error::PreprocessConfig`] naming the field that does not.

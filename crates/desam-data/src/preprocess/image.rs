@@ -1,4 +1,4 @@
-//! One slice as the encoder is to see it.
+//! The encoder's input image of one slice.
 
 use super::enlarge;
 use crate::Result;

@@ -1,4 +1,4 @@
-//! The intensity window: from a scanner's numbers to 0..255.
+//! Intensity window by percentile clipping: scanner intensities to 0..255.
 
 use crate::{Error, Result};
 use desam_core::Volume;
@@ -23,7 +23,7 @@ impl IntensityWindow {
         Ok(Self { low, high })
     }
 
-    /// The place of `value` in the window, 0 to 255; 0 everywhere in a window without width.
+    /// `value` scaled by the window to 0..255; 0 everywhere in a window without width.
     pub(super) fn scale(&self, value: f32) -> f64 {
         if self.high <= self.low {
             return 0.0;

@@ -1,4 +1,4 @@
-//! How far apart the pixels of a model's masks are.
+//! Voxel spacing of a model's masks.
 
 use super::PreprocessConfig;
 use super::slice_geometry::SliceGeometry;

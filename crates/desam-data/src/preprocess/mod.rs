@@ -1,4 +1,5 @@
-//! From a volume on its own grid to what the encoder takes, and from masks back to that grid.
+//! Preprocessing: orientation, resampling, percentile clipping and cropping of volumes for the encoder,
+//! and restoring masks to the volume's own grid.
 //!
 //! A volume's intensities become whole numbers from 0 to 255 (as SAM's encoder was trained on),
 //! its axial slices become square images whatever the order in which its axes are stored, and these
@@ -35,7 +36,7 @@ pub use intensity::IntensityWindow;
 pub use orient::Orientation;
 pub(crate) use plausibility::spacing as spacing_warning;
 pub use prepared::PreparedVolume;
-pub use restore::{Between, VoxelMap};
+pub use restore::{Interpolation, VoxelMap};
 pub use round_trip::{LabelRoundTrip, MAX_ROUND_TRIP_LOSS, SiteRoundTrip, TracedLabels};
 pub use stored_slice::{InputPosition, StoredSlice};
 pub use view::SliceView;

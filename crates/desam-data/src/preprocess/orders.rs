@@ -1,4 +1,4 @@
-//! The same image, stored in any of the 48 ways, is prepared the same.
+//! Tests: the same image in any of the 48 axis orders is prepared the same.
 
 use super::*;
 use candle_core::Device;
@@ -7,12 +7,12 @@ use desam_volume::volumes;
 
 const ORDERS: [[usize; 3]; 6] = [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]];
 
-/// The grid and the values of the same image with new axis `a` along old axis `order[a]`, from its
-/// end where bit `a` of `turned` is set; written with loops of its own, not by what is tested.
-fn restored<T: Copy>(grid: &Grid, values: &[T], order: [usize; 3], turned: u8) -> (Grid, Vec<T>) {
+/// The grid and the values of the same image with new axis `a` along old axis `order[a]`, flipped where
+/// bit `a` of `flipped` is set; written independently of the code under test.
+fn restored<T: Copy>(grid: &Grid, values: &[T], order: [usize; 3], flipped: u8) -> (Grid, Vec<T>) {
     let dims = order.map(|a| grid.dims[a]);
     let mut origin = [0.0; 3];
-    let turn = |a: usize| turned >> a & 1 == 1;
+    let turn = |a: usize| flipped >> a & 1 == 1;
     (0..3).filter(|a| turn(*a)).for_each(|a| origin[order[a]] = (dims[a] - 1) as f64);
     let origin = grid.affine.apply(origin);
     let affine = Affine([0, 1, 2].map(|row| {
@@ -65,11 +65,11 @@ fn any_of_the_48_orders_gives_the_same_slices_and_masks() {
     for config in [PreprocessConfig::official(), paper] {
         let mut first = None;
         for order in ORDERS {
-            for turned in 0..8 {
-                let (to, voxels) = restored(&grid, &values, order, turned);
+            for flipped in 0..8 {
+                let (to, voxels) = restored(&grid, &values, order, flipped);
                 let volume = Volume::new(to, voxels).unwrap();
                 let truth =
-                    LabelVolume::new(to, restored(&grid, &labels, order, turned).1).unwrap();
+                    LabelVolume::new(to, restored(&grid, &labels, order, flipped).1).unwrap();
                 let prepared = config.prepare(&volume, &spec).unwrap();
                 let masks = prepared.labels(&truth).unwrap();
                 let pixels = prepared.pixels(1, &Device::Cpu).unwrap();
@@ -85,7 +85,7 @@ fn any_of_the_48_orders_gives_the_same_slices_and_masks() {
                 };
                 assert_eq!(&all.0, levels, "{order:?} {turned}");
                 assert_eq!((&all.1, &all.2), (pixels, masks), "{order:?} {turned}");
-                let expected = restored(&grid, mask.data(), order, turned).1;
+                let expected = restored(&grid, mask.data(), order, flipped).1;
                 assert_eq!(all.3.data(), expected, "{order:?} {turned}");
                 // And so through a file.
                 let path = folder.path().join("mask.nrrd");

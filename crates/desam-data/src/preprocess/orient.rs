@@ -1,4 +1,4 @@
-//! In which order the axes of a stored volume become columns, rows and slices.
+//! Reorientation: mapping the stored axes to columns, rows and slices.
 
 use crate::Error;
 use desam_core::{Affine, Grid};
@@ -10,7 +10,7 @@ use std::str::FromStr;
 /// Directions closer than this to a tie are one.
 const TIE: f64 = 1e-6;
 
-/// Which axis of a volume its slices are cut along, and which way up they are.
+/// Orientation of the slices that are cut from a volume.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Orientation {
@@ -18,11 +18,11 @@ pub enum Orientation {
     /// does, and what a configuration means that does not say.
     #[default]
     Stored,
-    /// By the affine, whatever the order and the directions in which the axes are stored: slices
+    /// Axial by the affine, whatever the order and the directions in which the axes are stored: slices
     /// along the axis nearest to superior, columns along that nearest to the left, rows along that
-    /// nearest to posterior, as axial images are shown and as scanners store them. Axes are swapped
-    /// and turned round, nothing is resampled, so that oblique volumes keep their geometry. The
-    /// same as [`Orientation::Stored`] for a volume that is stored like that (LPS).
+    /// nearest to posterior (LPS), as axial images are shown and as scanners store them. Axes are
+    /// permuted and flipped, nothing is resampled, so that oblique volumes keep their geometry. The
+    /// same as [`Orientation::Stored`] for a volume that is stored in LPS.
     Axial,
 }
 
@@ -34,7 +34,7 @@ impl Orientation {
     /// The order for a volume of this affine.
     pub(crate) fn order(self, affine: &Affine) -> AxisOrder {
         match self {
-            Self::Stored => AxisOrder { axes: [0, 1, 2], turned: [false; 3] },
+            Self::Stored => AxisOrder { axes: [0, 1, 2], flipped: [false; 3] },
             Self::Axial => axial(affine),
         }
     }
@@ -55,11 +55,11 @@ impl FromStr for Orientation {
     }
 }
 
-/// Prepared axis `a` is stored axis `axes[a]`, from its end where `turned[a]`.
+/// Prepared axis `a` is stored axis `axes[a]`, flipped where `flipped[a]`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct AxisOrder {
     axes: [usize; 3],
-    turned: [bool; 3],
+    flipped: [bool; 3],
 }
 
 /// The direction of a voxel axis: how far it goes along R, A and S, 1 in all.
@@ -82,8 +82,8 @@ fn axial(affine: &Affine) -> AxisOrder {
     let [p, q] = [(1, 2), (0, 2), (0, 1)].map(|(p, q)| [p, q])[slices];
     let sideways = |a: usize, b: usize| all[a][0].abs() + all[b][1].abs();
     let [columns, rows] = if sideways(p, q) >= sideways(q, p) { [p, q] } else { [q, p] };
-    let turned = [all[columns][0] > 0.0, all[rows][1] > 0.0, all[slices][2] < 0.0];
-    AxisOrder { axes: [columns, rows, slices], turned }
+    let flipped = [all[columns][0] > 0.0, all[rows][1] > 0.0, all[slices][2] < 0.0];
+    AxisOrder { axes: [columns, rows, slices], flipped }
 }
 
 impl AxisOrder {
@@ -91,20 +91,20 @@ impl AxisOrder {
         *self == Orientation::Stored.order(&Affine::from_spacing([1.0; 3]))
     }
 
-    /// The grid with its axes in this order: the same voxels at the same places.
+    /// The reoriented grid: the same voxels at the same positions.
     pub(crate) fn grid(&self, stored: &Grid) -> Grid {
         let mut affine = stored.affine;
-        for (to, (&from, turned)) in self.axes.iter().zip(self.turned).enumerate() {
+        for (to, (&from, flipped)) in self.axes.iter().zip(self.flipped).enumerate() {
             let far = stored.dims[from].saturating_sub(1) as f64;
             for (row, old) in affine.0.iter_mut().zip(stored.affine.0) {
-                row[to] = if turned { -old[from] } else { old[from] };
-                row[3] += if turned { old[from] * far } else { 0.0 };
+                row[to] = if flipped { -old[from] } else { old[from] };
+                row[3] += if flipped { old[from] * far } else { 0.0 };
             }
         }
         Grid { dims: self.axes.map(|a| stored.dims[a]), affine }
     }
 
-    /// Voxels of a stored grid in this order.
+    /// Reorients the voxels of a stored grid.
     pub(crate) fn apply<T: Copy>(&self, dims: [usize; 3], stored: &[T]) -> Result<Vec<T>, Error> {
         if self.is_stored() {
             return Ok(fallible::copied(stored)?);
@@ -113,7 +113,7 @@ impl AxisOrder {
         Ok(fallible::collected(stored.len(), values)?)
     }
 
-    /// Voxels in this order back in that of the stored grid.
+    /// Inverse of [`apply`](Self::apply): voxels back in the stored order.
     pub(super) fn undo<T: Copy + Default>(
         &self,
         dims: [usize; 3],
@@ -143,7 +143,7 @@ impl AxisOrder {
 
     /// Whether columns, rows and slices run against their stored axis.
     pub(super) fn flips(&self) -> [bool; 3] {
-        self.turned
+        self.flipped
     }
 
     /// Where the voxels of slice `index` of a stored grid of `dims` are, row by row; slices are
@@ -154,7 +154,7 @@ impl AxisOrder {
         index: usize,
     ) -> impl Iterator<Item = usize> + use<> {
         let depth = dims[self.axes[2]];
-        let k = if self.turned[2] { depth.saturating_sub(index + 1) } else { index };
+        let k = if self.flipped[2] { depth.saturating_sub(index + 1) } else { index };
         self.places_of(dims, k..k + 1)
     }
 
@@ -171,9 +171,9 @@ impl AxisOrder {
     ) -> impl Iterator<Item = usize> + use<> {
         let strides = [1, dims[0], dims[0] * dims[1]];
         let along = |a: usize| {
-            let (axis, turned) = (self.axes[a], self.turned[a]);
+            let (axis, flipped) = (self.axes[a], self.flipped[a]);
             let (n, stride) = (dims[axis], strides[axis]);
-            move |v: usize| if turned { (n - 1 - v) * stride } else { v * stride }
+            move |v: usize| if flipped { (n - 1 - v) * stride } else { v * stride }
         };
         let [width, height, _] = self.axes.map(|a| dims[a]);
         let (column, row, slice) = (along(0), along(1), along(2));
@@ -194,7 +194,7 @@ mod tests {
     fn axial_axes_are_found() {
         let order = |rows: [[f64; 3]; 3]| {
             let order = axial(&Affine(rows.map(|[a, b, c]| [a, b, c, 7.0])));
-            (order.axes, order.turned)
+            (order.axes, order.flipped)
         };
         // By hand. Stored as scanners do (LPS), also 40° oblique about the left-right axis.
         let same = ([0, 1, 2], [false; 3]);

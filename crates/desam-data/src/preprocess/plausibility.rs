@@ -1,4 +1,4 @@
-//! What may be wrong with a volume that can be prepared all the same.
+//! Plausibility warnings about a volume that can be prepared nevertheless.
 
 use super::IntensityWindow;
 use desam_core::{Grid, Volume};
@@ -6,7 +6,7 @@ use desam_core::{Grid, Volume};
 /// Millimetres from voxel to voxel that an image of an organ can have.
 const SPACING_MM: std::ops::RangeInclusive<f64> = 0.05..=20.0;
 
-/// What may not be as the user expects, a sentence each.
+/// Warnings, a sentence each.
 pub(super) fn warnings(volume: &Volume, window: IntensityWindow) -> Vec<String> {
     contrast(volume, window).into_iter().chain(spacing(volume.grid())).collect()
 }

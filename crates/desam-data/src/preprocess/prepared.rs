@@ -1,6 +1,6 @@
-//! A volume that is ready for the encoder.
+//! A preprocessed volume.
 
-use super::axis::Axis;
+use super::axis::AxisMapping;
 use super::config::{Frame, PreprocessConfig};
 use super::resample::resample;
 use super::slice_geometry::SliceGeometry;
@@ -10,11 +10,11 @@ use candle_core::{Device, Tensor};
 use desam_core::{BinaryMask, EncoderSpec, Grid, LabelVolume, Volume};
 use desam_volume::fallible;
 
-/// Side of an input or a mask beyond which the specification must be wrong.
+/// Maximum side of an input or a mask; a larger specification must be wrong.
 const LARGEST_SIDE: usize = 1 << 14;
 
-/// A volume whose slices are ready to be encoded, and which knows the way back to its own grid.
-/// Holds one byte a processed pixel; images are made when asked for.
+/// A preprocessed volume whose slices can be encoded, with the mapping back to its own grid. Holds one
+/// byte a processed pixel; images are computed on demand.
 #[derive(Debug, Clone)]
 pub struct PreparedVolume {
     frame: Frame,
@@ -44,8 +44,8 @@ impl PreparedVolume {
         let axes = geometry.axes();
         let window = IntensityWindow::of(volume, config.percentiles)?;
         let voxels = geometry.order().apply(volume.grid().dims, volume.data())?;
-        let frames = if axes.iter().all(Axis::is_identity) {
-            // Cut off, not rounded, as the official program converts to u8.
+        let frames = if axes.iter().all(AxisMapping::is_identity) {
+            // Truncated, not rounded, as the official program converts to u8.
             let level = |&v: &f32| {
                 if config.keep_zeros && v == 0.0 { 0 } else { window.scale(v) as u8 }
             };
@@ -84,12 +84,12 @@ impl PreparedVolume {
         self.geometry.frame_grid()
     }
 
-    /// Where its slices and masks lie.
+    /// Geometry of its slices and masks.
     pub(super) fn geometry(&self) -> &SliceGeometry {
         &self.geometry
     }
 
-    /// What may not be as the user expects of this volume, a sentence each, without its name.
+    /// Warnings about this volume, a sentence each, without its name.
     pub fn warnings(&self) -> &[String] {
         &self.warnings
     }
@@ -139,7 +139,7 @@ impl PreparedVolume {
         self.image(z)?.pixels(self.input_side, device)
     }
 
-    /// The same before it is normalised: levels `[1, 1, S, S]` of `u8` in the CPU's memory.
+    /// The encoder's input before normalisation: levels `[1, 1, S, S]` of `u8` in the CPU's memory.
     pub(crate) fn enlarged(&self, z: usize) -> Result<Tensor> {
         self.image(z)?.enlarged(self.input_side)
     }

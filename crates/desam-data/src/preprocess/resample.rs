@@ -1,28 +1,28 @@
-//! Linear resampling of a volume into frames.
+//! Trilinear resampling of a volume into frames.
 
-use super::axis::Axis;
+use super::axis::AxisMapping;
 use crate::Result;
 use desam_volume::fallible;
 
 /// The two voxels a pixel lies between, and how far it is from the first.
 #[derive(Clone, Copy)]
-struct Between {
+struct LinearWeights {
     first: usize,
     second: usize,
     t: f32,
 }
 
-fn between(axis: Axis) -> Vec<Option<Between>> {
+fn between(axis: AxisMapping) -> Vec<Option<LinearWeights>> {
     let last = axis.source.saturating_sub(1);
     let place = |x: f64| {
         let first = (x as usize).min(last);
-        Between { first, second: (first + 1).min(last), t: (x - first as f64) as f32 }
+        LinearWeights { first, second: (first + 1).min(last), t: (x - first as f64) as f32 }
     };
     (0..axis.frame).map(|f| axis.to_source(f).map(place)).collect()
 }
 
-/// Linear along all three axes, rounded; 0 in the padding.
-pub(super) fn resample(levels: &[f32], axes: &[Axis; 3]) -> Result<Vec<u8>> {
+/// Trilinear interpolation, rounded; 0 in the padding.
+pub(super) fn resample(levels: &[f32], axes: &[AxisMapping; 3]) -> Result<Vec<u8>> {
     let [width, height, _] = axes.map(|a| a.source);
     let [columns, rows, slices] = axes.map(between);
     let mix = |a: f32, b: f32, t: f32| a + (b - a) * t;
@@ -48,7 +48,7 @@ pub(super) fn resample(levels: &[f32], axes: &[Axis; 3]) -> Result<Vec<u8>> {
                 let [a, b, c, d] = corners.map(|l| l[i]);
                 *v = mix(mix(a, b, y.t), mix(c, d, y.t), z.t);
             }
-            let value = |x: Between| (mix(line[x.first], line[x.second], x.t) + 0.5) as u8;
+            let value = |x: LinearWeights| (mix(line[x.first], line[x.second], x.t) + 0.5) as u8;
             out.extend(columns.iter().map(|x| x.map_or(0, value)));
         }
     }

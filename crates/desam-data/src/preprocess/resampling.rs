@@ -1,6 +1,6 @@
-//! What holds for any spacing that a volume is resampled to.
+//! Tests of resampling to any spacing.
 
-use super::axis::Axis;
+use super::axis::AxisMapping;
 use super::resample::resample;
 use super::*;
 use desam_core::{Affine, BinaryMask, EncoderSpec, Grid, LabelVolume, Volume};
@@ -147,7 +147,7 @@ proptest! {
         to in prop::array::uniform3(0.2_f64..5.0),
         level in 0_u8..=255,
     ) {
-        let axes = [0, 1, 2].map(|a| Axis::resampled(dims[a], from[a], to[a]));
+        let axes = [0, 1, 2].map(|a| AxisMapping::resampled(dims[a], from[a], to[a]));
         let out = resample(&vec![f32::from(level); dims.iter().product()], &axes).unwrap();
         prop_assert_eq!(out.len(), axes.iter().map(|a| a.frame).product::<usize>());
         prop_assert!(out.iter().all(|v| *v == level));
@@ -201,8 +201,8 @@ proptest! {
             let pixels: Vec<u8> =
                 (0..256_usize).map(|n| u8::from((n * 7 + z * 13) % 11 > 5)).collect();
             let values: Vec<f32> = pixels.iter().map(|v| f32::from(*v)).collect();
-            map.put(z, &values, Between::Nearest).unwrap();
-            flat.put(z, &[0.25; 9], Between::Linear).unwrap();
+            map.put(z, &values, Interpolation::Nearest).unwrap();
+            flat.put(z, &[0.25; 9], Interpolation::Linear).unwrap();
             masks.push(BinaryMask::new(16, 16, pixels).unwrap());
         }
         let mask = prepared.restore(&masks).unwrap();
@@ -227,10 +227,10 @@ fn maps_are_linear_between_pixels() {
     let volume = Volume::new(grid, vec![1.0; 32]).unwrap();
     let prepared = PreprocessConfig::official().prepare(&volume, &spec()).unwrap();
     let mut map = prepared.map().unwrap();
-    map.put(1, &[0.0, 8.0, 0.0, 8.0], Between::Linear).unwrap();
-    assert!(map.put(2, &[0.0], Between::Linear).is_err());
-    assert!(map.put(0, &[0.0; 3], Between::Linear).is_err());
-    assert!(map.put(0, &[], Between::Nearest).is_err());
+    map.put(1, &[0.0, 8.0, 0.0, 8.0], Interpolation::Linear).unwrap();
+    assert!(map.put(2, &[0.0], Interpolation::Linear).is_err());
+    assert!(map.put(0, &[0.0; 3], Interpolation::Linear).is_err());
+    assert!(map.put(0, &[], Interpolation::Nearest).is_err());
     let map = map.finish().unwrap();
     assert!(map.data()[..16].iter().all(|v| *v == 0.0));
     assert_eq!(map.data()[16..20], [0.0, 2.0, 6.0, 8.0]);

@@ -1,6 +1,6 @@
-//! From the masks' grid back to the volume's own.
+//! Restoring masks and maps to the volume's own grid.
 
-use super::axis::Axis;
+use super::axis::AxisMapping;
 use super::prepared::PreparedVolume;
 use super::slice_geometry::SliceGeometry;
 use crate::Result;
@@ -13,12 +13,12 @@ use std::borrow::Borrow;
 /// decide them: on a prostate they are worth 3 % of the volume.
 const TIE: f64 = 1e-5;
 
-/// What a voxel takes that lies between the pixels of a plane.
+/// Interpolation: how to sample between pixel centres.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Between {
-    /// The value of the nearest.
+pub enum Interpolation {
+    /// Nearest neighbour.
     Nearest,
-    /// What lies between the four around it, linear along columns and rows.
+    /// Bilinear interpolation of the four nearest pixels.
     Linear,
 }
 
@@ -32,7 +32,7 @@ impl PreparedVolume {
         self.geometry().restore(masks)
     }
 
-    /// A map of one number a voxel, to be made slice by slice; 0 where nothing is put.
+    /// An empty map of one number a voxel, to be filled slice by slice; 0 where nothing is put.
     ///
     /// # Errors
     /// [`Allocation`](desam_volume::Error::Allocation) when there is no memory for it.
@@ -77,7 +77,7 @@ impl SliceGeometry {
     /// Where each column and each row of the volume lies on a plane of `side × side` pixels that
     /// covers the frame, in pixels from its edge; `None` where the crop has cut it off.
     pub(super) fn places(&self, side: usize) -> [Vec<Option<f64>>; 2] {
-        let place = |axis: Axis| {
+        let place = |axis: AxisMapping| {
             let scale = side as f64 / axis.frame as f64;
             (0..axis.source).map(|s| Some((axis.to_frame(s)? + 0.5) * scale)).collect()
         };
@@ -106,7 +106,7 @@ impl VoxelMap<'_> {
     ///
     /// # Errors
     /// When there is no such slice, or the plane is no square.
-    pub fn put(&mut self, z: usize, plane: &[f32], between: Between) -> Result<()> {
+    pub fn put(&mut self, z: usize, plane: &[f32], between: Interpolation) -> Result<()> {
         let geometry = self.geometry;
         if z >= geometry.len() {
             return Err(crate::Error::SliceIndex { index: z, len: geometry.len() });
@@ -161,14 +161,14 @@ struct Weighed {
 }
 
 impl Weighed {
-    fn new(place: f64, side: usize, between: Between) -> Self {
+    fn new(place: f64, side: usize, between: Interpolation) -> Self {
         let last = side - 1;
         match between {
-            Between::Nearest => {
+            Interpolation::Nearest => {
                 let at = nearest(place, side);
                 Self { first: at, second: at, t: 0.0 }
             }
-            Between::Linear => {
+            Interpolation::Linear => {
                 let place = (place - 0.5).clamp(0.0, last as f64);
                 let first = (place as usize).min(last);
                 let t = (place - first as f64) as f32;

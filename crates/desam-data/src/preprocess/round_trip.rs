@@ -1,4 +1,4 @@
-//! What labels lose on the way to a model's masks and back.
+//! Round-trip loss of labels: to the model's masks and back.
 
 use super::slice_geometry::SliceGeometry;
 use super::{LabelRule, PreprocessConfig};
@@ -83,7 +83,7 @@ impl PreprocessConfig {
     }
 }
 
-/// What the labels of one site lose on the way to the masks and back.
+/// Round-trip loss of the labels of one site.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SiteRoundTrip {

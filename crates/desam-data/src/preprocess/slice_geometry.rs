@@ -1,6 +1,6 @@
 //! Where the slices and masks of a volume lie.
 
-use super::axis::Axis;
+use super::axis::AxisMapping;
 use super::config::{Frame, LabelRule, PreprocessConfig};
 use super::orient::AxisOrder;
 use super::targets::LabelFrame;
@@ -27,7 +27,7 @@ pub(super) struct SliceGeometry {
     order: AxisOrder,
     /// Voxels along columns, rows and slices.
     dims: [usize; 3],
-    axes: [Axis; 3],
+    axes: [AxisMapping; 3],
     labels: LabelRule,
     mask_side: usize,
 }
@@ -61,7 +61,7 @@ impl SliceGeometry {
     }
 
     /// The way along columns, rows and slices.
-    pub(super) fn axes(&self) -> [Axis; 3] {
+    pub(super) fn axes(&self) -> [AxisMapping; 3] {
         self.axes
     }
 
@@ -141,7 +141,7 @@ fn expect_invertible(grid: &Grid) -> Result<()> {
 /// # Errors
 /// [`Error::Geometry`] when the volume has no voxel, slices of fewer than two pixels a side, or
 /// would not fit in memory.
-fn axes(config: &PreprocessConfig, grid: &Grid) -> Result<[Axis; 3]> {
+fn axes(config: &PreprocessConfig, grid: &Grid) -> Result<[AxisMapping; 3]> {
     let spacing = grid.spacing();
     let refuse = |problem: String| Err(Error::Geometry { dims: grid.dims, spacing, problem });
     if grid.is_empty() {
@@ -154,7 +154,7 @@ fn axes(config: &PreprocessConfig, grid: &Grid) -> Result<[Axis; 3]> {
              {MIN_SIDE} × {MIN_SIDE}"
         ));
     }
-    let mut axes = grid.dims.map(Axis::identity);
+    let mut axes = grid.dims.map(AxisMapping::identity);
     if let Some(target) = config.spacing_mm {
         let sizes = [0, 1, 2].map(|a| grid.dims[a] as f64 * spacing[a] / target[a]);
         if spacing.iter().any(|s| !(s.is_finite() && *s > 0.0)) {
@@ -165,7 +165,7 @@ fn axes(config: &PreprocessConfig, grid: &Grid) -> Result<[Axis; 3]> {
                 "resampled to {target:?} mm it would not fit; is the spacing in mm?"
             ));
         }
-        axes = [0, 1, 2].map(|a| Axis::resampled(grid.dims[a], spacing[a], target[a]));
+        axes = [0, 1, 2].map(|a| AxisMapping::resampled(grid.dims[a], spacing[a], target[a]));
         let [width, height, _] = axes.map(|a| a.frame);
         if width.min(height) < MIN_SIDE {
             return refuse(format!(

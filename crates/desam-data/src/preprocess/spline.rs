@@ -134,12 +134,12 @@ fn fit_line(c: &mut [f64]) {
 }
 
 /// Where an output pixel lies in the padded plane: the first of four coefficients, their weights.
-struct Taps {
+struct SplineTaps {
     start: usize,
     weights: [f64; 4],
 }
 
-fn taps(from: usize, to: usize) -> Vec<Taps> {
+fn taps(from: usize, to: usize) -> Vec<SplineTaps> {
     let zoom = from as f64 / to as f64;
     let place = |i: usize| {
         let place = (i as f64 + 0.5) * zoom - 0.5 + MARGIN as f64;
@@ -149,7 +149,7 @@ fn taps(from: usize, to: usize) -> Vec<Taps> {
         let w1 = (y * y * (y - 2.0) * 3.0 + 4.0) / 6.0;
         let w2 = (z * z * (z - 2.0) * 3.0 + 4.0) / 6.0;
         // The last is what the others leave of 1.
-        Taps { start: place.floor() as usize - 1, weights: [w0, w1, w2, 1.0 - w0 - w1 - w2] }
+        SplineTaps { start: place.floor() as usize - 1, weights: [w0, w1, w2, 1.0 - w0 - w1 - w2] }
     };
     (0..to).map(place).collect()
 }

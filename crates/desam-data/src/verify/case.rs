@@ -16,7 +16,7 @@ const FEW_VALUES: usize = 16;
 const MOST_FOREGROUND: f64 = 0.5;
 
 /// A case that has been looked at.
-pub(super) struct Examined {
+pub(super) struct ExaminedCase {
     pub(super) report: CaseReport,
     /// BLAKE3 of the image's voxels, where it could be read: the same for the same image in another
     /// format or packed otherwise.
@@ -24,13 +24,20 @@ pub(super) struct Examined {
 }
 
 /// Reads a case in the way that `options` ask for. What its readers warn about goes into the report.
-pub(super) fn examine(case: &Case, options: &VerifyOptions, progress: &dyn Progress) -> Examined {
+pub(super) fn examine(
+    case: &Case,
+    options: &VerifyOptions,
+    progress: &dyn Progress,
+) -> ExaminedCase {
     let mut report = CaseReport {
         site: case.site.clone(),
         id: case.id.clone(),
         image: case.image.clone(),
         label: case.label.clone(),
-        format: VolumeFormat::of(&case.image).ok(),
+        format: match options.read.reader_of(&case.image) {
+            Some(_) => None,
+            None => VolumeFormat::of(&case.image).ok(),
+        },
         dims: None,
         spacing_mm: None,
         label_values: BTreeMap::new(),
@@ -59,7 +66,7 @@ pub(super) fn examine(case: &Case, options: &VerifyOptions, progress: &dyn Progr
             }
         }
     }
-    Examined { report, content: image.as_ref().map(|image| content(&image.value)) }
+    ExaminedCase { report, content: image.as_ref().map(|image| content(&image.value)) }
 }
 
 /// What was read, its warnings or its error in the report.

@@ -44,8 +44,8 @@ pub fn verify_with(
     progress: &dyn Progress,
 ) -> Result<VerifyReport> {
     options.preprocess.validate()?;
-    let layout = Layout::of(data)?;
-    let survey = layout.survey(data)?;
+    let layout = Layout::of_with(data, &options.read)?;
+    let survey = layout.survey_with(data, &options.read)?;
     let mut layout_errors: Vec<String> = survey.problems.iter().map(ToString::to_string).collect();
     let found = survey.cases;
     if !found.is_empty() && found.iter().all(|case| case.label.is_none()) {

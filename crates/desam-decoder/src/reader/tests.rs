@@ -1,13 +1,12 @@
-//! The reader against PRIM as it stands, in f64.
+//! The readers compared with PRIM's reference path in f64.
 
-use super::*;
-use crate::{Decoder, DecoderConfig, Variant};
-use candle_core::{DType, Device};
+use crate::{Decoder, DecoderConfig, Prim, Variant};
+use candle_core::{DType, Device, Result, Tensor};
 use candle_nn::VarBuilder;
-use desam_core::{EncoderSpec, MaskDecoder};
+use desam_core::{EncoderSpec, ImageContext, MaskDecoder, PromptEmbedding, PromptOutput};
 use desam_nn::params::{LoadOptions, Loaded, Tensors, load};
 
-/// Smooth numbers between −1 and 1.
+/// Smooth values between −1 and 1.
 fn wave(shape: &[usize], phase: f64) -> Tensor {
     let n: usize = shape.iter().product();
     let values: Vec<f32> = (0..n).map(|i| (i as f64 * 0.7371 + phase).sin() as f32).collect();
@@ -48,8 +47,8 @@ impl Model {
         PromptEmbedding { sparse: wave(&[n, 2, 64], 2.0), dense }
     }
 
-    /// PRIM in f64, whatever the prompts.
-    fn plain(&self, prompts: &PromptEmbedding) -> PromptReading {
+    /// The reference: PRIM in f64, one module after the other.
+    fn plain(&self, prompts: &PromptEmbedding) -> PromptOutput {
         let double = |t: &Tensor| t.to_dtype(DType::F64).unwrap();
         let all = self.loaded.tensors.iter().map(|(k, t)| (k.clone(), double(t))).collect();
         let vb = VarBuilder::from_tensors(all, DType::F64, &Device::Cpu);
@@ -59,11 +58,11 @@ impl Model {
         let context = ImageContext { embedding, position, levels: Vec::new() };
         let dense = double(&prompts.dense.contiguous().unwrap());
         let prompts = PromptEmbedding { sparse: double(&prompts.sparse), dense };
-        prim.read(&context, &prompts).unwrap()
+        prim.encode_prompts(&context, &prompts).unwrap()
     }
 }
 
-fn parts(reading: &PromptReading) -> [&Tensor; 3] {
+fn parts(reading: &PromptOutput) -> [&Tensor; 3] {
     [&reading.iou_all, &reading.mask_tokens, &reading.mask_embedding]
 }
 
@@ -79,7 +78,7 @@ fn distance(found: &Tensor, expected: &Tensor) -> f64 {
 }
 
 #[test]
-fn it_reads_what_prim_reads() {
+fn the_reader_on_a_cpu_computes_what_prim_does() {
     for (seed, n, grid, depth) in
         [(1, 1, 16, 2), (2, 8, 4, 2), (3, 11, 5, 2), (4, 3, 17, 1), (5, 5, 6, 3), (6, 25, 16, 2)]
     {
@@ -87,27 +86,30 @@ fn it_reads_what_prim_reads() {
         let prompts = model.prompts(n);
         let expected = model.plain(&prompts);
         let mut reader = model.loaded.module.reader(&model.context).unwrap();
-        let found = reader.read(&prompts).unwrap();
+        let found = reader.encode_prompts(&prompts).unwrap();
         for (found, expected) in parts(&found).into_iter().zip(parts(&expected)) {
             let error = distance(found, expected);
             // The limit of reassociation in f32: of the largest number, against f64.
             assert!(error < 2e-5, "{seed}: {error:.1e}");
         }
-        let iou = reader.iou(&prompts).unwrap();
+        let iou = reader.predict_iou(&prompts).unwrap();
         assert_eq!(distance(&iou, &found.iou().unwrap()), 0.0);
     }
 }
 
 #[test]
-fn the_bits_depend_neither_on_the_other_prompts_nor_on_the_threads() {
+fn the_reader_on_a_cpu_is_batch_invariant_for_any_number_of_threads() {
     let model = Model::random(7, 16, 2);
     let all = model.prompts(21);
     let read = |threads, [from, len]: [usize; 2]| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
         let narrow = |t: &Tensor| t.narrow(0, from, len).unwrap();
         let prompts = PromptEmbedding { sparse: narrow(&all.sparse), dense: narrow(&all.dense) };
-        pool.install(|| model.loaded.module.reader(&model.context).unwrap().read(&prompts).unwrap())
+        pool.install(|| {
+            model.loaded.module.reader(&model.context).unwrap().encode_prompts(&prompts).unwrap()
+        })
     };
+    assert!(model.loaded.module.reader(&model.context).unwrap().batch_invariant());
     let whole = read(1, [0, 21]);
     for (threads, part) in [(2, [0, 21]), (7, [0, 21]), (1, [0, 1]), (2, [20, 1]), (3, [5, 11])] {
         let found = read(threads, part);
@@ -119,13 +121,13 @@ fn the_bits_depend_neither_on_the_other_prompts_nor_on_the_threads() {
 }
 
 #[test]
-fn sam_s_own_decoder_has_it_too() {
+fn sams_own_decoder_has_the_same_reader() {
     let model = Model::random(10, 8, 2);
     let sam = DecoderConfig { variant: Variant::SamDecoder, ..model.config.clone() };
     let built = load(Tensors::new(), &LoadOptions::seeded(10), |vb| sam.build(vb)).unwrap().module;
     let prompts = model.prompts(3);
-    let plain = built.read(&model.context, &prompts).unwrap();
-    let found = built.reader(&model.context).unwrap().read(&prompts).unwrap();
+    let plain = built.encode_prompts(&model.context, &prompts).unwrap();
+    let found = built.reader(&model.context).unwrap().encode_prompts(&prompts).unwrap();
     for (found, plain) in parts(&found).into_iter().zip(parts(&plain)) {
         // Two f32 against each other.
         let error = distance(found, plain);
@@ -134,9 +136,9 @@ fn sam_s_own_decoder_has_it_too() {
 }
 
 #[test]
-fn masks_and_boxes_are_read_too() {
+fn prompts_with_masks_and_boxes_are_encoded() {
     let model = Model::random(8, 6, 2);
-    // Each with a dense embedding of its own, among them the one of a prompt without a mask.
+    // Different dense embeddings, among them the one of a prompt without a mask.
     let own =
         Tensor::cat(&[wave(&[2, 64, 6, 6], 5.0), model.prompts(1).dense.contiguous().unwrap()], 0)
             .unwrap();
@@ -144,7 +146,8 @@ fn masks_and_boxes_are_read_too() {
     for sparse in [wave(&[3, 2, 64], 2.0), wave(&[3, 5, 64], 4.0), none] {
         let prompts = PromptEmbedding { sparse, dense: own.clone() };
         let expected = model.plain(&prompts);
-        let found = model.loaded.module.reader(&model.context).unwrap().read(&prompts).unwrap();
+        let found =
+            model.loaded.module.reader(&model.context).unwrap().encode_prompts(&prompts).unwrap();
         for (found, expected) in parts(&found).into_iter().zip(parts(&expected)) {
             assert!(distance(found, expected) < 2e-5);
         }
@@ -152,37 +155,38 @@ fn masks_and_boxes_are_read_too() {
 }
 
 #[test]
-fn what_does_not_fit_is_refused() {
+fn shapes_that_do_not_fit_are_refused() {
     let model = Model::random(9, 4, 2);
     let mut reader = model.loaded.module.reader(&model.context).unwrap();
     let prompts = model.prompts(3);
     let fewer = PromptEmbedding { sparse: wave(&[2, 2, 64], 2.0), dense: prompts.dense.clone() };
-    assert!(reader.read(&fewer).is_err());
+    assert!(reader.encode_prompts(&fewer).is_err());
     let other =
         PromptEmbedding { dense: wave(&[3, 64, 5, 5], 1.0), sparse: prompts.sparse.clone() };
-    assert!(reader.iou(&other).is_err());
+    assert!(reader.predict_iou(&other).is_err());
     let thin = PromptEmbedding { sparse: wave(&[3, 2, 63], 2.0), dense: prompts.dense.clone() };
-    assert!(reader.read(&thin).is_err());
+    assert!(reader.encode_prompts(&thin).is_err());
     // It can still be used.
-    assert!(reader.read(&prompts).is_ok());
+    assert!(reader.encode_prompts(&prompts).is_ok());
 }
 
+#[cfg(feature = "emulation")]
 #[test]
-fn a_batch_on_a_gpu_reads_what_prim_reads() {
+fn kernels_read_a_batch_as_prim_does() {
     for (seed, n, grid, depth) in [(1, 1, 8, 2), (3, 11, 5, 2), (4, 3, 7, 1), (5, 5, 6, 3)] {
         let model = Model::random(seed, grid, depth);
         let prompts = model.prompts(n);
         let expected = model.plain(&prompts);
         let read = || -> Result<Vec<Tensor>> {
             let mut reader = model.loaded.module.reader(&model.context)?;
-            let found = reader.read(&prompts)?;
-            // One of them alone has the same image, whoever it is read with.
+            let found = reader.encode_prompts(&prompts)?;
+            // A single prompt has the same image, whatever it was batched with before.
             let sparse = prompts.sparse.narrow(0, n - 1, 1)?;
             let dense = prompts.dense.narrow(0, n - 1, 1)?;
-            let alone = reader.read(&PromptEmbedding { sparse, dense })?;
+            let alone = reader.encode_prompts(&PromptEmbedding { sparse, dense })?;
             let mut all: Vec<Tensor> = parts(&found).into_iter().cloned().collect();
             all.extend(parts(&alone).into_iter().cloned());
-            all.push(reader.iou(&prompts)?);
+            all.push(reader.predict_iou(&prompts)?);
             Ok(all)
         };
         let Some(found) = desam_nn::gpu::emulated(read).unwrap() else {
@@ -203,20 +207,22 @@ fn a_batch_on_a_gpu_reads_what_prim_reads() {
     }
 }
 
+#[cfg(feature = "emulation")]
 #[test]
-fn masks_of_their_own_keep_prompts_apart_on_a_gpu_too() {
+fn kernels_keep_prompts_with_masks_apart() {
     let model = Model::random(7, 4, 2);
     let prompts =
         PromptEmbedding { sparse: wave(&[3, 2, 64], 2.0), dense: wave(&[3, 64, 4, 4], 5.0) };
     let expected = model.plain(&prompts);
-    let read = || Ok(vec![model.loaded.module.reader(&model.context)?.read(&prompts)?.iou_all]);
+    let read =
+        || Ok(vec![model.loaded.module.reader(&model.context)?.encode_prompts(&prompts)?.iou_all]);
     if let Some(found) = desam_nn::gpu::emulated(read).unwrap() {
         assert!(distance(&found[0], &expected.iou_all) < 2e-5);
     }
 }
 
 #[test]
-fn half_the_bits_keep_the_iou_in_f32() {
+fn the_iou_of_half_precision_tokens_is_f32() {
     let model = Model::random(8, 4, 2);
     let prim = Prim::new(&model.config, {
         let all = model.loaded.tensors.clone().into_iter().collect();

@@ -1,8 +1,8 @@
-//! Bytes to f32.
+//! Conversion of stored element types to f32.
 
 use half::{bf16, f16};
 
-/// A floating point type as it lies in a file, little-endian.
+/// A floating point type in a file, little-endian.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Float {
     F16,
@@ -12,7 +12,7 @@ pub(super) enum Float {
 }
 
 impl Float {
-    /// Bytes a number.
+    /// Size of an element in bytes.
     pub(super) fn size(self) -> usize {
         match self {
             Self::F16 | Self::Bf16 => 2,
@@ -21,7 +21,7 @@ impl Float {
         }
     }
 
-    /// All numbers in `bytes`; a rest shorter than a number is left out.
+    /// Converts all elements in `bytes`; a remainder shorter than an element is ignored.
     pub(super) fn to_f32(self, bytes: &[u8]) -> Vec<f32> {
         match self {
             Self::F16 => each(bytes, |b| f16::from_le_bytes(b).to_f32()),

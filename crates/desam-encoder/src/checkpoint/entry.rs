@@ -2,7 +2,7 @@
 
 use super::convert::Float;
 
-/// What a tensor's elements are.
+/// Element type of a tensor.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum ElementType {
     /// Floating point numbers, which become f32.

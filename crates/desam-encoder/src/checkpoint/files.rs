@@ -1,4 +1,4 @@
-//! Which files a checkpoint is: one, the shards of an index, or what a model's folder holds.
+//! Files of a checkpoint: one file, the shards of an index, or the weights in a model's folder.
 
 use crate::{Error, Result};
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,15 +15,15 @@ const WEIGHTS: [&str; 6] = [
     "adapter_model.bin",
 ];
 
-/// An index or a configuration that is longer is none.
-const LONGEST_JSON: u64 = 1 << 26;
+/// Limit on the length of an index or configuration, bytes.
+const MAX_JSON_LEN: u64 = 1 << 26;
 
 /// The files of a checkpoint.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Files {
     /// Each file, sorted by name.
     pub(super) files: Vec<PathBuf>,
-    /// Of shards: which file should hold which tensor.
+    /// The file that should hold each tensor, where there are shards.
     pub(super) shards: BTreeMap<String, PathBuf>,
 }
 
@@ -91,7 +91,7 @@ impl Files {
         let mut shards = BTreeMap::new();
         for (tensor, file) in map {
             let file = file.as_str().unwrap_or_default();
-            // Shards lie beside their index: a name that leads elsewhere is not followed.
+            // Shards are in the folder of their index. A path out of it (path traversal) is refused.
             let mut parts = Path::new(file).components();
             let (Some(Component::Normal(_)), None) = (parts.next(), parts.next()) else {
                 let reason = format!(
@@ -133,7 +133,7 @@ fn shard_number(name: &str) -> Option<(usize, usize)> {
 fn read_json(path: &Path) -> Result<serde_json::Value> {
     let file = desam_core::files::open_regular(path).map_err(Error::io(path))?;
     let mut text = Vec::new();
-    file.take(LONGEST_JSON).read_to_end(&mut text).map_err(Error::io(path))?;
+    file.take(MAX_JSON_LEN).read_to_end(&mut text).map_err(Error::io(path))?;
     serde_json::from_slice(&text).map_err(|e| Error::checkpoint(path, format!("no JSON: {e}")))
 }
 
@@ -142,7 +142,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn shards_are_known_by_their_names() {
+    fn shards_are_recognised_by_their_names() {
         assert_eq!(shard_number("model-00002-of-00003.safetensors"), Some((2, 3)));
         assert_eq!(shard_number("pytorch_model-00001-of-00001.bin"), Some((1, 1)));
         for name in
@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn an_index_leads_nowhere_else() {
+    fn an_index_cannot_refer_to_files_outside_its_folder() {
         let folder = tempfile::tempdir().unwrap();
         let index = folder.path().join("model.safetensors.index.json");
         for (json, words) in [

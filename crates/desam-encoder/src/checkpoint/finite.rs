@@ -1,16 +1,16 @@
-//! Weights have to be finite: one NaN among them turns every mask into an empty one.
+//! Check for NaN and infinities. A single NaN among the weights makes every mask empty.
 
 use crate::{Error, Result};
 use candle_core::Tensor;
 use std::path::Path;
 
-/// How many numbers are looked at between two decisions: enough for vectors, within the first cache.
+/// Values checked between two branches: long enough to vectorise, short enough for the L1 cache.
 const CHUNK: usize = 4096;
 
-/// Refuses a tensor on the CPU, of f32, that holds NaN or an infinity.
+/// Refuses an f32 tensor on the CPU that holds NaN or an infinity.
 ///
 /// # Errors
-/// When it does; the error says how many, and which comes first.
+/// [`Error::NotFinite`], with the number of such values and the first.
 pub(super) fn check_finite(path: &Path, name: &str, tensor: &Tensor) -> Result<()> {
     let (storage, layout) = tensor.storage_and_layout();
     let (candle_core::Storage::Cpu(storage), Some((from, to))) =
@@ -33,7 +33,8 @@ pub(super) fn check_finite(path: &Path, name: &str, tensor: &Tensor) -> Result<(
 }
 
 fn first_non_finite(numbers: &[f32]) -> Option<usize> {
-    // Comparing all bits of a chunk without a branch lets the compiler use vectors.
+    // Without a branch inside a chunk the compiler vectorises the test. All exponent bits set means
+    // NaN or infinity.
     let is_bad = |n: &f32| n.to_bits() & 0x7f80_0000 == 0x7f80_0000;
     let bad = numbers.chunks(CHUNK).position(|c| c.iter().fold(false, |bad, n| bad | is_bad(n)))?;
     let chunk = numbers.get(bad * CHUNK..)?;

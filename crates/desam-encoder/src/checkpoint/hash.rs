@@ -1,20 +1,21 @@
-//! One number for a set of weights.
+//! Hash of a set of weights.
 
 use crate::Result;
 use candle_core::{DType, Device};
 use desam_nn::params::Tensors;
 
-/// blake3 of names, shapes and f32 values of the tensors whose names begin with one of `prefixes`
-/// (all of them where there is none), in hexadecimal.
+/// blake3 hash, in hexadecimal, of the names, shapes and f32 values of the tensors whose names begin
+/// with one of `prefixes` (all tensors where `prefixes` is empty).
 ///
-/// It is the same for the same weights from a `.pth` and from a `.safetensors`, whatever the order
-/// or the spelling of their keys, since it is taken after reading.
+/// It does not depend on the file format, the order or the key layout, because it is computed after
+/// loading.
 ///
 /// # Errors
 /// When a tensor cannot be brought to the host.
 pub fn weights_hash(tensors: &Tensors, prefixes: &[&str]) -> Result<String> {
     let mut hasher = blake3::Hasher::new();
-    // Lengths go in front of everything, so that no two sets of weights spell the same bytes.
+    // Every variable-length part is prefixed with its length, so that no two sets of weights have the
+    // same bytes.
     let number = |hasher: &mut blake3::Hasher, n: usize| {
         hasher.update(&(n as u64).to_le_bytes());
     };
@@ -48,7 +49,7 @@ mod tests {
     }
 
     #[test]
-    fn names_shapes_and_values_all_count_and_other_parts_do_not() {
+    fn names_shapes_and_values_change_the_hash_and_other_parts_do_not() {
         let a = tensors(&[("image_encoder.a", &[1.0, 2.0]), ("mask_decoder.b", &[3.0])]);
         let hash = |t: &Tensors| weights_hash(t, &["image_encoder."]).unwrap();
         let other = tensors(&[("image_encoder.a", &[1.0, 2.0]), ("mask_decoder.b", &[4.0])]);
@@ -56,9 +57,9 @@ mod tests {
         assert_ne!(weights_hash(&a, &[]).unwrap(), weights_hash(&other, &[]).unwrap());
         assert_ne!(hash(&a), hash(&tensors(&[("image_encoder.a", &[1.0, 2.5])])));
         assert_ne!(hash(&a), hash(&tensors(&[("image_encoder.c", &[1.0, 2.0])])));
-        let mut turned = a.clone();
+        let mut reshaped = a.clone();
         let column = a["image_encoder.a"].reshape((2, 1)).unwrap();
-        turned.insert("image_encoder.a".into(), column);
-        assert_ne!(hash(&a), hash(&turned));
+        reshaped.insert("image_encoder.a".into(), column);
+        assert_ne!(hash(&a), hash(&reshaped));
     }
 }

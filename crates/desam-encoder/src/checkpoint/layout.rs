@@ -1,47 +1,48 @@
-//! The two spellings of SAM's keys, and the way from either to the official one.
+//! Key layouts of SAM checkpoints, and their translation to the official names.
 
 use crate::{Error, Result};
 use desam_nn::params::Tensors;
 use std::path::Path;
 
-/// How the keys of a checkpoint are spelled.
+/// Key layout of a checkpoint: how its parameters are named.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum KeyLayout {
-    /// As segment-anything and the official DeSAM spell them: `image_encoder.blocks.0…`.
+    /// The layout of segment-anything and the official DeSAM: `image_encoder.blocks.0…`.
     Original,
-    /// As Hugging Face's transformers does: `vision_encoder.layers.0…`.
+    /// The layout of Hugging Face's transformers: `vision_encoder.layers.0…`.
     Transformers,
 }
 
 const GAUSSIAN: &str = "prompt_encoder.pe_layer.positional_encoding_gaussian_matrix";
 
-/// A tensor as it was read: its key in the file, and its name without prefixes.
+/// A loaded tensor, with its key in the file and its name without prefixes.
 #[derive(Debug)]
-pub(super) struct Read {
+pub(super) struct LoadedTensor {
     pub(super) key: String,
     pub(super) name: String,
     pub(super) tensor: candle_core::Tensor,
 }
 
-/// The layout that names without prefixes are in.
+/// Detects the layout of names without prefixes.
 pub(super) fn detect<'a>(mut names: impl Iterator<Item = &'a str>) -> KeyLayout {
-    let foreign = |name: &str| {
+    let of_transformers = |name: &str| {
         name.starts_with("vision_encoder.") || name.starts_with("shared_image_embedding.")
     };
-    match names.any(foreign) {
-        true => KeyLayout::Transformers,
-        false => KeyLayout::Original,
-    }
+    if names.any(of_transformers) { KeyLayout::Transformers } else { KeyLayout::Original }
 }
 
-/// Gives every tensor its official name. Names that no rule knows stay as they are, for the loader
-/// to report.
-pub(super) fn to_official(path: &Path, layout: KeyLayout, read: Vec<Read>) -> Result<Tensors> {
+/// Renames every tensor to its official name. Names without a rule are kept, for the loader to report
+/// as unexpected.
+pub(super) fn to_official(
+    path: &Path,
+    layout: KeyLayout,
+    read: Vec<LoadedTensor>,
+) -> Result<Tensors> {
     let names: Vec<String> = read.iter().map(|r| r.name.clone()).collect();
     let mut out = Tensors::new();
     let mut origin = std::collections::BTreeMap::new();
-    for Read { key, name, tensor } in read {
+    for LoadedTensor { key, name, tensor } in read {
         let name = match layout {
             KeyLayout::Original => name,
             KeyLayout::Transformers => translate(&name, &names),
@@ -69,7 +70,7 @@ fn equal(a: &candle_core::Tensor, b: &candle_core::Tensor) -> Result<bool> {
     Ok(same)
 }
 
-/// One name from transformers' spelling; `all` are the names beside it.
+/// The official name for a transformers name; `all` are all names of the checkpoint.
 fn translate(name: &str, all: &[String]) -> String {
     if let Some(rest) = name.strip_prefix("vision_encoder.") {
         return format!("image_encoder.{}", image_encoder(rest));
@@ -86,7 +87,7 @@ fn translate(name: &str, all: &[String]) -> String {
     }
 }
 
-/// The first rule whose left side `name` begins with, applied.
+/// Applies the first rule whose left side is a prefix of `name`.
 fn replace(name: &str, rules: &[(&str, &str)]) -> String {
     let found = rules.iter().find_map(|(from, to)| Some((to, name.strip_prefix(from)?)));
     found.map_or_else(|| name.to_owned(), |(to, rest)| format!("{to}{rest}"))
@@ -138,10 +139,10 @@ fn mask_decoder(name: &str, all: &[String]) -> String {
     let head = ["iou_prediction_head.", "output_hypernetworks_mlps."].iter().find_map(|head| {
         let rest = name.strip_prefix(head)?;
         let at = ["proj_in.", "layers.", "proj_out."].iter().find_map(|part| rest.find(part))?;
-        Some((name.split_at(head.len() + at), ()))
+        Some(name.split_at(head.len() + at))
     });
     match head {
-        Some(((head, layer), ())) => format!("{head}{}", head_layer(head, layer, all)),
+        Some((head, layer)) => format!("{head}{}", head_layer(head, layer, all)),
         None => replace(name, &rules),
     }
 }
@@ -174,8 +175,8 @@ mod tests {
         Tensor::new(&[value], &Device::Cpu).unwrap()
     }
 
-    fn read(name: &str, value: f32) -> Read {
-        Read { key: name.to_owned(), name: name.to_owned(), tensor: one(value) }
+    fn read(name: &str, value: f32) -> LoadedTensor {
+        LoadedTensor { key: name.to_owned(), name: name.to_owned(), tensor: one(value) }
     }
 
     fn official(names: &[&str]) -> Vec<String> {

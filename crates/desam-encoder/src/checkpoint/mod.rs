@@ -1,12 +1,12 @@
-//! Checkpoints: whatever the file and its key layout, tensors in f32 under the official names.
+//! Checkpoints: loading of any supported file format and key layout to f32 tensors under the official
+//! names, and atomic writing.
 
 mod convert;
 mod entry;
+mod file_format;
 mod files;
 mod finite;
-mod foreign;
 mod hash;
-mod kind;
 mod layout;
 mod names;
 mod pickle;
@@ -15,71 +15,72 @@ mod select;
 mod source;
 mod summary;
 mod torch;
+mod unsupported;
 mod write;
 
 pub use files::{files, is_model_folder};
-pub(crate) use foreign::EXPECTED;
-pub use foreign::ForeignModel;
 pub use hash::weights_hash;
 pub use layout::KeyLayout;
 pub use summary::{CheckpointPart, CheckpointSummary};
+pub(crate) use unsupported::EXPECTED;
+pub use unsupported::UnsupportedModel;
 pub use write::{write, write_f16};
 
 use crate::{Error, Result};
 use desam_nn::params::Tensors;
 use entry::{ElementType, Entry};
 use files::Files;
-use foreign::Named;
-use layout::Read;
+use layout::LoadedTensor;
 use select::{Selection, is_counter, select};
 use source::Sources;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use unsupported::TensorName;
 
 /// A checkpoint in memory.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Checkpoint {
-    /// Where it came from.
+    /// The file or folder it was loaded from.
     pub path: PathBuf,
     /// All tensors, f32 on the CPU, by official name (`image_encoder.*`, `prompt_encoder.*`,
-    /// `mask_decoder.*`, `mask_decoder.pimm.*`); unknown names are kept as they are.
+    /// `mask_decoder.*`, `mask_decoder.pimm.*`); unknown names are kept.
     pub tensors: Tensors,
-    /// What a `.safetensors` file says about itself; empty for `.pth`.
+    /// Metadata of a `.safetensors` file; empty for `.pth`.
     pub metadata: BTreeMap<String, String>,
-    /// How the keys were spelled in the file.
+    /// Key layout of the file.
     pub layout: KeyLayout,
-    /// What it is, where its names say that it is another model than SAM or DeSAM.
-    pub foreign: Option<ForeignModel>,
-    /// What was chosen and what was left out: the words in front of the names, a state of the random
-    /// numbers. A line each, for people.
+    /// The model, where its names identify another one than SAM or DeSAM.
+    pub unsupported: Option<UnsupportedModel>,
+    /// What was selected and what was skipped: prefixes of the names, the state of a random number
+    /// generator. One line each.
     pub notes: Vec<String>,
-    /// Choices that decide what is computed with: which of several copies of the model was read.
+    /// Choices that affect results: which of several copies of the model was loaded.
     pub warnings: Vec<String>,
 }
 
 impl Checkpoint {
-    /// Reads a `.safetensors` file; a `.pth`, `.pt` or `.bin` that PyTorch saved as a zip; the
-    /// shards of a `….index.json`; or the weights in a folder that transformers saved. What a file
-    /// is, is read from its first bytes, not from its name: files of a download cache have none.
+    /// Loads a `.safetensors` file; a `.pth`, `.pt` or `.bin` that PyTorch saved as a zip; the
+    /// shards of a `….index.json`; or the weights in a folder that transformers saved. The format is
+    /// detected from the first bytes, not from the name: files of a download cache have no extension.
     ///
-    /// In front of the parameters' names there may be the words that training programs put there,
-    /// and beside them what they store with a model; see [`notes`](Self::notes).
+    /// Prefixes that training programs add to the parameters' names are removed, and what they store
+    /// in addition to a model (optimizer, scores) is skipped; see [`notes`](Self::notes).
     ///
     /// # Errors
-    /// When a file cannot be read, is damaged, is of PyTorch's old format; when parameters are no
-    /// floating point numbers, are NaN or infinite; or when two keys of one parameter disagree.
+    /// When a file cannot be read, is damaged or in PyTorch's legacy format; when parameters are not
+    /// floating point, are NaN or infinite; or when two keys of one parameter disagree.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let files = Files::of(path)?;
         Self::of(path, Sources::open(&files)?)
     }
 
-    /// Reads a file of [`write()`] with every name as it is, whatever it speaks of: a training's own
+    /// Loads a file of [`write()`] with all names unchanged and nothing skipped, such as a training
     /// state, which is more than a model.
     ///
     /// # Errors
-    /// When the file cannot be read or is damaged, or a tensor is no floating point.
+    /// When the file cannot be read or is damaged, or a tensor is not floating point.
     pub fn open_verbatim(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let mut sources = Sources::open(&Files::of(path)?)?;
@@ -94,11 +95,11 @@ impl Checkpoint {
             Ok(())
         })?;
         let (layout, metadata) = (KeyLayout::Original, sources.metadata());
-        let (foreign, notes, warnings) = (None, Vec::new(), Vec::new());
-        Ok(Self { path: path.to_owned(), tensors, metadata, layout, foreign, notes, warnings })
+        let (unsupported, notes, warnings) = (None, Vec::new(), Vec::new());
+        Ok(Self { path: path.to_owned(), tensors, metadata, layout, unsupported, notes, warnings })
     }
 
-    /// Reads the bytes of a `.safetensors` file, which is called `path` in errors.
+    /// Loads a `.safetensors` file in memory, which is called `path` in errors.
     ///
     /// # Errors
     /// When they are no such file, or damaged.
@@ -117,18 +118,18 @@ impl Checkpoint {
             return Err(Error::checkpoint(path, reason));
         }
         let layout = layout::detect(wanted.iter().map(|(_, name)| name.as_str()));
-        let foreign = foreign_model(&entries, &wanted, layout);
+        let unsupported = unsupported_model(&entries, &wanted, layout);
         let counters = wanted.len();
         wanted.retain(|(_, name)| !is_counter(name));
         let counters = counters - wanted.len();
         if counters > 0 {
             notes.push(format!("not read, no parameters: {counters} counters of batches"));
         }
-        // Another model is described, not loaded: its whole numbers are in nobody's way.
+        // An unsupported model is described, not loaded; its integer tensors are no error.
         let is_float = |index: usize| {
             entries.get(index).is_some_and(|e| matches!(e.element, ElementType::Float(_)))
         };
-        if foreign.is_some() {
+        if unsupported.is_some() {
             wanted.retain(|(index, _)| is_float(*index));
         }
         check_types(path, &entries, &wanted)?;
@@ -141,27 +142,27 @@ impl Checkpoint {
             if names::split_at_part(&name).is_some() {
                 finite::check_finite(path, &key, &tensor)?;
             }
-            read.push(Read { key, name, tensor });
+            read.push(LoadedTensor { key, name, tensor });
             Ok(())
         })?;
         let tensors = layout::to_official(path, layout, read)?;
         let metadata = sources.metadata();
-        Ok(Self { path: path.to_owned(), tensors, metadata, layout, foreign, notes, warnings })
+        Ok(Self { path: path.to_owned(), tensors, metadata, layout, unsupported, notes, warnings })
     }
 
-    /// Refuses the weights of another model than SAM or DeSAM, and says which one they are.
+    /// Refuses the weights of an unsupported model.
     ///
     /// # Errors
-    /// When they are.
+    /// [`Error::UnsupportedModel`], which names the model.
     pub fn expect_sam(&self) -> Result<()> {
-        let Some(found) = &self.foreign else {
+        let Some(found) = &self.unsupported else {
             return Ok(());
         };
         let advice = match found.advice {
             "" => String::new(),
             advice => format!("; {advice}"),
         };
-        Err(Error::ForeignModel {
+        Err(Error::UnsupportedModel {
             path: self.path.clone(),
             found: found.name,
             evidence: found.evidence.clone(),
@@ -178,37 +179,38 @@ impl Checkpoint {
     /// Hash of the tensors whose names begin with one of `prefixes`; see [`weights_hash`].
     ///
     /// # Errors
-    /// When a tensor cannot be read back.
+    /// When a tensor cannot be copied to the host.
     pub fn weights_hash(&self, prefixes: &[&str]) -> Result<String> {
         weights_hash(&self.tensors, prefixes)
     }
 
-    /// What is in it.
+    /// Summary of its contents.
     pub fn summary(&self) -> CheckpointSummary {
         CheckpointSummary::of(self)
     }
 }
 
-/// What the names say, of the model or, where no part of SAM is among them, of the whole file.
-fn foreign_model(
+/// Recognises an unsupported model by the selected names or, where none is a part of SAM, by all.
+fn unsupported_model(
     entries: &[Entry],
     wanted: &[(usize, String)],
     layout: KeyLayout,
-) -> Option<ForeignModel> {
+) -> Option<UnsupportedModel> {
     let rank = |index: usize| entries.get(index).map_or(0, |e| e.shape.len());
-    let own = wanted.iter().map(|(index, name)| Named { name, rank: rank(*index) });
-    let own: Vec<Named<'_>> = own.collect();
-    // SAM 2's mask decoder and SAMed's updates stand outside the parts that are SAM's.
-    let all = entries.iter().map(|e| Named { name: &e.name, rank: e.shape.len() });
-    let all: Vec<Named<'_>> = own.iter().copied().chain(all.filter(is_beside_parts)).collect();
-    foreign::recognise(&all, layout)
+    let own = wanted.iter().map(|(index, name)| TensorName { name, rank: rank(*index) });
+    let own: Vec<TensorName<'_>> = own.collect();
+    // SAM 2's mask decoder and SAMed's updates are outside SAM's parts.
+    let all = entries.iter().map(|e| TensorName { name: &e.name, rank: e.shape.len() });
+    let all: Vec<TensorName<'_>> =
+        own.iter().copied().chain(all.filter(is_outside_parts)).collect();
+    unsupported::recognise(&all, layout)
 }
 
-fn is_beside_parts(tensor: &Named<'_>) -> bool {
+fn is_outside_parts(tensor: &TensorName<'_>) -> bool {
     names::split_at_part(tensor.name).is_none()
 }
 
-/// Refuses parameters that are no floating point numbers.
+/// Refuses parameters that are not floating point.
 fn check_types(path: &Path, entries: &[Entry], wanted: &[(usize, String)]) -> Result<()> {
     let named = |entry: &Entry, found: &str| Error::TensorType {
         path: path.to_owned(),

@@ -1,6 +1,6 @@
-//! What programs put in front of SAM's parameter names, and how to tell it from the names.
+//! Prefixes that training programs add to SAM's parameter names.
 
-/// Components that wrappers of a module insert anywhere in a name: data-parallel training,
+/// Components that module wrappers insert anywhere in a name: data-parallel training,
 /// `torch.compile`, fully sharded training, activation checkpointing, DeepSpeed.
 const INSERTED: [&str; 5] = [
     "module",
@@ -10,20 +10,20 @@ const INSERTED: [&str; 5] = [
     "_forward_module",
 ];
 
-/// The parts of a SAM: a parameter's name begins with one of these, in the original spelling and in
-/// that of transformers.
+/// The parts of a SAM, in the original key layout and in that of transformers; every parameter's name
+/// begins with one of these.
 pub(super) const PARTS: [&str; 5] =
     ["image_encoder", "prompt_encoder", "mask_decoder", "vision_encoder", "shared_image_embedding"];
 
-/// A name without what wrappers inserted: `module.sam._orig_mod.image_encoder.x` is
+/// A name without the components that wrappers inserted: `module.sam._orig_mod.image_encoder.x` is
 /// `sam.image_encoder.x`.
 pub(super) fn unwrapped(name: &str) -> String {
     let kept: Vec<&str> = name.split('.').filter(|c| !INSERTED.contains(c)).collect();
     kept.join(".")
 }
 
-/// An unwrapped name cut in front of the part of SAM that it speaks of: `sam.` and
-/// `image_encoder.x`. `None` where it speaks of none.
+/// Splits an unwrapped name before its part of SAM: `sam.` and `image_encoder.x`. `None` where it
+/// names no part.
 pub(super) fn split_at_part(name: &str) -> Option<(&str, &str)> {
     let mut at = 0;
     for component in name.split('.') {
@@ -41,7 +41,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn prefixes_are_told_from_names() {
+    fn prefixes_are_split_from_names() {
         for (name, prefix, parameter) in [
             ("image_encoder.pos_embed", "", "image_encoder.pos_embed"),
             ("module.image_encoder.x", "", "image_encoder.x"),

@@ -1,4 +1,4 @@
-//! Reading `.safetensors`.
+//! Reader of `.safetensors` files.
 
 use super::convert::Float;
 use super::entry::{ElementType, Entry};
@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::io::{BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
-/// As the `safetensors` crate has it: a header longer than this is no header.
+/// Limit on the header's length, the `safetensors` crate's.
 const LONGEST_HEADER: u64 = 100_000_000;
 
 /// A file, or bytes in memory.
@@ -21,7 +21,7 @@ impl<T: Read + Seek> Input for T {}
 pub(super) struct SafetensorsFile<'a> {
     path: PathBuf,
     input: Box<dyn Input + 'a>,
-    /// Where the tensors' bytes begin.
+    /// Offset of the tensors' bytes.
     start: u64,
     header: Metadata,
     entries: Vec<Entry>,
@@ -31,7 +31,7 @@ impl SafetensorsFile<'static> {
     /// Reads the header.
     ///
     /// # Errors
-    /// When the file is damaged, or is longer or shorter than its header announces.
+    /// When the file is damaged, or its length is not the one in its header.
     pub(super) fn open(path: &Path) -> Result<Self> {
         let file = desam_core::files::open_regular(path).map_err(Error::io(path))?;
         let length = file.metadata().map_err(Error::io(path))?.len();
@@ -40,7 +40,7 @@ impl SafetensorsFile<'static> {
 }
 
 impl<'a> SafetensorsFile<'a> {
-    /// The same from bytes, which are called `path` in errors.
+    /// Opens bytes in memory, which are called `path` in errors.
     pub(super) fn from_bytes(path: &Path, bytes: &'a [u8]) -> Result<Self> {
         Self::of(path, Box::new(std::io::Cursor::new(bytes)), bytes.len() as u64)
     }
@@ -92,7 +92,7 @@ impl<'a> SafetensorsFile<'a> {
         self.header.metadata().iter().flatten().map(|(k, v)| (k.clone(), v.clone())).collect()
     }
 
-    /// Loads entries by index, in the order of the file, and hands over each with its index.
+    /// Loads entries by index, in the order of the file, and calls `put` with each index and tensor.
     pub(super) fn load(
         &mut self,
         wanted: &[usize],

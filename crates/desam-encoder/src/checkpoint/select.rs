@@ -1,48 +1,46 @@
-//! Which of a file's tensors are the model, and what they are called without the prefixes that
-//! training programs put in front.
+//! Selection of the model among a checkpoint's tensors, and removal of name prefixes.
 //!
-//! A checkpoint may hold a state dict at its top or under keys (`model`, `state_dict`, `net`,
-//! several of them within each other), and beside it an optimizer's state, a best score, a state of
-//! the random numbers, a moving average. What counts are the names: tensors that speak of a part of
-//! SAM are grouped by what stands in front of it, and the group that is a model is taken.
+//! A checkpoint may hold a state dict at its top or under nested keys (`model`, `state_dict`, `net`),
+//! and in addition an optimizer's state, a best score, the state of a random number generator, an
+//! exponential moving average (EMA). The names decide: tensors that name a part of SAM are grouped by
+//! the prefix before it, and the group most likely to be the model is selected.
 
 use super::entry::{ElementType, Entry};
 use super::names::{split_at_part, unwrapped};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// What of the entries is to be loaded.
+/// The entries to load.
 #[derive(Debug, Default)]
 pub(super) struct Selection {
-    /// Index of each entry and its name without prefix, which is no official name yet.
+    /// Index of each entry and its name without prefix, in the file's key layout.
     pub(super) wanted: Vec<(usize, String)>,
-    /// What was chosen and what was set aside, for people.
+    /// What was selected and what was skipped, one line each.
     pub(super) notes: Vec<String>,
-    /// Choices between copies of the model, which decide what is computed with.
+    /// Choices between copies of the model, which affect results.
     pub(super) warnings: Vec<String>,
-    /// Two copies of the model of which nothing says which is the one to read, by their places.
+    /// Two copies of the model that names do not rank, by their prefixes.
     pub(super) ambiguous: Option<[String; 2]>,
 }
 
-/// Tensors with the same words in front of SAM's names.
+/// Tensors with the same prefix before SAM's names.
 struct Group {
     prefix: String,
-    /// Index and name from the part on.
+    /// Index, and name from the part of SAM on.
     members: Vec<(usize, String)>,
 }
 
-/// Buffers that modules keep for themselves and that are no parameters.
+/// Last components of buffers that are not parameters.
 const COUNTERS: [&str; 3] = ["num_batches_tracked", "n_averaged", "relative_position_index"];
 
-/// Words in front of copies that are not the model itself: they come after all others.
+/// Prefix words of copies of the model (EMA, teacher, SWA), which rank after all others.
 const COPIES: [&str; 8] =
     ["ema", "model_ema", "ema_model", "teacher", "swa", "averaged", "momentum", "target"];
 
-/// Words that state dicts are kept under, the likeliest model first. Any other word is as good as
-/// the last.
+/// Prefix words of state dicts, the likeliest model first. Any other word ranks after them.
 const WRAPPERS: [&str; 7] =
     ["model", "state_dict", "model_state_dict", "net", "network", "sam", "sam_model"];
 
-/// Chooses the model among `entries`.
+/// Selects the model among `entries`.
 pub(super) fn select(entries: &[Entry]) -> Selection {
     let mut groups: BTreeMap<String, Vec<(usize, String)>> = BTreeMap::new();
     let mut others = Vec::new();
@@ -68,7 +66,7 @@ pub(super) fn select(entries: &[Entry]) -> Selection {
     let mut names: BTreeSet<String> = BTreeSet::new();
     for group in groups {
         let label = shown(&group.prefix);
-        // Parts of one model may have different words in front; copies of one part are two models.
+        // Parts of one model may have different prefixes; two copies of one part are two models.
         if group.members.iter().any(|(_, name)| names.contains(name)) {
             let count = group.members.len();
             let first = taken.first().map_or_else(String::new, |prefix| shown(prefix));
@@ -109,7 +107,8 @@ pub(super) fn select(entries: &[Entry]) -> Selection {
     selection
 }
 
-/// A file in which no name speaks of a part of SAM: one dictionary of it, for the loader to report.
+/// Selection in a file without any name of a part of SAM: its largest dictionary, for the loader to
+/// report.
 fn without_parts(entries: &[Entry], others: &[(usize, String)]) -> Selection {
     let mut containers: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
     for (index, _) in others {
@@ -133,15 +132,15 @@ fn container(entries: &[Entry], index: usize) -> &str {
     entries.get(index).and_then(|e| e.name.get(..e.container)).unwrap_or_default()
 }
 
-/// Whether a prefix says neither that a state dict is the model nor that it is a copy of it.
+/// Whether a prefix identifies its state dict neither as the model nor as a copy of it.
 fn is_unknown(prefix: &str) -> bool {
     let mut words = prefix.split('.').filter(|w| !w.is_empty());
     words.clone().next().is_some_and(|word| !WRAPPERS.contains(&word))
         && !words.any(|word| COPIES.contains(&word))
 }
 
-/// Sorts the likeliest model to the front: with an image encoder, of many parts, under a usual
-/// word, of many tensors.
+/// Sort key, the likeliest model first: with an image encoder, of many parts, no copy, under a usual
+/// prefix, of many tensors.
 fn rank(group: &Group) -> (bool, usize, bool, usize, usize, usize, String) {
     let parts: BTreeSet<&str> =
         group.members.iter().filter_map(|(_, n)| n.split('.').next()).collect();
@@ -164,7 +163,7 @@ fn rank(group: &Group) -> (bool, usize, bool, usize, usize, usize, String) {
 
 const PARTS_AT_MOST: usize = super::names::PARTS.len();
 
-/// A prefix as a place, for people.
+/// A prefix as the words of a message.
 fn shown(prefix: &str) -> String {
     match prefix.strip_suffix('.') {
         None => "at the top".to_owned(),
@@ -172,8 +171,8 @@ fn shown(prefix: &str) -> String {
     }
 }
 
-/// Whether a tensor beside the model's is known to be no parameter: a counter, a number alone, a
-/// state of the random numbers.
+/// Whether a tensor next to the model's is bookkeeping and not a parameter: a counter, a scalar, the
+/// state of a random number generator.
 fn is_bookkeeping(entry: Option<&Entry>, name: &str) -> bool {
     let Some(entry) = entry else {
         return true;
@@ -183,12 +182,12 @@ fn is_bookkeeping(entry: Option<&Entry>, name: &str) -> bool {
     COUNTERS.contains(&last) || alone || matches!(entry.element, ElementType::Other(_))
 }
 
-/// Whether a tensor within a part of the model is a counter of its module, not a parameter.
+/// Whether a tensor within a part of the model is a buffer of its module and not a parameter.
 pub(super) fn is_counter(name: &str) -> bool {
     name.rsplit('.').next().is_some_and(|last| COUNTERS.contains(&last))
 }
 
-/// A line about tensors that are no part of the model.
+/// The note about skipped tensors.
 fn set_aside(names: &[String]) -> Option<String> {
     const SHOWN: usize = 4;
     let shown: Vec<&str> = names.iter().take(SHOWN).map(String::as_str).collect();
@@ -243,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn of_two_copies_the_model_is_taken_and_the_other_is_told() {
+    fn of_two_copies_the_model_is_selected_and_the_other_reported() {
         for (first, second) in [("ema.", "model."), ("teacher.", "student."), ("a.", "model.")] {
             let entries = [entry(first, "image_encoder.a"), entry(second, "image_encoder.a")];
             let selection = select(&entries);
@@ -251,17 +250,17 @@ mod tests {
             let warning = selection.warnings.join("; ");
             assert!(warning.contains(first.trim_end_matches('.')), "{warning}");
         }
-        // Nothing says of two unknown words which is the model's.
+        // Of two unknown prefixes neither ranks first.
         let entries =
             [entry("generator.", "image_encoder.a"), entry("discriminator.", "image_encoder.a")];
         let places = select(&entries).ambiguous.unwrap().join(" ");
         assert!(places.contains("`generator`") && places.contains("`discriminator`"), "{places}");
-        // A moving average that is all there is, is the model.
+        // An EMA without another copy is the model.
         assert_eq!(names(&[entry("ema.", "image_encoder.a")]), ["image_encoder.a"]);
     }
 
     #[test]
-    fn parts_with_different_words_in_front_are_one_model() {
+    fn parts_with_different_prefixes_are_one_model() {
         let entries = [
             entry("state_dict.", "sam.image_encoder.a"),
             entry("state_dict.", "sam.prompt_encoder.b"),
@@ -272,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_beside_the_parameters_is_reported_unless_it_is_known_to_be_none() {
+    fn tensors_next_to_the_model_are_loaded_unless_they_are_bookkeeping() {
         let long = || ElementType::Other("Long".to_owned());
         let entries = [
             entry("", "image_encoder.a"),
@@ -284,7 +283,7 @@ mod tests {
         assert_eq!(names(&entries), ["head.weight", "image_encoder.a"]);
         let notes = select(&entries).notes.join("; ");
         assert!(notes.contains("best_dice, n_averaged, rng_state"), "{notes}");
-        // A Lightning module's own losses are not SAM's.
+        // The losses of a Lightning module are not SAM's.
         let entries =
             [entry("state_dict.", "model.image_encoder.a"), entry("state_dict.", "loss.w")];
         assert_eq!(names(&entries), ["image_encoder.a"]);

@@ -1,8 +1,8 @@
-//! The open files of a checkpoint, as one list of tensors.
+//! Open files of a checkpoint, concatenated to one list of tensors.
 
 use super::entry::Entry;
+use super::file_format::FileFormat;
 use super::files::Files;
-use super::kind::Kind;
 use super::safetensors::SafetensorsFile;
 use super::torch::TorchFile;
 use crate::{Error, Result};
@@ -16,21 +16,21 @@ enum Source<'a> {
     Safetensors(SafetensorsFile<'a>),
 }
 
-/// All of a checkpoint's files. Entries are numbered through.
+/// All files of a checkpoint. Indices of entries run through the files.
 pub(super) struct Sources<'a> {
     sources: Vec<Source<'a>>,
 }
 
 impl Sources<'static> {
-    /// Opens the files and checks that shards hold what their index says.
+    /// Opens the files and checks that shards hold the tensors their index lists.
     ///
     /// # Errors
-    /// When a file cannot be read or is none that is known, or a shard lacks a tensor.
+    /// When a file cannot be read or is of an unknown format, or a shard lacks a tensor.
     pub(super) fn open(files: &Files) -> Result<Self> {
-        let open = |path: &PathBuf| match Kind::of(path)? {
-            Kind::Zip => Ok(Source::Torch(TorchFile::open(path)?)),
-            Kind::Safetensors => Ok(Source::Safetensors(SafetensorsFile::open(path)?)),
-            Kind::Other(what) => Err(Error::checkpoint(path, what)),
+        let open = |path: &PathBuf| match FileFormat::detect(path)? {
+            FileFormat::Zip => Ok(Source::Torch(TorchFile::open(path)?)),
+            FileFormat::Safetensors => Ok(Source::Safetensors(SafetensorsFile::open(path)?)),
+            FileFormat::Other(what) => Err(Error::checkpoint(path, what)),
         };
         let sources = files.files.iter().map(open).collect::<Result<Vec<_>>>()?;
         let names = |source: &Source<'_>| -> HashSet<String> {
@@ -52,7 +52,7 @@ impl Sources<'static> {
 }
 
 impl<'a> Sources<'a> {
-    /// The bytes of one `.safetensors` file.
+    /// A checkpoint of one `.safetensors` file in memory.
     pub(super) fn from_safetensors(path: &Path, bytes: &'a [u8]) -> Result<Self> {
         let file = SafetensorsFile::from_bytes(path, bytes)?;
         Ok(Self { sources: vec![Source::Safetensors(file)] })
@@ -62,7 +62,7 @@ impl<'a> Sources<'a> {
         self.sources.iter().flat_map(Source::entries)
     }
 
-    /// What the files say about themselves; of keys that several have, the first file's.
+    /// Metadata of all files; of keys that several have, the first file's.
     pub(super) fn metadata(&self) -> BTreeMap<String, String> {
         let mut all = BTreeMap::new();
         for source in &self.sources {
@@ -75,12 +75,13 @@ impl<'a> Sources<'a> {
         all
     }
 
-    /// Loads entries by their numbers, which are sorted, and hands over each with its number.
+    /// Loads entries by index (sorted) and calls `put` with each index and tensor.
     pub(super) fn load(
         &mut self,
         wanted: &[usize],
         put: &mut dyn FnMut(usize, Tensor) -> Result<()>,
     ) -> Result<()> {
+        // Index of the source's first entry in the concatenation.
         let mut first = 0;
         for source in &mut self.sources {
             let end = first + source.entries().len();

@@ -1,45 +1,48 @@
-//! What is in a checkpoint.
+//! Summary of a checkpoint's contents.
 
-use super::{Checkpoint, ForeignModel, KeyLayout};
+use super::{Checkpoint, KeyLayout, UnsupportedModel};
 use crate::{PromptEncoderConfig, VitConfig};
 use desam_nn::params::Tensors;
 use std::collections::BTreeMap;
 
 /// One part of a checkpoint.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[non_exhaustive]
 pub struct CheckpointPart {
-    /// Tensors.
+    /// Number of tensors.
     pub tensors: usize,
-    /// Numbers in them.
+    /// Number of parameters in them.
     pub parameters: usize,
 }
 
-/// What is in a checkpoint, for people and programs.
+/// Summary of a checkpoint's contents.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[non_exhaustive]
 pub struct CheckpointSummary {
-    /// How the keys are spelled in the file.
+    /// Key layout of the file.
     pub layout: KeyLayout,
-    /// What it is, where it is a model that is not read here.
-    pub foreign: Option<ForeignModel>,
-    /// What was chosen and what was left out when it was read.
+    /// The model, where it is recognised as one that is not supported here.
+    #[serde(rename = "foreign")]
+    pub unsupported: Option<UnsupportedModel>,
+    /// What was selected and what was skipped on loading.
     pub notes: Vec<String>,
-    /// Which of several copies of the model was read.
+    /// The choice among several copies of the model.
     pub warnings: Vec<String>,
     /// The image encoder.
     pub image_encoder: Option<CheckpointPart>,
-    /// Its sizes, where they can be read.
+    /// Its configuration, where it can be inferred.
     pub image_encoder_config: Option<VitConfig>,
     /// The prompt encoder.
     pub prompt_encoder: Option<CheckpointPart>,
-    /// Its sizes, where they can be read.
+    /// Its configuration, where it can be inferred.
     pub prompt_encoder_config: Option<PromptEncoderConfig>,
     /// SAM's mask decoder, which PRIM starts from; without `mask_decoder.pimm.*`.
     pub mask_decoder: Option<CheckpointPart>,
     /// DeSAM's `mask_decoder.pimm.*`.
     pub pimm: Option<CheckpointPart>,
-    /// Everything else, by name.
+    /// Names of all other tensors.
     pub unknown: Vec<String>,
-    /// What a part's configuration could not be read from.
+    /// Why a part's configuration could not be inferred.
     pub problems: Vec<String>,
     /// The file's own metadata.
     pub metadata: BTreeMap<String, String>,
@@ -57,8 +60,8 @@ impl CheckpointSummary {
         let mut problems = Vec::new();
         let mut note = |e: crate::Error| problems.push(e.to_string());
         let image_config = match image_encoder {
-            // Another model's sizes are none of SAM's.
-            _ if checkpoint.foreign.is_some() => None,
+            // Another model's shapes determine no SAM configuration.
+            _ if checkpoint.unsupported.is_some() => None,
             Some(_) => VitConfig::from_tensors(tensors).map_err(&mut note).ok(),
             None => None,
         };
@@ -71,7 +74,7 @@ impl CheckpointSummary {
         };
         Self {
             layout: checkpoint.layout,
-            foreign: checkpoint.foreign.clone(),
+            unsupported: checkpoint.unsupported.clone(),
             notes: checkpoint.notes.clone(),
             warnings: checkpoint.warnings.clone(),
             image_encoder,
@@ -86,10 +89,10 @@ impl CheckpointSummary {
         }
     }
 
-    /// Whether this is a DeSAM model, a SAM, or only a part of one, in a few words.
+    /// Describes in a few words whether this is a DeSAM model, a SAM, or a part of one.
     pub fn describe(&self) -> &'static str {
-        if let Some(foreign) = &self.foreign {
-            return foreign.name;
+        if let Some(model) = &self.unsupported {
+            return model.name;
         }
         let has = (
             self.image_encoder.is_some() && self.prompt_encoder.is_some(),

@@ -1,4 +1,4 @@
-//! Writing `.safetensors`.
+//! Atomic writer of `.safetensors` files.
 
 use crate::{Error, Result};
 use candle_core::{DType, Device, Tensor};
@@ -12,12 +12,12 @@ use std::path::Path;
 
 /// Writes tensors as f32 under their names, with `metadata`, as `.safetensors`.
 ///
-/// The file appears under its name only when it is whole: it is written beside it, synced, then
-/// renamed. Symbolic links are followed; devices and FIFOs are written to directly. The same
-/// tensors and metadata give the same bytes. No more than one tensor is held twice.
+/// The write is atomic: a temporary file in the same folder is written, synced, then renamed. Symbolic
+/// links are followed; devices and FIFOs are written to directly. The same tensors and metadata give
+/// the same bytes. At most one tensor is copied at a time.
 ///
 /// # Errors
-/// When the folder cannot be written to or a tensor cannot be brought to the host.
+/// When the folder cannot be written to or a tensor cannot be copied to the host.
 pub fn write(
     path: impl AsRef<Path>,
     tensors: &Tensors,
@@ -26,10 +26,10 @@ pub fn write(
     write_as(path.as_ref(), tensors, metadata, Stored::F32)
 }
 
-/// The same as f16, each number rounded to the nearest: half the size.
+/// [`write()`] as f16, each value rounded to nearest: half the size.
 ///
 /// # Errors
-/// As [`write()`], and when a number is not finite as f16.
+/// As [`write()`], and when a value is not finite as f16.
 pub fn write_f16(
     path: impl AsRef<Path>,
     tensors: &Tensors,
@@ -38,7 +38,7 @@ pub fn write_f16(
     write_as(path.as_ref(), tensors, metadata, Stored::F16)
 }
 
-/// Type of the numbers in a file.
+/// Element type of a file.
 #[derive(Debug, Clone, Copy)]
 enum Stored {
     F32,
@@ -46,7 +46,7 @@ enum Stored {
 }
 
 impl Stored {
-    /// Its name in the header, and how many bytes a number takes.
+    /// Its name in the header, and the size of an element in bytes.
     fn spelled(self) -> (&'static str, usize) {
         match self {
             Self::F32 => ("F32", 4),
@@ -64,8 +64,8 @@ fn write_as(
     let header = header(path, tensors, metadata, stored)?;
     let target = match Destination::of(path).map_err(Error::io(path))? {
         Destination::Stream(mut file) => {
-            put_all(path, &mut file, (&header, tensors), stored)?;
-            // Most of what is no regular file cannot be flushed to a disk.
+            put_all(path, &mut file, &header, tensors, stored)?;
+            // Best effort: most special files cannot be synced.
             file.sync_all().ok();
             return Ok(());
         }
@@ -77,10 +77,10 @@ fn write_as(
         _ => Path::new("."),
     };
     let mut file = desam_core::temporary::create_in(folder).map_err(Error::io(folder))?;
-    put_all(path, file.as_file_mut(), (&header, tensors), stored)?;
+    put_all(path, file.as_file_mut(), &header, tensors, stored)?;
     file.as_file().sync_all().map_err(Error::io(path))?;
     file.persist(&target).map_err(|e| Error::io(path)(e.error))?;
-    // The rename itself lives in the folder; where that cannot be flushed, the file is in place.
+    // Syncing the folder makes the rename itself durable; where that fails, the file is in place.
     #[cfg(unix)]
     if let Ok(folder) = File::open(folder) {
         folder.sync_all().ok();
@@ -88,11 +88,12 @@ fn write_as(
     Ok(())
 }
 
-/// Writes header and numbers.
+/// Writes header and elements.
 fn put_all(
     path: &Path,
     file: &mut File,
-    (header, tensors): (&str, &Tensors),
+    header: &str,
+    tensors: &Tensors,
     stored: Stored,
 ) -> Result<()> {
     let mut out = BufWriter::with_capacity(1 << 20, file);
@@ -119,7 +120,7 @@ fn host(tensor: &Tensor) -> Result<Vec<f32>> {
     Ok(tensor.flatten_all()?.to_vec1()?)
 }
 
-/// JSON padded with blanks so that the numbers start at a multiple of 8.
+/// JSON header, padded with blanks so that the elements start at a multiple of 8.
 fn header(
     path: &Path,
     tensors: &Tensors,
@@ -176,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_is_read_back_and_twice_the_same_bytes() {
+    fn a_round_trip_keeps_all_bits_and_two_writes_give_the_same_bytes() {
         let dir = tempfile::tempdir().unwrap();
         let (tensors, metadata) = sample();
         let (one, two) = (dir.path().join("one.safetensors"), dir.path().join("two.safetensors"));
@@ -194,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn half_the_size_holds_numbers_to_eleven_bits_and_refuses_what_is_too_large() {
+    fn f16_rounds_to_nearest_even_and_refuses_overflow() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("half.safetensors");
         let t = |v: f32| Tensor::new(&[v], &Device::Cpu).unwrap();

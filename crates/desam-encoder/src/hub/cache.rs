@@ -1,4 +1,4 @@
-//! The folder in which the Python library keeps downloads, and where things lie in it:
+//! The cache folder of the Python library `huggingface_hub`, and its structure:
 //! `models--OWNER--NAME/{blobs/SHA256, refs/REVISION, snapshots/COMMIT/FILE}`.
 
 use super::HubModel;
@@ -7,10 +7,11 @@ use crate::{Error, Result};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-/// Downloads that are not whole yet: on the same disk as the cache, under names nobody looks for.
+/// Folder of incomplete downloads: on the cache's file system, so that a rename moves them, and outside
+/// the Python library's names.
 const INCOMING: &str = ".desam-incoming";
 
-/// One model's part of a cache folder.
+/// A model's files in the cache folder.
 pub(super) struct ModelCache<'a> {
     root: &'a Path,
     model: &'a HubModel,
@@ -25,12 +26,12 @@ impl<'a> ModelCache<'a> {
         self.root.join(format!("models--{}", self.model.repo.replace('/', "--")))
     }
 
-    /// The file at a commit.
+    /// Path of the file at a commit.
     pub(super) fn snapshot(&self, commit: &str) -> PathBuf {
         self.folder().join("snapshots").join(commit).join(&self.model.file)
     }
 
-    /// The file, where it is there: at the pinned commit, or at the one that a branch was at.
+    /// Path of the cached file, if any: at the pinned commit, or at the commit stored for a branch.
     pub(super) fn find(&self) -> Option<PathBuf> {
         let pinned = self.snapshot(&self.model.revision);
         let reference = || std::fs::read_to_string(self.reference()).ok();
@@ -42,19 +43,19 @@ impl<'a> ModelCache<'a> {
         self.folder().join("refs").join(&self.model.revision)
     }
 
-    /// Where a download of these bytes grows. A later call with the same hash goes on with it.
+    /// Path of the incomplete download of these bytes. A later call with the same hash resumes it.
     pub(super) fn part(&self, sha256: &str) -> PathBuf {
         self.root.join(INCOMING).join(format!("{sha256}.part"))
     }
 
-    /// Moves a checked download into the cache.
+    /// Moves a verified download into the cache.
     pub(super) fn take(&self, part: &Path, sha256: &str, commit: &str) -> Result<PathBuf> {
         let to = self.snapshot(commit);
         let blob = self.folder().join("blobs").join(sha256);
         for folder in [blob.parent(), to.parent()].into_iter().flatten() {
             std::fs::create_dir_all(folder).map_err(Error::io(folder))?;
         }
-        // A link that points nowhere, or to what was found to be damaged, would be in the way.
+        // A dangling link, or one to a damaged blob, would make the next step fail.
         if to.symlink_metadata().is_ok() {
             std::fs::remove_file(&to).map_err(Error::io(&to))?;
         }
@@ -77,8 +78,8 @@ impl<'a> ModelCache<'a> {
         }
     }
 
-    /// Links need rights that not everyone has on other systems: the file itself takes their place,
-    /// which the Python library does too.
+    /// Symbolic links need special permissions on other systems: the file itself is stored instead, as
+    /// the Python library does.
     #[cfg(not(unix))]
     fn link(&self, part: &Path, _: &Path, to: &Path) -> Result<()> {
         std::fs::rename(part, to).map_err(Error::io(to))
@@ -94,7 +95,7 @@ impl<'a> ModelCache<'a> {
         Ok(())
     }
 
-    /// The SHA-256 that a cached file should have: the pinned one, else the name of its blob.
+    /// Expected SHA-256 of a cached file: the pinned one, else the name of its blob.
     fn expected(&self, path: &Path) -> Option<String> {
         if let Some(pinned) = &self.model.sha256 {
             return Some(pinned.to_ascii_lowercase());
@@ -104,8 +105,8 @@ impl<'a> ModelCache<'a> {
         is_sha256(name).then(|| name.to_ascii_lowercase())
     }
 
-    /// Whether a cached file holds what it should, as far as that is known: what it has instead and
-    /// what it should have, where it does not.
+    /// Verifies a cached file, as far as its SHA-256 is known; returns the difference where it is
+    /// damaged.
     pub(super) fn difference(&self, path: &Path) -> Result<Option<Difference>> {
         let Some(expected) = self.expected(path) else {
             return Ok(None);
@@ -114,7 +115,7 @@ impl<'a> ModelCache<'a> {
         Ok((found != expected).then_some(Difference { expected, found }))
     }
 
-    /// Removes a damaged file: the name in the snapshot, and the blob that it leads to.
+    /// Removes a damaged file: its name in the snapshot, and the blob.
     pub(super) fn remove(&self, path: &Path) -> Result<()> {
         let blob = std::fs::canonicalize(path).ok();
         std::fs::remove_file(path).map_err(Error::io(path))?;
@@ -125,13 +126,13 @@ impl<'a> ModelCache<'a> {
     }
 }
 
-/// Two hashes that should be one.
+/// Expected and actual hash of a damaged file.
 pub(super) struct Difference {
     pub(super) expected: String,
     pub(super) found: String,
 }
 
-/// The token that `huggingface-cli login` left beside the cache folder.
+/// The access token that `huggingface-cli login` stored next to the cache folder.
 pub(super) fn stored_token(root: &Path) -> Option<String> {
     let text = std::fs::read_to_string(root.parent()?.join("token")).ok()?;
     let token = text.trim();

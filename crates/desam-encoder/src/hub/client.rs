@@ -1,4 +1,5 @@
-//! HTTP to the hub: requests with time limits, and redirects that are followed here.
+//! HTTP client of the hub: timeouts for each step, and redirects followed by hand to keep the headers of
+//! each response and the token away from other hosts.
 
 use super::HubTimeouts;
 use super::hash::is_sha256;
@@ -6,42 +7,42 @@ use crate::{Error, Result};
 use ureq::http::{HeaderMap, Response, StatusCode, Uri};
 use ureq::{Agent, Body};
 
-/// How many redirects a request may take. The hub's own take one or two.
+/// Limit on redirects. The hub's own requests take one or two.
 const MOST_REDIRECTS: usize = 8;
 
 const USER_AGENT: &str = concat!("desam/", env!("CARGO_PKG_VERSION"));
 
-/// A client of one hub.
+/// HTTP client.
 pub(super) struct Client {
     agent: Agent,
     token: Option<String>,
 }
 
-/// An answer after all redirects.
+/// A response after all redirects.
 pub(super) struct Answer {
     pub(super) status: StatusCode,
-    /// What was said of the file on the way.
+    /// File metadata from the headers of all responses.
     pub(super) stated: Stated,
     pub(super) body: Body,
 }
 
-/// What the hub states of a file, in the headers of its answers.
+/// File metadata in the headers of the hub's responses.
 #[derive(Debug, Default)]
 pub(super) struct Stated {
     pub(super) commit: Option<String>,
-    /// The file's SHA-256, which is the etag of a file in large file storage.
+    /// The file's SHA-256: the ETag of a file in LFS storage.
     pub(super) sha256: Option<String>,
-    /// An etag that is no SHA-256, for messages.
+    /// An ETag that is not a SHA-256, for messages.
     pub(super) other_etag: Option<String>,
-    /// Bytes of the whole file.
+    /// Length of the whole file in bytes.
     pub(super) size: Option<u64>,
-    /// Another number of bytes, where answers disagree.
+    /// A second, different length, where responses disagree.
     pub(super) other_size: Option<u64>,
-    /// The first byte that this answer holds, where it holds a part.
+    /// Offset of the first byte of a partial response.
     pub(super) from: Option<u64>,
 }
 
-/// Why a request failed, and whether asking again may help.
+/// A failed request, and whether a retry may succeed.
 pub(super) struct Failure {
     pub(super) error: Error,
     pub(super) passing: bool,
@@ -63,7 +64,7 @@ impl Client {
         Self { agent: config.into(), token }
     }
 
-    /// Asks for a range of a file (`bytes=0-0`, `bytes=1000-`), or all of it.
+    /// Requests a range of a file (`bytes=0-0`, `bytes=1000-`), or all of it.
     pub(super) fn get(&self, url: &str, range: Option<&str>) -> Result<Answer, Failure> {
         let refuse = |reason: String| Failure { error: hub_error(url, reason), passing: false };
         let first: Uri = url.parse().map_err(|e| refuse(format!("no address: {e}")))?;
@@ -74,7 +75,7 @@ impl Client {
             if let Some(range) = range {
                 request = request.header("Range", range);
             }
-            // A token is for the hub, not for whoever it refers to.
+            // The token is sent to the hub only, never to the host of a redirect.
             if let Some(token) = self.token.as_ref().filter(|_| at.authority() == first.authority())
             {
                 request = request.header("Authorization", format!("Bearer {token}"));
@@ -95,7 +96,7 @@ impl Client {
 }
 
 impl Stated {
-    /// Takes from an answer what no earlier one said.
+    /// Adds the metadata of a response where no earlier one had it.
     fn read(&mut self, headers: &HeaderMap) {
         let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
         let number = |name: &str| text(name).and_then(|t| t.trim().parse::<u64>().ok());
@@ -136,7 +137,7 @@ fn is_redirect(status: StatusCode) -> bool {
     matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308)
 }
 
-/// Where a redirect leads.
+/// Target of a redirect.
 fn target(from: &Uri, answer: &Response<Body>) -> Result<Uri, String> {
     let location = answer.headers().get("location").and_then(|l| l.to_str().ok());
     let Some(location) = location else {
@@ -168,8 +169,8 @@ pub(super) fn hub_error(url: &str, reason: impl Into<String>) -> Error {
     Error::Hub { url: url.to_owned(), reason: reason.into() }
 }
 
-/// An error of the client in words. A connection that broke may hold next time; a hub that did not
-/// answer within the time limit will hardly answer within the next.
+/// Converts an error of the client. A broken connection is worth a retry; a hub that timed out once
+/// will hardly respond within the next timeout.
 fn failure(url: &str, error: &ureq::Error) -> Failure {
     let (reason, passing) = match error {
         ureq::Error::Timeout(what) => {

@@ -1,4 +1,4 @@
-//! From a name to a file.
+//! Fetching a file: from the cache, or by a download.
 
 use super::cache::{Difference, ModelCache, stored_token};
 use super::client::{Client, Failure, Stated, hub_error};
@@ -12,18 +12,18 @@ use std::path::{Path, PathBuf};
 
 const HUB: &str = "https://huggingface.co";
 
-/// More bytes than any checkpoint of a SAM: ViT-H has 2.6 GB.
+/// Limit on a file's length. ViT-H has 2.6 GB.
 const LARGEST: u64 = 1 << 35;
 
-/// The file of a model: from the cache, or downloaded into it.
+/// Returns the path of a model's file, from the cache or after a download into it.
 ///
-/// A file of a branch or tag that is in the cache is not looked up again. What is in the cache is
-/// compared with its SHA-256 where that is known; a damaged file is removed and fetched again.
+/// A cached file of a branch or tag is not looked up again. Cached files are verified by their SHA-256
+/// where it is known; a damaged file is removed and downloaded again.
 ///
 /// # Errors
-/// When there is no cache folder; when offline and the file is not in the cache (the error says
-/// where it would be); when the hub cannot be reached, does not answer in time, says no, states no
-/// SHA-256 of a file whose SHA-256 is not pinned, or sends something else than it announced.
+/// When there is no cache folder; when offline and the file is not in the cache (the error has the path
+/// it would have); when the hub cannot be reached, times out, refuses, states no SHA-256 for a file
+/// whose SHA-256 is not pinned, or sends something else than it announced.
 pub fn fetch(model: &HubModel, options: &HubOptions, progress: &dyn Progress) -> Result<PathBuf> {
     model.check()?;
     let Some(folder) = &options.cache_dir else {
@@ -100,7 +100,7 @@ fn download(
     std::fs::create_dir_all(incoming).map_err(Error::io(incoming))?;
     let timeouts = &options.timeouts;
     let _lock = lock(&part, &url, timeouts, progress)?;
-    // Another process may have fetched it while this one waited.
+    // Another process may have finished the download while this one waited for the lock.
     if let Some(path) = cache.find() {
         return Ok(path);
     }
@@ -110,7 +110,7 @@ fn download(
     cache.take(&part, sha256, &commit)
 }
 
-/// Asks for one byte: what the hub states of the file is in the headers.
+/// Requests one byte, for the file metadata in the headers.
 fn probe(
     client: &Client,
     url: &str,
@@ -132,7 +132,7 @@ fn probe(
     }
 }
 
-/// The commit whose file it is: the pinned one, or the one that the hub says a branch is at.
+/// The file's commit: the pinned one, or the hub's for a branch.
 fn commit(model: &HubModel, stated: &Stated, url: &str) -> Result<String> {
     let said = stated.commit.as_deref();
     if model.is_pinned() {
@@ -141,7 +141,7 @@ fn commit(model: &HubModel, stated: &Stated, url: &str) -> Result<String> {
                 let reason = format!("it answered with commit {other:.80}, not the one asked for");
                 Err(hub_error(url, reason))
             }
-            // A mirror may leave it out; the pinned SHA-256 says the same.
+            // A mirror may omit it; the pinned SHA-256 identifies the file as well.
             None if model.sha256.is_none() => {
                 Err(hub_error(url, "it does not say which commit its file is of"))
             }
@@ -157,7 +157,7 @@ fn commit(model: &HubModel, stated: &Stated, url: &str) -> Result<String> {
     }
 }
 
-/// The SHA-256 that the file has to have.
+/// Expected SHA-256 of the file.
 fn sha256(model: &HubModel, stated: &Stated, url: &str) -> Result<String> {
     let pinned = model.sha256.as_deref().map(str::to_ascii_lowercase);
     match (pinned, &stated.sha256) {

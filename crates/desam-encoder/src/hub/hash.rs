@@ -1,11 +1,11 @@
-//! SHA-256, by which the hub and its cache name large files.
+//! SHA-256, the hub's and the cache's name of a large file.
 
 use crate::{Error, Result};
 use sha2::{Digest, Sha256};
 use std::io::Read;
 use std::path::Path;
 
-/// Whether a text is a SHA-256 in hexadecimal.
+/// Whether `text` is a SHA-256 in hexadecimal.
 pub(super) fn is_sha256(text: &str) -> bool {
     text.len() == 64 && text.bytes().all(|b| b.is_ascii_hexdigit())
 }
@@ -15,7 +15,7 @@ pub(super) fn hexadecimal(hasher: Sha256) -> String {
     hasher.finalize().iter().map(|b| format!("{b:02x}")).collect()
 }
 
-/// Feeds a whole file.
+/// Hashes a whole file.
 pub(super) fn feed(hasher: &mut Sha256, mut file: impl Read) -> std::io::Result<u64> {
     let mut buffer = vec![0u8; 1 << 20];
     let mut total = 0;

@@ -1,4 +1,4 @@
-//! One process downloads a file; others wait for it.
+//! Advisory lock of a download: one process downloads a file, others wait for it.
 
 use super::HubTimeouts;
 use super::client::hub_error;
@@ -8,13 +8,13 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-/// How often to look whether the other process is done.
+/// Interval between attempts to take the lock.
 const POLL: Duration = Duration::from_millis(100);
 
-/// Takes the advisory lock of a download, for as long as the file that is returned is open. The lock
-/// has a file of its own: the download's is renamed when it is whole.
+/// Takes the advisory lock of a download, held as long as the returned file is open. It is a separate
+/// file, because the download's is renamed at the end.
 ///
-/// Where the file system has no locks none is taken: the hash is checked in any case.
+/// On a file system without locks none is taken; the hash is verified in any case.
 ///
 /// # Errors
 /// When another process holds it and its download makes no progress.

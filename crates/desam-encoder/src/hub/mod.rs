@@ -1,13 +1,14 @@
-//! SAM's weights by name from the Hugging Face hub: pinned, checked, cached, usable offline.
+//! Download of SAM's weights by name from the Hugging Face hub: pinned, verified, cached, usable
+//! offline.
 //!
 //! Files land in the cache that the Python library uses too (`models--…/{blobs,refs,snapshots}`).
-//! A download grows in a folder of its own until its size and its SHA-256 are what they have to be;
-//! only then it appears in the cache. The SHA-256 is pinned for the presets; of other files the hub
-//! has to state it (it does for every file of weights). A connection that is cut is taken up again
-//! where it broke, also by a later call; one that stalls is given up.
+//! A download is written to a separate folder and moved into the cache only after its size and
+//! SHA-256 are verified. The SHA-256 is pinned for the presets; for other files the hub must state it
+//! (it does for every file of weights). An interrupted download is resumed, also by a later call; a
+//! stalled one is aborted.
 //!
-//! Nothing here reads the environment: what `HF_HOME`, `HF_ENDPOINT`, `HF_TOKEN` and
-//! `HF_HUB_OFFLINE` say, a program passes in as [`HubOptions`].
+//! Nothing here reads the environment: a program passes the values of `HF_HOME`, `HF_ENDPOINT`,
+//! `HF_TOKEN` and `HF_HUB_OFFLINE` as [`HubOptions`].
 
 mod cache;
 mod client;
@@ -23,35 +24,35 @@ pub use model::HubModel;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// Where to look, whom to ask, how long to wait.
+/// Cache folder, endpoint, authentication and timeouts.
 #[derive(Clone, Default)]
 #[non_exhaustive]
 pub struct HubOptions {
     /// The cache folder (`HF_HOME/hub`). Without one nothing can be fetched.
     pub cache_dir: Option<PathBuf>,
-    /// A mirror to ask instead of `https://huggingface.co`, without a slash at its end.
+    /// A mirror instead of `https://huggingface.co`, without a trailing slash.
     pub endpoint: Option<String>,
-    /// A token, for repositories that ask for one. Without it the one that `huggingface-cli login`
-    /// left beside the cache folder is used, if any.
+    /// Access token for gated repositories. Without it, the one that `huggingface-cli login` stored next
+    /// to the cache folder is used, if any.
     pub token: Option<String>,
-    /// Whether to ask nobody and use only what is in the cache.
+    /// Offline mode: use only the cache, without any request.
     pub offline: bool,
-    /// When to give up.
+    /// Timeouts.
     pub timeouts: HubTimeouts,
 }
 
-/// How long to wait for the hub.
+/// Timeouts of requests to the hub.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct HubTimeouts {
-    /// For a name to be resolved and a connection to be made; 20 s.
+    /// To resolve the name and connect; 20 s.
     pub connect: Duration,
-    /// For an answer, and for any further bytes of it; 30 s.
+    /// To receive the response, and any further bytes of it; 30 s.
     pub read: Duration,
-    /// For progress: a download that brings less than 1 KiB a second over this long is given up;
-    /// 60 s.
+    /// To make progress: a download slower than 1 KiB/s over this time is aborted; 60 s.
     pub stall: Duration,
-    /// Before the first further attempt after a connection broke, doubled for each; 0.5 s.
+    /// Delay before the first retry after a broken connection, doubled for each (exponential backoff);
+    /// 0.5 s.
     pub retry: Duration,
 }
 

@@ -1,4 +1,4 @@
-//! Which files there are.
+//! Files on the hub, and the presets.
 
 use super::hash::is_sha256;
 use crate::{Error, Result};
@@ -14,15 +14,15 @@ pub struct HubModel {
     pub file: String,
     /// A commit's full hash, or a branch or tag.
     pub revision: String,
-    /// The file's SHA-256 in hexadecimal. Without one the hub has to state it.
+    /// The file's SHA-256 in hexadecimal. Without one the hub must state it.
     #[serde(default)]
     pub sha256: Option<String>,
-    /// The file's length in bytes, where it is known beforehand.
+    /// The file's length in bytes, if known.
     #[serde(default)]
     pub size: Option<u64>,
 }
 
-/// A model that is known by name.
+/// A model with a name.
 struct Preset {
     name: &'static str,
     repo: &'static str,
@@ -72,7 +72,7 @@ const PRESETS: [Preset; 4] = [
 ];
 
 impl HubModel {
-    /// A file at a revision, its bytes not pinned; see [`with_sha256`](Self::with_sha256).
+    /// A file at a revision, its hash not pinned; see [`with_sha256`](Self::with_sha256).
     pub fn new(
         repo: impl Into<String>,
         file: impl Into<String>,
@@ -82,7 +82,7 @@ impl HubModel {
         Self { repo, file, revision, sha256: None, size: None }
     }
 
-    /// The same with its bytes pinned.
+    /// The same file with its hash pinned.
     #[must_use]
     pub fn with_sha256(self, sha256: impl Into<String>) -> Self {
         Self { sha256: Some(sha256.into()), ..self }
@@ -92,7 +92,7 @@ impl HubModel {
     /// pinned to a commit and to the SHA-256 of its bytes.
     ///
     /// # Errors
-    /// When there is none of that name.
+    /// When the name is unknown.
     pub fn preset(name: &str) -> Result<Self> {
         let Some(found) = PRESETS.iter().find(|p| p.name == name) else {
             let known: Vec<&str> = Self::names().collect();
@@ -112,13 +112,13 @@ impl HubModel {
         commit(&self.revision).is_some()
     }
 
-    /// Where a hub has the file.
+    /// URL of the file on a hub.
     pub(super) fn url(&self, endpoint: &str) -> String {
         let Self { repo, file, revision, .. } = self;
         format!("{endpoint}/{repo}/resolve/{}/{file}", revision.replace('/', "%2F"))
     }
 
-    /// Refuses names that could lead out of the cache, and a hash that is none.
+    /// Refuses names that could lead out of the cache folder (path traversal), and malformed hashes.
     pub(super) fn check(&self) -> Result<()> {
         let allowed = |b: u8| b.is_ascii_alphanumeric() || b"._-/".contains(&b);
         let plain = |name: &str| {
@@ -142,7 +142,7 @@ impl HubModel {
     }
 }
 
-/// A commit's full hash; `None` where the text is none.
+/// A commit's full hash; `None` for any other text.
 pub(super) fn commit(text: &str) -> Option<&str> {
     (text.len() == 40 && text.bytes().all(|b| b.is_ascii_hexdigit())).then_some(text)
 }
@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn names_that_lead_elsewhere_are_refused() {
+    fn names_that_lead_out_of_the_cache_are_refused() {
         for (repo, file, revision) in [
             ("../x", "f", "main"),
             ("a/b", "../../f", "main"),

@@ -1,4 +1,4 @@
-//! One download: in parts if the connection breaks, hashed on the way, given up when it stalls.
+//! A download: resumed if the connection breaks, hashed while it is received, aborted when it stalls.
 
 use super::HubTimeouts;
 use super::client::{Client, Failure, hub_error};
@@ -11,20 +11,20 @@ use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::Path;
 use std::time::Instant;
 
-/// Further attempts after a connection broke; each goes on where the last one stopped.
+/// Retries after a broken connection; each resumes where the last one stopped.
 const RETRIES: u32 = 3;
 
-/// Fewer bytes a second than this, over the whole of a time limit, count as no progress.
+/// Minimum rate in bytes per second, over the whole timeout; less counts as no progress.
 const SLOWEST: u64 = 1024;
 
-/// Bytes that are read at once.
+/// Size of the receive buffer, bytes.
 const CHUNK: usize = 1 << 16;
 
-/// What is downloaded, and what it has to be.
+/// A file to download, with its expected length and hash.
 pub(super) struct Transfer<'a> {
     pub(super) client: &'a Client,
     pub(super) url: &'a str,
-    /// Its name, for the progress bar.
+    /// Name for the progress bar.
     pub(super) file: &'a str,
     pub(super) size: u64,
     pub(super) sha256: &'a str,
@@ -32,11 +32,11 @@ pub(super) struct Transfer<'a> {
 }
 
 impl Transfer<'_> {
-    /// Downloads into `part`, going on with what is there, until it is the whole file.
+    /// Downloads into `part`, resuming from its end, until it is the whole file.
     ///
     /// # Errors
-    /// When the connection breaks for good or stalls: then what arrived stays in `part`, for the
-    /// next call. When the bytes are not those that were announced: then `part` is removed.
+    /// When the connection breaks for good or stalls: `part` stays, for the next call to resume. When
+    /// length or hash differ from the expected ones: `part` is removed.
     pub(super) fn receive(&self, part: &Path, progress: &dyn Progress) -> Result<()> {
         let file =
             OpenOptions::new().read(true).write(true).create(true).truncate(false).open(part);
@@ -57,11 +57,11 @@ impl Transfer<'_> {
         file.sync_all().map_err(Error::io(part))
     }
 
-    /// Goes on from the end of `file` to the end of the download.
+    /// One attempt, from the end of `file` to the end of the download.
     fn attempt(&self, file: &mut File, part: &Path, bar: &mut Bar<'_>) -> Result<(), Failure> {
         let io = |e: std::io::Error| Failure { error: Error::io(part)(e), passing: false };
         let mut length = file.metadata().map_err(io)?.len();
-        // Longer than announced, or whole but never checked: nothing to go on with.
+        // Longer than announced, or complete but never verified: start over.
         if length >= self.size {
             length = 0;
         }
@@ -74,7 +74,7 @@ impl Transfer<'_> {
             return Err(Failure { error, passing: true });
         }
         check_status(self.url, status)?;
-        // A server that knows no ranges sends the file from its beginning.
+        // A server without range requests sends the file from its beginning.
         let from = if status == 206 { answer.stated.from.unwrap_or(0) } else { 0 };
         if from > length {
             let reason = format!("it continues at byte {from} instead of {length}");
@@ -110,7 +110,7 @@ impl Transfer<'_> {
         Ok(())
     }
 
-    /// Copies the body to the end of `file`; no more than a chunk beyond the announced size.
+    /// Appends the body to `file`, at most one buffer beyond the announced length.
     fn stream(
         &self,
         mut body: impl Read,
@@ -165,7 +165,7 @@ impl Transfer<'_> {
         Error::Download { url: self.url.to_owned(), what, announced, received }
     }
 
-    /// `error`, after the download that it is about was removed.
+    /// `error`, after removing the download.
     fn thrown_away(&self, part: &Path, error: Error) -> Failure {
         let error = match std::fs::remove_file(part) {
             Ok(()) => error,
@@ -174,7 +174,7 @@ impl Transfer<'_> {
         Failure { error, passing: false }
     }
 
-    /// `error` with a word about what is kept.
+    /// `error`, with the note that the incomplete download is kept.
     fn kept(&self, part: &Path, error: Error) -> Error {
         match (error, part.metadata().map_or(0, |m| m.len())) {
             (Error::Hub { url, reason }, length) if length > 0 => {
@@ -183,7 +183,7 @@ impl Transfer<'_> {
                 Error::Hub { url, reason }
             }
             (error, _) => {
-                // Nothing arrived: no trace of it either.
+                // Nothing was received: leave no empty file.
                 let _ = std::fs::remove_file(part);
                 error
             }
@@ -191,7 +191,7 @@ impl Transfer<'_> {
     }
 }
 
-/// Refuses answers without a file.
+/// Refuses responses without a file.
 pub(super) fn check_status(url: &str, status: u16) -> Result<(), Failure> {
     let hint = match status {
         200 | 206 => return Ok(()),
@@ -204,7 +204,7 @@ pub(super) fn check_status(url: &str, status: u16) -> Result<(), Failure> {
     Err(Failure { error, passing: matches!(status, 429 | 500..=599) })
 }
 
-/// A progress bar in bytes, which never goes back when a part is sent again.
+/// A progress bar in bytes, which never decreases when a part is sent again.
 struct Bar<'a> {
     progress: &'a dyn Progress,
     at: u64,

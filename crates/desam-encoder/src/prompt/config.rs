@@ -1,4 +1,4 @@
-//! Sizes of a prompt encoder.
+//! Prompt encoder configuration.
 
 use super::SamPromptEncoder;
 use crate::shapes::dims;
@@ -22,7 +22,7 @@ pub struct PromptEncoderConfig {
 }
 
 impl PromptEncoderConfig {
-    /// What belongs to an image encoder, with SAM's 16 mask channels.
+    /// The configuration for an image encoder, with SAM's 16 mask channels.
     pub fn for_encoder(spec: &EncoderSpec) -> Self {
         Self {
             embedding_channels: spec.embedding_channels,
@@ -32,11 +32,11 @@ impl PromptEncoderConfig {
         }
     }
 
-    /// The sizes of the prompt encoder in a checkpoint, under official names; the grid is not in
-    /// its shapes and comes from the image encoder.
+    /// Infers the configuration from a checkpoint's shapes, under official names. The grid leaves no
+    /// trace in the shapes and comes from the image encoder.
     ///
     /// # Errors
-    /// When a parameter that tells a size is missing, or the embedding is not the image encoder's.
+    /// When a parameter that determines a size is missing, or the embedding is not the image encoder's.
     pub fn from_tensors(tensors: &Tensors, spec: &EncoderSpec) -> Result<Self> {
         let matrix = "prompt_encoder.pe_layer.positional_encoding_gaussian_matrix";
         let [_, half] = dims::<2>(tensors, matrix)?;
@@ -54,10 +54,10 @@ impl PromptEncoderConfig {
         Ok(config)
     }
 
-    /// Whether an encoder of these sizes can exist.
+    /// Checks that an encoder can be built.
     ///
     /// # Errors
-    /// When a size is zero or does not divide what it has to.
+    /// When a size is zero or not a multiple of what it must be.
     pub fn validate(&self) -> Result<()> {
         let even = self.embedding_channels > 0 && self.embedding_channels.is_multiple_of(2);
         let mask = self.mask_channels > 0 && self.mask_channels.is_multiple_of(4);
@@ -75,10 +75,10 @@ impl PromptEncoderConfig {
         4 * self.grid
     }
 
-    /// The encoder, its parameters taken from `vb`, which stands at `prompt_encoder`.
+    /// Builds the encoder with parameters from `vb`, which is at `prompt_encoder`.
     ///
     /// # Errors
-    /// When the configuration is not valid or a parameter cannot be had.
+    /// When the configuration is not valid, or a parameter is missing or has another shape.
     pub fn build(&self, vb: VarBuilder<'_>) -> candle_core::Result<SamPromptEncoder> {
         SamPromptEncoder::new(self, vb)
     }

@@ -1,4 +1,4 @@
-//! The prompt encoder.
+//! SAM's prompt encoder.
 
 use super::PromptEncoderConfig;
 use super::position::FourierPosition;
@@ -9,7 +9,8 @@ use desam_nn::layers::{Conv2d, LayerNorm2d};
 use desam_nn::ops::conv2d::Conv2dConfig;
 use desam_nn::ops::pointwise::gelu;
 
-/// SAM's `mask_downscaling`: two halvings of the side, then a 1×1 convolution.
+/// SAM's `mask_downscaling`: two 2×2 convolutions with stride 2, each halving the side, then a 1×1
+/// convolution.
 #[derive(Debug, Clone)]
 struct MaskDownscaling {
     halve1: Conv2d,
@@ -20,7 +21,8 @@ struct MaskDownscaling {
 }
 
 impl MaskDownscaling {
-    fn new((inner, out): (usize, usize), vb: VarBuilder<'_>) -> Result<Self> {
+    fn new(config: &PromptEncoderConfig, vb: VarBuilder<'_>) -> Result<Self> {
+        let (inner, out) = (config.mask_channels, config.embedding_channels);
         let halves = Conv2dConfig::patches(2);
         Ok(Self {
             halve1: Conv2d::with_bias((1, inner / 4), 2, halves, vb.pp(0))?,
@@ -38,14 +40,14 @@ impl MaskDownscaling {
     }
 }
 
-/// What a sparse token stands for.
+/// Kind of a sparse token.
 #[derive(Debug, Clone, Copy)]
 enum Token {
     Point(PointLabel),
     /// The box's upper left corner.
-    First,
-    /// Its lower right one.
-    Second,
+    UpperLeft,
+    /// The box's lower right corner.
+    LowerRight,
 }
 
 /// SAM's prompt encoder, frozen.
@@ -53,9 +55,10 @@ enum Token {
 pub struct SamPromptEncoder {
     config: PromptEncoderConfig,
     position: FourierPosition,
-    /// `[5, E]`: background, foreground, first corner, second corner, no point.
+    /// Learned embeddings, `[5, E]`: background, foreground, upper left corner, lower right corner,
+    /// padding (SAM's `not_a_point_embed`).
     labels: Tensor,
-    /// `[1, E, 1, 1]`.
+    /// Learned dense embedding of a prompt without a mask, `[1, E, 1, 1]`.
     no_mask: Tensor,
     mask: MaskDownscaling,
     dense_pe: Tensor,
@@ -65,7 +68,7 @@ impl SamPromptEncoder {
     pub(super) fn new(config: &PromptEncoderConfig, vb: VarBuilder<'_>) -> Result<Self> {
         config.validate().map_err(candle_core::Error::wrap)?;
         let channels = config.embedding_channels;
-        // PyTorch's default for an embedding.
+        // PyTorch's default for an `nn.Embedding`.
         let normal = Init::Randn { mean: 0.0, stdev: 1.0 };
         let vector = |vb: VarBuilder<'_>| vb.get_with_hints((1, channels), "weight", normal);
         let points = (0..4).map(|i| vector(vb.pp("point_embeddings").pp(i)));
@@ -77,36 +80,34 @@ impl SamPromptEncoder {
             dense_pe: position.grid(config.grid, vb.device())?,
             labels: Tensor::cat(&labels, 0)?,
             no_mask: no_mask.reshape((1, channels, 1, 1))?,
-            mask: MaskDownscaling::new(
-                (config.mask_channels, channels),
-                vb.pp("mask_downscaling"),
-            )?,
+            mask: MaskDownscaling::new(config, vb.pp("mask_downscaling"))?,
             config: config.clone(),
             position,
         })
     }
 
-    /// Its sizes.
+    /// The configuration it was built from.
     pub fn config(&self) -> &PromptEncoderConfig {
         &self.config
     }
 
-    /// `[N, T, E]`, `T` being the points, one padding point where they come without a box, and two
+    /// Sparse tokens `[N, T, E]`: the points, a padding point where there are points and no box, and two
     /// corners of a box.
     fn sparse(&self, prompts: &Prompts) -> Result<Tensor> {
         let (n, channels) = (prompts.len(), self.config.embedding_channels);
         let device = self.labels.device();
+        // SAM's rule: `pad=(boxes is None)`.
         let pad = prompts.points_each() > 0 && !prompts.has_boxes();
         let tokens =
             prompts.points_each() + usize::from(pad) + 2 * usize::from(prompts.has_boxes());
         if tokens == 0 {
             return Tensor::zeros((n, 0, channels), DType::F32, device);
         }
-        let mut places: Vec<f32> = Vec::with_capacity(2 * n * tokens);
+        let mut coordinates: Vec<f32> = Vec::with_capacity(2 * n * tokens);
         let mut kinds: Vec<Token> = Vec::with_capacity(n * tokens);
         let mut put = |x: f32, y: f32, kind: Token| {
-            // To the pixel's centre, then to a part of the input.
-            places.extend([x, y].map(|v| (v + 0.5) / self.config.input_side as f32));
+            // To the pixel's centre (SAM's `+ 0.5`), then to a fraction of the input side.
+            coordinates.extend([x, y].map(|v| (v + 0.5) / self.config.input_side as f32));
             kinds.push(kind);
         };
         for prompt in prompts.as_slice() {
@@ -117,30 +118,34 @@ impl SamPromptEncoder {
                 put(0.0, 0.0, Token::Point(PointLabel::Padding));
             }
             if let Some(b) = prompt.bbox {
-                put(b.x0, b.y0, Token::First);
-                put(b.x1, b.y1, Token::Second);
+                put(b.x0, b.y0, Token::UpperLeft);
+                put(b.x1, b.y1, Token::LowerRight);
             }
         }
         let rows: Vec<u32> = kinds.iter().map(|k| label_row(*k)).collect();
-        // A padding point stands nowhere: its place is silenced, only its label speaks.
-        let placed = |k: &Token| !matches!(k, Token::Point(PointLabel::Padding));
-        let placed: Vec<f32> = kinds.iter().map(|k| f32::from(u8::from(placed(k)))).collect();
+        // A padding point has no position: its positional encoding is multiplied by 0, which leaves
+        // its learned embedding.
+        let positioned = |k: &Token| !matches!(k, Token::Point(PointLabel::Padding));
+        let positioned: Vec<f32> =
+            kinds.iter().map(|k| f32::from(u8::from(positioned(k)))).collect();
         let count = kinds.len();
         let labels = self.labels.index_select(&Tensor::from_vec(rows, count, device)?, 0)?;
-        let places = self.position.encode(&Tensor::from_vec(places, (count, 2), device)?)?;
-        places
-            .broadcast_mul(&Tensor::from_vec(placed, (count, 1), device)?)?
+        let coordinates = Tensor::from_vec(coordinates, (count, 2), device)?;
+        self.position
+            .encode(&coordinates)?
+            .broadcast_mul(&Tensor::from_vec(positioned, (count, 1), device)?)?
             .add(&labels)?
             .reshape((n, tokens, channels))
     }
 
-    /// `[N, E, G, G]`; without masks a view of one vector.
+    /// Dense embedding `[N, E, G, G]`; without masks a broadcast view of one vector, which later steps
+    /// recognise by its strides.
     fn dense(&self, prompts: &Prompts) -> Result<Tensor> {
         let (n, grid, side) = (prompts.len(), self.config.grid, self.config.mask_side());
         match prompts.mask_prompts() {
             None => self.no_mask.broadcast_as((n, self.config.embedding_channels, grid, grid)),
             Some(masks) if masks.dims() == [n, 1, side, side] => {
-                // Whoever made them may have done so elsewhere.
+                // The masks may be on another device than the parameters.
                 self.mask.forward(&masks.to_device(self.labels.device())?)
             }
             Some(masks) => bail!(
@@ -156,8 +161,8 @@ fn label_row(token: Token) -> u32 {
     match token {
         Token::Point(PointLabel::Background) => 0,
         Token::Point(PointLabel::Foreground) => 1,
-        Token::First => 2,
-        Token::Second => 3,
+        Token::UpperLeft => 2,
+        Token::LowerRight => 3,
         Token::Point(PointLabel::Padding) => 4,
     }
 }
@@ -216,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn a_padding_point_has_no_place() {
+    fn a_padding_point_has_no_position() {
         let e = encoder();
         let at = |x, y| Prompt::point(Point { x, y, label: PointLabel::Padding });
         let out = e.encode(&Prompts::new(vec![at(1.0, 2.0), at(50.0, 9.0)]).unwrap()).unwrap();

@@ -1,4 +1,4 @@
-//! Where something stands, as random Fourier features.
+//! Positional encoding by random Fourier features.
 
 use candle_core::{D, Device, Result, Tensor};
 use candle_nn::{Init, VarBuilder};
@@ -10,22 +10,24 @@ pub(super) struct FourierPosition {
 }
 
 impl FourierPosition {
-    /// `positional_encoding_gaussian_matrix [2, channels / 2]`, standard normal where it is drawn
-    /// (SAM's scale 1).
+    /// Reads `positional_encoding_gaussian_matrix [2, channels / 2]`, initialised from a standard normal
+    /// distribution (SAM's scale 1).
     pub(super) fn new(channels: usize, vb: VarBuilder<'_>) -> Result<Self> {
         let normal = Init::Randn { mean: 0.0, stdev: 1.0 };
         let name = "positional_encoding_gaussian_matrix";
         Ok(Self { matrix: vb.get_with_hints((2, channels / 2), name, normal)? })
     }
 
-    /// `coordinates [R, 2]`, (x, y) in 0..1 → `[R, channels]`.
+    /// Encodes `coordinates [R, 2]`, (x, y) in 0..1, as `[R, channels]`: sines and cosines of `2π B c`
+    /// with `c` scaled to −1..1.
     pub(super) fn encode(&self, coordinates: &Tensor) -> Result<Tensor> {
+        // Fourier features of a random Gaussian matrix (Tancik et al. 2020), which SAM stores as a buffer.
         let centred = coordinates.affine(2.0, -1.0)?;
         let angles = centred.matmul(&self.matrix)?.affine(std::f64::consts::TAU, 0.0)?;
         Tensor::cat(&[angles.sin()?, angles.cos()?], D::Minus1)
     }
 
-    /// The centres of a `grid × grid` square → `[1, channels, grid, grid]`.
+    /// Encodes the centres of a `grid × grid` square as `[1, channels, grid, grid]`.
     pub(super) fn grid(&self, grid: usize, device: &Device) -> Result<Tensor> {
         let centre = |i: usize| (i as f32 + 0.5) / grid as f32;
         let cells = (0..grid * grid).flat_map(|i| [centre(i % grid), centre(i / grid)]);

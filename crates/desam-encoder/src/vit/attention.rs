@@ -1,4 +1,4 @@
-//! Self-attention over squares of tokens with relative positions split by axis.
+//! Window attention and global attention with relative positions, decomposed by axis.
 
 use super::init::POSITION;
 use super::resample;
@@ -14,7 +14,7 @@ pub(super) struct AttentionConfig {
     pub(super) width: usize,
     /// Heads.
     pub(super) heads: usize,
-    /// Side of the square of tokens that the position tables in the checkpoint are for.
+    /// Side of the window or grid that the checkpoint's relative position tables are for, tokens.
     pub(super) side: usize,
 }
 
@@ -27,8 +27,8 @@ pub(super) struct Attention {
     heads: usize,
     rel_pos_h: Tensor,
     rel_pos_w: Tensor,
-    /// Both tables for the side at hand, `[2, 2 side - 1, D]`, in the type of the products: they are
-    /// met by queries, which have it.
+    /// Both relative position tables, resampled to the current side, `[2, 2 side - 1, D]`, in the
+    /// queries' type: the scores get `q · position`.
     positions: Tensor,
 }
 
@@ -44,11 +44,13 @@ impl Attention {
         let table = (2 * side - 1, width / heads);
         let rel_pos_h = vb.get_with_hints(table, "rel_pos_h", POSITION)?;
         let rel_pos_w = vb.get_with_hints(table, "rel_pos_w", POSITION)?;
+        // One fused projection for q, k and v, its bias kept apart for the attention to add.
         let qkv = Linear::without_bias(width, 3 * width, vb.pp("qkv"))?;
         Ok(Self {
             qkv_bias: vb.pp("qkv").get(3 * width, "bias")?,
             proj: Linear::new(width, width, vb.pp("proj"))?,
             heads,
+            // Resampled once here, not in every forward pass.
             positions: positions([&rel_pos_h, &rel_pos_w], side, qkv.dtype())?,
             qkv,
             rel_pos_h,
@@ -56,21 +58,22 @@ impl Attention {
         })
     }
 
-    /// The same for another side of the square, the position tables resampled.
+    /// The same attention for another side of the window or grid, the position tables resampled.
     pub(super) fn with_side(&self, side: usize) -> Result<Self> {
         let tables = [&self.rel_pos_h, &self.rel_pos_w];
-        let positions = positions(tables, side, self.products())?;
+        let positions = positions(tables, side, self.compute_dtype())?;
         Ok(Self { positions, ..self.clone() })
     }
 
-    /// The type that its products take.
-    pub(super) fn products(&self) -> DType {
+    /// Type of the inputs of its matrix multiplications.
+    pub(super) fn compute_dtype(&self) -> DType {
         self.qkv.dtype()
     }
 
-    /// `to [B, G, G, C]` and what `x [B, G, G, C]` gives: q, k and v, attention inside each square,
-    /// the output map; and the sum's `norm`. The bias of q, k and v is left to the attention, so that
-    /// the product is not taken over a window's padding.
+    /// Attention over `x [B, G, G, C]` within each window, with the residual `to [B, G, G, C]` added;
+    /// and `norm` of the sum. The bias of q, k and v is added inside the attention: a window's padding
+    /// is zero before the projection, so its keys and values are the bias, and no multiplication is
+    /// spent on it.
     pub(super) fn forward_added_normed(
         &self,
         x: &Tensor,
@@ -107,7 +110,7 @@ mod tests {
         let larger = a.with_side(5).unwrap();
         assert_eq!(larger.positions.dims(), &[2, 9, 3]);
         // 5 entries become 9 (F.interpolate, align_corners = false): entry 0 samples at
-        // (0.5)·5/9 - 0.5 < 0, hence the first vector; it is met by query 0 and the last key.
+        // (0.5)·5/9 - 0.5 < 0, hence the first vector; it belongs to query 0 and the last key.
         let first = a.rel_pos_h.i(0).unwrap();
         assert_eq!(flat(&larger.positions.i((0, 0)).unwrap()), flat(&first));
     }

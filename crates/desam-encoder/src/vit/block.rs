@@ -1,4 +1,4 @@
-//! One transformer block.
+//! A transformer block of the image encoder.
 
 use super::VitConfig;
 use super::attention::{Attention, AttentionConfig};
@@ -6,10 +6,11 @@ use candle_core::{Result, Tensor};
 use candle_nn::VarBuilder;
 use desam_nn::layers::{Activation, LayerNorm, MlpBlock, Normed};
 
-/// SAM's layer norms in the image encoder.
+/// Epsilon of the layer norms in SAM's image encoder.
 pub(super) const EPS: f64 = 1e-6;
 
-/// SAM's `Block`: `norm1`, `attn`, `norm2`, `mlp`.
+/// SAM's pre-norm `Block`: `norm1`, `attn`, residual; `norm2`, `mlp`, residual. Each residual is fused
+/// with the norm that follows it, also across blocks.
 #[derive(Debug, Clone)]
 pub(super) struct Block {
     norm1: LayerNorm,
@@ -21,53 +22,53 @@ pub(super) struct Block {
 
 impl Block {
     pub(super) fn new(config: &VitConfig, index: usize, vb: VarBuilder<'_>) -> Result<Self> {
+        // Most blocks attend within windows of 14 × 14 tokens; the few global ones connect them.
         let global = config.global_blocks.contains(&index);
         let attention = AttentionConfig {
             width: config.width,
             heads: config.heads,
             side: if global { config.grid() } else { config.window },
         };
-        let mlp = (config.width, config.mlp_width, Activation::Gelu);
         Ok(Self {
             norm1: LayerNorm::new(config.width, EPS, vb.pp("norm1"))?,
             attention: Attention::new(attention, vb.pp("attn"))?,
             norm2: LayerNorm::new(config.width, EPS, vb.pp("norm2"))?,
-            mlp: MlpBlock::new(mlp.0, mlp.1, mlp.2, vb.pp("mlp"))?,
+            mlp: MlpBlock::new(config.width, config.mlp_width, Activation::Gelu, vb.pp("mlp"))?,
             global,
         })
     }
 
-    /// The same for a grid of side `grid`; windows keep their size.
+    /// The same block for a grid of side `grid`: the relative positions of global attention are
+    /// resampled; attention windows keep their size.
     pub(super) fn with_grid(&self, grid: usize) -> Result<Self> {
-        let attention = match self.global {
-            true => self.attention.with_side(grid)?,
-            false => self.attention.clone(),
-        };
+        let attention =
+            if self.global { self.attention.with_side(grid)? } else { self.attention.clone() };
         Ok(Self { attention, ..self.clone() })
     }
 
-    /// Whether its attention is global.
+    /// Whether its attention is global and not windowed.
     pub(super) fn is_global(&self) -> bool {
         self.global
     }
 
-    /// What goes into its attention, of the weights' type: the first norm of `x [B, G, G, C]`.
-    pub(super) fn enter(&self, x: &Tensor) -> Result<Tensor> {
-        self.norm1.forward_as(x, self.attention.products())
+    /// Norm 1 of `x [B, G, G, C]`, the attention's input, in the weights' type.
+    pub(super) fn norm1(&self, x: &Tensor) -> Result<Tensor> {
+        self.norm1.forward_as(x, self.attention.compute_dtype())
     }
 
-    /// What [`enter`](Self::enter) gave, after its attention, added to `x [B, G, G, C]`.
-    pub(super) fn attend(&self, entered: Tensor, x: &Tensor) -> Result<Normed> {
-        self.attention.forward_added_normed(&entered, x, &self.norm2)
+    /// Attention over `normed`, the output of [`norm1`](Self::norm1), with the residual `x
+    /// [B, G, G, C]` added; and norm 2 of the sum.
+    pub(super) fn attn_residual_norm2(&self, normed: Tensor, x: &Tensor) -> Result<Normed> {
+        self.attention.forward_added_normed(&normed, x, &self.norm2)
     }
 
-    /// What [`attend`](Self::attend) gave, after its perceptron: `[B, G, G, C]` of the type of `x`.
-    pub(super) fn leave(&self, x: Normed) -> Result<Tensor> {
+    /// Perceptron over norm 2 with its residual: the block's output `[B, G, G, C]`.
+    pub(super) fn mlp_residual(&self, x: Normed) -> Result<Tensor> {
         self.mlp.forward_added(&x.normed, &x.sum)
     }
 
-    /// [`leave`](Self::leave), with what goes into the `next` block.
-    pub(super) fn leave_for(&self, next: &Self, x: Normed) -> Result<Normed> {
+    /// [`mlp_residual`](Self::mlp_residual), and norm 1 of the `next` block over it.
+    pub(super) fn mlp_residual_norm1(&self, next: &Self, x: Normed) -> Result<Normed> {
         self.mlp.forward_added_normed(&x.normed, &x.sum, &next.norm1)
     }
 }

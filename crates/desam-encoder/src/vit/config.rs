@@ -1,4 +1,4 @@
-//! Sizes of a ViT image encoder: presets, and reading them off a checkpoint.
+//! ViT configuration: presets, validation, and inference from a checkpoint's shapes.
 
 use super::{VitEncoder, init};
 use crate::shapes::dims;
@@ -8,25 +8,25 @@ use desam_core::{EncoderSpec, Precision};
 use desam_nn::params::Tensors;
 use std::collections::BTreeMap;
 
-/// Sizes of SAM's image encoder.
+/// Configuration of SAM's image encoder.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct VitConfig {
-    /// Side `S` of the square input that the position tables were made for, pixels.
+    /// Side `S` of the square input, pixels; the position tables have its size.
     pub input_side: usize,
     /// Side of a patch, pixels.
     pub patch: usize,
     /// Channels `C` of a token, hence of a tap.
     pub width: usize,
-    /// Blocks.
+    /// Number of transformer blocks.
     pub depth: usize,
     /// Attention heads; divides `width`.
     pub heads: usize,
-    /// Channels inside a block's perceptron.
+    /// Hidden channels of a block's perceptron.
     pub mlp_width: usize,
     /// Side of an attention window, tokens.
     pub window: usize,
-    /// Blocks whose attention is global, counted from 0, in rising order.
+    /// Indices of the blocks with global attention, from 0, ascending.
     pub global_blocks: Vec<usize>,
     /// Channels `E` of the neck's output.
     pub embedding_channels: usize,
@@ -36,23 +36,23 @@ impl VitConfig {
     /// Names that [`VitConfig::preset`] knows.
     pub const PRESETS: [&'static str; 4] = ["tiny", "vit-b", "vit-l", "vit-h"];
 
-    /// SAM's smallest, 90 M parameters.
+    /// ViT-B, SAM's smallest, 90 M parameters.
     pub fn vit_b() -> Self {
         Self::sam(768, 12, 12, [2, 5, 8, 11])
     }
 
-    /// SAM's middle one, 308 M parameters.
+    /// ViT-L, 308 M parameters.
     pub fn vit_l() -> Self {
         Self::sam(1024, 24, 16, [5, 11, 17, 23])
     }
 
-    /// SAM's largest, 637 M parameters; what the paper uses.
+    /// ViT-H, SAM's largest, 637 M parameters; the paper's.
     pub fn vit_h() -> Self {
         Self::sam(1280, 32, 16, [7, 15, 23, 31])
     }
 
-    /// Small enough for a demonstration and for tests: 256-pixel input. [`builtin::tiny`] are
-    /// weights of this size.
+    /// A small encoder for demonstrations and tests, with 256-pixel input. [`builtin::tiny`] has weights
+    /// of this size.
     ///
     /// [`builtin::tiny`]: crate::builtin::tiny
     pub fn tiny() -> Self {
@@ -92,10 +92,10 @@ impl VitConfig {
         }
     }
 
-    /// Whether an encoder of these sizes can exist.
+    /// Checks that an encoder can be built.
     ///
     /// # Errors
-    /// When a size is zero, does not divide what it has to, or a global block is out of order.
+    /// When a size is zero or not a multiple of what it must be, or a global block is out of order.
     pub fn validate(&self) -> Result<()> {
         let sizes = [
             ("input_side", self.input_side),
@@ -128,7 +128,7 @@ impl VitConfig {
         }
     }
 
-    /// Whether images of side `side` can be cut into patches.
+    /// Checks that images of side `side` can be divided into patches.
     pub(crate) fn check_side(&self, side: usize) -> Result<()> {
         if side > EncoderSpec::LARGEST_SIDE {
             return Err(Error::Config(format!(
@@ -151,7 +151,7 @@ impl VitConfig {
         self.input_side / self.patch
     }
 
-    /// What the encoder takes and gives: one tap after every global block but the last.
+    /// Input and output sizes: one tap after every global block but the last.
     pub fn spec(&self) -> EncoderSpec {
         EncoderSpec {
             input_side: self.input_side,
@@ -161,15 +161,16 @@ impl VitConfig {
         }
     }
 
-    /// The encoder, its parameters taken from `vb`, which stands at `image_encoder`.
+    /// Builds the encoder in f32 with parameters from `vb`, which is at `image_encoder`.
     ///
     /// # Errors
-    /// When the configuration is not valid or a parameter cannot be had.
+    /// When the configuration is not valid, or a parameter is missing or has another shape.
     pub fn build(&self, vb: VarBuilder<'_>) -> candle_core::Result<VitEncoder> {
         self.build_in(vb, Precision::F32)
     }
 
-    /// The same with its large products in another precision; such an encoder is frozen.
+    /// [`build`](Self::build) with the matrix multiplications in another precision; such an encoder
+    /// cannot be trained.
     ///
     /// # Errors
     /// As [`build`](Self::build).
@@ -178,15 +179,15 @@ impl VitConfig {
         vb: VarBuilder<'_>,
         precision: Precision,
     ) -> candle_core::Result<VitEncoder> {
-        let vb = init::as_measured(vb);
+        let vb = init::with_measured_init(vb);
         match precision {
             Precision::F32 => VitEncoder::new(self, vb),
-            Precision::Bf16 => VitEncoder::new(self, init::products_in(vb, precision.dtype())),
+            Precision::Bf16 => VitEncoder::new(self, init::cast_weights(vb, precision.dtype())),
         }
     }
 
-    /// Every parameter's name (below `image_encoder.`) and shape, found by running the constructor
-    /// without memory behind the tensors.
+    /// Names (below `image_encoder.`) and shapes of all parameters, by a dry run of the constructor that
+    /// allocates nothing.
     ///
     /// # Errors
     /// When the configuration is not valid.
@@ -203,14 +204,14 @@ impl VitConfig {
         Ok(shapes.values().map(|dims| dims.iter().product::<usize>()).sum())
     }
 
-    /// The sizes of the image encoder in a checkpoint, under official names.
+    /// Infers the configuration from a checkpoint's shapes, under official names.
     ///
-    /// A block is global when its position tables span the whole grid (`2 G - 1`), and windowed
-    /// otherwise (`2 window - 1`). Where a window is as large as the grid the two are the same
-    /// computation and every block reads as global.
+    /// A block is global when its relative position tables span the whole grid (`2 G - 1`), and
+    /// windowed otherwise (`2 window - 1`). Where a window is as large as the grid the two are the same
+    /// computation and every block counts as global.
     ///
     /// # Errors
-    /// When a parameter that tells a size is missing or contradicts the others.
+    /// When a parameter that determines a size is missing or contradicts the others.
     pub fn from_tensors(tensors: &Tensors) -> Result<Self> {
         let at = |name: &str| format!("image_encoder.{name}");
         let patch_name = at("patch_embed.proj.weight");
@@ -247,8 +248,10 @@ impl VitConfig {
             patch,
             width,
             depth,
+            // Channels a head, from the position tables, determine the number of heads.
             heads: width / channels,
             mlp_width,
+            // A table has 2 window − 1 entries. Without windowed blocks any window would do.
             window: window.map_or(grid, |length| length.div_ceil(2)),
             global_blocks,
             embedding_channels,
@@ -258,7 +261,7 @@ impl VitConfig {
     }
 }
 
-/// One more than the highest block number, so that a gap shows as a missing parameter.
+/// Number of blocks: one more than the highest index, so that a gap is reported as a missing parameter.
 fn count_blocks(tensors: &Tensors) -> usize {
     let number = |name: &String| {
         let rest = name.strip_prefix("image_encoder.blocks.")?;

@@ -1,4 +1,4 @@
-//! The encoder: patches, blocks with taps, neck.
+//! The image encoder: patch embedding, transformer blocks with taps, neck.
 
 use super::block::{Block, EPS};
 use super::init::POSITION;
@@ -13,13 +13,13 @@ use desam_nn::ops::layout::{channels_first, patches};
 use desam_nn::ops::linear::{Affine, linear, linear_added};
 use rayon::prelude::*;
 
-/// Tokens on their way through the blocks at once on the CPU: one image of 1024 pixels, 16 of 256.
-/// The ops fill all threads with a large image; several small ones side by side save their waiting
-/// for each other. The bound is fixed so that memory does not grow with the batch or the machine.
-const TOKENS_AT_ONCE: usize = 4096;
+/// Tokens in the blocks at a time on the CPU: one image of 1024 pixels, 16 of 256. A large image keeps
+/// all threads busy within each op; several small ones run in parallel, because their ops are too short
+/// for all threads. The bound is fixed so that memory grows neither with the batch nor with the machine.
+const MAX_TOKENS_IN_FLIGHT: usize = 4096;
 
-/// SAM's `PatchEmbed`: a convolution whose stride is its kernel, taken as a product over patches,
-/// which gives tokens at once.
+/// SAM's `PatchEmbed`: a convolution whose stride is its kernel size, computed as a matrix
+/// multiplication over patches (im2col without overlap), whose rows already are tokens.
 #[derive(Debug, Clone)]
 struct PatchEmbed {
     /// `[C, 3, patch, patch]`
@@ -28,7 +28,8 @@ struct PatchEmbed {
 }
 
 impl PatchEmbed {
-    fn new((width, patch): (usize, usize), vb: VarBuilder<'_>) -> Result<Self> {
+    fn new(config: &VitConfig, vb: VarBuilder<'_>) -> Result<Self> {
+        let (width, patch) = (config.width, config.patch);
         let hint = fan_in_uniform(3 * patch * patch);
         let weight = vb.get_with_hints((width, 3, patch, patch), "weight", hint)?;
         Ok(Self { weight, bias: vb.get_with_hints(width, "bias", hint)? })
@@ -37,6 +38,7 @@ impl PatchEmbed {
     /// Pixels `[B, 3, S, S]`, positions `[1, G, G, C]` → tokens `[B, G, G, C]`.
     fn forward(&self, pixels: &Tensor, positions: &Tensor) -> Result<Tensor> {
         let (width, _, patch, _) = self.weight.dims4()?;
+        // Positions are the matrix multiplication's residual, so no pass over the tokens adds them.
         let patches = patches(pixels, patch)?.to_dtype(self.weight.dtype())?;
         let weight = self.weight.reshape((width, ()))?;
         let affine = Affine { weight: &weight, bias: Some(&self.bias) };
@@ -44,8 +46,8 @@ impl PatchEmbed {
     }
 }
 
-/// SAM's neck: 1×1 convolution, norm, 3×3 convolution, norm. The first two are taken token by
-/// token, so that only their fewer channels have to be put into another order.
+/// SAM's neck: 1×1 convolution, norm, 3×3 convolution, norm. The first two run on channels-last tokens,
+/// so that only `E` instead of `C` channels are transposed to channels first.
 #[derive(Debug, Clone)]
 struct Neck {
     /// `[E, C, 1, 1]`
@@ -56,7 +58,8 @@ struct Neck {
 }
 
 impl Neck {
-    fn new((width, out): (usize, usize), vb: VarBuilder<'_>) -> Result<Self> {
+    fn new(config: &VitConfig, vb: VarBuilder<'_>) -> Result<Self> {
+        let (width, out) = (config.width, config.embedding_channels);
         let reduce = (out, width, 1, 1);
         Ok(Self {
             reduce: vb.pp(0).get_with_hints(reduce, "weight", fan_in_uniform(width))?,
@@ -71,20 +74,23 @@ impl Neck {
         let weight = self.reduce.reshape((self.reduce.dim(0)?, ()))?;
         let inputs = x.to_dtype(weight.dtype())?;
         let reduced = linear(&inputs, Affine { weight: &weight, bias: None }, None)?;
+        // SAM's LayerNorm2d over channels first is a LayerNorm over channels-last tokens.
         let reduced = channels_first(&self.norm1.forward(&reduced)?)?;
         self.norm2.forward(&self.smooth.forward(&reduced)?.to_dtype(x.dtype())?)
     }
 }
 
-/// SAM's image encoder, frozen.
+/// SAM's image encoder, frozen: a vision transformer whose global attention blocks are tapped.
 ///
-/// An image gives the same bits alone and in a batch.
+/// Batch-invariant on a CPU: an image gives the same bits alone and in a batch.
 #[derive(Debug, Clone)]
 pub struct VitEncoder {
     config: VitConfig,
     spec: EncoderSpec,
     patch_embed: PatchEmbed,
-    table: Tensor,
+    /// Absolute positions of the checkpoint's grid.
+    pos_embed: Tensor,
+    /// `pos_embed` resampled to the current grid.
     positions: Tensor,
     blocks: Vec<Block>,
     neck: Neck,
@@ -95,58 +101,61 @@ impl VitEncoder {
         config.validate().map_err(candle_core::Error::wrap)?;
         let (width, grid) = (config.width, config.grid());
         let embed = vb.pp("patch_embed").pp("proj");
-        let table = vb.get_with_hints((1, grid, grid, width), "pos_embed", POSITION)?;
+        let pos_embed = vb.get_with_hints((1, grid, grid, width), "pos_embed", POSITION)?;
         let blocks = (0..config.depth).map(|i| Block::new(config, i, vb.pp("blocks").pp(i)));
         Ok(Self {
             config: config.clone(),
             spec: config.spec(),
-            patch_embed: PatchEmbed::new((width, config.patch), embed)?,
-            positions: table.clone(),
-            table,
+            patch_embed: PatchEmbed::new(config, embed)?,
+            positions: pos_embed.clone(),
+            pos_embed,
             blocks: blocks.collect::<Result<_>>()?,
-            neck: Neck::new((width, config.embedding_channels), vb.pp("neck"))?,
+            neck: Neck::new(config, vb.pp("neck"))?,
         })
     }
 
-    /// The sizes its parameters were made for.
+    /// The configuration of its parameters.
     pub fn config(&self) -> &VitConfig {
         &self.config
     }
 
-    /// The same encoder for another input side, sharing the parameters: the tables of global blocks
-    /// resampled linearly as in SAM's `get_rel_pos`, the absolute positions bilinearly (for which
-    /// SAM has no rule). Windows keep their size.
+    /// The same encoder for another input side, sharing the parameters. The relative positions of global
+    /// blocks are interpolated linearly as in SAM's `get_rel_pos`, the absolute positions bilinearly
+    /// (for which SAM has no rule). Attention windows keep their size.
     ///
     /// # Errors
-    /// When the side is not a multiple of the patch's.
+    /// When the side is not a multiple of the patch.
     pub fn with_input_side(&self, input_side: usize) -> crate::Result<Self> {
         self.config.check_side(input_side)?;
         let grid = input_side / self.config.patch;
         let blocks = self.blocks.iter().map(|b| b.with_grid(grid));
         Ok(Self {
             spec: EncoderSpec { input_side, ..self.spec.clone() },
-            positions: resample::grid(&self.table, grid)?,
+            positions: resample::grid(&self.pos_embed, grid)?,
             blocks: blocks.collect::<Result<_>>()?,
             ..self.clone()
         })
     }
 
-    /// Pixels `[B, 3, S, S]` that were checked → features.
+    /// Features of pixels `[B, 3, S, S]`, whose shape has been checked.
     fn forward(&self, pixels: &Tensor) -> Result<ImageFeatures> {
         let mut x = self.patch_embed.forward(pixels, &self.positions)?;
         let mut taps = Vec::with_capacity(self.spec.tap_channels.len());
-        let mut entered = None;
+        // Norm 1 of a block is fused with the residual of the block before it. Dropping each tensor as
+        // soon as it is consumed keeps the peak at a few times the residual stream.
+        let mut normed = None;
         for (i, block) in self.blocks.iter().enumerate() {
-            let first = || block.enter(&x);
-            let middle = block.attend(entered.take().map_or_else(first, Ok)?, &x)?;
+            let first = || block.norm1(&x);
+            let attended = block.attn_residual_norm2(normed.take().map_or_else(first, Ok)?, &x)?;
             x = match self.blocks.get(i + 1) {
                 Some(next) => {
-                    let left = block.leave_for(next, middle)?;
-                    entered = Some(left.normed);
-                    left.sum
+                    let output = block.mlp_residual_norm1(next, attended)?;
+                    normed = Some(output.normed);
+                    output.sum
                 }
-                None => block.leave(middle)?,
+                None => block.mlp_residual(attended)?,
             };
+            // The official DeSAM taps every global block but the last, whose output the neck takes.
             if block.is_global() && taps.len() < self.spec.tap_channels.len() {
                 taps.push(channels_first(&x)?);
             }
@@ -169,13 +178,15 @@ impl ImageEncoder for VitEncoder {
                 bail!("image encoder: expected pixels [B, 3, {side}, {side}], found {other:?}")
             }
         };
-        // With gradients a batch stays together: each weight then gets its gradient in one product.
-        // A GPU is filled by one image of 1024 pixels, and by a batch of smaller ones.
-        if on_accelerator(pixels) || !pixels.device().is_cpu() || self.table.track_op() {
+        // With gradients the batch stays together, so that each weight gradient is one matrix
+        // multiplication. A GPU is busy with one image of 1024 pixels, or with a batch of smaller ones.
+        if on_accelerator(pixels) || !pixels.device().is_cpu() || self.pos_embed.track_op() {
             return self.forward(pixels);
         }
+        // Whole images run in parallel, each with the same ops as alone: its bits do not depend on the
+        // batch.
         let grid = self.spec.grid();
-        let at_once = (TOKENS_AT_ONCE / (grid * grid).max(1)).max(1);
+        let at_once = (MAX_TOKENS_IN_FLIGHT / (grid * grid).max(1)).max(1);
         let mut parts = Vec::with_capacity(batch);
         for start in (0..batch).step_by(at_once) {
             let images = start..batch.min(start + at_once);
@@ -253,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn another_input_side_works_and_the_own_side_changes_nothing() {
+    fn another_input_side_works_and_the_original_one_changes_nothing() {
         let encoder = random(&VitConfig::tiny());
         let other = encoder.with_input_side(208).unwrap();
         assert_eq!(other.spec().grid(), 13);
@@ -271,8 +282,8 @@ mod tests {
     }
 
     #[test]
-    fn a_smooth_picture_looks_alike_at_another_side() {
-        // Constant colour: what is left are the positions, and those are resampled smoothly.
+    fn a_constant_image_has_similar_features_at_another_side() {
+        // With a constant colour only the positions differ, and those are interpolated smoothly.
         let encoder = random(&VitConfig { global_blocks: (0..8).collect(), ..VitConfig::tiny() });
         let grey = |side| Tensor::full(0.3f32, (1, 3, side, side), &Device::Cpu).unwrap();
         let mean = |t: Tensor| t.flatten_from(2).unwrap().mean(2).unwrap();

@@ -1,4 +1,7 @@
-//! How a random encoder is drawn, and a constructor run without memory.
+//! Initialisation of a random encoder, weights in another type, and parameter shapes without memory.
+//!
+//! Each is a [`SimpleBackend`] around the parameters, so that the constructors stay the one list of
+//! parameters.
 
 use crate::Result;
 use candle_core::{DType, Device, Shape, Tensor};
@@ -7,21 +10,21 @@ use candle_nn::{Init, VarBuilder};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Position tables: N(0, 0.2). SAM starts from zeros, with which untrained attention would not know
-/// where a token stands; measured on the reference initial checkpoint (0.19 to 0.20).
+/// Position tables: N(0, 0.2), measured on the reference initial checkpoint (0.19 to 0.20). SAM starts
+/// from zeros, which would make untrained attention independent of position.
 pub(super) const POSITION: Init = Init::Randn { mean: 0.0, stdev: 0.2 };
 
-/// Norm scales: measured mean 1.00, deviation 0.09 to 0.10.
+/// Norm scales: measured mean 1.00, standard deviation 0.09 to 0.10.
 const SCALE: Init = Init::Randn { mean: 1.0, stdev: 0.1 };
 
-/// All biases, of norms too: measured deviation 0.044 to 0.056 whatever the fan-in.
+/// All biases, also of norms: measured standard deviation 0.044 to 0.056, independent of the fan-in.
 const BIAS: Init = Init::Randn { mean: 0.0, stdev: 0.05 };
 
-/// Draws vectors as the reference initial checkpoint has them instead of by PyTorch's defaults;
-/// matrices and kernels there do follow PyTorch's (uniform in ±1/√fan-in).
-struct Measured<'a>(VarBuilder<'a>);
+/// Initialises vectors as in the reference initial checkpoint instead of by PyTorch's defaults; its
+/// matrices and kernels do follow PyTorch's (uniform in ±1/√fan-in).
+struct MeasuredInit<'a>(VarBuilder<'a>);
 
-impl SimpleBackend for Measured<'_> {
+impl SimpleBackend for MeasuredInit<'_> {
     fn get(
         &self,
         shape: Shape,
@@ -47,16 +50,16 @@ impl SimpleBackend for Measured<'_> {
     }
 }
 
-/// The same parameters; those that have to be drawn are drawn as measured.
-pub(super) fn as_measured(vb: VarBuilder<'_>) -> VarBuilder<'_> {
+/// The same parameters; missing ones are initialised from the measured distributions.
+pub(super) fn with_measured_init(vb: VarBuilder<'_>) -> VarBuilder<'_> {
     let (dtype, device) = (vb.dtype(), vb.device().clone());
-    VarBuilder::from_backend(Box::new(Measured(vb)), dtype, device)
+    VarBuilder::from_backend(Box::new(MeasuredInit(vb)), dtype, device)
 }
 
-/// Gives the weights of products in another type; vectors and positions stay as they are.
-struct Products<'a>(VarBuilder<'a>, DType);
+/// Casts the weights of matrix multiplications to another type; vectors and positions stay.
+struct CastWeights<'a>(VarBuilder<'a>, DType);
 
-impl SimpleBackend for Products<'_> {
+impl SimpleBackend for CastWeights<'_> {
     fn get(
         &self,
         shape: Shape,
@@ -65,9 +68,9 @@ impl SimpleBackend for Products<'_> {
         dtype: DType,
         _: &Device,
     ) -> candle_core::Result<Tensor> {
-        let product = shape.rank() >= 2 && name.rsplit('.').next() == Some("weight");
+        let is_matrix = shape.rank() >= 2 && name.rsplit('.').next() == Some("weight");
         let tensor = self.0.get_with_hints_dtype(shape, name, hint, dtype)?;
-        if product { tensor.to_dtype(self.1) } else { Ok(tensor) }
+        if is_matrix { tensor.to_dtype(self.1) } else { Ok(tensor) }
     }
 
     fn get_unchecked(&self, name: &str, dtype: DType, _: &Device) -> candle_core::Result<Tensor> {
@@ -79,19 +82,19 @@ impl SimpleBackend for Products<'_> {
     }
 }
 
-/// The same parameters, the weights of products in `dtype`.
-pub(super) fn products_in(vb: VarBuilder<'_>, dtype: DType) -> VarBuilder<'_> {
+/// The same parameters, the weights of matrix multiplications in `dtype`.
+pub(super) fn cast_weights(vb: VarBuilder<'_>, dtype: DType) -> VarBuilder<'_> {
     let (own, device) = (vb.dtype(), vb.device().clone());
-    VarBuilder::from_backend(Box::new(Products(vb, dtype)), own, device)
+    VarBuilder::from_backend(Box::new(CastWeights(vb, dtype)), own, device)
 }
 
-/// Names and shapes asked for so far.
+/// Names and shapes requested so far.
 type Shapes = Arc<Mutex<BTreeMap<String, Vec<usize>>>>;
 
-/// Writes down what is asked for and answers with one zero seen through strides of 0.
-struct ShapesOnly(Shapes);
+/// Records each request, and returns one zero broadcast to the shape, which takes no memory.
+struct ShapeRecorder(Shapes);
 
-impl SimpleBackend for ShapesOnly {
+impl SimpleBackend for ShapeRecorder {
     fn get(
         &self,
         shape: Shape,
@@ -106,7 +109,7 @@ impl SimpleBackend for ShapesOnly {
     }
 
     fn get_unchecked(&self, name: &str, _: DType, _: &Device) -> candle_core::Result<Tensor> {
-        candle_core::bail!("parameter {name} was asked for without a shape")
+        candle_core::bail!("parameter {name} was requested without a shape")
     }
 
     fn contains_tensor(&self, _: &str) -> bool {
@@ -114,12 +117,12 @@ impl SimpleBackend for ShapesOnly {
     }
 }
 
-/// Names and shapes of the parameters that `build` asks for.
+/// Names and shapes of the parameters that `build` requests.
 pub(super) fn record_shapes<M>(
     build: impl FnOnce(VarBuilder<'static>) -> candle_core::Result<M>,
 ) -> Result<BTreeMap<String, Vec<usize>>> {
     let shapes = Shapes::default();
-    let backend = Box::new(ShapesOnly(Arc::clone(&shapes)));
+    let backend = Box::new(ShapeRecorder(Arc::clone(&shapes)));
     build(VarBuilder::from_backend(backend, DType::F32, Device::Cpu))?;
     let found = std::mem::take(&mut *shapes.lock().unwrap_or_else(PoisonError::into_inner));
     Ok(found)

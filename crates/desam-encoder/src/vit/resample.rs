@@ -1,18 +1,19 @@
-//! Position tables for another side than they were made for.
+//! Interpolation of position tables to another side.
 
 use candle_core::{Device, Result, Tensor};
 
-/// Weights `[to, from]` of linear interpolation with `align_corners = false`, no antialiasing: what
-/// `F.interpolate` does in SAM's `get_rel_pos`.
+/// Weight matrix `[to, from]` of linear interpolation with `align_corners = false`, no antialiasing:
+/// `F.interpolate` in SAM's `get_rel_pos`.
 pub(super) fn linear_weights(from: usize, to: usize, device: &Device) -> Result<Tensor> {
     let mut weights = vec![0f32; to * from];
     let scale = from as f64 / to.max(1) as f64;
     for (i, row) in weights.chunks_exact_mut(from.max(1)).enumerate() {
+        // Half-pixel centres, clamped at the border as in PyTorch.
         let at = ((i as f64 + 0.5) * scale - 0.5).max(0.0);
         let low = (at as usize).min(from.saturating_sub(1));
         let high = (low + 1).min(from.saturating_sub(1));
         let part = (at - low as f64) as f32;
-        // Added, not stored: at the far end both neighbours are the same entry.
+        // `+=`, because at the far end both neighbours are the same entry.
         if let Some(w) = row.get_mut(low) {
             *w += 1.0 - part;
         }
@@ -23,7 +24,7 @@ pub(super) fn linear_weights(from: usize, to: usize, device: &Device) -> Result<
     Tensor::from_vec(weights, (to, from), device)
 }
 
-/// A relative position table `[L, D]` → `[length, D]`.
+/// Relative position table `[L, D]` interpolated to `[length, D]`.
 pub(super) fn table(table: &Tensor, length: usize) -> Result<Tensor> {
     let (from, _) = table.dims2()?;
     if from == length {
@@ -32,14 +33,15 @@ pub(super) fn table(table: &Tensor, length: usize) -> Result<Tensor> {
     linear_weights(from, length, table.device())?.matmul(&table.contiguous()?)
 }
 
-/// Absolute positions `[1, G, G, C]` → `[1, grid, grid, C]`, bilinear. SAM itself has no rule for
-/// this; linear along each axis is what it does with its relative tables.
+/// Absolute positions `[1, G, G, C]` interpolated to `[1, grid, grid, C]`, bilinearly. SAM has no rule
+/// for this; linear along each axis is its rule for the relative tables.
 pub(super) fn grid(positions: &Tensor, grid: usize) -> Result<Tensor> {
     let (_, rows, columns, channels) = positions.dims4()?;
     if rows == grid && columns == grid {
         return Ok(positions.clone());
     }
     let device = positions.device();
+    // Separable: rows first, then columns, each a matrix multiplication.
     let by_row = positions.reshape((rows, columns * channels))?;
     let by_row = linear_weights(rows, grid, device)?.matmul(&by_row)?;
     let by_column = by_row.reshape((grid, columns, channels))?;

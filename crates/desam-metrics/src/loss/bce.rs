@@ -7,7 +7,7 @@ use candle_core::{Result, Tensor};
 /// any size, and so is the gradient `σ(x) − t` (candle's own loses both for large logits).
 ///
 /// # Errors
-/// When `target` differs from `logits` in shape or type, or there is nothing in them.
+/// When `target` differs from `logits` in shape or type, or they are empty.
 pub fn bce_with_logits(logits: &Tensor, target: &Tensor) -> Result<Tensor> {
     check_masks(logits, target)?;
     bce_of(&StableLogits::new(logits)?, &widen(target)?)

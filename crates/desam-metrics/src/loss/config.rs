@@ -1,4 +1,4 @@
-//! Which terms a loss has, and how much each weighs.
+//! Loss configuration: terms, weights and presets.
 
 use super::DesamLoss;
 use crate::{Error, Result};
@@ -37,13 +37,13 @@ pub struct IouLoss {
     pub kind: IouLossKind,
     /// Weight in the total, at least 0.
     pub weight: f64,
-    /// What it is compared with.
+    /// Its target.
     #[serde(default)]
     pub target: IouTarget,
 }
 
 impl IouLoss {
-    /// Mean square error with weight 10 (paper, Eq. 1).
+    /// Mean squared error with weight 10 (paper, Eq. 1).
     pub fn paper() -> Self {
         Self { kind: IouLossKind::Mse, weight: 10.0, target: IouTarget::Membership }
     }
@@ -54,8 +54,8 @@ impl IouLoss {
     }
 }
 
-/// A weighted sum of a Dice term, a cross-entropy term and an IoU term. A term of weight 0 is
-/// left out: it is neither computed nor reported.
+/// Weighted sum of a soft Dice term, a binary cross-entropy term and an IoU term. Terms of weight 0 are
+/// neither computed nor reported.
 #[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LossConfig {
@@ -65,7 +65,7 @@ pub struct LossConfig {
     pub bce: f64,
     /// The IoU term; `None` where the mode does not train it.
     pub iou: Option<IouLoss>,
-    /// Added to both sides of the Dice fraction, above 0.
+    /// Smoothing: added to numerator and denominator of Dice, above 0.
     #[serde(default = "default_smoothing")]
     pub dice_smoothing: f64,
 }
@@ -78,31 +78,31 @@ fn default_smoothing() -> f64 {
 }
 
 impl LossConfig {
-    /// Grid points mode as the paper has it (Eq. 1): Dice + cross-entropy + 10 × square error.
+    /// The paper's loss for grid points mode (Eq. 1): Dice + cross-entropy + 10 × squared error.
     pub fn paper_points() -> Self {
         Self { iou: Some(IouLoss::paper()), ..Self::paper_box() }
     }
 
-    /// Whole box mode as the paper has it (Eq. 2): Dice + cross-entropy.
+    /// The paper's loss for whole box mode (Eq. 2): Dice + cross-entropy.
     pub fn paper_box() -> Self {
         Self { dice: 1.0, bce: 1.0, iou: None, dice_smoothing: SMOOTHING }
     }
 
-    /// Grid points mode as the official program runs it: Dice + absolute error. Its cross-entropy
-    /// is a softmax over one channel, always zero with the MONAI it pins, hence left out.
+    /// The official program's loss for grid points mode: Dice + absolute error. Its cross-entropy is a
+    /// softmax over one channel, always zero with the MONAI version it pins, hence omitted.
     pub fn official_points() -> Self {
         Self { iou: Some(IouLoss::official()), ..Self::official_box() }
     }
 
-    /// Whole box mode as the official program runs it: Dice alone, for the same reason.
+    /// The official program's loss for whole box mode: Dice alone, for the same reason.
     pub fn official_box() -> Self {
         Self { bce: 0.0, ..Self::paper_box() }
     }
 
-    /// Whether it can train something.
+    /// Checks that a loss can be built.
     ///
     /// # Errors
-    /// When a weight is negative or no number, all weights are 0, or the smoothing is not above 0.
+    /// When a weight is negative or NaN, all weights are 0, or the smoothing is not above 0.
     pub fn validate(&self) -> Result<()> {
         let iou = self.iou.map_or(0.0, |i| i.weight);
         for (field, found) in [("dice", self.dice), ("bce", self.bce), ("iou.weight", iou)] {
@@ -131,7 +131,7 @@ impl LossConfig {
         Ok(())
     }
 
-    /// The loss itself.
+    /// Builds the loss.
     ///
     /// # Errors
     /// As [`LossConfig::validate`].

@@ -1,21 +1,20 @@
-//! DeSAM's loss on masks and predicted IoU.
+//! DeSAM's loss over masks and predicted IoU, with deep supervision.
 
 use super::bce::bce_of;
 use super::dice::dice_of;
 use super::logits::{StableLogits, check_masks, widen};
 use super::{
-    IouLoss, IouLossKind, IouTarget, LossConfig, coarser_target, drawn_iou, l1, mse,
+    IouLoss, IouLossKind, IouTarget, LossConfig, coarser_target, l1, mask_iou, mse,
     supervision_weights,
 };
 use crate::Error;
 use candle_core::{Result, Tensor};
 use desam_core::{Loss, LossTarget, LossTerm, LossValue, MaskPrediction};
 
-/// The weighted sum that a [`LossConfig`] describes. Terms come in the order `dice`, `bce`, then
-/// `mse` or `l1`.
+/// The weighted sum of a [`LossConfig`]'s terms, in the order `dice`, `bce`, then `mse` or `l1`.
 ///
-/// Where the prediction has coarser heads, the mask terms are shared out among all heads by
-/// [`supervision_weights`], each compared with its [`coarser_target`]: `dice` and `bce` are then the
+/// With deep supervision (the prediction has coarser heads), the mask terms are distributed over all
+/// heads by [`supervision_weights`], each head compared with its [`coarser_target`]: `dice` and `bce` are then the
 /// mask's alone, `dice_coarser` and `bce_coarser` the others' weighted means.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct DesamLoss {
@@ -28,7 +27,7 @@ impl DesamLoss {
         Self { config }
     }
 
-    /// What it was built from.
+    /// The configuration it was built from.
     pub fn config(&self) -> &LossConfig {
         &self.config
     }
@@ -93,7 +92,7 @@ impl DesamLoss {
         };
         let name = kind.name();
         let target = match (from, &target.iou) {
-            (IouTarget::Mask, _) => drawn_iou(&prediction.logits, &target.mask)?,
+            (IouTarget::Mask, _) => mask_iou(&prediction.logits, &target.mask)?,
             (IouTarget::Membership, Some(iou)) => iou.clone(),
             (IouTarget::Membership, None) => {
                 return Err(candle_core::Error::wrap(Error::MissingIouTarget { term: name }));
@@ -121,7 +120,7 @@ impl Loss for DesamLoss {
         }
         match total {
             Some(total) => Ok(LossValue { total, terms }),
-            // `validate` wants a weight above 0, so there is a term; said rather than assumed.
+            // Unreachable after `validate`, which requires a weight above 0.
             None => candle_core::bail!("the loss has no terms: set a weight above 0"),
         }
     }

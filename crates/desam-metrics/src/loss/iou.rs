@@ -1,14 +1,14 @@
-//! What PRIM's predicted IoU is trained with.
+//! Losses of the predicted IoU, and its target.
 
 use super::logits::{check_masks, check_pair, sum_pixels, widen};
 use candle_core::{Result, Tensor};
 
 const WHAT: &str = "IoU target [N, 1], as the predicted IoU";
 
-/// Mean square error, a scalar (paper, Eq. 1).
+/// Mean squared error, a scalar (paper, Eq. 1).
 ///
 /// # Errors
-/// When the two differ in shape or type, or there is nothing in them.
+/// When the two differ in shape or type, or they are empty.
 pub fn mse(prediction: &Tensor, target: &Tensor) -> Result<Tensor> {
     check_pair(WHAT, prediction, target)?;
     (widen(prediction)? - widen(target)?)?.sqr()?.mean_all()
@@ -18,7 +18,7 @@ pub fn mse(prediction: &Tensor, target: &Tensor) -> Result<Tensor> {
 /// are equal its gradient is 0, as in PyTorch; candle's `abs` would say 1.
 ///
 /// # Errors
-/// When the two differ in shape or type, or there is nothing in them.
+/// When the two differ in shape or type, or they are empty.
 pub fn l1(prediction: &Tensor, target: &Tensor) -> Result<Tensor> {
     check_pair(WHAT, prediction, target)?;
     let difference = (widen(prediction)? - widen(target)?)?;
@@ -26,17 +26,17 @@ pub fn l1(prediction: &Tensor, target: &Tensor) -> Result<Tensor> {
     (difference * sign)?.mean_all()
 }
 
-/// The IoU that masks drawn at logit 0 have with the truth, `[N, 1]`, in the logits' type, without
-/// a gradient: `|A ∩ B| / |A ∪ B|`, and 1 where both are empty, for then the mask is right.
+/// IoU (Jaccard index) of predicted masks, logits above 0, with the truth, `[N, 1]` in the logits' type,
+/// detached: `|A ∩ B| / |A ∪ B|`, and 1 where both are empty, because the mask is right then.
 ///
 /// # Errors
-/// When `target` differs from `logits [N, 1, M, M]` in shape or type, or there is nothing in them.
-pub fn drawn_iou(logits: &Tensor, target: &Tensor) -> Result<Tensor> {
+/// When `target` differs from `logits [N, 1, M, M]` in shape or type, or they are empty.
+pub fn mask_iou(logits: &Tensor, target: &Tensor) -> Result<Tensor> {
     check_masks(logits, target)?;
     let drawn = logits.detach().gt(0f64)?;
     let truth = target.gt(0.5f64)?;
     let count = |mask: Tensor| sum_pixels(&mask.to_dtype(candle_core::DType::F64)?);
-    // Of 0 and 1 the product is the intersection, the larger the union.
+    // For values 0 and 1 the product is the intersection, the maximum the union.
     let both = count((&drawn * &truth)?)?;
     let either = count(drawn.maximum(&truth)?)?;
     let none = either.eq(0f64)?.to_dtype(candle_core::DType::F64)?;

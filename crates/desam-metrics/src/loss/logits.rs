@@ -1,4 +1,4 @@
-//! Logits in the two forms that the mask losses need, sharing the one exponential and logarithm.
+//! Numerically stable sigmoid and cross-entropy from one shared exponential and logarithm.
 
 use crate::Error;
 use candle_core::{D, DType, Result, Tensor};
@@ -6,8 +6,8 @@ use candle_core::{D, DType, Result, Tensor};
 /// `x`, `max(x, 0)` and `log(1 + exp(−|x|))`, from which both the sigmoid and the cross-entropy
 /// follow without an exponential of anything positive.
 ///
-/// At `x = 0` the one-sided derivatives that candle takes (`relu' = 1`, `|·|' = 1`) add up to the
-/// right ones of the smooth functions below.
+/// At `x = 0` candle uses one-sided derivatives (`relu' = 1`, `|·|' = 1`), which add up to the exact
+/// ones of the smooth functions below.
 #[derive(Debug)]
 pub(super) struct StableLogits {
     x: Tensor,
@@ -35,7 +35,7 @@ impl StableLogits {
     }
 }
 
-/// f16 and bf16 as f32: sums over a mask do not fit their precision.
+/// Casts f16 and bf16 to f32: sums over a mask exceed their precision.
 pub(super) fn widen(tensor: &Tensor) -> Result<Tensor> {
     match tensor.dtype() {
         DType::F16 | DType::BF16 => tensor.to_dtype(DType::F32),
@@ -49,7 +49,7 @@ pub(super) fn sum_pixels(tensor: &Tensor) -> Result<Tensor> {
     tensor.sum(D::Minus1)?.sum(D::Minus1)
 }
 
-/// Logits and target of the same `[N, C, H, W]` and type, with something in them.
+/// Logits and target of the same `[N, C, H, W]` and type, not empty.
 pub(super) fn check_masks(logits: &Tensor, target: &Tensor) -> Result<()> {
     check_pair("mask target [N, 1, M, M], as the logits", logits, target)?;
     if logits.rank() != 4 {
@@ -62,7 +62,7 @@ pub(super) fn check_masks(logits: &Tensor, target: &Tensor) -> Result<()> {
     Ok(())
 }
 
-/// Two tensors of one shape and type, with something in them.
+/// Two tensors of one shape and type, not empty.
 pub(super) fn check_pair(what: &'static str, prediction: &Tensor, target: &Tensor) -> Result<()> {
     if prediction.dims() != target.dims() {
         return Err(candle_core::Error::wrap(Error::Shape {

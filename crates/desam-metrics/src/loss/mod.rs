@@ -32,5 +32,5 @@ pub use bce::bce_with_logits;
 pub use config::{IouLoss, IouLossKind, IouTarget, LossConfig};
 pub use desam::DesamLoss;
 pub use dice::soft_dice;
-pub use iou::{drawn_iou, l1, mse};
+pub use iou::{l1, mask_iou, mse};
 pub use supervision::{coarser_target, supervision_weights};

@@ -1,11 +1,11 @@
-//! Deep supervision: coarser heads against coarser targets.
+//! Deep supervision: weights of the auxiliary heads, and their downsampled targets.
 
 use crate::Error;
 use candle_core::{Result, Tensor};
 
-/// Weights of a mask and of `coarser` heads below it: each half of the one above, all adding up to
-/// 1, as in nnU-Net. nnU-Net leaves out its coarsest head, of five or six; PIMM over SAM's taps has
-/// two in all, ⅔ and ⅓, and leaves out none.
+/// Weights of the mask head and of `coarser` auxiliary heads: each half of the one above, normalised to
+/// a sum of 1, as in nnU-Net. nnU-Net drops its coarsest head, of five or six; PIMM over SAM's taps has
+/// two in all, ⅔ and ⅓, and drops none.
 pub fn supervision_weights(coarser: usize) -> Vec<f64> {
     let halves: Vec<f64> =
         (0..=coarser).map(|i| 0.5f64.powi(i32::try_from(i).unwrap_or(i32::MAX))).collect();
@@ -13,9 +13,8 @@ pub fn supervision_weights(coarser: usize) -> Vec<f64> {
     halves.into_iter().map(|w| w / sum).collect()
 }
 
-/// `target [N, 1, M, M]` at a coarser head's `side`: the nearest pixel, which stays 0 or 1. Of the
-/// block that a coarse pixel covers it is the first, top left, as PyTorch's nearest interpolation
-/// has it.
+/// Target `[N, 1, M, M]` downsampled to a coarser head's `side` by nearest-neighbour interpolation,
+/// which keeps it 0 or 1: the top left pixel of each block, as in PyTorch.
 ///
 /// # Errors
 /// When `side` does not divide `M`.

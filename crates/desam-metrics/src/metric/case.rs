@@ -1,45 +1,46 @@
-//! Metrics of a whole case, by name.
+//! Metrics of a whole case, and their names.
 
 use super::Overlap;
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
 
-/// A metric of a case whose masks are at hand whole. Written and read as its name, which says the
-/// unit: `dice`, `hd95_mm`, `surface_dice_3mm`.
+/// A metric of a whole case. Serialized as its name, which includes the unit: `dice`, `hd95_mm`, `surface_dice_3mm`.
 #[derive(Debug, Clone, Copy, PartialEq, PartialOrd, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 #[non_exhaustive]
 pub enum CaseMetric {
-    /// Voxels in common.
+    /// A measure of overlap: Dice, Jaccard, precision or recall.
     Overlap(Overlap),
     /// Hausdorff distance: the largest distance, in mm, of a surface voxel of either mask to the
-    /// nearest one of the other, as medpy's `hd`. A surface voxel is one of foreground with
+    /// nearest one of the other, medpy's `hd`. A surface voxel is one of foreground with
     /// background among its six neighbours; outside the volume all is background.
     Hausdorff,
-    /// The 95th percentile of those distances, both ways taken together, in mm, as medpy's `hd95`.
+    /// HD95: the 95th percentile of those distances, both directions pooled, in mm, medpy's `hd95`.
     Hausdorff95,
-    /// Mean distance of the prediction's surface voxels to the truth's, in mm, as medpy's `asd`.
-    /// The one distance that is not symmetric: false islands cost much, missed ones nothing.
+    /// Average surface distance (ASD): mean distance of the prediction's surface voxels to the truth's,
+    /// in mm, medpy's `asd`. The only asymmetric distance: false positive islands cost much, missed
+    /// ones nothing.
     AverageDistance,
-    /// Mean of the distances both ways taken together, in mm, as the `assd` of medpy 0.5.
+    /// Average symmetric surface distance (ASSD): mean of the distances of both directions pooled, in mm,
+    /// the `assd` of medpy 0.5.
     AverageSymmetricDistance,
-    /// The share of both surfaces' area that lies within a tolerance of the other surface, 0 to 1,
-    /// as in surface-distance (Nikolov et al. 2018): surfaces run between voxel centres and their
-    /// elements are weighted by area.
+    /// Surface Dice (normalised surface Dice, NSD): the fraction of both surfaces' area within a
+    /// tolerance of the other surface, 0 to 1, as in surface-distance (Nikolov et al. 2018): surfaces
+    /// run between voxel centres and their elements are weighted by area.
     SurfaceDice {
-        /// What still counts as agreement, in mm, itself included.
+        /// The tolerance, in mm, inclusive.
         tolerance_mm: f64,
     },
-    /// The larger one of the two distances within which 95 % of a surface's area lies, in mm, as
+    /// Robust HD95: the larger of the two distances within which 95 % of a surface's area lies, in mm, as
     /// in surface-distance.
     RobustHausdorff95,
-    /// Predicted volume less the true one, in ml.
+    /// Volume error: predicted minus true volume, in ml.
     VolumeError,
-    /// The same as a share of the true volume, as medpy's `ravd`.
+    /// Relative volume error: the volume error divided by the true volume, medpy's `ravd`.
     RelativeVolumeError,
 }
 
-/// Names without parameters.
+/// Names of the metrics without parameters.
 const NAMED: [(&str, CaseMetric); 11] = [
     ("dice", CaseMetric::Overlap(Overlap::Dice)),
     ("jaccard", CaseMetric::Overlap(Overlap::Jaccard)),
@@ -54,10 +55,10 @@ const NAMED: [(&str, CaseMetric); 11] = [
     ("relative_volume_error", CaseMetric::RelativeVolumeError),
 ];
 
-/// The largest tolerance of a surface Dice: beyond it all surfaces of a body agree.
-const MOST_TOLERANCE_MM: f64 = 1000.0;
+/// Limit on the tolerance of surface Dice, larger than a body.
+const MAX_TOLERANCE_MM: f64 = 1000.0;
 
-/// Tolerances, in mm, that [`CaseMetric::all`] asks for.
+/// Tolerances of surface Dice in [`CaseMetric::all`], mm.
 const TOLERANCES_MM: [f64; 3] = [1.0, 2.0, 3.0];
 
 impl CaseMetric {
@@ -71,8 +72,8 @@ impl CaseMetric {
         named.chain(surface).collect()
     }
 
-    /// From a name as it is typed: its own, or that with `-` for `_`, without its unit where it has
-    /// one (`hd95`, `assd`, `volume-error`), and `surface-dice@1` for `surface_dice_1mm`.
+    /// Parses a name leniently: also with `-` for `_`, without the unit (`hd95`, `assd`,
+    /// `volume-error`), and `surface-dice@1` for `surface_dice_1mm`.
     ///
     /// # Errors
     /// As [`from_str`](std::str::FromStr::from_str).
@@ -87,18 +88,20 @@ impl CaseMetric {
         found.map_or_else(|| typed.parse(), |(_, metric)| Ok(*metric))
     }
 
-    /// Whether it says nothing without the distances between voxels.
+    /// Whether it depends on the voxel spacing.
     pub fn needs_spacing(&self) -> bool {
         !matches!(self, Self::Overlap(_) | Self::RelativeVolumeError)
     }
 
-    /// The worse of two values: the lower one where higher is better, else the one further from 0
-    /// (volume errors have a sign).
+    /// The worse of two values: the lower where higher is better, else the one with the larger magnitude
+    /// (volume errors are signed).
     pub fn worse(&self, a: f64, b: f64) -> f64 {
-        match self.higher_is_better() {
-            true => a.min(b),
-            false if b.abs() > a.abs() => b,
-            false => a,
+        if self.higher_is_better() {
+            a.min(b)
+        } else if b.abs() > a.abs() {
+            b
+        } else {
+            a
         }
     }
 
@@ -121,17 +124,17 @@ impl std::fmt::Display for CaseMetric {
 impl std::str::FromStr for CaseMetric {
     type Err = Error;
 
-    /// From its name.
+    /// Parses a metric's name.
     ///
     /// # Errors
-    /// When no metric has this name, or a tolerance is none.
+    /// When no metric has this name, or a tolerance is out of range.
     fn from_str(name: &str) -> Result<Self> {
         if let Some((_, metric)) = NAMED.iter().find(|(known, _)| *known == name) {
             return Ok(*metric);
         }
         let tolerance = name.strip_prefix("surface_dice_").and_then(|n| n.strip_suffix("mm"));
         match tolerance.and_then(|t| t.parse::<f64>().ok()) {
-            Some(tolerance_mm) if (0.0..=MOST_TOLERANCE_MM).contains(&tolerance_mm) => {
+            Some(tolerance_mm) if (0.0..=MAX_TOLERANCE_MM).contains(&tolerance_mm) => {
                 Ok(Self::SurfaceDice { tolerance_mm })
             }
             _ => Err(Error::UnknownMetric {

@@ -1,14 +1,14 @@
-//! Any set of metrics of one case, what they share computed once.
+//! Metrics of one case, with shared intermediate results computed once.
 
 use super::surface::Surfaces;
 use super::{BothEmpty, CaseMetric, Confusion, Empty, EmptyPolicy, MaskPair, OneEmpty, Score};
 use crate::Result;
 
-/// The share that HD95 and robust HD95 look at.
+/// The quantile of HD95 and robust HD95.
 const NEARLY_ALL: f64 = 0.95;
 
-/// One case, measured. Voxels are counted, surfaces found and distances computed when the first
-/// metric asks for them, and never twice.
+/// Measures of one case. Surfaces and distances are computed lazily, for the first metric that needs
+/// them, and once.
 ///
 /// ```
 /// use desam_metrics::metric::{CaseMeasures, CaseMetric, EmptyPolicy, MaskPair, VoxelGrid};
@@ -32,7 +32,7 @@ pub struct CaseMeasures<'a> {
 }
 
 impl<'a> CaseMeasures<'a> {
-    /// Counts the voxels of a pair; cases with an empty mask count as `policy` says.
+    /// Counts the voxels of a pair. `policy` defines the scores where a mask is empty.
     ///
     /// # Errors
     /// When the masks cannot be counted.
@@ -41,7 +41,7 @@ impl<'a> CaseMeasures<'a> {
         Ok(Self { pair, policy, counts, surfaces: Surfaces::default() })
     }
 
-    /// What one metric says.
+    /// The score by one metric.
     pub fn score(&self, metric: CaseMetric) -> Score {
         match Empty::of(&self.counts) {
             None => Score::Value(self.value(metric)),
@@ -49,22 +49,22 @@ impl<'a> CaseMeasures<'a> {
         }
     }
 
-    /// What each of some metrics says, in their order.
+    /// The scores by several metrics, in their order.
     pub fn scores(&self, metrics: &[CaseMetric]) -> Vec<Score> {
         metrics.iter().map(|m| self.score(*m)).collect()
     }
 
-    /// The voxels that were counted.
+    /// The voxel counts.
     pub fn counts(&self) -> &Confusion {
         &self.counts
     }
 
-    /// The metric's value where both masks hold something.
+    /// The metric's value where neither mask is empty.
     fn value(&self, metric: CaseMetric) -> f64 {
         let voxels = || self.surfaces.voxels(&self.pair);
         let elements = || self.surfaces.elements(&self.pair);
         match metric {
-            // Something was counted: there is a value.
+            // Neither mask is empty, so the value is defined.
             CaseMetric::Overlap(overlap) => {
                 overlap.of(&self.counts, self.policy.both).unwrap_or(0.0)
             }
@@ -79,7 +79,7 @@ impl<'a> CaseMeasures<'a> {
         }
     }
 
-    /// What [`EmptyPolicy`] makes of a metric.
+    /// The metric's value under the [`EmptyPolicy`].
     fn of_empty(&self, metric: CaseMetric, which: Empty) -> Option<f64> {
         let both = which == Empty::Both;
         match metric {
@@ -95,7 +95,7 @@ impl<'a> CaseMeasures<'a> {
             _ if both => (self.policy.both == BothEmpty::Perfect).then_some(0.0),
             _ => match self.policy.one {
                 OneEmpty::LeftOut => None,
-                // No finite share of nothing is the worst.
+                // A relative error of an empty truth is unbounded.
                 _ if metric == CaseMetric::RelativeVolumeError => Some(f64::INFINITY),
                 OneEmpty::Infinite => Some(f64::INFINITY),
                 OneEmpty::Diagonal => Some(self.pair.grid().diagonal_mm()),
@@ -103,7 +103,7 @@ impl<'a> CaseMeasures<'a> {
         }
     }
 
-    /// Predicted voxels beyond the true ones.
+    /// Predicted minus true voxels.
     fn excess(&self) -> f64 {
         self.counts.predicted() as f64 - self.counts.present() as f64
     }

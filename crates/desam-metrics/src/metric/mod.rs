@@ -1,10 +1,11 @@
-//! What an evaluation reports, computed on the host.
+//! Segmentation metrics, computed on the host: Dice, Jaccard, precision, recall; Hausdorff distance and
+//! HD95, average surface distance, surface Dice; volume error.
 //!
-//! Overlap needs four counts a case, so slices can be fed one at a time in any order:
-//! [`OverlapMetric`]. Distances need both surfaces whole: [`CaseMeasures`] takes a case at once and
-//! gives any set of metrics, overlap and volume included. What a case with an empty mask counts as
-//! is an [`EmptyPolicy`]'s to say, and its [`Score`] says that it was one; [`Summary`] takes cases
-//! together and loses none.
+//! Overlap needs four counts a case, so slices can be added one at a time in any order:
+//! [`OverlapMetric`]. Distances need both whole surfaces: [`CaseMeasures`] takes a case at once and
+//! computes any set of metrics, including overlap and volume. An [`EmptyPolicy`] defines the scores of
+//! cases with an empty mask, which each [`Score`] reports; [`Summary`] aggregates cases and accounts
+//! for all of them.
 
 mod case;
 mod confusion;

@@ -1,24 +1,24 @@
-//! What a prediction and its truth look like when all of a case is at hand.
+//! Predicted and true mask of a case, on one voxel grid.
 
 use crate::{Error, Result};
 use desam_core::Grid;
 
-/// Spacings, in mm, beyond which squares of distances would lose their digits; no image has them.
+/// Range of spacings, in mm, within which squared distances keep their precision; all images' are.
 const SPACINGS: std::ops::RangeInclusive<f64> = 1e-6..=1e6;
 
-/// Voxels and what lies between them, axes in the order of storage: `x` (or `i`) is the fastest and
+/// Dimensions and spacing of a voxel grid, axes in storage order: `x` (or `i`) is the fastest and
 /// the last.
 #[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct VoxelGrid {
     /// Voxels along `[z, y, x]`.
     pub shape: [usize; 3],
-    /// From one voxel's centre to the next one's along `[z, y, x]`, in mm.
+    /// Voxel spacing along `[z, y, x]`, mm.
     pub spacing_mm: [f64; 3],
 }
 
 impl VoxelGrid {
-    /// Number of voxels; `None` where that is no number this machine has.
+    /// Number of voxels; `None` where it overflows.
     pub fn voxels(&self) -> Option<usize> {
         let [z, y, x] = self.shape;
         z.checked_mul(y)?.checked_mul(x)
@@ -29,7 +29,7 @@ impl VoxelGrid {
         self.spacing_mm.iter().product::<f64>() / 1000.0
     }
 
-    /// From one corner of the volume to the opposite one, in mm: further apart than any two voxels.
+    /// Length of the volume's diagonal, in mm: an upper bound on the distance of two voxels.
     pub fn diagonal_mm(&self) -> f64 {
         let sides = self.shape.iter().zip(self.spacing_mm).map(|(n, s)| *n as f64 * s);
         sides.map(|side| side * side).sum::<f64>().sqrt()
@@ -37,14 +37,14 @@ impl VoxelGrid {
 }
 
 impl From<&Grid> for VoxelGrid {
-    /// The grid of a volume, whose axes are named in the other order.
+    /// Converts the grid of a volume, whose axes are in the reverse order.
     fn from(grid: &Grid) -> Self {
         let ([i, j, k], [x, y, z]) = (grid.dims, grid.spacing());
         Self { shape: [k, j, i], spacing_mm: [z, y, x] }
     }
 }
 
-/// A prediction and its truth on one grid, foreground above zero.
+/// A predicted mask and the true mask on one grid, foreground above zero.
 #[derive(Debug, Clone, Copy)]
 pub struct MaskPair<'a> {
     prediction: &'a [u8],
@@ -53,10 +53,10 @@ pub struct MaskPair<'a> {
 }
 
 impl<'a> MaskPair<'a> {
-    /// Two masks `[z, y, x]`, `x` fastest.
+    /// A pair of masks `[z, y, x]`, `x` fastest.
     ///
     /// # Errors
-    /// When the grid holds no voxel or another number than the masks, or its spacing is none.
+    /// When the grid has no voxel or another number than the masks, or its spacing is out of range.
     pub fn new(prediction: &'a [u8], truth: &'a [u8], grid: VoxelGrid) -> Result<Self> {
         if !grid.spacing_mm.iter().all(|s| SPACINGS.contains(s)) {
             return Err(Error::Spacing { found: grid.spacing_mm });
@@ -75,12 +75,12 @@ impl<'a> MaskPair<'a> {
         self.prediction
     }
 
-    /// What it is held to.
+    /// The true mask.
     pub fn truth(&self) -> &'a [u8] {
         self.truth
     }
 
-    /// Where the voxels are.
+    /// The voxel grid.
     pub fn grid(&self) -> &VoxelGrid {
         &self.grid
     }

@@ -1,30 +1,31 @@
-//! Scores of many cases taken together.
+//! Summary of one metric's scores over many cases.
 
 use super::{Empty, Score};
 use serde::{Deserialize, Serialize};
 
-/// One metric over many cases. Every case is in it: in the mean, or counted as left out.
+/// Summary of one metric over many cases. Every case counts: in the mean, or as left out of it.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[non_exhaustive]
 pub struct Summary {
-    /// Mean over all cases but those left out; `None` where that is no case.
+    /// Mean over all cases but those left out; `None` without any.
     pub mean: Option<f64>,
-    /// Their median, between the two middle ones of an even number.
+    /// Their median; the mean of the two middle ones of an even number.
     pub median: Option<f64>,
-    /// Cases in the mean.
+    /// Number of cases in the mean.
     pub cases: usize,
-    /// Cases that the policy on empty masks left out of the mean.
+    /// Number of cases that the policy on empty masks left out of the mean.
     pub left_out: usize,
-    /// Cases, in the mean or not, with nothing to find and nothing found.
+    /// Number of cases, in the mean or not, with both masks empty.
     pub both_empty: usize,
-    /// Cases, in the mean or not, that were missed.
+    /// Number of cases, in the mean or not, with an empty prediction (missed).
     pub predictions_empty: usize,
-    /// Cases, in the mean or not, that were invented.
+    /// Number of cases, in the mean or not, with an empty truth (false positive).
     pub truths_empty: usize,
 }
 
 impl Summary {
-    /// Of one metric's scores, a case each. The same bits in whichever order they come.
+    /// Summarises one metric's scores, one a case. The bits do not depend on their order.
     pub fn of<'a>(scores: impl IntoIterator<Item = &'a Score>) -> Self {
         let mut summary = Self::default();
         let mut values = Vec::new();
@@ -46,7 +47,7 @@ impl Summary {
             [values.len().wrapping_sub(1) / 2, values.len() / 2].map(|i| values.get(i).copied())
         {
             summary.mean = Some(values.iter().sum::<f64>() / values.len() as f64);
-            // Of equals no sum is taken: two infinite ones have a median as well.
+            // Equal values are not averaged, so that two infinities have a median.
             summary.median = Some(if low == high { low } else { (low + high) / 2.0 });
         }
         summary

@@ -1,4 +1,4 @@
-//! Intervals around means, by drawing cases again.
+//! Bootstrap confidence intervals of means.
 
 use super::groups::{Group, weighted};
 use super::{MeanOver, normal};
@@ -21,17 +21,17 @@ named! {
     }
 }
 
-/// A bootstrap over cases.
+/// Configuration of a bootstrap over cases.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BootstrapConfig {
-    /// How often the cases are drawn, 100 to 1 000 000.
+    /// Number of resamples, 100 to 1 000 000.
     pub resamples: usize,
-    /// Seed of the draws.
+    /// Seed of the resampling.
     pub seed: u64,
-    /// Share of such intervals that is to hold the true mean, 0.5 to 0.9999.
+    /// Confidence level, 0.5 to 0.9999.
     pub level: f64,
-    /// How the ends are found.
+    /// Method of the interval.
     pub method: IntervalMethod,
 }
 
@@ -41,36 +41,36 @@ impl Default for BootstrapConfig {
     }
 }
 
-/// Cases of a group below which an interval says that it rests on few: with fewer values, the drawn
-/// means take few values themselves, and an interval at level 0.95 holds far less.
+/// Number of cases of a group below which an interval is flagged as unreliable: resampled means of few
+/// values take few values themselves, and the coverage of a 0.95 interval is far lower.
 pub const FEW_CASES: usize = 5;
 
-/// Between which two values a mean would lie with other cases.
+/// Confidence interval of a mean.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Interval {
-    /// Its lower end.
+    /// Lower bound.
     pub low: f64,
-    /// Its upper end.
+    /// Upper bound.
     pub high: f64,
-    /// Cases of the smallest group that it rests on, where they are fewer than [`FEW_CASES`]: such an
-    /// interval is too narrow to be relied on.
+    /// Number of cases of the smallest group, where it is below [`FEW_CASES`]: such an interval is too
+    /// narrow to be relied on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub few_cases: Option<usize>,
 }
 
 impl Interval {
-    /// Whether `value` is in it, its ends included.
+    /// Whether it contains `value`, bounds included.
     pub fn holds(&self, value: f64) -> bool {
         (self.low..=self.high).contains(&value)
     }
 }
 
 impl BootstrapConfig {
-    /// Whether the fields make sense.
+    /// Checks that all fields are in range.
     ///
     /// # Errors
-    /// Naming the one that does not.
+    /// Naming the field that is not.
     pub fn validate(&self) -> Result<()> {
         let refuse =
             |what, found: String, expected| Err(Error::Statistics { what, found, expected });
@@ -83,24 +83,24 @@ impl BootstrapConfig {
         Ok(())
     }
 
-    /// The level in per cent, as it is said.
+    /// The level in per cent.
     pub fn level_percent(&self) -> f64 {
         (1e6 * self.level).round() / 1e4
     }
 
-    /// An interval around the mean over groups of cases (a site's values each; one group for the
-    /// mean of a site). As many cases as a group has are drawn from it, with replacement, from a
-    /// ChaCha stream that belongs to its place among the groups; so the mean of the groups and the
-    /// mean of all cases are both stratified. Values may come in any order.
+    /// Confidence interval of the mean over groups of cases (the values of each site; one group for the
+    /// mean of a site). Each group is resampled with replacement to its own size, from a ChaCha stream
+    /// that belongs to its index, so both kinds of mean are stratified. The order of the values does not
+    /// matter.
     ///
-    /// With few cases intervals of any bootstrap are too short: of 12 normal values, 91 % of those
-    /// at level 0.95 hold the mean.
+    /// With few cases all bootstrap intervals are too short: with 12 normal values, the coverage at level
+    /// 0.95 is 91 %.
     ///
     /// `None` where there is no group, a group has fewer than two cases, whose spread is unknown,
     /// or a value is infinite.
     ///
     /// # Errors
-    /// When the configuration makes no sense, or a value is no number.
+    /// When the configuration is not valid, or a value is NaN.
     pub fn interval(&self, groups: &[&[f64]], over: MeanOver) -> Result<Option<Interval>> {
         self.validate()?;
         let few = groups.is_empty() || groups.iter().any(|g| g.len() < 2);
@@ -121,13 +121,13 @@ impl BootstrapConfig {
         Ok(low.zip(high).map(|(low, high)| Interval { low, high, few_cases }))
     }
 
-    /// Means of drawn cases, rising.
+    /// Means of the resampled cases, ascending.
     fn drawn(&self, groups: &[Group]) -> Vec<f64> {
         let mut means = vec![0.0; self.resamples];
         for (stream, group) in groups.iter().enumerate() {
             let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
             rng.set_stream(stream as u64);
-            // No study has more cases than 32 bits count.
+            // 32-bit indices: no study has more cases.
             let size = u32::try_from(group.values.len()).unwrap_or(u32::MAX);
             for mean in &mut means {
                 let draw = |_| group.values.get(rng.random_range(0..size) as usize);
@@ -139,10 +139,10 @@ impl BootstrapConfig {
     }
 }
 
-/// BCa's percentiles for those of `tail` and `1 - tail`; `None` where nothing varies or the
-/// correction runs out of the unit interval.
+/// BCa-corrected percentiles for `tail` and `1 - tail`; `None` where nothing varies or the correction
+/// leaves the unit interval.
 fn corrected(groups: &[Group], means: &[f64], tail: f64) -> Option<[f64; 2]> {
-    // The influence of each case on the mean; of a mean the jackknife's.
+    // Influence of each case on the mean, which is its jackknife influence.
     let influence = groups.iter().flat_map(|g| {
         let mean = g.mean();
         g.values.iter().map(move |v| g.weight * (v - mean))
@@ -156,7 +156,7 @@ fn corrected(groups: &[Group], means: &[f64], tail: f64) -> Option<[f64; 2]> {
         return None;
     }
     let acceleration = cubes / (6.0 * squares.powf(1.5));
-    // Sums of the same values in other orders differ in the last digits; they count as one.
+    // Sums of the same values in another order differ in the last digits; they count as ties.
     let mean: f64 = groups.iter().map(Group::share).sum();
     let slack = 1e-12 * mean.abs().max(squares.sqrt());
     let below = means.partition_point(|m| *m < mean - slack);
@@ -166,13 +166,13 @@ fn corrected(groups: &[Group], means: &[f64], tail: f64) -> Option<[f64; 2]> {
     let bias = normal::quantile(share);
     let place = |p: f64| {
         let z = bias + normal::quantile(p);
-        let stretch = 1.0 - acceleration * z;
-        (stretch > 0.0).then(|| normal::below(bias + z / stretch))
+        let denominator = 1.0 - acceleration * z;
+        (denominator > 0.0).then(|| normal::below(bias + z / denominator))
     };
     Some([place(tail)?, place(1.0 - tail)?])
 }
 
-/// Linear between neighbours, as NumPy's default.
+/// Quantile with linear interpolation, NumPy's default.
 fn quantile(sorted: &[f64], share: f64) -> Option<f64> {
     let place = share.clamp(0.0, 1.0) * (sorted.len().saturating_sub(1)) as f64;
     let (first, part) = (place as usize, place.fract());

@@ -23,7 +23,7 @@ impl MeanOver {
     }
 }
 
-/// A group's values, sorted so that no result hangs on their order, and the weight of each.
+/// Values of a group, sorted so that results do not depend on their order, and the weight of each.
 #[derive(Debug)]
 pub(super) struct Group {
     pub(super) values: Vec<f64>,
@@ -35,16 +35,16 @@ impl Group {
         self.values.iter().sum::<f64>() / self.values.len() as f64
     }
 
-    /// What it adds to the mean over all groups.
+    /// Its contribution to the mean over all groups.
     pub(super) fn share(&self) -> f64 {
         self.weight * self.values.iter().sum::<f64>()
     }
 }
 
-/// The groups that hold something, with their weights.
+/// The non-empty groups, with their weights.
 ///
 /// # Errors
-/// When a value is no number.
+/// When a value is NaN.
 pub(super) fn weighted(groups: &[&[f64]], over: MeanOver) -> Result<Vec<Group>> {
     if let Some(found) = groups.iter().copied().flatten().find(|v| v.is_nan()) {
         let (what, expected) = ("value of a case", "a number");

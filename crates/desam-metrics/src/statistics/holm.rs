@@ -1,7 +1,7 @@
-//! Several comparisons at once.
+//! Correction for multiple comparisons.
 
-/// p-values corrected for their number by Holm's step-down method, in their order: compared with a
-/// level, they keep the chance of any false finding among all of them below it.
+/// p-values adjusted for multiple comparisons by Holm's step-down method, in their order: comparing them
+/// with a level controls the family-wise error rate at that level.
 pub fn holm(p_values: &[f64]) -> Vec<f64> {
     let mut order: Vec<usize> = (0..p_values.len()).collect();
     let value = |n: usize| p_values.get(n).copied().unwrap_or(1.0);

@@ -1,11 +1,11 @@
-//! What a study may conclude from its cases: intervals around means, tests between two runs.
+//! Statistics of a study: bootstrap confidence intervals of means, paired tests between two runs.
 //!
-//! Cases of one site are drawn from it; sites are not drawn, there are too few of them. An interval
-//! therefore speaks of other cases of the same sites, and a mean of sites has its cases drawn
-//! within each ([`BootstrapConfig::interval`]). Two runs are compared case by case:
+//! Cases are resampled within each site; sites are not resampled, there are too few of them. A
+//! confidence interval therefore generalises to other cases of the same sites, and that of a mean over
+//! sites is stratified ([`BootstrapConfig::interval`]). Two runs are compared case by case:
 //! [`wilcoxon`], [`SignFlip`], and an interval around the mean difference; [`holm`] corrects for
-//! several comparisons. All of it on the host, one thread, every draw from a seed: the same bits
-//! anywhere.
+//! multiple comparisons. Everything runs on one thread with seeded random numbers: the same bits on
+//! every machine.
 
 mod bootstrap;
 mod groups;

@@ -5,7 +5,7 @@ use std::f64::consts::{PI, SQRT_2};
 /// Where the tail's continued fraction takes over from the series in the middle.
 const TAIL: f64 = 2.5;
 
-/// The share of the standard normal distribution below `z`. Tails keep their digits.
+/// Cumulative distribution function of the standard normal distribution, accurate in both tails.
 pub(super) fn below(z: f64) -> f64 {
     let x = z.abs() / SQRT_2;
     let tail = if x < TAIL { 0.5 * (1.0 - middle(x)) } else { 0.5 * outer(x) };
@@ -30,7 +30,7 @@ fn outer(x: f64) -> f64 {
     (-x * x).exp() / (PI.sqrt() * fraction)
 }
 
-/// The `z` that `share` of the distribution lies below; 0 and 1 are taken as ±40.
+/// Quantile function of the standard normal distribution, by bisection; 0 and 1 give ±40.
 pub(super) fn quantile(share: f64) -> f64 {
     let (mut low, mut high) = (-40.0, 40.0);
     // 60 halvings of 80 are below the spacing of numbers near 1.

@@ -7,18 +7,18 @@ use rand::{RngCore, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
-/// Most differences whose signs are all gone through: a million.
+/// Limit on differences whose sign patterns are all enumerated: 2²⁰, a million.
 const EXACT: usize = 20;
 
-/// A sign-flip test: were the two runs alike, each case's difference could as well have the other
-/// sign. The mean over groups is compared with its values under all signs or, beyond 20
-/// differences that are not 0, under drawn ones.
+/// Sign-flip test, a paired permutation test: under the null hypothesis each case's difference is as
+/// likely to have the other sign. The mean over groups is compared with its values under all sign
+/// patterns or, beyond 20 non-zero differences, under random ones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SignFlip {
-    /// How often signs are drawn, where not all are gone through; 100 to 10 000 000.
+    /// Number of random sign patterns, where not all are enumerated; 100 to 10 000 000.
     pub draws: usize,
-    /// Seed of the draws.
+    /// Seed of the random sign patterns.
     pub seed: u64,
 }
 
@@ -28,24 +28,25 @@ impl Default for SignFlip {
     }
 }
 
-/// What the test found, two-sided.
+/// Result of the test, two-sided.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[non_exhaustive]
 pub struct FlipTest {
     /// The mean difference that was tested.
     pub mean_difference: f64,
-    /// How often chance alone gives a mean as far from 0: counted over all signs, or (1 + as far) /
-    /// (1 + draws), which is never 0.
+    /// The p-value: the fraction of sign patterns with a mean at least as far from 0; for random ones
+    /// (1 + as far) / (1 + draws), which is never 0.
     pub p_value: f64,
-    /// Whether all signs were gone through.
+    /// Whether all sign patterns were enumerated.
     pub exact: bool,
 }
 
 impl SignFlip {
-    /// Tests the mean over groups of paired differences. Values may come in any order.
+    /// Tests the mean over groups of paired differences. The order of the values does not matter.
     ///
     /// # Errors
-    /// When a difference is not finite, there is none, or the draws make no sense.
+    /// When a difference is not finite, there is none, or the number of draws is out of range.
     pub fn test(&self, groups: &[&[f64]], over: MeanOver) -> Result<FlipTest> {
         let refuse =
             |what, found: String, expected| Err(Error::Statistics { what, found, expected });
@@ -63,18 +64,16 @@ impl SignFlip {
         }
         let mean_difference: f64 = weighed.iter().sum();
         let moving: Vec<f64> = weighed.into_iter().filter(|v| *v != 0.0).collect();
-        // The same numbers added in another order may differ in the last digits.
+        // The same values summed in another order may differ in the last digits.
         let slack = 1e-12 * moving.iter().map(|v| v.abs()).sum::<f64>();
         let as_far = |mean: f64| mean.abs() >= mean_difference.abs() - slack;
         let exact = moving.len() <= EXACT;
-        let p_value = match exact {
-            true => all_signs(&moving, as_far),
-            false => self.drawn_signs(&moving, as_far),
-        };
+        let p_value =
+            if exact { all_signs(&moving, as_far) } else { self.random_signs(&moving, as_far) };
         Ok(FlipTest { mean_difference, p_value, exact })
     }
 
-    fn drawn_signs(&self, moving: &[f64], as_far: impl Fn(f64) -> bool) -> f64 {
+    fn random_signs(&self, moving: &[f64], as_far: impl Fn(f64) -> bool) -> f64 {
         let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
         let mut far = 0_usize;
         for _ in 0..self.draws {
@@ -88,12 +87,13 @@ impl SignFlip {
     }
 }
 
-/// The sum with the sign of each turned whose bit is set.
+/// The sum with the sign of each value flipped whose bit is set.
 fn signed(values: &[f64], bits: u64) -> f64 {
     values.iter().enumerate().map(|(n, v)| if bits >> n & 1 == 1 { -v } else { *v }).sum()
 }
 
-/// The share of all signs that are as far. Sums of both halves are made once.
+/// The fraction of all sign patterns that are as far. Meet in the middle: the sums of both halves are
+/// computed once.
 fn all_signs(values: &[f64], as_far: impl Fn(f64) -> bool) -> f64 {
     let (low, high) = values.split_at(values.len() / 2);
     let sums = |half: &[f64]| -> Vec<f64> {

@@ -4,31 +4,32 @@ use super::normal;
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
 
-/// Most differences whose signs are all gone through.
+/// Limit on differences for the exact distribution.
 const EXACT: usize = 25;
 
-/// What the test found, two-sided.
+/// Result of the test, two-sided.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[non_exhaustive]
 pub struct WilcoxonTest {
     /// Sum of the ranks of differences above 0.
     pub rank_sum_above: f64,
     /// Sum of the ranks of differences below 0.
     pub rank_sum_below: f64,
-    /// Differences that are not 0.
+    /// Number of non-zero differences.
     pub differences: usize,
-    /// Differences that are, which the test leaves out.
+    /// Number of zero differences, which the test drops.
     pub zeros: usize,
-    /// How often chance alone gives rank sums as far apart; 1 where every difference is 0.
+    /// The p-value; 1 where every difference is 0.
     pub p_value: f64,
-    /// Whether it was counted, or approximated by a normal distribution.
+    /// Whether the p-value is exact, or from the normal approximation.
     pub exact: bool,
 }
 
-/// Tests whether paired differences lie about 0. Differences of 0 are left out; equal ones share
-/// their mean rank. Up to 25 differences the distribution over all signs is counted, ties or not;
-/// beyond, it is taken as normal with the variance corrected for ties and no correction for
-/// continuity, as `scipy.stats.wilcoxon(method="asymptotic")` does.
+/// Wilcoxon's signed-rank test of paired differences, two-sided. Zero differences are dropped; ties get
+/// their mean rank. Up to 25 differences the distribution is exact, also with ties; beyond, it is the
+/// normal approximation with the variance corrected for ties and without continuity correction, as in
+/// `scipy.stats.wilcoxon(method="asymptotic")`.
 ///
 /// # Errors
 /// When a difference is not finite.
@@ -40,7 +41,7 @@ pub fn wilcoxon(differences: &[f64]) -> Result<WilcoxonTest> {
     let mut sorted: Vec<f64> = differences.iter().copied().filter(|d| *d != 0.0).collect();
     sorted.sort_unstable_by(|a, b| a.abs().total_cmp(&b.abs()));
     let zeros = differences.len() - sorted.len();
-    // Twice the ranks: those of ties are whole and a half.
+    // Doubled ranks are integers: mean ranks of ties may be half-integers.
     let mut doubled = Vec::with_capacity(sorted.len());
     let mut ties = 0.0;
     for equal in sorted.chunk_by(|a, b| a.abs() == b.abs()) {
@@ -51,9 +52,10 @@ pub fn wilcoxon(differences: &[f64]) -> Result<WilcoxonTest> {
     let above: usize = sorted.iter().zip(&doubled).filter(|(d, _)| **d > 0.0).map(|(_, r)| r).sum();
     let total: usize = doubled.iter().sum();
     let exact = sorted.len() <= EXACT;
-    let p_value = match exact {
-        true => counted(&doubled, above.min(total - above)),
-        false => approximated(sorted.len() as f64, above as f64 / 2.0, ties),
+    let p_value = if exact {
+        counted(&doubled, above.min(total - above))
+    } else {
+        approximated(sorted.len() as f64, above as f64 / 2.0, ties)
     };
     Ok(WilcoxonTest {
         rank_sum_above: above as f64 / 2.0,
@@ -65,10 +67,10 @@ pub fn wilcoxon(differences: &[f64]) -> Result<WilcoxonTest> {
     })
 }
 
-/// Twice the share of all signs whose ranks above 0 add up to at most `smaller`.
+/// Exact p-value: twice the fraction of sign patterns whose positive ranks sum to at most `smaller`.
 fn counted(doubled: &[usize], smaller: usize) -> f64 {
     let total: usize = doubled.iter().sum();
-    // ways[s]: how many signs give the sum s, of the ranks so far.
+    // ways[s]: number of sign patterns with the sum s, over the ranks so far (subset-sum counting).
     let mut ways = vec![0_u64; total + 1];
     if let Some(first) = ways.first_mut() {
         *first = 1;

@@ -6,7 +6,6 @@
 //! ops where nothing is to be trained.
 
 pub mod adam;
-mod column_sums;
 pub mod conv2d;
 pub mod conv_transpose2d;
 pub mod cross_attention;

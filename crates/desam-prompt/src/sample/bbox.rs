@@ -1,11 +1,11 @@
-//! The sampler of whole box mode.
+//! Box sampler, for whole box mode.
 
 use crate::whole_box;
 use desam_core::{BinaryMask, Error, Prompt, PromptSampler, Result, SampledPrompt};
 use rand::RngCore;
 
-/// Always the [`whole_box`], with no IoU target: whole box mode has one prompt an image, so there
-/// is nothing to rank (paper, Eq. 2). Draws nothing from the rng.
+/// Sampler that always returns the [`whole_box`], without an IoU target: whole box mode has one prompt
+/// an image, so there is nothing to rank (paper, Eq. 2). It does not use the random number generator.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BoxSampler {}

@@ -1,4 +1,4 @@
-//! Prompts drawn for training from a slice's ground truth.
+//! Samplers of training prompts from a slice's ground truth.
 
 mod bbox;
 mod point;

@@ -1,16 +1,16 @@
-//! The sampler of grid points mode.
+//! Point sampler, for grid points mode.
 
 use crate::Error;
 use crate::error::check_side;
 use desam_core::{BinaryMask, Point, Prompt, PromptSampler, Result, SampledPrompt};
 use rand::{Rng, RngCore};
 
-/// One random pixel of the ground truth, inside the mask or outside it. PRIM learns to say 1 for
-/// a point inside and 0 for one outside, which is what ranks the grid at prediction.
+/// Sampler of one random pixel, inside the mask or outside it. PRIM learns to predict an IoU of 1 for a
+/// point inside and 0 for one outside, which ranks the grid's points at prediction.
 ///
-/// The side is chosen first, the pixel uniformly among that side's. Where a side has no pixels
-/// (an empty or a full mask) the other is taken. The point is always labelled foreground, as at
-/// prediction, where nobody knows better.
+/// First inside or outside is drawn, then a pixel uniformly. Where one of them is empty (an empty or a
+/// full mask) the other is used. The point is always labelled foreground, as at prediction, where the
+/// mask is unknown.
 ///
 /// The point is a pixel's position on the mask's grid scaled to the encoder's input, column
 /// `x · S / width` and row `y · S / height`: the mask spans the whole input square, and no half
@@ -18,7 +18,7 @@ use rand::{Rng, RngCore};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PointSampler {
-    /// Points outside the mask for one inside, on average; 0 draws inside alone.
+    /// Points outside the mask for each inside, on average; 0 samples inside only.
     pub outside_per_inside: u32,
 }
 
@@ -28,9 +28,9 @@ impl PointSampler {
         Self { outside_per_inside: 1 }
     }
 
-    /// What the official program draws at its defaults: one background point for one foreground
-    /// point, so the same as [`PointSampler::paper`]. Only its labels and IoU targets, kept here
-    /// for both, go beyond what the paper says.
+    /// The official program's defaults: one background point for each foreground point, the same as
+    /// [`PointSampler::paper`]. The paper does not specify labels and IoU targets; both presets use the
+    /// official program's.
     pub fn official() -> Self {
         Self { outside_per_inside: 1 }
     }
@@ -47,8 +47,8 @@ impl PromptSampler for PointSampler {
         check_side(input_side as f32).map_err(desam_core::Error::external)?;
         let inside = mask.area();
         let outside = height * width - inside;
-        // Drawn even where the mask leaves no choice: what the rng gives the next slice must not
-        // depend on that.
+        // Drawn even where the mask leaves no choice, so that every slice consumes as many random
+        // numbers, and the next slice's do not depend on this mask.
         let wants_inside = rng.random_range(0..=self.outside_per_inside) == 0;
         let is_inside = match (inside, outside) {
             (0, 0) => {

@@ -133,8 +133,8 @@ fn run(
 ) -> candle_core::Result<Outputs> {
     let decoder = &model.decoder.module;
     let context = decoder.context(features, position)?;
-    let reading = decoder.read(&context, prompts)?;
-    let mask = decoder.draw(&context, &reading)?;
+    let reading = decoder.encode_prompts(&context, prompts)?;
+    let mask = decoder.decode_masks(&context, &reading)?;
     let iou = reading.iou()?;
     Ok(Outputs { mask_embedding: reading.mask_embedding, iou_all: reading.iou_all, iou, mask })
 }

@@ -155,9 +155,9 @@ fn one(
     let context = decoder.context(&features, model.prompt.dense_pe()).map_err(wrong)?;
     let points = grid_points(case.side, model.spec.input_side as f32)?;
     let prompts = model.prompt.encode(&Prompts::points(&points)?)?;
-    let reading = decoder.read(&context, &prompts).map_err(wrong)?;
+    let reading = decoder.encode_prompts(&context, &prompts).map_err(wrong)?;
     let ious: Vec<f32> = reading.iou()?.flatten_all()?.to_vec1()?;
-    let logits = decoder.draw(&context, &reading).map_err(wrong)?.flatten_from(1)?;
+    let logits = decoder.decode_masks(&context, &reading).map_err(wrong)?.flatten_from(1)?;
     let logits: Vec<Vec<f32>> = logits.to_vec2()?;
 
     let side = model.spec.mask_side();

@@ -1,10 +1,13 @@
 //! The reference vectors through kernels, in the emulation of a GPU.
 
 use super::*;
+#[cfg(feature = "emulation")]
 use candle_core::{Device, Tensor};
 use desam_core::{Precision, Quiet};
+#[cfg(feature = "emulation")]
 use std::path::PathBuf;
 
+#[cfg(feature = "emulation")]
 fn reference() -> Option<PathBuf> {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/reference/tiny");
     if !dir.is_dir() {
@@ -14,11 +17,13 @@ fn reference() -> Option<PathBuf> {
 }
 
 /// The report of the stages whose files are among `names`, run by kernels.
+#[cfg(feature = "emulation")]
 fn emulated(names: &[&str], precision: Precision) -> Option<ParityReport> {
     emulated_with(names, precision, |_, _| ())
 }
 
 /// The same with files that `make` writes from the reference's folder.
+#[cfg(feature = "emulation")]
 fn emulated_with(
     names: &[&str],
     precision: Precision,
@@ -44,6 +49,7 @@ fn emulated_with(
     report.into_inner()
 }
 
+#[cfg(feature = "emulation")]
 #[test]
 fn kernels_are_the_official_program_in_f32() {
     let names = ["trained.pth", "encoder.safetensors", "prompt_encoder.safetensors"];
@@ -54,6 +60,7 @@ fn kernels_are_the_official_program_in_f32() {
 }
 
 /// One image and one kind of prompt: the emulation takes its time.
+#[cfg(feature = "emulation")]
 fn reduced(from: &Path, to: &Path) {
     let file = |name: &str| {
         let tensors = candle_core::safetensors::load(from.join(name), &Device::Cpu).unwrap();
@@ -72,6 +79,7 @@ fn reduced(from: &Path, to: &Path) {
     candle_core::safetensors::save(&prompts, path).unwrap();
 }
 
+#[cfg(feature = "emulation")]
 #[test]
 #[ignore = "a minute: tensor cores, thread by thread"]
 fn kernels_are_the_official_decoder_in_either_precision() {
@@ -86,6 +94,7 @@ fn kernels_are_the_official_decoder_in_either_precision() {
     }
 }
 
+#[cfg(feature = "emulation")]
 #[test]
 #[ignore = "many minutes: every stage, thread by thread"]
 fn kernels_are_the_official_program_in_either_precision() {

@@ -6,7 +6,7 @@ use crate::{Error, Result};
 use candle_core::Device;
 use desam::model::image_encoder;
 use desam_core::{ImageEncoder, Progress};
-use desam_data::cache::{CachedSlices, FeatureCache, KeptSlices, LiveSlices, SlicePolicy};
+use desam_data::cache::{CachedSlices, FeatureCache, OnTheFlySlices, PreloadedSlices, SlicePolicy};
 use desam_data::split::split_cases;
 use std::path::Path;
 use std::sync::Arc;
@@ -60,7 +60,7 @@ impl TrainValSplit {
         let count = self.train.slices.len() + self.validation.slices.len();
         progress.begin("reading features", count as u64);
         let preload = |side: SplitSide| {
-            let slices = KeptSlices::new(&*side.slices, device, progress)?;
+            let slices = PreloadedSlices::new(&*side.slices, device, progress)?;
             Ok::<_, Error>(SplitSide { slices: Box::new(slices), ..side })
         };
         let split = Self { train: preload(self.train)?, validation: preload(self.validation)? };
@@ -79,7 +79,7 @@ fn dataset(
 ) -> Result<Box<SliceDataset<'static>>> {
     let cache = Arc::clone(cache);
     if let Some(encoder) = encoder {
-        let live = LiveSlices::new(cache, cases, Arc::clone(encoder), device)?;
+        let live = OnTheFlySlices::new(cache, cases, Arc::clone(encoder), device)?;
         return Ok(match augment {
             Augment::Images(images) => Box::new(live.augmented(images)?),
             _ => Box::new(live),

@@ -18,6 +18,7 @@ mod history;
 mod observer;
 mod optim;
 mod options;
+mod parts;
 mod residency;
 mod resume;
 mod rng;
@@ -34,6 +35,7 @@ pub use history::EpochRecord;
 pub use observer::{Observer, StepRecord};
 pub use optim::{Adam, AdamConfig, Moments, gradient_norm};
 pub use options::RunOptions;
+pub use parts::TrainableParts;
 pub use residency::{FeatureResidency, ResidencyRefusal};
 pub use run_dir::{InputFile, RunConfig, RunDir, RunManifest};
 pub use state::{TrainProgress, TrainState};
@@ -218,5 +220,5 @@ pub fn train_with(
     })
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "emulation"))]
 mod tests;

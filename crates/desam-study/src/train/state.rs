@@ -111,7 +111,7 @@ enum Coverage {
 impl Trainer<'_> {
     /// The current state.
     pub fn state(&self) -> TrainState {
-        let vars = self.model.decoder.vars.iter();
+        let vars = self.model.vars.iter();
         let model = vars.map(|(name, var)| (format!("model.{name}"), var.as_tensor().clone()));
         let moments = self.adam.moments().iter().flat_map(|(name, m)| {
             let (first, second) = (format!("adam.first.{name}"), format!("adam.second.{name}"));
@@ -125,7 +125,7 @@ impl Trainer<'_> {
 
     /// The parameters to validate and save: their moving average, where it is kept.
     pub fn parameters(&self) -> Tensors {
-        let vars = self.model.decoder.vars.iter();
+        let vars = self.model.vars.iter();
         match &self.average {
             Some(average) => average.tensors.clone(),
             None => vars.map(|(name, var)| (name.clone(), var.as_tensor().clone())).collect(),
@@ -137,7 +137,7 @@ impl Trainer<'_> {
     /// # Errors
     /// When the state belongs to another model; the trainer is then unchanged.
     pub fn restore(&mut self, state: &TrainState) -> Result<()> {
-        let vars = &self.model.decoder.vars;
+        let vars = self.model.vars;
         let parameters = self.matching(state, "model.", Coverage::All)?;
         let mut second = self.matching(state, "adam.second.", Coverage::Some)?;
         let mut moments = BTreeMap::new();
@@ -162,7 +162,7 @@ impl Trainer<'_> {
 
     /// Copies of the state's tensors below `prefix`, checked against the parameters' names and shapes.
     fn matching(&self, state: &TrainState, prefix: &str, coverage: Coverage) -> Result<Tensors> {
-        let vars = &self.model.decoder.vars;
+        let vars = self.model.vars;
         let mut part = state.part(prefix);
         let all = coverage == Coverage::All;
         if let Some(name) = vars.keys().find(|name| all && !part.contains_key(*name)) {

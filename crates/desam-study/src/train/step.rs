@@ -5,7 +5,7 @@ use super::optim::{clip_scale, gradient_norm};
 use super::trainer::Trainer;
 use crate::{Error, Result};
 use candle_core::{DType, Device};
-use desam_core::{LossValue, MaskDecoder, MaskPrediction, Precision, PromptEncoder};
+use desam_core::{LossValue, MaskPrediction, Precision};
 use desam_nn::gradients::backward;
 
 impl Trainer<'_> {
@@ -16,9 +16,9 @@ impl Trainer<'_> {
 
     /// Forward pass: the prediction, widened to f32, and the loss of a batch.
     pub(super) fn forward(&self, batch: &Batch) -> Result<(MaskPrediction, LossValue)> {
-        let (prompt, dtype) = (&self.model.prompt, self.config.precision.dtype());
+        let (prompt, dtype) = (self.model.prompt_encoder, self.config.precision.dtype());
         let embedding = prompt.encode(&batch.prompts)?.to_dtype(dtype)?;
-        let (decoder, position) = (&self.model.decoder.module, prompt.dense_pe().to_dtype(dtype)?);
+        let (decoder, position) = (self.model.decoder, prompt.dense_pe().to_dtype(dtype)?);
         let decoded = decoder.decode(&batch.features, &position, &embedding)?;
         let coarser = decoded.coarser.iter().map(|t| t.to_dtype(DType::F32));
         let prediction = MaskPrediction {
@@ -38,7 +38,7 @@ impl Trainer<'_> {
         learning_rate: f64,
     ) -> Result<(LossValue, Option<f64>)> {
         let (_, value) = self.forward(batch)?;
-        let vars = &self.model.decoder.vars;
+        let vars = self.model.vars;
         let grads = backward(&value.total)?;
         // Read only now: a GPU runs asynchronously, and reading a scalar waits for it.
         if !value.total.to_scalar::<f32>()?.is_finite() {

@@ -3,6 +3,7 @@
 use super::batch::{PromptedSlice, read_batch};
 use super::observer::{EpochCallback, Observer, StepRecord};
 use super::optim::ParameterAverage;
+use super::parts::TrainableParts;
 use super::rng::{RngPurpose, shuffled, stream};
 use super::state::TrainProgress;
 use super::step::check_precision;
@@ -10,7 +11,6 @@ use super::validate::{Validation, validate};
 use super::{Adam, BestBy, EpochRecord, TrainConfig};
 use crate::{Error, Result};
 use candle_core::Device;
-use desam::model::Trainable;
 use desam_core::pipeline::prefetch;
 use desam_core::{Dataset, Loss, Progress, PromptSampler};
 use desam_data::cache::CachedSlice;
@@ -23,7 +23,7 @@ pub type SliceDataset<'a> = dyn Dataset<Item = CachedSlice> + 'a;
 /// Training loop of a decoder on cached slices. [`super::train`] is the whole job from a cache to a run
 /// directory; this is its loop, for callers with a sampler, a loss or a data set of their own.
 pub struct Trainer<'a> {
-    pub(super) model: &'a Trainable,
+    pub(super) model: TrainableParts<'a>,
     pub(super) config: &'a TrainConfig,
     pub(super) sampler: Arc<dyn PromptSampler>,
     pub(super) loss: Box<dyn Loss>,
@@ -43,20 +43,22 @@ impl std::fmt::Debug for Trainer<'_> {
 }
 
 impl<'a> Trainer<'a> {
-    /// A trainer with the sampler and the loss that `config` names.
+    /// A trainer of a [`Trainable`](desam::model::Trainable), or of other [`TrainableParts`], with the
+    /// sampler and the loss that `config` names.
     ///
     /// # Errors
     /// When the configuration is invalid, or cannot run on the model's device.
-    pub fn new(model: &'a Trainable, config: &'a TrainConfig) -> Result<Self> {
+    pub fn new(model: impl Into<TrainableParts<'a>>, config: &'a TrainConfig) -> Result<Self> {
+        let model = model.into();
         config.validate()?;
-        check_precision(config.precision, model.device())?;
-        let average = config.ema.map(|decay| ParameterAverage::new(decay, &model.decoder.vars));
+        check_precision(config.precision, model.device)?;
+        let average = config.ema.map(|decay| ParameterAverage::new(decay, model.vars));
         Ok(Self {
             model,
             config,
             sampler: Arc::from(config.sampler()),
             loss: Box::new(config.loss.build()?),
-            device: model.device().clone(),
+            device: model.device.clone(),
             prefetch: 0,
             adam: Adam::new(config.adam),
             average: average.transpose()?,
@@ -245,7 +247,7 @@ impl<'a> Trainer<'a> {
     pub(super) fn prompt_drawer(
         &self,
     ) -> impl Fn(CachedSlice, ChaCha8Rng) -> Result<PromptedSlice> + Sync + use<'a> {
-        let (sampler, spec) = (Arc::clone(&self.sampler), &self.model.record.spec);
+        let (sampler, spec) = (Arc::clone(&self.sampler), self.model.spec);
         move |slice, rng| PromptedSlice::draw(slice, sampler.as_ref(), spec, rng)
     }
 }

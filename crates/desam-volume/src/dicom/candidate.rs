@@ -1,4 +1,4 @@
-//! Which files of a folder could be slices.
+//! Candidate files: which files of a folder could be slices.
 //!
 //! A slice that is missing at the end of a series cannot be told from a shorter series, so a file that
 //! could be one and cannot be read must not be passed over. DICOM files need no ending, and folders of
@@ -16,7 +16,7 @@ const DICOM: [&str; 3] = ["dcm", "ima", "dicom"];
 /// Endings that a slice has before it is unpacked or when its download was cut off.
 const WRAPPED: [&str; 10] =
     ["gz", "bz2", "xz", "zst", "zip", "part", "partial", "crdownload", "download", "tmp"];
-/// Endings of files that lie beside slices and are none, whatever slices are called.
+/// Endings of files that often lie next to slices and never are slices.
 const OTHER: [&str; 27] = [
     "txt", "json", "xml", "csv", "tsv", "log", "md", "ini", "db", "pdf", "png", "jpg", "jpeg",
     "tif", "tiff", "bmp", "gif", "htm", "html", "zip", "gz", "tar", "nii", "mha", "mhd", "nrrd",
@@ -28,16 +28,16 @@ const NAMES: [&str; 8] =
 /// Bytes that show whether a file is text.
 const SAMPLE: u64 = 4096;
 
-/// A file that was left out, and why.
+/// An excluded file, and the reason.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct LeftOut {
+pub(super) struct ExcludedFile {
     pub(super) path: PathBuf,
     pub(super) reason: String,
-    /// Whether it is DICOM, and no image that could be read.
+    /// Whether it is a DICOM file without a readable image.
     pub(super) is_dicom: bool,
 }
 
-impl LeftOut {
+impl ExcludedFile {
     /// A file that is not DICOM.
     pub(super) fn new(path: &Path, reason: impl Into<String>) -> Self {
         Self { path: path.to_path_buf(), reason: reason.into(), is_dicom: false }
@@ -49,7 +49,7 @@ impl LeftOut {
     }
 }
 
-/// The files of a folder, sorted by name within each list.
+/// The files of a folder by kind, each list sorted by name.
 #[derive(Debug, Default)]
 pub(super) struct Files {
     /// They start as DICOM files do.
@@ -57,7 +57,7 @@ pub(super) struct Files {
     /// They could be slices and do not even start as DICOM files do.
     pub(super) unreadable: Vec<Error>,
     /// They are no slices.
-    pub(super) other: Vec<LeftOut>,
+    pub(super) other: Vec<ExcludedFile>,
 }
 
 impl Files {
@@ -74,7 +74,7 @@ impl Files {
             if found.as_ref().is_ok_and(std::fs::Metadata::is_dir) {
                 continue;
             } else if hidden {
-                files.other.push(LeftOut::new(&path, "it is hidden"));
+                files.other.push(ExcludedFile::new(&path, "it is hidden"));
             } else if found.as_ref().is_ok_and(std::fs::Metadata::is_file)
                 && looks_like_dicom(&path)
             {
@@ -83,12 +83,12 @@ impl Files {
                 rest.push((path, found));
             }
         }
-        let known = Names::of(&files.dicom);
+        let known = DicomNames::of(&files.dicom);
         for (path, found) in rest {
-            match Other::of(&path, found, &known) {
-                Other::Unreadable(error) => files.unreadable.push(error),
-                Other::NoSlice => {
-                    files.other.push(LeftOut::new(&path, "it is not a DICOM file"));
+            match NonDicomFile::of(&path, found, &known) {
+                NonDicomFile::Unreadable(error) => files.unreadable.push(error),
+                NonDicomFile::NoSlice => {
+                    files.other.push(ExcludedFile::new(&path, "it is not a DICOM file"));
                 }
             }
         }
@@ -97,13 +97,13 @@ impl Files {
 }
 
 /// A file that does not start as DICOM files do.
-enum Other {
+enum NonDicomFile {
     Unreadable(Error),
     NoSlice,
 }
 
-impl Other {
-    fn of(path: &Path, found: std::io::Result<std::fs::Metadata>, known: &Names) -> Self {
+impl NonDicomFile {
+    fn of(path: &Path, found: std::io::Result<std::fs::Metadata>, known: &DicomNames) -> Self {
         let ending = ending(path);
         let wrapped = ending.as_deref().is_some_and(|e| WRAPPED.contains(&e));
         let inner = if wrapped { self::ending(&path.with_extension("")) } else { None };
@@ -147,14 +147,14 @@ fn sorted(folder: &Path) -> Result<Vec<PathBuf>> {
 }
 
 /// How the DICOM files of a folder are named.
-struct Names {
+struct DicomNames {
     /// What their names end in, `None` among them where some have no ending.
     endings: BTreeSet<Option<String>>,
     /// Their names without the numbers in them; names without numbers are not among them.
     shapes: BTreeSet<String>,
 }
 
-impl Names {
+impl DicomNames {
     fn of(dicom: &[PathBuf]) -> Self {
         let other = |e: &Option<String>| e.as_deref().is_some_and(|e| OTHER.contains(&e));
         let shapes = dicom.iter().map(|path| shape(path)).filter(|shape| shape.contains('#'));

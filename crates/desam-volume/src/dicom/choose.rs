@@ -1,6 +1,6 @@
-//! Which of the series in a folder is read, and what else in it matters.
+//! Choosing the series to read from a folder.
 
-use super::contents::{Contents, Fault, Rejected, Sought};
+use super::contents::{Contents, ObjectKinds, RejectReason, Rejected};
 use super::series::{Series, SeriesChoice, plane_of};
 use super::{named, wrong};
 use crate::volumes::Loaded;
@@ -10,16 +10,16 @@ use std::path::Path;
 /// Most files that are listed one by one.
 const LISTED: usize = 50;
 
-/// A series with what there is to say about how it was chosen.
+/// The chosen series, with warnings about the choice.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Chosen {
+pub(super) struct ChosenSeries {
     pub(super) series: Series,
     pub(super) warnings: Vec<String>,
     pub(super) details: Vec<String>,
 }
 
-impl Chosen {
-    /// What was read of the series, with what there is to say about how it was chosen.
+impl ChosenSeries {
+    /// Adds the warnings about the choice to what was read.
     pub(super) fn with<T>(self, mut loaded: Loaded<T>) -> Loaded<T> {
         loaded.warnings.splice(0..0, self.warnings);
         loaded.details.splice(0..0, self.details);
@@ -27,12 +27,16 @@ impl Chosen {
     }
 }
 
-/// The one series in a folder, or a file, that is meant.
+/// The series that `choice` selects in a folder or a file.
 ///
 /// # Errors
 /// [`Error::Io`] and [`Error::Dicom`] when there is no such series or more than one, or when a file
 /// that could be of it cannot be read.
-pub(super) fn choose(path: &Path, choice: &SeriesChoice, sought: Sought) -> Result<Chosen> {
+pub(super) fn choose(
+    path: &Path,
+    choice: &SeriesChoice,
+    sought: ObjectKinds,
+) -> Result<ChosenSeries> {
     let contents = match choice {
         _ if !path.is_dir() => Contents::of_file(path)?,
         SeriesChoice::Uid(uid) => Contents::of_series(path, sought, uid)?,
@@ -46,9 +50,9 @@ pub(super) fn choose(path: &Path, choice: &SeriesChoice, sought: Sought) -> Resu
     pick(path, choice, contents)
 }
 
-fn pick(path: &Path, choice: &SeriesChoice, mut contents: Contents) -> Result<Chosen> {
+fn pick(path: &Path, choice: &SeriesChoice, mut contents: Contents) -> Result<ChosenSeries> {
     refuse_what_could_be_meant(choice, &mut contents)?;
-    let mut chosen = Chosen {
+    let mut chosen = ChosenSeries {
         series: the_one(path, choice, &contents)?,
         warnings: Vec::new(),
         details: Vec::new(),
@@ -63,7 +67,7 @@ fn pick(path: &Path, choice: &SeriesChoice, mut contents: Contents) -> Result<Ch
             path.display(),
             chosen.series.uid,
             part.len(),
-            named::slices(&others)
+            slice_names::slices(&others)
         ));
         chosen.series = part;
     }
@@ -72,8 +76,8 @@ fn pick(path: &Path, choice: &SeriesChoice, mut contents: Contents) -> Result<Ch
     }
     let (listed, more) = contents.left_out.split_at(contents.left_out.len().min(LISTED));
     for other in listed {
-        let place = if other.path.as_os_str().is_empty() { path } else { &other.path };
-        chosen.details.push(format!("{}: left out: {}", place.display(), other.reason));
+        let image_plane = if other.path.as_os_str().is_empty() { path } else { &other.path };
+        chosen.details.push(format!("{}: left out: {}", image_plane.display(), other.reason));
     }
     if !more.is_empty() {
         chosen.details.push(format!("{}: {} more files left out", path.display(), more.len()));
@@ -81,11 +85,11 @@ fn pick(path: &Path, choice: &SeriesChoice, mut contents: Contents) -> Result<Ch
     Ok(chosen)
 }
 
-/// An error for a file that cannot be read and could be a slice of what is meant.
+/// An error for an unreadable file that could be a slice of the chosen series.
 fn refuse_what_could_be_meant(choice: &SeriesChoice, contents: &mut Contents) -> Result<()> {
     let known = |uid: &str| contents.series.iter().find(|s| s.uid == uid);
     let could_be = |rejected: &Rejected| match (&rejected.series, choice) {
-        _ if rejected.fault != Fault::Unreadable => false,
+        _ if rejected.fault != RejectReason::Unreadable => false,
         (None, _) => true,
         (Some(uid), SeriesChoice::Uid(chosen)) => uid == chosen,
         // Nothing is known of the series but its UID, or it is the one.
@@ -119,21 +123,21 @@ fn refuse_what_could_be_meant(choice: &SeriesChoice, contents: &mut Contents) ->
     })
 }
 
-/// Says of a file that is no slice that it was left out.
+/// Notes that a file without a slice was excluded.
 ///
 /// # Errors
 /// Where it is of the chosen series and could have been meant as a slice of it.
-fn set_aside(rejected: Rejected, chosen: &mut Chosen) -> Result<()> {
+fn set_aside(rejected: Rejected, chosen: &mut ChosenSeries) -> Result<()> {
     let same = rejected.series.as_deref() == Some(chosen.series.uid.as_str());
     match rejected.fault {
-        Fault::NoSlice if same => {
+        RejectReason::NoSlice if same => {
             let advice = "if it is no slice of this series, move it to another folder";
             Err(match rejected.error {
                 Error::Dicom { path, problem } => wrong(&path, format!("{problem}; {advice}")),
                 other => other,
             })
         }
-        Fault::Colour if same => {
+        RejectReason::Colour if same => {
             let uid = &chosen.series.uid;
             chosen.warnings.push(format!(
                 "{}; it is of series {uid} and left out of its volume",
@@ -177,7 +181,7 @@ fn lines(series: &[&Series]) -> String {
     series.iter().map(|s| format!("\n  {s}")).collect()
 }
 
-/// There is no series, and why what there is makes none.
+/// The error for a folder without a series, with the reason for each file.
 fn no_image(path: &Path, contents: &Contents) -> Error {
     let said = "there is no DICOM image here that is a slice of a volume";
     wrong(path, format!("{said}{}", reasons(contents)))

@@ -1,4 +1,4 @@
-//! Encapsulated pixels: which frames the fragments make, and the decoder of each transfer syntax.
+//! Encapsulated PixelData: fragments to frames, and the decoder of each transfer syntax.
 
 use super::encoding::EXPLICIT_VR_BIG_ENDIAN;
 use super::header::{SliceFile, explain};
@@ -11,7 +11,7 @@ use dicom_object::{FileMetaTableBuilder, InMemDicomObject};
 use dicom_pixeldata::PixelDecoder;
 use std::borrow::Cow;
 
-/// How the pixels of a transfer syntax are compressed.
+/// The codec of a transfer syntax.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Codec {
     /// Not at all.
@@ -24,13 +24,13 @@ pub(super) enum Codec {
     Jpeg2000,
 }
 
-/// Start of an image by which its codec shows.
+/// Magic bytes of a compressed image.
 const JPEG: &[u8] = &[0xFF, 0xD8];
 const JPEG_LS: &[u8] = &[0xFF, 0xD8, 0xFF, 0xF7];
 const JPEG_2000: &[u8] = &[0xFF, 0x4F, 0xFF, 0x51];
 
-/// Bytes of a frame that one compressed byte may become, and bytes that any frame may take: beyond
-/// both its header is not believed.
+/// Largest compression ratio that is believed, and bytes that any frame may take: beyond both the
+/// header is rejected.
 const MAX_RATIO: usize = 1032;
 const FREE_BYTES: usize = 16 << 20;
 
@@ -83,7 +83,7 @@ pub(super) fn syntax_of(image: &[u8]) -> &'static str {
     }
 }
 
-/// The fragments of one frame, put together.
+/// The concatenated fragments of one frame.
 ///
 /// # Errors
 /// When neither their number nor the Basic Offset Table says which fragments a frame has.
@@ -122,7 +122,7 @@ pub(super) fn frame<'a>(
     Ok(whole.into())
 }
 
-/// A JPEG frame, by the decoder of `dicom-pixeldata`, as an image of its own.
+/// Decodes one JPEG frame with `dicom-pixeldata`, as a single-frame object.
 fn decode_jpeg(file: &SliceFile, frame: &[u8]) -> Result<Vec<u8>> {
     jpeg::check(file, frame)?;
     let fail = |error: &dyn std::error::Error| wrong(&file.path, explain(error));

@@ -1,13 +1,13 @@
-//! What the files of a folder hold: slices by series, and everything that is none.
+//! Contents of a folder: slices grouped by series, and all other files.
 
-use super::candidate::{Files, LeftOut};
+use super::candidate::{ExcludedFile, Files};
 use super::fields::Fields;
-use super::file::{DicomFile, Extent};
+use super::file::{DicomFile, ReadExtent};
 use super::header::Slice;
 use super::series::Series;
-use super::{peek, wrong};
+use super::{series_uid, wrong};
 use crate::{Error, Result};
-use dicom_dictionary_std::tags;
+use dicom_dictionary_std::{tags, uids};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -16,23 +16,21 @@ const UID_WITHIN: u64 = 64 << 10;
 /// Bytes in which it is looked for in a file that cannot be read.
 const UID_WITHIN_BROKEN: u64 = 64 << 20;
 
-/// The SOP class of DICOMDIR, which has none in its data set.
-const DIRECTORY: &str = "1.2.840.10008.1.3.10";
 /// MR spectra, alone in the family of MR images (PS3.4, B.5).
 const SPECTROSCOPY: &str = "4.2";
 
-/// What is looked for in a folder; a file that is named itself is what it is.
+/// Kinds of objects to look for in a folder; a file that is named itself is read whatever it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Sought {
+pub(super) enum ObjectKinds {
     /// Images alone.
     Images,
     /// Images and segmentations: what may hold labels.
     Labels,
 }
 
-/// Why a file is no slice though it may have been meant as one.
+/// Why a possible slice is not a slice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Fault {
+pub(super) enum RejectReason {
     /// It cannot be read: a slice may be lost.
     Unreadable,
     /// Its pixels have colours, which no slice of a volume has.
@@ -41,24 +39,24 @@ pub(super) enum Fault {
     NoSlice,
 }
 
-/// A file that is no slice though it may have been meant as one.
+/// A possible slice that is not a slice.
 #[derive(Debug)]
 pub(super) struct Rejected {
-    pub(super) fault: Fault,
+    pub(super) fault: RejectReason,
     /// Its SeriesInstanceUID; `None` where it is unknown.
     pub(super) series: Option<String>,
     pub(super) path: PathBuf,
     pub(super) error: Error,
 }
 
-/// What a folder holds.
+/// The contents of a folder.
 #[derive(Debug, Default)]
 pub(super) struct Contents {
     /// Series of at least one slice, by UID.
     pub(super) series: Vec<Series>,
     pub(super) rejected: Vec<Rejected>,
-    /// Files that are no images, in no harm.
-    pub(super) left_out: Vec<LeftOut>,
+    /// Files that are no images and do no harm.
+    pub(super) left_out: Vec<ExcludedFile>,
 }
 
 /// The series of images in a folder, by UID. Files that cannot be a volume are passed over:
@@ -69,11 +67,11 @@ pub(super) struct Contents {
 /// [`Error::Io`] when a file cannot be read, [`Error::Dicom`] when one that could be a slice is broken.
 pub fn list_series(path: &Path) -> Result<Vec<Series>> {
     let contents = if path.is_dir() {
-        Contents::of_folder(path, Sought::Images)?
+        Contents::of_folder(path, ObjectKinds::Images)?
     } else {
         Contents::of_file(path)?
     };
-    match contents.rejected.into_iter().find(|r| r.fault == Fault::Unreadable) {
+    match contents.rejected.into_iter().find(|r| r.fault == RejectReason::Unreadable) {
         Some(rejected) => Err(rejected.error),
         None => Ok(contents.series),
     }
@@ -81,7 +79,7 @@ pub fn list_series(path: &Path) -> Result<Vec<Series>> {
 
 /// The series in a folder or a file that could be read as a volume, whatever lies beside them: all
 /// of them, and the parts in one plane of those that are of several.
-pub(super) fn list(path: &Path, sought: Sought) -> Result<Vec<Series>> {
+pub(super) fn list(path: &Path, sought: ObjectKinds) -> Result<Vec<Series>> {
     let contents =
         if path.is_dir() { Contents::of_folder(path, sought)? } else { Contents::of_file(path)? };
     let parts = |series: &Series| {
@@ -92,11 +90,11 @@ pub(super) fn list(path: &Path, sought: Sought) -> Result<Vec<Series>> {
     Ok(contents.series.into_iter().chain(parts).collect())
 }
 
-/// What one file is.
+/// The kind of one file.
 enum Content {
     Slices(Vec<Slice>),
     Rejected(Rejected),
-    LeftOut(LeftOut),
+    ExcludedFile(ExcludedFile),
 }
 
 impl Contents {
@@ -104,7 +102,7 @@ impl Contents {
     ///
     /// # Errors
     /// [`Error::Io`] when the folder cannot be listed. Files that cannot be read are in the result.
-    pub(super) fn of_folder(folder: &Path, sought: Sought) -> Result<Self> {
+    pub(super) fn of_folder(folder: &Path, sought: ObjectKinds) -> Result<Self> {
         Self::collect(Files::of(folder)?, sought, None)
     }
 
@@ -112,7 +110,7 @@ impl Contents {
     ///
     /// # Errors
     /// As [`of_folder`](Self::of_folder).
-    pub(super) fn of_series(folder: &Path, sought: Sought, uid: &str) -> Result<Self> {
+    pub(super) fn of_series(folder: &Path, sought: ObjectKinds, uid: &str) -> Result<Self> {
         Self::collect(Files::of(folder)?, sought, Some(uid))
     }
 
@@ -124,30 +122,32 @@ impl Contents {
         match Content::of(path) {
             Content::Slices(slices) => Ok(Self { series: grouped(slices), ..Self::default() }),
             Content::Rejected(rejected) => Err(rejected.error),
-            Content::LeftOut(LeftOut { path, reason, .. }) => {
+            Content::ExcludedFile(ExcludedFile { path, reason, .. }) => {
                 Err(wrong(&path, format!("there is no DICOM image here: {reason}")))
             }
         }
     }
 
-    fn collect(files: Files, sought: Sought, only: Option<&str>) -> Result<Self> {
+    fn collect(files: Files, sought: ObjectKinds, only: Option<&str>) -> Result<Self> {
         let mut contents = Self { left_out: files.other, ..Self::default() };
         let mut slices = Vec::new();
         let mut others = 0;
         for path in files.dicom {
             // Whatever a file of another series is, it is not even opened.
-            let uid = only.and_then(|_| peek::series_uid(&path, UID_WITHIN));
+            let uid = only.and_then(|_| series_uid::series_uid(&path, UID_WITHIN));
             if uid.is_some() && uid.as_deref() != only {
                 others += 1;
                 continue;
             }
             match Content::of(&path) {
-                Content::Slices(found) if sought == Sought::Images && is_segmentation(&found) => {
-                    contents.left_out.push(LeftOut::dicom(&path, "it is a segmentation"));
+                Content::Slices(found)
+                    if sought == ObjectKinds::Images && is_segmentation(&found) =>
+                {
+                    contents.left_out.push(ExcludedFile::dicom(&path, "it is a segmentation"));
                 }
                 Content::Slices(found) => slices.extend(found),
                 Content::Rejected(rejected) => contents.rejected.push(rejected),
-                Content::LeftOut(left_out) => contents.left_out.push(left_out),
+                Content::ExcludedFile(left_out) => contents.left_out.push(left_out),
             }
         }
         for error in files.unreadable {
@@ -155,14 +155,14 @@ impl Contents {
                 Error::Io { path, .. } | Error::Dicom { path, .. } => path.clone(),
                 _ => PathBuf::new(),
             };
-            let fault = Fault::Unreadable;
+            let fault = RejectReason::Unreadable;
             contents.rejected.push(Rejected { fault, series: None, path, error });
         }
         contents.series = grouped(slices);
         contents.rejected.sort_by(|a, b| a.path.cmp(&b.path));
         if others > 0 {
             let reason = format!("{others} files of other series");
-            contents.left_out.push(LeftOut::new(Path::new(""), reason));
+            contents.left_out.push(ExcludedFile::new(Path::new(""), reason));
         }
         Ok(contents)
     }
@@ -175,8 +175,8 @@ impl Contents {
         }
         Ok(files.dicom.iter().any(|path| match Content::of(path) {
             Content::Slices(slices) => !is_segmentation(&slices),
-            Content::Rejected(rejected) => rejected.fault == Fault::Unreadable,
-            Content::LeftOut(_) => false,
+            Content::Rejected(rejected) => rejected.fault == RejectReason::Unreadable,
+            Content::ExcludedFile(_) => false,
         }))
     }
 }
@@ -186,24 +186,29 @@ impl Content {
         let rejected = |fault, series, error| {
             Self::Rejected(Rejected { fault, series, path: path.to_path_buf(), error })
         };
-        let opened = match DicomFile::read(path, Extent::Header) {
+        let opened = match DicomFile::read(path, ReadExtent::Header) {
             Ok(opened) => opened,
             Err(error) => {
-                let series = peek::series_uid(path, UID_WITHIN_BROKEN);
-                return rejected(Fault::Unreadable, series, error);
+                let series = series_uid::series_uid(path, UID_WITHIN_BROKEN);
+                return rejected(RejectReason::Unreadable, series, error);
             }
         };
         let fields = Fields::new(&opened.object, path);
         match Slice::of(&opened, path) {
             Ok(slices) if slices.is_empty() => {
-                let directory = opened.object.meta().media_storage_sop_class_uid() == DIRECTORY;
+                let directory = opened.object.meta().media_storage_sop_class_uid()
+                    == uids::MEDIA_STORAGE_DIRECTORY_STORAGE;
                 if directory || !may_be_image(&fields) {
-                    return Self::LeftOut(LeftOut::dicom(path, "it is DICOM and no image"));
+                    return Self::ExcludedFile(ExcludedFile::dicom(
+                        path,
+                        "it is DICOM and no image",
+                    ));
                 }
                 // Files that were cut off between two elements are whole to the parser.
                 let problem = "it has no Rows, though its kind is an image; it may be truncated";
                 let series = fields.text(tags::SERIES_INSTANCE_UID).filter(|uid| !uid.is_empty());
-                let fault = if series.is_some() { Fault::NoSlice } else { Fault::Unreadable };
+                let fault =
+                    if series.is_some() { RejectReason::NoSlice } else { RejectReason::Unreadable };
                 rejected(fault, series, wrong(path, problem))
             }
             Ok(slices) => Self::Slices(slices),
@@ -211,7 +216,7 @@ impl Content {
                 let samples = fields.whole(tags::SAMPLES_PER_PIXEL, 1).unwrap_or(1);
                 let photometric = fields.text(tags::PHOTOMETRIC_INTERPRETATION).unwrap_or_default();
                 let colour = samples > 1 || photometric == "PALETTE COLOR";
-                let fault = if colour { Fault::Colour } else { Fault::NoSlice };
+                let fault = if colour { RejectReason::Colour } else { RejectReason::NoSlice };
                 rejected(
                     fault,
                     fields.text(tags::SERIES_INSTANCE_UID).or_else(|| Some(String::new())),

@@ -1,4 +1,4 @@
-//! The same slice in two files.
+//! Duplicate slices: the same SOPInstanceUID in two files.
 //!
 //! Downloads and exports leave copies beside their originals, `s2 (1).dcm` beside `s2.dcm`. A
 //! SOPInstanceUID names one object alone, so two files with one UID and the same pixels are one slice;
@@ -16,14 +16,14 @@ use std::sync::Arc;
 /// Slices nearer than this, in mm, lie at the same position.
 const SAME_POSITION: f64 = 1e-3;
 
-/// What is left of a series, and what to say about what was taken out.
+/// The distinct slices of a series, and warnings about removed duplicates.
 #[derive(Debug)]
 pub(super) struct Distinct {
     pub(super) slices: Vec<Slice>,
     pub(super) warnings: Vec<String>,
 }
 
-/// Takes out slices whose files are copies of others.
+/// Removes slices whose files are copies of others.
 ///
 /// # Errors
 /// In words, where two files have one SOPInstanceUID and one position and are no copies. The outer
@@ -39,14 +39,14 @@ pub(super) fn distinct(slices: Vec<Slice>) -> Result<Result<Distinct, String>> {
             kept.push(slice);
             continue;
         };
-        let names = format!("{} and {}", named::slice(other), named::slice(&slice));
+        let names = format!("{} and {}", slice_names::slice(other), slice_names::slice(&slice));
         if distance(other, &slice) > SAME_POSITION {
             // Such UIDs are wrong, but say nothing against the slices.
             shared.push(names);
             kept.push(slice);
         } else if Arc::ptr_eq(&other.file, &slice.file) || !same(other, &slice)? {
             return Ok(Err(format!(
-                "{names} both have the SOPInstanceUID {} and lie at the same place, and differ; \
+                "{names} both have the SOPInstanceUID {} and lie at the same image_plane, and differ; \
                  move the wrong one to another folder",
                 slice.file.instance
             )));
@@ -82,14 +82,16 @@ fn by_name(mut slices: Vec<Slice>) -> Vec<Slice> {
 }
 
 fn distance(a: &Slice, b: &Slice) -> f64 {
-    let pairs = a.place.position.iter().zip(b.place.position);
+    let pairs = a.image_plane.position.iter().zip(b.image_plane.position);
     pairs.map(|(x, y)| (x - y) * (x - y)).sum::<f64>().sqrt()
 }
 
 /// Whether two slices mean the same values at the same voxels.
 fn same(a: &Slice, b: &Slice) -> Result<bool> {
     let size = |s: &Slice| (s.file.rows, s.file.columns);
-    Ok(size(a) == size(b) && a.place == b.place && volume(a)?.data() == volume(b)?.data())
+    Ok(size(a) == size(b)
+        && a.image_plane == b.image_plane
+        && volume(a)?.data() == volume(b)?.data())
 }
 
 fn volume(slice: &Slice) -> Result<Volume> {

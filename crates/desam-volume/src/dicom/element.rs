@@ -1,4 +1,4 @@
-//! Headers of data elements and of items, read in place.
+//! Parser of data element and item headers (PS3.5, chapter 7), in place.
 
 use super::encoding::{Encoding, has_long_length};
 use dicom_core::VR;
@@ -16,7 +16,7 @@ pub(super) const SEQUENCE_DELIMITATION: Tag = Tag(0xFFFE, 0xE0DD);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Header {
     pub(super) tag: Tag,
-    /// `None` where it is not written: in implicit VR, and for items.
+    /// `None` where it is not written (in implicit VR, and for items), or unknown.
     pub(super) vr: Option<VR>,
     /// `None` where it is undefined, so that a delimiter ends the value.
     pub(super) length: Option<usize>,
@@ -36,27 +36,41 @@ impl Elements<'_> {
     /// # Errors
     /// When the bytes end within it, or when its VR is none of the standard's.
     pub(super) fn header(self, at: usize, encoding: Encoding) -> Result<Header, Problem> {
+        let header = self.any_header(at, encoding)?;
+        if self.has_vr(header.tag, at, encoding)? && header.vr.is_none() {
+            let tag = header.tag;
+            let letters = String::from_utf8_lossy(&self.take::<2>(at + 4)?).into_owned();
+            return Err(format!("element {tag} at byte {at} has the unknown VR {letters:?}"));
+        }
+        Ok(header)
+    }
+
+    /// The header at byte `at`, whose VR may be unknown: its length then has 32 bits (PS3.5, 7.1.2).
+    ///
+    /// # Errors
+    /// When the bytes end within it.
+    pub(super) fn any_header(self, at: usize, encoding: Encoding) -> Result<Header, Problem> {
         let tag = Tag(self.u16(at, encoding)?, self.u16(at + 2, encoding)?);
-        let letters: [u8; 2] = self.take(at + 4)?;
-        // Some programs write single elements of an explicit data set implicitly; lengths that look
-        // like two capital letters are beyond what such elements hold.
-        let is_explicit = encoding.explicit_vr
-            && tag.group() != ITEM.group()
-            && letters.iter().all(u8::is_ascii_uppercase);
-        if !is_explicit {
+        if !self.has_vr(tag, at, encoding)? {
             let length = known(self.u32(at + 4, encoding)?);
             return Ok(Header { tag, vr: None, length, value: at + 8 });
         }
-        let Some(vr) = VR::from_binary(letters) else {
-            let letters = String::from_utf8_lossy(&letters).into_owned();
-            return Err(format!("element {tag} at byte {at} has the unknown VR {letters:?}"));
-        };
-        let (length, value) = if has_long_length(vr) {
+        let vr = VR::from_binary(self.take(at + 4)?);
+        let (length, value) = if vr.is_none_or(has_long_length) {
             (known(self.u32(at + 8, encoding)?), at + 12)
         } else {
             (Some(usize::from(self.u16(at + 6, encoding)?)), at + 8)
         };
-        Ok(Header { tag, vr: Some(vr), length, value })
+        Ok(Header { tag, vr, length, value })
+    }
+
+    /// Whether the header at byte `at` holds a VR. Some programs write single elements of an explicit
+    /// data set implicitly; lengths that look like two capital letters are beyond what such elements
+    /// hold.
+    fn has_vr(self, tag: Tag, at: usize, encoding: Encoding) -> Result<bool, Problem> {
+        let letters: [u8; 2] = self.take(at + 4)?;
+        let is_item = tag.group() == ITEM.group();
+        Ok(encoding.explicit_vr && !is_item && letters.iter().all(u8::is_ascii_uppercase))
     }
 
     /// Where a value of known length ends, which is `within` at most.

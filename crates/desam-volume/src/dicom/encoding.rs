@@ -71,7 +71,7 @@ pub(super) fn swap_width(vr: VR) -> usize {
     if vr == VR::AT { 2 } else { value_width(vr) }
 }
 
-/// Turns values of `width` bytes from one byte order to the other.
+/// Swaps the byte order of values of `width` bytes.
 pub(super) fn swap_bytes(values: &mut [u8], width: usize) {
     values.chunks_exact_mut(width.max(1)).for_each(<[u8]>::reverse);
 }

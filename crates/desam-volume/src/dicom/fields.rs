@@ -1,4 +1,4 @@
-//! What the elements of a file say.
+//! Attribute access, with functional groups of a frame before the data set.
 
 use super::header::explain;
 use super::wrong;
@@ -7,8 +7,8 @@ use dicom_dictionary_std::tags;
 use dicom_object::{InMemDicomObject, Tag};
 use std::path::Path;
 
-/// The elements of a file, or of one of its frames: those of the frame come before what all frames
-/// share, and that before what the file says.
+/// The attributes of a file, or of one of its frames: per-frame functional groups come before shared
+/// ones, and these before the data set.
 pub(super) struct Fields<'a> {
     scopes: Vec<&'a InMemDicomObject>,
     path: &'a Path,
@@ -19,7 +19,7 @@ impl<'a> Fields<'a> {
         Self { scopes: vec![object], path }
     }
 
-    /// What is in `inner`, and behind that what is here.
+    /// These attributes, overridden by those in `inner`.
     pub(super) fn behind(&self, inner: impl Iterator<Item = &'a InMemDicomObject>) -> Self {
         Self { scopes: inner.chain(self.scopes.iter().copied()).collect(), path: self.path }
     }
@@ -61,7 +61,7 @@ impl<'a> Fields<'a> {
         self.get(tag)?.to_float64().ok().filter(|v| v.is_finite())
     }
 
-    /// Finite numbers that a slice cannot do without.
+    /// Required finite numbers of a slice.
     pub(super) fn needed<const N: usize>(&self, tag: Tag, name: &str) -> Result<[f64; N]> {
         let found = self.get(tag).and_then(|e| e.to_multi_float64().ok());
         let finite = found.filter(|all| all.iter().all(|v| v.is_finite()));

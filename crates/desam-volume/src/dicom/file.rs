@@ -1,12 +1,12 @@
-//! One DICOM file, opened: its header through the parser, its pixels as they are stored.
+//! One DICOM file: its attributes, parsed, and its PixelData as stored.
 
 use super::element::Problem;
 use super::encoding::{Encoding, swap_bytes};
 use super::fields::Fields;
+use super::file_meta::{self, FileMeta};
 use super::header::explain;
 use super::inflate::inflate;
 use super::rewrite::{DataSet, PixelData, rewrite};
-use super::start::{self, Meta};
 use super::{codec, wrong};
 use crate::{Error, Result};
 use dicom_core::value::{PixelFragmentSequence, Value};
@@ -22,21 +22,21 @@ use std::path::Path;
 /// Largest file, and largest data set of a deflated one.
 pub(super) const MAX_FILE_BYTES: usize = 1 << 30;
 
-/// How much of a file is needed.
+/// How much of a file is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Extent {
+pub(super) enum ReadExtent {
     /// Everything but the pixels.
     Header,
     /// All of it.
     Whole,
 }
 
-/// What a file holds.
+/// An opened file.
 #[derive(Debug)]
 pub(super) struct DicomFile {
-    /// The standard's elements but for bulk data, and PixelData: empty where the header alone was read.
+    /// Standard attributes without bulk data, and PixelData: empty if only the header was read.
     pub(super) object: DefaultDicomObject,
-    /// What was mended, or may not be as the user expects; without the file's name.
+    /// Warnings about repairs and oddities, without the file's name.
     pub(super) warnings: Vec<String>,
 }
 
@@ -46,7 +46,7 @@ impl DicomFile {
     ///
     /// # Errors
     /// [`Error::Io`] when it cannot be read, [`Error::Dicom`] when it is too large or broken.
-    pub(super) fn read(path: &Path, extent: Extent) -> Result<Self> {
+    pub(super) fn read(path: &Path, extent: ReadExtent) -> Result<Self> {
         let content = content(path)?;
         Self::parse(content, extent).map_err(|problem| wrong(path, problem))
     }
@@ -57,11 +57,12 @@ impl DicomFile {
     /// # Errors
     /// As [`read`](Self::read).
     pub(super) fn read_elements(path: &Path) -> Result<Vec<u8>> {
-        let elements = Rewritten::of(content(path)?, Extent::Header).map(|r| r.data_set.elements);
+        let elements =
+            Rewritten::of(content(path)?, ReadExtent::Header).map(|r| r.data_set.elements);
         elements.map_err(|problem| wrong(path, problem))
     }
 
-    fn parse(content: Vec<u8>, extent: Extent) -> Result<Self, Problem> {
+    fn parse(content: Vec<u8>, extent: ReadExtent) -> Result<Self, Problem> {
         let Rewritten { content, mut meta, encoding, data_set, warnings } =
             Rewritten::of(content, extent)?;
         let mut object = parse_elements(&data_set)?;
@@ -69,11 +70,11 @@ impl DicomFile {
             meta.transfer_syntax = syntax_of(&data_set, &content, encoding).into();
         }
         match (data_set.pixels, extent) {
-            (Some(pixels), Extent::Whole) => {
+            (Some(pixels), ReadExtent::Whole) => {
                 let swapped = if encoding.big_endian { swapped_width(&object) } else { 1 };
                 object.put(pixel_element(pixels, content, swapped)?);
             }
-            (Some(_), Extent::Header) => {
+            (Some(_), ReadExtent::Header) => {
                 object.put(DataElement::new(tags::PIXEL_DATA, VR::OW, PrimitiveValue::Empty));
             }
             (None, _) => {}
@@ -92,23 +93,23 @@ impl DicomFile {
     }
 }
 
-/// A file whose data set has been written anew for the parser.
+/// A file whose data set has been rewritten for the parser.
 struct Rewritten {
     /// The file's bytes, inflated where they were deflated.
     content: Vec<u8>,
-    meta: Meta,
+    meta: FileMeta,
     encoding: Encoding,
     data_set: DataSet,
     warnings: Vec<String>,
 }
 
 impl Rewritten {
-    fn of(mut content: Vec<u8>, extent: Extent) -> Result<Self, Problem> {
-        let start = start::find(&content).ok_or(
+    fn of(mut content: Vec<u8>, extent: ReadExtent) -> Result<Self, Problem> {
+        let start = file_meta::find(&content).ok_or(
             "it does not start as DICOM files do, with 128 bytes and DICM or with elements of the \
              standard",
         )?;
-        let mut meta = Meta::read(&content, start)?;
+        let mut meta = FileMeta::read(&content, start)?;
         let (encoding, warning) = if meta.is_deflated() {
             content = inflate(content.get(meta.data_set..).unwrap_or_default(), extent)?;
             meta.data_set = 0;
@@ -171,7 +172,7 @@ fn swapped_width(object: &InMemDicomObject) -> usize {
     }
 }
 
-/// PixelData as an element of the parser's; the file's bytes become its own.
+/// PixelData as an element; it takes over the file's bytes without a copy.
 fn pixel_element(
     pixels: PixelData,
     mut content: Vec<u8>,
@@ -209,5 +210,5 @@ fn pixel_element(
 /// A whole file.
 #[cfg(test)]
 pub(super) fn open(path: &Path) -> Result<DefaultDicomObject> {
-    DicomFile::read(path, Extent::Whole).map(|file| file.object)
+    DicomFile::read(path, ReadExtent::Whole).map(|file| file.object)
 }

@@ -1,30 +1,31 @@
-//! From loose slices to a stack.
+//! Stacking slices: order along the normal, spacing, affine.
 
 use super::header::Slice;
 use super::series::{Series, counted};
-use super::{duplicates, groups, named, wrong};
+use super::{duplicates, groups, slice_names, wrong};
 use crate::Result;
 use crate::voxels::lps_affine;
 use desam_core::Grid;
 use std::path::Path;
 
-/// Directions that differ less are one: about half a minute of arc.
+/// Tolerance of direction cosines: about half a minute of arc.
 pub(super) const SAME_DIRECTION: f64 = 1e-4;
-/// What a slice may lie off its place, in parts of the distance between slices.
+/// Tolerance of slice positions, as a fraction of the slice spacing.
 pub(super) const OFF_PLACE: f64 = 0.1;
-/// Slices nearer than this, in mm, lie at the same place.
+/// Slices closer than this, mm, have the same position.
 const SAME_PLACE: f64 = 1e-3;
 
-/// Slices in order, and the grid that they make.
+/// Ordered slices and their grid.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Stack {
     pub(super) slices: Vec<Slice>,
     pub(super) grid: Grid,
-    /// What may not be as it should, such as slices that were there twice.
+    /// Warnings, such as duplicate slices.
     pub(super) warnings: Vec<String>,
 }
 
-/// Sorts the slices of a series by position along their normal, and refuses what is no stack.
+/// Sorts the slices of a series by ImagePositionPatient along their normal, and rejects what is no
+/// regular stack.
 pub(super) fn stack(series: Series, path: &Path) -> Result<Stack> {
     let of_series = |said: String| format!("series {}: {said}", series.uid);
     let refuse = |problem: String| wrong(path, of_series(problem));
@@ -35,15 +36,18 @@ pub(super) fn stack(series: Series, path: &Path) -> Result<Stack> {
         return Err(refuse("it has no slices".into()));
     };
     let (normal, first) = (first.normal(), first.clone());
-    let height = |s: &Slice| dot(s.place.position, normal);
+    let height = |s: &Slice| dot(s.image_plane.position, normal);
     slices.sort_by(|a, b| height(a).total_cmp(&height(b)));
     let step = step(&slices, normal).map_err(refuse)?;
     let scaled = |v: [f64; 3], by: f64| v.map(|x| x * by);
-    let place = &first.place;
-    let [between_rows, between_columns] = place.spacing;
-    let columns =
-        [scaled(place.along_row, between_columns), scaled(place.along_column, between_rows), step];
-    let origin = slices.first().map_or(place.position, |s| s.place.position);
+    let image_plane = &first.image_plane;
+    let [between_rows, between_columns] = image_plane.spacing;
+    let columns = [
+        scaled(image_plane.row_direction, between_columns),
+        scaled(image_plane.column_direction, between_rows),
+        step,
+    ];
+    let origin = slices.first().map_or(image_plane.position, |s| s.image_plane.position);
     let grid = Grid {
         dims: [first.file.columns, first.file.rows, slices.len()],
         affine: lps_affine(columns, origin),
@@ -56,27 +60,27 @@ pub(super) fn stack(series: Series, path: &Path) -> Result<Stack> {
     Ok(Stack { slices, grid, warnings })
 }
 
-/// From one slice to the next, LPS; or why there is no such thing.
+/// The step from one slice to the next, LPS, mm; or why the slices have none.
 fn step(slices: &[Slice], normal: [f64; 3]) -> Result<[f64; 3], String> {
     let (Some(first), Some(last)) = (slices.first(), slices.last()) else {
         return Err("it has no slices".into());
     };
     if slices.len() == 1 {
-        return Ok(normal.map(|x| x * first.place.thickness.unwrap_or(1.0)));
+        return Ok(normal.map(|x| x * first.image_plane.thickness.unwrap_or(1.0)));
     }
     let gaps: Vec<f64> = slices
         .windows(2)
-        .map(|w| dot(w[1].place.position, normal) - dot(w[0].place.position, normal))
+        .map(|w| dot(w[1].image_plane.position, normal) - dot(w[0].image_plane.position, normal))
         .collect();
     let mut sorted = gaps.clone();
     sorted.sort_by(f64::total_cmp);
     let usual = sorted[sorted.len() / 2];
     let same = gaps.iter().filter(|gap| **gap < SAME_PLACE).count();
     for (gap, pair) in gaps.iter().zip(slices.windows(2)) {
-        let [a, b] = [&pair[0], &pair[1]].map(named::placed);
+        let [a, b] = [&pair[0], &pair[1]].map(slice_names::placed);
         if *gap < SAME_PLACE {
             return Err(format!(
-                "{a} and {b} lie at the same place ({} among {} slices): several echoes, moments or \
+                "{a} and {b} lie at the same image_plane ({} among {} slices): several echoes, moments or \
                  copies in one series? Move all but one set to other folders",
                 counted(same, "such pair"),
                 slices.len()
@@ -91,22 +95,27 @@ fn step(slices: &[Slice], normal: [f64; 3]) -> Result<[f64; 3], String> {
         if usual - gap > OFF_PLACE * usual {
             return Err(format!(
                 "{a} and {b} are {gap:.2} mm apart where others are {usual:.2} mm: one of them is \
-                 out of place; move it to another folder, or resample the series to equal distances"
+                 out of image_plane; move it to another folder, or resample the series to equal distances"
             ));
         }
     }
     let intervals = (slices.len() - 1) as f64;
-    let step: [f64; 3] =
-        std::array::from_fn(|a| (last.place.position[a] - first.place.position[a]) / intervals);
+    let step: [f64; 3] = std::array::from_fn(|a| {
+        (last.image_plane.position[a] - first.image_plane.position[a]) / intervals
+    });
     for (index, slice) in slices.iter().enumerate() {
         let off: f64 = (0..3)
-            .map(|a| slice.place.position[a] - first.place.position[a] - step[a] * index as f64)
+            .map(|a| {
+                slice.image_plane.position[a]
+                    - first.image_plane.position[a]
+                    - step[a] * index as f64
+            })
             .map(|d| d * d)
             .sum();
         if off.sqrt() > OFF_PLACE * usual {
             return Err(format!(
                 "{} lies beside the line of the others' positions; move it to another folder",
-                named::placed(slice)
+                slice_names::placed(slice)
             ));
         }
     }

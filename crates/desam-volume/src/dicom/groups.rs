@@ -1,15 +1,15 @@
-//! Slices of one series that are of one make: of one size, direction and pixel spacing.
+//! Consistency of a series: one size, one ImageOrientationPatient, one PixelSpacing.
 //!
 //! A localizer, or a second stack, under the UID of a series makes it more than one volume. What is
 //! odd is named by file, with what can be done about it.
 
 use super::geometry::SAME_DIRECTION;
 use super::header::Slice;
-use super::named;
 use super::series::{Plane, plane_of};
+use super::slice_names;
 use std::sync::Arc;
 
-/// Whether all slices could lie in one volume.
+/// Checks that all slices could lie in one volume.
 ///
 /// # Errors
 /// In words: which do not, why, and what to do.
@@ -29,11 +29,11 @@ pub(super) fn expect_one(slices: &[Slice]) -> Result<(), String> {
         return Ok(());
     };
     let planes: Vec<Plane> = groups.iter().map(|g| plane_of(g[0])).collect();
-    let of_several = groups.iter().map(|g| named::counted_slices(g)).collect::<Vec<_>>();
+    let of_several = groups.iter().map(|g| slice_names::counted_slices(g)).collect::<Vec<_>>();
     Err(format!("{} {difference}; {}", of_several.join(" and "), advice(&groups, &planes)))
 }
 
-/// What can be done about several groups.
+/// Advice on a series of several groups.
 fn advice(groups: &[Vec<&Slice>], planes: &[Plane]) -> String {
     let all_planes_differ =
         planes.iter().enumerate().all(|(i, plane)| !planes[..i].contains(plane));
@@ -50,7 +50,7 @@ fn advice(groups: &[Vec<&Slice>], planes: &[Plane]) -> String {
         "split the file into one for each stack".to_owned()
     } else if groups[0].len() > groups[1].len() {
         let odd: Vec<&Slice> = groups[1..].iter().flatten().copied().collect();
-        format!("move {} to another folder", named::slices(&odd))
+        format!("move {} to another folder", slice_names::slices(&odd))
     } else {
         "move each group to a folder of its own".to_owned()
     });
@@ -60,8 +60,10 @@ fn advice(groups: &[Vec<&Slice>], planes: &[Plane]) -> String {
 /// How two slices differ, where they cannot lie in one volume.
 fn differ(a: &Slice, b: &Slice) -> Option<&'static str> {
     let apart = |a: &[f64], b: &[f64]| a.iter().zip(b).any(|(x, y)| (x - y).abs() > SAME_DIRECTION);
-    let (here, there) = (&a.place, &b.place);
-    if apart(&here.along_row, &there.along_row) || apart(&here.along_column, &there.along_column) {
+    let (here, there) = (&a.image_plane, &b.image_plane);
+    if apart(&here.row_direction, &there.row_direction)
+        || apart(&here.column_direction, &there.column_direction)
+    {
         Some("lie in different directions")
     } else if (a.file.rows, a.file.columns) != (b.file.rows, b.file.columns) {
         Some("are not of one size")

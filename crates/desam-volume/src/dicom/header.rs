@@ -1,4 +1,4 @@
-//! What one file says of its slices.
+//! Slices of one file, decoded from its attributes.
 
 use super::codec::Codec;
 use super::fields::Fields;
@@ -12,7 +12,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// What all slices of one file share.
+/// Attributes that all slices of one file share.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct SliceFile {
     pub(super) path: PathBuf,
@@ -34,22 +34,24 @@ pub(super) struct SliceFile {
     pub(super) inverted: bool,
     /// TransferSyntaxUID.
     pub(super) transfer_syntax: String,
-    /// What may not be as the user expects; without the file's name.
+    /// Warnings, without the file's name.
     pub(super) warnings: Vec<String>,
 }
 
-/// Where a slice lies, and what its pixels mean.
+/// Image plane and rescaling of a slice (PS3.3, C.7.6.2 and C.7.6.16).
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Place {
-    /// Direction in which columns follow each other, LPS, length 1.
-    pub(super) along_row: [f64; 3],
-    /// Direction in which rows follow each other, LPS, length 1.
-    pub(super) along_column: [f64; 3],
-    /// Middle of the first pixel, LPS, mm.
+pub(super) struct ImagePlane {
+    /// Direction along a row, from column to column: the first three of ImageOrientationPatient, LPS,
+    /// length 1.
+    pub(super) row_direction: [f64; 3],
+    /// Direction along a column, from row to row: the last three of ImageOrientationPatient, LPS,
+    /// length 1.
+    pub(super) column_direction: [f64; 3],
+    /// ImagePositionPatient: centre of the first pixel, LPS, mm.
     pub(super) position: [f64; 3],
-    /// Between rows, and between columns, in mm.
+    /// PixelSpacing: between rows, and between columns, mm.
     pub(super) spacing: [f64; 2],
-    /// Between slices, or a slice's thickness, in mm, where the file says either.
+    /// SpacingBetweenSlices, or else SliceThickness, mm.
     pub(super) thickness: Option<f64>,
     pub(super) slope: f64,
     pub(super) intercept: f64,
@@ -61,18 +63,18 @@ pub(super) struct Slice {
     pub(super) file: Arc<SliceFile>,
     /// Which frame of its file, from 0.
     pub(super) frame: usize,
-    pub(super) place: Place,
+    pub(super) image_plane: ImagePlane,
 }
 
 /// Whether a file starts as DICOM files do.
 pub(super) fn looks_like_dicom(path: &Path) -> bool {
     let mut prefix = Vec::new();
     let file = desam_core::files::open_regular(path);
-    let read = file.and_then(|f| f.take(start::PREFIX as u64).read_to_end(&mut prefix));
+    let read = file.and_then(|f| f.take(file_meta::PREFIX as u64).read_to_end(&mut prefix));
     read.is_ok() && super::is_start(&prefix)
 }
 
-/// An error of the parser with its causes.
+/// A `dicom-object` error with its causes.
 pub(super) fn explain(error: &dyn std::error::Error) -> String {
     let causes = std::iter::successors(error.source(), |e| e.source());
     let mut said = error.to_string();
@@ -81,7 +83,7 @@ pub(super) fn explain(error: &dyn std::error::Error) -> String {
 }
 
 impl Slice {
-    /// What a file says of its slices; none for a file that is no image (a report, a presentation).
+    /// The slices of a file; none for a file that is no image (a report, a presentation state).
     pub(super) fn of(opened: &DicomFile, path: &Path) -> Result<Vec<Self>> {
         let fields = &Fields::new(&opened.object, path);
         if !fields.has(tags::ROWS) {
@@ -94,7 +96,7 @@ impl Slice {
         let file = Arc::new(file);
         let frames = fields.items(tags::PER_FRAME_FUNCTIONAL_GROUPS_SEQUENCE);
         if frames.is_empty() && file.frames == 1 {
-            return Ok(vec![Self { file, frame: 0, place: Place::read(fields)? }]);
+            return Ok(vec![Self { file, frame: 0, image_plane: ImagePlane::read(fields)? }]);
         }
         if frames.len() != file.frames {
             let (promised, told) = (file.frames, frames.len());
@@ -104,15 +106,15 @@ impl Slice {
         let shared = fields
             .behind(fields.items(tags::SHARED_FUNCTIONAL_GROUPS_SEQUENCE).iter().flat_map(macros));
         let slice = |(frame, group)| {
-            let place = Place::read(&shared.behind(macros(group)))?;
-            Ok(Self { file: Arc::clone(&file), frame, place })
+            let image_plane = ImagePlane::read(&shared.behind(macros(group)))?;
+            Ok(Self { file: Arc::clone(&file), frame, image_plane })
         };
         frames.iter().enumerate().map(slice).collect()
     }
 
     /// Direction across the slice, LPS: columns to rows by the right hand.
     pub(super) fn normal(&self) -> [f64; 3] {
-        let (a, b) = (self.place.along_row, self.place.along_column);
+        let (a, b) = (self.image_plane.row_direction, self.image_plane.column_direction);
         [a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]]
     }
 
@@ -229,13 +231,13 @@ impl SliceFile {
     }
 }
 
-impl Place {
+impl ImagePlane {
     fn read(fields: &Fields<'_>) -> Result<Self> {
         let path = fields.path();
         let [a, b, c, d, e, f] =
             fields.needed(tags::IMAGE_ORIENTATION_PATIENT, "ImageOrientationPatient")?;
-        let [along_row, along_column] = [[a, b, c], [d, e, f]].map(unit);
-        let cosine: f64 = along_row.iter().zip(along_column).map(|(x, y)| x * y).sum();
+        let [row_direction, column_direction] = [[a, b, c], [d, e, f]].map(unit);
+        let cosine: f64 = row_direction.iter().zip(column_direction).map(|(x, y)| x * y).sum();
         if cosine.is_nan() || cosine.abs() >= 1e-3 {
             return Err(wrong(
                 path,
@@ -250,8 +252,8 @@ impl Place {
         let thickness =
             fields.number(tags::SPACING_BETWEEN_SLICES).or(fields.number(tags::SLICE_THICKNESS));
         Ok(Self {
-            along_row,
-            along_column,
+            row_direction,
+            column_direction,
             position: fields.needed(tags::IMAGE_POSITION_PATIENT, "ImagePositionPatient")?,
             spacing,
             thickness: thickness.map(f64::abs).filter(|t| *t > 0.0),

@@ -1,9 +1,10 @@
-//! Deflated data sets (PS3.5, A.5), within bounds: a stream of a megabyte may hold a gigabyte.
+//! Deflated data sets (PS3.5, A.5), decompressed within bounds: a stream of a megabyte may hold a
+//! gigabyte.
 
 use super::element::Problem;
 use super::encoding::Encoding;
 use super::fields::{Fields, stored_bytes};
-use super::file::{Extent, MAX_FILE_BYTES, no_memory, parse_elements};
+use super::file::{MAX_FILE_BYTES, ReadExtent, no_memory, parse_elements};
 use super::rewrite::{PixelData, rewrite};
 use flate2::read::DeflateDecoder;
 use std::io::Read;
@@ -16,9 +17,9 @@ const HEADER_BYTES: usize = 16 << 20;
 ///
 /// # Errors
 /// When the stream is damaged, or the header or the pixels are too large.
-pub(super) fn inflate(deflated: &[u8], extent: Extent) -> Result<Vec<u8>, Problem> {
+pub(super) fn inflate(deflated: &[u8], extent: ReadExtent) -> Result<Vec<u8>, Problem> {
     let mut stream = Stream { decoder: DeflateDecoder::new(deflated), out: Vec::new() };
-    if !stream.fill(HEADER_BYTES)? && extent == Extent::Whole {
+    if !stream.fill(HEADER_BYTES)? && extent == ReadExtent::Whole {
         let needed = needed(&stream.out)?;
         if needed > MAX_FILE_BYTES {
             return Err(format!(

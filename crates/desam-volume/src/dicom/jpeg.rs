@@ -1,4 +1,4 @@
-//! A first look at a JPEG image: is it the one that its slice promises?
+//! Validation of JPEG headers against the slice before decoding.
 
 use super::element::Problem;
 use super::header::SliceFile;
@@ -46,8 +46,8 @@ impl Header<'_> {
         let (mut at, mut sized, mut lossless, mut restarts) = (2, false, false, false);
         while let Some(&[0xFF, kind]) = self.image.get(at..at + 2) {
             match kind {
-                // Bytes that fill up, and markers without a length: the decoder passes over them and
-                // would find another segment next than a look at lengths does.
+                // Fill bytes, and markers without a length: the decoder skips them and would then find
+                // another segment than this walk does.
                 0x00 | 0x01 | 0xD0..=0xD9 | 0xFF => {
                     return Err(format!("has the marker {kind:02X} in its header; convert it"));
                 }

@@ -17,7 +17,7 @@ const SOT: u8 = 0x90;
 const SOD: u8 = 0x93;
 const EOC: u8 = 0xD9;
 
-/// Decoders draw what is left of an image that is cut short, in another picture than the whole one.
+/// Decoders render the rest of a truncated image, with other values than the whole one has.
 const CUT_SHORT: &str = "is cut short; copy the file again from its source";
 
 /// Bits of a sample that the decoder's `f32` holds exactly through the wavelet's steps.

@@ -1,13 +1,13 @@
-//! DICOM series in, segmentations out (feature `dicom`): a folder of files becomes a volume, a mask
-//! becomes an object that refers to the series it is of.
+//! DICOM series reader, segmentation (SEG) reader and writer (feature `dicom`): a folder of files
+//! becomes a volume, a mask becomes an object that refers to its series.
 //!
-//! Files are grouped by series and sorted by position along the normal of their slices. What is no
-//! one stack (a gap, slices of several orientations or sizes, two slices at one place) is refused
-//! with the reason, and so is a folder of several series unless one is chosen. Files of other series
+//! Files are grouped by SeriesInstanceUID and sorted by ImagePositionPatient along the normal of their
+//! slices. What is no regular stack (a gap, several orientations or sizes, two slices at one position)
+//! is rejected with the reason, and so is a folder of several series unless one is chosen. Files of other series
 //! never stop the one that is chosen, and objects that cannot be a volume (reports, screenshots,
 //! images without a position) are set aside; a file that could be a slice of it and cannot be read is
-//! an error, since a series without its last slice looks like a shorter one. Rescale slope and
-//! intercept are applied slice by slice. Transfer syntaxes: implicit and explicit, little and big
+//! an error, since a series without its last slice looks like a shorter one. RescaleSlope
+//! and RescaleIntercept are applied slice by slice. Transfer syntaxes: implicit and explicit, little and big
 //! endian, deflated, RLE, JPEG baseline of 8 bits, JPEG lossless of the first predictor (what
 //! archives write), JPEG-LS and JPEG 2000.
 //!
@@ -15,16 +15,18 @@
 //! many slices. Labels may be a series too, or a segmentation of one or more segments, which [`seg`]
 //! reads and writes.
 
+mod attributes;
 mod candidate;
 mod choose;
 mod codec;
 mod contents;
 mod duplicates;
 mod element;
-mod elements;
+
 mod encoding;
 mod fields;
 mod file;
+mod file_meta;
 mod geometry;
 mod groups;
 mod header;
@@ -32,15 +34,14 @@ mod inflate;
 mod jpeg;
 mod jpeg2000;
 mod jpeg_ls;
-mod named;
 mod neighbours;
-mod peek;
 mod pixels;
 mod rewrite;
 mod rle;
 pub mod seg;
 mod series;
-mod start;
+mod series_uid;
+mod slice_names;
 #[cfg(test)]
 mod tests;
 mod warnings;
@@ -48,8 +49,8 @@ mod warnings;
 pub use contents::list_series;
 pub use series::{Plane, Series, SeriesChoice};
 
-use choose::Chosen;
-use contents::{Contents, Sought};
+use choose::ChosenSeries;
+use contents::{Contents, ObjectKinds};
 use geometry::Stack;
 
 use crate::volumes::{Loaded, ReadOptions, without_segments};
@@ -76,9 +77,9 @@ pub fn read_labels(path: &Path) -> Result<LabelVolume> {
     load_labels(path, &ReadOptions::default(), None).map(|loaded| loaded.value)
 }
 
-/// Reads the series that `options` choose, with what there is to warn about.
+/// Reads the series that `options` choose, with warnings.
 pub(crate) fn load_volume(path: &Path, options: &ReadOptions) -> Result<Loaded<Volume>> {
-    let mut chosen = choose::choose(path, &options.series, Sought::Images)?;
+    let mut chosen = choose::choose(path, &options.series, ObjectKinds::Images)?;
     let loaded = if chosen.series.is_segmentation() {
         let labels = seg::labels(&chosen.series, options, None)?;
         let values = labels.value.data().iter().map(|label| f32::from(*label)).collect();
@@ -90,15 +91,14 @@ pub(crate) fn load_volume(path: &Path, options: &ReadOptions) -> Result<Loaded<V
     Ok(chosen.with(loaded))
 }
 
-/// Reads the labels of the series that `options` choose, with what there is to warn about. A
-/// segmentation without a frame for every slice is put on the grid of `image`, where that is given
-/// and its frames lie on it.
+/// Reads the labels of the series that `options` choose, with warnings. A segmentation without a frame
+/// for every slice is put on the grid of `image`, if that is given and the frames lie on it.
 pub(crate) fn load_labels(
     path: &Path,
     options: &ReadOptions,
     image: Option<&Grid>,
 ) -> Result<Loaded<LabelVolume>> {
-    let mut chosen = choose::choose(path, &options.series, Sought::Labels)?;
+    let mut chosen = choose::choose(path, &options.series, ObjectKinds::Labels)?;
     let loaded = if chosen.series.is_segmentation() {
         seg::labels(&chosen.series, options, image)?
     } else {
@@ -108,8 +108,8 @@ pub(crate) fn load_labels(
     Ok(chosen.with(loaded))
 }
 
-/// The slices of a chosen series in their order; what there is to warn about goes to `chosen`.
-fn stack(path: &Path, chosen: &mut Chosen) -> Result<Stack> {
+/// The stack of a chosen series; warnings go to `chosen`.
+fn stack(path: &Path, chosen: &mut ChosenSeries) -> Result<Stack> {
     let mut stack = geometry::stack(chosen.series.clone(), path)?;
     chosen.warnings.append(&mut stack.warnings);
     chosen.warnings.extend(neighbours::warning(path, &stack));
@@ -133,8 +133,8 @@ pub fn is_dicom_folder(path: &Path) -> Result<bool> {
 /// [`Error::Io`] when the folder cannot be listed.
 pub fn holds_series(path: &Path, choice: &SeriesChoice) -> Result<bool> {
     let contents = match choice {
-        SeriesChoice::Uid(uid) => Contents::of_series(path, Sought::Images, uid)?,
-        _ => Contents::of_folder(path, Sought::Images)?,
+        SeriesChoice::Uid(uid) => Contents::of_series(path, ObjectKinds::Images, uid)?,
+        _ => Contents::of_folder(path, ObjectKinds::Images)?,
     };
     Ok(contents.series.iter().any(|s| s.fits(choice) || s.has_part(choice)))
 }
@@ -142,8 +142,9 @@ pub fn holds_series(path: &Path, choice: &SeriesChoice) -> Result<bool> {
 /// The files of the one series that `path` holds, in the order of their slices.
 pub(crate) fn files(path: &Path) -> Result<Vec<PathBuf>> {
     // The images where there are any: segmentations beside them are of them.
-    let images = path.is_dir() && !Contents::of_folder(path, Sought::Images)?.series.is_empty();
-    let sought = if images { Sought::Images } else { Sought::Labels };
+    let images =
+        path.is_dir() && !Contents::of_folder(path, ObjectKinds::Images)?.series.is_empty();
+    let sought = if images { ObjectKinds::Images } else { ObjectKinds::Labels };
     let mut chosen = choose::choose(path, &SeriesChoice::Only, sought)?;
     // Frames of a segmentation are no stack, since several may lie in one plane.
     let slices = if chosen.series.is_segmentation() {
@@ -158,7 +159,7 @@ pub(crate) fn files(path: &Path) -> Result<Vec<PathBuf>> {
 
 /// Whether a file of these first bytes is DICOM.
 pub(crate) fn is_start(bytes: &[u8]) -> bool {
-    start::find(bytes).is_some()
+    file_meta::find(bytes).is_some()
 }
 
 /// An [`Error::Dicom`].

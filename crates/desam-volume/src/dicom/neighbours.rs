@@ -1,7 +1,6 @@
 //! The rest of the series of a single file.
-//!
-//! Who names one file of a series gets one slice. Where the folder holds others of it that is hardly
-//! ever what was meant, so it is worth a warning.
+//! A path to one file of a series gives one slice. If the folder holds more of the series, that is
+//! hardly ever intended, so there is a warning.
 
 use super::geometry::Stack;
 use super::peek;
@@ -28,8 +27,9 @@ pub(super) fn warning(path: &Path, stack: &Stack) -> Option<String> {
     let at = files.iter().position(|f| f.file_name() == path.file_name())?;
     let start = at.saturating_sub(MOST / 2);
     let near = files.iter().enumerate().skip(start).take(MOST).filter(|(index, _)| *index != at);
-    let of_series = near
-        .filter(|(_, file)| peek::series_uid(file, UID_WITHIN).as_deref() == Some(series.as_str()));
+    let of_series = near.filter(|(_, file)| {
+        series_uid::series_uid(file, UID_WITHIN).as_deref() == Some(series.as_str())
+    });
     let others: Vec<_> = of_series.map(|(_, file)| file).collect();
     let first = others.first()?.file_name()?.to_string_lossy();
     Some(format!(

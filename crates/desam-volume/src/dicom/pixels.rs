@@ -1,7 +1,7 @@
-//! From files to intensities.
+//! Decoding PixelData to intensities and labels.
 
 use super::codec::{self, Codec};
-use super::file::{DicomFile, Extent};
+use super::file::{DicomFile, ReadExtent};
 use super::geometry::Stack;
 use super::header::{Slice, SliceFile};
 use super::warnings::Warnings;
@@ -65,12 +65,13 @@ fn values<T>(
             }
         };
         let frame = frame(slice, &pixels)?;
-        // What the header promises is there; now it may take memory.
+        // The data that the header promises is there, so memory may be allocated for it.
         let voxels = file.rows * file.columns;
         data.try_reserve(voxels)
             .map_err(|_| wrong(&file.path, format!("there is no memory for {voxels} voxels")))?;
         let masked = each_pixel(slice, &frame, |value| {
-            let value = file.displayed(value) * slice.place.slope + slice.place.intercept;
+            let value =
+                file.displayed(value) * slice.image_plane.slope + slice.image_plane.intercept;
             data.push(convert(slice, data.len(), value)?);
             Ok(())
         })?;
@@ -176,8 +177,9 @@ fn each_pixel(
     Ok(masked)
 }
 
-/// How a pixel's value lies in its word (PS3.5, 8.1.1): BitsStored bits, HighBit the highest. What is
-/// above them is not the pixel's, such as an overlay, and a signed value's sign is its highest bit.
+/// Position of a pixel value in its word (PS3.5, 8.1.1): BitsStored bits, HighBit the highest. Bits
+/// above them, such as an overlay, do not belong to the pixel; with PixelRepresentation 1 the highest
+/// stored bit is the sign.
 struct StoredBits {
     /// Below the stored bits.
     lowest: u32,
@@ -228,7 +230,7 @@ impl StoredBits {
 
 /// The pixels of a file, checked against what its header promises.
 fn pixel_data(file: &SliceFile) -> Result<InMemElement> {
-    let mut opened = DicomFile::read(&file.path, Extent::Whole)?;
+    let mut opened = DicomFile::read(&file.path, ReadExtent::Whole)?;
     let Some(element) = opened.object.take(tags::PIXEL_DATA) else {
         return Err(wrong(&file.path, "there are no pixels in it"));
     };

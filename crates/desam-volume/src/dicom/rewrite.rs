@@ -1,4 +1,4 @@
-//! The data set written anew for the parser: explicit VR, little endian, every length checked.
+//! Rewriter of data sets for the parser: explicit VR little endian, every length validated.
 //!
 //! `dicom-object` trusts lengths: it takes as much memory as an element says it needs, goes as deep
 //! as sequences are nested, loses its place behind a value whose length is no multiple of its
@@ -15,7 +15,7 @@ use dicom_dictionary_std::tags;
 use dicom_object::Tag;
 use std::ops::Range;
 
-/// Sequences within sequences beyond which a file is refused.
+/// Maximum nesting of sequences.
 const MAX_DEPTH: usize = 32;
 /// Longest value that is kept, in bytes: none that is looked at comes near it, and the length of
 /// most VRs is written in 16 bits.
@@ -69,7 +69,7 @@ impl DataSet {
     }
 }
 
-/// Rewrites the data set that starts at byte `start`.
+/// Rewrites the data set at byte `start`.
 ///
 /// # Errors
 /// When an element or a sequence leaves the file, or when the header is too large or too deep.
@@ -339,7 +339,7 @@ impl Rewriter<'_> {
     }
 }
 
-/// Whether an element may matter: one before the pixels, no length of a group.
+/// Whether an element is kept: before PixelData, and no group length.
 fn is_wanted(tag: Tag) -> bool {
     (0x0008..tags::PIXEL_DATA.group()).contains(&tag.group()) && tag.element() != 0
 }

@@ -1,6 +1,5 @@
-//! Run-length packed frames (PS3.5, annex G).
-//!
-//! Of our own: the decoder at hand trusts that what is unpacked is as long as it should be.
+//! RLE frames (PackBits; PS3.5, annex G).
+//! Implemented here because the decoder of `dicom-pixeldata` trusts the unpacked length.
 
 use super::header::SliceFile;
 use super::wrong;
@@ -26,11 +25,11 @@ pub(super) fn unpack(file: &SliceFile, frame: &[u8]) -> Result<Vec<u8>> {
     }
     let mut out = vec![0; pixels * width];
     // The highest byte comes first.
-    for (segment, place) in (0..width).rev().enumerate() {
+    for (segment, image_plane) in (0..width).rev().enumerate() {
         let start = number(segment + 1);
         let end = if segment + 1 < width { number(segment + 2) } else { Some(frame.len()) };
         let packed = start.zip(end).and_then(|(start, end)| frame.get(start..end));
-        let mut free = out.iter_mut().skip(place).step_by(width);
+        let mut free = out.iter_mut().skip(image_plane).step_by(width);
         let missing = fill(packed.unwrap_or_default(), &mut free);
         if missing > 0 {
             let (path, expected) = (file.path.clone(), pixels as u64);

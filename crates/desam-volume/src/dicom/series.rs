@@ -26,7 +26,7 @@ impl fmt::Display for Plane {
     }
 }
 
-/// Which series of several is meant.
+/// Selection of one of several series.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum SeriesChoice {
     /// There must be one only.

@@ -11,7 +11,34 @@ mod unknown;
 use super::*;
 use crate::voxels::testing::Scratch;
 use desam_core::Grid;
+use dicom_dictionary_std::{tags, uids};
+use dicom_object::{FileMetaTableBuilder, InMemDicomObject};
+use dicom_transfer_syntax_registry::entries::EXPLICIT_VR_LITTLE_ENDIAN;
 pub(super) use drafts::{Draft, EXPLICIT, draft, folder};
+
+/// Transfer syntaxes of native pixels: implicit and explicit VR little endian, explicit big endian.
+pub(super) const SYNTAXES: [&str; 3] =
+    [uids::IMPLICIT_VR_LITTLE_ENDIAN, EXPLICIT, encoding::EXPLICIT_VR_BIG_ENDIAN];
+
+/// A data set in explicit VR little endian.
+pub(super) fn data_set_bytes(elements: attributes::Item) -> Vec<u8> {
+    let object = InMemDicomObject::from_element_iter(elements);
+    let mut bytes = Vec::new();
+    object.write_dataset_with_ts(&mut bytes, &EXPLICIT_VR_LITTLE_ENDIAN.erased()).unwrap();
+    bytes
+}
+
+/// A file in explicit VR little endian.
+pub(super) fn file_bytes(elements: attributes::Item) -> Vec<u8> {
+    let object = InMemDicomObject::from_element_iter(elements);
+    let meta = FileMetaTableBuilder::new()
+        .media_storage_sop_class_uid(uids::SEGMENTATION_STORAGE)
+        .media_storage_sop_instance_uid("1.2.3.5")
+        .transfer_syntax(EXPLICIT);
+    let mut bytes = Vec::new();
+    object.with_exact_meta(meta.build().unwrap()).write_all(&mut bytes).unwrap();
+    bytes
+}
 
 fn only(path: &Path) -> Result<Volume> {
     read_volume(path, &SeriesChoice::Only)
@@ -23,7 +50,7 @@ fn slices_are_sorted_by_position() {
     let dir = folder(&scratch, &[draft(6.0), draft(0.0), draft(9.0), draft(3.0)]);
     std::fs::write(dir.join("notes.txt"), "not DICOM").unwrap();
     // A report: DICOM, and no image.
-    let mut report = Draft { class: "1.2.840.10008.5.1.4.1.1.88.11", ..draft(0.0) }.bytes();
+    let mut report = Draft { class: uids::BASIC_TEXT_SR_STORAGE, ..draft(0.0) }.bytes();
     let image = report.windows(4).position(|w| w == [0x28, 0, 2, 0]).unwrap();
     report.truncate(image);
     std::fs::write(dir.join("report.dcm"), report).unwrap();
@@ -55,12 +82,12 @@ fn transfer_syntaxes_and_rescale() {
         ..draft(0.0)
     };
     let expected: Vec<f32> = signed.pixels.iter().map(|&v| f32::from(v) * 0.5 - 3.0).collect();
-    for syntax in ["1.2.840.10008.1.2", EXPLICIT, "1.2.840.10008.1.2.2"] {
+    for syntax in SYNTAXES {
         let dir = folder(&scratch, &[Draft { syntax, ..signed.clone() }]);
         assert_eq!(only(&dir).unwrap().data(), expected, "{syntax}");
     }
     let packed = vec![vec![0xFF, 0x4F, 0, 0]];
-    let slice = Draft { syntax: "1.2.840.10008.1.2.4.201", packed, ..draft(0.0) };
+    let slice = Draft { syntax: uids::HTJ2K_LOSSLESS, packed, ..draft(0.0) };
     let error = only(&folder(&scratch, &[slice])).unwrap_err();
     assert!(error.to_string().contains("HTJ2K"), "{error}");
 }

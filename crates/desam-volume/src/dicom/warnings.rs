@@ -1,9 +1,9 @@
-//! Warnings of the files of a series: one sentence for each kind, however many files it is about.
+//! Warnings of the files of a series, merged: one sentence for each kind.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-/// What there is to warn about, with the first file and the number of files.
+/// Warnings with their first file and number of files.
 #[derive(Debug, Default)]
 pub(super) struct Warnings(BTreeMap<String, (PathBuf, usize)>);
 

@@ -1,4 +1,4 @@
-//! What the lines of a header say.
+//! Parsed header fields.
 
 use crate::Result;
 use crate::voxels::{Channels, HeaderText, Scalar, list_dimension, lps_affine, numbers, wrong};
@@ -11,7 +11,7 @@ const MOST_DIMENSIONS: usize = 8;
 /// The last field of a header.
 const DATA_FILE: &str = "ElementDataFile";
 
-/// A header that has been taken apart.
+/// A parsed header.
 #[derive(Debug, Clone)]
 pub(super) struct Fields {
     lines: Vec<(String, String)>,
@@ -75,7 +75,7 @@ impl Fields {
         read.map(Some).ok_or_else(bad)
     }
 
-    /// One number, or what it is where the header is silent.
+    /// One number, or its default where the header is silent.
     pub(super) fn number(
         &self,
         path: &Path,
@@ -170,7 +170,7 @@ impl Fields {
         }
     }
 
-    /// Size and place.
+    /// Dimensions and affine.
     pub(super) fn grid(&self, path: &Path) -> Result<Grid> {
         let sizes = self.sizes(path)?;
         let rank = sizes.len();

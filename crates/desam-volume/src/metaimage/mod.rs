@@ -1,5 +1,4 @@
-//! MetaImage files in and out (`.mha`, and `.mhd` with its data in a file of its own), as ITK
-//! reads and writes them.
+//! MetaImage reader and writer (`.mha`, and `.mhd` with a separate data file), compatible with ITK.
 //!
 //! A header is lines of `Key = Value`, the last being `ElementDataFile`: `LOCAL`, a file, `LIST` with
 //! a file a line behind it, or a pattern such as `slice%03d.raw 1 20 1`. ITK's world is LPS: the

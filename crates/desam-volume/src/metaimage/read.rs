@@ -1,11 +1,11 @@
-//! From a file to a volume.
+//! Reading MetaImage files.
 
 use super::fields::Fields;
 use crate::Result;
 use crate::volumes::{Loaded, ReadOptions};
 use crate::voxels::{
-    Channels, Coding, DataFiles, Headed, HeaderFields, NumberedNames, Packing, Skip, Storage,
-    data_file, files_of, list_dimension, wrong,
+    Channels, DataFiles, FileCompression, HeaderFields, NumberedNames, Skip, Storage,
+    TextHeaderImage, VoxelCoding, data_file, files_of, list_dimension, wrong,
 };
 use desam_core::{Grid, LabelVolume, Volume};
 use std::path::{Path, PathBuf};
@@ -26,7 +26,7 @@ pub fn read_labels(path: &Path) -> Result<LabelVolume> {
     load_labels(path, &ReadOptions::default()).map(|loaded| loaded.value)
 }
 
-/// Reads intensities as [`read_volume`] does, as `options` ask for.
+/// Reads intensities as [`read_volume`] does, according to `options`.
 ///
 /// # Errors
 /// [`crate::Error::Io`] when a file cannot be read or its packing is broken,
@@ -36,19 +36,19 @@ pub fn read_labels(path: &Path) -> Result<LabelVolume> {
 /// chosen or is not there, [`crate::Error::VolumeTooLarge`] and [`crate::Error::OutOfMemory`] when it
 /// is too large.
 pub fn load_volume(path: &Path, options: &ReadOptions) -> Result<Loaded<Volume>> {
-    Headed::<Fields>::volume(path, options)
+    TextHeaderImage::<Fields>::volume(path, options)
 }
 
-/// Reads labels as [`read_labels`] does, as `options` ask for.
+/// Reads labels as [`read_labels`] does, according to `options`.
 ///
 /// # Errors
 /// As [`load_volume`]; [`crate::Error::NotALabel`] when a value is no label.
 pub fn load_labels(path: &Path, options: &ReadOptions) -> Result<Loaded<LabelVolume>> {
-    Headed::<Fields>::labels(path, options)
+    TextHeaderImage::<Fields>::labels(path, options)
 }
 
 pub(crate) fn files(path: &Path, options: &ReadOptions) -> Result<Vec<PathBuf>> {
-    Headed::<Fields>::files(path, options)
+    TextHeaderImage::<Fields>::files(path, options)
 }
 
 impl HeaderFields for Fields {
@@ -115,20 +115,20 @@ impl HeaderFields for Fields {
 
     fn storage(&self, path: &Path) -> Result<Storage> {
         let flag = |keys, default| self.flag(path, keys, default);
-        let coding = match flag(&["BinaryData"], true)? {
-            false => Coding::Text,
-            true => Coding::Binary {
+        let coding = if flag(&["BinaryData"], true)? {
+            VoxelCoding::Binary {
                 scalar: self.scalar(path)?,
                 big_endian: flag(&["BinaryDataByteOrderMSB", "ElementByteOrderMSB"], false)?,
-            },
+            }
+        } else {
+            VoxelCoding::Text
         };
-        let packing = match flag(&["CompressedData"], false)? {
-            true => Packing::Deflated,
-            false => Packing::Plain,
-        };
+        let is_compressed = flag(&["CompressedData"], false)?;
+        let packing =
+            if is_compressed { FileCompression::Deflated } else { FileCompression::Plain };
         let skip = match self.number(path, &["HeaderSize"], 0.0)? {
-            -1.0 if packing == Packing::Plain => Skip::AllBefore,
-            // Of use for a file of its own alone.
+            -1.0 if packing == FileCompression::Plain => Skip::AllBefore,
+            // Only meaningful for a separate data file.
             _ if self.is_local() => Skip::Bytes(0),
             n if (0.0..1e15).contains(&n) => Skip::Bytes(n as u64),
             n => {

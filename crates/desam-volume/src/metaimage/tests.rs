@@ -1,7 +1,9 @@
 use super::*;
 use crate::Error;
 use crate::volumes::ReadOptions;
-use crate::voxels::testing::{Masks, Scratch, assert_itks, field_of, itk_bytes, itk_text, zlibbed};
+use crate::voxels::testing::{
+    MaskFormat, Scratch, assert_itks, field_of, itk_bytes, itk_text, zlibbed,
+};
 use desam_core::{Affine, LabelVolume};
 
 /// What SimpleITK 2.5.7 writes before `ElementDataFile` for the image of
@@ -174,8 +176,12 @@ fn promises_are_checked_before_memory_is_taken() {
 fn masks_come_back_in_the_place_of_their_image() {
     let scratch = Scratch::new();
     let image = scratch.file("a.mha", &local(ITK, &itk_bytes(false)));
-    let masks =
-        Masks { image: read_volume, like: write_mask_like, anew: write_labels, read: read_labels };
+    let masks = MaskFormat {
+        image: read_volume,
+        like: write_mask_like,
+        new_header: write_labels,
+        read: read_labels,
+    };
     let shown = ["NDims", "TransformMatrix", "Offset", "CenterOf", "ElementSpacing", "DimSize"];
     let lines = ITK.lines().filter(|l| shown.iter().any(|g| l.starts_with(g)));
     let names = ["like.mha", "like.mhd"].map(|n| scratch.path(n));

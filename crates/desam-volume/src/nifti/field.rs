@@ -1,8 +1,8 @@
-//! Where the fields of a header are, in either version.
+//! Byte offsets of the header fields in NIfTI-1 and NIfTI-2.
 
 use super::header::Version;
 
-/// A field of numbers; what it means is in nifti1.h.
+/// A numeric header field; nifti1.h documents the meanings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Field {
     /// The number of dimensions, then seven dimensions.
@@ -26,9 +26,9 @@ pub(super) enum Field {
     Srow,
 }
 
-/// How a number is stored.
+/// The number type of a header field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Number {
+pub(super) enum NumberType {
     U8,
     I16,
     I32,
@@ -38,9 +38,9 @@ pub(super) enum Number {
 }
 
 impl Field {
-    /// Where the field starts, and how its numbers are stored.
-    pub(super) fn place(self, version: Version) -> (usize, Number) {
-        use Number::{F32, F64, I16, I32, I64, U8};
+    /// The byte offset of the field and the type of its numbers.
+    pub(super) fn layout(self, version: Version) -> (usize, NumberType) {
+        use NumberType::{F32, F64, I16, I32, I64, U8};
         match version {
             Version::One => match self {
                 Self::Dim => (40, I16),
@@ -79,7 +79,8 @@ impl Field {
         }
     }
 
-    /// Fields that say where voxels are, with how many numbers each has.
+    /// The fields of the geometry (`dim`, `pixdim`, units, qform, sform), with how many numbers each
+    /// has.
     pub(super) const GEOMETRY: [(Self, usize); 7] = [
         (Self::Dim, 8),
         (Self::Pixdim, 8),

@@ -1,11 +1,11 @@
-//! The bytes that a NIfTI file starts with: 348 of version 1 or 540 of version 2.
+//! Raw NIfTI header: 348 bytes of version 1 or 540 of version 2.
 
-use super::field::{Field, Number};
+use super::field::{Field, NumberType};
 use crate::Result;
 use crate::voxels::wrong;
 use std::path::Path;
 
-/// Which layout a header has.
+/// The version of the format, which decides the layout of the header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Version {
     One,
@@ -26,7 +26,7 @@ impl Version {
         }
     }
 
-    /// Where the voxels of a single file start at the earliest: behind the header and four
+    /// The first byte at which the voxels of a single file may start: after the header and four
     /// extension flags.
     pub(super) fn data_start(self) -> u64 {
         self.header_bytes() as u64 + 4
@@ -49,8 +49,15 @@ impl Version {
     }
 }
 
-/// The header's bytes with the byte order they are in; fields are found by the offsets of the
-/// standard (nifti1.h, nifti2.h).
+/// Version and byte order of a header.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct HeaderLayout {
+    pub(super) version: Version,
+    pub(super) big_endian: bool,
+}
+
+/// The header bytes with their byte order; fields are found by the offsets of the standard (nifti1.h,
+/// nifti2.h).
 #[derive(Debug, Clone)]
 pub(super) struct RawHeader {
     bytes: [u8; HEADER_2_BYTES],
@@ -66,13 +73,14 @@ impl RawHeader {
         header
     }
 
-    /// Version and byte order of a header that starts with these four bytes.
-    pub(super) fn kind(size: [u8; 4], path: &Path) -> Result<(Version, bool)> {
+    /// Version and byte order by the first four bytes of a header (`sizeof_hdr`).
+    pub(super) fn layout(size: [u8; 4], path: &Path) -> Result<HeaderLayout> {
+        let layout = |version, big_endian| Ok(HeaderLayout { version, big_endian });
         match (i32::from_le_bytes(size), i32::from_be_bytes(size)) {
-            (348, _) => Ok((Version::One, false)),
-            (_, 348) => Ok((Version::One, true)),
-            (540, _) => Ok((Version::Two, false)),
-            (_, 540) => Ok((Version::Two, true)),
+            (348, _) => layout(Version::One, false),
+            (_, 348) => layout(Version::One, true),
+            (540, _) => layout(Version::Two, false),
+            (_, 540) => layout(Version::Two, true),
             (other, _) => {
                 let expected = "348 or 540, the start of a NIfTI file";
                 Err(wrong(path, "sizeof_hdr", other, expected))
@@ -80,8 +88,9 @@ impl RawHeader {
         }
     }
 
-    /// A header whose kind is known; bytes that are missing are zeros.
-    pub(super) fn new(bytes: &[u8], (version, big_endian): (Version, bool)) -> Self {
+    /// A header of a known layout; missing bytes are zeros.
+    pub(super) fn new(bytes: &[u8], layout: HeaderLayout) -> Self {
+        let HeaderLayout { version, big_endian } = layout;
         let mut header = Self { bytes: [0; HEADER_2_BYTES], version, big_endian };
         header.bytes.iter_mut().zip(bytes).for_each(|(to, from)| *to = *from);
         header
@@ -101,7 +110,7 @@ impl RawHeader {
 
     /// The `index`-th number of a field.
     pub(super) fn get(&self, field: Field, index: usize) -> f64 {
-        let (at, number) = field.place(self.version);
+        let (at, number) = field.layout(self.version);
         let width = number.bytes();
         let mut le = [0; 8];
         le[..width].copy_from_slice(&self.bytes[at + index * width..at + (index + 1) * width]);
@@ -118,7 +127,7 @@ impl RawHeader {
 
     /// Writes the `index`-th number of a field, saturating where the field is too narrow for it.
     pub(super) fn set(&mut self, field: Field, index: usize, value: f64) {
-        let (at, number) = field.place(self.version);
+        let (at, number) = field.layout(self.version);
         let width = number.bytes();
         let mut le = number.encode(value);
         if self.big_endian {
@@ -141,9 +150,9 @@ impl RawHeader {
     }
 
     /// Makes this the header of a single file or of a pair.
-    pub(super) fn set_magic(&mut self, place: Place) {
+    pub(super) fn set_magic(&mut self, location: VoxelLocation) {
         let [single, pair] = self.version.magics();
-        let magic = if place == Place::Same { single } else { pair };
+        let magic = if location == VoxelLocation::SameFile { single } else { pair };
         let at = if self.version == Version::One { 344 } else { 4 };
         self.bytes[at..at + magic.len()].copy_from_slice(magic);
     }
@@ -162,16 +171,16 @@ impl RawHeader {
     }
 }
 
-/// Where the voxels of a header are.
+/// The file that holds the voxels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Place {
-    /// Behind the header, in the same file.
-    Same,
-    /// In a file of their own, the `.img` of a pair.
-    Pair,
+pub(super) enum VoxelLocation {
+    /// The same file, after the header.
+    SameFile,
+    /// A separate file, the `.img` of a pair.
+    PairFile,
 }
 
-impl Number {
+impl NumberType {
     fn bytes(self) -> usize {
         match self {
             Self::U8 => 1,

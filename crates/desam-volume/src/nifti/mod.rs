@@ -1,16 +1,16 @@
-//! NIfTI files in and out, on their own grid; Analyze 7.5 in.
+//! NIfTI-1 and NIfTI-2: reader and writer; Analyze 7.5: reader.
 //!
-//! A small reader of ours, since a file may be anything: it neither panics nor allocates for
-//! voxels that are not there. Single files (`.nii`, `.nii.gz`) and pairs (`.hdr` with `.img`) of
+//! The affine is the sform where its code is positive, else the qform, else the spacing alone. No header
+//! is trusted: the reader neither panics nor allocates for voxels that are not there. Single files (`.nii`, `.nii.gz`) and pairs (`.hdr` with `.img`) of
 //! either byte order and of both versions of the format are read; whether a file is compressed is
 //! seen from its first bytes, not from its name. A plane is a volume of one slice; of a file with
 //! further dimensions one channel is read. A pair without a magic is Analyze 7.5, whose axes are
 //! taken as nibabel takes them: left, anterior, superior, the middle of the volume at the origin.
 
 mod analyze;
-mod facts;
 mod field;
 mod header;
+mod header_info;
 #[cfg(feature = "nifti")]
 mod object;
 mod orientation;

@@ -1,8 +1,8 @@
 //! Conversions from and to the in-memory objects of the crate `nifti`.
 
-use super::facts::Facts;
 use super::field::Field;
-use super::header::{Place, RawHeader, Version};
+use super::header::{RawHeader, Version, VoxelLocation};
+use super::header_info::HeaderInfo;
 use super::write::{labels_bytes, volume_bytes};
 use crate::voxels::label_of;
 use crate::{Error, Result, fallible};
@@ -42,29 +42,31 @@ impl NiftiObject {
     /// Decodes voxels, slope and intercept applied.
     fn values<T>(
         &self,
-        facts: &Facts,
+        info: &HeaderInfo,
         mut convert: impl FnMut(usize, f64) -> Result<T>,
     ) -> Result<Vec<T>> {
         let path = Path::new(NAME);
-        // One channel, which is all of the object.
-        facts.channels.choose(path, None)?;
+        if info.channels.count > 1 {
+            let channels = info.channels.count;
+            return Err(Error::SeveralChannels { path: path.to_owned(), channels });
+        }
         let bytes = self.0.volume().raw_data();
-        let voxels = facts.grid.len();
-        let expected = (voxels as u64).saturating_mul(facts.scalar.bytes() as u64);
+        let voxels = info.grid.len();
+        let expected = (voxels as u64).saturating_mul(info.scalar.bytes() as u64);
         if bytes.len() as u64 != expected {
             let found = bytes.len() as u64;
             return Err(Error::Truncated { path: path.to_owned(), expected, found });
         }
         let big_endian = self.0.header().endianness == Endianness::Big;
         let mut values = fallible::with_capacity(voxels)?;
-        for (index, value) in facts.scalar.decode(big_endian, bytes).enumerate() {
-            values.push(convert(index, value * facts.slope + facts.intercept)?);
+        for (index, value) in info.scalar.decode(big_endian, bytes).enumerate() {
+            values.push(convert(index, value * info.slope + info.intercept)?);
         }
         Ok(values)
     }
 
-    fn facts(&self) -> Result<Facts> {
-        Facts::read(&raw_header(self.0.header()), Path::new(NAME), false)
+    fn info(&self) -> Result<HeaderInfo> {
+        HeaderInfo::read(&raw_header(self.0.header()), Path::new(NAME), false)
     }
 }
 
@@ -81,9 +83,9 @@ impl TryFrom<&NiftiObject> for Volume {
     /// [`Error::Header`] when the header describes no image, [`Error::SeveralChannels`] for one of
     /// several channels.
     fn try_from(object: &NiftiObject) -> Result<Self> {
-        let facts = object.facts()?;
-        let values = object.values(&facts, |_, value| Ok(value as f32))?;
-        Ok(Self::new(facts.grid, values)?)
+        let info = object.info()?;
+        let values = object.values(&info, |_, value| Ok(value as f32))?;
+        Ok(Self::new(info.grid, values)?)
     }
 }
 
@@ -93,15 +95,15 @@ impl TryFrom<&NiftiObject> for LabelVolume {
     /// # Errors
     /// As for a [`Volume`]; [`Error::NotALabel`] when a value is no whole number from 0 to 255.
     fn try_from(object: &NiftiObject) -> Result<Self> {
-        let facts = object.facts()?;
-        let [width, height, _] = facts.grid.dims;
-        let values = object.values(&facts, |index, value| {
+        let info = object.info()?;
+        let [width, height, _] = info.grid.dims;
+        let values = object.values(&info, |index, value| {
             label_of(value).ok_or_else(|| {
                 let voxel = [index % width, index / width % height, index / (width * height)];
                 Error::NotALabel { path: NAME.into(), voxel, value }
             })
         })?;
-        Ok(Self::new(facts.grid, values)?)
+        Ok(Self::new(info.grid, values)?)
     }
 }
 
@@ -150,7 +152,7 @@ fn raw_header(from: &NiftiHeader) -> RawHeader {
     let quaternion = [quatern_b, quatern_c, quatern_d, quatern_x, quatern_y, quatern_z];
     header.set_all(Field::Quaternion, &all(&quaternion));
     header.set_all(Field::Srow, &all(&[from.srow_x, from.srow_y, from.srow_z].concat()));
-    header.set_magic(Place::Same);
+    header.set_magic(VoxelLocation::SameFile);
     header
 }
 

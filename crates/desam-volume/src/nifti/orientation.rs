@@ -1,4 +1,4 @@
-//! From header fields to an affine.
+//! Orientation: the affine from sform, qform or spacing.
 
 use super::field::Field;
 use super::header::RawHeader;
@@ -7,9 +7,9 @@ use crate::voxels::wrong;
 use desam_core::Affine;
 use std::path::Path;
 
-/// What a form whose code is positive should hold.
-const INVERTIBLE: &str = "finite numbers whose matrix can be inverted, so that each voxel has a place \
-                          (set the form anew, or its code to 0)";
+/// What an error says a form with a positive code should hold.
+const INVERTIBLE: &str = "finite numbers whose matrix can be inverted, so that each voxel has a location \
+                          (set the form new_header, or its code to 0)";
 
 /// The affine by the standard's order: sform where its code is positive, else qform, else the
 /// spacing alone. An sform whose matrix cannot be inverted maps voxels to no volume; a qform beside it
@@ -44,7 +44,7 @@ pub(super) fn affine(header: &RawHeader, dims: [usize; 3], path: &Path) -> Resul
     Ok(plain)
 }
 
-/// Whether the header has an sform that places no voxel, such as one of zeros.
+/// Whether the header has a singular sform, such as one of zeros.
 pub(super) fn unusable_sform(header: &RawHeader) -> bool {
     header.get(Field::SformCode, 0) > 0.0 && sform(header).is_none()
 }
@@ -57,7 +57,7 @@ pub(super) fn sform(header: &RawHeader) -> Option<Affine> {
     (header.get(Field::SformCode, 0) > 0.0 && usable(&sform)).then_some(sform)
 }
 
-/// The spacing by `pixdim`; an axis of one voxel needs none, and many writers give it none.
+/// Voxel spacing (`pixdim`), mm. An axis of one voxel needs none, and many writers give it none.
 pub(super) fn spacing(header: &RawHeader, dims: [usize; 3], path: &Path) -> Result<[f64; 3]> {
     let pixdim: [f64; 4] = header.numbers(Field::Pixdim);
     let mut spacing = [1.0; 3];
@@ -83,7 +83,7 @@ fn usable(affine: &Affine) -> bool {
     affine.0.iter().flatten().all(|v| v.is_finite()) && affine.inverse().is_ok()
 }
 
-/// The standard's method 2; `q` holds b, c, d and the offsets x, y, z.
+/// The qform's affine (method 2 of the standard); `q` holds b, c, d and the offsets x, y, z.
 pub(super) fn from_quaternion(q: [f64; 6], spacing: [f64; 3], handed: f64) -> Affine {
     let [mut b, mut c, mut d, x, y, z] = q;
     let rest = 1.0 - (b * b + c * c + d * d);

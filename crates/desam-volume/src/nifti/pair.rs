@@ -1,12 +1,12 @@
-//! The two names of an image in two files.
+//! File names of a `.hdr`/`.img` pair.
 
 use crate::voxels::{ends_with, with_ending};
 use std::path::{Path, PathBuf};
 
-/// What the header of a pair and its voxels end in.
+/// Endings of the header and of the voxels of a pair.
 const ENDINGS: [(&str, &str); 2] = [(".hdr", ".img"), (".hdr.gz", ".img.gz")];
 
-/// Where the header of an image is, and where its voxels are if it is a pair.
+/// The header file of an image, and the voxel file if it is a pair.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct PairPaths {
     pub(super) header: PathBuf,

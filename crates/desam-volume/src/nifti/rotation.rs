@@ -1,4 +1,4 @@
-//! From an affine to the rotation that a qform holds.
+//! The qform quaternion of an affine: its nearest rotation.
 
 use desam_core::Affine;
 

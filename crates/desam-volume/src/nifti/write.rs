@@ -1,11 +1,11 @@
-//! From a volume to a file.
+//! Writing NIfTI files.
 
-use super::facts::Kind;
 use super::field::Field;
-use super::header::{Place, RawHeader, Version};
+use super::header::{RawHeader, Version, VoxelLocation};
+use super::header_info::HeaderKind;
 use super::orientation::sform;
 use super::pair::PairPaths;
-use super::read::Opened;
+use super::read::OpenedFile;
 use super::rotation::{ITK_ORTHONORMAL, shear, to_quaternion};
 use crate::same_grid::expect_same_grid;
 use crate::voxels::{expect_others, gzip};
@@ -19,15 +19,25 @@ const SCANNER: f64 = 1.0;
 /// The standard's code for millimetres.
 const MILLIMETRES: f64 = 2.0;
 
-/// How the voxels of a file of ours are stored.
+/// The data type of a file that is written.
 #[derive(Debug, Clone, Copy)]
-struct Stored {
+struct StoredType {
     datatype: f64,
     bits: f64,
 }
 
-const U8: Stored = Stored { datatype: 2.0, bits: 8.0 };
-const F32: Stored = Stored { datatype: 16.0, bits: 32.0 };
+const U8: StoredType = StoredType { datatype: 2.0, bits: 8.0 };
+const F32: StoredType = StoredType { datatype: 16.0, bits: 32.0 };
+
+/// The voxel type and description of a file derived from an image.
+#[derive(Debug, Clone, Copy)]
+struct DerivedContent {
+    stored: StoredType,
+    description: &'static str,
+}
+
+const MASK: DerivedContent = DerivedContent { stored: U8, description: "mask of DeSAM" };
+const MAP: DerivedContent = DerivedContent { stored: F32, description: "map of DeSAM" };
 
 /// Writes `mask` with the header of `reference`: dimensions, spacing, qform and sform with their
 /// codes, units and byte order stay as they are to the last bit; the voxels are `u8` without
@@ -45,7 +55,7 @@ const F32: Stored = Stored { datatype: 16.0, bits: 32.0 };
 /// lies on another grid; [`Error::Unwritable`] when a file of the mask is one of the reference's;
 /// [`Error::Io`] when `out` cannot be written.
 pub fn write_mask_like(reference: &Path, out: &Path, mask: &LabelVolume) -> Result<()> {
-    let header = header_like(reference, out, mask.grid(), (U8, "mask of DeSAM"))?;
+    let header = header_like(reference, out, mask.grid(), &MASK)?;
     save(out, header, |w| w.write_all(mask.data()))
 }
 
@@ -54,7 +64,7 @@ pub fn write_mask_like(reference: &Path, out: &Path, mask: &LabelVolume) -> Resu
 /// # Errors
 /// As [`write_mask_like`].
 pub fn write_volume_like(reference: &Path, out: &Path, volume: &Volume) -> Result<()> {
-    let header = header_like(reference, out, volume.grid(), (F32, "map of DeSAM"))?;
+    let header = header_like(reference, out, volume.grid(), &MAP)?;
     let big_endian = header.is_big_endian();
     save(out, header, |w| write_floats(w, volume.data(), big_endian))
 }
@@ -101,27 +111,28 @@ fn write_floats(out: &mut dyn Write, values: &[f32], big_endian: bool) -> IoResu
     })
 }
 
-/// The header of a file that lies where `reference` does.
+/// A header with the geometry of `reference`.
 fn header_like(
     reference: &Path,
     out: &Path,
     grid: &Grid,
-    (stored, description): (Stored, &str),
+    content: &DerivedContent,
 ) -> Result<RawHeader> {
-    let opened = Opened::new(reference)?;
-    expect_same_grid(&opened.facts.grid, grid)?;
+    let DerivedContent { stored, description } = *content;
+    let opened = OpenedFile::new(reference)?;
+    expect_same_grid(&opened.info.grid, grid)?;
     let to = PairPaths::of(out);
     let written = to.voxels.iter().chain([&to.header]);
     expect_others(opened.voxel_file().into_iter().chain([reference]), written)?;
-    let mut header = match opened.facts.kind {
-        Kind::Nifti => as_version_one(opened.header),
-        Kind::Analyze => {
+    let mut header = match opened.info.kind {
+        HeaderKind::Nifti => as_version_one(opened.header),
+        HeaderKind::Analyze => {
             let mut header = header_for(grid, stored, out)?;
             [Field::QformCode, Field::SformCode].iter().for_each(|f| header.set(*f, 0, 0.0));
             header
         }
     };
-    if opened.facts.channels.count > 1 {
+    if opened.info.channels.count > 1 {
         header.set_all(Field::Dim, &[3.0]);
         (4..8).for_each(|axis| header.set(Field::Dim, axis, 1.0));
         header.set(Field::IntentCode, 0, 0.0);
@@ -132,7 +143,7 @@ fn header_like(
     Ok(header)
 }
 
-/// The same in NIfTI-1, which more programs read; as it is where a dimension does not fit.
+/// Converts a header to NIfTI-1, which more programs read; unchanged if a dimension does not fit.
 fn as_version_one(header: RawHeader) -> RawHeader {
     let dims: [f64; 8] = header.numbers(Field::Dim);
     let largest = Version::One.largest_dim() as f64;
@@ -152,7 +163,7 @@ fn make_readable_by_itk(header: &mut RawHeader) {
     let Some(affine) = sform(header).filter(|_| header.get(Field::QformCode, 0) <= 0.0) else {
         return;
     };
-    // ITK computes in f32: half its tolerance is on the safe side.
+    // ITK computes in f32, so half its tolerance is a safe margin.
     if shear(&affine) > 0.5 * ITK_ORTHONORMAL {
         set_qform(header, &affine);
     }
@@ -169,8 +180,8 @@ fn set_qform(header: &mut RawHeader, affine: &Affine) {
     header.set_all(Field::Quaternion, &[b, c, d, ox, oy, oz]);
 }
 
-/// The fields that say how voxels are stored and shown.
-fn describe_voxels(header: &mut RawHeader, stored: Stored) {
+/// Sets the fields of data type, scaling and display range.
+fn describe_voxels(header: &mut RawHeader, stored: StoredType) {
     header.set(Field::Datatype, 0, stored.datatype);
     header.set(Field::Bitpix, 0, stored.bits);
     header.set(Field::VoxOffset, 0, header.version().data_start() as f64);
@@ -178,10 +189,10 @@ fn describe_voxels(header: &mut RawHeader, stored: Stored) {
     for field in [Field::Intercept, Field::CalMax, Field::CalMin] {
         header.set(field, 0, 0.0);
     }
-    header.set_magic(Place::Same);
+    header.set_magic(VoxelLocation::SameFile);
 }
 
-fn header_for(grid: &Grid, stored: Stored, out: &Path) -> Result<RawHeader> {
+fn header_for(grid: &Grid, stored: StoredType, out: &Path) -> Result<RawHeader> {
     let unwritable = |problem: String| Error::Unwritable { path: out.to_path_buf(), problem };
     if grid.affine.0.iter().flatten().any(|v| !v.is_finite()) {
         return Err(unwritable(format!("its affine is not finite: {:?}", grid.affine.0)));
@@ -218,7 +229,7 @@ fn save(
 ) -> Result<()> {
     let paths = PairPaths::of(out);
     if let Some(path) = &paths.voxels {
-        header.set_magic(Place::Pair);
+        header.set_magic(VoxelLocation::PairFile);
         header.set(Field::VoxOffset, 0, 0.0);
         write_packed(path, &voxels)?;
     }
@@ -229,7 +240,7 @@ fn save(
     })
 }
 
-/// Writes a file in one step, packed where its name ends in `.gz`.
+/// Writes a file atomically, gzip-compressed if its name ends in `.gz`.
 fn write_packed(path: &Path, content: impl Fn(&mut dyn Write) -> IoResult<()>) -> Result<()> {
     let packed = path.extension().is_some_and(|e| e.eq_ignore_ascii_case("gz"));
     write_atomic(path, |file| if packed { gzip(file, content) } else { content(file) })

@@ -1,16 +1,16 @@
-//! What the lines of a header say.
+//! Parsed header fields.
 
 use crate::Result;
 use crate::voxels::{HeaderText, Scalar, list_dimension, numbers, wrong};
 use std::path::Path;
 
-/// How a header starts; a digit for the version follows.
+/// Magic bytes of a header; a digit for the version follows.
 pub(crate) const MAGIC: &[u8] = b"NRRD000";
 
-/// What names the files of the voxels.
+/// The field that names the data files, in both spellings.
 const DATA_FILE: [&str; 2] = ["data file", "datafile"];
 
-/// How the voxels are written down.
+/// The encoding of the voxels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Encoding {
     Raw,
@@ -20,7 +20,7 @@ pub(super) enum Encoding {
     Text,
 }
 
-/// A header that has been taken apart.
+/// A parsed header.
 #[derive(Debug, Clone)]
 pub(super) struct Fields {
     /// The first line.
@@ -39,7 +39,7 @@ impl Fields {
             return Err(wrong(path, "magic", "something else", "NRRD000 and a digit"));
         };
         let magic = text.lines.first().cloned().unwrap_or_default();
-        // `key:=value` is for people and programs of their own; `#` starts a comment.
+        // `key:=value` is free metadata; `#` starts a comment.
         let pair = |line: &str| {
             let (key, value) = line.split_once(": ").filter(|_| !line.starts_with('#'))?;
             Some((key.trim().to_ascii_lowercase(), value.trim().to_owned()))
@@ -131,7 +131,7 @@ impl Fields {
         })
     }
 
-    /// How the voxels are written down.
+    /// The encoding of the voxels.
     pub(super) fn encoding(&self, path: &Path) -> Result<Encoding> {
         let value = self.text("encoding").unwrap_or_default();
         Ok(match value.to_ascii_lowercase().as_str() {

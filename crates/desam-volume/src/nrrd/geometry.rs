@@ -1,4 +1,4 @@
-//! Size and place of the voxels.
+//! Grid of the volume: sizes, space directions, space origin.
 
 use super::fields::Fields;
 use crate::Result;
@@ -9,7 +9,7 @@ use std::path::Path;
 /// The most axes that the format knows.
 const MOST_AXES: usize = 16;
 
-/// The three axes of the volume.
+/// The grid of the three spatial axes.
 pub(super) fn grid(fields: &Fields, path: &Path) -> Result<Grid> {
     let sizes = sizes(fields, path)?;
     let directions = directions(fields, sizes.len(), path)?;

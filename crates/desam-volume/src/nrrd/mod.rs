@@ -1,5 +1,5 @@
-//! NRRD files in and out (`.nrrd`, and `.nhdr` with its data in a file of its own), as Teem's
-//! format description and ITK have them.
+//! NRRD reader and writer (`.nrrd`, and `.nhdr` with a separate data file), after Teem's format
+//! description and ITK.
 //!
 //! Raw, gzip, bzip2, hex and text encodings are read, from one data file or several (`LIST`, or a
 //! pattern such as `slice%03d.raw 1 20 1`). Space directions and origin become the affine, whatever

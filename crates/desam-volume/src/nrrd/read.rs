@@ -1,12 +1,12 @@
-//! From a file to a volume.
+//! Reading NRRD files.
 
 use super::fields::{Encoding, Fields};
 use super::geometry;
 use crate::Result;
 use crate::volumes::{Loaded, ReadOptions};
 use crate::voxels::{
-    Channels, Coding, DataFiles, Headed, HeaderFields, NumberedNames, Packing, Skip, Storage,
-    data_file, files_of, list_dimension, wrong,
+    Channels, DataFiles, FileCompression, HeaderFields, NumberedNames, Skip, Storage,
+    TextHeaderImage, VoxelCoding, data_file, files_of, list_dimension, wrong,
 };
 use desam_core::{Grid, LabelVolume, Volume};
 use std::path::{Path, PathBuf};
@@ -27,7 +27,7 @@ pub fn read_labels(path: &Path) -> Result<LabelVolume> {
     load_labels(path, &ReadOptions::default()).map(|loaded| loaded.value)
 }
 
-/// Reads intensities as `f32`, as `options` ask for.
+/// Reads intensities as `f32`, according to `options`.
 ///
 /// # Errors
 /// [`crate::Error::Io`] when a file cannot be read or its packing is broken,
@@ -37,19 +37,19 @@ pub fn read_labels(path: &Path) -> Result<LabelVolume> {
 /// chosen or is not there, [`crate::Error::VolumeTooLarge`] and [`crate::Error::OutOfMemory`] when it
 /// is too large.
 pub fn load_volume(path: &Path, options: &ReadOptions) -> Result<Loaded<Volume>> {
-    Headed::<Fields>::volume(path, options)
+    TextHeaderImage::<Fields>::volume(path, options)
 }
 
-/// Reads labels as [`read_labels`] does, as `options` ask for.
+/// Reads labels as [`read_labels`] does, according to `options`.
 ///
 /// # Errors
 /// As [`load_volume`]; [`crate::Error::NotALabel`] when a value is no label.
 pub fn load_labels(path: &Path, options: &ReadOptions) -> Result<Loaded<LabelVolume>> {
-    Headed::<Fields>::labels(path, options)
+    TextHeaderImage::<Fields>::labels(path, options)
 }
 
 pub(crate) fn files(path: &Path, options: &ReadOptions) -> Result<Vec<PathBuf>> {
-    Headed::<Fields>::files(path, options)
+    TextHeaderImage::<Fields>::files(path, options)
 }
 
 impl HeaderFields for Fields {
@@ -97,21 +97,21 @@ impl HeaderFields for Fields {
         let encoding = self.encoding(path)?;
         let scalar = self.scalar(path)?;
         let coding = match encoding {
-            Encoding::Text => Coding::Text,
-            _ => Coding::Binary { scalar, big_endian: self.big_endian(path, scalar)? },
+            Encoding::Text => VoxelCoding::Text,
+            _ => VoxelCoding::Binary { scalar, big_endian: self.big_endian(path, scalar)? },
         };
         let packing = match encoding {
-            Encoding::Gzip => Packing::Deflated,
-            Encoding::Bzip2 => Packing::Bzip2,
-            Encoding::Hex => Packing::Hex,
-            Encoding::Raw | Encoding::Text => Packing::Plain,
+            Encoding::Gzip => FileCompression::Deflated,
+            Encoding::Bzip2 => FileCompression::Bzip2,
+            Encoding::Hex => FileCompression::Hex,
+            Encoding::Raw | Encoding::Text => FileCompression::Plain,
         };
         // Lines are skipped in the file as it is, bytes after unpacking.
         let lines = self.skip(path, ["line skip", "lineskip"])?;
         let expected = "a whole number, 0 or more";
         let lines = u64::try_from(lines).map_err(|_| wrong(path, "line skip", lines, expected))?;
         let skip = match self.skip(path, ["byte skip", "byteskip"])? {
-            -1 if packing == Packing::Plain => Skip::AllBefore,
+            -1 if packing == FileCompression::Plain => Skip::AllBefore,
             n => Skip::Bytes(u64::try_from(n).map_err(|_| {
                 let expected = "0 or more, or -1 where the encoding is raw";
                 wrong(path, "byte skip", n, expected)

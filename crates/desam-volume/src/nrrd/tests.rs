@@ -1,7 +1,9 @@
 use super::*;
 use crate::Error;
 use crate::volumes::ReadOptions;
-use crate::voxels::testing::{Masks, Scratch, assert_itks, field_of, gzipped, itk_bytes, itk_text};
+use crate::voxels::testing::{
+    MaskFormat, Scratch, assert_itks, field_of, gzipped, itk_bytes, itk_text,
+};
 use desam_core::{Affine, LabelVolume};
 
 /// What SimpleITK 2.5.7 writes for the image of [`assert_itks`].
@@ -176,8 +178,12 @@ fn promises_are_checked_before_memory_is_taken() {
 fn masks_come_back_in_the_place_of_their_image() {
     let scratch = Scratch::new();
     let image = scratch.file("a.nrrd", &local(ITK, &itk_bytes(false)));
-    let masks =
-        Masks { image: read_volume, like: write_mask_like, anew: write_labels, read: read_labels };
+    let masks = MaskFormat {
+        image: read_volume,
+        like: write_mask_like,
+        new_header: write_labels,
+        read: read_labels,
+    };
     let lines = ITK.lines().filter(|l| l.starts_with("s") || l.starts_with("kinds"));
     let names = ["like.nrrd", "like.nhdr"].map(|n| scratch.path(n));
     let mask = masks.assert_in_place(&image, &names, &lines.collect::<Vec<_>>());

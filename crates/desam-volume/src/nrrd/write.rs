@@ -1,11 +1,11 @@
-//! From a mask to a file.
+//! Writing NRRD files.
 
 use super::fields::Fields;
 use crate::atomic::write_atomic;
 use crate::same_grid::expect_same_grid;
 use crate::volumes::ReadOptions;
 use crate::voxels::{
-    Headed, ends_with, expect_others, expect_plain_name, gzip, to_lps, with_ending,
+    TextHeaderImage, ends_with, expect_others, expect_plain_name, gzip, to_lps, with_ending,
 };
 use crate::{Error, Result};
 use desam_core::LabelVolume;
@@ -44,7 +44,7 @@ const GEOMETRY: [&str; 17] = [
 pub fn write_mask_like(reference: &Path, out: &Path, mask: &LabelVolume) -> Result<()> {
     // Where the data lie does not matter here: they are not read.
     let options = ReadOptions::default().with_follow_outside(true);
-    let opened = Headed::<Fields>::open(reference, &options)?;
+    let opened = TextHeaderImage::<Fields>::open(reference, &options)?;
     expect_same_grid(&opened.grid, mask.grid())?;
     let written = [out.to_path_buf()].into_iter().chain(raw(out)).collect::<Vec<_>>();
     let read = opened.voxel_files.iter().map(PathBuf::as_path).chain([reference]);

@@ -1,5 +1,6 @@
-//! Which format a file has.
+//! Detection of a file's format, by name and by first bytes.
 
+use super::reader::strip_ending;
 use crate::voxels::{ends_with, stem};
 use crate::{Error, Result, metaimage, nrrd};
 use desam_core::files::open_regular;
@@ -24,7 +25,7 @@ pub enum VolumeFormat {
     Dicom,
 }
 
-/// What the files end in that are opened to read a volume; longer endings first.
+/// Endings of the files that are opened to read a volume; longer endings first.
 const ENDINGS: [(&str, VolumeFormat); 8] = [
     (".nii.gz", VolumeFormat::Nifti),
     (".hdr.gz", VolumeFormat::Nifti),
@@ -36,17 +37,17 @@ const ENDINGS: [(&str, VolumeFormat); 8] = [
     (".nhdr", VolumeFormat::Nrrd),
 ];
 
-/// The endings of volume files, as a sentence lists them.
+/// The endings of volume files, for messages.
 pub const VOLUME_ENDINGS: &str = ".nii.gz, .nii, .hdr, .mha, .mhd, .nrrd or .nhdr";
 
-/// The `.img` of a NIfTI pair also names its volume, but is not listed beside its `.hdr`.
+/// The `.img` of a NIfTI pair also names its volume, but a listing shows only the `.hdr`.
 const PAIR_VOXELS: [&str; 2] = [".img", ".img.gz"];
 
-/// What DICOM files are often named; many have no ending.
+/// Usual endings of DICOM files; many have none.
 const DICOM: [&str; 3] = [".dcm", ".ima", ".dicom"];
 
 impl VolumeFormat {
-    /// The format that a file's name promises; letters of either case.
+    /// The format by a file's name, case-insensitive.
     pub fn of_name(path: &Path) -> Option<Self> {
         let named = ENDINGS.iter().find(|(ending, _)| ends_with(path, ending));
         let any = |endings: &[&str]| endings.iter().any(|ending| ends_with(path, ending));
@@ -55,8 +56,7 @@ impl VolumeFormat {
         named.or(any(&DICOM).then_some(Self::Dicom))
     }
 
-    /// The format of a file: by its name, and where that says nothing by its first bytes. A folder
-    /// is a DICOM series.
+    /// The format of a file by its name, or else by its first bytes. A folder is a DICOM series.
     ///
     /// # Errors
     /// [`Error::Io`] when it cannot be read, [`Error::UnknownFormat`] when it is none of them.
@@ -74,7 +74,7 @@ impl VolumeFormat {
         found.ok_or_else(|| Error::UnknownFormat { path: path.to_path_buf() })
     }
 
-    /// The format of a file that starts with these bytes (352 tell all that can be told).
+    /// The format by the first bytes of a file; 352 are enough.
     fn of_start(start: &[u8]) -> Option<Self> {
         #[cfg(feature = "dicom")]
         if crate::dicom::is_start(start) {
@@ -84,7 +84,7 @@ impl VolumeFormat {
         if start.get(128..132).is_some_and(|magic| magic == b"DICM") {
             return Some(Self::Dicom);
         }
-        // Only NIfTI is packed as a whole.
+        // Only NIfTI files are gzip-compressed as a whole.
         let packed = start.starts_with(&[0x1f, 0x8b]);
         let magic = start.get(344..347).is_some_and(|m| m == b"n+1" || m == b"ni1");
         let magic = magic || start.get(4..7).is_some_and(|m| m == b"n+2" || m == b"ni2");
@@ -109,7 +109,7 @@ impl fmt::Display for VolumeFormat {
     }
 }
 
-/// The name of a mask's file without the ending that says its format.
+/// The file name of a mask without the ending of its format.
 pub(super) fn stem_of(mask: &Path) -> &OsStr {
     let endings = ENDINGS.iter().map(|(ending, _)| *ending).chain([".dcm"]);
     let ending = endings.into_iter().find(|ending| ends_with(mask, ending));
@@ -121,8 +121,5 @@ pub(super) fn stem_of(mask: &Path) -> &OsStr {
 
 /// `name` without the ending of a volume's header file, which is the file that names a volume.
 pub fn without_ending(name: &str) -> Option<&str> {
-    ENDINGS.iter().find_map(|(ending, _)| {
-        let (head, tail) = name.split_at_checked(name.len().checked_sub(ending.len())?)?;
-        tail.eq_ignore_ascii_case(ending).then_some(head)
-    })
+    ENDINGS.iter().find_map(|(ending, _)| strip_ending(name, ending))
 }

@@ -1,4 +1,4 @@
-//! The files that hold a volume, and one hash for all of them.
+//! BLAKE3 hashes of volumes, over all of their files.
 
 use super::{ReadOptions, VolumeFormat};
 use crate::{Error, Result, metaimage, nifti, nrrd};
@@ -19,6 +19,9 @@ pub fn files(path: &Path) -> Result<Vec<PathBuf>> {
 /// # Errors
 /// As [`files`].
 pub fn files_with(path: &Path, options: &ReadOptions) -> Result<Vec<PathBuf>> {
+    if let Some(reader) = options.reader_of(path) {
+        return reader.files(path).map_err(Error::reader(path));
+    }
     match VolumeFormat::of(path)? {
         VolumeFormat::Nifti => nifti::files(path),
         VolumeFormat::MetaImage => metaimage::files(path, options),

@@ -1,9 +1,10 @@
-//! Volumes of any format: which one a file is, and reading and writing without having to know.
+//! Reading and writing volumes of any format, which is detected.
 
 mod format;
 mod hash;
 mod options;
 mod pair;
+mod reader;
 mod series;
 #[cfg(test)]
 mod tests;
@@ -12,6 +13,7 @@ pub use format::{VOLUME_ENDINGS, VolumeFormat, without_ending};
 pub use hash::{files, files_with, hash, hash_file, hash_with};
 pub use options::{Loaded, ReadOptions};
 pub use pair::align_labels;
+pub use reader::VolumeReader;
 pub use series::is_series;
 
 use crate::{Error, Result, metaimage, nifti, nrrd};
@@ -27,12 +29,21 @@ pub fn read_volume(path: &Path) -> Result<Volume> {
     load_volume(path, &ReadOptions::default()).map(|loaded| loaded.value)
 }
 
-/// Reads intensities as `f32`, whatever the format, in the way that `options` ask for, and says what
-/// there is to warn about.
+/// Reads intensities as `f32`, whatever the format, according to `options`, with warnings.
 ///
 /// # Errors
 /// As [`read_volume`].
 pub fn load_volume(path: &Path, options: &ReadOptions) -> Result<Loaded<Volume>> {
+    let loaded = match options.reader_of(path) {
+        Some(reader) => reader::load_volume(reader, path, options),
+        None => load_own_volume(path, options),
+    }?;
+    expect_invertible(path, loaded.value.grid())?;
+    Ok(loaded)
+}
+
+/// Reads a volume of one of this crate's formats.
+fn load_own_volume(path: &Path, options: &ReadOptions) -> Result<Loaded<Volume>> {
     match VolumeFormat::of(path)? {
         VolumeFormat::Nifti => nifti::load_volume(path, options),
         VolumeFormat::MetaImage => metaimage::load_volume(path, options),
@@ -45,7 +56,6 @@ pub fn load_volume(path: &Path, options: &ReadOptions) -> Result<Loaded<Volume>>
             _ => series::load_volume(path, options),
         },
     }
-    .and_then(|loaded| expect_invertible(path, loaded.value.grid()).map(|()| loaded))
 }
 
 /// Reads labels, whole numbers from 0 to 255, whatever the format.
@@ -56,8 +66,7 @@ pub fn read_labels(path: &Path) -> Result<LabelVolume> {
     load_labels(path, &ReadOptions::default()).map(|loaded| loaded.value)
 }
 
-/// Reads labels, whatever the format, in the way that `options` ask for, and says what there is to
-/// warn about.
+/// Reads labels, whatever the format, according to `options`, with warnings.
 ///
 /// # Errors
 /// As [`read_labels`].
@@ -68,9 +77,8 @@ pub fn load_labels(path: &Path, options: &ReadOptions) -> Result<Loaded<LabelVol
 /// Reads labels as [`load_labels`] does, of an image on the grid `image`. A DICOM segmentation may
 /// leave out slices without foreground; only the image's grid says how many there are. The image's
 /// channel is not the labels', which have one.
-///
-/// Whether the labels lie on that grid is not checked ([`align_labels`] does that): those of other
-/// formats, and segmentations of another image, come on a grid of their own.
+/// Whether the labels lie on that grid is not checked ([`align_labels`] does that): labels of other
+/// formats, and segmentations of another image, keep their own grid.
 ///
 /// # Errors
 /// As [`load_labels`].
@@ -87,6 +95,11 @@ fn read_labels_beside(
     options: &ReadOptions,
     image: Option<&Grid>,
 ) -> Result<Loaded<LabelVolume>> {
+    if let Some(reader) = options.reader_of(path) {
+        let labels = reader::load_labels(reader, path, options)?;
+        expect_invertible(path, labels.value.grid())?;
+        return Ok(without_segments(labels, path, options));
+    }
     let format = VolumeFormat::of(path)?;
     let labels = match format {
         VolumeFormat::Nifti => nifti::load_labels(path, options)?,
@@ -95,7 +108,7 @@ fn read_labels_beside(
         VolumeFormat::Dicom => series::load_labels(path, options, image)?,
     };
     expect_invertible(path, labels.value.grid())?;
-    // A series says for itself whether it has segments.
+    // The DICOM reader has already checked the chosen segment.
     if format == VolumeFormat::Dicom {
         return Ok(labels);
     }
@@ -118,7 +131,7 @@ pub(crate) fn without_segments(
     labels
 }
 
-/// Refuses an affine without an inverse, such as one of zeros, and one whose voxels are flat.
+/// Rejects a singular affine, such as one of zeros, and one whose voxels are flat.
 fn expect_invertible(path: &Path, grid: &Grid) -> Result<()> {
     let volume = grid.spacing().iter().product::<f64>();
     let flatness = grid.affine.determinant().abs() / volume;
@@ -142,21 +155,37 @@ pub fn write_labels(out: &Path, labels: &LabelVolume) -> Result<()> {
     }
 }
 
-/// Writes `mask`, which lies on the grid of the volume in `reference`, in the format that `out` is
-/// named after. Where that is the reference's, what its header says of the geometry stays as it
-/// is; elsewhere the affine is written anew: ITK's where a NIfTI header states no orientation, since
-/// the other formats are ITK's. Of a DICOM series it may be a segmentation, of other
-/// volumes not.
+/// Writes `mask`, which lies on the grid of the volume in `reference`, in the format of the name `out`.
+/// If both have the same format, the geometry of the reference's header is kept as it is; otherwise the
+/// affine is written: ITK's where a NIfTI header states no orientation, since the other formats are
+/// ITK's. A DICOM segmentation can only be written for a DICOM series.
 ///
 /// # Errors
 /// [`Error::UnknownFormat`] when `out` is named after no format, and as reader and writer of the
 /// formats.
 pub fn write_mask_like(reference: &Path, out: &Path, mask: &LabelVolume) -> Result<()> {
+    write_mask_like_with(reference, out, mask, &ReadOptions::default())
+}
+
+/// Writes `mask` as [`write_mask_like`] does, of a volume that is read with `options`. Where that is
+/// by a registered [`VolumeReader`], the mask is written on its own grid.
+///
+/// # Errors
+/// As [`write_mask_like`].
+pub fn write_mask_like_with(
+    reference: &Path,
+    out: &Path,
+    mask: &LabelVolume,
+    options: &ReadOptions,
+) -> Result<()> {
+    if options.reader_of(reference).is_some() {
+        return write_labels(out, mask);
+    }
     let format = named(out)?;
     expect_own_files(out)?;
     let own = VolumeFormat::of(reference)?;
     if own != format {
-        // Both are ITK's formats: a mask lies where ITK places its volume.
+        // The other formats are ITK's: the mask lies where ITK places its volume.
         let by_itk = match own {
             VolumeFormat::Nifti => nifti::itk_affine(reference)?,
             _ => None,
@@ -177,21 +206,37 @@ pub fn write_mask_like(reference: &Path, out: &Path, mask: &LabelVolume) -> Resu
     }
 }
 
-/// Writes a map of one number a voxel, which lies on the grid of the volume in `reference`, as NIfTI
-/// of `f32`. Where the volume is NIfTI too, its header's geometry stays as it is, so that a reader
-/// that places the volume in a way of its own places the map there as well.
+/// Writes a map of one `f32` a voxel, which lies on the grid of the volume in `reference`, as NIfTI. If
+/// the volume is NIfTI too, the geometry of its header is kept as it is, so that every program places
+/// the map where it places the volume.
 ///
 /// # Errors
 /// As reader and writer of NIfTI.
 pub fn write_map_like(reference: &Path, out: &Path, map: &Volume) -> Result<()> {
+    write_map_like_with(reference, out, map, &ReadOptions::default())
+}
+
+/// Writes a map as [`write_map_like`] does, of a volume that is read with `options`.
+///
+/// # Errors
+/// As [`write_map_like`].
+pub fn write_map_like_with(
+    reference: &Path,
+    out: &Path,
+    map: &Volume,
+    options: &ReadOptions,
+) -> Result<()> {
+    if options.reader_of(reference).is_some() {
+        return nifti::write_volume(out, map);
+    }
     match VolumeFormat::of(reference)? {
         VolumeFormat::Nifti => nifti::write_volume_like(reference, out, map),
         _ => nifti::write_volume(out, map),
     }
 }
 
-/// Whether a mask named `out` could be read again, by us and by the programs that its format is
-/// shared with: a header may not be able to name its data file.
+/// Checks that a mask named `out` could be read again, here and by other programs: a header may not be
+/// able to name its data file.
 ///
 /// # Errors
 /// [`Error::Unwritable`] when it could not.
@@ -204,8 +249,8 @@ pub fn expect_writable_name(out: &Path) -> Result<()> {
     }
 }
 
-/// Refuses links and special files for a mask of two files: its voxels lie beside the name, and would
-/// be parted from a header that is written elsewhere.
+/// Rejects links and special files for a mask of two files: the voxel file lies next to the name `out`,
+/// and a link would separate the header from it.
 fn expect_own_files(out: &Path) -> Result<()> {
     let is_other = out.symlink_metadata().is_ok_and(|found| !found.is_file());
     if !is_other || mask_files(out).len() < 2 {
@@ -216,8 +261,7 @@ fn expect_own_files(out: &Path) -> Result<()> {
     Err(Error::Unwritable { path: out.to_path_buf(), problem: problem.into() })
 }
 
-/// Whether the mask of `volume` can be written under the name `out`: to be asked before the mask is
-/// made, which takes longer.
+/// Checks that the mask of `volume` can be written as `out`, before the time to compute it is spent.
 ///
 /// # Errors
 /// [`Error::UnknownFormat`] when the name promises no format, [`Error::Unwritable`] for a DICOM
@@ -233,8 +277,8 @@ pub fn expect_mask_name(volume: &Path, out: &Path) -> Result<()> {
     }
 }
 
-/// What the mask of a volume is named in a folder of masks: as the volume, so that it has its
-/// format; a DICOM series' is a NIfTI file.
+/// File name of a volume's mask in an output folder: the volume's own name, hence its format; NIfTI for
+/// a DICOM series.
 pub fn mask_name(volume: &Path) -> OsString {
     // A folder may be given as `.` or `..`, which is no name.
     let whole = if volume.file_name().is_none() { volume.canonicalize().ok() } else { None };
@@ -246,8 +290,8 @@ pub fn mask_name(volume: &Path) -> OsString {
     name
 }
 
-/// The files that a mask named `mask` is written to: itself, and that of its voxels where the format
-/// keeps them apart.
+/// The files that a mask named `mask` is written to: that file, and the data file of a format that has
+/// one.
 pub fn mask_files(mask: &Path) -> Vec<PathBuf> {
     let voxels = match VolumeFormat::of_name(mask) {
         Some(VolumeFormat::Nifti) => return nifti::written_files(mask),
@@ -258,7 +302,7 @@ pub fn mask_files(mask: &Path) -> Vec<PathBuf> {
     [mask.to_path_buf()].into_iter().chain(voxels).collect()
 }
 
-/// A file beside the mask `mask`, named after it: `t2.nii.gz` and `json` give `t2.json`.
+/// Path of a file next to a mask, named after it: `t2.nii.gz` and `json` give `t2.json`.
 pub fn beside(mask: &Path, ending: &str) -> PathBuf {
     let mut name = format::stem_of(mask).to_os_string();
     name.push(".");

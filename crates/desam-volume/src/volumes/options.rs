@@ -1,10 +1,13 @@
-//! How a volume is read, and what there is to say about it afterwards.
+//! Options of reading a volume, and a read volume with its warnings.
 
+use super::reader::{Readers, VolumeReader};
 #[cfg(feature = "dicom")]
 use crate::dicom::SeriesChoice;
 use desam_core::Affine;
+use std::path::Path;
+use std::sync::Arc;
 
-/// How a volume is read. The defaults read what can be meant in one way only, and no more than
+/// Options of reading a volume. The defaults reject what is ambiguous, and more than
 /// [`ReadOptions::DEFAULT_MAX_BYTES`] of voxels.
 ///
 /// ```
@@ -30,13 +33,14 @@ pub struct ReadOptions {
     /// Series of a DICOM folder that holds several.
     #[cfg(feature = "dicom")]
     pub series: SeriesChoice,
+    readers: Readers,
 }
 
 impl ReadOptions {
     /// 16 GiB: 4 Gi voxels of intensities, a thousand times a prostate's MRI.
     pub const DEFAULT_MAX_BYTES: u64 = 16 << 30;
 
-    /// The same for the label of an image that is read with these: a label has no channels.
+    /// These options for the labels of an image: labels have no channels.
     #[must_use]
     pub fn for_labels(&self) -> Self {
         Self { channel: None, ..self.clone() }
@@ -70,6 +74,26 @@ impl ReadOptions {
         self
     }
 
+    /// Registers a reader of another format; see [`VolumeReader`].
+    #[must_use]
+    pub fn with_reader(mut self, reader: Arc<dyn VolumeReader>) -> Self {
+        self.readers.push(reader);
+        self
+    }
+
+    /// The registered reader of files with the name of `path`, whose bytes are not looked at.
+    pub fn reader_of(&self, path: &Path) -> Option<&dyn VolumeReader> {
+        let name = path.file_name()?.to_string_lossy();
+        self.readers.of_name(&name).map(|(reader, _)| reader)
+    }
+
+    /// `name` without the ending of a volume's file, which for formats of two files is the header's;
+    /// `None` where it does not name a volume.
+    pub fn without_ending<'n>(&self, name: &'n str) -> Option<&'n str> {
+        let foreign = self.readers.of_name(name).map(|(_, stem)| stem);
+        foreign.or_else(|| super::without_ending(name))
+    }
+
     /// Sets [`series`](Self::series).
     #[cfg(feature = "dicom")]
     #[must_use]
@@ -88,41 +112,41 @@ impl Default for ReadOptions {
             follow_outside: false,
             #[cfg(feature = "dicom")]
             series: SeriesChoice::Only,
+            readers: Readers::default(),
         }
     }
 }
 
-/// What was read, with what its reader had to decide on the way.
+/// A value that was read, with warnings about the file.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Loaded<T> {
     /// The volume.
     pub value: T,
-    /// What may not be as the user expects, each a sentence that names the file; for
-    /// `Progress::warn`.
+    /// Warnings, each a sentence that names the file; for `Progress::warn`.
     pub warnings: Vec<String>,
-    /// What was set aside without harm, such as objects of a DICOM folder that are no images; for
+    /// What was skipped without harm, such as objects of a DICOM folder that are no images; for
     /// `Progress::detail`.
     pub details: Vec<String>,
-    /// Where the header states no orientation (NIfTI without codes, Analyze): the affine that ITK
-    /// takes. Labels that ITK wrote for such an image lie there.
+    /// The affine that ITK uses, where the header states no orientation (NIfTI without codes, Analyze).
+    /// Labels that ITK wrote for such an image lie there.
     pub itk_affine: Option<Affine>,
 }
 
 impl<T> Loaded<T> {
-    /// A value without anything to say about it.
+    /// A value without warnings.
     pub fn new(value: T) -> Self {
         Self { value, warnings: Vec::new(), details: Vec::new(), itk_affine: None }
     }
 
-    /// Passes warnings and details on, and gives the value.
+    /// Reports warnings and details to `progress` and returns the value.
     pub fn report(self, progress: &dyn desam_core::Progress) -> T {
         self.details.iter().for_each(|detail| progress.detail(detail));
         self.warnings.iter().for_each(|warning| progress.warn(warning));
         self.value
     }
 
-    /// The same about another value, where there is one.
+    /// Replaces the value by a fallible function of it and keeps the warnings.
     ///
     /// # Errors
     /// That of `change`.
@@ -134,7 +158,7 @@ impl<T> Loaded<T> {
         Ok(Loaded { value: change(value)?, warnings, details, itk_affine })
     }
 
-    /// The same about another value.
+    /// Replaces the value by a function of it and keeps the warnings.
     pub fn map<U>(self, change: impl FnOnce(T) -> U) -> Loaded<U> {
         let Self { value, warnings, details, itk_affine } = self;
         Loaded { value: change(value), warnings, details, itk_affine }

@@ -1,4 +1,4 @@
-//! An image with its labels: whether they lie on one grid.
+//! Alignment of labels with the grid of their image.
 
 use super::Loaded;
 use crate::Result;
@@ -6,7 +6,7 @@ use crate::same_grid::expect_same_grid;
 use desam_core::{Grid, LabelVolume, Volume};
 use std::path::Path;
 
-/// Labels on the grid of their image.
+/// Puts labels on the grid of their image.
 ///
 /// Image and label files of one case often differ in the last digits of their spacing; closer than
 /// half a voxel they are on one grid. A NIfTI file without orientation codes is read by the standard,

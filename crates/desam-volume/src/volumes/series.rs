@@ -1,4 +1,4 @@
-//! DICOM where it is built in, and the reason where it is not.
+//! DICOM functions, or [`Error::DicomNotBuilt`] without the feature `dicom`.
 
 #[cfg(feature = "dicom")]
 pub use crate::dicom::is_dicom_folder as is_series;
@@ -19,7 +19,7 @@ mod without {
     use desam_core::{Grid, LabelVolume, Volume};
     use std::path::{Path, PathBuf};
 
-    /// Whether a folder is a DICOM series: none is for a build that could not read it.
+    /// Whether a folder is a DICOM series: always false in a build without the feature `dicom`.
     ///
     /// # Errors
     /// None.

@@ -1,9 +1,9 @@
-//! Geometry as ITK has it.
+//! Conversion between RAS+ affines and the LPS geometry of ITK's formats.
 
 use desam_core::Affine;
 
-/// An affine in RAS+ from the steps of the three axes and the place of the first voxel, in LPS:
-/// `columns[a]` is what one voxel along axis `a` adds.
+/// RAS+ affine from LPS steps and origin: `columns[a]` is the step of one voxel along axis `a`,
+/// `origin` the first voxel, mm.
 pub(crate) fn lps_affine(columns: [[f64; 3]; 3], origin: [f64; 3]) -> Affine {
     let sign = [-1.0, -1.0, 1.0];
     Affine([0, 1, 2].map(|row| {
@@ -12,7 +12,7 @@ pub(crate) fn lps_affine(columns: [[f64; 3]; 3], origin: [f64; 3]) -> Affine {
     }))
 }
 
-/// The steps of the axes and the origin of an affine, in LPS: what [`lps_affine`] takes.
+/// LPS steps and origin of a RAS+ affine, the inverse of [`lps_affine`].
 pub(crate) fn to_lps(affine: &Affine) -> ([[f64; 3]; 3], [f64; 3]) {
     let sign = [-1.0, -1.0, 1.0];
     let column = |c: usize| {
@@ -24,7 +24,7 @@ pub(crate) fn to_lps(affine: &Affine) -> ([[f64; 3]; 3], [f64; 3]) {
     ([0, 1, 2].map(column), column(3))
 }
 
-/// Numbers with spaces between them, so that reading gives the same bits.
+/// Formats numbers with spaces between them; parsing them gives the same bits.
 pub(crate) fn spaced(values: impl IntoIterator<Item = f64>) -> String {
     values.into_iter().map(|v| v.to_string()).collect::<Vec<_>>().join(" ")
 }

@@ -1,9 +1,9 @@
-//! Files that hold several numbers a voxel: the channels of one image.
+//! Multi-channel files: choosing one channel.
 
 use crate::{Error, Result};
 use std::path::Path;
 
-/// How the values of several channels lie in a file.
+/// Layout of the channels in a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Channels {
     /// How many channels there are.
@@ -17,8 +17,8 @@ impl Channels {
     /// One number a voxel.
     pub(crate) const ONE: Self = Self { count: 1, block: 1 };
 
-    /// The channel `asked` for, from 0; the only one where none is asked for.
-    pub(crate) fn choose(self, path: &Path, asked: Option<usize>) -> Result<Channel> {
+    /// The channel `asked`, from 0; with `None` the only one.
+    pub(super) fn choose(self, path: &Path, asked: Option<usize>) -> Result<Channel> {
         let Self { count, block } = self;
         let path = || path.to_path_buf();
         match asked {

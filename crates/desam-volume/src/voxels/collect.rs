@@ -1,11 +1,11 @@
-//! Collecting decoded values without trusting their number.
+//! Collecting decoded voxels without trusting the number that the header promises.
 
 use super::channels::Channel;
 use crate::{Error, Result};
 use std::path::{Path, PathBuf};
 
-/// The values of one channel, as they come out of a file. Memory is taken as they come, never more
-/// than `count` of them, and a failed allocation is an error.
+/// The values of one channel as they are decoded. Memory grows with them, never beyond `count`, and a
+/// failed allocation is an error.
 pub(super) struct Collector<T, F> {
     path: PathBuf,
     values: Vec<T>,
@@ -30,7 +30,7 @@ impl<T, F: FnMut(usize, f64) -> Result<T>> Collector<T, F> {
         Self { slope, intercept, ..self }
     }
 
-    /// Makes room for `more` values, or for all that are still to come if they are fewer.
+    /// Reserves memory for `more` values, or for all remaining ones if they are fewer.
     pub(super) fn reserve(&mut self, more: usize) -> Result<()> {
         let length = self.values.len();
         let needed = length.saturating_add(more).min(self.count);
@@ -38,7 +38,7 @@ impl<T, F: FnMut(usize, f64) -> Result<T>> Collector<T, F> {
         if needed <= capacity {
             return Ok(());
         }
-        // Twice as much each time, so that values are rarely moved.
+        // Doubled each time, so that values are rarely moved.
         let target = capacity.saturating_mul(2).clamp(needed, self.count);
         let reserved = self.values.try_reserve_exact(target - length);
         reserved.map_err(|_| Error::OutOfMemory {

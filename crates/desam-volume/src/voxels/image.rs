@@ -1,8 +1,8 @@
-//! From files whose header has been understood to a volume.
+//! Decoding the voxels of a file whose header has been parsed.
 
 use super::channels::Channels;
 use super::collect::Collector;
-use super::piece::Piece;
+use super::voxel_file::VoxelFile;
 use super::{Scalar, Source};
 use crate::volumes::ReadOptions;
 use crate::{Error, Result};
@@ -10,9 +10,9 @@ use desam_core::{Grid, LabelVolume, Volume};
 use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
-/// How voxels are written down.
+/// Coding of voxels: binary or text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Coding {
+pub(crate) enum VoxelCoding {
     /// Fixed width.
     Binary { scalar: Scalar, big_endian: bool },
     /// Decimal numbers between spaces, commas or line ends.
@@ -20,9 +20,9 @@ pub(crate) enum Coding {
 }
 
 /// Opens a further file of voxels.
-pub(crate) type OpenPiece<'a> = Box<dyn FnOnce() -> Result<Piece> + 'a>;
+pub(crate) type OpenVoxelFile<'a> = Box<dyn FnOnce() -> Result<VoxelFile> + 'a>;
 
-/// An image whose header has been read and whose voxels have not.
+/// An image whose header has been parsed and whose voxels have not been read.
 ///
 /// Reading takes memory for the values (`f32` or `u8`) of as many voxels as the files really hold,
 /// up to three times that while the room for them grows, and 128 KiB beside it: at most 12 bytes
@@ -30,14 +30,14 @@ pub(crate) type OpenPiece<'a> = Box<dyn FnOnce() -> Result<Piece> + 'a>;
 /// [`ReadOptions::max_bytes`].
 pub(crate) struct StoredImage<'a> {
     pub(crate) grid: Grid,
-    pub(crate) coding: Coding,
+    pub(crate) coding: VoxelCoding,
     pub(crate) channels: Channels,
     pub(crate) slope: f64,
     pub(crate) intercept: f64,
-    /// The first file of voxels, mostly the only one.
-    pub(crate) first: Piece,
+    /// The first data file, mostly the only one.
+    pub(crate) first: VoxelFile,
     /// Further files, each with as many values as the first; opened one after the other.
-    pub(crate) more: Vec<OpenPiece<'a>>,
+    pub(crate) more: Vec<OpenVoxelFile<'a>>,
 }
 
 impl StoredImage<'_> {
@@ -99,7 +99,7 @@ impl StoredImage<'_> {
     }
 }
 
-/// Refuses a volume that is larger in memory than the options allow.
+/// Rejects a volume above the memory limit of the options.
 pub(crate) fn expect_within(
     path: &Path,
     voxels: u64,
@@ -113,10 +113,10 @@ pub(crate) fn expect_within(
     Err(Error::VolumeTooLarge { path: PathBuf::from(path), bytes, limit: options.max_bytes })
 }
 
-/// The label that a value is: a whole number from 0 to 255.
+/// The label of a value: a whole number from 0 to 255, else `None`.
 pub(crate) fn label_of(value: f64) -> Option<u8> {
     let whole = value.round();
-    // A slope leaves dust on values that were whole.
+    // Rescaling leaves rounding errors on values that were whole.
     ((value - whole).abs() < 1e-3 && (0.0..=255.0).contains(&whole)).then_some(whole as u8)
 }
 

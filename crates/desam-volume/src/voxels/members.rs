@@ -1,4 +1,4 @@
-//! Compressed streams that follow each other in one file, as parallel compressors write them.
+//! Multi-member gzip and bzip2 files, as parallel compressors write them.
 
 use bzip2::bufread::BzDecoder;
 use flate2::bufread::GzDecoder;

@@ -1,4 +1,4 @@
-//! Names of files that belong together.
+//! File names: endings, and data files named by a header.
 
 use crate::{Error, Result};
 use desam_core::text::{DisplayPath as _, path_from_text};

@@ -1,6 +1,6 @@
-//! Header fields that name several data files: a list, or a pattern with a number in it.
+//! Header fields that name several data files: a list, or a printf pattern.
 
-/// The files that a header says its voxels are in.
+/// The data files that a header names.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum DataFiles {
     /// Behind the header, in the same file.
@@ -41,9 +41,10 @@ impl NamePattern {
     /// The name with this number.
     pub(crate) fn name(&self, number: i64) -> String {
         let Self { before, width, zeros, after } = self;
-        match zeros {
-            true => format!("{before}{number:0width$}{after}"),
-            false => format!("{before}{number:width$}{after}"),
+        if *zeros {
+            format!("{before}{number:0width$}{after}")
+        } else {
+            format!("{before}{number:width$}{after}")
         }
     }
 }

@@ -1,6 +1,6 @@
-//! Numbers as they lie in a file.
+//! Scalar types of stored voxels.
 
-/// How a voxel is stored.
+/// The scalar type of a voxel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Scalar {
     U8,

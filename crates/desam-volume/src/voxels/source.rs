@@ -1,6 +1,6 @@
 //! The bytes of a file, decompressed where they are compressed.
 
-use super::Coding;
+use super::VoxelCoding;
 use super::members::{Bzip2Members, GzipMembers};
 use bzip2::bufread::BzDecoder;
 use desam_core::files::open_regular;
@@ -19,9 +19,9 @@ const SLACK: u64 = 1 << 20;
 /// How a gzip member starts.
 const GZIP: [u8; 2] = [0x1f, 0x8b];
 
-/// How the bytes of a file are packed.
+/// The compression of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Packing {
+pub(crate) enum FileCompression {
     /// Not at all.
     Plain,
     /// By gzip where they start like that, else not at all.
@@ -34,7 +34,7 @@ pub(crate) enum Packing {
     Hex,
 }
 
-/// A file's content as a stream, decompressed where it is compressed.
+/// A byte stream of a file's content, decompressed.
 #[derive(Debug)]
 pub(crate) enum Source {
     Plain { file: BufReader<File>, bytes: u64 },
@@ -46,30 +46,30 @@ pub(crate) enum Source {
 
 impl Source {
     /// The content of `path` from byte `start` on.
-    pub(crate) fn open(path: &Path, start: u64, packing: Packing) -> Result<Self> {
+    pub(crate) fn open(path: &Path, start: u64, packing: FileCompression) -> Result<Self> {
         let mut file = open_regular(path)?;
         let bytes = file.metadata()?.len().saturating_sub(start);
         file.seek(SeekFrom::Start(start))?;
         let mut file = BufReader::with_capacity(1 << 16, file);
-        let may_be_gzip = matches!(packing, Packing::MaybeGzip | Packing::Deflated);
+        let may_be_gzip = matches!(packing, FileCompression::MaybeGzip | FileCompression::Deflated);
         if may_be_gzip && file.fill_buf()?.starts_with(&GZIP) {
             let members = GzipMembers::new(GzDecoder::new(file));
             return Ok(Self::Gzip { members, packed_bytes: bytes });
         }
         Ok(match packing {
-            Packing::Plain | Packing::MaybeGzip => Self::Plain { file, bytes },
-            Packing::Deflated => {
+            FileCompression::Plain | FileCompression::MaybeGzip => Self::Plain { file, bytes },
+            FileCompression::Deflated => {
                 Self::Zlib { decoder: ZlibDecoder::new(file), packed_bytes: bytes }
             }
-            Packing::Bzip2 => {
+            FileCompression::Bzip2 => {
                 let members = Bzip2Members::new(BzDecoder::new(file));
                 Self::Bzip2 { members, packed_bytes: bytes }
             }
-            Packing::Hex => Self::Hex { file, text_bytes: bytes },
+            FileCompression::Hex => Self::Hex { file, text_bytes: bytes },
         })
     }
 
-    /// No more than so many bytes can come out of this file.
+    /// Upper bound of the decompressed size of this file, in bytes.
     pub(crate) fn at_most(&self) -> u64 {
         match self {
             Self::Plain { bytes, .. } => *bytes,
@@ -82,16 +82,16 @@ impl Source {
     }
 
     /// Bytes before the last `values` of a plain file.
-    pub(crate) fn before_last(&self, values: u64, coding: Coding) -> u64 {
-        let Coding::Binary { scalar, .. } = coding else {
+    pub(crate) fn before_last(&self, values: u64, coding: VoxelCoding) -> u64 {
+        let VoxelCoding::Binary { scalar, .. } = coding else {
             return 0;
         };
         let bytes = values.checked_mul(scalar.bytes() as u64);
         self.at_most().saturating_sub(bytes.unwrap_or(u64::MAX))
     }
 
-    /// Room to reserve for `wanted` bytes before they have been seen: all of it where the file is
-    /// known to hold them, twice the file's size where it is packed.
+    /// Bytes to reserve for `wanted` before they have been decoded: all if the file is known to hold
+    /// them, at most twice the file's size if it is compressed.
     pub(super) fn reservable(&self, wanted: u64) -> u64 {
         match self {
             Self::Plain { bytes, .. } => wanted.min(*bytes),

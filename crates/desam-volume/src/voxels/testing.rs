@@ -1,4 +1,4 @@
-//! What the tests of all formats need.
+//! Helpers of the tests of all formats.
 
 use crate::{Error, Result};
 use desam_core::{Affine, Grid, LabelVolume, Volume};
@@ -6,7 +6,7 @@ use flate2::{Compression, write::GzEncoder, write::ZlibEncoder};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-/// A folder that is gone after the test.
+/// A temporary folder, removed after the test.
 pub(crate) struct Scratch(tempfile::TempDir);
 
 impl Scratch {
@@ -84,16 +84,16 @@ pub(crate) fn field_of(error: Error, file: &str) -> &'static str {
 }
 
 /// What writes the masks of a format, and reads them back.
-pub(crate) struct Masks {
+pub(crate) struct MaskFormat {
     pub(crate) image: fn(&Path) -> Result<Volume>,
     pub(crate) like: fn(&Path, &Path, &LabelVolume) -> Result<()>,
-    pub(crate) anew: fn(&Path, &LabelVolume) -> Result<()>,
+    pub(crate) new_header: fn(&Path, &LabelVolume) -> Result<()>,
     pub(crate) read: fn(&Path) -> Result<LabelVolume>,
 }
 
-impl Masks {
-    /// Writes a mask of that image, which lies in `image`, under these names: like the image, with
-    /// these lines of its header, and anew. Then hands out the mask.
+impl MaskFormat {
+    /// Writes a mask of the image in `image` under these names, with the header of the image (whose
+    /// `lines` it must keep) and with a new header, and returns the mask.
     #[track_caller]
     pub(crate) fn assert_in_place(
         &self,
@@ -110,7 +110,7 @@ impl Masks {
             let written = std::fs::read(out).unwrap();
             let text = String::from_utf8_lossy(&written);
             assert!(lines.iter().all(|line| text.contains(line)), "{text}");
-            (self.anew)(out, &mask).unwrap();
+            (self.new_header)(out, &mask).unwrap();
             let back = (self.read)(out).unwrap();
             assert_eq!(back.data(), mask.data());
             assert!(back.grid().matches(&grid, 1e-12), "{back:?}");

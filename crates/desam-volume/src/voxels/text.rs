@@ -1,4 +1,4 @@
-//! Headers that are lines of text.
+//! Text headers, read line by line.
 
 use super::truncated;
 use crate::{Error, Result};
@@ -7,7 +7,7 @@ use desam_core::text::bytes_text;
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 
-/// Bytes beyond which a text is no header.
+/// Maximum length of a text header, bytes.
 const LONGEST: u64 = 1 << 20;
 
 /// The lines of a header.
@@ -62,7 +62,7 @@ impl HeaderText {
     }
 }
 
-/// Numbers with spaces between them; `None` where one is none.
+/// Parses numbers separated by spaces; `None` if one is invalid.
 pub(crate) fn numbers(text: &str) -> Option<Vec<f64>> {
     text.split_ascii_whitespace().map(|w| w.parse::<f64>().ok()).collect()
 }

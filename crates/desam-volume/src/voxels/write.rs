@@ -1,11 +1,11 @@
-//! What all writers of volumes need.
+//! Helpers of all writers: gzip, and protection of the image's own files.
 
 use crate::{Error, Result};
 use flate2::{Compression, GzBuilder};
 use std::io::{BufWriter, IntoInnerError, Result as IoResult, Write};
 use std::path::Path;
 
-/// Writes `content` packed by gzip. No name and no time in the packed header: the same content
+/// Writes `content` gzip-compressed, without name and time in the gzip header, so that the same content
 /// gives the same bytes.
 pub(crate) fn gzip(
     out: &mut dyn Write,
@@ -18,8 +18,8 @@ pub(crate) fn gzip(
     Ok(())
 }
 
-/// Refuses to write over a file that is being read: a mask may share the folder of its image, and
-/// the names of files that come in two are made from one.
+/// Rejects output files that are among the files being read: a mask may share the folder of its image,
+/// and the names of two-file formats derive from one name.
 pub(crate) fn expect_others<'a>(
     read: impl IntoIterator<Item = &'a Path>,
     written: impl IntoIterator<Item = &'a std::path::PathBuf>,

@@ -152,7 +152,7 @@ impl ModelRecord {
         Self::read(&header.metadata, path)
     }
 
-    /// The metadata to write beside the tensors.
+    /// The metadata to write next to the tensors.
     ///
     /// # Errors
     /// When a number in it is not finite.

@@ -63,7 +63,7 @@ impl TrainableOptions {
 }
 
 /// The frozen prompt encoder, a decoder of variables, and the frozen weights to be written back
-/// beside it. The image encoder is not built: features come from the cache (paper, section 3.1).
+/// next to it. The image encoder is not built: features come from the cache (paper, section 3.1).
 #[derive(Debug)]
 pub struct Trainable {
     /// The frozen prompt encoder.

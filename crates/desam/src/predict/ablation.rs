@@ -94,7 +94,7 @@ impl SlicePredictor<'_> {
         let mut ious = Vec::with_capacity(points.len());
         for chunk in points.chunks(BATCH) {
             let embedding = self.embedded(&Prompts::points(chunk)?)?;
-            ious.extend(numbers(&self.decoder.read(context, &embedding)?.iou()?)?);
+            ious.extend(numbers(&self.decoder.encode_prompts(context, &embedding)?.iou()?)?);
         }
         let mut best: Option<(Point, f32)> = None;
         for (&point, &iou) in points.iter().zip(&ious) {
@@ -137,8 +137,8 @@ impl SlicePredictor<'_> {
     /// Mask logits of points, `M·M` numbers each.
     fn logits(&self, context: &ImageContext, points: &[Point]) -> Result<Vec<Vec<f32>>> {
         let embedding = self.embedded(&Prompts::points(points)?)?;
-        let reading = self.decoder.read(context, &embedding)?;
-        Ok(rows(&self.decoder.draw(context, &reading)?)?)
+        let reading = self.decoder.encode_prompts(context, &embedding)?;
+        Ok(rows(&self.decoder.decode_masks(context, &reading)?)?)
     }
 }
 

@@ -22,12 +22,12 @@ impl SlicePredictor<'_> {
         let mut reader = self.decoder.reader(context)?;
         let (mut ious, mut kept) = (Vec::new(), None);
         if points.len() <= sizes.kept {
-            let reading = reader.read(&self.embed(&points)?)?;
+            let reading = reader.encode_prompts(&self.embed(&points)?)?;
             ious.push(reading.iou()?);
             kept = Some(reading);
         } else {
             for chunk in points.chunks(sizes.read_at_once) {
-                ious.push(reader.iou(&self.embed(chunk)?)?);
+                ious.push(reader.predict_iou(&self.embed(chunk)?)?);
             }
         }
         // One transfer for all points: fetching results synchronises with a GPU, queueing work does

@@ -3,7 +3,7 @@
 use super::{PredictOptions, SliceEvidence};
 use crate::Result;
 use desam_core::Volume;
-use desam_data::preprocess::{Between, PreparedVolume, VoxelMap};
+use desam_data::preprocess::{Interpolation, PreparedVolume, VoxelMap};
 
 /// The maps that the options ask for.
 pub(super) struct Maps<'a> {
@@ -23,10 +23,10 @@ impl<'a> Maps<'a> {
         {
             let sigmoid = |logit: &f32| 1.0 / (1.0 + (-logit).exp());
             let plane: Vec<f32> = evidence.logits.iter().map(sigmoid).collect();
-            map.put(z, &plane, Between::Linear)?;
+            map.put(z, &plane, Interpolation::Linear)?;
         }
         if let Some(map) = &mut self.iou {
-            map.put(z, &evidence.ious, Between::Nearest)?;
+            map.put(z, &evidence.ious, Interpolation::Nearest)?;
         }
         Ok(())
     }

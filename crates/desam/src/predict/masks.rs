@@ -4,7 +4,7 @@ use super::SlicePredictor;
 use super::slice::rows;
 use crate::Result;
 use candle_core::Tensor;
-use desam_core::{Error, ImageContext, Point, PromptReader, PromptReading};
+use desam_core::{Error, ImageContext, Point, PromptOutput, PromptReader};
 use std::collections::HashMap;
 
 /// Batch sizes, in prompts. They bound memory, which therefore does not grow with the grid.
@@ -40,7 +40,7 @@ pub(super) struct LazyMasks<'a> {
     pub(super) points: &'a [Point],
     pub(super) reader: &'a mut dyn PromptReader,
     /// Prompt encodings of all points, if they are kept.
-    pub(super) kept: Option<PromptReading>,
+    pub(super) kept: Option<PromptOutput>,
     /// The points in the order in which the rule asks for their masks.
     pub(super) order: Vec<usize>,
     /// Masks to decode next: mostly the first one is selected, so their number grows from 1.
@@ -64,7 +64,7 @@ impl LazyMasks<'_> {
         }
         self.at_once = (2 * self.at_once).min(self.most_at_once);
         let reading = self.reading(&next)?;
-        let logits = rows(&self.predictor.decoder.draw(self.context, &reading)?)?;
+        let logits = rows(&self.predictor.decoder.decode_masks(self.context, &reading)?)?;
         self.drawn.extend(next.into_iter().zip(logits));
         match self.drawn.remove(&point) {
             Some(logits) => Ok(logits),
@@ -72,19 +72,19 @@ impl LazyMasks<'_> {
         }
     }
 
-    fn reading(&mut self, next: &[usize]) -> Result<PromptReading, Error> {
+    fn reading(&mut self, next: &[usize]) -> Result<PromptOutput, Error> {
         if let Some(kept) = &self.kept {
             let pick = |from: &Tensor| -> candle_core::Result<Tensor> {
                 let each = next.iter().map(|&i| from.narrow(0, i, 1));
                 Tensor::cat(&each.collect::<candle_core::Result<Vec<_>>>()?, 0)
             };
-            return Ok(PromptReading {
+            return Ok(PromptOutput {
                 iou_all: pick(&kept.iou_all)?,
                 mask_tokens: pick(&kept.mask_tokens)?,
                 mask_embedding: pick(&kept.mask_embedding)?,
             });
         }
         let points: Vec<Point> = next.iter().filter_map(|&i| self.points.get(i)).copied().collect();
-        Ok(self.reader.read(&self.predictor.embed(&points)?)?)
+        Ok(self.reader.encode_prompts(&self.predictor.embed(&points)?)?)
     }
 }

@@ -8,7 +8,9 @@ use crate::{Error, Result};
 use desam_core::Volume;
 use desam_data::atomic::write_atomic;
 use desam_data::preprocess::PreparedVolume;
-use desam_data::volumes::{beside, expect_writable_name, write_map_like, write_mask_like};
+use desam_data::volumes::{
+    beside, expect_writable_name, write_map_like_with, write_mask_like_with,
+};
 use serde::Serialize;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -101,11 +103,11 @@ impl OutputFiles {
     /// Writes everything, the mask first and the JSON file last.
     pub(super) fn write(&self, by: &Segmenter, output: &Output<'_>) -> Result<VolumeSummary> {
         let Segmentation { mask, probability, iou_map, .. } = &output.segmentation;
-        write_mask_like(&self.input, &self.mask, mask)?;
+        write_mask_like_with(&self.input, &self.mask, mask, by.read_options())?;
         let mut files = Vec::new();
         for (path, map) in [(&self.probability, probability), (&self.iou, iou_map)] {
             if let (Some(path), Some(map)) = (path, map) {
-                write_map_like(&self.input, path, map)?;
+                write_map_like_with(&self.input, path, map, by.read_options())?;
                 files.push(path.clone());
             }
         }

@@ -27,9 +27,9 @@ impl SlicePredictor<'_> {
         let points = grid_points(prompting.grid, self.spec.input_side as f32)?;
         let (mut ious, mut drawn) = (Vec::with_capacity(points.len()), Vec::new());
         for chunk in points.chunks(BATCH) {
-            let reading = self.decoder.read(context, &self.embed(chunk)?)?;
+            let reading = self.decoder.encode_prompts(context, &self.embed(chunk)?)?;
             let of_chunk = numbers(&reading.iou()?)?;
-            let logits = rows(&self.decoder.draw(context, &reading)?)?;
+            let logits = rows(&self.decoder.decode_masks(context, &reading)?)?;
             for ((&point, &iou), logits) in chunk.iter().zip(&of_chunk).zip(logits) {
                 if prompting.selection.keeps(iou) {
                     drawn.push(DecodedMask { point, iou, logits });

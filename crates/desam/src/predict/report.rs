@@ -56,7 +56,7 @@ pub struct VolumeReport {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Settings {
-    /// PromptingConfig prompts.
+    /// Automatic prompts.
     pub prompts: PromptingConfig,
     /// Preprocessing.
     pub preprocess: PreprocessConfig,

@@ -208,8 +208,8 @@ impl<'a> SlicePredictor<'a> {
         selection: &SelectionConfig,
     ) -> Result<(SlicePrediction, SliceEvidence)> {
         let embedding = self.embedded(&Prompts::new(vec![prompt])?)?;
-        let reading = self.decoder.read(context, &embedding)?;
-        let logits = numbers(&self.decoder.draw(context, &reading)?)?;
+        let reading = self.decoder.encode_prompts(context, &embedding)?;
+        let logits = numbers(&self.decoder.decode_masks(context, &reading)?)?;
         // The rule copies the point to its result, which has none for a single prompt.
         let point = Point::foreground(0.0, 0.0);
         let only = MaskCandidate { point, predicted_iou: 1.0, logits: &logits };

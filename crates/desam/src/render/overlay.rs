@@ -160,7 +160,7 @@ impl ScaledMask {
         if height == 0 || width == 0 {
             return Err(Error::Invalid(format!("a mask of {height} × {width} has no outline")));
         }
-        // The middle of a screen pixel, as a place in the mask.
+        // Centre of a canvas pixel, in mask pixels.
         let place = |at: usize, length: usize| (2 * at + 1) * length / (2 * side);
         let pixel = |n: usize| mask.get(place(n / side, height), place(n % side, width));
         Ok(Self { side, data: (0..side * side).map(pixel).collect() })
@@ -344,7 +344,7 @@ mod tests {
         assert_eq!(picture.at(15, 15), [100, 100, 100, 255]);
         assert_eq!(picture.at(16, 5), [0; 4]);
         assert_eq!(picture.at(22, 5), [100, 100, 100, 255]);
-        // The fourth place stays empty.
+        // The fourth cell stays empty.
         assert_eq!(picture.at(30, 30), [0; 4]);
         // No more columns than tiles.
         assert_eq!(Decoded::of(&montage_png(&[tile], 5, 16).unwrap()).width, 16);

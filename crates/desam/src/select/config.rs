@@ -52,7 +52,7 @@ impl SelectionConfig {
 
     /// Indices of the predicted IoUs that pass the threshold, in their order: only these masks need
     /// be decoded.
-    pub fn worth_drawing(&self, predicted_iou: &[f32]) -> Vec<usize> {
+    pub fn above_threshold(&self, predicted_iou: &[f32]) -> Vec<usize> {
         (0..).zip(predicted_iou).filter(|(_, iou)| self.keeps(**iou)).map(|(i, _)| i).collect()
     }
 

@@ -78,7 +78,7 @@ pub fn select_first(
 /// their masks: for decoding ahead of it.
 pub(crate) fn decoding_order(points: &[ScoredPoint], config: &SelectionConfig) -> Vec<usize> {
     let ious: Vec<f32> = points.iter().map(|p| p.predicted_iou).collect();
-    let worthy = config.worth_drawing(&ious);
+    let worthy = config.above_threshold(&ious);
     let scores: Vec<f32> = worthy.iter().map(|&i| ious[i]).collect();
     best_first(&scores).into_iter().map(|i| worthy[i]).collect()
 }

@@ -45,11 +45,11 @@ fn the_filter_is_strict_and_deaf_to_no_number() {
     let masks = vec![rectangles(&[([2, 5], [2, 5])]); 4];
     let ious = [0.5, f32::NAN, 0.500_01, -1.0];
     assert_eq!(order(&masks, &ious, &config(0)), [2]);
-    assert_eq!(config(0).worth_drawing(&ious), [2]);
+    assert_eq!(config(0).above_threshold(&ious), [2]);
     assert_eq!(order(&masks, &[0.5, 0.4, 0.3, 0.2], &config(0)), [0usize; 0]);
     // At 0 the official program does not filter at all.
     let open = SelectionConfig { iou_threshold: 0.0, ..config(0) };
-    assert_eq!(open.worth_drawing(&ious), [0, 2, 3]);
+    assert_eq!(open.above_threshold(&ious), [0, 2, 3]);
 }
 
 #[test]
@@ -198,8 +198,8 @@ fn records_are_consistent_and_do_not_depend_on_candidates_that_are_refused() {
             assert_eq!(record.bbox_xywh, xywh(bounding_box(&record.mask)));
             assert!((0.0..=1.0).contains(&record.stability));
         }
-        // Drawing only what is worth drawing changes nothing but the numbering.
-        let worth = config.worth_drawing(&ious);
+        // Decoding only candidates above the threshold changes nothing but the numbering.
+        let worth = config.above_threshold(&ious);
         let few: Vec<MaskCandidate<'_>> = worth.iter().map(|&i| all[i]).collect();
         let again = select(&few, &geometry, &config).unwrap();
         let renumbered: Vec<SelectedMask> = again

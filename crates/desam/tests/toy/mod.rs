@@ -1,5 +1,7 @@
 //! A model that has not been trained, and volumes for it.
 
+#![allow(dead_code, reason = "every test uses a part of it")]
+
 use desam::data::nifti::write_volume;
 use desam::decoder::DecoderConfig;
 use desam::encoder::{FrozenSam, VitConfig, checkpoint};

@@ -1,6 +1,7 @@
-//! What `--encoder` may say, and where it comes from.
+//! `--encoder`: built in, random, downloaded or from a file.
 
 use crate::commands::Session;
+use crate::usage::usage;
 use anyhow::bail;
 use desam::encoder::VitConfig;
 use desam::encoder::checkpoint::is_model_folder;
@@ -9,20 +10,20 @@ use desam::types::text::{did_you_mean, path_for_people, path_text};
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-/// What `--encoder` may say.
+/// Value of `--encoder`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Encoder {
+pub(super) enum EncoderArg {
     Tiny,
     TinyRandom,
     Hub(String),
     File(PathBuf),
 }
 
-/// Names that are no files.
+/// Names with a meaning of their own; anything else is a path.
 const NAMES: [&str; 6] = ["tiny", "tiny-random", "vit-b", "vit-l", "vit-h", "medsam"];
 
-/// A file's name need not be UTF-8.
-impl From<OsString> for Encoder {
+/// From an `OsString`, because a path need not be UTF-8.
+impl From<OsString> for EncoderArg {
     fn from(argument: OsString) -> Self {
         match argument.to_str() {
             Some("tiny") => Self::Tiny,
@@ -33,18 +34,21 @@ impl From<OsString> for Encoder {
     }
 }
 
-impl Encoder {
-    /// The encoder itself, downloaded where it has to be.
+impl EncoderArg {
+    /// Rejects a seed for weights that are not random. Call this before any file is read.
+    pub(super) fn check_seed(&self, seed: Option<u64>) -> anyhow::Result<()> {
+        if *self != Self::TinyRandom && seed.is_some() {
+            return Err(usage("--encoder-seed is only for --encoder tiny-random"));
+        }
+        Ok(())
+    }
+
+    /// The encoder for the library; downloads the weights if necessary.
     pub(super) fn choice(
         &self,
         seed: Option<u64>,
         session: &Session,
     ) -> anyhow::Result<EncoderChoice> {
-        if *self != Self::TinyRandom && seed.is_some() {
-            bail!(
-                "--encoder-seed: only the weights of --encoder tiny-random are drawn from a seed"
-            );
-        }
         match self {
             Self::Tiny => Ok(EncoderChoice::Builtin),
             Self::TinyRandom => {
@@ -58,7 +62,7 @@ impl Encoder {
                 Ok(EncoderChoice::file(path))
             }
             Self::File(path) => bail!(
-                "--encoder {}: no such file or folder of a model, and not one of {}{}",
+                "--encoder {}: no such checkpoint file or model folder, and not one of {}{}",
                 path_for_people(path),
                 NAMES.join(", "),
                 did_you_mean(&path_text(path), NAMES)
@@ -72,7 +76,7 @@ fn download(name: &str, session: &Session) -> anyhow::Result<PathBuf> {
     use desam::encoder::hub::{HubModel, HubOptions, fetch};
     let environment = crate::environment::HubEnvironment::read();
     session.detail(&format!(
-        "weights are kept in {:?}{}",
+        "download folder: {:?}{}",
         environment.cache_dir,
         if environment.offline { ", offline" } else { "" }
     ));
@@ -82,14 +86,14 @@ fn download(name: &str, session: &Session) -> anyhow::Result<PathBuf> {
     options.token = environment.token;
     options.offline = environment.offline;
     let model = HubModel::preset(name)?;
-    Ok(fetch(&model, &options, &session.screen)?)
+    Ok(fetch(&model, &options, &session.terminal)?)
 }
 
 #[cfg(not(feature = "hub"))]
 fn download(name: &str, _session: &Session) -> anyhow::Result<PathBuf> {
     bail!(
-        "--encoder {name}: this program was built without downloads (the feature `hub`); get the \
-         checkpoint yourself and give its path, or build again with `--features hub`"
+        "--encoder {name}: this program was built without downloads (feature `hub`); download the \
+         checkpoint and give its path, or rebuild with `--features hub`"
     )
 }
 
@@ -98,12 +102,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_names_and_the_rest_are_files() {
-        let read = |text: &str| Encoder::from(OsString::from(text));
-        assert_eq!(read("tiny"), Encoder::Tiny);
-        assert_eq!(read("tiny-random"), Encoder::TinyRandom);
-        assert_eq!(read("vit-h"), Encoder::Hub("vit-h".into()));
-        assert_eq!(read("./vit-h"), Encoder::File("./vit-h".into()));
-        assert_eq!(read("sam.pth"), Encoder::File("sam.pth".into()));
+    fn known_names_are_encoders_and_anything_else_is_a_path() {
+        let read = |text: &str| EncoderArg::from(OsString::from(text));
+        assert_eq!(read("tiny"), EncoderArg::Tiny);
+        assert_eq!(read("tiny-random"), EncoderArg::TinyRandom);
+        assert_eq!(read("vit-h"), EncoderArg::Hub("vit-h".into()));
+        assert_eq!(read("./vit-h"), EncoderArg::File("./vit-h".into()));
+        assert_eq!(read("sam.pth"), EncoderArg::File("sam.pth".into()));
     }
 }

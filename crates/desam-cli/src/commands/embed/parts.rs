@@ -1,70 +1,94 @@
-//! Embedding by several processes.
+//! Distributed embedding: the cases divided into parts, one per process.
 
-use crate::commands::{Session, whole};
+use crate::commands::Session;
+use crate::commands::values::integer;
 use crate::environment::task_index;
-use anyhow::Context;
+use crate::usage::usage;
 use clap::Args;
 use desam::embed::{
     EmbedRequest, EmbedSummary, Part, PartSummary, embed, embed_part, finish_parts,
 };
 use std::ops::RangeInclusive;
 
-/// Parts that a data set may be cut into.
+/// Number of parts.
 const NUM_PARTS: RangeInclusive<usize> = 1..=100_000;
 
+/// Flags of distributed embedding.
 #[derive(Debug, Args)]
-#[command(next_help_heading = "Several processes")]
-pub(super) struct Parts {
-    /// Embed one of N parts of the cases only, 1 to 100000
-    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = whole(NUM_PARTS))]
+#[command(next_help_heading = "Distributed embedding")]
+pub(super) struct PartFlags {
+    /// Divide the cases into N parts, 1 to 100000, and embed only one of them
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = integer(NUM_PARTS))]
     num_parts: Option<usize>,
 
-    /// Which part, from 0 [default: SLURM_ARRAY_TASK_ID, else JOB_COMPLETION_INDEX]
+    /// Index of the part, from 0 to N-1 [default: SLURM_ARRAY_TASK_ID, else JOB_COMPLETION_INDEX]
     #[arg(long, value_name = "K", requires = "num_parts", allow_negative_numbers = true,
-        value_parser = whole(0..=NUM_PARTS.end() - 1))]
+        value_parser = integer(0..=NUM_PARTS.end() - 1))]
     part_id: Option<usize>,
 
-    /// Embed nothing: make the cache whole of parts that are all done, where the last of them could
-    /// not see the others' files yet
+    /// Only assemble the cache from finished parts; needed if the last part did not see the files of
+    /// the others on a network file system
     #[arg(long, requires = "num_parts", conflicts_with = "part_id")]
     finish: bool,
 }
 
-/// What was done.
-pub(super) enum Done {
-    /// All cases were embedded.
+/// Result of `desam embed`.
+pub(super) enum EmbedOutcome {
+    /// All cases, by this process alone.
     All(EmbedSummary),
-    /// One part of them was.
+    /// One part of the cases.
     Part(PartSummary),
-    /// Parts were made one cache.
-    Whole,
+    /// The cache, from parts that were finished before.
+    Assembled,
 }
 
 pub(super) fn run(
-    parts: &Parts,
+    parts: &PartFlags,
     request: &EmbedRequest,
     session: &Session,
-) -> anyhow::Result<Done> {
+) -> anyhow::Result<EmbedOutcome> {
     let Some(of) = parts.num_parts else {
-        return Ok(Done::All(embed(request, &session.screen)?));
+        return Ok(EmbedOutcome::All(embed(request, &session.terminal)?));
     };
     if parts.finish {
-        finish_parts(request, of, &session.screen)?;
-        return Ok(Done::Whole);
+        finish_parts(request, of, &session.terminal)?;
+        return Ok(EmbedOutcome::Assembled);
     }
-    let index = parts.part_id.or(task_index()?).context(
-        "--num-parts without --part-id, and neither SLURM_ARRAY_TASK_ID nor JOB_COMPLETION_INDEX \
-         says which part this is",
-    )?;
-    Ok(Done::Part(embed_part(request, Part::new(index, of)?, &session.screen)?))
+    let part = parts.part(of)?;
+    Ok(EmbedOutcome::Part(embed_part(request, part, &session.terminal)?))
 }
 
-/// How a part stands to the others.
+impl PartFlags {
+    /// The part of this process among `of` parts, from the flag or the scheduler.
+    fn part(&self, of: usize) -> anyhow::Result<Part> {
+        let index = match self.part_id {
+            Some(index) => Some(index),
+            None => task_index()?,
+        };
+        let index = index.ok_or_else(|| {
+            usage(
+                "--num-parts needs --part-id, unless SLURM_ARRAY_TASK_ID or JOB_COMPLETION_INDEX \
+                 is set",
+            )
+        })?;
+        Part::new(index, of).map_err(usage)
+    }
+
+    /// Rejects a part that does not exist. Call this before any file is read.
+    pub(super) fn check(&self) -> anyhow::Result<()> {
+        match self.num_parts {
+            Some(of) if !self.finish => self.part(of).map(|_| ()),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// State of the whole cache after a part has finished.
 pub(super) fn state(done: &PartSummary) -> String {
     let waiting = done.waiting_for.iter().map(usize::to_string).collect::<Vec<_>>().join(", ");
     let state = match waiting.as_str() {
-        "" => "the cache is whole".to_owned(),
-        _ => format!("done; the cache waits for part {waiting}"),
+        "" => "the cache is complete".to_owned(),
+        _ => format!("done; the cache still lacks part {waiting}"),
     };
     format!("{} of {}: {state}", done.part.index(), done.part.of())
 }

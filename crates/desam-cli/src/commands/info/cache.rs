@@ -1,8 +1,8 @@
-//! A feature cache.
+//! Description of a feature cache.
 
 use super::{Session, aligned};
 use crate::commands::json_path;
-use crate::reply::Reply;
+use crate::output::Output;
 use anyhow::Context;
 use desam::data::cache::{FeatureCache, human_bytes};
 use desam::model::{WEIGHTS_FILE, WeightsCoverage, cache_weights_path, verify_cache};
@@ -10,9 +10,9 @@ use desam::types::text::DisplayPath as _;
 use serde_json::json;
 use std::path::Path;
 
-pub(super) fn describe(path: &Path, verify: bool, session: &Session) -> anyhow::Result<Reply> {
+pub(super) fn describe(path: &Path, verify: bool, session: &Session) -> anyhow::Result<Output> {
     let cache = FeatureCache::open(path)?;
-    let verified = verify.then(|| verify_cache(&cache, &session.screen)).transpose()?;
+    let verified = verify.then(|| verify_cache(&cache, &session.terminal)).transpose()?;
     let has_weights = cache_weights_path(&cache).is_file();
     let header = cache.header();
     let recipe = &header.recipe;
@@ -37,7 +37,7 @@ pub(super) fn describe(path: &Path, verify: bool, session: &Session) -> anyhow::
         ),
         ("weights", weights_text(&recipe.encoder.weights_blake3, has_weights)),
         ("features", features),
-        ("labels", format!("brought to masks by the rule {}", recipe.preprocess.labels)),
+        ("labels", format!("resized to masks by the rule {}", recipe.preprocess.labels)),
         ("slices", format!("{} stored, {labelled} with ground truth", cache.slices().len())),
         ("cases", cache.cases().len().to_string()),
     ];
@@ -52,8 +52,8 @@ pub(super) fn describe(path: &Path, verify: bool, session: &Session) -> anyhow::
     rows.push(("size", human_bytes(size)));
     if let Some(coverage) = verified {
         let text = match coverage {
-            WeightsCoverage::Whole => "all right, the weights' included",
-            _ => "all right; of the weights, the image encoder's alone are recorded",
+            WeightsCoverage::Whole => "correct, including all weights",
+            _ => "correct; of the weights, only the image encoder's have a recorded checksum",
         };
         rows.push(("checksums", text.to_owned()));
     }
@@ -71,18 +71,19 @@ pub(super) fn describe(path: &Path, verify: bool, session: &Session) -> anyhow::
         "weights_file": has_weights,
         "verified": verify,
     });
-    Ok(Reply::new(aligned(&rows), json))
+    Ok(Output::new(aligned(&rows), json))
 }
 
-/// The hash of the weights, and whether their file is there.
+/// Hash of the weights, with a note if their file is missing.
 fn weights_text(hash: &str, is_there: bool) -> String {
-    match is_there {
-        true => format!("blake3 {hash}"),
-        false => format!("blake3 {hash}; {WEIGHTS_FILE} is missing: run embed again"),
+    if is_there {
+        format!("blake3 {hash}")
+    } else {
+        format!("blake3 {hash}; {WEIGHTS_FILE} is missing: run embed again")
     }
 }
 
-/// Bytes of all files under a folder; links are not followed.
+/// Total size in bytes of the files in a folder, recursively. Links are not followed.
 fn folder_bytes(path: &Path) -> anyhow::Result<u64> {
     let mut sum = 0;
     let mut folders = vec![path.to_owned()];

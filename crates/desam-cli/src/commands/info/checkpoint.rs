@@ -1,8 +1,8 @@
-//! A checkpoint.
+//! Description of a checkpoint.
 
 use super::aligned;
 use crate::commands::json_path;
-use crate::reply::Reply;
+use crate::output::Output;
 use desam::ModelRecord;
 use desam::encoder::checkpoint::CheckpointPart;
 use desam::encoder::{Checkpoint, VitConfig};
@@ -11,17 +11,17 @@ use desam::types::text::DisplayPath as _;
 use desam_study::train::InputFile;
 use serde_json::json;
 
-/// Names of unknown tensors that are worth listing.
-const UNKNOWN_SHOWN: usize = 8;
+/// Maximum number of unknown tensors to list.
+const MAX_UNKNOWN_SHOWN: usize = 8;
 
-pub(in crate::commands) fn describe(read: &Checkpoint) -> anyhow::Result<Reply> {
+pub(in crate::commands) fn describe(read: &Checkpoint) -> anyhow::Result<Output> {
     let summary = read.summary();
     let record = ModelRecord::read(&read.metadata, &read.path)?;
     let file = InputFile::of(&read.path)?;
     let weights = read.weights_hash(&["image_encoder.", "prompt_encoder.", "mask_decoder."])?;
     let mut rows = vec![
         ("checkpoint", read.path.display_escaped()),
-        ("holds", summary.describe().to_owned()),
+        ("contains", summary.describe().to_owned()),
         ("key layout", format!("{:?}", summary.layout).to_lowercase()),
     ];
     let part = |part: &CheckpointPart| {
@@ -40,7 +40,7 @@ pub(in crate::commands) fn describe(read: &Checkpoint) -> anyhow::Result<Reply> 
     }
     if !summary.unknown.is_empty() {
         let shown: Vec<&str> =
-            summary.unknown.iter().take(UNKNOWN_SHOWN).map(String::as_str).collect();
+            summary.unknown.iter().take(MAX_UNKNOWN_SHOWN).map(String::as_str).collect();
         let more = summary.unknown.len() - shown.len();
         let more = if more > 0 { format!(" and {more} more") } else { String::new() };
         rows.push(("unknown", format!("{}{more}", shown.join(", "))));
@@ -66,7 +66,7 @@ pub(in crate::commands) fn describe(read: &Checkpoint) -> anyhow::Result<Reply> 
         ));
     }
     rows.push(("file", format!("blake3 {}", file.blake3)));
-    rows.push(("weights", format!("blake3 {weights} (of names, shapes and numbers)")));
+    rows.push(("weights", format!("blake3 {weights} (of names, shapes and values)")));
     let json = json!({
         "kind": "checkpoint",
         "path": json_path(&read.path),
@@ -77,9 +77,10 @@ pub(in crate::commands) fn describe(read: &Checkpoint) -> anyhow::Result<Reply> 
         "file_blake3": file.blake3,
         "weights_blake3": weights,
     });
-    Ok(Reply::new(aligned(&rows), json))
+    Ok(Output::new(aligned(&rows), json))
 }
 
+/// Sizes of the image encoder and of its outputs, on one line.
 fn sizes(config: &VitConfig, spec: &EncoderSpec) -> String {
     let taps: Vec<String> = spec.tap_channels.iter().map(ToString::to_string).collect();
     format!(
@@ -115,7 +116,7 @@ mod tests {
     use super::thousands;
 
     #[test]
-    fn digits_stand_in_threes() {
+    fn digits_are_grouped_by_three() {
         assert_eq!([1, 999, 1000, 89_670_912].map(thousands), ["1", "999", "1 000", "89 670 912"]);
     }
 }

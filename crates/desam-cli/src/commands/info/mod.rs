@@ -1,17 +1,17 @@
-//! `desam info`: what a file or folder holds.
+//! `desam info`: description of a file, a folder or the program.
 
 mod cache;
 pub(super) mod checkpoint;
 mod data;
-mod folder;
+mod other_volumes;
 mod program;
 mod run;
 mod volume;
 
-use super::read_flags::ReadFlags;
+use super::flags::ReadFlags;
 use super::{Session, aligned};
 use crate::cli::JsonFlag;
-use crate::reply::Reply;
+use crate::output::Output;
 use anyhow::{Context, bail};
 use clap::Args;
 use desam::data::volumes::{VolumeFormat, is_series};
@@ -21,23 +21,24 @@ use std::path::{Path, PathBuf};
 
 const AFTER: &str = "\
 Examples:
-  desam info sam_vit_b_01ec64.pth      parts, sizes, parameters, hash
-  desam info t2.nii.gz                 dimensions, spacing, affine, values; any format
-  desam info cache --verify            sites, cases, bytes; compares every checksum
-  desam info run --json                a run's settings and best epoch, for a program
-  desam info                           this program: version, threads, GPUs it can compute on";
+  desam info sam_vit_b_01ec64.pth      parts, sizes, parameters, hashes
+  desam info t2.nii.gz                 dimensions, spacing, affine, range of values
+  desam info cache --verify            sites, cases, size; verifies all checksums
+  desam info run --json                settings and best epoch, as JSON
+  desam info                           version, threads and GPUs of this program";
 
-/// Say what a checkpoint (a file, or a folder of the hub), a volume, a feature cache, a run or a data folder holds
+/// Describe a checkpoint, volume, feature cache, run or data set
 ///
-/// Without a file: what this program is and what it can compute on.
+/// A checkpoint may be a file or a Hugging Face model folder. Without FILE, describes this program: its
+/// version, threads and GPUs.
 #[derive(Debug, Args)]
-#[command(after_help = AFTER)]
+#[command(after_long_help = AFTER)]
 pub(crate) struct Arguments {
-    /// File or folder to look at
+    /// File or folder to describe
     #[arg(value_name = "FILE", required_if_eq("verify", "true"))]
     path: Option<PathBuf>,
 
-    /// Read all of a feature cache, the weights beside it included, and compare the checksums
+    /// Read a whole feature cache, including the weights in it, and verify all checksums
     #[arg(long)]
     verify: bool,
 
@@ -48,7 +49,7 @@ pub(crate) struct Arguments {
     read: ReadFlags,
 }
 
-pub(crate) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Reply> {
+pub(crate) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Output> {
     let Some(path) = &arguments.path else {
         return program::describe(session);
     };
@@ -56,7 +57,7 @@ pub(crate) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Re
         .with_context(|| format!("cannot read {}", path.display_escaped()))?;
     if arguments.verify && !path.join("cache.json").is_file() {
         bail!(
-            "{}: --verify is for a feature cache, a folder that holds cache.json",
+            "{}: --verify needs a feature cache, a folder that contains cache.json",
             path.display_escaped()
         );
     }
@@ -75,13 +76,14 @@ pub(crate) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Re
     } else if path.join("config.json").is_file() {
         run::describe(path)
     } else if is_series(path)? {
-        folder::name_others(path, session)?;
+        other_volumes::warn(path, session)?;
         volume::describe(path, VolumeFormat::Dicom, &read, session)
     } else {
         data::describe(path, session)
     }
 }
 
+/// Whether the path is a CSV file of cases.
 fn is_table(path: &Path) -> bool {
     path.extension().is_some_and(|e| e.eq_ignore_ascii_case("csv"))
 }

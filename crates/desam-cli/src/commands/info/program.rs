@@ -1,13 +1,13 @@
-//! The program itself, and what it can compute on.
+//! Description of the program and its devices.
 
 use crate::commands::{Session, aligned};
-use crate::reply::Reply;
+use crate::output::Output;
 use desam::data::cache::human_bytes;
 use desam::device::{Gpu, HAS_CUDA, gpus};
 use serde_json::json;
 
-/// Says it. That there is no GPU is no error here.
-pub(super) fn describe(session: &Session) -> anyhow::Result<Reply> {
+/// Version, threads and GPUs. No GPU is not an error.
+pub(super) fn describe(session: &Session) -> anyhow::Result<Output> {
     let (version, threads) = (env!("CARGO_PKG_VERSION"), rayon::current_num_threads());
     let choice = session.choice.to_string();
     let found = gpus();
@@ -20,8 +20,8 @@ pub(super) fn describe(session: &Session) -> anyhow::Result<Reply> {
     ];
     match &found {
         Ok(all) if all.is_empty() && HAS_CUDA => rows.push(("GPUs", "none".to_owned())),
-        Ok(all) => rows.extend(all.iter().map(|gpu| ("GPU", line(gpu)))),
-        Err(words) => rows.push(("GPUs", format!("none: the driver says {words}"))),
+        Ok(all) => rows.extend(all.iter().map(|gpu| ("GPU", gpu_line(gpu)))),
+        Err(words) => rows.push(("GPUs", format!("none; driver error: {words}"))),
     }
     let json = json!({
         "version": version,
@@ -31,9 +31,10 @@ pub(super) fn describe(session: &Session) -> anyhow::Result<Reply> {
         "gpus": found.as_ref().map_or(&[][..], Vec::as_slice),
         "driver_error": found.as_ref().err(),
     });
-    Ok(Reply::new(aligned(&rows), json))
+    Ok(Output::new(aligned(&rows), json))
 }
 
-fn line(gpu: &Gpu) -> String {
+/// A GPU on one line: device name for `--device`, model, memory.
+fn gpu_line(gpu: &Gpu) -> String {
     format!("cuda:{}  {}, {}", gpu.number, gpu.name, human_bytes(gpu.memory_bytes as u64))
 }

@@ -1,26 +1,20 @@
-//! A run of `desam train`.
+//! Description of a training run.
 
 use super::aligned;
 use crate::commands::json_path;
-use crate::reply::Reply;
+use crate::output::Output;
 use desam::types::text::DisplayPath as _;
 use desam_study::train::RunDir;
 use serde_json::json;
 use std::path::Path;
 
-pub(super) fn describe(path: &Path) -> anyhow::Result<Reply> {
+pub(super) fn describe(path: &Path) -> anyhow::Result<Output> {
     let run = RunDir::open(path)?;
     let (config, manifest) = (run.config()?, run.manifest()?);
-    // A run that is still in its first epoch has no history yet.
-    let history = match manifest.epochs_done {
-        0 => Vec::new(),
-        _ => run.history()?,
-    };
+    // During the first epoch there is no history file yet.
+    let history = if manifest.epochs_done == 0 { Vec::new() } else { run.history()? };
     let best = history.iter().rfind(|row| row.best);
-    let state = match manifest.finished {
-        true => "finished",
-        false => "not finished",
-    };
+    let state = if manifest.finished { "finished" } else { "not finished" };
     let train = &config.train;
     let mut how = format!("{}, {} mode, preset {}", train.source, train.mode, train.preset);
     if !train.precision.is_f32() {
@@ -34,7 +28,7 @@ pub(super) fn describe(path: &Path) -> anyhow::Result<Reply> {
         (
             "cases",
             format!(
-                "{} trained on, {} held out ({})",
+                "{} for training, {} held out ({})",
                 manifest.train_cases.len(),
                 manifest.validation_cases.len(),
                 manifest.validation_cases.join(", ")
@@ -43,7 +37,7 @@ pub(super) fn describe(path: &Path) -> anyhow::Result<Reply> {
         (
             "slices",
             format!(
-                "{} trained on, {} held out",
+                "{} for training, {} held out",
                 manifest.train_slices, manifest.validation_slices
             ),
         ),
@@ -56,14 +50,15 @@ pub(super) fn describe(path: &Path) -> anyhow::Result<Reply> {
         ),
         (
             "model",
-            match run.model_path().is_file() {
-                true => run.model_path().display_escaped(),
-                false => "none yet".to_owned(),
+            if run.model_path().is_file() {
+                run.model_path().display_escaped()
+            } else {
+                "none yet".to_owned()
             },
         ),
-        ("numbers trained", manifest.trainable_numbers.to_string()),
+        ("trained parameters", manifest.trainable_numbers.to_string()),
         ("cache", format!("{} (key {})", manifest.cache.display_escaped(), manifest.cache_key)),
-        ("made by", format!("desam {}", manifest.desam_version)),
+        ("written by", format!("desam {}", manifest.desam_version)),
     ]);
     let json = json!({
         "kind": "run",
@@ -73,5 +68,5 @@ pub(super) fn describe(path: &Path) -> anyhow::Result<Reply> {
         "history": history,
         "model": run.model_path().is_file().then(|| json_path(&run.model_path())),
     });
-    Ok(Reply::new(text, json))
+    Ok(Output::new(text, json))
 }

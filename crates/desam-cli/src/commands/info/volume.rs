@@ -1,8 +1,8 @@
-//! A volume.
+//! Description of a volume.
 
 use super::{Session, aligned};
 use crate::commands::json_path;
-use crate::reply::Reply;
+use crate::output::Output;
 use desam::data::cache::human_bytes;
 use desam::data::volumes::{ReadOptions, VolumeFormat, files_with, load_labels, load_volume};
 use desam::types::text::DisplayPath as _;
@@ -15,12 +15,12 @@ pub(super) fn describe(
     format: VolumeFormat,
     options: &ReadOptions,
     session: &Session,
-) -> anyhow::Result<Reply> {
+) -> anyhow::Result<Output> {
     let volume = match options.segment {
-        Some(_) => as_intensities(&load_labels(path, options)?.report(&session.screen))?,
-        None => load_volume(path, options)?.report(&session.screen),
+        Some(_) => as_intensities(&load_labels(path, options)?.report(&session.terminal))?,
+        None => load_volume(path, options)?.report(&session.terminal),
     };
-    // All files of a volume, such as a header's data file.
+    // A volume may consist of several files, such as a header and its data file.
     let sizes =
         files_with(path, options)?.into_iter().map(|f| std::fs::metadata(f).map(|m| m.len()));
     let file_bytes = sizes.sum::<std::io::Result<u64>>()?;
@@ -39,7 +39,12 @@ pub(super) fn describe(
         ("format", format.to_string()),
         ("dimensions", format!("{x} × {y} × {z} voxels")),
         ("spacing", format!("{} mm", spacing.map(|s| format!("{s:.4}")).join(" × "))),
-        ("axes", format!("{axes} (towards Right/Left, Anterior/Posterior, Superior/Inferior)")),
+        (
+            "axes",
+            format!(
+                "{axes} (directions of increasing i, j, k: Right/Left, Anterior/Posterior, Superior/Inferior)"
+            ),
+        ),
         ("affine, mm RAS+", rows[0].clone()),
         ("", rows[1].clone()),
         ("", rows[2].clone()),
@@ -68,21 +73,21 @@ pub(super) fn describe(
         "value_max": values.max,
         "value_mean": values.mean,
         "values_not_finite": values.not_finite,
-        "whole_numbers": values.whole,
+        "whole_numbers": values.integral,
         "may_be_labels": values.may_be_labels(),
         "foreground_ml": foreground_ml,
         "file_bytes": file_bytes,
     });
-    Ok(Reply::new(aligned(&rows), json))
+    Ok(Output::new(aligned(&rows), json))
 }
 
-/// The labels as numbers.
+/// Labels converted to f32 voxels.
 fn as_intensities(labels: &LabelVolume) -> anyhow::Result<Volume> {
     let values = labels.data().iter().map(|label| f32::from(*label)).collect();
     Ok(Volume::new(*labels.grid(), values)?)
 }
 
-/// The anatomical direction in which each voxel index grows, such as `LPS`.
+/// Anatomical direction in which each voxel index increases, such as `LPS`.
 fn axes(affine: &Affine) -> String {
     let toward = [('R', 'L'), ('A', 'P'), ('S', 'I')];
     let letter = |column: usize| {
@@ -97,7 +102,7 @@ fn axes(affine: &Affine) -> String {
     (0..3).map(letter).collect()
 }
 
-/// What the voxels look like.
+/// Statistics of the voxels.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Values {
     min: f32,
@@ -105,36 +110,36 @@ struct Values {
     mean: f64,
     not_finite: usize,
     above_zero: usize,
-    whole: bool,
+    integral: bool,
 }
 
 impl Values {
     fn of(volume: &Volume) -> Self {
         let (mut min, mut max, mut sum) = (f32::INFINITY, f32::NEG_INFINITY, 0.0);
-        let (mut finite, mut above_zero, mut whole) = (0usize, 0, true);
+        let (mut finite, mut above_zero, mut integral) = (0usize, 0, true);
         for &v in volume.data().iter().filter(|v| v.is_finite()) {
             finite += 1;
             min = min.min(v);
             max = max.max(v);
             sum += f64::from(v);
             above_zero += usize::from(v > 0.0);
-            whole &= v.fract() == 0.0;
+            integral &= v.fract() == 0.0;
         }
         if finite == 0 {
             (min, max) = (f32::NAN, f32::NAN);
         }
         let not_finite = volume.data().len() - finite;
-        Self { min, max, mean: sum / finite.max(1) as f64, not_finite, above_zero, whole }
+        Self { min, max, mean: sum / finite.max(1) as f64, not_finite, above_zero, integral }
     }
 
     fn may_be_labels(&self) -> bool {
-        self.whole && self.not_finite == 0 && self.min >= 0.0 && self.max <= 15.0
+        self.integral && self.not_finite == 0 && self.min >= 0.0 && self.max <= 15.0
     }
 
     fn kind(&self) -> &'static str {
-        match (self.may_be_labels(), self.whole) {
-            (true, _) => "few whole numbers: labels, by the look of it",
-            (false, true) => "whole numbers",
+        match (self.may_be_labels(), self.integral) {
+            (true, _) => "small integers, probably labels",
+            (false, true) => "integers",
             (false, false) => "decimals",
         }
     }
@@ -146,7 +151,7 @@ mod tests {
     use desam::types::Grid;
 
     #[test]
-    fn axes_are_named_by_where_they_point() {
+    fn axes_are_named_by_their_anatomical_direction() {
         // By hand: i towards the left, j towards the back, k to the head, as scanners write.
         let scanner = Affine([[-0.5, 0.0, 0.1, 0.0], [0.1, -0.5, 0.0, 0.0], [0.0, 0.0, 3.0, 0.0]]);
         assert_eq!(axes(&scanner), "LPS");
@@ -157,14 +162,14 @@ mod tests {
     }
 
     #[test]
-    fn values_that_are_no_numbers_are_counted_not_averaged() {
+    fn non_finite_values_are_counted_and_excluded_from_the_mean() {
         let grid = Grid { dims: [4, 1, 1], affine: Affine::from_spacing([1.0; 3]) };
         let of = |data: Vec<f32>| Values::of(&Volume::new(grid, data).unwrap());
         let odd = of(vec![f32::NAN, 1.0, 3.0, f32::INFINITY]);
         assert_eq!((odd.min, odd.max, odd.mean, odd.not_finite), (1.0, 3.0, 2.0, 2));
         assert!(!odd.may_be_labels());
         assert!(of(vec![0.0, 1.0, 2.0, 1.0]).may_be_labels());
-        assert!(!of(vec![0.0, 1.5, 2.0, 1.0]).whole);
+        assert!(!of(vec![0.0, 1.5, 2.0, 1.0]).integral);
         assert!(of(vec![f32::NAN; 4]).min.is_nan());
     }
 }

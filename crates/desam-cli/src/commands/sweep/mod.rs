@@ -1,31 +1,31 @@
-//! `desam sweep`: the paper's tables, as runs for one machine or many.
+//! `desam sweep`: reproduction of the paper's tables, on one machine or many.
 
 mod collect;
-mod paper;
+mod paper_sites;
 mod plan;
 mod run;
 mod status;
 
 use super::Session;
 use crate::cli::JsonFlag;
-use crate::reply::Reply;
+use crate::output::Output;
 use clap::{Args, Subcommand};
 
 const AFTER: &str = "\
-A plan is a folder of lines, one a run: a source site, a mode, a decoder, a seed, a grid. Runs know
-nothing of each other. Each can be started again at any time: what is done is left as it is. Lines
-that differ in their grid alone share one training: those that train come first, the others score
-the model that is there.
+A plan is a folder with a list of lines, one per run: source site, mode, decoder, seed and grid. Runs \
+are independent of each other, and each can be restarted at any time: finished work is kept. Lines \
+that differ only in the grid share one model: one of them trains it, the others evaluate it. Lines \
+that train come first.
 
 Examples:
   desam sweep plan --table 1 --table 3 --cache cache --out plan
-  desam sweep run plan --all                       one after the other
-  desam sweep run plan --index 4                   one of them
-  sbatch --array=0-17%6 deploy/slurm/sweep.sbatch plan
+  desam sweep run plan --all                               all runs, one after the other
+  desam sweep run plan --index 4                           one run
+  sbatch --array=0-17%6 deploy/slurm/sweep.sbatch plan     one run per Slurm task
   desam sweep status plan
   desam sweep collect plan";
 
-/// Make the paper's tables: plan their runs, do them on one machine or many, collect
+/// Reproduce the paper's tables: plan the runs, run them on one machine or many, collect the scores
 #[derive(Debug, Args)]
 #[command(after_help = AFTER, arg_required_else_help = true)]
 pub(crate) struct Arguments {
@@ -42,12 +42,12 @@ enum Step {
 }
 
 impl Arguments {
-    /// Whether the step trains and scores.
+    /// Whether the step runs a model.
     pub(crate) fn computes(&self) -> bool {
         matches!(self.step, Step::Run(_))
     }
 
-    /// The step's.
+    /// `--json` of the step.
     pub(crate) fn json_flag(&self) -> JsonFlag {
         match &self.step {
             Step::Plan(a) => a.json,
@@ -58,7 +58,7 @@ impl Arguments {
     }
 }
 
-pub(crate) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Reply> {
+pub(crate) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Output> {
     match &arguments.step {
         Step::Plan(a) => plan::run(a, session),
         Step::Run(a) => run::run(a, session),

@@ -1,12 +1,11 @@
-//! `desam sweep plan`.
+//! `desam sweep plan`: the runs that the paper's tables need.
 
-use super::paper::PaperFlag;
+use super::paper_sites::PaperSitesFlag;
 use crate::cli::JsonFlag;
-use crate::commands::{
-    BATCH, EPOCHS, MOST_LEARNING_RATE, Session, aligned, grid_side, json_path, one_of, positive,
-    seed, whole,
-};
-use crate::reply::Reply;
+use crate::commands::flags::ScheduleFlags;
+use crate::commands::values::{GRID_SIDE, enum_values, integer, seed};
+use crate::commands::{Session, aligned, json_path};
+use crate::output::Output;
 use clap::Args;
 use desam::decoder::Variant;
 use desam::types::text::DisplayPath as _;
@@ -19,96 +18,91 @@ use std::path::PathBuf;
 
 const AFTER: &str = "\
 Tables of the paper:
-  1   DeSAM in both modes, and SAM's own decoder in whole box mode, which is the paper's MedSAM;
-      the other methods are no part of this program and stand in the table with the paper's figures
-  2   the ablations, in grid points mode on 9 × 9 points
-  3   grids of 1, 5, 9, 11, 15, 21 and 25 points a side, all of one model a source site
-Tables that share a run plan it once.
+  1   DeSAM in both modes, and SAM's mask decoder in box mode, which is the paper's MedSAM; other
+      methods are not implemented, and the table shows the paper's scores for them
+  2   the ablations, in points mode with a 9 × 9 grid
+  3   grids of 1, 5, 9, 11, 15, 21 and 25 points per side, all with one model per source site
+Runs that several tables need are planned once.
 
-Sites may be any domains, in any number and under any names: each is trained on while the others are
-scored. Only --paper-sites sets the paper's figures beside ours. Without a value it takes all sites for
-the paper's, by the names that they have in public releases: RUNMC or ISBI, BMC or ISBI_1.5, I2CVB or
-HCRUDB, UCL, BIDMC, HK, the letters A to F, or letter-name.
+Sites may be any domains, with any names and in any number: each is trained on, and the others are \
+evaluated. The paper's scores appear next to ours only with --paper-sites. Without a value it maps \
+all sites by the names of their public releases (RUNMC or ISBI, BMC or ISBI_1.5, I2CVB or HCRUDB, \
+UCL, BIDMC, HK), by the letters A to F, or by names of the form LETTER-NAME.
 
 Examples:
   desam sweep plan --table 1 --cache cache --out plan
   desam sweep plan --table 1,2,3 --cache cache --out plan --seeds 0,1,2 --paper-sites
   desam sweep plan --table 3 --cache cache --out plan --paper-sites Nijmegen=A,Boston=B --epochs 15";
 
-/// Write down the runs that make tables of the paper
+/// Plan the runs that the given tables of the paper need
 #[derive(Debug, Args)]
-#[command(after_help = AFTER)]
+#[command(after_long_help = AFTER)]
 pub(super) struct Arguments {
-    /// Tables of the paper: 1, 2, 3
+    /// Tables of the paper, separated by commas or given repeatedly; --help describes them
     #[arg(long = "table", value_name = "N", required = true, value_delimiter = ',',
-        value_parser = one_of::<PaperTable>(&["1", "2", "3"]))]
+        value_parser = enum_values::<PaperTable>())]
     tables: Vec<PaperTable>,
 
-    /// Folder of features that `desam embed` made, of all sites
+    /// Feature cache of `desam embed` with all sites
     #[arg(long, value_name = "CACHE")]
     cache: PathBuf,
 
-    /// Folder for the plan; must not hold another one
+    /// Folder for the plan; must not contain another plan
     #[arg(long, value_name = "PLAN")]
     out: PathBuf,
 
-    /// Sites to train on and to score, separated by commas [default: all in the cache]
+    /// Sites to train on and to evaluate, separated by commas [default: all sites in the cache]
     #[arg(long, value_name = "SITES", value_delimiter = ',')]
     sites: Option<Vec<String>>,
 
     #[command(flatten)]
-    paper: PaperFlag,
+    paper: PaperSitesFlag,
 
-    /// Seeds; a cell is their mean
+    /// Random seeds, separated by commas; a cell of a table is the mean over them
     #[arg(long, value_name = "SEEDS", value_delimiter = ',', default_value = "0",
         allow_negative_numbers = true, value_parser = seed)]
     seeds: Vec<u64>,
 
-    /// Whose losses, prompts and choice of the best epoch to follow
+    /// Losses, prompts and selection of the best epoch: as in the paper, or as in the official program
     #[arg(long, value_name = "PRESET", default_value = "paper",
-        value_parser = one_of::<Preset>(&["paper", "official"]))]
+        value_parser = enum_values::<Preset>())]
     preset: Preset,
 
-    /// Which voxels are compared; full needs a cache of all slices
+    /// Evaluation protocol; see `desam evaluate --help`. full needs a cache of all slices
     #[arg(long, value_name = "PROTOCOL", default_value = "paper",
-        value_parser = one_of::<Protocol>(&["paper", "full"]))]
+        value_parser = enum_values::<Protocol>())]
     protocol: Protocol,
 
-    /// Passes over the training slices, 1 to 1000000 [default: 50]
-    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = whole(EPOCHS))]
-    epochs: Option<usize>,
+    #[command(flatten)]
+    schedule: ScheduleFlags,
 
-    /// Slices a step, 1 to 65536 [default: 8]
-    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = whole(BATCH))]
-    batch: Option<usize>,
-
-    /// Learning rate of the first epoch [default: 1e-4]
-    #[arg(long, value_name = "RATE", allow_negative_numbers = true,
-        value_parser = positive(MOST_LEARNING_RATE))]
-    lr: Option<f64>,
-
-    /// What training computes in; bf16 on GPUs alone, see `desam train --help` [default: f32]
-    #[arg(long, value_name = "TYPE", value_parser = one_of::<Precision>(&["f32", "bf16"]))]
+    /// Compute precision of training; bf16 needs a GPU, see `desam train --help` [default: f32]
+    #[arg(long, value_name = "TYPE", value_parser = enum_values::<Precision>())]
     precision: Option<Precision>,
 
-    /// Sites to train on, by their names or the paper's letters [default: all]
-    #[arg(long, value_name = "SITES", value_delimiter = ',', help_heading = "Fewer cells")]
+    /// Sites to train on, by name or the paper's letter [default: all]
+    #[arg(
+        long,
+        value_name = "SITES",
+        value_delimiter = ',',
+        help_heading = "Subset of the tables"
+    )]
     sources: Option<Vec<String>>,
 
-    /// Modes [default: both]
-    #[arg(long, value_name = "MODES", value_delimiter = ',', help_heading = "Fewer cells",
-        value_parser = one_of::<Mode>(&["points", "box"]))]
+    /// Modes, separated by commas [default: both]
+    #[arg(long, value_name = "MODES", value_delimiter = ',', help_heading = "Subset of the tables",
+        value_parser = enum_values::<Mode>())]
     modes: Option<Vec<Mode>>,
 
-    /// Decoders [default: all of the tables]
-    #[arg(long, value_name = "VARIANTS", value_delimiter = ',', help_heading = "Fewer cells",
-        value_parser = one_of::<Variant>(
-            &["desam", "pimm-only", "no-iou-head", "no-mask-fusion", "sam-decoder"]))]
+    /// Decoders, separated by commas [default: all in the tables]
+    #[arg(long, value_name = "VARIANTS", value_delimiter = ',', help_heading = "Subset of the tables",
+        value_parser = enum_values::<Variant>())]
     variants: Option<Vec<Variant>>,
 
-    /// Points along each side of the grid, in points mode [default: all of the tables]
-    #[arg(long, value_name = "GRIDS", value_delimiter = ',', help_heading = "Fewer cells",
-        allow_negative_numbers = true, value_parser = grid_side)]
+    /// Points along each side of the prompt grid, 1 to 64, separated by commas; points mode only
+    /// [default: all in the tables]
+    #[arg(long, value_name = "GRIDS", value_delimiter = ',', help_heading = "Subset of the tables",
+        allow_negative_numbers = true, value_parser = integer(GRID_SIDE))]
     grids: Option<Vec<usize>>,
 
     #[command(flatten)]
@@ -116,6 +110,7 @@ pub(super) struct Arguments {
 }
 
 impl Arguments {
+    /// The library's configuration.
     fn config(&self) -> SweepConfig {
         SweepConfig {
             sites: self.sites.clone(),
@@ -124,9 +119,9 @@ impl Arguments {
             preset: self.preset,
             protocol: self.protocol,
             changes: Changes {
-                epochs: self.epochs,
-                batch: self.batch,
-                learning_rate: self.lr,
+                epochs: self.schedule.epochs,
+                batch: self.schedule.batch,
+                learning_rate: self.schedule.lr,
                 precision: self.precision,
             },
             subset: Subset {
@@ -140,13 +135,13 @@ impl Arguments {
     }
 }
 
-/// A site, and the paper's letter where it has one.
+/// A source site, with the paper's letter if it has one.
 fn source(site: &str, letter: Option<&Letter>) -> String {
     letter.map_or_else(|| site.to_owned(), |letter| format!("{letter} = {site}"))
 }
 
-pub(super) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Reply> {
-    let _lock = desam::data::lock::folder(&arguments.out, &session.screen)?;
+pub(super) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Output> {
+    let _lock = desam::data::lock::folder(&arguments.out, &session.terminal)?;
     let plan = Plan::create(&arguments.out, arguments.config().plan()?)?;
     let (all, train) = (plan.lines().len(), plan.lines().iter().filter(|l| l.trains()).count());
     let lines = plan.lines().iter();
@@ -159,16 +154,16 @@ pub(super) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Re
     let score = match all - train {
         0 => String::new(),
         more => {
-            format!(", then {more} that score what those trained (lines {train} to {})", all - 1)
+            format!(", then {more} that evaluate their models (lines {train} to {})", all - 1)
         }
     };
     let text = aligned(&[
         ("plan", arguments.out.display_escaped()),
         ("sources", sites.join(", ")),
-        ("scored", scored.join(", ")),
+        ("evaluated", scored.join(", ")),
         ("runs", format!("{train} that train (lines 0 to {}){score}", train - 1)),
         ("next", format!("desam sweep run {} --all", arguments.out.display_escaped())),
     ]);
     let json = json!({ "plan": json_path(&arguments.out), "lines": plan.lines(), "training_lines": train });
-    Ok(Reply::new(text, json))
+    Ok(Output::new(text, json))
 }

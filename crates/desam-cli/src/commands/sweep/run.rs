@@ -1,10 +1,12 @@
-//! `desam sweep run`.
+//! `desam sweep run`: trains and evaluates lines of a plan.
 
 use crate::cli::JsonFlag;
-use crate::commands::{Session, json_path, whole};
-use crate::environment::{Place, task_index};
-use crate::reply::Reply;
-use anyhow::{Context, bail};
+use crate::commands::values::integer;
+use crate::commands::{Session, json_path};
+use crate::environment::{WorkerIdentity, task_index};
+use crate::output::Output;
+use crate::usage::usage;
+use anyhow::bail;
 use clap::Args;
 use desam::Progress;
 use desam_study::evaluate::Evaluation;
@@ -13,42 +15,43 @@ use serde_json::{Value, json};
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
-/// How often a line looks whether the model that it waits for is trained.
-const LOOK_EVERY: Duration = Duration::from_secs(5);
+/// Interval at which a waiting line checks whether its model is trained.
+const POLL_INTERVAL: Duration = Duration::from_secs(5);
 
-/// As `desam train` has it unless told otherwise.
-const CHECKPOINT_EVERY: Duration = Duration::from_secs(600);
+/// Interval of checkpoints, the default of `desam train`.
+const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(600);
 
 const AFTER: &str = "\
-A line that is done says so and ends well. One that was interrupted continues from its last checkpoint.
-One that scores a model which another worker is training waits for it. With --all, lines that others have are left to
-them: several machines may run the same plan with --all at once.
+A line that is already finished is reported as such, with exit code 0. An interrupted line continues \
+from its last checkpoint. A line that evaluates a model which another worker is training waits for it. \
+With --all, lines that other workers hold are skipped, so several machines can run the same plan with \
+--all at the same time.
 
-Within an array of Slurm or an indexed job of Kubernetes the line is the task's number.";
+In a Slurm array job or a Kubernetes indexed job, the line is the task's index.";
 
-/// Do one run of a plan, or all that are left: train, then score
+/// Run one line of a plan, or all unfinished lines: train, then evaluate
 #[derive(Debug, Args)]
-#[command(after_help = AFTER)]
+#[command(after_long_help = AFTER)]
 pub(super) struct Arguments {
-    /// Folder that `desam sweep plan` wrote
+    /// Plan folder of `desam sweep plan`
     #[arg(value_name = "PLAN")]
     plan: PathBuf,
 
-    /// Which line, from 0 [default: SLURM_ARRAY_TASK_ID, else JOB_COMPLETION_INDEX]
+    /// Index of the line, from 0 [default: SLURM_ARRAY_TASK_ID, else JOB_COMPLETION_INDEX]
     #[arg(long, value_name = "K", conflicts_with = "all", allow_negative_numbers = true,
-        value_parser = whole(0..=99_999))]
+        value_parser = integer(0..=99_999))]
     index: Option<usize>,
 
-    /// Do all lines that are left, one after the other
+    /// Run all unfinished lines, one after the other
     #[arg(long)]
     all: bool,
 
-    /// Where the features are now, if they were moved since the plan was made
+    /// Feature cache, if it was moved since the plan was made
     #[arg(long, value_name = "CACHE")]
     cache: Option<PathBuf>,
 
-    /// Take over lines that another machine's worker holds: for when that machine died. A worker that
-    /// is known to be alive keeps its line
+    /// Take over lines held by workers of other machines, for example after a crash. A worker that is
+    /// known to be alive keeps its line
     #[arg(long)]
     force: bool,
 
@@ -56,37 +59,56 @@ pub(super) struct Arguments {
     pub(super) json: JsonFlag,
 }
 
-pub(super) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Reply> {
+pub(super) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Output> {
+    // Usage errors first, before any file is read.
+    let index = arguments.line()?;
     let plan = Plan::open(&arguments.plan)?;
-    let place = Place::read()?;
+    let identity = WorkerIdentity::read()?;
     let options = SweepOptions {
         cache: arguments.cache.as_deref(),
-        worker: Worker { host: place.host, pid: std::process::id(), task: place.task },
+        worker: Worker { host: identity.host, pid: std::process::id(), task: identity.task },
         force: arguments.force,
-        checkpoint_every: Some(CHECKPOINT_EVERY),
+        checkpoint_every: Some(CHECKPOINT_INTERVAL),
         clock: || SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default(),
         device: session.device.clone(),
     };
-    if arguments.all {
-        return Ok(all(&plan, &options, session));
+    match index {
+        Some(index) => run_one(&plan, index, &options, session),
+        None => Ok(run_all(&plan, &options, session)),
     }
-    let index = arguments.index.or(task_index()?).context(
-        "which line? Give --index or --all; neither SLURM_ARRAY_TASK_ID nor JOB_COMPLETION_INDEX \
-         says so",
-    )?;
-    one(&plan, index, (&options, session))
 }
 
-fn one(
+impl Arguments {
+    /// The line to run, from the flag or the scheduler; `None` with `--all`.
+    fn line(&self) -> anyhow::Result<Option<usize>> {
+        if self.all {
+            return Ok(None);
+        }
+        let index = match self.index {
+            Some(index) => Some(index),
+            None => task_index()?,
+        };
+        index.map(Some).ok_or_else(|| {
+            usage(
+                "--index or --all is needed, unless SLURM_ARRAY_TASK_ID or JOB_COMPLETION_INDEX is \
+                 set",
+            )
+        })
+    }
+}
+
+/// Runs one line; waits while another worker trains its model.
+fn run_one(
     plan: &Plan,
     index: usize,
-    (options, session): (&SweepOptions<'_>, &Session),
-) -> anyhow::Result<Reply> {
+    options: &SweepOptions<'_>,
+    session: &Session,
+) -> anyhow::Result<Output> {
     let mut waited = false;
     loop {
-        match run_line(plan, index, options, &session.screen)? {
-            Outcome::Done(scores) => return Ok(reply(plan, index, (&scores, "done"))),
-            Outcome::WasDone(scores) => return Ok(reply(plan, index, (&scores, "was done"))),
+        match run_line(plan, index, options, &session.terminal)? {
+            Outcome::Done(scores) => return Ok(output(plan, index, &scores, "done")),
+            Outcome::WasDone(scores) => return Ok(output(plan, index, &scores, "was done")),
             Outcome::Busy { id, training: false, worker, alive } => {
                 bail!("line {index} ({id}) is held by {worker}; {}", advice(alive))
             }
@@ -94,11 +116,11 @@ fn one(
                 if !waited {
                     let advice = advice(alive);
                     session
-                        .screen
+                        .terminal
                         .say(&format!("waiting for {id}, which {worker} trains; {advice}"));
                 }
                 waited = true;
-                std::thread::sleep(LOOK_EVERY);
+                std::thread::sleep(POLL_INTERVAL);
             }
         }
     }
@@ -106,50 +128,52 @@ fn one(
 
 /// What to do about a line that another worker holds.
 fn advice(alive: bool) -> &'static str {
-    match alive {
-        true => "it is alive: wait for it, or end it (--force takes nothing from the living)",
-        false => "its machine cannot be seen from here: if it is dead, give --force",
+    if alive {
+        "it is alive: wait for it, or stop it (--force does not take lines from live workers)"
+    } else {
+        "it is on another machine, so whether it is alive is unknown: if it is dead, use --force"
     }
 }
 
-fn reply(plan: &Plan, index: usize, (scores, how): (&Evaluation, &str)) -> Reply {
+/// Output of a finished line; `outcome` is "done" or "was done" (by an earlier call).
+fn output(plan: &Plan, index: usize, scores: &Evaluation, outcome: &str) -> Output {
     let id = plan.lines().get(index).map_or("", |line| line.id.as_str());
-    let text = format!("line {index}, {id}, {how}\n{}", scores.headline());
+    let text = format!("line {index}, {id}, {outcome}\n{}", scores.headline());
     let json = json!({
-        "index": index, "id": id, "outcome": how.replace(' ', "_"), "folder": json_path(&plan.folder(id)),
+        "index": index, "id": id, "outcome": outcome.replace(' ', "_"), "folder": json_path(&plan.folder(id)),
         "overall_dice": scores.overall_dice, "overall_cases_dice": scores.overall_cases_dice,
     });
-    Reply::new(text, json)
+    Output::new(text, json)
 }
 
-/// Lines that train come first, so those that score find their model. One failure does not keep the
-/// others from being done.
-fn all(plan: &Plan, options: &SweepOptions<'_>, session: &Session) -> Reply {
+/// Runs all lines in order. Lines that train come first, so lines that evaluate find their models. A
+/// failed line does not stop the others.
+fn run_all(plan: &Plan, options: &SweepOptions<'_>, session: &Session) -> Output {
     let (mut done, mut was_done) = (Vec::new(), Vec::new());
     let (mut busy, mut failed): (Vec<String>, Vec<String>) = (Vec::new(), Vec::new());
     let count = plan.lines().len();
-    session.screen.begin("sweep", count as u64);
+    session.terminal.begin("sweep", count as u64);
     for line in plan.lines() {
         let id = &line.id;
-        match run_line(plan, line.index, options, &session.screen) {
+        match run_line(plan, line.index, options, &session.terminal) {
             Ok(Outcome::Done(_)) => done.push(id.clone()),
             Ok(Outcome::WasDone(_)) => was_done.push(id.clone()),
             Ok(Outcome::Busy { worker, .. }) => busy.push(format!("{id}: {worker}")),
             Err(error) => failed.push(format!("line {} ({id}): {error}", line.index)),
         }
-        session.screen.advance(1, id);
+        session.terminal.advance(1, id);
     }
     let mut text = format!(
-        "{} lines done, {} were done before, {} failed",
+        "{} lines done, {} already done before, {} failed",
         done.len(),
         was_done.len(),
         failed.len()
     );
-    session.screen.finish(&text);
+    session.terminal.finish(&text);
     for held in &busy {
-        text.push_str(&format!("\nleft to another worker: {held}"));
+        text.push_str(&format!("\nskipped, held by another worker: {held}"));
     }
     let json: Value =
         json!({ "done": done, "was_done": was_done, "left_to_others": busy, "failed": failed });
-    Reply { failures: failed, ..Reply::new(text, json) }
+    Output { failures: failed, ..Output::new(text, json) }
 }

@@ -1,19 +1,18 @@
-//! `desam sweep status`.
+//! `desam sweep status`: progress of a plan.
 
 use crate::cli::JsonFlag;
 use crate::commands::json_path;
-use crate::environment::Place;
-use crate::reply::Reply;
-use anyhow::Context;
+use crate::environment::WorkerIdentity;
+use crate::output::Output;
 use clap::Args;
 use desam_study::sweep::{LineStatus, Plan, status};
 use serde_json::json;
 use std::path::PathBuf;
 
-/// Say how far each run of a plan is
+/// Show the state of each line of a plan
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
-    /// Folder that `desam sweep plan` wrote
+    /// Plan folder of `desam sweep plan`
     #[arg(value_name = "PLAN")]
     plan: PathBuf,
 
@@ -21,11 +20,12 @@ pub(super) struct Arguments {
     pub(super) json: JsonFlag,
 }
 
+/// Names of the states, in the order of the totals.
 const STATES: [&str; 5] = ["done", "running", "interrupted", "failed", "waiting"];
 
-pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Reply> {
+pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Output> {
     let plan = Plan::open(&arguments.plan)?;
-    let lines = status(&plan, &Place::read()?.host)?;
+    let lines = status(&plan, &WorkerIdentity::read()?.host)?;
     let count = |name: &str| lines.iter().filter(|l| l.state.name() == name).count();
     let totals: Vec<String> = STATES
         .iter()
@@ -35,11 +35,12 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Reply> {
     let totals = format!("{} of {} lines", totals.join(", "), lines.len());
     let counts: serde_json::Map<_, _> =
         STATES.iter().map(|name| ((*name).to_owned(), json!(count(name)))).collect();
-    let value = serde_json::to_value(&lines).context("the result cannot be written as JSON")?;
+    let value = serde_json::to_value(&lines)?;
     let json = json!({ "plan": json_path(&arguments.plan), "counts": counts, "lines": value });
-    Ok(Reply::new(format!("{}\n\n{totals}", table(&lines)), json))
+    Ok(Output::new(format!("{}\n\n{totals}", table(&lines)), json))
 }
 
+/// One row per line: index, name, state, detail.
 fn table(lines: &[LineStatus]) -> String {
     let width = lines.iter().map(|l| l.id.len()).max().unwrap_or(0);
     let row = |line: &LineStatus| {

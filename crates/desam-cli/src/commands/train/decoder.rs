@@ -1,70 +1,73 @@
-//! Which decoder `desam train` trains, and with which loss.
+//! The decoder to train and its loss.
 
-use crate::commands::{MOST_WEIGHT, not_negative, one_of};
+use crate::commands::values::{MAX_WEIGHT, enum_values, non_negative};
+use crate::usage::usage;
 use clap::Args;
 use desam::decoder::{SqueezePlacement, Variant};
 use desam::metrics::loss::IouTarget;
 use desam_study::train::TrainConfig;
 
-/// Flags of the decoder and its loss.
+/// Flags of the decoder's architecture and its loss.
 #[derive(Debug, Args)]
-pub(super) struct Decoder {
-    /// Which decoder to train; they are told apart below
-    #[arg(long, value_name = "VARIANT", default_value = "desam", value_parser = one_of::<Variant>(
-        &["desam", "pimm-only", "no-iou-head", "no-mask-fusion", "sam-decoder"]))]
+#[command(next_help_heading = "Decoder and loss")]
+pub(super) struct DecoderFlags {
+    /// Decoder to train: DeSAM, an ablation of the paper, or SAM's own mask decoder; see --help
+    #[arg(long, value_name = "VARIANT", default_value = "desam", value_parser = enum_values::<Variant>())]
     variant: Variant,
 
-    /// Where PIMM's squeeze-excitation looks: behind the norm, as in the official program, where it
-    /// is a factor of one half whatever its weights; or before it, where it acts
-    #[arg(long, value_name = "PLACE", default_value = "official",
-        value_parser = one_of::<SqueezePlacement>(&["official", "before-norm"]))]
+    /// Placement of PIMM's squeeze-and-excitation. official: after the instance norm, as in the
+    /// official program, where it reduces to a constant factor of 0.5. before-norm: before the norm,
+    /// where it is effective
+    #[arg(long, value_name = "PLACEMENT", default_value = "official",
+        value_parser = enum_values::<SqueezePlacement>())]
     squeeze: SqueezePlacement,
 
-    /// Compare PIMM's coarser heads with the truth too: each weighs half of the next finer one, all
-    /// together 1; targets are the nearest pixels
+    /// Deep supervision: add losses on PIMM's coarser outputs. Each weighs half of the next finer
+    /// one, and the weights sum to 1; targets are downsampled by nearest neighbour
     #[arg(long)]
     deep_supervision: bool,
 
-    /// What the predicted IoU learns: whether the point lies in the mask (1 or 0), or the IoU that
-    /// the mask drawn at that moment has; whole box mode teaches it only the latter, and only if
-    /// asked [default: membership in points mode]
+    /// Target of the predicted IoU. membership: 1 if the point is inside the mask, else 0. mask: the
+    /// IoU of the mask decoded in that step. In box mode only mask is possible, and by default there
+    /// is no IoU loss [default: membership in points mode]
     #[arg(long, value_name = "TARGET",
-        value_parser = one_of::<IouTarget>(&["membership", "mask"]))]
+        value_parser = enum_values::<IouTarget>())]
     iou_target: Option<IouTarget>,
 
-    /// Weight of the soft Dice loss [default: 1]
+    /// Weight of the soft Dice loss, 0 to 1000000 [default: 1]
     #[arg(long, value_name = "WEIGHT", allow_negative_numbers = true,
-        value_parser = not_negative(MOST_WEIGHT))]
+        value_parser = non_negative(MAX_WEIGHT))]
     dice_weight: Option<f64>,
 
-    /// Weight of the cross-entropy [default: 1 with preset paper, 0 with official]
+    /// Weight of the binary cross-entropy, 0 to 1000000 [default: 1 with preset paper, 0 with
+    /// official]
     #[arg(long, value_name = "WEIGHT", allow_negative_numbers = true,
-        value_parser = not_negative(MOST_WEIGHT))]
+        value_parser = non_negative(MAX_WEIGHT))]
     bce_weight: Option<f64>,
 
-    /// Weight of the IoU's error [default: 10 with preset paper, 1 with official]
+    /// Weight of the IoU loss, 0 to 1000000 [default: 10 with preset paper, 1 with official]
     #[arg(long, value_name = "WEIGHT", allow_negative_numbers = true,
-        value_parser = not_negative(MOST_WEIGHT))]
+        value_parser = non_negative(MAX_WEIGHT))]
     iou_weight: Option<f64>,
 }
 
-impl Decoder {
-    /// `config` with what was asked for.
+impl DecoderFlags {
+    /// Applies the flags to `config`.
     pub(super) fn apply(&self, config: TrainConfig) -> anyhow::Result<TrainConfig> {
-        let mut config = self.choose(config);
+        let mut config = self.set_decoder(config);
         let loss = &mut config.loss;
         loss.dice = self.dice_weight.unwrap_or(loss.dice);
         loss.bce = self.bce_weight.unwrap_or(loss.bce);
         let Some(iou) = &mut loss.iou else {
-            self.without_iou(&config)?;
+            self.reject_iou_flags(&config)?;
             return Ok(config);
         };
         iou.weight = self.iou_weight.unwrap_or(iou.weight);
         Ok(config)
     }
 
-    /// The decoder and what its IoU learns.
-    fn choose(&self, config: TrainConfig) -> TrainConfig {
+    /// Sets the decoder and the IoU target.
+    fn set_decoder(&self, config: TrainConfig) -> TrainConfig {
         let mut config = config.with_variant(self.variant);
         config.squeeze = self.squeeze;
         config.deep_supervision = self.deep_supervision;
@@ -74,16 +77,15 @@ impl Decoder {
         }
     }
 
-    /// Refuses flags of a term that the loss does not have.
-    fn without_iou(&self, config: &TrainConfig) -> anyhow::Result<()> {
+    /// Rejects flags of the IoU loss, for a configuration without one.
+    fn reject_iou_flags(&self, config: &TrainConfig) -> anyhow::Result<()> {
         let target = self.iou_target.map(|_| "--iou-target");
         match target.or(self.iou_weight.map(|_| "--iou-weight")) {
             None => Ok(()),
-            Some(flag) => anyhow::bail!(
-                "{flag}: variant {} in {} mode has no IoU term in its loss; leave it out",
-                config.variant,
-                config.mode
-            ),
+            Some(flag) => Err(usage(format!(
+                "{flag}: variant {} in {} mode has no IoU term in its loss; remove the flag",
+                config.variant, config.mode
+            ))),
         }
     }
 }

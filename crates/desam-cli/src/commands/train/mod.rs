@@ -1,45 +1,48 @@
-//! `desam train`: one site's features to a model.
+//! `desam train`: trains the decoder on the features of one site.
 
+mod dataset;
 mod decoder;
-mod keeping;
-mod slices;
-mod tuning;
+mod optimizer;
+mod run_flags;
 
-use super::{BATCH, EPOCHS, MOST_LEARNING_RATE, Session, aligned, one_of, positive, seed, whole};
+use super::flags::ScheduleFlags;
+use super::values::{enum_values, seed};
+use super::{Session, aligned};
 use crate::cli::JsonFlag;
-use crate::reply::Reply;
-use anyhow::Context;
+use crate::output::Output;
+use crate::usage::usage;
 use clap::Args;
-use decoder::Decoder;
+use dataset::DatasetFlags;
+use decoder::DecoderFlags;
 use desam::Mode;
 use desam::types::text::DisplayPath as _;
 use desam_study::train::{Preset, RunDir, TrainConfig, TrainRequest, TrainSummary, train_with};
-use keeping::Keeping;
-use slices::Slices;
+use optimizer::OptimizerFlags;
+use run_flags::RunFlags;
 use std::path::PathBuf;
-use tuning::Tuning;
 
 const AFTER: &str = "\
-What is in RUN afterwards:
-  model.safetensors   the best model, whole (encoders and decoder), official parameter names
-  history.csv         a row an epoch: learning rate, losses, validation Dice
-  config.json         every setting of the run
-  manifest.json       what went in, by hash; which cases were trained on and which held out
-  checkpoints/        the last states of the training, to continue from
-  tensorboard/        with --tensorboard: event files
+Contents of RUN:
+  model.safetensors   the best model, complete (encoders and decoder), official parameter names
+  history.csv         one row per epoch: learning rate, losses, validation Dice
+  config.json         all settings of the run
+  manifest.json       hashes of all inputs; training and validation cases
+  checkpoints/        the latest training states, to resume from
+  tensorboard/        event files, with --tensorboard
 
-A run that was killed at any moment continues with the same command and --resume, and ends with the
-same bits as one that was not. With more --epochs than before, a run grows: what was trained keeps
-its learning rates, the rest follows the longer schedule. Any other change is refused by name.
+A run that was killed at any moment continues with the same command and --resume, and ends with the \
+same bits as an uninterrupted run. With more --epochs than before, a run is extended: epochs already \
+trained keep their learning rates, the others follow the longer schedule. Any other changed setting \
+is an error that names it.
 
-Variants (paper, section 4.3, Fig. 3 and Table 1):
-  desam           PRIM reads the prompt, predicts the IoU and hands PIMM a mask embedding
-  pimm-only       no PRIM: PIMM fuses the encoder's embedding; every prompt has the same mask, and
-                  there is no IoU
-  no-iou-head     PRIM without its IoU head; in grid points mode the most stable mask is taken
-  no-mask-fusion  PIMM as in pimm-only, PRIM's IoU beside it: it decides whether there is a mask
+Variants (section 4.3, Fig. 3 and Table 1 of the paper):
+  desam           PRIM reads the prompt, predicts the IoU and passes a mask embedding to PIMM
+  pimm-only       without PRIM: PIMM fuses the image encoder's embedding; the mask does not depend
+                  on the prompt, and no IoU is predicted
+  no-iou-head     PRIM without its IoU head; in points mode the most stable mask is selected
+  no-mask-fusion  PIMM as in pimm-only; PRIM's predicted IoU only decides whether there is a mask
   sam-decoder     SAM's own mask decoder, fine-tuned; in box mode the MedSAM of Table 1
-A model remembers its variant: evaluate and predict ask for none.
+The variant is stored in the model: evaluate and predict need no flag for it.
 
 Examples:
   desam train --cache cache --source RUNMC --mode points --out run
@@ -48,90 +51,85 @@ Examples:
   desam train --cache cache --source B --mode box --out run --epochs 15 --lr 1e-3 --split last
   desam train --cache cache --source RUNMC --mode points --out run --resume";
 
-/// Train the decoder on the cached features of one site
+/// Train the decoder on the features of one site
 ///
-/// The frozen encoders stay as they are; PRIM starts from SAM's mask decoder where the weights
-/// hold one, PIMM from the seed. The best model on the held-out cases of the same site is kept.
+/// The encoders are frozen. PRIM is initialised from SAM's mask decoder if the checkpoint contains
+/// one, PIMM at random. The model with the best Dice on the held-out cases of the site is kept.
 #[derive(Debug, Args)]
-#[command(after_help = AFTER)]
+#[command(after_long_help = AFTER)]
 pub(crate) struct Arguments {
-    /// Folder of features that `desam embed` made
+    /// Feature cache of `desam embed`
     #[arg(long, value_name = "CACHE")]
     cache: PathBuf,
 
-    /// Site to train on, as its folder is named
+    /// Site to train on, by the name of its folder
     #[arg(long, value_name = "SITE")]
     source: String,
 
-    /// How the model is prompted: a random point in training and a grid of points later, or one
-    /// box as large as the image
-    #[arg(long, value_name = "MODE", value_parser = one_of::<Mode>(&["points", "box"]))]
+    /// Prompts. points: a random point in training, a grid of points in prediction. box: one box as
+    /// large as the image
+    #[arg(long, value_name = "MODE", value_parser = enum_values::<Mode>())]
     mode: Mode,
 
-    /// Folder to write the run to; must not hold a run yet, unless --resume is given
+    /// Run folder to write; must not contain a run yet, except with --resume
     #[arg(long, value_name = "RUN")]
     out: PathBuf,
 
-    /// Whose losses, prompts and choice of the best epoch to follow: the paper's or the official
-    /// program's
+    /// Losses, prompts and selection of the best epoch: as in the paper, or as in the official program
     #[arg(long, value_name = "PRESET", default_value = "paper",
-        value_parser = one_of::<Preset>(&["paper", "official"]))]
+        value_parser = enum_values::<Preset>())]
     preset: Preset,
 
-    /// Passes over the training slices, 1 to 1000000 [default: 50]
-    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = whole(EPOCHS))]
-    epochs: Option<usize>,
+    #[command(flatten)]
+    schedule: ScheduleFlags,
 
-    /// Slices a step, 1 to 65536 [default: 8]
-    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = whole(BATCH))]
-    batch: Option<usize>,
-
-    /// Learning rate of the first epoch; it decays as (1 - epoch/epochs)^0.9 [default: 1e-4]
-    #[arg(long, value_name = "RATE", allow_negative_numbers = true,
-        value_parser = positive(MOST_LEARNING_RATE))]
-    lr: Option<f64>,
-
-    /// Seed of initial weights, split, order of slices and prompts
+    /// Random seed of the initial weights, the split, the order of slices and the prompts
     #[arg(long, value_name = "N", default_value_t = 0, allow_negative_numbers = true,
         value_parser = seed)]
     seed: u64,
 
-    /// Checkpoint whose mask decoder to start from [default: the one that CACHE was made with]
+    /// Checkpoint to initialise the mask decoder from [default: the checkpoint of CACHE]
     #[arg(long, value_name = "FILE")]
     init: Option<PathBuf>,
 
     #[command(flatten)]
-    slices: Slices,
-
-    #[command(flatten)]
-    decoder: Decoder,
-
-    #[command(flatten)]
-    tuning: Tuning,
-
-    #[command(flatten)]
-    keeping: Keeping,
-
-    #[command(flatten)]
     pub(crate) json: JsonFlag,
+
+    // Last, because their help headings apply to all flags that follow.
+    #[command(flatten)]
+    dataset: DatasetFlags,
+
+    #[command(flatten)]
+    decoder: DecoderFlags,
+
+    #[command(flatten)]
+    optimizer: OptimizerFlags,
+
+    #[command(flatten)]
+    run: RunFlags,
 }
 
 impl Arguments {
+    /// The training configuration: the preset, overridden by flags.
     fn config(&self) -> anyhow::Result<TrainConfig> {
         let mut config = TrainConfig::preset(self.preset, &self.source, self.mode);
-        config.epochs = self.epochs.unwrap_or(config.epochs);
-        config.batch = self.batch.unwrap_or(config.batch);
-        config.learning_rate = self.lr.unwrap_or(config.learning_rate);
-        self.slices.apply(&mut config);
-        self.tuning.apply(&mut config);
+        let ScheduleFlags { epochs, batch, lr } = self.schedule;
+        config.epochs = epochs.unwrap_or(config.epochs);
+        config.batch = batch.unwrap_or(config.batch);
+        config.learning_rate = lr.unwrap_or(config.learning_rate);
+        self.dataset.apply(&mut config);
+        self.optimizer.apply(&mut config);
         self.decoder.apply(config.with_seed(self.seed))
     }
 }
 
-pub(crate) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Reply> {
+pub(crate) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Output> {
     let mut config = arguments.config()?;
-    if arguments.keeping.resume
-        && arguments.epochs.is_none()
+    // Usage errors first, before any file is read.
+    config.validate().map_err(usage)?;
+    config.precision.check_on(&session.device).map_err(usage)?;
+    if arguments.run.resume
+        && arguments.schedule.epochs.is_none()
         && let Ok(run) = RunDir::open(&arguments.out)
     {
         config.epochs = run.config()?.train.epochs;
@@ -140,9 +138,9 @@ pub(crate) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Re
     let request = TrainRequest::new(&arguments.cache, &arguments.out, &config)
         .with_init(arguments.init.as_deref())
         .with_device(session.device.clone());
-    let summary = train_with(&request, &mut arguments.keeping.options(), &session.screen)?;
-    let json = serde_json::to_value(&summary).context("the result cannot be written as JSON")?;
-    Ok(Reply::new(text(&summary, &config), json))
+    let summary = train_with(&request, &mut arguments.run.options(), &session.terminal)?;
+    let json = serde_json::to_value(&summary)?;
+    Ok(Output::new(text(&summary, &config), json))
 }
 
 fn text(summary: &TrainSummary, config: &TrainConfig) -> String {

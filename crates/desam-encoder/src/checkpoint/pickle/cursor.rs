@@ -2,7 +2,7 @@
 
 use super::PickleError;
 
-/// Bytes and a position; nothing is copied.
+/// A position in borrowed bytes.
 #[derive(Debug)]
 pub(super) struct Cursor<'a> {
     bytes: &'a [u8],
@@ -26,7 +26,7 @@ impl<'a> Cursor<'a> {
         self.bytes.len().saturating_sub(self.at)
     }
 
-    /// The next `length` bytes, which must be there.
+    /// The next `length` bytes, or an error where fewer are left.
     pub(super) fn take(&mut self, length: u64) -> Result<&'a [u8], PickleError> {
         let left = self.left();
         let end = usize::try_from(length).ok().and_then(|n| self.at.checked_add(n));

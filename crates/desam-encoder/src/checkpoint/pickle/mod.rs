@@ -1,4 +1,4 @@
-//! A bounded reader of the pickles that `torch.save` writes.
+//! Safe unpickling of what `torch.save` writes: bounded, and without executing anything.
 //!
 //! It builds a tree of values and executes nothing: a call is recorded as a call, a class by its
 //! name. Memory and time grow with the length of the pickle, whatever it says: values lie in one
@@ -7,40 +7,40 @@
 //! goes beyond the input is an error before anything is allocated.
 
 mod cursor;
-mod machine;
 mod opcode;
+mod unpickler;
 
-pub(super) use machine::parse;
+pub(super) use unpickler::parse;
 
 /// The index of a [`Value`] in its [`Tree`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) struct Id(u32);
 
-/// What a pickle can hold, as far as checkpoints need it.
+/// A pickled value, as far as checkpoints need it.
 #[derive(Debug)]
 pub(super) enum Value<'a> {
     None,
     Bool,
     Int(i64),
-    /// A number that is no `i64`: a float, or a whole number of more than 64 bits.
+    /// A number that does not fit `i64`: a float, or an integer of more than 64 bits.
     OtherNumber,
     Text(&'a str),
     Bytes,
     Tuple(Vec<Id>),
     List(Vec<Id>),
-    /// A dictionary; of equal keys the last one counts in Python.
+    /// A dictionary; of equal keys Python keeps the last.
     Dict(Vec<(Id, Id)>),
     Class {
         module: &'a str,
         name: &'a str,
     },
-    /// What a call or a class made: its recipe, and items that were set on it.
+    /// The unevaluated result of a call, and the items that were set on it.
     Object {
         callable: Id,
         arguments: Id,
         items: Vec<(Id, Id)>,
     },
-    /// A reference to something outside the pickle: a storage.
+    /// A persistent id: a reference to something outside the pickle, here a storage.
     Persistent(Id),
 }
 
@@ -76,7 +76,7 @@ impl<'a> Tree<'a> {
     }
 
     pub(super) fn get(&self, id: Id) -> &Value<'a> {
-        // Identifiers are made by the machine alone, with the value they stand for.
+        // Only the unpickler creates ids, together with their values.
         self.values.get(id.0 as usize).unwrap_or(&Value::None)
     }
 
@@ -87,7 +87,7 @@ impl<'a> Tree<'a> {
         }
     }
 
-    /// A whole number from 0.
+    /// A non-negative integer.
     pub(super) fn count(&self, id: Id) -> Option<usize> {
         match self.get(id) {
             Value::Int(n) => usize::try_from(*n).ok(),

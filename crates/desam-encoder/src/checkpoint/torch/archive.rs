@@ -8,7 +8,7 @@ use zip::read::{ArchiveOffset, Config};
 use zip::result::ZipError;
 use zip::{CompressionMethod, ZipArchive};
 
-/// A pickle longer than this describes no tensors; theirs has a few hundred bytes each.
+/// Limit on the pickle's length, against memory exhaustion; a tensor takes a few hundred bytes.
 const LONGEST_PICKLE: u64 = 1 << 28;
 
 /// An archive, and the folder in it that holds `data.pkl`.
@@ -20,7 +20,7 @@ pub(super) struct Archive {
 
 impl Archive {
     /// # Errors
-    /// When the file is no zip, is damaged, or is a zip of something else, which is named.
+    /// When the file is no zip, is damaged, or is a zip of something else, which the error names.
     pub(super) fn open(path: &Path) -> Result<Self> {
         let file = BufReader::new(desam_core::files::open_regular(path).map_err(Error::io(path))?);
         // The directory starts where the end record says, counted from the file's first byte. By
@@ -53,7 +53,7 @@ impl Archive {
         Ok(archive)
     }
 
-    /// The pickle that describes everything.
+    /// The pickle, which describes all tensors.
     pub(super) fn pickle(&mut self) -> Result<Vec<u8>> {
         self.read("data.pkl", LONGEST_PICKLE)
     }
@@ -63,14 +63,14 @@ impl Archive {
         self.read(&format!("data/{key}"), u64::MAX)
     }
 
-    /// How many bytes a storage has, without reading it.
+    /// Length of a storage in bytes, without reading it.
     pub(super) fn storage_length(&mut self, key: &str) -> Result<u64> {
         let name = format!("{}data/{key}", self.root);
         let entry = self.zip.by_name(&name);
         Ok(entry.map_err(|e| entry_error(&self.path, &name, &e))?.size())
     }
 
-    /// A whole entry of at most `longest` bytes; reading to its end also checks its CRC.
+    /// Reads a whole entry of at most `longest` bytes; reading to its end also checks its CRC.
     fn read(&mut self, name: &str, longest: u64) -> Result<Vec<u8>> {
         let name = format!("{}{name}", self.root);
         let problem = |e: &ZipError| entry_error(&self.path, &name, e);
@@ -93,7 +93,7 @@ impl Archive {
         }
         let mut bytes = Vec::new();
         let read = if crc == 0 {
-            // Written without checksums: torch.serialization.set_crc32_options(False).
+            // The writer disabled checksums: torch.serialization.set_crc32_options(False).
             let mut raw = raw;
             raw.read_to_end(&mut bytes)
         } else {
@@ -113,7 +113,7 @@ fn entry_error(path: &Path, name: &str, error: &ZipError) -> Error {
     Error::checkpoint(path, format!("its entry {name}: {}; get the file again", brief(error)))
 }
 
-/// The crate's words for what is wrong, without what they are prefixed with.
+/// The `zip` crate's message without its prefix.
 fn brief(error: &ZipError) -> String {
     match error {
         ZipError::Io(e) => e.to_string(),
@@ -122,7 +122,7 @@ fn brief(error: &ZipError) -> String {
     }
 }
 
-/// What a zip without a pickle is.
+/// Description of a zip that is not a PyTorch checkpoint.
 fn other_archive(names: &[String]) -> String {
     let ends = |suffix: &str| names.iter().any(|n| n.ends_with(suffix));
     let found = if ends(".npy") {

@@ -1,8 +1,8 @@
-//! Reading what `torch.save` writes since PyTorch 1.6: a zip with one pickle and an entry a storage.
+//! PyTorch checkpoints (`.pth`) since PyTorch 1.6: a zip with one pickle and an entry for each storage.
 
 mod archive;
+mod state_dicts;
 mod tensor;
-mod walk;
 
 use super::entry::{ElementType, Entry};
 use crate::{Error, Result};
@@ -12,11 +12,11 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use tensor::View;
 
-/// How many times over the views of a storage may repeat its numbers. Views that overlap are rare,
-/// and each becomes a tensor of its own here; without a limit a small file could fill any memory.
-const MOST_OVERLAP: u64 = 8;
+/// Limit on how many times the views of a storage may repeat its elements. Overlapping views are rare,
+/// and each is copied to a separate tensor: without a limit a small file could exhaust memory.
+const MAX_OVERLAP: u64 = 8;
 
-/// An open file of `torch.save`.
+/// An open PyTorch checkpoint.
 pub(super) struct TorchFile {
     path: PathBuf,
     archive: Archive,
@@ -25,23 +25,23 @@ pub(super) struct TorchFile {
 }
 
 impl TorchFile {
-    /// Reads what the file says of its tensors.
+    /// Opens the file and reads the descriptions of its tensors.
     ///
     /// # Errors
-    /// When it is damaged, or holds no tensor that a dictionary names.
+    /// When it is damaged, or no dictionary in it holds a tensor.
     pub(super) fn open(path: &Path) -> Result<Self> {
         let mut archive = Archive::open(path)?;
         let pickle = archive.pickle()?;
-        let found = walk::named_tensors(path, &pickle)?;
+        let found = state_dicts::named_tensors(path, &pickle)?;
         let (mut entries, mut views) = (Vec::new(), Vec::new());
         for tensor in found {
             entries.push(Entry {
                 name: tensor.name,
                 container: tensor.container,
-                element: tensor.described.element,
-                shape: tensor.described.view.shape.clone(),
+                element: tensor.description.element,
+                shape: tensor.description.view.shape.clone(),
             });
-            views.push(tensor.described.view);
+            views.push(tensor.description.view);
         }
         Ok(Self { path: path.to_owned(), archive, entries, views })
     }
@@ -50,7 +50,7 @@ impl TorchFile {
         &self.entries
     }
 
-    /// Loads entries by index, storage after storage, and hands over each with its index. A view
+    /// Loads entries by index, one storage at a time, and calls `put` with each index and tensor. A view
     /// that several names share becomes one tensor.
     pub(super) fn load(
         &mut self,
@@ -98,7 +98,7 @@ impl TorchFile {
     }
 }
 
-/// Refuses views that repeat their storage many times over.
+/// Refuses views that repeat their storage too many times.
 fn check_overlap<'a>(
     path: &Path,
     name: &str,
@@ -107,8 +107,8 @@ fn check_overlap<'a>(
 ) -> Result<()> {
     let counts = views.map(|v| v.count().map_or(u64::MAX, |n| n as u64));
     let total = counts.fold(0u64, u64::saturating_add);
-    // Two bytes are the smallest number.
-    if total > (bytes / 2).saturating_mul(MOST_OVERLAP) {
+    // The smallest element has two bytes.
+    if total > (bytes / 2).saturating_mul(MAX_OVERLAP) {
         let reason = format!(
             "tensors of {total} numbers in all, {name} among them, do not fit their storage of \
              {bytes} bytes; get the file again"

@@ -1,17 +1,17 @@
-//! A tensor as a pickle describes it: a view of a storage.
+//! A tensor's description in a pickle: element type and strided view of a storage.
 
 use super::super::convert::Float;
 use super::super::entry::ElementType;
 use super::super::pickle::{Id, Tree, Value};
 
-/// More dimensions than any tensor of a checkpoint has.
-const MOST_DIMENSIONS: usize = 16;
+/// Limit on the dimensions of a tensor.
+const MAX_RANK: usize = 16;
 
-/// How deeply parameters and subclasses may wrap a tensor.
-const MOST_WRAPPERS: usize = 4;
+/// Limit on how deeply parameters and subclasses may wrap a tensor.
+const MAX_WRAPPERS: usize = 4;
 
-/// A storage's key, or a class's name, that is longer is none that PyTorch wrote.
-const LONGEST_NAME: usize = 128;
+/// Limit on the length of a storage's key or a class's name, bytes.
+const MAX_NAME_LEN: usize = 128;
 
 /// A strided view of a storage.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -22,26 +22,26 @@ pub(super) struct View {
     pub(super) stride: Vec<usize>,
 }
 
-/// What a tensor is, as far as the pickle says.
+/// Description of a tensor in a pickle.
 #[derive(Debug)]
-pub(super) struct Described {
+pub(super) struct TensorDescription {
     pub(super) element: ElementType,
     pub(super) view: View,
 }
 
-/// The tensor at `id`; `None` where there is something else.
-pub(super) fn describe(tree: &Tree<'_>, id: Id) -> Option<Described> {
-    describe_within(tree, id, MOST_WRAPPERS)
+/// The description of the tensor at `id`; `None` where there is something else.
+pub(super) fn describe(tree: &Tree<'_>, id: Id) -> Option<TensorDescription> {
+    describe_within(tree, id, MAX_WRAPPERS)
 }
 
-fn describe_within(tree: &Tree<'_>, id: Id, wrappers: usize) -> Option<Described> {
+fn describe_within(tree: &Tree<'_>, id: Id, wrappers: usize) -> Option<TensorDescription> {
     let Value::Object { callable, arguments, .. } = tree.get(id) else {
         return None;
     };
     let Value::Class { name, .. } = tree.get(*callable) else {
         return None;
     };
-    let rebuilt = name.strip_prefix("_rebuild_").filter(|_| name.len() <= LONGEST_NAME)?;
+    let rebuilt = name.strip_prefix("_rebuild_").filter(|_| name.len() <= MAX_NAME_LEN)?;
     let arguments = tree.tuple(*arguments).unwrap_or_default();
     let found = match rebuilt {
         "tensor" | "tensor_v2" | "tensor_v3" => from_arguments(tree, arguments),
@@ -56,11 +56,11 @@ fn describe_within(tree: &Tree<'_>, id: Id, wrappers: usize) -> Option<Described
         },
         _ => None,
     };
-    Some(found.unwrap_or_else(|| Described::unreadable(name)))
+    Some(found.unwrap_or_else(|| TensorDescription::unreadable(name)))
 }
 
-/// A tensor of a subclass, which names the function that rebuilds it.
-fn subclass(tree: &Tree<'_>, function: Id, arguments: Id) -> Option<Described> {
+/// Description of a tensor subclass, which names the function that rebuilds it.
+fn subclass(tree: &Tree<'_>, function: Id, arguments: Id) -> Option<TensorDescription> {
     match tree.get(function) {
         Value::Class {
             name: "_rebuild_tensor" | "_rebuild_tensor_v2" | "_rebuild_tensor_v3",
@@ -72,7 +72,7 @@ fn subclass(tree: &Tree<'_>, function: Id, arguments: Id) -> Option<Described> {
 
 /// From `(storage, offset, shape, stride, …)`, where a storage is
 /// `("storage", class, key, device, elements)`; the third version's seventh argument is the type.
-fn from_arguments(tree: &Tree<'_>, arguments: &[Id]) -> Option<Described> {
+fn from_arguments(tree: &Tree<'_>, arguments: &[Id]) -> Option<TensorDescription> {
     let [storage, offset, shape, stride, rest @ ..] = arguments else {
         return None;
     };
@@ -86,12 +86,12 @@ fn from_arguments(tree: &Tree<'_>, arguments: &[Id]) -> Option<Described> {
         return None;
     };
     let key = tree.text(*key)?;
-    if key.len() > LONGEST_NAME || class.len() > LONGEST_NAME {
+    if key.len() > MAX_NAME_LEN || class.len() > MAX_NAME_LEN {
         return None;
     }
     let dtype = match rest {
         [_, _, dtype, ..] => match tree.get(*dtype) {
-            Value::Class { name, .. } if name.len() <= LONGEST_NAME => Some(*name),
+            Value::Class { name, .. } if name.len() <= MAX_NAME_LEN => Some(*name),
             _ => None,
         },
         _ => None,
@@ -107,10 +107,10 @@ fn from_arguments(tree: &Tree<'_>, arguments: &[Id]) -> Option<Described> {
     };
     let sizes = |id: Id| -> Option<Vec<usize>> {
         let sizes = tree.tuple(id)?;
-        (sizes.len() <= MOST_DIMENSIONS).then_some(())?;
+        (sizes.len() <= MAX_RANK).then_some(())?;
         sizes.iter().map(|size| tree.count(*size)).collect()
     };
-    Some(Described {
+    Some(TensorDescription {
         element,
         view: View {
             storage: key.to_owned(),
@@ -121,8 +121,8 @@ fn from_arguments(tree: &Tree<'_>, arguments: &[Id]) -> Option<Described> {
     })
 }
 
-impl Described {
-    /// A tensor that only its own class could rebuild.
+impl TensorDescription {
+    /// Description of a tensor that only its own class could rebuild.
     fn unreadable(function: &str) -> Self {
         let element = ElementType::Unreadable(format!("is rebuilt by {function}"));
         let view =
@@ -132,13 +132,12 @@ impl Described {
 }
 
 impl View {
-    /// How many numbers it has; `None` where that is no number a machine could hold.
+    /// Number of elements; `None` where it overflows.
     pub(super) fn count(&self) -> Option<usize> {
         self.shape.iter().try_fold(1usize, |n, d| n.checked_mul(*d))
     }
 
-    /// The view's numbers in row-major order, whatever its strides; `None` where it reaches beyond
-    /// its storage.
+    /// Copies the view's elements in row-major order; `None` where it reaches beyond its storage.
     pub(super) fn gather(&self, float: Float, storage: &[u8]) -> Option<Vec<f32>> {
         if self.shape.len() != self.stride.len() {
             return None;
@@ -153,7 +152,7 @@ impl View {
             .zip(&self.stride)
             .try_fold(self.offset, |at, (d, s)| at.checked_add((d - 1).checked_mul(*s)?))?;
         let held = storage.len() / float.size();
-        // A view that repeats its storage could ask for any amount of memory.
+        // A view that repeats its storage (strides of 0) could request any amount of memory.
         if reach >= held || count > held {
             return None;
         }
@@ -169,7 +168,7 @@ impl View {
         })
     }
 
-    /// `number(position)` for every position in row-major order.
+    /// Values of `number(position)` for every position in row-major order.
     fn follow_strides(
         &self,
         count: usize,
@@ -180,7 +179,7 @@ impl View {
         let mut out = Vec::with_capacity(count);
         for _ in 0..count {
             out.push(number(from)?);
-            // Counts up like an odometer, the last dimension fastest.
+            // Increments the multi-index, the last dimension fastest.
             for ((i, d), s) in at.iter_mut().zip(&self.shape).zip(&self.stride).rev() {
                 *i += 1;
                 from += s;
@@ -194,8 +193,7 @@ impl View {
         Some(out)
     }
 
-    /// Whether its numbers lie in row-major order without gaps. Strides of dimensions of one element
-    /// mean nothing.
+    /// Whether it is contiguous in row-major order. Strides of dimensions of size 1 are irrelevant.
     fn is_contiguous(&self) -> bool {
         let mut expected = 1usize;
         for (d, s) in self.shape.iter().zip(&self.stride).rev() {

@@ -1,4 +1,4 @@
-//! How much surface lies between eight voxel centres.
+//! Surface area in a cell between eight voxel centres, by marching cubes.
 //!
 //! A cell is the cube between eight voxel centres; which of them are foreground is its code, bit
 //! `n` for corner `n = 4 z + 2 y + x`. The surface through a cell follows from geometry alone:
@@ -35,7 +35,7 @@ fn normals(code: u8) -> Vec<Point> {
     loops(segments(rare)).iter().flat_map(|l| nearest_fan(l)).collect()
 }
 
-/// Where the surface meets the six faces: pairs of cut edges, joined around the corners of `rare`.
+/// Intersection of the surface with the six faces: pairs of cut edges, joined around the corners of `rare`.
 fn segments(rare: u8) -> Vec<[Point; 2]> {
     let is_rare = |corner: usize| rare >> corner & 1 == 1;
     let mut found = Vec::new();
@@ -56,13 +56,13 @@ fn segments(rare: u8) -> Vec<[Point; 2]> {
     found
 }
 
-/// The middle of the edge between two corners.
+/// Midpoint of the edge between two corners.
 fn cut(a: usize, b: usize) -> Point {
     let both = |bit: usize| i32::from(a & bit > 0) + i32::from(b & bit > 0) - 1;
     [both(4), both(2), both(1)]
 }
 
-/// The segments joined end to end; each cut is an end of exactly two of them.
+/// Joins the segments end to end to loops; each cut is an end of exactly two of them.
 fn loops(mut segments: Vec<[Point; 2]>) -> Vec<Vec<Point>> {
     let mut closed = Vec::new();
     while let Some([first, mut end]) = segments.pop() {
@@ -93,7 +93,7 @@ struct Fan {
     volume: i32,
 }
 
-/// All triangles that a loop has with its point `apex`.
+/// The fan of all triangles of a loop with its point `apex`.
 fn fan(points: &[Point], apex: usize) -> Fan {
     let n = points.len();
     let at = |i: usize| points[(apex + i) % n];

@@ -1,4 +1,4 @@
-//! Both masks, no more of them than holds foreground.
+//! Crop of both masks to their foreground.
 
 use crate::metric::MaskPair;
 
@@ -7,9 +7,9 @@ pub(super) const PREDICTION: u8 = 1;
 /// Bit of the truth.
 pub(super) const TRUTH: u8 = 2;
 
-/// The box around the foreground of both masks, with one voxel of background on every side, so that
-/// a voxel at the rim of the volume has neighbours like any other. What lies outside the volume
-/// counts as background, as medpy and surface-distance have it.
+/// Both masks, cropped to the bounding box of their foreground plus one voxel of background on every
+/// side, so that voxels at the border of the volume need no special case. Outside the volume is
+/// background, as in medpy and surface-distance.
 #[derive(Debug)]
 pub(super) struct Crop {
     /// [`PREDICTION`] and [`TRUTH`] of each voxel, `x` fastest.
@@ -42,14 +42,14 @@ impl Crop {
     }
 }
 
-/// The smallest box that holds the foreground of both masks; `None` where there is none.
+/// Bounding box of the foreground of both masks; `None` where there is none.
 fn bounds(pair: &MaskPair<'_>) -> Option<[std::ops::Range<usize>; 3]> {
     let [_, rows, columns] = pair.grid().shape;
     let mut low = [usize::MAX; 3];
     let mut high = [0; 3];
     let both = pair.prediction().chunks(columns).zip(pair.truth().chunks(columns));
     for (row, (p, t)) in both.enumerate() {
-        // Most rows are empty, and this loop is one of vectors.
+        // Most rows are empty, and this test is vectorised.
         if p.iter().zip(t).fold(0, |any, (p, t)| any | p | t) == 0 {
             continue;
         }

@@ -1,19 +1,19 @@
-//! Distances of two surfaces, and what is reported of them.
+//! Distances between two surfaces, and the metrics over them.
 
-/// What sums of areas may be off by, as a share of the whole.
+/// Relative rounding tolerance of summed areas.
 const ROUNDING: f64 = 1e-12;
 
-/// From the points of one surface to the other surface.
+/// Directed distances: from the points of one surface to the other surface.
 #[derive(Debug, Clone)]
 pub(super) struct Sheet {
     /// Distances in mm, ascending.
     distances: Vec<f64>,
-    /// The area up to and with each distance, in the unit of the weights.
+    /// Cumulative area up to each distance, inclusive, in the unit of the weights.
     area: Vec<f64>,
 }
 
 impl Sheet {
-    /// From distances, each with the area that it stands for.
+    /// From distances with the area of each.
     pub(super) fn new(points: impl Iterator<Item = (f64, f64)>) -> Self {
         let mut points: Vec<(f64, f64)> = points.collect();
         points.sort_unstable_by(|a, b| a.0.total_cmp(&b.0).then(a.1.total_cmp(&b.1)));
@@ -28,7 +28,7 @@ impl Sheet {
         self.distances.last().copied().unwrap_or(0.0)
     }
 
-    /// Mean over the points, whatever their area.
+    /// Mean over the points, not weighted by area.
     fn mean(&self) -> f64 {
         self.distances.iter().sum::<f64>() / self.distances.len() as f64
     }
@@ -43,8 +43,8 @@ impl Sheet {
         count.checked_sub(1).map_or(0.0, |last| self.area[last])
     }
 
-    /// The distance within which `share` of the area lies. A share that is missed by no more than
-    /// rounding is met: which way it is rounded must not hang on the order of the axes.
+    /// The distance within which the fraction `share` of the area lies, with a tolerance for rounding:
+    /// the result must not depend on the order of the axes, which changes the rounding.
     fn robust(&self, share: f64) -> f64 {
         let enough = (share - ROUNDING) * self.total_area();
         let first = self.area.partition_point(|area| *area < enough);
@@ -52,7 +52,7 @@ impl Sheet {
     }
 }
 
-/// Both ways between two surfaces, neither of them empty.
+/// Distances between two surfaces in both directions, neither of them empty.
 #[derive(Debug, Clone)]
 pub(in crate::metric) struct Distances {
     /// From the prediction to the truth.
@@ -62,13 +62,12 @@ pub(in crate::metric) struct Distances {
 }
 
 impl Distances {
-    /// The largest of all distances, in mm.
+    /// Hausdorff distance: the largest of all distances, in mm.
     pub(in crate::metric) fn hausdorff(&self) -> f64 {
         self.prediction.largest().max(self.truth.largest())
     }
 
-    /// A percentile of the distances both ways taken together, in mm; between the two nearest ranks
-    /// in proportion, as NumPy has it.
+    /// Percentile of the pooled distances, in mm, with linear interpolation between ranks as in NumPy.
     pub(in crate::metric) fn percentile(&self, share: f64) -> f64 {
         let mut all = self.prediction.distances.clone();
         all.extend(&self.truth.distances);
@@ -88,20 +87,21 @@ impl Distances {
         self.prediction.mean()
     }
 
-    /// Mean of the distances both ways taken together, in mm.
+    /// Mean of the pooled distances of both directions, in mm.
     pub(in crate::metric) fn average_both_ways(&self) -> f64 {
         let [there, back] = [&self.prediction.distances, &self.truth.distances];
         let sum = |distances: &[f64]| distances.iter().sum::<f64>();
         (sum(there) + sum(back)) / (there.len() + back.len()) as f64
     }
 
-    /// The share of both surfaces' area that lies within `tolerance` mm of the other surface.
+    /// Surface Dice: the fraction of both surfaces' area within `tolerance` mm of the other surface.
     pub(in crate::metric) fn surface_dice(&self, tolerance: f64) -> f64 {
         let within = self.prediction.area_within(tolerance) + self.truth.area_within(tolerance);
         within / (self.prediction.total_area() + self.truth.total_area())
     }
 
-    /// The larger one of the distances within which `share` of each surface's area lies, in mm.
+    /// Robust Hausdorff distance: the larger of the distances within which the fraction `share` of each
+    /// surface's area lies, in mm.
     pub(in crate::metric) fn robust_hausdorff(&self, share: f64) -> f64 {
         self.prediction.robust(share).max(self.truth.robust(share))
     }

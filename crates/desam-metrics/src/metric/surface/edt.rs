@@ -1,19 +1,19 @@
-//! Exact Euclidean distances on a grid of any spacing, in time linear in its size.
+//! Exact Euclidean distance transform (EDT) on an anisotropic grid, in time linear in its size.
 //!
-//! Separable, as Felzenszwalb and Huttenlocher (2012) have it: along `z` by two sweeps, along `y`
-//! and `x` as the lower envelope of parabolas. Squares are added in the order z, y, x, so that a
-//! distance has the bits that the plain formula gives for its nearest point.
+//! Separable (Felzenszwalb and Huttenlocher 2012): along `z` by a forward and a backward sweep, along
+//! `y` and `x` as the lower envelope of parabolas. Squares are added in the order z, y, x, so that a
+//! distance has the same bits as the plain formula for its nearest point.
 
 use super::envelope::{Envelope, squares};
 
-/// Points on a grid.
+/// Marked points on a grid.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Field<'a> {
-    /// What each point is, in bits; `x` fastest.
+    /// Marks of each point, as bits; `x` fastest.
     pub(super) marks: &'a [u8],
     /// Points along `[z, y, x]`.
     pub(super) dims: [usize; 3],
-    /// What lies between two of them, in mm.
+    /// Spacing of the points, mm.
     pub(super) spacing: [f64; 3],
 }
 
@@ -24,13 +24,13 @@ const BLOCK: usize = 8;
 const NONE: u32 = u32::MAX / 2;
 
 impl Field<'_> {
-    /// For every point marked with the bit `from`, in the order of storage, how far the nearest one
-    /// marked with `to` is, in mm; infinitely far where there is none.
+    /// Distance, in mm, of every point with the mark `from`, in storage order, to the nearest one with
+    /// the mark `to`; infinite where there is none.
     pub(super) fn nearest(&self, from: u8, to: u8) -> Vec<f64> {
         self.within(from, to, &self.bounds(from, to))
     }
 
-    /// The same where none is further than a bound for each plane, in mm.
+    /// [`nearest`](Self::nearest), given an upper bound on the distances in each plane, mm.
     fn within(&self, from: u8, to: u8, bounds: &[f64]) -> Vec<f64> {
         let [depth, height, width] = self.dims;
         let plane = height * width;
@@ -69,8 +69,8 @@ impl Field<'_> {
                 here.clear();
                 let marks = marks[y * width..][..width].iter().enumerate();
                 here.extend(marks.filter(|(_, m)| *m & from > 0).map(|(x, _)| x));
-                // No way is longer than the one in a point's own plane across x; parabolas above
-                // the longest of those change nothing.
+                // The distance within the plane along x is an upper bound; parabolas above its maximum
+                // cannot be part of the result.
                 let bound = here.iter().map(|x| row[*x]).fold(0.0, f64::max).min(bound);
                 along_x.clear();
                 for (x, square) in row.iter().enumerate() {
@@ -91,11 +91,11 @@ impl Field<'_> {
         found
     }
 
-    /// How far at most, in mm, a point marked with `from` in each plane is from its nearest one
-    /// marked with `to`. Most of the work lies beyond that, and need not be done.
+    /// Upper bound, in mm, on the distances of the points with the mark `from` in each plane to the
+    /// nearest one with the mark `to`, to prune most of the work.
     ///
-    /// It is the distance on a coarser grid of blocks, and the most that two points of two blocks
-    /// can be further apart than the blocks' centres.
+    /// It is the distance on a coarser grid of blocks, plus the maximum difference between the distance
+    /// of two points and that of their blocks' centres.
     fn bounds(&self, from: u8, to: u8) -> Vec<f64> {
         let [depth, height, width] = self.dims;
         let [z, y, x] = self.spacing;
@@ -116,7 +116,7 @@ impl Field<'_> {
             distances.by_ref().take(count).fold(0.0, f64::max)
         };
         let planes = marks.chunks((dims[1] * dims[2]).max(1)).map(furthest);
-        // Some last digits more, so that rounding leaves nothing out.
+        // Rounded up a little, so that rounding errors exclude nothing.
         planes.map(|distance| (distance + margin) * (1.0 + 1e-9)).collect()
     }
 
@@ -138,7 +138,7 @@ impl Field<'_> {
     }
 }
 
-/// Takes the way over the neighbouring plane where it is shorter.
+/// Relaxes the steps by those of the neighbouring plane plus one.
 fn nearer(here: &mut [u32], neighbour: &[u32]) {
     for (here, neighbour) in here.iter_mut().zip(neighbour) {
         *here = (*here).min((*neighbour).min(NONE) + 1);
@@ -150,7 +150,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// Every pair of points.
+    /// The reference: the minimum over all pairs of points.
     fn brute_force(field: &Field<'_>, from: u8, to: u8) -> Vec<f64> {
         let [_, height, width] = field.dims;
         let place = |i: usize| [i / (height * width), i / width % height, i % width];

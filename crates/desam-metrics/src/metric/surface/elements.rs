@@ -1,11 +1,11 @@
-//! Surfaces as surface-distance has them: elements between voxel centres, weighted by their area.
+//! Surface elements as in surface-distance: cells between voxel centres, weighted by their surface area.
 
 use super::areas::areas;
 use super::crop::{Crop, PREDICTION, TRUTH};
 use super::distances::{Distances, Sheet};
 use super::edt::Field;
 
-/// From each element of one surface to the nearest element of the other.
+/// Distances from each element of one surface to the nearest element of the other.
 pub(super) fn distances(crop: &Crop, spacing: [f64; 3]) -> Distances {
     let elements = Elements::new(crop);
     let field = Field { marks: &elements.marks, dims: elements.dims, spacing };
@@ -20,7 +20,7 @@ pub(super) fn distances(crop: &Crop, spacing: [f64; 3]) -> Distances {
     }
 }
 
-/// The cells between voxel centres that a surface goes through.
+/// The cells between voxel centres that a surface passes through.
 struct Elements {
     /// [`PREDICTION`] and [`TRUTH`] of each cell.
     marks: Vec<u8>,

@@ -1,6 +1,6 @@
 //! Squared distances along one line: the lower envelope of parabolas.
 
-/// The squared lengths of 0 to `n` − 1 steps, in mm².
+/// Squared lengths of 0 to `n` − 1 steps, in mm².
 pub(super) fn squares(n: usize, step: f64) -> Vec<f64> {
     (0..n).map(|k| (k as f64 * step).powi(2)).collect()
 }
@@ -10,22 +10,22 @@ pub(super) fn squares(n: usize, step: f64) -> Vec<f64> {
 struct Parabola {
     at: usize,
     height: f64,
-    /// `height / (2 step²) + at² / 2`: two parabolas meet where the difference of these is as large
-    /// as that of their places, in steps.
+    /// `height / (2 step²) + at² / 2`: two parabolas intersect where the difference of these equals that
+    /// of their positions, in steps.
     moment: f64,
-    /// Where on the line it becomes the lowest.
+    /// Position on the line from which it is the lowest.
     start: f64,
 }
 
-/// The lower envelope of the parabolas over one line of points: at each point the squared distance
-/// to what is nearest, over the line and what was found before it.
+/// Lower envelope of the parabolas over one line of points: at each point the squared distance to the
+/// nearest mark, along this line and the axes before it.
 #[derive(Debug)]
 pub(super) struct Envelope {
     /// Squared lengths of steps, in mm².
     squares: Vec<f64>,
     /// 1 / (2 step²).
     scale: f64,
-    /// 1 / k, since a division takes as long as all the rest.
+    /// 1 / k: multiplications instead of divisions, which would take as long as all the rest.
     reciprocal: Vec<f64>,
     lowest: Vec<Parabola>,
 }
@@ -62,8 +62,8 @@ impl Envelope {
         self.lowest.push(Parabola { at, height, moment, start });
     }
 
-    /// Hands the height at each of some points, in ascending order, to `take`; nothing where the line
-    /// holds no parabola.
+    /// Calls `take` with the envelope's height at each of `points`, which ascend; never where the line
+    /// has no parabola.
     pub(super) fn read(&self, points: &[usize], mut take: impl FnMut(usize, f64)) {
         let mut next = self.lowest.iter();
         let Some(mut lowest) = next.next() else {

@@ -15,7 +15,7 @@ pub(super) use distances::Distances;
 
 use super::MaskPair;
 
-/// The surfaces of a pair of masks, neither of them empty. What is asked for is computed once.
+/// Surface distances of a pair of masks, neither of them empty, computed lazily and once.
 #[derive(Debug, Default)]
 pub(super) struct Surfaces {
     crop: OnceCell<Crop>,
@@ -24,12 +24,12 @@ pub(super) struct Surfaces {
 }
 
 impl Surfaces {
-    /// Between surface voxels, as medpy has them.
+    /// Distances between surface voxels, as in medpy.
     pub(super) fn voxels(&self, pair: &MaskPair<'_>) -> &Distances {
         self.voxels.get_or_init(|| voxels::distances(self.crop(pair), pair.grid().spacing_mm))
     }
 
-    /// Between surface elements, as surface-distance has them.
+    /// Distances between surface elements, as in surface-distance.
     pub(super) fn elements(&self, pair: &MaskPair<'_>) -> &Distances {
         self.elements.get_or_init(|| elements::distances(self.crop(pair), pair.grid().spacing_mm))
     }

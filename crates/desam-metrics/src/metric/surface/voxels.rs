@@ -1,10 +1,10 @@
-//! Surfaces as medpy has them: the voxels of a mask that touch what is outside.
+//! Surface voxels as in medpy: the voxels of a mask with a background neighbour.
 
 use super::crop::{Crop, PREDICTION, TRUTH};
 use super::distances::{Distances, Sheet};
 use super::edt::Field;
 
-/// From each surface voxel of one mask to the nearest one of the other.
+/// Distances from each surface voxel of one mask to the nearest one of the other.
 pub(super) fn distances(crop: &Crop, spacing: [f64; 3]) -> Distances {
     let marks = borders(crop);
     let field = Field { marks: &marks, dims: crop.dims, spacing };
@@ -12,13 +12,13 @@ pub(super) fn distances(crop: &Crop, spacing: [f64; 3]) -> Distances {
     Distances { prediction: sheet(PREDICTION, TRUTH), truth: sheet(TRUTH, PREDICTION) }
 }
 
-/// The foreground that an erosion by the six neighbours takes away, for both masks at once.
+/// Foreground minus its erosion by the six-neighbourhood, for both masks at once.
 fn borders(crop: &Crop) -> Vec<u8> {
     let [_, height, width] = crop.dims;
     let plane = height * width;
     let bits = &crop.bits;
     let mut marks = vec![0; bits.len()];
-    // The rim is background: what is not in it has all its neighbours within the box.
+    // The rim of the crop is background, so every other voxel has all its neighbours in the crop.
     let inside = plane + width + 1;
     let Some(marked) = bits.len().checked_sub(2 * inside).filter(|n| *n > 0) else {
         return marks;

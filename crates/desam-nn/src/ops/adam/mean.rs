@@ -1,7 +1,6 @@
 //! Running means of parameters.
 
-use crate::gpu::{Path, path, with};
-use candle_core::{DType, Result, Tensor, bail};
+use candle_core::{Result, Tensor, bail};
 
 /// A running mean and what it follows, of one shape.
 #[derive(Debug)]
@@ -23,12 +22,9 @@ pub fn follow_all(means: &mut [Following<'_>], rest: f64) -> Result<()> {
             bail!("running mean: {:?} follows {:?}", mean.shape(), value.shape());
         }
     }
-    let all: Vec<&Tensor> = means.iter().flat_map(|m| [&*m.mean, m.value]).collect();
-    let Some(first) = all.first() else { return Ok(()) };
-    let single = |t: &&Tensor| t.dtype() == DType::F32 && t.is_contiguous();
-    if path(&all) == Path::Kernels && all.iter().all(single) {
-        let device = first.device().clone();
-        return with(&device, super::gpu::Follow { means, rest });
+    #[cfg(feature = "kernels")]
+    if super::gpu::follow(means, rest)? {
+        return Ok(());
     }
     for Following { mean, value } in means {
         let way = (value.detach() - &**mean)?;

@@ -1,7 +1,11 @@
 //! Adam's step, with decoupled weight decay, the length of gradients, and parameters' running means.
 
 mod cpu;
+#[cfg(feature = "kernels")]
 mod gpu;
+#[cfg(test)]
+#[cfg(feature = "emulation")]
+mod kernel_tests;
 mod mean;
 mod norm;
 #[cfg(test)]
@@ -10,7 +14,6 @@ mod tests;
 pub use mean::{Following, follow_all};
 pub use norm::{square_sum, square_sum_all};
 
-use crate::gpu::{Path, path, with};
 use candle_core::{DType, Result, Tensor, Var};
 
 /// The two moments of one parameter. A step changes them where they are: who wants to keep their
@@ -113,11 +116,9 @@ impl AdamStep {
     /// When shapes, types or devices differ, before anything was changed, or a tensor operation fails.
     pub fn apply_all(&self, parameters: &mut [Parameter<'_>]) -> Result<()> {
         parameters.iter().try_for_each(Parameter::check)?;
-        let all: Vec<&Tensor> = parameters.iter().flat_map(Parameter::tensors).collect();
-        let Some(first) = all.first() else { return Ok(()) };
-        if path(&all) == Path::Kernels && parameters.iter().all(|p| p.fits(DType::F32)) {
-            let device = first.device().clone();
-            return with(&device, gpu::Step { step: self, parameters });
+        #[cfg(feature = "kernels")]
+        if gpu::step(self, parameters)? {
+            return Ok(());
         }
         parameters.iter_mut().try_for_each(|parameter| self.apply_one(parameter))
     }

@@ -1,6 +1,5 @@
 //! The length of gradients.
 
-use crate::gpu::{Path, path, with};
 use crate::ops::matmul::{Real, dense};
 use crate::ops::vector::CHUNK;
 use candle_core::{DType, Result, Storage, Tensor, bail};
@@ -26,13 +25,11 @@ pub fn square_sum(tensor: &Tensor) -> Result<f64> {
 /// # Errors
 /// When a tensor operation fails.
 pub fn square_sum_all(tensors: &[&Tensor]) -> Result<f64> {
-    let single = tensors.iter().all(|t| t.dtype() == DType::F32);
-    match tensors.first() {
-        Some(first) if single && path(tensors) == Path::Kernels => {
-            with(first.device(), super::gpu::SquareSum(tensors))
-        }
-        _ => tensors.iter().try_fold(0.0, |sum, tensor| Ok(sum + square_sum(tensor)?)),
+    #[cfg(feature = "kernels")]
+    if let Some(sum) = super::gpu::square_sum(tensors)? {
+        return Ok(sum);
     }
+    tensors.iter().try_fold(0.0, |sum, tensor| Ok(sum + square_sum(tensor)?))
 }
 
 /// The same in elementary ops: the reference.

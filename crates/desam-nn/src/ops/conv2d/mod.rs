@@ -1,7 +1,6 @@
 //! 2-D convolution.
 
 pub(crate) mod cpu;
-pub(crate) mod gpu;
 mod patches;
 
 use crate::gradients::hand_over;
@@ -50,8 +49,9 @@ pub fn conv2d(x: &Tensor, weight: &Tensor, config: Conv2dConfig) -> Result<Tenso
     if inputs != expected || (rows, columns) != (kernel, kernel) || !fits {
         bail!("convolution: kernel {:?} on {:?} with {config:?}", weight.dims(), x.dims());
     }
-    if config.keeps_the_side() && crate::gpu::path(&[x, weight]) == crate::gpu::Path::Kernels {
-        return crate::gpu::apply(gpu::Same, &[x, weight]);
+    #[cfg(feature = "kernels")]
+    if config.keeps_the_side() && crate::gpu::uses_kernels(&[x, weight]) {
+        return crate::gpu::apply(desam_kernels::ops::conv2d::Conv2d, &[x, weight]);
     }
     let ours = x.device().is_cpu() && x.dtype() == DType::F32 && weight.dtype() == DType::F32;
     if ours && config.keeps_the_side() {
@@ -161,5 +161,8 @@ impl CustomOp2 for KernelGradient {
     }
 }
 
+#[cfg(test)]
+#[cfg(feature = "emulation")]
+mod kernel_tests;
 #[cfg(test)]
 mod tests;

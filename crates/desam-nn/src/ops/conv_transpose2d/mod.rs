@@ -2,7 +2,6 @@
 //! do not overlap, so it is one matrix product whose rows are the four places of a block.
 
 mod cpu;
-mod gpu;
 
 use crate::gradients::hand_over;
 use candle_core::{CpuStorage, CustomOp2, DType, Layout, Result, Shape, Tensor};
@@ -18,8 +17,10 @@ pub fn conv_transpose2x2(x: &Tensor, weight: &Tensor) -> Result<Tensor> {
     if (wi, kh, kw) != (i, 2, 2) {
         candle_core::bail!("transposed convolution: kernel {:?} on {:?}", weight.dims(), x.dims());
     }
-    if crate::gpu::path(&[x, weight]) == crate::gpu::Path::Kernels {
-        return crate::gpu::apply(gpu::Transposed, &[x, weight]);
+    #[cfg(feature = "kernels")]
+    if crate::gpu::uses_kernels(&[x, weight]) {
+        let op = desam_kernels::ops::conv_transpose2d::ConvTranspose2x2;
+        return crate::gpu::apply(op, &[x, weight]);
     }
     if !x.device().is_cpu() || x.dtype() != DType::F32 || weight.dtype() != DType::F32 {
         return as_product(x, weight);
@@ -129,7 +130,9 @@ impl CustomOp2 for KernelGradient {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ops::gradcheck::{check, compare, compare_kernels, max_diff, random, same_bits};
+    #[cfg(feature = "emulation")]
+    use crate::ops::gradcheck::compare_kernels;
+    use crate::ops::gradcheck::{check, compare, max_diff, random, same_bits};
 
     #[test]
     fn agrees_with_the_plain_path_and_its_gradients() {
@@ -150,6 +153,7 @@ mod tests {
         }
     }
 
+    #[cfg(feature = "emulation")]
     #[test]
     fn kernels_agree_with_the_plain_path_and_its_gradients() {
         // Limits as for convolutions (`conv2d/tests.rs`).

@@ -5,10 +5,11 @@ pub(super) mod columns;
 mod cpu;
 mod few_keys;
 mod few_queries;
+#[cfg(feature = "kernels")]
 mod gpu;
 
 use super::softmax;
-use crate::gpu::{Path, path};
+use crate::gpu::{Backend, select_backend};
 use candle_core::{Result, Tensor};
 
 /// `softmax(q kᵀ / √D) v` for each head: `q [N, Q, heads · D]`, `k` and `v` `[N, K, heads · D]` →
@@ -22,17 +23,18 @@ use candle_core::{Result, Tensor};
 /// # Errors
 /// When shapes do not fit or the channels are no multiple of `heads`.
 pub fn cross_attention(q: &Tensor, k: &Tensor, v: &Tensor, heads: usize) -> Result<Tensor> {
-    match path(&[q, k, v]) {
-        Path::Cpu => {
+    match select_backend(&[q, k, v]) {
+        Backend::Cpu => {
             let op = cpu::CrossAttention { heads };
             return q.contiguous()?.apply_op3(&k.contiguous()?, &v.contiguous()?, op);
         }
-        Path::Kernels => {
+        #[cfg(feature = "kernels")]
+        Backend::Kernels => {
             if let Some(y) = gpu::cross_attention([q, k, v], heads)? {
                 return Ok(y);
             }
         }
-        Path::Plain => {}
+        Backend::Plain => {}
     }
     plain(q, k, v, heads)
 }
@@ -58,7 +60,9 @@ pub fn plain(q: &Tensor, k: &Tensor, v: &Tensor, heads: usize) -> Result<Tensor>
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ops::gradcheck::{check, compare, compare_kernels, random, same_bits};
+    #[cfg(feature = "emulation")]
+    use crate::ops::gradcheck::compare_kernels;
+    use crate::ops::gradcheck::{check, compare, random, same_bits};
     use candle_core::{DType, Device};
 
     fn case(n: usize, queries: usize, keys: usize, channels: usize) -> [Tensor; 3] {
@@ -104,6 +108,7 @@ mod tests {
         );
     }
 
+    #[cfg(feature = "emulation")]
     #[test]
     fn kernels_agree_with_the_definition_forward_and_backward() {
         // Weights sum to 1, so that results are rounded once; a gradient sees the rounded result and
@@ -138,6 +143,7 @@ mod tests {
         }
     }
 
+    #[cfg(feature = "emulation")]
     #[test]
     fn kernels_read_repeated_queries_where_they_are() {
         let [q, k, v] = case(3, 20, 7, 16);
@@ -155,6 +161,7 @@ mod tests {
 
     /// More than a block takes of the longer sequence, than backwards is taken of the shorter at once,
     /// and than shared memory holds of the keys.
+    #[cfg(feature = "emulation")]
     #[test]
     fn kernels_join_their_parts() {
         for (queries, keys, channels, heads, tracked) in [
@@ -173,6 +180,7 @@ mod tests {
         }
     }
 
+    #[cfg(feature = "emulation")]
     #[test]
     fn kernels_take_nothing_and_refuse_what_does_not_fit() {
         let run = |q: [usize; 3], k: [usize; 3], v: [usize; 3], heads| {

@@ -1,14 +1,12 @@
 //! Instance norm without affine parameters, alone or with the LeakyReLU that follows it.
 
 pub(crate) mod cpu;
-pub(crate) mod gpu;
 mod moments;
 
 pub(crate) use moments::{Moments, Part};
 
 use super::pointwise;
 use super::vector::build;
-use crate::gpu::{Path, apply, path};
 use crate::ops::matmul::dense;
 use candle_core::{CpuStorage, CustomOp1, CustomOp2, DType, Layout, Result, Shape, Tensor};
 
@@ -28,8 +26,10 @@ pub fn instance_norm(x: &Tensor, eps: f64) -> Result<Tensor> {
 pub fn instance_norm_leaky(x: &Tensor, eps: f64, slope: f64) -> Result<Tensor> {
     x.dims4()?;
     // The gradient's kernel goes back through the rectifier, which a slope of 0 does not allow.
-    if slope > 0.0 && path(&[x]) == Path::Kernels {
-        return apply(gpu::InstanceNorm::new(eps, slope as f32), &[x]);
+    #[cfg(feature = "kernels")]
+    if slope > 0.0 && crate::gpu::uses_kernels(&[x]) {
+        let op = desam_kernels::ops::instance_norm::InstanceNorm::new(eps, slope as f32);
+        return crate::gpu::apply(op, &[x]);
     }
     if !x.device().is_cpu() || x.dtype() != DType::F32 {
         return plain(x, eps, slope);
@@ -114,7 +114,9 @@ impl CustomOp2 for Backward {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ops::gradcheck::{check, compare, compare_kernels, max_diff, random, same_bits};
+    #[cfg(feature = "emulation")]
+    use crate::ops::gradcheck::compare_kernels;
+    use crate::ops::gradcheck::{check, compare, max_diff, random, same_bits};
 
     #[test]
     fn every_channel_ends_with_mean_zero_and_variance_one() {
@@ -165,6 +167,7 @@ mod tests {
         assert_eq!(max_diff(&found, &found.zeros_like().unwrap()), 0.0);
     }
 
+    #[cfg(feature = "emulation")]
     #[test]
     fn kernels_agree_with_the_definition() {
         // Planes of one part and of several, of whole runs of 8 numbers and of others. Numbers reach
@@ -187,6 +190,7 @@ mod tests {
         }
     }
 
+    #[cfg(feature = "emulation")]
     #[test]
     fn kernels_take_turned_input_parts_of_tensors_and_nothing() {
         let same = |op: fn(&Tensor) -> Result<Tensor>| {
@@ -212,8 +216,9 @@ mod tests {
         .unwrap();
     }
 
+    #[cfg(feature = "emulation")]
     #[test]
-    fn a_plane_of_many_chunks_is_joined_from_32_parts() {
+    fn kernels_join_a_plane_of_many_chunks_from_32_parts() {
         // 33 chunks of 4096 numbers, so two a part; far from zero, as sums of squares would not bear.
         let x = ((random(6, &[1, 1, 33, 4096]) * 0.5).unwrap() + 20.0).unwrap();
         compare_kernels(

@@ -1,12 +1,12 @@
 //! Layer norm over the last dimension, and SAM's LayerNorm2d over channels.
 
-mod gpu;
-mod gpu_2d;
 mod kernels;
 mod planes;
 mod rows;
 
 use candle_core::{D, DType, Result, Tensor};
+#[cfg(feature = "kernels")]
+use desam_kernels::ops::layer_norm as gpu;
 
 /// Layer norm over the last dimension: `x [.., C]`, `weight` and `bias` `[C]`.
 ///
@@ -30,8 +30,8 @@ pub fn layer_norm_as(
     eps: f64,
     dtype: DType,
 ) -> Result<Tensor> {
-    let by_kernels = crate::gpu::path(&[x, weight, bias]) == crate::gpu::Path::Kernels;
-    if by_kernels && gpu::is_known(x.dtype(), dtype) {
+    #[cfg(feature = "kernels")]
+    if gpu::is_known(x.dtype(), dtype) && crate::gpu::uses_kernels(&[x, weight, bias]) {
         let single = |t: &Tensor| t.to_dtype(DType::F32);
         let op = gpu::LayerNorm { eps, to: dtype };
         return crate::gpu::apply(op, &[x, &single(weight)?, &single(bias)?]);
@@ -62,9 +62,10 @@ pub fn plain(x: &Tensor, weight: &Tensor, bias: &Tensor, eps: f64) -> Result<Ten
 /// # Errors
 /// When shapes do not fit or a tensor operation fails.
 pub fn layer_norm_2d(x: &Tensor, weight: &Tensor, bias: &Tensor, eps: f64) -> Result<Tensor> {
-    if crate::gpu::path(&[x, weight, bias]) == crate::gpu::Path::Kernels {
+    #[cfg(feature = "kernels")]
+    if crate::gpu::uses_kernels(&[x, weight, bias]) {
         let single = |t: &Tensor| t.to_dtype(DType::F32);
-        let op = gpu_2d::LayerNorm2d { eps };
+        let op = gpu::LayerNorm2d { eps };
         return crate::gpu::apply(op, &[x, &single(weight)?, &single(bias)?]);
     }
     match fast([x, weight, bias])? {
@@ -94,5 +95,8 @@ fn fast(tensors: [&Tensor; 3]) -> Result<Option<[Tensor; 3]>> {
     Ok(Some([x.contiguous()?, weight.contiguous()?, bias.contiguous()?]))
 }
 
+#[cfg(test)]
+#[cfg(feature = "emulation")]
+mod kernel_tests;
 #[cfg(test)]
 mod tests;

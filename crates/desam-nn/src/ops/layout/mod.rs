@@ -1,13 +1,14 @@
 //! Tokens and pixels put into another order.
 
 mod cpu;
-mod gpu;
 
-use crate::gpu::{Path, apply, path};
+use crate::gpu::{Backend, select_backend};
 use candle_core::{Result, Tensor};
+#[cfg(feature = "kernels")]
+use desam_kernels::ops::layout as kernels;
 
 fn fast(x: &Tensor) -> bool {
-    path(&[x]) == Path::Cpu && !x.track_op()
+    select_backend(&[x]) == Backend::Cpu && !x.track_op()
 }
 
 /// `x [B, H, W, C]` → `[B, C, H, W]`, contiguous.
@@ -15,14 +16,16 @@ fn fast(x: &Tensor) -> bool {
 /// # Errors
 /// When there are not four dimensions.
 pub fn channels_first(x: &Tensor) -> Result<Tensor> {
-    let (images, height, width, channels) = x.dims4()?;
+    x.dims4()?;
     if fast(x) {
         return x.contiguous()?.apply_op1_no_bwd(&cpu::ChannelsFirst);
     }
-    if path(&[x]) == Path::Kernels {
+    #[cfg(feature = "kernels")]
+    if crate::gpu::uses_kernels(&[x]) {
+        let (images, height, width, channels) = x.dims4()?;
         let rows = x.reshape((images, height * width, channels))?;
-        let turned = apply(gpu::Turned, &[&rows])?;
-        return turned.reshape((images, channels, height, width));
+        let transposed = crate::gpu::apply(kernels::Transpose, &[&rows])?;
+        return transposed.reshape((images, channels, height, width));
     }
     x.permute((0, 3, 1, 2))?.contiguous()
 }
@@ -33,10 +36,11 @@ pub fn channels_first(x: &Tensor) -> Result<Tensor> {
 /// When there are not three dimensions.
 pub fn turned(x: &Tensor) -> Result<Tensor> {
     x.dims3()?;
-    match path(&[x]) {
-        Path::Kernels => apply(gpu::Turned, &[x]),
-        _ => x.transpose(1, 2)?.contiguous(),
+    #[cfg(feature = "kernels")]
+    if crate::gpu::uses_kernels(&[x]) {
+        return crate::gpu::apply(kernels::Transpose, &[x]);
     }
+    x.transpose(1, 2)?.contiguous()
 }
 
 /// Square patches of pixels as rows: `x [B, I, H, W]` → `[B, H / side, W / side, I · side²]`, a
@@ -52,8 +56,9 @@ pub fn patches(x: &Tensor, side: usize) -> Result<Tensor> {
     if fast(x) {
         return x.contiguous()?.apply_op1_no_bwd(&cpu::Patches { side });
     }
-    if path(&[x]) == Path::Kernels && !x.track_op() {
-        return apply(gpu::Patches { side }, &[x]);
+    #[cfg(feature = "kernels")]
+    if crate::gpu::uses_kernels(&[x]) && !x.track_op() {
+        return crate::gpu::apply(kernels::Patches { side }, &[x]);
     }
     let (down, across) = (height / side, width / side);
     x.narrow(2, 0, down * side)?
@@ -66,7 +71,9 @@ pub fn patches(x: &Tensor, side: usize) -> Result<Tensor> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ops::gradcheck::{compare_kernels, max_diff, random};
+    #[cfg(feature = "emulation")]
+    use crate::ops::gradcheck::compare_kernels;
+    use crate::ops::gradcheck::{max_diff, random};
     use candle_core::DType;
 
     /// The same by candle in f64, which the fast paths are not for.
@@ -103,6 +110,7 @@ mod tests {
     }
 
     /// Values are not rounded; what gradients are the gradients of is.
+    #[cfg(feature = "emulation")]
     #[test]
     fn kernels_put_numbers_where_candle_does() {
         let turn = |t: &[Tensor]| t[0].permute((0, 3, 1, 2));

@@ -2,11 +2,12 @@
 
 mod added;
 mod cpu;
+#[cfg(feature = "kernels")]
 mod gpu;
 mod normed;
 
 use super::pointwise;
-use crate::gpu::{Path, path};
+use crate::gpu::{Backend, select_backend};
 use candle_core::{DType, Result, Tensor};
 pub use normed::{Normed, linear_added_normed, linear_normed};
 
@@ -61,10 +62,11 @@ pub fn linear(x: &Tensor, affine: Affine<'_>, activation: Option<Activation>) ->
     let all = [Some(x), Some(affine.weight), affine.bias];
     // GELU's gradient needs what went into it, a rectifier's does not.
     let fused = activation.filter(|a| !tracked(&all) || *a == Activation::Relu);
-    let y = match way(&all) {
-        Path::Kernels => gpu::linear(x, affine, fused)?,
-        Path::Cpu => apply(x, affine, cpu::Linear { activation: fused, residual: None })?,
-        Path::Plain => return affine.with(x.dtype(), |affine| plain(x, affine, activation)),
+    let y = match backend(&all) {
+        #[cfg(feature = "kernels")]
+        Backend::Kernels => gpu::linear(x, affine, fused)?,
+        Backend::Cpu => apply(x, affine, cpu::Linear { activation: fused, residual: None })?,
+        Backend::Plain => return affine.with(x.dtype(), |affine| plain(x, affine, activation)),
     };
     match activation {
         Some(activation) if fused.is_none() => activation.apply(&y),
@@ -84,9 +86,12 @@ pub fn linear(x: &Tensor, affine: Affine<'_>, activation: Option<Activation>) ->
 pub fn linear_added(x: &Tensor, affine: Affine<'_>, to: &Tensor) -> Result<Tensor> {
     let all = [Some(x), Some(affine.weight), affine.bias, Some(to)];
     let outputs = check_sum(x, affine, to)?;
-    match way(&all) {
-        Path::Kernels if gpu::can_add(x.dtype(), to.dtype()) => return gpu::added(x, affine, to),
-        Path::Cpu => {}
+    match backend(&all) {
+        #[cfg(feature = "kernels")]
+        Backend::Kernels if gpu::can_add(x.dtype(), to.dtype()) => {
+            return gpu::added(x, affine, to);
+        }
+        Backend::Cpu => {}
         _ => {
             let y = affine.with(x.dtype(), |affine| plain(x, affine, None))?;
             return y.to_dtype(to.dtype())?.broadcast_add(to);
@@ -131,8 +136,8 @@ fn check_sum(x: &Tensor, affine: Affine<'_>, to: &Tensor) -> Result<usize> {
     Ok(outputs)
 }
 
-fn way(all: &[Option<&Tensor>]) -> Path {
-    path(&all.iter().flatten().copied().collect::<Vec<_>>())
+fn backend(all: &[Option<&Tensor>]) -> Backend {
+    select_backend(&all.iter().flatten().copied().collect::<Vec<_>>())
 }
 
 fn tracked(all: &[Option<&Tensor>]) -> bool {
@@ -171,6 +176,7 @@ pub fn plain(x: &Tensor, affine: Affine<'_>, activation: Option<Activation>) -> 
 }
 
 #[cfg(test)]
+#[cfg(feature = "emulation")]
 mod kernel_tests;
 #[cfg(test)]
 mod tests;

@@ -1,8 +1,6 @@
 //! The affine map added to something, and the layer norm of the sum.
 
-use super::gpu::{self, Follows};
-use super::{Affine, check_sum, linear_added, tracked, way};
-use crate::gpu::Path;
+use super::{Affine, linear_added};
 use crate::ops::exchange::Norm;
 use crate::ops::layer_norm::layer_norm_as;
 use candle_core::{DType, Result, Tensor};
@@ -28,11 +26,12 @@ pub fn linear_added_normed(
     norm: Norm<'_>,
     dtype: DType,
 ) -> Result<Normed> {
-    if dtype == x.dtype() && is_fused(x, affine, to, norm)? {
-        let added = gpu::normed(x, affine, to, Follows { norm, keep: true })?;
-        if let (normed, Some(sum)) = added {
-            return Ok(Normed { sum, normed });
-        }
+    #[cfg(feature = "kernels")]
+    if dtype == x.dtype()
+        && let Some(fused) = super::gpu::normed(x, affine, to, norm, true)?
+        && let Some(sum) = fused.sum
+    {
+        return Ok(Normed { sum, normed: fused.normed });
     }
     let sum = linear_added(x, affine, to)?;
     let normed = layer_norm_as(&sum, [norm.weight, norm.bias], norm.eps, dtype)?;
@@ -49,19 +48,12 @@ pub fn linear_normed(
     to: &Tensor,
     norm: Norm<'_>,
 ) -> Result<Tensor> {
-    if to.dtype() == x.dtype() && is_fused(x, affine, to, norm)? {
-        return Ok(gpu::normed(x, affine, to, Follows { norm, keep: false })?.0);
+    #[cfg(feature = "kernels")]
+    if to.dtype() == x.dtype()
+        && let Some(fused) = super::gpu::normed(x, affine, to, norm, false)?
+    {
+        return Ok(fused.normed);
     }
     let sum = linear_added(x, affine, to)?;
     layer_norm_as(&sum, [norm.weight, norm.bias], norm.eps, to.dtype())
-}
-
-/// Whether one pass does it. Shapes are checked.
-fn is_fused(x: &Tensor, affine: Affine<'_>, to: &Tensor, norm: Norm<'_>) -> Result<bool> {
-    let all = [Some(x), Some(affine.weight), affine.bias, Some(to)];
-    Ok(check_sum(x, affine, to)? <= gpu::NORMED_WIDTH
-        && way(&all) == Path::Kernels
-        && gpu::can_add(x.dtype(), to.dtype())
-        && !tracked(&all)
-        && !tracked(&[Some(norm.weight), Some(norm.bias)]))
 }

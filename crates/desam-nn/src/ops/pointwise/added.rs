@@ -1,12 +1,6 @@
 //! Something that is the same to all, added.
 
-use super::gpu::MODULE;
-use crate::gpu::{Accelerator, Arg, KernelOp, Launch, Operand, Path, apply, blocks, path, suffix};
-use crate::ops::column_sums::of_columns;
-use candle_core::{Result, Shape, Tensor, bail};
-
-/// Numbers of a block.
-const BLOCK: usize = 4096;
+use candle_core::{Result, Tensor, bail};
 
 /// `x [N, ..] + to [1, ..]`, for each of the `N`.
 ///
@@ -17,65 +11,23 @@ pub fn added_to_all(x: &Tensor, to: &Tensor) -> Result<Tensor> {
         ([_, rest @ ..], [1, same @ ..]) if rest == same => {}
         (x, to) => bail!("{to:?} is to be added to each of {x:?}"),
     }
-    match path(&[x, to]) {
-        Path::Kernels if x.dtype() == to.dtype() => apply(Added, &[x, to]),
-        _ => x.broadcast_add(to),
+    #[cfg(feature = "kernels")]
+    if x.dtype() == to.dtype() && crate::gpu::uses_kernels(&[x, to]) {
+        return crate::gpu::apply(desam_kernels::ops::pointwise::BroadcastAdd, &[x, to]);
     }
-}
-
-/// `(x, to) → x + to`
-struct Added;
-
-impl KernelOp for Added {
-    const NAME: &'static str = "desam-added-to-all";
-
-    fn run<A: Accelerator>(
-        &self,
-        on: &A,
-        inputs: &[Operand<'_, A::Storage>],
-    ) -> Result<(A::Storage, Shape)> {
-        let [x, to] = inputs else { bail!("added to all: {} inputs", inputs.len()) };
-        let y = on.allocate(x.count(), x.dtype())?;
-        if x.count() > 0 {
-            let tiles = to.count().div_ceil(BLOCK);
-            on.launch(&Launch {
-                module: MODULE,
-                kernel: &format!("pointwise_added_{}", suffix(x.dtype())?),
-                grid: blocks(x.count() / to.count() * tiles, 1)?,
-                threads: 256,
-                shared: 0,
-                args: &[
-                    x.address(on)?,
-                    to.address(on)?,
-                    on.address(&y, 0)?,
-                    Arg::size(tiles)?,
-                    Arg::size(to.count())?,
-                ],
-            })?;
-        }
-        Ok((y, x.layout.shape().clone()))
-    }
-
-    fn backward(
-        &self,
-        inputs: &[&Tensor],
-        _output: &Tensor,
-        grad: &Tensor,
-    ) -> Result<Vec<Option<Tensor>>> {
-        let [x, to] = inputs else { bail!("added to all: {} inputs", inputs.len()) };
-        let dto = to
-            .track_op()
-            .then(|| of_columns(grad, to.elem_count())?.to_dtype(to.dtype())?.reshape(to.shape()));
-        Ok(vec![x.track_op().then(|| grad.clone()), dto.transpose()?])
-    }
+    x.broadcast_add(to)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ops::gradcheck::{compare_kernels, random};
+    #[cfg(feature = "emulation")]
+    use crate::ops::gradcheck::compare_kernels;
+    use crate::ops::gradcheck::random;
+    #[cfg(feature = "emulation")]
     use candle_core::DType;
 
+    #[cfg(feature = "emulation")]
     #[test]
     fn kernels_add_the_same_to_all() {
         // One rounding, of numbers below 2.
@@ -94,6 +46,10 @@ mod tests {
                 (dtype, limit, true),
             );
         }
+    }
+
+    #[test]
+    fn refuses_what_does_not_repeat() {
         let [x, to] = [random(1, &[3, 4]), random(1, &[2, 4])];
         assert!(added_to_all(&x, &to).is_err() && added_to_all(&x, &x).is_err());
     }

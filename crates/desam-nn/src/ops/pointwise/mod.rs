@@ -2,21 +2,25 @@
 
 mod added;
 mod cpu;
-mod gpu;
 
-use crate::gpu::Path;
+use crate::gpu::{Backend, select_backend};
 pub use added::added_to_all;
 use candle_core::{Result, Tensor};
 pub(crate) use cpu::{Gelu, Relu, backward};
 use cpu::{LeakyRelu, Pointwise};
-use gpu::Kind;
+#[cfg(feature = "kernels")]
+use desam_kernels::ops::pointwise::PointwiseActivation as Kernel;
 
 /// `x` where positive, 0 elsewhere; at 0 the gradient is 0, as PyTorch's.
 ///
 /// # Errors
 /// When a tensor operation fails.
 pub fn relu(x: &Tensor) -> Result<Tensor> {
-    apply(x, (Relu, Kind::Relu), Tensor::relu)
+    #[cfg(feature = "kernels")]
+    if let Some(y) = by_kernels(x, Kernel::Relu)? {
+        return Ok(y);
+    }
+    apply(x, Relu, Tensor::relu)
 }
 
 /// `x` where positive, `slope · x` elsewhere.
@@ -24,8 +28,11 @@ pub fn relu(x: &Tensor) -> Result<Tensor> {
 /// # Errors
 /// When a tensor operation fails.
 pub fn leaky_relu(x: &Tensor, slope: f64) -> Result<Tensor> {
-    let both = (LeakyRelu(slope as f32), Kind::LeakyRelu(slope as f32));
-    apply(x, both, |x| plain_leaky_relu(x, slope))
+    #[cfg(feature = "kernels")]
+    if let Some(y) = by_kernels(x, Kernel::LeakyRelu(slope as f32))? {
+        return Ok(y);
+    }
+    apply(x, LeakyRelu(slope as f32), |x| plain_leaky_relu(x, slope))
 }
 
 /// The same in elementary ops: the reference.
@@ -42,7 +49,11 @@ pub fn plain_leaky_relu(x: &Tensor, slope: f64) -> Result<Tensor> {
 /// # Errors
 /// When a tensor operation fails.
 pub fn gelu(x: &Tensor) -> Result<Tensor> {
-    apply(x, (Gelu, Kind::Gelu), plain_gelu)
+    #[cfg(feature = "kernels")]
+    if let Some(y) = by_kernels(x, Kernel::Gelu)? {
+        return Ok(y);
+    }
+    apply(x, Gelu, plain_gelu)
 }
 
 /// The same by candle's scalar kernel: the reference.
@@ -53,29 +64,37 @@ pub fn plain_gelu(x: &Tensor) -> Result<Tensor> {
     x.gelu_erf()
 }
 
-/// The gradient of a rectifier's input, on a GPU, from its output and that one's gradient.
-pub(crate) fn relu_backward(output: &Tensor, grad: &Tensor) -> Result<Tensor> {
-    crate::gpu::apply(gpu::Backward(Kind::Relu), &[&output.detach(), grad])
+/// One pass by a kernel, where `x` is on a GPU.
+#[cfg(feature = "kernels")]
+fn by_kernels(x: &Tensor, activation: Kernel) -> Result<Option<Tensor>> {
+    if !crate::gpu::uses_kernels(&[x]) {
+        return Ok(None);
+    }
+    let op = desam_kernels::ops::pointwise::Pointwise(activation);
+    crate::gpu::apply(op, &[x]).map(Some)
 }
 
-/// One pass for f32 on the CPU and by kernels, the elementary ops elsewhere.
+/// One pass for f32 on the CPU, the elementary ops elsewhere.
 fn apply(
     x: &Tensor,
-    (activation, kind): (impl cpu::Activation, Kind),
+    activation: impl cpu::Activation,
     plain: impl Fn(&Tensor) -> Result<Tensor>,
 ) -> Result<Tensor> {
-    match crate::gpu::path(&[x]) {
-        Path::Kernels => crate::gpu::apply(gpu::Forward(kind), &[x]),
-        Path::Cpu => x.contiguous()?.apply_op1(Pointwise(activation)),
-        Path::Plain => plain(x),
+    match select_backend(&[x]) {
+        Backend::Cpu => x.contiguous()?.apply_op1(Pointwise(activation)),
+        _ => plain(x),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ops::gradcheck::{check, compare, compare_kernels, max_diff, random, same_bits};
-    use candle_core::{DType, Device};
+    #[cfg(feature = "emulation")]
+    use crate::ops::gradcheck::compare_kernels;
+    use crate::ops::gradcheck::{check, compare, max_diff, random, same_bits};
+    #[cfg(feature = "emulation")]
+    use candle_core::DType;
+    use candle_core::Device;
 
     #[test]
     fn by_hand() {
@@ -103,6 +122,7 @@ mod tests {
         compare(&[random(8, &[3, 5, 11])], turned, plain);
     }
 
+    #[cfg(feature = "emulation")]
     #[test]
     fn kernels_agree_with_the_elementary_ops_forward_and_backward() {
         // Results are below 6 and rounded once.

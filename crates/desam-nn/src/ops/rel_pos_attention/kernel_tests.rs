@@ -5,6 +5,7 @@ use super::*;
 use crate::gpu::apply;
 use crate::ops::gradcheck::{compare_kernels, max_diff};
 use candle_core::{DType, Device};
+use desam_kernels::ops::rel_pos_attention::{self as kernels, RelPosPlan, RelPosSizes};
 
 /// bf16 has 8 bits, f16 11. Queries, weights and results are rounded to them, and a score errs by
 /// about a rounding of its size, which is up to 15 here: in all four times 2^-8 and 2^-11 of the
@@ -72,16 +73,16 @@ fn blocks_may_be_smaller() {
         let c = case(1, grid, 9, (1, depth));
         let [qkv, bias, positions] = inputs(c);
         let dtype = DType::F16;
-        let sizes = sizes(qkv.dims(), bias.dims(), positions.dims(), 1).unwrap();
+        let sizes = sizes(qkv.dims(), bias.dims(), positions.dims(), 1).unwrap().into();
         let [qkv, positions] = [qkv, positions].map(|t| t.to_dtype(dtype).unwrap());
         let bias = bias.to_dtype(DType::F32).unwrap();
         let attend = |threads: usize| {
-            let Some(mut plan) = gpu::Plan::new(sizes, dtype)? else {
+            let Some(mut plan) = RelPosPlan::new(sizes, dtype)? else {
                 candle_core::bail!("no kernel")
             };
             assert_eq!((plan.queries, plan.threads), (128, 128));
             (plan.queries, plan.threads) = (threads, threads as u32);
-            apply(gpu::Attention { plan, sizes }, &[&qkv, &bias, &positions])
+            apply(kernels::RelPosAttention { plan, sizes }, &[&qkv, &bias, &positions])
         };
         same(|| {
             let all = attend(128)?;
@@ -105,10 +106,10 @@ fn what_no_kernel_takes_is_done_by_the_definition() {
     let deep = case(1, 2, 2, (1, 129));
     compare(deep, &inputs(deep), TYPES[0]);
     let wide = case(1, 2, 400, (1, 8));
-    let sizes = Sizes { images: 1, grid: 400, side: 400, heads: 1, depth: 8 };
+    let sizes = RelPosSizes { images: 1, grid: 400, side: 400, heads: 1, depth: 8 };
     assert_eq!(wide.side, sizes.side);
     for dtype in [DType::F32, DType::BF16] {
-        assert!(gpu::Plan::new(sizes, dtype).unwrap().is_none());
+        assert!(RelPosPlan::new(sizes, dtype).unwrap().is_none());
     }
 }
 
@@ -118,7 +119,7 @@ fn scores_may_rise_and_fall_over_the_keys() {
     let c = case(1, 9, 9, (1, 16));
     let all = inputs(c);
     // Queries of ones, keys growing by 8 a row along all channels: scores grow by 32 a row, which
-    // weighs nothing beside the next; in a row the columns' random terms decide.
+    // weighs nothing next to the next; in a row the columns' random terms decide.
     let rows = Tensor::arange(0f64, 9.0, &Device::Cpu).unwrap().reshape((1, 9, 1, 1)).unwrap();
     let rows = (rows * 8.0).unwrap().broadcast_as((1, 9, 9, 16)).unwrap();
     for sign in [1.0, -1.0] {
@@ -150,14 +151,14 @@ fn read_input_that_is_turned_or_begins_anywhere() {
         };
         same(|| {
             let y = attend(qkv, bias, positions)?;
-            let turned = qkv.transpose(1, 2)?;
+            let transposed = qkv.transpose(1, 2)?;
             let second = attend(&qkv.narrow(0, 1, 1)?, bias, positions)?;
             let moved = attend(&shifted(qkv)?, &shifted(bias)?, &shifted(positions)?)?;
             let none = attend(&qkv.narrow(0, 0, 0)?, bias, positions)?;
             Ok(vec![
                 [
-                    attend(&turned, bias, positions)?,
-                    attend(&turned.contiguous()?, bias, positions)?,
+                    attend(&transposed, bias, positions)?,
+                    attend(&transposed.contiguous()?, bias, positions)?,
                 ],
                 [y.narrow(0, 1, 1)?, second],
                 [none, y.narrow(0, 0, 0)?],
@@ -195,8 +196,8 @@ fn parameters_may_stay_in_f32() {
 #[test]
 fn blocks_fit_a_multiprocessor() {
     let plan = |side: usize, depth: usize, dtype: DType| {
-        let sizes = Sizes { images: 8, grid: side, side, heads: 16, depth };
-        let plan = gpu::Plan::new(sizes, dtype).unwrap().unwrap();
+        let sizes = RelPosSizes { images: 8, grid: side, side, heads: 16, depth };
+        let plan = RelPosPlan::new(sizes, dtype).unwrap().unwrap();
         (plan.queries, plan.shared)
     };
     assert_eq!(plan(64, 80, DType::BF16), (128, 110 * 1024));

@@ -2,14 +2,16 @@
 
 mod block;
 mod cpu;
+#[cfg(feature = "kernels")]
 mod gpu;
 #[cfg(test)]
+#[cfg(feature = "emulation")]
 mod kernel_tests;
 mod plain;
 #[cfg(test)]
 mod tests;
 
-use crate::gpu::{Path, path as gpu_path};
+use crate::gpu::{Backend, select_backend};
 use candle_core::{Result, Tensor};
 pub use plain::plain;
 
@@ -85,13 +87,14 @@ pub fn rel_pos_attention(qkv: &Tensor, attention: RelPosAttention<'_>) -> Result
     let RelPosAttention { bias, positions, heads } = attention;
     let all = [qkv, bias, positions];
     let tracked = all.into_iter().any(Tensor::track_op);
-    let path = if tracked { Path::Plain } else { gpu_path(&all) };
-    if path == Path::Kernels
+    let backend = if tracked { Backend::Plain } else { select_backend(&all) };
+    #[cfg(feature = "kernels")]
+    if backend == Backend::Kernels
         && let Some(y) = gpu::attention(qkv, attention)?
     {
         return Ok(y);
     }
-    if path == Path::Cpu {
+    if backend == Backend::Cpu {
         let op = cpu::Attention { heads };
         return qkv.contiguous()?.apply_op3_no_bwd(
             &bias.contiguous()?,

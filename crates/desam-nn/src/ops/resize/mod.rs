@@ -1,9 +1,7 @@
 //! Bilinear resizing of images.
 
 mod cpu;
-mod gpu;
 
-use crate::gpu::{Path, apply, path};
 use candle_core::{CpuStorage, CustomOp1, DType, Device, Layout, Result, Shape, Tensor, bail};
 use cpu::{Axis, Planes};
 
@@ -17,8 +15,9 @@ use cpu::{Axis, Planes};
 /// When `x` is not four-dimensional or a side is 0.
 pub fn bilinear(x: &Tensor, size: (usize, usize)) -> Result<Tensor> {
     Planes::new(x.shape(), size)?;
-    if path(&[x]) == Path::Kernels {
-        return apply(gpu::Bilinear { size }, &[x]);
+    #[cfg(feature = "kernels")]
+    if crate::gpu::uses_kernels(&[x]) {
+        return crate::gpu::apply(desam_kernels::ops::resize::Bilinear { size }, &[x]);
     }
     if x.device().is_cpu() && matches!(x.dtype(), DType::F32 | DType::F64) {
         x.contiguous()?.apply_op1(Bilinear { size })
@@ -101,7 +100,9 @@ impl Planes {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ops::gradcheck::{check, compare, compare_kernels, max_diff, random, same_bits};
+    #[cfg(feature = "emulation")]
+    use crate::ops::gradcheck::compare_kernels;
+    use crate::ops::gradcheck::{check, compare, max_diff, random, same_bits};
 
     #[test]
     fn by_hand() {
@@ -141,6 +142,7 @@ mod tests {
         compare(&x, |t| bilinear(&turned(t)?, (9, 9)), |t| plain(&turned(t)?, (9, 9)));
     }
 
+    #[cfg(feature = "emulation")]
     #[test]
     fn kernels_agree_with_the_definition_forward_and_backward() {
         // The output is rounded once, by 2^-9 of a number in bf16 and 2^-12 in f16; the gradient is

@@ -1,8 +1,7 @@
 //! The rest of a block from its first convolutions, for parts that many prompts share.
 
 use super::forward::{Map, SQUARE, Shortcut, add};
-use super::{EPS, GATE, SLOPE, gpu};
-use crate::gpu::{Path, apply, path};
+use super::{EPS, GATE, SLOPE};
 use crate::ops::conv2d::cpu::{kernel, plain};
 use crate::ops::conv2d::{Conv2dConfig, conv2d};
 use crate::ops::instance_norm::{instance_norm, instance_norm_leaky};
@@ -17,8 +16,9 @@ use candle_core::{CpuStorage, CustomOp3, DType, Layout, Result, Shape, Tensor};
 pub fn finish(main: &Tensor, shortcut: &Tensor, conv2: &Tensor) -> Result<Tensor> {
     let tracked = [main, shortcut, conv2].iter().any(|t| t.track_op());
     let same = main.dims() == shortcut.dims() && main.dim(1)? == conv2.dim(1)?;
-    if !tracked && same && path(&[main, shortcut, conv2]) == Path::Kernels {
-        return apply(gpu::Finish, &[main, shortcut, conv2]);
+    #[cfg(feature = "kernels")]
+    if !tracked && same && crate::gpu::uses_kernels(&[main, shortcut, conv2]) {
+        return super::gpu::finish(main, shortcut, conv2);
     }
     if tracked || !same || !main.device().is_cpu() || main.dtype() != DType::F32 {
         let x = instance_norm_leaky(main, EPS, f64::from(SLOPE))?;

@@ -10,13 +10,13 @@ mod block;
 mod branches;
 mod finish;
 mod forward;
+#[cfg(feature = "kernels")]
 mod gpu;
 mod kernels;
 
 use super::conv2d::{self, Conv2dConfig};
 use super::instance_norm;
 use super::pointwise::plain_leaky_relu;
-use crate::gpu::{Path, apply, path};
 use candle_core::{DType, Result, Tensor, bail};
 
 pub use finish::finish;
@@ -75,8 +75,9 @@ pub fn se_block(x: &[&Tensor], kernels: SeBlockKernels<'_>) -> Result<Tensor> {
     kernels.check(channels)?;
     let flat = kernels.flat()?;
     let tracked = flat.track_op() || x.iter().any(|x| x.track_op());
-    if path(&[x, &[&flat]].concat()) == Path::Kernels {
-        return by_kernels(x, &kernels, &flat, tracked);
+    #[cfg(feature = "kernels")]
+    if crate::gpu::uses_kernels(&[x, &[&flat]].concat()) {
+        return gpu::se_block(x, &kernels, &flat, tracked);
     }
     let ours = x.iter().all(|x| x.device().is_cpu() && x.dtype() == DType::F32);
     let block = Block::new(kernels.conv1.dim(0)?, kernels.conv3.is_some(), tracked);
@@ -90,26 +91,6 @@ pub fn se_block(x: &[&Tensor], kernels: SeBlockKernels<'_>) -> Result<Tensor> {
             a.apply_op3(&b, &flat, Two(block))
         }
         all => plain(all, kernels),
-    }
-}
-
-/// On a GPU, where kernels may be f32 while `x` is of another type.
-fn by_kernels(
-    x: &[&Tensor],
-    kernels: &SeBlockKernels<'_>,
-    flat: &Tensor,
-    tracked: bool,
-) -> Result<Tensor> {
-    let (outputs, convolved) = (kernels.conv1.dim(0)?, kernels.conv3.is_some());
-    let joined = |x: &[&Tensor]| -> Result<Tensor> {
-        let block = gpu::Block::new(x, outputs, convolved, tracked)?;
-        apply(block, &[x, &[flat]].concat())
-    };
-    match x {
-        [_] => joined(x),
-        // The gradients of two parts come from the convolved shortcut's kernel.
-        [_, _] if convolved => joined(x),
-        parts => joined(&[&Tensor::cat(parts, 1)?]),
     }
 }
 
@@ -131,5 +112,8 @@ pub fn plain(x: &[&Tensor], kernels: SeBlockKernels<'_>) -> Result<Tensor> {
     plain_leaky_relu(&(main.affine(f64::from(GATE), 0.0)? + shortcut)?, slope)
 }
 
+#[cfg(test)]
+#[cfg(feature = "emulation")]
+mod kernel_tests;
 #[cfg(test)]
 mod tests;

@@ -1,9 +1,8 @@
 //! What a squeeze-excitation does to images: means of planes, and planes times a factor each.
 
-mod gpu;
-
-use crate::gpu::{Path, apply, path};
-use candle_core::{DType, Result, Tensor};
+use candle_core::{Result, Tensor};
+#[cfg(feature = "kernels")]
+use desam_kernels::ops::squeeze::{PlaneMean, PlaneScale};
 
 /// The mean of every channel of every image, `x [B, C, H, W]` → `[B, C]`. On a GPU it is f32 whatever
 /// `x` is, since its sums are; elsewhere it has `x`'s type.
@@ -11,11 +10,12 @@ use candle_core::{DType, Result, Tensor};
 /// # Errors
 /// When `x` is not four-dimensional or a tensor operation fails.
 pub fn mean(x: &Tensor) -> Result<Tensor> {
-    let (_, _, height, width) = x.dims4()?;
-    match path(&[x]) {
-        Path::Kernels if height * width > 0 => apply(gpu::Mean, &[x]),
-        _ => x.mean((2, 3)),
+    x.dims4()?;
+    #[cfg(feature = "kernels")]
+    if x.dim(2)? * x.dim(3)? > 0 && crate::gpu::uses_kernels(&[x]) {
+        return crate::gpu::apply(PlaneMean, &[x]);
     }
+    x.mean((2, 3))
 }
 
 /// Every channel of every image times a factor, `x [B, C, H, W]`, `factors [B, C]` of any type that
@@ -25,8 +25,10 @@ pub fn mean(x: &Tensor) -> Result<Tensor> {
 /// When shapes do not fit or a tensor operation fails.
 pub fn scale(x: &Tensor, factors: &Tensor) -> Result<Tensor> {
     x.dims4()?;
-    if path(&[x, factors]) == Path::Kernels {
-        return apply(gpu::Scale, &[x, &factors.to_dtype(DType::F32)?]);
+    #[cfg(feature = "kernels")]
+    if crate::gpu::uses_kernels(&[x, factors]) {
+        let factors = factors.to_dtype(candle_core::DType::F32)?;
+        return crate::gpu::apply(PlaneScale, &[x, &factors]);
     }
     plain_scale(x, factors)
 }
@@ -42,12 +44,17 @@ pub fn plain_scale(x: &Tensor, factors: &Tensor) -> Result<Tensor> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ops::gradcheck::{check, compare_kernels, random};
-    use candle_core::{Device, Var};
+    #[cfg(feature = "emulation")]
+    use crate::ops::gradcheck::compare_kernels;
+    use crate::ops::gradcheck::{check, random};
+    #[cfg(feature = "emulation")]
+    use candle_core::{DType, Device, Var};
 
     /// Planes of one part and of several, of whole runs of 8 numbers and of others.
+    #[cfg(feature = "emulation")]
     const SHAPES: [[usize; 4]; 4] = [[2, 3, 5, 7], [3, 2, 8, 9], [1, 2, 64, 80], [1, 1, 93, 91]];
 
+    #[cfg(feature = "emulation")]
     #[test]
     fn kernels_agree_with_the_definition() {
         // A product rounds by 2^-9 in bf16 and 2^-12 in f16. A factor's gradient sums products with
@@ -83,8 +90,9 @@ mod tests {
         );
     }
 
+    #[cfg(feature = "emulation")]
     #[test]
-    fn nothing_and_what_does_not_fit() {
+    fn kernels_take_nothing_and_refuse_what_does_not_fit() {
         crate::gpu::emulated(|| {
             let none = Var::zeros((0, 3, 4, 4), DType::F32, &Device::Cpu)?;
             let y = scale(&none, &mean(&none)?)?;

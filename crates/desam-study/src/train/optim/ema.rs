@@ -55,7 +55,7 @@ impl Trainer<'_> {
         let Some(average) = &self.average else {
             return work();
         };
-        let vars = &self.model.decoder.vars;
+        let vars = self.model.vars;
         let current = copies(vars)?;
         set(vars, &average.tensors)?;
         let result = work();

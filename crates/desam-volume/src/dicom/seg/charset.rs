@@ -1,4 +1,4 @@
-//! The character set of a segmentation (PS3.3, C.12.1.1.2).
+//! SpecificCharacterSet of a segmentation (PS3.3, C.12.1.1.2).
 //!
 //! What is copied from the source stays in the bytes that it has there, so the source's character
 //! set stays as well. What desam writes is ASCII, which means the same in every set that DICOM

@@ -35,7 +35,7 @@ impl ReferencedImages {
         }
         // A list of several series, or one that names an image twice, has no order.
         let is_a_list = series.len() == 1 && places.len() == count;
-        let place = |frame: &InMemDicomObject| {
+        let image_plane = |frame: &InMemDicomObject| {
             let derivation = items(frame, tags::DERIVATION_IMAGE_SEQUENCE).first()?;
             match items(derivation, tags::SOURCE_IMAGE_SEQUENCE) {
                 [image] if is_a_list && image.get(tags::REFERENCED_FRAME_NUMBER).is_none() => {
@@ -44,8 +44,11 @@ impl ReferencedImages {
                 _ => None,
             }
         };
-        let of_frame =
-            fields.items(tags::PER_FRAME_FUNCTIONAL_GROUPS_SEQUENCE).iter().map(place).collect();
+        let of_frame = fields
+            .items(tags::PER_FRAME_FUNCTIONAL_GROUPS_SEQUENCE)
+            .iter()
+            .map(image_plane)
+            .collect();
         Self { count, of_frame }
     }
 
@@ -54,18 +57,20 @@ impl ReferencedImages {
     pub(super) fn margins(&self, slice_of_frame: &[usize], last: usize) -> Option<Margins> {
         let known = || {
             let both = slice_of_frame.iter().zip(&self.of_frame);
-            both.filter_map(|(slice, place)| Some((i64::try_from(*slice).ok()?, (*place)?)))
+            both.filter_map(|(slice, image_plane)| {
+                Some((i64::try_from(*slice).ok()?, (*image_plane)?))
+            })
         };
         let planes: BTreeSet<i64> = known().map(|(slice, _)| slice).collect();
         if planes.len() < MIN_PLANES {
             return None;
         }
         let (count, last) = (i64::try_from(self.count).ok()?, i64::try_from(last).ok()?);
-        let rising = |place: usize| place as i64;
-        let falling = |place: usize| count - 1 - place as i64;
+        let rising = |image_plane: usize| image_plane as i64;
+        let falling = |image_plane: usize| count - 1 - image_plane as i64;
         let orders: [&dyn Fn(usize) -> i64; 2] = [&rising, &falling];
         orders.into_iter().find_map(|order| {
-            let mut before = known().map(|(slice, place)| order(place) - slice);
+            let mut before = known().map(|(slice, image_plane)| order(image_plane) - slice);
             let first = before.next()?;
             let behind = count - 1 - last - first;
             let fits = before.all(|other| other == first);

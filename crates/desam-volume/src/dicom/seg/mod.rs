@@ -29,7 +29,7 @@ mod source;
 mod tests;
 mod verbatim;
 
-use super::contents::{Sought, list};
+use super::contents::{ObjectKinds, list};
 use super::geometry::{Stack, stack};
 use super::wrong;
 use crate::atomic::write_atomic;
@@ -62,17 +62,17 @@ impl Code {
     }
 }
 
-/// What a segmentation says of its segment.
+/// Description of a segment.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SegmentLabel {
-    /// Its name, for people.
+    /// SegmentLabel: its name.
     pub name: String,
-    /// What kind of thing it is.
+    /// SegmentedPropertyCategoryCodeSequence: its category.
     pub category: Code,
-    /// What it is.
+    /// SegmentedPropertyTypeCodeSequence: its type.
     pub property: Code,
-    /// The program that drew it.
+    /// SegmentAlgorithmName.
     pub algorithm: String,
 }
 
@@ -103,7 +103,7 @@ impl SegmentLabel {
 }
 
 impl Default for SegmentLabel {
-    /// An organ, by DeSAM: a model does not say of which one it makes masks.
+    /// An unspecified organ, by DeSAM: a model does not record which organ it segments.
     fn default() -> Self {
         Self {
             name: "Organ".into(),
@@ -151,19 +151,17 @@ pub fn write_segmentation(
         ))
     })?;
     let object = data_set::Segmentation { source: &source, mask, label, character_set };
-    let content = object.bytes().ok_or_else(|| {
-        unwritable("a segmentation of more than 4 GB cannot be one DICOM object".into())
-    })?;
+    let content = object.bytes().map_err(unwritable)?;
     write_atomic(out, |file| file.write_all(&content))
 }
 
-/// Whether a segmentation could refer to a series in `path`: to be asked before a mask is made.
+/// Checks that a segmentation could refer to a series in `path`, before a mask is computed.
 ///
 /// # Errors
 /// As [`write_mask_like`] for the series.
 pub fn expect_series(path: &Path) -> Result<()> {
     let mut refused = None;
-    for series in list(path, Sought::Images)? {
+    for series in list(path, ObjectKinds::Images)? {
         match stack(series, path).and_then(|stack| Source::new(&stack).map(|_| ())) {
             Ok(()) => return Ok(()),
             Err(error) => refused = Some(error),
@@ -176,7 +174,7 @@ pub fn expect_series(path: &Path) -> Result<()> {
 fn series_of(path: &Path, mask: &LabelVolume) -> Result<Stack> {
     let mut stacks = Vec::new();
     let mut refused = None;
-    for series in list(path, Sought::Images)? {
+    for series in list(path, ObjectKinds::Images)? {
         let fits = stack(series, path).and_then(|stack| {
             expect_same_grid(&stack.grid, mask.grid())?;
             Ok(stack)

@@ -17,7 +17,7 @@ const SAME_PLANE: f64 = 0.01;
 /// images that the segmentation refers to, so that a wrong position cannot take all memory.
 const MAX_SLICES: usize = 256;
 
-/// Where the frames of a file lie.
+/// The grid of a segmentation and the slice of each frame.
 #[derive(Debug)]
 pub(super) struct Planes {
     pub(super) grid: Grid,
@@ -39,14 +39,14 @@ impl Planes {
         // Half a voxel, as for labels of other formats.
         let tolerance = 0.5 * image.spacing().into_iter().fold(f64::INFINITY, f64::min);
         let slice_of = |frame: &Slice| {
-            let place = &frame.place;
-            let [between_rows, between_columns] = place.spacing;
+            let image_plane = &frame.image_plane;
+            let [between_rows, between_columns] = image_plane.spacing;
             let step = [
-                place.along_row.map(|x| x * between_columns),
-                place.along_column.map(|x| x * between_rows),
+                image_plane.row_direction.map(|x| x * between_columns),
+                image_plane.column_direction.map(|x| x * between_rows),
                 frame.normal(),
             ];
-            let affine = lps_affine(step, place.position);
+            let affine = lps_affine(step, image_plane.position);
             let [_, _, at] = to_voxel.apply(affine.apply([0.0; 3]));
             let index = at.round();
             let is_slice = (0.0..slices as f64).contains(&index);
@@ -77,7 +77,7 @@ impl Planes {
             return Err("its frames lie in different directions or differ in PixelSpacing".into());
         }
         let normal = first.normal();
-        let height = |frame: usize| dot(frames[frame].place.position, normal);
+        let height = |frame: usize| dot(frames[frame].image_plane.position, normal);
         let mut order: Vec<usize> = (0..frames.len()).collect();
         order.sort_by(|a, b| height(*a).total_cmp(&height(*b)));
         // The first frame of every plane, from the lowest to the highest.
@@ -90,8 +90,8 @@ impl Planes {
             plane_of[frame] = planes.len() - 1;
         }
         let heights: Vec<f64> = planes.iter().map(|frame| height(*frame)).collect();
-        let thickness = first.place.thickness;
-        let distances = Distances {
+        let thickness = first.image_plane.thickness;
+        let distances = SliceDistances {
             between: segments.spacing_between,
             thickness,
             is_complete: planes.len() >= referenced,
@@ -109,8 +109,9 @@ impl Planes {
                 last.saturating_add(1)
             ));
         }
-        let lowest = planes.first().map_or(first.place.position, |f| frames[*f].place.position);
-        let highest = planes.last().map_or(lowest, |f| frames[*f].place.position);
+        let lowest =
+            planes.first().map_or(first.image_plane.position, |f| frames[*f].image_plane.position);
+        let highest = planes.last().map_or(lowest, |f| frames[*f].image_plane.position);
         let step = match last {
             0 => normal.map(|x| x * thickness.unwrap_or(1.0)),
             n => [0, 1, 2].map(|a| (highest[a] - lowest[a]) / n as f64),
@@ -119,7 +120,7 @@ impl Planes {
         let mut of_frame: Vec<usize> = plane_of.into_iter().map(|plane| slices[plane]).collect();
         for (index, (frame, slice)) in frames.iter().zip(&of_frame).enumerate() {
             let on_line = [0, 1, 2].map(|a| lowest[a] + step[a] * *slice as f64);
-            let off = [0, 1, 2].map(|a| frame.place.position[a] - on_line[a]);
+            let off = [0, 1, 2].map(|a| frame.image_plane.position[a] - on_line[a]);
             if dot(off, off).sqrt() > OFF_PLACE * apart {
                 return Err(format!("frame {} lies beside the others' line", index + 1));
             }
@@ -128,10 +129,10 @@ impl Planes {
         let Margins { before, behind } = margins.unwrap_or(Margins { before: 0, behind: 0 });
         of_frame.iter_mut().for_each(|slice| *slice += before);
         let origin = [0, 1, 2].map(|a| lowest[a] - step[a] * before as f64);
-        let [between_rows, between_columns] = first.place.spacing;
+        let [between_rows, between_columns] = first.image_plane.spacing;
         let columns = [
-            first.place.along_row.map(|x| x * between_columns),
-            first.place.along_column.map(|x| x * between_rows),
+            first.image_plane.row_direction.map(|x| x * between_columns),
+            first.image_plane.column_direction.map(|x| x * between_rows),
             step,
         ];
         let grid = Grid {
@@ -154,19 +155,19 @@ impl Planes {
 
 /// Whether all frames have the directions and the pixel spacing of the first.
 fn are_parallel(frames: &[Slice]) -> bool {
-    let Some(first) = frames.first().map(|f| &f.place) else {
+    let Some(first) = frames.first().map(|f| &f.image_plane) else {
         return false;
     };
     let near = |a: &[f64], b: &[f64]| a.iter().zip(b).all(|(x, y)| (x - y).abs() <= SAME_DIRECTION);
-    frames.iter().map(|f| &f.place).all(|other| {
-        near(&other.along_row, &first.along_row)
-            && near(&other.along_column, &first.along_column)
+    frames.iter().map(|f| &f.image_plane).all(|other| {
+        near(&other.row_direction, &first.row_direction)
+            && near(&other.column_direction, &first.column_direction)
             && near(&other.spacing, &first.spacing)
     })
 }
 
-/// What a file says of the distances between slices.
-struct Distances {
+/// What a file says about the spacing of slices.
+struct SliceDistances {
     /// SpacingBetweenSlices, mm.
     between: Option<f64>,
     /// That, or else SliceThickness.
@@ -175,7 +176,7 @@ struct Distances {
     is_complete: bool,
 }
 
-impl Distances {
+impl SliceDistances {
     /// The slices that planes at these heights are, from 0: by SpacingBetweenSlices, or else by the
     /// smallest distance between two planes, unless slices may have been left out between any two.
     /// `None` where neither divides all distances.
@@ -184,7 +185,7 @@ impl Distances {
         let Some(smallest) = gaps.iter().copied().min_by(f64::total_cmp) else {
             return Some(vec![0]);
         };
-        // Slices may lie apart; beyond half their thickness that needs a second sign.
+        // Slices may have gaps; a gap above half their thickness needs a second indication.
         let is_near = self.thickness.is_none_or(|thickness| smallest < 1.5 * thickness);
         let as_near = gaps.iter().filter(|gap| **gap < 1.1 * smallest).count();
         let is_usual = gaps.len() > 1 && 2 * as_near > gaps.len();
@@ -198,7 +199,7 @@ fn steps(gaps: &[f64], step: f64) -> Option<Vec<usize>> {
     let mut slices = vec![0_usize];
     for gap in gaps {
         let steps = (gap / step).round();
-        // Both may be rounded in the file, and many steps add up.
+        // Both may be rounded in the file, and the errors of many steps add up.
         let off = (gap - steps * step).abs() / step;
         if !(1.0..1e6).contains(&steps) || off.is_nan() || off > OFF_PLACE * steps.sqrt() {
             return None;

@@ -1,12 +1,12 @@
 //! Segmentations in: one label volume from the frames of one or more segments.
 
 use super::super::fields::Fields;
-use super::super::file::{DicomFile, Extent};
+use super::super::file::{DicomFile, ReadExtent};
 use super::super::pixels::FilePixels;
 use super::super::series::Series;
 use super::super::wrong;
 use super::planes::Planes;
-use super::segments::{Kind, Segments};
+use super::segments::{SegmentationType, Segments};
 use crate::volumes::{Loaded, ReadOptions};
 use crate::voxels::label_of;
 use crate::{Error, Result};
@@ -35,7 +35,7 @@ pub(in super::super) fn labels(
         );
         return Err(wrong(path, problem));
     }
-    let object = DicomFile::read(path, Extent::Header)?.object;
+    let object = DicomFile::read(path, ReadExtent::Header)?.object;
     let segments = Segments::read(&Fields::new(&object, path), frames.len())?;
     match options.segment {
         Some(number) => segments.expect(number, path)?,
@@ -52,7 +52,7 @@ pub(in super::super) fn labels(
     let grid = planes.grid;
     expect_within_limit(&grid, options.max_bytes, path)?;
     let pixels = FilePixels::read(file)?;
-    let mut canvas = Canvas { data: vec![0; grid.len()], grid, segments: &segments, path };
+    let mut canvas = LabelCanvas { data: vec![0; grid.len()], grid, segments: &segments, path };
     let mut seen = BTreeSet::new();
     for (index, (frame, &slice)) in frames.iter().zip(&planes.of_frame).enumerate() {
         let segment = segments.of_frame.get(index).copied();
@@ -94,16 +94,16 @@ pub(in super::super) fn labels(
     Ok(loaded)
 }
 
-/// The labels while frames are put on them.
-struct Canvas<'a> {
+/// The label volume that frames are written into.
+struct LabelCanvas<'a> {
     data: Vec<u8>,
     grid: Grid,
     segments: &'a Segments,
     path: &'a Path,
 }
 
-impl Canvas<'_> {
-    /// Takes one pixel of a frame.
+impl LabelCanvas<'_> {
+    /// Writes one pixel of a frame.
     fn put(
         &mut self,
         voxel: usize,
@@ -112,8 +112,8 @@ impl Canvas<'_> {
         chosen: Option<u16>,
     ) -> Result<()> {
         let number = match (self.segments.kind, segment) {
-            (Kind::Binary, Some(number)) if value != 0.0 => f64::from(number),
-            (Kind::LabelMap, _) => value,
+            (SegmentationType::Binary, Some(number)) if value != 0.0 => f64::from(number),
+            (SegmentationType::LabelMap, _) => value,
             _ => return Ok(()),
         };
         let label = match chosen {

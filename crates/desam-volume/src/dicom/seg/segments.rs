@@ -1,4 +1,4 @@
-//! What a segmentation says of its segments, and of which of them each frame is.
+//! Segments of a segmentation, and the segment of each frame.
 
 use super::super::fields::Fields;
 use super::super::wrong;
@@ -9,9 +9,9 @@ use dicom_object::InMemDicomObject;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-/// What the pixels of a segmentation are.
+/// SegmentationType: the meaning of the pixels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum SegmentationType {
     /// Whether a pixel belongs to the frame's segment.
     Binary,
     /// The number of the segment that a pixel belongs to; 0 for none.
@@ -21,7 +21,7 @@ pub(super) enum Kind {
 /// The segments of a file.
 #[derive(Debug)]
 pub(super) struct Segments {
-    pub(super) kind: Kind,
+    pub(super) kind: SegmentationType,
     /// Labels by the number of the segment.
     described: BTreeMap<u16, String>,
     /// Of which segment each frame of a binary segmentation is.
@@ -36,8 +36,8 @@ impl Segments {
     pub(super) fn read(fields: &Fields<'_>, frames: usize) -> Result<Self> {
         let path = fields.path();
         let kind = match fields.text(tags::SEGMENTATION_TYPE).unwrap_or_default().as_str() {
-            "BINARY" => Kind::Binary,
-            "LABELMAP" => Kind::LabelMap,
+            "BINARY" => SegmentationType::Binary,
+            "LABELMAP" => SegmentationType::LabelMap,
             "FRACTIONAL" => {
                 let problem = "a FRACTIONAL segmentation holds probabilities or partial volumes, \
                                which are no labels; write it as BINARY or LABELMAP, with a \
@@ -56,10 +56,10 @@ impl Segments {
             described.insert(segment_number(item.whole(tags::SEGMENT_NUMBER, -1)?, &item)?, label);
         }
         let of_frame = match kind {
-            Kind::Binary => segments_of_frames(fields, &described)?,
-            Kind::LabelMap => Vec::new(),
+            SegmentationType::Binary => segments_of_frames(fields, &described)?,
+            SegmentationType::LabelMap => Vec::new(),
         };
-        if kind == Kind::Binary && of_frame.len() != frames {
+        if kind == SegmentationType::Binary && of_frame.len() != frames {
             let told = of_frame.len();
             return Err(wrong(path, format!("it has {frames} frames and describes {told}")));
         }
@@ -90,7 +90,7 @@ impl Segments {
         Err(wrong(path, problem))
     }
 
-    /// A segment for people: its number and its label.
+    /// A segment for messages: its number and its label.
     pub(super) fn name(&self, number: u16) -> String {
         match self.described.get(&number).map(String::as_str) {
             None | Some("") => number.to_string(),
@@ -98,7 +98,7 @@ impl Segments {
         }
     }
 
-    /// All described segments for people.
+    /// All described segments for messages.
     pub(super) fn names(&self) -> String {
         let names: Vec<String> = self.described.keys().map(|number| self.name(*number)).collect();
         if names.is_empty() { "none".into() } else { names.join(", ") }

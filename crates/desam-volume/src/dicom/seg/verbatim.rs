@@ -1,4 +1,4 @@
-//! Values of elements as the bytes that the file holds.
+//! Undecoded attribute values, as the bytes of the file.
 //!
 //! The parser decodes text, and it does not know all of DICOM's character sets: code extensions
 //! (ISO 2022) and the Turkish set, for example, are read as if they were Latin-1. What is copied

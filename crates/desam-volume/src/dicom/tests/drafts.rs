@@ -1,6 +1,9 @@
 //! Slices as scanners write them, for tests.
 
+use super::super::encoding::Encoding;
 use crate::voxels::testing::Scratch;
+use dicom_dictionary_std::{tags, uids};
+use dicom_object::Tag;
 use std::path::PathBuf;
 
 /// A slice to be written, as a scanner would: explicit, little endian.
@@ -31,10 +34,10 @@ pub(in super::super) struct Draft {
     pub(in super::super) class: &'static str,
     pub(in super::super) photometric: &'static str,
     /// Elements that are not written.
-    pub(in super::super) without: &'static [(u16, u16)],
+    pub(in super::super) without: &'static [Tag],
 }
 
-pub(in super::super) const EXPLICIT: &str = "1.2.840.10008.1.2.1";
+pub(in super::super) const EXPLICIT: &str = uids::EXPLICIT_VR_LITTLE_ENDIAN;
 
 /// 3 × 2 pixels, 0.5 × 0.75 mm, at height `z` of a stack along the body.
 pub(in super::super) fn draft(z: f64) -> Draft {
@@ -56,7 +59,7 @@ pub(in super::super) fn draft(z: f64) -> Draft {
         high_bit: 11,
         extra: Vec::new(),
         trailing: Vec::new(),
-        class: "1.2.840.10008.5.1.4.1.1.4",
+        class: uids::MR_IMAGE_STORAGE,
         photometric: "MONOCHROME2",
         without: &[],
     }
@@ -74,16 +77,28 @@ impl Draft {
     }
 
     /// The file without some of its elements.
-    pub(in super::super) fn without(self, without: &'static [(u16, u16)]) -> Vec<u8> {
+    pub(in super::super) fn without(self, without: &'static [Tag]) -> Vec<u8> {
         Self { without, ..self }.bytes()
     }
 
     pub(in super::super) fn bytes(&self) -> Vec<u8> {
         let mut meta = Vec::new();
-        element(&mut meta, (2, 0x10), b"UI", &padded(self.syntax), (true, false));
+        element(
+            &mut meta,
+            tags::TRANSFER_SYNTAX_UID,
+            b"UI",
+            &padded(self.syntax),
+            Encoding::EXPLICIT_LE,
+        );
         let mut out = vec![0; 128];
         out.extend(b"DICM");
-        element(&mut out, (2, 0), b"UL", &(meta.len() as u32).to_le_bytes(), (true, false));
+        element(
+            &mut out,
+            tags::FILE_META_INFORMATION_GROUP_LENGTH,
+            b"UL",
+            &(meta.len() as u32).to_le_bytes(),
+            Encoding::EXPLICIT_LE,
+        );
         out.extend(meta);
         out.extend(self.data_set());
         out
@@ -91,39 +106,39 @@ impl Draft {
 
     /// Everything behind the file meta information.
     pub(in super::super) fn data_set(&self) -> Vec<u8> {
-        let explicit = self.syntax != "1.2.840.10008.1.2";
-        let big = self.syntax == "1.2.840.10008.1.2.2";
+        let encoding = Encoding::of(self.syntax);
+        let big = encoding.big_endian;
         let mut out = Vec::new();
         let mut put = |tag, vr: &[u8; 2], value: &[u8]| {
             if !self.without.contains(&tag) {
-                element(&mut out, tag, vr, value, (explicit, big));
+                element(&mut out, tag, vr, value, encoding);
             }
         };
         let short = |v: u16| if big { v.to_be_bytes() } else { v.to_le_bytes() };
-        put((0x8, 0x16), b"UI", &padded(self.class));
-        put((0x8, 0x18), b"UI", &padded(&self.instance()));
-        put((0x8, 0x103E), b"LO", &padded(&self.description));
-        put((0x18, 0x50), b"DS", b"3 ");
-        put((0x20, 0xD), b"UI", &padded("1.2.1"));
-        put((0x20, 0xE), b"UI", &padded(&self.series));
-        put((0x20, 0x32), b"DS", &padded(&joined(&self.position)));
-        put((0x20, 0x37), b"DS", &padded(&joined(&self.orientation)));
-        put((0x20, 0x52), b"UI", &padded("1.2.2"));
-        put((0x28, 0x2), b"US", &short(1));
-        put((0x28, 0x4), b"CS", &padded(self.photometric));
-        put((0x28, 0x10), b"US", &short(self.rows));
-        put((0x28, 0x11), b"US", &short(self.columns));
-        put((0x28, 0x30), b"DS", &padded("0.75\\0.5"));
-        put((0x28, 0x100), b"US", &short(16));
-        put((0x28, 0x101), b"US", &short(12));
-        put((0x28, 0x102), b"US", &short(self.high_bit));
-        put((0x28, 0x103), b"US", &short(u16::from(self.signed)));
+        put(tags::SOP_CLASS_UID, b"UI", &padded(self.class));
+        put(tags::SOP_INSTANCE_UID, b"UI", &padded(&self.instance()));
+        put(tags::SERIES_DESCRIPTION, b"LO", &padded(&self.description));
+        put(tags::SLICE_THICKNESS, b"DS", b"3 ");
+        put(tags::STUDY_INSTANCE_UID, b"UI", &padded("1.2.1"));
+        put(tags::SERIES_INSTANCE_UID, b"UI", &padded(&self.series));
+        put(tags::IMAGE_POSITION_PATIENT, b"DS", &padded(&joined(&self.position)));
+        put(tags::IMAGE_ORIENTATION_PATIENT, b"DS", &padded(&joined(&self.orientation)));
+        put(tags::FRAME_OF_REFERENCE_UID, b"UI", &padded("1.2.2"));
+        put(tags::SAMPLES_PER_PIXEL, b"US", &short(1));
+        put(tags::PHOTOMETRIC_INTERPRETATION, b"CS", &padded(self.photometric));
+        put(tags::ROWS, b"US", &short(self.rows));
+        put(tags::COLUMNS, b"US", &short(self.columns));
+        put(tags::PIXEL_SPACING, b"DS", &padded("0.75\\0.5"));
+        put(tags::BITS_ALLOCATED, b"US", &short(16));
+        put(tags::BITS_STORED, b"US", &short(12));
+        put(tags::HIGH_BIT, b"US", &short(self.high_bit));
+        put(tags::PIXEL_REPRESENTATION, b"US", &short(u16::from(self.signed)));
         if let Some((slope, intercept)) = self.rescale {
-            put((0x28, 0x1052), b"DS", &padded(&intercept.to_string()));
-            put((0x28, 0x1053), b"DS", &padded(&slope.to_string()));
+            put(tags::RESCALE_INTERCEPT, b"DS", &padded(&intercept.to_string()));
+            put(tags::RESCALE_SLOPE, b"DS", &padded(&slope.to_string()));
         }
         out.extend(&self.extra);
-        if self.without.contains(&(0x7FE0, 0x10)) {
+        if self.without.contains(&tags::PIXEL_DATA) {
             // No pixels at all.
         } else if self.packed.is_empty() {
             let masked = self.pixels.iter().map(|&v| v as u16 & 0x0FFF);
@@ -132,7 +147,7 @@ impl Draft {
                 words => words.to_vec(),
             };
             let words: Vec<u8> = words.into_iter().flat_map(short).collect();
-            element(&mut out, (0x7FE0, 0x10), b"OW", &words, (explicit, big));
+            element(&mut out, tags::PIXEL_DATA, b"OW", &words, encoding);
         } else {
             out.extend([0xE0, 0x7F, 0x10, 0, b'O', b'B', 0, 0, 0xFF, 0xFF, 0xFF, 0xFF]);
             let offsets: Vec<u8> = self.offsets.iter().flat_map(|v| v.to_le_bytes()).collect();
@@ -158,17 +173,12 @@ fn padded(text: &str) -> Vec<u8> {
     bytes
 }
 
-fn element(
-    out: &mut Vec<u8>,
-    (group, number): (u16, u16),
-    vr: &[u8; 2],
-    value: &[u8],
-    (explicit, big): (bool, bool),
-) {
+fn element(out: &mut Vec<u8>, tag: Tag, vr: &[u8; 2], value: &[u8], encoding: Encoding) {
+    let Encoding { explicit_vr: explicit, big_endian: big } = encoding;
     let short = |v: u16| if big { v.to_be_bytes() } else { v.to_le_bytes() };
     let long = |v: u32| if big { v.to_be_bytes() } else { v.to_le_bytes() };
-    out.extend(short(group));
-    out.extend(short(number));
+    out.extend(short(tag.group()));
+    out.extend(short(tag.element()));
     if !explicit {
         out.extend(long(value.len() as u32));
     } else if vr == b"OW" {

@@ -3,13 +3,6 @@
 use super::*;
 use crate::volumes::{Loaded, ReadOptions, load_volume};
 
-const POSITION: (u16, u16) = (0x20, 0x32);
-const ORIENTATION: (u16, u16) = (0x20, 0x37);
-const SERIES: (u16, u16) = (0x20, 0xE);
-const SPACING: (u16, u16) = (0x28, 0x30);
-const PIXELS: (u16, u16) = (0x7FE0, 0x10);
-const ROWS: (u16, u16) = (0x28, 0x10);
-
 /// Three slices of series 1.2.3, named as a program that exports them would.
 fn good(scratch: &Scratch) -> PathBuf {
     let dir = scratch.path("in");
@@ -27,7 +20,7 @@ fn load(dir: &Path, choice: &str) -> Result<Loaded<Volume>> {
 }
 
 /// The SOP class of basic text reports.
-const REPORT: &str = "1.2.840.10008.5.1.4.1.1.88.11";
+const REPORT: &str = uids::BASIC_TEXT_SR_STORAGE;
 
 /// A draft of another series.
 fn other() -> Draft {
@@ -47,19 +40,31 @@ fn no_slices() -> Vec<(&'static str, Vec<u8>, &'static str)> {
     // (0028,0008) NumberOfFrames goes where the parser takes it, behind the pixels.
     let frames = b"\x28\x00\x08\x00IS\x02\x003 ".to_vec();
     vec![
-        ("no position", without(&[POSITION]), "ImagePositionPatient"),
-        ("no orientation", without(&[ORIENTATION]), "ImageOrientationPatient"),
-        ("no spacing", without(&[SPACING]), "PixelSpacing"),
-        ("no place at all", without(&[POSITION, ORIENTATION, SPACING]), "Patient"),
-        ("no pixels", without(&[PIXELS]), "no pixels"),
+        ("no position", without(&[tags::IMAGE_POSITION_PATIENT]), "ImagePositionPatient"),
+        ("no orientation", without(&[tags::IMAGE_ORIENTATION_PATIENT]), "ImageOrientationPatient"),
+        ("no spacing", without(&[tags::PIXEL_SPACING]), "PixelSpacing"),
+        (
+            "no place at all",
+            without(&[
+                tags::IMAGE_POSITION_PATIENT,
+                tags::IMAGE_ORIENTATION_PATIENT,
+                tags::PIXEL_SPACING,
+            ]),
+            "Patient",
+        ),
+        ("no pixels", without(&[tags::PIXEL_DATA]), "no pixels"),
         ("colour", photometric("RGB"), "RGB"),
         ("palette", photometric("PALETTE COLOR"), "PALETTE"),
         ("samples", changed([0x28, 0, 2, 0], 3), "expected MONOCHROME"),
         ("bits", changed([0x28, 0, 0, 1], 64), "of 64 bits"),
         ("rows", changed([0x28, 0, 0x10, 0], 0), "rows or columns"),
         ("frames", Draft { extra: frames, ..other() }.bytes(), "3 frames"),
-        ("a report", Draft { class: REPORT, ..other() }.without(&[ROWS, PIXELS]), "no image"),
-        ("no rows", without(&[ROWS, PIXELS]), "no Rows"),
+        (
+            "a report",
+            Draft { class: REPORT, ..other() }.without(&[tags::ROWS, tags::PIXEL_DATA]),
+            "no image",
+        ),
+        ("no rows", without(&[tags::ROWS, tags::PIXEL_DATA]), "no Rows"),
     ]
 }
 
@@ -190,7 +195,7 @@ fn objects_of_the_same_series_are_never_left_out_without_a_word() {
     }
     // A series that no file names is one of its own.
     let dir = good(&scratch);
-    let nameless = Draft { without: &[SERIES], ..other() };
+    let nameless = Draft { without: &[tags::SERIES_INSTANCE_UID], ..other() };
     std::fs::write(dir.join("zz.dcm"), nameless.bytes()).unwrap();
     assert_eq!(load(&dir, "1.2.3").unwrap().value.grid().dims[2], 3);
     assert!(load(&dir, "").unwrap_err().to_string().contains("2 series fit"));

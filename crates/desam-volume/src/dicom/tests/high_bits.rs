@@ -23,7 +23,7 @@ fn they_are_masked_with_a_warning() {
     let (data, warnings) = read(Draft { signed: true, ..slice.clone() });
     assert_eq!(data, [1.0, 2.0, -1.0, -2048.0, -2048.0, 2047.0]);
     assert_eq!(warnings.len(), 1);
-    let big = Draft { syntax: "1.2.840.10008.1.2.2", ..slice };
+    let big = Draft { syntax: encoding::EXPLICIT_VR_BIG_ENDIAN, ..slice };
     assert_eq!(read(big).0, [1.0, 2.0, 4095.0, 2048.0, 2048.0, 2047.0]);
 }
 

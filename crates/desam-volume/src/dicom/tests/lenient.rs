@@ -26,7 +26,7 @@ fn the_length_of_the_first_group_does_not_matter() {
         assert!(warnings(&path).is_empty());
     }
     // Without the element itself, and under each encoding.
-    for syntax in [EXPLICIT, "1.2.840.10008.1.2", "1.2.840.10008.1.2.2"] {
+    for syntax in SYNTAXES {
         let mut bytes = Draft { syntax, ..draft(3.0) }.bytes();
         bytes.drain(132..144);
         assert_eq!(only(&scratch.file("none.dcm", &bytes)).unwrap().data()[5], 305.0);
@@ -36,7 +36,7 @@ fn the_length_of_the_first_group_does_not_matter() {
 #[test]
 fn preamble_and_first_group_may_be_missing() {
     let scratch = Scratch::new();
-    for syntax in [EXPLICIT, "1.2.840.10008.1.2", "1.2.840.10008.1.2.2"] {
+    for syntax in SYNTAXES {
         let slice = Draft { syntax, ..draft(3.0) };
         let whole = slice.bytes();
         let bare = whole[data_set(&whole)..].to_vec();
@@ -67,7 +67,7 @@ fn preamble_and_first_group_may_be_missing() {
     assert!(warnings.len() == 1 && warnings[0].contains("and another file"), "{warnings:?}");
     // Compressed pixels show which syntax they are in.
     let packed = vec![images::JPEG_LS.to_vec()];
-    let slice = Draft { syntax: "1.2.840.10008.1.2.4.80", packed, ..packed::wide(4, 6) };
+    let slice = Draft { syntax: uids::JPEGLS_LOSSLESS, packed, ..packed::wide(4, 6) };
     let volume = only(&scratch.file("jls.dcm", &slice.data_set())).unwrap();
     assert_eq!(volume.data()[3], 771.0);
 }
@@ -88,7 +88,7 @@ fn what_is_no_dicom_is_not_taken_for_it() {
 fn the_first_element_tells_what_the_transfer_syntax_gets_wrong() {
     let scratch = Scratch::new();
     let [implicit, explicit] =
-        ["1.2.840.10008.1.2", EXPLICIT].map(|syntax| Draft { syntax, ..draft(3.0) });
+        [uids::IMPLICIT_VR_LITTLE_ENDIAN, EXPLICIT].map(|syntax| Draft { syntax, ..draft(3.0) });
     for (header, content) in [(&implicit, &explicit), (&explicit, &implicit)] {
         let whole = header.bytes();
         let bytes = [&whole[..data_set(&whole)], &content.data_set()].concat();
@@ -112,7 +112,11 @@ fn bytes_behind_the_pixels_do_not_matter() {
     for tail in tails {
         let slices = [draft(0.0), Draft { trailing: tail.to_vec(), ..draft(3.0) }];
         assert_eq!(only(&folder(&scratch, &slices)).unwrap().data()[11], 305.0, "{tail:?}");
-        let implicit = Draft { syntax: "1.2.840.10008.1.2", trailing: tail.to_vec(), ..draft(3.0) };
+        let implicit = Draft {
+            syntax: uids::IMPLICIT_VR_LITTLE_ENDIAN,
+            trailing: tail.to_vec(),
+            ..draft(3.0)
+        };
         assert_eq!(only(&folder(&scratch, &[implicit])).unwrap().data()[5], 305.0, "{tail:?}");
     }
 }
@@ -146,7 +150,7 @@ fn deflated_data_sets() {
         let mut encoder =
             flate2::write::DeflateEncoder::new(Vec::new(), flate2::Compression::best());
         encoder.write_all(content).unwrap();
-        let slice = Draft { syntax: "1.2.840.10008.1.2.1.99", ..draft(3.0) };
+        let slice = Draft { syntax: uids::DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN, ..draft(3.0) };
         let whole = slice.bytes();
         [&whole[..data_set(&whole)], &encoder.finish().unwrap()].concat()
     };

@@ -107,10 +107,9 @@ fn the_same_file_twice_is_one_slice() {
     }
     // The whole series twice, written in another transfer syntax.
     let names = ["t0.dcm", "t1.dcm", "t2.dcm", "t3.dcm"];
-    let again = stack()
-        .into_iter()
-        .zip(names)
-        .map(|((_, draft), name)| (name, Draft { syntax: "1.2.840.10008.1.2", ..draft }));
+    let again = stack().into_iter().zip(names).map(|((_, draft), name)| {
+        (name, Draft { syntax: uids::IMPLICIT_VR_LITTLE_ENDIAN, ..draft })
+    });
     let dir = folder_of(&scratch, &[stack(), again.collect()].concat());
     let loaded = load(&dir, SeriesChoice::Only).unwrap();
     assert_eq!(loaded.value, plain.value);
@@ -128,7 +127,7 @@ fn two_objects_of_one_uid_are_named_with_it() {
         assert!(error.contains(word), "{word}: {error}");
     }
     // Other UIDs at one place: echoes, or moments.
-    let echo = Draft { without: &[(0x8, 0x18)], ..draft(6.0) };
+    let echo = Draft { without: &[tags::SOP_INSTANCE_UID], ..draft(6.0) };
     let error = refused(&folder_of(&scratch, &[stack(), vec![("x.dcm", echo)]].concat()));
     assert!(error.contains("same place") && error.contains("x.dcm"), "{error}");
     assert!(error.contains("s2.dcm") && error.contains("(-10, -20, 6)"), "{error}");

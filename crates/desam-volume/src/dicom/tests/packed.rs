@@ -18,7 +18,7 @@ fn run_lengths() -> Vec<u8> {
 fn run_lengths_are_unpacked() {
     let scratch = Scratch::new();
     let read = |fragments: Vec<Vec<u8>>| {
-        let syntax = "1.2.840.10008.1.2.5";
+        let syntax = uids::RLE_LOSSLESS;
         only(&folder(&scratch, &[Draft { syntax, packed: fragments, ..draft(0.0) }]))
     };
     let expected = [100.0, 101.0, 256.0, 256.0, 256.0, 257.0];
@@ -39,7 +39,7 @@ pub(super) fn wide(rows: u16, columns: u16) -> Draft {
 #[test]
 fn the_delimiter_behind_the_fragments_may_be_missing() {
     let scratch = Scratch::new();
-    let syntax = "1.2.840.10008.1.2.5";
+    let syntax = uids::RLE_LOSSLESS;
     for trailing in [&b""[..], b"\0", b"\n", b"some more text", &[0xFE, 0xFF, 0xDD, 0xE0]] {
         let slice = Draft {
             syntax,
@@ -70,11 +70,11 @@ fn jpeg_2000() {
     let slice = |image: &[u8]| {
         let mut image = image.to_vec();
         image.resize(image.len().next_multiple_of(2), 0);
-        Draft { syntax: "1.2.840.10008.1.2.4.90", packed: vec![image], ..wide(32, 32) }
+        Draft { syntax: uids::JPEG2000_LOSSLESS, packed: vec![image], ..wide(32, 32) }
     };
     let plain = slice(&images::JPEG_2000);
     assert_eq!(only(&folder(&scratch, std::slice::from_ref(&plain))).unwrap().data(), expected);
-    let lossy = Draft { syntax: "1.2.840.10008.1.2.4.91", ..plain.clone() };
+    let lossy = Draft { syntax: uids::JPEG2000, ..plain.clone() };
     assert_eq!(only(&folder(&scratch, &[lossy])).unwrap().data(), expected);
     let signed = Draft { signed: true, ..slice(&images::JPEG_2000_SIGNED) };
     let less: Vec<f32> = expected.iter().map(|v| v - 200.0).collect();
@@ -92,13 +92,13 @@ fn jpeg_ls() {
         let slice = Draft { syntax, packed: vec![image.to_vec()], ..wide(4, 6) };
         only(&folder(&scratch, &[slice])).map(|volume| volume.data().to_vec())
     };
-    assert_eq!(read("1.2.840.10008.1.2.4.80", &images::JPEG_LS).unwrap(), expected);
-    let near = read("1.2.840.10008.1.2.4.81", &images::JPEG_LS_NEAR).unwrap();
+    assert_eq!(read(uids::JPEGLS_LOSSLESS, &images::JPEG_LS).unwrap(), expected);
+    let near = read(uids::JPEGLS_NEAR_LOSSLESS, &images::JPEG_LS_NEAR).unwrap();
     // As CharLS reads it.
     assert_eq!(near[..8], [0.0, 259.0, 511.0, 770.0, 1030.0, 1284.0, 1540.0, 1799.0]);
     assert!(near.iter().zip(&expected).all(|(a, b)| (a - b).abs() <= 3.0));
     let packed = vec![images::JPEG_LS.to_vec()];
-    let other = Draft { syntax: "1.2.840.10008.1.2.4.80", packed, ..wide(6, 4) };
+    let other = Draft { syntax: uids::JPEGLS_LOSSLESS, packed, ..wide(6, 4) };
     let error = only(&folder(&scratch, &[other])).unwrap_err().to_string();
     assert!(error.contains("4 rows and 6 columns"), "{error}");
 }
@@ -107,17 +107,17 @@ fn jpeg_ls() {
 fn packed_images_may_be_broken_anywhere() {
     let scratch = Scratch::new();
     let padded = [&LOSSLESS[..], &[0]].concat();
-    let jpeg = "1.2.840.10008.1.2.4.70";
+    let jpeg = uids::JPEG_LOSSLESS_SV1;
     let whole = [
         Draft { syntax: jpeg, rows: 4, columns: 4, packed: vec![padded], ..draft(0.0) },
-        Draft { syntax: "1.2.840.10008.1.2.5", packed: vec![run_lengths()], ..draft(0.0) },
+        Draft { syntax: uids::RLE_LOSSLESS, packed: vec![run_lengths()], ..draft(0.0) },
         Draft {
-            syntax: "1.2.840.10008.1.2.4.90",
+            syntax: uids::JPEG2000_LOSSLESS,
             packed: vec![images::JPEG_2000.to_vec()],
             ..wide(32, 32)
         },
         Draft {
-            syntax: "1.2.840.10008.1.2.4.80",
+            syntax: uids::JPEGLS_LOSSLESS,
             packed: vec![images::JPEG_LS.to_vec()],
             ..wide(4, 6)
         },
@@ -143,10 +143,10 @@ fn compressed_images_may_be_broken_in_many_places() {
     let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(15);
     let scratch = Scratch::new();
     let whole = [
-        ("1.2.840.10008.1.2.4.90", wide(32, 32), images::JPEG_2000.to_vec()),
-        ("1.2.840.10008.1.2.4.90", wide(32, 32), images::JPEG_2000_SIGNED.to_vec()),
-        ("1.2.840.10008.1.2.4.80", wide(4, 6), images::JPEG_LS.to_vec()),
-        ("1.2.840.10008.1.2.4.81", wide(4, 6), images::JPEG_LS_NEAR.to_vec()),
+        (uids::JPEG2000_LOSSLESS, wide(32, 32), images::JPEG_2000.to_vec()),
+        (uids::JPEG2000_LOSSLESS, wide(32, 32), images::JPEG_2000_SIGNED.to_vec()),
+        (uids::JPEGLS_LOSSLESS, wide(4, 6), images::JPEG_LS.to_vec()),
+        (uids::JPEGLS_NEAR_LOSSLESS, wide(4, 6), images::JPEG_LS_NEAR.to_vec()),
     ];
     for (syntax, slice, image) in whole {
         let mut refused = 0;
@@ -177,7 +177,7 @@ fn a_jpeg_2000_image_that_is_cut_short_is_refused() {
     let scratch = Scratch::new();
     let read = |image: &[u8]| {
         let packed = vec![image.to_vec()];
-        let syntax = "1.2.840.10008.1.2.4.90";
+        let syntax = uids::JPEG2000_LOSSLESS;
         only(&folder(&scratch, &[Draft { syntax, packed, ..wide(32, 32) }]))
     };
     let whole = &images::JPEG_2000[..];
@@ -213,7 +213,7 @@ const LOSSLESS: [u8; 97] = [
 fn lossless_jpeg() {
     let scratch = Scratch::new();
     let packed = vec![[&LOSSLESS[..], &[0]].concat()];
-    let syntax = "1.2.840.10008.1.2.4.70";
+    let syntax = uids::JPEG_LOSSLESS_SV1;
     let slice = Draft { syntax, rows: 4, columns: 4, packed, ..draft(0.0) };
     let volume = only(&folder(&scratch, std::slice::from_ref(&slice))).unwrap();
     let expected: Vec<f32> = (0..16).map(|i| (257 * i % 4001) as f32).collect();
@@ -226,7 +226,7 @@ fn lossless_jpeg() {
     let mut other = LOSSLESS.to_vec();
     let scan = other.windows(2).position(|w| w == [0xFF, 0xDA]).unwrap();
     other[scan + 7] = 6;
-    let syntax = "1.2.840.10008.1.2.4.57";
+    let syntax = uids::JPEG_LOSSLESS;
     let other = Draft { syntax, packed: vec![[&other[..], &[0]].concat()], ..slice };
     let error = only(&folder(&scratch, &[other])).unwrap_err().to_string();
     assert!(error.contains("lossless in a way"), "{error}");
@@ -236,7 +236,7 @@ fn lossless_jpeg() {
 fn a_packed_image_is_its_slices() {
     let scratch = Scratch::new();
     let read = |fragments: Vec<Vec<u8>>| {
-        let syntax = "1.2.840.10008.1.2.4.70";
+        let syntax = uids::JPEG_LOSSLESS_SV1;
         let slice = Draft { syntax, rows: 4, columns: 4, packed: fragments, ..draft(0.0) };
         only(&folder(&scratch, &[slice]))
     };
@@ -261,7 +261,7 @@ fn a_packed_image_is_its_slices() {
     }
     // Pixels that are packed by no syntax, and such as should be and are not.
     let plain = Draft { syntax: EXPLICIT, packed: vec![even(&LOSSLESS)], ..draft(0.0) };
-    let bare = Draft { syntax: "1.2.840.10008.1.2.4.70", ..draft(0.0) };
+    let bare = Draft { syntax: uids::JPEG_LOSSLESS_SV1, ..draft(0.0) };
     for (other, says) in [(plain, "are packed and"), (bare, "are plain and")] {
         let error = only(&folder(&scratch, &[other])).unwrap_err().to_string();
         assert!(error.contains(says), "{error}");

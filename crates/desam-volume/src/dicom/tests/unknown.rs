@@ -1,16 +1,15 @@
 //! UN elements: sequences of undefined length whose items are implicit VR little endian (PS3.5,
 //! 6.2.2, CP-246), and standard elements that a program wrote as UN because it did not know them.
 
-use super::super::elements::Elements;
+use super::super::attributes;
+use super::super::element::{ITEM, ITEM_DELIMITATION, SEQUENCE_DELIMITATION};
 use super::drafts::joined;
 use super::*;
+use dicom_core::VR;
 use dicom_dictionary_std::tags;
 use dicom_object::Tag;
 
 const UNDEFINED: [u8; 4] = [0xFF; 4];
-const ITEM: Tag = Tag(0xFFFE, 0xE000);
-const ITEM_END: Tag = Tag(0xFFFE, 0xE00D);
-const SEQUENCE_END: Tag = Tag(0xFFFE, 0xE0DD);
 
 fn name(tag: Tag) -> [u8; 4] {
     let [a, b] = tag.group().to_le_bytes();
@@ -30,9 +29,10 @@ fn open(tag: Tag, value: &[u8], end: Tag) -> Vec<u8> {
 
 /// An element of VR UN, of undefined length where `open`.
 fn unknown(tag: Tag, value: &[u8], open: bool) -> Vec<u8> {
-    let (length, end) = match open {
-        true => (UNDEFINED, implicit(SEQUENCE_END, &[])),
-        false => ((value.len() as u32).to_le_bytes(), Vec::new()),
+    let (length, end) = if open {
+        (UNDEFINED, implicit(SEQUENCE_DELIMITATION, &[]))
+    } else {
+        ((value.len() as u32).to_le_bytes(), Vec::new())
     };
     [&name(tag)[..], b"UN\0\0", &length, value, &end].concat()
 }
@@ -45,13 +45,13 @@ fn of_undefined_length() {
     // Lengths whose bytes are the letters of a VR.
     let trap = implicit(Tag(0x2005, 0x1001), &[0; 0x424F]);
     let defined = implicit(ITEM, &uid);
-    let undefined = open(ITEM, &[uid.clone(), long].concat(), ITEM_END);
+    let undefined = open(ITEM, &[uid.clone(), long].concat(), ITEM_DELIMITATION);
     let two = [defined.clone(), undefined.clone()].concat();
     let private = Tag(0x2005, 0x140F);
     let nested = |item: &[u8]| {
-        let inner = open(private, item, SEQUENCE_END);
+        let inner = open(private, item, SEQUENCE_DELIMITATION);
         let outer = implicit(tags::REFERENCED_IMAGE_SEQUENCE, &implicit(ITEM, &inner));
-        [open(ITEM, &[inner, outer].concat(), ITEM_END), defined.clone()].concat()
+        [open(ITEM, &[inner, outer].concat(), ITEM_DELIMITATION), defined.clone()].concat()
     };
     // Some programs write the items explicitly all the same.
     let explicit = [&name(tags::REFERENCED_SOP_INSTANCE_UID)[..], b"UI\x08\x001.2.3.44"].concat();
@@ -63,8 +63,8 @@ fn of_undefined_length() {
         two.clone(),
         nested(&two),
         nested(&nested(&undefined)),
-        open(ITEM, &explicit, ITEM_END),
-        open(ITEM, &trap, ITEM_END),
+        open(ITEM, &explicit, ITEM_DELIMITATION),
+        open(ITEM, &trap, ITEM_DELIMITATION),
         implicit(ITEM, &[trap, uid.clone()].concat()),
     ];
     for tag in [private, tags::REFERENCED_IMAGE_SEQUENCE, Tag(0x0008, 0xFFF0)] {
@@ -120,8 +120,8 @@ fn functional_groups() {
             ),
             open(
                 tags::PIXEL_MEASURES_SEQUENCE,
-                &open(ITEM, &text(tags::PIXEL_SPACING, &[0.75, 0.5]), ITEM_END),
-                SEQUENCE_END,
+                &open(ITEM, &text(tags::PIXEL_SPACING, &[0.75, 0.5]), ITEM_DELIMITATION),
+                SEQUENCE_DELIMITATION,
             ),
         ]
         .concat();
@@ -129,7 +129,7 @@ fn functional_groups() {
             .into_iter()
             .flat_map(|z| {
                 let position = text(tags::IMAGE_POSITION_PATIENT, &[-10.0, -20.0, z]);
-                open(ITEM, &item(tags::PLANE_POSITION_SEQUENCE, &position), ITEM_END)
+                open(ITEM, &item(tags::PLANE_POSITION_SEQUENCE, &position), ITEM_DELIMITATION)
             })
             .collect();
         let groups = [
@@ -137,7 +137,7 @@ fn functional_groups() {
             unknown(tags::PER_FRAME_FUNCTIONAL_GROUPS_SEQUENCE, &frames, undefined),
         ]
         .concat();
-        let count = Elements::default().text(tags::NUMBER_OF_FRAMES, b"IS", "2").bytes();
+        let count = data_set_bytes(vec![attributes::text(tags::NUMBER_OF_FRAMES, VR::IS, "2")]);
         let mut slice = Draft { extra: [count, groups].concat(), ..draft(0.0) };
         slice.pixels = (0..12).collect();
         let volume = only(&folder(&scratch, &[slice])).unwrap();

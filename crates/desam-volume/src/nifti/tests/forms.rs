@@ -1,7 +1,7 @@
 use super::*;
 
 pub(super) fn affine_of(h: &RawHeader) -> Affine {
-    Facts::read(h, Path::new("test.nii"), false).unwrap().grid.affine
+    HeaderInfo::read(h, Path::new("test.nii"), false).unwrap().grid.affine
 }
 
 #[test]
@@ -47,7 +47,7 @@ fn forms_by_the_standards_order() {
     // states can be used, the spacing alone would place the volume wrongly.
     h.set_f32s(at::SROW, &[0.0; 12]);
     assert_eq!(affine_of(&h), qform);
-    let refused = |h: &_| Facts::read(h, Path::new("x.nii"), false).unwrap_err().to_string();
+    let refused = |h: &_| HeaderInfo::read(h, Path::new("x.nii"), false).unwrap_err().to_string();
     h.set_i16(at::QFORM_CODE, 0);
     let error = refused(&h);
     assert!(error.contains("srow_x") && error.contains("can be inverted"), "{error}");
@@ -71,7 +71,7 @@ fn odd_spacing() {
     assert_eq!(affine_of(&h), Affine::from_spacing([2.0, 3.0, 1.0]));
     for bad in [0.0, f32::NAN, f32::INFINITY] {
         h.set_f32s(at::PIXDIM, &[1.0, bad]);
-        let refused = Facts::read(&h, Path::new("x.nii"), false);
+        let refused = HeaderInfo::read(&h, Path::new("x.nii"), false);
         assert!(matches!(refused, Err(Error::Header { field: "pixdim[1]", .. })), "{bad}");
     }
 }

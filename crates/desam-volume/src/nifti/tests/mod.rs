@@ -9,9 +9,9 @@ mod values;
 mod version_two;
 mod writing;
 
-use super::facts::Facts;
 use super::field::Field;
-use super::header::{RawHeader, Version};
+use super::header::{HeaderLayout, RawHeader, Version};
+use super::header_info::HeaderInfo;
 use super::*;
 use crate::Error;
 use crate::volumes::VolumeFormat;
@@ -77,7 +77,7 @@ fn header(dims: [usize; 3], datatype: i16) -> RawHeader {
 
 /// The header of a NIfTI-1 file.
 fn header_of(bytes: &[u8]) -> RawHeader {
-    RawHeader::new(&bytes[..348], (Version::One, false))
+    RawHeader::new(&bytes[..348], HeaderLayout { version: Version::One, big_endian: false })
 }
 
 fn file_bytes(header: &RawHeader, voxels: &[u8]) -> Vec<u8> {

@@ -81,7 +81,7 @@ impl SegmenterBuilder {
         Self { encoder: Some(encoder), ..self }
     }
 
-    /// PromptingConfig prompts; unless set, those of the model's training.
+    /// Automatic prompts; unless set, those of the model's training.
     pub fn prompting(self, prompting: PromptingConfig) -> Self {
         Self { prompting: Some(prompting), ..self }
     }

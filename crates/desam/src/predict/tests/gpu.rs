@@ -69,14 +69,14 @@ fn same_prediction(seed: u64, (mode, grid): (Mode, usize), min_region_px: usize)
 }
 
 #[test]
-fn a_slice_is_predicted_as_on_the_cpu() {
+fn kernels_predict_a_slice_as_the_cpu_does() {
     same_prediction(3, (Mode::Points, 3), 0);
     same_prediction(3, (Mode::Box, 3), 20);
 }
 
 #[test]
 #[ignore = "half a minute: more points than a GPU keeps, thread by thread"]
-fn larger_grids_are_predicted_as_on_the_cpu() {
+fn kernels_predict_larger_grids_as_the_cpu_does() {
     // Where small regions go, more than one mask is drawn.
     same_prediction(3, (Mode::Points, 5), 20);
     same_prediction(4, (Mode::Points, 12), 0);
@@ -93,7 +93,7 @@ fn pixels(batch: usize, side: usize) -> Tensor {
 }
 
 #[test]
-fn the_built_in_encoder_gives_the_same_features() {
+fn kernels_encode_as_the_cpu_does() {
     let options = SamOptions { input_side: Some(128), ..SamOptions::default() };
     let sam = FrozenSam::load(&builtin::tiny().unwrap(), &options).unwrap().sam;
     let pixels = pixels(2, 128);
@@ -112,7 +112,7 @@ fn the_built_in_encoder_gives_the_same_features() {
 }
 
 #[test]
-fn in_bf16_features_and_masks_are_nearly_the_same() {
+fn kernels_in_bf16_give_nearly_the_same_features_and_masks() {
     let load = |precision| {
         let options = SamOptions { input_side: Some(128), precision, ..SamOptions::default() };
         FrozenSam::load(&builtin::tiny().unwrap(), &options).unwrap()

@@ -11,6 +11,7 @@ use desam_prompt::{grid_points, whole_box};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
+#[cfg(feature = "emulation")]
 mod gpu;
 mod search;
 mod trained;
@@ -46,7 +47,7 @@ impl Parts {
         ImageFeatures { taps, embedding: random(self.spec.embedding_channels) }
     }
 
-    /// IoU and logits of prompts, all drawn at once.
+    /// Predicted IoU and logits of prompts, decoded in one batch.
     fn decode(&self, features: &ImageFeatures, prompts: &Prompts) -> (Vec<f32>, Vec<Vec<f32>>) {
         let prompt = &self.sam.sam.prompt;
         let embedding = prompt.encode(prompts).unwrap();
@@ -64,7 +65,7 @@ fn open(mode: Mode, grid: usize, mask_side: usize) -> PromptingConfig {
 }
 
 #[test]
-fn the_evidence_is_what_the_model_says() {
+fn evidence_equals_the_decoders_outputs() {
     let parts = Parts::random(3);
     let features = parts.features(4);
     let side = parts.spec.mask_side();
@@ -100,7 +101,7 @@ fn the_evidence_is_what_the_model_says() {
 }
 
 #[test]
-fn an_iou_that_nobody_taught_is_left_out() {
+fn an_untrained_iou_is_left_out() {
     let parts = Parts::random(3);
     let (features, side) = (parts.features(4), parts.spec.mask_side());
     for mode in [Mode::Points, Mode::Box] {
@@ -117,7 +118,7 @@ fn an_iou_that_nobody_taught_is_left_out() {
 }
 
 #[test]
-fn where_nothing_is_taken_the_ious_are_told_all_the_same() {
+fn ious_are_reported_even_where_no_mask_is_selected() {
     let parts = Parts::random(3);
     let mut prompting = open(Mode::Points, 3, parts.spec.mask_side());
     prompting.selection.iou_threshold = 1e30;

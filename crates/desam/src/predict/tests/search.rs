@@ -4,7 +4,7 @@ use super::{Parts, open};
 use crate::Mode;
 use crate::predict::SlicePredictor;
 use candle_core::Tensor;
-use desam_core::{ImageContext, ImageFeatures, MaskDecoder, PromptEmbedding, PromptReading};
+use desam_core::{ImageContext, ImageFeatures, MaskDecoder, PromptEmbedding, PromptOutput};
 use desam_decoder::{Decoder, DecoderConfig};
 use desam_encoder::VitConfig;
 use desam_nn::params::{LoadOptions, Tensors, load};
@@ -22,29 +22,33 @@ impl MaskDecoder for MinimalDecoder {
         self.0.context(features, position)
     }
 
-    fn read(
+    fn encode_prompts(
         &self,
         context: &ImageContext,
         prompts: &PromptEmbedding,
-    ) -> candle_core::Result<PromptReading> {
+    ) -> candle_core::Result<PromptOutput> {
         let one = |i: usize| {
             let (sparse, dense) = (prompts.sparse.narrow(0, i, 1)?, prompts.dense.narrow(0, i, 1)?);
-            self.0.read(context, &PromptEmbedding { sparse, dense })
+            self.0.encode_prompts(context, &PromptEmbedding { sparse, dense })
         };
-        let all: Vec<PromptReading> =
+        let all: Vec<PromptOutput> =
             (0..prompts.dense.dim(0)?).map(one).collect::<candle_core::Result<_>>()?;
-        let join = |pick: fn(&PromptReading) -> Tensor| {
+        let join = |pick: fn(&PromptOutput) -> Tensor| {
             Tensor::cat(&all.iter().map(pick).collect::<Vec<_>>(), 0)
         };
-        Ok(PromptReading {
+        Ok(PromptOutput {
             iou_all: join(|r| r.iou_all.clone())?,
             mask_tokens: join(|r| r.mask_tokens.clone())?,
             mask_embedding: join(|r| r.mask_embedding.clone())?,
         })
     }
 
-    fn draw(&self, context: &ImageContext, reading: &PromptReading) -> candle_core::Result<Tensor> {
-        self.0.draw(context, reading)
+    fn decode_masks(
+        &self,
+        context: &ImageContext,
+        reading: &PromptOutput,
+    ) -> candle_core::Result<Tensor> {
+        self.0.decode_masks(context, reading)
     }
 }
 

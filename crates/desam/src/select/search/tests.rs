@@ -77,7 +77,7 @@ fn compare(
     if let Some(Selected { selected: record, logits, .. }) = found {
         assert_eq!(logits, masks[record.candidate]);
     }
-    Found { records: records.len(), drawn, worthy: config.worth_drawing(ious).len() }
+    Found { records: records.len(), drawn, worthy: config.above_threshold(ious).len() }
 }
 
 #[test]
@@ -153,10 +153,10 @@ fn no_mask_is_drawn_after_the_first_that_needs_no_repair() {
     // What is suppressed is not taken even where it needs no repair.
     let all = [specked.clone(), bars(1..=5, &[])];
     assert_eq!(count(&all, &[0.9, 0.8]), 2);
-    // All need repair: everything is drawn, and the best is taken.
+    // All need repair: every mask is decoded, and the best is taken.
     let worse = bars(10..=14, &[[1, 1]]);
     assert_eq!(count(&[worse, specked], &[0.7, 0.9]), 2);
-    // Nothing is worth drawing.
+    // No point is above the threshold.
     assert_eq!(count(&[far, clean], &[0.2, 0.5]), 0);
 }
 

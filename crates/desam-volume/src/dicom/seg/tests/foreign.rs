@@ -1,8 +1,10 @@
 //! Segmentations that other programs write: frames left out, several segments, label maps.
 
+use super::super::super::attributes::{self, other_bytes, sequence, unsigned_short};
+use super::super::super::tests::file_bytes;
 use super::*;
 use crate::volumes::{ReadOptions, load_labels, load_labels_of, load_volume};
-use dicom_dictionary_std::uids;
+use dicom_core::VR;
 
 /// A segmentation of frames of 5 × 3 pixels, so that no frame of bits ends with a byte.
 struct Foreign {
@@ -49,83 +51,70 @@ fn zeros() -> [u16; 15] {
 impl Foreign {
     fn bytes(&self) -> Vec<u8> {
         let instance = |n: usize| {
-            let uid = format!("1.2.3.9.{n}");
-            Elements::default().text(tags::REFERENCED_SOP_INSTANCE_UID, b"UI", &uid)
+            vec![attributes::text(
+                tags::REFERENCED_SOP_INSTANCE_UID,
+                VR::UI,
+                format!("1.2.3.9.{n}"),
+            )]
         };
-        let number = |n: u16| Elements::default().short(tags::REFERENCED_SEGMENT_NUMBER, n);
         let frame = |(index, (height, segment)): (usize, &(f64, u16))| {
-            let position = Elements::default().text(
-                tags::IMAGE_POSITION_PATIENT,
-                b"DS",
-                &format!("-10\\-20\\{height}"),
-            );
-            let mut frame = Elements::default().sequence(tags::PLANE_POSITION_SEQUENCE, [position]);
+            let position = format!("-10\\-20\\{height}");
+            let position = vec![attributes::text(tags::IMAGE_POSITION_PATIENT, VR::DS, position)];
+            let mut frame = vec![sequence(tags::PLANE_POSITION_SEQUENCE, [position])];
             if let Some(source) = self.sources.get(index) {
-                let image =
-                    Elements::default().sequence(tags::SOURCE_IMAGE_SEQUENCE, [instance(*source)]);
-                frame = frame.sequence(tags::DERIVATION_IMAGE_SEQUENCE, [image]);
+                let image = vec![sequence(tags::SOURCE_IMAGE_SEQUENCE, [instance(*source)])];
+                frame.push(sequence(tags::DERIVATION_IMAGE_SEQUENCE, [image]));
             }
-            match segment {
-                0 => frame,
-                n => frame.sequence(tags::SEGMENT_IDENTIFICATION_SEQUENCE, [number(*n)]),
+            if *segment > 0 {
+                let number = vec![unsigned_short(tags::REFERENCED_SEGMENT_NUMBER, *segment)];
+                frame.push(sequence(tags::SEGMENT_IDENTIFICATION_SEQUENCE, [number]));
             }
+            frame
         };
-        let mut measures = Elements::default().text(tags::PIXEL_SPACING, b"DS", "0.75\\0.5");
+        let mut measures = vec![attributes::text(tags::PIXEL_SPACING, VR::DS, "0.75\\0.5")];
         let lengths = [tags::SPACING_BETWEEN_SLICES, tags::SLICE_THICKNESS];
         for (tag, length) in lengths.into_iter().zip(self.apart) {
-            if let Some(length) = length {
-                measures = measures.text(tag, b"DS", &length.to_string());
-            }
+            measures.extend(length.map(|l| attributes::text(tag, VR::DS, l.to_string())));
         }
-        let plane =
-            Elements::default().text(tags::IMAGE_ORIENTATION_PATIENT, b"DS", "1\\0\\0\\0\\1\\0");
-        let shared = Elements::default()
-            .sequence(tags::PLANE_ORIENTATION_SEQUENCE, [plane])
-            .sequence(tags::PIXEL_MEASURES_SEQUENCE, [measures]);
+        let orientation = "1\\0\\0\\0\\1\\0";
+        let orientation =
+            vec![attributes::text(tags::IMAGE_ORIENTATION_PATIENT, VR::DS, orientation)];
+        let shared = vec![
+            sequence(tags::PLANE_ORIENTATION_SEQUENCE, [orientation]),
+            sequence(tags::PIXEL_MEASURES_SEQUENCE, [measures]),
+        ];
         let segment = |n: &u16| {
-            let label = format!("part {n}");
-            Elements::default().short(tags::SEGMENT_NUMBER, *n).text(
-                tags::SEGMENT_LABEL,
-                b"LO",
-                &label,
-            )
+            let label = attributes::text(tags::SEGMENT_LABEL, VR::LO, format!("part {n}"));
+            vec![unsigned_short(tags::SEGMENT_NUMBER, *n), label]
         };
-        let series = Elements::default()
-            .sequence(tags::REFERENCED_INSTANCE_SEQUENCE, (0..self.referenced).map(instance));
+        let referenced = (0..self.referenced).map(instance);
+        let series = vec![sequence(tags::REFERENCED_INSTANCE_SEQUENCE, referenced)];
         let class = match self.kind {
             "LABELMAP" => uids::LABEL_MAP_SEGMENTATION_STORAGE,
             _ => uids::SEGMENTATION_STORAGE,
         };
-        let object = Elements::default()
-            .text(tags::SOP_CLASS_UID, b"UI", class)
-            .text(tags::SOP_INSTANCE_UID, b"UI", "1.2.3.5")
-            .sequence(tags::REFERENCED_SERIES_SEQUENCE, [series])
-            .text(tags::STUDY_INSTANCE_UID, b"UI", "1.2.1")
-            .text(tags::SERIES_INSTANCE_UID, b"UI", "1.2.4")
-            .short(tags::SAMPLES_PER_PIXEL, 1)
-            .text(tags::PHOTOMETRIC_INTERPRETATION, b"CS", self.photometric)
-            .text(tags::NUMBER_OF_FRAMES, b"IS", &self.frames.len().to_string())
-            .short(tags::ROWS, 3)
-            .short(tags::COLUMNS, 5)
-            .short(tags::BITS_ALLOCATED, self.bits)
-            .short(tags::BITS_STORED, self.bits)
-            .short(tags::HIGH_BIT, self.bits - 1)
-            .short(tags::PIXEL_REPRESENTATION, 0)
-            .text(tags::SEGMENTATION_TYPE, b"CS", self.kind)
-            .sequence(tags::SEGMENT_SEQUENCE, self.segments.iter().map(segment))
-            .sequence(tags::SHARED_FUNCTIONAL_GROUPS_SEQUENCE, [shared])
-            .sequence(
-                tags::PER_FRAME_FUNCTIONAL_GROUPS_SEQUENCE,
-                self.frames.iter().enumerate().map(frame),
-            )
-            .binary(tags::PIXEL_DATA, self.pixel_bytes())
-            .unwrap();
-        let meta = Elements::default()
-            .text(tags::TRANSFER_SYNTAX_UID, b"UI", "1.2.840.10008.1.2.1")
-            .bytes();
-        let length = (meta.len() as u32).to_le_bytes();
-        let start: [&[u8]; 4] = [&[0; 128], b"DICM\x02\0\0\0UL\x04\0", &length, &meta];
-        [start.concat(), object.bytes()].concat()
+        let frames = self.frames.iter().enumerate().map(frame);
+        file_bytes(vec![
+            attributes::text(tags::SOP_CLASS_UID, VR::UI, class),
+            attributes::text(tags::SOP_INSTANCE_UID, VR::UI, "1.2.3.5"),
+            sequence(tags::REFERENCED_SERIES_SEQUENCE, [series]),
+            attributes::text(tags::STUDY_INSTANCE_UID, VR::UI, "1.2.1"),
+            attributes::text(tags::SERIES_INSTANCE_UID, VR::UI, "1.2.4"),
+            unsigned_short(tags::SAMPLES_PER_PIXEL, 1),
+            attributes::text(tags::PHOTOMETRIC_INTERPRETATION, VR::CS, self.photometric),
+            attributes::text(tags::NUMBER_OF_FRAMES, VR::IS, self.frames.len().to_string()),
+            unsigned_short(tags::ROWS, 3),
+            unsigned_short(tags::COLUMNS, 5),
+            unsigned_short(tags::BITS_ALLOCATED, self.bits),
+            unsigned_short(tags::BITS_STORED, self.bits),
+            unsigned_short(tags::HIGH_BIT, self.bits - 1),
+            unsigned_short(tags::PIXEL_REPRESENTATION, 0),
+            attributes::text(tags::SEGMENTATION_TYPE, VR::CS, self.kind),
+            sequence(tags::SEGMENT_SEQUENCE, self.segments.iter().map(segment)),
+            sequence(tags::SHARED_FUNCTIONAL_GROUPS_SEQUENCE, [shared]),
+            sequence(tags::PER_FRAME_FUNCTIONAL_GROUPS_SEQUENCE, frames),
+            other_bytes(tags::PIXEL_DATA, self.pixel_bytes()),
+        ])
     }
 
     fn pixel_bytes(&self) -> Vec<u8> {

@@ -1,12 +1,14 @@
 //! Texts of the patient and the study, in every character set.
 
+use super::super::super::attributes;
 use super::super::super::file::DicomFile;
-use super::super::super::tests::{Draft, draft};
+use super::super::super::tests::{Draft, SYNTAXES, data_set_bytes, draft};
 use super::*;
+use dicom_core::VR;
 
 /// Bytes of an element of text, explicit, little endian.
-fn element(tag: Tag, vr: &[u8; 2], value: &[u8]) -> Vec<u8> {
-    Elements::default().encoded_text(tag, vr, value).bytes()
+fn element(tag: Tag, vr: VR, value: &[u8]) -> Vec<u8> {
+    data_set_bytes(vec![attributes::text(tag, vr, value)])
 }
 
 fn position(bytes: &[u8], wanted: &[u8]) -> Option<usize> {
@@ -14,7 +16,7 @@ fn position(bytes: &[u8], wanted: &[u8]) -> Option<usize> {
 }
 
 /// Two slices whose files have a character set and texts.
-fn series(scratch: &Scratch, set: Option<&[u8]>, texts: &[(Tag, &[u8; 2], &[u8])]) -> PathBuf {
+fn series(scratch: &Scratch, set: Option<&[u8]>, texts: &[(Tag, VR, &[u8])]) -> PathBuf {
     let dir = scratch.path("named");
     std::fs::remove_dir_all(&dir).ok();
     std::fs::create_dir(&dir).unwrap();
@@ -25,12 +27,12 @@ fn series(scratch: &Scratch, set: Option<&[u8]>, texts: &[(Tag, &[u8; 2], &[u8])
             bytes.splice(at..at, element);
         };
         if let Some(set) = set {
-            insert([8, 0, 0x16, 0], element(tags::SPECIFIC_CHARACTER_SET, b"CS", set));
+            insert([8, 0, 0x16, 0], element(tags::SPECIFIC_CHARACTER_SET, VR::CS, set));
         }
         for (tag, vr, value) in texts {
             // Before SliceThickness, or before StudyInstanceUID where it belongs behind that.
             let before = if tag.group() < 0x18 { [0x18, 0, 0x50, 0] } else { [0x20, 0, 0xD, 0] };
-            insert(before, element(*tag, vr, value));
+            insert(before, element(*tag, *vr, value));
         }
         std::fs::write(dir.join(format!("{z}.dcm")), bytes).unwrap();
     }
@@ -73,13 +75,13 @@ fn names_keep_their_bytes_and_their_character_set() {
     let scratch = Scratch::new();
     let out = scratch.path("mask.dcm");
     let check = |set: Option<&[u8]>, name: &[u8]| {
-        let texts: [(Tag, &[u8; 2], &[u8]); 6] = [
-            (tags::ACCESSION_NUMBER, b"SH", name),
-            (tags::REFERRING_PHYSICIAN_NAME, b"PN", name),
-            (tags::STUDY_DESCRIPTION, b"LO", name),
-            (tags::PATIENT_NAME, b"PN", name),
-            (tags::PATIENT_ID, b"LO", name),
-            (tags::DEIDENTIFICATION_METHOD, b"LO", name),
+        let texts: [(Tag, VR, &[u8]); 6] = [
+            (tags::ACCESSION_NUMBER, VR::SH, name),
+            (tags::REFERRING_PHYSICIAN_NAME, VR::PN, name),
+            (tags::STUDY_DESCRIPTION, VR::LO, name),
+            (tags::PATIENT_NAME, VR::PN, name),
+            (tags::PATIENT_ID, VR::LO, name),
+            (tags::DEIDENTIFICATION_METHOD, VR::LO, name),
         ];
         let dir = series(&scratch, set, &texts);
         let mask = empty_mask(&dir);
@@ -91,7 +93,7 @@ fn names_keep_their_bytes_and_their_character_set() {
         let written = position(&bytes, &[8, 0, 5, 0, b'C', b'S']);
         match set {
             Some(set) => {
-                let expected = element(tags::SPECIFIC_CHARACTER_SET, b"CS", set);
+                let expected = element(tags::SPECIFIC_CHARACTER_SET, VR::CS, set);
                 assert_eq!(written, position(&bytes, &expected), "{set:?}");
                 assert!(written.is_some());
             }
@@ -118,11 +120,11 @@ fn a_name_is_longer_than_its_bytes_in_one_group() {
     // Three groups of 64 characters: more than the 64 bytes that one field has.
     let name = [vec![b'a'; 64], vec![b'b'; 64], vec![b'c'; 64]].join(&b'=');
     let scratch = Scratch::new();
-    let dir = series(&scratch, None, &[(tags::PATIENT_NAME, b"PN", &name)]);
+    let dir = series(&scratch, None, &[(tags::PATIENT_NAME, VR::PN, &name)]);
     let out = scratch.path("mask.dcm");
     write_mask_like(&dir, &out, &empty_mask(&dir)).unwrap();
     let bytes = std::fs::read(&out).unwrap();
-    assert!(position(&bytes, &element(tags::PATIENT_NAME, b"PN", &name)).is_some());
+    assert!(position(&bytes, &element(tags::PATIENT_NAME, VR::PN, &name)).is_some());
 }
 
 #[test]
@@ -130,7 +132,7 @@ fn a_label_beyond_ascii_needs_a_series_that_allows_it() {
     let scratch = Scratch::new();
     let out = scratch.path("mask.dcm");
     let write = |set: Option<&[u8]>, name: &[u8], label: &str| {
-        let dir = series(&scratch, set, &[(tags::PATIENT_NAME, b"PN", name)]);
+        let dir = series(&scratch, set, &[(tags::PATIENT_NAME, VR::PN, name)]);
         let label = SegmentLabel { name: label.into(), ..SegmentLabel::default() };
         write_segmentation(&dir, &out, &empty_mask(&dir), &label)
     };
@@ -150,7 +152,7 @@ fn a_label_beyond_ascii_needs_a_series_that_allows_it() {
 #[test]
 fn values_are_found_in_every_transfer_syntax() {
     let scratch = Scratch::new();
-    for syntax in ["1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2"] {
+    for syntax in SYNTAXES {
         let path = scratch.file("a.dcm", &Draft { syntax, ..draft(0.0) }.bytes());
         let elements = DicomFile::read_elements(&path).unwrap();
         let wanted = [tags::SERIES_DESCRIPTION, tags::PATIENT_NAME, tags::STUDY_INSTANCE_UID];

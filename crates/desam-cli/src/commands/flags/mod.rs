@@ -1,0 +1,15 @@
+//! Flags that several commands share.
+
+mod bootstrap;
+mod precision;
+mod preprocess;
+mod prompt;
+mod read;
+mod schedule;
+
+pub(super) use bootstrap::BootstrapFlags;
+pub(super) use precision::PrecisionFlag;
+pub(super) use preprocess::PreprocessFlags;
+pub(super) use prompt::{PromptDefaults, PromptFlags};
+pub(super) use read::ReadFlags;
+pub(super) use schedule::ScheduleFlags;

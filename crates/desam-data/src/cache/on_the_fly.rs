@@ -1,0 +1,112 @@
+//! Dataset of slices that are encoded on the fly.
+
+use super::{CachedSlice, FeatureCache, SliceRef};
+use crate::augment::ImageAugment;
+use crate::preprocess::SliceImage;
+use crate::{Error, Result};
+use candle_core::Device;
+use desam_core::{BinaryMask, Dataset, ImageEncoder};
+use rand::RngCore;
+use std::sync::Arc;
+
+/// The labelled slices of some cases, encoded at every access, so that the image can be augmented
+/// before. Of the cache it needs only images and masks ([`SlicePolicy::None`](super::SlicePolicy::None)
+/// is enough).
+#[derive(Clone)]
+pub struct OnTheFlySlices {
+    cache: Arc<FeatureCache>,
+    slices: Vec<SliceRef>,
+    encoder: Arc<dyn ImageEncoder>,
+    device: Device,
+    augment: ImageAugment,
+}
+
+impl std::fmt::Debug for OnTheFlySlices {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut out = f.debug_struct("OnTheFlySlices");
+        out.field("slices", &self.slices.len())
+            .field("augment", &self.augment)
+            .finish_non_exhaustive()
+    }
+}
+
+impl OnTheFlySlices {
+    /// The labelled slices of `cases`, indices into [`FeatureCache::cases`], in the order given, by an
+    /// encoder that lies on `device`.
+    ///
+    /// # Errors
+    /// When there is no such case, or the encoder is of other sizes than the one that the cache was
+    /// made for.
+    pub fn new(
+        cache: Arc<FeatureCache>,
+        cases: &[usize],
+        encoder: Arc<dyn ImageEncoder>,
+        device: &Device,
+    ) -> Result<Self> {
+        let spec = &cache.header().recipe.spec;
+        if encoder.spec() != spec {
+            let (expected, found) = (format!("{spec:?}"), format!("{:?}", encoder.spec()));
+            return Err(desam_core::Error::shape("the encoder", expected, found).into());
+        }
+        let len = cache.cases().len();
+        let mut slices = Vec::new();
+        for &case in cases {
+            let record = cache.cases().get(case).ok_or(Error::CaseIndex { index: case, len })?;
+            slices.extend(record.labelled.iter().map(|&z| SliceRef { case, z, labelled: true }));
+        }
+        let augment = ImageAugment::none();
+        Ok(Self { cache, slices, encoder, device: device.clone(), augment })
+    }
+
+    /// Adds random augmentation of the images drawn for training.
+    ///
+    /// # Errors
+    /// When a setting makes no sense.
+    pub fn augmented(mut self, augment: ImageAugment) -> Result<Self> {
+        augment.validate()?;
+        self.augment = augment;
+        Ok(self)
+    }
+
+    fn read(&self, index: usize) -> Result<(SliceRef, SliceImage, BinaryMask)> {
+        let len = self.slices.len();
+        let slice = *self.slices.get(index).ok_or(Error::SliceIndex { index, len })?;
+        Ok((slice, self.cache.image(&slice)?, self.cache.mask(&slice)?))
+    }
+
+    fn encoded(
+        &self,
+        slice: SliceRef,
+        image: &SliceImage,
+        mask: BinaryMask,
+    ) -> Result<CachedSlice> {
+        let pixels = image.pixels(self.encoder.spec().input_side, &self.device)?;
+        let features = self.encoder.encode(&pixels)?;
+        Ok(CachedSlice { features, mask, case: slice.case, z: slice.z })
+    }
+}
+
+impl Dataset for OnTheFlySlices {
+    type Item = CachedSlice;
+
+    fn len(&self) -> usize {
+        self.slices.len()
+    }
+
+    fn get(&self, index: usize) -> desam_core::Result<CachedSlice> {
+        let encode = || {
+            let (slice, image, mask) = self.read(index)?;
+            self.encoded(slice, &image, mask)
+        };
+        encode().map_err(desam_core::Error::external)
+    }
+
+    fn draw(&self, index: usize, mut rng: &mut dyn RngCore) -> desam_core::Result<CachedSlice> {
+        let mut encode = || {
+            let (slice, image, mask) = self.read(index)?;
+            let (image, mask) = self.augment.apply(&image, &mask, &mut rng)?;
+            self.encoded(slice, &image, mask)
+        };
+        encode().map_err(desam_core::Error::external)
+    }
+}
