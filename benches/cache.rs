@@ -4,13 +4,13 @@
 use criterion::BatchSize;
 use desam::Quiet;
 use desam::candle::{Device, Result, Tensor};
-use desam::core::{EncoderSpec, ImageEncoder, ImageFeatures};
 use desam::data::cache::{EncoderRecord, FeatureCache, FeatureDtype, SlicePolicy};
 use desam::data::embed::{EmbedOptions, embed};
 use desam::data::layout::discover;
 use desam::data::phantom::{PhantomConfig, SiteStyle, write_phantoms};
 use desam::data::preprocess::PreprocessConfig;
 use desam::encoder::VitConfig;
+use desam::types::{EncoderSpec, ImageEncoder, ImageFeatures};
 use desam_benches::{features, id, run};
 use std::hint::black_box;
 use std::path::Path;

@@ -1,11 +1,11 @@
 //! The trained decoder: forward, forward and backward, and what prediction makes of it.
 #![allow(clippy::unwrap_used, reason = "a benchmark that fails is to stop")]
 
-use desam::core::{EncoderSpec, ImageFeatures, Loss, LossTarget, MaskDecoder, PromptEmbedding};
 use desam::decoder::{Decoder, DecoderConfig};
 use desam::encoder::VitConfig;
 use desam::metrics::loss::LossConfig;
 use desam::nn::params::{LoadOptions, Loaded, Tensors, load};
+use desam::types::{EncoderSpec, ImageFeatures, Loss, LossTarget, MaskDecoder, PromptEmbedding};
 use desam_benches::{Criterion, discs, features, id, run, slow, wave};
 use std::hint::black_box;
 

@@ -1,8 +1,8 @@
 //! The frozen image encoder, one image.
 #![allow(clippy::unwrap_used, reason = "a benchmark that fails is to stop")]
 
-use desam::core::ImageEncoder;
 use desam::encoder::{FrozenSam, VitConfig};
+use desam::types::ImageEncoder;
 use desam_benches::{Criterion, id, run, slow, wave};
 use std::hint::black_box;
 

@@ -3,7 +3,7 @@
 
 pub use criterion::Criterion;
 use desam::candle::{DType, Device, Tensor, Var};
-use desam::core::{EncoderSpec, ImageFeatures};
+use desam::types::{EncoderSpec, ImageFeatures};
 use std::time::Duration;
 
 /// The device everything runs on. A benchmark on another waits for it with

@@ -1,8 +1,8 @@
 //! Losses on a batch of 8 masks of 256², with their gradients.
 #![allow(clippy::unwrap_used, reason = "a benchmark that fails is to stop")]
 
-use desam::core::{Loss, LossTarget, MaskPrediction};
 use desam::metrics::loss::LossConfig;
+use desam::types::{Loss, LossTarget, MaskPrediction};
 use desam_benches::{discs, id, run, variable, wave};
 use std::hint::black_box;
 

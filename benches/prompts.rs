@@ -1,10 +1,10 @@
 //! Prompts: drawn for training, laid out for prediction, embedded.
 #![allow(clippy::unwrap_used, reason = "a benchmark that fails is to stop")]
 
-use desam::core::{BinaryMask, PromptEncoder, PromptSampler, Prompts};
 use desam::encoder::{PromptEncoderConfig, VitConfig};
 use desam::nn::params::{LoadOptions, Tensors, load};
 use desam::prompt::{BoxSampler, PointSampler, grid_points};
+use desam::types::{BinaryMask, PromptEncoder, PromptSampler, Prompts};
 use desam_benches::{disc, id, run};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;

@@ -1,14 +1,14 @@
 //! The selection rule of grid points mode, and one slice's prediction with it.
 #![allow(clippy::unwrap_used, reason = "a benchmark that fails is to stop")]
 
-use desam::core::{EncoderSpec, MaskDecoder, Point, PromptEncoder, Prompts};
 use desam::decoder::DecoderConfig;
 use desam::encoder::{PromptEncoderConfig, VitConfig};
 use desam::nn::params::{LoadOptions, Tensors, load};
 use desam::predict::SlicePredictor;
 use desam::prompt::grid_points;
-use desam::select::{Candidate, Geometry, SelectionConfig, select};
-use desam::{Automatic, Mode};
+use desam::select::{Geometry, MaskCandidate, SelectionConfig, select};
+use desam::types::{EncoderSpec, MaskDecoder, Point, PromptEncoder, Prompts};
+use desam::{Mode, PromptingConfig};
 use desam_benches::{Criterion, features, id, run, slow, wave};
 use std::hint::black_box;
 
@@ -27,13 +27,13 @@ fn rule(c: &mut Criterion) {
     for (name, side, input) in [("256², input 1024", 256, 1024), ("64², input 256", 64, 256)] {
         let points = grid_points(9, input as f32).unwrap();
         let masks: Vec<Vec<f32>> = points.iter().map(|p| logits(p, side, input as f32)).collect();
-        let candidates: Vec<Candidate<'_>> = points
+        let candidates: Vec<MaskCandidate<'_>> = points
             .iter()
             .zip(&masks)
             .enumerate()
             .map(|(i, (point, logits))| {
                 let predicted_iou = 0.6 + 0.3 * (i % 7) as f32 / 7.0;
-                Candidate { point: *point, predicted_iou, logits }
+                MaskCandidate { point: *point, predicted_iou, logits }
             })
             .collect();
         let geometry = Geometry::square(side, input, side);
@@ -59,7 +59,7 @@ fn slice(c: &mut Criterion, name: &str, spec: &EncoderSpec, config: &DecoderConf
         ("25×25 grid, one drawn", Mode::Points, 25, false),
         ("whole box", Mode::Box, 1, true),
     ] {
-        let mut automatic = Automatic::new(mode, grid, spec.mask_side());
+        let mut automatic = PromptingConfig::new(mode, grid, spec.mask_side());
         // An untrained PRIM expects nothing of any point; at 0 the filter is off.
         automatic.selection.iou_threshold = 0.0;
         if !repaired {
@@ -69,7 +69,7 @@ fn slice(c: &mut Criterion, name: &str, spec: &EncoderSpec, config: &DecoderConf
             b.iter(|| black_box(predictor.predict(&features, &automatic).unwrap()));
         });
     }
-    let automatic = Automatic::new(Mode::Points, 9, spec.mask_side());
+    let automatic = PromptingConfig::new(Mode::Points, 9, spec.mask_side());
     c.bench_function(&id(format!("predict/{name} slice, 9×9 grid, the plain way")), |b| {
         b.iter(|| black_box(predictor.predict_plain(&features, &automatic).unwrap()));
     });

@@ -4,14 +4,14 @@
 //! `candle-core` for tensors.
 
 use candle_core::{Device, Result as TensorResult, Tensor};
-use desam::core::{EncoderSpec, ImageEncoder, ImageFeatures};
 use desam::data::cache::{CachedSlices, EncoderRecord, FeatureCache, FeatureDtype, SlicePolicy};
 use desam::data::embed::{EmbedOptions, embed};
 use desam::data::layout::discover;
 use desam::data::preprocess::PreprocessConfig;
 use desam::encoder::PromptEncoderConfig;
-use desam::model::{ModelInput, Trainable};
+use desam::model::{ModelInput, Trainable, TrainableOptions};
 use desam::nn::params::{LoadOptions, Tensors, load};
+use desam::types::{EncoderSpec, ImageEncoder, ImageFeatures};
 use desam::{Mode, ModelRecord, Quiet};
 use desam_study::train::{Preset, TrainConfig, Trainer};
 use std::path::Path;
@@ -94,7 +94,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         load(Tensors::new(), &LoadOptions::seeded(7), |vb| sizes.build(vb.pp("prompt_encoder")))?;
     let input = ModelInput { spec, preprocess };
     let record = ModelRecord::untrained(identity.name, identity.weights_blake3, input);
-    let model = Trainable::new(prompt.tensors, record, (0, Device::Cpu))?;
+    let model = Trainable::new(prompt.tensors, record, &TrainableOptions::new(0))?;
 
     let mut config = TrainConfig::preset(Preset::Paper, site.as_str(), Mode::Box);
     config.learning_rate = 1e-3;

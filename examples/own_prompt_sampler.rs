@@ -2,9 +2,9 @@
 //! It draws points around the mask's bounding box, the region in which prompts are hardest to
 //! judge, and trains with them. Depends on `desam`, and on `rand` for the rng it is handed.
 
-use desam::core::{BinaryMask, Dataset, Point, Prompt, PromptSampler, SampledPrompt};
 use desam::data::cache::{CachedSlices, FeatureCache};
-use desam::model::{Trainable, WEIGHTS_FILE};
+use desam::model::{Trainable, TrainableOptions, WEIGHTS_FILE};
+use desam::types::{BinaryMask, Dataset, Point, Prompt, PromptSampler, SampledPrompt};
 use desam::{Mode, Quiet};
 use desam_study::train::{Preset, TrainConfig, Trainer};
 use rand::{Rng, RngCore};
@@ -22,7 +22,7 @@ impl PromptSampler for AroundTheMask {
         mask: &BinaryMask,
         input_side: usize,
         rng: &mut dyn RngCore,
-    ) -> desam::core::Result<SampledPrompt> {
+    ) -> desam::types::Result<SampledPrompt> {
         let (height, width) = (mask.height(), mask.width());
         let (rows, columns) = match mask.bounding_box() {
             Some(b) => {
@@ -56,7 +56,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let weights = Path::new(cache).join(WEIGHTS_FILE);
     let cache = Arc::new(FeatureCache::open(cache)?);
     let device = desam::candle::Device::Cpu;
-    let model = Trainable::open(&weights, (None, config.seed, device.clone()))?;
+    let model = Trainable::open(&weights, &TrainableOptions::new(config.seed))?;
     let cases = cache.site_cases(site);
     let (validation, training) = cases.split_first().ok_or("the cache has no such site")?;
     let training = CachedSlices::new(cache.clone(), training, &device)?;

@@ -5,7 +5,6 @@
 use desam::Quiet;
 use desam::embed::{EmbedRequest, embed};
 use desam::model::EncoderChoice;
-use std::path::Path;
 
 #[allow(clippy::print_stdout)]
 fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -15,7 +14,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         [data, cache, file] => (data, cache, EncoderChoice::file(file)),
         _ => return Err("usage: precompute_features DATA CACHE [CHECKPOINT]".into()),
     };
-    let request = EmbedRequest::new(Path::new(data), Path::new(cache), encoder);
+    let request = EmbedRequest::new(data, cache, encoder);
     let summary = embed(&request, &Quiet)?;
     println!("{} slices of {} cases, {} bytes", summary.slices, summary.cases, summary.bytes);
     Ok(())

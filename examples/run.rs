@@ -49,6 +49,12 @@ fn every_example_runs_on_toy_phantoms() {
     let (volume, mask) = (cases[0].image.to_string_lossy(), path(root, "mask.nii.gz"));
     let out = run("segment_volume", &[&trained, &volume, &mask]);
     assert!(out.contains(" ml in ") && Path::new(&mask).is_file(), "{out}");
+    let out = run("segment_in_memory", &[&trained, &volume]);
+    assert!(out.contains("predicted IoU") && out.contains("largest probability"), "{out}");
+    let out = run("prompt_slice", &[&trained, &volume, "3", "40", "40"]);
+    assert!(out.contains("point: ") && out.contains("box: "), "{out}");
+    let out = run("cancel", &[&trained, &volume]);
+    assert!(out.contains("cancelled: ") || out.contains("in time: "), "{out}");
     let out = run("own_prompt_sampler", &[&cache, site, "1"]);
     assert!(out.contains("  1  loss"), "{out}");
     let out = run("own_backbone", &[&data, site, &path(root, "own"), "1"]);

@@ -2,7 +2,6 @@
 //! Depends on `desam` alone.
 
 use desam::{Quiet, Segmenter};
-use std::path::Path;
 
 #[allow(clippy::print_stdout)]
 fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -10,8 +9,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let [model, volume, mask] = args.as_slice() else {
         return Err("usage: segment_volume MODEL VOLUME.nii.gz MASK.nii.gz".into());
     };
-    let model = Segmenter::open(Path::new(model))?;
-    let summary = model.segment_file(Path::new(volume), Path::new(mask), &Quiet)?;
+    let model = Segmenter::open(model)?;
+    let summary = model.segment_file(volume, mask, &Quiet)?;
     println!("{:.1} ml in {} slices", summary.volume_ml, summary.slices_with_mask);
     Ok(())
 }

@@ -32,7 +32,7 @@ fn one_epoch(cache: &Path, out: &Path, seed: u64) -> [Vec<u8>; 2] {
 fn embedded(root: &Path, config: VitConfig) -> std::path::PathBuf {
     let cache = root.join("cache");
     let encoder = EncoderChoice::Random { config, seed: 2 };
-    embed(&EmbedRequest::new(&phantoms(root, 1), &cache, encoder), &Quiet).unwrap();
+    embed(&EmbedRequest::new(phantoms(root, 1), &cache, encoder), &Quiet).unwrap();
     cache
 }
 

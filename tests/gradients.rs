@@ -3,12 +3,12 @@
 use crate::support::{norm, numbers, toy_vit};
 use desam::Mode;
 use desam::candle::{DType, Device, Tensor};
-use desam::core::{ImageEncoder, Loss, LossTarget, MaskDecoder, Point, PromptEncoder, Prompts};
 use desam::decoder::{Decoder, DecoderConfig, SqueezePlacement};
 use desam::encoder::FrozenSam;
 use desam::metrics::loss::LossConfig;
 use desam::nn::params::{LoadOptions, Loaded, Tensors, load};
 use desam::prompt::whole_box;
+use desam::types::{ImageEncoder, Loss, LossTarget, MaskDecoder, Point, PromptEncoder, Prompts};
 use std::collections::BTreeMap;
 
 /// Two images of waves, `[2, 3, S, S]`.

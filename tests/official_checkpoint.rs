@@ -2,13 +2,13 @@
 //! what it trained is read back here.
 
 use crate::support::{Official, numbers, phantoms, reference, vectors};
-use desam::candle::{DType, Device};
-use desam::core::MaskDecoder;
+use desam::candle::DType;
 use desam::embed::{EmbedRequest, embed};
 use desam::encoder::Checkpoint;
-use desam::model::{EncoderChoice, Model, Trainable, WEIGHTS_FILE};
+use desam::model::{EncoderChoice, Model, Trainable, TrainableOptions, WEIGHTS_FILE};
 use desam::nn::params::{LoadOptions, Tensors};
-use desam::{Mode, Quiet};
+use desam::types::MaskDecoder;
+use desam::{Compute, Mode, Quiet};
 use desam_study::train::{Preset, TrainConfig, TrainRequest, train};
 use std::path::Path;
 
@@ -25,7 +25,7 @@ fn a_trained_model_has_the_keys_shapes_and_types_of_the_official_ones_and_reopen
     let (cache, out) = (root.path().join("cache"), root.path().join("run"));
     // `init.pth` holds the whole state dict before training, PIMM included (README of the vectors).
     let encoder = EncoderChoice::file(folder.join("init.pth"));
-    embed(&EmbedRequest::new(&phantoms(root.path(), 1), &cache, encoder), &Quiet).unwrap();
+    embed(&EmbedRequest::new(phantoms(root.path(), 1), &cache, encoder), &Quiet).unwrap();
     let mut config = TrainConfig::preset(Preset::Paper, "A", Mode::Box);
     config.epochs = 1;
     let request = TrainRequest::new(&cache, &out, &config);
@@ -48,7 +48,7 @@ fn a_trained_model_has_the_keys_shapes_and_types_of_the_official_ones_and_reopen
     }
     assert!(moved > 80, "{moved} parameters were trained");
 
-    let model = Model::open(&out, &Device::Cpu).unwrap();
+    let model = Model::open(&out, &Compute::cpu()).unwrap();
     let training = model.record().training.as_ref().unwrap();
     assert_eq!((training.mode, training.epoch, training.source.as_str()), (Mode::Box, 1, "A"));
     Official::open(&summary.model, &LoadOptions::frozen());
@@ -60,10 +60,10 @@ fn a_model_that_was_not_trained_decodes_as_the_file_it_came_from() {
         return;
     };
     let file = folder.join("trained.pth");
-    let model = Model::open(&file, &Device::Cpu).unwrap();
+    let model = Model::open(&file, &Compute::cpu()).unwrap();
     assert!(model.record().training.is_none());
     let official = Official::open(&file, &LoadOptions::frozen());
-    assert_eq!(model.decoder().config(), official.decoder.module.config());
+    assert_eq!(model.decoder_config(), Some(official.decoder.module.config()));
     let _: &dyn MaskDecoder = model.decoder();
 }
 
@@ -72,7 +72,7 @@ fn weights(root: &Path) -> std::path::PathBuf {
     let config = crate::support::toy_vit();
     let cache = root.join("cache");
     let encoder = EncoderChoice::Random { config, seed: 2 };
-    embed(&EmbedRequest::new(&phantoms(root, 1), &cache, encoder), &Quiet).unwrap();
+    embed(&EmbedRequest::new(phantoms(root, 1), &cache, encoder), &Quiet).unwrap();
     cache.join(WEIGHTS_FILE)
 }
 
@@ -81,7 +81,9 @@ fn a_file_with_half_of_pimm_or_prim_is_refused_with_the_keys_it_lacks() {
     let root = tempfile::tempdir().unwrap();
     let weights = weights(root.path());
     let open = |init: Option<&Path>| {
-        Trainable::open(&weights, (init, 1, Device::Cpu)).map_err(|e| e.to_string())
+        let mut options = TrainableOptions::new(1);
+        options.init = init.map(Path::to_path_buf);
+        Trainable::open(&weights, &options).map_err(|e| e.to_string())
     };
     let whole = open(None).unwrap().decoder.tensors;
     let refused = |given: &Tensors, name: &str| {

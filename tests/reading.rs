@@ -6,7 +6,7 @@ use desam::candle::Device;
 use desam::data::augment::FeatureAugment;
 use desam::data::cache::{CachedSlices, FeatureCache, PreloadedSlices};
 use desam::embed::{EmbedRequest, embed};
-use desam::model::{EncoderChoice, Trainable};
+use desam::model::{EncoderChoice, Trainable, TrainableOptions};
 use desam::{Mode, Precision, Progress, Quiet};
 use desam_study::Error;
 use desam_study::train::{
@@ -22,7 +22,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 fn embedded(root: &Path) -> PathBuf {
     let cache = root.join("cache");
     let encoder = EncoderChoice::Random { config: toy_vit(), seed: 2 };
-    embed(&EmbedRequest::new(&phantoms(root, 1), &cache, encoder), &Quiet).unwrap();
+    embed(&EmbedRequest::new(phantoms(root, 1), &cache, encoder), &Quiet).unwrap();
     cache
 }
 
@@ -76,7 +76,7 @@ fn kept_features_train_to_the_same_bits() {
     let kept = PreloadedSlices::new(&stored, &Device::Cpu, &Quiet).unwrap();
     let config = config();
     let trained = |slices: &SliceDataset<'_>, ahead: usize| {
-        let model = Trainable::open(&weights, (None, config.seed, Device::Cpu)).unwrap();
+        let model = Trainable::open(&weights, &TrainableOptions::new(config.seed)).unwrap();
         let mut trainer = Trainer::new(&model, &config).unwrap().with_prefetch(ahead);
         let rows = trainer.fit(slices, slices, &Quiet, |_| Ok(())).unwrap();
         let all: Vec<Vec<f64>> = trainer.parameters().values().map(numbers).collect();

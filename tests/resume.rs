@@ -8,7 +8,7 @@ use desam::candle::Device;
 use desam::data::cache::{CachedSlices, FeatureCache};
 use desam::embed::{EmbedRequest, embed};
 use desam::encoder::Checkpoint;
-use desam::model::{EncoderChoice, Trainable};
+use desam::model::{EncoderChoice, Trainable, TrainableOptions};
 use desam::{Mode, Progress, Quiet};
 use desam_study::Error;
 use desam_study::train::{
@@ -218,7 +218,7 @@ fn decay_clipping_and_averaging_do_what_they_say() {
     let cache = Arc::new(FeatureCache::open(&bench.cache).unwrap());
     let slices = CachedSlices::new(cache.clone(), &cache.site_cases("A"), &Device::Cpu).unwrap();
     let lengths = |config: &TrainConfig| {
-        let model = Trainable::open(&weights, (None, config.seed, Device::Cpu)).unwrap();
+        let model = Trainable::open(&weights, &TrainableOptions::new(config.seed)).unwrap();
         let mut trainer = Trainer::new(&model, config).unwrap();
         let mut lengths = Lengths(Vec::new());
         trainer.fit_observed(&slices, &slices, &Quiet, &mut lengths).unwrap();
@@ -246,7 +246,7 @@ fn decay_clipping_and_averaging_do_what_they_say() {
     // The running mean lies on the way from the start to the last step: between the two, and
     // neither. The last step's are the same as without it.
     let (_, last, mean) = lengths(&TrainConfig { ema: Some(0.9), ..one.clone() });
-    let model = Trainable::open(&weights, (None, one.seed, Device::Cpu)).unwrap();
+    let model = Trainable::open(&weights, &TrainableOptions::new(one.seed)).unwrap();
     let mut moved = 0;
     for ((name, mean), (_, free)) in mean.iter().zip(&free) {
         assert!(numbers(&last.tensors[&format!("model.{name}")]) == *free, "{name}");

@@ -2,10 +2,10 @@
 //! many numbers as they should.
 
 use desam::candle::{DType, Device, Tensor};
-use desam::core::{EncoderSpec, ImageFeatures, MaskDecoder, PromptEmbedding};
 use desam::decoder::DecoderConfig;
 use desam::encoder::{PromptEncoderConfig, VitConfig};
 use desam::nn::params::{LoadOptions, Tensors, load};
+use desam::types::{EncoderSpec, ImageFeatures, MaskDecoder, PromptEmbedding};
 
 /// SAM's own mask decoder holds 4 058 340 parameters and its prompt encoder 6 220, in every size
 /// (segment-anything: 93 735 472 in all for ViT-B, of which 89 670 912 are the image encoder's).

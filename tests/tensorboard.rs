@@ -169,7 +169,7 @@ fn event_files_hold_every_step_and_epoch_also_of_a_run_that_was_continued() {
     let root = tempfile::tempdir().unwrap();
     let cache = root.path().join("cache");
     let encoder = EncoderChoice::Random { config: toy_vit(), seed: 2 };
-    embed(&EmbedRequest::new(&phantoms(root.path(), 1), &cache, encoder), &Quiet).unwrap();
+    embed(&EmbedRequest::new(phantoms(root.path(), 1), &cache, encoder), &Quiet).unwrap();
     let mut config = TrainConfig::preset(Preset::Paper, "A", Mode::Points);
     (config.epochs, config.batch, config.clip_norm) = (2, 3, Some(1.0));
     // A clock that starts in 2033 and goes by a quarter of a second.

@@ -2,7 +2,6 @@
 //! predict. Both spellings of SAM's keys come to the same bits.
 
 use crate::support::{norm, numbers, phantoms, toy_vit};
-use desam::candle::Device;
 use desam::data::cache::{FeatureCache, FeatureDtype, SlicePolicy};
 use desam::data::layout::discover;
 use desam::data::nifti::{read_labels, read_volume};
@@ -10,9 +9,9 @@ use desam::data::preprocess::PreprocessConfig;
 use desam::decoder::DecoderConfig;
 use desam::embed::{EmbedRequest, embed};
 use desam::encoder::{Checkpoint, FrozenSam, checkpoint};
-use desam::model::{EncoderChoice, Model, Trainable, WEIGHTS_FILE};
+use desam::model::{EncoderChoice, Model, Trainable, TrainableOptions, WEIGHTS_FILE};
 use desam::nn::params::{LoadOptions, Tensors, load};
-use desam::{Automatic, Mode, Quiet, Segmenter};
+use desam::{Compute, Mode, PromptingConfig, Quiet, Segmenter};
 use desam_study::evaluate::{EvaluateConfig, EvaluateRequest, Evaluation, Protocol, evaluate};
 use desam_study::train::{Preset, RunDir, TrainConfig, TrainRequest, train};
 use std::path::{Path, PathBuf};
@@ -84,8 +83,8 @@ struct Outcome {
 }
 
 fn evaluation(cache: &FeatureCache, run: &Path, protocol: Protocol) -> Evaluation {
-    let model = Model::open(run, &Device::Cpu).unwrap();
-    let automatic = Automatic::new(Mode::Points, 3, model.spec().mask_side());
+    let model = Model::open(run, &Compute::cpu()).unwrap();
+    let automatic = PromptingConfig::new(Mode::Points, 3, model.spec().mask_side());
     let config = EvaluateConfig::new(protocol, automatic);
     let validation = RunDir::open(run).unwrap().manifest().unwrap().validation_cases;
     let request = EvaluateRequest {
@@ -118,7 +117,7 @@ fn whole_path(data: &Path, sam: &Path, work: &Path) -> Outcome {
     let volume = &discover(data).unwrap()[3].image;
     let mask = work.join("mask.nii.gz");
     let segmenter = Segmenter::open(&run).unwrap();
-    assert_eq!(segmenter.automatic().mode, Mode::Points);
+    assert_eq!(segmenter.prompting().mode, Mode::Points);
     let predicted = segmenter.segment_file(volume, &mask, &Quiet).unwrap();
     let (mask, volume) = (read_labels(&mask).unwrap(), read_volume(volume).unwrap());
     assert_eq!(mask.grid(), volume.grid());
@@ -187,7 +186,7 @@ fn sam_in_either_spelling_becomes_a_trained_scored_model_with_the_same_bits() {
 /// PRIM starts as SAM's mask decoder, PIMM from the seed.
 fn starts_from_sam(cache: &Path, sam: &Tensors) {
     let weights = cache.join(WEIGHTS_FILE);
-    let open = |seed| Trainable::open(&weights, (None, seed, Device::Cpu)).unwrap();
+    let open = |seed| Trainable::open(&weights, &TrainableOptions::new(seed)).unwrap();
     let (one, two) = (open(1), open(2));
     assert_eq!(one.decoder.module.config().mlp_width, 8 * toy_vit().embedding_channels);
     let drawn = &one.decoder.report.initialised;

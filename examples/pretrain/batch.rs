@@ -3,7 +3,7 @@
 use super::rng::{bell, chance, uniform};
 use super::scene::Scene;
 use desam::candle::{Device, Result, Tensor};
-use desam::core::{BinaryMask, Point, PointLabel, Prompt, PromptBox, Prompts};
+use desam::types::{BinaryMask, Point, PointLabel, Prompt, PromptBox, Prompts};
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 

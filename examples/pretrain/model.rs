@@ -2,12 +2,12 @@
 
 use super::batch::Batch;
 use desam::candle::{Result, Tensor, Var};
-use desam::core::{
-    ImageEncoder, ImageFeatures, MaskDecoder, PromptEmbedding, PromptEncoder, PromptOutput,
-};
 use desam::decoder::{DecoderConfig, SamDecoder, Variant};
 use desam::encoder::{FrozenSam, PromptEncoderConfig, SamPromptEncoder, VitConfig, VitEncoder};
 use desam::nn::params::{LoadOptions, Tensors, load};
+use desam::types::{
+    ImageEncoder, ImageFeatures, MaskDecoder, PromptEmbedding, PromptEncoder, PromptOutput,
+};
 use std::collections::BTreeMap;
 
 /// The random frequencies of positions: SAM draws them once and never trains them.

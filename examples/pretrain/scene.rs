@@ -4,7 +4,7 @@
 use super::field::{blur, shading, texture};
 use super::rng::{bell, chance, scaled, sign, uniform};
 use super::shape::Shape;
-use desam::core::BinaryMask;
+use desam::types::BinaryMask;
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 

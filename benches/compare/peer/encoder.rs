@@ -2,9 +2,9 @@
 
 use crate::{Result, Subject};
 use desam::candle::Tensor;
-use desam::core::ImageEncoder;
 use desam::encoder::{FrozenSam, LoadedSam, VitConfig};
 use desam::nn::params::Tensors;
+use desam::types::ImageEncoder;
 use desam_benches::wave;
 use std::hint::black_box;
 

@@ -1,13 +1,13 @@
 //! Grid points mode from a slice's features to its mask.
 
 use crate::{Result, Subject};
-use desam::core::{EncoderSpec, ImageFeatures, MaskDecoder, PromptEncoder, Prompts};
 use desam::decoder::{Decoder, DecoderConfig};
 use desam::encoder::{PromptEncoderConfig, SamPromptEncoder, VitConfig};
 use desam::nn::params::{LoadOptions, Loaded, Tensors, load};
 use desam::predict::{SliceEvidence, SlicePrediction, SlicePredictor};
 use desam::prompt::grid_points;
-use desam::{Automatic, Mode};
+use desam::types::{EncoderSpec, ImageFeatures, MaskDecoder, PromptEncoder, Prompts};
+use desam::{Mode, PromptingConfig};
 use desam_benches::features;
 use std::hint::black_box;
 
@@ -27,7 +27,7 @@ pub(crate) struct Grid {
     prompt: Loaded<SamPromptEncoder>,
     decoder: Loaded<Decoder>,
     features: ImageFeatures,
-    automatic: Automatic,
+    automatic: PromptingConfig,
     way: Way,
 }
 
@@ -44,7 +44,7 @@ impl Grid {
             "plain" => Way::Plain,
             _ => return Err(format!("no such way: {way:?}").into()),
         };
-        let mut automatic = Automatic::new(Mode::Points, side, spec.mask_side());
+        let mut automatic = PromptingConfig::new(Mode::Points, side, spec.mask_side());
         // An untrained PRIM expects nothing of any point; at 0 the filter is off.
         automatic.selection.iou_threshold = 0.0;
         if way == Way::One {

@@ -2,14 +2,14 @@
 
 use crate::{Result, Subject};
 use desam::candle::Tensor;
-use desam::core::{
-    ImageFeatures, Loss, LossTarget, LossValue, MaskDecoder, MaskPrediction, PromptEmbedding,
-};
 use desam::decoder::{Decoder, DecoderConfig};
 use desam::encoder::VitConfig;
 use desam::metrics::loss::{DesamLoss, LossConfig};
 use desam::nn::gradients::backward;
 use desam::nn::params::{LoadOptions, Loaded, Tensors, load};
+use desam::types::{
+    ImageFeatures, Loss, LossTarget, LossValue, MaskDecoder, MaskPrediction, PromptEmbedding,
+};
 use desam_benches::{discs, features, wave};
 use desam_study::train::{Adam, AdamConfig};
 

@@ -5,9 +5,9 @@ use crate::Result;
 use crate::distance::apart;
 use crate::gauge::TargetDevice;
 use desam::candle::Device;
-use desam::core::{ImageEncoder, ImageFeatures, Precision};
 use desam::encoder::VitConfig;
 use desam::nn::params::{LoadOptions, Missing, load};
+use desam::types::{ImageEncoder, ImageFeatures, Precision};
 use desam_benches::wave;
 
 /// A preset's widths on a small image: a block with windows, then two global ones.

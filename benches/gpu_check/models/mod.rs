@@ -11,8 +11,8 @@ use crate::arguments::Arguments;
 use crate::case::{Checked, first_line};
 use crate::gauge::TargetDevice;
 use crate::report::Report;
-use desam::core::{EncoderSpec, Precision};
 use desam::decoder::DecoderConfig;
+use desam::types::{EncoderSpec, Precision};
 
 /// What a model's results may be apart by, ‖a − b‖ / ‖b‖. In f32 as in benches/compare between ours
 /// and PyTorch; in bf16 as `desam parity` has it for the encoder (docs/gpu.md): a product rounds its two

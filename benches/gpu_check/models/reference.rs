@@ -4,7 +4,7 @@ use crate::Result;
 use crate::case::Checked;
 use desam::Quiet;
 use desam::candle::Device;
-use desam::core::Precision;
+use desam::types::Precision;
 use desam_study::parity::{Measure, ParityOptions, parity_on};
 use std::path::Path;
 

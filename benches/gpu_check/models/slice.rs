@@ -5,12 +5,12 @@ use crate::Result;
 use crate::distance::apart;
 use crate::gauge::TargetDevice;
 use desam::candle::{Device, Tensor};
-use desam::core::{EncoderSpec, ImageFeatures, Precision};
 use desam::decoder::Decoder;
 use desam::encoder::{PromptEncoderConfig, SamPromptEncoder, VitConfig};
 use desam::nn::params::{LoadOptions, Loaded, Tensors, load};
 use desam::predict::{SliceEvidence, SlicePrediction, SlicePredictor};
-use desam::{Automatic, Mode};
+use desam::types::{EncoderSpec, ImageFeatures, Precision};
+use desam::{Mode, PromptingConfig};
 use desam_benches::features;
 
 /// Everything that a slice's prediction works on.
@@ -19,7 +19,7 @@ pub(crate) struct Slice {
     prompt: Loaded<SamPromptEncoder>,
     decoder: Loaded<Decoder>,
     features: ImageFeatures,
-    automatic: Automatic,
+    automatic: PromptingConfig,
     precision: Precision,
 }
 
@@ -34,7 +34,7 @@ impl Slice {
         let spec = config.spec();
         let decoder = decoder_for(&spec);
         let sizes = PromptEncoderConfig::for_encoder(&spec);
-        let mut automatic = Automatic::new(Mode::Points, points, spec.mask_side());
+        let mut automatic = PromptingConfig::new(Mode::Points, points, spec.mask_side());
         automatic.selection.iou_threshold = 0.0;
         automatic.selection.min_region_px = 0;
         let seeded = |seed| LoadOptions { device: device.clone(), ..LoadOptions::seeded(seed) };

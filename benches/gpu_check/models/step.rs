@@ -6,13 +6,13 @@ use crate::distance::apart;
 use crate::gauge::TargetDevice;
 use desam::candle::backprop::GradStore;
 use desam::candle::{DType, Device, Tensor};
-use desam::core::{
-    ImageFeatures, Loss, LossTarget, MaskDecoder, MaskPrediction, Precision, PromptEmbedding,
-};
 use desam::decoder::Decoder;
 use desam::encoder::VitConfig;
 use desam::metrics::loss::{DesamLoss, LossConfig};
 use desam::nn::params::{LoadOptions, Loaded, Tensors, load};
+use desam::types::{
+    ImageFeatures, Loss, LossTarget, MaskDecoder, MaskPrediction, Precision, PromptEmbedding,
+};
 use desam_benches::{discs, features, wave};
 use desam_study::train::{Adam, AdamConfig};
 

@@ -2,10 +2,10 @@
 
 use crate::case::Case;
 use desam::candle::{Result, Tensor, Var, bail};
-use desam::core::{Loss, LossTarget, MaskPrediction};
 use desam::metrics::loss::LossConfig;
 use desam::nn::ops::adam::{AdamStep, Moments};
 use desam::nn::ops::cross_attention;
+use desam::types::{Loss, LossTarget, MaskPrediction};
 
 /// (sequences, queries, keys, channels)
 const SMALL: [(usize, usize, usize, usize); 3] = [(3, 5, 37, 24), (2, 41, 3, 64), (2, 7, 7, 64)];

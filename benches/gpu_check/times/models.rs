@@ -6,8 +6,8 @@ use crate::gauge::Repetitions;
 use crate::models::slice::Slice;
 use crate::models::step::Step;
 use desam::candle::Device;
-use desam::core::{ImageEncoder, Precision};
 use desam::encoder::VitConfig;
+use desam::types::{ImageEncoder, Precision};
 use serde_json::json;
 use std::hint::black_box;
 

@@ -25,7 +25,15 @@ pub(crate) fn hint(error: &anyhow::Error) -> Option<&'static str> {
 }
 
 fn desam_hint(error: &desam::Error) -> Option<&'static str> {
-    if let desam::Error::Data(error) = error { data_hint(error) } else { None }
+    match error {
+        desam::Error::Data(error) => data_hint(error),
+        desam::Error::NotARun { .. } => Some("give the --out of `desam train`"),
+        desam::Error::HoldsRun { .. } => Some("choose another --out"),
+        desam::Error::Device { .. } if !desam::device::HAS_CUDA => {
+            Some("build it with --features cuda")
+        }
+        _ => None,
+    }
 }
 
 fn data_hint(error: &DataError) -> Option<&'static str> {

@@ -1,7 +1,7 @@
 //! The result of a command, on stdout.
 
 use crate::stderr;
-use desam::core::text::printable;
+use desam::types::text::printable;
 use serde_json::Value;
 use std::io::Write;
 use std::process::ExitCode;

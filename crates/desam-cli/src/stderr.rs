@@ -1,7 +1,7 @@
 //! Error messages on stderr.
 
 use crate::usage::UsageError;
-use desam::core::text::printable;
+use desam::types::text::printable;
 use std::io::Write;
 use std::process::ExitCode;
 

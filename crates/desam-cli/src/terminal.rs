@@ -1,7 +1,7 @@
 //! Progress on stderr: bars with the remaining time on a terminal, periodic lines elsewhere.
 
 use desam::Progress;
-use desam::core::text::printable;
+use desam::types::text::printable;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::io::{IsTerminal, Write};
 use std::sync::{Mutex, MutexGuard, PoisonError};

@@ -42,6 +42,7 @@
 pub mod files;
 
 mod cancel;
+mod convert;
 mod dataset;
 #[cfg(feature = "tensor")]
 mod decoder;

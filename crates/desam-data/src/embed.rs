@@ -94,7 +94,8 @@ pub struct EmbedSummary {
 /// When another process writes to the folder, it holds a cache of another recipe, a case cannot be
 /// read (all are needed for training, so none is skipped), a case lacks the ground truth that the
 /// slice policy needs, two cases share a name, the encoder fails or its features cannot be stored, or
-/// a file cannot be written. What was written until then is kept and used by the next run.
+/// a file cannot be written; and [`Error::Cancelled`](crate::Error::Cancelled) after `progress` was
+/// cancelled. What was written until then is kept and used by the next run.
 pub fn embed(
     options: &EmbedOptions,
     encoder: &dyn ImageEncoder,

@@ -461,6 +461,18 @@ pub enum Error {
     /// A set of phantoms that cannot be written.
     #[error("phantoms: {0}")]
     PhantomConfig(String),
+    /// The work was cancelled; what was finished before is kept, and the next run continues there.
+    #[error(
+        "cancelled: {done} of {total} {what}; what is finished is kept, and the next run continues there"
+    )]
+    Cancelled {
+        /// What was counted, such as `slices embedded`.
+        what: &'static str,
+        /// How many were done.
+        done: usize,
+        /// Of how many.
+        total: usize,
+    },
     /// A shape, prompt or tensor error from below.
     #[error(transparent)]
     Core(#[from] desam_core::Error),

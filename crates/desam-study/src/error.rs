@@ -222,6 +222,11 @@ pub enum Error {
 }
 
 impl Error {
+    /// Whether the work was cancelled by the caller rather than failed.
+    pub fn is_cancelled(&self) -> bool {
+        matches!(self, Self::Desam(error) if error.is_cancelled())
+    }
+
     /// For `map_err` on a system call.
     pub(crate) fn io(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Self {
         move |source| Self::Io { action, path: path.to_owned(), source }

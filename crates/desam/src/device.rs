@@ -1,29 +1,30 @@
-//! What is computed on: the processor, or a GPU.
+//! Devices: the CPU, or a GPU.
 
 use crate::{Error, Result};
 use candle_core::{Device, DeviceLocation};
 use std::fmt;
 use std::str::FromStr;
 
-/// What is asked to compute. Nothing is chosen by itself: a GPU rounds otherwise than a CPU, and
-/// results should not depend on which machine a command happens to run on.
+/// A device by name. The device is never selected automatically, because GPU and CPU results differ
+/// in rounding, and results should not depend on which machine a command happens to run on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum DeviceChoice {
-    /// The processor.
+    /// The CPU.
     #[default]
     Cpu,
-    /// NVIDIA's GPU of this number, as the driver counts them.
+    /// The NVIDIA GPU of this number, as the driver counts them.
     Cuda(usize),
 }
 
 impl DeviceChoice {
-    /// The device, ready to compute. A GPU's work is all in one queue, whichever thread gives it, and
-    /// memory that is freed there is kept for the next tensor until the program ends: neither is so
-    /// with candle's own `Device::new_cuda`, where every thread has a queue of its own and a thread's
-    /// tensors must not be used by another.
+    /// Opens the device. All work on a GPU is in one stream, whichever thread submits it, and freed
+    /// memory stays in the pool for the next tensor until the program ends. Neither holds for candle's
+    /// own `Device::new_cuda`, where every thread has a stream and one thread's tensors must not be used
+    /// by another.
     ///
     /// # Errors
-    /// When this program was built without CUDA, or the driver has no such GPU, or it says no.
+    /// [`Error::Device`] when the program was built without CUDA, or the driver has no such GPU or
+    /// reports an error.
     pub fn open(self) -> Result<Device> {
         match self {
             Self::Cpu => Ok(Device::Cpu),
@@ -63,24 +64,24 @@ impl FromStr for DeviceChoice {
     }
 }
 
-/// Whether this program was built with CUDA.
+/// Whether the program was built with CUDA.
 pub const HAS_CUDA: bool = cfg!(feature = "cuda");
 
-/// A GPU that the driver sees.
+/// A GPU that the driver reports.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct Gpu {
     /// Its number.
     pub number: usize,
     /// Its name.
     pub name: String,
-    /// Bytes of its memory.
+    /// Size of its memory, in bytes.
     pub memory_bytes: usize,
 }
 
-/// The GPUs that the driver sees; none without CUDA.
+/// The GPUs that the driver reports; none without CUDA.
 ///
 /// # Errors
-/// In the driver's own words, as when there is none.
+/// The driver's error message, for instance if there is no GPU.
 pub fn gpus() -> Result<Vec<Gpu>, String> {
     #[cfg(feature = "cuda")]
     return driver::gpus();
@@ -88,7 +89,7 @@ pub fn gpus() -> Result<Vec<Gpu>, String> {
     Ok(Vec::new())
 }
 
-/// What a device is, for people: `cpu`, or a GPU's number.
+/// Name of a device for people: `cpu`, or a GPU such as `cuda:0`.
 pub fn name(device: &Device) -> String {
     match device.location() {
         DeviceLocation::Cpu => "cpu".to_owned(),
@@ -97,8 +98,8 @@ pub fn name(device: &Device) -> String {
     }
 }
 
-/// Whether what one thread gives a device to do is done before what another gives it later: only then
-/// may tensors go from thread to thread.
+/// Whether all threads submit to one stream of the device, in order: only then may tensors move
+/// between threads.
 pub(crate) fn has_one_queue(device: &Device) -> bool {
     match device {
         #[cfg(feature = "cuda")]
@@ -109,8 +110,9 @@ pub(crate) fn has_one_queue(device: &Device) -> bool {
 
 #[cfg(not(feature = "cuda"))]
 fn cuda(number: usize) -> Result<Device> {
-    DeviceChoice::Cuda(number)
-        .refuse("this desam was built without CUDA; build it with --features cuda (docs/gpu.md)")
+    DeviceChoice::Cuda(number).refuse(
+        "this program was built without CUDA; build it with the feature `cuda` (docs/gpu.md)",
+    )
 }
 
 #[cfg(feature = "cuda")]
@@ -121,7 +123,7 @@ fn cuda(number: usize) -> Result<Device> {
             Ok(device) => Ok(device),
             Err(words) => choice.refuse(format!("the driver says {words}")),
         },
-        Ok(seen) => choice.refuse(format!("there is none such, the driver sees {seen}")),
+        Ok(seen) => choice.refuse(format!("there is no such GPU, the driver reports {seen}")),
         Err(words) => choice.refuse(format!("the driver says {words}")),
     }
 }
@@ -134,14 +136,14 @@ mod driver {
     use candle_core::cuda_backend::cudarc::driver::{CudaContext, DriverError};
     use candle_core::{CudaDevice, Device};
 
-    /// `CU_STREAM_PER_THREAD`: not one stream but one for each thread.
+    /// `CU_STREAM_PER_THREAD`: one stream for each thread.
     const PER_THREAD: usize = 2;
 
     pub(super) fn open(number: usize) -> Result<Device, String> {
         let device = Device::new_cuda_with_stream(number).map_err(|e| e.to_string())?;
         if let Device::Cuda(device) = &device {
-            // SAFETY: events would order the streams that a tensor is used on, and all work of this
-            // device is on the one stream that it was made with.
+            // SAFETY: events order the streams that a tensor is used on, and all work of this device is
+            // on the one stream that it was created with.
             #[allow(unsafe_code)]
             unsafe {
                 device.disable_event_tracking();
@@ -151,8 +153,8 @@ mod driver {
         Ok(device)
     }
 
-    /// Memory that is freed would go back to the system whenever the GPU is waited for, and be mapped
-    /// anew for the next slice or step.
+    /// Keeps freed memory in the pool. By default it is released to the system at every
+    /// synchronisation and mapped again for the next slice or step.
     fn keep_memory(on: &CudaDevice) -> Result<(), DriverError> {
         let stream = on.cuda_stream();
         let context = stream.context();
@@ -202,7 +204,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_go_both_ways_and_others_are_refused() {
+    fn names_round_trip_and_others_are_refused() {
         for (text, choice) in [
             ("cpu", DeviceChoice::Cpu),
             ("cuda:0", DeviceChoice::Cuda(0)),
@@ -220,19 +222,19 @@ mod tests {
     }
 
     #[test]
-    fn the_processor_is_always_there() {
+    fn the_cpu_always_opens() {
         let device = DeviceChoice::default().open().unwrap();
         assert_eq!(name(&device), "cpu");
     }
 
     #[test]
-    fn a_gpu_that_is_not_there_is_an_error_that_names_it() {
+    fn a_missing_gpu_is_an_error_that_names_it() {
         // No machine has so many: without CUDA this is refused as any other.
         let error = DeviceChoice::Cuda(4_000_000_000).open().unwrap_err();
         assert!(matches!(error, Error::Device { .. }), "{error}");
         let text = error.to_string();
         assert!(text.contains("cuda:4000000000"), "{text}");
-        let why = if HAS_CUDA { "the driver" } else { "--features cuda" };
+        let why = if HAS_CUDA { "the driver" } else { "feature `cuda`" };
         assert!(text.contains(why), "{text}");
         if !HAS_CUDA {
             assert_eq!(gpus(), Ok(Vec::new()));

@@ -1,9 +1,8 @@
-//! From volumes on disk to a cache of frozen features.
+//! Embedding: the frozen image encoder runs once over a data set, into a feature cache.
 
 use crate::model::{EncoderChoice, Frozen, RUN_CONFIG_FILE, WEIGHTS_FILE};
-use crate::{Error, Result};
-use candle_core::Device;
-use desam_core::{ImageEncoder, Precision, Progress};
+use crate::{Compute, Error, Result};
+use desam_core::{ImageEncoder, Progress};
 use desam_data::cache::{EncoderRecord, FeatureDtype, SlicePolicy};
 use desam_data::embed::{CacheWriter, EmbedOptions, PartWriter};
 pub use desam_data::embed::{EmbedSummary, Part, PartSummary};
@@ -11,85 +10,153 @@ use desam_data::layout::{Layout, data_root, unused_series};
 use desam_data::preprocess::PreprocessConfig;
 use desam_data::volumes::ReadOptions;
 use desam_encoder::{SamOptions, checkpoint};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-/// What [`embed`] is asked for.
+/// Request of [`embed`]: data, encoder, and how features are computed and stored.
+///
+/// ```
+/// use desam::data::cache::SlicePolicy;
+/// use desam::embed::EmbedRequest;
+/// use desam::model::EncoderChoice;
+///
+/// let request = EmbedRequest::new("data", "cache", EncoderChoice::Builtin)
+///     .with_slices(SlicePolicy::All)
+///     .with_input_side(128);
+/// assert_eq!(request.input_side, Some(128));
+/// ```
 #[derive(Debug, Clone)]
-pub struct EmbedRequest<'a> {
-    /// The data set: a folder in one of the layouts of [`desam_data::layout`], or a table.
-    pub data: &'a Path,
+#[non_exhaustive]
+pub struct EmbedRequest {
+    /// The data set: a folder in one of the layouts of [`desam_data::layout`], or a table of cases.
+    pub data: PathBuf,
     /// The cache's folder.
-    pub out: &'a Path,
+    pub out: PathBuf,
     /// The image encoder.
     pub encoder: EncoderChoice,
-    /// Another input side than the encoder's own, in pixels.
+    /// Side of the encoder's input, in pixels, if it is not the encoder's own.
     pub input_side: Option<usize>,
-    /// How volumes become slices.
+    /// Preprocessing: how volumes become slices.
     pub preprocess: PreprocessConfig,
     /// Type of the stored features.
     pub dtype: FeatureDtype,
-    /// Which slices to store.
+    /// Which slices are stored.
     pub slices: SlicePolicy,
-    /// Where to compute.
-    pub device: Device,
-    /// What in; bf16 on a GPU alone.
-    pub precision: Precision,
-    /// Slices of a case to encode at once; not given, one on a CPU and [`GPU_BATCH`] on a GPU.
+    /// Device and precision of the encoder.
+    pub compute: Compute,
+    /// Batch size: slices of a case that are encoded at once. Unless set, 1 on a CPU and
+    /// [`GPU_BATCH`] on a GPU.
     pub batch: Option<usize>,
     /// How volumes are read.
     pub read: ReadOptions,
 }
 
-/// Slices that are encoded at once on a GPU. One of 1024 pixels fills most of it; eight fill what is
-/// left, at 8 × 64 MiB of f32 for the features of a ViT-H.
+/// Batch size on a GPU, in slices. One slice of 1024 pixels fills most of a GPU; eight fill the rest,
+/// at 8 × 64 MiB of f32 for the features of a ViT-H.
 pub const GPU_BATCH: usize = 8;
 
-impl<'a> EmbedRequest<'a> {
-    /// The paper's preprocessing, which keeps the labels' volume, features in f16, labelled slices, on
-    /// the CPU in f32.
-    pub fn new(data: &'a Path, out: &'a Path, encoder: EncoderChoice) -> Self {
+impl EmbedRequest {
+    /// The paper's preprocessing, labelled slices, features in f16; in f32 on the CPU.
+    pub fn new(data: impl Into<PathBuf>, out: impl Into<PathBuf>, encoder: EncoderChoice) -> Self {
         Self {
-            data,
-            out,
+            data: data.into(),
+            out: out.into(),
             encoder,
             input_side: None,
             preprocess: PreprocessConfig::paper(),
             dtype: FeatureDtype::F16,
             slices: SlicePolicy::Labelled,
-            device: Device::Cpu,
-            precision: Precision::F32,
+            compute: Compute::cpu(),
             batch: None,
             read: ReadOptions::default(),
         }
     }
+
+    /// Sets [`input_side`](Self::input_side).
+    #[must_use]
+    pub fn with_input_side(self, input_side: usize) -> Self {
+        Self { input_side: Some(input_side), ..self }
+    }
+
+    /// Sets [`preprocess`](Self::preprocess).
+    #[must_use]
+    pub fn with_preprocess(self, preprocess: PreprocessConfig) -> Self {
+        Self { preprocess, ..self }
+    }
+
+    /// Sets [`dtype`](Self::dtype).
+    #[must_use]
+    pub fn with_dtype(self, dtype: FeatureDtype) -> Self {
+        Self { dtype, ..self }
+    }
+
+    /// Sets [`slices`](Self::slices).
+    #[must_use]
+    pub fn with_slices(self, slices: SlicePolicy) -> Self {
+        Self { slices, ..self }
+    }
+
+    /// Sets [`compute`](Self::compute).
+    #[must_use]
+    pub fn with_compute(self, compute: Compute) -> Self {
+        Self { compute, ..self }
+    }
+
+    /// Sets [`batch`](Self::batch).
+    #[must_use]
+    pub fn with_batch(self, batch: usize) -> Self {
+        Self { batch: Some(batch), ..self }
+    }
+
+    /// Sets [`read`](Self::read).
+    #[must_use]
+    pub fn with_read(self, read: ReadOptions) -> Self {
+        Self { read, ..self }
+    }
 }
 
-/// Runs the frozen image encoder once over a data set. A run that was interrupted continues; the
-/// weights are written beside the features, so that training needs the cache alone.
+/// Runs the frozen image encoder once over a data set and stores its features. An interrupted run
+/// continues. The weights are written next to the features, so that training needs only the cache.
+///
+/// ```
+/// use desam::data::phantom::{PhantomConfig, SiteStyle, write_phantoms};
+/// use desam::embed::{EmbedRequest, embed};
+/// use desam::{Quiet, model::EncoderChoice};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let folder = tempfile::tempdir()?;
+/// # let (data, cache) = (folder.path().join("data"), folder.path().join("cache"));
+/// let sites = SiteStyle::six_sites().into_iter().take(1).collect();
+/// write_phantoms(&data, &PhantomConfig { cases_per_site: 1, seed: 1, sites }, &Quiet)?;
+/// let request = EmbedRequest::new(&data, &cache, EncoderChoice::Builtin).with_input_side(64);
+/// assert_eq!(embed(&request, &Quiet)?.cases, 1);
+/// # Ok(())
+/// # }
+/// ```
 ///
 /// # Errors
 /// When the data set, a volume or the checkpoint cannot be read, another process writes to the
-/// folder, or it holds a run, or a cache made in another way.
-pub fn embed(request: &EmbedRequest<'_>, progress: &dyn Progress) -> Result<EmbedSummary> {
-    let work = Work::of(request, progress)?;
-    let writer = CacheWriter::new(&work.options, work.image(), &request.device, progress)?;
+/// folder, it holds a run ([`Error::HoldsRun`]) or a cache made with other settings; and
+/// [`Error::Cancelled`], after which the finished slices are kept and the next run continues.
+pub fn embed(request: &EmbedRequest, progress: &dyn Progress) -> Result<EmbedSummary> {
+    let work = EmbedWork::new(request, progress)?;
+    let writer = CacheWriter::new(&work.options, work.image(), request.compute.device(), progress)?;
     let summary = writer.embed()?;
     work.write_weights(&writer)?;
     Ok(summary)
 }
 
-/// Runs the encoder over one part's cases; see [`desam_data::embed::embed_part`]. The part that is
-/// done last writes the weights.
+/// Embeds one part (shard) of the cases; see [`desam_data::embed::embed_part`]. The part that ends
+/// last writes the weights.
 ///
 /// # Errors
-/// As [`embed`], and when another part was made in another way.
+/// As [`embed`], and when another part was made with other settings.
 pub fn embed_part(
-    request: &EmbedRequest<'_>,
+    request: &EmbedRequest,
     part: Part,
     progress: &dyn Progress,
 ) -> Result<PartSummary> {
-    let work = Work::of(request, progress)?;
-    let (encoder, device) = (work.image(), &request.device);
+    let work = EmbedWork::new(request, progress)?;
+    let (encoder, device) = (work.image(), request.compute.device());
     let writer = PartWriter::new(&work.options, part, encoder, device, progress)?;
     let summary = writer.embed()?;
     if summary.waiting_for.is_empty() {
@@ -98,44 +165,45 @@ pub fn embed_part(
     Ok(summary)
 }
 
-/// Makes one cache of `of` parts that are all done; see [`desam_data::embed::finish_parts`].
+/// Assembles the cache of `of` finished parts; see [`desam_data::embed::finish_parts`].
 ///
 /// # Errors
-/// When a part is not done, naming it, or was made in another way.
-pub fn finish_parts(request: &EmbedRequest<'_>, of: usize, progress: &dyn Progress) -> Result<()> {
-    let work = Work::of(request, progress)?;
-    let writer = CacheWriter::new(&work.options, work.image(), &request.device, progress)?;
+/// When a part is not done, naming it, or was made with other settings.
+pub fn finish_parts(request: &EmbedRequest, of: usize, progress: &dyn Progress) -> Result<()> {
+    let work = EmbedWork::new(request, progress)?;
+    let writer = CacheWriter::new(&work.options, work.image(), request.compute.device(), progress)?;
     writer.finish_parts(of)?;
     work.write_weights(&writer)
 }
 
-/// What a request comes to.
-struct Work {
+/// A request with its encoder loaded.
+struct EmbedWork {
     options: EmbedOptions,
     frozen: Frozen,
 }
 
-impl Work {
-    fn of(request: &EmbedRequest<'_>, progress: &dyn Progress) -> Result<Self> {
+impl EmbedWork {
+    fn new(request: &EmbedRequest, progress: &dyn Progress) -> Result<Self> {
         request.preprocess.validate()?;
-        request.precision.check_on(&request.device)?;
+        let compute = &request.compute;
         if request.batch == Some(0) {
-            return Err(Error::Invalid("a batch of 0 slices encodes none: give 1 or more".into()));
+            return Err(Error::Invalid(
+                "a batch of 0 slices encodes nothing: give 1 or more".into(),
+            ));
         }
-        // The weights beside features have the name of a run's model.
+        // The cache's weights file has the name of a run's model.
         if request.out.join(RUN_CONFIG_FILE).is_file() {
-            let reason = "holds a run, whose model would be replaced; choose another --out";
-            return Err(Error::file(request.out, reason));
+            return Err(Error::HoldsRun { dir: request.out.clone() });
         }
-        let layout = Layout::of_with(request.data, &request.read)?;
-        let cases = layout.cases_with(request.data, &request.read)?;
-        if let Some(warning) = unused_series(request.data, layout, &cases)? {
+        let layout = Layout::of_with(&request.data, &request.read)?;
+        let cases = layout.cases_with(&request.data, &request.read)?;
+        if let Some(warning) = unused_series(&request.data, layout, &cases)? {
             progress.warn(&warning);
         }
         let options = SamOptions {
             input_side: request.input_side,
-            device: request.device.clone(),
-            precision: request.precision,
+            device: compute.device().clone(),
+            precision: compute.precision(),
         };
         let frozen = Frozen::load(&request.encoder, &options)?;
         frozen.notes.say(Path::new(&frozen.name), progress);
@@ -144,15 +212,15 @@ impl Work {
             ..EncoderRecord::new(frozen.name.as_str(), frozen.blake3.as_str())
         };
         let options = EmbedOptions {
-            dir: request.out.to_owned(),
-            data_root: data_root(request.data).to_owned(),
+            dir: request.out.clone(),
+            data_root: data_root(&request.data).to_owned(),
             cases,
             encoder,
             preprocess: request.preprocess.clone(),
             dtype: request.dtype,
             slices: request.slices,
-            precision: request.precision,
-            batch: request.batch.unwrap_or(if request.device.is_cpu() { 1 } else { GPU_BATCH }),
+            precision: compute.precision(),
+            batch: request.batch.unwrap_or(if compute.device().is_cpu() { 1 } else { GPU_BATCH }),
             read: request.read.clone(),
         };
         Ok(Self { options, frozen })
@@ -162,7 +230,8 @@ impl Work {
         &self.frozen.sam.image
     }
 
-    /// Writes the weights beside the features, while `_lock` keeps other processes away.
+    /// Writes the weights next to the features. `_lock` is held meanwhile, so that no other process
+    /// writes to the folder.
     fn write_weights<L>(&self, _lock: &L) -> Result<()> {
         let metadata = self.frozen.record(&self.options.preprocess).to_metadata()?;
         let path = self.options.dir.join(WEIGHTS_FILE);

@@ -1,4 +1,4 @@
-//! What can go wrong, and how to mend it.
+//! Errors of `desam`: each variant is something that a caller can match and mend.
 
 use desam_core::text::DisplayPath as _;
 use std::path::{Path, PathBuf};
@@ -13,14 +13,14 @@ pub enum Error {
     /// A file or folder could not be read or written.
     #[error("cannot {action} {}: {source}", path.display_escaped())]
     Io {
-        /// What was tried: `read`, `write`, `create`.
+        /// The action: `read`, `write`, `create`.
         action: &'static str,
         /// The file or folder.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: std::io::Error,
     },
-    /// A JSON file that does not say what it should.
+    /// A JSON file that is malformed, or of another kind.
     #[error("{} is not valid: {source}", path.display_escaped())]
     Json {
         /// The file.
@@ -28,7 +28,7 @@ pub enum Error {
         /// Where and why.
         source: serde_json::Error,
     },
-    /// A JSON file one field of which is not what it should be.
+    /// A JSON file with an invalid field.
     #[error("{}: {field}: {source}", path.display_escaped())]
     JsonField {
         /// The file.
@@ -46,30 +46,108 @@ pub enum Error {
         /// What is wrong and what to do.
         reason: String,
     },
+    /// A file that is no DeSAM model: another program's checkpoint, or a plain SAM.
+    #[error("{}: no DeSAM model: {reason}", path.display_escaped())]
+    NotADesamModel {
+        /// The file.
+        path: PathBuf,
+        /// What it lacks, or what it holds instead.
+        reason: String,
+    },
+    /// A folder that is neither a model nor a training run.
+    #[error("{}: not a run: it holds no config.json", dir.display_escaped())]
+    NotARun {
+        /// The folder.
+        dir: PathBuf,
+    },
+    /// A training run without a model: its first epoch is not done.
+    #[error("{}: this run has no model yet: its first epoch is not done", dir.display_escaped())]
+    NoModelYet {
+        /// The run's folder.
+        dir: PathBuf,
+    },
+    /// A folder of features to come that holds a training run, whose model would be overwritten.
+    #[error("{}: holds a run, whose model would be replaced; choose another folder", dir.display_escaped())]
+    HoldsRun {
+        /// The folder.
+        dir: PathBuf,
+    },
+    /// An image encoder with other taps, channels or sides than those the model was trained on.
+    #[error("the encoder gives {found:?}, the model was made for {expected:?}")]
+    EncoderMismatch {
+        /// The model's specification.
+        expected: Box<desam_core::EncoderSpec>,
+        /// The encoder's.
+        found: Box<desam_core::EncoderSpec>,
+    },
+    /// A map of predicted IoUs was requested of a model that has none, or was not trained to predict
+    /// them.
+    #[error("{}", no_iou(*variant))]
+    IouNotTrained {
+        /// The model's variant.
+        variant: desam_decoder::Variant,
+    },
+    /// A prompt that cannot be used on its slice.
+    #[error("prompt: {0}")]
+    SlicePrompt(#[from] crate::predict::PromptError),
+    /// A slice that a volume does not have.
+    #[error("slice {index} of a volume whose slices are 0 to {}", slices.saturating_sub(1))]
+    NoSuchSlice {
+        /// The slice, from 0.
+        index: usize,
+        /// How many slices the volume has.
+        slices: usize,
+    },
+    /// A volume that cannot be placed in space, resampled or cut into slices.
+    #[error("volume of {dims:?} voxels, {spacing_mm:?} mm: {problem}")]
+    Geometry {
+        /// Voxels along `i`, `j`, `k`.
+        dims: [usize; 3],
+        /// Spacing along `i`, `j`, `k`, in mm.
+        spacing_mm: [f64; 3],
+        /// What is wrong with them.
+        problem: String,
+    },
     /// A device that cannot be computed on.
     #[error("cannot compute on {device}: {reason}")]
     Device {
-        /// The device that was asked for.
+        /// The requested device.
         device: crate::DeviceChoice,
         /// Why not, and what to do.
         reason: String,
+    },
+    /// A precision that the device does not compute in: bf16 on a CPU.
+    #[error(transparent)]
+    Precision(desam_core::Error),
+    /// The work was cancelled from another thread; see
+    /// [`CancellationToken`](crate::CancellationToken).
+    #[error("cancelled: {done} of {total} {what}; {kept}")]
+    Cancelled {
+        /// What was counted, such as `slices embedded`.
+        what: &'static str,
+        /// How many were done.
+        done: usize,
+        /// Of how many.
+        total: usize,
+        /// What is kept, and how to go on.
+        kept: &'static str,
     },
     /// Settings or inputs that do not fit together.
     #[error("{0}")]
     Invalid(String),
     /// From the data: volumes, layouts, caches.
     #[error(transparent)]
-    Data(#[from] desam_data::Error),
-    /// From the vocabulary.
+    Data(desam_data::Error),
+    /// From the shared types and traits.
     #[error(transparent)]
-    Core(#[from] desam_core::Error),
+    Core(desam_core::Error),
     /// From a tensor operation.
     #[error(transparent)]
     Tensor(#[from] candle_core::Error),
     /// From parameters that do not fit the model.
     #[error(transparent)]
     Parameters(#[from] desam_nn::Error),
-    /// From a checkpoint or the frozen half.
+    /// From a checkpoint or the frozen encoders.
     #[error(transparent)]
     Encoder(#[from] desam_encoder::Error),
     /// From the decoder's configuration.
@@ -89,7 +167,54 @@ impl From<desam_volume::Error> for Error {
     }
 }
 
+impl From<desam_core::Error> for Error {
+    fn from(error: desam_core::Error) -> Self {
+        match error {
+            error @ desam_core::Error::Precision(_) => Self::Precision(error),
+            error => Self::Core(error),
+        }
+    }
+}
+
+impl From<desam_data::Error> for Error {
+    fn from(error: desam_data::Error) -> Self {
+        use desam_data::Error as Data;
+        match error {
+            Data::Geometry { dims, spacing, problem } => {
+                Self::Geometry { dims, spacing_mm: spacing, problem }
+            }
+            Data::SliceIndex { index, len } => Self::NoSuchSlice { index, slices: len },
+            Data::Cancelled { what, done, total } => {
+                let kept = "what is finished is kept, and the next run continues there";
+                Self::Cancelled { what, done, total, kept }
+            }
+            error => Self::Data(error),
+        }
+    }
+}
+
+/// Why a model's predicted IoU means nothing.
+fn no_iou(variant: desam_decoder::Variant) -> String {
+    if variant.predicts_iou() {
+        "this model was trained without a loss on the predicted IoU, as whole box mode is: what it \
+         predicts means nothing, and there is no map of it"
+            .to_owned()
+    } else {
+        format!("a model of variant {variant} predicts no IoU: there is no map of it")
+    }
+}
+
 impl Error {
+    /// Whether the work was cancelled by the caller rather than failed.
+    pub fn is_cancelled(&self) -> bool {
+        let core = |error: &desam_core::Error| matches!(error, desam_core::Error::Cancelled);
+        match self {
+            Self::Cancelled { .. } => true,
+            Self::Core(error) => core(error),
+            _ => false,
+        }
+    }
+
     /// For `map_err` on a system call.
     pub(crate) fn io(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Self {
         move |source| Self::Io { action, path: path.to_owned(), source }

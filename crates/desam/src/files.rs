@@ -1,4 +1,4 @@
-//! Small files, read whole and written atomically.
+//! JSON and text files, read whole and written atomically.
 
 use crate::{Error, Result};
 use desam_core::files::read_regular_to_string;
@@ -18,7 +18,7 @@ pub fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T> {
     let read = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
         let (path, field) = (path.to_owned(), error.path().to_string());
         let source = error.into_inner();
-        // A dot or a question mark stands for the whole file.
+        // `.` and `?` stand for the whole file.
         match field.as_str() {
             "." | "?" => Error::Json { path, source },
             _ => Error::JsonField { path, field, source },
@@ -46,10 +46,10 @@ pub fn write_text(path: &Path, text: &str) -> Result<()> {
     Ok(write_atomic(path, |out| out.write_all(text.as_bytes()))?)
 }
 
-/// Makes a folder and those above it.
+/// Creates a folder and its parents.
 ///
 /// # Errors
-/// When the system refuses.
+/// When it cannot be created.
 pub fn create_dir(path: &Path) -> Result<()> {
     std::fs::create_dir_all(path).map_err(Error::io("create", path))
 }

@@ -1,59 +1,97 @@
-//! DeSAM: segmentation of medical volumes that generalises from one site to others, without a
-//! prompt (Gao et al., "DeSAM: Decoupling Segment Anything Model for Generalizable Medical Image
+//! DeSAM: segmentation of medical volumes without user prompts, trained to generalise from one site
+//! to others (Gao et al., "DeSAM: Decoupling Segment Anything Model for Generalizable Medical Image
 //! Segmentation").
 //!
-//! A program that has a trained model segments a volume in a few lines:
+//! Segment a file, with a trained model:
 //!
 //! ```no_run
 //! use desam::{Quiet, Segmenter};
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! let model = Segmenter::open("run/model.safetensors".as_ref())?;
-//! let summary = model.segment_file("t2.nii.gz".as_ref(), "mask.nii.gz".as_ref(), &Quiet)?;
+//! let segmenter = Segmenter::open("run/model.safetensors")?;
+//! let summary = segmenter.segment_file("t2.nii.gz", "mask.nii.gz", &Quiet)?;
 //! println!("{:.1} ml", summary.volume_ml);
 //! # Ok(())
 //! # }
 //! ```
 //!
-//! | to | see |
+//! Segment voxels in memory; no file is touched:
+//!
+//! ```no_run
+//! use desam::types::{Affine, Grid, Volume};
+//! use desam::{Quiet, Segmenter};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let segmenter = Segmenter::open("run")?;
+//! let grid = Grid { dims: [320, 320, 24], affine: Affine::from_spacing([0.6, 0.6, 3.0]) };
+//! let voxels: Vec<f32> = vec![0.0; grid.len()]; // `i` fastest
+//! let found = segmenter.segment(&Volume::new(grid, voxels)?, &Quiet)?;
+//! assert_eq!(found.mask.data().len(), grid.len());
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Segment one slice by a user's prompts, its features computed once:
+//!
+//! ```no_run
+//! use desam::Segmenter;
+//! use desam::predict::{GraySlice, SlicePrompt};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let segmenter = Segmenter::open("run")?;
+//! let image = GraySlice::new(320, 320, [0.6, 0.6], vec![0.0; 320 * 320])?;
+//! let encoded = segmenter.encode_slice(&image)?;
+//! let found = encoded.segment(&SlicePrompt::new().with_box([120.0, 130.0], [200.0, 210.0]))?;
+//! println!("{} pixels, predicted IoU {:?}", found.mask.area(), found.predicted_iou);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! | task | see |
 //! |---|---|
-//! | see whether a data set is fit to be trained on | [`verify`] |
-//! | compute frozen features once | [`embed`] |
-//! | segment new volumes | [`Segmenter`], [`predict`] |
+//! | verify that a data set is fit for training | [`verify`](verify::verify) |
+//! | compute features once | [`embed`](embed::embed) |
+//! | segment volumes and slices | [`Segmenter`], [`predict`] |
+//! | assemble a model from other encoders and decoders | [`Model::from_parts`] |
+//! | stop long work from another thread | [`CancellationToken`] |
 //! | draw masks over slices | [`render`] |
-//! | do it on a GPU | [`device`] |
+//! | compute on a GPU | [`Compute`], [`device`] |
 //!
 //! Training, evaluation, sweeps and reports are in the crate `desam-study`.
 //!
-//! Nothing here prints, exits or reads the environment; long work reports to a [`Progress`].
+//! [`Segmenter`], [`Model`] and [`EncodedSlice`](predict::EncodedSlice) are `Send + Sync`: one of
+//! them serves many threads at once. Nothing here prints, exits or reads the environment; long work
+//! reports to a [`Progress`].
 
+mod compute;
 pub mod device;
 pub mod embed;
 mod error;
 pub mod files;
-mod mode;
 pub mod model;
 pub mod predict;
+mod prompting;
 pub mod render;
 pub mod select;
 pub mod verify;
 
-pub use desam_core::{Precision, Progress, Quiet};
+pub use compute::Compute;
+pub use desam_core::{CancellationToken, Precision, Progress, Quiet};
 pub use device::DeviceChoice;
 pub use error::{Error, Result};
-pub use mode::{Automatic, Mode};
 pub use model::{Model, ModelRecord};
 pub use predict::Segmenter;
+pub use prompting::{Mode, PromptingConfig};
 
 /// The tensors everything is made of.
 pub use candle_core as candle;
-/// The vocabulary and the traits, for those who bring parts of their own.
-pub use desam_core as core;
-/// Volumes, layouts, preprocessing, the feature cache, phantoms.
+/// Shared types and the traits of encoders, decoders and samplers.
+pub use desam_core as types;
+/// Volumes on disk, layouts, preprocessing, the feature cache, phantoms.
 pub use desam_data as data;
-/// The trained half.
+/// The trained mask decoders.
 pub use desam_decoder as decoder;
-/// The frozen half, checkpoints and the hub.
+/// The frozen encoders, checkpoints and the hub.
 pub use desam_encoder as encoder;
 /// Losses and metrics.
 pub use desam_metrics as metrics;
@@ -61,5 +99,5 @@ pub use desam_metrics as metrics;
 pub use desam_nn as nn;
 /// Prompt sampling.
 pub use desam_prompt as prompt;
-/// Volumes on disk: NIfTI, MetaImage, NRRD, DICOM.
+/// Formats of volumes: NIfTI, MetaImage, NRRD, DICOM.
 pub use desam_volume as volume;

@@ -1,4 +1,4 @@
-//! Whether a data set is fit to be trained on, and how large its features will be.
+//! Data set verification: is it fit for training, and how large will its features be?
 
 use crate::Result;
 use desam_core::Progress;
@@ -15,24 +15,24 @@ const PAPER_BORDER: usize = 50;
 /// Side of the official program's masks.
 const PAPER_SIDE: usize = 256;
 
-/// The border that the paper protocol clears in predicted masks of side `mask_side`, in their pixels:
+/// Border that the paper protocol zeroes in predicted masks of side `mask_side`, in their pixels:
 /// the official program's 50 of 256, in proportion for another side.
 pub fn paper_border(mask_side: usize) -> usize {
     (PAPER_BORDER.saturating_mul(mask_side).saturating_add(PAPER_SIDE / 2)) / PAPER_SIDE
 }
 
-/// Bytes of a feature in f16, the default of [`crate::embed`].
+/// Bytes of a feature in f16, the default of [`embed`](crate::embed::embed).
 const F16_BYTES: u64 = 2;
 
-/// What [`verify`] is asked for.
+/// Request of [`verify`].
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct VerifyRequest<'a> {
     /// The data set: a folder, or a table of cases.
     pub data: &'a Path,
-    /// How volumes will become slices.
+    /// Preprocessing: how volumes will become slices.
     pub preprocess: PreprocessConfig,
-    /// Side of the masks of the encoder to come, in pixels.
+    /// Side of the masks, in pixels.
     pub mask_side: usize,
     /// How files are read.
     pub read: ReadOptions,
@@ -42,7 +42,7 @@ impl<'a> VerifyRequest<'a> {
     /// Side of the masks over SAM's encoders.
     pub const SAM_MASK_SIDE: usize = 256;
 
-    /// The preprocessing that [`crate::embed`] does by default, for one of SAM's encoders.
+    /// The default preprocessing of [`embed`](crate::embed::embed), for one of SAM's encoders.
     pub fn new(data: &'a Path) -> Self {
         let (preprocess, read) = (PreprocessConfig::paper(), ReadOptions::default());
         Self { data, preprocess, mask_side: Self::SAM_MASK_SIDE, read }
@@ -67,22 +67,24 @@ impl<'a> VerifyRequest<'a> {
     }
 }
 
-/// A data set that has been looked at.
+/// A verified data set.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct Verified {
     /// What was found.
     #[serde(flatten)]
     pub report: VerifyReport,
-    /// Size of the feature cache to come, for each of SAM's encoders.
+    /// Size of the feature cache, for each of SAM's encoders.
     pub cache: Vec<CacheSize>,
 }
 
 /// Size of a feature cache in f16.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct CacheSize {
     /// The encoder.
     pub encoder: &'static str,
-    /// Bytes of the features of labelled slices, the default of [`crate::embed`].
+    /// Bytes of the features of labelled slices, the default of [`embed`](crate::embed::embed).
     pub labelled_bytes: u64,
     /// Bytes of the features of all slices.
     pub all_bytes: u64,
@@ -94,7 +96,7 @@ pub struct CacheSize {
 /// preprocessing makes about as many for its 3.6 mm.
 ///
 /// # Errors
-/// When there is no case to be found. What is wrong with a case or the layout is in the report.
+/// When no case is found. Problems of a case or of the layout are in the report.
 pub fn verify(request: &VerifyRequest<'_>, progress: &dyn Progress) -> Result<Verified> {
     let mask_side = request.mask_side;
     let (preprocess, border_px) = (request.preprocess.clone(), paper_border(mask_side));
@@ -122,7 +124,7 @@ mod tests {
     use desam_data::{nifti, volumes};
 
     #[test]
-    fn the_cache_to_come_is_told() {
+    fn the_size_of_the_cache_is_reported() {
         let dir = tempfile::tempdir().unwrap();
         let site = dir.path().join("A");
         std::fs::create_dir(&site).unwrap();

@@ -5,24 +5,25 @@
 mod toy;
 
 use desam::Quiet;
-use desam::core::{Affine, Grid, LabelVolume, Progress, Volume};
 use desam::data::cache::hash_file;
 use desam::data::nifti::{read_labels, read_volume, write_volume};
 use desam::data::postprocess::{Holes, PostprocessConfig};
 use desam::predict::{PredictOptions, SliceChoice, segment_folder};
+use desam::types::{Affine, Grid, LabelVolume, Progress, Volume};
 use std::path::Path;
 use std::sync::Mutex;
 
 const SIZES: [[usize; 3]; 4] = [[40, 32, 6], [24, 24, 3], [32, 40, 5], [33, 31, 4]];
 
 fn everything() -> PredictOptions {
-    PredictOptions {
-        postprocess: PostprocessConfig { largest_component: true, fill_holes: Some(Holes::Slices) },
-        probability: true,
-        iou_map: true,
-        overlay: Some(SliceChoice::All),
-        json: true,
-    }
+    let postprocess =
+        PostprocessConfig { largest_component: true, fill_holes: Some(Holes::Slices) };
+    PredictOptions::default()
+        .with_postprocess(postprocess)
+        .with_probability(true)
+        .with_iou_map(true)
+        .with_overlay(Some(SliceChoice::All))
+        .with_json(true)
 }
 
 fn names(folder: &Path) -> Vec<String> {
@@ -77,7 +78,7 @@ fn what_fails_is_told_in_order_and_the_rest_is_done() {
     let folder = tempfile::tempdir().unwrap();
     let segmenter = toy::segmenter(&toy::model(folder.path()));
     let third = Some(SliceChoice::These(vec![3]));
-    let options = PredictOptions { overlay: third, json: true, ..PredictOptions::default() };
+    let options = PredictOptions::default().with_overlay(third).with_json(true);
     let segmenter = segmenter.with_options(options).unwrap();
     let mut inputs = toy::volumes(folder.path(), &SIZES);
     std::fs::write(&inputs[0], "no volume").unwrap();
@@ -152,8 +153,7 @@ fn written(folder: &Path, options: PredictOptions) -> (Written, desam::predict::
 #[test]
 fn maps_lie_where_the_mask_lies() {
     let folder = tempfile::tempdir().unwrap();
-    let options =
-        PredictOptions { postprocess: PostprocessConfig::default(), overlay: None, ..everything() };
+    let options = everything().with_postprocess(PostprocessConfig::default()).with_overlay(None);
     let (written, segmentation) = written(folder.path(), options);
     let Written { mask, probability, iou, report } = written;
     assert_eq!(segmentation.mask, mask);
@@ -225,7 +225,7 @@ fn what_is_written_is_tidied_up_and_measured_as_it_is() {
 fn a_volume_is_not_written_over_by_its_own_map() {
     let folder = tempfile::tempdir().unwrap();
     let segmenter = toy::segmenter(&toy::model(folder.path()));
-    let options = PredictOptions { probability: true, ..PredictOptions::default() };
+    let options = PredictOptions::default().with_probability(true);
     let segmenter = segmenter.with_options(options).unwrap();
     let input = toy::volumes(folder.path(), &[[16, 16, 2]]).remove(0);
     let odd = folder.path().join("a.probability.nii.gz");
@@ -258,7 +258,7 @@ fn constant(value: f32) -> Volume {
 }
 
 #[test]
-fn a_segmentation_tells_where_it_begins_and_ends() {
+fn a_segmentation_reports_its_begin_and_end() {
     #[derive(Default)]
     struct All(Mutex<Vec<String>>);
     impl Progress for All {
@@ -296,10 +296,10 @@ fn a_segmentation_tells_where_it_begins_and_ends() {
 }
 
 #[test]
-fn what_is_doubtful_about_a_volume_is_told_and_in_its_report() {
+fn warnings_about_a_volume_are_reported_and_in_its_json() {
     let folder = tempfile::tempdir().unwrap();
     let segmenter = toy::segmenter(&toy::model(folder.path()));
-    let options = PredictOptions { json: true, ..PredictOptions::default() };
+    let options = PredictOptions::default().with_json(true);
     let segmenter = segmenter.with_options(options).unwrap();
     let mut inputs = toy::volumes(folder.path(), &SIZES[..1]);
     inputs.push(folder.path().join("black.nii.gz"));

@@ -4,12 +4,12 @@
 #![allow(unsafe_code, reason = "an allocator cannot be written otherwise; it hands on to System")]
 
 use desam::candle::{Device, Tensor};
-use desam::core::ImageFeatures;
 use desam::decoder::DecoderConfig;
 use desam::encoder::{PromptEncoderConfig, VitConfig};
 use desam::nn::params::{LoadOptions, Tensors, load};
 use desam::predict::SlicePredictor;
-use desam::{Automatic, Mode};
+use desam::types::ImageFeatures;
+use desam::{Mode, PromptingConfig};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
@@ -67,12 +67,12 @@ fn memory_does_not_grow_with_the_points() {
     let features = ImageFeatures { taps, embedding: map(spec.embedding_channels) };
     let predictor = SlicePredictor::new(&prompt, &decoder, &spec);
     let peak = |grid: usize, least: usize| {
-        let mut automatic = Automatic::new(Mode::Points, grid, spec.mask_side());
-        automatic.selection.iou_threshold = 0.0;
-        automatic.selection.min_region_px = least;
+        let mut prompting = PromptingConfig::new(Mode::Points, grid, spec.mask_side());
+        prompting.selection.iou_threshold = 0.0;
+        prompting.selection.min_region_px = least;
         let (start, _) = HELD.get();
         HELD.set((start, start));
-        let (_, evidence) = predictor.predict_with_evidence(&features, &automatic).unwrap();
+        let (_, evidence) = predictor.predict_with_evidence(&features, &prompting).unwrap();
         (HELD.get().1 - start, evidence.drawn)
     };
     // All work on this thread, whose memory is counted.

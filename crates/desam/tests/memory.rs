@@ -49,13 +49,14 @@ static HEAP: Counting = Counting;
 fn memory_grows_with_neither_volumes_nor_slices() {
     let folder = tempfile::tempdir().unwrap();
     let segmenter = toy::segmenter(&toy::model(folder.path()));
-    let options = PredictOptions {
-        postprocess: PostprocessConfig { largest_component: true, fill_holes: Some(Holes::Volume) },
-        probability: true,
-        iou_map: true,
-        overlay: Some(SliceChoice::Middle),
-        json: true,
-    };
+    let postprocess =
+        PostprocessConfig { largest_component: true, fill_holes: Some(Holes::Volume) };
+    let options = PredictOptions::default()
+        .with_postprocess(postprocess)
+        .with_probability(true)
+        .with_iou_map(true)
+        .with_overlay(Some(SliceChoice::Middle))
+        .with_json(true);
     let all = segmenter.with_options(options).unwrap();
     let plain = toy::segmenter(&folder.path().join("model.safetensors"));
     let side = 32;

@@ -7,8 +7,8 @@ use crate::cli::JsonFlag;
 use crate::output::Output;
 use anyhow::bail;
 use clap::Args;
-use desam::core::text::DisplayPath as _;
 use desam::metrics::metric::CaseMetric;
+use desam::types::text::DisplayPath as _;
 use desam_study::evaluate::{CompareConfig, Evaluation, Protocol, compare, find_scores};
 use std::path::{Path, PathBuf};
 

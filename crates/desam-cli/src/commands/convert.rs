@@ -9,8 +9,8 @@ use crate::usage::usage;
 use anyhow::bail;
 use clap::Args;
 use desam::Progress;
-use desam::core::text::DisplayPath as _;
 use desam::encoder::Checkpoint;
+use desam::types::text::DisplayPath as _;
 use serde_json::json;
 use std::path::PathBuf;
 

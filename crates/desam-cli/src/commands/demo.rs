@@ -7,7 +7,7 @@ use crate::output::Output;
 use crate::terminal::duration;
 use clap::Args;
 use desam::Mode;
-use desam::core::text::DisplayPath as _;
+use desam::types::text::DisplayPath as _;
 use desam_study::demo::{DemoConfig, DemoSummary, demo_on};
 use serde_json::json;
 use std::path::PathBuf;

@@ -8,10 +8,10 @@ use crate::cli::JsonFileFlag;
 use crate::output::Output;
 use clap::{Args, ValueEnum};
 use desam::Model;
-use desam::core::text::path_for_people;
 use desam::data::cache::FeatureCache;
 use desam::data::lock;
 use desam::metrics::metric::{CaseMetric, OneEmpty};
+use desam::types::text::path_for_people;
 use desam_study::evaluate::{
     EvaluateConfig, EvaluateRequest, Evaluation, Protocol, ScoringSettings, evaluate,
     evaluation_stem,
@@ -139,10 +139,10 @@ pub(crate) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Ou
     // Usage errors first, before any file is read.
     arguments.prompts.check()?;
     let bootstrap = arguments.bootstrap.config()?;
-    let precision = arguments.precision.on(&session.device)?;
+    let compute = arguments.precision.on(&session.device)?;
     let run = RunDir::open(&arguments.run)?;
     let (settings, manifest) = (run.config()?.train, run.manifest()?);
-    let model = Model::open_in(run.dir(), &session.device, precision)?;
+    let model = Model::open(run.dir(), &compute)?;
     let cache = FeatureCache::open(&arguments.cache)?;
     let default = PromptDefaults { mode: settings.mode, grid: PAPER_GRID };
     let prompts = arguments.prompts.prompts(default, model.spec().mask_side())?;
@@ -162,7 +162,8 @@ pub(crate) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Ou
         config: &config,
     };
     // Output files are checked before the work, so that no scores are lost.
-    let planned = ScoringSettings::planned(&config, &cache, precision, bootstrap.as_ref())?;
+    let planned =
+        ScoringSettings::planned(&config, &cache, compute.precision(), bootstrap.as_ref())?;
     let stem = evaluation_stem(run.dir(), config.protocol, &planned);
     let default_file = |extension: &str| run.dir().join(format!("{stem}.{extension}"));
     let files = ScoreFiles {

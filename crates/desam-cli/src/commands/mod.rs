@@ -22,7 +22,7 @@ use crate::environment;
 use crate::output::Output;
 use crate::terminal::{Terminal, Verbosity};
 use desam::candle::Device;
-use desam::core::text::path_text;
+use desam::types::text::path_text;
 use desam::{DeviceChoice, Progress};
 use std::path::Path;
 

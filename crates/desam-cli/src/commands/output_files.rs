@@ -4,8 +4,8 @@ use super::Session;
 use anyhow::{Context, bail};
 use clap::Args;
 use desam::Progress;
-use desam::core::Destination;
-use desam::core::text::path_for_people;
+use desam::types::Destination;
+use desam::types::text::path_for_people;
 use std::path::{Path, PathBuf};
 
 /// `--force` of commands that do not replace existing files by default.

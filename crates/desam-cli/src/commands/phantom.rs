@@ -6,8 +6,8 @@ use super::{Session, aligned, json_path};
 use crate::cli::JsonFlag;
 use crate::output::Output;
 use clap::Args;
-use desam::core::text::path_for_people;
 use desam::data::phantom::{PhantomConfig, SiteStyle, write_phantoms};
+use desam::types::text::path_for_people;
 use serde_json::json;
 use std::path::PathBuf;
 

@@ -7,9 +7,9 @@ use super::{Session, aligned};
 use crate::cli::JsonFlag;
 use crate::output::Output;
 use clap::Args;
-use desam::core::text::DisplayPath as _;
 use desam::data::cache::human_bytes;
 use desam::data::verify::{CaseReport, SiteMasks, SiteReport, VerifyReport};
+use desam::types::text::DisplayPath as _;
 use desam::verify::{CacheSize, Verified, VerifyRequest, verify};
 use std::path::PathBuf;
 

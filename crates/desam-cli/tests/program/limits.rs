@@ -90,7 +90,7 @@ fn embedding_data_without_ground_truth_is_an_error() {
         let label = fixture.data.join(site).join("Case00_segmentation.nii.gz");
         let label = desam::data::nifti::read_labels(&label).unwrap();
         let empty = vec![0; label.data().len()];
-        let empty = desam::core::LabelVolume::new(*label.grid(), empty).unwrap();
+        let empty = desam::types::LabelVolume::new(*label.grid(), empty).unwrap();
         desam::data::nifti::write_labels(&to("_segmentation"), &empty).unwrap();
     }
     let cache = folder.path().join("cache");

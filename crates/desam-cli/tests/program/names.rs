@@ -35,7 +35,7 @@ fn names_of_volumes_and_masks_keep_their_bytes() {
     let facts = run(args!["info", input, "--json"]).expect(0).json();
     let path = facts["path"].as_str().unwrap();
     assert!(path.ends_with("d\\xFF/caf\\xE9.nii.gz"), "{path}");
-    assert_eq!(desam::core::text::path_from_text(path), input);
+    assert_eq!(desam::types::text::path_from_text(path), input);
     run(args!["info", input]).expect(0);
     for format in ["nii", "hdr", "mha", "mhd", "nrrd", "nhdr"] {
         let mask = dir.join(name(format!("m-{format}/m").as_bytes())).with_file_name({

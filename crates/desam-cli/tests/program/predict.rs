@@ -1,9 +1,9 @@
 //! `desam predict`: post-processing, additional files, resampling, warnings.
 
 use crate::common::{fixture, run};
-use desam::core::{Grid, LabelVolume, Volume};
 use desam::data::nifti::{read_labels, read_volume, write_volume};
 use desam::data::postprocess::{Holes, PostprocessConfig};
+use desam::types::{Grid, LabelVolume, Volume};
 use std::path::{Path, PathBuf};
 
 fn names(folder: &Path) -> Vec<String> {

@@ -12,6 +12,7 @@ use crate::preprocess::{PreparedVolume, normalised};
 use candle_core::Tensor;
 use desam_core::pipeline::three_stage;
 use std::path::PathBuf;
+use std::sync::atomic::Ordering;
 
 /// What was done for a case.
 #[derive(Debug, Clone, Copy, Default)]
@@ -46,6 +47,7 @@ impl EmbedRun<'_> {
         let note = |z: usize, verb| format!("{}/{} slice {z} {verb}", case.site, case.id);
         let (mut done, mut missing) = (CaseDone::default(), Vec::new());
         for &z in &case.stored {
+            self.progress.check_cancelled()?;
             let path = self.paths.slice(&case.site, &case.id, z);
             let seal = header.slice_seal(case, z);
             let open = Entry::open(&path, &seal).and_then(|e| e.expect(&tensors));
@@ -58,7 +60,7 @@ impl EmbedRun<'_> {
                 Ok(Some(length)) => {
                     done.reused += 1;
                     done.bytes += length;
-                    self.progress.advance(1, &note(z, "kept"));
+                    self.slice_finished(&note(z, "kept"));
                 }
                 // Any unreadable entry is simply regenerated.
                 Ok(None) | Err(_) => missing.push(MissingSlice { z, path, seal }),
@@ -76,7 +78,7 @@ impl EmbedRun<'_> {
                 let named: Vec<_> = tensors.iter().cloned().zip(values).collect();
                 Entry::write(path, seal, &named)?;
                 written += self.written(path, seal, &tensors)?;
-                self.progress.advance(1, &note(*z, "embedded"));
+                self.slice_finished(&note(*z, "embedded"));
             }
             Ok(())
         };
@@ -92,6 +94,12 @@ impl EmbedRun<'_> {
         Ok(done)
     }
 
+    /// Counts a slice that is in place.
+    fn slice_finished(&self, note: &str) {
+        self.finished.fetch_add(1, Ordering::Relaxed);
+        self.progress.advance(1, note);
+    }
+
     /// Slices enlarged to the input side: levels `[B, 1, S, S]` in the CPU's memory.
     fn enlarge<'a>(
         &self,
@@ -105,6 +113,7 @@ impl EmbedRun<'_> {
 
     /// Features as stored bytes. All GPU work is submitted here, from one thread.
     fn encode<'a>(&self, batch: Batch<'a, Tensor>) -> Result<Batch<'a, Bytes>> {
+        self.progress.check_cancelled()?;
         let Batch { slices, made: levels } = batch;
         let features = self.encoder.encode(&normalised(&levels, self.device)?)?;
         let zs: Vec<usize> = slices.iter().map(|s| s.z).collect();

@@ -16,12 +16,15 @@ use desam_volume::volumes::{
     VolumeFormat, align_labels, hash_with, load_labels, load_labels_of, load_volume,
 };
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 pub(super) struct EmbedRun<'a> {
     pub(super) options: &'a EmbedOptions,
     pub(super) encoder: &'a dyn ImageEncoder,
     pub(super) device: &'a Device,
     pub(super) progress: &'a dyn Progress,
+    /// Slices that are in place: embedded in this run or by an earlier one.
+    pub(super) finished: AtomicUsize,
     pub(super) paths: CachePaths,
     pub(super) recipe: CacheRecipe,
     key: String,
@@ -104,7 +107,19 @@ impl<'a> EmbedRun<'a> {
         }
         let key = recipe.key()?;
         let data_root = absolute(&options.data_root)?;
-        Ok(Self { options, encoder, device, progress, paths, recipe, key, data_root, _locks })
+        let finished = AtomicUsize::new(0);
+        Ok(Self {
+            options,
+            encoder,
+            device,
+            progress,
+            finished,
+            paths,
+            recipe,
+            key,
+            data_root,
+            _locks,
+        })
     }
 
     /// First phase: every volume is read, its images and masks are stored, its slices counted.
@@ -112,6 +127,10 @@ impl<'a> EmbedRun<'a> {
         self.progress.begin("preparing volumes", cases.len() as u64);
         let mut ready = Vec::with_capacity(cases.len());
         for case in cases {
+            if self.progress.is_cancelled() {
+                let (what, done) = ("cases prepared", ready.len());
+                return Err(Error::Cancelled { what, done, total: cases.len() });
+            }
             ready.push(self.prepare_case(case).map_err(in_case(&case.site, &case.id))?);
             self.progress.advance(1, &format!("{}/{}", case.site, case.id));
         }
@@ -266,7 +285,13 @@ impl<'a> EmbedRun<'a> {
         let mut reused = 0;
         self.progress.begin("embedding", slices as u64);
         for case in &header.cases {
-            let done = self.encode_case(header, case).map_err(in_case(&case.site, &case.id))?;
+            let done = match self.encode_case(header, case) {
+                Err(Error::Core(desam_core::Error::Cancelled)) => {
+                    let (what, done) = ("slices embedded", self.finished.load(Ordering::Relaxed));
+                    return Err(Error::Cancelled { what, done, total: slices });
+                }
+                done => done.map_err(in_case(&case.site, &case.id))?,
+            };
             bytes += done.bytes;
             reused += done.reused;
         }

@@ -54,6 +54,12 @@ impl AxisMapping {
         ((f as i64 + self.start) as f64 - resampled) * self.step + source
     }
 
+    /// Frame coordinate of voxel coordinate `s`, in pixels, also beyond the ends of either; the inverse
+    /// of [`place`](Self::place).
+    pub(super) fn frame_coordinate(&self, s: f64) -> f64 {
+        (s - self.place(0)) / self.step
+    }
+
     /// Where pixel `f` of the frame lies in the volume, in voxels, held to the volume's extent;
     /// `None` in the padding.
     pub(super) fn to_source(self, f: usize) -> Option<f64> {
@@ -73,9 +79,14 @@ impl AxisMapping {
 
     /// Where voxel `s` lies in the frame, in pixels; `None` where the crop has cut it off.
     pub(super) fn to_frame(self, s: usize) -> Option<f64> {
+        self.to_frame_at(s as f64)
+    }
+
+    /// The same for a position between voxels.
+    pub(super) fn to_frame_at(self, s: f64) -> Option<f64> {
         let (source, resampled) = self.middles();
         let last = self.resampled as f64 - 1.0;
-        let pixel = ((s as f64 - source) / self.step + resampled).clamp(0.0, last.max(0.0));
+        let pixel = ((s - source) / self.step + resampled).clamp(0.0, last.max(0.0));
         let place = pixel - self.start as f64;
         (place >= -0.5 && place < self.frame as f64 - 0.5).then_some(place)
     }

@@ -23,6 +23,7 @@ mod restore;
 mod round_trip;
 mod slice_geometry;
 mod spline;
+mod stored_slice;
 mod targets;
 #[cfg(test)]
 mod tests;
@@ -37,4 +38,5 @@ pub(crate) use plausibility::spacing as spacing_warning;
 pub use prepared::PreparedVolume;
 pub use restore::{Interpolation, VoxelMap};
 pub use round_trip::{LabelRoundTrip, MAX_ROUND_TRIP_LOSS, SiteRoundTrip, TracedLabels};
+pub use stored_slice::{InputPosition, StoredSlice};
 pub use view::SliceView;

@@ -136,6 +136,16 @@ impl AxisOrder {
         self.axes[2]
     }
 
+    /// The stored axes of columns, rows and slices.
+    pub(super) fn stored_axes(&self) -> [usize; 3] {
+        self.axes
+    }
+
+    /// Whether columns, rows and slices run against their stored axis.
+    pub(super) fn flips(&self) -> [bool; 3] {
+        self.flipped
+    }
+
     /// Where the voxels of slice `index` of a stored grid of `dims` are, row by row; slices are
     /// counted as they are stored.
     pub(super) fn slice(

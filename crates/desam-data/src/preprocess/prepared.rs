@@ -154,6 +154,11 @@ impl PreparedVolume {
         self.geometry.labels(labels)
     }
 
+    /// Side `S` of the encoder's input, in pixels.
+    pub fn input_side(&self) -> usize {
+        self.input_side
+    }
+
     /// All `u8` pixels before slices are made square, slice by slice, row by row: the volume itself
     /// in 256 levels where it is cut as stored and nothing is resampled or cropped.
     pub fn levels(&self) -> &[u8] {

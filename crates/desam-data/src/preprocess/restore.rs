@@ -70,13 +70,13 @@ impl SliceGeometry {
     }
 
     /// The processed slice that is nearest to slice `k`, in the order in which slices are cut.
-    fn processed(&self, k: usize) -> Option<usize> {
+    pub(super) fn processed(&self, k: usize) -> Option<usize> {
         self.axes()[2].to_frame(k).map(|z| (z + 0.5 + TIE) as usize)
     }
 
     /// Where each column and each row of the volume lies on a plane of `side × side` pixels that
     /// covers the frame, in pixels from its edge; `None` where the crop has cut it off.
-    fn places(&self, side: usize) -> [Vec<Option<f64>>; 2] {
+    pub(super) fn places(&self, side: usize) -> [Vec<Option<f64>>; 2] {
         let place = |axis: AxisMapping| {
             let scale = side as f64 / axis.frame as f64;
             (0..axis.source).map(|s| Some((axis.to_frame(s)? + 0.5) * scale)).collect()
@@ -86,7 +86,7 @@ impl SliceGeometry {
     }
 }
 
-fn nearest(place: f64, side: usize) -> usize {
+pub(super) fn nearest(place: f64, side: usize) -> usize {
     (place.max(0.0) as usize).min(side.saturating_sub(1))
 }
 

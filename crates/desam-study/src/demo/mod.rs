@@ -11,8 +11,8 @@ use candle_core::Device;
 use desam::embed::{EmbedRequest, EmbedSummary, embed};
 use desam::model::EncoderChoice;
 use desam::predict::VolumeSummary;
-use desam::{Automatic, Mode, Segmenter};
-use desam_core::{Precision, Progress};
+use desam::{Compute, Mode, PromptingConfig, Segmenter};
+use desam_core::Progress;
 use desam_data::atomic::write_atomic;
 use desam_data::cache::FeatureCache;
 use desam_data::nifti::write_volume;
@@ -133,8 +133,9 @@ pub fn demo_on(
 
     let (data, cache_dir) = (at("data"), at("cache"));
     let request = EmbedRequest::new(&data, &cache_dir, EncoderChoice::Builtin);
-    let (preprocess, on) = (preprocessing(), device.clone());
-    let embedding = embed(&EmbedRequest { preprocess, device: on, ..request }, progress)?;
+    let compute = Compute::new(device.clone());
+    let request = request.with_preprocess(preprocessing()).with_compute(compute.clone());
+    let embedding = embed(&request, progress)?;
 
     let preset = TrainConfig::preset(Preset::Paper, config.source.as_str(), config.mode);
     let training = TrainConfig {
@@ -149,10 +150,10 @@ pub fn demo_on(
     let request = TrainRequest::new(cache, run, &training).with_device(on);
     let trained = train(&request, progress)?;
 
-    let segmenter = Segmenter::open_on(run, device, Precision::F32)?;
+    let segmenter = Segmenter::builder(run).compute(compute).build()?;
     let side = segmenter.model().spec().mask_side();
-    let automatic = Automatic::new(config.mode, config.grid, side);
-    let segmenter = segmenter.with_automatic(automatic.clone())?;
+    let automatic = PromptingConfig::new(config.mode, config.grid, side);
+    let segmenter = segmenter.with_prompting(automatic.clone())?;
     let model = segmenter.model();
     let cache = FeatureCache::open(cache)?;
     let scoring = EvaluateConfig::new(Protocol::Paper, automatic.clone());

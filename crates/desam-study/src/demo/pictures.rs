@@ -4,7 +4,7 @@ use crate::evaluate::{CaseScore, Evaluation, cleared};
 use crate::report::Picture;
 use crate::{Error, Result};
 use desam::render::{Tile, montage_png, tile_png};
-use desam::{Automatic, Model};
+use desam::{Model, PromptingConfig};
 use desam_core::BinaryMask;
 use desam_data::cache::{FeatureCache, SliceRef};
 use desam_data::preprocess::SliceImage;
@@ -40,7 +40,7 @@ impl Gallery {
     pub(super) fn draw(
         cache: &FeatureCache,
         model: &Model,
-        automatic: &Automatic,
+        automatic: &PromptingConfig,
         evaluation: &Evaluation,
     ) -> Result<Self> {
         let (mut slices, mut pictures) = (Vec::new(), Vec::new());

@@ -1,7 +1,7 @@
 //! What is scored, and how.
 
 use crate::{Error, Result};
-use desam::Automatic;
+use desam::PromptingConfig;
 use desam::verify::paper_border;
 use desam_metrics::metric::{BothEmpty, CaseMetric, EmptyPolicy, OneEmpty};
 use serde::{Deserialize, Serialize};
@@ -50,7 +50,7 @@ pub struct EvaluateConfig {
     #[serde(default)]
     pub border_px: Option<usize>,
     /// How the model is prompted.
-    pub automatic: Automatic,
+    pub automatic: PromptingConfig,
     /// The sites to score; `None` scores all in the cache.
     #[serde(default)]
     pub sites: Option<Vec<String>>,
@@ -65,7 +65,7 @@ pub struct EvaluateConfig {
 
 impl EvaluateConfig {
     /// All sites, the protocol's own border, Dice.
-    pub fn new(protocol: Protocol, automatic: Automatic) -> Self {
+    pub fn new(protocol: Protocol, automatic: PromptingConfig) -> Self {
         let (metrics, one_empty) = (Vec::new(), OneEmpty::default());
         Self { protocol, border_px: None, automatic, sites: None, metrics, one_empty }
     }
@@ -114,7 +114,7 @@ mod tests {
     use desam::Mode;
 
     fn config(protocol: Protocol, border_px: Option<usize>) -> EvaluateConfig {
-        let automatic = Automatic::new(Mode::Box, 9, 256);
+        let automatic = PromptingConfig::new(Mode::Box, 9, 256);
         EvaluateConfig { border_px, ..EvaluateConfig::new(protocol, automatic) }
     }
 

@@ -127,7 +127,14 @@ impl Scoring<'_> {
         progress.begin("evaluating", slices as u64);
         let mut cases = Vec::with_capacity(work.len());
         for ready in &work {
-            cases.push(self.score(ready, border_px, progress)?);
+            let case = self.score(ready, border_px, progress);
+            if case.as_ref().is_err_and(Error::is_cancelled) {
+                let (what, kept) =
+                    ("cases scored", "scores are written for a whole evaluation only");
+                let (done, total) = (cases.len(), work.len());
+                return Err(Error::Desam(desam::Error::Cancelled { what, done, total, kept }));
+            }
+            cases.push(case?);
         }
         let automatic = &self.config.automatic;
         let points = automatic.mode == Mode::Points;
@@ -229,6 +236,7 @@ impl Scoring<'_> {
             })
         };
         prefetch(work.slices.len(), ahead, read, |features| {
+            progress.check_cancelled()?;
             masks.push(border::cleared(self.predict(&features)?, border_px)?);
             progress.advance(1, &note);
             Ok(())

@@ -7,8 +7,8 @@ use super::vectors::Vectors;
 use crate::Result;
 use candle_core::{Device, Tensor};
 use desam::predict::SlicePredictor;
-use desam::select::{Candidate, Geometry, Record, SelectionConfig, select};
-use desam::{Automatic, Mode};
+use desam::select::{Geometry, MaskCandidate, SelectedMask, SelectionConfig, select};
+use desam::{Mode, PromptingConfig};
 use desam_core::{BinaryMask, MaskDecoder, PromptEncoder, Prompts};
 use desam_prompt::grid_points;
 use serde::Deserialize;
@@ -108,7 +108,8 @@ fn overlaps(
     for case in cases {
         let index = Tensor::new(&[case.image], &Device::Cpu)?;
         let features = model.features(train, &index)?;
-        let found = predictor.predict(&features, &Automatic::new(Mode::Points, case.side, side))?;
+        let found =
+            predictor.predict(&features, &PromptingConfig::new(Mode::Points, case.side, side))?;
         let expected = first_mask(file, case, side)?;
         let row = sides.entry(case.side).or_default();
         if found.mask.data().len() != expected.len() {
@@ -165,7 +166,7 @@ fn one(
     let (mut candidates, mut found) = (Vec::new(), Vec::new());
     for ((point, iou), logits) in points.iter().zip(&ious).zip(&logits) {
         if config.keeps(*iou) {
-            candidates.push(Candidate { point: *point, predicted_iou: *iou, logits });
+            candidates.push(MaskCandidate { point: *point, predicted_iou: *iou, logits });
             found.extend([f64::from(point.x) * scale, f64::from(point.y) * scale]);
         }
     }
@@ -181,7 +182,8 @@ fn one(
     }
     // What users call reads in chunks and draws only what can win: the same mask.
     let predictor = SlicePredictor::new(&model.prompt, decoder, &model.spec);
-    let predicted = predictor.predict(&features, &Automatic::new(Mode::Points, case.side, side))?;
+    let predicted =
+        predictor.predict(&features, &PromptingConfig::new(Mode::Points, case.side, side))?;
     let expected = first_mask(file, case, side)?;
     let empty = BinaryMask::empty(side, side);
     mask(records.first().map_or(&empty, |r| &r.mask), &expected, &mut rows.mask);
@@ -192,7 +194,7 @@ fn one(
     Ok(())
 }
 
-fn record(found: &Record, expected: &Annotation, rows: &mut Rows) {
+fn record(found: &SelectedMask, expected: &Annotation, rows: &mut Rows) {
     rows.record_points.values(&found.point, &expected.point);
     rows.record_iou.values(&[f64::from(found.predicted_iou)], &[expected.predicted_iou]);
     rows.area.values(&[found.area as f64], &[expected.area]);

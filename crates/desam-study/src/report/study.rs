@@ -9,7 +9,7 @@ use crate::train::{RunConfig, RunDir, RunManifest};
 use crate::{Error, Result};
 use candle_core::Device;
 use desam::files::write_text;
-use desam::{Automatic, Model, ModelRecord};
+use desam::{Compute, Model, ModelRecord, PromptingConfig};
 use desam_core::text::{name_text, one_line, path_for_people};
 use desam_core::{ImageFeatures, Precision, Progress};
 use desam_data::cache::FeatureCache;
@@ -183,7 +183,8 @@ fn read(
         // Cases are drawn as they were scored, where this device can.
         let scored = evaluation.precision;
         let precision = if request.device.is_cpu() { Precision::F32 } else { scored };
-        let model = Model::open_in(run.dir(), &request.device, precision)?;
+        let compute = Compute::new(request.device.clone()).with_precision(precision)?;
+        let model = Model::open(run.dir(), &compute)?;
         check_origin(&cache, model.record())?;
         let automatic = automatic(&evaluation);
         automatic.validate()?;
@@ -212,8 +213,8 @@ fn read(
 }
 
 /// How the model was prompted when it was scored.
-fn automatic(evaluation: &Evaluation) -> Automatic {
-    Automatic {
+fn automatic(evaluation: &Evaluation) -> PromptingConfig {
+    PromptingConfig {
         mode: evaluation.mode,
         grid: evaluation.grid.unwrap_or(GRID),
         selection: evaluation.selection,

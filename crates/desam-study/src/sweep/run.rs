@@ -7,7 +7,7 @@ use crate::evaluate::{EvaluateConfig, EvaluateRequest, Evaluation, evaluate};
 use crate::train::{RunDir, RunOptions, TrainConfig, TrainRequest, train_with};
 use crate::{Error, Result};
 use candle_core::Device;
-use desam::{Automatic, Model};
+use desam::{Compute, Model, PromptingConfig};
 use desam_core::Progress;
 use desam_data::cache::FeatureCache;
 use std::path::Path;
@@ -94,7 +94,9 @@ pub fn run_line(
     }
     plan.forget_failure(line)?;
     let done = Work { plan, line, options, progress }.run();
-    if let Err(error) = &done {
+    if let Err(error) = &done
+        && !error.is_cancelled()
+    {
         let failure = Failure { reason: error.to_string(), worker: options.worker.clone() };
         // The error itself is what the caller needs, whether or not it can be kept.
         plan.write_failure(line, &failure).ok();
@@ -121,10 +123,10 @@ impl Work<'_> {
             return Err(Error::file(dir, reason));
         }
         let run = self.trained(dir)?;
-        let model = Model::open(run.dir(), &self.options.device)?;
+        let model = Model::open(run.dir(), &Compute::new(self.options.device.clone()))?;
         let line = self.line;
         let grid = line.grid.unwrap_or(super::PAPER_GRID);
-        let automatic = Automatic::new(line.train.mode, grid, model.spec().mask_side());
+        let automatic = PromptingConfig::new(line.train.mode, grid, model.spec().mask_side());
         let config = EvaluateConfig {
             sites: Some(line.sites.clone()),
             ..EvaluateConfig::new(line.protocol, automatic)

@@ -44,7 +44,7 @@ pub use trainer::{SliceDataset, Trainer};
 use crate::{Error, Result};
 use candle_core::Device;
 use dataset::TrainValSplit;
-use desam::model::{Trainable, WeightsCoverage, open_cache_weights};
+use desam::model::{Trainable, TrainableOptions, WeightsCoverage, open_cache_weights};
 use desam_core::Progress;
 use desam_data::cache::FeatureCache;
 use resume::open_run;
@@ -115,7 +115,9 @@ pub struct TrainSummary {
 ///
 /// # Errors
 /// When the cache, the site or the checkpoint does not fit, the cache or its weights are damaged,
-/// another process writes to `out` or it already holds a run, or the loss becomes NaN or infinite.
+/// another process writes to `out` or it already holds a run, or the loss becomes NaN or infinite;
+/// [`desam::Error::Cancelled`] after the step during which `progress` was cancelled. The last
+/// checkpoint is kept then, and [`train_with`] resumes from it.
 pub fn train(request: &TrainRequest<'_>, progress: &dyn Progress) -> Result<TrainSummary> {
     train_with(request, &mut RunOptions::default(), progress)
 }
@@ -151,8 +153,11 @@ pub fn train_with(
             weights.display()
         ));
     }
-    let start = (request.init, config.seed, request.device.clone());
-    let model = Trainable::from_checkpoint(checkpoint, config.decoder(), start)?;
+    let mut start = TrainableOptions::new(config.seed)
+        .with_decoder(config.decoder())
+        .with_device(request.device.clone());
+    start.init = request.init.map(Path::to_path_buf);
+    let model = Trainable::from_checkpoint(checkpoint, &start)?;
     model.check_cache(&cache)?;
 
     let mut split = TrainValSplit::new(&cache, config, &weights, &request.device)?;

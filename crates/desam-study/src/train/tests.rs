@@ -5,7 +5,7 @@ use super::rng::{RngPurpose, stream};
 use super::{EpochRecord, Observer, Preset, TrainConfig, TrainState, Trainer};
 use candle_core::{DType, Device, Result, Tensor};
 use desam::Mode;
-use desam::model::{ModelInput, ModelRecord, Trainable};
+use desam::model::{ModelInput, ModelRecord, Trainable, TrainableOptions};
 use desam_core::{BinaryMask, Dataset, EncoderSpec, ImageFeatures, Precision, Quiet};
 use desam_data::cache::CachedSlice;
 use desam_data::preprocess::PreprocessConfig;
@@ -44,7 +44,7 @@ fn model(seed: u64) -> Trainable {
     let input = ModelInput { spec, preprocess: PreprocessConfig::paper() };
     let record = ModelRecord::untrained("toy".into(), "0".into(), input);
     let frozen = FrozenSam::random(&vit, seed).unwrap().tensors;
-    Trainable::new(frozen, record, (seed, Device::Cpu)).unwrap()
+    Trainable::new(frozen, record, &TrainableOptions::new(seed)).unwrap()
 }
 
 /// Slices whose features differ within a rectangle, with that rectangle as the mask.

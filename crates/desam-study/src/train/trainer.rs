@@ -119,7 +119,8 @@ impl<'a> Trainer<'a> {
     /// Runs the remaining epochs and calls `observer` after each step and epoch.
     ///
     /// # Errors
-    /// When a slice cannot be read, the loss becomes NaN or infinite, or `observer` fails.
+    /// When a slice cannot be read, the loss becomes NaN or infinite, or `observer` fails;
+    /// [`desam::Error::Cancelled`] after the step during which `progress` was cancelled.
     pub fn fit_observed(
         &mut self,
         train: &SliceDataset<'_>,
@@ -134,9 +135,37 @@ impl<'a> Trainer<'a> {
         let steps = train.len().div_ceil(self.config.batch);
         let done = self.progress.epoch * steps + self.progress.step;
         progress.begin("training", (steps * self.config.epochs).saturating_sub(done) as u64);
+        let ended = self.remaining_epochs(train, validation, progress, observer);
+        if ended.as_ref().is_err_and(Error::is_cancelled) {
+            return Err(self.cancelled(steps));
+        }
+        ended?;
+        let summary = self.progress.best().map_or_else(String::new, |r| {
+            format!("best epoch {}: validation Dice {:.4}", r.epoch, r.validation_dice)
+        });
+        progress.finish(&summary);
+        Ok(self.progress.history.clone())
+    }
+
+    /// A cancellation, which counts the steps that were done; an epoch has `steps`.
+    fn cancelled(&self, steps: usize) -> Error {
+        let done = self.progress.epoch * steps + self.progress.step;
+        let (what, kept) = ("training steps", "the last checkpoint is kept and can be resumed");
+        let total = steps * self.config.epochs;
+        Error::Desam(desam::Error::Cancelled { what, done, total, kept })
+    }
+
+    /// Trains and validates until the last epoch.
+    fn remaining_epochs(
+        &mut self,
+        train: &SliceDataset<'_>,
+        validation: &SliceDataset<'_>,
+        progress: &dyn Progress,
+        observer: &mut dyn Observer,
+    ) -> Result<()> {
         while self.progress.epoch < self.config.epochs {
             self.epoch(train, progress, observer)?;
-            let scores = self.with_averaged_parameters(|| validate(self, validation))?;
+            let scores = self.with_averaged_parameters(|| validate(self, validation, progress))?;
             // The last step's loss was computed before its update: the updated parameters may be
             // non-finite even where that loss was not.
             self.check_finite(scores.losses.mean_total())?;
@@ -144,11 +173,7 @@ impl<'a> Trainer<'a> {
             self.progress.complete_epoch(record);
             observer.epoch(self, &record)?;
         }
-        let summary = self.progress.best().map_or_else(String::new, |r| {
-            format!("best epoch {}: validation Dice {:.4}", r.epoch, r.validation_dice)
-        });
-        progress.finish(&summary);
-        Ok(self.progress.history.clone())
+        Ok(())
     }
 
     /// The record of the epoch in progress.
@@ -195,6 +220,7 @@ impl<'a> Trainer<'a> {
         let ahead = self.prefetch;
         let read = |n: usize| read_batch(batches[n], ahead > 0, prompted);
         prefetch(batches.len(), ahead, read, |items: Vec<PromptedSlice>| {
+            progress.check_cancelled()?;
             let (value, gradient_norm) = self.step(&self.batch(&items)?, learning_rate)?;
             let loss = f64::from(value.total.to_scalar::<f32>()?);
             self.progress.step += 1;

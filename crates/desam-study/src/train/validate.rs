@@ -6,6 +6,7 @@ use super::state::LossSums;
 use super::trainer::{SliceDataset, Trainer};
 use crate::Result;
 use candle_core::Tensor;
+use desam_core::Progress;
 use desam_core::pipeline::prefetch;
 use desam_metrics::metric::OverlapMetric;
 use std::collections::BTreeMap;
@@ -19,7 +20,11 @@ pub(super) struct Validation {
 
 /// Predicts every slice with one prompt, drawn from the same stream in every epoch so that epochs are
 /// comparable.
-pub(super) fn validate(trainer: &Trainer<'_>, slices: &SliceDataset<'_>) -> Result<Validation> {
+pub(super) fn validate(
+    trainer: &Trainer<'_>,
+    slices: &SliceDataset<'_>,
+    progress: &dyn Progress,
+) -> Result<Validation> {
     let mut losses = LossSums::default();
     let mut cases: BTreeMap<usize, OverlapMetric> = BTreeMap::new();
     let indices: Vec<usize> = (0..slices.len()).collect();
@@ -32,6 +37,7 @@ pub(super) fn validate(trainer: &Trainer<'_>, slices: &SliceDataset<'_>) -> Resu
     let ahead = trainer.prefetch;
     let read = |n: usize| read_batch(chunks[n], ahead > 0, prompted);
     prefetch(chunks.len(), ahead, read, |items: Vec<PromptedSlice>| {
+        progress.check_cancelled()?;
         let (prediction, value) = trainer.forward(&trainer.batch(&items)?)?;
         losses.add(&value, items.len())?;
         let masks = prediction.logits.detach().gt(0.0)?;

@@ -11,6 +11,8 @@ mod analyze;
 mod field;
 mod header;
 mod header_info;
+#[cfg(feature = "nifti")]
+mod object;
 mod orientation;
 mod pair;
 mod read;
@@ -19,6 +21,8 @@ mod rotation;
 mod tests;
 mod write;
 
+#[cfg(feature = "nifti")]
+pub use object::NiftiObject;
 pub(crate) use read::{files, itk_affine};
 pub use read::{load_labels, load_volume, read_labels, read_volume};
 pub(crate) use write::written_files;

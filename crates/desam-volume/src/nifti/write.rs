@@ -89,6 +89,22 @@ pub fn write_labels(out: &Path, labels: &LabelVolume) -> Result<()> {
     save(out, header, |w| w.write_all(labels.data()))
 }
 
+/// The bytes that [`write_volume`] writes, for an object in memory.
+#[cfg(feature = "nifti")]
+pub(super) fn volume_bytes(volume: &Volume, name: &Path) -> Result<Vec<u8>> {
+    let header = header_for(volume.grid(), F32, name)?;
+    let mut bytes = [header.bytes(), &[0; 4]].concat();
+    write_floats(&mut bytes, volume.data(), false).map_err(Error::io("write", name))?;
+    Ok(bytes)
+}
+
+/// The bytes that [`write_labels`] writes, for an object in memory.
+#[cfg(feature = "nifti")]
+pub(super) fn labels_bytes(labels: &LabelVolume, name: &Path) -> Result<Vec<u8>> {
+    let header = header_for(labels.grid(), U8, name)?;
+    Ok([header.bytes(), &[0; 4], labels.data()].concat())
+}
+
 fn write_floats(out: &mut dyn Write, values: &[f32], big_endian: bool) -> IoResult<()> {
     values.iter().try_for_each(|v| {
         out.write_all(&if big_endian { v.to_be_bytes() } else { v.to_le_bytes() })

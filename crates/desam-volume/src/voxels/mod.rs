@@ -21,7 +21,7 @@ mod write;
 
 pub(crate) use affine::{lps_affine, spaced, to_lps};
 pub(crate) use channels::Channels;
-#[cfg(feature = "dicom")]
+#[cfg(any(feature = "dicom", feature = "nifti"))]
 pub(crate) use image::label_of;
 pub(crate) use image::{OpenVoxelFile, StoredImage, VoxelCoding, read_full, truncated};
 pub(crate) use path::{data_file, ends_with, expect_plain_name, stem, with_ending};

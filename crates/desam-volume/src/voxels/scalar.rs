@@ -26,7 +26,7 @@ impl Scalar {
     }
 
     /// Whole voxels to numbers.
-    pub(super) fn decode(self, big_endian: bool, bytes: &[u8]) -> impl Iterator<Item = f64> + '_ {
+    pub(crate) fn decode(self, big_endian: bool, bytes: &[u8]) -> impl Iterator<Item = f64> + '_ {
         bytes.chunks_exact(self.bytes()).map(move |b| {
             let mut le = [0; 8];
             le[..b.len()].copy_from_slice(b);

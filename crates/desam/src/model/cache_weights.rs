@@ -1,4 +1,4 @@
-//! The weights file of a cache, checked against what the cache was made with.
+//! The weights file of a feature cache, verified against the hash in the cache's header.
 
 use super::WEIGHTS_FILE;
 use crate::{Error, Result};
@@ -12,14 +12,14 @@ pub fn cache_weights_path(cache: &FeatureCache) -> PathBuf {
     cache.dir().join(WEIGHTS_FILE)
 }
 
-/// How much of a weights file its cache can vouch for.
+/// Which part of a weights file the cache's header has a hash of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum WeightsCoverage {
     /// All of it.
     Whole,
-    /// The image encoder: caches that were made before the hash of the whole file was recorded.
+    /// The image encoder alone: in caches that predate the hash of the whole file.
     ImageEncoder,
 }
 
@@ -52,10 +52,10 @@ pub fn open_cache_weights(cache: &FeatureCache) -> Result<(Checkpoint, WeightsCo
     Err(Error::file(&path, reason))
 }
 
-/// Reads every number of a cache, its weights included, and compares the checksums.
+/// Verifies the checksums of all files of a cache, its weights included.
 ///
 /// # Errors
-/// [`desam_data::Error::CacheDamaged`] with every file that is not right.
+/// [`desam_data::Error::CacheDamaged`], listing every damaged file.
 pub fn verify_cache(cache: &FeatureCache, progress: &dyn Progress) -> Result<WeightsCoverage> {
     let weights = open_cache_weights(cache).map(|(_, coverage)| coverage);
     match (cache.verify(progress), weights) {

@@ -1,4 +1,4 @@
-//! The frozen halves as they go into a cache: from a preset and a seed, or from a file.
+//! Frozen encoders for a feature cache: built in, random, or from a checkpoint.
 
 use super::{ModelInput, ModelRecord, Notes};
 use crate::{Error, Result};
@@ -10,7 +10,7 @@ use desam_encoder::{Checkpoint, FrozenSam, SamOptions, VitConfig, builtin};
 use desam_nn::params::Tensors;
 use std::path::{Path, PathBuf};
 
-/// Where an image encoder comes from.
+/// Origin of an image encoder's weights.
 #[derive(Debug, Clone, PartialEq)]
 pub enum EncoderChoice {
     /// The `tiny` SAM that comes with `desam-encoder`, mask decoder and all: trained on generated
@@ -34,13 +34,13 @@ pub enum EncoderChoice {
 }
 
 impl EncoderChoice {
-    /// A checkpoint, called as its file is.
+    /// A checkpoint, named after its file.
     pub fn file(path: impl Into<PathBuf>) -> Self {
         Self::File { path: path.into(), name: None }
     }
 }
 
-/// SAM's encoders with all that their file held.
+/// SAM's frozen encoders with the tensors of their file.
 #[derive(Debug)]
 pub struct Frozen {
     /// Name of the encoder, for people.
@@ -52,14 +52,15 @@ pub struct Frozen {
     pub tensors: Tensors,
     /// blake3 of the image encoder's parameters.
     pub blake3: String,
-    /// What was chosen and what was left out when the file was read.
+    /// Warnings and details from reading the file.
     pub notes: Notes,
     /// blake3 of all of `tensors`.
     pub file_blake3: String,
 }
 
 impl Frozen {
-    /// Loads or draws the encoders, for an input side other than the checkpoint's if asked.
+    /// Loads the encoders, or draws them from a seed; `options` may set another input side than the
+    /// checkpoint's.
     ///
     /// # Errors
     /// When the file cannot be read or does not hold SAM's encoders; its missing, unexpected and
@@ -81,7 +82,7 @@ impl Frozen {
     fn random(config: &VitConfig, seed: u64, options: &SamOptions) -> Result<Self> {
         if let Some(side) = options.input_side.filter(|s| *s != config.input_side) {
             let own = config.input_side;
-            let reason = format!("a random encoder is made for {own} pixels; {side} was asked for");
+            let reason = format!("a random encoder is made for {own} pixels, not for {side}");
             return Err(Error::Invalid(reason));
         }
         let loaded = FrozenSam::random_with(config, seed, options)?;
@@ -97,9 +98,10 @@ impl Frozen {
 
     fn checkpoint(checkpoint: &Checkpoint, options: &SamOptions) -> Result<Self> {
         let path = checkpoint.path.as_path();
-        let loaded = FrozenSam::load(checkpoint, options).map_err(|e| super::about(path, e))?;
+        let loaded =
+            FrozenSam::load(checkpoint, options).map_err(|e| super::encoder_error(path, e))?;
         loaded.report.check().map_err(|e| Error::file(path, e.to_string()))?;
-        // As the file has them: what the encoders hold may be on a GPU, and need not be there twice.
+        // The file's own tensors: those of the encoders may be on a GPU, in another type.
         let mut tensors = checkpoint.part("image_encoder.");
         tensors.extend(checkpoint.part("prompt_encoder."));
         tensors.extend(checkpoint.part("mask_decoder."));
@@ -114,12 +116,12 @@ impl Frozen {
         Ok(Self { name, sam, tensors, blake3, notes: Notes::default(), file_blake3 })
     }
 
-    /// What the image encoder takes and gives.
+    /// Sides and channels of the image encoder.
     pub fn spec(&self) -> &EncoderSpec {
         self.sam.image.spec()
     }
 
-    /// The record to write beside the tensors.
+    /// The record to write next to the tensors.
     pub fn record(&self, preprocess: &PreprocessConfig) -> ModelRecord {
         let input = ModelInput { spec: self.spec().clone(), preprocess: preprocess.clone() };
         ModelRecord::untrained(self.name.clone(), self.blake3.clone(), input)

@@ -1,4 +1,4 @@
-//! What a model file says about itself.
+//! The record in a model's file: encoder, preprocessing, training.
 
 use crate::{Error, Mode, Result};
 use desam_core::EncoderSpec;
@@ -15,7 +15,7 @@ const KEY: &str = "desam";
 /// The format this version writes and reads.
 const VERSION: u32 = 1;
 
-/// What cannot be read off a model's shapes: how its input is prepared, what it was trained for.
+/// Metadata that a model's shapes do not tell: how its input is prepared, how it was trained.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ModelRecord {
@@ -25,14 +25,14 @@ pub struct ModelRecord {
     pub encoder: String,
     /// blake3 of the frozen weights.
     pub encoder_blake3: String,
-    /// What the image encoder takes and gives.
+    /// Sides and channels of the image encoder.
     pub spec: EncoderSpec,
-    /// How volumes become the encoder's input.
+    /// Preprocessing: how volumes become the encoder's input.
     pub preprocess: PreprocessConfig,
-    /// Where the decoder's squeeze-excitation looks.
+    /// Placement of the decoder's squeeze-and-excitation.
     #[serde(default)]
     pub squeeze: SqueezePlacement,
-    /// Which decoder it has; a record from before there was a choice means DeSAM.
+    /// The decoder's variant; older records lack it and mean DeSAM.
     #[serde(default)]
     pub variant: Variant,
     /// How the decoder was trained; `None` where it was not.
@@ -40,29 +40,29 @@ pub struct ModelRecord {
     pub training: Option<TrainingRecord>,
 }
 
-/// Bytes that the header of a safetensors file may have, as its own crate has it.
+/// Longest header of a safetensors file, in bytes: the limit of the safetensors crate.
 const LONGEST_HEADER: u64 = 100_000_000;
 
-/// What of a safetensors file's header is no tensor.
+/// The part of a safetensors file's header that describes no tensor.
 #[derive(Deserialize)]
 struct Header {
     #[serde(default, rename = "__metadata__")]
     metadata: BTreeMap<String, String>,
 }
 
-/// What records of all versions begin with.
+/// The fields that records of all versions have.
 #[derive(Deserialize)]
 struct Format {
     version: u32,
 }
 
-/// How a model's decoder was trained.
+/// Training of a model's decoder.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TrainingRecord {
     /// The site.
     pub source: String,
-    /// The mode, which is also how it predicts unless told otherwise.
+    /// The prompting mode, which is also the default for prediction.
     pub mode: Mode,
     /// The epoch whose weights these are, from 1.
     pub epoch: usize,
@@ -81,15 +81,15 @@ impl TrainingRecord {
 }
 
 impl ModelRecord {
-    /// Whether the decoder's predicted IoU means something: its variant has one, and the training
-    /// taught it. A checkpoint whose training is not recorded is taken to be the official program's
+    /// Whether the decoder's predicted IoU is meaningful: its variant has one, and it was trained
+    /// with a loss on it. A checkpoint whose training is not recorded is taken to be the official program's
     /// of grid points mode.
     pub fn iou_is_trained(&self) -> bool {
         self.variant.predicts_iou()
             && self.training.as_ref().is_none_or(TrainingRecord::supervised_iou)
     }
 
-    /// A record of a model that has not been trained.
+    /// The record of a model that has not been trained.
     pub fn untrained(encoder: String, encoder_blake3: String, input: ModelInput) -> Self {
         Self {
             version: VERSION,
@@ -106,8 +106,8 @@ impl ModelRecord {
     /// The record among `metadata`, if there is one; official checkpoints have none.
     ///
     /// # Errors
-    /// When there is one that this version cannot read, or one of no encoder or preprocessing that
-    /// there can be.
+    /// When this version cannot read it, or its encoder specification or preprocessing is out of
+    /// range.
     pub fn read(metadata: &BTreeMap<String, String>, path: &Path) -> Result<Option<Self>> {
         let Some(text) = metadata.get(KEY) else {
             return Ok(None);
@@ -115,7 +115,7 @@ impl ModelRecord {
         let unreadable = |e: &dyn std::fmt::Display| {
             Error::file(path, format!("its `{KEY}` metadata cannot be read: {e}"))
         };
-        // The version first: what another one holds beside it may be unknown here.
+        // The version first: records of later versions may hold fields that are unknown here.
         let Format { version } = serde_json::from_str(text).map_err(|e| unreadable(&e))?;
         if version != VERSION {
             let reason = format!("model format {version}; this program reads format {VERSION}");
@@ -127,8 +127,8 @@ impl ModelRecord {
         Ok(Some(record))
     }
 
-    /// The record of a model's file, of which the header alone is read; `None` where there is no
-    /// file or no record in it.
+    /// Reads the record of a model's file without its tensors; `None` without a file or a record in
+    /// it.
     ///
     /// # Errors
     /// When the file cannot be read or is no safetensors file, and as [`read`](Self::read).
@@ -152,10 +152,10 @@ impl ModelRecord {
         Self::read(&header.metadata, path)
     }
 
-    /// The metadata to write beside the tensors.
+    /// The metadata to write next to the tensors.
     ///
     /// # Errors
-    /// When a number in it is none.
+    /// When a number in it is not finite.
     pub fn to_metadata(&self) -> Result<BTreeMap<String, String>> {
         let text = serde_json::to_string(self)
             .map_err(|e| Error::Invalid(format!("the model's record cannot be written: {e}")))?;
@@ -163,12 +163,12 @@ impl ModelRecord {
     }
 }
 
-/// What a model takes in.
+/// Input of a model: encoder specification and preprocessing.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ModelInput {
-    /// What the image encoder takes and gives.
+    /// Sides and channels of the image encoder.
     pub spec: EncoderSpec,
-    /// How volumes become its input.
+    /// Preprocessing: how volumes become its input.
     pub preprocess: PreprocessConfig,
 }
 
@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn it_reads_as_written_and_may_be_missing() {
+    fn a_record_round_trips_and_may_be_missing() {
         let record = read(&written()).unwrap().unwrap();
         assert_eq!(serde_json::to_value(&record).unwrap(), written());
         assert_eq!(ModelRecord::read(&BTreeMap::new(), Path::new("sam.pth")).unwrap(), None);
@@ -212,10 +212,10 @@ mod tests {
             training
         };
         for (mode, supervised, expected) in [
-            // Records from before it was noted: both presets teach it in grid points mode alone.
+            // Records without the field: both presets train it in grid points mode alone.
             ("points", None, true),
             ("box", None, false),
-            // `--iou-target mask` teaches it in whole box mode too.
+            // A loss on the IoU of the mask trains it in whole box mode, too.
             ("box", Some(true), true),
             ("points", Some(false), false),
         ] {

@@ -1,7 +1,7 @@
-//! Files that promise one model and hold another.
+//! Files whose record, encoder and decoder contradict each other.
 
-use super::{Model, ModelInput, ModelRecord, Trainable};
-use candle_core::Device;
+use super::{Model, ModelInput, ModelRecord, Trainable, TrainableOptions};
+use crate::Compute;
 use desam_core::EncoderSpec;
 use desam_data::preprocess::PreprocessConfig;
 use desam_decoder::DecoderConfig;
@@ -34,19 +34,19 @@ fn encoder_record_and_decoder_have_to_be_of_one_model() {
     let mut other = own.clone();
     other.tap_channels[1] += 8;
 
-    Model::open(&write(folder.path(), &own, &own), &Device::Cpu).unwrap();
+    Model::open(&write(folder.path(), &own, &own), &Compute::cpu()).unwrap();
     let path = write(folder.path(), &own, &other);
-    let error = Model::open(&path, &Device::Cpu).unwrap_err().to_string();
+    let error = Model::open(&path, &Compute::cpu()).unwrap_err().to_string();
     assert!(error.contains("model.safetensors: its record says"), "{error}");
     let path = write(folder.path(), &other, &own);
-    let error = Model::open(&path, &Device::Cpu).unwrap_err().to_string();
+    let error = Model::open(&path, &Compute::cpu()).unwrap_err().to_string();
     assert!(error.contains("model.safetensors: its decoder reads taps"), "{error}");
-    let error = Trainable::open(&path, (None, 0, Device::Cpu)).unwrap_err().to_string();
+    let error = Trainable::open(&path, &TrainableOptions::new(0)).unwrap_err().to_string();
     assert!(error.contains("model.safetensors: its decoder reads taps"), "{error}");
 }
 
 #[test]
-fn what_is_wrong_with_the_frozen_half_is_not_said_of_the_start() {
+fn an_error_in_the_frozen_half_does_not_name_the_start() {
     let folder = tempfile::tempdir().unwrap();
     let own = vit().spec();
     let start = folder.path().join("start.safetensors");
@@ -54,7 +54,8 @@ fn what_is_wrong_with_the_frozen_half_is_not_said_of_the_start() {
     // Positions for another embedding than the prompt encoder's.
     let told = EncoderSpec { embedding_channels: own.embedding_channels + 8, ..own.clone() };
     let weights = write(folder.path(), &own, &told);
-    let error = Trainable::open(&weights, (Some(&start), 0, Device::Cpu)).unwrap_err().to_string();
+    let options = TrainableOptions::new(0).with_init(&start);
+    let error = Trainable::open(&weights, &options).unwrap_err().to_string();
     assert!(error.contains("model.safetensors: "), "{error}");
     assert!(!error.contains("start.safetensors"), "{error}");
 }

@@ -1,6 +1,7 @@
-//! A model whose decoder can learn.
+//! Trainable models: a frozen prompt encoder and a decoder of variables.
 
-use super::{ModelRecord, decoder_config};
+use super::ModelRecord;
+use super::decoder_config::decoder_config;
 use crate::{Error, Result};
 use candle_core::Device;
 use desam_core::EncoderSpec;
@@ -8,107 +9,130 @@ use desam_data::cache::FeatureCache;
 use desam_decoder::{Decoder, DecoderConfig, SqueezePlacement, Variant};
 use desam_encoder::{Checkpoint, PromptEncoderConfig, SamPromptEncoder, checkpoint};
 use desam_nn::params::{LoadOptions, LoadReport, Loaded, Tensors, load};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Which decoder to train; its sizes follow from the weights.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct DecoderChoice {
-    /// DeSAM, an ablation, or SAM's own.
+    /// DeSAM, an ablation, or SAM's own decoder.
     pub variant: Variant,
-    /// Where PIMM's squeeze-excitation looks.
+    /// Placement of PIMM's squeeze-and-excitation.
     pub squeeze: SqueezePlacement,
-    /// Whether PIMM's coarser heads learn too.
+    /// Deep supervision: whether PIMM's coarser heads are trained, too.
     pub deep_supervision: bool,
 }
 
+/// Initialisation of a decoder to train.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct TrainableOptions {
+    /// Seed of the parameters that no checkpoint provides.
+    pub seed: u64,
+    /// The checkpoint whose mask decoder is the start; without one, that of the cache's weights.
+    pub init: Option<PathBuf>,
+    /// The decoder.
+    pub decoder: DecoderChoice,
+    /// The device that holds the variables.
+    pub device: Device,
+}
+
+impl TrainableOptions {
+    /// DeSAM on the CPU, started from the cache's weights; the rest is drawn from `seed`.
+    pub fn new(seed: u64) -> Self {
+        let decoder = DecoderChoice::default();
+        Self { seed, init: None, decoder, device: Device::Cpu }
+    }
+
+    /// Starts from the mask decoder of another checkpoint.
+    #[must_use]
+    pub fn with_init(self, init: impl Into<PathBuf>) -> Self {
+        Self { init: Some(init.into()), ..self }
+    }
+
+    /// Trains another decoder.
+    #[must_use]
+    pub fn with_decoder(self, decoder: DecoderChoice) -> Self {
+        Self { decoder, ..self }
+    }
+
+    /// Holds the variables on another device.
+    #[must_use]
+    pub fn with_device(self, device: Device) -> Self {
+        Self { device, ..self }
+    }
+}
+
 /// The frozen prompt encoder, a decoder of variables, and the frozen weights to be written back
-/// beside it. The image encoder is not built: features come from the cache (paper, section 3.1).
+/// next to it. The image encoder is not built: features come from the cache (paper, section 3.1).
 #[derive(Debug)]
 pub struct Trainable {
     /// The frozen prompt encoder.
     pub prompt: SamPromptEncoder,
     /// The decoder, its variables by official name.
     pub decoder: Loaded<Decoder>,
-    /// What its file says about itself.
+    /// The record for the model's file.
     pub record: ModelRecord,
     frozen: Tensors,
     device: Device,
 }
 
 impl Trainable {
-    /// The weights of a cache, and a decoder from `init` or, without one, from the same weights.
+    /// The frozen weights of a cache, and a decoder that starts as `options` say. Its record names
+    /// the decoder, and so does the model that is saved.
     ///
-    /// PRIM must be there whole or not at all, PIMM likewise; what is not there at all is drawn
+    /// PRIM must be in the checkpoint whole or not at all, PIMM likewise; what is missing is drawn
     /// from the seed.
     ///
     /// # Errors
-    /// When a file cannot be read, or its parameters do not fit; they are all listed.
-    pub fn open(weights: &Path, options: (Option<&Path>, u64, Device)) -> Result<Self> {
-        Self::open_as(weights, DecoderChoice::default(), options)
-    }
-
-    /// The same for any decoder. Its record says which one it is, and so does the model that is
-    /// saved.
-    ///
-    /// # Errors
-    /// As [`open`](Self::open), and when the decoder cannot be built over this encoder.
-    pub fn open_as(
-        weights: &Path,
-        choice: DecoderChoice,
-        options: (Option<&Path>, u64, Device),
-    ) -> Result<Self> {
-        Self::from_checkpoint(Checkpoint::open(weights)?, choice, options)
+    /// When a file cannot be read, its parameters do not fit (all are listed), or the decoder cannot
+    /// be built over this encoder.
+    pub fn open(weights: &Path, options: &TrainableOptions) -> Result<Self> {
+        Self::from_checkpoint(Checkpoint::open(weights)?, options)
     }
 
     /// The same from weights that have been read already.
     ///
     /// # Errors
-    /// As [`open_as`](Self::open_as).
-    pub fn from_checkpoint(
-        checkpoint: Checkpoint,
-        choice: DecoderChoice,
-        (init, seed, device): (Option<&Path>, u64, Device),
-    ) -> Result<Self> {
+    /// As [`open`](Self::open).
+    pub fn from_checkpoint(checkpoint: Checkpoint, options: &TrainableOptions) -> Result<Self> {
         let weights = checkpoint.path.clone();
         let weights = weights.as_path();
         let Some(mut record) = ModelRecord::read(&checkpoint.metadata, weights)? else {
-            let reason = "was not written by `desam embed`: it says nothing about preprocessing";
+            let reason =
+                "was not written with a feature cache: it says nothing about preprocessing";
             return Err(Error::file(weights, reason));
         };
-        let (start, from) = match init {
+        let (start, from) = match &options.init {
             Some(path) => {
                 let start = Checkpoint::open(path)?;
                 start.expect_sam()?;
-                (start.part("mask_decoder."), path)
+                (start.part("mask_decoder."), path.as_path())
             }
             None => (checkpoint.part("mask_decoder."), weights),
         };
-        if init.is_some() && start.is_empty() {
+        if options.init.is_some() && start.is_empty() {
             return Err(Error::file(from, "holds no mask decoder (mask_decoder.*) to start from"));
         }
         let frozen = Self::frozen_part(checkpoint);
+        let choice = options.decoder;
         (record.variant, record.squeeze) = (choice.variant, choice.squeeze);
-        let prompt = prompt_encoder(&frozen, &record.spec, &device)
+        let prompt = prompt_encoder(&frozen, &record.spec, &options.device)
             .map_err(|e| Error::file(weights, e.to_string()))?;
-        let parts = (frozen, prompt, start);
-        Self::assemble(parts, record, choice.deep_supervision, (seed, device))
-            .map_err(|e| Error::file(from, e.to_string()))
+        let parts = FrozenParts { frozen, prompt };
+        Self::assemble(parts, start, record, options).map_err(|e| Error::file(from, e.to_string()))
     }
 
     /// From frozen tensors under official names (`prompt_encoder.*` at least), for features of an
-    /// encoder that is not SAM's; the decoder is the record's variant, drawn from the seed.
+    /// encoder that is not SAM's. The decoder is that of `record`, drawn from the seed:
+    /// `options.init` and the variant of `options.decoder` are not used.
     ///
     /// # Errors
-    /// When there can be no such encoder as the record's, or the prompt encoder's parameters do not
-    /// fit it.
-    pub fn new(
-        frozen: Tensors,
-        record: ModelRecord,
-        (seed, device): (u64, Device),
-    ) -> Result<Self> {
+    /// When the record's encoder specification is out of range, or the prompt encoder's parameters do
+    /// not fit it.
+    pub fn new(frozen: Tensors, record: ModelRecord, options: &TrainableOptions) -> Result<Self> {
         record.spec.validate()?;
-        let prompt = prompt_encoder(&frozen, &record.spec, &device)?;
-        Self::assemble((frozen, prompt, Tensors::new()), record, false, (seed, device))
+        let prompt = prompt_encoder(&frozen, &record.spec, &options.device)?;
+        Self::assemble(FrozenParts { frozen, prompt }, Tensors::new(), record, options)
     }
 
     fn frozen_part(checkpoint: Checkpoint) -> Tensors {
@@ -117,44 +141,49 @@ impl Trainable {
     }
 
     fn assemble(
-        (frozen, prompt, mut start): (Tensors, SamPromptEncoder, Tensors),
+        parts: FrozenParts,
+        mut start: Tensors,
         record: ModelRecord,
-        deep_supervision: bool,
-        (seed, device): (u64, Device),
+        options: &TrainableOptions,
     ) -> Result<Self> {
+        let FrozenParts { frozen, prompt } = parts;
         let spec = &record.spec;
-        let config = match start.is_empty() {
+        let config = if !start.is_empty() {
+            decoder_config(&start, spec)?
+        } else if spec.embedding_channels >= 256 {
             // SAM's perceptron is 8 E wide, the tiny preset's 2 E.
-            true if spec.embedding_channels >= 256 => DecoderConfig::sam(spec),
-            true => DecoderConfig::tiny(spec),
-            false => decoder_config(&start, spec)?,
+            DecoderConfig::sam(spec)
+        } else {
+            DecoderConfig::tiny(spec)
         };
         let (variant, squeeze) = (record.variant, record.squeeze);
+        let deep_supervision = options.decoder.deep_supervision;
         let config = DecoderConfig { squeeze, variant, deep_supervision, ..config };
         if !variant.has_pimm() {
             // A DeSAM's SAM part is as good a start as a SAM.
             start.retain(|name, _| !name.starts_with("mask_decoder.pimm."));
         }
-        let params = LoadOptions { device: device.clone(), ..LoadOptions::trainable(seed) };
+        let device = options.device.clone();
+        let params = LoadOptions { device: device.clone(), ..LoadOptions::trainable(options.seed) };
         let names: Vec<String> = start.keys().cloned().collect();
         let decoder = load(start, &params, |vb| config.build(vb))?;
         whole_or_absent(&decoder.report, &names)?;
         Ok(Self { prompt, decoder, record, frozen, device })
     }
 
-    /// Where its variables live.
+    /// The device that holds the variables.
     pub fn device(&self) -> &Device {
         &self.device
     }
 
-    /// Numbers in the decoder's parameters that can learn.
+    /// Number of trainable parameters of the decoder, elements of all tensors together.
     pub fn trainable_numbers(&self) -> usize {
         let module = &self.decoder.module;
         let learning = self.decoder.vars.iter().filter(|(name, _)| !module.is_inert(name));
         learning.map(|(_, var)| var.elem_count()).sum()
     }
 
-    /// Refuses a cache whose features these weights did not make.
+    /// Refuses a cache whose features were not computed with these weights.
     ///
     /// # Errors
     /// When encoder or preprocessing differ.
@@ -167,7 +196,7 @@ impl Trainable {
             return Ok(());
         }
         let reason = "its features were not made with the weights in its model.safetensors; \
-                      run `desam embed` again";
+                      embed the data again";
         Err(Error::file(cache.dir(), reason))
     }
 
@@ -189,6 +218,12 @@ impl Trainable {
         tensors.extend(parameters);
         Ok(checkpoint::write(path, &tensors, &record.to_metadata()?)?)
     }
+}
+
+/// The frozen half of a [`Trainable`].
+struct FrozenParts {
+    frozen: Tensors,
+    prompt: SamPromptEncoder,
 }
 
 /// The prompt encoder among frozen tensors.

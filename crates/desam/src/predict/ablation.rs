@@ -1,72 +1,72 @@
-//! Grid points mode of variants that lack what it rests on: a predicted IoU that ranks the points,
-//! or masks that differ from point to point.
+//! Grid points mode for ablated decoders: without a predicted IoU that ranks the points, or without
+//! masks that depend on the point.
 //!
-//! The paper evaluates its ablations on the 9×9 grid (section 4.3) and does not say what takes the
-//! place of the missing part. Here:
+//! The paper evaluates its ablations on the 9×9 grid (section 4.3) and does not say what replaces the
+//! missing part. Here:
 //!
-//! - Where every point has the same mask, one is drawn. Its point is the one with the best predicted
+//! - Where every point has the same mask, one is decoded. Its point is the one with the best predicted
 //!   IoU, and there is no mask where that is not above the threshold, as in DeSAM; without a
 //!   predicted IoU there always is one.
-//! - Where masks differ and nothing predicts their IoU, the most stable one is taken: SAM's own
+//! - Where masks differ and nothing predicts their IoU, the most stable one is chosen: SAM's own
 //!   second measure of quality, the IoU of the mask at two thresholds, one to each side of logit 0.
-//!   It is asked of the masks themselves, so all have to be drawn. No mask is refused for it.
+//!   It is computed from the masks, so all of them are decoded. There is no threshold on it.
 //!
-//! The mask then goes through the rule alone, as the whole box's does: small holes and islands are
-//! removed.
+//! The selection rule is then applied to this mask alone, as in whole box mode: small holes and
+//! islands are removed.
 
 use super::slice::{numbers, rows};
 use super::{SliceEvidence, SlicePrediction, SlicePredictor};
-use crate::select::{Candidate, SelectionConfig, prediction, select, stability};
-use crate::{Automatic, Result};
+use crate::select::{MaskCandidate, SelectionConfig, prediction, select, stability};
+use crate::{PromptingConfig, Result};
 use desam_core::{BinaryMask, ImageContext, Point, Prompts};
 use desam_prompt::grid_points;
 
-/// Prompts read, and masks drawn, at once.
-const AT_ONCE: usize = 8;
+/// Batch size: prompts encoded, and masks decoded, at once.
+const BATCH: usize = 8;
 
-/// The point that a mask is taken from.
-struct Taken {
+/// The selected point with its logits.
+struct ChosenPoint {
     point: Point,
     iou: f32,
     logits: Vec<f32>,
 }
 
-/// What the points came to.
-struct Found {
-    taken: Option<Taken>,
-    /// Predicted IoU of all points, where there is such a thing.
+/// Result of ranking the points.
+struct Ranking {
+    chosen: Option<ChosenPoint>,
+    /// Predicted IoU of all points, if the decoder predicts it.
     ious: Vec<f32>,
     drawn: usize,
 }
 
 impl SlicePredictor<'_> {
-    /// Whether grid points mode needs another rule for this decoder.
+    /// Whether the decoder cannot rank points by their predicted IoU.
     pub(super) fn lacks_ranking(&self) -> bool {
         !self.decoder.predicts_iou() || !self.decoder.mask_follows_prompt()
     }
 
-    /// The prediction of such a decoder.
+    /// Grid points mode for a decoder that cannot rank points.
     pub(super) fn without_ranking(
         &self,
         context: &ImageContext,
-        automatic: &Automatic,
+        prompting: &PromptingConfig,
     ) -> Result<(SlicePrediction, SliceEvidence)> {
-        let points = grid_points(automatic.grid, self.spec.input_side as f32)?;
+        let points = grid_points(prompting.grid, self.spec.input_side as f32)?;
         let (predicts, follows) = (self.decoder.predicts_iou(), self.decoder.mask_follows_prompt());
-        let Found { taken, ious, drawn } = match (predicts, follows) {
-            (true, _) => self.best_by_iou(context, &points, &automatic.selection)?,
-            (false, true) => self.most_stable(context, &points, &automatic.selection)?,
+        let Ranking { chosen, ious, drawn } = match (predicts, follows) {
+            (true, _) => self.best_by_iou(context, &points, &prompting.selection)?,
+            (false, true) => self.most_stable(context, &points, &prompting.selection)?,
             (false, false) => self.first(context, &points)?,
         };
-        let Some(Taken { point, iou, logits }) = taken else {
+        let Some(ChosenPoint { point, iou, logits }) = chosen else {
             let side = self.spec.mask_side();
             let mask = BinaryMask::empty(side, side);
             let prediction = SlicePrediction { mask, predicted_iou: None, point: None };
             return Ok((prediction, SliceEvidence { ious, logits: Vec::new(), drawn }));
         };
         let geometry = self.geometry();
-        let only = Candidate { point, predicted_iou: iou, logits: &logits };
-        let records = select(&[only], &geometry, &automatic.selection)?;
+        let only = MaskCandidate { point, predicted_iou: iou, logits: &logits };
+        let records = select(&[only], &geometry, &prompting.selection)?;
         let record = records.first();
         let prediction = SlicePrediction {
             mask: prediction(&records, &geometry),
@@ -76,12 +76,12 @@ impl SlicePredictor<'_> {
         Ok((prediction, SliceEvidence { ious, logits, drawn }))
     }
 
-    fn first(&self, context: &ImageContext, points: &[Point]) -> Result<Found> {
-        let taken = match points.first() {
-            Some(&point) => Some(self.taken(context, point, 1.0)?),
+    fn first(&self, context: &ImageContext, points: &[Point]) -> Result<Ranking> {
+        let chosen = match points.first() {
+            Some(&point) => Some(self.chosen(context, point, 1.0)?),
             None => None,
         };
-        Ok(Found { drawn: taken.iter().len(), taken, ious: Vec::new() })
+        Ok(Ranking { drawn: chosen.iter().len(), chosen, ious: Vec::new() })
     }
 
     /// The first point with the best predicted IoU.
@@ -90,9 +90,9 @@ impl SlicePredictor<'_> {
         context: &ImageContext,
         points: &[Point],
         selection: &SelectionConfig,
-    ) -> Result<Found> {
+    ) -> Result<Ranking> {
         let mut ious = Vec::with_capacity(points.len());
-        for chunk in points.chunks(AT_ONCE) {
+        for chunk in points.chunks(BATCH) {
             let embedding = self.embedded(&Prompts::points(chunk)?)?;
             ious.extend(numbers(&self.decoder.encode_prompts(context, &embedding)?.iou()?)?);
         }
@@ -102,11 +102,11 @@ impl SlicePredictor<'_> {
                 best = Some((point, iou));
             }
         }
-        let taken = match best {
-            Some((point, iou)) => Some(self.taken(context, point, iou)?),
+        let chosen = match best {
+            Some((point, iou)) => Some(self.chosen(context, point, iou)?),
             None => None,
         };
-        Ok(Found { drawn: taken.iter().len(), taken, ious })
+        Ok(Ranking { drawn: chosen.iter().len(), chosen, ious })
     }
 
     /// The first point whose mask is the most stable.
@@ -115,26 +115,26 @@ impl SlicePredictor<'_> {
         context: &ImageContext,
         points: &[Point],
         selection: &SelectionConfig,
-    ) -> Result<Found> {
-        let mut best: Option<(Taken, f32)> = None;
-        for chunk in points.chunks(AT_ONCE) {
+    ) -> Result<Ranking> {
+        let mut best: Option<(ChosenPoint, f32)> = None;
+        for chunk in points.chunks(BATCH) {
             for (&point, logits) in chunk.iter().zip(self.logits(context, chunk)?) {
                 let found = stability(&logits, selection.stability_offset);
                 if best.as_ref().is_none_or(|(_, best)| found > *best) {
-                    best = Some((Taken { point, iou: 1.0, logits }, found));
+                    best = Some((ChosenPoint { point, iou: 1.0, logits }, found));
                 }
             }
         }
-        let taken = best.map(|(taken, _)| taken);
-        Ok(Found { taken, ious: Vec::new(), drawn: points.len() })
+        let chosen = best.map(|(chosen, _)| chosen);
+        Ok(Ranking { chosen, ious: Vec::new(), drawn: points.len() })
     }
 
-    fn taken(&self, context: &ImageContext, point: Point, iou: f32) -> Result<Taken> {
+    fn chosen(&self, context: &ImageContext, point: Point, iou: f32) -> Result<ChosenPoint> {
         let logits = self.logits(context, &[point])?.concat();
-        Ok(Taken { point, iou, logits })
+        Ok(ChosenPoint { point, iou, logits })
     }
 
-    /// The mask logits of some points, `M·M` numbers each.
+    /// Mask logits of points, `M·M` numbers each.
     fn logits(&self, context: &ImageContext, points: &[Point]) -> Result<Vec<Vec<f32>>> {
         let embedding = self.embedded(&Prompts::points(points)?)?;
         let reading = self.decoder.encode_prompts(context, &embedding)?;

@@ -1,4 +1,4 @@
-//! Files that a prediction would replace.
+//! Existing files that a prediction would overwrite.
 
 use super::output::OutputFiles;
 use super::{PredictOptions, SliceChoice};
@@ -7,13 +7,12 @@ use desam_core::Destination;
 use desam_data::volumes::{beside, mask_files};
 use std::path::{Path, PathBuf};
 
-/// The regular files that segmenting `input` into `mask` would replace: the mask with its voxels'
-/// file, and what `options` ask for beside it. Which slices are drawn is known only afterwards, so
-/// that any picture of a slice of this mask counts where not all are named. Devices and FIFOs are
-/// never replaced.
+/// Existing regular files that segmenting `input` into `mask` would overwrite: the mask, its data
+/// file, and the extra files of `options`. Which slices are drawn is known only afterwards, so unless
+/// all are named, every overlay of this mask counts. Devices and FIFOs are never replaced.
 ///
 /// # Errors
-/// When a file would be written over the volume itself.
+/// When a file would overwrite the volume itself.
 pub fn existing_outputs(
     input: &Path,
     mask: &Path,
@@ -33,7 +32,7 @@ pub fn existing_outputs(
     Ok(paths)
 }
 
-/// Pictures of slices that lie beside a mask.
+/// Existing overlays of a mask.
 fn pictures(mask: &Path) -> Vec<PathBuf> {
     let start = beside(mask, "slice");
     let start = start.file_name().unwrap_or_default().as_encoded_bytes();
@@ -54,7 +53,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn everything_that_would_be_replaced_is_found() {
+    fn all_files_that_would_be_overwritten_are_found() {
         let dir = tempfile::tempdir().unwrap();
         let at = |name: &str| dir.path().join(name);
         for name in [

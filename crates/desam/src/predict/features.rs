@@ -1,60 +1,47 @@
-//! A volume's features, slice by slice.
+//! Features of a volume's slices, with the next slice prefetched on an accelerator.
 
 use crate::Result;
 use candle_core::Device;
-use desam_core::{ImageEncoder, ImageFeatures};
+use desam_core::{ImageEncoder, ImageFeatures, pipeline};
 use desam_data::preprocess::PreparedVolume;
-use std::sync::mpsc::sync_channel;
-use std::thread;
 
-/// Where features come from.
+/// Encodes the slices of a volume.
 #[derive(Clone, Copy)]
-pub(super) struct Features<'a> {
+pub(super) struct SliceFeatures<'a> {
     pub(super) encoder: &'a dyn ImageEncoder,
     pub(super) prepared: &'a PreparedVolume,
     pub(super) device: &'a Device,
 }
 
-impl Features<'_> {
-    fn of(&self, z: usize) -> Result<ImageFeatures> {
+impl SliceFeatures<'_> {
+    /// Features of processed slice `z`.
+    pub(super) fn encode(&self, z: usize) -> Result<ImageFeatures> {
         Ok(self.encoder.encode(&self.prepared.pixels(z, self.device)?)?)
     }
 
-    /// Hands the features of every slice to `each`, in order.
+    /// Calls `work` with the index and the features of every slice, in order.
     ///
-    /// With `ahead` a slice is encoded while the one before is with `each`, in a thread of its own:
-    /// the same numbers, and the features of one more slice in memory. That should pay where
-    /// computing does not need the processor's cores: they can cut and enlarge one slice or select
-    /// another's mask, some milliseconds each, while an accelerator is busy. On a CPU the encoder has
-    /// all cores at work for seconds anyway, and both halves of the model at once would only take
-    /// more memory.
+    /// With `ahead = 1` a background thread encodes a slice while `work` has the one before it: the
+    /// same numbers, and the features of one more slice in memory. That pays where computing does
+    /// not need the processor's cores: they can crop and enlarge one slice or select another's mask,
+    /// some milliseconds each, while an accelerator is busy. On a CPU the encoder keeps all cores
+    /// busy for seconds anyway, and running both halves of the model at once would only take more
+    /// memory.
     ///
     /// # Errors
-    /// The first of a slice or of `each`; nothing more is handed over then.
-    pub(super) fn each(
+    /// The first of a slice or of `work`; nothing comes after it.
+    pub(super) fn for_each(
         &self,
-        ahead: bool,
-        mut each: impl FnMut(usize, ImageFeatures) -> Result<()>,
+        ahead: usize,
+        mut work: impl FnMut(usize, ImageFeatures) -> Result<()>,
     ) -> Result<()> {
-        let slices = self.prepared.len();
-        if !ahead {
-            return (0..slices).try_for_each(|z| each(z, self.of(z)?));
-        }
-        let features = *self;
-        thread::scope(|scope| {
-            let (next, made) = sync_channel(0);
-            scope.spawn(move || {
-                for z in 0..slices {
-                    let of_slice = features.of(z);
-                    let failed = of_slice.is_err();
-                    // Where nobody takes it any more, `each` has failed.
-                    if next.send(of_slice).is_err() || failed {
-                        return;
-                    }
-                }
-            });
-            made.into_iter().enumerate().try_for_each(|(z, features)| each(z, features?))
-        })
+        let mut slices = 0..self.prepared.len();
+        pipeline::prefetch(
+            self.prepared.len(),
+            ahead,
+            |z| self.encode(z),
+            |features| slices.next().map_or(Ok(()), |z| work(z, features)),
+        )
     }
 }
 
@@ -66,7 +53,7 @@ mod tests {
     use desam_core::{Affine, EncoderSpec, Grid, Volume};
     use desam_data::preprocess::PreprocessConfig;
 
-    /// Gives the mean of a slice, and fails on slices brighter than `most`.
+    /// An encoder whose embedding is the mean of a slice; it fails on slices brighter than `most`.
     struct Mean {
         spec: EncoderSpec,
         most: f32,
@@ -86,7 +73,7 @@ mod tests {
         }
     }
 
-    fn means(most: f32, ahead: bool, until: usize) -> (Vec<f32>, Result<()>) {
+    fn means(most: f32, ahead: usize, until: usize) -> (Vec<f32>, Result<()>) {
         let spec = EncoderSpec {
             input_side: 64,
             patch: 16,
@@ -99,9 +86,10 @@ mod tests {
         let volume = Volume::new(grid, values).unwrap();
         let prepared = config.stored().prepare(&volume, &spec).unwrap();
         let encoder = Mean { spec, most };
-        let features = Features { encoder: &encoder, prepared: &prepared, device: &Device::Cpu };
+        let features =
+            SliceFeatures { encoder: &encoder, prepared: &prepared, device: &Device::Cpu };
         let mut seen = Vec::new();
-        let ended = features.each(ahead, |z, features| {
+        let ended = features.for_each(ahead, |z, features| {
             assert_eq!(z, seen.len());
             if z == until {
                 return Err(Error::Invalid("enough".into()));
@@ -113,19 +101,19 @@ mod tests {
     }
 
     #[test]
-    fn slices_come_in_order_whether_ahead_or_not() {
-        let (in_turn, ended) = means(f32::MAX, false, 99);
+    fn slices_come_in_order_with_and_without_prefetch() {
+        let (in_turn, ended) = means(f32::MAX, 0, 99);
         ended.unwrap();
         assert!(in_turn.len() == 6 && in_turn.windows(2).all(|w| w[0] < w[1]), "{in_turn:?}");
-        let (ahead, ended) = means(f32::MAX, true, 99);
+        let (ahead, ended) = means(f32::MAX, 1, 99);
         ended.unwrap();
         assert_eq!(ahead, in_turn);
     }
 
     #[test]
-    fn the_first_failure_ends_it_on_either_side() {
-        let (all, _) = means(f32::MAX, false, 99);
-        for ahead in [false, true] {
+    fn the_first_error_of_either_side_ends_it() {
+        let (all, _) = means(f32::MAX, 0, 99);
+        for ahead in [0, 1] {
             let (seen, ended) = means(all[2], ahead, 99);
             assert_eq!(seen, all[..3], "{ahead}");
             assert!(ended.unwrap_err().to_string().contains("too bright"));

@@ -1,12 +1,12 @@
-//! What is doubtful about a mask.
+//! Plausibility warnings about a mask.
 
 use super::measure::Measured;
 use desam_core::LabelVolume;
 
-/// Share of a volume's voxels above which a mask is no organ of interest.
+/// Share of a volume's voxels above which a mask is implausible.
 const MAX_SHARE: f64 = 0.5;
 
-/// What may not be as the user expects of a mask, a sentence each.
+/// Warnings about a mask, a sentence each.
 pub(super) fn warnings(mask: &LabelVolume, slice_axis: usize) -> Vec<String> {
     let measured = Measured::of(mask, slice_axis);
     let slices = mask.grid().dims.get(slice_axis).copied().unwrap_or(0);
@@ -26,7 +26,7 @@ mod tests {
     use desam_core::{Affine, Grid};
 
     #[test]
-    fn nothing_and_nearly_everything_are_doubtful() {
+    fn empty_and_huge_masks_are_warned_of() {
         let grid = Grid { dims: [4, 5, 3], affine: Affine::from_spacing([1.0; 3]) };
         let of = |voxels: usize| {
             let data = (0..60).map(|at| u8::from(at < voxels)).collect();

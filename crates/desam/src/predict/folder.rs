@@ -1,22 +1,21 @@
-//! Many volumes, one model.
+//! Segmentation of many volumes: reading, computing and writing at the same time.
 //!
-//! Three things go on at once: the next volume is read, unpacked and prepared, one is computed on,
-//! and the files of the one before are packed and written. Reading and writing use one core each
-//! and no accelerator, and computing uses all of what there is, so what they take is no longer time
-//! in which the rest stands still. Each hands over to the next in person, without a queue: a volume
-//! waits in the hands of who made it. So there are at most three in memory, however many there are
-//! in all, and they stay in order.
+//! While one volume is computed, the next is read, unpacked and preprocessed, and the files of the
+//! one before are packed and written. Reading and writing use one core each and no accelerator, so
+//! they cost no extra time. The stages are connected without a buffer ([`three_stage`]): at most
+//! three volumes are in memory, and they stay in order.
 //!
-//! A 384×384×24 volume is read and prepared in some 0.2 s. Beside ViT-B on two cores that is
-//! nothing; with a small encoder or an accelerator it is a large share of the whole.
+//! A 384×384×24 volume is read and preprocessed in about 0.2 s. Next to ViT-B on two cores that is
+//! negligible; with a small encoder or an accelerator it is a large share of the whole.
 //!
-//! Within a volume the encoder and the decoder take turns on a CPU and overlap on an accelerator
-//! (see [`Features::each`](super::features::Features::each)).
+//! Within a volume the encoder and the decoder alternate on a CPU and overlap on an accelerator
+//! (see [`SliceFeatures::for_each`](super::features::SliceFeatures::for_each)).
 
 use super::output::{Output, OutputFiles};
-use super::share::Share;
+use super::scaled_progress::ScaledProgress;
 use super::{Segmentation, Segmenter, VolumeSummary};
 use crate::{Error, Result};
+use desam_core::pipeline::three_stage;
 use desam_core::text::DisplayPath as _;
 use desam_core::text::{name_text, one_line};
 use desam_core::{Progress, Volume};
@@ -25,20 +24,27 @@ use desam_data::volumes::mask_name;
 use serde::Serialize;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::thread;
 
-/// What a folder came to.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+/// Summary of segmenting a folder. Both lists are in the order of the inputs.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct FolderSummary {
     /// Volumes whose masks were written.
     pub done: Vec<VolumeSummary>,
-    /// Volumes that could not be segmented; the others were.
+    /// Volumes that failed, with the reason; the others are not affected.
     pub failed: Vec<FailedVolume>,
+}
+
+impl FolderSummary {
+    /// Of volumes that were segmented one by one.
+    pub fn new(done: Vec<VolumeSummary>, failed: Vec<FailedVolume>) -> Self {
+        Self { done, failed }
+    }
 }
 
 /// A volume that could not be segmented.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct FailedVolume {
     /// Its file.
     #[serde(serialize_with = "desam_core::serde_path::serialize")]
@@ -48,12 +54,14 @@ pub struct FailedVolume {
 }
 
 /// Segments each volume into `out` under its own file name (a DICOM series under its folder's, as
-/// NIfTI), and writes beside it what [`Segmenter::options`] ask for. A volume that fails is recorded
-/// with the reason, and the rest is done; a volume whose files would be written over those of an
-/// earlier one fails. What the reader has to warn about goes to `progress`. Both lists of the summary are in the order of `inputs`.
+/// NIfTI), with the extra files of [`Segmenter::options`].
+///
+/// A volume that fails is recorded with the reason, and the others are segmented; so is a volume
+/// whose files would overwrite those of an earlier one. The readers' warnings go to `progress`.
 ///
 /// # Errors
-/// Only when `out` cannot be made.
+/// When `out` cannot be created; [`Error::Cancelled`], after which the masks written so far are
+/// whole.
 pub fn segment_folder(
     segmenter: &Segmenter,
     inputs: &[PathBuf],
@@ -61,54 +69,57 @@ pub fn segment_folder(
     progress: &dyn Progress,
 ) -> Result<FolderSummary> {
     crate::files::create_dir(out)?;
-    progress.begin("segmenting", inputs.len() as u64 * Share::STEPS);
+    progress.begin("segmenting", inputs.len() as u64 * ScaledProgress::STEPS);
     segmenter.warnings().iter().for_each(|warning| progress.warn(warning));
-    let plan = plan(segmenter, inputs, out);
-    let summary = thread::scope(|scope| {
-        // Where one side is gone, be it by a panic, the others find their channel closed and end.
-        let (to_compute, read) = sync_channel(0);
-        let (to_write, computed) = sync_channel(0);
-        scope.spawn(move || read_all(segmenter, plan, &to_compute, progress));
-        let writer = scope.spawn(move || write_all(segmenter, &computed, progress));
-        for step in read {
-            if to_write.send(compute(segmenter, step, progress)).is_err() {
-                break;
-            }
-        }
-        drop(to_write);
-        writer.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-    });
+    let mut summary = FolderSummary::default();
+    let ended = three_stage(
+        plan(segmenter, inputs, out),
+        |job| {
+            progress.check_cancelled()?;
+            Ok(job.then(|(), files| read(segmenter, files, progress)))
+        },
+        |job| compute(segmenter, job, progress),
+        |job| {
+            write(segmenter, job, &mut summary, progress);
+            Ok(())
+        },
+    );
     let (done, failed) = (summary.done.len(), summary.failed.len());
     progress.finish(&format!("{done} volumes segmented, {failed} failed"));
+    if ended.is_err_and(|error: Error| error.is_cancelled()) {
+        let (what, kept) = ("volumes segmented", "the masks written so far are whole");
+        return Err(Error::Cancelled { what, done, total: inputs.len(), kept });
+    }
     Ok(summary)
 }
 
-/// A volume on its way through the three.
-struct Step<T> {
+/// A volume in the pipeline: its files, and its value after the latest stage or the first error.
+struct VolumeJob<T> {
     input: PathBuf,
-    so_far: Result<(OutputFiles, T)>,
+    result: Result<(OutputFiles, T)>,
 }
 
-impl<T> Step<T> {
-    fn then<U>(self, next: impl FnOnce(T, &OutputFiles) -> Result<U>) -> Step<U> {
-        let so_far = self.so_far.and_then(|(files, value)| {
+impl<T> VolumeJob<T> {
+    fn then<U>(self, next: impl FnOnce(T, &OutputFiles) -> Result<U>) -> VolumeJob<U> {
+        let result = self.result.and_then(|(files, value)| {
             let value = next(value, &files)?;
             Ok((files, value))
         });
-        Step { input: self.input, so_far }
+        VolumeJob { input: self.input, result }
     }
 }
 
-/// A volume that is ready, and itself where pictures are to be made of it.
+/// A preprocessed volume.
 struct Ready {
     prepared: PreparedVolume,
+    /// The volume itself, if slices of it will be drawn.
     volume: Option<Volume>,
-    /// What its reader had to say.
+    /// The reader's warnings.
     warnings: Vec<String>,
 }
 
-/// Where everything goes; no file twice.
-fn plan(segmenter: &Segmenter, inputs: &[PathBuf], out: &Path) -> Vec<Step<()>> {
+/// Output files of every volume; a file that two volumes would write is an error of the second.
+fn plan(segmenter: &Segmenter, inputs: &[PathBuf], out: &Path) -> Vec<VolumeJob<()>> {
     let mut taken: HashMap<PathBuf, PathBuf> = HashMap::new();
     let mut claim = |input: &PathBuf| {
         let files = OutputFiles::new(input, &out.join(mask_name(input)), segmenter.options())?;
@@ -123,73 +134,67 @@ fn plan(segmenter: &Segmenter, inputs: &[PathBuf], out: &Path) -> Vec<Step<()>> 
         taken.extend(files.names().map(|name| (name.to_owned(), input.clone())));
         Ok((files, ()))
     };
-    let step = |input: &PathBuf| Step { input: input.clone(), so_far: claim(input) };
-    inputs.iter().map(step).collect()
+    let job = |input: &PathBuf| VolumeJob { input: input.clone(), result: claim(input) };
+    inputs.iter().map(job).collect()
 }
 
-fn read_all(
-    segmenter: &Segmenter,
-    plan: Vec<Step<()>>,
-    next: &SyncSender<Step<Ready>>,
-    progress: &dyn Progress,
-) {
-    for step in plan {
-        let ready = step.then(|(), files| {
-            let loaded = segmenter.load(&files.input)?;
-            loaded.details.iter().for_each(|detail| progress.detail(detail));
-            let (volume, warnings) = (loaded.value, loaded.warnings);
-            let prepared = segmenter.prepare_file(&volume, &files.input)?;
-            let pictures = segmenter.options().overlay.is_some();
-            Ok(Ready { prepared, volume: pictures.then_some(volume), warnings })
-        });
-        if next.send(ready).is_err() {
-            return;
-        }
-    }
+/// First stage: reads and preprocesses a volume.
+fn read(segmenter: &Segmenter, files: &OutputFiles, progress: &dyn Progress) -> Result<Ready> {
+    let loaded = segmenter.load(&files.input)?;
+    loaded.details.iter().for_each(|detail| progress.detail(detail));
+    let (volume, warnings) = (loaded.value, loaded.warnings);
+    let prepared = segmenter.prepare_file(&volume, &files.input)?;
+    let pictures = segmenter.options().overlay.is_some();
+    Ok(Ready { prepared, volume: pictures.then_some(volume), warnings })
 }
 
+/// Second stage: predicts the mask. A cancellation ends the pipeline; any other error is the
+/// volume's own.
 fn compute(
     segmenter: &Segmenter,
-    step: Step<Ready>,
+    job: VolumeJob<Ready>,
     progress: &dyn Progress,
-) -> Step<(Ready, Segmentation)> {
-    let share = Share::new(progress, one_line(&name_text(&mask_name(&step.input))));
-    let computed = step.then(|ready, _| {
-        share.begin("", ready.prepared.len() as u64);
-        let segmentation = segmenter.compute(&ready.prepared, &share)?;
+) -> Result<VolumeJob<(Ready, Segmentation)>> {
+    let scaled = ScaledProgress::new(progress, one_line(&name_text(&mask_name(&job.input))));
+    let computed = job.then(|ready, _| {
+        scaled.begin("", ready.prepared.len() as u64);
+        let segmentation = segmenter.compute(&ready.prepared, &scaled)?;
         Ok((ready, segmentation))
     });
-    share.complete();
-    computed
-}
-
-fn write_all(
-    segmenter: &Segmenter,
-    computed: &Receiver<Step<(Ready, Segmentation)>>,
-    progress: &dyn Progress,
-) -> FolderSummary {
-    let mut summary = FolderSummary { done: Vec::new(), failed: Vec::new() };
-    for step in computed {
-        let written = step.then(|(ready, segmentation), files| {
-            let Ready { prepared, volume, warnings } = &ready;
-            let (volume, warnings) = (volume.as_ref(), warnings.clone());
-            let output = Output { prepared, volume, segmentation, warnings };
-            files.write(segmenter, &output)
-        });
-        match written.so_far {
-            Ok((_, volume)) => {
-                volume.warnings.iter().for_each(|warning| progress.warn(warning));
-                summary.done.push(volume);
-            }
-            Err(error) => {
-                let input = written.input;
-                // Most errors name the file themselves.
-                let (reason, path) = (error.to_string(), input.display_escaped());
-                let told = if reason.contains(&path) { String::new() } else { format!("{path}: ") };
-                progress.say(&format!("skipped: {told}{reason}"));
-                summary.failed.push(FailedVolume { input, reason });
-            }
+    match computed.result {
+        Err(error) if error.is_cancelled() => Err(error),
+        _ => {
+            scaled.complete();
+            Ok(computed)
         }
     }
-    summary
+}
+
+/// Third stage: writes the mask and the files next to it, and adds the volume to the summary.
+fn write(
+    segmenter: &Segmenter,
+    job: VolumeJob<(Ready, Segmentation)>,
+    summary: &mut FolderSummary,
+    progress: &dyn Progress,
+) {
+    let written = job.then(|(ready, segmentation), files| {
+        let Ready { prepared, volume, warnings } = &ready;
+        let (volume, warnings) = (volume.as_ref(), warnings.clone());
+        let output = Output { prepared, volume, segmentation, warnings };
+        files.write(segmenter, &output)
+    });
+    match written.result {
+        Ok((_, volume)) => {
+            volume.warnings.iter().for_each(|warning| progress.warn(warning));
+            summary.done.push(volume);
+        }
+        Err(error) => {
+            let input = written.input;
+            // Most errors name the file themselves.
+            let (reason, path) = (error.to_string(), input.display_escaped());
+            let name = if reason.contains(&path) { String::new() } else { format!("{path}: ") };
+            progress.say(&format!("skipped: {name}{reason}"));
+            summary.failed.push(FailedVolume { input, reason });
+        }
+    }
 }

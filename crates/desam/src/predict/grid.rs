@@ -1,10 +1,11 @@
-//! Grid points mode: predicted IoU first, then as few masks as the rule needs.
+//! Grid points mode: predicted IoU of all points first, then as few masks as the selection rule
+//! needs.
 
-use super::masks::{Masks, Memory};
+use super::masks::{BatchSizes, LazyMasks};
 use super::slice::numbers;
 use super::{SliceEvidence, SlicePrediction, SlicePredictor};
-use crate::select::{First, Prospect, drawing_order, select_first};
-use crate::{Automatic, Result};
+use crate::select::{ScoredPoint, Selected, decoding_order, select_first};
+use crate::{PromptingConfig, Result};
 use candle_core::Tensor;
 use desam_core::{BinaryMask, Error, ImageContext, Point, PromptEmbedding, Prompts};
 use desam_nn::gpu::on_accelerator;
@@ -14,48 +15,49 @@ impl SlicePredictor<'_> {
     pub(super) fn grid_points(
         &self,
         context: &ImageContext,
-        automatic: &Automatic,
+        prompting: &PromptingConfig,
     ) -> Result<(SlicePrediction, SliceEvidence)> {
-        let memory = Memory::of(on_accelerator(&context.embedding));
-        let points = grid_points(automatic.grid, self.spec.input_side as f32)?;
+        let sizes = BatchSizes::new(on_accelerator(&context.embedding));
+        let points = grid_points(prompting.grid, self.spec.input_side as f32)?;
         let mut reader = self.decoder.reader(context)?;
-        let (mut found, mut kept) = (Vec::new(), None);
-        if points.len() <= memory.kept {
+        let (mut ious, mut kept) = (Vec::new(), None);
+        if points.len() <= sizes.kept {
             let reading = reader.encode_prompts(&self.embed(&points)?)?;
-            found.push(reading.iou()?);
+            ious.push(reading.iou()?);
             kept = Some(reading);
         } else {
-            for chunk in points.chunks(memory.read_at_once) {
-                found.push(reader.predict_iou(&self.embed(chunk)?)?);
+            for chunk in points.chunks(sizes.read_at_once) {
+                ious.push(reader.predict_iou(&self.embed(chunk)?)?);
             }
         }
-        // All at once: a GPU is waited for when numbers are fetched, not when work is given.
-        let ious = numbers(&Tensor::cat(&found, 0)?)?;
-        let prospects: Vec<Prospect> = points
+        // One transfer for all points: fetching results synchronises with a GPU, queueing work does
+        // not.
+        let ious = numbers(&Tensor::cat(&ious, 0)?)?;
+        let scored: Vec<ScoredPoint> = points
             .iter()
             .zip(&ious)
-            .map(|(&point, &predicted_iou)| Prospect { point, predicted_iou })
+            .map(|(&point, &predicted_iou)| ScoredPoint { point, predicted_iou })
             .collect();
-        let mut masks = Masks {
+        let mut masks = LazyMasks {
             predictor: self,
             context,
             points: &points,
             reader: &mut *reader,
             kept,
-            order: drawing_order(&prospects, &automatic.selection),
+            order: decoding_order(&scored, &prompting.selection),
             at_once: 1,
-            most_at_once: memory.drawn_at_once,
+            most_at_once: sizes.drawn_at_once,
             drawn: Default::default(),
         };
         let mut draw = |i: usize| masks.logits(i);
         let geometry = self.geometry();
-        let first = select_first(&prospects, &mut draw, &geometry, &automatic.selection)?;
-        Ok(match first {
-            Some(First { record, logits, drawn }) => {
+        let selected = select_first(&scored, &mut draw, &geometry, &prompting.selection)?;
+        Ok(match selected {
+            Some(Selected { selected, logits, drawn }) => {
                 let prediction = SlicePrediction {
-                    mask: record.mask,
-                    predicted_iou: Some(record.predicted_iou),
-                    point: Some(record.point),
+                    mask: selected.mask,
+                    predicted_iou: Some(selected.predicted_iou),
+                    point: Some(selected.point),
                 };
                 (prediction, SliceEvidence { ious, logits, drawn })
             }

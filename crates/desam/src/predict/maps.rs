@@ -1,11 +1,11 @@
-//! Maps of what a mask rests on, made slice by slice.
+//! Voxel maps of probabilities and predicted IoUs, filled slice by slice.
 
 use super::{PredictOptions, SliceEvidence};
 use crate::Result;
 use desam_core::Volume;
 use desam_data::preprocess::{Interpolation, PreparedVolume, VoxelMap};
 
-/// The maps that are asked for, made slice by slice.
+/// The maps that the options ask for.
 pub(super) struct Maps<'a> {
     probability: Option<VoxelMap<'a>>,
     iou: Option<VoxelMap<'a>>,

@@ -1,4 +1,4 @@
-//! Masks drawn in the order in which the rule asks for them.
+//! Lazy mask decoding, in the order in which the selection rule asks for masks.
 
 use super::SlicePredictor;
 use super::slice::rows;
@@ -7,50 +7,51 @@ use candle_core::Tensor;
 use desam_core::{Error, ImageContext, Point, PromptOutput, PromptReader};
 use std::collections::HashMap;
 
-/// How many prompts are held in memory. Their number bounds it, so it does not grow with the grid.
+/// Batch sizes, in prompts. They bound memory, which therefore does not grow with the grid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Memory {
-    /// Prompts read at once.
+pub(super) struct BatchSizes {
+    /// Prompts encoded at once.
     pub(super) read_at_once: usize,
-    /// Grids of up to so many points keep what drawing needs of every point.
+    /// Largest grid whose prompt encodings are all kept for decoding.
     pub(super) kept: usize,
-    /// Most masks drawn at once.
+    /// Largest number of masks decoded at once.
     pub(super) drawn_at_once: usize,
 }
 
-impl Memory {
-    /// On a CPU what drawing needs of a prompt is large and few are drawn: those are read once more,
-    /// and drawn one by one. A GPU has the room for a grid of 11 × 11 (2 MiB of bf16 a prompt at SAM's
-    /// size, some four of which are held while it is read), is left idle by few prompts, and is waited
-    /// for each time that a mask is fetched: it draws those that may be asked for next along with one
-    /// that is.
-    pub(super) fn of(accelerator: bool) -> Self {
-        match accelerator {
-            false => Self { read_at_once: 32, kept: 0, drawn_at_once: 1 },
-            true => Self { read_at_once: 128, kept: 128, drawn_at_once: 8 },
+impl BatchSizes {
+    /// On a CPU a prompt's encoding is large and few masks are decoded: those prompts are encoded
+    /// again, and decoded one by one. A GPU has memory for a grid of 11 × 11 (2 MiB of bf16 a prompt at
+    /// SAM's size, about four of which are held while it is encoded), is underused by few prompts, and
+    /// synchronises each time that a mask is fetched: it decodes the masks that may be needed next
+    /// together with the one that is needed now.
+    pub(super) fn new(accelerator: bool) -> Self {
+        if accelerator {
+            Self { read_at_once: 128, kept: 128, drawn_at_once: 8 }
+        } else {
+            Self { read_at_once: 32, kept: 0, drawn_at_once: 1 }
         }
     }
 }
 
-/// Draws the masks of a grid's points.
-pub(super) struct Masks<'a> {
+/// Decodes the masks of a grid's points on demand.
+pub(super) struct LazyMasks<'a> {
     pub(super) predictor: &'a SlicePredictor<'a>,
     pub(super) context: &'a ImageContext,
     pub(super) points: &'a [Point],
     pub(super) reader: &'a mut dyn PromptReader,
-    /// What was read of all points, where it was kept.
+    /// Prompt encodings of all points, if they are kept.
     pub(super) kept: Option<PromptOutput>,
-    /// The points in the order in which they will be asked for.
+    /// The points in the order in which the rule asks for their masks.
     pub(super) order: Vec<usize>,
-    /// Masks to draw next; mostly the first is the last, so they become more by and by.
+    /// Masks to decode next: mostly the first one is selected, so their number grows from 1.
     pub(super) at_once: usize,
     pub(super) most_at_once: usize,
-    /// What was drawn and not yet asked for.
+    /// Decoded masks that the rule has not asked for yet.
     pub(super) drawn: HashMap<usize, Vec<f32>>,
 }
 
-impl Masks<'_> {
-    /// The logits of a point's mask, `M·M` numbers.
+impl LazyMasks<'_> {
+    /// Logits of a point's mask, `M·M` numbers.
     pub(super) fn logits(&mut self, point: usize) -> Result<Vec<f32>, Error> {
         if let Some(logits) = self.drawn.remove(&point) {
             return Ok(logits);

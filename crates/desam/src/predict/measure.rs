@@ -1,10 +1,10 @@
-//! What there is to say about a mask: how large it is and where.
+//! Measurements of a mask: size, bounding box, predicted IoU.
 
 use super::SlicePrediction;
 use desam_core::{Grid, LabelVolume};
 use serde::{Deserialize, Serialize};
 
-/// The box around a mask.
+/// Bounding box of a mask.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BoundingBox {
@@ -12,29 +12,29 @@ pub struct BoundingBox {
     pub first_voxel: [usize; 3],
     /// Last voxel `(i, j, k)` of the box, which belongs to it.
     pub last_voxel: [usize; 3],
-    /// The least R, A and S, in mm, of the box of voxels from edge to edge. Of an oblique volume
-    /// the box lies askew within these limits.
+    /// Smallest R, A and S coordinates, in mm, of the box's voxels from edge to edge. The box of an
+    /// oblique volume is rotated within these limits.
     pub min_mm: [f64; 3],
-    /// The largest.
+    /// Largest R, A and S coordinates, in mm.
     pub max_mm: [f64; 3],
 }
 
-/// The IoUs that PRIM predicts for the masks of a volume's slices, with no sigmoid.
+/// Statistics of the predicted IoUs of a volume's slices, without a sigmoid.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct IouStatistics {
-    /// Slices as the model cut them for which there is one: in grid points mode those with a mask.
+    /// Processed slices that have one: in grid points mode those with a mask.
     pub slices: usize,
-    /// The least of them.
+    /// Smallest.
     pub min: f64,
-    /// Their mean.
+    /// Mean.
     pub mean: f64,
-    /// The largest.
+    /// Largest.
     pub max: f64,
 }
 
 impl IouStatistics {
-    /// Of the slices of one volume; `None` where no slice has one.
+    /// Statistics over the slices of one volume; `None` where no slice has a predicted IoU.
     pub fn of(slices: &[SlicePrediction]) -> Option<Self> {
         let ious: Vec<f64> = slices.iter().filter_map(|s| s.predicted_iou).map(f64::from).collect();
         let (min, max) =
@@ -44,12 +44,12 @@ impl IouStatistics {
     }
 }
 
-/// What is counted on a mask in one pass.
+/// Measurements of a mask, made in one pass.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Measured {
     pub(super) voxels: usize,
     pub(super) bounding_box: Option<BoundingBox>,
-    /// Slices along the axis they are cut along in which there is a mask.
+    /// Slices along the slice axis in which the mask is not empty.
     pub(super) slices_with_mask: Vec<usize>,
 }
 

@@ -1,4 +1,4 @@
-//! From a volume to a mask, with no prompt.
+//! Prediction: masks of volumes by automatic prompts, masks of single slices by a user's.
 
 mod ablation;
 mod existing;
@@ -14,9 +14,11 @@ mod output;
 mod picture;
 mod plain;
 mod report;
+mod scaled_progress;
 mod segmenter;
-mod share;
 mod slice;
+mod slice_mask;
+mod slice_prompt;
 
 pub use existing::existing_outputs;
 pub use folder::{FailedVolume, FolderSummary, segment_folder};
@@ -24,8 +26,10 @@ pub use measure::{BoundingBox, IouStatistics};
 pub use options::{PredictOptions, SliceChoice};
 pub use output::VolumeSummary;
 pub use report::{ModelFacts, Settings, VolumeReport};
-pub use segmenter::{Segmentation, Segmenter};
+pub use segmenter::{EncodedSlice, GraySlice, Segmentation, Segmenter, SegmenterBuilder};
 pub use slice::{SliceEvidence, SlicePrediction, SlicePredictor};
+pub use slice_mask::SliceMask;
+pub use slice_prompt::{PromptError, SlicePrompt};
 
 #[cfg(test)]
 mod tests;

@@ -1,37 +1,68 @@
-//! What is done with a mask and what is written beside it, when asked for.
+//! Options of prediction: postprocessing, and files written next to a mask.
 
 use crate::{Error, Result};
 use desam_data::postprocess::PostprocessConfig;
 use serde::{Deserialize, Serialize};
 use std::str::FromStr;
 
-/// What is done with a volume's mask, and what is written beside it. Nothing of it by default.
+/// Options of prediction: postprocessing of the mask, and extra files. All off by default.
 ///
-/// Files beside a mask are named after it: `t2.nii.gz` gets `t2.probability.nii.gz`,
+/// Files next to a mask are named after it: `t2.nii.gz` gets `t2.probability.nii.gz`,
 /// `t2.iou.nii.gz`, `t2.slice012.png` and `t2.json`. Maps are NIfTI whatever the mask's format.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
 pub struct PredictOptions {
-    /// How the mask is tidied up on the volume's own grid, before it is written and measured.
+    /// Postprocessing of the mask on the volume's own grid, before it is written and measured.
     pub postprocess: PostprocessConfig,
-    /// A volume of probabilities, f32 from 0 to 1: the sigmoid of the logits of the mask that was
-    /// taken on each slice, linear between pixels; 0 on slices without a mask and beyond a crop.
-    /// It shows what the model says before small regions are removed and before `postprocess`.
+    /// Probability map, f32 from 0 to 1: the sigmoid of the logits of each slice's selected mask,
+    /// linearly interpolated; 0 on slices without a mask and outside a crop. Small regions are not
+    /// removed here, and `postprocess` is not applied.
     pub probability: bool,
-    /// A volume of predicted IoUs, f32: each voxel has that of the grid's point whose cell it lies
-    /// in (of the one box in whole box mode), as PRIM gives it, with no sigmoid; 0 beyond a crop.
+    /// Map of predicted IoUs, f32: each voxel has that of the grid point whose cell it lies in (of the
+    /// one box in whole box mode), PRIM's output without a sigmoid; 0 outside a crop.
     pub iou_map: bool,
-    /// PNG pictures of slices with the outline of the mask.
+    /// PNG overlays: slices with the outline of the mask.
     pub overlay: Option<SliceChoice>,
-    /// A JSON file about the volume: see [`VolumeReport`](super::VolumeReport).
+    /// A JSON report about the volume: see [`VolumeReport`](super::VolumeReport).
     pub json: bool,
 }
 
 impl PredictOptions {
-    /// Checks that it can be used.
+    /// Sets [`postprocess`](Self::postprocess).
+    #[must_use]
+    pub fn with_postprocess(self, postprocess: PostprocessConfig) -> Self {
+        Self { postprocess, ..self }
+    }
+
+    /// Sets [`probability`](Self::probability).
+    #[must_use]
+    pub fn with_probability(self, probability: bool) -> Self {
+        Self { probability, ..self }
+    }
+
+    /// Sets [`iou_map`](Self::iou_map).
+    #[must_use]
+    pub fn with_iou_map(self, iou_map: bool) -> Self {
+        Self { iou_map, ..self }
+    }
+
+    /// Sets [`overlay`](Self::overlay).
+    #[must_use]
+    pub fn with_overlay(self, overlay: Option<SliceChoice>) -> Self {
+        Self { overlay, ..self }
+    }
+
+    /// Sets [`json`](Self::json).
+    #[must_use]
+    pub fn with_json(self, json: bool) -> Self {
+        Self { json, ..self }
+    }
+
+    /// Checks every option.
     ///
     /// # Errors
-    /// When slices are to be named and none is.
+    /// When the overlay's list of slices is empty.
     pub fn validate(&self) -> Result<()> {
         match &self.overlay {
             Some(SliceChoice::These(slices)) if slices.is_empty() => {
@@ -48,7 +79,7 @@ impl PredictOptions {
 pub enum SliceChoice {
     /// All of them.
     All,
-    /// The middle one of those with a mask; the volume's middle where there is none.
+    /// The middle one of those with a mask; the volume's middle slice if there is none.
     Middle,
     /// These.
     These(Vec<usize>),
@@ -72,10 +103,10 @@ impl FromStr for SliceChoice {
 }
 
 impl SliceChoice {
-    /// Whether a volume of `slices` slices has them.
+    /// Checks that a volume of `slices` slices has the chosen ones.
     ///
     /// # Errors
-    /// Naming the first that it has not.
+    /// Naming the first that it lacks.
     pub(super) fn check(&self, slices: usize) -> Result<()> {
         let Self::These(these) = self else {
             return Ok(());

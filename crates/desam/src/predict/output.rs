@@ -1,4 +1,4 @@
-//! A segmented volume's files.
+//! Output files of a segmented volume: mask, maps, overlays, report.
 
 use super::measure::{IouStatistics, Measured};
 use super::picture::picture;
@@ -15,8 +15,9 @@ use serde::Serialize;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-/// What one file came to.
+/// Summary of one segmented file.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct VolumeSummary {
     /// The volume.
     #[serde(serialize_with = "desam_core::serde_path::serialize")]
@@ -24,24 +25,22 @@ pub struct VolumeSummary {
     /// Its mask.
     #[serde(serialize_with = "desam_core::serde_path::serialize")]
     pub output: PathBuf,
-    /// What was written beside the mask.
+    /// Files written next to the mask.
     #[serde(serialize_with = "desam_core::serde_path::serialize")]
     pub files: Vec<PathBuf>,
     /// Voxels along `i`, `j`, `k`.
     pub dims: [usize; 3],
-    /// Slices of the volume, along the axis that they are cut along, in which the mask as it was
-    /// written is not empty.
+    /// Slices along the slice axis in which the written mask is not empty.
     pub slices_with_mask: usize,
-    /// Slices of the volume along that axis.
+    /// Slices of the volume along the slice axis.
     pub slices: usize,
     /// Volume of the mask, in millilitres.
     pub volume_ml: f64,
-    /// What may not be as the user expects of the volume and its mask, each a sentence that names the
-    /// volume.
+    /// Warnings about the volume and its mask, each a sentence that names the volume.
     pub warnings: Vec<String>,
 }
 
-/// Where a volume's files go.
+/// Output files of a volume.
 #[derive(Debug, Clone)]
 pub(super) struct OutputFiles {
     pub(super) input: PathBuf,
@@ -49,25 +48,24 @@ pub(super) struct OutputFiles {
     probability: Option<PathBuf>,
     iou: Option<PathBuf>,
     json: Option<PathBuf>,
-    /// A name that stands for all pictures.
+    /// Prefix of the overlays' names.
     overlay: Option<PathBuf>,
 }
 
-/// What there is to write.
+/// Content of the output files.
 #[derive(Debug)]
 pub(super) struct Output<'a> {
     pub(super) prepared: &'a PreparedVolume,
-    /// The volume itself, which pictures are made of.
+    /// The volume itself, for overlays.
     pub(super) volume: Option<&'a Volume>,
     pub(super) segmentation: Segmentation,
-    /// What the reader of the volume had to say, each a sentence that names it.
+    /// The reader's warnings, each a sentence that names the volume.
     pub(super) warnings: Vec<String>,
 }
 
 impl OutputFiles {
     /// # Errors
-    /// When the mask or a file beside it would be the volume itself, or the mask has a name under
-    /// which it could not be read again.
+    /// When a file would overwrite the volume itself, or the mask's name has no known format.
     pub(super) fn new(input: &Path, mask: &Path, options: &PredictOptions) -> Result<Self> {
         expect_writable_name(mask)?;
         let named = |wanted: bool, ending: &str| wanted.then(|| beside(mask, ending));
@@ -83,20 +81,20 @@ impl OutputFiles {
         let volume = |path: &&Path| own.is_some() && path.canonicalize().ok() == own;
         if let Some(path) = files.names().find(volume) {
             let reason =
-                "is the volume itself and would be written over; give the mask another name";
+                "is the volume itself and would be overwritten; give the mask another name";
             return Err(Error::file(path, reason));
         }
         Ok(files)
     }
 
-    /// The mask first, then what goes beside it.
+    /// The mask, then the files next to it.
     pub(super) fn names(&self) -> impl Iterator<Item = &Path> {
         let others = [&self.probability, &self.iou, &self.json, &self.overlay];
         std::iter::once(self.mask.as_path())
             .chain(others.into_iter().flatten().map(PathBuf::as_path))
     }
 
-    /// What goes beside the mask but for pictures.
+    /// The files next to the mask, except overlays.
     pub(super) fn maps_and_report(&self) -> impl Iterator<Item = &Path> {
         let files = [&self.probability, &self.iou, &self.json];
         files.into_iter().flatten().map(PathBuf::as_path)
@@ -119,7 +117,7 @@ impl OutputFiles {
         let measured = Measured::of(mask, output.prepared.slice_axis());
         files.extend(self.draw(by, output, &measured)?);
         if let Some(path) = &self.json {
-            let report = self.report(by, output, (&measured, &files))?;
+            let report = self.report(by, output, &measured, &files)?;
             let warnings = by.warnings().into_iter().chain(warnings.iter().cloned()).collect();
             crate::files::write_json(path, &VolumeReport { warnings, ..report })?;
             files.push(path.clone());
@@ -137,7 +135,7 @@ impl OutputFiles {
         })
     }
 
-    /// The pictures that are asked for.
+    /// Draws and writes the overlays.
     fn draw(
         &self,
         by: &Segmenter,
@@ -163,7 +161,8 @@ impl OutputFiles {
         &self,
         by: &Segmenter,
         output: &Output<'_>,
-        (measured, files): (&Measured, &[PathBuf]),
+        measured: &Measured,
+        files: &[PathBuf],
     ) -> Result<VolumeReport> {
         let grid = output.segmentation.mask.grid();
         Ok(VolumeReport {
@@ -181,7 +180,7 @@ impl OutputFiles {
             slices_with_mask: measured.slices_with_mask.clone(),
             predicted_iou: IouStatistics::of(&output.segmentation.slices),
             settings: Settings {
-                prompts: by.automatic().clone(),
+                prompts: by.prompting().clone(),
                 preprocess: by.model().record().preprocess.clone(),
                 options: by.options().clone(),
                 device: crate::device::name(by.model().device()),

@@ -1,55 +1,57 @@
-//! A slice of a volume with its mask as a picture.
+//! Overlays of a volume's slices with square pixels.
 
 use crate::Result;
 use crate::render::overlay_png;
 use desam_core::BinaryMask;
 use desam_data::preprocess::{SliceImage, SliceView};
 
-/// Pictures are enlarged by whole numbers while they stay below this many pixels a side.
-const COMFORTABLE: usize = 768;
+/// Overlays are enlarged by integer factors up to about this side, in pixels.
+const UPSCALE_TARGET_PX: usize = 768;
 
-/// The longest side that is drawn.
-const LONGEST: f64 = 2048.0;
+/// Longest side of an overlay, in pixels.
+const MAX_SIDE_PX: f64 = 2048.0;
 
-/// A slice as PNG with the mask's outline: pixels are square whatever the spacing, the slice is in
-/// the middle of a square picture, black beside it.
+/// A slice as PNG with the mask's outline: pixels are square whatever the spacing, and the slice is
+/// centred in a square, padded with black.
 pub(super) fn picture(view: &SliceView) -> Result<Vec<u8>> {
-    let square = Square::of(view);
+    let square = SquareFrame::new(view);
     let (image, mask) = square.fill(view)?;
-    overlay_png(&image, &mask, None, (COMFORTABLE / square.side).max(1))
+    overlay_png(&image, &mask, None, (UPSCALE_TARGET_PX / square.side).max(1))
 }
 
-/// Where a slice goes in a square.
+/// Placement of a slice in a square picture.
 #[derive(Debug)]
-struct Square {
+struct SquareFrame {
     side: usize,
     /// Pixels of the slice across and down.
     size: [usize; 2],
 }
 
-/// A pixel's place in a slice: the pixels it lies between, how far from the first, and the nearest.
+/// Linear interpolation along one axis: two neighbouring pixels, the weight of the second, and the
+/// nearest of the two.
 #[derive(Debug, Clone, Copy)]
-struct Place {
+struct AxisSample {
     first: usize,
     second: usize,
     t: f32,
     nearest: usize,
 }
 
-impl Square {
-    fn of(view: &SliceView) -> Self {
+impl SquareFrame {
+    fn new(view: &SliceView) -> Self {
         let counts = [view.width, view.height];
         let finest = view.spacing_mm[0].min(view.spacing_mm[1]);
         let length = |a: usize| counts[a] as f64 * view.spacing_mm[a] / finest;
-        // A spacing that is none is taken for that of the other axis.
+        // An unusable spacing is replaced by that of the other axis.
         let length = |a: usize| if length(a) >= 1.0 { length(a) } else { counts[a] as f64 };
-        let shrink = (length(0).max(length(1)) / LONGEST).max(1.0);
-        let size = [0, 1].map(|a| ((length(a) / shrink).round().min(LONGEST) as usize).max(1));
+        let shrink = (length(0).max(length(1)) / MAX_SIDE_PX).max(1.0);
+        let size = [0, 1].map(|a| ((length(a) / shrink).round().min(MAX_SIDE_PX) as usize).max(1));
         Self { side: size[0].max(size[1]), size }
     }
 
-    /// Where the square's pixels lie along one axis of a slice of `count` pixels.
-    fn places(&self, axis: usize, count: usize) -> Vec<Option<Place>> {
+    /// Samples of the square's pixels along one axis of a slice of `count` pixels; `None` in the
+    /// padding.
+    fn places(&self, axis: usize, count: usize) -> Vec<Option<AxisSample>> {
         let (size, last) = (self.size[axis], count.saturating_sub(1));
         let before = (self.side - size) / 2;
         let place = |n: usize| {
@@ -59,7 +61,7 @@ impl Square {
             let first = (middle as usize).min(last);
             let t = (middle - first as f64) as f32;
             let nearest = (edge as usize).min(last);
-            Some(Place { first, second: (first + 1).min(last), t, nearest })
+            Some(AxisSample { first, second: (first + 1).min(last), t, nearest })
         };
         (0..self.side).map(place).collect()
     }
@@ -105,7 +107,7 @@ mod tests {
             image: vec![10, 20, 30, 40],
             mask: vec![0, 1, 0, 0],
         };
-        let square = Square::of(&view);
+        let square = SquareFrame::new(&view);
         assert_eq!((square.side, square.size), (4, [4, 2]));
         let (image, mask) = square.fill(&view).unwrap();
         let black = [0; 4];
@@ -120,7 +122,7 @@ mod tests {
             image: vec![0, 200, 0, 200],
             mask: vec![1; 4],
         };
-        let (image, _) = Square::of(&view).fill(&view).unwrap();
+        let (image, _) = SquareFrame::new(&view).fill(&view).unwrap();
         assert_eq!(image.data[4..8], [0, 50, 150, 200]);
     }
 
@@ -156,8 +158,8 @@ mod tests {
         for spacing_mm in [[1e-9, 1e9], [0.0, 1.0], [f64::NAN, 1.0], [f64::INFINITY, 1.0]] {
             let view =
                 SliceView { width: 3, height: 2, spacing_mm, image: vec![9; 6], mask: vec![1; 6] };
-            let square = Square::of(&view);
-            assert!((1..=LONGEST as usize).contains(&square.side), "{spacing_mm:?} {square:?}");
+            let square = SquareFrame::new(&view);
+            assert!((1..=MAX_SIDE_PX as usize).contains(&square.side), "{spacing_mm:?} {square:?}");
             square.fill(&view).unwrap();
         }
     }

@@ -1,16 +1,17 @@
-//! What the JSON file beside a mask says.
+//! The JSON report next to a mask.
 
 use super::measure::{BoundingBox, IouStatistics};
 use super::options::PredictOptions;
-use crate::Automatic;
+use crate::PromptingConfig;
 use crate::model::TrainingRecord;
 use desam_core::Precision;
 use desam_data::preprocess::PreprocessConfig;
 use serde::Serialize;
 use std::path::PathBuf;
 
-/// One volume: what was read and written, what was found, and by what.
+/// Report about one segmented volume: files, geometry, measurements, settings, model.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct VolumeReport {
     /// Version of this program.
     pub desam: String,
@@ -20,7 +21,7 @@ pub struct VolumeReport {
     /// Its mask.
     #[serde(serialize_with = "desam_core::serde_path::serialize")]
     pub output: PathBuf,
-    /// What was written beside the mask, this file left out.
+    /// Files written next to the mask, except this one.
     #[serde(serialize_with = "desam_core::serde_path::serialize")]
     pub files: Vec<PathBuf>,
     /// Voxels along `i`, `j`, `k`.
@@ -29,7 +30,7 @@ pub struct VolumeReport {
     pub spacing_mm: [f64; 3],
     /// Voxel indices to mm, RAS+: the upper 3×4 of the matrix.
     pub affine: [[f64; 4]; 3],
-    /// Voxels of the mask as it was written.
+    /// Voxels of the written mask.
     pub voxels: usize,
     /// Their volume, in millilitres.
     pub volume_ml: f64,
@@ -47,29 +48,31 @@ pub struct VolumeReport {
     pub settings: Settings,
     /// The model.
     pub model: ModelFacts,
-    /// What may not be as the user expects, a sentence each; empty where nothing is doubtful.
+    /// Warnings, a sentence each.
     pub warnings: Vec<String>,
 }
 
-/// Everything that decides a mask beside model and volume, and what else was asked for.
+/// Settings of a prediction.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct Settings {
-    /// How the model was prompted.
-    pub prompts: Automatic,
-    /// How the volume was prepared.
+    /// Automatic prompts.
+    pub prompts: PromptingConfig,
+    /// Preprocessing.
     pub preprocess: PreprocessConfig,
-    /// What was done with the mask, and what was written beside it.
+    /// Postprocessing and extra files.
     pub options: PredictOptions,
-    /// What it was computed on: `cpu`, or a GPU.
+    /// Device: `cpu`, or a GPU such as `cuda:0`.
     pub device: String,
-    /// What the model's large products were computed in.
+    /// Precision of the large matrix multiplications.
     pub precision: Precision,
 }
 
-/// Which model it was.
+/// Identity of a model.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct ModelFacts {
-    /// Its file; none where the caller made it.
+    /// Its file; none for a model assembled by the caller.
     #[serde(serialize_with = "desam_core::serde_path::serialize")]
     pub file: Option<PathBuf>,
     /// BLAKE3 of that file, in hexadecimal, as `b3sum` gives it.
@@ -78,6 +81,6 @@ pub struct ModelFacts {
     pub encoder: String,
     /// BLAKE3 of the frozen weights.
     pub encoder_blake3: String,
-    /// How the decoder was trained, where that is recorded.
+    /// Training of the decoder, if recorded.
     pub training: Option<TrainingRecord>,
 }

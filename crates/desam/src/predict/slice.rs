@@ -1,15 +1,15 @@
-//! From one slice's features to one mask.
+//! Slice prediction: from the features of one slice to its mask.
 
-use crate::select::{Candidate, Geometry, prediction, select};
-use crate::{Automatic, Error, Mode, Result};
+use crate::select::{Geometry, MaskCandidate, SelectionConfig, prediction, select};
+use crate::{Error, Mode, PromptingConfig, Result};
 use candle_core::{DType, Tensor};
 use desam_core::{
-    BinaryMask, EncoderSpec, ImageContext, ImageFeatures, MaskDecoder, Point, Precision,
+    BinaryMask, EncoderSpec, ImageContext, ImageFeatures, MaskDecoder, Point, Precision, Prompt,
     PromptEmbedding, PromptEncoder, Prompts,
 };
 use desam_prompt::whole_box;
 
-/// Predicts one slice at a time.
+/// Predicts the mask of one slice at a time, by automatic prompts or by one of the caller's.
 #[derive(Clone, Copy)]
 pub struct SlicePredictor<'a> {
     pub(super) prompt: &'a dyn PromptEncoder,
@@ -25,36 +25,36 @@ impl std::fmt::Debug for SlicePredictor<'_> {
     }
 }
 
-/// One slice's mask.
+/// Predicted mask of one slice.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct SlicePrediction {
-    /// `M×M`; empty where no point was worth a mask.
+    /// The mask, `M×M`; empty where no point passes the IoU threshold.
     pub mask: BinaryMask,
-    /// The IoU that PRIM predicts for it, with no sigmoid; `None` for an empty mask of grid points
-    /// mode, and where the decoder predicts none or was not trained to.
+    /// Predicted IoU (PRIM's output without a sigmoid); `None` for an empty mask of grid points mode,
+    /// and where the decoder predicts none or was not trained to.
     pub predicted_iou: Option<f32>,
-    /// The point that gave it, (column, row) in mask pixels; `None` in whole box mode, and where no
-    /// point could give another.
+    /// The point that the mask was decoded for, (column, row) in mask pixels; `None` for other prompts,
+    /// and where all points have the same mask.
     pub point: Option<[f64; 2]>,
 }
 
-/// What a prediction rests on: for maps of what the model expects of each point, and for
-/// probabilities in place of a mask.
+/// Raw decoder outputs behind a prediction: predicted IoUs and mask logits.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct SliceEvidence {
-    /// The IoU that PRIM predicts for each point of the grid, with no sigmoid, row by row:
-    /// `N·N` numbers. One number in whole box mode. Empty where the decoder predicts none or was not
-    /// trained to.
+    /// Predicted IoU of each grid point, without a sigmoid, row by row: `N·N` numbers; one number for
+    /// a single prompt. Empty where the decoder predicts none or was not trained to.
     pub ious: Vec<f32>,
-    /// Logits of the mask that was taken, `M·M` row by row, as they were drawn: before small
-    /// regions were removed from the mask. Empty where no point was worth a mask.
+    /// Logits of the selected mask, `M·M` row by row, before small regions were removed. Empty where
+    /// no point passes the IoU threshold.
     pub logits: Vec<f32>,
-    /// Masks that were drawn to find the one taken.
+    /// Number of masks decoded to find the selected one.
     pub drawn: usize,
 }
 
 impl<'a> SlicePredictor<'a> {
-    /// From the parts of a model, in f32.
+    /// A predictor from the parts of a model, in f32.
     pub fn new(
         prompt: &'a dyn PromptEncoder,
         decoder: &'a dyn MaskDecoder,
@@ -64,113 +64,157 @@ impl<'a> SlicePredictor<'a> {
         Self { prompt, decoder, spec, precision: Precision::F32, reports_iou }
     }
 
-    /// The same in another precision. Masks are compared and measured in f32 whatever it is.
+    /// Computes in another precision. Masks are compared and measured in f32 in any case.
     pub fn with_precision(self, precision: Precision) -> Self {
         Self { precision, ..self }
     }
 
-    /// The same with predicted IoUs in its results, or without: where nobody taught the decoder to
-    /// predict them they mean nothing. A grid is ranked by them all the same.
+    /// Whether results include predicted IoUs: those of a decoder that was not trained to predict
+    /// them are meaningless. A grid is ranked by them in any case.
     pub fn with_reported_iou(self, reports: bool) -> Self {
         Self { reports_iou: reports && self.decoder.predicts_iou(), ..self }
     }
 
-    /// What the encoder takes and gives.
+    /// Sides and channels of the image encoder.
     pub fn spec(&self) -> &EncoderSpec {
         self.spec
     }
 
-    /// The mask for one slice's features, `B = 1`, wherever they are: they are brought to where the
-    /// model is.
+    /// Predicts the mask for the features of one slice, `B = 1`, on any device: they are copied to the
+    /// model's.
     ///
     /// # Errors
-    /// When the features are of another encoder, or the settings cannot be used.
+    /// When the features are another encoder's, or a setting is out of range.
     pub fn predict(
         &self,
         features: &ImageFeatures,
-        automatic: &Automatic,
+        prompting: &PromptingConfig,
     ) -> Result<SlicePrediction> {
-        Ok(self.predict_with_evidence(features, automatic)?.0)
+        Ok(self.predict_with_evidence(features, prompting)?.0)
     }
 
-    /// The same mask, and what it rests on.
+    /// The same mask, with predicted IoUs and logits.
     ///
     /// # Errors
     /// As [`predict`](Self::predict).
     pub fn predict_with_evidence(
         &self,
         features: &ImageFeatures,
-        automatic: &Automatic,
+        prompting: &PromptingConfig,
     ) -> Result<(SlicePrediction, SliceEvidence)> {
-        self.predict_by(features, automatic, Self::grid_points)
+        self.predict_by(features, prompting, Self::grid_points)
     }
 
-    /// The same by the plain way: every prompt is read with the others of its chunk, every mask
-    /// that may win is drawn, and the rule is given them all. What the faster way is held to, at
-    /// many times its work; its memory grows with the grid.
+    /// The same by the reference implementation: decodes every mask that may win and applies the
+    /// selection rule to all of them. Many times slower than [`predict`](Self::predict), whose results
+    /// are tested against it; its memory grows with the grid.
     ///
     /// # Errors
     /// As [`predict`](Self::predict).
     pub fn predict_plain(
         &self,
         features: &ImageFeatures,
-        automatic: &Automatic,
+        prompting: &PromptingConfig,
     ) -> Result<(SlicePrediction, SliceEvidence)> {
-        self.predict_by(features, automatic, Self::grid_points_plain)
+        self.predict_by(features, prompting, Self::grid_points_plain)
     }
 
-    /// Where points have to be ranked it is `grid` that does it.
+    /// Predicts with `grid` for the points of decoders that can rank them.
     fn predict_by(
         &self,
         features: &ImageFeatures,
-        automatic: &Automatic,
-        grid: impl Fn(&Self, &ImageContext, &Automatic) -> Result<(SlicePrediction, SliceEvidence)>,
+        prompting: &PromptingConfig,
+        grid: impl Fn(
+            &Self,
+            &ImageContext,
+            &PromptingConfig,
+        ) -> Result<(SlicePrediction, SliceEvidence)>,
     ) -> Result<(SlicePrediction, SliceEvidence)> {
         let context = self.context(features)?;
-        let (mut prediction, mut evidence) = match automatic.mode {
-            Mode::Box => self.whole_box(&context, automatic)?,
-            Mode::Points if self.lacks_ranking() => self.without_ranking(&context, automatic)?,
-            Mode::Points => grid(self, &context, automatic)?,
+        let (mut prediction, mut evidence) = match prompting.mode {
+            Mode::Box => self.whole_box(&context, prompting)?,
+            Mode::Points if self.lacks_ranking() => self.without_ranking(&context, prompting)?,
+            Mode::Points => grid(self, &context, prompting)?,
         };
+        self.withhold_untrained_iou(&mut prediction, &mut evidence);
+        Ok((prediction, evidence))
+    }
+
+    /// Predicts the mask of one prompt, in pixels of the encoder's input, from the context of a slice
+    /// ([`context`](Self::context)). Its mask is cleaned as the automatic ones are.
+    ///
+    /// # Errors
+    /// When a coordinate is not finite, or the context is another decoder's.
+    pub fn predict_prompt(
+        &self,
+        context: &ImageContext,
+        prompt: Prompt,
+        selection: &SelectionConfig,
+    ) -> Result<(SlicePrediction, SliceEvidence)> {
+        let (mut prediction, mut evidence) = self.single(context, prompt, selection)?;
+        self.withhold_untrained_iou(&mut prediction, &mut evidence);
+        Ok((prediction, evidence))
+    }
+
+    fn withhold_untrained_iou(
+        &self,
+        prediction: &mut SlicePrediction,
+        evidence: &mut SliceEvidence,
+    ) {
         if !self.reports_iou {
             prediction.predicted_iou = None;
             evidence.ious.clear();
         }
-        Ok((prediction, evidence))
     }
 
-    fn context(&self, features: &ImageFeatures) -> Result<ImageContext> {
+    /// Computes everything about a slice that does not depend on prompts, from its features, `B = 1`.
+    ///
+    /// # Errors
+    /// When the features are another encoder's, or of several slices.
+    pub fn context(&self, features: &ImageFeatures) -> Result<ImageContext> {
         let batch = features.batch()?;
         if batch != 1 {
-            let reason = format!("one slice is predicted at a time, {batch} were given");
+            let reason = format!("one slice is predicted at a time, found features of {batch}");
             return Err(Error::Invalid(reason));
         }
-        // Here features meet the model: from here on all is on one device and of one type.
+        // From here on all tensors are on the model's device and of its type.
         let (position, dtype) = (self.prompt.dense_pe(), self.precision.dtype());
         let features = features.to_device(position.device())?.to_dtype(dtype)?;
         Ok(self.decoder.context(&features, &position.to_dtype(dtype)?)?)
     }
 
-    /// Prompts embedded where the model is, in its type.
+    /// Embeds prompts on the model's device, in its type.
     pub(super) fn embedded(&self, prompts: &Prompts) -> candle_core::Result<PromptEmbedding> {
         self.prompt.encode(prompts)?.to_dtype(self.precision.dtype())
     }
 
-    /// The official program passes the one mask of the whole box through the same rule as a
-    /// grid's, as if PRIM had given it an IoU of 1: small holes and islands are removed here too.
+    /// Whole box mode: one box as large as the input.
     fn whole_box(
         &self,
         context: &ImageContext,
-        automatic: &Automatic,
+        prompting: &PromptingConfig,
     ) -> Result<(SlicePrediction, SliceEvidence)> {
         let bbox = whole_box(self.spec.input_side as f32)?;
-        let embedding = self.embedded(&Prompts::boxes(&[bbox])?)?;
+        self.single(context, Prompt::boxed(bbox), &prompting.selection)
+    }
+
+    /// The mask of a single prompt. The official program passes the one mask of the whole box through
+    /// the selection rule of the grid as if PRIM had predicted an IoU of 1: small holes and islands
+    /// are removed here, too.
+    fn single(
+        &self,
+        context: &ImageContext,
+        prompt: Prompt,
+        selection: &SelectionConfig,
+    ) -> Result<(SlicePrediction, SliceEvidence)> {
+        let embedding = self.embedded(&Prompts::new(vec![prompt])?)?;
         let reading = self.decoder.encode_prompts(context, &embedding)?;
         let logits = numbers(&self.decoder.decode_masks(context, &reading)?)?;
-        let centre = Point::foreground(0.5 * bbox.x1, 0.5 * bbox.y1);
-        let only = Candidate { point: centre, predicted_iou: 1.0, logits: &logits };
+        // The rule copies the point to its result, which has none for a single prompt.
+        let point = Point::foreground(0.0, 0.0);
+        let only = MaskCandidate { point, predicted_iou: 1.0, logits: &logits };
         let geometry = self.geometry();
-        let mask = prediction(&select(&[only], &geometry, &automatic.selection)?, &geometry);
+        let mask = prediction(&select(&[only], &geometry, selection)?, &geometry);
         let ious = numbers(&reading.iou()?)?;
         let ious = if self.decoder.predicts_iou() { ious } else { Vec::new() };
         let predicted_iou = ious.first().copied();
@@ -178,19 +222,19 @@ impl<'a> SlicePredictor<'a> {
         Ok((prediction, SliceEvidence { ious, logits, drawn: 1 }))
     }
 
-    /// Masks are wanted on their own grid.
+    /// Masks stay on their own grid.
     pub(super) fn geometry(&self) -> Geometry {
         let side = self.spec.mask_side();
         Geometry::square(side, self.spec.input_side, side)
     }
 }
 
-/// All numbers of a tensor, of whatever type, brought to the host.
+/// Copies the elements of a tensor to the host, as f32.
 pub(super) fn numbers(tensor: &Tensor) -> candle_core::Result<Vec<f32>> {
     tensor.to_dtype(DType::F32)?.flatten_all()?.to_vec1()
 }
 
-/// The same for each along the first dimension.
+/// The same for each index of the first dimension.
 pub(super) fn rows(tensor: &Tensor) -> candle_core::Result<Vec<Vec<f32>>> {
     tensor.to_dtype(DType::F32)?.flatten_from(1)?.to_vec2()
 }

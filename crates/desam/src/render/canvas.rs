@@ -1,11 +1,11 @@
-//! A picture in memory, and its way into a PNG.
+//! RGBA pictures in memory, and PNG encoding.
 
 use crate::{Error, Result};
 
-/// Widest and highest picture that is made; beyond it a size is taken for a mistake.
-const MOST_PIXELS: usize = 1 << 26;
+/// Largest picture, in pixels; more is taken for a mistake.
+const MAX_PIXELS: usize = 1 << 26;
 
-/// Red, green, blue and opacity, row by row.
+/// RGBA picture, row by row.
 #[derive(Debug, Clone)]
 pub(super) struct Canvas {
     width: usize,
@@ -14,13 +14,13 @@ pub(super) struct Canvas {
 }
 
 impl Canvas {
-    /// A picture in which nothing is to be seen.
+    /// A fully transparent picture.
     pub(super) fn transparent(width: usize, height: usize) -> Result<Self> {
-        let size = width.checked_mul(height).filter(|s| (1..=MOST_PIXELS).contains(s));
+        let size = width.checked_mul(height).filter(|s| (1..=MAX_PIXELS).contains(s));
         let Some(size) = size else {
             return Err(Error::Invalid(format!(
                 "a picture of {width} × {height} pixels cannot be made; \
-                 choose from 1 to {MOST_PIXELS} pixels in all"
+                 choose from 1 to {MAX_PIXELS} pixels in all"
             )));
         };
         Ok(Self { width, height, data: vec![0; 4 * size] })
@@ -34,8 +34,8 @@ impl Canvas {
         }
     }
 
-    /// Half as many greys, which no eye tells apart, so that they and the outlines' colours fit into
-    /// one palette and a noisy slice into half the bytes.
+    /// Quantises greys to 128 levels, an invisible change, so that they and the outlines' colours fit
+    /// into one palette, and a noisy slice into half the bytes.
     pub(super) fn halve_greys(&mut self) {
         for pixel in self.data.as_chunks_mut::<4>().0 {
             if let [r, g, b, _] = pixel
@@ -48,7 +48,13 @@ impl Canvas {
         }
     }
 
-    /// Every colour once, rising, where the picture is opaque and a palette can hold them.
+    /// Red, green and blue of every pixel, row by row.
+    #[cfg(feature = "image")]
+    pub(super) fn rgb(&self) -> Vec<u8> {
+        self.data.as_chunks::<4>().0.iter().flat_map(|p| [p[0], p[1], p[2]]).collect()
+    }
+
+    /// The distinct colours in ascending order, if the picture is opaque and a palette can hold them.
     fn palette(&self) -> Option<Vec<[u8; 3]>> {
         let mut colours = std::collections::BTreeSet::new();
         for [r, g, b, opacity] in self.data.as_chunks::<4>().0 {
@@ -60,8 +66,8 @@ impl Canvas {
         Some(colours.into_iter().collect())
     }
 
-    /// The picture as a PNG file, as small as it goes: with a palette where 256 colours are enough,
-    /// without an opacity channel where all is opaque.
+    /// Encodes the picture as a PNG file, as small as possible: with a palette if 256 colours are
+    /// enough, without an alpha channel if all is opaque.
     pub(super) fn png(&self) -> Result<Vec<u8>> {
         let failed = |e: png::EncodingError| Error::Invalid(format!("no PNG: {e}"));
         let side = |n: usize| {
@@ -76,8 +82,8 @@ impl Canvas {
             encoder.set_color(png::ColorType::Indexed);
             encoder.set_palette(palette.concat());
             // A palette of at most 256 colours holds every one of the picture's.
-            let place = |p: &[u8; 4]| palette.partition_point(|c| c[..] < p[..3]) as u8;
-            let indices: Vec<u8> = pixels.iter().map(place).collect();
+            let index = |p: &[u8; 4]| palette.partition_point(|c| c[..] < p[..3]) as u8;
+            let indices: Vec<u8> = pixels.iter().map(index).collect();
             let mut writer = encoder.write_header().map_err(failed)?;
             writer.write_image_data(&indices).map_err(failed)?;
             writer.finish().map_err(failed)?;
@@ -102,7 +108,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sizes_out_of_reason_are_refused() {
+    fn absurd_sizes_are_refused() {
         for (width, height) in [(0, 4), (4, 0), (usize::MAX, 2), (1 << 20, 1 << 20)] {
             assert!(Canvas::transparent(width, height).is_err(), "{width} × {height}");
         }

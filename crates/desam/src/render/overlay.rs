@@ -1,4 +1,4 @@
-//! Slices with the outlines of prediction and truth, as in the paper's Fig. 2.
+//! Overlays: slices with the outlines of prediction and ground truth, as in the paper's Fig. 2.
 
 use super::canvas::Canvas;
 use crate::{Error, Result};
@@ -10,10 +10,10 @@ pub const PREDICTION_RGB: [u8; 3] = [255, 165, 0];
 /// Colour of the ground truth's outline: blue, as in the official program's pictures.
 pub const TRUTH_RGB: [u8; 3] = [30, 144, 255];
 
-/// Colour of the border where predictions are cleared before they are scored: a dashed line.
+/// Colour of the border within which predictions are zeroed before they are scored: a dashed line.
 pub const BORDER_RGB: [u8; 3] = [154, 205, 50];
 
-/// Pixels of a dash of the border's line, and of the gap behind it.
+/// Length of the border's dashes, and of the gaps between them, in pixels.
 const DASH: usize = 4;
 
 /// Transparent pixels between the tiles of a montage.
@@ -24,12 +24,12 @@ const GAP: usize = 6;
 pub struct Tile<'a> {
     /// The slice.
     pub image: &'a SliceImage,
-    /// What the model found, over the whole image; any size.
+    /// The prediction, over the whole image; any size.
     pub prediction: &'a BinaryMask,
     /// The ground truth, over the whole image; any size.
     pub truth: Option<&'a BinaryMask>,
-    /// Border where predictions are cleared before they are scored, in pixels of the prediction on
-    /// each side; 0 draws none.
+    /// Border within which predictions are zeroed before they are scored, in pixels of the prediction
+    /// on each side; 0 draws none.
     pub border_px: usize,
 }
 
@@ -50,15 +50,20 @@ pub fn overlay_png(
     tile_png(&Tile { image, prediction, truth, border_px: 0 }, scale)
 }
 
-/// The same with the border where predictions are cleared, as a dashed line around what is scored.
+/// The same with the border within which predictions are zeroed, as a dashed line around the scored
+/// region.
 ///
 /// # Errors
 /// As [`overlay_png`].
 pub fn tile_png(tile: &Tile<'_>, scale: usize) -> Result<Vec<u8>> {
-    let side = tile.image.side.saturating_mul(scale);
+    tile_canvas(tile, tile.image.side.saturating_mul(scale))?.png()
+}
+
+/// A tile alone on a canvas of `side` pixels.
+pub(super) fn tile_canvas(tile: &Tile<'_>, side: usize) -> Result<Canvas> {
     let mut canvas = Canvas::transparent(side, side)?;
-    draw(&mut canvas, tile, Place { x: 0, y: 0, side })?;
-    canvas.png()
+    draw(&mut canvas, tile, TilePlacement { x: 0, y: 0, side })?;
+    Ok(canvas)
 }
 
 /// Several slices as one PNG, row by row, each `side` pixels wide and high whatever its image's
@@ -76,7 +81,7 @@ pub fn montage_png(tiles: &[Tile<'_>], columns: usize, side: usize) -> Result<Ve
     let mut canvas = Canvas::transparent(length(columns), length(rows))?;
     for (n, tile) in tiles.iter().enumerate() {
         let (row, column) = (n / columns, n % columns);
-        let place = Place { x: column * (side + GAP), y: row * (side + GAP), side };
+        let place = TilePlacement { x: column * (side + GAP), y: row * (side + GAP), side };
         draw(&mut canvas, tile, place)?;
     }
     canvas.png()
@@ -88,21 +93,20 @@ pub fn montage_png(tiles: &[Tile<'_>], columns: usize, side: usize) -> Result<Ve
 /// # Errors
 /// As [`overlay_png`].
 pub fn small_png(tile: &Tile<'_>, side: usize) -> Result<Vec<u8>> {
-    let mut canvas = Canvas::transparent(side, side)?;
-    draw(&mut canvas, tile, Place { x: 0, y: 0, side })?;
+    let mut canvas = tile_canvas(tile, side)?;
     canvas.halve_greys();
     canvas.png()
 }
 
-/// Where on the canvas a tile goes.
+/// Placement of a tile on the canvas, in pixels.
 #[derive(Debug, Clone, Copy)]
-struct Place {
+struct TilePlacement {
     x: usize,
     y: usize,
     side: usize,
 }
 
-fn draw(canvas: &mut Canvas, tile: &Tile<'_>, place: Place) -> Result<()> {
+fn draw(canvas: &mut Canvas, tile: &Tile<'_>, place: TilePlacement) -> Result<()> {
     let side = place.side;
     let grey = enlarged(tile.image, side)?;
     for (n, &v) in grey.iter().enumerate() {
@@ -112,8 +116,8 @@ fn draw(canvas: &mut Canvas, tile: &Tile<'_>, place: Place) -> Result<()> {
         canvas.set(place.x + x, place.y + y, BORDER_RGB);
     }
     let reach = if side < 256 { 1 } else { 2 };
-    let prediction = OnScreen::new(tile.prediction, side)?;
-    let truth = tile.truth.map(|t| OnScreen::new(t, side)).transpose()?;
+    let prediction = ScaledMask::new(tile.prediction, side)?;
+    let truth = tile.truth.map(|t| ScaledMask::new(t, side)).transpose()?;
     for y in 0..side {
         for x in 0..side {
             let colour = if prediction.get(x, y) && prediction.near(x, y, reach, false) {
@@ -129,7 +133,7 @@ fn draw(canvas: &mut Canvas, tile: &Tile<'_>, place: Place) -> Result<()> {
     Ok(())
 }
 
-/// Screen pixels of the dashed line around what is scored: the outermost that lie inside.
+/// Canvas pixels of the dashed line around the scored region: the outermost that lie inside.
 fn border(tile: &Tile<'_>, side: usize) -> Vec<(usize, usize)> {
     let (height, width) = (tile.prediction.height(), tile.prediction.width());
     let first = |length: usize| (tile.border_px * side).checked_div(length).unwrap_or(0);
@@ -145,18 +149,18 @@ fn border(tile: &Tile<'_>, side: usize) -> Vec<(usize, usize)> {
 }
 
 /// A mask brought to the screen by the nearest pixel.
-struct OnScreen {
+struct ScaledMask {
     side: usize,
     data: Vec<bool>,
 }
 
-impl OnScreen {
+impl ScaledMask {
     fn new(mask: &BinaryMask, side: usize) -> Result<Self> {
         let (height, width) = (mask.height(), mask.width());
         if height == 0 || width == 0 {
             return Err(Error::Invalid(format!("a mask of {height} × {width} has no outline")));
         }
-        // The middle of a screen pixel, as a place in the mask.
+        // Centre of a canvas pixel, in mask pixels.
         let place = |at: usize, length: usize| (2 * at + 1) * length / (2 * side);
         let pixel = |n: usize| mask.get(place(n / side, height), place(n % side, width));
         Ok(Self { side, data: (0..side * side).map(pixel).collect() })
@@ -340,7 +344,7 @@ mod tests {
         assert_eq!(picture.at(15, 15), [100, 100, 100, 255]);
         assert_eq!(picture.at(16, 5), [0; 4]);
         assert_eq!(picture.at(22, 5), [100, 100, 100, 255]);
-        // The fourth place stays empty.
+        // The fourth cell stays empty.
         assert_eq!(picture.at(30, 30), [0; 4]);
         // No more columns than tiles.
         assert_eq!(Decoded::of(&montage_png(&[tile], 5, 16).unwrap()).width, 16);

@@ -1,16 +1,16 @@
-//! The thresholds of the selection rule.
+//! Thresholds of mask selection.
 
 use super::SelectError;
 
-/// When a candidate is good enough, when two are one, and which specks are dropped.
+/// Thresholds of mask selection: predicted IoU, non-maximum suppression, smallest region.
 #[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SelectionConfig {
     /// A candidate is kept when its predicted IoU is above this. At 0 or below the filter is off,
     /// as in the official program.
     pub iou_threshold: f32,
-    /// Two boxes with an IoU above this are the same object; the worse goes. From 0 to 1; used
-    /// for both rounds of suppression (the official program's two thresholds for them are equal).
+    /// NMS threshold: of two boxes with an IoU above this, the worse is dropped. From 0 to 1; used for
+    /// both rounds of NMS (the official program's two thresholds are equal).
     pub nms_threshold: f64,
     /// Holes and islands with fewer image pixels than this are removed; 0 leaves masks alone.
     /// A plain number of pixels; [`SelectionConfig::for_side`] scales it to another grid.
@@ -25,7 +25,7 @@ fn default_stability_offset() -> f32 {
 }
 
 impl SelectionConfig {
-    /// What the official program runs with, at images of 256².
+    /// The official program's thresholds, for images of 256².
     pub fn official() -> Self {
         Self {
             iou_threshold: 0.5,
@@ -45,22 +45,21 @@ impl SelectionConfig {
         Self { min_region_px, ..official }
     }
 
-    /// Whether a candidate of this predicted IoU is worth drawing. A prediction that is no number
-    /// never is.
+    /// Whether a predicted IoU passes the threshold. NaN never does.
     pub fn keeps(&self, predicted_iou: f32) -> bool {
         !predicted_iou.is_nan() && (self.iou_threshold <= 0.0 || predicted_iou > self.iou_threshold)
     }
 
-    /// Positions of the predictions worth drawing, in their order: what lets a caller draw only
-    /// the masks that can win.
-    pub fn worth_drawing(&self, predicted_iou: &[f32]) -> Vec<usize> {
+    /// Indices of the predicted IoUs that pass the threshold, in their order: only these masks need
+    /// be decoded.
+    pub fn above_threshold(&self, predicted_iou: &[f32]) -> Vec<usize> {
         (0..).zip(predicted_iou).filter(|(_, iou)| self.keeps(**iou)).map(|(i, _)| i).collect()
     }
 
-    /// Whether the thresholds make sense.
+    /// Checks every threshold.
     ///
     /// # Errors
-    /// When one is no number, `nms_threshold` is outside 0 to 1, or `stability_offset` is
+    /// When one is NaN or infinite, `nms_threshold` is outside 0 to 1, or `stability_offset` is
     /// negative.
     pub fn validate(&self) -> Result<(), SelectError> {
         let iou = f64::from(self.iou_threshold);

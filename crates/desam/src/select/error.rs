@@ -1,10 +1,10 @@
-//! What can go wrong before a mask is selected.
+//! Errors of mask selection.
 
-/// Errors of the selection rule.
+/// Errors of mask selection.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SelectError {
-    /// A threshold that selects nothing sensible.
+    /// A threshold out of range.
     #[error("selection: `{field}` is {found}; set it to {expected}")]
     Config {
         /// The field, as it is written in the configuration.
@@ -14,7 +14,7 @@ pub enum SelectError {
         /// What was given.
         found: f64,
     },
-    /// Sides that no resizing leads between.
+    /// Sides between which masks cannot be resized.
     #[error(
         "selection: logits of side {mask_side}, encoder input of side {input_side} and an image \
          of {image_height} × {image_width} pixels do not fit; each must be 1 to {largest}, and \
@@ -29,7 +29,7 @@ pub enum SelectError {
         image_height: usize,
         /// Columns of the image.
         image_width: usize,
-        /// The largest side that is served.
+        /// The largest side.
         largest: usize,
     },
     /// A candidate whose logits are not `M × M`.

@@ -1,9 +1,8 @@
-//! The three grids a mask passes through.
+//! The three grids of a mask: logits, encoder input, image.
 
 use super::SelectError;
 
-/// The largest side that is served: far above any slice, low enough that no product of two
-/// overflows.
+/// Largest side: far above any slice, low enough that no product of two overflows.
 const LARGEST_SIDE: usize = 1 << 16;
 
 /// Sides of the logits, of the encoder's input, and of the image the mask is for.
@@ -34,7 +33,7 @@ impl Geometry {
         (scaled(self.image_height), scaled(self.image_width))
     }
 
-    /// Whether masks can be resized along it.
+    /// Checks that masks can be resized between the three grids.
     ///
     /// # Errors
     /// When a side is 0 or too large, or the image is so thin that it covers no pixel of the

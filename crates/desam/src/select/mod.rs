@@ -1,78 +1,76 @@
-//! The selection rule of grid points mode: from a mask for each point of the grid to the one that
-//! is the prediction.
+//! Mask selection of grid points mode: one mask out of those of all grid points, by predicted IoU,
+//! non-maximum suppression (NMS) of bounding boxes, and removal of small regions.
 //!
-//! It is the official program's, a variant of SAM's automatic mask generator: keep what PRIM
-//! expects an IoU above a threshold of, bring the logits to the image's grid, draw the line at
-//! logit 0, suppress boxes that overlap a better one, remove small holes and islands, and
-//! suppress once more, preferring masks that needed no repair. The first mask left is the
-//! prediction.
+//! The rule is the official program's, a variant of SAM's automatic mask generator: keep masks whose
+//! predicted IoU is above a threshold, resize their logits to the image's grid, threshold them at 0,
+//! apply NMS, remove small holes and islands, and apply NMS once more, preferring masks that needed
+//! no repair. The first mask left is the prediction.
 //!
-//! The second suppression orders masks by whether they needed repair, and only within that by
+//! The second NMS orders masks by whether they needed repair, and only within that by
 //! predicted IoU: an unrepaired mask comes before a repaired one that PRIM preferred.
 //!
-//! [`select`] is the rule as it is written, on all masks at once; [`select_first`] finds the
-//! prediction alone, drawing no mask that cannot become it.
+//! [`select`] applies the rule to all masks at once; [`select_first`] finds the prediction alone and
+//! decodes no mask that cannot become it.
 
-mod boxes;
+mod candidate;
 mod config;
 mod error;
-mod first;
 mod geometry;
-mod record;
-mod regions;
+mod nms;
 mod resize;
+mod search;
+mod small_regions;
 
+pub use candidate::{MaskCandidate, SelectedMask};
 pub use config::SelectionConfig;
 pub use error::SelectError;
-pub(crate) use first::drawing_order;
-pub use first::{First, Prospect, select_first};
 pub use geometry::Geometry;
-pub use record::{Candidate, Record};
+pub(crate) use search::decoding_order;
+pub use search::{ScoredPoint, Selected, select_first};
 
-use boxes::{box_of, suppress, xywh};
 use desam_core::{BinaryMask, PromptBox};
+use nms::{bounding_box, nms, xywh};
 use rayon::prelude::*;
-use regions::{Cleaned, clean};
 use resize::MaskResizer;
+use small_regions::{Cleaned, clean};
 
-/// The candidates that survive, in the official order: the first is the prediction, none means an
-/// empty one. Candidates are given in the grid's order, which decides between equal scores; those
+/// Selects masks, in the official order: the first is the prediction; without any, the prediction is
+/// empty. Candidates come in the grid's order, which decides between equal scores; those
 /// that [`SelectionConfig::keeps`] refuses may be left out beforehand.
 ///
 /// The result is the same for any number of threads.
 ///
 /// # Errors
-/// When the configuration or the geometry makes no sense, or a candidate's logits are not
-/// `M × M`.
+/// When a setting or the geometry is out of range, or a candidate's logits are not `M × M`.
 pub fn select(
-    candidates: &[Candidate<'_>],
+    candidates: &[MaskCandidate<'_>],
     geometry: &Geometry,
     config: &SelectionConfig,
-) -> desam_core::Result<Vec<Record>> {
+) -> desam_core::Result<Vec<SelectedMask>> {
     checked(geometry, config)?;
     candidates.iter().enumerate().try_for_each(|(i, c)| c.checked(i, geometry))?;
 
     let resizer = MaskResizer::new(geometry);
-    let drawn: Vec<Drawn> = candidates
+    let drawn: Vec<ResizedMask> = candidates
         .par_iter()
         .enumerate()
         .filter(|(_, c)| config.keeps(c.predicted_iou))
-        .map(|(i, c)| Drawn::new(i, c, &resizer.resize(c.logits), (geometry, config)))
+        .map(|(i, c)| ResizedMask::new(i, c, &resizer.resize(c.logits), geometry, config))
         .collect::<desam_core::Result<_>>()?;
     let scores: Vec<f32> = drawn.iter().map(|d| d.predicted_iou).collect();
-    let drawn = suppressed(drawn, &scores, config);
+    let drawn = non_maximum_suppression(drawn, &scores, config);
 
     let selected = if config.min_region_px > 0 {
-        let repaired: Vec<Drawn> = drawn
+        let repaired: Vec<ResizedMask> = drawn
             .into_par_iter()
             .map(|d| d.repaired(config.min_region_px))
             .collect::<desam_core::Result<_>>()?;
         let scores: Vec<f32> = repaired.iter().map(|d| f32::from(u8::from(!d.changed))).collect();
-        suppressed(repaired, &scores, config)
+        non_maximum_suppression(repaired, &scores, config)
     } else {
         drawn
     };
-    Ok(selected.into_iter().map(Drawn::record).collect())
+    Ok(selected.into_iter().map(ResizedMask::into_selected).collect())
 }
 
 fn checked(geometry: &Geometry, config: &SelectionConfig) -> desam_core::Result<()> {
@@ -80,31 +78,28 @@ fn checked(geometry: &Geometry, config: &SelectionConfig) -> desam_core::Result<
     geometry.validate().map_err(desam_core::Error::external)
 }
 
-impl Candidate<'_> {
+impl MaskCandidate<'_> {
     /// Refuses logits that are not `M × M`.
     fn checked(&self, candidate: usize, geometry: &Geometry) -> desam_core::Result<()> {
         let (expected, found) = (geometry.mask_side * geometry.mask_side, self.logits.len());
-        match expected == found {
-            true => Ok(()),
-            false => {
-                let error = SelectError::Logits { candidate, expected, found };
-                Err(desam_core::Error::external(error))
-            }
+        if expected == found {
+            return Ok(());
         }
+        Err(desam_core::Error::external(SelectError::Logits { candidate, expected, found }))
     }
 }
 
-/// The prediction: the first record's mask, an empty one of the image's size if there is none.
-pub fn prediction(records: &[Record], geometry: &Geometry) -> BinaryMask {
+/// The prediction: the first mask, or an empty one of the image's size.
+pub fn prediction(records: &[SelectedMask], geometry: &Geometry) -> BinaryMask {
     match records.first() {
         Some(record) => record.mask.clone(),
         None => BinaryMask::empty(geometry.image_height, geometry.image_width),
     }
 }
 
-/// A candidate on the image's grid.
+/// A candidate resized to the image's grid and thresholded.
 #[derive(Debug)]
-struct Drawn {
+struct ResizedMask {
     candidate: usize,
     point: [f64; 2],
     predicted_iou: f32,
@@ -114,16 +109,17 @@ struct Drawn {
     changed: bool,
 }
 
-impl Drawn {
+impl ResizedMask {
     fn new(
         candidate: usize,
-        given: &Candidate<'_>,
+        given: &MaskCandidate<'_>,
         image: &[f32],
-        (geometry, config): (&Geometry, &SelectionConfig),
+        geometry: &Geometry,
+        config: &SelectionConfig,
     ) -> desam_core::Result<Self> {
         let (height, width) = (geometry.image_height, geometry.image_width);
-        // The official program asks for a sigmoid above 0.5: the same but for logits within
-        // 1.2e-7 above 0, where its f32 sigmoid rounds to a half.
+        // The official program thresholds a sigmoid at 0.5: the same, except for logits within
+        // 1.2e-7 above 0, where its f32 sigmoid rounds to one half.
         let pixels = image.iter().map(|&v| u8::from(v > 0.0)).collect();
         let mask = BinaryMask::new(height, width, pixels)?;
         let (rows, columns) = geometry.covered();
@@ -134,7 +130,7 @@ impl Drawn {
             point: [scaled(given.point.x, width, columns), scaled(given.point.y, height, rows)],
             predicted_iou: given.predicted_iou,
             stability: stability(image, config.stability_offset),
-            bbox: box_of(&mask),
+            bbox: bounding_box(&mask),
             mask,
             changed: false,
         })
@@ -142,11 +138,11 @@ impl Drawn {
 
     fn repaired(self, least: usize) -> desam_core::Result<Self> {
         let Cleaned { mask, changed } = clean(self.mask, least)?;
-        Ok(Self { bbox: box_of(&mask), mask, changed, ..self })
+        Ok(Self { bbox: bounding_box(&mask), mask, changed, ..self })
     }
 
-    fn record(self) -> Record {
-        Record {
+    fn into_selected(self) -> SelectedMask {
+        SelectedMask {
             candidate: self.candidate,
             point: self.point,
             predicted_iou: self.predicted_iou,
@@ -158,17 +154,22 @@ impl Drawn {
     }
 }
 
-/// What suppression leaves of `drawn`, best first.
-fn suppressed(drawn: Vec<Drawn>, scores: &[f32], config: &SelectionConfig) -> Vec<Drawn> {
+/// Masks that NMS keeps, best first.
+fn non_maximum_suppression(
+    drawn: Vec<ResizedMask>,
+    scores: &[f32],
+    config: &SelectionConfig,
+) -> Vec<ResizedMask> {
     let boxes: Vec<PromptBox> = drawn.iter().map(|d| d.bbox).collect();
-    let mut drawn: Vec<Option<Drawn>> = drawn.into_iter().map(Some).collect();
-    suppress(&boxes, scores, config.nms_threshold)
+    let mut drawn: Vec<Option<ResizedMask>> = drawn.into_iter().map(Some).collect();
+    nms(&boxes, scores, config.nms_threshold)
         .into_iter()
         .filter_map(|i| drawn.get_mut(i).and_then(Option::take))
         .collect()
 }
 
-/// IoU of the logits thresholded at `offset` and at `−offset`; the first lies within the second.
+/// Stability score: IoU of the masks at thresholds `offset` and `−offset`, the first of which lies
+/// within the second.
 pub(crate) fn stability(logits: &[f32], offset: f32) -> f32 {
     let above = |threshold: f32| logits.iter().filter(|&&v| v > threshold).count();
     match above(-offset) {

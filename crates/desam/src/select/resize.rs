@@ -1,13 +1,13 @@
-//! Logits from the decoder's grid to the image's, as SAM does it: bilinear to the encoder's input
-//! side, cropped to what the image covers, bilinear to the image.
+//! Bilinear resizing of mask logits to the image's grid, as SAM does it: to the encoder's input side,
+//! cropped to the part that the image covers, then to the image.
 //!
-//! The input-sized picture in between (4 MiB at 1024²) is never made: the second step reads two
-//! of its rows and columns for each pixel, so only those are computed, with the same arithmetic
-//! in the same order.
+//! The intermediate image of the input's size (4 MiB at 1024²) is never materialised: the second step
+//! reads two of its rows and columns for each pixel, so only those are computed, with the same
+//! arithmetic in the same order.
 
 use super::Geometry;
 
-/// Where one output position reads its input, and with what weights.
+/// Bilinear interpolation along one axis: two input positions and their weights.
 #[derive(Debug, Clone, Copy)]
 struct Tap {
     lower: usize,
@@ -42,13 +42,13 @@ fn taps(input: usize, output: usize) -> Vec<Tap> {
         .collect()
 }
 
-/// Resizes masks of one [`Geometry`]; made once for all candidates of an image.
+/// Resizes masks of one [`Geometry`]; built once for all candidates of an image.
 #[derive(Debug)]
 pub(super) struct MaskResizer {
     mask_side: usize,
-    /// Mask to encoder input, for each row of the input.
+    /// From the mask to the encoder input, for each row of the input.
     input_rows: Vec<Tap>,
-    /// Mask to encoder input, for the two input columns that each image column reads.
+    /// From the mask to the encoder input, for the two input columns that each image column reads.
     column_pairs: Vec<[Tap; 2]>,
     /// Encoder input to image.
     rows: Vec<Tap>,
@@ -72,7 +72,7 @@ impl MaskResizer {
 
     /// Logits `M × M` on the image's grid, row by row. `logits` has `M²` values.
     pub(super) fn resize(&self, logits: &[f32]) -> Vec<f32> {
-        let spread: Vec<Spread> =
+        let spread: Vec<InterpolatedLine> =
             logits.chunks_exact(self.mask_side).map(|line| self.spread(line)).collect();
         let width = self.columns.len();
         let mut image = Vec::with_capacity(self.rows.len() * width);
@@ -92,10 +92,10 @@ impl MaskResizer {
     }
 
     /// One line of the mask at the encoder input's columns, as far as the image reads them.
-    fn spread(&self, line: &[f32]) -> Spread {
+    fn spread(&self, line: &[f32]) -> InterpolatedLine {
         let read = |tap: &Tap| tap.mix(line[tap.lower], line[tap.upper]);
         let pairs = self.column_pairs.iter();
-        Spread {
+        InterpolatedLine {
             left: pairs.clone().map(|[left, _]| read(left)).collect(),
             right: pairs.map(|[_, right]| read(right)).collect(),
         }
@@ -103,7 +103,7 @@ impl MaskResizer {
 
     /// Row `at` of the encoder input, at the image's columns. No indices in the loop: it is the
     /// one that takes the time, and the compiler vectorises it.
-    fn fill(&self, row: &mut Row, at: usize, spread: &[Spread]) {
+    fn fill(&self, row: &mut Row, at: usize, spread: &[InterpolatedLine]) {
         if row.at == Some(at) {
             return;
         }
@@ -121,7 +121,7 @@ impl MaskResizer {
 
 /// A mask line at the left and at the right input column of each image column.
 #[derive(Debug)]
-struct Spread {
+struct InterpolatedLine {
     left: Vec<f32>,
     right: Vec<f32>,
 }
@@ -139,7 +139,7 @@ mod tests {
     use rand::{Rng, SeedableRng};
     use rand_chacha::ChaCha8Rng;
 
-    /// One whole bilinear step, in the plainest way.
+    /// One whole bilinear step, the straightforward implementation.
     fn step(source: &[f32], from: (usize, usize), to: (usize, usize)) -> Vec<f32> {
         let (rows, columns) = (taps(from.0, to.0), taps(from.1, to.1));
         let get = |r: usize, c: usize| source[r * from.1 + c];

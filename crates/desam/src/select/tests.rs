@@ -29,10 +29,10 @@ fn rectangles(parts: &[([usize; 2], [usize; 2])]) -> Vec<f32> {
     (0..SIDE * SIDE).map(|i| if inside(i % SIDE, i / SIDE) { 4.0 } else { -4.0 }).collect()
 }
 
-fn candidates<'a>(masks: &'a [Vec<f32>], ious: &[f32]) -> Vec<Candidate<'a>> {
+fn candidates<'a>(masks: &'a [Vec<f32>], ious: &[f32]) -> Vec<MaskCandidate<'a>> {
     let point = Point::foreground(3.0, 9.0);
     let pairs = masks.iter().zip(ious);
-    pairs.map(|(m, &predicted_iou)| Candidate { point, predicted_iou, logits: m }).collect()
+    pairs.map(|(m, &predicted_iou)| MaskCandidate { point, predicted_iou, logits: m }).collect()
 }
 
 fn order(masks: &[Vec<f32>], ious: &[f32], config: &SelectionConfig) -> Vec<usize> {
@@ -45,11 +45,11 @@ fn the_filter_is_strict_and_deaf_to_no_number() {
     let masks = vec![rectangles(&[([2, 5], [2, 5])]); 4];
     let ious = [0.5, f32::NAN, 0.500_01, -1.0];
     assert_eq!(order(&masks, &ious, &config(0)), [2]);
-    assert_eq!(config(0).worth_drawing(&ious), [2]);
+    assert_eq!(config(0).above_threshold(&ious), [2]);
     assert_eq!(order(&masks, &[0.5, 0.4, 0.3, 0.2], &config(0)), [0usize; 0]);
     // At 0 the official program does not filter at all.
     let open = SelectionConfig { iou_threshold: 0.0, ..config(0) };
-    assert_eq!(open.worth_drawing(&ious), [0, 2, 3]);
+    assert_eq!(open.above_threshold(&ious), [0, 2, 3]);
 }
 
 #[test]
@@ -164,7 +164,7 @@ fn small_regions_scale_with_the_image() {
 }
 
 #[test]
-fn the_configuration_survives_json_and_refuses_strangers() {
+fn the_configuration_survives_json_and_refuses_unknown_fields() {
     let text = serde_json::to_string(&SelectionConfig::official()).unwrap();
     let back: SelectionConfig = serde_json::from_str(&text).unwrap();
     assert_eq!(back, SelectionConfig::official());
@@ -195,22 +195,24 @@ fn records_are_consistent_and_do_not_depend_on_candidates_that_are_refused() {
         for record in &records {
             assert!(record.predicted_iou > 0.5 && record.predicted_iou == ious[record.candidate]);
             assert_eq!(record.area, record.mask.area());
-            assert_eq!(record.bbox_xywh, xywh(box_of(&record.mask)));
+            assert_eq!(record.bbox_xywh, xywh(bounding_box(&record.mask)));
             assert!((0.0..=1.0).contains(&record.stability));
         }
-        // Drawing only what is worth drawing changes nothing but the numbering.
-        let worth = config.worth_drawing(&ious);
-        let few: Vec<Candidate<'_>> = worth.iter().map(|&i| all[i]).collect();
+        // Decoding only candidates above the threshold changes nothing but the numbering.
+        let worth = config.above_threshold(&ious);
+        let few: Vec<MaskCandidate<'_>> = worth.iter().map(|&i| all[i]).collect();
         let again = select(&few, &geometry, &config).unwrap();
-        let renumbered: Vec<Record> =
-            again.into_iter().map(|r| Record { candidate: worth[r.candidate], ..r }).collect();
+        let renumbered: Vec<SelectedMask> = again
+            .into_iter()
+            .map(|r| SelectedMask { candidate: worth[r.candidate], ..r })
+            .collect();
         assert_eq!(renumbered, records);
         // With distinct scores and no repair, neither does the order of the candidates.
         let plain = SelectionConfig { min_region_px: 0, ..config };
         let mut shuffled: Vec<usize> = (0..15).collect();
         shuffled.shuffle(&mut rng);
-        let mixed: Vec<Candidate<'_>> = shuffled.iter().map(|&i| all[i]).collect();
-        let key = |r: &Record| (r.predicted_iou.to_bits(), r.area);
+        let mixed: Vec<MaskCandidate<'_>> = shuffled.iter().map(|&i| all[i]).collect();
+        let key = |r: &SelectedMask| (r.predicted_iou.to_bits(), r.area);
         let before = select(&all, &geometry, &plain).unwrap();
         let after = select(&mixed, &geometry, &plain).unwrap();
         assert!(before.iter().map(key).eq(after.iter().map(key)));
@@ -253,7 +255,7 @@ fn areas_and_boxes_of_the_reference() {
         let first = &case["anns"][0];
         assert_eq!(mask.area() as u64, first["area"].as_u64().unwrap(), "{key}");
         let bbox: Vec<f32> = serde_json::from_value(first["bbox"].clone()).unwrap();
-        assert_eq!(xywh(box_of(&mask))[..], bbox[..], "{key}");
+        assert_eq!(xywh(bounding_box(&mask))[..], bbox[..], "{key}");
         // It has been cleaned at 62 pixels already, so cleaning finds nothing more.
         assert!(!clean(mask, 62).unwrap().changed, "{key}");
     }

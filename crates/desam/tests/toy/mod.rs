@@ -1,12 +1,13 @@
 //! A model that has not been trained, and volumes for it.
 
-use desam::candle::Device;
-use desam::core::{Affine, Grid, Volume};
+#![allow(dead_code, reason = "every test uses a part of it")]
+
 use desam::data::nifti::write_volume;
 use desam::decoder::DecoderConfig;
 use desam::encoder::{FrozenSam, VitConfig, checkpoint};
 use desam::nn::params::{LoadOptions, Tensors, load};
-use desam::{Automatic, Mode, Model, Segmenter};
+use desam::types::{Affine, Grid, Volume};
+use desam::{Compute, Mode, Model, PromptingConfig, Segmenter};
 use std::path::{Path, PathBuf};
 
 /// Writes a whole model of toy size: 64 pixels in, masks of 16.
@@ -24,10 +25,10 @@ pub(crate) fn model(folder: &Path) -> PathBuf {
 /// The model, prompting by a 3×3 grid. An untrained PRIM expects nothing of any point; at 0 the
 /// filter is off.
 pub(crate) fn segmenter(model: &Path) -> Segmenter {
-    let side = Model::open(model, &Device::Cpu).unwrap().spec().mask_side();
-    let mut automatic = Automatic::new(Mode::Points, 3, side);
-    automatic.selection.iou_threshold = 0.0;
-    Segmenter::open(model).unwrap().with_automatic(automatic).unwrap()
+    let side = Model::open(model, &Compute::cpu()).unwrap().spec().mask_side();
+    let mut prompting = PromptingConfig::new(Mode::Points, 3, side);
+    prompting.selection.iou_threshold = 0.0;
+    Segmenter::open(model).unwrap().with_prompting(prompting).unwrap()
 }
 
 /// A bright ball on noise, another for every `seed`; stored as scanners do, tilted.

@@ -3,10 +3,10 @@
 use crate::commands::Session;
 use crate::usage::usage;
 use anyhow::bail;
-use desam::core::text::{did_you_mean, path_for_people, path_text};
 use desam::encoder::VitConfig;
 use desam::encoder::checkpoint::is_model_folder;
 use desam::model::EncoderChoice;
+use desam::types::text::{did_you_mean, path_for_people, path_text};
 use std::ffi::OsString;
 use std::path::PathBuf;
 

@@ -13,9 +13,9 @@ use crate::output::Output;
 use anyhow::bail;
 use clap::Args;
 use clap::builder::{OsStringValueParser, TypedValueParser};
-use desam::core::text::DisplayPath as _;
 use desam::data::cache::{FeatureDtype, SlicePolicy, human_bytes};
 use desam::embed::{EmbedRequest, EmbedSummary, PartSummary};
+use desam::types::text::DisplayPath as _;
 use encoder::EncoderArg;
 use parts::{EmbedOutcome, PartFlags};
 use serde_json::json;
@@ -130,7 +130,7 @@ const INPUT_SIDE: RangeInclusive<usize> = 64..=4096;
 
 pub(crate) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Output> {
     // Usage errors first, before any file is read or downloaded.
-    let precision = arguments.precision.on(&session.device)?;
+    let compute = arguments.precision.on(&session.device)?;
     arguments.encoder.check_seed(arguments.encoder_seed)?;
     arguments.parts.check()?;
     if !arguments.data.exists() {
@@ -139,21 +139,14 @@ pub(crate) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Ou
             arguments.data.display_escaped()
         );
     }
-    let request = EmbedRequest {
-        input_side: arguments.input_side,
-        preprocess: arguments.preprocess.config(),
-        dtype: arguments.dtype,
-        slices: arguments.slices,
-        device: session.device.clone(),
-        precision,
-        batch: arguments.batch,
-        read: arguments.read.options(),
-        ..EmbedRequest::new(
-            &arguments.data,
-            &arguments.out,
-            arguments.encoder.choice(arguments.encoder_seed, session)?,
-        )
-    };
+    let encoder = arguments.encoder.choice(arguments.encoder_seed, session)?;
+    let mut request = EmbedRequest::new(&arguments.data, &arguments.out, encoder)
+        .with_preprocess(arguments.preprocess.config())
+        .with_dtype(arguments.dtype)
+        .with_slices(arguments.slices)
+        .with_compute(compute)
+        .with_read(arguments.read.options());
+    (request.input_side, request.batch) = (arguments.input_side, arguments.batch);
     session.detail(&format!("settings: {request:?}"));
     match parts::run(&arguments.parts, &request, session)? {
         EmbedOutcome::Assembled => {

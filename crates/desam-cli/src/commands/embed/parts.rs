@@ -44,7 +44,7 @@ pub(super) enum EmbedOutcome {
 
 pub(super) fn run(
     parts: &PartFlags,
-    request: &EmbedRequest<'_>,
+    request: &EmbedRequest,
     session: &Session,
 ) -> anyhow::Result<EmbedOutcome> {
     let Some(of) = parts.num_parts else {

@@ -3,8 +3,8 @@
 use crate::commands::values::enum_values;
 use crate::usage::usage;
 use clap::Args;
-use desam::Precision;
 use desam::candle::Device;
+use desam::{Compute, Precision};
 
 /// `--precision` of commands that run a model without training it.
 #[derive(Debug, Clone, Copy, Args)]
@@ -17,9 +17,8 @@ pub(in crate::commands) struct PrecisionFlag {
 }
 
 impl PrecisionFlag {
-    /// The precision; a usage error if the device does not support it.
-    pub(in crate::commands) fn on(self, device: &Device) -> anyhow::Result<Precision> {
-        self.precision.check_on(device).map_err(usage)?;
-        Ok(self.precision)
+    /// The device with this precision; a usage error if it does not support it.
+    pub(in crate::commands) fn on(self, device: &Device) -> anyhow::Result<Compute> {
+        Compute::new(device.clone()).with_precision(self.precision).map_err(usage)
     }
 }

@@ -4,7 +4,7 @@ use crate::commands::values::{GRID_SIDE, enum_values, integer};
 use crate::usage::usage;
 use anyhow::bail;
 use clap::Args;
-use desam::{Automatic, Mode};
+use desam::{Mode, PromptingConfig};
 
 const NEEDS_POINTS: &str = "--grid is for points mode only";
 
@@ -35,7 +35,7 @@ impl PromptFlags {
         self,
         default: PromptDefaults,
         mask_side: usize,
-    ) -> anyhow::Result<Automatic> {
+    ) -> anyhow::Result<PromptingConfig> {
         let mode = self.mode.unwrap_or(default.mode);
         if mode == Mode::Box && self.grid.is_some() {
             bail!(
@@ -43,7 +43,7 @@ impl PromptFlags {
                  remove --grid"
             );
         }
-        Ok(Automatic::new(mode, self.grid.unwrap_or(default.grid), mask_side))
+        Ok(PromptingConfig::new(mode, self.grid.unwrap_or(default.grid), mask_side))
     }
 }
 

@@ -4,9 +4,9 @@ use super::{Session, aligned};
 use crate::commands::json_path;
 use crate::output::Output;
 use anyhow::Context;
-use desam::core::text::DisplayPath as _;
 use desam::data::cache::{FeatureCache, human_bytes};
 use desam::model::{WEIGHTS_FILE, WeightsCoverage, cache_weights_path, verify_cache};
+use desam::types::text::DisplayPath as _;
 use serde_json::json;
 use std::path::Path;
 

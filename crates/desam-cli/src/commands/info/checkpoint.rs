@@ -4,10 +4,10 @@ use super::aligned;
 use crate::commands::json_path;
 use crate::output::Output;
 use desam::ModelRecord;
-use desam::core::EncoderSpec;
-use desam::core::text::DisplayPath as _;
 use desam::encoder::checkpoint::CheckpointPart;
 use desam::encoder::{Checkpoint, VitConfig};
+use desam::types::EncoderSpec;
+use desam::types::text::DisplayPath as _;
 use desam_study::train::InputFile;
 use serde_json::json;
 

@@ -3,7 +3,7 @@
 use super::aligned;
 use crate::commands::json_path;
 use crate::output::Output;
-use desam::core::text::DisplayPath as _;
+use desam::types::text::DisplayPath as _;
 use desam_study::train::RunDir;
 use serde_json::json;
 use std::path::Path;

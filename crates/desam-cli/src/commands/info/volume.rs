@@ -3,10 +3,10 @@
 use super::{Session, aligned};
 use crate::commands::json_path;
 use crate::output::Output;
-use desam::core::text::DisplayPath as _;
-use desam::core::{Affine, LabelVolume, Volume};
 use desam::data::cache::human_bytes;
 use desam::data::volumes::{ReadOptions, VolumeFormat, files_with, load_labels, load_volume};
+use desam::types::text::DisplayPath as _;
+use desam::types::{Affine, LabelVolume, Volume};
 use serde_json::json;
 use std::path::Path;
 
@@ -148,7 +148,7 @@ impl Values {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use desam::core::Grid;
+    use desam::types::Grid;
 
     #[test]
     fn axes_are_named_by_their_anatomical_direction() {

@@ -11,13 +11,13 @@ use crate::output::Output;
 use anyhow::{Context, bail};
 use clap::Args;
 use desam::Segmenter;
-use desam::core::text::DisplayPath as _;
 #[cfg(feature = "dicom")]
 use desam::data::volumes::VolumeFormat;
 use desam::data::volumes::{ReadOptions, expect_mask_name, mask_name};
 use desam::predict::{
     FolderSummary, PredictOptions, VolumeSummary, existing_outputs, segment_folder,
 };
+use desam::types::text::DisplayPath as _;
 use inputs::Inputs;
 use output_flags::OutputFlags;
 use serde_json::json;
@@ -122,13 +122,13 @@ pub(crate) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Ou
     let job = Job::new(arguments, session)?;
     arguments.force.check(job.existing(&arguments.outputs.options())?)?;
     let segmenter = segmenter(arguments, session)?;
-    let settings = (segmenter.automatic(), segmenter.options());
+    let settings = (segmenter.prompting(), segmenter.options());
     session.detail(&format!("prompts and options: {}", serde_json::to_string(&settings)?));
     let summary = match job {
         Job::One { input, output } => {
             ensure_parent_dir(&output)?;
             let done = segmenter.segment_file(&input, &output, &session.terminal)?;
-            FolderSummary { done: vec![done], failed: Vec::new() }
+            FolderSummary::new(vec![done], Vec::new())
         }
         Job::Many { inputs, output } => {
             segment_folder(&segmenter, &inputs, &output, &session.terminal)?
@@ -217,13 +217,13 @@ fn same(a: &Path, b: &Path) -> bool {
 
 /// Opens the model and applies the flags.
 fn segmenter(arguments: &Arguments, session: &Session) -> anyhow::Result<Segmenter> {
-    let precision = arguments.precision.on(&session.device)?;
-    let segmenter = Segmenter::open_on(&arguments.model, &session.device, precision)?;
+    let compute = arguments.precision.on(&session.device)?;
+    let segmenter = Segmenter::builder(&arguments.model).compute(compute).build()?;
     segmenter.model().notes().say(&arguments.model, &session.terminal);
-    let trained = segmenter.automatic();
+    let trained = segmenter.prompting();
     let default = PromptDefaults { mode: trained.mode, grid: trained.grid };
     let prompts = arguments.prompts.prompts(default, segmenter.model().spec().mask_side())?;
-    let segmenter = segmenter.with_automatic(prompts)?;
+    let segmenter = segmenter.with_prompting(prompts)?;
     let segmenter = segmenter.with_read_options(arguments.read_options());
     Ok(segmenter.with_options(arguments.outputs.options())?)
 }
@@ -237,7 +237,7 @@ fn output(summary: &FolderSummary, segmenter: &Segmenter) -> anyhow::Result<Outp
         ]));
     }
     let json = json!({
-        "prompts": segmenter.automatic(),
+        "prompts": segmenter.prompting(),
         "options": segmenter.options(),
         "done": summary.done,
         "failed": summary.failed,

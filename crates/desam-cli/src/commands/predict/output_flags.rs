@@ -43,15 +43,15 @@ pub(super) struct OutputFlags {
 impl OutputFlags {
     /// The library's options.
     pub(super) fn options(&self) -> PredictOptions {
-        PredictOptions {
-            postprocess: PostprocessConfig {
-                largest_component: self.largest_component,
-                fill_holes: self.fill_holes,
-            },
-            probability: self.save_probability,
-            iou_map: self.save_iou_map,
-            overlay: self.overlay.clone(),
-            json: self.save_json,
-        }
+        let postprocess = PostprocessConfig {
+            largest_component: self.largest_component,
+            fill_holes: self.fill_holes,
+        };
+        PredictOptions::default()
+            .with_postprocess(postprocess)
+            .with_probability(self.save_probability)
+            .with_iou_map(self.save_iou_map)
+            .with_overlay(self.overlay.clone())
+            .with_json(self.save_json)
     }
 }

@@ -15,7 +15,7 @@ use clap::Args;
 use dataset::DatasetFlags;
 use decoder::DecoderFlags;
 use desam::Mode;
-use desam::core::text::DisplayPath as _;
+use desam::types::text::DisplayPath as _;
 use desam_study::train::{Preset, RunDir, TrainConfig, TrainRequest, TrainSummary, train_with};
 use optimizer::OptimizerFlags;
 use run_flags::RunFlags;

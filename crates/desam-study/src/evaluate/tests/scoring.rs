@@ -5,7 +5,7 @@ use crate::evaluate::run::{Scoring, check_origin};
 use crate::evaluate::{BorderCut, EvaluateConfig, Evaluation, Protocol, Role, Truth};
 use candle_core::{Device, Tensor};
 use desam::model::ModelInput;
-use desam::{Automatic, Mode, ModelRecord};
+use desam::{Mode, ModelRecord, PromptingConfig};
 use desam_core::{
     Affine, BinaryMask, EncoderSpec, Grid, ImageEncoder, ImageFeatures, LabelVolume, Progress,
     Quiet, Volume,
@@ -98,7 +98,7 @@ fn bright(features: &ImageFeatures) -> crate::Result<BinaryMask> {
 }
 
 fn config(protocol: Protocol) -> EvaluateConfig {
-    EvaluateConfig::new(protocol, Automatic::new(Mode::Points, 9, SIDE))
+    EvaluateConfig::new(protocol, PromptingConfig::new(Mode::Points, 9, SIDE))
 }
 
 struct Toys {

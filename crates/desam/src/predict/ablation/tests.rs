@@ -1,7 +1,7 @@
 //! What is taken where a part is missing, against all points decoded at once, on untrained models.
 
 use crate::predict::{SliceEvidence, SlicePrediction, SlicePredictor};
-use crate::{Automatic, Mode};
+use crate::{Mode, PromptingConfig};
 use candle_core::{Device, Tensor};
 use desam_core::{EncoderSpec, ImageFeatures, MaskDecoder, Point, PromptEncoder, Prompts};
 use desam_decoder::{Decoder, DecoderConfig, Variant};
@@ -43,19 +43,19 @@ impl Parts {
         }
     }
 
-    fn predict(&self, automatic: &Automatic) -> (SlicePrediction, SliceEvidence) {
+    fn predict(&self, prompting: &PromptingConfig) -> (SlicePrediction, SliceEvidence) {
         let predictor = SlicePredictor::new(&self.sam.sam.prompt, &self.decoder, &self.spec);
-        predictor.predict_with_evidence(&self.features(), automatic).unwrap()
+        predictor.predict_with_evidence(&self.features(), prompting).unwrap()
     }
 
     /// The 3×3 grid without small regions' removal: a threshold of 0 is off.
-    fn automatic(&self, mode: Mode, threshold: f32) -> Automatic {
-        let mut automatic = Automatic::new(mode, 3, self.spec.mask_side());
-        automatic.selection.iou_threshold = threshold;
-        automatic.selection.min_region_px = 0;
+    fn prompting(&self, mode: Mode, threshold: f32) -> PromptingConfig {
+        let mut prompting = PromptingConfig::new(mode, 3, self.spec.mask_side());
+        prompting.selection.iou_threshold = threshold;
+        prompting.selection.min_region_px = 0;
         // An untrained model's logits are small.
-        automatic.selection.stability_offset = OFFSET;
-        automatic
+        prompting.selection.stability_offset = OFFSET;
+        prompting
     }
 
     fn points(&self) -> Vec<Point> {
@@ -87,8 +87,8 @@ fn near(a: &[f32], b: &[f32]) -> bool {
 #[test]
 fn pimm_alone_has_one_mask_in_both_modes() {
     let parts = parts(Variant::PimmOnly);
-    let (points, evidence) = parts.predict(&parts.automatic(Mode::Points, 0.5));
-    let (boxed, _) = parts.predict(&parts.automatic(Mode::Box, 0.5));
+    let (points, evidence) = parts.predict(&parts.prompting(Mode::Points, 0.5));
+    let (boxed, _) = parts.predict(&parts.prompting(Mode::Box, 0.5));
     assert!(!points.mask.is_empty());
     assert_eq!(points, boxed);
     assert_eq!((points.predicted_iou, points.point), (None, None));
@@ -101,14 +101,14 @@ fn without_fusion_the_iou_says_whether_there_is_the_one_mask() {
     let parts = parts(Variant::NoMaskFusion);
     let (ious, masks) = parts.decode();
     let best = (0..9).max_by(|a, b| ious[*a].total_cmp(&ious[*b])).unwrap();
-    let (found, evidence) = parts.predict(&parts.automatic(Mode::Points, 0.0));
+    let (found, evidence) = parts.predict(&parts.prompting(Mode::Points, 0.0));
     assert!(!found.mask.is_empty());
     assert_eq!(found.point, Some(parts.place(best)));
     assert!((found.predicted_iou.unwrap() - ious[best]).abs() < 1e-4);
     assert!(near(&evidence.ious, &ious) && near(&evidence.logits, &masks[0]));
     assert_eq!(evidence.drawn, 1);
 
-    let (nothing, evidence) = parts.predict(&parts.automatic(Mode::Points, 1e6));
+    let (nothing, evidence) = parts.predict(&parts.prompting(Mode::Points, 1e6));
     assert!(nothing.mask.is_empty() && nothing.point.is_none() && nothing.predicted_iou.is_none());
     assert_eq!((evidence.drawn, evidence.ious.len(), evidence.logits.len()), (0, 9, 0));
 }
@@ -125,13 +125,13 @@ fn without_an_iou_head_the_most_stable_mask_is_taken() {
     // Equal ones keep the grid's order. The first point is not among the best.
     assert_ne!(ranked[0], 0, "{scores:?}");
     for threshold in [0.0, 0.999] {
-        let (found, evidence) = parts.predict(&parts.automatic(Mode::Points, threshold));
+        let (found, evidence) = parts.predict(&parts.prompting(Mode::Points, threshold));
         assert_eq!(found.point, Some(parts.place(ranked[0])));
         assert_eq!(found.predicted_iou, None);
         assert!(near(&evidence.logits, &masks[ranked[0]]));
         assert_eq!((evidence.drawn, evidence.ious.len()), (9, 0));
     }
-    let (boxed, evidence) = parts.predict(&parts.automatic(Mode::Box, 0.5));
+    let (boxed, evidence) = parts.predict(&parts.prompting(Mode::Box, 0.5));
     assert_eq!((boxed.predicted_iou, evidence.ious.len()), (None, 0));
 }
 
@@ -140,11 +140,11 @@ fn sams_own_decoder_is_ranked_as_desam_is() {
     let parts = parts(Variant::SamDecoder);
     let (ious, _) = parts.decode();
     let best = (0..9).max_by(|a, b| ious[*a].total_cmp(&ious[*b])).unwrap();
-    let (found, evidence) = parts.predict(&parts.automatic(Mode::Points, 0.0));
+    let (found, evidence) = parts.predict(&parts.prompting(Mode::Points, 0.0));
     assert!(near(&evidence.ious, &ious));
     assert_eq!(found.point, Some(parts.place(best)));
     assert_eq!(found.mask.width(), parts.spec.mask_side());
-    let (boxed, evidence) = parts.predict(&parts.automatic(Mode::Box, 0.5));
+    let (boxed, evidence) = parts.predict(&parts.prompting(Mode::Box, 0.5));
     assert_eq!(boxed.predicted_iou, evidence.ious.first().copied());
     assert_eq!(boxed.mask.width(), parts.spec.mask_side());
 }

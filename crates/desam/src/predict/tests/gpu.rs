@@ -27,10 +27,14 @@ fn emulated(work: impl Fn() -> Result<Vec<Tensor>>) -> Option<Vec<Tensor>> {
 }
 
 /// A prediction as numbers: the mask, its IoU and point, all IoU, the logits, masks drawn.
-fn told(parts: &Parts, features: &ImageFeatures, automatic: &Automatic) -> Result<Vec<Tensor>> {
+fn told(
+    parts: &Parts,
+    features: &ImageFeatures,
+    prompting: &PromptingConfig,
+) -> Result<Vec<Tensor>> {
     let (prediction, evidence) = parts
         .predictor()
-        .predict_with_evidence(features, automatic)
+        .predict_with_evidence(features, prompting)
         .map_err(candle_core::Error::wrap)?;
     let list = |values: Vec<f32>| Tensor::new(values, &Device::Cpu);
     let point = prediction.point.unwrap_or([-1.0; 2]).map(|v| v as f32);
@@ -47,10 +51,10 @@ fn told(parts: &Parts, features: &ImageFeatures, automatic: &Automatic) -> Resul
 fn same_prediction(seed: u64, (mode, grid): (Mode, usize), min_region_px: usize) {
     let parts = Parts::random(seed);
     let features = parts.features(seed + 1);
-    let mut automatic = open(mode, grid, parts.spec.mask_side());
-    automatic.selection.min_region_px = min_region_px;
-    let expected = told(&parts, &features, &automatic).unwrap();
-    let Some(found) = emulated(|| told(&parts, &features, &automatic)) else { return };
+    let mut prompting = open(mode, grid, parts.spec.mask_side());
+    prompting.selection.min_region_px = min_region_px;
+    let expected = told(&parts, &features, &prompting).unwrap();
+    let Some(found) = emulated(|| told(&parts, &features, &prompting)) else { return };
     let case = format!("{seed} {mode} {grid}");
     // Which mask it is and how many were drawn; logits and IoU up to f32's sums in another order.
     for i in [1, 2, 3] {
@@ -136,13 +140,13 @@ fn kernels_in_bf16_give_nearly_the_same_features_and_masks() {
 
     let parts = Parts::random(3);
     let (features, side) = (parts.features(4), parts.spec.mask_side());
-    let mut automatic = open(Mode::Points, 3, side);
-    automatic.selection.min_region_px = 0;
-    let (expected, _) = parts.predictor().predict_with_evidence(&features, &automatic).unwrap();
+    let mut prompting = open(Mode::Points, 3, side);
+    prompting.selection.min_region_px = 0;
+    let (expected, _) = parts.predictor().predict_with_evidence(&features, &prompting).unwrap();
     let masks = || -> Result<Vec<Tensor>> {
         let predictor = parts.predictor().with_precision(Precision::Bf16);
         let (found, evidence) = predictor
-            .predict_with_evidence(&features, &automatic)
+            .predict_with_evidence(&features, &prompting)
             .map_err(candle_core::Error::wrap)?;
         let mask = found.mask.data().iter().map(|&v| f32::from(v)).collect::<Vec<_>>();
         Ok(vec![Tensor::new(mask, &Device::Cpu)?, Tensor::new(evidence.ious, &Device::Cpu)?])

@@ -1,7 +1,7 @@
 //! What a prediction rests on, and the fast way against the plain one, on untrained models.
 
 use super::SlicePredictor;
-use crate::{Automatic, Mode};
+use crate::{Mode, PromptingConfig};
 use candle_core::{Device, Tensor};
 use desam_core::{EncoderSpec, ImageFeatures, MaskDecoder, PromptEncoder, Prompts};
 use desam_decoder::{Decoder, DecoderConfig};
@@ -47,7 +47,7 @@ impl Parts {
         ImageFeatures { taps, embedding: random(self.spec.embedding_channels) }
     }
 
-    /// IoU and logits of prompts, all drawn at once.
+    /// Predicted IoU and logits of prompts, decoded in one batch.
     fn decode(&self, features: &ImageFeatures, prompts: &Prompts) -> (Vec<f32>, Vec<Vec<f32>>) {
         let prompt = &self.sam.sam.prompt;
         let embedding = prompt.encode(prompts).unwrap();
@@ -58,14 +58,14 @@ impl Parts {
 }
 
 /// An untrained PRIM expects nothing of any point; at 0 the filter is off.
-fn open(mode: Mode, grid: usize, mask_side: usize) -> Automatic {
-    let mut automatic = Automatic::new(mode, grid, mask_side);
-    automatic.selection.iou_threshold = 0.0;
-    automatic
+fn open(mode: Mode, grid: usize, mask_side: usize) -> PromptingConfig {
+    let mut prompting = PromptingConfig::new(mode, grid, mask_side);
+    prompting.selection.iou_threshold = 0.0;
+    prompting
 }
 
 #[test]
-fn the_evidence_is_what_the_model_says() {
+fn evidence_equals_the_decoders_outputs() {
     let parts = Parts::random(3);
     let features = parts.features(4);
     let side = parts.spec.mask_side();
@@ -77,38 +77,38 @@ fn the_evidence_is_what_the_model_says() {
 
     let points = grid_points(7, parts.spec.input_side as f32).unwrap();
     let (ious, masks) = parts.decode(&features, &Prompts::points(&points).unwrap());
-    let mut automatic = open(Mode::Points, 7, side);
+    let mut prompting = open(Mode::Points, 7, side);
     // With no region removed the best predicted IoU wins.
-    automatic.selection.min_region_px = 0;
+    prompting.selection.min_region_px = 0;
     let (prediction, evidence) =
-        parts.predictor().predict_with_evidence(&features, &automatic).unwrap();
+        parts.predictor().predict_with_evidence(&features, &prompting).unwrap();
     near(&evidence.ious, &ious);
     let best = (0..49).max_by(|a, b| evidence.ious[*a].total_cmp(&evidence.ious[*b])).unwrap();
     assert_eq!(prediction.predicted_iou, Some(evidence.ious[best]));
     near(&evidence.logits, &masks[best]);
     let above = evidence.logits.iter().filter(|v| **v > 0.0).count();
     assert!(above > 0 && above < side * side);
-    assert_eq!(parts.predictor().predict(&features, &automatic).unwrap(), prediction);
+    assert_eq!(parts.predictor().predict(&features, &prompting).unwrap(), prediction);
 
     let bbox = whole_box(parts.spec.input_side as f32).unwrap();
     let (ious, masks) = parts.decode(&features, &Prompts::boxes(&[bbox]).unwrap());
-    let automatic = open(Mode::Box, 7, side);
+    let prompting = open(Mode::Box, 7, side);
     let (prediction, evidence) =
-        parts.predictor().predict_with_evidence(&features, &automatic).unwrap();
+        parts.predictor().predict_with_evidence(&features, &prompting).unwrap();
     assert_eq!(prediction.predicted_iou, evidence.ious.first().copied());
     near(&evidence.ious, &ious);
     near(&evidence.logits, &masks[0]);
 }
 
 #[test]
-fn an_iou_that_nobody_taught_is_left_out() {
+fn an_untrained_iou_is_left_out() {
     let parts = Parts::random(3);
     let (features, side) = (parts.features(4), parts.spec.mask_side());
     for mode in [Mode::Points, Mode::Box] {
-        let automatic = open(mode, 3, side);
-        let reported = parts.predictor().predict_with_evidence(&features, &automatic).unwrap();
+        let prompting = open(mode, 3, side);
+        let reported = parts.predictor().predict_with_evidence(&features, &prompting).unwrap();
         let silent = parts.predictor().with_reported_iou(false);
-        let (prediction, evidence) = silent.predict_with_evidence(&features, &automatic).unwrap();
+        let (prediction, evidence) = silent.predict_with_evidence(&features, &prompting).unwrap();
         assert!(reported.0.predicted_iou.is_some() && !reported.1.ious.is_empty());
         assert_eq!((prediction.predicted_iou, evidence.ious.len()), (None, 0));
         // The mask, and the point that it is from, are the same.
@@ -118,12 +118,12 @@ fn an_iou_that_nobody_taught_is_left_out() {
 }
 
 #[test]
-fn where_nothing_is_taken_the_ious_are_told_all_the_same() {
+fn ious_are_reported_even_where_no_mask_is_selected() {
     let parts = Parts::random(3);
-    let mut automatic = open(Mode::Points, 3, parts.spec.mask_side());
-    automatic.selection.iou_threshold = 1e30;
+    let mut prompting = open(Mode::Points, 3, parts.spec.mask_side());
+    prompting.selection.iou_threshold = 1e30;
     let (prediction, evidence) =
-        parts.predictor().predict_with_evidence(&parts.features(4), &automatic).unwrap();
+        parts.predictor().predict_with_evidence(&parts.features(4), &prompting).unwrap();
     assert!(prediction.mask.is_empty() && prediction.point.is_none());
     assert_eq!((evidence.ious.len(), evidence.logits.len()), (9, 0));
 }

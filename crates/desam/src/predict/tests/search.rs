@@ -9,11 +9,11 @@ use desam_decoder::{Decoder, DecoderConfig};
 use desam_encoder::VitConfig;
 use desam_nn::params::{LoadOptions, Tensors, load};
 
-/// A decoder of which nothing is known but the trait: the default reader is used, and `read` gives
-/// each prompt the same bits whatever it is read along with.
-struct Stranger(Decoder);
+/// A decoder that implements only the required methods of the trait: it uses the default reader, and
+/// encodes each prompt to the same bits whatever else is in the batch.
+struct MinimalDecoder(Decoder);
 
-impl MaskDecoder for Stranger {
+impl MaskDecoder for MinimalDecoder {
     fn context(
         &self,
         features: &ImageFeatures,
@@ -83,19 +83,19 @@ fn as_few_masks_as_it_takes_give_the_plain_way_s_mask_bit_for_bit() {
         parts.decoder = hopeful(seed as u64, &vit);
         let features = parts.features(100 + seed as u64);
         let side = parts.spec.mask_side();
-        let stranger = Stranger(parts.decoder.clone());
-        let predictor = SlicePredictor::new(&parts.sam.sam.prompt, &stranger, &parts.spec);
-        let automatic = open(Mode::Points, grid, side);
-        let ious = predictor.predict_with_evidence(&features, &automatic).unwrap().1.ious;
+        let minimal = MinimalDecoder(parts.decoder.clone());
+        let predictor = SlicePredictor::new(&parts.sam.sam.prompt, &minimal, &parts.spec);
+        let prompting = open(Mode::Points, grid, side);
+        let ious = predictor.predict_with_evidence(&features, &prompting).unwrap().1.ious;
         for iou_threshold in thresholds(&ious) {
-            let regions = [automatic.selection.min_region_px, 0, 2 * side];
+            let regions = [prompting.selection.min_region_px, 0, 2 * side];
             for &min_region_px in &regions[..if grid > 11 { 1 } else { 3 }] {
-                let mut automatic = automatic.clone();
-                automatic.selection.iou_threshold = iou_threshold;
-                automatic.selection.min_region_px = min_region_px;
-                let (plain, all) = predictor.predict_plain(&features, &automatic).unwrap();
+                let mut prompting = prompting.clone();
+                prompting.selection.iou_threshold = iou_threshold;
+                prompting.selection.min_region_px = min_region_px;
+                let (plain, all) = predictor.predict_plain(&features, &prompting).unwrap();
                 let (found, evidence) =
-                    predictor.predict_with_evidence(&features, &automatic).unwrap();
+                    predictor.predict_with_evidence(&features, &prompting).unwrap();
                 let at =
                     format!("{seed}, {grid}×{grid}, above {iou_threshold}, {min_region_px} px");
                 assert_eq!(found, plain, "{at}");
@@ -123,14 +123,14 @@ fn with_its_own_reader_the_decoder_takes_the_same_point_and_mask() {
         let mut parts = Parts::random(seed);
         parts.decoder = hopeful(seed, &vit);
         let features = parts.features(100 + seed);
-        let mut automatic = open(Mode::Points, grid, parts.spec.mask_side());
+        let mut prompting = open(Mode::Points, grid, parts.spec.mask_side());
         let predictor = parts.predictor();
-        let ious = predictor.predict_with_evidence(&features, &automatic).unwrap().1.ious;
+        let ious = predictor.predict_with_evidence(&features, &prompting).unwrap().1.ious;
         for iou_threshold in thresholds(&ious) {
             // Not on a predicted IoU itself: rounding would decide.
-            automatic.selection.iou_threshold = iou_threshold * 0.999;
-            let (plain, all) = predictor.predict_plain(&features, &automatic).unwrap();
-            let (found, evidence) = predictor.predict_with_evidence(&features, &automatic).unwrap();
+            prompting.selection.iou_threshold = iou_threshold * 0.999;
+            let (plain, all) = predictor.predict_plain(&features, &prompting).unwrap();
+            let (found, evidence) = predictor.predict_with_evidence(&features, &prompting).unwrap();
             let largest = |v: &[f32]| v.iter().fold(0f32, |m, v| m.max(v.abs()));
             let near = |a: &[f32], b: &[f32]| {
                 let limit = REASSOCIATION * largest(b);

@@ -45,10 +45,10 @@ fn a_trained_model_takes_the_same_mask_from_a_few() {
         };
         let features = ImageFeatures { taps: (0..3).map(of).collect(), embedding: of(3) };
         for iou_threshold in [0.5, 0.0] {
-            let mut automatic = open(Mode::Points, grid, spec.mask_side());
-            automatic.selection.iou_threshold = iou_threshold;
-            let (plain, all) = predictor.predict_plain(&features, &automatic).unwrap();
-            let (found, evidence) = predictor.predict_with_evidence(&features, &automatic).unwrap();
+            let mut prompting = open(Mode::Points, grid, spec.mask_side());
+            prompting.selection.iou_threshold = iou_threshold;
+            let (plain, all) = predictor.predict_plain(&features, &prompting).unwrap();
+            let (found, evidence) = predictor.predict_with_evidence(&features, &prompting).unwrap();
             let at = format!("image {image}, {grid}×{grid}, above {iou_threshold}");
             assert_eq!(found.point, plain.point, "{at}");
             let differ = found.mask.data().iter().zip(plain.mask.data()).filter(|(a, b)| a != b);

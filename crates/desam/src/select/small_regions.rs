@@ -1,21 +1,20 @@
-//! Holes and islands too small to be anatomy.
+//! Removal of small regions: connected components of foreground and background.
 
 use desam_core::{BinaryMask, Result};
 
-/// A mask without small regions, and whether there were any.
+/// A mask after the removal of small regions.
 #[derive(Debug)]
 pub(super) struct Cleaned {
     pub(super) mask: BinaryMask,
-    /// Small regions were found. True even where the mask is the same afterwards: a lone island
-    /// is small, yet stays (the official program's bookkeeping, which its second suppression
-    /// goes by).
+    /// Whether small regions were found. True even if the mask is the same afterwards: a lone island
+    /// is small, yet kept (as in the official program, whose second NMS uses this).
     pub(super) changed: bool,
 }
 
 /// Fills holes of fewer than `least` pixels, then drops islands of fewer (SAM's
 /// `remove_small_regions`, both modes in its order). Regions are 8-connected, background too; a
-/// background that touches the edge counts as a hole like any other. Where all islands are small
-/// the largest stays.
+/// background that touches the edge counts as a hole like any other. If all islands are small, the
+/// largest is kept.
 ///
 /// # Errors
 /// None in practice: the mask keeps its size.
@@ -23,27 +22,27 @@ pub(super) fn clean(mask: BinaryMask, least: usize) -> Result<Cleaned> {
     let (height, width) = (mask.height(), mask.width());
     let mut pixels = mask.into_data();
 
-    let background = Regions::of(&pixels, height, width, 0);
+    let background = ConnectedComponents::label(&pixels, height, width, 0);
     let holes = background.sizes.iter().any(|r| r.area < least);
     if holes {
-        background.paint(&mut pixels, 1, |r| r.area < least);
+        background.fill(&mut pixels, 1, |r| r.area < least);
     }
 
-    let foreground = Regions::of(&pixels, height, width, 1);
+    let foreground = ConnectedComponents::label(&pixels, height, width, 1);
     let islands = foreground.sizes.iter().any(|r| r.area < least);
     if islands {
         let largest = foreground.largest();
         if foreground.sizes.iter().all(|r| r.area < least) {
-            foreground.paint(&mut pixels, 0, |r| Some(r) != largest);
+            foreground.fill(&mut pixels, 0, |r| Some(r) != largest);
         } else {
-            foreground.paint(&mut pixels, 0, |r| r.area < least);
+            foreground.fill(&mut pixels, 0, |r| r.area < least);
         }
     }
     Ok(Cleaned { mask: BinaryMask::new(height, width, pixels)?, changed: holes || islands })
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Region {
+struct Component {
     area: usize,
     /// The first 2 × 2 block with a pixel of it, as (block row, block column): OpenCV numbers
     /// regions by such blocks, and of equally large islands the official program takes the one
@@ -51,29 +50,30 @@ struct Region {
     block: (usize, usize),
 }
 
-/// Pixels of one value side by side in a row.
+/// A run: adjacent pixels of one value in a row.
 #[derive(Debug, Clone, Copy)]
 struct Run {
-    /// Of its first pixel, counted from the mask's.
+    /// Index of its first pixel in the mask.
     at: usize,
-    /// Columns, the last one left out.
+    /// Its columns, half-open.
     columns: (usize, usize),
-    /// Which region it belongs to.
+    /// Index of its component.
     region: usize,
 }
 
-/// The 8-connected regions of one value: runs joined with those of the row above that they touch.
+/// The 8-connected components of one value, by run-length labelling with union-find: a run is joined
+/// with those of the row above that it touches.
 #[derive(Debug)]
-struct Regions {
+struct ConnectedComponents {
     runs: Vec<Run>,
-    sizes: Vec<Region>,
+    sizes: Vec<Component>,
 }
 
-impl Regions {
+impl ConnectedComponents {
     /// `pixels` has `height × width` values.
-    fn of(pixels: &[u8], height: usize, width: usize, value: u8) -> Self {
+    fn label(pixels: &[u8], height: usize, width: usize, value: u8) -> Self {
         let mut runs: Vec<Run> = Vec::new();
-        // The first run known to be of the same region, for each run.
+        // Union-find parents: an earlier run of the same component, for each run.
         let mut first: Vec<usize> = Vec::new();
         let mut above = 0..0;
         for row in 0..height {
@@ -95,13 +95,13 @@ impl Regions {
             }
             above = begin..runs.len();
         }
-        let mut sizes: Vec<Region> = Vec::new();
+        let mut sizes: Vec<Component> = Vec::new();
         for run in 0..runs.len() {
             let root = root(&mut first, run);
             if root == run {
                 let block = (usize::MAX, usize::MAX);
                 runs[run].region = sizes.len();
-                sizes.push(Region { area: 0, block });
+                sizes.push(Component { area: 0, block });
             }
             let region = runs[root].region;
             let Run { at, columns: (start, end), .. } = runs[run];
@@ -113,12 +113,12 @@ impl Regions {
         Self { runs, sizes }
     }
 
-    fn largest(&self) -> Option<Region> {
+    fn largest(&self) -> Option<Component> {
         self.sizes.iter().copied().min_by_key(|r| (std::cmp::Reverse(r.area), r.block))
     }
 
-    /// Sets the pixels of the chosen regions to `value`.
-    fn paint(&self, pixels: &mut [u8], value: u8, chosen: impl Fn(Region) -> bool) {
+    /// Fills the chosen components with `value`.
+    fn fill(&self, pixels: &mut [u8], value: u8, chosen: impl Fn(Component) -> bool) {
         let chosen: Vec<bool> = self.sizes.iter().map(|r| chosen(*r)).collect();
         for Run { at, columns: (start, end), .. } in self.runs.iter().filter(|r| chosen[r.region]) {
             if let Some(run) = pixels.get_mut(*at..at + end - start) {
@@ -128,7 +128,7 @@ impl Regions {
     }
 }
 
-/// Where `value` stands in a line: first and last columns, the latter left out.
+/// Runs of `value` in a line, as half-open ranges of columns.
 fn runs_of(line: &[u8], value: u8) -> impl Iterator<Item = (usize, usize)> {
     let mut at = 0;
     std::iter::from_fn(move || {
@@ -140,7 +140,7 @@ fn runs_of(line: &[u8], value: u8) -> impl Iterator<Item = (usize, usize)> {
     })
 }
 
-/// The first run of a run's region, as far as is known.
+/// Root of a run's component (union-find with path halving).
 fn root(first: &mut [usize], mut run: usize) -> usize {
     while first[run] != run {
         first[run] = first[first[run]];
@@ -149,7 +149,7 @@ fn root(first: &mut [usize], mut run: usize) -> usize {
     run
 }
 
-/// Makes two runs' regions one.
+/// Joins two runs' components (union).
 fn join(first: &mut [usize], a: usize, b: usize) {
     let (a, b) = (root(first, a), root(first, b));
     first[a.max(b)] = a.min(b);

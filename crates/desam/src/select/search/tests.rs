@@ -58,25 +58,26 @@ fn compare(
 ) -> Found {
     let point = Point::foreground(3.0, 9.0);
     let pairs = masks.iter().zip(ious);
-    let candidates: Vec<Candidate<'_>> =
-        pairs.map(|(m, &predicted_iou)| Candidate { point, predicted_iou, logits: m }).collect();
+    let candidates: Vec<MaskCandidate<'_>> = pairs
+        .map(|(m, &predicted_iou)| MaskCandidate { point, predicted_iou, logits: m })
+        .collect();
     let records = select(&candidates, geometry, config).unwrap();
 
-    let prospects: Vec<Prospect> =
-        ious.iter().map(|&predicted_iou| Prospect { point, predicted_iou }).collect();
+    let prospects: Vec<ScoredPoint> =
+        ious.iter().map(|&predicted_iou| ScoredPoint { point, predicted_iou }).collect();
     let mut met = BTreeSet::new();
     let mut draw = |i: usize| {
         assert!(met.insert(i), "mask {i} is drawn twice");
         Ok(masks[i].clone())
     };
     let found = select_first(&prospects, &mut draw, geometry, config).unwrap();
-    assert_eq!(found.as_ref().map(|f| &f.record), records.first());
+    assert_eq!(found.as_ref().map(|f| &f.selected), records.first());
     let drawn = found.as_ref().map_or(0, |f| f.drawn);
     assert_eq!(drawn, met.len());
-    if let Some(First { record, logits, .. }) = found {
+    if let Some(Selected { selected: record, logits, .. }) = found {
         assert_eq!(logits, masks[record.candidate]);
     }
-    Found { records: records.len(), drawn, worthy: config.worth_drawing(ious).len() }
+    Found { records: records.len(), drawn, worthy: config.above_threshold(ious).len() }
 }
 
 #[test]
@@ -152,16 +153,16 @@ fn no_mask_is_drawn_after_the_first_that_needs_no_repair() {
     // What is suppressed is not taken even where it needs no repair.
     let all = [specked.clone(), bars(1..=5, &[])];
     assert_eq!(count(&all, &[0.9, 0.8]), 2);
-    // All need repair: everything is drawn, and the best is taken.
+    // All need repair: every mask is decoded, and the best is taken.
     let worse = bars(10..=14, &[[1, 1]]);
     assert_eq!(count(&[worse, specked], &[0.7, 0.9]), 2);
-    // Nothing is worth drawing.
+    // No point is above the threshold.
     assert_eq!(count(&[far, clean], &[0.2, 0.5]), 0);
 }
 
 #[test]
 fn what_makes_no_sense_is_refused_before_anything_is_drawn() {
-    let prospects = [Prospect { point: Point::foreground(1.0, 1.0), predicted_iou: 0.9 }];
+    let prospects = [ScoredPoint { point: Point::foreground(1.0, 1.0), predicted_iou: 0.9 }];
     let geometry = Geometry::square(SIDE, SIDE, SIDE);
     let official = SelectionConfig::official();
     let mut never = |_: usize| unreachable!("drawn");

@@ -1,0 +1,137 @@
+//! Builder of segmenters.
+
+use super::Segmenter;
+use crate::model::model_file;
+use crate::predict::PredictOptions;
+use crate::{Compute, Error, Mode, Model, PromptingConfig, Result};
+use desam_core::ImageEncoder;
+use desam_data::volumes::ReadOptions;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Points along a side of the grid, unless set otherwise (paper: 9).
+const DEFAULT_GRID: usize = 9;
+
+/// Builder of a [`Segmenter`]; see [`Segmenter::builder`].
+///
+/// ```no_run
+/// use desam::predict::PredictOptions;
+/// use desam::{Compute, DeviceChoice, Precision, Segmenter};
+///
+/// # fn main() -> desam::Result<()> {
+/// let compute = Compute::open(DeviceChoice::Cuda(0))?.with_precision(Precision::Bf16)?;
+/// let segmenter = Segmenter::builder("run")
+///     .compute(compute)
+///     .options(PredictOptions::default().with_probability(true))
+///     .build()?;
+/// # Ok(())
+/// # }
+/// ```
+#[must_use = "a builder does nothing until `build` is called"]
+pub struct SegmenterBuilder {
+    source: Source,
+    compute: Option<Compute>,
+    encoder: Option<Arc<dyn ImageEncoder>>,
+    prompting: Option<PromptingConfig>,
+    options: PredictOptions,
+    read: ReadOptions,
+}
+
+/// Origin of the model.
+#[derive(Debug)]
+enum Source {
+    Path(PathBuf),
+    Model(Box<Model>),
+}
+
+impl std::fmt::Debug for SegmenterBuilder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SegmenterBuilder").field("source", &self.source).finish_non_exhaustive()
+    }
+}
+
+impl SegmenterBuilder {
+    pub(super) fn from_path(path: &Path) -> Self {
+        Self::new(Source::Path(path.to_owned()))
+    }
+
+    pub(super) fn from_model(model: Model) -> Self {
+        Self::new(Source::Model(Box::new(model)))
+    }
+
+    fn new(source: Source) -> Self {
+        Self {
+            source,
+            compute: None,
+            encoder: None,
+            prompting: None,
+            options: PredictOptions::default(),
+            read: ReadOptions::default(),
+        }
+    }
+
+    /// Device and precision; f32 on the CPU unless set. For a model that is opened from a file.
+    pub fn compute(self, compute: Compute) -> Self {
+        Self { compute: Some(compute), ..self }
+    }
+
+    /// Another image encoder than the model's, with the same specification: one behind a cache, or
+    /// faster hardware.
+    pub fn encoder(self, encoder: Arc<dyn ImageEncoder>) -> Self {
+        Self { encoder: Some(encoder), ..self }
+    }
+
+    /// Automatic prompts; unless set, those of the model's training.
+    pub fn prompting(self, prompting: PromptingConfig) -> Self {
+        Self { prompting: Some(prompting), ..self }
+    }
+
+    /// Postprocessing, maps and reports.
+    pub fn options(self, options: PredictOptions) -> Self {
+        Self { options, ..self }
+    }
+
+    /// How files are read.
+    pub fn read_options(self, read: ReadOptions) -> Self {
+        Self { read, ..self }
+    }
+
+    /// Opens the model and checks all settings.
+    ///
+    /// # Errors
+    /// As [`Model::open`], [`Segmenter::with_prompting`] and [`Segmenter::with_options`];
+    /// [`Error::EncoderMismatch`] when the encoder's specification is not the model's; when
+    /// [`compute`](Self::compute) is set for a model that is loaded already.
+    pub fn build(self) -> Result<Segmenter> {
+        let (mut model, source) = match (self.source, self.compute) {
+            (Source::Path(path), compute) => {
+                let model = Model::open(&path, &compute.unwrap_or_default())?;
+                (model, Some(model_file(&path)?))
+            }
+            (Source::Model(model), None) => (*model, None),
+            (Source::Model(_), Some(_)) => {
+                let reason =
+                    "the model is loaded already: set device and precision when it is opened";
+                return Err(Error::Invalid(reason.into()));
+            }
+        };
+        if let Some(encoder) = self.encoder {
+            model = model.with_encoder(encoder)?;
+        }
+        let mode = model.record().training.as_ref().map_or(Mode::Points, |t| t.mode);
+        let trained = PromptingConfig::new(mode, DEFAULT_GRID, model.spec().mask_side());
+        let segmenter = Segmenter {
+            model,
+            prompting: trained,
+            options: PredictOptions::default(),
+            read: self.read,
+            source,
+            blake3: None,
+        };
+        let segmenter = match self.prompting {
+            Some(prompting) => segmenter.with_prompting(prompting)?,
+            None => segmenter,
+        };
+        segmenter.with_options(self.options)
+    }
+}

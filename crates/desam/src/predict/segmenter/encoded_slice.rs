@@ -1,0 +1,108 @@
+//! Interactive segmentation of single slices: features once, any number of prompts.
+
+use super::{GraySlice, Segmenter};
+use crate::Model;
+use crate::Result;
+use crate::predict::features::SliceFeatures;
+use crate::predict::{SliceMask, SlicePrompt};
+use crate::select::SelectionConfig;
+use desam_core::{ImageContext, Volume};
+use desam_data::preprocess::{PreparedVolume, StoredSlice};
+use std::sync::Arc;
+
+/// Distance between slices that a single image is given where preprocessing does not resample, in
+/// mm; it has no effect on the image.
+const ANY_THICKNESS_MM: f64 = 1.0;
+
+/// The features of one slice, kept for any number of prompts. Cheap to clone, and usable from many
+/// threads at once.
+#[derive(Clone)]
+pub struct EncodedSlice {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    model: Model,
+    selection: SelectionConfig,
+    context: ImageContext,
+    slice: StoredSlice,
+}
+
+impl std::fmt::Debug for EncodedSlice {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("EncodedSlice").field("slice", &self.shared.slice).finish_non_exhaustive()
+    }
+}
+
+impl Segmenter {
+    /// Encodes one image, for prompts of a user.
+    ///
+    /// Intensities are normalised by the percentiles of this image, where a volume's slice is
+    /// normalised by those of its volume.
+    ///
+    /// # Errors
+    /// When the image cannot be preprocessed ([`Error::Geometry`]) or a tensor operation fails.
+    pub fn encode_slice(&self, image: &GraySlice) -> Result<EncodedSlice> {
+        let spacing = self.model().record().preprocess.spacing_mm;
+        let thickness = spacing.map_or(ANY_THICKNESS_MM, |[_, _, thickness]| thickness);
+        self.encode_volume_slice(&image.to_volume(thickness)?, 0)
+    }
+
+    /// Encodes slice `index` of a volume, counted from 0 along the axis that slices are cut along as
+    /// the volume is stored (`k`, unless the affine says that another axis is nearest to superior).
+    /// Where slices are resampled, the features are those of the nearest processed slice.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchSlice`] beyond the last slice; otherwise as
+    /// [`encode_slice`](Self::encode_slice).
+    pub fn encode_volume_slice(&self, volume: &Volume, index: usize) -> Result<EncodedSlice> {
+        let model = self.model();
+        let prepared = model.record().preprocess.prepare(volume, model.spec())?;
+        self.encode_prepared(&prepared, index)
+    }
+
+    fn encode_prepared(&self, prepared: &PreparedVolume, index: usize) -> Result<EncodedSlice> {
+        let model = self.model().clone();
+        let slice = prepared.stored_slice(index)?;
+        let encoder = model.encoder().as_ref();
+        let features = SliceFeatures { encoder, prepared, device: model.device() };
+        let features = features.encode(slice.processed())?;
+        let context = model.predictor().context(&features)?;
+        let selection = self.prompting().selection;
+        let shared = Shared { selection, context, slice, model };
+        Ok(EncodedSlice { shared: Arc::new(shared) })
+    }
+}
+
+impl EncodedSlice {
+    /// Columns of the slice.
+    pub fn width(&self) -> usize {
+        self.shared.slice.width()
+    }
+
+    /// Rows of the slice.
+    pub fn height(&self) -> usize {
+        self.shared.slice.height()
+    }
+
+    /// Segments the slice by a prompt in its own pixels. The same prompt gives the same bits, from
+    /// any thread.
+    ///
+    /// # Errors
+    /// [`Error::SlicePrompt`] for a prompt that is empty, not finite, outside the slice, or outside the
+    /// crop that the model sees.
+    pub fn segment(&self, prompt: &SlicePrompt) -> Result<SliceMask> {
+        let Shared { model, selection, context, slice } = self.shared.as_ref();
+        let prompt = prompt.to_input(slice, model.spec().input_side)?;
+        let (prediction, evidence) =
+            model.predictor().predict_prompt(context, prompt, selection)?;
+        let sigmoid = |logit: &f32| 1.0 / (1.0 + (-logit).exp());
+        let probability: Vec<f32> = evidence.logits.iter().map(sigmoid).collect();
+        Ok(SliceMask {
+            mask: slice.restore(&prediction.mask)?,
+            predicted_iou: prediction.predicted_iou,
+            probability: slice.interpolate(&probability)?,
+            raw: prediction,
+        })
+    }
+}

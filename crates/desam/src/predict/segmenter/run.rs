@@ -1,0 +1,162 @@
+//! Segmentation of whole volumes, in memory and in files.
+
+use super::{Segmentation, Segmenter};
+use crate::device::has_one_queue;
+use crate::predict::VolumeSummary;
+use crate::predict::features::SliceFeatures;
+use crate::predict::findings;
+use crate::predict::maps::Maps;
+use crate::predict::output::{Output, OutputFiles};
+use crate::{Error, Result};
+use desam_core::text::{name_text, one_line};
+use desam_core::{BinaryMask, Progress, Volume};
+use desam_data::preprocess::PreparedVolume;
+use desam_data::volumes::{Loaded, load_volume};
+use std::borrow::Borrow;
+use std::path::Path;
+
+impl Segmenter {
+    /// Segments a volume in memory; no file is touched.
+    ///
+    /// Memory holds the pixels and features of one slice at a time, and of the next one on an
+    /// accelerator. `progress` counts slices and receives the warnings of
+    /// [`Segmentation::warnings`].
+    ///
+    /// # Errors
+    /// When the volume cannot be preprocessed ([`Error::Geometry`]) or a tensor operation fails;
+    /// [`Error::Cancelled`] after the slice during which `progress` was cancelled.
+    pub fn segment(&self, volume: &Volume, progress: &dyn Progress) -> Result<Segmentation> {
+        let prepared = self.prepare(volume)?;
+        self.warnings().iter().for_each(|warning| progress.warn(warning));
+        progress.begin("segmenting", prepared.len() as u64);
+        let segmentation = self.compute(&prepared, progress)?;
+        progress.finish(&format!("{:.1} ml", segmentation.volume_ml()));
+        segmentation.warnings.iter().for_each(|warning| progress.warn(warning));
+        Ok(segmentation)
+    }
+
+    /// Segments a file of any format (see [`desam_data::volumes`]) into a `u8` mask in the format of
+    /// `output`'s name. If that is the input's format, the header's geometry is copied: dimensions,
+    /// affine and codes. [`options`](Self::options) say which files are written next to the mask. The
+    /// reader's warnings go to `progress`.
+    ///
+    /// # Errors
+    /// As [`segment`](Self::segment), and when the file cannot be read or the mask not written. No
+    /// file is written after an error or a cancellation.
+    pub fn segment_file(
+        &self,
+        input: impl AsRef<Path>,
+        output: impl AsRef<Path>,
+        progress: &dyn Progress,
+    ) -> Result<VolumeSummary> {
+        let input = input.as_ref();
+        self.segment_loaded(self.load(input)?, input, output.as_ref(), progress)
+    }
+
+    /// Segments a volume that the caller has read from `input`, such as one series of a folder;
+    /// otherwise as [`segment_file`](Self::segment_file).
+    ///
+    /// # Errors
+    /// As [`segment`](Self::segment), and when the mask cannot be written.
+    pub fn segment_read(
+        &self,
+        volume: &Volume,
+        input: &Path,
+        output: &Path,
+        progress: &dyn Progress,
+    ) -> Result<VolumeSummary> {
+        self.segment_loaded(Loaded::new(volume), input, output, progress)
+    }
+
+    /// Segments a volume that the caller has read from `input`, together with the reader's warnings,
+    /// which become part of the report.
+    ///
+    /// # Errors
+    /// As [`segment`](Self::segment), and when the mask cannot be written.
+    pub fn segment_loaded<V: Borrow<Volume>>(
+        &self,
+        loaded: Loaded<V>,
+        input: &Path,
+        output: &Path,
+        progress: &dyn Progress,
+    ) -> Result<VolumeSummary> {
+        let read = loaded.warnings.clone();
+        let reported = read.len();
+        let volume = loaded.report(progress);
+        let volume: &Volume = volume.borrow();
+        self.warnings().iter().for_each(|warning| progress.warn(warning));
+        let files = OutputFiles::new(input, output, &self.options)?;
+        let prepared = self.prepare_file(volume, input)?;
+        let name = one_line(&name_text(input.file_name().unwrap_or_default()));
+        progress.begin(&name, prepared.len() as u64);
+        let segmentation = self.compute(&prepared, progress)?;
+        let result =
+            Output { prepared: &prepared, volume: Some(volume), segmentation, warnings: read };
+        let summary = files.write(self, &result)?;
+        progress.finish(&format!("{name}: {:.1} ml", summary.volume_ml));
+        summary.warnings.iter().skip(reported).for_each(|warning| progress.warn(warning));
+        Ok(summary)
+    }
+
+    /// Reads a file with the [`read_options`](Self::read_options).
+    pub(in crate::predict) fn load(&self, input: &Path) -> Result<Loaded<Volume>> {
+        Ok(load_volume(input, &self.read)?)
+    }
+
+    /// Preprocesses a volume.
+    pub(super) fn prepare(&self, volume: &Volume) -> Result<PreparedVolume> {
+        let prepared = self.model.record().preprocess.prepare(volume, self.model.spec())?;
+        if let Some(choice) = &self.options.overlay {
+            // Before the computation, which may take minutes.
+            choice.check(volume.grid().dims[prepared.slice_axis()])?;
+        }
+        Ok(prepared)
+    }
+
+    /// Preprocesses a volume that was read from a file, which errors name.
+    pub(in crate::predict) fn prepare_file(
+        &self,
+        volume: &Volume,
+        input: &Path,
+    ) -> Result<PreparedVolume> {
+        self.prepare(volume).map_err(|e| Error::file(input, e.to_string()))
+    }
+
+    /// Predicts all slices of a preprocessed volume and restores the mask to the volume's own grid.
+    pub(in crate::predict) fn compute(
+        &self,
+        prepared: &PreparedVolume,
+        progress: &dyn Progress,
+    ) -> Result<Segmentation> {
+        let predictor = self.model.predictor();
+        let mut slices = Vec::with_capacity(prepared.len());
+        let mut maps = Maps::new(&self.options, prepared)?;
+        let device = self.model.device();
+        let features = SliceFeatures { encoder: self.model.encoder().as_ref(), prepared, device };
+        // On a CPU the encoder keeps all cores busy.
+        let ahead = usize::from(!device.is_cpu() && has_one_queue(device));
+        let check = |done: usize| {
+            let (what, kept) = ("slices segmented", "no mask is made of a part of a volume");
+            let total = prepared.len();
+            if done < total && progress.is_cancelled() {
+                return Err(Error::Cancelled { what, done, total, kept });
+            }
+            Ok(())
+        };
+        check(0)?;
+        features.for_each(ahead, |z, features| {
+            let (slice, evidence) = predictor.predict_with_evidence(&features, &self.prompting)?;
+            maps.put(z, &evidence)?;
+            slices.push(slice);
+            progress.advance(1, &format!("slice {}/{}", z + 1, prepared.len()));
+            check(z + 1)
+        })?;
+        let masks: Vec<&BinaryMask> = slices.iter().map(|s| &s.mask).collect();
+        let mask = prepared.restore(&masks)?;
+        let mask = self.options.postprocess.apply(mask, prepared.slice_axis())?;
+        let (probability, iou_map) = maps.finish()?;
+        let found = findings::warnings(&mask, prepared.slice_axis());
+        let warnings = prepared.warnings().iter().cloned().chain(found).collect();
+        Ok(Segmentation { mask, slices, probability, iou_map, warnings })
+    }
+}

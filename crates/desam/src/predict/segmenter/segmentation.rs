@@ -1,0 +1,31 @@
+//! The result of segmenting a volume.
+
+use crate::predict::SlicePrediction;
+use desam_core::{LabelVolume, Volume};
+
+/// Mask of a volume, with the predictions that it is made of.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Segmentation {
+    /// The mask, 0 and 1, on the volume's own grid.
+    pub mask: LabelVolume,
+    /// Prediction of each processed slice: `M×M` mask, predicted IoU and point.
+    pub slices: Vec<SlicePrediction>,
+    /// Probabilities on the volume's own grid, if
+    /// [`PredictOptions::probability`](crate::predict::PredictOptions::probability) is set.
+    pub probability: Option<Volume>,
+    /// Predicted IoUs on the volume's own grid, if
+    /// [`PredictOptions::iou_map`](crate::predict::PredictOptions::iou_map) is set.
+    pub iou_map: Option<Volume>,
+    /// Warnings about the volume and its mask, a sentence each: an image without contrast, an empty
+    /// mask.
+    pub warnings: Vec<String>,
+}
+
+impl Segmentation {
+    /// Volume of the mask, in millilitres.
+    pub fn volume_ml(&self) -> f64 {
+        let voxels = self.mask.data().iter().filter(|v| **v > 0).count();
+        voxels as f64 * self.mask.grid().voxel_mm3() / 1000.0
+    }
+}

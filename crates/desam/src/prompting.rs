@@ -1,0 +1,49 @@
+//! Automatic prompting: grid points or the whole box.
+
+use crate::select::SelectionConfig;
+use crate::{Error, Result};
+use desam_prompt::MAX_GRID_SIDE;
+use serde::{Deserialize, Serialize};
+
+desam_core::named! {
+    /// Automatic prompting mode: how a model is prompted without a user (paper, section 1).
+    pub enum Mode: "mode" {
+        /// Grid points mode: the mask of the point with the best predicted IoU.
+        Points = "points",
+        /// Whole box mode: one box as large as the image.
+        Box = "box",
+    }
+}
+
+/// Configuration of automatic prompting: mode, grid and mask selection. Together with the model and
+/// the image it decides a prediction.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PromptingConfig {
+    /// The mode.
+    pub mode: Mode,
+    /// Points along each side of the grid (paper: 9); not used in whole box mode.
+    pub grid: usize,
+    /// How one of the grid's masks is selected, and how masks are cleaned in either mode.
+    pub selection: SelectionConfig,
+}
+
+impl PromptingConfig {
+    /// The official selection rule for masks of side `mask_side`, in pixels.
+    pub fn new(mode: Mode, grid: usize, mask_side: usize) -> Self {
+        Self { mode, grid, selection: SelectionConfig::for_side(mask_side) }
+    }
+
+    /// Checks every setting.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`], naming the first setting that is out of range.
+    pub fn validate(&self) -> Result<()> {
+        if self.mode == Mode::Points && !(1..=MAX_GRID_SIDE).contains(&self.grid) {
+            let found = self.grid;
+            let reason = format!("grid must be 1 to {MAX_GRID_SIDE} points a side, found {found}");
+            return Err(Error::Invalid(reason));
+        }
+        self.selection.validate().map_err(|e| Error::Invalid(e.to_string()))
+    }
+}

@@ -1,0 +1,145 @@
+//! Single slices by a user's prompts: features once, masks on the slice's own pixels.
+
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
+mod toy;
+
+use desam::predict::{EncodedSlice, GraySlice, PromptError, SliceMask, SlicePrompt};
+use desam::types::{Affine, Grid, Volume};
+use desam::{Error, Mode, Model, PromptingConfig, Segmenter};
+
+fn shared_between_threads<T: Send + Sync>() {}
+
+#[test]
+fn models_segmenters_and_encoded_slices_are_send_and_sync() {
+    shared_between_threads::<Model>();
+    shared_between_threads::<Segmenter>();
+    shared_between_threads::<EncodedSlice>();
+    shared_between_threads::<SliceMask>();
+}
+
+/// A slice of 64 pixels a side, the side of the toy model's masks being 16 and of its input 64.
+fn image() -> GraySlice {
+    let volume = toy::volume([64, 64, 3], 0);
+    GraySlice::new(64, 64, [0.5, 0.5], volume.slice(1).unwrap().to_vec()).unwrap()
+}
+
+fn segmenter(folder: &std::path::Path) -> Segmenter {
+    toy::segmenter(&toy::model(folder))
+}
+
+#[test]
+fn the_whole_box_and_a_grid_of_one_point_are_the_automatic_prompts() {
+    let folder = tempfile::tempdir().unwrap();
+    let segmenter = segmenter(folder.path());
+    let (model, image) = (segmenter.model(), image());
+    let encoded = segmenter.encode_slice(&image).unwrap();
+    // The same slice by way of the predictor.
+    let affine = Affine([[-0.5, 0.0, 0.0, 0.0], [0.0, -0.5, 0.0, 0.0], [0.0, 0.0, 1.0, 0.0]]);
+    let grid = Grid { dims: [64, 64, 1], affine };
+    let volume = Volume::new(grid, image.pixels().to_vec()).unwrap();
+    let prepared = model.record().preprocess.prepare(&volume, model.spec()).unwrap();
+    let features = model.encoder().encode(&prepared.pixels(0, model.device()).unwrap()).unwrap();
+    let side = model.spec().mask_side();
+    let predict = |mode, grid| {
+        let selection = segmenter.prompting().selection;
+        let config = PromptingConfig { selection, ..PromptingConfig::new(mode, grid, side) };
+        model.predictor().predict(&features, &config).unwrap()
+    };
+
+    let boxed = SlicePrompt::new().with_box([0.0, 0.0], [64.0, 64.0]);
+    let (found, expected) = (encoded.segment(&boxed).unwrap(), predict(Mode::Box, 1));
+    assert_eq!(found.raw.mask, expected.mask);
+    assert_eq!(found.predicted_iou, expected.predicted_iou);
+    assert!(found.predicted_iou.is_some() && found.probability.len() == 64 * 64);
+    assert!(found.probability.iter().all(|p| (0.0..=1.0).contains(p)));
+
+    // The one point of the grid is (32, 32) of the input, which has a pixel for each of the slice.
+    let point = SlicePrompt::new().with_point(32.0, 32.0);
+    let (found, expected) = (encoded.segment(&point).unwrap(), predict(Mode::Points, 1));
+    assert_eq!(found.raw.mask, expected.mask);
+    // Four by four pixels of the slice for each of the mask's.
+    for y in 0..64 {
+        for x in 0..64 {
+            assert_eq!(found.mask.get(y, x), expected.mask.get(y / 4, x / 4));
+        }
+    }
+}
+
+#[test]
+fn eight_threads_get_the_bits_of_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let segmenter = segmenter(folder.path());
+    let encoded = segmenter.encode_slice(&image()).unwrap();
+    let prompts: Vec<SlicePrompt> = (0..4)
+        .flat_map(|n| {
+            let at = 8.0 + 12.0 * f64::from(n);
+            let point = SlicePrompt::new().with_point(at, 40.0).with_background(60.0, at);
+            [point, SlicePrompt::new().with_box([at - 8.0, 4.0], [at + 10.0, 50.0])]
+        })
+        .collect();
+    let alone: Vec<SliceMask> = prompts.iter().map(|p| encoded.segment(p).unwrap()).collect();
+    // Once more: the same bits.
+    assert_eq!(encoded.segment(&prompts[0]).unwrap(), alone[0]);
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = prompts
+            .iter()
+            .map(|prompt| {
+                let (encoded, segmenter) = (encoded.clone(), &segmenter);
+                scope.spawn(move || {
+                    let again = segmenter.encode_slice(&image()).unwrap();
+                    (encoded.segment(prompt).unwrap(), again.segment(prompt).unwrap())
+                })
+            })
+            .collect();
+        for (thread, expected) in threads.into_iter().zip(&alone) {
+            let (kept, again) = thread.join().unwrap();
+            assert_eq!(kept, *expected);
+            assert_eq!(again, *expected);
+        }
+    });
+}
+
+#[test]
+fn a_volumes_slice_is_the_volumes() {
+    let folder = tempfile::tempdir().unwrap();
+    let segmenter = segmenter(folder.path());
+    let side = segmenter.model().spec().mask_side();
+    let selection = segmenter.prompting().selection;
+    let boxed = PromptingConfig { selection, ..PromptingConfig::new(Mode::Box, 1, side) };
+    let segmenter = segmenter.with_prompting(boxed).unwrap();
+    let volume = toy::volume([40, 32, 5], 1);
+    let whole = segmenter.segment(&volume, &desam::Quiet).unwrap();
+    for k in 0..5 {
+        let encoded = segmenter.encode_volume_slice(&volume, k).unwrap();
+        assert_eq!((encoded.width(), encoded.height()), (40, 32));
+        let prompt = SlicePrompt::new().with_box([0.0, 0.0], [40.0, 32.0]);
+        let found = encoded.segment(&prompt).unwrap();
+        assert_eq!(found.mask.data(), whole.mask.slice(k).unwrap(), "slice {k}");
+    }
+    let error = segmenter.encode_volume_slice(&volume, 5).unwrap_err();
+    assert!(matches!(error, Error::NoSuchSlice { index: 5, slices: 5 }), "{error}");
+}
+
+#[test]
+fn prompts_that_cannot_be_used_are_refused_by_kind() {
+    let folder = tempfile::tempdir().unwrap();
+    let encoded = segmenter(folder.path()).encode_slice(&image()).unwrap();
+    let refused = |prompt: SlicePrompt| match encoded.segment(&prompt) {
+        Err(Error::SlicePrompt(error)) => error,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(refused(SlicePrompt::new()), PromptError::Empty);
+    let nan = refused(SlicePrompt::new().with_point(f64::NAN, 3.0));
+    assert!(matches!(nan, PromptError::NotFinite { .. }), "{nan}");
+    for (x, y) in [(-0.1, 5.0), (5.0, 64.1), (1e300, 5.0)] {
+        let outside = refused(SlicePrompt::new().with_point(x, y));
+        assert!(matches!(outside, PromptError::OutsideImage { .. }), "{outside}");
+        assert!(outside.to_string().contains("64 × 64"), "{outside}");
+    }
+    let outside = refused(SlicePrompt::new().with_box([3.0, 3.0], [70.0, 9.0]));
+    assert!(matches!(outside, PromptError::OutsideImage { .. }), "{outside}");
+    let flat = refused(SlicePrompt::new().with_box([9.0, 3.0], [9.0, 9.0]));
+    assert!(matches!(flat, PromptError::EmptyBox { .. }), "{flat}");
+    assert!(GraySlice::new(8, 8, [1.0; 2], vec![0.0; 63]).is_err());
+}
