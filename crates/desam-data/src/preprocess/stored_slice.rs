@@ -1,7 +1,7 @@
 //! One slice of a volume as it is stored: its pixels mapped to the encoder's input, and masks
 //! mapped back.
 
-use super::axis::Axis;
+use super::axis::AxisMapping;
 use super::prepared::PreparedVolume;
 use super::restore::nearest;
 use crate::{Error, Result};
@@ -30,7 +30,7 @@ pub struct StoredSlice {
 /// An axis of the frame, and the stored axis that it is resampled from.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct FrameAxis {
-    axis: Axis,
+    axis: AxisMapping,
     /// 0 for `x`, 1 for `y`.
     stored: usize,
     flipped: bool,
@@ -268,10 +268,10 @@ mod tests {
                     // By way of millimetres.
                     let expected = to_frame.apply(mm);
                     let found = slice.to_input([f64::from(x), f64::from(y)]);
-                    for axis in 0..2 {
-                        let pixel = found.input[axis] / 64.0 * frame.dims[axis] as f64;
+                    for ((input, side), expected) in found.input.iter().zip(frame.dims).zip(expected) {
+                        let pixel = input / 64.0 * side as f64;
                         // The middle of an uneven crop is half a pixel off.
-                        assert!((pixel - expected[axis]).abs() < 1.0, "{affine:?} {x} {y}");
+                        assert!((pixel - expected).abs() < 1.0, "{affine:?} {x} {y}");
                     }
                     cut_off += usize::from(!found.in_frame);
                 }

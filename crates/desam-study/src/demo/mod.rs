@@ -211,7 +211,7 @@ fn segment_new(
     let input = folder.join("volume.nii.gz");
     // Any seed will do that no case of the data set has; those are hashes.
     write_volume(&input, &phantom_case(style, config.seed.wrapping_add(1))?.image)?;
-    Ok(segmenter.segment_file(&input, &folder.join("mask.nii.gz"), progress)?)
+    Ok(segmenter.segment_file(&input, folder.join("mask.nii.gz"), progress)?)
 }
 
 /// What the page says about how it was made.
