@@ -47,8 +47,15 @@ impl DicomFile {
     /// # Errors
     /// [`Error::Io`] when it cannot be read, [`Error::Dicom`] when it is too large or broken.
     pub(super) fn read(path: &Path, extent: ReadExtent) -> Result<Self> {
-        let content = content(path)?;
-        Self::parse(content, extent).map_err(|problem| wrong(path, problem))
+        Self::from_bytes(path, content(path)?, extent)
+    }
+
+    /// Reads a file's bytes; `path` is its name in errors.
+    ///
+    /// # Errors
+    /// [`Error::Dicom`] when it is broken.
+    pub(super) fn from_bytes(path: &Path, bytes: Vec<u8>, extent: ReadExtent) -> Result<Self> {
+        Self::parse(bytes, extent).map_err(|problem| wrong(path, problem))
     }
 
     /// The elements before the pixels as the rewriter gives them to the parser: explicit VR little

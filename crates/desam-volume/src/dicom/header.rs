@@ -12,10 +12,22 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+/// The bytes of a file in memory.
+#[derive(Clone, PartialEq)]
+pub(super) struct MemoryFile(pub(super) Arc<Vec<u8>>);
+
+impl std::fmt::Debug for MemoryFile {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("MemoryFile").field(&self.0.len()).finish()
+    }
+}
+
 /// Attributes that all slices of one file share.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct SliceFile {
     pub(super) path: PathBuf,
+    /// The file's bytes, if it is in memory; otherwise they are read from `path`.
+    pub(super) memory: Option<MemoryFile>,
     pub(super) series: String,
     pub(super) description: String,
     /// SOPClassUID and SOPInstanceUID.
@@ -187,6 +199,7 @@ impl SliceFile {
         }
         Ok(Self {
             path: path.to_path_buf(),
+            memory: None,
             series: fields.text(tags::SERIES_INSTANCE_UID).unwrap_or_default(),
             description: fields.text(tags::SERIES_DESCRIPTION).unwrap_or_default(),
             class,

@@ -35,6 +35,7 @@ mod jpeg;
 mod jpeg2000;
 mod jpeg_ls;
 mod neighbours;
+mod objects;
 mod pixels;
 mod rewrite;
 mod rle;
@@ -47,6 +48,7 @@ mod tests;
 mod warnings;
 
 pub use contents::list_series;
+pub use objects::volume_of_objects;
 pub use series::{Plane, Series, SeriesChoice};
 
 use choose::ChosenSeries;

@@ -230,7 +230,10 @@ impl StoredBits {
 
 /// The pixels of a file, checked against what its header promises.
 fn pixel_data(file: &SliceFile) -> Result<InMemElement> {
-    let mut opened = DicomFile::read(&file.path, ReadExtent::Whole)?;
+    let mut opened = match &file.memory {
+        Some(memory) => DicomFile::from_bytes(&file.path, memory.0.to_vec(), ReadExtent::Whole)?,
+        None => DicomFile::read(&file.path, ReadExtent::Whole)?,
+    };
     let Some(element) = opened.object.take(tags::PIXEL_DATA) else {
         return Err(wrong(&file.path, "there are no pixels in it"));
     };
