@@ -7,7 +7,7 @@
 //! - The two corners of a box are concatenated along the channels, `[N, 2 E]` instead of `[N, 2, E]`.
 //! - Without points and boxes the sparse embedding has batch size 1, whatever the masks'.
 //! - Another input side than the checkpoint's panics (`todo!("interpolation")`); not compared.
-//! - The image encoder has no taps and no gradients.
+//! - The image encoder takes one image at a time, and has no taps and no gradients.
 //! - The mask decoder uses the tanh approximation of GELU as well, and masks are upsampled to the image
 //!   by the nearest pixel instead of bilinearly; `crop_h` is computed from the width. Not compared.
 
@@ -72,7 +72,8 @@ fn image_embeddings_are_those_of_candle_transformers() {
         parameters(&sam).pp("image_encoder"),
     )
     .unwrap();
-    let pixels = wave(&[2, 3, config.input_side, config.input_side]);
+    // One image: theirs adds the positions without broadcasting them over a batch.
+    let pixels = wave(&[1, 3, config.input_side, config.input_side]);
     let found = sam.sam.image.encode(&pixels).unwrap().embedding;
     let error = distance(&found, &other.forward(&pixels).unwrap());
     // Eight blocks in f32, summed in another order.
