@@ -56,8 +56,9 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Output> {
-    let precision = arguments.precision.on(&session.device)?;
-    let options = ParityOptions { device: session.device.clone(), precision };
+    let compute = arguments.precision.on(&session.device)?;
+    let options =
+        ParityOptions { device: compute.device().clone(), precision: compute.precision() };
     let report = parity_on(&arguments.dir, &options, &session.terminal)?;
     if let Some(path) = arguments.json.file() {
         ensure_parent_dir(path)?;

@@ -268,7 +268,9 @@ mod tests {
                     // By way of millimetres.
                     let expected = to_frame.apply(mm);
                     let found = slice.to_input([f64::from(x), f64::from(y)]);
-                    for ((input, side), expected) in found.input.iter().zip(frame.dims).zip(expected) {
+                    for ((input, side), expected) in
+                        found.input.iter().zip(frame.dims).zip(expected)
+                    {
                         let pixel = input / 64.0 * side as f64;
                         // The middle of an uneven crop is half a pixel off.
                         assert!((pixel - expected).abs() < 1.0, "{affine:?} {x} {y}");

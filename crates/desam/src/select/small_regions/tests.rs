@@ -86,14 +86,14 @@ fn cleaning_twice_changes_no_more() {
             assert_eq!(once.mask, mask);
         }
         // Dropping islands may leave pits smaller than a hole, never islands.
-        let islands = Regions::of(once.mask.data(), height, width, 1).sizes;
+        let islands = ConnectedComponents::label(once.mask.data(), height, width, 1).sizes;
         assert!(islands.len() == 1 || islands.iter().all(|r| r.area >= least));
         assert_eq!(once.mask.is_empty(), clean(once.mask, least).unwrap().mask.is_empty());
     }
 }
 
 /// Every pixel's region by flooding, as the definition has it.
-fn flooded(pixels: &[u8], height: usize, width: usize, value: u8) -> Vec<(Region, Vec<usize>)> {
+fn flooded(pixels: &[u8], height: usize, width: usize, value: u8) -> Vec<(Component, Vec<usize>)> {
     let mut seen = vec![false; pixels.len()];
     let mut found = Vec::new();
     for start in 0..pixels.len() {
@@ -116,7 +116,7 @@ fn flooded(pixels: &[u8], height: usize, width: usize, value: u8) -> Vec<(Region
         }
         let block = members.iter().map(|m| (m / width / 2, m % width / 2)).min().unwrap();
         members.sort_unstable();
-        found.push((Region { area: members.len(), block }, members));
+        found.push((Component { area: members.len(), block }, members));
     }
     found
 }
@@ -131,8 +131,8 @@ fn runs_find_what_flooding_finds() {
             (0..height * width).map(|_| u8::from(rng.random_bool(density))).collect();
         for value in [0, 1] {
             let expected = flooded(&pixels, height, width, value);
-            let regions = Regions::of(&pixels, height, width, value);
-            let sizes: Vec<Region> = expected.iter().map(|(region, _)| *region).collect();
+            let regions = ConnectedComponents::label(&pixels, height, width, value);
+            let sizes: Vec<Component> = expected.iter().map(|(region, _)| *region).collect();
             assert_eq!(regions.sizes, sizes);
             for (region, members) in expected {
                 let mut painted = vec![0; pixels.len()];
@@ -142,6 +142,6 @@ fn runs_find_what_flooding_finds() {
             }
         }
     }
-    let nothing = Regions::of(&[], 0, 0, 1);
+    let nothing = ConnectedComponents::label(&[], 0, 0, 1);
     assert!(nothing.sizes.is_empty() && nothing.largest().is_none());
 }
