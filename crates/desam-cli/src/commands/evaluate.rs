@@ -168,13 +168,8 @@ pub(crate) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Re
         ..EvaluateConfig::new(arguments.protocol, automatic)
     };
     session.detail(&format!("settings: {}", serde_json::to_string(&config)?));
-    let request = EvaluateRequest {
-        cache: &cache,
-        model: &model,
-        source: &settings.source,
-        validation: &manifest.validation_cases,
-        config: &config,
-    };
+    let request = EvaluateRequest::new(&cache, &model, &settings.source, &config)
+        .with_validation(&manifest.validation_cases);
     // Wrong settings are better found before the work than after it.
     let draws = arguments.draws.config()?;
     let precision = arguments.precision.precision;

@@ -63,7 +63,8 @@ impl Arguments {
 
 pub(crate) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Reply> {
     let precision = arguments.precision.precision;
-    let options = ParityOptions { device: session.device.clone(), precision };
+    let options =
+        ParityOptions::default().with_device(session.device.clone()).with_precision(precision);
     let report = parity_on(&arguments.dir, &options, &session.screen)?;
     if let Some(Some(path)) = &arguments.json {
         room_for(path)?;

@@ -100,13 +100,12 @@ pub(crate) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Re
         runs.iter_mut().for_each(|run| run.cache = Some(cache.clone()));
     }
     let (cases_each, slices) = (arguments.cases, arguments.slices);
-    let request = ReportRequest {
-        runs: &runs,
-        title: arguments.title.as_deref(),
-        gallery: GalleryConfig { cases_each, slices, ..GalleryConfig::default() },
-        bootstrap: arguments.draws.config_or_default()?,
-        device: session.device.clone(),
-    };
+    let gallery = GalleryConfig { cases_each, slices, ..GalleryConfig::default() };
+    let request = ReportRequest::new(&runs)
+        .with_title(arguments.title.as_deref())
+        .with_gallery(gallery)
+        .with_bootstrap(arguments.draws.config_or_default()?)
+        .with_device(session.device.clone());
     room_for(&arguments.out)?;
     say_replaced(&arguments.out, session);
     let summary = report(&request, &arguments.out, &session.screen)?;

@@ -18,7 +18,7 @@ impl PaperFlag {
         let named = self.paper_sites.as_ref()?;
         Some(match named.is_empty() {
             true => PaperSites::ByName,
-            false => PaperSites::These(named.clone()),
+            false => PaperSites::Listed(named.clone()),
         })
     }
 }
@@ -44,7 +44,7 @@ mod tests {
         assert_eq!(of(&[]).unwrap(), None);
         assert_eq!(of(&["--paper-sites"]).unwrap(), Some(PaperSites::ByName));
         assert_eq!(of(&["--paper-sites", "--seeds", "1"]).unwrap(), Some(PaperSites::ByName));
-        let Some(PaperSites::These(named)) = of(&["--paper-sites", "x=A,y=B"]).unwrap() else {
+        let Some(PaperSites::Listed(named)) = of(&["--paper-sites", "x=A,y=B"]).unwrap() else {
             panic!("no mapping")
         };
         assert_eq!(named.iter().map(|n| n.site.as_str()).collect::<Vec<_>>(), ["x", "y"]);

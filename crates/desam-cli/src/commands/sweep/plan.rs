@@ -12,7 +12,7 @@ use desam::core::text::DisplayPath as _;
 use desam::decoder::Variant;
 use desam::{Mode, Precision};
 use desam_study::evaluate::Protocol;
-use desam_study::sweep::{Changes, Letter, PaperTable, Plan, Subset, SweepConfig};
+use desam_study::sweep::{CellFilter, PaperLetter, PaperTable, Plan, SweepConfig, TrainOverrides};
 use desam_study::train::Preset;
 use serde_json::json;
 use std::path::PathBuf;
@@ -123,13 +123,13 @@ impl Arguments {
             seeds: self.seeds.clone(),
             preset: self.preset,
             protocol: self.protocol,
-            changes: Changes {
+            overrides: TrainOverrides {
                 epochs: self.epochs,
                 batch: self.batch,
                 learning_rate: self.lr,
                 precision: self.precision,
             },
-            subset: Subset {
+            filter: CellFilter {
                 sources: self.sources.clone(),
                 modes: self.modes.clone(),
                 variants: self.variants.clone(),
@@ -141,7 +141,7 @@ impl Arguments {
 }
 
 /// A site, and the paper's letter where it has one.
-fn source(site: &str, letter: Option<&Letter>) -> String {
+fn source(site: &str, letter: Option<&PaperLetter>) -> String {
     letter.map_or_else(|| site.to_owned(), |letter| format!("{letter} = {site}"))
 }
 

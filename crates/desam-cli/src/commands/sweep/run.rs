@@ -8,7 +8,7 @@ use anyhow::{Context, bail};
 use clap::Args;
 use desam::Progress;
 use desam_study::evaluate::Evaluation;
-use desam_study::sweep::{Outcome, Plan, SweepOptions, Worker, run_line};
+use desam_study::sweep::{LineOutcome, Plan, SweepOptions, Worker, run_line};
 use serde_json::{Value, json};
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
@@ -59,14 +59,13 @@ pub(super) struct Arguments {
 pub(super) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Reply> {
     let plan = Plan::open(&arguments.plan)?;
     let place = Place::read()?;
-    let options = SweepOptions {
-        cache: arguments.cache.as_deref(),
-        worker: Worker { host: place.host, pid: std::process::id(), task: place.task },
-        force: arguments.force,
-        checkpoint_every: Some(CHECKPOINT_EVERY),
-        clock: || SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default(),
-        device: session.device.clone(),
-    };
+    let worker = Worker { host: place.host, pid: std::process::id(), task: place.task };
+    let clock = || SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let options = SweepOptions::new(worker, clock)
+        .with_cache(arguments.cache.as_deref())
+        .with_force(arguments.force)
+        .with_checkpoint_every(Some(CHECKPOINT_EVERY))
+        .with_device(session.device.clone());
     if arguments.all {
         return Ok(all(&plan, &options, session));
     }
@@ -85,12 +84,14 @@ fn one(
     let mut waited = false;
     loop {
         match run_line(plan, index, options, &session.screen)? {
-            Outcome::Done(scores) => return Ok(reply(plan, index, (&scores, "done"))),
-            Outcome::WasDone(scores) => return Ok(reply(plan, index, (&scores, "was done"))),
-            Outcome::Busy { id, training: false, worker, alive } => {
+            LineOutcome::Done(scores) => return Ok(reply(plan, index, (&scores, "done"))),
+            LineOutcome::AlreadyDone(scores) => {
+                return Ok(reply(plan, index, (&scores, "was done")));
+            }
+            LineOutcome::Busy { id, training: false, worker, alive } => {
                 bail!("line {index} ({id}) is held by {worker}; {}", advice(alive))
             }
-            Outcome::Busy { id, worker, alive, .. } => {
+            LineOutcome::Busy { id, worker, alive, .. } => {
                 if !waited {
                     let advice = advice(alive);
                     session
@@ -132,9 +133,9 @@ fn all(plan: &Plan, options: &SweepOptions<'_>, session: &Session) -> Reply {
     for line in plan.lines() {
         let id = &line.id;
         match run_line(plan, line.index, options, &session.screen) {
-            Ok(Outcome::Done(_)) => done.push(id.clone()),
-            Ok(Outcome::WasDone(_)) => was_done.push(id.clone()),
-            Ok(Outcome::Busy { worker, .. }) => busy.push(format!("{id}: {worker}")),
+            Ok(LineOutcome::Done(_)) => done.push(id.clone()),
+            Ok(LineOutcome::AlreadyDone(_)) => was_done.push(id.clone()),
+            Ok(LineOutcome::Busy { worker, .. }) => busy.push(format!("{id}: {worker}")),
             Err(error) => failed.push(format!("line {} ({id}): {error}", line.index)),
         }
         session.screen.advance(1, id);
