@@ -87,13 +87,7 @@ fn evaluation(cache: &FeatureCache, run: &Path, protocol: Protocol) -> Evaluatio
     let automatic = PromptingConfig::new(Mode::Points, 3, model.spec().mask_side());
     let config = EvaluateConfig::new(protocol, automatic);
     let validation = RunDir::open(run).unwrap().manifest().unwrap().validation_cases;
-    let request = EvaluateRequest {
-        cache,
-        model: &model,
-        source: "A",
-        validation: &validation,
-        config: &config,
-    };
+    let request = EvaluateRequest::new(cache, &model, "A", &config).with_validation(&validation);
     evaluate(&request, &Quiet).unwrap()
 }
 

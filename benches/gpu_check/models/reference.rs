@@ -9,7 +9,7 @@ use desam_study::parity::{Measure, ParityOptions, parity_on};
 use std::path::Path;
 
 pub(super) fn check(dir: &Path, precision: Precision, device: &Device) -> Result<Vec<Checked>> {
-    let options = ParityOptions { device: device.clone(), precision };
+    let options = ParityOptions::default().with_device(device.clone()).with_precision(precision);
     let report = parity_on(dir, &options, &Quiet)?;
     let row = |stage: desam_study::parity::Stage| {
         let (what, error) = match stage.limited {

@@ -162,7 +162,7 @@ pub enum Error {
     /// A case without a finite value, which a paired comparison needs.
     #[error(
         "{title} of {case} has no finite value in the {which} run",
-        title = crate::evaluate::title(*metric)
+        title = crate::evaluate::metric_title(*metric)
     )]
     NoFiniteValue {
         /// The metric.
@@ -171,6 +171,12 @@ pub enum Error {
         case: String,
         /// The run: `first` or `second`.
         which: &'static str,
+    },
+    /// A run without scores under the requested protocol.
+    #[error("{}: the run was not scored under this protocol", scores.display_escaped())]
+    NotEvaluated {
+        /// The file that should hold the scores.
+        scores: PathBuf,
     },
     /// A directory that should hold a sweep's plan and does not.
     #[error("{}: no plan: it holds no plan.jsonl", dir.display_escaped())]
@@ -185,7 +191,7 @@ pub enum Error {
         dir: PathBuf,
     },
     /// Scores without a metric that should be compared.
-    #[error("the {which} run was not scored by {title}", title = crate::evaluate::title(*metric))]
+    #[error("the {which} run was not scored by {title}", title = crate::evaluate::metric_title(*metric))]
     MetricMissing {
         /// The run: `first` or `second`.
         which: &'static str,

@@ -318,8 +318,7 @@ fn warnings_about_a_volume_are_reported_and_in_its_json() {
     let report: serde_json::Value = serde_json::from_str(&report).unwrap();
     assert_eq!(report["warnings"], serde_json::json!(summary.done[0].warnings));
     // One by one it is the same.
-    let alone =
-        segmenter.segment_file(inputs[1], &folder.path().join("m.nii.gz"), &Quiet).unwrap();
+    let alone = segmenter.segment_file(inputs[1], &folder.path().join("m.nii.gz"), &Quiet).unwrap();
     assert_eq!(alone.warnings, summary.done[1].warnings);
 }
 

@@ -154,13 +154,8 @@ pub(crate) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Ou
         ..EvaluateConfig::new(arguments.protocol, prompts)
     };
     session.detail(&format!("settings: {}", serde_json::to_string(&config)?));
-    let request = EvaluateRequest {
-        cache: &cache,
-        model: &model,
-        source: &settings.source,
-        validation: &manifest.validation_cases,
-        config: &config,
-    };
+    let request = EvaluateRequest::new(&cache, &model, &settings.source, &config)
+        .with_validation(&manifest.validation_cases);
     // Output files are checked before the work, so that no scores are lost.
     let planned =
         ScoringSettings::planned(&config, &cache, compute.precision(), bootstrap.as_ref())?;

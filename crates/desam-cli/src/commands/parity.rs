@@ -57,8 +57,9 @@ pub(crate) struct Arguments {
 
 pub(crate) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Output> {
     let compute = arguments.precision.on(&session.device)?;
-    let options =
-        ParityOptions { device: compute.device().clone(), precision: compute.precision() };
+    let options = ParityOptions::default()
+        .with_device(compute.device().clone())
+        .with_precision(compute.precision());
     let report = parity_on(&arguments.dir, &options, &session.terminal)?;
     if let Some(path) = arguments.json.file() {
         ensure_parent_dir(path)?;

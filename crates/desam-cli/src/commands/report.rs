@@ -104,13 +104,12 @@ pub(crate) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Ou
         runs.iter_mut().for_each(|run| run.cache = Some(cache.clone()));
     }
     let (cases_each, slices) = (arguments.cases, arguments.slices);
-    let request = ReportRequest {
-        runs: &runs,
-        title: arguments.title.as_deref(),
-        gallery: GalleryConfig { cases_each, slices, ..GalleryConfig::default() },
-        bootstrap,
-        device: session.device.clone(),
-    };
+    let gallery = GalleryConfig { cases_each, slices, ..GalleryConfig::default() };
+    let request = ReportRequest::new(&runs)
+        .with_title(arguments.title.as_deref())
+        .with_gallery(gallery)
+        .with_bootstrap(bootstrap)
+        .with_device(session.device.clone());
     ensure_parent_dir(&arguments.out)?;
     note_overwrite(&arguments.out, session);
     let summary = report(&request, &arguments.out, &session.terminal)?;

@@ -7,6 +7,7 @@ use desam_study::train::ResidencyRefusal;
 pub(super) fn study_hint(error: &Error) -> Option<&'static str> {
     Some(match error {
         Error::NotARun { .. } => "give the --out of `desam train`",
+        Error::NotEvaluated { .. } => "run `desam evaluate` for this protocol first",
         Error::NotAPlan { .. } => "give the --out of `desam sweep plan`",
         Error::RunExists { .. } => "continue it with --resume, or choose another --out",
         Error::ForeignModel { .. } => "choose another --out",

@@ -244,7 +244,7 @@ fn metrics_without_a_value_and_unknown_metrics_are_not_skipped() {
     for (from, to, message) in [
         (r#""spacing_zyx_mm": [3, 1, 1],"#, "", "case0: spacing_zyx_mm is missing"),
         ("[3, 1, 1]", "[3, 0, 1]", "case0: spacing"),
-        ("null", r#""far""#, "hd_mm is \"far\", no number"),
+        ("null", r#""far""#, "hd_mm is \"far\", not a number"),
         (r#"[{"case": 0"#, r#"[{"case": 1"#, "case1.pred"),
     ] {
         std::fs::write(&list, case.replace(from, to)).unwrap();

@@ -1,5 +1,5 @@
-//! Everything once, with nothing downloaded: phantoms, features, training, scores, a new volume,
-//! a page.
+//! Demonstration: the whole experiment on phantoms, without a download. Data, features, training, scores,
+//! segmentation of a new volume, report.
 
 mod pictures;
 
@@ -21,26 +21,26 @@ use desam_data::preprocess::{LabelRule, PreprocessConfig};
 use desam_data::split::{SplitRule, split_cases};
 use desam_encoder::VitConfig;
 use desam_metrics::statistics::BootstrapConfig;
-use pictures::Gallery;
+use pictures::DemoPictures;
 use serde::{Deserialize, Serialize};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-/// How big the demonstration is.
+/// Settings of the demonstration.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DemoConfig {
-    /// Phantoms at each of the six sites.
+    /// Number of phantoms at each of the six sites.
     pub cases_per_site: usize,
-    /// The site trained on.
+    /// The source site.
     pub source: String,
-    /// How the model is prompted.
+    /// Prompting mode.
     pub mode: Mode,
-    /// Passes over the training slices.
+    /// Epochs.
     pub epochs: usize,
     /// Learning rate of the first epoch.
     pub learning_rate: f64,
-    /// Share of the source's cases held out.
+    /// Share of the source site's cases held out for validation.
     pub validation_fraction: f64,
     /// Points along each side of the grid.
     pub grid: usize,
@@ -55,8 +55,8 @@ impl Default for DemoConfig {
             source: "A".into(),
             mode: Mode::Points,
             epochs: 30,
-            // The paper's 1e-4 is for SAM's weights and 50 epochs; for a PIMM at random, in a few
-            // minutes, a tenfold rate gets further.
+            // The paper's 1e-4 is for SAM's weights and 50 epochs. For a randomly initialised PIMM and
+            // a few minutes, a tenfold rate gets further.
             learning_rate: 1e-3,
             validation_fraction: 0.34,
             grid: 9,
@@ -65,8 +65,8 @@ impl Default for DemoConfig {
     }
 }
 
-/// What a demonstration leaves in its folder.
-const PARTS: [&str; 8] = [
+/// Outputs of a demonstration in its directory.
+const OUTPUTS: [&str; 8] = [
     "run",
     "data",
     "cache",
@@ -77,22 +77,23 @@ const PARTS: [&str; 8] = [
     "evaluation.csv",
 ];
 
-/// What the demonstration left and found.
+/// Result of the demonstration.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct DemoSummary {
-    /// The page with the table, the curves and the pictures.
+    /// The report page.
     #[serde(serialize_with = "desam_core::serde_path::serialize")]
     pub page: PathBuf,
-    /// One picture: a slice of every site, prediction in orange, truth in blue.
+    /// One picture: a slice of every site, prediction in orange, ground truth in blue.
     #[serde(serialize_with = "desam_core::serde_path::serialize")]
     pub picture: PathBuf,
-    /// What embedding did.
+    /// Summary of the embedding.
     pub embedding: EmbedSummary,
-    /// What training came to.
+    /// Summary of the training.
     pub training: TrainSummary,
-    /// The source site's held-out cases and the other five sites.
+    /// Scores of the source site's held-out cases and of the other five sites.
     pub evaluation: Evaluation,
-    /// The new volume.
+    /// Summary of the segmented new volume.
     pub segmented: VolumeSummary,
 }
 
@@ -107,7 +108,7 @@ pub fn demo(out: &Path, config: &DemoConfig, progress: &dyn Progress) -> Result<
     demo_on(out, config, &Device::Cpu, progress)
 }
 
-/// The same on another device.
+/// Runs the demonstration on a device.
 ///
 /// # Errors
 /// As [`demo`].
@@ -119,10 +120,10 @@ pub fn demo_on(
 ) -> Result<DemoSummary> {
     let at = |name: &str| out.join(name);
     let _lock = desam_data::lock::folder(out, progress)?;
-    if PARTS.iter().any(|name| at(name).exists()) {
+    if OUTPUTS.iter().any(|name| at(name).exists()) {
         return Err(Error::DemoExists { dir: out.to_owned() });
     }
-    // Too few cases are better found before the work.
+    // Fails on too few cases before the work starts.
     split_cases(config.cases_per_site, config.validation_fraction, SplitRule::Last)?;
     let phantoms = PhantomConfig {
         cases_per_site: config.cases_per_site,
@@ -158,25 +159,20 @@ pub fn demo_on(
     let cache = FeatureCache::open(cache)?;
     let scoring = EvaluateConfig::new(Protocol::Paper, automatic.clone());
     let manifest = RunDir::open(run)?.manifest()?;
-    let request = EvaluateRequest {
-        cache: &cache,
-        model,
-        source: &config.source,
-        validation: &manifest.validation_cases,
-        config: &scoring,
-    };
+    let request = EvaluateRequest::new(&cache, model, &config.source, &scoring)
+        .with_validation(&manifest.validation_cases);
     let evaluation = evaluate(&request, progress)?;
     evaluation.write_json(&at("evaluation.json"))?;
     evaluation.write_csv(&at("evaluation.csv"))?;
 
     let segmented = segment_new(out, config, &segmenter, progress)?;
-    let gallery = Gallery::draw(&cache, model, &automatic, &evaluation)?;
+    let pictures = DemoPictures::render(&cache, model, &automatic, &evaluation)?;
     let picture = at("slices.png");
-    write_atomic(&picture, |file| file.write_all(&gallery.montage))?;
+    write_atomic(&picture, |file| file.write_all(&pictures.montage))?;
     let page = at("index.html");
     let run = RunReport {
         history: trained.history.clone(),
-        pictures: gallery.pictures,
+        pictures: pictures.pictures,
         facts: facts(config, &training, &manifest, &embedding)?,
         ..RunReport::of("phantoms", evaluation.clone().with_intervals(&BootstrapConfig::default())?)
     };
@@ -188,13 +184,13 @@ pub fn demo_on(
     Ok(DemoSummary { page, picture, embedding, training: trained, evaluation, segmented })
 }
 
-/// Whole slices, labels by the nearest pixel so that they keep their volume. A phantom is a slab of some
-/// 90 mm, which would fill a quarter of the paper's frame of 180 mm.
+/// Preprocessing of phantoms: whole slices, labels by nearest neighbour so that they keep their volume. A
+/// phantom is a slab of about 90 mm, which would fill a quarter of the paper's frame of 180 mm.
 fn preprocessing() -> PreprocessConfig {
     PreprocessConfig { labels: LabelRule::Nearest, ..PreprocessConfig::official() }
 }
 
-/// Draws a phantom that is in no site's folder and segments its file.
+/// Generates a phantom that is not in the data set, and segments its file.
 fn segment_new(
     out: &Path,
     config: &DemoConfig,
@@ -209,12 +205,12 @@ fn segment_new(
     let folder = out.join("new");
     desam::files::create_dir(&folder)?;
     let input = folder.join("volume.nii.gz");
-    // Any seed will do that no case of the data set has; those are hashes.
+    // Any seed that no case of the data set has; those are hashes.
     write_volume(&input, &phantom_case(style, config.seed.wrapping_add(1))?.image)?;
     Ok(segmenter.segment_file(&input, folder.join("mask.nii.gz"), progress)?)
 }
 
-/// What the page says about how it was made.
+/// Facts on how the demonstration was made.
 fn facts(
     config: &DemoConfig,
     training: &TrainConfig,

@@ -1,6 +1,6 @@
-//! The demonstration's pictures: one typical slice of every site.
+//! Pictures of the demonstration: one typical slice of every site.
 
-use crate::evaluate::{CaseScore, Evaluation, cleared};
+use crate::evaluate::{CaseScore, Evaluation, zero_border};
 use crate::report::Picture;
 use crate::{Error, Result};
 use desam::render::{Tile, montage_png, tile_png};
@@ -10,34 +10,34 @@ use desam_data::cache::{FeatureCache, SliceRef};
 use desam_data::preprocess::SliceImage;
 use desam_metrics::metric::{BothEmpty, Confusion, Overlap};
 
-/// Screen pixels a tile's side in the montage.
+/// Side of a tile in the montage, in pixels.
 const TILE_PX: usize = 320;
 
-/// All pictures.
-pub(super) struct Gallery {
-    /// One a site, for the page.
+/// The pictures.
+pub(super) struct DemoPictures {
+    /// One per site, for the page.
     pub(super) pictures: Vec<Picture>,
-    /// All together as one PNG.
+    /// A montage of all as one PNG.
     pub(super) montage: Vec<u8>,
 }
 
-struct Slice {
+struct DemoSlice {
     image: SliceImage,
     prediction: BinaryMask,
     truth: BinaryMask,
 }
 
-impl Slice {
+impl DemoSlice {
     fn tile(&self, border_px: usize) -> Tile<'_> {
         let (prediction, truth) = (&self.prediction, Some(&self.truth));
         Tile { image: &self.image, prediction, truth, border_px }
     }
 }
 
-impl Gallery {
-    /// For every site the case whose Dice is in the middle, and in it the slice with the largest
-    /// ground truth.
-    pub(super) fn draw(
+impl DemoPictures {
+    /// Renders for every site the case with the median Dice, and in it the slice with the largest ground
+    /// truth.
+    pub(super) fn render(
         cache: &FeatureCache,
         model: &Model,
         automatic: &PromptingConfig,
@@ -51,8 +51,8 @@ impl Gallery {
             };
             let at = largest_slice(cache, case)?;
             let features = cache.features(&at, model.device())?;
-            let slice = Slice {
-                prediction: cleared(
+            let slice = DemoSlice {
+                prediction: zero_border(
                     model.predictor().predict(&features, automatic)?.mask,
                     border_px,
                 )?,
@@ -94,7 +94,7 @@ fn largest_slice(cache: &FeatureCache, case: &CaseScore) -> Result<SliceRef> {
     best.map(|(_, slice)| slice).ok_or_else(missing)
 }
 
-fn dice(slice: &Slice) -> Result<Option<f64>> {
+fn dice(slice: &DemoSlice) -> Result<Option<f64>> {
     let counts = Confusion::count(slice.prediction.data(), slice.truth.data())?;
     Ok(Overlap::Dice.of(&counts, BothEmpty::Perfect))
 }

@@ -1,13 +1,13 @@
-//! The border rule.
+//! The border rule: predictions are zeroed near the image border before they are scored.
 
 use desam_core::{BinaryMask, Result};
 use serde::{Deserialize, Serialize};
 
-/// Share of the truth above which what a border cuts off is a warning.
+/// Share of the ground truth within the border above which evaluation warns.
 pub(super) const MAX_BORDER_CUT: f64 = desam_data::verify::MAX_BORDER_CUT;
 
-/// Ground truth that lies within the border, where predictions are cleared: it counts as missed
-/// whatever the model finds there.
+/// Ground truth within the border, where predictions are zeroed: it counts as missed whatever the model
+/// predicts there.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BorderCut {
@@ -28,7 +28,7 @@ impl BorderCut {
         Self { truth_pixels, cut_pixels, share }
     }
 
-    /// What a border of `px` cuts off some masks.
+    /// Counts the foreground of masks within a border of `px`.
     pub(super) fn of<'a>(truth: impl IntoIterator<Item = &'a BinaryMask>, px: usize) -> Self {
         let (mut all, mut cut) = (0, 0);
         for mask in truth {
@@ -38,7 +38,7 @@ impl BorderCut {
         Self::new(all, cut)
     }
 
-    /// All cases together; `None` where one does not say, as in files from before.
+    /// The sum over cases; `None` where a case has no count, as in older files.
     pub(super) fn sum(cases: impl IntoIterator<Item = Option<Self>>) -> Option<Self> {
         let mut cases = cases.into_iter();
         let first = cases.next()??;
@@ -50,12 +50,11 @@ impl BorderCut {
     }
 }
 
-/// `mask` without what lies in its outermost `px` rows and columns on each side.
+/// Zeroes the outermost `px` rows and columns of a mask on each side.
 ///
-/// The official program does this to predictions alone: prostates lie in the middle of the image,
-/// and what is found at its rim costs nothing there. Ground truth at the rim still counts as
-/// missed.
-pub(crate) fn cleared(mask: BinaryMask, px: usize) -> Result<BinaryMask> {
+/// The official program does this to predictions alone: prostates lie in the middle of the image, so
+/// false positives near the border cost nothing. Ground truth in the border still counts as missed.
+pub(crate) fn zero_border(mask: BinaryMask, px: usize) -> Result<BinaryMask> {
     let (height, width) = (mask.height(), mask.width());
     if px == 0 || width == 0 {
         return Ok(mask);
@@ -78,19 +77,19 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn rows_and_columns_at_the_rim_are_cleared() {
+    fn rows_and_columns_in_the_border_are_zeroed() {
         // By hand: of 5 × 6 ones, a border of 2 leaves row 2 and columns 2 and 3.
         let mask = BinaryMask::new(5, 6, vec![1; 30]).unwrap();
-        let left = cleared(mask.clone(), 2).unwrap();
+        let left = zero_border(mask.clone(), 2).unwrap();
         assert_eq!(left.area(), 2);
         assert!(left.get(2, 2) && left.get(2, 3));
-        assert_eq!(cleared(mask.clone(), 0).unwrap(), mask);
-        assert!(cleared(mask.clone(), 3).unwrap().is_empty());
-        assert!(cleared(mask, usize::MAX / 2).unwrap().is_empty());
+        assert_eq!(zero_border(mask.clone(), 0).unwrap(), mask);
+        assert!(zero_border(mask.clone(), 3).unwrap().is_empty());
+        assert!(zero_border(mask, usize::MAX / 2).unwrap().is_empty());
     }
 
     #[test]
-    fn what_a_border_cuts_off_the_truth_is_counted() {
+    fn ground_truth_within_the_border_is_counted() {
         // By hand: of 6 × 6 ones a border of 1 cuts 36 - 16, of 6 × 6 in the middle of 8 × 8 none.
         let full = BinaryMask::new(6, 6, vec![1; 36]).unwrap();
         let cut = BorderCut::of([&full, &BinaryMask::empty(6, 6)], 1);
@@ -107,7 +106,7 @@ mod tests {
     fn a_border_of_fifty_leaves_the_middle_of_256() {
         // The official program's figures: rows and columns 50 to 205 of 256 are kept.
         let mask = BinaryMask::new(256, 256, vec![1; 256 * 256]).unwrap();
-        let left = cleared(mask, 50).unwrap();
+        let left = zero_border(mask, 50).unwrap();
         assert_eq!(left.area(), 156 * 156);
         assert!(left.get(50, 205) && !left.get(49, 205) && !left.get(50, 206));
     }
@@ -115,10 +114,10 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(32))]
         #[test]
-        fn only_the_rim_changes(h in 1_usize..20, w in 1_usize..20, px in 0_usize..12, seed: u64) {
+        fn only_the_border_changes(h in 1_usize..20, w in 1_usize..20, px in 0_usize..12, seed: u64) {
             let data = (0..h * w).map(|i| (seed >> (i % 64) & 1) as u8).collect();
             let mask = BinaryMask::new(h, w, data).unwrap();
-            let left = cleared(mask.clone(), px).unwrap();
+            let left = zero_border(mask.clone(), px).unwrap();
             for r in 0..h {
                 for c in 0..w {
                     let rim = r < px || c < px || r + px >= h || c + px >= w;

@@ -1,34 +1,34 @@
-//! Values by metric, and numbers that a file must not lose.
+//! Values by metric, and lossless JSON of infinite numbers.
 
 use desam_metrics::metric::CaseMetric;
 use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::marker::PhantomData;
 
-/// A value a metric, in the order they were asked for. In JSON an object with the metrics' names,
-/// which say the units: `{"dice": 0.9, "hd95_mm": 3.1}`.
+/// One value per metric, in the requested order. In JSON an object with the metrics' names, which
+/// contain the units: `{"dice": 0.9, "hd95_mm": 3.1}`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ByMetric<T>(Vec<(CaseMetric, T)>);
 
 impl<T> ByMetric<T> {
-    /// What belongs to a metric.
+    /// The value of a metric.
     pub fn get(&self, metric: CaseMetric) -> Option<&T> {
         self.0.iter().find(|(m, _)| *m == metric).map(|(_, value)| value)
     }
 
-    /// All of them, in their order.
+    /// All metrics and values, in order.
     pub fn iter(&self) -> impl Iterator<Item = (CaseMetric, &T)> {
         self.0.iter().map(|(metric, value)| (*metric, value))
     }
 
-    /// Changes what belongs to a metric, where there is something.
+    /// Changes the value of a metric, if it is present.
     pub(super) fn update(&mut self, metric: CaseMetric, change: impl FnOnce(&mut T)) {
         if let Some((_, value)) = self.0.iter_mut().find(|(m, _)| *m == metric) {
             change(value);
         }
     }
 
-    /// Whether there are none, as in files that were written before there was a choice.
+    /// Whether there are no values, as in files from before metrics were selectable.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -54,13 +54,13 @@ impl<T: Serialize> Serialize for ByMetric<T> {
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for ByMetric<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(Entries(PhantomData))
+        deserializer.deserialize_map(ByMetricVisitor(PhantomData))
     }
 }
 
-struct Entries<T>(PhantomData<T>);
+struct ByMetricVisitor<T>(PhantomData<T>);
 
-impl<'de, T: Deserialize<'de>> Visitor<'de> for Entries<T> {
+impl<'de, T: Deserialize<'de>> Visitor<'de> for ByMetricVisitor<T> {
     type Value = ByMetric<T>;
 
     fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -76,13 +76,13 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for Entries<T> {
     }
 }
 
-/// What a metric makes of a case in means: `None` where the policy on empty masks leaves it out.
-/// JSON has no word for an infinite distance; it is written as `"infinite"`.
+/// Value of a metric for a case as it counts in means; `None` where the policy on empty masks leaves the
+/// case out. JSON has no infinity; it is written as `"infinite"`.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Measured(#[serde(with = "number")] pub Option<f64>);
 
-/// A number that may be missing or infinite.
+/// Serde of a number that may be missing or infinite.
 pub(super) mod number {
     use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
@@ -90,7 +90,7 @@ pub(super) mod number {
 
     #[derive(Deserialize)]
     #[serde(untagged)]
-    enum Written {
+    enum NumberOrWord {
         Number(f64),
         Word(String),
     }
@@ -108,11 +108,11 @@ pub(super) mod number {
     pub(in super::super) fn deserialize<'de, D: Deserializer<'de>>(
         deserializer: D,
     ) -> Result<Option<f64>, D::Error> {
-        match Option::<Written>::deserialize(deserializer)? {
+        match Option::<NumberOrWord>::deserialize(deserializer)? {
             None => Ok(None),
-            Some(Written::Number(v)) => Ok(Some(v)),
-            Some(Written::Word(word)) if word == INFINITE => Ok(Some(f64::INFINITY)),
-            Some(Written::Word(word)) => {
+            Some(NumberOrWord::Number(v)) => Ok(Some(v)),
+            Some(NumberOrWord::Word(word)) if word == INFINITE => Ok(Some(f64::INFINITY)),
+            Some(NumberOrWord::Word(word)) => {
                 Err(de::Error::custom(format!("{word:?}: expected a number or {INFINITE:?}")))
             }
         }

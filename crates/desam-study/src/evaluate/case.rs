@@ -1,16 +1,16 @@
-//! What an evaluation says of one case.
+//! Scores of one case.
 
 use super::{BorderCut, ByMetric, Measured};
 use desam_metrics::metric::{CaseMetric, Empty, Score, VoxelGrid};
 use serde::{Deserialize, Serialize};
 
-/// What a case was to the training.
+/// Role of a case in the experiment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Role {
-    /// Of the source site, held out from training.
+    /// A case of the source site, held out from training.
     SourceValidation,
-    /// Of a site that training never saw.
+    /// A case of a target site, which training never saw.
     Target,
 }
 
@@ -32,7 +32,7 @@ pub struct CaseScore {
     pub site: String,
     /// Its name within the site.
     pub case: String,
-    /// What it was to the training.
+    /// Its role.
     pub role: Role,
     /// Dice over all its scored voxels, 0 to 1.
     pub dice: f64,
@@ -41,29 +41,28 @@ pub struct CaseScore {
     /// Foreground of the ground truth: voxels of the label file (full protocol) or pixels of the
     /// `M × M` masks (paper protocol).
     pub truth_voxels: u64,
-    /// Foreground of the prediction, counted alike, after the border rule.
+    /// Foreground of the prediction, in the same unit, after the border rule.
     pub predicted_voxels: u64,
-    /// Volume of the ground truth, in ml; full protocol alone.
+    /// Volume of the ground truth, in ml; only under the full protocol.
     #[serde(default)]
     pub truth_ml: Option<f64>,
-    /// Volume of the prediction, in ml; full protocol alone.
+    /// Volume of the prediction, in ml; only under the full protocol.
     #[serde(default)]
     pub predicted_ml: Option<f64>,
-    /// Truth within the border, where predictions are cleared; where there is a border.
+    /// Ground truth within the zeroed border; present where there is a border.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub border: Option<BorderCut>,
-    /// What each metric that was asked for counts this case as.
+    /// The value of each requested metric, as it counts in means.
     #[serde(default)]
     pub metrics: ByMetric<Measured>,
-    /// The voxels that were compared, where a metric needed to know how far apart they are: the
-    /// label file's under the full protocol, the stack of the masks of all processed slices under
-    /// the paper protocol.
+    /// The compared voxel grid, where a metric needed the voxel spacing: the label file's under the full
+    /// protocol, the stack of the masks of all processed slices under the paper protocol.
     #[serde(default)]
     pub grid: Option<VoxelGrid>,
 }
 
 impl CaseScore {
-    /// Which masks are empty, if any.
+    /// The masks that are empty, if any.
     pub fn empty(&self) -> Option<Empty> {
         match (self.predicted_voxels, self.truth_voxels) {
             (0, 0) => Some(Empty::Both),
@@ -73,7 +72,7 @@ impl CaseScore {
         }
     }
 
-    /// What a metric says of it; `None` where it was not asked for.
+    /// The score by a metric; `None` where it was not requested.
     pub fn score(&self, metric: CaseMetric) -> Option<Score> {
         let own = (metric == CaseMetric::DICE).then_some(Measured(Some(self.dice)));
         let Measured(counted_as) = own.or_else(|| self.metrics.get(metric).copied())?;
@@ -84,7 +83,7 @@ impl CaseScore {
     }
 }
 
-/// A case that could not be scored, and why. It is in no mean.
+/// A case that could not be scored, with the reason. It is in no mean.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct UnscoredCase {
@@ -92,8 +91,8 @@ pub struct UnscoredCase {
     pub site: String,
     /// Its name within the site.
     pub case: String,
-    /// What it was to the training.
+    /// Its role.
     pub role: Role,
-    /// Why it was not scored.
+    /// The reason.
     pub reason: String,
 }

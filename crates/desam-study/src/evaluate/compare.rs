@@ -1,4 +1,4 @@
-//! Two runs on the same cases.
+//! Paired comparison of two runs on the same cases: bootstrap intervals and paired tests.
 
 use super::{Evaluation, Role, Truth};
 use crate::{Error, Result};
@@ -8,69 +8,69 @@ use desam_metrics::statistics::{
 };
 use serde::{Deserialize, Serialize};
 
-/// What is compared, and with which draws.
+/// Settings of a comparison.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CompareConfig {
     /// The metric.
     pub metric: CaseMetric,
-    /// Draws of the intervals; the sign-flip tests take as many from the same seed.
+    /// Bootstrap of the intervals; the sign-flip tests use as many draws from the same seed.
     pub bootstrap: BootstrapConfig,
 }
 
-/// The differences of some cases, second run less first.
+/// Paired difference of two runs over some cases, second minus first.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Difference {
-    /// Cases that were compared.
+    /// Number of compared cases.
     pub cases: usize,
     /// The first run's mean.
     pub mean_a: f64,
     /// The second run's mean.
     pub mean_b: f64,
-    /// Mean of the differences, second run less first.
+    /// Mean of the paired differences, second minus first.
     pub mean_difference: f64,
-    /// Where that would lie with other cases of the same sites; `None` where a site has one case.
+    /// Bootstrap interval of that mean, cases drawn within their sites; `None` where a site has one case.
     pub interval: Option<Interval>,
     /// Cases in which the second run is better.
     pub better: usize,
     /// Cases in which it is worse.
     pub worse: usize,
-    /// Wilcoxon's signed-rank test over these cases; it knows no sites.
+    /// Wilcoxon signed-rank test (paired) over these cases, ignoring sites.
     pub wilcoxon: WilcoxonTest,
-    /// The sign-flip test of the mean difference.
+    /// Sign-flip permutation test (paired) of the mean difference.
     pub sign_flip: FlipTest,
 }
 
-/// One site.
+/// Difference of two runs at one site.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SiteDifference {
     /// The site.
     pub site: String,
-    /// What its cases were to the training.
+    /// The role of its cases.
     pub role: Role,
     /// The difference.
     pub difference: Difference,
-    /// The sign-flip test's p-value, corrected by Holm for the number of target sites; `None` for
-    /// the source site's held-out cases, which are no part of that question.
+    /// The sign-flip test's p-value with Holm's correction for the number of target sites; `None` for the
+    /// source site's held-out cases, which are not part of that family of tests.
     pub holm_p_value: Option<f64>,
 }
 
-/// Two runs on the same cases, under the same protocol.
+/// Comparison of two runs on the same cases, under the same protocol.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Comparison {
-    /// What was compared, and with which draws.
+    /// The settings of the comparison.
     pub config: CompareConfig,
-    /// How the first run was prompted and scored.
+    /// Prompting and scoring settings of the first run.
     pub setting_a: String,
-    /// How the second was.
+    /// Those of the second run.
     pub setting_b: String,
-    /// What both are against; `None` where one does not say.
+    /// The ground truth of both; `None` where one does not record it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub truth: Option<Truth>,
-    /// What differs between the two beside the model, in words; empty where nothing does.
+    /// Other differences of the two runs besides the model, as text.
     pub notes: Vec<String>,
     /// Every site, the source site's held-out cases first.
     pub sites: Vec<SiteDifference>,
@@ -80,23 +80,23 @@ pub struct Comparison {
     pub mean_of_cases: Option<Difference>,
 }
 
-/// Compares two evaluations case by case.
+/// Compares two evaluations case by case (paired).
 ///
 /// # Errors
-/// When the two were scored differently (protocol, border, side of the masks, policy on empty
-/// masks, voxels) or on other cases of the target sites, with the differences; when the metric was
-/// not measured, or has no finite value in some case; when there is nothing to compare.
+/// When the two were scored differently (protocol, border, side of the masks, policy on empty masks,
+/// voxels) or on different cases of the target sites, listing the differences; when the metric was not
+/// measured, or has no finite value in some case; when there is nothing to compare.
 pub fn compare(a: &Evaluation, b: &Evaluation, config: &CompareConfig) -> Result<Comparison> {
     config.bootstrap.validate()?;
-    super::same::check(a, b, config.metric)?;
-    let mut notes = super::same::notes(a, b);
+    super::comparability::check(a, b, config.metric)?;
+    let mut notes = super::comparability::notes(a, b);
     let sites = pairs(a, b, config.metric, &mut notes)?;
     if sites.is_empty() {
         return Err(Error::Invalid("the two runs have no case in common".into()));
     }
     let differences = sites.iter().map(|site| config.difference(&[site], MeanOver::Cases));
     let differences = differences.collect::<Result<Vec<_>>>()?;
-    let is_target = |site: &&Site| site.role == Role::Target;
+    let is_target = |site: &&PairedSite| site.role == Role::Target;
     let raw: Vec<f64> = sites
         .iter()
         .zip(&differences)
@@ -104,10 +104,9 @@ pub fn compare(a: &Evaluation, b: &Evaluation, config: &CompareConfig) -> Result
         .map(|(_, d)| d.sign_flip.p_value)
         .collect();
     let mut corrected = holm(&raw).into_iter();
-    let targets: Vec<&Site> = sites.iter().filter(is_target).collect();
-    let over = |over| match targets.is_empty() {
-        true => Ok(None),
-        false => config.difference(&targets, over).map(Some),
+    let targets: Vec<&PairedSite> = sites.iter().filter(is_target).collect();
+    let over = |over| {
+        if targets.is_empty() { Ok(None) } else { config.difference(&targets, over).map(Some) }
     };
     Ok(Comparison {
         setting_a: a.setting(),
@@ -130,36 +129,36 @@ pub fn compare(a: &Evaluation, b: &Evaluation, config: &CompareConfig) -> Result
     })
 }
 
-/// The cases of a site in both runs.
-struct Site {
+/// Paired values of the cases of a site.
+struct PairedSite {
     name: String,
     role: Role,
     a: Vec<f64>,
     b: Vec<f64>,
 }
 
-impl Site {
+impl PairedSite {
     fn differences(&self) -> Vec<f64> {
         self.a.iter().zip(&self.b).map(|(a, b)| b - a).collect()
     }
 }
 
-/// Both runs' values, site by site. Held-out cases of the source site that are not the same are
-/// noted and not compared.
+/// The values of both runs, site by site. If the held-out cases of the source site differ, that is noted
+/// and they are not compared.
 fn pairs(
     a: &Evaluation,
     b: &Evaluation,
     metric: CaseMetric,
     notes: &mut Vec<String>,
-) -> Result<Vec<Site>> {
+) -> Result<Vec<PairedSite>> {
     let mut sites = Vec::new();
     for summary in &a.sites {
         let (name, role) = (summary.site.clone(), summary.role);
-        if role == Role::SourceValidation && !super::same::held_out(a, b, &name) {
+        if role == Role::SourceValidation && !super::comparability::held_out(a, b, &name) {
             notes.push(format!("the held-out cases of {name} differ and are not compared"));
             continue;
         }
-        let mut site = Site { name, role, a: Vec::new(), b: Vec::new() };
+        let mut site = PairedSite { name, role, a: Vec::new(), b: Vec::new() };
         for case in a.site_cases(&site.name) {
             let other = b.site_cases(&site.name).find(|c| c.case == case.case);
             let lost = |which| Error::NoFiniteValue {
@@ -179,11 +178,11 @@ fn pairs(
 }
 
 impl CompareConfig {
-    fn difference(&self, sites: &[&Site], over: MeanOver) -> Result<Difference> {
+    fn difference(&self, sites: &[&PairedSite], over: MeanOver) -> Result<Difference> {
         let groups: Vec<Vec<f64>> = sites.iter().map(|s| s.differences()).collect();
         let groups: Vec<&[f64]> = groups.iter().map(Vec::as_slice).collect();
         let all = groups.concat();
-        let mean = |values: fn(&Site) -> &[f64]| {
+        let mean = |values: fn(&PairedSite) -> &[f64]| {
             let mean = |v: &[f64]| v.iter().sum::<f64>() / v.len() as f64;
             match over {
                 MeanOver::Groups => {
@@ -196,11 +195,11 @@ impl CompareConfig {
         };
         let flip = SignFlip { draws: self.bootstrap.resamples, seed: self.bootstrap.seed };
         let sign_flip = flip.test(&groups, over)?;
-        // Whether the second of two values is the better one.
-        let gain = |(a, b): (&f64, &f64)| *a != *b && self.metric.worse(*a, *b) == *a;
+        // Whether `b` is better than `a`.
+        let gain = |a: &f64, b: &f64| *a != *b && self.metric.worse(*a, *b) == *a;
         let pairs = || sites.iter().flat_map(|s| s.a.iter().zip(&s.b));
-        let better = pairs().filter(|p| gain(*p)).count();
-        let worse = pairs().filter(|(a, b)| gain((b, a))).count();
+        let better = pairs().filter(|(a, b)| gain(a, b)).count();
+        let worse = pairs().filter(|(a, b)| gain(b, a)).count();
         Ok(Difference {
             cases: all.len(),
             mean_a: mean(|s| &s.a),

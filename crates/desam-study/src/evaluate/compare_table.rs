@@ -1,18 +1,18 @@
-//! A comparison as text.
+//! A comparison as a plain-text table.
 
 use super::compare::{Comparison, Difference};
 use super::counted;
-use super::text::Rows;
-use super::unit::{Unit, few_cases_note, title};
+use super::metric_unit::{MetricUnit, few_cases_note, metric_title};
+use super::text_table::TextTable;
 
-/// A p-value with three decimals.
+/// Formats a p-value with three decimals.
 fn p(value: f64) -> String {
     if value < 0.001 { "< 0.001".to_owned() } else { format!("{value:.3}") }
 }
 
 impl Comparison {
-    /// A table for a terminal: a row a site, then the target sites together, then what was done.
-    /// Dice and other shares in per cent, their differences in points. No line ends in blanks.
+    /// A table for a terminal: one row per site, then the target sites together, then the method.
+    /// Dice and other shares are in per cent, their differences in percentage points.
     pub fn table(&self) -> String {
         let level = self.config.bootstrap.level_percent();
         let interval = format!("{level} % interval");
@@ -30,7 +30,7 @@ impl Comparison {
             "sign-flip p",
             "Holm p",
         ];
-        let mut rows = Rows::new(head.map(str::to_owned).to_vec());
+        let mut rows = TextTable::new(head.map(str::to_owned).to_vec());
         for site in &self.sites {
             let names = [site.site.clone(), site.role.name().to_owned()];
             rows.push(self.row(names, &site.difference, site.holm_p_value));
@@ -44,7 +44,7 @@ impl Comparison {
         }
         let draws = &self.config.bootstrap;
         let truth = self.truth.map_or_else(String::new, |t| format!("both against {t}\n"));
-        let mut text = format!("{}\n{truth}{}", title(self.config.metric), rows.text());
+        let mut text = format!("{}\n{truth}{}", metric_title(self.config.metric), rows.render());
         text.push_str(&format!(
             "\nintervals and sign-flip tests: cases drawn, or signs flipped, within their site, {} \
              draws, seed {}; Wilcoxon over cases, whichever site they are of; Holm over {}\n",
@@ -64,11 +64,11 @@ impl Comparison {
     }
 
     fn row(&self, names: [String; 2], of: &Difference, holm: Option<f64>) -> Vec<String> {
-        let unit = Unit::of(self.config.metric);
+        let unit = MetricUnit::of(self.config.metric);
         let mut row = names.to_vec();
         row.push(of.cases.to_string());
-        row.extend([of.mean_a, of.mean_b, of.mean_difference].map(|v| unit.show(Some(v))));
-        row.push(unit.between(of.interval));
+        row.extend([of.mean_a, of.mean_b, of.mean_difference].map(|v| unit.format(Some(v))));
+        row.push(unit.format_interval(of.interval));
         row.extend([of.better, of.worse].map(|n| n.to_string()));
         row.extend([of.wilcoxon.p_value, of.sign_flip.p_value].map(p));
         row.push(holm.map(p).unwrap_or_default());

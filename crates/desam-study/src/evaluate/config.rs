@@ -1,4 +1,4 @@
-//! What is scored, and how.
+//! Evaluation settings.
 
 use crate::{Error, Result};
 use desam::PromptingConfig;
@@ -6,71 +6,51 @@ use desam::verify::paper_border;
 use desam_metrics::metric::{BothEmpty, CaseMetric, EmptyPolicy, OneEmpty};
 use serde::{Deserialize, Serialize};
 
-/// Which voxels are compared.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Protocol {
-    /// As the official program scores: `M × M` masks, only slices with ground truth, a border of
-    /// the prediction set to zero.
-    #[default]
-    Paper,
-    /// The whole volume on its own grid, against the label file.
-    Full,
-}
-
-impl std::fmt::Display for Protocol {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::Paper => "paper",
-            Self::Full => "full",
-        })
+desam_core::named! {
+    /// Scoring protocol: which voxels are compared.
+    #[derive(Default)]
+    pub enum Protocol: "protocol" {
+        /// The official program's: `M × M` masks, only slices with ground truth, a border of the
+        /// prediction set to zero.
+        #[default]
+        Paper = "paper",
+        /// The whole volume on its own grid, against the label file.
+        Full = "full",
     }
 }
 
-impl std::str::FromStr for Protocol {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match text {
-            "paper" => Ok(Self::Paper),
-            "full" => Ok(Self::Full),
-            other => Err(format!("protocol {other:?}: expected paper or full")),
-        }
-    }
-}
-
-/// What is scored, and how.
+/// Evaluation settings.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EvaluateConfig {
-    /// Which voxels are compared.
+    /// The scoring protocol.
     pub protocol: Protocol,
-    /// Rows and columns on each side of a predicted `M × M` mask that are set to zero, in pixels
+    /// TextTable and columns on each side of a predicted `M × M` mask that are set to zero, in pixels
     /// of that mask; `None` is the protocol's own (see [`EvaluateConfig::border_for`]).
     #[serde(default)]
     pub border_px: Option<usize>,
-    /// How the model is prompted.
+    /// Prompting of the model.
     pub automatic: PromptingConfig,
     /// The sites to score; `None` scores all in the cache.
     #[serde(default)]
     pub sites: Option<Vec<String>>,
-    /// What is measured beside Dice, which always is.
+    /// Metrics in addition to Dice, which is always measured.
     #[serde(default)]
     pub metrics: Vec<CaseMetric>,
-    /// What a distance counts as in a case that was missed or invented. Overlap is 0 there, and a
-    /// case with nothing to find and nothing found is perfect.
+    /// Value of a distance where exactly one mask is empty. Overlap is 0 there, and a case with both masks
+    /// empty is perfect.
     #[serde(default)]
     pub one_empty: OneEmpty,
 }
 
 impl EvaluateConfig {
-    /// All sites, the protocol's own border, Dice.
+    /// All sites, the protocol's border, Dice alone.
     pub fn new(protocol: Protocol, automatic: PromptingConfig) -> Self {
         let (metrics, one_empty) = (Vec::new(), OneEmpty::default());
         Self { protocol, border_px: None, automatic, sites: None, metrics, one_empty }
     }
 
-    /// What is measured: Dice, then what was asked for, each once.
+    /// All metrics: Dice, then the others, each once.
     pub fn all_metrics(&self) -> Vec<CaseMetric> {
         let mut metrics = vec![CaseMetric::DICE];
         for metric in &self.metrics {
@@ -81,16 +61,16 @@ impl EvaluateConfig {
         metrics
     }
 
-    /// What cases with an empty mask count as.
+    /// Treatment of empty masks.
     pub fn empty_policy(&self) -> EmptyPolicy {
         EmptyPolicy { both: BothEmpty::Perfect, one: self.one_empty }
     }
 
-    /// The border for masks of side `mask_side`, in their pixels. Unless set, the paper protocol
-    /// takes the official program's ([`paper_border`]), and the full protocol none.
+    /// The border for masks of side `mask_side`, in their pixels. Unless set, it is the official
+    /// program's ([`paper_border`]) under the paper protocol, and 0 under the full protocol.
     ///
     /// # Errors
-    /// When it would leave nothing of a mask.
+    /// When it would leave no pixel of a mask.
     pub fn border_for(&self, mask_side: usize) -> Result<usize> {
         let border = match (self.border_px, self.protocol) {
             (Some(px), _) => px,
@@ -140,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn dice_is_always_measured_and_nothing_twice() {
+    fn dice_is_always_measured_and_no_metric_twice() {
         let [hd, dice] = ["hd_mm", "dice"].map(|n| n.parse::<CaseMetric>().unwrap());
         let metrics = vec![hd, dice, hd];
         let asked = EvaluateConfig { metrics, ..config(Protocol::Paper, None) };
@@ -149,11 +129,11 @@ mod tests {
     }
 
     #[test]
-    fn names_go_both_ways() {
+    fn names_round_trip() {
         for protocol in [Protocol::Paper, Protocol::Full] {
             assert_eq!(protocol.to_string().parse::<Protocol>().unwrap(), protocol);
             assert_eq!(serde_json::to_string(&protocol).unwrap(), format!("\"{protocol}\""));
         }
-        assert!("whole".parse::<Protocol>().unwrap_err().contains("paper or full"));
+        assert!("whole".parse::<Protocol>().unwrap_err().to_string().contains("paper or full"));
     }
 }

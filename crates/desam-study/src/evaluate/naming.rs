@@ -1,23 +1,23 @@
-//! Names of files of scores: what tells those of different evaluations of one run apart.
+//! File names of scores, distinct for different evaluations of one run.
 
 use super::{Evaluation, Protocol, ScoringSettings, Setting};
 use desam_metrics::metric::CaseMetric;
 use std::path::{Path, PathBuf};
 
-/// Characters of a value that a file's name takes before a hash takes their place.
-const LONGEST_VALUE: usize = 32;
-/// Files of one run and protocol that are looked at before the search for a name ends.
-const MOST_FILES: usize = 32;
+/// Longest value in a file name; a longer one is replaced by its hash.
+const MAX_VALUE_LEN: usize = 32;
+/// Files of one run and protocol to try before the search for a name ends.
+const MAX_FILES: usize = 32;
 
-/// The name without ending of the files of an evaluation with these settings in `folder`.
+/// The file stem for an evaluation with these settings in `folder`.
 ///
-/// It is `evaluation_PROTOCOL`, unless a file of that name holds scores of other settings: then the
-/// settings in which they differ are appended, as in `evaluation_paper_border0`. So scores of other
-/// settings are never written over; a file of the name that is returned holds scores of the same
-/// settings, or cannot be read.
+/// It is `evaluation_PROTOCOL`, unless a file of that name holds scores with other settings: then the
+/// differing settings are appended, as in `evaluation_paper_border0`. So scores with other settings are
+/// never overwritten; an existing file of the returned name holds scores with the same settings, or
+/// cannot be read.
 pub fn evaluation_stem(folder: &Path, protocol: Protocol, settings: &ScoringSettings) -> String {
     let mut stem = format!("evaluation_{protocol}");
-    for _ in 0..MOST_FILES {
+    for _ in 0..MAX_FILES {
         let path = folder.join(format!("{stem}.json"));
         let Ok(there) = Evaluation::read_json(&path) else {
             break;
@@ -31,11 +31,11 @@ pub fn evaluation_stem(folder: &Path, protocol: Protocol, settings: &ScoringSett
     stem
 }
 
-/// The file in a run's folder that holds its scores under a protocol, `metric` among them.
+/// Finds the file in a run's folder that holds its scores under a protocol with `metric`.
 ///
-/// It is `evaluation_PROTOCOL.json`; where that does not hold the metric, a file beside it that does
-/// and differs in its metrics and intervals alone. Where there is none, it is the first all the same,
-/// whose reader then says what it lacks.
+/// It is `evaluation_PROTOCOL.json`; where that lacks the metric, another file in the folder that has it
+/// and differs only in its metrics and intervals. Where there is none, it is still the first, whose
+/// reader then reports the missing metric.
 pub fn find_scores(folder: &Path, protocol: Protocol, metric: CaseMetric) -> PathBuf {
     let stem = format!("evaluation_{protocol}");
     let base = folder.join(format!("{stem}.json"));
@@ -55,21 +55,21 @@ pub fn find_scores(folder: &Path, protocol: Protocol, metric: CaseMetric) -> Pat
         let more = |s: &&Setting| matches!(s.name, "metrics" | "intervals");
         other.metrics.contains(&metric) && differing.iter().all(more)
     };
-    let beside = |path: &PathBuf| {
+    let sibling = |path: &PathBuf| {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         name.starts_with(&format!("{stem}_")) && name.ends_with(".json")
     };
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
-    let mut files: Vec<PathBuf> = entries.map(|e| e.path()).filter(beside).collect();
+    let mut files: Vec<PathBuf> = entries.map(|e| e.path()).filter(sibling).collect();
     files.sort_unstable();
     files.into_iter().find(measures).unwrap_or(base)
 }
 
-/// A setting as part of a file's name: `_border0`, `_grid5`, `_sites-B-C`.
+/// A setting as part of a file name: `_border0`, `_grid5`, `_sites-B-C`.
 fn suffix(setting: &Setting) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_');
     let mut value: String = setting.value.chars().map(|c| if plain(c) { c } else { '-' }).collect();
-    if value.len() > LONGEST_VALUE || value != setting.value {
+    if value.len() > MAX_VALUE_LEN || value != setting.value {
         value = blake3::hash(setting.value.as_bytes()).to_hex().as_str()[..8].to_owned();
     }
     match setting.name {
@@ -86,7 +86,7 @@ mod tests {
     use desam::Mode;
 
     #[test]
-    fn names_tell_settings_apart() {
+    fn file_names_distinguish_settings() {
         let folder = tempfile::tempdir().unwrap();
         let stem = |evaluation: &Evaluation| {
             evaluation_stem(folder.path(), evaluation.protocol, &ScoringSettings::of(evaluation))
@@ -110,7 +110,7 @@ mod tests {
         assert_eq!(stem(&evaluation_with_hd95()), "evaluation_paper_metrics-dice-hd95_mm");
         let full = Evaluation { protocol: Protocol::Full, ..evaluation() };
         assert_eq!(stem(&full), "evaluation_full");
-        // A base that was written over since leads on to another name.
+        // A base that was overwritten since leads to another name.
         write("evaluation_paper", &boxed);
         assert_eq!(stem(&borderless), "evaluation_paper_grid9_border0");
         // What cannot be read is left alone.
@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn a_metric_is_found_in_the_file_beside() {
+    fn a_metric_is_found_in_another_file_of_the_folder() {
         let folder = tempfile::tempdir().unwrap();
         let at = |name: &str| folder.path().join(name);
         let hd95: CaseMetric = "hd95_mm".parse().unwrap();

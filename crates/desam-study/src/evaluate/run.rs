@@ -1,7 +1,7 @@
-//! From a cache and a model to scores.
+//! Scoring the cases of a cache with a model.
 
-use super::pair::{CasePair, pixels, stack_grid};
-use super::plan::{Planned, plan};
+use super::case_pair::{CasePair, stack_grid, unit_grid};
+use super::case_plan::{PlannedCase, plan_cases};
 use super::{
     BorderCut, ByMetric, CaseScore, EvaluateConfig, Evaluation, Measured, Protocol, Truth,
     UnscoredCase, border,
@@ -16,34 +16,64 @@ use desam_data::cache::{CacheCase, FeatureCache, SliceRef};
 use desam_data::preprocess::PreprocessConfig;
 use desam_metrics::metric::{CaseMeasures, CaseMetric, VoxelGrid};
 
-/// Slices whose features are read beyond the one that a GPU is at.
-const AHEAD: usize = 2;
+/// Slices whose features are prefetched on a GPU.
+const GPU_PREFETCH: usize = 2;
 
-/// What to score, with what.
+/// Input of [`evaluate`].
 #[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
 pub struct EvaluateRequest<'a> {
-    /// The features, of all sites.
+    /// The feature cache, of all sites.
     pub cache: &'a FeatureCache,
     /// The trained model.
     pub model: &'a Model,
-    /// The site it was trained on. It need not be in the cache.
+    /// The source site, which the model was trained on. It need not be in the cache.
     pub source: &'a str,
-    /// The source site's cases that training held out; of that site they alone are scored.
+    /// The source site's cases that training held out; of that site only they are scored.
     pub validation: &'a [String],
-    /// The protocol, the prompts and the sites.
+    /// The protocol, the prompting and the sites.
     pub config: &'a EvaluateConfig,
 }
 
-/// Scores a model on the sites of a cache. Slices are predicted one after the other, with one
-/// slice's features in memory, so the result is the same on any machine with the same arithmetic. A GPU
-/// sums in another order than a CPU, and bf16 rounds otherwise: the scores say the latter.
+impl<'a> EvaluateRequest<'a> {
+    /// An evaluation of `model`, trained on the site `source`, without held-out cases.
+    pub fn new(
+        cache: &'a FeatureCache,
+        model: &'a Model,
+        source: &'a str,
+        config: &'a EvaluateConfig,
+    ) -> Self {
+        Self { cache, model, source, validation: &[], config }
+    }
+
+    /// Sets [`validation`](Self::validation).
+    #[must_use]
+    pub fn with_validation(self, validation: &'a [String]) -> Self {
+        Self { validation, ..self }
+    }
+}
+
+/// The source site of an evaluation.
+#[derive(Debug, Clone, Copy)]
+pub struct SourceSite<'a> {
+    /// Its name. It need not be in the cache.
+    pub name: &'a str,
+    /// Its cases that training held out; of that site only they are scored.
+    pub validation: &'a [String],
+}
+
+/// Evaluates a model on the sites of a cache.
+///
+/// Slices are predicted one after the other, with one slice's features in memory, so the result is the
+/// same on any machine with the same arithmetic. A GPU sums in another order than a CPU, and bf16 rounds
+/// differently; the scores record the precision.
 ///
 /// # Errors
 /// When the cache was made by another encoder or preprocessing than the model's, lacks a slice
-/// that the protocol scores (the full protocol needs `--slices all`), or cannot be read; when a
-/// site or a validation case is unknown; when the border leaves nothing; under the full protocol,
+/// that the protocol scores (the full protocol needs all slices), or cannot be read; when a
+/// site or a validation case is unknown; when the border leaves no pixel; under the full protocol,
 /// when a volume or label file is missing, has changed since it was embedded, or the two lie on
-/// different grids; under the paper protocol, when a metric in millimetres is asked for and a volume
+/// different grids; under the paper protocol, when a metric in millimetres is requested and a volume
 /// is missing or has changed.
 pub fn evaluate(request: &EvaluateRequest<'_>, progress: &dyn Progress) -> Result<Evaluation> {
     check_origin(request.cache, request.model.record())?;
@@ -52,21 +82,38 @@ pub fn evaluate(request: &EvaluateRequest<'_>, progress: &dyn Progress) -> Resul
     if let Some(warning) = request.model.prompting_warning(automatic) {
         progress.warn(&warning);
     }
-    let draw = |features: &ImageFeatures| Ok(predictor.predict(features, automatic)?.mask);
-    let scoring = Scoring {
+    let predict = |features: &ImageFeatures| Ok(predictor.predict(features, automatic)?.mask);
+    let scorer = Scorer {
         cache: request.cache,
         device: request.model.device(),
         config: request.config,
-        draw: &draw,
+        predict: &predict,
     };
-    let evaluation = scoring.run(request.source, request.validation, progress)?;
+    let source = SourceSite { name: request.source, validation: request.validation };
+    let evaluation = scorer.run(source, progress)?;
     Ok(Evaluation { precision: request.model.precision(), ..evaluation })
 }
 
-/// Features of another encoder have the right shapes and mean nothing to this decoder.
+/// Evaluates any function from features to `M × M` masks, such as another decoder, as [`evaluate`] does a
+/// model. Features are f32 on the CPU.
+///
+/// # Errors
+/// As [`evaluate`], and those of `predict`.
+pub fn evaluate_with(
+    cache: &FeatureCache,
+    source: SourceSite<'_>,
+    config: &EvaluateConfig,
+    predict: &PredictMask<'_>,
+    progress: &dyn Progress,
+) -> Result<Evaluation> {
+    Scorer { cache, device: &Device::Cpu, config, predict }.run(source, progress)
+}
+
+/// Checks that a cache was made with the model's encoder and preprocessing. Features of another encoder
+/// have the right shapes but are meaningless to this decoder.
 pub(crate) fn check_origin(cache: &FeatureCache, record: &ModelRecord) -> Result<()> {
     let recipe = &cache.header().recipe;
-    // How labels come down to the masks is a matter of the truth, not of what the model sees.
+    // The label rule affects the ground truth, not what the model sees.
     let seen = PreprocessConfig { labels: record.preprocess.labels, ..recipe.preprocess.clone() };
     let differs = if recipe.encoder.weights_blake3 != record.encoder_blake3 {
         "another encoder's weights"
@@ -86,52 +133,51 @@ pub(crate) fn check_origin(cache: &FeatureCache, record: &ModelRecord) -> Result
     )))
 }
 
-/// From features to a mask.
-pub(super) type Draw<'a> = dyn Fn(&ImageFeatures) -> Result<BinaryMask> + 'a;
+/// A function from the features of a slice to its mask.
+pub type PredictMask<'a> = dyn Fn(&ImageFeatures) -> Result<BinaryMask> + 'a;
 
-/// Everything but the model itself, which is no more than a function here.
-pub(super) struct Scoring<'a> {
+/// An evaluation in progress; the model is a function.
+pub(super) struct Scorer<'a> {
     pub(super) cache: &'a FeatureCache,
     pub(super) device: &'a Device,
     pub(super) config: &'a EvaluateConfig,
-    pub(super) draw: &'a Draw<'a>,
+    pub(super) predict: &'a PredictMask<'a>,
 }
 
-/// A case whose slices to predict are known.
-struct Work<'a> {
-    planned: Planned,
+/// A case to score, with its slices.
+struct CaseJob<'a> {
+    planned: PlannedCase,
     case: &'a CacheCase,
     slices: Vec<SliceRef>,
-    /// Of the masks' stack, under the paper protocol.
+    /// Grid of the stacked masks, under the paper protocol.
     grid: VoxelGrid,
 }
 
-impl Scoring<'_> {
+impl Scorer<'_> {
     pub(super) fn run(
         &self,
-        source: &str,
-        validation: &[String],
+        source: SourceSite<'_>,
         progress: &dyn Progress,
     ) -> Result<Evaluation> {
         let recipe = &self.cache.header().recipe;
         let mask_side = recipe.spec.mask_side();
         let border_px = self.config.border_for(mask_side)?;
-        let (mut work, mut unscored) = (Vec::new(), Vec::new());
-        for planned in plan(self.cache, self.config, source, validation)? {
-            match self.work(planned)? {
-                Ok(ready) => work.push(ready),
+        let (mut jobs, mut unscored) = (Vec::new(), Vec::new());
+        for planned in plan_cases(self.cache, self.config, source.name, source.validation)? {
+            match self.job(planned)? {
+                Ok(job) => jobs.push(job),
                 Err(why) => unscored.push(why),
             }
         }
-        let slices: usize = work.iter().map(|w| w.slices.len()).sum();
+        let slices: usize = jobs.iter().map(|job| job.slices.len()).sum();
         progress.begin("evaluating", slices as u64);
-        let mut cases = Vec::with_capacity(work.len());
-        for ready in &work {
-            let case = self.score(ready, border_px, progress);
+        let mut cases = Vec::with_capacity(jobs.len());
+        for job in &jobs {
+            let case = self.score(job, border_px, progress);
             if case.as_ref().is_err_and(Error::is_cancelled) {
                 let (what, kept) =
                     ("cases scored", "scores are written for a whole evaluation only");
-                let (done, total) = (cases.len(), work.len());
+                let (done, total) = (cases.len(), jobs.len());
                 return Err(Error::Desam(desam::Error::Cancelled { what, done, total, kept }));
             }
             cases.push(case?);
@@ -139,7 +185,7 @@ impl Scoring<'_> {
         let automatic = &self.config.automatic;
         let points = automatic.mode == Mode::Points;
         let evaluation = Evaluation {
-            source: source.to_owned(),
+            source: source.name.to_owned(),
             mode: automatic.mode,
             grid: points.then_some(automatic.grid),
             selection: automatic.selection,
@@ -168,8 +214,8 @@ impl Scoring<'_> {
         Ok(evaluation)
     }
 
-    /// The slices of a case that the protocol scores, or why there is nothing to score.
-    fn work(&self, planned: Planned) -> Result<Result<Work<'_>, UnscoredCase>> {
+    /// The slices of a case that the protocol scores, or why the case cannot be scored.
+    fn job(&self, planned: PlannedCase) -> Result<Result<CaseJob<'_>, UnscoredCase>> {
         let len = self.cache.cases().len();
         let index = planned.case;
         let case =
@@ -206,9 +252,9 @@ impl Scoring<'_> {
         }
         let grid = match self.config.protocol {
             Protocol::Paper if self.needs_spacing() => stack_grid(self.cache, index, case)?,
-            _ => pixels(self.cache, case),
+            _ => unit_grid(self.cache, case),
         };
-        Ok(Ok(Work { planned, case, slices, grid }))
+        Ok(Ok(CaseJob { planned, case, slices, grid }))
     }
 
     fn needs_spacing(&self) -> bool {
@@ -217,35 +263,35 @@ impl Scoring<'_> {
 
     fn score(
         &self,
-        work: &Work<'_>,
+        job: &CaseJob<'_>,
         border_px: usize,
         progress: &dyn Progress,
     ) -> Result<CaseScore> {
-        let case = work.case;
+        let case = job.case;
         let note = format!("{}/{}", case.site, case.id);
-        let mut masks = Vec::with_capacity(work.slices.len());
-        // A GPU is not to wait for the disk, and widens what is stored itself.
+        let mut masks = Vec::with_capacity(job.slices.len());
+        // A GPU must not wait for the disk, and widens the stored type itself.
         let on_cpu = self.device.is_cpu();
-        let ahead = if on_cpu { 0 } else { AHEAD };
+        let ahead = if on_cpu { 0 } else { GPU_PREFETCH };
         let read = |index: usize| -> Result<ImageFeatures> {
-            let slice = &work.slices[index];
+            let slice = &job.slices[index];
             Ok(if on_cpu {
                 self.cache.features(slice, self.device)?
             } else {
                 self.cache.stored_features(slice, &Device::Cpu)?
             })
         };
-        prefetch(work.slices.len(), ahead, read, |features| {
+        prefetch(job.slices.len(), ahead, read, |features| {
             progress.check_cancelled()?;
-            masks.push(border::cleared(self.predict(&features)?, border_px)?);
+            masks.push(border::zero_border(self.predict(&features)?, border_px)?);
             progress.advance(1, &note);
             Ok(())
         })?;
         let full = self.config.protocol == Protocol::Full;
         let pair = match self.config.protocol {
-            Protocol::Paper => CasePair::stacked(self.cache, (&work.slices, &masks), work.grid)?,
+            Protocol::Paper => CasePair::stacked(self.cache, &job.slices, &masks, job.grid)?,
             Protocol::Full => {
-                CasePair::restored(self.cache, work.planned.case, case, &masks, progress)?
+                CasePair::restored(self.cache, job.planned.case, case, &masks, progress)?
             }
         };
         let measures = CaseMeasures::new(pair.masks()?, self.config.empty_policy())?;
@@ -255,32 +301,32 @@ impl Scoring<'_> {
         Ok(CaseScore {
             site: case.site.clone(),
             case: case.id.clone(),
-            role: work.planned.role,
+            role: job.planned.role,
             dice: measured(CaseMetric::DICE).0.unwrap_or(0.0),
-            slices: work.slices.len(),
+            slices: job.slices.len(),
             truth_voxels,
             predicted_voxels,
             truth_ml: pair.voxel_ml.map(|v| v * truth_voxels as f64),
             predicted_ml: pair.voxel_ml.map(|v| v * predicted_voxels as f64),
-            border: self.border_cut(work, border_px)?,
+            border: self.border_cut(job, border_px)?,
             metrics: self.config.all_metrics().into_iter().map(|m| (m, measured(m))).collect(),
             grid: (full || self.needs_spacing()).then_some(pair.grid),
         })
     }
 
-    /// What the border cuts off the truth of a case, in its `M × M` masks.
-    fn border_cut(&self, work: &Work<'_>, border_px: usize) -> Result<Option<BorderCut>> {
+    /// Ground truth of a case within the border, in its `M × M` masks.
+    fn border_cut(&self, job: &CaseJob<'_>, border_px: usize) -> Result<Option<BorderCut>> {
         if border_px == 0 {
             return Ok(None);
         }
-        let labelled = work.slices.iter().filter(|slice| slice.labelled);
+        let labelled = job.slices.iter().filter(|slice| slice.labelled);
         let truth =
             labelled.map(|slice| Ok(self.cache.mask(slice)?)).collect::<Result<Vec<_>>>()?;
         Ok(Some(BorderCut::of(&truth, border_px)))
     }
 
     fn predict(&self, features: &ImageFeatures) -> Result<BinaryMask> {
-        let mask = (self.draw)(features)?;
+        let mask = (self.predict)(features)?;
         let side = self.cache.header().recipe.spec.mask_side();
         if (mask.height(), mask.width()) != (side, side) {
             let found = (mask.height(), mask.width());

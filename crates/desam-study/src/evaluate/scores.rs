@@ -1,4 +1,4 @@
-//! What an evaluation says.
+//! The result of an evaluation.
 
 use super::border::MAX_BORDER_CUT;
 use super::{
@@ -14,59 +14,59 @@ use desam_metrics::statistics::BootstrapConfig;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
-/// The scores of one site's cases, taken together.
+/// Summary of the scores of one site.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SiteScore {
     /// The site.
     pub site: String,
-    /// What its cases were to the training.
+    /// The role of its cases.
     pub role: Role,
-    /// Cases that were scored.
+    /// Scored cases.
     pub cases: usize,
     /// Mean Dice over its cases, 0 to 1.
     pub mean_dice: f64,
-    /// Median Dice, 0 to 1; between the two middle ones of an even number.
+    /// Median Dice, 0 to 1; the midpoint of the two middle values for an even number.
     pub median_dice: f64,
     /// The worst case's Dice, 0 to 1.
     pub min_dice: f64,
-    /// Cases in which nothing was found, each a Dice of 0 in the mean.
+    /// Cases with an empty prediction, each a Dice of 0 in the mean.
     pub empty_predictions: usize,
-    /// Truth of all its cases within the border; where there is a border.
+    /// Ground truth of its cases within the zeroed border; present where there is a border.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub border: Option<BorderCut>,
-    /// What each metric that was asked for says of its cases.
+    /// The summary of each requested metric.
     #[serde(default)]
     pub metrics: ByMetric<MetricSummary>,
 }
 
-/// All scores of one model.
+/// All scores of one model, the result of [`evaluate`](super::evaluate).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Evaluation {
     /// The site the model was trained on.
     pub source: String,
-    /// How the model was prompted.
+    /// The prompting mode.
     pub mode: Mode,
     /// Points along each side of the grid; `None` in whole box mode.
     pub grid: Option<usize>,
-    /// The rule that picked and cleaned the masks.
+    /// The mask selection rule.
     pub selection: SelectionConfig,
-    /// Which voxels were compared.
+    /// The scoring protocol.
     pub protocol: Protocol,
-    /// What predictions were compared with; a file from before this was recorded does not say.
+    /// The ground truth; `None` in files from before it was recorded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub truth: Option<Truth>,
     /// Border of the predicted masks that was set to zero, in pixels of side `mask_side`.
     pub border_px: usize,
-    /// Truth of all scored cases within that border; where there is one.
+    /// Ground truth of all scored cases within that border; present where there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub border: Option<BorderCut>,
     /// Side `M` of the masks, in pixels.
     pub mask_side: usize,
-    /// Every case that was scored, by site, then as the cache has them.
+    /// The scored cases, by site, then in the cache's order.
     pub cases: Vec<CaseScore>,
-    /// Every case that should have been scored and could not be.
+    /// The cases that could not be scored.
     pub unscored: Vec<UnscoredCase>,
     /// Every site with a scored case, the source site first.
     pub sites: Vec<SiteScore>,
@@ -75,33 +75,32 @@ pub struct Evaluation {
     /// Mean over all cases of the target sites, as the official program reports it, 0 to 1;
     /// `None` without a target case.
     pub overall_cases_dice: Option<f64>,
-    /// The metrics that were asked for, Dice first.
+    /// The metrics, Dice first.
     #[serde(default = "dice_alone")]
     pub metrics: Vec<CaseMetric>,
-    /// What cases with an empty mask count as.
+    /// Treatment of empty masks.
     #[serde(default)]
     pub empty_policy: EmptyPolicy,
-    /// What each metric says over the target sites; empty without a target case.
+    /// The summary of each metric over the target sites; empty without a target case.
     #[serde(default)]
     pub overall: ByMetric<OverallSummary>,
-    /// How intervals were computed, where they were.
+    /// Bootstrap of the intervals, where they were computed.
     #[serde(default)]
     pub bootstrap: Option<BootstrapConfig>,
-    /// The folder of features that was scored with, where whoever evaluated noted it: the scores
-    /// themselves do not hang on where it lies.
+    /// The feature cache, where the caller recorded it. The scores do not depend on its path.
     #[serde(default, with = "desam_core::serde_path")]
     pub cache: Option<PathBuf>,
-    /// What the model's large products were computed in; where it is not said, f32.
+    /// Compute precision of the model; f32 where it is absent.
     #[serde(default, skip_serializing_if = "Precision::is_f32")]
     pub precision: Precision,
 }
 
-/// What was measured before there was a choice.
+/// The metrics of files from before they were selectable.
 fn dice_alone() -> Vec<CaseMetric> {
     vec![CaseMetric::DICE]
 }
 
-/// The sites' scores, from their cases': the source site first, the others as they come.
+/// Summaries by site: the source site first, the others in order of appearance.
 pub(super) fn by_site(cases: &[CaseScore]) -> Vec<SiteScore> {
     let mut names: Vec<(&str, Role)> = Vec::new();
     for case in cases {
@@ -129,12 +128,12 @@ pub(super) fn by_site(cases: &[CaseScore]) -> Vec<SiteScore> {
     names.into_iter().map(score).collect()
 }
 
-/// The mean; `None` of nothing.
+/// The mean; `None` for no values.
 pub(super) fn mean(values: &[f64]) -> Option<f64> {
     (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
 }
 
-/// The median of sorted values; `None` of nothing.
+/// The median of sorted values; `None` for no values.
 fn median(sorted: &[f64]) -> Option<f64> {
     let upper = sorted.get(sorted.len() / 2)?;
     let lower = sorted.get(sorted.len().saturating_sub(1) / 2)?;
@@ -142,14 +141,14 @@ fn median(sorted: &[f64]) -> Option<f64> {
 }
 
 impl Evaluation {
-    /// Reads what [`write_json`](Self::write_json) wrote. Of a file from before there were metrics
-    /// beside Dice, the summaries are computed from its cases.
+    /// Reads a file of [`write_json`](Self::write_json). For a file from before there were metrics other
+    /// than Dice, the summaries are computed from its cases.
     ///
     /// # Errors
-    /// When the file cannot be read, is no evaluation, or holds a number that no score can be.
+    /// When the file cannot be read, is not an evaluation, or holds a value out of range.
     pub fn read_json(path: &Path) -> Result<Self> {
         let read: Self = desam::files::read_json(path)?;
-        super::range::check(&read, path)?;
+        super::score_range::check(&read, path)?;
         let older = read.sites.iter().any(|s| s.metrics.is_empty());
         Ok(if older { read.summarised() } else { read })
     }
@@ -164,7 +163,7 @@ impl Evaluation {
         self.sites.iter().find(|s| s.role == Role::SourceValidation)
     }
 
-    /// One line on how the model was prompted and scored.
+    /// The prompting and scoring settings in one line.
     pub fn setting(&self) -> String {
         let mode = match (self.mode, self.grid) {
             (Mode::Points, Some(n)) => format!("grid points mode ({n} × {n})"),
@@ -184,8 +183,8 @@ impl Evaluation {
         format!("{mode}; {voxels}{truth}, border {} px{products}", self.border_px)
     }
 
-    /// What the border cuts off the truth, in one line: in all, then site by site. `None` where there
-    /// is no border, or the scores do not say.
+    /// The share of the ground truth within the border, in one line: overall, then by site. `None` where
+    /// there is no border, or it was not recorded.
     pub(crate) fn border_line(&self) -> Option<String> {
         let cut = self.border?;
         let percent = |cut: BorderCut| format!("{:.1} %", 100.0 * cut.share);
@@ -201,7 +200,7 @@ impl Evaluation {
         ))
     }
 
-    /// The same as a warning where it holds more than half a per cent of it, in all or at a site.
+    /// A warning where that share is above half a per cent, overall or at a site.
     pub(super) fn border_warning(&self) -> Option<String> {
         let cuts = self.sites.iter().map(|s| s.border).chain([self.border]);
         let worst = cuts.flatten().map(|cut| cut.share).fold(0.0, f64::max);
@@ -212,7 +211,7 @@ impl Evaluation {
         ))
     }
 
-    /// Sets the sites' and the overall scores from the cases'.
+    /// Computes the summaries of the sites and overall from the cases.
     pub(super) fn summarised(mut self) -> Self {
         self.sites = by_site(&self.cases);
         self.border = BorderCut::sum(self.cases.iter().map(|c| c.border));

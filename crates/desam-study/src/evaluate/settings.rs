@@ -1,4 +1,4 @@
-//! Scoring settings: what two evaluations must share before their numbers may be compared.
+//! Scoring settings, which two evaluations must share before their scores may be compared.
 
 use super::{EvaluateConfig, Evaluation, Protocol};
 use desam::Mode;
@@ -14,23 +14,23 @@ use std::path::Path;
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Setting {
-    /// Its name, for people.
+    /// Display name.
     pub name: &'static str,
-    /// Its value, for people.
+    /// Display value.
     pub value: String,
-    /// Whether numbers scored with another value are not comparable. The other settings say how
-    /// much was scored: sites, metrics, intervals.
+    /// Whether scores with another value are not comparable. The other settings (sites, metrics,
+    /// intervals) only say how much was scored.
     pub decides: bool,
 }
 
-/// How a model was scored, or is to be.
+/// All settings of an evaluation, done or planned.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ScoringSettings {
     settings: Vec<Setting>,
 }
 
-/// What an evaluation is made with, from its result or from its request.
-struct Parts<'a> {
+/// The values of all settings, from an evaluation or from its request.
+struct SettingValues<'a> {
     protocol: Protocol,
     mode: Mode,
     grid: Option<usize>,
@@ -45,7 +45,7 @@ struct Parts<'a> {
     cache: Option<&'a Path>,
 }
 
-impl Parts<'_> {
+impl SettingValues<'_> {
     fn settings(mut self) -> ScoringSettings {
         self.sites.sort_unstable();
         self.sites.dedup();
@@ -78,10 +78,10 @@ impl Parts<'_> {
 }
 
 impl ScoringSettings {
-    /// Those of an evaluation that is about to be made.
+    /// The settings of a planned evaluation.
     ///
     /// # Errors
-    /// When the border leaves nothing of a mask.
+    /// When the border leaves no pixel of a mask.
     pub fn planned(
         config: &EvaluateConfig,
         cache: &FeatureCache,
@@ -96,7 +96,7 @@ impl ScoringSettings {
             Some(sites) => sites.iter().map(String::as_str).collect(),
             None => cache.sites(),
         };
-        Ok(Parts {
+        Ok(SettingValues {
             protocol: config.protocol,
             mode: automatic.mode,
             grid: points.then_some(automatic.grid),
@@ -113,11 +113,11 @@ impl ScoringSettings {
         .settings())
     }
 
-    /// Those of an evaluation.
+    /// The settings of an evaluation.
     pub fn of(evaluation: &Evaluation) -> Self {
         let scored = evaluation.cases.iter().map(|c| c.site.as_str());
         let unscored = evaluation.unscored.iter().map(|c| c.site.as_str());
-        Parts {
+        SettingValues {
             protocol: evaluation.protocol,
             mode: evaluation.mode,
             grid: evaluation.grid,
@@ -139,8 +139,7 @@ impl ScoringSettings {
         self.settings.iter()
     }
 
-    /// The settings whose values `other` does not have. A cache that one of the two does not name is
-    /// no difference.
+    /// The settings in which `other` differs. A cache that only one of the two names is no difference.
     pub fn differences(&self, other: &Self) -> Vec<&Setting> {
         let same = |a: &Setting, b: &Setting| {
             a.value == b.value || (a.name == "cache" && (a.value.is_empty() || b.value.is_empty()))

@@ -1,4 +1,4 @@
-//! One metric over many cases.
+//! Summaries of a metric over many cases, with bootstrap intervals.
 
 use super::by_metric::number;
 use super::{CaseScore, Evaluation, Role};
@@ -7,46 +7,46 @@ use desam_metrics::metric::{CaseMetric, Score, Summary};
 use desam_metrics::statistics::{BootstrapConfig, Interval, MeanOver};
 use serde::{Deserialize, Serialize};
 
-/// One metric over the cases of a site. Every case is in it: in the mean, or counted as left out.
+/// Summary of a metric over the cases of a site. Every case is either in the mean or counted as left out.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct MetricSummary {
-    /// Mean over all cases but those left out; `None` where that is no case.
+    /// Mean over all cases but those left out; `None` where no case remains.
     #[serde(with = "number")]
     pub mean: Option<f64>,
-    /// Where the mean would lie with other cases of this site; where intervals were asked for and
-    /// all values are finite.
+    /// Bootstrap interval of the mean over cases of this site, where intervals were requested and all
+    /// values are finite.
     #[serde(default)]
     pub interval: Option<Interval>,
-    /// Their median.
+    /// Median of the same cases.
     #[serde(with = "number")]
     pub median: Option<f64>,
-    /// The worst case's value; of a volume error that furthest from 0.
+    /// The worst case's value; for a volume error the one furthest from 0.
     #[serde(with = "number")]
     pub worst: Option<f64>,
     /// Cases in the mean.
     pub cases: usize,
     /// Cases that the policy on empty masks left out of the mean.
     pub left_out: usize,
-    /// Cases, in the mean or not, that were missed: nothing was found where something was.
+    /// Missed cases, in the mean or not: an empty prediction of a non-empty truth.
     pub missed: usize,
-    /// Cases, in the mean or not, that were invented: something was found where nothing was.
+    /// Invented cases, in the mean or not: a non-empty prediction of an empty truth.
     pub invented: usize,
-    /// Cases, in the mean or not, with nothing to find and nothing found.
+    /// Cases, in the mean or not, with both masks empty.
     pub both_empty: usize,
 }
 
-/// One metric over the sites that training never saw.
+/// Summary of a metric over the target sites, which training never saw.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct OverallSummary {
     /// Mean of the sites' means.
     #[serde(with = "number")]
     pub mean_of_sites: Option<f64>,
-    /// Where it would lie with other cases of the same sites.
+    /// Its bootstrap interval, cases drawn within their sites.
     #[serde(default)]
     pub sites_interval: Option<Interval>,
-    /// All cases of these sites as one site, its interval with as many cases of each.
+    /// All cases of these sites pooled; its interval keeps the number of cases of each site.
     pub cases: MetricSummary,
 }
 
@@ -68,7 +68,7 @@ impl MetricSummary {
     }
 }
 
-/// What a metric says of some cases; those it was not measured on are not in it.
+/// Scores of some cases by a metric; cases without that metric are skipped.
 fn scores<'a>(metric: CaseMetric, cases: impl IntoIterator<Item = &'a CaseScore>) -> Vec<Score> {
     cases.into_iter().filter_map(|case| case.score(metric)).collect()
 }
@@ -79,7 +79,7 @@ impl Evaluation {
         self.cases.iter().filter(move |c| c.site == site)
     }
 
-    /// Sets what all metrics say of the sites and over them, from the cases.
+    /// Computes the summaries of all metrics, per site and overall, from the cases.
     pub(super) fn summarise_metrics(&mut self) {
         let of_site = |site: &str| {
             let one =
@@ -96,7 +96,7 @@ impl Evaluation {
         }
         let over = |&metric: &CaseMetric| {
             let means = self.targets().map(|s| s.metrics.get(metric).and_then(|m| m.mean));
-            // A site without a value in its mean leaves no mean of the sites.
+            // One site without a mean leaves no mean over sites.
             let means: Option<Vec<f64>> = means.collect();
             let cases = MetricSummary::of(metric, &scores(metric, targets()));
             let mean_of_sites = means.and_then(|m| super::scores::mean(&m));
@@ -105,12 +105,12 @@ impl Evaluation {
         self.overall = self.metrics.iter().map(over).collect();
     }
 
-    /// The same with an interval beside every mean. Cases are drawn within their sites, for the
-    /// mean of the sites as for the mean of all cases: the intervals speak of other cases of these
-    /// sites, not of other sites.
+    /// Adds a bootstrap interval to every mean. Cases are resampled within their sites, for the mean over
+    /// sites as for the mean over cases: the intervals are about other cases of these sites, not about
+    /// other sites.
     ///
     /// # Errors
-    /// When the configuration makes no sense.
+    /// When the bootstrap configuration is invalid.
     pub fn with_intervals(mut self, config: &BootstrapConfig) -> Result<Self> {
         config.validate()?;
         let values = |site: &str, metric| -> Vec<f64> {

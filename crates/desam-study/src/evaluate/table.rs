@@ -1,14 +1,14 @@
-//! Scores as text for a terminal. Dice is in per cent, as the paper's tables have it.
+//! Scores as plain-text tables for a terminal. Dice is in per cent, as in the paper's tables.
 
-use super::text::Rows;
-use super::unit::{Unit, few_cases_note, title};
+use super::metric_unit::{MetricUnit, few_cases_note, metric_title};
+use super::text_table::TextTable;
 use super::{Evaluation, MetricSummary, OverallSummary, SiteScore};
 use desam_metrics::metric::{CaseMetric, OneEmpty};
 use desam_metrics::statistics::Interval;
 
-/// A fraction in per cent, two decimals; a dash for nothing or for what is no number.
+/// Formats a fraction in per cent with two decimals; a dash for `None`, NaN and infinity.
 pub(crate) fn percent(fraction: Option<f64>) -> String {
-    Unit::PER_CENT.show(fraction.filter(|f| f.is_finite()))
+    MetricUnit::PER_CENT.format(fraction.filter(|f| f.is_finite()))
 }
 
 /// `1 case`, `2 cases`.
@@ -17,7 +17,7 @@ pub(crate) fn counted(n: usize, what: &str) -> String {
 }
 
 impl Evaluation {
-    /// `A to Rest`, as the paper names it.
+    /// `A to Rest`: the paper's name for source to target sites.
     pub(crate) fn rest(&self) -> String {
         format!("{} to Rest", self.source)
     }
@@ -40,10 +40,9 @@ impl Evaluation {
         )
     }
 
-    /// A table for a terminal: a row a site, the source site's validation cases first; below, the
-    /// source site to the rest, as mean of the sites and as mean of all their cases; then such a
-    /// table for each metric beside Dice, what an empty mask counted as, and the cases that could
-    /// not be scored. Dice in per cent. No line ends in blanks.
+    /// A table for a terminal: one row per site, the source site's validation cases first; below, the
+    /// target sites together, as mean over sites and as mean over cases; then such a table for each
+    /// other metric, the treatment of empty masks, and the unscored cases. Dice is in per cent.
     pub fn table(&self) -> String {
         let mut text = format!("trained on {}; {}\n", self.source, self.setting());
         text.push_str(&self.dice_table());
@@ -72,7 +71,7 @@ impl Evaluation {
         text
     }
 
-    /// Whether an interval rests on few cases.
+    /// Whether any interval is based on few cases.
     pub(crate) fn has_few_cases(&self) -> bool {
         let of_site = |site: &SiteScore| site.metrics.iter().any(|(_, m)| is_few(m.interval));
         let overall = |o: &OverallSummary| is_few(o.sites_interval) || is_few(o.cases.interval);
@@ -83,7 +82,7 @@ impl Evaluation {
         self.bootstrap.as_ref().map(|b| format!("{} % interval", b.level_percent()))
     }
 
-    /// The head of a table, with a column for intervals where there are any.
+    /// The header of a table, with a column for intervals where there are any.
     fn head(&self, unit: &str, [median, worst, empty]: [&str; 3]) -> Vec<String> {
         let mut head = ["site", "role", "cases", unit].map(str::to_owned).to_vec();
         head.extend(self.level());
@@ -92,12 +91,12 @@ impl Evaluation {
     }
 
     fn dice_table(&self) -> String {
-        let mut rows = Rows::new(self.head("Dice %", ["median", "min", "empty"]));
+        let mut rows = TextTable::new(self.head("Dice %", ["median", "min", "empty"]));
         for site in &self.sites {
             let interval = site.metrics.get(CaseMetric::DICE).and_then(|m| m.interval);
             let mut row = site_names(site);
             row.push(percent(Some(site.mean_dice)));
-            row.extend(self.interval(Unit::PER_CENT, interval));
+            row.extend(self.interval(MetricUnit::PER_CENT, interval));
             row.extend([Some(site.median_dice), Some(site.min_dice)].map(percent));
             row.push(site.empty_predictions.to_string());
             rows.push(row);
@@ -116,12 +115,12 @@ impl Evaluation {
             ] {
                 let mut row = names;
                 row.push(percent(dice));
-                row.extend(self.interval(Unit::PER_CENT, interval));
+                row.extend(self.interval(MetricUnit::PER_CENT, interval));
                 row.extend([String::new(), percent(worst), empty.to_string()]);
                 rows.push(row);
             }
         }
-        rows.text()
+        rows.render()
     }
 
     fn metric_heading(&self, metric: CaseMetric) -> String {
@@ -130,21 +129,21 @@ impl Evaluation {
             m if m.higher_is_better() => "higher is better",
             _ => "lower is better",
         };
-        format!("{} ({better})", title(metric))
+        format!("{} ({better})", metric_title(metric))
     }
 
     fn metric_table(&self, metric: CaseMetric) -> String {
-        let unit = Unit::of(metric);
-        let mut rows = Rows::new(self.head("mean", ["median", "worst", "missed"]));
+        let unit = MetricUnit::of(metric);
+        let mut rows = TextTable::new(self.head("mean", ["median", "worst", "missed"]));
         let tail = |s: &MetricSummary| {
             let missed = s.missed.to_string();
             let left_out = (s.left_out > 0).then(|| format!(", {} left out", s.left_out));
-            [unit.show(s.median), unit.show(s.worst), missed + &left_out.unwrap_or_default()]
+            [unit.format(s.median), unit.format(s.worst), missed + &left_out.unwrap_or_default()]
         };
         for site in &self.sites {
             let Some(summary) = site.metrics.get(metric) else { continue };
             let mut row = site_names(site);
-            row.push(unit.show(summary.mean));
+            row.push(unit.format(summary.mean));
             row.extend(self.interval(unit, summary.interval));
             row.extend(tail(summary));
             rows.push(row);
@@ -152,20 +151,20 @@ impl Evaluation {
         if let Some(over) = self.overall.get(metric) {
             rows.rule();
             let [mut sites, mut cases] = self.overall_names();
-            sites.push(unit.show(over.mean_of_sites));
+            sites.push(unit.format(over.mean_of_sites));
             sites.extend(self.interval(unit, over.sites_interval));
-            cases.push(unit.show(over.cases.mean));
+            cases.push(unit.format(over.cases.mean));
             cases.extend(self.interval(unit, over.cases.interval));
             for mut row in [sites, cases] {
                 row.extend(tail(&over.cases));
                 rows.push(row);
             }
         }
-        rows.text()
+        rows.render()
     }
 
-    fn interval(&self, unit: Unit, interval: Option<Interval>) -> Option<String> {
-        self.bootstrap.as_ref().map(|_| unit.between(interval))
+    fn interval(&self, unit: MetricUnit, interval: Option<Interval>) -> Option<String> {
+        self.bootstrap.as_ref().map(|_| unit.format_interval(interval))
     }
 
     fn overall_names(&self) -> [Vec<String>; 2] {
@@ -175,7 +174,7 @@ impl Evaluation {
             .map(|over| vec![self.rest(), format!("mean of {over}"), cases.to_string()])
     }
 
-    /// How many cases had an empty mask, and what they counted as.
+    /// The number of cases with empty masks, and what they counted as.
     pub(crate) fn empty_counts(&self) -> String {
         let count = |which| self.cases.iter().filter(|c| c.empty() == Some(which)).count();
         let [missed, invented, both] = {

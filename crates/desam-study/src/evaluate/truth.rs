@@ -1,27 +1,27 @@
-//! What predictions are compared with.
+//! The ground truth that predictions are compared with.
 
 use super::Protocol;
 use desam_data::preprocess::LabelRule;
 use serde::{Deserialize, Serialize};
 
-/// The ground truth that scores are against.
+/// Ground truth of an evaluation.
 ///
-/// Under the paper protocol it went through preprocessing as the training masks did. Where that
-/// erodes labels, a model that draws too little scores as if it drew enough, and only the full
-/// protocol shows the loss.
+/// Under the paper protocol it went through the same preprocessing as the training masks. Where that
+/// erodes labels, a model that segments too little is not penalised, and only the full protocol shows
+/// the loss.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Truth {
     /// The label files, on the volumes' own grids.
     LabelFiles,
-    /// `M × M` masks that take the label of the nearest voxel.
+    /// `M × M` masks, resampled by nearest neighbour.
     NearestMasks,
-    /// `M × M` masks that the official label rule has eroded on the way.
+    /// `M × M` masks that the official label rule has eroded.
     ErodedMasks,
 }
 
 impl Truth {
-    /// What a protocol compares with over features whose masks were made by `rule`.
+    /// The ground truth of a protocol, for a cache whose masks were made by `rule`.
     pub(super) fn of(protocol: Protocol, rule: LabelRule) -> Self {
         match (protocol, rule) {
             (Protocol::Full, _) => Self::LabelFiles,

@@ -1,4 +1,4 @@
-//! Scores as files.
+//! Output of scores as JSON and CSV.
 
 use super::{CaseScore, Evaluation, UnscoredCase};
 use crate::{Error, Result};
@@ -6,8 +6,8 @@ use desam::files::{write_json, write_text};
 use desam_metrics::metric::CaseMetric;
 use std::path::Path;
 
-/// Columns before those of the metrics; Dice is always among them.
-const FIRST: [&str; 9] = [
+/// Columns before those of the metrics; Dice always is among them.
+const LEADING_COLUMNS: [&str; 9] = [
     "site",
     "case",
     "role",
@@ -18,15 +18,15 @@ const FIRST: [&str; 9] = [
     "truth_ml",
     "predicted_ml",
 ];
-/// The last column.
-const LOST: &str = "not_scored_because";
+/// The last column: why a case was not scored.
+const REASON_COLUMN: &str = "not_scored_because";
 
-/// Metrics with a column of their own.
+/// Metrics with a separate column: all but Dice.
 fn columns(evaluation: &Evaluation) -> impl Iterator<Item = CaseMetric> {
     evaluation.metrics.iter().copied().filter(|m| *m != CaseMetric::DICE)
 }
 
-/// A metric's column; its unit is in the name.
+/// Column name of a metric, with its unit.
 fn column(metric: CaseMetric) -> String {
     match metric {
         CaseMetric::Overlap(_) | CaseMetric::SurfaceDice { .. } => format!("{metric}_0_to_1"),
@@ -35,7 +35,7 @@ fn column(metric: CaseMetric) -> String {
     }
 }
 
-/// A metric's value in its column; nothing where the case is left out of means.
+/// Cell of a metric; empty where the case is left out of means.
 fn cell(metric: CaseMetric, case: &CaseScore) -> String {
     let scale = if metric == CaseMetric::RelativeVolumeError { 100.0 } else { 1.0 };
     optional(case.score(metric).and_then(|s| s.counted()).map(|v| scale * v))
@@ -45,7 +45,7 @@ fn optional(value: Option<f64>) -> String {
     value.map(|v| format!("{v:?}")).unwrap_or_default()
 }
 
-fn scored(evaluation: &Evaluation, case: &CaseScore) -> Vec<String> {
+fn scored_row(evaluation: &Evaluation, case: &CaseScore) -> Vec<String> {
     let mut row = vec![
         case.site.clone(),
         case.case.clone(),
@@ -62,15 +62,15 @@ fn scored(evaluation: &Evaluation, case: &CaseScore) -> Vec<String> {
     row
 }
 
-fn lost(evaluation: &Evaluation, case: &UnscoredCase) -> Vec<String> {
+fn unscored_row(evaluation: &Evaluation, case: &UnscoredCase) -> Vec<String> {
     let mut row = vec![case.site.clone(), case.case.clone(), case.role.name().to_owned()];
-    row.resize(FIRST.len() + columns(evaluation).count(), String::new());
+    row.resize(LEADING_COLUMNS.len() + columns(evaluation).count(), String::new());
     row.push(case.reason.clone());
     row
 }
 
 impl Evaluation {
-    /// Writes everything as JSON, in one step.
+    /// Writes the evaluation as JSON, atomically.
     ///
     /// # Errors
     /// When the file cannot be written.
@@ -78,20 +78,20 @@ impl Evaluation {
         Ok(write_json(path, self)?)
     }
 
-    /// Writes one row a case as CSV, in one step; cases that could not be scored come last,
-    /// without numbers. Units are in the names of the columns: shares are from 0 to 1, an infinite
-    /// value is `inf`, and one that the policy on empty masks leaves out of means is empty.
+    /// Writes one row per case as CSV, atomically; unscored cases come last, without numbers. Column
+    /// names contain the units: shares are from 0 to 1, an infinite value is `inf`, and a value that
+    /// the policy on empty masks leaves out of means is empty.
     ///
     /// # Errors
     /// When the file cannot be written.
     pub fn write_csv(&self, path: &Path) -> Result<()> {
         let mut csv = csv::Writer::from_writer(Vec::new());
         let failed = |e: csv::Error| Error::file(path, format!("cannot be written: {e}"));
-        let mut head: Vec<String> = FIRST.map(str::to_owned).to_vec();
+        let mut head: Vec<String> = LEADING_COLUMNS.map(str::to_owned).to_vec();
         head.extend(columns(self).map(column));
-        head.push(LOST.to_owned());
-        let rows = self.cases.iter().map(|c| scored(self, c));
-        let rows = rows.chain(self.unscored.iter().map(|c| lost(self, c)));
+        head.push(REASON_COLUMN.to_owned());
+        let rows = self.cases.iter().map(|c| scored_row(self, c));
+        let rows = rows.chain(self.unscored.iter().map(|c| unscored_row(self, c)));
         for row in std::iter::once(head).chain(rows) {
             csv.write_record(row).map_err(failed)?;
         }

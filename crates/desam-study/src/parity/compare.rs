@@ -1,9 +1,9 @@
-//! Distances between what was found and what the files hold.
+//! Differences between computed and reference values.
 
 use super::report::{Measure, Stage};
 use candle_core::{DType, Device, Result, Tensor};
 
-/// What several comparisons of one kind have found so far.
+/// Accumulated result of several comparisons.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Comparison {
     pub(super) elements: usize,
@@ -13,7 +13,7 @@ pub(super) struct Comparison {
 }
 
 impl Comparison {
-    /// Two tensors of one shape; another shape fails the stage.
+    /// Compares two tensors; different shapes fail the stage.
     pub(super) fn tensors(&mut self, found: &Tensor, expected: &Tensor) -> Result<()> {
         if found.dims() != expected.dims() {
             self.fail(format!("shape {:?}, expected {:?}", found.dims(), expected.dims()));
@@ -23,7 +23,7 @@ impl Comparison {
         Ok(())
     }
 
-    /// Two lists of one length; another length fails the stage.
+    /// Compares two lists; different lengths fail the stage.
     pub(super) fn values(&mut self, found: &[f64], expected: &[f64]) {
         if found.len() != expected.len() {
             self.fail(format!("{} numbers, expected {}", found.len(), expected.len()));
@@ -31,16 +31,16 @@ impl Comparison {
         }
         self.elements += found.len();
         let (off, length) = (distance(found, expected), norm(expected));
-        self.worse(if length > 0.0 { off / length } else { off });
+        self.include_relative(if length > 0.0 { off / length } else { off });
         self.largest = worst(self.largest, furthest(found, expected));
     }
 
-    /// Takes `relative` as a relative error found elsewhere.
-    pub(super) fn worse(&mut self, relative: f64) {
+    /// Includes a relative error that was computed elsewhere.
+    pub(super) fn include_relative(&mut self, relative: f64) {
         self.relative = worst(self.relative, relative);
     }
 
-    /// Fails the stage whatever the numbers, and says why.
+    /// Fails the stage with a reason.
     pub(super) fn fail(&mut self, why: impl Into<String>) {
         self.relative = f64::INFINITY;
         self.largest = f64::INFINITY;
@@ -49,7 +49,7 @@ impl Comparison {
         }
     }
 
-    /// The row of the table.
+    /// The stage with a limit on either measure.
     pub(super) fn stage(self, name: impl Into<String>, limit: f64, limited: Measure) -> Stage {
         let bounded = match limited {
             Measure::RelativeError => self.relative,
@@ -62,39 +62,39 @@ impl Comparison {
             largest_difference: self.largest,
             limit,
             limited,
-            // An empty comparison has shown nothing.
+            // An empty comparison does not pass.
             passed: bounded <= limit && self.elements > 0,
             note: self.note,
         }
     }
 
-    /// The row of a stage whose relative error is bounded.
+    /// The stage with a limit on its relative error.
     pub(super) fn relative(self, name: impl Into<String>, limit: f64) -> Stage {
         self.stage(name, limit, Measure::RelativeError)
     }
 
-    /// The row of a stage whose largest difference is bounded.
+    /// The stage with a limit on its largest difference.
     pub(super) fn absolute(self, name: impl Into<String>, limit: f64) -> Stage {
         self.stage(name, limit, Measure::LargestDifference)
     }
 }
 
-/// The larger one, a number that is none being the worst of all.
+/// The larger value; infinite if either is NaN.
 pub(super) fn worst(a: f64, b: f64) -> f64 {
     if a.is_nan() || b.is_nan() { f64::INFINITY } else { a.max(b) }
 }
 
-/// Numbers of any tensor in double precision.
+/// Elements of any tensor in double precision.
 pub(super) fn numbers(t: &Tensor) -> Result<Vec<f64>> {
     t.to_device(&Device::Cpu)?.to_dtype(DType::F64)?.flatten_all()?.to_vec1()
 }
 
-/// Euclidean length.
+/// Euclidean norm.
 pub(super) fn norm(values: &[f64]) -> f64 {
     values.iter().map(|v| v * v).sum::<f64>().sqrt()
 }
 
-/// Distance of two vectors of one length; infinite for two lengths.
+/// Euclidean distance; infinite for different lengths.
 pub(super) fn distance(a: &[f64], b: &[f64]) -> f64 {
     if a.len() != b.len() {
         return f64::INFINITY;
@@ -102,7 +102,7 @@ pub(super) fn distance(a: &[f64], b: &[f64]) -> f64 {
     a.iter().zip(b).map(|(a, b)| (a - b).powi(2)).sum::<f64>().sqrt()
 }
 
-/// Largest difference of two numbers at one place; infinite for two lengths.
+/// Largest absolute difference of two elements; infinite for different lengths.
 pub(super) fn furthest(a: &[f64], b: &[f64]) -> f64 {
     if a.len() != b.len() {
         return f64::INFINITY;

@@ -1,40 +1,41 @@
-//! The trained half: mask embedding, predicted IoU, mask logits; by every path there is to them.
+//! Stages of the mask decoder: mask embedding, predicted IoU, mask logits, on every code path.
 
 use super::compare::Comparison;
 use super::limits::Limits;
-use super::model::Official;
+use super::official_model::OfficialModel;
+use super::reference_vectors::ReferenceVectors;
 use super::report::Stage;
-use super::vectors::Vectors;
 use crate::{Error, Result};
 use candle_core::{DType, Device, Tensor};
 use desam_core::{ImageFeatures, MaskDecoder, PromptEmbedding};
 
-/// The files the decoder's stages need.
+/// Reference files of the decoder's stages.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Files<'a> {
-    pub(super) decoder: &'a Vectors,
-    pub(super) prompts: &'a Vectors,
-    pub(super) train: &'a Vectors,
+pub(super) struct DecoderVectors<'a> {
+    pub(super) decoder: &'a ReferenceVectors,
+    pub(super) prompts: &'a ReferenceVectors,
+    pub(super) train: &'a ReferenceVectors,
 }
 
-/// One way of running the decoder.
+/// A code path of the decoder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Path {
-    /// All images at once.
-    Together,
-    /// An image after the other, its context shared by all prompts.
-    Alone,
-    /// With the gradient's bookkeeping, hence without the fast paths.
+enum DecoderPath {
+    /// All images in one batch.
+    Batched,
+    /// One image at a time, its context shared by all prompts.
+    PerImage,
+    /// With gradients tracked, hence without the fast paths.
     Tracked,
-    /// Features that went through f16.
+    /// Features rounded to f16.
     Half,
 }
 
-/// Everything the decoder says, for each kind of prompt in its file.
+/// Compares all decoder outputs, for each kind of prompt in the file.
 pub(super) fn decoder(
-    (model, tracked): (&Official, &Official),
+    model: &OfficialModel,
+    tracked: &OfficialModel,
     limits: &Limits,
-    files: Files<'_>,
+    files: DecoderVectors<'_>,
 ) -> Result<Vec<Stage>> {
     let mut stages = Vec::new();
     let kinds: Vec<&str> = files.decoder.between("", ".mask").collect();
@@ -42,7 +43,7 @@ pub(super) fn decoder(
         return Err(files.decoder.wrong("holds no KIND.mask: nothing to compare"));
     }
     for kind in &kinds {
-        let outputs = outputs(model, files, kind, Path::Together)?;
+        let outputs = outputs(model, files, kind, DecoderPath::Batched)?;
         for (name, found) in outputs.named() {
             let mut compared = Comparison::default();
             compared.tensors(found, &files.decoder.f32(&format!("{kind}.{name}"))?)?;
@@ -50,9 +51,9 @@ pub(super) fn decoder(
         }
     }
     for (path, model, what, limit) in [
-        (Path::Alone, model, "image by image", limits.decoder),
-        (Path::Tracked, tracked, "with gradients", limits.decoder),
-        (Path::Half, model, "f16 features", limits.half),
+        (DecoderPath::PerImage, model, "image by image", limits.decoder),
+        (DecoderPath::Tracked, tracked, "with gradients", limits.decoder),
+        (DecoderPath::Half, model, "f16 features", limits.half),
     ] {
         let mut compared: [Comparison; 4] = Default::default();
         for kind in &kinds {
@@ -68,14 +69,14 @@ pub(super) fn decoder(
     Ok(stages)
 }
 
-struct Outputs {
+struct DecoderOutputs {
     mask_embedding: Tensor,
     iou_all: Tensor,
     iou: Tensor,
     mask: Tensor,
 }
 
-impl Outputs {
+impl DecoderOutputs {
     fn named(&self) -> [(&'static str, &Tensor); 4] {
         [
             ("mask_embedding", &self.mask_embedding),
@@ -98,11 +99,16 @@ impl Outputs {
     }
 }
 
-fn outputs(model: &Official, files: Files<'_>, kind: &str, path: Path) -> Result<Outputs> {
+fn outputs(
+    model: &OfficialModel,
+    files: DecoderVectors<'_>,
+    kind: &str,
+    path: DecoderPath,
+) -> Result<DecoderOutputs> {
     let count = files.decoder.get(&format!("{kind}.mask"))?.dims().first().copied().unwrap_or(0);
     let index = Tensor::arange(0i64, i64::try_from(count).unwrap_or(0), &Device::Cpu)?;
     let (mut features, dtype) = (model.features(files.train, &index)?, model.precision.dtype());
-    if path == Path::Half {
+    if path == DecoderPath::Half {
         features = features.to_dtype(DType::F16)?.to_dtype(dtype)?;
     }
     let prompts = PromptEmbedding {
@@ -112,29 +118,35 @@ fn outputs(model: &Official, files: Files<'_>, kind: &str, path: Path) -> Result
     let prompts = prompts.to_dtype(dtype)?;
     let position = files.prompts.f32("dense_pe")?.to_dtype(dtype)?;
     let wrong = |e: candle_core::Error| -> Error { files.decoder.wrong(format!("{kind}: {e}")) };
-    if path != Path::Alone {
-        return run(model, (&features, &prompts), &position).map_err(wrong);
+    if path != DecoderPath::PerImage {
+        return decode(model, &features, &prompts, &position).map_err(wrong);
     }
     let one = |i: usize| {
         let prompts = PromptEmbedding {
             sparse: prompts.sparse.narrow(0, i, 1)?,
             dense: prompts.dense.narrow(0, i, 1)?,
         };
-        run(model, (&features.image(i)?, &prompts), &position)
+        decode(model, &features.image(i)?, &prompts, &position)
     };
     let parts: candle_core::Result<Vec<_>> = (0..count).map(one).collect();
-    parts.and_then(|p| Outputs::cat(&p)).map_err(wrong)
+    parts.and_then(|p| DecoderOutputs::cat(&p)).map_err(wrong)
 }
 
-fn run(
-    model: &Official,
-    (features, prompts): (&ImageFeatures, &PromptEmbedding),
+fn decode(
+    model: &OfficialModel,
+    features: &ImageFeatures,
+    prompts: &PromptEmbedding,
     position: &Tensor,
-) -> candle_core::Result<Outputs> {
+) -> candle_core::Result<DecoderOutputs> {
     let decoder = &model.decoder.module;
     let context = decoder.context(features, position)?;
     let reading = decoder.encode_prompts(&context, prompts)?;
     let mask = decoder.decode_masks(&context, &reading)?;
     let iou = reading.iou()?;
-    Ok(Outputs { mask_embedding: reading.mask_embedding, iou_all: reading.iou_all, iou, mask })
+    Ok(DecoderOutputs {
+        mask_embedding: reading.mask_embedding,
+        iou_all: reading.iou_all,
+        iou,
+        mask,
+    })
 }

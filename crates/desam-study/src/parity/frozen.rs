@@ -1,10 +1,10 @@
-//! The frozen half: encoder input, taps, embedding, prompts.
+//! Stages of the frozen encoders: encoder input, taps, embedding, prompts.
 
 use super::compare::Comparison;
 use super::limits::Limits;
-use super::model::Official;
+use super::official_model::OfficialModel;
+use super::reference_vectors::ReferenceVectors;
 use super::report::Stage;
-use super::vectors::Vectors;
 use crate::Result;
 use candle_core::{Device, Tensor};
 use desam_core::{
@@ -13,15 +13,16 @@ use desam_core::{
 };
 use desam_data::preprocess::PreprocessConfig;
 
-/// Some last bits of f32 in the normalised pixels.
+/// Limit for rounding in the normalised pixels.
 const PIXELS: f64 = 1e-6;
 
-/// Taps and embedding of the pixels in the file, its pixels from its images, and, where the
-/// features of all its images are at hand, those from the images.
+/// Compares taps and embedding for the pixels in the file, the pixels with the file's images, and, where the
+/// features of all images are available, those as well.
 pub(super) fn encoder(
-    (model, limits): (&Official, &Limits),
-    file: &Vectors,
-    train: Option<&Vectors>,
+    model: &OfficialModel,
+    limits: &Limits,
+    file: &ReferenceVectors,
+    train: Option<&ReferenceVectors>,
 ) -> Result<Vec<Stage>> {
     let mut stages = Vec::new();
     let pixels = file.f32("pixels")?;
@@ -49,16 +50,17 @@ pub(super) fn encoder(
         return Err(file.wrong(why));
     }
     if let Some(train) = train {
-        stages.extend(all_images((model, limits), &images, train)?);
+        stages.extend(all_images(model, limits, &images, train)?);
     }
     Ok(stages)
 }
 
-/// The encoder on every image against the features that training used.
+/// Compares the encoder on every image with the features that training used.
 fn all_images(
-    (model, limits): (&Official, &Limits),
+    model: &OfficialModel,
+    limits: &Limits,
     images: &[Tensor],
-    train: &Vectors,
+    train: &ReferenceVectors,
 ) -> Result<Vec<Stage>> {
     let found: Vec<ImageFeatures> =
         images.iter().map(|x| model.image.encode(x)).collect::<candle_core::Result<_>>()?;
@@ -75,8 +77,8 @@ fn all_images(
     ])
 }
 
-/// The encoder's input from every image of `images_u8`, through the program's own preprocessing.
-fn images(file: &Vectors, spec: &EncoderSpec) -> Result<Vec<Tensor>> {
+/// The encoder's input for every image of `images_u8`, through this program's preprocessing.
+fn images(file: &ReferenceVectors, spec: &EncoderSpec) -> Result<Vec<Tensor>> {
     let [count, height, width] = file.dims("images_u8")?;
     let data = file.bytes("images_u8")?;
     if count == 0 || height == 0 || height != width || height != spec.mask_side() {
@@ -85,8 +87,8 @@ fn images(file: &Vectors, spec: &EncoderSpec) -> Result<Vec<Tensor>> {
         return Err(file.wrong(why));
     }
     let one = |image: &[u8]| {
-        // A slice before it that holds 0 and 255 keeps the window there, so that the image goes
-        // through unchanged.
+        // A slice with 0 and 255 in front of the image fixes the intensity window, so that the image
+        // passes unchanged.
         let mut voxels = vec![0.0_f32; image.len()];
         if let Some(first) = voxels.first_mut() {
             *first = 255.0;
@@ -101,9 +103,13 @@ fn images(file: &Vectors, spec: &EncoderSpec) -> Result<Vec<Tensor>> {
     data.chunks(height * width).map(one).collect()
 }
 
-/// Five combinations of points, boxes and masks, and the dense position.
-pub(super) fn prompts((model, limits): (&Official, &Limits), file: &Vectors) -> Result<Vec<Stage>> {
-    let inputs = Inputs::read(file)?;
+/// Compares five combinations of points, boxes and masks, and the dense positional encoding.
+pub(super) fn prompts(
+    model: &OfficialModel,
+    limits: &Limits,
+    file: &ReferenceVectors,
+) -> Result<Vec<Stage>> {
+    let inputs = PromptInputs::read(file)?;
     let masks = file.f32("mask_input")?;
     let cases = [
         ("points", inputs.prompts(true, false)?),
@@ -116,7 +122,7 @@ pub(super) fn prompts((model, limits): (&Official, &Limits), file: &Vectors) -> 
     for (name, prompts) in cases {
         let found =
             model.prompt.encode(&prompts).map_err(|e| file.wrong(format!("{name}: {e}")))?;
-        // An empty tensor cannot be stored: masks alone have no tokens.
+        // Masks alone have no tokens, and an empty tensor cannot be stored.
         if found.sparse.dim(1)? > 0 {
             let mut compared = Comparison::default();
             compared.tensors(&found.sparse, &file.f32(&format!("{name}.sparse"))?)?;
@@ -132,14 +138,14 @@ pub(super) fn prompts((model, limits): (&Official, &Limits), file: &Vectors) -> 
     Ok(stages)
 }
 
-/// The prompts that the file's embeddings are of.
-struct Inputs {
+/// The prompts of the file's embeddings.
+struct PromptInputs {
     points: Vec<Vec<Point>>,
     boxes: Vec<PromptBox>,
 }
 
-impl Inputs {
-    fn read(file: &Vectors) -> Result<Self> {
+impl PromptInputs {
+    fn read(file: &ReferenceVectors) -> Result<Self> {
         let [n, each, two] = file.dims("points")?;
         let (labels, boxes) = (file.dims("labels")?, file.dims("boxes")?);
         if n == 0 || each == 0 || two != 2 || labels != [n, each] || boxes != [n, 4] {

@@ -1,28 +1,28 @@
-//! Gradients of the first step against double precision.
+//! Gradient check: the gradients of the first step against double precision.
 
 use super::compare::{self, Comparison, distance, furthest, norm, worst};
-use super::model::Official;
+use super::official_model::OfficialModel;
 use super::report::{GradientCheck, Stage};
-use super::training::Files;
+use super::training::TrainingVectors;
 use crate::Result;
 use candle_core::backprop::GradStore;
 
 /// Gradients whose norm is below this share of the largest are rounding noise (key biases,
-/// squeeze-excitation): there is nothing to compare, only to stay below.
+/// squeeze-and-excitation): only their norm is checked.
 const NOISE: f64 = 1e-5;
 
-/// What a gradient may be off by, or three times what PyTorch's own f32 is.
+/// Relative error limit of a gradient, or three times PyTorch's own f32 error if that is larger.
 const GRADIENT: f64 = 1e-4;
 
-/// How far PyTorch's f32 may be from its own double precision, over gradients and over steps. Our
-/// limits are multiples of that distance: a damaged reference must not widen them.
-pub(super) const OWN: f64 = 0.05;
+/// Largest accepted error of PyTorch's f32 against its own double precision, over gradients and steps. Our
+/// limits are multiples of that error, so a damaged reference must not widen them.
+pub(super) const MAX_REFERENCE_ERROR: f64 = 0.05;
 
-/// Every `grad0.*` of the reference, tensor by tensor.
+/// Compares every `grad0.*` of the reference, tensor by tensor.
 pub(super) fn gradients(
-    model: &Official,
+    model: &OfficialModel,
     grads: &GradStore,
-    files: Files<'_>,
+    files: TrainingVectors<'_>,
 ) -> Result<Vec<GradientCheck>> {
     let mut reference = Vec::new();
     for name in files.double.between("grad0.", "") {
@@ -65,7 +65,7 @@ pub(super) fn gradients(
             passed: ours <= limit,
         });
     }
-    // Parameters without a gradient in the reference cannot have one here either.
+    // Parameters without a gradient in the reference must not have one here either.
     for (name, var) in &model.decoder.vars {
         let name = name.strip_prefix("mask_decoder.").unwrap_or(name);
         let known = files.double.has(&format!("grad0.{name}"));
@@ -90,11 +90,11 @@ pub(super) fn gradients(
     Ok(checks)
 }
 
-/// The gradients of PRIM and of PIMM, each as one vector.
+/// Compares the gradients of PRIM and of PIMM, each as one vector.
 pub(super) fn whole(
-    model: &Official,
+    model: &OfficialModel,
     grads: &GradStore,
-    files: Files<'_>,
+    files: TrainingVectors<'_>,
     limits: [f64; 2],
 ) -> Result<Vec<Stage>> {
     let [mut prim, mut pimm]: [(Vec<f64>, Vec<f64>); 2] = Default::default();
@@ -118,8 +118,8 @@ pub(super) fn whole(
         .collect())
 }
 
-/// Three rows for all gradients: those that matter, the noise, and the reference's own distance.
-pub(super) fn summary(model: &Official, checks: &[GradientCheck]) -> Vec<Stage> {
+/// Three stages for all gradients: the significant ones, the noise, and the reference's own error.
+pub(super) fn summary(model: &OfficialModel, checks: &[GradientCheck]) -> Vec<Stage> {
     let elements = |noise: bool| {
         let of = checks.iter().filter(move |c| c.noise == noise);
         of.filter_map(|c| model.decoder.vars.get(&format!("mask_decoder.{}", c.name)))
@@ -144,11 +144,15 @@ pub(super) fn summary(model: &Official, checks: &[GradientCheck]) -> Vec<Stage> 
     }
     let mut own = Comparison { elements: elements(false), ..Comparison::default() };
     for check in checks {
-        // Noise is no direction: all it can be is as small as ours has to be.
-        own.worse(if check.noise { check.pytorch / NOISE * OWN } else { check.pytorch });
+        // Noise has no direction: its norm is held to the limit of ours.
+        own.include_relative(if check.noise {
+            check.pytorch / NOISE * MAX_REFERENCE_ERROR
+        } else {
+            check.pytorch
+        });
         own.largest = worst(own.largest, check.pytorch_largest);
     }
     own.note = "what the limits above lean on".into();
-    stages.push(own.relative("PyTorch f32 gradients against f64", OWN));
+    stages.push(own.relative("PyTorch f32 gradients against f64", MAX_REFERENCE_ERROR));
     stages
 }

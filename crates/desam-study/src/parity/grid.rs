@@ -1,9 +1,9 @@
-//! Grid points mode: points kept, records, masks.
+//! Stages of grid points mode: points kept, selected masks, prediction.
 
 use super::compare::Comparison;
-use super::model::Official;
+use super::official_model::OfficialModel;
+use super::reference_vectors::ReferenceVectors;
 use super::report::Stage;
-use super::vectors::Vectors;
 use crate::Result;
 use candle_core::{Device, Tensor};
 use desam::predict::SlicePredictor;
@@ -14,29 +14,28 @@ use desam_prompt::grid_points;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 
-/// Pixels in which a mask may differ.
+/// Largest number of differing pixels of a mask.
 const PIXELS: f64 = 2.0;
 
-/// How far a predicted IoU may be off.
+/// Largest error of a predicted IoU.
 const IOU: f64 = 1e-4;
 
-/// 1 less the Dice of two masks, in bf16: 0.0014 in PyTorch's autocast, whatever point has won.
+/// Largest 1 − Dice of two masks in bf16; it is 0.0014 in PyTorch's autocast, whichever point wins.
 const OVERLAP: f64 = 0.01;
 
-/// Rounding of a point's coordinates, which are f32 here and f64 there, as a share of the mask's
-/// side.
+/// Rounding of a point's coordinates, f32 here and f64 in the reference, as a share of the mask's side.
 const COORDINATE: f64 = 1e-6;
 
 /// One image on one grid in `grid.json`.
 #[derive(Debug, Deserialize)]
-pub(super) struct Case {
+pub(super) struct GridCase {
     side: usize,
     image: u32,
-    anns: Vec<Annotation>,
+    anns: Vec<ExpectedMask>,
 }
 
 #[derive(Debug, Deserialize)]
-struct Annotation {
+struct ExpectedMask {
     area: f64,
     bbox: [f64; 4],
     predicted_iou: f64,
@@ -44,9 +43,9 @@ struct Annotation {
     stability: f64,
 }
 
-/// What is compared on one grid, over all its images.
+/// Comparisons for one grid size, over all images.
 #[derive(Debug, Default)]
-struct Rows {
+struct GridComparisons {
     points: Comparison,
     kept_iou: Comparison,
     count: Comparison,
@@ -59,18 +58,19 @@ struct Rows {
     predictor: Comparison,
 }
 
-/// All grids of the file.
+/// Compares all grids of the file.
 pub(super) fn grid(
-    model: &Official,
-    (file, train): (&Vectors, &Vectors),
-    cases: &[Case],
+    model: &OfficialModel,
+    file: &ReferenceVectors,
+    train: &ReferenceVectors,
+    cases: &[GridCase],
 ) -> Result<Vec<Stage>> {
     if !model.precision.is_f32() {
-        return overlaps(model, (file, train), cases);
+        return overlaps(model, file, train, cases);
     }
-    let mut sides: BTreeMap<usize, Rows> = BTreeMap::new();
+    let mut sides: BTreeMap<usize, GridComparisons> = BTreeMap::new();
     for case in cases {
-        one(model, (file, train), case, sides.entry(case.side).or_default())?;
+        compare_case(model, file, train, case, sides.entry(case.side).or_default())?;
     }
     let coordinate = COORDINATE * model.spec.mask_side() as f64;
     let stages = sides.into_iter().flat_map(|(n, rows)| {
@@ -82,24 +82,25 @@ pub(super) fn grid(
             rows.record_points.absolute(name("records' points, in order"), coordinate),
             rows.record_iou.absolute(name("records' IoU"), IOU),
             rows.area.absolute(name("records' area"), PIXELS),
-            // Two pixels of a mask can move an edge by no more than one here.
+            // Two differing pixels move an edge by at most one.
             rows.boxes.absolute(name("records' boxes"), 1.0),
-            // Counts of pixels at two thresholds, each off by two at most: in units of that.
+            // Pixel counts at two thresholds, each off by at most two; in units of that.
             rows.stability.absolute(name("records' stability, ×area/4"), 1.0),
             rows.mask.absolute(name("first mask, pixels off"), PIXELS),
             rows.predictor.absolute(name("prediction, pixels off"), PIXELS),
         ]
     });
-    // A grid that keeps nothing has no records to compare.
+    // A grid that keeps no point has no records to compare.
     Ok(stages.filter(|s| s.elements > 0 || !s.note.is_empty()).collect())
 }
 
-/// What is left to compare where IoU have 8 bits behind them: of two points that are as good either
-/// may win, and a box may or may not be suppressed. The mask that comes out is of the same thing.
+/// Compares only the predicted masks, for bf16: with 8 significant bits, either of two equally good points
+/// may win, and a box may or may not be suppressed, but the resulting mask shows the same object.
 fn overlaps(
-    model: &Official,
-    (file, train): (&Vectors, &Vectors),
-    cases: &[Case],
+    model: &OfficialModel,
+    file: &ReferenceVectors,
+    train: &ReferenceVectors,
+    cases: &[GridCase],
 ) -> Result<Vec<Stage>> {
     let mut sides: BTreeMap<usize, Comparison> = BTreeMap::new();
     let side = model.spec.mask_side();
@@ -122,30 +123,31 @@ fn overlaps(
         let dice = if sum == 0 { 1.0 } else { 2.0 * both as f64 / sum as f64 };
         row.elements += expected.len();
         row.largest = row.largest.max(1.0 - dice);
-        row.worse(1.0 - dice);
+        row.include_relative(1.0 - dice);
     }
     let name = |n: usize| format!("grid {n}×{n} prediction, 1 - Dice");
     Ok(sides.into_iter().map(|(n, row)| row.absolute(name(n), OVERLAP)).collect())
 }
 
-/// The mask of the first record, empty where there is none.
-fn first_mask(file: &Vectors, case: &Case, side: usize) -> Result<Vec<u8>> {
+/// The mask of the first record; empty without records.
+fn first_mask(file: &ReferenceVectors, case: &GridCase, side: usize) -> Result<Vec<u8>> {
     let name = format!("side{}.image{}.first_mask", case.side, case.image);
-    let mask = match case.anns.is_empty() && !file.has(&name) {
-        true => vec![0; side * side],
-        false => file.bytes(&name)?,
-    };
-    match mask.iter().any(|v| *v > 1) {
-        true => Err(file.wrong(format!("{name} is no mask: it holds more than 0 and 1"))),
-        false => Ok(mask),
+    if case.anns.is_empty() && !file.has(&name) {
+        return Ok(vec![0; side * side]);
     }
+    let mask = file.bytes(&name)?;
+    if mask.iter().any(|v| *v > 1) {
+        return Err(file.wrong(format!("{name} is no mask: it holds more than 0 and 1")));
+    }
+    Ok(mask)
 }
 
-fn one(
-    model: &Official,
-    (file, train): (&Vectors, &Vectors),
-    case: &Case,
-    rows: &mut Rows,
+fn compare_case(
+    model: &OfficialModel,
+    file: &ReferenceVectors,
+    train: &ReferenceVectors,
+    case: &GridCase,
+    rows: &mut GridComparisons,
 ) -> Result<()> {
     let key = format!("side{}.image{}", case.side, case.image);
     let wrong = |e: candle_core::Error| file.wrong(format!("{key}: {e}"));
@@ -180,7 +182,7 @@ fn one(
     for (found, expected) in records.iter().zip(&case.anns) {
         record(found, expected, rows);
     }
-    // What users call reads in chunks and draws only what can win: the same mask.
+    // The public predictor works in chunks and decodes only masks that can win; the mask is the same.
     let predictor = SlicePredictor::new(&model.prompt, decoder, &model.spec);
     let predicted =
         predictor.predict(&features, &PromptingConfig::new(Mode::Points, case.side, side))?;
@@ -194,7 +196,7 @@ fn one(
     Ok(())
 }
 
-fn record(found: &SelectedMask, expected: &Annotation, rows: &mut Rows) {
+fn record(found: &SelectedMask, expected: &ExpectedMask, rows: &mut GridComparisons) {
     rows.record_points.values(&found.point, &expected.point);
     rows.record_iou.values(&[f64::from(found.predicted_iou)], &[expected.predicted_iou]);
     rows.area.values(&[found.area as f64], &[expected.area]);
@@ -203,7 +205,7 @@ fn record(found: &SelectedMask, expected: &Annotation, rows: &mut Rows) {
     rows.stability.values(&[f64::from(found.stability) * unit], &[expected.stability * unit]);
 }
 
-/// Counts the pixels in which two masks differ; the worst image is what is bounded.
+/// Counts the differing pixels of two masks; the limit applies to the worst image.
 fn mask(found: &BinaryMask, expected: &[u8], row: &mut Comparison) {
     if found.data().len() != expected.len() {
         row.fail(format!("{} pixels, expected {}", found.data().len(), expected.len()));
@@ -213,5 +215,5 @@ fn mask(found: &BinaryMask, expected: &[u8], row: &mut Comparison) {
     let area = expected.iter().map(|v| usize::from(*v)).sum::<usize>();
     row.elements += expected.len();
     row.largest = row.largest.max(differ as f64);
-    row.worse((differ as f64 / area.max(1) as f64).sqrt());
+    row.include_relative((differ as f64 / area.max(1) as f64).sqrt());
 }

@@ -1,20 +1,20 @@
-//! Loss terms, both papers' totals, the official program's, and the gradient of the points total.
+//! Stages of the losses: terms, totals of the paper and the official program, and gradients.
 
 use super::compare::{self, Comparison};
+use super::reference_vectors::ReferenceVectors;
 use super::report::Stage;
-use super::vectors::Vectors;
 use crate::Result;
 use candle_core::{Tensor, Var};
 use desam_core::{Loss, LossTarget, LossValue, MaskPrediction};
 use desam_metrics::loss::LossConfig;
 use serde::Deserialize;
 
-/// Relative error of the gradient on a case's logits or IoU.
+/// Relative error limit of the gradient with respect to logits or IoU.
 const GRADIENT: f64 = 1e-4;
 
 /// One case of `losses.json`.
 #[derive(Debug, Deserialize)]
-pub(super) struct Case {
+pub(super) struct LossCase {
     case: usize,
     dice: f64,
     bce: f64,
@@ -24,8 +24,12 @@ pub(super) struct Case {
     paper_box: f64,
 }
 
-/// Every case, a row for each quantity.
-pub(super) fn losses(file: &Vectors, cases: &[Case], limit: f64) -> Result<Vec<Stage>> {
+/// Compares every case; one stage for each quantity.
+pub(super) fn losses(
+    file: &ReferenceVectors,
+    cases: &[LossCase],
+    limit: f64,
+) -> Result<Vec<Stage>> {
     let names = ["dice", "bce", "mse", "l1"];
     let totals = ["paper points", "paper box", "official points", "official box"];
     let mut rows: Vec<Comparison> = vec![Comparison::default(); names.len() + totals.len()];
@@ -83,7 +87,7 @@ pub(super) fn scalar(t: &Tensor) -> candle_core::Result<f64> {
     }
 }
 
-/// A term by name; no number at all where the loss has no such term, which fails its stage.
+/// A term by name; NaN where the loss has no such term, which fails its stage.
 pub(super) fn term(value: &LossValue, name: &str) -> candle_core::Result<f64> {
     let term = value.terms.iter().find(|t| t.name == name);
     term.map_or(Ok(f64::NAN), |t| scalar(&t.value))

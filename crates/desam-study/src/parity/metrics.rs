@@ -1,8 +1,8 @@
-//! Overlap of pairs of masks, and distances of their surfaces.
+//! Stages of the metrics: overlap and surface distances of pairs of masks.
 
 use super::compare::Comparison;
+use super::reference_vectors::ReferenceVectors;
 use super::report::{Skipped, Stage};
-use super::vectors::Vectors;
 use crate::Result;
 use desam_metrics::metric::{
     BothEmpty, CaseMeasures, CaseMetric, EmptyPolicy, MaskPair, OneEmpty, Score, VoxelGrid,
@@ -11,24 +11,26 @@ use serde::Deserialize;
 use serde_json::Value;
 use std::collections::BTreeMap;
 
-/// Relative error of a metric.
+/// Relative error limit of a metric.
 const METRIC: f64 = 1e-6;
 
-/// What medpy and surface-distance make of empty masks where they make a number of them.
+/// Treatment of empty masks in medpy and surface-distance, where they return a value.
 const EMPTY: EmptyPolicy = EmptyPolicy { both: BothEmpty::Zero, one: OneEmpty::Infinite };
 
-/// One case of `metrics.json`: a number for each metric by its name, or null where the reference
-/// could not define one.
+/// One case of `metrics.json`: a value for each metric by name, or null where it is undefined.
 #[derive(Debug, Deserialize)]
-pub(super) struct Case {
+pub(super) struct MetricCase {
     case: usize,
     spacing_zyx_mm: Option<[f64; 3]>,
     #[serde(flatten)]
     values: BTreeMap<String, Value>,
 }
 
-/// Every metric that the cases name, over all of them; names that are none of ours are listed.
-pub(super) fn metrics(file: &Vectors, cases: &[Case]) -> Result<(Vec<Stage>, Vec<Skipped>)> {
+/// Compares every metric that the cases name; unknown names are reported as skipped.
+pub(super) fn metrics(
+    file: &ReferenceVectors,
+    cases: &[MetricCase],
+) -> Result<(Vec<Stage>, Vec<Skipped>)> {
     let (mut rows, mut skipped) = rows(cases);
     for case in cases {
         let wrong = |e: &dyn std::fmt::Display| file.wrong(format!("case{}: {e}", case.case));
@@ -47,12 +49,12 @@ pub(super) fn metrics(file: &Vectors, cases: &[Case]) -> Result<(Vec<Stage>, Vec
             };
             let score = measures.score(*metric);
             match (expected.as_f64(), score) {
-                // Nothing to give where the reference has a value fails the stage.
+                // No value where the reference has one fails the stage.
                 (Some(expected), _) => {
                     row.values(&[score.counted().unwrap_or(f64::NAN)], &[expected]);
                 }
                 (None, _) if !expected.is_null() => {
-                    return Err(wrong(&format!("{name} is {expected}, no number")));
+                    return Err(wrong(&format!("{name} is {expected}, not a number")));
                 }
                 // Neither has a value, since a mask is empty.
                 (None, Score::Empty { .. }) => {}
@@ -65,7 +67,7 @@ pub(super) fn metrics(file: &Vectors, cases: &[Case]) -> Result<(Vec<Stage>, Vec
     let mut stages = Vec::new();
     for (name, _, row) in rows {
         let what = format!("metric {name}");
-        // Where no case has a value there is nothing to be near to.
+        // Without a value in any case there is nothing to compare.
         if row.elements == 0 && row.note.is_empty() {
             skipped.push(Skipped { what, reason: "no case has a value".to_owned() });
         } else {
@@ -80,14 +82,14 @@ pub(super) fn metrics(file: &Vectors, cases: &[Case]) -> Result<(Vec<Stage>, Vec
     Ok((stages, skipped))
 }
 
-type Row = (String, CaseMetric, Comparison);
+type MetricRow = (String, CaseMetric, Comparison);
 
 /// A row for each metric that any case names, in the order of [`CaseMetric`].
-fn rows(cases: &[Case]) -> (Vec<Row>, Vec<Skipped>) {
+fn rows(cases: &[MetricCase]) -> (Vec<MetricRow>, Vec<Skipped>) {
     let mut names: Vec<&String> = cases.iter().flat_map(|c| c.values.keys()).collect();
     names.sort_unstable();
     names.dedup();
-    let (mut rows, mut skipped): (Vec<Row>, Vec<Skipped>) = Default::default();
+    let (mut rows, mut skipped): (Vec<MetricRow>, Vec<Skipped>) = Default::default();
     for name in names {
         match name.parse::<CaseMetric>() {
             Ok(metric) => rows.push((name.clone(), metric, Comparison::default())),

@@ -1,38 +1,37 @@
-//! Whether this program computes what the official one computes, number by number.
+//! Parity with the official program: comparison with its reference vectors, stage by stage.
 //!
-//! [`parity`] reads a folder of reference vectors, as a script around the official modules writes
-//! them (names and contents: `docs/fidelity.md`), runs every stage here, and reports how far apart
-//! the two are. Sizes are read from the checkpoint and from the files, so a model of any width,
-//! depth, window or grid can be checked.
+//! [`parity`] reads a folder of reference vectors, written by a script around the official modules (names
+//! and contents: `docs/fidelity.md`), runs every stage here, and reports the differences. Sizes are read
+//! from the checkpoint and from the files, so a model of any width, depth, window or grid can be checked.
 
 mod compare;
 mod decoder;
-mod folder;
 mod frozen;
 mod gradients;
 mod grid;
 mod limits;
 mod losses;
 mod metrics;
-mod model;
+mod official_model;
 mod options;
 mod preprocess;
+mod reference_folder;
+mod reference_vectors;
 mod report;
 mod training;
-mod vectors;
 
 pub use options::ParityOptions;
 pub use report::{GradientCheck, Measure, ParityReport, Skipped, Stage};
 
 use crate::{Error, Result};
 use desam_core::Progress;
-use folder::Folder;
 use limits::{LOSS, Limits};
-use model::Official;
+use official_model::OfficialModel;
+use reference_folder::ReferenceFolder;
 use std::path::Path;
 
-/// Files that hold something to compare with.
-const VECTORS: [&str; 9] = [
+/// Files of reference vectors.
+const VECTOR_FILES: [&str; 9] = [
     "encoder.safetensors",
     "prompt_encoder.safetensors",
     "decoder.safetensors",
@@ -44,7 +43,7 @@ const VECTORS: [&str; 9] = [
     "metrics.safetensors",
 ];
 
-/// What each group of stages is called while it runs.
+/// Names of the groups of stages, for progress reports.
 const GROUPS: [&str; 8] =
     ["model", "encoder", "prompts", "decoder", "losses", "training", "grid", "volumes"];
 
@@ -52,13 +51,13 @@ const GROUPS: [&str; 8] =
 ///
 /// # Errors
 /// When the folder holds nothing to check, or a file in it cannot be read, lacks a tensor, or holds
-/// one of an impossible shape; the error names the file and the tensor. A number that is too far
-/// away is no error but a stage that has not passed.
+/// one of an impossible shape; the error names the file and the tensor. A difference beyond its limit is
+/// not an error but a failed stage.
 pub fn parity(dir: &Path, progress: &dyn Progress) -> Result<ParityReport> {
     parity_on(dir, &ParityOptions::default(), progress)
 }
 
-/// The same on any device, in any precision. Preprocessing and metrics are the CPU's everywhere.
+/// Runs the stages on any device, in any precision. Preprocessing and metrics always run on the CPU.
 ///
 /// # Errors
 /// As [`parity`], and for bf16 on a CPU.
@@ -72,7 +71,7 @@ pub fn parity_on(
 }
 
 fn stages(dir: &Path, options: &ParityOptions, progress: &dyn Progress) -> Result<ParityReport> {
-    if !VECTORS.iter().any(|name| dir.join(name).is_file()) {
+    if !VECTOR_FILES.iter().any(|name| dir.join(name).is_file()) {
         let reason = "nothing to check: no reference vectors (encoder.safetensors, \
                       decoder.safetensors, …) are in this folder";
         return Err(Error::file(dir, reason));
@@ -82,7 +81,7 @@ fn stages(dir: &Path, options: &ParityOptions, progress: &dyn Progress) -> Resul
         precision: options.precision,
         ..ParityReport::default()
     };
-    let mut run = Run { folder: Folder::open(dir, options)?, report };
+    let mut run = ParityRun { folder: ReferenceFolder::open(dir, options)?, report };
     progress.begin("parity", GROUPS.len() as u64);
     for group in GROUPS {
         run.group(group)?;
@@ -97,12 +96,12 @@ fn stages(dir: &Path, options: &ParityOptions, progress: &dyn Progress) -> Resul
     Ok(run.report)
 }
 
-struct Run {
-    folder: Folder,
+struct ParityRun {
+    folder: ReferenceFolder,
     report: ParityReport,
 }
 
-impl Run {
+impl ParityRun {
     fn group(&mut self, group: &str) -> Result<()> {
         match group {
             "model" => self.model(),
@@ -116,8 +115,8 @@ impl Run {
         }
     }
 
-    /// Any checkpoint: the frozen half is the same before and after training.
-    fn frozen(&self) -> Result<Option<Official>> {
+    /// Loads either checkpoint: the frozen half is the same before and after training.
+    fn frozen(&self) -> Result<Option<OfficialModel>> {
         let any = self.folder.init.as_ref().or(self.folder.trained.as_ref());
         self.folder.model(any, false)
     }
@@ -131,7 +130,7 @@ impl Run {
         }
         let [pth, other] = ["trained.pth", "trained.safetensors"].map(|n| self.folder.dir.join(n));
         if pth.is_file() && other.is_file() {
-            self.report.stages.push(model::formats(&pth, &other)?);
+            self.report.stages.push(official_model::formats(&pth, &other)?);
         } else {
             self.report
                 .skip("formats of a checkpoint", "needs trained.pth and trained.safetensors");
@@ -145,7 +144,7 @@ impl Run {
             (Some(model), Some(file)) => {
                 let limits = Limits::of(model, model.precision);
                 let train = self.folder.train.as_ref();
-                let stages = frozen::encoder((model, &limits), file, train)?;
+                let stages = frozen::encoder(model, &limits, file, train)?;
                 self.report.stages.extend(stages);
             }
             _ => self.report.skip("image encoder", "needs a checkpoint and encoder.safetensors"),
@@ -158,7 +157,7 @@ impl Run {
         match (self.frozen()?, file) {
             (Some(model), Some(file)) => {
                 let limits = Limits::of(&model, model.precision);
-                self.report.stages.extend(frozen::prompts((&model, &limits), &file)?);
+                self.report.stages.extend(frozen::prompts(&model, &limits, &file)?);
             }
             _ => {
                 let why = "needs a checkpoint and prompt_encoder.safetensors";
@@ -176,9 +175,9 @@ impl Run {
         let prompts = self.folder.vectors("prompt_encoder.safetensors")?;
         match (model, tracked, &decoder, &prompts, &self.folder.train) {
             (Some(model), Some(tracked), Some(decoder), Some(prompts), Some(train)) => {
-                let files = decoder::Files { decoder, prompts, train };
+                let files = decoder::DecoderVectors { decoder, prompts, train };
                 let limits = Limits::of(&model, model.precision);
-                let stages = decoder::decoder((&model, &tracked), &limits, files)?;
+                let stages = decoder::decoder(&model, &tracked, &limits, files)?;
                 self.report.stages.extend(stages);
             }
             _ => {
@@ -205,7 +204,7 @@ impl Run {
         let double = self.folder.vectors("train_f64.safetensors")?;
         match (model, &double, &self.folder.train, &self.folder.encoder) {
             (Some(model), Some(double), Some(single), Some(encoder)) => {
-                let files = training::Files { single, double, encoder };
+                let files = training::TrainingVectors { single, double, encoder };
                 let limits = Limits::of(&model, model.precision);
                 let found = training::training(&model, &limits, files)?;
                 self.report.skipped.extend(found.skipped);
@@ -225,7 +224,7 @@ impl Run {
         let model = self.folder.model(self.folder.trained.as_ref(), false)?;
         match (model, self.folder.cases("grid.safetensors")?, &self.folder.train) {
             (Some(model), Some((file, cases)), Some(train)) => {
-                self.report.stages.extend(grid::grid(&model, (&file, train), &cases)?);
+                self.report.stages.extend(grid::grid(&model, &file, train, &cases)?);
             }
             _ => {
                 let why = "needs trained.pth or trained.safetensors, grid.safetensors, grid.json \
@@ -242,7 +241,7 @@ impl Run {
         let input = input.map(|i| (self.folder.dir.join(&i.image), self.folder.dir.join(&i.label)));
         match (file, input) {
             (Some(file), Some((image, label))) if image.is_file() && label.is_file() => {
-                let stages = preprocess::preprocess(&file, (&image, &label))?;
+                let stages = preprocess::preprocess(&file, &image, &label)?;
                 self.report.stages.extend(stages);
             }
             _ => {

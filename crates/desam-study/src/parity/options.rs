@@ -1,16 +1,31 @@
-//! Where parity is computed.
+//! Options of a parity check.
 
 use candle_core::Device;
 use desam_core::Precision;
 
-/// Where the stages run, and in what.
+/// Device and precision of a parity check.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct ParityOptions {
-    /// What computes. A GPU is held to the limits of the CPU.
+    /// The device. A GPU has the same limits as the CPU.
     pub device: Device,
-    /// What the model's large products are computed in. bf16 has wider limits, counted off the model,
-    /// and fewer stages; what is left out is among the report's skipped.
+    /// Compute precision of the model. bf16 has wider limits, derived from the model's size, and fewer
+    /// stages; the omitted ones are listed as skipped.
     pub precision: Precision,
+}
+
+impl ParityOptions {
+    /// Sets [`device`](Self::device).
+    #[must_use]
+    pub fn with_device(self, device: Device) -> Self {
+        Self { device, ..self }
+    }
+
+    /// Sets [`precision`](Self::precision).
+    #[must_use]
+    pub fn with_precision(self, precision: Precision) -> Self {
+        Self { precision, ..self }
+    }
 }
 
 impl Default for ParityOptions {

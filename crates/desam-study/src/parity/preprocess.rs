@@ -1,8 +1,8 @@
-//! A real volume through the official preprocessing.
+//! Stages of preprocessing, on a real volume.
 
 use super::compare::Comparison;
+use super::reference_vectors::ReferenceVectors;
 use super::report::{Measure, Stage};
-use super::vectors::Vectors;
 use crate::Result;
 use candle_core::Device;
 use desam_core::EncoderSpec;
@@ -10,22 +10,26 @@ use desam_data::nifti;
 use desam_data::preprocess::{PreparedVolume, PreprocessConfig};
 use std::path::Path;
 
-/// Relative error of the percentiles.
+/// Relative error limit of the percentiles.
 const PERCENTILES: f64 = 1e-6;
 
-/// What a pixel of a resized slice may be off by, in steps of u8.
-const STEP: f64 = 1.0;
+/// Largest difference of a resized pixel, in u8 steps.
+const MAX_STEP: f64 = 1.0;
 
 /// Share of a resized slice's pixels that must be equal.
-const EQUAL: f64 = 0.99;
+const MIN_EQUAL: f64 = 0.99;
 
-/// SAM's red channel (mean and standard deviation), to bring pixels of the encoder's input back to
-/// steps of u8.
+/// SAM's normalisation of the red channel (mean and standard deviation), to convert the encoder's input back
+/// to u8 steps.
 const RED: (f64, f64) = (123.675, 58.395);
 
-/// Percentiles, the u8 volume, labelled slices and their masks at the masks' side, the first of
-/// them at the encoder's.
-pub(super) fn preprocess(file: &Vectors, (image, label): (&Path, &Path)) -> Result<Vec<Stage>> {
+/// Compares the percentiles, the u8 volume, the labelled slices and masks at the masks' side, and the first
+/// slice at the encoder's.
+pub(super) fn preprocess(
+    file: &ReferenceVectors,
+    image: &Path,
+    label: &Path,
+) -> Result<Vec<Stage>> {
     let (volume, labels) = (nifti::read_volume(image)?, nifti::read_labels(label)?);
     let [count, side, width] = file.dims("images_u8")?;
     let [large, _] = file.dims("first_slice_1024_u8")?;
@@ -40,7 +44,7 @@ pub(super) fn preprocess(file: &Vectors, (image, label): (&Path, &Path)) -> Resu
         tap_channels: vec![1],
         embedding_channels: 1,
     };
-    // The official program cuts slices as they are stored; it knows nothing of affines.
+    // The official program slices volumes as stored; it ignores affines.
     let prepared = PreprocessConfig::official().stored().prepare(&volume, &spec)?;
     let mut stages = Vec::new();
 
@@ -77,7 +81,7 @@ pub(super) fn preprocess(file: &Vectors, (image, label): (&Path, &Path)) -> Resu
     Ok(stages)
 }
 
-/// The encoder's input of slice `z` in steps of u8.
+/// The encoder's input of slice `z`, in u8 steps.
 fn enlarged(prepared: &PreparedVolume, z: usize) -> Result<Vec<f64>> {
     let pixels = prepared.pixels(z, &Device::Cpu)?;
     let red = super::compare::numbers(&pixels.narrow(1, 0, 1)?)?;
@@ -85,18 +89,18 @@ fn enlarged(prepared: &PreparedVolume, z: usize) -> Result<Vec<f64>> {
     Ok(red.iter().map(|v| (v * deviation + mean).round()).collect())
 }
 
-/// A resized slice: within a step everywhere and equal nearly everywhere.
+/// Compares a resized slice: within one step everywhere, and equal for most pixels.
 fn resized(name: String, found: &[f64], expected: &[f64]) -> Stage {
     let mut compared = Comparison::default();
     compared.values(found, expected);
     let equal = found.iter().zip(expected).filter(|(a, b)| a == b).count();
     let share = equal as f64 / found.len().max(1) as f64;
-    if share < EQUAL {
+    if share < MIN_EQUAL {
         compared.fail(format!("only {:.1} % of the pixels are equal", 100.0 * share));
     } else if compared.note.is_empty() {
         compared.note = format!("{:.2} % equal", 100.0 * share);
     }
-    compared.stage(name, STEP, Measure::LargestDifference)
+    compared.stage(name, MAX_STEP, Measure::LargestDifference)
 }
 
 fn as_numbers(bytes: &[u8]) -> Vec<f64> {

@@ -1,4 +1,4 @@
-//! What was compared, how far apart it was, and whether that is near enough.
+//! Report of a parity check: differences, limits, and which stages pass.
 
 use crate::Result;
 use desam::files::write_json;
@@ -6,7 +6,7 @@ use desam_core::Precision;
 use serde::Serialize;
 use std::path::Path;
 
-/// Which of a stage's two numbers its limit bounds.
+/// The measure that a stage's limit bounds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Measure {
@@ -16,38 +16,38 @@ pub enum Measure {
     LargestDifference,
 }
 
-/// One stage of the model or of the program around it.
+/// Comparison of one stage of the model or the pipeline.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Stage {
     /// What was compared.
     pub name: String,
-    /// How many numbers.
+    /// Number of compared elements.
     pub elements: usize,
-    /// ‖out − ref‖ / ‖ref‖; the worst one where a stage has several tensors. Infinite (null in
-    /// JSON) where shapes or counts differ or a number is none.
+    /// Relative error ‖out − ref‖ / ‖ref‖; the worst one where a stage has several tensors. Infinite (null
+    /// in JSON) where shapes or counts differ or a value is NaN.
     pub relative_error: f64,
-    /// Largest absolute difference of two numbers.
+    /// Largest absolute difference of two elements.
     pub largest_difference: f64,
-    /// What may not be exceeded.
+    /// The limit.
     pub limit: f64,
-    /// What `limit` bounds.
+    /// The measure that `limit` bounds.
     pub limited: Measure,
-    /// Whether it is not exceeded.
+    /// Whether the stage is within its limit.
     pub passed: bool,
-    /// What else is worth knowing; empty where nothing is.
+    /// A remark, or empty.
     pub note: String,
 }
 
-/// Something that was not checked.
+/// A check that was skipped.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Skipped {
-    /// A file, or stages.
+    /// The file or stages.
     pub what: String,
-    /// Why.
+    /// The reason.
     pub reason: String,
 }
 
-/// The gradient of one parameter at step 0 against double precision.
+/// Gradient check: one parameter's gradient at step 0 against double precision.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct GradientCheck {
     /// The parameter's official name.
@@ -56,32 +56,32 @@ pub struct GradientCheck {
     pub share: f64,
     /// ‖ours − f64‖ / ‖f64‖; for rounding noise, our norm as a share of the largest.
     pub ours: f64,
-    /// The same of PyTorch's own f32; for rounding noise, its norm as a share of the largest.
+    /// The same for PyTorch's f32; for rounding noise, its norm as a share of the largest.
     pub pytorch: f64,
-    /// Largest difference of one number of ours from f64.
+    /// Largest absolute difference of ours from f64.
     pub largest: f64,
-    /// The same of PyTorch's own f32.
+    /// The same for PyTorch's f32.
     pub pytorch_largest: f64,
-    /// What `ours` may not exceed.
+    /// The limit of `ours`.
     pub limit: f64,
-    /// Whether the gradient is so small beside the largest that only its smallness is checked.
+    /// Whether the gradient is rounding noise compared with the largest, so that only its norm is checked.
     pub noise: bool,
-    /// Whether it does not.
+    /// Whether `ours` is within the limit.
     pub passed: bool,
 }
 
-/// Everything that was compared.
+/// All comparisons of a parity check.
 #[derive(Debug, Clone, PartialEq, Default, Serialize)]
 pub struct ParityReport {
-    /// What the stages ran on: `cpu`, or a GPU.
+    /// The device: `cpu`, or a GPU.
     pub device: String,
-    /// What the model's large products were computed in.
+    /// Compute precision of the model.
     pub precision: Precision,
     /// The stages in the order of the model.
     pub stages: Vec<Stage>,
-    /// Tensor by tensor, what the stages on gradients summarise.
+    /// The gradient checks that the stages on gradients summarise.
     pub gradients: Vec<GradientCheck>,
-    /// What was not checked.
+    /// Skipped checks.
     pub skipped: Vec<Skipped>,
 }
 
@@ -96,8 +96,8 @@ impl ParityReport {
         self.stages.iter().filter(|s| !s.passed)
     }
 
-    /// A table for people, what was skipped below it. The bounded number of each row is marked
-    /// with `*`.
+    /// A plain-text table, followed by the skipped checks. The bounded measure of each row is marked with
+    /// `*`.
     pub fn table(&self) -> String {
         let width = self.stages.iter().map(|s| s.name.chars().count()).max().unwrap_or(0).max(5);
         let mut lines = vec![format!(
@@ -147,7 +147,7 @@ impl ParityReport {
     }
 }
 
-/// Zero and small whole numbers plainly, everything else with two digits.
+/// Formats small whole numbers plainly, everything else with two significant digits.
 fn short(value: f64) -> String {
     let whole = value.fract() == 0.0 && value.abs() < 1e6;
     if whole { format!("{value}") } else { format!("{value:.1e}") }
@@ -159,7 +159,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_compared_is_no_success_and_one_failure_is_enough() {
+    fn an_empty_report_does_not_pass_and_one_failure_fails_it() {
         let mut report = ParityReport::default();
         assert!(!report.passed());
         let stage = |found: f64| {

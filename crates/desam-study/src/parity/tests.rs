@@ -1,4 +1,4 @@
-//! The reference vectors through kernels, in the emulation of a GPU.
+//! Tests of parity with emulated GPU kernels.
 
 use super::*;
 #[cfg(feature = "emulation")]
@@ -16,7 +16,7 @@ fn reference() -> Option<PathBuf> {
     dir.is_dir().then_some(dir)
 }
 
-/// The report of the stages whose files are among `names`, run by kernels.
+/// The report of the stages whose files are among `names`, run with kernels.
 #[cfg(feature = "emulation")]
 fn emulated(names: &[&str], precision: Precision) -> Option<ParityReport> {
     emulated_with(names, precision, |_, _| ())
@@ -51,7 +51,7 @@ fn emulated_with(
 
 #[cfg(feature = "emulation")]
 #[test]
-fn kernels_are_the_official_program_in_f32() {
+fn kernels_match_the_official_program_in_f32() {
     let names = ["trained.pth", "encoder.safetensors", "prompt_encoder.safetensors"];
     let Some(report) = emulated(&names, Precision::F32) else { return };
     println!("{}", report.table());
@@ -59,7 +59,7 @@ fn kernels_are_the_official_program_in_f32() {
     assert_eq!((report.device.as_str(), report.precision), ("cpu", Precision::F32));
 }
 
-/// One image and one kind of prompt: the emulation takes its time.
+/// Reduces the reference to one image and one kind of prompt, because the emulation is slow.
 #[cfg(feature = "emulation")]
 fn reduced(from: &Path, to: &Path) {
     let file = |name: &str| {
@@ -82,13 +82,13 @@ fn reduced(from: &Path, to: &Path) {
 #[cfg(feature = "emulation")]
 #[test]
 #[ignore = "a minute: tensor cores, thread by thread"]
-fn kernels_are_the_official_decoder_in_either_precision() {
+fn kernels_match_the_official_decoder_in_both_precisions() {
     let names = ["trained.pth", "train.safetensors"];
     for precision in [Precision::F32, Precision::Bf16] {
         let Some(report) = emulated_with(&names, precision, reduced) else { return };
         let ours: Vec<_> = report.stages.iter().filter(|s| !s.name.starts_with("prompt")).collect();
         println!("{}", report.table());
-        // What it says of boxes, and by three other paths: four numbers each.
+        // Box prompts, and three other code paths: four outputs each.
         assert_eq!(ours.len(), 16, "{}", report.table());
         assert!(ours.iter().all(|s| s.passed), "{}", report.table());
     }
@@ -97,7 +97,7 @@ fn kernels_are_the_official_decoder_in_either_precision() {
 #[cfg(feature = "emulation")]
 #[test]
 #[ignore = "many minutes: every stage, thread by thread"]
-fn kernels_are_the_official_program_in_either_precision() {
+fn kernels_match_the_official_program_in_both_precisions() {
     let names = [
         "trained.pth",
         "init.pth",

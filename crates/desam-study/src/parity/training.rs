@@ -1,12 +1,12 @@
-//! Steps of training: losses, gradients, what Adam makes of them.
+//! Stages of training: losses, gradients, optimizer steps.
 
 use super::compare::{self, Comparison};
-use super::gradients::{self, OWN};
+use super::gradients::{self, MAX_REFERENCE_ERROR};
 use super::limits::Limits;
 use super::losses::{scalar, term};
-use super::model::Official;
+use super::official_model::OfficialModel;
+use super::reference_vectors::ReferenceVectors;
 use super::report::{GradientCheck, Skipped, Stage};
-use super::vectors::Vectors;
 use crate::Result;
 use crate::train::{Adam, AdamConfig};
 use candle_core::DType;
@@ -16,38 +16,42 @@ use desam_core::{
 use desam_metrics::loss::LossConfig;
 use std::collections::BTreeMap;
 
-/// What the file of losses says of each step, in its order.
+/// Loss terms of each step, in the order of the file.
 const TERMS: [&str; 4] = ["total", "dice", "bce", "mse"];
 
-/// The files of the training stages.
+/// Reference files of the training stages.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Files<'a> {
-    pub(super) single: &'a Vectors,
-    pub(super) double: &'a Vectors,
-    /// Holds the targets.
-    pub(super) encoder: &'a Vectors,
+pub(super) struct TrainingVectors<'a> {
+    pub(super) single: &'a ReferenceVectors,
+    pub(super) double: &'a ReferenceVectors,
+    /// Contains the targets.
+    pub(super) encoder: &'a ReferenceVectors,
 }
 
-/// The stages, and the gradients one by one.
-pub(super) struct Training {
+/// The training stages, with the gradient checks.
+pub(super) struct TrainingStages {
     pub(super) stages: Vec<Stage>,
     pub(super) gradients: Vec<GradientCheck>,
     pub(super) skipped: Vec<Skipped>,
 }
 
-/// All steps of the reference on a model that has not been trained. Moves the model's parameters.
+/// Repeats all steps of the reference on the initial model, which updates its parameters.
 ///
-/// In bf16 the gradients of PRIM and of PIMM are compared as one vector each. A tensor's own may lie on
-/// differences that f32 itself has to three digits only, and Adam's first steps take the sign of every number, however small:
-/// neither says anything about the arithmetic.
-pub(super) fn training(model: &Official, limits: &Limits, files: Files<'_>) -> Result<Training> {
+/// In bf16 the gradients of PRIM and of PIMM are compared as one vector each. A single tensor's gradient may
+/// depend on differences that even f32 resolves to three digits only, and Adam's first steps take the sign of
+/// every element, however small: neither would say anything about the arithmetic.
+pub(super) fn training(
+    model: &OfficialModel,
+    limits: &Limits,
+    files: TrainingVectors<'_>,
+) -> Result<TrainingStages> {
     let vars = &model.decoder.vars;
     let mut before: BTreeMap<&str, Vec<f64>> = BTreeMap::new();
     for (name, var) in vars {
         before.insert(name, compare::numbers(var.as_tensor())?);
     }
-    let mut out = Training { stages: Vec::new(), gradients: Vec::new(), skipped: Vec::new() };
-    let rows = Rows::read(files)?;
+    let mut out = TrainingStages { stages: Vec::new(), gradients: Vec::new(), skipped: Vec::new() };
+    let rows = LossRows::read(files)?;
     let (mut first, mut later): ([Comparison; 4], Comparison) = Default::default();
     let mut later_limit = limits.loss;
     let (mut adam, mut whole) = (Adam::new(AdamConfig::default()), Vec::new());
@@ -91,21 +95,21 @@ pub(super) fn training(model: &Official, limits: &Limits, files: Files<'_>) -> R
         return Ok(out);
     }
     out.stages.extend(gradients::summary(model, &out.gradients));
-    out.stages.extend(steps(model, files, (&before, rows.0.len()))?);
+    out.stages.extend(updates(model, files, &before, rows.0.len())?);
     Ok(out)
 }
 
-/// A row of `losses` and the distance of its total from double precision.
-struct Row {
+/// A row of `losses`, and the error of its total against double precision.
+struct LossRow {
     rate: f64,
     terms: [f64; 4],
     own: f64,
 }
 
-struct Rows(Vec<Row>);
+struct LossRows(Vec<LossRow>);
 
-impl Rows {
-    fn read(files: Files<'_>) -> Result<Self> {
+impl LossRows {
+    fn read(files: TrainingVectors<'_>) -> Result<Self> {
         let [steps, columns] = files.single.dims("losses")?;
         let (values, exact) = (files.single.numbers("losses")?, files.double.numbers("losses")?);
         if steps == 0 || columns != 5 || exact.len() != steps {
@@ -119,12 +123,12 @@ impl Rows {
         let row = |(row, exact): (&[f64], &f64)| match *row {
             [rate, total, dice, bce, mse] => {
                 let own = (total - exact).abs() / exact.abs();
-                Some(Row { rate, terms: [total, dice, bce, mse], own })
+                Some(LossRow { rate, terms: [total, dice, bce, mse], own })
             }
             _ => None,
         };
-        let rows: Vec<Row> = values.chunks(columns).zip(&exact).filter_map(row).collect();
-        if let Some(odd) = rows.iter().find(|r| r.own.is_nan() || r.own > OWN) {
+        let rows: Vec<LossRow> = values.chunks(columns).zip(&exact).filter_map(row).collect();
+        if let Some(odd) = rows.iter().find(|r| r.own.is_nan() || r.own > MAX_REFERENCE_ERROR) {
             let why = format!("a total of losses is {:.1e} from double precision", odd.own);
             return Err(files.single.wrong(format!("{why}: one of the two files is damaged")));
         }
@@ -132,7 +136,11 @@ impl Rows {
     }
 }
 
-fn forward(model: &Official, files: Files<'_>, step: usize) -> Result<(MaskPrediction, LossValue)> {
+fn forward(
+    model: &OfficialModel,
+    files: TrainingVectors<'_>,
+    step: usize,
+) -> Result<(MaskPrediction, LossValue)> {
     let wrong = |e: candle_core::Error| files.single.wrong(format!("step {step}: {e}"));
     let index = files.single.get(&format!("index{step}"))?;
     let name = format!("points{step}");
@@ -150,7 +158,7 @@ fn forward(model: &Official, files: Files<'_>, step: usize) -> Result<(MaskPredi
     let features = model.features(files.single, index)?;
     let (decoder, position) = (&model.decoder.module, model.prompt.dense_pe().to_dtype(dtype)?);
     let found = decoder.decode(&features, &position, &prompts).map_err(wrong)?;
-    // The loss is f32, whatever the model is.
+    // The loss is f32 in any precision.
     let logits = found.logits.to_dtype(DType::F32)?;
     let found = MaskPrediction { logits, iou: found.iou.to_dtype(DType::F32)?, ..found };
     let mask = files.encoder.get("gts_u8")?.index_select(index, 0);
@@ -162,8 +170,12 @@ fn forward(model: &Official, files: Files<'_>, step: usize) -> Result<(MaskPredi
     Ok((found, value))
 }
 
-/// What the model says at step 0, against both precisions.
-fn predictions(found: &MaskPrediction, limits: &Limits, files: Files<'_>) -> Result<Vec<Stage>> {
+/// Compares the predictions at step 0 with both precisions of the reference.
+fn predictions(
+    found: &MaskPrediction,
+    limits: &Limits,
+    files: TrainingVectors<'_>,
+) -> Result<Vec<Stage>> {
     let mut stages = Vec::new();
     for (file, what) in [(files.single, ""), (files.double, " in f64")] {
         for (name, found) in [("mask0", &found.logits), ("iou0", &found.iou)] {
@@ -176,11 +188,12 @@ fn predictions(found: &MaskPrediction, limits: &Limits, files: Files<'_>) -> Res
     Ok(stages)
 }
 
-/// What the steps have moved, over all parameters, against double precision.
-fn steps(
-    model: &Official,
-    files: Files<'_>,
-    (before, count): (&BTreeMap<&str, Vec<f64>>, usize),
+/// Compares the parameter updates of all steps with double precision.
+fn updates(
+    model: &OfficialModel,
+    files: TrainingVectors<'_>,
+    before: &BTreeMap<&str, Vec<f64>>,
+    count: usize,
 ) -> Result<Vec<Stage>> {
     let (mut ours, mut own, mut exact) = (Vec::new(), Vec::new(), Vec::new());
     for name in files.double.between(&format!("delta{count}."), "") {
@@ -208,10 +221,10 @@ fn steps(
     reference.values(&own, &exact);
     found.note = format!("PyTorch f32 {:.1e}", reference.relative);
     reference.note = "what the limit above leans on".into();
-    // Twice PyTorch's own distance from double precision.
+    // Twice PyTorch's own error against double precision.
     let limit = 2.0 * reference.relative;
     Ok(vec![
         found.relative(format!("steps of Adam, {count}"), limit),
-        reference.relative("PyTorch f32 steps against f64", OWN),
+        reference.relative("PyTorch f32 steps against f64", MAX_REFERENCE_ERROR),
     ])
 }

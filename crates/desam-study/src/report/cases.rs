@@ -1,9 +1,9 @@
-//! Every case in a table that sorts.
+//! Sortable table of all cases.
 
-use crate::evaluate::{CaseScore, Evaluation, Unit, title};
+use crate::evaluate::{CaseScore, Evaluation, MetricUnit, metric_title};
 use maud::{Markup, html};
 
-/// All cases, the worst Dice first; a click on a heading sorts by it.
+/// All cases, the worst Dice first; a click on a heading sorts.
 pub(super) fn cases(evaluation: &Evaluation) -> Markup {
     let mut cases: Vec<&CaseScore> = evaluation.cases.iter().collect();
     cases.sort_by(|a, b| a.dice.total_cmp(&b.dice));
@@ -16,7 +16,7 @@ pub(super) fn cases(evaluation: &Evaluation) -> Markup {
                         th { "site" }
                         th.left { "case" }
                         th.left { "role" }
-                        @for metric in &evaluation.metrics { th { (title(*metric)) } }
+                        @for metric in &evaluation.metrics { th { (metric_title(*metric)) } }
                         th { "slices" }
                         th { "true voxels" }
                         th { "found voxels" }
@@ -42,7 +42,7 @@ fn row(evaluation: &Evaluation, case: &CaseScore, ml: bool) -> Markup {
             td.left { (case.role.name()) }
             @for metric in &evaluation.metrics {
                 @let value = case.score(*metric).and_then(|s| s.counted());
-                td data-value=(plain(value)) { (Unit::of(*metric).show(value)) }
+                td data-value=(plain(value)) { (MetricUnit::of(*metric).format(value)) }
             }
             td data-value=(case.slices) { (case.slices) }
             td data-value=(case.truth_voxels) { (case.truth_voxels) }
@@ -56,8 +56,8 @@ fn row(evaluation: &Evaluation, case: &CaseScore, ml: bool) -> Markup {
     }
 }
 
-/// A number as scripts read it; nothing where there is none. The largest there is stands for an
-/// infinite one, of which no difference could be taken.
+/// Formats a value for the sorting script; empty for none. Infinity is replaced by a large finite number,
+/// since the script takes differences.
 fn plain(value: Option<f64>) -> String {
     value.filter(|v| !v.is_nan()).map_or(String::new(), |v| format!("{:e}", v.min(f64::MAX / 4.0)))
 }

@@ -1,6 +1,6 @@
-//! Curves of a training run as SVG, made by hand so that the page needs nothing else.
+//! Training curves as inline SVG, without a charting library.
 
-use super::scale::{Scale, is_drawable};
+use super::axis::{Axis, is_drawable};
 use crate::train::EpochRecord;
 use maud::{Markup, html};
 
@@ -12,42 +12,42 @@ const TOP: f64 = 38.0;
 const BOTTOM: f64 = 44.0;
 
 /// One line of a chart.
-struct Series<'a> {
+struct ChartSeries<'a> {
     name: &'a str,
-    /// As a CSS colour; the page's variables, with a value for where there is no page.
+    /// CSS colour: a variable of the page, with a fallback outside it.
     colour: &'a str,
     dashed: bool,
     values: Vec<f64>,
 }
 
-/// A vertical line with a name.
-struct Mark {
+/// A labelled vertical line.
+struct EpochMark {
     epoch: f64,
     text: String,
 }
 
 struct Chart<'a> {
-    /// What a reader that shows no pictures says.
+    /// Text for screen readers.
     description: String,
     unit: &'a str,
     epochs: Vec<f64>,
-    series: Vec<Series<'a>>,
-    y: Scale,
-    mark: Option<Mark>,
+    series: Vec<ChartSeries<'a>>,
+    y: Axis,
+    mark: Option<EpochMark>,
 }
 
-/// Training and validation loss by epoch: an `<svg>` element to set into a page. It takes its
-/// colours from the variables `--first` and `--second` and from the text's colour, so it is
-/// readable on light and on dark. A value that is no number is left out of its line.
+/// Training and validation loss by epoch as an `<svg>` element. Its colours are the CSS variables `--first`
+/// and `--second` and the text colour, so it is readable in light and dark mode. NaN and infinite values
+/// interrupt the line.
 pub fn loss_svg(history: &[EpochRecord]) -> String {
     let series = vec![
-        Series {
+        ChartSeries {
             name: "training",
             colour: "var(--first, #d9780a)",
             dashed: true,
             values: history.iter().map(|e| e.train_loss).collect(),
         },
-        Series {
+        ChartSeries {
             name: "validation",
             colour: "var(--second, #2b7fd4)",
             dashed: false,
@@ -55,28 +55,29 @@ pub fn loss_svg(history: &[EpochRecord]) -> String {
         },
     ];
     let values = series.iter().flat_map(|s| s.values.iter().copied());
-    let y = Scale::covering(values, true, 5.0);
-    chart(history, "Loss by epoch", "loss", (series, y))
+    let y = Axis::covering(values, true, 5.0);
+    chart(history, "Loss by epoch", "loss", series, y)
 }
 
-/// Dice of the source site's validation cases by epoch, in per cent: an `<svg>` element as
-/// [`loss_svg`]'s. The epoch whose weights were kept is marked.
+/// Validation Dice by epoch, in per cent, as an `<svg>` element like [`loss_svg`]'s. The epoch whose weights
+/// were kept is marked.
 pub fn dice_svg(history: &[EpochRecord]) -> String {
-    let series = vec![Series {
+    let series = vec![ChartSeries {
         name: "mean over validation cases",
         colour: "var(--second, #2b7fd4)",
         dashed: false,
         values: history.iter().map(|e| 100.0 * e.validation_dice).collect(),
     }];
-    let y = Scale { low: 0.0, high: 100.0, step: 20.0 };
-    chart(history, "Validation Dice by epoch, in per cent", "Dice %", (series, y))
+    let y = Axis { low: 0.0, high: 100.0, step: 20.0 };
+    chart(history, "Validation Dice by epoch, in per cent", "Dice %", series, y)
 }
 
 fn chart(
     history: &[EpochRecord],
     title: &str,
     unit: &str,
-    (series, y): (Vec<Series<'_>>, Scale),
+    series: Vec<ChartSeries<'_>>,
+    y: Axis,
 ) -> String {
     let best = history.iter().rev().find(|e| e.best);
     let chart = Chart {
@@ -89,12 +90,12 @@ fn chart(
         series,
         y,
         mark: best
-            .map(|e| Mark { epoch: e.epoch as f64, text: format!("kept: epoch {}", e.epoch) }),
+            .map(|e| EpochMark { epoch: e.epoch as f64, text: format!("kept: epoch {}", e.epoch) }),
     };
     chart.svg().into_string()
 }
 
-/// Coordinates to a tenth of a pixel.
+/// Formats a coordinate to a tenth of a pixel.
 fn px(value: f64) -> String {
     format!("{value:.1}")
 }
@@ -103,9 +104,9 @@ impl Chart<'_> {
     fn svg(&self) -> Markup {
         let first = self.epochs.first().copied().unwrap_or(1.0);
         let last = self.epochs.last().copied().unwrap_or(first);
-        let x = Scale::epochs(first, last);
-        let across = |epoch: f64| LEFT + x.place(epoch) * (WIDTH - LEFT - RIGHT);
-        let down = |value: f64| HEIGHT - BOTTOM - self.y.place(value) * (HEIGHT - TOP - BOTTOM);
+        let x = Axis::epochs(first, last);
+        let across = |epoch: f64| LEFT + x.position(epoch) * (WIDTH - LEFT - RIGHT);
+        let down = |value: f64| HEIGHT - BOTTOM - self.y.position(value) * (HEIGHT - TOP - BOTTOM);
         let (floor, right) = (HEIGHT - BOTTOM, WIDTH - RIGHT);
         html! {
             svg viewBox=(format!("0 0 {WIDTH} {HEIGHT}")) role="img"
@@ -146,7 +147,7 @@ impl Chart<'_> {
             return html! {};
         };
         let x = across(mark.epoch);
-        // The name stands on the side with more room.
+        // The label goes on the side with more space.
         let (anchor, shift) = if x > WIDTH / 2.0 { ("end", -6.0) } else { ("start", 6.0) };
         html! {
             line x1=(px(x)) x2=(px(x)) y1=(px(TOP)) y2=(px(floor)) stroke="currentColor"
@@ -156,10 +157,10 @@ impl Chart<'_> {
         }
     }
 
-    /// A line, broken where a value is no number; points by themselves where there are few.
+    /// A line, interrupted where a value is not finite; with point markers where there are few points.
     fn line(
         &self,
-        series: &Series<'_>,
+        series: &ChartSeries<'_>,
         across: impl Fn(f64) -> f64,
         down: impl Fn(f64) -> f64,
     ) -> Markup {
@@ -192,10 +193,10 @@ impl Chart<'_> {
         }
     }
 
-    /// Names of the lines, in a row above the axes, right-aligned.
+    /// Legend: the names of the lines, in a row above the chart, right-aligned.
     fn legend(&self, right: f64) -> Markup {
-        // Letters of 13 pixels are about 6.9 wide.
-        let width = |s: &Series<'_>| 30.0 + 6.9 * s.name.chars().count() as f64;
+        // A letter of a 13 px font is about 6.9 px wide.
+        let width = |s: &ChartSeries<'_>| 30.0 + 6.9 * s.name.chars().count() as f64;
         let mut end = right;
         let mut starts: Vec<f64> = Vec::new();
         for series in self.series.iter().rev() {

@@ -1,20 +1,20 @@
-//! Source to target, as a table whose cells are coloured by Dice.
+//! Heat map of Dice from source to target sites.
 
-use super::group::{reason, scored_alike};
 use super::page::RunReport;
-use crate::evaluate::{Evaluation, Role, Unit, few_cases_note, percent};
+use super::run_group::{difference_notice, group_by_settings};
+use crate::evaluate::{Evaluation, MetricUnit, Role, few_cases_note, percent};
 use desam_metrics::metric::CaseMetric;
 use desam_metrics::statistics::Interval;
 use maud::{Markup, html};
 
-/// The Dice that the palest and the strongest colour stand for.
-struct Colours {
+/// The Dice values of the palest and the strongest colour.
+struct ColourScale {
     low: f64,
     high: f64,
 }
 
-impl Colours {
-    /// The tenths around all values.
+impl ColourScale {
+    /// The range of all values, rounded outwards to tenths.
     fn around(values: impl Iterator<Item = f64>) -> Self {
         let ends = values.filter(|v| v.is_finite()).fold(None, |ends: Option<(f64, f64)>, v| {
             Some(ends.map_or((v, v), |(low, high)| (low.min(v), high.max(v))))
@@ -25,7 +25,7 @@ impl Colours {
         Self { low, high }
     }
 
-    /// How strong a value's colour is.
+    /// CSS of a value's colour.
     fn style(&self, value: f64) -> String {
         let value = if value.is_finite() { value } else { self.low };
         let share = (value - self.low) / (self.high - self.low);
@@ -33,8 +33,8 @@ impl Colours {
     }
 }
 
-/// Every site of any run, the sources in the order of the runs, then the others as they come: so
-/// the source sites' own cells lie on the diagonal where every site is a source once.
+/// All sites: the sources in the order of the runs, then the others in order of appearance. Where every
+/// site is a source once, the source sites' own cells are on the diagonal.
 fn sites<'a>(runs: &[&'a RunReport]) -> Vec<&'a str> {
     let sources = runs.iter().map(|r| r.evaluation.source.as_str());
     let scored = runs.iter().flat_map(|r| r.evaluation.sites.iter().map(|s| s.site.as_str()));
@@ -48,12 +48,12 @@ fn sites<'a>(runs: &[&'a RunReport]) -> Vec<&'a str> {
     names
 }
 
-/// The heat maps of all runs, one for each way of scoring.
+/// The heat maps of all runs, one for each group of scoring settings.
 pub(super) fn heat_maps(runs: &[RunReport]) -> Markup {
-    let groups = scored_alike(runs);
+    let groups = group_by_settings(runs);
     html! {
         h2 { "Source to target" }
-        @if let Some(why) = reason(&groups) { p.notice { (why) } }
+        @if let Some(why) = difference_notice(&groups) { p.notice { (why) } }
         @for group in &groups {
             @if groups.len() > 1 { h3 { "Scored with " (group.label(&groups)) } }
             (heat_map(&group.runs))
@@ -68,12 +68,12 @@ pub(super) fn heat_maps(runs: &[RunReport]) -> Markup {
     }
 }
 
-/// The heat map of runs that were scored alike, a row each.
+/// The heat map of a group, one row per run.
 fn heat_map(runs: &[&RunReport]) -> Markup {
     let sites = sites(runs);
     let dices = runs.iter().flat_map(|r| &r.evaluation.sites).map(|s| s.mean_dice);
     let overall = runs.iter().filter_map(|r| r.evaluation.overall_dice);
-    let colours = Colours::around(dices.chain(overall));
+    let colours = ColourScale::around(dices.chain(overall));
     html! {
         div.card.scroll {
             table.heat {
@@ -107,7 +107,7 @@ fn heat_map(runs: &[&RunReport]) -> Markup {
     }
 }
 
-/// What the small numbers are.
+/// Explains the intervals.
 fn intervals(runs: &[&RunReport]) -> String {
     let Some(config) = runs.iter().find_map(|r| r.evaluation.bootstrap.as_ref()) else {
         return String::new();
@@ -123,7 +123,7 @@ fn intervals(runs: &[&RunReport]) -> String {
     )
 }
 
-fn cell(evaluation: &Evaluation, site: &str, colours: &Colours) -> Markup {
+fn cell(evaluation: &Evaluation, site: &str, colours: &ColourScale) -> Markup {
     let Some(score) = evaluation.sites.iter().find(|s| s.site == site) else {
         return html! { td { "–" } };
     };
@@ -136,7 +136,7 @@ fn cell(evaluation: &Evaluation, site: &str, colours: &Colours) -> Markup {
     }
 }
 
-fn rest(evaluation: &Evaluation, colours: &Colours) -> Markup {
+fn rest(evaluation: &Evaluation, colours: &ColourScale) -> Markup {
     let Some(dice) = evaluation.overall_dice else {
         return html! { td.rest { "–" } };
     };
@@ -146,9 +146,9 @@ fn rest(evaluation: &Evaluation, colours: &Colours) -> Markup {
     }
 }
 
-/// An interval of shares, in small numbers.
+/// An interval in small print.
 fn small(interval: Option<Interval>) -> Markup {
-    html! { @if interval.is_some() { small { (Unit::PER_CENT.between(interval)) } } }
+    html! { @if interval.is_some() { small { (MetricUnit::PER_CENT.format_interval(interval)) } } }
 }
 
 #[cfg(test)]
@@ -157,15 +157,15 @@ mod tests {
 
     #[test]
     fn colours_run_over_whole_tenths() {
-        let colours = Colours::around([0.43, f64::NAN, 0.87].into_iter());
+        let colours = ColourScale::around([0.43, f64::NAN, 0.87].into_iter());
         assert_eq!((colours.low, colours.high), (0.4, 0.9));
         assert_eq!(colours.style(0.65), "--share:50.0%");
         for (value, share) in [(2.0, "100.0"), (-1.0, "0.0"), (f64::NAN, "0.0")] {
             assert_eq!(colours.style(value), format!("--share:{share}%"));
         }
-        let one = Colours::around(std::iter::once(1.0));
+        let one = ColourScale::around(std::iter::once(1.0));
         assert_eq!((one.low, one.high), (0.9, 1.0));
-        let none = Colours::around(std::iter::empty());
+        let none = ColourScale::around(std::iter::empty());
         assert_eq!((none.low, none.high), (0.0, 1.0));
     }
 }

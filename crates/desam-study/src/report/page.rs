@@ -1,4 +1,4 @@
-//! One self-contained HTML page on runs: scores, curves, cases, pictures.
+//! The self-contained HTML page: scores, curves, cases, pictures.
 
 use super::chart::{dice_svg, loss_svg};
 use super::script::SCRIPT;
@@ -12,36 +12,35 @@ use desam::files::write_text;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use std::path::Path;
 
-/// What a browser may do with the page: show what is in it. Nothing is loaded from anywhere.
+/// Content security policy: the browser may show what is in the page and load nothing else.
 const POLICY: &str = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; \
     script-src 'unsafe-inline'; base-uri 'none'; form-action 'none'";
 
-/// One run on the page. Parts without content are left out.
+/// One run on the page. Empty parts are left out.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RunReport {
-    /// What it is called where there are several.
+    /// Its name where there are several runs.
     pub name: String,
-    /// Its scores; with intervals where they are to be shown
-    /// ([`Evaluation::with_intervals`]).
+    /// Its scores, with intervals where they should be shown ([`Evaluation::with_intervals`]).
     pub evaluation: Evaluation,
-    /// Its training, epoch by epoch.
+    /// Its training history.
     pub history: Vec<EpochRecord>,
-    /// Slices to look at; shown by site, in the order of their first picture.
+    /// Pictures of single slices, grouped by site in the order of their first picture.
     pub pictures: Vec<Picture>,
-    /// Cases to look at, slice by slice.
+    /// Cases shown slice by slice.
     pub views: Vec<CaseView>,
     /// Configuration and circumstances, as names and values.
     pub facts: Vec<(String, String)>,
-    /// The whole configuration as text, folded away.
+    /// The whole configuration as text, in a collapsed section.
     pub configuration: String,
-    /// What a reader must know of this run.
+    /// Notices about this run.
     pub notes: Vec<String>,
-    /// How its volumes were prepared, where that is known: runs that differ in it share no table.
+    /// Its preprocessing, where known: runs that differ in it share no table.
     pub preprocessing: Option<String>,
 }
 
 impl RunReport {
-    /// A run of which only the scores are shown.
+    /// A run with scores alone.
     pub fn of(name: impl Into<String>, evaluation: Evaluation) -> Self {
         Self {
             name: name.into(),
@@ -57,20 +56,20 @@ impl RunReport {
     }
 }
 
-/// What goes onto the page.
+/// Content of the page.
 #[derive(Debug, Clone, Copy)]
 pub struct ReportInput<'a> {
     /// Heading.
     pub title: &'a str,
-    /// What must be known before the numbers are read; see [`PHANTOM_NOTE`](super::PHANTOM_NOTE).
+    /// Notice above the scores; see [`PHANTOM_NOTE`](super::PHANTOM_NOTE).
     pub note: &'a str,
     /// The runs, in this order.
     pub runs: &'a [RunReport],
 }
 
-/// The page as text. It asks for nothing from anywhere: no font, no picture, no network. Its one
-/// script, which is in it, moves sliders, sorts tables and switches between light and dark; without
-/// scripts all slices are seen beside each other and rows stand worst first.
+/// Renders the page as HTML. It loads nothing: no font, no picture, no network. Its inline script moves
+/// sliders, sorts tables and switches the theme; without scripts all slices are shown next to each other
+/// and rows are sorted worst first.
 pub fn render_page(input: &ReportInput<'_>) -> String {
     let several = input.runs.len() > 1;
     let page = html! {
@@ -81,7 +80,7 @@ pub fn render_page(input: &ReportInput<'_>) -> String {
                 meta http-equiv="Content-Security-Policy" content=(POLICY);
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 meta name="color-scheme" content="light dark";
-                // Keeps a browser from asking for an icon.
+                // Keeps browsers from requesting an icon.
                 link rel="icon" href="data:,";
                 title { (input.title) }
                 style { (PreEscaped(css())) }
@@ -103,7 +102,7 @@ pub fn render_page(input: &ReportInput<'_>) -> String {
     page.into_string()
 }
 
-/// Writes the page in one step.
+/// Writes the page atomically.
 ///
 /// # Errors
 /// When the file cannot be written.
@@ -113,9 +112,12 @@ pub fn write_page(path: &Path, input: &ReportInput<'_>) -> Result<()> {
 
 fn section(run: &RunReport, several: bool) -> Markup {
     let evaluation = &run.evaluation;
-    let part = |text: &str| match several {
-        true => html! { h3 { (text) } },
-        false => html! { h2 { (text) } },
+    let part = |text: &str| {
+        if several {
+            html! { h3 { (text) } }
+        } else {
+            html! { h2 { (text) } }
+        }
     };
     html! {
         section {

@@ -1,11 +1,13 @@
-//! A run's scores on the page: what comes first, a row a site, all metrics.
+//! Score tables of a run: headline figures, Dice by site, all metrics.
 
-use crate::evaluate::{Evaluation, MetricSummary, Role, SiteScore, Unit, counted, percent, title};
+use crate::evaluate::{
+    Evaluation, MetricSummary, MetricUnit, Role, SiteScore, counted, metric_title, percent,
+};
 use desam_metrics::metric::CaseMetric;
 use desam_metrics::statistics::Interval;
 use maud::{Markup, html};
 
-/// The figures to see first.
+/// The headline figures.
 pub(super) fn headline(evaluation: &Evaluation) -> Markup {
     let own = evaluation.source_site();
     let empty: usize = evaluation.sites.iter().map(|s| s.empty_predictions).sum();
@@ -33,12 +35,22 @@ pub(super) fn headline(evaluation: &Evaluation) -> Markup {
     }
 }
 
-/// Dice, a row a site.
+/// Dice, one row per site.
 pub(super) fn table(evaluation: &Evaluation) -> Markup {
     let cases: usize = evaluation.targets().map(|s| s.cases).sum();
     let overall = evaluation.overall.get(CaseMetric::DICE);
-    let over_sites = overall.and_then(|o| o.sites_interval);
-    let over_cases = overall.and_then(|o| o.cases.interval);
+    let sites_row = TotalRow {
+        class: "total first-total",
+        name: "mean of sites",
+        dice: evaluation.overall_dice,
+        interval: overall.and_then(|o| o.sites_interval),
+    };
+    let cases_row = TotalRow {
+        class: "total",
+        name: "mean of cases",
+        dice: evaluation.overall_cases_dice,
+        interval: overall.and_then(|o| o.cases.interval),
+    };
     html! {
         div.card.scroll {
             table {
@@ -59,8 +71,8 @@ pub(super) fn table(evaluation: &Evaluation) -> Markup {
                         (site_row(site))
                     }
                     @if evaluation.overall_dice.is_some() {
-                        (total_row(evaluation, ("mean of sites", true), (evaluation.overall_dice, over_sites)))
-                        (total_row(evaluation, ("mean of cases", false), (evaluation.overall_cases_dice, over_cases)))
+                        (total_row(evaluation, &sites_row))
+                        (total_row(evaluation, &cases_row))
                     }
                 }
             }
@@ -88,7 +100,7 @@ fn site_row(site: &SiteScore) -> Markup {
             td { (site.site) }
             td.left { (site.role.name()) }
             td { (site.cases) }
-            td { (percent(Some(site.mean_dice))) (small(Unit::PER_CENT, interval)) }
+            td { (percent(Some(site.mean_dice))) (small(MetricUnit::PER_CENT, interval)) }
             (bar(Some(site.mean_dice)))
             td.extra { (percent(Some(site.median_dice))) }
             td { (percent(Some(site.min_dice))) }
@@ -97,20 +109,23 @@ fn site_row(site: &SiteScore) -> Markup {
     }
 }
 
-fn total_row(
-    evaluation: &Evaluation,
-    (over, first): (&str, bool),
-    (dice, interval): (Option<f64>, Option<Interval>),
-) -> Markup {
-    let class = if first { "total first-total" } else { "total" };
+/// A row over all target sites.
+struct TotalRow {
+    class: &'static str,
+    name: &'static str,
+    dice: Option<f64>,
+    interval: Option<Interval>,
+}
+
+fn total_row(evaluation: &Evaluation, row: &TotalRow) -> Markup {
     let worst = evaluation.targets().map(|s| s.min_dice).reduce(f64::min);
     html! {
-        tr class=(class) {
+        tr class=(row.class) {
             td { (evaluation.rest()) }
-            td.left { (over) }
+            td.left { (row.name) }
             td { (evaluation.targets().map(|s| s.cases).sum::<usize>()) }
-            td { (percent(dice)) (small(Unit::PER_CENT, interval)) }
-            (bar(dice))
+            td { (percent(row.dice)) (small(MetricUnit::PER_CENT, row.interval)) }
+            (bar(row.dice))
             td.extra {}
             td { (percent(worst)) }
             td { (evaluation.targets().map(|s| s.empty_predictions).sum::<usize>()) }
@@ -118,7 +133,7 @@ fn total_row(
     }
 }
 
-/// A bar of the fraction's length, for the eye alone: the number stands beside it.
+/// A decorative bar for a fraction; the number is next to it.
 fn bar(fraction: Option<f64>) -> Markup {
     let width = fraction.filter(|f| f.is_finite()).map_or(0.0, |f| 100.0 * f.clamp(0.0, 1.0));
     html! {
@@ -126,7 +141,7 @@ fn bar(fraction: Option<f64>) -> Markup {
     }
 }
 
-/// The metrics beside Dice, a row a site: the mean, below it the interval and the worst case.
+/// The other metrics, one row per site: the mean, below it the interval and the worst case.
 pub(super) fn other_metrics(evaluation: &Evaluation) -> Markup {
     let others = || evaluation.metrics.iter().copied().filter(|m| *m != CaseMetric::DICE);
     let summary = |site: &SiteScore, metric| site.metrics.get(metric).copied();
@@ -136,7 +151,7 @@ pub(super) fn other_metrics(evaluation: &Evaluation) -> Markup {
                 thead {
                     tr {
                         th { "site" }
-                        @for metric in others() { th { (title(metric)) } }
+                        @for metric in others() { th { (metric_title(metric)) } }
                     }
                 }
                 tbody {
@@ -168,31 +183,31 @@ pub(super) fn other_metrics(evaluation: &Evaluation) -> Markup {
 }
 
 fn mean_of_sites(evaluation: &Evaluation, metric: CaseMetric) -> Markup {
-    let unit = Unit::of(metric);
+    let unit = MetricUnit::of(metric);
     let over = evaluation.overall.get(metric);
     html! {
         td {
-            (unit.show(over.and_then(|o| o.mean_of_sites)))
+            (unit.format(over.and_then(|o| o.mean_of_sites)))
             (small(unit, over.and_then(|o| o.sites_interval)))
         }
     }
 }
 
 fn metric_cell(metric: CaseMetric, summary: Option<MetricSummary>) -> Markup {
-    let unit = Unit::of(metric);
+    let unit = MetricUnit::of(metric);
     let Some(summary) = summary else {
         return html! { td { "–" } };
     };
     html! {
         td {
-            (unit.show(summary.mean))
+            (unit.format(summary.mean))
             (small(unit, summary.interval))
-            small { "worst " (unit.show(summary.worst)) }
+            small { "worst " (unit.format(summary.worst)) }
             @if summary.left_out > 0 { small { (summary.left_out) " left out" } }
         }
     }
 }
 
-fn small(unit: Unit, interval: Option<Interval>) -> Markup {
-    html! { @if interval.is_some() { small { (unit.between(interval)) } } }
+fn small(unit: MetricUnit, interval: Option<Interval>) -> Markup {
+    html! { @if interval.is_some() { small { (unit.format_interval(interval)) } } }
 }

@@ -1,7 +1,7 @@
-//! The page's script: sliders, sorting, light and dark. Without it the page shows the same, slices
-//! beside each other and rows worst first. It has no `<`, so that a reader of tags is not misled.
+//! Script of the page: sliders, sorting, theme switch. Without it the page shows the same content, slices
+//! next to each other and rows worst first. It contains no `<`, which would confuse HTML parsers.
 
-/// The whole of it. It asks for nothing and keeps nothing.
+/// The whole script. It makes no requests and stores nothing.
 pub(super) const SCRIPT: &str = "
 (function () {
   'use strict';

@@ -1,8 +1,8 @@
-//! From runs on the disk to a page.
+//! Report of runs on disk.
 
-use super::gallery::{Artist, GalleryConfig};
-use super::group::{reason, scored_alike};
+use super::case_renderer::{CaseRenderer, GalleryConfig};
 use super::page::{ReportInput, RunReport, render_page};
+use super::run_group::{difference_notice, group_by_settings};
 use crate::evaluate::{Evaluation, Protocol, check_origin};
 use crate::sweep::Plan;
 use crate::train::{RunConfig, RunDir, RunManifest};
@@ -17,32 +17,31 @@ use desam_metrics::statistics::BootstrapConfig;
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 
-/// Points along each side of the grid where an evaluation does not say (the paper's).
-const GRID: usize = 9;
+/// Points along each side of the grid where an evaluation does not record it (the paper's).
+const DEFAULT_GRID: usize = 9;
 
 /// A run to report.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RunSource {
-    /// What the page calls it where there are several.
+    /// Its name on the page where there are several.
     pub name: String,
-    /// Its folder.
+    /// Its directory.
     pub run: PathBuf,
-    /// Its scores, as [`Evaluation::write_json`] wrote them.
+    /// Its scores, a file of [`Evaluation::write_json`].
     pub evaluation: PathBuf,
-    /// Where the features are; `None` takes the folder that the scores name, or else the run's
-    /// manifest.
+    /// The feature cache; `None`: the one that the scores name, or else the run's manifest.
     pub cache: Option<PathBuf>,
 }
 
 impl RunSource {
-    /// A run's folder with its scores under a protocol, named after the folder.
+    /// A run with its scores under a protocol, named after its directory.
     pub fn of(run: &Path, protocol: Protocol) -> Self {
         let name = one_line(&name_text(run.file_name().unwrap_or(run.as_os_str())));
         let evaluation = run.join(format!("evaluation_{protocol}.json"));
         Self { name, run: run.to_owned(), evaluation, cache: None }
     }
 
-    /// A file of scores in a run's folder, such as `evaluation_paper_border0.json`, named after both.
+    /// A file of scores in a run's directory, such as `evaluation_paper_border0.json`, named after both.
     pub fn of_scores(evaluation: &Path) -> Self {
         let run = match evaluation.parent() {
             Some(folder) if !folder.as_os_str().is_empty() => folder,
@@ -54,11 +53,10 @@ impl RunSource {
         Self { name, run: run.to_owned(), evaluation: evaluation.to_owned(), cache: None }
     }
 
-    /// The lines of a plan that are trained and scored, each with the scores that it was planned for;
-    /// and the names of those that are not.
+    /// The finished lines of a plan with their scores, and the names of the others.
     ///
     /// # Errors
-    /// When scores cannot be read, or are of something else than their line.
+    /// When scores cannot be read, or belong to other settings than their line's.
     pub fn of_plan(plan: &Plan) -> Result<(Vec<Self>, Vec<String>)> {
         let (mut done, mut missing) = (Vec::new(), Vec::new());
         for line in plan.lines() {
@@ -76,32 +74,66 @@ impl RunSource {
     }
 }
 
-/// What to report, and how.
+/// Input of [`report`].
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct ReportRequest<'a> {
     /// The runs, in the order of the page.
     pub runs: &'a [RunSource],
-    /// Heading; `None` says which sites were trained on.
+    /// Heading; `None`: the source sites.
     pub title: Option<&'a str>,
-    /// How much is drawn. No case at all needs no features and no model.
+    /// Limits of the case gallery. With no cases, neither features nor the model are needed.
     pub gallery: GalleryConfig,
-    /// Intervals of scores that have none yet.
+    /// Bootstrap of intervals for scores that have none yet.
     pub bootstrap: BootstrapConfig,
-    /// What predictions are computed on.
+    /// The device for predictions.
     pub device: Device,
 }
 
-/// What a report came to.
+impl<'a> ReportRequest<'a> {
+    /// A report of `runs` with default limits and bootstrap, on the CPU.
+    pub fn new(runs: &'a [RunSource]) -> Self {
+        let (gallery, bootstrap) = (GalleryConfig::default(), BootstrapConfig::default());
+        Self { runs, title: None, gallery, bootstrap, device: Device::Cpu }
+    }
+
+    /// Sets [`title`](Self::title).
+    #[must_use]
+    pub fn with_title(self, title: Option<&'a str>) -> Self {
+        Self { title, ..self }
+    }
+
+    /// Sets [`gallery`](Self::gallery).
+    #[must_use]
+    pub fn with_gallery(self, gallery: GalleryConfig) -> Self {
+        Self { gallery, ..self }
+    }
+
+    /// Sets [`bootstrap`](Self::bootstrap).
+    #[must_use]
+    pub fn with_bootstrap(self, bootstrap: BootstrapConfig) -> Self {
+        Self { bootstrap, ..self }
+    }
+
+    /// Sets [`device`](Self::device).
+    #[must_use]
+    pub fn with_device(self, device: Device) -> Self {
+        Self { device, ..self }
+    }
+}
+
+/// Result of [`report`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct ReportSummary {
-    /// The page.
+    /// Path of the page.
     #[serde(serialize_with = "desam_core::serde_path::serialize")]
     pub page: PathBuf,
-    /// Its size.
+    /// Its size in bytes.
     pub bytes: u64,
-    /// Runs on it.
+    /// Number of runs.
     pub runs: usize,
-    /// Tables from source to target: one for all runs that were scored alike.
+    /// Number of source-to-target tables: one per group of runs with the same scoring settings.
     pub tables: usize,
     /// Cases that are shown slice by slice.
     pub cases_shown: usize,
@@ -109,13 +141,13 @@ pub struct ReportSummary {
     pub left_out: Vec<String>,
 }
 
-/// Writes a page on runs that have been scored: their scores as one map from source to target, and
-/// of each its configuration, curves and cases. The worst and the best cases are predicted again,
-/// one slice after the other, from the features the run was scored with.
+/// Writes a page on evaluated runs: a heat map of their scores from source to target sites, and for each
+/// run its configuration, curves and cases. The worst and the best cases are predicted again, slice by
+/// slice, from the features that the run was scored with.
 ///
 /// # Errors
-/// When there is no run, a run or its scores cannot be read, the features are not there or of
-/// another origin than the model's, or the page cannot be written.
+/// When there is no run, a run or its scores cannot be read, the features are missing or were made with
+/// another encoder or preprocessing than the model's, or the page cannot be written.
 pub fn report(
     request: &ReportRequest<'_>,
     out: &Path,
@@ -124,19 +156,19 @@ pub fn report(
     if request.runs.is_empty() {
         return Err(Error::Invalid("there is no run to report".into()));
     }
-    let mut bytes = request.gallery.most_bytes;
+    let mut bytes = request.gallery.max_bytes;
     let mut left_out = Vec::new();
     let mut runs = Vec::with_capacity(request.runs.len());
     for source in request.runs {
-        let (run, lost) = read(request, source, &mut bytes, progress)?;
+        let (run, lost) = read_run(request, source, &mut bytes, progress)?;
         left_out.extend(lost.iter().map(|case| format!("{}: {case}", source.name)));
         runs.push(run);
     }
     let title = request.title.map_or_else(|| heading(&runs), str::to_owned);
     let page = render_page(&ReportInput { title: &title, note: "", runs: &runs });
     write_text(out, &page)?;
-    let groups = scored_alike(&runs);
-    if let Some(why) = reason(&groups) {
+    let groups = group_by_settings(&runs);
+    if let Some(why) = difference_notice(&groups) {
         progress.warn(&why);
     }
     Ok(ReportSummary {
@@ -156,8 +188,8 @@ fn heading(runs: &[RunReport]) -> String {
     }
 }
 
-/// A run as the page shows it, and the cases that were left out.
-fn read(
+/// Reads a run for the page; also returns the cases that were left out.
+fn read_run(
     request: &ReportRequest<'_>,
     source: &RunSource,
     bytes: &mut usize,
@@ -166,21 +198,20 @@ fn read(
     let run = RunDir::open(&source.run)?;
     let (config, manifest) = (run.config()?, run.manifest()?);
     if !source.evaluation.is_file() {
-        let reason = "has no scores; run `desam evaluate` for this protocol first";
-        return Err(Error::file(&source.evaluation, reason));
+        return Err(Error::NotEvaluated { scores: source.evaluation.clone() });
     }
     let mut evaluation = Evaluation::read_json(&source.evaluation)?;
     if evaluation.bootstrap.is_none() {
         evaluation = evaluation.with_intervals(&request.bootstrap)?;
     }
-    let facts = facts(&run, (&config, &manifest), &evaluation);
+    let facts = facts(&run, &config, &manifest, &evaluation);
     let record = ModelRecord::of_file(&run.model_path())?;
     let preprocessing = record.map(|record| record.preprocess.summary());
     let (mut views, mut left_out, mut notes) = (Vec::new(), Vec::new(), Vec::new());
     if request.gallery.cases_each > 0 && request.gallery.slices > 0 {
         let named = source.cache.as_ref().or(evaluation.cache.as_ref());
         let cache = FeatureCache::open(named.unwrap_or(&manifest.cache))?;
-        // Cases are drawn as they were scored, where this device can.
+        // Predicted in the precision of the scores, where this device can.
         let scored = evaluation.precision;
         let precision = if request.device.is_cpu() { Precision::F32 } else { scored };
         let compute = Compute::new(request.device.clone()).with_precision(precision)?;
@@ -189,11 +220,15 @@ fn read(
         let automatic = automatic(&evaluation);
         automatic.validate()?;
         let predictor = model.predictor();
-        let draw = |features: &ImageFeatures| Ok(predictor.predict(features, &automatic)?.mask);
-        let artist =
-            Artist { cache: &cache, device: model.device(), evaluation: &evaluation, draw: &draw };
-        let gallery = artist.paint(&request.gallery, bytes, progress)?;
-        (views, left_out) = (gallery.views, gallery.left_out);
+        let predict = |features: &ImageFeatures| Ok(predictor.predict(features, &automatic)?.mask);
+        let renderer = CaseRenderer {
+            cache: &cache,
+            device: model.device(),
+            evaluation: &evaluation,
+            predict: &predict,
+        };
+        let rendered = renderer.render(&request.gallery, bytes, progress)?;
+        (views, left_out) = (rendered.views, rendered.left_out);
     }
     if !left_out.is_empty() {
         notes.push(format!("Not shown, to keep the page small: {}.", left_out.join(", ")));
@@ -212,19 +247,20 @@ fn read(
     Ok((report, left_out))
 }
 
-/// How the model was prompted when it was scored.
+/// The prompting of the evaluation.
 fn automatic(evaluation: &Evaluation) -> PromptingConfig {
     PromptingConfig {
         mode: evaluation.mode,
-        grid: evaluation.grid.unwrap_or(GRID),
+        grid: evaluation.grid.unwrap_or(DEFAULT_GRID),
         selection: evaluation.selection,
     }
 }
 
-/// What the page says about how a run was made.
+/// Facts on how a run was made.
 fn facts(
     run: &RunDir,
-    (config, manifest): (&RunConfig, &RunManifest),
+    config: &RunConfig,
+    manifest: &RunManifest,
     evaluation: &Evaluation,
 ) -> Vec<(String, String)> {
     let train = &config.train;

@@ -1,17 +1,16 @@
-//! The page's style sheet.
+//! Style sheet of the page.
 
 use std::fmt::Write;
 
-/// Colours on light ground. `--first` and `--second` are the outlines' orange and blue, darkened
-/// enough to be read as lines; `--high` is the ground of the best cell of a heat map, on which the
-/// text must still be read.
+/// Colours of the light theme. `--first` and `--second` are the outlines' orange and blue, darkened enough
+/// for lines; `--high` is the background of the best cell of a heat map, on which text must be readable.
 const LIGHT: &str = "
   color-scheme: light;
   --ground: #fbfaf8; --card: #ffffff; --text: #1d2024; --soft: #5c636b; --line: #dfe1e4;
   --first: #c96a00; --second: #1f74cc; --notice: #fff4df; --notice-line: #e8a33d;
   --low: #ffffff; --high: #8fc1f0;
 ";
-/// The same on dark ground.
+/// Colours of the dark theme.
 const DARK: &str = "
   color-scheme: dark;
   --ground: #14171a; --card: #1d2125; --text: #e7e9eb; --soft: #a1a8b0; --line: #343a41;
@@ -103,7 +102,7 @@ pre { overflow: auto; max-height: 24rem; font-size: .85rem; margin: 0; }
 }
 ";
 
-/// Light unless the reader's system asks for dark, or either where the switch says so.
+/// The style sheet: the theme of the reader's system, or the one chosen by the switch.
 pub(super) fn css() -> String {
     let mut css = String::new();
     for (when, colours) in [(":root", LIGHT), (":root[data-theme=dark]", DARK)] {

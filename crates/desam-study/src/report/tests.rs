@@ -1,8 +1,8 @@
-//! The page as text.
+//! Tests of the page.
 
 use super::chart::tests::history;
 use super::{
-    CaseView, PHANTOM_NOTE, Pick, Picture, ReportInput, RunReport, render_page, write_page,
+    CaseRank, CaseView, PHANTOM_NOTE, Picture, ReportInput, RunReport, render_page, write_page,
 };
 use crate::evaluate::tests::{evaluation, evaluation_with_hd95};
 use crate::train::EpochRecord;
@@ -11,7 +11,7 @@ use desam_core::BinaryMask;
 use desam_data::preprocess::SliceImage;
 use desam_metrics::statistics::BootstrapConfig;
 
-/// Elements that have no end.
+/// Void elements, which have no end tag.
 const VOID: [&str; 5] = ["meta", "link", "img", "br", "!DOCTYPE"];
 
 fn picture(site: &str, dice: Option<f64>) -> Picture {
@@ -49,7 +49,7 @@ fn assert_balanced(html: &str) {
     assert!(open.is_empty(), "{open:?}");
 }
 
-/// The page without its pictures' text, which has slashes of its own.
+/// The page without the base64 of its pictures, which contains slashes.
 fn without_pictures(html: &str) -> String {
     let mut parts = html.split("base64,");
     let first = parts.next().unwrap().to_owned();
@@ -147,7 +147,7 @@ fn cases_are_shown_slice_by_slice() {
     let view = CaseView {
         site: "B".into(),
         case: "<Case07>".into(),
-        pick: Pick::Worst(2),
+        rank: CaseRank::Worst(2),
         dice: 0.25,
         slices,
         start: 1,

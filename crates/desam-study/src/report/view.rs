@@ -1,4 +1,4 @@
-//! Single cases to look at, slice by slice.
+//! Views of single cases, slice by slice.
 
 use crate::evaluate::percent;
 use base64::Engine;
@@ -6,7 +6,7 @@ use base64::engine::general_purpose::STANDARD;
 use desam::render::{BORDER_RGB, PREDICTION_RGB, TRUTH_RGB};
 use maud::{Markup, html};
 
-/// One slice on the page.
+/// Picture of one slice.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Picture {
     /// Its site.
@@ -15,35 +15,35 @@ pub struct Picture {
     pub case: String,
     /// The processed slice, from 0.
     pub slice: usize,
-    /// Dice of what is seen, 0 to 1.
+    /// Dice of the slice, 0 to 1.
     pub dice: Option<f64>,
     /// The picture, as [`overlay_png`](desam::render::overlay_png) makes it.
     pub png: Vec<u8>,
 }
 
-/// Why a case is on the page.
+/// Rank of a case among the shown ones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Pick {
-    /// Among the worst, from 1.
+pub enum CaseRank {
+    /// The n-th worst, from 1.
     Worst(usize),
-    /// Among the best, from 1.
+    /// The n-th best, from 1.
     Best(usize),
 }
 
-/// One case, slice by slice.
+/// View of one case, slice by slice.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CaseView {
     /// Its site.
     pub site: String,
     /// Its name within the site.
     pub case: String,
-    /// Why it was chosen.
-    pub pick: Pick,
+    /// Its rank.
+    pub rank: CaseRank,
     /// Its Dice, 0 to 1.
     pub dice: f64,
-    /// Its slices, rising.
+    /// Its slices, in ascending order.
     pub slices: Vec<Picture>,
-    /// Which of them is shown first.
+    /// Index of the slice that is shown first.
     pub start: usize,
 }
 
@@ -63,11 +63,11 @@ pub(super) fn views(views: &[CaseView], border_px: usize) -> Markup {
 
 fn one(view: &CaseView) -> Markup {
     let name = format!("{}/{}", view.site, view.case);
-    let why = match view.pick {
-        Pick::Worst(1) => "worst".to_owned(),
-        Pick::Best(1) => "best".to_owned(),
-        Pick::Worst(n) => format!("{n}. worst"),
-        Pick::Best(n) => format!("{n}. best"),
+    let why = match view.rank {
+        CaseRank::Worst(1) => "worst".to_owned(),
+        CaseRank::Best(1) => "best".to_owned(),
+        CaseRank::Worst(n) => format!("{n}. worst"),
+        CaseRank::Best(n) => format!("{n}. best"),
     };
     html! {
         figure.view data-name=(name) data-start=(view.start) {
@@ -103,7 +103,7 @@ fn image(picture: &Picture, name: &str) -> Markup {
     }
 }
 
-/// What the dashed line is.
+/// Key of the dashed border line.
 fn border_key(border_px: usize) -> Markup {
     html! {
         @if border_px > 0 {

@@ -1,7 +1,7 @@
-//! From tables of the paper to runs.
+//! Planning: from tables of the paper to runs.
 
-use super::paper::{PAPER_GRID, PaperTable, Setting};
-use super::sites::{Letter, PaperSites, slugs};
+use super::paper_tables::{PAPER_GRID, PaperTable, RowSetting};
+use super::sites::{PaperLetter, PaperSites, slugs};
 use crate::evaluate::Protocol;
 use crate::train::{Preset, TrainConfig};
 use crate::{Error, Result};
@@ -13,44 +13,44 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-/// What a sweep should make.
+/// Settings of a sweep.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SweepConfig {
     /// The tables.
     pub tables: Vec<PaperTable>,
     /// The features, of all sites.
     pub cache: PathBuf,
-    /// The sites to train on and to score, any number under any names; `None` takes all in the cache.
+    /// The sites to train on and to score; `None`: all in the cache.
     pub sites: Option<Vec<String>>,
-    /// Which of them are the paper's.
+    /// The sites that are the paper's.
     pub paper_sites: PaperSites,
-    /// Seeds; every cell is their mean.
+    /// Seeds; every cell is the mean over them.
     pub seeds: Vec<u64>,
-    /// Whose figures training follows.
+    /// Preset of the training settings.
     pub preset: Preset,
-    /// Which voxels are compared.
+    /// The scoring protocol.
     pub protocol: Protocol,
-    /// Other figures than the preset's.
-    pub changes: Changes,
-    /// Which of the tables' cells to make.
-    pub subset: Subset,
+    /// Settings that override the preset's.
+    pub overrides: TrainOverrides,
+    /// The cells of the tables to make.
+    pub filter: CellFilter,
 }
 
 /// A site of a sweep.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Domain {
+pub(super) struct SweepSite {
     pub(super) site: String,
-    /// Which of the paper's it is, where the user said so.
-    pub(super) letter: Option<Letter>,
-    /// Its part of a folder's name.
+    /// The paper's letter, where the user said so.
+    pub(super) letter: Option<PaperLetter>,
+    /// Its part of a directory name.
     slug: String,
 }
 
-impl Domain {
+impl SweepSite {
     /// The sites of a sweep, in their order.
     pub(super) fn all(sites: &[&str], paper: &PaperSites) -> Result<Vec<Self>> {
         let parts = sites.iter().zip(paper.letters(sites)?).zip(slugs(sites));
-        let domain = |((site, letter), slug): ((&&str, Option<Letter>), String)| Self {
+        let domain = |((site, letter), slug): ((&&str, Option<PaperLetter>), String)| Self {
             site: (*site).to_owned(),
             letter,
             slug,
@@ -58,92 +58,91 @@ impl Domain {
         Ok(parts.map(domain).collect())
     }
 
-    /// The site of that name, or else the one that has it for a letter of the paper's.
+    /// The site with that name, or else the one with that letter of the paper's.
     fn find<'d>(all: &'d [Self], name: &str) -> Option<&'d Self> {
         let lettered = |d: &&Self| d.letter.is_some_and(|letter| letter.to_string() == name);
         all.iter().find(|d| d.site == name).or_else(|| all.iter().find(lettered))
     }
 }
 
-/// Figures that take the place of a preset's.
+/// Training settings that override a preset's.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
-pub struct Changes {
-    /// Passes over the training slices.
+pub struct TrainOverrides {
+    /// Epochs.
     pub epochs: Option<usize>,
-    /// Slices a step.
+    /// Batch size.
     pub batch: Option<usize>,
     /// Learning rate of the first epoch.
     pub learning_rate: Option<f64>,
-    /// What a step computes in.
+    /// Compute precision.
     pub precision: Option<Precision>,
 }
 
-/// Cells that are asked for; `None` asks for all.
+/// Filter of table cells; `None` keeps all.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Subset {
+pub struct CellFilter {
     /// Sites to train on, by their names or by the paper's letters.
     pub sources: Option<Vec<String>>,
     /// Modes.
     pub modes: Option<Vec<Mode>>,
     /// Decoders.
     pub variants: Option<Vec<Variant>>,
-    /// Points along each side of the grid; whole box mode has none and is not touched.
+    /// Points along each side of the grid; does not apply to whole box mode.
     pub grids: Option<Vec<usize>>,
 }
 
-/// A cell of a table, to be filled.
+/// Cells of a table: a row, for one source site.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Cell {
+pub struct TableCell {
     /// The table.
     pub table: PaperTable,
     /// The row, as the paper names it.
     pub row: String,
 }
 
-/// One run: a line of `plan.jsonl`. Everything that decides it is here.
+/// One run: a line of `plan.jsonl`, with all its settings.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PlanLine {
-    /// Which line, from 0.
+    /// Index of the line, from 0.
     pub index: usize,
-    /// Name of its folder below `runs`.
+    /// Name of its directory below `runs`.
     pub id: String,
-    /// The line whose model it scores: its own `id`, or that of an earlier line that trains alike.
+    /// The line whose model it scores: its own `id`, or that of an earlier line with the same training.
     pub training: String,
-    /// Which sites of the sweep are the paper's, as the user said.
+    /// The sites of the sweep that are the paper's, as the user said.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub paper_sites: BTreeMap<String, Letter>,
-    /// What plans of earlier versions took the source for by the name of its folder; read, and not
-    /// used.
+    pub paper_sites: BTreeMap<String, PaperLetter>,
+    /// A field of older plans, the paper's letter guessed from the folder name; ignored.
     #[serde(default, rename = "column", skip_serializing)]
     older_column: serde::de::IgnoredAny,
-    /// The rows it belongs to. Tables share runs.
-    pub cells: Vec<Cell>,
-    /// The features.
+    /// The rows it belongs to; tables share runs.
+    pub cells: Vec<TableCell>,
+    /// The feature cache.
     #[serde(with = "desam_core::serde_path")]
     pub cache: PathBuf,
-    /// Their key, by which another cache is known.
+    /// Key of the cache, to detect another cache.
     pub cache_key: String,
-    /// How the model is trained.
+    /// The training settings.
     pub train: TrainConfig,
     /// Points along each side of the grid; `None` in whole box mode.
     pub grid: Option<usize>,
-    /// Which voxels are compared.
+    /// The scoring protocol.
     pub protocol: Protocol,
-    /// The sites that are scored.
+    /// The sites to score.
     pub sites: Vec<String>,
 }
 
 impl PlanLine {
-    /// Whether it trains a model itself.
+    /// Whether this line trains the model.
     pub fn trains(&self) -> bool {
         self.id == self.training
     }
 }
 
 impl SweepConfig {
-    /// Tables from a cache: all its sites, none of them the paper's, seed 0, the paper's settings and
+    /// A sweep over all sites of a cache, none of them the paper's, with seed 0 and the paper's settings and
     /// protocol.
     pub fn new(tables: Vec<PaperTable>, cache: impl Into<PathBuf>) -> Self {
         Self {
@@ -154,13 +153,13 @@ impl SweepConfig {
             seeds: vec![0],
             preset: Preset::Paper,
             protocol: Protocol::Paper,
-            changes: Changes::default(),
-            subset: Subset::default(),
+            overrides: TrainOverrides::default(),
+            filter: CellFilter::default(),
         }
     }
 
-    /// The runs that make the tables. Those that train come first; a line that differs from one of
-    /// them in its grid alone scores that one's model.
+    /// Plans the runs for the tables. Lines that train come first; a line that differs from one of them
+    /// only in its grid scores that one's model.
     ///
     /// # Errors
     /// When the cache cannot be opened or does not hold what the protocol scores, a site is not there
@@ -179,40 +178,40 @@ impl SweepConfig {
                 stored: cache.slices().len(),
             });
         }
-        let sites = self.chosen(&cache.sites())?;
+        let sites = self.select_sites(&cache.sites())?;
         if sites.len() < 2 {
             return Err(Error::Invalid(
                 "a sweep trains on one site and scores others: two sites are needed".into(),
             ));
         }
-        self.lines(&Domain::all(&sites, &self.paper_sites)?, &header.key)
+        self.lines(&SweepSite::all(&sites, &self.paper_sites)?, &header.key)
     }
 
-    /// The sites that are asked for, each once, in the cache's order.
-    fn chosen<'c>(&self, cache: &[&'c str]) -> Result<Vec<&'c str>> {
-        let Some(asked) = &self.sites else { return Ok(cache.to_vec()) };
-        if let Some(lost) = asked.iter().find(|site| !cache.contains(&site.as_str())) {
+    /// The requested sites, each once, in the cache's order.
+    fn select_sites<'c>(&self, cache: &[&'c str]) -> Result<Vec<&'c str>> {
+        let Some(requested) = &self.sites else { return Ok(cache.to_vec()) };
+        if let Some(lost) = requested.iter().find(|site| !cache.contains(&site.as_str())) {
             return Err(Error::Invalid(format!(
                 "sites: there is no {lost}; the cache has {}",
                 cache.join(", ")
             )));
         }
-        Ok(cache.iter().filter(|site| asked.iter().any(|a| a == *site)).copied().collect())
+        Ok(cache.iter().filter(|site| requested.iter().any(|a| a == *site)).copied().collect())
     }
 
-    /// The lines for these sites of a cache with this key.
-    pub(super) fn lines(&self, sites: &[Domain], key: &str) -> Result<Vec<PlanLine>> {
+    /// The lines for some sites of a cache with the key `key`.
+    pub(super) fn lines(&self, sites: &[SweepSite], key: &str) -> Result<Vec<PlanLine>> {
         let path = std::path::absolute(&self.cache).map_err(Error::io("find", &self.cache))?;
         let (mut seeds, sources) = (self.seeds.clone(), self.sources(sites)?);
         seeds.sort_unstable();
         seeds.dedup();
-        let named = |domain: &Domain| Some((domain.site.clone(), domain.letter?));
-        let paper_sites: BTreeMap<String, Letter> = sites.iter().filter_map(named).collect();
+        let named = |domain: &SweepSite| Some((domain.site.clone(), domain.letter?));
+        let paper_sites: BTreeMap<String, PaperLetter> = sites.iter().filter_map(named).collect();
         let mut lines: Vec<PlanLine> = Vec::new();
         for (setting, cells) in self.settings() {
             for &seed in &seeds {
                 for source in &sources {
-                    let Setting { mode, variant, grid } = setting;
+                    let RowSetting { mode, variant, grid } = setting;
                     let train = self.train(&source.site, mode, seed).with_variant(variant);
                     train.validate()?;
                     let training = format!("{}-{mode}-{variant}-s{seed}", source.slug);
@@ -236,19 +235,19 @@ impl SweepConfig {
         if lines.is_empty() {
             return Err(Error::Invalid("no cell of the tables is left to make".into()));
         }
-        Ok(in_order(lines))
+        Ok(trainers_first(lines))
     }
 
-    /// The settings of the rows asked for, each once, with its cells.
-    fn settings(&self) -> Vec<(Setting, Vec<Cell>)> {
-        let mut found: Vec<(Setting, Vec<Cell>)> = Vec::new();
+    /// The distinct settings of the requested rows, each with its cells.
+    fn settings(&self) -> Vec<(RowSetting, Vec<TableCell>)> {
+        let mut found: Vec<(RowSetting, Vec<TableCell>)> = Vec::new();
         let mut tables = self.tables.clone();
         tables.sort_unstable();
         tables.dedup();
         for table in tables {
             for row in table.rows() {
-                let Some(setting) = row.setting.filter(|s| self.subset.has(s)) else { continue };
-                let cell = Cell { table, row: row.name.to_owned() };
+                let Some(setting) = row.setting.filter(|s| self.filter.keeps(s)) else { continue };
+                let cell = TableCell { table, row: row.name.to_owned() };
                 match found.iter_mut().find(|(s, _)| *s == setting) {
                     Some((_, cells)) => cells.push(cell),
                     None => found.push((setting, vec![cell])),
@@ -258,33 +257,33 @@ impl SweepConfig {
         found
     }
 
-    fn sources<'s>(&self, sites: &'s [Domain]) -> Result<Vec<&'s Domain>> {
-        let Some(asked) = &self.subset.sources else { return Ok(sites.iter().collect()) };
-        if let Some(lost) = asked.iter().find(|name| Domain::find(sites, name).is_none()) {
+    fn sources<'s>(&self, sites: &'s [SweepSite]) -> Result<Vec<&'s SweepSite>> {
+        let Some(requested) = &self.filter.sources else { return Ok(sites.iter().collect()) };
+        if let Some(lost) = requested.iter().find(|name| SweepSite::find(sites, name).is_none()) {
             let known = sites.iter().map(|s| s.site.as_str()).collect::<Vec<_>>().join(", ");
             return Err(Error::Invalid(format!(
                 "sources: there is no site {lost}; there are {known}"
             )));
         }
-        let chosen: Vec<&Domain> =
-            asked.iter().filter_map(|name| Domain::find(sites, name)).collect();
+        let chosen: Vec<&SweepSite> =
+            requested.iter().filter_map(|name| SweepSite::find(sites, name)).collect();
         Ok(sites.iter().filter(|site| chosen.contains(site)).collect())
     }
 
     fn train(&self, source: &str, mode: Mode, seed: u64) -> TrainConfig {
         let preset = TrainConfig::preset(self.preset, source, mode).with_seed(seed);
         TrainConfig {
-            epochs: self.changes.epochs.unwrap_or(preset.epochs),
-            batch: self.changes.batch.unwrap_or(preset.batch),
-            learning_rate: self.changes.learning_rate.unwrap_or(preset.learning_rate),
-            precision: self.changes.precision.unwrap_or(preset.precision),
+            epochs: self.overrides.epochs.unwrap_or(preset.epochs),
+            batch: self.overrides.batch.unwrap_or(preset.batch),
+            learning_rate: self.overrides.learning_rate.unwrap_or(preset.learning_rate),
+            precision: self.overrides.precision.unwrap_or(preset.precision),
             ..preset
         }
     }
 }
 
-impl Subset {
-    fn has(&self, setting: &Setting) -> bool {
+impl CellFilter {
+    fn keeps(&self, setting: &RowSetting) -> bool {
         let within = |grid: usize| self.grids.as_ref().is_none_or(|g| g.contains(&grid));
         self.modes.as_ref().is_none_or(|m| m.contains(&setting.mode))
             && self.variants.as_ref().is_none_or(|v| v.contains(&setting.variant))
@@ -292,9 +291,9 @@ impl Subset {
     }
 }
 
-/// Puts lines that train before those that score another's model, and numbers them. Of lines that
-/// train alike the one with the paper's grid trains, or else the first.
-fn in_order(lines: Vec<PlanLine>) -> Vec<PlanLine> {
+/// Orders lines that train before those that score another's model, and numbers them. Of lines with the
+/// same training the one with the paper's grid trains, or else the first.
+fn trainers_first(lines: Vec<PlanLine>) -> Vec<PlanLine> {
     let (mut first, mut second): (Vec<PlanLine>, Vec<PlanLine>) = (Vec::new(), Vec::new());
     let usual = |line: &PlanLine| line.grid.is_none_or(|g| g == PAPER_GRID);
     let trainer: Vec<bool> = lines

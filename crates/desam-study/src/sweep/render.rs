@@ -1,12 +1,12 @@
-//! Collected tables as text, Markdown and CSV.
+//! Rendering of collected tables as plain text, Markdown and CSV.
 
-use super::collect::{CollectedRow, CollectedTable, Collection, Column, OurCell, Score};
-use super::sites::Letter;
-use crate::evaluate::{Protocol, Rows};
+use super::collect::{CollectedRow, CollectedTable, Collection, OurCell, SeedScore, TableColumn};
+use super::sites::PaperLetter;
+use crate::evaluate::{Protocol, TextTable};
 use crate::{Error, Result};
 
-/// A line of a table: whose figures, and a cell a column with the overall one behind them.
-struct Line {
+/// A row of a rendered table: one cell per column, and the overall one last.
+struct TextRow {
     method: &'static str,
     whose: &'static str,
     cells: Vec<String>,
@@ -14,10 +14,10 @@ struct Line {
 
 const NOT_PLANNED: &str = "·";
 const MISSING: &str = "missing";
-/// A column that the paper does not have.
+/// Cell of a column that the paper does not have.
 const NO_FIGURE: &str = "–";
 
-fn score_text(score: &Score) -> String {
+fn score_text(score: &SeedScore) -> String {
     match score.spread {
         Some(spread) => format!("{:.2} ±{spread:.2}", score.mean),
         None => format!("{:.2}", score.mean),
@@ -35,13 +35,13 @@ fn cell_text(cell: &OurCell) -> String {
     }
 }
 
-fn lines(row: &CollectedRow) -> Vec<Line> {
+fn text_rows(row: &CollectedRow) -> Vec<TextRow> {
     let mut lines = Vec::new();
     if let Some(paper) = &row.paper {
         let figure = |figure: &Option<f64>| figure.as_ref().map_or(NO_FIGURE.into(), two_decimals);
         let overall = std::iter::once(two_decimals(&paper.overall));
         let cells = paper.cells.iter().map(figure).chain(overall).collect();
-        lines.push(Line { method: row.method, whose: "paper", cells });
+        lines.push(TextRow { method: row.method, whose: "paper", cells });
     }
     if let Some(ours) = &row.ours {
         let overall = match &ours.overall {
@@ -51,7 +51,7 @@ fn lines(row: &CollectedRow) -> Vec<Line> {
         };
         let cells = ours.cells.iter().map(cell_text).chain([overall]).collect();
         let method = if row.paper.is_some() { "" } else { row.method };
-        lines.push(Line { method, whose: "ours", cells });
+        lines.push(TextRow { method, whose: "ours", cells });
     }
     lines
 }
@@ -61,23 +61,23 @@ fn two_decimals(figure: &f64) -> String {
 }
 
 impl CollectedTable {
-    fn head(&self, columns: &[Column]) -> Vec<String> {
+    fn head(&self, columns: &[TableColumn]) -> Vec<String> {
         let sites = columns.iter().map(|c| format!("{} to Rest", c.name()));
         let names = [self.table.head().to_owned(), "whose".to_owned()];
         names.into_iter().chain(sites).chain(["Overall".to_owned()]).collect()
     }
 
     fn body(&self) -> Vec<Vec<String>> {
-        let row = |line: Line| {
+        let row = |line: TextRow| {
             let names = [line.method.to_owned(), line.whose.to_owned()];
             names.into_iter().chain(line.cells).collect()
         };
-        self.rows.iter().flat_map(lines).map(row).collect()
+        self.rows.iter().flat_map(text_rows).map(row).collect()
     }
 }
 
 impl Collection {
-    /// What the figures are, in a few lines.
+    /// The legend: what the figures are.
     pub fn legend(&self) -> String {
         let seeds = self.seeds.iter().map(u64::to_string).collect::<Vec<_>>().join(", ");
         let spread = if self.seeds.len() > 1 {
@@ -92,7 +92,7 @@ impl Collection {
         )
     }
 
-    /// Whether and how the paper's figures may be compared with ours.
+    /// Says whether and how the paper's figures may be compared with ours.
     fn about_the_paper(&self) -> String {
         let lettered = || self.columns.iter().filter(|c| c.paper_site.is_some());
         if lettered().next().is_none() {
@@ -107,7 +107,7 @@ impl Collection {
         let known = lettered().filter_map(|c| Some(format!("{} = {}", c.name(), c.site.as_ref()?)));
         let known = known.collect::<Vec<_>>().join(", ");
         let own = "\"paper\" are the paper's own figures, \"ours\" those of this plan";
-        let same = self.columns.len() == Letter::ALL.len()
+        let same = self.columns.len() == PaperLetter::ALL.len()
             && self.columns.iter().all(|c| c.site.is_some());
         let other = if same {
             ""
@@ -117,7 +117,7 @@ impl Collection {
         format!("{own}, whose sites are the paper's {known}{other}")
     }
 
-    /// Cells of the tables that the plan does not have, a line a row.
+    /// Cells that the plan does not contain, one line per row.
     pub fn not_planned(&self) -> Vec<String> {
         let mut all = Vec::new();
         for table in &self.tables {
@@ -133,14 +133,14 @@ impl Collection {
         all
     }
 
-    /// Tables for a terminal.
+    /// The tables as plain text for a terminal.
     pub fn text(&self) -> String {
         let mut text = String::new();
         for table in &self.tables {
             text.push_str(&format!("Table {}: {}\n", table.table, table.title));
-            let mut rows = Rows::new(table.head(&self.columns));
+            let mut rows = TextTable::new(table.head(&self.columns));
             table.body().into_iter().for_each(|row| rows.push(row));
-            text.push_str(&rows.text());
+            text.push_str(&rows.render());
             text.push('\n');
         }
         text.push_str(&self.legend());
@@ -149,7 +149,7 @@ impl Collection {
         text
     }
 
-    /// Tables in Markdown.
+    /// The tables in Markdown.
     pub fn markdown(&self) -> String {
         let mut text = String::new();
         for table in &self.tables {
@@ -177,16 +177,16 @@ impl Collection {
         all.map(|remark| format!("{before}{remark}{after}")).collect()
     }
 
-    /// Tables as CSV: of each row of a table the paper's figures, ours, and where there are several
-    /// seeds our spread and the number of seeds that are done. What is missing is empty.
+    /// The tables as CSV: for each row the paper's figures, ours and, for several seeds, our standard
+    /// deviation and the number of finished seeds. Missing cells are empty.
     ///
     /// # Errors
-    /// When the text cannot be made, which would be a fault of this program.
+    /// When the text cannot be encoded, which would be a bug.
     pub fn csv(&self) -> Result<String> {
         let failed = |e: String| Error::Invalid(format!("tables as CSV: {e}"));
         let mut csv = csv::Writer::from_writer(Vec::new());
         let mut put = |row: Vec<String>| csv.write_record(row).map_err(|e| failed(e.to_string()));
-        let column = |c: &Column| match c.paper_site {
+        let column = |c: &TableColumn| match c.paper_site {
             Some(letter) => format!("{}_to_rest", letter.to_string().to_lowercase()),
             None => format!("{}_to_rest", c.name()),
         };
@@ -207,7 +207,7 @@ impl Collection {
                 }
                 let Some(ours) = &row.ours else { continue };
                 let scores = || ours.cells.iter().map(|c| c.score).chain([ours.overall]);
-                let column = |show: fn(&Score) -> Option<String>| -> Vec<String> {
+                let column = |show: fn(&SeedScore) -> Option<String>| -> Vec<String> {
                     scores().map(|s| s.as_ref().and_then(show).unwrap_or_default()).collect()
                 };
                 put(named("ours", column(|s| Some(format!("{:.4}", s.mean)))))?;

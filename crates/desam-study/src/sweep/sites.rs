@@ -1,12 +1,12 @@
-//! The sites of a sweep, and which of them the user says are the paper's A to F.
+//! The sites of a sweep, and their mapping to the paper's sites A to F.
 
 use crate::{Error, Result};
 use desam_core::text::did_you_mean;
 use serde::{Deserialize, Serialize};
 
-/// A site by the paper's letter.
+/// The paper's letter of a site.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub enum Letter {
+pub enum PaperLetter {
     /// RUNMC.
     A,
     /// BMC.
@@ -21,16 +21,16 @@ pub enum Letter {
     F,
 }
 
-impl Letter {
-    /// The paper's columns.
+impl PaperLetter {
+    /// All letters, in the order of the paper's columns.
     pub const ALL: [Self; 6] = [Self::A, Self::B, Self::C, Self::D, Self::E, Self::F];
 
-    /// Its column, from 0.
+    /// Index of its column, from 0.
     pub fn column(self) -> usize {
         self as usize
     }
 
-    /// Names that its folder has in public releases, in small letters, and the letter itself.
+    /// Folder names of the site in public releases, in lower case, and the letter itself.
     fn names(self) -> &'static [&'static str] {
         match self {
             Self::A => &["a", "runmc", "isbi", "a-isbi"],
@@ -47,13 +47,13 @@ impl Letter {
     }
 }
 
-impl std::fmt::Display for Letter {
+impl std::fmt::Display for PaperLetter {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{self:?}")
     }
 }
 
-impl std::str::FromStr for Letter {
+impl std::str::FromStr for PaperLetter {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
@@ -62,16 +62,16 @@ impl std::str::FromStr for Letter {
     }
 }
 
-/// A site that the user says is one of the paper's.
+/// A site that the user identifies as one of the paper's.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NamedSite {
     /// The site, as the cache names it.
     pub site: String,
     /// The paper's letter.
-    pub letter: Letter,
+    pub letter: PaperLetter,
 }
 
-/// `RUNMC=A`.
+/// Parses `RUNMC=A`.
 impl std::str::FromStr for NamedSite {
     type Err = String;
 
@@ -84,34 +84,34 @@ impl std::str::FromStr for NamedSite {
     }
 }
 
-/// Which sites of a sweep are the paper's. Its figures are set beside those of these sites alone:
-/// a folder's name is no evidence.
+/// The sites of a sweep that are the paper's. Only for these are the paper's figures shown: a folder name
+/// alone is not evidence.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum PaperSites {
     /// None.
     #[default]
     None,
-    /// All of them, by the names that their folders have in public releases.
+    /// All of them, identified by their folder names in public releases.
     ByName,
-    /// These.
-    These(Vec<NamedSite>),
+    /// The listed ones.
+    Listed(Vec<NamedSite>),
 }
 
 impl PaperSites {
-    /// The letters of `sites`, `None` for a site that is none of the paper's.
+    /// The letters of `sites`; `None` for a site that is not one of the paper's.
     ///
     /// # Errors
-    /// When a site that is named is not there, a site has two letters or two sites one, or sites go
-    /// by their names and one has none of the known ones.
-    pub(super) fn letters(&self, sites: &[&str]) -> Result<Vec<Option<Letter>>> {
+    /// When a listed site does not exist, a site has two letters or a letter two sites, or, by name, a site
+    /// has no known name.
+    pub(super) fn letters(&self, sites: &[&str]) -> Result<Vec<Option<PaperLetter>>> {
         let refuse = |what: String| {
             Err(Error::Invalid(format!(
                 "the paper's sites: {what}; there are {}",
                 sites.join(", ")
             )))
         };
-        let by_name = |site: &str| Letter::ALL.into_iter().find(|l| l.is_named(site));
-        let letters: Vec<Option<Letter>> = match self {
+        let by_name = |site: &str| PaperLetter::ALL.into_iter().find(|l| l.is_named(site));
+        let letters: Vec<Option<PaperLetter>> = match self {
             Self::None => vec![None; sites.len()],
             Self::ByName => {
                 if let Some(unknown) = sites.iter().find(|site| by_name(site).is_none()) {
@@ -122,7 +122,7 @@ impl PaperSites {
                 }
                 sites.iter().map(|site| by_name(site)).collect()
             }
-            Self::These(named) => {
+            Self::Listed(named) => {
                 if let Some(lost) = named.iter().find(|n| !sites.contains(&n.site.as_str())) {
                     let meant = did_you_mean(&lost.site, sites.iter().copied());
                     return refuse(format!("there is no {}{meant}", lost.site));
@@ -148,11 +148,11 @@ impl PaperSites {
     }
 }
 
-/// Longest part of a site's name that goes into a folder's.
+/// Longest part of a site's name in a directory name, in characters.
 const MAX_SLUG: usize = 48;
 
-/// A name for each site that can stand in a folder's name: its own but for what is neither a letter
-/// or digit of ASCII nor `-` or `_`, no two the same on any file system.
+/// A name for each site that is safe in a directory name: ASCII letters, digits, `-` and `_`, with other
+/// characters replaced by `_`; distinct even on case-insensitive file systems.
 pub(super) fn slugs(sites: &[&str]) -> Vec<String> {
     let plain = |c: char| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' };
     let mut slugs: Vec<String> = Vec::new();
@@ -172,16 +172,16 @@ mod tests {
 
     fn letters(sites: &[&str], paper: &PaperSites) -> Result<String, String> {
         let letters = paper.letters(sites).map_err(|e| e.to_string())?;
-        let shown = |l: Option<Letter>| l.map_or_else(|| "-".to_owned(), |l| l.to_string());
+        let shown = |l: Option<PaperLetter>| l.map_or_else(|| "-".to_owned(), |l| l.to_string());
         Ok(letters.into_iter().map(shown).collect())
     }
 
-    fn these(named: &[&str]) -> PaperSites {
-        PaperSites::These(named.iter().map(|text| text.parse().unwrap()).collect())
+    fn listed(named: &[&str]) -> PaperSites {
+        PaperSites::Listed(named.iter().map(|text| text.parse().unwrap()).collect())
     }
 
     #[test]
-    fn names_alone_make_no_site_the_paper_s() {
+    fn a_name_alone_does_not_make_a_site_the_papers() {
         assert_eq!(letters(&["A", "B", "RUNMC"], &PaperSites::None).unwrap(), "---");
         assert_eq!(PaperSites::default(), PaperSites::None);
     }
@@ -202,13 +202,13 @@ mod tests {
 
     #[test]
     fn a_mapping_says_which_is_which() {
-        assert_eq!(letters(&["x", "y", "z"], &these(&["x=B", "y=A"])).unwrap(), "BA-");
+        assert_eq!(letters(&["x", "y", "z"], &listed(&["x=B", "y=A"])).unwrap(), "BA-");
         for (named, word) in [
             (&["RUNMC=A"][..], "no RUNMC"),
             (&["x=A", "x=B"], "x is both A and B"),
             (&["x=A", "y=A"], "x and y are both A"),
         ] {
-            let message = letters(&["x", "y"], &these(named)).unwrap_err();
+            let message = letters(&["x", "y"], &listed(named)).unwrap_err();
             assert!(message.contains(word), "{message}");
         }
         for text in ["A", "=A", "x=G", "x=", "A=RUNMC"] {
@@ -216,11 +216,11 @@ mod tests {
         }
         // A site's own name may hold the sign.
         let odd: NamedSite = "a=b=C".parse().unwrap();
-        assert_eq!((odd.site.as_str(), odd.letter), ("a=b", Letter::C));
+        assert_eq!((odd.site.as_str(), odd.letter), ("a=b", PaperLetter::C));
     }
 
     #[test]
-    fn every_site_has_a_plain_name_of_its_own() {
+    fn every_site_has_a_distinct_plain_name() {
         let long = "x".repeat(200);
         let sites = ["B-ISBI_1.5", "b-isbi_1_5", "Zürich", "Z rich", "../..", &long, "A"];
         let slugs = slugs(&sites);

@@ -1,35 +1,35 @@
-//! How far a plan is.
+//! Progress of a plan.
 
-use super::folder::{Lock, Plan};
-use super::lock::{Holder, Worker};
 use super::plan::PlanLine;
+use super::plan_dir::{LockTarget, Plan};
+use super::worker_lock::{LockHolder, Worker};
 use crate::Result;
 use serde::Serialize;
 
-/// How far a line is.
+/// State of a line.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(tag = "state", rename_all = "snake_case")]
 pub enum LineState {
-    /// Nothing is done yet, or its model is not yet trained.
+    /// Not started, or its model is not trained yet.
     Waiting,
-    /// A worker is at it.
+    /// A worker executes it.
     Running {
-        /// Who.
+        /// The worker.
         worker: Worker,
-        /// Epochs that are done; all of them while it is scored.
+        /// Epochs done; all of them while it is being scored.
         epochs_done: usize,
-        /// Epochs there are.
+        /// Epochs in total.
         epochs: usize,
-        /// Whether it is known to be alive. Of another machine's workers it may not be.
+        /// Whether the worker is known to be alive, which cannot be checked on another host.
         alive: bool,
     },
-    /// A worker died at it. It can be run again.
+    /// A worker died while executing it. It can be run again.
     Interrupted {
-        /// Who.
+        /// The worker.
         worker: Worker,
-        /// Epochs that are done.
+        /// Epochs done.
         epochs_done: usize,
-        /// Epochs there are.
+        /// Epochs in total.
         epochs: usize,
     },
     /// Trained and scored.
@@ -39,15 +39,15 @@ pub enum LineState {
     },
     /// It failed when it was last run.
     Failed {
-        /// Why.
+        /// The reason.
         reason: String,
-        /// Where; `None` where the scores that are there are no good.
+        /// The worker; `None` where the existing scores are invalid.
         worker: Option<Worker>,
     },
 }
 
 impl LineState {
-    /// One word.
+    /// The state in one word.
     pub fn name(&self) -> &'static str {
         match self {
             Self::Waiting => "waiting",
@@ -58,7 +58,7 @@ impl LineState {
         }
     }
 
-    /// The rest of what there is to say, in one line.
+    /// Details in one line.
     pub fn detail(&self) -> String {
         match self {
             Self::Waiting => String::new(),
@@ -73,35 +73,35 @@ impl LineState {
                 format!("Dice {} % (mean of cases)", crate::evaluate::percent(*dice))
             }
             Self::Failed { reason, worker } => {
-                let place = worker.as_ref().map(|w| format!(" (on {w})")).unwrap_or_default();
-                format!("{}{place}", reason.lines().next().unwrap_or_default())
+                let host = worker.as_ref().map(|w| format!(" (on {w})")).unwrap_or_default();
+                format!("{}{host}", reason.lines().next().unwrap_or_default())
             }
         }
     }
 }
 
-/// A line and how far it is.
+/// A line with its state.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct LineStatus {
-    /// Which line.
+    /// Index of the line.
     pub index: usize,
     /// Its name.
     pub id: String,
-    /// How far it is.
+    /// Its state.
     #[serde(flatten)]
     pub state: LineState,
 }
 
-/// How far each line of a plan is, as seen from the machine `host`.
+/// The state of each line of a plan, as seen from the machine `host`.
 ///
 /// # Errors
-/// When a file of the plan cannot be read. Scores that are not the line's make it failed.
+/// When a file of the plan cannot be read. A line with scores of other settings is failed.
 pub fn status(plan: &Plan, host: &str) -> Result<Vec<LineStatus>> {
     let lines = plan.lines().iter();
-    let told = lines.map(|line| {
+    let all = lines.map(|line| {
         Ok(LineStatus { index: line.index, id: line.id.clone(), state: of_line(plan, line, host)? })
     });
-    told.collect()
+    all.collect()
 }
 
 pub(super) fn of_line(plan: &Plan, line: &PlanLine, host: &str) -> Result<LineState> {
@@ -114,18 +114,20 @@ pub(super) fn of_line(plan: &Plan, line: &PlanLine, host: &str) -> Result<LineSt
     }
     let epochs = line.train.epochs;
     let epochs_done = plan.manifest(line).ok().flatten().map_or(0, |m| m.epochs_done);
-    let mut holder = plan.holder(Lock::Line(&line.id), host)?;
-    if holder == Holder::Nobody && line.trains() {
-        // A line that scores its model may have been the first to want it.
-        holder = plan.holder(Lock::Training(&line.id), host)?;
+    let mut holder = plan.holder(LockTarget::Line(&line.id), host)?;
+    if holder == LockHolder::Free && line.trains() {
+        // A line that scores its model may train it first.
+        holder = plan.holder(LockTarget::Training(&line.id), host)?;
     }
     Ok(match holder {
-        Holder::Alive(worker) => LineState::Running { worker, epochs_done, epochs, alive: true },
-        Holder::Elsewhere(worker) => {
+        LockHolder::Alive(worker) => {
+            LineState::Running { worker, epochs_done, epochs, alive: true }
+        }
+        LockHolder::OtherHost(worker) => {
             LineState::Running { worker, epochs_done, epochs, alive: false }
         }
-        Holder::Dead(worker) => LineState::Interrupted { worker, epochs_done, epochs },
-        Holder::Nobody => match plan.failure(line)? {
+        LockHolder::Dead(worker) => LineState::Interrupted { worker, epochs_done, epochs },
+        LockHolder::Free => match plan.failure(line)? {
             Some(f) => LineState::Failed { reason: f.reason, worker: Some(f.worker) },
             None => LineState::Waiting,
         },

@@ -1,8 +1,8 @@
-//! Plans, what they came to, and their tables, with made-up scores.
+//! Tests of plans, their execution and their tables, with made-up scores.
 
-use super::folder::Lock;
-use super::lock::{Claim, Worker};
-use super::plan::Domain;
+use super::plan::SweepSite;
+use super::plan_dir::LockTarget;
+use super::worker_lock::{LockAttempt, Worker};
 use super::*;
 use crate::evaluate::{Evaluation, Protocol, Role};
 use crate::train::{InputFile, RunManifest};
@@ -16,8 +16,8 @@ use tempfile::TempDir;
 const NAMES: [&str; 6] = ["RUNMC", "BMC", "I2CVB", "UCL", "BIDMC", "HK"];
 
 /// The paper's, said to be so.
-fn sites() -> Vec<Domain> {
-    Domain::all(&NAMES, &PaperSites::ByName).unwrap()
+fn sites() -> Vec<SweepSite> {
+    SweepSite::all(&NAMES, &PaperSites::ByName).unwrap()
 }
 
 fn over(mean_over: MeanOver) -> CollectConfig {
@@ -147,28 +147,28 @@ fn lines_that_differ_in_their_grid_share_a_training() {
     assert_eq!((last.id.as_str(), last.grid), ("HK-points-desam-s0-grid25", Some(25)));
     assert_eq!(last.training, "HK-points-desam-s0");
     // Without the paper's grid the first one trains.
-    let subset = Subset { grids: Some(vec![21, 5]), ..Subset::default() };
-    let few = super::tests::lines(&SweepConfig { subset, ..config(&[PaperTable::Grids]) });
+    let filter = CellFilter { grids: Some(vec![21, 5]), ..CellFilter::default() };
+    let few = super::tests::lines(&SweepConfig { filter, ..config(&[PaperTable::Grids]) });
     assert_eq!(few.len(), 12);
     assert_eq!((few[0].grid, few[6].grid, few[6].trains()), (Some(5), Some(21), false));
 }
 
 #[test]
 fn subsets_and_changes_are_followed() {
-    let subset = Subset {
+    let filter = CellFilter {
         // By the paper's letter, or by its own name.
         sources: Some(vec!["D".into(), "RUNMC".into()]),
         modes: Some(vec![Mode::Points]),
         variants: Some(vec![Variant::Desam, Variant::PimmOnly]),
         grids: None,
     };
-    let changes = Changes {
+    let overrides = TrainOverrides {
         epochs: Some(3),
         batch: Some(2),
         learning_rate: Some(1e-3),
         precision: Some(Precision::Bf16),
     };
-    let asked = SweepConfig { subset, changes, ..config(&PaperTable::ALL[..2]) };
+    let asked = SweepConfig { filter, overrides, ..config(&PaperTable::ALL[..2]) };
     let lines = lines(&asked);
     let ids: Vec<&str> = lines.iter().map(|l| l.id.as_str()).collect();
     assert_eq!(
@@ -182,11 +182,15 @@ fn subsets_and_changes_are_followed() {
     );
     assert!(lines.iter().all(|l| (l.train.epochs, l.train.batch) == (3, 2) && l.sites.len() == 6));
     assert!(lines.iter().all(|l| l.train.precision == Precision::Bf16));
-    let nothing =
-        Subset { grids: Some(vec![4]), modes: Some(vec![Mode::Points]), ..Subset::default() };
-    let message = SweepConfig { subset: nothing, ..asked.clone() }.lines(&sites(), "key");
+    let nothing = CellFilter {
+        grids: Some(vec![4]),
+        modes: Some(vec![Mode::Points]),
+        ..CellFilter::default()
+    };
+    let message = SweepConfig { filter: nothing, ..asked.clone() }.lines(&sites(), "key");
     assert!(message.unwrap_err().to_string().contains("no cell"));
-    let wrong = SweepConfig { changes: Changes { epochs: Some(0), ..changes }, ..asked.clone() };
+    let wrong =
+        SweepConfig { overrides: TrainOverrides { epochs: Some(0), ..overrides }, ..asked.clone() };
     assert!(wrong.lines(&sites(), "key").unwrap_err().to_string().contains("epochs"));
     let message = asked.lines(&sites()[..3], "key").unwrap_err().to_string();
     assert!(message.contains("no site D") && message.contains("I2CVB"), "{message}");
@@ -195,7 +199,7 @@ fn subsets_and_changes_are_followed() {
 #[test]
 fn any_domains_make_a_sweep_without_the_paper_s_figures() {
     let names = ["A", "Zürich", "scanner 2", "ct"];
-    let domains = Domain::all(&names, &PaperSites::None).unwrap();
+    let domains = SweepSite::all(&names, &PaperSites::None).unwrap();
     let config = config(&[PaperTable::Methods]);
     let lines = config.lines(&domains, "key").unwrap();
     assert_eq!(lines.len(), 3 * names.len());
@@ -209,7 +213,7 @@ fn any_domains_make_a_sweep_without_the_paper_s_figures() {
         scored(&plan, line, 0.5);
     }
     let all = collect(&plan, &over(MeanOver::Cases), "here").unwrap();
-    let columns: Vec<String> = all.columns.iter().map(Column::name).collect();
+    let columns: Vec<String> = all.columns.iter().map(TableColumn::name).collect();
     assert_eq!(columns, names);
     let rows = &all.tables[0].rows;
     assert!(rows.iter().all(|r| r.paper.is_none()));
@@ -224,13 +228,13 @@ fn any_domains_make_a_sweep_without_the_paper_s_figures() {
     assert!(csv.starts_with("table,row,whose,A_to_rest,Zürich_to_rest,"), "{csv}");
     assert_eq!(csv.lines().count(), 1 + 3);
     // Said when they are collected: one of them is the paper's A, the others none.
-    let named = PaperSites::These(vec!["A=A".parse().unwrap()]);
+    let named = PaperSites::Listed(vec!["A=A".parse().unwrap()]);
     let said = CollectConfig { paper_sites: Some(named), ..over(MeanOver::Cases) };
     let text = collect(&plan, &said, "here").unwrap().text();
     for part in ["A to Rest", "F to Rest", "ct to Rest", "82.30", "A = A", "other sites"] {
         assert!(text.contains(part), "{part}: {text}");
     }
-    let unknown = PaperSites::These(vec!["B=B".parse().unwrap()]);
+    let unknown = PaperSites::Listed(vec!["B=B".parse().unwrap()]);
     let unknown = CollectConfig { paper_sites: Some(unknown), ..over(MeanOver::Cases) };
     assert!(collect(&plan, &unknown, "here").unwrap_err().to_string().contains("no B"));
 }
@@ -303,8 +307,8 @@ fn a_line_goes_from_waiting_to_done() {
     let (_dir, plan) = planned(&config(&[PaperTable::Grids]));
     let line = plan.line(0).unwrap();
     assert_eq!(state(&plan, 0), LineState::Waiting);
-    let Claim::Held(lock) =
-        plan.claim(Lock::Line(&line.id), &me(), false, &desam_core::Quiet).unwrap()
+    let LockAttempt::Acquired(lock) =
+        plan.acquire(LockTarget::Line(&line.id), &me(), false, &desam_core::Quiet).unwrap()
     else {
         panic!()
     };
@@ -350,17 +354,18 @@ fn a_line_that_others_have_is_left_to_them_and_a_failure_is_kept() {
     };
     let other = Worker { pid: 2, ..me() };
     let id = "RUNMC-points-desam-s0";
-    let Claim::Held(own) = plan.claim(Lock::Line(id), &other, false, &desam_core::Quiet).unwrap()
+    let LockAttempt::Acquired(own) =
+        plan.acquire(LockTarget::Line(id), &other, false, &desam_core::Quiet).unwrap()
     else {
         panic!()
     };
     match run_line(&plan, 0, &options, &desam_core::Quiet).unwrap() {
-        Outcome::Busy { training: false, worker, .. } => assert_eq!(worker, other),
+        LineOutcome::Busy { training: false, worker, .. } => assert_eq!(worker, other),
         outcome => panic!("{outcome:?}"),
     }
     drop(own);
-    let Claim::Held(lock) =
-        plan.claim(Lock::Training(id), &other, false, &desam_core::Quiet).unwrap()
+    let LockAttempt::Acquired(lock) =
+        plan.acquire(LockTarget::Training(id), &other, false, &desam_core::Quiet).unwrap()
     else {
         panic!()
     };
@@ -368,7 +373,7 @@ fn a_line_that_others_have_is_left_to_them_and_a_failure_is_kept() {
     let later = plan.lines().iter().find(|l| l.train.source == "RUNMC" && !l.trains()).unwrap();
     for index in [0, later.index] {
         match run_line(&plan, index, &options, &desam_core::Quiet).unwrap() {
-            Outcome::Busy { id: busy, training: true, worker, alive: true } => {
+            LineOutcome::Busy { id: busy, training: true, worker, alive: true } => {
                 assert_eq!((busy.as_str(), &worker), (id, &other));
             }
             outcome => panic!("{outcome:?}"),
@@ -385,11 +390,11 @@ fn a_line_that_others_have_is_left_to_them_and_a_failure_is_kept() {
         other => panic!("{other:?}"),
     }
     assert!(run_line(&plan, 99, &options, &desam_core::Quiet).is_err());
-    // What is done is left as it is, cache or no cache.
+    // A finished line is unchanged, with or without the cache.
     trained(&plan, plan.line(1).unwrap(), 50);
     scored(&plan, plan.line(1).unwrap(), 0.25);
     let outcome = run_line(&plan, 1, &options, &desam_core::Quiet).unwrap();
-    assert!(matches!(outcome, Outcome::WasDone(_)), "{outcome:?}");
+    assert!(matches!(outcome, LineOutcome::AlreadyDone(_)), "{outcome:?}");
 }
 
 #[test]
@@ -443,9 +448,9 @@ fn a_whole_table_stands_beside_the_paper_s() {
 #[test]
 fn what_is_missing_is_named_and_in_no_mean() {
     let sources = Some(vec!["A".into(), "B".into()]);
-    let subset = Subset { sources, ..Subset::default() };
+    let filter = CellFilter { sources, ..CellFilter::default() };
     let seeds = vec![0, 1];
-    let config = SweepConfig { seeds, subset, ..config(&[PaperTable::Ablations]) };
+    let config = SweepConfig { seeds, filter, ..config(&[PaperTable::Ablations]) };
     let (_dir, plan) = planned(&config);
     let desam = |seed: u64| {
         let ours = |l: &&PlanLine| l.train.variant == Variant::Desam && l.train.seed == seed;
@@ -470,8 +475,8 @@ fn what_is_missing_is_named_and_in_no_mean() {
     let ours = row.ours.as_ref().unwrap();
     assert!(ours.cells[0].is_missing() && !ours.cells[2].is_missing());
     assert_eq!(ours.overall, None);
-    // Sites that nobody trains on have their letters all the same.
-    assert_eq!(all.columns.len(), Letter::ALL.len());
+    // Target-only sites have letters too.
+    assert_eq!(all.columns.len(), PaperLetter::ALL.len());
     let text = all.text();
     assert!(text.contains("50.00 (1 of 2)") && text.contains("missing"), "{text}");
     assert!(text.contains("not planned: Table 2, DeSAM: C, D, E, F"), "{text}");

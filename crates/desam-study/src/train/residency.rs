@@ -24,7 +24,7 @@ desam_core::named! {
 #[non_exhaustive]
 pub enum ResidencyRefusal {
     /// The image encoder computes the features in every step.
-    #[error("the image encoder computes features anew in every step")]
+    #[error("the image encoder computes features in every step")]
     LiveEncoder,
     /// Augmentation changes the features in host memory.
     #[error("augmentation changes features in the computer's own memory")]

@@ -17,7 +17,7 @@ impl PaperSitesFlag {
     /// Value of the flag; `None` if it is not given.
     pub(super) fn sites(&self) -> Option<PaperSites> {
         let named = self.paper_sites.as_ref()?;
-        Some(if named.is_empty() { PaperSites::ByName } else { PaperSites::These(named.clone()) })
+        Some(if named.is_empty() { PaperSites::ByName } else { PaperSites::Listed(named.clone()) })
     }
 }
 
@@ -42,7 +42,7 @@ mod tests {
         assert_eq!(of(&[]).unwrap(), None);
         assert_eq!(of(&["--paper-sites"]).unwrap(), Some(PaperSites::ByName));
         assert_eq!(of(&["--paper-sites", "--seeds", "1"]).unwrap(), Some(PaperSites::ByName));
-        let Some(PaperSites::These(named)) = of(&["--paper-sites", "x=A,y=B"]).unwrap() else {
+        let Some(PaperSites::Listed(named)) = of(&["--paper-sites", "x=A,y=B"]).unwrap() else {
             panic!("no mapping")
         };
         assert_eq!(named.iter().map(|n| n.site.as_str()).collect::<Vec<_>>(), ["x", "y"]);

@@ -11,7 +11,7 @@ use desam::decoder::Variant;
 use desam::types::text::DisplayPath as _;
 use desam::{Mode, Precision};
 use desam_study::evaluate::Protocol;
-use desam_study::sweep::{Changes, Letter, PaperTable, Plan, Subset, SweepConfig};
+use desam_study::sweep::{CellFilter, PaperLetter, PaperTable, Plan, SweepConfig, TrainOverrides};
 use desam_study::train::Preset;
 use serde_json::json;
 use std::path::PathBuf;
@@ -118,13 +118,13 @@ impl Arguments {
             seeds: self.seeds.clone(),
             preset: self.preset,
             protocol: self.protocol,
-            changes: Changes {
+            overrides: TrainOverrides {
                 epochs: self.schedule.epochs,
                 batch: self.schedule.batch,
                 learning_rate: self.schedule.lr,
                 precision: self.precision,
             },
-            subset: Subset {
+            filter: CellFilter {
                 sources: self.sources.clone(),
                 modes: self.modes.clone(),
                 variants: self.variants.clone(),
@@ -136,7 +136,7 @@ impl Arguments {
 }
 
 /// A source site, with the paper's letter if it has one.
-fn source(site: &str, letter: Option<&Letter>) -> String {
+fn source(site: &str, letter: Option<&PaperLetter>) -> String {
     letter.map_or_else(|| site.to_owned(), |letter| format!("{letter} = {site}"))
 }
 

@@ -10,7 +10,7 @@ use anyhow::bail;
 use clap::Args;
 use desam::Progress;
 use desam_study::evaluate::Evaluation;
-use desam_study::sweep::{Outcome, Plan, SweepOptions, Worker, run_line};
+use desam_study::sweep::{LineOutcome, Plan, SweepOptions, Worker, run_line};
 use serde_json::{Value, json};
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
@@ -64,14 +64,13 @@ pub(super) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Ou
     let index = arguments.line()?;
     let plan = Plan::open(&arguments.plan)?;
     let identity = WorkerIdentity::read()?;
-    let options = SweepOptions {
-        cache: arguments.cache.as_deref(),
-        worker: Worker { host: identity.host, pid: std::process::id(), task: identity.task },
-        force: arguments.force,
-        checkpoint_every: Some(CHECKPOINT_INTERVAL),
-        clock: || SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default(),
-        device: session.device.clone(),
-    };
+    let worker = Worker { host: identity.host, pid: std::process::id(), task: identity.task };
+    let clock = || SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let options = SweepOptions::new(worker, clock)
+        .with_cache(arguments.cache.as_deref())
+        .with_force(arguments.force)
+        .with_checkpoint_every(Some(CHECKPOINT_INTERVAL))
+        .with_device(session.device.clone());
     match index {
         Some(index) => run_one(&plan, index, &options, session),
         None => Ok(run_all(&plan, &options, session)),
@@ -107,12 +106,14 @@ fn run_one(
     let mut waited = false;
     loop {
         match run_line(plan, index, options, &session.terminal)? {
-            Outcome::Done(scores) => return Ok(output(plan, index, &scores, "done")),
-            Outcome::WasDone(scores) => return Ok(output(plan, index, &scores, "was done")),
-            Outcome::Busy { id, training: false, worker, alive } => {
+            LineOutcome::Done(scores) => return Ok(output(plan, index, &scores, "done")),
+            LineOutcome::AlreadyDone(scores) => {
+                return Ok(output(plan, index, &scores, "was done"));
+            }
+            LineOutcome::Busy { id, training: false, worker, alive } => {
                 bail!("line {index} ({id}) is held by {worker}; {}", advice(alive))
             }
-            Outcome::Busy { id, worker, alive, .. } => {
+            LineOutcome::Busy { id, worker, alive, .. } => {
                 if !waited {
                     let advice = advice(alive);
                     session
@@ -156,9 +157,9 @@ fn run_all(plan: &Plan, options: &SweepOptions<'_>, session: &Session) -> Output
     for line in plan.lines() {
         let id = &line.id;
         match run_line(plan, line.index, options, &session.terminal) {
-            Ok(Outcome::Done(_)) => done.push(id.clone()),
-            Ok(Outcome::WasDone(_)) => was_done.push(id.clone()),
-            Ok(Outcome::Busy { worker, .. }) => busy.push(format!("{id}: {worker}")),
+            Ok(LineOutcome::Done(_)) => done.push(id.clone()),
+            Ok(LineOutcome::AlreadyDone(_)) => was_done.push(id.clone()),
+            Ok(LineOutcome::Busy { worker, .. }) => busy.push(format!("{id}: {worker}")),
             Err(error) => failed.push(format!("line {} ({id}): {error}", line.index)),
         }
         session.terminal.advance(1, id);

@@ -1,4 +1,4 @@
-//! Two runs side by side.
+//! Tests of paired comparison.
 
 use super::{evaluation, evaluation_with_hd95};
 use crate::evaluate::{CompareConfig, Comparison, Evaluation, Role, compare};
@@ -102,7 +102,7 @@ fn runs_that_were_scored_differently_are_refused_with_the_difference() {
     let mut b = other();
     b.truth = Some(crate::evaluate::Truth::ErodedMasks);
     refused(&a, &b, &["truth: labels in masks by the nearest voxel and labels in masks, eroded"]);
-    // What is not recorded may be the same.
+    // An unrecorded value may be the same.
     b.truth = None;
     compare(&a, &b, &config("dice")).unwrap();
     let mut b = other();

@@ -1,4 +1,4 @@
-//! Tests of scoring and of what is written, and a made-up evaluation for those and for the page.
+//! Tests of scoring and output, and a made-up evaluation for them and for the report.
 
 mod comparing;
 mod output;
@@ -9,7 +9,7 @@ use desam::Mode;
 use desam::select::SelectionConfig;
 use desam_metrics::metric::{CaseMetric, EmptyPolicy};
 
-/// A made-up evaluation: B has Dice 0 (nothing found) and 0.8, C has 0.8.
+/// A made-up evaluation: B has Dice 0 (an empty prediction) and 0.8, C has 0.8.
 pub(crate) fn evaluation() -> Evaluation {
     let case = |site: &str, case: &str, role, dice: f64| CaseScore {
         site: site.into(),

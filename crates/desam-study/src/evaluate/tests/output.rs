@@ -1,4 +1,4 @@
-//! Tables and files.
+//! Tests of tables and files.
 
 use super::{evaluation, evaluation_with_hd95};
 use crate::evaluate::{BorderCut, ByMetric, Evaluation, Measured, Truth};
@@ -105,7 +105,7 @@ fn a_case_without_a_value_is_counted_where_it_is_missing() {
     let b = found.sites[1].metrics.get(hd95).unwrap();
     assert_eq!((b.mean, b.cases, b.left_out, b.missed), (Some(4.0), 1, 1, 1));
     assert!(found.table().contains("1, 1 left out"), "{}", found.table());
-    // A site of which every case is left out has no mean, and neither have the sites.
+    // A site whose cases are all left out has no mean, and neither has the mean over sites.
     let mut none = found;
     none.cases.remove(1);
     let none = none.summarised();

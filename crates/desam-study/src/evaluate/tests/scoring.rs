@@ -1,8 +1,10 @@
-//! Scoring with a model that is a function, on a toy data set.
+//! Scoring a toy data set with a function in place of a model.
 
 use crate::Error;
-use crate::evaluate::run::{Scoring, check_origin};
-use crate::evaluate::{BorderCut, EvaluateConfig, Evaluation, Protocol, Role, Truth};
+use crate::evaluate::run::check_origin;
+use crate::evaluate::{
+    BorderCut, EvaluateConfig, Evaluation, Protocol, Role, SourceSite, Truth, evaluate_with,
+};
 use candle_core::{Device, Tensor};
 use desam::model::ModelInput;
 use desam::{Mode, ModelRecord, PromptingConfig};
@@ -91,7 +93,7 @@ fn embedded(data: &Path, out: &Path, slices: SlicePolicy) -> FeatureCache {
     FeatureCache::open(out).unwrap()
 }
 
-/// The toy model: what is brighter than the middle. SAM's normalisation has its 0 at 123.675.
+/// The toy model: thresholds at the middle. SAM's normalisation maps 123.675 to 0.
 fn bright(features: &ImageFeatures) -> crate::Result<BinaryMask> {
     let pixels = features.embedding.gt(0.0)?.flatten_all()?.to_vec1::<u8>()?;
     Ok(BinaryMask::new(SIDE, SIDE, pixels)?)
@@ -129,8 +131,8 @@ fn scored(
     config: &EvaluateConfig,
     progress: &dyn Progress,
 ) -> crate::Result<Evaluation> {
-    let scoring = Scoring { cache: &toys.cache, device: &Device::Cpu, config, draw: &bright };
-    scoring.run("A", &["Case2".to_owned()], progress)
+    let source = SourceSite { name: "A", validation: &["Case2".to_owned()] };
+    evaluate_with(&toys.cache, source, config, &bright, progress)
 }
 
 fn dices(evaluation: &Evaluation) -> Vec<(&str, &str, Role, f64)> {
@@ -274,8 +276,8 @@ fn the_full_protocol_measures_on_the_labels_grid() {
     let found = score(&toys, &measuring(Protocol::Full, OneEmpty::Diagonal)).unwrap();
     let good = &found.cases[1];
     assert_eq!(good.grid.unwrap().spacing_mm, [5.0, 2.0, 2.0]);
-    // By hand: the bright column of slice 0 at x = 0 is found beside the square at (5, 5) in
-    // slices 1 and 2; its far end (0, 15) is 5 mm below, 10 mm beside and 10 mm in front of the
+    // By hand: the bright column of slice 0 at x = 0 is found next to the square at (5, 5) in
+    // slices 1 and 2; its far end (0, 15) is 5 mm below, 10 mm to the side and 10 mm in front of the
     // square's nearest corner (5, 10). 16 voxels too many of 72.
     let hd = good.metrics.get("hd_mm".parse().unwrap()).unwrap().0.unwrap();
     assert!((hd - 15.0).abs() < 1e-12, "{hd}");
@@ -326,9 +328,8 @@ fn sites_and_validation_cases_are_checked() {
         let sites = Some(sites.iter().map(|&s| s.to_owned()).collect());
         let config = EvaluateConfig { sites, ..paper.clone() };
         let cases: Vec<String> = validation.iter().map(|&v| v.to_owned()).collect();
-        let scoring =
-            Scoring { cache: &toys.cache, device: &Device::Cpu, config: &config, draw: &bright };
-        scoring.run("A", &cases, &Quiet)
+        let source = SourceSite { name: "A", validation: &cases };
+        evaluate_with(&toys.cache, source, &config, &bright, &Quiet)
     };
     let only_b = with(&["B"], &["gone"]).unwrap();
     assert!(only_b.source_site().is_none() && only_b.cases.len() == 3);
@@ -349,10 +350,9 @@ fn sites_and_validation_cases_are_checked() {
 fn a_mask_of_another_side_is_refused() {
     let toys = toys(SlicePolicy::Labelled);
     let config = config(Protocol::Paper);
-    let draw = |_: &ImageFeatures| Ok(BinaryMask::empty(SIDE, SIDE - 1));
-    let scoring =
-        Scoring { cache: &toys.cache, device: &Device::Cpu, config: &config, draw: &draw };
-    let refused = scoring.run("A", &[], &Quiet);
+    let narrow = |_: &ImageFeatures| Ok(BinaryMask::empty(SIDE, SIDE - 1));
+    let source = SourceSite { name: "A", validation: &[] };
+    let refused = evaluate_with(&toys.cache, source, &config, &narrow, &Quiet);
     assert!(matches!(refused, Err(Error::Desam(desam::Error::Core(_)))), "{refused:?}");
 }
 
@@ -391,7 +391,7 @@ fn features_of_another_origin_are_refused() {
     check_origin(&toys.cache, &others[3]).unwrap();
 }
 
-/// Writes down what it is told.
+/// Records warnings and messages.
 #[derive(Default)]
 struct Log(Mutex<Vec<String>>);
 
@@ -415,9 +415,8 @@ fn progress_is_told_slice_by_slice() {
     let toys = toys(SlicePolicy::Labelled);
     let config = config(Protocol::Paper);
     let log = Log::default();
-    let scoring =
-        Scoring { cache: &toys.cache, device: &Device::Cpu, config: &config, draw: &bright };
-    scoring.run("A", &["Case2".to_owned()], &log).unwrap();
+    let source = SourceSite { name: "A", validation: &["Case2".to_owned()] };
+    evaluate_with(&toys.cache, source, &config, &bright, &log).unwrap();
     let lines = log.0.into_inner().unwrap();
     // Four cases of two labelled slices.
     assert_eq!(lines[0], "begin evaluating 8");

@@ -136,7 +136,7 @@ fn runs_find_what_flooding_finds() {
             assert_eq!(regions.sizes, sizes);
             for (region, members) in expected {
                 let mut painted = vec![0; pixels.len()];
-                regions.paint(&mut painted, 1, |r| r == region);
+                regions.fill(&mut painted, 1, |r| r == region);
                 let found: Vec<usize> = (0..pixels.len()).filter(|i| painted[*i] == 1).collect();
                 assert_eq!(found, members);
             }

@@ -1,4 +1,4 @@
-//! A file of reference vectors: what is missing in it is named.
+//! A file of reference vectors; errors name the file and the tensor.
 
 use super::compare;
 use crate::{Error, Result};
@@ -8,14 +8,14 @@ use std::path::{Path, PathBuf};
 
 /// The tensors of one `.safetensors` file, in the types they are stored in.
 #[derive(Debug)]
-pub(super) struct Vectors {
+pub(super) struct ReferenceVectors {
     path: PathBuf,
     tensors: Tensors,
     device: Device,
 }
 
-impl Vectors {
-    /// The file, or `None` where there is none; for stages that run on `device`.
+impl ReferenceVectors {
+    /// Opens the file for stages on `device`; `None` where it does not exist.
     pub(super) fn open(path: &Path, device: &Device) -> Result<Option<Self>> {
         if !path.exists() {
             return Ok(None);
@@ -31,33 +31,33 @@ impl Vectors {
         Error::file(&self.path, problem.to_string())
     }
 
-    /// A tensor as stored, in the CPU's memory.
+    /// A tensor as stored, on the CPU.
     pub(super) fn get(&self, name: &str) -> Result<&Tensor> {
         self.tensors.get(name).ok_or_else(|| self.wrong(format!("tensor {name} is missing")))
     }
 
-    /// A tensor in f32, where the stages run.
+    /// A tensor in f32 on the stages' device.
     pub(super) fn f32(&self, name: &str) -> Result<Tensor> {
         self.put(self.get(name)?).map_err(|e| self.wrong(format!("{name}: {e}")))
     }
 
-    /// What was made of a tensor of the CPU's memory, in f32, where the stages run.
+    /// Converts a tensor to f32 on the stages' device.
     pub(super) fn put(&self, tensor: &Tensor) -> candle_core::Result<Tensor> {
         tensor.to_dtype(DType::F32)?.to_device(&self.device)
     }
 
-    /// A tensor's numbers.
+    /// A tensor's elements as f64.
     pub(super) fn numbers(&self, name: &str) -> Result<Vec<f64>> {
         compare::numbers(self.get(name)?).map_err(|e| self.wrong(format!("{name}: {e}")))
     }
 
-    /// A tensor's bytes.
+    /// A tensor's elements as u8.
     pub(super) fn bytes(&self, name: &str) -> Result<Vec<u8>> {
         let values = self.get(name)?.flatten_all().and_then(|t| t.to_vec1::<u8>());
         values.map_err(|e| self.wrong(format!("{name}: {e}")))
     }
 
-    /// Sides of a tensor of `R` dimensions.
+    /// Shape of a tensor of rank `R`.
     pub(super) fn dims<const R: usize>(&self, name: &str) -> Result<[usize; R]> {
         let dims = self.get(name)?.dims();
         let wrong = |_| self.wrong(format!("{name} has shape {dims:?}, expected {R} dimensions"));
@@ -69,7 +69,7 @@ impl Vectors {
         self.tensors.contains_key(name)
     }
 
-    /// Names that start with `prefix` and end in `suffix`, without them.
+    /// The middles of all names that start with `prefix` and end in `suffix`.
     pub(super) fn between<'a>(
         &'a self,
         prefix: &'a str,

@@ -1,4 +1,4 @@
-//! The figures of the paper's Tables 1 to 3, and how each of their rows would be made here.
+//! The figures of the paper's Tables 1 to 3, and the settings that reproduce each row.
 
 use desam::Mode;
 use desam_decoder::Variant;
@@ -11,11 +11,11 @@ pub const PAPER_GRID: usize = 9;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(into = "u8", try_from = "u8")]
 pub enum PaperTable {
-    /// DeSAM beside other methods.
+    /// Table 1: DeSAM compared with other methods.
     Methods,
-    /// The ablations.
+    /// Table 2: the ablations.
     Ablations,
-    /// The size of the grid.
+    /// Table 3: the size of the grid.
     Grids,
 }
 
@@ -37,7 +37,7 @@ impl PaperTable {
         }
     }
 
-    /// What its first column is headed.
+    /// Heading of its first column.
     pub fn head(self) -> &'static str {
         match self {
             Self::Methods | Self::Ablations => "Method",
@@ -98,16 +98,16 @@ pub struct PaperRow {
     pub figures: [f64; 6],
     /// The paper's overall figure.
     pub overall: f64,
-    /// How the row is made here; `None` for what this program does not hold.
-    pub setting: Option<Setting>,
+    /// The settings that reproduce the row; `None` for methods that this program does not implement.
+    pub setting: Option<RowSetting>,
 }
 
-/// What tells the rows that can be made here apart.
+/// The settings of a reproducible row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Setting {
-    /// Grid points or whole box.
+pub struct RowSetting {
+    /// Prompting mode: grid points or whole box.
     pub mode: Mode,
-    /// Which decoder.
+    /// The decoder.
     pub variant: Variant,
     /// Points along each side of the grid; `None` in whole box mode.
     pub grid: Option<usize>,
@@ -117,17 +117,17 @@ const fn row(
     name: &'static str,
     figures: [f64; 6],
     overall: f64,
-    setting: Option<Setting>,
+    setting: Option<RowSetting>,
 ) -> PaperRow {
     PaperRow { name, figures, overall, setting }
 }
 
-const fn whole_box(variant: Variant) -> Option<Setting> {
-    Some(Setting { mode: Mode::Box, variant, grid: None })
+const fn whole_box(variant: Variant) -> Option<RowSetting> {
+    Some(RowSetting { mode: Mode::Box, variant, grid: None })
 }
 
-const fn points(variant: Variant, grid: usize) -> Option<Setting> {
-    Some(Setting { mode: Mode::Points, variant, grid: Some(grid) })
+const fn points(variant: Variant, grid: usize) -> Option<RowSetting> {
+    Some(RowSetting { mode: Mode::Points, variant, grid: Some(grid) })
 }
 
 /// DeSAM's row of Table 1, which Tables 2 and 3 repeat.
@@ -182,7 +182,7 @@ mod tests {
     #[test]
     fn the_paper_s_overall_is_the_mean_of_its_columns() {
         // Tables 1 to 3 have two decimals: a mean of six may be off by 0.01. This would find a
-        // slip of the pen here.
+        // typing error here.
         for table in PaperTable::ALL {
             for row in table.rows() {
                 let mean = row.figures.iter().sum::<f64>() / 6.0;
@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn rows_that_can_be_made_here_are_those_of_our_decoders() {
+    fn reproducible_rows_are_those_of_our_decoders() {
         let made = |t: PaperTable| t.rows().iter().filter(|r| r.setting.is_some()).count();
         assert_eq!(PaperTable::ALL.map(made), [3, 4, 7]);
         for table in PaperTable::ALL {

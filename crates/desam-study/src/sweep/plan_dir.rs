@@ -1,7 +1,7 @@
-//! A plan's folder.
+//! The directory of a plan.
 
-use super::lock::{self, Claim, Holder, Worker};
 use super::plan::PlanLine;
+use super::worker_lock::{self, LockAttempt, LockHolder, Worker};
 use crate::evaluate::Evaluation;
 use crate::train::{RunDir, RunManifest};
 use crate::{Error, Result};
@@ -13,22 +13,22 @@ use desam_prompt::MAX_GRID_SIDE;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
-/// What a run leaves that failed.
+/// Record of a failed line, `failed.json`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Failure {
+pub(super) struct LineFailure {
     pub(super) reason: String,
     pub(super) worker: Worker,
 }
 
-/// What a worker can hold: a line, and the training of a model that several lines may share.
+/// Target of a lock: a line, or the training of a model that several lines may share.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Lock<'a> {
+pub(super) enum LockTarget<'a> {
     Line(&'a str),
     Training(&'a str),
 }
 
-/// A plan on the disk: `plan.jsonl`, and a folder for each line below `runs`.
+/// A plan on disk: `plan.jsonl`, and a directory for each line below `runs`.
 #[derive(Debug, Clone)]
 pub struct Plan {
     dir: PathBuf,
@@ -46,7 +46,7 @@ impl Plan {
         let rows = lines.iter().map(serde_json::to_string).collect::<Result<Vec<_>, _>>();
         let text: String = rows.map_err(bad)?.iter().map(|row| format!("{row}\n")).collect();
         if path.exists() {
-            // By what is written, since reading may round a number.
+            // Compared as text, since parsing may round a number.
             let there = read_regular_to_string(&path).map_err(Error::io("read", &path))?;
             if there != text {
                 let reason =
@@ -60,10 +60,10 @@ impl Plan {
         Self::open(dir)
     }
 
-    /// The plan in `dir`.
+    /// Opens the plan in `dir`.
     ///
     /// # Errors
-    /// When there is none, or a line is not as it should be, which is named.
+    /// [`Error::NotAPlan`] when there is none; when a line is invalid, naming it.
     pub fn open(dir: &Path) -> Result<Self> {
         let path = dir.join("plan.jsonl");
         if !path.is_file() {
@@ -74,7 +74,7 @@ impl Plan {
         for (index, row) in text.lines().enumerate() {
             let bad = |why: String| Error::file(&path, format!("line {}: {why}", index + 1));
             let line: PlanLine = serde_json::from_str(row).map_err(|e| bad(e.to_string()))?;
-            check(&line, &lines).map_err(bad)?;
+            check_line(&line, &lines).map_err(bad)?;
             lines.push(line);
         }
         if lines.is_empty() {
@@ -83,17 +83,17 @@ impl Plan {
         Ok(Self { dir: dir.to_owned(), lines })
     }
 
-    /// Its folder.
+    /// The path of the directory.
     pub fn dir(&self) -> &Path {
         &self.dir
     }
 
-    /// Its lines, by index.
+    /// The lines, by index.
     pub fn lines(&self) -> &[PlanLine] {
         &self.lines
     }
 
-    /// A line.
+    /// The line with an index.
     ///
     /// # Errors
     /// When there is no such line.
@@ -104,12 +104,12 @@ impl Plan {
         })
     }
 
-    /// Where the files of a line are.
+    /// The directory of a line.
     pub fn folder(&self, id: &str) -> PathBuf {
         self.dir.join("runs").join(id)
     }
 
-    /// The run that trains a line's model; `None` while there is none.
+    /// The run of a line's model; `None` before it has started.
     pub(super) fn run(&self, line: &PlanLine) -> Result<Option<RunDir>> {
         let dir = self.folder(&line.training);
         if !dir.join("config.json").is_file() {
@@ -118,7 +118,7 @@ impl Plan {
         RunDir::open(&dir).map(Some)
     }
 
-    /// How far the training of a line's model is; `None` before it has begun.
+    /// The manifest of the training of a line's model; `None` before it has started.
     pub(super) fn manifest(&self, line: &PlanLine) -> Result<Option<RunManifest>> {
         let there = self.folder(&line.training).join("manifest.json").is_file();
         match self.run(line)? {
@@ -127,10 +127,10 @@ impl Plan {
         }
     }
 
-    /// The scores of a line, once its model is trained to the end and scored.
+    /// The scores of a line; `None` until its model is fully trained and scored.
     ///
     /// # Errors
-    /// When they cannot be read, or are of something else than the line says.
+    /// When they cannot be read, or belong to other settings than the line's.
     pub fn scores(&self, line: &PlanLine) -> Result<Option<Evaluation>> {
         let path = self.scores_path(line);
         let trained = self.manifest(line)?.is_some_and(|m| m.finished);
@@ -147,42 +147,42 @@ impl Plan {
         Ok(Some(scores))
     }
 
-    /// Where the scores of a line are, once there are any.
+    /// Path of the scores of a line.
     pub(crate) fn scores_path(&self, line: &PlanLine) -> PathBuf {
         self.folder(&line.id).join(format!("evaluation_{}.json", line.protocol))
     }
 
-    pub(super) fn claim(
+    pub(super) fn acquire(
         &self,
-        lock: Lock<'_>,
+        lock: LockTarget<'_>,
         me: &Worker,
         force: bool,
         progress: &dyn Progress,
-    ) -> Result<Claim> {
-        lock::claim(&self.lock_path(lock), me, force, progress)
+    ) -> Result<LockAttempt> {
+        worker_lock::acquire(&self.lock_path(lock), me, force, progress)
     }
 
-    pub(super) fn holder(&self, lock: Lock<'_>, host: &str) -> Result<Holder> {
-        lock::holder(&self.lock_path(lock), host)
+    pub(super) fn holder(&self, lock: LockTarget<'_>, host: &str) -> Result<LockHolder> {
+        worker_lock::holder(&self.lock_path(lock), host)
     }
 
-    fn lock_path(&self, lock: Lock<'_>) -> PathBuf {
+    fn lock_path(&self, lock: LockTarget<'_>) -> PathBuf {
         match lock {
-            Lock::Line(id) => self.folder(id).join("lock.json"),
-            Lock::Training(id) => self.folder(id).join("lock_training.json"),
+            LockTarget::Line(id) => self.folder(id).join("lock.json"),
+            LockTarget::Training(id) => self.folder(id).join("lock_training.json"),
         }
     }
 
-    pub(super) fn failure(&self, line: &PlanLine) -> Result<Option<Failure>> {
+    pub(super) fn failure(&self, line: &PlanLine) -> Result<Option<LineFailure>> {
         let path = self.failure_path(line);
         if path.is_file() { Ok(Some(read_json(&path)?)) } else { Ok(None) }
     }
 
-    pub(super) fn write_failure(&self, line: &PlanLine, failure: &Failure) -> Result<()> {
+    pub(super) fn write_failure(&self, line: &PlanLine, failure: &LineFailure) -> Result<()> {
         Ok(write_json(&self.failure_path(line), failure)?)
     }
 
-    pub(super) fn forget_failure(&self, line: &PlanLine) -> Result<()> {
+    pub(super) fn remove_failure(&self, line: &PlanLine) -> Result<()> {
         let path = self.failure_path(line);
         match std::fs::remove_file(&path) {
             Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
@@ -197,8 +197,8 @@ impl Plan {
     }
 }
 
-/// Whether a line fits those before it. Names from a file become paths: none may surprise.
-fn check(line: &PlanLine, before: &[PlanLine]) -> Result<(), String> {
+/// Validates a line against those before it. Its names become paths, so only plain ones are accepted.
+fn check_line(line: &PlanLine, before: &[PlanLine]) -> Result<(), String> {
     let odd = |c: char| !(c.is_ascii_alphanumeric() || c == '-' || c == '_');
     if line.id.is_empty() || line.id.contains(odd) {
         return Err(format!("id {:?} is not plain", line.id));
@@ -213,7 +213,7 @@ fn check(line: &PlanLine, before: &[PlanLine]) -> Result<(), String> {
         return Err("another protocol than the first line's; they never share a table".into());
     }
     line.train.validate().map_err(|e| e.to_string())?;
-    // A grid that cannot be would be found after the training only.
+    // An invalid grid would otherwise be found only after the training.
     let grids = match line.train.mode {
         Mode::Points => line.grid.is_some_and(|n| (1..=MAX_GRID_SIDE).contains(&n)),
         Mode::Box => line.grid.is_none(),

@@ -1,4 +1,4 @@
-//! Ranges of scores: what a file of scores may hold.
+//! Value ranges of scores, checked when a file of scores is read.
 
 use super::{Evaluation, MetricSummary};
 use crate::{Error, Result};
@@ -6,21 +6,21 @@ use desam_metrics::metric::CaseMetric;
 use desam_metrics::statistics::Interval;
 use std::path::Path;
 
-/// Rounding of a mean of ones.
-const SLACK: f64 = 1e-9;
+/// Tolerance for the rounding of a mean of ones.
+const TOLERANCE: f64 = 1e-9;
 
-/// The values that a number may have.
+/// The range of a score.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Range {
+enum ScoreRange {
     Share,
-    /// Distances and volumes; infinity is a distance that a policy may ask for.
+    /// Distances and volumes; infinite where the policy on empty masks says so.
     NotNegative,
     /// Signed differences.
     AtLeastMinusOne,
     Any,
 }
 
-impl Range {
+impl ScoreRange {
     fn of(metric: CaseMetric) -> Self {
         match metric {
             CaseMetric::Overlap(_) | CaseMetric::SurfaceDice { .. } => Self::Share,
@@ -30,16 +30,16 @@ impl Range {
         }
     }
 
-    fn holds(self, value: f64) -> bool {
+    fn contains(self, value: f64) -> bool {
         match self {
-            Self::Share => (-SLACK..=1.0 + SLACK).contains(&value),
-            Self::NotNegative => value >= -SLACK,
-            Self::AtLeastMinusOne => value >= -1.0 - SLACK,
+            Self::Share => (-TOLERANCE..=1.0 + TOLERANCE).contains(&value),
+            Self::NotNegative => value >= -TOLERANCE,
+            Self::AtLeastMinusOne => value >= -1.0 - TOLERANCE,
             Self::Any => !value.is_nan(),
         }
     }
 
-    fn words(self) -> &'static str {
+    fn describe(self) -> &'static str {
         match self {
             Self::Share => "0 to 1",
             Self::NotNegative => "0 or more",
@@ -49,20 +49,20 @@ impl Range {
     }
 }
 
-/// Refuses a file of scores with a number that no score can be.
+/// Refuses a file of scores with a value out of range.
 ///
 /// # Errors
-/// [`Error::ScoreOutOfRange`] with the first such number and its place in the file.
+/// [`Error::ScoreOutOfRange`] with the first such value and its field.
 pub(super) fn check(evaluation: &Evaluation, path: &Path) -> Result<()> {
-    let check = Check { path };
-    let share = |field: String, value| check.value(field, Some(value), Range::Share);
+    let check = RangeCheck { path };
+    let share = |field: String, value| check.value(field, Some(value), ScoreRange::Share);
     for (n, case) in evaluation.cases.iter().enumerate() {
         let field = |name: &str| format!("cases[{n}].{name} ({}/{})", case.site, case.case);
         share(field("dice"), case.dice)?;
-        check.value(field("truth_ml"), case.truth_ml, Range::NotNegative)?;
-        check.value(field("predicted_ml"), case.predicted_ml, Range::NotNegative)?;
+        check.value(field("truth_ml"), case.truth_ml, ScoreRange::NotNegative)?;
+        check.value(field("predicted_ml"), case.predicted_ml, ScoreRange::NotNegative)?;
         for (metric, value) in case.metrics.iter() {
-            check.value(field(&format!("metrics.{metric}")), value.0, Range::of(metric))?;
+            check.value(field(&format!("metrics.{metric}")), value.0, ScoreRange::of(metric))?;
         }
     }
     for (n, site) in evaluation.sites.iter().enumerate() {
@@ -74,11 +74,11 @@ pub(super) fn check(evaluation: &Evaluation, path: &Path) -> Result<()> {
             check.summary(&field(&format!("metrics.{metric}")), metric, summary)?;
         }
     }
-    check.value("overall_dice".into(), evaluation.overall_dice, Range::Share)?;
-    check.value("overall_cases_dice".into(), evaluation.overall_cases_dice, Range::Share)?;
+    check.value("overall_dice".into(), evaluation.overall_dice, ScoreRange::Share)?;
+    check.value("overall_cases_dice".into(), evaluation.overall_cases_dice, ScoreRange::Share)?;
     for (metric, over) in evaluation.overall.iter() {
         let field = format!("overall.{metric}");
-        let range = Range::of(metric);
+        let range = ScoreRange::of(metric);
         check.value(format!("{field}.mean_of_sites"), over.mean_of_sites, range)?;
         check.interval(&format!("{field}.sites_interval"), over.sites_interval, range)?;
         check.summary(&format!("{field}.cases"), metric, &over.cases)?;
@@ -91,23 +91,23 @@ pub(super) fn check(evaluation: &Evaluation, path: &Path) -> Result<()> {
     Ok(())
 }
 
-struct Check<'a> {
+struct RangeCheck<'a> {
     path: &'a Path,
 }
 
-impl Check<'_> {
+impl RangeCheck<'_> {
     fn refuse(&self, field: String, found: f64, expected: &'static str) -> Error {
         Error::ScoreOutOfRange { path: self.path.to_owned(), field, found, expected }
     }
 
-    fn value(&self, field: String, value: Option<f64>, range: Range) -> Result<()> {
-        match value.filter(|v| !range.holds(*v)) {
-            Some(found) => Err(self.refuse(field, found, range.words())),
+    fn value(&self, field: String, value: Option<f64>, range: ScoreRange) -> Result<()> {
+        match value.filter(|v| !range.contains(*v)) {
+            Some(found) => Err(self.refuse(field, found, range.describe())),
             None => Ok(()),
         }
     }
 
-    fn interval(&self, field: &str, interval: Option<Interval>, range: Range) -> Result<()> {
+    fn interval(&self, field: &str, interval: Option<Interval>, range: ScoreRange) -> Result<()> {
         let Some(Interval { low, high, .. }) = interval else {
             return Ok(());
         };
@@ -120,7 +120,7 @@ impl Check<'_> {
     }
 
     fn summary(&self, field: &str, metric: CaseMetric, summary: &MetricSummary) -> Result<()> {
-        let range = Range::of(metric);
+        let range = ScoreRange::of(metric);
         self.value(format!("{field}.mean"), summary.mean, range)?;
         self.value(format!("{field}.median"), summary.median, range)?;
         self.value(format!("{field}.worst"), summary.worst, range)?;
@@ -135,7 +135,7 @@ mod tests {
     use serde_json::{Value, json};
 
     #[test]
-    fn numbers_that_no_score_can_be_are_refused_by_field() {
+    fn values_out_of_range_are_refused_by_field() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("evaluation_paper.json");
         let good = serde_json::to_value(evaluation_with_hd95()).unwrap();
@@ -163,7 +163,7 @@ mod tests {
             assert!(message.contains("evaluation_paper.json"), "{message}");
             assert!(words.iter().all(|w| message.contains(w)), "{pointer}: {message}");
         }
-        // NaN is no JSON; Python writes it all the same.
+        // NaN is not valid JSON, but Python writes it.
         let text = good.to_string().replacen("0.8", "NaN", 1);
         std::fs::write(&path, &text).unwrap();
         let message = Evaluation::read_json(&path).unwrap_err().to_string();

@@ -1,13 +1,13 @@
-//! Whether two evaluations may be compared.
+//! Comparability of two evaluations: the same cases, scored with the same settings.
 
 use super::{CaseScore, Evaluation, Role};
 use crate::{Error, Result};
 use desam_metrics::metric::CaseMetric;
 
-/// Differences that a message names before it counts the rest.
-const NAMED: usize = 5;
+/// Differences that a message lists before it counts the rest.
+const MAX_LISTED: usize = 5;
 
-/// Refuses evaluations of other voxels or cases, with what differs.
+/// Refuses evaluations of different voxels or cases, listing the differences.
 pub(super) fn check(a: &Evaluation, b: &Evaluation, metric: CaseMetric) -> Result<()> {
     for (which, evaluation) in [("first", a), ("second", b)] {
         let measured = |c: &CaseScore| c.score(metric).is_some() || c.metrics.get(metric).is_some();
@@ -19,8 +19,8 @@ pub(super) fn check(a: &Evaluation, b: &Evaluation, metric: CaseMetric) -> Resul
     if differing.is_empty() {
         return Ok(());
     }
-    let mut text = differing.iter().take(NAMED).cloned().collect::<Vec<_>>().join("; ");
-    if let Some(more) = differing.len().checked_sub(NAMED).filter(|n| *n > 0) {
+    let mut text = differing.iter().take(MAX_LISTED).cloned().collect::<Vec<_>>().join("; ");
+    if let Some(more) = differing.len().checked_sub(MAX_LISTED).filter(|n| *n > 0) {
         text.push_str(&format!("; and {more} more"));
     }
     Err(Error::Invalid(format!("the two runs were not scored alike: {text}")))
@@ -58,7 +58,7 @@ fn differences(a: &Evaluation, b: &Evaluation) -> Vec<String> {
     found
 }
 
-/// What of a case's truth differs.
+/// The difference in a case's ground truth, if any.
 fn other_voxels(name: &str, a: &CaseScore, b: &CaseScore) -> Option<String> {
     if let (Some(a), Some(b)) = (&a.grid, &b.grid)
         && a != b
@@ -79,7 +79,7 @@ fn targets(evaluation: &Evaluation) -> impl Iterator<Item = &CaseScore> {
     evaluation.cases.iter().filter(|c| c.role == Role::Target)
 }
 
-/// Whether both have the same held-out cases of a site.
+/// Whether both evaluations have the same held-out cases of a site.
 pub(super) fn held_out(a: &Evaluation, b: &Evaluation, site: &str) -> bool {
     let cases = |e: &Evaluation| {
         let own = e.site_cases(site).filter(|c| c.role == Role::SourceValidation);
@@ -90,7 +90,7 @@ pub(super) fn held_out(a: &Evaluation, b: &Evaluation, site: &str) -> bool {
     cases(a) == cases(b)
 }
 
-/// What else differs, which is a reader's to weigh.
+/// Differences that do not prevent a comparison, but that a reader must know.
 pub(super) fn notes(a: &Evaluation, b: &Evaluation) -> Vec<String> {
     let mut notes = Vec::new();
     if a.source != b.source {

@@ -1,32 +1,32 @@
-//! Which cases are scored, and in what role.
+//! Selection of the cases to score, with their roles.
 
 use super::{EvaluateConfig, Role};
 use crate::{Error, Result};
 use desam_core::text::DisplayPath as _;
 use desam_data::cache::FeatureCache;
 
-/// One case to score.
+/// A case to score.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Planned {
+pub(super) struct PlannedCase {
     /// Index into the cache's cases.
     pub(super) case: usize,
     pub(super) role: Role,
 }
 
-/// The cases to score, site by site in the cache's order: of the source site those held out from
-/// training alone, of the others all.
-pub(super) fn plan(
+/// The cases to score, site by site in the cache's order: of the source site only those held out from
+/// training, of the other sites all.
+pub(super) fn plan_cases(
     cache: &FeatureCache,
     config: &EvaluateConfig,
     source: &str,
     validation: &[String],
-) -> Result<Vec<Planned>> {
-    let sites = chosen(&cache.sites(), config.sites.as_deref())?;
+) -> Result<Vec<PlannedCase>> {
+    let sites = select_sites(&cache.sites(), config.sites.as_deref())?;
     let mut planned = Vec::new();
     for site in sites {
         let cases = cache.site_cases(&site);
         if site != source {
-            planned.extend(cases.into_iter().map(|case| Planned { case, role: Role::Target }));
+            planned.extend(cases.into_iter().map(|case| PlannedCase { case, role: Role::Target }));
             continue;
         }
         let id = |case: &usize| cache.cases().get(*case).map(|c| c.id.as_str());
@@ -38,7 +38,7 @@ pub(super) fn plan(
             )));
         }
         let held_out = cases.into_iter().filter(|c| validation.iter().any(|v| id(c) == Some(v)));
-        planned.extend(held_out.map(|case| Planned { case, role: Role::SourceValidation }));
+        planned.extend(held_out.map(|case| PlannedCase { case, role: Role::SourceValidation }));
     }
     if planned.is_empty() {
         return Err(Error::Invalid(format!(
@@ -48,14 +48,14 @@ pub(super) fn plan(
     Ok(planned)
 }
 
-/// The sites asked for, in the order of `all`.
-fn chosen(all: &[&str], asked: Option<&[String]>) -> Result<Vec<String>> {
-    let Some(asked) = asked else {
+/// The requested sites, in the order of `all`.
+fn select_sites(all: &[&str], requested: Option<&[String]>) -> Result<Vec<String>> {
+    let Some(requested) = requested else {
         return Ok(all.iter().map(|&s| s.to_owned()).collect());
     };
-    if let Some(unknown) = asked.iter().find(|a| !all.contains(&a.as_str())) {
+    if let Some(unknown) = requested.iter().find(|a| !all.contains(&a.as_str())) {
         return Err(Error::unknown_site(unknown, all));
     }
-    let wanted = all.iter().filter(|s| asked.iter().any(|a| a == *s));
+    let wanted = all.iter().filter(|s| requested.iter().any(|a| a == *s));
     Ok(wanted.map(|&s| s.to_owned()).collect())
 }

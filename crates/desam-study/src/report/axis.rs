@@ -1,22 +1,22 @@
-//! Axes with round numbers.
+//! Chart axes with round tick values.
 
-/// Whether a value can be on an axis. Beyond 1e300 a difference of two could overflow; a loss that
-/// large is a failure anyway.
+/// Whether a value can be plotted. Above 1e300 the difference of two could overflow; a loss that large is a
+/// failure anyway.
 pub(super) fn is_drawable(value: f64) -> bool {
     value.abs() < 1e300
 }
 
-/// A linear axis from data to the page.
+/// A linear axis.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Scale {
+pub(super) struct Axis {
     pub(super) low: f64,
     pub(super) high: f64,
     pub(super) step: f64,
 }
 
-impl Scale {
-    /// An axis that covers `values`, numbers that are none left out, and 0 if asked, in about
-    /// `steps` steps of 1, 2 or 5 times a power of ten; 0 to 1 where there is nothing.
+impl Axis {
+    /// An axis that covers the finite `values`, and 0 if `zero`, in about `steps` steps of 1, 2 or 5 times a
+    /// power of ten; 0 to 1 without values.
     pub(super) fn covering(values: impl Iterator<Item = f64>, zero: bool, steps: f64) -> Self {
         let mut ends: Option<(f64, f64)> = zero.then_some((0.0, 0.0));
         for v in values.filter(|&v| is_drawable(v)) {
@@ -28,18 +28,18 @@ impl Scale {
         Self { low: (low / step).floor() * step, high: (high / step).ceil() * step, step }
     }
 
-    /// Whole steps from `low` to `high`, at least 1 each: epochs.
+    /// An axis of epochs from `low` to `high`, with whole steps of at least 1.
     pub(super) fn epochs(low: f64, high: f64) -> Self {
         let high = high.max(low + 1.0);
         Self { low, high, step: round_step((high - low) / 8.0).max(1.0) }
     }
 
-    /// Where `value` lies, 0 at `low` and 1 at `high`.
-    pub(super) fn place(&self, value: f64) -> f64 {
+    /// Normalised position of `value`: 0 at `low`, 1 at `high`.
+    pub(super) fn position(&self, value: f64) -> f64 {
         (value - self.low) / (self.high - self.low)
     }
 
-    /// The multiples of the step on the axis; few, whatever the numbers are.
+    /// Tick values: the multiples of the step, limited in number for any range.
     pub(super) fn ticks(&self) -> Vec<f64> {
         let first = (self.low / self.step - 1e-9).ceil();
         let last = (self.high / self.step + 1e-9).floor();
@@ -47,13 +47,13 @@ impl Scale {
         (0..=count).map(|n| (first + n as f64) * self.step).collect()
     }
 
-    /// A tick as text, with as many decimals as the step needs.
+    /// Label of a tick, with as many decimals as the step needs.
     pub(super) fn label(&self, tick: f64) -> String {
         if self.step >= 1e6 || self.step < 1e-4 {
             return format!("{tick:.0e}");
         }
         let decimals = (-self.step.log10().floor()).max(0.0) as usize;
-        // No minus in front of a zero.
+        // No negative zero.
         format!("{:.decimals$}", tick + 0.0)
     }
 }
@@ -73,21 +73,21 @@ mod tests {
     #[test]
     fn numbers_are_round() {
         // By hand: 0 to 1.37 in about 5 steps is 0 to 1.5 by 0.5.
-        let scale = Scale::covering([0.3, 1.37].into_iter(), true, 5.0);
-        assert_eq!(scale, Scale { low: 0.0, high: 1.5, step: 0.5 });
+        let scale = Axis::covering([0.3, 1.37].into_iter(), true, 5.0);
+        assert_eq!(scale, Axis { low: 0.0, high: 1.5, step: 0.5 });
         assert_eq!(scale.ticks(), [0.0, 0.5, 1.0, 1.5]);
         assert_eq!(scale.label(0.5), "0.5");
-        let epochs = Scale::epochs(1.0, 200.0);
+        let epochs = Axis::epochs(1.0, 200.0);
         assert_eq!(epochs.step, 50.0);
         assert_eq!(epochs.ticks(), [50.0, 100.0, 150.0, 200.0]);
-        assert_eq!(Scale::epochs(1.0, 1.0).ticks(), [1.0, 2.0]);
+        assert_eq!(Axis::epochs(1.0, 1.0).ticks(), [1.0, 2.0]);
     }
 
     #[test]
     fn nothing_and_no_numbers_are_harmless() {
         let none = [f64::NAN, f64::INFINITY, f64::NEG_INFINITY];
         for zero in [true, false] {
-            let scale = Scale::covering(none.into_iter(), zero, 5.0);
+            let scale = Axis::covering(none.into_iter(), zero, 5.0);
             assert_eq!((scale.low, scale.high), (0.0, 1.0));
         }
     }
@@ -96,11 +96,11 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(128))]
         #[test]
         fn everything_lies_on_the_axis(a in -1e9_f64..1e9, b in prop::num::f64::NORMAL) {
-            let scale = Scale::covering([a, b].into_iter(), false, 5.0);
+            let scale = Axis::covering([a, b].into_iter(), false, 5.0);
             let ticks = scale.ticks();
             prop_assert!(!ticks.is_empty() && ticks.len() < 42, "{scale:?}");
             for v in [a, b].into_iter().filter(|&v| is_drawable(v)) {
-                prop_assert!((-1e-6..=1.0 + 1e-6).contains(&scale.place(v)), "{v} in {scale:?}");
+                prop_assert!((-1e-6..=1.0 + 1e-6).contains(&scale.position(v)), "{v} in {scale:?}");
             }
         }
     }

@@ -1,17 +1,17 @@
-//! Tables for a terminal.
+//! Plain-text tables for a terminal.
 
-/// Rows of cells; the first two columns are names, to the left, the others numbers, to the right.
-pub(crate) struct Rows {
+/// A plain-text table. The first two columns are left-aligned names, the others right-aligned numbers.
+pub(crate) struct TextTable {
     rows: Vec<Vec<String>>,
-    /// Rows that a rule is drawn above.
+    /// Indices of the rows with a rule above them.
     rules: Vec<usize>,
 }
 
-/// Between two columns.
+/// Gap between columns.
 const GAP: &str = "  ";
 
-impl Rows {
-    /// Below a head.
+impl TextTable {
+    /// A table with a header row.
     pub(crate) fn new(head: Vec<String>) -> Self {
         Self { rows: vec![head], rules: vec![1] }
     }
@@ -20,13 +20,13 @@ impl Rows {
         self.rows.push(row);
     }
 
-    /// A line above the next row.
+    /// Draws a rule above the next row.
     pub(crate) fn rule(&mut self) {
         self.rules.push(self.rows.len());
     }
 
-    /// All of it, a line a row; no line ends in blanks.
-    pub(crate) fn text(&self) -> String {
+    /// Renders the table, one line per row, without trailing blanks.
+    pub(crate) fn render(&self) -> String {
         let mut widths: Vec<usize> = Vec::new();
         for row in &self.rows {
             widths.resize(widths.len().max(row.len()), 0);

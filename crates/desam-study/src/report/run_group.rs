@@ -1,16 +1,15 @@
-//! Groups of runs that were scored alike: only those share a table.
+//! Groups of runs with the same scoring settings: only those share a table.
 
 use super::page::RunReport;
 use crate::evaluate::{Role, ScoringSettings, Setting};
 
-/// Runs whose numbers may stand in one table, in the order of the page.
-pub(super) struct Group<'a> {
+/// Runs whose scores are comparable, in the order of the page.
+pub(super) struct RunGroup<'a> {
     pub(super) runs: Vec<&'a RunReport>,
     settings: Vec<Setting>,
 }
 
-/// What decides whether a run's numbers may be compared with another's: how it was scored, and how
-/// its volumes were prepared.
+/// The settings that make scores comparable: of scoring, and of preprocessing.
 fn settings(run: &RunReport) -> Vec<Setting> {
     let scored = ScoringSettings::of(&run.evaluation);
     let mut all: Vec<Setting> = scored.iter().filter(|s| s.decides).cloned().collect();
@@ -19,21 +18,21 @@ fn settings(run: &RunReport) -> Vec<Setting> {
     all
 }
 
-/// The runs in groups, by their first run.
-pub(super) fn scored_alike(runs: &[RunReport]) -> Vec<Group<'_>> {
-    let mut groups: Vec<Group<'_>> = Vec::new();
+/// Groups runs by their settings, in the order of the first run of each group.
+pub(super) fn group_by_settings(runs: &[RunReport]) -> Vec<RunGroup<'_>> {
+    let mut groups: Vec<RunGroup<'_>> = Vec::new();
     for run in runs {
         let settings = settings(run);
         match groups.iter_mut().find(|group| group.settings == settings) {
             Some(group) => group.runs.push(run),
-            None => groups.push(Group { runs: vec![run], settings }),
+            None => groups.push(RunGroup { runs: vec![run], settings }),
         }
     }
     groups
 }
 
 /// Names of the settings in which any two groups differ.
-fn differing(groups: &[Group<'_>]) -> Vec<&'static str> {
+fn differing(groups: &[RunGroup<'_>]) -> Vec<&'static str> {
     let Some((first, others)) = groups.split_first() else {
         return Vec::new();
     };
@@ -44,8 +43,8 @@ fn differing(groups: &[Group<'_>]) -> Vec<&'static str> {
     pairs.filter(|(n, setting)| differs(*n, setting)).map(|(_, setting)| setting.name).collect()
 }
 
-/// Why there are several tables; nothing where there is one.
-pub(super) fn reason(groups: &[Group<'_>]) -> Option<String> {
+/// Explains why there are several tables; `None` where there is one.
+pub(super) fn difference_notice(groups: &[RunGroup<'_>]) -> Option<String> {
     let names = differing(groups);
     (!names.is_empty()).then(|| {
         format!(
@@ -57,16 +56,16 @@ pub(super) fn reason(groups: &[Group<'_>]) -> Option<String> {
     })
 }
 
-impl Group<'_> {
-    /// What tells this group from the others: `border 13, preprocessing paper`.
-    pub(super) fn label(&self, groups: &[Group<'_>]) -> String {
+impl RunGroup<'_> {
+    /// The settings that distinguish this group: `border 13, preprocessing paper`.
+    pub(super) fn label(&self, groups: &[RunGroup<'_>]) -> String {
         let names = differing(groups);
-        let told = self.settings.iter().filter(|s| names.contains(&s.name));
-        told.map(|s| format!("{} {}", s.name, s.value)).collect::<Vec<_>>().join(", ")
+        let distinct = self.settings.iter().filter(|s| names.contains(&s.name));
+        distinct.map(|s| format!("{} {}", s.name, s.value)).collect::<Vec<_>>().join(", ")
     }
 
-    /// Sites that some of the runs were scored on and others were not; means over different sites
-    /// are another thing. A run's own source site is no target.
+    /// Sites that some of the runs were scored on and others were not: means over different sites are not
+    /// comparable. A run's source site is not a target.
     pub(super) fn uneven_sites(&self) -> Vec<&str> {
         let is_target = |run: &RunReport, name: &str| {
             run.evaluation.sites.iter().any(|s| s.role == Role::Target && s.site == name)
@@ -94,15 +93,18 @@ mod tests {
         let mut runs = vec![run("a"), run("b"), run("c"), run("d")];
         runs[1].evaluation.border_px = 0;
         runs[3].preprocessing = Some("paper".into());
-        let groups = scored_alike(&runs);
+        let groups = group_by_settings(&runs);
         let names: Vec<Vec<&str>> =
             groups.iter().map(|g| g.runs.iter().map(|r| r.name.as_str()).collect()).collect();
         assert_eq!(names, [vec!["a", "c"], vec!["b"], vec!["d"]]);
         assert_eq!(groups[1].label(&groups), "border 0, preprocessing not known");
-        let why = reason(&groups).unwrap();
+        let why = difference_notice(&groups).unwrap();
         assert!(why.contains("border, preprocessing") && why.contains("3 tables"), "{why}");
         let same = [run("a"), run("b")];
-        assert!(reason(&scored_alike(&same)).is_none() && reason(&scored_alike(&[])).is_none());
+        assert!(
+            difference_notice(&group_by_settings(&same)).is_none()
+                && difference_notice(&group_by_settings(&[])).is_none()
+        );
     }
 
     #[test]
@@ -114,16 +116,16 @@ mod tests {
         runs[1].evaluation.protocol = Protocol::Full;
         runs[2].evaluation.grid = Some(5);
         runs[3].evaluation.empty_policy.one = OneEmpty::Infinite;
-        // How much was scored decides nothing.
+        // The number of scored cases does not matter.
         runs[4].evaluation.unscored.clear();
-        assert_eq!(scored_alike(&runs).len(), 4);
+        assert_eq!(group_by_settings(&runs).len(), 4);
     }
 
     #[test]
     fn sites_that_only_some_were_scored_on_are_named() {
         let mut runs = vec![RunReport::of("a", evaluation()), RunReport::of("b", evaluation())];
-        assert!(scored_alike(&runs)[0].uneven_sites().is_empty());
+        assert!(group_by_settings(&runs)[0].uneven_sites().is_empty());
         runs[1].evaluation.sites.retain(|s| s.site != "C");
-        assert_eq!(scored_alike(&runs)[0].uneven_sites(), ["C"]);
+        assert_eq!(group_by_settings(&runs)[0].uneven_sites(), ["C"]);
     }
 }

@@ -1,9 +1,9 @@
-//! `config.json` and the official checkpoints.
+//! The official checkpoints, and `config.json` of the reference.
 
 use super::ParityOptions;
 use super::compare::Comparison;
+use super::reference_vectors::ReferenceVectors;
 use super::report::Stage;
-use super::vectors::Vectors;
 use crate::{Error, Result};
 use candle_core::Tensor;
 use desam_core::{EncoderSpec, ImageFeatures, Precision};
@@ -13,12 +13,12 @@ use desam_nn::params::{LoadOptions, Loaded, load};
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
 
-/// `config.json`, as the reference writes it; it may say more than is read here.
+/// `config.json` as the reference writes it; further fields are ignored.
 #[derive(Debug, Clone, Deserialize)]
 pub(super) struct ReferenceConfig {
     /// Sizes of the model.
-    pub(super) config: Sizes,
-    /// What the preprocessing vectors were made from.
+    pub(super) config: ModelSizes,
+    /// Input of the preprocessing vectors.
     pub(super) preprocess: Option<PreprocessInput>,
 }
 
@@ -31,7 +31,7 @@ pub(super) struct PreprocessInput {
 
 /// The model's sizes under the reference's names.
 #[derive(Debug, Clone, Deserialize)]
-pub(super) struct Sizes {
+pub(super) struct ModelSizes {
     img: usize,
     patch: usize,
     dim: usize,
@@ -45,23 +45,23 @@ pub(super) struct Sizes {
     taps: usize,
 }
 
-/// An official checkpoint, whole.
+/// A complete official checkpoint.
 #[derive(Debug)]
-pub(super) struct Official {
+pub(super) struct OfficialModel {
     pub(super) spec: EncoderSpec,
     pub(super) image: VitEncoder,
     pub(super) prompt: SamPromptEncoder,
     pub(super) decoder: Loaded<Decoder>,
-    /// What the large products are computed in.
+    /// Compute precision.
     pub(super) precision: Precision,
     vit: VitConfig,
 }
 
-impl Official {
-    /// Nothing may be missing, left over or misshapen.
+impl OfficialModel {
+    /// Loads a checkpoint. Missing, unexpected and misshapen parameters are errors.
     pub(super) fn open(
         path: &Path,
-        sizes: Option<&Sizes>,
+        sizes: Option<&ModelSizes>,
         trainable: bool,
         on: &ParityOptions,
     ) -> Result<Self> {
@@ -72,12 +72,12 @@ impl Official {
 
     fn build(
         checkpoint: &Checkpoint,
-        sizes: Option<&Sizes>,
+        sizes: Option<&ModelSizes>,
         trainable: bool,
         on: &ParityOptions,
     ) -> Result<Self> {
         let vit = VitConfig::from_tensors(&checkpoint.tensors)?;
-        let vit = sizes.map_or(vit.clone(), |s| s.decide(vit));
+        let vit = sizes.map_or(vit.clone(), |s| s.resolve_blocks(vit));
         vit.validate()?;
         let spec = vit.spec();
         let frozen = LoadOptions { device: on.device.clone(), ..LoadOptions::frozen() };
@@ -99,14 +99,18 @@ impl Official {
         Ok(Self { spec, image, prompt, decoder, precision, vit })
     }
 
-    /// Blocks of the image encoder.
+    /// Number of blocks of the image encoder.
     pub(super) fn depth(&self) -> usize {
         self.vit.depth
     }
 
-    /// Features of the images that `index [B]` names, from `features0..`: the taps, and the
-    /// embedding last; where and in what the decoder takes them.
-    pub(super) fn features(&self, train: &Vectors, index: &Tensor) -> Result<ImageFeatures> {
+    /// Features of the images `index [B]`, from the tensors `features0..` (the taps, then the embedding), on
+    /// the decoder's device and in its precision.
+    pub(super) fn features(
+        &self,
+        train: &ReferenceVectors,
+        index: &Tensor,
+    ) -> Result<ImageFeatures> {
         let pick = |i: usize| {
             let all = train.get(&format!("features{i}"))?.index_select(index, 0);
             let put = all.and_then(|t| train.put(&t)?.to_dtype(self.precision.dtype()));
@@ -120,16 +124,16 @@ impl Official {
     }
 }
 
-impl Sizes {
-    /// Where a window is as large as the grid, shapes do not tell windowed blocks from global ones,
-    /// and the taps hang on it: then the configuration decides.
-    fn decide(&self, vit: VitConfig) -> VitConfig {
-        let open = self.window == vit.grid() && vit.window == vit.grid();
-        if open { VitConfig { global_blocks: self.glob.clone(), ..vit } } else { vit }
+impl ModelSizes {
+    /// Takes the global blocks from the configuration where a window is as large as the grid: then shapes do
+    /// not distinguish windowed from global blocks, which the taps depend on.
+    fn resolve_blocks(&self, vit: VitConfig) -> VitConfig {
+        let ambiguous = self.window == vit.grid() && vit.window == vit.grid();
+        if ambiguous { VitConfig { global_blocks: self.glob.clone(), ..vit } } else { vit }
     }
 
-    /// The configuration against the checkpoint's shapes.
-    pub(super) fn stage(&self, model: &Official) -> Stage {
+    /// Compares the configuration with the checkpoint's shapes.
+    pub(super) fn stage(&self, model: &OfficialModel) -> Stage {
         let (vit, decoder) = (&model.vit, model.decoder.module.config());
         let mut pairs = vec![
             ("img", self.img, vit.input_side),
@@ -161,7 +165,7 @@ impl Sizes {
     }
 }
 
-/// Two files of one state dict, bit for bit.
+/// Compares two files of one state dict, bit by bit.
 pub(super) fn formats(a: &Path, b: &Path) -> Result<Stage> {
     let (first, second) = (Checkpoint::open(a)?, Checkpoint::open(b)?);
     let mut compared = Comparison::default();

@@ -1,26 +1,26 @@
-//! The files that stages are held to.
+//! The folder of reference files.
 
 use super::ParityOptions;
-use super::model::{Official, ReferenceConfig, Sizes};
-use super::vectors::Vectors;
+use super::official_model::{ModelSizes, OfficialModel, ReferenceConfig};
+use super::reference_vectors::ReferenceVectors;
 use crate::Result;
 use desam::files::read_json;
 use serde::de::DeserializeOwned;
 use std::path::{Path, PathBuf};
 
-/// The files of the folder, those that are there.
+/// The reference files that exist in the folder.
 #[derive(Debug)]
-pub(super) struct Folder {
+pub(super) struct ReferenceFolder {
     pub(super) dir: PathBuf,
     pub(super) on: ParityOptions,
     pub(super) config: Option<ReferenceConfig>,
     pub(super) init: Option<PathBuf>,
     pub(super) trained: Option<PathBuf>,
-    pub(super) encoder: Option<Vectors>,
-    pub(super) train: Option<Vectors>,
+    pub(super) encoder: Option<ReferenceVectors>,
+    pub(super) train: Option<ReferenceVectors>,
 }
 
-impl Folder {
+impl ReferenceFolder {
     pub(super) fn open(dir: &Path, on: &ParityOptions) -> Result<Self> {
         let there = |name: &str| Some(dir.join(name)).filter(|p| p.is_file());
         let config = match there("config.json") {
@@ -33,24 +33,24 @@ impl Folder {
             config,
             init: there("init.pth"),
             trained: there("trained.pth").or_else(|| there("trained.safetensors")),
-            encoder: Vectors::open(&dir.join("encoder.safetensors"), &on.device)?,
-            train: Vectors::open(&dir.join("train.safetensors"), &on.device)?,
+            encoder: ReferenceVectors::open(&dir.join("encoder.safetensors"), &on.device)?,
+            train: ReferenceVectors::open(&dir.join("train.safetensors"), &on.device)?,
         })
     }
 
-    pub(super) fn sizes(&self) -> Option<&Sizes> {
+    pub(super) fn sizes(&self) -> Option<&ModelSizes> {
         self.config.as_ref().map(|c| &c.config)
     }
 
-    pub(super) fn vectors(&self, name: &str) -> Result<Option<Vectors>> {
-        Vectors::open(&self.dir.join(name), &self.on.device)
+    pub(super) fn vectors(&self, name: &str) -> Result<Option<ReferenceVectors>> {
+        ReferenceVectors::open(&self.dir.join(name), &self.on.device)
     }
 
-    /// Vectors that come with a list of cases in JSON.
+    /// Reference vectors with their list of cases in JSON.
     pub(super) fn cases<T: DeserializeOwned>(
         &self,
         name: &str,
-    ) -> Result<Option<(Vectors, Vec<T>)>> {
+    ) -> Result<Option<(ReferenceVectors, Vec<T>)>> {
         let json = self.dir.join(name).with_extension("json");
         match self.vectors(name)? {
             Some(vectors) if json.is_file() => Ok(Some((vectors, read_json(&json)?))),
@@ -58,12 +58,12 @@ impl Folder {
         }
     }
 
-    /// A model, from the first of two files that is there.
+    /// Loads a model from a checkpoint, if there is one.
     pub(super) fn model(
         &self,
         path: Option<&PathBuf>,
         trainable: bool,
-    ) -> Result<Option<Official>> {
-        path.map(|p| Official::open(p, self.sizes(), trainable, &self.on)).transpose()
+    ) -> Result<Option<OfficialModel>> {
+        path.map(|p| OfficialModel::open(p, self.sizes(), trainable, &self.on)).transpose()
     }
 }
