@@ -231,7 +231,7 @@ fn a_volume_is_not_written_over_by_its_own_map() {
     let odd = folder.path().join("a.probability.nii.gz");
     std::fs::rename(&input, &odd).unwrap();
     let before = std::fs::read(&odd).unwrap();
-    let refused = segmenter.segment_file(odd, &folder.path().join("a.nii.gz"), &Quiet);
+    let refused = segmenter.segment_file(&odd, folder.path().join("a.nii.gz"), &Quiet);
     let reason = refused.unwrap_err().to_string();
     assert!(reason.contains("a.probability.nii.gz") && reason.contains("another name"), "{reason}");
     assert!(std::fs::read(&odd).unwrap() == before);
@@ -318,7 +318,7 @@ fn warnings_about_a_volume_are_reported_and_in_its_json() {
     let report: serde_json::Value = serde_json::from_str(&report).unwrap();
     assert_eq!(report["warnings"], serde_json::json!(summary.done[0].warnings));
     // One by one it is the same.
-    let alone = segmenter.segment_file(inputs[1], &folder.path().join("m.nii.gz"), &Quiet).unwrap();
+    let alone = segmenter.segment_file(&inputs[1], folder.path().join("m.nii.gz"), &Quiet).unwrap();
     assert_eq!(alone.warnings, summary.done[1].warnings);
 }
 

@@ -34,7 +34,7 @@ fn encoder_record_and_decoder_have_to_be_of_one_model() {
     let mut other = own.clone();
     other.tap_channels[1] += 8;
 
-    Model::open(&write(folder.path(), &own, &own), &Compute::cpu()).unwrap();
+    Model::open(write(folder.path(), &own, &own), &Compute::cpu()).unwrap();
     let path = write(folder.path(), &own, &other);
     let error = Model::open(&path, &Compute::cpu()).unwrap_err().to_string();
     assert!(error.contains("model.safetensors: its record says"), "{error}");
