@@ -2,7 +2,7 @@
 
 use super::contents::{Contents, ObjectKinds, RejectReason, Rejected};
 use super::series::{Series, SeriesChoice, plane_of};
-use super::{named, wrong};
+use super::{slice_names, wrong};
 use crate::volumes::Loaded;
 use crate::{Error, Result};
 use std::path::Path;

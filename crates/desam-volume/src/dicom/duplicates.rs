@@ -7,7 +7,7 @@
 use super::geometry::Stack;
 use super::header::Slice;
 use super::series::counted;
-use super::{named, pixels};
+use super::{pixels, slice_names};
 use crate::Result;
 use desam_core::{Affine, Grid, Volume};
 use std::collections::BTreeMap;

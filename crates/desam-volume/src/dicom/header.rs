@@ -3,7 +3,7 @@
 use super::codec::Codec;
 use super::fields::Fields;
 use super::file::DicomFile;
-use super::{start, wrong};
+use super::{file_meta, wrong};
 use crate::{Error, Result};
 use dicom_dictionary_std::tags;
 use dicom_dictionary_std::uids::{LABEL_MAP_SEGMENTATION_STORAGE, SEGMENTATION_STORAGE};
