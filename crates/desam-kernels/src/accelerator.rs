@@ -130,6 +130,22 @@ impl<S: BackendStorage> Operand<'_, S> {
     }
 }
 
+/// One instance of a kernel that is compiled for several element types.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct TypedKernel<'a> {
+    /// Without the suffix of the type.
+    pub(crate) name: &'a str,
+    /// Element type.
+    pub(crate) dtype: DType,
+}
+
+impl TypedKernel<'_> {
+    /// With the suffix of the type.
+    pub(crate) fn full_name(&self) -> Result<String> {
+        Ok(format!("{}_{}", self.name, suffix(self.dtype)?))
+    }
+}
+
 /// Suffix of a kernel's name for an element type.
 ///
 /// # Errors

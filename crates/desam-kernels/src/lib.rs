@@ -37,6 +37,7 @@ pub(crate) mod ptx {
     include!(concat!(env!("OUT_DIR"), "/kernels.rs"));
 }
 
+pub(crate) use accelerator::TypedKernel;
 pub use accelerator::{Accelerator, Arg, Launch, Module, Operand, blocks, suffix};
 pub(crate) use cast::Cast;
 pub use kernel_op::{KernelOp, StoreGradient, apply, run_op};

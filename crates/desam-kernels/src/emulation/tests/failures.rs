@@ -69,7 +69,7 @@ fn a_missing_barrier() {
     let probe = Probe::new("probe_neighbour", 128);
     let found = probe.singles(&[], 128, &[Arg::U32(1)]);
     assert!((0..128).all(|i| found[i] == ((i + 1) % 128) as f32));
-    let error = probe.writes(&[], (128, DType::F32), &[Arg::U32(0)]).unwrap_err().to_string();
+    let error = probe.writes(&[], 128, DType::F32, &[Arg::U32(0)]).unwrap_err().to_string();
     assert!(error.contains("depends on the order in which threads run"), "{error}");
 }
 

@@ -42,7 +42,7 @@ impl<'a> Probe<'a> {
 
     /// Runs it with `args`, an output of `count` elements, then `more`, in both orders of threads, and
     /// returns the output.
-    fn writes(&self, args: &[Arg], (count, dtype): (usize, DType), more: &[Arg]) -> Result<Tensor> {
+    fn writes(&self, args: &[Arg], count: usize, dtype: DType, more: &[Arg]) -> Result<Tensor> {
         let found = emulated(&|| {
             let y = Emulator.allocate(count, dtype)?;
             self.run(&[args, &[at(&y)], more].concat())?;
@@ -63,7 +63,7 @@ impl<'a> Probe<'a> {
 
     /// The same, as f32.
     fn singles(&self, args: &[Arg], count: usize, more: &[Arg]) -> Vec<f32> {
-        self.writes(args, (count, DType::F32), more).unwrap().to_vec1().unwrap()
+        self.writes(args, count, DType::F32, more).unwrap().to_vec1().unwrap()
     }
 }
 

@@ -21,7 +21,7 @@ fn narrowed(kernel: &str, numbers: &[f32], dtype: DType) -> Vec<f32> {
     let count = numbers.len();
     let probe = Probe { grid: [count.div_ceil(256) as u32, 1, 1], ..Probe::new(kernel, 256) };
     let x = CpuStorage::F32(numbers.to_vec());
-    let y = probe.writes(&[at(&x)], (count, dtype), &[Arg::U32(count as u32)]).unwrap();
+    let y = probe.writes(&[at(&x)], count, dtype, &[Arg::U32(count as u32)]).unwrap();
     y.to_dtype(DType::F32).unwrap().to_vec1().unwrap()
 }
 
@@ -105,7 +105,7 @@ fn ldmatrix_gives_each_lane_its_numbers() {
     let x = CpuStorage::BF16((0..256).map(bf16::from_bits).collect());
     for transposed in [0, 1] {
         let probe = Probe::new("probe_ldmatrix", 32);
-        let found = probe.writes(&[at(&x)], (128, DType::U32), &[Arg::U32(transposed)]).unwrap();
+        let found = probe.writes(&[at(&x)], 128, DType::U32, &[Arg::U32(transposed)]).unwrap();
         for (i, found) in found.to_vec1::<u32>().unwrap().into_iter().enumerate() {
             // PTX: thread l holds of row l / 4 the elements 2 (l % 4) and the next.
             let (lane, matrix) = (i as u32 / 4, i as u32 % 4);

@@ -1,8 +1,9 @@
 //! Transposed convolution, 2×2 with stride 2: a matrix product (GEMM), then a pixel shuffle.
 
 use crate::ops::conv2d::gemm::Gemm;
-use crate::{Accelerator, Arg, KernelOp, Launch, Module, Operand, run_op};
-use crate::{blocks, module, suffix};
+use crate::{
+    Accelerator, Arg, KernelOp, Launch, Module, Operand, TypedKernel, blocks, module, run_op,
+};
 use candle_core::{DType, Layout, Result, Shape, Tensor, bail};
 
 const MODULE: Module = module!("conv_transpose", CONV_TRANSPOSE);
@@ -50,9 +51,9 @@ impl KernelOp for ConvTranspose2x2 {
         let shuffle = PixelShuffle { planes: images * outputs, height, width };
         shuffle.launch(
             on,
-            "join",
+            TypedKernel { name: "conv_transpose_join", dtype: x.dtype() },
             [on.address(&product, 0)?, on.address(&y, 0)?],
-            (x.dtype(), true),
+            true,
         )?;
         Ok((y, shape))
     }
@@ -91,7 +92,8 @@ impl KernelOp for PixelUnshuffle {
         let whole = grad.layout.start_offset().is_multiple_of(8);
         let shuffle = PixelShuffle { planes: images * outputs, height, width };
         let addresses = [grad.address(on)?, on.address(&split, 0)?];
-        shuffle.launch(on, "split", addresses, (grad.dtype(), whole))?;
+        let kernel = TypedKernel { name: "conv_transpose_split", dtype: grad.dtype() };
+        shuffle.launch(on, kernel, addresses, whole)?;
         Ok((split, Shape::from((images, 4 * outputs, height, width))))
     }
 }
@@ -150,9 +152,9 @@ impl PixelShuffle {
     fn launch<A: Accelerator>(
         &self,
         on: &A,
-        kernel: &str,
+        kernel: TypedKernel<'_>,
         [from, to]: [Arg; 2],
-        (dtype, aligned): (DType, bool),
+        aligned: bool,
     ) -> Result<()> {
         let Self { planes, height, width } = *self;
         let aligned = aligned && width.is_multiple_of(4);
@@ -162,7 +164,7 @@ impl PixelShuffle {
         }
         on.launch(&Launch {
             module: MODULE,
-            kernel: &format!("conv_transpose_{kernel}_{}", suffix(dtype)?),
+            kernel: &kernel.full_name()?,
             grid: blocks(runs, THREADS)?,
             threads: THREADS as u32,
             shared: 0,

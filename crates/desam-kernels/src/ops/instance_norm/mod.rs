@@ -1,7 +1,9 @@
 //! Instance norm with LeakyReLU, forward and backward, and the reductions over planes that other ops
 //! share.
 
-use crate::{Accelerator, Arg, KernelOp, Launch, Module, Operand, blocks, module, run_op, suffix};
+use crate::{
+    Accelerator, Arg, KernelOp, Launch, Module, Operand, TypedKernel, blocks, module, run_op,
+};
 use candle_core::op::BackpropOp;
 use candle_core::{DType, Result, Shape, Tensor, bail};
 use std::sync::Mutex;
@@ -53,7 +55,7 @@ impl PlaneParts {
         &self,
         on: &A,
         module: Module,
-        (kernel, dtype): (&str, DType),
+        kernel: TypedKernel<'_>,
         args: &[Arg],
     ) -> Result<()> {
         if self.planes == 0 || self.pixels == 0 {
@@ -63,7 +65,7 @@ impl PlaneParts {
         let parts = parts.into_iter().collect::<Result<Vec<_>>>()?;
         on.launch(&Launch {
             module,
-            kernel: &format!("{kernel}_{}", suffix(dtype)?),
+            kernel: &kernel.full_name()?,
             grid: blocks(self.planes * self.parts, 1)?,
             threads: THREADS,
             shared: 0,
@@ -77,7 +79,12 @@ pub(crate) fn moments<A: Accelerator>(on: &A, x: &Operand<'_, A::Storage>) -> Re
     let parts = PlaneParts::of(x.dims())?;
     let sums = parts.sums(on, 2)?;
     let args = [x.address(on)?, on.address(&sums, 0)?];
-    parts.launch(on, MODULE, ("instance_norm_moments", x.dtype()), &args)?;
+    parts.launch(
+        on,
+        MODULE,
+        TypedKernel { name: "instance_norm_moments", dtype: x.dtype() },
+        &args,
+    )?;
     Ok(sums)
 }
 
@@ -106,7 +113,12 @@ impl NormLeakyRelu {
             Arg::F32(self.eps as f32),
             Arg::F32(self.slope),
         ];
-        PlaneParts::of(x.dims())?.launch(on, MODULE, ("instance_norm_apply", x.dtype()), &args)
+        PlaneParts::of(x.dims())?.launch(
+            on,
+            MODULE,
+            TypedKernel { name: "instance_norm_apply", dtype: x.dtype() },
+            &args,
+        )
     }
 
     /// Writes `∂x` to `dx`, which may be `grad`'s own storage, from the output `y` and `grad = ∂y`.
@@ -121,10 +133,15 @@ impl NormLeakyRelu {
         let sums = parts.sums(on, 2)?;
         let (y, grad, sums) = (y.address(on)?, grad.address(on)?, on.address(&sums, 0)?);
         let (eps, slope) = (Arg::F32(self.eps as f32), Arg::F32(self.slope));
-        parts.launch(on, MODULE, ("instance_norm_open", dtype), &[y, grad, sums, slope])?;
+        parts.launch(
+            on,
+            MODULE,
+            TypedKernel { name: "instance_norm_open", dtype },
+            &[y, grad, sums, slope],
+        )?;
         let (moments, dx) = (on.address(moments, 0)?, on.address(dx, 0)?);
         let args = [y, grad, moments, sums, dx, eps, slope];
-        parts.launch(on, MODULE, ("instance_norm_close", dtype), &args)
+        parts.launch(on, MODULE, TypedKernel { name: "instance_norm_close", dtype }, &args)
     }
 }
 

@@ -62,7 +62,7 @@ pub struct RelPosInputs<'a> {
 }
 
 /// Attention without a gradient, in the type of `qkv`; bias and positions may have another. In f32
-/// where no kernel takes the depth in that type (see [`tensor_cores`]); `None` where none takes the
+/// where no kernel takes the depth in that type (see `tensor_cores`); `None` where none takes the
 /// sizes (a depth beyond 128, a side of some hundreds).
 ///
 /// # Errors

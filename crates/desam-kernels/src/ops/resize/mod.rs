@@ -1,7 +1,9 @@
 //! Bilinear interpolation, forward and backward.
 
-use crate::{Accelerator, Arg, KernelOp, Launch, Module, Operand, blocks, module, run_op, suffix};
-use candle_core::{DType, Result, Shape, Tensor, bail};
+use crate::{
+    Accelerator, Arg, KernelOp, Launch, Module, Operand, TypedKernel, blocks, module, run_op,
+};
+use candle_core::{Result, Shape, Tensor, bail};
 
 const MODULE: Module = module!("resize", RESIZE);
 const THREADS: usize = 256;
@@ -35,7 +37,7 @@ impl KernelOp for Bilinear {
         let shape = Shape::from((b, c, self.size.0, self.size.1));
         let y = on.allocate(shape.elem_count(), x.dtype())?;
         let run = [x.address(on)?, on.address(&y, 0)?];
-        launch(on, ("resize", x.dtype()), run, (&planes, planes.to))?;
+        launch(on, TypedKernel { name: "resize", dtype: x.dtype() }, run, &planes, planes.to)?;
         Ok((y, shape))
     }
 
@@ -70,7 +72,13 @@ impl KernelOp for BilinearBackward {
         let planes = Planes { count: b * c, from: self.from, to: (height, width) };
         let dx = on.allocate(shape.elem_count(), grad.dtype())?;
         let run = [grad.address(on)?, on.address(&dx, 0)?];
-        launch(on, ("resize_gradient", grad.dtype()), run, (&planes, planes.from))?;
+        launch(
+            on,
+            TypedKernel { name: "resize_gradient", dtype: grad.dtype() },
+            run,
+            &planes,
+            planes.from,
+        )?;
         Ok((dx, shape))
     }
 }
@@ -78,9 +86,10 @@ impl KernelOp for BilinearBackward {
 /// Launches one thread per element written, in planes with sides `written`.
 fn launch<A: Accelerator>(
     on: &A,
-    (kernel, dtype): (&str, DType),
+    kernel: TypedKernel<'_>,
     run: [Arg; 2],
-    (planes, written): (&Planes, (usize, usize)),
+    planes: &Planes,
+    written: (usize, usize),
 ) -> Result<()> {
     let Planes { count, from, to } = *planes;
     if count == 0 {
@@ -93,7 +102,7 @@ fn launch<A: Accelerator>(
     }
     on.launch(&Launch {
         module: MODULE,
-        kernel: &format!("{kernel}_{}", suffix(dtype)?),
+        kernel: &kernel.full_name()?,
         grid: blocks(count * each, 1)?,
         threads: THREADS as u32,
         shared: 0,

@@ -168,7 +168,7 @@ impl<A: Accelerator> BackwardPass<'_, A> {
                 *to = self.on.address(storage, 0)?;
             }
         }
-        sum_input_gradients(self.on, [a, b], to, before, (dims, a.dtype()))?;
+        sum_input_gradients(self.on, [a, b], to, before, dims)?;
         Ok(made)
     }
 

@@ -2,8 +2,9 @@
 
 use super::SeBlockConstants;
 use crate::ops::instance_norm::PlaneParts;
-use crate::{Accelerator, Arg, Module, Operand, module};
-use candle_core::{DType, Result};
+use crate::{Accelerator, Arg, Module, Operand, TypedKernel, module};
+use candle_core::Result;
+use candle_core::backend::BackendStorage;
 
 const MODULE: Module = module!("se_block", SE_BLOCK);
 
@@ -36,7 +37,12 @@ pub(super) fn add_residual<A: Accelerator>(
     let mut args = vec![address, on.address(moments, 0)?, shortcut.values.address(on)?];
     args.extend([shortcut.moments(on)?, address]);
     args.extend(constants.args());
-    PlaneParts::of(main.dims())?.launch(on, MODULE, ("se_block_add_residual", main.dtype()), &args)
+    PlaneParts::of(main.dims())?.launch(
+        on,
+        MODULE,
+        TypedKernel { name: "se_block_add_residual", dtype: main.dtype() },
+        &args,
+    )
 }
 
 /// The gradients before both norms: the gated branch's in new memory; the shortcut's, if it has a norm,
@@ -55,14 +61,14 @@ pub(super) fn branch_gradients<A: Accelerator>(
     let read = [y.address(on)?, grad.address(on)?, other];
 
     let args = [&read[..], &[shortcut.moments(on)?, sums], &constants.args()].concat();
-    parts.launch(on, MODULE, ("se_block_open", dtype), &args)?;
+    parts.launch(on, MODULE, TypedKernel { name: "se_block_open", dtype }, &args)?;
 
     let main = on.allocate(y.count(), dtype)?;
     let in_place = if shortcut.moments.is_some() { other } else { Arg::NULL };
     let between = [on.address(moments, 0)?, shortcut.moments(on)?, sums];
     let written = [on.address(&main, 0)?, in_place];
     let args = [&read[..], &between, &written, &constants.args()].concat();
-    parts.launch(on, MODULE, ("se_block_close", dtype), &args)?;
+    parts.launch(on, MODULE, TypedKernel { name: "se_block_close", dtype }, &args)?;
     Ok(main)
 }
 
@@ -74,7 +80,12 @@ pub(super) fn add_output_gradient<A: Accelerator>(
     constants: SeBlockConstants,
 ) -> Result<()> {
     let args = [y.address(on)?, grad.address(on)?, on.address(dx, 0)?, Arg::F32(constants.slope)];
-    PlaneParts::of(y.dims())?.launch(on, MODULE, ("se_block_add_open", y.dtype()), &args)
+    PlaneParts::of(y.dims())?.launch(
+        on,
+        MODULE,
+        TypedKernel { name: "se_block_add_open", dtype: y.dtype() },
+        &args,
+    )
 }
 
 /// The sum of the input gradients of both convolutions, `[B, C, H, W]`, split behind channel
@@ -84,9 +95,14 @@ pub(super) fn sum_input_gradients<A: Accelerator>(
     [a, b]: [&A::Storage; 2],
     [first, second]: [Arg; 2],
     before: usize,
-    (dims, dtype): ([usize; 4], DType),
+    dims: [usize; 4],
 ) -> Result<()> {
     let mut args = vec![on.address(a, 0)?, on.address(b, 0)?, first, second];
     args.extend([Arg::size(before)?, Arg::size(dims[1])?]);
-    PlaneParts::of(&dims)?.launch(on, MODULE, ("se_block_add", dtype), &args)
+    PlaneParts::of(&dims)?.launch(
+        on,
+        MODULE,
+        TypedKernel { name: "se_block_add", dtype: a.dtype() },
+        &args,
+    )
 }

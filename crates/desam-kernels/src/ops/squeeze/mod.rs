@@ -2,7 +2,7 @@
 //! f32.
 
 use crate::ops::instance_norm::{PlaneParts, moments};
-use crate::{Accelerator, KernelOp, Module, Operand, module, run_op};
+use crate::{Accelerator, KernelOp, Module, Operand, TypedKernel, module, run_op};
 use candle_core::{DType, Result, Shape, Tensor, bail};
 
 const MODULE: Module = module!("squeeze", SQUEEZE);
@@ -24,7 +24,12 @@ impl KernelOp for PlaneMean {
         let means = on.allocate(shape.elem_count(), DType::F32)?;
         let sums = moments(on, x)?;
         let args = [on.address(&sums, 0)?, on.address(&means, 0)?];
-        parts.launch(on, MODULE, ("squeeze_join_means", DType::F32), &args)?;
+        parts.launch(
+            on,
+            MODULE,
+            TypedKernel { name: "squeeze_join_means", dtype: DType::F32 },
+            &args,
+        )?;
         Ok((means, shape))
     }
 
@@ -58,7 +63,12 @@ impl KernelOp for PlaneMeanBackward {
         let dx = on.allocate(self.shape.elem_count(), self.dtype)?;
         let args = [grad.address(on)?, on.address(&dx, 0)?];
         let parts = PlaneParts::of(self.shape.dims())?;
-        parts.launch(on, MODULE, ("squeeze_spread", self.dtype), &args)?;
+        parts.launch(
+            on,
+            MODULE,
+            TypedKernel { name: "squeeze_spread", dtype: self.dtype },
+            &args,
+        )?;
         Ok((dx, self.shape.clone()))
     }
 }
@@ -81,7 +91,12 @@ impl KernelOp for PlaneScale {
         }
         let y = on.allocate(x.count(), x.dtype())?;
         let args = [x.address(on)?, factors.address(on)?, on.address(&y, 0)?];
-        PlaneParts::of(x.dims())?.launch(on, MODULE, ("squeeze_scale", x.dtype()), &args)?;
+        PlaneParts::of(x.dims())?.launch(
+            on,
+            MODULE,
+            TypedKernel { name: "squeeze_scale", dtype: x.dtype() },
+            &args,
+        )?;
         Ok((y, x.layout.shape().clone()))
     }
 
@@ -115,9 +130,14 @@ impl KernelOp for FactorGradient {
         let (sums, all) = (parts.sums(on, 1)?, on.allocate(shape.elem_count(), DType::F32)?);
         let sums = on.address(&sums, 0)?;
         let args = [x.address(on)?, grad.address(on)?, sums];
-        parts.launch(on, MODULE, ("squeeze_along", x.dtype()), &args)?;
+        parts.launch(on, MODULE, TypedKernel { name: "squeeze_along", dtype: x.dtype() }, &args)?;
         let args = [sums, on.address(&all, 0)?];
-        parts.launch(on, MODULE, ("squeeze_join_sums", DType::F32), &args)?;
+        parts.launch(
+            on,
+            MODULE,
+            TypedKernel { name: "squeeze_join_sums", dtype: DType::F32 },
+            &args,
+        )?;
         Ok((all, shape))
     }
 }
