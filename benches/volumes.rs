@@ -2,10 +2,10 @@
 #![allow(clippy::unwrap_used, reason = "a benchmark that fails is to stop")]
 
 use desam::candle::Device;
-use desam::data::nifti::{read_volume, write_volume};
 use desam::data::preprocess::PreprocessConfig;
 use desam::encoder::VitConfig;
 use desam::types::{Affine, BinaryMask, Grid, Volume};
+use desam::volume::nifti::{read_volume, write_volume};
 use desam_benches::{disc, id, run};
 use std::hint::black_box;
 

@@ -24,4 +24,6 @@ mod crates {
     struct Nn;
     #[doc = include_str!("../crates/desam-prompt/README.md")]
     struct Prompt;
+    #[doc = include_str!("../crates/desam-volume/README.md")]
+    struct Volume;
 }

@@ -4,13 +4,13 @@
 use crate::support::{norm, numbers, phantoms, toy_vit};
 use desam::data::cache::{FeatureCache, FeatureDtype, SlicePolicy};
 use desam::data::layout::discover;
-use desam::data::nifti::{read_labels, read_volume};
 use desam::data::preprocess::PreprocessConfig;
 use desam::decoder::DecoderConfig;
 use desam::embed::{EmbedRequest, embed};
 use desam::encoder::{Checkpoint, FrozenSam, checkpoint};
 use desam::model::{EncoderChoice, Model, Trainable, TrainableOptions, WEIGHTS_FILE};
 use desam::nn::params::{LoadOptions, Tensors, load};
+use desam::volume::nifti::{read_labels, read_volume};
 use desam::{Compute, Mode, PromptingConfig, Quiet, Segmenter};
 use desam_study::evaluate::{EvaluateConfig, EvaluateRequest, Evaluation, Protocol, evaluate};
 use desam_study::train::{Preset, RunDir, TrainConfig, TrainRequest, train};

@@ -29,7 +29,8 @@ impl Slice {
     pub(crate) fn new(
         config: &VitConfig,
         points: usize,
-        (precision, device): (Precision, &Device),
+        precision: Precision,
+        device: &Device,
     ) -> Result<Self> {
         let spec = config.spec();
         let decoder = decoder_for(&spec);
@@ -66,8 +67,8 @@ impl Slice {
 /// points for the best, there is no second.
 pub(super) fn check(preset: &str, precision: Precision, target: &TargetDevice) -> Found {
     let config = VitConfig { input_side: 256, ..VitConfig::preset(preset)? };
-    let here = Slice::new(&config, 4, (Precision::F32, &Device::Cpu))?;
-    let there = Slice::new(&config, 4, (precision, &target.device))?;
+    let here = Slice::new(&config, 4, Precision::F32, &Device::Cpu)?;
+    let there = Slice::new(&config, 4, precision, &target.device)?;
     let (expected, found) = (here.numbers()?, target.run(|| there.numbers())?);
     let limit = Limits::decoder(precision).results;
     let mut rows = vec![("IoU of points", apart(&found[0], &expected[0], true)?, limit)];

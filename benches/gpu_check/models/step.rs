@@ -38,7 +38,8 @@ impl Step {
     pub(crate) fn new(
         config: &VitConfig,
         batch: usize,
-        (precision, device): (Precision, &Device),
+        precision: Precision,
+        device: &Device,
     ) -> Result<Self> {
         let spec = config.spec();
         let decoder = decoder_for(&spec);
@@ -104,8 +105,8 @@ impl Step {
 
 pub(super) fn check(preset: &str, precision: Precision, target: &TargetDevice) -> Found {
     let config = VitConfig { input_side: 256, ..VitConfig::preset(preset)? };
-    let here = Step::new(&config, 2, (Precision::F32, &Device::Cpu))?;
-    let there = Step::new(&config, 2, (precision, &target.device))?;
+    let here = Step::new(&config, 2, Precision::F32, &Device::Cpu)?;
+    let there = Step::new(&config, 2, precision, &target.device)?;
     let (expected, found) = (here.numbers()?, target.run(|| there.numbers())?);
     let Limits { results, gradients } = Limits::decoder(precision);
     let rows = ["logits", "IoU", "loss", "gradients"].into_iter().zip(found.iter().zip(&expected));

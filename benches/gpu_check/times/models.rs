@@ -17,17 +17,17 @@ const PEAK: u64 = 5_000_000_000;
 pub(super) fn subjects<'a>(setting: &Setting<'a>) -> Vec<Subject<'a>> {
     if setting.quick {
         return vec![
-            encoder(setting, ("tiny", 2), vec![Goal::Rate(1e9)]),
-            step(setting, ("tiny", 2), vec![Goal::Eager(0.0)]),
-            grid(setting, ("tiny", 3), vec![Goal::Milliseconds(1e9)]),
+            encoder(setting, "tiny", 2, vec![Goal::Rate(1e9)]),
+            step(setting, "tiny", 2, vec![Goal::Eager(0.0)]),
+            grid(setting, "tiny", 3, vec![Goal::Milliseconds(1e9)]),
         ];
     }
     vec![
-        encoder(setting, ("vit-h", 8), vec![Goal::Rate(60.0), Goal::Eager(1.5)]),
-        encoder(setting, ("vit-b", 8), vec![Goal::Rate(366.0)]),
-        step(setting, ("vit-h", 8), vec![Goal::Eager(2.0), Goal::Peak(PEAK)]),
-        grid(setting, ("vit-h", 9), vec![Goal::Milliseconds(5.0)]),
-        grid(setting, ("vit-b", 9), vec![Goal::Milliseconds(5.0)]),
+        encoder(setting, "vit-h", 8, vec![Goal::Rate(60.0), Goal::Eager(1.5)]),
+        encoder(setting, "vit-b", 8, vec![Goal::Rate(366.0)]),
+        step(setting, "vit-h", 8, vec![Goal::Eager(2.0), Goal::Peak(PEAK)]),
+        grid(setting, "vit-h", 9, vec![Goal::Milliseconds(5.0)]),
+        grid(setting, "vit-b", 9, vec![Goal::Milliseconds(5.0)]),
     ]
 }
 
@@ -42,7 +42,8 @@ fn precision(device: &Device) -> Precision {
 
 fn encoder<'a>(
     setting: &Setting<'a>,
-    (preset, batch): (&'static str, usize),
+    preset: &'static str,
+    batch: usize,
     goals: Vec<Goal>,
 ) -> Subject<'a> {
     let device = setting.device;
@@ -69,13 +70,14 @@ fn encoder<'a>(
 
 fn step<'a>(
     setting: &Setting<'a>,
-    (preset, batch): (&'static str, usize),
+    preset: &'static str,
+    batch: usize,
     goals: Vec<Goal>,
 ) -> Subject<'a> {
     let device = setting.device;
     let make = move || -> Result<super::Work> {
         let config = VitConfig::preset(preset)?;
-        let mut step = Step::new(&config, batch, (precision(device), device))?;
+        let mut step = Step::new(&config, batch, precision(device), device)?;
         Ok(Box::new(move || step.run()))
     };
     Subject {
@@ -91,13 +93,14 @@ fn step<'a>(
 
 fn grid<'a>(
     setting: &Setting<'a>,
-    (preset, points): (&'static str, usize),
+    preset: &'static str,
+    points: usize,
     goals: Vec<Goal>,
 ) -> Subject<'a> {
     let device = setting.device;
     let make = move || -> Result<super::Work> {
         let config = VitConfig::preset(preset)?;
-        let slice = Slice::new(&config, points, (precision(device), device))?;
+        let slice = Slice::new(&config, points, precision(device), device)?;
         Ok(Box::new(move || {
             black_box(slice.run()?);
             Ok(())

@@ -165,7 +165,8 @@ pub(super) fn subjects<'a>(setting: &Setting<'a>) -> Vec<Subject<'a>> {
     lines(setting.quick).into_iter().map(|line| subject(setting, line)).collect()
 }
 
-fn subject<'a>(setting: &Setting<'a>, (name, op, shapes, backward): Line) -> Subject<'a> {
+fn subject<'a>(setting: &Setting<'a>, line: Line) -> Subject<'a> {
+    let (name, op, shapes, backward) = line;
     let &Setting { device, dtype, quick } = setting;
     let heads = if let Op::Attention(heads) = op { heads } else { 0 };
     let request = json!({

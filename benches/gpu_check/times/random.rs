@@ -13,7 +13,7 @@ impl SimpleBackend for Random {
     }
 
     fn get_unchecked(&self, name: &str, _: DType, _: &Device) -> Result<Tensor> {
-        Err(Error::Msg(format!("parameter {name} was asked for without a shape")))
+        Err(Error::Msg(format!("parameter {name} was requested without a shape")))
     }
 
     fn contains_tensor(&self, _: &str) -> bool {

@@ -1,4 +1,4 @@
-//! Compute precision for matrix multiplications.
+//! Compute precision for matrix multiplications (mixed precision).
 
 #[cfg(feature = "tensor")]
 use crate::{Error, Result};

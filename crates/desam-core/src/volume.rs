@@ -23,7 +23,7 @@ impl Affine {
         self.0.map(|r| r[0] * voxel[0] + r[1] * voxel[1] + r[2] * voxel[2] + r[3])
     }
 
-    /// Lengths of the three columns: the spacing in mm.
+    /// Voxel spacing in mm: the lengths of the three columns.
     pub fn spacing(&self) -> [f64; 3] {
         [0, 1, 2].map(|c| self.0.iter().map(|r| r[c] * r[c]).sum::<f64>().sqrt())
     }

@@ -43,7 +43,4 @@ pub mod preprocess;
 pub mod split;
 pub mod verify;
 
-#[cfg(feature = "dicom")]
-pub use desam_volume::dicom;
-pub use desam_volume::{atomic, metaimage, nifti, nrrd, volumes};
 pub use error::{Error, Result};

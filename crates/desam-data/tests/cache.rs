@@ -8,12 +8,13 @@ mod toy;
 
 use candle_core::{DType, Device};
 use desam_core::{Dataset, ImageEncoder, Quiet};
+use desam_data::Error;
 use desam_data::augment::FeatureAugment;
 use desam_data::cache::{
     CachedSlice, CachedSlices, FeatureCache, FeatureDtype, PreloadedSlices, SlicePolicy,
 };
 use desam_data::embed::{EmbedOptions, embed};
-use desam_data::{Error, nifti};
+use desam_volume::nifti;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use std::path::{Path, PathBuf};

@@ -186,12 +186,12 @@ fn new_labels_reach_the_cache_whichever_part_has_them() {
         .label
         .clone()
         .unwrap();
-    let labels = desam_data::nifti::read_labels(&theirs).unwrap();
+    let labels = desam_volume::nifti::read_labels(&theirs).unwrap();
     let mut voxels = labels.data().to_vec();
     let corner = voxels.len() - 1;
     voxels[corner] ^= 1;
     let changed = desam_core::LabelVolume::new(*labels.grid(), voxels).unwrap();
-    desam_data::nifti::write_labels(&theirs, &changed).unwrap();
+    desam_volume::nifti::write_labels(&theirs, &changed).unwrap();
     part(&options, 0, 2);
     assert!(part(&options, 1, 2).waiting_for.is_empty());
     let after = FeatureCache::open(&options.dir).unwrap().header().clone();

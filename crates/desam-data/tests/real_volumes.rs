@@ -1,8 +1,9 @@
 //! Real volumes, where they lie beside the checkout.
 
 use desam_core::{EncoderSpec, LabelVolume};
+use desam_data::layout;
 use desam_data::preprocess::{LabelRule, PreprocessConfig};
-use desam_data::{layout, nifti};
+use desam_volume::nifti;
 use std::path::{Path, PathBuf};
 
 // A test that could not run must say so.
@@ -96,7 +97,7 @@ fn centroid(mask: &LabelVolume) -> [f64; 3] {
 #[cfg(feature = "dicom")]
 #[test]
 fn a_dicom_series_is_its_nifti_file() {
-    use desam_data::volumes;
+    use desam_volume::volumes;
     let Some(dir) = real("ProstateX-0000") else {
         return;
     };

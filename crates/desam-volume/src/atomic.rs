@@ -1,4 +1,4 @@
-//! Atomic file writes: temporary file, flush, rename.
+//! Atomic write of a file: temporary file, flush, rename.
 
 use crate::{Error, Result};
 use desam_core::Destination;

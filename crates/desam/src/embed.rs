@@ -8,8 +8,8 @@ use desam_data::embed::{CacheWriter, EmbedOptions, PartWriter};
 pub use desam_data::embed::{EmbedSummary, Part, PartSummary};
 use desam_data::layout::{Layout, data_root, unused_series};
 use desam_data::preprocess::PreprocessConfig;
-use desam_data::volumes::ReadOptions;
 use desam_encoder::{SamOptions, checkpoint};
+use desam_volume::volumes::ReadOptions;
 use std::path::{Path, PathBuf};
 
 /// Request of [`embed`]: data, encoder, and how features are computed and stored.

@@ -2,7 +2,7 @@
 
 use crate::{Error, Result};
 use desam_core::files::read_regular_to_string;
-use desam_data::atomic::write_atomic;
+use desam_volume::atomic::write_atomic;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::io::Write;

@@ -5,8 +5,8 @@ use desam_core::Progress;
 use desam_data::preprocess::PreprocessConfig;
 use desam_data::verify::VerifyOptions;
 pub use desam_data::verify::VerifyReport;
-use desam_data::volumes::ReadOptions;
 use desam_encoder::VitConfig;
+use desam_volume::volumes::ReadOptions;
 use serde::Serialize;
 use std::path::Path;
 
@@ -121,7 +121,7 @@ pub fn verify(request: &VerifyRequest<'_>, progress: &dyn Progress) -> Result<Ve
 mod tests {
     use super::*;
     use desam_core::{Affine, Grid, LabelVolume, Quiet, Volume};
-    use desam_data::{nifti, volumes};
+    use desam_volume::{nifti, volumes};
 
     #[test]
     fn the_size_of_the_cache_is_reported() {

@@ -6,10 +6,10 @@ mod toy;
 
 use desam::Quiet;
 use desam::data::cache::hash_file;
-use desam::data::nifti::{read_labels, read_volume, write_volume};
 use desam::data::postprocess::{Holes, PostprocessConfig};
 use desam::predict::{PredictOptions, SliceChoice, segment_folder};
 use desam::types::{Affine, Grid, LabelVolume, Progress, Volume};
+use desam::volume::nifti::{read_labels, read_volume, write_volume};
 use std::path::Path;
 use std::sync::Mutex;
 
@@ -60,9 +60,9 @@ fn a_folder_is_its_volumes_one_by_one() {
 }
 
 #[derive(Default)]
-struct Told(Mutex<Vec<String>>);
+struct Messages(Mutex<Vec<String>>);
 
-impl Progress for Told {
+impl Progress for Messages {
     fn begin(&self, _: &str, _: u64) {}
     fn advance(&self, _: u64, _: &str) {}
     fn finish(&self, summary: &str) {
@@ -74,7 +74,7 @@ impl Progress for Told {
 }
 
 #[test]
-fn what_fails_is_told_in_order_and_the_rest_is_done() {
+fn what_fails_is_reported_in_order_and_the_rest_is_done() {
     let folder = tempfile::tempdir().unwrap();
     let segmenter = toy::segmenter(&toy::model(folder.path()));
     let third = Some(SliceChoice::These(vec![3]));
@@ -88,18 +88,19 @@ fn what_fails_is_told_in_order_and_the_rest_is_done() {
     inputs.push(other.join("v2.nii.gz"));
     std::fs::copy(&inputs[2], &inputs[4]).unwrap();
     inputs.push(folder.path().join("missing.nii.gz"));
-    let (out, told) = (folder.path().join("out"), Told::default());
-    let summary = segment_folder(&segmenter, &inputs, &out, &told).unwrap();
+    let (out, messages) = (folder.path().join("out"), Messages::default());
+    let summary = segment_folder(&segmenter, &inputs, &out, &messages).unwrap();
     let done: Vec<_> = summary.done.iter().map(|d| d.input.clone()).collect();
     assert_eq!(done, [inputs[2].clone(), inputs[3].clone()]);
     let failed: Vec<_> = summary.failed.iter().map(|f| f.input.clone()).collect();
     assert_eq!(failed, [0, 1, 4, 5].map(|n| inputs[n].clone()));
-    let told = told.0.into_inner().unwrap();
+    let messages = messages.0.into_inner().unwrap();
     // What an untrained model draws may well be doubtful.
-    let told: Vec<_> = told.iter().filter(|line| !line.starts_with("warning: ")).collect();
-    assert_eq!(told.len(), 5, "{told:?}");
+    let messages: Vec<_> = messages.iter().filter(|line| !line.starts_with("warning: ")).collect();
+    assert_eq!(messages.len(), 5, "{messages:?}");
     // The second volume has slices 0 to 2.
-    for (line, words) in told.iter().zip(["v0", "0 to 2", "v2.nii.gz and again", "missing", "4 f"])
+    for (line, words) in
+        messages.iter().zip(["v0", "0 to 2", "v2.nii.gz and again", "missing", "4 f"])
     {
         assert!(line.contains(words), "{words}: {line}");
     }
@@ -165,7 +166,7 @@ fn maps_lie_where_the_mask_lies() {
     assert!(found > 100, "an untrained model that finds nothing shows nothing");
     assert!(probability.data().iter().all(|p| (0.0..=1.0).contains(p)));
     // A mask pixel is 2.5 × 2 voxels: mask and map agree but for the rim between pixels, and for
-    // regions that were removed as too small. Across the mask they cannot be told apart by chance.
+    // regions that were removed as too small. Across the mask their values do not coincide by chance.
     let mean = |inside: bool| {
         let at = mask.data().iter().zip(probability.data()).filter(|(m, _)| (**m > 0) == inside);
         let (sum, n) = at.fold((0.0, 0), |(s, n), (_, p)| (s + f64::from(*p), n + 1));
@@ -277,9 +278,9 @@ fn a_segmentation_reports_its_begin_and_end() {
     }
     let folder = tempfile::tempdir().unwrap();
     let segmenter = toy::segmenter(&toy::model(folder.path()));
-    let told = All::default();
-    let found = segmenter.segment(&toy::volume([24, 20, 3], 0), &told).unwrap();
-    let lines = told.0.into_inner().unwrap();
+    let messages = All::default();
+    let found = segmenter.segment(&toy::volume([24, 20, 3], 0), &messages).unwrap();
+    let lines = messages.0.into_inner().unwrap();
     let expected = [
         "begin segmenting 3".to_owned(),
         "advance 1".to_owned(),
@@ -289,9 +290,9 @@ fn a_segmentation_reports_its_begin_and_end() {
     ];
     assert_eq!(lines[..5], expected);
     // What is doubtful comes behind.
-    let told = All::default();
-    segmenter.segment(&constant(7.0), &told).unwrap();
-    let lines = told.0.into_inner().unwrap();
+    let messages = All::default();
+    segmenter.segment(&constant(7.0), &messages).unwrap();
+    let lines = messages.0.into_inner().unwrap();
     assert_eq!(lines[5], "warning: the image is constant: all its voxels are 7");
 }
 
@@ -304,13 +305,13 @@ fn warnings_about_a_volume_are_reported_and_in_its_json() {
     let mut inputs = toy::volumes(folder.path(), &SIZES[..1]);
     inputs.push(folder.path().join("black.nii.gz"));
     write_volume(&inputs[1], &constant(0.0)).unwrap();
-    let (out, told) = (folder.path().join("out"), Told::default());
-    let summary = segment_folder(&segmenter, &inputs, &out, &told).unwrap();
+    let (out, messages) = (folder.path().join("out"), Messages::default());
+    let summary = segment_folder(&segmenter, &inputs, &out, &messages).unwrap();
     assert!(summary.failed.is_empty(), "{:?}", summary.failed);
     let constant = format!("{}: the image is constant: all its voxels are 0", inputs[1].display());
     assert!(summary.done[1].warnings.contains(&constant), "{:?}", summary.done[1].warnings);
-    let told = told.0.into_inner().unwrap();
-    assert!(told.contains(&format!("warning: {constant}")), "{told:?}");
+    let messages = messages.0.into_inner().unwrap();
+    assert!(messages.contains(&format!("warning: {constant}")), "{messages:?}");
     let report = std::fs::read_to_string(out.join("black.json")).unwrap();
     let report: serde_json::Value = serde_json::from_str(&report).unwrap();
     assert_eq!(report["warnings"], serde_json::json!(summary.done[1].warnings));

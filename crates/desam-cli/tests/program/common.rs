@@ -1,9 +1,9 @@
 //! Running the program, and the fixture: phantoms, features and a model at toy size.
 
 use desam::Quiet;
-use desam::data::nifti::{read_labels, read_volume, write_labels, write_volume};
 use desam::data::phantom::{PhantomConfig, SiteStyle, write_phantoms};
 use desam::types::{Grid, LabelVolume, Volume};
+use desam::volume::nifti::{read_labels, read_volume, write_labels, write_volume};
 use serde_json::Value;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};

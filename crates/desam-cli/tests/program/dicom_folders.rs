@@ -1,7 +1,7 @@
 //! Folders that contain DICOM files: which volumes they hold.
 
 use crate::common::{Ended, fixture, run};
-use desam::data::nifti::read_labels;
+use desam::volume::nifti::read_labels;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;

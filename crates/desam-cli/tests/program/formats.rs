@@ -1,7 +1,7 @@
 //! Formats of volumes and layouts of data sets.
 
 use crate::common::{fixture, run};
-use desam::data::nifti::{read_labels, read_volume};
+use desam::volume::nifti::{read_labels, read_volume};
 
 /// The same volume in three formats gives the same mask, each in the format of its input.
 #[test]
@@ -44,7 +44,7 @@ fn a_folder_of_several_formats() {
     let first = read_labels(&output.join("a.nii.gz")).unwrap();
     assert!(first.data().contains(&1));
     for name in ["b.mhd", "c.nrrd"] {
-        let mask = desam::data::volumes::read_labels(&output.join(name)).unwrap();
+        let mask = desam::volume::volumes::read_labels(&output.join(name)).unwrap();
         assert_eq!(mask.data(), first.data(), "{name}");
         assert!(mask.grid().matches(first.grid(), 1e-4), "{name}");
         let facts = run(args!["info", output.join(name), "--json"]).expect(0).json();
@@ -162,7 +162,8 @@ fn a_folder_of_dicom_files() {
     // A DICOM segmentation references the series: the same mask on the same grid, and an error for
     // another volume.
     run(predict.clone()).expect(0);
-    let segmentation = desam::data::volumes::read_labels(&folder.path().join("mask.dcm")).unwrap();
+    let segmentation =
+        desam::volume::volumes::read_labels(&folder.path().join("mask.dcm")).unwrap();
     assert!(segmentation.data() == masks[0].data(), "another mask");
     assert!(segmentation.grid().matches(masks[0].grid(), 1e-4));
     let facts = run(args!["info", folder.path().join("mask.dcm"), "--json"]).expect(0).json();

@@ -1,8 +1,8 @@
 //! Killing the program (SIGKILL) at any moment leaves no incomplete file that passes for a complete one.
 
 use crate::common::{fixture, program, run};
-use desam::data::nifti::{read_labels, read_volume, write_labels, write_volume};
 use desam::types::{Grid, LabelVolume, Volume};
+use desam::volume::nifti::{read_labels, read_volume, write_labels, write_volume};
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};

@@ -3,8 +3,8 @@
 #![cfg(unix)]
 
 use crate::common::{fixture, program, run};
-use desam::data::nifti::write_volume;
 use desam::types::{Affine, Grid, Volume};
+use desam::volume::nifti::write_volume;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};

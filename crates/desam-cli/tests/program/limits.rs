@@ -88,10 +88,10 @@ fn embedding_data_without_ground_truth_is_an_error() {
         let to = |end: &str| data.join(site).join(format!("Case00{end}.nii.gz"));
         std::fs::copy(fixture.data.join(site).join("Case00.nii.gz"), to("")).unwrap();
         let label = fixture.data.join(site).join("Case00_segmentation.nii.gz");
-        let label = desam::data::nifti::read_labels(&label).unwrap();
+        let label = desam::volume::nifti::read_labels(&label).unwrap();
         let empty = vec![0; label.data().len()];
         let empty = desam::types::LabelVolume::new(*label.grid(), empty).unwrap();
-        desam::data::nifti::write_labels(&to("_segmentation"), &empty).unwrap();
+        desam::volume::nifti::write_labels(&to("_segmentation"), &empty).unwrap();
     }
     let cache = folder.path().join("cache");
     run(args!["embed", "--data", data, "--out", cache, "--encoder", "tiny"])

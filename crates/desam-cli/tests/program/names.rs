@@ -3,7 +3,7 @@
 #![cfg(unix)]
 
 use crate::common::{fixture, run};
-use desam::data::volumes::{read_labels, read_volume, write_labels};
+use desam::volume::volumes::{read_labels, read_volume, write_labels};
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};

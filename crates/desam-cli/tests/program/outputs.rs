@@ -3,7 +3,7 @@
 #![cfg(unix)]
 
 use crate::common::{Ended, fixture, program, run, run_copy};
-use desam::data::nifti::read_labels;
+use desam::volume::nifti::read_labels;
 use std::ffi::OsString;
 use std::os::unix::fs::{FileTypeExt, symlink};
 use std::path::Path;

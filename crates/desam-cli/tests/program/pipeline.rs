@@ -2,9 +2,9 @@
 
 use crate::common::{fixture, run, run_copy};
 use desam::Quiet;
-use desam::data::nifti::{read_labels, read_volume, write_volume};
 use desam::data::phantom::{PhantomConfig, SiteStyle, write_phantoms};
 use desam::types::{Affine, Grid, Volume};
+use desam::volume::nifti::{read_labels, read_volume, write_volume};
 use std::path::Path;
 
 #[test]

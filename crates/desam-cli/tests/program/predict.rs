@@ -1,9 +1,9 @@
 //! `desam predict`: post-processing, additional files, resampling, warnings.
 
 use crate::common::{fixture, run};
-use desam::data::nifti::{read_labels, read_volume, write_volume};
 use desam::data::postprocess::{Holes, PostprocessConfig};
 use desam::types::{Grid, LabelVolume, Volume};
+use desam::volume::nifti::{read_labels, read_volume, write_volume};
 use std::path::{Path, PathBuf};
 
 fn names(folder: &Path) -> Vec<String> {
@@ -100,7 +100,7 @@ fn volumes_with_the_same_stem_do_not_share_files() {
     std::fs::copy(&volume, input.join("a.nii.gz")).unwrap();
     // Two mask files, but a single JSON file.
     let unpacked = read_volume(&volume).unwrap();
-    desam::data::nifti::write_volume(&input.join("a.nii"), &unpacked).unwrap();
+    desam::volume::nifti::write_volume(&input.join("a.nii"), &unpacked).unwrap();
     let predict = args!["predict", "--model", fixture.run, "--input", input, "--output", output];
     run(predict.clone()).expect(0);
     assert_eq!(names(&output), ["a.nii", "a.nii.gz"]);
@@ -205,7 +205,7 @@ fn a_real_prostate_is_found_where_other_masks_are() {
         ];
         run(predict).expect(0);
         let mask = read_labels(&output).unwrap();
-        let map = desam::data::volumes::beside(&output, "probability.nii.gz");
+        let map = desam::volume::volumes::beside(&output, "probability.nii.gz");
         for gland in ["gland_Bosma22b.nii.gz", "gland_Guerbet23.nii.gz"] {
             let path = shared.join(gland);
             let gland = read_labels(&path).unwrap();
@@ -220,7 +220,7 @@ fn a_real_prostate_is_found_where_other_masks_are() {
                 assert!(holds(&grid, centroid(&gland)), "{grid:?}");
             }
             assert!(holds(
-                desam::data::volumes::read_volume(&input).unwrap().grid(),
+                desam::volume::volumes::read_volume(&input).unwrap().grid(),
                 centroid(&gland)
             ));
         }

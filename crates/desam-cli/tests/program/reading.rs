@@ -1,8 +1,8 @@
 //! Reading volumes: channels, size limits, FIFOs, detached data files, unreasonable sizes.
 
 use crate::common::{fixture, program, run};
-use desam::data::nifti::{read_labels, read_volume, write_labels, write_volume};
 use desam::types::{Affine, Grid, LabelVolume};
+use desam::volume::nifti::{read_labels, read_volume, write_labels, write_volume};
 use std::path::Path;
 
 /// Writes a two-channel NIfTI file: the volume of `from`, and the same with reversed voxels.

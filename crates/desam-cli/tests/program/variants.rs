@@ -1,8 +1,8 @@
 //! Every decoder variant: trained, evaluated, used for prediction, and recorded in the model.
 
 use crate::common::{fixture, run};
-use desam::data::nifti::read_labels;
 use desam::decoder::Variant;
+use desam::volume::nifti::read_labels;
 use std::path::{Path, PathBuf};
 
 /// Trains two epochs on site A; returns the summary.

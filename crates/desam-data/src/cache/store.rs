@@ -335,7 +335,7 @@ fn no_label(case: &CacheCase) -> Error {
     Error::NoGroundTruth { site: case.site.clone(), id: case.id.clone() }
 }
 
-/// Stored little-endian numbers as f32.
+/// Dequantizes stored little-endian numbers to f32; exact, since they are f16 or f32.
 fn widen(bytes: &[u8], dtype: FeatureDtype) -> Vec<f32> {
     match dtype {
         FeatureDtype::F32 => {

@@ -1,7 +1,8 @@
 use super::*;
-use crate::{Error, nifti};
+use crate::Error;
 use candle_core::{Device, Tensor};
 use desam_core::{Affine, BinaryMask, EncoderSpec, Grid, LabelVolume, Volume};
+use desam_volume::nifti;
 use proptest::prelude::*;
 use std::path::{Path, PathBuf};
 

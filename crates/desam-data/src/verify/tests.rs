@@ -1,7 +1,8 @@
 use super::*;
+use crate::Error;
 use crate::preprocess::{LabelRule, PreprocessConfig};
-use crate::{Error, nifti, volumes};
 use desam_core::{Affine, Grid, LabelVolume, Quiet, Volume};
+use desam_volume::{nifti, volumes};
 
 fn grid() -> Grid {
     Grid {

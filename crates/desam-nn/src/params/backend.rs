@@ -88,7 +88,7 @@ impl SimpleBackend for Shared {
     }
 
     fn get_unchecked(&self, name: &str, _: DType, _: &Device) -> Result<Tensor> {
-        Err(Error::Msg(format!("parameter {name} was asked for without a shape")))
+        Err(Error::Msg(format!("parameter {name} was requested without a shape")))
     }
 
     fn contains_tensor(&self, name: &str) -> bool {

@@ -4,8 +4,8 @@
 use crate::{Error, Result};
 use desam_core::{BinaryMask, Progress};
 use desam_data::cache::{CacheCase, FeatureCache, SliceRef};
-use desam_data::volumes::{ReadOptions, align_labels, hash_with, load_labels_of, load_volume};
 use desam_metrics::metric::{MaskPair, VoxelGrid};
+use desam_volume::volumes::{ReadOptions, align_labels, hash_with, load_labels_of, load_volume};
 use std::path::Path;
 
 /// Prediction and ground truth of a whole case.

@@ -6,8 +6,8 @@ use super::report::{Measure, Stage};
 use crate::Result;
 use candle_core::Device;
 use desam_core::EncoderSpec;
-use desam_data::nifti;
 use desam_data::preprocess::{PreparedVolume, PreprocessConfig};
+use desam_volume::nifti;
 use std::path::Path;
 
 /// Relative error limit of the percentiles.

@@ -2,7 +2,7 @@
 
 use crate::{Error, Result};
 use desam_core::files::open_regular;
-use desam_data::atomic::write_atomic;
+use desam_volume::atomic::write_atomic;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 /// The parts of a model that a [`Trainer`](super::Trainer) works with: a frozen prompt encoder and a
 /// mask decoder with its variables.
 ///
-/// A [`Trainable`] converts into it. A program with a prompt encoder or a decoder of its own fills
+/// A [`Trainable`] converts into it. A program with a foreign prompt encoder or decoder fills
 /// in the fields; the decoder must read its parameters from `vars`, since the optimizer changes those.
 #[derive(Clone, Copy)]
 pub struct TrainableParts<'a> {

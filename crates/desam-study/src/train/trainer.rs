@@ -21,7 +21,7 @@ use std::sync::Arc;
 pub type SliceDataset<'a> = dyn Dataset<Item = CachedSlice> + 'a;
 
 /// Training loop of a decoder on cached slices. [`super::train`] is the whole job from a cache to a run
-/// directory; this is its loop, for callers with a sampler, a loss or a data set of their own.
+/// directory; this is its loop, for callers with a foreign sampler, loss or data set.
 pub struct Trainer<'a> {
     pub(super) model: TrainableParts<'a>,
     pub(super) config: &'a TrainConfig,

@@ -4,7 +4,7 @@ use super::output::OutputFiles;
 use super::{PredictOptions, SliceChoice};
 use crate::Result;
 use desam_core::Destination;
-use desam_data::volumes::{beside, mask_files};
+use desam_volume::volumes::{beside, mask_files};
 use std::path::{Path, PathBuf};
 
 /// Existing regular files that segmenting `input` into `mask` would overwrite: the mask, its data

@@ -20,7 +20,7 @@ use desam_core::text::DisplayPath as _;
 use desam_core::text::{name_text, one_line};
 use desam_core::{Progress, Volume};
 use desam_data::preprocess::PreparedVolume;
-use desam_data::volumes::mask_name;
+use desam_volume::volumes::mask_name;
 use serde::Serialize;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};

@@ -114,7 +114,7 @@ impl SliceChoice {
         match these.iter().find(|n| **n >= slices) {
             None => Ok(()),
             Some(n) => Err(Error::Invalid(format!(
-                "an overlay of slice {n} is asked for; the volume's slices are 0 to {}",
+                "an overlay of slice {n} is requested; the volume's slices are 0 to {}",
                 slices.saturating_sub(1)
             ))),
         }

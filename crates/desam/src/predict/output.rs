@@ -6,9 +6,9 @@ use super::report::{Settings, VolumeReport};
 use super::{PredictOptions, Segmentation, Segmenter};
 use crate::{Error, Result};
 use desam_core::Volume;
-use desam_data::atomic::write_atomic;
 use desam_data::preprocess::PreparedVolume;
-use desam_data::volumes::{
+use desam_volume::atomic::write_atomic;
+use desam_volume::volumes::{
     beside, expect_writable_name, write_map_like_with, write_mask_like_with,
 };
 use serde::Serialize;

@@ -101,7 +101,7 @@ fn an_unrepaired_mask_comes_before_a_repaired_one_that_prim_preferred() {
 
 #[test]
 fn masks_that_repair_makes_alike_are_suppressed_in_favour_of_the_unrepaired() {
-    // A speck stretches the first one's box: 11 × 5 = 55 against 5 × 5 = 25, IoU 0.45, so both
+    // A speck extends the first one's box: 11 × 5 = 55 against 5 × 5 = 25, IoU 0.45, so both
     // pass the first round. Without the speck they are the same, and the unrepaired one stays.
     let gland = ([0, 5], [0, 5]);
     let masks = [rectangles(&[gland, ([11, 11], [2, 2])]), rectangles(&[gland])];

@@ -2,11 +2,11 @@
 
 #![allow(dead_code, reason = "every test uses a part of it")]
 
-use desam::data::nifti::write_volume;
 use desam::decoder::DecoderConfig;
 use desam::encoder::{FrozenSam, VitConfig, checkpoint};
 use desam::nn::params::{LoadOptions, Tensors, load};
 use desam::types::{Affine, Grid, Volume};
+use desam::volume::nifti::write_volume;
 use desam::{Compute, Mode, Model, PromptingConfig, Segmenter};
 use std::path::{Path, PathBuf};
 

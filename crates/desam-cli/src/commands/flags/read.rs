@@ -3,7 +3,7 @@
 use crate::commands::values::positive;
 use crate::memory;
 use clap::Args;
-use desam::data::volumes::ReadOptions;
+use desam::volume::volumes::ReadOptions;
 
 /// Bytes per gibibyte.
 const GIB: f64 = (1_u64 << 30) as f64;

@@ -14,9 +14,9 @@ use crate::cli::JsonFlag;
 use crate::output::Output;
 use anyhow::{Context, bail};
 use clap::Args;
-use desam::data::volumes::{VolumeFormat, is_series};
 use desam::encoder::checkpoint::is_model_folder;
 use desam::types::text::DisplayPath as _;
+use desam::volume::volumes::{VolumeFormat, is_series};
 use std::path::{Path, PathBuf};
 
 const AFTER: &str = "\

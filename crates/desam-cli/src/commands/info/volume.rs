@@ -4,9 +4,9 @@ use super::{Session, aligned};
 use crate::commands::json_path;
 use crate::output::Output;
 use desam::data::cache::human_bytes;
-use desam::data::volumes::{ReadOptions, VolumeFormat, files_with, load_labels, load_volume};
 use desam::types::text::DisplayPath as _;
 use desam::types::{Affine, LabelVolume, Volume};
+use desam::volume::volumes::{ReadOptions, VolumeFormat, files_with, load_labels, load_volume};
 use serde_json::json;
 use std::path::Path;
 

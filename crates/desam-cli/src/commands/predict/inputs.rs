@@ -4,7 +4,7 @@ use crate::commands::Session;
 use anyhow::bail;
 use desam::Progress;
 use desam::data::layout::{FolderListing, list_folder};
-use desam::data::volumes::{VOLUME_ENDINGS, VolumeFormat};
+use desam::volume::volumes::{VOLUME_ENDINGS, VolumeFormat};
 use std::path::{Path, PathBuf};
 
 /// Maximum number of volumes that a message lists.
@@ -61,10 +61,10 @@ impl Inputs {
     #[cfg(feature = "dicom")]
     pub(super) fn of_series(
         folder: &Path,
-        choice: &desam::data::dicom::SeriesChoice,
+        choice: &desam::volume::dicom::SeriesChoice,
         session: &Session,
     ) -> anyhow::Result<Self> {
-        use desam::data::dicom::holds_series;
+        use desam::volume::dicom::holds_series;
         let FolderListing { volumes, unread, .. } = list_folder(folder)?;
         let (series, files): (Vec<_>, Vec<_>) = volumes.into_iter().partition(|v| v.is_dir());
         let (mut matching, mut others) = (Vec::new(), Vec::new());
@@ -148,7 +148,7 @@ impl Inputs {
 /// Why the DICOM files of a folder without volumes are not a series; empty if there are none.
 fn why_no_series(folder: &Path) -> String {
     #[cfg(feature = "dicom")]
-    if let Err(error) = desam::data::dicom::read_volume(folder, &Default::default()) {
+    if let Err(error) = desam::volume::dicom::read_volume(folder, &Default::default()) {
         let said = error.to_string();
         // Only the list of files is new.
         return said.split_once('\n').map_or_else(String::new, |(_, list)| format!("\n{list}"));
@@ -160,7 +160,7 @@ fn why_no_series(folder: &Path) -> String {
 /// The series of some folders, one per line.
 #[cfg(feature = "dicom")]
 fn series_of(folders: &[PathBuf]) -> String {
-    let of = |folder: &PathBuf| desam::data::dicom::list_series(folder).unwrap_or_default();
+    let of = |folder: &PathBuf| desam::volume::dicom::list_series(folder).unwrap_or_default();
     folders.iter().flat_map(of).map(|series| format!("\n  {series}")).collect()
 }
 

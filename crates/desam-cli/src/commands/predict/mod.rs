@@ -11,13 +11,13 @@ use crate::output::Output;
 use anyhow::{Context, bail};
 use clap::Args;
 use desam::Segmenter;
-#[cfg(feature = "dicom")]
-use desam::data::volumes::VolumeFormat;
-use desam::data::volumes::{ReadOptions, expect_mask_name, mask_name};
 use desam::predict::{
     FolderSummary, PredictOptions, VolumeSummary, existing_outputs, segment_folder,
 };
 use desam::types::text::DisplayPath as _;
+#[cfg(feature = "dicom")]
+use desam::volume::volumes::VolumeFormat;
+use desam::volume::volumes::{ReadOptions, expect_mask_name, mask_name};
 use inputs::Inputs;
 use output_flags::OutputFlags;
 use serde_json::json;
@@ -74,7 +74,7 @@ pub(crate) struct Arguments {
     /// coronal or sagittal
     #[cfg(feature = "dicom")]
     #[arg(long, value_name = "SERIES")]
-    series: Option<desam::data::dicom::SeriesChoice>,
+    series: Option<desam::volume::dicom::SeriesChoice>,
 
     #[command(flatten)]
     prompts: PromptFlags,

@@ -90,7 +90,8 @@ impl KernelOp for LayerNorm2d {
             [x, weight, bias],
             grad,
             &seen,
-            (LayerNorm2dBackward { eps: self.eps, seen: seen.clone() }, ParameterGradients),
+            LayerNorm2dBackward { eps: self.eps, seen: seen.clone() },
+            ParameterGradients,
         )
     }
 }

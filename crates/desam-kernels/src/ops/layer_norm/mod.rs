@@ -87,7 +87,8 @@ impl KernelOp for LayerNorm {
             [x, weight, bias],
             grad,
             &seen,
-            (LayerNormBackward { eps: self.eps, seen: seen.clone() }, ParameterGradients),
+            LayerNormBackward { eps: self.eps, seen: seen.clone() },
+            ParameterGradients,
         )
     }
 }
@@ -98,7 +99,8 @@ fn gradients(
     [x, weight, bias]: [&Tensor; 3],
     grad: &Tensor,
     seen: &Tensor,
-    (back, sums): (impl KernelOp, impl KernelOp),
+    back: impl KernelOp,
+    sums: impl KernelOp,
 ) -> Result<Vec<Option<Tensor>>> {
     let x = x.detach();
     let dx = run_op(back, &[&x, grad, &weight.detach()])?;

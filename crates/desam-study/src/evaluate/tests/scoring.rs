@@ -15,9 +15,9 @@ use desam_core::{
 use desam_data::cache::{EncoderRecord, FeatureCache, FeatureDtype, SlicePolicy};
 use desam_data::embed::{EmbedOptions, embed};
 use desam_data::layout::discover;
-use desam_data::nifti::{write_labels, write_volume};
 use desam_data::preprocess::{LabelRule, PreprocessConfig};
 use desam_metrics::metric::OneEmpty;
+use desam_volume::nifti::{write_labels, write_volume};
 use std::path::Path;
 use std::sync::Mutex;
 

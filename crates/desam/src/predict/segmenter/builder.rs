@@ -5,7 +5,7 @@ use crate::model::model_file;
 use crate::predict::PredictOptions;
 use crate::{Compute, Error, Mode, Model, PromptingConfig, Result};
 use desam_core::ImageEncoder;
-use desam_data::volumes::ReadOptions;
+use desam_volume::volumes::ReadOptions;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 

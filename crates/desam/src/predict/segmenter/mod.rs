@@ -16,7 +16,7 @@ pub use segmentation::Segmentation;
 use super::{ModelFacts, PredictOptions};
 use crate::{Error, Model, PromptingConfig, Result};
 use desam_data::cache::hash_file;
-use desam_data::volumes::ReadOptions;
+use desam_volume::volumes::ReadOptions;
 use std::path::{Path, PathBuf};
 
 /// A model ready to segment volumes and slices: loaded once, used for many, from many threads at

@@ -11,7 +11,7 @@ use crate::{Error, Result};
 use desam_core::text::{name_text, one_line};
 use desam_core::{BinaryMask, Progress, Volume};
 use desam_data::preprocess::PreparedVolume;
-use desam_data::volumes::{Loaded, load_volume};
+use desam_volume::volumes::{Loaded, load_volume};
 use std::borrow::Borrow;
 use std::path::Path;
 
@@ -35,7 +35,7 @@ impl Segmenter {
         Ok(segmentation)
     }
 
-    /// Segments a file of any format (see [`desam_data::volumes`]) into a `u8` mask in the format of
+    /// Segments a file of any format (see [`desam_volume::volumes`]) into a `u8` mask in the format of
     /// `output`'s name. If that is the input's format, the header's geometry is copied: dimensions,
     /// affine and codes. [`options`](Self::options) say which files are written next to the mask. The
     /// reader's warnings go to `progress`.
