@@ -71,14 +71,16 @@ impl Canvas {
         let under = self.grey
             [(centre[1] as usize).min(side - 1) * side + (centre[0] as usize).min(side - 1)];
         // A few things differ from what is around them by their grain alone.
-        let (contrast, grain) = match chance(rng, 0.12) {
-            true => (uniform(rng, 0.0, 0.03), uniform(rng, 0.1, 0.25)),
-            false => (scaled(rng, 0.06, 0.5), uniform(rng, 0.0, 0.12)),
+        let (contrast, grain) = if chance(rng, 0.12) {
+            (uniform(rng, 0.0, 0.03), uniform(rng, 0.1, 0.25))
+        } else {
+            (scaled(rng, 0.06, 0.5), uniform(rng, 0.0, 0.12))
         };
         let sign = sign(rng);
-        let level = match (0.0..=1.0).contains(&(under + sign * contrast)) {
-            true => under + sign * contrast,
-            false => under - sign * contrast,
+        let level = if (0.0..=1.0).contains(&(under + sign * contrast)) {
+            under + sign * contrast
+        } else {
+            under - sign * contrast
         };
         let (edge, opacity) = (scaled(rng, 0.7, 5.0), uniform(rng, 0.8, 1.0));
         let shade = uniform(rng, 0.0, 0.12);

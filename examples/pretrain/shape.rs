@@ -50,9 +50,10 @@ impl Shape {
         let (low, part) = (at as usize, at.fract());
         let [a, b] = [low, low + 1].map(|i| self.radius[i % DIRECTIONS]);
         let (radius, distance) = (a + (b - a) * part, u.hypot(v));
-        let depth = (radius - distance).min(match self.hole > 0.0 {
-            true => distance - self.hole * radius,
-            false => f32::INFINITY,
+        let depth = (radius - distance).min(if self.hole > 0.0 {
+            distance - self.hole * radius
+        } else {
+            f32::INFINITY
         });
         depth * self.stretch
     }

@@ -99,9 +99,10 @@ fn one_step(
     for (part, tensor) in parts.iter_mut().zip([&loss.total, &loss.first, &loss.best, &loss.iou]) {
         *part = f64::from(tensor.to_scalar::<f32>()?);
     }
-    match parts[0].is_finite() {
-        true => Ok(parts),
-        false => Err(format!("the loss of step {step} is {}", parts[0]).into()),
+    if parts[0].is_finite() {
+        Ok(parts)
+    } else {
+        Err(format!("the loss of step {step} is {}", parts[0]).into())
     }
 }
 

@@ -6,22 +6,21 @@ use desam_core::{EncoderSpec, Precision};
 use desam_volume::volumes::ReadOptions;
 use safetensors::Dtype;
 use serde::{Deserialize, Serialize};
-use std::fmt;
-use std::str::FromStr;
 
 /// Version of the file layout and of the preprocessing code. A change that gives other values for the
 /// same configuration must raise it: it is part of every key.
 pub const FORMAT_VERSION: u32 = 1;
 
-/// Type that features are stored in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum FeatureDtype {
-    /// Half the size; a relative rounding of at most 2⁻¹¹.
-    #[default]
-    F16,
-    /// Exactly the encoder's output.
-    F32,
+desam_core::named! {
+    /// Type that features are stored in.
+    #[derive(Default)]
+    pub enum FeatureDtype: "feature type" {
+        /// Half the size; a relative rounding of at most 2⁻¹¹.
+        #[default]
+        F16 = "f16",
+        /// Exactly the encoder's output.
+        F32 = "f32",
+    }
 }
 
 impl FeatureDtype {
@@ -41,66 +40,19 @@ impl FeatureDtype {
     }
 }
 
-impl fmt::Display for FeatureDtype {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::F16 => "f16",
-            Self::F32 => "f32",
-        })
-    }
-}
-
-impl FromStr for FeatureDtype {
-    type Err = Error;
-
-    fn from_str(s: &str) -> Result<Self> {
-        match s {
-            "f16" => Ok(Self::F16),
-            "f32" => Ok(Self::F32),
-            _ => Err(Error::Choice { what: "feature type", found: s.into(), choices: "f16, f32" }),
-        }
-    }
-}
-
-/// Which processed slices are encoded.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum SlicePolicy {
-    /// Slices whose `M×M` mask after preprocessing has foreground: all that training needs, and
-    /// what the official program scores.
-    #[default]
-    Labelled,
-    /// Every slice; what scoring whole volumes needs.
-    All,
-    /// No slice: the cache holds images and masks alone, which is enough for an encoder that runs
-    /// while a decoder is trained.
-    None,
-}
-
-impl fmt::Display for SlicePolicy {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Labelled => "labelled",
-            Self::All => "all",
-            Self::None => "none",
-        })
-    }
-}
-
-impl FromStr for SlicePolicy {
-    type Err = Error;
-
-    fn from_str(s: &str) -> Result<Self> {
-        match s {
-            "labelled" => Ok(Self::Labelled),
-            "all" => Ok(Self::All),
-            "none" => Ok(Self::None),
-            _ => Err(Error::Choice {
-                what: "slices",
-                found: s.into(),
-                choices: "labelled, all, none",
-            }),
-        }
+desam_core::named! {
+    /// Which processed slices are encoded.
+    #[derive(Default)]
+    pub enum SlicePolicy: "slices" {
+        /// Slices whose `M×M` mask after preprocessing has foreground: all that training needs, and
+        /// what the official program scores.
+        #[default]
+        Labelled = "labelled",
+        /// Every slice; what scoring whole volumes needs.
+        All = "all",
+        /// No slice: the cache holds images and masks alone, which is enough for an encoder that runs
+        /// while a decoder is trained.
+        None = "none",
     }
 }
 

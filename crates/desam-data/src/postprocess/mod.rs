@@ -10,7 +10,6 @@ use crate::{Error, Result};
 use connected_components::{ConnectedComponents, Connectivity};
 use desam_core::LabelVolume;
 use serde::{Deserialize, Serialize};
-use std::str::FromStr;
 
 /// Postprocessing steps, applied in the order of the fields.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -24,30 +23,15 @@ pub struct PostprocessConfig {
     pub fill_holes: Option<Holes>,
 }
 
-/// Which background is a hole.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Holes {
-    /// What cannot be left through faces (6 neighbours) towards the border of the volume: cavities.
-    /// An axis of one voxel has no border.
-    Volume,
-    /// What cannot be left within its slice, through edges of pixels (4 neighbours), towards the
-    /// border of the slice: tunnels from slice to slice too. Slices are those that the model sees.
-    Slices,
-}
-
-impl FromStr for Holes {
-    type Err = Error;
-
-    fn from_str(s: &str) -> Result<Self> {
-        match s {
-            "volume" => Ok(Self::Volume),
-            "slices" => Ok(Self::Slices),
-            _ => {
-                let (what, choices) = ("holes", "volume, slices");
-                Err(Error::Choice { what, found: s.into(), choices })
-            }
-        }
+desam_core::named! {
+    /// Which background is a hole.
+    pub enum Holes: "holes" {
+        /// What cannot be left through faces (6 neighbours) towards the border of the volume: cavities.
+        /// An axis of one voxel has no border.
+        Volume = "volume",
+        /// What cannot be left within its slice, through edges of pixels (4 neighbours), towards the
+        /// border of the slice: tunnels from slice to slice too. Slices are those that the model sees.
+        Slices = "slices",
     }
 }
 

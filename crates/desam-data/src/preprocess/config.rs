@@ -24,42 +24,18 @@ pub enum Frame {
     },
 }
 
-/// Downsampling of the ground truth to the `M × M` grid of the masks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum LabelRule {
-    /// The nearest pixel: labels keep their volume.
-    Nearest,
-    /// The nearest pixel of a mask that has first lost its rim; for parity with the official program
-    /// alone, since a model that is trained on such masks draws less than the organ. The official
-    /// program smooths the whole-numbered mask before shrinking it, and cutting off the decimals
-    /// leaves only pixels that are foreground as far as the Gaussian reaches: `int(4σ + 0.5)` pixels
-    /// with `σ = (factor - 1) / 2`. That is one pixel for 384 → 256, nothing where a slice is
-    /// enlarged, but ten pixels for 384 → 64.
-    Eroded,
-}
-
-impl std::fmt::Display for LabelRule {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::Nearest => "nearest",
-            Self::Eroded => "eroded",
-        })
-    }
-}
-
-impl std::str::FromStr for LabelRule {
-    type Err = Error;
-
-    fn from_str(text: &str) -> Result<Self> {
-        match text {
-            "nearest" => Ok(Self::Nearest),
-            "eroded" => Ok(Self::Eroded),
-            _ => {
-                let (what, choices) = ("label rule", "nearest, eroded");
-                Err(Error::Choice { what, found: text.into(), choices })
-            }
-        }
+desam_core::named! {
+    /// Downsampling of the ground truth to the `M × M` grid of the masks.
+    pub enum LabelRule: "label rule" {
+        /// The nearest pixel: labels keep their volume.
+        Nearest = "nearest",
+        /// The nearest pixel of a mask that has first lost its rim; for parity with the official program
+        /// alone, since a model that is trained on such masks draws less than the organ. The official
+        /// program smooths the whole-numbered mask before shrinking it, and cutting off the decimals
+        /// leaves only pixels that are foreground as far as the Gaussian reaches: `int(4σ + 0.5)` pixels
+        /// with `σ = (factor - 1) / 2`. That is one pixel for 384 → 256, nothing where a slice is
+        /// enlarged, but ten pixels for 384 → 64.
+        Eroded = "eroded",
     }
 }
 

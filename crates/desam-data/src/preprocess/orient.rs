@@ -3,27 +3,26 @@
 use crate::Error;
 use desam_core::{Affine, Grid};
 use desam_volume::fallible;
-use serde::{Deserialize, Serialize};
 use std::ops::Range;
-use std::str::FromStr;
 
 /// Directions closer than this to a tie are one.
 const TIE: f64 = 1e-6;
 
-/// Orientation of the slices that are cut from a volume.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Orientation {
-    /// As stored: columns along `i`, rows along `j`, slices along `k`. What the official program
-    /// does, and what a configuration means that does not say.
-    #[default]
-    Stored,
-    /// Axial by the affine, whatever the order and the directions in which the axes are stored: slices
-    /// along the axis nearest to superior, columns along that nearest to the left, rows along that
-    /// nearest to posterior (LPS), as axial images are shown and as scanners store them. Axes are
-    /// permuted and flipped, nothing is resampled, so that oblique volumes keep their geometry. The
-    /// same as [`Orientation::Stored`] for a volume that is stored in LPS.
-    Axial,
+desam_core::named! {
+    /// Orientation of the slices that are cut from a volume.
+    #[derive(Default)]
+    pub enum Orientation: "orientation" {
+        /// As stored: columns along `i`, rows along `j`, slices along `k`. What the official program
+        /// does, and what a configuration means that does not say.
+        #[default]
+        Stored = "stored",
+        /// Axial by the affine, whatever the order and the directions in which the axes are stored: slices
+        /// along the axis nearest to superior, columns along that nearest to the left, rows along that
+        /// nearest to posterior (LPS), as axial images are shown and as scanners store them. Axes are
+        /// permuted and flipped, nothing is resampled, so that oblique volumes keep their geometry. The
+        /// same as [`Orientation::Stored`] for a volume that is stored in LPS.
+        Axial = "axial",
+    }
 }
 
 impl Orientation {
@@ -36,21 +35,6 @@ impl Orientation {
         match self {
             Self::Stored => AxisOrder { axes: [0, 1, 2], flipped: [false; 3] },
             Self::Axial => axial(affine),
-        }
-    }
-}
-
-impl FromStr for Orientation {
-    type Err = Error;
-
-    fn from_str(s: &str) -> Result<Self, Error> {
-        match s {
-            "stored" => Ok(Self::Stored),
-            "axial" => Ok(Self::Axial),
-            _ => {
-                let (what, choices) = ("orientation", "stored, axial");
-                Err(Error::Choice { what, found: s.into(), choices })
-            }
         }
     }
 }

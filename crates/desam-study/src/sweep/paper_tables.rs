@@ -80,6 +80,11 @@ impl std::fmt::Display for PaperTable {
     }
 }
 
+impl desam_core::Named for PaperTable {
+    const VARIANTS: &'static [Self] = &Self::ALL;
+    const NAMES: &'static [&'static str] = &["1", "2", "3"];
+}
+
 impl std::str::FromStr for PaperTable {
     type Err = String;
 

@@ -1,6 +1,6 @@
 //! Training data: train/validation split and data augmentation.
 
-use crate::commands::values::{enum_values, fraction};
+use crate::commands::values::{choices, fraction};
 use clap::{Args, ValueEnum};
 use desam::data::split::SplitRule;
 use desam_study::train::{Augment, TrainConfig};
@@ -21,7 +21,7 @@ pub(super) struct DatasetFlags {
     /// Random data augmentation. features: flips, style changes and noise on the features, at no
     /// cost. images: flips, rotation, scaling, shifts, gamma, bias field and noise; needs --no-cache
     #[arg(long, value_name = "WHAT", default_value = "none",
-        value_parser = enum_values::<Augment>())]
+        value_parser = choices::<Augment>(&Augment::NAMES))]
     augment: Augment,
 
     /// Run the image encoder on every slice in every epoch instead of reading features from CACHE.

@@ -49,6 +49,11 @@ impl std::fmt::Display for Augment {
     }
 }
 
+impl Augment {
+    /// The names that [`FromStr`](std::str::FromStr) takes.
+    pub const NAMES: [&'static str; 3] = ["none", "features", "images"];
+}
+
 impl std::str::FromStr for Augment {
     type Err = String;
 
