@@ -4,6 +4,7 @@
 
 mod determinism;
 mod dicom_data_sets;
+mod foreign;
 mod gradients;
 mod official_checkpoint;
 mod official_parity;

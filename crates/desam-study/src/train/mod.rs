@@ -220,5 +220,6 @@ pub fn train_with(
     })
 }
 
-#[cfg(all(test, feature = "emulation"))]
+#[cfg(test)]
+#[cfg(feature = "emulation")]
 mod tests;
