@@ -7,10 +7,10 @@ use desam_core::{Affine, Grid, Volume};
 /// images are shown. Any intensities: preprocessing maps their percentiles to the encoder's range.
 #[derive(Debug, Clone, PartialEq)]
 pub struct GraySlice {
-    width: usize,
-    height: usize,
-    spacing_mm: [f64; 2],
-    pixels: Vec<f32>,
+    pub(super) width: usize,
+    pub(super) height: usize,
+    pub(super) spacing_mm: [f64; 2],
+    pub(super) pixels: Vec<f32>,
 }
 
 impl GraySlice {
@@ -18,7 +18,7 @@ impl GraySlice {
     /// mm.
     ///
     /// # Errors
-    /// [`Error::Core`] when there are not `width × height` pixels.
+    /// [`Error::Core`](crate::Error::Core) when there are not `width × height` pixels.
     pub fn new(
         width: usize,
         height: usize,
