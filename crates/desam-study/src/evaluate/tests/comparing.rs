@@ -1,6 +1,7 @@
 //! Tests of paired comparison.
 
 use super::{evaluation, evaluation_with_hd95};
+use crate::Error;
 use crate::evaluate::{CompareConfig, Comparison, Evaluation, Role, compare};
 use desam_metrics::metric::CaseMetric;
 use desam_metrics::statistics::BootstrapConfig;
@@ -124,13 +125,17 @@ fn runs_that_were_scored_differently_are_refused_with_the_difference() {
 #[test]
 fn a_metric_without_a_value_is_refused() {
     let (a, b) = (evaluation_with_hd95(), other());
-    let message = compare(&a, &b, &config("hd95_mm")).unwrap_err().to_string();
-    assert!(message.contains("second run") && message.contains("--metrics hd95_mm"), "{message}");
+    let error = compare(&a, &b, &config("hd95_mm")).unwrap_err();
+    let hd95: CaseMetric = "hd95_mm".parse().unwrap();
+    let Error::MetricMissing { which, metric } = &error else { panic!("{error}") };
+    assert_eq!((*which, *metric), ("second", hd95));
+    assert!(error.to_string().contains("second run"), "{error}");
     let mut b = evaluation_with_hd95();
-    let lost = [("hd95_mm".parse::<CaseMetric>().unwrap(), crate::evaluate::Measured(None))];
+    let lost = [(hd95, crate::evaluate::Measured(None))];
     b.cases[0].metrics = lost.into_iter().collect();
-    let message = compare(&a, &b, &config("hd95_mm")).unwrap_err().to_string();
-    assert!(message.contains("B/Case1") && message.contains("diagonal"), "{message}");
+    let error = compare(&a, &b, &config("hd95_mm")).unwrap_err();
+    assert!(matches!(&error, Error::NoFiniteValue { metric, .. } if *metric == hd95), "{error}");
+    assert!(error.to_string().contains("B/Case1"), "{error}");
 }
 
 #[test]

@@ -301,8 +301,11 @@ fn millimetres_need_the_volume_and_shares_do_not() {
 #[test]
 fn the_full_protocol_needs_every_slice() {
     let toys = toys(SlicePolicy::Labelled);
-    let message = score(&toys, &config(Protocol::Full)).unwrap_err().to_string();
-    assert!(message.contains("--slices all") && message.contains("A/Case2"), "{message}");
+    let error = score(&toys, &config(Protocol::Full)).unwrap_err();
+    // Two labelled slices of four.
+    let Error::SlicesMissing { case, needed, stored, .. } = &error else { panic!("{error}") };
+    assert_eq!((case.as_deref(), *needed, *stored), (Some("A/Case2"), 4, 2));
+    assert!(error.to_string().contains("A/Case2"), "{error}");
 }
 
 #[test]
