@@ -1,7 +1,7 @@
 //! An image encoder of one's own behind the trait: `own_backbone DATA SITE WORK [EPOCHS]`.
 //! This one knows nothing of SAM: its "features" are a slice's mean, deviation and gradients at
-//! three scales. It is embedded, cached and trained on like any other. Depends on `desam`, and on
-//! `candle-core` for tensors.
+//! three scales. It is embedded, cached and trained on like any other. Depends on `desam`,
+//! `desam-study`, and `candle-core` for tensors.
 
 use candle_core::{Device, Result as TensorResult, Tensor};
 use desam::data::cache::{CachedSlices, EncoderRecord, FeatureCache, FeatureDtype, SlicePolicy};

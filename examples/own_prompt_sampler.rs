@@ -1,6 +1,7 @@
 //! A prompt sampler of one's own: `own_prompt_sampler CACHE SITE [EPOCHS]`.
 //! It draws points around the mask's bounding box, the region in which prompts are hardest to
-//! judge, and trains with them. Depends on `desam`, and on `rand` for the rng it is handed.
+//! judge, and trains with them. Depends on `desam`, `desam-study`, and
+//! `rand` for the random numbers that it receives.
 
 use desam::data::cache::{CachedSlices, FeatureCache};
 use desam::model::{Trainable, TrainableOptions, WEIGHTS_FILE};

@@ -1,5 +1,5 @@
 //! Trains on one site of a cache: `train_one_site CACHE SITE RUN [EPOCHS] [points|box]`.
-//! Depends on `desam` alone.
+//! Depends on `desam` and `desam-study`.
 
 use desam::{Mode, Quiet};
 use desam_study::train::{Preset, TrainConfig, TrainRequest, train};

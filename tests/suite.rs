@@ -2,6 +2,7 @@
 //! of the assembled model, threads, the whole path from volumes to scores. One file a subject.
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "helpers of tests")]
 
+mod cancelled;
 mod determinism;
 mod dicom_data_sets;
 mod foreign;

@@ -108,6 +108,12 @@ pub enum Error {
         /// What is wrong with them.
         problem: String,
     },
+    /// Distances between the pixels of a slice that are not positive and finite.
+    #[error("spacing of {found:?} mm: expected two positive numbers")]
+    Spacing {
+        /// Between columns and between rows, in mm.
+        found: [f64; 2],
+    },
     /// A device that cannot be computed on.
     #[error("cannot compute on {device}: {reason}")]
     Device {

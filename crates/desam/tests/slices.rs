@@ -4,9 +4,16 @@
 
 mod toy;
 
+use desam::data::phantom::{SiteStyle, phantom_case};
+use desam::data::preprocess::{Frame, PreprocessConfig};
+use desam::decoder::DecoderConfig;
+use desam::encoder::{FrozenSam, VitConfig};
+use desam::model::ModelParts;
+use desam::nn::params::{LoadOptions, Tensors, load};
 use desam::predict::{EncodedSlice, GraySlice, PromptError, SliceMask, SlicePrompt};
-use desam::types::{Affine, Grid, Volume};
-use desam::{Error, Mode, Model, PromptingConfig, Segmenter};
+use desam::types::{Affine, BinaryMask, Grid, Volume};
+use desam::{Compute, Error, Mode, Model, ModelRecord, PromptingConfig, Segmenter};
+use std::sync::Arc;
 
 fn shared_between_threads<T: Send + Sync>() {}
 
@@ -121,6 +128,70 @@ fn a_volumes_slice_is_the_volumes() {
     assert!(matches!(error, Error::NoSuchSlice { index: 5, slices: 5 }), "{error}");
 }
 
+/// The reference's trained model on a phantom: it finds about the prostate that the box is around.
+#[test]
+fn a_box_around_a_phantoms_prostate_finds_it() {
+    let file = std::path::PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+        .join("../../../shared/reference/tiny/trained.pth");
+    if !file.is_file() {
+        println!("skipped: no reference model at {}", file.display());
+        return;
+    }
+    let segmenter = Segmenter::open(&file).unwrap();
+    let case = phantom_case(&SiteStyle::six_sites()[0], 3).unwrap();
+    let dims = case.image.grid().dims;
+    let truth = |k: usize| -> Vec<u8> {
+        case.labels.slice(k).unwrap().iter().map(|label| u8::from(*label > 0)).collect()
+    };
+    let area = |k: usize| truth(k).iter().map(|v| usize::from(*v)).sum::<usize>();
+    let k = (0..dims[2]).max_by_key(|k| area(*k)).unwrap();
+    let truth = BinaryMask::new(dims[1], dims[0], truth(k)).unwrap();
+    let tight = truth.bounding_box().unwrap();
+    let [x0, y0, x1, y1] = [tight.x0, tight.y0, tight.x1, tight.y1].map(f64::from);
+    let encoded = segmenter.encode_volume_slice(&case.image, k).unwrap();
+    let prompt = SlicePrompt::new().with_box([x0, y0], [x1, y1]);
+    let found = encoded.segment(&prompt).unwrap();
+    let both = found.mask.data().iter().zip(truth.data()).filter(|(a, b)| **a + **b == 2).count();
+    let dice = 2.0 * both as f64 / (found.mask.area() + truth.area()) as f64;
+    println!("Dice {dice:.3}, predicted IoU {:?}", found.predicted_iou);
+    assert!(dice > 0.5, "{dice}");
+    assert_eq!(encoded.segment(&prompt).unwrap(), found);
+}
+
+#[test]
+fn a_point_outside_the_crop_is_refused_and_a_box_is_clipped_to_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = segmenter(folder.path()).model().clone();
+    let preprocess =
+        PreprocessConfig { frame: Frame::Crop { side: 32 }, ..PreprocessConfig::official() };
+    let record = ModelRecord { preprocess, ..model.record().clone() };
+    let vit = VitConfig { input_side: 64, ..VitConfig::tiny() };
+    let (sam, config) = (FrozenSam::random(&vit, 9).unwrap().sam, DecoderConfig::tiny(&vit.spec()));
+    let decoder = load(Tensors::new(), &LoadOptions::seeded(10), |vb| config.build(vb)).unwrap();
+    let model = Model::from_parts(ModelParts {
+        encoder: Arc::new(sam.image),
+        prompt_encoder: Arc::new(sam.prompt),
+        decoder: Arc::new(decoder.module),
+        record: Arc::new(record),
+        compute: Compute::cpu(),
+    });
+    let segmenter = Segmenter::builder_from(model.unwrap()).build().unwrap();
+    // The model sees the middle 32 of 64 pixels: 16 to 47.
+    let encoded = segmenter.encode_slice(&image()).unwrap();
+    let segment = |prompt: SlicePrompt| encoded.segment(&prompt);
+    for (x, y) in [(5.0, 30.0), (30.0, 60.0)] {
+        let error = segment(SlicePrompt::new().with_point(x, y)).unwrap_err();
+        assert!(matches!(error, Error::SlicePrompt(PromptError::OutsideCrop { .. })), "{error}");
+    }
+    segment(SlicePrompt::new().with_point(16.0, 47.0)).unwrap();
+    let outside = segment(SlicePrompt::new().with_box([2.0, 2.0], [12.0, 60.0])).unwrap_err();
+    assert!(matches!(outside, Error::SlicePrompt(PromptError::OutsideCrop { .. })), "{outside}");
+    let all = segment(SlicePrompt::new().with_box([0.0, 0.0], [64.0, 64.0])).unwrap();
+    let crop = segment(SlicePrompt::new().with_box([16.0, 16.0], [48.0, 48.0])).unwrap();
+    assert_eq!(all, crop);
+    assert!((0..64).all(|at| !all.mask.get(at, 15) && !all.mask.get(48, at)));
+}
+
 #[test]
 fn prompts_that_cannot_be_used_are_refused_by_kind() {
     let folder = tempfile::tempdir().unwrap();
@@ -132,7 +203,7 @@ fn prompts_that_cannot_be_used_are_refused_by_kind() {
     assert_eq!(refused(SlicePrompt::new()), PromptError::Empty);
     let nan = refused(SlicePrompt::new().with_point(f64::NAN, 3.0));
     assert!(matches!(nan, PromptError::NotFinite { .. }), "{nan}");
-    for (x, y) in [(-0.1, 5.0), (5.0, 64.1), (1e300, 5.0)] {
+    for (x, y) in [(-0.6, 5.0), (5.0, 63.6), (1e300, 5.0)] {
         let outside = refused(SlicePrompt::new().with_point(x, y));
         assert!(matches!(outside, PromptError::OutsideImage { .. }), "{outside}");
         assert!(outside.to_string().contains("64 × 64"), "{outside}");
@@ -142,4 +213,8 @@ fn prompts_that_cannot_be_used_are_refused_by_kind() {
     let flat = refused(SlicePrompt::new().with_box([9.0, 3.0], [9.0, 9.0]));
     assert!(matches!(flat, PromptError::EmptyBox { .. }), "{flat}");
     assert!(GraySlice::new(8, 8, [1.0; 2], vec![0.0; 63]).is_err());
+    for spacing in [[0.0, 1.0], [1.0, -1.0], [f64::NAN, 1.0]] {
+        let error = GraySlice::new(8, 8, spacing, vec![0.0; 64]).unwrap_err();
+        assert!(matches!(error, Error::Spacing { .. }), "{error}");
+    }
 }

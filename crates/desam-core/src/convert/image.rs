@@ -20,9 +20,10 @@ impl From<&BinaryMask> for GrayImage {
 impl From<&GrayImage> for BinaryMask {
     fn from(image: &GrayImage) -> Self {
         let (width, height) = (image.width() as usize, image.height() as usize);
-        // Never fails: an image has width × height pixels.
-        Self::new(height, width, image.as_raw().clone())
-            .unwrap_or_else(|_| Self::empty(height, width))
+        // By pixel: the buffer behind an image may be longer than the image.
+        let pixels = image.pixels().map(|pixel| pixel.0[0]).collect();
+        // Never fails: there are width × height pixels.
+        Self::new(height, width, pixels).unwrap_or_else(|_| Self::empty(height, width))
     }
 }
 
@@ -37,5 +38,8 @@ mod tests {
         assert_eq!((image.width(), image.height()), (3, 2));
         assert_eq!(image.as_raw(), &[0, 255, 0, 255, 255, 0]);
         assert_eq!(BinaryMask::from(&image), mask);
+        let mut longer = image.into_raw();
+        longer.push(7);
+        assert_eq!(BinaryMask::from(&GrayImage::from_raw(3, 2, longer).unwrap()), mask);
     }
 }

@@ -24,6 +24,7 @@ impl PreloadedSlices {
         progress: &dyn Progress,
     ) -> Result<Self> {
         let keep = |index: usize| {
+            progress.check_cancelled()?;
             let slice = slices.get(index)?;
             let features = slice.features.to_device(device)?;
             progress.advance(1, &format!("slice {}", index + 1));

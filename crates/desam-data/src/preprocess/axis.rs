@@ -60,6 +60,11 @@ impl AxisMapping {
         (s - self.place(0)) / self.step
     }
 
+    /// The same from voxel edges to pixel edges: 0 is the outer edge of the first.
+    pub(super) fn frame_edge(&self, edge: f64) -> f64 {
+        self.frame_coordinate(edge - 0.5) + 0.5
+    }
+
     /// Where pixel `f` of the frame lies in the volume, in voxels, held to the volume's extent;
     /// `None` in the padding.
     pub(super) fn to_source(self, f: usize) -> Option<f64> {

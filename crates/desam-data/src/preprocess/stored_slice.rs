@@ -126,6 +126,18 @@ impl StoredSlice {
         InputPosition { input: along.map(|a| a.0), in_frame: along.iter().all(|a| a.1) }
     }
 
+    /// Maps a position from the edges of the slice's pixels, 0 being the first pixel's outer edge and
+    /// [`width`](Self::width) the last one's, to the encoder's input. An uncropped slice is the whole input
+    /// in any orientation, up to the rounding of its size where it is resampled.
+    pub fn edge_to_input(&self, edge: [f64; 2]) -> [f64; 2] {
+        self.frame.map(|f| {
+            let along = edge[f.stored];
+            let ordered = if f.flipped { f.axis.source as f64 - along } else { along };
+            let scale = self.input_side as f64 / f.axis.frame as f64;
+            (f.axis.frame_edge(ordered)) * scale
+        })
+    }
+
     /// The mask of a processed slice, `M × M`, on this slice's pixels: each takes the nearest mask
     /// pixel, and is background where the crop cuts it off. The same pixels as those of
     /// [`PreparedVolume::restore`].
@@ -215,6 +227,32 @@ mod tests {
             ..PreprocessConfig::paper()
         };
         config.prepare(&Volume::new(grid, values).unwrap(), &spec()).unwrap()
+    }
+
+    #[test]
+    fn an_uncropped_slice_is_the_whole_input_in_any_orientation() {
+        for affine in affines() {
+            for spacing_mm in [None, Some([0.9, 0.9, 3.0])] {
+                let grid = Grid { dims: [12, 14, 9], affine };
+                let values = (0..grid.len()).map(|v| v as f32).collect();
+                let config = PreprocessConfig {
+                    spacing_mm,
+                    frame: Frame::MaskSide,
+                    ..PreprocessConfig::paper()
+                };
+                let volume = Volume::new(grid, values).unwrap();
+                let prepared = config.prepare(&volume, &spec()).unwrap();
+                let slice = prepared.stored_slice(1).unwrap();
+                let far = [slice.width() as f64, slice.height() as f64];
+                let [a, b] = [slice.edge_to_input([0.0; 2]), slice.edge_to_input(far)];
+                // Half a pixel of the resampled slice at each end.
+                let limit = if spacing_mm.is_some() { 64.0 / 2.0 / 5.0 } else { 1e-9 };
+                for (a, b) in a.into_iter().zip(b) {
+                    let (low, high) = (a.min(b), a.max(b));
+                    assert!(low.abs() <= limit && (high - 64.0).abs() <= limit, "{low} {high}");
+                }
+            }
+        }
     }
 
     #[test]

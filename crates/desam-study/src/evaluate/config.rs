@@ -25,7 +25,7 @@ desam_core::named! {
 pub struct EvaluateConfig {
     /// The scoring protocol.
     pub protocol: Protocol,
-    /// TextTable and columns on each side of a predicted `M × M` mask that are set to zero, in pixels
+    /// Rows and columns on each side of a predicted `M × M` mask that are set to zero, in pixels
     /// of that mask; `None` is the protocol's own (see [`EvaluateConfig::border_for`]).
     #[serde(default)]
     pub border_px: Option<usize>,

@@ -222,4 +222,4 @@ pub fn train_with(
 
 #[cfg(test)]
 #[cfg(feature = "emulation")]
-mod tests;
+mod kernel_tests;

@@ -61,5 +61,5 @@ pub(super) fn check_precision(precision: Precision, device: &Device) -> Result<(
         return Ok(());
     }
     precision.check_on(device)?;
-    Err(Error::Invalid(format!("training: precision {precision} is for CUDA's GPUs; leave it out")))
+    Err(Error::Invalid(format!("training: precision {precision} needs a CUDA GPU")))
 }

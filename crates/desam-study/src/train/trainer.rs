@@ -150,7 +150,10 @@ impl<'a> Trainer<'a> {
     /// A cancellation, which counts the steps that were done; an epoch has `steps`.
     fn cancelled(&self, steps: usize) -> Error {
         let done = self.progress.epoch * steps + self.progress.step;
-        let (what, kept) = ("training steps", "the last checkpoint is kept and can be resumed");
+        let (what, kept) = (
+            "training steps",
+            "checkpoints that were written are kept, and the run can be resumed from the last",
+        );
         let total = steps * self.config.epochs;
         Error::Desam(desam::Error::Cancelled { what, done, total, kept })
     }

@@ -5,8 +5,9 @@ use desam_data::preprocess::StoredSlice;
 
 /// A user's prompt: foreground and background points, one box, or both.
 ///
-/// Coordinates are pixel indices of the slice, `x` its column and `y` its row: 0 is the centre of the
-/// first pixel, and the whole slice is the box from `(0, 0)` to `(width, height)`.
+/// Coordinates are pixels of the slice, `x` along its columns and `y` along its rows. A point counts
+/// pixel centres: 0 is the centre of the first pixel. A box counts pixel edges: the whole slice is the
+/// box from `(0, 0)` to `(width, height)`.
 ///
 /// ```
 /// use desam::predict::SlicePrompt;
@@ -94,7 +95,7 @@ impl SlicePrompt {
         self.with(x, y, PointLabel::Background)
     }
 
-    /// Sets the box around the object, from its first column and row to its last.
+    /// Sets the box around the object, from edge to edge: columns 3 to 7 are those from 3.0 to 8.0.
     #[must_use]
     pub fn with_box(self, first: [f64; 2], last: [f64; 2]) -> Self {
         Self { bbox: Some([first, last]), ..self }
@@ -112,12 +113,12 @@ impl SlicePrompt {
             return Err(PromptError::Empty);
         }
         let points = self.points.iter().map(|point| {
-            let [x, y] = check(point.at, slice)?;
+            let [x, y] = check(point.at, slice, CENTRES)?;
             let position = slice.to_input([x, y]);
             if !position.in_frame {
                 return Err(PromptError::OutsideCrop { x, y });
             }
-            let [x, y] = position.input.map(|v| v as f32);
+            let [x, y] = position.input.map(|v| v.clamp(0.0, side as f64) as f32);
             Ok(Point { x, y, label: point.label })
         });
         let points = points.collect::<Result<_, _>>()?;
@@ -126,14 +127,19 @@ impl SlicePrompt {
     }
 }
 
-/// Refuses a position that is not finite or not in the slice.
-fn check(at: [f64; 2], slice: &StoredSlice) -> Result<[f64; 2], PromptError> {
+/// Offset of the slice's outer edge from coordinate 0, in pixels: coordinates of points count pixel
+/// centres, those of boxes pixel edges.
+const CENTRES: f64 = -0.5;
+const EDGES: f64 = 0.0;
+
+/// Refuses a position that is not finite or not in the slice, which begins at `start`.
+fn check(at: [f64; 2], slice: &StoredSlice, start: f64) -> Result<[f64; 2], PromptError> {
     let [x, y] = at;
     if !(x.is_finite() && y.is_finite()) {
         return Err(PromptError::NotFinite { x, y });
     }
     let (width, height) = (slice.width(), slice.height());
-    let inside = |v: f64, pixels: usize| (0.0..=pixels as f64).contains(&v);
+    let inside = |v: f64, pixels: usize| (start..=start + pixels as f64).contains(&v);
     if inside(x, width) && inside(y, height) {
         Ok(at)
     } else {
@@ -143,12 +149,12 @@ fn check(at: [f64; 2], slice: &StoredSlice) -> Result<[f64; 2], PromptError> {
 
 /// A box in the encoder's input, clipped to it.
 fn boxed(corners: [[f64; 2]; 2], slice: &StoredSlice, side: f64) -> Result<PromptBox, PromptError> {
-    let [[x0, y0], [x1, y1]] = [check(corners[0], slice)?, check(corners[1], slice)?];
+    let [[x0, y0], [x1, y1]] = [check(corners[0], slice, EDGES)?, check(corners[1], slice, EDGES)?];
     if x0 >= x1 || y0 >= y1 {
         return Err(PromptError::EmptyBox { x0, y0, x1, y1 });
     }
     // Orientation may have flipped either axis, or swapped the two.
-    let [a, b] = [[x0, y0], [x1, y1]].map(|corner| slice.to_input(corner).input);
+    let [a, b] = [[x0, y0], [x1, y1]].map(|corner| slice.edge_to_input(corner));
     let first = [a[0].min(b[0]), a[1].min(b[1])];
     let last = [a[0].max(b[0]), a[1].max(b[1])];
     let clip = |v: f64| v.clamp(0.0, side);

@@ -70,7 +70,7 @@ fn the_bits_do_not_depend_on_the_threads() {
 }
 
 #[test]
-fn what_differs_in_shape_is_refused_before_anything_is_changed() {
+fn kernels_and_the_cpu_refuse_other_shapes_before_anything_is_changed() {
     let run = || {
         let vars = [2usize, 3].map(|n| Var::ones(n, DType::F32, &candle_core::Device::Cpu));
         let vars = vars.into_iter().collect::<Result<Vec<_>>>()?;

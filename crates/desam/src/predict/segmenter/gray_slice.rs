@@ -1,6 +1,6 @@
 //! Gray-scale images of single slices.
 
-use crate::Result;
+use crate::{Error, Result};
 use desam_core::{Affine, Grid, Volume};
 
 /// A gray-scale image of one slice, columns to the patient's left and rows to the back, as axial
@@ -18,7 +18,8 @@ impl GraySlice {
     /// mm.
     ///
     /// # Errors
-    /// [`Error::Core`](crate::Error::Core) when there are not `width × height` pixels.
+    /// [`Error::Core`] when there are not `width × height` pixels, and [`Error::Spacing`] when a distance
+    /// is not positive and finite.
     pub fn new(
         width: usize,
         height: usize,
@@ -28,6 +29,9 @@ impl GraySlice {
         if width.checked_mul(height) != Some(pixels.len()) {
             let found = pixels.len();
             return Err(desam_core::Error::shape("pixels", (height, width), found).into());
+        }
+        if !spacing_mm.iter().all(|mm| mm.is_finite() && *mm > 0.0) {
+            return Err(Error::Spacing { found: spacing_mm });
         }
         Ok(Self { width, height, spacing_mm, pixels })
     }

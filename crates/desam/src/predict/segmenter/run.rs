@@ -53,21 +53,6 @@ impl Segmenter {
         self.segment_loaded(self.load(input)?, input, output.as_ref(), progress)
     }
 
-    /// Segments a volume that the caller has read from `input`, such as one series of a folder;
-    /// otherwise as [`segment_file`](Self::segment_file).
-    ///
-    /// # Errors
-    /// As [`segment`](Self::segment), and when the mask cannot be written.
-    pub fn segment_read(
-        &self,
-        volume: &Volume,
-        input: &Path,
-        output: &Path,
-        progress: &dyn Progress,
-    ) -> Result<VolumeSummary> {
-        self.segment_loaded(Loaded::new(volume), input, output, progress)
-    }
-
     /// Segments a volume that the caller has read from `input`, together with the reader's warnings,
     /// which become part of the report.
     ///
