@@ -73,7 +73,7 @@ pub(super) struct ImagePlane {
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Slice {
     pub(super) file: Arc<SliceFile>,
-    /// Which frame of its file, from 0.
+    /// Index of the frame in its file, from 0.
     pub(super) frame: usize,
     pub(super) image_plane: ImagePlane,
 }
@@ -112,7 +112,7 @@ impl Slice {
         }
         if frames.len() != file.frames {
             let (promised, told) = (file.frames, frames.len());
-            let found = format!("it has {promised} frames and says of {told} where they lie");
+            let found = format!("it has {promised} frames but positions for {told}");
             return Err(wrong(path, format!("{found}; convert it to NIfTI")));
         }
         let shared = fields
@@ -217,8 +217,8 @@ impl SliceFile {
         })
     }
 
-    /// Where the stored bits lie, by HighBit, with a warning where that is not at the low end of the
-    /// word, where current editions of PS3.5 (8.1.1) have them.
+    /// Position of the stored bits, by HighBit, BitsStored and BitsAllocated, with a warning where
+    /// that is not the low end of the word, where current editions of PS3.5 (8.1.1) have them.
     fn place_bits(&mut self, fields: &Fields<'_>) -> Result<()> {
         let stored = self.bits_stored;
         let high_bit = fields.whole(tags::HIGH_BIT, stored as i64 - 1)?;
@@ -238,7 +238,7 @@ impl SliceFile {
         Ok(())
     }
 
-    /// How the pixels are compressed; `None` where that is not read.
+    /// Codec of the transfer syntax; `None` where it is not supported.
     pub(super) fn codec(&self) -> Option<Codec> {
         Codec::of(&self.transfer_syntax)
     }
