@@ -41,6 +41,7 @@ pub(super) struct SliceFile {
     pub(super) bits_stored: usize,
     /// The lowest of the stored bits in their word; above 0 where HighBit says so.
     pub(super) lowest_bit: usize,
+    /// PixelRepresentation: whether stored values are signed (two's complement).
     pub(super) signed: bool,
     /// Whether the smallest value is white (MONOCHROME1).
     pub(super) inverted: bool,
@@ -65,6 +66,7 @@ pub(super) struct ImagePlane {
     pub(super) spacing: [f64; 2],
     /// SpacingBetweenSlices, or else SliceThickness, mm.
     pub(super) thickness: Option<f64>,
+    /// RescaleSlope; 1 where it is missing.
     pub(super) slope: f64,
     pub(super) intercept: f64,
 }
