@@ -112,7 +112,7 @@ fn i2cvbs_labels_are_a_series() {
     let errors: Vec<_> = report.errors().collect();
     assert_eq!(errors.len(), 2, "{errors:#?}");
     assert!(
-        errors[0].contains("GE/Patient 1") && errors[0].contains("another grid"),
+        errors[0].contains("GE/Patient 1") && errors[0].contains("different grid"),
         "{errors:#?}"
     );
     assert!(errors[1].contains("GE/Patient 2") && errors[1].contains("missing"), "{errors:#?}");
@@ -145,7 +145,7 @@ fn nci_isbis_labels_are_nrrd() {
     assert_eq!(sites, [("BMC", 2), ("RUNMC", 2)]);
     let errors: Vec<_> = report.errors().collect();
     assert_eq!(errors.len(), 1, "{errors:#?}");
-    assert!(errors[0].contains("BMC/ProstateDx-01-0055") && errors[0].contains("another grid"));
+    assert!(errors[0].contains("BMC/ProstateDx-01-0055") && errors[0].contains("different grid"));
 }
 
 /// Writes a binary segmentation of 3 × 5 pixels whose frames lie at these heights and are of these

@@ -116,13 +116,14 @@ impl PromptSampler for Middle {
     }
 }
 
-/// Mean squared error of the probabilities.
+/// Mean squared error of the probabilities; foreground pixels, which are few, count more.
 struct SquaredError;
 
 impl Loss for SquaredError {
     fn forward(&self, prediction: &MaskPrediction, target: &LossTarget) -> TensorResult<LossValue> {
         let probability = ((prediction.logits.neg()?.exp()? + 1.0)?).recip()?;
-        let total = (probability - &target.mask)?.sqr()?.mean_all()?;
+        let weight = ((&target.mask * 30.0)? + 1.0)?;
+        let total = ((probability - &target.mask)?.sqr()? * weight)?.mean_all()?;
         let term = LossTerm { name: "dice", weight: 1.0, value: total.clone() };
         Ok(LossValue { total, terms: vec![term] })
     }

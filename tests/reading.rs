@@ -98,7 +98,7 @@ fn what_a_cpu_has_no_use_for_is_refused_before_anything_is_written() {
     };
     let narrow = TrainConfig { precision: Precision::Bf16, ..config() };
     let error = refused(&narrow, FeatureResidency::Auto).to_string();
-    assert!(error.contains("bf16 is for a GPU"), "{error}");
+    assert!(error.contains("bf16 is for GPUs only"), "{error}");
     let error = refused(&config(), FeatureResidency::Device);
     let reason = ResidencyRefusal::Cpu;
     assert!(matches!(&error, Error::FeatureResidency { reason: r } if *r == reason), "{error}");

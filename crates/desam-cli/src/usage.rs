@@ -8,19 +8,30 @@ use std::fmt::{self, Display, Formatter};
 
 /// A usage error that clap's definition of the flags cannot express.
 #[derive(Debug)]
-pub(crate) struct UsageError(String);
+pub(crate) struct UsageError {
+    text: String,
+    /// The library's error, for the hint.
+    source: Option<Box<dyn std::error::Error + Send + Sync>>,
+}
 
 impl Display for UsageError {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.text)
     }
 }
 
-impl std::error::Error for UsageError {}
+impl std::error::Error for UsageError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.source.as_deref().map(|source| source as &(dyn std::error::Error + 'static))
+    }
+}
 
-/// A usage error with this message. Also serves as `.map_err(usage)` where the library validates
-/// settings that came from flags.
-#[allow(clippy::needless_pass_by_value, reason = "so that it can be given to map_err")]
+/// A usage error with this message.
 pub(crate) fn usage(message: impl Display) -> anyhow::Error {
-    UsageError(message.to_string()).into()
+    UsageError { text: message.to_string(), source: None }.into()
+}
+
+/// A usage error from the library, which validates settings that came from flags; for `map_err`.
+pub(crate) fn invalid(error: impl std::error::Error + Send + Sync + 'static) -> anyhow::Error {
+    UsageError { text: error.to_string(), source: Some(Box::new(error)) }.into()
 }

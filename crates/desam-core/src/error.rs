@@ -35,7 +35,7 @@ pub enum Error {
     #[error("affine is not invertible: rows {0:?}")]
     Affine([[f64; 4]; 3]),
     /// A precision that is supported on GPUs only.
-    #[error("{0} is for a GPU: on the CPU compute in f32, which is faster and more exact there")]
+    #[error("{0} is for GPUs only: on the CPU use f32, which is faster and more accurate there")]
     Precision(crate::Precision),
     /// The work was stopped by its caller; see [`CancellationToken`](crate::CancellationToken).
     #[error("cancelled")]

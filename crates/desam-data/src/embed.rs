@@ -34,21 +34,21 @@ pub struct EmbedOptions {
     pub cases: Vec<Case>,
     /// The encoder, identified by the hash of its weights.
     pub encoder: EncoderRecord,
-    /// How volumes become slices.
+    /// Preprocessing of volumes to slices.
     pub preprocess: PreprocessConfig,
     /// Type of the stored features.
     pub dtype: FeatureDtype,
     /// Which slices to store.
     pub slices: SlicePolicy,
-    /// What the encoder computes its large products in: part of the cache's key.
+    /// Compute precision of the encoder; part of the cache's key.
     #[serde(default)]
     pub precision: Precision,
     /// Slices of a case to encode at once, at least one. One is best on a CPU; a GPU is filled by
     /// several. On a CPU the features have the same bits whatever it is.
     #[serde(default = "one")]
     pub batch: usize,
-    /// How volumes are read. The segment, which is for labels alone, and the channel, which is for images
-    /// alone, become part of the cache's key.
+    /// Options for reading volumes. The segment (labels only) and the channel (images only) become
+    /// part of the cache's key.
     #[serde(skip)]
     pub read: ReadOptions,
 }
@@ -109,7 +109,7 @@ pub fn embed(
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PartSummary {
-    /// Which part.
+    /// The shard that was embedded.
     pub part: Part,
     /// Its own cases and slices.
     pub own: EmbedSummary,

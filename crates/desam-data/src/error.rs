@@ -92,7 +92,7 @@ pub enum Error {
     },
     /// A data set with cases in its folder and in folders in that: sites or strays.
     #[error(
-        "{} holds cases itself and in its folder {folder}; are they sites? Move one kind elsewhere",
+        "{} holds cases directly and in its folder {folder}; if its folders are sites, move the other cases",
         dir.display_escaped()
     )]
     MixedLayout {
@@ -182,7 +182,7 @@ pub enum Error {
         source: Box<Error>,
     },
     /// A slice beyond the last.
-    #[error("slice {index} of {len}: there is no such slice")]
+    #[error("slice index {index} is out of range: there are {len} slices")]
     SliceIndex {
         /// The requested slice.
         index: usize,
@@ -190,7 +190,7 @@ pub enum Error {
         len: usize,
     },
     /// An invalid choice.
-    #[error("{what}: {found:?} is none of {choices}")]
+    #[error("{what}: {found:?} is not one of {choices}")]
     Choice {
         /// What was to be chosen.
         what: &'static str,
@@ -204,7 +204,7 @@ pub enum Error {
     CacheRecipe(String),
     /// A folder that holds no cache, or one whose run ended before the volumes were prepared.
     #[error(
-        "{}: there is no feature cache (cache.json) here; run embed, or what is missing of its parts",
+        "{}: no feature cache here (no cache.json); run embed, or its missing parts",
         dir.display_escaped()
     )]
     CacheNotFound {
@@ -221,7 +221,7 @@ pub enum Error {
     },
     /// A cache of another recipe than the requested one.
     #[error(
-        "{}: this cache was made otherwise ({}); write to another folder, or remove this one",
+        "{}: this cache was made with other settings ({}); write to another folder, or remove this one",
         dir.display_escaped(), differences.join("; ")
     )]
     CacheMismatch {
@@ -231,7 +231,7 @@ pub enum Error {
         differences: Vec<String>,
     },
     /// An invalid part of a run.
-    #[error("part {index} of {of}: parts are counted from 0, and there are 1 to 100000 of them")]
+    #[error("part {index} of {of}: expected an index from 0 to N - 1, and N from 1 to 100000")]
     Part {
         /// The requested part.
         index: usize,
@@ -240,7 +240,7 @@ pub enum Error {
     },
     /// Parts of a run that are not done.
     #[error(
-        "{}: of {of} parts these are not done: {}; run them again, they continue where they stopped",
+        "{}: of {of} parts these are unfinished: {}; run them again, they continue where they stopped",
         dir.display_escaped(), list(missing)
     )]
     PartsMissing {
@@ -254,7 +254,7 @@ pub enum Error {
     /// A case that no part embedded, though all are done.
     #[error(
         "{}: no part embedded {site}/{id}: the data has changed between the parts; run all of them \
-         again, what is right is kept",
+         again, valid files are kept",
         dir.display_escaped()
     )]
     PartsLack {
@@ -361,7 +361,7 @@ pub enum Error {
         damaged: Vec<String>,
     },
     /// A case beyond the last.
-    #[error("case {index} of {len}: there is no such case")]
+    #[error("case index {index} is out of range: there are {len} cases")]
     CaseIndex {
         /// The requested case.
         index: usize,
@@ -463,7 +463,7 @@ pub enum Error {
     PhantomConfig(String),
     /// The work was cancelled; what was finished before is kept, and the next run continues there.
     #[error(
-        "cancelled: {done} of {total} {what}; what is finished is kept, and the next run continues there"
+        "cancelled: {done} of {total} {what}; finished work is kept, and the next run continues there"
     )]
     Cancelled {
         /// What was counted, such as `slices embedded`.

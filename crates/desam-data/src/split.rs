@@ -1,10 +1,10 @@
-//! Which cases of a site train and which validate.
+//! Train/validation split of the cases of a site.
 
 use crate::{Error, Result};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-/// How the validation cases are picked.
+/// Rule for selecting the validation cases.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum SplitRule {

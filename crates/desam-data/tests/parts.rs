@@ -123,8 +123,8 @@ fn a_folder_is_written_by_one_run_or_by_parts_that_agree() {
     let writer = PartWriter::new(&options, of_two(0), &encoder, &Device::Cpu, &Quiet).unwrap();
     refused(whole(&options), &["in use"]);
     refused(one(&options, of_two(0)), &["part 0 of 2"]);
-    refused(one(&other, of_two(1)), &["slices: there labelled, asked for all"]);
-    refused(one(&options, Part::new(1, 3).unwrap()), &["number of parts: there 2, asked for 3"]);
+    refused(one(&other, of_two(1)), &["slices: existing labelled, requested all"]);
+    refused(one(&options, Part::new(1, 3).unwrap()), &["number of parts: existing 2, requested 3"]);
     let fewer = EmbedOptions { cases: options.cases[1..].to_vec(), ..options.clone() };
     refused(one(&fewer, of_two(1)), &["cases: there 4"]);
     one(&options, of_two(1)).unwrap();

@@ -20,7 +20,7 @@ pub enum Error {
         source: std::io::Error,
     },
     /// A file that is not a checkpoint, or a damaged one.
-    #[error("{} is not a checkpoint that can be read: {reason}", path.display_escaped())]
+    #[error("{} cannot be read as a checkpoint: {reason}", path.display_escaped())]
     Checkpoint {
         /// The file.
         path: PathBuf,
@@ -62,7 +62,7 @@ pub enum Error {
     /// A tensor that is not floating point.
     #[error(
         "{}: tensor {name} is of type {found}; expected f16, bf16, f32 or f64 \
-         (remove it from the checkpoint if it is no parameter)",
+         (remove it from the checkpoint if it is not a parameter)",
         path.display_escaped()
     )]
     TensorType {
@@ -84,7 +84,7 @@ pub enum Error {
         second: String,
     },
     /// A parameter that determines the configuration is missing or has another shape.
-    #[error("the configuration cannot be read off the checkpoint: {name} {problem}")]
+    #[error("the configuration cannot be inferred from the checkpoint: {name} {problem}")]
     Shapes {
         /// The parameter's official name.
         name: String,
@@ -95,7 +95,7 @@ pub enum Error {
     #[error("encoder configuration: {0}")]
     Config(String),
     /// A preset that does not exist.
-    #[error("no encoder preset is called {name:?}; there are {known}")]
+    #[error("unknown encoder preset {name:?}; expected one of {known}")]
     Preset {
         /// The unknown name.
         name: String,
@@ -123,7 +123,7 @@ pub enum Error {
     },
     /// An unknown name of a model on the hub.
     #[cfg(feature = "hub")]
-    #[error("no model on the hub is called {name:?} here; there are {known}")]
+    #[error("unknown model name {name:?}; expected one of {known}")]
     HubModel {
         /// The unknown name.
         name: String,
@@ -162,7 +162,7 @@ pub enum Error {
     },
     /// The hub could not be reached, timed out or refused the request.
     #[cfg(feature = "hub")]
-    #[error("{url}: {reason}; nothing is in the cache that could be mistaken for the whole file")]
+    #[error("{url}: {reason}; the cache contains no partial file under the final name")]
     Hub {
         /// The URL.
         url: String,

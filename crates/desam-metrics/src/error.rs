@@ -61,7 +61,7 @@ pub enum Error {
     /// A mask that does not fill its grid.
     #[error(
         "{what}: {found} voxels do not fill a grid of {expected:?} ([z, y, x]); \
-         give one value a voxel, at least one"
+         give one value per voxel, and at least one voxel"
     )]
     Voxels {
         /// Which mask.
@@ -79,7 +79,7 @@ pub enum Error {
     },
     /// An unknown name of a metric.
     #[error(
-        "there is no metric {found:?}; known are {known} and, of any tolerance from 0 to 1000 mm, \
+        "unknown metric {found:?}; expected one of {known} or, with any tolerance from 0 to 1000 mm, \
          surface_dice_3mm{}",
         meant(found, known)
     )]

@@ -54,7 +54,7 @@ fn mismatch_message(
     }
     if !misshapen.is_empty() {
         let names: Vec<String> = misshapen.iter().map(ToString::to_string).collect();
-        parts.push(format!("{} of another shape:{}", names.len(), list(&names)));
+        parts.push(format!("{} with a different shape:{}", names.len(), list(&names)));
     }
-    format!("the checkpoint's parameters are not the model's; {}", parts.join("\n  "))
+    format!("the checkpoint does not fit the model; {}", parts.join("\n  "))
 }

@@ -84,7 +84,7 @@ pub enum Error {
     },
     /// A run that was started with other settings or inputs than it should be resumed with.
     #[error(
-        "{}: the run was begun with other settings: {}",
+        "{}: the run was started with other settings: {}",
         dir.display_escaped(),
         differences.join("; ")
     )]
@@ -96,8 +96,8 @@ pub enum Error {
     },
     /// A run without the checkpoint it should be resumed from.
     #[error(
-        "{}: its checkpoints are gone, so it cannot be continued; its best model is not touched by \
-         that",
+        "{}: its checkpoints are missing, so it cannot be resumed; its best model is \
+         unaffected",
         dir.display_escaped()
     )]
     CheckpointsMissing {
@@ -106,8 +106,8 @@ pub enum Error {
     },
     /// A run none of whose checkpoints is intact and its own.
     #[error(
-        "{}: none of the run's checkpoints can be used, so it cannot be continued; its best model \
-         is not touched by that. {}",
+        "{}: none of the run's checkpoints can be used, so it cannot be resumed; its best model \
+         is unaffected. {}",
         dir.display_escaped(),
         reasons.join("; ")
     )]
@@ -118,7 +118,7 @@ pub enum Error {
         reasons: Vec<String>,
     },
     /// A run whose best model was removed.
-    #[error("{}: is gone: it held the best model, of epoch {epoch}; put it back", path.display_escaped())]
+    #[error("{}: is missing: it held the best model, of epoch {epoch}; restore it", path.display_escaped())]
     BestModelMissing {
         /// The model's file.
         path: PathBuf,
@@ -126,7 +126,7 @@ pub enum Error {
         epoch: usize,
     },
     /// A cache without features, where training should read them.
-    #[error("{}: holds images and masks alone", cache.display_escaped())]
+    #[error("{}: holds only images and masks, no features", cache.display_escaped())]
     FeaturesMissing {
         /// The cache's folder.
         cache: PathBuf,
@@ -157,7 +157,7 @@ pub enum Error {
         reason: ResidencyRefusal,
     },
     /// Augmentation of images without an image encoder that runs during training.
-    #[error("training: changed images have no features in the cache; the encoder must run")]
+    #[error("training: augmented images have no features in the cache; the encoder must run")]
     EncoderMustRun,
     /// A case without a finite value, which a paired comparison needs.
     #[error(

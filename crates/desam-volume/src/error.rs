@@ -22,7 +22,7 @@ pub enum Error {
         source: std::io::Error,
     },
     /// A file that is no volume of a known format, neither by its name nor by its first bytes.
-    #[error("{}: no volume; its name should end in {}", path.display_escaped(), crate::volumes::VOLUME_ENDINGS)]
+    #[error("{}: not a volume; its name should end in {}", path.display_escaped(), crate::volumes::VOLUME_ENDINGS)]
     UnknownFormat {
         /// The file.
         path: PathBuf,
@@ -36,7 +36,7 @@ pub enum Error {
         problem: String,
     },
     /// A DICOM file or folder in a build without the feature `dicom`.
-    #[error("{}: DICOM is not read by this build; build it with the feature `dicom`", path.display_escaped())]
+    #[error("{}: this build cannot read DICOM; build it with the feature `dicom`", path.display_escaped())]
     DicomNotBuilt {
         /// The file, or the folder.
         path: PathBuf,
@@ -149,8 +149,8 @@ pub enum Error {
     },
     /// Overlapping segments of a segmentation: a voxel can have only one label.
     #[error(
-        "{}: segments {first} and {second} overlap, first at voxel {voxel:?}; choose one segment to \
-         be read",
+        "{}: segments {first} and {second} overlap, first at voxel {voxel:?}; choose one \
+         segment",
         path.display()
     )]
     SegmentsOverlap {
@@ -183,7 +183,7 @@ pub enum Error {
     },
     /// Labels that do not lie on their image's grid.
     #[error(
-        "labels lie on another grid than their image: expected {} voxels of {:?} mm (affine {:?}), \
+        "the labels are on a different grid than their image: expected {} voxels of {:?} mm (affine {:?}), \
          found {} voxels of {:?} mm (affine {:?}); resample the labels onto the image",
         Dims(expected), expected.spacing(), expected.affine.0,
         Dims(found), found.spacing(), found.affine.0
@@ -196,8 +196,8 @@ pub enum Error {
     },
     /// A singular affine: it maps all voxels into a plane, a line or a point.
     #[error(
-        "{}: its affine is singular, so that its voxels have no place in space: rows {affine:?}; \
-         mend the orientation in its header",
+        "{}: its affine is singular, so its voxels have no positions in space: rows {affine:?}; \
+         correct the orientation in its header",
         path.display_escaped()
     )]
     SingularAffine {

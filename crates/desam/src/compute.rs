@@ -1,4 +1,4 @@
-//! Where a model computes, and in which precision.
+//! Compute device and precision of a model.
 
 use crate::{DeviceChoice, Result};
 use candle_core::Device;

@@ -46,7 +46,7 @@ pub struct EmbedRequest {
     /// Batch size: slices of a case that are encoded at once. Unless set, 1 on a CPU and
     /// [`GPU_BATCH`] on a GPU.
     pub batch: Option<usize>,
-    /// How volumes are read.
+    /// Options for reading volumes.
     pub read: ReadOptions,
 }
 

@@ -191,7 +191,7 @@ impl From<desam_data::Error> for Error {
             }
             Data::SliceIndex { index, len } => Self::NoSuchSlice { index, slices: len },
             Data::Cancelled { what, done, total } => {
-                let kept = "what is finished is kept, and the next run continues there";
+                let kept = "finished work is kept, and the next run continues there";
                 Self::Cancelled { what, done, total, kept }
             }
             error => Self::Data(error),
@@ -202,8 +202,8 @@ impl From<desam_data::Error> for Error {
 /// Why a model's predicted IoU means nothing.
 fn no_iou(variant: desam_decoder::Variant) -> String {
     if variant.predicts_iou() {
-        "this model was trained without a loss on the predicted IoU, as whole box mode is: what it \
-         predicts means nothing, and there is no map of it"
+        "this model was trained without a loss on the predicted IoU, as in whole box mode: its predicted \
+         IoU is meaningless, and there is no map of it"
             .to_owned()
     } else {
         format!("a model of variant {variant} predicts no IoU: there is no map of it")

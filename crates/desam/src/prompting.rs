@@ -24,7 +24,7 @@ pub struct PromptingConfig {
     pub mode: Mode,
     /// Points along each side of the grid (paper: 9); not used in whole box mode.
     pub grid: usize,
-    /// How one of the grid's masks is selected, and how masks are cleaned in either mode.
+    /// Mask selection in grid points mode, and removal of small regions in either mode.
     pub selection: SelectionConfig,
 }
 

@@ -34,7 +34,7 @@ pub struct VerifyRequest<'a> {
     pub preprocess: PreprocessConfig,
     /// Side of the masks, in pixels.
     pub mask_side: usize,
-    /// How files are read.
+    /// Options for reading volumes.
     pub read: ReadOptions,
 }
 
@@ -71,7 +71,7 @@ impl<'a> VerifyRequest<'a> {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Verified {
-    /// What was found.
+    /// The report on the data set.
     #[serde(flatten)]
     pub report: VerifyReport,
     /// Size of the feature cache, for each of SAM's encoders.

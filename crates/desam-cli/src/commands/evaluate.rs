@@ -83,8 +83,9 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "METRICS", value_delimiter = ',', value_parser = metric)]
     metrics: Vec<Metrics>,
 
-    /// Value of a distance metric if exactly one of the two masks is empty: the diagonal of the
-    /// volume, infinity, or none (the case is left out of the mean, and counted)
+    /// Value of a distance metric if exactly one of the two masks is empty. diagonal: the diagonal
+    /// of the volume. infinite: infinity. left-out: none, the case is excluded from the mean and
+    /// counted separately
     #[arg(long, value_enum, value_name = "POLICY", default_value = "diagonal")]
     empty: EmptyPolicyChoice,
 

@@ -52,7 +52,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "PAGE.html")]
     out: PathBuf,
 
-    /// Evaluation protocol of the scores to show of each RUN; a PLAN has its own
+    /// Evaluation protocol of the scores to show for each RUN; a PLAN has its own
     #[arg(long, value_name = "PROTOCOL", default_value = "paper",
         value_parser = enum_values::<Protocol>())]
     protocol: Protocol,
@@ -62,12 +62,12 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "CACHE")]
     cache: Option<PathBuf>,
 
-    /// Number of worst cases to show of each run, and of best cases, 0 to 1000
+    /// Number of worst and of best cases to show for each run, 0 to 1000
     #[arg(long, value_name = "N", default_value_t = GalleryConfig::default().cases_each,
         allow_negative_numbers = true, value_parser = integer(0..=1000))]
     cases: usize,
 
-    /// Maximum number of slices to show of each case, 0 to 1000
+    /// Maximum number of slices to show for each case, 0 to 1000
     #[arg(long, value_name = "N", default_value_t = GalleryConfig::default().slices,
         allow_negative_numbers = true, value_parser = integer(0..=1000))]
     slices: usize,

@@ -107,7 +107,7 @@ fn parts_share_a_folder_if_their_settings_agree() {
         run(arguments).fails_with(&["in use", "other settings", &pid, difference]);
         assert!(files(&cache) == before);
     };
-    other(part("1", &["--dtype", "f32"]), "feature type: there f16, asked for f32");
+    other(part("1", &["--dtype", "f32"]), "feature type: existing f16, requested f32");
     other(part("1", &["--orientation", "stored"]), "preprocessing: there");
     let mut fewer = part("1", &[]);
     let site = folder.path().join("data");
@@ -116,7 +116,7 @@ fn parts_share_a_folder_if_their_settings_agree() {
     fewer[data] = site.into();
     other(fewer, "cases: there 6, hash");
     let third = ["--slices", "all", "--num-parts", "3", "--part-id", "1"];
-    other(embed(&cache, &third), "number of parts: there 2, asked for 3");
+    other(embed(&cache, &third), "number of parts: existing 2, requested 3");
     // Another part runs at the same time.
     let done = run(part("1", &["--json"])).expect(0).json();
     assert_eq!(done["waiting_for"], serde_json::json!([0]));
@@ -174,7 +174,8 @@ fn concurrent_embeddings_with_different_settings_do_not_mix() {
     let winner = ended.iter().position(|e| e.code == Some(0)).expect("none was done");
     for (n, ended) in ended.into_iter().enumerate().filter(|(n, _)| *n != winner) {
         let ended = ended.expect(1);
-        let refused = ["is in use", "was made otherwise"].iter().any(|w| ended.stderr.contains(w));
+        let refused =
+            ["is in use", "was made with other settings"].iter().any(|w| ended.stderr.contains(w));
         assert!(refused, "{:?}: {ended:#?}", settings[n]);
     }
     run(args!["info", "-q", cache, "--verify"]).expect(0);

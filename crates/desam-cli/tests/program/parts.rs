@@ -67,11 +67,11 @@ fn a_killed_part_continues() {
     let first = run(embed(&cache, &["--num-parts", "2", "--part-id", "0", "--json"])).expect(0);
     if !first.json()["waiting_for"].as_array().unwrap().is_empty() {
         run(embed(&cache, &["--num-parts", "2", "--finish"]))
-            .fails_with(&[cache.to_str().unwrap(), "not done: 1"]);
+            .fails_with(&[cache.to_str().unwrap(), "unfinished: 1"]);
         let run_dir = folder.path().join("run");
         let train = args!["train", "--cache", cache, "--source", "A", "--mode", "box"];
         run(train.into_iter().chain(args!["--out", run_dir]))
-            .fails_with(&["no feature cache", "missing of its parts"]);
+            .fails_with(&["no feature cache", "its missing parts"]);
     }
     run(last).expect(0);
     run(embed(&cache, &["--num-parts", "2", "--finish"])).expect(0);

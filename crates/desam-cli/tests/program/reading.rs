@@ -73,7 +73,7 @@ fn every_command_can_choose_a_channel() {
         "--channel",
         "1"
     ])
-    .fails_with(&["channel: the cache has 0, asked for 1"]);
+    .fails_with(&["channel: the cache has 0, requested 1"]);
     // Evaluation reads the volumes with the channel of the cache.
     run(args![
         "evaluate",

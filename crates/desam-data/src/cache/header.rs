@@ -48,9 +48,9 @@ pub struct CacheHeader {
     pub format: u32,
     /// [`CacheRecipe::key`] of the recipe.
     pub key: String,
-    /// How the features were made.
+    /// Recipe: the settings that the features were computed with.
     pub recipe: CacheRecipe,
-    /// Where the volumes were when the cache was made.
+    /// Root folder of the volumes when the cache was made.
     #[serde(with = "desam_core::serde_path")]
     pub data_root: PathBuf,
     /// The cases, in the order they were given.

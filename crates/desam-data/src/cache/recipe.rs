@@ -85,14 +85,14 @@ pub struct CacheRecipe {
     pub encoder: EncoderRecord,
     /// Input and output sizes of the encoder.
     pub spec: EncoderSpec,
-    /// How volumes become slices.
+    /// Preprocessing of volumes to slices.
     pub preprocess: PreprocessConfig,
     /// Type of the stored features.
     pub dtype: FeatureDtype,
     /// Which slices are stored.
     pub slices: SlicePolicy,
-    /// What the encoder's large products were computed in. A recipe that is silent means f32, as all
-    /// did before there was a choice.
+    /// Compute precision of the encoder. A recipe without it means f32, the only precision of older
+    /// versions.
     #[serde(default, skip_serializing_if = "Precision::is_f32")]
     pub precision: Precision,
     /// The segment that was read of labels that are DICOM segmentations; `None` for all, as every
@@ -135,9 +135,9 @@ impl CacheRecipe {
         Ok(hasher.finalize().to_hex().to_string())
     }
 
-    /// How the volumes of such a cache are read again: the segment and the channel that were chosen.
-    /// Neither their size nor the place of their data matters, since a hash says that they are what was
-    /// embedded.
+    /// Options to read the volumes of such a cache again: the chosen segment and channel. Limits on
+    /// size and on the location of data files do not matter, since a hash proves that the files are
+    /// the embedded ones.
     pub fn read_options(&self) -> ReadOptions {
         let any = ReadOptions::default().with_max_bytes(u64::MAX).with_follow_outside(true);
         any.with_segment(self.segment).with_channel(self.channel)
@@ -167,7 +167,7 @@ impl CacheRecipe {
         let mut out = Vec::new();
         let mut compare = |what: &str, ours: String, theirs: String| {
             if ours != theirs {
-                out.push(format!("{what}: the cache has {theirs}, asked for {ours}"));
+                out.push(format!("{what}: the cache has {theirs}, requested {ours}"));
             }
         };
         let encoder = |r: &EncoderRecord| format!("{} ({})", r.weights_blake3, r.name);
@@ -190,7 +190,7 @@ impl CacheRecipe {
         out
     }
 
-    /// What processes that fill one cache together must agree on.
+    /// Settings that all processes filling one cache must share.
     pub(crate) fn agreement(&self) -> crate::lock::Agreement {
         let file = self.encoder.file_blake3.as_deref().unwrap_or("none");
         crate::lock::Agreement::new()
@@ -321,6 +321,6 @@ mod tests {
             assert_eq!(serde_json::to_string(&policy).unwrap(), format!("\"{policy}\""));
         }
         let message = "f8".parse::<FeatureDtype>().unwrap_err().to_string();
-        assert!(message.contains("f8") && message.contains("f16, f32"), "{message}");
+        assert!(message.contains("f8") && message.contains("f16 or f32"), "{message}");
     }
 }

@@ -114,7 +114,7 @@ impl FeatureCache {
         self.slices.get(start..end).unwrap_or_default()
     }
 
-    /// Where the image of a case was when the cache was made.
+    /// Path of a case's image when the cache was made.
     ///
     /// # Errors
     /// When there is no such case.
@@ -122,7 +122,7 @@ impl FeatureCache {
         Ok(self.header.data_root.join(&self.case(case)?.image))
     }
 
-    /// Where the ground truth of a case was when the cache was made.
+    /// Path of a case's ground truth when the cache was made.
     ///
     /// # Errors
     /// When there is no such case, or it has no ground truth.

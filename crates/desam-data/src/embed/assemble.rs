@@ -10,7 +10,8 @@ use serde::{Deserialize, Serialize};
 use std::io::Write;
 use std::path::PathBuf;
 
-/// What a part leaves when all its files are in place: the header that its cases alone would have.
+/// Completion marker of a shard, written when all its files are in place: the cache header of its
+/// cases alone.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Note {

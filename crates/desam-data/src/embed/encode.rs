@@ -14,7 +14,7 @@ use desam_core::pipeline::three_stage;
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 
-/// What was done for a case.
+/// Result of encoding a case.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct CaseDone {
     /// Size of its slices' files.

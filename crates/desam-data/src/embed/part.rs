@@ -29,12 +29,12 @@ impl Part {
         }
     }
 
-    /// Which part, from 0.
+    /// Index of the shard, from 0.
     pub fn index(self) -> usize {
         self.index
     }
 
-    /// How many parts there are.
+    /// Number of shards.
     pub fn of(self) -> usize {
         self.of
     }
@@ -66,8 +66,8 @@ fn bytes(case: &Case, read: &ReadOptions) -> Result<u64> {
     Ok(sum)
 }
 
-/// What tells the cases of one data set from those of another, wherever it lies: their number, and a
-/// hash of their names and the sizes of their images.
+/// Fingerprint of the cases of a data set, independent of its folder: their number, and a hash of
+/// their names and the sizes of their images.
 pub(super) fn fingerprint(cases: &[Case], read: &ReadOptions) -> Result<String> {
     let mut hasher = blake3::Hasher::new_derive_key("desam cases of an embedding v1");
     for case in cases {

@@ -33,7 +33,7 @@ pub(super) struct EmbedRun<'a> {
     _locks: Vec<Lock>,
 }
 
-/// What of a cache a run writes.
+/// Extent of a cache that a run writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum CacheAccess {
     Whole,
@@ -220,8 +220,8 @@ impl<'a> EmbedRun<'a> {
         Ok(ReadyCase { record, bytes: pages.entry().len(), labels: self.round_trip(case)? })
     }
 
-    /// What the labels of a case lose on the way to the masks and back, whether or not its masks
-    /// were there already.
+    /// Label loss of a case in the round trip to the masks and back, whether or not its masks were
+    /// cached already.
     fn round_trip(&self, case: &Case) -> Result<Option<LabelRoundTrip>> {
         let Some(path) = &case.label else { return Ok(None) };
         let options = &self.options.read;
@@ -337,7 +337,7 @@ fn absolute(path: &Path) -> Result<PathBuf> {
     std::path::absolute(path).map_err(Error::io("find", path))
 }
 
-/// Names become paths in the cache: plain ones, and no two the same on any file system.
+/// Checks the names that become paths in the cache: plain, and unique on any file system.
 fn check_names(cases: &[Case]) -> Result<()> {
     let mut seen = std::collections::HashMap::new();
     for case in cases {

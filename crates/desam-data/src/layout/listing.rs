@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct FolderListing {
-    /// What is segmented: the folder itself first, where its own DICOM files are a series, then the
-    /// volume files and the DICOM folders in it, sorted by name.
+    /// Volumes to segment: the folder itself first, where its own DICOM files are a series, then
+    /// the volume files and the DICOM folders in it, sorted by name.
     pub volumes: Vec<PathBuf>,
     /// Folders whose volumes are not among them.
     pub unread: Vec<UnreadFolder>,

@@ -76,7 +76,7 @@ pub enum Layout {
 }
 
 impl Layout {
-    /// Which layout this is.
+    /// Detects the layout of a data set.
     ///
     /// # Errors
     /// [`Io`](desam_volume::Error::Io) when a folder cannot be listed.

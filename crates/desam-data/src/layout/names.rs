@@ -2,8 +2,8 @@
 
 use desam_volume::volumes::ReadOptions;
 
-/// What label files end in, before the extension; letters of either case (one site of the SAML
-/// release writes it with a capital). The second is 3D Slicer's.
+/// Suffixes of label files before the extension, case-insensitive (one site of the SAML release
+/// writes it with a capital). The second is 3D Slicer's.
 const LABEL_SUFFIXES: [&str; 2] = ["_segmentation", ".seg"];
 
 /// A parsed name of a volume file.

@@ -10,7 +10,7 @@ use desam_volume::volumes::ReadOptions;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-/// What the first channel of an image ends in; further channels are passed over.
+/// Suffix of the first channel of an image; further channels are ignored.
 const CHANNEL: &str = "_0000";
 
 /// The folder that holds `imagesTr`: `dir` itself or its `raw_data`.
@@ -88,7 +88,7 @@ pub(super) fn stem<'p>(path: &'p Path, read: &ReadOptions) -> Option<&'p str> {
     path.file_name().and_then(|n| n.to_str()).and_then(|name| read.without_ending(name))
 }
 
-/// Which centre a patient is of.
+/// Table of the centre of each patient.
 struct Centres {
     path: PathBuf,
     rows: Vec<(String, String)>,

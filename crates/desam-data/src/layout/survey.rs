@@ -11,7 +11,7 @@ use std::path::PathBuf;
 pub struct Survey {
     /// Cases of one image with one label (or, in a table, none), by site, then by id.
     pub cases: Vec<Case>,
-    /// Whatever is no case: half of one, two that claim to be the same, a row that says nothing.
+    /// Everything that is not a valid case: an image or label alone, duplicates, an invalid row.
     pub problems: Vec<Error>,
 }
 

@@ -71,12 +71,12 @@ pub fn identify(host: Option<String>, command: impl Into<String>) {
     THIS_PROCESS.set((host, command.into())).ok();
 }
 
-/// What processes must agree on to share a lock: names with their values.
+/// Settings that processes must have in common to share a lock: names with their values.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Agreement(BTreeMap<String, String>);
 
 impl Agreement {
-    /// Nothing is agreed on yet.
+    /// An empty agreement.
     pub fn new() -> Self {
         Self::default()
     }
@@ -88,13 +88,13 @@ impl Agreement {
         self
     }
 
-    /// What differs from another agreement, in words.
+    /// Differences from another agreement, as text.
     pub(crate) fn differences(&self, theirs: &Self) -> Vec<String> {
         let names = self.0.keys().chain(theirs.0.keys().filter(|name| !self.0.contains_key(*name)));
         let of = |all: &Self, name: &String| all.0.get(name).map_or("nothing", |v| v).to_owned();
         let both = names.map(|name| (name, of(theirs, name), of(self, name)));
         both.filter(|(_, theirs, ours)| theirs != ours)
-            .map(|(name, theirs, ours)| format!("{name}: there {theirs}, asked for {ours}"))
+            .map(|(name, theirs, ours)| format!("{name}: existing {theirs}, requested {ours}"))
             .collect()
     }
 }
@@ -123,8 +123,8 @@ impl HolderRecord {
         file.write_all(&text)
     }
 
-    /// What a lock file says; nothing where it is empty or being written, or where the system lets
-    /// no other process read a locked file.
+    /// Parses a lock file; all fields are empty where the file is empty or being written, or where
+    /// the system lets no other process read a locked file.
     pub(super) fn read(mut file: &File) -> Self {
         let mut text = Vec::new();
         let read = file
@@ -133,7 +133,7 @@ impl HolderRecord {
         read.ok().and_then(|_| serde_json::from_slice(&text).ok()).unwrap_or_default()
     }
 
-    /// Who holds the lock. The file was written when the lock was taken.
+    /// The holder of the lock. The file was written when the lock was taken.
     pub(super) fn holder(&self, file: &File) -> Holder {
         let since = file.metadata().and_then(|data| data.modified()).ok();
         Holder { since: self.holder.pid.and(since), ..self.holder.clone() }

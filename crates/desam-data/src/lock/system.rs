@@ -43,7 +43,7 @@ pub fn is_unsupported(error: &Error) -> bool {
         || (cfg!(unix) && error.raw_os_error().is_some_and(|number| numbers.contains(&number)))
 }
 
-/// Says, the first time in a process, that the file system that `path` lies on has no locks.
+/// Warns, once per process, that the file system of `path` does not support locks.
 pub fn warn_unsupported(path: &Path, progress: &dyn Progress) {
     static SAID: AtomicBool = AtomicBool::new(false);
     if !SAID.swap(true, Ordering::Relaxed) {

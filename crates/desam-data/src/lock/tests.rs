@@ -66,9 +66,9 @@ fn those_who_agree_share_and_others_are_told_what_differs() {
     let theirs = Agreement::new().with("feature type", "f32").with("slices", "all");
     let message = refused(shared_folder(dir.path(), &theirs, &Quiet));
     for word in [
-        "feature type: there f16, asked for f32",
-        "slices: there nothing, asked for all",
-        "cases: there 6, asked for nothing",
+        "feature type: existing f16, requested f32",
+        "slices: existing nothing, requested all",
+        "cases: existing 6, requested nothing",
     ] {
         assert!(message.contains(word), "{word}: {message}");
     }

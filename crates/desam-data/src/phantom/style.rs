@@ -88,13 +88,13 @@ impl SiteStyle {
             return bad("the name must be a plain folder name".into());
         }
         if self.matrix.iter().any(|m| !(32..=1024).contains(m)) {
-            return bad(format!("matrix {:?} must lie in 32..=1024", self.matrix));
+            return bad(format!("matrix {:?} must be in 32..=1024", self.matrix));
         }
         if !(8..=256).contains(&self.slices) {
-            return bad(format!("{} slices must lie in 8..=256", self.slices));
+            return bad(format!("{} slices must be in 8..=256", self.slices));
         }
         if self.spacing.iter().any(|s| !(0.1..=20.0).contains(s)) {
-            return bad(format!("spacing {:?} mm must lie in 0.1..=20", self.spacing));
+            return bad(format!("spacing {:?} mm must be in 0.1..=20", self.spacing));
         }
         let [small, large] = self.gland_ml;
         if !(small >= 5.0 && large >= small && large <= 200.0) {
@@ -117,13 +117,13 @@ impl SiteStyle {
             self.coil,
         ];
         if signals.iter().any(|v| !(0.0..=100.0).contains(v)) {
-            return bad("contrast, texture, noise, bias and coil must lie in 0..=100".into());
+            return bad("contrast, texture, noise, bias and coil must be in 0..=100".into());
         }
         if self.centre_offset_mm.iter().any(|v| !(-50.0..=50.0).contains(v)) {
-            return bad("centre_offset_mm must lie in -50..=50".into());
+            return bad("centre_offset_mm must be in -50..=50".into());
         }
         if !(0.05..=10.0).contains(&self.blur_mm) || !(1.0..=30_000.0).contains(&self.scale) {
-            return bad("blur_mm must lie in 0.05..=10 and scale in 1..=30000".into());
+            return bad("blur_mm must be in 0.05..=10 and scale in 1..=30000".into());
         }
         // One slice free of gland at both ends, and a gland that is not a pancake.
         let reach = self.slices as f64 * self.spacing[2] / 2.0 - 1.75 * self.spacing[2];

@@ -4,9 +4,9 @@
 /// Connectivity: which voxels are neighbours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Connectivity {
-    /// Those that share a face: 6.
+    /// 6-connectivity: neighbours that share a face.
     Faces,
-    /// Those that share a face, an edge or a corner: 26.
+    /// 26-connectivity: neighbours that share a face, an edge or a corner.
     All,
 }
 

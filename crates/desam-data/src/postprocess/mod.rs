@@ -24,13 +24,13 @@ pub struct PostprocessConfig {
 }
 
 desam_core::named! {
-    /// Which background is a hole.
+    /// Definition of a hole in the background.
     pub enum Holes: "holes" {
-        /// What cannot be left through faces (6 neighbours) towards the border of the volume: cavities.
-        /// An axis of one voxel has no border.
+        /// Hole in 3-D: background not 6-connected to the border of the volume (a cavity). An axis
+        /// of one voxel has no border.
         Volume = "volume",
-        /// What cannot be left within its slice, through edges of pixels (4 neighbours), towards the
-        /// border of the slice: tunnels from slice to slice too. Slices are those that the model sees.
+        /// Hole in 2-D: background not 4-connected to the border of its slice, which includes
+        /// tunnels from slice to slice. Slices are those that the model sees.
         Slices = "slices",
     }
 }

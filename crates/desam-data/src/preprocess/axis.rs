@@ -1,7 +1,7 @@
 //! Coordinate mapping of one axis between the volume and the processed frame.
 
-/// How voxels along one axis of the volume relate to pixels along that axis of the frame: first
-/// resampling about the middle (by `step` voxels a pixel), then cropping or padding.
+/// Coordinate mapping between voxels and frame pixels along one axis: first resampling about the
+/// middle (by `step` voxels a pixel), then cropping or padding.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct AxisMapping {
     /// Voxels of the volume.
@@ -48,7 +48,7 @@ impl AxisMapping {
         self.step
     }
 
-    /// Where pixel `f` of the frame lies, in voxels, be it beyond the volume's ends.
+    /// Voxel coordinate of frame pixel `f`, also beyond the ends of the volume.
     pub(super) fn place(&self, f: usize) -> f64 {
         let (source, resampled) = self.middles();
         ((f as i64 + self.start) as f64 - resampled) * self.step + source
@@ -65,8 +65,7 @@ impl AxisMapping {
         self.frame_coordinate(edge - 0.5) + 0.5
     }
 
-    /// Where pixel `f` of the frame lies in the volume, in voxels, held to the volume's extent;
-    /// `None` in the padding.
+    /// Voxel coordinate of frame pixel `f`, clamped to the volume's extent; `None` in the padding.
     pub(super) fn to_source(self, f: usize) -> Option<f64> {
         let pixel = f as i64 + self.start;
         if pixel < 0 || pixel >= self.resampled as i64 {
@@ -82,7 +81,7 @@ impl AxisMapping {
         self.to_source(f).map(|x| ((x + 0.5).floor() as usize).min(last))
     }
 
-    /// Where voxel `s` lies in the frame, in pixels; `None` where the crop has cut it off.
+    /// Frame coordinate of voxel `s`, in pixels; `None` outside the crop.
     pub(super) fn to_frame(self, s: usize) -> Option<f64> {
         self.to_frame_at(s as f64)
     }

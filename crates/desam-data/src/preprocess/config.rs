@@ -10,7 +10,7 @@ use std::ops::RangeInclusive;
 /// less makes thousands of slices of it.
 pub const SPACING_MM: RangeInclusive<f64> = 0.01..=100.0;
 
-/// How a slice becomes a square image.
+/// Square region of interest of a slice: stretching, or resampling with a centre crop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Frame {
@@ -39,7 +39,7 @@ desam_core::named! {
     }
 }
 
-/// How volumes are prepared. Part of the feature cache's key.
+/// Preprocessing configuration of volumes. Part of the feature cache's key.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PreprocessConfig {
@@ -54,12 +54,12 @@ pub struct PreprocessConfig {
     /// ([`PreparedVolume::frame_grid`]). Images are resampled linearly; labels, and masks on their
     /// way back, take the nearest.
     pub spacing_mm: Option<[f64; 3]>,
-    /// How a slice becomes square.
+    /// Square frame of a slice.
     pub frame: Frame,
-    /// How the ground truth is downsampled to the masks' grid.
+    /// Rule for downsampling the ground truth to the masks' grid.
     pub labels: LabelRule,
-    /// Which axes become columns, rows and slices. Not written down where it is
-    /// [`Orientation::Stored`], so that what was made before there was a choice keeps its key.
+    /// Slice orientation: the axes that become columns, rows and slices. [`Orientation::Stored`] is
+    /// not serialised, so that configurations of older versions keep their key.
     #[serde(default, skip_serializing_if = "Orientation::is_stored")]
     pub orientation: Orientation,
 }

@@ -130,8 +130,8 @@ impl AxisOrder {
         self.flipped
     }
 
-    /// Where the voxels of slice `index` of a stored grid of `dims` are, row by row; slices are
-    /// counted as they are stored.
+    /// Voxel indices of slice `index` in a stored grid of `dims`, row by row; slices are counted as
+    /// they are stored.
     pub(super) fn slice(
         &self,
         dims: [usize; 3],
@@ -142,7 +142,7 @@ impl AxisOrder {
         self.places_of(dims, k..k + 1)
     }
 
-    /// Where the voxels of a stored grid of `dims` are, in this order.
+    /// Voxel indices of a stored grid of `dims`, in this order.
     fn places(&self, dims: [usize; 3]) -> impl Iterator<Item = usize> + use<> {
         self.places_of(dims, 0..dims[self.axes[2]])
     }

@@ -74,8 +74,8 @@ impl SliceGeometry {
         self.axes()[2].to_frame(k).map(|z| (z + 0.5 + TIE) as usize)
     }
 
-    /// Where each column and each row of the volume lies on a plane of `side × side` pixels that
-    /// covers the frame, in pixels from its edge; `None` where the crop has cut it off.
+    /// Sampling coordinates of each column and row of the volume on a plane of `side × side` pixels
+    /// that covers the frame, in pixels from its edge; `None` outside the crop.
     pub(super) fn places(&self, side: usize) -> [Vec<Option<f64>>; 2] {
         let place = |axis: AxisMapping| {
             let scale = side as f64 / axis.frame as f64;

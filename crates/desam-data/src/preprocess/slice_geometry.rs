@@ -1,4 +1,4 @@
-//! Where the slices and masks of a volume lie.
+//! Geometry of the slices and masks of a volume.
 
 use super::axis::AxisMapping;
 use super::config::{Frame, LabelRule, PreprocessConfig};

@@ -133,7 +133,8 @@ fn fit_line(c: &mut [f64]) {
     }
 }
 
-/// Where an output pixel lies in the padded plane: the first of four coefficients, their weights.
+/// Taps of cubic spline interpolation for an output pixel: index of the first of four coefficients,
+/// and their weights.
 struct SplineTaps {
     start: usize,
     weights: [f64; 4],

@@ -1,4 +1,4 @@
-//! What becomes of labels as a model's masks.
+//! Round trip of labels to a model's masks and back: loss of volume and Dice.
 
 use super::CaseReport;
 use crate::preprocess::{LabelRoundTrip, PreprocessConfig, SiteRoundTrip};
@@ -8,10 +8,10 @@ use serde::Serialize;
 /// Share of the truth beyond which a border that scoring clears is a warning.
 pub const MAX_BORDER_CUT: f64 = 0.005;
 
-/// How labels are to be brought to masks.
+/// Options for resampling labels to masks.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct VerifyOptions {
-    /// How volumes become slices.
+    /// Preprocessing of volumes to slices.
     pub preprocess: PreprocessConfig,
     /// Side of the masks, in pixels: 256 for SAM's encoders.
     pub mask_side: usize,
@@ -31,10 +31,10 @@ impl Default for VerifyOptions {
     }
 }
 
-/// What becomes of one case's labels.
+/// Mask check of one case: loss of its labels in the round trip.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct MaskCheck {
-    /// What they lose on the way to the masks and back.
+    /// Loss in the round trip to the masks and back.
     #[serde(flatten)]
     pub round_trip: LabelRoundTrip,
     /// Foreground of the masks, in their pixels.
@@ -43,7 +43,7 @@ pub struct MaskCheck {
     pub border_pixels: u64,
 }
 
-/// What becomes of one site's labels.
+/// Mask check of one site: loss of its labels in the round trip.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct SiteMasks {
     /// What they lose on the way to the masks and back.
@@ -54,7 +54,7 @@ pub struct SiteMasks {
 }
 
 impl SiteMasks {
-    /// What would make training or scoring misleading.
+    /// Warnings about losses that would make training or scoring misleading.
     pub fn warnings(&self, options: &VerifyOptions) -> Vec<String> {
         let VerifyOptions { preprocess, mask_side, border_px, .. } = options;
         let site = &self.round_trip.site;

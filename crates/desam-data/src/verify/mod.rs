@@ -49,7 +49,7 @@ pub fn verify_with(
     let mut layout_errors: Vec<String> = survey.problems.iter().map(ToString::to_string).collect();
     let found = survey.cases;
     if !found.is_empty() && found.iter().all(|case| case.label.is_none()) {
-        layout_errors.push("no case has a label: there is nothing to be trained on".into());
+        layout_errors.push("no case has a label: there is nothing to train on".into());
     }
     progress.begin("verifying", found.len() as u64);
     let mut cases = Vec::with_capacity(found.len());

@@ -1,4 +1,4 @@
-//! What was found.
+//! Report on a data set: layout, cases, sites, errors, warnings.
 
 use super::{MaskCheck, SiteMasks, VerifyOptions};
 use crate::layout::Layout;
@@ -14,20 +14,19 @@ pub struct VerifyReport {
     /// The data set.
     #[serde(serialize_with = "desam_core::serde_path::serialize")]
     pub data: PathBuf,
-    /// How it is laid out.
+    /// Layout of the data set.
     pub layout: Layout,
-    /// What is wrong with how it is laid out: halves of cases, two that claim to be the same, no
-    /// label anywhere.
+    /// Errors of the layout: images or labels alone, duplicate cases, no label at all.
     pub layout_errors: Vec<String>,
     /// Its cases, by site, then by id.
     pub cases: Vec<CaseReport>,
     /// Its sites.
     pub sites: Vec<SiteReport>,
-    /// How labels were brought to masks.
+    /// Options that labels were resampled to masks with.
     pub options: VerifyOptions,
-    /// What becomes of the labels of each site as masks.
+    /// Mask check of each site.
     pub masks: Vec<SiteMasks>,
-    /// What is odd about the whole.
+    /// Warnings about the whole data set.
     pub warnings: Vec<String>,
 }
 
@@ -58,11 +57,11 @@ pub struct CaseReport {
     pub slices: usize,
     /// Axial slices with foreground.
     pub labelled_slices: usize,
-    /// What becomes of its labels as masks, where they could be brought there.
+    /// Mask check of its labels, where they could be resampled to masks.
     pub masks: Option<MaskCheck>,
     /// Why training with this case would be wrong.
     pub errors: Vec<String>,
-    /// What is odd about it.
+    /// Warnings about the case.
     pub warnings: Vec<String>,
 }
 
@@ -73,7 +72,7 @@ impl CaseReport {
     }
 }
 
-/// What the cases of one site have in common.
+/// Summary of the cases of one site.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct SiteReport {
     /// The site.

@@ -107,7 +107,7 @@ fn what_would_make_training_wrong_is_an_error() {
     let mut moved = grid();
     moved.affine.0[2][3] += 2.0;
     write("A/two_segmentation.nrrd", &LabelVolume::new(moved, label().data().to_vec()).unwrap());
-    assert_one_error(&scratch, "A/two", "another grid");
+    assert_one_error(&scratch, "A/two", "different grid");
     // No foreground.
     write("A/two_segmentation.nrrd", &LabelVolume::new(grid(), vec![0; 120]).unwrap());
     assert_one_error(&scratch, "A/two", "no foreground");
@@ -294,5 +294,5 @@ fn labels_of_itk_beside_images_without_codes_are_odd_and_no_error() {
         LabelVolume::new(grid, label().into_data()).unwrap()
     })
     .unwrap();
-    assert_one_error(&scratch, "A/two", "another grid");
+    assert_one_error(&scratch, "A/two", "different grid");
 }

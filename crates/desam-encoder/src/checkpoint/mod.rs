@@ -256,7 +256,7 @@ pub(crate) mod tests {
                 &b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19."[..],
                 "before version 1.6",
             ),
-            ("cut.pth", &b"PK\x03\x04\0\0\0\0\0\0\0\0\0"[..], "not a checkpoint"),
+            ("cut.pth", &b"PK\x03\x04\0\0\0\0\0\0\0\0\0"[..], "read as a checkpoint"),
             ("huge.safetensors", &b"\xff\xff\xff\xff\xff\xff\xff\x7f{}"[..], "header"),
             ("short.safetensors", &b"\x40\0\0\0\0\0\0\0{}"[..], "header"),
         ] {

@@ -138,7 +138,7 @@ pub(super) fn recognise(tensors: &[TensorName<'_>], layout: KeyLayout) -> Option
     let plain = holding("patch_embed.proj").filter(|_| holding("blocks.0.").is_some());
     match (no_parts, plain) {
         (true, Some(vit)) => found(
-            "a ViT that no part of SAM is in front of (an image encoder alone, an MAE, a DINO)",
+            "a ViT without SAM's name prefixes (an image encoder alone, an MAE, a DINO)",
             vit,
             "of a SAM, save the whole state dict: torch.save(sam.state_dict(), path)",
         ),

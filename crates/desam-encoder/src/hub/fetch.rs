@@ -138,7 +138,7 @@ fn commit(model: &HubModel, stated: &Stated, url: &str) -> Result<String> {
     if model.is_pinned() {
         return match said {
             Some(other) if other != model.revision => {
-                let reason = format!("it answered with commit {other:.80}, not the one asked for");
+                let reason = format!("it answered with commit {other:.80}, not the requested one");
                 Err(hub_error(url, reason))
             }
             // A mirror may omit it; the pinned SHA-256 identifies the file as well.
@@ -151,7 +151,7 @@ fn commit(model: &HubModel, stated: &Stated, url: &str) -> Result<String> {
     match said.and_then(super::model::commit) {
         Some(commit) => Ok(commit.to_owned()),
         None => {
-            let reason = format!("it names an odd commit, {:?}", said.unwrap_or("none"));
+            let reason = format!("it names an invalid commit, {:?}", said.unwrap_or("none"));
             Err(hub_error(url, reason))
         }
     }

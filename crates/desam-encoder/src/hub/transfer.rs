@@ -179,7 +179,7 @@ impl Transfer<'_> {
         match (error, part.metadata().map_or(0, |m| m.len())) {
             (Error::Hub { url, reason }, length) if length > 0 => {
                 let part = part.display();
-                let reason = format!("{reason}; {length} bytes are kept in {part} to go on from");
+                let reason = format!("{reason}; {length} bytes are kept in {part} to resume from");
                 Error::Hub { url, reason }
             }
             (error, _) => {

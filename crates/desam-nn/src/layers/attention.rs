@@ -33,11 +33,11 @@ pub struct Attention {
 /// Queries, keys and values before their projections: `q [N, Q, width]`, `k` and `v` `[N, K, width]`.
 #[derive(Debug, Clone, Copy)]
 pub struct AttentionInputs<'a> {
-    /// What attends.
+    /// Queries.
     pub q: &'a Tensor,
-    /// What the scores are computed with.
+    /// Keys.
     pub k: &'a Tensor,
-    /// What is averaged.
+    /// Values.
     pub v: &'a Tensor,
 }
 

@@ -12,7 +12,7 @@ use serde::Serialize;
 use std::collections::BTreeMap;
 
 desam_core::named! {
-    /// What "A to Rest" is averaged over.
+    /// Averaging of "A to Rest": over cases or over means of sites.
     #[derive(Default)]
     pub enum MeanOver: "mean over" {
         /// All cases of the other sites, as the official program reports it.

@@ -92,11 +92,11 @@ impl Collection {
         )
     }
 
-    /// Says whether and how the paper's figures may be compared with ours.
+    /// Note on whether and how the paper's scores may be compared with ours.
     fn about_the_paper(&self) -> String {
         let lettered = || self.columns.iter().filter(|c| c.paper_site.is_some());
         if lettered().next().is_none() {
-            return "no site is said to be one of the paper's, whose figures are therefore left out"
+            return "no site is mapped to one of the paper's, so its figures are omitted"
                 .to_owned();
         }
         if self.protocol == Protocol::Full {

@@ -222,7 +222,7 @@ fn any_domains_make_a_sweep_without_the_paper_s_figures() {
     assert_eq!(ours.len(), 3);
     assert!(ours.iter().all(|r| r.cells.len() == 4 && r.overall.unwrap().mean == 50.0));
     let text = all.text();
-    assert!(text.contains("scanner 2 to Rest") && text.contains("no site is said to be"), "{text}");
+    assert!(text.contains("scanner 2 to Rest") && text.contains("no site is mapped to"), "{text}");
     assert!(!text.contains("82.30") && !text.contains("Upper bound"), "{text}");
     let csv = all.csv().unwrap();
     assert!(csv.starts_with("table,row,whose,A_to_rest,Zürich_to_rest,"), "{csv}");

@@ -23,7 +23,7 @@ pub struct RunOptions<'a> {
     /// the learning rate and, with gradient clipping, the gradient norm; per epoch the row of the
     /// history. A resumed run adds another file.
     pub tensorboard: bool,
-    /// Where features are kept between steps.
+    /// Residency of features between steps.
     pub feature_residency: FeatureResidency,
     /// Batches to prefetch where features are read from the cache ([`Trainer::with_prefetch`]).
     /// `None`: 2 on a GPU; none on the CPU, where a step takes so long that reading does not matter,

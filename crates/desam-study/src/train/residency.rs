@@ -6,7 +6,8 @@ use candle_core::Device;
 use desam_data::cache::human_bytes;
 
 desam_core::named! {
-    /// Where cached features are kept between training steps. It changes no bit of the model.
+    /// Residency of cached features between training steps: GPU memory, or the cache with
+    /// prefetching. It changes no bit of the model.
     #[derive(Default)]
     pub enum FeatureResidency: "features" {
         /// In GPU memory where they fit next to what a step needs, else in the cache.

@@ -129,9 +129,9 @@ impl NonDicomFile {
                 unreadable("it does not start as DICOM files do (128 bytes and DICM)")
             }
             Ok(_) if is_text(path) && !known.shapes.contains(&shape(path)) => Self::NoSlice,
-            Ok(_) => unreadable(
-                "it lies among DICOM files of the same kind of name and does not start as they do",
-            ),
+            Ok(_) => {
+                unreadable("it is among DICOM files with similar names but does not start like one")
+            }
         }
     }
 }

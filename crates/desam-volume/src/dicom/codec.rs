@@ -14,7 +14,7 @@ use std::borrow::Cow;
 /// The codec of a transfer syntax.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Codec {
-    /// Not at all.
+    /// Uncompressed.
     Native,
     /// PackBits (PS3.5, annex G).
     Rle,
@@ -93,7 +93,7 @@ pub(super) fn frame<'a>(
     index: usize,
 ) -> Result<Cow<'a, [u8]>> {
     let (fragments, offsets) = (pixels.fragments(), pixels.offset_table());
-    let problem = "its frames are packed in a way that is not read; convert it";
+    let problem = "the encapsulation of its frames is not supported; convert it";
     let refuse = || wrong(&file.path, problem);
     if fragments.len() == file.frames {
         return fragments.get(index).map(|f| f.as_slice().into()).ok_or_else(refuse);

@@ -5,7 +5,7 @@ use dicom_core::VR;
 use dicom_core::dictionary::{DataDictionary, DataDictionaryEntry, DataDictionaryEntryRef};
 use dicom_object::{StandardDataDictionary, Tag};
 
-/// What is wrong with a file, in words.
+/// Description of a fault in a file.
 pub(super) type Problem = String;
 
 pub(super) const ITEM: Tag = Tag(0xFFFE, 0xE000);
@@ -20,7 +20,7 @@ pub(super) struct Header {
     pub(super) vr: Option<VR>,
     /// `None` where it is undefined, so that a delimiter ends the value.
     pub(super) length: Option<usize>,
-    /// Where the value starts.
+    /// Offset of the value.
     pub(super) value: usize,
 }
 

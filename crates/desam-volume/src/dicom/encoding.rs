@@ -1,5 +1,4 @@
-//! How the elements of a data set are encoded (PS3.5, chapter 7): value representation explicit or
-//! implicit, byte order.
+//! Encoding of data set elements (PS3.5, chapter 7): explicit or implicit VR, byte order.
 
 use dicom_core::VR;
 use dicom_dictionary_std::uids;
@@ -17,7 +16,8 @@ pub(super) struct Encoding {
 impl Encoding {
     /// The default of DICOM, and what is inside a UN element of undefined length.
     pub(super) const IMPLICIT_LE: Self = Self { explicit_vr: false, big_endian: false };
-    /// The file meta information, whatever follows it, and every encapsulated syntax.
+    /// Explicit VR little endian: the file meta information in every file, and every encapsulated
+    /// transfer syntax.
     pub(super) const EXPLICIT_LE: Self = Self { explicit_vr: true, big_endian: false };
     /// Retired, and still found in archives.
     pub(super) const EXPLICIT_BE: Self = Self { explicit_vr: true, big_endian: true };

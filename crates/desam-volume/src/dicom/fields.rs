@@ -67,7 +67,7 @@ impl<'a> Fields<'a> {
         let finite = found.filter(|all| all.iter().all(|v| v.is_finite()));
         let numbers = finite.and_then(|all| <[f64; N]>::try_from(all).ok());
         numbers.ok_or_else(|| {
-            wrong(self.path, format!("{name} is not {N} numbers: where the slice lies is unknown"))
+            wrong(self.path, format!("{name} is not {N} numbers: the slice's position is unknown"))
         })
     }
 }

@@ -22,7 +22,7 @@ use std::path::Path;
 /// Largest file, and largest data set of a deflated one.
 pub(super) const MAX_FILE_BYTES: usize = 1 << 30;
 
-/// How much of a file is read.
+/// Extent of a file to read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ReadExtent {
     /// Everything but the pixels.

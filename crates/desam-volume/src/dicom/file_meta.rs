@@ -18,8 +18,8 @@ const ENOUGH_ELEMENTS: usize = 2;
 /// Longest value of an element that a file without preamble begins with.
 const LONGEST_FIRST: usize = 1024;
 
-/// Where the file meta information starts, or the data set where there is none; `None` for what is
-/// no DICOM file. The file's first bytes are enough ([`PREFIX`]).
+/// Offset of the file meta information, or of the data set if there is none; `None` if the file is
+/// not DICOM. The file's first bytes are enough ([`PREFIX`]).
 ///
 /// Preamble and `DICM` may be missing: what starts with elements of the standard, of the groups that
 /// a file starts with, in rising order, is DICOM all the same.
@@ -62,7 +62,7 @@ fn starts_bare(bytes: &[u8], encoding: Encoding) -> bool {
 /// The file meta information (PS3.10, 7.1), the parts that are used.
 #[derive(Debug, Default)]
 pub(super) struct FileMeta {
-    /// Where the data set starts.
+    /// Offset of the data set.
     pub(super) data_set: usize,
     /// TransferSyntaxUID; empty where it is missing.
     pub(super) transfer_syntax: String,

@@ -114,7 +114,7 @@ fn step(slices: &[Slice], normal: [f64; 3]) -> Result<[f64; 3], String> {
             .sum();
         if off.sqrt() > OFF_PLACE * usual {
             return Err(format!(
-                "{} lies beside the line of the others' positions; move it to another folder",
+                "the position of {} is off the line of the other slices; move it to another folder",
                 slice_names::placed(slice)
             ));
         }

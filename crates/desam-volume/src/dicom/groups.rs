@@ -57,14 +57,14 @@ fn advice(groups: &[Vec<&Slice>], planes: &[Plane]) -> String {
     options.join(", or ")
 }
 
-/// How two slices differ, where they cannot lie in one volume.
+/// Difference that prevents two slices from being in one volume, if any.
 fn differ(a: &Slice, b: &Slice) -> Option<&'static str> {
     let apart = |a: &[f64], b: &[f64]| a.iter().zip(b).any(|(x, y)| (x - y).abs() > SAME_DIRECTION);
     let (here, there) = (&a.image_plane, &b.image_plane);
     if apart(&here.row_direction, &there.row_direction)
         || apart(&here.column_direction, &there.column_direction)
     {
-        Some("lie in different directions")
+        Some("have different orientations")
     } else if (a.file.rows, a.file.columns) != (b.file.rows, b.file.columns) {
         Some("are not of one size")
     } else if apart(&here.spacing, &there.spacing) {

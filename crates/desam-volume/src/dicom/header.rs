@@ -41,6 +41,7 @@ pub(super) struct SliceFile {
     pub(super) bits_stored: usize,
     /// The lowest of the stored bits in their word; above 0 where HighBit says so.
     pub(super) lowest_bit: usize,
+    /// PixelRepresentation: whether stored values are signed (two's complement).
     pub(super) signed: bool,
     /// Whether the smallest value is white (MONOCHROME1).
     pub(super) inverted: bool,
@@ -65,6 +66,7 @@ pub(super) struct ImagePlane {
     pub(super) spacing: [f64; 2],
     /// SpacingBetweenSlices, or else SliceThickness, mm.
     pub(super) thickness: Option<f64>,
+    /// RescaleSlope; 1 where it is missing.
     pub(super) slope: f64,
     pub(super) intercept: f64,
 }
@@ -73,7 +75,7 @@ pub(super) struct ImagePlane {
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Slice {
     pub(super) file: Arc<SliceFile>,
-    /// Which frame of its file, from 0.
+    /// Index of the frame in its file, from 0.
     pub(super) frame: usize,
     pub(super) image_plane: ImagePlane,
 }
@@ -112,7 +114,7 @@ impl Slice {
         }
         if frames.len() != file.frames {
             let (promised, told) = (file.frames, frames.len());
-            let found = format!("it has {promised} frames and says of {told} where they lie");
+            let found = format!("it has {promised} frames but positions for {told}");
             return Err(wrong(path, format!("{found}; convert it to NIfTI")));
         }
         let shared = fields
@@ -217,8 +219,8 @@ impl SliceFile {
         })
     }
 
-    /// Where the stored bits lie, by HighBit, with a warning where that is not at the low end of the
-    /// word, where current editions of PS3.5 (8.1.1) have them.
+    /// Position of the stored bits, by HighBit, BitsStored and BitsAllocated, with a warning where
+    /// that is not the low end of the word, where current editions of PS3.5 (8.1.1) have them.
     fn place_bits(&mut self, fields: &Fields<'_>) -> Result<()> {
         let stored = self.bits_stored;
         let high_bit = fields.whole(tags::HIGH_BIT, stored as i64 - 1)?;
@@ -238,7 +240,7 @@ impl SliceFile {
         Ok(())
     }
 
-    /// How the pixels are compressed; `None` where that is not read.
+    /// Codec of the transfer syntax; `None` where it is not supported.
     pub(super) fn codec(&self) -> Option<Codec> {
         Codec::of(&self.transfer_syntax)
     }

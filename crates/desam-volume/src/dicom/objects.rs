@@ -78,7 +78,10 @@ mod tests {
         let found = volume_of_objects(&objects, &ReadOptions::default()).unwrap().value;
         assert_eq!(found, expected);
         assert!(volume_of_objects(&[], &ReadOptions::default()).is_err());
-        let gap = [objects[0].clone(), objects[2].clone(), objects[0].clone()];
+        // Slices at 0, 3 and 12 mm are no stack.
+        let far = dir.path().join("d.dcm");
+        std::fs::write(&far, draft(12.0).bytes()).unwrap();
+        let gap = [objects[1].clone(), objects[2].clone(), open(&far).unwrap()];
         assert!(volume_of_objects(&gap, &ReadOptions::default()).is_err());
     }
 }

@@ -255,7 +255,7 @@ fn pixel_data(file: &SliceFile) -> Result<InMemElement> {
     }
     if fragments.is_some() {
         if file.bits_allocated == 1 {
-            let problem = "its frames are packed in a way that is not read; convert it";
+            let problem = "the encapsulation of its frames is not supported; convert it";
             return Err(wrong(&file.path, problem));
         }
         return Ok(element);

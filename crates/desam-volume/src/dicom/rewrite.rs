@@ -20,9 +20,9 @@ const MAX_DEPTH: usize = 32;
 /// Longest value that is kept, in bytes: none that is looked at comes near it, and the length of
 /// most VRs is written in 16 bits.
 const MAX_VALUE: usize = 0xFFFE;
-/// What an element, an item and one of several values take in the parser's memory beside their bytes,
-/// at most. An item is a B-tree, whose first node has room for eleven elements; each value of a text
-/// is a `String`.
+/// Upper bounds on the parser's memory overhead for an element, an item and one value of several.
+/// An item is a B-tree, whose first node has room for eleven elements; each value of a text is a
+/// `String`.
 const ELEMENT_COST: usize = 256;
 const ITEM_COST: usize = 1700;
 const VALUE_COST: usize = 64;
@@ -41,7 +41,7 @@ pub(super) struct DataSet {
     pub(super) warnings: Vec<String>,
 }
 
-/// Where in the file the value of PixelData is.
+/// Location of the value of PixelData in the file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum PixelData {
     /// As one value; it may promise more than there is.

@@ -107,11 +107,11 @@ fn what_is_no_stack_is_refused() {
     gap.push(draft(12.0));
     assert!(refused(&gap).contains("6.00 mm apart where others are 3.00"), "{}", refused(&gap));
     let mixed = with(&|d| d.orientation = [0.0, 1.0, 0.0, 0.0, 0.0, -1.0]);
-    assert!(mixed.contains("different directions"), "{mixed}");
+    assert!(mixed.contains("different orientations"), "{mixed}");
     let twice = with(&|d| d.position[2] = 3.0);
     assert!(twice.contains("same place"), "{twice}");
     let aside = with(&|d| d.position[0] = 5.0);
-    assert!(aside.contains("beside"), "{aside}");
+    assert!(aside.contains("off the line"), "{aside}");
     let large = with(&|d| (d.rows, d.columns) = (3, 2));
     assert!(large.contains("one size"), "{large}");
     let skew = with(&|d| d.orientation[1] = 0.5);

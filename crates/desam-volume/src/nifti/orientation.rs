@@ -7,7 +7,7 @@ use crate::voxels::wrong;
 use desam_core::Affine;
 use std::path::Path;
 
-/// What an error says a form with a positive code should hold.
+/// Expectation in the error for an sform or qform with a positive code that is not invertible.
 const INVERTIBLE: &str = "finite numbers whose matrix can be inverted, so that each voxel has a place \
                           (set the form again, or its code to 0)";
 

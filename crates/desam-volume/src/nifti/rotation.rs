@@ -2,9 +2,9 @@
 
 use desam_core::Affine;
 
-/// How far the directions of a form may be from orthonormal before ITK refuses it as sheared: no
-/// element of R·Rᵀ further than this from the identity's, R being the matrix with the lengths of its
-/// columns divided out (ITK 5.4, NiftiImageIO, `SetImageIOOrientationFromNIfTI`).
+/// ITK's tolerance for orthonormal directions, beyond which it refuses a form as sheared: no
+/// element of R·Rᵀ further than this from the identity's, R being the matrix with the lengths of
+/// its columns divided out (ITK 5.4, NiftiImageIO, `SetImageIOOrientationFromNIfTI`).
 pub(super) const ITK_ORTHONORMAL: f64 = 1e-4;
 
 /// Newton's steps to the nearest rotation; they double the number of correct digits.

@@ -42,7 +42,7 @@ pub(super) fn grid(fields: &Fields, path: &Path) -> Result<Grid> {
     Ok(Grid { dims, affine })
 }
 
-/// How many values a voxel has: those of the axis that is not in space.
+/// Number of channels: the size of the axis that is not in space.
 pub(super) fn channels(fields: &Fields, path: &Path) -> Result<Channels> {
     let sizes = sizes(fields, path)?;
     let directions = directions(fields, sizes.len(), path)?;
@@ -105,7 +105,7 @@ fn vector(text: &str) -> Option<[f64; 3]> {
     words.next().is_none().then_some(out)
 }
 
-/// Which three axes are the volume's; one further axis may hold channels.
+/// Selects the three spatial axes; one further axis may hold channels.
 fn spatial(
     fields: &Fields,
     sizes: &[usize],

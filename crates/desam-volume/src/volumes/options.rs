@@ -125,8 +125,8 @@ pub struct Loaded<T> {
     pub value: T,
     /// Warnings, each a sentence that names the file; for `Progress::warn`.
     pub warnings: Vec<String>,
-    /// What was skipped without harm, such as objects of a DICOM folder that are no images; for
-    /// `Progress::detail`.
+    /// Details on harmlessly skipped input, such as objects of a DICOM folder that are no images;
+    /// for `Progress::detail`.
     pub details: Vec<String>,
     /// The affine that ITK uses, where the header states no orientation (NIfTI without codes, Analyze).
     /// Labels that ITK wrote for such an image lie there.

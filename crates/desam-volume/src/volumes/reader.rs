@@ -52,7 +52,7 @@ use std::sync::Arc;
 /// # }
 /// ```
 pub trait VolumeReader: Debug + Send + Sync {
-    /// What the names of its files end in, dot included (`.cube`); letters of either case.
+    /// File name extensions of the format, with the dot (`.cube`); case-insensitive.
     fn endings(&self) -> &[&str];
 
     /// Reads intensities, `i` fastest, with the affine to millimetres in RAS+.

@@ -6,7 +6,7 @@ use std::path::Path;
 /// Layout of the channels in a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Channels {
-    /// How many channels there are.
+    /// Number of channels.
     pub(crate) count: u64,
     /// Values of one channel that lie next to each other: all voxels where channels follow each
     /// other, 1 where they are interleaved.
@@ -45,7 +45,7 @@ impl Channel {
         self.count == 1 || at / self.block % self.count == self.index
     }
 
-    /// How many channels there are.
+    /// Number of channels.
     pub(super) fn of(self) -> u64 {
         self.count
     }

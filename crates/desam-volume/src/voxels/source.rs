@@ -22,7 +22,7 @@ const GZIP: [u8; 2] = [0x1f, 0x8b];
 /// The compression of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum FileCompression {
-    /// Not at all.
+    /// Uncompressed.
     Plain,
     /// By gzip where they start like that, else not at all.
     MaybeGzip,

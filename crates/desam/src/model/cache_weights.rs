@@ -12,7 +12,7 @@ pub fn cache_weights_path(cache: &FeatureCache) -> PathBuf {
     cache.dir().join(WEIGHTS_FILE)
 }
 
-/// Which part of a weights file the cache's header has a hash of.
+/// Part of a weights file that is covered by a hash in the cache's header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]

@@ -11,7 +11,7 @@ use desam_encoder::{Checkpoint, PromptEncoderConfig, SamPromptEncoder, checkpoin
 use desam_nn::params::{LoadOptions, LoadReport, Loaded, Tensors, load};
 use std::path::{Path, PathBuf};
 
-/// Which decoder to train; its sizes follow from the weights.
+/// Decoder to train: variant and options; its sizes follow from the weights.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct DecoderChoice {
     /// DeSAM, an ablation, or SAM's own decoder.

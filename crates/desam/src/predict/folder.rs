@@ -87,7 +87,7 @@ pub fn segment_folder(
     let (done, failed) = (summary.done.len(), summary.failed.len());
     progress.finish(&format!("{done} volumes segmented, {failed} failed"));
     if ended.is_err_and(|error: Error| error.is_cancelled()) {
-        let (what, kept) = ("volumes segmented", "the masks written so far are whole");
+        let (what, kept) = ("volumes segmented", "the masks written so far are complete");
         return Err(Error::Cancelled { what, done, total: inputs.len(), kept });
     }
     Ok(summary)

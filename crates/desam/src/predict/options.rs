@@ -81,7 +81,7 @@ pub enum SliceChoice {
     All,
     /// The middle one of those with a mask; the volume's middle slice if there is none.
     Middle,
-    /// These.
+    /// Slices with these indices.
     These(Vec<usize>),
 }
 

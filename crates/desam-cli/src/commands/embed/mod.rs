@@ -23,7 +23,7 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
 const AFTER: &str = "\
-Layouts of DATA. The layout is detected from the files. Volumes are NIfTI, MetaImage or NRRD; names \
+Layouts of DATA. The layout is detected from the files. Volumes are NIfTI, MetaImage, NRRD or DICOM; names \
 are matched without regard to case; every label above 0 is foreground.
   SAML release         SITE/CASE.nii.gz, SITE/CASE_segmentation.nii.gz
   MaxStyle             SITE/PATIENT/t2_img_clipped.nii.gz, SITE/PATIENT/label_clipped.nii.gz

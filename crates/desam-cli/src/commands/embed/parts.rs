@@ -3,7 +3,7 @@
 use crate::commands::Session;
 use crate::commands::values::integer;
 use crate::environment::task_index;
-use crate::usage::usage;
+use crate::usage::{invalid, usage};
 use clap::Args;
 use desam::embed::{
     EmbedRequest, EmbedSummary, Part, PartSummary, embed, embed_part, finish_parts,
@@ -71,7 +71,7 @@ impl PartFlags {
                  is set",
             )
         })?;
-        Part::new(index, of).map_err(usage)
+        Part::new(index, of).map_err(invalid)
     }
 
     /// Rejects a part that does not exist. Call this before any file is read.

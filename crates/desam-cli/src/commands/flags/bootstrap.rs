@@ -1,7 +1,7 @@
 //! Bootstrap confidence intervals.
 
 use crate::commands::values::{integer, seed};
-use crate::usage::usage;
+use crate::usage::{invalid, usage};
 use clap::Args;
 use desam::metrics::statistics::{BootstrapConfig, IntervalMethod};
 
@@ -59,7 +59,7 @@ impl BootstrapFlags {
             level: self.level.unwrap_or(default.level),
             method,
         };
-        config.validate().map_err(usage)?;
+        config.validate().map_err(invalid)?;
         Ok(config)
     }
 }

@@ -1,7 +1,7 @@
 //! Compute precision of the frozen model.
 
 use crate::commands::values::enum_values;
-use crate::usage::usage;
+use crate::usage::invalid;
 use clap::Args;
 use desam::candle::Device;
 use desam::{Compute, Precision};
@@ -19,6 +19,6 @@ pub(in crate::commands) struct PrecisionFlag {
 impl PrecisionFlag {
     /// The device with this precision; a usage error if it does not support it.
     pub(in crate::commands) fn on(self, device: &Device) -> anyhow::Result<Compute> {
-        Compute::new(device.clone()).with_precision(self.precision).map_err(usage)
+        Compute::new(device.clone()).with_precision(self.precision).map_err(invalid)
     }
 }

@@ -15,7 +15,7 @@ const AFTER: &str = "\
 Tables have the paper's rows and one column per site. If the plan, or --paper-sites here, maps sites \
 to the paper's, these columns come first and show the paper's scores next to ours. A method that is \
 not implemented has the paper's scores only. A dot marks a cell that is not in the plan. Overall is \
-the mean of the columns, shown only if all of them are there.
+the mean of the columns, shown only if none is missing.
 
 Each missing run is an error, with exit code 1, unless --partial is given.
 

@@ -9,7 +9,7 @@ use desam_study::train::{Augment, TrainConfig};
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Training data")]
 pub(super) struct DatasetFlags {
-    /// Validation cases of the site: drawn at random by --seed, or the last ones in order
+    /// Validation cases of the site. seeded: drawn at random by --seed. last: the last ones in order
     #[arg(long, value_enum, value_name = "RULE", default_value = "seeded")]
     split: SplitChoice,
 
@@ -18,8 +18,9 @@ pub(super) struct DatasetFlags {
     #[arg(long, value_name = "FRACTION", allow_negative_numbers = true, value_parser = fraction)]
     validation_fraction: Option<f64>,
 
-    /// Random data augmentation. features: flips, style changes and noise on the features, at no
-    /// cost. images: flips, rotation, scaling, shifts, gamma, bias field and noise; needs --no-cache
+    /// Random data augmentation. features: flips, style changes and noise on the features, at
+    /// little cost. images: flips, rotation, scaling, shifts, gamma, bias field and noise; needs
+    /// --no-cache
     #[arg(long, value_name = "WHAT", default_value = "none",
         value_parser = choices::<Augment>(&Augment::NAMES))]
     augment: Augment,

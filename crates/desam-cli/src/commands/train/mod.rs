@@ -10,7 +10,7 @@ use super::values::{enum_values, seed};
 use super::{Session, aligned};
 use crate::cli::JsonFlag;
 use crate::output::Output;
-use crate::usage::usage;
+use crate::usage::invalid;
 use clap::Args;
 use dataset::DatasetFlags;
 use decoder::DecoderFlags;
@@ -126,8 +126,8 @@ impl Arguments {
 pub(crate) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Output> {
     let mut config = arguments.config()?;
     // Usage errors first, before any file is read.
-    config.validate().map_err(usage)?;
-    config.precision.check_on(&session.device).map_err(usage)?;
+    config.validate().map_err(invalid)?;
+    config.precision.check_on(&session.device).map_err(invalid)?;
     if arguments.run.resume
         && arguments.schedule.epochs.is_none()
         && let Ok(run) = RunDir::open(&arguments.out)

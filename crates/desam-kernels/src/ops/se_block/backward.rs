@@ -53,7 +53,7 @@ impl KernelOp for SeBlockBackward {
         let pass = BackwardPass { on, back: self, x: &x, kernels: &kernels };
         let mut all = pass.gradients([&y, grad], saved, flat.dtype())?;
         let Some(last) = all.iter_mut().rev().find_map(Option::take) else {
-            bail!("residual block: no gradient is wanted")
+            bail!("residual block: no gradient is requested")
         };
         if let Ok(mut made) = self.made.lock() {
             *made = all

@@ -80,7 +80,7 @@ pub struct AdamStep {
     pub epsilon: f64,
     /// Learning rate.
     pub rate: f64,
-    /// Which step this is, from 1 on.
+    /// Step number, from 1, for the bias correction.
     pub step: u32,
     /// Weight decay, decoupled from the gradient (Loshchilov and Hutter; PyTorch's AdamW): the
     /// parameter shrinks by `rate · decay` of itself. 0 is Adam.

@@ -166,8 +166,8 @@ struct StripOperands {
 const MAX_LANES: usize = 16;
 
 impl StripOperands {
-    /// Where `strip` follows the last one directly, moves the input rows that both need (twice the
-    /// margin) to the front of the buffer; returns how many they are.
+    /// Reuses the input rows shared with the previous strip (twice the margin) if `strip` directly
+    /// follows it: moves them to the front of the buffer, and returns their number.
     fn reuse_rows(&mut self, strip: &Strip, line: usize) -> usize {
         let last = self.last.replace((strip.image, strip.rows.clone()));
         let common = 2 * strip.window.margin();

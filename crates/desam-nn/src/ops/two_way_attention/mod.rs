@@ -48,11 +48,11 @@ pub struct ImageTokens<'a> {
 /// One block's attention in both directions, with the norm between.
 #[derive(Debug, Clone, Copy)]
 pub struct TwoWayAttention<'a> {
-    /// What the image attends to.
+    /// Image-to-token attention: keys and values of the tokens.
     pub image_to_token: &'a ImageToToken,
     /// Layer norm of the image after that attention and its residual.
     pub norm: NormParameters<'a>,
-    /// What then attends to the image: to the new tokens, keys with their positions.
+    /// Token-to-image attention, to the updated image tokens; keys include the positional encoding.
     pub token_to_image: &'a TokenToImage,
     /// Prompts that are computed, from the first; the output of the others is zeros.
     pub prompts: usize,

@@ -49,8 +49,8 @@ impl ReferencedImages {
         Self { count, of_frame }
     }
 
-    /// How many images lie before the slice 0 of the frames and behind their `last`, by the place of
-    /// each frame's image in the list. `None` where the list does not follow the slices.
+    /// Number of referenced images before slice 0 of the frames and after their `last`, by the
+    /// index of each frame's image in the list. `None` if the list is not in slice order.
     pub(super) fn margins(&self, slice_of_frame: &[usize], last: usize) -> Option<Margins> {
         let known = || {
             let both = slice_of_frame.iter().zip(&self.of_frame);

@@ -49,9 +49,9 @@ use std::path::{Path, PathBuf};
 pub struct Code {
     /// The code, such as `41216001`.
     pub value: String,
-    /// Whose code it is, such as `SCT` for SNOMED CT.
+    /// Coding scheme designator, such as `SCT` for SNOMED CT.
     pub scheme: String,
-    /// What it means, such as `Prostate`.
+    /// Code meaning, such as `Prostate`.
     pub meaning: String,
 }
 

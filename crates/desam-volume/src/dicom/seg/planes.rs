@@ -74,7 +74,7 @@ impl Planes {
             return Err("it has no frames".into());
         };
         if !are_parallel(frames) {
-            return Err("its frames lie in different directions or differ in PixelSpacing".into());
+            return Err("its frames have different orientations or PixelSpacing".into());
         }
         let normal = first.normal();
         let height = |frame: usize| dot(frames[frame].image_plane.position, normal);
@@ -122,7 +122,7 @@ impl Planes {
             let on_line = [0, 1, 2].map(|a| lowest[a] + step[a] * *slice as f64);
             let off = [0, 1, 2].map(|a| frame.image_plane.position[a] - on_line[a]);
             if dot(off, off).sqrt() > OFF_PLACE * apart {
-                return Err(format!("frame {} lies beside the others' line", index + 1));
+                return Err(format!("frame {} is off the line of the other frames", index + 1));
             }
         }
         let margins = segments.images.margins(&of_frame, last);
@@ -166,7 +166,7 @@ fn are_parallel(frames: &[Slice]) -> bool {
     })
 }
 
-/// What a file says about the spacing of slices.
+/// Slice spacing as stated in a file: SpacingBetweenSlices, SliceThickness.
 struct SliceDistances {
     /// SpacingBetweenSlices, mm.
     between: Option<f64>,

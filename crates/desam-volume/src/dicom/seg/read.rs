@@ -59,7 +59,8 @@ pub(in super::super) fn labels(
         if !seen.insert((segment, slice)) {
             let which =
                 segment.map_or_else(String::new, |s| format!(" of segment {}", segments.name(s)));
-            let problem = format!("frame {}{which} lies where another one lies", index + 1);
+            let problem =
+                format!("frame {}{which} has the same position as another frame", index + 1);
             return Err(wrong(path, problem));
         }
         if segment.is_some() && options.segment.is_some_and(|chosen| segment != Some(chosen)) {

@@ -84,7 +84,7 @@ impl Segments {
             return Ok(());
         };
         let problem = format!(
-            "segment {} cannot be a label, which is at most 255; choose one segment to be read",
+            "segment {} cannot be a label, which is at most 255; choose one segment",
             self.name(largest)
         );
         Err(wrong(path, problem))

@@ -92,7 +92,7 @@ fn frames_without_a_place_are_refused() {
     let refused = |bytes: Vec<u8>| only(&scratch.file("mr.dcm", &bytes)).unwrap_err().to_string();
     let more = text(tags::NUMBER_OF_FRAMES, VR::IS, "4");
     let error = refused(enhanced(&[0.0, 3.0, 6.0], &[more]));
-    assert!(error.contains("4 frames and says of 3"), "{error}");
+    assert!(error.contains("4 frames but positions for 3"), "{error}");
     let none = sequence(tags::PER_FRAME_FUNCTIONAL_GROUPS_SEQUENCE, []);
     let error = refused(enhanced(&[0.0, 3.0, 6.0], &[none]));
     assert!(error.contains("says of 0"), "{error}");

@@ -40,7 +40,7 @@ fn a_localizer_in_the_series_is_named_and_can_be_left_out() {
         let dir = folder_of(&scratch, &files);
         for choice in [SeriesChoice::Only, SeriesChoice::Uid("1.2.3".into())] {
             let error = load(&dir, choice).unwrap_err().to_string();
-            assert!(error.contains("different directions"), "{error}");
+            assert!(error.contains("different orientations"), "{error}");
             assert!(
                 error.contains("loc.dcm") && error.contains("plane (axial, coronal"),
                 "{error}"

@@ -28,7 +28,7 @@ fn run_lengths_are_unpacked() {
         assert!(read(vec![cut]).is_err(), "{length}");
     }
     let error = read(vec![run_lengths(); 3]).unwrap_err().to_string();
-    assert!(error.contains("packed in a way"), "{error}");
+    assert!(error.contains("encapsulation of its frames"), "{error}");
 }
 
 /// A slice of this many rows and columns.

@@ -91,7 +91,7 @@ impl SegmenterBuilder {
         Self { options, ..self }
     }
 
-    /// How files are read.
+    /// Sets the options for reading volumes.
     pub fn read_options(self, read: ReadOptions) -> Self {
         Self { read, ..self }
     }

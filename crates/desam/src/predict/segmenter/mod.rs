@@ -122,7 +122,7 @@ impl Segmenter {
         &self.options
     }
 
-    /// How files are read.
+    /// Options for reading volumes.
     pub fn read_options(&self) -> &ReadOptions {
         &self.read
     }
