@@ -41,7 +41,8 @@ impl RawHeader {
     fn put(&mut self, at: usize, field: &[u8]) {
         let mut bytes = self.bytes().to_vec();
         bytes[at..at + field.len()].copy_from_slice(field);
-        *self = Self::new(&bytes, (self.version(), self.is_big_endian()));
+        let layout = HeaderLayout { version: self.version(), big_endian: self.is_big_endian() };
+        *self = Self::new(&bytes, layout);
     }
 
     fn set_i16(&mut self, at: usize, value: i16) {
