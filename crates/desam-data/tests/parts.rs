@@ -126,7 +126,7 @@ fn a_folder_is_written_by_one_run_or_by_parts_that_agree() {
     refused(one(&other, of_two(1)), &["slices: existing labelled, requested all"]);
     refused(one(&options, Part::new(1, 3).unwrap()), &["number of parts: existing 2, requested 3"]);
     let fewer = EmbedOptions { cases: options.cases[1..].to_vec(), ..options.clone() };
-    refused(one(&fewer, of_two(1)), &["cases: there 4"]);
+    refused(one(&fewer, of_two(1)), &["cases: existing 4"]);
     one(&options, of_two(1)).unwrap();
     drop(writer);
     one(&other, of_two(1)).unwrap();

@@ -108,13 +108,13 @@ fn parts_share_a_folder_if_their_settings_agree() {
         assert!(files(&cache) == before);
     };
     other(part("1", &["--dtype", "f32"]), "feature type: existing f16, requested f32");
-    other(part("1", &["--orientation", "stored"]), "preprocessing: there");
+    other(part("1", &["--orientation", "stored"]), "preprocessing: existing");
     let mut fewer = part("1", &[]);
     let site = folder.path().join("data");
     copy(&fixture().data.join("A"), &site.join("A"));
     let data = fewer.iter().position(|word| word == "--data").unwrap() + 1;
     fewer[data] = site.into();
-    other(fewer, "cases: there 6, hash");
+    other(fewer, "cases: existing 6, hash");
     let third = ["--slices", "all", "--num-parts", "3", "--part-id", "1"];
     other(embed(&cache, &third), "number of parts: existing 2, requested 3");
     // Another part runs at the same time.

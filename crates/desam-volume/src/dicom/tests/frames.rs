@@ -95,7 +95,7 @@ fn frames_without_a_place_are_refused() {
     assert!(error.contains("4 frames but positions for 3"), "{error}");
     let none = sequence(tags::PER_FRAME_FUNCTIONAL_GROUPS_SEQUENCE, []);
     let error = refused(enhanced(&[0.0, 3.0, 6.0], &[none]));
-    assert!(error.contains("says of 0"), "{error}");
+    assert!(error.contains("positions for 0"), "{error}");
     let error = refused(enhanced(&[0.0, 3.0, 3.0], &[]));
     assert!(error.contains("frame 2 of mr.dcm") && error.contains("frame 3 of mr.dcm"), "{error}");
     assert!(error.contains("same place"), "{error}");

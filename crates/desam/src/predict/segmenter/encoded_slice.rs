@@ -41,7 +41,7 @@ impl Segmenter {
     /// normalised by those of its volume.
     ///
     /// # Errors
-    /// When the image cannot be preprocessed ([`Error::Geometry`]) or a tensor operation fails.
+    /// When the image cannot be preprocessed ([`Error::Geometry`](crate::Error::Geometry)) or a tensor operation fails.
     pub fn encode_slice(&self, image: &GraySlice) -> Result<EncodedSlice> {
         let spacing = self.model().record().preprocess.spacing_mm;
         let thickness = spacing.map_or(ANY_THICKNESS_MM, |[_, _, thickness]| thickness);
@@ -53,7 +53,7 @@ impl Segmenter {
     /// Where slices are resampled, the features are those of the nearest processed slice.
     ///
     /// # Errors
-    /// [`Error::NoSuchSlice`] beyond the last slice; otherwise as
+    /// [`Error::NoSuchSlice`](crate::Error::NoSuchSlice) beyond the last slice; otherwise as
     /// [`encode_slice`](Self::encode_slice).
     pub fn encode_volume_slice(&self, volume: &Volume, index: usize) -> Result<EncodedSlice> {
         let model = self.model();
@@ -89,7 +89,7 @@ impl EncodedSlice {
     /// any thread.
     ///
     /// # Errors
-    /// [`Error::SlicePrompt`] for a prompt that is empty, not finite, outside the slice, or outside the
+    /// [`Error::SlicePrompt`](crate::Error::SlicePrompt) for a prompt that is empty, not finite, outside the slice, or outside the
     /// crop that the model sees.
     pub fn segment(&self, prompt: &SlicePrompt) -> Result<SliceMask> {
         let Shared { model, selection, context, slice } = self.shared.as_ref();

@@ -377,7 +377,7 @@ fn what_a_segmentation_cannot_say_is_refused() {
     assert!(error.contains("expected BINARY or LABELMAP"), "{error}");
     let twice = Foreign { frames: vec![(9.0, 1), (0.0, 1), (0.0, 1)], ..sparse() };
     let error = refused(&twice);
-    assert!(error.contains("frame 3 of segment 1 (part 1) lies where"), "{error}");
+    assert!(error.contains("frame 3 of segment 1 (part 1) has the same position"), "{error}");
     let nameless =
         Foreign { frames: vec![(9.0, 1), (0.0, 0), (3.0, 1)], segments: vec![1, 2], ..sparse() };
     let error = refused(&nameless);
