@@ -10,6 +10,7 @@ mod config;
 mod enlarge;
 mod image;
 mod intensity;
+mod linear;
 mod mask_grid;
 #[cfg(test)]
 mod orders;

@@ -1,6 +1,7 @@
 //! Restoring masks and maps to the volume's own grid.
 
 use super::axis::AxisMapping;
+use super::linear::{LinearWeights, bilinear};
 use super::prepared::PreparedVolume;
 use super::slice_geometry::SliceGeometry;
 use crate::Result;
@@ -106,7 +107,7 @@ impl VoxelMap<'_> {
     ///
     /// # Errors
     /// When there is no such slice, or the plane is no square.
-    pub fn put(&mut self, z: usize, plane: &[f32], between: Interpolation) -> Result<()> {
+    pub fn put(&mut self, z: usize, plane: &[f32], interpolation: Interpolation) -> Result<()> {
         let geometry = self.geometry;
         if z >= geometry.len() {
             return Err(crate::Error::SliceIndex { index: z, len: geometry.len() });
@@ -116,22 +117,18 @@ impl VoxelMap<'_> {
             return Err(CoreError::shape("plane to restore", (side, side), plane.len()).into());
         }
         let [columns, rows] = geometry.places(side).map(|places| {
-            let weigh = |p: Option<f64>| p.map(|p| Weighed::new(p, side, between));
-            places.into_iter().map(weigh).collect::<Vec<_>>()
+            let weights = |place: f64| match interpolation {
+                Interpolation::Nearest => LinearWeights::sample(nearest(place, side)),
+                Interpolation::Linear => LinearWeights::new(place - 0.5, side - 1),
+            };
+            places.into_iter().map(|place| place.map(weights)).collect::<Vec<_>>()
         });
         let [width, height, depth] = geometry.dims();
-        let value = |x: &Weighed, y: &Weighed| {
-            let line = |row: usize| {
-                let at = |column: usize| plane.get(row * side + column).copied().unwrap_or(0.0);
-                mix(at(x.first), at(x.second), x.t)
-            };
-            mix(line(y.first), line(y.second), y.t)
-        };
         for k in (0..depth).filter(|k| geometry.processed(*k) == Some(z)) {
             let slice = self.data.chunks_exact_mut(width).skip(k * height);
             for (line, row) in slice.zip(&rows) {
                 for (cell, column) in line.iter_mut().zip(&columns) {
-                    *cell = column.as_ref().zip(row.as_ref()).map_or(0.0, |(x, y)| value(x, y));
+                    *cell = column.zip(*row).map_or(0.0, |(x, y)| bilinear(plane, side, x, y));
                 }
             }
         }
@@ -145,35 +142,5 @@ impl VoxelMap<'_> {
     pub fn finish(self) -> Result<Volume> {
         let grid = *self.geometry.grid();
         Ok(Volume::new(grid, self.geometry.order().undo(grid.dims, self.data)?)?)
-    }
-}
-
-fn mix(a: f32, b: f32, t: f32) -> f32 {
-    a + (b - a) * t
-}
-
-/// Two pixels and how far from the first to the second.
-#[derive(Debug, Clone, Copy)]
-struct Weighed {
-    first: usize,
-    second: usize,
-    t: f32,
-}
-
-impl Weighed {
-    fn new(place: f64, side: usize, between: Interpolation) -> Self {
-        let last = side - 1;
-        match between {
-            Interpolation::Nearest => {
-                let at = nearest(place, side);
-                Self { first: at, second: at, t: 0.0 }
-            }
-            Interpolation::Linear => {
-                let place = (place - 0.5).clamp(0.0, last as f64);
-                let first = (place as usize).min(last);
-                let t = (place - first as f64) as f32;
-                Self { first, second: (first + 1).min(last), t }
-            }
-        }
     }
 }

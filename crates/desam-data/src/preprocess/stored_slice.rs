@@ -2,6 +2,7 @@
 //! mapped back.
 
 use super::axis::AxisMapping;
+use super::linear::{LinearWeights, bilinear};
 use super::prepared::PreparedVolume;
 use super::restore::nearest;
 use crate::{Error, Result};
@@ -165,16 +166,8 @@ impl StoredSlice {
         if map.len() != side * side {
             return Err(CoreError::shape("map to restore", side * side, map.len()).into());
         }
-        let at = |row: usize, column: usize| map.get(row * side + column).copied().unwrap_or(0.0);
-        let mix = |a: f32, b: f32, t: f32| a + (b - a) * t;
-        Ok(self.pixels(|column, row| {
-            let [x, y] = [column, row].map(|place| (place - 0.5).clamp(0.0, side as f64 - 1.0));
-            let (left, top) = (x as usize, y as usize);
-            let (right, bottom) = ((left + 1).min(side - 1), (top + 1).min(side - 1));
-            let (tx, ty) = ((x - left as f64) as f32, (y - top as f64) as f32);
-            let line = |row: usize| mix(at(row, left), at(row, right), tx);
-            mix(line(top), line(bottom), ty)
-        }))
+        let weights = |place: f64| LinearWeights::new(place - 0.5, side - 1);
+        Ok(self.pixels(|column, row| bilinear(map, side, weights(column), weights(row))))
     }
 
     /// A value for each pixel, row by row, from its place on the mask plane, in mask pixels from the
