@@ -194,6 +194,8 @@ impl From<desam_data::Error> for Error {
                 let kept = "finished work is kept, and the next run continues there";
                 Self::Cancelled { what, done, total, kept }
             }
+            // A cancellation among them: `is_cancelled` finds it whatever crate noticed it.
+            Data::Core(error) => error.into(),
             error => Self::Data(error),
         }
     }
@@ -213,12 +215,7 @@ fn no_iou(variant: desam_decoder::Variant) -> String {
 impl Error {
     /// Whether the work was cancelled by the caller rather than failed.
     pub fn is_cancelled(&self) -> bool {
-        let core = |error: &desam_core::Error| matches!(error, desam_core::Error::Cancelled);
-        match self {
-            Self::Cancelled { .. } => true,
-            Self::Core(error) => core(error),
-            _ => false,
-        }
+        matches!(self, Self::Cancelled { .. } | Self::Core(desam_core::Error::Cancelled))
     }
 
     /// For `map_err` on a system call.
@@ -229,5 +226,19 @@ impl Error {
     /// Something about `path`.
     pub(crate) fn file(path: &Path, reason: impl Into<String>) -> Self {
         Self::File { path: path.to_owned(), reason: reason.into() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cancellation_is_one_whatever_crate_noticed_it() {
+        let core = || desam_core::Error::Cancelled;
+        let data = desam_data::Error::Cancelled { what: "slices", done: 1, total: 2 };
+        let all = [core().into(), Error::from(desam_data::Error::from(core())), data.into()];
+        assert!(all.iter().all(Error::is_cancelled));
+        assert!(!Error::Invalid("other".into()).is_cancelled());
     }
 }

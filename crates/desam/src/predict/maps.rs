@@ -21,9 +21,7 @@ impl<'a> Maps<'a> {
         if let Some(map) = &mut self.probability
             && !evidence.logits.is_empty()
         {
-            let sigmoid = |logit: &f32| 1.0 / (1.0 + (-logit).exp());
-            let plane: Vec<f32> = evidence.logits.iter().map(sigmoid).collect();
-            map.put(z, &plane, Interpolation::Linear)?;
+            map.put(z, &evidence.probabilities(), Interpolation::Linear)?;
         }
         if let Some(map) = &mut self.iou {
             map.put(z, &evidence.ious, Interpolation::Nearest)?;

@@ -53,6 +53,13 @@ pub struct SliceEvidence {
     pub drawn: usize,
 }
 
+impl SliceEvidence {
+    /// Sigmoid of the [`logits`](Self::logits): probabilities, `M·M` row by row.
+    pub fn probabilities(&self) -> Vec<f32> {
+        self.logits.iter().map(|logit| 1.0 / (1.0 + (-logit).exp())).collect()
+    }
+}
+
 impl<'a> SlicePredictor<'a> {
     /// A predictor from the parts of a model, in f32.
     pub fn new(

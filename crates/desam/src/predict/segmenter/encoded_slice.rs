@@ -41,7 +41,8 @@ impl Segmenter {
     /// normalised by those of its volume.
     ///
     /// # Errors
-    /// When the image cannot be preprocessed ([`Error::Geometry`](crate::Error::Geometry)) or a tensor operation fails.
+    /// When the image cannot be preprocessed ([`Error::Geometry`](crate::Error::Geometry)) or a tensor
+    /// operation fails.
     pub fn encode_slice(&self, image: &GraySlice) -> Result<EncodedSlice> {
         let spacing = self.model().record().preprocess.spacing_mm;
         let thickness = spacing.map_or(ANY_THICKNESS_MM, |[_, _, thickness]| thickness);
@@ -89,19 +90,17 @@ impl EncodedSlice {
     /// any thread.
     ///
     /// # Errors
-    /// [`Error::SlicePrompt`](crate::Error::SlicePrompt) for a prompt that is empty, not finite, outside the slice, or outside the
-    /// crop that the model sees.
+    /// [`Error::SlicePrompt`](crate::Error::SlicePrompt) for a prompt that is empty, not finite, outside
+    /// the slice, or outside the crop that the model sees.
     pub fn segment(&self, prompt: &SlicePrompt) -> Result<SliceMask> {
         let Shared { model, selection, context, slice } = self.shared.as_ref();
         let prompt = prompt.to_input(slice, model.spec().input_side)?;
         let (prediction, evidence) =
             model.predictor().predict_prompt(context, prompt, selection)?;
-        let sigmoid = |logit: &f32| 1.0 / (1.0 + (-logit).exp());
-        let probability: Vec<f32> = evidence.logits.iter().map(sigmoid).collect();
         Ok(SliceMask {
             mask: slice.restore(&prediction.mask)?,
             predicted_iou: prediction.predicted_iou,
-            probability: slice.interpolate(&probability)?,
+            probability: slice.interpolate(&evidence.probabilities())?,
             raw: prediction,
         })
     }
