@@ -18,7 +18,7 @@ use desam::types::{
     Prompt, PromptEmbedding, PromptEncoder, PromptOutput, PromptSampler, Prompts, SampledPrompt,
 };
 use desam::{Compute, Mode, Model, PromptingConfig, Quiet, Segmenter};
-use desam_study::evaluate::{EvaluateConfig, Protocol, SourceSite, evaluate_with};
+use desam_study::evaluate::{EvaluateConfig, Protocol, TrainedOn, evaluate_with};
 use desam_study::train::{Preset, TrainConfig, TrainableParts, Trainer};
 use rand::RngCore;
 use std::collections::BTreeMap;
@@ -219,7 +219,7 @@ fn foreign_parts_are_trained_with_evaluated_and_predict() {
     let evaluated = decoder.decoded.load(Ordering::Relaxed);
     let predictor = SlicePredictor::new(prompt_encoder.as_ref(), decoder.as_ref(), &spec);
     let predict = |features: &ImageFeatures| Ok(predictor.predict(features, &prompting)?.mask);
-    let source = SourceSite { name: &source, validation: &[] };
+    let source = TrainedOn { sites: source.clone().into(), validation: &[] };
     let settings = EvaluateConfig::new(Protocol::Paper, prompting.clone());
     let scores = evaluate_with(&cache, source, &settings, &predict, &Quiet).unwrap();
     assert!(scores.overall_dice.is_some_and(|dice| dice > 0.0), "{scores:?}");

@@ -50,7 +50,10 @@ fn a_trained_model_has_the_keys_shapes_and_types_of_the_official_ones_and_reopen
 
     let model = Model::open(&out, &Compute::cpu()).unwrap();
     let training = model.record().training.as_ref().unwrap();
-    assert_eq!((training.mode, training.epoch, training.source.as_str()), (Mode::Box, 1, "A"));
+    assert_eq!(
+        (training.mode, training.epoch, training.source.single()),
+        (Mode::Box, 1, Some("A"))
+    );
     Official::open(&summary.model, &LoadOptions::frozen());
 }
 

@@ -131,6 +131,15 @@ pub enum Error {
         /// The cache's folder.
         cache: PathBuf,
     },
+    /// A cache of the slices with ground truth alone, where training is on all slices.
+    #[error(
+        "{}: holds features of slices with ground truth only, and training is on all slices",
+        cache.display_escaped()
+    )]
+    EmptySlicesMissing {
+        /// The cache's folder.
+        cache: PathBuf,
+    },
     /// A cache with fewer slices than a protocol scores.
     #[error(
         "the {protocol} protocol scores {needed} slices{}, but the cache {} holds features of \

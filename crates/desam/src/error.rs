@@ -138,6 +138,12 @@ pub enum Error {
         /// What is kept, and how to go on.
         kept: &'static str,
     },
+    /// Names of source sites that make no list of sites.
+    #[error("source sites: {reason}")]
+    SourceSites {
+        /// Why.
+        reason: String,
+    },
     /// Settings or inputs that do not fit together.
     #[error("{0}")]
     Invalid(String),

@@ -26,12 +26,28 @@ pub struct PromptingConfig {
     pub grid: usize,
     /// Mask selection in grid points mode, and removal of small regions in either mode.
     pub selection: SelectionConfig,
+    /// Presence threshold of whole box mode: a slice whose predicted IoU is not above it gets no mask.
+    /// For models that were trained on empty slices as well; `None` draws a mask on every slice. In
+    /// grid points mode `selection.iou_threshold` does the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub presence_threshold: Option<f32>,
 }
 
 impl PromptingConfig {
     /// The official selection rule for masks of side `mask_side`, in pixels.
     pub fn new(mode: Mode, grid: usize, mask_side: usize) -> Self {
-        Self { mode, grid, selection: SelectionConfig::for_side(mask_side) }
+        let selection = SelectionConfig::for_side(mask_side);
+        Self { mode, grid, selection, presence_threshold: None }
+    }
+
+    /// Sets the predicted IoU that a slice needs for a mask, in either mode.
+    #[must_use]
+    pub fn with_presence_threshold(mut self, threshold: f32) -> Self {
+        match self.mode {
+            Mode::Points => self.selection.iou_threshold = threshold,
+            Mode::Box => self.presence_threshold = Some(threshold),
+        }
+        self
     }
 
     /// Checks every setting.
@@ -43,6 +59,11 @@ impl PromptingConfig {
             let found = self.grid;
             let reason = format!("grid must be 1 to {MAX_GRID_SIDE} points a side, found {found}");
             return Err(Error::Invalid(reason));
+        }
+        if let Some(found) = self.presence_threshold.filter(|t| !t.is_finite()) {
+            return Err(Error::Invalid(format!(
+                "presence_threshold must be a finite number, found {found}"
+            )));
         }
         self.selection.validate().map_err(|e| Error::Invalid(e.to_string()))
     }

@@ -1,6 +1,6 @@
 //! `desam evaluate`: scores of one model on every site.
 
-use super::flags::{BootstrapFlags, PrecisionFlag, PromptDefaults, PromptFlags};
+use super::flags::{BootstrapFlags, PrecisionFlag, PromptFlags};
 use super::output_files::{ForceFlag, ensure_parent_dir};
 use super::values::{enum_values, integer};
 use super::{Session, json_path};
@@ -16,7 +16,6 @@ use desam_study::evaluate::{
     EvaluateConfig, EvaluateRequest, Evaluation, Protocol, ScoringSettings, evaluate,
     evaluation_stem,
 };
-use desam_study::sweep::PAPER_GRID;
 use desam_study::train::RunDir;
 use serde_json::json;
 use std::path::{Path, PathBuf};
@@ -145,8 +144,7 @@ pub(crate) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Ou
     let (settings, manifest) = (run.config()?.train, run.manifest()?);
     let model = Model::open(run.dir(), &compute)?;
     let cache = FeatureCache::open(&arguments.cache)?;
-    let default = PromptDefaults { mode: settings.mode, grid: PAPER_GRID };
-    let prompts = arguments.prompts.prompts(default, model.spec().mask_side())?;
+    let prompts = arguments.prompts.prompts(model.record())?;
     let config = EvaluateConfig {
         border_px: arguments.border,
         sites: arguments.sites.clone(),
@@ -155,7 +153,7 @@ pub(crate) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Ou
         ..EvaluateConfig::new(arguments.protocol, prompts)
     };
     session.detail(&format!("settings: {}", serde_json::to_string(&config)?));
-    let request = EvaluateRequest::new(&cache, &model, &settings.source, &config)
+    let request = EvaluateRequest::new(&cache, &model, settings.source, &config)
         .with_validation(&manifest.validation_cases);
     // Output files are checked before the work, so that no scores are lost.
     let planned =

@@ -20,7 +20,9 @@ pub(super) fn study_hint(error: &Error) -> Option<&'static str> {
             "train with --no-cache, or make features with `desam embed --slices labelled` in another \
              folder"
         }
-        Error::SlicesMissing { .. } => "embed the data with `desam embed --slices all`",
+        Error::SlicesMissing { .. } | Error::EmptySlicesMissing { .. } => {
+            "embed the data with `desam embed --slices all`"
+        }
         Error::EncoderMustRun => "train with --no-cache",
         Error::FeatureResidency { reason } => residency(*reason),
         Error::MetricMissing { .. } => "evaluate it again with --metrics",

@@ -9,7 +9,7 @@ use desam_core::{BinaryMask, Dataset, ImageEncoder};
 use rand::RngCore;
 use std::sync::Arc;
 
-/// The labelled slices of some cases, encoded at every access, so that the image can be augmented
+/// Slices of some cases, encoded at every access, so that the image can be augmented
 /// before. Of the cache it needs only images and masks ([`SlicePolicy::None`](super::SlicePolicy::None)
 /// is enough).
 #[derive(Clone)]
@@ -43,16 +43,29 @@ impl OnTheFlySlices {
         encoder: Arc<dyn ImageEncoder>,
         device: &Device,
     ) -> Result<Self> {
-        let spec = &cache.header().recipe.spec;
-        if encoder.spec() != spec {
-            let (expected, found) = (format!("{spec:?}"), format!("{:?}", encoder.spec()));
-            return Err(desam_core::Error::shape("the encoder", expected, found).into());
-        }
         let len = cache.cases().len();
         let mut slices = Vec::new();
         for &case in cases {
             let record = cache.cases().get(case).ok_or(Error::CaseIndex { index: case, len })?;
             slices.extend(record.labelled.iter().map(|&z| SliceRef { case, z, labelled: true }));
+        }
+        Self::of(cache, slices, encoder, device)
+    }
+
+    /// The given slices, in the order given, by an encoder that lies on `device`.
+    ///
+    /// # Errors
+    /// When the encoder is of other sizes than the one that the cache was made for.
+    pub fn of(
+        cache: Arc<FeatureCache>,
+        slices: Vec<SliceRef>,
+        encoder: Arc<dyn ImageEncoder>,
+        device: &Device,
+    ) -> Result<Self> {
+        let spec = &cache.header().recipe.spec;
+        if encoder.spec() != spec {
+            let (expected, found) = (format!("{spec:?}"), format!("{:?}", encoder.spec()));
+            return Err(desam_core::Error::shape("the encoder", expected, found).into());
         }
         let augment = ImageAugment::none();
         Ok(Self { cache, slices, encoder, device: device.clone(), augment })

@@ -13,7 +13,7 @@ use std::sync::Arc;
 pub struct CachedSlice {
     /// The slice's features, `B = 1`, in f32 or in the type that they are stored in.
     pub features: ImageFeatures,
-    /// Its ground truth, `M×M`, with some foreground.
+    /// Its ground truth, `M×M`. Empty where the slice is not labelled.
     pub mask: BinaryMask,
     /// Index of its case in the cache.
     pub case: usize,
@@ -21,7 +21,7 @@ pub struct CachedSlice {
     pub z: usize,
 }
 
-/// The labelled slices of some cases. An item is read from the disk at every access.
+/// Slices of some cases, with stored features. An item is read from the disk at every access.
 #[derive(Debug, Clone)]
 pub struct CachedSlices {
     cache: Arc<FeatureCache>,
@@ -46,8 +46,14 @@ impl CachedSlices {
             }
             slices.extend(cache.case_slices(index).iter().filter(|s| s.labelled));
         }
+        Ok(Self::of(cache, slices, device))
+    }
+
+    /// The given slices, whose features must be stored, in the order given; features are put on
+    /// `device`, in f32.
+    pub fn of(cache: Arc<FeatureCache>, slices: Vec<SliceRef>, device: &Device) -> Self {
         let augment = FeatureAugment::none();
-        Ok(Self { cache, slices, device: device.clone(), augment, as_stored: false })
+        Self { cache, slices, device: device.clone(), augment, as_stored: false }
     }
 
     /// Items in the type that features are stored in: for f16 half the bytes to move, and the same

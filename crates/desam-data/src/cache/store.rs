@@ -114,6 +114,16 @@ impl FeatureCache {
         self.slices.get(start..end).unwrap_or_default()
     }
 
+    /// All processed slices of one case, whether their features are stored or not.
+    ///
+    /// # Errors
+    /// When there is no such case.
+    pub fn processed_slices(&self, case: usize) -> Result<Vec<SliceRef>> {
+        let record = self.case(case)?;
+        let slice = |z| SliceRef { case, z, labelled: record.labelled.contains(&z) };
+        Ok((0..record.slices).map(slice).collect())
+    }
+
     /// Path of a case's image when the cache was made.
     ///
     /// # Errors

@@ -4,8 +4,10 @@ use crate::whole_box;
 use desam_core::{BinaryMask, Error, Prompt, PromptSampler, Result, SampledPrompt};
 use rand::RngCore;
 
-/// Sampler that always returns the [`whole_box`], without an IoU target: whole box mode has one prompt
-/// an image, so there is nothing to rank (paper, Eq. 2). It does not use the random number generator.
+/// Sampler that always returns the [`whole_box`]. Its IoU target is the membership that a point has,
+/// carried over to a box: 1 where the mask has foreground, which then lies in the box, and 0 where it
+/// is empty. The paper's loss for whole box mode has no IoU term (Eq. 2) and ignores it; training on
+/// slices without foreground uses it. The random number generator is not used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BoxSampler {}
@@ -13,11 +15,12 @@ pub struct BoxSampler {}
 impl PromptSampler for BoxSampler {
     fn sample(
         &self,
-        _mask: &BinaryMask,
+        mask: &BinaryMask,
         input_side: usize,
         _rng: &mut dyn RngCore,
     ) -> Result<SampledPrompt> {
         let bbox = whole_box(input_side as f32).map_err(Error::external)?;
-        Ok(SampledPrompt { prompt: Prompt::boxed(bbox), iou_target: None })
+        let present = if mask.is_empty() { 0.0 } else { 1.0 };
+        Ok(SampledPrompt { prompt: Prompt::boxed(bbox), iou_target: Some(present) })
     }
 }

@@ -11,7 +11,7 @@ use candle_core::Device;
 use desam::embed::{EmbedRequest, EmbedSummary, embed};
 use desam::model::EncoderChoice;
 use desam::predict::VolumeSummary;
-use desam::{Compute, Mode, PromptingConfig, Segmenter};
+use desam::{Compute, Mode, Segmenter};
 use desam_core::Progress;
 use desam_data::cache::FeatureCache;
 use desam_data::phantom::{PhantomConfig, SiteStyle, phantom_case, write_phantoms};
@@ -152,14 +152,13 @@ pub fn demo_on(
     let trained = train(&request, progress)?;
 
     let segmenter = Segmenter::builder(run).compute(compute).build()?;
-    let side = segmenter.model().spec().mask_side();
-    let automatic = PromptingConfig::new(config.mode, config.grid, side);
+    let automatic = segmenter.model().record().prompting(config.grid);
     let segmenter = segmenter.with_prompting(automatic.clone())?;
     let model = segmenter.model();
     let cache = FeatureCache::open(cache)?;
     let scoring = EvaluateConfig::new(Protocol::Paper, automatic.clone());
     let manifest = RunDir::open(run)?.manifest()?;
-    let request = EvaluateRequest::new(&cache, model, &config.source, &scoring)
+    let request = EvaluateRequest::new(&cache, model, config.source.as_str(), &scoring)
         .with_validation(&manifest.validation_cases);
     let evaluation = evaluate(&request, progress)?;
     evaluation.write_json(&at("evaluation.json"))?;

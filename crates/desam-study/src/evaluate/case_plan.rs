@@ -2,6 +2,7 @@
 
 use super::{EvaluateConfig, Role};
 use crate::{Error, Result};
+use desam::model::SourceSites;
 use desam_core::text::DisplayPath as _;
 use desam_data::cache::FeatureCache;
 
@@ -13,36 +14,39 @@ pub(super) struct PlannedCase {
     pub(super) role: Role,
 }
 
-/// The cases to score, site by site in the cache's order: of the source site only those held out from
+/// The cases to score, site by site in the cache's order: of the source sites only those held out from
 /// training, of the other sites all.
 pub(super) fn plan_cases(
     cache: &FeatureCache,
     config: &EvaluateConfig,
-    source: &str,
+    source: &SourceSites,
     validation: &[String],
 ) -> Result<Vec<PlannedCase>> {
     let sites = select_sites(&cache.sites(), config.sites.as_deref())?;
     let mut planned = Vec::new();
     for site in sites {
         let cases = cache.site_cases(&site);
-        if site != source {
+        if !source.contains(&site) {
             planned.extend(cases.into_iter().map(|case| PlannedCase { case, role: Role::Target }));
             continue;
         }
-        let id = |case: &usize| cache.cases().get(*case).map(|c| c.id.as_str());
-        if let Some(lost) = validation.iter().find(|v| !cases.iter().any(|c| id(c) == Some(v))) {
+        let name = |case: &usize| cache.cases().get(*case).map(|c| source.case_name(&site, &c.id));
+        let of_site = |v: &&String| source.single().is_some() || v.starts_with(&format!("{site}/"));
+        let held_out = || validation.iter().filter(of_site);
+        if let Some(lost) = held_out().find(|v| !cases.iter().any(|c| name(c).as_ref() == Some(v)))
+        {
             return Err(Error::Invalid(format!(
                 "case {lost} of site {site} was held out for validation, but the cache {} has no \
                  such case; score with the cache that was trained on, or leave site {site} out",
                 cache.dir().display_escaped()
             )));
         }
-        let held_out = cases.into_iter().filter(|c| validation.iter().any(|v| id(c) == Some(v)));
-        planned.extend(held_out.map(|case| PlannedCase { case, role: Role::SourceValidation }));
+        let scored = cases.iter().filter(|c| held_out().any(|v| name(c).as_ref() == Some(v)));
+        planned.extend(scored.map(|&case| PlannedCase { case, role: Role::SourceValidation }));
     }
     if planned.is_empty() {
         return Err(Error::Invalid(format!(
-            "nothing to score: site {source} was trained on, and no other site is chosen"
+            "nothing to score: {source} was trained on, and no other site is chosen"
         )));
     }
     Ok(planned)

@@ -49,7 +49,7 @@ pub use config::{EvaluateConfig, Protocol};
 pub(crate) use metric_unit::{MetricUnit, few_cases_note, metric_title};
 pub use naming::{evaluation_stem, find_scores};
 pub(crate) use run::check_origin;
-pub use run::{EvaluateRequest, PredictMask, SourceSite, evaluate, evaluate_with};
+pub use run::{EvaluateRequest, PredictMask, TrainedOn, evaluate, evaluate_with};
 pub use scores::{Evaluation, SiteScore};
 pub use settings::{ScoringSettings, Setting};
 pub use summary::{MetricSummary, OverallSummary};

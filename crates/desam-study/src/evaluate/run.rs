@@ -8,6 +8,7 @@ use super::{
 };
 use crate::{Error, Result};
 use candle_core::Device;
+use desam::model::SourceSites;
 use desam::{Mode, Model, ModelRecord};
 use desam_core::pipeline::prefetch;
 use desam_core::text::DisplayPath as _;
@@ -20,30 +21,31 @@ use desam_metrics::metric::{CaseMeasures, CaseMetric, VoxelGrid};
 const GPU_PREFETCH: usize = 2;
 
 /// Input of [`evaluate`].
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct EvaluateRequest<'a> {
     /// The feature cache, of all sites.
     pub cache: &'a FeatureCache,
     /// The trained model.
     pub model: &'a Model,
-    /// The source site, which the model was trained on. It need not be in the cache.
-    pub source: &'a str,
-    /// The source site's cases that training held out; of that site only they are scored.
+    /// The source sites, which the model was trained on. They need not be in the cache.
+    pub source: SourceSites,
+    /// The source sites' cases that training held out
+    /// ([`case_name`](SourceSites::case_name)); of those sites only they are scored.
     pub validation: &'a [String],
     /// The protocol, the prompting and the sites.
     pub config: &'a EvaluateConfig,
 }
 
 impl<'a> EvaluateRequest<'a> {
-    /// An evaluation of `model`, trained on the site `source`, without held-out cases.
+    /// An evaluation of `model`, trained on `source`, without held-out cases.
     pub fn new(
         cache: &'a FeatureCache,
         model: &'a Model,
-        source: &'a str,
+        source: impl Into<SourceSites>,
         config: &'a EvaluateConfig,
     ) -> Self {
-        Self { cache, model, source, validation: &[], config }
+        Self { cache, model, source: source.into(), validation: &[], config }
     }
 
     /// Sets [`validation`](Self::validation).
@@ -53,12 +55,12 @@ impl<'a> EvaluateRequest<'a> {
     }
 }
 
-/// The source site of an evaluation.
-#[derive(Debug, Clone, Copy)]
-pub struct SourceSite<'a> {
-    /// Its name. It need not be in the cache.
-    pub name: &'a str,
-    /// Its cases that training held out; of that site only they are scored.
+/// The source sites of an evaluation.
+#[derive(Debug, Clone)]
+pub struct TrainedOn<'a> {
+    /// Their names. They need not be in the cache.
+    pub sites: SourceSites,
+    /// Their cases that training held out; of these sites only they are scored.
     pub validation: &'a [String],
 }
 
@@ -89,7 +91,7 @@ pub fn evaluate(request: &EvaluateRequest<'_>, progress: &dyn Progress) -> Resul
         config: request.config,
         predict: &predict,
     };
-    let source = SourceSite { name: request.source, validation: request.validation };
+    let source = TrainedOn { sites: request.source.clone(), validation: request.validation };
     let evaluation = scorer.run(source, progress)?;
     Ok(Evaluation { precision: request.model.precision(), ..evaluation })
 }
@@ -101,7 +103,7 @@ pub fn evaluate(request: &EvaluateRequest<'_>, progress: &dyn Progress) -> Resul
 /// As [`evaluate`], and those of `predict`.
 pub fn evaluate_with(
     cache: &FeatureCache,
-    source: SourceSite<'_>,
+    source: TrainedOn<'_>,
     config: &EvaluateConfig,
     predict: &PredictMask<'_>,
     progress: &dyn Progress,
@@ -154,16 +156,12 @@ struct CaseJob<'a> {
 }
 
 impl Scorer<'_> {
-    pub(super) fn run(
-        &self,
-        source: SourceSite<'_>,
-        progress: &dyn Progress,
-    ) -> Result<Evaluation> {
+    pub(super) fn run(&self, source: TrainedOn<'_>, progress: &dyn Progress) -> Result<Evaluation> {
         let recipe = &self.cache.header().recipe;
         let mask_side = recipe.spec.mask_side();
         let border_px = self.config.border_for(mask_side)?;
         let (mut jobs, mut unscored) = (Vec::new(), Vec::new());
-        for planned in plan_cases(self.cache, self.config, source.name, source.validation)? {
+        for planned in plan_cases(self.cache, self.config, &source.sites, source.validation)? {
             match self.job(planned)? {
                 Ok(job) => jobs.push(job),
                 Err(why) => unscored.push(why),
@@ -185,7 +183,7 @@ impl Scorer<'_> {
         let automatic = &self.config.automatic;
         let points = automatic.mode == Mode::Points;
         let evaluation = Evaluation {
-            source: source.name.to_owned(),
+            source: source.sites,
             mode: automatic.mode,
             grid: points.then_some(automatic.grid),
             selection: automatic.selection,
@@ -204,6 +202,7 @@ impl Scorer<'_> {
             overall: ByMetric::default(),
             bootstrap: None,
             cache: None,
+            presence_threshold: automatic.presence_threshold,
             precision: Precision::F32,
         }
         .summarised();

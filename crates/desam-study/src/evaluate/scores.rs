@@ -7,6 +7,7 @@ use super::{
 };
 use crate::Result;
 use desam::Mode;
+use desam::model::SourceSites;
 use desam::select::SelectionConfig;
 use desam_core::Precision;
 use desam_metrics::metric::{CaseMetric, EmptyPolicy};
@@ -45,7 +46,7 @@ pub struct SiteScore {
 #[serde(deny_unknown_fields)]
 pub struct Evaluation {
     /// The site the model was trained on.
-    pub source: String,
+    pub source: SourceSites,
     /// The prompting mode.
     pub mode: Mode,
     /// Points along each side of the grid; `None` in whole box mode.
@@ -90,6 +91,10 @@ pub struct Evaluation {
     /// The feature cache, where the caller recorded it. The scores do not depend on its path.
     #[serde(default, with = "desam_core::serde_path")]
     pub cache: Option<PathBuf>,
+    /// Predicted IoU that a slice needed for a mask in whole box mode; `None`: every slice got one. In
+    /// grid points mode it is in `selection`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub presence_threshold: Option<f32>,
     /// Compute precision of the model; f32 where it is absent.
     #[serde(default, skip_serializing_if = "Precision::is_f32")]
     pub precision: Precision,
@@ -158,9 +163,9 @@ impl Evaluation {
         self.sites.iter().filter(|s| s.role == Role::Target)
     }
 
-    /// The source site's held-out cases, where they were scored.
-    pub fn source_site(&self) -> Option<&SiteScore> {
-        self.sites.iter().find(|s| s.role == Role::SourceValidation)
+    /// The source sites' held-out cases, where they were scored.
+    pub fn source_sites(&self) -> impl Iterator<Item = &SiteScore> {
+        self.sites.iter().filter(|s| s.role == Role::SourceValidation)
     }
 
     /// The prompting and scoring settings in one line.
@@ -179,8 +184,11 @@ impl Evaluation {
             Precision::F32 => String::new(),
             other => format!("; products in {other}"),
         };
+        let presence = self.presence_threshold.map_or_else(String::new, |threshold| {
+            format!("; masks where the predicted IoU is above {threshold:.3}")
+        });
         let truth = self.truth.map_or_else(String::new, |truth| format!(" against {truth}"));
-        format!("{mode}; {voxels}{truth}, border {} px{products}", self.border_px)
+        format!("{mode}; {voxels}{truth}, border {} px{presence}{products}", self.border_px)
     }
 
     /// The share of the ground truth within the border, in one line: overall, then by site. `None` where

@@ -1,6 +1,7 @@
 //! Scores as plain-text tables for a terminal. Dice is in per cent, as in the paper's tables.
 
 use super::metric_unit::{MetricUnit, few_cases_note, metric_title};
+use super::scores::mean;
 use super::text_table::TextTable;
 use super::{Evaluation, MetricSummary, OverallSummary, SiteScore};
 use desam_metrics::metric::{CaseMetric, OneEmpty};
@@ -27,7 +28,8 @@ impl Evaluation {
         let sites = self.targets().count();
         let cases: usize = self.targets().map(|s| s.cases).sum();
         if sites == 0 {
-            let own = self.source_site().map(|s| s.mean_dice);
+            let own: Vec<f64> = self.source_sites().map(|s| s.mean_dice).collect();
+            let own = mean(&own);
             return format!("{}: Dice {} % in its validation cases", self.source, percent(own));
         }
         format!(

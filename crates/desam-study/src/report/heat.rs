@@ -36,7 +36,7 @@ impl ColourScale {
 /// All sites: the sources in the order of the runs, then the others in order of appearance. Where every
 /// site is a source once, the source sites' own cells are on the diagonal.
 fn sites<'a>(runs: &[&'a RunReport]) -> Vec<&'a str> {
-    let sources = runs.iter().map(|r| r.evaluation.source.as_str());
+    let sources = runs.iter().flat_map(|r| r.evaluation.source.names().iter().map(String::as_str));
     let scored = runs.iter().flat_map(|r| r.evaluation.sites.iter().map(|s| s.site.as_str()));
     let all: Vec<&str> = scored.clone().collect();
     let mut names: Vec<&str> = Vec::new();

@@ -126,7 +126,7 @@ fn section(run: &RunReport, several: bool) -> Markup {
                 (scores::headline(evaluation))
             }
             @for note in &run.notes { p.notice { (note) } }
-            (part(&format!("From site {} to the others", evaluation.source)))
+            (part(&format!("From {} to the others", evaluation.source)))
             (scores::table(evaluation))
             @if evaluation.metrics.len() > 1 {
                 (part("Other metrics"))

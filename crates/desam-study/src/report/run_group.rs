@@ -73,7 +73,8 @@ impl RunGroup<'_> {
         let mut uneven = Vec::new();
         for site in self.runs.iter().flat_map(|r| &r.evaluation.sites) {
             let name = site.site.as_str();
-            let lacks = |run: &RunReport| run.evaluation.source != name && !is_target(run, name);
+            let lacks =
+                |run: &RunReport| !run.evaluation.source.contains(name) && !is_target(run, name);
             if self.runs.iter().any(|run| lacks(run)) && !uneven.contains(&name) {
                 uneven.push(name);
             }

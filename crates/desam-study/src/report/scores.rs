@@ -9,11 +9,10 @@ use maud::{Markup, html};
 
 /// The headline figures.
 pub(super) fn headline(evaluation: &Evaluation) -> Markup {
-    let own = evaluation.source_site();
     let empty: usize = evaluation.sites.iter().map(|s| s.empty_predictions).sum();
     html! {
         div.headline {
-            @if let Some(own) = own {
+            @for own in evaluation.source_sites() {
                 div.card {
                     b { (percent(Some(own.mean_dice))) " %" }
                     "Dice on the source site " (own.site) ", "

@@ -253,6 +253,7 @@ fn automatic(evaluation: &Evaluation) -> PromptingConfig {
         mode: evaluation.mode,
         grid: evaluation.grid.unwrap_or(DEFAULT_GRID),
         selection: evaluation.selection,
+        presence_threshold: evaluation.presence_threshold,
     }
 }
 

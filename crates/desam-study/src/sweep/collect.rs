@@ -216,7 +216,7 @@ pub struct CollectConfig {
 fn sweep_sites(plan: &Plan, paper: Option<&PaperSites>) -> Result<Vec<SweepSite>> {
     let mut sites: Vec<&str> = Vec::new();
     for line in plan.lines() {
-        for site in line.sites.iter().chain([&line.train.source]) {
+        for site in line.sites.iter().chain(line.train.source.names()) {
             if !sites.contains(&site.as_str()) {
                 sites.push(site);
             }
@@ -251,7 +251,7 @@ pub fn collect(plan: &Plan, config: &CollectConfig, host: &str) -> Result<Collec
             missing.push(MissingLine {
                 index: line.index,
                 id: line.id.clone(),
-                source: line.train.source.clone(),
+                source: line.train.source.to_string(),
                 cells: line.cells.clone(),
                 state: of_line(plan, line, host)?,
             });
@@ -285,7 +285,7 @@ fn collect_row(
     let of_row = |line: &PlanLine| line.cells.iter().any(|c| c.table == table && c.row == row.name);
     let mut cells: Vec<DiceBySeed> = vec![DiceBySeed::new(); columns.len()];
     for (line, dice) in found.iter().filter(|(line, _)| of_row(line)) {
-        let own = |column: &TableColumn| column.site.as_ref() == Some(&line.train.source);
+        let own = |column: &TableColumn| column.site.as_deref() == line.train.source.single();
         if let Some(cell) = columns.iter().position(own).and_then(|n| cells.get_mut(n)) {
             cell.insert(line.train.seed, *dice);
         }

@@ -7,7 +7,7 @@ use crate::evaluate::{EvaluateConfig, EvaluateRequest, Evaluation, evaluate};
 use crate::train::{RunDir, RunOptions, TrainConfig, TrainRequest, train_with};
 use crate::{Error, Result};
 use candle_core::Device;
-use desam::{Compute, Model, PromptingConfig};
+use desam::{Compute, Model};
 use desam_core::Progress;
 use desam_data::cache::FeatureCache;
 use std::path::Path;
@@ -157,13 +157,13 @@ impl LineJob<'_> {
         let model = Model::open(run.dir(), &Compute::new(self.options.device.clone()))?;
         let line = self.line;
         let grid = line.grid.unwrap_or(super::PAPER_GRID);
-        let automatic = PromptingConfig::new(line.train.mode, grid, model.spec().mask_side());
+        let automatic = model.record().prompting(grid);
         let config = EvaluateConfig {
             sites: Some(line.sites.clone()),
             ..EvaluateConfig::new(line.protocol, automatic)
         };
         let manifest = run.manifest()?;
-        let request = EvaluateRequest::new(&cache, &model, &line.train.source, &config)
+        let request = EvaluateRequest::new(&cache, &model, line.train.source.clone(), &config)
             .with_validation(&manifest.validation_cases);
         let scores = evaluate(&request, self.progress)?;
         let path = self.plan.scores_path(line);

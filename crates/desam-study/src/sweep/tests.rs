@@ -114,7 +114,7 @@ fn tables_become_one_line_a_run() {
     let shared = all.iter().find(|l| l.id == "BMC-points-desam-s0").unwrap();
     let tables: Vec<u8> = shared.cells.iter().map(|c| c.table.number()).collect();
     assert_eq!(
-        (tables, shared.grid, shared.train.source.as_str()),
+        (tables, shared.grid, shared.train.source.single().unwrap()),
         (vec![1, 2, 3], Some(9), "BMC")
     );
     let seeded = SweepConfig { seeds: vec![2, 0, 2], ..config(&[PaperTable::Methods]) };
@@ -370,7 +370,11 @@ fn a_line_that_others_have_is_left_to_them_and_a_failure_is_kept() {
         panic!()
     };
     assert!(matches!(state(&plan, 0), LineState::Running { .. }));
-    let later = plan.lines().iter().find(|l| l.train.source == "RUNMC" && !l.trains()).unwrap();
+    let later = plan
+        .lines()
+        .iter()
+        .find(|l| l.train.source.single() == Some("RUNMC") && !l.trains())
+        .unwrap();
     for index in [0, later.index] {
         match run_line(&plan, index, &options, &desam_core::Quiet).unwrap() {
             LineOutcome::Busy { id: busy, training: true, worker, alive: true } => {
@@ -405,7 +409,7 @@ fn a_whole_table_stands_beside_the_paper_s() {
         trained(&plan, line, 50);
         // A to Rest 0.60 and 0.62 by seed, B 0.61 and 0.63, and so on.
         let dice = 0.60
-            + 0.01 * line.paper_sites[&line.train.source].column() as f64
+            + 0.01 * line.paper_sites[line.train.source.single().unwrap()].column() as f64
             + 0.02 * line.train.seed as f64;
         scored(&plan, line, dice);
     }

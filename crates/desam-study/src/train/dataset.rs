@@ -1,52 +1,80 @@
-//! Train/validation split of the source site, and the data sets of its two sides.
+//! Train/validation split of the source sites, and the data sets of its two sides.
 
+use super::epoch_order::EpochOrder;
 use super::trainer::SliceDataset;
-use super::{Augment, TrainConfig};
+use super::{Augment, TrainConfig, TrainSlices};
 use crate::{Error, Result};
 use candle_core::Device;
 use desam::model::image_encoder;
 use desam_core::{ImageEncoder, Progress};
-use desam_data::cache::{CachedSlices, FeatureCache, OnTheFlySlices, PreloadedSlices, SlicePolicy};
+use desam_data::cache::{
+    CachedSlices, FeatureCache, OnTheFlySlices, PreloadedSlices, SlicePolicy, SliceRef,
+};
 use desam_data::split::split_cases;
 use std::path::Path;
 use std::sync::Arc;
 
-/// One side of a split: cases, and their labelled slices.
+/// One side of a split: cases, and their slices.
 pub(super) struct SplitSide {
+    /// Names of the cases ([`SourceSites::case_name`](desam::model::SourceSites::case_name)).
     pub(super) cases: Vec<String>,
     pub(super) slices: Box<SliceDataset<'static>>,
 }
 
-/// Train/validation split of the source site's cases.
+/// Train/validation split of the source sites' cases.
 pub(super) struct TrainValSplit {
     pub(super) train: SplitSide,
+    /// The training slices of each epoch.
+    pub(super) order: EpochOrder,
     pub(super) validation: SplitSide,
+    /// All slices of the held-out cases, where training is on all slices: what the presence threshold
+    /// is chosen on.
+    pub(super) calibration: Option<Box<SliceDataset<'static>>>,
 }
 
 impl TrainValSplit {
-    /// The split that `config` describes. The image encoder is loaded from the file `weights` only
-    /// where it runs during training.
+    /// The split that `config` describes, made within each source site. The image encoder is loaded
+    /// from the file `weights` only where it runs during training.
     pub(super) fn new(
         cache: &Arc<FeatureCache>,
         config: &TrainConfig,
         weights: &Path,
         device: &Device,
     ) -> Result<Self> {
-        if !config.live && cache.header().recipe.slices == SlicePolicy::None {
-            return Err(Error::FeaturesMissing { cache: cache.dir().to_owned() });
+        check_stored_slices(cache, config)?;
+        let (mut train, mut validation) = (Vec::new(), Vec::new());
+        for name in config.source.names() {
+            let site = site_cases(cache, name)?;
+            let split = split_cases(site.len(), config.validation_fraction, config.split)?;
+            let pick = |picked: &[usize]| picked.iter().map(|&i| site[i]).collect::<Vec<usize>>();
+            train.push(pick(&split.train));
+            validation.push(pick(&split.validation));
         }
-        let site = site_cases(cache, &config.source)?;
-        let split = split_cases(site.len(), config.validation_fraction, config.split)?;
         let encoder = config.live.then(|| image_encoder(weights, device)).transpose()?;
-        let side = |picked: &[usize], augment: Augment| -> Result<SplitSide> {
-            let picked: Vec<usize> = picked.iter().map(|&i| site[i]).collect();
-            let cases = picked.iter().map(|&c| cache.cases()[c].id.clone()).collect();
-            let slices = dataset(cache, &picked, encoder.as_ref(), augment, device)?;
-            Ok(SplitSide { cases, slices })
+        let side = |sites: &[Vec<usize>], slices: &[Vec<SliceRef>], augment: Augment| {
+            let name = |&case: &usize| {
+                let case = &cache.cases()[case];
+                config.source.case_name(&case.site, &case.id)
+            };
+            let cases = sites.iter().flatten().map(name).collect();
+            let slices = dataset(cache, slices.concat(), encoder.as_ref(), augment, device)?;
+            Ok::<_, Error>(SplitSide { cases, slices })
         };
+        let train_slices = side_slices(cache, &train, config.slices)?;
+        // In grid points mode a random point of an empty slice says nothing about the mask that the
+        // grid finds there: the best epoch is judged by slices with ground truth.
+        let validated =
+            if config.predicts_presence() { TrainSlices::All } else { TrainSlices::Labelled };
+        let validation_slices = side_slices(cache, &validation, validated)?;
+        let calibration = (config.slices == TrainSlices::All)
+            .then(|| side_slices(cache, &validation, TrainSlices::All))
+            .transpose()?
+            .map(|all| dataset(cache, all.concat(), encoder.as_ref(), Augment::None, device));
         Ok(Self {
-            train: side(&split.train, config.augment)?,
-            validation: side(&split.validation, Augment::None)?,
+            order: EpochOrder::new(&train_slices, config.empty_share),
+            train: side(&train, &train_slices, config.augment)?,
+            validation: side(&validation, &validation_slices, Augment::None)?,
+            calibration: calibration.transpose()?,
         })
     }
 
@@ -63,23 +91,55 @@ impl TrainValSplit {
             let slices = PreloadedSlices::new(&*side.slices, device, progress)?;
             Ok::<_, Error>(SplitSide { slices: Box::new(slices), ..side })
         };
-        let split = Self { train: preload(self.train)?, validation: preload(self.validation)? };
+        let (train, validation) = (preload(self.train)?, preload(self.validation)?);
+        let split = Self { train, validation, ..self };
         progress.finish("all features are on the device");
         Ok(split)
     }
 }
 
-/// The labelled slices of some cases: encoded on the fly with an `encoder`, else read from the cache.
+/// The slices of each site's cases that are trained or validated on.
+fn side_slices(
+    cache: &FeatureCache,
+    sites: &[Vec<usize>],
+    which: TrainSlices,
+) -> Result<Vec<Vec<SliceRef>>> {
+    let of_case = |&case: &usize| -> Result<Vec<SliceRef>> {
+        let mut slices = cache.processed_slices(case)?;
+        // Without ground truth a slice is not empty, it is unknown.
+        let known = cache.cases().get(case).is_some_and(|c| c.label.is_some());
+        slices.retain(|slice| known && (which == TrainSlices::All || slice.labelled));
+        Ok(slices)
+    };
+    let of_site =
+        |cases: &Vec<usize>| Ok(cases.iter().map(of_case).collect::<Result<Vec<_>>>()?.concat());
+    sites.iter().map(of_site).collect()
+}
+
+/// Checks that the cache holds features of the slices that are trained on.
+fn check_stored_slices(cache: &FeatureCache, config: &TrainConfig) -> Result<()> {
+    let dir = || cache.dir().to_owned();
+    match cache.header().recipe.slices {
+        _ if config.live => Ok(()),
+        SlicePolicy::None => Err(Error::FeaturesMissing { cache: dir() }),
+        SlicePolicy::Labelled if config.slices == TrainSlices::All => {
+            Err(Error::EmptySlicesMissing { cache: dir() })
+        }
+        SlicePolicy::Labelled | SlicePolicy::All => Ok(()),
+    }
+}
+
+/// A data set of slices: encoded on the fly with an `encoder`, else read from the cache.
 fn dataset(
     cache: &Arc<FeatureCache>,
-    cases: &[usize],
+    slices: Vec<SliceRef>,
     encoder: Option<&Arc<dyn ImageEncoder>>,
     augment: Augment,
     device: &Device,
 ) -> Result<Box<SliceDataset<'static>>> {
     let cache = Arc::clone(cache);
     if let Some(encoder) = encoder {
-        let live = OnTheFlySlices::new(cache, cases, Arc::clone(encoder), device)?;
+        let live = OnTheFlySlices::of(cache, slices, Arc::clone(encoder), device)?;
         return Ok(match augment {
             Augment::Images(images) => Box::new(live.augmented(images)?),
             _ => Box::new(live),
@@ -87,7 +147,7 @@ fn dataset(
     }
     // A GPU gets whole batches in the stored type, transferred by the training thread; for the CPU the
     // values are widened as they are read.
-    let cached = CachedSlices::new(cache, cases, &Device::Cpu)?;
+    let cached = CachedSlices::of(cache, slices, &Device::Cpu);
     let cached = if device.is_cpu() { cached } else { cached.as_stored() };
     Ok(match augment {
         Augment::Features(features) => Box::new(cached.augmented(features)?),

@@ -11,9 +11,11 @@
 //! | early stopping | there is none: the best epoch in validation is kept, [`BestBy`] |
 
 mod batch;
+mod calibrate;
 mod checkpoint;
 mod config;
 mod dataset;
+mod epoch_order;
 mod history;
 mod observer;
 mod optim;
@@ -30,7 +32,7 @@ mod tensorboard;
 mod trainer;
 mod validate;
 
-pub use config::{Augment, BestBy, Extension, Preset, TrainConfig};
+pub use config::{Augment, BestBy, Extension, Preset, TrainConfig, TrainSlices};
 pub use history::EpochRecord;
 pub use observer::{Observer, StepRecord};
 pub use optim::{Adam, AdamConfig, Moments, gradient_norm};
@@ -44,7 +46,10 @@ pub use trainer::{SliceDataset, Trainer};
 use crate::{Error, Result};
 use candle_core::Device;
 use dataset::TrainValSplit;
-use desam::model::{Trainable, TrainableOptions, WeightsCoverage, open_cache_weights};
+use desam::model::{
+    PresenceCalibration, Trainable, TrainableOptions, WeightsCoverage, open_cache_weights,
+};
+use desam::{Compute, Model};
 use desam_core::Progress;
 use desam_data::cache::FeatureCache;
 use resume::open_run;
@@ -103,6 +108,9 @@ pub struct TrainSummary {
     pub best_epoch: usize,
     /// Mean Dice over the validation cases after that epoch, 0 to 1.
     pub validation_dice: f64,
+    /// Detection of empty slices, where training was on all slices.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub presence: Option<PresenceCalibration>,
     /// One record per epoch.
     pub history: Vec<EpochRecord>,
 }
@@ -194,15 +202,16 @@ pub fn train_with(
 
     let mut run = open_run(request.out, run_config, manifest, options, progress)?;
     let dir = run.dir.clone();
+    let calibration = split.calibration.take();
     let history = if run.is_finished() && run.state.is_none() {
         dir.history()?
     } else {
-        let TrainValSplit { train, validation } =
+        let TrainValSplit { train, order, validation, .. } =
             if on_device { split.preloaded(&request.device, progress)? } else { split };
         // The trainer borrows the settings for as long as the writer borrows the run.
         let settings = run.config.train.clone();
         let ahead = options.prefetch_batches(on_device || config.live, &request.device);
-        let mut trainer = Trainer::new(&model, &settings)?.with_prefetch(ahead);
+        let mut trainer = Trainer::new(&model, &settings)?.with_prefetch(ahead).with_order(order);
         if let Some(state) = run.state.take() {
             trainer.restore(&state)?;
         }
@@ -211,13 +220,40 @@ pub fn train_with(
     };
     let best = history.iter().rfind(|r| r.best).copied();
     let best = best.ok_or_else(|| Error::Invalid("no epoch was trained".into()))?;
+    let presence = match calibration {
+        Some(slices) => Some(calibrated(&dir, request, &*slices, progress)?),
+        None => None,
+    };
     Ok(TrainSummary {
         run: dir.dir().to_owned(),
         model: dir.model_path(),
         best_epoch: best.epoch,
         validation_dice: best.validation_dice,
+        presence,
         history,
     })
+}
+
+/// The calibration in the best model's record, made now unless a run that was finished before has it.
+fn calibrated(
+    run: &RunDir,
+    request: &TrainRequest<'_>,
+    slices: &SliceDataset<'_>,
+    progress: &dyn Progress,
+) -> Result<PresenceCalibration> {
+    let path = run.model_path();
+    let compute = Compute::new(request.device.clone()).with_precision(request.config.precision)?;
+    let model = Model::open(&path, &compute)?;
+    let mut record = model.record().clone();
+    let trained = record.training.as_mut();
+    let training = trained.ok_or_else(|| Error::ForeignModel { dir: run.dir().to_owned() })?;
+    if let Some(presence) = training.presence {
+        return Ok(presence);
+    }
+    let presence = calibrate::calibrate_presence(&model, request.config, slices, progress)?;
+    training.presence = Some(presence);
+    record.replace_in_file(&path)?;
+    Ok(presence)
 }
 
 #[cfg(test)]

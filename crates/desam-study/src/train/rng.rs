@@ -17,6 +17,10 @@ pub(crate) enum RngPurpose {
     Validation,
     /// The augmentation of a training slice.
     Augment,
+    /// The empty slices of an epoch; the index is a site's.
+    Empty,
+    /// The slices of a site in an epoch where sites are balanced; the index is the site's.
+    Site,
 }
 
 /// The stream for `purpose` in `epoch` at slice `index`.
@@ -29,14 +33,12 @@ pub(crate) fn stream(seed: u64, purpose: RngPurpose, epoch: usize, index: usize)
     ChaCha8Rng::from_seed(key)
 }
 
-/// The order of `n` slices in `epoch`: a Fisher-Yates shuffle.
-pub(crate) fn shuffled(n: usize, seed: u64, epoch: usize) -> Vec<usize> {
-    let mut rng = stream(seed, RngPurpose::Order, epoch, 0);
-    let mut order: Vec<usize> = (0..n).collect();
-    for last in (1..n).rev() {
-        order.swap(last, rng.random_range(0..=last as u64) as usize);
+/// Shuffles in place (Fisher-Yates, written out so that the order does not depend on a library's
+/// version).
+pub(crate) fn shuffle<T>(items: &mut [T], rng: &mut ChaCha8Rng) {
+    for last in (1..items.len()).rev() {
+        items.swap(last, rng.random_range(0..=last as u64) as usize);
     }
-    order
 }
 
 #[cfg(test)]
@@ -44,11 +46,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_shuffle_is_a_permutation_that_seed_and_epoch_determine() {
-        let mut sorted = shuffled(50, 3, 1);
-        assert_eq!(shuffled(50, 3, 1), sorted);
-        assert_ne!(shuffled(50, 3, 2), sorted);
-        assert_ne!(shuffled(50, 4, 1), sorted);
+    fn the_shuffle_is_a_permutation_that_its_stream_determines() {
+        let shuffled = |seed, epoch| {
+            let mut order: Vec<usize> = (0..50).collect();
+            shuffle(&mut order, &mut stream(seed, RngPurpose::Order, epoch, 0));
+            order
+        };
+        let mut sorted = shuffled(3, 1);
+        assert_eq!(shuffled(3, 1), sorted);
+        assert_ne!(shuffled(3, 2), sorted);
+        assert_ne!(shuffled(4, 1), sorted);
         sorted.sort_unstable();
         assert_eq!(sorted, (0..50).collect::<Vec<_>>());
     }
@@ -61,6 +68,8 @@ mod tests {
             first(RngPurpose::Prompt, 0, 0),
             first(RngPurpose::Validation, 0, 0),
             first(RngPurpose::Augment, 0, 0),
+            first(RngPurpose::Empty, 0, 0),
+            first(RngPurpose::Site, 0, 0),
             first(RngPurpose::Prompt, 1, 0),
             first(RngPurpose::Prompt, 0, 1),
         ];

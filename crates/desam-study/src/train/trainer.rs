@@ -1,10 +1,11 @@
 //! The training loop.
 
 use super::batch::{PromptedSlice, read_batch};
+use super::epoch_order::EpochOrder;
 use super::observer::{EpochCallback, Observer, StepRecord};
 use super::optim::ParameterAverage;
 use super::parts::TrainableParts;
-use super::rng::{RngPurpose, shuffled, stream};
+use super::rng::{RngPurpose, stream};
 use super::state::TrainProgress;
 use super::step::check_precision;
 use super::validate::{Validation, validate};
@@ -30,10 +31,19 @@ pub struct Trainer<'a> {
     pub(super) device: Device,
     /// Batches to prefetch.
     pub(super) prefetch: usize,
+    /// The slices of each epoch; `None`: every slice once.
+    order: Option<EpochOrder>,
     pub(super) adam: Adam,
     /// Exponential moving average of the parameters, where the configuration keeps one.
     pub(super) average: Option<ParameterAverage>,
     pub(super) progress: TrainProgress,
+}
+
+/// Both sides of a split, and the slices of each epoch.
+struct TrainingData<'a> {
+    train: &'a SliceDataset<'a>,
+    order: EpochOrder,
+    validation: &'a SliceDataset<'a>,
 }
 
 impl std::fmt::Debug for Trainer<'_> {
@@ -60,6 +70,7 @@ impl<'a> Trainer<'a> {
             loss: Box::new(config.loss.build()?),
             device: model.device.clone(),
             prefetch: 0,
+            order: None,
             adam: Adam::new(config.adam),
             average: average.transpose()?,
             progress: TrainProgress::default(),
@@ -86,6 +97,13 @@ impl<'a> Trainer<'a> {
     #[must_use]
     pub fn with_prefetch(mut self, batches: usize) -> Self {
         self.prefetch = batches;
+        self
+    }
+
+    /// Replaces the order of slices, which must be one of the training set's.
+    #[must_use]
+    pub(super) fn with_order(mut self, order: EpochOrder) -> Self {
+        self.order = Some(order);
         self
     }
 
@@ -132,10 +150,12 @@ impl<'a> Trainer<'a> {
             let reason = "training and validation each need at least one slice with ground truth";
             return Err(Error::Invalid(reason.into()));
         }
-        let steps = train.len().div_ceil(self.config.batch);
+        let order = self.order.clone().unwrap_or_else(|| EpochOrder::every(train.len()));
+        let steps = order.len().div_ceil(self.config.batch);
         let done = self.progress.epoch * steps + self.progress.step;
         progress.begin("training", (steps * self.config.epochs).saturating_sub(done) as u64);
-        let ended = self.remaining_epochs(train, validation, progress, observer);
+        let ended =
+            self.remaining_epochs(&TrainingData { train, order, validation }, progress, observer);
         if ended.as_ref().is_err_and(Error::is_cancelled) {
             return Err(self.cancelled(steps));
         }
@@ -161,14 +181,14 @@ impl<'a> Trainer<'a> {
     /// Trains and validates until the last epoch.
     fn remaining_epochs(
         &mut self,
-        train: &SliceDataset<'_>,
-        validation: &SliceDataset<'_>,
+        data: &TrainingData<'_>,
         progress: &dyn Progress,
         observer: &mut dyn Observer,
     ) -> Result<()> {
         while self.progress.epoch < self.config.epochs {
-            self.epoch(train, progress, observer)?;
-            let scores = self.with_averaged_parameters(|| validate(self, validation, progress))?;
+            self.epoch(data, progress, observer)?;
+            let scores =
+                self.with_averaged_parameters(|| validate(self, data.validation, progress))?;
             // The last step's loss was computed before its update: the updated parameters may be
             // non-finite even where that loss was not.
             self.check_finite(scores.losses.mean_total())?;
@@ -203,7 +223,7 @@ impl<'a> Trainer<'a> {
     /// Runs the remaining steps of the epoch in progress.
     fn epoch(
         &mut self,
-        slices: &SliceDataset<'_>,
+        data: &TrainingData<'_>,
         progress: &dyn Progress,
         observer: &mut dyn Observer,
     ) -> Result<()> {
@@ -211,13 +231,13 @@ impl<'a> Trainer<'a> {
         let learning_rate = self.config.learning_rate_at(epoch);
         let last = self.progress.history.last();
         let dice = last.map_or_else(String::new, |r| format!(", Dice {:.3}", r.validation_dice));
-        let order = shuffled(slices.len(), seed, epoch);
+        let order = data.order.of_epoch(seed, epoch);
         let batches: Vec<&[usize]> =
             order.chunks(self.config.batch).skip(self.progress.step).collect();
         let draw_prompt = self.prompt_drawer();
         let prompted = |index: usize| {
             let mut augmentation = stream(seed, RngPurpose::Augment, epoch, index);
-            let slice = slices.draw(index, &mut augmentation)?;
+            let slice = data.train.draw(index, &mut augmentation)?;
             draw_prompt(slice, stream(seed, RngPurpose::Prompt, epoch, index))
         };
         let ahead = self.prefetch;

@@ -11,15 +11,20 @@ use desam_core::pipeline::prefetch;
 use desam_metrics::metric::OverlapMetric;
 use std::collections::BTreeMap;
 
+/// Predicted IoU above which a slice counts as holding the structure during training: halfway between
+/// the targets 0 and 1. The threshold of the finished model is chosen by
+/// [`calibrate`](super::calibrate).
+const PRESENT: f32 = 0.5;
+
 /// Result of one validation.
 pub(super) struct Validation {
     pub(super) losses: LossSums,
-    /// Mean over cases of the Dice over each case's labelled slices.
+    /// Mean over cases of the Dice over each case's slices.
     pub(super) dice: f64,
 }
 
 /// Predicts every slice with one prompt, drawn from the same stream in every epoch so that epochs are
-/// comparable.
+/// comparable. A whole box whose predicted presence is too low has an empty mask.
 pub(super) fn validate(
     trainer: &Trainer<'_>,
     slices: &SliceDataset<'_>,
@@ -34,6 +39,7 @@ pub(super) fn validate(
         let rng = stream(trainer.config.seed, RngPurpose::Validation, 0, index);
         draw_prompt(slices.get(index)?, rng)
     };
+    let rejects = trainer.config.predicts_presence();
     let ahead = trainer.prefetch;
     let read = |n: usize| read_batch(chunks[n], ahead > 0, prompted);
     prefetch(chunks.len(), ahead, read, |items: Vec<PromptedSlice>| {
@@ -41,7 +47,11 @@ pub(super) fn validate(
         let (prediction, value) = trainer.forward(&trainer.batch(&items)?)?;
         losses.add(&value, items.len())?;
         let masks = prediction.logits.detach().gt(0.0)?;
-        for (item, mask) in items.iter().zip(per_slice(&masks)?) {
+        let ious = prediction.iou.detach().flatten_all()?.to_vec1::<f32>()?;
+        for ((item, mut mask), iou) in items.iter().zip(per_slice(&masks)?).zip(ious) {
+            if rejects && iou <= PRESENT {
+                mask.fill(0);
+            }
             let dice = cases.entry(item.case()).or_insert_with(OverlapMetric::dice);
             dice.update(&mask, item.mask().data())?;
         }

@@ -7,6 +7,8 @@ mod frozen;
 mod open;
 mod parts;
 mod record;
+mod record_file;
+mod source_sites;
 mod trainable;
 
 pub use cache_weights::{WeightsCoverage, cache_weights_path, open_cache_weights, verify_cache};
@@ -14,7 +16,8 @@ pub use files::{RUN_CONFIG_FILE, RUN_MODEL_FILE, WEIGHTS_FILE};
 pub use frozen::{EncoderChoice, Frozen};
 pub use open::{Notes, image_encoder};
 pub use parts::ModelParts;
-pub use record::{ModelInput, ModelRecord, TrainingRecord};
+pub use record::{ModelInput, ModelRecord, PresenceCalibration, TrainingRecord};
+pub use source_sites::SourceSites;
 pub use trainable::{DecoderChoice, Trainable, TrainableOptions};
 
 pub(crate) use files::model_file;

@@ -1,12 +1,12 @@
 //! The record in a model's file: encoder, preprocessing, training.
 
-use crate::{Error, Mode, Result};
+use super::SourceSites;
+use crate::{Error, Mode, PromptingConfig, Result};
 use desam_core::EncoderSpec;
 use desam_data::preprocess::PreprocessConfig;
 use desam_decoder::{SqueezePlacement, Variant};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::io::Read;
 use std::path::Path;
 
 /// The key of the record among a safetensors file's metadata.
@@ -40,9 +40,6 @@ pub struct ModelRecord {
     pub training: Option<TrainingRecord>,
 }
 
-/// Longest header of a safetensors file, in bytes: the limit of the safetensors crate.
-const LONGEST_HEADER: u64 = 100_000_000;
-
 /// The part of a safetensors file's header that describes no tensor.
 #[derive(Deserialize)]
 struct Header {
@@ -60,8 +57,8 @@ struct Format {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TrainingRecord {
-    /// The site.
-    pub source: String,
+    /// The site or sites that it was trained on.
+    pub source: SourceSites,
     /// The prompting mode, which is also the default for prediction.
     pub mode: Mode,
     /// The epoch whose weights these are, from 1.
@@ -72,6 +69,29 @@ pub struct TrainingRecord {
     /// not say: then grid points mode had one, and whole box mode had none, as in both presets.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub iou_supervised: Option<bool>,
+    /// Detection of empty slices, where the decoder was trained on them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub presence: Option<PresenceCalibration>,
+}
+
+/// Detection of slices that hold nothing, calibrated on the held-out cases.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+pub struct PresenceCalibration {
+    /// Predicted IoU above which a slice gets a mask.
+    pub threshold: f32,
+    /// Mean Dice of the held-out cases over all their slices with this threshold, 0 to 1.
+    pub dice: f64,
+    /// The same where every slice gets its mask.
+    pub dice_without: f64,
+}
+
+impl PresenceCalibration {
+    /// A calibration, as its fields say.
+    pub fn new(threshold: f32, dice: f64, dice_without: f64) -> Self {
+        Self { threshold, dice, dice_without }
+    }
 }
 
 impl TrainingRecord {
@@ -81,6 +101,19 @@ impl TrainingRecord {
 }
 
 impl ModelRecord {
+    /// Automatic prompts as in the model's training, with `grid` points along each side in grid points
+    /// mode: its mode, points if it is not recorded, and the presence threshold that was chosen on its
+    /// held-out cases.
+    pub fn prompting(&self, grid: usize) -> PromptingConfig {
+        let training = self.training.as_ref();
+        let mode = training.map_or(Mode::Points, |t| t.mode);
+        let prompting = PromptingConfig::new(mode, grid, self.spec.mask_side());
+        match training.and_then(|t| t.presence) {
+            Some(presence) => prompting.with_presence_threshold(presence.threshold),
+            None => prompting,
+        }
+    }
+
     /// Whether the decoder's predicted IoU is meaningful: its variant has one, and it was trained
     /// with a loss on it. A checkpoint whose training is not recorded is taken to be the official program's
     /// of grid points mode.
@@ -136,20 +169,19 @@ impl ModelRecord {
         if !path.is_file() {
             return Ok(None);
         }
-        let damaged = |e: &dyn std::fmt::Display| {
-            Error::file(path, format!("is no safetensors file, or a damaged one: {e}"))
-        };
-        let mut file = desam_core::files::open_regular(path).map_err(Error::io("read", path))?;
-        let mut length = [0; 8];
-        file.read_exact(&mut length).map_err(|e| damaged(&e))?;
-        let length = u64::from_le_bytes(length);
-        if length > LONGEST_HEADER {
-            return Err(damaged(&format!("its header is {length} bytes long")));
-        }
-        let mut text = Vec::new();
-        file.take(length).read_to_end(&mut text).map_err(Error::io("read", path))?;
-        let header: Header = serde_json::from_slice(&text).map_err(|e| damaged(&e))?;
+        let (text, _) = super::record_file::read_header(path)?;
+        let header: Header =
+            serde_json::from_slice(&text).map_err(|e| super::record_file::damaged(path, &e))?;
         Self::read(&header.metadata, path)
+    }
+
+    /// Replaces the record in a model's file and leaves the tensors as they are. The file is written
+    /// anew next to itself and then renamed, so an interruption leaves the old one.
+    ///
+    /// # Errors
+    /// When the file cannot be read or written, or is no safetensors file.
+    pub fn replace_in_file(&self, path: &Path) -> Result<()> {
+        super::record_file::replace_metadata(path, &self.to_metadata()?)
     }
 
     /// The metadata to write next to the tensors.

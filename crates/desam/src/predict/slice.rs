@@ -29,10 +29,11 @@ impl std::fmt::Debug for SlicePredictor<'_> {
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct SlicePrediction {
-    /// The mask, `M×M`; empty where no point passes the IoU threshold.
+    /// The mask, `M×M`; empty where no point passes the IoU threshold, or the whole box the presence
+    /// threshold.
     pub mask: BinaryMask,
-    /// Predicted IoU (PRIM's output without a sigmoid); `None` for an empty mask of grid points mode,
-    /// and where the decoder predicts none or was not trained to.
+    /// Predicted IoU (PRIM's output without a sigmoid), also where it is not above the presence
+    /// threshold of whole box mode; `None` for an empty mask of grid points mode, and where the decoder predicts none or was not trained to.
     pub predicted_iou: Option<f32>,
     /// The point that the mask was decoded for, (column, row) in mask pixels; `None` for other prompts,
     /// and where all points have the same mask.
@@ -47,7 +48,7 @@ pub struct SliceEvidence {
     /// a single prompt. Empty where the decoder predicts none or was not trained to.
     pub ious: Vec<f32>,
     /// Logits of the selected mask, `M·M` row by row, before small regions were removed. Empty where
-    /// no point passes the IoU threshold.
+    /// no point passes the IoU threshold, or the whole box the presence threshold.
     pub logits: Vec<f32>,
     /// Number of masks decoded to find the selected one.
     pub drawn: usize,
@@ -144,6 +145,11 @@ impl<'a> SlicePredictor<'a> {
             Mode::Points => grid(self, &context, prompting)?,
         };
         self.withhold_untrained_iou(&mut prediction, &mut evidence);
+        let threshold = prompting.presence_threshold.filter(|_| prompting.mode == Mode::Box);
+        if prediction.predicted_iou.zip(threshold).is_some_and(|(iou, least)| iou <= least) {
+            prediction.mask = BinaryMask::empty(prediction.mask.height(), prediction.mask.width());
+            evidence.logits.clear();
+        }
         Ok((prediction, evidence))
     }
 

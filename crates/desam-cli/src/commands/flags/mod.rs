@@ -10,6 +10,6 @@ mod schedule;
 pub(super) use bootstrap::BootstrapFlags;
 pub(super) use precision::PrecisionFlag;
 pub(super) use preprocess::PreprocessFlags;
-pub(super) use prompt::{PromptDefaults, PromptFlags};
+pub(super) use prompt::PromptFlags;
 pub(super) use read::ReadFlags;
 pub(super) use schedule::ScheduleFlags;

@@ -4,7 +4,8 @@ use crate::commands::values::{GRID_SIDE, enum_values, integer};
 use crate::usage::usage;
 use anyhow::bail;
 use clap::Args;
-use desam::{Mode, PromptingConfig};
+use desam::{Mode, ModelRecord, PromptingConfig};
+use desam_study::sweep::PAPER_GRID;
 
 const NEEDS_POINTS: &str = "--grid is for points mode only";
 
@@ -19,6 +20,18 @@ pub(in crate::commands) struct PromptFlags {
     /// Points along each side of the prompt grid, 1 to 64; points mode only [default: 9]
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = integer(GRID_SIDE))]
     grid: Option<usize>,
+
+    /// Predicted IoU above which a slice gets a mask, -1000 to 1000; a low value draws a mask on every
+    /// slice [default: the model's own, if it was trained on empty slices; else 0.5 in points mode, and
+    /// none in box mode]
+    #[arg(long, value_name = "IOU", allow_negative_numbers = true, value_parser = threshold)]
+    presence_threshold: Option<f32>,
+}
+
+/// Parser of `--presence-threshold`.
+fn threshold(text: &str) -> Result<f32, String> {
+    let parsed = text.parse::<f32>().ok().filter(|n| (-1000.0..=1000.0).contains(n));
+    parsed.ok_or_else(|| "expected a number from -1000 to 1000".into())
 }
 
 impl PromptFlags {
@@ -30,28 +43,28 @@ impl PromptFlags {
         Ok(())
     }
 
-    /// The prompts for a model: what the flags say, else `default`.
+    /// The prompts for a model: what the flags say, else those of its training.
     pub(in crate::commands) fn prompts(
         self,
-        default: PromptDefaults,
-        mask_side: usize,
+        model: &ModelRecord,
     ) -> anyhow::Result<PromptingConfig> {
-        let mode = self.mode.unwrap_or(default.mode);
+        let trained = model.prompting(PAPER_GRID);
+        let mode = self.mode.unwrap_or(trained.mode);
         if mode == Mode::Box && self.grid.is_some() {
             bail!(
                 "{NEEDS_POINTS}, and the model was trained in box mode: add --mode points, or \
                  remove --grid"
             );
         }
-        Ok(PromptingConfig::new(mode, self.grid.unwrap_or(default.grid), mask_side))
+        let grid = self.grid.unwrap_or(PAPER_GRID);
+        let prompting = match mode == trained.mode {
+            true => PromptingConfig { grid, ..trained },
+            // The threshold of one mode says nothing about the other.
+            false => PromptingConfig::new(mode, grid, model.spec.mask_side()),
+        };
+        Ok(match self.presence_threshold {
+            Some(threshold) => prompting.with_presence_threshold(threshold),
+            None => prompting,
+        })
     }
-}
-
-/// Prompts where no flag is given.
-#[derive(Debug, Clone, Copy)]
-pub(in crate::commands) struct PromptDefaults {
-    /// The mode that the model was trained in.
-    pub(in crate::commands) mode: Mode,
-    /// Points along each side of the grid.
-    pub(in crate::commands) grid: usize,
 }

@@ -3,7 +3,7 @@
 mod inputs;
 mod output_flags;
 
-use super::flags::{PrecisionFlag, PromptDefaults, PromptFlags, ReadFlags};
+use super::flags::{PrecisionFlag, PromptFlags, ReadFlags};
 use super::output_files::{ForceFlag, ensure_parent_dir};
 use super::{Session, aligned};
 use crate::cli::JsonFlag;
@@ -220,9 +220,7 @@ fn segmenter(arguments: &Arguments, session: &Session) -> anyhow::Result<Segment
     let compute = arguments.precision.on(&session.device)?;
     let segmenter = Segmenter::builder(&arguments.model).compute(compute).build()?;
     segmenter.model().notes().say(&arguments.model, &session.terminal);
-    let trained = segmenter.prompting();
-    let default = PromptDefaults { mode: trained.mode, grid: trained.grid };
-    let prompts = arguments.prompts.prompts(default, segmenter.model().spec().mask_side())?;
+    let prompts = arguments.prompts.prompts(segmenter.model().record())?;
     let segmenter = segmenter.with_prompting(prompts)?;
     let segmenter = segmenter.with_read_options(arguments.read_options());
     Ok(segmenter.with_options(arguments.outputs.options())?)

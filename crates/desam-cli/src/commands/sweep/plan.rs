@@ -8,12 +8,14 @@ use crate::commands::{Session, aligned, json_path};
 use crate::output::Output;
 use clap::Args;
 use desam::decoder::Variant;
+use desam::model::SourceSites;
 use desam::types::text::DisplayPath as _;
 use desam::{Mode, Precision};
 use desam_study::evaluate::Protocol;
 use desam_study::sweep::{CellFilter, PaperLetter, PaperTable, Plan, SweepConfig, TrainOverrides};
 use desam_study::train::Preset;
 use serde_json::json;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 const AFTER: &str = "\
@@ -135,9 +137,10 @@ impl Arguments {
     }
 }
 
-/// A source site, with the paper's letter if it has one.
-fn source(site: &str, letter: Option<&PaperLetter>) -> String {
-    letter.map_or_else(|| site.to_owned(), |letter| format!("{letter} = {site}"))
+/// The source sites, a single one with the paper's letter if it has one.
+fn source(sites: &SourceSites, letters: &BTreeMap<String, PaperLetter>) -> String {
+    let letter = sites.single().and_then(|site| letters.get(site));
+    letter.map_or_else(|| sites.to_string(), |letter| format!("{letter} = {sites}"))
 }
 
 pub(super) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Output> {
@@ -145,8 +148,7 @@ pub(super) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Ou
     let plan = Plan::create(&arguments.out, arguments.config().plan()?)?;
     let (all, train) = (plan.lines().len(), plan.lines().iter().filter(|l| l.trains()).count());
     let lines = plan.lines().iter();
-    let mut sites: Vec<String> =
-        lines.map(|l| source(&l.train.source, l.paper_sites.get(&l.train.source))).collect();
+    let mut sites: Vec<String> = lines.map(|l| source(&l.train.source, &l.paper_sites)).collect();
     sites.sort();
     sites.dedup();
     let scored = plan.lines().first().map(|l| l.sites.clone()).unwrap_or_default();

@@ -1,9 +1,9 @@
 //! Training data: train/validation split and data augmentation.
 
-use crate::commands::values::{choices, fraction};
+use crate::commands::values::{choices, enum_values, fraction};
 use clap::{Args, ValueEnum};
 use desam::data::split::SplitRule;
-use desam_study::train::{Augment, TrainConfig};
+use desam_study::train::{Augment, TrainConfig, TrainSlices};
 
 /// Flags of the train/validation split and of data augmentation.
 #[derive(Debug, Args)]
@@ -17,6 +17,18 @@ pub(super) struct DatasetFlags {
     /// 0.1]
     #[arg(long, value_name = "FRACTION", allow_negative_numbers = true, value_parser = fraction)]
     validation_fraction: Option<f64>,
+
+    /// Slices to train on. labelled: those with ground truth, as in the paper; the model then draws a
+    /// mask on every slice of a volume. all: empty slices, too, so that the model learns where there
+    /// is nothing; needs a cache made with `desam embed --slices all` [default: all with preset volume,
+    /// else labelled]
+    #[arg(long, value_name = "WHICH", value_parser = enum_values::<TrainSlices>())]
+    slices: Option<TrainSlices>,
+
+    /// Fraction of empty slices among those of an epoch, above 0 and below 1, drawn anew for every
+    /// epoch; with --slices all [default: every empty slice once an epoch]
+    #[arg(long, value_name = "FRACTION", allow_negative_numbers = true, value_parser = fraction)]
+    empty_share: Option<f64>,
 
     /// Random data augmentation. features: flips, style changes and noise on the features, at
     /// little cost. images: flips, rotation, scaling, shifts, gamma, bias field and noise; needs
@@ -42,6 +54,16 @@ impl DatasetFlags {
             SplitChoice::Last => SplitRule::Last,
         };
         (config.augment, config.live) = (self.augment, self.no_cache);
+        config.empty_share = self.empty_share.or(config.empty_share);
+    }
+
+    /// Sets the slices to train on. Call this after the decoder is set: its IoU head learns which
+    /// slices are empty.
+    pub(super) fn with_slices(&self, config: TrainConfig) -> TrainConfig {
+        match self.slices {
+            Some(slices) => config.with_slices(slices),
+            None => config,
+        }
     }
 }
 

@@ -1,9 +1,10 @@
-//! `desam train`: trains the decoder on the features of one site.
+//! `desam train`: trains the decoder on the features of one site, or of several.
 
 mod dataset;
 mod decoder;
 mod optimizer;
 mod run_flags;
+mod source;
 
 use super::flags::ScheduleFlags;
 use super::values::{enum_values, seed};
@@ -19,6 +20,7 @@ use desam::types::text::DisplayPath as _;
 use desam_study::train::{Preset, RunDir, TrainConfig, TrainRequest, TrainSummary, train_with};
 use optimizer::OptimizerFlags;
 use run_flags::RunFlags;
+use source::SourceFlag;
 use std::path::PathBuf;
 
 const AFTER: &str = "\
@@ -46,15 +48,17 @@ The variant is stored in the model: evaluate and predict need no flag for it.
 
 Examples:
   desam train --cache cache --source RUNMC --mode points --out run
+  desam train --cache cache --source all-but RUNMC --mode box --preset volume --out run
   desam train --cache cache --source RUNMC --mode box --out medsam --variant sam-decoder
   desam train --cache images --source B --mode box --out run --no-cache --augment images
   desam train --cache cache --source B --mode box --out run --epochs 15 --lr 1e-3 --split last
   desam train --cache cache --source RUNMC --mode points --out run --resume";
 
-/// Train the decoder on the features of one site
+/// Train the decoder on the features of one site, or of several
 ///
 /// The encoders are frozen. PRIM is initialised from SAM's mask decoder if the checkpoint contains
-/// one, PIMM at random. The model with the best Dice on the held-out cases of the site is kept.
+/// one, PIMM at random. The model with the best Dice on the held-out cases of these
+/// sites is kept.
 #[derive(Debug, Args)]
 #[command(after_long_help = AFTER)]
 pub(crate) struct Arguments {
@@ -62,9 +66,8 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "CACHE")]
     cache: PathBuf,
 
-    /// Site to train on, by the name of its folder
-    #[arg(long, value_name = "SITE")]
-    source: String,
+    #[command(flatten)]
+    source: SourceFlag,
 
     /// Prompts. points: a random point in training, a grid of points in prediction. box: one box as
     /// large as the image
@@ -75,7 +78,8 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "RUN")]
     out: PathBuf,
 
-    /// Losses, prompts and selection of the best epoch: as in the paper, or as in the official program
+    /// Settings: those of the paper, those of the official program, or volume: the paper's, with training
+    /// on empty slices as well, for masks of whole volumes
     #[arg(long, value_name = "PRESET", default_value = "paper",
         value_parser = enum_values::<Preset>())]
     preset: Preset,
@@ -112,14 +116,16 @@ pub(crate) struct Arguments {
 impl Arguments {
     /// The training configuration: the preset, overridden by flags.
     fn config(&self) -> anyhow::Result<TrainConfig> {
-        let mut config = TrainConfig::preset(self.preset, &self.source, self.mode);
+        let mut config =
+            TrainConfig::preset(self.preset, self.source.sites(&self.cache)?, self.mode);
         let ScheduleFlags { epochs, batch, lr } = self.schedule;
         config.epochs = epochs.unwrap_or(config.epochs);
         config.batch = batch.unwrap_or(config.batch);
         config.learning_rate = lr.unwrap_or(config.learning_rate);
         self.dataset.apply(&mut config);
         self.optimizer.apply(&mut config);
-        self.decoder.apply(config.with_seed(self.seed))
+        let config = self.dataset.with_slices(config.with_seed(self.seed));
+        self.decoder.apply(config)
     }
 }
 
@@ -144,7 +150,7 @@ pub(crate) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Ou
 }
 
 fn text(summary: &TrainSummary, config: &TrainConfig) -> String {
-    aligned(&[
+    let mut lines = vec![
         ("model", summary.model.display_escaped()),
         ("trained on", format!("{}, {} mode", config.source, config.mode)),
         ("variant", config.variant.to_string()),
@@ -154,5 +160,13 @@ fn text(summary: &TrainSummary, config: &TrainConfig) -> String {
             format!("{:.4} (held-out cases of {})", summary.validation_dice, config.source),
         ),
         ("epochs", summary.run.join("history.csv").display_escaped()),
-    ])
+    ];
+    if let Some(presence) = summary.presence {
+        let text = format!(
+            "predicted IoU above {:.3} (Dice of whole held-out volumes {:.4}, {:.4} without)",
+            presence.threshold, presence.dice, presence.dice_without
+        );
+        lines.insert(lines.len() - 1, ("mask where", text));
+    }
+    aligned(&lines)
 }

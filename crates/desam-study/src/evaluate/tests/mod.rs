@@ -54,6 +54,7 @@ pub(crate) fn evaluation() -> Evaluation {
         empty_policy: EmptyPolicy::default(),
         overall: ByMetric::default(),
         bootstrap: None,
+        presence_threshold: None,
         cache: None,
         precision: Default::default(),
     }

@@ -3,7 +3,7 @@
 use crate::Error;
 use crate::evaluate::run::check_origin;
 use crate::evaluate::{
-    BorderCut, EvaluateConfig, Evaluation, Protocol, Role, SourceSite, Truth, evaluate_with,
+    BorderCut, EvaluateConfig, Evaluation, Protocol, Role, TrainedOn, Truth, evaluate_with,
 };
 use candle_core::{Device, Tensor};
 use desam::model::ModelInput;
@@ -131,7 +131,7 @@ fn scored(
     config: &EvaluateConfig,
     progress: &dyn Progress,
 ) -> crate::Result<Evaluation> {
-    let source = SourceSite { name: "A", validation: &["Case2".to_owned()] };
+    let source = TrainedOn { sites: "A".into(), validation: &["Case2".to_owned()] };
     evaluate_with(&toys.cache, source, config, &bright, progress)
 }
 
@@ -161,7 +161,7 @@ fn the_paper_protocol_scores_labelled_slices_at_the_masks_side() {
     assert_eq!((b.cases, b.empty_predictions, b.min_dice), (3, 1, 0.0));
     assert!((b.mean_dice - 5.0 / 9.0).abs() < 1e-12 && (b.median_dice - 2.0 / 3.0).abs() < 1e-12);
     assert_eq!(found.overall_dice, Some(b.mean_dice));
-    assert_eq!(found.source_site().map(|s| s.mean_dice), Some(1.0));
+    assert_eq!(found.source_sites().map(|s| s.mean_dice).collect::<Vec<_>>(), [1.0]);
     // Again: the same, bit for bit.
     assert_eq!(score(&toys, &config(Protocol::Paper)).unwrap(), found);
 }
@@ -331,11 +331,11 @@ fn sites_and_validation_cases_are_checked() {
         let sites = Some(sites.iter().map(|&s| s.to_owned()).collect());
         let config = EvaluateConfig { sites, ..paper.clone() };
         let cases: Vec<String> = validation.iter().map(|&v| v.to_owned()).collect();
-        let source = SourceSite { name: "A", validation: &cases };
+        let source = TrainedOn { sites: "A".into(), validation: &cases };
         evaluate_with(&toys.cache, source, &config, &bright, &Quiet)
     };
     let only_b = with(&["B"], &["gone"]).unwrap();
-    assert!(only_b.source_site().is_none() && only_b.cases.len() == 3);
+    assert!(only_b.source_sites().next().is_none() && only_b.cases.len() == 3);
     let only_a = with(&["A"], &["Case2"]).unwrap();
     assert_eq!((only_a.overall_dice, only_a.overall_cases_dice), (None, None));
     assert!(only_a.headline().contains("100.00"), "{}", only_a.headline());
@@ -354,7 +354,7 @@ fn a_mask_of_another_side_is_refused() {
     let toys = toys(SlicePolicy::Labelled);
     let config = config(Protocol::Paper);
     let narrow = |_: &ImageFeatures| Ok(BinaryMask::empty(SIDE, SIDE - 1));
-    let source = SourceSite { name: "A", validation: &[] };
+    let source = TrainedOn { sites: "A".into(), validation: &[] };
     let refused = evaluate_with(&toys.cache, source, &config, &narrow, &Quiet);
     assert!(matches!(refused, Err(Error::Desam(desam::Error::Core(_)))), "{refused:?}");
 }
@@ -418,7 +418,7 @@ fn progress_is_told_slice_by_slice() {
     let toys = toys(SlicePolicy::Labelled);
     let config = config(Protocol::Paper);
     let log = Log::default();
-    let source = SourceSite { name: "A", validation: &["Case2".to_owned()] };
+    let source = TrainedOn { sites: "A".into(), validation: &["Case2".to_owned()] };
     evaluate_with(&toys.cache, source, &config, &bright, &log).unwrap();
     let lines = log.0.into_inner().unwrap();
     // Four cases of two labelled slices.

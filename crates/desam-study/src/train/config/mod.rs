@@ -3,15 +3,17 @@
 mod augment;
 mod presets;
 mod schedule;
+mod slices;
 
 pub use augment::Augment;
 pub use presets::Preset;
 pub use schedule::Extension;
+pub use slices::TrainSlices;
 
 use super::AdamConfig;
 use crate::{Error, Result};
 use desam::Mode;
-use desam::model::DecoderChoice;
+use desam::model::{DecoderChoice, SourceSites};
 use desam_core::{Precision, PromptSampler};
 use desam_data::split::SplitRule;
 use desam_decoder::{SqueezePlacement, Variant};
@@ -36,8 +38,8 @@ pub enum BestBy {
 pub struct TrainConfig {
     /// Source of the settings.
     pub preset: Preset,
-    /// The source site, which the decoder is trained on.
-    pub source: String,
+    /// The source site, or sites, which the decoder is trained on.
+    pub source: SourceSites,
     /// Prompting mode: grid points or whole box.
     pub mode: Mode,
     /// The decoder: DeSAM, one of the paper's ablations, or SAM's own.
@@ -73,7 +75,14 @@ pub struct TrainConfig {
     pub loss: LossConfig,
     /// Sampler of training points in grid points mode.
     pub points: PointSampler,
-    /// Train/validation split: the share of the source site's cases held out (paper: a tenth).
+    /// Which slices are trained on: those with ground truth, as in the paper, or all.
+    #[serde(default, skip_serializing_if = "TrainSlices::is_labelled")]
+    pub slices: TrainSlices,
+    /// Share of empty slices in an epoch, above 0 and below 1, where all slices are trained on: a new
+    /// random selection in each epoch. `None`: each slice once an epoch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub empty_share: Option<f64>,
+    /// Train/validation split: the share of each source site's cases held out (paper: a tenth).
     pub validation_fraction: f64,
     /// Rule that picks the held-out cases.
     pub split: SplitRule,
@@ -118,11 +127,13 @@ impl TrainConfig {
             return refuse(format!("decay_power must be at least 0, found {}", self.decay_power));
         }
         let membership = |iou: IouLoss| iou.target == IouTarget::Membership;
-        if self.mode == Mode::Box && self.loss.iou.is_some_and(membership) {
-            let reason = "whole box mode does not supervise the IoU (Eq. 2): no point says whether \
-                          it lies in the mask; the IoU target can be mask";
+        let all_labelled = self.slices == TrainSlices::Labelled;
+        if self.mode == Mode::Box && all_labelled && self.loss.iou.is_some_and(membership) {
+            let reason = "whole box mode does not supervise the IoU (Eq. 2) on labelled slices: the \
+                          box contains the structure in each; the IoU target can be mask";
             return refuse(reason.into());
         }
+        self.validate_slices().or_else(refuse)?;
         self.validate_variant().or_else(refuse)?;
         self.augment.validate(self.live)?;
         let decay = self.adam.weight_decay;
@@ -140,12 +151,30 @@ impl TrainConfig {
         Ok(self.loss.validate()?)
     }
 
+    /// Checks the choice of slices.
+    fn validate_slices(&self) -> Result<(), String> {
+        match self.empty_share {
+            None => Ok(()),
+            Some(_) if self.slices == TrainSlices::Labelled => {
+                Err("a share of empty slices needs training on all slices".into())
+            }
+            Some(share) if share > 0.0 && share < 1.0 => Ok(()),
+            Some(share) => Err(format!("empty_share must be above 0 and below 1, found {share}")),
+        }
+    }
+
     /// The sampler of training prompts.
     pub(crate) fn sampler(&self) -> Box<dyn PromptSampler> {
         match self.mode {
             Mode::Points => Box::new(self.points),
             Mode::Box => Box::new(BoxSampler {}),
         }
+    }
+
+    /// Whether the predicted IoU of a whole box says that the slice holds the structure: where it is
+    /// trained on slices that do not.
+    pub(super) fn predicts_presence(&self) -> bool {
+        self.slices == TrainSlices::All && self.mode == Mode::Box && self.loss.iou.is_some()
     }
 
     /// The decoder to train.

@@ -1,8 +1,9 @@
-//! Presets of training settings: the paper's and the official program's.
+//! Presets of training settings: the paper's, the official program's, and one for whole volumes.
 
-use super::{Augment, BestBy, TrainConfig};
+use super::{Augment, BestBy, TrainConfig, TrainSlices};
 use crate::train::AdamConfig;
 use desam::Mode;
+use desam::model::SourceSites;
 use desam_core::Precision;
 use desam_data::split::SplitRule;
 use desam_decoder::{SqueezePlacement, Variant};
@@ -17,20 +18,22 @@ desam_core::named! {
         /// The official program's: L1 on IoU with weight 1, a cross-entropy that is zero with the
         /// library it pins, lowest Dice loss in validation.
         Official = "official",
+        /// For masks of whole volumes: the paper's settings, with training on empty slices, too.
+        Volume = "volume",
     }
 }
 
 impl TrainConfig {
     /// The preset's settings for a site and a mode, seed 0.
-    pub fn preset(preset: Preset, source: impl Into<String>, mode: Mode) -> Self {
-        let paper = preset == Preset::Paper;
+    pub fn preset(preset: Preset, source: impl Into<SourceSites>, mode: Mode) -> Self {
+        let paper = preset != Preset::Official;
         let loss = match (preset, mode) {
-            (Preset::Paper, Mode::Points) => LossConfig::paper_points(),
-            (Preset::Paper, Mode::Box) => LossConfig::paper_box(),
+            (Preset::Paper | Preset::Volume, Mode::Points) => LossConfig::paper_points(),
+            (Preset::Paper | Preset::Volume, Mode::Box) => LossConfig::paper_box(),
             (Preset::Official, Mode::Points) => LossConfig::official_points(),
             (Preset::Official, Mode::Box) => LossConfig::official_box(),
         };
-        Self {
+        let config = Self {
             preset,
             source: source.into(),
             mode,
@@ -46,6 +49,8 @@ impl TrainConfig {
             ema: None,
             loss,
             points: if paper { PointSampler::paper() } else { PointSampler::official() },
+            slices: TrainSlices::Labelled,
+            empty_share: None,
             validation_fraction: 0.1,
             split: SplitRule::Seeded { seed: 0 },
             best_by: if paper { BestBy::Dice } else { BestBy::DiceLoss },
@@ -54,6 +59,30 @@ impl TrainConfig {
             live: false,
             precision: Precision::F32,
             extended: Vec::new(),
+        };
+        match preset {
+            Preset::Volume => config.with_slices(TrainSlices::All),
+            Preset::Paper | Preset::Official => config,
+        }
+    }
+
+    /// Sets the slices to train on. On all slices the predicted IoU is trained in whole box mode, too,
+    /// where the paper trains none: 0 says that a slice is empty.
+    #[must_use]
+    pub fn with_slices(mut self, slices: TrainSlices) -> Self {
+        self.slices = slices;
+        let presence = self.mode == Mode::Box && slices == TrainSlices::All;
+        if presence && self.variant.predicts_iou() && self.loss.iou.is_none() {
+            self.loss.iou = Some(self.preset_iou());
+        }
+        self
+    }
+
+    /// The preset's IoU loss.
+    fn preset_iou(&self) -> IouLoss {
+        match self.preset {
+            Preset::Paper | Preset::Volume => IouLoss::paper(),
+            Preset::Official => IouLoss::official(),
         }
     }
 
@@ -82,10 +111,7 @@ impl TrainConfig {
     /// which otherwise supervises none (Eq. 2); the loss term is then the preset's.
     #[must_use]
     pub fn with_iou_target(mut self, target: IouTarget) -> Self {
-        let preset = match self.preset {
-            Preset::Paper => IouLoss::paper(),
-            Preset::Official => IouLoss::official(),
-        };
+        let preset = self.preset_iou();
         if self.loss.iou.is_some() || target == IouTarget::Mask {
             self.loss.iou = Some(IouLoss { target, ..self.loss.iou.unwrap_or(preset) });
         }

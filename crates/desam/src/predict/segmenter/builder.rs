@@ -3,7 +3,7 @@
 use super::Segmenter;
 use crate::model::model_file;
 use crate::predict::PredictOptions;
-use crate::{Compute, Error, Mode, Model, PromptingConfig, Result};
+use crate::{Compute, Error, Model, PromptingConfig, Result};
 use desam_core::ImageEncoder;
 use desam_volume::volumes::ReadOptions;
 use std::path::{Path, PathBuf};
@@ -118,8 +118,7 @@ impl SegmenterBuilder {
         if let Some(encoder) = self.encoder {
             model = model.with_encoder(encoder)?;
         }
-        let mode = model.record().training.as_ref().map_or(Mode::Points, |t| t.mode);
-        let trained = PromptingConfig::new(mode, DEFAULT_GRID, model.spec().mask_side());
+        let trained = model.record().prompting(DEFAULT_GRID);
         let segmenter = Segmenter {
             model,
             prompting: trained,
