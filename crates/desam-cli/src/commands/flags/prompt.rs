@@ -57,10 +57,11 @@ impl PromptFlags {
             );
         }
         let grid = self.grid.unwrap_or(PAPER_GRID);
-        let prompting = match mode == trained.mode {
-            true => PromptingConfig { grid, ..trained },
+        let prompting = if mode == trained.mode {
+            PromptingConfig { grid, ..trained }
+        } else {
             // The threshold of one mode says nothing about the other.
-            false => PromptingConfig::new(mode, grid, model.spec.mask_side()),
+            PromptingConfig::new(mode, grid, model.spec.mask_side())
         };
         Ok(match self.presence_threshold {
             Some(threshold) => prompting.with_presence_threshold(threshold),

@@ -32,11 +32,11 @@ impl SourceFlag {
 /// The sites of `all` that `words` choose.
 fn choose(words: &[String], all: &[&str]) -> anyhow::Result<SourceSites> {
     let list = |text: &str| -> Vec<String> {
-        match all.contains(&text) {
-            // A folder may have a comma in its name.
-            true => vec![text.to_owned()],
-            false => text.split(',').map(|name| name.trim().to_owned()).collect(),
+        // A folder may have a comma in its name.
+        if all.contains(&text) {
+            return vec![text.to_owned()];
         }
+        text.split(',').map(|name| name.trim().to_owned()).collect()
     };
     let every = || all.iter().map(|&site| site.to_owned());
     let names = match words {
