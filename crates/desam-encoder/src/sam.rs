@@ -56,6 +56,7 @@ impl FrozenSam {
     /// no multiple of the patch. Parameters that are missing, unexpected or misshapen are in the report.
     pub fn load(checkpoint: &Checkpoint, options: &SamOptions) -> Result<LoadedSam> {
         checkpoint.expect_sam()?;
+        // SAM's checkpoints come without a configuration file; their shapes determine it.
         let vit = VitConfig::from_tensors(&checkpoint.tensors)?;
         let prompt = PromptEncoderConfig::from_tensors(&checkpoint.tensors, &vit.spec())?;
         let params = LoadOptions { device: options.device.clone(), ..LoadOptions::frozen() };
@@ -122,6 +123,7 @@ fn build(
     let spec = encoder.spec();
     // The prompt encoder takes the grid and input side that the image encoder ended up with.
     let (grid, input_side) = (spec.grid(), spec.input_side);
+    // Prompts are in pixels of the input, and a dense embedding is added to the features' grid.
     let prompt = PromptEncoderConfig { grid, input_side, ..configs.prompt.clone() };
     let prompts = load(parts.prompt, params, |vb| prompt.build(vb.pp("prompt_encoder")))?;
     let mut report = image.report;

@@ -38,6 +38,7 @@ impl FileFormat {
         let text = start.trim_ascii_start();
         match start {
             [] => Self::Other("it is empty; get it again"),
+            // The header of an entry, or the end record of an empty archive.
             [b'P', b'K', 3 | 5, 4 | 6, ..] => Self::Zip,
             // Eight bytes of header length, then JSON.
             [_, _, _, _, _, _, _, _, b'{', ..] => Self::Safetensors,

@@ -139,6 +139,7 @@ impl Checkpoint {
         sources.load(&indices, &mut |index, tensor| {
             let key = entries.get(index).map(|e| e.name.clone()).unwrap_or_default();
             let name = names.remove(&index).unwrap_or_else(|| key.clone());
+            // No computation uses tensors of other names; those may hold anything.
             if names::split_at_part(&name).is_some() {
                 finite::check_finite(path, &key, &tensor)?;
             }
@@ -231,6 +232,7 @@ fn check_types(path: &Path, entries: &[Entry], wanted: &[(usize, String)]) -> Re
             }
         }
     }
+    // Where nothing was selected, the type of what the file does hold is the likeliest reason.
     let other = entries.iter().find_map(|e| match &e.element {
         ElementType::Other(found) => Some(named(e, found)),
         _ => None,

@@ -100,6 +100,7 @@ impl<'a> SafetensorsFile<'a> {
     ) -> Result<()> {
         let mut wanted = wanted.to_vec();
         wanted.sort_unstable();
+        // One buffer for all tensors, and ascending offsets, so that the file is read sequentially.
         let mut bytes = Vec::new();
         for index in wanted {
             let Some(Entry { name, element: ElementType::Float(float), .. }) =

@@ -94,6 +94,8 @@ pub(super) fn select(entries: &[Entry]) -> Selection {
     let mut aside = Vec::new();
     for (index, name) in others {
         let beside = containers.contains(container(entries, index));
+        // Parameters next to the model's are read too, so that the loader reports them as
+        // unexpected.
         let own = taken.iter().find_map(|prefix| name.strip_prefix(prefix.as_str()));
         match own {
             Some(own) if beside && !is_bookkeeping(entries.get(index), own) => {

@@ -104,6 +104,7 @@ fn put_all(
         for value in host(tensor)? {
             match (stored, half::f16::from_f32(value)) {
                 (Stored::F32, _) => put(&value.to_le_bytes())?,
+                // f16 ends at 65504; larger values would round to infinity.
                 (Stored::F16, half) if half.is_finite() => put(&half.to_le_bytes())?,
                 (Stored::F16, _) => {
                     let reason = format!("{name} holds {value}, which f16 cannot");

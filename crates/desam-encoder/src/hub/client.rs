@@ -52,6 +52,7 @@ impl Client {
     pub(super) fn new(timeouts: &HubTimeouts, token: Option<String>) -> Self {
         let config = Agent::config_builder()
             .max_redirects(0)
+            // `check_status` reports a failed status, with the likely cause.
             .http_status_as_error(false)
             .user_agent(USER_AGENT)
             .timeout_resolve(Some(timeouts.connect))
@@ -71,6 +72,7 @@ impl Client {
         let mut at = first.clone();
         let mut stated = Stated::default();
         for _ in 0..=MOST_REDIRECTS {
+            // Compressed, neither ranges nor lengths would be those of the file.
             let mut request = self.agent.get(at.clone()).header("Accept-Encoding", "identity");
             if let Some(range) = range {
                 request = request.header("Range", range);
@@ -84,6 +86,7 @@ impl Client {
             stated.read(answer.headers());
             if !is_redirect(answer.status()) {
                 let (status, body) = (answer.status(), answer.into_body());
+                // The length of a partial response is that of the range, not of the file.
                 if status == StatusCode::OK {
                     stated.read_size(body.content_length());
                 }
@@ -103,6 +106,8 @@ impl Stated {
         if self.commit.is_none() {
             self.commit = text("x-repo-commit").map(str::to_owned);
         }
+        // The hub's header for files in LFS storage comes first: the ETag after a redirect is the
+        // storage server's.
         for name in ["x-linked-etag", "etag"] {
             let etag = text(name).map(|t| t.trim_start_matches("W/").trim_matches('"'));
             match etag {

@@ -133,6 +133,7 @@ impl VitEncoder {
         let blocks = self.blocks.iter().map(|b| b.with_grid(grid));
         Ok(Self {
             spec: EncoderSpec { input_side, ..self.spec.clone() },
+            // From the checkpoint's table: one that was resampled before would be smoothed twice.
             positions: resample::grid(&self.pos_embed, grid)?,
             blocks: blocks.collect::<Result<_>>()?,
             ..self.clone()

@@ -106,6 +106,7 @@ impl<'a> Tree<'a> {
     pub(super) fn entries(&self, id: Id) -> Option<&[(Id, Id)]> {
         match self.get(id) {
             Value::Dict(entries) => Some(entries),
+            // A subclass of a dictionary is a call whose result is filled by SETITEMS.
             Value::Object { items, .. } if !items.is_empty() => Some(items),
             _ => None,
         }

@@ -37,6 +37,7 @@ impl Archive {
         else {
             return Err(Error::checkpoint(path, other_archive(&names)));
         };
+        // PyTorch names the archive's folder after the file that it wrote, so any name is possible.
         let root = pickle.trim_end_matches("data.pkl").to_owned();
         if names.iter().any(|n| *n == format!("{root}constants.pkl")) {
             let reason = "it is a TorchScript archive (torch.jit.save), whose weights are part of a \

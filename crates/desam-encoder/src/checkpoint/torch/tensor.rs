@@ -101,6 +101,7 @@ fn from_arguments(tree: &Tree<'_>, arguments: &[Id]) -> Option<TensorDescription
         (Some("BFloat16"), _) => ElementType::Float(Float::Bf16),
         (Some("Float"), _) => ElementType::Float(Float::F32),
         (Some("Double"), _) => ElementType::Float(Float::F64),
+        // Only types without a storage class, such as float8, are written with an untyped storage.
         (Some("Untyped"), Some(dtype)) => ElementType::Other(dtype.to_owned()),
         (Some(other), _) => ElementType::Other(other.to_owned()),
         (None, _) => return None,
@@ -157,6 +158,8 @@ impl View {
             return None;
         }
         let size = float.size();
+        // Nearly every tensor of a checkpoint: its bytes are converted without an index for each
+        // number.
         if self.is_contiguous() {
             let start = self.offset.checked_mul(size)?;
             let bytes = storage.get(start..start.checked_add(count.checked_mul(size)?)?)?;
