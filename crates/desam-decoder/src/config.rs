@@ -219,7 +219,7 @@ impl Shapes<'_> {
         self.of(name)
     }
 
-    /// How many of `prefix0suffix`, `prefix1suffix`, … there are without a gap.
+    /// Number of parameters `prefix0suffix`, `prefix1suffix`, … without a gap.
     fn count(&self, prefix: &str, suffix: &str) -> usize {
         let there = |i: &usize| self.0.contains_key(&format!("mask_decoder.{prefix}{i}{suffix}"));
         (0..64).take_while(there).count()
