@@ -42,9 +42,9 @@ pub struct LoadedSam {
     pub sam: FrozenSam,
     /// Their parameters under official names, in f32 whatever the precision, to be saved or hashed.
     pub tensors: Tensors,
-    /// What was missing, unexpected, misshapen or initialised among `image_encoder.*` and
-    /// `prompt_encoder.*`. Merge the decoder's report into it and call [`LoadReport::check`] before
-    /// use.
+    /// Report on the parameters that were missing, unexpected, misshapen or initialised, of
+    /// `image_encoder.*` and `prompt_encoder.*`. Merge the decoder's report into it and call
+    /// [`LoadReport::check`] before use.
     pub report: LoadReport,
 }
 

@@ -52,8 +52,8 @@ pub struct Checkpoint {
     pub layout: KeyLayout,
     /// The model, where its names identify another one than SAM or DeSAM.
     pub unsupported: Option<UnsupportedModel>,
-    /// What was selected and what was skipped: prefixes of the names, the state of a random number
-    /// generator. One line each.
+    /// Notes on the tensors that were selected and skipped, such as prefixes of the names, or the
+    /// state of a random number generator. One line each.
     pub notes: Vec<String>,
     /// Choices that affect results: which of several copies of the model was loaded.
     pub warnings: Vec<String>,

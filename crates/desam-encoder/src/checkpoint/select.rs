@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 pub(super) struct Selection {
     /// Index of each entry and its name without prefix, in the file's key layout.
     pub(super) wanted: Vec<(usize, String)>,
-    /// What was selected and what was skipped, one line each.
+    /// Notes on the selected and the skipped tensors, one line each.
     pub(super) notes: Vec<String>,
     /// Choices between copies of the model, which affect results.
     pub(super) warnings: Vec<String>,

@@ -24,7 +24,7 @@ pub struct CheckpointSummary {
     /// The model, where it is recognised as one that is not supported here.
     #[serde(rename = "foreign")]
     pub unsupported: Option<UnsupportedModel>,
-    /// What was selected and what was skipped on loading.
+    /// Notes on the tensors that were selected and skipped on loading.
     pub notes: Vec<String>,
     /// The choice among several copies of the model.
     pub warnings: Vec<String>,
@@ -42,7 +42,7 @@ pub struct CheckpointSummary {
     pub pimm: Option<CheckpointPart>,
     /// Names of all other tensors.
     pub unknown: Vec<String>,
-    /// Why a part's configuration could not be inferred.
+    /// Reasons why a part's configuration could not be inferred.
     pub problems: Vec<String>,
     /// The file's own metadata.
     pub metadata: BTreeMap<String, String>,

@@ -10,7 +10,7 @@ pub struct UnsupportedModel {
     pub name: &'static str,
     /// Name of a tensor that only this model has.
     pub evidence: String,
-    /// What the user can do about it, or nothing.
+    /// Advice for the user; empty where there is none.
     pub advice: &'static str,
 }
 

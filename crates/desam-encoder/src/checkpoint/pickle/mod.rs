@@ -113,7 +113,7 @@ impl<'a> Tree<'a> {
     }
 }
 
-/// Why a pickle cannot be read, and where in it.
+/// Error in a pickle, with its position.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("its pickle cannot be read at byte {at}: {problem}")]
 pub(super) struct PickleError {
