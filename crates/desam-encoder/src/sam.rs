@@ -55,6 +55,7 @@ impl FrozenSam {
     /// When the weights are another model's, the configuration cannot be inferred or the input side is
     /// no multiple of the patch. Parameters that are missing, unexpected or misshapen are in the report.
     pub fn load(checkpoint: &Checkpoint, options: &SamOptions) -> Result<LoadedSam> {
+        // Before shapes are read, which in another model would be misleading.
         checkpoint.expect_sam()?;
         // SAM's checkpoints come without a configuration file; their shapes determine it.
         let vit = VitConfig::from_tensors(&checkpoint.tensors)?;

@@ -27,6 +27,7 @@ pub(super) struct LoadedTensor {
 
 /// Detects the layout of names without prefixes.
 pub(super) fn detect<'a>(mut names: impl Iterator<Item = &'a str>) -> KeyLayout {
+    // Names that SAM's own layout does not have, in the image encoder and outside of it.
     let of_transformers = |name: &str| {
         name.starts_with("vision_encoder.") || name.starts_with("shared_image_embedding.")
     };

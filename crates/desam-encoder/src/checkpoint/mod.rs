@@ -117,6 +117,7 @@ impl Checkpoint {
             );
             return Err(Error::checkpoint(path, reason));
         }
+        // From the selected names alone: other tensors of the file may be in any layout.
         let layout = layout::detect(wanted.iter().map(|(_, name)| name.as_str()));
         let unsupported = unsupported_model(&entries, &wanted, layout);
         let counters = wanted.len();

@@ -59,6 +59,7 @@ pub(super) fn select(entries: &[Entry]) -> Selection {
     if groups.is_empty() {
         return without_parts(entries, &others);
     }
+    // The prefix is the last criterion, so that the order of tensors in the file never decides.
     groups.sort_by_cached_key(rank);
     let mut selection = Selection::default();
     let mut containers = BTreeSet::new();

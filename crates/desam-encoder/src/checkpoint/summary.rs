@@ -54,6 +54,7 @@ impl CheckpointSummary {
         let pimm = "mask_decoder.pimm.";
         let of = |prefix: &str| part(tensors, |n| n.starts_with(prefix));
         let known = ["image_encoder.", "prompt_encoder.", "mask_decoder."];
+        // Known by prefix only: a part with a missing parameter is still that part.
         let unknown = tensors.keys().filter(|n| !known.iter().any(|k| n.starts_with(k)));
         let image_encoder = of("image_encoder.");
         let prompt_encoder = of("prompt_encoder.");

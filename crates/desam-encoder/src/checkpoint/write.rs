@@ -64,6 +64,7 @@ fn write_as(
     let header = header(path, tensors, metadata, stored)?;
     let target = match Destination::of(path).map_err(Error::io(path))? {
         Destination::Stream(mut file) => {
+            // A device or FIFO must not be replaced by a rename.
             put_all(path, &mut file, &header, tensors, stored)?;
             // Best effort: most special files cannot be synced.
             file.sync_all().ok();

@@ -153,6 +153,7 @@ fn target(from: &Uri, answer: &Response<Body>) -> Result<Uri, String> {
         (Some(scheme), Some(authority)) => (scheme, authority.as_str()),
         _ => return Err(odd()),
     };
+    // Redirects are followed by hand, so relative references are resolved by hand as well.
     let absolute = if location.contains("://") {
         location.to_owned()
     } else if let Some(rest) = location.strip_prefix("//") {
@@ -164,6 +165,7 @@ fn target(from: &Uri, answer: &Response<Body>) -> Result<Uri, String> {
         format!("{scheme}://{authority}{folder}/{location}")
     };
     let to: Uri = absolute.parse().map_err(|_| odd())?;
+    // A local mirror may use http; https never falls back to it.
     match (to.scheme_str(), scheme) {
         (Some("https"), _) | (Some("http"), "http") => Ok(to),
         _ => Err(format!("{from} redirects to {to}, which is not https")),

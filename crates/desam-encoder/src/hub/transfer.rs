@@ -158,6 +158,7 @@ impl Transfer<'_> {
 
     fn broken(&self, error: &std::io::Error, at: u64) -> Failure {
         let client = error.get_ref().and_then(|inner| inner.downcast_ref::<ureq::Error>());
+        // A timeout is not retried: a server that was silent once is likely to be silent again.
         let timed_out = matches!(client, Some(ureq::Error::Timeout(_)))
             || error.kind() == std::io::ErrorKind::TimedOut;
         let reason = format!("the connection broke at {at} of {} bytes: {error}", self.size);
@@ -170,6 +171,7 @@ impl Transfer<'_> {
 
     /// `error`, after removing the download.
     fn thrown_away(&self, part: &Path, error: Error) -> Failure {
+        // Removed, because a later call would resume from the wrong bytes.
         let error = match std::fs::remove_file(part) {
             Ok(()) => error,
             Err(e) => Error::io(part)(e),

@@ -118,6 +118,7 @@ impl SamPromptEncoder {
                 put(p.x, p.y, Token::Point(p.label));
             }
             if pad {
+                // SAM's padding point; its coordinates have no effect, see below.
                 put(0.0, 0.0, Token::Point(PointLabel::Padding));
             }
             if let Some(b) = prompt.bbox {

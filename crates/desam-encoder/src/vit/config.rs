@@ -225,6 +225,7 @@ impl VitConfig {
         let mut window = None;
         let mut per_head = None;
         for i in 0..depth {
+            // Grids and windows are square, so `rel_pos_w` is as long.
             let name = at(&format!("blocks.{i}.attn.rel_pos_h"));
             let [length, channels] = dims::<2>(tensors, &name)?;
             if *per_head.get_or_insert(channels) != channels || !width.is_multiple_of(channels) {

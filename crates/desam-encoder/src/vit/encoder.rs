@@ -78,6 +78,7 @@ impl Neck {
         let reduced = linear(&inputs, Affine { weight: &weight, bias: None }, Epilogue::default())?;
         // SAM's LayerNorm2d over channels first is a LayerNorm over channels-last tokens.
         let reduced = channels_first(&self.norm1.forward(&reduced)?)?;
+        // Features are f32 in any precision.
         self.norm2.forward(&self.smooth.forward(&reduced)?.to_dtype(x.dtype())?)
     }
 }

@@ -295,6 +295,7 @@ impl<'a> Unpickler<'a> {
     }
 
     fn pop_or_mark(&mut self) -> Result<()> {
+        // As in CPython, POP directly behind a MARK removes the mark.
         if self.has_item() { self.pop().map(|_| ()) } else { self.pop_mark().map(|_| ()) }
     }
 

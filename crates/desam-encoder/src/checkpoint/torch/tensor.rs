@@ -41,6 +41,7 @@ fn describe_within(tree: &Tree<'_>, id: Id, wrappers: usize) -> Option<TensorDes
     let Value::Class { name, .. } = tree.get(*callable) else {
         return None;
     };
+    // The module is not checked: the function is never called, only its arguments are read.
     let rebuilt = name.strip_prefix("_rebuild_").filter(|_| name.len() <= MAX_NAME_LEN)?;
     let arguments = tree.tuple(*arguments).unwrap_or_default();
     let found = match rebuilt {
