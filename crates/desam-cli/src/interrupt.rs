@@ -2,7 +2,7 @@
 
 use crate::cli::Command;
 
-/// What to do next; printed after `interrupted: `.
+/// Advice on how to continue; printed after `interrupted: `.
 pub(crate) fn advice(command: &Command) -> &'static str {
     match command {
         Command::Embed(_) => "finished slices are kept; run the same command again to continue",

@@ -13,7 +13,8 @@ pub(crate) struct Output {
     pub(crate) text: String,
     /// Printed with `--json`.
     pub(crate) json: Value,
-    /// What failed while the rest succeeded, as `FILE: reason`. Not empty: exit code 1.
+    /// Failures of single files while the rest succeeded, as `FILE: reason`. Not empty: exit code
+    /// 1.
     pub(crate) failures: Vec<String>,
     /// Warnings that were already printed on stderr; the JSON repeats them under `warnings`.
     pub(crate) warnings: Vec<String>,

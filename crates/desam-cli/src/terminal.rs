@@ -12,7 +12,7 @@ const LINE_INTERVAL: Duration = Duration::from_secs(5);
 /// A task that took less than this gets no closing line, unless `-v` is given.
 const MIN_REPORTED_DURATION: Duration = Duration::from_secs(2);
 
-/// How much is printed on stderr.
+/// Verbosity of the output on stderr.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Verbosity {
     /// `-q`: warnings and errors only.

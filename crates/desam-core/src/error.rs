@@ -13,7 +13,7 @@ pub enum Error {
     /// A shape, length or channel count that does not fit.
     #[error("{what}: expected {expected}, found {found}")]
     Shape {
-        /// What was being checked.
+        /// The object that was checked, such as `mask to restore`.
         what: String,
         /// The shape or length that fits.
         expected: String,

@@ -17,7 +17,7 @@ pub trait Named: Copy + 'static {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct UnknownName {
-    /// What the enum is about, such as `precision`.
+    /// The subject of the enum, such as `precision`.
     pub what: &'static str,
     /// The unknown name.
     pub found: String,

@@ -38,7 +38,7 @@ pub struct EmbedOptions {
     pub preprocess: PreprocessConfig,
     /// Type of the stored features.
     pub dtype: FeatureDtype,
-    /// Which slices to store.
+    /// Selection of the slices to store.
     pub slices: SlicePolicy,
     /// Compute precision of the encoder; part of the cache's key.
     #[serde(default)]

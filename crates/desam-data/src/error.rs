@@ -21,7 +21,7 @@ pub enum Error {
     InUse {
         /// The folder, the part of a folder, or the file.
         subject: String,
-        /// Who is writing.
+        /// The process that is writing.
         holder: Box<crate::lock::Holder>,
     },
     /// A folder that other processes share under other settings.
@@ -33,9 +33,9 @@ pub enum Error {
     InUseOtherwise {
         /// The folder.
         subject: String,
-        /// One of those who are writing.
+        /// One of the processes that are writing.
         holder: Box<crate::lock::Holder>,
-        /// What differs, in words.
+        /// The settings that differ, in words.
         differences: Vec<String>,
     },
     /// A data folder without a single site.
@@ -60,7 +60,7 @@ pub enum Error {
         id: String,
         /// The image.
         image: PathBuf,
-        /// What the label might be called.
+        /// An example of the label's name.
         expected: String,
     },
     /// Ground truth whose image is missing.
@@ -72,7 +72,7 @@ pub enum Error {
         id: String,
         /// The label file.
         label: PathBuf,
-        /// What the image might be called.
+        /// An example of the image's name.
         expected: String,
     },
     /// Two files that claim to be the same case.
@@ -90,7 +90,7 @@ pub enum Error {
         /// The other.
         second: PathBuf,
     },
-    /// A data set with cases in its folder and in folders in that: sites or strays.
+    /// A data set that holds cases directly and in a folder, which may be a site or misplaced.
     #[error(
         "{} holds cases directly and in its folder {folder}; if its folders are sites, move the other cases",
         dir.display_escaped()
@@ -101,14 +101,14 @@ pub enum Error {
         /// The folder in it.
         folder: String,
     },
-    /// A table that does not name cases as it should.
+    /// An invalid table of cases.
     #[error("{}, line {line}: {problem}", path.display_escaped())]
     Table {
         /// The CSV file.
         path: PathBuf,
         /// The line, from 1.
         line: u64,
-        /// What is wrong with it.
+        /// The problem with the line.
         problem: String,
     },
     /// A file name that is not UTF-8, so that no case can be named after it.
@@ -133,9 +133,9 @@ pub enum Error {
     PreprocessConfig {
         /// The field.
         field: &'static str,
-        /// What it holds.
+        /// The given value.
         found: String,
-        /// What it should hold.
+        /// The accepted values.
         expected: &'static str,
     },
     /// An invalid augmentation setting.
@@ -143,9 +143,9 @@ pub enum Error {
     AugmentConfig {
         /// The field.
         field: &'static str,
-        /// What it holds.
+        /// The given value.
         found: f64,
-        /// The most that it may hold.
+        /// The largest accepted value.
         most: f64,
     },
     /// An image with non-finite voxels.
@@ -154,13 +154,13 @@ pub enum Error {
          replace them before segmenting"
     )]
     NotFinite {
-        /// How many.
+        /// Number of voxels that are not finite.
         count: usize,
-        /// Voxels of the image.
+        /// Number of voxels in the image.
         of: usize,
-        /// The first one, `(i, j, k)`.
+        /// Index of the first one, `(i, j, k)`.
         first: [usize; 3],
-        /// What it holds.
+        /// Value of the first one.
         value: f32,
     },
     /// A volume whose geometry cannot be prepared.
@@ -170,15 +170,15 @@ pub enum Error {
         dims: [usize; 3],
         /// Spacing in mm.
         spacing: [f64; 3],
-        /// What is wrong.
+        /// The problem with the geometry.
         problem: String,
     },
     /// A volume that was read and cannot be used.
     #[error("{}: {source}", path.display())]
     UnusableVolume {
-        /// Its file.
+        /// The volume's file.
         path: PathBuf,
-        /// Why not.
+        /// The error.
         source: Box<Error>,
     },
     /// A slice beyond the last.
@@ -186,17 +186,17 @@ pub enum Error {
     SliceIndex {
         /// The requested slice.
         index: usize,
-        /// Slices there are.
+        /// Number of slices.
         len: usize,
     },
     /// An invalid choice.
     #[error("{what}: {found:?} is not one of {choices}")]
     Choice {
-        /// What was to be chosen.
+        /// The setting.
         what: &'static str,
-        /// The word.
+        /// The unknown name.
         found: String,
-        /// The choices.
+        /// The known names.
         choices: &'static str,
     },
     /// An invalid cache recipe.
@@ -216,7 +216,7 @@ pub enum Error {
     CacheHeader {
         /// The header's file.
         path: PathBuf,
-        /// What is wrong.
+        /// The problem with the header.
         problem: String,
     },
     /// A cache of another recipe than the requested one.
@@ -227,7 +227,7 @@ pub enum Error {
     CacheMismatch {
         /// The cache's folder.
         dir: PathBuf,
-        /// What differs, in words.
+        /// The settings that differ, in words.
         differences: Vec<String>,
     },
     /// An invalid part of a run.
@@ -246,7 +246,7 @@ pub enum Error {
     PartsMissing {
         /// The cache's folder.
         dir: PathBuf,
-        /// The parts, rising.
+        /// The parts, ascending.
         missing: Vec<usize>,
         /// The number of parts.
         of: usize,
@@ -265,12 +265,12 @@ pub enum Error {
         /// The case.
         id: String,
     },
-    /// What a part noted cannot be read.
+    /// An unreadable note of a finished part.
     #[error("{}: {problem}; remove it and run this part again", path.display_escaped())]
     PartNote {
-        /// The note.
+        /// The note's file.
         path: PathBuf,
-        /// What is wrong.
+        /// The problem with the note.
         problem: String,
     },
     /// A cache whose run was interrupted.
@@ -282,9 +282,9 @@ pub enum Error {
     CacheIncomplete {
         /// The cache's folder.
         dir: PathBuf,
-        /// Slices whose features are there.
+        /// Number of slices with stored features.
         present: usize,
-        /// Slices there should be.
+        /// Number of slices in the cache's header.
         expected: usize,
     },
     /// A stale cache file, made from other inputs.
@@ -296,11 +296,11 @@ pub enum Error {
     CacheEntryStale {
         /// The file.
         path: PathBuf,
-        /// What differs: `cache key` or `source hash`.
+        /// The property that differs: `cache key` or `source hash`.
         what: &'static str,
-        /// What it should be.
+        /// The expected value.
         expected: String,
-        /// What it is.
+        /// The value in the file.
         found: String,
     },
     /// A truncated cache file.
@@ -312,9 +312,9 @@ pub enum Error {
     CacheEntryTruncated {
         /// The file.
         path: PathBuf,
-        /// Bytes its header promises.
+        /// Length that the header promises, bytes.
         expected: u64,
-        /// Bytes that are there.
+        /// Actual length of the file, bytes.
         found: u64,
     },
     /// A corrupt cache file.
@@ -322,7 +322,7 @@ pub enum Error {
     CacheEntryCorrupt {
         /// The file.
         path: PathBuf,
-        /// What is wrong.
+        /// The problem with the file.
         problem: String,
     },
     /// Non-finite stored features whose checksum is right.
@@ -338,16 +338,16 @@ pub enum Error {
         site: String,
         /// The case.
         id: String,
-        /// The processed slice.
+        /// Index of the processed slice.
         slice: usize,
-        /// The tensor.
+        /// Name of the tensor.
         tensor: String,
-        /// Its element, in the order of the file.
+        /// Index of the element, in the order of the file.
         element: usize,
-        /// What it is.
+        /// Value of the element.
         value: f32,
     },
-    /// What [`crate::cache::FeatureCache::verify`] found.
+    /// Damaged files of a cache, found by [`crate::cache::FeatureCache::verify`].
     #[error(
         "{}: {} of {files} files are damaged:\n{}",
         dir.display_escaped(), damaged.len(), damaged.join("\n")
@@ -355,7 +355,7 @@ pub enum Error {
     CacheDamaged {
         /// The cache's folder.
         dir: PathBuf,
-        /// Files that were read.
+        /// Number of files that were read.
         files: usize,
         /// One message for each damaged file.
         damaged: Vec<String>,
@@ -365,7 +365,7 @@ pub enum Error {
     CaseIndex {
         /// The requested case.
         index: usize,
-        /// Cases there are.
+        /// Number of cases.
         len: usize,
     },
     /// A slice whose features are not in the cache.
@@ -378,7 +378,7 @@ pub enum Error {
         site: String,
         /// The case.
         id: String,
-        /// The processed slice.
+        /// Index of the processed slice.
         slice: usize,
     },
     /// A case that has an image but no ground truth, where that is needed.
@@ -399,10 +399,10 @@ pub enum Error {
         site: String,
         /// The case.
         id: String,
-        /// What went wrong.
+        /// The error.
         source: Box<Error>,
     },
-    /// A case whose name cannot name a file.
+    /// A case whose name cannot be a file name.
     #[error(
         "site {site:?}, case {id:?}: the name of the case {problem}; cases need plain file names, rename it"
     )]
@@ -411,15 +411,15 @@ pub enum Error {
         site: String,
         /// The case.
         id: String,
-        /// What is wrong with its name.
+        /// The problem with the name.
         problem: &'static str,
     },
-    /// A site whose name cannot name a folder or stand in a list.
+    /// A site whose name cannot be a folder name or stand in a list.
     #[error("site {site:?}: its name {problem}; sites need plain file names, rename it")]
     SiteName {
         /// The site.
         site: String,
-        /// What is wrong with its name.
+        /// The problem with the name.
         problem: &'static str,
     },
     /// Cases of which no slice would be stored.
@@ -429,9 +429,9 @@ pub enum Error {
          look at the labels"
     )]
     NothingToEmbed {
-        /// Cases whose volumes and labels were read.
+        /// Number of cases whose volumes and labels were read.
         cases: usize,
-        /// Side of the masks.
+        /// Side of the masks, pixels.
         mask_side: usize,
     },
     /// Features beyond the range of the stored type, or NaN.
@@ -439,15 +439,15 @@ pub enum Error {
         "slice {slice}: the encoder's {tensor} holds {value}, which {dtype} cannot hold; {advice}"
     )]
     FeatureRange {
-        /// The processed slice.
+        /// Index of the processed slice.
         slice: usize,
-        /// Which features.
+        /// The features: a tap or the embedding.
         tensor: String,
         /// The value.
         value: f32,
-        /// The type they were to be stored in.
+        /// The stored type.
         dtype: crate::cache::FeatureDtype,
-        /// What to do.
+        /// The remedy.
         advice: &'static str,
     },
     /// An invalid phantom style.
@@ -455,7 +455,7 @@ pub enum Error {
     PhantomStyle {
         /// The site.
         site: String,
-        /// What is wrong.
+        /// The problem with the style.
         problem: String,
     },
     /// A set of phantoms that cannot be written.
@@ -466,11 +466,11 @@ pub enum Error {
         "cancelled: {done} of {total} {what}; finished work is kept, and the next run continues there"
     )]
     Cancelled {
-        /// What was counted, such as `slices embedded`.
+        /// The unit of work, such as `slices embedded`.
         what: &'static str,
-        /// How many were done.
+        /// Number of finished units.
         done: usize,
-        /// Of how many.
+        /// Number of all units.
         total: usize,
     },
     /// A shape, prompt or tensor error from below.

@@ -93,7 +93,8 @@ fn centroid(mask: &LabelVolume) -> [f64; 3] {
     mask.grid().affine.apply(sum.map(|s| s / count))
 }
 
-/// What a scanner wrote and what another program made of it lie in the same place.
+/// A scanner's DICOM series and another program's NIfTI file of it have the same voxels and
+/// geometry.
 #[cfg(feature = "dicom")]
 #[test]
 fn a_dicom_series_is_its_nifti_file() {

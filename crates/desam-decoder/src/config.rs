@@ -141,10 +141,13 @@ impl DecoderConfig {
         if !(2..=8).contains(&taps) || self.tap_channels.contains(&0) {
             return refuse(format!("2 to 8 taps with channels, found {:?}", self.tap_channels));
         }
+        // PIMM's finest level has E / 2^(taps − 1) channels, and SAM's mask head upsamples to E /
+        // 8.
         let finest = 1 << (taps - 1);
         if e == 0 || !e.is_multiple_of(finest) || !e.is_multiple_of(8) {
             return refuse(format!("embedding_channels {e} must be a multiple of 8 and {finest}"));
         }
+        // 0 heads divide nothing (E is not 0 here), so this refuses them as well.
         if !e.is_multiple_of(self.heads) || !self.cross_width.is_multiple_of(self.heads) {
             return refuse(format!(
                 "heads {} must divide embedding_channels {e} and cross_width {}",
@@ -160,6 +163,7 @@ impl DecoderConfig {
             let variant = self.variant;
             return refuse(format!("variant {variant} has no PIMM, hence no deep supervision"));
         }
+        // The bound keeps sizes that come from a file from requesting absurd amounts of memory.
         let others = [
             ("transformer_depth", self.transformer_depth),
             ("mlp_width", self.mlp_width),
@@ -215,7 +219,7 @@ impl Shapes<'_> {
         self.of(name)
     }
 
-    /// How many of `prefix0suffix`, `prefix1suffix`, … there are without a gap.
+    /// Number of parameters `prefix0suffix`, `prefix1suffix`, … without a gap.
     fn count(&self, prefix: &str, suffix: &str) -> usize {
         let there = |i: &usize| self.0.contains_key(&format!("mask_decoder.{prefix}{i}{suffix}"));
         (0..64).take_while(there).count()

@@ -60,6 +60,7 @@ impl MaskDecoder for DesamDecoder {
     fn context(&self, features: &ImageFeatures, position: &Tensor) -> Result<ImageContext> {
         let channels = features.taps.iter().map(|t| t.dim(1)).collect::<Result<Vec<_>>>()?;
         let embedding = features.embedding.dim(1)?;
+        // Checked before any convolution, whose error could only report two shapes.
         if channels != self.config.tap_channels || embedding != self.config.embedding_channels {
             candle_core::bail!(
                 "this decoder takes taps of {:?} channels and an embedding of {}; the features \
@@ -87,6 +88,8 @@ impl MaskDecoder for DesamDecoder {
                 mask_tokens: self.zero_tokens(context, n)?,
                 mask_embedding: image_embedding(context, n)?,
             },
+            // PRIM's IoU head runs in any case, a perceptron over one token; here its output is
+            // dropped.
             Variant::NoIouHead => PromptOutput {
                 iou_all: self.constant_iou(context, n)?,
                 ..self.prim.encode_prompts(context, prompts)?
@@ -112,6 +115,7 @@ impl MaskDecoder for DesamDecoder {
     }
 
     fn decode_heads(&self, context: &ImageContext, output: &PromptOutput) -> Result<Vec<Tensor>> {
+        // Without deep supervision no loss reaches the auxiliary heads: their logits mean nothing.
         if !self.config.deep_supervision {
             return Ok(vec![self.decode_masks(context, output)?]);
         }

@@ -18,9 +18,9 @@ pub enum Error {
     Unrecognised {
         /// The parameter.
         name: String,
-        /// What a SAM mask decoder has.
+        /// The shape or kind of tensor that every SAM mask decoder has there.
         expected: String,
-        /// What the checkpoint has.
+        /// The one in the checkpoint.
         found: String,
     },
     /// A tensor operation failed.

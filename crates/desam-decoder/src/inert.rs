@@ -11,6 +11,8 @@ pub(crate) fn is_inert(config: &DecoderConfig, name: &str) -> bool {
     if let Some(pimm) = name.strip_prefix("pimm.") {
         return !config.variant.has_pimm() || is_inert_in_pimm(config, pimm);
     }
+    // Biases of key projections are not inert here: they cancel in the softmax, but only up to
+    // rounding, so they do get a gradient.
     let has = |parts: &[&str]| parts.iter().any(|p| name.starts_with(p));
     match config.variant {
         // Of SAM's mask head, one mask needs the first token's hypernetwork.

@@ -20,6 +20,8 @@ pub(crate) fn reader<'a>(
     let embedding = &context.embedding;
     let one_image = embedding.dim(0)? == 1;
     let f32_on_cpu = embedding.device().is_cpu() && embedding.dtype() == DType::F32;
+    // Both fast readers share what follows from the image alone, so they need a single one; the
+    // absorbed projections exist in f32 on the CPU only.
     Ok(if one_image && on_accelerator(embedding) {
         Box::new(BatchedReader { prim, context })
     } else if one_image && f32_on_cpu {

@@ -60,6 +60,7 @@ impl SamDecoder {
 impl MaskDecoder for SamDecoder {
     fn context(&self, features: &ImageFeatures, position: &Tensor) -> Result<ImageContext> {
         let embedding = features.embedding.dim(1)?;
+        // SAM's decoder reads no taps, so theirs may have any channels.
         if embedding != self.config.embedding_channels {
             candle_core::bail!(
                 "this decoder takes an embedding of {} channels; the features have one of \
@@ -87,6 +88,7 @@ impl MaskDecoder for SamDecoder {
     }
 
     fn decode_masks(&self, _: &ImageContext, output: &PromptOutput) -> Result<Tensor> {
+        // Token 0 is SAM's mask for a single output; the other three are never decoded.
         self.head.masks(output, 1)
     }
 }

@@ -30,6 +30,8 @@ impl SamMaskHead {
         let mlps = vb.pp("output_hypernetworks_mlps");
         let conv = |inputs, outputs| ConvTranspose2x2Config { inputs, outputs, bias: true };
         Ok(Self {
+            // Indices 2 and 4 of the official `output_upscaling` are GELUs, which have no
+            // parameters.
             up1: conv(e, e / 4).build(up.pp(0))?,
             norm: LayerNorm2d::new(e / 4, up.pp(1))?,
             up2: conv(e / 4, e / 8).build(up.pp(3))?,
@@ -46,6 +48,8 @@ impl SamMaskHead {
     pub fn masks(&self, output: &PromptOutput, tokens: usize) -> Result<Tensor> {
         let x = gelu(&self.norm.forward(&self.up1.forward(&output.mask_embedding)?)?)?;
         let x = gelu(&self.up2.forward(&x)?)?;
+        // Only the requested tokens' hypernetworks run: DeSAM's comparison with SAM uses one of
+        // four.
         let weights = self
             .hypernetworks
             .iter()

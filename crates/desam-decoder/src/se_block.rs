@@ -70,6 +70,7 @@ impl SeResBlock {
             vb.pp(name).pp("conv").get_with_hints((outputs, from, side, side), "weight", hint)
         };
         // The SE's reduction ratio is 16.
+        // Small embeddings give levels of fewer than 16 channels, which keep one hidden unit.
         let hidden = (outputs / 16).max(1);
         let fc = vb.pp("se").pp("fc");
         Ok(Self {

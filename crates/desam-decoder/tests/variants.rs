@@ -1,5 +1,5 @@
-//! What each of the paper's ablations takes out, seen on one set of weights: whatever a variant
-//! keeps must come out as DeSAM's, to the bit.
+//! The paper's ablations on one set of weights: the parts that a variant keeps must give DeSAM's
+//! outputs, to the bit.
 
 #![allow(clippy::unwrap_used)] // helpers of tests, outside `#[test]`
 

@@ -16,7 +16,7 @@ pub enum Error {
     Io {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The operating system's error.
         source: std::io::Error,
     },
     /// A file that is not a checkpoint, or a damaged one.
@@ -24,7 +24,7 @@ pub enum Error {
     Checkpoint {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it, and what to do where that is known.
+        /// The problem, and its remedy where that is known.
         reason: String,
     },
     /// Weights of a recognised model that is neither SAM nor DeSAM.
@@ -36,7 +36,7 @@ pub enum Error {
         found: &'static str,
         /// Name of a tensor that only this model has.
         evidence: String,
-        /// What to do, if anything, after a semicolon.
+        /// The remedy, if there is one, after a semicolon.
         advice: String,
     },
     /// A parameter that holds NaN or an infinity.
@@ -88,7 +88,7 @@ pub enum Error {
     Shapes {
         /// The parameter's official name.
         name: String,
-        /// What is wrong with it.
+        /// The problem with it, such as `is missing`.
         problem: String,
     },
     /// A configuration that no encoder can be built from.
@@ -166,7 +166,7 @@ pub enum Error {
     Hub {
         /// The URL.
         url: String,
-        /// What happened.
+        /// The reason.
         reason: String,
     },
     /// The hub announces or sends something unexpected. Nothing of it was kept.

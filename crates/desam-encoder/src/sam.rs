@@ -42,9 +42,9 @@ pub struct LoadedSam {
     pub sam: FrozenSam,
     /// Their parameters under official names, in f32 whatever the precision, to be saved or hashed.
     pub tensors: Tensors,
-    /// What was missing, unexpected, misshapen or initialised among `image_encoder.*` and
-    /// `prompt_encoder.*`. Merge the decoder's report into it and call [`LoadReport::check`] before
-    /// use.
+    /// Report on the parameters that were missing, unexpected, misshapen or initialised, of
+    /// `image_encoder.*` and `prompt_encoder.*`. Merge the decoder's report into it and call
+    /// [`LoadReport::check`] before use.
     pub report: LoadReport,
 }
 
@@ -55,7 +55,9 @@ impl FrozenSam {
     /// When the weights are another model's, the configuration cannot be inferred or the input side is
     /// no multiple of the patch. Parameters that are missing, unexpected or misshapen are in the report.
     pub fn load(checkpoint: &Checkpoint, options: &SamOptions) -> Result<LoadedSam> {
+        // Before shapes are read, which in another model would be misleading.
         checkpoint.expect_sam()?;
+        // SAM's checkpoints come without a configuration file; their shapes determine it.
         let vit = VitConfig::from_tensors(&checkpoint.tensors)?;
         let prompt = PromptEncoderConfig::from_tensors(&checkpoint.tensors, &vit.spec())?;
         let params = LoadOptions { device: options.device.clone(), ..LoadOptions::frozen() };
@@ -122,6 +124,7 @@ fn build(
     let spec = encoder.spec();
     // The prompt encoder takes the grid and input side that the image encoder ended up with.
     let (grid, input_side) = (spec.grid(), spec.input_side);
+    // Prompts are in pixels of the input, and a dense embedding is added to the features' grid.
     let prompt = PromptEncoderConfig { grid, input_side, ..configs.prompt.clone() };
     let prompts = load(parts.prompt, params, |vb| prompt.build(vb.pp("prompt_encoder")))?;
     let mut report = image.report;

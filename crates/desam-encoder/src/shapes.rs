@@ -9,6 +9,7 @@ pub(crate) fn dims<const N: usize>(tensors: &Tensors, name: &str) -> Result<[usi
         return Err(Error::shapes(name, "is missing"));
     };
     match <[usize; N]>::try_from(tensor.dims()) {
+        // Configurations divide by these sizes.
         Ok(dims) if !dims.contains(&0) => Ok(dims),
         _ => {
             let problem = format!("has shape {:?}; expected {N} dimensions", tensor.dims());

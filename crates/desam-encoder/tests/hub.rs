@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
 
-/// What is wrong with the server.
+/// Fault of the server.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Fault {
     None,
@@ -57,7 +57,7 @@ enum Fault {
 struct Server {
     address: String,
     fault: Arc<Mutex<Fault>>,
-    /// Where each body was asked to start.
+    /// First requested byte of each body.
     starts: Arc<Mutex<Vec<usize>>>,
     requests: Arc<AtomicUsize>,
 }
@@ -245,7 +245,7 @@ fn offline(mut options: HubOptions) -> HubOptions {
     options
 }
 
-/// Where a download of `body()` grows.
+/// Path of the incomplete download of `body()`.
 fn part(cache: &Path) -> std::path::PathBuf {
     cache.join(".desam-incoming").join(format!("{}.part", sha256(&body())))
 }

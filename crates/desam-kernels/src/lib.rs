@@ -86,7 +86,7 @@ pub fn has_kernels(device: &Device) -> bool {
 /// `None` where there was no C++ compiler to build the kernels with.
 ///
 /// # Errors
-/// What `work` fails with, or what the emulation finds wrong with a kernel.
+/// Errors of `work`, and faults that the emulation finds in a kernel.
 #[cfg(feature = "emulation")]
 pub fn emulated(work: impl Fn() -> Result<Vec<Tensor>>) -> Result<Option<Vec<Tensor>>> {
     #[cfg(desam_emulation)]

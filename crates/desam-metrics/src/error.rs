@@ -14,27 +14,27 @@ pub enum Error {
     Config {
         /// The field, as it is written in the configuration.
         field: &'static str,
-        /// What fits.
+        /// The accepted values.
         expected: &'static str,
-        /// What was given.
+        /// The given value.
         found: f64,
     },
     /// Shapes of prediction and target that differ.
     #[error("{what}: expected shape {expected:?}, found {found:?}")]
     Shape {
-        /// What was being checked.
+        /// The tensor or quantity that was checked.
         what: &'static str,
-        /// The shape that fits.
+        /// The expected shape.
         expected: Vec<usize>,
-        /// The one that was given.
+        /// The given shape.
         found: Vec<usize>,
     },
     /// A batch without a single mask pixel or prompt.
     #[error("{what}: shape {found:?} holds nothing to compare; give at least one prompt")]
     Empty {
-        /// What was being checked.
+        /// The tensor or quantity that was checked.
         what: &'static str,
-        /// The shape that was given.
+        /// The given shape.
         found: Vec<usize>,
     },
     /// Types of prediction and target that differ. An implicit cast would hide where the graph changes its
@@ -42,20 +42,20 @@ pub enum Error {
     #[cfg(feature = "tensor")]
     #[error("{what}: expected {expected:?}, found {found:?}; convert it with `to_dtype`")]
     Type {
-        /// What was being checked.
+        /// The tensor or quantity that was checked.
         what: &'static str,
         /// The prediction's type.
         expected: candle_core::DType,
-        /// The target's.
+        /// The target's type.
         found: candle_core::DType,
     },
-    /// The IoU term needs a target that the prompt sampler of this mode does not give.
+    /// An IoU term in the loss, without a target from the prompt sampler of this mode.
     #[error(
         "the loss has an IoU term `{term}` but the target has no IoU; \
          use a sampler with IoU targets (grid points mode) or a loss without `iou` (whole box mode)"
     )]
     MissingIouTarget {
-        /// The term that needs it.
+        /// The term, by its name in the configuration.
         term: &'static str,
     },
     /// A mask that does not fill its grid.
@@ -64,17 +64,17 @@ pub enum Error {
          give one value per voxel, and at least one voxel"
     )]
     Voxels {
-        /// Which mask.
+        /// The mask: `prediction` or `truth`.
         what: &'static str,
         /// Voxels along `[z, y, x]`.
         expected: [usize; 3],
-        /// How many values were given.
+        /// Number of given values.
         found: usize,
     },
     /// A voxel spacing out of range.
     #[error("spacing {found:?} ([z, y, x]): give millimetres, between 1e-6 and 1e6")]
     Spacing {
-        /// What was given, along `[z, y, x]`.
+        /// The given spacing along `[z, y, x]`.
         found: [f64; 3],
     },
     /// An unknown name of a metric.
@@ -92,11 +92,11 @@ pub enum Error {
     /// A value or setting that a statistic is not defined for.
     #[error("{what}: found {found}, expected {expected}")]
     Statistics {
-        /// The value or setting.
+        /// The value or setting, in words.
         what: &'static str,
-        /// What was given.
+        /// The given value.
         found: String,
-        /// What fits.
+        /// The accepted values.
         expected: &'static str,
     },
     /// An error of `desam-core`.

@@ -135,7 +135,7 @@ fn normal(rng: &mut ChaCha8Rng) -> f64 {
     (-2.0 * u.ln()).sqrt() * (std::f64::consts::TAU * v).cos()
 }
 
-/// How often intervals of 600 samples of `n` normal numbers hold their mean.
+/// Share of intervals, of 600 samples of `n` normal numbers, that contain their mean.
 fn coverage(n: usize, method: IntervalMethod) -> f64 {
     let mut rng = ChaCha8Rng::seed_from_u64(7);
     let config = BootstrapConfig { resamples: 600, method, ..Default::default() };

@@ -1,4 +1,4 @@
-//! What must hold of any pair of masks, whatever their shape and spacing.
+//! Properties that hold for any pair of masks, for all shapes and spacings.
 
 #![allow(clippy::unwrap_used)] // helpers of tests, outside `#[test]`
 

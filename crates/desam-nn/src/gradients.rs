@@ -16,11 +16,11 @@ thread_local! {
 /// Backward pass: gradients of the sum of `objective` with respect to all variables that it depends on,
 /// as `objective.backward()` computes them.
 ///
-/// Where several ops contribute to a variable's gradient, the contributions are added in an order that
-/// is fixed for a graph, though it may differ from candle's.
+/// Contributions of several ops to one variable's gradient are added in an order that is fixed for
+/// a graph, though it may differ from candle's.
 ///
 /// # Errors
-/// Where `objective.backward()` fails.
+/// When `objective.backward()` fails.
 pub fn backward(objective: &Tensor) -> Result<GradStore> {
     let outer = OuterState(LEAF_GRADIENTS.replace(Some(Vec::new())));
     let mut grads = objective.backward()?;

@@ -1,4 +1,4 @@
-//! What the samplers promise: membership, balance, scaling, determinism, and the edges.
+//! Guarantees of the samplers: membership, balance, scaling, determinism, and the edges.
 #![allow(clippy::unwrap_used)] // helpers of tests, outside `#[test]`
 
 use desam_core::{BinaryMask, PointLabel, PromptBox, PromptSampler, SampledPrompt};

@@ -21,7 +21,7 @@ pub enum Error {
         action: &'static str,
         /// The file or folder.
         path: PathBuf,
-        /// What the system said.
+        /// The operating system's error.
         source: std::io::Error,
     },
     /// A JSON file that is not valid.
@@ -29,7 +29,7 @@ pub enum Error {
     Json {
         /// The file.
         path: PathBuf,
-        /// Where and why.
+        /// The parser's error, with its position.
         source: serde_json::Error,
     },
     /// A file of scores with a value out of the range of its metric.
@@ -114,7 +114,7 @@ pub enum Error {
     CheckpointsUnusable {
         /// The checkpoints' folder.
         dir: PathBuf,
-        /// What is wrong with each checkpoint, newest first.
+        /// The problem with each checkpoint, newest first.
         reasons: Vec<String>,
     },
     /// A run whose best model was removed.
@@ -162,7 +162,7 @@ pub enum Error {
     /// Features that were to stay in GPU memory and cannot.
     #[error("training: features cannot stay on the device: {reason}")]
     FeatureResidency {
-        /// Why not.
+        /// The reason.
         reason: ResidencyRefusal,
     },
     /// Augmentation of images without an image encoder that runs during training.
@@ -212,7 +212,7 @@ pub enum Error {
     File {
         /// The file.
         path: PathBuf,
-        /// What is wrong and what to do.
+        /// The problem, and its remedy.
         reason: String,
     },
     /// Settings or inputs that do not fit together.

@@ -14,11 +14,11 @@ pub enum Error {
     /// A file or folder could not be read or written.
     #[error("cannot {action} {}: {source}", path.display_escaped())]
     Io {
-        /// What was attempted: `read`, `write`, `list`, …
+        /// The action that failed: `read`, `write`, `list`, …
         action: &'static str,
         /// The file or folder.
         path: PathBuf,
-        /// What the operating system said.
+        /// The operating system's error.
         source: std::io::Error,
     },
     /// A file that is no volume of a known format, neither by its name nor by its first bytes.
@@ -32,7 +32,7 @@ pub enum Error {
     Dicom {
         /// The file, or the folder.
         path: PathBuf,
-        /// What is wrong.
+        /// The problem.
         problem: String,
     },
     /// A DICOM file or folder in a build without the feature `dicom`.
@@ -48,9 +48,9 @@ pub enum Error {
         path: PathBuf,
         /// The field, by its name in the format.
         field: &'static str,
-        /// What it holds.
+        /// The value in the file.
         found: String,
-        /// What it should hold.
+        /// The accepted values.
         expected: String,
     },
     /// A truncated file: it ends before its last voxel.
@@ -105,7 +105,7 @@ pub enum Error {
     SeveralChannels {
         /// The file.
         path: PathBuf,
-        /// How many there are, at least 2.
+        /// Number of channels, at least 2.
         channels: u64,
     },
     /// A channel beyond the last.
@@ -118,7 +118,7 @@ pub enum Error {
         path: PathBuf,
         /// The requested channel.
         channel: usize,
-        /// How many there are.
+        /// Number of channels.
         channels: u64,
     },
     /// A header that names a data file outside its own folder.
@@ -144,7 +144,7 @@ pub enum Error {
         path: PathBuf,
         /// The voxel `(i, j, k)`.
         voxel: [usize; 3],
-        /// What it holds.
+        /// Value of the voxel.
         value: f64,
     },
     /// Overlapping segments of a segmentation: a voxel can have only one label.
@@ -178,7 +178,7 @@ pub enum Error {
     Unwritable {
         /// The output file.
         path: PathBuf,
-        /// What is wrong with the grid.
+        /// The problem with the grid.
         problem: String,
     },
     /// Labels that do not lie on their image's grid.
@@ -211,7 +211,7 @@ pub enum Error {
     Reader {
         /// The file.
         path: PathBuf,
-        /// What the reader said.
+        /// The reader's error.
         source: desam_core::BoxError,
     },
     /// An affine or a number of voxels that `desam-core` rejects.

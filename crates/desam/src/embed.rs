@@ -39,7 +39,7 @@ pub struct EmbedRequest {
     pub preprocess: PreprocessConfig,
     /// Type of the stored features.
     pub dtype: FeatureDtype,
-    /// Which slices are stored.
+    /// Selection of the slices to store.
     pub slices: SlicePolicy,
     /// Device and precision of the encoder.
     pub compute: Compute,

@@ -25,7 +25,7 @@ pub enum Error {
     Json {
         /// The file.
         path: PathBuf,
-        /// Where and why.
+        /// The parser's error, with its position.
         source: serde_json::Error,
     },
     /// A JSON file with an invalid field.
@@ -35,7 +35,7 @@ pub enum Error {
         path: PathBuf,
         /// The field, such as `cases[3].dice`.
         field: String,
-        /// What is wrong with it, and in which line.
+        /// The parser's error, with its line.
         source: serde_json::Error,
     },
     /// Something about one file, with what to do about it.
@@ -43,7 +43,7 @@ pub enum Error {
     File {
         /// The file.
         path: PathBuf,
-        /// What is wrong and what to do.
+        /// The problem, and its remedy.
         reason: String,
     },
     /// A file that is no DeSAM model: another program's checkpoint, or a plain SAM.
@@ -51,7 +51,7 @@ pub enum Error {
     NotADesamModel {
         /// The file.
         path: PathBuf,
-        /// What it lacks, or what it holds instead.
+        /// The missing parts, or the contents that it has instead.
         reason: String,
     },
     /// A folder that is neither a model nor a training run.
@@ -95,7 +95,7 @@ pub enum Error {
     NoSuchSlice {
         /// The slice, from 0.
         index: usize,
-        /// How many slices the volume has.
+        /// Number of slices in the volume.
         slices: usize,
     },
     /// A volume that cannot be placed in space, resampled or cut into slices.
@@ -105,7 +105,7 @@ pub enum Error {
         dims: [usize; 3],
         /// Spacing along `i`, `j`, `k`, in mm.
         spacing_mm: [f64; 3],
-        /// What is wrong with them.
+        /// The problem with the geometry.
         problem: String,
     },
     /// Distances between the pixels of a slice that are not positive and finite.
@@ -119,7 +119,7 @@ pub enum Error {
     Device {
         /// The requested device.
         device: crate::DeviceChoice,
-        /// Why not, and what to do.
+        /// The reason, and the remedy.
         reason: String,
     },
     /// A precision that the device does not compute in: bf16 on a CPU.
@@ -129,13 +129,13 @@ pub enum Error {
     /// [`CancellationToken`](crate::CancellationToken).
     #[error("cancelled: {done} of {total} {what}; {kept}")]
     Cancelled {
-        /// What was counted, such as `slices embedded`.
+        /// The unit of work, such as `slices embedded`.
         what: &'static str,
-        /// How many were done.
+        /// Number of finished units.
         done: usize,
-        /// Of how many.
+        /// Number of all units.
         total: usize,
-        /// What is kept, and how to go on.
+        /// The work that is kept, and how to continue.
         kept: &'static str,
     },
     /// Names of source sites that make no list of sites.
@@ -207,7 +207,7 @@ impl From<desam_data::Error> for Error {
     }
 }
 
-/// Why a model's predicted IoU means nothing.
+/// Explanation of a predicted IoU without meaning.
 fn no_iou(variant: desam_decoder::Variant) -> String {
     if variant.predicts_iou() {
         "this model was trained without a loss on the predicted IoU, as in whole box mode: its predicted \

@@ -1,5 +1,5 @@
-//! What a grid takes in memory does not grow with its points. Alone in its program, since it counts
-//! what a thread holds.
+//! Memory of a grid does not grow with its points. Alone in its program, since it counts the memory
+//! that a thread holds.
 
 #![allow(unsafe_code, reason = "an allocator cannot be written otherwise; it hands on to System")]
 

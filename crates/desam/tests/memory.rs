@@ -1,5 +1,5 @@
-//! What a folder takes in memory does not grow with its volumes, and a volume's slices cost their
-//! own voxels. Alone in its program, since it counts what the whole program holds.
+//! Memory of a folder does not grow with its volumes, and a volume's slices cost their own voxels.
+//! Alone in its program, since it counts the memory of the whole program.
 
 #![allow(unsafe_code, reason = "an allocator cannot be written otherwise; it hands on to System")]
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]

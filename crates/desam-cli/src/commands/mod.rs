@@ -26,7 +26,7 @@ use desam::types::text::path_text;
 use desam::{DeviceChoice, Progress};
 use std::path::Path;
 
-/// What a command gets in addition to its arguments.
+/// Inputs of a command in addition to its arguments.
 #[derive(Debug)]
 pub(crate) struct Session {
     /// Progress, notes and warnings.

@@ -201,7 +201,7 @@ fn map_file(path: &Path) -> Result<Mmap> {
     map.map_err(Error::io("map", path))
 }
 
-/// Why a safetensors header was rejected.
+/// Reason for rejecting a safetensors header.
 enum BadHeader {
     /// The header is whole, but the file does not end where it says.
     Length {

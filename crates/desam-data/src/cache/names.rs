@@ -8,7 +8,7 @@ pub(crate) fn is_plain_name(name: &str) -> bool {
     case_name_problem(name).is_none()
 }
 
-/// Why a case cannot have this name; `None` where it can.
+/// The problem with a case's name; `None` for a valid one.
 pub(crate) fn case_name_problem(name: &str) -> Option<&'static str> {
     let reserved = |c: char| r#"/\:*?"<>|"#.contains(c);
     if name.is_empty() {
@@ -24,7 +24,7 @@ pub(crate) fn case_name_problem(name: &str) -> Option<&'static str> {
     }
 }
 
-/// Why a site cannot have this name; `None` where it can.
+/// The problem with a site's name; `None` for a valid one.
 pub(crate) fn site_name_problem(name: &str) -> Option<&'static str> {
     let comma = name.contains(',').then_some("holds a comma, which separates sites in a list");
     case_name_problem(name).or(comma)

@@ -41,7 +41,7 @@ impl FeatureDtype {
 }
 
 desam_core::named! {
-    /// Which processed slices are encoded.
+    /// Selection of the processed slices that are encoded.
     #[derive(Default)]
     pub enum SlicePolicy: "slices" {
         /// Slices whose `M×M` mask after preprocessing has foreground: all that training needs, and
@@ -89,7 +89,7 @@ pub struct CacheRecipe {
     pub preprocess: PreprocessConfig,
     /// Type of the stored features.
     pub dtype: FeatureDtype,
-    /// Which slices are stored.
+    /// Selection of the stored slices.
     pub slices: SlicePolicy,
     /// Compute precision of the encoder. A recipe without it means f32, the only precision of older
     /// versions.

@@ -14,7 +14,7 @@ use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-/// What the training cases are listed in.
+/// Name of the file that lists the training cases.
 const TABLE: &str = "dataset.json";
 
 /// Whether `dir` holds `imagesTr` with volumes whose names do not end in a channel's number, which

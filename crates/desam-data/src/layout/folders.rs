@@ -69,7 +69,7 @@ pub(super) fn series(dir: &Path, site: &str, id: &str) -> Result<Option<PathBuf>
     only(found, site, id)
 }
 
-/// What was found of a case, where that is one thing or nothing.
+/// The only path in `found`, if any.
 ///
 /// # Errors
 /// [`Error::DuplicateCase`] with the first two of several.

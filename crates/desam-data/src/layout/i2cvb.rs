@@ -14,9 +14,9 @@ use super::{Case, name_of};
 use crate::{Error, Result};
 use std::path::{Path, PathBuf};
 
-/// What is segmented.
+/// Folder of the sequence that is segmented.
 const IMAGE: &str = "T2W";
-/// Where labels are, and those of the whole gland among them.
+/// Folder of the labels, and the one in it for the whole gland.
 const LABELS: [&str; 2] = ["GT", "prostate"];
 
 /// Whether a patient's folder with image and labels is somewhere below `dir`.

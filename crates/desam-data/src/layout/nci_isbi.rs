@@ -19,11 +19,11 @@ use desam_volume::volumes::without_ending;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-/// What a patient's name starts with, and the site that it is of.
+/// Prefixes of patients' names, each with its site.
 const SITES: [(&str, &str); 2] = [("Prostate3T-", "RUNMC"), ("ProstateDx-", "BMC")];
 /// Digits in a patient's name: `01-0001`.
 const NUMBER: usize = 7;
-/// What may follow the patient's name in that of its labels.
+/// Endings of the names of labels, after the patient's name.
 const LABEL_SUFFIXES: [&str; 4] = ["", "_truth", "_correctedLabels", "_segmentation"];
 
 /// Whether a folder somewhere below `dir` is named as a patient is.
@@ -31,7 +31,7 @@ pub(super) fn is_there(dir: &Path) -> Result<bool> {
     Ok(below(dir)?.iter().any(|folder| patient_of(folder).is_some()))
 }
 
-/// What lies below a data set and is named after one patient.
+/// Files and folders below a data set that are named after one patient.
 #[derive(Debug, Default)]
 struct PatientFiles {
     site: &'static str,

@@ -69,7 +69,7 @@ pub(super) fn survey(dir: &Path, read: &ReadOptions) -> Result<Survey> {
     Ok(all)
 }
 
-/// What lies in a folder; one that cannot be listed is a problem among others.
+/// Entries of a folder; one that cannot be listed is a problem among others.
 fn listed(folder: &Path, all: &mut Survey) -> Vec<PathBuf> {
     entries(folder).unwrap_or_else(|problem| {
         all.problems.push(problem.into());

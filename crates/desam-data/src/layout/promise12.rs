@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 /// The site of a data set whose folder of parts says nothing.
 const SITE: &str = "PROMISE12";
-/// What the folders of the download are called.
+/// Prefix of the names of the download's folders.
 const PART: &str = "trainingdata_part";
 
 /// Whether `dir` holds volumes itself, or parts of the download and nothing else that is a folder.

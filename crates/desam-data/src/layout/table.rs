@@ -45,7 +45,7 @@ impl Row {
 }
 
 impl Table {
-    /// Where a column is; letters of either case.
+    /// Index of a column, by its name in letters of either case.
     pub(super) fn column(&self, name: &str) -> Option<usize> {
         self.columns.iter().position(|c| c.eq_ignore_ascii_case(name))
     }

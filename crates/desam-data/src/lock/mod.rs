@@ -101,10 +101,10 @@ pub fn file(path: &Path, progress: &dyn Progress) -> Result<Lock> {
     Request::new(dir, lock_name, path.display().to_string()).exclusive(progress)
 }
 
-/// What is to be locked.
+/// A request for a lock.
 struct Request {
     path: PathBuf,
-    /// What a message calls it.
+    /// Name of the locked folder or file in messages.
     subject: String,
 }
 

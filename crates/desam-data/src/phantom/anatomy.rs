@@ -8,7 +8,7 @@ use rand::Rng;
 /// Signal of compact bone, which has next to no water: dark at every site.
 const CORTEX: f64 = 0.04;
 
-/// What a voxel is, for the label file.
+/// Anatomical zone of a voxel, for the label file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Zone {
     Outside,
@@ -172,7 +172,7 @@ impl Anatomy {
         self.warp.apply([cos * p[0] + sin * p[1], cos * p[1] - sin * p[0], p[2]])
     }
 
-    /// Whether `p` lies in the gland, and in which zone.
+    /// Zone of the gland that `p` lies in; [`Zone::Outside`] where in none.
     pub(super) fn zone(&self, p: Point) -> Zone {
         let q = self.gland.straighten(p);
         if self.gland.capsule.distance(q) >= 0.0 {

@@ -47,7 +47,7 @@ impl Default for PhantomConfig {
 }
 
 impl PhantomConfig {
-    /// Whether this can be written.
+    /// Checks that the phantoms can be written.
     ///
     /// # Errors
     /// When there are no cases or sites, two sites share a name (letter case aside, since folders

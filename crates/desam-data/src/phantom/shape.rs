@@ -57,7 +57,8 @@ impl Tube {
     }
 }
 
-/// How much of a voxel lies inside a surface `distance` mm away, the edge being `width` mm soft.
+/// Fraction of a voxel inside a surface at a distance of `distance` mm, for an edge that is `width`
+/// mm soft.
 pub(super) fn coverage(distance: f64, width: f64) -> f64 {
     (0.5 - distance / width).clamp(0.0, 1.0)
 }

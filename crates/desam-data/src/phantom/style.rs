@@ -15,13 +15,13 @@ pub struct TissueContrast {
     pub marrow: f64,
     /// Urine.
     pub bladder: f64,
-    /// What fills the rectum: gas, stool or a coil's balloon.
+    /// Content of the rectum: gas, stool or a coil's balloon.
     pub rectum: f64,
     /// Peripheral zone of the gland.
     pub peripheral: f64,
     /// Transition zone of the gland, before its nodules.
     pub transition: f64,
-    /// How far nodules of the transition zone depart from it, up or down.
+    /// Largest deviation of nodules from the transition zone's signal, up or down.
     pub nodules: f64,
     /// Blood vessels and the venous plexus: bright where flow is slow, dark where it is fast.
     pub vessels: f64,
@@ -45,7 +45,7 @@ pub struct SiteStyle {
     pub spacing: [f64; 3],
     /// Smallest and largest gland aimed at, in ml; tapering and deformation take some per cent.
     pub gland_ml: [f64; 2],
-    /// Where the gland lies off the image centre, towards the left and the back, in mm.
+    /// Offset of the gland from the image centre, towards the left and the back, in mm.
     pub centre_offset_mm: [f64; 2],
     /// Signal of each tissue.
     pub contrast: TissueContrast,
@@ -77,7 +77,7 @@ impl SiteStyle {
         vec![site_a(), site_b(), site_c(), site_d(), site_e(), site_f()]
     }
 
-    /// Whether a phantom can be drawn in this style.
+    /// Checks that a phantom can be drawn in this style.
     ///
     /// # Errors
     /// When the grid is too small or too large, a number is not finite or of the wrong sign, the

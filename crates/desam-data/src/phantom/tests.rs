@@ -1,4 +1,4 @@
-//! What phantoms promise: the same bytes for the same seed, plausible glands, sites that differ.
+//! Guarantees of phantoms: the same bytes for the same seed, plausible glands, sites that differ.
 
 use super::*;
 use desam_core::Quiet;

@@ -22,7 +22,7 @@ pub struct StoredSlice {
     size: [usize; 2],
     /// Columns and rows of the frame, the image that preprocessing makes of the slice.
     frame: [FrameAxis; 2],
-    /// Where each column and row of the slice lies on a plane of `mask_side` pixels a side.
+    /// Position of each column and row of the slice in a plane of `mask_side` pixels a side.
     mask_places: [Vec<Option<f64>>; 2],
     input_side: usize,
     mask_side: usize,

@@ -69,7 +69,7 @@ pub(super) fn examine(
     ExaminedCase { report, content: image.as_ref().map(|image| content(&image.value)) }
 }
 
-/// What was read, its warnings or its error in the report.
+/// The content of a file that was read; warnings or its error go into the report.
 fn take<T>(
     loaded: desam_volume::Result<Loaded<T>>,
     report: &mut CaseReport,
@@ -169,7 +169,7 @@ fn look_at_labels(
     Some(labels)
 }
 
-/// What becomes of the labels as masks. Labels that cannot be used have their error already.
+/// Checks the labels as masks. Labels that cannot be used have their error already.
 fn look_at_masks(
     labels: &LabelVolume,
     image: Option<&Volume>,

@@ -17,7 +17,7 @@ pub struct VerifyOptions {
     pub mask_side: usize,
     /// Border of the masks that scoring by the paper's protocol clears, in their pixels.
     pub border_px: usize,
-    /// How files are read.
+    /// Options for reading files.
     #[serde(skip)]
     pub read: ReadOptions,
 }
@@ -46,7 +46,7 @@ pub struct MaskCheck {
 /// Mask check of one site: loss of its labels in the round trip.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct SiteMasks {
-    /// What they lose on the way to the masks and back.
+    /// Loss of the site's labels in the round trip.
     #[serde(flatten)]
     pub round_trip: SiteRoundTrip,
     /// Share of the masks' foreground within the border.

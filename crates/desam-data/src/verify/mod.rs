@@ -1,4 +1,4 @@
-//! Whether a data set is fit to be trained on, case by case.
+//! Verification that a data set is fit for training, case by case.
 
 mod case;
 mod masks;
@@ -16,20 +16,20 @@ use desam_core::Progress;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-/// Reads every case of a data set and says what it is and what is wrong with it. One case is held
-/// in memory at a time.
+/// Reads every case of a data set and reports its contents and faults. One case is held in memory
+/// at a time.
 ///
-/// What is an error would make training or scoring wrong: a file that cannot be read, labels on
-/// another grid than their image, an image that is a label or the other way round, an image that is
-/// flat or has non-finite voxels, a label without foreground, the same image twice, a name that
-/// cannot name a file of the cache, no label at all; and everything that is wrong with the layout, such as an image
-/// without a label. What is only odd is a warning. What the labels lose on the way to masks, and what
-/// the border of the paper's protocol would cut off them, is in the report site by site, and is a
-/// warning where it is much.
+/// Errors are faults that would make training or scoring wrong: a file that cannot be read, labels
+/// on another grid than their image, an image that is a label or the other way round, an image that
+/// is flat or has non-finite voxels, a label without foreground, the same image twice, a name that
+/// cannot name a file of the cache, no label at all; and every fault of the layout, such as an
+/// image without a label. Warnings are oddities. The report has, site by site, the loss of the
+/// labels in the round trip and the foreground that the border of the paper's protocol cuts off;
+/// much of either is a warning.
 ///
 /// # Errors
-/// As [`Layout::survey`], where there is no case to be found at all. What is wrong with a case or
-/// with the layout is in the report.
+/// As [`Layout::survey`], when no case is found at all. Faults of a case or of the layout are in
+/// the report.
 pub fn verify(data: &Path, progress: &dyn Progress) -> Result<VerifyReport> {
     verify_with(data, &VerifyOptions::default(), progress)
 }

@@ -59,7 +59,7 @@ pub struct CaseReport {
     pub labelled_slices: usize,
     /// Mask check of its labels, where they could be resampled to masks.
     pub masks: Option<MaskCheck>,
-    /// Why training with this case would be wrong.
+    /// Faults that would make training with this case wrong.
     pub errors: Vec<String>,
     /// Warnings about the case.
     pub warnings: Vec<String>,

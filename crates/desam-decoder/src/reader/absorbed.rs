@@ -58,6 +58,7 @@ impl<'a> AbsorbedReader<'a> {
     /// The transformer's inputs that prompts with this `dense [1, E, G, G]` share.
     fn shared(&mut self, dense: &Tensor) -> Result<&SharedImage> {
         let key = DenseValues::new(dense)?;
+        // Only the latest is retained: all prompts of a grid, and of a whole box, have the same.
         let shared = match self.shared.take().filter(|s| s.dense == key) {
             Some(shared) => shared,
             None => {

@@ -135,6 +135,9 @@ impl Engine for AbsorbedEngine<'_> {
     }
 
     fn update_image(&mut self, block: &TwoWayBlock, tokens: TokenInputs<'_>) -> Result<()> {
+        // The first block's image is still the shared one, whose queries `share` has projected.
+        // Later images differ from prompt to prompt: there the query projection is absorbed into
+        // the keys.
         let queries_are_shared = self.image.is_none();
         let TokenInputs { positioned, plain } = tokens;
         let image_to_token =
@@ -147,6 +150,7 @@ impl Engine for AbsorbedEngine<'_> {
         let Some(update) = self.pending.take() else {
             candle_core::bail!("a two-way transformer without blocks does not attend");
         };
+        // Nothing attends to the image after this, so the update is stored only on request.
         let keep_image = self.options.keep_image;
         let attended =
             self.update_and_attend(&update, last.attention, tokens.positioned, keep_image)?;

@@ -3,8 +3,8 @@
 //!
 //! In the first block all prompts have the same image. Its keys, values and queries are computed once,
 //! and all prompts' tokens attend to it together; the image is broadcast to the prompts only by the
-//! block's image-to-token attention. `image + positions` is never materialised: positions go through
-//! each projection once, for all prompts, and are added to the projected image.
+//! block's image-to-token attention. From then on `image + positions` is not materialised: positions go
+//! through each projection once, for all prompts, and are added to the projected image.
 
 use super::block::TwoWayBlock;
 use super::{Engine, FinalLayer, TokenInputs, TwoWayOutput, TwoWayTransformer};
@@ -49,6 +49,7 @@ impl Engine for BatchedEngine<'_> {
             return attention.token_to_image(queries, self.positioned());
         }
         // Batch 1: keys and values are computed once for all prompts.
+        // This sum is formed, unlike later ones: it is one image, not one for each prompt.
         let positioned = (&self.image + self.image_pe)?;
         let keys_and_values = attention.project_keys_and_values(&positioned, &self.image)?;
         attention.attend_shared(queries, &keys_and_values)

@@ -31,6 +31,7 @@ impl TwoWayBlock {
             norm1: LayerNorm::new(e, EPS, vb.pp("norm1"))?,
             token_to_image: Attention::new(cross_attention, vb.pp("cross_attn_token_to_image"))?,
             norm2: LayerNorm::new(e, EPS, vb.pp("norm2"))?,
+            // SAM's two-way transformer uses ReLU, its image encoder GELU.
             mlp: MlpBlock::new(e, config.mlp_width, Activation::Relu, vb.pp("mlp"))?,
             norm3: LayerNorm::new(e, EPS, vb.pp("norm3"))?,
             norm4: LayerNorm::new(e, EPS, vb.pp("norm4"))?,
@@ -45,6 +46,8 @@ impl TwoWayBlock {
             let inputs = AttentionInputs { q: tokens, k: tokens, v: tokens };
             return self.norm1.forward(&self.self_attn.forward(inputs)?);
         }
+        // Positions enter queries and keys, never values: they steer the attention without being
+        // mixed into what it returns.
         let q = (tokens + positions)?;
         let inputs = AttentionInputs { q: &q, k: &q, v: tokens };
         self.self_attn.forward_with(inputs, Epilogue::add_norm(tokens, self.norm1.parameters()))
@@ -52,6 +55,8 @@ impl TwoWayBlock {
 
     /// Residual of the token-to-image attention, norm 2, perceptron with residual, norm 3.
     pub(super) fn mlp(&self, tokens: &Tensor, attended: &Tensor) -> Result<Tensor> {
+        // Post-norm: each norm follows its residual sum, where the image encoder's precede the
+        // layers.
         let tokens = self.norm2.forward(&(tokens + attended)?)?;
         self.mlp.forward_with(&tokens, Epilogue::add_norm(&tokens, self.norm3.parameters()))
     }

@@ -9,7 +9,7 @@ pub(crate) fn double(t: &Tensor) -> Tensor {
     t.detach().to_dtype(DType::F64).unwrap()
 }
 
-/// What it says about `N` prompts.
+/// Outputs for `N` prompts.
 pub(crate) struct PlainOutput {
     /// `[N, K, 4 G, 4 G]`
     pub(crate) masks: Tensor,

@@ -18,8 +18,8 @@ pub(super) enum ElementType {
 pub(super) struct Entry {
     /// All keys that lead to it, joined by dots.
     pub(super) name: String,
-    /// How many bytes of `name` name the dictionaries around it: of `model.epoch`, 6 where `model`
-    /// is a dictionary and `epoch` a key in it.
+    /// Length in bytes of the dictionaries' part of `name`: of `model.epoch`, 6 where `model` is a
+    /// dictionary and `epoch` a key in it.
     pub(super) container: usize,
     pub(super) element: ElementType,
     pub(super) shape: Vec<usize>,

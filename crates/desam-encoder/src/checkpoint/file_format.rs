@@ -38,9 +38,11 @@ impl FileFormat {
         let text = start.trim_ascii_start();
         match start {
             [] => Self::Other("it is empty; get it again"),
+            // The header of an entry, or the end record of an empty archive.
             [b'P', b'K', 3 | 5, 4 | 6, ..] => Self::Zip,
             // Eight bytes of header length, then JSON.
             [_, _, _, _, _, _, _, _, b'{', ..] => Self::Safetensors,
+            // 0x80 is the opcode PROTO, with which pickles of protocols 2 to 5 begin.
             [0x80, 2..=5, ..] if contains(LEGACY_MAGIC) => Self::Other(LEGACY),
             [0x80, 2..=5, ..] => Self::Other(
                 "it is a pickle that torch.save did not write; load it in Python and write its \

@@ -39,6 +39,7 @@ pub fn files(path: &Path) -> Result<Vec<PathBuf>> {
 /// Whether `path` is a folder that holds weights as transformers saves them, and not a run or a
 /// cache, whose folders hold a `model.safetensors` as well.
 pub fn is_model_folder(path: &Path) -> bool {
+    // A run and a cache name their weights like transformers, so other files tell them apart.
     if weights_in(path).is_none() || path.join("cache.json").is_file() {
         return false;
     }
@@ -72,6 +73,7 @@ impl Files {
         if name.ends_with(".index.json") {
             return Self::of_index(path);
         }
+        // `…-00001-of-00001` is a whole checkpoint.
         if let Some((number, of)) = shard_number(&name).filter(|(_, of)| *of > 1) {
             let reason = format!(
                 "it is shard {number} of {of} of a checkpoint; give the folder, or the index beside \
@@ -123,6 +125,7 @@ fn shard_number(name: &str) -> Option<(usize, usize)> {
     let stem = name.rsplit_once('.')?.0;
     let (rest, of) = stem.rsplit_once("-of-")?;
     let (_, number) = rest.rsplit_once('-')?;
+    // transformers writes five digits; `x-1-of-2.bin` may be anything.
     let digits = |text: &str| {
         let all = text.len() == 5 && text.bytes().all(|b| b.is_ascii_digit());
         all.then(|| text.parse().ok()).flatten()

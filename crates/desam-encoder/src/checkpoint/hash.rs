@@ -20,6 +20,7 @@ pub fn weights_hash(tensors: &Tensors, prefixes: &[&str]) -> Result<String> {
         hasher.update(&(n as u64).to_le_bytes());
     };
     let wanted = |name: &str| prefixes.is_empty() || prefixes.iter().any(|p| name.starts_with(p));
+    // `Tensors` is sorted by name, so the order in the file does not matter.
     for (name, tensor) in tensors.iter().filter(|(name, _)| wanted(name)) {
         number(&mut hasher, name.len());
         hasher.update(name.as_bytes());

@@ -27,6 +27,7 @@ pub(super) struct LoadedTensor {
 
 /// Detects the layout of names without prefixes.
 pub(super) fn detect<'a>(mut names: impl Iterator<Item = &'a str>) -> KeyLayout {
+    // Names that SAM's own layout does not have, in the image encoder and outside of it.
     let of_transformers = |name: &str| {
         name.starts_with("vision_encoder.") || name.starts_with("shared_image_embedding.")
     };
@@ -66,6 +67,7 @@ fn equal(a: &candle_core::Tensor, b: &candle_core::Tensor) -> Result<bool> {
     if a.dims() != b.dims() {
         return Ok(false);
     }
+    // By bits: values that are NaN in both are no conflict.
     let bits = |t: &candle_core::Tensor| -> Result<Vec<f32>> { Ok(t.flatten_all()?.to_vec1()?) };
     let same = bits(a)?.iter().zip(&bits(b)?).all(|(x, y)| x.to_bits() == y.to_bits());
     Ok(same)
@@ -115,6 +117,7 @@ fn prompt_encoder(name: &str) -> String {
     }
     let rules = [
         ("point_embed.", "point_embeddings."),
+        // Indices 2 and 5 of the official sequence are GELUs, which have no parameters.
         ("mask_embed.conv1.", "mask_downscaling.0."),
         ("mask_embed.layer_norm1.", "mask_downscaling.1."),
         ("mask_embed.conv2.", "mask_downscaling.3."),
@@ -155,11 +158,14 @@ fn head_layer(head: &str, layer: &str, all: &[String]) -> String {
     }
     if let Some((i, rest)) = layer.strip_prefix("layers.").and_then(|n| n.split_once('.')) {
         return match i.parse::<usize>() {
+            // Saturating, because the number comes from a file.
             Ok(i) => format!("layers.{}.{rest}", i.saturating_add(1)),
             Err(_) => layer.to_owned(),
         };
     }
     if let Some(rest) = layer.strip_prefix("proj_out.") {
+        // The official index of the last layer depends on the head's depth, which the name does not
+        // tell.
         let hidden = format!("mask_decoder.{head}layers.");
         let hidden = all.iter().filter(|n| n.starts_with(&hidden) && n.ends_with(".weight"));
         return format!("layers.{}.{rest}", hidden.count() + 1);

@@ -52,8 +52,8 @@ pub struct Checkpoint {
     pub layout: KeyLayout,
     /// The model, where its names identify another one than SAM or DeSAM.
     pub unsupported: Option<UnsupportedModel>,
-    /// What was selected and what was skipped: prefixes of the names, the state of a random number
-    /// generator. One line each.
+    /// Notes on the tensors that were selected and skipped, such as prefixes of the names, or the
+    /// state of a random number generator. One line each.
     pub notes: Vec<String>,
     /// Choices that affect results: which of several copies of the model was loaded.
     pub warnings: Vec<String>,
@@ -117,6 +117,7 @@ impl Checkpoint {
             );
             return Err(Error::checkpoint(path, reason));
         }
+        // From the selected names alone: other tensors of the file may be in any layout.
         let layout = layout::detect(wanted.iter().map(|(_, name)| name.as_str()));
         let unsupported = unsupported_model(&entries, &wanted, layout);
         let counters = wanted.len();
@@ -139,6 +140,7 @@ impl Checkpoint {
         sources.load(&indices, &mut |index, tensor| {
             let key = entries.get(index).map(|e| e.name.clone()).unwrap_or_default();
             let name = names.remove(&index).unwrap_or_else(|| key.clone());
+            // No computation uses tensors of other names; those may hold anything.
             if names::split_at_part(&name).is_some() {
                 finite::check_finite(path, &key, &tensor)?;
             }
@@ -231,6 +233,7 @@ fn check_types(path: &Path, entries: &[Entry], wanted: &[(usize, String)]) -> Re
             }
         }
     }
+    // Where nothing was selected, the type of what the file does hold is the likeliest reason.
     let other = entries.iter().find_map(|e| match &e.element {
         ElementType::Other(found) => Some(named(e, found)),
         _ => None,

@@ -28,6 +28,7 @@ pub(super) fn split_at_part(name: &str) -> Option<(&str, &str)> {
     let mut at = 0;
     for component in name.split('.') {
         let rest = name.get(at + component.len()..).unwrap_or_default();
+        // A part's name at the very end is not followed by a parameter's.
         if PARTS.contains(&component) && rest.len() > 1 {
             return name.split_at_checked(at);
         }

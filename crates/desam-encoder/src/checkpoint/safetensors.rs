@@ -49,6 +49,7 @@ impl<'a> SafetensorsFile<'a> {
         let mut size = [0u8; 8];
         input.read_exact(&mut size).map_err(Error::io(path))?;
         let size = u64::from_le_bytes(size);
+        // Before the header's bytes are allocated.
         if size > LONGEST_HEADER || size > length.saturating_sub(8) {
             let reason = format!(
                 "its header claims {size} bytes, the file has {length}: cut off or changed; get it \
@@ -100,6 +101,7 @@ impl<'a> SafetensorsFile<'a> {
     ) -> Result<()> {
         let mut wanted = wanted.to_vec();
         wanted.sort_unstable();
+        // One buffer for all tensors, and ascending offsets, so that the file is read sequentially.
         let mut bytes = Vec::new();
         for index in wanted {
             let Some(Entry { name, element: ElementType::Float(float), .. }) =

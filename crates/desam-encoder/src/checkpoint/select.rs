@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 pub(super) struct Selection {
     /// Index of each entry and its name without prefix, in the file's key layout.
     pub(super) wanted: Vec<(usize, String)>,
-    /// What was selected and what was skipped, one line each.
+    /// Notes on the selected and the skipped tensors, one line each.
     pub(super) notes: Vec<String>,
     /// Choices between copies of the model, which affect results.
     pub(super) warnings: Vec<String>,
@@ -59,6 +59,7 @@ pub(super) fn select(entries: &[Entry]) -> Selection {
     if groups.is_empty() {
         return without_parts(entries, &others);
     }
+    // The prefix is the last criterion, so that the order of tensors in the file never decides.
     groups.sort_by_cached_key(rank);
     let mut selection = Selection::default();
     let mut containers = BTreeSet::new();
@@ -94,6 +95,8 @@ pub(super) fn select(entries: &[Entry]) -> Selection {
     let mut aside = Vec::new();
     for (index, name) in others {
         let beside = containers.contains(container(entries, index));
+        // Parameters next to the model's are read too, so that the loader reports them as
+        // unexpected.
         let own = taken.iter().find_map(|prefix| name.strip_prefix(prefix.as_str()));
         match own {
             Some(own) if beside && !is_bookkeeping(entries.get(index), own) => {

@@ -36,6 +36,8 @@ impl Sources<'static> {
         let names = |source: &Source<'_>| -> HashSet<String> {
             source.entries().iter().map(|e| e.name.clone()).collect()
         };
+        // Shards of two revisions, or an index of another, would otherwise be noticed only as
+        // missing parameters.
         let held: BTreeMap<&PathBuf, HashSet<String>> =
             files.files.iter().zip(sources.iter().map(names)).collect();
         for (tensor, file) in &files.shards {

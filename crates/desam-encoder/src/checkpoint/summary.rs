@@ -24,7 +24,7 @@ pub struct CheckpointSummary {
     /// The model, where it is recognised as one that is not supported here.
     #[serde(rename = "foreign")]
     pub unsupported: Option<UnsupportedModel>,
-    /// What was selected and what was skipped on loading.
+    /// Notes on the tensors that were selected and skipped on loading.
     pub notes: Vec<String>,
     /// The choice among several copies of the model.
     pub warnings: Vec<String>,
@@ -42,7 +42,7 @@ pub struct CheckpointSummary {
     pub pimm: Option<CheckpointPart>,
     /// Names of all other tensors.
     pub unknown: Vec<String>,
-    /// Why a part's configuration could not be inferred.
+    /// Reasons why a part's configuration could not be inferred.
     pub problems: Vec<String>,
     /// The file's own metadata.
     pub metadata: BTreeMap<String, String>,
@@ -54,6 +54,7 @@ impl CheckpointSummary {
         let pimm = "mask_decoder.pimm.";
         let of = |prefix: &str| part(tensors, |n| n.starts_with(prefix));
         let known = ["image_encoder.", "prompt_encoder.", "mask_decoder."];
+        // Known by prefix only: a part with a missing parameter is still that part.
         let unknown = tensors.keys().filter(|n| !known.iter().any(|k| n.starts_with(k)));
         let image_encoder = of("image_encoder.");
         let prompt_encoder = of("prompt_encoder.");

@@ -10,7 +10,7 @@ pub struct UnsupportedModel {
     pub name: &'static str,
     /// Name of a tensor that only this model has.
     pub evidence: String,
-    /// What the user can do about it, or nothing.
+    /// Advice for the user; empty where there is none.
     pub advice: &'static str,
 }
 
@@ -109,6 +109,7 @@ pub(super) fn recognise(tensors: &[TensorName<'_>], layout: KeyLayout) -> Option
             "vision_encoder.",
         ],
     };
+    // Updates and adapters first: next to them all of SAM's own names may be intact.
     if let Some(update) = tensors.iter().find(|t| is_low_rank_update(t.name)) {
         return match starting(patch) {
             None => found("LoRA updates without the weights they belong to", update, UNMERGED),
@@ -128,6 +129,7 @@ pub(super) fn recognise(tensors: &[TensorName<'_>], layout: KeyLayout) -> Option
     if let Some(volumetric) = tensors.iter().find(|t| t.name == patch && t.rank == 5) {
         return found("a SAM for volumes with 3-D patches (such as SAM-Med3D)", volumetric, "");
     }
+    // Neither patches nor blocks of SAM's ViT, but something under the encoder's name.
     if let (Some(other), None, None) = (starting(encoder), starting(patch), starting(block)) {
         return found("a SAM over another image encoder than SAM's ViT", other, "");
     }

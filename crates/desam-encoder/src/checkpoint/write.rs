@@ -64,6 +64,7 @@ fn write_as(
     let header = header(path, tensors, metadata, stored)?;
     let target = match Destination::of(path).map_err(Error::io(path))? {
         Destination::Stream(mut file) => {
+            // A device or FIFO must not be replaced by a rename.
             put_all(path, &mut file, &header, tensors, stored)?;
             // Best effort: most special files cannot be synced.
             file.sync_all().ok();
@@ -104,6 +105,7 @@ fn put_all(
         for value in host(tensor)? {
             match (stored, half::f16::from_f32(value)) {
                 (Stored::F32, _) => put(&value.to_le_bytes())?,
+                // f16 ends at 65504; larger values would round to infinity.
                 (Stored::F16, half) if half.is_finite() => put(&half.to_le_bytes())?,
                 (Stored::F16, _) => {
                     let reason = format!("{name} holds {value}, which f16 cannot");

@@ -59,6 +59,8 @@ impl<'a> ModelCache<'a> {
         if to.symlink_metadata().is_ok() {
             std::fs::remove_file(&to).map_err(Error::io(&to))?;
         }
+        // The snapshot is linked after its blob is complete, and the reference written after the
+        // snapshot: a reader of the cache never follows one to a file that is not there.
         self.link(part, &blob, &to)?;
         if commit != self.model.revision {
             self.write_reference(commit)?;
@@ -89,6 +91,7 @@ impl<'a> ModelCache<'a> {
         let path = self.reference();
         let folder = path.parent().unwrap_or(self.root);
         std::fs::create_dir_all(folder).map_err(Error::io(folder))?;
+        // Atomic, since another process may be reading it.
         let mut file = desam_core::temporary::create_in(folder).map_err(Error::io(folder))?;
         file.write_all(commit.as_bytes()).map_err(Error::io(&path))?;
         file.persist(&path).map_err(|e| Error::io(&path)(e.error))?;
@@ -117,6 +120,8 @@ impl<'a> ModelCache<'a> {
 
     /// Removes a damaged file: its name in the snapshot, and the blob.
     pub(super) fn remove(&self, path: &Path) -> Result<()> {
+        // Resolved before the link is removed. A link may lead anywhere; only a file of this cache
+        // is removed with it.
         let blob = std::fs::canonicalize(path).ok();
         std::fs::remove_file(path).map_err(Error::io(path))?;
         match blob.filter(|blob| blob.starts_with(self.root) && blob.is_file()) {

@@ -52,6 +52,7 @@ impl Client {
     pub(super) fn new(timeouts: &HubTimeouts, token: Option<String>) -> Self {
         let config = Agent::config_builder()
             .max_redirects(0)
+            // `check_status` reports a failed status, with the likely cause.
             .http_status_as_error(false)
             .user_agent(USER_AGENT)
             .timeout_resolve(Some(timeouts.connect))
@@ -71,6 +72,7 @@ impl Client {
         let mut at = first.clone();
         let mut stated = Stated::default();
         for _ in 0..=MOST_REDIRECTS {
+            // Compressed, neither ranges nor lengths would be those of the file.
             let mut request = self.agent.get(at.clone()).header("Accept-Encoding", "identity");
             if let Some(range) = range {
                 request = request.header("Range", range);
@@ -84,6 +86,7 @@ impl Client {
             stated.read(answer.headers());
             if !is_redirect(answer.status()) {
                 let (status, body) = (answer.status(), answer.into_body());
+                // The length of a partial response is that of the range, not of the file.
                 if status == StatusCode::OK {
                     stated.read_size(body.content_length());
                 }
@@ -103,6 +106,8 @@ impl Stated {
         if self.commit.is_none() {
             self.commit = text("x-repo-commit").map(str::to_owned);
         }
+        // The hub's header for files in LFS storage comes first: the ETag after a redirect is the
+        // storage server's.
         for name in ["x-linked-etag", "etag"] {
             let etag = text(name).map(|t| t.trim_start_matches("W/").trim_matches('"'));
             match etag {
@@ -148,6 +153,7 @@ fn target(from: &Uri, answer: &Response<Body>) -> Result<Uri, String> {
         (Some(scheme), Some(authority)) => (scheme, authority.as_str()),
         _ => return Err(odd()),
     };
+    // Redirects are followed by hand, so relative references are resolved by hand as well.
     let absolute = if location.contains("://") {
         location.to_owned()
     } else if let Some(rest) = location.strip_prefix("//") {
@@ -159,6 +165,7 @@ fn target(from: &Uri, answer: &Response<Body>) -> Result<Uri, String> {
         format!("{scheme}://{authority}{folder}/{location}")
     };
     let to: Uri = absolute.parse().map_err(|_| odd())?;
+    // A local mirror may use http; https never falls back to it.
     match (to.scheme_str(), scheme) {
         (Some("https"), _) | (Some("http"), "http") => Ok(to),
         _ => Err(format!("{from} redirects to {to}, which is not https")),

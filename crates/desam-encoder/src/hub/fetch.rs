@@ -95,6 +95,7 @@ fn download(
         model.repo,
         size / 1_000_000
     ));
+    // Named after its hash, so that a later call for the same bytes resumes it under any revision.
     let part = cache.part(&sha256);
     let incoming = part.parent().unwrap_or(folder);
     std::fs::create_dir_all(incoming).map_err(Error::io(incoming))?;

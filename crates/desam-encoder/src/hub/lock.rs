@@ -25,6 +25,7 @@ pub(super) fn lock(
     progress: &dyn Progress,
 ) -> Result<File> {
     let path = part.with_extension("lock");
+    // The lock file stays: if it were removed, two processes could lock two files of this name.
     let file = OpenOptions::new().write(true).create(true).truncate(false).open(&path);
     let file = file.map_err(Error::io(&path))?;
     let length = || part.metadata().map_or(0, |m| m.len());
@@ -38,6 +39,7 @@ pub(super) fn lock(
         let now = length();
         if now != seen.1 {
             seen = (Instant::now(), now);
+        // The other process has the same limits: a download that is alive grows within them.
         } else if seen.0.elapsed() > timeouts.stall + timeouts.read + timeouts.connect {
             let reason = "another process downloads this file and makes no progress; end it, or try \
                           again later";

@@ -115,6 +115,7 @@ impl HubModel {
     /// URL of the file on a hub.
     pub(super) fn url(&self, endpoint: &str) -> String {
         let Self { repo, file, revision, .. } = self;
+        // A revision such as `refs/pr/1` is a single component of the path.
         format!("{endpoint}/{repo}/resolve/{}/{file}", revision.replace('/', "%2F"))
     }
 

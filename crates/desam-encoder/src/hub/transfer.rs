@@ -54,6 +54,7 @@ impl Transfer<'_> {
                 Err(failure) => return Err(self.kept(part, failure.error)),
             }
         }
+        // Before the rename: a crash must not leave incomplete bytes under the final name.
         file.sync_all().map_err(Error::io(part))
     }
 
@@ -85,8 +86,10 @@ impl Transfer<'_> {
             let error = self.differs("size in bytes", self.size.to_string(), size.to_string());
             return Err(self.thrown_away(part, error));
         }
+        // A server may resume earlier than requested; the bytes from there on are received again.
         file.set_len(from).map_err(io)?;
         file.rewind().map_err(io)?;
+        // The bytes of earlier calls are hashed again: no state of the hash is stored with them.
         let mut hasher = Sha256::new();
         feed(&mut hasher, &mut *file).map_err(io)?;
         file.seek(SeekFrom::Start(from)).map_err(io)?;
@@ -155,6 +158,7 @@ impl Transfer<'_> {
 
     fn broken(&self, error: &std::io::Error, at: u64) -> Failure {
         let client = error.get_ref().and_then(|inner| inner.downcast_ref::<ureq::Error>());
+        // A timeout is not retried: a server that was silent once is likely to be silent again.
         let timed_out = matches!(client, Some(ureq::Error::Timeout(_)))
             || error.kind() == std::io::ErrorKind::TimedOut;
         let reason = format!("the connection broke at {at} of {} bytes: {error}", self.size);
@@ -167,6 +171,7 @@ impl Transfer<'_> {
 
     /// `error`, after removing the download.
     fn thrown_away(&self, part: &Path, error: Error) -> Failure {
+        // Removed, because a later call would resume from the wrong bytes.
         let error = match std::fs::remove_file(part) {
             Ok(()) => error,
             Err(e) => Error::io(part)(e),

@@ -42,6 +42,7 @@ impl PromptEncoderConfig {
         let [_, half] = dims::<2>(tensors, matrix)?;
         let mask = "prompt_encoder.mask_downscaling.3.weight";
         let [mask_channels, ..] = dims::<4>(tensors, mask)?;
+        // Half of the channels are sines, half cosines.
         if 2 * half != spec.embedding_channels {
             let problem = format!(
                 "has {half} columns; expected half of the image embedding's {} channels",

@@ -73,6 +73,7 @@ impl SamPromptEncoder {
         // PyTorch's default for an `nn.Embedding`.
         let normal = Init::Randn { mean: 0.0, stdev: 1.0 };
         let vector = |vb: VarBuilder<'_>| vb.get_with_hints((1, channels), "weight", normal);
+        // The order of SAM's `point_embeddings`; `label_row` relies on it.
         let points = (0..4).map(|i| vector(vb.pp("point_embeddings").pp(i)));
         let mut labels = points.collect::<Result<Vec<_>>>()?;
         labels.push(vector(vb.pp("not_a_point_embed"))?);
@@ -117,6 +118,7 @@ impl SamPromptEncoder {
                 put(p.x, p.y, Token::Point(p.label));
             }
             if pad {
+                // SAM's padding point; its coordinates have no effect, see below.
                 put(0.0, 0.0, Token::Point(PointLabel::Padding));
             }
             if let Some(b) = prompt.bbox {

@@ -41,6 +41,7 @@ fn positions(tables: [&Tensor; 2], side: usize, dtype: DType) -> Result<Tensor> 
 impl Attention {
     pub(super) fn new(config: AttentionConfig, vb: VarBuilder<'_>) -> Result<Self> {
         let AttentionConfig { width, heads, side } = config;
+        // One entry for each distance between two tokens of an axis, −(side − 1) to side − 1.
         let table = (2 * side - 1, width / heads);
         let rel_pos_h = vb.get_with_hints(table, "rel_pos_h", POSITION)?;
         let rel_pos_w = vb.get_with_hints(table, "rel_pos_w", POSITION)?;

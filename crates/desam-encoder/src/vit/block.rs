@@ -70,6 +70,8 @@ impl Block {
     /// [`mlp_residual`](Self::mlp_residual), and norm 1 of the `next` block over it.
     pub(super) fn mlp_residual_norm1(&self, next: &Self, x: SumAndNorm) -> Result<SumAndNorm> {
         let epilogue = Epilogue::add_norm(&x.sum, next.norm1.parameters());
+        // The sum, the residual stream, stays f32; the norm's output enters a product and is in its
+        // type.
         let epilogue = Epilogue { dtype: Some(x.normed.dtype()), ..epilogue };
         self.mlp.forward_with_sum(&x.normed, epilogue)
     }

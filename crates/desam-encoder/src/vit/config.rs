@@ -220,9 +220,12 @@ impl VitConfig {
         let [embedding_channels, ..] = dims::<4>(tensors, &at("neck.0.weight"))?;
         let depth = count_blocks(tensors);
         let mut global_blocks = Vec::new();
+        // From here on the sizes of attention: its tables are the only parameters that show heads,
+        // windows and global blocks.
         let mut window = None;
         let mut per_head = None;
         for i in 0..depth {
+            // Grids and windows are square, so `rel_pos_w` is as long.
             let name = at(&format!("blocks.{i}.attn.rel_pos_h"));
             let [length, channels] = dims::<2>(tensors, &name)?;
             if *per_head.get_or_insert(channels) != channels || !width.is_multiple_of(channels) {
@@ -239,6 +242,7 @@ impl VitConfig {
                 return Err(Error::shapes(name, problem));
             }
         }
+        // Every block has this table, so there are no blocks without it.
         let Some(channels) = per_head else {
             return Err(Error::shapes(at("blocks.0.attn.rel_pos_h"), "is missing"));
         };

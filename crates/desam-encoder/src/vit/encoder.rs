@@ -78,6 +78,7 @@ impl Neck {
         let reduced = linear(&inputs, Affine { weight: &weight, bias: None }, Epilogue::default())?;
         // SAM's LayerNorm2d over channels first is a LayerNorm over channels-last tokens.
         let reduced = channels_first(&self.norm1.forward(&reduced)?)?;
+        // Features are f32 in any precision.
         self.norm2.forward(&self.smooth.forward(&reduced)?.to_dtype(x.dtype())?)
     }
 }
@@ -133,6 +134,7 @@ impl VitEncoder {
         let blocks = self.blocks.iter().map(|b| b.with_grid(grid));
         Ok(Self {
             spec: EncoderSpec { input_side, ..self.spec.clone() },
+            // From the checkpoint's table: one that was resampled before would be smoothed twice.
             positions: resample::grid(&self.pos_embed, grid)?,
             blocks: blocks.collect::<Result<_>>()?,
             ..self.clone()

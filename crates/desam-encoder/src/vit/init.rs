@@ -34,6 +34,7 @@ impl SimpleBackend for MeasuredInit<'_> {
         _: &Device,
     ) -> candle_core::Result<Tensor> {
         let hint = match (shape.rank(), name.rsplit('.').next()) {
+            // The only vectors called `weight` are scales of norms.
             (1, Some("weight")) => SCALE,
             (1, Some("bias")) => BIAS,
             _ => hint,
@@ -68,6 +69,8 @@ impl SimpleBackend for CastWeights<'_> {
         dtype: DType,
         _: &Device,
     ) -> candle_core::Result<Tensor> {
+        // Position tables are not called `weight`. They stay f32, since they may be resampled
+        // before they are cast.
         let is_matrix = shape.rank() >= 2 && name.rsplit('.').next() == Some("weight");
         let tensor = self.0.get_with_hints_dtype(shape, name, hint, dtype)?;
         if is_matrix { tensor.to_dtype(self.1) } else { Ok(tensor) }
@@ -105,6 +108,7 @@ impl SimpleBackend for ShapeRecorder {
     ) -> candle_core::Result<Tensor> {
         let mut shapes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         shapes.insert(name.to_owned(), shape.dims().to_vec());
+        // A broadcast view has strides of 0: ViT-H's 637 million parameters take one number here.
         Tensor::zeros((), dtype, device)?.broadcast_as(shape)
     }
 

@@ -21,7 +21,7 @@ pub(crate) fn is_on() -> bool {
 /// ascending, then in descending order, which must give the same bits.
 ///
 /// # Errors
-/// What `work` fails with, or when the bits differ.
+/// Errors of `work`; and when the bits differ.
 pub(crate) fn emulated(work: &dyn Fn() -> Result<Vec<Tensor>>) -> Result<Vec<Tensor>> {
     let run = |backwards| {
         let _scope = Scope(ON.replace(Some(backwards)));

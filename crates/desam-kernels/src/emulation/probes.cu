@@ -10,7 +10,7 @@ template <class T> DEVICE uint32_t pack(T first, T second) {
     return static_cast<uint32_t>(first.bits) | static_cast<uint32_t>(second.bits) << 16;
 }
 
-// Fragments as PTX's page on mma.m16n8k16 has them, of row-major a [16][16] and b [16][8].
+// Fragments in the layout of PTX's page on mma.m16n8k16, of row-major a [16][16] and b [16][8].
 template <class T> DEVICE void by_hand(const T *a, const T *b, uint32_t (&left)[4], uint32_t (&right)[2]) {
     const uint32_t group = threadIdx.x / 4, pair = threadIdx.x % 4 * 2;
     for (uint32_t i = 0; i < 4; i++) {
@@ -73,7 +73,7 @@ struct Large {
 FOR_TYPE(bf16)
 FOR_TYPE(f16)
 
-// Four matrices [8][8] one after another → what each lane gets of them, [32][4].
+// Four matrices [8][8] one after another → each lane's fragments, [32][4].
 KERNEL(probe_ldmatrix, 32, const bf16 *x, uint32_t *y, uint32_t transposed) {
     SHARED(bf16, tiles, 4 * 64);
     for (uint32_t i = threadIdx.x; i < 4 * 64; i += WARP) tiles[i] = x[i];
@@ -105,7 +105,8 @@ KERNEL(probe_copies, 64, const float *x, float *y) {
     look();
 }
 
-// What each lane gets: of the lane 3 further round, of the lane with the lowest two bits flipped, of
+// Shuffles: the value of the lane 3 further round, of the lane with the lowest two bits flipped, of
+// the lane 5 on, then the warp's sum and maximum: [5][threads].
 // the lane 5 on, then the warp's sum and largest number: [5][threads].
 KERNEL(probe_shuffles, 128, const float *x, float *y) {
     const float mine = x[threadIdx.x];
@@ -124,7 +125,7 @@ KERNEL(probe_block_sum, 1024, const float *x, float *y) {
     seen[blockDim.x] = block_sum(2 * x[thread()] + 1);
 }
 
-// Shared memory before anything is written to it: declared, and asked for at the launch.
+// Static and dynamic shared memory before anything is written to it.
 KERNEL(probe_unwritten, 32, float *y) {
     SHARED(float, declared, WARP);
     DYNAMIC_SHARED(float, asked);
@@ -132,7 +133,8 @@ KERNEL(probe_unwritten, 32, float *y) {
     y[threadIdx.x + WARP] = asked[threadIdx.x];
 }
 
-// The number of the next thread round, through shared memory; without the barrier it is wrong.
+// The number of the next thread round the block, through shared memory; without the barrier it is
+// wrong (a race).
 KERNEL(probe_neighbour, 128, float *y, uint32_t with_barrier) {
     SHARED(float, numbers, 128);
     numbers[threadIdx.x] = threadIdx.x;
@@ -154,13 +156,13 @@ KERNEL(probe_divergent, 64, float *y) {
     y[threadIdx.x] = 1;
 }
 
-// 52 KB, where 48 may be declared.
+// 52 KB of static shared memory, where 48 may be declared.
 KERNEL(probe_declares_too_much, 32, float *y) {
     SHARED(float, numbers, 13 * 1024);
     y[threadIdx.x] = numbers[threadIdx.x];
 }
 
-// 40 KB in addition to those of the launch.
+// 40 KB of static shared memory, in addition to the launch's dynamic one.
 KERNEL(probe_declares, 32, float *y) {
     SHARED(float, numbers, 10 * 1024);
     numbers[threadIdx.x] = 1;
@@ -179,7 +181,7 @@ KERNEL(probe_misaligned_ldmatrix, 32, float *y) {
     y[threadIdx.x] = 0;
 }
 
-// `off` numbers beyond what is aligned, in shared memory and in the global one.
+// Vector access at `off` elements beyond an aligned one, in shared and in global memory.
 KERNEL(probe_misaligned_copy, 32, const float *x, uint32_t off_shared, uint32_t off_global) {
     SHARED(float, rows, 8);
     copy_async16(rows + off_shared, x + off_global, true);

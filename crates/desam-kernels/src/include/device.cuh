@@ -1,8 +1,9 @@
 // Device primitives of all kernels: element types, warp and block reductions, tensor cores (mma,
 // ldmatrix), asynchronous copies to shared memory (cp.async).
 //
-// nvcc reads the first half. A host compiler reads emulation.h instead, which gives the same names
-// the same meaning on one thread, so that tests run the source of a kernel without a GPU.
+// nvcc compiles the first half. A host compiler includes emulation.h instead, which defines the
+// same names with the same semantics on one host thread, so that tests run a kernel's source
+// without a GPU.
 #pragma once
 #include <stdint.h>
 
@@ -10,13 +11,14 @@
 
 #define DEVICE __device__ __forceinline__
 
-// `KERNEL(name, threads, parameters...) { body }`: `threads` is the largest block it is started with.
+// `KERNEL(name, threads, parameters...) { body }`: `threads` is the largest block size of a launch
+// (launch bounds, which limit the registers of a thread).
 #define KERNEL(name, threads, ...) extern "C" __global__ void __launch_bounds__(threads) name(__VA_ARGS__)
 
-// `SHARED(type, name, count);` in a function: memory of the block.
+// `SHARED(type, name, count);` in a function: static shared memory of the block.
 #define SHARED(type, name, count) __shared__ __align__(16) type name[count]
 
-// `DYNAMIC_SHARED(type, name);`: as many bytes as the launch asks for.
+// `DYNAMIC_SHARED(type, name);`: dynamic shared memory, its size given at the launch.
 #define DYNAMIC_SHARED(type, name)                            \
     extern __shared__ __align__(16) unsigned char dynamic_shared[]; \
     type *name = reinterpret_cast<type *>(dynamic_shared)
@@ -47,7 +49,7 @@ template <> DEVICE f16 narrow<f16>(float x) {
     return y;
 }
 
-// Two of them as an operand of mma: the first in the low half.
+// Two elements packed into a register of an mma operand, the first in the low half.
 template <class T> DEVICE uint32_t narrow_pair(float first, float second);
 template <> DEVICE uint32_t narrow_pair<bf16>(float first, float second) {
     uint32_t y;
@@ -67,8 +69,8 @@ DEVICE float fast_exp2(float x) {
     return y;
 }
 
-// d += a · b, a [16][16] and b [16][8] of bf16 or f16, d [16][8] of f32, spread over a warp as PTX's
-// mma.m16n8k16 has it (row, col). Needs sm_80.
+// d += a · b on tensor cores: a [16][16] and b [16][8] of bf16 or f16, d [16][8] of f32, as the
+// fragments of PTX's mma.m16n8k16 (row, col), distributed over the warp's lanes. Needs sm_80.
 template <class T> DEVICE void mma(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]);
 template <>
 DEVICE void mma<bf16>(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
@@ -89,9 +91,9 @@ DEVICE uint32_t shared_address(const void *p) {
     return static_cast<uint32_t>(__cvta_generic_to_shared(p));
 }
 
-// Four 8×8 matrices of 16-bit numbers from shared memory: lane l gives the address of row l % 8 of
-// matrix l / 8 (16 bytes, aligned), and gets of matrix i in r[i] the elements 2 (l % 4) and the next
-// of row l / 4 (ldmatrix).
+// Loads four 8×8 matrices of 16-bit elements from shared memory as fragments (ldmatrix): lane l
+// passes the address of row l % 8 of matrix l / 8 (16 bytes, aligned), and receives in r[i] the
+// elements 2 (l % 4) and the next of row l / 4 of matrix i.
 DEVICE void load_matrices(uint32_t (&r)[4], const void *row) {
     asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0,%1,%2,%3}, [%4];"
                  : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
@@ -99,7 +101,7 @@ DEVICE void load_matrices(uint32_t (&r)[4], const void *row) {
                  : "memory");
 }
 
-// The same of the transposed matrices.
+// The same, each matrix transposed.
 DEVICE void load_matrices_transposed(uint32_t (&r)[4], const void *row) {
     asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0,%1,%2,%3}, [%4];"
                  : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
@@ -107,16 +109,16 @@ DEVICE void load_matrices_transposed(uint32_t (&r)[4], const void *row) {
                  : "memory");
 }
 
-// 16 bytes from global to shared memory, both aligned, or 16 bytes of zeros (nothing is read then).
-// They arrive after `wait_async` of their group, for the thread that waits; for other threads after a
-// barrier that follows.
+// Asynchronous copy of 16 bytes from global to shared memory, both aligned, past L1; or 16 bytes of
+// zeros, without a read. The bytes are visible after `wait_async` of their group to the thread that
+// waits, and to other threads after a barrier that follows.
 DEVICE void copy_async16(void *shared, const void *global, bool wanted) {
     asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;"
                  :
                  : "r"(shared_address(shared)), "l"(global), "r"(wanted ? 16 : 0)
                  : "memory");
 }
-// The same through L1, where it stays for other blocks of the multiprocessor that read it.
+// The same through L1, whose line then serves other blocks of the multiprocessor that read it.
 DEVICE void copy_async16_kept(void *shared, const void *global) {
     asm volatile("cp.async.ca.shared.global [%0], [%1], 16;"
                  :
@@ -136,13 +138,13 @@ template <int pending> DEVICE void wait_async() {
 constexpr unsigned WARP = 32;
 constexpr unsigned ALL_LANES = 0xffffffffu;
 
-// The two elements of a pair: from `narrow_pair`, or two that are adjacent in memory.
+// Unpacks a pair: from `narrow_pair`, or two elements that are adjacent in memory.
 template <class T> DEVICE float2 widen_pair(uint32_t pair) {
     return make_float2(widen(T{static_cast<uint16_t>(pair)}),
                        widen(T{static_cast<uint16_t>(pair >> 16)}));
 }
 
-// Reduction over all lanes, the same result in each, always in the same order.
+// Warp reduction by butterfly shuffles: the same result in all lanes, always in the same order.
 template <class T> DEVICE T warp_sum(T x) {
     for (unsigned step = WARP / 2; step > 0; step /= 2) x += __shfl_xor_sync(ALL_LANES, x, step);
     return x;
@@ -153,8 +155,8 @@ DEVICE float warp_max(float x) {
     return x;
 }
 
-// Sum over all threads of a block (whole warps, one dimension), the same in each. Two calls may follow
-// each other without a barrier.
+// Block reduction: the sum over all threads of a block (whole warps, one dimension), the same in
+// each. Two calls may follow each other without a barrier.
 template <class T> DEVICE T block_sum(T x) {
     SHARED(T, sums, WARP);
     const unsigned lane = threadIdx.x % WARP, warp = threadIdx.x / WARP;

@@ -2,7 +2,7 @@
 #pragma once
 #include "device.cuh"
 
-// A lane keeps the half of its values that its bit selects, and sends the other.
+// A butterfly step: a lane keeps the half of its values that its bit selects, and sends the other.
 template <unsigned HALF, unsigned N> DEVICE void keep_half(float (&x)[N], unsigned lane) {
     const bool upper = lane & HALF;
 #pragma unroll
@@ -14,8 +14,9 @@ template <unsigned HALF, unsigned N> DEVICE void keep_half(float (&x)[N], unsign
     if constexpr (HALF > 1) keep_half<HALF / 2>(x, lane);
 }
 
-// Sums of N values over the warp, N a power of two from 2 to 32: lane l gets that of value l % N,
-// in N - 1 exchanges (and a few) in place of five for each. `x` is overwritten.
+// Sums of N values over the warp, N a power of two from 2 to 32: lane l gets the sum of value l %
+// N. It takes N - 1 shuffles, and one for each doubling from N to 32, instead of five for each
+// value. `x` is overwritten.
 template <unsigned N> DEVICE float spread_sums(float (&x)[N]) {
     keep_half<N / 2>(x, threadIdx.x % WARP);
     float sum = x[0];

@@ -27,7 +27,7 @@ template <class V, class T> void store_as(T *p, V v) {
 }
 #endif
 
-// Aligned to four elements.
+// Vector load; `p` is aligned to four elements.
 template <class T> DEVICE Four load_four(const T *p) {
     const uint2 pairs = load_as<uint2>(p);
     const float2 low = widen_pair<T>(pairs.x), high = widen_pair<T>(pairs.y);
@@ -45,8 +45,8 @@ template <> DEVICE void store_four<float>(float *p, const Four &x) {
     store_as<float4>(p, make_float4(x.v[0], x.v[1], x.v[2], x.v[3]));
 }
 
-// The first `count` of four elements, zeros in place of the others. `whole` says that `in_fours` holds,
-// so that there are all of them or none.
+// Loads the first `count` of four elements, zero-filled. With `whole`, which says that `in_fours`
+// holds, all four exist or none, and one vector load suffices.
 template <class T> DEVICE Four load_some(const T *p, uint32_t count, bool whole) {
     Four x = {{0.0f, 0.0f, 0.0f, 0.0f}};
     if (whole) {
@@ -69,5 +69,5 @@ template <class T> DEVICE void store_some(T *p, const Four &x, uint32_t count, b
         if (i < count) p[i] = narrow<T>(x.v[i]);
 }
 
-// The number of elements of a row from `column` on.
+// Number of elements of a row from `column` on.
 DEVICE uint32_t left(uint32_t width, uint32_t column) { return column < width ? width - column : 0; }

@@ -2,7 +2,7 @@
 
 use desam_core::{Error, Result};
 
-/// How many voxels prediction and truth agree on, and how.
+/// Confusion matrix of a prediction and its truth, in voxels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Confusion {

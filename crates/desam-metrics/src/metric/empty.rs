@@ -5,7 +5,7 @@ use desam_core::named;
 use serde::{Deserialize, Serialize};
 
 named! {
-    /// Which masks of a case are empty.
+    /// Empty masks of a case.
     pub enum Empty: "empty mask" {
         /// Both: nothing was there and nothing was found (a true negative).
         Both = "both",
@@ -17,7 +17,7 @@ named! {
 }
 
 impl Empty {
-    /// Which masks are empty; `None` where neither is.
+    /// The empty masks; `None` where neither is.
     pub fn of(counts: &Confusion) -> Option<Self> {
         match (counts.predicted(), counts.present()) {
             (0, 0) => Some(Self::Both),
@@ -72,7 +72,7 @@ pub enum Score {
     Value(f64),
     /// At least one mask is empty.
     Empty {
-        /// Which one.
+        /// The empty mask, or both.
         which: Empty,
         /// The case's value in a mean; `None` leaves it out.
         counted_as: Option<f64>,
@@ -88,7 +88,7 @@ impl Score {
         }
     }
 
-    /// Which masks are empty, if any.
+    /// The empty masks, if any.
     pub fn empty(&self) -> Option<Empty> {
         match self {
             Self::Value(_) => None,

@@ -2,7 +2,7 @@
 
 use std::f64::consts::{PI, SQRT_2};
 
-/// Where the tail's continued fraction takes over from the series in the middle.
+/// Boundary between the series in the middle and the tail's continued fraction.
 const TAIL: f64 = 2.5;
 
 /// Cumulative distribution function of the standard normal distribution, accurate in both tails.

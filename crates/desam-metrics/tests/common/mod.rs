@@ -1,4 +1,4 @@
-//! What the tests of this crate share.
+//! Helpers that the tests of this crate share.
 
 use candle_core::{Device, Tensor};
 use std::collections::HashMap;

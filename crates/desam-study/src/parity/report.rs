@@ -19,7 +19,7 @@ pub enum Measure {
 /// Comparison of one stage of the model or the pipeline.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Stage {
-    /// What was compared.
+    /// Name of the stage.
     pub name: String,
     /// Number of compared elements.
     pub elements: usize,

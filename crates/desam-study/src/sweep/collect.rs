@@ -186,7 +186,7 @@ impl std::fmt::Display for MissingLine {
 pub struct Collection {
     /// The scoring protocol.
     pub protocol: Protocol,
-    /// What a cell is averaged over.
+    /// Cases or sites that a cell is the mean of.
     pub mean_over: MeanOver,
     /// The seeds.
     pub seeds: Vec<u64>,
@@ -206,7 +206,7 @@ type DiceBySeed = BTreeMap<u64, Option<f64>>;
 /// Settings of a collection.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct CollectConfig {
-    /// What a cell is averaged over.
+    /// Cases or sites that a cell is the mean of.
     pub mean_over: MeanOver,
     /// The sites that are the paper's, overriding the plan; `None` keeps the plan's.
     pub paper_sites: Option<PaperSites>,

@@ -136,7 +136,7 @@ impl NonDicomFile {
     }
 }
 
-/// What lies in a folder, hidden files too, sorted by name.
+/// Entries of a folder, hidden files too, sorted by name.
 fn sorted(folder: &Path) -> Result<Vec<PathBuf>> {
     let list = || -> std::io::Result<Vec<PathBuf>> {
         std::fs::read_dir(folder)?.map(|entry| Ok(entry?.path())).collect()
@@ -146,9 +146,9 @@ fn sorted(folder: &Path) -> Result<Vec<PathBuf>> {
     Ok(paths)
 }
 
-/// How the DICOM files of a folder are named.
+/// Name patterns of the DICOM files in a folder.
 struct DicomNames {
-    /// What their names end in, `None` among them where some have no ending.
+    /// Their extensions, `None` among them where some have no extension.
     endings: BTreeSet<Option<String>>,
     /// Their names without the numbers in them; names without numbers are not among them.
     shapes: BTreeSet<String>,
@@ -179,7 +179,7 @@ fn shape(path: &Path) -> String {
     shape
 }
 
-/// What a file's name ends in, in lower case. Digits behind a dot are part of a UID or a number.
+/// Extension of a file's name, in lower case. Digits behind a dot are part of a UID or a number.
 fn ending(path: &Path) -> Option<String> {
     let ending = path.extension()?.to_string_lossy().to_ascii_lowercase();
     (!ending.bytes().all(|b| b.is_ascii_digit())).then_some(ending)

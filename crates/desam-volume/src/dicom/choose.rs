@@ -126,7 +126,7 @@ fn refuse_what_could_be_meant(choice: &SeriesChoice, contents: &mut Contents) ->
 /// Notes that a file without a slice was excluded.
 ///
 /// # Errors
-/// Where it is of the chosen series and could have been meant as a slice of it.
+/// When it is of the chosen series and could have been meant as a slice of it.
 fn set_aside(rejected: Rejected, chosen: &mut ChosenSeries) -> Result<()> {
     let same = rejected.series.as_deref() == Some(chosen.series.uid.as_str());
     match rejected.fault {
@@ -187,7 +187,7 @@ fn no_image(path: &Path, contents: &Contents) -> Error {
     wrong(path, format!("{said}{}", reasons(contents)))
 }
 
-/// Why DICOM files are no slices, a line each; not all of many.
+/// Reasons why the DICOM files are no slices, a line each; at most a few of them.
 fn reasons(contents: &Contents) -> String {
     const SHOWN: usize = 5;
     let rejected = contents.rejected.iter().map(|r| r.error.to_string());

@@ -28,7 +28,7 @@ pub(super) enum ObjectKinds {
     Labels,
 }
 
-/// Why a possible slice is not a slice.
+/// Reason for rejecting a possible slice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum RejectReason {
     /// It cannot be read: a slice may be lost.

@@ -73,7 +73,7 @@ impl Elements<'_> {
         Ok(encoding.explicit_vr && !is_item && letters.iter().all(u8::is_ascii_uppercase))
     }
 
-    /// Where a value of known length ends, which is `within` at most.
+    /// End of a value of known length, at most `within`.
     pub(super) fn end_of(self, header: &Header, within: usize) -> Result<usize, Problem> {
         let length = header.length.ok_or_else(|| format!("{} has no length", named(header.tag)))?;
         let end = header.value.checked_add(length).filter(|end| *end <= within);

@@ -62,7 +62,7 @@ fn samples(codestream: &[u8], component: Component, file: &SliceFile) -> Result<
     Ok(bytes)
 }
 
-/// What the codestream says of its one component.
+/// The codestream's description of its one component.
 #[derive(Debug, Clone, Copy)]
 struct Component {
     precision: usize,
@@ -114,7 +114,7 @@ impl Headers<'_> {
         Ok(component)
     }
 
-    /// How many tiles there should be; they start at an origin that may lie before the image's.
+    /// Expected number of tiles; they start at an origin that may lie before the image's.
     fn tiles(&self) -> usize {
         let along = |at: usize| match (self.number(at, 4), self.number(at - 16, 4)) {
             (0, _) => usize::MAX,

@@ -104,7 +104,7 @@ impl FilePixels {
     }
 }
 
-/// Whether the voxels of a stack, of `size` bytes each, stay within the limit.
+/// Checks the voxels of a stack, of `size` bytes each, against the limit.
 fn expect_within(stack: &Stack, size: usize, max_bytes: u64) -> Result<()> {
     let voxels = stack.grid.dims.into_iter().try_fold(size, usize::checked_mul);
     let bytes = voxels.map_or(u64::MAX, |bytes| bytes as u64);

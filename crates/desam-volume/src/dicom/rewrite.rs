@@ -46,7 +46,7 @@ pub(super) struct DataSet {
 pub(super) enum PixelData {
     /// As one value; it may promise more than there is.
     Native {
-        /// Where it is.
+        /// Position of the value.
         bytes: Range<usize>,
         /// Its VR, which decides what a big endian file swapped.
         vr: VR,
@@ -89,10 +89,10 @@ struct Rewriter<'a> {
     warnings: Vec<String>,
 }
 
-/// What surrounds an element.
+/// Context of an element: the sequence items and values around it.
 #[derive(Debug, Clone, Copy)]
 struct Scope {
-    /// Where the innermost value of known length ends.
+    /// End of the innermost value of known length.
     end: usize,
     encoding: Encoding,
     depth: usize,

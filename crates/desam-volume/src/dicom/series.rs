@@ -88,7 +88,7 @@ impl Series {
         Self { uid, description, plane, slices }
     }
 
-    /// How many slices it has: as many as files, or as frames in a file of several.
+    /// Number of slices: as many as files, or as frames in a multi-frame file.
     pub fn len(&self) -> usize {
         self.slices.len()
     }

@@ -49,7 +49,7 @@ fn series_uid_of(bytes: &[u8]) -> Option<String> {
     (!uid.is_empty()).then(|| uid.to_owned())
 }
 
-/// What of a deflated data set can be inflated: all of it, or the part before it breaks off.
+/// Inflates a deflated data set, as far as the stream is intact.
 fn inflate(bytes: &[u8]) -> Vec<u8> {
     let mut inflated = Vec::new();
     // An error ends the data set where the stream is cut; what came before it counts.

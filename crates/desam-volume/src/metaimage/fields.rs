@@ -17,7 +17,7 @@ pub(super) struct Fields {
     lines: Vec<(String, String)>,
     /// The lines behind `ElementDataFile = LIST`: the names of data files.
     pub(super) listed: Vec<String>,
-    /// Where the first byte after the header is.
+    /// Offset in the file of the first byte after the header.
     pub(super) bytes: u64,
 }
 
@@ -220,7 +220,7 @@ pub(crate) fn is_start(bytes: &[u8]) -> bool {
     !key.is_empty() && key.iter().all(u8::is_ascii_alphabetic)
 }
 
-/// What the last line of a header says, if this is it.
+/// Value of `ElementDataFile`, which ends a header; `None` for any other line.
 fn data_file(line: &str) -> Option<&str> {
     split(line).filter(|(key, _)| key.eq_ignore_ascii_case(DATA_FILE)).map(|(_, value)| value)
 }

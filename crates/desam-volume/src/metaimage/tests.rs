@@ -6,8 +6,7 @@ use crate::voxels::testing::{
 };
 use desam_core::{Affine, LabelVolume};
 
-/// What SimpleITK 2.5.7 writes before `ElementDataFile` for the image of
-/// [`assert_itks`].
+/// Header that SimpleITK 2.5.7 writes before `ElementDataFile` for the image of [`assert_itks`].
 const ITK: &str = "ObjectType = Image\nNDims = 3\nBinaryData = True\n\
     BinaryDataByteOrderMSB = False\nCompressedData = False\n\
     TransformMatrix = 0.93969262078590843 0.34202014332566871 0 -0.29619813272602386 \

@@ -92,8 +92,8 @@ fn zraw(out: &Path) -> Option<PathBuf> {
     ends_with(out, ".mhd").then(|| with_ending(out, ".mhd", ".zraw"))
 }
 
-/// Whether a header of this name can name its data file so that ITK reads it: MetaIO takes `%` for a
-/// pattern, and whatever starts with `LIST` for a list of files.
+/// Checks that a header of this name can name its data file so that ITK reads it: MetaIO takes `%`
+/// for a pattern, and a name that starts with `LIST` for a list of files.
 ///
 /// # Errors
 /// [`Error::Unwritable`] when it cannot.

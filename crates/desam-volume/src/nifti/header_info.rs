@@ -29,7 +29,7 @@ fn scalar_of(code: f64) -> Option<Scalar> {
     })
 }
 
-/// Which kind of header it is.
+/// Kind of a header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum HeaderKind {
     Nifti,

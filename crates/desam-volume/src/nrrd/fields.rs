@@ -28,7 +28,7 @@ pub(super) struct Fields {
     lines: Vec<(String, String)>,
     /// The lines behind `data file: LIST`: the names of data files.
     pub(super) listed: Vec<String>,
-    /// Where the first byte after the header is.
+    /// Offset in the file of the first byte after the header.
     pub(super) bytes: u64,
 }
 
@@ -72,7 +72,7 @@ impl Fields {
         self.lines.iter().find(|(k, _)| k == name).map(|(_, v)| v.as_str())
     }
 
-    /// What says where the voxels are, if not behind the header.
+    /// Value of `data file`, the location of the voxels, if not behind the header.
     pub(super) fn data_file(&self) -> Option<&str> {
         DATA_FILE.iter().find_map(|name| self.text(name))
     }

@@ -6,7 +6,7 @@ use crate::voxels::testing::{
 };
 use desam_core::{Affine, LabelVolume};
 
-/// What SimpleITK 2.5.7 writes for the image of [`assert_itks`].
+/// File that SimpleITK 2.5.7 writes for the image of [`assert_itks`].
 const ITK: &str = "NRRD0004\n# Complete NRRD file format specification at:\n\
     # http://teem.sourceforge.net/nrrd/format.html\ntype: short\ndimension: 3\n\
     space: left-posterior-superior\nsizes: 2 3 4\nspace directions: \

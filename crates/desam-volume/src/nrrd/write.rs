@@ -95,8 +95,8 @@ fn raw(out: &Path) -> Option<PathBuf> {
     ends_with(out, ".nhdr").then(|| with_ending(out, ".nhdr", ".raw.gz"))
 }
 
-/// Whether a header of this name can name its data file so that Teem, and with it ITK, reads it:
-/// it takes `%d` for a pattern, and whatever starts with `LIST` for a list of files.
+/// Checks that a header of this name can name its data file so that Teem, and with it ITK, reads
+/// it: it takes `%d` for a pattern, and a name that starts with `LIST` for a list of files.
 ///
 /// # Errors
 /// [`Error::Unwritable`] when it cannot.

@@ -149,7 +149,7 @@ impl<T> Loaded<T> {
     /// Replaces the value by a fallible function of it and keeps the warnings.
     ///
     /// # Errors
-    /// That of `change`.
+    /// Errors of `change`.
     pub fn try_map<U>(
         self,
         change: impl FnOnce(T) -> crate::Result<U>,

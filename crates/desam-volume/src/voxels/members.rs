@@ -8,7 +8,7 @@ use std::io::{BufRead, BufReader, Read, Result};
 
 /// A decoder of one stream.
 pub(crate) trait Member: Read + Sized {
-    /// How a stream starts.
+    /// Magic number of a stream.
     const MAGIC: &'static [u8];
 
     fn new(file: BufReader<File>) -> Self;

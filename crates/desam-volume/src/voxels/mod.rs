@@ -1,7 +1,7 @@
 //! Decoding of stored voxels without trusting any header.
 //!
-//! What a header promises is compared with what the file can hold before memory is taken, so that
-//! a file of any bytes costs at most a small multiple of its size (see [`StoredImage`]).
+//! Sizes in a header are compared with the most that the file can hold before memory is allocated, so
+//! that a file of any bytes costs at most a small multiple of its size (see [`StoredImage`]).
 
 mod affine;
 mod channels;

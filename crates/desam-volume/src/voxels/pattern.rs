@@ -53,7 +53,7 @@ impl NamePattern {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct NumberedNames {
     pub(crate) pattern: NamePattern,
-    /// What follows the pattern: the first and the last number, the step, …
+    /// Numbers after the pattern: the first and the last number, the step, …
     pub(crate) numbers: Vec<i64>,
 }
 
@@ -96,7 +96,7 @@ pub(crate) fn list_dimension(text: &str) -> Option<Option<usize>> {
     words.next().is_none().then_some(dimension)
 }
 
-/// How many files there should be when each holds the first `dimension` axes of an image.
+/// Expected number of files when each holds the first `dimension` axes of an image.
 pub(crate) fn files_of(sizes: &[usize], dimension: usize) -> Option<usize> {
     let rest = sizes.get(dimension..)?;
     rest.iter().try_fold(1_usize, |n, &size| n.checked_mul(size))

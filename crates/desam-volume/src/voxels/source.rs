@@ -16,7 +16,7 @@ const DEFLATE_RATIO: u64 = 1032;
 const BZIP2_RATIO: u64 = 1 << 22;
 /// Bytes after the voxels that are still read to reach a checksum; more than that is left alone.
 const SLACK: u64 = 1 << 20;
-/// How a gzip member starts.
+/// Magic number of a gzip member.
 const GZIP: [u8; 2] = [0x1f, 0x8b];
 
 /// The compression of a file.

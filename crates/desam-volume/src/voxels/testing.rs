@@ -52,8 +52,8 @@ pub(crate) fn itk_text(gap: &str) -> String {
     itk_values().map(|v| v.to_string()).collect::<Vec<_>>().join(gap)
 }
 
-/// Where that image lies: rotated by 30° about x and 20° about z, 0.5 × 0.75 × 3 mm. SimpleITK
-/// 2.5.7 wrote it as NIfTI too, and this is what nibabel 5.4.2 reads there.
+/// Affine of that image: rotated by 30° about x and 20° about z, 0.5 × 0.75 × 3 mm. SimpleITK 2.5.7
+/// wrote it as NIfTI too, and this is what nibabel 5.4.2 reads there.
 pub(crate) fn itk_affine() -> Affine {
     Affine([
         [-0.469846308231, 0.22214859724, -0.513030230999, 10.5],
@@ -83,7 +83,7 @@ pub(crate) fn field_of(error: Error, file: &str) -> &'static str {
     }
 }
 
-/// What writes the masks of a format, and reads them back.
+/// Writers and reader of a format's masks.
 pub(crate) struct MaskFormat {
     pub(crate) image: fn(&Path) -> Result<Volume>,
     pub(crate) like: fn(&Path, &Path, &LabelVolume) -> Result<()>,

@@ -15,7 +15,7 @@ const LONGEST: u64 = 1 << 20;
 pub(crate) struct HeaderText {
     /// Its lines, without their ends; what is not UTF-8 as [`bytes_text`] has it.
     pub(crate) lines: Vec<String>,
-    /// Where in the file the first byte after it is.
+    /// Offset in the file of the first byte after it.
     pub(crate) bytes: u64,
     /// Whether its last line was met.
     pub(crate) ended: bool,
@@ -78,7 +78,7 @@ pub(crate) fn wrong(
     Error::Header { path: path.to_path_buf(), field, found, expected }
 }
 
-/// What a file held, short enough for a message.
+/// Shortens a value of a file for a message.
 fn shortened(found: &str) -> String {
     const MOST: usize = 120;
     match found.char_indices().nth(MOST) {

@@ -154,7 +154,7 @@ fn open_piece(path: PathBuf, start: u64, storage: Storage, values: u64) -> Resul
     Ok(VoxelFile { path, source, skip: bytes, before: start })
 }
 
-/// Where the `lines`-th line after byte `start` begins.
+/// Offset of the `lines`-th line after byte `start`.
 fn after_lines(path: &Path, start: u64, lines: u64) -> Result<u64> {
     let mut at = start;
     if lines == 0 {

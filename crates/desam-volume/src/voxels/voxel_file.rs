@@ -23,7 +23,7 @@ pub(crate) struct VoxelFile {
 }
 
 impl VoxelFile {
-    /// Whether the file can hold `values` of this coding: asked before memory is taken for them.
+    /// Checks that the file can hold `values` of this coding, before memory is allocated for them.
     pub(super) fn expect(&self, values: Option<u64>, coding: VoxelCoding) -> Result<()> {
         let bytes = values.and_then(|n| n.checked_mul(width(coding))).unwrap_or(u64::MAX);
         let least = if coding == VoxelCoding::Text { bytes.saturating_sub(1) } else { bytes };
@@ -32,7 +32,7 @@ impl VoxelFile {
         if end > most { Err(self.truncated(end, most)) } else { Ok(()) }
     }
 
-    /// How many of `values` may be reserved before they have been seen.
+    /// Number of `values` that may be reserved before they have been read.
     pub(super) fn reservable(&self, values: u64, coding: VoxelCoding) -> usize {
         let width = width(coding);
         let bytes = values.saturating_mul(width);

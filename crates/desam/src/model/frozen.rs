@@ -28,7 +28,7 @@ pub enum EncoderChoice {
     File {
         /// The file.
         path: PathBuf,
-        /// What to call the encoder; its file's name if not given.
+        /// Name of the encoder in records; its file's name if not given.
         name: Option<String>,
     },
 }

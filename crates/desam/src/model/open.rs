@@ -18,7 +18,7 @@ use std::sync::Arc;
 pub struct Notes {
     /// Choices that affect the results; see [`Checkpoint::warnings`].
     pub warnings: Vec<String>,
-    /// Which parts of the file were used and which were ignored; see [`Checkpoint::notes`].
+    /// Notes on used and ignored parts of the file; see [`Checkpoint::notes`].
     pub details: Vec<String>,
 }
 

@@ -42,7 +42,7 @@ pub struct ModelParts {
     pub decoder: Arc<dyn MaskDecoder>,
     /// Preprocessing, encoder specification, and how the decoder was trained.
     pub record: Arc<ModelRecord>,
-    /// Where the parts live, and in which precision they compute.
+    /// Device and precision of the parts.
     pub compute: Compute,
 }
 

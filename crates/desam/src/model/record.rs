@@ -35,7 +35,7 @@ pub struct ModelRecord {
     /// The decoder's variant; older records lack it and mean DeSAM.
     #[serde(default)]
     pub variant: Variant,
-    /// How the decoder was trained; `None` where it was not.
+    /// Training of the decoder; `None` where it was not trained.
     #[serde(default)]
     pub training: Option<TrainingRecord>,
 }

@@ -241,8 +241,8 @@ fn prompt_encoder(
     Ok(prompt.module)
 }
 
-/// What was drawn from the seed must be all of PIMM, or all of PRIM, or both: a file that holds a
-/// part of either is broken.
+/// Checks that the parameters drawn from the seed are all of PIMM, or all of PRIM, or both: a file
+/// that holds a part of either is broken.
 fn whole_or_absent(report: &LoadReport, given: &[String]) -> Result<()> {
     let is_pimm = |name: &str| name.starts_with("mask_decoder.pimm.");
     let partly = |name: &&String| given.iter().any(|g| is_pimm(g) == is_pimm(name));

@@ -9,9 +9,9 @@ pub enum SelectError {
     Config {
         /// The field, as it is written in the configuration.
         field: &'static str,
-        /// What fits.
+        /// The accepted values.
         expected: &'static str,
-        /// What was given.
+        /// The given value.
         found: f64,
     },
     /// Sides between which masks cannot be resized.
@@ -35,11 +35,11 @@ pub enum SelectError {
     /// A candidate whose logits are not `M × M`.
     #[error("selection: candidate {candidate} has {found} logits, expected {expected}")]
     Logits {
-        /// Which candidate, from 0.
+        /// Index of the candidate, from 0.
         candidate: usize,
-        /// How many logits the geometry says.
+        /// Number of logits by the geometry.
         expected: usize,
-        /// How many there are.
+        /// Number of given logits.
         found: usize,
     },
 }

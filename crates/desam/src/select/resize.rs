@@ -128,7 +128,7 @@ struct InterpolatedLine {
 
 #[derive(Debug)]
 struct Row {
-    /// Which row of the encoder input it holds.
+    /// Index of the row in the encoder input.
     at: Option<usize>,
     values: Vec<f32>,
 }

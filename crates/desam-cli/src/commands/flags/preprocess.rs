@@ -20,7 +20,7 @@ pub(in crate::commands) struct PreprocessFlags {
     #[arg(long, value_name = "X,Y,Z", allow_negative_numbers = true, value_parser = spacing)]
     resample: Option<[f64; 3]>,
 
-    /// How labels are resized to masks. nearest: nearest neighbour, preserves the labelled volume.
+    /// Resizing of labels to masks. nearest: nearest neighbour, preserves the labelled volume.
     /// eroded: erodes masks that shrink, as the official program does [default: from the preset]
     #[arg(long, value_name = "RULE", value_parser = enum_values::<LabelRule>())]
     labels: Option<LabelRule>,

@@ -145,7 +145,8 @@ impl Inputs {
     }
 }
 
-/// Why the DICOM files of a folder without volumes are not a series; empty if there are none.
+/// Reason why the DICOM files of a folder without volumes are not a series; empty if there are
+/// none.
 fn why_no_series(folder: &Path) -> String {
     #[cfg(feature = "dicom")]
     if let Err(error) = desam::volume::dicom::read_volume(folder, &Default::default()) {

@@ -36,7 +36,7 @@ pub(super) struct Arguments {
     #[arg(long)]
     partial: bool,
 
-    /// How to average "A to Rest": over all cases of the other sites, like the official program, or
+    /// Averaging of "A to Rest": over all cases of the other sites, like the official program, or
     /// over the means of the sites
     #[arg(long, value_name = "OVER", default_value = "cases",
         value_parser = enum_values::<MeanOver>())]

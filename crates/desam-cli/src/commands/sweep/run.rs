@@ -127,7 +127,7 @@ fn run_one(
     }
 }
 
-/// What to do about a line that another worker holds.
+/// Advice on a line that another worker holds.
 fn advice(alive: bool) -> &'static str {
     if alive {
         "it is alive: wait for it, or stop it (--force does not take lines from live workers)"

@@ -29,6 +29,7 @@ impl<'a> Cursor<'a> {
     /// The next `length` bytes, or an error where fewer are left.
     pub(super) fn take(&mut self, length: u64) -> Result<&'a [u8], PickleError> {
         let left = self.left();
+        // A length may be any 64-bit number, so the sum is checked before it is used as an index.
         let end = usize::try_from(length).ok().and_then(|n| self.at.checked_add(n));
         let Some(bytes) = end.and_then(|end| self.bytes.get(self.at..end)) else {
             let problem = format!("it claims {length} bytes, {left} are left; get the file again");

@@ -106,13 +106,14 @@ impl<'a> Tree<'a> {
     pub(super) fn entries(&self, id: Id) -> Option<&[(Id, Id)]> {
         match self.get(id) {
             Value::Dict(entries) => Some(entries),
+            // A subclass of a dictionary is a call whose result is filled by SETITEMS.
             Value::Object { items, .. } if !items.is_empty() => Some(items),
             _ => None,
         }
     }
 }
 
-/// Why a pickle cannot be read, and where in it.
+/// Error in a pickle, with its position.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("its pickle cannot be read at byte {at}: {problem}")]
 pub(super) struct PickleError {

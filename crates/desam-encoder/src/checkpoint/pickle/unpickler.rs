@@ -43,7 +43,10 @@ impl<'a> Unpickler<'a> {
         let at = self.input.position();
         let code = self.input.u8()?;
         match code {
+            // The version is not checked: any opcode that torch.save does not write is refused
+            // below.
             opcode::PROTO => self.input.u8().map(|_| ())?,
+            // A frame's length only helps readers that buffer.
             opcode::FRAME => self.input.u64().map(|_| ())?,
             opcode::STOP => return Ok(false),
             opcode::MARK => self.marks.push(self.stack.len()),
@@ -292,6 +295,7 @@ impl<'a> Unpickler<'a> {
     }
 
     fn pop_or_mark(&mut self) -> Result<()> {
+        // As in CPython, POP directly behind a MARK removes the mark.
         if self.has_item() { self.pop().map(|_| ()) } else { self.pop_mark().map(|_| ()) }
     }
 
@@ -320,6 +324,7 @@ fn whole_number<'a>(bytes: &[u8]) -> Value<'a> {
     let mut wide = [if negative { 0xff } else { 0 }; 8];
     match wide.get_mut(..bytes.len()) {
         Some(low) => low.copy_from_slice(bytes),
+        // No size or offset needs more than 64 bits.
         None => return Value::OtherNumber,
     }
     Value::Int(i64::from_le_bytes(wide))

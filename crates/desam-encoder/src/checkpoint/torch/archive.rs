@@ -37,6 +37,7 @@ impl Archive {
         else {
             return Err(Error::checkpoint(path, other_archive(&names)));
         };
+        // PyTorch names the archive's folder after the file that it wrote, so any name is possible.
         let root = pickle.trim_end_matches("data.pkl").to_owned();
         if names.iter().any(|n| *n == format!("{root}constants.pkl")) {
             let reason = "it is a TorchScript archive (torch.jit.save), whose weights are part of a \
@@ -45,6 +46,7 @@ impl Archive {
             return Err(Error::checkpoint(path, reason));
         }
         let mut archive = Self { path: path.to_owned(), zip, root };
+        // Older versions of PyTorch do not write this entry.
         if archive.read("byteorder", 64).is_ok_and(|order| order == b"big") {
             let reason =
                 "it was saved on a big-endian machine; save it again on a little-endian one";
@@ -78,6 +80,7 @@ impl Archive {
         let Some(index) = self.zip.index_for_name(&name) else {
             return Err(problem(&ZipError::FileNotFound));
         };
+        // The raw entry first: its header is checked before anything is decompressed or allocated.
         let raw = self.zip.by_index_raw(index).map_err(|e| problem(&e))?;
         let (size, crc, method) = (raw.size(), raw.crc32(), raw.compression());
         if method != CompressionMethod::Stored {

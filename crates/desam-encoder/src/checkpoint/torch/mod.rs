@@ -57,6 +57,8 @@ impl TorchFile {
         wanted: &[usize],
         put: &mut dyn FnMut(usize, Tensor) -> Result<()>,
     ) -> Result<()> {
+        // Each storage is read once and dropped before the next, however many tensors are views of
+        // it.
         let mut by_storage: BTreeMap<&str, BTreeMap<&View, Vec<usize>>> = BTreeMap::new();
         for index in wanted {
             if let Some(view) = self.views.get(*index) {

@@ -69,6 +69,7 @@ pub(super) fn named_tensors(path: &Path, pickle: &[u8]) -> Result<Vec<NamedTenso
 /// The values of a dictionary under its string keys. Of equal keys the last one counts.
 fn items<'a>(tree: &Tree<'a>, dictionary: Id) -> BTreeMap<&'a str, Id> {
     let entries = tree.entries(dictionary).unwrap_or_default();
+    // An optimizer's state is keyed by numbers, and so is not followed.
     entries.iter().filter_map(|(key, value)| Some((tree.text(*key)?, *value))).collect()
 }
 

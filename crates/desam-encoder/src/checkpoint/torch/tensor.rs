@@ -41,6 +41,7 @@ fn describe_within(tree: &Tree<'_>, id: Id, wrappers: usize) -> Option<TensorDes
     let Value::Class { name, .. } = tree.get(*callable) else {
         return None;
     };
+    // The module is not checked: the function is never called, only its arguments are read.
     let rebuilt = name.strip_prefix("_rebuild_").filter(|_| name.len() <= MAX_NAME_LEN)?;
     let arguments = tree.tuple(*arguments).unwrap_or_default();
     let found = match rebuilt {
@@ -101,6 +102,7 @@ fn from_arguments(tree: &Tree<'_>, arguments: &[Id]) -> Option<TensorDescription
         (Some("BFloat16"), _) => ElementType::Float(Float::Bf16),
         (Some("Float"), _) => ElementType::Float(Float::F32),
         (Some("Double"), _) => ElementType::Float(Float::F64),
+        // Only types without a storage class, such as float8, are written with an untyped storage.
         (Some("Untyped"), Some(dtype)) => ElementType::Other(dtype.to_owned()),
         (Some(other), _) => ElementType::Other(other.to_owned()),
         (None, _) => return None,
@@ -157,6 +159,8 @@ impl View {
             return None;
         }
         let size = float.size();
+        // Nearly every tensor of a checkpoint: its bytes are converted without an index for each
+        // number.
         if self.is_contiguous() {
             let start = self.offset.checked_mul(size)?;
             let bytes = storage.get(start..start.checked_add(count.checked_mul(size)?)?)?;

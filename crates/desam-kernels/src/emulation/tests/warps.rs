@@ -62,7 +62,7 @@ fn copies_arrive_when_they_are_waited_for() {
     }
 }
 
-/// How many f32 from the beginning the first aligned to 16 bytes lies.
+/// Index of the first f32 that is aligned to 16 bytes.
 fn aligned(numbers: &CpuStorage) -> usize {
     let Arg::Pointer(begin) = at(numbers) else { panic!("a pointer") };
     (begin.next_multiple_of(16) - begin) as usize / 4

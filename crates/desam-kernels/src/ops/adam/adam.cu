@@ -1,10 +1,10 @@
 // Multi-tensor kernels of the optimizer, over all parameters at once: Adam's step, the gradient norm,
 // the exponential moving average of the parameters. Each is one launch over a table of the parameters.
 //
-// A row of the table: the first of the parameter's blocks, its number of elements, then the pointers
-// of the kernel. A block takes CHUNK elements of one parameter and finds its row by binary search. All
-// is bound by memory: 28 bytes per element for a step, 4 for the norm, 12 for the average; 16 bytes
-// per access where pointers allow it.
+// A row of the table: the index of the parameter's first block, its number of elements, then the
+// pointers of the kernel. A block takes CHUNK elements of one parameter and finds its row by binary
+// search. The kernels are memory-bound: 28 bytes per element for a step, 4 for the norm, 12 for the
+// average; accesses take 16 bytes where pointers are aligned.
 //
 // Products and sums are rounded one by one (no fused multiply-add), in the order of the CPU's loop, so
 // that a step gives the same bits as on the CPU.
@@ -19,7 +19,7 @@ struct alignas(16) Four {
     float at[4];
 };
 
-// A block's elements of its parameter.
+// The chunk of a parameter that a block works on.
 struct Piece {
     const uint32_t *pointers;
     size_t begin, end;
@@ -30,7 +30,7 @@ struct Piece {
     }
 };
 
-// `pointers` of each row behind its first block and its numbers.
+// Finds the block's chunk in a table with this number of pointers a row.
 DEVICE Piece piece_of_block(const uint32_t *table, uint32_t rows, uint32_t pointers) {
     const uint32_t width = 2 + 2 * pointers, block = blockIdx.x;
     uint32_t low = 0, high = rows;

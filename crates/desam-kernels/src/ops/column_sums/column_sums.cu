@@ -1,6 +1,6 @@
-// Column sums of a matrix, by chunks of rows, added in a fixed order: one block per chunk and 128
-// columns, one warp per eighth row, four columns per lane. The sums of the chunks are a matrix again,
-// f32, and go through the same kernel until one chunk is left.
+// Column sums of a matrix in a fixed order: one block per chunk of rows and 128 columns, every
+// eighth row to each of its eight warps, four columns per lane. The sums of the chunks are an f32
+// matrix again, which the same kernel reduces until one chunk is left.
 #include "wide.cuh"
 
 namespace {

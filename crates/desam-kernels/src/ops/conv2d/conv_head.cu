@@ -1,5 +1,6 @@
-// 1×1 convolution to a single output channel (the mask head), and its input gradient: bound by reading
-// x or writing ∂x. One thread per eight adjacent pixels, over all input channels.
+// 1×1 convolution to a single output channel (the mask head), and its input gradient. Memory-bound:
+// forward by reading x, backward by writing ∂x. One thread per eight adjacent pixels, over all
+// input channels.
 #include "device.cuh"
 
 namespace {

@@ -1,6 +1,6 @@
-// Loads images for tensor cores: from planes in global memory to shared memory with channels last, so
-// that the taps of a kernel are shifts by whole pixels and rows of `load_matrices` stay aligned. A piece
-// is eight channels of a pixel, 16 bytes (a uint4).
+// Loads image tiles for tensor cores: from planes in global memory to channels-last pixels in
+// shared memory, so that the taps of a kernel are shifts by whole pixels and the rows of
+// `load_matrices` stay aligned. A piece is a 16-byte vector (uint4) of eight channels of a pixel.
 #pragma once
 #include "device.cuh"
 
@@ -11,8 +11,9 @@ struct Extent {
     DEVICE size_t pixels() const { return static_cast<size_t>(height) * width; }
 };
 
-// The pixels (row, column) and (row, column + 1), `column` even, of eight channels from `channel` on,
-// a pair of pixels a word. Zeros where there is no image; a row or column before it has wrapped around.
+// Loads the pixels (row, column) and (row, column + 1), `column` even, of eight channels from
+// `channel` on, a pair of pixels a word. Zero padding outside the image: a negative row or column
+// has wrapped around to a large number.
 template <class T>
 DEVICE void fetch(uint32_t (&words)[8], const T *image, const Extent &of, uint32_t channel,
                   uint32_t row, uint32_t column) {
@@ -35,7 +36,7 @@ DEVICE void fetch(uint32_t (&words)[8], const T *image, const Extent &of, uint32
 DEVICE uint32_t low_halves(uint32_t a, uint32_t b) { return (a & 0xffffu) | b << 16; }
 DEVICE uint32_t high_halves(uint32_t a, uint32_t b) { return a >> 16 | (b & 0xffff0000u); }
 
-// The pieces of the two pixels.
+// Transpose the pairs in registers to the two pixels' pieces.
 DEVICE uint4 first_piece(const uint32_t (&w)[8]) {
     return make_uint4(low_halves(w[0], w[1]), low_halves(w[2], w[3]), low_halves(w[4], w[5]),
                       low_halves(w[6], w[7]));

@@ -20,8 +20,8 @@ template <class W> struct Weights {
     }
 };
 
-// [outputs / 64][inputs / 16][tap][4][lane] × 8 numbers: the four words that a lane holds of the
-// 16 × 16 operand of mma. A block packs all taps, one warp each.
+// [outputs / 64][inputs / 16][tap][4][lane] × 8 elements: a lane's fragment, four registers, of
+// mma's 16 × 16 operand. A block packs all taps, one warp each.
 template <class W, class T> DEVICE void pack_tiles(const Weights<W> &weights, uint4 *packed) {
     const uint32_t chunks = (weights.inputs + 15) / 16;
     const uint32_t m = blockIdx.x % 4, chunk = blockIdx.x / 4 % chunks;

@@ -1,10 +1,11 @@
 // GEMM with a batched reduction on tensor cores, split-K: [m, n] = sum over images and pixels of
 // a [images, m, pixels] · b [images, n, pixels]. It is the weight gradient of a 1×1 convolution.
 //
-// A block computes 128 × 128 of it over its split of the stages, each of its four warps 64 × 64. A
-// stage is 64 pixels of both operands, 32 KB (cp.async); two are in flight while one is computed. The
-// eight 16-byte pieces of a row are swizzled by the row index, so that rows of a matrix are in
-// different banks. conv_split_k.cu adds up the partial sums, in a fixed order.
+// A block computes a tile of 128 × 128 over its split of the stages, each of its four warps 64 ×
+// 64. A stage is 64 pixels of both operands, 32 KB (cp.async); two are in flight while one is
+// computed. The eight 16-byte pieces of a row are swizzled by the row index, so that ldmatrix reads
+// the rows of a matrix without bank conflicts. conv_split_k.cu adds up the partial sums, in a fixed
+// order.
 #include "device.cuh"
 
 namespace {
@@ -19,7 +20,7 @@ template <class T> struct Factors {
 
     DEVICE uint32_t stages() const { return (pixels + PIXELS - 1) / PIXELS; }
 
-    // Eight pixels of a row, zeros beyond its end.
+    // Copies eight pixels of a row, zero-filled beyond its end.
     DEVICE void start_piece(uint4 *to, const T *row, uint32_t pixel, bool known) const {
         if (aligned) {
             const bool wanted = known && pixel < pixels;
@@ -49,7 +50,7 @@ template <class T> struct Factors {
 
 typedef float Sums[4][8][4];
 
-// Sixteen pixels of a stage.
+// The warp's mma over sixteen pixels of a stage, one step of the reduction.
 template <class T>
 DEVICE void add(Sums &sums, const uint4 *a, const uint4 *b, uint32_t sixteen) {
     const uint32_t lane = threadIdx.x % WARP, line = lane % 8;

@@ -1,5 +1,5 @@
-// 3×3 convolution at stride 1 in f32, and its weight gradient, as implicit GEMM without tensor cores:
-// register tiles over shared memory, eight resident warps per block.
+// 3×3 convolution at stride 1 in f32, and its weight gradient, as implicit GEMM without tensor
+// cores: register blocking over tiles in shared memory, eight warps per block.
 #include "device.cuh"
 
 namespace {
@@ -38,7 +38,7 @@ DEVICE void load_halo(float *to, uint32_t plane, uint32_t planes, uint32_t rows,
     }
 }
 
-// Six elements, the first aligned.
+// Loads six elements, the first aligned to 16 bytes.
 DEVICE void load_six(float (&to)[6], const float *from) {
     const float4 four = *reinterpret_cast<const float4 *>(from);
     const float2 two = *reinterpret_cast<const float2 *>(from + 4);
@@ -105,7 +105,7 @@ DEVICE void convolve(const float *x, const float *weight, float *y, const Extent
 // 4×16 pixels, a thread four outputs of one input. partial [split][64-fold of outputs][tap][16-fold of inputs].
 constexpr uint32_t ROWS_SUMMED = 4, INPUTS_MADE = 16;
 constexpr uint32_t GRADIENT = ROWS_SUMMED * COLUMNS + 4;
-// Padded by four, so that planes begin in different banks.
+// Padded by four elements against bank conflicts between planes.
 constexpr uint32_t HALO_SUMMED = (ROWS_SUMMED + 2) * PITCH + 4;
 
 DEVICE void correlate(const float *grad, const float *x, float *partial, const Extent &of,

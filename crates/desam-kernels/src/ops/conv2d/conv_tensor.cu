@@ -1,14 +1,17 @@
 // 3×3 convolution at stride 1 on tensor cores, as implicit GEMM: no im2col buffer.
 //
-// A block computes 64 outputs of 8×32 pixels; each of its four warps all 64 outputs of 4×16. The
-// reduction takes 16 inputs per stage, nine taps each: 288 mma per warp between two barriers. Shared
-// memory is double-buffered: the packed weights in the order in which lanes hold them (conv_pack.cu;
-// cp.async), 18 KB, and the pixels with their halo, channels last (conv_image.cuh; through registers, a
-// third of them under each column of taps), 11 KB. For a column of taps a warp reads 6 rows of pixels
-// once and uses them for all three taps. Two blocks share a multiprocessor (128 accumulators per thread).
+// A block computes a tile of 64 outputs × 8×32 pixels; each of its four warps all 64 outputs of
+// 4×16 pixels. The reduction takes 16 inputs per stage, nine taps each: 288 mma per warp between
+// two barriers. Shared memory is double-buffered: the packed weights in the order of the lanes'
+// fragments (conv_pack.cu; cp.async), 18 KB, and the pixels with their halo, channels last
+// (conv_image.cuh), 11 KB. The pixels go through registers: a third of the next stage is loaded
+// before each of the three columns of taps and stored after it, so that the mma hide the latency.
+// For a column of taps a warp reads 6 rows of pixels once and uses them for all three taps. Two
+// blocks share a multiprocessor (128 accumulators per thread).
 //
-// Of a row's 16 pixels one matrix takes pixels 4i and 4i + 1, the other the rest. So a lane ends with
-// four adjacent pixels, and eight outputs' rows are written in whole sectors.
+// Of a row's 16 pixels one matrix takes pixels 4i and 4i + 1, the other the rest. So a lane ends
+// with four adjacent pixels, and the stores of eight outputs' rows are coalesced into whole
+// sectors.
 //
 // Where there are few blocks and many inputs, the reduction is split (split-K): partial sums are
 // written in f32 and added up by conv_split_k.cu.
@@ -27,7 +30,7 @@ constexpr uint32_t WEIGHTS = TAPS * OUTPUTS * INPUTS / 8, STAGE = WEIGHTS + 2 * 
 constexpr uint32_t PAIRS = PITCH / 2, FETCHES = INPUTS / 8 * (ROWS + 2) * PAIRS;
 static_assert(FETCHES <= 3 * THREADS, "a stage is fetched while three columns of taps are added");
 
-// Eight adjacent pixels 4i + {0, 1}, from any column on, are in different banks.
+// Swizzle: eight adjacent pixels 4i + {0, 1}, from any column on, are in different banks.
 DEVICE uint32_t place(uint32_t column) { return column ^ (column >> 3 & 1) << 1; }
 
 // The input tile of a block: of one image, around the pixel (row, column).
@@ -62,10 +65,10 @@ DEVICE void start_weights(uint4 *to, const uint4 *weight, uint32_t chunk) {
     commit_async();
 }
 
-// `sums[m][row][j]`: outputs 16 m .., pixels of matrix j in this warp's row.
+// Accumulators `sums[m][row][j]`: outputs 16 m .., pixels of matrix j in this warp's row.
 typedef float Sums[4][WARP_ROWS][2][4];
 
-// The taps of one column.
+// The warp's mma for the three taps of one column.
 template <class T>
 DEVICE void column_of_taps(Sums &sums, const uint4 *stage, uint32_t right) {
     const uint32_t lane = threadIdx.x % WARP, warp = threadIdx.x / WARP;
@@ -142,7 +145,8 @@ DEVICE void convolve(const T *x, const uint4 *weight, Out *y, const Extent &of, 
     weight += static_cast<size_t>(group) * chunks * WEIGHTS;
     const Source<T> pixels{x + image * of.channels * of.pixels(), of, row, column};
     if (begin < end) {
-        // Nothing hides this latency, so all loads are in flight at once.
+        // Prologue of the double buffer: no mma hide this latency, so all loads are in flight at
+        // once.
         uint32_t words[3][8];
         start_weights(memory, weight, begin);
 #pragma unroll

@@ -45,7 +45,7 @@ template <class T> struct Images {
     }
 
     // A thread copies one piece of each row of two outputs. In shared memory outputs are adjacent,
-    // swizzled by the piece, so that copies go to different banks.
+    // swizzled by the piece, so that the copies have no bank conflicts.
     DEVICE void start_gradient(uint4 *stage, const Tile &tile, uint32_t output) const {
         const uint32_t piece = threadIdx.x % PIECES, column = tile.column + piece * 8;
         const uint32_t rows = min(ROWS, of.height - tile.row);
@@ -139,7 +139,8 @@ DEVICE void correlate(const Images<T> &images, float *partial, uint32_t tiles, u
 
     Sums sums = {};
     if (begin < end) {
-        // Nothing hides this latency, so all loads are in flight at once.
+        // Prologue of the double buffer: no mma hide this latency, so all loads are in flight at
+        // once.
         uint32_t words[ROUNDS][8];
         const Tile first = images.tile(begin);
         images.start_gradient(memory, first, output);

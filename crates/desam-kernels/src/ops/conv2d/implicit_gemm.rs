@@ -132,7 +132,8 @@ fn splits_of(tiles: usize, stages: usize) -> usize {
     (RESIDENT_BLOCKS / tiles).min(stages / 4).max(1)
 }
 
-/// Whether `pixels` adjacent pixels can be read in one load.
+/// The kernel's flag for loads of `pixels` adjacent pixels at once: 1 where all of them are
+/// aligned.
 fn aligned<S: candle_core::backend::BackendStorage>(
     operand: &Operand<'_, S>,
     width: usize,

@@ -38,7 +38,7 @@ pub(crate) struct Conv2dSizes {
     pub(crate) side: usize,
 }
 
-/// How a convolution is computed.
+/// Algorithm of a convolution.
 enum Algorithm {
     /// 3×3.
     ImplicitGemm(ImplicitGemm),

@@ -6,7 +6,7 @@
 
 namespace {
 
-// `count` elements, moved in one access where they are aligned.
+// `count` elements, moved by one vector access where they are aligned.
 template <class T, uint32_t count> 
 struct alignas(sizeof(T) * count < 16 ? sizeof(T) * count : 16) Run {
     T of[count];

@@ -58,8 +58,9 @@ DEVICE void few_keys(const T *q, const T *k, const T *v, T *y, float *seen, cons
             top + log2f(total);
 }
 
-// ---- More keys than queries: one block per GROUP queries of one head, one thread per 256th key. Each
-// thread keeps private running sums for all queries; they are reduced over the block at the end.
+// ---- More keys than queries: one block per GROUP queries of one head, every 256th key to each of
+// its threads. A thread keeps private running sums for all queries, which a block reduction
+// combines at the end.
 
 template <unsigned D, unsigned GROUP, class T>
 DEVICE void few_queries(const T *q, const T *k, const T *v, T *y, float *seen, const Sizes &size) {
@@ -89,7 +90,7 @@ DEVICE void few_queries(const T *q, const T *k, const T *v, T *y, float *seen, c
     }
     const size_t begin = static_cast<size_t>(image) * size.keys * channels + head * D;
     for (uint32_t start = 0; start < size.keys; start += THREADS) {
-        // The queries stay in shared memory: there are not enough registers for them.
+        // The queries stay in shared memory: registers are not enough for them.
         __syncwarp();
         const uint32_t key = start + threadIdx.x;
         if (key >= size.keys) continue;

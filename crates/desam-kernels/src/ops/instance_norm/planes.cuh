@@ -1,10 +1,11 @@
 // Shared by kernels that reduce over planes (one channel of one image each).
 //
 // A plane is split into at most 32 parts, one thread block each, so that few planes fill a GPU too.
-// A block writes the partial sums of its part; a kernel that needs the plane's sums combines them in
-// a warp, one lane per part, always in the same order: no atomics, and no extra launch. A thread takes
-// runs of 8 elements, 16 bytes at a time. Kernels that sum walk the planes from the last to the first,
-// the others from the first to the last: the data touched last is still in the cache.
+// A block writes the partial sums of its part; a consumer combines a plane's partial sums by a warp
+// reduction, one part per lane, always in the same order: no atomics, and no extra launch. A thread
+// reads runs of 8 elements by 16-byte vector loads. Kernels that reduce walk the planes from the
+// last to the first, the others from the first to the last, so that a kernel starts with the data
+// that the one before it has left in the cache.
 #pragma once
 #include "wide.cuh"
 

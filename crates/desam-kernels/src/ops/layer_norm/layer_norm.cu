@@ -15,7 +15,7 @@ template <class In> struct Row {
     float eps;
 };
 
-// Of a row in memory.
+// Moments of a row in global memory, of any length.
 template <class In> DEVICE Moments moments(const Row<In> &row, uint32_t lane) {
     float sum = 0, squares = 0;
     for (uint32_t i = lane; i < row.width; i += WARP) sum += widen(row.x[i]);
@@ -117,8 +117,8 @@ DEVICE Moments gradient_any(const Row<In> &row, const Out *grad, In *dx, uint32_
     return m;
 }
 
-// Gradients of weight and bias: sums of ∂y · n and of ∂y down the columns of a block's rows,
-// `[2, width]` per block: 128 columns, one warp per eighth row, four columns per lane.
+// Gradients of weight and bias: column sums of ∂y · n and of ∂y over a block's rows, `[2, width]`
+// per block: 128 columns, every eighth row to each of the eight warps, four columns per lane.
 template <class In, class Out>
 DEVICE void sums(const In *x, const Out *grad, const float *seen, float *parts, uint32_t rows,
                  uint32_t width, uint32_t each) {

@@ -1,6 +1,6 @@
-// Layer norm over the channels of [images, channels, pixels] (LayerNorm2d), forward and backward: one
-// block per 32 pixels, one lane per pixel, one warp per eighth channel. Adjacent pixels are adjacent in
-// memory; what is read again for the next pass is in the cache.
+// Layer norm over the channels of [images, channels, pixels] (LayerNorm2d), forward and backward:
+// one block per 32 pixels, one lane per pixel, every eighth channel to each of its eight warps.
+// Adjacent lanes read adjacent pixels, so accesses are coalesced; later passes hit the cache.
 #include "device.cuh"
 
 namespace {

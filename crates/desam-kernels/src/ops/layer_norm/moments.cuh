@@ -1,4 +1,4 @@
-// Mean and reciprocal deviation of a row that a warp holds.
+// Mean and reciprocal standard deviation of a row that a warp holds in registers.
 #pragma once
 #include "wide.cuh"
 

@@ -12,7 +12,7 @@ pub fn can_add(x: DType, to: DType) -> bool {
     x == to || to == DType::F32
 }
 
-/// Where the biases of [`LinearAdded`] are.
+/// Location of the biases of [`LinearAdded`].
 #[derive(Debug)]
 enum Bias {
     /// Behind the weight, in one tensor with it.

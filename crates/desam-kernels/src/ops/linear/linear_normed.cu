@@ -1,5 +1,5 @@
-// Epilogue of a matrix product: bias, residual, and the layer norm of the sum, in one pass. One warp
-// per row, which it holds in registers (up to 128 · STEPS elements), as ops/layer_norm does.
+// Epilogue of a matrix product: bias, residual, and the layer norm of the sum, in one pass. One
+// warp per row, held in registers (up to 128 · STEPS elements), as in ops/layer_norm.
 #include "../layer_norm/moments.cuh"
 
 namespace {
@@ -31,7 +31,7 @@ DEVICE void normed(const Parts<T, B, To> &p, uint32_t lane) {
 #pragma unroll
         for (unsigned i = 0; i < 4; i++) x[s].v[i] = z.v[i] + (x[s].v[i] + b.v[i]);
     }
-    // After all loads: an earlier store would stall them.
+    // Stored after all loads, which an earlier store would stall.
     if (p.sum != nullptr) {
 #pragma unroll
         for (unsigned s = 0; s < STEPS; s++) {

@@ -31,7 +31,7 @@ pub struct NormedInputs<'a> {
     pub eps: f64,
 }
 
-/// What [`linear_normed`] computes.
+/// Outputs of [`linear_normed`].
 #[derive(Debug, Clone)]
 pub struct SumAndNorm {
     /// The layer norm of the sum, of the type of `x`.

@@ -2,7 +2,7 @@
 #pragma once
 #include "tiles.cuh"
 
-// Operands `a` of 16 queries that a warp has, and all its queries.
+// Sixteen-row fragments `a` of queries that a warp holds, and all its queries.
 constexpr uint32_t OPERANDS = 2, QUERIES = 16 * OPERANDS;
 
 template <class T, uint32_t WIDTH, bool EXACT> struct Queries {
@@ -22,11 +22,11 @@ template <class T, uint32_t WIDTH, bool EXACT> struct Queries {
           terms(sizes, reinterpret_cast<float *>(tiles.slot(4)), blockDim.x),
           first(window.tile * blockDim.x + base) {}
 
-    // Whether any of the warp's queries is one.
+    // Whether the warp has any query: the last block of a window may be partly empty.
     DEVICE bool works() const { return first < window.count(); }
 
-    // Of a thread's lines of an accumulator, in the block and in the window. Beyond the end,
-    // the last query.
+    // Query of a row of this thread's accumulators, in the block (`line`) and in the window
+    // (`query`). Beyond the window's end, the last query.
     DEVICE uint32_t line(uint32_t operand, uint32_t half) const {
         return base + operand * 16 + half * 8 + lane / 4;
     }
@@ -93,7 +93,7 @@ template <class T, uint32_t WIDTH, bool EXACT> struct Queries {
         }
     }
 
-    // All terms of the block. The copy of the first keys is in flight meanwhile.
+    // All terms of the block. The copy of the first tile of keys is in flight meanwhile.
     DEVICE void position_terms(const T *positions) {
         const uint32_t from = window.tile * blockDim.x;
         const uint32_t to = min(from + blockDim.x, window.count()) - 1;

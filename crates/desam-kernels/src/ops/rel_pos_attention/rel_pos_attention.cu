@@ -11,16 +11,18 @@
 //   mixed [32][WIDTH] += weights·v
 //
 // Registers of a thread for WIDTH 80: mixed 80, queries 40, scores 32, column terms 16; in all 246
-// for sm_90, so two blocks share a multiprocessor. Each element of a tile that is read from shared
-// memory is used for 32 queries: for WIDTH 80 the reads (40 ldmatrix of 512 bytes per tile and warp, at
-// 128 bytes per cycle) of four warps take 640 cycles and the copies 160, below the 1024 that 160 mma of
-// 6.4 cycles take, and a warp has about 600 instructions per tile. A score costs 4.5 in addition to the
-// mma: start, maximum, power, sum, half of a rounding.
+// for sm_90, so two blocks share a multiprocessor. Register blocking: each element of a tile that
+// is read from shared memory is used for 32 queries. For WIDTH 80 the reads (40 ldmatrix of 512
+// bytes per tile and warp, at 128 bytes per cycle) of four warps take 640 cycles and the copies
+// 160, below the 1024 that 160 mma of 6.4 cycles take, and a warp has about 600 instructions per
+// tile. A score costs 4.5 instructions in addition to the mma: initialisation, maximum,
+// exponential, sum, and half a conversion of a pair.
 //
-// Queries are scaled by log2 e / √depth before they are rounded, which changes no rounding; the
-// terms are multiplied by √depth to undo it. The maximum that powers are relative to is raised only
-// when a score is more than RAISE above it: weights up to 2^8 are as exact as weights up to 1, and the
-// rescaling of the accumulators is then almost never needed.
+// Queries are scaled by log2 e / √depth before they are rounded, which adds no rounding; the terms,
+// products of these queries, are multiplied by √depth, since relative positions take the unscaled
+// query. The running maximum is raised only when a score is more than RAISE above it: weights up to
+// 2^8 are as exact as weights up to 1, and the rescaling of the accumulators is then almost never
+// needed.
 #include "queries.cuh"
 
 namespace {
@@ -131,7 +133,7 @@ template <class T, uint32_t WIDTH, bool EXACT> struct Mixture {
         }
     }
 
-    // Makes the maximum scores so far the reference of the powers.
+    // Raises the running maximum to that of the scores so far, and rescales the accumulators.
     DEVICE void raise(float (&scores)[OPERANDS][4][4], bool is_first) {
 #pragma unroll
         for (uint32_t o = 0; o < OPERANDS; o++) {

@@ -7,8 +7,8 @@
 // accumulators it has 4 queries and every 16th channel. A query's maximum and sum are reduced over 16
 // adjacent threads, half a warp, which exchange weights through shared memory.
 //
-// Rows of queries and keys are padded by 4 elements: 8 adjacent rows, 16 bytes each, are in different
-// banks.
+// Rows of queries and keys are padded by 4 elements against bank conflicts: 8 adjacent rows, 16
+// bytes each, are in different banks.
 #include "window.cuh"
 
 namespace {

@@ -2,9 +2,10 @@
 #pragma once
 #include "window.cuh"
 
-// A tile of 64 rows of WIDTH numbers in shared memory, in chunks of 16 bytes, such that 8 adjacent
-// rows are in different banks: rows are padded by a chunk. Where that would keep two blocks from
-// sharing a multiprocessor, chunks are swizzled within pairs instead.
+// A tile of 64 rows of WIDTH elements in shared memory, in chunks of 16 bytes, free of bank
+// conflicts: 8 adjacent rows are in different banks, because rows are padded by a chunk. Where the
+// padding would keep two blocks from sharing a multiprocessor, chunks are swizzled within pairs
+// instead.
 template <uint32_t WIDTH> struct Tile {
     static constexpr bool SWIZZLED = WIDTH == 80;
     static constexpr uint32_t PAIRS = WIDTH / 16, ROW = WIDTH * 2 + (SWIZZLED ? 0 : 16);
@@ -16,8 +17,8 @@ template <uint32_t WIDTH> struct Tile {
     }
 };
 
-// Four tiles: keys and values being computed on, keys and values being copied. WIDTH:
-// channels of a row, of which the last are zeros where there are fewer; never if EXACT.
+// Four tiles, double-buffered: keys and values being computed on, keys and values being copied.
+// WIDTH: channels of a row, zero-filled where a head has fewer; it never has if EXACT.
 template <class T, uint32_t WIDTH, bool EXACT> struct Tiles {
     using Rows = Tile<WIDTH>;
 
@@ -26,7 +27,8 @@ template <class T, uint32_t WIDTH, bool EXACT> struct Tiles {
     // The head's first element of the token in the window's corner.
     const T *corner;
     unsigned char *memory;
-    // Where this lane reads keys and values of a tile, and this thread writes a row of one.
+    // Offsets in a tile: of this lane's reads of keys and values, and of this thread's writes of a
+    // row.
     const uint32_t key_at, value_at, copy_at;
 
     DEVICE Tiles(const Sizes &sizes, const T *qkv, unsigned char *memory)
@@ -43,7 +45,8 @@ template <class T, uint32_t WIDTH, bool EXACT> struct Tiles {
     // Slots 0 and 1 are the keys and values of one stage, 2 and 3 of the other.
     DEVICE unsigned char *slot(uint32_t index) const { return memory + index * Rows::BYTES; }
 
-    // Two threads a row, taking turns, so that both read one sector at a time. `to`: this thread's.
+    // Two threads copy a row and alternate its chunks, so that their reads coalesce into one
+    // sector. `to`: this thread's offset.
     DEVICE void copy_row(unsigned char *tile, uint32_t to, const T *from, bool wanted) const {
         from += threadIdx.x % 2 * 8;
 #pragma unroll
@@ -51,7 +54,8 @@ template <class T, uint32_t WIDTH, bool EXACT> struct Tiles {
             copy_async16(tile + to + 32 * i, from + i * 16,
                          wanted && there_is((2 * i + threadIdx.x % 2) * 8));
     }
-    // A key is the same thread's row in each stage; fewer threads take several, 16 or 32 apart.
+    // A thread copies the same row of keys in each stage; with fewer threads several, 16 or 32
+    // apart.
     DEVICE void copy_keys(uint32_t stage, uint32_t row, uint32_t column) const {
         const uint32_t threads = blockDim.x;
 #pragma unroll 1
@@ -74,7 +78,7 @@ template <class T, uint32_t WIDTH, bool EXACT> struct Tiles {
         }
     }
 
-    // The operands `b` of 16 rows from `row` on (a multiple of 16): channels 16 step and 15 more.
+    // Fragments `b` of 16 rows from `row` on (a multiple of 16): channels 16 step and 15 more.
     DEVICE void read_rows(uint32_t (&b)[4], const unsigned char *tile, uint32_t row,
                           uint32_t step) const {
         load_matrices(b, tile + row * Rows::ROW + key_at + 32 * step);

@@ -14,15 +14,16 @@
 // 16, so the terms of the key's column stay in registers all the way down, whatever the side. A window
 // of 14 fills 3.5 tiles to 7/8.
 constexpr uint32_t KEY_COLUMNS = 16, KEY_ROWS = 4, KEYS = KEY_COLUMNS * KEY_ROWS;
-// Scores are powers of two.
+// Scores are in units of log 2, so that exponentials are powers of two.
 constexpr float LOG2_E = 1.44269504088896341f;
 constexpr float NOTHING = -INFINITY;
 
-// As the launch gives them: `tiles` blocks take the queries of a window, a head and an image.
+// Launch parameters: `tiles` blocks take the queries of a window, a head and an image.
 struct Sizes {
     uint32_t grid, side, heads, depth, tiles;
     DEVICE uint32_t width() const { return heads * depth; }
-    // Stride between the terms of queries: those of 8 adjacent queries are in different banks.
+    // Stride between the terms of queries, padded so that those of 8 adjacent queries are in
+    // different banks.
     DEVICE uint32_t row_stride() const {
         return (side + KEY_ROWS - 1) / KEY_ROWS * KEY_ROWS | KEY_ROWS;
     }

@@ -1,6 +1,6 @@
 // Bilinear interpolation of planes, half-pixel centres, no antialiasing: one thread per element
-// written. Forward it reads four elements; backward it gathers from the outputs that read it, row by
-// row, so that no atomics are needed.
+// written. Forward it reads four elements. Backward it is a gather over the outputs that read the
+// element, row by row, instead of a scatter, so that no atomics are needed.
 #include "device.cuh"
 
 namespace {

@@ -65,7 +65,7 @@ impl KernelOp for SeBlockBackward {
     }
 }
 
-/// What every step of the backward pass reads.
+/// Inputs of every step of the backward pass.
 struct BackwardPass<'a, A: Accelerator> {
     on: &'a A,
     back: &'a SeBlockBackward,

@@ -11,7 +11,7 @@ namespace {
 
 using namespace planes;
 
-// Where both branches add_residual.
+// Parameters of the residual sum, where both branches meet.
 struct Meeting {
     float eps, gate, slope;
 };

@@ -1,5 +1,5 @@
-// Softmax over the last dimension, forward and backward: one warp per row, read once for each of the
-// passes (it stays in the cache).
+// Softmax over the last dimension, forward and backward: one warp per row. Each pass reads the row
+// again, from the cache.
 #include "device.cuh"
 
 namespace {

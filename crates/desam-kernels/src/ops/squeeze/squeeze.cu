@@ -1,5 +1,6 @@
-// Squeeze-and-excitation: the mean of a plane, and planes times a factor each, forward and backward;
-// ../instance_norm/planes.cuh describes the partition of planes, and computes the sums combined here.
+// Squeeze-and-excitation: global average pooling, and planes scaled by a factor each, forward and
+// backward; ../instance_norm/planes.cuh describes the partition of planes, and computes the sums
+// combined here.
 #include "../instance_norm/planes.cuh"
 
 namespace {

@@ -81,7 +81,7 @@ impl StripSums<'_> {
 /// The result of [`implicit_gemm_with`].
 pub(crate) struct Convolved<R> {
     pub(crate) values: Vec<f32>,
-    /// What `write` returned for every strip, image by image and in rising order of rows.
+    /// Results of `write` for all strips, image by image, rows ascending.
     pub(crate) strips: Vec<R>,
 }
 
@@ -118,7 +118,7 @@ pub(crate) fn implicit_gemm_with<R: Send>(
 #[derive(Debug, Clone, Copy)]
 struct OutputPlanes {
     per_image: usize,
-    /// How many times as large as a plane of the source.
+    /// Size of a plane, as a multiple of a plane of the source.
     group: usize,
 }
 
@@ -182,7 +182,7 @@ struct StripKernel<'a, 'b> {
     weights: &'a PackedLhs,
     strip: &'a Strip,
     scratch: &'a mut Scratch,
-    /// Where the sums are stored; without it they stay in the scratch.
+    /// Destination of the sums; without it they stay in the scratch.
     output: Option<StripOutput<'a, 'b>>,
 }
 

@@ -50,11 +50,11 @@ impl<'a> Rhs<'a> {
 /// One vector of the output.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct OutputVector {
-    /// Where it begins in the right-hand operand, counted from each offset.
+    /// Its start in the right-hand operand, relative to each offset.
     pub(crate) from: usize,
-    /// Where it begins in a row of the output.
+    /// Its start in a row of the output.
     pub(crate) to: usize,
-    /// How many of its numbers are stored; a whole vector is read in any case.
+    /// Numbers that are stored; a whole vector is read in any case.
     pub(crate) len: usize,
 }
 

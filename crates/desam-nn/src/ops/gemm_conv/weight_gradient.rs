@@ -80,7 +80,7 @@ struct TapChannels {
     first_channel: usize,
 }
 
-/// How the result is cut into tiles: all output channels times [`VECTORS`] vectors of channels.
+/// Division of the result into tiles: all output channels times [`VECTORS`] vectors of channels.
 struct TileGrid {
     outputs: usize,
     inputs: usize,
@@ -90,7 +90,7 @@ struct TileGrid {
     rows: usize,
     /// The vectors of each tile.
     tiles: Vec<Vec<OutputVector>>,
-    /// What each vector is of, in order.
+    /// Tap and channels of each vector, in order.
     columns: Vec<TapChannels>,
 }
 
@@ -152,7 +152,7 @@ struct StripOperands {
     grad: Vec<f32>,
     /// The input, channels innermost: `[rows with margins, width with margins, channels]`.
     input: Vec<f32>,
-    /// Where each pixel begins in `input`.
+    /// Offset of each pixel in `input`.
     offsets: Vec<usize>,
     pixels: usize,
     /// The image and the rows of the strip that was loaded last.
@@ -225,7 +225,7 @@ impl StripOperands {
     }
 }
 
-/// Where a transposed row goes: pixel `x` begins at `x · stride` of `out`.
+/// Destination of a transposed row: pixel `x` begins at `x · stride` of `out`.
 struct Transposed<'a> {
     out: &'a mut [f32],
     stride: usize,

@@ -36,7 +36,7 @@ pub(super) fn added(x: &Tensor, affine: Affine<'_>, to: &Tensor) -> Result<Tenso
     }
 }
 
-/// What follows the product in [`normed`].
+/// Epilogue of the product in [`normed`]: residual and layer norm.
 pub(super) struct ResidualNorm<'a> {
     /// The residual that is added.
     pub(super) to: &'a Tensor,

@@ -106,7 +106,7 @@ fn normalise(x: &Tensor, sum: &Tensor, epilogue: Epilogue<'_>) -> Result<Tensor>
     }
 }
 
-/// What the kernel of product, residual and norm returns.
+/// Outputs of the fused kernel of product, residual and norm.
 struct FusedNorm {
     normed: Tensor,
     sum: Option<Tensor>,

@@ -2,7 +2,7 @@ use super::*;
 use crate::ops::gradcheck::{check, max_diff, random};
 use candle_core::{DType, Device, Var};
 
-/// What a test attends over.
+/// Sizes of a test's attention.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Case {
     pub(super) batch: usize,

@@ -25,7 +25,7 @@ pub(super) struct Saved {
     pub(super) third: Option<NormedMap<'static>>,
 }
 
-/// Which gradients are needed.
+/// Flags of the gradients that are needed.
 #[derive(Debug, Clone)]
 pub(super) struct NeededGradients {
     /// One for each concatenated input.

@@ -49,7 +49,7 @@ impl Pool {
     }
 }
 
-/// What all tasks share.
+/// Inputs that all tasks share.
 struct Pass<'a> {
     attention: &'a TwoWayAttention<'a>,
     image: ImageTokens<'a>,

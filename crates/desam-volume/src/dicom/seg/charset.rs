@@ -1,8 +1,8 @@
 //! SpecificCharacterSet of a segmentation (PS3.3, C.12.1.1.2).
 //!
-//! What is copied from the source stays in the bytes that it has there, so the source's character
-//! set stays as well. What desam writes is ASCII, which means the same in every set that DICOM
-//! knows; a label of the caller's may be more than that where nothing copied stands against UTF-8.
+//! Texts that are copied from the source keep their bytes, so the source's character set is copied
+//! as well. Texts of ours are ASCII, which means the same in every set that DICOM knows; a label of
+//! the caller's may be UTF-8 where the copied texts are ASCII or UTF-8 too.
 
 /// UTF-8, as DICOM names it.
 const UTF_8: &[u8] = b"ISO_IR 192";

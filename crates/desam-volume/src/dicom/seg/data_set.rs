@@ -29,7 +29,7 @@ impl Segmentation<'_> {
     /// The file's bytes.
     ///
     /// # Errors
-    /// What DICOM cannot hold, in words.
+    /// A description of the content that DICOM cannot hold.
     pub(super) fn bytes(&self) -> Result<Vec<u8>, String> {
         let pixels = self.pixels();
         if pixels.len() > MAX_PIXEL_BYTES {

@@ -86,7 +86,7 @@ impl SegmentLabel {
         [name, algorithm].into_iter().chain(meanings).chain(codes).map(String::as_str)
     }
 
-    /// Whether DICOM's elements can hold the texts (PS3.5, 6.2: LO of 64 characters, SH of 16).
+    /// Checks that DICOM's elements can hold the texts (PS3.5, 6.2: LO of 64 characters, SH of 16).
     fn check(&self) -> Result<(), String> {
         for (index, text) in self.texts().enumerate() {
             let longest = if index < 4 { 64 } else { 16 };

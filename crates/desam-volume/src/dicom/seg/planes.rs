@@ -67,7 +67,7 @@ impl Planes {
     /// to where these are listed in the order of the slices.
     ///
     /// # Errors
-    /// Why the frames do not say what their grid is, in words.
+    /// A description of the reason why the frames determine no grid.
     pub(super) fn of(frames: &[Slice], segments: &Segments) -> Result<Self, String> {
         let referenced = segments.images.count;
         let Some(first) = frames.first() else {
@@ -170,7 +170,7 @@ fn are_parallel(frames: &[Slice]) -> bool {
 struct SliceDistances {
     /// SpacingBetweenSlices, mm.
     between: Option<f64>,
-    /// That, or else SliceThickness.
+    /// SpacingBetweenSlices, or else SliceThickness, mm.
     thickness: Option<f64>,
     /// Whether there are as many planes as images, so that none is left out.
     is_complete: bool,
@@ -194,7 +194,7 @@ impl SliceDistances {
     }
 }
 
-/// Whole numbers of steps, summed up; `None` where a gap is no such number.
+/// Cumulative number of steps at each slice; `None` where a gap is no whole number of steps.
 fn steps(gaps: &[f64], step: f64) -> Option<Vec<usize>> {
     let mut slices = vec![0_usize];
     for gap in gaps {

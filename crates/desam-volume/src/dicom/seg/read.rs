@@ -144,7 +144,7 @@ fn position(grid: &Grid, voxel: usize) -> [usize; 3] {
     [voxel % width, voxel / width % height, voxel / (width * height)]
 }
 
-/// Whether the labels may take the memory that their grid needs.
+/// Checks the memory that labels on this grid need against the limit.
 fn expect_within_limit(grid: &Grid, max_bytes: u64, path: &Path) -> Result<()> {
     let bytes = grid.dims.iter().try_fold(1_u64, |bytes, n| bytes.checked_mul(*n as u64));
     if bytes.is_some_and(|bytes| bytes <= max_bytes) {

@@ -12,7 +12,7 @@ use std::path::Path;
 /// SegmentationType: the meaning of the pixels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum SegmentationType {
-    /// Whether a pixel belongs to the frame's segment.
+    /// Membership in the frame's segment, one bit a pixel.
     Binary,
     /// The number of the segment that a pixel belongs to; 0 for none.
     LabelMap,

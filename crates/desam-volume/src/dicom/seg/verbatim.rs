@@ -19,7 +19,7 @@ impl Verbatim {
     /// Reads those of `tags` that a data set in explicit VR little endian has outside of any sequence.
     ///
     /// # Errors
-    /// What is wrong with the file, in words.
+    /// A description of the problem with the file.
     pub(super) fn read(elements: &[u8], tags: &[Tag]) -> Result<Self, String> {
         let syntax = EXPLICIT_VR_LITTLE_ENDIAN.erased();
         let source = Cursor::new(elements);

@@ -4,7 +4,7 @@
 use super::*;
 use crate::volumes::{self, ReadOptions};
 
-/// Where the data set of a draft starts.
+/// Offset of a draft's data set.
 fn data_set(bytes: &[u8]) -> usize {
     144 + usize::from(bytes[140])
 }

@@ -1,4 +1,4 @@
-//! What ITK asks of a header, in plain arithmetic (ITK 5.4, NiftiImageIO,
+//! ITK's requirements on a header, in plain arithmetic (ITK 5.4, NiftiImageIO,
 //! `SetImageIOOrientationFromNIfTI`): an sform whose directions, columns of length 1 in R, have
 //! R·Rᵀ within 1e-4 of the identity, or else a qform.
 
