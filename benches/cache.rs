@@ -4,7 +4,7 @@
 use criterion::BatchSize;
 use desam::Quiet;
 use desam::candle::{Device, Result, Tensor};
-use desam::data::cache::{EncoderRecord, FeatureCache, FeatureDtype, SlicePolicy};
+use desam::data::cache::{EncoderRecord, FeatureCache, FeatureDtype};
 use desam::data::embed::{EmbedOptions, embed};
 use desam::data::layout::discover;
 use desam::data::phantom::{PhantomConfig, SiteStyle, write_phantoms};
@@ -34,18 +34,14 @@ impl ImageEncoder for Waves {
 fn cache(root: &Path, dtype: FeatureDtype) -> FeatureCache {
     let spec = VitConfig::vit_b().spec();
     let encoder = Waves { features: features(&spec, 1), spec };
-    let options = EmbedOptions {
-        dir: root.join(dtype.to_string()),
-        data_root: root.join("data"),
-        cases: discover(&root.join("data")).unwrap(),
-        encoder: EncoderRecord::new("waves", "waves"),
-        preprocess: PreprocessConfig::official(),
-        dtype,
-        slices: SlicePolicy::Labelled,
-        precision: Default::default(),
-        batch: 1,
-        read: Default::default(),
-    };
+    let options = EmbedOptions::new(
+        root.join(dtype.to_string()),
+        root.join("data"),
+        discover(&root.join("data")).unwrap(),
+        EncoderRecord::new("waves", "waves"),
+    )
+    .with_preprocess(PreprocessConfig::official())
+    .with_dtype(dtype);
     embed(&options, &encoder, &Device::Cpu, &Quiet).unwrap();
     FeatureCache::open(&options.dir).unwrap()
 }

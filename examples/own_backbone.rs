@@ -4,7 +4,7 @@
 //! `desam-study`, and `candle-core` for tensors.
 
 use candle_core::{Device, Result as TensorResult, Tensor};
-use desam::data::cache::{CachedSlices, EncoderRecord, FeatureCache, FeatureDtype, SlicePolicy};
+use desam::data::cache::{CachedSlices, EncoderRecord, FeatureCache};
 use desam::data::embed::{EmbedOptions, embed};
 use desam::data::layout::discover;
 use desam::data::preprocess::PreprocessConfig;
@@ -74,18 +74,13 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let spec = encoder.spec().clone();
     let identity = EncoderRecord::new("statistics", "statistics-1");
     let preprocess = PreprocessConfig::paper();
-    let options = EmbedOptions {
-        dir: Path::new(work).join("cache"),
-        data_root: data.into(),
-        cases: discover(Path::new(data))?,
-        encoder: identity.clone(),
-        preprocess: preprocess.clone(),
-        dtype: FeatureDtype::F16,
-        slices: SlicePolicy::Labelled,
-        precision: Default::default(),
-        batch: 1,
-        read: Default::default(),
-    };
+    let options = EmbedOptions::new(
+        Path::new(work).join("cache"),
+        data,
+        discover(Path::new(data))?,
+        identity.clone(),
+    )
+    .with_preprocess(preprocess.clone());
     embed(&options, &encoder, &Device::Cpu, &Quiet)?;
 
     // The prompt encoder's sizes follow from the encoder's; its weights are drawn from a seed.

@@ -4,9 +4,7 @@
 
 use crate::support::phantoms;
 use desam::candle::{DType, Device, Result as TensorResult, Tensor, Var};
-use desam::data::cache::{
-    CachedSlice, CachedSlices, EncoderRecord, FeatureCache, FeatureDtype, SlicePolicy,
-};
+use desam::data::cache::{CachedSlice, CachedSlices, EncoderRecord, FeatureCache, FeatureDtype};
 use desam::data::embed::{EmbedOptions, embed};
 use desam::data::layout::discover;
 use desam::data::preprocess::PreprocessConfig;
@@ -161,18 +159,14 @@ fn foreign_parts_are_trained_with_evaluated_and_predict() {
     let encoder = Arc::new(Intensities(spec.clone()));
     let identity = EncoderRecord::new("intensities", "intensities-1");
     let preprocess = PreprocessConfig::paper();
-    let options = EmbedOptions {
-        dir: root.path().join("cache"),
-        data_root: data.clone(),
-        cases: discover(&data).unwrap(),
-        encoder: identity.clone(),
-        preprocess: preprocess.clone(),
-        dtype: FeatureDtype::F32,
-        slices: SlicePolicy::Labelled,
-        precision: Default::default(),
-        batch: 1,
-        read: Default::default(),
-    };
+    let options = EmbedOptions::new(
+        root.path().join("cache"),
+        &data,
+        discover(&data).unwrap(),
+        identity.clone(),
+    )
+    .with_preprocess(preprocess.clone())
+    .with_dtype(FeatureDtype::F32);
     embed(&options, encoder.as_ref(), &Device::Cpu, &Quiet).unwrap();
     let cache = Arc::new(FeatureCache::open(&options.dir).unwrap());
     let sites = cache.sites();

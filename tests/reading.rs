@@ -1,7 +1,7 @@
 //! How features come to a training changes none of its bits: read when they are wanted, read ahead by
 //! a thread, or kept in memory.
 
-use crate::support::{numbers, phantoms, toy_vit};
+use crate::support::{changed, numbers, phantoms, toy_vit};
 use desam::candle::Device;
 use desam::data::augment::FeatureAugment;
 use desam::data::cache::{CachedSlices, FeatureCache, PreloadedSlices};
@@ -49,7 +49,7 @@ fn a_run_that_reads_ahead_has_the_same_bits_also_when_it_was_killed() {
     let root = tempfile::tempdir().unwrap();
     let cache = embedded(root.path());
     let augment = Augment::Features(FeatureAugment::regular());
-    let config = TrainConfig { augment, ..config() };
+    let config = changed(config(), |c| c.augment = augment);
     let run = |name: &str, ahead: usize, progress: &dyn Progress| {
         let out = root.path().join(name);
         let request = TrainRequest::new(&cache, &out, &config);
@@ -96,7 +96,7 @@ fn what_a_cpu_has_no_use_for_is_refused_before_anything_is_written() {
         let mut options = RunOptions::default().with_feature_residency(residency);
         train_with(&request, &mut options, &Quiet).unwrap_err()
     };
-    let narrow = TrainConfig { precision: Precision::Bf16, ..config() };
+    let narrow = changed(config(), |c| c.precision = Precision::Bf16);
     let error = refused(&narrow, FeatureResidency::Auto).to_string();
     assert!(error.contains("bf16 is for GPUs only"), "{error}");
     let error = refused(&config(), FeatureResidency::Device);

@@ -3,7 +3,7 @@
 //! A kill is a panic out of the progress report after a step: all that the process knew is lost,
 //! its files are as they were. The real program is killed by a signal in its own tests.
 
-use crate::support::{norm, numbers, phantoms, toy_vit};
+use crate::support::{changed, norm, numbers, phantoms, toy_vit};
 use desam::candle::Device;
 use desam::data::cache::{CachedSlices, FeatureCache};
 use desam::embed::{EmbedRequest, embed};
@@ -189,7 +189,11 @@ fn a_run_survives_a_kill_after_every_step() {
 
 #[test]
 fn a_run_with_all_that_can_be_turned_on_survives_a_kill_after_every_step() {
-    let mut config = TrainConfig { clip_norm: Some(0.5), ema: Some(0.9), epochs: 2, ..config() };
+    let mut config = changed(config(), |c| {
+        c.clip_norm = Some(0.5);
+        c.ema = Some(0.9);
+        c.epochs = 2;
+    });
     config.augment = "features".parse().unwrap();
     config.deep_supervision = true;
     config.adam.weight_decay = 0.1;
@@ -213,7 +217,7 @@ impl Observer for Lengths {
 #[test]
 fn decay_clipping_and_averaging_do_what_they_say() {
     let bench = Bench::new();
-    let one = TrainConfig { epochs: 1, ..config() };
+    let one = changed(config(), |c| c.epochs = 1);
     let weights = bench.cache.join("model.safetensors");
     let cache = Arc::new(FeatureCache::open(&bench.cache).unwrap());
     let slices = CachedSlices::new(cache.clone(), &cache.site_cases("A"), &Device::Cpu).unwrap();
@@ -230,12 +234,12 @@ fn decay_clipping_and_averaging_do_what_they_say() {
     let (none, _, free) = lengths(&one);
     assert!(none.iter().all(Option::is_none));
     // A limit that is never reached changes nothing; one that always is, changes every step.
-    let (long, _, same) = lengths(&TrainConfig { clip_norm: Some(1e9), ..one.clone() });
+    let (long, _, same) = lengths(&changed(one.clone(), |c| c.clip_norm = Some(1e9)));
     assert!(
         same == free && long.iter().all(|n| n.is_some_and(|n| n > 1e-3 && n < 1e9)),
         "{long:?}"
     );
-    let (short, _, other) = lengths(&TrainConfig { clip_norm: Some(1e-3), ..one.clone() });
+    let (short, _, other) = lengths(&changed(one.clone(), |c| c.clip_norm = Some(1e-3)));
     assert!(short[0] == long[0] && other != free);
     // Decay makes parameters smaller than they would have been; those without a gradient stay.
     let mut decaying = one.clone();
@@ -245,7 +249,7 @@ fn decay_clipping_and_averaging_do_what_they_say() {
     assert!(length(&decayed) < length(&free));
     // The running mean lies on the way from the start to the last step: between the two, and
     // neither. The last step's are the same as without it.
-    let (_, last, mean) = lengths(&TrainConfig { ema: Some(0.9), ..one.clone() });
+    let (_, last, mean) = lengths(&changed(one.clone(), |c| c.ema = Some(0.9)));
     let model = Trainable::open(&weights, &TrainableOptions::new(one.seed)).unwrap();
     let mut moved = 0;
     for ((name, mean), (_, free)) in mean.iter().zip(&free) {
@@ -260,7 +264,7 @@ fn decay_clipping_and_averaging_do_what_they_say() {
     assert!(moved > mean.len() / 2, "{moved} of {}", mean.len());
 
     // What is validated is what is saved: the best model of a run is its mean.
-    let averaged = TrainConfig { ema: Some(0.9), ..one };
+    let averaged = changed(one, |c| c.ema = Some(0.9));
     bench.train("mean", &averaged, &mut RunOptions::default()).0.unwrap();
     let saved = Checkpoint::open(bench.out("mean").join("model.safetensors")).unwrap().tensors;
     let newest =
@@ -277,7 +281,10 @@ fn decay_clipping_and_averaging_do_what_they_say() {
 #[test]
 fn checkpoints_come_by_the_clock_and_the_last_ones_are_kept() {
     let bench = Bench::new();
-    let config = TrainConfig { epochs: 1, batch: 1, ..config() };
+    let config = changed(config(), |c| {
+        c.epochs = 1;
+        c.batch = 1;
+    });
     let mut options = ticking(false, 3).with_keep_checkpoints(100);
     bench.train("all", &config, &mut options).0.unwrap();
     let steps = |out: &str| -> Vec<String> {
@@ -310,13 +317,16 @@ fn a_changed_configuration_is_refused_with_the_difference_shown() {
         let error = bench.train("run", config, &mut resumed()).0.unwrap_err().to_string();
         assert!(words.iter().all(|w| error.contains(w)), "{words:?}: {error}");
     };
-    let other = TrainConfig { batch: 5, learning_rate: 2e-3, ..begun.clone() };
+    let other = changed(begun.clone(), |c| {
+        c.batch = 5;
+        c.learning_rate = 2e-3;
+    });
     refused(&other, &["batch: was 3, now 5", "learning_rate: was 0.001, now 0.002"]);
     let mut other = begun.clone();
     other.loss.dice = 2.0;
     refused(&other, &["loss.dice: was 1.0, now 2.0"]);
     refused(&begun.clone().with_seed(4), &["seed: was 3, now 4", "split"]);
-    refused(&TrainConfig { epochs: 2, ..begun.clone() }, &["epochs: was 3, now 2"]);
+    refused(&changed(begun.clone(), |c| c.epochs = 2), &["epochs: was 3, now 2"]);
 
     // Other weights, hence other features.
     let data = bench.root.path().join("data");
@@ -428,7 +438,7 @@ fn damaged_checkpoints_are_passed_over_by_name() {
     let path = bench.out("edited").join("config.json");
     let text = std::fs::read_to_string(&path).unwrap();
     std::fs::write(&path, text.replace("\"batch\": 3", "\"batch\": 5")).unwrap();
-    let config = TrainConfig { batch: 5, ..config };
+    let config = changed(config, |c| c.batch = 5);
     let error = bench.train("edited", &config, &mut resumed()).0.unwrap_err().to_string();
     assert!(error.contains("another configuration"), "{error}");
 }
@@ -436,7 +446,7 @@ fn damaged_checkpoints_are_passed_over_by_name() {
 #[test]
 fn a_finished_run_is_left_alone_and_one_that_does_not_exist_is_begun() {
     let bench = Bench::new();
-    let config = TrainConfig { epochs: 1, ..config() };
+    let config = changed(config(), |c| c.epochs = 1);
     let (ended, said) = bench.train("run", &config, &mut resumed());
     let first = ended.unwrap();
     assert!(said.contains("holds no run yet"), "{said}");
@@ -457,7 +467,11 @@ fn a_finished_run_is_left_alone_and_one_that_does_not_exist_is_begun() {
 fn a_model_that_its_last_step_broke_is_not_kept() {
     let bench = Bench::new();
     // One step an epoch: its loss is computed before it, and is a number.
-    let config = TrainConfig { epochs: 1, batch: 64, learning_rate: 1e30, ..config() };
+    let config = changed(config(), |c| {
+        c.epochs = 1;
+        c.batch = 64;
+        c.learning_rate = 1e30;
+    });
     let error = bench.train("run", &config, &mut RunOptions::default()).0.unwrap_err();
     assert!(matches!(error, Error::NotFinite { epoch: 1, step: 1, .. }), "{error}");
     assert!(!bench.out("run").join("model.safetensors").exists());
@@ -466,8 +480,7 @@ fn a_model_that_its_last_step_broke_is_not_kept() {
 #[test]
 fn an_extended_run_keeps_its_past_and_is_exact_too() {
     let bench = Bench::new();
-    let (two, four) =
-        (TrainConfig { epochs: 2, ..config() }, TrainConfig { epochs: 4, ..config() });
+    let (two, four) = (changed(config(), |c| c.epochs = 2), changed(config(), |c| c.epochs = 4));
     let extended = |out: &str| {
         let summary = bench.train(out, &two, &mut RunOptions::default()).0.unwrap();
         (summary, checkpoints(&bench.out(out)).len())
@@ -505,7 +518,7 @@ fn an_extended_run_keeps_its_past_and_is_exact_too() {
     let run = RunDir::open(&bench.out("midway")).unwrap();
     assert_eq!(run.config().unwrap().train.extended, [Extension { at: 1, epochs: 2 }]);
     // A run may grow more than once.
-    let five = TrainConfig { epochs: 5, ..config() };
+    let five = changed(config(), |c| c.epochs = 5);
     let summary = bench.train("midway", &five, &mut resumed()).0.unwrap();
     assert_eq!(summary.history.len(), 5);
     assert_eq!(run.config().unwrap().train.extended.len(), 2);

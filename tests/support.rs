@@ -23,6 +23,12 @@ pub(crate) fn vectors(file: &Path) -> Tensors {
     desam::candle::safetensors::load(file, &Device::Cpu).unwrap().into_iter().collect()
 }
 
+/// `value` after `change`: settings that grow cannot be written as a literal outside their crate.
+pub(crate) fn changed<T>(mut value: T, change: impl FnOnce(&mut T)) -> T {
+    change(&mut value);
+    value
+}
+
 /// Numbers of any tensor in double precision.
 pub(crate) fn numbers(t: &Tensor) -> Vec<f64> {
     t.to_dtype(DType::F64).unwrap().flatten_all().unwrap().to_vec1().unwrap()

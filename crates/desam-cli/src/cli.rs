@@ -4,9 +4,8 @@ use crate::commands::{
     compare, convert, demo, embed, evaluate, info, parity, phantom, predict, report, sweep, train,
     verify,
 };
-use clap::{ArgAction, Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand};
 use desam::DeviceChoice;
-use std::path::{Path, PathBuf};
 
 const ABOUT: &str = "Segment medical volumes with DeSAM: train on one site, evaluate on the others";
 
@@ -94,34 +93,6 @@ pub(crate) struct GlobalOptions {
 fn thread_count(text: &str) -> Result<u16, String> {
     let number = text.parse().ok().filter(|n| (1..=1024).contains(n));
     number.ok_or_else(|| "expected a whole number from 1 to 1024".to_owned())
-}
-
-/// `--json` of most commands: a switch.
-#[derive(Debug, Clone, Copy, Args)]
-pub(crate) struct JsonFlag {
-    /// Print the result on stdout as JSON; progress stays on stderr
-    #[arg(long, action = ArgAction::SetTrue)]
-    pub(crate) json: bool,
-}
-
-/// `--json` of commands that can also write the result to a file.
-#[derive(Debug, Clone, Args)]
-pub(crate) struct JsonFileFlag {
-    /// Write the result as JSON to FILE; without FILE, print it on stdout instead of the table
-    #[arg(long, value_name = "FILE", num_args = 0..=1)]
-    json: Option<Option<PathBuf>>,
-}
-
-impl JsonFileFlag {
-    /// The file, if one was given.
-    pub(crate) fn file(&self) -> Option<&Path> {
-        self.json.as_ref()?.as_deref()
-    }
-
-    /// The flag was given without a file.
-    pub(crate) fn on_stdout(&self) -> JsonFlag {
-        JsonFlag { json: matches!(self.json, Some(None)) }
-    }
 }
 
 /// The commands.

@@ -6,6 +6,7 @@
 mod allocator;
 mod cli;
 mod commands;
+mod dispatch;
 mod environment;
 mod hint;
 mod interrupt;
@@ -40,5 +41,5 @@ fn run(cli: &cli::Cli) -> anyhow::Result<output::Output> {
     // Before any other thread starts: this changes the environment.
     threads::configure(cli.global.threads)?;
     interrupt::install(interrupt::advice(&cli.command)).context("cannot listen for Ctrl-C")?;
-    commands::run(cli)
+    dispatch::run(cli)
 }

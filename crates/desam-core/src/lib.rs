@@ -60,6 +60,7 @@ pub mod pipeline;
 mod precision;
 mod progress;
 mod prompt;
+mod sampler;
 pub mod serde_path;
 mod spec;
 pub mod temporary;
@@ -85,7 +86,8 @@ pub use mask::BinaryMask;
 pub use named::{Named, UnknownName};
 pub use precision::Precision;
 pub use progress::{Progress, Quiet};
-pub use prompt::{Point, PointLabel, Prompt, PromptBox, PromptSampler, SampledPrompt};
+pub use prompt::{Point, PointLabel, Prompt, PromptBox};
+pub use sampler::{PromptSampler, SampledPrompt};
 pub use spec::EncoderSpec;
 pub use volume::{Affine, Grid, LabelVolume, Volume};
 

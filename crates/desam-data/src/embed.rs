@@ -23,6 +23,7 @@ use std::path::PathBuf;
 /// Options of an embedding: cases, recipe, output folder.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[non_exhaustive]
 pub struct EmbedOptions {
     /// The cache's folder; created if absent.
     #[serde(with = "desam_core::serde_path")]
@@ -51,6 +52,66 @@ pub struct EmbedOptions {
     /// part of the cache's key.
     #[serde(skip)]
     pub read: ReadOptions,
+}
+
+impl EmbedOptions {
+    /// Options for `cases` below `data_root` and a cache in `dir`: the paper's preprocessing, features of
+    /// labelled slices in f16, computed in f32 one slice at a time.
+    pub fn new(
+        dir: impl Into<PathBuf>,
+        data_root: impl Into<PathBuf>,
+        cases: Vec<Case>,
+        encoder: EncoderRecord,
+    ) -> Self {
+        Self {
+            dir: dir.into(),
+            data_root: data_root.into(),
+            cases,
+            encoder,
+            preprocess: PreprocessConfig::paper(),
+            dtype: FeatureDtype::default(),
+            slices: SlicePolicy::default(),
+            precision: Precision::F32,
+            batch: one(),
+            read: ReadOptions::default(),
+        }
+    }
+
+    /// Sets [`preprocess`](Self::preprocess).
+    #[must_use]
+    pub fn with_preprocess(self, preprocess: PreprocessConfig) -> Self {
+        Self { preprocess, ..self }
+    }
+
+    /// Sets [`dtype`](Self::dtype).
+    #[must_use]
+    pub fn with_dtype(self, dtype: FeatureDtype) -> Self {
+        Self { dtype, ..self }
+    }
+
+    /// Sets [`slices`](Self::slices).
+    #[must_use]
+    pub fn with_slices(self, slices: SlicePolicy) -> Self {
+        Self { slices, ..self }
+    }
+
+    /// Sets [`precision`](Self::precision).
+    #[must_use]
+    pub fn with_precision(self, precision: Precision) -> Self {
+        Self { precision, ..self }
+    }
+
+    /// Sets [`batch`](Self::batch).
+    #[must_use]
+    pub fn with_batch(self, batch: usize) -> Self {
+        Self { batch, ..self }
+    }
+
+    /// Sets [`read`](Self::read).
+    #[must_use]
+    pub fn with_read(self, read: ReadOptions) -> Self {
+        Self { read, ..self }
+    }
 }
 
 fn one() -> usize {

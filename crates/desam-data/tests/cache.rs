@@ -13,13 +13,13 @@ use desam_data::augment::FeatureAugment;
 use desam_data::cache::{
     CachedSlice, CachedSlices, FeatureCache, FeatureDtype, PreloadedSlices, SlicePolicy,
 };
-use desam_data::embed::{EmbedOptions, embed};
+use desam_data::embed::embed;
 use desam_volume::nifti;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use toy::{Bench, ToyEncoder};
+use toy::{Bench, ToyEncoder, changed};
 
 fn slice_files(cache: &Path) -> Vec<PathBuf> {
     let mut files = Vec::new();
@@ -89,7 +89,7 @@ fn features_come_back_exactly_in_f32_and_rounded_in_f16() {
 fn features_as_stored_and_kept_are_the_same_numbers() {
     let bench = Bench::new();
     for dtype in [FeatureDtype::F16, FeatureDtype::F32] {
-        let options = EmbedOptions { dtype, ..bench.options(&dtype.to_string()) };
+        let options = changed(bench.options(&dtype.to_string()), |c| c.dtype = dtype);
         embed(&options, &ToyEncoder::new(), &Device::Cpu, &Quiet).unwrap();
         let cache = Arc::new(FeatureCache::open(&options.dir).unwrap());
         let plain = CachedSlices::new(cache, &[0, 2], &Device::Cpu).unwrap();
@@ -315,7 +315,7 @@ fn what_is_not_finite_is_named_though_its_checksum_is_right() {
         (FeatureDtype::F32, &[0x00, 0x00, 0xc0, 0x7f], "NaN"),
     ];
     for (n, (dtype, number, word)) in cases.into_iter().enumerate() {
-        let options = EmbedOptions { dtype, ..bench.options(&format!("cache-{n}")) };
+        let options = changed(bench.options(&format!("cache-{n}")), |c| c.dtype = dtype);
         let first = embed(&options, &ToyEncoder::new(), &Device::Cpu, &Quiet).unwrap();
         let file = slice_files(&options.dir).swap_remove(2);
         // A finite value with a recomputed checksum is valid.
@@ -592,11 +592,10 @@ fn batches_write_the_same_files_as_single_slices() {
     let expected = embed(&options, &single, &Device::Cpu, &Quiet).unwrap();
     let files = slice_files(&options.dir);
     for (batch, calls) in [(2, 20), (7, 8), (64, 4)] {
-        let batched = desam_data::embed::EmbedOptions {
-            batch,
-            dir: bench.path(&format!("batch-{batch}")),
-            ..options.clone()
-        };
+        let batched = changed(options.clone(), |c| {
+            c.batch = batch;
+            c.dir = bench.path(&format!("batch-{batch}"));
+        });
         let encoder = ToyEncoder::new();
         let found = embed(&batched, &encoder, &Device::Cpu, &Quiet).unwrap();
         // Four cases of ten slices: ⌈10 / batch⌉ each.
@@ -617,11 +616,10 @@ fn batches_write_the_same_files_as_single_slices() {
 #[test]
 fn a_batch_that_fails_ends_the_work_and_what_was_written_stays() {
     let bench = Bench::new();
-    let options = desam_data::embed::EmbedOptions {
-        batch: 3,
-        slices: SlicePolicy::All,
-        ..bench.options("cache")
-    };
+    let options = changed(bench.options("cache"), |c| {
+        c.batch = 3;
+        c.slices = SlicePolicy::All;
+    });
     let error = embed(&options, &ToyEncoder::failing_after(2), &Device::Cpu, &Quiet).unwrap_err();
     let mut said = error.to_string();
     if let Some(source) = std::error::Error::source(&error) {
@@ -638,10 +636,7 @@ fn another_precision_is_another_cache() {
     let bench = Bench::new();
     let options = bench.options("cache");
     embed(&options, &ToyEncoder::new(), &Device::Cpu, &Quiet).unwrap();
-    let other = desam_data::embed::EmbedOptions {
-        precision: desam_core::Precision::Bf16,
-        ..options.clone()
-    };
+    let other = changed(options.clone(), |c| c.precision = desam_core::Precision::Bf16);
     let error = embed(&other, &ToyEncoder::new(), &Device::Cpu, &Quiet).unwrap_err().to_string();
     assert!(error.contains("precision") && error.contains("bf16"), "{error}");
 }

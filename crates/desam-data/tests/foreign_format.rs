@@ -9,7 +9,7 @@ mod toy;
 use candle_core::Device;
 use desam_core::{Affine, BoxError, Grid, LabelVolume, Quiet, Volume};
 use desam_data::cache::FeatureCache;
-use desam_data::embed::{EmbedOptions, Part, embed, embed_part};
+use desam_data::embed::{Part, embed, embed_part};
 use desam_data::layout::{Layout, discover, discover_with, list_folder, list_folder_with};
 use desam_data::verify::{VerifyOptions, verify_with};
 use desam_volume::volumes::{
@@ -18,7 +18,7 @@ use desam_volume::volumes::{
 };
 use std::path::Path;
 use std::sync::Arc;
-use toy::{Bench, ToyEncoder};
+use toy::{Bench, ToyEncoder, changed};
 
 /// Numbers as text: three dimensions, three spacings in mm, then the voxels.
 #[derive(Debug)]
@@ -128,7 +128,11 @@ fn a_data_set_of_a_foreign_format_is_found_verified_and_embedded() {
     let report = verify_with(&text, &verified, &Quiet).unwrap();
     assert!(report.is_fit(), "{report:#?}");
 
-    let options = EmbedOptions { cases, data_root: text, read, ..bench.options("cache") };
+    let options = changed(bench.options("cache"), |c| {
+        c.cases = cases;
+        c.data_root = text;
+        c.read = read;
+    });
     let whole = embed(&options, &ToyEncoder::new(), &Device::Cpu, &Quiet).unwrap();
     assert!(whole.slices > 0);
     // The second time everything is there.
@@ -137,7 +141,7 @@ fn a_data_set_of_a_foreign_format_is_found_verified_and_embedded() {
     let cache = FeatureCache::open(&options.dir).unwrap();
     assert_eq!(cache.slices().len(), whole.slices);
     // In parts, too.
-    let parts = EmbedOptions { dir: bench.path("parts"), ..options.clone() };
+    let parts = changed(options.clone(), |c| c.dir = bench.path("parts"));
     for index in 0..2 {
         let part = Part::new(index, 2).unwrap();
         let encoder = ToyEncoder::new();

@@ -16,7 +16,7 @@ use desam_data::embed::{
 };
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use toy::{Bench, ToyEncoder};
+use toy::{Bench, ToyEncoder, changed};
 
 /// All files under a folder, with their bytes.
 fn files(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
@@ -100,7 +100,7 @@ fn parts_at_once_leave_the_bytes_of_one_run() {
 fn a_folder_is_written_by_one_run_or_by_parts_that_agree() {
     let bench = Bench::new();
     let options = bench.options("cache");
-    let other = EmbedOptions { slices: SlicePolicy::All, ..options.clone() };
+    let other = changed(options.clone(), |c| c.slices = SlicePolicy::All);
     let encoder = ToyEncoder::new();
     let of_two = |index| Part::new(index, 2).unwrap();
     let refused = |tried: desam_data::Result<()>, words: &[&str]| {
@@ -125,7 +125,7 @@ fn a_folder_is_written_by_one_run_or_by_parts_that_agree() {
     refused(one(&options, of_two(0)), &["part 0 of 2"]);
     refused(one(&other, of_two(1)), &["slices: existing labelled, requested all"]);
     refused(one(&options, Part::new(1, 3).unwrap()), &["number of parts: existing 2, requested 3"]);
-    let fewer = EmbedOptions { cases: options.cases[1..].to_vec(), ..options.clone() };
+    let fewer = changed(options.clone(), |c| c.cases = options.cases[1..].to_vec());
     refused(one(&fewer, of_two(1)), &["cases: existing 4"]);
     one(&options, of_two(1)).unwrap();
     drop(writer);

@@ -1,7 +1,6 @@
 //! Decoder configuration: presets, inference from a checkpoint's shapes, validation.
 
-use crate::{Decoder, DesamDecoder, Error, Result, SamDecoder, Variant};
-use candle_nn::VarBuilder;
+use crate::{Error, Result, Variant};
 use desam_core::{EncoderSpec, named};
 use desam_nn::params::Tensors;
 use serde::{Deserialize, Serialize};
@@ -175,19 +174,6 @@ impl DecoderConfig {
         match others.into_iter().find(|(_, n)| !(1..=1 << 16).contains(n)) {
             Some((name, n)) => refuse(format!("{name} must be 1 to 65536, found {n}")),
             None => Ok(()),
-        }
-    }
-
-    /// Builds the variant's decoder from parameters at `vb`'s root, under `mask_decoder.*`.
-    ///
-    /// # Errors
-    /// When the configuration is not valid, or a parameter is missing or has another shape.
-    pub fn build(&self, vb: VarBuilder<'_>) -> candle_core::Result<Decoder> {
-        self.validate().map_err(candle_core::Error::wrap)?;
-        let vb = vb.pp("mask_decoder");
-        match self.variant {
-            Variant::SamDecoder => Ok(Decoder::Sam(SamDecoder::new(self, vb)?)),
-            _ => Ok(Decoder::Desam(DesamDecoder::new(self, vb)?)),
         }
     }
 

@@ -1,18 +1,34 @@
 //! A decoder of any variant.
 
-use crate::{DecoderConfig, DesamDecoder, SamDecoder};
+use crate::{DecoderConfig, DesamDecoder, SamDecoder, Variant};
 use candle_core::{Result, Tensor};
+use candle_nn::VarBuilder;
 use desam_core::{
     ImageContext, ImageFeatures, MaskDecoder, PromptEmbedding, PromptOutput, PromptReader,
 };
 
-/// Decoder of any [`Variant`](crate::Variant), built by [`DecoderConfig::build`].
+/// Decoder of any [`Variant`], built by [`DecoderConfig::build`].
 #[derive(Debug, Clone)]
 pub enum Decoder {
     /// DeSAM or one of its ablations.
     Desam(DesamDecoder),
     /// SAM's own.
     Sam(SamDecoder),
+}
+
+impl DecoderConfig {
+    /// Builds the variant's decoder from parameters at `vb`'s root, under `mask_decoder.*`.
+    ///
+    /// # Errors
+    /// When the configuration is not valid, or a parameter is missing or has another shape.
+    pub fn build(&self, vb: VarBuilder<'_>) -> Result<Decoder> {
+        self.validate().map_err(candle_core::Error::wrap)?;
+        let vb = vb.pp("mask_decoder");
+        match self.variant {
+            Variant::SamDecoder => Ok(Decoder::Sam(SamDecoder::new(self, vb)?)),
+            _ => Ok(Decoder::Desam(DesamDecoder::new(self, vb)?)),
+        }
+    }
 }
 
 impl Decoder {

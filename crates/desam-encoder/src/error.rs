@@ -1,11 +1,14 @@
 //! Errors of loading checkpoints and building encoders.
 
-use crate::checkpoint::EXPECTED;
 use desam_core::text::DisplayPath as _;
 use std::path::PathBuf;
 
 /// Result of this crate, outside tensor forwards.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// The supported models, for error messages.
+const EXPECTED: &str = "expected a SAM (ViT-B, ViT-L or ViT-H, as segment-anything or \
+    transformers' SamModel saves it), a MedSAM, or a DeSAM model";
 
 /// Errors of `desam-encoder`.
 #[derive(Debug, thiserror::Error)]

@@ -18,7 +18,7 @@ pub trait Accelerator {
     ///
     /// # Errors
     /// When the offset is beyond the end, or no kernel takes the type.
-    fn address(&self, storage: &Self::Storage, offset: usize) -> Result<Arg>;
+    fn address(&self, storage: &Self::Storage, offset: usize) -> Result<KernelArgument>;
 
     /// A tensor's storage as one of this device.
     ///
@@ -54,7 +54,7 @@ pub struct Module {
 
 /// An argument of a kernel, as wide as its parameter.
 #[derive(Debug, Clone, Copy)]
-pub enum Arg {
+pub enum KernelArgument {
     /// A pointer into the device's memory.
     Pointer(u64),
     /// `uint32_t`
@@ -63,7 +63,7 @@ pub enum Arg {
     F32(f32),
 }
 
-impl Arg {
+impl KernelArgument {
     /// The null pointer, for an optional parameter.
     pub const NULL: Self = Self::Pointer(0);
 
@@ -93,7 +93,7 @@ pub struct Launch<'a> {
     /// Bytes of dynamic shared memory per block.
     pub shared: u32,
     /// In the order of its parameters.
-    pub args: &'a [Arg],
+    pub args: &'a [KernelArgument],
 }
 
 /// An input of an op.
@@ -125,7 +125,7 @@ impl<S: BackendStorage> Operand<'_, S> {
     ///
     /// # Errors
     /// As [`Accelerator::address`].
-    pub fn address<A: Accelerator<Storage = S>>(&self, on: &A) -> Result<Arg> {
+    pub fn address<A: Accelerator<Storage = S>>(&self, on: &A) -> Result<KernelArgument> {
         on.address(self.storage, self.layout.start_offset())
     }
 }

@@ -1,6 +1,6 @@
 //! The CUDA backend: memory and launches through candle's device.
 
-use super::accelerator::{Accelerator, Arg, Launch};
+use super::accelerator::{Accelerator, KernelArgument, Launch};
 use candle_core::backend::BackendDevice;
 use candle_core::cuda_backend::WrapErr;
 use candle_core::cuda_backend::cudarc::driver::sys::CUfunction_attribute;
@@ -42,13 +42,13 @@ impl Accelerator for Cuda {
         }
     }
 
-    fn address(&self, storage: &CudaStorage, offset: usize) -> Result<Arg> {
+    fn address(&self, storage: &CudaStorage, offset: usize) -> Result<KernelArgument> {
         let stream = self.device.cuda_stream();
         let of = |(begin, len, size): (u64, usize, usize)| {
             if offset > len {
                 bail!("element {offset} of {len}");
             }
-            Ok(Arg::Pointer(begin + (offset * size) as u64))
+            Ok(KernelArgument::Pointer(begin + (offset * size) as u64))
         };
         // All work is on one stream, hence in order: the pointer's guard has nothing to wait for.
         fn begin<T>(
@@ -93,9 +93,9 @@ impl Accelerator for Cuda {
         let mut builder = function.builder();
         for arg in args {
             match arg {
-                Arg::Pointer(v) => builder.arg(v),
-                Arg::U32(v) => builder.arg(v),
-                Arg::F32(v) => builder.arg(v),
+                KernelArgument::Pointer(v) => builder.arg(v),
+                KernelArgument::U32(v) => builder.arg(v),
+                KernelArgument::F32(v) => builder.arg(v),
             };
         }
         let config = LaunchConfig {

@@ -38,7 +38,7 @@ pub(crate) mod ptx {
 }
 
 pub(crate) use accelerator::TypedKernel;
-pub use accelerator::{Accelerator, Arg, Launch, Module, Operand, blocks, suffix};
+pub use accelerator::{Accelerator, KernelArgument, Launch, Module, Operand, blocks, suffix};
 pub(crate) use cast::Cast;
 pub use kernel_op::{KernelOp, StoreGradient, apply, run_op};
 pub use multi_tensor::{MultiTensorOp, run_multi_tensor};

@@ -1,7 +1,7 @@
 //! Ops on many tensors at once, some of them in place (multi-tensor apply): candle's custom ops have
 //! three inputs at most.
 
-use super::accelerator::{Accelerator, Arg};
+use super::accelerator::{Accelerator, KernelArgument};
 use candle_core::{CpuStorage, DType, Device, InplaceOp1, Layout, Result, Tensor, bail};
 use std::cell::Cell;
 
@@ -35,7 +35,7 @@ pub fn run_multi_tensor<M: MultiTensorOp>(device: &Device, op: M) -> Result<M::O
 }
 
 /// Device pointer to a contiguous tensor, for a kernel to read while the tensor lives.
-pub(crate) fn device_ptr<A: Accelerator>(on: &A, tensor: &Tensor) -> Result<Arg> {
+pub(crate) fn device_ptr<A: Accelerator>(on: &A, tensor: &Tensor) -> Result<KernelArgument> {
     if !tensor.is_contiguous() {
         bail!("a kernel takes contiguous tensors, found {:?}", tensor.layout());
     }
@@ -45,7 +45,7 @@ pub(crate) fn device_ptr<A: Accelerator>(on: &A, tensor: &Tensor) -> Result<Arg>
 
 /// Device pointer to a contiguous f32 tensor that the kernel changes in place. Nothing else may use
 /// the tensor until the kernel was started.
-pub(crate) fn device_ptr_mut(tensor: &Tensor) -> Result<Arg> {
+pub(crate) fn device_ptr_mut(tensor: &Tensor) -> Result<KernelArgument> {
     if tensor.dtype() != DType::F32 {
         bail!("a kernel changes tensors of type f32, found {:?}", tensor.dtype());
     }
@@ -59,7 +59,7 @@ pub(crate) fn device_ptr_mut(tensor: &Tensor) -> Result<Arg> {
 
 /// Reads the pointer to a tensor's storage through an in-place op, the only mutable access that candle
 /// gives.
-struct MutPointer(Cell<Option<Arg>>);
+struct MutPointer(Cell<Option<KernelArgument>>);
 
 impl InplaceOp1 for MutPointer {
     fn name(&self) -> &'static str {
@@ -73,7 +73,7 @@ impl InplaceOp1 for MutPointer {
         {
             // From `as_mut_ptr`, so that writing through it is allowed while nothing borrows the vector.
             let begin = numbers.as_mut_ptr() as u64;
-            self.0.set(Some(Arg::Pointer(begin + (start * size_of::<f32>()) as u64)));
+            self.0.set(Some(KernelArgument::Pointer(begin + (start * size_of::<f32>()) as u64)));
         }
         Ok(())
     }

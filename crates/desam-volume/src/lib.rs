@@ -37,7 +37,10 @@ pub mod listing;
 pub mod metaimage;
 pub mod nifti;
 pub mod nrrd;
+mod reading;
 mod same_grid;
+#[cfg(feature = "dicom")]
+mod series_choice;
 pub mod volumes;
 mod voxels;
 

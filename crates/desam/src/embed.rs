@@ -1,6 +1,6 @@
 //! Embedding: the frozen image encoder runs once over a data set, into a feature cache.
 
-use crate::model::{EncoderChoice, Frozen, RUN_CONFIG_FILE, WEIGHTS_FILE};
+use crate::model::{EncoderChoice, FrozenEncoders, RUN_CONFIG_FILE, WEIGHTS_FILE};
 use crate::{Compute, Error, Result};
 use desam_core::{ImageEncoder, Progress};
 use desam_data::cache::{EncoderRecord, FeatureDtype, SlicePolicy};
@@ -179,7 +179,7 @@ pub fn finish_parts(request: &EmbedRequest, of: usize, progress: &dyn Progress) 
 /// A request with its encoder loaded.
 struct EmbedWork {
     options: EmbedOptions,
-    frozen: Frozen,
+    frozen: FrozenEncoders,
 }
 
 impl EmbedWork {
@@ -205,24 +205,23 @@ impl EmbedWork {
             device: compute.device().clone(),
             precision: compute.precision(),
         };
-        let frozen = Frozen::load(&request.encoder, &options)?;
+        let frozen = FrozenEncoders::load(&request.encoder, &options)?;
         frozen.notes.say(Path::new(&frozen.name), progress);
         let encoder = EncoderRecord {
             file_blake3: Some(frozen.file_blake3.clone()),
             ..EncoderRecord::new(frozen.name.as_str(), frozen.blake3.as_str())
         };
-        let options = EmbedOptions {
-            dir: request.out.clone(),
-            data_root: data_root(&request.data).to_owned(),
-            cases,
-            encoder,
-            preprocess: request.preprocess.clone(),
-            dtype: request.dtype,
-            slices: request.slices,
-            precision: compute.precision(),
-            batch: request.batch.unwrap_or(if compute.device().is_cpu() { 1 } else { GPU_BATCH }),
-            read: request.read.clone(),
-        };
+        let options = EmbedOptions::new(&request.out, data_root(&request.data), cases, encoder)
+            .with_preprocess(request.preprocess.clone())
+            .with_dtype(request.dtype)
+            .with_slices(request.slices)
+            .with_precision(compute.precision())
+            .with_batch(request.batch.unwrap_or(if compute.device().is_cpu() {
+                1
+            } else {
+                GPU_BATCH
+            }))
+            .with_read(request.read.clone());
         Ok(Self { options, frozen })
     }
 

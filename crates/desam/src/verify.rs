@@ -70,7 +70,7 @@ impl<'a> VerifyRequest<'a> {
 /// A verified data set.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
-pub struct Verified {
+pub struct VerifyOutcome {
     /// The report on the data set.
     #[serde(flatten)]
     pub report: VerifyReport,
@@ -97,7 +97,7 @@ pub struct CacheSize {
 ///
 /// # Errors
 /// When no case is found. Problems of a case or of the layout are in the report.
-pub fn verify(request: &VerifyRequest<'_>, progress: &dyn Progress) -> Result<Verified> {
+pub fn verify(request: &VerifyRequest<'_>, progress: &dyn Progress) -> Result<VerifyOutcome> {
     let mask_side = request.mask_side;
     let (preprocess, border_px) = (request.preprocess.clone(), paper_border(mask_side));
     let read = request.read.clone();
@@ -114,7 +114,7 @@ pub fn verify(request: &VerifyRequest<'_>, progress: &dyn Progress) -> Result<Ve
             all_bytes: bytes(report.slices()),
         }
     });
-    Ok(Verified { cache: cache.into(), report })
+    Ok(VerifyOutcome { cache: cache.into(), report })
 }
 
 #[cfg(test)]

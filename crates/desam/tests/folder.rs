@@ -77,7 +77,7 @@ impl Progress for Messages {
 fn what_fails_is_reported_in_order_and_the_rest_is_done() {
     let folder = tempfile::tempdir().unwrap();
     let segmenter = toy::segmenter(&toy::model(folder.path()));
-    let third = Some(SliceChoice::These(vec![3]));
+    let third = Some(SliceChoice::Listed(vec![3]));
     let options = PredictOptions::default().with_overlay(third).with_json(true);
     let segmenter = segmenter.with_options(options).unwrap();
     let mut inputs = toy::volumes(folder.path(), &SIZES);

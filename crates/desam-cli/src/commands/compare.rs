@@ -1,9 +1,8 @@
 //! `desam compare`: paired comparison of two evaluated runs.
 
 use super::Session;
-use super::flags::BootstrapFlags;
+use super::flags::{BootstrapFlags, JsonFlag};
 use super::values::enum_values;
-use crate::cli::JsonFlag;
 use crate::output::Output;
 use anyhow::bail;
 use clap::Args;

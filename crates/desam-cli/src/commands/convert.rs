@@ -3,7 +3,7 @@
 use super::info::checkpoint;
 use super::output_files::{ensure_parent_dir, note_overwrite};
 use super::{Session, json_path};
-use crate::cli::JsonFlag;
+use crate::commands::flags::JsonFlag;
 use crate::output::Output;
 use crate::usage::usage;
 use anyhow::bail;

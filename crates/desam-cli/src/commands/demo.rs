@@ -2,7 +2,7 @@
 
 use super::values::{EPOCHS, enum_values, integer, seed};
 use super::{Session, aligned};
-use crate::cli::JsonFlag;
+use crate::commands::flags::JsonFlag;
 use crate::output::Output;
 use crate::terminal::duration;
 use clap::Args;

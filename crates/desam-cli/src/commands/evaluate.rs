@@ -1,10 +1,9 @@
 //! `desam evaluate`: scores of one model on every site.
 
-use super::flags::{BootstrapFlags, PrecisionFlag, PromptFlags};
+use super::flags::{BootstrapFlags, JsonFileFlag, PrecisionFlag, PromptFlags};
 use super::output_files::{ForceFlag, ensure_parent_dir};
 use super::values::{enum_values, integer};
 use super::{Session, json_path};
-use crate::cli::JsonFileFlag;
 use crate::output::Output;
 use clap::{Args, ValueEnum};
 use desam::Model;
@@ -145,13 +144,11 @@ pub(crate) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Ou
     let model = Model::open(run.dir(), &compute)?;
     let cache = FeatureCache::open(&arguments.cache)?;
     let prompts = arguments.prompts.prompts(model.record())?;
-    let config = EvaluateConfig {
-        border_px: arguments.border,
-        sites: arguments.sites.clone(),
-        metrics: arguments.metrics.iter().flat_map(|m| m.0.clone()).collect(),
-        one_empty: arguments.empty.into(),
-        ..EvaluateConfig::new(arguments.protocol, prompts)
-    };
+    let mut config = EvaluateConfig::new(arguments.protocol, prompts);
+    config.border_px = arguments.border;
+    config.sites = arguments.sites.clone();
+    config.metrics = arguments.metrics.iter().flat_map(|m| m.0.clone()).collect();
+    config.one_empty = arguments.empty.into();
     session.detail(&format!("settings: {}", serde_json::to_string(&config)?));
     let request = EvaluateRequest::new(&cache, &model, settings.source, &config)
         .with_validation(&manifest.validation_cases);

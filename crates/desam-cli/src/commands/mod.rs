@@ -17,10 +17,7 @@ pub(crate) mod train;
 mod values;
 pub(crate) mod verify;
 
-use crate::cli::{Cli, Command, GlobalOptions};
-use crate::environment;
-use crate::output::Output;
-use crate::terminal::{Terminal, Verbosity};
+use crate::terminal::Terminal;
 use desam::candle::Device;
 use desam::types::text::path_text;
 use desam::{DeviceChoice, Progress};
@@ -42,52 +39,6 @@ impl Session {
     fn detail(&self, message: &str) {
         self.terminal.detail(message);
     }
-}
-
-/// Runs the command, and adds the warnings to its output.
-pub(crate) fn run(cli: &Cli) -> anyhow::Result<Output> {
-    let session = session(cli)?;
-    let mut output = dispatch(cli, &session)?;
-    output.warnings = session.terminal.take_warnings();
-    Ok(output)
-}
-
-fn dispatch(cli: &Cli, session: &Session) -> anyhow::Result<Output> {
-    match &cli.command {
-        Command::Demo(a) => demo::run(a, session),
-        Command::Phantom(a) => phantom::run(a, session),
-        Command::Embed(a) => embed::run(a, session),
-        Command::Train(a) => train::run(a, session),
-        Command::Evaluate(a) => evaluate::run(a, session),
-        Command::Compare(a) => compare::run(a, session),
-        Command::Report(a) => report::run(a, session),
-        Command::Predict(a) => predict::run(a, session),
-        Command::Convert(a) => convert::run(a, session),
-        Command::Info(a) => info::run(a, session),
-        Command::Parity(a) => parity::run(a, session),
-        Command::Verify(a) => verify::run(a, session),
-        Command::Sweep(a) => sweep::run(a, session),
-    }
-}
-
-fn session(cli: &Cli) -> anyhow::Result<Session> {
-    let GlobalOptions { quiet, verbose, device, .. } = cli.global;
-    let verbosity = if quiet {
-        Verbosity::Quiet
-    } else if verbose {
-        Verbosity::Verbose
-    } else {
-        Verbosity::Normal
-    };
-    let terminal = Terminal::new(verbosity);
-    let choice = match device {
-        Some(choice) => choice,
-        None => environment::device()?.unwrap_or_default(),
-    };
-    let (version, threads) = (env!("CARGO_PKG_VERSION"), rayon::current_num_threads());
-    terminal.detail(&format!("desam {version}, {threads} threads, device {choice}"));
-    let device = if cli.command.computes() { choice.open()? } else { Device::Cpu };
-    Ok(Session { terminal, device, choice })
 }
 
 /// A path as a JSON string. The bytes of a name that is not UTF-8 are escaped, so the path can be

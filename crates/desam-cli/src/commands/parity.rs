@@ -1,9 +1,8 @@
 //! `desam parity`: numerical comparison with the official program.
 
 use super::Session;
-use super::flags::PrecisionFlag;
+use super::flags::{JsonFileFlag, PrecisionFlag};
 use super::output_files::{ensure_parent_dir, note_overwrite};
-use crate::cli::JsonFileFlag;
 use crate::output::Output;
 use clap::Args;
 use desam_study::parity::{ParityOptions, parity_on};

@@ -3,7 +3,7 @@
 use super::output_files::ForceFlag;
 use super::values::{integer, seed};
 use super::{Session, aligned, json_path};
-use crate::cli::JsonFlag;
+use crate::commands::flags::JsonFlag;
 use crate::output::Output;
 use clap::Args;
 use desam::data::phantom::{PhantomConfig, SiteStyle, write_phantoms};

@@ -1,10 +1,9 @@
 //! `desam report`: an HTML page about one or several runs.
 
-use super::flags::BootstrapFlags;
+use super::flags::{BootstrapFlags, JsonFlag};
 use super::output_files::{ensure_parent_dir, note_overwrite};
 use super::values::{enum_values, integer};
 use super::{Session, aligned};
-use crate::cli::JsonFlag;
 use crate::output::Output;
 use clap::Args;
 use desam::data::cache::human_bytes;
@@ -103,8 +102,8 @@ pub(crate) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Ou
     if let Some(cache) = &arguments.cache {
         runs.iter_mut().for_each(|run| run.cache = Some(cache.clone()));
     }
-    let (cases_each, slices) = (arguments.cases, arguments.slices);
-    let gallery = GalleryConfig { cases_each, slices, ..GalleryConfig::default() };
+    let gallery =
+        GalleryConfig::default().with_cases_each(arguments.cases).with_slices(arguments.slices);
     let request = ReportRequest::new(&runs)
         .with_title(arguments.title.as_deref())
         .with_gallery(gallery)

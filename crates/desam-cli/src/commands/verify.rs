@@ -1,16 +1,14 @@
 //! `desam verify`: checks of a data set before training.
 
-use super::flags::PreprocessFlags;
-use super::flags::ReadFlags;
+use super::flags::{JsonFlag, PreprocessFlags, ReadFlags};
 use super::values::integer;
 use super::{Session, aligned};
-use crate::cli::JsonFlag;
 use crate::output::Output;
 use clap::Args;
 use desam::data::cache::human_bytes;
 use desam::data::verify::{CaseReport, SiteMasks, SiteReport, VerifyReport};
 use desam::types::text::DisplayPath as _;
-use desam::verify::{CacheSize, Verified, VerifyRequest, verify};
+use desam::verify::{CacheSize, VerifyOutcome, VerifyRequest, verify};
 use std::path::PathBuf;
 
 const AFTER: &str = "\
@@ -69,7 +67,7 @@ pub(crate) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Ou
     Ok(output)
 }
 
-fn text(verified: &Verified) -> String {
+fn text(verified: &VerifyOutcome) -> String {
     let report = &verified.report;
     let names: Vec<String> = report.cases.iter().map(CaseReport::name).collect();
     let cases = names.iter().zip(&report.cases).map(|(name, c)| (name.as_str(), case_line(c)));

@@ -191,9 +191,9 @@ impl CacheRecipe {
     }
 
     /// Settings that all processes filling one cache must share.
-    pub(crate) fn agreement(&self) -> crate::lock::Agreement {
+    pub(crate) fn agreement(&self) -> crate::lock::SharedSettings {
         let file = self.encoder.file_blake3.as_deref().unwrap_or("none");
-        crate::lock::Agreement::new()
+        crate::lock::SharedSettings::new()
             .with("encoder weights", &self.encoder.weights_blake3)
             .with("weights file", file)
             .with("encoder spec", format!("{:?}", self.spec))

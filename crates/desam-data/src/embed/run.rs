@@ -329,7 +329,7 @@ fn locks(
         .with("cases", super::part::fingerprint(&options.cases, &options.read)?);
     let folder = lock::shared_folder(dir, &agreement, progress)?;
     // Released in this order.
-    Ok(vec![lock::part(dir, part, progress)?, folder])
+    Ok(vec![lock::part(dir, part.index(), part.of(), progress)?, folder])
 }
 
 /// Independent of the current folder, symbolic links kept.

@@ -73,9 +73,9 @@ pub fn identify(host: Option<String>, command: impl Into<String>) {
 
 /// Settings that processes must have in common to share a lock: names with their values.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Agreement(BTreeMap<String, String>);
+pub struct SharedSettings(BTreeMap<String, String>);
 
-impl Agreement {
+impl SharedSettings {
     /// An empty agreement.
     pub fn new() -> Self {
         Self::default()
@@ -105,11 +105,11 @@ pub(super) struct HolderRecord {
     #[serde(flatten)]
     holder: Holder,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) agreement: Option<Agreement>,
+    pub(super) agreement: Option<SharedSettings>,
 }
 
 impl HolderRecord {
-    pub(super) fn of_this_process(agreement: Option<Agreement>) -> Self {
+    pub(super) fn of_this_process(agreement: Option<SharedSettings>) -> Self {
         let (host, command) = THIS_PROCESS.get().cloned().unzip();
         let pid = Some(std::process::id());
         let holder = Holder { pid, host: host.flatten(), command, since: None };

@@ -17,7 +17,7 @@ mod system;
 #[cfg(test)]
 mod tests;
 
-pub use holder::{Agreement, Holder, identify};
+pub use holder::{Holder, SharedSettings, identify};
 pub use system::{is_unsupported, warn_unsupported};
 
 use crate::{Error, Result};
@@ -64,16 +64,19 @@ pub fn folder(dir: &Path, progress: &dyn Progress) -> Result<Lock> {
 /// # Errors
 /// As [`folder`], and [`Error::InUseOtherwise`] when the folder is held by processes with another
 /// agreement.
-pub fn shared_folder(dir: &Path, agreement: &Agreement, progress: &dyn Progress) -> Result<Lock> {
+pub fn shared_folder(
+    dir: &Path,
+    agreement: &SharedSettings,
+    progress: &dyn Progress,
+) -> Result<Lock> {
     Request::new(dir, ".desam.lock", dir.display().to_string()).shared(agreement, progress)
 }
 
-/// Locks one of several parts of the work on a folder; see [`shared_folder`].
+/// Locks part `index`, counted from 0, of `of` parts of the work on a folder; see [`shared_folder`].
 ///
 /// # Errors
 /// As [`folder`].
-pub fn part(dir: &Path, part: crate::embed::Part, progress: &dyn Progress) -> Result<Lock> {
-    let (index, of) = (part.index(), part.of());
+pub fn part(dir: &Path, index: usize, of: usize, progress: &dyn Progress) -> Result<Lock> {
     let subject = format!("part {index} of {of} of {}", dir.display());
     let name = format!(".desam-part-{index}-of-{of}.lock");
     Request::new(dir, &name, subject).exclusive(progress)
@@ -145,7 +148,7 @@ impl Request {
         Err(Error::InUse { subject: self.subject, holder: Box::new(holder) })
     }
 
-    fn shared(self, agreement: &Agreement, progress: &dyn Progress) -> Result<Lock> {
+    fn shared(self, agreement: &SharedSettings, progress: &dyn Progress) -> Result<Lock> {
         let made = self.make_folder()?;
         let mut lock = Lock { file: None, path: self.path.clone(), shared: true, made };
         let mut holder = Holder::default();

@@ -1,5 +1,4 @@
 use super::*;
-use crate::embed::Part;
 use desam_core::Quiet;
 use std::fs::TryLockError;
 use std::sync::Mutex;
@@ -27,7 +26,7 @@ fn one_process_holds_a_folder_and_the_next_is_told_who() {
     for word in [out.to_str().unwrap(), "process", &pid, "since 20", "UTC"] {
         assert!(message.contains(word), "{word}: {message}");
     }
-    assert!(refused(shared_folder(&out, &Agreement::new(), &Quiet)).contains(&pid));
+    assert!(refused(shared_folder(&out, &SharedSettings::new(), &Quiet)).contains(&pid));
     std::fs::write(out.join("result"), b"").unwrap();
     drop(held);
     assert_eq!(names(&out), ["result"]);
@@ -53,17 +52,19 @@ fn what_a_killed_process_left_does_not_block() {
         std::fs::write(&path, text).unwrap();
         drop(folder(dir.path(), &Quiet).unwrap());
         std::fs::write(&path, text).unwrap();
-        drop(shared_folder(dir.path(), &Agreement::new().with("dtype", "f16"), &Quiet).unwrap());
+        drop(
+            shared_folder(dir.path(), &SharedSettings::new().with("dtype", "f16"), &Quiet).unwrap(),
+        );
     }
 }
 
 #[test]
 fn those_who_agree_share_and_others_are_told_what_differs() {
     let dir = tempfile::tempdir().unwrap();
-    let ours = Agreement::new().with("feature type", "f16").with("cases", "6");
+    let ours = SharedSettings::new().with("feature type", "f16").with("cases", "6");
     let first = shared_folder(dir.path(), &ours, &Quiet).unwrap();
     let second = shared_folder(dir.path(), &ours, &Quiet).unwrap();
-    let theirs = Agreement::new().with("feature type", "f32").with("slices", "all");
+    let theirs = SharedSettings::new().with("feature type", "f32").with("slices", "all");
     let message = refused(shared_folder(dir.path(), &theirs, &Quiet));
     for word in [
         "feature type: existing f16, requested f32",
@@ -75,7 +76,7 @@ fn those_who_agree_share_and_others_are_told_what_differs() {
     drop(first);
     refused(folder(dir.path(), &Quiet));
     refused(shared_folder(dir.path(), &theirs, &Quiet));
-    let part_of = |index| part(dir.path(), Part::new(index, 2).unwrap(), &Quiet);
+    let part_of = |index| part(dir.path(), index, 2, &Quiet);
     let (zero, one) = (part_of(0).unwrap(), part_of(1).unwrap());
     assert!(refused(part_of(1)).contains("part 1 of 2 of "));
     drop((zero, one, second));
@@ -164,7 +165,7 @@ fn no_two_are_in_whatever_the_interleaving() {
     let dir = tempfile::tempdir().unwrap();
     let out = dir.path().to_owned();
     let (alone, together, turns) = (AtomicUsize::new(0), AtomicUsize::new(0), AtomicUsize::new(0));
-    let agreement = Agreement::new().with("a", "1");
+    let agreement = SharedSettings::new().with("a", "1");
     std::thread::scope(|scope| {
         for thread in 0..4 {
             let (out, alone, together, turns) = (&out, &alone, &together, &turns);

@@ -10,6 +10,7 @@ use std::path::PathBuf;
 
 /// A data set, case by case.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct VerifyReport {
     /// The data set.
     #[serde(serialize_with = "desam_core::serde_path::serialize")]

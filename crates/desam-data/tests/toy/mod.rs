@@ -2,12 +2,18 @@
 
 use candle_core::{Result, Tensor};
 use desam_core::{EncoderSpec, ImageEncoder, ImageFeatures, Quiet};
-use desam_data::cache::{EncoderRecord, FeatureDtype, SlicePolicy};
+use desam_data::cache::EncoderRecord;
 use desam_data::embed::EmbedOptions;
 use desam_data::phantom::{PhantomConfig, SiteStyle, write_phantoms};
 use desam_data::preprocess::{LabelRule, PreprocessConfig};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// `value` after `change`: settings that grow cannot be written as a literal outside their crate.
+pub(crate) fn changed<T>(mut value: T, change: impl FnOnce(&mut T)) -> T {
+    change(&mut value);
+    value
+}
 
 /// Mean of each patch, in each channel times another number.
 pub(crate) struct ToyEncoder {
@@ -102,21 +108,16 @@ impl Bench {
 
     pub(crate) fn options(&self, cache: &str) -> EmbedOptions {
         let data_root = self.path("data");
-        EmbedOptions {
-            dir: self.path(cache),
-            cases: desam_data::layout::discover(&data_root).unwrap(),
-            data_root,
-            encoder: EncoderRecord::new("toy", "toy weights"),
-            // Small phantoms and small masks: the official erosion would leave next to nothing.
-            preprocess: PreprocessConfig {
-                labels: LabelRule::Nearest,
-                ..PreprocessConfig::official()
-            },
-            dtype: FeatureDtype::F16,
-            slices: SlicePolicy::Labelled,
-            precision: Default::default(),
-            batch: 1,
-            read: Default::default(),
-        }
+        EmbedOptions::new(
+            self.path(cache),
+            &data_root,
+            desam_data::layout::discover(&data_root).unwrap(),
+            EncoderRecord::new("toy", "toy weights"),
+        )
+        // Small phantoms and small masks: the official erosion would leave next to nothing.
+        .with_preprocess(PreprocessConfig {
+            labels: LabelRule::Nearest,
+            ..PreprocessConfig::official()
+        })
     }
 }

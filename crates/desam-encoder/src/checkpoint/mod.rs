@@ -22,7 +22,6 @@ pub use files::{files, is_model_folder};
 pub use hash::weights_hash;
 pub use layout::KeyLayout;
 pub use summary::{CheckpointPart, CheckpointSummary};
-pub(crate) use unsupported::EXPECTED;
 pub use unsupported::UnsupportedModel;
 pub use write::{write, write_f16};
 

@@ -21,10 +21,6 @@ pub(super) struct TensorName<'a> {
     pub(super) rank: usize,
 }
 
-/// The supported models, for error messages.
-pub(crate) const EXPECTED: &str = "expected a SAM (ViT-B, ViT-L or ViT-H, as segment-anything or \
-    transformers' SamModel saves it), a MedSAM, or a DeSAM model";
-
 /// Signature of a model: name fragments, any of which identifies it.
 struct ModelSignature {
     name: &'static str,

@@ -3,7 +3,7 @@
 #[cfg(test)]
 mod tests;
 
-use super::accelerator::{Accelerator, Arg, Launch};
+use super::accelerator::{Accelerator, KernelArgument, Launch};
 use candle_core::{CpuStorage, DType, Result, Storage, Tensor, bail};
 use std::cell::Cell;
 use std::ffi::{CStr, CString, c_char, c_void};
@@ -84,10 +84,10 @@ impl Accelerator for Emulator {
         })
     }
 
-    fn address(&self, storage: &CpuStorage, offset: usize) -> Result<Arg> {
-        fn of<T>(numbers: &[T], offset: usize) -> Result<Arg> {
+    fn address(&self, storage: &CpuStorage, offset: usize) -> Result<KernelArgument> {
+        fn of<T>(numbers: &[T], offset: usize) -> Result<KernelArgument> {
             match numbers.get(offset..) {
-                Some(from) => Ok(Arg::Pointer(from.as_ptr() as u64)),
+                Some(from) => Ok(KernelArgument::Pointer(from.as_ptr() as u64)),
                 None => bail!("element {offset} of {}", numbers.len()),
             }
         }
@@ -119,11 +119,11 @@ impl Accelerator for Emulator {
 
     fn launch(&self, launch: &Launch<'_>) -> Result<()> {
         let name = CString::new(launch.kernel).map_err(candle_core::Error::wrap)?;
-        let of = |arg: &Arg| -> (*const c_void, usize) {
+        let of = |arg: &KernelArgument| -> (*const c_void, usize) {
             match arg {
-                Arg::Pointer(v) => (std::ptr::from_ref(v).cast(), 8),
-                Arg::U32(v) => (std::ptr::from_ref(v).cast(), 4),
-                Arg::F32(v) => (std::ptr::from_ref(v).cast(), 4),
+                KernelArgument::Pointer(v) => (std::ptr::from_ref(v).cast(), 8),
+                KernelArgument::U32(v) => (std::ptr::from_ref(v).cast(), 4),
+                KernelArgument::F32(v) => (std::ptr::from_ref(v).cast(), 4),
             }
         };
         let (values, sizes): (Vec<_>, Vec<_>) = launch.args.iter().map(of).unzip();

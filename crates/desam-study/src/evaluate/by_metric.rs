@@ -80,7 +80,7 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for ByMetricVisitor<T> {
 /// case out. JSON has no infinity; it is written as `"infinite"`.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct Measured(#[serde(with = "number")] pub Option<f64>);
+pub struct MetricValue(#[serde(with = "number")] pub Option<f64>);
 
 /// Serde of a number that may be missing or infinite.
 pub(super) mod number {
@@ -126,17 +126,17 @@ mod tests {
     #[test]
     fn values_are_written_by_name_and_read_back() {
         let hd95: CaseMetric = "hd95_mm".parse().unwrap();
-        let values: ByMetric<Measured> = [
-            (CaseMetric::DICE, Measured(Some(0.5))),
-            (hd95, Measured(Some(f64::INFINITY))),
-            ("assd_mm".parse().unwrap(), Measured(None)),
+        let values: ByMetric<MetricValue> = [
+            (CaseMetric::DICE, MetricValue(Some(0.5))),
+            (hd95, MetricValue(Some(f64::INFINITY))),
+            ("assd_mm".parse().unwrap(), MetricValue(None)),
         ]
         .into_iter()
         .collect();
         let json = serde_json::to_string(&values).unwrap();
         assert_eq!(json, r#"{"dice":0.5,"hd95_mm":"infinite","assd_mm":null}"#);
-        assert_eq!(serde_json::from_str::<ByMetric<Measured>>(&json).unwrap(), values);
-        assert_eq!(values.get(hd95), Some(&Measured(Some(f64::INFINITY))));
+        assert_eq!(serde_json::from_str::<ByMetric<MetricValue>>(&json).unwrap(), values);
+        assert_eq!(values.get(hd95), Some(&MetricValue(Some(f64::INFINITY))));
     }
 
     #[test]
@@ -144,7 +144,7 @@ mod tests {
         for (json, word) in
             [(r#"{"dice":"much"}"#, "infinite"), (r#"{"dise":1}"#, "dise"), ("[1]", "by name")]
         {
-            let refused = serde_json::from_str::<ByMetric<Measured>>(json).unwrap_err();
+            let refused = serde_json::from_str::<ByMetric<MetricValue>>(json).unwrap_err();
             assert!(refused.to_string().contains(word), "{refused}");
         }
     }

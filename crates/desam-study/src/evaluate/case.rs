@@ -1,6 +1,6 @@
 //! Scores of one case.
 
-use super::{BorderCut, ByMetric, Measured};
+use super::{BorderCut, ByMetric, MetricValue};
 use desam_metrics::metric::{CaseMetric, Empty, Score, VoxelGrid};
 use serde::{Deserialize, Serialize};
 
@@ -54,7 +54,7 @@ pub struct CaseScore {
     pub border: Option<BorderCut>,
     /// The value of each requested metric, as it counts in means.
     #[serde(default)]
-    pub metrics: ByMetric<Measured>,
+    pub metrics: ByMetric<MetricValue>,
     /// The compared voxel grid, where a metric needed the voxel spacing: the label file's under the full
     /// protocol, the stack of the masks of all processed slices under the paper protocol.
     #[serde(default)]
@@ -74,8 +74,8 @@ impl CaseScore {
 
     /// The score by a metric; `None` where it was not requested.
     pub fn score(&self, metric: CaseMetric) -> Option<Score> {
-        let own = (metric == CaseMetric::DICE).then_some(Measured(Some(self.dice)));
-        let Measured(counted_as) = own.or_else(|| self.metrics.get(metric).copied())?;
+        let own = (metric == CaseMetric::DICE).then_some(MetricValue(Some(self.dice)));
+        let MetricValue(counted_as) = own.or_else(|| self.metrics.get(metric).copied())?;
         match (self.empty(), counted_as) {
             (Some(which), counted_as) => Some(Score::Empty { which, counted_as }),
             (None, value) => value.map(Score::Value),

@@ -1,6 +1,6 @@
 //! Paired comparison of two runs on the same cases: bootstrap intervals and paired tests.
 
-use super::{Evaluation, Role, Truth};
+use super::{Evaluation, GroundTruthKind, Role};
 use crate::{Error, Result};
 use desam_metrics::metric::CaseMetric;
 use desam_metrics::statistics::{
@@ -69,7 +69,7 @@ pub struct Comparison {
     pub setting_b: String,
     /// The ground truth of both; `None` where one does not record it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub truth: Option<Truth>,
+    pub truth: Option<GroundTruthKind>,
     /// Other differences of the two runs besides the model, as text.
     pub notes: Vec<String>,
     /// Every site, the source site's held-out cases first.

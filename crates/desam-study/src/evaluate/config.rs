@@ -22,6 +22,7 @@ desam_core::named! {
 /// Evaluation settings.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[non_exhaustive]
 pub struct EvaluateConfig {
     /// The scoring protocol.
     pub protocol: Protocol,

@@ -14,7 +14,7 @@
 //!
 //! No case is dropped silently: an empty prediction is a Dice of 0 that counts in every mean and is also
 //! counted separately, and a case without ground truth is listed by name. Scores name the ground truth
-//! that they are against ([`Truth`]), and how much of it lies in the border where predictions are zeroed
+//! that they are against ([`GroundTruthKind`]), and how much of it lies in the border where predictions are zeroed
 //! ([`BorderCut`]).
 
 mod border;
@@ -28,10 +28,12 @@ mod compare_table;
 mod config;
 mod metric_unit;
 mod naming;
+mod read;
 mod run;
 mod score_range;
 mod scores;
 mod settings;
+mod summarise;
 mod summary;
 mod table;
 #[cfg(test)]
@@ -42,7 +44,7 @@ mod write;
 
 pub use border::BorderCut;
 pub(crate) use border::zero_border;
-pub use by_metric::{ByMetric, Measured};
+pub use by_metric::{ByMetric, MetricValue};
 pub use case::{CaseScore, Role, UnscoredCase};
 pub use compare::{CompareConfig, Comparison, Difference, SiteDifference, compare};
 pub use config::{EvaluateConfig, Protocol};
@@ -55,4 +57,4 @@ pub use settings::{ScoringSettings, Setting};
 pub use summary::{MetricSummary, OverallSummary};
 pub(crate) use table::{counted, percent};
 pub(crate) use text_table::TextTable;
-pub use truth::Truth;
+pub use truth::GroundTruthKind;

@@ -3,8 +3,8 @@
 use super::case_pair::{CasePair, stack_grid, unit_grid};
 use super::case_plan::{PlannedCase, plan_cases};
 use super::{
-    BorderCut, ByMetric, CaseScore, EvaluateConfig, Evaluation, Measured, Protocol, Truth,
-    UnscoredCase, border,
+    BorderCut, ByMetric, CaseScore, EvaluateConfig, Evaluation, GroundTruthKind, MetricValue,
+    Protocol, UnscoredCase, border,
 };
 use crate::{Error, Result};
 use candle_core::Device;
@@ -188,7 +188,7 @@ impl Scorer<'_> {
             grid: points.then_some(automatic.grid),
             selection: automatic.selection,
             protocol: self.config.protocol,
-            truth: Some(Truth::of(self.config.protocol, recipe.preprocess.labels)),
+            truth: Some(GroundTruthKind::of(self.config.protocol, recipe.preprocess.labels)),
             border_px,
             border: None,
             mask_side,
@@ -294,7 +294,7 @@ impl Scorer<'_> {
             }
         };
         let measures = CaseMeasures::new(pair.masks()?, self.config.empty_policy())?;
-        let measured = |metric: CaseMetric| Measured(measures.score(metric).counted());
+        let measured = |metric: CaseMetric| MetricValue(measures.score(metric).counted());
         let counts = measures.counts();
         let (truth_voxels, predicted_voxels) = (counts.present(), counts.predicted());
         Ok(CaseScore {

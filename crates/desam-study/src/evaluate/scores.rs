@@ -2,10 +2,9 @@
 
 use super::border::MAX_BORDER_CUT;
 use super::{
-    BorderCut, ByMetric, CaseScore, MetricSummary, OverallSummary, Protocol, Role, Truth,
+    BorderCut, ByMetric, CaseScore, GroundTruthKind, MetricSummary, OverallSummary, Protocol, Role,
     UnscoredCase,
 };
-use crate::Result;
 use desam::Mode;
 use desam::model::SourceSites;
 use desam::select::SelectionConfig;
@@ -13,7 +12,7 @@ use desam_core::Precision;
 use desam_metrics::metric::{CaseMetric, EmptyPolicy};
 use desam_metrics::statistics::BootstrapConfig;
 use serde::{Deserialize, Serialize};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// Summary of the scores of one site.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -44,6 +43,7 @@ pub struct SiteScore {
 /// All scores of one model, the result of [`evaluate`](super::evaluate).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[non_exhaustive]
 pub struct Evaluation {
     /// The site the model was trained on.
     pub source: SourceSites,
@@ -57,7 +57,7 @@ pub struct Evaluation {
     pub protocol: Protocol,
     /// The ground truth; `None` in files from before it was recorded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub truth: Option<Truth>,
+    pub truth: Option<GroundTruthKind>,
     /// Border of the predicted masks that was set to zero, in pixels of side `mask_side`.
     pub border_px: usize,
     /// Ground truth of all scored cases within that border; present where there is one.
@@ -105,59 +105,7 @@ fn dice_alone() -> Vec<CaseMetric> {
     vec![CaseMetric::DICE]
 }
 
-/// Summaries by site: the source site first, the others in order of appearance.
-pub(super) fn by_site(cases: &[CaseScore]) -> Vec<SiteScore> {
-    let mut names: Vec<(&str, Role)> = Vec::new();
-    for case in cases {
-        if !names.iter().any(|(site, _)| *site == case.site) {
-            names.push((&case.site, case.role));
-        }
-    }
-    names.sort_by_key(|(_, role)| *role == Role::Target);
-    let score = |(site, role): (&str, Role)| {
-        let of_site: Vec<&CaseScore> = cases.iter().filter(|c| c.site == site).collect();
-        let mut sorted: Vec<f64> = of_site.iter().map(|c| c.dice).collect();
-        sorted.sort_by(f64::total_cmp);
-        SiteScore {
-            site: site.to_owned(),
-            role,
-            cases: sorted.len(),
-            mean_dice: mean(&sorted).unwrap_or(0.0),
-            median_dice: median(&sorted).unwrap_or(0.0),
-            min_dice: sorted.first().copied().unwrap_or(0.0),
-            empty_predictions: of_site.iter().filter(|c| c.predicted_voxels == 0).count(),
-            border: BorderCut::sum(of_site.iter().map(|c| c.border)),
-            metrics: ByMetric::default(),
-        }
-    };
-    names.into_iter().map(score).collect()
-}
-
-/// The mean; `None` for no values.
-pub(super) fn mean(values: &[f64]) -> Option<f64> {
-    (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
-}
-
-/// The median of sorted values; `None` for no values.
-fn median(sorted: &[f64]) -> Option<f64> {
-    let upper = sorted.get(sorted.len() / 2)?;
-    let lower = sorted.get(sorted.len().saturating_sub(1) / 2)?;
-    Some(0.5 * (lower + upper))
-}
-
 impl Evaluation {
-    /// Reads a file of [`write_json`](Self::write_json). For a file from before there were metrics other
-    /// than Dice, the summaries are computed from its cases.
-    ///
-    /// # Errors
-    /// When the file cannot be read, is not an evaluation, or holds a value out of range.
-    pub fn read_json(path: &Path) -> Result<Self> {
-        let read: Self = desam::files::read_json(path)?;
-        super::score_range::check(&read, path)?;
-        let older = read.sites.iter().any(|s| s.metrics.is_empty());
-        Ok(if older { read.summarised() } else { read })
-    }
-
     /// The target sites, in their order.
     pub fn targets(&self) -> impl Iterator<Item = &SiteScore> {
         self.sites.iter().filter(|s| s.role == Role::Target)
@@ -217,18 +165,5 @@ impl Evaluation {
             "{line}: that part counts as missed whatever the model finds; the rule is made for organs \
              in the middle of the image, and a border of 0 scores all of it"
         ))
-    }
-
-    /// Computes the summaries of the sites and overall from the cases.
-    pub(super) fn summarised(mut self) -> Self {
-        self.sites = by_site(&self.cases);
-        self.border = BorderCut::sum(self.cases.iter().map(|c| c.border));
-        let sites: Vec<f64> = self.targets().map(|s| s.mean_dice).collect();
-        let targets = self.cases.iter().filter(|c| c.role == Role::Target);
-        let cases: Vec<f64> = targets.map(|c| c.dice).collect();
-        self.overall_dice = mean(&sites);
-        self.overall_cases_dice = mean(&cases);
-        self.summarise_metrics();
-        self
     }
 }

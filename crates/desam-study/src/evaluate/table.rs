@@ -1,7 +1,7 @@
 //! Scores as plain-text tables for a terminal. Dice is in per cent, as in the paper's tables.
 
 use super::metric_unit::{MetricUnit, few_cases_note, metric_title};
-use super::scores::mean;
+use super::summarise::mean;
 use super::text_table::TextTable;
 use super::{Evaluation, MetricSummary, OverallSummary, SiteScore};
 use desam_metrics::metric::{CaseMetric, OneEmpty};

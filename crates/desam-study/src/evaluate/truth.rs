@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 /// the loss.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Truth {
+pub enum GroundTruthKind {
     /// The label files, on the volumes' own grids.
     LabelFiles,
     /// `M × M` masks, resampled by nearest neighbour.
@@ -20,7 +20,7 @@ pub enum Truth {
     ErodedMasks,
 }
 
-impl Truth {
+impl GroundTruthKind {
     /// The ground truth of a protocol, for a cache whose masks were made by `rule`.
     pub(super) fn of(protocol: Protocol, rule: LabelRule) -> Self {
         match (protocol, rule) {
@@ -31,7 +31,7 @@ impl Truth {
     }
 }
 
-impl std::fmt::Display for Truth {
+impl std::fmt::Display for GroundTruthKind {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             Self::LabelFiles => "the label files",

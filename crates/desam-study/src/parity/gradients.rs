@@ -2,8 +2,8 @@
 
 use super::compare::{self, Comparison, distance, furthest, norm, worst};
 use super::official_model::OfficialModel;
+use super::reference_vectors::TrainingVectors;
 use super::report::{GradientCheck, Stage};
-use super::training::TrainingVectors;
 use crate::Result;
 use candle_core::backprop::GradStore;
 

@@ -204,7 +204,7 @@ impl ParityRun {
         let double = self.folder.vectors("train_f64.safetensors")?;
         match (model, &double, &self.folder.train, &self.folder.encoder) {
             (Some(model), Some(double), Some(single), Some(encoder)) => {
-                let files = training::TrainingVectors { single, double, encoder };
+                let files = reference_vectors::TrainingVectors { single, double, encoder };
                 let limits = Limits::of(&model, model.precision);
                 let found = training::training(&model, &limits, files)?;
                 self.report.skipped.extend(found.skipped);

@@ -78,3 +78,12 @@ impl ReferenceVectors {
         self.tensors.keys().filter_map(move |n| n.strip_prefix(prefix)?.strip_suffix(suffix))
     }
 }
+
+/// Reference files of the training stages.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct TrainingVectors<'a> {
+    pub(super) single: &'a ReferenceVectors,
+    pub(super) double: &'a ReferenceVectors,
+    /// Contains the targets.
+    pub(super) encoder: &'a ReferenceVectors,
+}

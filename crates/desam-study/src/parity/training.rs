@@ -5,7 +5,7 @@ use super::gradients::{self, MAX_REFERENCE_ERROR};
 use super::limits::Limits;
 use super::losses::{scalar, term};
 use super::official_model::OfficialModel;
-use super::reference_vectors::ReferenceVectors;
+use super::reference_vectors::TrainingVectors;
 use super::report::{GradientCheck, Skipped, Stage};
 use crate::Result;
 use crate::train::{Adam, AdamConfig};
@@ -18,15 +18,6 @@ use std::collections::BTreeMap;
 
 /// Loss terms of each step, in the order of the file.
 const TERMS: [&str; 4] = ["total", "dice", "bce", "mse"];
-
-/// Reference files of the training stages.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct TrainingVectors<'a> {
-    pub(super) single: &'a ReferenceVectors,
-    pub(super) double: &'a ReferenceVectors,
-    /// Contains the targets.
-    pub(super) encoder: &'a ReferenceVectors,
-}
 
 /// The training stages, with the gradient checks.
 pub(super) struct TrainingStages {

@@ -12,6 +12,7 @@ use desam_metrics::metric::{BothEmpty, Confusion, Overlap};
 
 /// Limits of the case rendered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct GalleryConfig {
     /// Number of worst cases, and of best ones.
     pub cases_each: usize,
@@ -28,6 +29,32 @@ impl Default for GalleryConfig {
     /// Three worst and three best cases, 24 slices of 256 pixels each, 24 MiB in all.
     fn default() -> Self {
         Self { cases_each: 3, slices: 24, side_px: 256, max_bytes: 24 << 20 }
+    }
+}
+
+impl GalleryConfig {
+    /// Sets [`cases_each`](Self::cases_each).
+    #[must_use]
+    pub fn with_cases_each(self, cases_each: usize) -> Self {
+        Self { cases_each, ..self }
+    }
+
+    /// Sets [`slices`](Self::slices).
+    #[must_use]
+    pub fn with_slices(self, slices: usize) -> Self {
+        Self { slices, ..self }
+    }
+
+    /// Sets [`side_px`](Self::side_px).
+    #[must_use]
+    pub fn with_side_px(self, side_px: usize) -> Self {
+        Self { side_px, ..self }
+    }
+
+    /// Sets [`max_bytes`](Self::max_bytes).
+    #[must_use]
+    pub fn with_max_bytes(self, max_bytes: usize) -> Self {
+        Self { max_bytes, ..self }
     }
 }
 

@@ -1,6 +1,6 @@
 //! Heat map of Dice from source to target sites.
 
-use super::page::RunReport;
+use super::RunReport;
 use super::run_group::{difference_notice, group_by_settings};
 use crate::evaluate::{Evaluation, MetricUnit, Role, few_cases_note, percent};
 use desam_metrics::metric::CaseMetric;

@@ -11,6 +11,7 @@ mod chart;
 mod heat;
 mod page;
 mod run_group;
+mod run_report;
 mod scores;
 mod script;
 mod study;
@@ -21,7 +22,8 @@ mod view;
 
 pub use case_renderer::GalleryConfig;
 pub use chart::{dice_svg, loss_svg};
-pub use page::{ReportInput, RunReport, render_page, write_page};
+pub use page::{ReportInput, render_page, write_page};
+pub use run_report::RunReport;
 pub use study::{ReportRequest, ReportSummary, RunSource, report};
 pub use view::{CaseRank, CaseView, Picture};
 

@@ -1,6 +1,6 @@
 //! Groups of runs with the same scoring settings: only those share a table.
 
-use super::page::RunReport;
+use super::RunReport;
 use crate::evaluate::{Role, ScoringSettings, Setting};
 
 /// Runs whose scores are comparable, in the order of the page.

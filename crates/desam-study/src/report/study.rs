@@ -1,7 +1,8 @@
 //! Report of runs on disk.
 
+use super::RunReport;
 use super::case_renderer::{CaseRenderer, GalleryConfig};
-use super::page::{ReportInput, RunReport, render_page};
+use super::page::{ReportInput, render_page};
 use super::run_group::{difference_notice, group_by_settings};
 use crate::evaluate::{Evaluation, Protocol, check_origin};
 use crate::sweep::Plan;

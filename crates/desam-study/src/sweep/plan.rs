@@ -15,6 +15,7 @@ use std::path::PathBuf;
 
 /// Settings of a sweep.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct SweepConfig {
     /// The tables.
     pub tables: Vec<PaperTable>,

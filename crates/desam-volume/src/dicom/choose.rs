@@ -1,9 +1,10 @@
 //! Choosing the series to read from a folder.
 
 use super::contents::{Contents, ObjectKinds, RejectReason, Rejected};
-use super::series::{Series, SeriesChoice, plane_of};
+use super::series::{Series, plane_of};
 use super::{slice_names, wrong};
-use crate::volumes::Loaded;
+use crate::reading::Loaded;
+use crate::series_choice::SeriesChoice;
 use crate::{Error, Result};
 use std::path::Path;
 

@@ -5,8 +5,9 @@
 
 use super::geometry::SAME_DIRECTION;
 use super::header::Slice;
-use super::series::{Plane, plane_of};
+use super::series::plane_of;
 use super::slice_names;
+use crate::series_choice::Plane;
 use std::sync::Arc;
 
 /// Checks that all slices could lie in one volume.

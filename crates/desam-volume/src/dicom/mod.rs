@@ -47,15 +47,16 @@ mod slice_names;
 mod tests;
 mod warnings;
 
+pub use crate::series_choice::{Plane, SeriesChoice};
 pub use contents::list_series;
 pub use objects::volume_of_objects;
-pub use series::{Plane, Series, SeriesChoice};
+pub use series::Series;
 
 use choose::ChosenSeries;
 use contents::{Contents, ObjectKinds};
 use geometry::Stack;
 
-use crate::volumes::{Loaded, ReadOptions, without_segments};
+use crate::reading::{Loaded, ReadOptions};
 use crate::{Error, Result};
 use desam_core::{Grid, LabelVolume, Volume};
 use std::path::{Path, PathBuf};
@@ -105,7 +106,7 @@ pub(crate) fn load_labels(
         seg::labels(&chosen.series, options, image)?
     } else {
         let labels = pixels::labels(&stack(path, &mut chosen)?, options.max_bytes)?;
-        without_segments(labels, path, options)
+        labels.without_segments(path, options)
     };
     Ok(chosen.with(loaded))
 }

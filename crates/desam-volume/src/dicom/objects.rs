@@ -5,7 +5,7 @@ use super::header::{MemoryFile, Slice};
 use super::series::Series;
 use super::{geometry, pixels, wrong};
 use crate::Result;
-use crate::volumes::{Loaded, ReadOptions};
+use crate::reading::{Loaded, ReadOptions};
 use desam_core::Volume;
 use dicom_object::DefaultDicomObject;
 use std::path::{Path, PathBuf};

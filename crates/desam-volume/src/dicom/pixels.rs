@@ -6,7 +6,7 @@ use super::geometry::Stack;
 use super::header::{Slice, SliceFile};
 use super::warnings::Warnings;
 use super::wrong;
-use crate::volumes::Loaded;
+use crate::reading::Loaded;
 use crate::voxels::label_of;
 use crate::{Error, Result};
 use desam_core::{LabelVolume, Volume};

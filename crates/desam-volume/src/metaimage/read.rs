@@ -2,7 +2,7 @@
 
 use super::fields::Fields;
 use crate::Result;
-use crate::volumes::{Loaded, ReadOptions};
+use crate::reading::{Loaded, ReadOptions};
 use crate::voxels::{
     Channels, DataFiles, FileCompression, HeaderFields, NumberedNames, Skip, Storage,
     TextHeaderImage, VoxelCoding, data_file, files_of, list_dimension, wrong,

@@ -2,8 +2,8 @@
 
 use super::fields::Fields;
 use crate::atomic::write_atomic;
+use crate::reading::ReadOptions;
 use crate::same_grid::expect_same_grid;
-use crate::volumes::ReadOptions;
 use crate::voxels::{
     TextHeaderImage, ends_with, expect_others, expect_plain_name, spaced, to_lps, with_ending,
 };

@@ -1,6 +1,6 @@
 //! Byte offsets of the header fields in NIfTI-1 and NIfTI-2.
 
-use super::header::Version;
+use super::version::Version;
 
 /// A numeric header field; nifti1.h documents the meanings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,7 +1,8 @@
 //! Decoded NIfTI header: grid, data type, scaling and where the voxels are.
 
 use super::field::Field;
-use super::header::{RawHeader, Version, VoxelLocation};
+use super::header::{RawHeader, VoxelLocation};
+use super::version::Version;
 use super::{analyze, orientation};
 use crate::Result;
 use crate::voxels::{Channels, Scalar, wrong};

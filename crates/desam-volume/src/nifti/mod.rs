@@ -19,6 +19,7 @@ mod read;
 mod rotation;
 #[cfg(test)]
 mod tests;
+mod version;
 mod write;
 
 #[cfg(feature = "nifti")]

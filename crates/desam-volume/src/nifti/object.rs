@@ -1,8 +1,9 @@
 //! Conversions from and to the in-memory objects of the crate `nifti`.
 
 use super::field::Field;
-use super::header::{RawHeader, Version, VoxelLocation};
+use super::header::{RawHeader, VoxelLocation};
 use super::header_info::HeaderInfo;
+use super::version::Version;
 use super::write::{labels_bytes, volume_bytes};
 use crate::voxels::label_of;
 use crate::{Error, Result, fallible};

@@ -1,11 +1,12 @@
 //! Reading NIfTI and Analyze files.
 
 use super::analyze;
-use super::header::{HEADER_2_BYTES, RawHeader, VoxelLocation};
+use super::header::{RawHeader, VoxelLocation};
 use super::header_info::{HeaderInfo, HeaderKind};
 use super::orientation;
 use super::pair::PairPaths;
-use crate::volumes::{Loaded, ReadOptions};
+use super::version::{HEADER_2_BYTES, HEADER_BYTES};
+use crate::reading::{Loaded, ReadOptions};
 use crate::voxels::{
     FileCompression, Source, StoredImage, VoxelCoding, VoxelFile, read_full, truncated,
 };
@@ -87,7 +88,7 @@ impl OpenedFile {
         let mut found = read_full(&mut source, &mut bytes[..4]).map_err(fail())?;
         let cut = |expected: usize, found: usize| truncated(path, expected as u64, found as u64);
         if found < 4 {
-            return Err(cut(super::header::HEADER_BYTES, found));
+            return Err(cut(HEADER_BYTES, found));
         }
         let layout = RawHeader::layout([bytes[0], bytes[1], bytes[2], bytes[3]], path)?;
         let length = layout.version.header_bytes();

@@ -1,12 +1,13 @@
 //! Writing NIfTI files.
 
 use super::field::Field;
-use super::header::{RawHeader, Version, VoxelLocation};
+use super::header::{RawHeader, VoxelLocation};
 use super::header_info::HeaderKind;
 use super::orientation::sform;
 use super::pair::PairPaths;
 use super::read::OpenedFile;
 use super::rotation::{ITK_ORTHONORMAL, shear, to_quaternion};
+use super::version::Version;
 use crate::same_grid::expect_same_grid;
 use crate::voxels::{expect_others, gzip};
 use crate::{Error, Result, atomic::write_atomic};

@@ -1,6 +1,7 @@
 //! Detection of a file's format, by name and by first bytes.
 
-use super::reader::strip_ending;
+use crate::reading::ReadOptions;
+use crate::reading::strip_ending;
 use crate::voxels::{ends_with, stem};
 use crate::{Error, Result, metaimage, nrrd};
 use desam_core::files::open_regular;
@@ -122,4 +123,13 @@ pub(super) fn stem_of(mask: &Path) -> &OsStr {
 /// `name` without the ending of a volume's header file, which is the file that names a volume.
 pub fn without_ending(name: &str) -> Option<&str> {
     ENDINGS.iter().find_map(|(ending, _)| strip_ending(name, ending))
+}
+
+impl ReadOptions {
+    /// `name` without the ending of a volume's file, which for formats of two files is the header's;
+    /// `None` where it does not name a volume.
+    pub fn without_ending<'n>(&self, name: &'n str) -> Option<&'n str> {
+        let foreign = self.readers.of_name(name).map(|(_, stem)| stem);
+        foreign.or_else(|| without_ending(name))
+    }
 }

@@ -2,21 +2,18 @@
 
 mod format;
 mod hash;
-mod options;
 mod pair;
-mod reader;
 mod series;
 #[cfg(test)]
 mod tests;
 
+pub use crate::reading::{Loaded, ReadOptions, VolumeReader};
 pub use format::{VOLUME_ENDINGS, VolumeFormat, without_ending};
 pub use hash::{files, files_with, hash, hash_file, hash_with};
-pub use options::{Loaded, ReadOptions};
 pub use pair::align_labels;
-pub use reader::VolumeReader;
 pub use series::is_series;
 
-use crate::{Error, Result, metaimage, nifti, nrrd};
+use crate::{Error, Result, metaimage, nifti, nrrd, reading};
 use desam_core::{Grid, LabelVolume, Volume};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -35,7 +32,7 @@ pub fn read_volume(path: &Path) -> Result<Volume> {
 /// As [`read_volume`].
 pub fn load_volume(path: &Path, options: &ReadOptions) -> Result<Loaded<Volume>> {
     let loaded = match options.reader_of(path) {
-        Some(reader) => reader::load_volume(reader, path, options),
+        Some(reader) => reading::load_volume(reader, path, options),
         None => load_own_volume(path, options),
     }?;
     expect_invertible(path, loaded.value.grid())?;
@@ -96,9 +93,9 @@ fn read_labels_beside(
     image: Option<&Grid>,
 ) -> Result<Loaded<LabelVolume>> {
     if let Some(reader) = options.reader_of(path) {
-        let labels = reader::load_labels(reader, path, options)?;
+        let labels = reading::load_labels(reader, path, options)?;
         expect_invertible(path, labels.value.grid())?;
-        return Ok(without_segments(labels, path, options));
+        return Ok(labels.without_segments(path, options));
     }
     let format = VolumeFormat::of(path)?;
     let labels = match format {
@@ -112,23 +109,7 @@ fn read_labels_beside(
     if format == VolumeFormat::Dicom {
         return Ok(labels);
     }
-    Ok(without_segments(labels, path, options))
-}
-
-/// Labels of a file that has no segments, with a warning where one was chosen.
-pub(crate) fn without_segments(
-    mut labels: Loaded<LabelVolume>,
-    path: &Path,
-    options: &ReadOptions,
-) -> Loaded<LabelVolume> {
-    if let Some(segment) = options.segment {
-        labels.warnings.push(format!(
-            "{}: it is no DICOM segmentation, so that all of its labels are read instead of segment \
-             {segment}",
-            path.display()
-        ));
-    }
-    labels
+    Ok(labels.without_segments(path, options))
 }
 
 /// Rejects a singular affine, such as one of zeros, and one whose voxels are flat.

@@ -4,7 +4,7 @@ use super::channels::Channels;
 use super::collect::Collector;
 use super::voxel_file::VoxelFile;
 use super::{Scalar, Source};
-use crate::volumes::ReadOptions;
+use crate::reading::ReadOptions;
 use crate::{Error, Result};
 use desam_core::{Grid, LabelVolume, Volume};
 use std::io::{ErrorKind, Read};

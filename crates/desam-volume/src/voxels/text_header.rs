@@ -5,7 +5,7 @@ use super::path::{data_file, data_file_within};
 use super::pattern::{DataFiles, MOST_FILES};
 use super::voxel_file::VoxelFile;
 use super::{FileCompression, Source, StoredImage, VoxelCoding, truncated, wrong};
-use crate::volumes::{Loaded, ReadOptions};
+use crate::reading::{Loaded, ReadOptions};
 use crate::{Error, Result};
 use desam_core::files::open_regular;
 use desam_core::{Grid, LabelVolume, Volume};

@@ -1,6 +1,6 @@
 //! Frozen encoders for a feature cache: built in, random, or from a checkpoint.
 
-use super::{ModelInput, ModelRecord, Notes};
+use super::{CheckpointNotes, ModelInput, ModelRecord};
 use crate::{Error, Result};
 use candle_core::{Device, Tensor};
 use desam_core::{EncoderSpec, ImageEncoder};
@@ -42,7 +42,7 @@ impl EncoderChoice {
 
 /// SAM's frozen encoders with the tensors of their file.
 #[derive(Debug)]
-pub struct Frozen {
+pub struct FrozenEncoders {
     /// Name of the encoder, for people.
     pub name: String,
     /// Both encoders.
@@ -53,12 +53,12 @@ pub struct Frozen {
     /// blake3 of the image encoder's parameters.
     pub blake3: String,
     /// Warnings and details from reading the file.
-    pub notes: Notes,
+    pub notes: CheckpointNotes,
     /// blake3 of all of `tensors`.
     pub file_blake3: String,
 }
 
-impl Frozen {
+impl FrozenEncoders {
     /// Loads the encoders, or draws them from a seed; `options` may set another input side than the
     /// checkpoint's.
     ///
@@ -106,14 +106,14 @@ impl Frozen {
         tensors.extend(checkpoint.part("prompt_encoder."));
         tensors.extend(checkpoint.part("mask_decoder."));
         let name = desam_core::text::name_text(path.file_name().unwrap_or_default()).into_owned();
-        let notes = Notes::of(checkpoint);
+        let notes = CheckpointNotes::of(checkpoint);
         Ok(Self { notes, ..Self::from_parts(name, loaded.sam, tensors)? })
     }
 
     fn from_parts(name: String, sam: FrozenSam, tensors: Tensors) -> Result<Self> {
         let blake3 = weights_hash(&tensors, &["image_encoder."])?;
         let file_blake3 = weights_hash(&tensors, &[])?;
-        Ok(Self { name, sam, tensors, blake3, notes: Notes::default(), file_blake3 })
+        Ok(Self { name, sam, tensors, blake3, notes: CheckpointNotes::default(), file_blake3 })
     }
 
     /// Sides and channels of the image encoder.

@@ -4,6 +4,7 @@ mod cache_weights;
 mod decoder_config;
 mod files;
 mod frozen;
+mod notes;
 mod open;
 mod parts;
 mod record;
@@ -13,8 +14,9 @@ mod trainable;
 
 pub use cache_weights::{WeightsCoverage, cache_weights_path, open_cache_weights, verify_cache};
 pub use files::{RUN_CONFIG_FILE, RUN_MODEL_FILE, WEIGHTS_FILE};
-pub use frozen::{EncoderChoice, Frozen};
-pub use open::{Notes, image_encoder};
+pub use frozen::{EncoderChoice, FrozenEncoders};
+pub use notes::CheckpointNotes;
+pub use open::image_encoder;
 pub use parts::ModelParts;
 pub use record::{ModelInput, ModelRecord, PresenceCalibration, TrainingRecord};
 pub use source_sites::SourceSites;
@@ -23,7 +25,6 @@ pub use trainable::{DecoderChoice, Trainable, TrainableOptions};
 pub(crate) use files::model_file;
 pub(crate) use open::encoder_error;
 
-use crate::predict::SlicePredictor;
 use crate::{Compute, Mode, PromptingConfig};
 use candle_core::Device;
 use desam_core::{EncoderSpec, ImageEncoder, MaskDecoder, Precision, PromptEncoder};
@@ -37,7 +38,7 @@ use std::sync::Arc;
 pub struct Model {
     parts: ModelParts,
     decoder_config: Option<DecoderConfig>,
-    notes: Arc<Notes>,
+    notes: Arc<CheckpointNotes>,
 }
 
 impl std::fmt::Debug for Model {
@@ -96,15 +97,8 @@ impl Model {
     }
 
     /// Warnings and details from reading the model's file.
-    pub fn notes(&self) -> &Notes {
+    pub fn notes(&self) -> &CheckpointNotes {
         &self.notes
-    }
-
-    /// Predicts masks from the features of one slice at a time.
-    pub fn predictor(&self) -> SlicePredictor<'_> {
-        SlicePredictor::new(self.prompt_encoder(), self.decoder(), self.spec())
-            .with_precision(self.precision())
-            .with_reported_iou(self.record().iou_is_trained())
     }
 
     /// Warning about prompting this model so, if there is one: a grid of points is ranked by the

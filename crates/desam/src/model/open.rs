@@ -1,39 +1,16 @@
 //! Loading a model from a file.
 
 use super::decoder_config::decoder_config;
-use super::{Model, ModelInput, ModelParts, ModelRecord, model_file};
+use super::{CheckpointNotes, Model, ModelInput, ModelParts, ModelRecord, model_file};
 use crate::{Compute, Error, Result};
 use candle_core::Device;
-use desam_core::{EncoderSpec, ImageEncoder, Progress};
+use desam_core::{EncoderSpec, ImageEncoder};
 use desam_data::preprocess::PreprocessConfig;
 use desam_decoder::{DecoderConfig, Variant};
 use desam_encoder::{Checkpoint, FrozenSam, SamOptions};
 use desam_nn::params::{LoadOptions, load};
 use std::path::Path;
 use std::sync::Arc;
-
-/// Messages from reading a model's file, a line each.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Notes {
-    /// Choices that affect the results; see [`Checkpoint::warnings`].
-    pub warnings: Vec<String>,
-    /// Notes on used and ignored parts of the file; see [`Checkpoint::notes`].
-    pub details: Vec<String>,
-}
-
-impl Notes {
-    pub(super) fn of(checkpoint: &Checkpoint) -> Self {
-        Self { warnings: checkpoint.warnings.clone(), details: checkpoint.notes.clone() }
-    }
-
-    /// Reports every message with the file's name.
-    pub fn say(&self, path: &Path, progress: &dyn Progress) {
-        let name = path.display();
-        self.warnings.iter().for_each(|w| progress.warn(&format!("{name}: {w}")));
-        self.details.iter().for_each(|d| progress.detail(&format!("{name}: {d}")));
-    }
-}
 
 impl Model {
     /// Loads a model file, a checkpoint that the official program wrote, or the best model of a
@@ -88,7 +65,7 @@ impl Model {
             record: Arc::new(record),
             compute: compute.clone(),
         };
-        let notes = Arc::new(Notes::of(&checkpoint));
+        let notes = Arc::new(CheckpointNotes::of(&checkpoint));
         Ok(Self { parts, decoder_config: Some(config), notes })
     }
 }

@@ -1,6 +1,6 @@
 //! Models assembled from encoders and decoders of any origin.
 
-use super::{Model, ModelRecord, Notes};
+use super::{CheckpointNotes, Model, ModelRecord};
 use crate::{Compute, Error, Result};
 use desam_core::{EncoderSpec, ImageEncoder, MaskDecoder, PromptEncoder};
 use std::sync::Arc;
@@ -63,7 +63,7 @@ impl Model {
         record.spec.validate()?;
         record.preprocess.validate()?;
         expect_spec(&record.spec, parts.encoder.spec())?;
-        Ok(Self { parts, decoder_config: None, notes: Arc::new(Notes::default()) })
+        Ok(Self { parts, decoder_config: None, notes: Arc::new(CheckpointNotes::default()) })
     }
 
     /// The same model with another image encoder of the same specification.

@@ -23,7 +23,7 @@ pub fn existing_outputs(
     paths.extend(files.maps_and_report().map(Path::to_path_buf));
     paths.extend(match &options.overlay {
         None => Vec::new(),
-        Some(SliceChoice::These(slices)) => {
+        Some(SliceChoice::Listed(slices)) => {
             slices.iter().map(|slice| beside(mask, &format!("slice{slice:03}.png"))).collect()
         }
         Some(_) => pictures(mask),
@@ -84,7 +84,7 @@ mod tests {
         let expected = ["t2.mhd", "t2.zraw", "t2.iou.nii.gz", "t2.json", "t2.slice003.png"];
         assert_eq!(found(&all), expected);
         let these = PredictOptions {
-            overlay: Some(SliceChoice::These(vec![3, 4])),
+            overlay: Some(SliceChoice::Listed(vec![3, 4])),
             ..PredictOptions::default()
         };
         assert_eq!(found(&these), ["t2.mhd", "t2.zraw", "t2.slice003.png"]);

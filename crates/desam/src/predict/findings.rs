@@ -1,6 +1,6 @@
 //! Plausibility warnings about a mask.
 
-use super::measure::Measured;
+use super::measure::MaskMeasurements;
 use desam_core::LabelVolume;
 
 /// Share of a volume's voxels above which a mask is implausible.
@@ -8,7 +8,7 @@ const MAX_SHARE: f64 = 0.5;
 
 /// Warnings about a mask, a sentence each.
 pub(super) fn warnings(mask: &LabelVolume, slice_axis: usize) -> Vec<String> {
-    let measured = Measured::of(mask, slice_axis);
+    let measured = MaskMeasurements::of(mask, slice_axis);
     let slices = mask.grid().dims.get(slice_axis).copied().unwrap_or(0);
     if measured.voxels == 0 {
         return vec![format!("nothing was found: the mask is empty on all {slices} slices")];

@@ -46,14 +46,14 @@ impl IouStatistics {
 
 /// Measurements of a mask, made in one pass.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Measured {
+pub(super) struct MaskMeasurements {
     pub(super) voxels: usize,
     pub(super) bounding_box: Option<BoundingBox>,
     /// Slices along the slice axis in which the mask is not empty.
     pub(super) slices_with_mask: Vec<usize>,
 }
 
-impl Measured {
+impl MaskMeasurements {
     pub(super) fn of(mask: &LabelVolume, slice_axis: usize) -> Self {
         let grid = mask.grid();
         let [width, height, _] = grid.dims;
@@ -115,15 +115,15 @@ mod tests {
             data[(k * 3 + j) * 4 + i] = 1;
         }
         let mask = LabelVolume::new(grid, data).unwrap();
-        let found = Measured::of(&mask, 2);
+        let found = MaskMeasurements::of(&mask, 2);
         assert_eq!((found.voxels, found.slices_with_mask), (3, vec![2, 4]));
-        assert_eq!(Measured::of(&mask, 0).slices_with_mask, [1, 2, 3]);
+        assert_eq!(MaskMeasurements::of(&mask, 0).slices_with_mask, [1, 2, 3]);
         let bbox = found.bounding_box.unwrap();
         assert_eq!((bbox.first_voxel, bbox.last_voxel), ([1, 0, 2], [3, 1, 4]));
         // By hand: i from 0.5 to 3.5 is 9.75 down to 8.25; j from -0.5 to 1.5 is 20.25 down to
         // 19.25; k from 1.5 to 4.5 is 34.5 to 43.5.
         assert_eq!((bbox.min_mm, bbox.max_mm), ([8.25, 19.25, 34.5], [9.75, 20.25, 43.5]));
-        let none = Measured::of(&LabelVolume::new(grid, vec![0; 60]).unwrap(), 2);
+        let none = MaskMeasurements::of(&LabelVolume::new(grid, vec![0; 60]).unwrap(), 2);
         assert_eq!((none.voxels, none.bounding_box, none.slices_with_mask), (0, None, vec![]));
     }
 

@@ -65,7 +65,7 @@ impl PredictOptions {
     /// When the overlay's list of slices is empty.
     pub fn validate(&self) -> Result<()> {
         match &self.overlay {
-            Some(SliceChoice::These(slices)) if slices.is_empty() => {
+            Some(SliceChoice::Listed(slices)) if slices.is_empty() => {
                 Err(Error::Invalid("an overlay of chosen slices needs at least one slice".into()))
             }
             _ => Ok(()),
@@ -82,7 +82,8 @@ pub enum SliceChoice {
     /// The middle one of those with a mask; the volume's middle slice if there is none.
     Middle,
     /// Slices with these indices.
-    These(Vec<usize>),
+    #[serde(rename = "these")]
+    Listed(Vec<usize>),
 }
 
 impl FromStr for SliceChoice {
@@ -95,7 +96,7 @@ impl FromStr for SliceChoice {
             _ => {}
         }
         let numbers: Result<Vec<usize>, _> = text.split(',').map(|n| n.trim().parse()).collect();
-        numbers.map(Self::These).map_err(|_| {
+        numbers.map(Self::Listed).map_err(|_| {
             let expected = "all, middle, or slices counted from 0 such as 3,7,12";
             Error::Invalid(format!("slices {text:?}: expected {expected}"))
         })
@@ -108,10 +109,10 @@ impl SliceChoice {
     /// # Errors
     /// Naming the first that it lacks.
     pub(super) fn check(&self, slices: usize) -> Result<()> {
-        let Self::These(these) = self else {
+        let Self::Listed(listed) = self else {
             return Ok(());
         };
-        match these.iter().find(|n| **n >= slices) {
+        match listed.iter().find(|n| **n >= slices) {
             None => Ok(()),
             Some(n) => Err(Error::Invalid(format!(
                 "an overlay of slice {n} is requested; the volume's slices are 0 to {}",
@@ -127,11 +128,11 @@ impl SliceChoice {
             Self::Middle => {
                 vec![with_mask.get(with_mask.len() / 2).copied().unwrap_or(slices / 2)]
             }
-            Self::These(these) => {
-                let mut these = these.clone();
-                these.sort_unstable();
-                these.dedup();
-                these
+            Self::Listed(listed) => {
+                let mut listed = listed.clone();
+                listed.sort_unstable();
+                listed.dedup();
+                listed
             }
         }
     }
@@ -154,14 +155,14 @@ mod tests {
         let refused = read("3,19").check(19).unwrap_err().to_string();
         assert!(refused.contains("slice 19") && refused.contains("0 to 18"), "{refused}");
         assert!(read("3,18").check(19).is_ok() && read("all").check(0).is_ok());
-        let none = Some(SliceChoice::These(Vec::new()));
+        let none = Some(SliceChoice::Listed(Vec::new()));
         assert!(PredictOptions { overlay: none, ..PredictOptions::default() }.validate().is_err());
     }
 
     #[test]
     fn options_read_as_written_and_may_be_left_out() {
         let options = PredictOptions {
-            overlay: Some(SliceChoice::These(vec![3])),
+            overlay: Some(SliceChoice::Listed(vec![3])),
             json: true,
             ..PredictOptions::default()
         };

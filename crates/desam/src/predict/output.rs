@@ -1,6 +1,6 @@
 //! Output files of a segmented volume: mask, maps, overlays, report.
 
-use super::measure::{IouStatistics, Measured};
+use super::measure::{IouStatistics, MaskMeasurements};
 use super::picture::picture;
 use super::report::{Settings, VolumeReport};
 use super::{PredictOptions, Segmentation, Segmenter};
@@ -114,7 +114,7 @@ impl OutputFiles {
         let own = output.segmentation.warnings.iter();
         let own = own.map(|warning| format!("{}: {warning}", self.input.display()));
         let warnings: Vec<String> = output.warnings.iter().cloned().chain(own).collect();
-        let measured = Measured::of(mask, output.prepared.slice_axis());
+        let measured = MaskMeasurements::of(mask, output.prepared.slice_axis());
         files.extend(self.draw(by, output, &measured)?);
         if let Some(path) = &self.json {
             let report = self.report(by, output, &measured, &files)?;
@@ -140,7 +140,7 @@ impl OutputFiles {
         &self,
         by: &Segmenter,
         output: &Output<'_>,
-        measured: &Measured,
+        measured: &MaskMeasurements,
     ) -> Result<Vec<PathBuf>> {
         let (Some(choice), Some(volume)) = (&by.options().overlay, output.volume) else {
             return Ok(Vec::new());
@@ -161,7 +161,7 @@ impl OutputFiles {
         &self,
         by: &Segmenter,
         output: &Output<'_>,
-        measured: &Measured,
+        measured: &MaskMeasurements,
         files: &[PathBuf],
     ) -> Result<VolumeReport> {
         let grid = output.segmentation.mask.grid();

@@ -1,7 +1,7 @@
 //! Slice prediction: from the features of one slice to its mask.
 
 use crate::select::{Geometry, MaskCandidate, SelectionConfig, prediction, select};
-use crate::{Error, Mode, PromptingConfig, Result};
+use crate::{Error, Mode, Model, PromptingConfig, Result};
 use candle_core::{DType, Tensor};
 use desam_core::{
     BinaryMask, EncoderSpec, ImageContext, ImageFeatures, MaskDecoder, Point, Precision, Prompt,
@@ -58,6 +58,15 @@ impl SliceEvidence {
     /// Sigmoid of the [`logits`](Self::logits): probabilities, `M·M` row by row.
     pub fn probabilities(&self) -> Vec<f32> {
         self.logits.iter().map(|logit| 1.0 / (1.0 + (-logit).exp())).collect()
+    }
+}
+
+impl Model {
+    /// Predicts masks from the features of one slice at a time.
+    pub fn predictor(&self) -> SlicePredictor<'_> {
+        SlicePredictor::new(self.prompt_encoder(), self.decoder(), self.spec())
+            .with_precision(self.precision())
+            .with_reported_iou(self.record().iou_is_trained())
     }
 }
 

@@ -3,12 +3,9 @@
 mod encoder;
 mod parts;
 
-use super::flags::PrecisionFlag;
-use super::flags::PreprocessFlags;
-use super::flags::ReadFlags;
+use super::flags::{JsonFlag, PrecisionFlag, PreprocessFlags, ReadFlags};
 use super::values::{enum_values, integer, seed};
 use super::{Session, aligned, json_path};
-use crate::cli::JsonFlag;
 use crate::output::Output;
 use anyhow::bail;
 use clap::Args;

@@ -1,6 +1,7 @@
 //! Flags that several commands share.
 
 mod bootstrap;
+mod json;
 mod precision;
 mod preprocess;
 mod prompt;
@@ -8,6 +9,7 @@ mod read;
 mod schedule;
 
 pub(super) use bootstrap::BootstrapFlags;
+pub(super) use json::{JsonFileFlag, JsonFlag};
 pub(super) use precision::PrecisionFlag;
 pub(super) use preprocess::PreprocessFlags;
 pub(super) use prompt::PromptFlags;

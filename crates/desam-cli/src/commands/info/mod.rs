@@ -8,9 +8,8 @@ mod program;
 mod run;
 mod volume;
 
-use super::flags::ReadFlags;
+use super::flags::{JsonFlag, ReadFlags};
 use super::{Session, aligned};
-use crate::cli::JsonFlag;
 use crate::output::Output;
 use anyhow::{Context, bail};
 use clap::Args;

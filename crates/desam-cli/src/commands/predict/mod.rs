@@ -3,10 +3,9 @@
 mod inputs;
 mod output_flags;
 
-use super::flags::{PrecisionFlag, PromptFlags, ReadFlags};
+use super::flags::{JsonFlag, PrecisionFlag, PromptFlags, ReadFlags};
 use super::output_files::{ForceFlag, ensure_parent_dir};
 use super::{Session, aligned};
-use crate::cli::JsonFlag;
 use crate::output::Output;
 use anyhow::{Context, bail};
 use clap::Args;

@@ -1,7 +1,7 @@
 //! `desam sweep collect`: the paper's tables from finished runs.
 
 use super::paper_sites::PaperSitesFlag;
-use crate::cli::JsonFlag;
+use crate::commands::flags::JsonFlag;
 use crate::commands::json_path;
 use crate::commands::values::enum_values;
 use crate::environment::WorkerIdentity;

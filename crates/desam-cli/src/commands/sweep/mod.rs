@@ -7,7 +7,7 @@ mod run;
 mod status;
 
 use super::Session;
-use crate::cli::JsonFlag;
+use crate::commands::flags::JsonFlag;
 use crate::output::Output;
 use clap::{Args, Subcommand};
 

@@ -1,8 +1,7 @@
 //! `desam sweep plan`: the runs that the paper's tables need.
 
 use super::paper_sites::PaperSitesFlag;
-use crate::cli::JsonFlag;
-use crate::commands::flags::ScheduleFlags;
+use crate::commands::flags::{JsonFlag, ScheduleFlags};
 use crate::commands::values::{GRID_SIDE, enum_values, integer, seed};
 use crate::commands::{Session, aligned, json_path};
 use crate::output::Output;
@@ -114,26 +113,25 @@ pub(super) struct Arguments {
 impl Arguments {
     /// The library's configuration.
     fn config(&self) -> SweepConfig {
-        SweepConfig {
-            sites: self.sites.clone(),
-            paper_sites: self.paper.sites().unwrap_or_default(),
-            seeds: self.seeds.clone(),
-            preset: self.preset,
-            protocol: self.protocol,
-            overrides: TrainOverrides {
-                epochs: self.schedule.epochs,
-                batch: self.schedule.batch,
-                learning_rate: self.schedule.lr,
-                precision: self.precision,
-            },
-            filter: CellFilter {
-                sources: self.sources.clone(),
-                modes: self.modes.clone(),
-                variants: self.variants.clone(),
-                grids: self.grids.clone(),
-            },
-            ..SweepConfig::new(self.tables.clone(), &self.cache)
-        }
+        let mut config = SweepConfig::new(self.tables.clone(), &self.cache);
+        config.sites = self.sites.clone();
+        config.paper_sites = self.paper.sites().unwrap_or_default();
+        config.seeds = self.seeds.clone();
+        config.preset = self.preset;
+        config.protocol = self.protocol;
+        config.overrides = TrainOverrides {
+            epochs: self.schedule.epochs,
+            batch: self.schedule.batch,
+            learning_rate: self.schedule.lr,
+            precision: self.precision,
+        };
+        config.filter = CellFilter {
+            sources: self.sources.clone(),
+            modes: self.modes.clone(),
+            variants: self.variants.clone(),
+            grids: self.grids.clone(),
+        };
+        config
     }
 }
 

@@ -1,6 +1,6 @@
 //! `desam sweep run`: trains and evaluates lines of a plan.
 
-use crate::cli::JsonFlag;
+use crate::commands::flags::JsonFlag;
 use crate::commands::values::integer;
 use crate::commands::{Session, json_path};
 use crate::environment::{WorkerIdentity, task_index};

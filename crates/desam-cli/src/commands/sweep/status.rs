@@ -1,6 +1,6 @@
 //! `desam sweep status`: progress of a plan.
 
-use crate::cli::JsonFlag;
+use crate::commands::flags::JsonFlag;
 use crate::commands::json_path;
 use crate::environment::WorkerIdentity;
 use crate::output::Output;

@@ -6,10 +6,9 @@ mod optimizer;
 mod run_flags;
 mod source;
 
-use super::flags::ScheduleFlags;
+use super::flags::{JsonFlag, ScheduleFlags};
 use super::values::{enum_values, seed};
 use super::{Session, aligned};
-use crate::cli::JsonFlag;
 use crate::output::Output;
 use crate::usage::invalid;
 use clap::Args;

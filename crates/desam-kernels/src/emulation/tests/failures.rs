@@ -1,7 +1,7 @@
 //! Each mistake that the emulation finds.
 
 use super::{Probe, at};
-use crate::accelerator::{Accelerator, Arg, Launch, Module};
+use crate::accelerator::{Accelerator, KernelArgument, Launch, Module};
 use crate::emulation::Emulator;
 use candle_core::{CpuStorage, DType};
 
@@ -22,9 +22,9 @@ fn other_arguments_than_the_kernel_has() {
     let probe = Probe::new("probe_declares", 32);
     probe.run(&[at(&y)]).unwrap();
     probe.fails(&[], "the kernel has another number of parameters");
-    probe.fails(&[at(&y), Arg::U32(1)], "the kernel has another number of parameters");
-    probe.fails(&[Arg::U32(1)], "a parameter has another size");
-    probe.fails(&[Arg::F32(1.0)], "a parameter has another size");
+    probe.fails(&[at(&y), KernelArgument::U32(1)], "the kernel has another number of parameters");
+    probe.fails(&[KernelArgument::U32(1)], "a parameter has another size");
+    probe.fails(&[KernelArgument::F32(1.0)], "a parameter has another size");
     Probe::new("probe_many_copies", 32).fails(&[at(&y)], "a parameter has another size");
 }
 
@@ -61,15 +61,16 @@ fn barriers_that_not_all_reach() {
     let apart = "threads wait at barriers that the others do not reach";
     Probe::new("probe_divergent", 64).fails(&[at(&y)], apart);
     let gone = "a warp waits for a thread that is over";
-    Probe::new("probe_leave", 64).fails(&[Arg::U32(40), Arg::U32(1)], gone);
+    Probe::new("probe_leave", 64).fails(&[KernelArgument::U32(40), KernelArgument::U32(1)], gone);
 }
 
 #[test]
 fn a_missing_barrier() {
     let probe = Probe::new("probe_neighbour", 128);
-    let found = probe.singles(&[], 128, &[Arg::U32(1)]);
+    let found = probe.singles(&[], 128, &[KernelArgument::U32(1)]);
     assert!((0..128).all(|i| found[i] == ((i + 1) % 128) as f32));
-    let error = probe.writes(&[], 128, DType::F32, &[Arg::U32(0)]).unwrap_err().to_string();
+    let error =
+        probe.writes(&[], 128, DType::F32, &[KernelArgument::U32(0)]).unwrap_err().to_string();
     assert!(error.contains("depends on the order in which threads run"), "{error}");
 }
 
@@ -79,16 +80,16 @@ fn addresses_that_are_not_aligned() {
     Probe::new("probe_misaligned_ldmatrix", 32).fails(&[at(&x)], "a row is not aligned");
     let probe = Probe::new("probe_misaligned_copy", 32);
     let x = super::warps::at_aligned(&x);
-    probe.run(&[x, Arg::U32(4), Arg::U32(4)]).unwrap();
-    probe.fails(&[x, Arg::U32(1), Arg::U32(4)], "an address is not aligned");
-    probe.fails(&[x, Arg::U32(4), Arg::U32(2)], "an address is not aligned");
+    probe.run(&[x, KernelArgument::U32(4), KernelArgument::U32(4)]).unwrap();
+    probe.fails(&[x, KernelArgument::U32(1), KernelArgument::U32(4)], "an address is not aligned");
+    probe.fails(&[x, KernelArgument::U32(4), KernelArgument::U32(2)], "an address is not aligned");
 }
 
 #[test]
 fn more_than_the_emulation_holds() {
     let probe = Probe::new("probe_many_copies", 32);
-    probe.run(&[Arg::U32(256)]).unwrap();
-    probe.fails(&[Arg::U32(257)], "more copies in flight than the emulation holds");
+    probe.run(&[KernelArgument::U32(256)]).unwrap();
+    probe.fails(&[KernelArgument::U32(257)], "more copies in flight than the emulation holds");
     let y = numbers(32);
     let probe = Probe::new("probe_shuffles_too_much", 32);
     probe.fails(&[at(&y)], "a value is too large to be exchanged");
@@ -105,7 +106,7 @@ fn tensors_that_no_kernel_takes() {
 #[test]
 fn what_is_wrong_is_told_with_the_launch_and_nothing_stays_wrong() {
     let module = Module { name: "desam-probes", ptx: "" };
-    let launch = |args: &[Arg]| {
+    let launch = |args: &[KernelArgument]| {
         let (kernel, grid) = ("probe_divergent", [1, 2, 3]);
         Emulator.launch(&Launch { module, kernel, grid, threads: 64, shared: 8, args })
     };
@@ -115,5 +116,5 @@ fn what_is_wrong_is_told_with_the_launch_and_nothing_stays_wrong() {
         assert!(error.contains(part), "{part} in {error}");
     }
     // The same threads run again, as if nothing had happened.
-    Probe::new("probe_leave", 64).run(&[Arg::U32(64), Arg::U32(1)]).unwrap();
+    Probe::new("probe_leave", 64).run(&[KernelArgument::U32(64), KernelArgument::U32(1)]).unwrap();
 }

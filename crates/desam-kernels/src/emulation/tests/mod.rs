@@ -6,7 +6,7 @@ mod numbers;
 mod warps;
 
 use super::{Emulator, emulated};
-use crate::accelerator::{Accelerator, Arg, Launch, Module};
+use crate::accelerator::{Accelerator, KernelArgument, Launch, Module};
 use candle_core::{CpuStorage, DType, Device, Result, Tensor, bail};
 
 /// A probe kernel and its launch configuration.
@@ -24,7 +24,7 @@ impl<'a> Probe<'a> {
         Self { kernel, grid: [1, 1, 1], threads, shared: 0 }
     }
 
-    fn run(&self, args: &[Arg]) -> Result<()> {
+    fn run(&self, args: &[KernelArgument]) -> Result<()> {
         let &Self { kernel, grid, threads, shared } = self;
         let module = Module { name: "desam-probes", ptx: "" };
         Emulator.launch(&Launch { module, kernel, grid, threads, shared, args })
@@ -32,7 +32,7 @@ impl<'a> Probe<'a> {
 
     /// The launch fails, and the error contains `why`.
     #[track_caller]
-    fn fails(&self, args: &[Arg], why: &str) {
+    fn fails(&self, args: &[KernelArgument], why: &str) {
         let error = match self.run(args) {
             Ok(()) => panic!("{} did not fail", self.kernel),
             Err(error) => error.to_string(),
@@ -42,7 +42,13 @@ impl<'a> Probe<'a> {
 
     /// Runs it with `args`, an output of `count` elements, then `more`, in both orders of threads, and
     /// returns the output.
-    fn writes(&self, args: &[Arg], count: usize, dtype: DType, more: &[Arg]) -> Result<Tensor> {
+    fn writes(
+        &self,
+        args: &[KernelArgument],
+        count: usize,
+        dtype: DType,
+        more: &[KernelArgument],
+    ) -> Result<Tensor> {
         let found = emulated(&|| {
             let y = Emulator.allocate(count, dtype)?;
             self.run(&[args, &[at(&y)], more].concat())?;
@@ -62,12 +68,12 @@ impl<'a> Probe<'a> {
     }
 
     /// The same, as f32.
-    fn singles(&self, args: &[Arg], count: usize, more: &[Arg]) -> Vec<f32> {
+    fn singles(&self, args: &[KernelArgument], count: usize, more: &[KernelArgument]) -> Vec<f32> {
         self.writes(args, count, DType::F32, more).unwrap().to_vec1().unwrap()
     }
 }
 
 /// Pointer to the first element.
-fn at(storage: &CpuStorage) -> Arg {
+fn at(storage: &CpuStorage) -> KernelArgument {
     Emulator.address(storage, 0).unwrap()
 }

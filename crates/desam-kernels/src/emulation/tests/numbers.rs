@@ -1,7 +1,7 @@
 //! Number types and tensor cores.
 
 use super::{Probe, at};
-use crate::accelerator::Arg;
+use crate::accelerator::KernelArgument;
 use candle_core::{CpuStorage, DType};
 use half::{bf16, f16};
 use rand::{Rng, SeedableRng};
@@ -14,14 +14,14 @@ fn same(a: f32, b: f32) -> bool {
 
 fn widened(kernel: &str, numbers: &CpuStorage, count: usize) -> Vec<f32> {
     let probe = Probe { grid: [count.div_ceil(256) as u32, 1, 1], ..Probe::new(kernel, 256) };
-    probe.singles(&[at(numbers)], count, &[Arg::U32(count as u32)])
+    probe.singles(&[at(numbers)], count, &[KernelArgument::U32(count as u32)])
 }
 
 fn narrowed(kernel: &str, numbers: &[f32], dtype: DType) -> Vec<f32> {
     let count = numbers.len();
     let probe = Probe { grid: [count.div_ceil(256) as u32, 1, 1], ..Probe::new(kernel, 256) };
     let x = CpuStorage::F32(numbers.to_vec());
-    let y = probe.writes(&[at(&x)], count, dtype, &[Arg::U32(count as u32)]).unwrap();
+    let y = probe.writes(&[at(&x)], count, dtype, &[KernelArgument::U32(count as u32)]).unwrap();
     y.to_dtype(DType::F32).unwrap().to_vec1().unwrap()
 }
 
@@ -84,7 +84,7 @@ fn mma_is_a_product() {
         for from_shared in [0, 1] {
             // The kernel adds to what is there, so each order gets its own.
             let x = CpuStorage::F32(d.clone());
-            let args = [at(&a), at(&b), at(&x), Arg::U32(from_shared)];
+            let args = [at(&a), at(&b), at(&x), KernelArgument::U32(from_shared)];
             Probe::new(kernel, 32).run(&args).unwrap();
             let CpuStorage::F32(found) = x else { panic!("f32 stays f32") };
             assert_eq!(found, expected, "{kernel}, {from_shared}");
@@ -105,7 +105,8 @@ fn ldmatrix_gives_each_lane_its_numbers() {
     let x = CpuStorage::BF16((0..256).map(bf16::from_bits).collect());
     for transposed in [0, 1] {
         let probe = Probe::new("probe_ldmatrix", 32);
-        let found = probe.writes(&[at(&x)], 128, DType::U32, &[Arg::U32(transposed)]).unwrap();
+        let found =
+            probe.writes(&[at(&x)], 128, DType::U32, &[KernelArgument::U32(transposed)]).unwrap();
         for (i, found) in found.to_vec1::<u32>().unwrap().into_iter().enumerate() {
             // PTX: thread l holds of row l / 4 the elements 2 (l % 4) and the next.
             let (lane, matrix) = (i as u32 / 4, i as u32 % 4);

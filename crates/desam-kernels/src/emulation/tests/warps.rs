@@ -1,7 +1,7 @@
 //! Warps, blocks, and memory that they share.
 
 use super::{Probe, at};
-use crate::accelerator::Arg;
+use crate::accelerator::KernelArgument;
 use candle_core::CpuStorage;
 
 fn count_up(count: usize) -> Vec<f32> {
@@ -64,11 +64,11 @@ fn copies_arrive_when_they_are_waited_for() {
 
 /// Index of the first f32 that is aligned to 16 bytes.
 fn aligned(numbers: &CpuStorage) -> usize {
-    let Arg::Pointer(begin) = at(numbers) else { panic!("a pointer") };
+    let KernelArgument::Pointer(begin) = at(numbers) else { panic!("a pointer") };
     (begin.next_multiple_of(16) - begin) as usize / 4
 }
 
-pub(super) fn at_aligned(numbers: &CpuStorage) -> Arg {
+pub(super) fn at_aligned(numbers: &CpuStorage) -> KernelArgument {
     use crate::accelerator::Accelerator;
     crate::emulation::Emulator.address(numbers, aligned(numbers)).unwrap()
 }
@@ -83,7 +83,7 @@ fn shared_memory_starts_as_nothing() {
 fn threads_that_are_over_are_not_waited_for() {
     // On a GPU too a barrier of the block counts the threads that are still there, and a whole warp
     // may be over.
-    Probe::new("probe_leave", 128).run(&[Arg::U32(64), Arg::U32(0)]).unwrap();
-    Probe::new("probe_leave", 128).run(&[Arg::U32(64), Arg::U32(1)]).unwrap();
-    Probe::new("probe_leave", 128).run(&[Arg::U32(50), Arg::U32(0)]).unwrap();
+    Probe::new("probe_leave", 128).run(&[KernelArgument::U32(64), KernelArgument::U32(0)]).unwrap();
+    Probe::new("probe_leave", 128).run(&[KernelArgument::U32(64), KernelArgument::U32(1)]).unwrap();
+    Probe::new("probe_leave", 128).run(&[KernelArgument::U32(50), KernelArgument::U32(0)]).unwrap();
 }

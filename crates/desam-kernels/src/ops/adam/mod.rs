@@ -1,7 +1,8 @@
 //! Adam's step, gradient norms and exponential moving averages over all parameters in one launch.
 
 use crate::{
-    Accelerator, Arg, Launch, Module, MultiTensorOp, blocks, device_ptr, device_ptr_mut, module,
+    Accelerator, KernelArgument, Launch, Module, MultiTensorOp, blocks, device_ptr, device_ptr_mut,
+    module,
 };
 use candle_core::op::BackpropOp;
 use candle_core::{DType, Result, Shape, Tensor, bail};
@@ -22,16 +23,18 @@ impl<S> PointerTable<S> {
     /// From pointers and the number of elements behind each; an empty tensor gets no row.
     fn new<A: Accelerator<Storage = S>, const N: usize>(
         on: &A,
-        rows: impl IntoIterator<Item = ([Arg; N], usize)>,
+        rows: impl IntoIterator<Item = ([KernelArgument; N], usize)>,
     ) -> Result<Self> {
         let (mut words, mut begun, mut blocks) = (Vec::new(), 0, 0);
         for (pointers, count) in rows.into_iter().filter(|(_, count)| *count > 0) {
-            for number in [Arg::size(blocks)?, Arg::size(count)?] {
-                let Arg::U32(word) = number else { bail!("a size is no u32") };
+            for number in [KernelArgument::size(blocks)?, KernelArgument::size(count)?] {
+                let KernelArgument::U32(word) = number else { bail!("a size is no u32") };
                 words.push(word);
             }
             for pointer in pointers {
-                let Arg::Pointer(address) = pointer else { bail!("an address is no pointer") };
+                let KernelArgument::Pointer(address) = pointer else {
+                    bail!("an address is no pointer")
+                };
                 words.extend([address as u32, (address >> 32) as u32]);
             }
             begun += 1;
@@ -45,12 +48,12 @@ impl<S> PointerTable<S> {
         &self,
         on: &A,
         kernel: &str,
-        more: &[Arg],
+        more: &[KernelArgument],
     ) -> Result<()> {
         if self.rows == 0 {
             return Ok(());
         }
-        let mut args = vec![on.address(&self.words, 0)?, Arg::size(self.rows)?];
+        let mut args = vec![on.address(&self.words, 0)?, KernelArgument::size(self.rows)?];
         args.extend(more);
         let grid = blocks(self.blocks, 1)?;
         let (module, shared) = (MODULE, 0);
@@ -118,7 +121,7 @@ impl MultiTensorOp for AdamStep<'_> {
         let StepScalars { beta1, beta2, epsilon, rate, correction, kept, scale } = self.scalars;
         let factors =
             [beta1, beta2, 1.0 - beta1, 1.0 - beta2, 1.0 / correction, epsilon, rate, kept, scale];
-        table.launch(on, "adam_step", &factors.map(|f| Arg::F32(f as f32)))
+        table.launch(on, "adam_step", &factors.map(|f| KernelArgument::F32(f as f32)))
     }
 }
 
@@ -146,7 +149,7 @@ impl MultiTensorOp for SquareSum<'_> {
             grid: [1, 1, 1],
             threads: THREADS,
             shared: 0,
-            args: &[partial, Arg::size(table.blocks)?, on.address(&total, 0)?],
+            args: &[partial, KernelArgument::size(table.blocks)?, on.address(&total, 0)?],
         })?;
         let (storage, shape) = (on.wrap(total), Shape::from(()));
         Tensor::from_storage(storage, shape, BackpropOp::none(), false).to_scalar()
@@ -179,6 +182,6 @@ impl MultiTensorOp for MovingAverage<'_> {
             Ok(([device_ptr_mut(mean)?, device_ptr(on, value)?], mean.elem_count()))
         });
         let table = PointerTable::new(on, rows.collect::<Result<Vec<_>>>()?)?;
-        table.launch(on, "running_mean", &[Arg::F32(self.rest as f32)])
+        table.launch(on, "running_mean", &[KernelArgument::F32(self.rest as f32)])
     }
 }

@@ -1,6 +1,8 @@
 //! Column sums of a matrix: gradients of biases and of broadcast operands.
 
-use crate::{Accelerator, Arg, KernelOp, Launch, Module, Operand, blocks, module, run_op, suffix};
+use crate::{
+    Accelerator, KernelArgument, KernelOp, Launch, Module, Operand, blocks, module, run_op, suffix,
+};
 use candle_core::backend::BackendStorage;
 use candle_core::{DType, Result, Shape, Tensor, bail};
 
@@ -52,9 +54,9 @@ pub(crate) fn column_sums<A: Accelerator>(
             args: &[
                 on.address(storage, offset)?,
                 on.address(&sums, 0)?,
-                Arg::size(rows)?,
-                Arg::size(width)?,
-                Arg::size(ROWS)?,
+                KernelArgument::size(rows)?,
+                KernelArgument::size(width)?,
+                KernelArgument::size(ROWS)?,
             ],
         })?;
     }

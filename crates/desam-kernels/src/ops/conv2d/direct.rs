@@ -1,7 +1,7 @@
 //! Direct convolution, one thread per output element.
 
 use super::Conv2dSizes;
-use crate::{Accelerator, Arg, Cast, Launch, Module, Operand, blocks, module, suffix};
+use crate::{Accelerator, Cast, KernelArgument, Launch, Module, Operand, blocks, module, suffix};
 use candle_core::backend::BackendStorage;
 use candle_core::{DType, Layout, Result};
 
@@ -79,7 +79,7 @@ fn convolve<A: Accelerator>(
     let weight = cast.operand(weight);
     let mut args = vec![x.address(on)?, weight.address(on)?, on.address(&y, 0)?];
     args.extend(sizes(convolution)?);
-    args.extend(strides.into_iter().map(Arg::size).collect::<Result<Vec<_>>>()?);
+    args.extend(strides.into_iter().map(KernelArgument::size).collect::<Result<Vec<_>>>()?);
     on.launch(&Launch {
         module: MODULE,
         kernel: &format!("conv_direct_{}", suffix(x.dtype())?),
@@ -91,7 +91,7 @@ fn convolve<A: Accelerator>(
     Ok(y)
 }
 
-fn sizes(convolution: &Conv2dSizes) -> Result<Vec<Arg>> {
+fn sizes(convolution: &Conv2dSizes) -> Result<Vec<KernelArgument>> {
     let Conv2dSizes { images, inputs, outputs, height, width, side } = *convolution;
-    [images, inputs, outputs, height, width, side].into_iter().map(Arg::size).collect()
+    [images, inputs, outputs, height, width, side].into_iter().map(KernelArgument::size).collect()
 }

@@ -2,7 +2,7 @@
 //! gradient is accumulated over all images in f32 by a kernel of this crate.
 
 use super::split_k::SplitK;
-use crate::{Accelerator, Arg, Cast, Launch, Module, Operand, blocks, module, suffix};
+use crate::{Accelerator, Cast, KernelArgument, Launch, Module, Operand, blocks, module, suffix};
 use candle_core::backend::BackendStorage;
 use candle_core::{DType, Layout, Result, Shape};
 
@@ -94,12 +94,12 @@ impl Gemm {
                 grad.address(on)?,
                 x.address(on)?,
                 on.address(&partial, 0)?,
-                Arg::size(outputs)?,
-                Arg::size(inputs)?,
-                Arg::size(pixels)?,
-                Arg::U32(u32::from(aligned)),
-                Arg::size(steps)?,
-                Arg::size(sums.splits)?,
+                KernelArgument::size(outputs)?,
+                KernelArgument::size(inputs)?,
+                KernelArgument::size(pixels)?,
+                KernelArgument::U32(u32::from(aligned)),
+                KernelArgument::size(steps)?,
+                KernelArgument::size(sums.splits)?,
             ],
         })?;
         sums.add(on, &partial, dtype)

@@ -4,7 +4,7 @@
 use super::Conv2dSizes;
 use super::split_k::{RESIDENT_BLOCKS, SplitK};
 use super::weight_packing::{OUTPUTS, WeightPacking};
-use crate::{Accelerator, Arg, Launch, Module, Operand, blocks, module, suffix};
+use crate::{Accelerator, KernelArgument, Launch, Module, Operand, blocks, module, suffix};
 use candle_core::{DType, Result};
 
 const TENSOR: Module = module!("conv_tensor", CONV_TENSOR);
@@ -57,15 +57,15 @@ impl ImplicitGemm {
         let sums = SplitK::whole([outputs, inputs, 9], tile).cut(steps);
         let partial = sums.allocate(on)?;
         let mut args = vec![grad.address(on)?, x.address(on)?, on.address(&partial, 0)?];
-        args.extend([Arg::size(inputs)?, Arg::size(outputs)?]);
-        args.extend([Arg::size(height)?, Arg::size(width)?]);
+        args.extend([KernelArgument::size(inputs)?, KernelArgument::size(outputs)?]);
+        args.extend([KernelArgument::size(height)?, KernelArgument::size(width)?]);
         let name = if single {
             "conv_single_weight".to_owned()
         } else {
             args.extend([aligned(x, width, 2), aligned(grad, width, 8)]);
             format!("conv_tensor_weight_{}", suffix(x.dtype())?)
         };
-        args.extend([Arg::size(steps)?, Arg::size(sums.splits)?]);
+        args.extend([KernelArgument::size(steps)?, KernelArgument::size(sums.splits)?]);
         on.launch(&Launch {
             module: if single { SINGLE } else { TENSOR_KERNEL },
             kernel: &name,
@@ -92,10 +92,10 @@ fn convolve<A: Accelerator>(
         images * height.div_ceil(rows) * width.div_ceil(columns) * outputs.div_ceil(OUTPUTS)
     };
     let mut args = vec![x.address(on)?, on.address(&packed, 0)?];
-    let mut launch = |y: &A::Storage, name: &str, more: &[Arg], blocks: [u32; 3]| {
+    let mut launch = |y: &A::Storage, name: &str, more: &[KernelArgument], blocks: [u32; 3]| {
         args.push(on.address(y, 0)?);
-        args.extend([Arg::size(inputs)?, Arg::size(outputs)?]);
-        args.extend([Arg::size(height)?, Arg::size(width)?]);
+        args.extend([KernelArgument::size(inputs)?, KernelArgument::size(outputs)?]);
+        args.extend([KernelArgument::size(height)?, KernelArgument::size(width)?]);
         args.extend(more);
         let single = dtype == DType::F32;
         on.launch(&Launch {
@@ -113,7 +113,7 @@ fn convolve<A: Accelerator>(
         return Ok(y);
     }
     let (tiles, name) = (tiles(TENSOR_TILE), suffix(dtype)?);
-    let more = [aligned(x, width, 2), Arg::size(images)?];
+    let more = [aligned(x, width, 2), KernelArgument::size(images)?];
     let splits = splits_of(tiles, inputs.div_ceil(INPUTS));
     if splits == 1 {
         let y = on.allocate(numbers, dtype)?;
@@ -121,7 +121,7 @@ fn convolve<A: Accelerator>(
         return Ok(y);
     }
     let partial = on.allocate(splits * numbers, DType::F32)?;
-    let more = [more[0], more[1], Arg::size(splits)?];
+    let more = [more[0], more[1], KernelArgument::size(splits)?];
     launch(&partial, &format!("conv_tensor_split_k_{name}"), &more, blocks(tiles * splits, 1)?)?;
     SplitK { splits, ..SplitK::whole([1, numbers, 1], [1, 1]) }.add(on, &partial, dtype)
 }
@@ -138,7 +138,7 @@ fn aligned<S: candle_core::backend::BackendStorage>(
     operand: &Operand<'_, S>,
     width: usize,
     pixels: usize,
-) -> Arg {
+) -> KernelArgument {
     let offset = operand.layout.start_offset();
-    Arg::U32(u32::from(width.is_multiple_of(pixels) && offset.is_multiple_of(pixels)))
+    KernelArgument::U32(u32::from(width.is_multiple_of(pixels) && offset.is_multiple_of(pixels)))
 }

@@ -1,7 +1,7 @@
 //! 1×1 convolution to a single output channel (the mask head), a dot product over channels.
 
 use super::gemm::Gemm;
-use crate::{Accelerator, Arg, Cast, Launch, Module, Operand, blocks, module, suffix};
+use crate::{Accelerator, Cast, KernelArgument, Launch, Module, Operand, blocks, module, suffix};
 use candle_core::{DType, Result};
 
 const MODULE: Module = module!("conv_head", CONV_HEAD);
@@ -53,10 +53,10 @@ impl SingleOutput {
                 x.address(on)?,
                 cast.operand(weight).address(on)?,
                 on.address(&y, 0)?,
-                Arg::size(images)?,
-                Arg::size(inputs)?,
-                Arg::size(pixels)?,
-                Arg::U32(u32::from(whole)),
+                KernelArgument::size(images)?,
+                KernelArgument::size(inputs)?,
+                KernelArgument::size(pixels)?,
+                KernelArgument::U32(u32::from(whole)),
             ],
         })?;
         Ok(y)

@@ -1,6 +1,6 @@
 //! Split-K: a reduction over pixels split into partial sums, which a second kernel adds up.
 
-use crate::{Accelerator, Arg, Launch, Module, blocks, module, suffix};
+use crate::{Accelerator, KernelArgument, Launch, Module, blocks, module, suffix};
 use candle_core::{DType, Result};
 
 const MODULE: Module = module!("conv_split_k", CONV_SPLIT_K);
@@ -58,7 +58,7 @@ impl SplitK {
         dtype: DType,
     ) -> Result<A::Storage> {
         let Self { outputs, inputs, taps, tile, splits } = *self;
-        let fill = |count: usize, by: usize| Arg::size(count.div_ceil(by) * by);
+        let fill = |count: usize, by: usize| KernelArgument::size(count.div_ceil(by) * by);
         let numbers = outputs * inputs * taps;
         let sums = on.allocate(numbers, dtype)?;
         // Of many splits, several chunks are added in parallel.
@@ -77,13 +77,13 @@ impl SplitK {
             args: &[
                 on.address(partial, 0)?,
                 on.address(&sums, 0)?,
-                Arg::size(outputs)?,
-                Arg::size(inputs)?,
-                Arg::size(taps)?,
+                KernelArgument::size(outputs)?,
+                KernelArgument::size(inputs)?,
+                KernelArgument::size(taps)?,
                 fill(outputs, tile[0])?,
                 fill(inputs, tile[1])?,
-                Arg::size(splits)?,
-                Arg::size(parts)?,
+                KernelArgument::size(splits)?,
+                KernelArgument::size(parts)?,
             ],
         })?;
         Ok(sums)

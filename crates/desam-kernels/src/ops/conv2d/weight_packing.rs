@@ -1,6 +1,6 @@
 //! Packing of 3×3 weights into the order in which the implicit-GEMM kernels read them.
 
-use crate::{Accelerator, Arg, Cast, Launch, Module, Operand, blocks, module, suffix};
+use crate::{Accelerator, Cast, KernelArgument, Launch, Module, Operand, blocks, module, suffix};
 use candle_core::{DType, Result};
 
 const MODULE: Module = module!("conv_pack", CONV_PACK);
@@ -58,11 +58,11 @@ impl WeightPacking {
             args: &[
                 weight.address(on)?,
                 on.address(&packed, 0)?,
-                Arg::size(outputs)?,
-                Arg::size(inputs)?,
-                Arg::size(of_output)?,
-                Arg::size(of_input)?,
-                Arg::U32(u32::from(flipped)),
+                KernelArgument::size(outputs)?,
+                KernelArgument::size(inputs)?,
+                KernelArgument::size(of_output)?,
+                KernelArgument::size(of_input)?,
+                KernelArgument::U32(u32::from(flipped)),
             ],
         })?;
         Ok(packed)

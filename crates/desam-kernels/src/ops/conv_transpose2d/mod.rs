@@ -2,7 +2,8 @@
 
 use crate::ops::conv2d::gemm::Gemm;
 use crate::{
-    Accelerator, Arg, KernelOp, Launch, Module, Operand, TypedKernel, blocks, module, run_op,
+    Accelerator, KernelArgument, KernelOp, Launch, Module, Operand, TypedKernel, blocks, module,
+    run_op,
 };
 use candle_core::{DType, Layout, Result, Shape, Tensor, bail};
 
@@ -153,7 +154,7 @@ impl PixelShuffle {
         &self,
         on: &A,
         kernel: TypedKernel<'_>,
-        [from, to]: [Arg; 2],
+        [from, to]: [KernelArgument; 2],
         aligned: bool,
     ) -> Result<()> {
         let Self { planes, height, width } = *self;
@@ -171,10 +172,10 @@ impl PixelShuffle {
             args: &[
                 from,
                 to,
-                Arg::size(planes)?,
-                Arg::size(height)?,
-                Arg::size(width)?,
-                Arg::U32(u32::from(aligned)),
+                KernelArgument::size(planes)?,
+                KernelArgument::size(height)?,
+                KernelArgument::size(width)?,
+                KernelArgument::U32(u32::from(aligned)),
             ],
         })
     }

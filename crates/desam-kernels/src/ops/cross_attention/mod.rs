@@ -2,7 +2,9 @@
 //! scores in memory (flash attention).
 
 use crate::ops::column_sums::of_columns;
-use crate::{Accelerator, Arg, KernelOp, Launch, Module, Operand, blocks, module, run_op, suffix};
+use crate::{
+    Accelerator, KernelArgument, KernelOp, Launch, Module, Operand, blocks, module, run_op, suffix,
+};
 use candle_core::{DType, Result, Shape, Tensor, bail};
 
 const FORWARD: Module = module!("cross_attention", CROSS_ATTENTION);
@@ -51,9 +53,10 @@ impl CrossAttentionSizes {
         self.queries.max(self.keys).div_ceil(THREADS)
     }
 
-    fn args(&self) -> Result<[Arg; 4]> {
-        let [queries, keys, heads] = [self.queries, self.keys, self.heads].map(Arg::size);
-        Ok([queries?, keys?, heads?, Arg::F32(self.scale())])
+    fn args(&self) -> Result<[KernelArgument; 4]> {
+        let [queries, keys, heads] =
+            [self.queries, self.keys, self.heads].map(KernelArgument::size);
+        Ok([queries?, keys?, heads?, KernelArgument::F32(self.scale())])
     }
 
     fn kernel(&self, back: &str, dtype: DType) -> Result<String> {
@@ -122,14 +125,14 @@ impl KernelOp for CrossAttention {
         let seen = self.seen.as_ref().map(Tensor::storage_and_layout);
         let seen = match &seen {
             Some((seen, _)) => on.address(on.of(seen)?, 0)?,
-            None => Arg::NULL,
+            None => KernelArgument::NULL,
         };
         let mut args = vec![q.address(on)?, k.address(on)?, v.address(on)?];
         args.extend([on.address(&y, 0)?, seen]);
         args.extend(sizes.args()?);
         let (grid, shared) = if sizes.are_keys_few() {
             let each = keys.min(SHARED / sizes.of_a_key());
-            args.extend([Arg::size(each)?, Arg::U32(self.repeated.into())]);
+            args.extend([KernelArgument::size(each)?, KernelArgument::U32(self.repeated.into())]);
             let grid = blocks(images * (queries * heads).div_ceil(THREADS), 1)?;
             (grid, each * sizes.of_a_key() * size_of::<f32>())
         } else {
@@ -210,7 +213,7 @@ impl KernelOp for CrossAttentionBackward {
         let mut args = vec![q.address(on)?, k.address(on)?, v?, y?, grad.address(on)?];
         args.extend([seen?, on.address(&long, 0)?, parts?]);
         args.extend(sizes.args()?);
-        args.push(Arg::size(images)?);
+        args.push(KernelArgument::size(images)?);
         on.launch(&Launch {
             module: BACKWARD,
             kernel: &sizes.kernel("_backward", q.dtype())?,

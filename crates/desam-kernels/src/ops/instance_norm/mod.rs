@@ -2,7 +2,8 @@
 //! share.
 
 use crate::{
-    Accelerator, Arg, KernelOp, Launch, Module, Operand, TypedKernel, blocks, module, run_op,
+    Accelerator, KernelArgument, KernelOp, Launch, Module, Operand, TypedKernel, blocks, module,
+    run_op,
 };
 use candle_core::op::BackpropOp;
 use candle_core::{DType, Result, Shape, Tensor, bail};
@@ -56,12 +57,12 @@ impl PlaneParts {
         on: &A,
         module: Module,
         kernel: TypedKernel<'_>,
-        args: &[Arg],
+        args: &[KernelArgument],
     ) -> Result<()> {
         if self.planes == 0 || self.pixels == 0 {
             return Ok(());
         }
-        let parts = [self.pixels, self.parts, self.chunks].map(Arg::size);
+        let parts = [self.pixels, self.parts, self.chunks].map(KernelArgument::size);
         let parts = parts.into_iter().collect::<Result<Vec<_>>>()?;
         on.launch(&Launch {
             module,
@@ -110,8 +111,8 @@ impl NormLeakyRelu {
             x.address(on)?,
             on.address(moments, 0)?,
             on.address(y, 0)?,
-            Arg::F32(self.eps as f32),
-            Arg::F32(self.slope),
+            KernelArgument::F32(self.eps as f32),
+            KernelArgument::F32(self.slope),
         ];
         PlaneParts::of(x.dims())?.launch(
             on,
@@ -132,7 +133,7 @@ impl NormLeakyRelu {
         let (parts, dtype) = (PlaneParts::of(y.dims())?, y.dtype());
         let sums = parts.sums(on, 2)?;
         let (y, grad, sums) = (y.address(on)?, grad.address(on)?, on.address(&sums, 0)?);
-        let (eps, slope) = (Arg::F32(self.eps as f32), Arg::F32(self.slope));
+        let (eps, slope) = (KernelArgument::F32(self.eps as f32), KernelArgument::F32(self.slope));
         parts.launch(
             on,
             MODULE,

@@ -2,7 +2,9 @@
 
 use super::gradients;
 use crate::ops::column_sums::{Matrix, column_sums};
-use crate::{Accelerator, Arg, KernelOp, Launch, Module, Operand, blocks, module, suffix};
+use crate::{
+    Accelerator, KernelArgument, KernelOp, Launch, Module, Operand, blocks, module, suffix,
+};
 use candle_core::{DType, Result, Shape, Tensor, bail};
 
 const MODULE: Module = module!("layer_norm_2d", LAYER_NORM_2D);
@@ -34,8 +36,8 @@ impl Planes {
         blocks(self.images * self.pixels.div_ceil(PIXELS), 1)
     }
 
-    fn sizes(self) -> Result<[Arg; 2]> {
-        Ok([Arg::size(self.channels)?, Arg::size(self.pixels)?])
+    fn sizes(self) -> Result<[KernelArgument; 2]> {
+        Ok([KernelArgument::size(self.channels)?, KernelArgument::size(self.pixels)?])
     }
 }
 
@@ -70,7 +72,7 @@ impl KernelOp for LayerNorm2d {
                     on.address(&y, 0)?,
                     channels,
                     pixels,
-                    Arg::F32(self.eps as f32),
+                    KernelArgument::F32(self.eps as f32),
                 ],
             })?;
         }
@@ -129,7 +131,7 @@ impl KernelOp for LayerNorm2dBackward {
                     on.address(on.of(&seen)?, 0)?,
                     channels,
                     pixels,
-                    Arg::F32(self.eps as f32),
+                    KernelArgument::F32(self.eps as f32),
                 ],
             })?;
         }

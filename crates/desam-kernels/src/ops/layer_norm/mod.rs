@@ -5,7 +5,9 @@ mod channels;
 pub use channels::LayerNorm2d;
 
 use crate::ops::column_sums::{self, Matrix, column_sums};
-use crate::{Accelerator, Arg, KernelOp, Launch, Module, Operand, blocks, module, run_op, suffix};
+use crate::{
+    Accelerator, KernelArgument, KernelOp, Launch, Module, Operand, blocks, module, run_op, suffix,
+};
 use candle_core::{DType, Result, Shape, Tensor, bail};
 
 const MODULE: Module = module!("layer_norm", LAYER_NORM);
@@ -65,9 +67,9 @@ impl KernelOp for LayerNorm {
                     weight.address(on)?,
                     bias.address(on)?,
                     on.address(&y, 0)?,
-                    Arg::size(rows)?,
-                    Arg::size(width)?,
-                    Arg::F32(self.eps as f32),
+                    KernelArgument::size(rows)?,
+                    KernelArgument::size(width)?,
+                    KernelArgument::F32(self.eps as f32),
                 ],
             })?;
         }
@@ -143,9 +145,9 @@ impl KernelOp for LayerNormBackward {
                     weight.address(on)?,
                     on.address(&dx, 0)?,
                     on.address(on.of(&seen)?, 0)?,
-                    Arg::size(rows)?,
-                    Arg::size(width)?,
-                    Arg::F32(self.eps as f32),
+                    KernelArgument::size(rows)?,
+                    KernelArgument::size(width)?,
+                    KernelArgument::F32(self.eps as f32),
                 ],
             })?;
         }
@@ -185,9 +187,9 @@ impl KernelOp for ParameterGradients {
                     grad.address(on)?,
                     seen.address(on)?,
                     on.address(&parts, 0)?,
-                    Arg::size(rows)?,
-                    Arg::size(width)?,
-                    Arg::size(column_sums::ROWS)?,
+                    KernelArgument::size(rows)?,
+                    KernelArgument::size(width)?,
+                    KernelArgument::size(column_sums::ROWS)?,
                 ],
             })?;
         }

@@ -1,6 +1,8 @@
 //! Transposed matrices and image patches.
 
-use crate::{Accelerator, Arg, KernelOp, Launch, Module, Operand, blocks, module, run_op, suffix};
+use crate::{
+    Accelerator, KernelArgument, KernelOp, Launch, Module, Operand, blocks, module, run_op, suffix,
+};
 use candle_core::{Result, Shape, Tensor, bail};
 
 const MODULE: Module = module!("layout", LAYOUT);
@@ -32,7 +34,12 @@ impl KernelOp for Transpose {
                 grid: blocks(images * tiles, 1)?,
                 threads: 256,
                 shared: 0,
-                args: &[x.address(on)?, on.address(&y, 0)?, Arg::size(rows)?, Arg::size(columns)?],
+                args: &[
+                    x.address(on)?,
+                    on.address(&y, 0)?,
+                    KernelArgument::size(rows)?,
+                    KernelArgument::size(columns)?,
+                ],
             })?;
         }
         Ok((y, Shape::from((images, columns, rows))))
@@ -80,11 +87,11 @@ impl KernelOp for Patches {
                 args: &[
                     x.address(on)?,
                     on.address(&y, 0)?,
-                    Arg::size(channels)?,
-                    Arg::size(height)?,
-                    Arg::size(width)?,
-                    Arg::size(side)?,
-                    Arg::size(work)?,
+                    KernelArgument::size(channels)?,
+                    KernelArgument::size(height)?,
+                    KernelArgument::size(width)?,
+                    KernelArgument::size(side)?,
+                    KernelArgument::size(work)?,
                 ],
             })?;
         }

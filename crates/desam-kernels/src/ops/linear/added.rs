@@ -3,7 +3,7 @@
 use super::MODULE;
 use super::product::{LinearSizes, bias_type, result_shape};
 use crate::ops::column_sums::of_columns;
-use crate::{Accelerator, Arg, KernelOp, Launch, Operand, suffix};
+use crate::{Accelerator, KernelArgument, KernelOp, Launch, Operand, suffix};
 use candle_core::backend::BackendStorage;
 use candle_core::{DType, Layout, Result, Shape, Tensor, bail};
 
@@ -78,7 +78,7 @@ impl KernelOp for LinearAdded {
         let bias = match (&cast, bias) {
             (Some(cast), _) => on.address(cast, 0)?,
             (None, Some((bias, layout))) => on.address(bias, layout.start_offset())?,
-            (None, None) => Arg::NULL,
+            (None, None) => KernelArgument::NULL,
         };
         // In place of the product if the types agree.
         let other = if to.dtype() == x.dtype() {
@@ -100,9 +100,9 @@ impl KernelOp for LinearAdded {
                     bias,
                     to.address(on)?,
                     on.address(out, 0)?,
-                    Arg::size(sizes.rows)?,
-                    Arg::size(outputs)?,
-                    Arg::size(to.count() / outputs)?,
+                    KernelArgument::size(sizes.rows)?,
+                    KernelArgument::size(outputs)?,
+                    KernelArgument::size(to.count() / outputs)?,
                 ],
             })?;
         }

@@ -7,7 +7,7 @@ mod product;
 
 use crate::ops::column_sums::of_columns;
 use crate::ops::pointwise;
-use crate::{Accelerator, Arg, KernelOp, Launch, Module, Operand, module, suffix};
+use crate::{Accelerator, KernelArgument, KernelOp, Launch, Module, Operand, module, suffix};
 pub use added::{LinearAdded, can_add};
 use candle_core::backend::BackendStorage;
 use candle_core::{Result, Shape, Tensor, bail};
@@ -70,7 +70,7 @@ impl KernelOp for Linear {
         let bias = match (&cast, bias) {
             (Some(cast), _) => on.address(cast, 0)?,
             (None, Some(bias)) => bias.address(on)?,
-            (None, None) => Arg::NULL,
+            (None, None) => KernelArgument::NULL,
         };
         let name = match self.activation {
             None => "bias",
@@ -83,7 +83,12 @@ impl KernelOp for Linear {
             grid: sizes.grid()?,
             threads: 256,
             shared: 0,
-            args: &[on.address(&y, 0)?, bias, Arg::size(sizes.rows)?, Arg::size(outputs)?],
+            args: &[
+                on.address(&y, 0)?,
+                bias,
+                KernelArgument::size(sizes.rows)?,
+                KernelArgument::size(outputs)?,
+            ],
         })?;
         Ok((y, shape))
     }

@@ -1,7 +1,9 @@
 //! The affine map added to a residual, and the layer norm of the sum, without gradients.
 
 use super::product::{LinearSizes, bias_type, result_shape};
-use crate::{Accelerator, Arg, KernelOp, Launch, Module, Operand, blocks, module, run_op, suffix};
+use crate::{
+    Accelerator, KernelArgument, KernelOp, Launch, Module, Operand, blocks, module, run_op, suffix,
+};
 use candle_core::op::BackpropOp;
 use candle_core::{DType, Result, Shape, Tensor, bail};
 use std::sync::{Arc, OnceLock};
@@ -102,7 +104,7 @@ impl KernelOp for AddedNormed {
             let held = held.map(|t| t.map(Tensor::storage_and_layout));
             let [bias, scale, shift] = held.each_ref().map(|t| match t {
                 Some((storage, layout)) => on.address(on.of(storage)?, layout.start_offset()),
-                None => Ok(Arg::NULL),
+                None => Ok(KernelArgument::NULL),
             });
             let size = match outputs {
                 0..=256 => "2",
@@ -121,13 +123,13 @@ impl KernelOp for AddedNormed {
                     on.address(&y, 0)?,
                     bias?,
                     to.address(on)?,
-                    sum.as_ref().map_or(Ok(Arg::NULL), |sum| on.address(sum, 0))?,
+                    sum.as_ref().map_or(Ok(KernelArgument::NULL), |sum| on.address(sum, 0))?,
                     scale?,
                     shift?,
-                    Arg::size(sizes.rows)?,
-                    Arg::size(outputs)?,
-                    Arg::size(to.count() / outputs)?,
-                    Arg::F32(self.eps as f32),
+                    KernelArgument::size(sizes.rows)?,
+                    KernelArgument::size(outputs)?,
+                    KernelArgument::size(to.count() / outputs)?,
+                    KernelArgument::F32(self.eps as f32),
                 ],
             })?;
         }

@@ -2,7 +2,7 @@
 
 use super::{BLOCK, MODULE};
 use crate::ops::column_sums::of_columns;
-use crate::{Accelerator, Arg, KernelOp, Launch, Operand, blocks, suffix};
+use crate::{Accelerator, KernelArgument, KernelOp, Launch, Operand, blocks, suffix};
 use candle_core::{Result, Shape, Tensor, bail};
 
 /// `(x [N, ..], to [1, ..]) → x + to`, both of one type.
@@ -31,8 +31,8 @@ impl KernelOp for BroadcastAdd {
                     x.address(on)?,
                     to.address(on)?,
                     on.address(&y, 0)?,
-                    Arg::size(tiles)?,
-                    Arg::size(to.count())?,
+                    KernelArgument::size(tiles)?,
+                    KernelArgument::size(to.count())?,
                 ],
             })?;
         }

@@ -4,7 +4,9 @@ mod added;
 
 pub use added::BroadcastAdd;
 
-use crate::{Accelerator, Arg, KernelOp, Launch, Module, Operand, blocks, module, run_op, suffix};
+use crate::{
+    Accelerator, KernelArgument, KernelOp, Launch, Module, Operand, blocks, module, run_op, suffix,
+};
 use candle_core::{Result, Shape, Tensor, bail};
 
 const MODULE: Module = module!("pointwise", POINTWISE);
@@ -69,8 +71,11 @@ fn start<A: Accelerator>(
     if count > 0 {
         let mut args = inputs.iter().map(|i| i.address(on)).collect::<Result<Vec<_>>>()?;
         args.push(on.address(&y, 0)?);
-        args.extend([Arg::U32(count as u32), Arg::U32((count as u64 >> 32) as u32)]);
-        args.push(Arg::F32(slope));
+        args.extend([
+            KernelArgument::U32(count as u32),
+            KernelArgument::U32((count as u64 >> 32) as u32),
+        ]);
+        args.push(KernelArgument::F32(slope));
         on.launch(&Launch {
             module: MODULE,
             kernel: &format!("{kernel}_{}", suffix(x.dtype())?),

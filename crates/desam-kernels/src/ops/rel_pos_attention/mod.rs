@@ -1,6 +1,8 @@
 //! Window attention with decomposed relative positions, tile by tile (flash attention).
 
-use crate::{Accelerator, Arg, KernelOp, Launch, Module, Operand, blocks, module, run_op, suffix};
+use crate::{
+    Accelerator, KernelArgument, KernelOp, Launch, Module, Operand, blocks, module, run_op, suffix,
+};
 use candle_core::{DType, Result, Shape, Tensor, bail};
 
 const TENSOR_CORES: Module = module!("rel_pos_attention", REL_POS_ATTENTION);
@@ -193,11 +195,11 @@ impl KernelOp for RelPosAttention {
                     bias.address(on)?,
                     positions.address(on)?,
                     on.address(&y, 0)?,
-                    Arg::size(grid)?,
-                    Arg::size(side)?,
-                    Arg::size(heads)?,
-                    Arg::size(depth)?,
-                    Arg::size(tiles)?,
+                    KernelArgument::size(grid)?,
+                    KernelArgument::size(side)?,
+                    KernelArgument::size(heads)?,
+                    KernelArgument::size(depth)?,
+                    KernelArgument::size(tiles)?,
                 ],
             })?;
         }

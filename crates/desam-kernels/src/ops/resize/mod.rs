@@ -1,7 +1,8 @@
 //! Bilinear interpolation, forward and backward.
 
 use crate::{
-    Accelerator, Arg, KernelOp, Launch, Module, Operand, TypedKernel, blocks, module, run_op,
+    Accelerator, KernelArgument, KernelOp, Launch, Module, Operand, TypedKernel, blocks, module,
+    run_op,
 };
 use candle_core::{Result, Shape, Tensor, bail};
 
@@ -87,7 +88,7 @@ impl KernelOp for BilinearBackward {
 fn launch<A: Accelerator>(
     on: &A,
     kernel: TypedKernel<'_>,
-    run: [Arg; 2],
+    run: [KernelArgument; 2],
     planes: &Planes,
     written: (usize, usize),
 ) -> Result<()> {
@@ -98,7 +99,7 @@ fn launch<A: Accelerator>(
     let each = (written.0 * written.1).div_ceil(THREADS);
     let mut args = run.to_vec();
     for size in [from.0, from.1, to.0, to.1, each] {
-        args.push(Arg::size(size)?);
+        args.push(KernelArgument::size(size)?);
     }
     on.launch(&Launch {
         module: MODULE,

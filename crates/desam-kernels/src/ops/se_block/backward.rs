@@ -4,7 +4,7 @@ use super::forward::{FeatureMap, Saved, forward};
 use super::residual::{Shortcut, add_output_gradient, branch_gradients, sum_input_gradients};
 use super::sizes::{SeBlockSizes, SeBlockWeights};
 use crate::ops::instance_norm::tensor;
-use crate::{Accelerator, Arg, KernelOp, Operand};
+use crate::{Accelerator, KernelArgument, KernelOp, Operand};
 use candle_core::backend::BackendStorage;
 use candle_core::{DType, Result, Shape, Storage, Tensor, bail};
 use std::sync::{Arc, Mutex};
@@ -162,7 +162,7 @@ impl<A: Accelerator> BackwardPass<'_, A> {
             Ok(made.transpose()?.map(|storage| (storage, Shape::from(&dims[..]))))
         });
         let made = each.collect::<Result<Vec<Made<A::Storage>>>>()?;
-        let mut to = [Arg::NULL; 2];
+        let mut to = [KernelArgument::NULL; 2];
         for (to, made) in to.iter_mut().zip(&made) {
             if let Some((storage, _)) = made {
                 *to = self.on.address(storage, 0)?;

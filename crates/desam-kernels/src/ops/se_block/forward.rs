@@ -73,9 +73,9 @@ pub(super) fn forward<A: Accelerator>(
 
 /// `(main, shortcut, conv2) → y`, from the outputs of the first convolutions, nothing tracked.
 #[derive(Debug)]
-pub struct SeBlockFinish(pub SeBlockConstants);
+pub struct SeBlockTail(pub SeBlockConstants);
 
-impl KernelOp for SeBlockFinish {
+impl KernelOp for SeBlockTail {
     const NAME: &'static str = "desam-se-block-finish";
 
     fn run<A: Accelerator>(

@@ -11,10 +11,10 @@ mod forward;
 mod residual;
 mod sizes;
 
-pub use forward::SeBlockFinish;
+pub use forward::SeBlockTail;
 
 use crate::ops::instance_norm::NormLeakyRelu;
-use crate::{Accelerator, Arg, KernelOp, Operand, run_op};
+use crate::{Accelerator, KernelArgument, KernelOp, Operand, run_op};
 use backward::SeBlockBackward;
 use candle_core::{Result, Shape, Tensor, bail};
 use forward::{Saved, forward};
@@ -38,8 +38,12 @@ impl SeBlockConstants {
         NormLeakyRelu { eps: self.eps, slope: self.slope }
     }
 
-    fn args(self) -> [Arg; 3] {
-        [Arg::F32(self.eps as f32), Arg::F32(self.gate), Arg::F32(self.slope)]
+    fn args(self) -> [KernelArgument; 3] {
+        [
+            KernelArgument::F32(self.eps as f32),
+            KernelArgument::F32(self.gate),
+            KernelArgument::F32(self.slope),
+        ]
     }
 }
 

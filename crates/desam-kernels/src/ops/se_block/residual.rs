@@ -2,7 +2,7 @@
 
 use super::SeBlockConstants;
 use crate::ops::instance_norm::PlaneParts;
-use crate::{Accelerator, Arg, Module, Operand, TypedKernel, module};
+use crate::{Accelerator, KernelArgument, Module, Operand, TypedKernel, module};
 use candle_core::Result;
 use candle_core::backend::BackendStorage;
 
@@ -17,8 +17,8 @@ pub(super) struct Shortcut<'a, S> {
 }
 
 impl<S> Shortcut<'_, S> {
-    fn moments<A: Accelerator<Storage = S>>(&self, on: &A) -> Result<Arg> {
-        self.moments.map_or(Ok(Arg::NULL), |moments| on.address(moments, 0))
+    fn moments<A: Accelerator<Storage = S>>(&self, on: &A) -> Result<KernelArgument> {
+        self.moments.map_or(Ok(KernelArgument::NULL), |moments| on.address(moments, 0))
     }
 }
 
@@ -64,7 +64,7 @@ pub(super) fn branch_gradients<A: Accelerator>(
     parts.launch(on, MODULE, TypedKernel { name: "se_block_open", dtype }, &args)?;
 
     let main = on.allocate(y.count(), dtype)?;
-    let in_place = if shortcut.moments.is_some() { other } else { Arg::NULL };
+    let in_place = if shortcut.moments.is_some() { other } else { KernelArgument::NULL };
     let between = [on.address(moments, 0)?, shortcut.moments(on)?, sums];
     let written = [on.address(&main, 0)?, in_place];
     let args = [&read[..], &between, &written, &constants.args()].concat();
@@ -79,7 +79,12 @@ pub(super) fn add_output_gradient<A: Accelerator>(
     dx: &A::Storage,
     constants: SeBlockConstants,
 ) -> Result<()> {
-    let args = [y.address(on)?, grad.address(on)?, on.address(dx, 0)?, Arg::F32(constants.slope)];
+    let args = [
+        y.address(on)?,
+        grad.address(on)?,
+        on.address(dx, 0)?,
+        KernelArgument::F32(constants.slope),
+    ];
     PlaneParts::of(y.dims())?.launch(
         on,
         MODULE,
@@ -93,12 +98,12 @@ pub(super) fn add_output_gradient<A: Accelerator>(
 pub(super) fn sum_input_gradients<A: Accelerator>(
     on: &A,
     [a, b]: [&A::Storage; 2],
-    [first, second]: [Arg; 2],
+    [first, second]: [KernelArgument; 2],
     before: usize,
     dims: [usize; 4],
 ) -> Result<()> {
     let mut args = vec![on.address(a, 0)?, on.address(b, 0)?, first, second];
-    args.extend([Arg::size(before)?, Arg::size(dims[1])?]);
+    args.extend([KernelArgument::size(before)?, KernelArgument::size(dims[1])?]);
     PlaneParts::of(&dims)?.launch(
         on,
         MODULE,

@@ -1,6 +1,8 @@
 //! Softmax over the last dimension, forward and backward.
 
-use crate::{Accelerator, Arg, KernelOp, Launch, Module, Operand, blocks, module, run_op, suffix};
+use crate::{
+    Accelerator, KernelArgument, KernelOp, Launch, Module, Operand, blocks, module, run_op, suffix,
+};
 use candle_core::{Result, Shape, Tensor, bail};
 
 const MODULE: Module = module!("softmax", SOFTMAX);
@@ -29,7 +31,11 @@ fn start<A: Accelerator>(
     let y = on.allocate(x.count(), x.dtype())?;
     if x.count() > 0 {
         let mut args = inputs.iter().map(|i| i.address(on)).collect::<Result<Vec<_>>>()?;
-        args.extend([on.address(&y, 0)?, Arg::size(rows)?, Arg::size(width)?]);
+        args.extend([
+            on.address(&y, 0)?,
+            KernelArgument::size(rows)?,
+            KernelArgument::size(width)?,
+        ]);
         on.launch(&Launch {
             module: MODULE,
             kernel: &format!("{kernel}_{}", suffix(x.dtype())?),

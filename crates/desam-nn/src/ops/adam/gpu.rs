@@ -1,7 +1,7 @@
 //! Adam's step, gradient norms and moving averages by kernels. Each function says whether kernels did
 //! the work.
 
-use super::{AdamStep, Following, Parameter};
+use super::{AdamStep, MovingAverage, Parameter};
 use crate::gpu::{run_multi_tensor, uses_kernels};
 use candle_core::{DType, Result, Tensor};
 use desam_kernels::ops::adam as kernels;
@@ -36,7 +36,7 @@ pub(super) fn square_sum(tensors: &[&Tensor]) -> Result<Option<f64>> {
 }
 
 /// All moving averages in one launch.
-pub(super) fn follow(means: &[Following<'_>], rest: f64) -> Result<bool> {
+pub(super) fn follow(means: &[MovingAverage<'_>], rest: f64) -> Result<bool> {
     let all: Vec<&Tensor> = means.iter().flat_map(|m| [&*m.mean, m.value]).collect();
     let Some(first) = all.first() else { return Ok(false) };
     let single = |t: &&Tensor| t.dtype() == DType::F32 && t.is_contiguous();

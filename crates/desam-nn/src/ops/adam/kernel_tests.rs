@@ -40,8 +40,8 @@ fn run_all() -> Result<Vec<Tensor>> {
             each.map(|((var, grad), moments)| Parameter { var, grad, moments }).collect();
         tuned(i).apply_all(&mut parameters)?;
         let each = means.iter_mut().zip(&vars);
-        let mut means: Vec<Following<'_>> =
-            each.map(|(mean, var)| Following { mean, value: var.as_tensor() }).collect();
+        let mut means: Vec<MovingAverage<'_>> =
+            each.map(|(mean, var)| MovingAverage { mean, value: var.as_tensor() }).collect();
         follow_all(&mut means, 0.3)?;
     }
     let mut all = vec![Tensor::new(lengths, &candle_core::Device::Cpu)?];

@@ -1,23 +1,15 @@
 //! Exponential moving average (EMA) of parameters.
 
-use candle_core::{Result, Tensor, bail};
-
-/// An exponential moving average and the parameter it follows, of one shape.
-#[derive(Debug)]
-pub struct Following<'a> {
-    /// The average: changed in place, or replaced.
-    pub mean: &'a mut Tensor,
-    /// The parameter.
-    pub value: &'a Tensor,
-}
+use super::MovingAverage;
+use candle_core::{Result, bail};
 
 /// Updates exponential moving averages, `mean + (value - mean) · rest` with `rest` = 1 - decay, in this
 /// arithmetic on every device; f32 on a GPU in one launch.
 ///
 /// # Errors
 /// When shapes, types or devices differ or a tensor operation fails.
-pub fn follow_all(means: &mut [Following<'_>], rest: f64) -> Result<()> {
-    for Following { mean, value } in means.iter() {
+pub fn follow_all(means: &mut [MovingAverage<'_>], rest: f64) -> Result<()> {
+    for MovingAverage { mean, value } in means.iter() {
         if mean.shape() != value.shape() {
             bail!("running mean: {:?} follows {:?}", mean.shape(), value.shape());
         }
@@ -26,7 +18,7 @@ pub fn follow_all(means: &mut [Following<'_>], rest: f64) -> Result<()> {
     if super::gpu::follow(means, rest)? {
         return Ok(());
     }
-    for Following { mean, value } in means {
+    for MovingAverage { mean, value } in means {
         let difference = (value.detach() - &**mean)?;
         **mean = (&**mean + (difference * rest)?)?;
     }

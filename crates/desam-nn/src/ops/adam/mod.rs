@@ -8,11 +8,13 @@ mod gpu;
 #[cfg(feature = "emulation")]
 mod kernel_tests;
 mod mean;
+mod moving_average;
 mod norm;
 #[cfg(test)]
 mod tests;
 
-pub use mean::{Following, follow_all};
+pub use mean::follow_all;
+pub use moving_average::MovingAverage;
 pub use norm::{square_sum, square_sum_all};
 
 use candle_core::{DType, Result, Tensor, Var};

@@ -84,7 +84,7 @@ fn kernels_and_the_cpu_refuse_other_shapes_before_anything_is_changed() {
         assert!(step(1).apply_all(&mut parameters).is_err());
         let mut mean = grad.copy()?;
         let value = vars[1].as_tensor();
-        assert!(follow_all(&mut [Following { mean: &mut mean, value }], 0.5).is_err());
+        assert!(follow_all(&mut [MovingAverage { mean: &mut mean, value }], 0.5).is_err());
         Ok(vec![vars[0].as_tensor().copy()?, moments[0].first.clone(), mean])
     };
     let on_cpu: Result<Vec<Tensor>> = run();

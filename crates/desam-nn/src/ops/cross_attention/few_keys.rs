@@ -2,7 +2,7 @@
 //! a chunk of an image's queries.
 
 use super::columns::{gradient_columns, softmax_columns};
-use super::cpu::{Gradients, HeadIndex, Inputs, Sizes, TokenRange, product, scaled};
+use super::heads::{AttentionSizes, Gradients, HeadIndex, Inputs, TokenRange, product, scaled};
 use crate::ops::matmul::{Matrix, View};
 use crate::ops::vector::{build_pair, ordered_sum, parts};
 use candle_core::Result;
@@ -17,7 +17,7 @@ struct QueryChunk {
     queries: TokenRange,
 }
 
-impl Sizes {
+impl AttentionSizes {
     /// All chunks of all images: image and queries.
     fn chunks(&self) -> Vec<(usize, TokenRange)> {
         let range = |(from, len)| TokenRange { from, len };
@@ -49,8 +49,8 @@ impl Sizes {
     }
 }
 
-pub(super) fn forward(Inputs { q, k, v }: Inputs<'_>, sizes: Sizes) -> Result<Vec<f32>> {
-    let Sizes { keys, heads, per_head, .. } = sizes;
+pub(super) fn forward(Inputs { q, k, v }: Inputs<'_>, sizes: AttentionSizes) -> Result<Vec<f32>> {
+    let AttentionSizes { keys, heads, per_head, .. } = sizes;
     let k = scaled(k, sizes.scale());
     let chunks = sizes.chunks();
     let lens: Vec<_> =
@@ -73,9 +73,9 @@ pub(super) fn forward(Inputs { q, k, v }: Inputs<'_>, sizes: Sizes) -> Result<Ve
 pub(super) fn backward(
     Inputs { q, k, v }: Inputs<'_>,
     grad: &[f32],
-    sizes: Sizes,
+    sizes: AttentionSizes,
 ) -> Result<Gradients> {
-    let Sizes { images, keys, heads, per_head, .. } = sizes;
+    let AttentionSizes { images, keys, heads, per_head, .. } = sizes;
     let (scaled_k, of_keys) = (scaled(k, sizes.scale()), keys * sizes.channels());
     let chunks = sizes.chunks();
     let lens: Vec<_> =

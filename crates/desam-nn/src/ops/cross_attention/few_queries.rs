@@ -1,6 +1,6 @@
 //! More keys than queries: scores are `[Q, K]`, and a task is one head of one image.
 
-use super::cpu::{Gradients, HeadIndex, Inputs, Sizes, TokenRange, product, scaled};
+use super::heads::{AttentionSizes, Gradients, HeadIndex, Inputs, TokenRange, product, scaled};
 use crate::ops::matmul::View;
 use crate::ops::softmax::{gradient_rows, softmax_rows};
 use crate::ops::vector::{build, build_pair, parts};
@@ -9,7 +9,7 @@ use candle_core::Result;
 /// Keys of a task of the backward pass.
 const CHUNK: usize = 512;
 
-impl Sizes {
+impl AttentionSizes {
     fn scores(&self) -> usize {
         self.queries * self.keys
     }
@@ -42,8 +42,8 @@ impl Sizes {
     }
 }
 
-pub(super) fn forward(Inputs { q, k, v }: Inputs<'_>, sizes: Sizes) -> Result<Vec<f32>> {
-    let Sizes { images, queries, keys, heads, per_head } = sizes;
+pub(super) fn forward(Inputs { q, k, v }: Inputs<'_>, sizes: AttentionSizes) -> Result<Vec<f32>> {
+    let AttentionSizes { images, queries, keys, heads, per_head } = sizes;
     let q = scaled(q, sizes.scale());
     let by_head = build(images * heads * queries * per_head, queries * per_head, |i, y| {
         let at = HeadIndex { image: i / heads, head: i % heads };
@@ -62,9 +62,9 @@ pub(super) fn forward(Inputs { q, k, v }: Inputs<'_>, sizes: Sizes) -> Result<Ve
 pub(super) fn backward(
     Inputs { q, k, v }: Inputs<'_>,
     grad: &[f32],
-    sizes: Sizes,
+    sizes: AttentionSizes,
 ) -> Result<Gradients> {
-    let Sizes { images, queries, keys, heads, per_head } = sizes;
+    let AttentionSizes { images, queries, keys, heads, per_head } = sizes;
     let (scores, all_queries) = (sizes.scores(), TokenRange::first(queries));
     let q = scaled(q, sizes.scale());
     let each_head = vec![[2 * scores, queries * per_head]; images * heads];

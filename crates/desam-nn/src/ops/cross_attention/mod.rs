@@ -7,6 +7,7 @@ mod few_keys;
 mod few_queries;
 #[cfg(feature = "kernels")]
 mod gpu;
+mod heads;
 
 use super::softmax;
 use crate::gpu::{Backend, select_backend};

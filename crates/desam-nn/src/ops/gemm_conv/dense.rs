@@ -1,7 +1,7 @@
 //! Dense GEMM `x · weightᵀ` with a fused epilogue: the affine map of a linear layer.
 
-use super::microkernel::{ROWS, VECTORS, multiply};
-use super::operands::{Lhs, OutputVector, Rhs, StridedOutput};
+use super::microkernel::multiply;
+use super::operands::{Lhs, OutputVector, ROWS, Rhs, StridedOutput, VECTORS};
 use crate::ops::matmul::{Beta, View, matmul};
 use crate::ops::pointwise::{Activation, Gelu, Relu};
 use crate::ops::vector::{Map, build, dispatch, each, kernel, lanes};

@@ -1,7 +1,7 @@
 //! Convolution as implicit GEMM: packed weights times the window of every pixel, without im2col.
 
-use super::microkernel::{ROWS, VECTORS, multiply};
-use super::operands::{Lhs, OutputVector, Rhs, StridedOutput};
+use super::microkernel::multiply;
+use super::operands::{Lhs, OutputVector, ROWS, Rhs, StridedOutput, VECTORS};
 use super::panels::PackedLhs;
 use super::source::{ImageDims, ImageSource, RowIndex};
 use super::store::ScatteredOutput;

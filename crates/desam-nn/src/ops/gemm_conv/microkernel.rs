@@ -5,15 +5,9 @@
 //! vectors and a broadcast fit into the 32 registers of AVX-512 and NEON; AVX2 has 16, so there the
 //! tile is computed as two halves of 4 rows.
 
-use super::operands::{Lhs, OutputVector, Rhs};
+use super::operands::{Lhs, OutputVector, ROWS, Rhs, VECTORS};
 use super::store::Store;
 use pulp::{Simd, WithSimd};
-
-/// Rows of the output that one tile covers; the left-hand operand is packed in panels of as many.
-pub(crate) const ROWS: usize = 8;
-
-/// Vectors of the output that one tile covers at most.
-pub(crate) const VECTORS: usize = 3;
 
 /// `output ← lhs · rhs` (or `+=`) for all rows of `output`, [`ROWS`] at a time, and all `vectors`.
 #[inline(always)]

@@ -1,6 +1,10 @@
 //! Operands and result of the microkernel: left-hand rows, right-hand vectors, output vectors.
 
-use super::microkernel::ROWS;
+/// Rows of the output that one tile covers; the left-hand operand is packed in panels of as many.
+pub(crate) const ROWS: usize = 8;
+
+/// Vectors of the output that one tile covers at most.
+pub(crate) const VECTORS: usize = 3;
 
 /// The left-hand operand: row `r` at depth `k` is `values[k · depth_stride + r · row_stride]`.
 #[derive(Debug, Clone, Copy)]

@@ -1,6 +1,6 @@
 //! Panel packing: the left-hand operand, copied once into the order in which tiles read it.
 
-use super::microkernel::ROWS;
+use super::operands::ROWS;
 use super::source::Window;
 use rayon::prelude::*;
 

@@ -1,7 +1,7 @@
 //! The microkernel with every vector width that this machine has, not only the widest.
 
-use super::microkernel::{ROWS, multiply};
-use super::operands::{Lhs, OutputVector, Rhs, StridedOutput};
+use super::microkernel::multiply;
+use super::operands::{Lhs, OutputVector, ROWS, Rhs, StridedOutput};
 use super::store::ScatteredOutput;
 use crate::ops::gradcheck::random;
 use candle_core::DType;

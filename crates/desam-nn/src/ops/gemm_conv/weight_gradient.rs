@@ -4,8 +4,9 @@
 //! vectors run along the input channels of a strip with the pixel outermost, so a tap is again a
 //! step in a padded copy and the image is not unfolded.
 
-use super::microkernel::{ROWS, VECTORS, multiply};
-use super::operands::{Lhs, OutputVector, Rhs, StridedOutput};
+use super::microkernel::multiply;
+use super::operands::{Lhs, OutputVector, ROWS, Rhs, StridedOutput, VECTORS};
+use super::partial_sums::partial_sums;
 use super::source::{ImageDims, ImageSource, RowIndex, Window};
 use super::strip::Strip;
 use super::weight_gradient_1x1::weight_gradient_1x1;
@@ -20,24 +21,6 @@ const PIXELS: usize = 1024;
 /// Most numbers of both operands that a thread holds at once, margins included: 1.25 MiB, an L2
 /// cache.
 const L2_NUMBERS: usize = 320 << 10;
-
-/// Most partial sums, and most numbers of all of them together. Each is accumulated by one task, and
-/// all are added in their order: their number follows from sizes alone, never from the threads, so
-/// the bits repeat.
-const PARTIAL_SUMS: usize = 16;
-const PARTIAL_SUMS_NUMBERS: usize = 8 << 20;
-
-/// Strips that a partial sum has at least: rows shared with the strip before need not be transposed
-/// again. There are a few partial sums in any case.
-const MIN_STRIPS: usize = 4;
-const MIN_PARTIAL_SUMS: usize = 4;
-
-/// Chunks of `strips` of which each makes one partial sum of `len` numbers.
-pub(super) fn partial_sums(strips: &[Strip], len: usize) -> rayon::slice::Chunks<'_, Strip> {
-    let most = PARTIAL_SUMS.min(PARTIAL_SUMS_NUMBERS / len.max(1));
-    let count = most.min(strips.len() / MIN_STRIPS).max(MIN_PARTIAL_SUMS);
-    strips.par_chunks(strips.len().div_ceil(count).max(1))
-}
 
 /// The weight gradient `out[o, i, ky, kx] = Σ grad[b, o, y, x] · input[b, i, y + ky - m, x + kx - m]`
 /// over `b`, `y` and `x`, `m` the window's margin → `[channels of grad, channels of input, side,

@@ -3,10 +3,10 @@
 //! Vectors run along the pixels, so nothing is transposed; a tile's sums are vectors, whose lanes are
 //! added when a strip is done.
 
-use super::microkernel::{ROWS, VECTORS};
+use super::operands::{ROWS, VECTORS};
+use super::partial_sums::partial_sums;
 use super::source::{ImageDims, ImageSource, RowIndex, Window};
 use super::strip::Strip;
-use super::weight_gradient::partial_sums;
 use crate::ops::vector::dispatch;
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;

@@ -23,13 +23,13 @@ pub(super) struct Linear {
 
 /// Sizes of the product.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Sizes {
+pub(super) struct ProductSizes {
     pub(super) rows: usize,
     pub(super) inputs: usize,
     pub(super) outputs: usize,
 }
 
-impl Sizes {
+impl ProductSizes {
     fn new(x: &Shape, weight: &Shape) -> Result<Self> {
         let (outputs, inputs) = weight.dims2()?;
         match x.dims().split_last() {
@@ -69,7 +69,7 @@ impl CustomOp3 for Linear {
     ) -> Result<(CpuStorage, Shape)> {
         let stored: [Stored<'_>; 3] = [(x, xl), (weight, wl), (bias, bl)];
         let [x, weight, bias] = [dense(stored[0])?, dense(stored[1])?, dense(stored[2])?];
-        let sizes = Sizes::new(xl.shape(), wl.shape())?;
+        let sizes = ProductSizes::new(xl.shape(), wl.shape())?;
         if !bias.is_empty() && bias.len() != sizes.outputs {
             bail!("linear: {} biases for {} outputs", bias.len(), sizes.outputs);
         }
@@ -93,7 +93,7 @@ impl CustomOp3 for Linear {
             Activation::Relu => pointwise::backward(Relu, y, grad)?,
             Activation::Gelu => bail!("linear: GELU is fused only without a gradient"),
         };
-        let sizes = Sizes::new(x.shape(), weight.shape())?;
+        let sizes = ProductSizes::new(x.shape(), weight.shape())?;
         let ((xs, xl), (ws, wl)) = (x.storage_and_layout(), weight.storage_and_layout());
         let (gs, gl) = grad.storage_and_layout();
         let (xs, ws, gs) = (f32s(&xs, xl)?, f32s(&ws, wl)?, f32s(&gs, gl)?);
@@ -112,8 +112,14 @@ impl CustomOp3 for Linear {
 }
 
 impl Linear {
-    fn forward(&self, x: &[f32], weight: &[f32], bias: &[f32], sizes: Sizes) -> Result<Vec<f32>> {
-        let Sizes { rows, inputs, outputs } = sizes;
+    fn forward(
+        &self,
+        x: &[f32],
+        weight: &[f32],
+        bias: &[f32],
+        sizes: ProductSizes,
+    ) -> Result<Vec<f32>> {
+        let ProductSizes { rows, inputs, outputs } = sizes;
         let residual = self.residual.as_ref().map(Tensor::storage_and_layout);
         let residual = match &residual {
             Some((storage, layout)) => f32s(storage, layout)?,

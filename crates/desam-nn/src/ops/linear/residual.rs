@@ -1,6 +1,6 @@
 //! The affine map plus a residual where a gradient is wanted: only the sum is kept.
 
-use super::cpu::{Sizes, column_sums};
+use super::cpu::{ProductSizes, column_sums};
 use crate::ops::gemm_conv::{DenseGemm, TileEpilogue};
 use crate::ops::matmul::{Stored, dense};
 use crate::ops::vector::f32s;
@@ -13,10 +13,10 @@ pub(super) struct LinearResidual {
 }
 
 impl LinearResidual {
-    fn sizes(&self, x: &Shape) -> Sizes {
+    fn sizes(&self, x: &Shape) -> ProductSizes {
         let inputs = x.dims().last().copied().unwrap_or(0);
         let rows = x.elem_count() / inputs.max(1);
-        Sizes { rows, inputs, outputs: self.outputs }
+        ProductSizes { rows, inputs, outputs: self.outputs }
     }
 
     /// Splits the shared input into weight and biases.
@@ -48,7 +48,7 @@ impl CustomOp3 for LinearResidual {
     ) -> Result<(CpuStorage, Shape)> {
         let stored: [Stored<'_>; 3] = [(x, xl), (parameters, pl), (to, tl)];
         let [x, parameters, residual] = [dense(stored[0])?, dense(stored[1])?, dense(stored[2])?];
-        let Sizes { rows, inputs, outputs } = self.sizes(xl.shape());
+        let ProductSizes { rows, inputs, outputs } = self.sizes(xl.shape());
         let (weight, bias) = self.split(parameters, inputs)?;
         let mut dims = xl.shape().dims().to_vec();
         if let Some(last) = dims.last_mut() {

@@ -5,7 +5,7 @@
 //! is a key and a value of zeros.
 
 use super::block::{self, Scratch, WindowHead};
-use super::{Sizes, sizes};
+use super::{WindowedSizes, sizes};
 use crate::ops::gemm_conv::ROWS;
 use crate::ops::matmul::dense;
 use crate::ops::vector::{Pieces, build_pieces};
@@ -48,7 +48,7 @@ impl CustomOp3 for Attention {
 }
 
 /// Both position tables, each padded with a tile's rows of zeros, which the last product reads.
-fn tables(positions: &[f32], sizes: Sizes) -> [Vec<f32>; 2] {
+fn tables(positions: &[f32], sizes: WindowedSizes) -> [Vec<f32>; 2] {
     let len = (2 * sizes.side - 1) * sizes.depth;
     let (rows, columns) = positions.split_at(len);
     [rows, columns].map(|table| {
@@ -63,7 +63,7 @@ struct Call<'a> {
     qkv: &'a [f32],
     bias: &'a [f32],
     tables: [Vec<f32>; 2],
-    sizes: Sizes,
+    sizes: WindowedSizes,
 }
 
 /// One head in one window of one image.
@@ -90,7 +90,7 @@ struct KeysAndValues {
 
 impl Call<'_> {
     fn forward(&self) -> Vec<f32> {
-        let Sizes { images, grid, side, heads, depth } = self.sizes;
+        let WindowedSizes { images, grid, side, heads, depth } = self.sizes;
         let along = self.sizes.along();
         let pieces = Pieces { len: images * grid * grid * heads * depth, piece: depth };
         let task_of = |piece: usize| {
@@ -145,7 +145,7 @@ impl Call<'_> {
     /// The query, key or value (`part`) of the token at a position of the window.
     fn vector(&self, task: WindowTask, position: [usize; 2], part: usize) -> &[f32] {
         let [row, column] = position;
-        let Sizes { grid, depth, .. } = self.sizes;
+        let WindowedSizes { grid, depth, .. } = self.sizes;
         let width = self.sizes.width();
         let token = (task.image * grid + task.corner[0] + row) * grid + task.corner[1] + column;
         let begin = token * 3 * width + part * width + task.head * depth;
@@ -155,7 +155,7 @@ impl Call<'_> {
     /// Gathers keys `[tokens, depth]` and values `[panels, tokens, ROWS]` of a window, padding tokens
     /// being zeros; tokens, and the depth of the values, are padded to whole tiles.
     fn gather(&self, task: WindowTask) -> KeysAndValues {
-        let Sizes { side, depth, .. } = self.sizes;
+        let WindowedSizes { side, depth, .. } = self.sizes;
         let tokens = (side * side).next_multiple_of(ROWS);
         let mut keys = vec![0.0; tokens * depth];
         let mut values = vec![0.0; tokens * depth.next_multiple_of(ROWS)];

@@ -1,6 +1,6 @@
 //! Attention by kernels.
 
-use super::{RelPosAttention, Sizes, sizes};
+use super::{RelPosAttention, WindowedSizes, sizes};
 use candle_core::{Result, Tensor};
 use desam_kernels::ops::rel_pos_attention::{RelPosInputs, RelPosSizes};
 
@@ -12,9 +12,9 @@ pub(super) fn attention(qkv: &Tensor, attention: RelPosAttention<'_>) -> Result<
     desam_kernels::ops::rel_pos_attention::attention(inputs, sizes.into())
 }
 
-impl From<Sizes> for RelPosSizes {
-    fn from(sizes: Sizes) -> Self {
-        let Sizes { images, grid, side, heads, depth } = sizes;
+impl From<WindowedSizes> for RelPosSizes {
+    fn from(sizes: WindowedSizes) -> Self {
+        let WindowedSizes { images, grid, side, heads, depth } = sizes;
         Self { images, grid, side, heads, depth }
     }
 }

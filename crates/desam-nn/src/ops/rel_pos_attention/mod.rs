@@ -32,7 +32,7 @@ pub struct RelPosAttention<'a> {
 
 /// Sizes that follow from the shapes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Sizes {
+struct WindowedSizes {
     images: usize,
     /// Side of the grid.
     grid: usize,
@@ -43,7 +43,7 @@ struct Sizes {
     depth: usize,
 }
 
-impl Sizes {
+impl WindowedSizes {
     /// Channels of all heads.
     fn width(&self) -> usize {
         self.heads * self.depth
@@ -55,13 +55,18 @@ impl Sizes {
     }
 }
 
-fn sizes(qkv: &[usize], bias: &[usize], positions: &[usize], heads: usize) -> Result<Sizes> {
+fn sizes(
+    qkv: &[usize],
+    bias: &[usize],
+    positions: &[usize],
+    heads: usize,
+) -> Result<WindowedSizes> {
     if let (&[images, grid, columns, triple], &[biases], &[2, vectors, depth]) =
         (qkv, bias, positions)
     {
         let fits = grid == columns && triple == biases && triple == 3 * heads * depth;
         if fits && heads > 0 && depth > 0 && vectors % 2 == 1 {
-            return Ok(Sizes { images, grid, side: vectors.div_ceil(2), heads, depth });
+            return Ok(WindowedSizes { images, grid, side: vectors.div_ceil(2), heads, depth });
         }
     }
     candle_core::bail!(

@@ -1,6 +1,6 @@
 //! Window attention with relative positions by definition, in elementary ops.
 
-use super::{RelPosAttention, Sizes, sizes};
+use super::{RelPosAttention, WindowedSizes, sizes};
 use crate::ops::softmax;
 use candle_core::{D, Device, IndexOp, Result, Tensor};
 
@@ -35,8 +35,8 @@ fn partition(x: &Tensor, side: usize) -> Result<Tensor> {
 }
 
 /// Window unpartition: windows `[B·W·W, side², C]` → `[B, G, G, C]`, padding removed.
-fn unpartition(windows: &Tensor, sizes: Sizes) -> Result<Tensor> {
-    let Sizes { images, grid, side, .. } = sizes;
+fn unpartition(windows: &Tensor, sizes: WindowedSizes) -> Result<Tensor> {
+    let WindowedSizes { images, grid, side, .. } = sizes;
     let along = sizes.along();
     windows
         .reshape(&[images, along, along, side, side, sizes.width()][..])?
@@ -48,9 +48,9 @@ fn unpartition(windows: &Tensor, sizes: Sizes) -> Result<Tensor> {
 }
 
 /// Attention inside each window: `qkv [n, side², 3C]` → `[n, side², C]`.
-fn attend(qkv: &Tensor, positions: &Tensor, sizes: Sizes) -> Result<Tensor> {
+fn attend(qkv: &Tensor, positions: &Tensor, sizes: WindowedSizes) -> Result<Tensor> {
     let (n, tokens, _) = qkv.dims3()?;
-    let Sizes { heads, depth, .. } = sizes;
+    let WindowedSizes { heads, depth, .. } = sizes;
     let qkv = qkv
         .reshape((n, tokens, 3, heads, depth))?
         .permute((2, 0, 3, 1, 4))?
@@ -132,7 +132,7 @@ mod tests {
             let numbers = (images * grid * grid * 2) as f32;
             let x = Tensor::arange(0f32, numbers, &Device::Cpu).unwrap();
             let x = x.reshape((images, grid, grid, 2)).unwrap();
-            let sizes = Sizes { images, grid, side, heads: 1, depth: 2 };
+            let sizes = WindowedSizes { images, grid, side, heads: 1, depth: 2 };
             let cut = partition(&x, side).unwrap();
             let windows = images * sizes.along() * sizes.along();
             assert_eq!(cut.dims(), &[windows, side * side, 2]);

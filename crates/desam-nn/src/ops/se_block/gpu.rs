@@ -3,7 +3,7 @@
 use super::{EPS, GATE, SLOPE, SeBlockKernels};
 use crate::gpu::apply;
 use candle_core::{Result, Tensor};
-use desam_kernels::ops::se_block::{SeBlock, SeBlockConfig, SeBlockConstants, SeBlockFinish};
+use desam_kernels::ops::se_block::{SeBlock, SeBlockConfig, SeBlockConstants, SeBlockTail};
 
 const CONSTANTS: SeBlockConstants = SeBlockConstants { eps: EPS, slope: SLOPE, gate: GATE };
 
@@ -28,5 +28,5 @@ pub(super) fn se_block(
 
 /// The rest of a block from the outputs of its first convolutions; nothing is tracked.
 pub(super) fn finish(main: &Tensor, shortcut: &Tensor, conv2: &Tensor) -> Result<Tensor> {
-    apply(SeBlockFinish(CONSTANTS), &[main, shortcut, conv2])
+    apply(SeBlockTail(CONSTANTS), &[main, shortcut, conv2])
 }

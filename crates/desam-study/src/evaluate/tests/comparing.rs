@@ -101,7 +101,7 @@ fn runs_that_were_scored_differently_are_refused_with_the_difference() {
     b.protocol = crate::evaluate::Protocol::Full;
     refused(&a, &b, &["protocol: paper and full"]);
     let mut b = other();
-    b.truth = Some(crate::evaluate::Truth::ErodedMasks);
+    b.truth = Some(crate::evaluate::GroundTruthKind::ErodedMasks);
     refused(&a, &b, &["truth: labels in masks by the nearest voxel and labels in masks, eroded"]);
     // An unrecorded value may be the same.
     b.truth = None;
@@ -131,7 +131,7 @@ fn a_metric_without_a_value_is_refused() {
     assert_eq!((*which, *metric), ("second", hd95));
     assert!(error.to_string().contains("second run"), "{error}");
     let mut b = evaluation_with_hd95();
-    let lost = [(hd95, crate::evaluate::Measured(None))];
+    let lost = [(hd95, crate::evaluate::MetricValue(None))];
     b.cases[0].metrics = lost.into_iter().collect();
     let error = compare(&a, &b, &config("hd95_mm")).unwrap_err();
     assert!(matches!(&error, Error::NoFiniteValue { metric, .. } if *metric == hd95), "{error}");

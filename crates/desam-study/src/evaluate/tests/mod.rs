@@ -4,7 +4,9 @@ mod comparing;
 mod output;
 mod scoring;
 
-use super::{ByMetric, CaseScore, Evaluation, Measured, Protocol, Role, Truth, UnscoredCase};
+use super::{
+    ByMetric, CaseScore, Evaluation, GroundTruthKind, MetricValue, Protocol, Role, UnscoredCase,
+};
 use desam::Mode;
 use desam::select::SelectionConfig;
 use desam_metrics::metric::{CaseMetric, EmptyPolicy};
@@ -31,7 +33,7 @@ pub(crate) fn evaluation() -> Evaluation {
         grid: Some(9),
         selection: SelectionConfig::official(),
         protocol: Protocol::Paper,
-        truth: Some(Truth::NearestMasks),
+        truth: Some(GroundTruthKind::NearestMasks),
         border_px: 50,
         border: None,
         mask_side: 256,
@@ -68,7 +70,7 @@ pub(crate) fn evaluation_with_hd95() -> Evaluation {
     evaluation.metrics.push(hd95);
     for (case, mm) in evaluation.cases.iter_mut().zip([90.0, 4.0, 2.0, 3.0]) {
         let values = [(CaseMetric::DICE, case.dice), (hd95, mm)];
-        case.metrics = values.map(|(m, v)| (m, Measured(Some(v)))).into_iter().collect();
+        case.metrics = values.map(|(m, v)| (m, MetricValue(Some(v)))).into_iter().collect();
     }
     evaluation.summarised()
 }

@@ -1,7 +1,7 @@
 //! Tests of tables and files.
 
 use super::{evaluation, evaluation_with_hd95};
-use crate::evaluate::{BorderCut, ByMetric, Evaluation, Measured, Truth};
+use crate::evaluate::{BorderCut, ByMetric, Evaluation, GroundTruthKind, MetricValue};
 use desam_core::Precision;
 use desam_metrics::metric::CaseMetric;
 use desam_metrics::statistics::BootstrapConfig;
@@ -100,7 +100,7 @@ fn a_case_without_a_value_is_counted_where_it_is_missing() {
     let hd95: CaseMetric = "hd95_mm".parse().unwrap();
     let mut left_out = evaluation_with_hd95();
     let missed = [(CaseMetric::DICE, Some(0.0)), (hd95, None)];
-    left_out.cases[0].metrics = missed.map(|(m, v)| (m, Measured(v))).into_iter().collect();
+    left_out.cases[0].metrics = missed.map(|(m, v)| (m, MetricValue(v))).into_iter().collect();
     let found = left_out.summarised();
     let b = found.sites[1].metrics.get(hd95).unwrap();
     assert_eq!((b.mean, b.cases, b.left_out, b.missed), (Some(4.0), 1, 1, 1));
@@ -175,9 +175,9 @@ fn csv_has_a_column_a_metric() {
     scores.metrics.extend([hd95, volume]);
     for case in &mut scores.cases {
         let values = [(hd95, Some(f64::INFINITY)), (volume, Some(-0.25))];
-        case.metrics = values.map(|(m, v)| (m, Measured(v))).into_iter().collect();
+        case.metrics = values.map(|(m, v)| (m, MetricValue(v))).into_iter().collect();
     }
-    scores.cases[1].metrics = ByMetric::from_iter([(hd95, Measured(None))]);
+    scores.cases[1].metrics = ByMetric::from_iter([(hd95, MetricValue(None))]);
     scores.write_csv(&path).unwrap();
     let text = std::fs::read_to_string(&path).unwrap();
     let lines: Vec<&str> = text.lines().collect();
@@ -201,7 +201,7 @@ fn scores_say_which_truth_they_are_against_and_what_the_border_cuts() {
         "B" => BorderCut::new(1000, 4),
         _ => BorderCut::new(1000, 200),
     };
-    let mut scores = Evaluation { truth: Some(Truth::ErodedMasks), ..evaluation() };
+    let mut scores = Evaluation { truth: Some(GroundTruthKind::ErodedMasks), ..evaluation() };
     scores.cases.iter_mut().for_each(|case| case.border = Some(cut(&case.site)));
     let scores = scores.summarised();
     // By hand: 0 + 4 + 4 + 200 of 4000.

@@ -3,7 +3,8 @@
 use crate::Error;
 use crate::evaluate::run::check_origin;
 use crate::evaluate::{
-    BorderCut, EvaluateConfig, Evaluation, Protocol, Role, TrainedOn, Truth, evaluate_with,
+    BorderCut, EvaluateConfig, Evaluation, GroundTruthKind, Protocol, Role, TrainedOn,
+    evaluate_with,
 };
 use candle_core::{Device, Tensor};
 use desam::model::ModelInput;
@@ -77,18 +78,14 @@ fn write_case(dir: &Path, name: &str, side: usize, labelled: usize, brightness: 
 
 fn embedded(data: &Path, out: &Path, slices: SlicePolicy) -> FeatureCache {
     let toy = Toy::new();
-    let options = EmbedOptions {
-        dir: out.into(),
-        data_root: data.into(),
-        cases: discover(data).unwrap(),
-        encoder: EncoderRecord::new("toy", "00"),
-        preprocess: PreprocessConfig { labels: LabelRule::Nearest, ..PreprocessConfig::official() },
-        dtype: FeatureDtype::F32,
-        slices,
-        precision: Default::default(),
-        batch: 1,
-        read: Default::default(),
-    };
+    let options =
+        EmbedOptions::new(out, data, discover(data).unwrap(), EncoderRecord::new("toy", "00"))
+            .with_preprocess(PreprocessConfig {
+                labels: LabelRule::Nearest,
+                ..PreprocessConfig::official()
+            })
+            .with_dtype(FeatureDtype::F32)
+            .with_slices(slices);
     embed(&options, &toy, &Device::Cpu, &Quiet).unwrap();
     FeatureCache::open(out).unwrap()
 }
@@ -200,9 +197,12 @@ fn the_border_clears_the_prediction_alone() {
 fn scores_name_the_truth_that_they_are_against() {
     let toys = toys(SlicePolicy::All);
     let truth = |protocol| score(&toys, &config(protocol)).unwrap().truth;
-    assert_eq!(truth(Protocol::Paper), Some(Truth::NearestMasks));
-    assert_eq!(truth(Protocol::Full), Some(Truth::LabelFiles));
-    assert_eq!(Truth::of(Protocol::Paper, LabelRule::Eroded), Truth::ErodedMasks);
+    assert_eq!(truth(Protocol::Paper), Some(GroundTruthKind::NearestMasks));
+    assert_eq!(truth(Protocol::Full), Some(GroundTruthKind::LabelFiles));
+    assert_eq!(
+        GroundTruthKind::of(Protocol::Paper, LabelRule::Eroded),
+        GroundTruthKind::ErodedMasks
+    );
     // A border under the full protocol is counted on the masks as well.
     let bordered = EvaluateConfig { border_px: Some(6), ..config(Protocol::Full) };
     assert_eq!(score(&toys, &bordered).unwrap().border, Some(BorderCut::new(252, 140)));

@@ -35,6 +35,7 @@ pub enum BestBy {
 /// Training settings: together with the features they determine the result.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[non_exhaustive]
 pub struct TrainConfig {
     /// Source of the settings.
     pub preset: Preset,

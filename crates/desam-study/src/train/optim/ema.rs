@@ -3,7 +3,7 @@
 use crate::train::Trainer;
 use crate::{Error, Result};
 use candle_core::Var;
-use desam_nn::ops::adam::{Following, follow_all};
+use desam_nn::ops::adam::{MovingAverage, follow_all};
 use desam_nn::params::Tensors;
 use std::collections::BTreeMap;
 
@@ -39,7 +39,7 @@ impl ParameterAverage {
         let n = f64::from(steps);
         let weight = 1.0 - self.decay.min((1.0 + n) / (10.0 + n));
         let following = self.tensors.iter_mut().map(|(name, mean)| match vars.get(name) {
-            Some(var) => Ok(Following { mean, value: var.as_tensor() }),
+            Some(var) => Ok(MovingAverage { mean, value: var.as_tensor() }),
             None => Err(Error::Invalid(format!("the mean of {name} has no parameter"))),
         });
         Ok(follow_all(&mut following.collect::<Result<Vec<_>>>()?, weight)?)

@@ -7,7 +7,7 @@ use super::super::series::Series;
 use super::super::wrong;
 use super::planes::Planes;
 use super::segments::{SegmentationType, Segments};
-use crate::volumes::{Loaded, ReadOptions};
+use crate::reading::{Loaded, ReadOptions};
 use crate::voxels::label_of;
 use crate::{Error, Result};
 use desam_core::{Grid, LabelVolume};

@@ -10,8 +10,9 @@ mod version_two;
 mod writing;
 
 use super::field::Field;
-use super::header::{HeaderLayout, RawHeader, Version};
+use super::header::{HeaderLayout, RawHeader};
 use super::header_info::HeaderInfo;
+use super::version::Version;
 use super::*;
 use crate::Error;
 use crate::volumes::VolumeFormat;

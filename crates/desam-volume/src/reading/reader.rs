@@ -80,7 +80,7 @@ pub trait VolumeReader: Debug + Send + Sync {
 
 /// The registered readers; equal when they are the same objects.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Readers(Vec<Arc<dyn VolumeReader>>);
+pub(crate) struct Readers(Vec<Arc<dyn VolumeReader>>);
 
 impl PartialEq for Readers {
     fn eq(&self, other: &Self) -> bool {
@@ -92,12 +92,12 @@ impl PartialEq for Readers {
 impl Eq for Readers {}
 
 impl Readers {
-    pub(super) fn push(&mut self, reader: Arc<dyn VolumeReader>) {
+    pub(crate) fn push(&mut self, reader: Arc<dyn VolumeReader>) {
         self.0.push(reader);
     }
 
     /// The reader of files with this name, and the name without the ending.
-    pub(super) fn of_name<'n>(&self, name: &'n str) -> Option<(&dyn VolumeReader, &'n str)> {
+    pub(crate) fn of_name<'n>(&self, name: &'n str) -> Option<(&dyn VolumeReader, &'n str)> {
         self.0.iter().find_map(|reader| {
             let stem = reader.endings().iter().find_map(|ending| strip_ending(name, ending))?;
             Some((reader.as_ref(), stem))
@@ -106,12 +106,12 @@ impl Readers {
 }
 
 /// `name` without `ending`, without regard to the case of ASCII letters.
-pub(super) fn strip_ending<'n>(name: &'n str, ending: &str) -> Option<&'n str> {
+pub(crate) fn strip_ending<'n>(name: &'n str, ending: &str) -> Option<&'n str> {
     let (head, tail) = name.split_at_checked(name.len().checked_sub(ending.len())?)?;
     tail.eq_ignore_ascii_case(ending).then_some(head)
 }
 
-pub(super) fn load_volume(
+pub(crate) fn load_volume(
     reader: &dyn VolumeReader,
     path: &Path,
     options: &ReadOptions,
@@ -119,7 +119,7 @@ pub(super) fn load_volume(
     reader.read_volume(path, options).map(Loaded::new).map_err(Error::reader(path))
 }
 
-pub(super) fn load_labels(
+pub(crate) fn load_labels(
     reader: &dyn VolumeReader,
     path: &Path,
     options: &ReadOptions,

@@ -2,8 +2,8 @@
 
 use super::reader::{Readers, VolumeReader};
 #[cfg(feature = "dicom")]
-use crate::dicom::SeriesChoice;
-use desam_core::Affine;
+use crate::series_choice::SeriesChoice;
+use desam_core::{Affine, LabelVolume};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -33,7 +33,7 @@ pub struct ReadOptions {
     /// Series of a DICOM folder that holds several.
     #[cfg(feature = "dicom")]
     pub series: SeriesChoice,
-    readers: Readers,
+    pub(crate) readers: Readers,
 }
 
 impl ReadOptions {
@@ -85,13 +85,6 @@ impl ReadOptions {
     pub fn reader_of(&self, path: &Path) -> Option<&dyn VolumeReader> {
         let name = path.file_name()?.to_string_lossy();
         self.readers.of_name(&name).map(|(reader, _)| reader)
-    }
-
-    /// `name` without the ending of a volume's file, which for formats of two files is the header's;
-    /// `None` where it does not name a volume.
-    pub fn without_ending<'n>(&self, name: &'n str) -> Option<&'n str> {
-        let foreign = self.readers.of_name(name).map(|(_, stem)| stem);
-        foreign.or_else(|| super::without_ending(name))
     }
 
     /// Sets [`series`](Self::series).
@@ -167,6 +160,20 @@ impl<T> Loaded<T> {
     /// Sets [`itk_affine`](Self::itk_affine).
     pub(crate) fn with_itk_affine(mut self, affine: Option<Affine>) -> Self {
         self.itk_affine = affine;
+        self
+    }
+}
+
+impl Loaded<LabelVolume> {
+    /// Labels of a file that has no segments, with a warning where one was chosen.
+    pub(crate) fn without_segments(mut self, path: &Path, options: &ReadOptions) -> Self {
+        if let Some(segment) = options.segment {
+            self.warnings.push(format!(
+                "{}: it is no DICOM segmentation, so that all of its labels are read instead of segment \
+                 {segment}",
+                path.display()
+            ));
+        }
         self
     }
 }
