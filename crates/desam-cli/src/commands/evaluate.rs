@@ -5,10 +5,12 @@ use super::output_files::{ForceFlag, ensure_parent_dir};
 use super::values::{enum_values, integer};
 use super::{Session, json_path};
 use crate::output::Output;
+use crate::usage::usage;
 use clap::{Args, ValueEnum};
 use desam::Model;
 use desam::data::cache::FeatureCache;
 use desam::data::lock;
+use desam::data::preprocess::Interpolation;
 use desam::metrics::metric::{CaseMetric, OneEmpty};
 use desam::types::text::path_for_people;
 use desam_study::evaluate::{
@@ -69,6 +71,12 @@ pub(crate) struct Arguments {
     /// 50 px of 256, in proportion to the mask, with protocol paper; 0 with full]
     #[arg(long, value_name = "PX", allow_negative_numbers = true, value_parser = integer(0..=8192))]
     border: Option<usize>,
+
+    /// Interpolation of masks on the volume's own grid, with protocol full. linear: of the logits,
+    /// before they are thresholded. nearest: each voxel takes the nearest mask pixel [default: linear,
+    /// nearest with the official program's preprocessing]
+    #[arg(long, value_name = "HOW", value_parser = enum_values::<Interpolation>())]
+    mask_interpolation: Option<Interpolation>,
 
     #[command(flatten)]
     prompts: PromptFlags,
@@ -136,6 +144,12 @@ impl From<EmptyPolicyChoice> for OneEmpty {
 
 pub(crate) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Output> {
     // Usage errors first, before any file is read.
+    if arguments.mask_interpolation.is_some() && arguments.protocol == Protocol::Paper {
+        return Err(usage(
+            "--mask-interpolation is for --protocol full: the paper protocol compares the masks \
+             themselves",
+        ));
+    }
     arguments.prompts.check()?;
     let bootstrap = arguments.bootstrap.config()?;
     let compute = arguments.precision.on(&session.device)?;
@@ -149,6 +163,7 @@ pub(crate) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Ou
     config.sites = arguments.sites.clone();
     config.metrics = arguments.metrics.iter().flat_map(|m| m.0.clone()).collect();
     config.one_empty = arguments.empty.into();
+    config.mask_interpolation = arguments.mask_interpolation;
     session.detail(&format!("settings: {}", serde_json::to_string(&config)?));
     let request = EvaluateRequest::new(&cache, &model, settings.source, &config)
         .with_validation(&manifest.validation_cases);

@@ -1,6 +1,6 @@
 //! Configuration of preprocessing.
 
-use super::{Orientation, PreparedVolume};
+use super::{Interpolation, Orientation, PreparedVolume};
 use crate::{Error, Result};
 use desam_core::{EncoderSpec, Volume};
 use serde::{Deserialize, Serialize};
@@ -100,6 +100,18 @@ impl PreprocessConfig {
     #[must_use]
     pub fn stored(self) -> Self {
         Self { orientation: Orientation::Stored, ..self }
+    }
+
+    /// How masks come back to the volume's own grid unless the caller says otherwise: the nearest pixel
+    /// for the official program's preprocessing, as in that program, else linear interpolation of the
+    /// logits ([`SmoothMask`](super::SmoothMask)).
+    pub fn mask_interpolation(&self) -> Interpolation {
+        let official = Self::official();
+        if *self == official || *self == official.stored() {
+            Interpolation::Nearest
+        } else {
+            Interpolation::Linear
+        }
     }
 
     /// Short description of the configuration: the name of the preset, or all of its fields as JSON.

@@ -21,6 +21,7 @@ mod resample;
 #[cfg(test)]
 mod resampling;
 mod restore;
+mod restore_logits;
 mod round_trip;
 mod slice_geometry;
 mod spline;
@@ -38,6 +39,7 @@ pub use orient::Orientation;
 pub(crate) use plausibility::spacing as spacing_warning;
 pub use prepared::PreparedVolume;
 pub use restore::{Interpolation, VoxelMap};
+pub use restore_logits::SmoothMask;
 pub use round_trip::{LabelRoundTrip, MAX_ROUND_TRIP_LOSS, SiteRoundTrip, TracedLabels};
 pub use stored_slice::{InputPosition, StoredSlice};
 pub use view::SliceView;

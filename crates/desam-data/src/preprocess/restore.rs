@@ -14,13 +14,14 @@ use std::borrow::Borrow;
 /// decide them: on a prostate they are worth 3 % of the volume.
 const TIE: f64 = 1e-5;
 
-/// Interpolation: how to sample between pixel centres.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Interpolation {
-    /// Nearest neighbour.
-    Nearest,
-    /// Bilinear interpolation of the four nearest pixels.
-    Linear,
+desam_core::named! {
+    /// Interpolation: how to sample between pixel centres.
+    pub enum Interpolation: "interpolation" {
+        /// Nearest neighbour.
+        Nearest = "nearest",
+        /// Linear interpolation of the nearest samples.
+        Linear = "linear",
+    }
 }
 
 impl PreparedVolume {

@@ -1,6 +1,6 @@
 //! Scores of one case.
 
-use super::{BorderCut, ByMetric, MetricValue};
+use super::{BorderCut, ByMetric, EmptySlices, MetricValue};
 use desam_metrics::metric::{CaseMetric, Empty, Score, VoxelGrid};
 use serde::{Deserialize, Serialize};
 
@@ -52,6 +52,9 @@ pub struct CaseScore {
     /// Ground truth within the zeroed border; present where there is a border.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub border: Option<BorderCut>,
+    /// Prediction on slices without ground truth; only under the full protocol.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub empty_slices: Option<EmptySlices>,
     /// The value of each requested metric, as it counts in means.
     #[serde(default)]
     pub metrics: ByMetric<MetricValue>,

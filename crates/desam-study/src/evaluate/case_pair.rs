@@ -1,9 +1,12 @@
 //! Prediction and ground truth of a case on one voxel grid: the stack of the `M × M` masks under the
 //! paper protocol, the label file's grid under the full one.
 
+use super::run::PredictedMask;
+use super::{EmptySlices, EvaluateConfig};
 use crate::{Error, Result};
-use desam_core::{BinaryMask, Progress};
+use desam_core::Progress;
 use desam_data::cache::{CacheCase, FeatureCache, SliceRef};
+use desam_data::preprocess::Interpolation;
 use desam_metrics::metric::{MaskPair, VoxelGrid};
 use desam_volume::volumes::{ReadOptions, align_labels, hash_with, load_labels_of, load_volume};
 use std::path::Path;
@@ -15,6 +18,8 @@ pub(super) struct CasePair {
     pub(super) grid: VoxelGrid,
     /// Volume of a voxel, in ml; only under the full protocol.
     pub(super) voxel_ml: Option<f64>,
+    /// The axis that slices are cut along: 0, 1 or 2 for `i`, `j` or `k`; only under the full protocol.
+    slice_axis: Option<usize>,
 }
 
 impl CasePair {
@@ -28,13 +33,13 @@ impl CasePair {
     pub(super) fn stacked(
         cache: &FeatureCache,
         slices: &[SliceRef],
-        masks: &[BinaryMask],
+        masks: &[PredictedMask],
         grid: VoxelGrid,
     ) -> Result<Self> {
         let [_, height, width] = grid.shape;
         let (page_len, voxels) = (height * width, grid.voxels().unwrap_or(0));
         let (mut prediction, mut truth) = (vec![0; voxels], vec![0; voxels]);
-        for (slice, mask) in slices.iter().zip(masks) {
+        for (slice, PredictedMask { mask, .. }) in slices.iter().zip(masks) {
             let at = slice.z * page_len..(slice.z + 1) * page_len;
             for (stack, mask) in [(&mut prediction, mask), (&mut truth, &cache.mask(slice)?)] {
                 let page = stack.get_mut(at.clone()).filter(|p| p.len() == mask.data().len());
@@ -42,34 +47,63 @@ impl CasePair {
                 page.ok_or_else(shape)?.copy_from_slice(mask.data());
             }
         }
-        Ok(Self { prediction, truth, grid, voxel_ml: None })
+        Ok(Self { prediction, truth, grid, voxel_ml: None, slice_axis: None })
     }
 
-    /// Resamples the masks of all processed slices of case `index` to the volume's own grid, with its
-    /// label file as ground truth.
-    pub(super) fn restored(
+    /// What was predicted on slices without ground truth; `None` where only slices with ground truth are
+    /// compared.
+    pub(super) fn empty_slices(&self) -> Option<EmptySlices> {
+        let axis = self.slice_axis?;
+        Some(EmptySlices::of(&self.prediction, &self.truth, self.grid.shape, axis))
+    }
+}
+
+/// A case whose masks are brought to the volume's own grid.
+pub(super) struct RestoredCase<'a> {
+    /// Index into the cache's cases.
+    pub(super) index: usize,
+    pub(super) case: &'a CacheCase,
+    /// Masks of all processed slices.
+    pub(super) masks: &'a [PredictedMask],
+}
+
+impl RestoredCase<'_> {
+    /// The restored masks, with the label file as ground truth.
+    pub(super) fn pair(
+        &self,
         cache: &FeatureCache,
-        index: usize,
-        case: &CacheCase,
-        masks: &[BinaryMask],
+        config: &EvaluateConfig,
         progress: &dyn Progress,
-    ) -> Result<Self> {
+    ) -> Result<CasePair> {
         let recipe = &cache.header().recipe;
         let options = recipe.read_options();
-        let (image, label) = (cache.image_path(index)?, cache.label_path(index)?);
-        check_unchanged(&image, Some(case.image_blake3.as_str()), &options)?;
-        check_unchanged(&label, case.label_blake3.as_deref(), &options)?;
+        let (image, label) = (cache.image_path(self.index)?, cache.label_path(self.index)?);
+        check_unchanged(&image, Some(self.case.image_blake3.as_str()), &options)?;
+        check_unchanged(&label, self.case.label_blake3.as_deref(), &options)?;
         let image = load_volume(&image, &options)?;
         let truth = load_labels_of(&label, &options, image.value.grid())?;
         let truth = align_labels(&image, truth, &label)?.report(progress);
         let prepared = recipe.preprocess.prepare(&image.report(progress), &recipe.spec)?;
-        let predicted = prepared.restore(masks)?;
+        let predicted = match config.interpolation(&recipe.preprocess) {
+            Some(Interpolation::Linear) => {
+                let mut smooth = prepared.smooth_mask()?;
+                for PredictedMask { mask, logits } in self.masks {
+                    smooth.push(mask, logits)?;
+                }
+                smooth.finish()?
+            }
+            Some(Interpolation::Nearest) | None => {
+                let masks: Vec<_> = self.masks.iter().map(|predicted| &predicted.mask).collect();
+                prepared.restore(&masks)?
+            }
+        };
         let found = *truth.grid();
-        Ok(Self {
+        Ok(CasePair {
             prediction: predicted.data().to_vec(),
             truth: truth.data().to_vec(),
             grid: VoxelGrid::from(&found),
             voxel_ml: Some(found.voxel_mm3() / 1000.0),
+            slice_axis: Some(prepared.slice_axis()),
         })
     }
 }

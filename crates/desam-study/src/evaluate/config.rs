@@ -3,6 +3,7 @@
 use crate::{Error, Result};
 use desam::PromptingConfig;
 use desam::verify::paper_border;
+use desam_data::preprocess::{Interpolation, PreprocessConfig};
 use desam_metrics::metric::{BothEmpty, CaseMetric, EmptyPolicy, OneEmpty};
 use serde::{Deserialize, Serialize};
 
@@ -38,6 +39,12 @@ pub struct EvaluateConfig {
     /// Metrics in addition to Dice, which is always measured.
     #[serde(default)]
     pub metrics: Vec<CaseMetric>,
+    /// Interpolation of masks on the volume's own grid, under the full protocol. `None` is that of the
+    /// preprocessing ([`PreprocessConfig::mask_interpolation`]).
+    ///
+    /// [`PreprocessConfig::mask_interpolation`]: desam_data::preprocess::PreprocessConfig::mask_interpolation
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mask_interpolation: Option<Interpolation>,
     /// Value of a distance where exactly one mask is empty. Overlap is 0 there, and a case with both masks
     /// empty is perfect.
     #[serde(default)]
@@ -48,7 +55,15 @@ impl EvaluateConfig {
     /// All sites, the protocol's border, Dice alone.
     pub fn new(protocol: Protocol, automatic: PromptingConfig) -> Self {
         let (metrics, one_empty) = (Vec::new(), OneEmpty::default());
-        Self { protocol, border_px: None, automatic, sites: None, metrics, one_empty }
+        let (sites, mask_interpolation) = (None, None);
+        Self { protocol, border_px: None, automatic, sites, metrics, one_empty, mask_interpolation }
+    }
+
+    /// The interpolation of masks that are restored to a volume's own grid; `None` under the paper
+    /// protocol, which restores none.
+    pub(super) fn interpolation(&self, preprocess: &PreprocessConfig) -> Option<Interpolation> {
+        let own = || preprocess.mask_interpolation();
+        (self.protocol == Protocol::Full).then(|| self.mask_interpolation.unwrap_or_else(own))
     }
 
     /// All metrics: Dice, then the others, each once.

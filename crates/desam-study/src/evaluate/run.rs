@@ -1,6 +1,6 @@
 //! Scoring the cases of a cache with a model.
 
-use super::case_pair::{CasePair, stack_grid, unit_grid};
+use super::case_pair::{CasePair, RestoredCase, stack_grid, unit_grid};
 use super::case_plan::{PlannedCase, plan_cases};
 use super::{
     BorderCut, ByMetric, CaseScore, EvaluateConfig, Evaluation, GroundTruthKind, MetricValue,
@@ -84,7 +84,10 @@ pub fn evaluate(request: &EvaluateRequest<'_>, progress: &dyn Progress) -> Resul
     if let Some(warning) = request.model.prompting_warning(automatic) {
         progress.warn(&warning);
     }
-    let predict = |features: &ImageFeatures| Ok(predictor.predict(features, automatic)?.mask);
+    let predict = |features: &ImageFeatures| -> Result<PredictedMask> {
+        let (prediction, evidence) = predictor.predict_with_evidence(features, automatic)?;
+        Ok(PredictedMask { mask: prediction.mask, logits: evidence.logits })
+    };
     let scorer = Scorer {
         cache: request.cache,
         device: request.model.device(),
@@ -108,7 +111,8 @@ pub fn evaluate_with(
     predict: &PredictMask<'_>,
     progress: &dyn Progress,
 ) -> Result<Evaluation> {
-    Scorer { cache, device: &Device::Cpu, config, predict }.run(source, progress)
+    let predict = |features: &ImageFeatures| Ok(predict(features)?.into());
+    Scorer { cache, device: &Device::Cpu, config, predict: &predict }.run(source, progress)
 }
 
 /// Checks that a cache was made with the model's encoder and preprocessing. Features of another encoder
@@ -138,12 +142,24 @@ pub(crate) fn check_origin(cache: &FeatureCache, record: &ModelRecord) -> Result
 /// A function from the features of a slice to its mask.
 pub type PredictMask<'a> = dyn Fn(&ImageFeatures) -> Result<BinaryMask> + 'a;
 
+/// A predicted mask with the logits it was thresholded from; no logits where they are not known.
+pub(super) struct PredictedMask {
+    pub(super) mask: BinaryMask,
+    pub(super) logits: Vec<f32>,
+}
+
+impl From<BinaryMask> for PredictedMask {
+    fn from(mask: BinaryMask) -> Self {
+        Self { mask, logits: Vec::new() }
+    }
+}
+
 /// An evaluation in progress; the model is a function.
 pub(super) struct Scorer<'a> {
     pub(super) cache: &'a FeatureCache,
     pub(super) device: &'a Device,
     pub(super) config: &'a EvaluateConfig,
-    pub(super) predict: &'a PredictMask<'a>,
+    pub(super) predict: &'a dyn Fn(&ImageFeatures) -> Result<PredictedMask>,
 }
 
 /// A case to score, with its slices.
@@ -203,6 +219,7 @@ impl Scorer<'_> {
             bootstrap: None,
             cache: None,
             presence_threshold: automatic.presence_threshold,
+            mask_interpolation: self.config.interpolation(&recipe.preprocess),
             precision: Precision::F32,
         }
         .summarised();
@@ -282,7 +299,8 @@ impl Scorer<'_> {
         };
         prefetch(job.slices.len(), ahead, read, |features| {
             progress.check_cancelled()?;
-            masks.push(border::zero_border(self.predict(&features)?, border_px)?);
+            let PredictedMask { mask, logits } = self.predict(&features)?;
+            masks.push(PredictedMask { mask: border::zero_border(mask, border_px)?, logits });
             progress.advance(1, &note);
             Ok(())
         })?;
@@ -290,7 +308,8 @@ impl Scorer<'_> {
         let pair = match self.config.protocol {
             Protocol::Paper => CasePair::stacked(self.cache, &job.slices, &masks, job.grid)?,
             Protocol::Full => {
-                CasePair::restored(self.cache, job.planned.case, case, &masks, progress)?
+                let case = RestoredCase { index: job.planned.case, case, masks: &masks };
+                case.pair(self.cache, self.config, progress)?
             }
         };
         let measures = CaseMeasures::new(pair.masks()?, self.config.empty_policy())?;
@@ -308,6 +327,7 @@ impl Scorer<'_> {
             truth_ml: pair.voxel_ml.map(|v| v * truth_voxels as f64),
             predicted_ml: pair.voxel_ml.map(|v| v * predicted_voxels as f64),
             border: self.border_cut(job, border_px)?,
+            empty_slices: pair.empty_slices(),
             metrics: self.config.all_metrics().into_iter().map(|m| (m, measured(m))).collect(),
             grid: (full || self.needs_spacing()).then_some(pair.grid),
         })
@@ -324,13 +344,14 @@ impl Scorer<'_> {
         Ok(Some(BorderCut::of(&truth, border_px)))
     }
 
-    fn predict(&self, features: &ImageFeatures) -> Result<BinaryMask> {
-        let mask = (self.predict)(features)?;
+    fn predict(&self, features: &ImageFeatures) -> Result<PredictedMask> {
+        let predicted = (self.predict)(features)?;
+        let mask = &predicted.mask;
         let side = self.cache.header().recipe.spec.mask_side();
         if (mask.height(), mask.width()) != (side, side) {
             let found = (mask.height(), mask.width());
             return Err(desam_core::Error::shape("predicted mask", (side, side), found).into());
         }
-        Ok(mask)
+        Ok(predicted)
     }
 }

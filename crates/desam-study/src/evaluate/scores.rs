@@ -9,6 +9,7 @@ use desam::Mode;
 use desam::model::SourceSites;
 use desam::select::SelectionConfig;
 use desam_core::Precision;
+use desam_data::preprocess::Interpolation;
 use desam_metrics::metric::{CaseMetric, EmptyPolicy};
 use desam_metrics::statistics::BootstrapConfig;
 use serde::{Deserialize, Serialize};
@@ -95,6 +96,10 @@ pub struct Evaluation {
     /// grid points mode it is in `selection`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub presence_threshold: Option<f32>,
+    /// Interpolation of masks on the volume's own grid, under the full protocol; the nearest pixel in
+    /// files from before there was a choice.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mask_interpolation: Option<Interpolation>,
     /// Compute precision of the model; f32 where it is absent.
     #[serde(default, skip_serializing_if = "Precision::is_f32")]
     pub precision: Precision,
@@ -124,9 +129,15 @@ impl Evaluation {
             (Mode::Box, _) => "whole box mode".to_owned(),
         };
         let side = self.mask_side;
+        let interpolation = match self.mask_interpolation {
+            Some(Interpolation::Linear) => ", interpolated linearly before the threshold",
+            Some(Interpolation::Nearest) | None => "",
+        };
         let voxels = match self.protocol {
             Protocol::Paper => format!("paper protocol: labelled slices at {side} × {side} pixels"),
-            Protocol::Full => format!("full protocol: whole volumes, masks of {side} × {side}"),
+            Protocol::Full => {
+                format!("full protocol: whole volumes, masks of {side} × {side}{interpolation}")
+            }
         };
         let products = match self.precision {
             Precision::F32 => String::new(),

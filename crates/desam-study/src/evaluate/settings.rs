@@ -5,6 +5,7 @@ use desam::Mode;
 use desam::select::SelectionConfig;
 use desam_core::Precision;
 use desam_data::cache::FeatureCache;
+use desam_data::preprocess::Interpolation;
 use desam_metrics::metric::{CaseMetric, EmptyPolicy};
 use desam_metrics::statistics::BootstrapConfig;
 use std::fmt::Debug;
@@ -36,6 +37,7 @@ struct SettingValues<'a> {
     grid: Option<usize>,
     selection: &'a SelectionConfig,
     presence: Option<f32>,
+    interpolation: Option<Interpolation>,
     border_px: usize,
     mask_side: usize,
     precision: Precision,
@@ -47,6 +49,14 @@ struct SettingValues<'a> {
 }
 
 impl SettingValues<'_> {
+    /// The interpolation of masks: files from before there was a choice used the nearest pixel.
+    fn interpolation(&self) -> &'static str {
+        match self.protocol {
+            Protocol::Full => self.interpolation.unwrap_or(Interpolation::Nearest).name(),
+            Protocol::Paper => "none",
+        }
+    }
+
     fn settings(mut self) -> ScoringSettings {
         self.sites.sort_unstable();
         self.sites.dedup();
@@ -65,6 +75,7 @@ impl SettingValues<'_> {
             ("prompts", prompts, true),
             ("selection", word(self.selection), true),
             ("presence", self.presence.map_or("none".to_owned(), |t| t.to_string()), true),
+            ("interpolation", self.interpolation().to_owned(), true),
             ("border", self.border_px.to_string(), true),
             ("mask side", self.mask_side.to_string(), true),
             ("precision", self.precision.to_string(), true),
@@ -104,6 +115,7 @@ impl ScoringSettings {
             grid: points.then_some(automatic.grid),
             selection: &automatic.selection,
             presence: automatic.presence_threshold,
+            interpolation: config.interpolation(&cache.header().recipe.preprocess),
             border_px: config.border_for(mask_side)?,
             mask_side,
             precision,
@@ -126,6 +138,7 @@ impl ScoringSettings {
             grid: evaluation.grid,
             selection: &evaluation.selection,
             presence: evaluation.presence_threshold,
+            interpolation: evaluation.mask_interpolation,
             border_px: evaluation.border_px,
             mask_side: evaluation.mask_side,
             precision: evaluation.precision,

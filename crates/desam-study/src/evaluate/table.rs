@@ -55,6 +55,9 @@ impl Evaluation {
         if let Some(line) = self.border_line() {
             text.push_str(&format!("\n{line}\n"));
         }
+        if let Some(line) = self.empty_slices_line() {
+            text.push_str(&format!("\n{line}\n"));
+        }
         if let Some(config) = &self.bootstrap {
             let percent = config.level_percent();
             text.push_str(&format!(

@@ -1,6 +1,6 @@
 //! Output of scores as JSON and CSV.
 
-use super::{CaseScore, Evaluation, UnscoredCase};
+use super::{CaseScore, Evaluation, Protocol, UnscoredCase};
 use crate::{Error, Result};
 use desam::files::{write_json, write_text};
 use desam_metrics::metric::CaseMetric;
@@ -17,6 +17,15 @@ const LEADING_COLUMNS: [&str; 9] = [
     "predicted_voxels",
     "truth_ml",
     "predicted_ml",
+];
+/// Columns after those of the metrics under the full protocol: what was predicted on slices without
+/// ground truth.
+const EMPTY_SLICE_COLUMNS: [&str; 5] = [
+    "labelled_slices_dice_0_to_1",
+    "empty_slices",
+    "empty_slices_with_mask",
+    "empty_slices_predicted_voxels",
+    "labelled_slices_without_mask",
 ];
 /// The last column: why a case was not scored.
 const REASON_COLUMN: &str = "not_scored_because";
@@ -58,13 +67,37 @@ fn scored_row(evaluation: &Evaluation, case: &CaseScore) -> Vec<String> {
         optional(case.predicted_ml),
     ];
     row.extend(columns(evaluation).map(|m| cell(m, case)));
+    if evaluation.protocol == Protocol::Full {
+        row.extend(empty_slice_cells(case));
+    }
     row.push(String::new());
     row
 }
 
+/// Cells of [`EMPTY_SLICE_COLUMNS`]; empty in scores from before they were counted.
+fn empty_slice_cells(case: &CaseScore) -> [String; 5] {
+    let Some(empty) = case.empty_slices else { return Default::default() };
+    [
+        optional(Some(empty.labelled_dice)),
+        empty.slices.to_string(),
+        empty.with_mask.to_string(),
+        empty.predicted_voxels.to_string(),
+        empty.missed.to_string(),
+    ]
+}
+
+/// Number of columns before the last one.
+fn columns_before_reason(evaluation: &Evaluation) -> usize {
+    let empty_slices = match evaluation.protocol {
+        Protocol::Full => EMPTY_SLICE_COLUMNS.len(),
+        Protocol::Paper => 0,
+    };
+    LEADING_COLUMNS.len() + columns(evaluation).count() + empty_slices
+}
+
 fn unscored_row(evaluation: &Evaluation, case: &UnscoredCase) -> Vec<String> {
     let mut row = vec![case.site.clone(), case.case.clone(), case.role.name().to_owned()];
-    row.resize(LEADING_COLUMNS.len() + columns(evaluation).count(), String::new());
+    row.resize(columns_before_reason(evaluation), String::new());
     row.push(case.reason.clone());
     row
 }
@@ -89,6 +122,9 @@ impl Evaluation {
         let failed = |e: csv::Error| Error::file(path, format!("cannot be written: {e}"));
         let mut head: Vec<String> = LEADING_COLUMNS.map(str::to_owned).to_vec();
         head.extend(columns(self).map(column));
+        if self.protocol == Protocol::Full {
+            head.extend(EMPTY_SLICE_COLUMNS.map(str::to_owned));
+        }
         head.push(REASON_COLUMN.to_owned());
         let rows = self.cases.iter().map(|c| scored_row(self, c));
         let rows = rows.chain(self.unscored.iter().map(|c| unscored_row(self, c)));

@@ -2,6 +2,7 @@
 
 use crate::{Error, Result};
 use desam_data::postprocess::PostprocessConfig;
+use desam_data::preprocess::Interpolation;
 use serde::{Deserialize, Serialize};
 use std::str::FromStr;
 
@@ -15,6 +16,13 @@ use std::str::FromStr;
 pub struct PredictOptions {
     /// Postprocessing of the mask on the volume's own grid, before it is written and measured.
     pub postprocess: PostprocessConfig,
+    /// Interpolation of the mask on the volume's own grid. `None` is that of the model's preprocessing:
+    /// linear, of the logits before they are thresholded, or the nearest pixel for the official
+    /// program's ([`PreprocessConfig::mask_interpolation`]).
+    ///
+    /// [`PreprocessConfig::mask_interpolation`]: desam_data::preprocess::PreprocessConfig::mask_interpolation
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mask_interpolation: Option<Interpolation>,
     /// Probability map, f32 from 0 to 1: the sigmoid of the logits of each slice's selected mask,
     /// linearly interpolated; 0 on slices without a mask and outside a crop. Small regions are not
     /// removed here, and `postprocess` is not applied.
@@ -33,6 +41,12 @@ impl PredictOptions {
     #[must_use]
     pub fn with_postprocess(self, postprocess: PostprocessConfig) -> Self {
         Self { postprocess, ..self }
+    }
+
+    /// Sets [`mask_interpolation`](Self::mask_interpolation).
+    #[must_use]
+    pub fn with_mask_interpolation(self, mask_interpolation: Option<Interpolation>) -> Self {
+        Self { mask_interpolation, ..self }
     }
 
     /// Sets [`probability`](Self::probability).

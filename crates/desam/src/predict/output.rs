@@ -183,6 +183,7 @@ impl OutputFiles {
                 prompts: by.prompting().clone(),
                 preprocess: by.model().record().preprocess.clone(),
                 options: by.options().clone(),
+                mask_interpolation: by.mask_interpolation(),
                 device: crate::device::name(by.model().device()),
                 precision: by.model().precision(),
             },

@@ -5,7 +5,7 @@ use super::options::PredictOptions;
 use crate::PromptingConfig;
 use crate::model::TrainingRecord;
 use desam_core::Precision;
-use desam_data::preprocess::PreprocessConfig;
+use desam_data::preprocess::{Interpolation, PreprocessConfig};
 use serde::Serialize;
 use std::path::PathBuf;
 
@@ -62,6 +62,8 @@ pub struct Settings {
     pub preprocess: PreprocessConfig,
     /// Postprocessing and extra files.
     pub options: PredictOptions,
+    /// Interpolation of the mask on the volume's own grid.
+    pub mask_interpolation: Interpolation,
     /// Device: `cpu`, or a GPU such as `cuda:0`.
     pub device: String,
     /// Precision of the large matrix multiplications.

@@ -3,12 +3,19 @@
 use crate::commands::values::enum_values;
 use clap::Args;
 use desam::data::postprocess::{Holes, PostprocessConfig};
+use desam::data::preprocess::Interpolation;
 use desam::predict::{PredictOptions, SliceChoice};
 
-/// Flags of post-processing and of additional output files; all are off by default.
+/// Flags of the written mask, of post-processing and of additional output files.
 #[derive(Debug, Args)]
-#[command(next_help_heading = "Post-processing and additional files")]
+#[command(next_help_heading = "Mask, post-processing and additional files")]
 pub(super) struct OutputFlags {
+    /// Interpolation of the mask on the volume's own grid. linear: of the logits, before they are
+    /// thresholded, so that the outline is smooth. nearest: each voxel takes the nearest mask pixel
+    /// [default: linear; nearest for models with the official program's preprocessing]
+    #[arg(long, value_name = "HOW", value_parser = enum_values::<Interpolation>())]
+    mask_interpolation: Option<Interpolation>,
+
     /// Keep only the largest connected component of the mask in 3-D (26-connectivity)
     #[arg(long)]
     largest_component: bool,
@@ -48,6 +55,7 @@ impl OutputFlags {
             fill_holes: self.fill_holes,
         };
         PredictOptions::default()
+            .with_mask_interpolation(self.mask_interpolation)
             .with_postprocess(postprocess)
             .with_probability(self.save_probability)
             .with_iou_map(self.save_iou_map)

@@ -23,6 +23,7 @@ pub(crate) fn evaluation() -> Evaluation {
         predicted_voxels: if dice == 0.0 { 0 } else { 900 },
         truth_ml: None,
         predicted_ml: None,
+        empty_slices: None,
         border: None,
         metrics: ByMetric::default(),
         grid: None,
@@ -57,6 +58,7 @@ pub(crate) fn evaluation() -> Evaluation {
         overall: ByMetric::default(),
         bootstrap: None,
         presence_threshold: None,
+        mask_interpolation: None,
         cache: None,
         precision: Default::default(),
     }

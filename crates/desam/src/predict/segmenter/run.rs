@@ -10,7 +10,7 @@ use crate::predict::output::{Output, OutputFiles};
 use crate::{Error, Result};
 use desam_core::text::{name_text, one_line};
 use desam_core::{BinaryMask, Progress, Volume};
-use desam_data::preprocess::PreparedVolume;
+use desam_data::preprocess::{Interpolation, PreparedVolume};
 use desam_volume::volumes::{Loaded, load_volume};
 use std::borrow::Borrow;
 use std::path::Path;
@@ -107,6 +107,12 @@ impl Segmenter {
         self.prepare(volume).map_err(|e| Error::file(input, e.to_string()))
     }
 
+    /// The interpolation of masks on the volume's own grid.
+    pub(in crate::predict) fn mask_interpolation(&self) -> Interpolation {
+        let own = self.model.record().preprocess.mask_interpolation();
+        self.options.mask_interpolation.unwrap_or(own)
+    }
+
     /// Predicts all slices of a preprocessed volume and restores the mask to the volume's own grid.
     pub(in crate::predict) fn compute(
         &self,
@@ -116,6 +122,8 @@ impl Segmenter {
         let predictor = self.model.predictor();
         let mut slices = Vec::with_capacity(prepared.len());
         let mut maps = Maps::new(&self.options, prepared)?;
+        let linear = self.mask_interpolation() == Interpolation::Linear;
+        let mut smooth = linear.then(|| prepared.smooth_mask()).transpose()?;
         let device = self.model.device();
         let features = SliceFeatures { encoder: self.model.encoder().as_ref(), prepared, device };
         // On a CPU the encoder keeps all cores busy.
@@ -132,12 +140,18 @@ impl Segmenter {
         features.for_each(ahead, |z, features| {
             let (slice, evidence) = predictor.predict_with_evidence(&features, &self.prompting)?;
             maps.put(z, &evidence)?;
+            if let Some(mask) = &mut smooth {
+                mask.push(&slice.mask, &evidence.logits)?;
+            }
             slices.push(slice);
             progress.advance(1, &format!("slice {}/{}", z + 1, prepared.len()));
             check(z + 1)
         })?;
-        let masks: Vec<&BinaryMask> = slices.iter().map(|s| &s.mask).collect();
-        let mask = prepared.restore(&masks)?;
+        let masks = || slices.iter().map(|s| &s.mask).collect::<Vec<&BinaryMask>>();
+        let mask = match smooth {
+            Some(smooth) => smooth.finish()?,
+            None => prepared.restore(&masks())?,
+        };
         let mask = self.options.postprocess.apply(mask, prepared.slice_axis())?;
         let (probability, iou_map) = maps.finish()?;
         let found = findings::warnings(&mask, prepared.slice_axis());
