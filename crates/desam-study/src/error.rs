@@ -198,6 +198,63 @@ pub enum Error {
         /// The metric.
         metric: CaseMetric,
     },
+    /// A cache that was made with another encoder or preprocessing than the model that is to be scored.
+    #[error(
+        "the cache {} (encoder {encoder}) was made with {differs} than the model's (encoder \
+         {model_encoder}); embed the data with the model's encoder and preprocessing",
+        cache.display_escaped()
+    )]
+    CacheOfAnotherModel {
+        /// The cache's folder.
+        cache: PathBuf,
+        /// The cache's encoder.
+        encoder: String,
+        /// The model's encoder.
+        model_encoder: String,
+        /// The difference, such as `another preprocessing`.
+        differs: &'static str,
+    },
+    /// A case that training held out and that the cache to score with does not hold.
+    #[error(
+        "case {case} of site {site} was held out for validation, but the cache {} has no such case; \
+         score with the cache that was trained on, or leave site {site} out",
+        cache.display_escaped()
+    )]
+    HeldOutCaseMissing {
+        /// The source site.
+        site: String,
+        /// The case.
+        case: String,
+        /// The cache's folder.
+        cache: PathBuf,
+    },
+    /// An evaluation without a site to score.
+    #[error("nothing to score: site {site} was trained on, and no other site is chosen")]
+    NothingToScore {
+        /// The site that the model was trained on.
+        site: String,
+    },
+    /// A border of predicted masks that leaves no pixel of them.
+    #[error(
+        "a border of {border_px} pixels leaves nothing of masks of {mask_side} × {mask_side}; choose \
+         less than {}",
+        mask_side.div_ceil(2)
+    )]
+    BorderTooWide {
+        /// The border, in pixels of a mask.
+        border_px: usize,
+        /// Side of the masks, in pixels.
+        mask_side: usize,
+    },
+    /// Two evaluations with different settings, voxels or cases, which no paired comparison can take.
+    #[error("the two runs were not scored alike: {}", first_of(differences))]
+    ScoredDifferently {
+        /// Every difference.
+        differences: Vec<String>,
+    },
+    /// Two evaluations without a common case.
+    #[error("the two runs have no case in common")]
+    NoCommonCase,
     /// Something about one file, with what to do about it.
     #[error("{}: {reason}", path.display_escaped())]
     File {
@@ -248,6 +305,18 @@ impl Error {
     pub(crate) fn file(path: &Path, reason: impl Into<String>) -> Self {
         Self::File { path: path.to_owned(), reason: reason.into() }
     }
+}
+
+/// Differences that a message lists before it counts the rest.
+const MAX_LISTED: usize = 5;
+
+/// The first few of `differences`, and how many more there are.
+fn first_of(differences: &[String]) -> String {
+    let mut text = differences.iter().take(MAX_LISTED).cloned().collect::<Vec<_>>().join("; ");
+    if let Some(more) = differences.len().checked_sub(MAX_LISTED).filter(|n| *n > 0) {
+        text.push_str(&format!("; and {more} more"));
+    }
+    text
 }
 
 /// Errors of the crates below `desam` are [`Error::Desam`] as well: one variant to match for each.

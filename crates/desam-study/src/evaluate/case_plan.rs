@@ -2,7 +2,6 @@
 
 use super::{EvaluateConfig, Role};
 use crate::{Error, Result};
-use desam_core::text::DisplayPath as _;
 use desam_data::cache::FeatureCache;
 
 /// A case to score.
@@ -31,19 +30,14 @@ pub(super) fn plan_cases(
         }
         let id = |case: &usize| cache.cases().get(*case).map(|c| c.id.as_str());
         if let Some(lost) = validation.iter().find(|v| !cases.iter().any(|c| id(c) == Some(v))) {
-            return Err(Error::Invalid(format!(
-                "case {lost} of site {site} was held out for validation, but the cache {} has no \
-                 such case; score with the cache that was trained on, or leave site {site} out",
-                cache.dir().display_escaped()
-            )));
+            let (case, cache) = (lost.clone(), cache.dir().to_owned());
+            return Err(Error::HeldOutCaseMissing { site, case, cache });
         }
         let held_out = cases.into_iter().filter(|c| validation.iter().any(|v| id(c) == Some(v)));
         planned.extend(held_out.map(|case| PlannedCase { case, role: Role::SourceValidation }));
     }
     if planned.is_empty() {
-        return Err(Error::Invalid(format!(
-            "nothing to score: site {source} was trained on, and no other site is chosen"
-        )));
+        return Err(Error::NothingToScore { site: source.to_owned() });
     }
     Ok(planned)
 }

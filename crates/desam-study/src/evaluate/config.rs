@@ -79,11 +79,7 @@ impl EvaluateConfig {
             (None, Protocol::Full) => 0,
         };
         if border.saturating_mul(2) >= mask_side {
-            return Err(Error::Invalid(format!(
-                "a border of {border} pixels leaves nothing of masks of {mask_side} × {mask_side}; \
-                 choose less than {}",
-                mask_side.div_ceil(2)
-            )));
+            return Err(Error::BorderTooWide { border_px: border, mask_side });
         }
         Ok(border)
     }
