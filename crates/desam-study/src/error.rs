@@ -14,24 +14,6 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// A file or folder could not be read or written.
-    #[error("cannot {action} {}: {source}", path.display_escaped())]
-    Io {
-        /// The action that failed: `read`, `write`, `create`.
-        action: &'static str,
-        /// The file or folder.
-        path: PathBuf,
-        /// What the system said.
-        source: std::io::Error,
-    },
-    /// A JSON file that is not valid.
-    #[error("{} is not valid: {source}", path.display_escaped())]
-    Json {
-        /// The file.
-        path: PathBuf,
-        /// Where and why.
-        source: serde_json::Error,
-    },
     /// A file of scores with a value out of the range of its metric.
     #[error(
         "{}: {field} is {found}; expected {expected}: the file was changed, or damaged; evaluate \
@@ -255,14 +237,6 @@ pub enum Error {
     /// Two evaluations without a common case.
     #[error("the two runs have no case in common")]
     NoCommonCase,
-    /// Something about one file, with what to do about it.
-    #[error("{}: {reason}", path.display_escaped())]
-    File {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong and what to do.
-        reason: String,
-    },
     /// Settings or inputs that do not fit together.
     #[error("{0}")]
     Invalid(String),
@@ -279,7 +253,7 @@ pub enum Error {
         /// Step within the epoch, from 1.
         step: usize,
     },
-    /// From `desam` and the crates below it: models, volumes, caches, tensors.
+    /// From `desam` and the crates below it: files, models, volumes, caches, tensors.
     #[error(transparent)]
     Desam(#[from] desam::Error),
 }
@@ -292,7 +266,12 @@ impl Error {
 
     /// For `map_err` on a system call.
     pub(crate) fn io(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Self {
-        move |source| Self::Io { action, path: path.to_owned(), source }
+        move |source| desam::Error::Io { action, path: path.to_owned(), source }.into()
+    }
+
+    /// For `map_err` on reading or writing JSON.
+    pub(crate) fn json(path: &Path) -> impl FnOnce(serde_json::Error) -> Self {
+        move |source| desam::Error::Json { path: path.to_owned(), source }.into()
     }
 
     /// A site that is not among `known`.
@@ -303,7 +282,7 @@ impl Error {
 
     /// Something about `path`.
     pub(crate) fn file(path: &Path, reason: impl Into<String>) -> Self {
-        Self::File { path: path.to_owned(), reason: reason.into() }
+        desam::Error::File { path: path.to_owned(), reason: reason.into() }.into()
     }
 }
 

@@ -52,10 +52,11 @@ impl CasePair {
         index: usize,
         case: &CacheCase,
         masks: &[BinaryMask],
+        read: &ReadOptions,
         progress: &dyn Progress,
     ) -> Result<Self> {
         let recipe = &cache.header().recipe;
-        let options = recipe.read_options();
+        let options = recipe.read_options(read);
         let (image, label) = (cache.image_path(index)?, cache.label_path(index)?);
         check_unchanged(&image, Some(case.image_blake3.as_str()), &options)?;
         check_unchanged(&label, case.label_blake3.as_deref(), &options)?;
@@ -80,10 +81,11 @@ pub(super) fn stack_grid(
     cache: &FeatureCache,
     index: usize,
     case: &CacheCase,
+    read: &ReadOptions,
 ) -> Result<VoxelGrid> {
     let recipe = &cache.header().recipe;
     let image = cache.image_path(index)?;
-    let options = recipe.read_options();
+    let options = recipe.read_options(read);
     check_unchanged(&image, Some(case.image_blake3.as_str()), &options)?;
     let side = recipe.spec.mask_side();
     let [x, y, z] =

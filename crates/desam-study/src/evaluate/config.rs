@@ -4,6 +4,7 @@ use crate::{Error, Result};
 use desam::PromptingConfig;
 use desam::verify::paper_border;
 use desam_metrics::metric::{BothEmpty, CaseMetric, EmptyPolicy, OneEmpty};
+use desam_volume::volumes::ReadOptions;
 use serde::{Deserialize, Serialize};
 
 desam_core::named! {
@@ -42,13 +43,24 @@ pub struct EvaluateConfig {
     /// empty is perfect.
     #[serde(default)]
     pub one_empty: OneEmpty,
+    /// Options for reading volumes and labels, where the protocol or a metric needs the files: their
+    /// readers of foreign formats. Channel and segment are the cache's.
+    #[serde(skip)]
+    pub read: ReadOptions,
 }
 
 impl EvaluateConfig {
     /// All sites, the protocol's border, Dice alone.
     pub fn new(protocol: Protocol, automatic: PromptingConfig) -> Self {
-        let (metrics, one_empty) = (Vec::new(), OneEmpty::default());
-        Self { protocol, border_px: None, automatic, sites: None, metrics, one_empty }
+        Self {
+            protocol,
+            border_px: None,
+            automatic,
+            sites: None,
+            metrics: Vec::new(),
+            one_empty: OneEmpty::default(),
+            read: ReadOptions::default(),
+        }
     }
 
     /// All metrics: Dice, then the others, each once.

@@ -249,7 +249,9 @@ impl Scorer<'_> {
             return unscored("no slice of it has ground truth");
         }
         let grid = match self.config.protocol {
-            Protocol::Paper if self.needs_spacing() => stack_grid(self.cache, index, case)?,
+            Protocol::Paper if self.needs_spacing() => {
+                stack_grid(self.cache, index, case, &self.config.read)?
+            }
             _ => unit_grid(self.cache, case),
         };
         Ok(Ok(CaseJob { planned, case, slices, grid }))
@@ -289,7 +291,8 @@ impl Scorer<'_> {
         let pair = match self.config.protocol {
             Protocol::Paper => CasePair::stacked(self.cache, &job.slices, &masks, job.grid)?,
             Protocol::Full => {
-                CasePair::restored(self.cache, job.planned.case, case, &masks, progress)?
+                let read = &self.config.read;
+                CasePair::restored(self.cache, job.planned.case, case, &masks, read, progress)?
             }
         };
         let measures = CaseMeasures::new(pair.masks()?, self.config.empty_policy())?;
