@@ -1,6 +1,6 @@
 //! Every replaceable part from outside the workspace, through public API alone: an image encoder, a
 //! prompt encoder, a mask decoder, a prompt sampler, a loss and a data set are trained with, evaluated
-//! and predict. (A foreign volume reader: `desam-volume`, `volumes::VolumeReader`.)
+//! and predict. (A foreign volume reader: `foreign_reader`.)
 
 use crate::support::phantoms;
 use desam::candle::{DType, Device, Result as TensorResult, Tensor, Var};

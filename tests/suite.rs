@@ -6,6 +6,7 @@ mod cancelled;
 mod determinism;
 mod dicom_data_sets;
 mod foreign;
+mod foreign_reader;
 mod gradients;
 mod official_checkpoint;
 mod official_parity;

@@ -2,6 +2,7 @@
 
 use crate::evaluate::Protocol;
 use crate::train::ResidencyRefusal;
+use desam::model::SourceSites;
 use desam_core::text::DisplayPath as _;
 use desam_core::text::did_you_mean;
 use desam_metrics::metric::CaseMetric;
@@ -14,24 +15,6 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// A file or folder could not be read or written.
-    #[error("cannot {action} {}: {source}", path.display_escaped())]
-    Io {
-        /// The action that failed: `read`, `write`, `create`.
-        action: &'static str,
-        /// The file or folder.
-        path: PathBuf,
-        /// The operating system's error.
-        source: std::io::Error,
-    },
-    /// A JSON file that is not valid.
-    #[error("{} is not valid: {source}", path.display_escaped())]
-    Json {
-        /// The file.
-        path: PathBuf,
-        /// The parser's error, with its position.
-        source: serde_json::Error,
-    },
     /// A file of scores with a value out of the range of its metric.
     #[error(
         "{}: {field} is {found}; expected {expected}: the file was changed, or damaged; evaluate \
@@ -207,14 +190,63 @@ pub enum Error {
         /// The metric.
         metric: CaseMetric,
     },
-    /// Something about one file, with what to do about it.
-    #[error("{}: {reason}", path.display_escaped())]
-    File {
-        /// The file.
-        path: PathBuf,
-        /// The problem, and its remedy.
-        reason: String,
+    /// A cache that was made with another encoder or preprocessing than the model that is to be scored.
+    #[error(
+        "the cache {} (encoder {encoder}) was made with {differs} than the model's (encoder \
+         {model_encoder}); embed the data with the model's encoder and preprocessing",
+        cache.display_escaped()
+    )]
+    CacheOfAnotherModel {
+        /// The cache's folder.
+        cache: PathBuf,
+        /// The cache's encoder.
+        encoder: String,
+        /// The model's encoder.
+        model_encoder: String,
+        /// The difference, such as `another preprocessing`.
+        differs: &'static str,
     },
+    /// A case that training held out and that the cache to score with does not hold.
+    #[error(
+        "case {case} of site {site} was held out for validation, but the cache {} has no such case; \
+         score with the cache that was trained on, or leave site {site} out",
+        cache.display_escaped()
+    )]
+    HeldOutCaseMissing {
+        /// The source site.
+        site: String,
+        /// The case.
+        case: String,
+        /// The cache's folder.
+        cache: PathBuf,
+    },
+    /// An evaluation without a site to score.
+    #[error("nothing to score: {source_sites} was trained on, and no other site is chosen")]
+    NothingToScore {
+        /// The sites that the model was trained on.
+        source_sites: SourceSites,
+    },
+    /// A border of predicted masks that leaves no pixel of them.
+    #[error(
+        "a border of {border_px} pixels leaves nothing of masks of {mask_side} × {mask_side}; choose \
+         less than {}",
+        mask_side.div_ceil(2)
+    )]
+    BorderTooWide {
+        /// The border, in pixels of a mask.
+        border_px: usize,
+        /// Side of the masks, in pixels.
+        mask_side: usize,
+    },
+    /// Two evaluations with different settings, voxels or cases, which no paired comparison can take.
+    #[error("the two runs were not scored alike: {}", first_of(differences))]
+    ScoredDifferently {
+        /// Every difference.
+        differences: Vec<String>,
+    },
+    /// Two evaluations without a common case.
+    #[error("the two runs have no case in common")]
+    NoCommonCase,
     /// Settings or inputs that do not fit together.
     #[error("{0}")]
     Invalid(String),
@@ -231,7 +263,7 @@ pub enum Error {
         /// Step within the epoch, from 1.
         step: usize,
     },
-    /// From `desam` and the crates below it: models, volumes, caches, tensors.
+    /// From `desam` and the crates below it: files, models, volumes, caches, tensors.
     #[error(transparent)]
     Desam(#[from] desam::Error),
 }
@@ -244,7 +276,12 @@ impl Error {
 
     /// For `map_err` on a system call.
     pub(crate) fn io(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Self {
-        move |source| Self::Io { action, path: path.to_owned(), source }
+        move |source| desam::Error::Io { action, path: path.to_owned(), source }.into()
+    }
+
+    /// For `map_err` on reading or writing JSON.
+    pub(crate) fn json(path: &Path) -> impl FnOnce(serde_json::Error) -> Self {
+        move |source| desam::Error::Json { path: path.to_owned(), source }.into()
     }
 
     /// A site that is not among `known`.
@@ -255,8 +292,20 @@ impl Error {
 
     /// Something about `path`.
     pub(crate) fn file(path: &Path, reason: impl Into<String>) -> Self {
-        Self::File { path: path.to_owned(), reason: reason.into() }
+        desam::Error::File { path: path.to_owned(), reason: reason.into() }.into()
     }
+}
+
+/// Differences that a message lists before it counts the rest.
+const MAX_LISTED: usize = 5;
+
+/// The first few of `differences`, and how many more there are.
+fn first_of(differences: &[String]) -> String {
+    let mut text = differences.iter().take(MAX_LISTED).cloned().collect::<Vec<_>>().join("; ");
+    if let Some(more) = differences.len().checked_sub(MAX_LISTED).filter(|n| *n > 0) {
+        text.push_str(&format!("; and {more} more"));
+    }
+    text
 }
 
 /// Errors of the crates below `desam` are [`Error::Desam`] as well: one variant to match for each.

@@ -87,6 +87,18 @@ pub enum Error {
         /// The model's variant.
         variant: desam_decoder::Variant,
     },
+    /// A grid of prompts with too few or too many points.
+    #[error("grid must be 1 to {} points a side, found {found}", desam_prompt::MAX_GRID_SIDE)]
+    Grid {
+        /// Points along each side.
+        found: usize,
+    },
+    /// A mask selection rule with a setting out of range.
+    #[error(transparent)]
+    Select(#[from] crate::select::SelectError),
+    /// A device or precision set for a model that is loaded already.
+    #[error("the model is loaded already: set device and precision when it is opened")]
+    ModelIsLoaded,
     /// A prompt that cannot be used on its slice.
     #[error("prompt: {0}")]
     SlicePrompt(#[from] crate::predict::PromptError),

@@ -53,18 +53,16 @@ impl PromptingConfig {
     /// Checks every setting.
     ///
     /// # Errors
-    /// [`Error::Invalid`], naming the first setting that is out of range.
+    /// [`Error::Grid`] and [`Error::Select`], naming the first setting that is out of range.
     pub fn validate(&self) -> Result<()> {
         if self.mode == Mode::Points && !(1..=MAX_GRID_SIDE).contains(&self.grid) {
-            let found = self.grid;
-            let reason = format!("grid must be 1 to {MAX_GRID_SIDE} points a side, found {found}");
-            return Err(Error::Invalid(reason));
+            return Err(Error::Grid { found: self.grid });
         }
         if let Some(found) = self.presence_threshold.filter(|t| !t.is_finite()) {
             return Err(Error::Invalid(format!(
                 "presence_threshold must be a finite number, found {found}"
             )));
         }
-        self.selection.validate().map_err(|e| Error::Invalid(e.to_string()))
+        Ok(self.selection.validate()?)
     }
 }

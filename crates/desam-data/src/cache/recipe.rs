@@ -135,11 +135,11 @@ impl CacheRecipe {
         Ok(hasher.finalize().to_hex().to_string())
     }
 
-    /// Options to read the volumes of such a cache again: the chosen segment and channel. Limits on
-    /// size and on the location of data files do not matter, since a hash proves that the files are
-    /// the embedded ones.
-    pub fn read_options(&self) -> ReadOptions {
-        let any = ReadOptions::default().with_max_bytes(u64::MAX).with_follow_outside(true);
+    /// Options to read the volumes of such a cache again: the readers of `read`, with the chosen segment
+    /// and channel. Limits on size and on the location of data files do not matter, since a hash proves
+    /// that the files are the embedded ones.
+    pub fn read_options(&self, read: &ReadOptions) -> ReadOptions {
+        let any = read.clone().with_max_bytes(u64::MAX).with_follow_outside(true);
         any.with_segment(self.segment).with_channel(self.channel)
     }
 

@@ -76,7 +76,7 @@ impl RestoredCase<'_> {
         progress: &dyn Progress,
     ) -> Result<CasePair> {
         let recipe = &cache.header().recipe;
-        let options = recipe.read_options();
+        let options = recipe.read_options(&config.read);
         let (image, label) = (cache.image_path(self.index)?, cache.label_path(self.index)?);
         check_unchanged(&image, Some(self.case.image_blake3.as_str()), &options)?;
         check_unchanged(&label, self.case.label_blake3.as_deref(), &options)?;
@@ -114,10 +114,11 @@ pub(super) fn stack_grid(
     cache: &FeatureCache,
     index: usize,
     case: &CacheCase,
+    read: &ReadOptions,
 ) -> Result<VoxelGrid> {
     let recipe = &cache.header().recipe;
     let image = cache.image_path(index)?;
-    let options = recipe.read_options();
+    let options = recipe.read_options(read);
     check_unchanged(&image, Some(case.image_blake3.as_str()), &options)?;
     let side = recipe.spec.mask_side();
     let [x, y, z] =

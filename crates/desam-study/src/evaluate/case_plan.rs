@@ -3,7 +3,6 @@
 use super::{EvaluateConfig, Role};
 use crate::{Error, Result};
 use desam::model::SourceSites;
-use desam_core::text::DisplayPath as _;
 use desam_data::cache::FeatureCache;
 
 /// A case to score.
@@ -35,19 +34,14 @@ pub(super) fn plan_cases(
         let held_out = || validation.iter().filter(of_site);
         if let Some(lost) = held_out().find(|v| !cases.iter().any(|c| name(c).as_ref() == Some(v)))
         {
-            return Err(Error::Invalid(format!(
-                "case {lost} of site {site} was held out for validation, but the cache {} has no \
-                 such case; score with the cache that was trained on, or leave site {site} out",
-                cache.dir().display_escaped()
-            )));
+            let (case, cache) = (lost.clone(), cache.dir().to_owned());
+            return Err(Error::HeldOutCaseMissing { site, case, cache });
         }
         let scored = cases.iter().filter(|c| held_out().any(|v| name(c).as_ref() == Some(v)));
         planned.extend(scored.map(|&case| PlannedCase { case, role: Role::SourceValidation }));
     }
     if planned.is_empty() {
-        return Err(Error::Invalid(format!(
-            "nothing to score: {source} was trained on, and no other site is chosen"
-        )));
+        return Err(Error::NothingToScore { source_sites: source.clone() });
     }
     Ok(planned)
 }

@@ -4,9 +4,6 @@ use super::{CaseScore, Evaluation, Role};
 use crate::{Error, Result};
 use desam_metrics::metric::CaseMetric;
 
-/// Differences that a message lists before it counts the rest.
-const MAX_LISTED: usize = 5;
-
 /// Refuses evaluations of different voxels or cases, listing the differences.
 pub(super) fn check(a: &Evaluation, b: &Evaluation, metric: CaseMetric) -> Result<()> {
     for (which, evaluation) in [("first", a), ("second", b)] {
@@ -15,15 +12,11 @@ pub(super) fn check(a: &Evaluation, b: &Evaluation, metric: CaseMetric) -> Resul
             return Err(Error::MetricMissing { which, metric });
         }
     }
-    let differing = differences(a, b);
-    if differing.is_empty() {
+    let differences = differences(a, b);
+    if differences.is_empty() {
         return Ok(());
     }
-    let mut text = differing.iter().take(MAX_LISTED).cloned().collect::<Vec<_>>().join("; ");
-    if let Some(more) = differing.len().checked_sub(MAX_LISTED).filter(|n| *n > 0) {
-        text.push_str(&format!("; and {more} more"));
-    }
-    Err(Error::Invalid(format!("the two runs were not scored alike: {text}")))
+    Err(Error::ScoredDifferently { differences })
 }
 
 fn differences(a: &Evaluation, b: &Evaluation) -> Vec<String> {

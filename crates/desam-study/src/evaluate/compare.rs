@@ -92,7 +92,7 @@ pub fn compare(a: &Evaluation, b: &Evaluation, config: &CompareConfig) -> Result
     let mut notes = super::comparability::notes(a, b);
     let sites = pairs(a, b, config.metric, &mut notes)?;
     if sites.is_empty() {
-        return Err(Error::Invalid("the two runs have no case in common".into()));
+        return Err(Error::NoCommonCase);
     }
     let differences = sites.iter().map(|site| config.difference(&[site], MeanOver::Cases));
     let differences = differences.collect::<Result<Vec<_>>>()?;

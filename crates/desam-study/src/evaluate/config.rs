@@ -5,6 +5,7 @@ use desam::PromptingConfig;
 use desam::verify::paper_border;
 use desam_data::preprocess::{Interpolation, PreprocessConfig};
 use desam_metrics::metric::{BothEmpty, CaseMetric, EmptyPolicy, OneEmpty};
+use desam_volume::volumes::ReadOptions;
 use serde::{Deserialize, Serialize};
 
 desam_core::named! {
@@ -49,14 +50,25 @@ pub struct EvaluateConfig {
     /// empty is perfect.
     #[serde(default)]
     pub one_empty: OneEmpty,
+    /// Options for reading volumes and labels, where the protocol or a metric needs the files: their
+    /// readers of foreign formats. Channel and segment are the cache's.
+    #[serde(skip)]
+    pub read: ReadOptions,
 }
 
 impl EvaluateConfig {
     /// All sites, the protocol's border, Dice alone.
     pub fn new(protocol: Protocol, automatic: PromptingConfig) -> Self {
-        let (metrics, one_empty) = (Vec::new(), OneEmpty::default());
-        let (sites, mask_interpolation) = (None, None);
-        Self { protocol, border_px: None, automatic, sites, metrics, one_empty, mask_interpolation }
+        Self {
+            protocol,
+            border_px: None,
+            automatic,
+            sites: None,
+            metrics: Vec::new(),
+            mask_interpolation: None,
+            one_empty: OneEmpty::default(),
+            read: ReadOptions::default(),
+        }
     }
 
     /// The interpolation of masks that are restored to a volume's own grid; `None` under the paper
@@ -94,11 +106,7 @@ impl EvaluateConfig {
             (None, Protocol::Full) => 0,
         };
         if border.saturating_mul(2) >= mask_side {
-            return Err(Error::Invalid(format!(
-                "a border of {border} pixels leaves nothing of masks of {mask_side} × {mask_side}; \
-                 choose less than {}",
-                mask_side.div_ceil(2)
-            )));
+            return Err(Error::BorderTooWide { border_px: border, mask_side });
         }
         Ok(border)
     }

@@ -11,7 +11,6 @@ use candle_core::Device;
 use desam::model::SourceSites;
 use desam::{Mode, Model, ModelRecord};
 use desam_core::pipeline::prefetch;
-use desam_core::text::DisplayPath as _;
 use desam_core::{BinaryMask, ImageFeatures, Precision, Progress};
 use desam_data::cache::{CacheCase, FeatureCache, SliceRef};
 use desam_data::preprocess::PreprocessConfig;
@@ -130,13 +129,12 @@ pub(crate) fn check_origin(cache: &FeatureCache, record: &ModelRecord) -> Result
     } else {
         return Ok(());
     };
-    Err(Error::Invalid(format!(
-        "the cache {} (encoder {}) was made with {differs} than the model's (encoder {}); embed \
-         the data with the model's encoder and preprocessing",
-        cache.dir().display_escaped(),
-        recipe.encoder.name,
-        record.encoder
-    )))
+    Err(Error::CacheOfAnotherModel {
+        cache: cache.dir().to_owned(),
+        encoder: recipe.encoder.name.clone(),
+        model_encoder: record.encoder.clone(),
+        differs,
+    })
 }
 
 /// A function from the features of a slice to its mask.
@@ -267,7 +265,9 @@ impl Scorer<'_> {
             return unscored("no slice of it has ground truth");
         }
         let grid = match self.config.protocol {
-            Protocol::Paper if self.needs_spacing() => stack_grid(self.cache, index, case)?,
+            Protocol::Paper if self.needs_spacing() => {
+                stack_grid(self.cache, index, case, &self.config.read)?
+            }
             _ => unit_grid(self.cache, case),
         };
         Ok(Ok(CaseJob { planned, case, slices, grid }))

@@ -235,7 +235,7 @@ fn read_run(
         notes.push(format!("Not shown, to keep the page small: {}.", left_out.join(", ")));
     }
     let configuration = serde_json::to_string_pretty(&config)
-        .map_err(|source| Error::Json { path: run.dir().join("config.json"), source })?;
+        .map_err(Error::json(&run.dir().join("config.json")))?;
     let report = RunReport {
         history: run.history()?,
         views,

@@ -42,9 +42,9 @@ impl Plan {
     /// When `dir` holds another plan, or cannot be written.
     pub fn create(dir: &Path, lines: Vec<PlanLine>) -> Result<Self> {
         let path = dir.join("plan.jsonl");
-        let bad = |source| Error::Json { path: path.clone(), source };
         let rows = lines.iter().map(serde_json::to_string).collect::<Result<Vec<_>, _>>();
-        let text: String = rows.map_err(bad)?.iter().map(|row| format!("{row}\n")).collect();
+        let text: String =
+            rows.map_err(Error::json(&path))?.iter().map(|row| format!("{row}\n")).collect();
         if path.exists() {
             // Compared as text, since parsing may round a number.
             let there = read_regular_to_string(&path).map_err(Error::io("read", &path))?;

@@ -200,6 +200,5 @@ impl LineJob<'_> {
 /// Writes a configuration as JSON and parses it again, which may round numbers as the stored file does.
 fn json_round_trip(config: &TrainConfig, path: &Path) -> Result<TrainConfig> {
     let text = serde_json::to_string(config);
-    text.and_then(|t| serde_json::from_str(&t))
-        .map_err(|source| Error::Json { path: path.to_owned(), source })
+    text.and_then(|t| serde_json::from_str(&t)).map_err(Error::json(path))
 }

@@ -98,8 +98,7 @@ pub(super) fn acquire(
     if let Some(other) = read(&mut file).map_err(fail())?.filter(|w| !force && !ours(w)) {
         return Ok(LockAttempt::OtherHost(other));
     }
-    let text =
-        serde_json::to_vec(me).map_err(|source| Error::Json { path: path.to_owned(), source })?;
+    let text = serde_json::to_vec(me).map_err(Error::json(path))?;
     file.set_len(0).map_err(fail())?;
     file.seek(SeekFrom::Start(0)).map_err(fail())?;
     file.write_all(&text).and_then(|()| file.sync_all()).map_err(fail())?;

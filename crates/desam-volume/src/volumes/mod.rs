@@ -15,7 +15,7 @@ pub use series::is_series;
 
 use crate::{Error, Result, metaimage, nifti, nrrd, reading};
 use desam_core::{Grid, LabelVolume, Volume};
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
 /// Reads intensities as `f32`, whatever the format.
@@ -261,6 +261,21 @@ pub fn expect_mask_name(volume: &Path, out: &Path) -> Result<()> {
 /// File name of a volume's mask in an output folder: the volume's own name, hence its format; NIfTI for
 /// a DICOM series.
 pub fn mask_name(volume: &Path) -> OsString {
+    mask_name_with(volume, &ReadOptions::default())
+}
+
+/// File name of the mask of a volume that is read with `options`: [`mask_name`], but for a volume of a
+/// registered [`VolumeReader`] whose name promises no format that masks are written in, NIfTI and the
+/// name without the reader's ending.
+pub fn mask_name_with(volume: &Path, options: &ReadOptions) -> OsString {
+    let writable = |format| format != VolumeFormat::Dicom;
+    let name = volume.file_name().and_then(OsStr::to_str);
+    if let (Some(_), Some(name)) = (options.reader_of(volume), name) {
+        if VolumeFormat::of_name(volume).is_some_and(writable) {
+            return name.into();
+        }
+        return format!("{}.nii.gz", options.without_ending(name).unwrap_or(name)).into();
+    }
     // A folder may be given as `.` or `..`, which is no name.
     let whole = if volume.file_name().is_none() { volume.canonicalize().ok() } else { None };
     let volume = whole.as_deref().unwrap_or(volume);

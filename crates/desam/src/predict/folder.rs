@@ -20,7 +20,7 @@ use desam_core::text::DisplayPath as _;
 use desam_core::text::{name_text, one_line};
 use desam_core::{Progress, Volume};
 use desam_data::preprocess::PreparedVolume;
-use desam_volume::volumes::mask_name;
+use desam_volume::volumes::mask_name_with;
 use serde::Serialize;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -54,7 +54,7 @@ pub struct FailedVolume {
 }
 
 /// Segments each volume into `out` under its own file name (a DICOM series under its folder's, as
-/// NIfTI), with the extra files of [`Segmenter::options`].
+/// NIfTI, and so is a volume of a registered reader), with the extra files of [`Segmenter::options`].
 ///
 /// A volume that fails is recorded with the reason, and the others are segmented; so is a volume
 /// whose files would overwrite those of an earlier one. The readers' warnings go to `progress`.
@@ -122,7 +122,8 @@ struct Ready {
 fn plan(segmenter: &Segmenter, inputs: &[PathBuf], out: &Path) -> Vec<VolumeJob<()>> {
     let mut taken: HashMap<PathBuf, PathBuf> = HashMap::new();
     let mut claim = |input: &PathBuf| {
-        let files = OutputFiles::new(input, &out.join(mask_name(input)), segmenter.options())?;
+        let mask = out.join(mask_name_with(input, segmenter.read_options()));
+        let files = OutputFiles::new(input, &mask, segmenter.options())?;
         if let Some((name, by)) = files.names().find_map(|n| Some((n, taken.get(n)?))) {
             let reason = format!(
                 "it would be written for {} and again for {}; rename one of the two",
@@ -155,7 +156,8 @@ fn compute(
     job: VolumeJob<Ready>,
     progress: &dyn Progress,
 ) -> Result<VolumeJob<(Ready, Segmentation)>> {
-    let scaled = ScaledProgress::new(progress, one_line(&name_text(&mask_name(&job.input))));
+    let name = mask_name_with(&job.input, segmenter.read_options());
+    let scaled = ScaledProgress::new(progress, one_line(&name_text(&name)));
     let computed = job.then(|ready, _| {
         scaled.begin("", ready.prepared.len() as u64);
         let segmentation = segmenter.compute(&ready.prepared, &scaled)?;

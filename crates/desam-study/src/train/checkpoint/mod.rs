@@ -40,8 +40,8 @@ impl Checkpoints {
     pub(super) fn write(&self, state: &TrainState, key: &CheckpointKey) -> Result<()> {
         desam::files::create_dir(&self.dir)?;
         let path = self.dir.join(format!("step_{:08}.safetensors", state.steps));
-        let record = serde_json::to_string(&CheckpointRecord::of(state, key))
-            .map_err(|source| Error::Json { path: path.clone(), source })?;
+        let record =
+            serde_json::to_string(&CheckpointRecord::of(state, key)).map_err(Error::json(&path))?;
         let checksum = checksum(&record, &state.tensors)?;
         let metadata = [(RECORD, record), (CHECKSUM, checksum)];
         let metadata = metadata.map(|(key, text)| (key.to_owned(), text));

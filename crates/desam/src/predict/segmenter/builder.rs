@@ -100,8 +100,8 @@ impl SegmenterBuilder {
     ///
     /// # Errors
     /// As [`Model::open`], [`Segmenter::with_prompting`] and [`Segmenter::with_options`];
-    /// [`Error::EncoderMismatch`] when the encoder's specification is not the model's; when
-    /// [`compute`](Self::compute) is set for a model that is loaded already.
+    /// [`Error::EncoderMismatch`] when the encoder's specification is not the model's;
+    /// [`Error::ModelIsLoaded`] when [`compute`](Self::compute) is set for a loaded model.
     pub fn build(self) -> Result<Segmenter> {
         let (mut model, source) = match (self.source, self.compute) {
             (Source::Path(path), compute) => {
@@ -109,11 +109,7 @@ impl SegmenterBuilder {
                 (model, Some(model_file(&path)?))
             }
             (Source::Model(model), None) => (*model, None),
-            (Source::Model(_), Some(_)) => {
-                let reason =
-                    "the model is loaded already: set device and precision when it is opened";
-                return Err(Error::Invalid(reason.into()));
-            }
+            (Source::Model(_), Some(_)) => return Err(Error::ModelIsLoaded),
         };
         if let Some(encoder) = self.encoder {
             model = model.with_encoder(encoder)?;
