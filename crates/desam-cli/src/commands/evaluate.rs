@@ -25,8 +25,11 @@ const AFTER: &str = "\
 Protocols, which are never mixed in one table:
   paper   that of the official program: masks at the model's resolution, only slices with ground
           truth, a border of the prediction set to zero (50 px of 256), Dice over each case's stack
-  full    the whole volume on its own grid against the label file; needs a cache of all slices
-          (`desam embed --slices all`)
+  full    the whole volume on its own grid against the label file, and how much slices without
+          ground truth cost
+  native  slices with ground truth on the volume's own grid, no border: as published for methods at
+          other image sizes (DAPSAM and CSDG average over all cases, DeSAM over sites; both are given)
+Full and native need a cache of all slices (`desam embed --slices all`).
 At the source site only the held-out cases are scored. An empty prediction has a Dice of 0.
 
 Metrics (most of the time is spent predicting, so list all metrics in one call):
@@ -68,11 +71,11 @@ pub(crate) struct Arguments {
     protocol: Protocol,
 
     /// Width in mask pixels of the border of each prediction that is set to zero, 0 to 8192 [default:
-    /// 50 px of 256, in proportion to the mask, with protocol paper; 0 with full]
+    /// 50 px of 256, in proportion to the mask, with protocol paper; else 0]
     #[arg(long, value_name = "PX", allow_negative_numbers = true, value_parser = integer(0..=8192))]
     border: Option<usize>,
 
-    /// Interpolation of masks on the volume's own grid, with protocol full. linear: of the logits,
+    /// Interpolation of masks on the volume's own grid, with protocols full and native. linear: of the logits,
     /// before they are thresholded. nearest: each voxel takes the nearest mask pixel [default: linear,
     /// nearest with the official program's preprocessing]
     #[arg(long, value_name = "HOW", value_parser = enum_values::<Interpolation>())]
@@ -146,7 +149,7 @@ pub(crate) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Ou
     // Usage errors first, before any file is read.
     if arguments.mask_interpolation.is_some() && arguments.protocol == Protocol::Paper {
         return Err(usage(
-            "--mask-interpolation is for --protocol full: the paper protocol compares the masks \
+            "--mask-interpolation is for --protocol full or native: the paper protocol compares the masks \
              themselves",
         ));
     }

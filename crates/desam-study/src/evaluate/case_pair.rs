@@ -2,7 +2,7 @@
 //! paper protocol, the label file's grid under the full one.
 
 use super::run::PredictedMask;
-use super::{EmptySlices, EvaluateConfig};
+use super::{EmptySlices, EvaluateConfig, Protocol};
 use crate::{Error, Result};
 use desam_core::Progress;
 use desam_data::cache::{CacheCase, FeatureCache, SliceRef};
@@ -98,13 +98,40 @@ impl RestoredCase<'_> {
             }
         };
         let found = *truth.grid();
+        let axis = prepared.slice_axis();
+        let mut prediction = predicted.data().to_vec();
+        if config.protocol == Protocol::Native {
+            clear_unlabelled(&mut prediction, truth.data(), found.dims, axis);
+        }
         Ok(CasePair {
-            prediction: predicted.data().to_vec(),
+            prediction,
             truth: truth.data().to_vec(),
             grid: VoxelGrid::from(&found),
             voxel_ml: Some(found.voxel_mm3() / 1000.0),
-            slice_axis: Some(prepared.slice_axis()),
+            slice_axis: (config.protocol == Protocol::Full).then_some(axis),
         })
+    }
+}
+
+/// Clears a prediction on slices along `axis` without ground truth, which the native protocol does not
+/// score.
+fn clear_unlabelled(prediction: &mut [u8], truth: &[u8], dims: [usize; 3], axis: usize) {
+    let [width, height, _] = dims;
+    let slice = |voxel: usize| match axis {
+        0 => voxel % width,
+        1 => voxel / width % height,
+        _ => voxel / (width * height),
+    };
+    let mut labelled = vec![false; dims.get(axis).copied().unwrap_or(0)];
+    for (voxel, _) in truth.iter().enumerate().filter(|(_, value)| **value > 0) {
+        if let Some(found) = labelled.get_mut(slice(voxel)) {
+            *found = true;
+        }
+    }
+    for (voxel, value) in prediction.iter_mut().enumerate().filter(|(_, value)| **value > 0) {
+        if !labelled.get(slice(voxel)).is_some_and(|found| *found) {
+            *value = 0;
+        }
     }
 }
 

@@ -18,6 +18,19 @@ desam_core::named! {
         Paper = "paper",
         /// The whole volume on its own grid, against the label file.
         Full = "full",
+        /// Slices with ground truth on the volume's own grid, without a border: how methods at other
+        /// image sizes report (DAPSAM, CSDG).
+        Native = "native",
+    }
+}
+
+impl Protocol {
+    /// Whether masks are compared on the volume's own grid, which takes all slices of a volume.
+    pub fn on_volume_grid(self) -> bool {
+        match self {
+            Self::Full | Self::Native => true,
+            Self::Paper => false,
+        }
     }
 }
 
@@ -40,7 +53,7 @@ pub struct EvaluateConfig {
     /// Metrics in addition to Dice, which is always measured.
     #[serde(default)]
     pub metrics: Vec<CaseMetric>,
-    /// Interpolation of masks on the volume's own grid, under the full protocol. `None` is that of the
+    /// Interpolation of masks on the volume's own grid, under the full and the native protocol. `None` is that of the
     /// preprocessing ([`PreprocessConfig::mask_interpolation`]).
     ///
     /// [`PreprocessConfig::mask_interpolation`]: desam_data::preprocess::PreprocessConfig::mask_interpolation
@@ -75,7 +88,7 @@ impl EvaluateConfig {
     /// protocol, which restores none.
     pub(super) fn interpolation(&self, preprocess: &PreprocessConfig) -> Option<Interpolation> {
         let own = || preprocess.mask_interpolation();
-        (self.protocol == Protocol::Full).then(|| self.mask_interpolation.unwrap_or_else(own))
+        self.protocol.on_volume_grid().then(|| self.mask_interpolation.unwrap_or_else(own))
     }
 
     /// All metrics: Dice, then the others, each once.
@@ -95,7 +108,7 @@ impl EvaluateConfig {
     }
 
     /// The border for masks of side `mask_side`, in their pixels. Unless set, it is the official
-    /// program's ([`paper_border`]) under the paper protocol, and 0 under the full protocol.
+    /// program's ([`paper_border`]) under the paper protocol, and 0 under the others.
     ///
     /// # Errors
     /// When it would leave no pixel of a mask.
@@ -103,7 +116,7 @@ impl EvaluateConfig {
         let border = match (self.border_px, self.protocol) {
             (Some(px), _) => px,
             (None, Protocol::Paper) => paper_border(mask_side),
-            (None, Protocol::Full) => 0,
+            (None, Protocol::Full | Protocol::Native) => 0,
         };
         if border.saturating_mul(2) >= mask_side {
             return Err(Error::BorderTooWide { border_px: border, mask_side });

@@ -1,14 +1,15 @@
 //! Evaluation of a trained model: Dice per case, mean per site, source site against target sites;
 //! bootstrap intervals, and paired comparison of two runs.
 //!
-//! Two protocols, never mixed in one table. [`Protocol::Paper`] is what the official program
+//! Three protocols, never mixed in one table. [`Protocol::Paper`] is what the official program
 //! scores: masks of side `M`, only slices with ground truth, a border of the prediction set to
 //! zero (the ground truth is left as it is, as there), Dice over each case's stack of slices.
 //! [`Protocol::Full`] scores what a user gets: the whole volume on its own grid, against the label
-//! file.
+//! file, and says what slices without ground truth cost ([`EmptySlices`]). [`Protocol::Native`] scores
+//! the slices with ground truth on that grid, so that models of other image sizes can be compared.
 //!
 //! Any set of metrics is measured on those voxels ([`EvaluateConfig::metrics`]), distances in
-//! millimetres. The voxel spacing is the label file's under the full protocol. Under the paper protocol
+//! millimetres. The voxel spacing is the label file's on the volume's own grid. Under the paper protocol
 //! the masks of all processed slices are stacked, each slice's extent divided by its `M × M` pixels;
 //! slices that are not scored are empty on both sides.
 //!

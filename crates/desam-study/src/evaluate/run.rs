@@ -250,7 +250,7 @@ impl Scorer<'_> {
             Protocol::Paper => {
                 (stored.iter().filter(|s| s.labelled).copied().collect(), case.labelled.len())
             }
-            Protocol::Full => (stored.to_vec(), case.slices),
+            Protocol::Full | Protocol::Native => (stored.to_vec(), case.slices),
         };
         if slices.len() != needed {
             return Err(Error::SlicesMissing {
@@ -304,10 +304,10 @@ impl Scorer<'_> {
             progress.advance(1, &note);
             Ok(())
         })?;
-        let full = self.config.protocol == Protocol::Full;
+        let own_grid = self.config.protocol.on_volume_grid();
         let pair = match self.config.protocol {
             Protocol::Paper => CasePair::stacked(self.cache, &job.slices, &masks, job.grid)?,
-            Protocol::Full => {
+            Protocol::Full | Protocol::Native => {
                 let case = RestoredCase { index: job.planned.case, case, masks: &masks };
                 case.pair(self.cache, self.config, progress)?
             }
@@ -329,7 +329,7 @@ impl Scorer<'_> {
             border: self.border_cut(job, border_px)?,
             empty_slices: pair.empty_slices(),
             metrics: self.config.all_metrics().into_iter().map(|m| (m, measured(m))).collect(),
-            grid: (full || self.needs_spacing()).then_some(pair.grid),
+            grid: (own_grid || self.needs_spacing()).then_some(pair.grid),
         })
     }
 

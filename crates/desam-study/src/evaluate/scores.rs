@@ -135,6 +135,10 @@ impl Evaluation {
         };
         let voxels = match self.protocol {
             Protocol::Paper => format!("paper protocol: labelled slices at {side} × {side} pixels"),
+            Protocol::Native => format!(
+                "native protocol: slices with ground truth on the volumes' own grids, masks of {side} \
+                 × {side}{interpolation}"
+            ),
             Protocol::Full => {
                 format!("full protocol: whole volumes, masks of {side} × {side}{interpolation}")
             }

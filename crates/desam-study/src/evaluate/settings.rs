@@ -52,7 +52,9 @@ impl SettingValues<'_> {
     /// The interpolation of masks: files from before there was a choice used the nearest pixel.
     fn interpolation(&self) -> &'static str {
         match self.protocol {
-            Protocol::Full => self.interpolation.unwrap_or(Interpolation::Nearest).name(),
+            Protocol::Full | Protocol::Native => {
+                self.interpolation.unwrap_or(Interpolation::Nearest).name()
+            }
             Protocol::Paper => "none",
         }
     }

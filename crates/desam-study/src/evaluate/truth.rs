@@ -24,7 +24,7 @@ impl GroundTruthKind {
     /// The ground truth of a protocol, for a cache whose masks were made by `rule`.
     pub(super) fn of(protocol: Protocol, rule: LabelRule) -> Self {
         match (protocol, rule) {
-            (Protocol::Full, _) => Self::LabelFiles,
+            (Protocol::Full | Protocol::Native, _) => Self::LabelFiles,
             (Protocol::Paper, LabelRule::Nearest) => Self::NearestMasks,
             (Protocol::Paper, LabelRule::Eroded) => Self::ErodedMasks,
         }

@@ -90,7 +90,7 @@ fn empty_slice_cells(case: &CaseScore) -> [String; 5] {
 fn columns_before_reason(evaluation: &Evaluation) -> usize {
     let empty_slices = match evaluation.protocol {
         Protocol::Full => EMPTY_SLICE_COLUMNS.len(),
-        Protocol::Paper => 0,
+        Protocol::Paper | Protocol::Native => 0,
     };
     LEADING_COLUMNS.len() + columns(evaluation).count() + empty_slices
 }

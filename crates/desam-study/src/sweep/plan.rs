@@ -169,7 +169,7 @@ impl SweepConfig {
     pub fn plan(&self) -> Result<Vec<PlanLine>> {
         let cache = FeatureCache::open(self.cache.as_path())?;
         let header = cache.header();
-        if self.protocol == Protocol::Full && header.recipe.slices != SlicePolicy::All {
+        if self.protocol.on_volume_grid() && header.recipe.slices != SlicePolicy::All {
             let slices = || cache.cases().iter().map(|case| case.slices).sum();
             return Err(Error::SlicesMissing {
                 protocol: self.protocol,

@@ -99,7 +99,7 @@ impl Collection {
             return "no site is mapped to one of the paper's, so its figures are omitted"
                 .to_owned();
         }
-        if self.protocol == Protocol::Full {
+        if self.protocol != Protocol::Paper {
             return "the paper's figures are left out: it scores otherwise, and protocols are never \
                     mixed in one table"
                 .to_owned();
