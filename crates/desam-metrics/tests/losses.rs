@@ -8,7 +8,9 @@ mod common;
 use candle_core::{DType, Device, Result, Tensor, Var};
 use common::{number, reference};
 use desam_core::{Loss, LossTarget, LossValue, MaskPrediction};
-use desam_metrics::loss::{IouLossKind, LossConfig, bce_with_logits, l1, mse, soft_dice};
+use desam_metrics::loss::{
+    DiceReduction, IouLossKind, LossConfig, batch_soft_dice, bce_with_logits, l1, mse, soft_dice,
+};
 
 const SMOOTHING: f64 = 1e-5;
 
@@ -124,6 +126,7 @@ fn gradients_are_those_of_finite_differences() {
     check_gradient(&logits, |x| bce_with_logits(x, &target));
     let empty = target.zeros_like().unwrap();
     check_gradient(&logits, |x| soft_dice(x, &empty, SMOOTHING));
+    check_gradient(&logits, |x| batch_soft_dice(x, &target, SMOOTHING));
     let iou = Tensor::new(&[[0.2f64], [1.7], [-0.4]], &Device::Cpu).unwrap();
     let wanted = Tensor::new(&[[1.0f64], [0.0], [0.0]], &Device::Cpu).unwrap();
     check_gradient(&iou, |x| mse(x, &wanted));
@@ -159,6 +162,24 @@ fn dice_is_averaged_over_masks_not_pixels() {
     let target = Tensor::new(&[[[[1f32, 1.], [1., 1.]]], [[[0., 1.], [0., 0.]]]], &Device::Cpu);
     let value = soft_dice(&logits.unwrap(), &target.unwrap(), SMOOTHING).unwrap();
     close(scalar(&value), 0.5, 1e-5, "dice");
+}
+
+#[test]
+fn dice_of_a_batch_sums_over_its_masks() {
+    // Arithmetic: 4 of 4 pixels right, then 1 pixel found where there is nothing: overlap 4, sizes 5
+    // and 4, so a loss of 1 - 8 / 9; averaged over masks it would be (0 + 1) / 2.
+    let logits =
+        Tensor::new(&[[[[90f32, 90.], [90., 90.]]], [[[90., -90.], [-90., -90.]]]], &Device::Cpu);
+    let target = Tensor::new(&[[[[1f32, 1.], [1., 1.]]], [[[0., 0.], [0., 0.]]]], &Device::Cpu);
+    let (logits, target) = (logits.unwrap(), target.unwrap());
+    let value = batch_soft_dice(&logits, &target, SMOOTHING).unwrap();
+    close(scalar(&value), 1.0 - 8.0 / 9.0, 1e-5, "dice");
+    let config =
+        LossConfig { dice_reduction: DiceReduction::Batch, bce: 0.0, ..LossConfig::paper_box() };
+    let prediction = MaskPrediction { iou: logits.mean((2, 3)).unwrap(), coarser: vec![], logits };
+    let target = LossTarget { mask: target, iou: None };
+    let loss = config.build().unwrap().forward(&prediction, &target).unwrap();
+    close(scalar(&loss.total), 1.0 - 8.0 / 9.0, 1e-5, "loss");
 }
 
 #[test]

@@ -29,6 +29,26 @@ named! {
     }
 }
 
+named! {
+    /// Masks that the sums of the soft Dice loss run over.
+    #[derive(Default)]
+    pub enum DiceReduction: "Dice reduction" {
+        /// Each mask, then the mean of their losses (MONAI's, and so the official program's).
+        #[default]
+        Mask = "mask",
+        /// All masks of the batch together (nnU-Net's batch Dice): for batches with empty masks, whose
+        /// own loss is 1 or 0 and hardly changes.
+        Batch = "batch",
+    }
+}
+
+impl DiceReduction {
+    /// Whether it is that of the paper and the official program.
+    fn is_mask(&self) -> bool {
+        *self == Self::Mask
+    }
+}
+
 /// The term that trains the IoU head.
 #[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -68,6 +88,9 @@ pub struct LossConfig {
     /// Smoothing: added to numerator and denominator of Dice, above 0.
     #[serde(default = "default_smoothing")]
     pub dice_smoothing: f64,
+    /// Masks that the sums of Dice run over.
+    #[serde(default, skip_serializing_if = "DiceReduction::is_mask")]
+    pub dice_reduction: DiceReduction,
 }
 
 /// MONAI's `smooth_nr` and `smooth_dr`, which the official program leaves at their defaults.
@@ -85,7 +108,8 @@ impl LossConfig {
 
     /// The paper's loss for whole box mode (Eq. 2): Dice + cross-entropy.
     pub fn paper_box() -> Self {
-        Self { dice: 1.0, bce: 1.0, iou: None, dice_smoothing: SMOOTHING }
+        let dice_reduction = DiceReduction::Mask;
+        Self { dice: 1.0, bce: 1.0, iou: None, dice_smoothing: SMOOTHING, dice_reduction }
     }
 
     /// The official program's loss for grid points mode: Dice + absolute error. Its cross-entropy is a

@@ -36,8 +36,8 @@ impl DesamLoss {
     fn head(&self, logits: &Tensor, target: &Tensor) -> Result<[Option<Tensor>; 2]> {
         check_masks(logits, target)?;
         let (logits, target) = (StableLogits::new(logits)?, widen(target)?);
-        let LossConfig { dice, bce, dice_smoothing, .. } = self.config;
-        let dice = (dice > 0.0).then(|| dice_of(&logits, &target, dice_smoothing));
+        let LossConfig { dice, bce, dice_smoothing, dice_reduction, .. } = self.config;
+        let dice = (dice > 0.0).then(|| dice_of(&logits, &target, dice_reduction, dice_smoothing));
         let bce = (bce > 0.0).then(|| bce_of(&logits, &target));
         Ok([dice.transpose()?, bce.transpose()?])
     }

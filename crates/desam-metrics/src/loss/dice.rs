@@ -1,5 +1,6 @@
 //! The soft Dice loss.
 
+use super::DiceReduction;
 use super::logits::{StableLogits, check_masks, sum_pixels, widen};
 use candle_core::{Result, Tensor};
 
@@ -14,13 +15,33 @@ use candle_core::{Result, Tensor};
 /// When `target` differs from `logits` in shape or type, or they are empty.
 pub fn soft_dice(logits: &Tensor, target: &Tensor, smoothing: f64) -> Result<Tensor> {
     check_masks(logits, target)?;
-    dice_of(&StableLogits::new(logits)?, &widen(target)?, smoothing)
+    dice_of(&StableLogits::new(logits)?, &widen(target)?, DiceReduction::Mask, smoothing)
 }
 
-pub(super) fn dice_of(logits: &StableLogits, target: &Tensor, smoothing: f64) -> Result<Tensor> {
+/// The soft Dice loss of a whole batch: the three sums of [`soft_dice`] run over all masks together
+/// (nnU-Net's batch Dice). A batch with slices that hold nothing and slices that do has one loss, in
+/// which foreground on the empty ones counts.
+///
+/// # Errors
+/// As [`soft_dice`].
+pub fn batch_soft_dice(logits: &Tensor, target: &Tensor, smoothing: f64) -> Result<Tensor> {
+    check_masks(logits, target)?;
+    dice_of(&StableLogits::new(logits)?, &widen(target)?, DiceReduction::Batch, smoothing)
+}
+
+pub(super) fn dice_of(
+    logits: &StableLogits,
+    target: &Tensor,
+    reduction: DiceReduction,
+    smoothing: f64,
+) -> Result<Tensor> {
     let probability = logits.sigmoid()?;
-    let overlap = sum_pixels(&(&probability * target)?)?;
-    let sizes = (sum_pixels(&probability.sqr()?)? + sum_pixels(&target.sqr()?)?)?;
+    let sum = |pixels: &Tensor| match reduction {
+        DiceReduction::Mask => sum_pixels(pixels),
+        DiceReduction::Batch => sum_pixels(pixels)?.sum(0),
+    };
+    let overlap = sum(&(&probability * target)?)?;
+    let sizes = (sum(&probability.sqr()?)? + sum(&target.sqr()?)?)?;
     let dice = (overlap.affine(2.0, smoothing)? / (sizes + smoothing)?)?;
     dice.affine(-1.0, 1.0)?.mean_all()
 }

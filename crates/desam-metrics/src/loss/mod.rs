@@ -29,8 +29,8 @@ mod logits;
 mod supervision;
 
 pub use bce::bce_with_logits;
-pub use config::{IouLoss, IouLossKind, IouTarget, LossConfig};
+pub use config::{DiceReduction, IouLoss, IouLossKind, IouTarget, LossConfig};
 pub use desam::DesamLoss;
-pub use dice::soft_dice;
+pub use dice::{batch_soft_dice, soft_dice};
 pub use iou::{l1, mask_iou, mse};
 pub use supervision::{coarser_target, supervision_weights};

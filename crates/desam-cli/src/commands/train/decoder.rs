@@ -4,7 +4,7 @@ use crate::commands::values::{MAX_WEIGHT, enum_values, non_negative};
 use crate::usage::usage;
 use clap::Args;
 use desam::decoder::{SqueezePlacement, Variant};
-use desam::metrics::loss::IouTarget;
+use desam::metrics::loss::{DiceReduction, IouTarget};
 use desam_study::train::TrainConfig;
 
 /// Flags of the decoder's architecture and its loss.
@@ -39,6 +39,12 @@ pub(super) struct DecoderFlags {
         value_parser = non_negative(MAX_WEIGHT))]
     dice_weight: Option<f64>,
 
+    /// Masks that the sums of the Dice loss run over. mask: each, then their mean, as in the official
+    /// program. batch: all of a step together, in which empty slices count [default: batch with preset
+    /// volume, else mask]
+    #[arg(long, value_name = "WHICH", value_parser = enum_values::<DiceReduction>())]
+    dice_reduction: Option<DiceReduction>,
+
     /// Weight of the binary cross-entropy, 0 to 1000000 [default: 1 with preset paper, 0 with
     /// official]
     #[arg(long, value_name = "WEIGHT", allow_negative_numbers = true,
@@ -56,6 +62,7 @@ impl DecoderFlags {
     pub(super) fn apply(&self, config: TrainConfig) -> anyhow::Result<TrainConfig> {
         let mut config = self.set_decoder(config);
         let loss = &mut config.loss;
+        loss.dice_reduction = self.dice_reduction.unwrap_or(loss.dice_reduction);
         loss.dice = self.dice_weight.unwrap_or(loss.dice);
         loss.bce = self.bce_weight.unwrap_or(loss.bce);
         let Some(iou) = &mut loss.iou else {

@@ -7,7 +7,7 @@ use desam::model::SourceSites;
 use desam_core::Precision;
 use desam_data::split::SplitRule;
 use desam_decoder::{SqueezePlacement, Variant};
-use desam_metrics::loss::{IouLoss, IouTarget, LossConfig};
+use desam_metrics::loss::{DiceReduction, IouLoss, IouTarget, LossConfig};
 use desam_prompt::PointSampler;
 
 desam_core::named! {
@@ -61,9 +61,16 @@ impl TrainConfig {
             extended: Vec::new(),
         };
         match preset {
-            Preset::Volume => config.with_slices(TrainSlices::All),
+            Preset::Volume => config.for_volumes(),
             Preset::Paper | Preset::Official => config,
         }
+    }
+
+    /// The paper's settings, changed for batches with empty slices in them.
+    fn for_volumes(self) -> Self {
+        let mut config = self.with_slices(TrainSlices::All);
+        config.loss.dice_reduction = DiceReduction::Batch;
+        config
     }
 
     /// Sets the slices to train on. On all slices the predicted IoU is trained in whole box mode, too,
