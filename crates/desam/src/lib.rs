@@ -4,10 +4,12 @@
 //!
 //! Segment a file, with a trained model:
 //!
-//! ```no_run
+//! ```
+//! # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/toy/files.rs"));
 //! use desam::{Quiet, Segmenter};
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let _files = documented_files();
 //! let segmenter = Segmenter::open("run/model.safetensors")?;
 //! let summary = segmenter.segment_file("t2.nii.gz", "mask.nii.gz", &Quiet)?;
 //! println!("{:.1} ml", summary.volume_ml);
@@ -17,11 +19,13 @@
 //!
 //! Segment voxels in memory; no file is touched:
 //!
-//! ```no_run
+//! ```
+//! # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/toy/files.rs"));
 //! use desam::types::{Affine, Grid, Volume};
 //! use desam::{Quiet, Segmenter};
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let _files = documented_files();
 //! # let segmenter = Segmenter::open("run")?;
 //! let grid = Grid { dims: [320, 320, 24], affine: Affine::from_spacing([0.6, 0.6, 3.0]) };
 //! let voxels: Vec<f32> = vec![0.0; grid.len()]; // `i` fastest
@@ -33,16 +37,37 @@
 //!
 //! Segment one slice by a user's prompts, its features computed once:
 //!
-//! ```no_run
+//! ```
+//! # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/toy/files.rs"));
 //! use desam::Segmenter;
 //! use desam::predict::{GraySlice, SlicePrompt};
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let _files = documented_files();
 //! # let segmenter = Segmenter::open("run")?;
 //! let image = GraySlice::new(320, 320, [0.6, 0.6], vec![0.0; 320 * 320])?;
 //! let encoded = segmenter.encode_slice(&image)?;
 //! let found = encoded.segment(&SlicePrompt::new().with_box([120.0, 130.0], [200.0, 210.0]))?;
 //! println!("{} pixels, predicted IoU {:?}", found.mask.area(), found.predicted_iou);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Stop long work from another thread, which leaves no part of a mask behind:
+//!
+//! ```
+//! # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/toy/files.rs"));
+//! use desam::{CancellationToken, Error, Quiet, Segmenter};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let _files = documented_files();
+//! # let segmenter = Segmenter::open("run")?;
+//! let token = CancellationToken::new();
+//! let button = token.clone();
+//! std::thread::spawn(move || button.cancel()).join().expect("nothing in it panics");
+//! let ended = segmenter.segment_file("t2.nii.gz", "mask.nii.gz", &token.watch(&Quiet));
+//! assert!(matches!(ended, Err(Error::Cancelled { done: 0, .. })));
+//! assert!(!std::path::Path::new("mask.nii.gz").exists());
 //! # Ok(())
 //! # }
 //! ```

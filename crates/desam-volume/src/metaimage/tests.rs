@@ -4,7 +4,7 @@ use crate::volumes::ReadOptions;
 use crate::voxels::testing::{
     MaskFormat, Scratch, assert_itks, field_of, itk_bytes, itk_text, zlibbed,
 };
-use desam_core::{Affine, LabelVolume};
+use desam_core::Affine;
 
 /// Header that SimpleITK 2.5.7 writes before `ElementDataFile` for the image of [`assert_itks`].
 const ITK: &str = "ObjectType = Image\nNDims = 3\nBinaryData = True\n\
@@ -14,6 +14,16 @@ const ITK: &str = "ObjectType = Image\nNDims = 3\nBinaryData = True\n\
     0.86602540378443871\nOffset = -10.5 20.25 5\nCenterOfRotation = 0 0 0\n\
     AnatomicalOrientation = RAI\nElementSpacing = 0.5 0.75 3\nDimSize = 2 3 4\n\
     ElementType = MET_SHORT\n";
+
+/// Masks of this format.
+const MASKS: MaskFormat = MaskFormat {
+    image: read_volume,
+    like: write_mask_like,
+    new_header: write_labels,
+    read: read_labels,
+    load: load_labels,
+    expect_name: expect_writable_name,
+};
 
 fn local(header: &str, voxels: &[u8]) -> Vec<u8> {
     [header.as_bytes(), b"ElementDataFile = LOCAL\n", voxels].concat()
@@ -175,16 +185,10 @@ fn promises_are_checked_before_memory_is_taken() {
 fn masks_come_back_in_the_place_of_their_image() {
     let scratch = Scratch::new();
     let image = scratch.file("a.mha", &local(ITK, &itk_bytes(false)));
-    let masks = MaskFormat {
-        image: read_volume,
-        like: write_mask_like,
-        new_header: write_labels,
-        read: read_labels,
-    };
     let shown = ["NDims", "TransformMatrix", "Offset", "CenterOf", "ElementSpacing", "DimSize"];
     let lines = ITK.lines().filter(|l| shown.iter().any(|g| l.starts_with(g)));
     let names = ["like.mha", "like.mhd"].map(|n| scratch.path(n));
-    let mask = masks.assert_in_place(&image, &names, &lines.collect::<Vec<_>>());
+    let mask = MASKS.assert_in_place(&image, &names, &lines.collect::<Vec<_>>());
     assert!(scratch.path("like.zraw").exists());
     // The data of a mask would take the place of its image's.
     scratch.file("x.zraw", &zlibbed(&itk_bytes(false)));
@@ -263,25 +267,10 @@ fn names_that_look_like_patterns_and_lists_are_names() {
 fn masks_get_no_names_that_itk_takes_for_others() {
     let scratch = Scratch::new();
     let image = scratch.file("a.mha", &local(ITK, &itk_bytes(false)));
-    let grid = *read_volume(&image).unwrap().grid();
-    let mask = LabelVolume::new(grid, vec![1; 24]).unwrap();
-    for name in ["mask 50%d.mhd", "50 %.mhd", "LISTE.mhd", " a.mhd", "a\n.mhd"] {
-        let out = scratch.path(name);
-        for refused in [
-            expect_writable_name(&out),
-            write_mask_like(&image, &out, &mask),
-            write_labels(&out, &mask),
-        ] {
-            assert!(matches!(refused, Err(Error::Unwritable { .. })), "{name:?}: {refused:?}");
-        }
-        assert!(!out.exists());
-    }
-    for name in ["mask 50%d.mha", "LISTE.mha", "a b.mhd", "list.mhd", "ä=#.mhd"] {
-        let out = scratch.path(name);
-        expect_writable_name(&out).unwrap();
-        write_mask_like(&image, &out, &mask).unwrap();
-        assert_eq!(read_labels(&out).unwrap(), mask, "{name}");
-    }
+    let paths = |names: [&str; 5]| names.map(|name| scratch.path(name));
+    let refused = paths(["mask 50%d.mhd", "50 %.mhd", "LISTE.mhd", " a.mhd", "a\n.mhd"]);
+    let written = paths(["mask 50%d.mha", "LISTE.mha", "a b.mhd", "list.mhd", "ä=#.mhd"]);
+    MASKS.assert_names(&image, &refused, &written);
 }
 
 #[test]
@@ -293,14 +282,7 @@ fn channels_side_by_side_and_as_a_fourth_axis() {
     let head = "NDims = 4\nDimSize = 2 1 3 2\nElementType = MET_UCHAR\nElementSpacing = 1 1 2 1\n";
     let fourth = scratch.file("b.mha", &local(head, &[0, 1, 2, 3, 4, 5, 10, 11, 12, 13, 14, 15]));
     for path in [side_by_side, fourth] {
-        assert!(matches!(read_volume(&path), Err(Error::SeveralChannels { channels: 2, .. })));
-        let second = load_labels(&path, &ReadOptions::default().with_channel(Some(1))).unwrap();
-        assert_eq!(second.value.data(), [10, 11, 12, 13, 14, 15]);
-        let out = scratch.path("m.mha");
-        write_mask_like(&path, &out, &second.value).unwrap();
-        let back = read_labels(&out).unwrap();
-        assert_eq!(back.data(), second.value.data());
-        assert!(back.grid().matches(second.value.grid(), 1e-9));
+        MASKS.assert_second_channel(&path, &scratch.path("m.mha"));
     }
 }
 

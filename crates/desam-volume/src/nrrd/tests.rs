@@ -4,7 +4,7 @@ use crate::volumes::ReadOptions;
 use crate::voxels::testing::{
     MaskFormat, Scratch, assert_itks, field_of, gzipped, itk_bytes, itk_text,
 };
-use desam_core::{Affine, LabelVolume};
+use desam_core::Affine;
 
 /// File that SimpleITK 2.5.7 writes for the image of [`assert_itks`].
 const ITK: &str = "NRRD0004\n# Complete NRRD file format specification at:\n\
@@ -14,6 +14,16 @@ const ITK: &str = "NRRD0004\n# Complete NRRD file format specification at:\n\
     (-0.22214859954451788,0.61034826101203032,0.37499999999999994) \
     (0.51303021498850299,-1.4095389311788624,2.598076211353316)\nkinds: domain domain domain\n\
     endian: little\nencoding: raw\nspace origin: (-10.5,20.25,5)\n";
+
+/// Masks of this format.
+const MASKS: MaskFormat = MaskFormat {
+    image: read_volume,
+    like: write_mask_like,
+    new_header: write_labels,
+    read: read_labels,
+    load: load_labels,
+    expect_name: expect_writable_name,
+};
 
 fn local(header: &str, voxels: &[u8]) -> Vec<u8> {
     [header.as_bytes(), b"\n", voxels].concat()
@@ -178,15 +188,9 @@ fn promises_are_checked_before_memory_is_taken() {
 fn masks_come_back_in_the_place_of_their_image() {
     let scratch = Scratch::new();
     let image = scratch.file("a.nrrd", &local(ITK, &itk_bytes(false)));
-    let masks = MaskFormat {
-        image: read_volume,
-        like: write_mask_like,
-        new_header: write_labels,
-        read: read_labels,
-    };
     let lines = ITK.lines().filter(|l| l.starts_with("s") || l.starts_with("kinds"));
     let names = ["like.nrrd", "like.nhdr"].map(|n| scratch.path(n));
-    let mask = masks.assert_in_place(&image, &names, &lines.collect::<Vec<_>>());
+    let mask = MASKS.assert_in_place(&image, &names, &lines.collect::<Vec<_>>());
     assert!(scratch.path("like.raw.gz").exists());
     scratch.file("x.raw.gz", &gzipped(&itk_bytes(false)));
     let header = format!("{}data file: x.raw.gz\n", ITK.replace("raw", "gzip"));
@@ -310,14 +314,7 @@ fn channels_first_or_last() {
         let header =
             format!("NRRD0004\ntype: uint8\ndimension: 4\nsizes: {sizes}\n{more}\nencoding: raw\n");
         let path = scratch.file("a.nrrd", &local(&header, &voxels));
-        assert!(matches!(read_volume(&path), Err(Error::SeveralChannels { channels: 2, .. })));
-        let second = load_labels(&path, &ReadOptions::default().with_channel(Some(1))).unwrap();
-        assert_eq!(second.value.data(), [10, 11, 12, 13, 14, 15], "{header}");
-        let out = scratch.path("m.nrrd");
-        write_mask_like(&path, &out, &second.value).unwrap();
-        let back = read_labels(&out).unwrap();
-        assert_eq!(back.data(), second.value.data());
-        assert!(back.grid().matches(second.value.grid(), 1e-9));
+        MASKS.assert_second_channel(&path, &scratch.path("m.nrrd"));
     }
     // Four axes of which nothing says which are in space.
     let header = "NRRD0004\ntype: uint8\ndimension: 4\nsizes: 2 1 3 2\nencoding: raw\n";
@@ -349,15 +346,11 @@ fn hostile_headers_end_soon() {
 fn masks_get_no_names_that_teem_takes_for_others() {
     let scratch = Scratch::new();
     let image = scratch.file("a.nrrd", &local(ITK, &itk_bytes(false)));
-    let grid = *read_volume(&image).unwrap().grid();
-    let mask = LabelVolume::new(grid, vec![1; 24]).unwrap();
-    for name in ["mask 50%d.nhdr", "a%03d.nhdr", "LISTE.nhdr", "a\n.nhdr"] {
-        let refused = write_mask_like(&image, &scratch.path(name), &mask);
-        assert!(matches!(refused, Err(Error::Unwritable { .. })), "{name:?}: {refused:?}");
-    }
-    for name in ["mask 50%d.nrrd", "50 %.nhdr", "a b.nhdr"] {
-        let out = scratch.path(name);
-        write_mask_like(&image, &out, &mask).unwrap();
-        assert_eq!(read_labels(&out).unwrap(), mask, "{name}");
-    }
+    let refused = ["mask 50%d.nhdr", "a%03d.nhdr", "LISTE.nhdr", "a\n.nhdr"];
+    let written = ["mask 50%d.nrrd", "50 %.nhdr", "a b.nhdr"];
+    MASKS.assert_names(
+        &image,
+        &refused.map(|name| scratch.path(name)),
+        &written.map(|name| scratch.path(name)),
+    );
 }

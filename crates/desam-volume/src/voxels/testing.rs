@@ -1,5 +1,6 @@
 //! Helpers of the tests of all formats.
 
+use crate::reading::{Loaded, ReadOptions};
 use crate::{Error, Result};
 use desam_core::{Affine, Grid, LabelVolume, Volume};
 use flate2::{Compression, write::GzEncoder, write::ZlibEncoder};
@@ -89,6 +90,8 @@ pub(crate) struct MaskFormat {
     pub(crate) like: fn(&Path, &Path, &LabelVolume) -> Result<()>,
     pub(crate) new_header: fn(&Path, &LabelVolume) -> Result<()>,
     pub(crate) read: fn(&Path) -> Result<LabelVolume>,
+    pub(crate) load: fn(&Path, &ReadOptions) -> Result<Loaded<LabelVolume>>,
+    pub(crate) expect_name: fn(&Path) -> Result<()>,
 }
 
 impl MaskFormat {
@@ -120,5 +123,44 @@ impl MaskFormat {
         let refused = (self.like)(image, &names[0], &moved);
         assert!(matches!(refused, Err(Error::GridMismatch { .. })));
         mask
+    }
+
+    /// Fails the test unless a file of two channels must be asked for one of them, the second has the
+    /// labels 10 to 15, and a mask of it, written as `out`, lies in its place.
+    #[track_caller]
+    pub(crate) fn assert_second_channel(&self, path: &Path, out: &Path) {
+        let refused = (self.image)(path);
+        assert!(matches!(refused, Err(Error::SeveralChannels { channels: 2, .. })), "{refused:?}");
+        let options = ReadOptions::default().with_channel(Some(1));
+        let second = (self.load)(path, &options).unwrap().value;
+        assert_eq!(second.data(), [10, 11, 12, 13, 14, 15], "{}", path.display());
+        (self.like)(path, out, &second).unwrap();
+        let back = (self.read)(out).unwrap();
+        assert_eq!(back.data(), second.data());
+        assert!(back.grid().matches(second.grid(), 1e-9));
+    }
+
+    /// Fails the test unless masks of the image in `image` are refused under the names `refused`, however
+    /// they are written, and can be written and read under the names `written`.
+    #[track_caller]
+    pub(crate) fn assert_names(&self, image: &Path, refused: &[PathBuf], written: &[PathBuf]) {
+        let grid = *(self.image)(image).unwrap().grid();
+        let mask = LabelVolume::new(grid, vec![1; grid.len()]).unwrap();
+        for out in refused {
+            let tries = [
+                (self.expect_name)(out),
+                (self.like)(image, out, &mask),
+                (self.new_header)(out, &mask),
+            ];
+            for tried in tries {
+                assert!(matches!(tried, Err(Error::Unwritable { .. })), "{out:?}: {tried:?}");
+            }
+            assert!(!out.exists());
+        }
+        for out in written {
+            (self.expect_name)(out).unwrap();
+            (self.like)(image, out, &mask).unwrap();
+            assert_eq!((self.read)(out).unwrap(), mask, "{out:?}");
+        }
     }
 }

@@ -2,25 +2,12 @@
 
 #![allow(dead_code, reason = "every test uses a part of it")]
 
-use desam::decoder::DecoderConfig;
-use desam::encoder::{FrozenSam, VitConfig, checkpoint};
-use desam::nn::params::{LoadOptions, Tensors, load};
 use desam::types::{Affine, Grid, Volume};
 use desam::volume::nifti::write_volume;
 use desam::{Compute, Mode, Model, PromptingConfig, Segmenter};
 use std::path::{Path, PathBuf};
 
-/// Writes a whole model of toy size: 64 pixels in, masks of 16.
-pub(crate) fn model(folder: &Path) -> PathBuf {
-    let vit = VitConfig { input_side: 64, ..VitConfig::tiny() };
-    let config = DecoderConfig::tiny(&vit.spec());
-    let decoder = load(Tensors::new(), &LoadOptions::seeded(10), |vb| config.build(vb)).unwrap();
-    let mut tensors = FrozenSam::random(&vit, 9).unwrap().tensors;
-    tensors.extend(decoder.tensors);
-    let path = folder.join("model.safetensors");
-    checkpoint::write(&path, &tensors, &Default::default()).unwrap();
-    path
-}
+include!("files.rs");
 
 /// The model, prompting by a 3×3 grid. An untrained PRIM expects nothing of any point; at 0 the
 /// filter is off.

@@ -14,12 +14,15 @@ const DEFAULT_GRID: usize = 9;
 
 /// Builder of a [`Segmenter`]; see [`Segmenter::builder`].
 ///
-/// ```no_run
+/// ```
+/// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/toy/files.rs"));
 /// use desam::predict::PredictOptions;
 /// use desam::{Compute, DeviceChoice, Precision, Segmenter};
 ///
 /// # fn main() -> desam::Result<()> {
-/// let compute = Compute::open(DeviceChoice::Cuda(0))?.with_precision(Precision::Bf16)?;
+/// # let _files = documented_files();
+/// // On a GPU: `DeviceChoice::Cuda(0)`, and `Precision::Bf16`, which a CPU does not compute in.
+/// let compute = Compute::open(DeviceChoice::Cpu)?.with_precision(Precision::F32)?;
 /// let segmenter = Segmenter::builder("run")
 ///     .compute(compute)
 ///     .options(PredictOptions::default().with_probability(true))

@@ -22,10 +22,12 @@ use std::path::{Path, PathBuf};
 /// A model ready to segment volumes and slices: loaded once, used for many, from many threads at
 /// once.
 ///
-/// ```no_run
+/// ```
+/// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/toy/files.rs"));
 /// use desam::{Quiet, Segmenter};
 ///
 /// # fn main() -> desam::Result<()> {
+/// # let _files = documented_files();
 /// let segmenter = Segmenter::open("run/model.safetensors")?;
 /// let summary = segmenter.segment_file("t2.nii.gz", "mask.nii.gz", &Quiet)?;
 /// # Ok(())
