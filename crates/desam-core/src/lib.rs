@@ -87,7 +87,7 @@ pub use precision::Precision;
 pub use progress::{Progress, Quiet};
 pub use prompt::{Point, PointLabel, Prompt, PromptBox, PromptSampler, SampledPrompt};
 pub use spec::EncoderSpec;
-pub use volume::{Affine, Grid, LabelVolume, Volume};
+pub use volume::{Affine, Grid, LUMA, LabelVolume, Volume};
 
 /// Used by the expansion of [`named!`].
 #[doc(hidden)]
