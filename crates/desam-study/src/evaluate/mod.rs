@@ -26,6 +26,7 @@ mod comparability;
 mod compare;
 mod compare_table;
 mod config;
+mod in_pixels;
 mod metric_unit;
 mod naming;
 mod run;
