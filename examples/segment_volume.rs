@@ -11,6 +11,6 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     };
     let model = Segmenter::open(model)?;
     let summary = model.segment_file(volume, mask, &Quiet)?;
-    println!("{:.1} ml in {} slices", summary.volume_ml, summary.slices_with_mask);
+    println!("{} in {} slices", summary.size, summary.slices_with_mask);
     Ok(())
 }

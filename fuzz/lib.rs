@@ -24,12 +24,14 @@ pub struct Target {
 }
 
 /// All targets.
-pub const TARGETS: [Target; 6] = [
+pub const TARGETS: [Target; 7] = [
     Target { name: "nifti", file: "a.nii", examine: volume },
     Target { name: "metaimage", file: "a.mha", examine: volume },
     Target { name: "nrrd", file: "a.nrrd", examine: volume },
     Target { name: "dicom", file: "a.dcm", examine: series },
     Target { name: "segmentation", file: "a.dcm", examine: segmentation },
+    // Whatever its name says: the first bytes decide between PNG, JPEG, TIFF and BMP.
+    Target { name: "image", file: "a.png", examine: image },
     Target { name: "checkpoint", file: "a.bin", examine: checkpoint },
 ];
 
@@ -50,6 +52,26 @@ fn volume(path: &Path) {
     }
     if let Ok(labels) = volumes::read_labels(path) {
         assert_whole(&labels);
+    }
+}
+
+/// A two-dimensional image, as intensities, as labels, and as the mask of an image.
+fn image(path: &Path) {
+    volume(path);
+    let Ok(image) = volumes::read_volume(path) else {
+        return;
+    };
+    assert!(image.is_in_pixels() && image.grid().dims[2] == 1);
+    if let Some(channels) = image.color() {
+        assert!(channels.iter().flatten().all(|v| (0.0..=255.0).contains(v)));
+    }
+    if image.data().len() <= MAX_MASK {
+        let data = (0..image.data().len()).map(|v| if v % 3 == 0 { 255 } else { 0 }).collect();
+        let mask = LabelVolume::new(*image.grid(), data).expect("as many pixels as the image");
+        let out = path.with_file_name("mask.png");
+        volumes::write_mask_like(path, &out, &mask).expect("a mask can be written");
+        let read = volumes::read_labels(&out).expect("a mask that was written can be read");
+        assert_eq!(read.data(), mask.data());
     }
 }
 

@@ -101,7 +101,7 @@ fn i2cvbs_labels_are_a_series() {
     assert_eq!((report.layout, report.cases.len()), (Layout::I2cvb, 4));
     assert_eq!((report.sites[0].site.as_str(), report.labelled_slices()), ("GE", 8));
     // Two slices of six pixels of 0.5 × 0.75 × 1 mm.
-    assert!((report.cases[0].foreground_ml - 12.0 * 0.375 / 1000.0).abs() < 1e-9);
+    assert!((report.cases[0].foreground_ml.unwrap() - 12.0 * 0.375 / 1000.0).abs() < 1e-9);
     assert_eq!(report.cases[0].label_values, [(0, 24), (1, 12)].into());
     assert_eq!(volumes::files(&root.join("GE/Patient 1/GT/prostate")).unwrap().len(), 6);
     // Labels that lack their last slice, as one patient's do, are not taken for the image's.

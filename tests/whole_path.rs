@@ -116,7 +116,10 @@ fn whole_path(data: &Path, sam: &Path, work: &Path) -> Outcome {
     let (mask, volume) = (read_labels(&mask).unwrap(), read_volume(volume).unwrap());
     assert_eq!(mask.grid(), volume.grid());
     let found: usize = mask.data().iter().map(|v| usize::from(*v)).sum();
-    assert!((predicted.volume_ml - found as f64 * mask.grid().voxel_mm3() / 1e3).abs() < 1e-9);
+    assert!(
+        (predicted.size.volume_ml().unwrap() - found as f64 * mask.grid().voxel_mm3() / 1e3).abs()
+            < 1e-9
+    );
     Outcome {
         model: std::fs::read(&summary.model).unwrap(),
         history: std::fs::read(run.join("history.csv")).unwrap(),

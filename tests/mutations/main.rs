@@ -132,6 +132,11 @@ fn segmentation() {
 }
 
 #[test]
+fn image() {
+    Loop::new("image").run(number("DESAM_MUTATIONS", INPUTS));
+}
+
+#[test]
 fn checkpoint() {
     Loop::new("checkpoint").run(number("DESAM_MUTATIONS", INPUTS));
 }
@@ -140,5 +145,8 @@ fn checkpoint() {
 #[test]
 fn every_target_has_a_loop() {
     let names = TARGETS.map(|t| t.name);
-    assert_eq!(names, ["nifti", "metaimage", "nrrd", "dicom", "segmentation", "checkpoint"]);
+    assert_eq!(
+        names,
+        ["nifti", "metaimage", "nrrd", "dicom", "segmentation", "image", "checkpoint"]
+    );
 }

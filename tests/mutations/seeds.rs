@@ -7,6 +7,7 @@ use rand_chacha::ChaCha8Rng;
 use std::io::Write;
 use std::path::Path;
 
+mod images;
 mod objects;
 
 /// A file whose bytes are mutated.
@@ -28,6 +29,7 @@ pub(crate) fn of(target: &str, folder: &Path) -> Vec<Seed> {
         "nrrd" => nrrd(folder),
         "dicom" => dicom(),
         "segmentation" => segmentation(folder),
+        "image" => images::all(),
         "checkpoint" => checkpoint(),
         other => panic!("no seeds for {other}"),
     }

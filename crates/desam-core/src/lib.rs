@@ -89,7 +89,7 @@ pub use progress::{Progress, Quiet};
 pub use prompt::{Point, PointLabel, Prompt, PromptBox};
 pub use sampler::{PromptSampler, SampledPrompt};
 pub use spec::EncoderSpec;
-pub use volume::{Affine, Grid, LabelVolume, Volume};
+pub use volume::{Affine, Grid, LUMA, LabelVolume, Volume};
 
 /// Used by the expansion of [`named!`].
 #[doc(hidden)]

@@ -117,11 +117,17 @@ impl Grid {
     }
 }
 
-/// A volume: intensities on a grid.
+/// Weights of red, green and blue in luma, by ITU-R BT.601, as Pillow and OpenCV convert to grey.
+pub const LUMA: [f32; 3] = [0.299, 0.587, 0.114];
+
+/// A volume: intensities on a grid. A colour image has its red, green and blue as well, and its luma
+/// as intensities.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Volume {
     grid: Grid,
     data: Vec<f32>,
+    color: Option<Box<[Vec<f32>; 3]>>,
+    in_pixels: bool,
 }
 
 impl Volume {
@@ -133,7 +139,34 @@ impl Volume {
         if data.len() != grid.len() {
             return Err(Error::shape("voxels", grid.len(), data.len()));
         }
-        Ok(Self { grid, data })
+        Ok(Self { grid, data, color: None, in_pixels: false })
+    }
+
+    /// A colour volume from red, green and blue on 0 to 255, `i` fastest each. Its intensities are
+    /// their luma ([`LUMA`]).
+    ///
+    /// # Errors
+    /// When the number of values of a channel is not the grid's.
+    pub fn from_rgb(grid: Grid, channels: [Vec<f32>; 3]) -> Result<Self> {
+        if let Some(odd) = channels.iter().find(|values| values.len() != grid.len()) {
+            return Err(Error::shape("voxels of a colour channel", grid.len(), odd.len()));
+        }
+        let [red, green, blue] = &channels;
+        let luma = red.iter().zip(green).zip(blue);
+        let data = luma.map(|((r, g), b)| LUMA[0] * r + LUMA[1] * g + LUMA[2] * b).collect();
+        Ok(Self { color: Some(Box::new(channels)), ..Self::new(grid, data)? })
+    }
+
+    /// Marks the grid as one of pixels: spacing and affine stand for no millimetres, as those of a
+    /// photograph.
+    #[must_use]
+    pub fn in_pixels(self) -> Self {
+        Self { in_pixels: true, ..self }
+    }
+
+    /// Whether the grid is one of pixels, without millimetres.
+    pub fn is_in_pixels(&self) -> bool {
+        self.in_pixels
     }
 
     /// The grid.
@@ -141,9 +174,14 @@ impl Volume {
         &self.grid
     }
 
-    /// The values, `i` fastest.
+    /// The values, `i` fastest; of a colour volume its luma.
     pub fn data(&self) -> &[f32] {
         &self.data
+    }
+
+    /// Red, green and blue on 0 to 255, `i` fastest; `None` of a volume without colour.
+    pub fn color(&self) -> Option<&[Vec<f32>; 3]> {
+        self.color.as_deref()
     }
 
     /// Slice `k`, row by row; `None` beyond the last.
@@ -196,5 +234,24 @@ impl LabelVolume {
     pub fn binarised(mut self) -> Self {
         self.data.iter_mut().for_each(|v| *v = u8::from(*v > 0));
         self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_colour_volume_has_its_luma_as_intensities() {
+        let grid = Grid { dims: [2, 1, 1], affine: Affine::from_spacing([1.0; 3]) };
+        let channels = [vec![255.0, 0.0], vec![255.0, 100.0], vec![255.0, 0.0]];
+        let volume = Volume::from_rgb(grid, channels.clone()).unwrap();
+        // By hand: the weights sum to 1; 0.587 of 100.
+        assert!((volume.data()[0] - 255.0).abs() < 1e-3 && (volume.data()[1] - 58.7).abs() < 1e-3);
+        assert_eq!(volume.color(), Some(&channels));
+        assert!(!volume.is_in_pixels() && volume.in_pixels().is_in_pixels());
+        let short = [vec![1.0; 2], vec![1.0], vec![1.0; 2]];
+        assert!(Volume::from_rgb(grid, short).is_err());
+        assert_eq!(Volume::new(grid, vec![1.0; 2]).unwrap().color(), None);
     }
 }

@@ -75,6 +75,21 @@ pub enum Error {
         /// An example of the image's name.
         expected: String,
     },
+    /// Ground truth whose name begins with those of two images.
+    #[error(
+        "site {site}: {} may be the label of {first} and of {second}; name it as its image",
+        label.display_escaped()
+    )]
+    AmbiguousLabel {
+        /// The site.
+        site: String,
+        /// The label file.
+        label: PathBuf,
+        /// One image, by its case.
+        first: String,
+        /// Another one.
+        second: String,
+    },
     /// Two files that claim to be the same case.
     #[error(
         "site {site}, case {id}: both {} and {} claim it; remove or rename one",

@@ -22,7 +22,10 @@ pub enum Error {
         source: std::io::Error,
     },
     /// A file that is no volume of a known format, neither by its name nor by its first bytes.
-    #[error("{}: not a volume; its name should end in {}", path.display_escaped(), crate::volumes::VOLUME_ENDINGS)]
+    #[error(
+        "{}: not a volume; its name should end in {}, or that of a two-dimensional image in {}",
+        path.display_escaped(), crate::volumes::VOLUME_ENDINGS, crate::volumes::IMAGE_ENDINGS
+    )]
     UnknownFormat {
         /// The file.
         path: PathBuf,
@@ -39,6 +42,23 @@ pub enum Error {
     #[error("{}: this build cannot read DICOM; build it with the feature `dicom`", path.display_escaped())]
     DicomNotBuilt {
         /// The file, or the folder.
+        path: PathBuf,
+    },
+    /// A two-dimensional image that is damaged or of a kind that is not supported.
+    #[error("{}: {problem}", path.display_escaped())]
+    Image {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        problem: String,
+    },
+    /// A two-dimensional image in a build without the feature `image`.
+    #[error(
+        "{}: this build cannot read PNG, JPEG, TIFF and BMP; build it with the feature `image`",
+        path.display_escaped()
+    )]
+    ImageNotBuilt {
+        /// The file.
         path: PathBuf,
     },
     /// A header field whose value is invalid for a 3-D image, or not supported.

@@ -1,4 +1,5 @@
-//! Medical volumes on disk: NIfTI, MetaImage, NRRD and DICOM, read and written on one convention.
+//! Medical volumes on disk: NIfTI, MetaImage, NRRD and DICOM, read and written on one convention; and
+//! two-dimensional images (PNG, JPEG, TIFF, BMP) as volumes of one slice.
 //!
 //! Voxels come out with `i` fastest, and the affine takes voxel indices to millimetres in RAS+,
 //! whatever the format says in its own terms (sform and qform, LPS, ImageOrientationPatient). A file
@@ -23,8 +24,8 @@
 //! # }
 //! ```
 //!
-//! [`volumes`] detects the format; [`nifti`], [`metaimage`], [`nrrd`] and `dicom` (feature `dicom`) are the
-//! formats themselves. A format that is not among them is added by a
+//! [`volumes`] detects the format; [`nifti`], [`metaimage`], [`nrrd`], `dicom` (feature `dicom`) and
+//! `raster` (feature `image`) are the formats themselves. A format that is not among them is added by a
 //! [`VolumeReader`](volumes::VolumeReader). What may go wrong with a file is an [`Error`] that names it.
 
 pub mod atomic;
@@ -37,6 +38,8 @@ pub mod listing;
 pub mod metaimage;
 pub mod nifti;
 pub mod nrrd;
+#[cfg(feature = "image")]
+pub mod raster;
 mod reading;
 mod same_grid;
 #[cfg(feature = "dicom")]

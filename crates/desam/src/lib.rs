@@ -12,7 +12,7 @@
 //! # let _files = documented_files();
 //! let segmenter = Segmenter::open("run/model.safetensors")?;
 //! let summary = segmenter.segment_file("t2.nii.gz", "mask.nii.gz", &Quiet)?;
-//! println!("{:.1} ml", summary.volume_ml);
+//! println!("{}", summary.size);
 //! # Ok(())
 //! # }
 //! ```

@@ -143,7 +143,7 @@ fn written(folder: &Path, options: PredictOptions) -> (Written, desam::predict::
         report: serde_json::from_str(&text).unwrap(),
     };
     assert_eq!(written.report["model"]["blake3"], hash_file(&model).unwrap());
-    assert_eq!(summary.volume_ml, written.report["volume_ml"].as_f64().unwrap());
+    assert_eq!(summary.size.volume_ml(), written.report["volume_ml"].as_f64());
     assert_eq!((summary.slices, summary.dims), (6, [40, 32, 6]));
     let slices = written.report["slices_with_mask"].as_array().unwrap();
     assert_eq!(slices.len(), summary.slices_with_mask);

@@ -93,11 +93,7 @@ fn text(summary: &DemoSummary, took: Duration) -> String {
         ("model", summary.training.model.display_escaped()),
         (
             "new volume",
-            format!(
-                "{}, {:.1} ml",
-                summary.segmented.output.display_escaped(),
-                summary.segmented.volume_ml
-            ),
+            format!("{}, {}", summary.segmented.output.display_escaped(), summary.segmented.size),
         ),
         ("took", duration(took)),
     ]);

@@ -53,10 +53,11 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Output> {
+    let read = arguments.read.options();
     let request = VerifyRequest::new(&arguments.data)
-        .with_preprocess(arguments.preprocess.config())
+        .with_preprocess(arguments.preprocess.config(&arguments.data, &read))
         .with_mask_side(arguments.mask_side)
-        .with_read(arguments.read.options());
+        .with_read(read);
     let verified = verify(&request, &session.terminal)?;
     let mut json = serde_json::to_value(&verified)?;
     if let Some(object) = json.as_object_mut() {
@@ -101,19 +102,24 @@ fn text(verified: &VerifyOutcome) -> String {
 
 /// One line per case: size, spacing, format, labels, errors.
 fn case_line(case: &CaseReport) -> String {
-    let (Some([i, j, k]), Some(spacing)) = (case.dims, case.spacing_mm) else {
+    let Some([i, j, k]) = case.dims else {
         return "unreadable".to_owned();
     };
+    let spacing = case.spacing_mm.map(|s| format!("{} mm", s.map(|s| format!("{s:.3}")).join("×")));
     let values: Vec<String> = case.label_values.keys().map(u8::to_string).collect();
     let mut parts = vec![
-        format!("{i}×{j}×{k}"),
-        format!("{} mm", spacing.map(|s| format!("{s:.3}")).join("×")),
+        match spacing {
+            Some(spacing) => format!("{i}×{j}×{k}  {spacing}"),
+            None => format!("{i}×{j} px"),
+        },
         case.format.map(|f| f.to_string()).unwrap_or_default(),
     ];
     if case.label.is_some() {
         parts.push(format!("labels {{{}}}", values.join(",")));
-        parts.push(format!("on {} of {} slices", case.labelled_slices, case.slices));
-        parts.push(format!("{:.1} ml", case.foreground_ml));
+        if case.spacing_mm.is_some() {
+            parts.push(format!("on {} of {} slices", case.labelled_slices, case.slices));
+        }
+        parts.extend(case.foreground_ml.map(|ml| format!("{ml:.1} ml")));
     }
     if !case.errors.is_empty() {
         parts.push(format!("{} errors", case.errors.len()));

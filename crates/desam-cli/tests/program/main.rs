@@ -15,6 +15,8 @@ mod dicom_folders;
 mod encoder;
 mod evaluating;
 mod formats;
+#[cfg(feature = "image")]
+mod images;
 mod integrity;
 mod killed;
 mod leftovers;

@@ -33,7 +33,7 @@ impl RandomAffine {
 
     /// The image moved, read bilinearly; black comes in from outside.
     pub(super) fn image(&self, image: &SliceImage) -> SliceImage {
-        let values = self.moved(&image.data, image.side);
+        let values = image.channels().flat_map(|channel| self.moved(channel, image.side));
         SliceImage { side: image.side, data: values.map(|v| v.round() as u8).collect() }
     }
 

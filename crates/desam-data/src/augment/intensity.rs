@@ -47,7 +47,8 @@ impl Tone {
         let centre = |index: usize| (2 * index + 1) as f64 / side as f64 - 1.0;
         let mut spare = None;
         for (index, pixel) in image.data.iter_mut().enumerate() {
-            let place = [centre(index % side), centre(index / side)];
+            // Red, green and blue one after the other share the field.
+            let place = [centre(index % side), centre(index / side % side)];
             let wave = |([x, y], phase, amplitude): &([f64; 2], f64, f64)| {
                 amplitude * (x * place[0] + y * place[1] + phase).cos()
             };

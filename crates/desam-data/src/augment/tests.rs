@@ -139,3 +139,15 @@ fn settings_that_make_no_sense_are_named() {
         assert!(matches!(error, Error::AugmentConfig { field: "flip_rows", .. }), "{error}");
     }
 }
+
+#[test]
+fn the_channels_of_a_colour_image_move_together() {
+    let (grey, mask) = disc(32, 16);
+    let color = SliceImage { side: 32, data: [&grey.data[..]; 3].concat() };
+    let config = ImageAugment { noise: 0.0, ..ImageAugment::regular() };
+    let apply =
+        |image: &SliceImage| config.apply(image, &mask, &mut ChaCha8Rng::seed_from_u64(5)).unwrap();
+    let (expected, found) = (apply(&grey), apply(&color));
+    assert_eq!(found.1, expected.1);
+    assert!(found.0.channels().len() == 3 && found.0.channels().all(|c| c == expected.0.data));
+}

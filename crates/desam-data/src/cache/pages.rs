@@ -7,18 +7,30 @@ use desam_core::BinaryMask;
 use safetensors::Dtype;
 use std::path::Path;
 
-/// An open case file: `images` `[slices, side, side]` and, where the case has ground truth,
+/// Channels of a colour image.
+const COLORS: usize = 3;
+
+/// An open case file: `images` `[slices, side, side]`, or `[slices, 3, side, side]` in colour, and, where the case has ground truth,
 /// `masks` `[slices, M, M]`, both u8.
 #[derive(Debug)]
 pub(crate) struct CasePages {
     entry: Entry,
     slices: usize,
     side: usize,
+    channels: usize,
     mask_side: Option<usize>,
 }
 
 fn tensor(name: &str, slices: usize, side: usize) -> TensorSpec {
     TensorSpec { name: name.into(), dtype: Dtype::U8, shape: vec![slices, side, side] }
+}
+
+fn images_tensor(slices: usize, channels: usize, side: usize) -> TensorSpec {
+    let grey = tensor("images", slices, side);
+    match channels {
+        COLORS => TensorSpec { shape: vec![slices, COLORS, side, side], ..grey },
+        _ => grey,
+    }
 }
 
 impl CasePages {
@@ -30,8 +42,9 @@ impl CasePages {
         masks: Option<&[BinaryMask]>,
     ) -> Result<()> {
         let side = images.first().map_or(0, |i| i.side);
+        let channels = images.first().map_or(1, |i| i.channels().len());
         let pixels = images.iter().flat_map(|i| &i.data).copied().collect();
-        let mut tensors = vec![(tensor("images", images.len(), side), pixels)];
+        let mut tensors = vec![(images_tensor(images.len(), channels, side), pixels)];
         if let Some(masks) = masks {
             let side = masks.first().map_or(0, BinaryMask::height);
             let pixels = masks.iter().flat_map(BinaryMask::data).copied().collect();
@@ -43,12 +56,17 @@ impl CasePages {
     /// Opens a case file whose masks, where `labelled`, should be `mask_side` wide.
     pub(crate) fn open(path: &Path, seal: &Seal, mask_side: Option<usize>) -> Result<Self> {
         let entry = Entry::open(path, seal)?;
-        let Some(&[slices, side, _]) = entry.shape("images") else {
-            return Err(entry.corrupt("it holds no images of three dimensions".into()));
+        let (slices, channels, side) = match entry.shape("images") {
+            Some(&[slices, side, _]) => (slices, 1, side),
+            Some(&[slices, COLORS, side, _]) => (slices, COLORS, side),
+            _ => {
+                let problem = "it holds no images of three dimensions, or four in colour";
+                return Err(entry.corrupt(problem.into()));
+            }
         };
-        let mut expected = vec![tensor("images", slices, side)];
+        let mut expected = vec![images_tensor(slices, channels, side)];
         expected.extend(mask_side.map(|m| tensor("masks", slices, m)));
-        Ok(Self { entry: entry.expect(&expected)?, slices, side, mask_side })
+        Ok(Self { entry: entry.expect(&expected)?, slices, side, channels, mask_side })
     }
 
     pub(crate) fn slices(&self) -> usize {
@@ -64,7 +82,8 @@ impl CasePages {
     }
 
     pub(crate) fn image(&self, z: usize) -> Result<SliceImage> {
-        Ok(SliceImage { side: self.side, data: self.page(0, z, self.side)?.to_vec() })
+        let pixels = self.channels * self.side * self.side;
+        Ok(SliceImage { side: self.side, data: self.page(0, z, pixels)?.to_vec() })
     }
 
     /// The mask of slice `z`; `None` where the case has no ground truth.
@@ -72,7 +91,7 @@ impl CasePages {
         let Some(side) = self.mask_side else {
             return Ok(None);
         };
-        Ok(Some(BinaryMask::new(side, side, self.page(1, z, side)?.to_vec())?))
+        Ok(Some(BinaryMask::new(side, side, self.page(1, z, side * side)?.to_vec())?))
     }
 
     /// Slices whose mask has foreground, rising; none without ground truth.
@@ -80,7 +99,7 @@ impl CasePages {
         let mut labelled = Vec::new();
         if let Some(side) = self.mask_side {
             for z in 0..self.slices {
-                if self.page(1, z, side)?.iter().any(|&v| v > 0) {
+                if self.page(1, z, side * side)?.iter().any(|&v| v > 0) {
                     labelled.push(z);
                 }
             }
@@ -88,11 +107,11 @@ impl CasePages {
         Ok(labelled)
     }
 
-    fn page(&self, tensor: usize, z: usize, side: usize) -> Result<&[u8]> {
+    /// The values of slice `z` in a tensor of so many a slice.
+    fn page(&self, tensor: usize, z: usize, length: usize) -> Result<&[u8]> {
         if z >= self.slices {
             return Err(Error::SliceIndex { index: z, len: self.slices });
         }
-        let length = side * side;
         self.entry
             .bytes(tensor)?
             .get(z * length..(z + 1) * length)

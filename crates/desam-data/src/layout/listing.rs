@@ -1,9 +1,10 @@
 //! Listing the volumes of a folder that are to be segmented.
 
-use super::folders::{below, folders, holds_dicom};
-use super::{Case, Layout, entries};
+use super::folders::{below, folders, holds_dicom, listable_folders};
+use super::names::is_label_name;
+use super::{Case, Layout, entries, is_two_dimensional};
 use crate::Result;
-use desam_volume::volumes::{ReadOptions, is_series};
+use desam_volume::volumes::{ReadOptions, is_series, without_image_ending};
 use std::path::{Path, PathBuf};
 
 /// The volumes of a folder, and the folders in it that hold more of them and are not looked into.
@@ -15,6 +16,9 @@ pub struct FolderListing {
     pub volumes: Vec<PathBuf>,
     /// Folders whose volumes are not among them.
     pub unread: Vec<UnreadFolder>,
+    /// Two-dimensional images that lie next to volumes, which are more likely pictures of them. In a
+    /// folder without volumes they are what is segmented.
+    pub pictures: Vec<PathBuf>,
 }
 
 /// A folder that holds volumes and is not searched.
@@ -28,7 +32,8 @@ pub struct UnreadFolder {
 }
 
 /// Lists what is segmented of `dir`: its own DICOM files, which are one volume, each volume file in it,
-/// and each folder in it that is a DICOM series (with the feature `dicom`). Hidden files and label files
+/// and each folder in it that is a DICOM series (with the feature `dicom`); or, where there is none of
+/// these, each two-dimensional image. Hidden files and label files
 /// (`*_segmentation`, `*.seg`) are passed over. Folders farther down, and folders of volume files, are
 /// not looked into and listed as such: a folder of earlier masks must not be segmented again.
 ///
@@ -51,6 +56,8 @@ pub fn list_folder_with(dir: &Path, read: &ReadOptions) -> Result<FolderListing>
         if !path.is_dir() {
             if is_image_file(&path, read) {
                 listing.volumes.push(path);
+            } else if is_picture(&path, read) {
+                listing.pictures.push(path);
             }
             continue;
         }
@@ -60,6 +67,17 @@ pub fn list_folder_with(dir: &Path, read: &ReadOptions) -> Result<FolderListing>
         }
         if series {
             listing.volumes.push(path);
+        }
+    }
+    if listing.volumes.is_empty() {
+        listing.volumes.append(&mut listing.pictures);
+    }
+    if listing.volumes.is_empty() && listing.unread.is_empty() {
+        for path in listable_folders(dir) {
+            let inside = entries(&path).unwrap_or_default();
+            if let Some(example) = inside.into_iter().find(|p| is_picture(p, read)) {
+                listing.unread.push(UnreadFolder { path, example });
+            }
         }
     }
     Ok(listing)
@@ -130,6 +148,13 @@ fn is_image_file(path: &Path, read: &ReadOptions) -> bool {
     super::looks_like(path, read, |name| !name.is_label) && path.is_file()
 }
 
+/// Whether a file is named as a two-dimensional image that is no label.
+fn is_picture(path: &Path, read: &ReadOptions) -> bool {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let stem = without_image_ending(&name).filter(|_| is_two_dimensional(path, read));
+    stem.is_some_and(|stem| !stem.is_empty() && !is_label_name(stem)) && path.is_file()
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::testing::tree;
@@ -180,6 +205,23 @@ mod tests {
         let [deep, masks] = ["deep", "masks"].map(|n| dir.path().join(n));
         let [b, a] = [deep.join("er/still/b.mha"), masks.join("a.nii.gz")];
         assert_eq!(unread, [(&deep, &b), (&masks, &a)]);
+    }
+
+    #[test]
+    fn images_are_segmented_where_there_are_no_volumes() {
+        let images = ["a.png", "b.JPEG", "c_segmentation.png", "d.gif", ".e.png", "masks/a.png"];
+        let dir = tree(&images);
+        let [a, b] = ["a.png", "b.JPEG"].map(|name| dir.path().join(name));
+        let found = list_folder(dir.path()).unwrap();
+        assert_eq!((found.volumes, found.pictures.len()), (vec![a, b], 0));
+        assert!(found.unread.is_empty());
+        let dir = tree(&[&images[..], &["t2.nii.gz"]].concat());
+        let found = list_folder(dir.path()).unwrap();
+        assert_eq!(found.volumes, [dir.path().join("t2.nii.gz")]);
+        assert_eq!(found.pictures.len(), 2);
+        let dir = tree(&["images/a.png", "masks/a.png"]);
+        let found = list_folder(dir.path()).unwrap();
+        assert!(found.volumes.is_empty() && found.unread.len() == 2);
     }
 
     #[test]

@@ -4,6 +4,7 @@
 mod decathlon;
 mod folders;
 mod i2cvb;
+mod images;
 mod listing;
 mod max_style;
 mod names;
@@ -20,10 +21,11 @@ pub use listing::unused_series;
 pub use listing::{FolderListing, UnreadFolder, list_folder, list_folder_with, list_volumes};
 pub use survey::Survey;
 
+use crate::preprocess::PreprocessConfig;
 use crate::{Error, Result};
 use desam_core::files::open_regular;
 use desam_volume::listing::entries;
-use desam_volume::volumes::ReadOptions;
+use desam_volume::volumes::{ReadOptions, VolumeFormat};
 use names::VolumeName;
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -71,6 +73,9 @@ pub enum Layout {
     NciIsbi2013,
     /// `SITE/Patient NNN/T2W/*.dcm` with `SITE/Patient NNN/GT/prostate/*.dcm`, as I2CVB has it.
     I2cvb,
+    /// `images/NAME.png` with `masks/NAME.png` or `labels/NAME.png`, in the folder itself, which is one
+    /// site, or in a folder of each site: two-dimensional images, or volumes.
+    Images,
     /// A CSV file with the columns `image`, `label` (may be empty), `case` and `site`.
     Table,
 }
@@ -107,6 +112,8 @@ impl Layout {
             Self::NciIsbi2013
         } else if i2cvb::is_there(data)? {
             Self::I2cvb
+        } else if images::is_there(data)? {
+            Self::Images
         } else {
             Self::Saml
         })
@@ -151,6 +158,7 @@ impl Layout {
             Self::Promise12 => promise12::survey(data, read),
             Self::NciIsbi2013 => nci_isbi::survey(data),
             Self::I2cvb => i2cvb::survey(data),
+            Self::Images => images::survey(data, read),
             Self::Table => table::survey(data, read),
         }?;
         if all.cases.is_empty() && all.problems.is_empty() {
@@ -170,6 +178,7 @@ impl fmt::Display for Layout {
             Self::Promise12 => "CASE with CASE_segmentation in one folder (PROMISE12)",
             Self::NciIsbi2013 => "PATIENT/STUDY/SERIES with PATIENT.nrrd (NCI-ISBI 2013)",
             Self::I2cvb => "SITE/PATIENT/T2W with GT/prostate (I2CVB)",
+            Self::Images => "images with masks, by name, in a folder each",
             Self::Table => "a table of cases (CSV)",
         })
     }
@@ -192,6 +201,26 @@ pub fn discover(data: &Path) -> Result<Vec<Case>> {
 /// As [`discover`].
 pub fn discover_with(data: &Path, read: &ReadOptions) -> Result<Vec<Case>> {
     Layout::of_with(data, read)?.cases_with(data, read)
+}
+
+/// The preprocessing of a data set unless another one is chosen: [`PreprocessConfig::image`] where all
+/// images are two-dimensional by their names, [`PreprocessConfig::paper`] otherwise, also where the
+/// cases cannot be listed.
+pub fn default_preprocess(data: &Path, read: &ReadOptions) -> PreprocessConfig {
+    let survey = Layout::of_with(data, read).and_then(|layout| layout.survey_with(data, read));
+    let cases = survey.map(|found| found.cases).unwrap_or_default();
+    let is_image = |case: &Case| is_two_dimensional(&case.image, read);
+    if !cases.is_empty() && cases.iter().all(is_image) {
+        PreprocessConfig::image()
+    } else {
+        PreprocessConfig::paper()
+    }
+}
+
+/// Whether a file is a two-dimensional image by its name.
+pub(crate) fn is_two_dimensional(path: &Path, read: &ReadOptions) -> bool {
+    let format = VolumeFormat::of_name(path);
+    read.reader_of(path).is_none() && format.is_some_and(VolumeFormat::is_two_dimensional)
 }
 
 /// The folder that the paths of a data set are relative to: the data set, or the folder of a table.

@@ -28,6 +28,11 @@ impl<'a> VolumeName<'a> {
     }
 }
 
+/// Whether a name without its ending is that of a label.
+pub(super) fn is_label_name(stem: &str) -> bool {
+    LABEL_SUFFIXES.iter().any(|suffix| strip_suffix(stem, suffix).is_some())
+}
+
 /// `name` without `suffix`, without regard to the case of ASCII letters.
 pub(super) fn strip_suffix<'a>(name: &'a str, suffix: &str) -> Option<&'a str> {
     let (head, tail) = name.split_at_checked(name.len().checked_sub(suffix.len())?)?;

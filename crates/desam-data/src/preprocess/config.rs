@@ -17,6 +17,9 @@ pub enum Frame {
     /// The whole slice, stretched to the side `M` of the decoder's masks (256 for SAM) by cubic
     /// splines with smoothing before shrinking, as the official program does.
     MaskSide,
+    /// The whole slice, stretched to the side `S` of the encoder's input (1024 for SAM) in the same way:
+    /// an image of a thousand pixels keeps its detail.
+    InputSide,
     /// The middle of the slice, cropped or padded with zeros, unscaled.
     Crop {
         /// Side of the image, in (resampled) pixels.
@@ -44,7 +47,7 @@ desam_core::named! {
 #[serde(deny_unknown_fields)]
 pub struct PreprocessConfig {
     /// Percentile clipping: percentiles of all voxels of a volume that become 0 and 255; values beyond
-    /// are clipped.
+    /// are clipped. Not applied to colour.
     pub percentiles: [f64; 2],
     /// Whether voxels that are exactly 0 stay 0 whatever the percentiles (matters where there are
     /// negative intensities).
@@ -96,6 +99,13 @@ impl PreprocessConfig {
         }
     }
 
+    /// The default for two-dimensional images, which have no millimetres: the whole image, stretched to
+    /// the encoder's input. Colour is taken as it is; grey is clipped to its percentiles, as the slices
+    /// of volumes are.
+    pub fn image() -> Self {
+        Self { spacing_mm: None, frame: Frame::InputSide, ..Self::paper() }
+    }
+
     /// The same with slices cut as they are stored, whatever the affine says.
     #[must_use]
     pub fn stored(self) -> Self {
@@ -116,7 +126,8 @@ impl PreprocessConfig {
 
     /// Short description of the configuration: the name of the preset, or all of its fields as JSON.
     pub fn summary(&self) -> String {
-        let presets = [("paper", Self::paper()), ("official", Self::official())];
+        let presets =
+            [("paper", Self::paper()), ("official", Self::official()), ("image", Self::image())];
         let preset = presets.iter().find(|(_, preset)| preset == self);
         let json = || serde_json::to_string(self).unwrap_or_else(|_| format!("{self:?}"));
         preset.map_or_else(json, |(name, _)| (*name).to_owned())

@@ -23,6 +23,12 @@ impl IntensityWindow {
         Ok(Self { low, high })
     }
 
+    /// The window of colour, whose levels stay as they are.
+    pub(super) fn of_color(volume: &Volume) -> Result<Self> {
+        expect_finite(volume)?;
+        Ok(Self { low: 0.0, high: 255.0 })
+    }
+
     /// `value` scaled by the window to 0..255; 0 everywhere in a window without width.
     pub(super) fn scale(&self, value: f32) -> f64 {
         if self.high <= self.low {

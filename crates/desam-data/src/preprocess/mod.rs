@@ -6,6 +6,8 @@
 //! are enlarged to the encoder's input as SAM does. Two presets: what the paper describes, and what the official program does.
 
 mod axis;
+#[cfg(test)]
+mod color_tests;
 mod config;
 mod enlarge;
 mod image;
@@ -36,7 +38,7 @@ pub use image::SliceImage;
 pub(crate) use image::normalised;
 pub use intensity::IntensityWindow;
 pub use orient::Orientation;
-pub(crate) use plausibility::spacing as spacing_warning;
+pub(crate) use plausibility::{RESAMPLED_IMAGE, spacing as spacing_warning};
 pub use prepared::PreparedVolume;
 pub use restore::{Interpolation, VoxelMap};
 pub use restore_logits::SmoothMask;

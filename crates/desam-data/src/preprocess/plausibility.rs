@@ -1,22 +1,42 @@
 //! Plausibility warnings about a volume that can be prepared nevertheless.
 
-use super::IntensityWindow;
+use super::{IntensityWindow, PreprocessConfig};
 use desam_core::{Grid, Volume};
 
 /// Millimetres from voxel to voxel that an image of an organ can have.
 const SPACING_MM: std::ops::RangeInclusive<f64> = 0.05..=20.0;
 
+/// Warning about a two-dimensional image that is prepared as a volume.
+pub(crate) const RESAMPLED_IMAGE: &str =
+    "an image has no millimetres: it is resampled as if its pixels were 1 mm wide";
+
 /// Warnings, a sentence each.
-pub(super) fn warnings(volume: &Volume, window: IntensityWindow) -> Vec<String> {
-    contrast(volume, window).into_iter().chain(spacing(volume.grid())).collect()
+pub(super) fn warnings(
+    config: &PreprocessConfig,
+    volume: &Volume,
+    window: IntensityWindow,
+) -> Vec<String> {
+    let contrast = contrast(volume, window);
+    let spacing = if volume.is_in_pixels() {
+        config.spacing_mm.is_some().then(|| RESAMPLED_IMAGE.to_owned())
+    } else {
+        spacing(volume.grid())
+    };
+    contrast.into_iter().chain(spacing).collect()
 }
 
 /// A volume in which a model sees nothing.
 fn contrast(volume: &Volume, window: IntensityWindow) -> Option<String> {
-    if window.high > window.low {
+    // Colour has a window as wide whatever there is to see.
+    if window.high > window.low && volume.color().is_none() {
         return None;
     }
     let (first, level) = (volume.data().first()?, window.low);
+    if let Some(color) = volume.color() {
+        let is_flat = |c: &Vec<f32>| c.iter().all(|v| Some(v) == c.first());
+        let all = "the image is constant: all its pixels have the same colour";
+        return color.iter().all(is_flat).then(|| all.to_owned());
+    }
     if volume.data().iter().all(|v| v == first) {
         return Some(format!("the image is constant: all its voxels are {first}"));
     }

@@ -20,7 +20,10 @@ pub struct PreparedVolume {
     frame: Frame,
     geometry: SliceGeometry,
     window: IntensityWindow,
+    /// Of the only channel, or of red, then of green, then of blue.
     frames: Vec<u8>,
+    channels: usize,
+    in_pixels: bool,
     input_side: usize,
     warnings: Vec<String>,
 }
@@ -41,25 +44,24 @@ impl PreparedVolume {
             return Err(Error::PreprocessConfig { field: "encoder spec", found, expected });
         }
         let geometry = SliceGeometry::new(config, volume.grid(), spec.mask_side())?;
-        let axes = geometry.axes();
-        let window = IntensityWindow::of(volume, config.percentiles)?;
-        let voxels = geometry.order().apply(volume.grid().dims, volume.data())?;
-        let frames = if axes.iter().all(AxisMapping::is_identity) {
-            // Truncated, not rounded, as the official program converts to u8.
-            let level = |&v: &f32| {
-                if config.keep_zeros && v == 0.0 { 0 } else { window.scale(v) as u8 }
-            };
-            fallible::collected(voxels.len(), voxels.iter().map(level))?
-        } else {
-            let level = |&v: &f32| {
-                if config.keep_zeros && v == 0.0 { 0.0 } else { window.scale(v) as f32 }
-            };
-            let levels = fallible::collected(voxels.len(), voxels.iter().map(level))?;
-            resample(&levels, &axes)?
+        let (window, frames, channels) = match volume.color() {
+            None => {
+                let window = IntensityWindow::of(volume, config.percentiles)?;
+                (window, grey_frames(config, &geometry, window, volume)?, 1)
+            }
+            Some(color) => {
+                let window = IntensityWindow::of_color(volume)?;
+                let mut frames = Vec::new();
+                for channel in color {
+                    frames.append(&mut color_frames(&geometry, channel)?);
+                }
+                (window, frames, color.len())
+            }
         };
         let (frame, input_side) = (config.frame, spec.input_side);
-        let warnings = plausibility::warnings(volume, window);
-        Ok(Self { frame, geometry, window, frames, input_side, warnings })
+        let warnings = plausibility::warnings(config, volume, window);
+        let in_pixels = volume.is_in_pixels();
+        Ok(Self { frame, geometry, window, frames, channels, in_pixels, input_side, warnings })
     }
 
     /// Processed slices; with resampling not as many as the volume has.
@@ -94,7 +96,12 @@ impl PreparedVolume {
         &self.warnings
     }
 
-    /// The intensities that became 0 and 255.
+    /// Whether the volume is an image of pixels, without millimetres.
+    pub fn is_in_pixels(&self) -> bool {
+        self.in_pixels
+    }
+
+    /// The intensities that became 0 and 255; 0 and 255 themselves of colour.
     pub fn window(&self) -> IntensityWindow {
         self.window
     }
@@ -105,33 +112,38 @@ impl PreparedVolume {
         self.geometry.mask_side()
     }
 
-    /// The `u8` pixels of processed slice `z` before it is made square, row by row.
-    fn frame(&self, z: usize) -> Result<&[u8]> {
-        let [width, height, _] = self.geometry.axes().map(|a| a.frame);
+    /// The `u8` pixels of processed slice `z` before it is made square, row by row: those of its only
+    /// channel, or of red, green and blue.
+    fn frame(&self, z: usize) -> Result<Vec<&[u8]>> {
+        let [width, height, slices] = self.geometry.axes().map(|a| a.frame);
         let slice = width * height;
-        let start = z.saturating_mul(slice);
+        let channel = |c: usize| {
+            let start = c.saturating_mul(slices).saturating_add(z).saturating_mul(slice);
+            self.frames.get(start..start.saturating_add(slice))
+        };
         let missing = Error::SliceIndex { index: z, len: self.len() };
-        self.frames.get(start..start.saturating_add(slice)).ok_or(missing)
+        let frames = (z < slices).then(|| (0..self.channels).map(channel).collect());
+        frames.flatten().ok_or(missing)
     }
 
-    /// The square image of processed slice `z`: `M × M`, or the side of the crop.
+    /// The square image of processed slice `z`: `M × M`, `S × S`, or the side of the crop.
     ///
     /// # Errors
     /// [`Error::SliceIndex`] beyond the last slice.
     pub fn image(&self, z: usize) -> Result<SliceImage> {
-        let frame = self.frame(z)?;
-        Ok(match self.frame {
-            Frame::MaskSide => {
-                let side = self.mask_side();
-                let [width, height, _] = self.geometry.axes().map(|a| a.frame);
-                SliceImage { side, data: spline::resize(frame, height, width, side) }
-            }
-            Frame::Crop { side } => SliceImage { side, data: frame.to_vec() },
-        })
+        let channels = self.frame(z)?;
+        let side = match self.frame {
+            Frame::MaskSide => self.mask_side(),
+            Frame::InputSide => self.input_side,
+            Frame::Crop { side } => return Ok(SliceImage { side, data: channels.concat() }),
+        };
+        let [width, height, _] = self.geometry.axes().map(|a| a.frame);
+        let square = channels.into_iter().map(|c| spline::resize(c, height, width, side));
+        Ok(SliceImage { side, data: square.collect::<Vec<_>>().concat() })
     }
 
     /// The encoder's input for processed slice `z`: the image enlarged to `S` as SAM does, grey in
-    /// all three channels, normalised, `[1, 3, S, S]` in `f32`.
+    /// all three channels or colour in its own, normalised, `[1, 3, S, S]` in `f32`.
     ///
     /// # Errors
     /// [`Error::SliceIndex`] beyond the last slice; or the device has no room.
@@ -139,7 +151,7 @@ impl PreparedVolume {
         self.image(z)?.pixels(self.input_side, device)
     }
 
-    /// The encoder's input before normalisation: levels `[1, 1, S, S]` of `u8` in the CPU's memory.
+    /// The encoder's input before normalisation: levels `[1, C, S, S]` of `u8` in the CPU's memory.
     pub(crate) fn enlarged(&self, z: usize) -> Result<Tensor> {
         self.image(z)?.enlarged(self.input_side)
     }
@@ -160,8 +172,39 @@ impl PreparedVolume {
     }
 
     /// All `u8` pixels before slices are made square, slice by slice, row by row: the volume itself
-    /// in 256 levels where it is cut as stored and nothing is resampled or cropped.
+    /// in 256 levels where it is cut as stored and nothing is resampled or cropped. Of colour all slices
+    /// of red, then those of green and blue.
     pub fn levels(&self) -> &[u8] {
         &self.frames
     }
+}
+
+/// The frames of a volume's intensities, clipped to a window.
+fn grey_frames(
+    config: &PreprocessConfig,
+    geometry: &SliceGeometry,
+    window: IntensityWindow,
+    volume: &Volume,
+) -> Result<Vec<u8>> {
+    let axes = geometry.axes();
+    let voxels = geometry.order().apply(volume.grid().dims, volume.data())?;
+    if axes.iter().all(AxisMapping::is_identity) {
+        // Truncated, not rounded, as the official program converts to u8.
+        let level =
+            |&v: &f32| if config.keep_zeros && v == 0.0 { 0 } else { window.scale(v) as u8 };
+        return Ok(fallible::collected(voxels.len(), voxels.iter().map(level))?);
+    }
+    let level = |&v: &f32| if config.keep_zeros && v == 0.0 { 0.0 } else { window.scale(v) as f32 };
+    let levels = fallible::collected(voxels.len(), voxels.iter().map(level))?;
+    resample(&levels, &axes)
+}
+
+/// The frames of a channel of colour, whose levels are rounded where they have decimals.
+fn color_frames(geometry: &SliceGeometry, channel: &[f32]) -> Result<Vec<u8>> {
+    let axes = geometry.axes();
+    let levels = geometry.order().apply(geometry.grid().dims, channel)?;
+    if axes.iter().all(AxisMapping::is_identity) {
+        return Ok(fallible::collected(levels.len(), levels.iter().map(|v| (v + 0.5) as u8))?);
+    }
+    resample(&levels, &axes)
 }

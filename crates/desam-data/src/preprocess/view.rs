@@ -15,7 +15,8 @@ pub struct SliceView {
     pub height: usize,
     /// Millimetres from column to column and from row to row.
     pub spacing_mm: [f64; 2],
-    /// Grey values, row by row: the intensity window that the model's input was made with.
+    /// Grey values, row by row, in the intensity window that the model's input was made with; of a colour
+    /// image those of red, then of green, then of blue.
     pub image: Vec<u8>,
     /// The mask, 0 and 1, row by row.
     pub mask: Vec<u8>,
@@ -43,12 +44,16 @@ impl PreparedVolume {
             return Err(Error::SliceIndex { index, len: depth });
         }
         let [column_mm, row_mm, _] = order.grid(self.grid()).spacing();
-        let (mut image, mut labels) = (Vec::new(), Vec::new());
-        for at in order.slice(self.grid().dims, index) {
-            let level = volume.data().get(at).map_or(0.0, |v| self.window().scale(*v));
-            image.push((level + 0.5) as u8);
-            labels.push(mask.data().get(at).map_or(0, |v| u8::from(*v > 0)));
-        }
+        let places = || order.slice(self.grid().dims, index);
+        let channels: Vec<&[f32]> = match volume.color() {
+            None => vec![volume.data()],
+            Some(color) => color.iter().map(Vec::as_slice).collect(),
+        };
+        let level = |v: Option<&f32>| v.map_or(0.0, |v| self.window().scale(*v));
+        let rounded = |c: &[f32], at: usize| (level(c.get(at)) + 0.5) as u8;
+        let image = channels.iter().flat_map(|c| places().map(|at| rounded(c, at))).collect();
+        let labels =
+            places().map(|at| mask.data().get(at).map_or(0, |v| u8::from(*v > 0))).collect();
         let spacing_mm = [column_mm, row_mm];
         Ok(SliceView { width, height, spacing_mm, image, mask: labels })
     }

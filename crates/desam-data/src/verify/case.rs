@@ -2,7 +2,7 @@
 
 use super::{CaseReport, MaskCheck, VerifyOptions};
 use crate::layout::Case;
-use crate::preprocess::{Orientation, spacing_warning};
+use crate::preprocess::{Orientation, RESAMPLED_IMAGE, spacing_warning};
 use desam_core::{BinaryMask, LabelVolume, Progress, Volume};
 use desam_volume::volumes::{
     Loaded, VolumeFormat, align_labels, load_labels, load_labels_of, load_volume,
@@ -41,7 +41,7 @@ pub(super) fn examine(
         dims: None,
         spacing_mm: None,
         label_values: BTreeMap::new(),
-        foreground_ml: 0.0,
+        foreground_ml: None,
         slices: 0,
         labelled_slices: 0,
         masks: None,
@@ -94,7 +94,7 @@ fn look_at_image(volume: &Volume, options: &VerifyOptions, report: &mut CaseRepo
         report.errors.push(error.to_string());
     }
     report.dims = Some(grid.dims);
-    report.spacing_mm = Some(grid.spacing());
+    report.spacing_mm = (!volume.is_in_pixels()).then(|| grid.spacing());
     report.slices = axial_slices(grid);
     let odd = volume.data().iter().filter(|v| !v.is_finite()).count();
     if odd > 0 {
@@ -115,7 +115,11 @@ fn look_at_image(volume: &Volume, options: &VerifyOptions, report: &mut CaseRepo
             "the image holds {count} values, whole numbers from 0 to 255: is it a label?"
         ));
     }
-    report.warnings.extend(spacing_warning(grid));
+    if !volume.is_in_pixels() {
+        report.warnings.extend(spacing_warning(grid));
+    } else if options.preprocess.spacing_mm.is_some() {
+        report.warnings.push(RESAMPLED_IMAGE.into());
+    }
 }
 
 /// The labels on their image's grid; `None` where they lie on another.
@@ -131,7 +135,8 @@ fn look_at_labels(
     }
     let all = labels.data().len() as f64;
     let foreground = all - report.label_values.get(&0).map_or(0.0, |n| *n as f64);
-    report.foreground_ml = foreground * labels.grid().voxel_mm3() / 1000.0;
+    let in_pixels = image.is_some_and(|image| image.value.is_in_pixels());
+    report.foreground_ml = (!in_pixels).then(|| foreground * labels.grid().voxel_mm3() / 1000.0);
     if foreground == 0.0 {
         report.errors.push("the label has no foreground".into());
     }
@@ -198,7 +203,9 @@ fn content(volume: &Volume) -> String {
     let mut hasher = blake3::Hasher::new();
     volume.grid().dims.iter().for_each(|d| _ = hasher.update(&d.to_le_bytes()));
     let mut bytes = Vec::with_capacity(1 << 16);
-    for chunk in volume.data().chunks(1 << 14) {
+    // Two photographs may have the same luma.
+    let color = volume.color().into_iter().flatten().map(Vec::as_slice);
+    for chunk in std::iter::once(volume.data()).chain(color).flat_map(|c| c.chunks(1 << 14)) {
         bytes.clear();
         chunk.iter().for_each(|v| bytes.extend(v.to_le_bytes()));
         hasher.update(&bytes);

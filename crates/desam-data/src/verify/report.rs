@@ -48,12 +48,13 @@ pub struct CaseReport {
     pub format: Option<VolumeFormat>,
     /// Voxels along `i`, `j`, `k`, where the image could be read.
     pub dims: Option<[usize; 3]>,
-    /// Spacing along `i`, `j`, `k` in mm, where the image could be read.
+    /// Spacing along `i`, `j`, `k` in mm, where the image could be read and has millimetres.
     pub spacing_mm: Option<[f64; 3]>,
     /// Label values that occur, with the number of their voxels.
     pub label_values: BTreeMap<u8, u64>,
-    /// Volume of all labels above 0, in ml.
-    pub foreground_ml: f64,
+    /// Volume of all labels above 0, in ml; absent of a two-dimensional image.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub foreground_ml: Option<f64>,
     /// Axial slices.
     pub slices: usize,
     /// Axial slices with foreground.

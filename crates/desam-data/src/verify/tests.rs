@@ -86,7 +86,7 @@ fn a_good_data_set_is_described() {
     let case = &report.cases[0];
     assert_eq!((case.slices, case.labelled_slices), (4, 2));
     assert_eq!(case.label_values, [(0, 75), (2, 45)].into());
-    assert!((case.foreground_ml - 45.0 * 0.75 / 1000.0).abs() < 1e-9);
+    assert!((case.foreground_ml.unwrap() - 45.0 * 0.75 / 1000.0).abs() < 1e-9);
     assert_eq!((report.slices(), report.labelled_slices()), (16, 8));
     assert_eq!(report.sites[1].least_spacing_mm, Some([0.5, 0.5, 3.0]));
     assert_eq!(report.sites[1].label_values, [(0, 2), (2, 2)].into());

@@ -28,6 +28,7 @@ mod compare;
 mod compare_table;
 mod config;
 mod empty_slices;
+mod in_pixels;
 mod metric_unit;
 mod naming;
 mod read;

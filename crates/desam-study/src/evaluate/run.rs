@@ -4,7 +4,7 @@ use super::case_pair::{CasePair, RestoredCase, stack_grid, unit_grid};
 use super::case_plan::{PlannedCase, plan_cases};
 use super::{
     BorderCut, ByMetric, CaseScore, EvaluateConfig, Evaluation, GroundTruthKind, MetricValue,
-    Protocol, UnscoredCase, border,
+    Protocol, UnscoredCase, border, in_pixels,
 };
 use crate::{Error, Result};
 use candle_core::Device;
@@ -180,6 +180,10 @@ impl Scorer<'_> {
                 Ok(job) => jobs.push(job),
                 Err(why) => unscored.push(why),
             }
+        }
+        if self.needs_spacing() {
+            let warning = in_pixels::warning(jobs.iter().map(|job| job.case));
+            warning.iter().for_each(|warning| progress.warn(warning));
         }
         let slices: usize = jobs.iter().map(|job| job.slices.len()).sum();
         progress.begin("evaluating", slices as u64);

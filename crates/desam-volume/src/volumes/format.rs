@@ -24,6 +24,15 @@ pub enum VolumeFormat {
     /// A folder of `.dcm` files, or one of them: see `desam_volume::dicom`. Read, and masks of such
     /// volumes written, with the feature `dicom`.
     Dicom,
+    /// `.png`, a two-dimensional image, as the three below; read and written with the feature `image`:
+    /// see `desam_volume::raster`.
+    Png,
+    /// `.jpg`, `.jpeg`; read alone.
+    Jpeg,
+    /// `.tif`, `.tiff`.
+    Tiff,
+    /// `.bmp`.
+    Bmp,
 }
 
 /// Endings of the files that are opened to read a volume; longer endings first.
@@ -38,6 +47,19 @@ const ENDINGS: [(&str, VolumeFormat); 8] = [
     (".nhdr", VolumeFormat::Nrrd),
 ];
 
+/// Endings of the files of two-dimensional images.
+const IMAGE_FILES: [(&str, VolumeFormat); 6] = [
+    (".png", VolumeFormat::Png),
+    (".jpg", VolumeFormat::Jpeg),
+    (".jpeg", VolumeFormat::Jpeg),
+    (".tif", VolumeFormat::Tiff),
+    (".tiff", VolumeFormat::Tiff),
+    (".bmp", VolumeFormat::Bmp),
+];
+
+/// The endings of files of two-dimensional images, for messages.
+pub const IMAGE_ENDINGS: &str = ".png, .jpg, .tif or .bmp";
+
 /// The endings of volume files, for messages.
 pub const VOLUME_ENDINGS: &str = ".nii.gz, .nii, .hdr, .mha, .mhd, .nrrd or .nhdr";
 
@@ -50,11 +72,17 @@ const DICOM: [&str; 3] = [".dcm", ".ima", ".dicom"];
 impl VolumeFormat {
     /// The format by a file's name, case-insensitive.
     pub fn of_name(path: &Path) -> Option<Self> {
-        let named = ENDINGS.iter().find(|(ending, _)| ends_with(path, ending));
+        let all = || ENDINGS.iter().chain(&IMAGE_FILES);
+        let named = all().find(|(ending, _)| ends_with(path, ending));
         let any = |endings: &[&str]| endings.iter().any(|ending| ends_with(path, ending));
         let named = named.map(|(_, format)| *format);
         let named = named.or(any(&PAIR_VOXELS).then_some(Self::Nifti));
         named.or(any(&DICOM).then_some(Self::Dicom))
+    }
+
+    /// Whether files of the format are two-dimensional images, which have pixels and no millimetres.
+    pub fn is_two_dimensional(self) -> bool {
+        IMAGE_FILES.iter().any(|(_, format)| *format == self)
     }
 
     /// The format of a file by its name, or else by its first bytes. A folder is a DICOM series.
@@ -93,8 +121,30 @@ impl VolumeFormat {
             Some(Self::Nifti)
         } else if start.starts_with(nrrd::MAGIC) {
             Some(Self::Nrrd)
+        } else if metaimage::is_start(start) {
+            Some(Self::MetaImage)
         } else {
-            metaimage::is_start(start).then_some(Self::MetaImage)
+            Self::of_image_start(start)
+        }
+    }
+
+    /// The format of a two-dimensional image by the first bytes of its file.
+    pub(crate) fn of_image_start(start: &[u8]) -> Option<Self> {
+        // Two letters are no proof of a BMP; the length of the header behind them is one of a few.
+        let is_bmp = start.starts_with(b"BM")
+            && matches!(
+                start.get(14..18),
+                Some([12 | 16 | 40 | 52 | 56 | 64 | 108 | 124, 0, 0, 0])
+            );
+        let tiff: [&[u8]; 4] = [b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"];
+        if start.starts_with(b"\x89PNG\r\n\x1a\n") {
+            Some(Self::Png)
+        } else if start.starts_with(b"\xFF\xD8\xFF") {
+            Some(Self::Jpeg)
+        } else if tiff.iter().any(|magic| start.starts_with(magic)) {
+            Some(Self::Tiff)
+        } else {
+            is_bmp.then_some(Self::Bmp)
         }
     }
 }
@@ -106,13 +156,18 @@ impl fmt::Display for VolumeFormat {
             Self::MetaImage => "MetaImage",
             Self::Nrrd => "NRRD",
             Self::Dicom => "DICOM",
+            Self::Png => "PNG",
+            Self::Jpeg => "JPEG",
+            Self::Tiff => "TIFF",
+            Self::Bmp => "BMP",
         })
     }
 }
 
 /// The file name of a mask without the ending of its format.
 pub(super) fn stem_of(mask: &Path) -> &OsStr {
-    let endings = ENDINGS.iter().map(|(ending, _)| *ending).chain([".dcm"]);
+    let all = ENDINGS.iter().chain(&IMAGE_FILES);
+    let endings = all.map(|(ending, _)| *ending).chain([".dcm"]);
     let ending = endings.into_iter().find(|ending| ends_with(mask, ending));
     match ending {
         Some(ending) => stem(mask, ending),
@@ -123,6 +178,12 @@ pub(super) fn stem_of(mask: &Path) -> &OsStr {
 /// `name` without the ending of a volume's header file, which is the file that names a volume.
 pub fn without_ending(name: &str) -> Option<&str> {
     ENDINGS.iter().find_map(|(ending, _)| strip_ending(name, ending))
+}
+
+/// `name` without the ending of a two-dimensional image's file. Layouts of volumes do not look at these:
+/// pictures often lie next to volumes.
+pub fn without_image_ending(name: &str) -> Option<&str> {
+    IMAGE_FILES.iter().find_map(|(ending, _)| strip_ending(name, ending))
 }
 
 impl ReadOptions {

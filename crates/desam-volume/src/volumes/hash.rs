@@ -27,6 +27,9 @@ pub fn files_with(path: &Path, options: &ReadOptions) -> Result<Vec<PathBuf>> {
         VolumeFormat::MetaImage => metaimage::files(path, options),
         VolumeFormat::Nrrd => nrrd::files(path, options),
         VolumeFormat::Dicom => super::series::files(path),
+        VolumeFormat::Png | VolumeFormat::Jpeg | VolumeFormat::Tiff | VolumeFormat::Bmp => {
+            Ok(vec![path.to_path_buf()])
+        }
     }
 }
 

@@ -2,13 +2,16 @@
 
 mod format;
 mod hash;
+mod images;
 mod pair;
 mod series;
 #[cfg(test)]
 mod tests;
 
 pub use crate::reading::{Loaded, ReadOptions, VolumeReader};
-pub use format::{VOLUME_ENDINGS, VolumeFormat, without_ending};
+pub use format::{
+    IMAGE_ENDINGS, VOLUME_ENDINGS, VolumeFormat, without_ending, without_image_ending,
+};
 pub use hash::{files, files_with, hash, hash_file, hash_with};
 pub use pair::align_labels;
 pub use series::is_series;
@@ -52,6 +55,9 @@ fn load_own_volume(path: &Path, options: &ReadOptions) -> Result<Loaded<Volume>>
             }
             _ => series::load_volume(path, options),
         },
+        VolumeFormat::Png | VolumeFormat::Jpeg | VolumeFormat::Tiff | VolumeFormat::Bmp => {
+            images::load_volume(path, options)
+        }
     }
 }
 
@@ -103,6 +109,9 @@ fn read_labels_beside(
         VolumeFormat::MetaImage => metaimage::load_labels(path, options)?,
         VolumeFormat::Nrrd => nrrd::load_labels(path, options)?,
         VolumeFormat::Dicom => series::load_labels(path, options, image)?,
+        VolumeFormat::Png | VolumeFormat::Jpeg | VolumeFormat::Tiff | VolumeFormat::Bmp => {
+            images::load_labels(path, options)?
+        }
     };
     expect_invertible(path, labels.value.grid())?;
     // The DICOM reader has already checked the chosen segment.
@@ -133,6 +142,9 @@ pub fn write_labels(out: &Path, labels: &LabelVolume) -> Result<()> {
         VolumeFormat::MetaImage => metaimage::write_labels(out, labels),
         VolumeFormat::Nrrd => nrrd::write_labels(out, labels),
         VolumeFormat::Dicom => Err(without_series(out)),
+        VolumeFormat::Png | VolumeFormat::Jpeg | VolumeFormat::Tiff | VolumeFormat::Bmp => {
+            images::write_labels(out, labels)
+        }
     }
 }
 
@@ -184,15 +196,18 @@ pub fn write_mask_like_with(
         VolumeFormat::MetaImage => metaimage::write_mask_like(reference, out, mask),
         VolumeFormat::Nrrd => nrrd::write_mask_like(reference, out, mask),
         VolumeFormat::Dicom => series::write_mask_like(reference, out, mask),
+        VolumeFormat::Png | VolumeFormat::Jpeg | VolumeFormat::Tiff | VolumeFormat::Bmp => {
+            images::write_labels(out, mask)
+        }
     }
 }
 
-/// Writes a map of one `f32` a voxel, which lies on the grid of the volume in `reference`, as NIfTI. If
-/// the volume is NIfTI too, the geometry of its header is kept as it is, so that every program places
-/// the map where it places the volume.
+/// Writes a map of one `f32` a voxel, which lies on the grid of the volume in `reference`, as NIfTI; as
+/// TIFF if `out` is named so. If the volume is NIfTI too, the geometry of its header is kept as it is,
+/// so that every program places the map where it places the volume.
 ///
 /// # Errors
-/// As reader and writer of NIfTI.
+/// As reader and writer of NIfTI; [`Error::Unwritable`] for a TIFF of several slices.
 pub fn write_map_like(reference: &Path, out: &Path, map: &Volume) -> Result<()> {
     write_map_like_with(reference, out, map, &ReadOptions::default())
 }
@@ -207,6 +222,9 @@ pub fn write_map_like_with(
     map: &Volume,
     options: &ReadOptions,
 ) -> Result<()> {
+    if VolumeFormat::of_name(out) == Some(VolumeFormat::Tiff) {
+        return images::write_map(out, map);
+    }
     if options.reader_of(reference).is_some() {
         return nifti::write_volume(out, map);
     }
@@ -226,6 +244,7 @@ pub fn expect_writable_name(out: &Path) -> Result<()> {
     match VolumeFormat::of_name(out) {
         Some(VolumeFormat::MetaImage) => metaimage::expect_writable_name(out),
         Some(VolumeFormat::Nrrd) => nrrd::expect_writable_name(out),
+        Some(format) if format.is_two_dimensional() => images::expect_writable_name(out),
         _ => Ok(()),
     }
 }
@@ -246,7 +265,8 @@ fn expect_own_files(out: &Path) -> Result<()> {
 ///
 /// # Errors
 /// [`Error::UnknownFormat`] when the name promises no format, [`Error::Unwritable`] for a DICOM
-/// segmentation of a volume that is no DICOM series and as [`expect_writable_name`], [`Error::Dicom`] when none could refer to the
+/// segmentation of a volume that is no DICOM series, for an image as the mask of a volume, and as
+/// [`expect_writable_name`], [`Error::Dicom`] when none could refer to the
 /// series, [`Error::DicomNotBuilt`] without the feature `dicom`.
 pub fn expect_mask_name(volume: &Path, out: &Path) -> Result<()> {
     match named(out)? {
@@ -254,12 +274,13 @@ pub fn expect_mask_name(volume: &Path, out: &Path) -> Result<()> {
             Err(without_series(out))
         }
         VolumeFormat::Dicom => series::expect_series(volume),
+        format if format.is_two_dimensional() => images::expect_mask_name(volume, out),
         _ => expect_writable_name(out),
     }
 }
 
 /// File name of a volume's mask in an output folder: the volume's own name, hence its format; NIfTI for
-/// a DICOM series.
+/// a DICOM series, and PNG for a JPEG, whose compression changes values, and a BMP.
 pub fn mask_name(volume: &Path) -> OsString {
     mask_name_with(volume, &ReadOptions::default())
 }
@@ -280,8 +301,10 @@ pub fn mask_name_with(volume: &Path, options: &ReadOptions) -> OsString {
     let whole = if volume.file_name().is_none() { volume.canonicalize().ok() } else { None };
     let volume = whole.as_deref().unwrap_or(volume);
     let mut name = volume.file_name().unwrap_or(volume.as_os_str()).to_os_string();
-    if let Ok(VolumeFormat::Dicom) = VolumeFormat::of(volume) {
-        name.push(".nii.gz");
+    match VolumeFormat::of(volume) {
+        Ok(VolumeFormat::Dicom) => name.push(".nii.gz"),
+        Ok(format) if format.is_two_dimensional() => return images::mask_name(volume, format),
+        _ => {}
     }
     name
 }
@@ -293,7 +316,7 @@ pub fn mask_files(mask: &Path) -> Vec<PathBuf> {
         Some(VolumeFormat::Nifti) => return nifti::written_files(mask),
         Some(VolumeFormat::MetaImage) => metaimage::data_file_of(mask),
         Some(VolumeFormat::Nrrd) => nrrd::data_file_of(mask),
-        Some(VolumeFormat::Dicom) | None => None,
+        _ => None,
     };
     [mask.to_path_buf()].into_iter().chain(voxels).collect()
 }

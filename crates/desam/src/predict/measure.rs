@@ -13,10 +13,54 @@ pub struct BoundingBox {
     /// Last voxel `(i, j, k)` of the box, which belongs to it.
     pub last_voxel: [usize; 3],
     /// Smallest R, A and S coordinates, in mm, of the box's voxels from edge to edge. The box of an
-    /// oblique volume is rotated within these limits.
-    pub min_mm: [f64; 3],
+    /// oblique volume is rotated within these limits. Absent of a two-dimensional image.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub min_mm: Option<[f64; 3]>,
     /// Largest R, A and S coordinates, in mm.
-    pub max_mm: [f64; 3],
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_mm: Option<[f64; 3]>,
+}
+
+impl BoundingBox {
+    /// The box of a grid without millimetres.
+    pub(super) fn in_pixels(self) -> Self {
+        Self { min_mm: None, max_mm: None, ..self }
+    }
+}
+
+/// Size of a mask: of a volume's in millilitres, of a two-dimensional image's in pixels.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[serde(untagged)]
+pub enum MaskSize {
+    /// Of a volume.
+    Volume {
+        /// Its foreground in millilitres.
+        volume_ml: f64,
+    },
+    /// Of a two-dimensional image, which has no millimetres.
+    Area {
+        /// Its foreground in square pixels.
+        area_px2: usize,
+    },
+}
+
+impl MaskSize {
+    /// The size in millilitres; `None` of a two-dimensional image.
+    pub fn volume_ml(self) -> Option<f64> {
+        match self {
+            Self::Volume { volume_ml } => Some(volume_ml),
+            Self::Area { .. } => None,
+        }
+    }
+}
+
+impl std::fmt::Display for MaskSize {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Volume { volume_ml } => write!(f, "{volume_ml:.1} ml"),
+            Self::Area { area_px2 } => write!(f, "{area_px2} px²"),
+        }
+    }
 }
 
 /// Statistics of the predicted IoUs of a volume's slices, without a sigmoid.
@@ -79,12 +123,7 @@ impl MaskMeasurements {
 }
 
 fn around(grid: &Grid, ends: [[usize; 2]; 3]) -> BoundingBox {
-    let mut out = BoundingBox {
-        first_voxel: ends.map(|e| e[0]),
-        last_voxel: ends.map(|e| e[1]),
-        min_mm: [f64::INFINITY; 3],
-        max_mm: [f64::NEG_INFINITY; 3],
-    };
+    let (mut min, mut max) = ([f64::INFINITY; 3], [f64::NEG_INFINITY; 3]);
     for corner in 0..8 {
         let edge = |a: usize| match corner >> a & 1 {
             0 => ends[a][0] as f64 - 0.5,
@@ -92,11 +131,16 @@ fn around(grid: &Grid, ends: [[usize; 2]; 3]) -> BoundingBox {
         };
         let mm = grid.affine.apply([0, 1, 2].map(edge));
         for (axis, v) in mm.into_iter().enumerate() {
-            out.min_mm[axis] = out.min_mm[axis].min(v);
-            out.max_mm[axis] = out.max_mm[axis].max(v);
+            min[axis] = min[axis].min(v);
+            max[axis] = max[axis].max(v);
         }
     }
-    out
+    BoundingBox {
+        first_voxel: ends.map(|e| e[0]),
+        last_voxel: ends.map(|e| e[1]),
+        min_mm: Some(min),
+        max_mm: Some(max),
+    }
 }
 
 #[cfg(test)]
@@ -122,7 +166,10 @@ mod tests {
         assert_eq!((bbox.first_voxel, bbox.last_voxel), ([1, 0, 2], [3, 1, 4]));
         // By hand: i from 0.5 to 3.5 is 9.75 down to 8.25; j from -0.5 to 1.5 is 20.25 down to
         // 19.25; k from 1.5 to 4.5 is 34.5 to 43.5.
-        assert_eq!((bbox.min_mm, bbox.max_mm), ([8.25, 19.25, 34.5], [9.75, 20.25, 43.5]));
+        assert_eq!(bbox.min_mm, Some([8.25, 19.25, 34.5]));
+        assert_eq!(bbox.max_mm, Some([9.75, 20.25, 43.5]));
+        let bare = serde_json::to_string(&bbox.in_pixels()).unwrap();
+        assert!(!bare.contains("mm") && bare.contains("first_voxel"), "{bare}");
         let none = MaskMeasurements::of(&LabelVolume::new(grid, vec![0; 60]).unwrap(), 2);
         assert_eq!((none.voxels, none.bounding_box, none.slices_with_mask), (0, None, vec![]));
     }

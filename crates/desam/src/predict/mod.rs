@@ -22,7 +22,7 @@ mod slice_prompt;
 
 pub use existing::existing_outputs;
 pub use folder::{FailedVolume, FolderSummary, segment_folder};
-pub use measure::{BoundingBox, IouStatistics};
+pub use measure::{BoundingBox, IouStatistics, MaskSize};
 pub use options::{PredictOptions, SliceChoice};
 pub use output::VolumeSummary;
 pub use report::{ModelFacts, Settings, VolumeReport};

@@ -9,7 +9,8 @@ use std::str::FromStr;
 /// Options of prediction: postprocessing of the mask, and extra files. All off by default.
 ///
 /// Files next to a mask are named after it: `t2.nii.gz` gets `t2.probability.nii.gz`,
-/// `t2.iou.nii.gz`, `t2.slice012.png` and `t2.json`. Maps are NIfTI whatever the mask's format.
+/// `t2.iou.nii.gz`, `t2.slice012.png` and `t2.json`. Maps are NIfTI whatever the mask's format; next to a
+/// mask that is a two-dimensional image they are TIFF of f32 (`photo.probability.tif`).
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]

@@ -1,6 +1,6 @@
 //! Output files of a segmented volume: mask, maps, overlays, report.
 
-use super::measure::{IouStatistics, MaskMeasurements};
+use super::measure::{BoundingBox, IouStatistics, MaskMeasurements, MaskSize};
 use super::picture::picture;
 use super::report::{Settings, VolumeReport};
 use super::{PredictOptions, Segmentation, Segmenter};
@@ -9,7 +9,7 @@ use desam_core::Volume;
 use desam_data::preprocess::PreparedVolume;
 use desam_volume::atomic::write_atomic;
 use desam_volume::volumes::{
-    beside, expect_writable_name, write_map_like_with, write_mask_like_with,
+    VolumeFormat, beside, expect_writable_name, write_map_like_with, write_mask_like_with,
 };
 use serde::Serialize;
 use std::io::Write;
@@ -34,8 +34,9 @@ pub struct VolumeSummary {
     pub slices_with_mask: usize,
     /// Slices of the volume along the slice axis.
     pub slices: usize,
-    /// Volume of the mask, in millilitres.
-    pub volume_ml: f64,
+    /// Volume of the mask in millilitres, or the area of an image's mask in square pixels.
+    #[serde(flatten)]
+    pub size: MaskSize,
     /// Warnings about the volume and its mask, each a sentence that names the volume.
     pub warnings: Vec<String>,
 }
@@ -69,11 +70,15 @@ impl OutputFiles {
     pub(super) fn new(input: &Path, mask: &Path, options: &PredictOptions) -> Result<Self> {
         expect_writable_name(mask)?;
         let named = |wanted: bool, ending: &str| wanted.then(|| beside(mask, ending));
+        let is_image = VolumeFormat::of_name(mask).is_some_and(VolumeFormat::is_two_dimensional);
+        let map = |wanted: bool, kind: &str| {
+            named(wanted, &format!("{kind}.{}", if is_image { "tif" } else { "nii.gz" }))
+        };
         let files = Self {
             input: input.to_owned(),
             mask: mask.to_owned(),
-            probability: named(options.probability, "probability.nii.gz"),
-            iou: named(options.iou_map, "iou.nii.gz"),
+            probability: map(options.probability, "probability"),
+            iou: map(options.iou_map, "iou"),
             json: named(options.json, "json"),
             overlay: named(options.overlay.is_some(), "slice"),
         };
@@ -130,7 +135,7 @@ impl OutputFiles {
             dims: grid.dims,
             slices_with_mask: measured.slices_with_mask.len(),
             slices: grid.dims[output.prepared.slice_axis()],
-            volume_ml: output.segmentation.volume_ml(),
+            size: output.segmentation.size(),
             warnings,
         })
     }
@@ -165,17 +170,22 @@ impl OutputFiles {
         files: &[PathBuf],
     ) -> Result<VolumeReport> {
         let grid = output.segmentation.mask.grid();
+        let (has_mm, bounding_box) = (!output.segmentation.in_pixels, measured.bounding_box);
         Ok(VolumeReport {
             desam: env!("CARGO_PKG_VERSION").to_owned(),
             input: self.input.clone(),
             output: self.mask.clone(),
             files: files.to_vec(),
             dims: grid.dims,
-            spacing_mm: grid.spacing(),
-            affine: grid.affine.0,
+            spacing_mm: has_mm.then(|| grid.spacing()),
+            affine: has_mm.then_some(grid.affine.0),
             voxels: measured.voxels,
-            volume_ml: output.segmentation.volume_ml(),
-            bounding_box: measured.bounding_box,
+            size: output.segmentation.size(),
+            bounding_box: if has_mm {
+                bounding_box
+            } else {
+                bounding_box.map(BoundingBox::in_pixels)
+            },
             slice_axis: output.prepared.slice_axis(),
             slices_with_mask: measured.slices_with_mask.clone(),
             predicted_iou: IouStatistics::of(&output.segmentation.slices),

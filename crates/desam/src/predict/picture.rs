@@ -68,24 +68,28 @@ impl SquareFrame {
 
     fn fill(&self, view: &SliceView) -> Result<(SliceImage, BinaryMask)> {
         let (columns, rows) = (self.places(0, view.width), self.places(1, view.height));
-        let grey =
-            |x: usize, y: usize| view.image.get(y * view.width + x).copied().map_or(0.0, f32::from);
         let inside =
             |x: usize, y: usize| view.mask.get(y * view.width + x).copied().unwrap_or_default();
         let (mut image, mut mask) = (Vec::new(), Vec::new());
-        for row in &rows {
-            for column in &columns {
+        // One channel of grey, or red, green and blue.
+        for channel in view.image.chunks_exact((view.width * view.height).max(1)) {
+            let level = |x: usize, y: usize| {
+                channel.get(y * view.width + x).copied().map_or(0.0, f32::from)
+            };
+            for (row, column) in rows.iter().flat_map(|row| columns.iter().map(move |c| (row, c))) {
                 let (Some(x), Some(y)) = (column, row) else {
                     image.push(0);
-                    mask.push(0);
                     continue;
                 };
-                let line =
-                    |at: usize| grey(x.first, at) + (grey(x.second, at) - grey(x.first, at)) * x.t;
+                let line = |at: usize| {
+                    level(x.first, at) + (level(x.second, at) - level(x.first, at)) * x.t
+                };
                 let value = line(y.first) + (line(y.second) - line(y.first)) * y.t;
                 image.push((value + 0.5) as u8);
-                mask.push(inside(x.nearest, y.nearest));
             }
+        }
+        for (row, column) in rows.iter().flat_map(|row| columns.iter().map(move |c| (row, c))) {
+            mask.push(column.zip(*row).map_or(0, |(x, y)| inside(x.nearest, y.nearest)));
         }
         let mask = BinaryMask::new(self.side, self.side, mask)?;
         Ok((SliceImage { side: self.side, data: image }, mask))
@@ -151,6 +155,25 @@ mod tests {
             (at(199, 120), at(200, 119), at(250, 150)),
             (&[50; 3][..], &[50; 3][..], &[50; 3][..])
         );
+    }
+
+    #[test]
+    fn colour_stays_colour() {
+        let view = SliceView {
+            width: 2,
+            height: 2,
+            spacing_mm: [1.0; 2],
+            image: [[10; 4], [20; 4], [30; 4]].concat(),
+            mask: vec![0; 4],
+        };
+        let (image, _) = SquareFrame::new(&view).fill(&view).unwrap();
+        assert_eq!(image.data, view.image);
+        let mut decoder = png::Decoder::new(std::io::Cursor::new(picture(&view).unwrap()));
+        decoder.set_transformations(png::Transformations::EXPAND);
+        let mut reader = decoder.read_info().unwrap();
+        let mut data = vec![0; reader.output_buffer_size().unwrap()];
+        reader.next_frame(&mut data).unwrap();
+        assert_eq!(data[..3], [10, 20, 30]);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The JSON report next to a mask.
 
-use super::measure::{BoundingBox, IouStatistics};
+use super::measure::{BoundingBox, IouStatistics, MaskSize};
 use super::options::PredictOptions;
 use crate::PromptingConfig;
 use crate::model::TrainingRecord;
@@ -26,14 +26,17 @@ pub struct VolumeReport {
     pub files: Vec<PathBuf>,
     /// Voxels along `i`, `j`, `k`.
     pub dims: [usize; 3],
-    /// Millimetres along `i`, `j`, `k`.
-    pub spacing_mm: [f64; 3],
+    /// Millimetres along `i`, `j`, `k`; absent of a two-dimensional image, as the next is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub spacing_mm: Option<[f64; 3]>,
     /// Voxel indices to mm, RAS+: the upper 3×4 of the matrix.
-    pub affine: [[f64; 4]; 3],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub affine: Option<[[f64; 4]; 3]>,
     /// Voxels of the written mask.
     pub voxels: usize,
-    /// Their volume, in millilitres.
-    pub volume_ml: f64,
+    /// Their volume in millilitres, `volume_ml`, or their area in square pixels, `area_px2`.
+    #[serde(flatten)]
+    pub size: MaskSize,
     /// The box around them; none around an empty mask.
     pub bounding_box: Option<BoundingBox>,
     /// The axis that slices are cut along: 0, 1 or 2 for `i`, `j` or `k`.

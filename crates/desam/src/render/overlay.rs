@@ -108,9 +108,12 @@ struct TilePlacement {
 
 fn draw(canvas: &mut Canvas, tile: &Tile<'_>, place: TilePlacement) -> Result<()> {
     let side = place.side;
-    let grey = enlarged(tile.image, side)?;
-    for (n, &v) in grey.iter().enumerate() {
-        canvas.set(place.x + n % side, place.y + n / side, [v; 3]);
+    let channels = enlarged(tile.image, side)?;
+    for n in 0..side * side {
+        // Grey is the level of all three colours.
+        let level = |c: usize| channels.get(c).or(channels.first()).and_then(|c| c.get(n)).copied();
+        let color = [0, 1, 2].map(|c| level(c).unwrap_or(0));
+        canvas.set(place.x + n % side, place.y + n / side, color);
     }
     for (x, y) in border(tile, side) {
         canvas.set(place.x + x, place.y + y, BORDER_RGB);
@@ -184,13 +187,19 @@ impl ScaledMask {
     }
 }
 
-/// The image at `side × side` pixels, linear between pixel centres.
-fn enlarged(image: &SliceImage, side: usize) -> Result<Vec<u8>> {
-    let own = image.side;
-    if own == 0 || own.checked_mul(own) != Some(image.data.len()) {
-        return Err(desam_core::Error::shape("image pixels", (own, own), image.data.len()).into());
+/// The channels of an image at `side × side` pixels: one of grey, or red, green and blue.
+fn enlarged(image: &SliceImage, side: usize) -> Result<Vec<Vec<u8>>> {
+    let (own, found) = (image.side, image.data.len());
+    let pixels = own.checked_mul(own).filter(|pixels| *pixels > 0);
+    if !pixels.is_some_and(|n| n == found || n.checked_mul(3) == Some(found)) {
+        return Err(desam_core::Error::shape("image pixels", (own, own), found).into());
     }
-    let at = |x: usize, y: usize| image.data.get(y * own + x).copied().map_or(0.0, f32::from);
+    Ok(image.channels().map(|channel| enlarged_channel(channel, own, side)).collect())
+}
+
+/// `own × own` pixels at `side × side`, linear between pixel centres.
+fn enlarged_channel(pixels: &[u8], own: usize, side: usize) -> Vec<u8> {
+    let at = |x: usize, y: usize| pixels.get(y * own + x).copied().map_or(0.0, f32::from);
     let between: Vec<(usize, usize, f32)> = (0..side)
         .map(|n| {
             let place = (n as f32 + 0.5) * own as f32 / side as f32 - 0.5;
@@ -207,7 +216,7 @@ fn enlarged(image: &SliceImage, side: usize) -> Result<Vec<u8>> {
             out.push((upper + (lower - upper) * ty + 0.5) as u8);
         }
     }
-    Ok(out)
+    out
 }
 
 #[cfg(test)]
@@ -331,7 +340,14 @@ mod tests {
     fn enlarging_is_linear() {
         // By hand: 0 and 200, twice as wide, are 0, 50, 150, 200.
         let image = SliceImage { side: 2, data: vec![0, 200, 0, 200] };
-        assert_eq!(enlarged(&image, 4).unwrap()[..4], [0, 50, 150, 200]);
+        assert_eq!(enlarged(&image, 4).unwrap()[0][..4], [0, 50, 150, 200]);
+    }
+
+    #[test]
+    fn colour_is_drawn_in_colour() {
+        let image = SliceImage { side: 8, data: [[90; 64], [60; 64], [30; 64]].concat() };
+        let picture = Decoded::of(&overlay_png(&image, &square(8, 2, 4), None, 1).unwrap());
+        assert_eq!((picture.at(0, 0), picture.at(2, 2)), (&[90, 60, 30][..], &PREDICTION_RGB[..]));
     }
 
     #[test]

@@ -20,8 +20,9 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
 const AFTER: &str = "\
-Layouts of DATA. The layout is detected from the files. Volumes are NIfTI, MetaImage, NRRD or DICOM; names \
-are matched without regard to case; every label above 0 is foreground.
+Layouts of DATA. The layout is detected from the files. Volumes are NIfTI, MetaImage, NRRD or DICOM, \
+two-dimensional images PNG, JPEG, TIFF or BMP; names are matched without regard to case; every label above 0 \
+is foreground.
   SAML release         SITE/CASE.nii.gz, SITE/CASE_segmentation.nii.gz
   MaxStyle             SITE/PATIENT/t2_img_clipped.nii.gz, SITE/PATIENT/label_clipped.nii.gz
   official DeSAM       imagesTr/NAME_0000.nii.gz, labelsTr/NAME.nii.gz and a CSV file with the
@@ -32,7 +33,12 @@ are matched without regard to case; every label above 0 is foreground.
   NCI-ISBI 2013        PATIENT/STUDY/SERIES/*.dcm and PATIENT.nrrd, at any depth; patients
                        Prostate3T-... form site RUNMC, ProstateDx-... site BMC
   I2CVB                SITE/PATIENT/T2W/*.dcm and SITE/PATIENT/GT/prostate/*.dcm
+  images with masks    images/NAME.png and masks/NAME.png (or labels/), one site, or the same
+                       in SITE/; a mask may have a suffix, such as NAME_mask.png
   CSV                  a file with the columns image,label,case,site
+
+Two-dimensional images have no millimetres. They are stretched to the encoder's input as a whole \
+(--preprocess image); colour goes to the encoder as it is, grey is clipped to its percentiles.
 
 Encoders:
   tiny                 small (256 px), built in, trained on generated scenes; for trying the
@@ -137,12 +143,13 @@ pub(crate) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Ou
         );
     }
     let encoder = arguments.encoder.choice(arguments.encoder_seed, session)?;
+    let read = arguments.read.options();
     let mut request = EmbedRequest::new(&arguments.data, &arguments.out, encoder)
-        .with_preprocess(arguments.preprocess.config())
+        .with_preprocess(arguments.preprocess.config(&arguments.data, &read))
         .with_dtype(arguments.dtype)
         .with_slices(arguments.slices)
         .with_compute(compute)
-        .with_read(arguments.read.options());
+        .with_read(read);
     (request.input_side, request.batch) = (arguments.input_side, arguments.batch);
     session.detail(&format!("settings: {request:?}"));
     match parts::run(&arguments.parts, &request, session)? {

@@ -2,16 +2,21 @@
 
 use crate::commands::values::enum_values;
 use clap::{Args, ValueEnum};
+use desam::data::layout::default_preprocess;
 use desam::data::preprocess::{LabelRule, Orientation, PreprocessConfig, SPACING_MM};
+use desam::volume::volumes::ReadOptions;
+use std::path::Path;
 
 /// The preset, and flags that override it.
 #[derive(Debug, Args)]
 pub(in crate::commands) struct PreprocessFlags {
     /// Preprocessing preset. paper: resample to 0.625×0.625×3.6 mm, crop the central 288×288 pixels,
     /// resample labels by nearest neighbour. official: stretch each slice to the mask size and erode
-    /// labels; only for comparison with the official program
-    #[arg(long, value_enum, value_name = "PRESET", default_value = "paper")]
-    preprocess: PreprocessPreset,
+    /// labels; only for comparison with the official program. image: stretch the whole image to the
+    /// encoder's input, without resampling [default: image for two-dimensional images (PNG, JPEG, TIFF,
+    /// BMP), paper for volumes]
+    #[arg(long, value_enum, value_name = "PRESET")]
+    preprocess: Option<PreprocessPreset>,
 
     /// Resample volumes to this voxel spacing in mm along columns, rows and slices, each 0.01 to 100,
     /// such as 0.625,0.625,3.6. Images are interpolated linearly, labels by nearest neighbour; masks
@@ -33,10 +38,17 @@ pub(in crate::commands) struct PreprocessFlags {
 }
 
 impl PreprocessFlags {
-    pub(in crate::commands) fn config(&self) -> PreprocessConfig {
+    /// The preprocessing of a data set that is read with `read`.
+    pub(in crate::commands) fn config(&self, data: &Path, read: &ReadOptions) -> PreprocessConfig {
+        self.config_or(|| default_preprocess(data, read))
+    }
+
+    fn config_or(&self, default: impl FnOnce() -> PreprocessConfig) -> PreprocessConfig {
         let preset = match self.preprocess {
-            PreprocessPreset::Paper => PreprocessConfig::paper(),
-            PreprocessPreset::Official => PreprocessConfig::official(),
+            Some(PreprocessPreset::Paper) => PreprocessConfig::paper(),
+            Some(PreprocessPreset::Official) => PreprocessConfig::official(),
+            Some(PreprocessPreset::Image) => PreprocessConfig::image(),
+            None => default(),
         };
         PreprocessConfig {
             orientation: self.orientation,
@@ -62,6 +74,7 @@ fn spacing(text: &str) -> Result<[f64; 3], String> {
 enum PreprocessPreset {
     Paper,
     Official,
+    Image,
 }
 
 #[cfg(test)]
@@ -96,11 +109,13 @@ mod tests {
             all: PreprocessFlags,
         }
         let of = |words: &[&str]| {
-            Flags::try_parse_from(["desam"].iter().chain(words)).map(|f| f.all.config()).ok()
+            let flags = Flags::try_parse_from(["desam"].iter().chain(words)).ok();
+            flags.map(|f| f.all.config_or(PreprocessConfig::paper))
         };
         // Commands from before --labels existed keep their meaning.
         assert_eq!(of(&["--preprocess", "official"]), Some(PreprocessConfig::official()));
         assert_eq!(of(&["--preprocess", "paper"]), Some(PreprocessConfig::paper()));
+        assert_eq!(of(&["--preprocess", "image"]), Some(PreprocessConfig::image()));
         assert_eq!(of(&[]), Some(PreprocessConfig::paper()));
         assert_eq!(of(&["--orientation", "stored"]), Some(PreprocessConfig::paper().stored()));
         let nearest =

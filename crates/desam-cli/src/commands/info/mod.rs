@@ -3,6 +3,7 @@
 mod cache;
 pub(super) mod checkpoint;
 mod data;
+mod image;
 mod other_volumes;
 mod program;
 mod run;
@@ -22,6 +23,7 @@ const AFTER: &str = "\
 Examples:
   desam info sam_vit_b_01ec64.pth      parts, sizes, parameters, hashes
   desam info t2.nii.gz                 dimensions, spacing, affine, range of values
+  desam info photo.png                 dimensions, channels, range of values
   desam info cache --verify            sites, cases, size; verifies all checksums
   desam info run --json                settings and best epoch, as JSON
   desam info                           version, threads and GPUs of this program";

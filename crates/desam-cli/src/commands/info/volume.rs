@@ -1,6 +1,6 @@
 //! Description of a volume.
 
-use super::{Session, aligned};
+use super::{Session, aligned, image};
 use crate::commands::json_path;
 use crate::output::Output;
 use desam::data::cache::human_bytes;
@@ -26,6 +26,9 @@ pub(super) fn describe(
     let file_bytes = sizes.sum::<std::io::Result<u64>>()?;
     let grid = volume.grid();
     let values = Values::of(&volume);
+    if volume.is_in_pixels() {
+        return Ok(image::describe(path, format, &volume, file_bytes));
+    }
     let [x, y, z] = grid.dims;
     let spacing = grid.spacing();
     let axes = axes(&grid.affine);
@@ -104,10 +107,10 @@ fn axes(affine: &Affine) -> String {
 
 /// Statistics of the voxels.
 #[derive(Debug, Clone, Copy, PartialEq)]
-struct Values {
-    min: f32,
-    max: f32,
-    mean: f64,
+pub(super) struct Values {
+    pub(super) min: f32,
+    pub(super) max: f32,
+    pub(super) mean: f64,
     not_finite: usize,
     above_zero: usize,
     integral: bool,
@@ -115,9 +118,14 @@ struct Values {
 
 impl Values {
     fn of(volume: &Volume) -> Self {
+        Self::of_channel(volume.data())
+    }
+
+    /// Of some values, such as those of a channel of colour.
+    pub(super) fn of_channel(values: &[f32]) -> Self {
         let (mut min, mut max, mut sum) = (f32::INFINITY, f32::NEG_INFINITY, 0.0);
         let (mut finite, mut above_zero, mut integral) = (0usize, 0, true);
-        for &v in volume.data().iter().filter(|v| v.is_finite()) {
+        for &v in values.iter().filter(|v| v.is_finite()) {
             finite += 1;
             min = min.min(v);
             max = max.max(v);
@@ -128,7 +136,7 @@ impl Values {
         if finite == 0 {
             (min, max) = (f32::NAN, f32::NAN);
         }
-        let not_finite = volume.data().len() - finite;
+        let not_finite = values.len() - finite;
         Self { min, max, mean: sum / finite.max(1) as f64, not_finite, above_zero, integral }
     }
 

@@ -4,7 +4,7 @@ use crate::commands::Session;
 use anyhow::bail;
 use desam::Progress;
 use desam::data::layout::{FolderListing, list_folder};
-use desam::volume::volumes::{VOLUME_ENDINGS, VolumeFormat};
+use desam::volume::volumes::{IMAGE_ENDINGS, VOLUME_ENDINGS, VolumeFormat};
 use std::path::{Path, PathBuf};
 
 /// Maximum number of volumes that a message lists.
@@ -17,7 +17,7 @@ pub(super) struct Inputs(Vec<PathBuf>);
 impl Inputs {
     /// All volumes of the folder.
     pub(super) fn all(folder: &Path, output: &Path, session: &Session) -> anyhow::Result<Self> {
-        let FolderListing { volumes, unread, .. } = list_folder(folder)?;
+        let FolderListing { volumes, unread, pictures, .. } = list_folder(folder)?;
         // Masks of an earlier run in this folder are not skipped volumes.
         let holds_output = |path: &Path| is_within(output, path);
         let unread: Vec<_> = unread.iter().filter(|u| !holds_output(&u.path)).collect();
@@ -25,7 +25,8 @@ impl Inputs {
             let hint = unread.iter().map(|u| u.example.as_path()).collect::<Vec<_>>();
             if hint.is_empty() {
                 bail!(
-                    "{} contains no volume: expected files in {VOLUME_ENDINGS}, or DICOM series{}",
+                    "{} contains no volume: expected files in {VOLUME_ENDINGS}, DICOM series, or \
+                     two-dimensional images in {IMAGE_ENDINGS}{}",
                     folder.display(),
                     why_no_series(folder)
                 );
@@ -42,6 +43,14 @@ impl Inputs {
                 "{} is skipped: only direct subfolders that are DICOM series are searched; use its \
                  folder as --input to segment it",
                 folder.example.display()
+            ));
+        }
+        if let Some(first) = pictures.first() {
+            session.terminal.say(&format!(
+                "{} two-dimensional images next to the volumes are skipped, such as {}; to segment them, \
+                 move them into a separate folder",
+                pictures.len(),
+                first.display()
             ));
         }
         if volumes.len() > 1 && volumes.iter().any(|v| v == folder) {

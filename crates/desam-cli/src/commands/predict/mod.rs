@@ -11,7 +11,7 @@ use anyhow::{Context, bail};
 use clap::Args;
 use desam::Segmenter;
 use desam::predict::{
-    FolderSummary, PredictOptions, VolumeSummary, existing_outputs, segment_folder,
+    FolderSummary, MaskSize, PredictOptions, VolumeSummary, existing_outputs, segment_folder,
 };
 use desam::types::text::DisplayPath as _;
 #[cfg(feature = "dicom")]
@@ -32,6 +32,11 @@ Formats: NIfTI (.nii.gz, .nii, .hdr with .img), MetaImage (.mha, .mhd), NRRD (.n
 DICOM. The format of a mask follows from its file name and may differ from that of its volume. The \
 mask of a DICOM series may also be a DICOM segmentation (.dcm) that references the slices.
 
+Two-dimensional images are PNG, JPEG, TIFF (.tif) and BMP, of 8 or 16 bits, grey or in colour. Their masks are \
+8-bit images of 0 and 255 without loss: TIFF for TIFF, PNG for all others (photo.jpg gives photo.png). An EXIF \
+orientation is applied. Probability and IoU maps are TIFF of f32, and sizes are in pixels: an image has no \
+millimetres. In a folder that contains volumes, images are not segmented.
+
 Folders: the DICOM files of a folder form one volume. Each volume file in the folder is another, and \
 so is each of its direct subfolders that is a DICOM series, whose mask is named FOLDER.nii.gz. All of \
 them are segmented; volumes in deeper folders are listed in a warning. --series restricts this to \
@@ -47,13 +52,15 @@ Examples:
   desam predict --model run --input t2.mha --output mask.nrrd
   desam predict --model run --input dicom/t2_axial --output mask.nii.gz
   desam predict --model run --input dicom/t2_axial --output mask.dcm
+  desam predict --model run --input photos --output masks --overlay all
   desam predict --model run/model.safetensors --input volumes --output masks --mode box
   desam predict --model run --input volumes --output masks --largest-component --save-json";
 
 /// Segment volumes; each mask has the grid of its volume
 ///
 /// Masks are u8 with values 0 and 1, and have the dimensions, affine and orientation codes of the
-/// volume's header. A folder may contain volumes of several formats.
+/// volume's header. A folder may contain volumes of several formats, or two-dimensional images, whose
+/// masks are images with values 0 and 255.
 #[derive(Debug, Args)]
 #[command(after_long_help = AFTER)]
 pub(crate) struct Arguments {
@@ -61,7 +68,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "RUN|FILE")]
     model: PathBuf,
 
-    /// Volume, or folder of volumes
+    /// Volume or two-dimensional image, or a folder of them
     #[arg(long, value_name = "VOLUME|DIR")]
     input: PathBuf,
 
@@ -250,11 +257,12 @@ fn failure(input: &Path, reason: &str) -> String {
     if reason.contains(&name) { reason.to_owned() } else { format!("{name}: {reason}") }
 }
 
-/// One line per mask: file, volume in ml, slices.
+/// One line per mask: file, size, and slices of a volume.
 fn mask_line(volume: &VolumeSummary) -> String {
-    let VolumeSummary { output, slices, slices_with_mask, volume_ml, .. } = volume;
-    format!(
-        "{}  {volume_ml:.1} ml, mask on {slices_with_mask} of {slices} slices",
-        output.display_escaped()
-    )
+    let VolumeSummary { output, slices, slices_with_mask, size, .. } = volume;
+    let line = format!("{}  {size}", output.display_escaped());
+    match size {
+        MaskSize::Volume { .. } => format!("{line}, mask on {slices_with_mask} of {slices} slices"),
+        MaskSize::Area { .. } => line,
+    }
 }

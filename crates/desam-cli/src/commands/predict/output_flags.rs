@@ -26,13 +26,13 @@ pub(super) struct OutputFlags {
         value_parser = enum_values::<Holes>())]
     fill_holes: Option<Holes>,
 
-    /// Write NAME.probability.nii.gz: foreground probability on the volume's grid, f32 from 0 to 1,
-    /// before small regions are removed; 0 on slices without a mask
+    /// Write NAME.probability.nii.gz (.tif for an image): foreground probability on the volume's grid,
+    /// f32 from 0 to 1, before small regions are removed; 0 on slices without a mask
     #[arg(long)]
     save_probability: bool,
 
-    /// Write NAME.iou.nii.gz: predicted IoU of the grid point whose cell a voxel is in, f32 on the
-    /// volume's grid
+    /// Write NAME.iou.nii.gz (.tif for an image): predicted IoU of the grid point whose cell a voxel is
+    /// in, f32 on the volume's grid
     #[arg(long)]
     save_iou_map: bool,
 
@@ -41,7 +41,7 @@ pub(super) struct OutputFlags {
     #[arg(long, value_name = "all|middle|3,7,12")]
     overlay: Option<SliceChoice>,
 
-    /// Write NAME.json: volume in ml, bounding box in voxels and mm, slices with a mask, predicted
+    /// Write NAME.json: volume in ml (area in px² for an image), bounding box in voxels and mm, slices with a mask, predicted
     /// IoUs, settings, and the hash of the model
     #[arg(long)]
     save_json: bool,

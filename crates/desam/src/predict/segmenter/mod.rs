@@ -5,6 +5,8 @@ mod encoded_slice;
 #[cfg(feature = "image")]
 mod gray_image;
 mod gray_slice;
+#[cfg(feature = "image")]
+mod image;
 mod run;
 mod segmentation;
 

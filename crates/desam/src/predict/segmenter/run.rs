@@ -30,7 +30,7 @@ impl Segmenter {
         self.warnings().iter().for_each(|warning| progress.warn(warning));
         progress.begin("segmenting", prepared.len() as u64);
         let segmentation = self.compute(&prepared, progress)?;
-        progress.finish(&format!("{:.1} ml", segmentation.volume_ml()));
+        progress.finish(&segmentation.size().to_string());
         segmentation.warnings.iter().for_each(|warning| progress.warn(warning));
         Ok(segmentation)
     }
@@ -78,7 +78,7 @@ impl Segmenter {
         let result =
             Output { prepared: &prepared, volume: Some(volume), segmentation, warnings: read };
         let summary = files.write(self, &result)?;
-        progress.finish(&format!("{name}: {:.1} ml", summary.volume_ml));
+        progress.finish(&format!("{name}: {}", summary.size));
         summary.warnings.iter().skip(reported).for_each(|warning| progress.warn(warning));
         Ok(summary)
     }
@@ -156,6 +156,7 @@ impl Segmenter {
         let (probability, iou_map) = maps.finish()?;
         let found = findings::warnings(&mask, prepared.slice_axis());
         let warnings = prepared.warnings().iter().cloned().chain(found).collect();
-        Ok(Segmentation { mask, slices, probability, iou_map, warnings })
+        let in_pixels = prepared.is_in_pixels();
+        Ok(Segmentation { mask, slices, probability, iou_map, in_pixels, warnings })
     }
 }

@@ -1,6 +1,6 @@
 //! The result of segmenting a volume.
 
-use crate::predict::SlicePrediction;
+use crate::predict::{MaskSize, SlicePrediction};
 use desam_core::{LabelVolume, Volume};
 
 /// Mask of a volume, with the predictions that it is made of.
@@ -17,15 +17,29 @@ pub struct Segmentation {
     /// Predicted IoUs on the volume's own grid, if
     /// [`PredictOptions::iou_map`](crate::predict::PredictOptions::iou_map) is set.
     pub iou_map: Option<Volume>,
+    /// Whether it is the mask of a two-dimensional image, whose grid has no millimetres.
+    pub in_pixels: bool,
     /// Warnings about the volume and its mask, a sentence each: an image without contrast, an empty
     /// mask.
     pub warnings: Vec<String>,
 }
 
 impl Segmentation {
-    /// Volume of the mask, in millilitres.
+    /// Volume of the mask, in millilitres; of a two-dimensional image, as if its pixels were cubes of 1 mm.
     pub fn volume_ml(&self) -> f64 {
-        let voxels = self.mask.data().iter().filter(|v| **v > 0).count();
-        voxels as f64 * self.mask.grid().voxel_mm3() / 1000.0
+        self.voxels() as f64 * self.mask.grid().voxel_mm3() / 1000.0
+    }
+
+    /// Size of the mask in what the volume or image is measured in.
+    pub fn size(&self) -> MaskSize {
+        if self.in_pixels {
+            MaskSize::Area { area_px2: self.voxels() }
+        } else {
+            MaskSize::Volume { volume_ml: self.volume_ml() }
+        }
+    }
+
+    fn voxels(&self) -> usize {
+        self.mask.data().iter().filter(|v| **v > 0).count()
     }
 }
