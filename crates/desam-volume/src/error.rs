@@ -24,7 +24,7 @@ pub enum Error {
     /// A file that is no volume of a known format, neither by its name nor by its first bytes.
     #[error(
         "{}: not a volume; its name should end in {}, or that of a two-dimensional image in {}",
-        path.display_escaped(), crate::volumes::VOLUME_ENDINGS, crate::volumes::IMAGE_ENDINGS
+        path.display_escaped(), crate::format::VOLUME_ENDINGS, crate::format::IMAGE_ENDINGS
     )]
     UnknownFormat {
         /// The file.

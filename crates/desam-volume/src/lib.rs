@@ -34,6 +34,7 @@ mod bytes;
 pub mod dicom;
 mod error;
 pub mod fallible;
+mod format;
 pub mod listing;
 pub mod metaimage;
 pub mod nifti;

@@ -1,7 +1,8 @@
 //! Decoding an image file with bounded memory.
 
 use super::{jpeg, plausible};
-use crate::volumes::{Loaded, ReadOptions, VolumeFormat};
+use crate::format::VolumeFormat;
+use crate::reading::{Loaded, ReadOptions};
 use crate::{Error, Result};
 use desam_core::files::open_regular;
 use desam_core::text::DisplayPath as _;

@@ -1,7 +1,8 @@
 //! Masks from images.
 
 use super::decode::DecodedImage;
-use crate::volumes::{Loaded, VolumeFormat};
+use crate::format::VolumeFormat;
+use crate::reading::Loaded;
 use crate::{Error, Result};
 use desam_core::text::DisplayPath as _;
 use desam_core::{LabelVolume, Volume};

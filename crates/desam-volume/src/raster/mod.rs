@@ -14,7 +14,7 @@ mod plausible;
 mod tests;
 mod write;
 
-use crate::volumes::{Loaded, ReadOptions};
+use crate::reading::{Loaded, ReadOptions};
 use crate::{Error, Result};
 use desam_core::{LabelVolume, Volume};
 use std::path::Path;

@@ -1,6 +1,6 @@
 //! Most pixels that a file of a length can hold, so that a header that promises more takes no memory.
 
-use crate::volumes::VolumeFormat;
+use crate::format::VolumeFormat;
 use std::io::Cursor;
 use tiff::decoder::Decoder;
 use tiff::tags::Tag;

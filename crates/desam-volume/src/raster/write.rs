@@ -1,7 +1,7 @@
 //! Writing masks and maps of images.
 
 use crate::atomic::write_atomic;
-use crate::volumes::VolumeFormat;
+use crate::format::VolumeFormat;
 use crate::{Error, Result};
 use desam_core::{Grid, LabelVolume, Volume};
 use image::codecs::bmp::BmpEncoder;

@@ -45,7 +45,7 @@ pub(super) fn mask_name(image: &Path, format: VolumeFormat) -> OsString {
 
 #[cfg(not(feature = "image"))]
 mod without {
-    use crate::volumes::{Loaded, ReadOptions};
+    use crate::reading::{Loaded, ReadOptions};
     use crate::{Error, Result};
     use desam_core::{LabelVolume, Volume};
     use std::path::Path;

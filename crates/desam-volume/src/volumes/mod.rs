@@ -1,6 +1,5 @@
 //! Reading and writing volumes of any format, which is detected.
 
-mod format;
 mod hash;
 mod images;
 mod pair;
@@ -8,10 +7,10 @@ mod series;
 #[cfg(test)]
 mod tests;
 
-pub use crate::reading::{Loaded, ReadOptions, VolumeReader};
-pub use format::{
+pub use crate::format::{
     IMAGE_ENDINGS, VOLUME_ENDINGS, VolumeFormat, without_ending, without_image_ending,
 };
+pub use crate::reading::{Loaded, ReadOptions, VolumeReader};
 pub use hash::{files, files_with, hash, hash_file, hash_with};
 pub use pair::align_labels;
 pub use series::is_series;
@@ -323,7 +322,7 @@ pub fn mask_files(mask: &Path) -> Vec<PathBuf> {
 
 /// Path of a file next to a mask, named after it: `t2.nii.gz` and `json` give `t2.json`.
 pub fn beside(mask: &Path, ending: &str) -> PathBuf {
-    let mut name = format::stem_of(mask).to_os_string();
+    let mut name = crate::format::stem_of(mask).to_os_string();
     name.push(".");
     name.push(ending);
     mask.with_file_name(name)

@@ -175,8 +175,8 @@ impl ModelRecord {
         Self::read(&header.metadata, path)
     }
 
-    /// Replaces the record in a model's file and leaves the tensors as they are. The file is written
-    /// anew next to itself and then renamed, so an interruption leaves the old one.
+    /// Replaces the record in a model's file and leaves the tensors as they are. The new file is written
+    /// next to the old one and then renamed, so an interruption leaves the old one.
     ///
     /// # Errors
     /// When the file cannot be read or written, or is no safetensors file.

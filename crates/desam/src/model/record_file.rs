@@ -33,7 +33,7 @@ pub(super) fn read_header(path: &Path) -> Result<(Vec<u8>, File)> {
     Ok((text, file))
 }
 
-/// Writes the file anew with other metadata. Positions of tensors are relative to the end of the
+/// Replaces the file by one with other metadata. Positions of tensors are relative to the end of the
 /// header, so the tensors are copied as they are.
 pub(super) fn replace_metadata(path: &Path, metadata: &BTreeMap<String, String>) -> Result<()> {
     let (text, mut tensors) = read_header(path)?;

@@ -25,7 +25,7 @@ pub(super) struct DatasetFlags {
     #[arg(long, value_name = "WHICH", value_parser = enum_values::<TrainSlices>())]
     slices: Option<TrainSlices>,
 
-    /// Fraction of empty slices among those of an epoch, above 0 and below 1, drawn anew for every
+    /// Fraction of empty slices among those of an epoch, above 0 and below 1, drawn again for every
     /// epoch; with --slices all [default: every empty slice once an epoch]
     #[arg(long, value_name = "FRACTION", allow_negative_numbers = true, value_parser = fraction)]
     empty_share: Option<f64>,
