@@ -15,4 +15,5 @@ mod resume;
 mod sizes;
 mod support;
 mod tensorboard;
+mod volumes;
 mod whole_path;

@@ -11,7 +11,7 @@ use tiff::encoder::{Compression, DeflateLevel, TiffEncoder};
 const SIZE: [u32; 2] = [24, 20];
 /// Bytes of the memory that a header of an image of this size may promise: DEFLATE packs a thousand
 /// bytes into one.
-const PROMISED: usize = 1 << 23;
+const PROMISED: usize = 1 << 21;
 
 fn encoded(name: &'static str, image: &DynamicImage, format: ImageFormat) -> Seed {
     let mut bytes = Cursor::new(Vec::new());

@@ -27,8 +27,8 @@ Protocols, which are never mixed in one table:
           truth, a border of the prediction set to zero (50 px of 256), Dice over each case's stack
   full    the whole volume on its own grid against the label file, and how much slices without
           ground truth cost
-  native  slices with ground truth on the volume's own grid, no border: as published for methods at
-          other image sizes (DAPSAM and CSDG average over all cases, DeSAM over sites; both are given)
+  native  slices with ground truth on the volume's own grid, no border, as methods at other image
+          sizes report (DAPSAM and CSDG average over cases, DeSAM over sites; both are given)
 Full and native need a cache of all slices (`desam embed --slices all`).
 At the source site only the held-out cases are scored. An empty prediction has a Dice of 0.
 

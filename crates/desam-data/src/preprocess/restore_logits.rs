@@ -179,7 +179,8 @@ mod tests {
             Some(_) => Frame::Crop { side: 8 },
             None => Frame::MaskSide,
         };
-        let config = PreprocessConfig { spacing_mm: to, frame, ..PreprocessConfig::official() };
+        let stored = PreprocessConfig::official().stored();
+        let config = PreprocessConfig { spacing_mm: to, frame, ..stored };
         config.prepare(&volume, &spec).unwrap()
     }
 

@@ -1,5 +1,6 @@
 //! Decoding an image file with bounded memory.
 
+use super::tiff_directory::TiffDirectory;
 use super::{jpeg, plausible};
 use crate::format::VolumeFormat;
 use crate::reading::{Loaded, ReadOptions};
@@ -44,6 +45,13 @@ pub(super) fn decode(path: &Path, options: &ReadOptions) -> Result<DecodedImage>
             "truncated: it ends before its last line; copy the file again from its source".into(),
         ));
     }
+    let directory = match format {
+        VolumeFormat::Tiff => {
+            let broken = "truncated: its directory promises more than the file holds";
+            Some(TiffDirectory::of(&bytes).ok_or_else(|| refuse(broken.into()))?)
+        }
+        _ => None,
+    };
     let failed = |error: image::ImageError| refuse(one_line(&error.to_string()));
     let reader = ImageReader::with_format(Cursor::new(bytes.as_slice()), kind);
     let mut decoder = reader.into_decoder().map_err(failed)?;
@@ -66,7 +74,7 @@ pub(super) fn decode(path: &Path, options: &ReadOptions) -> Result<DecodedImage>
     let room = decoder.total_bytes().saturating_mul(2).saturating_add(bytes.len() as u64);
     limits.max_alloc = Some(room.saturating_add(BUFFERS));
     decoder.set_limits(limits).map_err(failed)?;
-    let mut warnings = about(path, &bytes, format);
+    let mut warnings = about(path, format, directory);
     let orientation = decoder.orientation().unwrap_or_else(|error| {
         let error = one_line(&error.to_string());
         let name = path.display_escaped();
@@ -115,7 +123,7 @@ fn kind_of(bytes: &[u8]) -> Option<(ImageFormat, VolumeFormat)> {
 }
 
 /// Warnings about a file whose name promises another format, or that holds more than one image.
-fn about(path: &Path, bytes: &[u8], format: VolumeFormat) -> Vec<String> {
+fn about(path: &Path, format: VolumeFormat, directory: Option<TiffDirectory>) -> Vec<String> {
     let name = path.display_escaped();
     let mut warnings = Vec::new();
     if VolumeFormat::of_name(path).is_some_and(|named| named != format) {
@@ -123,9 +131,7 @@ fn about(path: &Path, bytes: &[u8], format: VolumeFormat) -> Vec<String> {
             "{name}: it holds {format}, and is read as that, whatever its name says"
         ));
     }
-    let is_paged =
-        |bytes| tiff::decoder::Decoder::new(Cursor::new(bytes)).is_ok_and(|d| d.more_images());
-    if format == VolumeFormat::Tiff && is_paged(bytes) {
+    if directory.is_some_and(|directory| directory.has_more) {
         warnings.push(format!("{name}: it holds several pages, of which the first is read"));
     }
     warnings

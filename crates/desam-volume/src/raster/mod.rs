@@ -12,6 +12,7 @@ mod labels;
 mod plausible;
 #[cfg(test)]
 mod tests;
+mod tiff_directory;
 mod write;
 
 use crate::reading::{Loaded, ReadOptions};

@@ -85,11 +85,13 @@ impl TrainConfig {
         self
     }
 
-    /// The preset's IoU loss.
+    /// The preset's IoU loss. For whole boxes preset `volume` weighs it like the other terms: it
+    /// says whether a slice is empty and ranks nothing, and with the paper's weight of 10 the mask suffers.
     fn preset_iou(&self) -> IouLoss {
-        match self.preset {
-            Preset::Paper | Preset::Volume => IouLoss::paper(),
-            Preset::Official => IouLoss::official(),
+        match (self.preset, self.mode) {
+            (Preset::Volume, Mode::Box) => IouLoss { weight: 1.0, ..IouLoss::paper() },
+            (Preset::Paper | Preset::Volume, _) => IouLoss::paper(),
+            (Preset::Official, _) => IouLoss::official(),
         }
     }
 
