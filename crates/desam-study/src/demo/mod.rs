@@ -13,11 +13,12 @@ use desam::model::EncoderChoice;
 use desam::predict::VolumeSummary;
 use desam::{Compute, Mode, Segmenter};
 use desam_core::Progress;
-use desam_data::cache::FeatureCache;
+use desam_data::cache::{FeatureCache, SlicePolicy};
 use desam_data::phantom::{PhantomConfig, SiteStyle, phantom_case, write_phantoms};
 use desam_data::preprocess::{LabelRule, PreprocessConfig};
 use desam_data::split::{SplitRule, split_cases};
 use desam_encoder::VitConfig;
+use desam_metrics::loss::{DiceReduction, IouLossKind, LossConfig};
 use desam_metrics::statistics::BootstrapConfig;
 use desam_volume::atomic::write_atomic;
 use desam_volume::nifti::write_volume;
@@ -98,8 +99,8 @@ pub struct DemoSummary {
 }
 
 /// Writes six sites of phantoms to `out/data`, embeds them with the built-in `tiny` encoder (trained
-/// on generated scenes, never on a phantom) to `out/cache`, trains on one site to `out/run`, scores it
-/// on the others to `out/evaluation.{json,csv}`, segments a new volume in `out/new`, and leaves
+/// on generated scenes, never on a phantom) to `out/cache`, trains on all slices of one site to
+/// `out/run`, scores whole volumes of the others to `out/evaluation.{json,csv}`, segments a new volume in `out/new`, and leaves
 /// `out/index.html`.
 ///
 /// # Errors
@@ -136,9 +137,10 @@ pub fn demo_on(
     let request = EmbedRequest::new(&data, &cache_dir, EncoderChoice::Builtin);
     let compute = Compute::new(device.clone());
     let request = request.with_preprocess(preprocessing()).with_compute(compute.clone());
+    let request = request.with_slices(SlicePolicy::All);
     let embedding = embed(&request, progress)?;
 
-    let preset = TrainConfig::preset(Preset::Paper, config.source.as_str(), config.mode);
+    let preset = TrainConfig::preset(Preset::Volume, config.source.as_str(), config.mode);
     let training = TrainConfig {
         epochs: config.epochs,
         learning_rate: config.learning_rate,
@@ -156,7 +158,7 @@ pub fn demo_on(
     let segmenter = segmenter.with_prompting(automatic.clone())?;
     let model = segmenter.model();
     let cache = FeatureCache::open(cache)?;
-    let scoring = EvaluateConfig::new(Protocol::Paper, automatic.clone());
+    let scoring = EvaluateConfig::new(Protocol::Full, automatic.clone());
     let manifest = RunDir::open(run)?.manifest()?;
     let request = EvaluateRequest::new(&cache, model, config.source.as_str(), &scoring)
         .with_validation(&manifest.validation_cases);
@@ -209,6 +211,19 @@ fn segment_new(
     Ok(segmenter.segment_file(&input, folder.join("mask.nii.gz"), progress)?)
 }
 
+/// A loss in one line, such as `Dice + BCE + 10 · MSE on IoU`.
+fn loss(loss: &LossConfig) -> String {
+    let dice = match loss.dice_reduction {
+        DiceReduction::Mask => "Dice",
+        DiceReduction::Batch => "Dice of the batch",
+    };
+    let iou = loss.iou.map_or_else(String::new, |iou| match iou.kind {
+        IouLossKind::Mse => format!(" + {} · MSE on IoU", iou.weight),
+        IouLossKind::L1 => format!(" + {} · L1 on IoU", iou.weight),
+    });
+    format!("{dice} + BCE{iou}")
+}
+
 /// Facts on how the demonstration was made.
 fn facts(
     config: &DemoConfig,
@@ -239,7 +254,8 @@ fn facts(
             "Mode",
             format!("{}, {}×{} grid at prediction", config.mode, config.grid, config.grid),
         ),
-        fact("Loss", "Dice + BCE + 10 · MSE on IoU (paper, Eq. 1)".into()),
+        fact("Loss", loss(&training.loss)),
+        fact("Slices", "all, those without ground truth included".into()),
         fact("Epochs", config.epochs.to_string()),
         fact("Batch", training.batch.to_string()),
         fact("Learning rate", format!("{}, polynomial decay", config.learning_rate)),
