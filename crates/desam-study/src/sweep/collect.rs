@@ -154,8 +154,9 @@ pub struct MissingLine {
     pub index: usize,
     /// Its name.
     pub id: String,
-    /// Its source site: the column it would fill.
-    pub source: String,
+    /// The site whose column it would fill.
+    #[serde(rename = "source")]
+    pub column: String,
     /// The rows it would fill.
     pub cells: Vec<TableCell>,
     /// Its state.
@@ -165,9 +166,11 @@ pub struct MissingLine {
 
 impl std::fmt::Display for MissingLine {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let name = |c: &TableCell| format!("Table {}, {}", c.table, c.row);
+        let name = |c: &TableCell| format!("{}, {}", c.table.label(), c.row);
         let cells = self.cells.iter().map(name).collect::<Vec<_>>().join("; ");
-        write!(f, "missing: {} to Rest of {cells}: line {} ", self.source, self.index)?;
+        let table = self.cells.first().map_or(PaperTable::Methods, |cell| cell.table);
+        let column = table.column_head(&self.column);
+        write!(f, "missing: {column} of {cells}: line {} ", self.index)?;
         let verb = match &self.state {
             LineState::Waiting | LineState::Running { .. } => "is ",
             LineState::Interrupted { .. } => "was ",
@@ -251,7 +254,7 @@ pub fn collect(plan: &Plan, config: &CollectConfig, host: &str) -> Result<Collec
             missing.push(MissingLine {
                 index: line.index,
                 id: line.id.clone(),
-                source: line.train.source.to_string(),
+                column: line.column_site().unwrap_or_default().to_owned(),
                 cells: line.cells.clone(),
                 state: of_line(plan, line, host)?,
             });
@@ -285,7 +288,7 @@ fn collect_row(
     let of_row = |line: &PlanLine| line.cells.iter().any(|c| c.table == table && c.row == row.name);
     let mut cells: Vec<DiceBySeed> = vec![DiceBySeed::new(); columns.len()];
     for (line, dice) in found.iter().filter(|(line, _)| of_row(line)) {
-        let own = |column: &TableColumn| column.site.as_deref() == line.train.source.single();
+        let own = |column: &TableColumn| column.site.as_deref() == line.column_site();
         if let Some(cell) = columns.iter().position(own).and_then(|n| cells.get_mut(n)) {
             cell.insert(line.train.seed, *dice);
         }
@@ -301,11 +304,10 @@ fn collect_row(
             .collect(),
     });
     let known = columns.iter().any(|c| c.paper_site.is_some());
-    let figure = |column: &TableColumn| row.figures.get(column.paper_site?.column()).copied();
-    let paper = (protocol == Protocol::Paper && known).then(|| PaperFigures {
-        cells: columns.iter().map(figure).collect(),
-        overall: row.overall,
-    });
+    let figure = |column: &TableColumn| row.figures?.get(column.paper_site?.column()).copied();
+    let published = row.overall.filter(|_| protocol == table.protocol() && known);
+    let paper = published
+        .map(|overall| PaperFigures { cells: columns.iter().map(figure).collect(), overall });
     CollectedRow { method: row.name, paper, ours }
 }
 

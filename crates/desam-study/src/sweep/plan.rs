@@ -1,11 +1,12 @@
 //! Planning: from tables of the paper to runs.
 
-use super::paper_tables::{PAPER_GRID, PaperTable, RowSetting};
+use super::paper_tables::{PAPER_GRID, PaperTable, RowSetting, SourceRule};
 use super::sites::{PaperLetter, PaperSites, slugs};
 use crate::evaluate::Protocol;
 use crate::train::{Preset, TrainConfig};
 use crate::{Error, Result};
 use desam::Mode;
+use desam::model::SourceSites;
 use desam_core::Precision;
 use desam_data::cache::{FeatureCache, SlicePolicy};
 use desam_decoder::Variant;
@@ -136,6 +137,13 @@ pub struct PlanLine {
 }
 
 impl PlanLine {
+    /// The site whose column it fills: the one it is trained on, or the one of its sites that it is not.
+    pub fn column_site(&self) -> Option<&str> {
+        let source = &self.train.source;
+        let left_out = || self.sites.iter().map(String::as_str).find(|site| !source.contains(site));
+        source.single().or_else(left_out)
+    }
+
     /// Whether this line trains the model.
     pub fn trains(&self) -> bool {
         self.id == self.training
@@ -180,6 +188,12 @@ impl SweepConfig {
             });
         }
         let sites = self.select_sites(&cache.sites())?;
+        let several = self.tables.iter().any(|t| t.sources() == SourceRule::AllButOne);
+        if several && sites.len() < 3 {
+            return Err(Error::Invalid(
+                "leaving one site out trains on the others: three sites are needed".into(),
+            ));
+        }
         if sites.len() < 2 {
             return Err(Error::Invalid(
                 "a sweep trains on one site and scores others: two sites are needed".into(),
@@ -209,13 +223,21 @@ impl SweepConfig {
         let named = |domain: &SweepSite| Some((domain.site.clone(), domain.letter?));
         let paper_sites: BTreeMap<String, PaperLetter> = sites.iter().filter_map(named).collect();
         let mut lines: Vec<PlanLine> = Vec::new();
-        for (setting, cells) in self.settings() {
+        for SettingCells { setting, rule, cells } in self.settings() {
             for &seed in &seeds {
                 for source in &sources {
                     let RowSetting { mode, variant, grid } = setting;
-                    let train = self.train(&source.site, mode, seed).with_variant(variant);
+                    let (trained_on, name) = match rule {
+                        SourceRule::One => ((&source.site).into(), source.slug.clone()),
+                        SourceRule::AllButOne => {
+                            let others = sites.iter().filter(|s| s.site != source.site);
+                            let others = others.map(|s| s.site.clone()).collect();
+                            (SourceSites::new(others)?, format!("not-{}", source.slug))
+                        }
+                    };
+                    let train = self.train(trained_on, mode, seed).with_variant(variant);
                     train.validate()?;
-                    let training = format!("{}-{mode}-{variant}-s{seed}", source.slug);
+                    let training = format!("{name}-{mode}-{variant}-s{seed}");
                     lines.push(PlanLine {
                         index: 0,
                         id: training.clone(),
@@ -240,8 +262,8 @@ impl SweepConfig {
     }
 
     /// The distinct settings of the requested rows, each with its cells.
-    fn settings(&self) -> Vec<(RowSetting, Vec<TableCell>)> {
-        let mut found: Vec<(RowSetting, Vec<TableCell>)> = Vec::new();
+    fn settings(&self) -> Vec<SettingCells> {
+        let mut found: Vec<SettingCells> = Vec::new();
         let mut tables = self.tables.clone();
         tables.sort_unstable();
         tables.dedup();
@@ -249,9 +271,10 @@ impl SweepConfig {
             for row in table.rows() {
                 let Some(setting) = row.setting.filter(|s| self.filter.keeps(s)) else { continue };
                 let cell = TableCell { table, row: row.name.to_owned() };
-                match found.iter_mut().find(|(s, _)| *s == setting) {
-                    Some((_, cells)) => cells.push(cell),
-                    None => found.push((setting, vec![cell])),
+                let rule = table.sources();
+                match found.iter_mut().find(|f| (f.setting, f.rule) == (setting, rule)) {
+                    Some(same) => same.cells.push(cell),
+                    None => found.push(SettingCells { setting, rule, cells: vec![cell] }),
                 }
             }
         }
@@ -271,7 +294,7 @@ impl SweepConfig {
         Ok(sites.iter().filter(|site| chosen.contains(site)).collect())
     }
 
-    fn train(&self, source: &str, mode: Mode, seed: u64) -> TrainConfig {
+    fn train(&self, source: SourceSites, mode: Mode, seed: u64) -> TrainConfig {
         let preset = TrainConfig::preset(self.preset, source, mode).with_seed(seed);
         TrainConfig {
             epochs: self.overrides.epochs.unwrap_or(preset.epochs),
@@ -281,6 +304,13 @@ impl SweepConfig {
             ..preset
         }
     }
+}
+
+/// A setting with the cells that it fills.
+struct SettingCells {
+    setting: RowSetting,
+    rule: SourceRule,
+    cells: Vec<TableCell>,
 }
 
 impl CellFilter {

@@ -1,8 +1,9 @@
 //! Rendering of collected tables as plain text, Markdown and CSV.
 
 use super::collect::{CollectedRow, CollectedTable, Collection, OurCell, SeedScore, TableColumn};
+use super::paper_tables::SourceRule;
 use super::sites::PaperLetter;
-use crate::evaluate::{Protocol, TextTable};
+use crate::evaluate::TextTable;
 use crate::{Error, Result};
 
 /// A row of a rendered table: one cell per column, and the overall one last.
@@ -62,7 +63,7 @@ fn two_decimals(figure: &f64) -> String {
 
 impl CollectedTable {
     fn head(&self, columns: &[TableColumn]) -> Vec<String> {
-        let sites = columns.iter().map(|c| format!("{} to Rest", c.name()));
+        let sites = columns.iter().map(|c| self.table.column_head(&c.name()));
         let names = [self.table.head().to_owned(), "whose".to_owned()];
         names.into_iter().chain(sites).chain(["Overall".to_owned()]).collect()
     }
@@ -87,7 +88,8 @@ impl Collection {
         };
         let others = self.about_the_paper();
         format!(
-            "Dice in per cent, {} protocol, mean over the {} of the other sites; {spread}; {others}.",
+            "Dice in per cent, {} protocol, mean over the {} of the sites that the model was not \
+             trained on; {spread}; {others}.",
             self.protocol, self.mean_over
         )
     }
@@ -99,14 +101,14 @@ impl Collection {
             return "no site is mapped to one of the paper's, so its figures are omitted"
                 .to_owned();
         }
-        if self.protocol != Protocol::Paper {
-            return "the paper's figures are left out: it scores otherwise, and protocols are never \
-                    mixed in one table"
+        if self.tables.iter().all(|table| table.rows.iter().all(|row| row.paper.is_none())) {
+            return "published figures are left out: they were scored otherwise, and protocols are \
+                    never mixed in one table"
                 .to_owned();
         }
         let known = lettered().filter_map(|c| Some(format!("{} = {}", c.name(), c.site.as_ref()?)));
         let known = known.collect::<Vec<_>>().join(", ");
-        let own = "\"paper\" are the paper's own figures, \"ours\" those of this plan";
+        let own = "\"paper\" are published figures, \"ours\" those of this plan";
         let same = self.columns.len() == PaperLetter::ALL.len()
             && self.columns.iter().all(|c| c.site.is_some());
         let other = if same {
@@ -126,7 +128,11 @@ impl Collection {
                 let gaps = self.columns.iter().zip(&ours.cells).filter(|(_, c)| c.planned == 0);
                 let gaps = gaps.map(|(column, _)| column.name()).collect::<Vec<_>>().join(", ");
                 if !gaps.is_empty() {
-                    all.push(format!("not planned: Table {}, {}: {gaps}", table.table, row.method));
+                    all.push(format!(
+                        "not planned: {}, {}: {gaps}",
+                        table.table.label(),
+                        row.method
+                    ));
                 }
             }
         }
@@ -137,7 +143,7 @@ impl Collection {
     pub fn text(&self) -> String {
         let mut text = String::new();
         for table in &self.tables {
-            text.push_str(&format!("Table {}: {}\n", table.table, table.title));
+            text.push_str(&format!("{}: {}\n", table.table.label(), table.title));
             let mut rows = TextTable::new(table.head(&self.columns));
             table.body().into_iter().for_each(|row| rows.push(row));
             text.push_str(&rows.render());
@@ -153,7 +159,7 @@ impl Collection {
     pub fn markdown(&self) -> String {
         let mut text = String::new();
         for table in &self.tables {
-            text.push_str(&format!("**Table {}: {}**\n\n", table.table, table.title));
+            text.push_str(&format!("**{}: {}**\n\n", table.table.label(), table.title));
             let safe = |cell: &String| cell.replace('|', "\\|");
             let line = |cells: &[String]| {
                 format!("| {} |\n", cells.iter().map(safe).collect::<Vec<_>>().join(" | "))
@@ -186,9 +192,15 @@ impl Collection {
         let failed = |e: String| Error::Invalid(format!("tables as CSV: {e}"));
         let mut csv = csv::Writer::from_writer(Vec::new());
         let mut put = |row: Vec<String>| csv.write_record(row).map_err(|e| failed(e.to_string()));
-        let column = |c: &TableColumn| match c.paper_site {
-            Some(letter) => format!("{}_to_rest", letter.to_string().to_lowercase()),
-            None => format!("{}_to_rest", c.name()),
+        // One header for all tables: a plan that trains on one site and on all but one has bare names.
+        let all = |rule| self.tables.iter().all(|t| t.table.sources() == rule);
+        let column = |c: &TableColumn| {
+            let name = c.paper_site.map_or_else(|| c.name(), |l| l.to_string().to_lowercase());
+            match (all(SourceRule::One), all(SourceRule::AllButOne)) {
+                (true, _) => format!("{name}_to_rest"),
+                (false, true) => format!("rest_to_{name}"),
+                (false, false) => name,
+            }
         };
         let names = ["table", "row", "whose"].map(str::to_owned).into_iter();
         let columns = self.columns.iter().map(column);

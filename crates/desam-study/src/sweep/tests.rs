@@ -5,7 +5,7 @@ use super::plan_dir::LockTarget;
 use super::worker_lock::{LockAttempt, Worker};
 use super::*;
 use crate::evaluate::{Evaluation, Protocol, Role};
-use crate::train::{InputFile, RunManifest};
+use crate::train::{InputFile, Preset, RunManifest};
 use desam::Mode;
 use desam_core::Precision;
 use desam_decoder::Variant;
@@ -105,14 +105,14 @@ fn state(plan: &Plan, index: usize) -> LineState {
 #[test]
 fn tables_become_one_line_a_run() {
     // Table 1: three rows of ours and six sources; Table 2: four; Table 3: seven.
-    for (table, count) in PaperTable::ALL.into_iter().zip([18, 24, 42]) {
+    for (table, count) in PaperTable::OF_THE_PAPER.into_iter().zip([18, 24, 42]) {
         assert_eq!(lines(&config(&[table])).len(), count, "table {table}");
     }
     // Together they share DeSAM in grid points mode: 18 + 24 + 42 less twice its six.
-    let all = lines(&config(&PaperTable::ALL));
+    let all = lines(&config(&PaperTable::OF_THE_PAPER));
     assert_eq!(all.len(), 72);
     let shared = all.iter().find(|l| l.id == "BMC-points-desam-s0").unwrap();
-    let tables: Vec<u8> = shared.cells.iter().map(|c| c.table.number()).collect();
+    let tables: Vec<u8> = shared.cells.iter().map(|c| c.table.number().unwrap()).collect();
     assert_eq!(
         (tables, shared.grid, shared.train.source.single().unwrap()),
         (vec![1, 2, 3], Some(9), "BMC")
@@ -123,7 +123,7 @@ fn tables_become_one_line_a_run() {
 
 #[test]
 fn a_line_trains_its_variant_with_a_loss_that_the_variant_has() {
-    let all = lines(&config(&PaperTable::ALL));
+    let all = lines(&config(&PaperTable::OF_THE_PAPER));
     let supervised = |l: &PlanLine| l.train.loss.iou.is_some();
     for line in &all {
         // Eq. 1 in points mode for what predicts an IoU; else masks alone, as Eq. 2.
@@ -168,7 +168,7 @@ fn subsets_and_changes_are_followed() {
         learning_rate: Some(1e-3),
         precision: Some(Precision::Bf16),
     };
-    let asked = SweepConfig { filter, overrides, ..config(&PaperTable::ALL[..2]) };
+    let asked = SweepConfig { filter, overrides, ..config(&PaperTable::OF_THE_PAPER[..2]) };
     let lines = lines(&asked);
     let ids: Vec<&str> = lines.iter().map(|l| l.id.as_str()).collect();
     assert_eq!(
@@ -240,6 +240,51 @@ fn any_domains_make_a_sweep_without_the_paper_s_figures() {
 }
 
 #[test]
+fn one_site_can_be_left_out() {
+    let names = ["A", "B", "C"];
+    let domains = SweepSite::all(&names, &PaperSites::None).unwrap();
+    let config = SweepConfig {
+        protocol: Protocol::Native,
+        preset: Preset::Volume,
+        ..config(&[PaperTable::LeaveOneOut])
+    };
+    let lines = config.lines(&domains, "key").unwrap();
+    // Two modes for each site that is left out.
+    assert_eq!(lines.len(), 2 * 3);
+    let ids: Vec<&str> = lines.iter().take(3).map(|l| l.id.as_str()).collect();
+    assert_eq!(ids, ["not-A-box-desam-s0", "not-B-box-desam-s0", "not-C-box-desam-s0"]);
+    assert_eq!(lines[1].train.source.names(), ["A", "C"]);
+    assert_eq!(
+        (lines[1].column_site(), &lines[1].sites[..]),
+        (Some("B"), &names.map(String::from)[..])
+    );
+    let dir = tempfile::tempdir().unwrap();
+    let plan = Plan::create(&dir.path().join("plan"), lines).unwrap();
+    assert_eq!(Plan::open(plan.dir()).unwrap().lines(), plan.lines());
+    let missing = collect(&plan, &over(MeanOver::Cases), "here").unwrap().missing;
+    assert!(missing[1].to_string().starts_with("missing: Rest to B of Leave one site out, DeSAM"));
+    for (n, line) in plan.lines().iter().enumerate() {
+        trained(&plan, line, 50);
+        scored(&plan, line, 0.1 * (n + 1) as f64);
+    }
+    let all = collect(&plan, &over(MeanOver::Cases), "here").unwrap();
+    let ours: Vec<_> = all.tables[0].rows.iter().filter_map(|r| r.ours.as_ref()).collect();
+    // By hand: the first three lines are the whole box, 10, 20 and 30 %.
+    assert!((ours[0].overall.unwrap().mean - 20.0).abs() < 1e-9);
+    assert!((ours[0].cells[2].score.unwrap().mean - 30.0).abs() < 1e-9);
+    let text = all.text();
+    assert!(text.contains("Leave one site out: ") && text.contains("Rest to B"), "{text}");
+    assert!(all.csv().unwrap().starts_with("table,row,whose,rest_to_A,rest_to_B,"));
+    // Published figures, of the same protocol, where the sites are the paper's.
+    let named = PaperSites::Listed(vec!["A=A".parse().unwrap()]);
+    let said = CollectConfig { paper_sites: Some(named), ..over(MeanOver::Cases) };
+    let text = collect(&plan, &said, "here").unwrap().text();
+    assert!(text.contains("DCAC") && text.contains("91.76"), "{text}");
+    let two = config.lines(&domains[..2], "key");
+    assert_eq!(two.unwrap()[0].train.source.names(), ["B"]);
+}
+
+#[test]
 fn plans_of_earlier_versions_still_run() {
     let (_dir, plan) = planned(&config(&[PaperTable::Methods]));
     let path = plan.dir().join("plan.jsonl");
@@ -265,7 +310,7 @@ fn plans_of_earlier_versions_still_run() {
 
 #[test]
 fn a_plan_is_kept_and_never_replaced() {
-    let (dir, plan) = planned(&config(&PaperTable::ALL));
+    let (dir, plan) = planned(&config(&PaperTable::OF_THE_PAPER));
     let again = Plan::create(plan.dir(), plan.lines().to_vec()).unwrap();
     assert_eq!(again.lines(), plan.lines());
     let other = lines(&config(&[PaperTable::Methods]));

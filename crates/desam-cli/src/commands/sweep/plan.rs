@@ -23,6 +23,9 @@ Tables of the paper:
       methods are not implemented, and the table shows the paper's scores for them
   2   the ablations, in points mode with a 9 × 9 grid
   3   grids of 1, 5, 9, 11, 15, 21 and 25 points per side, all with one model per source site
+  leave-one-out
+      not in the paper: DeSAM in both modes, trained on all sites but one and scored on that one;
+      published scores of other methods are shown with --protocol native
 Runs that several tables need are planned once.
 
 Sites may be any domains, with any names and in any number: each is trained on, and the others are \
@@ -33,13 +36,15 @@ UCL, BIDMC, HK), by the letters A to F, or by names of the form LETTER-NAME.
 Examples:
   desam sweep plan --table 1 --cache cache --out plan
   desam sweep plan --table 1,2,3 --cache cache --out plan --seeds 0,1,2 --paper-sites
-  desam sweep plan --table 3 --cache cache --out plan --paper-sites Nijmegen=A,Boston=B --epochs 15";
+  desam sweep plan --table 3 --cache cache --out plan --paper-sites Nijmegen=A,Boston=B --epochs 15
+  desam sweep plan --table leave-one-out --preset volume --protocol native --cache cache --out plan";
 
 /// Plan the runs that the given tables of the paper need
 #[derive(Debug, Args)]
 #[command(after_long_help = AFTER)]
 pub(super) struct Arguments {
-    /// Tables of the paper, separated by commas or given repeatedly; --help describes them
+    /// Tables of the paper, or leave-one-out, separated by commas or given repeatedly; --help describes
+    /// them
     #[arg(long = "table", value_name = "N", required = true, value_delimiter = ',',
         value_parser = enum_values::<PaperTable>())]
     tables: Vec<PaperTable>,
@@ -64,12 +69,14 @@ pub(super) struct Arguments {
         allow_negative_numbers = true, value_parser = seed)]
     seeds: Vec<u64>,
 
-    /// Losses, prompts and selection of the best epoch: as in the paper, or as in the official program
+    /// Settings of training: those of the paper, those of the official program, or volume, for masks of
+    /// whole volumes; see `desam train --help`
     #[arg(long, value_name = "PRESET", default_value = "paper",
         value_parser = enum_values::<Preset>())]
     preset: Preset,
 
-    /// Evaluation protocol; see `desam evaluate --help`. full needs a cache of all slices
+    /// Evaluation protocol; see `desam evaluate --help`. full and native need a cache of all
+    /// slices
     #[arg(long, value_name = "PROTOCOL", default_value = "paper",
         value_parser = enum_values::<Protocol>())]
     protocol: Protocol,
