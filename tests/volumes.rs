@@ -4,6 +4,7 @@
 use crate::support::{phantoms, toy_vit};
 use desam::data::cache::{FeatureCache, SlicePolicy};
 use desam::data::preprocess::{Interpolation, LabelRule, PreprocessConfig};
+use desam::decoder::Variant;
 use desam::embed::{EmbedRequest, embed};
 use desam::model::{EncoderChoice, Model, ModelRecord, SourceSites};
 use desam::predict::PredictOptions;
@@ -162,4 +163,16 @@ fn masks_are_interpolated_unless_preprocessing_is_the_official_one() {
     let voxels =
         |mask: &desam::types::LabelVolume| mask.data().iter().filter(|v| **v > 0).count() as f64;
     assert!((voxels(&own) / voxels(&nearest) - 1.0).abs() < 0.1);
+}
+
+#[test]
+fn a_decoder_that_predicts_no_iou_learns_empty_masks_and_has_no_threshold() {
+    let folder = tempfile::tempdir().unwrap();
+    let (data, stored) = (phantoms(folder.path(), 2), folder.path().join("cache"));
+    cache(&data, &stored, SlicePolicy::All);
+    let (run, config) = (folder.path().join("run"), config("A", Mode::Box));
+    let config = config.with_variant(Variant::PimmOnly);
+    let summary = train(&TrainRequest::new(&stored, &run, &config), &Quiet).unwrap();
+    assert_eq!(summary.presence, None);
+    assert_eq!(Segmenter::open(&run).unwrap().prompting().presence_threshold, None);
 }

@@ -163,7 +163,7 @@ pub struct PaperRow {
     /// As the paper names it.
     pub name: &'static str,
     /// Published figures, Dice in per cent: A to Rest, B to Rest, and so on to F, or Rest to A where one
-    /// site is left out; `None` for a row that nobody has published.
+    /// site is left out; `None` for a row without published figures.
     pub figures: Option<[f64; 6]>,
     /// The published overall figure.
     pub overall: Option<f64>,

@@ -27,8 +27,8 @@ pub(super) struct TrainValSplit {
     /// The training slices of each epoch.
     pub(super) order: EpochOrder,
     pub(super) validation: SplitSide,
-    /// All slices of the held-out cases, where training is on all slices: what the presence threshold
-    /// is chosen on.
+    /// All slices of the held-out cases, where the predicted IoU is trained on all slices: what the
+    /// presence threshold is chosen on.
     pub(super) calibration: Option<Box<SliceDataset<'static>>>,
 }
 
@@ -66,7 +66,9 @@ impl TrainValSplit {
         let validated =
             if config.predicts_presence() { TrainSlices::All } else { TrainSlices::Labelled };
         let validation_slices = side_slices(cache, &validation, validated)?;
-        let calibration = (config.slices == TrainSlices::All)
+        // A decoder that predicts no IoU has nothing to threshold: it learned to leave slices empty.
+        let calibrates = config.slices == TrainSlices::All && config.loss.iou.is_some();
+        let calibration = calibrates
             .then(|| side_slices(cache, &validation, TrainSlices::All))
             .transpose()?
             .map(|all| dataset(cache, all.concat(), encoder.as_ref(), Augment::None, device));
