@@ -45,10 +45,19 @@ impl TrainValSplit {
         let (mut train, mut validation) = (Vec::new(), Vec::new());
         for name in config.source.names() {
             let site = site_cases(cache, name)?;
+            // Beside other sites, one with a single case is worth training on; they give held-out cases.
+            if site.len() == 1 && config.source.single().is_none() {
+                train.push(site);
+                continue;
+            }
             let split = split_cases(site.len(), config.validation_fraction, config.split)?;
             let pick = |picked: &[usize]| picked.iter().map(|&i| site[i]).collect::<Vec<usize>>();
             train.push(pick(&split.train));
             validation.push(pick(&split.validation));
+        }
+        if validation.is_empty() {
+            let (cases, fraction) = (train.len(), config.validation_fraction);
+            return Err(desam_data::Error::Split { cases, fraction }.into());
         }
         let encoder = config.live.then(|| image_encoder(weights, device)).transpose()?;
         let side = |sites: &[Vec<usize>], slices: &[Vec<SliceRef>], augment: Augment| {
