@@ -133,12 +133,14 @@ fn points_are_scaled_as_the_official_program_does() {
 }
 
 #[test]
-fn the_whole_box_has_no_target() {
+fn the_target_of_the_whole_box_says_whether_there_is_foreground() {
     let drawn = BoxSampler {}.sample(&BinaryMask::empty(4, 4), 1024, &mut rng(0)).unwrap();
     let expected = PromptBox { x0: 0.0, y0: 0.0, x1: 1024.0, y1: 1024.0 };
     assert_eq!(drawn.prompt.bbox, Some(expected));
     assert_eq!(whole_box(1024.0), Ok(expected));
-    assert!(drawn.prompt.points.is_empty() && drawn.iou_target.is_none());
+    assert!(drawn.prompt.points.is_empty() && drawn.iou_target == Some(0.0));
+    let full = BinaryMask::new(1, 2, vec![0, 1]).unwrap();
+    assert_eq!(BoxSampler {}.sample(&full, 1024, &mut rng(0)).unwrap().iou_target, Some(1.0));
     assert!(BoxSampler {}.sample(&BinaryMask::empty(4, 4), 0, &mut rng(0)).is_err());
 }
 

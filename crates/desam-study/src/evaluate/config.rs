@@ -167,10 +167,12 @@ mod tests {
 
     #[test]
     fn names_round_trip() {
-        for protocol in [Protocol::Paper, Protocol::Full] {
+        for protocol in [Protocol::Paper, Protocol::Full, Protocol::Native] {
             assert_eq!(protocol.to_string().parse::<Protocol>().unwrap(), protocol);
             assert_eq!(serde_json::to_string(&protocol).unwrap(), format!("\"{protocol}\""));
         }
-        assert!("whole".parse::<Protocol>().unwrap_err().to_string().contains("paper or full"));
+        assert!(
+            "whole".parse::<Protocol>().unwrap_err().to_string().contains("paper, full or native")
+        );
     }
 }
