@@ -13,7 +13,7 @@ use desam::model::EncoderChoice;
 use desam::predict::VolumeSummary;
 use desam::{Compute, Mode, Segmenter};
 use desam_core::Progress;
-use desam_data::cache::{FeatureCache, SlicePolicy};
+use desam_data::cache::FeatureCache;
 use desam_data::phantom::{PhantomConfig, SiteStyle, phantom_case, write_phantoms};
 use desam_data::preprocess::{LabelRule, PreprocessConfig};
 use desam_data::split::{SplitRule, split_cases};
@@ -99,8 +99,8 @@ pub struct DemoSummary {
 }
 
 /// Writes six sites of phantoms to `out/data`, embeds them with the built-in `tiny` encoder (trained
-/// on generated scenes, never on a phantom) to `out/cache`, trains on all slices of one site to
-/// `out/run`, scores whole volumes of the others to `out/evaluation.{json,csv}`, segments a new volume in `out/new`, and leaves
+/// on generated scenes, never on a phantom) to `out/cache`, trains on one site to `out/run`, scores it
+/// on the others to `out/evaluation.{json,csv}`, segments a new volume in `out/new`, and leaves
 /// `out/index.html`.
 ///
 /// # Errors
@@ -137,10 +137,9 @@ pub fn demo_on(
     let request = EmbedRequest::new(&data, &cache_dir, EncoderChoice::Builtin);
     let compute = Compute::new(device.clone());
     let request = request.with_preprocess(preprocessing()).with_compute(compute.clone());
-    let request = request.with_slices(SlicePolicy::All);
     let embedding = embed(&request, progress)?;
 
-    let preset = TrainConfig::preset(Preset::Volume, config.source.as_str(), config.mode);
+    let preset = TrainConfig::preset(Preset::Paper, config.source.as_str(), config.mode);
     let training = TrainConfig {
         epochs: config.epochs,
         learning_rate: config.learning_rate,
@@ -158,7 +157,7 @@ pub fn demo_on(
     let segmenter = segmenter.with_prompting(automatic.clone())?;
     let model = segmenter.model();
     let cache = FeatureCache::open(cache)?;
-    let scoring = EvaluateConfig::new(Protocol::Full, automatic.clone());
+    let scoring = EvaluateConfig::new(Protocol::Paper, automatic.clone());
     let manifest = RunDir::open(run)?.manifest()?;
     let request = EvaluateRequest::new(&cache, model, config.source.as_str(), &scoring)
         .with_validation(&manifest.validation_cases);
@@ -255,7 +254,6 @@ fn facts(
             format!("{}, {}×{} grid at prediction", config.mode, config.grid, config.grid),
         ),
         fact("Loss", loss(&training.loss)),
-        fact("Slices", "all, those without ground truth included".into()),
         fact("Epochs", config.epochs.to_string()),
         fact("Batch", training.batch.to_string()),
         fact("Learning rate", format!("{}, polynomial decay", config.learning_rate)),

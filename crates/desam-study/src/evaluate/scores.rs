@@ -130,17 +130,17 @@ impl Evaluation {
         };
         let side = self.mask_side;
         let interpolation = match self.mask_interpolation {
-            Some(Interpolation::Linear) => ", interpolated linearly before the threshold",
+            Some(Interpolation::Linear) => "; logits interpolated linearly to the volumes' grids",
             Some(Interpolation::Nearest) | None => "",
         };
         let voxels = match self.protocol {
             Protocol::Paper => format!("paper protocol: labelled slices at {side} × {side} pixels"),
             Protocol::Native => format!(
                 "native protocol: slices with ground truth on the volumes' own grids, masks of {side} \
-                 × {side}{interpolation}"
+                 × {side}"
             ),
             Protocol::Full => {
-                format!("full protocol: whole volumes, masks of {side} × {side}{interpolation}")
+                format!("full protocol: whole volumes, masks of {side} × {side}")
             }
         };
         let products = match self.precision {
@@ -151,7 +151,10 @@ impl Evaluation {
             format!("; masks where the predicted IoU is above {threshold:.3}")
         });
         let truth = self.truth.map_or_else(String::new, |truth| format!(" against {truth}"));
-        format!("{mode}; {voxels}{truth}, border {} px{presence}{products}", self.border_px)
+        format!(
+            "{mode}; {voxels}{truth}, border {} px{interpolation}{presence}{products}",
+            self.border_px
+        )
     }
 
     /// The share of the ground truth within the border, in one line: overall, then by site. `None` where
