@@ -11,7 +11,7 @@ pub use part::Part;
 pub use writer::{CacheWriter, PartWriter};
 
 use crate::Result;
-use crate::cache::{EncoderRecord, FeatureDtype, SlicePolicy};
+use crate::cache::{EncoderRecord, FeatureDtype, SlicePolicy, StyleViews};
 use crate::layout::Case;
 use crate::preprocess::{PreprocessConfig, SiteRoundTrip};
 use candle_core::Device;
@@ -41,6 +41,9 @@ pub struct EmbedOptions {
     pub dtype: FeatureDtype,
     /// Selection of the slices to store.
     pub slices: SlicePolicy,
+    /// Style views to store beside the slices; not part of the cache's key.
+    #[serde(default)]
+    pub views: Option<StyleViews>,
     /// Compute precision of the encoder; part of the cache's key.
     #[serde(default)]
     pub precision: Precision,
@@ -71,6 +74,7 @@ impl EmbedOptions {
             preprocess: PreprocessConfig::paper(),
             dtype: FeatureDtype::default(),
             slices: SlicePolicy::default(),
+            views: None,
             precision: Precision::F32,
             batch: one(),
             read: ReadOptions::default(),
@@ -93,6 +97,12 @@ impl EmbedOptions {
     #[must_use]
     pub fn with_slices(self, slices: SlicePolicy) -> Self {
         Self { slices, ..self }
+    }
+
+    /// Sets [`views`](Self::views).
+    #[must_use]
+    pub fn with_views(self, views: Option<StyleViews>) -> Self {
+        Self { views, ..self }
     }
 
     /// Sets [`precision`](Self::precision).
@@ -126,9 +136,12 @@ pub struct EmbedSummary {
     pub cases: usize,
     /// Slices in the cache.
     pub slices: usize,
-    /// Slices that were encoded now.
+    /// Style views of slices in the cache.
+    #[serde(default)]
+    pub views: usize,
+    /// Slices and views that were encoded now.
     pub computed: usize,
-    /// Slices that were already stored and valid.
+    /// Slices and views that were already stored and valid.
     pub reused: usize,
     /// Size of all files of slices and cases, in bytes.
     pub bytes: u64,

@@ -153,6 +153,23 @@ pub enum Error {
         /// The accepted values.
         expected: &'static str,
     },
+    /// A list of style changes that makes no sense.
+    #[error("list of augmentations: {0}")]
+    StyleSteps(String),
+    /// A number of style views that is not possible.
+    #[error("{count} style views of a slice: 1 to {} are possible", crate::cache::MAX_VIEWS)]
+    ViewCount {
+        /// The requested number.
+        count: usize,
+    },
+    /// Style views requested for a site that does not exist.
+    #[error("style views of site {site:?}: the data set has {}", found.join(", "))]
+    ViewSite {
+        /// The requested site.
+        site: String,
+        /// The sites of the data set.
+        found: Vec<String>,
+    },
     /// An invalid augmentation setting.
     #[error("augmentation: {field} must be 0 to {most}, found {found}")]
     AugmentConfig {
@@ -395,6 +412,18 @@ pub enum Error {
         id: String,
         /// Index of the processed slice.
         slice: usize,
+    },
+    /// A style view that is not in the cache.
+    #[error("site {site}, case {id}: there is no style view {view}; the cache holds {views}")]
+    ViewNotStored {
+        /// The site.
+        site: String,
+        /// The case.
+        id: String,
+        /// The requested view, from 1.
+        view: usize,
+        /// Stored views of each slice.
+        views: usize,
     },
     /// A case that has an image but no ground truth, where that is needed.
     #[error(

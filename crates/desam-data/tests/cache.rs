@@ -5,6 +5,8 @@
 #![allow(clippy::unwrap_used)]
 
 mod toy;
+#[path = "cache/views.rs"]
+mod views;
 
 use candle_core::{DType, Device};
 use desam_core::{Dataset, ImageEncoder, Quiet};

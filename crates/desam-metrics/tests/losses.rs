@@ -10,6 +10,7 @@ use common::{number, reference};
 use desam_core::{Loss, LossTarget, LossValue, MaskPrediction};
 use desam_metrics::loss::{
     DiceReduction, IouLossKind, LossConfig, batch_soft_dice, bce_with_logits, l1, mse, soft_dice,
+    view_consistency,
 };
 
 const SMOOTHING: f64 = 1e-5;
@@ -292,5 +293,53 @@ fn time_of_a_batch_of_eight() {
         let forward = start.elapsed();
         value.total.backward().unwrap();
         println!("forward {forward:?}, with backward {:?}", start.elapsed());
+    }
+}
+
+#[test]
+fn consistency_between_views_is_that_of_csdg() {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../../../shared/reference/dg/csdg.safetensors");
+    if !path.is_file() {
+        println!("skipped: no reference vectors at {}", path.display());
+        return;
+    }
+    let tensors = candle_core::safetensors::load(&path, &Device::Cpu).unwrap();
+    // Two classes there: the logit of foreground is the difference, and the mean over classes as well
+    // halves the loss. Three views.
+    let two = &tensors["loss.logits"];
+    let logits = (two.narrow(1, 1, 1).unwrap() - two.narrow(1, 0, 1).unwrap()).unwrap();
+    let logits = Var::from_tensor(&logits).unwrap();
+    let loss = view_consistency(&logits, 3).unwrap();
+    let expected = scalar(&tensors["loss.consistency"]);
+    close(scalar(&loss) / 2.0, expected, 1e-5, "consistency");
+    let grads = loss.backward().unwrap();
+    let found = (grads.get(&logits).unwrap() / 2.0).unwrap();
+    let expected = tensors["loss.grad_consistency_target_detached"].narrow(1, 1, 1).unwrap();
+    close_gradients(&found, &expected, 1e-4, "gradient of the consistency");
+}
+
+#[test]
+fn consistency_is_zero_where_views_agree_and_finite_where_they_are_sure() {
+    let tensor = |values: &[f32]| {
+        Tensor::from_vec(values.to_vec(), (values.len() / 2, 1, 1, 2), &Device::Cpu).unwrap()
+    };
+    let same = view_consistency(&tensor(&[3.0, -200.0, 3.0, -200.0]), 2).unwrap();
+    assert!(scalar(&same).abs() < 1e-6);
+    // By hand: a pixel at probabilities 1 and 0 has mean 1/2, which is ln 2 from each.
+    let opposed = view_consistency(&tensor(&[200.0, 200.0, -200.0, -200.0]), 2).unwrap();
+    close(scalar(&opposed), std::f64::consts::LN_2, 1e-6, "opposed");
+    for views in [0, 1, 3] {
+        assert!(view_consistency(&tensor(&[0.0; 8]), views).is_err());
+    }
+    let logits = Var::from_tensor(&tensor(&[0.3, -1.0, 1.2, 0.1])).unwrap();
+    let grads = view_consistency(&logits, 2).unwrap().backward().unwrap();
+    let found = flat(grads.get(&logits).unwrap());
+    // The mean probability is a constant to the gradient: σ(x) − p̄, over four numbers.
+    let sigmoid = |x: f64| 1.0 / (1.0 + (-x).exp());
+    let p: Vec<f64> = [0.3, -1.0, 1.2, 0.1].map(sigmoid).to_vec();
+    for (n, g) in found.iter().enumerate() {
+        let mean = 0.5 * (p[n] + p[(n + 2) % 4]);
+        assert!((g - (p[n] - mean) / 4.0).abs() < 1e-7, "{n}: {g}");
     }
 }

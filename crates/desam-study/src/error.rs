@@ -114,6 +114,26 @@ pub enum Error {
         /// The cache's folder.
         cache: PathBuf,
     },
+    /// A cache without style views of a site, where training should draw them.
+    #[error("{}: holds no style views of site {site}", cache.display_escaped())]
+    ViewsMissing {
+        /// The cache's folder.
+        cache: PathBuf,
+        /// A site that is trained on.
+        site: String,
+    },
+    /// Style views that move the structure, where predictions of two views are compared.
+    #[error(
+        "{}: its style views ({augment}) move the structure, and consistency compares views that \
+         differ in style alone",
+        cache.display_escaped()
+    )]
+    ViewsMove {
+        /// The cache's folder.
+        cache: PathBuf,
+        /// The changes that make the views.
+        augment: String,
+    },
     /// A cache of the slices with ground truth alone, where training is on all slices.
     #[error(
         "{}: holds features of slices with ground truth only, and training is on all slices",

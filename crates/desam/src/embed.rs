@@ -3,7 +3,7 @@
 use crate::model::{EncoderChoice, FrozenEncoders, RUN_CONFIG_FILE, WEIGHTS_FILE};
 use crate::{Compute, Error, Result};
 use desam_core::{ImageEncoder, Progress};
-use desam_data::cache::{EncoderRecord, FeatureDtype, SlicePolicy};
+use desam_data::cache::{EncoderRecord, FeatureDtype, SlicePolicy, StyleViews};
 use desam_data::embed::{CacheWriter, EmbedOptions, PartWriter};
 pub use desam_data::embed::{EmbedSummary, Part, PartSummary};
 use desam_data::layout::{Layout, data_root, unused_series};
@@ -41,6 +41,8 @@ pub struct EmbedRequest {
     pub dtype: FeatureDtype,
     /// Selection of the slices to store.
     pub slices: SlicePolicy,
+    /// Style views to store beside the slices, for training that generalises to other scanners.
+    pub views: Option<StyleViews>,
     /// Device and precision of the encoder.
     pub compute: Compute,
     /// Batch size: slices of a case that are encoded at once. Unless set, 1 on a CPU and
@@ -65,6 +67,7 @@ impl EmbedRequest {
             preprocess: PreprocessConfig::paper(),
             dtype: FeatureDtype::F16,
             slices: SlicePolicy::Labelled,
+            views: None,
             compute: Compute::cpu(),
             batch: None,
             read: ReadOptions::default(),
@@ -93,6 +96,12 @@ impl EmbedRequest {
     #[must_use]
     pub fn with_slices(self, slices: SlicePolicy) -> Self {
         Self { slices, ..self }
+    }
+
+    /// Sets [`views`](Self::views).
+    #[must_use]
+    pub fn with_views(self, views: Option<StyleViews>) -> Self {
+        Self { views, ..self }
     }
 
     /// Sets [`compute`](Self::compute).
@@ -215,6 +224,7 @@ impl EmbedWork {
             .with_preprocess(request.preprocess.clone())
             .with_dtype(request.dtype)
             .with_slices(request.slices)
+            .with_views(request.views.clone())
             .with_precision(compute.precision())
             .with_batch(request.batch.unwrap_or(if compute.device().is_cpu() {
                 1

@@ -23,6 +23,9 @@ pub(super) fn study_hint(error: &Error) -> Option<&'static str> {
         Error::SlicesMissing { .. } | Error::EmptySlicesMissing { .. } => {
             "embed the data with `desam embed --slices all`"
         }
+        Error::ViewsMissing { .. } => {
+            "run the same `desam embed` again with --views 4; features that are there are kept"
+        }
         Error::EncoderMustRun => "train with --no-cache",
         Error::FeatureResidency { reason } => residency(*reason),
         Error::MetricMissing { .. } => "evaluate it again with --metrics",

@@ -54,3 +54,59 @@ fn images_are_augmented_without_cached_features() {
     run(predict).expect(0);
     assert!(mask.is_file());
 }
+
+#[test]
+fn style_views_are_stored_once_and_drawn_in_training() {
+    let fixture = fixture();
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let cache = at("cache");
+    let embed = |more: &[&str]| {
+        let base = args![
+            "embed",
+            "-q",
+            "--json",
+            "--data",
+            fixture.data,
+            "--out",
+            cache,
+            "--encoder",
+            "tiny",
+            "--slices",
+            "all",
+        ];
+        run(base.into_iter().chain(more.iter().map(std::ffi::OsString::from)))
+    };
+    embed(&["--augment", "gin"]).usage_error_with(&["--views"]);
+    embed(&["--views", "2", "--augment", "gim"]).usage_error_with(&["gin"]);
+    embed(&["--views", "2", "--view-sites", "Z"]).fails_with(&["\"Z\"", "A, B, C"]);
+    let plain = embed(&[]).expect(0).json();
+    train(&cache, &at("none"), &["--augment", "views"]).fails_with(&["style views", "--views"]);
+
+    // Two cases of five slices at A, in two views each; the features of the three sites stay.
+    let views = embed(&["--views", "2", "--augment", "randconv", "--view-sites", "A"]).expect(0);
+    let views = views.json();
+    assert_eq!((&views["views"], &views["computed"]), (&20.into(), &20.into()), "{views}");
+    assert_eq!(views["reused"], plain["slices"]);
+    let info = run(args!["info", cache]).expect(0);
+    for words in ["randconv (seed 0)", "A: 2 cases, 10 slices, 2 views of each"] {
+        assert!(info.stdout.contains(words), "{words}: {}", info.stdout);
+    }
+
+    let history = |name: &str| std::fs::read_to_string(at(name).join("history.csv")).unwrap();
+    train(&cache, &at("plain"), &[]).expect(0);
+    let drawn = ["--augment", "views", "--slices", "all"];
+    train(&cache, &at("drawn"), &drawn).expect(0);
+    train(&cache, &at("again"), &drawn).expect(0);
+    assert!(history("drawn") == history("again") && history("drawn") != history("plain"));
+    train(&cache, &at("agreeing"), &["--augment", "views", "--consistency", "1"]).expect(0);
+    train(&cache, &at("odd"), &["--consistency", "1"]).usage_error_with(&["views"]);
+    let live = ["--no-cache", "--augment", "gin,bias", "--consistency", "0.5"];
+    train(&cache, &at("live"), &live).expect(0);
+    train(&cache, &at("cached"), &["--augment", "gin"]).usage_error_with(&["--no-cache"]);
+    train(&cache, &at("both"), &["--no-cache", "--augment", "views"]).usage_error_with(&["cache"]);
+
+    embed(&["--views", "1", "--augment", "paper"]).expect(0);
+    let moving = ["--augment", "views", "--consistency", "1"];
+    train(&cache, &at("moving"), &moving).fails_with(&["paper", "move the structure"]);
+}

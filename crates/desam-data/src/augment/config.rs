@@ -57,6 +57,13 @@ impl ImageAugment {
         }
     }
 
+    /// Whether image and mask may move.
+    pub(super) fn moves(&self) -> bool {
+        let spatial =
+            [self.flip_columns, self.flip_rows, self.rotation_deg, self.scale, self.shift];
+        spatial.iter().any(|range| *range > 0.0)
+    }
+
     /// Validates the settings.
     ///
     /// # Errors

@@ -3,17 +3,27 @@
 //!
 //! [`ImageAugment`] changes what the encoder sees, so the features cannot come from a cache: what the
 //! paper leaves as a further improvement ("loading the image encoder to apply regular image
-//! augmentation", section 5). [`FeatureAugment`] changes cached features themselves.
+//! augmentation", section 5). [`StyleAugment`] changes its style as other scanners would, in the encoder's
+//! input of every step or once, in [views](crate::cache::ViewRecipe) whose features are stored.
+//! [`FeatureAugment`] changes cached features themselves.
 
+mod blend;
 mod config;
 mod features;
 mod geometry;
 mod intensity;
+mod random_conv;
+mod style;
+#[cfg(test)]
+mod style_tests;
 #[cfg(test)]
 mod tests;
+mod z_score;
 
 pub use config::ImageAugment;
 pub use features::FeatureAugment;
+pub use random_conv::{Gin, RandConv, RandomConv};
+pub use style::{StyleAugment, StyleStep, ViewSeed};
 
 use crate::Result;
 use crate::preprocess::SliceImage;

@@ -1,7 +1,8 @@
 //! `cache.json`: what a cache holds and how it was made.
 
 use super::names::is_plain_name;
-use super::{CachePaths, CacheRecipe, FORMAT_VERSION, Seal};
+use super::views::MAX_VIEWS;
+use super::{CachePaths, CacheRecipe, FORMAT_VERSION, FeatureFile, Seal, ViewRecipe};
 use crate::{Error, Result};
 use desam_core::files::read_regular;
 use desam_volume::atomic::write_atomic;
@@ -38,6 +39,14 @@ pub struct CacheCase {
     pub labelled: Vec<usize>,
     /// Processed slices whose features are stored, rising.
     pub stored: Vec<usize>,
+    /// Style views of each stored slice, whose features are stored as well.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub views: usize,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)] // serde passes a reference
+fn is_zero(count: &usize) -> bool {
+    *count == 0
 }
 
 /// The contents of `cache.json`.
@@ -53,6 +62,9 @@ pub struct CacheHeader {
     /// Root folder of the volumes when the cache was made.
     #[serde(with = "desam_core::serde_path")]
     pub data_root: PathBuf,
+    /// The rule that style views were made by, where cases have any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub views: Option<ViewRecipe>,
     /// The cases, in the order they were given.
     pub cases: Vec<CacheCase>,
 }
@@ -74,7 +86,7 @@ pub(crate) fn case_source(image_blake3: &str, label_blake3: Option<&str>) -> Str
 
 /// Hash of what a slice's features were computed from. The labels are not part of it: correcting them
 /// must not cost hours of encoding.
-pub(crate) fn slice_source(image_blake3: &str, z: usize) -> String {
+pub(super) fn slice_source(image_blake3: &str, z: usize) -> String {
     let mut hasher = blake3::Hasher::new_derive_key("desam cached slice v1");
     hasher.update(image_blake3.as_bytes());
     hasher.update(&(z as u64).to_le_bytes());
@@ -135,6 +147,9 @@ impl CacheHeader {
             if case.slices > MOST_SLICES || case.image_side > 1 << 14 {
                 return Err(format!("{name}: {} slices of {}²", case.slices, case.image_side));
             }
+            if case.views > MAX_VIEWS || (case.views > 0 && self.views.is_none()) {
+                return Err(format!("{name}: {} views, and no rule that makes them", case.views));
+            }
             for list in [&case.labelled, &case.stored] {
                 let rising = list.windows(2).all(|w| matches!(w, [a, b] if a < b));
                 if !rising || list.last().is_some_and(|&z| z >= case.slices) {
@@ -152,8 +167,12 @@ impl CacheHeader {
         Seal { key: self.key.clone(), source }
     }
 
-    pub(crate) fn slice_seal(&self, case: &CacheCase, z: usize) -> Seal {
-        Seal { key: self.key.clone(), source: slice_source(&case.image_blake3, z) }
+    /// Seal of the features of a slice or of a view of it.
+    pub(crate) fn features_seal(&self, case: &CacheCase, file: FeatureFile) -> Seal {
+        match &self.views {
+            Some(views) if file.view > 0 => views.seal(&self.key, case, file),
+            _ => Seal { key: self.key.clone(), source: slice_source(&case.image_blake3, file.z) },
+        }
     }
 }
 

@@ -4,10 +4,11 @@
 //! computed once. A cache is a folder:
 //!
 //! ```text
-//! cache.json                              what it holds and how it was made; its key
-//! cases/SITE/ID.safetensors               images and masks of all processed slices, u8
-//! features/SITE/ID/z0012.safetensors      tap0, tap1, …, embedding of one slice, f16 or f32
-//! parts/2-of-8.json                       while parts of a run work: the cases of one that is done
+//! cache.json                                 what it holds and how it was made; its key
+//! cases/SITE/ID.safetensors                  images and masks of all processed slices, u8
+//! features/SITE/ID/z0012.safetensors         tap0, tap1, …, embedding of one slice, f16 or f32
+//! features/SITE/ID/z0012.view3.safetensors   the same of a style view of it, where there are views
+//! parts/2-of-8.json                          while parts of a run work: the cases of one that is done
 //! ```
 //!
 //! One file a slice: a run that is killed loses at most one slice. Every file is written in one
@@ -25,6 +26,7 @@ mod preloaded;
 mod recipe;
 mod slices;
 mod store;
+mod views;
 
 pub use desam_volume::human_bytes;
 pub use desam_volume::volumes::hash_file;
@@ -34,9 +36,11 @@ pub use preloaded::PreloadedSlices;
 pub use recipe::{CacheRecipe, EncoderRecord, FORMAT_VERSION, FeatureDtype, SlicePolicy};
 pub use slices::{CachedSlice, CachedSlices};
 pub use store::{FeatureCache, SliceRef};
+pub use views::{MAX_VIEWS, StyleViews, ViewRecipe};
 
 pub(crate) use checked::not_finite;
 pub(crate) use entry::{Entry, Seal, TensorSpec};
 pub(crate) use header::case_source;
 pub(crate) use names::{CachePaths, check_names, is_plain_name, make_parent};
 pub(crate) use pages::CasePages;
+pub(crate) use views::FeatureFile;

@@ -1,5 +1,6 @@
 //! Paths within a cache, and valid names of sites and cases.
 
+use super::FeatureFile;
 use crate::{Error, Result};
 use std::path::{Path, PathBuf};
 
@@ -74,8 +75,12 @@ impl CachePaths {
         self.dir.join("cases").join(site).join(format!("{id}.safetensors"))
     }
 
-    pub(crate) fn slice(&self, site: &str, id: &str, z: usize) -> PathBuf {
-        self.dir.join("features").join(site).join(id).join(format!("z{z:04}.safetensors"))
+    pub(crate) fn features(&self, site: &str, id: &str, file: FeatureFile) -> PathBuf {
+        let name = match file {
+            FeatureFile { z, view: 0 } => format!("z{z:04}.safetensors"),
+            FeatureFile { z, view } => format!("z{z:04}.view{view}.safetensors"),
+        };
+        self.dir.join("features").join(site).join(id).join(name)
     }
 }
 

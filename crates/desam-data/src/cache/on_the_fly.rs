@@ -1,7 +1,7 @@
 //! Dataset of slices that are encoded on the fly.
 
 use super::{CachedSlice, FeatureCache, SliceRef};
-use crate::augment::ImageAugment;
+use crate::augment::{ImageAugment, StyleAugment};
 use crate::preprocess::SliceImage;
 use crate::{Error, Result};
 use candle_core::Device;
@@ -19,6 +19,7 @@ pub struct OnTheFlySlices {
     encoder: Arc<dyn ImageEncoder>,
     device: Device,
     augment: ImageAugment,
+    style: Option<StyleAugment>,
 }
 
 impl std::fmt::Debug for OnTheFlySlices {
@@ -26,6 +27,7 @@ impl std::fmt::Debug for OnTheFlySlices {
         let mut out = f.debug_struct("OnTheFlySlices");
         out.field("slices", &self.slices.len())
             .field("augment", &self.augment)
+            .field("style", &self.style)
             .finish_non_exhaustive()
     }
 }
@@ -68,7 +70,7 @@ impl OnTheFlySlices {
             return Err(desam_core::Error::shape("the encoder", expected, found).into());
         }
         let augment = ImageAugment::none();
-        Ok(Self { cache, slices, encoder, device: device.clone(), augment })
+        Ok(Self { cache, slices, encoder, device: device.clone(), augment, style: None })
     }
 
     /// Adds random augmentation of the images drawn for training.
@@ -79,6 +81,13 @@ impl OnTheFlySlices {
         augment.validate()?;
         self.augment = augment;
         Ok(self)
+    }
+
+    /// Adds random changes of style to the images drawn for training, after the augmentation.
+    #[must_use]
+    pub fn restyled(mut self, style: StyleAugment) -> Self {
+        self.style = Some(style);
+        self
     }
 
     fn read(&self, index: usize) -> Result<(SliceRef, SliceImage, BinaryMask)> {
@@ -95,7 +104,7 @@ impl OnTheFlySlices {
     ) -> Result<CachedSlice> {
         let pixels = image.pixels(self.encoder.spec().input_side, &self.device)?;
         let features = self.encoder.encode(&pixels)?;
-        Ok(CachedSlice { features, mask, case: slice.case, z: slice.z })
+        Ok(CachedSlice { features, mask, case: slice.case, z: slice.z, view: 0 })
     }
 }
 
@@ -117,7 +126,10 @@ impl Dataset for OnTheFlySlices {
     fn draw(&self, index: usize, mut rng: &mut dyn RngCore) -> desam_core::Result<CachedSlice> {
         let mut encode = || {
             let (slice, image, mask) = self.read(index)?;
-            let (image, mask) = self.augment.apply(&image, &mask, &mut rng)?;
+            let (mut image, mut mask) = self.augment.apply(&image, &mask, &mut rng)?;
+            if let Some(style) = &self.style {
+                (image, mask) = style.apply(&image, &mask, &mut rng);
+            }
             self.encoded(slice, &image, mask)
         };
         encode().map_err(desam_core::Error::external)

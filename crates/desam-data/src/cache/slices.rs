@@ -5,7 +5,7 @@ use crate::augment::FeatureAugment;
 use crate::{Error, Result};
 use candle_core::{DType, Device};
 use desam_core::{BinaryMask, Dataset, ImageFeatures};
-use rand::RngCore;
+use rand::{Rng, RngCore};
 use std::sync::Arc;
 
 /// One training sample.
@@ -19,16 +19,20 @@ pub struct CachedSlice {
     pub case: usize,
     /// The processed slice.
     pub z: usize,
+    /// The style view, from 1; 0 is the slice as it is, or as random changes have left it.
+    pub view: usize,
 }
 
 /// Slices of some cases, with stored features. An item is read from the disk at every access.
 #[derive(Debug, Clone)]
 pub struct CachedSlices {
     cache: Arc<FeatureCache>,
-    slices: Vec<SliceRef>,
+    /// Slices, and the view that each is in unless one is drawn.
+    items: Vec<(SliceRef, usize)>,
     device: Device,
     augment: FeatureAugment,
     as_stored: bool,
+    draw_views: bool,
 }
 
 impl CachedSlices {
@@ -53,7 +57,9 @@ impl CachedSlices {
     /// `device`, in f32.
     pub fn of(cache: Arc<FeatureCache>, slices: Vec<SliceRef>, device: &Device) -> Self {
         let augment = FeatureAugment::none();
-        Self { cache, slices, device: device.clone(), augment, as_stored: false }
+        let items = slices.into_iter().map(|slice| (slice, 0)).collect();
+        let device = device.clone();
+        Self { cache, items, device, augment, as_stored: false, draw_views: false }
     }
 
     /// Items in the type that features are stored in: for f16 half the bytes to move, and the same
@@ -74,9 +80,50 @@ impl CachedSlices {
         Ok(self)
     }
 
-    /// References to these slices.
-    pub fn slices(&self) -> &[SliceRef] {
-        &self.slices
+    /// Draws a style view for training where the cache holds some: the slice as it is or one of its
+    /// views, all equally likely.
+    #[must_use]
+    pub fn with_views(mut self) -> Self {
+        self.draw_views = true;
+        self
+    }
+
+    /// Each slice as it is and in all of its style views, as separate items: what a model is judged
+    /// by that should generalise to other styles.
+    ///
+    /// # Errors
+    /// When a slice's case does not exist.
+    pub fn in_every_view(mut self) -> Result<Self> {
+        let mut items = Vec::with_capacity(self.items.len());
+        for (slice, _) in self.items {
+            items.extend((0..=self.cache.views(slice.case)?).map(|view| (slice, view)));
+        }
+        self.items = items;
+        Ok(self)
+    }
+}
+
+impl CachedSlices {
+    /// Item `index`, in another view if `choose` names one.
+    fn read(
+        &self,
+        index: usize,
+        choose: impl FnOnce(&SliceRef) -> Result<Option<usize>>,
+    ) -> Result<CachedSlice> {
+        let len = self.items.len();
+        let (slice, view) = self.items.get(index).ok_or(Error::SliceIndex { index, len })?;
+        let mut view = choose(slice)?.unwrap_or(*view);
+        let mut mask = self.cache.view_mask(slice, view)?;
+        // A view in which the structure has moved out of sight would teach that there is none.
+        if view > 0 && slice.labelled && mask.is_empty() {
+            (view, mask) = (0, self.cache.mask(slice)?);
+        }
+        let features = if self.as_stored {
+            self.cache.stored_view_features(slice, view, &self.device)?
+        } else {
+            self.cache.view_features(slice, view, &self.device)?
+        };
+        Ok(CachedSlice { features, mask, case: slice.case, z: slice.z, view })
     }
 }
 
@@ -84,37 +131,27 @@ impl Dataset for CachedSlices {
     type Item = CachedSlice;
 
     fn len(&self) -> usize {
-        self.slices.len()
+        self.items.len()
     }
 
     fn get(&self, index: usize) -> desam_core::Result<CachedSlice> {
-        let slice = self.slices.get(index).ok_or_else(|| {
-            desam_core::Error::external(Error::SliceIndex { index, len: self.slices.len() })
-        })?;
-        let read = || -> Result<CachedSlice> {
-            let features = if self.as_stored {
-                self.cache.stored_features(slice, &self.device)?
-            } else {
-                self.cache.features(slice, &self.device)?
-            };
-            Ok(CachedSlice {
-                features,
-                mask: self.cache.mask(slice)?,
-                case: slice.case,
-                z: slice.z,
-            })
-        };
-        read().map_err(desam_core::Error::external)
+        self.read(index, |_| Ok(None)).map_err(desam_core::Error::external)
     }
 
     fn draw(&self, index: usize, mut rng: &mut dyn RngCore) -> desam_core::Result<CachedSlice> {
-        let CachedSlice { features, mask, case, z } = self.get(index)?;
+        let view = |slice: &SliceRef| {
+            if !self.draw_views {
+                return Ok(None);
+            }
+            Ok(Some(rng.random_range(0..=self.cache.views(slice.case)? as u64) as usize))
+        };
+        let drawn = self.read(index, view).map_err(desam_core::Error::external)?;
         if self.augment == FeatureAugment::none() {
-            return Ok(CachedSlice { features, mask, case, z });
+            return Ok(drawn);
         }
-        let features = features.to_dtype(DType::F32)?;
-        let changed = self.augment.apply(&features, &mask, &mut rng);
+        let features = drawn.features.to_dtype(DType::F32)?;
+        let changed = self.augment.apply(&features, &drawn.mask, &mut rng);
         let (features, mask) = changed.map_err(desam_core::Error::external)?;
-        Ok(CachedSlice { features, mask, case, z })
+        Ok(CachedSlice { features, mask, ..drawn })
     }
 }

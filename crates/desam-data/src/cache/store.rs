@@ -1,7 +1,9 @@
 //! Reader of a feature cache.
 
 use super::checked::{VerifiedFiles, not_finite};
-use super::{CacheCase, CacheHeader, CachePaths, CasePages, Entry, FeatureDtype, TensorSpec};
+use super::{
+    CacheCase, CacheHeader, CachePaths, CasePages, Entry, FeatureDtype, FeatureFile, TensorSpec,
+};
 use crate::preprocess::SliceImage;
 use crate::{Error, Result};
 use candle_core::{DType, Device, Tensor};
@@ -30,7 +32,9 @@ pub struct FeatureCache {
     header: CacheHeader,
     features: Vec<TensorSpec>,
     slices: Vec<SliceRef>,
-    /// Verified files: of the cases, then of the slices. Shared by clones.
+    /// The files of features, by case.
+    files: Vec<(usize, FeatureFile)>,
+    /// Verified files: of the cases, then of the features. Shared by clones.
     checked: Arc<VerifiedFiles>,
 }
 
@@ -58,14 +62,17 @@ impl FeatureCache {
             })
         });
         let slices: Vec<SliceRef> = slices.collect();
-        let checked = Arc::new(VerifiedFiles::new(header.cases.len() + slices.len()));
-        let cache = Self { paths, header, features, slices, checked };
+        let files = header.cases.iter().enumerate();
+        let files: Vec<(usize, FeatureFile)> =
+            files.flat_map(|(n, c)| FeatureFile::of_case(c).map(move |file| (n, file))).collect();
+        let checked = Arc::new(VerifiedFiles::new(header.cases.len() + files.len()));
+        let cache = Self { paths, header, features, slices, files, checked };
         cache.check_complete()?;
         for case in 0..cache.header.cases.len() {
             cache.pages(case)?;
         }
-        for slice in &cache.slices {
-            cache.entry(slice)?;
+        for &(case, file) in &cache.files {
+            cache.entry(case, file)?;
         }
         Ok(cache)
     }
@@ -142,14 +149,36 @@ impl FeatureCache {
         Ok(self.header.data_root.join(label))
     }
 
+    /// Style views of each stored slice of a case.
+    ///
+    /// # Errors
+    /// When there is no such case.
+    pub fn views(&self, case: usize) -> Result<usize> {
+        Ok(self.case(case)?.views)
+    }
+
     /// The features of one slice, `B = 1`, f32, on `device`.
     ///
     /// # Errors
     /// When the slice is not stored, or its file is missing, stale, truncated or corrupt, or holds
     /// what is not finite.
     pub fn features(&self, slice: &SliceRef, device: &Device) -> Result<ImageFeatures> {
+        self.view_features(slice, 0, device)
+    }
+
+    /// The features of style view `view` of a slice, from 1; 0 is the slice as it is. `B = 1`, f32, on
+    /// `device`.
+    ///
+    /// # Errors
+    /// As [`FeatureCache::features`], also when there is no such view.
+    pub fn view_features(
+        &self,
+        slice: &SliceRef,
+        view: usize,
+        device: &Device,
+    ) -> Result<ImageFeatures> {
         let dtype = self.header.recipe.dtype;
-        self.read(slice, |bytes, shape| Tensor::from_vec(widen(bytes, dtype), shape, device))
+        self.read(slice, view, |bytes, shape| Tensor::from_vec(widen(bytes, dtype), shape, device))
     }
 
     /// The features of one slice in the type that they are stored in.
@@ -157,20 +186,34 @@ impl FeatureCache {
     /// # Errors
     /// As [`FeatureCache::features`].
     pub fn stored_features(&self, slice: &SliceRef, device: &Device) -> Result<ImageFeatures> {
+        self.stored_view_features(slice, 0, device)
+    }
+
+    /// The features of style view `view` of a slice in the type that they are stored in.
+    ///
+    /// # Errors
+    /// As [`FeatureCache::view_features`].
+    pub fn stored_view_features(
+        &self,
+        slice: &SliceRef,
+        view: usize,
+        device: &Device,
+    ) -> Result<ImageFeatures> {
         let dtype = match self.header.recipe.dtype {
             FeatureDtype::F16 => DType::F16,
             FeatureDtype::F32 => DType::F32,
         };
-        self.read(slice, |bytes, shape| Tensor::from_raw_buffer(bytes, dtype, shape, device))
+        self.read(slice, view, |bytes, shape| Tensor::from_raw_buffer(bytes, dtype, shape, device))
     }
 
-    /// One slice's features, each from its bytes and its shape.
+    /// The features of a slice or a view, each from its bytes and its shape.
     fn read(
         &self,
         slice: &SliceRef,
+        view: usize,
         tensor: impl Fn(&[u8], &[usize]) -> candle_core::Result<Tensor>,
     ) -> Result<ImageFeatures> {
-        let entry = self.checked_entry(slice)?;
+        let entry = self.checked_entry(slice.case, FeatureFile { z: slice.z, view })?;
         let mut tensors = Vec::with_capacity(self.features.len());
         for (n, spec) in self.features.iter().enumerate() {
             tensors.push(tensor(entry.bytes(n)?, &spec.shape)?);
@@ -198,6 +241,22 @@ impl FeatureCache {
         mask.ok_or_else(|| self.case(slice.case).map_or_else(|e| e, no_label))
     }
 
+    /// The `M×M` mask of style view `view` of a slice, from 1, which moves with the view's image; 0 is
+    /// the slice as it is.
+    ///
+    /// # Errors
+    /// As [`FeatureCache::mask`].
+    pub fn view_mask(&self, slice: &SliceRef, view: usize) -> Result<BinaryMask> {
+        let mask = self.mask(slice)?;
+        match &self.header.views {
+            Some(views) if view > 0 => {
+                let image = &self.case(slice.case)?.image_blake3;
+                Ok(views.augment.mask(&mask, views.view_seed(image, slice.z, view)))
+            }
+            _ => Ok(mask),
+        }
+    }
+
     /// The `M×M` masks of all processed slices of a case, stored or not.
     ///
     /// # Errors
@@ -213,7 +272,7 @@ impl FeatureCache {
     /// # Errors
     /// [`Error::CacheDamaged`] with every file that is not right.
     pub fn verify(&self, progress: &dyn Progress) -> Result<()> {
-        let files = self.header.cases.len() + self.slices.len();
+        let files = self.header.cases.len() + self.files.len();
         progress.begin("verifying the cache", files as u64);
         let mut damaged = Vec::new();
         for case in 0..self.header.cases.len() {
@@ -222,12 +281,13 @@ impl FeatureCache {
             }
             progress.advance(1, "images and masks");
         }
-        for slice in &self.slices {
-            if let Err(e) = self.entry(slice).and_then(|e| self.verify_slice(slice, &e)) {
+        for &(case, file) in &self.files {
+            let entry = self.entry(case, file);
+            if let Err(e) = entry.and_then(|e| self.verify_features(case, file, &e)) {
                 damaged.push(e.to_string());
             }
-            let case = self.case(slice.case)?;
-            progress.advance(1, &format!("{}/{} slice {}", case.site, case.id, slice.z));
+            let case = self.case(case)?;
+            progress.advance(1, &format!("{}/{} {file}", case.site, case.id));
         }
         progress.finish(&format!("{} of {files} files are right", files - damaged.len()));
         if damaged.is_empty() {
@@ -252,7 +312,7 @@ impl FeatureCache {
     }
 
     /// Compares all numbers of a slice's features, and looks for what is not finite.
-    fn verify_slice(&self, slice: &SliceRef, entry: &Entry) -> Result<()> {
+    fn verify_features(&self, case: usize, file: FeatureFile, entry: &Entry) -> Result<()> {
         let odd = not_finite(entry, &self.features, self.header.recipe.dtype)?;
         let Some(odd) = odd else {
             return entry.verify();
@@ -262,25 +322,24 @@ impl FeatureCache {
             let problem = format!("{problem}; {tensor} holds {value} at element {element}");
             return Err(Error::CacheEntryCorrupt { path, problem });
         }
-        let case = self.case(slice.case)?;
+        let case = self.case(case)?;
         Err(Error::CacheNotFinite {
-            path: self.paths.slice(&case.site, &case.id, slice.z),
+            path: self.paths.features(&case.site, &case.id, file),
             site: case.site.clone(),
             id: case.id.clone(),
-            slice: slice.z,
+            slice: file.z,
             tensor: odd.tensor,
             element: odd.element,
             value: odd.value,
         })
     }
 
-    /// A slice's file, whose numbers have been checked.
-    fn checked_entry(&self, slice: &SliceRef) -> Result<Entry> {
-        let entry = self.entry(slice)?;
-        let place = |s: &SliceRef| (s.case, s.z).cmp(&(slice.case, slice.z));
-        if let Ok(index) = self.slices.binary_search_by(place) {
-            let file = self.header.cases.len() + index;
-            self.checked.once(file, || self.verify_slice(slice, &entry))?;
+    /// A file of features whose numbers have been checked.
+    fn checked_entry(&self, case: usize, file: FeatureFile) -> Result<Entry> {
+        let entry = self.entry(case, file)?;
+        if let Ok(index) = self.files.binary_search(&(case, file)) {
+            let index = self.header.cases.len() + index;
+            self.checked.once(index, || self.verify_features(case, file, &entry))?;
         }
         Ok(entry)
     }
@@ -312,31 +371,31 @@ impl FeatureCache {
         Ok(pages)
     }
 
-    fn entry(&self, slice: &SliceRef) -> Result<Entry> {
-        let record = self.case(slice.case)?;
-        if record.stored.binary_search(&slice.z).is_err() {
-            return Err(Error::SliceNotStored {
-                site: record.site.clone(),
-                id: record.id.clone(),
-                slice: slice.z,
-            });
+    fn entry(&self, case: usize, file: FeatureFile) -> Result<Entry> {
+        let record = self.case(case)?;
+        let (site, id) = (record.site.clone(), record.id.clone());
+        if record.stored.binary_search(&file.z).is_err() {
+            return Err(Error::SliceNotStored { site, id, slice: file.z });
         }
-        let path = self.paths.slice(&record.site, &record.id, slice.z);
-        Entry::open(&path, &self.header.slice_seal(record, slice.z))?.expect(&self.features)
+        if file.view > record.views {
+            return Err(Error::ViewNotStored { site, id, view: file.view, views: record.views });
+        }
+        let path = self.paths.features(&record.site, &record.id, file);
+        Entry::open(&path, &self.header.features_seal(record, file))?.expect(&self.features)
     }
 
     /// Rejects a cache whose run was interrupted, before errors about single files.
     fn check_complete(&self) -> Result<()> {
-        let there = |slice: &SliceRef| {
-            let case = self.header.cases.get(slice.case);
-            case.is_some_and(|c| self.paths.slice(&c.site, &c.id, slice.z).is_file())
+        let there = |&&(case, file): &&(usize, FeatureFile)| {
+            let case = self.header.cases.get(case);
+            case.is_some_and(|c| self.paths.features(&c.site, &c.id, file).is_file())
         };
-        let present = self.slices.iter().filter(|s| there(s)).count();
+        let present = self.files.iter().filter(there).count();
         let pages = |c: &CacheCase| self.paths.case(&c.site, &c.id).is_file();
-        if present == self.slices.len() && self.header.cases.iter().all(pages) {
+        if present == self.files.len() && self.header.cases.iter().all(pages) {
             return Ok(());
         }
-        let (dir, expected) = (self.dir().into(), self.slices.len());
+        let (dir, expected) = (self.dir().into(), self.files.len());
         Err(Error::CacheIncomplete { dir, present, expected })
     }
 }

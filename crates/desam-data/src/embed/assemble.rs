@@ -41,10 +41,16 @@ pub(super) fn check_others(run: &EmbedRun<'_>, part: Part) -> Result<()> {
 
 /// Refuses a note of another recipe.
 fn check_note(run: &EmbedRun<'_>, ours: &CacheHeader, note: &Note) -> Result<()> {
-    if note.header.key == ours.key {
+    if note.header.key == ours.key && note.header.views == ours.views {
         return Ok(());
     }
     let mut differences = ours.recipe.differences(&note.header.recipe);
+    if note.header.views != ours.views {
+        let [theirs, ours] = [&note.header.views, &ours.views].map(|views| {
+            views.as_ref().map_or("none".into(), |v| format!("{} (seed {})", v.augment, v.seed))
+        });
+        differences.push(format!("style views: the cache has {theirs}, requested {ours}"));
+    }
     differences.push(format!("so says part {} of {}", note.part.index(), note.part.of()));
     Err(Error::CacheMismatch { dir: run.options().dir.clone(), differences })
 }

@@ -7,7 +7,10 @@
 use super::run::EmbedRun;
 use super::stored;
 use crate::Result;
-use crate::cache::{CacheCase, CacheHeader, Entry, Seal, TensorSpec, not_finite};
+use crate::augment::{StyleAugment, ViewSeed};
+use crate::cache::{
+    CacheCase, CacheHeader, Entry, FeatureFile, Seal, TensorSpec, ViewRecipe, not_finite,
+};
 use crate::preprocess::{PreparedVolume, normalised};
 use candle_core::Tensor;
 use desam_core::pipeline::three_stage;
@@ -23,12 +26,28 @@ pub(super) struct CaseDone {
     pub(super) reused: usize,
 }
 
-/// A slice whose features are to be computed.
+/// A slice, or a view of one, whose features are to be computed.
 #[derive(Debug)]
 struct MissingSlice {
-    z: usize,
+    file: FeatureFile,
     path: PathBuf,
     seal: Seal,
+    /// The change of a view; `None`: the slice as it is.
+    style: Option<SliceStyle>,
+}
+
+/// The change of style that makes one view.
+#[derive(Debug)]
+struct SliceStyle {
+    augment: StyleAugment,
+    seed: ViewSeed,
+}
+
+impl SliceStyle {
+    fn of(views: &ViewRecipe, case: &CacheCase, file: FeatureFile) -> Option<Self> {
+        let seed = views.view_seed(&case.image_blake3, file.z, file.view);
+        (file.view > 0).then(|| Self { augment: views.augment.clone(), seed })
+    }
 }
 
 /// Some slices and what has been made of them: their pixels, then their features.
@@ -44,12 +63,12 @@ impl EmbedRun<'_> {
     /// Encodes what is missing of a case.
     pub(super) fn encode_case(&self, header: &CacheHeader, case: &CacheCase) -> Result<CaseDone> {
         let tensors = self.recipe.feature_tensors();
-        let note = |z: usize, verb| format!("{}/{} slice {z} {verb}", case.site, case.id);
+        let note = |file, verb| format!("{}/{} {file} {verb}", case.site, case.id);
         let (mut done, mut missing) = (CaseDone::default(), Vec::new());
-        for &z in &case.stored {
+        for file in FeatureFile::of_case(case) {
             self.progress.check_cancelled()?;
-            let path = self.paths.slice(&case.site, &case.id, z);
-            let seal = header.slice_seal(case, z);
+            let path = self.paths.features(&case.site, &case.id, file);
+            let seal = header.features_seal(case, file);
             let open = Entry::open(&path, &seal).and_then(|e| e.expect(&tensors));
             let right = |entry: Entry| -> Result<Option<u64>> {
                 entry.verify()?;
@@ -60,10 +79,18 @@ impl EmbedRun<'_> {
                 Ok(Some(length)) => {
                     done.reused += 1;
                     done.bytes += length;
-                    self.slice_finished(&note(z, "kept"));
+                    self.slice_finished(&note(file, "kept"));
                 }
                 // Any unreadable entry is simply regenerated.
-                Ok(None) | Err(_) => missing.push(MissingSlice { z, path, seal }),
+                Ok(None) | Err(_) => missing.push(MissingSlice {
+                    file,
+                    path,
+                    seal,
+                    style: header
+                        .views
+                        .as_ref()
+                        .and_then(|views| SliceStyle::of(views, case, file)),
+                }),
             }
         }
         if missing.is_empty() {
@@ -74,11 +101,12 @@ impl EmbedRun<'_> {
         let encode = |batch| self.encode(batch);
         let mut written = 0;
         let write = |batch: Batch<'_, Bytes>| -> Result<()> {
-            for (MissingSlice { z, path, seal }, values) in batch.slices.iter().zip(batch.made) {
+            for (slice, values) in batch.slices.iter().zip(batch.made) {
+                let MissingSlice { file, path, seal, .. } = slice;
                 let named: Vec<_> = tensors.iter().cloned().zip(values).collect();
                 Entry::write(path, seal, &named)?;
                 written += self.written(path, seal, &tensors)?;
-                self.slice_finished(&note(*z, "embedded"));
+                self.slice_finished(&note(*file, "embedded"));
             }
             Ok(())
         };
@@ -106,8 +134,14 @@ impl EmbedRun<'_> {
         volume: &PreparedVolume,
         slices: &'a [MissingSlice],
     ) -> Result<Batch<'a, Tensor>> {
-        let each = slices.iter().map(|s| volume.enlarged(s.z));
-        let made = Tensor::cat(&each.collect::<Result<Vec<_>>>()?, 0)?;
+        let enlarged = |slice: &MissingSlice| match &slice.style {
+            None => volume.enlarged(slice.file.z),
+            Some(SliceStyle { augment, seed }) => {
+                let image = augment.image(&volume.image(slice.file.z)?, *seed);
+                image.enlarged(volume.input_side())
+            }
+        };
+        let made = Tensor::cat(&slices.iter().map(enlarged).collect::<Result<Vec<_>>>()?, 0)?;
         Ok(Batch { slices, made })
     }
 
@@ -116,7 +150,7 @@ impl EmbedRun<'_> {
         self.progress.check_cancelled()?;
         let Batch { slices, made: levels } = batch;
         let features = self.encoder.encode(&normalised(&levels, self.device)?)?;
-        let zs: Vec<usize> = slices.iter().map(|s| s.z).collect();
+        let zs: Vec<usize> = slices.iter().map(|s| s.file.z).collect();
         Ok(Batch { slices, made: stored::bytes(&self.recipe, &zs, &features)? })
     }
 

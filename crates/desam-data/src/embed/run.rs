@@ -85,6 +85,7 @@ impl<'a> EmbedRun<'a> {
         };
         recipe.validate()?;
         check_names(&options.cases)?;
+        check_view_sites(options)?;
         let _locks = locks(options, &recipe, access, progress)?;
         let paths = CachePaths::new(&options.dir);
         if let Some(old) = CacheHeader::read(&paths)? {
@@ -97,6 +98,14 @@ impl<'a> EmbedRun<'a> {
                 .iter()
                 .filter(|o| !options.cases.iter().any(|c| (&c.site, &c.id) == (&o.site, &o.id)));
             let gone = gone.count();
+            let views = old.views.is_some() && options.views.is_none();
+            if views && matches!(access, CacheAccess::Whole) {
+                progress.say(&format!(
+                    "{} holds style views, and none are requested now; their files are left there, \
+                     unread",
+                    options.dir.display_escaped()
+                ));
+            }
             if gone > 0 {
                 progress.say(&format!(
                     "{gone} cases of {} are no longer in the data; their files are left there, \
@@ -174,6 +183,7 @@ impl<'a> EmbedRun<'a> {
             key: self.key.clone(),
             recipe: self.recipe.clone(),
             data_root: self.data_root.clone(),
+            views: self.options.views.as_ref().map(|views| views.recipe.clone()),
             cases,
         }
     }
@@ -216,6 +226,7 @@ impl<'a> EmbedRun<'a> {
             image_side: pages.side(),
             labelled,
             stored,
+            views: self.options.views.as_ref().map_or(0, |views| views.of_site(&case.site)),
         };
         Ok(ReadyCase { record, bytes: pages.entry().len(), labels: self.round_trip(case)? })
     }
@@ -275,31 +286,38 @@ impl<'a> EmbedRun<'a> {
     pub(super) fn encode_cases(&self, prepared: &PreparedCases) -> Result<EmbedSummary> {
         let (header, mut bytes) = (&prepared.header, prepared.bytes);
         let slices: usize = header.cases.iter().map(|c| c.stored.len()).sum();
+        let views: usize = header.cases.iter().map(|c| c.stored.len() * c.views).sum();
+        let total = slices + views;
+        let and_views = match &header.views {
+            Some(rule) if views > 0 => format!(" and {views} views of them ({})", rule.augment),
+            _ => String::new(),
+        };
         self.progress.say(&format!(
-            "features of {slices} slices in {}: {} ({} a slice) in {}",
+            "features of {slices} slices{and_views} in {}: {} ({} a slice) in {}",
             self.recipe.dtype,
-            human_bytes(self.recipe.estimate(slices)),
+            human_bytes(self.recipe.estimate(total)),
             human_bytes(self.recipe.estimate(1)),
             self.options.dir.display_escaped()
         ));
         let mut reused = 0;
-        self.progress.begin("embedding", slices as u64);
+        self.progress.begin("embedding", total as u64);
         for case in &header.cases {
             let done = match self.encode_case(header, case) {
                 Err(Error::Core(desam_core::Error::Cancelled)) => {
                     let (what, done) = ("slices embedded", self.finished.load(Ordering::Relaxed));
-                    return Err(Error::Cancelled { what, done, total: slices });
+                    return Err(Error::Cancelled { what, done, total });
                 }
                 done => done.map_err(in_case(&case.site, &case.id))?,
             };
             bytes += done.bytes;
             reused += done.reused;
         }
-        let computed = slices - reused;
+        let computed = total - reused;
         let (cases, labels) = (header.cases.len(), prepared.labels.clone());
-        let summary = EmbedSummary { cases, slices, computed, reused, bytes, labels };
+        let summary = EmbedSummary { cases, slices, views, computed, reused, bytes, labels };
+        let what = if views > 0 { "slices and views" } else { "slices" };
         self.progress.finish(&format!(
-            "{computed} slices embedded, {reused} were there already; {} in all",
+            "{computed} {what} embedded, {reused} were there already; {} in all",
             human_bytes(bytes)
         ));
         Ok(summary)
@@ -325,6 +343,7 @@ fn locks(
     };
     let agreement = recipe
         .agreement()
+        .with("views", options.views.as_ref().map_or("none".into(), |views| format!("{views:?}")))
         .with("number of parts", part.of().to_string())
         .with("cases", super::part::fingerprint(&options.cases, &options.read)?);
     let folder = lock::shared_folder(dir, &agreement, progress)?;
@@ -350,6 +369,19 @@ fn check_names(cases: &[Case]) -> Result<()> {
                 first: first.clone(),
                 second: case.image.clone(),
             });
+        }
+    }
+    Ok(())
+}
+
+/// Checks that the sites which get views exist.
+fn check_view_sites(options: &EmbedOptions) -> Result<()> {
+    let sites = options.views.iter().filter_map(|views| views.sites.as_ref()).flatten();
+    for site in sites {
+        if !options.cases.iter().any(|case| &case.site == site) {
+            let mut found: Vec<String> = options.cases.iter().map(|c| c.site.clone()).collect();
+            found.dedup();
+            return Err(Error::ViewSite { site: site.clone(), found });
         }
     }
     Ok(())

@@ -37,6 +37,7 @@ pub use config::{Frame, LabelRule, PreprocessConfig, SPACING_MM};
 pub use image::SliceImage;
 pub(crate) use image::normalised;
 pub use intensity::IntensityWindow;
+pub(crate) use intensity::percentile;
 pub use orient::Orientation;
 pub(crate) use plausibility::{RESAMPLED_IMAGE, spacing as spacing_warning};
 pub use prepared::PreparedVolume;

@@ -22,6 +22,7 @@
 
 mod bce;
 mod config;
+mod consistency;
 mod desam;
 mod dice;
 mod iou;
@@ -30,6 +31,7 @@ mod supervision;
 
 pub use bce::bce_with_logits;
 pub use config::{DiceReduction, IouLoss, IouLossKind, IouTarget, LossConfig};
+pub use consistency::view_consistency;
 pub use desam::DesamLoss;
 pub use dice::{batch_soft_dice, soft_dice};
 pub use iou::{l1, mask_iou, mse};

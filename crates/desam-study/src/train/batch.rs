@@ -37,8 +37,9 @@ impl PromptedSlice {
         &self.slice.mask
     }
 
-    pub(crate) fn case(&self) -> usize {
-        self.slice.case
+    /// The case and the style view, by which predictions are scored together.
+    pub(crate) fn volume(&self) -> (usize, usize) {
+        (self.slice.case, self.slice.view)
     }
 }
 
@@ -81,21 +82,20 @@ const READER_THREADS: usize = 8;
 ///
 /// The threads are not rayon's: the caller may be a rayon worker, and waiting for a job of the same
 /// pool could deadlock.
-pub(super) fn read_batch<T: Send>(
-    indices: &[usize],
+pub(super) fn read_batch<I: Copy + Sync, T: Send>(
+    items: &[I],
     parallel: bool,
-    read: impl Fn(usize) -> Result<T> + Sync,
+    read: impl Fn(I) -> Result<T> + Sync,
 ) -> Result<Vec<T>> {
-    let sequential =
-        |part: &[usize]| part.iter().map(|index| read(*index)).collect::<Result<Vec<T>>>();
+    let sequential = |part: &[I]| part.iter().map(|item| read(*item)).collect::<Result<Vec<T>>>();
     if !parallel {
-        return sequential(indices);
+        return sequential(items);
     }
     std::thread::scope(|scope| {
-        let chunk = indices.len().div_ceil(READER_THREADS).max(1);
+        let chunk = items.len().div_ceil(READER_THREADS).max(1);
         let readers: Vec<_> =
-            indices.chunks(chunk).map(|part| scope.spawn(move || sequential(part))).collect();
-        let mut all = Vec::with_capacity(indices.len());
+            items.chunks(chunk).map(|part| scope.spawn(move || sequential(part))).collect();
+        let mut all = Vec::with_capacity(items.len());
         for reader in readers {
             match reader.join() {
                 Ok(part) => all.extend(part?),

@@ -2,7 +2,8 @@
 //!
 //! A model that was trained on empty slices predicts an IoU near 0 where there is nothing. How near
 //! depends on the data, so the threshold above which a slice gets a mask is chosen on the held-out
-//! cases: the one with the best mean Dice of whole volumes.
+//! cases: the one with the best mean Dice of whole volumes. With style views these cases count in each
+//! view, since other scanners lower the predictions of slices that do hold the structure.
 
 use super::TrainConfig;
 use super::trainer::SliceDataset;
@@ -25,7 +26,8 @@ const TOLERANCE: f64 = 0.005;
 /// A slice of a held-out case, with its mask where none is rejected.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct HeldOutSlice {
-    case: usize,
+    /// The case, and its style view.
+    volume: (usize, usize),
     /// The best predicted IoU; `None` where there is no mask whatever the threshold.
     iou: Option<f32>,
     /// Pixels of mask and ground truth together, of the mask, of the ground truth.
@@ -55,7 +57,7 @@ pub(super) fn calibrate_presence(
         let prediction = predictor.predict(&slice.features, &prompting)?;
         let (mask, truth) = (prediction.mask.data(), slice.mask.data());
         held_out.push(HeldOutSlice {
-            case: slice.case,
+            volume: (slice.case, slice.view),
             iou: prediction.predicted_iou.filter(|iou| iou.is_finite()),
             overlap: mask.iter().zip(truth).filter(|(m, t)| **m > 0 && **t > 0).count(),
             predicted: prediction.mask.area(),
@@ -98,9 +100,9 @@ fn candidates(slices: &[HeldOutSlice]) -> Vec<f32> {
 /// Mean Dice of whole volumes where masks of slices with a predicted IoU up to `threshold` are
 /// rejected. A volume without ground truth or prediction has a Dice of 1.
 fn mean_dice(slices: &[HeldOutSlice], threshold: f32) -> f64 {
-    let mut cases: BTreeMap<usize, (usize, usize)> = BTreeMap::new();
+    let mut cases: BTreeMap<(usize, usize), (usize, usize)> = BTreeMap::new();
     for slice in slices {
-        let (overlap, sizes) = cases.entry(slice.case).or_default();
+        let (overlap, sizes) = cases.entry(slice.volume).or_default();
         *sizes += slice.truth;
         if slice.iou.is_some_and(|iou| iou > threshold) {
             *overlap += slice.overlap;
@@ -121,7 +123,7 @@ mod tests {
     /// A slice of 100 pixels of truth, or none, with a mask of 100 pixels.
     fn slice(case: usize, iou: f32, present: bool) -> HeldOutSlice {
         let truth = if present { 100 } else { 0 };
-        HeldOutSlice { case, iou: Some(iou), overlap: truth, predicted: 100, truth }
+        HeldOutSlice { volume: (case, 0), iou: Some(iou), overlap: truth, predicted: 100, truth }
     }
 
     #[test]

@@ -55,18 +55,21 @@ impl TrainValSplit {
             train.push(pick(&split.train));
             validation.push(pick(&split.validation));
         }
+        if config.augment == Augment::Views {
+            check_views(cache, &train.concat(), config)?;
+        }
         if validation.is_empty() {
             let (cases, fraction) = (train.len(), config.validation_fraction);
             return Err(desam_data::Error::Split { cases, fraction }.into());
         }
         let encoder = config.live.then(|| image_encoder(weights, device)).transpose()?;
-        let side = |sites: &[Vec<usize>], slices: &[Vec<SliceRef>], augment: Augment| {
+        let side = |sites: &[Vec<usize>], slices: &[Vec<SliceRef>], usage: Usage| {
             let name = |&case: &usize| {
                 let case = &cache.cases()[case];
                 config.source.case_name(&case.site, &case.id)
             };
             let cases = sites.iter().flatten().map(name).collect();
-            let slices = dataset(cache, slices.concat(), encoder.as_ref(), augment, device)?;
+            let slices = dataset(cache, slices.concat(), encoder.as_ref(), usage, device)?;
             Ok::<_, Error>(SplitSide { cases, slices })
         };
         let train_slices = side_slices(cache, &train, config.slices)?;
@@ -80,11 +83,11 @@ impl TrainValSplit {
         let calibration = calibrates
             .then(|| side_slices(cache, &validation, TrainSlices::All))
             .transpose()?
-            .map(|all| dataset(cache, all.concat(), encoder.as_ref(), Augment::None, device));
+            .map(|all| dataset(cache, all.concat(), encoder.as_ref(), judged(config), device));
         Ok(Self {
             order: EpochOrder::new(&train_slices, config.empty_share),
-            train: side(&train, &train_slices, config.augment)?,
-            validation: side(&validation, &validation_slices, Augment::None)?,
+            train: side(&train, &train_slices, Usage::Training(config.augment.clone()))?,
+            validation: side(&validation, &validation_slices, judged(config))?,
             calibration: calibration.transpose()?,
         })
     }
@@ -107,6 +110,20 @@ impl TrainValSplit {
         progress.finish("all features are on the device");
         Ok(split)
     }
+}
+
+/// Use of a data set, which decides the changes of its slices.
+enum Usage {
+    /// Training: random changes.
+    Training(Augment),
+    /// Validation and calibration: the slices as they are, or also in every style view.
+    Judging { every_view: bool },
+}
+
+/// Held-out slices count in every view where training draws views: the best epoch and the presence
+/// threshold are then those for other styles, too.
+fn judged(config: &TrainConfig) -> Usage {
+    Usage::Judging { every_view: config.augment == Augment::Views }
 }
 
 /// The slices of each site's cases that are trained or validated on.
@@ -140,19 +157,38 @@ fn check_stored_slices(cache: &FeatureCache, config: &TrainConfig) -> Result<()>
     }
 }
 
+/// Checks that the cache holds style views of the cases that are trained on.
+fn check_views(cache: &FeatureCache, cases: &[usize], config: &TrainConfig) -> Result<()> {
+    for &case in cases {
+        if cache.views(case)? == 0 {
+            let site = cache.cases().get(case).map(|c| c.site.clone()).unwrap_or_default();
+            return Err(Error::ViewsMissing { cache: cache.dir().to_owned(), site });
+        }
+    }
+    let rule = cache.header().views.as_ref().filter(|views| views.augment.moves());
+    match rule {
+        Some(rule) if config.consistency.is_some() => Err(Error::ViewsMove {
+            cache: cache.dir().to_owned(),
+            augment: rule.augment.to_string(),
+        }),
+        _ => Ok(()),
+    }
+}
+
 /// A data set of slices: encoded on the fly with an `encoder`, else read from the cache.
 fn dataset(
     cache: &Arc<FeatureCache>,
     slices: Vec<SliceRef>,
     encoder: Option<&Arc<dyn ImageEncoder>>,
-    augment: Augment,
+    usage: Usage,
     device: &Device,
 ) -> Result<Box<SliceDataset<'static>>> {
     let cache = Arc::clone(cache);
     if let Some(encoder) = encoder {
         let live = OnTheFlySlices::of(cache, slices, Arc::clone(encoder), device)?;
-        return Ok(match augment {
-            Augment::Images(images) => Box::new(live.augmented(images)?),
+        return Ok(match usage {
+            Usage::Training(Augment::Images(images)) => Box::new(live.augmented(images)?),
+            Usage::Training(Augment::Style(style)) => Box::new(live.restyled(style)),
             _ => Box::new(live),
         });
     }
@@ -160,8 +196,10 @@ fn dataset(
     // values are widened as they are read.
     let cached = CachedSlices::of(cache, slices, &Device::Cpu);
     let cached = if device.is_cpu() { cached } else { cached.as_stored() };
-    Ok(match augment {
-        Augment::Features(features) => Box::new(cached.augmented(features)?),
+    Ok(match usage {
+        Usage::Training(Augment::Features(features)) => Box::new(cached.augmented(features)?),
+        Usage::Training(Augment::Views) => Box::new(cached.with_views()),
+        Usage::Judging { every_view: true } => Box::new(cached.in_every_view()?),
         _ => Box::new(cached),
     })
 }

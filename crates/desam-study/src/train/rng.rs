@@ -21,6 +21,8 @@ pub(crate) enum RngPurpose {
     Empty,
     /// The slices of a site in an epoch where sites are balanced; the index is the site's.
     Site,
+    /// The augmentation of a training slice's second view.
+    SecondView,
 }
 
 /// The stream for `purpose` in `epoch` at slice `index`.
@@ -70,6 +72,7 @@ mod tests {
             first(RngPurpose::Augment, 0, 0),
             first(RngPurpose::Empty, 0, 0),
             first(RngPurpose::Site, 0, 0),
+            first(RngPurpose::SecondView, 0, 0),
             first(RngPurpose::Prompt, 1, 0),
             first(RngPurpose::Prompt, 0, 1),
         ];

@@ -5,7 +5,8 @@ use super::optim::{clip_scale, gradient_norm};
 use super::trainer::Trainer;
 use crate::{Error, Result};
 use candle_core::{DType, Device};
-use desam_core::{LossValue, MaskPrediction, Precision};
+use desam_core::{LossTerm, LossValue, MaskPrediction, Precision};
+use desam_metrics::loss::view_consistency;
 use desam_nn::gradients::backward;
 
 impl Trainer<'_> {
@@ -37,7 +38,13 @@ impl Trainer<'_> {
         batch: &Batch,
         learning_rate: f64,
     ) -> Result<(LossValue, Option<f64>)> {
-        let (_, value) = self.forward(batch)?;
+        let (prediction, mut value) = self.forward(batch)?;
+        if let Some(weight) = self.config.consistency {
+            let views = self.config.views_per_slice();
+            let term = view_consistency(&prediction.logits, views)?;
+            value.total = (value.total + (&term * weight)?)?;
+            value.terms.push(LossTerm { name: "consistency", weight, value: term });
+        }
         let vars = self.model.vars;
         let grads = backward(&value.total)?;
         // Read only now: a GPU runs asynchronously, and reading a scalar waits for it.

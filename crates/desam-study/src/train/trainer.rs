@@ -39,6 +39,22 @@ pub struct Trainer<'a> {
     pub(super) progress: TrainProgress,
 }
 
+/// A slice of a batch in one of its views, by the random stream that draws the view.
+#[derive(Debug, Clone, Copy)]
+struct SliceView {
+    index: usize,
+    purpose: RngPurpose,
+}
+
+impl SliceView {
+    /// The items of a batch: all slices in the first view, then in the second where there are two.
+    fn of(slices: &[usize], views: usize) -> Vec<Self> {
+        let purposes = [RngPurpose::Augment, RngPurpose::SecondView].into_iter().take(views);
+        let view = |purpose| slices.iter().map(move |&index| Self { index, purpose });
+        purposes.flat_map(view).collect()
+    }
+}
+
 /// Both sides of a split, and the slices of each epoch.
 struct TrainingData<'a> {
     train: &'a SliceDataset<'a>,
@@ -232,16 +248,21 @@ impl<'a> Trainer<'a> {
         let last = self.progress.history.last();
         let dice = last.map_or_else(String::new, |r| format!(", Dice {:.3}", r.validation_dice));
         let order = data.order.of_epoch(seed, epoch);
-        let batches: Vec<&[usize]> =
-            order.chunks(self.config.batch).skip(self.progress.step).collect();
+        let views = self.config.views_per_slice();
+        let batches: Vec<Vec<SliceView>> = order
+            .chunks(self.config.batch)
+            .skip(self.progress.step)
+            .map(|slices| SliceView::of(slices, views))
+            .collect();
         let draw_prompt = self.prompt_drawer();
-        let prompted = |index: usize| {
-            let mut augmentation = stream(seed, RngPurpose::Augment, epoch, index);
+        let prompted = |SliceView { index, purpose }: SliceView| {
+            let mut augmentation = stream(seed, purpose, epoch, index);
             let slice = data.train.draw(index, &mut augmentation)?;
+            // All views of a slice get one prompt.
             draw_prompt(slice, stream(seed, RngPurpose::Prompt, epoch, index))
         };
         let ahead = self.prefetch;
-        let read = |n: usize| read_batch(batches[n], ahead > 0, prompted);
+        let read = |n: usize| read_batch(&batches[n], ahead > 0, prompted);
         prefetch(batches.len(), ahead, read, |items: Vec<PromptedSlice>| {
             progress.check_cancelled()?;
             let (value, gradient_norm) = self.step(&self.batch(&items)?, learning_rate)?;

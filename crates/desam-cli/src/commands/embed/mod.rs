@@ -2,6 +2,7 @@
 
 mod encoder;
 mod parts;
+mod views;
 
 use super::flags::{JsonFlag, PrecisionFlag, PreprocessFlags, ReadFlags};
 use super::values::{enum_values, integer, seed};
@@ -18,6 +19,7 @@ use parts::{EmbedOutcome, PartFlags};
 use serde_json::json;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
+use views::ViewFlags;
 
 const AFTER: &str = "\
 Layouts of DATA. The layout is detected from the files. Volumes are NIfTI, MetaImage, NRRD or DICOM, \
@@ -65,6 +67,7 @@ part is the task's index. deploy/ has job files.
 Examples:
   desam embed --data DATA --out cache --encoder vit-b
   desam embed --data DATA --out cache-all --encoder sam_vit_h_4b8939.pth --slices all
+  desam embed --data DATA --out cache --encoder vit-b --slices all --views 4 --augment gin
   desam embed --data DATA --out cache-parity --encoder vit-b --preprocess official
   desam embed --data DATA --out cache --encoder vit-h --num-parts 8 --part-id 3
   desam embed --data DATA --out cache --encoder vit-h --device cuda --precision bf16
@@ -125,6 +128,9 @@ pub(crate) struct Arguments {
     read: ReadFlags,
 
     #[command(flatten)]
+    views: ViewFlags,
+
+    #[command(flatten)]
     parts: PartFlags,
 }
 
@@ -142,12 +148,14 @@ pub(crate) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Ou
             arguments.data.display_escaped()
         );
     }
+    let views = arguments.views.views()?;
     let encoder = arguments.encoder.choice(arguments.encoder_seed, session)?;
     let read = arguments.read.options();
     let mut request = EmbedRequest::new(&arguments.data, &arguments.out, encoder)
         .with_preprocess(arguments.preprocess.config(&arguments.data, &read))
         .with_dtype(arguments.dtype)
         .with_slices(arguments.slices)
+        .with_views(views)
         .with_compute(compute)
         .with_read(read);
     (request.input_side, request.batch) = (arguments.input_side, arguments.batch);
@@ -176,8 +184,14 @@ fn output(
         (
             "slices",
             format!(
-                "{} ({} computed, {} already present)",
-                summary.slices, summary.computed, summary.reused
+                "{}{} ({} computed, {} already present)",
+                summary.slices,
+                match summary.views {
+                    0 => String::new(),
+                    views => format!(" and {views} views of them"),
+                },
+                summary.computed,
+                summary.reused
             ),
         ),
         ("size", human_bytes(summary.bytes)),

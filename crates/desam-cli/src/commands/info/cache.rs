@@ -41,12 +41,21 @@ pub(super) fn describe(path: &Path, verify: bool, session: &Session) -> anyhow::
         ("slices", format!("{} stored, {labelled} with ground truth", cache.slices().len())),
         ("cases", cache.cases().len().to_string()),
     ];
+    rows.extend(
+        header.views.as_ref().map(|v| ("views", format!("{} (seed {})", v.augment, v.seed))),
+    );
     let mut table = Vec::new();
     for site in &sites {
         let cases = cache.site_cases(site);
         let slices: usize = cases.iter().map(|&c| cache.case_slices(c).len()).sum();
-        rows.push(("site", format!("{site}: {} cases, {slices} slices", cases.len())));
-        table.push(json!({ "site": site, "cases": cases.len(), "slices": slices }));
+        let views = cases.first().map_or(Ok(0), |&case| cache.views(case))?;
+        let and_views = match views {
+            0 => String::new(),
+            views => format!(", {views} views of each"),
+        };
+        rows.push(("site", format!("{site}: {} cases, {slices} slices{and_views}", cases.len())));
+        let site = json!({ "site": site, "cases": cases.len(), "slices": slices, "views": views });
+        table.push(site);
     }
     rows.push(("data", header.data_root.display_escaped()));
     rows.push(("size", human_bytes(size)));
@@ -62,6 +71,7 @@ pub(super) fn describe(path: &Path, verify: bool, session: &Session) -> anyhow::
         "path": json_path(path),
         "key": header.key,
         "recipe": recipe,
+        "views": header.views,
         "data_root": json_path(&header.data_root),
         "cases": cache.cases().len(),
         "slices": cache.slices().len(),

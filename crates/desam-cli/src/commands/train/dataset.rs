@@ -1,6 +1,6 @@
 //! Training data: train/validation split and data augmentation.
 
-use crate::commands::values::{choices, enum_values, fraction};
+use crate::commands::values::{MAX_WEIGHT, enum_values, fraction, positive};
 use clap::{Args, ValueEnum};
 use desam::data::split::SplitRule;
 use desam_study::train::{Augment, TrainConfig, TrainSlices};
@@ -30,16 +30,25 @@ pub(super) struct DatasetFlags {
     #[arg(long, value_name = "FRACTION", allow_negative_numbers = true, value_parser = fraction)]
     empty_share: Option<f64>,
 
-    /// Random data augmentation. features: flips, style changes and noise on the features, at
-    /// little cost. images: flips, rotation, scaling, shifts, gamma, bias field and noise; needs
-    /// --no-cache
-    #[arg(long, value_name = "WHAT", default_value = "none",
-        value_parser = choices::<Augment>(&Augment::NAMES))]
+    /// Random data augmentation: none, features, images, views, or changes of style. features:
+    /// flips, style changes and noise on the features, at little cost. views: the views of
+    /// `desam embed --views`, one drawn a slice and epoch, at no cost. images: flips, rotation,
+    /// scaling, shifts, gamma, bias field and noise; needs --no-cache. Changes of style, which also
+    /// need it, are those of `desam embed --augment`: gin, gin-ipa, randconv, bias, gamma, paper, or
+    /// several as paper,gin
+    #[arg(long, value_name = "WHAT", default_value = "none", value_parser = augment)]
     augment: Augment,
 
+    /// Take two views of each slice and add their disagreement to the loss with this weight, above 0
+    /// and at most 1000000, such as 1 (CSDG's consistency); with --augment views or changes of style
+    /// other than paper. A step then computes twice as much [default: one view, no such term]
+    #[arg(long, value_name = "WEIGHT", allow_negative_numbers = true,
+        value_parser = positive(MAX_WEIGHT))]
+    consistency: Option<f64>,
+
     /// Run the image encoder on every slice in every epoch instead of reading features from CACHE.
-    /// Slow, but allows `--augment images`. Images and masks still come from CACHE, which may have
-    /// been made with `desam embed --slices none`
+    /// Slow, but allows `--augment images` and changes of style. Images and masks still come from
+    /// CACHE, which may have been made with `desam embed --slices none`
     #[arg(long)]
     no_cache: bool,
 }
@@ -53,7 +62,8 @@ impl DatasetFlags {
             SplitChoice::Seeded => SplitRule::Seeded { seed: config.seed },
             SplitChoice::Last => SplitRule::Last,
         };
-        (config.augment, config.live) = (self.augment, self.no_cache);
+        (config.augment, config.live) = (self.augment.clone(), self.no_cache);
+        config.consistency = self.consistency.or(config.consistency);
         config.empty_share = self.empty_share.or(config.empty_share);
     }
 
@@ -65,6 +75,11 @@ impl DatasetFlags {
             None => config,
         }
     }
+}
+
+/// Parser for `--augment`.
+fn augment(text: &str) -> Result<Augment, String> {
+    text.parse()
 }
 
 /// Values of `--split`.

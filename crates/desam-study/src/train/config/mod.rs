@@ -94,6 +94,10 @@ pub struct TrainConfig {
     /// Data augmentation of training slices; none in both presets.
     #[serde(default, skip_serializing_if = "Augment::is_none")]
     pub augment: Augment,
+    /// Weight of the consistency between two views of each slice in a batch, which then holds twice as
+    /// many predictions; `None`: one view, no such term. Needs changes of style that move no mask.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub consistency: Option<f64>,
     /// Whether the image encoder runs in every step instead of its features being read from the cache.
     /// Augmentation of images needs it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -137,6 +141,7 @@ impl TrainConfig {
         self.validate_slices().or_else(refuse)?;
         self.validate_variant().or_else(refuse)?;
         self.augment.validate(self.live)?;
+        self.validate_consistency().or_else(refuse)?;
         let decay = self.adam.weight_decay;
         if !(decay >= 0.0 && self.learning_rate * decay < 1.0) {
             let text = format!("weight_decay must be at least 0, and lr times it below 1: {decay}");
@@ -164,12 +169,33 @@ impl TrainConfig {
         }
     }
 
+    /// Checks the consistency between views.
+    fn validate_consistency(&self) -> Result<(), String> {
+        let Some(weight) = self.consistency else { return Ok(()) };
+        if !(weight > 0.0 && weight.is_finite()) {
+            return Err(format!("consistency must be above 0, found {weight}"));
+        }
+        match &self.augment {
+            Augment::Views => Ok(()),
+            Augment::Style(style) if !style.moves() => Ok(()),
+            other => Err(format!(
+                "consistency compares views of a slice that differ in style alone, found augmentation \
+                 {other}"
+            )),
+        }
+    }
+
     /// The sampler of training prompts.
     pub(crate) fn sampler(&self) -> Box<dyn PromptSampler> {
         match self.mode {
             Mode::Points => Box::new(self.points),
             Mode::Box => Box::new(BoxSampler {}),
         }
+    }
+
+    /// Views of each slice in a batch.
+    pub(super) fn views_per_slice(&self) -> usize {
+        if self.consistency.is_some() { 2 } else { 1 }
     }
 
     /// Whether the predicted IoU of a whole box says that the slice holds the structure: where it is

@@ -46,6 +46,7 @@ impl TrainConfig {
             decay_power: 0.9,
             adam: AdamConfig::default(),
             clip_norm: None,
+            consistency: None,
             ema: None,
             loss,
             points: if paper { PointSampler::paper() } else { PointSampler::official() },
