@@ -88,8 +88,20 @@ impl CachedSlices {
         self
     }
 
-    /// Each slice as it is and in all of its style views, as separate items: what a model is judged
-    /// by that should generalise to other styles.
+    /// Slices that alternate between what they are and their style views: the first as it is, the next in
+    /// its first view, and so on. As many items as before, for scores in every epoch that count other
+    /// styles, too.
+    ///
+    /// # Errors
+    /// When a slice's case does not exist.
+    pub fn in_alternating_views(mut self) -> Result<Self> {
+        for (n, (slice, view)) in self.items.iter_mut().enumerate() {
+            *view = n % (self.cache.views(slice.case)? + 1);
+        }
+        Ok(self)
+    }
+
+    /// Each slice as it is and in all of its style views, as separate items.
     ///
     /// # Errors
     /// When a slice's case does not exist.
@@ -112,16 +124,16 @@ impl CachedSlices {
     ) -> Result<CachedSlice> {
         let len = self.items.len();
         let (slice, view) = self.items.get(index).ok_or(Error::SliceIndex { index, len })?;
-        let mut view = choose(slice)?.unwrap_or(*view);
-        let mut mask = self.cache.view_mask(slice, view)?;
+        let view = choose(slice)?.unwrap_or(*view);
+        let (mut stored, mut mask) = (view, self.cache.view_mask(slice, view)?);
         // A view in which the structure has moved out of sight would teach that there is none.
         if view > 0 && slice.labelled && mask.is_empty() {
-            (view, mask) = (0, self.cache.mask(slice)?);
+            (stored, mask) = (0, self.cache.mask(slice)?);
         }
         let features = if self.as_stored {
-            self.cache.stored_view_features(slice, view, &self.device)?
+            self.cache.stored_view_features(slice, stored, &self.device)?
         } else {
-            self.cache.view_features(slice, view, &self.device)?
+            self.cache.view_features(slice, stored, &self.device)?
         };
         Ok(CachedSlice { features, mask, case: slice.case, z: slice.z, view })
     }

@@ -149,6 +149,17 @@ fn training_draws_every_view_and_validation_the_slice_as_it_is() {
             (embedding(&features), cache.view_mask(&slice, view).unwrap())
         })
         .collect();
+    // Validation alternates, calibration takes all.
+    let slices = cache.slices().to_vec();
+    let of = |slices| CachedSlices::of(Arc::clone(&cache), slices, &Device::Cpu);
+    let alternating = of(slices.clone()).in_alternating_views().unwrap();
+    assert_eq!(alternating.len(), slices.len());
+    let views = |data: &CachedSlices| -> Vec<usize> {
+        (0..data.len()).map(|n| data.get(n).unwrap().view).collect()
+    };
+    assert_eq!(views(&alternating)[..5], [0, 1, 2, 0, 1]);
+    let all = of(slices[..2].to_vec()).in_every_view().unwrap();
+    assert_eq!(views(&all), [0, 1, 2, 0, 1, 2]);
     // The mask moves with the image.
     assert!(expected[1].1 != expected[0].1 && !expected[1].1.is_empty());
     let mut seen = [0; 3];

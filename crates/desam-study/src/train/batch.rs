@@ -37,9 +37,8 @@ impl PromptedSlice {
         &self.slice.mask
     }
 
-    /// The case and the style view, by which predictions are scored together.
-    pub(crate) fn volume(&self) -> (usize, usize) {
-        (self.slice.case, self.slice.view)
+    pub(crate) fn case(&self) -> usize {
+        self.slice.case
     }
 }
 

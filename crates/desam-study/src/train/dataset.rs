@@ -72,6 +72,7 @@ impl TrainValSplit {
             let slices = dataset(cache, slices.concat(), encoder.as_ref(), usage, device)?;
             Ok::<_, Error>(SplitSide { cases, slices })
         };
+        let views = config.augment == Augment::Views;
         let train_slices = side_slices(cache, &train, config.slices)?;
         // In grid points mode a random point of an empty slice says nothing about the mask that the
         // grid finds there: the best epoch is judged by slices with ground truth.
@@ -83,11 +84,13 @@ impl TrainValSplit {
         let calibration = calibrates
             .then(|| side_slices(cache, &validation, TrainSlices::All))
             .transpose()?
-            .map(|all| dataset(cache, all.concat(), encoder.as_ref(), judged(config), device));
+            .map(|all| {
+                dataset(cache, all.concat(), encoder.as_ref(), Usage::Calibration { views }, device)
+            });
         Ok(Self {
             order: EpochOrder::new(&train_slices, config.empty_share),
             train: side(&train, &train_slices, Usage::Training(config.augment.clone()))?,
-            validation: side(&validation, &validation_slices, judged(config))?,
+            validation: side(&validation, &validation_slices, Usage::Validation { views })?,
             calibration: calibration.transpose()?,
         })
     }
@@ -116,14 +119,11 @@ impl TrainValSplit {
 enum Usage {
     /// Training: random changes.
     Training(Augment),
-    /// Validation and calibration: the slices as they are, or also in every style view.
-    Judging { every_view: bool },
-}
-
-/// Held-out slices count in every view where training draws views: the best epoch and the presence
-/// threshold are then those for other styles, too.
-fn judged(config: &TrainConfig) -> Usage {
-    Usage::Judging { every_view: config.augment == Augment::Views }
+    /// Validation in every epoch: the slices as they are; or alternating between their style views
+    /// where training draws views, so that the best epoch is the best for other styles, too.
+    Validation { views: bool },
+    /// Calibration after training: the slices as they are, or also in every style view.
+    Calibration { views: bool },
 }
 
 /// The slices of each site's cases that are trained or validated on.
@@ -199,7 +199,8 @@ fn dataset(
     Ok(match usage {
         Usage::Training(Augment::Features(features)) => Box::new(cached.augmented(features)?),
         Usage::Training(Augment::Views) => Box::new(cached.with_views()),
-        Usage::Judging { every_view: true } => Box::new(cached.in_every_view()?),
+        Usage::Validation { views: true } => Box::new(cached.in_alternating_views()?),
+        Usage::Calibration { views: true } => Box::new(cached.in_every_view()?),
         _ => Box::new(cached),
     })
 }

@@ -19,7 +19,7 @@ const PRESENT: f32 = 0.5;
 /// Result of one validation.
 pub(super) struct Validation {
     pub(super) losses: LossSums,
-    /// Mean over cases, each in every style view that was given, of the Dice over its slices.
+    /// Mean over cases of the Dice over each case's slices.
     pub(super) dice: f64,
 }
 
@@ -31,7 +31,7 @@ pub(super) fn validate(
     progress: &dyn Progress,
 ) -> Result<Validation> {
     let mut losses = LossSums::default();
-    let mut cases: BTreeMap<(usize, usize), OverlapMetric> = BTreeMap::new();
+    let mut cases: BTreeMap<usize, OverlapMetric> = BTreeMap::new();
     let indices: Vec<usize> = (0..slices.len()).collect();
     let chunks: Vec<&[usize]> = indices.chunks(trainer.config.batch).collect();
     let draw_prompt = trainer.prompt_drawer();
@@ -52,7 +52,7 @@ pub(super) fn validate(
             if rejects && iou <= PRESENT {
                 mask.fill(0);
             }
-            let dice = cases.entry(item.volume()).or_insert_with(OverlapMetric::dice);
+            let dice = cases.entry(item.case()).or_insert_with(OverlapMetric::dice);
             dice.update(&mask, item.mask().data())?;
         }
         Ok(())
