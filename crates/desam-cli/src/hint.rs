@@ -28,6 +28,9 @@ fn desam_hint(error: &desam::Error) -> Option<&'static str> {
     match error {
         desam::Error::Data(error) => data_hint(error),
         desam::Error::NotARun { .. } => Some("give the --out of `desam train`"),
+        desam::Error::NoSourceHistogram => {
+            Some("train again with this version on grey images, or leave --match-source out")
+        }
         desam::Error::HoldsRun { .. } => Some("choose another --out"),
         desam::Error::Device { .. } if !desam::device::HAS_CUDA => {
             Some("build it with --features cuda")

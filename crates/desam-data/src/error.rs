@@ -180,6 +180,9 @@ pub enum Error {
         /// The largest accepted value.
         most: f64,
     },
+    /// An intensity histogram of an image in colour.
+    #[error("an image in colour has no histogram of grey levels, by which intensities are matched")]
+    ColorHistogram,
     /// An image with non-finite voxels.
     #[error(
         "{count} of {of} voxels are not finite, the first at {first:?} is {value}; \

@@ -168,6 +168,9 @@ pub enum Error {
         /// The reason.
         reason: ResidencyRefusal,
     },
+    /// Intensities that were to be matched to training volumes, where a function is scored and not a model.
+    #[error("matching intensities needs a model: its encoder, and its training volumes' histogram")]
+    MatchingNeedsModel,
     /// Augmentation of images without an image encoder that runs during training.
     #[error("training: augmented images have no features in the cache; the encoder must run")]
     EncoderMustRun,

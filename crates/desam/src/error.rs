@@ -87,6 +87,13 @@ pub enum Error {
         /// The model's variant.
         variant: desam_decoder::Variant,
     },
+    /// Intensities that were to be matched to those of the training volumes, by a model that does not
+    /// know them.
+    #[error(
+        "the model has no histogram of its training volumes: it was trained on images in colour, or before \
+         histograms were kept"
+    )]
+    NoSourceHistogram,
     /// A grid of prompts with too few or too many points.
     #[error("grid must be 1 to {} points a side, found {found}", desam_prompt::MAX_GRID_SIDE)]
     Grid {

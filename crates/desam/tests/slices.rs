@@ -5,12 +5,14 @@
 mod toy;
 
 use desam::data::phantom::{SiteStyle, phantom_case};
-use desam::data::preprocess::{Frame, PreprocessConfig};
+use desam::data::preprocess::{Frame, IntensityHistogram, PreprocessConfig};
 use desam::decoder::DecoderConfig;
 use desam::encoder::{FrozenSam, VitConfig};
-use desam::model::ModelParts;
+use desam::model::{ModelParts, SourceStatistics};
 use desam::nn::params::{LoadOptions, Tensors, load};
-use desam::predict::{EncodedSlice, GraySlice, PromptError, SliceMask, SlicePrompt};
+use desam::predict::{
+    EncodedSlice, GraySlice, PredictOptions, PromptError, SliceMask, SlicePrompt,
+};
 use desam::types::{Affine, BinaryMask, Grid, Prompt, PromptBox, Volume};
 use desam::{Compute, Error, Mode, Model, ModelRecord, PromptingConfig, Segmenter};
 use std::sync::Arc;
@@ -239,5 +241,45 @@ fn prompts_that_cannot_be_used_are_refused_by_kind() {
     for spacing in [[0.0, 1.0], [1.0, -1.0], [f64::NAN, 1.0]] {
         let error = GraySlice::new(8, 8, spacing, vec![0.0; 64]).unwrap_err();
         assert!(matches!(error, Error::Spacing { .. }), "{error}");
+    }
+}
+
+/// The toy model, which prompts by the whole box and knows the histogram of `source`.
+fn trained_on(folder: &std::path::Path, source: &Volume) -> Segmenter {
+    let path = toy::model(folder);
+    let model = Model::open(&path, &Compute::cpu()).unwrap();
+    let prepared = model.record().preprocess.prepare(source, model.spec()).unwrap();
+    let histogram = IntensityHistogram::of((0..prepared.len()).map(|z| prepared.image(z))).unwrap();
+    let statistics = SourceStatistics::default().with_histogram(Some(histogram));
+    let record = ModelRecord { source_statistics: Some(statistics), ..model.record().clone() };
+    record.replace_in_file(&path).unwrap();
+    let boxed = PromptingConfig::new(Mode::Box, 1, model.spec().mask_side());
+    let segmenter = Segmenter::builder(&path).prompting(boxed).build().unwrap();
+    assert_eq!(segmenter.model().record(), &record);
+    segmenter
+}
+
+#[test]
+fn intensities_are_matched_in_volumes_and_slices_alike() {
+    let folder = tempfile::tempdir().unwrap();
+    let (matching, quiet) = (PredictOptions::default().with_match_source(true), desam::Quiet);
+    let unknown = segmenter(folder.path()).with_options(matching.clone());
+    assert!(matches!(unknown, Err(Error::NoSourceHistogram)), "{unknown:?}");
+
+    let volume = toy::volume([40, 32, 5], 1);
+    let dark = volume.data().iter().map(|v| v.powi(3)).collect();
+    let dark = Volume::new(*volume.grid(), dark).unwrap();
+    let plain = trained_on(folder.path(), &volume);
+    let matched = plain.clone().with_options(matching).unwrap();
+    let whole = matched.segment(&volume, &quiet).unwrap();
+    // The source itself stays as it is.
+    assert_eq!(whole.slices, plain.segment(&volume, &quiet).unwrap().slices);
+    let predicted = matched.segment(&dark, &quiet).unwrap();
+    assert_ne!(predicted.slices, plain.segment(&dark, &quiet).unwrap().slices);
+    for k in 0..5 {
+        let encoded = matched.encode_volume_slice(&dark, k).unwrap();
+        let prompt = SlicePrompt::new().with_box([0.0, 0.0], [40.0, 32.0]);
+        let found = encoded.segment(&prompt).unwrap();
+        assert_eq!(found.mask.data(), predicted.mask.slice(k).unwrap(), "slice {k}");
     }
 }

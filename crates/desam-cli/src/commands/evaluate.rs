@@ -84,6 +84,12 @@ pub(crate) struct Arguments {
     #[command(flatten)]
     prompts: PromptFlags,
 
+    /// Match the intensities of each volume to those of the training volumes, by histogram, as `desam predict
+    /// --match-source` does. The image encoder runs on the images in CACHE: its features are not used, and
+    /// need not be there
+    #[arg(long)]
+    match_source: bool,
+
     /// Sites to score, separated by commas [default: all sites in the cache]
     #[arg(long, value_name = "SITES", value_delimiter = ',')]
     sites: Option<Vec<String>>,
@@ -167,6 +173,7 @@ pub(crate) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Ou
     config.metrics = arguments.metrics.iter().flat_map(|m| m.0.clone()).collect();
     config.one_empty = arguments.empty.into();
     config.mask_interpolation = arguments.mask_interpolation;
+    config.match_source = arguments.match_source;
     session.detail(&format!("settings: {}", serde_json::to_string(&config)?));
     let request = EvaluateRequest::new(&cache, &model, settings.source, &config)
         .with_validation(&manifest.validation_cases);

@@ -22,6 +22,7 @@ mod killed;
 mod leftovers;
 mod limits;
 mod locks;
+mod matching;
 mod names;
 mod outputs;
 mod overwriting;

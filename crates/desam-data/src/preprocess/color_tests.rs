@@ -1,6 +1,7 @@
 //! Preprocessing of colour images, and of images without millimetres.
 
-use super::{Frame, PreprocessConfig};
+use super::{Frame, IntensityHistogram, PreprocessConfig};
+use crate::Error;
 use desam_core::{Affine, EncoderSpec, Grid, LabelVolume, Volume};
 
 fn spec() -> EncoderSpec {
@@ -64,4 +65,11 @@ fn resampling_pixels_as_millimetres_is_warned_of() {
     let flat = Volume::from_rgb(grid(), [vec![9.0; 24], vec![8.0; 24], vec![7.0; 24]]).unwrap();
     let prepared = PreprocessConfig::image().prepare(&flat.in_pixels(), &spec()).unwrap();
     assert_eq!(prepared.warnings(), ["the image is constant: all its pixels have the same colour"]);
+}
+
+#[test]
+fn colour_has_no_grey_levels_to_match() {
+    let prepared = PreprocessConfig::image().prepare(&color(), &spec()).unwrap();
+    let refused = prepared.with_intensities_of(&IntensityHistogram::default());
+    assert!(matches!(refused, Err(Error::ColorHistogram)), "{refused:?}");
 }

@@ -10,6 +10,7 @@ mod axis;
 mod color_tests;
 mod config;
 mod enlarge;
+mod histogram;
 mod image;
 mod intensity;
 mod linear;
@@ -34,6 +35,7 @@ mod tests;
 mod view;
 
 pub use config::{Frame, LabelRule, PreprocessConfig, SPACING_MM};
+pub use histogram::{IntensityHistogram, LEVELS, MatchingTable, match_cdf};
 pub use image::SliceImage;
 pub(crate) use image::normalised;
 pub use intensity::IntensityWindow;

@@ -4,7 +4,7 @@ use super::axis::AxisMapping;
 use super::config::{Frame, PreprocessConfig};
 use super::resample::resample;
 use super::slice_geometry::SliceGeometry;
-use super::{IntensityWindow, SliceImage, plausibility, spline};
+use super::{IntensityHistogram, IntensityWindow, MatchingTable, SliceImage, plausibility, spline};
 use crate::{Error, Result};
 use candle_core::{Device, Tensor};
 use desam_core::{BinaryMask, EncoderSpec, Grid, LabelVolume, Volume};
@@ -25,6 +25,8 @@ pub struct PreparedVolume {
     channels: usize,
     in_pixels: bool,
     input_side: usize,
+    /// What the levels of images are mapped by, once they are matched to a source's.
+    matching: Option<MatchingTable>,
     warnings: Vec<String>,
 }
 
@@ -61,7 +63,17 @@ impl PreparedVolume {
         let (frame, input_side) = (config.frame, spec.input_side);
         let warnings = plausibility::warnings(config, volume, window);
         let in_pixels = volume.is_in_pixels();
-        Ok(Self { frame, geometry, window, frames, channels, in_pixels, input_side, warnings })
+        Ok(Self {
+            frame,
+            geometry,
+            window,
+            frames,
+            channels,
+            in_pixels,
+            input_side,
+            matching: None,
+            warnings,
+        })
     }
 
     /// Processed slices; with resampling not as many as the volume has.
@@ -126,11 +138,33 @@ impl PreparedVolume {
         frames.flatten().ok_or(missing)
     }
 
+    /// Matches the levels of all images to those of training volumes, by the histogram of this whole
+    /// volume ([`MatchingTable`]). [`image`](Self::image) and the encoder's input are the matched ones from
+    /// here on.
+    ///
+    /// # Errors
+    /// [`Error::ColorHistogram`] for a volume in colour.
+    pub fn with_intensities_of(mut self, source: &IntensityHistogram) -> Result<Self> {
+        let images = (0..self.len()).map(|z| self.square(z));
+        let own = IntensityHistogram::of(images)?;
+        self.matching = Some(MatchingTable::new(&own, source));
+        Ok(self)
+    }
+
     /// The square image of processed slice `z`: `M × M`, `S × S`, or the side of the crop.
     ///
     /// # Errors
     /// [`Error::SliceIndex`] beyond the last slice.
     pub fn image(&self, z: usize) -> Result<SliceImage> {
+        let mut image = self.square(z)?;
+        if let Some(table) = &self.matching {
+            table.apply(&mut image);
+        }
+        Ok(image)
+    }
+
+    /// The square image before its levels are matched.
+    fn square(&self, z: usize) -> Result<SliceImage> {
         let channels = self.frame(z)?;
         let side = match self.frame {
             Frame::MaskSide => self.mask_side(),

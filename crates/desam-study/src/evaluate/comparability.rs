@@ -90,7 +90,7 @@ pub(super) fn notes(a: &Evaluation, b: &Evaluation) -> Vec<String> {
         notes
             .push(format!("the first run was trained on {}, the second on {}", a.source, b.source));
     }
-    let drawn = |e: &Evaluation| (e.mode, e.grid, e.selection, e.precision);
+    let drawn = |e: &Evaluation| (e.mode, e.grid, e.selection, e.match_source, e.precision);
     if drawn(a) != drawn(b) {
         notes.push(format!("the first run: {}; the second: {}", a.setting(), b.setting()));
     }

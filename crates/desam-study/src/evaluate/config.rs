@@ -59,6 +59,11 @@ pub struct EvaluateConfig {
     /// [`PreprocessConfig::mask_interpolation`]: desam_data::preprocess::PreprocessConfig::mask_interpolation
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mask_interpolation: Option<Interpolation>,
+    /// Matches the intensities of each volume to those of the training volumes, by histogram
+    /// ([`MatchingTable`](desam_data::preprocess::MatchingTable)). The image encoder then runs on the
+    /// cache's images, and stored features are not used.
+    #[serde(default)]
+    pub match_source: bool,
     /// Value of a distance where exactly one mask is empty. Overlap is 0 there, and a case with both masks
     /// empty is perfect.
     #[serde(default)]
@@ -79,6 +84,7 @@ impl EvaluateConfig {
             sites: None,
             metrics: Vec::new(),
             mask_interpolation: None,
+            match_source: false,
             one_empty: OneEmpty::default(),
             read: ReadOptions::default(),
         }

@@ -29,6 +29,7 @@ mod compare_table;
 mod config;
 mod empty_slices;
 mod in_pixels;
+mod matched_features;
 mod metric_unit;
 mod naming;
 mod read;

@@ -2,6 +2,7 @@
 
 use super::case_pair::{CasePair, RestoredCase, stack_grid, unit_grid};
 use super::case_plan::{PlannedCase, plan_cases};
+use super::matched_features::MatchedFeatures;
 use super::{
     BorderCut, ByMetric, CaseScore, EvaluateConfig, Evaluation, GroundTruthKind, MetricValue,
     Protocol, UnscoredCase, border, in_pixels,
@@ -87,11 +88,13 @@ pub fn evaluate(request: &EvaluateRequest<'_>, progress: &dyn Progress) -> Resul
         let (prediction, evidence) = predictor.predict_with_evidence(features, automatic)?;
         Ok(PredictedMask { mask: prediction.mask, logits: evidence.logits })
     };
+    let matching = request.config.match_source;
     let scorer = Scorer {
         cache: request.cache,
         device: request.model.device(),
         config: request.config,
         predict: &predict,
+        matched: matching.then(|| MatchedFeatures::new(request.model)).transpose()?,
     };
     let source = TrainedOn { sites: request.source.clone(), validation: request.validation };
     let evaluation = scorer.run(source, progress)?;
@@ -102,7 +105,7 @@ pub fn evaluate(request: &EvaluateRequest<'_>, progress: &dyn Progress) -> Resul
 /// model. Features are f32 on the CPU.
 ///
 /// # Errors
-/// As [`evaluate`], and those of `predict`.
+/// As [`evaluate`], and those of `predict`; [`Error::MatchingNeedsModel`] for matched intensities.
 pub fn evaluate_with(
     cache: &FeatureCache,
     source: TrainedOn<'_>,
@@ -110,8 +113,12 @@ pub fn evaluate_with(
     predict: &PredictMask<'_>,
     progress: &dyn Progress,
 ) -> Result<Evaluation> {
+    if config.match_source {
+        return Err(Error::MatchingNeedsModel);
+    }
     let predict = |features: &ImageFeatures| Ok(predict(features)?.into());
-    Scorer { cache, device: &Device::Cpu, config, predict: &predict }.run(source, progress)
+    let (device, matched) = (&Device::Cpu, None);
+    Scorer { cache, device, config, predict: &predict, matched }.run(source, progress)
 }
 
 /// Checks that a cache was made with the model's encoder and preprocessing. Features of another encoder
@@ -158,6 +165,8 @@ pub(super) struct Scorer<'a> {
     pub(super) device: &'a Device,
     pub(super) config: &'a EvaluateConfig,
     pub(super) predict: &'a dyn Fn(&ImageFeatures) -> Result<PredictedMask>,
+    /// What computes the features, where they are not the cache's.
+    pub(super) matched: Option<MatchedFeatures<'a>>,
 }
 
 /// A case to score, with its slices.
@@ -222,6 +231,7 @@ impl Scorer<'_> {
             cache: None,
             presence_threshold: automatic.presence_threshold,
             mask_interpolation: self.config.interpolation(&recipe.preprocess),
+            match_source: self.matched.is_some(),
             precision: Precision::F32,
         }
         .summarised();
@@ -249,12 +259,15 @@ impl Scorer<'_> {
         if case.label.is_none() {
             return unscored("it has no ground truth");
         }
-        let stored = self.cache.case_slices(planned.case);
+        let stored = match self.matched {
+            Some(_) => self.cache.processed_slices(planned.case)?,
+            None => self.cache.case_slices(planned.case).to_vec(),
+        };
         let (slices, needed): (Vec<SliceRef>, usize) = match self.config.protocol {
             Protocol::Paper => {
                 (stored.iter().filter(|s| s.labelled).copied().collect(), case.labelled.len())
             }
-            Protocol::Full | Protocol::Native => (stored.to_vec(), case.slices),
+            Protocol::Full | Protocol::Native => (stored, case.slices),
         };
         if slices.len() != needed {
             return Err(Error::SlicesMissing {
@@ -292,9 +305,17 @@ impl Scorer<'_> {
         let mut masks = Vec::with_capacity(job.slices.len());
         // A GPU must not wait for the disk, and widens the stored type itself.
         let on_cpu = self.device.is_cpu();
-        let ahead = if on_cpu { 0 } else { GPU_PREFETCH };
+        let matched = match &self.matched {
+            Some(matched) => Some((matched, matched.table(self.cache, job.planned.case)?)),
+            None => None,
+        };
+        // Encoder and decoder would only compete for the device.
+        let ahead = if on_cpu || matched.is_some() { 0 } else { GPU_PREFETCH };
         let read = |index: usize| -> Result<ImageFeatures> {
             let slice = &job.slices[index];
+            if let Some((matched, table)) = &matched {
+                return matched.encode(self.cache, slice, table);
+            }
             Ok(if on_cpu {
                 self.cache.features(slice, self.device)?
             } else {

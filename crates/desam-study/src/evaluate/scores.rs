@@ -100,6 +100,9 @@ pub struct Evaluation {
     /// files from before there was a choice.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mask_interpolation: Option<Interpolation>,
+    /// Whether the intensities of each volume were matched to those of the training volumes.
+    #[serde(default)]
+    pub match_source: bool,
     /// Compute precision of the model; f32 where it is absent.
     #[serde(default, skip_serializing_if = "Precision::is_f32")]
     pub precision: Precision,
@@ -151,8 +154,10 @@ impl Evaluation {
             format!("; masks where the predicted IoU is above {threshold:.3}")
         });
         let truth = self.truth.map_or_else(String::new, |truth| format!(" against {truth}"));
+        let intensities =
+            if self.match_source { "; intensities matched to the source's" } else { "" };
         format!(
-            "{mode}; {voxels}{truth}, border {} px{interpolation}{presence}{products}",
+            "{mode}; {voxels}{truth}, border {} px{interpolation}{presence}{intensities}{products}",
             self.border_px
         )
     }

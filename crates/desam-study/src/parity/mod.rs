@@ -11,6 +11,7 @@ mod gradients;
 mod grid;
 mod limits;
 mod losses;
+mod matching;
 mod metrics;
 mod official_model;
 mod options;
@@ -31,7 +32,7 @@ use reference_folder::ReferenceFolder;
 use std::path::Path;
 
 /// Files of reference vectors.
-const VECTOR_FILES: [&str; 9] = [
+const VECTOR_FILES: [&str; 10] = [
     "encoder.safetensors",
     "prompt_encoder.safetensors",
     "decoder.safetensors",
@@ -41,11 +42,12 @@ const VECTOR_FILES: [&str; 9] = [
     "grid.safetensors",
     "preprocess.safetensors",
     "metrics.safetensors",
+    "matching.safetensors",
 ];
 
 /// Names of the groups of stages, for progress reports.
-const GROUPS: [&str; 8] =
-    ["model", "encoder", "prompts", "decoder", "losses", "training", "grid", "volumes"];
+const GROUPS: [&str; 9] =
+    ["model", "encoder", "prompts", "decoder", "losses", "training", "grid", "volumes", "matching"];
 
 /// Runs every stage that the folder has reference vectors for.
 ///
@@ -111,6 +113,7 @@ impl ParityRun {
             "losses" => self.losses(),
             "training" => self.training(),
             "grid" => self.grid(),
+            "matching" => self.matching(),
             _ => self.volumes(),
         }
     }
@@ -231,6 +234,14 @@ impl ParityRun {
                            and train.safetensors (its features)";
                 self.report.skip("grid points mode", why);
             }
+        }
+        Ok(())
+    }
+
+    fn matching(&mut self) -> Result<()> {
+        // No part of DeSAM, so that no stage is missed where there is no such file.
+        if let Some(file) = self.folder.vectors("matching.safetensors")? {
+            self.report.stages.extend(matching::matching(&file)?);
         }
         Ok(())
     }

@@ -24,6 +24,8 @@ pub(super) struct SplitSide {
 /// Train/validation split of the source sites' cases.
 pub(super) struct TrainValSplit {
     pub(super) train: SplitSide,
+    /// Its cases, as indices into the cache.
+    pub(super) train_cases: Vec<usize>,
     /// The training slices of each epoch.
     pub(super) order: EpochOrder,
     pub(super) validation: SplitSide,
@@ -91,6 +93,7 @@ impl TrainValSplit {
             order: EpochOrder::new(&train_slices, config.empty_share),
             train: side(&train, &train_slices, Usage::Training(config.augment.clone()))?,
             validation: side(&validation, &validation_slices, Usage::Validation { views })?,
+            train_cases: train.concat(),
             calibration: calibration.transpose()?,
         })
     }

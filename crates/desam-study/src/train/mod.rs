@@ -26,6 +26,7 @@ mod resume;
 mod rng;
 mod run_dir;
 mod run_writer;
+mod source_statistics;
 mod state;
 mod step;
 mod tensorboard;
@@ -54,6 +55,7 @@ use desam_core::Progress;
 use desam_data::cache::FeatureCache;
 use resume::open_run;
 use run_writer::RunWriter;
+use source_statistics::source_statistics;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use step::check_precision;
@@ -165,7 +167,7 @@ pub fn train_with(
         .with_decoder(config.decoder())
         .with_device(request.device.clone());
     start.init = request.init.map(Path::to_path_buf);
-    let model = Trainable::from_checkpoint(checkpoint, &start)?;
+    let mut model = Trainable::from_checkpoint(checkpoint, &start)?;
     model.check_cache(&cache)?;
 
     let mut split = TrainValSplit::new(&cache, config, &weights, &request.device)?;
@@ -206,6 +208,7 @@ pub fn train_with(
     let history = if run.is_finished() && run.state.is_none() {
         dir.history()?
     } else {
+        model.record.source_statistics = Some(source_statistics(&cache, &split.train_cases)?);
         let TrainValSplit { train, order, validation, .. } =
             if on_device { split.preloaded(&request.device, progress)? } else { split };
         // The trainer borrows the settings for as long as the writer borrows the run.

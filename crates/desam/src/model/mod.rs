@@ -10,6 +10,7 @@ mod parts;
 mod record;
 mod record_file;
 mod source_sites;
+mod source_statistics;
 mod trainable;
 
 pub use cache_weights::{WeightsCoverage, cache_weights_path, open_cache_weights, verify_cache};
@@ -20,6 +21,7 @@ pub use open::image_encoder;
 pub use parts::ModelParts;
 pub use record::{ModelInput, ModelRecord, PresenceCalibration, TrainingRecord};
 pub use source_sites::SourceSites;
+pub use source_statistics::SourceStatistics;
 pub use trainable::{DecoderChoice, Trainable, TrainableOptions};
 
 pub(crate) use files::model_file;

@@ -1,9 +1,9 @@
 //! The record in a model's file: encoder, preprocessing, training.
 
-use super::SourceSites;
+use super::{SourceSites, SourceStatistics};
 use crate::{Error, Mode, PromptingConfig, Result};
 use desam_core::EncoderSpec;
-use desam_data::preprocess::PreprocessConfig;
+use desam_data::preprocess::{IntensityHistogram, PreprocessConfig};
 use desam_decoder::{SqueezePlacement, Variant};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -38,6 +38,9 @@ pub struct ModelRecord {
     /// Training of the decoder; `None` where it was not trained.
     #[serde(default)]
     pub training: Option<TrainingRecord>,
+    /// Statistics of the training cases; `None` in records from before they were kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source_statistics: Option<SourceStatistics>,
 }
 
 /// The part of a safetensors file's header that describes no tensor.
@@ -122,6 +125,15 @@ impl ModelRecord {
             && self.training.as_ref().is_none_or(TrainingRecord::supervised_iou)
     }
 
+    /// The intensity histogram of the training volumes.
+    ///
+    /// # Errors
+    /// [`Error::NoSourceHistogram`] where it is not recorded.
+    pub fn source_histogram(&self) -> Result<&IntensityHistogram> {
+        let statistics = self.source_statistics.as_ref();
+        statistics.and_then(|s| s.histogram.as_ref()).ok_or(Error::NoSourceHistogram)
+    }
+
     /// The record of a model that has not been trained.
     pub fn untrained(encoder: String, encoder_blake3: String, input: ModelInput) -> Self {
         Self {
@@ -133,6 +145,7 @@ impl ModelRecord {
             squeeze: SqueezePlacement::Official,
             variant: Variant::Desam,
             training: None,
+            source_statistics: None,
         }
     }
 

@@ -24,6 +24,9 @@ pub struct PredictOptions {
     /// [`PreprocessConfig::mask_interpolation`]: desam_data::preprocess::PreprocessConfig::mask_interpolation
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mask_interpolation: Option<Interpolation>,
+    /// Matches the intensities of each volume to those of the training volumes, by histogram
+    /// ([`MatchingTable`](desam_data::preprocess::MatchingTable)).
+    pub match_source: bool,
     /// Probability map, f32 from 0 to 1: the sigmoid of the logits of each slice's selected mask,
     /// linearly interpolated; 0 on slices without a mask and outside a crop. Small regions are not
     /// removed here, and `postprocess` is not applied.
@@ -48,6 +51,12 @@ impl PredictOptions {
     #[must_use]
     pub fn with_mask_interpolation(self, mask_interpolation: Option<Interpolation>) -> Self {
         Self { mask_interpolation, ..self }
+    }
+
+    /// Sets [`match_source`](Self::match_source).
+    #[must_use]
+    pub fn with_match_source(self, match_source: bool) -> Self {
+        Self { match_source, ..self }
     }
 
     /// Sets [`probability`](Self::probability).

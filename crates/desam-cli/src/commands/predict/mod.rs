@@ -85,6 +85,11 @@ pub(crate) struct Arguments {
     #[command(flatten)]
     prompts: PromptFlags,
 
+    /// Match the intensities of each volume to those of the training volumes, by histogram. For volumes of
+    /// another scanner; needs a model that keeps the histogram of its training volumes
+    #[arg(long)]
+    match_source: bool,
+
     #[command(flatten)]
     precision: PrecisionFlag,
 
@@ -229,7 +234,8 @@ fn segmenter(arguments: &Arguments, session: &Session) -> anyhow::Result<Segment
     let prompts = arguments.prompts.prompts(segmenter.model().record())?;
     let segmenter = segmenter.with_prompting(prompts)?;
     let segmenter = segmenter.with_read_options(arguments.read_options());
-    Ok(segmenter.with_options(arguments.outputs.options())?)
+    let options = arguments.outputs.options().with_match_source(arguments.match_source);
+    Ok(segmenter.with_options(options)?)
 }
 
 fn output(summary: &FolderSummary, segmenter: &Segmenter) -> anyhow::Result<Output> {

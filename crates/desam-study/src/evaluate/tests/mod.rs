@@ -59,6 +59,7 @@ pub(crate) fn evaluation() -> Evaluation {
         bootstrap: None,
         presence_threshold: None,
         mask_interpolation: None,
+        match_source: false,
         cache: None,
         precision: Default::default(),
     }

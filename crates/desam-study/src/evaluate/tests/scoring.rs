@@ -350,6 +350,14 @@ fn sites_and_validation_cases_are_checked() {
 }
 
 #[test]
+fn intensities_are_not_matched_for_a_function() {
+    let toys = toys(SlicePolicy::Labelled);
+    let config = EvaluateConfig { match_source: true, ..config(Protocol::Paper) };
+    let refused = scored(&toys, &config, &Quiet);
+    assert!(matches!(refused, Err(Error::MatchingNeedsModel)), "{refused:?}");
+}
+
+#[test]
 fn a_mask_of_another_side_is_refused() {
     let toys = toys(SlicePolicy::Labelled);
     let config = config(Protocol::Paper);

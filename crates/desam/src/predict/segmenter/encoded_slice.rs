@@ -57,9 +57,7 @@ impl Segmenter {
     /// [`Error::NoSuchSlice`](crate::Error::NoSuchSlice) beyond the last slice; otherwise as
     /// [`encode_slice`](Self::encode_slice).
     pub fn encode_volume_slice(&self, volume: &Volume, index: usize) -> Result<EncodedSlice> {
-        let model = self.model();
-        let prepared = model.record().preprocess.prepare(volume, model.spec())?;
-        self.encode_prepared(&prepared, index)
+        self.encode_prepared(&self.prepare_input(volume)?, index)
     }
 
     fn encode_prepared(&self, prepared: &PreparedVolume, index: usize) -> Result<EncodedSlice> {

@@ -17,7 +17,9 @@ pub use segmentation::Segmentation;
 
 use super::{ModelFacts, PredictOptions};
 use crate::{Error, Model, PromptingConfig, Result};
+use desam_core::Volume;
 use desam_data::cache::hash_file;
+use desam_data::preprocess::PreparedVolume;
 use desam_volume::volumes::ReadOptions;
 use std::path::{Path, PathBuf};
 
@@ -90,12 +92,16 @@ impl Segmenter {
     ///
     /// # Errors
     /// When the options contradict each other, ask for a map of predicted IoUs from a model without
-    /// them ([`Error::IouNotTrained`]), or need the hash of the model's file and it cannot be read.
+    /// them ([`Error::IouNotTrained`]) or for intensities of training volumes that it does not know
+    /// ([`Error::NoSourceHistogram`]), or need the hash of the model's file and it cannot be read.
     pub fn with_options(mut self, options: PredictOptions) -> Result<Self> {
         options.validate()?;
         let record = self.model.record();
         if options.iou_map && !record.iou_is_trained() {
             return Err(Error::IouNotTrained { variant: record.variant });
+        }
+        if options.match_source {
+            record.source_histogram()?;
         }
         if options.json && self.blake3.is_none() {
             // Once, not for every volume: a model's file can have gigabytes.
@@ -134,6 +140,16 @@ impl Segmenter {
     /// Warnings about the model and its prompts that hold for every volume.
     pub fn warnings(&self) -> Vec<String> {
         self.model.prompting_warning(&self.prompting).into_iter().collect()
+    }
+
+    /// Preprocesses a volume as the model's input, with the options that change what the model sees.
+    pub(super) fn prepare_input(&self, volume: &Volume) -> Result<PreparedVolume> {
+        let record = self.model.record();
+        let prepared = record.preprocess.prepare(volume, self.model.spec())?;
+        if self.options.match_source {
+            return Ok(prepared.with_intensities_of(record.source_histogram()?)?);
+        }
+        Ok(prepared)
     }
 
     /// Identity of the model, for reports.

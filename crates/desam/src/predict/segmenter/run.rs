@@ -90,7 +90,7 @@ impl Segmenter {
 
     /// Preprocesses a volume.
     pub(super) fn prepare(&self, volume: &Volume) -> Result<PreparedVolume> {
-        let prepared = self.model.record().preprocess.prepare(volume, self.model.spec())?;
+        let prepared = self.prepare_input(volume)?;
         if let Some(choice) = &self.options.overlay {
             // Before the computation, which may take minutes.
             choice.check(volume.grid().dims[prepared.slice_axis()])?;

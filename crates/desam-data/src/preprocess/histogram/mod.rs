@@ -1,0 +1,15 @@
+//! Histogram matching: intensities of a new volume mapped to those of the training volumes.
+//!
+//! A model sees the scanner of its training site. Matching the cumulative distribution functions
+//! (CDF) of the levels 0 to 255 gives a volume of another scanner that look. It is a monotone table, so
+//! that it changes contrast and keeps edges.
+
+mod cdf;
+mod intensity_histogram;
+mod matching_table;
+#[cfg(test)]
+mod volume_tests;
+
+pub use cdf::match_cdf;
+pub use intensity_histogram::{IntensityHistogram, LEVELS};
+pub use matching_table::MatchingTable;
