@@ -21,6 +21,8 @@ Files in DIR; stages whose files are missing are skipped and listed:
   grid.{safetensors,json}            grid points mode: points, records, masks
   preprocess.safetensors             a volume through the preprocessing
   metrics.{safetensors,json}         overlap, surface distances, surface Dice
+Other methods, with .safetensors and .json:
+  dapsam, dapsam_intended, lora      adapters in the image encoder: results, gradients, training
 
 The table has one row per stage: the number of values, ||out - ref|| / ||ref||, the largest \
 difference, and the limit for whichever of the two is marked with *. docs/fidelity.md explains the \
