@@ -92,12 +92,6 @@ impl DecoderConfig {
     /// When a parameter every SAM mask decoder has is missing or misshapen.
     pub fn from_tensors(tensors: &Tensors, spec: &EncoderSpec) -> Result<Self> {
         let shapes = Shapes(tensors);
-        let [_, e] = shapes.two("iou_token.weight")?;
-        let [mask_tokens, _] = shapes.two("mask_tokens.weight")?;
-        let [mlp_width, _] = shapes.two("transformer.layers.0.mlp.lin1.weight")?;
-        let [cross_width, _] =
-            shapes.two("transformer.layers.0.cross_attn_token_to_image.q_proj.weight")?;
-        let [iou_hidden, _] = shapes.two("iou_prediction_head.layers.0.weight")?;
         let taps = shapes.count("pimm.conv_blocks_context.", ".block_init.conv1.conv.weight");
         let mut tap_channels = spec.tap_channels.clone();
         if taps > 0 {
@@ -109,7 +103,21 @@ impl DecoderConfig {
                 })
                 .collect::<Result<_>>()?;
         }
-        let config = Self {
+        let config = Self::sizes_from_tensors(tensors, tap_channels)?;
+        config.validate()?;
+        Ok(config)
+    }
+
+    /// The sizes that [`from_tensors`](Self::from_tensors) infers, for given taps, not validated.
+    pub(crate) fn sizes_from_tensors(tensors: &Tensors, tap_channels: Vec<usize>) -> Result<Self> {
+        let shapes = Shapes(tensors);
+        let [_, e] = shapes.two("iou_token.weight")?;
+        let [mask_tokens, _] = shapes.two("mask_tokens.weight")?;
+        let [mlp_width, _] = shapes.two("transformer.layers.0.mlp.lin1.weight")?;
+        let [cross_width, _] =
+            shapes.two("transformer.layers.0.cross_attn_token_to_image.q_proj.weight")?;
+        let [iou_hidden, _] = shapes.two("iou_prediction_head.layers.0.weight")?;
+        Ok(Self {
             tap_channels,
             embedding_channels: e,
             transformer_depth: shapes.count("transformer.layers.", ".norm1.weight"),
@@ -123,9 +131,7 @@ impl DecoderConfig {
             squeeze: SqueezePlacement::Official,
             variant: Variant::Desam,
             deep_supervision: false,
-        };
-        config.validate()?;
-        Ok(config)
+        })
     }
 
     /// Checks that a decoder can be built.
@@ -146,13 +152,7 @@ impl DecoderConfig {
         if e == 0 || !e.is_multiple_of(finest) || !e.is_multiple_of(8) {
             return refuse(format!("embedding_channels {e} must be a multiple of 8 and {finest}"));
         }
-        // 0 heads divide nothing (E is not 0 here), so this refuses them as well.
-        if !e.is_multiple_of(self.heads) || !self.cross_width.is_multiple_of(self.heads) {
-            return refuse(format!(
-                "heads {} must divide embedding_channels {e} and cross_width {}",
-                self.heads, self.cross_width
-            ));
-        }
+        self.validate_heads()?;
         if self.variant == Variant::SamDecoder && taps != 3 {
             // The number of taps determines the mask's side (`EncoderSpec::mask_side`), 4 G for three;
             // SAM's mask head upsamples 4× by construction.
@@ -162,6 +162,24 @@ impl DecoderConfig {
             let variant = self.variant;
             return refuse(format!("variant {variant} has no PIMM, hence no deep supervision"));
         }
+        self.validate_counts()
+    }
+
+    /// Checks that heads divide the channels, which are not 0.
+    pub(crate) fn validate_heads(&self) -> Result<()> {
+        let e = self.embedding_channels;
+        // 0 heads divide nothing (E is not 0 here), so this refuses them as well.
+        if e.is_multiple_of(self.heads) && self.cross_width.is_multiple_of(self.heads) {
+            return Ok(());
+        }
+        Err(Error::Config(format!(
+            "heads {} must divide embedding_channels {e} and cross_width {}",
+            self.heads, self.cross_width
+        )))
+    }
+
+    /// Checks that numbers of layers, tokens and hidden channels are within bounds.
+    pub(crate) fn validate_counts(&self) -> Result<()> {
         // The bound keeps sizes that come from a file from requesting absurd amounts of memory.
         let others = [
             ("transformer_depth", self.transformer_depth),
@@ -172,7 +190,7 @@ impl DecoderConfig {
             ("iou_depth", self.iou_depth),
         ];
         match others.into_iter().find(|(_, n)| !(1..=1 << 16).contains(n)) {
-            Some((name, n)) => refuse(format!("{name} must be 1 to 65536, found {n}")),
+            Some((name, n)) => Err(Error::Config(format!("{name} must be 1 to 65536, found {n}"))),
             None => Ok(()),
         }
     }

@@ -7,6 +7,8 @@
 //!   outputs mask logits.
 //! - [`DesamDecoder`] is the two behind [`MaskDecoder`](desam_core::MaskDecoder); [`SamDecoder`] is
 //!   SAM's own mask decoder. A [`DecoderConfig`] names a [`Variant`] and builds its [`Decoder`].
+//! - [`ClassDecoder`] is SAM's mask decoder with one mask token a class, for fine-tuned SAMs without
+//!   prompts; [`PromptGenerator`] is DAPSAM's source of its dense prompt.
 //!
 //! Parameter names are the official program's (`mask_decoder.*`, `mask_decoder.pimm.*`), so its
 //! checkpoints load here and ours load there. Letters in shapes are those of [`desam_core`].
@@ -42,6 +44,7 @@
 //! # }
 //! ```
 
+mod class_decoder;
 mod config;
 mod decoder;
 mod desam;
@@ -49,6 +52,7 @@ mod error;
 mod inert;
 mod pimm;
 mod prim;
+mod prompt_generator;
 mod reader;
 mod sam;
 mod sam_head;
@@ -56,12 +60,14 @@ mod se_block;
 mod two_way;
 mod variant;
 
+pub use class_decoder::{ClassDecoder, ClassDecoderConfig, ClassMasks};
 pub use config::{DecoderConfig, SqueezePlacement};
 pub use decoder::Decoder;
 pub use desam::DesamDecoder;
 pub use error::{Error, Result};
 pub use pimm::Pimm;
 pub use prim::Prim;
+pub use prompt_generator::{GeneratedPrompt, PromptGenerator, PromptGeneratorConfig};
 pub use sam::SamDecoder;
 pub use sam_head::SamMaskHead;
 pub use se_block::{SeResBlock, SplitInput};

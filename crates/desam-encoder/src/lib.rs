@@ -3,6 +3,8 @@
 //! - [`vit`]: the image encoder, a vision transformer. A configuration builds it, and is inferred
 //!   from a checkpoint's shapes.
 //! - [`prompt`]: the prompt encoder, for points, boxes, masks and their mixtures.
+//! - [`adapter`]: parameter-efficient fine-tuning of the frozen image encoder, DAPSAM's adapters and
+//!   LoRA.
 //! - [`checkpoint`]: `.pth` and `.safetensors` in SAM's own and transformers' key layouts, read
 //!   into tensors under the official names and written back atomically.
 //! - [`builtin`]: the `tiny` SAM that comes with this crate.
@@ -34,6 +36,7 @@
 //! # }
 //! ```
 
+pub mod adapter;
 pub mod builtin;
 pub mod checkpoint;
 mod error;
@@ -44,6 +47,7 @@ mod sam;
 mod shapes;
 pub mod vit;
 
+pub use adapter::{AdaptedEncoder, AdapterKind, BlockAdapter};
 pub use checkpoint::{Checkpoint, CheckpointSummary};
 pub use error::{Error, Result};
 pub use prompt::{PromptEncoderConfig, SamPromptEncoder};

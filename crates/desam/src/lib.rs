@@ -77,6 +77,7 @@
 //! | verify that a data set is fit for training | [`verify`](verify::verify) |
 //! | compute features once | [`embed`](embed::embed) |
 //! | segment volumes and slices | [`Segmenter`], [`predict`] |
+//! | fine-tune SAM's encoder: DAPSAM, LoRA | [`adapted`] |
 //! | assemble a model from other encoders and decoders | [`Model::from_parts`] |
 //! | stop long work from another thread | [`CancellationToken`] |
 //! | draw masks over slices | [`render`] |
@@ -88,6 +89,7 @@
 //! them serves many threads at once. Nothing here prints, exits or reads the environment; long work
 //! reports to a [`Progress`].
 
+pub mod adapted;
 mod compute;
 pub mod device;
 pub mod embed;

@@ -22,6 +22,8 @@ Files in DIR; stages whose files are missing are skipped and listed:
   preprocess.safetensors             a volume through the preprocessing
   metrics.{safetensors,json}         overlap, surface distances, surface Dice
   matching.safetensors               histogram matching of volumes (scikit-image)
+Other methods, with .safetensors and .json:
+  dapsam, dapsam_intended, lora      adapters in the image encoder: results, gradients, training
 
 The table has one row per stage: the number of values, ||out - ref|| / ||ref||, the largest \
 difference, and the limit for whichever of the two is marked with *. docs/fidelity.md explains the \

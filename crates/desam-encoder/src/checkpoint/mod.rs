@@ -140,7 +140,7 @@ impl Checkpoint {
             let key = entries.get(index).map(|e| e.name.clone()).unwrap_or_default();
             let name = names.remove(&index).unwrap_or_else(|| key.clone());
             // No computation uses tensors of other names; those may hold anything.
-            if names::split_at_part(&name).is_some() {
+            if names::split_at_part(&name).is_some() || names::is_beside_parts(&name) {
                 finite::check_finite(path, &key, &tensor)?;
             }
             read.push(LoadedTensor { key, name, tensor });

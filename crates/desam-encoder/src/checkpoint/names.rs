@@ -37,6 +37,12 @@ pub(super) fn split_at_part(name: &str) -> Option<(&str, &str)> {
     None
 }
 
+/// Whether a name outside SAM's parts is that of a parameter that is computed with: DAPSAM's prompt
+/// generator, and SAMed's updates.
+pub(super) fn is_beside_parts(name: &str) -> bool {
+    name.starts_with("prompt_generator.") || crate::adapter::LoraConfig::is_adapter(name)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

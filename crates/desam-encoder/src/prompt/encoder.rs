@@ -1,11 +1,10 @@
 //! SAM's prompt encoder.
 
 use super::PromptEncoderConfig;
-use super::position::FourierPosition;
 use candle_core::{DType, Result, Tensor, bail};
 use candle_nn::{Init, VarBuilder};
 use desam_core::{PointLabel, PromptEmbedding, PromptEncoder, Prompts};
-use desam_nn::layers::{Conv2d, Conv2dLayerConfig, LayerNorm2d};
+use desam_nn::layers::{Conv2d, Conv2dLayerConfig, FourierPosition, LayerNorm2d};
 use desam_nn::ops::conv2d::Conv2dConfig;
 use desam_nn::ops::pointwise::gelu;
 

@@ -6,7 +6,6 @@
 
 mod config;
 mod encoder;
-mod position;
 
 pub use config::PromptEncoderConfig;
 pub use encoder::SamPromptEncoder;

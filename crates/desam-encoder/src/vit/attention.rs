@@ -81,10 +81,30 @@ impl Attention {
         to: &Tensor,
         norm: &LayerNorm,
     ) -> Result<SumAndNorm> {
-        let qkv = self.qkv.forward(x)?;
+        self.attend_with_sum(&self.qkv(x)?, to, norm)
+    }
+
+    /// Queries, keys and values of `x [B, G, G, C]` without their bias, `[B, G, G, 3C]`.
+    pub(super) fn qkv(&self, x: &Tensor) -> Result<Tensor> {
+        self.qkv.forward(x)
+    }
+
+    /// The bias that attention adds to [`qkv`](Self::qkv), `[3C]`.
+    pub(super) fn qkv_bias(&self) -> &Tensor {
+        &self.qkv_bias
+    }
+
+    /// [`forward_with_sum`](Self::forward_with_sum) of queries, keys and values `[B, G, G, 3C]` without
+    /// their bias.
+    pub(super) fn attend_with_sum(
+        &self,
+        qkv: &Tensor,
+        to: &Tensor,
+        norm: &LayerNorm,
+    ) -> Result<SumAndNorm> {
         let attention =
             RelPosAttention { bias: &self.qkv_bias, positions: &self.positions, heads: self.heads };
-        let y = rel_pos_attention(&qkv, attention)?;
+        let y = rel_pos_attention(qkv, attention)?;
         let epilogue = Epilogue::add_norm(to, norm.parameters());
         let epilogue = Epilogue { dtype: Some(y.dtype()), ..epilogue };
         self.proj.forward_with_sum(&y, epilogue)

@@ -62,6 +62,22 @@ impl Block {
         self.attention.forward_with_sum(&normed, x, &self.norm2)
     }
 
+    /// Queries, keys and values of `normed`, `[B, G, G, 3C]` without their bias.
+    pub(super) fn qkv(&self, normed: &Tensor) -> Result<Tensor> {
+        self.attention.qkv(normed)
+    }
+
+    /// The bias of queries, keys and values, `[3C]`.
+    pub(super) fn qkv_bias(&self) -> &Tensor {
+        self.attention.qkv_bias()
+    }
+
+    /// [`attn_residual_norm2`](Self::attn_residual_norm2) of queries, keys and values without their
+    /// bias.
+    pub(super) fn attend_residual_norm2(&self, qkv: &Tensor, x: &Tensor) -> Result<SumAndNorm> {
+        self.attention.attend_with_sum(qkv, x, &self.norm2)
+    }
+
     /// Perceptron over norm 2 with its residual: the block's output `[B, G, G, C]`.
     pub(super) fn mlp_residual(&self, x: SumAndNorm) -> Result<Tensor> {
         self.mlp.forward_with(&x.normed, Epilogue::add(&x.sum))

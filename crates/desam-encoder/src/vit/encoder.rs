@@ -21,7 +21,7 @@ const MAX_TOKENS_IN_FLIGHT: usize = 4096;
 /// SAM's `PatchEmbed`: a convolution whose stride is its kernel size, computed as a matrix
 /// multiplication over patches (im2col without overlap), whose rows already are tokens.
 #[derive(Debug, Clone)]
-struct PatchEmbed {
+pub(super) struct PatchEmbed {
     /// `[C, 3, patch, patch]`
     weight: Tensor,
     bias: Tensor,
@@ -36,7 +36,7 @@ impl PatchEmbed {
     }
 
     /// Pixels `[B, 3, S, S]`, positions `[1, G, G, C]` → tokens `[B, G, G, C]`.
-    fn forward(&self, pixels: &Tensor, positions: &Tensor) -> Result<Tensor> {
+    pub(super) fn forward(&self, pixels: &Tensor, positions: &Tensor) -> Result<Tensor> {
         let (width, _, patch, _) = self.weight.dims4()?;
         // Positions are the matrix multiplication's residual, so no pass over the tokens adds them.
         let patches = patches(pixels, patch)?.to_dtype(self.weight.dtype())?;
@@ -49,7 +49,7 @@ impl PatchEmbed {
 /// SAM's neck: 1×1 convolution, norm, 3×3 convolution, norm. The first two run on channels-last tokens,
 /// so that only `E` instead of `C` channels are transposed to channels first.
 #[derive(Debug, Clone)]
-struct Neck {
+pub(super) struct Neck {
     /// `[E, C, 1, 1]`
     reduce: Tensor,
     norm1: LayerNorm,
@@ -72,7 +72,7 @@ impl Neck {
     }
 
     /// Tokens `[B, G, G, C]` → `[B, E, G, G]`, in f32.
-    fn forward(&self, x: &Tensor) -> Result<Tensor> {
+    pub(super) fn forward(&self, x: &Tensor) -> Result<Tensor> {
         let weight = self.reduce.reshape((self.reduce.dim(0)?, ()))?;
         let inputs = x.to_dtype(weight.dtype())?;
         let reduced = linear(&inputs, Affine { weight: &weight, bias: None }, Epilogue::default())?;
@@ -89,14 +89,14 @@ impl Neck {
 #[derive(Debug, Clone)]
 pub struct VitEncoder {
     config: VitConfig,
-    spec: EncoderSpec,
-    patch_embed: PatchEmbed,
+    pub(super) spec: EncoderSpec,
+    pub(super) patch_embed: PatchEmbed,
     /// Absolute positions of the checkpoint's grid.
     pos_embed: Tensor,
     /// `pos_embed` resampled to the current grid.
-    positions: Tensor,
-    blocks: Vec<Block>,
-    neck: Neck,
+    pub(super) positions: Tensor,
+    pub(super) blocks: Vec<Block>,
+    pub(super) neck: Neck,
 }
 
 impl VitEncoder {
@@ -167,25 +167,34 @@ impl VitEncoder {
         let embedding = self.neck.forward(&x)?;
         Ok(ImageFeatures { taps, embedding })
     }
-}
 
-impl ImageEncoder for VitEncoder {
-    fn spec(&self) -> &EncoderSpec {
-        &self.spec
-    }
-
-    fn encode(&self, pixels: &Tensor) -> Result<ImageFeatures> {
+    /// Refuses pixels that are not `[B, 3, S, S]`; returns `B`.
+    pub(super) fn check_pixels(&self, pixels: &Tensor) -> Result<usize> {
         let side = self.spec.input_side;
-        let batch = match pixels.dims() {
-            &[batch, 3, height, width] if height == side && width == side && batch > 0 => batch,
+        match pixels.dims() {
+            &[batch, 3, height, width] if height == side && width == side && batch > 0 => Ok(batch),
             other => {
                 bail!("image encoder: expected pixels [B, 3, {side}, {side}], found {other:?}")
             }
-        };
+        }
+    }
+
+    /// `forward` of pixels `[B, 3, S, S]`: of the whole batch if it is `tracked` or on a GPU, of several
+    /// images in parallel otherwise.
+    ///
+    /// # Errors
+    /// When the shape is another, or `forward` fails.
+    pub(super) fn encode_with(
+        &self,
+        pixels: &Tensor,
+        tracked: bool,
+        forward: impl Fn(&Tensor) -> Result<ImageFeatures> + Sync,
+    ) -> Result<ImageFeatures> {
+        let batch = self.check_pixels(pixels)?;
         // With gradients the batch stays together, so that each weight gradient is one matrix
         // multiplication. A GPU is busy with one image of 1024 pixels, or with a batch of smaller ones.
-        if on_accelerator(pixels) || !pixels.device().is_cpu() || self.pos_embed.track_op() {
-            return self.forward(pixels);
+        if on_accelerator(pixels) || !pixels.device().is_cpu() || tracked {
+            return forward(pixels);
         }
         // Whole images run in parallel, each with the same ops as alone: its bits do not depend on the
         // batch.
@@ -194,10 +203,20 @@ impl ImageEncoder for VitEncoder {
         let mut parts = Vec::with_capacity(batch);
         for start in (0..batch).step_by(at_once) {
             let images = start..batch.min(start + at_once);
-            let one = |i: usize| self.forward(&pixels.narrow(0, i, 1)?);
+            let one = |i: usize| forward(&pixels.narrow(0, i, 1)?);
             parts.extend(images.into_par_iter().map(one).collect::<Result<Vec<_>>>()?);
         }
         ImageFeatures::cat(&parts)
+    }
+}
+
+impl ImageEncoder for VitEncoder {
+    fn spec(&self) -> &EncoderSpec {
+        &self.spec
+    }
+
+    fn encode(&self, pixels: &Tensor) -> Result<ImageFeatures> {
+        self.encode_with(pixels, self.pos_embed.track_op(), |pixels| self.forward(pixels))
     }
 }
 

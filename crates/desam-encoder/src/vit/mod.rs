@@ -6,12 +6,17 @@
 //! scores from the unscaled q, exact-erf GELU, layer norms with eps 1e-6, a neck without biases.
 //! Kept from the official DeSAM: the taps are the outputs of every global block but the last.
 
+mod adapted;
 mod attention;
 mod block;
+mod block_adapter;
 mod config;
 mod encoder;
 mod init;
+mod positions;
 mod resample;
 
+pub use block_adapter::{BlockAdapter, BlockInput, ForwardHook};
 pub use config::VitConfig;
 pub use encoder::VitEncoder;
+pub use positions::ResizedPositions;

@@ -26,7 +26,22 @@ impl StableLogits {
     /// `σ(x) = exp(min(x, 0) − log(1 + exp(−|x|)))`, accurate in the relative sense down to the
     /// smallest number of the type, and so is its gradient.
     pub(super) fn sigmoid(&self) -> Result<Tensor> {
-        ((&self.x - &self.positive)? - &self.log_term)?.exp()
+        self.log_sigmoid()?.exp()
+    }
+
+    /// `log σ(x) = min(x, 0) − log(1 + exp(−|x|))`.
+    pub(super) fn log_sigmoid(&self) -> Result<Tensor> {
+        (&self.x - &self.positive)? - &self.log_term
+    }
+
+    /// `log(1 − σ(x)) = −max(x, 0) − log(1 + exp(−|x|))`.
+    pub(super) fn log_one_minus_sigmoid(&self) -> Result<Tensor> {
+        (&self.positive + &self.log_term)?.neg()
+    }
+
+    /// Where `σ(x)` rounds to 1 in the type of `x`, 1; elsewhere 0.
+    pub(super) fn saturated(&self) -> Result<Tensor> {
+        (self.x.detach().neg()?.exp()? + 1.0)?.eq(1.0)
     }
 
     /// `max(x, 0) − x·t + log(1 + exp(−|x|))`, element by element.

@@ -1,5 +1,5 @@
 //! The losses of the paper: Eq. 1 (grid points mode), Eq. 2 (whole box mode), and what the official
-//! program trains with.
+//! program trains with; those of the fine-tuned SAMs DAPSAM and SAMed.
 //!
 //! Everything is built from elementary operations that have a gradient, arranged so that no
 //! logit, however large, makes one of them overflow. Half-precision inputs are compared in f32.
@@ -21,6 +21,7 @@
 //! ```
 
 mod bce;
+mod ce_dice;
 mod config;
 mod consistency;
 mod desam;
@@ -30,6 +31,7 @@ mod logits;
 mod supervision;
 
 pub use bce::bce_with_logits;
+pub use ce_dice::{CeDice, sigmoid_ce_dice, softmax_ce_dice};
 pub use config::{DiceReduction, IouLoss, IouLossKind, IouTarget, LossConfig};
 pub use consistency::view_consistency;
 pub use desam::DesamLoss;

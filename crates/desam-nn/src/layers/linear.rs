@@ -3,7 +3,7 @@
 use super::fan_in_uniform;
 use crate::ops::linear::{Affine, Epilogue, SumAndNorm, linear, linear_with_sum};
 use candle_core::{DType, Result, Tensor};
-use candle_nn::VarBuilder;
+use candle_nn::{Init, VarBuilder};
 
 /// Linear layer, `y = x · weightᵀ (+ bias)` over the last dimension.
 #[derive(Debug, Clone)]
@@ -12,7 +12,30 @@ pub struct Linear {
     bias: Option<Tensor>,
 }
 
+/// Initialisation of a [`Linear`] layer that differs from PyTorch's default.
+#[derive(Debug, Clone, Copy)]
+pub struct LinearInit {
+    /// Of the weight.
+    pub weight: Init,
+    /// Of the bias.
+    pub bias: Init,
+}
+
 impl Linear {
+    /// [`new`](Self::new) with another initialisation of parameters that the checkpoint lacks.
+    ///
+    /// # Errors
+    /// When a parameter is missing or of another shape.
+    pub fn with_init(
+        inputs: usize,
+        outputs: usize,
+        init: LinearInit,
+        vb: VarBuilder<'_>,
+    ) -> Result<Self> {
+        let weight = vb.get_with_hints((outputs, inputs), "weight", init.weight)?;
+        Ok(Self { weight, bias: Some(vb.get_with_hints(outputs, "bias", init.bias)?) })
+    }
+
     /// `weight [outputs, inputs]` and `bias [outputs]`.
     ///
     /// # Errors

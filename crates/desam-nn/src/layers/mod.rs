@@ -7,12 +7,14 @@ mod conv;
 mod linear;
 mod mlp;
 mod norm;
+mod position;
 
 pub use attention::{Attention, AttentionConfig, AttentionInputs, KeysAndValues, PositionedImage};
 pub use conv::{Conv2d, Conv2dLayerConfig, ConvTranspose2x2, ConvTranspose2x2Config};
-pub use linear::Linear;
+pub use linear::{Linear, LinearInit};
 pub use mlp::{Mlp, MlpBlock};
 pub use norm::{LayerNorm, LayerNorm2d};
+pub use position::FourierPosition;
 
 pub use crate::ops::linear::{Activation, Epilogue, SumAndNorm};
 use candle_nn::Init;

@@ -11,6 +11,7 @@
 pub mod adam;
 pub mod conv2d;
 pub mod conv_transpose2d;
+pub mod cosine_similarity;
 pub mod cross_attention;
 mod gemm_conv;
 pub mod instance_norm;
@@ -19,6 +20,7 @@ pub mod layout;
 pub mod linear;
 mod matmul;
 pub mod pointwise;
+pub mod pooled_gate;
 pub mod rel_pos_attention;
 pub mod resize;
 pub mod se_block;

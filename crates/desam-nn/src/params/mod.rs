@@ -8,12 +8,13 @@ mod backend;
 mod init;
 mod report;
 
+/// Passes parameters to a constructor.
+pub use candle_nn::VarBuilder;
 pub use report::LoadReport;
 
 use crate::Result;
 use backend::{Recorder, Shared};
 use candle_core::{DType, Device, Tensor, Var};
-use candle_nn::VarBuilder;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 

@@ -18,6 +18,64 @@ const GRADIENT: f64 = 1e-4;
 /// limits are multiples of that error, so a damaged reference must not widen them.
 pub(super) const MAX_REFERENCE_ERROR: f64 = 0.05;
 
+/// The reference of one gradient.
+pub(super) struct Reference<'a> {
+    /// In double precision.
+    pub(super) exact: &'a [f64],
+    /// PyTorch's in single precision, where the reference has it.
+    pub(super) own: Option<&'a [f64]>,
+    /// The largest norm of all gradients in double precision.
+    pub(super) largest: f64,
+}
+
+/// The largest norm of some gradients, if it is above 0 and finite.
+pub(super) fn largest_norm<'a>(gradients: impl Iterator<Item = &'a [f64]>) -> Option<f64> {
+    let largest = gradients.map(norm).fold(0.0, f64::max);
+    (largest > 0.0 && largest.is_finite()).then_some(largest)
+}
+
+/// Checks one gradient.
+pub(super) fn check(name: &str, ours: &[f64], reference: &Reference<'_>) -> GradientCheck {
+    let Reference { exact, own, largest } = *reference;
+    let noise = norm(exact) < NOISE * largest;
+    let (largest_of_ours, largest_of_own) =
+        (furthest(ours, exact), own.map_or(0.0, |own| furthest(own, exact)));
+    let (ours, pytorch, limit) = if noise {
+        (norm(ours) / largest, own.map_or(0.0, norm) / largest, NOISE)
+    } else {
+        let own = own.map_or(0.0, |own| distance(own, exact)) / norm(exact);
+        (distance(ours, exact) / norm(exact), own, GRADIENT.max(3.0 * own))
+    };
+    GradientCheck {
+        name: name.to_owned(),
+        share: norm(exact) / largest,
+        ours,
+        pytorch,
+        largest: largest_of_ours,
+        pytorch_largest: largest_of_own,
+        limit,
+        noise,
+        passed: ours <= limit,
+    }
+}
+
+impl GradientCheck {
+    /// The failed check of a parameter that has no gradient in the reference.
+    pub(super) fn unexpected(name: String, grad: &[f64], largest: f64) -> Self {
+        Self {
+            name: format!("{name} (has no gradient in the reference)"),
+            share: 0.0,
+            ours: norm(grad) / largest,
+            pytorch: 0.0,
+            largest: furthest(grad, &vec![0.0; grad.len()]),
+            pytorch_largest: 0.0,
+            limit: 0.0,
+            noise: true,
+            passed: false,
+        }
+    }
+}
+
 /// Compares every `grad0.*` of the reference, tensor by tensor.
 pub(super) fn gradients(
     model: &OfficialModel,
@@ -28,10 +86,9 @@ pub(super) fn gradients(
     for name in files.double.between("grad0.", "") {
         reference.push((name, files.double.numbers(&format!("grad0.{name}"))?));
     }
-    let largest = reference.iter().map(|(_, g)| norm(g)).fold(0.0, f64::max);
-    if !(largest > 0.0 && largest.is_finite()) {
+    let Some(largest) = largest_norm(reference.iter().map(|(_, g)| g.as_slice())) else {
         return Err(files.double.wrong("holds no grad0.* with a norm above 0"));
-    }
+    };
     let mut checks = Vec::new();
     for (name, exact) in &reference {
         let Some(var) = model.decoder.vars.get(&format!("mask_decoder.{name}")) else {
@@ -44,26 +101,7 @@ pub(super) fn gradients(
             None => vec![0.0; exact.len()],
         };
         let own = files.single.numbers(&format!("grad0.{name}"))?;
-        let noise = norm(exact) < NOISE * largest;
-        let (largest_of_ours, largest_of_own) = (furthest(&ours, exact), furthest(&own, exact));
-        let (ours, pytorch, limit) = if noise {
-            (norm(&ours) / largest, norm(&own) / largest, NOISE)
-        } else {
-            let (ours, own) = (distance(&ours, exact), distance(&own, exact));
-            let own = own / norm(exact);
-            (ours / norm(exact), own, GRADIENT.max(3.0 * own))
-        };
-        checks.push(GradientCheck {
-            name: (*name).to_owned(),
-            share: norm(exact) / largest,
-            ours,
-            pytorch,
-            largest: largest_of_ours,
-            pytorch_largest: largest_of_own,
-            limit,
-            noise,
-            passed: ours <= limit,
-        });
+        checks.push(check(name, &ours, &Reference { exact, own: Some(&own), largest }));
     }
     // Parameters without a gradient in the reference must not have one here either.
     for (name, var) in &model.decoder.vars {
@@ -71,20 +109,7 @@ pub(super) fn gradients(
         let known = files.double.has(&format!("grad0.{name}"));
         if let (false, Some(grad)) = (known, grads.get(var.as_tensor())) {
             let grad = compare::numbers(grad)?;
-            let ours = norm(&grad) / largest;
-            let name = format!("{name} (has no gradient in the reference)");
-            let check = GradientCheck {
-                name,
-                share: 0.0,
-                ours,
-                pytorch: 0.0,
-                largest: furthest(&grad, &vec![0.0; grad.len()]),
-                pytorch_largest: 0.0,
-                limit: 0.0,
-                noise: true,
-                passed: false,
-            };
-            checks.push(check);
+            checks.push(GradientCheck::unexpected(name.to_owned(), &grad, largest));
         }
     }
     Ok(checks)
@@ -120,29 +145,50 @@ pub(super) fn whole(
 
 /// Three stages for all gradients: the significant ones, the noise, and the reference's own error.
 pub(super) fn summary(model: &OfficialModel, checks: &[GradientCheck]) -> Vec<Stage> {
-    let elements = |noise: bool| {
+    let elements = [false, true].map(|noise| {
         let of = checks.iter().filter(move |c| c.noise == noise);
         of.filter_map(|c| model.decoder.vars.get(&format!("mask_decoder.{}", c.name)))
             .map(|v| v.as_tensor().elem_count())
             .sum::<usize>()
-    };
+    });
+    summary_of("", checks, elements)
+}
+
+/// The stages of [`summary`] with `subject` in front of their names, for gradients of so many elements:
+/// significant ones, noise.
+pub(super) fn summary_of(
+    subject: &str,
+    checks: &[GradientCheck],
+    elements: [usize; 2],
+) -> Vec<Stage> {
+    // Where the reference has no f32 gradient its error counts as 0.
+    let has_own = |check: &GradientCheck| check.pytorch > 0.0;
+    let titled = |what: &str| format!("{subject} {what}").trim_start().to_owned();
     let mut stages = Vec::new();
-    for (noise, what) in [(false, "gradients"), (true, "gradients that are noise")] {
+    let kinds = ["gradients", "gradients that are noise"].into_iter().zip(elements);
+    for ((what, elements), noise) in kinds.zip([false, true]) {
         let group = || checks.iter().filter(|c| c.noise == noise);
         let load = |c: &GradientCheck| if c.passed { c.ours / c.limit } else { f64::INFINITY };
         let Some(nearest) = group().max_by(|a, b| load(a).total_cmp(&load(b))) else {
             continue;
         };
         let compared = Comparison {
-            elements: elements(noise),
+            elements,
             relative: nearest.ours,
             largest: group().map(|c| c.largest).fold(0.0, worst),
-            note: format!("PyTorch f32 {:.1e} ({})", nearest.pytorch, nearest.name),
+            note: if has_own(nearest) {
+                format!("PyTorch f32 {:.1e} ({})", nearest.pytorch, nearest.name)
+            } else {
+                nearest.name.clone()
+            },
         };
-        let name = format!("{what}, {} tensors", group().count());
+        let name = titled(&format!("{what}, {} tensors", group().count()));
         stages.push(compared.relative(name, nearest.limit));
     }
-    let mut own = Comparison { elements: elements(false), ..Comparison::default() };
+    if !checks.iter().any(has_own) {
+        return stages;
+    }
+    let mut own = Comparison { elements: elements[0], ..Comparison::default() };
     for check in checks {
         // Noise has no direction: its norm is held to the limit of ours.
         own.include_relative(if check.noise {
@@ -153,6 +199,7 @@ pub(super) fn summary(model: &OfficialModel, checks: &[GradientCheck]) -> Vec<St
         own.largest = worst(own.largest, check.pytorch_largest);
     }
     own.note = "what the limits above lean on".into();
-    stages.push(own.relative("PyTorch f32 gradients against f64", MAX_REFERENCE_ERROR));
+    let name = titled("PyTorch f32 gradients against f64");
+    stages.push(own.relative(name, MAX_REFERENCE_ERROR));
     stages
 }

@@ -13,7 +13,7 @@ use super::official_model::OfficialModel;
 use desam_core::Precision;
 
 /// Both programs sum thousands of f32 products in different orders.
-const FORWARD: f64 = 2e-5;
+pub(super) const FORWARD: f64 = 2e-5;
 
 /// Features stored in f16 have eleven significant bits, a relative error of 5e-4 at worst; the decoder adds
 /// little to that.

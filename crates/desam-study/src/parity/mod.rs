@@ -19,6 +19,7 @@ mod preprocess;
 mod reference_folder;
 mod reference_vectors;
 mod report;
+mod subjects;
 mod training;
 
 pub use options::ParityOptions;
@@ -30,6 +31,7 @@ use limits::{LOSS, Limits};
 use official_model::OfficialModel;
 use reference_folder::ReferenceFolder;
 use std::path::Path;
+use subjects::SUBJECTS;
 
 /// Files of reference vectors.
 const VECTOR_FILES: [&str; 10] = [
@@ -73,9 +75,10 @@ pub fn parity_on(
 }
 
 fn stages(dir: &Path, options: &ParityOptions, progress: &dyn Progress) -> Result<ParityReport> {
-    if !VECTOR_FILES.iter().any(|name| dir.join(name).is_file()) {
+    let of_desam = VECTOR_FILES.iter().any(|name| dir.join(name).is_file());
+    if !of_desam && !SUBJECTS.iter().any(|subject| dir.join(subject.file()).is_file()) {
         let reason = "nothing to check: no reference vectors (encoder.safetensors, \
-                      decoder.safetensors, …) are in this folder";
+                      decoder.safetensors, …, dapsam.safetensors, …) are in this folder";
         return Err(Error::file(dir, reason));
     }
     let report = ParityReport {
@@ -84,10 +87,20 @@ fn stages(dir: &Path, options: &ParityOptions, progress: &dyn Progress) -> Resul
         ..ParityReport::default()
     };
     let mut run = ParityRun { folder: ReferenceFolder::open(dir, options)?, report };
-    progress.begin("parity", GROUPS.len() as u64);
-    for group in GROUPS {
+    // A folder of other subjects is not reported to lack DeSAM's files.
+    let groups: &[&str] = if of_desam { &GROUPS } else { &[] };
+    progress.begin("parity", (groups.len() + SUBJECTS.len()) as u64);
+    for group in groups {
         run.group(group)?;
         progress.advance(1, group);
+    }
+    for subject in SUBJECTS {
+        if let Some(found) = subject.compare(&run.folder)? {
+            run.report.stages.extend(found.stages);
+            run.report.gradients.extend(found.gradients);
+            run.report.skipped.extend(found.skipped);
+        }
+        progress.advance(1, subject.name);
     }
     progress.finish(&format!("{} stages", run.report.stages.len()));
     if run.report.stages.is_empty() {

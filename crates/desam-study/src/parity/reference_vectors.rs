@@ -31,6 +31,11 @@ impl ReferenceVectors {
         Error::file(&self.path, problem.to_string())
     }
 
+    /// The stages' device.
+    pub(super) fn device(&self) -> &Device {
+        &self.device
+    }
+
     /// A tensor as stored, on the CPU.
     pub(super) fn get(&self, name: &str) -> Result<&Tensor> {
         self.tensors.get(name).ok_or_else(|| self.wrong(format!("tensor {name} is missing")))

@@ -1,10 +1,8 @@
-//! Tests of parity with emulated GPU kernels.
+//! Tests of parity with emulated GPU kernels, and of the subjects beyond DeSAM.
 
 use super::*;
-#[cfg(feature = "emulation")]
 use candle_core::{Device, Tensor};
 use desam_core::{Precision, Quiet};
-#[cfg(feature = "emulation")]
 use std::path::PathBuf;
 
 #[cfg(feature = "emulation")]
@@ -124,4 +122,91 @@ fn bf16_on_a_cpu_is_refused() {
     let nowhere = Path::new("nowhere");
     let error = parity_on(nowhere, &options, &Quiet).unwrap_err().to_string();
     assert!(error.contains("bf16") && error.contains("GPU"), "{error}");
+}
+
+/// The folder of the subjects beyond DeSAM.
+fn beyond() -> Option<PathBuf> {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/reference/beyond");
+    if !dir.is_dir() {
+        println!("skipped: there are no reference vectors at {}", dir.display());
+    }
+    dir.is_dir().then_some(dir)
+}
+
+/// Copies the files of a subject, which may be read-only.
+fn copy(from: &Path, to: &Path, subject: &str) {
+    for name in [format!("{subject}.safetensors"), format!("{subject}.json")] {
+        std::fs::write(to.join(&name), std::fs::read(from.join(&name)).unwrap()).unwrap();
+    }
+}
+
+#[test]
+fn adapters_match_the_official_programs() {
+    let Some(from) = beyond() else { return };
+    let dir = tempfile::tempdir().unwrap();
+    for subject in ["dapsam", "dapsam_intended", "lora"] {
+        copy(&from, dir.path(), subject);
+    }
+    let report = parity(dir.path(), &Quiet).unwrap();
+    println!("{}", report.table());
+    assert!(report.passed(), "{}", report.table());
+    // Only what is in the folder is reported, DeSAM's files are not missed.
+    assert!(report.skipped.is_empty());
+    let has = |name: &str| report.stages.iter().any(|s| s.name.starts_with(name));
+    for name in [
+        "dapsam position tables",
+        "dapsam trained parameters",
+        "dapsam low_level_feature",
+        "dapsam input_adapter of 6 blocks",
+        "dapsam mlp_adapter_filtered of 6 blocks",
+        "dapsam attention of 2 blocks",
+        "dapsam cosine",
+        "dapsam logits",
+        "dapsam gradients",
+        "dapsam learning rates",
+        "dapsam 5 steps of AdamW",
+        "dapsam_intended gradients",
+        "lora qkv",
+        "lora embedding, merged",
+        "lora out of 4 blocks",
+        "lora gradients",
+    ] {
+        assert!(has(name), "{name}: {}", report.table());
+    }
+}
+
+#[test]
+fn one_changed_value_of_a_subject_fails_and_a_damaged_one_is_an_error() {
+    let Some(from) = beyond() else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let changed = |subject: &str, name: &str, change: &dyn Fn(Tensor) -> Option<Tensor>| {
+        for of in ["dapsam", "dapsam_intended", "lora"] {
+            for ending in ["safetensors", "json"] {
+                let _ = std::fs::remove_file(dir.path().join(format!("{of}.{ending}")));
+            }
+        }
+        copy(&from, dir.path(), subject);
+        let file = dir.path().join(format!("{subject}.safetensors"));
+        let mut tensors = candle_core::safetensors::load(&file, &Device::Cpu).unwrap();
+        let tensor = tensors.remove(name).unwrap();
+        tensors.extend(change(tensor).map(|t| (name.to_owned(), t)));
+        candle_core::safetensors::save(&tensors, &file).unwrap();
+        parity(dir.path(), &Quiet)
+    };
+    let larger = |t: Tensor| Some((t.affine(1.01, 0.01)).unwrap());
+    for (subject, name) in [
+        ("dapsam", "init.image_encoder.l_adapter.embedding_generator.weight"),
+        ("dapsam", "pretrained.image_encoder.pos_embed"),
+        ("dapsam", "f64.block1.mlp_adapter_filtered"),
+        ("dapsam", "train.f64.delta.prompt_generator.memory_bank.weight"),
+        ("lora", "f32.block1.qkv"),
+        ("lora", "f64.grad.w_b_003"),
+    ] {
+        let report = changed(subject, name, &larger).unwrap();
+        assert!(!report.passed(), "{name}: {}", report.table());
+    }
+    for (subject, name) in [("dapsam", "x0"), ("lora", "w_b_003")] {
+        let error = changed(subject, name, &|_| None).unwrap_err().to_string();
+        assert!(error.contains(subject) && error.contains(name), "{error}");
+    }
 }

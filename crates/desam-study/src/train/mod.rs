@@ -36,7 +36,7 @@ mod validate;
 pub use config::{Augment, BestBy, Extension, Preset, TrainConfig, TrainSlices};
 pub use history::EpochRecord;
 pub use observer::{Observer, StepRecord};
-pub use optim::{Adam, AdamConfig, Moments, gradient_norm};
+pub use optim::{Adam, AdamConfig, Moments, WarmupPoly, gradient_norm};
 pub use options::RunOptions;
 pub use parts::TrainableParts;
 pub use residency::{FeatureResidency, ResidencyRefusal};
