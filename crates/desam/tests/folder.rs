@@ -4,12 +4,13 @@
 
 mod toy;
 
-use desam::Quiet;
 use desam::data::cache::hash_file;
 use desam::data::postprocess::{Holes, PostprocessConfig};
 use desam::predict::{PredictOptions, SliceChoice, segment_folder};
-use desam::types::{Affine, Grid, LabelVolume, Progress, Volume};
+use desam::prompt::grid_points;
+use desam::types::{Affine, Grid, LabelVolume, Progress, Prompt, Volume};
 use desam::volume::nifti::{read_labels, read_volume, write_volume};
+use desam::{Mode, PromptingConfig, Quiet};
 use std::path::Path;
 use std::sync::Mutex;
 
@@ -340,4 +341,69 @@ fn what_cannot_be_an_image_is_refused_by_name() {
         assert!(error.starts_with(&input.display().to_string()) && error.contains(word), "{error}");
         assert!(!mask.exists());
     }
+}
+
+#[test]
+fn confidence_is_the_agreement_of_the_best_other_points() {
+    let folder = tempfile::tempdir().unwrap();
+    let segmenter = toy::segmenter(&toy::model(folder.path()));
+    let options = PredictOptions::default().with_confidence(true).with_json(true);
+    let sure = segmenter.clone().with_options(options).unwrap();
+    let volume = toy::volume([40, 32, 3], 1);
+    let (plain, found) =
+        (segmenter.segment(&volume, &Quiet).unwrap(), sure.segment(&volume, &Quiet).unwrap());
+    assert_eq!((&found.mask, plain.confidence()), (&plain.mask, None));
+
+    // By hand: every point is prompted alone; all nine pass, since the threshold is off.
+    let (model, selection) = (segmenter.model(), segmenter.prompting().selection);
+    let (predictor, side) = (model.predictor(), model.spec().input_side as f32);
+    let points = grid_points(3, side).unwrap();
+    let prepared = model.record().preprocess.prepare(&volume, model.spec()).unwrap();
+    let (mut sum, mut area) = (0.0, 0.0);
+    for (z, slice) in found.slices.iter().enumerate() {
+        let features =
+            model.encoder().encode(&prepared.pixels(z, model.device()).unwrap()).unwrap();
+        let (_, evidence) =
+            predictor.predict_with_evidence(&features, segmenter.prompting()).unwrap();
+        let context = predictor.context(&features).unwrap();
+        let chosen = slice.point.unwrap().map(|at| at * 4.0);
+        let mut others: Vec<usize> = (0..points.len()).collect();
+        others.sort_by(|a, b| evidence.ious[*b].total_cmp(&evidence.ious[*a]));
+        others.retain(|n| [points[*n].x, points[*n].y].map(f64::from) != chosen);
+        assert_eq!(others.len(), 8);
+        let dice = |n: &usize| {
+            let prompt = Prompt { points: vec![points[*n]], bbox: None };
+            let (_, other) = predictor.predict_prompt(&context, prompt, &selection).unwrap();
+            let other: Vec<u8> = other.logits.iter().map(|v| u8::from(*v > 0.0)).collect();
+            let count = |mask: &[u8]| mask.iter().filter(|v| **v > 0).count() as f64;
+            let mine = slice.mask.data();
+            let both = mine.iter().zip(&other).filter(|(a, b)| **a > 0 && **b > 0).count() as f64;
+            2.0 * both / (count(mine) + count(&other))
+        };
+        let expected = others[..5].iter().map(dice).sum::<f64>() / 5.0;
+        let agreement = f64::from(slice.agreement.unwrap());
+        // A logit at 0 may round to either side: one pixel of a mask of 16 × 16.
+        assert!((agreement - expected).abs() < 0.02, "slice {z}: {agreement} {expected}");
+        sum += agreement * slice.mask.area() as f64;
+        area += slice.mask.area() as f64;
+    }
+    let confidence = found.confidence().unwrap();
+    assert!((confidence - sum / area).abs() < 1e-9 && area > 0.0, "{confidence}");
+
+    let [input, mask] = ["t2.nii.gz", "mask.nii.gz"].map(|name| folder.path().join(name));
+    write_volume(&input, &volume).unwrap();
+    let summary = sure.segment_file(&input, &mask, &Quiet).unwrap();
+    assert_eq!(summary.confidence, Some(confidence));
+    let report = std::fs::read(folder.path().join("mask.json")).unwrap();
+    let report: serde_json::Value = serde_json::from_slice(&report).unwrap();
+    // The last digit may get lost in the text.
+    assert!((report["confidence"].as_f64().unwrap() - confidence).abs() < 1e-12);
+    let slices = report["slices"].as_array().unwrap();
+    assert_eq!(slices.len(), found.slices.iter().filter(|s| !s.mask.is_empty()).count());
+    assert!(slices.iter().all(|s| s["confidence"].is_f64() && s["predicted_iou"].is_f64()));
+
+    let boxed = PromptingConfig::new(Mode::Box, 3, model.spec().mask_side());
+    let boxed = sure.with_prompting(boxed).unwrap();
+    assert!(boxed.warnings().iter().any(|w| w.contains("no confidence is measured")));
+    assert_eq!(boxed.segment(&volume, &Quiet).unwrap().confidence(), None);
 }

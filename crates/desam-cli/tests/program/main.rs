@@ -30,6 +30,7 @@ mod parity;
 mod parts;
 mod pipeline;
 mod predict;
+mod ranges;
 mod reading;
 mod report;
 mod slurm;

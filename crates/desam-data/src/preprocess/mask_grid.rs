@@ -21,6 +21,12 @@ impl PreprocessConfig {
         let across = |pixels: usize, mm: f64| pixels as f64 * mm / mask_side as f64;
         Ok([across(columns.frame, x), across(rows.frame, y), z])
     }
+
+    /// Spacing of a volume on `grid` before it is resampled, along the columns, rows and slices that it is
+    /// cut into, in mm.
+    pub fn slice_spacing(&self, grid: &Grid) -> [f64; 3] {
+        self.orientation.order(&grid.affine).grid(grid).spacing()
+    }
 }
 
 #[cfg(test)]

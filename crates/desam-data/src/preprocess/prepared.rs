@@ -91,6 +91,12 @@ impl PreparedVolume {
         self.geometry.grid()
     }
 
+    /// Spacing of the volume along the columns, rows and slices that it is cut into, in mm, before it is
+    /// resampled.
+    pub fn slice_spacing(&self) -> [f64; 3] {
+        self.geometry.order().grid(self.grid()).spacing()
+    }
+
     /// The grid of the processed slices before they are made square: what resampling, cropping and
     /// padding made of the volume's own. Columns, rows and slices are its `i`, `j` and `k`; the
     /// middle of the volume stays where it is, up to half a pixel where a crop is uneven.

@@ -62,6 +62,10 @@ pub struct CaseScore {
     /// protocol, the stack of the masks of all processed slices under the paper protocol.
     #[serde(default)]
     pub grid: Option<VoxelGrid>,
+    /// What is unlike the cases that the model was trained on, a sentence each; only under the full and the
+    /// native protocol.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
 }
 
 impl CaseScore {

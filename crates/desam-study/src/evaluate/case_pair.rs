@@ -18,6 +18,9 @@ pub(super) struct CasePair {
     pub(super) grid: VoxelGrid,
     /// Volume of a voxel, in ml; only under the full protocol.
     pub(super) voxel_ml: Option<f64>,
+    /// Distances between columns, rows and slices of the volume, in mm; only under the full and the native
+    /// protocol, and not of a two-dimensional image.
+    pub(super) spacing_mm: Option<[f64; 3]>,
     /// The axis that slices are cut along: 0, 1 or 2 for `i`, `j` or `k`; only under the full protocol.
     slice_axis: Option<usize>,
 }
@@ -47,7 +50,7 @@ impl CasePair {
                 page.ok_or_else(shape)?.copy_from_slice(mask.data());
             }
         }
-        Ok(Self { prediction, truth, grid, voxel_ml: None, slice_axis: None })
+        Ok(Self { prediction, truth, grid, voxel_ml: None, spacing_mm: None, slice_axis: None })
     }
 
     /// What was predicted on slices without ground truth; `None` where only slices with ground truth are
@@ -108,6 +111,7 @@ impl RestoredCase<'_> {
             truth: truth.data().to_vec(),
             grid: VoxelGrid::from(&found),
             voxel_ml: Some(found.voxel_mm3() / 1000.0),
+            spacing_mm: (!prepared.is_in_pixels()).then(|| prepared.slice_spacing()),
             slice_axis: (config.protocol == Protocol::Full).then_some(axis),
         })
     }

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{Error, Result};
 use candle_core::Device;
-use desam::model::SourceSites;
+use desam::model::{SourceSites, SourceStatistics, VolumeMeasurements};
 use desam::{Mode, Model, ModelRecord};
 use desam_core::pipeline::prefetch;
 use desam_core::{BinaryMask, ImageFeatures, Precision, Progress};
@@ -94,6 +94,7 @@ pub fn evaluate(request: &EvaluateRequest<'_>, progress: &dyn Progress) -> Resul
         device: request.model.device(),
         config: request.config,
         predict: &predict,
+        statistics: request.model.record().source_statistics.as_ref(),
         matched: matching.then(|| MatchedFeatures::new(request.model)).transpose()?,
     };
     let source = TrainedOn { sites: request.source.clone(), validation: request.validation };
@@ -117,8 +118,9 @@ pub fn evaluate_with(
         return Err(Error::MatchingNeedsModel);
     }
     let predict = |features: &ImageFeatures| Ok(predict(features)?.into());
-    let (device, matched) = (&Device::Cpu, None);
-    Scorer { cache, device, config, predict: &predict, matched }.run(source, progress)
+    let device = &Device::Cpu;
+    Scorer { cache, device, config, predict: &predict, statistics: None, matched: None }
+        .run(source, progress)
 }
 
 /// Checks that a cache was made with the model's encoder and preprocessing. Features of another encoder
@@ -165,6 +167,8 @@ pub(super) struct Scorer<'a> {
     pub(super) device: &'a Device,
     pub(super) config: &'a EvaluateConfig,
     pub(super) predict: &'a dyn Fn(&ImageFeatures) -> Result<PredictedMask>,
+    /// Statistics of the training cases, where the model knows them.
+    pub(super) statistics: Option<&'a SourceStatistics>,
     /// What computes the features, where they are not the cache's.
     pub(super) matched: Option<MatchedFeatures<'a>>,
 }
@@ -236,9 +240,8 @@ impl Scorer<'_> {
         }
         .summarised();
         progress.finish(&evaluation.headline());
-        if let Some(warning) = evaluation.border_warning() {
-            progress.warn(&warning);
-        }
+        let warnings = evaluation.border_warning().into_iter().chain(evaluation.range_warning());
+        warnings.for_each(|warning| progress.warn(&warning));
         Ok(evaluation)
     }
 
@@ -355,7 +358,19 @@ impl Scorer<'_> {
             empty_slices: pair.empty_slices(),
             metrics: self.config.all_metrics().into_iter().map(|m| (m, measured(m))).collect(),
             grid: (own_grid || self.needs_spacing()).then_some(pair.grid),
+            warnings: self.range_warnings(&pair, predicted_voxels),
         })
+    }
+
+    /// What of a case lies beyond the range of the training cases.
+    fn range_warnings(&self, pair: &CasePair, predicted_voxels: u64) -> Vec<String> {
+        let (Some(statistics), Some(spacing_mm), Some(voxel_ml)) =
+            (self.statistics, pair.spacing_mm, pair.voxel_ml)
+        else {
+            return Vec::new();
+        };
+        let structure_ml = voxel_ml * predicted_voxels as f64;
+        statistics.warnings(&VolumeMeasurements { structure_ml, spacing_mm })
     }
 
     /// Ground truth of a case within the border, in its `M × M` masks.

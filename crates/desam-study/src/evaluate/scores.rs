@@ -189,4 +189,16 @@ impl Evaluation {
              in the middle of the image, and a border of 0 scores all of it"
         ))
     }
+
+    /// A warning where cases are unlike those that the model was trained on, with the first as an example.
+    pub(super) fn range_warning(&self) -> Option<String> {
+        let unlike = || self.cases.iter().filter(|case| !case.warnings.is_empty());
+        let first = unlike().next()?;
+        let (count, all) = (unlike().count(), self.cases.len());
+        let (site, case, why) = (&first.site, &first.case, first.warnings.join("; "));
+        Some(format!(
+            "{count} of {all} cases are unlike those that the model was trained on, such as {site}/{case}: \
+             {why}"
+        ))
+    }
 }

@@ -208,7 +208,8 @@ pub fn train_with(
     let history = if run.is_finished() && run.state.is_none() {
         dir.history()?
     } else {
-        model.record.source_statistics = Some(source_statistics(&cache, &split.train_cases)?);
+        let statistics = source_statistics(&cache, &split.train_cases, progress)?;
+        model.record.source_statistics = Some(statistics);
         let TrainValSplit { train, order, validation, .. } =
             if on_device { split.preloaded(&request.device, progress)? } else { split };
         // The trainer borrows the settings for as long as the writer borrows the run.

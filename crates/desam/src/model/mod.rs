@@ -12,6 +12,7 @@ mod record_file;
 mod source_sites;
 mod source_statistics;
 mod trainable;
+mod value_range;
 
 pub use cache_weights::{WeightsCoverage, cache_weights_path, open_cache_weights, verify_cache};
 pub use files::{RUN_CONFIG_FILE, RUN_MODEL_FILE, WEIGHTS_FILE};
@@ -21,8 +22,9 @@ pub use open::image_encoder;
 pub use parts::ModelParts;
 pub use record::{ModelInput, ModelRecord, PresenceCalibration, TrainingRecord};
 pub use source_sites::SourceSites;
-pub use source_statistics::SourceStatistics;
+pub use source_statistics::{SourceStatistics, VolumeMeasurements};
 pub use trainable::{DecoderChoice, Trainable, TrainableOptions};
+pub use value_range::ValueRange;
 
 pub(crate) use files::model_file;
 pub(crate) use open::encoder_error;

@@ -61,7 +61,8 @@ impl SlicePredictor<'_> {
         let Some(ChosenPoint { point, iou, logits }) = chosen else {
             let side = self.spec.mask_side();
             let mask = BinaryMask::empty(side, side);
-            let prediction = SlicePrediction { mask, predicted_iou: None, point: None };
+            let prediction =
+                SlicePrediction { mask, predicted_iou: None, point: None, agreement: None };
             return Ok((prediction, SliceEvidence { ious, logits: Vec::new(), drawn }));
         };
         let geometry = self.geometry();
@@ -72,6 +73,7 @@ impl SlicePredictor<'_> {
             mask: prediction(&records, &geometry),
             predicted_iou: record.filter(|_| predicts).map(|r| r.predicted_iou),
             point: record.filter(|_| predicts || follows).map(|r| r.point),
+            agreement: None,
         };
         Ok((prediction, SliceEvidence { ious, logits, drawn }))
     }

@@ -1,6 +1,7 @@
 //! Grid points mode: predicted IoU of all points first, then as few masks as the selection rule
 //! needs.
 
+use super::agreement::agreement;
 use super::masks::{BatchSizes, LazyMasks};
 use super::slice::numbers;
 use super::{SliceEvidence, SlicePrediction, SlicePredictor};
@@ -38,13 +39,14 @@ impl SlicePredictor<'_> {
             .zip(&ious)
             .map(|(&point, &predicted_iou)| ScoredPoint { point, predicted_iou })
             .collect();
+        let order = decoding_order(&scored, &prompting.selection);
         let mut masks = LazyMasks {
             predictor: self,
             context,
             points: &points,
             reader: &mut *reader,
             kept,
-            order: decoding_order(&scored, &prompting.selection),
+            order: order.clone(),
             at_once: 1,
             most_at_once: sizes.drawn_at_once,
             drawn: Default::default(),
@@ -54,7 +56,10 @@ impl SlicePredictor<'_> {
         let selected = select_first(&scored, &mut draw, &geometry, &prompting.selection)?;
         Ok(match selected {
             Some(Selected { selected, logits, drawn }) => {
+                let others = order.into_iter().filter(|point| *point != selected.candidate);
+                let others: Vec<usize> = others.take(self.compared_points).collect();
                 let prediction = SlicePrediction {
+                    agreement: agreement(&selected.mask, &others, &mut draw)?,
                     mask: selected.mask,
                     predicted_iou: Some(selected.predicted_iou),
                     point: Some(selected.point),
@@ -63,7 +68,8 @@ impl SlicePredictor<'_> {
             }
             None => {
                 let mask = BinaryMask::empty(geometry.image_height, geometry.image_width);
-                let prediction = SlicePrediction { mask, predicted_iou: None, point: None };
+                let prediction =
+                    SlicePrediction { mask, predicted_iou: None, point: None, agreement: None };
                 (prediction, SliceEvidence { ious, logits: Vec::new(), drawn: 0 })
             }
         })

@@ -180,6 +180,7 @@ mod tests {
             mask: BinaryMask::empty(2, 2),
             predicted_iou,
             point: None,
+            agreement: None,
         };
         let found = IouStatistics::of(&[slice(Some(0.5)), slice(None), slice(Some(1.0))]);
         // By hand.

@@ -1,6 +1,7 @@
 //! Prediction: masks of volumes by automatic prompts, masks of single slices by a user's.
 
 mod ablation;
+mod agreement;
 mod existing;
 mod features;
 mod findings;
@@ -25,7 +26,7 @@ pub use folder::{FailedVolume, FolderSummary, segment_folder};
 pub use measure::{BoundingBox, IouStatistics, MaskSize};
 pub use options::{PredictOptions, SliceChoice};
 pub use output::VolumeSummary;
-pub use report::{ModelFacts, Settings, VolumeReport};
+pub use report::{ModelFacts, Settings, SliceReport, VolumeReport};
 pub use segmenter::{EncodedSlice, GraySlice, Segmentation, Segmenter, SegmenterBuilder};
 pub use slice::{SliceEvidence, SlicePrediction, SlicePredictor};
 pub use slice_mask::SliceMask;

@@ -34,6 +34,10 @@ pub struct PredictOptions {
     /// Map of predicted IoUs, f32: each voxel has that of the grid point whose cell it lies in (of the
     /// one box in whole box mode), PRIM's output without a sigmoid; 0 outside a crop.
     pub iou_map: bool,
+    /// Confidence of the mask in grid points mode: the agreement of five other points with the selected one
+    /// on each slice, which takes as many more masks to decode
+    /// ([`Segmentation::confidence`](super::Segmentation::confidence)).
+    pub confidence: bool,
     /// PNG overlays: slices with the outline of the mask.
     pub overlay: Option<SliceChoice>,
     /// A JSON report about the volume: see [`VolumeReport`](super::VolumeReport).
@@ -69,6 +73,12 @@ impl PredictOptions {
     #[must_use]
     pub fn with_iou_map(self, iou_map: bool) -> Self {
         Self { iou_map, ..self }
+    }
+
+    /// Sets [`confidence`](Self::confidence).
+    #[must_use]
+    pub fn with_confidence(self, confidence: bool) -> Self {
+        Self { confidence, ..self }
     }
 
     /// Sets [`overlay`](Self::overlay).

@@ -2,7 +2,7 @@
 
 use super::measure::{BoundingBox, IouStatistics, MaskMeasurements, MaskSize};
 use super::picture::picture;
-use super::report::{Settings, VolumeReport};
+use super::report::{Settings, SliceReport, VolumeReport};
 use super::{PredictOptions, Segmentation, Segmenter};
 use crate::{Error, Result};
 use desam_core::Volume;
@@ -37,6 +37,10 @@ pub struct VolumeSummary {
     /// Volume of the mask in millilitres, or the area of an image's mask in square pixels.
     #[serde(flatten)]
     pub size: MaskSize,
+    /// Confidence of the mask, 0 to 1, if it was requested and could be measured
+    /// ([`Segmentation::confidence`]).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub confidence: Option<f64>,
     /// Warnings about the volume and its mask, each a sentence that names the volume.
     pub warnings: Vec<String>,
 }
@@ -136,6 +140,7 @@ impl OutputFiles {
             slices_with_mask: measured.slices_with_mask.len(),
             slices: grid.dims[output.prepared.slice_axis()],
             size: output.segmentation.size(),
+            confidence: output.segmentation.confidence(),
             warnings,
         })
     }
@@ -189,6 +194,12 @@ impl OutputFiles {
             slice_axis: output.prepared.slice_axis(),
             slices_with_mask: measured.slices_with_mask.clone(),
             predicted_iou: IouStatistics::of(&output.segmentation.slices),
+            confidence: output.segmentation.confidence(),
+            slices: if by.options().confidence {
+                SliceReport::of(&output.segmentation.slices)
+            } else {
+                Vec::new()
+            },
             settings: Settings {
                 prompts: by.prompting().clone(),
                 preprocess: by.model().record().preprocess.clone(),

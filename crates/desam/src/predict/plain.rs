@@ -52,6 +52,7 @@ impl SlicePredictor<'_> {
             ious,
         };
         let predicted_iou = best.map(|r| r.predicted_iou);
-        Ok((SlicePrediction { mask, predicted_iou, point: best.map(|r| r.point) }, evidence))
+        let point = best.map(|r| r.point);
+        Ok((SlicePrediction { mask, predicted_iou, point, agreement: None }, evidence))
     }
 }

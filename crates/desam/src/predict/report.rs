@@ -1,5 +1,6 @@
 //! The JSON report next to a mask.
 
+use super::SlicePrediction;
 use super::measure::{BoundingBox, IouStatistics, MaskSize};
 use super::options::PredictOptions;
 use crate::PromptingConfig;
@@ -47,12 +48,47 @@ pub struct VolumeReport {
     /// the model was not trained to predict them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub predicted_iou: Option<IouStatistics>,
+    /// Confidence of the mask, 0 to 1 ([`Segmentation::confidence`](super::Segmentation::confidence)).
+    /// Present only on request, as the next is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub confidence: Option<f64>,
+    /// Every processed slice with a mask.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub slices: Vec<SliceReport>,
     /// The settings.
     pub settings: Settings,
     /// The model.
     pub model: ModelFacts,
     /// Warnings, a sentence each.
     pub warnings: Vec<String>,
+}
+
+/// Prediction of one processed slice.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct SliceReport {
+    /// The processed slice, counted from 0 as the model sees them: from inferior where slices are axial,
+    /// and of another number than the volume's where these are resampled.
+    pub processed_slice: usize,
+    /// Pixels of its mask, of `M × M`.
+    pub area_px: usize,
+    /// The predicted IoU, without a sigmoid.
+    pub predicted_iou: Option<f32>,
+    /// Agreement of other grid points with its mask, 0 to 1.
+    pub confidence: Option<f32>,
+}
+
+impl SliceReport {
+    /// Reports on all slices with a mask.
+    pub(super) fn of(slices: &[SlicePrediction]) -> Vec<Self> {
+        let all = slices.iter().enumerate().map(|(processed_slice, slice)| Self {
+            processed_slice,
+            area_px: slice.mask.area(),
+            predicted_iou: slice.predicted_iou,
+            confidence: slice.agreement,
+        });
+        all.filter(|slice| slice.area_px > 0).collect()
+    }
 }
 
 /// Settings of a prediction.

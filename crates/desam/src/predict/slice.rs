@@ -17,6 +17,8 @@ pub struct SlicePredictor<'a> {
     pub(super) spec: &'a EncoderSpec,
     precision: Precision,
     reports_iou: bool,
+    /// Number of other grid points whose masks are compared with the selected one.
+    pub(super) compared_points: usize,
 }
 
 impl std::fmt::Debug for SlicePredictor<'_> {
@@ -38,6 +40,9 @@ pub struct SlicePrediction {
     /// The point that the mask was decoded for, (column, row) in mask pixels; `None` for other prompts,
     /// and where all points have the same mask.
     pub point: Option<[f64; 2]>,
+    /// Agreement of grid points: mean Dice of other points' masks with this one, 0 to 1; `None` where none
+    /// was compared ([`SlicePredictor::with_compared_points`]).
+    pub agreement: Option<f32>,
 }
 
 /// Raw decoder outputs behind a prediction: predicted IoUs and mask logits.
@@ -78,7 +83,8 @@ impl<'a> SlicePredictor<'a> {
         spec: &'a EncoderSpec,
     ) -> Self {
         let reports_iou = decoder.predicts_iou();
-        Self { prompt, decoder, spec, precision: Precision::F32, reports_iou }
+        let precision = Precision::F32;
+        Self { prompt, decoder, spec, precision, reports_iou, compared_points: 0 }
     }
 
     /// Computes in another precision. Masks are compared and measured in f32 in any case.
@@ -90,6 +96,13 @@ impl<'a> SlicePredictor<'a> {
     /// them are meaningless. A grid is ranked by them in any case.
     pub fn with_reported_iou(self, reports: bool) -> Self {
         Self { reports_iou: reports && self.decoder.predicts_iou(), ..self }
+    }
+
+    /// Compares the selected mask of a grid with the masks of up to `points` other points, those with the
+    /// best predicted IoU above the threshold ([`SlicePrediction::agreement`]). Each takes the decoding of
+    /// one more mask. 0, the default, compares none.
+    pub fn with_compared_points(self, points: usize) -> Self {
+        Self { compared_points: points, ..self }
     }
 
     /// Sides and channels of the image encoder.
@@ -240,7 +253,7 @@ impl<'a> SlicePredictor<'a> {
         let ious = numbers(&reading.iou()?)?;
         let ious = if self.decoder.predicts_iou() { ious } else { Vec::new() };
         let predicted_iou = ious.first().copied();
-        let prediction = SlicePrediction { mask, predicted_iou, point: None };
+        let prediction = SlicePrediction { mask, predicted_iou, point: None, agreement: None };
         Ok((prediction, SliceEvidence { ious, logits, drawn: 1 }))
     }
 

@@ -36,6 +36,12 @@ pub(super) struct OutputFlags {
     #[arg(long)]
     save_iou_map: bool,
 
+    /// Measure the confidence of each mask, 0 to 1, in grid points mode: the agreement of five other points
+    /// with the selected one. Takes the decoding of five more masks a slice. In --json, and for each slice in
+    /// --save-json
+    #[arg(long)]
+    confidence: bool,
+
     /// Write NAME.sliceNNN.png: slices with the outline of the mask. all: every slice. middle: the
     /// middle one of the slices with a mask. Or a list of slice indices in the file, from 0
     #[arg(long, value_name = "all|middle|3,7,12")]
@@ -59,6 +65,7 @@ impl OutputFlags {
             .with_postprocess(postprocess)
             .with_probability(self.save_probability)
             .with_iou_map(self.save_iou_map)
+            .with_confidence(self.confidence)
             .with_overlay(self.overlay.clone())
             .with_json(self.save_json)
     }

@@ -27,6 +27,7 @@ pub(crate) fn evaluation() -> Evaluation {
         border: None,
         metrics: ByMetric::default(),
         grid: None,
+        warnings: Vec::new(),
     };
     Evaluation {
         source: "A".into(),

@@ -16,7 +16,7 @@ pub use gray_slice::GraySlice;
 pub use segmentation::Segmentation;
 
 use super::{ModelFacts, PredictOptions};
-use crate::{Error, Model, PromptingConfig, Result};
+use crate::{Error, Mode, Model, PromptingConfig, Result};
 use desam_core::Volume;
 use desam_data::cache::hash_file;
 use desam_data::preprocess::PreparedVolume;
@@ -139,7 +139,11 @@ impl Segmenter {
 
     /// Warnings about the model and its prompts that hold for every volume.
     pub fn warnings(&self) -> Vec<String> {
-        self.model.prompting_warning(&self.prompting).into_iter().collect()
+        let unmeasured = (self.options.confidence && self.prompting.mode == Mode::Box).then(|| {
+            "no confidence is measured: it is the agreement of grid points, and the prompt is the whole box"
+                .to_owned()
+        });
+        self.model.prompting_warning(&self.prompting).into_iter().chain(unmeasured).collect()
     }
 
     /// Preprocesses a volume as the model's input, with the options that change what the model sees.

@@ -2,6 +2,7 @@
 
 use super::{Segmentation, Segmenter};
 use crate::device::has_one_queue;
+use crate::model::VolumeMeasurements;
 use crate::predict::VolumeSummary;
 use crate::predict::features::SliceFeatures;
 use crate::predict::findings;
@@ -14,6 +15,9 @@ use desam_data::preprocess::{Interpolation, PreparedVolume};
 use desam_volume::volumes::{Loaded, load_volume};
 use std::borrow::Borrow;
 use std::path::Path;
+
+/// Grid points whose masks are compared with the selected one for a confidence.
+const COMPARED_POINTS: usize = 5;
 
 impl Segmenter {
     /// Segments a volume in memory; no file is touched.
@@ -119,7 +123,8 @@ impl Segmenter {
         prepared: &PreparedVolume,
         progress: &dyn Progress,
     ) -> Result<Segmentation> {
-        let predictor = self.model.predictor();
+        let compared = if self.options.confidence { COMPARED_POINTS } else { 0 };
+        let predictor = self.model.predictor().with_compared_points(compared);
         let mut slices = Vec::with_capacity(prepared.len());
         let mut maps = Maps::new(&self.options, prepared)?;
         let linear = self.mask_interpolation() == Interpolation::Linear;
@@ -157,6 +162,15 @@ impl Segmenter {
         let found = findings::warnings(&mask, prepared.slice_axis());
         let warnings = prepared.warnings().iter().cloned().chain(found).collect();
         let in_pixels = prepared.is_in_pixels();
-        Ok(Segmentation { mask, slices, probability, iou_map, in_pixels, warnings })
+        let mut segmentation =
+            Segmentation { mask, slices, probability, iou_map, in_pixels, warnings };
+        if let Some(statistics) = self.model.record().source_statistics.as_ref()
+            && let Some(structure_ml) = segmentation.size().volume_ml()
+        {
+            let spacing_mm = prepared.slice_spacing();
+            let found = VolumeMeasurements { structure_ml, spacing_mm };
+            segmentation.warnings.extend(statistics.warnings(&found));
+        }
+        Ok(segmentation)
     }
 }

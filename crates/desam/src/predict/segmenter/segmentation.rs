@@ -20,7 +20,7 @@ pub struct Segmentation {
     /// Whether it is the mask of a two-dimensional image, whose grid has no millimetres.
     pub in_pixels: bool,
     /// Warnings about the volume and its mask, a sentence each: an image without contrast, an empty
-    /// mask.
+    /// mask, a volume unlike those that the model was trained on.
     pub warnings: Vec<String>,
 }
 
@@ -37,6 +37,20 @@ impl Segmentation {
         } else {
             MaskSize::Volume { volume_ml: self.volume_ml() }
         }
+    }
+
+    /// Confidence of the mask, 0 to 1: the agreement of grid points on each slice, weighted by the slice's
+    /// area; `None` where no slice has one
+    /// ([`PredictOptions::confidence`](crate::predict::PredictOptions::confidence)).
+    ///
+    /// It says whether points agree, not whether they are right: a model may be sure of the wrong organ.
+    pub fn confidence(&self) -> Option<f64> {
+        let weighted = self.slices.iter().filter_map(|slice| {
+            let area = slice.mask.area() as f64;
+            Some([f64::from(slice.agreement?) * area, area])
+        });
+        let [sum, area] = weighted.fold([0.0, 0.0], |[a, b], [sum, area]| [a + sum, b + area]);
+        (area > 0.0).then(|| sum / area)
     }
 
     fn voxels(&self) -> usize {
