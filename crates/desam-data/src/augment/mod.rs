@@ -4,15 +4,19 @@
 //! [`ImageAugment`] changes what the encoder sees, so the features cannot come from a cache: what the
 //! paper leaves as a further improvement ("loading the image encoder to apply regular image
 //! augmentation", section 5). [`FeatureAugment`] changes cached features themselves.
+//! [`dapsam_augment`] is DAPSAM's recipe, over the transforms of [`plane`].
 
 mod config;
+mod dapsam;
 mod features;
 mod geometry;
 mod intensity;
+pub mod plane;
 #[cfg(test)]
 mod tests;
 
 pub use config::ImageAugment;
+pub use dapsam::dapsam_augment;
 pub use features::FeatureAugment;
 
 use crate::Result;

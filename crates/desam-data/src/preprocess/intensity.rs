@@ -52,7 +52,7 @@ fn expect_finite(volume: &Volume) -> Result<()> {
 
 /// The `p`-th percentile as NumPy's default defines it: linear between the two nearest ranks.
 /// Reorders `values`, which must be finite; 0 where there are none.
-fn percentile(values: &mut [f32], p: f64) -> f64 {
+pub(super) fn percentile(values: &mut [f32], p: f64) -> f64 {
     let Some(last) = values.len().checked_sub(1) else {
         return 0.0;
     };

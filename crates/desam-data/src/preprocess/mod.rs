@@ -18,6 +18,7 @@ mod mask_grid;
 mod orders;
 mod orient;
 mod plausibility;
+mod positive_window;
 mod prepared;
 mod resample;
 #[cfg(test)]
@@ -26,7 +27,7 @@ mod restore;
 mod restore_logits;
 mod round_trip;
 mod slice_geometry;
-mod spline;
+pub(crate) mod spline;
 mod stored_slice;
 mod targets;
 #[cfg(test)]
@@ -39,6 +40,7 @@ pub(crate) use image::normalised;
 pub use intensity::IntensityWindow;
 pub use orient::Orientation;
 pub(crate) use plausibility::{RESAMPLED_IMAGE, spacing as spacing_warning};
+pub use positive_window::clip_positive;
 pub use prepared::PreparedVolume;
 pub use restore::{Interpolation, VoxelMap};
 pub use restore_logits::SmoothMask;
