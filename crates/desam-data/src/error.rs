@@ -183,6 +183,24 @@ pub enum Error {
     /// An intensity histogram of an image in colour.
     #[error("an image in colour has no histogram of grey levels, by which intensities are matched")]
     ColorHistogram,
+    /// Values that do not fill a slice.
+    #[error(
+        "a slice of {height} × {width} pixels and {found} values; expected as many, and at least one"
+    )]
+    PlaneSize {
+        /// Rows.
+        height: usize,
+        /// Columns.
+        width: usize,
+        /// Number of given values.
+        found: usize,
+    },
+    /// A slice without a value above 0, so that percentiles of those do not exist.
+    #[error("a slice of {count} pixels has no value above 0, of which its percentiles would be")]
+    NothingPositive {
+        /// Number of pixels.
+        count: usize,
+    },
     /// An image with non-finite voxels.
     #[error(
         "{count} of {of} voxels are not finite, the first at {first:?} is {value}; \

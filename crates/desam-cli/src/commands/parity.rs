@@ -24,6 +24,7 @@ Files in DIR; stages whose files are missing are skipped and listed:
   matching.safetensors               histogram matching of volumes (scikit-image)
 Other methods, with .safetensors and .json:
   dapsam, dapsam_intended, lora      adapters in the image encoder: results, gradients, training
+  dapsam_data                        slices, data augmentation and scores of DAPSAM
 
 The table has one row per stage: the number of values, ||out - ref|| / ||ref||, the largest \
 difference, and the limit for whichever of the two is marked with *. docs/fidelity.md explains the \

@@ -6,12 +6,15 @@
 //! augmentation", section 5). [`StyleAugment`] changes its style as other scanners would, in the encoder's
 //! input of every step or once, in [views](crate::cache::ViewRecipe) whose features are stored.
 //! [`FeatureAugment`] changes cached features themselves.
+//! [`dapsam_augment`] is DAPSAM's recipe, over the transforms of [`plane`].
 
 mod blend;
 mod config;
+mod dapsam;
 mod features;
 mod geometry;
 mod intensity;
+pub mod plane;
 mod random_conv;
 mod style;
 #[cfg(test)]
@@ -21,6 +24,7 @@ mod tests;
 mod z_score;
 
 pub use config::ImageAugment;
+pub use dapsam::dapsam_augment;
 pub use features::FeatureAugment;
 pub use random_conv::{Gin, RandConv, RandomConv};
 pub use style::{StyleAugment, StyleStep, ViewSeed};

@@ -19,6 +19,7 @@ mod mask_grid;
 mod orders;
 mod orient;
 mod plausibility;
+mod positive_window;
 mod prepared;
 mod resample;
 #[cfg(test)]
@@ -27,7 +28,7 @@ mod restore;
 mod restore_logits;
 mod round_trip;
 mod slice_geometry;
-mod spline;
+pub(crate) mod spline;
 mod stored_slice;
 mod targets;
 #[cfg(test)]
@@ -42,6 +43,7 @@ pub use intensity::IntensityWindow;
 pub(crate) use intensity::percentile;
 pub use orient::Orientation;
 pub(crate) use plausibility::{RESAMPLED_IMAGE, spacing as spacing_warning};
+pub use positive_window::clip_positive;
 pub use prepared::PreparedVolume;
 pub use restore::{Interpolation, VoxelMap};
 pub use restore_logits::SmoothMask;

@@ -110,9 +110,9 @@ fn fit(mut plane: Plane) -> Plane {
     plane
 }
 
-/// The recursive filter of Unser, Aldroubi and Eden (1991) with mirrored ends; lines have at
-/// least `2 * MARGIN` values.
-fn fit_line(c: &mut [f64]) {
+/// A line's values to the coefficients of the cubic B-spline through them: the recursive filter of Unser,
+/// Aldroubi and Eden (1991) with mirrored ends, for lines of at least two values.
+pub(crate) fn fit_line(c: &mut [f64]) {
     let gain = (1.0 - POLE) * (1.0 - 1.0 / POLE);
     c.iter_mut().for_each(|v| *v *= gain);
     let last = c.len() - 1;
@@ -140,17 +140,22 @@ struct SplineTaps {
     weights: [f64; 4],
 }
 
+/// Weights of the four coefficients around a position, at the fraction `y` behind the second.
+pub(crate) fn weights(y: f64) -> [f64; 4] {
+    let z = 1.0 - y;
+    let w0 = z * z * z / 6.0;
+    let w1 = (y * y * (y - 2.0) * 3.0 + 4.0) / 6.0;
+    let w2 = (z * z * (z - 2.0) * 3.0 + 4.0) / 6.0;
+    // The last is what the others leave of 1.
+    [w0, w1, w2, 1.0 - w0 - w1 - w2]
+}
+
 fn taps(from: usize, to: usize) -> Vec<SplineTaps> {
     let zoom = from as f64 / to as f64;
     let place = |i: usize| {
         let place = (i as f64 + 0.5) * zoom - 0.5 + MARGIN as f64;
         let y = place - place.floor();
-        let z = 1.0 - y;
-        let w0 = z * z * z / 6.0;
-        let w1 = (y * y * (y - 2.0) * 3.0 + 4.0) / 6.0;
-        let w2 = (z * z * (z - 2.0) * 3.0 + 4.0) / 6.0;
-        // The last is what the others leave of 1.
-        SplineTaps { start: place.floor() as usize - 1, weights: [w0, w1, w2, 1.0 - w0 - w1 - w2] }
+        SplineTaps { start: place.floor() as usize - 1, weights: weights(y) }
     };
     (0..to).map(place).collect()
 }

@@ -112,6 +112,9 @@ pub(super) fn recognise(tensors: &[TensorName<'_>], layout: KeyLayout) -> Option
             Some(_) => found("a SAM with LoRA updates beside its weights", update, UNMERGED),
         };
     }
+    if let Some(evidence) = starting("image_encoder.l_adapter.") {
+        return found("DAPSAM", evidence, "the library reads it, as `desam::adapted::AdaptedSam`");
+    }
     let adapter = |t: &&TensorName<'_>| t.name.to_ascii_lowercase().contains("adapter");
     if let Some(adapter) = tensors.iter().find(adapter) {
         let name = "a SAM with adapter layers (such as SAM-Med2D or Medical SAM Adapter)";
@@ -206,6 +209,11 @@ mod tests {
                 &["vision_encoder.layers.0.attn.qkv.lora_A.weight"],
                 Transformers,
                 "LoRA updates without",
+            ),
+            (
+                &[patch, block, "image_encoder.l_adapter.embedding_generator.weight"],
+                Original,
+                "DAPSAM",
             ),
             (
                 &["w_a_000", "w_b_000", "mask_decoder.iou_token.weight"],

@@ -50,6 +50,13 @@ impl Confusion {
         Ok(Self { tp, fp, fn_, tn: truth.len() as u64 - tp - fp - fn_ })
     }
 
+    /// Dice with smoothing, `(2 tp + s) / (predicted + present + s)`: 1 where both masks are empty. DAPSAM
+    /// scores with `s = 1e-6`; [`Overlap::Dice`](super::Overlap::Dice) has none.
+    pub fn smoothed_dice(&self, smoothing: f64) -> f64 {
+        let sizes = (self.predicted() + self.present()) as f64;
+        (2.0 * self.tp as f64 + smoothing) / (sizes + smoothing)
+    }
+
     /// Foreground in the prediction.
     pub fn predicted(&self) -> u64 {
         self.tp + self.fp

@@ -144,7 +144,7 @@ fn copy(from: &Path, to: &Path, subject: &str) {
 fn adapters_match_the_official_programs() {
     let Some(from) = beyond() else { return };
     let dir = tempfile::tempdir().unwrap();
-    for subject in ["dapsam", "dapsam_intended", "lora"] {
+    for subject in ["dapsam", "dapsam_intended", "dapsam_data", "lora"] {
         copy(&from, dir.path(), subject);
     }
     let report = parity(dir.path(), &Quiet).unwrap();
@@ -166,6 +166,10 @@ fn adapters_match_the_official_programs() {
         "dapsam learning rates",
         "dapsam 5 steps of AdamW",
         "dapsam_intended gradients",
+        "dapsam_data normalised",
+        "dapsam_data score.dice",
+        "dapsam_data warped labels",
+        "dapsam_data lowres0",
         "lora qkv",
         "lora embedding, merged",
         "lora out of 4 blocks",
@@ -180,7 +184,7 @@ fn one_changed_value_of_a_subject_fails_and_a_damaged_one_is_an_error() {
     let Some(from) = beyond() else { return };
     let dir = tempfile::tempdir().unwrap();
     let changed = |subject: &str, name: &str, change: &dyn Fn(Tensor) -> Option<Tensor>| {
-        for of in ["dapsam", "dapsam_intended", "lora"] {
+        for of in ["dapsam", "dapsam_intended", "dapsam_data", "lora"] {
             for ending in ["safetensors", "json"] {
                 let _ = std::fs::remove_file(dir.path().join(format!("{of}.{ending}")));
             }
@@ -199,6 +203,8 @@ fn one_changed_value_of_a_subject_fails_and_a_damaged_one_is_an_error() {
         ("dapsam", "pretrained.image_encoder.pos_embed"),
         ("dapsam", "f64.block1.mlp_adapter_filtered"),
         ("dapsam", "train.f64.delta.prompt_generator.memory_bank.weight"),
+        ("dapsam_data", "clipped"),
+        ("dapsam_data", "spatial3.coords"),
         ("lora", "f32.block1.qkv"),
         ("lora", "f64.grad.w_b_003"),
     ] {

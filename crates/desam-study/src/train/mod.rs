@@ -7,6 +7,7 @@
 //! | settings, presets, learning-rate schedule, data augmentation | [`TrainConfig`], [`Preset`], [`Extension`], [`Augment`] |
 //! | train/validation split, features in GPU memory or prefetched | `dataset`, [`FeatureResidency`] |
 //! | optimizer, gradient clipping, exponential moving average | [`Adam`], [`gradient_norm`], `optim::ema` |
+//! | fine-tuning of adapters: AdamW, warm-up | [`AdapterOptimizer`], [`WarmupPoly`] |
 //! | run directory, checkpoints, resuming | [`RunDir`], [`TrainState`], [`RunOptions`] |
 //! | early stopping | there is none: the best epoch in validation is kept, [`BestBy`] |
 
@@ -36,7 +37,7 @@ mod validate;
 pub use config::{Augment, BestBy, Extension, Preset, TrainConfig, TrainSlices};
 pub use history::EpochRecord;
 pub use observer::{Observer, StepRecord};
-pub use optim::{Adam, AdamConfig, Moments, WarmupPoly, gradient_norm};
+pub use optim::{Adam, AdamConfig, AdapterOptimizer, Moments, WarmupPoly, gradient_norm};
 pub use options::RunOptions;
 pub use parts::TrainableParts;
 pub use residency::{FeatureResidency, ResidencyRefusal};

@@ -34,11 +34,14 @@
 //! ```
 
 mod load;
+mod options;
+mod parts;
 mod start;
 #[cfg(test)]
 mod tests;
 
-pub use load::{AdaptedOptions, LoadedAdaptedSam};
+pub use load::LoadedAdaptedSam;
+pub use options::AdaptedOptions;
 pub use start::LoraStart;
 
 use candle_core::{Result, Tensor};

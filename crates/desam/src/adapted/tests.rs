@@ -4,7 +4,8 @@ use super::*;
 use candle_core::{DType, Device};
 use desam_decoder::ClassDecoderConfig;
 use desam_encoder::adapter::LoraConfig;
-use desam_encoder::{FrozenSam, VitConfig};
+use desam_encoder::checkpoint::write;
+use desam_encoder::{Checkpoint, FrozenSam, VitConfig};
 use desam_nn::params::{LoadOptions, Tensors, load};
 
 fn sam() -> Tensors {
@@ -102,4 +103,32 @@ fn missing_and_unexpected_parameters_are_named() {
     let wrong = pixels(64).to_dtype(DType::F32).unwrap().narrow(3, 0, 32).unwrap();
     let start = AdaptedSam::dapsam_from_sam(&sam(), 1, 5, &options).unwrap();
     assert!(start.model.forward(&wrong).is_err());
+}
+
+#[test]
+fn files_of_both_programs_are_read_and_non_finite_updates_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let written = |name: &str, tensors: &Tensors| {
+        let path = dir.path().join(name);
+        write(&path, tensors, &Default::default()).unwrap();
+        Checkpoint::open(&path)
+    };
+    let options = AdaptedOptions::default();
+    let start = AdaptedSam::dapsam_from_sam(&sam(), 1, 5, &options).unwrap();
+    let file = written("dapsam.safetensors", &start.tensors).unwrap();
+    // Programs that segment with prompts refuse it by name.
+    assert!(file.expect_sam().unwrap_err().to_string().contains("DAPSAM"));
+    let loaded = AdaptedSam::dapsam(&file.tensors, &options).unwrap();
+    let [found, expected] = [&loaded, &start].map(|l| l.model.logits(&pixels(64)).unwrap());
+    assert_eq!(values(&found), values(&expected));
+
+    let sizes = LoraStart { classes: 1, rank: 2 };
+    let mut tensors = AdaptedSam::lora_from_sam(&sam(), sizes, 5, &options).unwrap().tensors;
+    tensors.retain(|name, _| !name.starts_with("image_encoder."));
+    let file = written("lora.safetensors", &tensors).unwrap();
+    AdaptedSam::lora(&sam(), &file.tensors, &options).unwrap();
+    let nan = Tensor::full(f32::NAN, (2, 96), &Device::Cpu).unwrap();
+    tensors.insert("w_a_001".into(), nan);
+    let error = written("nan.safetensors", &tensors).unwrap_err().to_string();
+    assert!(error.contains("w_a_001") && error.contains("NaN"), "{error}");
 }

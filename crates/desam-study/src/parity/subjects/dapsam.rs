@@ -24,9 +24,6 @@ use std::cell::RefCell;
 /// Limit of interpolated tables: four products and sums of f32.
 const INTERPOLATED: f64 = 1e-6;
 
-/// AdamW's decay in the official program, on everything that is trained.
-const WEIGHT_DECAY: f64 = 0.1;
-
 /// The configuration of the vectors, as far as no shape shows it.
 #[derive(Deserialize)]
 struct Config {
@@ -109,7 +106,6 @@ pub(super) fn dapsam(files: &SubjectFiles<'_>) -> Result<SubjectReport> {
             power: 0.9,
         },
         batches: &batches,
-        weight_decay: WEIGHT_DECAY,
     };
     // The model and its variables share their parameters, which the steps change.
     let vars = std::mem::take(&mut loaded.vars);

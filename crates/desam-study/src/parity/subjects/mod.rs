@@ -3,6 +3,7 @@
 
 mod activations;
 mod dapsam;
+mod dapsam_data;
 mod gradients;
 mod lora;
 mod training;
@@ -22,9 +23,10 @@ pub(super) struct Subject {
 }
 
 /// All subjects, in the order of the report.
-pub(super) const SUBJECTS: [Subject; 3] = [
+pub(super) const SUBJECTS: [Subject; 4] = [
     Subject { name: "dapsam", run: dapsam::dapsam },
     Subject { name: "dapsam_intended", run: dapsam::intended },
+    Subject { name: "dapsam_data", run: dapsam_data::dapsam_data },
     Subject { name: "lora", run: lora::lora },
 ];
 

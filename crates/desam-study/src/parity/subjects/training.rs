@@ -6,10 +6,9 @@ use super::super::losses::scalar;
 use super::super::reference_vectors::ReferenceVectors;
 use super::super::report::Stage;
 use crate::Result;
-use crate::train::{Adam, AdamConfig, WarmupPoly};
+use crate::train::{AdapterOptimizer, WarmupPoly};
 use candle_core::Var;
 use desam_metrics::loss::CeDice;
-use desam_nn::gradients::backward;
 use std::collections::BTreeMap;
 
 /// AdamW's first steps are as long as the rate, whatever the gradient's size: an element moves in a
@@ -28,7 +27,6 @@ pub(super) struct Training<'a> {
     pub(super) schedule: WarmupPoly,
     /// Index of each step's batch.
     pub(super) batches: &'a [usize],
-    pub(super) weight_decay: f64,
 }
 
 /// Repeats the training with `loss` of a batch, which changes `vars`.
@@ -38,7 +36,7 @@ pub(super) fn compare_training(
     vars: &BTreeMap<String, Var>,
     loss: impl Fn(usize) -> Result<CeDice>,
 ) -> Result<Vec<Stage>> {
-    let Training { subject, schedule, batches, weight_decay } = training;
+    let Training { subject, schedule, batches } = training;
     let mut before = BTreeMap::new();
     for (name, var) in vars {
         before.insert(name, compare::numbers(var.as_tensor())?);
@@ -46,13 +44,11 @@ pub(super) fn compare_training(
     let [mut rates, mut single, mut double]: [Comparison; 3] = Default::default();
     let rows = [(&mut single, "train.f32.losses"), (&mut double, "train.f64.losses")];
     let mut found = Vec::new();
-    let config = AdamConfig { weight_decay: *weight_decay, ..AdamConfig::default() };
-    let mut adam = Adam::new(config);
-    for (step, batch) in (0u32..).zip(*batches) {
-        let (value, rate) = (loss(*batch)?, schedule.rate(step));
+    let mut optimizer = AdapterOptimizer::new(*schedule);
+    for batch in *batches {
+        let value = loss(*batch)?;
         let terms = [scalar(&value.total)?, scalar(&value.ce)?, scalar(&value.dice)?];
-        found.push((rate, terms));
-        adam.step(vars, &backward(&value.total)?, rate)?;
+        found.push((optimizer.step(vars, &value.total)?, terms));
     }
     for (compared, name) in rows {
         let [steps, columns] = file.dims(name)?;
