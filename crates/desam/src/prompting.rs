@@ -15,6 +15,9 @@ desam_core::named! {
     }
 }
 
+/// Points along each side of the paper's grid.
+pub const PAPER_GRID: usize = 9;
+
 /// Configuration of automatic prompting: mode, grid and mask selection. Together with the model and
 /// the image it decides a prediction.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -22,7 +25,7 @@ desam_core::named! {
 pub struct PromptingConfig {
     /// The mode.
     pub mode: Mode,
-    /// Points along each side of the grid (paper: 9); not used in whole box mode.
+    /// Points along each side of the grid (paper: [`PAPER_GRID`]); not used in whole box mode.
     pub grid: usize,
     /// Mask selection in grid points mode, and removal of small regions in either mode.
     pub selection: SelectionConfig,

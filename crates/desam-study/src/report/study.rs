@@ -18,9 +18,6 @@ use desam_metrics::statistics::BootstrapConfig;
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 
-/// Points along each side of the grid where an evaluation does not record it (the paper's).
-const DEFAULT_GRID: usize = 9;
-
 /// A run to report.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RunSource {
@@ -252,7 +249,7 @@ fn read_run(
 fn automatic(evaluation: &Evaluation) -> PromptingConfig {
     PromptingConfig {
         mode: evaluation.mode,
-        grid: evaluation.grid.unwrap_or(DEFAULT_GRID),
+        grid: evaluation.grid.unwrap_or(desam::PAPER_GRID),
         selection: evaluation.selection,
         presence_threshold: evaluation.presence_threshold,
     }

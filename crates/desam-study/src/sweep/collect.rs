@@ -1,6 +1,6 @@
 //! Collection of a plan's scores into the paper's tables.
 
-use super::paper_tables::{PaperRow, PaperTable};
+use super::paper_tables::{PaperRow, SweepTable};
 use super::plan::SweepSite;
 use super::plan::{PlanLine, TableCell};
 use super::plan_dir::Plan;
@@ -140,7 +140,7 @@ pub struct CollectedRow {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct CollectedTable {
     /// The table.
-    pub table: PaperTable,
+    pub table: SweepTable,
     /// Its caption, in short.
     pub title: &'static str,
     /// Its rows, in the paper's order.
@@ -168,7 +168,7 @@ impl std::fmt::Display for MissingLine {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let name = |c: &TableCell| format!("{}, {}", c.table.label(), c.row);
         let cells = self.cells.iter().map(name).collect::<Vec<_>>().join("; ");
-        let table = self.cells.first().map_or(PaperTable::Methods, |cell| cell.table);
+        let table = self.cells.first().map_or(SweepTable::Methods, |cell| cell.table);
         let column = table.column_head(&self.column);
         write!(f, "missing: {column} of {cells}: line {} ", self.index)?;
         let verb = match &self.state {
@@ -268,8 +268,8 @@ pub fn collect(plan: &Plan, config: &CollectConfig, host: &str) -> Result<Collec
     seeds.sort_unstable();
     seeds.dedup();
     let protocol = plan.line(0)?.protocol;
-    let planned = |t: &PaperTable| found.iter().any(|(l, _)| l.cells.iter().any(|c| c.table == *t));
-    let tables = PaperTable::ALL.into_iter().filter(planned).map(|table| {
+    let planned = |t: &SweepTable| found.iter().any(|(l, _)| l.cells.iter().any(|c| c.table == *t));
+    let tables = SweepTable::ALL.into_iter().filter(planned).map(|table| {
         let rows = table.rows().iter();
         let rows = rows.map(|row| collect_row(table, row, &columns, protocol, &found));
         CollectedTable { table, title: table.title(), rows: rows.collect() }
@@ -279,7 +279,7 @@ pub fn collect(plan: &Plan, config: &CollectConfig, host: &str) -> Result<Collec
 }
 
 fn collect_row(
-    table: PaperTable,
+    table: SweepTable,
     row: &PaperRow,
     columns: &[TableColumn],
     protocol: Protocol,

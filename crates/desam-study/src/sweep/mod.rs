@@ -35,7 +35,7 @@ pub use collect::{
     CollectConfig, CollectedRow, CollectedTable, Collection, MeanOver, MissingLine, OurRow,
     SeedScore, TableColumn, collect,
 };
-pub use paper_tables::{PAPER_GRID, PaperRow, PaperTable, RowSetting, SourceRule};
+pub use paper_tables::{PaperRow, RowSetting, SourceRule, SweepTable};
 pub use plan::{CellFilter, PlanLine, SweepConfig, TableCell, TrainOverrides};
 pub use plan_dir::Plan;
 pub use run_line::{LineOutcome, SweepOptions, run_line};

@@ -2,17 +2,14 @@
 //! each row.
 
 use crate::evaluate::Protocol;
-use desam::Mode;
+use desam::{Mode, PAPER_GRID};
 use desam_decoder::Variant;
 use serde::{Deserialize, Serialize};
-
-/// Points along each side of the grid unless a row says otherwise (paper, sections 4.1 and 4.3).
-pub const PAPER_GRID: usize = 9;
 
 /// A table of runs: one of the paper's, or the one that trains on several sites.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(into = "TableName", try_from = "TableName")]
-pub enum PaperTable {
+pub enum SweepTable {
     /// Table 1: DeSAM compared with other methods.
     Methods,
     /// Table 2: the ablations.
@@ -31,7 +28,7 @@ enum TableName {
     Name(String),
 }
 
-impl PaperTable {
+impl SweepTable {
     /// All of them.
     pub const ALL: [Self; 4] = [Self::Methods, Self::Ablations, Self::Grids, Self::LeaveOneOut];
 
@@ -115,13 +112,13 @@ pub enum SourceRule {
     AllButOne,
 }
 
-impl From<PaperTable> for TableName {
-    fn from(table: PaperTable) -> Self {
+impl From<SweepTable> for TableName {
+    fn from(table: SweepTable) -> Self {
         table.number().map_or_else(|| Self::Name(table.to_string()), Self::Number)
     }
 }
 
-impl TryFrom<TableName> for PaperTable {
+impl TryFrom<TableName> for SweepTable {
     type Error = String;
 
     fn try_from(name: TableName) -> Result<Self, String> {
@@ -132,7 +129,7 @@ impl TryFrom<TableName> for PaperTable {
     }
 }
 
-impl std::fmt::Display for PaperTable {
+impl std::fmt::Display for SweepTable {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             Self::Methods => "1",
@@ -143,12 +140,12 @@ impl std::fmt::Display for PaperTable {
     }
 }
 
-impl desam_core::Named for PaperTable {
+impl desam_core::Named for SweepTable {
     const VARIANTS: &'static [Self] = &Self::ALL;
     const NAMES: &'static [&'static str] = &["1", "2", "3", "leave-one-out"];
 }
 
-impl std::str::FromStr for PaperTable {
+impl std::str::FromStr for SweepTable {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
@@ -273,7 +270,7 @@ mod tests {
     fn the_paper_s_overall_is_the_mean_of_its_columns() {
         // Tables 1 to 3 have two decimals: a mean of six may be off by 0.01. This would find a
         // typing error here.
-        for table in PaperTable::ALL {
+        for table in SweepTable::ALL {
             for row in table.rows() {
                 let Some((figures, overall)) = row.figures.zip(row.overall) else { continue };
                 let mean = figures.iter().sum::<f64>() / 6.0;
@@ -298,17 +295,17 @@ mod tests {
 
     #[test]
     fn reproducible_rows_are_those_of_our_decoders() {
-        let made = |t: PaperTable| t.rows().iter().filter(|r| r.setting.is_some()).count();
-        assert_eq!(PaperTable::ALL.map(made), [3, 4, 7, 2]);
-        for (table, json) in PaperTable::ALL.into_iter().zip(["1", "2", "3", "\"leave-one-out\""]) {
+        let made = |t: SweepTable| t.rows().iter().filter(|r| r.setting.is_some()).count();
+        assert_eq!(SweepTable::ALL.map(made), [3, 4, 7, 2]);
+        for (table, json) in SweepTable::ALL.into_iter().zip(["1", "2", "3", "\"leave-one-out\""]) {
             assert_eq!(table.to_string().parse(), Ok(table));
             // As plans from before there was a fourth have it.
             assert_eq!(serde_json::to_string(&table).unwrap(), json);
-            assert_eq!(serde_json::from_str::<PaperTable>(json).unwrap(), table);
+            assert_eq!(serde_json::from_str::<SweepTable>(json).unwrap(), table);
             for setting in table.rows().iter().filter_map(|r| r.setting) {
                 assert_eq!(setting.grid.is_some(), setting.mode == Mode::Points);
             }
         }
-        assert!("4".parse::<PaperTable>().unwrap_err().contains("1, 2, 3 or leave-one-out"));
+        assert!("4".parse::<SweepTable>().unwrap_err().contains("1, 2, 3 or leave-one-out"));
     }
 }

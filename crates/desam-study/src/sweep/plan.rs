@@ -1,12 +1,12 @@
 //! Planning: from tables of the paper to runs.
 
-use super::paper_tables::{PAPER_GRID, PaperTable, RowSetting, SourceRule};
+use super::paper_tables::{RowSetting, SourceRule, SweepTable};
 use super::sites::{PaperLetter, PaperSites, slugs};
 use crate::evaluate::Protocol;
 use crate::train::{Preset, TrainConfig};
 use crate::{Error, Result};
-use desam::Mode;
 use desam::model::SourceSites;
+use desam::{Mode, PAPER_GRID};
 use desam_core::Precision;
 use desam_data::cache::{FeatureCache, SlicePolicy};
 use desam_decoder::Variant;
@@ -19,7 +19,7 @@ use std::path::PathBuf;
 #[non_exhaustive]
 pub struct SweepConfig {
     /// The tables.
-    pub tables: Vec<PaperTable>,
+    pub tables: Vec<SweepTable>,
     /// The features, of all sites.
     pub cache: PathBuf,
     /// The sites to train on and to score; `None`: all in the cache.
@@ -98,7 +98,7 @@ pub struct CellFilter {
 #[serde(deny_unknown_fields)]
 pub struct TableCell {
     /// The table.
-    pub table: PaperTable,
+    pub table: SweepTable,
     /// The row, as the paper names it.
     pub row: String,
 }
@@ -153,7 +153,7 @@ impl PlanLine {
 impl SweepConfig {
     /// A sweep over all sites of a cache, none of them the paper's, with seed 0 and the paper's settings and
     /// protocol.
-    pub fn new(tables: Vec<PaperTable>, cache: impl Into<PathBuf>) -> Self {
+    pub fn new(tables: Vec<SweepTable>, cache: impl Into<PathBuf>) -> Self {
         Self {
             tables,
             cache: cache.into(),

@@ -156,7 +156,7 @@ impl LineJob<'_> {
         let run = self.trained(dir)?;
         let model = Model::open(run.dir(), &Compute::new(self.options.device.clone()))?;
         let line = self.line;
-        let grid = line.grid.unwrap_or(super::PAPER_GRID);
+        let grid = line.grid.unwrap_or(desam::PAPER_GRID);
         let automatic = model.record().prompting(grid);
         let config = EvaluateConfig {
             sites: Some(line.sites.clone()),

@@ -24,7 +24,7 @@ fn over(mean_over: MeanOver) -> CollectConfig {
     CollectConfig { mean_over, paper_sites: None }
 }
 
-fn config(tables: &[PaperTable]) -> SweepConfig {
+fn config(tables: &[SweepTable]) -> SweepConfig {
     SweepConfig::new(tables.to_vec(), "/cache")
 }
 
@@ -105,11 +105,11 @@ fn state(plan: &Plan, index: usize) -> LineState {
 #[test]
 fn tables_become_one_line_a_run() {
     // Table 1: three rows of ours and six sources; Table 2: four; Table 3: seven.
-    for (table, count) in PaperTable::OF_THE_PAPER.into_iter().zip([18, 24, 42]) {
+    for (table, count) in SweepTable::OF_THE_PAPER.into_iter().zip([18, 24, 42]) {
         assert_eq!(lines(&config(&[table])).len(), count, "table {table}");
     }
     // Together they share DeSAM in grid points mode: 18 + 24 + 42 less twice its six.
-    let all = lines(&config(&PaperTable::OF_THE_PAPER));
+    let all = lines(&config(&SweepTable::OF_THE_PAPER));
     assert_eq!(all.len(), 72);
     let shared = all.iter().find(|l| l.id == "BMC-points-desam-s0").unwrap();
     let tables: Vec<u8> = shared.cells.iter().map(|c| c.table.number().unwrap()).collect();
@@ -117,13 +117,13 @@ fn tables_become_one_line_a_run() {
         (tables, shared.grid, shared.train.source.single().unwrap()),
         (vec![1, 2, 3], Some(9), "BMC")
     );
-    let seeded = SweepConfig { seeds: vec![2, 0, 2], ..config(&[PaperTable::Methods]) };
+    let seeded = SweepConfig { seeds: vec![2, 0, 2], ..config(&[SweepTable::Methods]) };
     assert_eq!(lines(&seeded).len(), 36);
 }
 
 #[test]
 fn a_line_trains_its_variant_with_a_loss_that_the_variant_has() {
-    let all = lines(&config(&PaperTable::OF_THE_PAPER));
+    let all = lines(&config(&SweepTable::OF_THE_PAPER));
     let supervised = |l: &PlanLine| l.train.loss.iou.is_some();
     for line in &all {
         // Eq. 1 in points mode for what predicts an IoU; else masks alone, as Eq. 2.
@@ -137,7 +137,7 @@ fn a_line_trains_its_variant_with_a_loss_that_the_variant_has() {
 
 #[test]
 fn lines_that_differ_in_their_grid_share_a_training() {
-    let lines = lines(&config(&[PaperTable::Grids]));
+    let lines = lines(&config(&[SweepTable::Grids]));
     let trains: Vec<bool> = lines.iter().map(PlanLine::trains).collect();
     // Six train, and come first; they are those with the paper's grid.
     assert_eq!(trains, [vec![true; 6], vec![false; 36]].concat());
@@ -148,7 +148,7 @@ fn lines_that_differ_in_their_grid_share_a_training() {
     assert_eq!(last.training, "HK-points-desam-s0");
     // Without the paper's grid the first one trains.
     let filter = CellFilter { grids: Some(vec![21, 5]), ..CellFilter::default() };
-    let few = super::tests::lines(&SweepConfig { filter, ..config(&[PaperTable::Grids]) });
+    let few = super::tests::lines(&SweepConfig { filter, ..config(&[SweepTable::Grids]) });
     assert_eq!(few.len(), 12);
     assert_eq!((few[0].grid, few[6].grid, few[6].trains()), (Some(5), Some(21), false));
 }
@@ -168,7 +168,7 @@ fn subsets_and_changes_are_followed() {
         learning_rate: Some(1e-3),
         precision: Some(Precision::Bf16),
     };
-    let asked = SweepConfig { filter, overrides, ..config(&PaperTable::OF_THE_PAPER[..2]) };
+    let asked = SweepConfig { filter, overrides, ..config(&SweepTable::OF_THE_PAPER[..2]) };
     let lines = lines(&asked);
     let ids: Vec<&str> = lines.iter().map(|l| l.id.as_str()).collect();
     assert_eq!(
@@ -200,7 +200,7 @@ fn subsets_and_changes_are_followed() {
 fn any_domains_make_a_sweep_without_the_paper_s_figures() {
     let names = ["A", "Zürich", "scanner 2", "ct"];
     let domains = SweepSite::all(&names, &PaperSites::None).unwrap();
-    let config = config(&[PaperTable::Methods]);
+    let config = config(&[SweepTable::Methods]);
     let lines = config.lines(&domains, "key").unwrap();
     assert_eq!(lines.len(), 3 * names.len());
     let ids: Vec<&str> = lines.iter().take(4).map(|l| l.id.as_str()).collect();
@@ -246,7 +246,7 @@ fn one_site_can_be_left_out() {
     let config = SweepConfig {
         protocol: Protocol::Native,
         preset: Preset::Volume,
-        ..config(&[PaperTable::LeaveOneOut])
+        ..config(&[SweepTable::LeaveOneOut])
     };
     let lines = config.lines(&domains, "key").unwrap();
     // Two modes for each site that is left out.
@@ -286,7 +286,7 @@ fn one_site_can_be_left_out() {
 
 #[test]
 fn plans_of_earlier_versions_still_run() {
-    let (_dir, plan) = planned(&config(&[PaperTable::Methods]));
+    let (_dir, plan) = planned(&config(&[SweepTable::Methods]));
     let path = plan.dir().join("plan.jsonl");
     let text = std::fs::read_to_string(&path).unwrap();
     assert!(!text.contains("column"), "{text}");
@@ -310,10 +310,10 @@ fn plans_of_earlier_versions_still_run() {
 
 #[test]
 fn a_plan_is_kept_and_never_replaced() {
-    let (dir, plan) = planned(&config(&PaperTable::OF_THE_PAPER));
+    let (dir, plan) = planned(&config(&SweepTable::OF_THE_PAPER));
     let again = Plan::create(plan.dir(), plan.lines().to_vec()).unwrap();
     assert_eq!(again.lines(), plan.lines());
-    let other = lines(&config(&[PaperTable::Methods]));
+    let other = lines(&config(&[SweepTable::Methods]));
     let message = Plan::create(plan.dir(), other).unwrap_err().to_string();
     assert!(message.contains("another plan"), "{message}");
     assert!(Plan::open(dir.path()).unwrap_err().to_string().contains("no plan"));
@@ -349,7 +349,7 @@ fn a_plan_is_kept_and_never_replaced() {
 
 #[test]
 fn a_line_goes_from_waiting_to_done() {
-    let (_dir, plan) = planned(&config(&[PaperTable::Grids]));
+    let (_dir, plan) = planned(&config(&[SweepTable::Grids]));
     let line = plan.line(0).unwrap();
     assert_eq!(state(&plan, 0), LineState::Waiting);
     let LockAttempt::Acquired(lock) =
@@ -388,7 +388,7 @@ fn a_line_goes_from_waiting_to_done() {
 
 #[test]
 fn a_line_that_others_have_is_left_to_them_and_a_failure_is_kept() {
-    let (_dir, plan) = planned(&config(&[PaperTable::Grids]));
+    let (_dir, plan) = planned(&config(&[SweepTable::Grids]));
     let options = SweepOptions {
         cache: None,
         worker: me(),
@@ -449,7 +449,7 @@ fn a_line_that_others_have_is_left_to_them_and_a_failure_is_kept() {
 #[test]
 fn a_whole_table_stands_beside_the_paper_s() {
     let seeds = vec![0, 1];
-    let (_dir, plan) = planned(&SweepConfig { seeds, ..config(&[PaperTable::Methods]) });
+    let (_dir, plan) = planned(&SweepConfig { seeds, ..config(&[SweepTable::Methods]) });
     for line in plan.lines() {
         trained(&plan, line, 50);
         // A to Rest 0.60 and 0.62 by seed, B 0.61 and 0.63, and so on.
@@ -499,7 +499,7 @@ fn what_is_missing_is_named_and_in_no_mean() {
     let sources = Some(vec!["A".into(), "B".into()]);
     let filter = CellFilter { sources, ..CellFilter::default() };
     let seeds = vec![0, 1];
-    let config = SweepConfig { seeds, filter, ..config(&[PaperTable::Ablations]) };
+    let config = SweepConfig { seeds, filter, ..config(&[SweepTable::Ablations]) };
     let (_dir, plan) = planned(&config);
     let desam = |seed: u64| {
         let ours = |l: &&PlanLine| l.train.variant == Variant::Desam && l.train.seed == seed;
@@ -534,7 +534,7 @@ fn what_is_missing_is_named_and_in_no_mean() {
 #[test]
 fn the_full_protocol_leaves_the_paper_s_figures_out() {
     let (_dir, plan) =
-        planned(&SweepConfig { protocol: Protocol::Full, ..config(&[PaperTable::Methods]) });
+        planned(&SweepConfig { protocol: Protocol::Full, ..config(&[SweepTable::Methods]) });
     let all = collect(&plan, &over(MeanOver::Cases), "here").unwrap();
     assert!(all.tables[0].rows.iter().all(|r| r.paper.is_none()));
     let text = all.text();

@@ -9,12 +9,9 @@ use super::TrainConfig;
 use super::trainer::SliceDataset;
 use crate::Result;
 use desam::model::PresenceCalibration;
-use desam::{Mode, Model, PromptingConfig};
+use desam::{Mode, Model, PAPER_GRID, PromptingConfig};
 use desam_core::Progress;
 use std::collections::BTreeMap;
-
-/// Points along each side of the grid (paper: 9).
-const GRID: usize = 9;
 
 /// The threshold that the targets 0 and 1 suggest.
 const NATURAL: f32 = 0.5;
@@ -44,7 +41,7 @@ pub(super) fn calibrate_presence(
     progress: &dyn Progress,
 ) -> Result<PresenceCalibration> {
     let predictor = model.predictor();
-    let prompting = PromptingConfig::new(config.mode, GRID, model.spec().mask_side());
+    let prompting = PromptingConfig::new(config.mode, PAPER_GRID, model.spec().mask_side());
     let prompting = match config.mode {
         Mode::Points => prompting.with_presence_threshold(0.0),
         Mode::Box => prompting,

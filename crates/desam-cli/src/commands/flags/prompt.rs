@@ -4,8 +4,7 @@ use crate::commands::values::{GRID_SIDE, enum_values, integer};
 use crate::usage::usage;
 use anyhow::bail;
 use clap::Args;
-use desam::{Mode, ModelRecord, PromptingConfig};
-use desam_study::sweep::PAPER_GRID;
+use desam::{Mode, ModelRecord, PAPER_GRID, PromptingConfig};
 
 const NEEDS_POINTS: &str = "--grid is for points mode only";
 

@@ -11,7 +11,7 @@ use desam::model::SourceSites;
 use desam::types::text::DisplayPath as _;
 use desam::{Mode, Precision};
 use desam_study::evaluate::Protocol;
-use desam_study::sweep::{CellFilter, PaperLetter, PaperTable, Plan, SweepConfig, TrainOverrides};
+use desam_study::sweep::{CellFilter, PaperLetter, Plan, SweepConfig, SweepTable, TrainOverrides};
 use desam_study::train::Preset;
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -46,8 +46,8 @@ pub(super) struct Arguments {
     /// Tables of the paper, or leave-one-out, separated by commas or given repeatedly; --help describes
     /// them
     #[arg(long = "table", value_name = "N", required = true, value_delimiter = ',',
-        value_parser = enum_values::<PaperTable>())]
-    tables: Vec<PaperTable>,
+        value_parser = enum_values::<SweepTable>())]
+    tables: Vec<SweepTable>,
 
     /// Feature cache of `desam embed` with all sites
     #[arg(long, value_name = "CACHE")]

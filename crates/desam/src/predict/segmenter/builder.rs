@@ -9,9 +9,6 @@ use desam_volume::volumes::ReadOptions;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// Points along a side of the grid, unless set otherwise (paper: 9).
-const DEFAULT_GRID: usize = 9;
-
 /// Builder of a [`Segmenter`]; see [`Segmenter::builder`].
 ///
 /// ```
@@ -117,7 +114,7 @@ impl SegmenterBuilder {
         if let Some(encoder) = self.encoder {
             model = model.with_encoder(encoder)?;
         }
-        let trained = model.record().prompting(DEFAULT_GRID);
+        let trained = model.record().prompting(crate::PAPER_GRID);
         let segmenter = Segmenter {
             model,
             prompting: trained,
