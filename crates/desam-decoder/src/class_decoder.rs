@@ -195,6 +195,24 @@ mod tests {
     }
 
     #[test]
+    fn parameters_are_counted_as_in_the_official_program() {
+        // DAPSAM over SAM's 256 channels: 3 637 377 in the decoder, 131 841 of them in its IoU head,
+        // and 197 120 in the prompt generator beside its buffer of 2 × 128. Counted there.
+        let decoder = ClassDecoderConfig::sam(256, 1);
+        let decoder =
+            load(Tensors::new(), &LoadOptions::seeded(1), |vb| decoder.build(vb)).unwrap();
+        let prompt = crate::PromptGeneratorConfig::official(256);
+        let prompt = load(Tensors::new(), &LoadOptions::seeded(1), |vb| prompt.build(vb)).unwrap();
+        let count = |tensors: &Tensors, part: &str| {
+            let of = tensors.iter().filter(|(name, _)| name.contains(part));
+            of.map(|(_, tensor)| tensor.elem_count()).sum::<usize>()
+        };
+        assert_eq!(count(&decoder.tensors, ""), 3_637_377);
+        assert_eq!(count(&decoder.tensors, "iou_prediction_head"), 131_841);
+        assert_eq!(count(&prompt.tensors, ""), 197_120 + 256);
+    }
+
+    #[test]
     fn sizes_are_inferred_and_impossible_ones_refused() {
         let loaded =
             load(Tensors::new(), &LoadOptions::seeded(3), |vb| config().build(vb)).unwrap();

@@ -3,7 +3,7 @@
 use candle_core::Device;
 use desam_encoder::adapter::DapsamAxes;
 
-/// Options for loading an [`AdaptedSam`].
+/// Options for loading an [`AdaptedSam`](super::AdaptedSam).
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct AdaptedOptions {
