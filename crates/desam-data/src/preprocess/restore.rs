@@ -86,6 +86,25 @@ impl SliceGeometry {
         let [columns, rows, _] = self.axes();
         [place(columns), place(rows)]
     }
+
+    /// Weights with which each column and row of the volume samples such a plane; `None` outside the
+    /// crop.
+    pub(super) fn sampling(
+        &self,
+        side: usize,
+        interpolation: Interpolation,
+    ) -> [Vec<Option<LinearWeights>>; 2] {
+        let weights = |place: f64| match interpolation {
+            Interpolation::Nearest => LinearWeights::sample(nearest(place, side)),
+            Interpolation::Linear => linear(place, side),
+        };
+        self.places(side).map(|places| places.into_iter().map(|p| p.map(weights)).collect())
+    }
+}
+
+/// Weights of the two pixels around a place on a plane of `side` pixels, from its edge.
+pub(super) fn linear(place: f64, side: usize) -> LinearWeights {
+    LinearWeights::new(place - 0.5, side.saturating_sub(1))
 }
 
 pub(super) fn nearest(place: f64, side: usize) -> usize {
@@ -117,13 +136,7 @@ impl VoxelMap<'_> {
         if side == 0 || side * side != plane.len() {
             return Err(CoreError::shape("plane to restore", (side, side), plane.len()).into());
         }
-        let [columns, rows] = geometry.places(side).map(|places| {
-            let weights = |place: f64| match interpolation {
-                Interpolation::Nearest => LinearWeights::sample(nearest(place, side)),
-                Interpolation::Linear => LinearWeights::new(place - 0.5, side - 1),
-            };
-            places.into_iter().map(|place| place.map(weights)).collect::<Vec<_>>()
-        });
+        let [columns, rows] = geometry.sampling(side, interpolation);
         let [width, height, depth] = geometry.dims();
         for k in (0..depth).filter(|k| geometry.processed(*k) == Some(z)) {
             let slice = self.data.chunks_exact_mut(width).skip(k * height);

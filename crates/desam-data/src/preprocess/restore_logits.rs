@@ -2,6 +2,7 @@
 
 use super::linear::{LinearWeights, bilinear};
 use super::prepared::PreparedVolume;
+use super::restore::Interpolation;
 use super::slice_geometry::SliceGeometry;
 use crate::{Error, Result};
 use desam_core::{BinaryMask, Error as CoreError, LabelVolume};
@@ -23,6 +24,8 @@ const LEAST_LOGIT: f32 = 1e-3;
 #[derive(Debug)]
 pub struct SmoothMask<'a> {
     geometry: &'a SliceGeometry,
+    /// Of each column and each row.
+    sampling: [Vec<Option<LinearWeights>>; 2],
     /// In the order in which slices are cut.
     data: Vec<u8>,
     /// Slices of the volume that are done.
@@ -39,7 +42,9 @@ impl PreparedVolume {
     /// [`Allocation`](desam_volume::Error::Allocation) when there is no memory for it.
     pub fn smooth_mask(&self) -> Result<SmoothMask<'_>> {
         let data = fallible::with_capacity(self.grid().len())?;
-        Ok(SmoothMask { geometry: self.geometry(), data, done: 0, planes: 0, last: None })
+        let geometry = self.geometry();
+        let sampling = geometry.sampling(geometry.mask_side(), Interpolation::Linear);
+        Ok(SmoothMask { geometry, sampling, data, done: 0, planes: 0, last: None })
     }
 }
 
@@ -87,10 +92,6 @@ impl SmoothMask<'_> {
     fn fill(&mut self, newest: Option<&[f32]>) {
         let (z, last) = (self.planes - 1, self.geometry.len() - 1);
         let side = self.geometry.mask_side();
-        let [columns, rows] = self.geometry.places(side).map(|places| {
-            let weights = |place: f64| LinearWeights::new(place - 0.5, side.saturating_sub(1));
-            places.into_iter().map(|place| place.map(weights)).collect::<Vec<_>>()
-        });
         let depth = self.geometry.dims()[2];
         while self.done < depth {
             let position = self.geometry.axes()[2].to_frame(self.done);
@@ -101,8 +102,9 @@ impl SmoothMask<'_> {
                 return;
             }
             let planes = at.map(|at| Pair::new(at, z, self.last.as_deref(), newest));
-            for row in &rows {
-                for column in &columns {
+            let [columns, rows] = &self.sampling;
+            for row in rows {
+                for column in columns {
                     let value = planes.as_ref().zip(row.zip(*column));
                     let value = value.map_or(0.0, |(planes, (y, x))| planes.sample(side, x, y));
                     self.data.push(u8::from(value > 0.0));

@@ -2,9 +2,9 @@
 //! mapped back.
 
 use super::axis::AxisMapping;
-use super::linear::{LinearWeights, bilinear};
+use super::linear::bilinear;
 use super::prepared::PreparedVolume;
-use super::restore::nearest;
+use super::restore::{linear, nearest};
 use crate::{Error, Result};
 use desam_core::{BinaryMask, Error as CoreError};
 
@@ -166,8 +166,7 @@ impl StoredSlice {
         if map.len() != side * side {
             return Err(CoreError::shape("map to restore", side * side, map.len()).into());
         }
-        let weights = |place: f64| LinearWeights::new(place - 0.5, side - 1);
-        Ok(self.pixels(|column, row| bilinear(map, side, weights(column), weights(row))))
+        Ok(self.pixels(|column, row| bilinear(map, side, linear(column, side), linear(row, side))))
     }
 
     /// A value for each pixel, row by row, from its place on the mask plane, in mask pixels from the
