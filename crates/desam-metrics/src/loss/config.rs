@@ -49,6 +49,26 @@ impl DiceReduction {
     }
 }
 
+named! {
+    /// Slices that the mask terms are computed on.
+    #[derive(Default)]
+    pub enum MaskSlices: "mask slices" {
+        /// All slices of the batch.
+        #[default]
+        All = "all",
+        /// Those with foreground. Where there are others, the IoU term alone learns that they are empty,
+        /// and the mask decoder does not become cautious on images unlike the training images.
+        Labelled = "labelled",
+    }
+}
+
+impl MaskSlices {
+    /// Whether it is that of the paper and the official program.
+    fn is_all(&self) -> bool {
+        *self == Self::All
+    }
+}
+
 /// The term that trains the IoU head.
 #[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -91,6 +111,9 @@ pub struct LossConfig {
     /// Masks that the sums of Dice run over.
     #[serde(default, skip_serializing_if = "DiceReduction::is_mask")]
     pub dice_reduction: DiceReduction,
+    /// Slices that Dice and cross-entropy are computed on.
+    #[serde(default, skip_serializing_if = "MaskSlices::is_all")]
+    pub mask_slices: MaskSlices,
 }
 
 /// MONAI's `smooth_nr` and `smooth_dr`, which the official program leaves at their defaults.
@@ -108,8 +131,14 @@ impl LossConfig {
 
     /// The paper's loss for whole box mode (Eq. 2): Dice + cross-entropy.
     pub fn paper_box() -> Self {
-        let dice_reduction = DiceReduction::Mask;
-        Self { dice: 1.0, bce: 1.0, iou: None, dice_smoothing: SMOOTHING, dice_reduction }
+        Self {
+            dice: 1.0,
+            bce: 1.0,
+            iou: None,
+            dice_smoothing: SMOOTHING,
+            dice_reduction: DiceReduction::Mask,
+            mask_slices: MaskSlices::All,
+        }
     }
 
     /// The official program's loss for grid points mode: Dice + absolute error. Its cross-entropy is a

@@ -4,11 +4,11 @@ use super::bce::bce_of;
 use super::dice::dice_of;
 use super::logits::{StableLogits, check_masks, widen};
 use super::{
-    IouLoss, IouLossKind, IouTarget, LossConfig, coarser_target, l1, mask_iou, mse,
+    IouLoss, IouLossKind, IouTarget, LossConfig, MaskSlices, coarser_target, l1, mask_iou, mse,
     supervision_weights,
 };
 use crate::Error;
-use candle_core::{Result, Tensor};
+use candle_core::{DType, Result, Tensor};
 use desam_core::{Loss, LossTarget, LossTerm, LossValue, MaskPrediction};
 
 /// The weighted sum of a [`LossConfig`]'s terms, in the order `dice`, `bce`, then `mse` or `l1`.
@@ -80,6 +80,33 @@ impl DesamLoss {
         Ok(terms)
     }
 
+    /// The mask terms of the slices with foreground; none where there are none.
+    fn labelled_mask_terms(
+        &self,
+        prediction: &MaskPrediction,
+        target: &Tensor,
+    ) -> Result<Vec<LossTerm>> {
+        let areas =
+            widen(target)?.flatten_from(1)?.sum(1)?.to_dtype(DType::F32)?.to_vec1::<f32>()?;
+        let labelled: Vec<u32> =
+            (0..).zip(&areas).filter(|(_, a)| **a > 0.0).map(|(n, _)| n).collect();
+        if labelled.is_empty() {
+            return Ok(Vec::new());
+        }
+        if labelled.len() == areas.len() {
+            return self.mask_terms(prediction, target);
+        }
+        let index = Tensor::new(labelled, target.device())?;
+        let select = |tensor: &Tensor| tensor.index_select(&index, 0);
+        let coarser = prediction.coarser.iter().map(select).collect::<Result<Vec<_>>>()?;
+        let of_labelled = MaskPrediction {
+            logits: select(&prediction.logits)?,
+            iou: select(&prediction.iou)?,
+            coarser,
+        };
+        self.mask_terms(&of_labelled, &select(target)?)
+    }
+
     fn iou_term(
         &self,
         prediction: &MaskPrediction,
@@ -108,7 +135,10 @@ impl DesamLoss {
 
 impl Loss for DesamLoss {
     fn forward(&self, prediction: &MaskPrediction, target: &LossTarget) -> Result<LossValue> {
-        let mut terms = self.mask_terms(prediction, &target.mask)?;
+        let mut terms = match self.config.mask_slices {
+            MaskSlices::All => self.mask_terms(prediction, &target.mask)?,
+            MaskSlices::Labelled => self.labelled_mask_terms(prediction, &target.mask)?,
+        };
         terms.extend(self.iou_term(prediction, target)?);
         let mut total: Option<Tensor> = None;
         for term in &terms {
@@ -120,8 +150,8 @@ impl Loss for DesamLoss {
         }
         match total {
             Some(total) => Ok(LossValue { total, terms }),
-            // Unreachable after `validate`, which requires a weight above 0.
-            None => candle_core::bail!("the loss has no terms: set a weight above 0"),
+            // No slice has foreground, and there is no IoU term.
+            None => Ok(LossValue { total: prediction.logits.affine(0.0, 0.0)?.sum_all()?, terms }),
         }
     }
 }

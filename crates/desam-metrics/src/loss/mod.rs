@@ -32,7 +32,7 @@ mod supervision;
 
 pub use bce::bce_with_logits;
 pub use ce_dice::{CeDice, sigmoid_ce_dice, softmax_ce_dice};
-pub use config::{DiceReduction, IouLoss, IouLossKind, IouTarget, LossConfig};
+pub use config::{DiceReduction, IouLoss, IouLossKind, IouTarget, LossConfig, MaskSlices};
 pub use consistency::view_consistency;
 pub use desam::DesamLoss;
 pub use dice::{batch_soft_dice, soft_dice};

@@ -4,7 +4,7 @@ use crate::commands::values::{MAX_WEIGHT, enum_values, non_negative};
 use crate::usage::usage;
 use clap::Args;
 use desam::decoder::{SqueezePlacement, Variant};
-use desam::metrics::loss::{DiceReduction, IouTarget};
+use desam::metrics::loss::{DiceReduction, IouTarget, MaskSlices};
 use desam_study::train::TrainConfig;
 
 /// Flags of the decoder's architecture and its loss.
@@ -40,10 +40,15 @@ pub(super) struct DecoderFlags {
     dice_weight: Option<f64>,
 
     /// Masks that the sums of the Dice loss run over. mask: each, then their mean, as in the official
-    /// program. batch: all of a step together, in which empty slices count [default: batch with preset
-    /// volume, else mask]
+    /// program. batch: all of a step together, in which empty slices count [default: mask]
     #[arg(long, value_name = "WHICH", value_parser = enum_values::<DiceReduction>())]
     dice_reduction: Option<DiceReduction>,
+
+    /// Slices that Dice and cross-entropy are computed on, with --slices all. labelled: those with
+    /// ground truth, so that the predicted IoU alone learns which slices are empty. all: the mask
+    /// decoder learns it, too [default: labelled with preset volume and an IoU head, else all]
+    #[arg(long, value_name = "WHICH", value_parser = enum_values::<MaskSlices>())]
+    mask_slices: Option<MaskSlices>,
 
     /// Weight of the binary cross-entropy, 0 to 1000000 [default: 1 with preset paper, 0 with
     /// official]
@@ -63,6 +68,7 @@ impl DecoderFlags {
         let mut config = self.set_decoder(config);
         let loss = &mut config.loss;
         loss.dice_reduction = self.dice_reduction.unwrap_or(loss.dice_reduction);
+        loss.mask_slices = self.mask_slices.unwrap_or(loss.mask_slices);
         loss.dice = self.dice_weight.unwrap_or(loss.dice);
         loss.bce = self.bce_weight.unwrap_or(loss.bce);
         let Some(iou) = &mut loss.iou else {

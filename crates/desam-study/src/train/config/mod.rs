@@ -17,7 +17,7 @@ use desam::model::{DecoderChoice, SourceSites};
 use desam_core::{Precision, PromptSampler};
 use desam_data::split::SplitRule;
 use desam_decoder::{SqueezePlacement, Variant};
-use desam_metrics::loss::{IouLoss, IouTarget, LossConfig};
+use desam_metrics::loss::{IouLoss, IouTarget, LossConfig, MaskSlices};
 use desam_prompt::{BoxSampler, PointSampler};
 use schedule::check_extensions;
 use serde::{Deserialize, Serialize};
@@ -159,6 +159,14 @@ impl TrainConfig {
 
     /// Checks the choice of slices.
     fn validate_slices(&self) -> Result<(), String> {
+        let labelled = self.loss.mask_slices == MaskSlices::Labelled;
+        if labelled && self.slices == TrainSlices::All && self.loss.iou.is_none() {
+            return Err(
+                "without an IoU term nothing learns which slices are empty, unless the mask \
+                        terms are computed on all slices"
+                    .into(),
+            );
+        }
         match self.empty_share {
             None => Ok(()),
             Some(_) if self.slices == TrainSlices::Labelled => {

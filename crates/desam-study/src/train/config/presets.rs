@@ -7,7 +7,7 @@ use desam::model::SourceSites;
 use desam_core::Precision;
 use desam_data::split::SplitRule;
 use desam_decoder::{SqueezePlacement, Variant};
-use desam_metrics::loss::{DiceReduction, IouLoss, IouTarget, LossConfig};
+use desam_metrics::loss::{DiceReduction, IouLoss, IouTarget, LossConfig, MaskSlices};
 use desam_prompt::PointSampler;
 
 desam_core::named! {
@@ -70,7 +70,7 @@ impl TrainConfig {
     /// The paper's settings, changed for batches with empty slices in them.
     fn for_volumes(self) -> Self {
         let mut config = self.with_slices(TrainSlices::All);
-        config.loss.dice_reduction = DiceReduction::Batch;
+        config.loss.mask_slices = MaskSlices::Labelled;
         config
     }
 
@@ -113,6 +113,11 @@ impl TrainConfig {
         self.variant = variant;
         if !variant.predicts_iou() {
             self.loss.iou = None;
+            if self.loss.mask_slices == MaskSlices::Labelled {
+                // The masks themselves must learn which slices are empty.
+                self.loss.mask_slices = MaskSlices::All;
+                self.loss.dice_reduction = DiceReduction::Batch;
+            }
         }
         self
     }
