@@ -9,8 +9,8 @@ use candle_core::{DType, Device, Result, Tensor, Var};
 use common::{number, reference};
 use desam_core::{Loss, LossTarget, LossValue, MaskPrediction};
 use desam_metrics::loss::{
-    DiceReduction, IouLossKind, LossConfig, batch_soft_dice, bce_with_logits, l1, mse, soft_dice,
-    view_consistency,
+    DiceReduction, IouLossKind, LossConfig, MaskSlices, batch_soft_dice, bce_with_logits, l1, mse,
+    soft_dice, view_consistency,
 };
 
 const SMOOTHING: f64 = 1e-5;
@@ -343,4 +343,43 @@ fn consistency_is_zero_where_views_agree_and_finite_where_they_are_sure() {
         let mean = 0.5 * (p[n] + p[(n + 2) % 4]);
         assert!((g - (p[n] - mean) / 4.0).abs() < 1e-7, "{n}: {g}");
     }
+}
+
+#[test]
+fn masks_of_empty_slices_can_be_left_to_the_predicted_iou() {
+    // Two slices of two pixels, the second without foreground.
+    let tensor = |values: &[f32], shape: (usize, usize, usize, usize)| {
+        Tensor::from_vec(values.to_vec(), shape, &Device::Cpu).unwrap()
+    };
+    let logits = Var::from_tensor(&tensor(&[0.5, -1.0, 2.0, 3.0], (2, 1, 1, 2))).unwrap();
+    let mask = tensor(&[1.0, 0.0, 0.0, 0.0], (2, 1, 1, 2));
+    let iou = Var::from_tensor(&Tensor::new(&[[0.7f32], [0.6]], &Device::Cpu).unwrap()).unwrap();
+    let target_iou = Tensor::new(&[[1.0f32], [0.0]], &Device::Cpu).unwrap();
+    let labelled = LossConfig { mask_slices: MaskSlices::Labelled, ..LossConfig::paper_points() };
+    let value = |config: LossConfig, slices: usize| {
+        let first = |t: &Tensor| t.narrow(0, 0, slices).unwrap();
+        let prediction = MaskPrediction::new(first(logits.as_tensor()), first(iou.as_tensor()));
+        let target = LossTarget { mask: first(&mask), iou: Some(first(&target_iou)) };
+        config.build().unwrap().forward(&prediction, &target).unwrap()
+    };
+    // The mask terms are those of the first slice alone; the IoU term is over both.
+    let (both, first) = (value(labelled, 2), value(LossConfig::paper_points(), 1));
+    for name in ["dice", "bce"] {
+        assert_eq!(term(&both, name), term(&first, name), "{name}");
+    }
+    // By hand: (0.3² + 0.6²) / 2.
+    close(term(&both, "mse"), 0.225, 1e-6, "mse");
+    let grads = both.total.backward().unwrap();
+    let gradient = flat(grads.get(&logits).unwrap());
+    assert!(gradient[..2].iter().all(|g| *g != 0.0) && gradient[2..] == [0.0, 0.0], "{gradient:?}");
+    assert!(flat(grads.get(&iou).unwrap()).iter().all(|g| *g != 0.0));
+
+    // Empty slices alone: nothing for the mask, and without an IoU term a loss of 0.
+    let empty = LossTarget { mask: tensor(&[0.0; 4], (2, 1, 1, 2)), iou: Some(target_iou.clone()) };
+    let prediction = MaskPrediction::new(logits.as_tensor().clone(), iou.as_tensor().clone());
+    let forward =
+        |config: LossConfig| config.build().unwrap().forward(&prediction, &empty).unwrap();
+    assert_eq!(forward(labelled).terms.len(), 1);
+    let nothing = LossConfig { iou: None, ..labelled };
+    assert!(forward(nothing).terms.is_empty() && scalar(&forward(nothing).total) == 0.0);
 }
