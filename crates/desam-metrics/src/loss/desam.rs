@@ -88,7 +88,7 @@ impl DesamLoss {
     ) -> Result<Vec<LossTerm>> {
         let areas =
             widen(target)?.flatten_from(1)?.sum(1)?.to_dtype(DType::F32)?.to_vec1::<f32>()?;
-        let labelled: Vec<u32> =
+        let labelled: Vec<usize> =
             (0..).zip(&areas).filter(|(_, a)| **a > 0.0).map(|(n, _)| n).collect();
         if labelled.is_empty() {
             return Ok(Vec::new());
@@ -96,8 +96,11 @@ impl DesamLoss {
         if labelled.len() == areas.len() {
             return self.mask_terms(prediction, target);
         }
-        let index = Tensor::new(labelled, target.device())?;
-        let select = |tensor: &Tensor| tensor.index_select(&index, 0);
+        // Not by index_select, which refuses a decoder's strided output.
+        let select = |tensor: &Tensor| {
+            let rows = labelled.iter().map(|&n| tensor.narrow(0, n, 1));
+            Tensor::cat(&rows.collect::<Result<Vec<_>>>()?, 0)
+        };
         let coarser = prediction.coarser.iter().map(select).collect::<Result<Vec<_>>>()?;
         let of_labelled = MaskPrediction {
             logits: select(&prediction.logits)?,
