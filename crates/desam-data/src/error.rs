@@ -162,6 +162,9 @@ pub enum Error {
         /// The requested number.
         count: usize,
     },
+    /// Style views requested for a cache without features.
+    #[error("style views are features, and a cache of images and masks alone has none")]
+    ViewsOfNothing,
     /// Style views requested for a site that does not exist.
     #[error("style views of site {site:?}: the data set has {}", found.join(", "))]
     ViewSite {

@@ -24,7 +24,8 @@ pub(super) fn study_hint(error: &Error) -> Option<&'static str> {
             "embed the data with `desam embed --slices all`"
         }
         Error::ViewsMissing { .. } => {
-            "run the same `desam embed` again with --views 4; features that are there are kept"
+            "run the same `desam embed` again with --views, and with --augment, --view-seed and \
+             --view-sites of all the views that CACHE should hold (`desam info` shows those it has)"
         }
         Error::EncoderMustRun => "train with --no-cache",
         Error::FeatureResidency { reason } => residency(*reason),

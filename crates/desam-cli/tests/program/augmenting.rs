@@ -107,6 +107,27 @@ fn style_views_are_stored_once_and_drawn_in_training() {
     train(&cache, &at("both"), &["--no-cache", "--augment", "views"]).usage_error_with(&["cache"]);
 
     embed(&["--views", "1", "--augment", "paper"]).expect(0);
+    // Views are an input of the run: it cannot go on with others.
+    let longer = ["--augment", "views", "--slices", "all", "--epochs", "2", "--resume"];
+    let base = args![
+        "train",
+        "-q",
+        "--cache",
+        cache,
+        "--source",
+        "A",
+        "--mode",
+        "box",
+        "--out",
+        at("drawn"),
+        "--lr",
+        "1e-3",
+        "--split",
+        "last",
+    ];
+    let resumed = run(base.into_iter().chain(longer.iter().map(std::ffi::OsString::from)));
+    resumed
+        .fails_with(&["style views: was randconv (seed 0), 2 of each slice", "paper (seed 0), 1"]);
     let moving = ["--augment", "views", "--consistency", "1"];
     train(&cache, &at("moving"), &moving).fails_with(&["paper", "move the structure"]);
 }

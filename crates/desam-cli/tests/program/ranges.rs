@@ -63,7 +63,7 @@ fn volumes_unlike_the_training_cases_are_warned_of() {
     let evaluate =
         args!["evaluate", "--json", "--cache", fixture.cache, "--run", tiny, "--protocol", "full"];
     let ended = run(evaluate).expect(0);
-    let summary = "cases are unlike those that the model was trained on, such as";
+    let summary = "the prediction or the spacing is unlike the training cases, such as";
     assert!(ended.stderr.contains(summary), "{}", ended.stderr);
     for case in ended.json()["cases"].as_array().unwrap() {
         assert!(case["warnings"].to_string().contains(words[1]), "{case}");

@@ -167,6 +167,12 @@ impl CacheHeader {
         Seal { key: self.key.clone(), source }
     }
 
+    /// The same cache as if it had no style views.
+    pub(crate) fn without_views(&self) -> Self {
+        let plain = |case: &CacheCase| CacheCase { views: 0, ..case.clone() };
+        Self { views: None, cases: self.cases.iter().map(plain).collect(), ..self.clone() }
+    }
+
     /// Seal of the features of a slice or of a view of it.
     pub(crate) fn features_seal(&self, case: &CacheCase, file: FeatureFile) -> Seal {
         match &self.views {

@@ -157,6 +157,21 @@ impl FeatureCache {
         Ok(self.case(case)?.views)
     }
 
+    /// The style views of some cases in words, such as `gin (seed 0), 4 of each slice`; `none` where they
+    /// have none. Equal words mean equal views of equal slices.
+    pub fn describe_views(&self, cases: &[usize]) -> String {
+        let counts: Vec<usize> = cases.iter().filter_map(|&case| self.views(case).ok()).collect();
+        let Some(rule) = self.header.views.as_ref().filter(|_| counts.iter().any(|n| *n > 0))
+        else {
+            return "none".to_owned();
+        };
+        let count = match counts.split_first() {
+            Some((first, rest)) if rest.iter().all(|n| n == first) => first.to_string(),
+            _ => counts.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
+        };
+        format!("{} (seed {}), {count} of each slice", rule.augment, rule.seed)
+    }
+
     /// The features of one slice, `B = 1`, f32, on `device`.
     ///
     /// # Errors

@@ -98,13 +98,8 @@ impl<'a> EmbedRun<'a> {
                 .iter()
                 .filter(|o| !options.cases.iter().any(|c| (&c.site, &c.id) == (&o.site, &o.id)));
             let gone = gone.count();
-            let views = old.views.is_some() && options.views.is_none();
-            if views && matches!(access, CacheAccess::Whole) {
-                progress.say(&format!(
-                    "{} holds style views, and none are requested now; their files are left there, \
-                     unread",
-                    options.dir.display_escaped()
-                ));
+            if let Some(note) = lost_views(&old, options) {
+                progress.warn(&format!("{}: {note}", options.dir.display_escaped()));
             }
             if gone > 0 {
                 progress.say(&format!(
@@ -374,8 +369,41 @@ fn check_names(cases: &[Case]) -> Result<()> {
     Ok(())
 }
 
-/// Checks that the sites which get views exist.
+/// A warning where a run leaves out or replaces style views that the cache holds.
+fn lost_views(old: &CacheHeader, options: &EmbedOptions) -> Option<String> {
+    let rule = old.views.as_ref()?;
+    let same = options.views.as_ref().filter(|views| views.recipe == *rule);
+    let kept = |case: &CacheCase| same.map_or(0, |views| views.of_site(&case.site));
+    let mut sites: Vec<&str> = Vec::new();
+    for case in old.cases.iter().filter(|case| case.views > kept(case)) {
+        if !sites.contains(&case.site.as_str()) {
+            sites.push(&case.site);
+        }
+    }
+    if sites.is_empty() {
+        return None;
+    }
+    let (rule, sites) = (format!("{} (seed {})", rule.augment, rule.seed), sites.join(", "));
+    Some(match &options.views {
+        None => format!(
+            "none of the style views {rule} of {sites} are requested; their files stay, unread"
+        ),
+        Some(new) if same.is_none() => format!(
+            "the style views {rule} of {sites} are replaced by {} (seed {})",
+            new.recipe.augment, new.recipe.seed
+        ),
+        Some(_) => format!(
+            "fewer style views {rule} of {sites} are requested than there are; the files of the \
+             others stay, unread"
+        ),
+    })
+}
+
+/// Checks that the sites which get views exist, and that their slices are stored.
 fn check_view_sites(options: &EmbedOptions) -> Result<()> {
+    if options.views.is_some() && options.slices == SlicePolicy::None {
+        return Err(Error::ViewsOfNothing);
+    }
     let sites = options.views.iter().filter_map(|views| views.sites.as_ref()).flatten();
     for site in sites {
         if !options.cases.iter().any(|case| &case.site == site) {

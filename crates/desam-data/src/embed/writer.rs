@@ -41,8 +41,12 @@ impl<'a> CacheWriter<'a> {
         let cases: Vec<_> = self.run.options().cases.iter().collect();
         let prepared = self.run.prepare_cases(&cases)?;
         self.run.expect_slices(&prepared)?;
+        // Until all views are there the cache is one without: a run that is interrupted while it adds
+        // views leaves the plain features usable.
+        prepared.header.without_views().write(self.run.paths())?;
+        let summary = self.run.encode_cases(&prepared)?;
         prepared.header.write(self.run.paths())?;
-        self.run.encode_cases(&prepared)
+        Ok(summary)
     }
 
     /// See [`finish_parts`](super::finish_parts).

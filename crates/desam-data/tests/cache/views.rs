@@ -192,3 +192,69 @@ fn a_missing_or_damaged_view_is_named() {
     assert_eq!(run(&options).computed, 1);
     FeatureCache::open(&options.dir).unwrap().verify(&Quiet).unwrap();
 }
+
+#[test]
+fn a_run_that_is_interrupted_while_it_adds_views_leaves_the_plain_features_usable() {
+    let bench = Bench::new();
+    let plain = bench.options("cache").with_dtype(FeatureDtype::F32);
+    let slices = run(&plain).slices;
+    let adding = with_views(bench.options("cache"), "gin", 2);
+    embed(&adding, &ToyEncoder::failing_after(slices), &Device::Cpu, &Quiet).unwrap_err();
+    let cache = FeatureCache::open(&plain.dir).unwrap();
+    cache.verify(&Quiet).unwrap();
+    assert_eq!(cache.describe_views(&[0, 1]), "none");
+    assert_eq!(run(&adding).computed, slices);
+    let cache = FeatureCache::open(&plain.dir).unwrap();
+    assert_eq!(cache.describe_views(&[0, 1]), "gin (seed 0), 2 of each slice");
+}
+
+/// Keeps warnings.
+#[derive(Default)]
+struct Warnings(std::sync::Mutex<Vec<String>>);
+
+impl desam_core::Progress for Warnings {
+    fn begin(&self, _task: &str, _steps: u64) {}
+    fn advance(&self, _steps: u64, _note: &str) {}
+    fn finish(&self, _summary: &str) {}
+    fn say(&self, _message: &str) {}
+    fn warn(&self, message: &str) {
+        self.0.lock().unwrap().push(message.to_owned());
+    }
+}
+
+#[test]
+fn views_that_are_replaced_or_left_out_are_named() {
+    let bench = Bench::new();
+    run(&with_views(bench.options("cache"), "gin", 2));
+    let warnings = |options: &EmbedOptions| {
+        let heard = Warnings::default();
+        embed(options, &ToyEncoder::new(), &Device::Cpu, &heard).unwrap();
+        heard
+            .0
+            .into_inner()
+            .unwrap()
+            .into_iter()
+            .filter(|w| w.contains("views"))
+            .collect::<Vec<_>>()
+    };
+    assert!(warnings(&with_views(bench.options("cache"), "gin", 3)).is_empty());
+    let mut one_site = with_views(bench.options("cache"), "gin", 3);
+    one_site.views = one_site.views.map(|v| v.with_sites(Some(vec!["south".into()])));
+    let plain = bench.options("cache").with_dtype(FeatureDtype::F32);
+    for (options, words) in [
+        (
+            with_views(bench.options("cache"), "gin", 1),
+            "fewer style views gin (seed 0) of north, south",
+        ),
+        (one_site, "fewer style views gin (seed 0) of north"),
+        (with_views(bench.options("cache"), "bias", 1), "of south are replaced by bias (seed 0)"),
+        (plain, "none of the style views bias (seed 0) of north, south are requested"),
+    ] {
+        let heard = warnings(&options);
+        assert!(heard.len() == 1 && heard[0].contains(words), "{words}: {heard:?}");
+    }
+    let nothing = with_views(bench.options("none"), "gin", 1)
+        .with_slices(desam_data::cache::SlicePolicy::None);
+    let error = embed(&nothing, &ToyEncoder::new(), &Device::Cpu, &Quiet).unwrap_err();
+    assert!(matches!(error, Error::ViewsOfNothing), "{error}");
+}

@@ -197,7 +197,7 @@ impl Evaluation {
         let (count, all) = (unlike().count(), self.cases.len());
         let (site, case, why) = (&first.site, &first.case, first.warnings.join("; "));
         Some(format!(
-            "{count} of {all} cases are unlike those that the model was trained on, such as {site}/{case}: \
+            "in {count} of {all} cases the prediction or the spacing is unlike the training cases, such as {site}/{case}: \
              {why}"
         ))
     }

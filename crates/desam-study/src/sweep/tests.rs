@@ -37,6 +37,7 @@ fn manifest(line: &PlanLine, epochs_done: usize) -> RunManifest {
     RunManifest {
         desam_version: "0".into(),
         cache: line.cache.clone(),
+        views: None,
         cache_key: line.cache_key.clone(),
         weights: InputFile { path: "w".into(), blake3: "00".into() },
         init: None,

@@ -26,6 +26,8 @@ pub(super) struct TrainValSplit {
     pub(super) train: SplitSide,
     /// Its cases, as indices into the cache.
     pub(super) train_cases: Vec<usize>,
+    /// The style views of both sides, where training draws views.
+    pub(super) views: Option<String>,
     /// The training slices of each epoch.
     pub(super) order: EpochOrder,
     pub(super) validation: SplitSide,
@@ -57,7 +59,8 @@ impl TrainValSplit {
             train.push(pick(&split.train));
             validation.push(pick(&split.validation));
         }
-        if config.augment == Augment::Views {
+        let views = config.augment == Augment::Views;
+        if views {
             check_views(cache, &train.concat(), config)?;
         }
         if validation.is_empty() {
@@ -74,7 +77,6 @@ impl TrainValSplit {
             let slices = dataset(cache, slices.concat(), encoder.as_ref(), usage, device)?;
             Ok::<_, Error>(SplitSide { cases, slices })
         };
-        let views = config.augment == Augment::Views;
         let train_slices = side_slices(cache, &train, config.slices)?;
         // In grid points mode a random point of an empty slice says nothing about the mask that the
         // grid finds there: the best epoch is judged by slices with ground truth.
@@ -94,6 +96,7 @@ impl TrainValSplit {
             train: side(&train, &train_slices, Usage::Training(config.augment.clone()))?,
             validation: side(&validation, &validation_slices, Usage::Validation { views })?,
             train_cases: train.concat(),
+            views: views.then(|| cache.describe_views(&[train, validation].concat().concat())),
             calibration: calibration.transpose()?,
         })
     }

@@ -181,6 +181,7 @@ pub fn train_with(
         desam_version: env!("CARGO_PKG_VERSION").to_owned(),
         cache: request.cache.to_owned(),
         cache_key: cache.header().key.clone(),
+        views: split.views.take(),
         weights: InputFile::of(&weights)?,
         init: request.init.map(InputFile::of).transpose()?,
         initialised_parameters: model.decoder.report.initialised.len(),

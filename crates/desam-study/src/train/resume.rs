@@ -106,8 +106,10 @@ impl OpenRun {
             Some(file) => file.blake3.clone(),
             None => "none".to_owned(),
         };
+        let views = |m: &RunManifest| m.views.clone().unwrap_or_else(|| "none".to_owned());
         let pairs = [
             ("cache key", was.cache_key.clone(), now.cache_key.clone()),
+            ("style views", views(was), views(now)),
             ("weights", was.weights.blake3.clone(), now.weights.blake3.clone()),
             ("init", init(was), init(now)),
         ];

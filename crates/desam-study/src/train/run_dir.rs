@@ -38,6 +38,10 @@ pub struct RunManifest {
     pub cache: PathBuf,
     /// The cache's key, a hash of frozen weights, preprocessing, type and slices.
     pub cache_key: String,
+    /// The style views of the training cases, where training draws views: which changes, by which seed,
+    /// how many of each slice.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub views: Option<String>,
     /// The weights file of the frozen halves and, by default, of the initial decoder.
     pub weights: InputFile,
     /// The checkpoint that the decoder started from, where one was given.

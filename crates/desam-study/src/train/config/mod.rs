@@ -167,6 +167,9 @@ impl TrainConfig {
                     .into(),
             );
         }
+        if labelled && self.slices == TrainSlices::Labelled {
+            return Err("mask terms on labelled slices alone need training on all slices".into());
+        }
         match self.empty_share {
             None => Ok(()),
             Some(_) if self.slices == TrainSlices::Labelled => {

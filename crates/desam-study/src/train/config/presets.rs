@@ -79,6 +79,9 @@ impl TrainConfig {
     #[must_use]
     pub fn with_slices(mut self, slices: TrainSlices) -> Self {
         self.slices = slices;
+        if slices == TrainSlices::Labelled {
+            self.loss.mask_slices = MaskSlices::All;
+        }
         let presence = self.mode == Mode::Box && slices == TrainSlices::All;
         if presence && self.variant.predicts_iou() && self.loss.iou.is_none() {
             self.loss.iou = Some(self.preset_iou());
