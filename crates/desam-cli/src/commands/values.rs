@@ -14,16 +14,7 @@ where
     T: Named + FromStr + Send + Sync,
     T::Err: Display,
 {
-    choices(T::NAMES)
-}
-
-/// The same for a type whose names are a list apart.
-pub(super) fn choices<T>(names: &'static [&'static str]) -> impl TypedValueParser<Value = T>
-where
-    T: FromStr + Clone + Send + Sync + 'static,
-    T::Err: Display,
-{
-    PossibleValuesParser::new(names).try_map(|text| text.parse::<T>().map_err(|e| e.to_string()))
+    PossibleValuesParser::new(T::NAMES).try_map(|text| text.parse::<T>().map_err(|e| e.to_string()))
 }
 
 /// Parser for a fraction: above 0 and below 1.

@@ -160,6 +160,14 @@ impl StyleAugment {
     }
 }
 
+impl Default for StyleAugment {
+    /// Regular augmentation, then GIN: of the lists that were compared on phantoms the one that
+    /// generalises best (docs/results.md).
+    fn default() -> Self {
+        Self(vec![StyleStep::Paper, StyleStep::Gin])
+    }
+}
+
 impl TryFrom<Vec<StyleStep>> for StyleAugment {
     type Error = Error;
 

@@ -169,7 +169,7 @@ impl FeatureCache {
             Some((first, rest)) if rest.iter().all(|n| n == first) => first.to_string(),
             _ => counts.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
         };
-        format!("{} (seed {}), {count} of each slice", rule.augment, rule.seed)
+        format!("{rule}, {count} of each slice")
     }
 
     /// The features of one slice, `B = 1`, f32, on `device`.
@@ -388,11 +388,13 @@ impl FeatureCache {
 
     fn entry(&self, case: usize, file: FeatureFile) -> Result<Entry> {
         let record = self.case(case)?;
-        let (site, id) = (record.site.clone(), record.id.clone());
+        let name = || (record.site.clone(), record.id.clone());
         if record.stored.binary_search(&file.z).is_err() {
+            let (site, id) = name();
             return Err(Error::SliceNotStored { site, id, slice: file.z });
         }
         if file.view > record.views {
+            let (site, id) = name();
             return Err(Error::ViewNotStored { site, id, view: file.view, views: record.views });
         }
         let path = self.paths.features(&record.site, &record.id, file);

@@ -44,6 +44,12 @@ impl ViewRecipe {
     }
 }
 
+impl std::fmt::Display for ViewRecipe {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} (seed {})", self.augment, self.seed)
+    }
+}
+
 /// Hash of what a view's features were computed from.
 fn view_source(image_blake3: &str, z: usize, view: usize) -> String {
     let mut hasher = blake3::Hasher::new_derive_key("desam cached style view v1");

@@ -46,9 +46,8 @@ fn check_note(run: &EmbedRun<'_>, ours: &CacheHeader, note: &Note) -> Result<()>
     }
     let mut differences = ours.recipe.differences(&note.header.recipe);
     if note.header.views != ours.views {
-        let [theirs, ours] = [&note.header.views, &ours.views].map(|views| {
-            views.as_ref().map_or("none".into(), |v| format!("{} (seed {})", v.augment, v.seed))
-        });
+        let [theirs, ours] = [&note.header.views, &ours.views]
+            .map(|views| views.as_ref().map_or("none".into(), ToString::to_string));
         differences.push(format!("style views: the cache has {theirs}, requested {ours}"));
     }
     differences.push(format!("so says part {} of {}", note.part.index(), note.part.of()));

@@ -383,15 +383,14 @@ fn lost_views(old: &CacheHeader, options: &EmbedOptions) -> Option<String> {
     if sites.is_empty() {
         return None;
     }
-    let (rule, sites) = (format!("{} (seed {})", rule.augment, rule.seed), sites.join(", "));
+    let sites = sites.join(", ");
     Some(match &options.views {
         None => format!(
             "none of the style views {rule} of {sites} are requested; their files stay, unread"
         ),
-        Some(new) if same.is_none() => format!(
-            "the style views {rule} of {sites} are replaced by {} (seed {})",
-            new.recipe.augment, new.recipe.seed
-        ),
+        Some(new) if same.is_none() => {
+            format!("the style views {rule} of {sites} are replaced by {}", new.recipe)
+        }
         Some(_) => format!(
             "fewer style views {rule} of {sites} are requested than there are; the files of the \
              others stay, unread"

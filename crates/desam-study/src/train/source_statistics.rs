@@ -31,16 +31,12 @@ pub(super) fn source_statistics(
 
 /// The levels of all processed slices of the cases; `None` where one of them is in colour.
 fn histogram(cache: &FeatureCache, cases: &[usize]) -> Result<Option<IntensityHistogram>> {
-    let mut histogram = IntensityHistogram::default();
-    for &case in cases {
-        for slice in cache.processed_slices(case)? {
-            match histogram.add(&cache.image(&slice)?) {
-                Err(desam_data::Error::ColorHistogram) => return Ok(None),
-                added => added?,
-            }
-        }
+    let slices = cases.iter().map(|&case| cache.processed_slices(case));
+    let slices = slices.collect::<Result<Vec<_>, _>>()?.concat();
+    match IntensityHistogram::of(slices.iter().map(|slice| cache.image(slice))) {
+        Err(desam_data::Error::ColorHistogram) => Ok(None),
+        histogram => Ok(Some(histogram?)),
     }
-    Ok(Some(histogram))
 }
 
 /// Structure and spacing of a case by its label file; `None` of a two-dimensional image, which has no

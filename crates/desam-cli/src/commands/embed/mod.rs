@@ -67,7 +67,7 @@ part is the task's index. deploy/ has job files.
 Examples:
   desam embed --data DATA --out cache --encoder vit-b
   desam embed --data DATA --out cache-all --encoder sam_vit_h_4b8939.pth --slices all
-  desam embed --data DATA --out cache --encoder vit-b --slices all --views 4 --augment gin
+  desam embed --data DATA --out cache --encoder vit-b --slices all --views 4
   desam embed --data DATA --out cache-parity --encoder vit-b --preprocess official
   desam embed --data DATA --out cache --encoder vit-h --num-parts 8 --part-id 3
   desam embed --data DATA --out cache --encoder vit-h --device cuda --precision bf16

@@ -36,11 +36,7 @@ impl ViewFlags {
     /// The views, if any.
     pub(super) fn views(&self) -> anyhow::Result<Option<StyleViews>> {
         let Some(count) = self.views else { return Ok(None) };
-        let augment = match &self.augment {
-            Some(augment) => augment.clone(),
-            None => "paper,gin".parse()?,
-        };
-        let views = StyleViews::new(augment, count)?;
+        let views = StyleViews::new(self.augment.clone().unwrap_or_default(), count)?;
         let views = views.with_seed(self.view_seed.unwrap_or_default());
         Ok(Some(views.with_sites(self.view_sites.clone())))
     }

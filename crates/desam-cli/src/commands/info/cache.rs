@@ -41,9 +41,7 @@ pub(super) fn describe(path: &Path, verify: bool, session: &Session) -> anyhow::
         ("slices", format!("{} stored, {labelled} with ground truth", cache.slices().len())),
         ("cases", cache.cases().len().to_string()),
     ];
-    rows.extend(
-        header.views.as_ref().map(|v| ("views", format!("{} (seed {})", v.augment, v.seed))),
-    );
+    rows.extend(header.views.as_ref().map(|rule| ("views", rule.to_string())));
     let mut table = Vec::new();
     for site in &sites {
         let cases = cache.site_cases(site);
