@@ -31,6 +31,9 @@ pub enum Error {
     /// A batch of prompts that cannot be encoded.
     #[error("prompts: {0}")]
     Prompts(String),
+    /// A table of classes that cannot be used.
+    #[error("classes: {0}")]
+    Classes(String),
     /// An affine without an inverse.
     #[error("affine is not invertible: rows {0:?}")]
     Affine([[f64; 4]; 3]),

@@ -1,7 +1,7 @@
 //! Core types and traits of DeSAM (decoupled Segment Anything for medical images).
 //!
 //! - **Types** of what the other crates exchange: volumes and masks ([`Volume`], [`LabelVolume`],
-//!   [`BinaryMask`]), prompts ([`Prompt`]), features, embeddings and predictions.
+//!   [`LabelMask`], [`ClassMask`], [`BinaryMask`], and the [`ClassTable`] of labels), prompts ([`Prompt`]), features, embeddings and predictions.
 //! - **Traits** for the replaceable parts: image encoder, prompt encoder, mask decoder, prompt sampler,
 //!   loss, data set, progress.
 //! - **Utilities**: [`pipeline`] (prefetching), [`CancellationToken`], [`named!`] enums, output
@@ -42,6 +42,8 @@
 pub mod files;
 
 mod cancel;
+mod class_mask;
+mod classes;
 mod convert;
 mod dataset;
 #[cfg(feature = "tensor")]
@@ -52,6 +54,7 @@ mod embedding;
 mod error;
 #[cfg(feature = "tensor")]
 mod features;
+mod labels;
 #[cfg(feature = "tensor")]
 mod loss;
 mod mask;
@@ -68,6 +71,8 @@ pub mod text;
 mod volume;
 
 pub use cancel::{CancellableProgress, CancellationToken};
+pub use class_mask::ClassMask;
+pub use classes::{ClassTable, MAX_CLASSES};
 pub use dataset::Dataset;
 #[cfg(feature = "tensor")]
 pub use decoder::{
@@ -80,6 +85,7 @@ pub use embedding::{PromptEmbedding, PromptEncoder, Prompts};
 pub use error::{BoxError, Error, Result};
 #[cfg(feature = "tensor")]
 pub use features::{ImageEncoder, ImageFeatures};
+pub use labels::LabelMask;
 #[cfg(feature = "tensor")]
 pub use loss::{Loss, LossTarget, LossTerm, LossValue};
 pub use mask::BinaryMask;

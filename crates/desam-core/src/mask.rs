@@ -23,6 +23,11 @@ impl BinaryMask {
         Ok(Self { height, width, data })
     }
 
+    /// A mask of as many values as it has pixels, each 0 or 1.
+    pub(crate) fn from_valid(height: usize, width: usize, data: Vec<u8>) -> Self {
+        Self { height, width, data }
+    }
+
     /// A mask without foreground.
     pub fn empty(height: usize, width: usize) -> Self {
         Self { height, width, data: vec![0; height * width] }
