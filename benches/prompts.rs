@@ -13,7 +13,7 @@ use std::hint::black_box;
 
 fn main() {
     run(|c| {
-        let mask = BinaryMask::new(256, 256, disc(256, 0.2)).unwrap();
+        let mask = BinaryMask::new(256, 256, disc(256, 0.2)).unwrap().into();
         let mut rng = ChaCha8Rng::seed_from_u64(1);
         c.bench_function(&id("prompt/one point of a 256² mask"), |b| {
             b.iter(|| black_box(PointSampler::paper().sample(&mask, 1024, &mut rng).unwrap()));

@@ -80,7 +80,7 @@ fn slice(c: &mut Criterion, name: &str, spec: &EncoderSpec, config: &DecoderConf
     let context = decoder.context(&features, &position).unwrap();
     let mut reader = decoder.reader(&context).unwrap();
     c.bench_function(&id(format!("predict/{name}, IoU of 8 prompts")), |b| {
-        b.iter(|| black_box(reader.predict_iou(&prompts).unwrap()));
+        b.iter(|| black_box(reader.predict_ious(&prompts).unwrap()));
     });
     c.bench_function(&id(format!("predict/{name}, IoU of 8 prompts, the plain way")), |b| {
         b.iter(|| black_box(decoder.encode_prompts(&context, &prompts).unwrap()));

@@ -4,7 +4,7 @@
 use desam::candle::Device;
 use desam::data::preprocess::PreprocessConfig;
 use desam::encoder::VitConfig;
-use desam::types::{Affine, BinaryMask, Grid, Volume};
+use desam::types::{Affine, BinaryMask, Grid, LabelMask, Volume};
 use desam::volume::nifti::{read_volume, write_volume};
 use desam_benches::{disc, id, run};
 use std::hint::black_box;
@@ -43,7 +43,7 @@ fn main() {
             });
             let side = prepared.mask_side();
             let mask = BinaryMask::new(side, side, disc(side, 0.2)).unwrap();
-            let masks = vec![mask; prepared.len()];
+            let masks = vec![LabelMask::from(mask); prepared.len()];
             c.bench_function(&id(format!("prepare/{name}/masks back to the volume")), |b| {
                 b.iter(|| black_box(prepared.restore(&masks).unwrap()));
             });

@@ -5,7 +5,7 @@
 
 use desam::data::cache::{CachedSlices, FeatureCache};
 use desam::model::{Trainable, TrainableOptions, WEIGHTS_FILE};
-use desam::types::{BinaryMask, Dataset, Point, Prompt, PromptSampler, SampledPrompt};
+use desam::types::{ClassMask, Dataset, Point, Prompt, PromptSampler, SampledPrompt};
 use desam::{Mode, Quiet};
 use desam_study::train::{Preset, TrainConfig, Trainer};
 use rand::{Rng, RngCore};
@@ -20,10 +20,11 @@ struct AroundTheMask {
 impl PromptSampler for AroundTheMask {
     fn sample(
         &self,
-        mask: &BinaryMask,
+        truth: &ClassMask,
         input_side: usize,
         rng: &mut dyn RngCore,
     ) -> desam::types::Result<SampledPrompt> {
+        let mask = truth.foreground();
         let (height, width) = (mask.height(), mask.width());
         let (rows, columns) = match mask.bounding_box() {
             Some(b) => {
@@ -39,7 +40,7 @@ impl PromptSampler for AroundTheMask {
         let scale = input_side as f32 / width as f32;
         Ok(SampledPrompt {
             prompt: Prompt::point(Point::foreground(column as f32 * scale, row as f32 * scale)),
-            iou_target: Some(f32::from(u8::from(mask.get(row, column)))),
+            iou_targets: vec![f32::from(u8::from(mask.get(row, column)))],
         })
     }
 }

@@ -23,10 +23,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     let foreground = found.mask.data().iter().filter(|label| **label > 0).count();
     println!("{foreground} voxels, {:.1} ml", found.volume_ml());
-    for (slice, prediction) in found.slices.iter().enumerate() {
+    // A model of several classes has one prediction of each; this one has a single foreground.
+    let class = found.classes.first().ok_or("no class")?;
+    for (slice, prediction) in class.slices.iter().enumerate() {
         println!("slice {slice}: predicted IoU {:?}", prediction.predicted_iou);
     }
-    let probability = found.probability.ok_or("no probabilities")?;
+    let probability = class.probability.as_ref().ok_or("no probabilities")?;
     let most = probability.data().iter().copied().fold(0.0, f32::max);
     println!("largest probability: {most:.3}");
     Ok(())

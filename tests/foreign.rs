@@ -11,9 +11,9 @@ use desam::data::preprocess::PreprocessConfig;
 use desam::model::{ModelInput, ModelParts, ModelRecord};
 use desam::predict::SlicePredictor;
 use desam::types::{
-    BinaryMask, Dataset, EncoderSpec, Error as CoreError, ImageContext, ImageEncoder,
-    ImageFeatures, Loss, LossTarget, LossTerm, LossValue, MaskDecoder, MaskPrediction, Point,
-    Prompt, PromptEmbedding, PromptEncoder, PromptOutput, PromptSampler, Prompts, SampledPrompt,
+    ClassMask, Dataset, EncoderSpec, Error as CoreError, ImageContext, ImageEncoder, ImageFeatures,
+    Loss, LossTarget, LossTerm, LossValue, MaskDecoder, MaskPrediction, Point, Prompt,
+    PromptEmbedding, PromptEncoder, PromptOutput, PromptSampler, Prompts, SampledPrompt,
 };
 use desam::{Compute, Mode, Model, PromptingConfig, Quiet, Segmenter};
 use desam_study::evaluate::{EvaluateConfig, Protocol, TrainedOn, evaluate_with};
@@ -104,13 +104,13 @@ struct Middle;
 impl PromptSampler for Middle {
     fn sample(
         &self,
-        _: &BinaryMask,
+        _: &ClassMask,
         input_side: usize,
         _: &mut dyn RngCore,
     ) -> Result<SampledPrompt, CoreError> {
         let middle = input_side as f32 / 2.0;
         let prompt = Prompt::point(Point::foreground(middle, middle));
-        Ok(SampledPrompt { prompt, iou_target: None })
+        Ok(SampledPrompt { prompt, iou_targets: Vec::new() })
     }
 }
 

@@ -43,6 +43,7 @@ fn data_hint(error: &DataError) -> Option<&'static str> {
     match error {
         DataError::File(error) => volume_hint(error),
         DataError::Case { source, .. } => data_hint(source),
+        DataError::LabelsMerged { .. } => Some("run the same `desam embed` again on this cache"),
         _ => None,
     }
 }

@@ -152,10 +152,10 @@ impl std::fmt::Display for ClassTable {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let class = |class: &Class| {
             let labels: Vec<String> = class.labels.iter().map(ToString::to_string).collect();
-            match labels.is_empty() {
-                true => class.name.clone(),
-                false => format!("{}={}", class.name, labels.join("+")),
+            if labels.is_empty() {
+                return class.name.clone();
             }
+            format!("{}={}", class.name, labels.join("+"))
         };
         f.write_str(&self.0.iter().map(class).collect::<Vec<_>>().join(","))
     }

@@ -58,8 +58,8 @@ impl LevelContext {
 /// Decoder outputs for `N` prompts, computed before any mask is decoded.
 #[derive(Debug, Clone)]
 pub struct PromptOutput {
-    /// Predicted IoU of all mask tokens, `[N, K]`, without a sigmoid. DeSAM uses the first. A decoder
-    /// without an IoU head has 1 everywhere, the value that the official program gives masks whose
+    /// Predicted IoU, all outputs of the IoU head, `[N, K]`, without a sigmoid. DeSAM uses the first, or the
+    /// first `L` for `L` classes. A decoder without an IoU head has 1 everywhere, the value that the official program gives masks whose
     /// IoU it does not predict.
     pub iou_all: Tensor,
     /// The mask tokens after the transformer, `[N, K, E]`; zeros from a decoder without a transformer.
@@ -69,9 +69,12 @@ pub struct PromptOutput {
 }
 
 impl PromptOutput {
-    /// The predicted IoU that ranks prompts, `[N, 1]`.
-    pub fn iou(&self) -> Result<Tensor> {
-        self.iou_all.narrow(1, 0, 1)
+    /// The predicted IoU that ranks prompts, one a class, `[N, L]`.
+    ///
+    /// # Errors
+    /// When the IoU head has fewer outputs.
+    pub fn ious(&self, classes: usize) -> Result<Tensor> {
+        self.iou_all.narrow(1, 0, classes)
     }
 
     /// The outputs of prompts `start .. start + len` alone.
@@ -87,12 +90,12 @@ impl PromptOutput {
 /// Mask logits with their predicted IoU: the input of a [`Loss`](crate::Loss).
 #[derive(Debug, Clone)]
 pub struct MaskPrediction {
-    /// Mask logits, `[N, 1, M, M]`.
+    /// Mask logits, `[N, L, M, M]`.
     pub logits: Tensor,
-    /// Predicted IoU, `[N, 1]`, without a sigmoid.
+    /// Predicted IoU, `[N, L]`, without a sigmoid.
     pub iou: Tensor,
     /// Logits of the auxiliary heads for deep supervision, from finer to coarser,
-    /// `[N, 1, M/2, M/2]`, `[N, 1, M/4, M/4]`, …; empty without deep supervision.
+    /// `[N, L, M/2, M/2]`, `[N, L, M/4, M/4]`, …; empty without deep supervision.
     pub coarser: Vec<Tensor>,
 }
 
@@ -135,14 +138,14 @@ pub trait MaskDecoder: Send + Sync {
         prompts: &PromptEmbedding,
     ) -> Result<PromptOutput>;
 
-    /// Decodes the mask logits `[N, 1, M, M]` of encoded prompts.
+    /// Decodes the mask logits `[N, L, M, M]` of encoded prompts.
     ///
     /// # Errors
     /// When `output` does not belong to a context of this decoder.
     fn decode_masks(&self, context: &ImageContext, output: &PromptOutput) -> Result<Tensor>;
 
     /// Decodes the mask logits and those of the auxiliary heads for deep supervision, from the finest
-    /// to the coarsest: `[N, 1, M, M]`, `[N, 1, M/2, M/2]`, …. The first are those of
+    /// to the coarsest: `[N, L, M, M]`, `[N, L, M/2, M/2]`, …. The first are those of
     /// [`decode_masks`](Self::decode_masks), and the only ones unless the decoder was built for deep
     /// supervision.
     ///
@@ -150,6 +153,11 @@ pub trait MaskDecoder: Send + Sync {
     /// As [`decode_masks`](Self::decode_masks).
     fn decode_heads(&self, context: &ImageContext, output: &PromptOutput) -> Result<Vec<Tensor>> {
         Ok(vec![self.decode_masks(context, output)?])
+    }
+
+    /// Number of classes `L`, each with separate mask logits and a separate predicted IoU.
+    fn classes(&self) -> usize {
+        1
     }
 
     /// Whether the outputs' IoU are predictions. Where they are not, something else must rank
@@ -189,7 +197,8 @@ pub trait MaskDecoder: Send + Sync {
         if heads.is_empty() {
             candle_core::bail!("the decoder returned no mask");
         }
-        Ok(MaskPrediction { logits: heads.remove(0), iou: output.iou()?, coarser: heads })
+        let iou = output.ious(self.classes())?;
+        Ok(MaskPrediction { logits: heads.remove(0), iou, coarser: heads })
     }
 }
 
@@ -201,13 +210,13 @@ pub trait PromptReader {
     /// When shapes do not fit.
     fn encode_prompts(&mut self, prompts: &PromptEmbedding) -> Result<PromptOutput>;
 
-    /// The predicted IoU alone, `[N, 1]`: that of [`encode_prompts`](Self::encode_prompts), to the
-    /// last bit.
+    /// The predicted IoU alone, all outputs of the IoU head, `[N, K]`: those of
+    /// [`encode_prompts`](Self::encode_prompts), to the last bit.
     ///
     /// # Errors
     /// When shapes do not fit.
-    fn predict_iou(&mut self, prompts: &PromptEmbedding) -> Result<Tensor> {
-        self.encode_prompts(prompts)?.iou()
+    fn predict_ious(&mut self, prompts: &PromptEmbedding) -> Result<Tensor> {
+        Ok(self.encode_prompts(prompts)?.iou_all)
     }
 
     /// Whether a prompt's bits are the same whichever prompts it is batched with, and however many.

@@ -25,6 +25,11 @@ impl LabelMask {
         Ok(Self { height, width, data })
     }
 
+    /// A map of background alone.
+    pub fn empty(height: usize, width: usize) -> Self {
+        Self { height, width, data: vec![0; height * width] }
+    }
+
     /// Rows.
     pub fn height(&self) -> usize {
         self.height

@@ -38,6 +38,7 @@
 //! | `E` | channels of the embedding (256) |
 //! | `T` | sparse prompt tokens |
 //! | `K` | mask tokens, hence IoU outputs (4) |
+//! | `L` | classes that a model tells apart, without background (1) |
 
 pub mod files;
 

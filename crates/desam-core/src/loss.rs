@@ -6,9 +6,9 @@ use candle_core::{Result, Tensor};
 /// Target of a loss: the ground truth.
 #[derive(Debug, Clone)]
 pub struct LossTarget {
-    /// Ground truth, 0 or 1, `[N, 1, M, M]`, in the logits' type.
+    /// Ground truth, 0 or 1, a plane a class, `[N, L, M, M]`, in the logits' type.
     pub mask: Tensor,
-    /// Target of the predicted IoU, `[N, 1]`; `None` where the mode does not train it.
+    /// Target of the predicted IoU, `[N, L]`; `None` where the mode does not train it.
     pub iou: Option<Tensor>,
 }
 

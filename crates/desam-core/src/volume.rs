@@ -229,6 +229,13 @@ impl LabelVolume {
         self.data
     }
 
+    /// The labels that occur, rising, without background.
+    pub fn labels(&self) -> Vec<u8> {
+        let mut found = [false; 256];
+        self.data.iter().for_each(|&v| found[usize::from(v)] = true);
+        (1..=u8::MAX).filter(|&v| found[usize::from(v)]).collect()
+    }
+
     /// The binary segmentation: every label above zero set to 1.
     #[must_use]
     pub fn binarised(mut self) -> Self {

@@ -329,6 +329,20 @@ pub enum Error {
         /// The problem with the note.
         problem: String,
     },
+    /// A cache of an older version, which merged all labels into one foreground.
+    #[error(
+        "{}: {site}/{id} holds its foreground alone, as older versions stored it, where labels are \
+         expected; run embed again, which keeps the features",
+        dir.display_escaped()
+    )]
+    LabelsMerged {
+        /// The cache.
+        dir: PathBuf,
+        /// The case's site.
+        site: String,
+        /// The case.
+        id: String,
+    },
     /// A cache whose run was interrupted.
     #[error(
         "{}: the cache is incomplete: {present} of {expected} slices are there; \

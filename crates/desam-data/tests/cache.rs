@@ -4,12 +4,14 @@
 // A helper that cannot set a test up should end it.
 #![allow(clippy::unwrap_used)]
 
+#[path = "cache/classes.rs"]
+mod classes;
 mod toy;
 #[path = "cache/views.rs"]
 mod views;
 
 use candle_core::{DType, Device};
-use desam_core::{Dataset, ImageEncoder, Quiet};
+use desam_core::{BinaryMask, Dataset, ImageEncoder, LabelMask, Quiet};
 use desam_data::Error;
 use desam_data::augment::FeatureAugment;
 use desam_data::cache::{
@@ -80,6 +82,7 @@ fn features_come_back_exactly_in_f32_and_rounded_in_f16() {
             assert_eq!(cache.image(slice).unwrap(), prepared.image(slice.z).unwrap());
             let labels = nifti::read_labels(&cache.label_path(slice.case).unwrap()).unwrap();
             let masks = prepared.labels(&labels).unwrap();
+            let masks: Vec<BinaryMask> = masks.iter().map(LabelMask::foreground).collect();
             assert_eq!(cache.mask(slice).unwrap(), masks[slice.z]);
             assert_eq!(slice.labelled, !masks[slice.z].is_empty(), "{}", case.id);
             assert_eq!(cache.case_masks(slice.case).unwrap(), masks);

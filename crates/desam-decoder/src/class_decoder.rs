@@ -114,6 +114,7 @@ impl ClassDecoderConfig {
             iou_depth: self.iou_depth,
             squeeze: crate::SqueezePlacement::Official,
             variant: crate::Variant::SamDecoder,
+            classes: 1,
             deep_supervision: false,
         }
     }

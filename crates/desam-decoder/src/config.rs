@@ -48,10 +48,23 @@ pub struct DecoderConfig {
     /// The decoder's variant; DeSAM where a stored configuration does not name one.
     #[serde(default)]
     pub variant: Variant,
+    /// Classes `L`: outputs of PIMM's heads. Each has an output of the IoU head, which gets more outputs
+    /// than mask tokens where there are more classes.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub classes: usize,
     /// Deep supervision: whether PIMM's auxiliary heads are computed for the loss, too. Predictions are
     /// the same with and without.
     #[serde(default)]
     pub deep_supervision: bool,
+}
+
+fn one() -> usize {
+    1
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)] // serde passes a reference
+fn is_one(count: &usize) -> bool {
+    *count == 1
 }
 
 impl DecoderConfig {
@@ -80,6 +93,7 @@ impl DecoderConfig {
             iou_depth: 3,
             squeeze: SqueezePlacement::Official,
             variant: Variant::Desam,
+            classes: 1,
             deep_supervision: false,
         }
     }
@@ -103,7 +117,11 @@ impl DecoderConfig {
                 })
                 .collect::<Result<_>>()?;
         }
-        let config = Self::sizes_from_tensors(tensors, tap_channels)?;
+        let mut config = Self::sizes_from_tensors(tensors, tap_channels)?;
+        if taps > 1 {
+            let finest = format!("pimm.seg_outputs.{}.weight", taps - 2);
+            [config.classes, ..] = shapes.four(&finest)?;
+        }
         config.validate()?;
         Ok(config)
     }
@@ -130,6 +148,7 @@ impl DecoderConfig {
             iou_depth: shapes.count("iou_prediction_head.layers.", ".weight"),
             squeeze: SqueezePlacement::Official,
             variant: Variant::Desam,
+            classes: 1,
             deep_supervision: false,
         })
     }
@@ -153,6 +172,17 @@ impl DecoderConfig {
             return refuse(format!("embedding_channels {e} must be a multiple of 8 and {finest}"));
         }
         self.validate_heads()?;
+        if !(1..=desam_core::MAX_CLASSES).contains(&self.classes) {
+            let most = desam_core::MAX_CLASSES;
+            return refuse(format!("classes must be 1 to {most}, found {}", self.classes));
+        }
+        if self.variant == Variant::SamDecoder && self.classes > self.mask_tokens {
+            let (classes, tokens) = (self.classes, self.mask_tokens);
+            return refuse(format!(
+                "variant sam-decoder has a mask for each of its {tokens} mask tokens, found {classes} \
+                 classes"
+            ));
+        }
         if self.variant == Variant::SamDecoder && taps != 3 {
             // The number of taps determines the mask's side (`EncoderSpec::mask_side`), 4 G for three;
             // SAM's mask head upsamples 4× by construction.
@@ -192,6 +222,32 @@ impl DecoderConfig {
         match others.into_iter().find(|(_, n)| !(1..=1 << 16).contains(n)) {
             Some((name, n)) => Err(Error::Config(format!("{name} must be 1 to 65536, found {n}"))),
             None => Ok(()),
+        }
+    }
+
+    /// Outputs of the IoU head: one a mask token, and at least one a class.
+    pub(crate) fn iou_outputs(&self) -> usize {
+        self.mask_tokens.max(self.classes)
+    }
+
+    /// The parameters whose shape depends on the number of classes, by name: a checkpoint for another number
+    /// does not have them in this shape.
+    pub fn class_parameters(&self) -> Vec<String> {
+        let heads = 0..self.tap_channels.len().saturating_sub(1);
+        let heads = heads.map(|n| format!("mask_decoder.pimm.seg_outputs.{n}.weight"));
+        let last = self.iou_depth.saturating_sub(1);
+        let iou = ["weight", "bias"]
+            .map(|kind| format!("mask_decoder.iou_prediction_head.layers.{last}.{kind}"));
+        heads.chain(iou).collect()
+    }
+
+    /// The outputs that one of the [`class_parameters`](Self::class_parameters) has, its first dimension.
+    pub fn class_outputs(&self, name: &str) -> Option<usize> {
+        let name = name.strip_prefix("mask_decoder.")?;
+        match () {
+            () if name.starts_with("pimm.seg_outputs.") => Some(self.classes),
+            () if name.starts_with("iou_prediction_head.") => Some(self.iou_outputs()),
+            () => None,
         }
     }
 

@@ -80,6 +80,10 @@ impl MaskDecoder for Decoder {
         self.inner().decode_heads(context, output)
     }
 
+    fn classes(&self) -> usize {
+        self.inner().classes()
+    }
+
     fn predicts_iou(&self) -> bool {
         self.inner().predicts_iou()
     }

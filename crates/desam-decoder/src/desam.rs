@@ -46,7 +46,7 @@ impl DesamDecoder {
     /// IoU of `n` prompts for a variant without an IoU head: 1, see [`PromptOutput::iou_all`].
     fn constant_iou(&self, context: &ImageContext, n: usize) -> Result<Tensor> {
         let like = &context.embedding;
-        Tensor::ones((n, self.config.mask_tokens), like.dtype(), like.device())
+        Tensor::ones((n, self.config.iou_outputs()), like.dtype(), like.device())
     }
 
     /// Mask tokens of `n` prompts for a variant without a transformer: zeros.
@@ -120,6 +120,10 @@ impl MaskDecoder for DesamDecoder {
             return Ok(vec![self.decode_masks(context, output)?]);
         }
         self.pimm.decode_heads(&context.levels, &output.mask_embedding)
+    }
+
+    fn classes(&self) -> usize {
+        self.config.classes
     }
 
     fn predicts_iou(&self) -> bool {

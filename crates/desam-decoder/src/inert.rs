@@ -15,8 +15,12 @@ pub(crate) fn is_inert(config: &DecoderConfig, name: &str) -> bool {
     // rounding, so they do get a gradient.
     let has = |parts: &[&str]| parts.iter().any(|p| name.starts_with(p));
     match config.variant {
-        // Of SAM's mask head, one mask needs the first token's hypernetwork.
-        Variant::SamDecoder => has(&["output_hypernetworks_"]) && !has(&[FIRST_HYPERNETWORK]),
+        // Of SAM's mask head, each class needs the hypernetwork of one token.
+        Variant::SamDecoder => {
+            has(&["output_hypernetworks_"])
+                && !(0..config.classes)
+                    .any(|token| name.starts_with(&format!("output_hypernetworks_mlps.{token}.")))
+        }
         Variant::PimmOnly => true,
         Variant::NoIouHead => has(&MASK_HEAD) || has(&IOU_HEAD),
         Variant::Desam | Variant::NoMaskFusion => has(&MASK_HEAD),
@@ -25,8 +29,6 @@ pub(crate) fn is_inert(config: &DecoderConfig, name: &str) -> bool {
 
 /// SAM's mask head, which PIMM replaces.
 const MASK_HEAD: [&str; 2] = ["output_upscaling.", "output_hypernetworks_mlps."];
-
-const FIRST_HYPERNETWORK: &str = "output_hypernetworks_mlps.0.";
 
 /// The IoU head, and the last token-to-image attention: its output feeds the IoU head alone once PIMM
 /// replaces SAM's mask head.

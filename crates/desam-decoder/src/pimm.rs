@@ -51,7 +51,7 @@ impl ContextBlock {
 struct UpStep {
     up: ConvTranspose2x2,
     block: SeResBlock,
-    /// 1×1 convolution to one channel, kernel `[1, C, 1, 1]`. The last step's is the mask head; the
+    /// 1×1 convolution to a channel a class, kernel `[L, C, 1, 1]`. The last step's is the mask head; the
     /// others are auxiliary heads for deep supervision.
     head: Conv2d,
 }
@@ -84,7 +84,8 @@ impl Pimm {
             let at = vb.pp("conv_blocks_localization").pp(i);
             let up = ConvTranspose2x2Config { inputs: from, outputs: to, bias: false };
             let window = Conv2dConfig::same(1);
-            let head = Conv2dLayerConfig { inputs: to, outputs: 1, window, bias: false };
+            let head =
+                Conv2dLayerConfig { inputs: to, outputs: config.classes, window, bias: false };
             Ok(UpStep {
                 up: up.build(at.pp("transp_conv").pp("conv"))?,
                 // Twice the channels: the upsampled features and the context are concatenated.
@@ -127,7 +128,7 @@ impl Pimm {
         blocks.zip(&maps).map(convolve).collect()
     }
 
-    /// Mask logits `[N, 1, M, M]` from mask embeddings `[N, E, G, G]`; the levels are of `N` images or
+    /// Mask logits `[N, L, M, M]` from mask embeddings `[N, E, G, G]`; the levels are of `N` images or
     /// of one.
     ///
     /// # Errors
@@ -141,7 +142,7 @@ impl Pimm {
     }
 
     /// Logits of every step's head for deep supervision, from the finest, which is the mask, to the
-    /// coarsest, `[N, 1, 2 G, 2 G]`.
+    /// coarsest, `[N, L, 2 G, 2 G]`.
     ///
     /// # Errors
     /// As [`decode_mask`](Self::decode_mask).

@@ -31,7 +31,7 @@ impl Prim {
         };
         let mut widths = vec![config.iou_hidden; config.iou_depth + 1];
         if let [first, .., last] = widths.as_mut_slice() {
-            (*first, *last) = (e, k);
+            (*first, *last) = (e, config.iou_outputs());
         }
         Ok(Self {
             transformer: TwoWayTransformer::new(config, vb.pp("transformer"))?,

@@ -12,8 +12,8 @@ use desam_core::{
 /// SAM's mask decoder, trainable: the two-way transformer and IoU head that DeSAM's PRIM keeps, and
 /// the mask head that DeSAM replaces by PIMM.
 ///
-/// As a [`MaskDecoder`] it decodes one mask a prompt, that of the first mask token, and its IoU is the
-/// first output of the head: SAM with `multimask_output=False`, which is how MedSAM trains and uses
+/// As a [`MaskDecoder`] it decodes one mask a prompt and class, that of the class's mask token, and its IoU
+/// is that output of the head. For one class that is the first of each: SAM with `multimask_output=False`, which is how MedSAM trains and uses
 /// it (paper, Table 1). [`masks`](Self::masks) decodes those of all tokens.
 #[derive(Debug, Clone)]
 pub struct SamDecoder {
@@ -41,7 +41,7 @@ impl SamDecoder {
     }
 
     /// Whether parameter `name` cannot influence the one mask of a prompt or its IoU: the
-    /// hypernetworks of the other mask tokens.
+    /// hypernetworks of mask tokens beyond the classes.
     pub fn is_inert(&self, name: &str) -> bool {
         is_inert(&self.config, name)
     }
@@ -88,7 +88,11 @@ impl MaskDecoder for SamDecoder {
     }
 
     fn decode_masks(&self, _: &ImageContext, output: &PromptOutput) -> Result<Tensor> {
-        // Token 0 is SAM's mask for a single output; the other three are never decoded.
-        self.head.masks(output, 1)
+        // Token 0 is SAM's mask for a single output; tokens beyond the classes are never decoded.
+        self.head.masks(output, self.config.classes)
+    }
+
+    fn classes(&self) -> usize {
+        self.config.classes
     }
 }

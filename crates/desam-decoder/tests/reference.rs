@@ -66,7 +66,7 @@ fn masks_and_ious_are_the_official_programs() {
         for (out, name) in [
             (&reading.mask_embedding, "mask_embedding"),
             (&reading.iou_all, "iou_all"),
-            (&reading.iou().unwrap(), "iou"),
+            (&reading.ious(1).unwrap(), "iou"),
             (&logits, "mask"),
         ] {
             let error = relative(out, &decoder[&format!("{kind}.{name}")]);

@@ -79,7 +79,7 @@ fn compare(model: &SamDecoder, weights: &Tensors, input: &Input) {
     }
     let first = expected.masks.narrow(1, 0, 1).unwrap();
     assert!(relative(&one, &first) < 2e-5);
-    assert!(relative(&reading.iou().unwrap(), &expected.iou.narrow(1, 0, 1).unwrap()) < 2e-5);
+    assert!(relative(&reading.ious(1).unwrap(), &expected.iou.narrow(1, 0, 1).unwrap()) < 2e-5);
 }
 
 #[test]

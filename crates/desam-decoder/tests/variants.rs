@@ -201,3 +201,47 @@ fn an_auxiliary_head_is_the_mask_of_a_decoder_over_the_deeper_taps() {
         numbers(&decoded(&seeded(Variant::Desam), 1, 3).logits)
     );
 }
+
+#[test]
+fn each_class_has_its_own_mask_and_iou() {
+    for variant in Variant::ALL {
+        for classes in [2, 4, 6] {
+            let config =
+                DecoderConfig { classes, deep_supervision: variant.has_pimm(), ..config(variant) };
+            if variant == Variant::SamDecoder && classes > 4 {
+                // It has a mask for each of SAM's four mask tokens.
+                let error = config.validate().unwrap_err().to_string();
+                assert!(error.contains("4 mask tokens"), "{error}");
+                continue;
+            }
+            let Loaded { module, tensors, .. } = built(&config, &LoadOptions::seeded(1));
+            let out = decoded(&module, 2, 2);
+            assert_eq!(module.classes(), classes);
+            assert_eq!(out.logits.dims(), [2, classes, 16, 16], "{variant}");
+            assert_eq!(out.iou.dims(), [2, classes], "{variant}");
+            assert!(out.coarser.iter().all(|head| head.dims()[1] == classes));
+            let plane = |class: usize| numbers(&out.logits.narrow(1, class, 1).unwrap());
+            assert_ne!(plane(0), plane(1));
+            learns(&DecoderConfig { deep_supervision: false, ..config.clone() });
+            // What depends on the number of classes is named, and everything else is the same.
+            let single =
+                built(&DecoderConfig { classes: 1, ..config.clone() }, &LoadOptions::seeded(1));
+            for (name, tensor) in &tensors {
+                let named = config.class_parameters().contains(name);
+                assert!(named || tensor.dims() == single.tensors[name].dims(), "{name}");
+                if named {
+                    assert_eq!(config.class_outputs(name), Some(tensor.dims()[0]), "{name}");
+                }
+            }
+            if variant.has_pimm() {
+                let spec = EncoderSpec {
+                    input_side: 64,
+                    patch: 16,
+                    tap_channels: TAPS.to_vec(),
+                    embedding_channels: 32,
+                };
+                assert_eq!(DecoderConfig::from_tensors(&tensors, &spec).unwrap().classes, classes);
+            }
+        }
+    }
+}

@@ -386,3 +386,32 @@ fn masks_of_empty_slices_can_be_left_to_the_predicted_iou() {
     let nothing = LossConfig { iou: None, ..labelled };
     assert!(forward(nothing).terms.is_empty() && scalar(&forward(nothing).total) == 0.0);
 }
+
+#[test]
+fn the_loss_of_several_classes_is_the_mean_of_theirs() {
+    let plane = |seed: f64| -> Tensor {
+        let t = Tensor::arange(0u32, 32, &Device::Cpu).unwrap().to_dtype(DType::F64).unwrap();
+        t.affine(0.9, seed).unwrap().sin().unwrap().reshape((2, 1, 4, 4)).unwrap()
+    };
+    let mask = |seed: f64| plane(seed).gt(0.0).unwrap().to_dtype(DType::F64).unwrap();
+    let iou = |a: f64, b: f64| Tensor::new(&[[a], [b]], &Device::Cpu).unwrap();
+    for dice_reduction in [DiceReduction::Mask, DiceReduction::Batch] {
+        let loss = LossConfig { dice_reduction, ..LossConfig::paper_points() }.build().unwrap();
+        let value = |logits: &Tensor, predicted: &Tensor, mask: &Tensor, iou: &Tensor| {
+            let target = LossTarget { mask: mask.clone(), iou: Some(iou.clone()) };
+            let prediction = MaskPrediction::new(logits.clone(), predicted.clone());
+            scalar(&loss.forward(&prediction, &target).unwrap().total)
+        };
+        let first = (plane(1.0), iou(0.2, 0.7), mask(0.3), iou(0.0, 1.0));
+        let second = (plane(2.0), iou(0.9, 0.1), mask(2.5), iou(1.0, 0.0));
+        let join = |a: &Tensor, b: &Tensor| Tensor::cat(&[a, b], 1).unwrap();
+        let both = value(
+            &join(&first.0, &second.0),
+            &join(&first.1, &second.1),
+            &join(&first.2, &second.2),
+            &join(&first.3, &second.3),
+        );
+        let of = |(a, b, c, d): &(Tensor, Tensor, Tensor, Tensor)| value(a, b, c, d);
+        close(both, 0.5 * (of(&first) + of(&second)), 1e-12, "mean of two classes");
+    }
+}

@@ -10,8 +10,8 @@
 //! // Training: one random point of a slice's ground truth, in pixels of a 1024-pixel input.
 //! let truth = BinaryMask::new(2, 2, vec![0, 1, 0, 0])?;
 //! let mut rng = ChaCha8Rng::seed_from_u64(7);
-//! let drawn = PointSampler::paper().sample(&truth, 1024, &mut rng)?;
-//! assert!(matches!(drawn.iou_target, Some(0.0 | 1.0)));
+//! let drawn = PointSampler::paper().sample(&truth.into(), 1024, &mut rng)?;
+//! assert!(matches!(drawn.iou_targets[..], [0.0 | 1.0]));
 //!
 //! // Prediction: a 9×9 grid, or one box around everything.
 //! assert_eq!(grid_points(9, 1024.0)?.len(), 81);

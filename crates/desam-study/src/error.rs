@@ -114,6 +114,23 @@ pub enum Error {
         /// The cache's folder.
         cache: PathBuf,
     },
+    /// A class that no case is labelled with.
+    #[error(
+        "{}: no case that is trained on has a label of class {name} (label {}); their labels are {}",
+        cache.display_escaped(),
+        numbers(labels, " or "),
+        numbers(found, ", ")
+    )]
+    ClassMissing {
+        /// The cache's folder.
+        cache: PathBuf,
+        /// The class.
+        name: String,
+        /// Its labels.
+        labels: Vec<u8>,
+        /// The labels that there are.
+        found: Vec<u8>,
+    },
     /// A cache without style views of a site, where training should draw them.
     #[error("{}: holds no style views of site {site}", cache.display_escaped())]
     ViewsMissing {
@@ -289,6 +306,14 @@ pub enum Error {
     /// From `desam` and the crates below it: files, models, volumes, caches, tensors.
     #[error(transparent)]
     Desam(#[from] desam::Error),
+}
+
+/// Numbers as a list; `none` where there are none.
+fn numbers(numbers: &[u8], between: &str) -> String {
+    match numbers {
+        [] => "none".to_owned(),
+        numbers => numbers.iter().map(ToString::to_string).collect::<Vec<_>>().join(between),
+    }
 }
 
 impl Error {

@@ -187,7 +187,11 @@ fn maps_lie_where_the_mask_lies() {
     }
     // The best of them is that of the mask that was taken, unless cleaning had its say.
     let best = iou.data().iter().copied().fold(f32::MIN, f32::max);
-    let taken = segmentation.slices.iter().filter_map(|s| s.predicted_iou).fold(f32::MIN, f32::max);
+    let taken = segmentation.classes[0]
+        .slices
+        .iter()
+        .filter_map(|s| s.predicted_iou)
+        .fold(f32::MIN, f32::max);
     assert!(taken <= best && taken > f32::MIN, "{taken} {best}");
     let most = report["predicted_iou"]["max"].as_f64().unwrap();
     assert_eq!(most as f32, taken);
@@ -200,7 +204,7 @@ fn what_is_written_is_tidied_up_and_measured_as_it_is() {
     let plain = toy::segmenter(&folder.path().join("model.safetensors"));
     let volume = read_volume(&folder.path().join("v0.nii.gz")).unwrap();
     let before = plain.segment(&volume, &Quiet).unwrap();
-    assert!(before.probability.is_none() && before.iou_map.is_none());
+    assert!(before.classes[0].probability.is_none() && before.classes[0].iou_map.is_none());
     let after = everything().postprocess.apply(before.mask.clone(), 2).unwrap();
     assert!(after != before.mask, "nothing to tidy up shows nothing");
     assert_eq!(written.mask, after);
@@ -360,7 +364,7 @@ fn confidence_is_the_agreement_of_the_best_other_points() {
     let points = grid_points(3, side).unwrap();
     let prepared = model.record().preprocess.prepare(&volume, model.spec()).unwrap();
     let (mut sum, mut area) = (0.0, 0.0);
-    for (z, slice) in found.slices.iter().enumerate() {
+    for (z, slice) in found.classes[0].slices.iter().enumerate() {
         let features =
             model.encoder().encode(&prepared.pixels(z, model.device()).unwrap()).unwrap();
         let (_, evidence) =
@@ -373,7 +377,8 @@ fn confidence_is_the_agreement_of_the_best_other_points() {
         assert_eq!(others.len(), 8);
         let dice = |n: &usize| {
             let prompt = Prompt { points: vec![points[*n]], bbox: None };
-            let (_, other) = predictor.predict_prompt(&context, prompt, &selection).unwrap();
+            let others = predictor.predict_prompt(&context, prompt, &selection).unwrap();
+            let (_, other) = &others[0];
             let other: Vec<u8> = other.logits.iter().map(|v| u8::from(*v > 0.0)).collect();
             let count = |mask: &[u8]| mask.iter().filter(|v| **v > 0).count() as f64;
             let mine = slice.mask.data();
@@ -399,7 +404,7 @@ fn confidence_is_the_agreement_of_the_best_other_points() {
     // The last digit may get lost in the text.
     assert!((report["confidence"].as_f64().unwrap() - confidence).abs() < 1e-12);
     let slices = report["slices"].as_array().unwrap();
-    assert_eq!(slices.len(), found.slices.iter().filter(|s| !s.mask.is_empty()).count());
+    assert_eq!(slices.len(), found.classes[0].slices.iter().filter(|s| !s.mask.is_empty()).count());
     assert!(slices.iter().all(|s| s["confidence"].is_f64() && s["predicted_iou"].is_f64()));
 
     let boxed = PromptingConfig::new(Mode::Box, 3, model.spec().mask_side());

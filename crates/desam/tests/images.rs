@@ -33,10 +33,10 @@ fn a_colour_image_is_segmented_in_its_pixels() {
     // As a volume it is the same; its grey is another image to the encoder.
     let volume = Volume::from_image(&photograph()).unwrap();
     let same = segmenter.segment(&volume, &Quiet).unwrap();
-    assert_eq!(same.probability, found.probability);
+    assert_eq!(same.classes[0].probability, found.classes[0].probability);
     let grey = DynamicImage::from(photograph().to_luma8());
     let grey = segmenter.segment_image(&grey, &Quiet).unwrap();
-    assert_ne!(grey.probability, found.probability);
+    assert_ne!(grey.classes[0].probability, found.classes[0].probability);
 }
 
 #[test]

@@ -11,7 +11,7 @@ use desam::encoder::{FrozenSam, VitConfig};
 use desam::model::{ModelParts, SourceStatistics};
 use desam::nn::params::{LoadOptions, Tensors, load};
 use desam::predict::{
-    EncodedSlice, GraySlice, PredictOptions, PromptError, SliceMask, SlicePrompt,
+    EncodedSlice, GraySlice, PredictOptions, PromptError, Segmentation, SliceMask, SlicePrompt,
 };
 use desam::types::{Affine, BinaryMask, Grid, Prompt, PromptBox, Volume};
 use desam::{Compute, Error, Mode, Model, ModelRecord, PromptingConfig, Segmenter};
@@ -173,8 +173,8 @@ fn a_box_around_a_phantoms_prostate_is_mapped_to_the_encoders_input() {
         y1: across(edges[3], dims[1]),
     };
     let selection = segmenter.prompting().selection;
-    let (expected, _) =
-        predictor.predict_prompt(&context, Prompt::boxed(boxed), &selection).unwrap();
+    let mut classes = predictor.predict_prompt(&context, Prompt::boxed(boxed), &selection).unwrap();
+    let (expected, _) = classes.remove(0);
     let pixels = found.raw.mask.data().iter().zip(expected.mask.data());
     // The last bits of the corners may differ.
     assert!(pixels.filter(|(a, b)| a != b).count() <= 2);
@@ -273,9 +273,10 @@ fn intensities_are_matched_in_volumes_and_slices_alike() {
     let matched = plain.clone().with_options(matching).unwrap();
     let whole = matched.segment(&volume, &quiet).unwrap();
     // The source itself stays as it is.
-    assert_eq!(whole.slices, plain.segment(&volume, &quiet).unwrap().slices);
+    let slices = |found: Segmentation| found.classes[0].slices.clone();
+    assert_eq!(slices(whole), slices(plain.segment(&volume, &quiet).unwrap()));
     let predicted = matched.segment(&dark, &quiet).unwrap();
-    assert_ne!(predicted.slices, plain.segment(&dark, &quiet).unwrap().slices);
+    assert_ne!(slices(predicted.clone()), slices(plain.segment(&dark, &quiet).unwrap()));
     for k in 0..5 {
         let encoded = matched.encode_volume_slice(&dark, k).unwrap();
         let prompt = SlicePrompt::new().with_box([0.0, 0.0], [40.0, 32.0]);

@@ -178,8 +178,9 @@ pub(crate) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Ou
     let request = EvaluateRequest::new(&cache, &model, settings.source, &config)
         .with_validation(&manifest.validation_cases);
     // Output files are checked before the work, so that no scores are lost.
+    let (classes, precision) = (&model.record().classes, compute.precision());
     let planned =
-        ScoringSettings::planned(&config, &cache, compute.precision(), bootstrap.as_ref())?;
+        ScoringSettings::planned(&config, &cache, classes, precision, bootstrap.as_ref())?;
     let stem = evaluation_stem(run.dir(), config.protocol, &planned);
     let default_file = |extension: &str| run.dir().join(format!("{stem}.{extension}"));
     let files = ScoreFiles {

@@ -27,6 +27,9 @@ pub(super) fn study_hint(error: &Error) -> Option<&'static str> {
             "run the same `desam embed` again with --views, and with --augment, --view-seed and \
              --view-sites of all the views that CACHE should hold (`desam info` shows those it has)"
         }
+        Error::ClassMissing { .. } => {
+            "name labels of the cache with --classes (`desam info` shows them)"
+        }
         Error::EncoderMustRun => "train with --no-cache",
         Error::FeatureResidency { reason } => residency(*reason),
         Error::MetricMissing { .. } => "evaluate it again with --metrics",

@@ -7,6 +7,7 @@
 mod common;
 mod augmenting;
 mod checkpoints;
+mod classes;
 mod demo;
 mod deploy;
 mod device;

@@ -3,7 +3,7 @@
 use crate::noise::gaussian_pair;
 use crate::{Error, Result};
 use candle_core::{Device, Tensor};
-use desam_core::{BinaryMask, ImageFeatures};
+use desam_core::{ImageFeatures, LabelMask};
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 
@@ -59,9 +59,9 @@ impl FeatureAugment {
     pub fn apply(
         &self,
         features: &ImageFeatures,
-        mask: &BinaryMask,
+        mask: &LabelMask,
         rng: &mut impl Rng,
-    ) -> Result<(ImageFeatures, BinaryMask)> {
+    ) -> Result<(ImageFeatures, LabelMask)> {
         self.validate()?;
         if *self == Self::none() {
             return Ok((features.clone(), mask.clone()));
@@ -70,11 +70,7 @@ impl FeatureAugment {
         let taps = features.taps.iter().map(|tap| self.map(tap, flip, rng));
         let taps = taps.collect::<Result<_>>()?;
         let embedding = self.map(&features.embedding, flip, rng)?;
-        let mut pixels = mask.data().to_vec();
-        if flip {
-            pixels.chunks_exact_mut(mask.width().max(1)).for_each(<[u8]>::reverse);
-        }
-        let mask = BinaryMask::new(mask.height(), mask.width(), pixels)?;
+        let mask = if flip { mask.clone().flip_columns() } else { mask.clone() };
         Ok((ImageFeatures { taps, embedding }, mask))
     }
 
@@ -114,7 +110,7 @@ mod tests {
     use rand::SeedableRng;
     use rand_chacha::ChaCha8Rng;
 
-    fn features() -> (ImageFeatures, BinaryMask) {
+    fn features() -> (ImageFeatures, LabelMask) {
         let map = |channels: usize| {
             let values: Vec<f32> =
                 (0..channels * 16).map(|i| ((i * 7) % 23) as f32 - 9.0).collect();
@@ -122,10 +118,10 @@ mod tests {
         };
         let mask = (0..64).map(|i| u8::from(i % 8 < 3)).collect();
         let features = ImageFeatures { taps: vec![map(3), map(5)], embedding: map(2) };
-        (features, BinaryMask::new(8, 8, mask).unwrap())
+        (features, LabelMask::new(8, 8, mask).unwrap())
     }
 
-    fn run(augment: FeatureAugment, seed: u64) -> (Vec<Vec<f32>>, BinaryMask) {
+    fn run(augment: FeatureAugment, seed: u64) -> (Vec<Vec<f32>>, LabelMask) {
         let (features, mask) = features();
         let rng = &mut ChaCha8Rng::seed_from_u64(seed);
         let (features, mask) = augment.apply(&features, &mask, rng).unwrap();

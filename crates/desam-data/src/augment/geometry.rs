@@ -2,7 +2,7 @@
 
 use super::ImageAugment;
 use crate::preprocess::SliceImage;
-use desam_core::BinaryMask;
+use desam_core::LabelMask;
 use rand::Rng;
 
 /// An affine map from places in the changed slice to places in the given one, both from −1 to 1
@@ -37,12 +37,11 @@ impl RandomAffine {
         SliceImage { side: image.side, data: values.map(|v| v.round() as u8).collect() }
     }
 
-    /// The mask moved: foreground where at least half of what is read is.
-    pub(super) fn mask(&self, mask: &BinaryMask) -> BinaryMask {
-        let side = mask.width();
-        let values = self.moved(mask.data(), side).map(|v| u8::from(v >= 0.5)).collect();
+    /// The labels moved: foreground where at least half of what is read is.
+    pub(super) fn mask(&self, mask: &LabelMask) -> LabelMask {
+        let moved = mask.resampled(|plane| self.moved(plane, mask.width()).collect());
         // As many numbers as before.
-        BinaryMask::new(mask.height(), side, values).unwrap_or_else(|_| mask.clone())
+        moved.unwrap_or_else(|_| mask.clone())
     }
 
     /// The pixels of a square, row by row.

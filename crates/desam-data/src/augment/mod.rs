@@ -31,7 +31,7 @@ pub use style::{StyleAugment, StyleStep, ViewSeed};
 
 use crate::Result;
 use crate::preprocess::SliceImage;
-use desam_core::BinaryMask;
+use desam_core::LabelMask;
 use geometry::RandomAffine;
 use intensity::Tone;
 use rand::Rng;
@@ -49,9 +49,9 @@ impl ImageAugment {
     pub fn apply(
         &self,
         image: &SliceImage,
-        mask: &BinaryMask,
+        mask: &LabelMask,
         rng: &mut impl Rng,
-    ) -> Result<(SliceImage, BinaryMask)> {
+    ) -> Result<(SliceImage, LabelMask)> {
         self.validate()?;
         let placed = (0..TRIES).find_map(|_| {
             let placement = RandomAffine::draw(self, rng);

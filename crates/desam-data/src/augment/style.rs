@@ -8,7 +8,7 @@ use super::z_score::ZScores;
 use super::{ImageAugment, TRIES};
 use crate::preprocess::SliceImage;
 use crate::{Error, Result};
-use desam_core::BinaryMask;
+use desam_core::LabelMask;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
@@ -73,7 +73,7 @@ impl StyleStep {
     }
 
     /// The mask moved as this step moves the image, by the same random numbers.
-    fn mask(self, mask: &BinaryMask, rng: &mut ChaCha8Rng) -> BinaryMask {
+    fn mask(self, mask: &LabelMask, rng: &mut ChaCha8Rng) -> LabelMask {
         match self.ranges().filter(ImageAugment::moves) {
             Some(ranges) => RandomAffine::draw(&ranges, rng).mask(mask),
             None => mask.clone(),
@@ -135,7 +135,7 @@ impl StyleAugment {
     }
 
     /// The mask as it lies in the image that [`image`](Self::image) makes by the same seed.
-    pub fn mask(&self, mask: &BinaryMask, seed: ViewSeed) -> BinaryMask {
+    pub fn mask(&self, mask: &LabelMask, seed: ViewSeed) -> LabelMask {
         let steps = self.0.iter().enumerate();
         steps.fold(mask.clone(), |mask, (n, step)| step.mask(&mask, &mut seed.stream(n)))
     }
@@ -145,9 +145,9 @@ impl StyleAugment {
     pub fn apply(
         &self,
         image: &SliceImage,
-        mask: &BinaryMask,
+        mask: &LabelMask,
         rng: &mut impl Rng,
-    ) -> (SliceImage, BinaryMask) {
+    ) -> (SliceImage, LabelMask) {
         let placed = (0..TRIES).find_map(|_| {
             let seed = ViewSeed(rng.random());
             let moved = self.mask(mask, seed);

@@ -22,10 +22,10 @@ fn scene(side: usize) -> SliceImage {
     SliceImage { side, data: (0..side * side).map(level).collect() }
 }
 
-fn disc(side: usize) -> BinaryMask {
+fn disc(side: usize) -> LabelMask {
     let place = |v: usize| (2 * v + 1) as f64 / side as f64 - 1.0;
     let inside = |n: usize| u8::from(place(n / side).hypot(place(n % side)) < 0.5);
-    BinaryMask::new(side, side, (0..side * side).map(inside).collect()).unwrap()
+    LabelMask::new(side, side, (0..side * side).map(inside).collect()).unwrap()
 }
 
 fn style(text: &str) -> StyleAugment {
@@ -135,7 +135,7 @@ proptest! {
     fn a_mask_with_foreground_keeps_some(draw: u64) {
         let mut pixels = vec![0; 32 * 32];
         pixels[33] = 1;
-        let mask = BinaryMask::new(32, 32, pixels).unwrap();
+        let mask = LabelMask::new(32, 32, pixels).unwrap();
         let mut rng = ChaCha8Rng::seed_from_u64(draw);
         let (_, moved) = style("paper,gin").apply(&scene(32), &mask, &mut rng);
         prop_assert!(!moved.is_empty());

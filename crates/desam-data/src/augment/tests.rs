@@ -5,7 +5,7 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
 /// A bright disc on a dim ground, and its mask of another side.
-fn disc(image_side: usize, mask_side: usize) -> (SliceImage, BinaryMask) {
+fn disc(image_side: usize, mask_side: usize) -> (SliceImage, LabelMask) {
     let inside = |side: usize, index: usize| {
         let place = |i: usize| (2 * i + 1) as f64 / side as f64 - 1.0;
         (place(index % side) - 0.2).hypot(place(index / side) + 0.1) < 0.4
@@ -13,11 +13,11 @@ fn disc(image_side: usize, mask_side: usize) -> (SliceImage, BinaryMask) {
     let level = |index| if inside(image_side, index) { 200 } else { 40 };
     let data = (0..image_side * image_side).map(level).collect();
     let mask = (0..mask_side * mask_side).map(|i| u8::from(inside(mask_side, i))).collect();
-    let mask = BinaryMask::new(mask_side, mask_side, mask).unwrap();
+    let mask = LabelMask::new(mask_side, mask_side, mask).unwrap();
     (SliceImage { side: image_side, data }, mask)
 }
 
-fn run(config: &ImageAugment, sides: [usize; 2], seed: u64) -> (SliceImage, BinaryMask) {
+fn run(config: &ImageAugment, sides: [usize; 2], seed: u64) -> (SliceImage, LabelMask) {
     let (image, mask) = disc(sides[0], sides[1]);
     config.apply(&image, &mask, &mut ChaCha8Rng::seed_from_u64(seed)).unwrap()
 }
@@ -68,6 +68,7 @@ proptest! {
             ..ImageAugment::none()
         };
         let (image, mask) = run(&config, [64, 64], seed);
+        let mask = mask.foreground();
         prop_assert!(!mask.is_empty());
         for index in 0..64usize * 64 {
             let (row, column) = (index / 64, index % 64);
@@ -118,14 +119,14 @@ fn a_mask_that_has_foreground_keeps_some() {
     // A spot in the corner, which most placements move out of sight.
     let mut pixels = vec![0; 32 * 32];
     pixels[0] = 1;
-    let mask = BinaryMask::new(32, 32, pixels).unwrap();
+    let mask = LabelMask::new(32, 32, pixels).unwrap();
     let image = SliceImage { side: 32, data: vec![9; 32 * 32] };
     let config =
         ImageAugment { shift: 0.4, scale: 1.0, rotation_deg: 45.0, ..ImageAugment::none() };
     for seed in 0..50 {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         assert!(!config.apply(&image, &mask, &mut rng).unwrap().1.is_empty());
-        let empty = BinaryMask::empty(32, 32);
+        let empty = LabelMask::empty(32, 32);
         assert!(config.apply(&image, &empty, &mut rng).unwrap().1.is_empty());
     }
 }

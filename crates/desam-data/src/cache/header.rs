@@ -37,6 +37,10 @@ pub struct CacheCase {
     pub image_side: usize,
     /// Processed slices whose `M×M` mask has foreground, rising.
     pub labelled: Vec<usize>,
+    /// The labels that occur in its masks, rising. `None` without ground truth, and where an older version
+    /// merged all labels into one foreground.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub label_values: Option<Vec<u8>>,
     /// Processed slices whose features are stored, rising.
     pub stored: Vec<usize>,
     /// Style views of each stored slice, whose features are stored as well.

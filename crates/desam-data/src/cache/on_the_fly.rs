@@ -5,7 +5,7 @@ use crate::augment::{ImageAugment, StyleAugment};
 use crate::preprocess::SliceImage;
 use crate::{Error, Result};
 use candle_core::Device;
-use desam_core::{BinaryMask, Dataset, ImageEncoder};
+use desam_core::{ClassMask, ClassTable, Dataset, ImageEncoder, LabelMask};
 use rand::RngCore;
 use std::sync::Arc;
 
@@ -20,6 +20,7 @@ pub struct OnTheFlySlices {
     device: Device,
     augment: ImageAugment,
     style: Option<StyleAugment>,
+    classes: ClassTable,
 }
 
 impl std::fmt::Debug for OnTheFlySlices {
@@ -70,7 +71,15 @@ impl OnTheFlySlices {
             return Err(desam_core::Error::shape("the encoder", expected, found).into());
         }
         let augment = ImageAugment::none();
-        Ok(Self { cache, slices, encoder, device: device.clone(), augment, style: None })
+        let (device, classes) = (device.clone(), ClassTable::default());
+        Ok(Self { cache, slices, encoder, device, augment, style: None, classes })
+    }
+
+    /// Tells these classes apart in the ground truth. The default is one foreground.
+    #[must_use]
+    pub fn with_classes(mut self, classes: ClassTable) -> Self {
+        self.classes = classes;
+        self
     }
 
     /// Adds random augmentation of the images drawn for training.
@@ -90,20 +99,22 @@ impl OnTheFlySlices {
         self
     }
 
-    fn read(&self, index: usize) -> Result<(SliceRef, SliceImage, BinaryMask)> {
+    fn read(&self, index: usize) -> Result<(SliceRef, SliceImage, LabelMask)> {
         let len = self.slices.len();
         let slice = *self.slices.get(index).ok_or(Error::SliceIndex { index, len })?;
-        Ok((slice, self.cache.image(&slice)?, self.cache.mask(&slice)?))
+        let truth = self.cache.class_mask(&slice, &self.classes)?;
+        Ok((slice, self.cache.image(&slice)?, truth.map().clone()))
     }
 
     fn encoded(
         &self,
         slice: SliceRef,
         image: &SliceImage,
-        mask: BinaryMask,
+        classes: LabelMask,
     ) -> Result<CachedSlice> {
         let pixels = image.pixels(self.encoder.spec().input_side, &self.device)?;
         let features = self.encoder.encode(&pixels)?;
+        let mask = ClassMask::new(classes, self.classes.len())?;
         Ok(CachedSlice { features, mask, case: slice.case, z: slice.z, view: 0 })
     }
 }

@@ -4,7 +4,7 @@ use super::{FeatureCache, SliceRef};
 use crate::augment::FeatureAugment;
 use crate::{Error, Result};
 use candle_core::{DType, Device};
-use desam_core::{BinaryMask, Dataset, ImageFeatures};
+use desam_core::{ClassMask, ClassTable, Dataset, ImageFeatures};
 use rand::{Rng, RngCore};
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ pub struct CachedSlice {
     /// The slice's features, `B = 1`, in f32 or in the type that they are stored in.
     pub features: ImageFeatures,
     /// Its ground truth, `M×M`. Empty where the slice is not labelled.
-    pub mask: BinaryMask,
+    pub mask: ClassMask,
     /// Index of its case in the cache.
     pub case: usize,
     /// The processed slice.
@@ -33,6 +33,7 @@ pub struct CachedSlices {
     augment: FeatureAugment,
     as_stored: bool,
     draw_views: bool,
+    classes: ClassTable,
 }
 
 impl CachedSlices {
@@ -59,7 +60,15 @@ impl CachedSlices {
         let augment = FeatureAugment::none();
         let items = slices.into_iter().map(|slice| (slice, 0)).collect();
         let device = device.clone();
-        Self { cache, items, device, augment, as_stored: false, draw_views: false }
+        let classes = ClassTable::default();
+        Self { cache, items, device, augment, as_stored: false, draw_views: false, classes }
+    }
+
+    /// Tells these classes apart in the ground truth. The default is one foreground.
+    #[must_use]
+    pub fn with_classes(mut self, classes: ClassTable) -> Self {
+        self.classes = classes;
+        self
     }
 
     /// Items in the type that features are stored in: for f16 half the bytes to move, and the same
@@ -125,10 +134,11 @@ impl CachedSlices {
         let len = self.items.len();
         let (slice, view) = self.items.get(index).ok_or(Error::SliceIndex { index, len })?;
         let view = choose(slice)?.unwrap_or(*view);
-        let (mut stored, mut mask) = (view, self.cache.view_mask(slice, view)?);
+        let (mut stored, mut mask) =
+            (view, self.cache.view_class_mask(slice, view, &self.classes)?);
         // A view in which the structure has moved out of sight would teach that there is none.
         if view > 0 && slice.labelled && mask.is_empty() {
-            (stored, mask) = (0, self.cache.mask(slice)?);
+            (stored, mask) = (0, self.cache.class_mask(slice, &self.classes)?);
         }
         let features = if self.as_stored {
             self.cache.stored_view_features(slice, stored, &self.device)?
@@ -162,8 +172,9 @@ impl Dataset for CachedSlices {
             return Ok(drawn);
         }
         let features = drawn.features.to_dtype(DType::F32)?;
-        let changed = self.augment.apply(&features, &drawn.mask, &mut rng);
-        let (features, mask) = changed.map_err(desam_core::Error::external)?;
+        let changed = self.augment.apply(&features, drawn.mask.map(), &mut rng);
+        let (features, map) = changed.map_err(desam_core::Error::external)?;
+        let mask = drawn.mask.with_map(map)?;
         Ok(CachedSlice { features, mask, ..drawn })
     }
 }

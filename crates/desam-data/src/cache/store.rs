@@ -7,7 +7,7 @@ use super::{
 use crate::preprocess::SliceImage;
 use crate::{Error, Result};
 use candle_core::{DType, Device, Tensor};
-use desam_core::{BinaryMask, ImageFeatures, Progress};
+use desam_core::{BinaryMask, ClassMask, ClassTable, ImageFeatures, LabelMask, Progress};
 use half::f16;
 use half::slice::HalfFloatSliceExt;
 use std::path::{Path, PathBuf};
@@ -131,6 +131,20 @@ impl FeatureCache {
         Ok((0..record.slices).map(slice).collect())
     }
 
+    /// All processed slices of one case; those are labelled that hold one of the classes.
+    ///
+    /// # Errors
+    /// As [`FeatureCache::class_mask`].
+    pub fn class_slices(&self, case: usize, classes: &ClassTable) -> Result<Vec<SliceRef>> {
+        let mut slices = self.processed_slices(case)?;
+        if !classes.is_foreground() {
+            for slice in slices.iter_mut().filter(|slice| slice.labelled) {
+                slice.labelled = !self.class_mask(slice, classes)?.is_empty();
+            }
+        }
+        Ok(slices)
+    }
+
     /// Path of a case's image when the cache was made.
     ///
     /// # Errors
@@ -247,39 +261,82 @@ impl FeatureCache {
         self.checked_pages(slice.case)?.image(slice.z)
     }
 
-    /// The `M×M` mask of a slice.
+    /// The `M×M` foreground of a slice.
     ///
     /// # Errors
     /// As [`FeatureCache::image`]; and when the case has no ground truth.
     pub fn mask(&self, slice: &SliceRef) -> Result<BinaryMask> {
-        let mask = self.checked_pages(slice.case)?.mask(slice.z)?;
-        mask.ok_or_else(|| self.case(slice.case).map_or_else(|e| e, no_label))
+        Ok(self.labels(slice, false)?.foreground())
     }
 
-    /// The `M×M` mask of style view `view` of a slice, from 1, which moves with the view's image; 0 is
+    /// The `M×M` classes of a slice.
+    ///
+    /// # Errors
+    /// As [`FeatureCache::mask`]; [`Error::LabelsMerged`] where the cache does not tell labels apart.
+    pub fn class_mask(&self, slice: &SliceRef, classes: &ClassTable) -> Result<ClassMask> {
+        self.view_class_mask(slice, 0, classes)
+    }
+
+    /// The `M×M` classes of style view `view` of a slice, from 1, which move with the view's image; 0 is
     /// the slice as it is.
     ///
     /// # Errors
-    /// As [`FeatureCache::mask`].
-    pub fn view_mask(&self, slice: &SliceRef, view: usize) -> Result<BinaryMask> {
-        let mask = self.mask(slice)?;
+    /// As [`FeatureCache::class_mask`].
+    pub fn view_class_mask(
+        &self,
+        slice: &SliceRef,
+        view: usize,
+        classes: &ClassTable,
+    ) -> Result<ClassMask> {
+        let labels = self.labels(slice, !classes.is_foreground())?;
+        let mask = ClassMask::of_labels(labels, classes);
         match &self.header.views {
             Some(views) if view > 0 => {
                 let image = &self.case(slice.case)?.image_blake3;
-                Ok(views.augment.mask(&mask, views.view_seed(image, slice.z, view)))
+                let seed = views.view_seed(image, slice.z, view);
+                Ok(mask.with_map(views.augment.mask(mask.map(), seed))?)
             }
             _ => Ok(mask),
         }
     }
 
-    /// The `M×M` masks of all processed slices of a case, stored or not.
+    /// The `M×M` foreground of all processed slices of a case, stored or not.
     ///
     /// # Errors
     /// As [`FeatureCache::mask`].
     pub fn case_masks(&self, case: usize) -> Result<Vec<BinaryMask>> {
         let pages = self.checked_pages(case)?;
         let record = self.case(case)?;
-        (0..pages.slices()).map(|z| pages.mask(z)?.ok_or_else(|| no_label(record))).collect()
+        let labels = |z| pages.labels(z)?.ok_or_else(|| no_label(record));
+        (0..pages.slices()).map(|z| Ok(labels(z)?.foreground())).collect()
+    }
+
+    /// The labels that occur in the masks of some cases, rising; `None` where the cache does not tell labels
+    /// apart in one of them.
+    ///
+    /// # Errors
+    /// When there is no such case.
+    pub fn label_values(&self, cases: &[usize]) -> Result<Option<Vec<u8>>> {
+        let mut values = std::collections::BTreeSet::new();
+        for &case in cases {
+            match &self.case(case)?.label_values {
+                Some(found) => values.extend(found),
+                None if self.case(case)?.label.is_none() => {}
+                None => return Ok(None),
+            }
+        }
+        Ok(Some(values.into_iter().collect()))
+    }
+
+    /// The labels of a slice; with `apart` an error where the file has merged them.
+    fn labels(&self, slice: &SliceRef, apart: bool) -> Result<LabelMask> {
+        let pages = self.checked_pages(slice.case)?;
+        let case = self.case(slice.case)?;
+        if apart && !pages.has_labels() {
+            let (site, id) = (case.site.clone(), case.id.clone());
+            return Err(Error::LabelsMerged { dir: self.dir().into(), site, id });
+        }
+        pages.labels(slice.z)?.ok_or_else(|| no_label(case))
     }
 
     /// Verifies every file of the cache against its checksum.

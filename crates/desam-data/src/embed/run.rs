@@ -196,10 +196,10 @@ impl<'a> EmbedRun<'a> {
         let mask_side = case.label.as_ref().map(|_| self.recipe.spec.mask_side());
         let open = || CasePages::open(&path, &seal, mask_side);
         let right = |pages: CasePages| pages.entry().verify().map(|()| pages);
-        // Any unreadable entry is simply regenerated.
+        // Any unreadable entry is simply regenerated, and so is one that does not tell labels apart.
         let pages = match open().and_then(right) {
-            Ok(pages) => pages,
-            Err(_) => {
+            Ok(pages) if pages.has_labels() => pages,
+            _ => {
                 self.write_pages(case, &path, &seal)?;
                 open()?
             }
@@ -220,6 +220,7 @@ impl<'a> EmbedRun<'a> {
             slices: pages.slices(),
             image_side: pages.side(),
             labelled,
+            label_values: case.label.as_ref().map(|_| pages.label_values()).transpose()?,
             stored,
             views: self.options.views.as_ref().map_or(0, |views| views.of_site(&case.site)),
         };
@@ -256,12 +257,12 @@ impl<'a> EmbedRun<'a> {
             None => None,
         };
         let prepared = self.prepare(&case.image, &image.report(self.progress))?;
-        let masks = match labels {
+        let labels = match labels {
             Some((labels, path)) => Some(prepared.labels(&labels).map_err(in_file(path))?),
             None => None,
         };
         let images = (0..prepared.len()).map(|z| prepared.image(z)).collect::<Result<Vec<_>>>()?;
-        CasePages::write(path, seal, &images, masks.as_deref())
+        CasePages::write(path, seal, &images, labels.as_deref())
     }
 
     pub(super) fn prepare_volume(&self, image: &Path) -> Result<PreparedVolume> {

@@ -41,8 +41,8 @@ impl PostprocessConfig {
         *self == Self::default()
     }
 
-    /// Applies the steps to a mask; any label above 0 is foreground, and 0 and 1 come out. `slice_axis`
-    /// is the axis that slices are cut along
+    /// Applies the steps to each label of a mask; a hole is filled with the label around it, and keeps what
+    /// it holds of other labels. `slice_axis` is the axis that slices are cut along
     /// ([`PreparedVolume::slice_axis`](crate::preprocess::PreparedVolume::slice_axis)).
     ///
     /// # Errors
@@ -54,20 +54,36 @@ impl PostprocessConfig {
             return Err(Error::Choice { what: "axis of the slices", found, choices });
         }
         if self.is_off() {
-            return Ok(mask.binarised());
+            return Ok(mask);
         }
         let grid = *mask.grid();
-        let mut data = mask.binarised().into_data();
+        let labels = mask.labels();
+        let mut data = mask.into_data();
+        for label in labels {
+            let mut plane: Vec<u8> = data.iter().map(|&v| u8::from(v == label)).collect();
+            self.apply_to_plane(&mut plane, grid.dims, slice_axis);
+            for (value, inside) in data.iter_mut().zip(plane) {
+                match (*value == label, inside > 0) {
+                    (true, false) => *value = 0,
+                    (false, true) if *value == 0 => *value = label,
+                    _ => {}
+                }
+            }
+        }
+        Ok(LabelVolume::new(grid, data)?)
+    }
+
+    /// The steps on a volume of 0 and 1.
+    fn apply_to_plane(&self, data: &mut [u8], dims: [usize; 3], slice_axis: usize) {
         if self.largest_component {
-            let parts = ConnectedComponents::of(&data, grid.dims, 1, Connectivity::All);
+            let parts = ConnectedComponents::of(data, dims, 1, Connectivity::All);
             let largest = parts.largest();
-            parts.paint(&mut data, 0, |part| Some(part) != largest);
+            parts.paint(data, 0, |part| Some(part) != largest);
         }
         match self.fill_holes {
             None => {}
-            Some(Holes::Volume) => holes::fill(&mut data, grid.dims),
-            Some(Holes::Slices) => holes::fill_slices(&mut data, grid.dims, slice_axis),
+            Some(Holes::Volume) => holes::fill(data, dims),
+            Some(Holes::Slices) => holes::fill_slices(data, dims, slice_axis),
         }
-        Ok(LabelVolume::new(grid, data)?)
     }
 }

@@ -24,7 +24,7 @@ fn nothing_is_done_by_default() {
     let config = PostprocessConfig::default();
     let mask = volume([2, 2, 1], vec![0, 1, 2, 0]);
     assert!(config.is_off());
-    assert_eq!(config.apply(mask, 2).unwrap().data(), [0, 1, 1, 0]);
+    assert_eq!(config.apply(mask, 2).unwrap().data(), [0, 1, 2, 0]);
     assert!(filling(Holes::Slices).apply(volume([1, 1, 1], vec![1]), 3).is_err());
 }
 
@@ -166,4 +166,13 @@ proptest! {
         let found = filling(Holes::Volume).apply(volume(dims, data), 2).unwrap();
         prop_assert_eq!(found.data(), expected);
     }
+}
+
+#[test]
+fn labels_are_processed_one_by_one() {
+    // By hand: label 2 loses its smaller part; the hole in label 1 is filled but for what label 2 has of it.
+    let mask = volume([5, 3, 1], vec![1, 1, 1, 1, 2, 1, 2, 0, 1, 0, 1, 1, 1, 1, 0]);
+    let config = PostprocessConfig { largest_component: true, fill_holes: Some(Holes::Slices) };
+    let found = config.apply(mask, 2).unwrap();
+    assert_eq!(found.data(), [1, 1, 1, 1, 2, 1, 0, 1, 1, 0, 1, 1, 1, 1, 0]);
 }

@@ -53,7 +53,7 @@ fn the_whole_image_is_stretched_to_the_input() {
     // The masks are those of any slice: 6 × 4 pixels on 16 × 16.
     let labels = LabelVolume::new(grid(), (0..24).map(|v| u8::from(v % 6 < 3)).collect()).unwrap();
     let masks = prepared.labels(&labels).unwrap();
-    assert_eq!((masks.len(), masks[0].area()), (1, 128));
+    assert_eq!((masks.len(), masks[0].foreground().area()), (1, 128));
     assert_eq!(prepared.restore(&masks).unwrap().data(), labels.data());
 }
 

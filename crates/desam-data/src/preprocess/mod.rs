@@ -46,7 +46,7 @@ pub(crate) use plausibility::{RESAMPLED_IMAGE, spacing as spacing_warning};
 pub use positive_window::clip_positive;
 pub use prepared::PreparedVolume;
 pub use restore::{Interpolation, VoxelMap};
-pub use restore_logits::SmoothMask;
+pub use restore_logits::{ClassPlane, SmoothMask};
 pub use round_trip::{LabelRoundTrip, MAX_ROUND_TRIP_LOSS, SiteRoundTrip, TracedLabels};
 pub use stored_slice::{InputPosition, StoredSlice};
 pub use view::SliceView;

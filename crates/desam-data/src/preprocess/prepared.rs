@@ -7,7 +7,7 @@ use super::slice_geometry::SliceGeometry;
 use super::{IntensityHistogram, IntensityWindow, MatchingTable, SliceImage, plausibility, spline};
 use crate::{Error, Result};
 use candle_core::{Device, Tensor};
-use desam_core::{BinaryMask, EncoderSpec, Grid, LabelVolume, Volume};
+use desam_core::{EncoderSpec, Grid, LabelMask, LabelVolume, Volume};
 use desam_volume::fallible;
 
 /// Maximum side of an input or a mask; a larger specification must be wrong.
@@ -196,13 +196,13 @@ impl PreparedVolume {
         self.image(z)?.enlarged(self.input_side)
     }
 
-    /// The ground truth of every processed slice on the masks' grid, `M × M`: foreground is any
-    /// label above zero, the nearest voxel decides (see [`LabelRule`](super::LabelRule)).
+    /// The ground truth of every processed slice on the masks' grid, `M × M`: labels, the nearest voxel
+    /// decides (see [`LabelRule`](super::LabelRule)).
     ///
     /// # Errors
     /// [`GridMismatch`](desam_volume::Error::GridMismatch) when the labels do not lie on the volume's grid: other dimensions,
     /// or a corner further away than half the smallest voxel side.
-    pub fn labels(&self, labels: &LabelVolume) -> Result<Vec<BinaryMask>> {
+    pub fn labels(&self, labels: &LabelVolume) -> Result<Vec<LabelMask>> {
         self.geometry.labels(labels)
     }
 

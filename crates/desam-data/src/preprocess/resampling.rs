@@ -3,7 +3,7 @@
 use super::axis::AxisMapping;
 use super::resample::resample;
 use super::*;
-use desam_core::{Affine, BinaryMask, EncoderSpec, Grid, LabelVolume, Volume};
+use desam_core::{Affine, EncoderSpec, Grid, LabelMask, LabelVolume, Volume};
 use proptest::prelude::*;
 
 fn spec() -> EncoderSpec {
@@ -203,7 +203,7 @@ proptest! {
             let values: Vec<f32> = pixels.iter().map(|v| f32::from(*v)).collect();
             map.put(z, &values, Interpolation::Nearest).unwrap();
             flat.put(z, &[0.25; 9], Interpolation::Linear).unwrap();
-            masks.push(BinaryMask::new(16, 16, pixels).unwrap());
+            masks.push(LabelMask::new(16, 16, pixels).unwrap());
         }
         let mask = prepared.restore(&masks).unwrap();
         let map = map.finish().unwrap();
@@ -211,7 +211,7 @@ proptest! {
         let same = map.data().iter().zip(mask.data()).all(|(a, b)| *a == f32::from(*b));
         prop_assert!(same);
         // What is flat stays flat wherever there is a plane.
-        let full = vec![BinaryMask::new(16, 16, vec![1; 256]).unwrap(); prepared.len()];
+        let full = vec![LabelMask::new(16, 16, vec![1; 256]).unwrap(); prepared.len()];
         let covered = prepared.restore(&full).unwrap();
         let flat = flat.finish().unwrap();
         let same = flat.data().iter().zip(covered.data()).all(|(a, b)| *a == 0.25 * f32::from(*b));

@@ -5,7 +5,7 @@ use super::linear::{LinearWeights, bilinear};
 use super::prepared::PreparedVolume;
 use super::slice_geometry::SliceGeometry;
 use crate::Result;
-use desam_core::{BinaryMask, Error as CoreError, LabelVolume, Volume};
+use desam_core::{Error as CoreError, LabelMask, LabelVolume, Volume};
 use desam_volume::fallible;
 use std::borrow::Borrow;
 
@@ -25,12 +25,12 @@ desam_core::named! {
 }
 
 impl PreparedVolume {
-    /// Masks of all processed slices, `M × M` each, back on the volume's own grid, 0 and 1: every
-    /// voxel takes the nearest mask pixel, and is background where the crop has cut it off.
+    /// Labels of all processed slices, `M × M` each, back on the volume's own grid: every voxel takes the
+    /// nearest mask pixel, and is background where the crop has cut it off.
     ///
     /// # Errors
     /// When there is not one mask a processed slice, or one is not `M × M`.
-    pub fn restore<B: Borrow<BinaryMask>>(&self, masks: &[B]) -> Result<LabelVolume> {
+    pub fn restore<B: Borrow<LabelMask>>(&self, masks: &[B]) -> Result<LabelVolume> {
         self.geometry().restore(masks)
     }
 
@@ -46,12 +46,12 @@ impl PreparedVolume {
 
 impl SliceGeometry {
     /// As [`PreparedVolume::restore`].
-    pub(super) fn restore<B: Borrow<BinaryMask>>(&self, masks: &[B]) -> Result<LabelVolume> {
+    pub(super) fn restore<B: Borrow<LabelMask>>(&self, masks: &[B]) -> Result<LabelVolume> {
         if masks.len() != self.len() {
             return Err(CoreError::shape("masks to restore", self.len(), masks.len()).into());
         }
         let side = self.mask_side();
-        let size = |m: &BinaryMask| (m.height(), m.width());
+        let size = |m: &LabelMask| (m.height(), m.width());
         if let Some(odd) = masks.iter().map(|m| size(m.borrow())).find(|s| *s != (side, side)) {
             return Err(CoreError::shape("mask to restore", (side, side), odd).into());
         }

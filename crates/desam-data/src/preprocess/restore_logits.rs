@@ -1,4 +1,5 @@
-//! Restoring masks to the volume's own grid from their logits: interpolated first, thresholded then.
+//! Restoring masks to the volume's own grid from their logits: interpolated first, thresholded and
+//! compared between classes then.
 
 use super::linear::{LinearWeights, bilinear};
 use super::prepared::PreparedVolume;
@@ -15,9 +16,21 @@ const EPS: f32 = 1e-5;
 /// The smallest magnitude of a logit whose sign the mask has overruled.
 const LEAST_LOGIT: f32 = 1e-3;
 
+/// What was predicted of one class on a processed slice: its mask, `M × M`, and the logits it was
+/// thresholded from, row by row. Where the two disagree the mask is right: a small region was removed, a
+/// border cleared. A mask without logits (an empty list) counts as logits of 1 and −1.
+#[derive(Debug, Clone, Copy)]
+pub struct ClassPlane<'a> {
+    /// The mask. Those of different classes may overlap.
+    pub mask: &'a BinaryMask,
+    /// The logits.
+    pub logits: &'a [f32],
+}
+
 /// A mask on the volume's own grid, made of the logits of processed slices: linear between pixel
-/// centres and between slices, positive is foreground. Its outline is smooth where that of
-/// [`PreparedVolume::restore`] has the steps of the mask's pixels.
+/// centres and between slices, positive is foreground, and of several classes the one with the largest
+/// logit. Its outline is smooth where that of [`PreparedVolume::restore`] has the steps of the mask's
+/// pixels.
 ///
 /// Slices go in one by one, and two of them are in memory. Between a slice with a mask and one without,
 /// the nearer of the two decides: an empty slice has no logits that could be trusted.
@@ -30,51 +43,63 @@ pub struct SmoothMask<'a> {
     data: Vec<u8>,
     /// Slices of the volume that are done.
     done: usize,
-    /// Processed slices that went in, and the plane of the last one.
+    /// Processed slices that went in, and the planes of the last one: one a class, `None` without a mask.
     planes: usize,
-    last: Option<Vec<f32>>,
+    last: Planes,
+    classes: usize,
 }
 
+/// The logits of one slice by class.
+type Planes = Vec<Option<Vec<f32>>>;
+
 impl PreparedVolume {
-    /// An empty mask to be filled from logits, slice by slice.
+    /// An empty mask of `classes` classes, to be filled from logits, slice by slice.
     ///
     /// # Errors
     /// [`Allocation`](desam_volume::Error::Allocation) when there is no memory for it.
-    pub fn smooth_mask(&self) -> Result<SmoothMask<'_>> {
+    pub fn smooth_mask(&self, classes: usize) -> Result<SmoothMask<'_>> {
         let data = fallible::with_capacity(self.grid().len())?;
         let geometry = self.geometry();
         let sampling = geometry.sampling(geometry.mask_side(), Interpolation::Linear);
-        Ok(SmoothMask { geometry, sampling, data, done: 0, planes: 0, last: None })
+        let last = vec![None; classes];
+        Ok(SmoothMask { geometry, sampling, data, done: 0, planes: 0, last, classes })
     }
 }
 
 impl SmoothMask<'_> {
-    /// Adds the next processed slice: its mask, `M × M`, and the logits it was thresholded from, row by
-    /// row. Where the two disagree the mask is right: a small region was removed, a border cleared. A
-    /// mask without logits (an empty list) counts as logits of 1 and −1.
+    /// Adds the next processed slice, one plane a class.
     ///
     /// # Errors
-    /// When the sizes are not those of the model's masks, or there are no more slices.
-    pub fn push(&mut self, mask: &BinaryMask, logits: &[f32]) -> Result<()> {
+    /// When the sizes are not those of the model's masks, there are more or fewer classes, or no more
+    /// slices.
+    pub fn push(&mut self, classes: &[ClassPlane<'_>]) -> Result<()> {
         let (side, len) = (self.geometry.mask_side(), self.geometry.len());
-        let found = (mask.height(), mask.width());
-        if found != (side, side) {
-            return Err(CoreError::shape("mask to restore", (side, side), found).into());
+        if classes.len() != self.classes {
+            return Err(CoreError::shape("classes", self.classes, classes.len()).into());
         }
-        if !logits.is_empty() && logits.len() != side * side {
-            return Err(CoreError::shape("logits to restore", side * side, logits.len()).into());
+        for ClassPlane { mask, logits } in classes {
+            let found = (mask.height(), mask.width());
+            if found != (side, side) {
+                return Err(CoreError::shape("mask to restore", (side, side), found).into());
+            }
+            if !logits.is_empty() && logits.len() != side * side {
+                return Err(CoreError::shape("logits to restore", side * side, logits.len()).into());
+            }
         }
         if self.planes >= len {
             return Err(Error::SliceIndex { index: self.planes, len });
         }
-        let plane = (!mask.is_empty()).then(|| agreeing(mask, logits));
+        let plane = |class: &ClassPlane<'_>| {
+            (!class.mask.is_empty()).then(|| agreeing(class.mask, class.logits))
+        };
+        let planes: Planes = classes.iter().map(plane).collect();
         self.planes += 1;
-        self.fill(plane.as_deref());
-        self.last = plane;
+        self.fill(&planes);
+        self.last = planes;
         Ok(())
     }
 
-    /// The mask on the volume's own grid, 0 and 1.
+    /// The mask on the volume's own grid: the class of each voxel, from 1, and 0 for background.
     ///
     /// # Errors
     /// When not every processed slice went in.
@@ -87,9 +112,9 @@ impl SmoothMask<'_> {
         Ok(LabelVolume::new(grid, self.geometry.order().undo(grid.dims, self.data)?)?)
     }
 
-    /// Computes the slices of the volume that lie up to the newest plane, and after the last one those
-    /// beyond it.
-    fn fill(&mut self, newest: Option<&[f32]>) {
+    /// Computes the slices of the volume that lie up to the newest planes, and after the last ones those
+    /// beyond them.
+    fn fill(&mut self, newest: &[Option<Vec<f32>>]) {
         let (z, last) = (self.planes - 1, self.geometry.len() - 1);
         let side = self.geometry.mask_side();
         let depth = self.geometry.dims()[2];
@@ -101,13 +126,19 @@ impl SmoothMask<'_> {
             if needed > z {
                 return;
             }
-            let planes = at.map(|at| Pair::new(at, z, self.last.as_deref(), newest));
+            let mut pairs = Vec::with_capacity(self.classes);
+            if let Some(at) = at {
+                for (last, newest) in self.last.iter().zip(newest) {
+                    pairs.push(Pair::new(at, z, last.as_deref(), newest.as_deref()));
+                }
+            }
             let [columns, rows] = &self.sampling;
             for row in rows {
                 for column in columns {
-                    let value = planes.as_ref().zip(row.zip(*column));
-                    let value = value.map_or(0.0, |(planes, (y, x))| planes.sample(side, x, y));
-                    self.data.push(u8::from(value > 0.0));
+                    self.data.push(match row.zip(*column) {
+                        Some((y, x)) => largest(pairs.iter().map(|pair| pair.sample(side, x, y))),
+                        None => 0,
+                    });
                 }
             }
             self.done += 1;
@@ -115,7 +146,18 @@ impl SmoothMask<'_> {
     }
 }
 
-/// The planes to either side of a slice of the volume.
+/// The class with the largest logit, from 1, the first of equals; 0 where none is above 0.
+fn largest(logits: impl Iterator<Item = f32>) -> u8 {
+    let mut best = (0.0, 0);
+    for (logit, class) in logits.zip(1..) {
+        if logit > best.0 {
+            best = (logit, class);
+        }
+    }
+    best.1
+}
+
+/// The planes of a class to either side of a slice of the volume.
 enum Pair<'p> {
     Nothing,
     One(&'p [f32]),
@@ -164,7 +206,7 @@ fn agreeing(mask: &BinaryMask, logits: &[f32]) -> Vec<f32> {
 mod tests {
     use super::*;
     use crate::preprocess::{Frame, PreprocessConfig};
-    use desam_core::{Affine, EncoderSpec, Grid, Volume};
+    use desam_core::{Affine, EncoderSpec, Grid, LabelMask, Volume};
     use proptest::prelude::*;
 
     /// A volume of `dims` voxels of `spacing` mm, prepared for masks of 4 × 4 pixels.
@@ -188,11 +230,16 @@ mod tests {
 
     /// Restores planes of logits, whose signs are their masks.
     fn restored(prepared: &PreparedVolume, planes: &[Vec<f32>]) -> LabelVolume {
-        let mut smooth = prepared.smooth_mask().unwrap();
+        let mut smooth = prepared.smooth_mask(1).unwrap();
         for logits in planes {
-            smooth.push(&mask(logits), logits).unwrap();
+            push(&mut smooth, &mask(logits), logits).unwrap();
         }
         smooth.finish().unwrap()
+    }
+
+    /// Adds a slice of one class.
+    fn push(smooth: &mut SmoothMask<'_>, mask: &BinaryMask, logits: &[f32]) -> Result<()> {
+        smooth.push(&[ClassPlane { mask, logits }])
     }
 
     fn mask(logits: &[f32]) -> BinaryMask {
@@ -213,7 +260,7 @@ mod tests {
         let row: Vec<u8> = smooth.data()[..16].to_vec();
         assert_eq!(row, [1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0, 0, 0, 0]);
         // By the nearest pixel it is i < 8, whatever the logits.
-        let nearest = prepared.restore(&[mask(&halves(3.0, -1.0))]).unwrap();
+        let nearest = prepared.restore(&[LabelMask::from(mask(&halves(3.0, -1.0)))]).unwrap();
         assert_eq!(nearest.data()[..16].iter().map(|v| usize::from(*v)).sum::<usize>(), 8);
     }
 
@@ -244,28 +291,52 @@ mod tests {
         // A hole that was filled, and an island that was removed.
         (cleaned[3], cleaned[4]) = (1, 0);
         let cleaned = BinaryMask::new(4, 4, cleaned).unwrap();
-        let mut smooth = prepared.smooth_mask().unwrap();
-        smooth.push(&cleaned, &halves(5.0, -5.0)).unwrap();
+        let mut smooth = prepared.smooth_mask(1).unwrap();
+        push(&mut smooth, &cleaned, &halves(5.0, -5.0)).unwrap();
         assert_eq!(smooth.finish().unwrap().data(), cleaned.data());
         // Without logits, and where they are 0, the mask alone counts.
         for logits in [vec![], vec![0.0; 16]] {
-            let mut smooth = prepared.smooth_mask().unwrap();
-            smooth.push(&cleaned, &logits).unwrap();
+            let mut smooth = prepared.smooth_mask(1).unwrap();
+            push(&mut smooth, &cleaned, &logits).unwrap();
             assert_eq!(smooth.finish().unwrap().data(), cleaned.data());
         }
     }
 
     #[test]
+    fn classes_meet_where_their_logits_are_equal() {
+        let prepared = prepared([16, 16, 1], [1.0; 3], None);
+        // By hand: 4 mask pixels over 16 voxels, logits 3, 1.5, 1, −1 from left to right, and the reverse. Interpolated,
+        // they are equal in the middle, between voxels 7 and 8: the classes overlap and no gap is left.
+        let plane = |row: [f32; 4]| [row; 4].concat();
+        let (left, right) = (plane([3.0, 1.5, 1.0, -1.0]), plane([-1.0, 1.0, 1.5, 3.0]));
+        let masks = [mask(&left), mask(&right)];
+        let mut smooth = prepared.smooth_mask(2).unwrap();
+        let planes = [(&masks[0], &left), (&masks[1], &right)]
+            .map(|(mask, logits)| ClassPlane { mask, logits });
+        smooth.push(&planes).unwrap();
+        let found = smooth.finish().unwrap();
+        assert_eq!(found.data()[..16], [[1; 8], [2; 8]].concat());
+        // A class whose mask was rejected leaves its place to the other.
+        let none = BinaryMask::empty(4, 4);
+        let mut smooth = prepared.smooth_mask(2).unwrap();
+        smooth.push(&[ClassPlane { mask: &none, logits: &[] }, planes[1]]).unwrap();
+        let rejected = smooth.finish().unwrap();
+        assert!(rejected.data().iter().all(|class| *class != 1));
+        assert_eq!(rejected.data()[8..16], [2; 8]);
+        assert!(prepared.smooth_mask(2).unwrap().push(&planes[..1]).is_err());
+    }
+
+    #[test]
     fn wrong_sizes_and_numbers_of_slices_are_refused() {
         let prepared = prepared([8, 8, 2], [1.0; 3], None);
-        let mut smooth = prepared.smooth_mask().unwrap();
-        assert!(smooth.push(&BinaryMask::empty(3, 4), &[]).is_err());
-        assert!(smooth.push(&BinaryMask::empty(4, 4), &[1.0; 15]).is_err());
-        smooth.push(&BinaryMask::empty(4, 4), &[]).unwrap();
-        let early = prepared.smooth_mask().unwrap();
+        let mut smooth = prepared.smooth_mask(1).unwrap();
+        assert!(push(&mut smooth, &BinaryMask::empty(3, 4), &[]).is_err());
+        assert!(push(&mut smooth, &BinaryMask::empty(4, 4), &[1.0; 15]).is_err());
+        push(&mut smooth, &BinaryMask::empty(4, 4), &[]).unwrap();
+        let early = prepared.smooth_mask(1).unwrap();
         assert!(early.finish().is_err());
-        smooth.push(&BinaryMask::empty(4, 4), &[]).unwrap();
-        assert!(smooth.push(&BinaryMask::empty(4, 4), &[]).is_err());
+        push(&mut smooth, &BinaryMask::empty(4, 4), &[]).unwrap();
+        assert!(push(&mut smooth, &BinaryMask::empty(4, 4), &[]).is_err());
         assert!(smooth.finish().unwrap().data().iter().all(|v| *v == 0));
     }
 
@@ -283,7 +354,7 @@ mod tests {
             let planes: Vec<Vec<f32>> =
                 full.iter().take(prepared.len()).map(|f| vec![if *f { 2.0 } else { -2.0 }; 16]).collect();
             prop_assume!(planes.len() == prepared.len());
-            let masks: Vec<BinaryMask> = planes.iter().map(|p| mask(p)).collect();
+            let masks: Vec<LabelMask> = planes.iter().map(|p| mask(p).into()).collect();
             let (smooth, nearest) = (restored(&prepared, &planes), prepared.restore(&masks).unwrap());
             prop_assert_eq!(smooth.data(), nearest.data());
         }

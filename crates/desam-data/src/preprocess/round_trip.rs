@@ -3,7 +3,7 @@
 use super::slice_geometry::SliceGeometry;
 use super::{LabelRule, PreprocessConfig};
 use crate::Result;
-use desam_core::{BinaryMask, Grid, LabelVolume};
+use desam_core::{Grid, LabelMask, LabelVolume};
 use serde::{Deserialize, Serialize};
 
 /// Loss of Dice on the way to the masks and back above which users are warned: a model that
@@ -58,7 +58,7 @@ impl LabelRoundTrip {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TracedLabels {
     /// The ground truth of every processed slice, `M × M`.
-    pub masks: Vec<BinaryMask>,
+    pub masks: Vec<LabelMask>,
     /// The same back on the volume's own grid, beside the labels.
     pub round_trip: LabelRoundTrip,
 }

@@ -5,7 +5,7 @@ use super::config::{Frame, LabelRule, PreprocessConfig};
 use super::orient::AxisOrder;
 use super::targets::LabelFrame;
 use crate::{Error, Result};
-use desam_core::{BinaryMask, Grid, LabelVolume};
+use desam_core::{Grid, LabelMask, LabelVolume};
 use desam_volume::expect_same_grid;
 
 /// Voxels after resampling beyond which the spacing must be wrong.
@@ -87,8 +87,8 @@ impl SliceGeometry {
         Grid { dims: self.axes.map(|a| a.frame), affine }
     }
 
-    /// The ground truth of every processed slice as `mask_side × mask_side` masks.
-    pub(super) fn labels(&self, labels: &LabelVolume) -> Result<Vec<BinaryMask>> {
+    /// The ground truth of every processed slice as `mask_side × mask_side` labels.
+    pub(super) fn labels(&self, labels: &LabelVolume) -> Result<Vec<LabelMask>> {
         expect_same_grid(&self.grid, labels.grid())?;
         let [columns, rows, slices] =
             self.axes.map(|a| (0..a.frame).map(|f| a.nearest(f)).collect::<Vec<_>>());
@@ -103,7 +103,7 @@ impl SliceGeometry {
             for row in &rows {
                 let line = row.and_then(|j| pixels.get(j * source_width..)).unwrap_or_default();
                 let label = |column: &Option<usize>| column.and_then(|i| line.get(i)).copied();
-                data.extend(columns.iter().map(|c| u8::from(label(c).unwrap_or(0) > 0)));
+                data.extend(columns.iter().map(|c| label(c).unwrap_or(0)));
             }
             let frame = LabelFrame { height: rows.len(), width: columns.len(), data };
             let frame = match self.labels {

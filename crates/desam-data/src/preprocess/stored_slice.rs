@@ -193,7 +193,7 @@ impl StoredSlice {
 mod tests {
     use super::*;
     use crate::preprocess::{Frame, PreprocessConfig};
-    use desam_core::{Affine, EncoderSpec, Grid, Volume};
+    use desam_core::{Affine, EncoderSpec, Grid, LabelMask, Volume};
 
     /// Masks of 16 pixels.
     fn spec() -> EncoderSpec {
@@ -258,7 +258,8 @@ mod tests {
                     BinaryMask::new(16, 16, data).unwrap()
                 };
                 let masks: Vec<BinaryMask> = (0..prepared.len()).map(mask).collect();
-                let whole = prepared.restore(&masks).unwrap();
+                let labels: Vec<LabelMask> = masks.iter().cloned().map(LabelMask::from).collect();
+                let whole = prepared.restore(&labels).unwrap();
                 let dims = prepared.grid().dims;
                 for index in 0..dims[prepared.slice_axis()] {
                     let slice = prepared.stored_slice(index).unwrap();

@@ -2,9 +2,9 @@
 
 use super::axis::stretch_nearest;
 use super::spline::smoothing_radius;
-use desam_core::BinaryMask;
+use desam_core::LabelMask;
 
-/// A slice of ground truth as large as the frame, 0 or 1, row by row.
+/// A slice of ground truth as large as the frame: labels, row by row.
 pub(super) struct LabelFrame {
     pub(super) height: usize,
     pub(super) width: usize,
@@ -13,7 +13,17 @@ pub(super) struct LabelFrame {
 
 impl LabelFrame {
     /// Takes the rim away that smoothing before shrinking to `side` would lower below 1.
-    pub(super) fn eroded_for(mut self, side: usize) -> Self {
+    pub(super) fn eroded_for(self, side: usize) -> Self {
+        let Self { height, width, data } = self;
+        let inside = data.iter().map(|&label| u8::from(label > 0)).collect();
+        let kept = LabelFrame { height, width, data: inside }.eroded(side).data;
+        // Labels that touch have no rim between them: it is the foreground that shrinks.
+        let data = data.into_iter().zip(kept).map(|(label, kept)| label * kept).collect();
+        Self { height, width, data }
+    }
+
+    /// The same of a plane of 0 and 1.
+    fn eroded(mut self, side: usize) -> Self {
         let (down, across) =
             (smoothing_radius(self.height, side), smoothing_radius(self.width, side));
         let width = self.width;
@@ -33,14 +43,14 @@ impl LabelFrame {
     }
 
     /// The nearest pixel for each of `side × side`.
-    pub(super) fn stretched(&self, side: usize) -> desam_core::Result<BinaryMask> {
+    pub(super) fn stretched(&self, side: usize) -> desam_core::Result<LabelMask> {
         let mut data = Vec::with_capacity(side * side);
         for row in 0..side {
             let start = stretch_nearest(row, side, self.height) * self.width;
             let line = &self.data[start..start + self.width];
             data.extend((0..side).map(|c| line[stretch_nearest(c, side, self.width)]));
         }
-        BinaryMask::new(side, side, data)
+        LabelMask::new(side, side, data)
     }
 }
 

@@ -1,7 +1,7 @@
 use super::*;
 use crate::Error;
 use candle_core::{Device, Tensor};
-use desam_core::{Affine, BinaryMask, EncoderSpec, Grid, LabelVolume, Volume};
+use desam_core::{Affine, EncoderSpec, Grid, LabelMask, LabelVolume, Volume};
 use desam_volume::nifti;
 use proptest::prelude::*;
 use std::path::{Path, PathBuf};
@@ -290,8 +290,8 @@ fn nonsense_is_refused() {
     let prepared = official.prepare(&volume, &spec(256)).unwrap();
     assert!(matches!(prepared.image(2), Err(Error::SliceIndex { index: 2, len: 2 })));
     assert!(prepared.pixels(usize::MAX, &Device::Cpu).is_err());
-    assert!(prepared.restore(&[BinaryMask::empty(64, 64)]).is_err());
-    assert!(prepared.restore(&vec![BinaryMask::empty(64, 63); 2]).is_err());
+    assert!(prepared.restore(&[LabelMask::empty(64, 64)]).is_err());
+    assert!(prepared.restore(&vec![LabelMask::empty(64, 63); 2]).is_err());
     let shift = |mm: f64| {
         let mut moved = *labels.grid();
         moved.affine.0[1][3] += mm;
@@ -433,7 +433,7 @@ proptest! {
         let masks = prepared.labels(&labels).unwrap();
         let back = prepared.restore(&masks).unwrap();
         prop_assert_eq!(back.grid(), volume.grid());
-        let full = vec![BinaryMask::new(16, 16, vec![1; 256]).unwrap(); prepared.len()];
+        let full = vec![LabelMask::new(16, 16, vec![1; 256]).unwrap(); prepared.len()];
         let everywhere = prepared.restore(&full).unwrap();
         if !crop {
             prop_assert!(everywhere.data().iter().all(|&v| v == 1));

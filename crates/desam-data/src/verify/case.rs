@@ -186,8 +186,9 @@ fn look_at_masks(
     let Ok(traced) = preprocess.trace_labels(grid, labels, *mask_side) else {
         return;
     };
-    let pixels =
-        |count: &dyn Fn(&BinaryMask) -> usize| traced.masks.iter().map(count).sum::<usize>();
+    let pixels = |count: &dyn Fn(&BinaryMask) -> usize| {
+        traced.masks.iter().map(|mask| count(&mask.foreground())).sum::<usize>()
+    };
     report.masks = Some(MaskCheck {
         round_trip: traced.round_trip,
         mask_pixels: pixels(&BinaryMask::area) as u64,

@@ -3,7 +3,7 @@
 use super::slice_files;
 use super::toy::{Bench, ToyEncoder, changed};
 use candle_core::Device;
-use desam_core::{Dataset, ImageEncoder, Quiet};
+use desam_core::{ClassTable, Dataset, ImageEncoder, Quiet};
 use desam_data::Error;
 use desam_data::augment::StyleAugment;
 use desam_data::cache::{CachedSlices, FeatureCache, FeatureDtype, StyleViews};
@@ -137,7 +137,7 @@ fn training_draws_every_view_and_validation_the_slice_as_it_is() {
     let cache = Arc::new(FeatureCache::open(&options.dir).unwrap());
     let slice = cache.slices()[0];
     let data = CachedSlices::of(Arc::clone(&cache), vec![slice], &Device::Cpu);
-    let plain = embedding(&data.get(0).unwrap().features);
+    let (classes, plain) = (ClassTable::default(), embedding(&data.get(0).unwrap().features));
     let mut rng = ChaCha8Rng::seed_from_u64(1);
     assert_eq!(embedding(&data.draw(0, &mut rng).unwrap().features), plain);
 
@@ -146,7 +146,7 @@ fn training_draws_every_view_and_validation_the_slice_as_it_is() {
     let expected: Vec<_> = (0..=2)
         .map(|view| {
             let features = cache.view_features(&slice, view, &Device::Cpu).unwrap();
-            (embedding(&features), cache.view_mask(&slice, view).unwrap())
+            (embedding(&features), cache.view_class_mask(&slice, view, &classes).unwrap())
         })
         .collect();
     // Validation alternates, calibration takes all.

@@ -134,10 +134,10 @@ impl PromptReader for AbsorbedReader<'_> {
         })
     }
 
-    fn predict_iou(&mut self, prompts: &PromptEmbedding) -> Result<Tensor> {
+    fn predict_ious(&mut self, prompts: &PromptEmbedding) -> Result<Tensor> {
         // Without the image tokens, the last block's pass over the image writes nothing.
         let groups = self.encode(prompts, false)?;
-        Tensor::cat(&groups.iter().map(|g| &g.iou_all).collect::<Vec<_>>(), 0)?.narrow(1, 0, 1)
+        Tensor::cat(&groups.iter().map(|g| &g.iou_all).collect::<Vec<_>>(), 0)
     }
 
     fn batch_invariant(&self) -> bool {

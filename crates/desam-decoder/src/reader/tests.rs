@@ -94,8 +94,8 @@ fn the_reader_on_a_cpu_computes_what_prim_does() {
             // The limit of reassociation in f32: of the largest number, against f64.
             assert!(error < 2e-5, "{seed}: {error:.1e}");
         }
-        let iou = reader.predict_iou(&prompts).unwrap();
-        assert_eq!(distance(&iou, &found.iou().unwrap()), 0.0);
+        let iou = reader.predict_ious(&prompts).unwrap();
+        assert_eq!(distance(&iou, &found.iou_all), 0.0);
     }
 }
 
@@ -165,7 +165,7 @@ fn shapes_that_do_not_fit_are_refused() {
     assert!(reader.encode_prompts(&fewer).is_err());
     let other =
         PromptEmbedding { dense: wave(&[3, 64, 5, 5], 1.0), sparse: prompts.sparse.clone() };
-    assert!(reader.predict_iou(&other).is_err());
+    assert!(reader.predict_ious(&other).is_err());
     let thin = PromptEmbedding { sparse: wave(&[3, 2, 63], 2.0), dense: prompts.dense.clone() };
     assert!(reader.encode_prompts(&thin).is_err());
     // It can still be used.
@@ -188,7 +188,7 @@ fn kernels_read_a_batch_as_prim_does() {
             let alone = reader.encode_prompts(&PromptEmbedding { sparse, dense })?;
             let mut all: Vec<Tensor> = parts(&found).into_iter().cloned().collect();
             all.extend(parts(&alone).into_iter().cloned());
-            all.push(reader.predict_iou(&prompts)?);
+            all.push(reader.predict_ious(&prompts)?);
             Ok(all)
         };
         let Some(found) = desam_nn::gpu::emulated(read).unwrap() else {

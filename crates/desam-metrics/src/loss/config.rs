@@ -36,8 +36,8 @@ named! {
         /// Each mask, then the mean of their losses (MONAI's, and so the official program's).
         #[default]
         Mask = "mask",
-        /// All masks of the batch together (nnU-Net's batch Dice): for batches with empty masks, whose
-        /// own loss is 1 or 0 and hardly changes.
+        /// All masks of a class in the batch together (nnU-Net's batch Dice): for batches with empty masks,
+        /// whose own loss is 1 or 0 and hardly changes.
         Batch = "batch",
     }
 }

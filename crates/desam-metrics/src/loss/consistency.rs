@@ -6,10 +6,10 @@ use candle_core::{Result, Tensor};
 
 /// Disagreement of `views` predictions of the same slices: the Kullback-Leibler divergence of each
 /// from the mean probability `p̄` of a pixel, averaged over views, slices and pixels. A scalar, 0 where
-/// all agree. This is CSDG's consistency (Ouyang et al., IEEE TMI 2022), for one foreground class, with
+/// all agree. This is CSDG's consistency (Ouyang et al., IEEE TMI 2022), each class on its own, with
 /// `p̄` detached from the graph, so that the gradient by a logit is `σ(x) − p̄` over their number.
 ///
-/// `logits` is `[V·N, 1, H, W]`: all slices in the first view, then in the second, and so on.
+/// `logits` is `[V·N, L, H, W]`: all slices in the first view, then in the second, and so on.
 ///
 /// # Errors
 /// When there are fewer than two views, or their number does not divide that of the logits.

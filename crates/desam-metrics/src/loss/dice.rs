@@ -5,7 +5,7 @@ use super::logits::{StableLogits, check_masks, sum_pixels, widen};
 use candle_core::{Result, Tensor};
 
 /// Soft Dice loss, a scalar: `1 − (2 Σ p·t + s) / (Σ p² + Σ t² + s)` with `p = σ(logits)`, for each
-/// mask of `[N, 1, M, M]`, then averaged.
+/// mask of `[N, L, M, M]`, then averaged.
 ///
 /// The squared denominator, and the smoothing in numerator and denominator, are the official program's
 /// (MONAI's Dice with `sigmoid` and `squared_pred`, `s = 1e-5`). An empty target is not special:
@@ -18,8 +18,8 @@ pub fn soft_dice(logits: &Tensor, target: &Tensor, smoothing: f64) -> Result<Ten
     dice_of(&StableLogits::new(logits)?, &widen(target)?, DiceReduction::Mask, smoothing)
 }
 
-/// The soft Dice loss of a whole batch: the three sums of [`soft_dice`] run over all masks together
-/// (nnU-Net's batch Dice). A batch with slices that hold nothing and slices that do has one loss, in
+/// The soft Dice loss of a whole batch: the three sums of [`soft_dice`] run over all masks of a class
+/// together, and the loss is the mean over classes (nnU-Net's batch Dice). A batch with slices that hold nothing and slices that do has one loss, in
 /// which foreground on the empty ones counts.
 ///
 /// # Errors

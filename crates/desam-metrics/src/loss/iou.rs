@@ -3,7 +3,7 @@
 use super::logits::{check_masks, check_pair, sum_pixels, widen};
 use candle_core::{Result, Tensor};
 
-const WHAT: &str = "IoU target [N, 1], as the predicted IoU";
+const WHAT: &str = "IoU target [N, L], as the predicted IoU";
 
 /// Mean squared error, a scalar (paper, Eq. 1).
 ///
@@ -26,11 +26,11 @@ pub fn l1(prediction: &Tensor, target: &Tensor) -> Result<Tensor> {
     (difference * sign)?.mean_all()
 }
 
-/// IoU (Jaccard index) of predicted masks, logits above 0, with the truth, `[N, 1]` in the logits' type,
+/// IoU (Jaccard index) of predicted masks, logits above 0, with the truth, `[N, L]` in the logits' type,
 /// detached: `|A ∩ B| / |A ∪ B|`, and 1 where both are empty, because the mask is right then.
 ///
 /// # Errors
-/// When `target` differs from `logits [N, 1, M, M]` in shape or type, or they are empty.
+/// When `target` differs from `logits [N, L, M, M]` in shape or type, or they are empty.
 pub fn mask_iou(logits: &Tensor, target: &Tensor) -> Result<Tensor> {
     check_masks(logits, target)?;
     let drawn = logits.detach().gt(0f64)?;

@@ -66,10 +66,10 @@ pub(super) fn sum_pixels(tensor: &Tensor) -> Result<Tensor> {
 
 /// Logits and target of the same `[N, C, H, W]` and type, not empty.
 pub(super) fn check_masks(logits: &Tensor, target: &Tensor) -> Result<()> {
-    check_pair("mask target [N, 1, M, M], as the logits", logits, target)?;
+    check_pair("mask target [N, L, M, M], as the logits", logits, target)?;
     if logits.rank() != 4 {
         return Err(candle_core::Error::wrap(Error::Shape {
-            what: "mask logits [N, 1, M, M]",
+            what: "mask logits [N, L, M, M]",
             expected: vec![logits.dims().first().copied().unwrap_or(1), 1, 0, 0],
             found: logits.dims().to_vec(),
         }));

@@ -13,7 +13,7 @@ pub fn supervision_weights(coarser: usize) -> Vec<f64> {
     halves.into_iter().map(|w| w / sum).collect()
 }
 
-/// Target `[N, 1, M, M]` downsampled to a coarser head's `side` by nearest-neighbour interpolation,
+/// Target `[N, L, M, M]` downsampled to a coarser head's `side` by nearest-neighbour interpolation,
 /// which keeps it 0 or 1: the top left pixel of each block, as in PyTorch.
 ///
 /// # Errors

@@ -2,7 +2,7 @@
 
 use crate::Error;
 use crate::error::check_side;
-use desam_core::{BinaryMask, Point, Prompt, PromptSampler, Result, SampledPrompt};
+use desam_core::{ClassMask, Point, Prompt, PromptSampler, Result, SampledPrompt};
 use rand::{Rng, RngCore};
 
 /// Sampler of one random pixel, inside the mask or outside it. PRIM learns to predict an IoU of 1 for a
@@ -11,6 +11,9 @@ use rand::{Rng, RngCore};
 /// First inside or outside is drawn, then a pixel uniformly. Where one of them is empty (an empty or a
 /// full mask) the other is used. The point is always labelled foreground, as at prediction, where the
 /// mask is unknown.
+///
+/// Of several classes one that the slice holds is drawn first, and the point lies inside or outside of it; the
+/// target of each class says whether the point lies in it.
 ///
 /// The point is a pixel's position on the mask's grid scaled to the encoder's input, column
 /// `x · S / width` and row `y · S / height`: the mask spans the whole input square, and no half
@@ -39,11 +42,19 @@ impl PointSampler {
 impl PromptSampler for PointSampler {
     fn sample(
         &self,
-        mask: &BinaryMask,
+        truth: &ClassMask,
         input_side: usize,
         rng: &mut dyn RngCore,
     ) -> Result<SampledPrompt> {
-        let (height, width) = (mask.height(), mask.width());
+        let (height, width) = (truth.height(), truth.width());
+        let mask = match truth.classes() {
+            1 => truth.foreground(),
+            _ => {
+                let present = truth.present();
+                let drawn = rng.random_range(0..present.len().max(1) as u64) as usize;
+                present.get(drawn).map_or_else(|| truth.foreground(), |class| truth.class(*class))
+            }
+        };
         check_side(input_side as f32).map_err(desam_core::Error::external)?;
         let inside = mask.area();
         let outside = height * width - inside;
@@ -67,6 +78,9 @@ impl PromptSampler for PointSampler {
         let scale =
             |at: usize, pixels: usize| (at as f64 * input_side as f64 / pixels as f64) as f32;
         let point = Point::foreground(scale(pixel % width, width), scale(pixel / width, height));
-        Ok(SampledPrompt { prompt: Prompt::point(point), iou_target: Some(f32::from(wanted)) })
+        let found = truth.map().data().get(pixel).copied().map_or(0, usize::from);
+        let iou_targets =
+            (1..=truth.classes()).map(|class| f32::from(u8::from(class == found))).collect();
+        Ok(SampledPrompt { prompt: Prompt::point(point), iou_targets })
     }
 }

@@ -1,6 +1,6 @@
 //! Scores of one case.
 
-use super::{BorderCut, ByMetric, EmptySlices, MetricValue};
+use super::{BorderCut, ByMetric, ClassScore, EmptySlices, MetricValue};
 use desam_metrics::metric::{CaseMetric, Empty, Score, VoxelGrid};
 use serde::{Deserialize, Serialize};
 
@@ -34,7 +34,7 @@ pub struct CaseScore {
     pub case: String,
     /// Its role.
     pub role: Role,
-    /// Dice over all its scored voxels, 0 to 1.
+    /// Dice over all its scored voxels, 0 to 1; of several classes the mean of theirs, as all metrics are.
     pub dice: f64,
     /// Slices that were predicted.
     pub slices: usize,
@@ -62,6 +62,9 @@ pub struct CaseScore {
     /// protocol, the stack of the masks of all processed slices under the paper protocol.
     #[serde(default)]
     pub grid: Option<VoxelGrid>,
+    /// The score of each class of a model of several.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub classes: Vec<ClassScore>,
     /// What is unlike the cases that the model was trained on, a sentence each; only under the full and the
     /// native protocol.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

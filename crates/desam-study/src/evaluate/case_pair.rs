@@ -1,17 +1,18 @@
 //! Prediction and ground truth of a case on one voxel grid: the stack of the `M × M` masks under the
 //! paper protocol, the label file's grid under the full one.
 
-use super::run::PredictedMask;
+use super::run::SlicePredictions;
 use super::{EmptySlices, EvaluateConfig, Protocol};
 use crate::{Error, Result};
-use desam_core::Progress;
+use desam::predict::class_map;
+use desam_core::{ClassTable, Progress};
 use desam_data::cache::{CacheCase, FeatureCache, SliceRef};
-use desam_data::preprocess::Interpolation;
+use desam_data::preprocess::{ClassPlane, Interpolation};
 use desam_metrics::metric::{MaskPair, VoxelGrid};
 use desam_volume::volumes::{ReadOptions, align_labels, hash_with, load_labels_of, load_volume};
 use std::path::Path;
 
-/// Prediction and ground truth of a whole case.
+/// Prediction and ground truth of a whole case, each voxel with its class: 0 is background.
 pub(super) struct CasePair {
     prediction: Vec<u8>,
     truth: Vec<u8>,
@@ -26,9 +27,15 @@ pub(super) struct CasePair {
 }
 
 impl CasePair {
-    /// The pair as input of metrics.
+    /// The foreground of both, as input of metrics.
     pub(super) fn masks(&self) -> Result<MaskPair<'_>> {
         Ok(MaskPair::new(&self.prediction, &self.truth, self.grid)?)
+    }
+
+    /// The voxels of one class, from 1, of prediction and ground truth.
+    pub(super) fn of_class(&self, class: u8) -> [Vec<u8>; 2] {
+        [&self.prediction, &self.truth]
+            .map(|voxels| voxels.iter().map(|found| u8::from(*found == class)).collect())
     }
 
     /// Stacks the masks of some processed slices of a case, and the cached ground truth. Slices that are
@@ -36,18 +43,22 @@ impl CasePair {
     pub(super) fn stacked(
         cache: &FeatureCache,
         slices: &[SliceRef],
-        masks: &[PredictedMask],
+        masks: &[SlicePredictions],
+        classes: &ClassTable,
         grid: VoxelGrid,
     ) -> Result<Self> {
         let [_, height, width] = grid.shape;
         let (page_len, voxels) = (height * width, grid.voxels().unwrap_or(0));
         let (mut prediction, mut truth) = (vec![0; voxels], vec![0; voxels]);
-        for (slice, PredictedMask { mask, .. }) in slices.iter().zip(masks) {
+        for (slice, predicted) in slices.iter().zip(masks) {
             let at = slice.z * page_len..(slice.z + 1) * page_len;
-            for (stack, mask) in [(&mut prediction, mask), (&mut truth, &cache.mask(slice)?)] {
-                let page = stack.get_mut(at.clone()).filter(|p| p.len() == mask.data().len());
-                let shape = || desam_core::Error::shape("masks", page_len, mask.data().len());
-                page.ok_or_else(shape)?.copy_from_slice(mask.data());
+            let found = class_map(predicted)?;
+            let expected = cache.class_mask(slice, classes)?;
+            for (stack, mask) in [(&mut prediction, found), (&mut truth, expected)] {
+                let pixels = mask.map().data();
+                let page = stack.get_mut(at.clone()).filter(|p| p.len() == pixels.len());
+                let shape = || desam_core::Error::shape("masks", page_len, pixels.len());
+                page.ok_or_else(shape)?.copy_from_slice(pixels);
             }
         }
         Ok(Self { prediction, truth, grid, voxel_ml: None, spacing_mm: None, slice_axis: None })
@@ -67,7 +78,8 @@ pub(super) struct RestoredCase<'a> {
     pub(super) index: usize,
     pub(super) case: &'a CacheCase,
     /// Masks of all processed slices.
-    pub(super) masks: &'a [PredictedMask],
+    pub(super) masks: &'a [SlicePredictions],
+    pub(super) classes: &'a ClassTable,
 }
 
 impl RestoredCase<'_> {
@@ -89,26 +101,34 @@ impl RestoredCase<'_> {
         let prepared = recipe.preprocess.prepare(&image.report(progress), &recipe.spec)?;
         let predicted = match config.interpolation(&recipe.preprocess) {
             Some(Interpolation::Linear) => {
-                let mut smooth = prepared.smooth_mask()?;
-                for PredictedMask { mask, logits } in self.masks {
-                    smooth.push(mask, logits)?;
+                let mut smooth = prepared.smooth_mask(self.classes.len())?;
+                for slice in self.masks {
+                    let planes = slice.iter().map(|(prediction, evidence)| ClassPlane {
+                        mask: &prediction.mask,
+                        logits: &evidence.logits,
+                    });
+                    smooth.push(&planes.collect::<Vec<_>>())?;
                 }
                 smooth.finish()?
             }
             Some(Interpolation::Nearest) | None => {
-                let masks: Vec<_> = self.masks.iter().map(|predicted| &predicted.mask).collect();
+                let map = |slice: &SlicePredictions| Ok(class_map(slice)?.map().clone());
+                let masks = self.masks.iter().map(map).collect::<Result<Vec<_>>>()?;
                 prepared.restore(&masks)?
             }
         };
         let found = *truth.grid();
         let axis = prepared.slice_axis();
-        let mut prediction = predicted.data().to_vec();
+        let mut prediction = predicted.into_data();
+        let table = self.classes.table();
+        let truth: Vec<u8> =
+            truth.into_data().into_iter().map(|label| table[usize::from(label)]).collect();
         if config.protocol == Protocol::Native {
-            clear_unlabelled(&mut prediction, truth.data(), found.dims, axis);
+            clear_unlabelled(&mut prediction, &truth, found.dims, axis);
         }
         Ok(CasePair {
             prediction,
-            truth: truth.data().to_vec(),
+            truth,
             grid: VoxelGrid::from(&found),
             voxel_ml: Some(found.voxel_mm3() / 1000.0),
             spacing_mm: (!prepared.is_in_pixels()).then(|| prepared.slice_spacing()),

@@ -13,6 +13,9 @@
 //! the masks of all processed slices are stacked, each slice's extent divided by its `M × M` pixels;
 //! slices that are not scored are empty on both sides.
 //!
+//! Of several classes each is scored on its own, and the score of a case is the mean of its classes
+//! ([`ClassScore`]).
+//!
 //! No case is dropped silently: an empty prediction is a Dice of 0 that counts in every mean and is also
 //! counted separately, and a case without ground truth is listed by name. Scores name the ground truth
 //! that they are against ([`GroundTruthKind`]), and how much of it lies in the border where predictions are zeroed
@@ -23,6 +26,7 @@ mod by_metric;
 mod case;
 mod case_pair;
 mod case_plan;
+mod class_scores;
 mod comparability;
 mod compare;
 mod compare_table;
@@ -50,6 +54,7 @@ pub use border::BorderCut;
 pub(crate) use border::zero_border;
 pub use by_metric::{ByMetric, MetricValue};
 pub use case::{CaseScore, Role, UnscoredCase};
+pub use class_scores::{ClassScore, ClassSummary, OverallClass};
 pub use compare::{CompareConfig, Comparison, Difference, SiteDifference, compare};
 pub use config::{EvaluateConfig, Protocol};
 pub use empty_slices::EmptySlices;

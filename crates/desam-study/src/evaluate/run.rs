@@ -2,20 +2,22 @@
 
 use super::case_pair::{CasePair, RestoredCase, stack_grid, unit_grid};
 use super::case_plan::{PlannedCase, plan_cases};
+use super::class_scores::mean_over_classes;
 use super::matched_features::MatchedFeatures;
 use super::{
-    BorderCut, ByMetric, CaseScore, EvaluateConfig, Evaluation, GroundTruthKind, MetricValue,
-    Protocol, UnscoredCase, border, in_pixels,
+    BorderCut, ByMetric, CaseScore, ClassScore, EvaluateConfig, Evaluation, GroundTruthKind,
+    MetricValue, Protocol, UnscoredCase, border, in_pixels,
 };
 use crate::{Error, Result};
 use candle_core::Device;
 use desam::model::{SourceSites, SourceStatistics, VolumeMeasurements};
+use desam::predict::{ClassPrediction, SliceEvidence, SlicePrediction};
 use desam::{Mode, Model, ModelRecord};
 use desam_core::pipeline::prefetch;
-use desam_core::{BinaryMask, ImageFeatures, Precision, Progress};
+use desam_core::{BinaryMask, ClassTable, ImageFeatures, Precision, Progress};
 use desam_data::cache::{CacheCase, FeatureCache, SliceRef};
 use desam_data::preprocess::PreprocessConfig;
-use desam_metrics::metric::{CaseMeasures, CaseMetric, VoxelGrid};
+use desam_metrics::metric::{CaseMeasures, CaseMetric, MaskPair, VoxelGrid};
 
 /// Slices whose features are prefetched on a GPU.
 const GPU_PREFETCH: usize = 2;
@@ -84,15 +86,15 @@ pub fn evaluate(request: &EvaluateRequest<'_>, progress: &dyn Progress) -> Resul
     if let Some(warning) = request.model.prompting_warning(automatic) {
         progress.warn(&warning);
     }
-    let predict = |features: &ImageFeatures| -> Result<PredictedMask> {
-        let (prediction, evidence) = predictor.predict_with_evidence(features, automatic)?;
-        Ok(PredictedMask { mask: prediction.mask, logits: evidence.logits })
+    let predict = |features: &ImageFeatures| -> Result<SlicePredictions> {
+        Ok(predictor.predict_classes(features, automatic)?)
     };
     let matching = request.config.match_source;
     let scorer = Scorer {
         cache: request.cache,
         device: request.model.device(),
         config: request.config,
+        classes: &request.model.record().classes,
         predict: &predict,
         statistics: request.model.record().source_statistics.as_ref(),
         matched: matching.then(|| MatchedFeatures::new(request.model)).transpose()?,
@@ -117,9 +119,9 @@ pub fn evaluate_with(
     if config.match_source {
         return Err(Error::MatchingNeedsModel);
     }
-    let predict = |features: &ImageFeatures| Ok(predict(features)?.into());
-    let device = &Device::Cpu;
-    Scorer { cache, device, config, predict: &predict, statistics: None, matched: None }
+    let predict = |features: &ImageFeatures| Ok(vec![without_logits(predict(features)?)]);
+    let (device, classes) = (&Device::Cpu, &ClassTable::default());
+    Scorer { cache, device, config, classes, predict: &predict, statistics: None, matched: None }
         .run(source, progress)
 }
 
@@ -149,16 +151,12 @@ pub(crate) fn check_origin(cache: &FeatureCache, record: &ModelRecord) -> Result
 /// A function from the features of a slice to its mask.
 pub type PredictMask<'a> = dyn Fn(&ImageFeatures) -> Result<BinaryMask> + 'a;
 
-/// A predicted mask with the logits it was thresholded from; no logits where they are not known.
-pub(super) struct PredictedMask {
-    pub(super) mask: BinaryMask,
-    pub(super) logits: Vec<f32>,
-}
+/// The predictions of a slice, one a class.
+pub(super) type SlicePredictions = Vec<ClassPrediction>;
 
-impl From<BinaryMask> for PredictedMask {
-    fn from(mask: BinaryMask) -> Self {
-        Self { mask, logits: Vec::new() }
-    }
+/// A mask whose logits are not known.
+fn without_logits(mask: BinaryMask) -> ClassPrediction {
+    (SlicePrediction::of_mask(mask), SliceEvidence::none())
 }
 
 /// An evaluation in progress; the model is a function.
@@ -166,7 +164,9 @@ pub(super) struct Scorer<'a> {
     pub(super) cache: &'a FeatureCache,
     pub(super) device: &'a Device,
     pub(super) config: &'a EvaluateConfig,
-    pub(super) predict: &'a dyn Fn(&ImageFeatures) -> Result<PredictedMask>,
+    /// The classes that the model tells apart.
+    pub(super) classes: &'a ClassTable,
+    pub(super) predict: &'a dyn Fn(&ImageFeatures) -> Result<SlicePredictions>,
     /// Statistics of the training cases, where the model knows them.
     pub(super) statistics: Option<&'a SourceStatistics>,
     /// What computes the features, where they are not the cache's.
@@ -231,6 +231,8 @@ impl Scorer<'_> {
             metrics: self.config.all_metrics(),
             empty_policy: self.config.empty_policy(),
             overall: ByMetric::default(),
+            overall_classes: Vec::new(),
+            classes: self.classes.clone(),
             bootstrap: None,
             cache: None,
             presence_threshold: automatic.presence_threshold,
@@ -268,7 +270,10 @@ impl Scorer<'_> {
         };
         let (slices, needed): (Vec<SliceRef>, usize) = match self.config.protocol {
             Protocol::Paper => {
-                (stored.iter().filter(|s| s.labelled).copied().collect(), case.labelled.len())
+                let all = self.cache.class_slices(planned.case, self.classes)?;
+                let labelled = |z: usize| all.get(z).is_some_and(|slice| slice.labelled);
+                let needed = all.iter().filter(|slice| slice.labelled).count();
+                (stored.into_iter().filter(|slice| labelled(slice.z)).collect(), needed)
             }
             Protocol::Full | Protocol::Native => (stored, case.slices),
         };
@@ -327,21 +332,29 @@ impl Scorer<'_> {
         };
         prefetch(job.slices.len(), ahead, read, |features| {
             progress.check_cancelled()?;
-            let PredictedMask { mask, logits } = self.predict(&features)?;
-            masks.push(PredictedMask { mask: border::zero_border(mask, border_px)?, logits });
+            masks.push(self.predict(&features, border_px)?);
             progress.advance(1, &note);
             Ok(())
         })?;
         let own_grid = self.config.protocol.on_volume_grid();
         let pair = match self.config.protocol {
-            Protocol::Paper => CasePair::stacked(self.cache, &job.slices, &masks, job.grid)?,
+            Protocol::Paper => {
+                CasePair::stacked(self.cache, &job.slices, &masks, self.classes, job.grid)?
+            }
             Protocol::Full | Protocol::Native => {
-                let case = RestoredCase { index: job.planned.case, case, masks: &masks };
+                let (index, classes) = (job.planned.case, self.classes);
+                let case = RestoredCase { index, case, masks: &masks, classes };
                 case.pair(self.cache, self.config, progress)?
             }
         };
         let measures = CaseMeasures::new(pair.masks()?, self.config.empty_policy())?;
-        let measured = |metric: CaseMetric| MetricValue(measures.score(metric).counted());
+        let classes = self.class_scores(&pair)?;
+        let measured = |metric: CaseMetric| {
+            MetricValue(match classes.as_slice() {
+                [] => measures.score(metric).counted(),
+                classes => mean_over_classes(classes, metric),
+            })
+        };
         let counts = measures.counts();
         let (truth_voxels, predicted_voxels) = (counts.present(), counts.predicted());
         Ok(CaseScore {
@@ -359,7 +372,33 @@ impl Scorer<'_> {
             metrics: self.config.all_metrics().into_iter().map(|m| (m, measured(m))).collect(),
             grid: (own_grid || self.needs_spacing()).then_some(pair.grid),
             warnings: self.range_warnings(&pair, predicted_voxels),
+            classes,
         })
+    }
+
+    /// The scores of each class, where there are several.
+    fn class_scores(&self, pair: &CasePair) -> Result<Vec<ClassScore>> {
+        if !self.classes.is_several() {
+            return Ok(Vec::new());
+        }
+        let of_class = |(class, name): (u8, &str)| {
+            let [prediction, truth] = pair.of_class(class);
+            let masks = MaskPair::new(&prediction, &truth, pair.grid)?;
+            let measures = CaseMeasures::new(masks, self.config.empty_policy())?;
+            let measured = |metric: CaseMetric| MetricValue(measures.score(metric).counted());
+            let counts = measures.counts();
+            let (truth_voxels, predicted_voxels) = (counts.present(), counts.predicted());
+            Ok(ClassScore {
+                class: name.to_owned(),
+                dice: measured(CaseMetric::DICE).0.unwrap_or(0.0),
+                truth_voxels,
+                predicted_voxels,
+                truth_ml: pair.voxel_ml.map(|v| v * truth_voxels as f64),
+                predicted_ml: pair.voxel_ml.map(|v| v * predicted_voxels as f64),
+                metrics: self.config.all_metrics().into_iter().map(|m| (m, measured(m))).collect(),
+            })
+        };
+        (1..).zip(self.classes.names()).map(of_class).collect()
     }
 
     /// What of a case lies beyond the range of the training cases.
@@ -379,18 +418,21 @@ impl Scorer<'_> {
             return Ok(None);
         }
         let labelled = job.slices.iter().filter(|slice| slice.labelled);
-        let truth =
-            labelled.map(|slice| Ok(self.cache.mask(slice)?)).collect::<Result<Vec<_>>>()?;
+        let foreground = |slice| Ok(self.cache.class_mask(slice, self.classes)?.foreground());
+        let truth = labelled.map(foreground).collect::<Result<Vec<_>>>()?;
         Ok(Some(BorderCut::of(&truth, border_px)))
     }
 
-    fn predict(&self, features: &ImageFeatures) -> Result<PredictedMask> {
-        let predicted = (self.predict)(features)?;
-        let mask = &predicted.mask;
+    /// The predictions of a slice, cleared within the border.
+    fn predict(&self, features: &ImageFeatures, border_px: usize) -> Result<SlicePredictions> {
+        let mut predicted = (self.predict)(features)?;
         let side = self.cache.header().recipe.spec.mask_side();
-        if (mask.height(), mask.width()) != (side, side) {
-            let found = (mask.height(), mask.width());
-            return Err(desam_core::Error::shape("predicted mask", (side, side), found).into());
+        for (prediction, _) in &mut predicted {
+            let found = (prediction.mask.height(), prediction.mask.width());
+            if found != (side, side) {
+                return Err(desam_core::Error::shape("predicted mask", (side, side), found).into());
+            }
+            prediction.mask = border::zero_border(prediction.mask.clone(), border_px)?;
         }
         Ok(predicted)
     }

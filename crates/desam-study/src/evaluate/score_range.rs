@@ -64,6 +64,13 @@ pub(super) fn check(evaluation: &Evaluation, path: &Path) -> Result<()> {
         for (metric, value) in case.metrics.iter() {
             check.value(field(&format!("metrics.{metric}")), value.0, ScoreRange::of(metric))?;
         }
+        for class in &case.classes {
+            let field = |name: &str| field(&format!("classes.{}.{name}", class.class));
+            share(field("dice"), class.dice)?;
+            for (metric, value) in class.metrics.iter() {
+                check.value(field(&metric.to_string()), value.0, ScoreRange::of(metric))?;
+            }
+        }
     }
     for (n, site) in evaluation.sites.iter().enumerate() {
         let field = |name: &str| format!("sites[{n}].{name} ({})", site.site);

@@ -2,13 +2,13 @@
 
 use super::border::MAX_BORDER_CUT;
 use super::{
-    BorderCut, ByMetric, CaseScore, GroundTruthKind, MetricSummary, OverallSummary, Protocol, Role,
-    UnscoredCase,
+    BorderCut, ByMetric, CaseScore, ClassSummary, GroundTruthKind, MetricSummary, OverallClass,
+    OverallSummary, Protocol, Role, UnscoredCase,
 };
 use desam::Mode;
 use desam::model::SourceSites;
 use desam::select::SelectionConfig;
-use desam_core::Precision;
+use desam_core::{ClassTable, Precision};
 use desam_data::preprocess::Interpolation;
 use desam_metrics::metric::{CaseMetric, EmptyPolicy};
 use desam_metrics::statistics::BootstrapConfig;
@@ -39,6 +39,9 @@ pub struct SiteScore {
     /// The summary of each requested metric.
     #[serde(default)]
     pub metrics: ByMetric<MetricSummary>,
+    /// The same of each class of a model of several.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub classes: Vec<ClassSummary>,
 }
 
 /// All scores of one model, the result of [`evaluate`](super::evaluate).
@@ -86,6 +89,12 @@ pub struct Evaluation {
     /// The summary of each metric over the target sites; empty without a target case.
     #[serde(default)]
     pub overall: ByMetric<OverallSummary>,
+    /// The same of each class of a model of several.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub overall_classes: Vec<OverallClass>,
+    /// The classes that the model tells apart; one foreground in older files.
+    #[serde(default, skip_serializing_if = "ClassTable::is_foreground")]
+    pub classes: ClassTable,
     /// Bootstrap of the intervals, where they were computed.
     #[serde(default)]
     pub bootstrap: Option<BootstrapConfig>,
@@ -146,6 +155,11 @@ impl Evaluation {
                 format!("full protocol: whole volumes, masks of {side} × {side}")
             }
         };
+        let classes = if self.classes.is_foreground() {
+            String::new()
+        } else {
+            format!("; classes {}", self.classes)
+        };
         let products = match self.precision {
             Precision::F32 => String::new(),
             other => format!("; products in {other}"),
@@ -157,7 +171,7 @@ impl Evaluation {
         let intensities =
             if self.match_source { "; intensities matched to the source's" } else { "" };
         format!(
-            "{mode}; {voxels}{truth}, border {} px{interpolation}{presence}{intensities}{products}",
+            "{mode}; {voxels}{truth}, border {} px{classes}{interpolation}{presence}{intensities}{products}",
             self.border_px
         )
     }

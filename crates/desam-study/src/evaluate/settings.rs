@@ -3,7 +3,7 @@
 use super::{EvaluateConfig, Evaluation, Protocol};
 use desam::Mode;
 use desam::select::SelectionConfig;
-use desam_core::Precision;
+use desam_core::{ClassTable, Precision};
 use desam_data::cache::FeatureCache;
 use desam_data::preprocess::Interpolation;
 use desam_metrics::metric::{CaseMetric, EmptyPolicy};
@@ -39,6 +39,7 @@ struct SettingValues<'a> {
     presence: Option<f32>,
     interpolation: Option<Interpolation>,
     match_source: bool,
+    classes: &'a ClassTable,
     border_px: usize,
     mask_side: usize,
     precision: Precision,
@@ -80,6 +81,7 @@ impl SettingValues<'_> {
             ("presence", self.presence.map_or("none".to_owned(), |t| t.to_string()), true),
             ("interpolation", self.interpolation().to_owned(), true),
             ("matching", if self.match_source { "source" } else { "none" }.to_owned(), true),
+            ("classes", self.classes.to_string(), true),
             ("border", self.border_px.to_string(), true),
             ("mask side", self.mask_side.to_string(), true),
             ("precision", self.precision.to_string(), true),
@@ -95,13 +97,14 @@ impl SettingValues<'_> {
 }
 
 impl ScoringSettings {
-    /// The settings of a planned evaluation.
+    /// The settings of a planned evaluation of a model that tells these classes apart.
     ///
     /// # Errors
     /// When the border leaves no pixel of a mask.
     pub fn planned(
         config: &EvaluateConfig,
         cache: &FeatureCache,
+        classes: &ClassTable,
         precision: Precision,
         bootstrap: Option<&BootstrapConfig>,
     ) -> crate::Result<Self> {
@@ -121,6 +124,7 @@ impl ScoringSettings {
             presence: automatic.presence_threshold,
             interpolation: config.interpolation(&cache.header().recipe.preprocess),
             match_source: config.match_source,
+            classes,
             border_px: config.border_for(mask_side)?,
             mask_side,
             precision,
@@ -145,6 +149,7 @@ impl ScoringSettings {
             presence: evaluation.presence_threshold,
             interpolation: evaluation.mask_interpolation,
             match_source: evaluation.match_source,
+            classes: &evaluation.classes,
             border_px: evaluation.border_px,
             mask_side: evaluation.mask_side,
             precision: evaluation.precision,

@@ -1,7 +1,8 @@
 //! Summaries of an evaluation, computed from its cases.
 
 use super::{
-    BorderCut, ByMetric, CaseScore, Evaluation, MetricSummary, OverallSummary, Role, SiteScore,
+    BorderCut, ByMetric, CaseScore, ClassScore, ClassSummary, Evaluation, MetricSummary,
+    OverallClass, OverallSummary, Role, SiteScore,
 };
 use crate::Result;
 use desam_metrics::metric::{CaseMetric, Score};
@@ -30,6 +31,7 @@ pub(super) fn by_site(cases: &[CaseScore]) -> Vec<SiteScore> {
             empty_predictions: of_site.iter().filter(|c| c.predicted_voxels == 0).count(),
             border: BorderCut::sum(of_site.iter().map(|c| c.border)),
             metrics: ByMetric::default(),
+            classes: Vec::new(),
         }
     };
     names.into_iter().map(score).collect()
@@ -50,6 +52,27 @@ fn median(sorted: &[f64]) -> Option<f64> {
 /// Scores of some cases by a metric; cases without that metric are skipped.
 fn scores<'a>(metric: CaseMetric, cases: impl IntoIterator<Item = &'a CaseScore>) -> Vec<Score> {
     cases.into_iter().filter_map(|case| case.score(metric)).collect()
+}
+
+/// Scores of class `class`, by index from 0, of some cases.
+fn class_scores<'a>(
+    metric: CaseMetric,
+    class: usize,
+    cases: impl IntoIterator<Item = &'a CaseScore>,
+) -> Vec<Score> {
+    let of_class = |case: &'a CaseScore| -> Option<&'a ClassScore> { case.classes.get(class) };
+    cases.into_iter().filter_map(|case| of_class(case)?.score(metric)).collect()
+}
+
+/// Means over sites and cases; one site without a mean leaves no mean over sites.
+fn overall(
+    metric: CaseMetric,
+    means: impl Iterator<Item = Option<f64>>,
+    scores: &[Score],
+) -> OverallSummary {
+    let mean_of_sites = means.collect::<Option<Vec<f64>>>().and_then(|m| mean(&m));
+    let cases = MetricSummary::of(metric, scores);
+    OverallSummary { mean_of_sites, sites_interval: None, cases }
 }
 
 impl Evaluation {
@@ -82,19 +105,55 @@ impl Evaluation {
         for (site, metrics) in self.sites.iter_mut().zip(summaries) {
             site.metrics = metrics;
         }
+        self.summarise_classes();
         let targets = || self.cases.iter().filter(|c| c.role == Role::Target);
         if targets().next().is_none() {
             return;
         }
         let over = |&metric: &CaseMetric| {
             let means = self.targets().map(|s| s.metrics.get(metric).and_then(|m| m.mean));
-            // One site without a mean leaves no mean over sites.
-            let means: Option<Vec<f64>> = means.collect();
-            let cases = MetricSummary::of(metric, &scores(metric, targets()));
-            let mean_of_sites = means.and_then(|m| mean(&m));
-            (metric, OverallSummary { mean_of_sites, sites_interval: None, cases })
+            (metric, overall(metric, means, &scores(metric, targets())))
         };
         self.overall = self.metrics.iter().map(over).collect();
+    }
+
+    /// Computes the summaries of each class of a model of several.
+    fn summarise_classes(&mut self) {
+        if !self.classes.is_several() {
+            return;
+        }
+        let names: Vec<String> = self.classes.names().map(str::to_owned).collect();
+        let of_site = |site: &SiteScore| -> Vec<ClassSummary> {
+            let summary = |class: usize, metric: CaseMetric| {
+                let scores = class_scores(metric, class, self.site_cases(&site.site));
+                (metric, MetricSummary::of(metric, &scores))
+            };
+            let of_class = |(class, name): (usize, &String)| ClassSummary {
+                class: name.clone(),
+                metrics: self.metrics.iter().map(|metric| summary(class, *metric)).collect(),
+            };
+            names.iter().enumerate().map(of_class).collect()
+        };
+        let summaries: Vec<_> = self.sites.iter().map(of_site).collect();
+        for (site, classes) in self.sites.iter_mut().zip(summaries) {
+            site.classes = classes;
+        }
+        let targets = || self.cases.iter().filter(|c| c.role == Role::Target);
+        if targets().next().is_none() {
+            return;
+        }
+        let over = |class: usize, metric: CaseMetric| {
+            let mean = |site: &SiteScore| site.classes.get(class)?.metrics.get(metric)?.mean;
+            (
+                metric,
+                overall(metric, self.targets().map(mean), &class_scores(metric, class, targets())),
+            )
+        };
+        let of_class = |(class, name): (usize, &String)| OverallClass {
+            class: name.clone(),
+            metrics: self.metrics.iter().map(|metric| over(class, *metric)).collect(),
+        };
+        self.overall_classes = names.iter().enumerate().map(of_class).collect();
     }
 
     /// Adds a bootstrap interval to every mean. Cases are resampled within their sites, for the mean over
@@ -109,6 +168,16 @@ impl Evaluation {
             scores(metric, self.site_cases(site)).iter().filter_map(Score::counted).collect()
         };
         let mut sites = self.sites.clone();
+        for site in &mut sites {
+            for (class, summary) in site.classes.iter_mut().enumerate() {
+                for metric in self.metrics.clone() {
+                    let own = class_scores(metric, class, self.site_cases(&site.site));
+                    let own: Vec<f64> = own.iter().filter_map(Score::counted).collect();
+                    let interval = config.interval(&[own.as_slice()], MeanOver::Cases)?;
+                    summary.metrics.update(metric, |summary| summary.interval = interval);
+                }
+            }
+        }
         let mut overall = Vec::new();
         for metric in self.metrics.clone() {
             let mut targets = Vec::new();

@@ -48,6 +48,9 @@ impl Evaluation {
     pub fn table(&self) -> String {
         let mut text = format!("trained on {}; {}\n", self.source, self.setting());
         text.push_str(&self.dice_table());
+        if self.classes.is_several() {
+            text.push_str(&format!("\nby class\n{}", self.class_table()));
+        }
         for &metric in self.metrics.iter().filter(|m| **m != CaseMetric::DICE) {
             text.push_str(&format!("\n{}\n", self.metric_heading(metric)));
             text.push_str(&self.metric_table(metric));
@@ -124,6 +127,45 @@ impl Evaluation {
                 row.extend([String::new(), percent(worst), empty.to_string()]);
                 rows.push(row);
             }
+        }
+        rows.render()
+    }
+
+    /// A row for each site and class, with the mean of each metric, then the classes over the target sites.
+    fn class_table(&self) -> String {
+        let mut head = vec!["site".to_owned(), "class".to_owned()];
+        head.extend(["Dice %".to_owned(), "missed".to_owned(), "invented".to_owned()]);
+        let others = || self.metrics.iter().filter(|m| **m != CaseMetric::DICE);
+        head.extend(others().map(ToString::to_string));
+        let mut rows = TextTable::new(head);
+        let cells = |dice: Option<f64>, summary: Option<&MetricSummary>| {
+            let count = |of: fn(&MetricSummary) -> usize| summary.map_or(0, of).to_string();
+            vec![percent(dice), count(|s| s.missed), count(|s| s.invented)]
+        };
+        for site in &self.sites {
+            for class in &site.classes {
+                let dice = class.metrics.get(CaseMetric::DICE);
+                let mut row = vec![site.site.clone(), class.class.clone()];
+                row.extend(cells(dice.and_then(|d| d.mean), dice));
+                row.extend(others().map(|metric| {
+                    let mean = class.metrics.get(*metric).and_then(|summary| summary.mean);
+                    MetricUnit::of(*metric).format(mean)
+                }));
+                rows.push(row);
+            }
+        }
+        if !self.overall_classes.is_empty() {
+            rows.rule();
+        }
+        for class in &self.overall_classes {
+            let dice = class.metrics.get(CaseMetric::DICE);
+            let mut row = vec![self.rest(), class.class.clone()];
+            row.extend(cells(dice.and_then(|d| d.mean_of_sites), dice.map(|d| &d.cases)));
+            row.extend(others().map(|metric| {
+                let mean = class.metrics.get(*metric).and_then(|over| over.mean_of_sites);
+                MetricUnit::of(*metric).format(mean)
+            }));
+            rows.push(row);
         }
         rows.render()
     }

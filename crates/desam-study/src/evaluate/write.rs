@@ -46,8 +46,26 @@ fn column(metric: CaseMetric) -> String {
 
 /// Cell of a metric; empty where the case is left out of means.
 fn cell(metric: CaseMetric, case: &CaseScore) -> String {
+    scaled(metric, case.score(metric).and_then(|s| s.counted()))
+}
+
+/// A value in the unit of its column.
+fn scaled(metric: CaseMetric, value: Option<f64>) -> String {
     let scale = if metric == CaseMetric::RelativeVolumeError { 100.0 } else { 1.0 };
-    optional(case.score(metric).and_then(|s| s.counted()).map(|v| scale * v))
+    optional(value.map(|v| scale * v))
+}
+
+/// Columns of each class, by index from 0, of a model of several: all metrics.
+fn class_columns(evaluation: &Evaluation) -> impl Iterator<Item = (usize, CaseMetric)> {
+    let several = evaluation.classes.is_several();
+    let classes = 0..if several { evaluation.classes.len() } else { 0 };
+    classes.flat_map(|class| evaluation.metrics.iter().map(move |metric| (class, *metric)))
+}
+
+/// Name of a class's column: the metric's, then the class.
+fn class_column(evaluation: &Evaluation, class: usize, metric: CaseMetric) -> String {
+    let name = evaluation.classes.name(class + 1).unwrap_or_default();
+    format!("{}_{name}", column(metric))
 }
 
 fn optional(value: Option<f64>) -> String {
@@ -67,6 +85,10 @@ fn scored_row(evaluation: &Evaluation, case: &CaseScore) -> Vec<String> {
         optional(case.predicted_ml),
     ];
     row.extend(columns(evaluation).map(|m| cell(m, case)));
+    row.extend(class_columns(evaluation).map(|(class, metric)| {
+        let score = case.classes.get(class).and_then(|class| class.score(metric));
+        scaled(metric, score.and_then(|s| s.counted()))
+    }));
     if evaluation.protocol == Protocol::Full {
         row.extend(empty_slice_cells(case));
     }
@@ -92,7 +114,8 @@ fn columns_before_reason(evaluation: &Evaluation) -> usize {
         Protocol::Full => EMPTY_SLICE_COLUMNS.len(),
         Protocol::Paper | Protocol::Native => 0,
     };
-    LEADING_COLUMNS.len() + columns(evaluation).count() + empty_slices
+    let classes = class_columns(evaluation).count();
+    LEADING_COLUMNS.len() + columns(evaluation).count() + classes + empty_slices
 }
 
 fn unscored_row(evaluation: &Evaluation, case: &UnscoredCase) -> Vec<String> {
@@ -122,6 +145,7 @@ impl Evaluation {
         let failed = |e: csv::Error| Error::file(path, format!("cannot be written: {e}"));
         let mut head: Vec<String> = LEADING_COLUMNS.map(str::to_owned).to_vec();
         head.extend(columns(self).map(column));
+        head.extend(class_columns(self).map(|(class, metric)| class_column(self, class, metric)));
         if self.protocol == Protocol::Full {
             head.extend(EMPTY_SLICE_COLUMNS.map(str::to_owned));
         }

@@ -142,7 +142,7 @@ fn decode(
     let context = decoder.context(features, position)?;
     let reading = decoder.encode_prompts(&context, prompts)?;
     let mask = decoder.decode_masks(&context, &reading)?;
-    let iou = reading.iou()?;
+    let iou = reading.ious(1)?;
     Ok(DecoderOutputs {
         mask_embedding: reading.mask_embedding,
         iou_all: reading.iou_all,

@@ -158,7 +158,7 @@ fn compare_case(
     let points = grid_points(case.side, model.spec.input_side as f32)?;
     let prompts = model.prompt.encode(&Prompts::points(&points)?)?;
     let reading = decoder.encode_prompts(&context, &prompts).map_err(wrong)?;
-    let ious: Vec<f32> = reading.iou()?.flatten_all()?.to_vec1()?;
+    let ious: Vec<f32> = reading.ious(1)?.flatten_all()?.to_vec1()?;
     let logits = decoder.decode_masks(&context, &reading).map_err(wrong)?.flatten_from(1)?;
     let logits: Vec<Vec<f32>> = logits.to_vec2()?;
 

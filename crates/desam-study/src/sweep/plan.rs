@@ -7,7 +7,7 @@ use crate::train::{Preset, TrainConfig};
 use crate::{Error, Result};
 use desam::model::SourceSites;
 use desam::{Mode, PAPER_GRID};
-use desam_core::Precision;
+use desam_core::{ClassTable, Precision};
 use desam_data::cache::{FeatureCache, SlicePolicy};
 use desam_decoder::Variant;
 use serde::{Deserialize, Serialize};
@@ -68,7 +68,7 @@ impl SweepSite {
 }
 
 /// Training settings that override a preset's.
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct TrainOverrides {
     /// Epochs.
     pub epochs: Option<usize>,
@@ -78,6 +78,8 @@ pub struct TrainOverrides {
     pub learning_rate: Option<f64>,
     /// Compute precision.
     pub precision: Option<Precision>,
+    /// The classes to tell apart.
+    pub classes: Option<ClassTable>,
 }
 
 /// Filter of table cells; `None` keeps all.
@@ -296,6 +298,10 @@ impl SweepConfig {
 
     fn train(&self, source: SourceSites, mode: Mode, seed: u64) -> TrainConfig {
         let preset = TrainConfig::preset(self.preset, source, mode).with_seed(seed);
+        let preset = match &self.overrides.classes {
+            Some(classes) => preset.with_classes(classes.clone()),
+            None => preset,
+        };
         TrainConfig {
             epochs: self.overrides.epochs.unwrap_or(preset.epochs),
             batch: self.overrides.batch.unwrap_or(preset.batch),

@@ -168,8 +168,13 @@ fn subsets_and_changes_are_followed() {
         batch: Some(2),
         learning_rate: Some(1e-3),
         precision: Some(Precision::Bf16),
+        classes: Some("pz=1,tz=2".parse().unwrap()),
     };
-    let asked = SweepConfig { filter, overrides, ..config(&SweepTable::OF_THE_PAPER[..2]) };
+    let asked = SweepConfig {
+        filter,
+        overrides: overrides.clone(),
+        ..config(&SweepTable::OF_THE_PAPER[..2])
+    };
     let lines = lines(&asked);
     let ids: Vec<&str> = lines.iter().map(|l| l.id.as_str()).collect();
     assert_eq!(
@@ -183,6 +188,7 @@ fn subsets_and_changes_are_followed() {
     );
     assert!(lines.iter().all(|l| (l.train.epochs, l.train.batch) == (3, 2) && l.sites.len() == 6));
     assert!(lines.iter().all(|l| l.train.precision == Precision::Bf16));
+    assert!(lines.iter().all(|l| l.train.classes.to_string() == "pz=1,tz=2"));
     let nothing = CellFilter {
         grids: Some(vec![4]),
         modes: Some(vec![Mode::Points]),

@@ -3,7 +3,7 @@
 use crate::{Error, Result};
 use candle_core::{DType, Device, Tensor};
 use desam_core::{
-    BinaryMask, EncoderSpec, ImageFeatures, LossTarget, Prompt, PromptSampler, Prompts,
+    ClassMask, EncoderSpec, ImageFeatures, LossTarget, Prompt, PromptSampler, Prompts,
 };
 use desam_data::cache::CachedSlice;
 use rand_chacha::ChaCha8Rng;
@@ -19,7 +19,7 @@ pub(crate) struct Batch {
 pub(crate) struct PromptedSlice {
     slice: CachedSlice,
     prompt: Prompt,
-    iou: Option<f32>,
+    ious: Vec<f32>,
 }
 
 impl PromptedSlice {
@@ -30,10 +30,10 @@ impl PromptedSlice {
         mut rng: ChaCha8Rng,
     ) -> Result<Self> {
         let drawn = sampler.sample(&slice.mask, spec.input_side, &mut rng)?;
-        Ok(Self { slice, prompt: drawn.prompt, iou: drawn.iou_target })
+        Ok(Self { slice, prompt: drawn.prompt, ious: drawn.iou_targets })
     }
 
-    pub(crate) fn mask(&self) -> &BinaryMask {
+    pub(crate) fn mask(&self) -> &ClassMask {
         &self.slice.mask
     }
 
@@ -44,7 +44,7 @@ impl PromptedSlice {
 
 impl Batch {
     /// Collates slices on `device`, features as `dtype`, targets as f32. There is an IoU target when
-    /// every sampler call returned one.
+    /// every sampler call returned one of each class.
     pub(crate) fn new(items: &[PromptedSlice], dtype: DType, device: &Device) -> Result<Self> {
         // Transferred before widening: the stored type is the smallest.
         let features = items.iter().map(|i| i.slice.features.to_device(device));
@@ -52,13 +52,20 @@ impl Batch {
         let features = features.to_dtype(dtype)?;
         let prompts = Prompts::new(items.iter().map(|i| i.prompt.clone()).collect())?;
         let masks = mask_tensor(items, device)?;
-        let iou: Vec<f32> = items.iter().filter_map(|i| i.iou).collect();
-        let iou = match iou.len() {
+        let classes = items.first().map_or(1, |i| i.mask().classes());
+        let ious: Vec<f32> = items.iter().flat_map(|i| &i.ious).copied().collect();
+        let (given, total) = (ious.len(), items.len() * classes);
+        let iou = match given {
             0 => None,
-            n if n == items.len() => Some(Tensor::from_vec(iou, (n, 1), device)?),
-            n => {
-                let total = items.len();
-                let reason = format!("the sampler gave IoU targets for {n} of {total} slices");
+            _ if given == total && items.iter().all(|i| i.ious.len() == classes) => {
+                Some(Tensor::from_vec(ious, (items.len(), classes), device)?)
+            }
+            _ => {
+                let reason = format!(
+                    "the sampler gave {given} IoU targets for {} slices of {classes} classes; expected \
+                     {total}",
+                    items.len()
+                );
                 return Err(Error::Invalid(reason));
             }
         };
@@ -66,11 +73,15 @@ impl Batch {
     }
 }
 
-/// The masks of slices of one size, `[N, 1, H, W]`, f32.
+/// The masks of slices of one size, a plane a class, `[N, L, H, W]`, f32.
 fn mask_tensor(items: &[PromptedSlice], device: &Device) -> Result<Tensor> {
-    let (height, width) = items.first().map_or((0, 0), |i| (i.mask().height(), i.mask().width()));
-    let pixels: Vec<u8> = items.iter().flat_map(|i| i.mask().data()).copied().collect();
-    let masks = Tensor::from_vec(pixels, (items.len(), 1, height, width), device)?;
+    let first = items.first().map(PromptedSlice::mask);
+    let (height, width, classes) =
+        first.map_or((0, 0, 1), |mask| (mask.height(), mask.width(), mask.classes()));
+    let planes =
+        items.iter().flat_map(|i| (1..=classes).map(|class| i.mask().class(class).into_data()));
+    let pixels: Vec<u8> = planes.flatten().collect();
+    let masks = Tensor::from_vec(pixels, (items.len(), classes, height, width), device)?;
     Ok(masks.to_dtype(DType::F32)?)
 }
 

@@ -23,8 +23,8 @@ const TOLERANCE: f64 = 0.005;
 /// A slice of a held-out case, with its mask where none is rejected.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct HeldOutSlice {
-    /// The case, and its style view.
-    volume: (usize, usize),
+    /// The case, its style view, and the class.
+    volume: (usize, usize, usize),
     /// The best predicted IoU; `None` where there is no mask whatever the threshold.
     iou: Option<f32>,
     /// Pixels of mask and ground truth together, of the mask, of the ground truth.
@@ -51,15 +51,18 @@ pub(super) fn calibrate_presence(
     for index in 0..slices.len() {
         progress.check_cancelled()?;
         let slice = slices.get(index)?;
-        let prediction = predictor.predict(&slice.features, &prompting)?;
-        let (mask, truth) = (prediction.mask.data(), slice.mask.data());
-        held_out.push(HeldOutSlice {
-            volume: (slice.case, slice.view),
-            iou: prediction.predicted_iou.filter(|iou| iou.is_finite()),
-            overlap: mask.iter().zip(truth).filter(|(m, t)| **m > 0 && **t > 0).count(),
-            predicted: prediction.mask.area(),
-            truth: slice.mask.area(),
-        });
+        let classes = predictor.predict_classes(&slice.features, &prompting)?;
+        for (class, (prediction, _)) in (1..).zip(classes) {
+            let truth = slice.mask.class(class);
+            let pixels = prediction.mask.data().iter().zip(truth.data());
+            held_out.push(HeldOutSlice {
+                volume: (slice.case, slice.view, class),
+                iou: prediction.predicted_iou.filter(|iou| iou.is_finite()),
+                overlap: pixels.filter(|(m, t)| **m > 0 && **t > 0).count(),
+                predicted: prediction.mask.area(),
+                truth: truth.area(),
+            });
+        }
         progress.advance(1, "held-out cases");
     }
     let chosen = choose_threshold(&held_out);
@@ -95,9 +98,9 @@ fn candidates(slices: &[HeldOutSlice]) -> Vec<f32> {
 }
 
 /// Mean Dice of whole volumes where masks of slices with a predicted IoU up to `threshold` are
-/// rejected. A volume without ground truth or prediction has a Dice of 1.
+/// rejected, each class on its own. A volume without ground truth or prediction has a Dice of 1.
 fn mean_dice(slices: &[HeldOutSlice], threshold: f32) -> f64 {
-    let mut cases: BTreeMap<(usize, usize), (usize, usize)> = BTreeMap::new();
+    let mut cases: BTreeMap<(usize, usize, usize), (usize, usize)> = BTreeMap::new();
     for slice in slices {
         let (overlap, sizes) = cases.entry(slice.volume).or_default();
         *sizes += slice.truth;
@@ -120,7 +123,7 @@ mod tests {
     /// A slice of 100 pixels of truth, or none, with a mask of 100 pixels.
     fn slice(case: usize, iou: f32, present: bool) -> HeldOutSlice {
         let truth = if present { 100 } else { 0 };
-        HeldOutSlice { volume: (case, 0), iou: Some(iou), overlap: truth, predicted: 100, truth }
+        HeldOutSlice { volume: (case, 0, 1), iou: Some(iou), overlap: truth, predicted: 100, truth }
     }
 
     #[test]

@@ -6,7 +6,7 @@ use super::{Augment, TrainConfig, TrainSlices};
 use crate::{Error, Result};
 use candle_core::Device;
 use desam::model::image_encoder;
-use desam_core::{ImageEncoder, Progress};
+use desam_core::{ClassTable, ImageEncoder, Progress};
 use desam_data::cache::{
     CachedSlices, FeatureCache, OnTheFlySlices, PreloadedSlices, SlicePolicy, SliceRef,
 };
@@ -59,6 +59,7 @@ impl TrainValSplit {
             train.push(pick(&split.train));
             validation.push(pick(&split.validation));
         }
+        check_classes(cache, &[train.concat(), validation.concat()].concat(), &config.classes)?;
         let views = config.augment == Augment::Views;
         if views {
             check_views(cache, &train.concat(), config)?;
@@ -74,22 +75,23 @@ impl TrainValSplit {
                 config.source.case_name(&case.site, &case.id)
             };
             let cases = sites.iter().flatten().map(name).collect();
-            let slices = dataset(cache, slices.concat(), encoder.as_ref(), usage, device)?;
+            let slices = dataset(cache, slices.concat(), encoder.as_ref(), usage, config, device)?;
             Ok::<_, Error>(SplitSide { cases, slices })
         };
-        let train_slices = side_slices(cache, &train, config.slices)?;
+        let train_slices = side_slices(cache, &train, config.slices, &config.classes)?;
         // In grid points mode a random point of an empty slice says nothing about the mask that the
         // grid finds there: the best epoch is judged by slices with ground truth.
         let validated =
             if config.predicts_presence() { TrainSlices::All } else { TrainSlices::Labelled };
-        let validation_slices = side_slices(cache, &validation, validated)?;
+        let validation_slices = side_slices(cache, &validation, validated, &config.classes)?;
         // A decoder that predicts no IoU has nothing to threshold: it learned to leave slices empty.
         let calibrates = config.slices == TrainSlices::All && config.loss.iou.is_some();
         let calibration = calibrates
-            .then(|| side_slices(cache, &validation, TrainSlices::All))
+            .then(|| side_slices(cache, &validation, TrainSlices::All, &config.classes))
             .transpose()?
             .map(|all| {
-                dataset(cache, all.concat(), encoder.as_ref(), Usage::Calibration { views }, device)
+                let usage = Usage::Calibration { views };
+                dataset(cache, all.concat(), encoder.as_ref(), usage, config, device)
             });
         Ok(Self {
             order: EpochOrder::new(&train_slices, config.empty_share),
@@ -99,6 +101,27 @@ impl TrainValSplit {
             views: views.then(|| cache.describe_views(&[train, validation].concat().concat())),
             calibration: calibration.transpose()?,
         })
+    }
+
+    /// What becomes of the labels of the training cases, where several become one or some are left out.
+    pub(super) fn merged_labels(
+        &self,
+        cache: &FeatureCache,
+        classes: &ClassTable,
+    ) -> Result<Option<String>> {
+        let found = cache.label_values(&self.train_cases)?.unwrap_or_default();
+        let words = |labels: &[u8]| {
+            let words: Vec<String> = labels.iter().map(ToString::to_string).collect();
+            words.join(", ")
+        };
+        if classes.is_foreground() {
+            let note = || format!("labels {} are trained as one foreground", words(&found));
+            return Ok((found.len() > 1).then(note));
+        }
+        let unused: Vec<u8> =
+            found.iter().copied().filter(|label| classes.class_of(*label) == 0).collect();
+        let note = || format!("classes {classes}; labels {} are background", words(&unused));
+        Ok(Some(if unused.is_empty() { format!("classes {classes}") } else { note() }))
     }
 
     /// Bytes of the stored features of both sides.
@@ -137,9 +160,10 @@ fn side_slices(
     cache: &FeatureCache,
     sites: &[Vec<usize>],
     which: TrainSlices,
+    classes: &ClassTable,
 ) -> Result<Vec<Vec<SliceRef>>> {
     let of_case = |&case: &usize| -> Result<Vec<SliceRef>> {
-        let mut slices = cache.processed_slices(case)?;
+        let mut slices = cache.class_slices(case, classes)?;
         // Without ground truth a slice is not empty, it is unknown.
         let known = cache.cases().get(case).is_some_and(|c| c.label.is_some());
         slices.retain(|slice| known && (which == TrainSlices::All || slice.labelled));
@@ -161,6 +185,23 @@ fn check_stored_slices(cache: &FeatureCache, config: &TrainConfig) -> Result<()>
         }
         SlicePolicy::Labelled | SlicePolicy::All => Ok(()),
     }
+}
+
+/// Checks that the cases hold every class.
+fn check_classes(cache: &FeatureCache, cases: &[usize], classes: &ClassTable) -> Result<()> {
+    let Some(found) = cache.label_values(cases)? else {
+        // An older cache, whose one foreground is a class of every label.
+        return Ok(());
+    };
+    let has = |labels: &[u8]| labels.is_empty() || labels.iter().any(|label| found.contains(label));
+    for (class, name) in classes.names().enumerate() {
+        let labels = classes.labels_of(class + 1);
+        if !has(labels) {
+            let (name, labels) = (name.to_owned(), labels.to_vec());
+            return Err(Error::ClassMissing { cache: cache.dir().to_owned(), name, labels, found });
+        }
+    }
+    Ok(())
 }
 
 /// Checks that the cache holds style views of the cases that are trained on.
@@ -187,11 +228,13 @@ fn dataset(
     slices: Vec<SliceRef>,
     encoder: Option<&Arc<dyn ImageEncoder>>,
     usage: Usage,
+    config: &TrainConfig,
     device: &Device,
 ) -> Result<Box<SliceDataset<'static>>> {
     let cache = Arc::clone(cache);
     if let Some(encoder) = encoder {
         let live = OnTheFlySlices::of(cache, slices, Arc::clone(encoder), device)?;
+        let live = live.with_classes(config.classes.clone());
         return Ok(match usage {
             Usage::Training(Augment::Images(images)) => Box::new(live.augmented(images)?),
             Usage::Training(Augment::Style(style)) => Box::new(live.restyled(style)),
@@ -201,6 +244,7 @@ fn dataset(
     // A GPU gets whole batches in the stored type, transferred by the training thread; for the CPU the
     // values are widened as they are read.
     let cached = CachedSlices::of(cache, slices, &Device::Cpu);
+    let cached = cached.with_classes(config.classes.clone());
     let cached = if device.is_cpu() { cached } else { cached.as_stored() };
     Ok(match usage {
         Usage::Training(Augment::Features(features)) => Box::new(cached.augmented(features)?),

@@ -195,6 +195,9 @@ pub fn train_with(
         best_epoch: None,
         finished: false,
     };
+    if let Some(note) = split.merged_labels(&cache, &config.classes)? {
+        progress.say(&note);
+    }
     progress.say(&format!(
         "{}: {} slices of {} cases to train on, {} of {} held out",
         config.source,
@@ -210,7 +213,7 @@ pub fn train_with(
     let history = if run.is_finished() && run.state.is_none() {
         dir.history()?
     } else {
-        let statistics = source_statistics(&cache, &split.train_cases, progress)?;
+        let statistics = source_statistics(&cache, &split.train_cases, &config.classes, progress)?;
         model.record.source_statistics = Some(statistics);
         let TrainValSplit { train, order, validation, .. } =
             if on_device { split.preloaded(&request.device, progress)? } else { split };

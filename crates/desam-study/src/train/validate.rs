@@ -5,7 +5,6 @@ use super::rng::{RngPurpose, stream};
 use super::state::LossSums;
 use super::trainer::{SliceDataset, Trainer};
 use crate::Result;
-use candle_core::Tensor;
 use desam_core::Progress;
 use desam_core::pipeline::prefetch;
 use desam_metrics::metric::OverlapMetric;
@@ -19,7 +18,7 @@ const PRESENT: f32 = 0.5;
 /// Result of one validation.
 pub(super) struct Validation {
     pub(super) losses: LossSums,
-    /// Mean over cases of the Dice over each case's slices.
+    /// Mean over cases, and classes of each, of the Dice over a case's slices.
     pub(super) dice: f64,
 }
 
@@ -31,7 +30,8 @@ pub(super) fn validate(
     progress: &dyn Progress,
 ) -> Result<Validation> {
     let mut losses = LossSums::default();
-    let mut cases: BTreeMap<usize, OverlapMetric> = BTreeMap::new();
+    // Of each case and class.
+    let mut cases: BTreeMap<(usize, usize), OverlapMetric> = BTreeMap::new();
     let indices: Vec<usize> = (0..slices.len()).collect();
     let chunks: Vec<&[usize]> = indices.chunks(trainer.config.batch).collect();
     let draw_prompt = trainer.prompt_drawer();
@@ -46,14 +46,17 @@ pub(super) fn validate(
         progress.check_cancelled()?;
         let (prediction, value) = trainer.forward(&trainer.batch(&items)?)?;
         losses.add(&value, items.len())?;
-        let masks = prediction.logits.detach().gt(0.0)?;
-        let ious = prediction.iou.detach().flatten_all()?.to_vec1::<f32>()?;
-        for ((item, mut mask), iou) in items.iter().zip(per_slice(&masks)?).zip(ious) {
-            if rejects && iou <= PRESENT {
-                mask.fill(0);
+        let logits = prediction.logits.detach().flatten_from(2)?.to_vec3::<f32>()?;
+        let ious = prediction.iou.detach().to_vec2::<f32>()?;
+        for ((item, logits), ious) in items.iter().zip(logits).zip(ious) {
+            let present =
+                |class: usize| !rejects || ious.get(class).is_some_and(|iou| *iou > PRESENT);
+            let found = class_map(&logits, present);
+            for class in 1..=item.mask().classes() {
+                let mask: Vec<u8> = found.iter().map(|c| u8::from(*c == class)).collect();
+                let dice = cases.entry((item.case(), class)).or_insert_with(OverlapMetric::dice);
+                dice.update(&mask, item.mask().class(class).data())?;
             }
-            let dice = cases.entry(item.case()).or_insert_with(OverlapMetric::dice);
-            dice.update(&mask, item.mask().data())?;
         }
         Ok(())
     })?;
@@ -62,7 +65,16 @@ pub(super) fn validate(
     Ok(Validation { losses, dice })
 }
 
-/// `[N, 1, M, M]` of 0 and 1 as one vector per slice.
-fn per_slice(masks: &Tensor) -> Result<Vec<Vec<u8>>> {
-    Ok(masks.flatten_from(1)?.to_vec2()?)
+/// The class of each pixel, from 1: of those `present`, by index from 0, the one with the largest logit
+/// above 0; 0 where there is none.
+fn class_map(logits: &[Vec<f32>], present: impl Fn(usize) -> bool) -> Vec<usize> {
+    let mut best = vec![(0.0, 0); logits.first().map_or(0, Vec::len)];
+    for (class, plane) in logits.iter().enumerate().filter(|(class, _)| present(*class)) {
+        for (best, &logit) in best.iter_mut().zip(plane) {
+            if logit > best.0 {
+                *best = (logit, class + 1);
+            }
+        }
+    }
+    best.into_iter().map(|(_, class)| class).collect()
 }

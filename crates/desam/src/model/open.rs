@@ -51,7 +51,16 @@ impl Model {
         }
         let part = checkpoint.part("mask_decoder.");
         let config = decoder_config(&part, &spec).map_err(|e| Error::file(&path, e.to_string()))?;
-        let config = DecoderConfig { squeeze: record.squeeze, variant, ..config };
+        let classes = record.classes.len();
+        if variant.has_pimm() && config.classes != classes {
+            let reason = format!(
+                "its decoder has masks of {} classes, its record names {classes} ({}); get the file again \
+                 from where it was trained",
+                config.classes, record.classes
+            );
+            return Err(Error::file(&path, reason));
+        }
+        let config = DecoderConfig { squeeze: record.squeeze, variant, classes, ..config };
         let params = LoadOptions { device: device.clone(), ..LoadOptions::frozen() };
         let decoder = load(part, &params, |vb| config.build(vb))?;
         let mut report = frozen.report;

@@ -2,7 +2,7 @@
 
 use super::{SourceSites, SourceStatistics};
 use crate::{Error, Mode, PromptingConfig, Result};
-use desam_core::EncoderSpec;
+use desam_core::{ClassTable, EncoderSpec};
 use desam_data::preprocess::{IntensityHistogram, PreprocessConfig};
 use desam_decoder::{SqueezePlacement, Variant};
 use serde::{Deserialize, Serialize};
@@ -35,6 +35,9 @@ pub struct ModelRecord {
     /// The decoder's variant; older records lack it and mean DeSAM.
     #[serde(default)]
     pub variant: Variant,
+    /// The classes that it tells apart, and the labels they are made of; one foreground in older records.
+    #[serde(default, skip_serializing_if = "ClassTable::is_foreground")]
+    pub classes: ClassTable,
     /// Training of the decoder; `None` where it was not trained.
     #[serde(default)]
     pub training: Option<TrainingRecord>,
@@ -144,6 +147,7 @@ impl ModelRecord {
             preprocess: input.preprocess,
             squeeze: SqueezePlacement::Official,
             variant: Variant::Desam,
+            classes: ClassTable::default(),
             training: None,
             source_statistics: None,
         }
@@ -186,6 +190,14 @@ impl ModelRecord {
         let header: Header =
             serde_json::from_slice(&text).map_err(|e| super::record_file::damaged(path, &e))?;
         Self::read(&header.metadata, path)
+    }
+
+    /// Reads the record of a model's file or a run's folder, as [`Model::open`](crate::Model::open) takes it.
+    ///
+    /// # Errors
+    /// As [`of_file`](Self::of_file).
+    pub fn of_model(path: &Path) -> Result<Option<Self>> {
+        Self::of_file(&super::model_file(path)?)
     }
 
     /// Replaces the record in a model's file and leaves the tensors as they are. The new file is written

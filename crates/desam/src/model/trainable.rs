@@ -4,7 +4,7 @@ use super::ModelRecord;
 use super::decoder_config::decoder_config;
 use crate::{Error, Result};
 use candle_core::Device;
-use desam_core::EncoderSpec;
+use desam_core::{ClassTable, EncoderSpec};
 use desam_data::cache::FeatureCache;
 use desam_decoder::{Decoder, DecoderConfig, SqueezePlacement, Variant};
 use desam_encoder::{Checkpoint, PromptEncoderConfig, SamPromptEncoder, checkpoint};
@@ -12,7 +12,7 @@ use desam_nn::params::{LoadOptions, LoadReport, Loaded, Tensors, load};
 use std::path::{Path, PathBuf};
 
 /// Decoder to train: variant and options; its sizes follow from the weights.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct DecoderChoice {
     /// DeSAM, an ablation, or SAM's own decoder.
     pub variant: Variant,
@@ -20,6 +20,8 @@ pub struct DecoderChoice {
     pub squeeze: SqueezePlacement,
     /// Deep supervision: whether PIMM's coarser heads are trained, too.
     pub deep_supervision: bool,
+    /// The classes to tell apart.
+    pub classes: ClassTable,
 }
 
 /// Initialisation of a decoder to train.
@@ -81,7 +83,7 @@ impl Trainable {
     /// the decoder, and so does the model that is saved.
     ///
     /// PRIM must be in the checkpoint whole or not at all, PIMM likewise; what is missing is drawn
-    /// from the seed.
+    /// from the seed, and so are PIMM's heads where the checkpoint has them for another number of classes.
     ///
     /// # Errors
     /// When a file cannot be read, its parameters do not fit (all are listed), or the decoder cannot
@@ -114,8 +116,9 @@ impl Trainable {
             return Err(Error::file(from, "holds no mask decoder (mask_decoder.*) to start from"));
         }
         let frozen = Self::frozen_part(checkpoint);
-        let choice = options.decoder;
+        let choice = &options.decoder;
         (record.variant, record.squeeze) = (choice.variant, choice.squeeze);
+        record.classes = choice.classes.clone();
         let prompt = prompt_encoder(&frozen, &record.spec, &options.device)
             .map_err(|e| Error::file(weights, e.to_string()))?;
         let parts = FrozenParts { frozen, prompt };
@@ -158,16 +161,23 @@ impl Trainable {
         };
         let (variant, squeeze) = (record.variant, record.squeeze);
         let deep_supervision = options.decoder.deep_supervision;
-        let config = DecoderConfig { squeeze, variant, deep_supervision, ..config };
+        let given = config.classes;
+        let classes = record.classes.len();
+        let config = DecoderConfig { squeeze, variant, deep_supervision, classes, ..config };
         if !variant.has_pimm() {
             // A DeSAM's SAM part is as good a start as a SAM.
             start.retain(|name, _| !name.starts_with("mask_decoder.pimm."));
         }
+        let names: Vec<String> = start.keys().cloned().collect();
+        // Heads for another number of classes are no start.
+        let drawn = if given == classes { Vec::new() } else { config.class_parameters() };
+        start.retain(|name, tensor| {
+            !drawn.contains(name) || tensor.dims().first() == config.class_outputs(name).as_ref()
+        });
         let device = options.device.clone();
         let params = LoadOptions { device: device.clone(), ..LoadOptions::trainable(options.seed) };
-        let names: Vec<String> = start.keys().cloned().collect();
         let decoder = load(start, &params, |vb| config.build(vb))?;
-        whole_or_absent(&decoder.report, &names)?;
+        whole_or_absent(&decoder.report, &names, &drawn)?;
         Ok(Self { prompt, decoder, record, frozen, device })
     }
 
@@ -242,11 +252,12 @@ fn prompt_encoder(
 }
 
 /// Checks that the parameters drawn from the seed are all of PIMM, or all of PRIM, or both: a file
-/// that holds a part of either is broken.
-fn whole_or_absent(report: &LoadReport, given: &[String]) -> Result<()> {
+/// that holds a part of either is broken, but for heads that are `drawn` in any case.
+fn whole_or_absent(report: &LoadReport, given: &[String], drawn: &[String]) -> Result<()> {
     let is_pimm = |name: &str| name.starts_with("mask_decoder.pimm.");
     let partly = |name: &&String| given.iter().any(|g| is_pimm(g) == is_pimm(name));
     let mut report = report.clone();
-    report.missing = report.initialised.iter().filter(partly).cloned().collect();
+    let initialised = report.initialised.iter().filter(|name| !drawn.contains(name));
+    report.missing = initialised.filter(partly).cloned().collect();
     Ok(report.check()?)
 }

@@ -14,7 +14,7 @@
 //! The selection rule is then applied to this mask alone, as in whole box mode: small holes and
 //! islands are removed.
 
-use super::slice::{numbers, rows};
+use super::slice::{ClassPrediction, planes, rows};
 use super::{SliceEvidence, SlicePrediction, SlicePredictor};
 use crate::select::{MaskCandidate, SelectionConfig, prediction, select, stability};
 use crate::{PromptingConfig, Result};
@@ -31,6 +31,13 @@ struct ChosenPoint {
     logits: Vec<f32>,
 }
 
+/// A slice, and the class that is predicted of it, by index from 0.
+#[derive(Clone, Copy)]
+struct ClassContext<'a> {
+    context: &'a ImageContext,
+    class: usize,
+}
+
 /// Result of ranking the points.
 struct Ranking {
     chosen: Option<ChosenPoint>,
@@ -45,18 +52,30 @@ impl SlicePredictor<'_> {
         !self.decoder.predicts_iou() || !self.decoder.mask_follows_prompt()
     }
 
-    /// Grid points mode for a decoder that cannot rank points.
+    /// Grid points mode for a decoder that cannot rank points, class by class.
     pub(super) fn without_ranking(
         &self,
         context: &ImageContext,
         prompting: &PromptingConfig,
-    ) -> Result<(SlicePrediction, SliceEvidence)> {
+    ) -> Result<Vec<ClassPrediction>> {
+        let classes = 0..self.decoder.classes();
+        classes.map(|class| self.class_without_ranking(context, prompting, class)).collect()
+    }
+
+    /// The mask of one class, by index from 0.
+    fn class_without_ranking(
+        &self,
+        context: &ImageContext,
+        prompting: &PromptingConfig,
+        class: usize,
+    ) -> Result<ClassPrediction> {
+        let context = ClassContext { context, class };
         let points = grid_points(prompting.grid, self.spec.input_side as f32)?;
         let (predicts, follows) = (self.decoder.predicts_iou(), self.decoder.mask_follows_prompt());
         let Ranking { chosen, ious, drawn } = match (predicts, follows) {
             (true, _) => self.best_by_iou(context, &points, &prompting.selection)?,
             (false, true) => self.most_stable(context, &points, &prompting.selection)?,
-            (false, false) => self.first(context, &points)?,
+            (false, false) => self.only_mask(context, &points)?,
         };
         let Some(ChosenPoint { point, iou, logits }) = chosen else {
             let side = self.spec.mask_side();
@@ -78,7 +97,7 @@ impl SlicePredictor<'_> {
         Ok((prediction, SliceEvidence { ious, logits, drawn }))
     }
 
-    fn first(&self, context: &ImageContext, points: &[Point]) -> Result<Ranking> {
+    fn only_mask(&self, context: ClassContext<'_>, points: &[Point]) -> Result<Ranking> {
         let chosen = match points.first() {
             Some(&point) => Some(self.chosen(context, point, 1.0)?),
             None => None,
@@ -89,14 +108,16 @@ impl SlicePredictor<'_> {
     /// The first point with the best predicted IoU.
     fn best_by_iou(
         &self,
-        context: &ImageContext,
+        context: ClassContext<'_>,
         points: &[Point],
         selection: &SelectionConfig,
     ) -> Result<Ranking> {
         let mut ious = Vec::with_capacity(points.len());
         for chunk in points.chunks(BATCH) {
             let embedding = self.embedded(&Prompts::points(chunk)?)?;
-            ious.extend(numbers(&self.decoder.encode_prompts(context, &embedding)?.iou()?)?);
+            let reading = self.decoder.encode_prompts(context.context, &embedding)?;
+            let all = rows(&reading.iou_all)?;
+            ious.extend(all.iter().filter_map(|ious| ious.get(context.class)));
         }
         let mut best: Option<(Point, f32)> = None;
         for (&point, &iou) in points.iter().zip(&ious) {
@@ -114,7 +135,7 @@ impl SlicePredictor<'_> {
     /// The first point whose mask is the most stable.
     fn most_stable(
         &self,
-        context: &ImageContext,
+        context: ClassContext<'_>,
         points: &[Point],
         selection: &SelectionConfig,
     ) -> Result<Ranking> {
@@ -131,16 +152,20 @@ impl SlicePredictor<'_> {
         Ok(Ranking { chosen, ious: Vec::new(), drawn: points.len() })
     }
 
-    fn chosen(&self, context: &ImageContext, point: Point, iou: f32) -> Result<ChosenPoint> {
+    fn chosen(&self, context: ClassContext<'_>, point: Point, iou: f32) -> Result<ChosenPoint> {
         let logits = self.logits(context, &[point])?.concat();
         Ok(ChosenPoint { point, iou, logits })
     }
 
     /// Mask logits of points, `M·M` numbers each.
-    fn logits(&self, context: &ImageContext, points: &[Point]) -> Result<Vec<Vec<f32>>> {
+    fn logits(&self, context: ClassContext<'_>, points: &[Point]) -> Result<Vec<Vec<f32>>> {
+        let ClassContext { context, class } = context;
         let embedding = self.embedded(&Prompts::points(points)?)?;
         let reading = self.decoder.encode_prompts(context, &embedding)?;
-        Ok(rows(&self.decoder.decode_masks(context, &reading)?)?)
+        let all = planes(&self.decoder.decode_masks(context, &reading)?)?;
+        let plane =
+            |mut planes: Vec<Vec<f32>>| (class < planes.len()).then(|| planes.swap_remove(class));
+        Ok(all.into_iter().filter_map(plane).collect())
     }
 }
 

@@ -3,12 +3,12 @@
 use super::output::OutputFiles;
 use super::{PredictOptions, SliceChoice};
 use crate::Result;
-use desam_core::Destination;
+use desam_core::{ClassTable, Destination};
 use desam_volume::volumes::{beside, mask_files};
 use std::path::{Path, PathBuf};
 
 /// Existing regular files that segmenting `input` into `mask` would overwrite: the mask, its data
-/// file, and the extra files of `options`. Which slices are drawn is known only afterwards, so unless
+/// file, and the extra files of `options` for a model of these classes. Which slices are drawn is known only afterwards, so unless
 /// all are named, every overlay of this mask counts. Devices and FIFOs are never replaced.
 ///
 /// # Errors
@@ -17,8 +17,9 @@ pub fn existing_outputs(
     input: &Path,
     mask: &Path,
     options: &PredictOptions,
+    classes: &ClassTable,
 ) -> Result<Vec<PathBuf>> {
-    let files = OutputFiles::new(input, mask, options)?;
+    let files = OutputFiles::new(input, mask, options, classes)?;
     let mut paths = mask_files(mask);
     paths.extend(files.maps_and_report().map(Path::to_path_buf));
     paths.extend(match &options.overlay {
@@ -68,8 +69,10 @@ mod tests {
         ] {
             std::fs::write(at(name), b"").unwrap();
         }
+        let classes = ClassTable::default();
         let found = |options: &PredictOptions| {
-            let found = existing_outputs(&at("input.mha"), &at("t2.mhd"), options).unwrap();
+            let found = existing_outputs(&at("input.mha"), &at("t2.mhd"), options, &classes);
+            let found = found.unwrap();
             let names = found.iter().map(|p| p.file_name().unwrap().to_str().unwrap().to_owned());
             names.collect::<Vec<_>>()
         };

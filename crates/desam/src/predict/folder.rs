@@ -123,7 +123,8 @@ fn plan(segmenter: &Segmenter, inputs: &[PathBuf], out: &Path) -> Vec<VolumeJob<
     let mut taken: HashMap<PathBuf, PathBuf> = HashMap::new();
     let mut claim = |input: &PathBuf| {
         let mask = out.join(mask_name_with(input, segmenter.read_options()));
-        let files = OutputFiles::new(input, &mask, segmenter.options())?;
+        let classes = &segmenter.model().record().classes;
+        let files = OutputFiles::new(input, &mask, segmenter.options(), classes)?;
         if let Some((name, by)) = files.names().find_map(|n| Some((n, taken.get(n)?))) {
             let reason = format!(
                 "it would be written for {} and again for {}; rename one of the two",

@@ -3,7 +3,7 @@
 
 use super::agreement::agreement;
 use super::masks::{BatchSizes, LazyMasks};
-use super::slice::numbers;
+use super::slice::{ClassPrediction, rows};
 use super::{SliceEvidence, SlicePrediction, SlicePredictor};
 use crate::select::{ScoredPoint, Selected, decoding_order, select_first};
 use crate::{PromptingConfig, Result};
@@ -17,40 +17,59 @@ impl SlicePredictor<'_> {
         &self,
         context: &ImageContext,
         prompting: &PromptingConfig,
-    ) -> Result<(SlicePrediction, SliceEvidence)> {
+    ) -> Result<Vec<ClassPrediction>> {
         let sizes = BatchSizes::new(on_accelerator(&context.embedding));
         let points = grid_points(prompting.grid, self.spec.input_side as f32)?;
         let mut reader = self.decoder.reader(context)?;
         let (mut ious, mut kept) = (Vec::new(), None);
         if points.len() <= sizes.kept {
             let reading = reader.encode_prompts(&self.embed(&points)?)?;
-            ious.push(reading.iou()?);
+            ious.push(reading.iou_all.clone());
             kept = Some(reading);
         } else {
             for chunk in points.chunks(sizes.read_at_once) {
-                ious.push(reader.predict_iou(&self.embed(chunk)?)?);
+                ious.push(reader.predict_ious(&self.embed(chunk)?)?);
             }
         }
         // One transfer for all points: fetching results synchronises with a GPU, queueing work does
         // not.
-        let ious = numbers(&Tensor::cat(&ious, 0)?)?;
-        let scored: Vec<ScoredPoint> = points
-            .iter()
-            .zip(&ious)
-            .map(|(&point, &predicted_iou)| ScoredPoint { point, predicted_iou })
-            .collect();
-        let order = decoding_order(&scored, &prompting.selection);
+        let ious = rows(&Tensor::cat(&ious, 0)?)?;
         let mut masks = LazyMasks {
             predictor: self,
             context,
             points: &points,
             reader: &mut *reader,
             kept,
-            order: order.clone(),
+            order: Vec::new(),
             at_once: 1,
             most_at_once: sizes.drawn_at_once,
+            class: 0,
             drawn: Default::default(),
         };
+        let of_class = |class: usize| {
+            let ious: Vec<f32> = ious.iter().filter_map(|ious| ious.get(class)).copied().collect();
+            self.best_point(&points, ious, &mut masks, class, prompting)
+        };
+        (0..self.decoder.classes()).map(of_class).collect()
+    }
+
+    /// The mask of one class, by index from 0: that of the point which the rule selects by the class's
+    /// predicted IoUs.
+    fn best_point(
+        &self,
+        points: &[Point],
+        ious: Vec<f32>,
+        masks: &mut LazyMasks<'_>,
+        class: usize,
+        prompting: &PromptingConfig,
+    ) -> Result<ClassPrediction> {
+        let scored: Vec<ScoredPoint> = points
+            .iter()
+            .zip(&ious)
+            .map(|(&point, &predicted_iou)| ScoredPoint { point, predicted_iou })
+            .collect();
+        let order = decoding_order(&scored, &prompting.selection);
+        masks.begin_class(class, order.clone());
         let mut draw = |i: usize| masks.logits(i);
         let geometry = self.geometry();
         let selected = select_first(&scored, &mut draw, &geometry, &prompting.selection)?;

@@ -1,11 +1,14 @@
 //! Lazy mask decoding, in the order in which the selection rule asks for masks.
 
 use super::SlicePredictor;
-use super::slice::rows;
+use super::slice::planes;
 use crate::Result;
 use candle_core::Tensor;
 use desam_core::{Error, ImageContext, Point, PromptOutput, PromptReader};
 use std::collections::HashMap;
+
+/// Points whose masks are kept at most for other classes.
+const MOST_KEPT: usize = 64;
 
 /// Batch sizes, in prompts. They bound memory, which therefore does not grow with the grid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,14 +49,22 @@ pub(super) struct LazyMasks<'a> {
     /// Masks to decode next: mostly the first one is selected, so their number grows from 1.
     pub(super) at_once: usize,
     pub(super) most_at_once: usize,
-    /// Decoded masks that the rule has not asked for yet.
-    pub(super) drawn: HashMap<usize, Vec<f32>>,
+    /// The class whose masks the rule asks for, by index from 0.
+    pub(super) class: usize,
+    /// Decoded masks that the rule has not asked for yet, or may ask for of another class: a plane a class,
+    /// empty once it was taken.
+    pub(super) drawn: HashMap<usize, Vec<Vec<f32>>>,
 }
 
 impl LazyMasks<'_> {
-    /// Logits of a point's mask, `M·M` numbers.
+    /// Turns to another class, whose rule asks for masks in another order.
+    pub(super) fn begin_class(&mut self, class: usize, order: Vec<usize>) {
+        (self.class, self.order, self.at_once) = (class, order, 1);
+    }
+
+    /// Logits of a point's mask of the class, `M·M` numbers.
     pub(super) fn logits(&mut self, point: usize) -> Result<Vec<f32>, Error> {
-        if let Some(logits) = self.drawn.remove(&point) {
+        if let Some(logits) = self.taken(point) {
             return Ok(logits);
         }
         let from = self.order.iter().position(|&p| p == point);
@@ -64,12 +75,22 @@ impl LazyMasks<'_> {
         }
         self.at_once = (2 * self.at_once).min(self.most_at_once);
         let reading = self.reading(&next)?;
-        let logits = rows(&self.predictor.decoder.decode_masks(self.context, &reading)?)?;
-        self.drawn.extend(next.into_iter().zip(logits));
-        match self.drawn.remove(&point) {
-            Some(logits) => Ok(logits),
-            None => Err(Error::shape("masks drawn", self.at_once, 0)),
+        let logits = planes(&self.predictor.decoder.decode_masks(self.context, &reading)?)?;
+        if self.drawn.len() > MOST_KEPT {
+            self.drawn.clear();
         }
+        self.drawn.extend(next.into_iter().zip(logits));
+        self.taken(point).ok_or_else(|| Error::shape("masks drawn", self.at_once, 0))
+    }
+
+    /// The class's plane of a point that has been decoded.
+    fn taken(&mut self, point: usize) -> Option<Vec<f32>> {
+        let planes = self.drawn.get_mut(&point)?;
+        let plane = planes.get_mut(self.class).map(std::mem::take).filter(|p| !p.is_empty());
+        if planes.iter().all(Vec::is_empty) {
+            self.drawn.remove(&point);
+        }
+        plane
     }
 
     fn reading(&mut self, next: &[usize]) -> Result<PromptOutput, Error> {

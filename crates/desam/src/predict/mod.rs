@@ -2,6 +2,8 @@
 
 mod ablation;
 mod agreement;
+mod class_files;
+mod class_map;
 mod existing;
 mod features;
 mod findings;
@@ -21,14 +23,17 @@ mod slice;
 mod slice_mask;
 mod slice_prompt;
 
+pub use class_map::class_map;
 pub use existing::existing_outputs;
 pub use folder::{FailedVolume, FolderSummary, segment_folder};
 pub use measure::{BoundingBox, IouStatistics, MaskSize};
 pub use options::{PredictOptions, SliceChoice};
-pub use output::VolumeSummary;
-pub use report::{ModelFacts, Settings, SliceReport, VolumeReport};
-pub use segmenter::{EncodedSlice, GraySlice, Segmentation, Segmenter, SegmenterBuilder};
-pub use slice::{SliceEvidence, SlicePrediction, SlicePredictor};
+pub use output::{ClassSummary, VolumeSummary};
+pub use report::{ClassReport, ModelFacts, Settings, SliceReport, VolumeReport};
+pub use segmenter::{
+    ClassSegmentation, EncodedSlice, GraySlice, Segmentation, Segmenter, SegmenterBuilder,
+};
+pub use slice::{ClassPrediction, SliceEvidence, SlicePrediction, SlicePredictor};
 pub use slice_mask::SliceMask;
 pub use slice_prompt::{PromptError, SlicePrompt};
 

@@ -1,15 +1,16 @@
 //! Output files of a segmented volume: mask, maps, overlays, report.
 
+use super::class_files::ClassFiles;
 use super::measure::{BoundingBox, IouStatistics, MaskMeasurements, MaskSize};
 use super::picture::picture;
-use super::report::{Settings, SliceReport, VolumeReport};
-use super::{PredictOptions, Segmentation, Segmenter};
+use super::report::{ClassReport, Settings, SliceReport, VolumeReport};
+use super::{ClassSegmentation, PredictOptions, Segmentation, Segmenter};
 use crate::{Error, Result};
-use desam_core::Volume;
+use desam_core::{ClassTable, Volume};
 use desam_data::preprocess::PreparedVolume;
 use desam_volume::atomic::write_atomic;
 use desam_volume::volumes::{
-    VolumeFormat, beside, expect_writable_name, write_map_like_with, write_mask_like_with,
+    beside, expect_writable_name, write_map_like_with, write_mask_like_with,
 };
 use serde::Serialize;
 use std::io::Write;
@@ -37,6 +38,9 @@ pub struct VolumeSummary {
     /// Volume of the mask in millilitres, or the area of an image's mask in square pixels.
     #[serde(flatten)]
     pub size: MaskSize,
+    /// Each class of a model of several.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub classes: Vec<ClassSummary>,
     /// Confidence of the mask, 0 to 1, if it was requested and could be measured
     /// ([`Segmentation::confidence`]).
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -45,13 +49,26 @@ pub struct VolumeSummary {
     pub warnings: Vec<String>,
 }
 
+/// Summary of one class of a segmented file.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct ClassSummary {
+    /// The class's name.
+    pub name: String,
+    /// Its label in the mask.
+    pub label: u8,
+    /// Its volume in millilitres, or its area in square pixels.
+    #[serde(flatten)]
+    pub size: MaskSize,
+}
+
 /// Output files of a volume.
 #[derive(Debug, Clone)]
 pub(super) struct OutputFiles {
     pub(super) input: PathBuf,
     mask: PathBuf,
-    probability: Option<PathBuf>,
-    iou: Option<PathBuf>,
+    /// Of each class.
+    classes: Vec<ClassFiles>,
     json: Option<PathBuf>,
     /// Prefix of the overlays' names.
     overlay: Option<PathBuf>,
@@ -71,18 +88,18 @@ pub(super) struct Output<'a> {
 impl OutputFiles {
     /// # Errors
     /// When a file would overwrite the volume itself, or the mask's name has no known format.
-    pub(super) fn new(input: &Path, mask: &Path, options: &PredictOptions) -> Result<Self> {
+    pub(super) fn new(
+        input: &Path,
+        mask: &Path,
+        options: &PredictOptions,
+        classes: &ClassTable,
+    ) -> Result<Self> {
         expect_writable_name(mask)?;
         let named = |wanted: bool, ending: &str| wanted.then(|| beside(mask, ending));
-        let is_image = VolumeFormat::of_name(mask).is_some_and(VolumeFormat::is_two_dimensional);
-        let map = |wanted: bool, kind: &str| {
-            named(wanted, &format!("{kind}.{}", if is_image { "tif" } else { "nii.gz" }))
-        };
         let files = Self {
             input: input.to_owned(),
             mask: mask.to_owned(),
-            probability: map(options.probability, "probability"),
-            iou: map(options.iou_map, "iou"),
+            classes: ClassFiles::of(mask, options, classes),
             json: named(options.json, "json"),
             overlay: named(options.overlay.is_some(), "slice"),
         };
@@ -98,26 +115,28 @@ impl OutputFiles {
 
     /// The mask, then the files next to it.
     pub(super) fn names(&self) -> impl Iterator<Item = &Path> {
-        let others = [&self.probability, &self.iou, &self.json, &self.overlay];
-        std::iter::once(self.mask.as_path())
-            .chain(others.into_iter().flatten().map(PathBuf::as_path))
+        let others = self.overlay.iter().map(PathBuf::as_path);
+        std::iter::once(self.mask.as_path()).chain(self.maps_and_report()).chain(others)
     }
 
     /// The files next to the mask, except overlays.
     pub(super) fn maps_and_report(&self) -> impl Iterator<Item = &Path> {
-        let files = [&self.probability, &self.iou, &self.json];
-        files.into_iter().flatten().map(PathBuf::as_path)
+        let maps = self.classes.iter().flat_map(ClassFiles::names);
+        maps.chain(self.json.iter().map(PathBuf::as_path))
     }
 
     /// Writes everything, the mask first and the JSON file last.
     pub(super) fn write(&self, by: &Segmenter, output: &Output<'_>) -> Result<VolumeSummary> {
-        let Segmentation { mask, probability, iou_map, .. } = &output.segmentation;
+        let Segmentation { mask, classes, .. } = &output.segmentation;
         write_mask_like_with(&self.input, &self.mask, mask, by.read_options())?;
         let mut files = Vec::new();
-        for (path, map) in [(&self.probability, probability), (&self.iou, iou_map)] {
-            if let (Some(path), Some(map)) = (path, map) {
-                write_map_like_with(&self.input, path, map, by.read_options())?;
-                files.push(path.clone());
+        for (named, class) in self.classes.iter().zip(classes) {
+            let maps = [(&named.probability, &class.probability), (&named.iou, &class.iou_map)];
+            for (path, map) in maps {
+                if let (Some(path), Some(map)) = (path, map) {
+                    write_map_like_with(&self.input, path, map, by.read_options())?;
+                    files.push(path.clone());
+                }
             }
         }
         let own = output.segmentation.warnings.iter();
@@ -140,9 +159,23 @@ impl OutputFiles {
             slices_with_mask: measured.slices_with_mask.len(),
             slices: grid.dims[output.prepared.slice_axis()],
             size: output.segmentation.size(),
+            classes: self.class_summaries(output),
             confidence: output.segmentation.confidence(),
             warnings,
         })
+    }
+
+    /// The classes of a model of several.
+    fn class_summaries(&self, output: &Output<'_>) -> Vec<ClassSummary> {
+        let segmentation = &output.segmentation;
+        several(&segmentation.classes)
+            .iter()
+            .map(|class| ClassSummary {
+                name: class.name.clone(),
+                label: class.label,
+                size: segmentation.class_size(class),
+            })
+            .collect()
     }
 
     /// Draws and writes the overlays.
@@ -176,6 +209,19 @@ impl OutputFiles {
     ) -> Result<VolumeReport> {
         let grid = output.segmentation.mask.grid();
         let (has_mm, bounding_box) = (!output.segmentation.in_pixels, measured.bounding_box);
+        let classes = &output.segmentation.classes;
+        let of_class = |class: &ClassSegmentation| ClassReport {
+            name: class.name.clone(),
+            label: class.label,
+            size: output.segmentation.class_size(class),
+            predicted_iou: IouStatistics::of(&class.slices),
+            confidence: class.confidence(),
+            slices: if by.options().confidence {
+                SliceReport::of(&class.slices)
+            } else {
+                Vec::new()
+            },
+        };
         Ok(VolumeReport {
             desam: env!("CARGO_PKG_VERSION").to_owned(),
             input: self.input.clone(),
@@ -193,13 +239,13 @@ impl OutputFiles {
             },
             slice_axis: output.prepared.slice_axis(),
             slices_with_mask: measured.slices_with_mask.clone(),
-            predicted_iou: IouStatistics::of(&output.segmentation.slices),
+            predicted_iou: single(classes).and_then(|class| IouStatistics::of(&class.slices)),
             confidence: output.segmentation.confidence(),
-            slices: if by.options().confidence {
-                SliceReport::of(&output.segmentation.slices)
-            } else {
-                Vec::new()
+            slices: match single(classes) {
+                Some(class) if by.options().confidence => SliceReport::of(&class.slices),
+                _ => Vec::new(),
             },
+            classes: several(classes).iter().map(of_class).collect(),
             settings: Settings {
                 prompts: by.prompting().clone(),
                 preprocess: by.model().record().preprocess.clone(),
@@ -211,5 +257,18 @@ impl OutputFiles {
             model: by.facts(),
             warnings: Vec::new(),
         })
+    }
+}
+
+/// The classes of a model of several; none of a model of one.
+fn several(classes: &[ClassSegmentation]) -> &[ClassSegmentation] {
+    if classes.len() > 1 { classes } else { &[] }
+}
+
+/// The only class of a model of one.
+fn single(classes: &[ClassSegmentation]) -> Option<&ClassSegmentation> {
+    match classes {
+        [only] => Some(only),
+        _ => None,
     }
 }

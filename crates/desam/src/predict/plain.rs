@@ -1,7 +1,7 @@
 //! Reference implementation of grid points mode, as in the official program: decode every mask that
 //! may win, then apply the selection rule. [`super::grid`] is tested against it.
 
-use super::slice::{numbers, rows};
+use super::slice::{ClassPrediction, planes, rows};
 use super::{SliceEvidence, SlicePrediction, SlicePredictor};
 use crate::select::{MaskCandidate, prediction, select};
 use crate::{PromptingConfig, Result};
@@ -23,13 +23,30 @@ impl SlicePredictor<'_> {
         &self,
         context: &ImageContext,
         prompting: &PromptingConfig,
-    ) -> Result<(SlicePrediction, SliceEvidence)> {
+    ) -> Result<Vec<ClassPrediction>> {
+        (0..self.decoder.classes())
+            .map(|class| self.class_plain(context, prompting, class))
+            .collect()
+    }
+
+    /// The mask of one class, by index from 0.
+    fn class_plain(
+        &self,
+        context: &ImageContext,
+        prompting: &PromptingConfig,
+        class: usize,
+    ) -> Result<ClassPrediction> {
         let points = grid_points(prompting.grid, self.spec.input_side as f32)?;
         let (mut ious, mut drawn) = (Vec::with_capacity(points.len()), Vec::new());
         for chunk in points.chunks(BATCH) {
             let reading = self.decoder.encode_prompts(context, &self.embed(chunk)?)?;
-            let of_chunk = numbers(&reading.iou()?)?;
-            let logits = rows(&self.decoder.decode_masks(context, &reading)?)?;
+            let of_chunk = rows(&reading.iou_all)?;
+            let of_chunk: Vec<f32> =
+                of_chunk.iter().filter_map(|ious| ious.get(class)).copied().collect();
+            let logits = planes(&self.decoder.decode_masks(context, &reading)?)?;
+            let logits = logits
+                .into_iter()
+                .filter_map(|mut planes| (class < planes.len()).then(|| planes.swap_remove(class)));
             for ((&point, &iou), logits) in chunk.iter().zip(&of_chunk).zip(logits) {
                 if prompting.selection.keeps(iou) {
                     drawn.push(DecodedMask { point, iou, logits });

@@ -52,6 +52,9 @@ pub struct VolumeReport {
     /// Present only on request, as the next is.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub confidence: Option<f64>,
+    /// Each class of a model of several; the predicted IoU and the slices are then theirs.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub classes: Vec<ClassReport>,
     /// Every processed slice with a mask.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub slices: Vec<SliceReport>,
@@ -61,6 +64,28 @@ pub struct VolumeReport {
     pub model: ModelFacts,
     /// Warnings, a sentence each.
     pub warnings: Vec<String>,
+}
+
+/// Report about one class of a volume.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct ClassReport {
+    /// The class's name.
+    pub name: String,
+    /// Its label in the mask.
+    pub label: u8,
+    /// Its volume in millilitres, or its area in square pixels.
+    #[serde(flatten)]
+    pub size: MaskSize,
+    /// The IoUs that PRIM predicts for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub predicted_iou: Option<IouStatistics>,
+    /// Confidence of its masks, 0 to 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub confidence: Option<f64>,
+    /// Every processed slice with a mask of it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub slices: Vec<SliceReport>,
 }
 
 /// Prediction of one processed slice.

@@ -27,7 +27,7 @@ impl std::fmt::Debug for SlicePredictor<'_> {
     }
 }
 
-/// Predicted mask of one slice.
+/// Predicted mask of one slice and class.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct SlicePrediction {
@@ -45,6 +45,13 @@ pub struct SlicePrediction {
     pub agreement: Option<f32>,
 }
 
+impl SlicePrediction {
+    /// A mask about which nothing else is known.
+    pub fn of_mask(mask: BinaryMask) -> Self {
+        Self { mask, predicted_iou: None, point: None, agreement: None }
+    }
+}
+
 /// Raw decoder outputs behind a prediction: predicted IoUs and mask logits.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
@@ -60,6 +67,11 @@ pub struct SliceEvidence {
 }
 
 impl SliceEvidence {
+    /// No outputs, of a mask that no decoder made.
+    pub fn none() -> Self {
+        Self { ious: Vec::new(), logits: Vec::new(), drawn: 0 }
+    }
+
     /// Sigmoid of the [`logits`](Self::logits): probabilities, `M·M` row by row.
     pub fn probabilities(&self) -> Vec<f32> {
         self.logits.iter().map(|logit| 1.0 / (1.0 + (-logit).exp())).collect()
@@ -110,8 +122,8 @@ impl<'a> SlicePredictor<'a> {
         self.spec
     }
 
-    /// Predicts the mask for the features of one slice, `B = 1`, on any device: they are copied to the
-    /// model's.
+    /// Predicts the mask for the features of one slice, `B = 1`, on any device: they are
+    /// copied to the model's. Of a model of several classes it is the mask of the first.
     ///
     /// # Errors
     /// When the features are another encoder's, or a setting is out of range.
@@ -132,6 +144,19 @@ impl<'a> SlicePredictor<'a> {
         features: &ImageFeatures,
         prompting: &PromptingConfig,
     ) -> Result<(SlicePrediction, SliceEvidence)> {
+        first(self.predict_classes(features, prompting)?)
+    }
+
+    /// The masks of all classes, in the order of the model's table, with predicted IoUs and logits. Each is
+    /// selected on its own, so masks may overlap: [`class_map`](super::class_map) decides between them.
+    ///
+    /// # Errors
+    /// As [`predict`](Self::predict).
+    pub fn predict_classes(
+        &self,
+        features: &ImageFeatures,
+        prompting: &PromptingConfig,
+    ) -> Result<Vec<ClassPrediction>> {
         self.predict_by(features, prompting, Self::grid_points)
     }
 
@@ -146,6 +171,18 @@ impl<'a> SlicePredictor<'a> {
         features: &ImageFeatures,
         prompting: &PromptingConfig,
     ) -> Result<(SlicePrediction, SliceEvidence)> {
+        first(self.predict_classes_plain(features, prompting)?)
+    }
+
+    /// The masks of all classes by the reference implementation.
+    ///
+    /// # Errors
+    /// As [`predict`](Self::predict).
+    pub fn predict_classes_plain(
+        &self,
+        features: &ImageFeatures,
+        prompting: &PromptingConfig,
+    ) -> Result<Vec<ClassPrediction>> {
         self.predict_by(features, prompting, Self::grid_points_plain)
     }
 
@@ -154,29 +191,29 @@ impl<'a> SlicePredictor<'a> {
         &self,
         features: &ImageFeatures,
         prompting: &PromptingConfig,
-        grid: impl Fn(
-            &Self,
-            &ImageContext,
-            &PromptingConfig,
-        ) -> Result<(SlicePrediction, SliceEvidence)>,
-    ) -> Result<(SlicePrediction, SliceEvidence)> {
+        grid: impl Fn(&Self, &ImageContext, &PromptingConfig) -> Result<Vec<ClassPrediction>>,
+    ) -> Result<Vec<ClassPrediction>> {
         let context = self.context(features)?;
-        let (mut prediction, mut evidence) = match prompting.mode {
+        let mut classes = match prompting.mode {
             Mode::Box => self.whole_box(&context, prompting)?,
             Mode::Points if self.lacks_ranking() => self.without_ranking(&context, prompting)?,
             Mode::Points => grid(self, &context, prompting)?,
         };
-        self.withhold_untrained_iou(&mut prediction, &mut evidence);
         let threshold = prompting.presence_threshold.filter(|_| prompting.mode == Mode::Box);
-        if prediction.predicted_iou.zip(threshold).is_some_and(|(iou, least)| iou <= least) {
-            prediction.mask = BinaryMask::empty(prediction.mask.height(), prediction.mask.width());
-            evidence.logits.clear();
+        for (prediction, evidence) in &mut classes {
+            self.withhold_untrained_iou(prediction, evidence);
+            if prediction.predicted_iou.zip(threshold).is_some_and(|(iou, least)| iou <= least) {
+                let (height, width) = (prediction.mask.height(), prediction.mask.width());
+                prediction.mask = BinaryMask::empty(height, width);
+                evidence.logits.clear();
+            }
         }
-        Ok((prediction, evidence))
+        Ok(classes)
     }
 
     /// Predicts the mask of one prompt, in pixels of the encoder's input, from the context of a slice
-    /// ([`context`](Self::context)). Its mask is cleaned as the automatic ones are.
+    /// ([`context`](Self::context)): one a class, in the order of the model's table. They are cleaned as the
+    /// automatic ones are.
     ///
     /// # Errors
     /// When a coordinate is not finite, or the context is another decoder's.
@@ -185,10 +222,12 @@ impl<'a> SlicePredictor<'a> {
         context: &ImageContext,
         prompt: Prompt,
         selection: &SelectionConfig,
-    ) -> Result<(SlicePrediction, SliceEvidence)> {
-        let (mut prediction, mut evidence) = self.single(context, prompt, selection)?;
-        self.withhold_untrained_iou(&mut prediction, &mut evidence);
-        Ok((prediction, evidence))
+    ) -> Result<Vec<ClassPrediction>> {
+        let mut classes = self.single(context, prompt, selection)?;
+        for (prediction, evidence) in &mut classes {
+            self.withhold_untrained_iou(prediction, evidence);
+        }
+        Ok(classes)
     }
 
     fn withhold_untrained_iou(
@@ -228,12 +267,12 @@ impl<'a> SlicePredictor<'a> {
         &self,
         context: &ImageContext,
         prompting: &PromptingConfig,
-    ) -> Result<(SlicePrediction, SliceEvidence)> {
+    ) -> Result<Vec<ClassPrediction>> {
         let bbox = whole_box(self.spec.input_side as f32)?;
         self.single(context, Prompt::boxed(bbox), &prompting.selection)
     }
 
-    /// The mask of a single prompt. The official program passes the one mask of the whole box through
+    /// The masks of a single prompt, one a class. The official program passes the one mask of the whole box through
     /// the selection rule of the grid as if PRIM had predicted an IoU of 1: small holes and islands
     /// are removed here, too.
     fn single(
@@ -241,20 +280,23 @@ impl<'a> SlicePredictor<'a> {
         context: &ImageContext,
         prompt: Prompt,
         selection: &SelectionConfig,
-    ) -> Result<(SlicePrediction, SliceEvidence)> {
+    ) -> Result<Vec<ClassPrediction>> {
         let embedding = self.embedded(&Prompts::new(vec![prompt])?)?;
         let reading = self.decoder.encode_prompts(context, &embedding)?;
-        let logits = numbers(&self.decoder.decode_masks(context, &reading)?)?;
-        // The rule copies the point to its result, which has none for a single prompt.
-        let point = Point::foreground(0.0, 0.0);
-        let only = MaskCandidate { point, predicted_iou: 1.0, logits: &logits };
+        let planes = planes(&self.decoder.decode_masks(context, &reading)?)?.concat();
+        let ious = rows(&reading.ious(self.decoder.classes())?.t()?)?;
         let geometry = self.geometry();
-        let mask = prediction(&select(&[only], &geometry, selection)?, &geometry);
-        let ious = numbers(&reading.iou()?)?;
-        let ious = if self.decoder.predicts_iou() { ious } else { Vec::new() };
-        let predicted_iou = ious.first().copied();
-        let prediction = SlicePrediction { mask, predicted_iou, point: None, agreement: None };
-        Ok((prediction, SliceEvidence { ious, logits, drawn: 1 }))
+        let of_class = |(logits, ious): (Vec<f32>, Vec<f32>)| {
+            // The rule copies the point to its result, which has none for a single prompt.
+            let point = Point::foreground(0.0, 0.0);
+            let only = MaskCandidate { point, predicted_iou: 1.0, logits: &logits };
+            let mask = prediction(&select(&[only], &geometry, selection)?, &geometry);
+            let ious = if self.decoder.predicts_iou() { ious } else { Vec::new() };
+            let predicted_iou = ious.first().copied();
+            let prediction = SlicePrediction { mask, predicted_iou, point: None, agreement: None };
+            Ok((prediction, SliceEvidence { ious, logits, drawn: 1 }))
+        };
+        planes.into_iter().zip(ious).map(of_class).collect()
     }
 
     /// Masks stay on their own grid.
@@ -264,12 +306,21 @@ impl<'a> SlicePredictor<'a> {
     }
 }
 
-/// Copies the elements of a tensor to the host, as f32.
-pub(super) fn numbers(tensor: &Tensor) -> candle_core::Result<Vec<f32>> {
-    tensor.to_dtype(DType::F32)?.flatten_all()?.to_vec1()
+/// The prediction of one class, with the outputs behind it.
+pub type ClassPrediction = (SlicePrediction, SliceEvidence);
+
+/// The prediction of the first class.
+fn first(classes: Vec<ClassPrediction>) -> Result<ClassPrediction> {
+    let none = || Error::Invalid("a decoder has at least one class".into());
+    classes.into_iter().next().ok_or_else(none)
 }
 
-/// The same for each index of the first dimension.
+/// Copies mask logits `[N, L, M, M]` to the host: for each prompt and class `M·M` numbers.
+pub(super) fn planes(logits: &Tensor) -> candle_core::Result<Vec<Vec<Vec<f32>>>> {
+    logits.to_dtype(DType::F32)?.flatten_from(2)?.to_vec3()
+}
+
+/// Copies a tensor to the host, as f32: the elements at each index of the first dimension.
 pub(super) fn rows(tensor: &Tensor) -> candle_core::Result<Vec<Vec<f32>>> {
     tensor.to_dtype(DType::F32)?.flatten_from(1)?.to_vec2()
 }

@@ -37,7 +37,7 @@ pub(super) fn describe(path: &Path, verify: bool, session: &Session) -> anyhow::
         ),
         ("weights", weights_text(&recipe.encoder.weights_blake3, has_weights)),
         ("features", features),
-        ("labels", format!("resized to masks by the rule {}", recipe.preprocess.labels)),
+        ("labels", labels_text(&cache)?),
         ("slices", format!("{} stored, {labelled} with ground truth", cache.slices().len())),
         ("cases", cache.cases().len().to_string()),
     ];
@@ -74,12 +74,29 @@ pub(super) fn describe(path: &Path, verify: bool, session: &Session) -> anyhow::
         "cases": cache.cases().len(),
         "slices": cache.slices().len(),
         "labelled_slices": labelled,
+        "label_values": cache.label_values(&all_cases(&cache))?,
         "sites": table,
         "bytes": size,
         "weights_file": has_weights,
         "verified": verify,
     });
     Ok(Output::new(aligned(&rows), json))
+}
+
+/// The cases of a cache, as indices.
+fn all_cases(cache: &FeatureCache) -> Vec<usize> {
+    (0..cache.cases().len()).collect()
+}
+
+/// The labels in the masks, and how they got there.
+fn labels_text(cache: &FeatureCache) -> anyhow::Result<String> {
+    let rule = cache.header().recipe.preprocess.labels;
+    let values = match cache.label_values(&all_cases(cache))? {
+        None => "merged into one foreground".to_owned(),
+        Some(values) if values.is_empty() => "none".to_owned(),
+        Some(values) => values.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
+    };
+    Ok(format!("{values}; resized to masks by the rule {rule}"))
 }
 
 /// Hash of the weights, with a note if their file is missing.

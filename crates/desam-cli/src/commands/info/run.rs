@@ -25,6 +25,7 @@ pub(super) fn describe(path: &Path) -> anyhow::Result<Output> {
         ("state", format!("{state}: {} of {} epochs", manifest.epochs_done, train.epochs)),
         ("trained on", how),
         ("variant", train.variant.to_string()),
+        ("classes", train.classes.to_string()),
         (
             "cases",
             format!(

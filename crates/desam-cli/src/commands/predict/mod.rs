@@ -10,9 +10,11 @@ use crate::output::Output;
 use anyhow::{Context, bail};
 use clap::Args;
 use desam::Segmenter;
+use desam::model::ModelRecord;
 use desam::predict::{
     FolderSummary, MaskSize, PredictOptions, VolumeSummary, existing_outputs, segment_folder,
 };
+use desam::types::ClassTable;
 use desam::types::text::DisplayPath as _;
 #[cfg(feature = "dicom")]
 use desam::volume::volumes::VolumeFormat;
@@ -131,7 +133,10 @@ pub(crate) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Ou
     arguments.prompts.check()?;
     arguments.precision.on(&session.device)?;
     let job = Job::new(arguments, session)?;
-    arguments.force.check(job.existing(&arguments.outputs.options())?)?;
+    // The names of maps depend on the classes. A model that cannot be read is reported when it is opened.
+    let record = ModelRecord::of_model(&arguments.model).ok().flatten();
+    let classes = record.map(|record| record.classes).unwrap_or_default();
+    arguments.force.check(job.existing(&arguments.outputs.options(), &classes)?)?;
     let segmenter = segmenter(arguments, session)?;
     let settings = (segmenter.prompting(), segmenter.options());
     session.detail(&format!("prompts and options: {}", serde_json::to_string(&settings)?));
@@ -159,12 +164,16 @@ enum Job {
 
 impl Job {
     /// Existing files that would be overwritten. Volumes that cannot be read are reported later.
-    fn existing(&self, options: &PredictOptions) -> anyhow::Result<Vec<PathBuf>> {
+    fn existing(
+        &self,
+        options: &PredictOptions,
+        classes: &ClassTable,
+    ) -> anyhow::Result<Vec<PathBuf>> {
         match self {
-            Self::One { input, output } => Ok(existing_outputs(input, output, options)?),
+            Self::One { input, output } => Ok(existing_outputs(input, output, options, classes)?),
             Self::Many { inputs, output } => {
                 let of = |input: &PathBuf| {
-                    existing_outputs(input, &output.join(mask_name(input)), options)
+                    existing_outputs(input, &output.join(mask_name(input)), options, classes)
                 };
                 Ok(inputs.iter().flat_map(|input| of(input).unwrap_or_default()).collect())
             }

@@ -8,6 +8,7 @@ use crate::output::Output;
 use clap::Args;
 use desam::decoder::Variant;
 use desam::model::SourceSites;
+use desam::types::ClassTable;
 use desam::types::text::DisplayPath as _;
 use desam::{Mode, Precision};
 use desam_study::evaluate::Protocol;
@@ -88,6 +89,11 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "TYPE", value_parser = enum_values::<Precision>())]
     precision: Option<Precision>,
 
+    /// Classes to tell apart, as NAME=LABEL,NAME=LABEL; see `desam train --help` [default: all labels are one
+    /// foreground]
+    #[arg(long, value_name = "CLASSES")]
+    classes: Option<ClassTable>,
+
     /// Sites to train on, by name or the paper's letter [default: all]
     #[arg(
         long,
@@ -131,6 +137,7 @@ impl Arguments {
             batch: self.schedule.batch,
             learning_rate: self.schedule.lr,
             precision: self.precision,
+            classes: self.classes.clone(),
         };
         config.filter = CellFilter {
             sources: self.sources.clone(),

@@ -5,6 +5,7 @@ use crate::usage::usage;
 use clap::Args;
 use desam::decoder::{SqueezePlacement, Variant};
 use desam::metrics::loss::{DiceReduction, IouTarget, MaskSlices};
+use desam::types::ClassTable;
 use desam_study::train::TrainConfig;
 
 /// Flags of the decoder's architecture and its loss.
@@ -14,6 +15,12 @@ pub(super) struct DecoderFlags {
     /// Decoder to train: DeSAM, an ablation of the paper, or SAM's own mask decoder; see --help
     #[arg(long, value_name = "VARIANT", default_value = "desam", value_parser = enum_values::<Variant>())]
     variant: Variant,
+
+    /// Classes to tell apart, as NAME=LABEL with commas between them, such as pz=1,tz=2; several labels of a
+    /// class with a plus (gland=1+2). Labels in no class are background [default: all labels are one
+    /// foreground]
+    #[arg(long, value_name = "CLASSES")]
+    classes: Option<ClassTable>,
 
     /// Placement of PIMM's squeeze-and-excitation. official: after the instance norm, as in the
     /// official program, where it reduces to a constant factor of 0.5. before-norm: before the norm,
@@ -40,7 +47,8 @@ pub(super) struct DecoderFlags {
     dice_weight: Option<f64>,
 
     /// Masks that the sums of the Dice loss run over. mask: each, then their mean, as in the official
-    /// program. batch: all of a step together, in which empty slices count [default: mask]
+    /// program. batch: all of a class in a step together, in which empty slices count [default: mask; batch
+    /// with several classes]
     #[arg(long, value_name = "WHICH", value_parser = enum_values::<DiceReduction>())]
     dice_reduction: Option<DiceReduction>,
 
@@ -82,6 +90,9 @@ impl DecoderFlags {
     /// Sets the decoder and the IoU target.
     fn set_decoder(&self, config: TrainConfig) -> TrainConfig {
         let mut config = config.with_variant(self.variant);
+        if let Some(classes) = &self.classes {
+            config = config.with_classes(classes.clone());
+        }
         config.squeeze = self.squeeze;
         config.deep_supervision = self.deep_supervision;
         match self.iou_target {

@@ -51,6 +51,7 @@ Examples:
   desam train --cache cache --source RUNMC --mode box --out medsam --variant sam-decoder
   desam train --cache images --source B --mode box --out run --no-cache --augment images
   desam train --cache cache --source B --mode box --out run --epochs 15 --lr 1e-3 --split last
+  desam train --cache cache --source A --mode box --out zones --preset volume --classes pz=1,tz=2
   desam train --cache cache --source RUNMC --mode points --out run --resume";
 
 /// Train the decoder on the features of one site, or of several
@@ -153,6 +154,7 @@ fn text(summary: &TrainSummary, config: &TrainConfig) -> String {
         ("model", summary.model.display_escaped()),
         ("trained on", format!("{}, {} mode", config.source, config.mode)),
         ("variant", config.variant.to_string()),
+        ("classes", config.classes.to_string()),
         ("best epoch", format!("{} of {}", summary.best_epoch, config.epochs)),
         (
             "validation Dice",

@@ -9,6 +9,7 @@ use super::{
 };
 use desam::Mode;
 use desam::select::SelectionConfig;
+use desam_core::ClassTable;
 use desam_metrics::metric::{CaseMetric, EmptyPolicy};
 
 /// A made-up evaluation: B has Dice 0 (an empty prediction) and 0.8, C has 0.8.
@@ -27,6 +28,7 @@ pub(crate) fn evaluation() -> Evaluation {
         border: None,
         metrics: ByMetric::default(),
         grid: None,
+        classes: Vec::new(),
         warnings: Vec::new(),
     };
     Evaluation {
@@ -57,6 +59,8 @@ pub(crate) fn evaluation() -> Evaluation {
         metrics: vec![CaseMetric::DICE],
         empty_policy: EmptyPolicy::default(),
         overall: ByMetric::default(),
+        overall_classes: Vec::new(),
+        classes: ClassTable::default(),
         bootstrap: None,
         presence_threshold: None,
         mask_interpolation: None,

@@ -14,7 +14,7 @@ use super::AdamConfig;
 use crate::{Error, Result};
 use desam::Mode;
 use desam::model::{DecoderChoice, SourceSites};
-use desam_core::{Precision, PromptSampler};
+use desam_core::{ClassTable, Precision, PromptSampler};
 use desam_data::split::SplitRule;
 use desam_decoder::{SqueezePlacement, Variant};
 use desam_metrics::loss::{IouLoss, IouTarget, LossConfig, MaskSlices};
@@ -53,6 +53,9 @@ pub struct TrainConfig {
     /// used by the official program).
     #[serde(default)]
     pub deep_supervision: bool,
+    /// The classes to tell apart, and the labels they are made of; one foreground in both presets.
+    #[serde(default, skip_serializing_if = "ClassTable::is_foreground")]
+    pub classes: ClassTable,
     /// Epochs: passes over the training slices.
     pub epochs: usize,
     /// Batch size: slices per step.
@@ -221,6 +224,7 @@ impl TrainConfig {
             variant: self.variant,
             squeeze: self.squeeze,
             deep_supervision: self.deep_supervision,
+            classes: self.classes.clone(),
         }
     }
 

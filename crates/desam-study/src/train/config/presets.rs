@@ -4,7 +4,7 @@ use super::{Augment, BestBy, TrainConfig, TrainSlices};
 use crate::train::AdamConfig;
 use desam::Mode;
 use desam::model::SourceSites;
-use desam_core::Precision;
+use desam_core::{ClassTable, Precision};
 use desam_data::split::SplitRule;
 use desam_decoder::{SqueezePlacement, Variant};
 use desam_metrics::loss::{DiceReduction, IouLoss, IouTarget, LossConfig, MaskSlices};
@@ -40,6 +40,7 @@ impl TrainConfig {
             variant: Variant::Desam,
             squeeze: SqueezePlacement::Official,
             deep_supervision: false,
+            classes: ClassTable::default(),
             epochs: 50,
             batch: 8,
             learning_rate: 1e-4,
@@ -122,6 +123,17 @@ impl TrainConfig {
                 self.loss.dice_reduction = DiceReduction::Batch;
             }
         }
+        self
+    }
+
+    /// Sets the classes to tell apart. A slice may hold some of several classes and not others: their Dice is
+    /// that of a whole batch then.
+    #[must_use]
+    pub fn with_classes(mut self, classes: ClassTable) -> Self {
+        if classes.is_several() {
+            self.loss.dice_reduction = DiceReduction::Batch;
+        }
+        self.classes = classes;
         self
     }
 

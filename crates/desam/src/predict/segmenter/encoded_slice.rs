@@ -1,11 +1,10 @@
 //! Interactive segmentation of single slices: features once, any number of prompts.
 
 use super::{GraySlice, Segmenter};
-use crate::Model;
-use crate::Result;
 use crate::predict::features::SliceFeatures;
-use crate::predict::{SliceMask, SlicePrompt};
+use crate::predict::{ClassPrediction, SliceMask, SlicePrompt};
 use crate::select::SelectionConfig;
+use crate::{Error, Model, Result};
 use desam_core::{ImageContext, Volume};
 use desam_data::preprocess::{PreparedVolume, StoredSlice};
 use std::sync::Arc;
@@ -84,22 +83,34 @@ impl EncodedSlice {
         self.shared.slice.height()
     }
 
-    /// Segments the slice by a prompt in its own pixels. The same prompt gives the same bits, from
-    /// any thread.
+    /// Segments the slice by a prompt in its own pixels; of a model of several classes this is the mask of the
+    /// first ([`segment_classes`](Self::segment_classes)). The same prompt gives the same bits, from any
+    /// thread.
     ///
     /// # Errors
     /// [`Error::SlicePrompt`](crate::Error::SlicePrompt) for a prompt that is empty, not finite, outside
     /// the slice, or outside the crop that the model sees.
     pub fn segment(&self, prompt: &SlicePrompt) -> Result<SliceMask> {
+        let none = || Error::Invalid("a decoder has at least one class".into());
+        self.segment_classes(prompt)?.into_iter().next().ok_or_else(none)
+    }
+
+    /// The masks of all classes by one prompt, in the order of the model's table. They may overlap.
+    ///
+    /// # Errors
+    /// As [`segment`](Self::segment).
+    pub fn segment_classes(&self, prompt: &SlicePrompt) -> Result<Vec<SliceMask>> {
         let Shared { model, selection, context, slice } = self.shared.as_ref();
         let prompt = prompt.to_input(slice, model.spec().input_side)?;
-        let (prediction, evidence) =
-            model.predictor().predict_prompt(context, prompt, selection)?;
-        Ok(SliceMask {
-            mask: slice.restore(&prediction.mask)?,
-            predicted_iou: prediction.predicted_iou,
-            probability: slice.interpolate(&evidence.probabilities())?,
-            raw: prediction,
-        })
+        let classes = model.predictor().predict_prompt(context, prompt, selection)?;
+        let of_class = |(prediction, evidence): ClassPrediction| {
+            Ok(SliceMask {
+                mask: slice.restore(&prediction.mask)?,
+                predicted_iou: prediction.predicted_iou,
+                probability: slice.interpolate(&evidence.probabilities())?,
+                raw: prediction,
+            })
+        };
+        classes.into_iter().map(of_class).collect()
     }
 }

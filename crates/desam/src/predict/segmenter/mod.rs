@@ -13,7 +13,7 @@ mod segmentation;
 pub use builder::SegmenterBuilder;
 pub use encoded_slice::EncodedSlice;
 pub use gray_slice::GraySlice;
-pub use segmentation::Segmentation;
+pub use segmentation::{ClassSegmentation, Segmentation};
 
 use super::{ModelFacts, PredictOptions};
 use crate::{Error, Mode, Model, PromptingConfig, Result};

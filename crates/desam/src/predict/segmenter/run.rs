@@ -1,17 +1,17 @@
 //! Segmentation of whole volumes, in memory and in files.
 
-use super::{Segmentation, Segmenter};
+use super::{ClassSegmentation, Segmentation, Segmenter};
 use crate::device::has_one_queue;
 use crate::model::VolumeMeasurements;
-use crate::predict::VolumeSummary;
 use crate::predict::features::SliceFeatures;
 use crate::predict::findings;
 use crate::predict::maps::Maps;
 use crate::predict::output::{Output, OutputFiles};
+use crate::predict::{ClassPrediction, SlicePrediction, VolumeSummary, class_map};
 use crate::{Error, Result};
 use desam_core::text::{name_text, one_line};
-use desam_core::{BinaryMask, Progress, Volume};
-use desam_data::preprocess::{Interpolation, PreparedVolume};
+use desam_core::{LabelMask, LabelVolume, Progress, Volume};
+use desam_data::preprocess::{ClassPlane, Interpolation, PreparedVolume};
 use desam_volume::volumes::{Loaded, load_volume};
 use std::borrow::Borrow;
 use std::path::Path;
@@ -74,7 +74,7 @@ impl Segmenter {
         let volume = loaded.report(progress);
         let volume: &Volume = volume.borrow();
         self.warnings().iter().for_each(|warning| progress.warn(warning));
-        let files = OutputFiles::new(input, output, &self.options)?;
+        let files = OutputFiles::new(input, output, &self.options, &self.model.record().classes)?;
         let prepared = self.prepare_file(volume, input)?;
         let name = one_line(&name_text(input.file_name().unwrap_or_default()));
         progress.begin(&name, prepared.len() as u64);
@@ -125,10 +125,15 @@ impl Segmenter {
     ) -> Result<Segmentation> {
         let compared = if self.options.confidence { COMPARED_POINTS } else { 0 };
         let predictor = self.model.predictor().with_compared_points(compared);
-        let mut slices = Vec::with_capacity(prepared.len());
-        let mut maps = Maps::new(&self.options, prepared)?;
+        let table = &self.model.record().classes;
+        let mut slices: Vec<Vec<SlicePrediction>> = vec![Vec::new(); table.len()];
+        let mut maps = Vec::new();
+        for _ in 0..table.len() {
+            maps.push(Maps::new(&self.options, prepared)?);
+        }
         let linear = self.mask_interpolation() == Interpolation::Linear;
-        let mut smooth = linear.then(|| prepared.smooth_mask()).transpose()?;
+        let mut smooth = linear.then(|| prepared.smooth_mask(table.len())).transpose()?;
+        let mut nearest: Vec<LabelMask> = Vec::new();
         let device = self.model.device();
         let features = SliceFeatures { encoder: self.model.encoder().as_ref(), prepared, device };
         // On a CPU the encoder keeps all cores busy.
@@ -143,27 +148,42 @@ impl Segmenter {
         };
         check(0)?;
         features.for_each(ahead, |z, features| {
-            let (slice, evidence) = predictor.predict_with_evidence(&features, &self.prompting)?;
-            maps.put(z, &evidence)?;
-            if let Some(mask) = &mut smooth {
-                mask.push(&slice.mask, &evidence.logits)?;
+            let classes = predictor.predict_classes(&features, &self.prompting)?;
+            expect_classes(classes.len(), table.len())?;
+            for (map, (_, evidence)) in maps.iter_mut().zip(&classes) {
+                map.put(z, evidence)?;
             }
-            slices.push(slice);
+            match &mut smooth {
+                Some(mask) => mask.push(&class_planes(&classes))?,
+                None => nearest.push(class_map(&classes)?.map().clone()),
+            }
+            for (slices, (slice, _)) in slices.iter_mut().zip(classes) {
+                slices.push(slice);
+            }
             progress.advance(1, &format!("slice {}/{}", z + 1, prepared.len()));
             check(z + 1)
         })?;
-        let masks = || slices.iter().map(|s| &s.mask).collect::<Vec<&BinaryMask>>();
         let mask = match smooth {
             Some(smooth) => smooth.finish()?,
-            None => prepared.restore(&masks())?,
+            None => prepared.restore(&nearest)?,
         };
         let mask = self.options.postprocess.apply(mask, prepared.slice_axis())?;
-        let (probability, iou_map) = maps.finish()?;
-        let found = findings::warnings(&mask, prepared.slice_axis());
+        let labels = table.written_labels();
+        let label = |class: u8| labels.get(usize::from(class)).copied().unwrap_or(0);
+        let grid = *mask.grid();
+        let data = mask.into_data().into_iter().map(label).collect();
+        let mask = LabelVolume::new(grid, data)?;
+        let mut classes = Vec::with_capacity(table.len());
+        for ((class, slices), maps) in (1..).zip(slices).zip(maps) {
+            let (probability, iou_map) = maps.finish()?;
+            let (name, label) =
+                (table.name(class).unwrap_or_default().to_owned(), table.written_label(class));
+            classes.push(ClassSegmentation { name, label, slices, probability, iou_map });
+        }
+        let found = findings::warnings(&mask, prepared.slice_axis(), table);
         let warnings = prepared.warnings().iter().cloned().chain(found).collect();
         let in_pixels = prepared.is_in_pixels();
-        let mut segmentation =
-            Segmentation { mask, slices, probability, iou_map, in_pixels, warnings };
+        let mut segmentation = Segmentation { mask, classes, in_pixels, warnings };
         if let Some(statistics) = self.model.record().source_statistics.as_ref()
             && let Some(structure_ml) = segmentation.size().volume_ml()
         {
@@ -173,4 +193,20 @@ impl Segmenter {
         }
         Ok(segmentation)
     }
+}
+
+/// The masks and logits of each class of a slice.
+fn class_planes(classes: &[ClassPrediction]) -> Vec<ClassPlane<'_>> {
+    classes
+        .iter()
+        .map(|(slice, evidence)| ClassPlane { mask: &slice.mask, logits: &evidence.logits })
+        .collect()
+}
+
+/// Checks that a decoder has the classes that the model's record names.
+fn expect_classes(found: usize, expected: usize) -> Result<()> {
+    if found == expected {
+        return Ok(());
+    }
+    Err(desam_core::Error::shape("classes of the decoder", expected, found).into())
 }

@@ -1,15 +1,19 @@
 //! The result of segmenting a volume.
 
-use crate::predict::{MaskSize, SlicePrediction};
+use super::super::measure::MaskSize;
+use crate::predict::SlicePrediction;
 use desam_core::{LabelVolume, Volume};
 
-/// Mask of a volume, with the predictions that it is made of.
+/// What was predicted of one class of a volume.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
-pub struct Segmentation {
-    /// The mask, 0 and 1, on the volume's own grid.
-    pub mask: LabelVolume,
-    /// Prediction of each processed slice: `M×M` mask, predicted IoU and point.
+pub struct ClassSegmentation {
+    /// The class's name.
+    pub name: String,
+    /// Its label in the mask.
+    pub label: u8,
+    /// Prediction of each processed slice: `M×M` mask, predicted IoU and point. Masks of different classes
+    /// may overlap here.
     pub slices: Vec<SlicePrediction>,
     /// Probabilities on the volume's own grid, if
     /// [`PredictOptions::probability`](crate::predict::PredictOptions::probability) is set.
@@ -17,6 +21,23 @@ pub struct Segmentation {
     /// Predicted IoUs on the volume's own grid, if
     /// [`PredictOptions::iou_map`](crate::predict::PredictOptions::iou_map) is set.
     pub iou_map: Option<Volume>,
+}
+
+impl ClassSegmentation {
+    /// Confidence of the class's masks, as [`Segmentation::confidence`].
+    pub fn confidence(&self) -> Option<f64> {
+        confidence(self.slices.iter())
+    }
+}
+
+/// Mask of a volume, with the predictions that it is made of.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Segmentation {
+    /// The mask on the volume's own grid: 0 and the label of each class, 1 for a model of one foreground.
+    pub mask: LabelVolume,
+    /// The predictions of each class, in the order of the model's table.
+    pub classes: Vec<ClassSegmentation>,
     /// Whether it is the mask of a two-dimensional image, whose grid has no millimetres.
     pub in_pixels: bool,
     /// Warnings about the volume and its mask, a sentence each: an image without contrast, an empty
@@ -25,18 +46,14 @@ pub struct Segmentation {
 }
 
 impl Segmentation {
-    /// Volume of the mask, in millilitres; of a two-dimensional image, as if its pixels were cubes of 1 mm.
+    /// Volume of the mask, of all classes together, in millilitres; of a two-dimensional image, as if its pixels were cubes of 1 mm.
     pub fn volume_ml(&self) -> f64 {
         self.voxels() as f64 * self.mask.grid().voxel_mm3() / 1000.0
     }
 
     /// Size of the mask in what the volume or image is measured in.
     pub fn size(&self) -> MaskSize {
-        if self.in_pixels {
-            MaskSize::Area { area_px2: self.voxels() }
-        } else {
-            MaskSize::Volume { volume_ml: self.volume_ml() }
-        }
+        self.size_of(self.voxels())
     }
 
     /// Confidence of the mask, 0 to 1: the agreement of grid points on each slice, weighted by the slice's
@@ -45,15 +62,34 @@ impl Segmentation {
     ///
     /// It says whether points agree, not whether they are right: a model may be sure of the wrong organ.
     pub fn confidence(&self) -> Option<f64> {
-        let weighted = self.slices.iter().filter_map(|slice| {
-            let area = slice.mask.area() as f64;
-            Some([f64::from(slice.agreement?) * area, area])
-        });
-        let [sum, area] = weighted.fold([0.0, 0.0], |[a, b], [sum, area]| [a + sum, b + area]);
-        (area > 0.0).then(|| sum / area)
+        confidence(self.classes.iter().flat_map(|class| &class.slices))
+    }
+
+    /// Size of a class of the mask.
+    pub fn class_size(&self, class: &ClassSegmentation) -> MaskSize {
+        self.size_of(self.mask.data().iter().filter(|v| **v == class.label).count())
+    }
+
+    fn size_of(&self, voxels: usize) -> MaskSize {
+        if self.in_pixels {
+            MaskSize::Area { area_px2: voxels }
+        } else {
+            let volume_ml = voxels as f64 * self.mask.grid().voxel_mm3() / 1000.0;
+            MaskSize::Volume { volume_ml }
+        }
     }
 
     fn voxels(&self) -> usize {
         self.mask.data().iter().filter(|v| **v > 0).count()
     }
+}
+
+/// Agreement of the slices that have one, weighted by their area.
+fn confidence<'a>(slices: impl Iterator<Item = &'a SlicePrediction>) -> Option<f64> {
+    let weighted = slices.filter_map(|slice| {
+        let area = slice.mask.area() as f64;
+        Some([f64::from(slice.agreement?) * area, area])
+    });
+    let [sum, area] = weighted.fold([0.0, 0.0], |[a, b], [sum, area]| [a + sum, b + area]);
+    (area > 0.0).then(|| sum / area)
 }

@@ -32,6 +32,14 @@ impl Parts {
         Self { sam: FrozenSam::random(&vit, seed).unwrap(), decoder, spec }
     }
 
+    /// With another decoder, of several classes.
+    fn with_classes(mut self, classes: usize, seed: u64) -> Self {
+        let config = DecoderConfig { classes, ..DecoderConfig::tiny(&self.spec) };
+        let options = LoadOptions::seeded(seed);
+        self.decoder = load(Tensors::new(), &options, |vb| config.build(vb)).unwrap().module;
+        self
+    }
+
     fn predictor(&self) -> SlicePredictor<'_> {
         SlicePredictor::new(&self.sam.sam.prompt, &self.decoder, &self.spec)
     }
@@ -126,4 +134,56 @@ fn ious_are_reported_even_where_no_mask_is_selected() {
         parts.predictor().predict_with_evidence(&parts.features(4), &prompting).unwrap();
     assert!(prediction.mask.is_empty() && prediction.point.is_none());
     assert_eq!((evidence.ious.len(), evidence.logits.len()), (9, 0));
+}
+
+#[test]
+fn each_class_is_selected_on_its_own() {
+    for (seed, classes) in [(3, 2), (4, 3), (5, 6)] {
+        let parts = Parts::random(seed).with_classes(classes, seed);
+        let (features, side) = (parts.features(seed), parts.spec.mask_side());
+        for mode in [Mode::Points, Mode::Box] {
+            let mut prompting = open(mode, 5, side);
+            prompting.selection.min_region_px = 3;
+            let found = parts.predictor().predict_classes(&features, &prompting).unwrap();
+            let plain = parts.predictor().predict_classes_plain(&features, &prompting).unwrap();
+            assert_eq!(found.len(), classes);
+            for ((found, evidence), (plain, all)) in found.iter().zip(&plain) {
+                let near =
+                    |a: &[f32], b: &[f32]| a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-4);
+                assert!(near(&evidence.ious, &all.ious) && near(&evidence.logits, &all.logits));
+                assert_eq!(found.point, plain.point, "{mode}");
+            }
+            // The first alone is that of the first class.
+            let first = parts.predictor().predict_with_evidence(&features, &prompting).unwrap();
+            assert_eq!(first, found[0]);
+            let points: Vec<_> = found.iter().map(|(slice, _)| slice.point).collect();
+            assert!(mode == Mode::Box || points.iter().all(Option::is_some), "{points:?}");
+            // By hand: the class of a pixel has the largest logit of the masks that cover it.
+            let map = super::class_map(&found).unwrap();
+            for (n, &class) in map.map().data().iter().enumerate() {
+                let covering =
+                    found.iter().zip(1..).filter(|((slice, _), _)| slice.mask.data()[n] > 0);
+                let logit = |class: u8| found[usize::from(class) - 1].1.logits[n].abs();
+                let best = covering
+                    .map(|(_, class)| class)
+                    .max_by(|a, b| logit(*a).total_cmp(&logit(*b)).then(b.cmp(a)));
+                assert_eq!(class, best.unwrap_or(0));
+            }
+        }
+        // A threshold rejects classes one by one.
+        let prompting = open(Mode::Box, 5, side);
+        let ious: Vec<f32> = parts
+            .predictor()
+            .predict_classes(&features, &prompting)
+            .unwrap()
+            .iter()
+            .filter_map(|(slice, _)| slice.predicted_iou)
+            .collect();
+        let least = ious.iter().copied().fold(f32::INFINITY, f32::min);
+        let kept = prompting.with_presence_threshold(least);
+        let found = parts.predictor().predict_classes(&features, &kept).unwrap();
+        let empty: Vec<bool> =
+            found.iter().map(|(_, evidence)| evidence.logits.is_empty()).collect();
+        assert_eq!(empty, ious.iter().map(|iou| *iou <= least).collect::<Vec<_>>());
+    }
 }
