@@ -59,7 +59,7 @@ fn two_classes_are_trained_scored_and_written() {
     run(embed).expect(0);
 
     // Without a table the labels are one foreground, and the program says so.
-    let merged = train(&cache, &at("merged"), &["--mode", "box", "--epochs", "1"]).expect(0);
+    let merged = train(&cache, &at("merged"), &["--mode", "box"]).expect(0);
     assert!(merged.stderr.contains("labels 1, 2 are trained as one foreground"), "{merged:?}");
     let both = ["--mode", "box", "--classes", "left=1,right=2", "--preset", "volume"];
     train(&cache, &at("both"), &both).expect(0);

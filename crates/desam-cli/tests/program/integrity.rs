@@ -177,14 +177,14 @@ fn training_and_evaluation_reject_features_and_masks_with_a_flipped_bit() {
         std::fs::write(path, good).unwrap();
         std::fs::remove_dir_all(&out).ok();
     };
-    for (path, tensor) in [(&features, "tap0"), (&features, "embedding"), (&pages("A"), "masks")] {
+    for (path, tensor) in [(&features, "tap0"), (&features, "embedding"), (&pages("A"), "labels")] {
         damaged(path, tensor, &|name| {
             run(verify(&cache)).fails_with(&[name, "checksum"]);
             run(train(&cache, &out)).fails_with(&[name, "checksum", "run embed again"]);
         });
     }
     // At the source site only the held-out case is scored, at the others all cases.
-    for (path, tensor) in [(&labelled_slice(&cache, "B"), "tap1"), (&pages("B"), "masks")] {
+    for (path, tensor) in [(&labelled_slice(&cache, "B"), "tap1"), (&pages("B"), "labels")] {
         damaged(path, tensor, &|name| {
             run(evaluate(&cache)).fails_with(&[name, "checksum"]);
         });
