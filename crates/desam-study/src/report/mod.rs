@@ -8,6 +8,7 @@ mod axis;
 mod case_renderer;
 mod cases;
 mod chart;
+mod class_table;
 mod heat;
 mod page;
 mod run_group;

@@ -3,7 +3,7 @@
 use super::chart::{dice_svg, loss_svg};
 use super::script::SCRIPT;
 use super::style::css;
-use super::{RunReport, cases, heat, scores, view};
+use super::{RunReport, cases, class_table, heat, scores, view};
 use crate::Result;
 use crate::train::EpochRecord;
 use desam::files::write_text;
@@ -86,6 +86,10 @@ fn section(run: &RunReport, several: bool) -> Markup {
             @for note in &run.notes { p.notice { (note) } }
             (part(&format!("From {} to the others", evaluation.source)))
             (scores::table(evaluation))
+            @if evaluation.classes.is_several() {
+                (part("Classes"))
+                (class_table::table(evaluation))
+            }
             @if evaluation.metrics.len() > 1 {
                 (part("Other metrics"))
                 (scores::other_metrics(evaluation))

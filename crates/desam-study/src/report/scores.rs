@@ -1,7 +1,8 @@
 //! Score tables of a run: headline figures, Dice by site, all metrics.
 
 use crate::evaluate::{
-    Evaluation, MetricSummary, MetricUnit, Role, SiteScore, counted, metric_title, percent,
+    Evaluation, MetricSummary, MetricUnit, OverallSummary, Role, SiteScore, counted, metric_title,
+    percent,
 };
 use desam_metrics::metric::CaseMetric;
 use desam_metrics::statistics::Interval;
@@ -165,7 +166,9 @@ pub(super) fn other_metrics(evaluation: &Evaluation) -> Markup {
                     @if !evaluation.overall.is_empty() {
                         tr class="total first-total" {
                             td { "mean of sites" }
-                            @for metric in others() { (mean_of_sites(evaluation, metric)) }
+                            @for metric in others() {
+                                (mean_cell(metric, evaluation.overall.get(metric)))
+                            }
                         }
                         tr.total {
                             td { "mean of cases" }
@@ -181,9 +184,9 @@ pub(super) fn other_metrics(evaluation: &Evaluation) -> Markup {
     }
 }
 
-fn mean_of_sites(evaluation: &Evaluation, metric: CaseMetric) -> Markup {
+/// The mean over sites, below it its interval.
+pub(super) fn mean_cell(metric: CaseMetric, over: Option<&OverallSummary>) -> Markup {
     let unit = MetricUnit::of(metric);
-    let over = evaluation.overall.get(metric);
     html! {
         td {
             (unit.format(over.and_then(|o| o.mean_of_sites)))
@@ -192,7 +195,8 @@ fn mean_of_sites(evaluation: &Evaluation, metric: CaseMetric) -> Markup {
     }
 }
 
-fn metric_cell(metric: CaseMetric, summary: Option<MetricSummary>) -> Markup {
+/// The mean, below it the interval and the worst case.
+pub(super) fn metric_cell(metric: CaseMetric, summary: Option<MetricSummary>) -> Markup {
     let unit = MetricUnit::of(metric);
     let Some(summary) = summary else {
         return html! { td { "–" } };
