@@ -74,7 +74,7 @@ fn slices(model: &Trainable, count: usize) -> Toy {
         let features = ImageFeatures { taps, embedding: map(spec.embedding_channels) };
         let pixels = (0..side * side).map(|at| u8::from(inside(at / side, at % side, side)));
         let mask = BinaryMask::new(side, side, pixels.collect()).unwrap();
-        CachedSlice { features, mask, case: index / 2, z: index, view: 0 }
+        CachedSlice { features, mask: mask.into(), case: index / 2, z: index, view: 0 }
     };
     Toy((0..count).map(slice).collect())
 }
