@@ -4,10 +4,10 @@
 use super::run::SlicePredictions;
 use super::{EmptySlices, EvaluateConfig, Protocol};
 use crate::{Error, Result};
-use desam::predict::class_map;
+use desam::predict::{class_map, class_planes};
 use desam_core::{ClassTable, Progress};
 use desam_data::cache::{CacheCase, FeatureCache, SliceRef};
-use desam_data::preprocess::{ClassPlane, Interpolation};
+use desam_data::preprocess::Interpolation;
 use desam_metrics::metric::{MaskPair, VoxelGrid};
 use desam_volume::volumes::{ReadOptions, align_labels, hash_with, load_labels_of, load_volume};
 use std::path::Path;
@@ -103,11 +103,7 @@ impl RestoredCase<'_> {
             Some(Interpolation::Linear) => {
                 let mut smooth = prepared.smooth_mask(self.classes.len())?;
                 for slice in self.masks {
-                    let planes = slice.iter().map(|(prediction, evidence)| ClassPlane {
-                        mask: &prediction.mask,
-                        logits: &evidence.logits,
-                    });
-                    smooth.push(&planes.collect::<Vec<_>>())?;
+                    smooth.push(&class_planes(slice))?;
                 }
                 smooth.finish()?
             }

@@ -1,8 +1,9 @@
 //! The classes of a slice's pixels, from the predictions of each class.
 
-use super::{SliceEvidence, SlicePrediction};
+use super::ClassPrediction;
 use crate::{Error, Result};
 use desam_core::{ClassMask, LabelMask};
+use desam_data::preprocess::ClassPlane;
 
 /// The class of each pixel: of the classes whose mask covers it the one with the largest logit, the first of
 /// equals. `classes` has the prediction of each class, in the order of the model's table; a mask without
@@ -10,7 +11,7 @@ use desam_core::{ClassMask, LabelMask};
 ///
 /// # Errors
 /// When there is no class, or their masks differ in size.
-pub fn class_map(classes: &[(SlicePrediction, SliceEvidence)]) -> Result<ClassMask> {
+pub fn class_map(classes: &[ClassPrediction]) -> Result<ClassMask> {
     let Some((first, _)) = classes.first() else {
         return Err(Error::Invalid("a decoder has at least one class".into()));
     };
@@ -34,9 +35,18 @@ pub fn class_map(classes: &[(SlicePrediction, SliceEvidence)]) -> Result<ClassMa
     Ok(ClassMask::new(LabelMask::new(height, width, data)?, classes.len())?)
 }
 
+/// The masks and logits of each class, to be brought to a volume's grid
+/// ([`SmoothMask`](desam_data::preprocess::SmoothMask)).
+pub fn class_planes(classes: &[ClassPrediction]) -> Vec<ClassPlane<'_>> {
+    let plane = |(mask, logits)| ClassPlane { mask, logits };
+    let parts = classes.iter().map(|(slice, evidence)| (&slice.mask, evidence.logits.as_slice()));
+    parts.map(plane).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::predict::{SliceEvidence, SlicePrediction};
     use desam_core::BinaryMask;
 
     fn class(mask: &[u8], logits: &[f32]) -> (SlicePrediction, SliceEvidence) {

@@ -23,7 +23,7 @@ mod slice;
 mod slice_mask;
 mod slice_prompt;
 
-pub use class_map::class_map;
+pub use class_map::{class_map, class_planes};
 pub use existing::existing_outputs;
 pub use folder::{FailedVolume, FolderSummary, segment_folder};
 pub use measure::{BoundingBox, IouStatistics, MaskSize};

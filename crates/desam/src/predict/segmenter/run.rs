@@ -7,11 +7,11 @@ use crate::predict::features::SliceFeatures;
 use crate::predict::findings;
 use crate::predict::maps::Maps;
 use crate::predict::output::{Output, OutputFiles};
-use crate::predict::{ClassPrediction, SlicePrediction, VolumeSummary, class_map};
+use crate::predict::{SlicePrediction, VolumeSummary, class_map, class_planes};
 use crate::{Error, Result};
 use desam_core::text::{name_text, one_line};
 use desam_core::{LabelMask, LabelVolume, Progress, Volume};
-use desam_data::preprocess::{ClassPlane, Interpolation, PreparedVolume};
+use desam_data::preprocess::{Interpolation, PreparedVolume};
 use desam_volume::volumes::{Loaded, load_volume};
 use std::borrow::Borrow;
 use std::path::Path;
@@ -193,14 +193,6 @@ impl Segmenter {
         }
         Ok(segmentation)
     }
-}
-
-/// The masks and logits of each class of a slice.
-fn class_planes(classes: &[ClassPrediction]) -> Vec<ClassPlane<'_>> {
-    classes
-        .iter()
-        .map(|(slice, evidence)| ClassPlane { mask: &slice.mask, logits: &evidence.logits })
-        .collect()
 }
 
 /// Checks that a decoder has the classes that the model's record names.
