@@ -348,15 +348,15 @@ fn what_cannot_be_an_image_is_refused_by_name() {
 }
 
 #[test]
-fn confidence_is_the_agreement_of_the_best_other_points() {
+fn agreement_is_that_of_the_best_other_points() {
     let folder = tempfile::tempdir().unwrap();
     let segmenter = toy::segmenter(&toy::model(folder.path()));
-    let options = PredictOptions::default().with_confidence(true).with_json(true);
+    let options = PredictOptions::default().with_agreement(true).with_json(true);
     let sure = segmenter.clone().with_options(options).unwrap();
     let volume = toy::volume([40, 32, 3], 1);
     let (plain, found) =
         (segmenter.segment(&volume, &Quiet).unwrap(), sure.segment(&volume, &Quiet).unwrap());
-    assert_eq!((&found.mask, plain.confidence()), (&plain.mask, None));
+    assert_eq!((&found.mask, plain.agreement()), (&plain.mask, None));
 
     // By hand: every point is prompted alone; all nine pass, since the threshold is off.
     let (model, selection) = (segmenter.model(), segmenter.prompting().selection);
@@ -392,23 +392,23 @@ fn confidence_is_the_agreement_of_the_best_other_points() {
         sum += agreement * slice.mask.area() as f64;
         area += slice.mask.area() as f64;
     }
-    let confidence = found.confidence().unwrap();
-    assert!((confidence - sum / area).abs() < 1e-9 && area > 0.0, "{confidence}");
+    let agreement = found.agreement().unwrap();
+    assert!((agreement - sum / area).abs() < 1e-9 && area > 0.0, "{agreement}");
 
     let [input, mask] = ["t2.nii.gz", "mask.nii.gz"].map(|name| folder.path().join(name));
     write_volume(&input, &volume).unwrap();
     let summary = sure.segment_file(&input, &mask, &Quiet).unwrap();
-    assert_eq!(summary.confidence, Some(confidence));
+    assert_eq!((summary.agreement, summary.confidence), (Some(agreement), None));
     let report = std::fs::read(folder.path().join("mask.json")).unwrap();
     let report: serde_json::Value = serde_json::from_slice(&report).unwrap();
     // The last digit may get lost in the text.
-    assert!((report["confidence"].as_f64().unwrap() - confidence).abs() < 1e-12);
+    assert!((report["agreement"].as_f64().unwrap() - agreement).abs() < 1e-12);
     let slices = report["slices"].as_array().unwrap();
     assert_eq!(slices.len(), found.classes[0].slices.iter().filter(|s| !s.mask.is_empty()).count());
-    assert!(slices.iter().all(|s| s["confidence"].is_f64() && s["predicted_iou"].is_f64()));
+    assert!(slices.iter().all(|s| s["agreement"].is_f64() && s["predicted_iou"].is_f64()));
 
     let boxed = PromptingConfig::new(Mode::Box, 3, model.spec().mask_side());
     let boxed = sure.with_prompting(boxed).unwrap();
-    assert!(boxed.warnings().iter().any(|w| w.contains("no confidence is measured")));
-    assert_eq!(boxed.segment(&volume, &Quiet).unwrap().confidence(), None);
+    assert!(boxed.warnings().iter().any(|w| w.contains("no agreement is measured")));
+    assert_eq!(boxed.segment(&volume, &Quiet).unwrap().agreement(), None);
 }

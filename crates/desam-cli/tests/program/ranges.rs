@@ -71,9 +71,9 @@ fn volumes_unlike_the_training_cases_are_warned_of() {
 }
 
 #[test]
-fn confidence_is_printed_on_request() {
+fn agreement_is_printed_on_request() {
     let fixture = fixture();
-    let mask = fixture.dir.path().join("confidence/mask.nii.gz");
+    let mask = fixture.dir.path().join("agreement/mask.nii.gz");
     let input = fixture.data.join("A/Case00.nii.gz");
     let predict = args![
         "predict",
@@ -83,7 +83,7 @@ fn confidence_is_printed_on_request() {
         input,
         "--output",
         mask,
-        "--confidence",
+        "--agreement",
         "--mode",
         "points",
         "--grid",
@@ -92,5 +92,5 @@ fn confidence_is_printed_on_request() {
         "-1000",
     ];
     let ended = run(predict).expect(0);
-    assert!(ended.stdout.contains(", confidence "), "{ended:?}");
+    assert!(ended.stdout.contains(", agreement "), "{ended:?}");
 }

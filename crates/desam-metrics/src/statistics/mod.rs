@@ -12,10 +12,12 @@ mod groups;
 mod holm;
 mod normal;
 mod sign_flip;
+mod spearman;
 mod wilcoxon;
 
 pub use bootstrap::{BootstrapConfig, FEW_CASES, Interval, IntervalMethod};
 pub use groups::MeanOver;
 pub use holm::holm;
 pub use sign_flip::{FlipTest, SignFlip};
+pub use spearman::spearman;
 pub use wilcoxon::{WilcoxonTest, wilcoxon};

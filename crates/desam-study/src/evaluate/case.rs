@@ -62,6 +62,10 @@ pub struct CaseScore {
     /// protocol, the stack of the masks of all processed slices under the paper protocol.
     #[serde(default)]
     pub grid: Option<VoxelGrid>,
+    /// The Dice that the model expected of its masks, 0 to 1, where it is calibrated
+    /// ([`ConfidenceCalibration`](desam::model::ConfidenceCalibration)).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub confidence: Option<f64>,
     /// The score of each class of a model of several.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub classes: Vec<ClassScore>,

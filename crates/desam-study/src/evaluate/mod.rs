@@ -30,6 +30,7 @@ mod class_scores;
 mod comparability;
 mod compare;
 mod compare_table;
+mod confidence;
 mod config;
 mod empty_slices;
 mod in_pixels;

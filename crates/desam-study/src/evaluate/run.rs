@@ -11,7 +11,7 @@ use super::{
 use crate::{Error, Result};
 use candle_core::Device;
 use desam::model::{SourceSites, SourceStatistics, VolumeMeasurements};
-use desam::predict::{ClassPrediction, SliceEvidence, SlicePrediction};
+use desam::predict::{ClassPrediction, SliceEvidence, SlicePrediction, by_area};
 use desam::{Mode, Model, ModelRecord};
 use desam_core::pipeline::prefetch;
 use desam_core::{BinaryMask, ClassTable, ImageFeatures, Precision, Progress};
@@ -153,6 +153,11 @@ pub type PredictMask<'a> = dyn Fn(&ImageFeatures) -> Result<BinaryMask> + 'a;
 
 /// The predictions of a slice, one a class.
 pub(super) type SlicePredictions = Vec<ClassPrediction>;
+
+/// The confidence of a case: that of its slices and classes, weighted by area.
+fn confidence(slices: &[SlicePredictions]) -> Option<f64> {
+    by_area(slices.iter().flatten().map(|(slice, _)| slice), |slice| slice.confidence)
+}
 
 /// A mask whose logits are not known.
 fn without_logits(mask: BinaryMask) -> ClassPrediction {
@@ -372,6 +377,7 @@ impl Scorer<'_> {
             metrics: self.config.all_metrics().into_iter().map(|m| (m, measured(m))).collect(),
             grid: (own_grid || self.needs_spacing()).then_some(pair.grid),
             warnings: self.range_warnings(&pair, predicted_voxels),
+            confidence: confidence(&masks),
             classes,
         })
     }

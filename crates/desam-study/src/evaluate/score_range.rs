@@ -59,6 +59,7 @@ pub(super) fn check(evaluation: &Evaluation, path: &Path) -> Result<()> {
     for (n, case) in evaluation.cases.iter().enumerate() {
         let field = |name: &str| format!("cases[{n}].{name} ({}/{})", case.site, case.case);
         share(field("dice"), case.dice)?;
+        check.value(field("confidence"), case.confidence, ScoreRange::Share)?;
         check.value(field("truth_ml"), case.truth_ml, ScoreRange::NotNegative)?;
         check.value(field("predicted_ml"), case.predicted_ml, ScoreRange::NotNegative)?;
         for (metric, value) in case.metrics.iter() {

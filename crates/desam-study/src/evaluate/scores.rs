@@ -205,7 +205,7 @@ impl Evaluation {
     }
 
     /// A warning where cases are unlike those that the model was trained on, with the first as an example.
-    pub(super) fn range_warning(&self) -> Option<String> {
+    pub(crate) fn range_warning(&self) -> Option<String> {
         let unlike = || self.cases.iter().filter(|case| !case.warnings.is_empty());
         let first = unlike().next()?;
         let (count, all) = (unlike().count(), self.cases.len());

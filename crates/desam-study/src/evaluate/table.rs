@@ -58,7 +58,8 @@ impl Evaluation {
         if let Some(line) = self.border_line() {
             text.push_str(&format!("\n{line}\n"));
         }
-        if let Some(line) = self.empty_slices_line() {
+        let lines = [self.empty_slices_line(), self.confidence_line(), self.range_warning()];
+        for line in lines.into_iter().flatten() {
             text.push_str(&format!("\n{line}\n"));
         }
         if let Some(config) = &self.bootstrap {

@@ -87,6 +87,12 @@ pub(super) fn table(evaluation: &Evaluation) -> Markup {
         @if let Some(line) = evaluation.border_line() {
             p.soft { "Border rule: " (line) "." }
         }
+        @if let Some(line) = evaluation.confidence_line() {
+            p.soft { "Confidence: " (line) "." }
+        }
+        @if let Some(line) = evaluation.range_warning() {
+            p.soft { "Unlike the training cases: " (line) "." }
+        }
         @for lost in &evaluation.unscored {
             p.soft { "Not scored: " (lost.site) "/" (lost.case) ": " (lost.reason) "." }
         }

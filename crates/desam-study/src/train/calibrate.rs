@@ -1,4 +1,4 @@
-//! Calibration of a trained model on the held-out cases: the presence threshold.
+//! Calibration of a trained model on the held-out cases: the presence threshold, and the confidence.
 //!
 //! A model that was trained on empty slices predicts an IoU near 0 where there is nothing. How near
 //! depends on the data, so the threshold above which a slice gets a mask is chosen on the held-out
@@ -8,7 +8,7 @@
 use super::TrainConfig;
 use super::trainer::SliceDataset;
 use crate::Result;
-use desam::model::PresenceCalibration;
+use desam::model::{ConfidenceCalibration, PresenceCalibration};
 use desam::{Mode, Model, PAPER_GRID, PromptingConfig};
 use desam_core::Progress;
 use std::collections::BTreeMap;
@@ -31,20 +31,42 @@ struct HeldOutSlice {
     overlap: usize,
     predicted: usize,
     truth: usize,
+    /// Mean probability of the mask's pixels.
+    mean_probability: Option<f32>,
 }
 
-/// Predicts all slices of the held-out cases without a threshold and chooses one.
-pub(super) fn calibrate_presence(
+impl HeldOutSlice {
+    /// Dice of the mask; 1 where both are empty.
+    fn dice(&self) -> f64 {
+        match self.predicted + self.truth {
+            0 => 1.0,
+            sum => 2.0 * self.overlap as f64 / sum as f64,
+        }
+    }
+}
+
+/// What is known of a model from its held-out cases.
+pub(super) struct Calibration {
+    /// The presence threshold, where the predicted IoU is trained on all slices.
+    pub(super) presence: Option<PresenceCalibration>,
+    /// The confidence, unless there are too few slices.
+    pub(super) confidence: Option<ConfidenceCalibration>,
+}
+
+/// Predicts all slices of the held-out cases: without a threshold, of which one is chosen, where training
+/// was on all slices.
+pub(super) fn calibrate(
     model: &Model,
     config: &TrainConfig,
     slices: &SliceDataset<'_>,
     progress: &dyn Progress,
-) -> Result<PresenceCalibration> {
+) -> Result<Calibration> {
     let predictor = model.predictor();
     let prompting = PromptingConfig::new(config.mode, PAPER_GRID, model.spec().mask_side());
+    let thresholds = config.calibrates_presence();
     let prompting = match config.mode {
-        Mode::Points => prompting.with_presence_threshold(0.0),
-        Mode::Box => prompting,
+        Mode::Points if thresholds => prompting.with_presence_threshold(0.0),
+        Mode::Points | Mode::Box => prompting,
     };
     progress.begin("calibrating", slices.len() as u64);
     let mut held_out = Vec::with_capacity(slices.len());
@@ -61,17 +83,30 @@ pub(super) fn calibrate_presence(
                 overlap: pixels.filter(|(m, t)| **m > 0 && **t > 0).count(),
                 predicted: prediction.mask.area(),
                 truth: truth.area(),
+                mean_probability: prediction.mean_probability,
             });
         }
         progress.advance(1, "held-out cases");
     }
-    let chosen = choose_threshold(&held_out);
-    progress.finish(&format!(
-        "a predicted IoU above {:.3} says that a slice holds the structure: Dice of whole held-out \
-         volumes {:.4}, {:.4} with a mask on every slice",
-        chosen.threshold, chosen.dice, chosen.dice_without
-    ));
-    Ok(chosen)
+    let presence = thresholds.then(|| choose_threshold(&held_out));
+    let least = presence.map_or(f32::NEG_INFINITY, |presence| presence.threshold);
+    // Without a presence threshold a mask counts whatever its predicted IoU.
+    let drawn = |slice: &&HeldOutSlice| !thresholds || slice.iou.is_some_and(|iou| iou > least);
+    let rated: Vec<(f32, f64)> = held_out
+        .iter()
+        .filter(drawn)
+        .filter_map(|slice| Some((slice.mean_probability?, slice.dice())))
+        .collect();
+    let threshold = presence.map(|chosen| {
+        format!(
+            "a predicted IoU above {:.3} says that a slice holds the structure: Dice of whole held-out \
+             volumes {:.4}, {:.4} with a mask on every slice",
+            chosen.threshold, chosen.dice, chosen.dice_without
+        )
+    });
+    let confidence = format!("confidence calibrated on {} held-out masks", rated.len());
+    progress.finish(&threshold.unwrap_or(confidence));
+    Ok(Calibration { presence, confidence: ConfidenceCalibration::fit(&rated) })
 }
 
 /// The threshold nearest to [`NATURAL`] of those with the best mean Dice, within [`TOLERANCE`].
@@ -123,7 +158,14 @@ mod tests {
     /// A slice of 100 pixels of truth, or none, with a mask of 100 pixels.
     fn slice(case: usize, iou: f32, present: bool) -> HeldOutSlice {
         let truth = if present { 100 } else { 0 };
-        HeldOutSlice { volume: (case, 0, 1), iou: Some(iou), overlap: truth, predicted: 100, truth }
+        HeldOutSlice {
+            volume: (case, 0, 1),
+            iou: Some(iou),
+            overlap: truth,
+            predicted: 100,
+            truth,
+            mean_probability: None,
+        }
     }
 
     #[test]

@@ -31,8 +31,8 @@ pub(super) struct TrainValSplit {
     /// The training slices of each epoch.
     pub(super) order: EpochOrder,
     pub(super) validation: SplitSide,
-    /// All slices of the held-out cases, where the predicted IoU is trained on all slices: what the
-    /// presence threshold is chosen on.
+    /// Slices of the held-out cases that the finished model is calibrated on: all of them where a presence
+    /// threshold is chosen. `None` once taken.
     pub(super) calibration: Option<Box<SliceDataset<'static>>>,
 }
 
@@ -84,22 +84,19 @@ impl TrainValSplit {
         let validated =
             if config.predicts_presence() { TrainSlices::All } else { TrainSlices::Labelled };
         let validation_slices = side_slices(cache, &validation, validated, &config.classes)?;
-        // A decoder that predicts no IoU has nothing to threshold: it learned to leave slices empty.
-        let calibrates = config.slices == TrainSlices::All && config.loss.iou.is_some();
-        let calibration = calibrates
-            .then(|| side_slices(cache, &validation, TrainSlices::All, &config.classes))
-            .transpose()?
-            .map(|all| {
-                let usage = Usage::Calibration { views };
-                dataset(cache, all.concat(), encoder.as_ref(), usage, config, device)
-            });
+        let calibrated =
+            if config.calibrates_presence() { TrainSlices::All } else { TrainSlices::Labelled };
+        let calibration_slices = side_slices(cache, &validation, calibrated, &config.classes)?;
+        let usage = Usage::Calibration { views };
+        let calibration =
+            dataset(cache, calibration_slices.concat(), encoder.as_ref(), usage, config, device)?;
         Ok(Self {
             order: EpochOrder::new(&train_slices, config.empty_share),
             train: side(&train, &train_slices, Usage::Training(config.augment.clone()))?,
             validation: side(&validation, &validation_slices, Usage::Validation { views })?,
             train_cases: train.concat(),
             views: views.then(|| cache.describe_views(&[train, validation].concat().concat())),
-            calibration: calibration.transpose()?,
+            calibration: Some(calibration),
         })
     }
 

@@ -230,7 +230,7 @@ pub fn train_with(
     let best = history.iter().rfind(|r| r.best).copied();
     let best = best.ok_or_else(|| Error::Invalid("no epoch was trained".into()))?;
     let presence = match calibration {
-        Some(slices) => Some(calibrated(&dir, request, &*slices, progress)?),
+        Some(slices) => calibrated(&dir, request, &*slices, progress)?,
         None => None,
     };
     Ok(TrainSummary {
@@ -243,26 +243,27 @@ pub fn train_with(
     })
 }
 
-/// The calibration in the best model's record, made now unless a run that was finished before has it.
+/// The presence threshold in the best model's record, and its confidence beside it: calibrated now unless a
+/// run that was finished before has them.
 fn calibrated(
     run: &RunDir,
     request: &TrainRequest<'_>,
     slices: &SliceDataset<'_>,
     progress: &dyn Progress,
-) -> Result<PresenceCalibration> {
+) -> Result<Option<PresenceCalibration>> {
     let path = run.model_path();
     let compute = Compute::new(request.device.clone()).with_precision(request.config.precision)?;
     let model = Model::open(&path, &compute)?;
     let mut record = model.record().clone();
     let trained = record.training.as_mut();
     let training = trained.ok_or_else(|| Error::ForeignModel { dir: run.dir().to_owned() })?;
-    if let Some(presence) = training.presence {
-        return Ok(presence);
+    if training.presence.is_some() || training.confidence.is_some() {
+        return Ok(training.presence);
     }
-    let presence = calibrate::calibrate_presence(&model, request.config, slices, progress)?;
-    training.presence = Some(presence);
+    let found = calibrate::calibrate(&model, request.config, slices, progress)?;
+    (training.presence, training.confidence) = (found.presence, found.confidence);
     record.replace_in_file(&path)?;
-    Ok(presence)
+    Ok(found.presence)
 }
 
 #[cfg(test)]

@@ -68,6 +68,7 @@ impl Observer for RunWriter<'_, '_> {
                 validation_dice: row.validation_dice,
                 iou_supervised: Some(config.train.loss.iou.is_some()),
                 presence: None,
+                confidence: None,
             });
             self.model.save_with(&dir.model_path(), &self.record, trainer.parameters())?;
             manifest.best_epoch = Some(row.epoch);

@@ -1,6 +1,7 @@
 //! Assembled models: image encoder, prompt encoder, mask decoder and the record of their file.
 
 mod cache_weights;
+mod confidence;
 mod decoder_config;
 mod files;
 mod frozen;
@@ -15,6 +16,7 @@ mod trainable;
 mod value_range;
 
 pub use cache_weights::{WeightsCoverage, cache_weights_path, open_cache_weights, verify_cache};
+pub use confidence::ConfidenceCalibration;
 pub use files::{RUN_CONFIG_FILE, RUN_MODEL_FILE, WEIGHTS_FILE};
 pub use frozen::{EncoderChoice, FrozenEncoders};
 pub use notes::CheckpointNotes;

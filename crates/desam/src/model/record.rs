@@ -1,6 +1,6 @@
 //! The record in a model's file: encoder, preprocessing, training.
 
-use super::{SourceSites, SourceStatistics};
+use super::{ConfidenceCalibration, SourceSites, SourceStatistics};
 use crate::{Error, Mode, PromptingConfig, Result};
 use desam_core::{ClassTable, EncoderSpec};
 use desam_data::preprocess::{IntensityHistogram, PreprocessConfig};
@@ -78,6 +78,10 @@ pub struct TrainingRecord {
     /// Detection of empty slices, where the decoder was trained on them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub presence: Option<PresenceCalibration>,
+    /// Expected Dice of its masks, calibrated on the held-out cases; `None` where there were too few
+    /// slices, and in older records.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub confidence: Option<ConfidenceCalibration>,
 }
 
 /// Detection of slices that hold nothing, calibrated on the held-out cases.
@@ -126,6 +130,11 @@ impl ModelRecord {
     pub fn iou_is_trained(&self) -> bool {
         self.variant.predicts_iou()
             && self.training.as_ref().is_none_or(TrainingRecord::supervised_iou)
+    }
+
+    /// The calibration of its confidence, if there is one.
+    pub fn confidence(&self) -> Option<&ConfidenceCalibration> {
+        self.training.as_ref()?.confidence.as_ref()
     }
 
     /// The intensity histogram of the training volumes.

@@ -80,8 +80,7 @@ impl SlicePredictor<'_> {
         let Some(ChosenPoint { point, iou, logits }) = chosen else {
             let side = self.spec.mask_side();
             let mask = BinaryMask::empty(side, side);
-            let prediction =
-                SlicePrediction { mask, predicted_iou: None, point: None, agreement: None };
+            let prediction = SlicePrediction::of_mask(mask);
             return Ok((prediction, SliceEvidence { ious, logits: Vec::new(), drawn }));
         };
         let geometry = self.geometry();
@@ -89,10 +88,9 @@ impl SlicePredictor<'_> {
         let records = select(&[only], &geometry, &prompting.selection)?;
         let record = records.first();
         let prediction = SlicePrediction {
-            mask: prediction(&records, &geometry),
             predicted_iou: record.filter(|_| predicts).map(|r| r.predicted_iou),
             point: record.filter(|_| predicts || follows).map(|r| r.point),
-            agreement: None,
+            ..SlicePrediction::of_mask(prediction(&records, &geometry))
         };
         Ok((prediction, SliceEvidence { ious, logits, drawn }))
     }

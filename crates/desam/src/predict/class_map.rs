@@ -51,8 +51,7 @@ mod tests {
 
     fn class(mask: &[u8], logits: &[f32]) -> (SlicePrediction, SliceEvidence) {
         let mask = BinaryMask::new(1, mask.len(), mask.to_vec()).unwrap();
-        let prediction =
-            SlicePrediction { mask, predicted_iou: None, point: None, agreement: None };
+        let prediction = SlicePrediction::of_mask(mask);
         (prediction, SliceEvidence { ious: Vec::new(), logits: logits.to_vec(), drawn: 1 })
     }
 

@@ -79,16 +79,15 @@ impl SlicePredictor<'_> {
                 let others: Vec<usize> = others.take(self.compared_points).collect();
                 let prediction = SlicePrediction {
                     agreement: agreement(&selected.mask, &others, &mut draw)?,
-                    mask: selected.mask,
                     predicted_iou: Some(selected.predicted_iou),
                     point: Some(selected.point),
+                    ..SlicePrediction::of_mask(selected.mask)
                 };
                 (prediction, SliceEvidence { ious, logits, drawn })
             }
             None => {
                 let mask = BinaryMask::empty(geometry.image_height, geometry.image_width);
-                let prediction =
-                    SlicePrediction { mask, predicted_iou: None, point: None, agreement: None };
+                let prediction = SlicePrediction::of_mask(mask);
                 (prediction, SliceEvidence { ious, logits: Vec::new(), drawn: 0 })
             }
         })

@@ -177,10 +177,8 @@ mod tests {
     #[test]
     fn predicted_ious_are_summed_up() {
         let slice = |predicted_iou| SlicePrediction {
-            mask: BinaryMask::empty(2, 2),
             predicted_iou,
-            point: None,
-            agreement: None,
+            ..SlicePrediction::of_mask(BinaryMask::empty(2, 2))
         };
         let found = IouStatistics::of(&[slice(Some(0.5)), slice(None), slice(Some(1.0))]);
         // By hand.

@@ -31,7 +31,7 @@ pub use options::{PredictOptions, SliceChoice};
 pub use output::{ClassSummary, VolumeSummary};
 pub use report::{ClassReport, ModelFacts, Settings, SliceReport, VolumeReport};
 pub use segmenter::{
-    ClassSegmentation, EncodedSlice, GraySlice, Segmentation, Segmenter, SegmenterBuilder,
+    ClassSegmentation, EncodedSlice, GraySlice, Segmentation, Segmenter, SegmenterBuilder, by_area,
 };
 pub use slice::{ClassPrediction, SliceEvidence, SlicePrediction, SlicePredictor};
 pub use slice_mask::SliceMask;

@@ -34,10 +34,10 @@ pub struct PredictOptions {
     /// Map of predicted IoUs, f32: each voxel has that of the grid point whose cell it lies in (of the
     /// one box in whole box mode), PRIM's output without a sigmoid; 0 outside a crop.
     pub iou_map: bool,
-    /// Confidence of the mask in grid points mode: the agreement of five other points with the selected one
+    /// Agreement of grid points: that of five other points with the selected one
     /// on each slice, which takes as many more masks to decode
-    /// ([`Segmentation::confidence`](super::Segmentation::confidence)).
-    pub confidence: bool,
+    /// ([`Segmentation::agreement`](super::Segmentation::agreement)).
+    pub agreement: bool,
     /// PNG overlays: slices with the outline of the mask.
     pub overlay: Option<SliceChoice>,
     /// A JSON report about the volume: see [`VolumeReport`](super::VolumeReport).
@@ -75,10 +75,10 @@ impl PredictOptions {
         Self { iou_map, ..self }
     }
 
-    /// Sets [`confidence`](Self::confidence).
+    /// Sets [`agreement`](Self::agreement).
     #[must_use]
-    pub fn with_confidence(self, confidence: bool) -> Self {
-        Self { confidence, ..self }
+    pub fn with_agreement(self, agreement: bool) -> Self {
+        Self { agreement, ..self }
     }
 
     /// Sets [`overlay`](Self::overlay).

@@ -41,10 +41,13 @@ pub struct VolumeSummary {
     /// Each class of a model of several.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub classes: Vec<ClassSummary>,
-    /// Confidence of the mask, 0 to 1, if it was requested and could be measured
-    /// ([`Segmentation::confidence`]).
+    /// Confidence of the mask, 0 to 1, of a calibrated model ([`Segmentation::confidence`]).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub confidence: Option<f64>,
+    /// Agreement of grid points, 0 to 1, if it was requested and could be measured
+    /// ([`Segmentation::agreement`]).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub agreement: Option<f64>,
     /// Warnings about the volume and its mask, each a sentence that names the volume.
     pub warnings: Vec<String>,
 }
@@ -161,6 +164,7 @@ impl OutputFiles {
             size: output.segmentation.size(),
             classes: self.class_summaries(output),
             confidence: output.segmentation.confidence(),
+            agreement: output.segmentation.agreement(),
             warnings,
         })
     }
@@ -216,11 +220,8 @@ impl OutputFiles {
             size: output.segmentation.class_size(class),
             predicted_iou: IouStatistics::of(&class.slices),
             confidence: class.confidence(),
-            slices: if by.options().confidence {
-                SliceReport::of(&class.slices)
-            } else {
-                Vec::new()
-            },
+            agreement: class.agreement(),
+            slices: SliceReport::of(&class.slices),
         };
         Ok(VolumeReport {
             desam: env!("CARGO_PKG_VERSION").to_owned(),
@@ -241,10 +242,8 @@ impl OutputFiles {
             slices_with_mask: measured.slices_with_mask.clone(),
             predicted_iou: single(classes).and_then(|class| IouStatistics::of(&class.slices)),
             confidence: output.segmentation.confidence(),
-            slices: match single(classes) {
-                Some(class) if by.options().confidence => SliceReport::of(&class.slices),
-                _ => Vec::new(),
-            },
+            agreement: output.segmentation.agreement(),
+            slices: single(classes).map_or_else(Vec::new, |class| SliceReport::of(&class.slices)),
             classes: several(classes).iter().map(of_class).collect(),
             settings: Settings {
                 prompts: by.prompting().clone(),

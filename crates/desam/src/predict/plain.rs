@@ -70,6 +70,6 @@ impl SlicePredictor<'_> {
         };
         let predicted_iou = best.map(|r| r.predicted_iou);
         let point = best.map(|r| r.point);
-        Ok((SlicePrediction { mask, predicted_iou, point, agreement: None }, evidence))
+        Ok((SlicePrediction { predicted_iou, point, ..SlicePrediction::of_mask(mask) }, evidence))
     }
 }

@@ -49,13 +49,16 @@ pub struct VolumeReport {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub predicted_iou: Option<IouStatistics>,
     /// Confidence of the mask, 0 to 1 ([`Segmentation::confidence`](super::Segmentation::confidence)).
-    /// Present only on request, as the next is.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub confidence: Option<f64>,
+    /// Agreement of grid points, 0 to 1 ([`Segmentation::agreement`](super::Segmentation::agreement)); present
+    /// only on request.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub agreement: Option<f64>,
     /// Each class of a model of several; the predicted IoU and the slices are then theirs.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub classes: Vec<ClassReport>,
-    /// Every processed slice with a mask.
+    /// Every processed slice with a mask, where the model is calibrated or agreement was requested.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub slices: Vec<SliceReport>,
     /// The settings.
@@ -83,6 +86,9 @@ pub struct ClassReport {
     /// Confidence of its masks, 0 to 1.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub confidence: Option<f64>,
+    /// Agreement of grid points about its masks, 0 to 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub agreement: Option<f64>,
     /// Every processed slice with a mask of it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub slices: Vec<SliceReport>,
@@ -99,20 +105,26 @@ pub struct SliceReport {
     pub area_px: usize,
     /// The predicted IoU, without a sigmoid.
     pub predicted_iou: Option<f32>,
-    /// Agreement of other grid points with its mask, 0 to 1.
+    /// The Dice that is to be expected of its mask, 0 to 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub confidence: Option<f32>,
+    /// Agreement of other grid points with its mask, 0 to 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub agreement: Option<f32>,
 }
 
 impl SliceReport {
-    /// Reports on all slices with a mask.
+    /// Reports on all slices with a mask that was rated.
     pub(super) fn of(slices: &[SlicePrediction]) -> Vec<Self> {
         let all = slices.iter().enumerate().map(|(processed_slice, slice)| Self {
             processed_slice,
             area_px: slice.mask.area(),
             predicted_iou: slice.predicted_iou,
-            confidence: slice.agreement,
+            confidence: slice.confidence,
+            agreement: slice.agreement,
         });
-        all.filter(|slice| slice.area_px > 0).collect()
+        let rated = |slice: &Self| slice.confidence.is_some() || slice.agreement.is_some();
+        all.filter(|slice| slice.area_px > 0 && rated(slice)).collect()
     }
 }
 

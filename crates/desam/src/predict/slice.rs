@@ -1,5 +1,6 @@
 //! Slice prediction: from the features of one slice to its mask.
 
+use crate::model::ConfidenceCalibration;
 use crate::select::{Geometry, MaskCandidate, SelectionConfig, prediction, select};
 use crate::{Error, Mode, Model, PromptingConfig, Result};
 use candle_core::{DType, Tensor};
@@ -19,6 +20,7 @@ pub struct SlicePredictor<'a> {
     reports_iou: bool,
     /// Number of other grid points whose masks are compared with the selected one.
     pub(super) compared_points: usize,
+    calibration: Option<&'a ConfidenceCalibration>,
 }
 
 impl std::fmt::Debug for SlicePredictor<'_> {
@@ -43,12 +45,18 @@ pub struct SlicePrediction {
     /// Agreement of grid points: mean Dice of other points' masks with this one, 0 to 1; `None` where none
     /// was compared ([`SlicePredictor::with_compared_points`]).
     pub agreement: Option<f32>,
+    /// Mean foreground probability of the mask's pixels, 0 to 1; `None` of an empty mask.
+    pub mean_probability: Option<f32>,
+    /// Confidence: the Dice that is to be expected of a mask with this mean probability, 0 to 1, by the
+    /// calibration on the held-out cases; `None` of an empty mask, and of a model without one.
+    pub confidence: Option<f32>,
 }
 
 impl SlicePrediction {
     /// A mask about which nothing else is known.
     pub fn of_mask(mask: BinaryMask) -> Self {
-        Self { mask, predicted_iou: None, point: None, agreement: None }
+        let (point, agreement, mean_probability, confidence) = (None, None, None, None);
+        Self { mask, predicted_iou: None, point, agreement, mean_probability, confidence }
     }
 }
 
@@ -72,6 +80,15 @@ impl SliceEvidence {
         Self { ious: Vec::new(), logits: Vec::new(), drawn: 0 }
     }
 
+    /// Mean probability of a mask's pixels; `None` where there are none or no logits.
+    fn mean_probability(&self, mask: &BinaryMask) -> Option<f32> {
+        let inside = mask.data().iter().zip(&self.logits).filter(|(inside, _)| **inside > 0);
+        let (sum, count) = inside.fold((0.0, 0_u32), |(sum, count), (_, logit)| {
+            (sum + 1.0 / (1.0 + f64::from(-logit).exp()), count + 1)
+        });
+        (count > 0).then(|| (sum / f64::from(count)) as f32)
+    }
+
     /// Sigmoid of the [`logits`](Self::logits): probabilities, `M·M` row by row.
     pub fn probabilities(&self) -> Vec<f32> {
         self.logits.iter().map(|logit| 1.0 / (1.0 + (-logit).exp())).collect()
@@ -84,6 +101,7 @@ impl Model {
         SlicePredictor::new(self.prompt_encoder(), self.decoder(), self.spec())
             .with_precision(self.precision())
             .with_reported_iou(self.record().iou_is_trained())
+            .with_calibration(self.record().confidence())
     }
 }
 
@@ -96,7 +114,8 @@ impl<'a> SlicePredictor<'a> {
     ) -> Self {
         let reports_iou = decoder.predicts_iou();
         let precision = Precision::F32;
-        Self { prompt, decoder, spec, precision, reports_iou, compared_points: 0 }
+        let calibration = None;
+        Self { prompt, decoder, spec, precision, reports_iou, compared_points: 0, calibration }
     }
 
     /// Computes in another precision. Masks are compared and measured in f32 in any case.
@@ -115,6 +134,11 @@ impl<'a> SlicePredictor<'a> {
     /// one more mask. 0, the default, compares none.
     pub fn with_compared_points(self, points: usize) -> Self {
         Self { compared_points: points, ..self }
+    }
+
+    /// Sets the calibration that gives each mask a [`confidence`](SlicePrediction::confidence).
+    pub fn with_calibration(self, calibration: Option<&'a ConfidenceCalibration>) -> Self {
+        Self { calibration, ..self }
     }
 
     /// Sides and channels of the image encoder.
@@ -207,6 +231,7 @@ impl<'a> SlicePredictor<'a> {
                 prediction.mask = BinaryMask::empty(height, width);
                 evidence.logits.clear();
             }
+            self.rate(prediction, evidence);
         }
         Ok(classes)
     }
@@ -226,8 +251,17 @@ impl<'a> SlicePredictor<'a> {
         let mut classes = self.single(context, prompt, selection)?;
         for (prediction, evidence) in &mut classes {
             self.withhold_untrained_iou(prediction, evidence);
+            self.rate(prediction, evidence);
         }
         Ok(classes)
+    }
+
+    /// Rates a mask by the probabilities of its pixels.
+    fn rate(&self, prediction: &mut SlicePrediction, evidence: &SliceEvidence) {
+        let mean = evidence.mean_probability(&prediction.mask);
+        prediction.mean_probability = mean;
+        prediction.confidence =
+            mean.zip(self.calibration).map(|(mean, calibration)| calibration.expected_dice(mean));
     }
 
     fn withhold_untrained_iou(
@@ -293,7 +327,7 @@ impl<'a> SlicePredictor<'a> {
             let mask = prediction(&select(&[only], &geometry, selection)?, &geometry);
             let ious = if self.decoder.predicts_iou() { ious } else { Vec::new() };
             let predicted_iou = ious.first().copied();
-            let prediction = SlicePrediction { mask, predicted_iou, point: None, agreement: None };
+            let prediction = SlicePrediction { predicted_iou, ..SlicePrediction::of_mask(mask) };
             Ok((prediction, SliceEvidence { ious, logits, drawn: 1 }))
         };
         planes.into_iter().zip(ious).map(of_class).collect()

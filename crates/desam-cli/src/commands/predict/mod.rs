@@ -274,9 +274,12 @@ fn failure(input: &Path, reason: &str) -> String {
 
 /// One line per mask: file, size, and slices of a volume.
 fn mask_line(volume: &VolumeSummary) -> String {
-    let VolumeSummary { output, slices, slices_with_mask, size, confidence, .. } = volume;
-    let confidence = confidence.map_or_else(String::new, |c| format!(", confidence {c:.2}"));
-    let line = format!("{}  {size}{confidence}", output.display_escaped());
+    let VolumeSummary { output, slices, slices_with_mask, size, confidence, agreement, .. } =
+        volume;
+    let rated = [("confidence", confidence), ("agreement", agreement)].into_iter();
+    let rated = rated.filter_map(|(name, value)| Some(format!(", {name} {:.2}", (*value)?)));
+    let rated: String = rated.collect();
+    let line = format!("{}  {size}{rated}", output.display_escaped());
     match size {
         MaskSize::Volume { .. } => format!("{line}, mask on {slices_with_mask} of {slices} slices"),
         MaskSize::Area { .. } => line,

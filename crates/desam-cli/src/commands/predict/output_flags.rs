@@ -36,11 +36,11 @@ pub(super) struct OutputFlags {
     #[arg(long)]
     save_iou_map: bool,
 
-    /// Measure the confidence of each mask, 0 to 1, in grid points mode: the agreement of five other points
-    /// with the selected one. Takes the decoding of five more masks a slice. In --json, and for each slice in
-    /// --save-json
+    /// Measure the agreement of grid points, 0 to 1, in points mode: how much the masks of five other points
+    /// are like the selected one. Takes the decoding of five more masks a slice. In --json, and for each slice
+    /// in --save-json
     #[arg(long)]
-    confidence: bool,
+    agreement: bool,
 
     /// Write NAME.sliceNNN.png: slices with the outline of the mask. all: every slice. middle: the
     /// middle one of the slices with a mask. Or a list of slice indices in the file, from 0
@@ -48,7 +48,7 @@ pub(super) struct OutputFlags {
     overlay: Option<SliceChoice>,
 
     /// Write NAME.json: volume in ml (area in px² for an image), bounding box in voxels and mm, slices with a mask, predicted
-    /// IoUs, settings, and the hash of the model
+    /// IoUs, confidence of the volume and of each slice, settings, and the hash of the model
     #[arg(long)]
     save_json: bool,
 }
@@ -65,7 +65,7 @@ impl OutputFlags {
             .with_postprocess(postprocess)
             .with_probability(self.save_probability)
             .with_iou_map(self.save_iou_map)
-            .with_confidence(self.confidence)
+            .with_agreement(self.agreement)
             .with_overlay(self.overlay.clone())
             .with_json(self.save_json)
     }

@@ -28,6 +28,7 @@ pub(crate) fn evaluation() -> Evaluation {
         border: None,
         metrics: ByMetric::default(),
         grid: None,
+        confidence: None,
         classes: Vec::new(),
         warnings: Vec::new(),
     };

@@ -218,6 +218,13 @@ impl TrainConfig {
         self.slices == TrainSlices::All && self.mode == Mode::Box && self.loss.iou.is_some()
     }
 
+    /// Whether a presence threshold is chosen on the held-out cases: where the predicted IoU is trained on
+    /// all slices. A decoder that predicts no IoU has nothing to threshold: it learned to leave slices
+    /// empty.
+    pub(super) fn calibrates_presence(&self) -> bool {
+        self.slices == TrainSlices::All && self.loss.iou.is_some()
+    }
+
     /// The decoder to train.
     pub fn decoder(&self) -> DecoderChoice {
         DecoderChoice {

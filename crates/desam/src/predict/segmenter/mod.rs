@@ -13,7 +13,7 @@ mod segmentation;
 pub use builder::SegmenterBuilder;
 pub use encoded_slice::EncodedSlice;
 pub use gray_slice::GraySlice;
-pub use segmentation::{ClassSegmentation, Segmentation};
+pub use segmentation::{ClassSegmentation, Segmentation, by_area};
 
 use super::{ModelFacts, PredictOptions};
 use crate::{Error, Mode, Model, PromptingConfig, Result};
@@ -139,8 +139,8 @@ impl Segmenter {
 
     /// Warnings about the model and its prompts that hold for every volume.
     pub fn warnings(&self) -> Vec<String> {
-        let unmeasured = (self.options.confidence && self.prompting.mode == Mode::Box).then(|| {
-            "no confidence is measured: it is the agreement of grid points, and the prompt is the whole box"
+        let unmeasured = (self.options.agreement && self.prompting.mode == Mode::Box).then(|| {
+            "no agreement is measured: it is that of grid points, and the prompt is the whole box"
                 .to_owned()
         });
         self.model.prompting_warning(&self.prompting).into_iter().chain(unmeasured).collect()

@@ -16,7 +16,7 @@ use desam_volume::volumes::{Loaded, load_volume};
 use std::borrow::Borrow;
 use std::path::Path;
 
-/// Grid points whose masks are compared with the selected one for a confidence.
+/// Grid points whose masks are compared with the selected one for their agreement.
 const COMPARED_POINTS: usize = 5;
 
 impl Segmenter {
@@ -123,7 +123,7 @@ impl Segmenter {
         prepared: &PreparedVolume,
         progress: &dyn Progress,
     ) -> Result<Segmentation> {
-        let compared = if self.options.confidence { COMPARED_POINTS } else { 0 };
+        let compared = if self.options.agreement { COMPARED_POINTS } else { 0 };
         let predictor = self.model.predictor().with_compared_points(compared);
         let table = &self.model.record().classes;
         let mut slices: Vec<Vec<SlicePrediction>> = vec![Vec::new(); table.len()];

@@ -26,7 +26,12 @@ pub struct ClassSegmentation {
 impl ClassSegmentation {
     /// Confidence of the class's masks, as [`Segmentation::confidence`].
     pub fn confidence(&self) -> Option<f64> {
-        confidence(self.slices.iter())
+        by_area(self.slices.iter(), |slice| slice.confidence)
+    }
+
+    /// Agreement of grid points about the class's masks, as [`Segmentation::agreement`].
+    pub fn agreement(&self) -> Option<f64> {
+        by_area(self.slices.iter(), |slice| slice.agreement)
     }
 }
 
@@ -56,13 +61,24 @@ impl Segmentation {
         self.size_of(self.voxels())
     }
 
-    /// Confidence of the mask, 0 to 1: the agreement of grid points on each slice, weighted by the slice's
-    /// area; `None` where no slice has one
-    /// ([`PredictOptions::confidence`](crate::predict::PredictOptions::confidence)).
+    /// Confidence of the mask, 0 to 1: the Dice that is to be expected of its slices, weighted by their area;
+    /// `None` where nothing was found, and of a model without a calibration
+    /// ([`ConfidenceCalibration`](crate::model::ConfidenceCalibration)).
     ///
-    /// It says whether points agree, not whether they are right: a model may be sure of the wrong organ.
+    /// It is calibrated on the training site: a model may be sure of the wrong organ.
     pub fn confidence(&self) -> Option<f64> {
-        confidence(self.classes.iter().flat_map(|class| &class.slices))
+        by_area(self.slices(), |slice| slice.confidence)
+    }
+
+    /// Agreement of grid points, 0 to 1, on each slice, weighted by the slice's area; `None` where no slice
+    /// has one ([`PredictOptions::agreement`](crate::predict::PredictOptions::agreement)).
+    pub fn agreement(&self) -> Option<f64> {
+        by_area(self.slices(), |slice| slice.agreement)
+    }
+
+    /// The slices of all classes.
+    fn slices(&self) -> impl Iterator<Item = &SlicePrediction> {
+        self.classes.iter().flat_map(|class| &class.slices)
     }
 
     /// Size of a class of the mask.
@@ -84,11 +100,14 @@ impl Segmentation {
     }
 }
 
-/// Agreement of the slices that have one, weighted by their area.
-fn confidence<'a>(slices: impl Iterator<Item = &'a SlicePrediction>) -> Option<f64> {
+/// Mean over the slices that have a value, weighted by the area of their masks.
+pub fn by_area<'a>(
+    slices: impl Iterator<Item = &'a SlicePrediction>,
+    value: impl Fn(&SlicePrediction) -> Option<f32>,
+) -> Option<f64> {
     let weighted = slices.filter_map(|slice| {
         let area = slice.mask.area() as f64;
-        Some([f64::from(slice.agreement?) * area, area])
+        Some([f64::from(value(slice)?) * area, area])
     });
     let [sum, area] = weighted.fold([0.0, 0.0], |[a, b], [sum, area]| [a + sum, b + area]);
     (area > 0.0).then(|| sum / area)
