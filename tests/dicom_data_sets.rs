@@ -1,6 +1,6 @@
 //! Data sets of DICOM files from folder to report: image and label series, segmentations as labels.
 
-use desam_core::{LabelVolume, Quiet};
+use desam_core::{ClassTable, LabelVolume, Quiet};
 use desam_data::layout::Layout;
 use desam_data::verify::{VerifyOptions, verify, verify_with};
 use desam_volume::{nrrd, volumes};
@@ -137,7 +137,7 @@ fn nci_isbis_labels_are_nrrd() {
         }
         let labels = LabelVolume::new(grid, (0..grid.len()).map(|v| u8::from(v > 11)).collect());
         let path = root.join(format!("Training/{id}.nrrd"));
-        nrrd::write_labels(&path, &labels.unwrap()).unwrap();
+        nrrd::write_labels(&path, &labels.unwrap(), &ClassTable::default()).unwrap();
     }
     let report = verify(root, &Quiet).unwrap();
     assert_eq!(report.layout, Layout::NciIsbi2013);

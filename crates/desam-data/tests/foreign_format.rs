@@ -7,7 +7,7 @@
 mod toy;
 
 use candle_core::Device;
-use desam_core::{Affine, BoxError, Grid, LabelVolume, Quiet, Volume};
+use desam_core::{Affine, BoxError, ClassTable, Grid, LabelVolume, Quiet, Volume};
 use desam_data::cache::FeatureCache;
 use desam_data::embed::{Part, embed, embed_part};
 use desam_data::layout::{Layout, discover, discover_with, list_folder, list_folder_with};
@@ -96,7 +96,7 @@ fn a_registered_reader_is_used_for_its_files() {
     // A mask of it is written in a format of ours, on its grid.
     let mask = LabelVolume::new(grid, (0..12).map(|v| v % 2).collect()).unwrap();
     let out = dir.path().join("mask.nii.gz");
-    write_mask_like_with(&path, &out, &mask, &options()).unwrap();
+    write_mask_like_with(&path, &out, &mask, &options(), &ClassTable::default()).unwrap();
     assert_eq!(read_labels(&out).unwrap(), mask);
     // What the reader says is an error of that file; hashes follow its bytes.
     let hash = hash_with(&path, &options()).unwrap();

@@ -43,6 +43,7 @@ pub mod nrrd;
 pub mod raster;
 mod reading;
 mod same_grid;
+mod segment_color;
 #[cfg(feature = "dicom")]
 mod series_choice;
 pub mod volumes;
@@ -51,3 +52,4 @@ mod voxels;
 pub use bytes::human_bytes;
 pub use error::{Error, Result};
 pub use same_grid::expect_same_grid;
+pub use segment_color::SEGMENT_RGB;

@@ -254,7 +254,7 @@ fn slices_are_seen_as_the_model_sees_them() {
     assert_eq!((view.width, view.height, view.spacing_mm), (2, 2, [2.0, 0.5]));
     // Anterior (k = 1) first, the patient's right (i = 1) first: 11, 10, then 5, 4; of 11 to 255.
     assert_eq!(view.image, [255, 232, 116, 93]);
-    assert_eq!(view.mask, [0, 0, 1, 0]);
+    assert_eq!(view.mask, [0, 0, 7, 0]);
     assert!(prepared.view(&volume, &mask, 3).is_err());
     let other = LabelVolume::new(Grid { dims: [3, 2, 2], ..grid }, vec![0; 12]).unwrap();
     assert!(prepared.view(&volume, &other, 0).is_err());

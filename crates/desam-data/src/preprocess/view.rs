@@ -18,7 +18,7 @@ pub struct SliceView {
     /// Grey values, row by row, in the intensity window that the model's input was made with; of a colour
     /// image those of red, then of green, then of blue.
     pub image: Vec<u8>,
-    /// The mask, 0 and 1, row by row.
+    /// The labels of the mask, row by row.
     pub mask: Vec<u8>,
 }
 
@@ -52,8 +52,7 @@ impl PreparedVolume {
         let level = |v: Option<&f32>| v.map_or(0.0, |v| self.window().scale(*v));
         let rounded = |c: &[f32], at: usize| (level(c.get(at)) + 0.5) as u8;
         let image = channels.iter().flat_map(|c| places().map(|at| rounded(c, at))).collect();
-        let labels =
-            places().map(|at| mask.data().get(at).map_or(0, |v| u8::from(*v > 0))).collect();
+        let labels = places().map(|at| mask.data().get(at).copied().unwrap_or(0)).collect();
         let spacing_mm = [column_mm, row_mm];
         Ok(SliceView { width, height, spacing_mm, image, mask: labels })
     }

@@ -5,7 +5,7 @@ use crate::report::Picture;
 use crate::{Error, Result};
 use desam::render::{Tile, montage_png, tile_png};
 use desam::{Model, PromptingConfig};
-use desam_core::BinaryMask;
+use desam_core::{BinaryMask, LabelMask};
 use desam_data::cache::{FeatureCache, SliceRef};
 use desam_data::preprocess::SliceImage;
 use desam_metrics::metric::{BothEmpty, Confusion, Overlap};
@@ -23,8 +23,8 @@ pub(super) struct DemoPictures {
 
 struct DemoSlice {
     image: SliceImage,
-    prediction: BinaryMask,
-    truth: BinaryMask,
+    prediction: LabelMask,
+    truth: LabelMask,
 }
 
 impl DemoSlice {
@@ -51,20 +51,21 @@ impl DemoPictures {
             };
             let at = largest_slice(cache, case)?;
             let features = cache.features(&at, model.device())?;
+            let prediction = model.predictor().predict(&features, automatic)?.mask;
+            let prediction = zero_border(prediction, border_px)?;
+            let truth = cache.mask(&at)?;
+            let dice = dice(&prediction, &truth)?;
             let slice = DemoSlice {
-                prediction: zero_border(
-                    model.predictor().predict(&features, automatic)?.mask,
-                    border_px,
-                )?,
                 image: cache.image(&at)?,
-                truth: cache.mask(&at)?,
+                prediction: prediction.into(),
+                truth: truth.into(),
             };
             let scale = (384 / slice.image.side).max(1);
             pictures.push(Picture {
                 site: site.site.clone(),
                 case: case.case.clone(),
                 slice: at.z,
-                dice: dice(&slice)?,
+                dice,
                 png: tile_png(&slice.tile(border_px), scale)?,
             });
             slices.push(slice);
@@ -94,7 +95,7 @@ fn largest_slice(cache: &FeatureCache, case: &CaseScore) -> Result<SliceRef> {
     best.map(|(_, slice)| slice).ok_or_else(missing)
 }
 
-fn dice(slice: &DemoSlice) -> Result<Option<f64>> {
-    let counts = Confusion::count(slice.prediction.data(), slice.truth.data())?;
+fn dice(prediction: &BinaryMask, truth: &BinaryMask) -> Result<Option<f64>> {
+    let counts = Confusion::count(prediction.data(), truth.data())?;
     Ok(Overlap::Dice.of(&counts, BothEmpty::Perfect))
 }

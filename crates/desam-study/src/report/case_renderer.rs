@@ -1,12 +1,12 @@
 //! Rendering of the worst and the best cases of a run, predicted again from its features.
 
 use super::view::{CaseRank, CaseView, Picture};
-use crate::evaluate::{CaseScore, Evaluation, PredictMask, Role, zero_border};
+use crate::evaluate::{CaseScore, Evaluation, Role};
 use crate::{Error, Result};
 use candle_core::Device;
 use desam::render::{Tile, small_png};
-use desam_core::Progress;
 use desam_core::text::DisplayPath as _;
+use desam_core::{ClassMask, ImageFeatures, Progress};
 use desam_data::cache::{FeatureCache, SliceRef};
 use desam_metrics::metric::{BothEmpty, Confusion, Overlap};
 
@@ -72,7 +72,8 @@ pub(super) struct CaseRenderer<'a> {
     pub(super) cache: &'a FeatureCache,
     pub(super) device: &'a Device,
     pub(super) evaluation: &'a Evaluation,
-    pub(super) predict: &'a PredictMask<'a>,
+    /// The classes of a slice's pixels, cleared within the border.
+    pub(super) predict: &'a dyn Fn(&ImageFeatures) -> Result<ClassMask>,
 }
 
 /// A case to render.
@@ -176,19 +177,21 @@ impl CaseRenderer<'_> {
         for (n, slice) in slices.iter().enumerate() {
             let features = self.cache.features(slice, self.device)?;
             let border_px = self.evaluation.border_px;
-            let prediction = zero_border((self.predict)(&features)?, border_px)?;
-            let (image, truth) = (self.cache.image(slice)?, self.cache.mask(slice)?);
-            if truth.area() > largest {
-                (start, largest) = (n, truth.area());
+            let prediction = (self.predict)(&features)?;
+            let image = self.cache.image(slice)?;
+            let truth = self.cache.class_mask(slice, &self.evaluation.classes)?;
+            let area = truth.foreground().area();
+            if area > largest {
+                (start, largest) = (n, area);
             }
-            let counts = Confusion::count(prediction.data(), truth.data())?;
-            let (prediction, truth) = (&prediction, Some(&truth));
+            let dice = dice(&prediction, &truth)?;
+            let (prediction, truth) = (prediction.map(), Some(truth.map()));
             let tile = Tile { image: &image, prediction, truth, border_px };
             pictures.push(Picture {
                 site: case.site.clone(),
                 case: case.case.clone(),
                 slice: slice.z,
-                dice: Overlap::Dice.of(&counts, BothEmpty::Perfect),
+                dice,
                 png: small_png(&tile, side_px)?,
             });
             progress.advance(1, &format!("{}/{} slice {}", case.site, case.case, slice.z));
@@ -202,6 +205,16 @@ impl CaseRenderer<'_> {
             start,
         })
     }
+}
+
+/// Dice of a slice, the mean over classes.
+fn dice(prediction: &ClassMask, truth: &ClassMask) -> Result<Option<f64>> {
+    let mut values = Vec::new();
+    for class in 1..=truth.classes() {
+        let counts = Confusion::count(prediction.class(class).data(), truth.class(class).data())?;
+        values.extend(Overlap::Dice.of(&counts, BothEmpty::Perfect));
+    }
+    Ok((!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64))
 }
 
 #[cfg(test)]

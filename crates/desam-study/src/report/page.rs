@@ -100,7 +100,7 @@ fn section(run: &RunReport, several: bool) -> Markup {
             }
             @if !run.views.is_empty() {
                 (part("Worst and best cases"))
-                (view::views(&run.views, evaluation.border_px))
+                (view::views(&run.views, evaluation.border_px, &evaluation.classes))
             }
             @if !run.pictures.is_empty() {
                 (part("Prediction and ground truth"))

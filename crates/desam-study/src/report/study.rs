@@ -4,15 +4,16 @@ use super::RunReport;
 use super::case_renderer::{CaseRenderer, GalleryConfig};
 use super::page::{ReportInput, render_page};
 use super::run_group::{difference_notice, group_by_settings};
-use crate::evaluate::{Evaluation, Protocol, check_origin};
+use crate::evaluate::{Evaluation, Protocol, check_origin, zero_border};
 use crate::sweep::Plan;
 use crate::train::{RunConfig, RunDir, RunManifest};
 use crate::{Error, Result};
 use candle_core::Device;
 use desam::files::write_text;
+use desam::predict::class_map;
 use desam::{Compute, Model, ModelRecord, PromptingConfig};
 use desam_core::text::{name_text, one_line, path_for_people};
-use desam_core::{ImageFeatures, Precision, Progress};
+use desam_core::{BinaryMask, ImageFeatures, Precision, Progress};
 use desam_data::cache::FeatureCache;
 use desam_metrics::statistics::BootstrapConfig;
 use serde::Serialize;
@@ -218,7 +219,14 @@ fn read_run(
         let automatic = automatic(&evaluation);
         automatic.validate()?;
         let predictor = model.predictor();
-        let predict = |features: &ImageFeatures| Ok(predictor.predict(features, &automatic)?.mask);
+        let predict = |features: &ImageFeatures| {
+            let mut classes = predictor.predict_classes(features, &automatic)?;
+            for (prediction, _) in &mut classes {
+                let mask = std::mem::replace(&mut prediction.mask, BinaryMask::empty(0, 0));
+                prediction.mask = zero_border(mask, evaluation.border_px)?;
+            }
+            Ok(class_map(&classes)?)
+        };
         let renderer = CaseRenderer {
             cache: &cache,
             device: model.device(),

@@ -16,7 +16,7 @@ const VOID: [&str; 5] = ["meta", "link", "img", "br", "!DOCTYPE"];
 
 fn picture(site: &str, dice: Option<f64>) -> Picture {
     let image = SliceImage { side: 8, data: vec![90; 64] };
-    let png = overlay_png(&image, &BinaryMask::empty(4, 4), None, 2).unwrap();
+    let png = overlay_png(&image, &BinaryMask::empty(4, 4).into(), None, 2).unwrap();
     Picture { site: site.into(), case: "Case07".into(), slice: 12, dice, png }
 }
 

@@ -3,7 +3,8 @@
 use crate::evaluate::percent;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use desam::render::{BORDER_RGB, PREDICTION_RGB, TRUTH_RGB};
+use desam::render::{BORDER_RGB, PREDICTION_RGB, TRUTH_RGB, class_colors};
+use desam_core::ClassTable;
 use maud::{Markup, html};
 
 /// Picture of one slice.
@@ -48,11 +49,10 @@ pub struct CaseView {
 }
 
 /// The worst and the best cases; `border_px` is the border that their pictures show.
-pub(super) fn views(views: &[CaseView], border_px: usize) -> Markup {
+pub(super) fn views(views: &[CaseView], border_px: usize, classes: &ClassTable) -> Markup {
     html! {
         p.soft {
-            (key(PREDICTION_RGB)) "prediction  "
-            (key(TRUTH_RGB)) "ground truth, on the masks' grid. The first Dice is the case's, that \
+            (outline_keys(classes)) ", on the masks' grid. The first Dice is the case's, that \
             below a picture the one slice's. " (border_key(border_px))
         }
         div.pictures.views {
@@ -100,6 +100,21 @@ fn image(picture: &Picture, name: &str) -> Markup {
     html! {
         img decoding="async" alt=(format!("{name}: outlines of prediction and ground truth"))
             src=(format!("data:image/png;base64,{}", STANDARD.encode(&picture.png)));
+    }
+}
+
+/// Keys of the outlines: of prediction and ground truth, class by class where there are several.
+fn outline_keys(classes: &ClassTable) -> Markup {
+    html! {
+        @for (n, name) in classes.names().enumerate() {
+            @let colors = class_colors(n + 1);
+            @if classes.is_several() {
+                @if n > 0 { "; " }
+                (name) ": "
+            }
+            (key(colors.prediction)) "prediction  "
+            (key(colors.truth)) "ground truth"
+        }
     }
 }
 

@@ -36,6 +36,11 @@ pub(super) fn unsigned_short(tag: Tag, value: u16) -> InMemElement {
     DataElement::new(tag, VR::US, PrimitiveValue::from(value))
 }
 
+/// Numbers of 16 bits (US).
+pub(super) fn unsigned_shorts(tag: Tag, values: &[u16]) -> InMemElement {
+    DataElement::new(tag, VR::US, PrimitiveValue::U16(values.into()))
+}
+
 /// Numbers of 32 bits (UL).
 pub(super) fn unsigned_longs(tag: Tag, values: &[u32]) -> InMemElement {
     DataElement::new(tag, VR::UL, PrimitiveValue::U32(values.into()))

@@ -9,6 +9,7 @@
 mod fields;
 mod geometry;
 mod read;
+mod segments;
 #[cfg(test)]
 mod tests;
 mod write;

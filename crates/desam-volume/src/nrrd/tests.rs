@@ -4,7 +4,7 @@ use crate::volumes::ReadOptions;
 use crate::voxels::testing::{
     MaskFormat, Scratch, assert_itks, field_of, gzipped, itk_bytes, itk_text,
 };
-use desam_core::Affine;
+use desam_core::{Affine, ClassTable, LabelVolume};
 
 /// File that SimpleITK 2.5.7 writes for the image of [`assert_itks`].
 const ITK: &str = "NRRD0004\n# Complete NRRD file format specification at:\n\
@@ -18,8 +18,8 @@ const ITK: &str = "NRRD0004\n# Complete NRRD file format specification at:\n\
 /// Masks of this format.
 const MASKS: MaskFormat = MaskFormat {
     image: read_volume,
-    like: write_mask_like,
-    new_header: write_labels,
+    like: |image, out, mask| write_mask_like(image, out, mask, &ClassTable::default()),
+    new_header: |out, labels| write_labels(out, labels, &ClassTable::default()),
     read: read_labels,
     load: load_labels,
     expect_name: expect_writable_name,
@@ -195,7 +195,7 @@ fn masks_come_back_in_the_place_of_their_image() {
     scratch.file("x.raw.gz", &gzipped(&itk_bytes(false)));
     let header = format!("{}data file: x.raw.gz\n", ITK.replace("raw", "gzip"));
     let image = scratch.file("image.nhdr", header.as_bytes());
-    let refused = write_mask_like(&image, &scratch.path("x.nhdr"), &mask);
+    let refused = (MASKS.like)(&image, &scratch.path("x.nhdr"), &mask);
     assert!(matches!(refused, Err(Error::Unwritable { .. })));
 }
 
@@ -353,4 +353,49 @@ fn masks_get_no_names_that_teem_takes_for_others() {
         &refused.map(|name| scratch.path(name)),
         &written.map(|name| scratch.path(name)),
     );
+}
+
+#[test]
+fn several_classes_are_named_for_slicer() {
+    let scratch = Scratch::new();
+    let header = ITK.replace("NRRD0004", "NRRD0001");
+    let image = scratch.file("a.nrrd", &local(&header, &itk_bytes(false)));
+    let grid = *read_volume(&image).unwrap().grid();
+    let mask = LabelVolume::new(grid, (0..24).map(|v| v % 3).collect()).unwrap();
+    let classes = "tz=2,left pz=1".parse().unwrap();
+    // The keys and their values as 3D Slicer's storage of segmentations reads them.
+    let named = [
+        "Segment0_ID:=Segment_1",
+        "Segment0_Name:=tz",
+        "Segment0_Color:=1.0000 0.6471 0.0000",
+        "Segment0_Extent:=0 1 0 2 0 3",
+        "Segment0_LabelValue:=2",
+        "Segment0_Layer:=0",
+        "Segment1_ID:=Segment_2",
+        "Segment1_Name:=left pz",
+        "Segment1_LabelValue:=1",
+    ];
+    for name in ["m.nrrd", "m.seg.nrrd", "m.nhdr"] {
+        let out = scratch.path(name);
+        for own in [true, false] {
+            if own {
+                write_mask_like(&image, &out, &mask, &classes).unwrap();
+            } else {
+                write_labels(&out, &mask, &classes).unwrap();
+            }
+            let bytes = std::fs::read(&out).unwrap();
+            let text = String::from_utf8_lossy(&bytes);
+            assert!(named.iter().all(|line| text.lines().any(|l| l == *line)), "{text}");
+            // Pairs are of version 2 and later.
+            let magic = if own { "NRRD0002" } else { "NRRD0004" };
+            assert_eq!(text.lines().next(), Some(magic));
+            assert_eq!(read_labels(&out).unwrap().data(), mask.data());
+        }
+    }
+    // One class needs no name.
+    let out = scratch.path("one.nrrd");
+    write_mask_like(&image, &out, &mask, &"prostate=1+2".parse().unwrap()).unwrap();
+    let bytes = std::fs::read(&out).unwrap();
+    assert!(bytes.starts_with(b"NRRD0001\n"));
+    assert!(!String::from_utf8_lossy(&bytes).contains(":="));
 }

@@ -1,6 +1,7 @@
 //! Writing NRRD files.
 
 use super::fields::Fields;
+use super::segments::{mask_magic, segment_fields};
 use crate::atomic::write_atomic;
 use crate::reading::ReadOptions;
 use crate::same_grid::expect_same_grid;
@@ -8,7 +9,7 @@ use crate::voxels::{
     TextHeaderImage, ends_with, expect_others, expect_plain_name, gzip, to_lps, with_ending,
 };
 use crate::{Error, Result};
-use desam_core::LabelVolume;
+use desam_core::{ClassTable, LabelVolume};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -34,14 +35,20 @@ const GEOMETRY: [&str; 17] = [
 ];
 
 /// Writes `mask` with the geometry of `reference`, field by field as it stands there; voxels are
-/// `uint8`, packed by gzip. A name ending in `.nhdr` gets its data in a file beside it (`.raw.gz`),
-/// written first; every other name holds both. Atomic, file by file.
+/// `uint8`, packed by gzip. Several classes are named in fields that 3D Slicer reads. A name ending in
+/// `.nhdr` gets its data in a file beside it (`.raw.gz`), written first; every other name holds both.
+/// Atomic, file by file.
 ///
 /// # Errors
 /// As [`super::read_volume`] for the reference's header; [`Error::GridMismatch`] when the mask lies
 /// on another grid; [`Error::Unwritable`] when a file of the mask is one of the reference's;
 /// [`Error::Io`] when `out` cannot be written.
-pub fn write_mask_like(reference: &Path, out: &Path, mask: &LabelVolume) -> Result<()> {
+pub fn write_mask_like(
+    reference: &Path,
+    out: &Path,
+    mask: &LabelVolume,
+    classes: &ClassTable,
+) -> Result<()> {
     // Where the data lie does not matter here: they are not read.
     let options = ReadOptions::default().with_follow_outside(true);
     let opened = TextHeaderImage::<Fields>::open(reference, &options)?;
@@ -50,18 +57,19 @@ pub fn write_mask_like(reference: &Path, out: &Path, mask: &LabelVolume) -> Resu
     let read = opened.voxel_files.iter().map(PathBuf::as_path).chain([reference]);
     expect_others(read, &written)?;
     if opened.channels.count > 1 {
-        return write_labels(out, mask);
+        return write_labels(out, mask, classes);
     }
-    let mut lines = vec![opened.fields.magic.clone(), "type: uint8".to_owned()];
+    let magic = mask_magic(&opened.fields.magic, classes);
+    let mut lines = vec![magic.to_owned(), "type: uint8".to_owned()];
     lines.extend(opened.fields.kept(&GEOMETRY));
-    save(out, lines, mask.data())
+    save(out, lines, mask, classes)
 }
 
 /// Writes labels as `uint8`, otherwise as [`write_mask_like`].
 ///
 /// # Errors
 /// [`Error::Unwritable`] when the affine is not one, [`Error::Io`] when `out` cannot be written.
-pub fn write_labels(out: &Path, labels: &LabelVolume) -> Result<()> {
+pub fn write_labels(out: &Path, labels: &LabelVolume, classes: &ClassTable) -> Result<()> {
     let grid = labels.grid();
     let affine = &grid.affine;
     let usable = affine.0.iter().flatten().all(|v| v.is_finite()) && affine.inverse().is_ok();
@@ -82,7 +90,7 @@ pub fn write_labels(out: &Path, labels: &LabelVolume) -> Result<()> {
         "kinds: domain domain domain".to_owned(),
         format!("space origin: {}", vector(origin)),
     ];
-    save(out, lines, labels.data())
+    save(out, lines, labels, classes)
 }
 
 /// The file of the voxels of a mask named `out`, where the format keeps them apart.
@@ -120,8 +128,15 @@ fn data_name<'a>(out: &Path, data: &'a Path) -> Result<&'a [u8]> {
     Ok(bytes)
 }
 
-fn save(out: &Path, mut lines: Vec<String>, voxels: &[u8]) -> Result<()> {
+fn save(
+    out: &Path,
+    mut lines: Vec<String>,
+    labels: &LabelVolume,
+    classes: &ClassTable,
+) -> Result<()> {
+    let voxels = labels.data();
     lines.push("encoding: gzip".to_owned());
+    lines.extend(segment_fields(labels.grid(), classes));
     let other = raw(out);
     let mut header = (lines.join("\n") + "\n").into_bytes();
     if let Some(path) = &other {

@@ -4,7 +4,8 @@
 //! is marked as one of pixels ([`Volume::is_in_pixels`](desam_core::Volume::is_in_pixels)). Columns are
 //! stored to the patient's left and rows to the back, so that axial slices show the image as it is.
 //! Grey values of 8 and 16 bits stay as they are; colour is on 0 to 255. Masks are written as PNG, TIFF
-//! or BMP, whose compression loses nothing, and maps as TIFF of `f32`.
+//! or BMP, whose compression loses nothing: 0 and 255, or the labels of named classes. Maps are TIFF of
+//! `f32`.
 
 mod decode;
 mod jpeg;

@@ -1,5 +1,5 @@
 use super::*;
-use crate::volumes::{load_labels, load_volume, mask_name, write_labels};
+use crate::volumes::{load_labels, load_volume, mask_name, write_labels, write_mask_like_with};
 use desam_core::{Affine, Grid};
 use image::codecs::{bmp::BmpEncoder, jpeg::JpegEncoder};
 use image::{DynamicImage, GrayImage, ImageBuffer, ImageFormat, RgbImage, RgbaImage};
@@ -229,6 +229,16 @@ fn masks_and_maps_round_trip() {
         write_labels(&path, &several).unwrap();
         let read = load_labels(&path, &ReadOptions::default()).unwrap();
         assert_eq!(read.value.data(), several.data(), "{name}");
+    }
+    let (from, options) = (dir.path().join("m.png"), ReadOptions::default());
+    // Labels of named classes are grey levels, be it that of one class.
+    for (classes, labels) in [("cup=1", &mask), ("disc=2,rim=1,cup=3", &several)] {
+        let classes = classes.parse().unwrap();
+        for name in ["c.png", "c.tif", "c.bmp"] {
+            let path = dir.path().join(name);
+            write_mask_like_with(&from, &path, labels, &options, &classes).unwrap();
+            assert_eq!(load_labels(&path, &options).unwrap().value.data(), labels.data(), "{name}");
+        }
     }
     let message = write_labels(&dir.path().join("m.jpg"), &mask).unwrap_err().to_string();
     assert!(message.contains("name it .png"), "{message}");

@@ -3,7 +3,7 @@
 use crate::atomic::write_atomic;
 use crate::format::VolumeFormat;
 use crate::{Error, Result};
-use desam_core::{Grid, LabelVolume, Volume};
+use desam_core::{ClassTable, Grid, LabelVolume, Volume};
 use image::codecs::bmp::BmpEncoder;
 use image::codecs::png::{CompressionType, FilterType, PngEncoder};
 use image::{ExtendedColorType, ImageEncoder};
@@ -13,13 +13,13 @@ use tiff::encoder::colortype::{ColorType, Gray8, Gray32Float};
 use tiff::encoder::{Compression, DeflateLevel, TiffEncoder, TiffValue};
 
 /// Writes labels of one slice as 8-bit grey, in the format that `out` is named after: 0 and 255 where
-/// they are those of a mask, 0 and 1; other labels as they are.
+/// `classes` is the default and they are those of a mask, 0 and 1; other labels as they are.
 ///
 /// # Errors
 /// [`Error::Unwritable`] when there are several slices or the format would change values.
-pub(crate) fn write_labels(out: &Path, labels: &LabelVolume) -> Result<()> {
+pub(crate) fn write_labels(out: &Path, labels: &LabelVolume, classes: &ClassTable) -> Result<()> {
     let [width, height] = size(out, labels.grid())?;
-    let is_mask = labels.data().iter().all(|v| *v <= 1);
+    let is_mask = classes.is_foreground() && labels.data().iter().all(|v| *v <= 1);
     let shown = |v: &u8| if is_mask && *v > 0 { u8::MAX } else { *v };
     let pixels: Vec<u8> = labels.data().iter().map(shown).collect();
     let grey = ExtendedColorType::L8;

@@ -47,7 +47,7 @@ pub(super) fn mask_name(image: &Path, format: VolumeFormat) -> OsString {
 mod without {
     use crate::reading::{Loaded, ReadOptions};
     use crate::{Error, Result};
-    use desam_core::{LabelVolume, Volume};
+    use desam_core::{ClassTable, LabelVolume, Volume};
     use std::path::Path;
 
     fn not_built<T>(path: &Path) -> Result<T> {
@@ -65,7 +65,11 @@ mod without {
         not_built(path)
     }
 
-    pub(in super::super) fn write_labels(out: &Path, _: &LabelVolume) -> Result<()> {
+    pub(in super::super) fn write_labels(
+        out: &Path,
+        _: &LabelVolume,
+        _: &ClassTable,
+    ) -> Result<()> {
         not_built(out)
     }
 

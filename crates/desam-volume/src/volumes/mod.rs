@@ -16,7 +16,7 @@ pub use pair::align_labels;
 pub use series::is_series;
 
 use crate::{Error, Result, metaimage, nifti, nrrd, reading};
-use desam_core::{Grid, LabelVolume, Volume};
+use desam_core::{ClassTable, Grid, LabelVolume, Volume};
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
@@ -135,14 +135,19 @@ fn expect_invertible(path: &Path, grid: &Grid) -> Result<()> {
 /// # Errors
 /// [`Error::UnknownFormat`] when that is none, and as the writer of the format.
 pub fn write_labels(out: &Path, labels: &LabelVolume) -> Result<()> {
+    write_labels_of(out, labels, &ClassTable::default())
+}
+
+/// Writes labels of classes, with their names where the format has a field for them.
+fn write_labels_of(out: &Path, labels: &LabelVolume, classes: &ClassTable) -> Result<()> {
     expect_own_files(out)?;
     match named(out)? {
         VolumeFormat::Nifti => nifti::write_labels(out, labels),
         VolumeFormat::MetaImage => metaimage::write_labels(out, labels),
-        VolumeFormat::Nrrd => nrrd::write_labels(out, labels),
+        VolumeFormat::Nrrd => nrrd::write_labels(out, labels, classes),
         VolumeFormat::Dicom => Err(without_series(out)),
         VolumeFormat::Png | VolumeFormat::Jpeg | VolumeFormat::Tiff | VolumeFormat::Bmp => {
-            images::write_labels(out, labels)
+            images::write_labels(out, labels, classes)
         }
     }
 }
@@ -156,22 +161,29 @@ pub fn write_labels(out: &Path, labels: &LabelVolume) -> Result<()> {
 /// [`Error::UnknownFormat`] when `out` is named after no format, and as reader and writer of the
 /// formats.
 pub fn write_mask_like(reference: &Path, out: &Path, mask: &LabelVolume) -> Result<()> {
-    write_mask_like_with(reference, out, mask, &ReadOptions::default())
+    write_mask_like_with(reference, out, mask, &ReadOptions::default(), &ClassTable::default())
 }
 
 /// Writes `mask` as [`write_mask_like`] does, of a volume that is read with `options`. Where that is
 /// by a registered [`VolumeReader`], the mask is written on its own grid.
 ///
+/// The mask has [`written_label`](ClassTable::written_label) of each of `classes`, and 0 elsewhere.
+/// Labels are written as they are, except those of the default table as two-dimensional images, where
+/// 1 becomes 255. Names of classes go into the segments of DICOM, and of several classes into NRRD's
+/// fields for 3D Slicer; a DICOM segmentation has a segment for each class.
+///
 /// # Errors
-/// As [`write_mask_like`].
+/// As [`write_mask_like`]; [`Error::Unwritable`] when DICOM cannot hold the name of a class or the mask
+/// has a label of no class.
 pub fn write_mask_like_with(
     reference: &Path,
     out: &Path,
     mask: &LabelVolume,
     options: &ReadOptions,
+    classes: &ClassTable,
 ) -> Result<()> {
     if options.reader_of(reference).is_some() {
-        return write_labels(out, mask);
+        return write_labels_of(out, mask, classes);
     }
     let format = named(out)?;
     expect_own_files(out)?;
@@ -183,20 +195,21 @@ pub fn write_mask_like_with(
             _ => None,
         };
         return match by_itk {
-            None => write_labels(out, mask),
+            None => write_labels_of(out, mask, classes),
             Some(affine) => {
                 let grid = Grid { affine, ..*mask.grid() };
-                write_labels(out, &LabelVolume::new(grid, mask.clone().into_data())?)
+                let moved = LabelVolume::new(grid, mask.clone().into_data())?;
+                write_labels_of(out, &moved, classes)
             }
         };
     }
     match format {
         VolumeFormat::Nifti => nifti::write_mask_like(reference, out, mask),
         VolumeFormat::MetaImage => metaimage::write_mask_like(reference, out, mask),
-        VolumeFormat::Nrrd => nrrd::write_mask_like(reference, out, mask),
-        VolumeFormat::Dicom => series::write_mask_like(reference, out, mask),
+        VolumeFormat::Nrrd => nrrd::write_mask_like(reference, out, mask, classes),
+        VolumeFormat::Dicom => series::write_mask_like(reference, out, mask, classes),
         VolumeFormat::Png | VolumeFormat::Jpeg | VolumeFormat::Tiff | VolumeFormat::Bmp => {
-            images::write_labels(out, mask)
+            images::write_labels(out, mask, classes)
         }
     }
 }

@@ -16,7 +16,7 @@ pub(super) use without::{expect_series, files, load_labels, load_volume, write_m
 mod without {
     use crate::volumes::{Loaded, ReadOptions};
     use crate::{Error, Result};
-    use desam_core::{Grid, LabelVolume, Volume};
+    use desam_core::{ClassTable, Grid, LabelVolume, Volume};
     use std::path::{Path, PathBuf};
 
     /// Whether a folder is a DICOM series: always false in a build without the feature `dicom`.
@@ -51,7 +51,12 @@ mod without {
         not_built(path)
     }
 
-    pub(in super::super) fn write_mask_like(_: &Path, out: &Path, _: &LabelVolume) -> Result<()> {
+    pub(in super::super) fn write_mask_like(
+        _: &Path,
+        out: &Path,
+        _: &LabelVolume,
+        _: &ClassTable,
+    ) -> Result<()> {
         not_built(out)
     }
 }

@@ -131,7 +131,8 @@ impl OutputFiles {
     /// Writes everything, the mask first and the JSON file last.
     pub(super) fn write(&self, by: &Segmenter, output: &Output<'_>) -> Result<VolumeSummary> {
         let Segmentation { mask, classes, .. } = &output.segmentation;
-        write_mask_like_with(&self.input, &self.mask, mask, by.read_options())?;
+        let table = &by.model().record().classes;
+        write_mask_like_with(&self.input, &self.mask, mask, by.read_options(), table)?;
         let mut files = Vec::new();
         for (named, class) in self.classes.iter().zip(classes) {
             let maps = [(&named.probability, &class.probability), (&named.iou, &class.iou_map)];
@@ -196,7 +197,7 @@ impl OutputFiles {
         let slices = mask.grid().dims[prepared.slice_axis()];
         let mut files = Vec::new();
         for slice in choice.of(slices, &measured.slices_with_mask) {
-            let png = picture(&prepared.view(volume, mask, slice)?)?;
+            let png = picture(&prepared.view(volume, mask, slice)?, &by.model().record().classes)?;
             let path = beside(&self.mask, &format!("slice{slice:03}.png"));
             write_atomic(&path, |file| file.write_all(&png))?;
             files.push(path);

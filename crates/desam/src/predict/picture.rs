@@ -2,7 +2,7 @@
 
 use crate::Result;
 use crate::render::overlay_png;
-use desam_core::BinaryMask;
+use desam_core::{ClassTable, LabelMask};
 use desam_data::preprocess::{SliceImage, SliceView};
 
 /// Overlays are enlarged by integer factors up to about this side, in pixels.
@@ -11,12 +11,12 @@ const UPSCALE_TARGET_PX: usize = 768;
 /// Longest side of an overlay, in pixels.
 const MAX_SIDE_PX: f64 = 2048.0;
 
-/// A slice as PNG with the mask's outline: pixels are square whatever the spacing, and the slice is
-/// centred in a square, padded with black.
-pub(super) fn picture(view: &SliceView) -> Result<Vec<u8>> {
+/// A slice as PNG with the outlines of the classes that its mask has labels of: pixels are square
+/// whatever the spacing, and the slice is centred in a square, padded with black.
+pub(super) fn picture(view: &SliceView, classes: &ClassTable) -> Result<Vec<u8>> {
     let square = SquareFrame::new(view);
-    let (image, mask) = square.fill(view)?;
-    overlay_png(&image, &mask, None, (UPSCALE_TARGET_PX / square.side).max(1))
+    let (image, labels) = square.fill(view)?;
+    overlay_png(&image, &classes.classes_of(labels), None, (UPSCALE_TARGET_PX / square.side).max(1))
 }
 
 /// Placement of a slice in a square picture.
@@ -66,7 +66,8 @@ impl SquareFrame {
         (0..self.side).map(place).collect()
     }
 
-    fn fill(&self, view: &SliceView) -> Result<(SliceImage, BinaryMask)> {
+    /// The square's pixels and labels.
+    fn fill(&self, view: &SliceView) -> Result<(SliceImage, LabelMask)> {
         let (columns, rows) = (self.places(0, view.width), self.places(1, view.height));
         let inside =
             |x: usize, y: usize| view.mask.get(y * view.width + x).copied().unwrap_or_default();
@@ -91,7 +92,7 @@ impl SquareFrame {
         for (row, column) in rows.iter().flat_map(|row| columns.iter().map(move |c| (row, c))) {
             mask.push(column.zip(*row).map_or(0, |(x, y)| inside(x.nearest, y.nearest)));
         }
-        let mask = BinaryMask::new(self.side, self.side, mask)?;
+        let mask = LabelMask::new(self.side, self.side, mask)?;
         Ok((SliceImage { side: self.side, data: image }, mask))
     }
 }
@@ -142,19 +143,23 @@ mod tests {
             image: vec![50; 90_000],
             mask: (0..90_000).map(|n| u8::from(inside(n))).collect(),
         };
-        let png = picture(&view).unwrap();
-        let mut decoder = png::Decoder::new(std::io::Cursor::new(&png));
-        decoder.set_transformations(png::Transformations::EXPAND);
-        let mut reader = decoder.read_info().unwrap();
-        let mut data = vec![0; reader.output_buffer_size().unwrap()];
-        let info = reader.next_frame(&mut data).unwrap();
-        assert_eq!((info.width, info.height), (600, 600));
-        let at = |x: usize, y: usize| &data[3 * (600 * y + x)..][..3];
-        assert_eq!(at(200, 120), crate::render::PREDICTION_RGB);
-        assert_eq!(
-            (at(199, 120), at(200, 119), at(250, 150)),
-            (&[50; 3][..], &[50; 3][..], &[50; 3][..])
-        );
+        let at = |png: &[u8], x: usize, y: usize| {
+            let mut decoder = png::Decoder::new(std::io::Cursor::new(png));
+            decoder.set_transformations(png::Transformations::EXPAND);
+            let mut reader = decoder.read_info().unwrap();
+            let mut data = vec![0; reader.output_buffer_size().unwrap()];
+            let info = reader.next_frame(&mut data).unwrap();
+            assert_eq!((info.width, info.height), (600, 600));
+            [0, 1, 2].map(|channel| data[3 * (600 * y + x) + channel])
+        };
+        let png = picture(&view, &ClassTable::default()).unwrap();
+        assert_eq!(at(&png, 200, 120), crate::render::PREDICTION_RGB);
+        for (x, y) in [(199, 120), (200, 119), (250, 150)] {
+            assert_eq!(at(&png, x, y), [50; 3]);
+        }
+        // Labels are drawn as the classes that they are of.
+        let png = picture(&view, &"other=2,this=1".parse().unwrap()).unwrap();
+        assert_eq!(at(&png, 200, 120), crate::render::class_colors(2).prediction);
     }
 
     #[test]
@@ -168,7 +173,9 @@ mod tests {
         };
         let (image, _) = SquareFrame::new(&view).fill(&view).unwrap();
         assert_eq!(image.data, view.image);
-        let mut decoder = png::Decoder::new(std::io::Cursor::new(picture(&view).unwrap()));
+        let mut decoder = png::Decoder::new(std::io::Cursor::new(
+            picture(&view, &ClassTable::default()).unwrap(),
+        ));
         decoder.set_transformations(png::Transformations::EXPAND);
         let mut reader = decoder.read_info().unwrap();
         let mut data = vec![0; reader.output_buffer_size().unwrap()];

@@ -2,7 +2,7 @@
 
 use super::overlay::{Tile, tile_canvas};
 use crate::{Error, Result};
-use desam_core::BinaryMask;
+use desam_core::LabelMask;
 use desam_data::preprocess::SliceImage;
 use image::RgbImage;
 
@@ -13,8 +13,8 @@ use image::RgbImage;
 /// As [`overlay_png`](super::overlay_png).
 pub fn overlay_image(
     image: &SliceImage,
-    prediction: &BinaryMask,
-    truth: Option<&BinaryMask>,
+    prediction: &LabelMask,
+    truth: Option<&LabelMask>,
     scale: usize,
 ) -> Result<RgbImage> {
     let side = image.side.saturating_mul(scale);
@@ -35,7 +35,7 @@ mod tests {
         let image = SliceImage { side: 4, data: vec![100; 16] };
         let mut mask = vec![0; 16];
         mask[5] = 1;
-        let mask = BinaryMask::new(4, 4, mask).unwrap();
+        let mask = LabelMask::new(4, 4, mask).unwrap();
         let found = overlay_image(&image, &mask, None, 1).unwrap();
         assert_eq!((found.width(), found.height()), (4, 4));
         assert_eq!(found.get_pixel(1, 1).0, PREDICTION_RGB);

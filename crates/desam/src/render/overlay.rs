@@ -1,14 +1,10 @@
 //! Overlays: slices with the outlines of prediction and ground truth, as in the paper's Fig. 2.
 
 use super::canvas::Canvas;
+use super::outline::Outlines;
 use crate::{Error, Result};
-use desam_core::BinaryMask;
+use desam_core::LabelMask;
 use desam_data::preprocess::SliceImage;
-
-/// Colour of a prediction's outline: orange, as in the official program's pictures.
-pub const PREDICTION_RGB: [u8; 3] = [255, 165, 0];
-/// Colour of the ground truth's outline: blue, as in the official program's pictures.
-pub const TRUTH_RGB: [u8; 3] = [30, 144, 255];
 
 /// Colour of the border within which predictions are zeroed before they are scored: a dashed line.
 pub const BORDER_RGB: [u8; 3] = [154, 205, 50];
@@ -24,27 +20,29 @@ const GAP: usize = 6;
 pub struct Tile<'a> {
     /// The slice.
     pub image: &'a SliceImage,
-    /// The prediction, over the whole image; any size.
-    pub prediction: &'a BinaryMask,
-    /// The ground truth, over the whole image; any size.
-    pub truth: Option<&'a BinaryMask>,
+    /// The classes of the prediction, 0 for background, over the whole image; any size.
+    pub prediction: &'a LabelMask,
+    /// Those of the ground truth, over the whole image; any size.
+    pub truth: Option<&'a LabelMask>,
     /// Border within which predictions are zeroed before they are scored, in pixels of the prediction
     /// on each side; 0 draws none.
     pub border_px: usize,
 }
 
 /// One slice as a PNG, `image.side · scale` pixels wide and high: the image enlarged linearly,
-/// the masks, which may be of any size, by the nearest pixel. The prediction's outline is the rim
-/// of what is inside it, the truth's the rim of what is outside it, so that where the two agree
-/// both are seen, side by side; where they cross, the prediction's is on top. Lines are one pixel
-/// wide in small pictures and two from 256 pixels on.
+/// the masks, which may be of any size, by the nearest pixel. Masks hold classes, 0 for background, and
+/// each class is outlined in its own colours ([`class_colors`](super::class_colors)). The prediction's
+/// outline is the rim of what is inside it, the truth's the rim of what is outside it, so that where the
+/// two agree both are seen, side by side; where they cross, the prediction's is on top. Between two
+/// classes that touch, each has its rim on its own side, and prediction and truth take turns where they
+/// agree. Lines are one pixel wide in small pictures and two from 256 pixels on.
 ///
 /// # Errors
 /// When the image has not `side²` pixels, a mask or the scale is 0, or the picture would be huge.
 pub fn overlay_png(
     image: &SliceImage,
-    prediction: &BinaryMask,
-    truth: Option<&BinaryMask>,
+    prediction: &LabelMask,
+    truth: Option<&LabelMask>,
     scale: usize,
 ) -> Result<Vec<u8>> {
     tile_png(&Tile { image, prediction, truth, border_px: 0 }, scale)
@@ -118,19 +116,10 @@ fn draw(canvas: &mut Canvas, tile: &Tile<'_>, place: TilePlacement) -> Result<()
     for (x, y) in border(tile, side) {
         canvas.set(place.x + x, place.y + y, BORDER_RGB);
     }
-    let reach = if side < 256 { 1 } else { 2 };
-    let prediction = ScaledMask::new(tile.prediction, side)?;
-    let truth = tile.truth.map(|t| ScaledMask::new(t, side)).transpose()?;
-    for y in 0..side {
-        for x in 0..side {
-            let colour = if prediction.get(x, y) && prediction.near(x, y, reach, false) {
-                PREDICTION_RGB
-            } else if truth.as_ref().is_some_and(|t| !t.get(x, y) && t.near(x, y, reach, true)) {
-                TRUTH_RGB
-            } else {
-                continue;
-            };
-            canvas.set(place.x + x, place.y + y, colour);
+    let outlines = Outlines::new(tile.prediction, tile.truth, side)?;
+    for (y, x) in (0..side).flat_map(|y| (0..side).map(move |x| (y, x))) {
+        if let Some(color) = outlines.color(x, y) {
+            canvas.set(place.x + x, place.y + y, color);
         }
     }
     Ok(())
@@ -149,42 +138,6 @@ fn border(tile: &Tile<'_>, side: usize) -> Vec<(usize, usize)> {
     let across = (left..=right).filter(|x| dashed(*x)).flat_map(|x| [(x, top), (x, bottom)]);
     let down = (top..=bottom).filter(|y| dashed(*y)).flat_map(|y| [(left, y), (right, y)]);
     across.chain(down).collect()
-}
-
-/// A mask brought to the screen by the nearest pixel.
-struct ScaledMask {
-    side: usize,
-    data: Vec<bool>,
-}
-
-impl ScaledMask {
-    fn new(mask: &BinaryMask, side: usize) -> Result<Self> {
-        let (height, width) = (mask.height(), mask.width());
-        if height == 0 || width == 0 {
-            return Err(Error::Invalid(format!("a mask of {height} × {width} has no outline")));
-        }
-        // Centre of a canvas pixel, in mask pixels.
-        let place = |at: usize, length: usize| (2 * at + 1) * length / (2 * side);
-        let pixel = |n: usize| mask.get(place(n / side, height), place(n % side, width));
-        Ok(Self { side, data: (0..side * side).map(pixel).collect() })
-    }
-
-    fn get(&self, x: usize, y: usize) -> bool {
-        x < self.side && y < self.side && self.data.get(y * self.side + x).copied() == Some(true)
-    }
-
-    /// Whether a pixel at most `reach` away has `value`; beyond the image nothing has any, so a
-    /// mask that runs out of the image is open there.
-    fn near(&self, x: usize, y: usize, reach: usize, value: bool) -> bool {
-        let range = |at: usize| at.saturating_sub(reach)..(at + reach + 1).min(self.side);
-        range(y).any(|ny| {
-            range(x).any(|nx| {
-                // A diamond for one pixel, a near circle for two.
-                let (dx, dy) = (nx.abs_diff(x), ny.abs_diff(y));
-                dx * dx + dy * dy <= reach * reach && self.get(nx, ny) == value
-            })
-        })
-    }
 }
 
 /// The channels of an image at `side × side` pixels: one of grey, or red, green and blue.
@@ -222,6 +175,8 @@ fn enlarged_channel(pixels: &[u8], own: usize, side: usize) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::render::{PREDICTION_RGB, TRUTH_RGB, class_colors};
+    use desam_core::BinaryMask;
 
     struct Decoded {
         width: usize,
@@ -251,11 +206,10 @@ mod tests {
         SliceImage { side, data: vec![100; side * side] }
     }
 
-    fn square(side: usize, from: usize, to: usize) -> BinaryMask {
+    fn square(side: usize, from: usize, to: usize) -> LabelMask {
         let inside =
             |n: usize| (from..to).contains(&(n / side)) && (from..to).contains(&(n % side));
-        BinaryMask::new(side, side, (0..side * side).map(|n| u8::from(inside(n))).collect())
-            .unwrap()
+        LabelMask::new(side, side, (0..side * side).map(|n| u8::from(inside(n))).collect()).unwrap()
     }
 
     #[test]
@@ -279,6 +233,21 @@ mod tests {
         ] {
             assert_eq!(picture.at(place.0, place.1), colour, "{place:?}");
         }
+    }
+
+    #[test]
+    fn every_class_has_its_own_outline() {
+        // By hand: class 1 covers columns 4 to 7, class 2 columns 8 to 11, of rows 4 to 11; the rims
+        // are columns 4 and 7, and 8 and 11.
+        let mut mask = square(16, 4, 12).into_data();
+        mask.iter_mut().enumerate().filter(|(n, _)| n % 16 >= 8).for_each(|(_, v)| *v *= 2);
+        let mask = LabelMask::new(16, 16, mask).unwrap();
+        let picture = Decoded::of(&overlay_png(&grey(16), &mask, None, 1).unwrap());
+        let row: Vec<&[u8]> = (3..13).map(|x| picture.at(x, 8)).collect();
+        let [first, second, grey] =
+            [class_colors(1).prediction, class_colors(2).prediction, [100; 3]];
+        let expected = [grey, first, grey, grey, first, second, grey, grey, second, grey];
+        assert_eq!(row, expected);
     }
 
     #[test]
@@ -375,7 +344,7 @@ mod tests {
         assert!(overlay_png(&none, &mask, None, 1).is_err());
         assert!(overlay_png(&grey(8), &mask, None, 0).is_err());
         assert!(overlay_png(&grey(8), &mask, None, usize::MAX).is_err());
-        assert!(overlay_png(&grey(8), &BinaryMask::empty(0, 3), None, 1).is_err());
+        assert!(overlay_png(&grey(8), &BinaryMask::empty(0, 3).into(), None, 1).is_err());
         let image = grey(8);
         let tile = Tile { image: &image, prediction: &mask, truth: None, border_px: 0 };
         assert!(montage_png(&[], 3, 16).is_err());

@@ -1,27 +1,27 @@
 //! The data set of a segmentation that is written (PS3.3, A.51).
 
 use super::super::attributes::{Item, attribute_tag, decimal, decimals, other_bytes, sequence};
-use super::super::attributes::{text, unsigned_longs, unsigned_short};
+use super::super::attributes::{text, unsigned_longs, unsigned_short, unsigned_shorts};
 use super::super::header::{Slice, explain};
+use super::masks::SegmentMasks;
 use super::source::Source;
 use super::{Code, SegmentLabel};
-use desam_core::LabelVolume;
+use crate::segment_color::{dicom_cielab, segment_rgb};
 use dicom_core::VR;
 use dicom_dictionary_std::tags;
 use dicom_dictionary_std::uids::{EXPLICIT_VR_LITTLE_ENDIAN, SEGMENTATION_STORAGE};
 use dicom_object::{FileMetaTableBuilder, InMemDicomObject};
 use std::collections::BTreeSet;
 
-/// Most bytes of a value: a length of 32 bits, even, that is not the undefined one.
-const MAX_PIXEL_BYTES: usize = u32::MAX as usize - 1;
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// A mask of a series, to be written.
 pub(super) struct Segmentation<'a> {
     pub(super) source: &'a Source<'a>,
-    pub(super) mask: &'a LabelVolume,
-    pub(super) label: &'a SegmentLabel,
-    /// SpecificCharacterSet, in which both the source's values and the label's texts are right.
+    pub(super) segments: SegmentMasks<'a>,
+    /// One for each segment.
+    pub(super) labels: &'a [SegmentLabel],
+    /// SpecificCharacterSet, in which both the source's values and the labels' texts are right.
     pub(super) character_set: Option<&'a [u8]>,
 }
 
@@ -31,10 +31,7 @@ impl Segmentation<'_> {
     /// # Errors
     /// A description of the content that DICOM cannot hold.
     pub(super) fn bytes(&self) -> Result<Vec<u8>, String> {
-        let pixels = self.pixels();
-        if pixels.len() > MAX_PIXEL_BYTES {
-            return Err("a segmentation of more than 4 GB cannot be one DICOM object".into());
-        }
+        let pixels = self.segments.bits()?;
         let identity = self.identity(&pixels);
         let instance = uid("instance", &identity);
         let meta = FileMetaTableBuilder::new()
@@ -55,13 +52,6 @@ impl Segmentation<'_> {
         Ok(file)
     }
 
-    /// The mask's bits, frame after frame without a gap, the first pixel in the lowest bit.
-    fn pixels(&self) -> Vec<u8> {
-        let bit = |(at, value): (usize, &u8)| u8::from(*value > 0) << at;
-        let byte = |eight: &[u8]| eight.iter().enumerate().map(bit).sum();
-        self.mask.data().chunks(8).map(byte).collect()
-    }
-
     /// A hash of everything that distinguishes this object from others.
     fn identity(&self, pixels: &[u8]) -> blake3::Hash {
         let mut hasher = blake3::Hasher::new_derive_key("desam DICOM segmentation v1");
@@ -69,16 +59,17 @@ impl Segmentation<'_> {
             hasher.update(&(part.len() as u64).to_le_bytes());
             hasher.update(part);
         };
-        let SegmentLabel { name, category, property, algorithm } = self.label;
         add(self.source.series.as_bytes());
         for slice in &self.source.stack.slices {
             add(slice.file.instance.as_bytes());
             add(&(slice.frame as u64).to_le_bytes());
         }
-        let codes =
-            [category, property].into_iter().flat_map(|c| [&c.value, &c.scheme, &c.meaning]);
-        for text in [name, algorithm].into_iter().chain(codes) {
-            add(text.as_bytes());
+        for SegmentLabel { name, category, property, algorithm } in self.labels {
+            let codes =
+                [category, property].into_iter().flat_map(|c| [&c.value, &c.scheme, &c.meaning]);
+            for text in [name, algorithm].into_iter().chain(codes) {
+                add(text.as_bytes());
+            }
         }
         add(VERSION.as_bytes());
         add(self.character_set.unwrap_or_default());
@@ -89,7 +80,8 @@ impl Segmentation<'_> {
     /// All elements except SOPInstanceUID and PixelData.
     fn elements(&self, identity: &blake3::Hash) -> Item {
         let Source { stack, date, time, .. } = self.source;
-        let [columns, rows, frames] = stack.grid.dims.map(|n| n as u64);
+        let [columns, rows, slices] = stack.grid.dims.map(|n| n as u64);
+        let frames = slices * self.labels.len() as u64;
         let organisation = uid("dimensions", identity);
         let organisation = text(tags::DIMENSION_ORGANIZATION_UID, VR::UI, &organisation);
         let dimension = |pointer, group, name| {
@@ -108,7 +100,12 @@ impl Segmentation<'_> {
             ),
             dimension(tags::IMAGE_POSITION_PATIENT, tags::PLANE_POSITION_SEQUENCE, "Position"),
         ];
-        let per_frame = stack.slices.iter().enumerate().map(|(index, s)| frame(index, s));
+        let numbered = self.segments.numbers().zip(self.labels);
+        let segments = numbered.map(|(number, label)| self.segment(number, label));
+        let per_frame = self.segments.numbers().flat_map(|number| {
+            let slices = stack.slices.iter().enumerate();
+            slices.map(move |(index, slice)| frame(number, index, slice))
+        });
         let mut elements = self.source.kept.clone();
         elements
             .extend(self.character_set.map(|set| text(tags::SPECIFIC_CHARACTER_SET, VR::CS, set)));
@@ -141,7 +138,7 @@ impl Segmentation<'_> {
             unsigned_short(tags::PIXEL_REPRESENTATION, 0),
             text(tags::LOSSY_IMAGE_COMPRESSION, VR::CS, "00"),
             text(tags::SEGMENTATION_TYPE, VR::CS, "BINARY"),
-            sequence(tags::SEGMENT_SEQUENCE, [self.segment()]),
+            sequence(tags::SEGMENT_SEQUENCE, segments),
             text(tags::SEGMENTS_OVERLAP, VR::CS, "NO"),
             text(tags::CONTENT_LABEL, VR::CS, "SEGMENTATION"),
             text(tags::CONTENT_DESCRIPTION, VR::LO, "mask of a model"),
@@ -162,16 +159,22 @@ impl Segmentation<'_> {
         ]
     }
 
-    fn segment(&self) -> Item {
-        let SegmentLabel { name, category, property, algorithm } = self.label;
-        vec![
+    fn segment(&self, number: u16, label: &SegmentLabel) -> Item {
+        let SegmentLabel { name, category, property, algorithm } = label;
+        let mut item = vec![
             sequence(tags::SEGMENTED_PROPERTY_CATEGORY_CODE_SEQUENCE, [code(category)]),
-            unsigned_short(tags::SEGMENT_NUMBER, 1),
+            unsigned_short(tags::SEGMENT_NUMBER, number),
             text(tags::SEGMENT_LABEL, VR::LO, name),
             text(tags::SEGMENT_ALGORITHM_TYPE, VR::CS, "AUTOMATIC"),
             text(tags::SEGMENT_ALGORITHM_NAME, VR::LO, algorithm),
             sequence(tags::SEGMENTED_PROPERTY_TYPE_CODE_SEQUENCE, [code(property)]),
-        ]
+        ];
+        // A colour distinguishes segments.
+        if self.labels.len() > 1 {
+            let color = dicom_cielab(segment_rgb(usize::from(number)));
+            item.push(unsigned_shorts(tags::RECOMMENDED_DISPLAY_CIE_LAB_VALUE, &color));
+        }
+        item
     }
 
     /// Functional groups that all frames share: orientation, spacing, thickness.
@@ -195,8 +198,8 @@ impl Segmentation<'_> {
     }
 }
 
-/// Functional groups of one frame: its position, and the slice that it was derived from.
-fn frame(index: usize, slice: &Slice) -> Item {
+/// Functional groups of one frame: its segment, its position, and the slice that it was derived from.
+fn frame(segment: u16, index: usize, slice: &Slice) -> Item {
     let purpose = Code::new("121322", "DCM", "Source image for image processing operation");
     let mut image = reference(slice);
     image.push(sequence(tags::PURPOSE_OF_REFERENCE_CODE_SEQUENCE, [code(&purpose)]));
@@ -212,10 +215,10 @@ fn frame(index: usize, slice: &Slice) -> Item {
         ),
     ];
     let number = u32::try_from(index + 1).unwrap_or(u32::MAX);
-    let content = vec![unsigned_longs(tags::DIMENSION_INDEX_VALUES, &[1, number])];
+    let content = vec![unsigned_longs(tags::DIMENSION_INDEX_VALUES, &[segment.into(), number])];
     let position = decimals(slice.image_plane.position);
     let position = vec![text(tags::IMAGE_POSITION_PATIENT, VR::DS, position)];
-    let segment = vec![unsigned_short(tags::REFERENCED_SEGMENT_NUMBER, 1)];
+    let segment = vec![unsigned_short(tags::REFERENCED_SEGMENT_NUMBER, segment)];
     vec![
         sequence(tags::DERIVATION_IMAGE_SEQUENCE, [derivation]),
         sequence(tags::FRAME_CONTENT_SEQUENCE, [content]),

@@ -10,17 +10,19 @@
 //! slices; beside its image it is put on the image's grid whatever the list says.
 //!
 //! # Out
-//! Binary, one segment, a frame for every slice of the series whether or not there is foreground in
-//! it, so that the object alone says which grid it lies on. Frames have the positions of the slices,
-//! and each names the slice that it was derived from. Names and other texts of the patient and the
+//! Binary, a segment for each class, and in each a frame for every slice of the series whether or not
+//! there is foreground in it, so that the object alone says which grid it lies on. Segments are numbered
+//! in the order of the classes. Frames have the positions of the slices, and each names the slice that
+//! it was derived from. Names and other texts of the patient and the
 //! study are copied byte for byte, together with the character set that they are written in. Nothing
-//! is random or read from a clock: UIDs are `2.25.` and a hash of the series, the mask and the label,
+//! is random or read from a clock: UIDs are `2.25.` and a hash of the series, the mask and the labels,
 //! dates and times are the series'. The same mask of the same series is therefore the same object, to
 //! the byte.
 
 mod charset;
 mod data_set;
 mod images;
+mod masks;
 mod planes;
 mod read;
 mod segments;
@@ -37,7 +39,8 @@ use crate::same_grid::expect_same_grid;
 use crate::voxels::expect_others;
 use crate::{Error, Result};
 use charset::character_set;
-use desam_core::LabelVolume;
+use desam_core::{ClassTable, LabelVolume};
+use masks::SegmentMasks;
 pub(super) use read::labels;
 use source::Source;
 use std::io::Write;
@@ -77,6 +80,15 @@ pub struct SegmentLabel {
 }
 
 impl SegmentLabel {
+    /// Labels of the segments of `classes`: the [default](Self::default) with the names of the classes;
+    /// for the default table the default as it is.
+    pub fn of(classes: &ClassTable) -> Vec<Self> {
+        if classes.is_foreground() {
+            return vec![Self::default()];
+        }
+        classes.names().map(|name| Self { name: name.into(), ..Self::default() }).collect()
+    }
+
     /// Its texts: names and meanings, then codes.
     fn texts(&self) -> impl Iterator<Item = &str> {
         let Self { name, category, property, algorithm } = self;
@@ -114,43 +126,59 @@ impl Default for SegmentLabel {
     }
 }
 
-/// Writes `mask` as a segmentation of the series in `reference`, a folder or a file, with the
-/// default [`SegmentLabel`]; every value above 0 is foreground. Of several series in the folder it
-/// is the one whose grid the mask lies on.
+/// Writes `mask` as a segmentation of the series in `reference`, a folder or a file, with a segment for
+/// each of `classes` and the labels [`SegmentLabel::of`] them. The mask has
+/// [`written_label`](ClassTable::written_label) of each class, and 0 elsewhere; with the default table
+/// every value above 0 is foreground. Of several series in the folder it is the one whose grid the mask
+/// lies on.
 ///
 /// # Errors
 /// As [`super::read_volume`] for the series; [`Error::GridMismatch`] when the mask lies on another
 /// grid; [`Error::Dicom`] when several series lie on it, or when one lacks what an object must name
-/// to refer to it; [`Error::Unwritable`] when `out` is a file of the series or the mask is too large
-/// for one object, or when DICOM, or the series' character set, cannot hold the label's texts;
-/// [`Error::Io`] when `out` cannot be written.
-pub fn write_mask_like(reference: &Path, out: &Path, mask: &LabelVolume) -> Result<()> {
-    write_segmentation(reference, out, mask, &SegmentLabel::default())
+/// to refer to it; [`Error::Unwritable`] when `out` is a file of the series, the mask has a label of no
+/// class or is too large for one object, or when DICOM, or the series' character set, cannot hold the
+/// labels' texts; [`Error::Io`] when `out` cannot be written.
+pub fn write_mask_like(
+    reference: &Path,
+    out: &Path,
+    mask: &LabelVolume,
+    classes: &ClassTable,
+) -> Result<()> {
+    write_segmentation(reference, out, mask, classes, &SegmentLabel::of(classes))
 }
 
-/// Writes `mask` as [`write_mask_like`] does, with a label of the caller's.
+/// Writes `mask` as [`write_mask_like`] does, with labels of the caller's, one for each class.
 ///
 /// # Errors
-/// As [`write_mask_like`].
+/// As [`write_mask_like`]; [`Error::Unwritable`] for another number of labels than classes.
 pub fn write_segmentation(
     reference: &Path,
     out: &Path,
     mask: &LabelVolume,
-    label: &SegmentLabel,
+    classes: &ClassTable,
+    labels: &[SegmentLabel],
 ) -> Result<()> {
     let stack = series_of(reference, mask)?;
     let paths: Vec<PathBuf> = stack.slices.iter().map(|s| s.path().to_path_buf()).collect();
     expect_others(paths.iter().map(PathBuf::as_path), [&out.to_path_buf()])?;
     let unwritable = |problem: String| Error::Unwritable { path: out.to_path_buf(), problem };
-    label.check().map_err(unwritable)?;
+    if labels.len() != classes.len() {
+        let (expected, found) = (classes.len(), labels.len());
+        let problem =
+            format!("expected as many segment labels as classes, {expected}, found {found}");
+        return Err(unwritable(problem));
+    }
+    labels.iter().try_for_each(SegmentLabel::check).map_err(unwritable)?;
+    let segments = SegmentMasks::new(mask, classes).map_err(unwritable)?;
     let source = Source::new(&stack)?;
-    let character_set = character_set(source.character_set(), source.copied(), label.texts());
+    let texts = labels.iter().flat_map(SegmentLabel::texts);
+    let character_set = character_set(source.character_set(), source.copied(), texts);
     let character_set = character_set.map_err(|text| {
         unwritable(format!(
             "the segment's text {text:?} is not in the character set of its series; expected ASCII"
         ))
     })?;
-    let object = data_set::Segmentation { source: &source, mask, label, character_set };
+    let object = data_set::Segmentation { source: &source, segments, labels, character_set };
     let content = object.bytes().map_err(unwritable)?;
     write_atomic(out, |file| file.write_all(&content))
 }

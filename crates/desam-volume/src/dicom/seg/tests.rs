@@ -1,3 +1,4 @@
+mod classes;
 mod foreign;
 mod names;
 
@@ -41,6 +42,11 @@ fn items(object: &InMemDicomObject, tag: Tag) -> &[InMemDicomObject] {
 fn text(object: &InMemDicomObject, tag: Tag) -> String {
     let text = object.get(tag).unwrap().to_str().unwrap();
     text.trim_end_matches(['\0', ' ']).to_owned()
+}
+
+/// A mask of the default table.
+fn write_mask_like(reference: &Path, out: &Path, mask: &LabelVolume) -> Result<()> {
+    super::write_mask_like(reference, out, mask, &ClassTable::default())
 }
 
 fn written(reference: &Path, out: &Path, mask: &LabelVolume) -> (Vec<u8>, DefaultDicomObject) {
@@ -127,7 +133,7 @@ fn what_it_says_of_its_series() {
         ..SegmentLabel::default()
     };
     let path = scratch.path("prostate.dcm");
-    write_segmentation(&dir, &path, &mask, &label).unwrap();
+    write_segmentation(&dir, &path, &mask, &ClassTable::default(), &[label]).unwrap();
     let prostate = file::open(&path).unwrap();
     let segment = &items(&prostate, tags::SEGMENT_SEQUENCE)[0];
     let property = &items(segment, tags::SEGMENTED_PROPERTY_TYPE_CODE_SEQUENCE)[0];

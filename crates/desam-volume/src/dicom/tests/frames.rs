@@ -3,6 +3,7 @@
 use super::super::attributes::{Item, other_bytes, sequence, text, unsigned_short};
 use super::drafts::joined;
 use super::*;
+use desam_core::ClassTable;
 use dicom_core::VR;
 use dicom_dictionary_std::{tags, uids};
 use dicom_object::mem::InMemElement;
@@ -71,7 +72,7 @@ fn frames_are_slices_in_the_order_of_their_places() {
     // Its mask names the frames that it is of.
     let mask = LabelVolume::new(*volume.grid(), (0..18).map(|v| v % 2).collect()).unwrap();
     let out = scratch.path("mask.dcm");
-    seg::write_mask_like(&path, &out, &mask).unwrap();
+    seg::write_mask_like(&path, &out, &mask, &ClassTable::default()).unwrap();
     assert_eq!(read_labels(&out).unwrap(), mask);
     let object = file::open(&out).unwrap();
     let frames = object.get(tags::PER_FRAME_FUNCTIONAL_GROUPS_SEQUENCE).unwrap().items().unwrap();

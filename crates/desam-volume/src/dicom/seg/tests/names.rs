@@ -134,7 +134,7 @@ fn a_label_beyond_ascii_needs_a_series_that_allows_it() {
     let write = |set: Option<&[u8]>, name: &[u8], label: &str| {
         let dir = series(&scratch, set, &[(tags::PATIENT_NAME, VR::PN, name)]);
         let label = SegmentLabel { name: label.into(), ..SegmentLabel::default() };
-        write_segmentation(&dir, &out, &empty_mask(&dir), &label)
+        write_segmentation(&dir, &out, &empty_mask(&dir), &ClassTable::default(), &[label])
     };
     write(Some(b"ISO_IR 148"), b"Doe^Jane", "前立腺").unwrap();
     let object = file::open(&out).unwrap();
@@ -143,6 +143,13 @@ fn a_label_beyond_ascii_needs_a_series_that_allows_it() {
     let error = write(Some(b"ISO_IR 148"), b"\xC7avu\xFE", "前立腺").unwrap_err();
     assert!(matches!(error, Error::Unwritable { .. }), "{error}");
     assert!(error.to_string().contains("前立腺") && error.to_string().contains("ASCII"), "{error}");
+    // Nor can it hold the name of a class, be it the second.
+    let dir =
+        series(&scratch, Some(b"ISO_IR 148"), &[(tags::PATIENT_NAME, VR::PN, b"\xC7avu\xFE")]);
+    let classes = "gland=1,前立腺=2".parse().unwrap();
+    let error = super::super::write_mask_like(&dir, &out, &empty_mask(&dir), &classes).unwrap_err();
+    assert!(matches!(error, Error::Unwritable { .. }), "{error}");
+    assert!(error.to_string().contains("前立腺"), "{error}");
     for odd in ["", "a\\b", "a\nb", &"x".repeat(65)] {
         let error = write(None, b"Doe", odd).unwrap_err();
         assert!(matches!(error, Error::Unwritable { .. }), "{error}");
