@@ -265,7 +265,7 @@ fn shapes_and_types_that_differ_are_refused_with_a_reason() {
         assert!(message.contains(says), "{message}");
     }
     let flat = zeros(&[2, 16], DType::F32);
-    assert!(forward(&flat, flat.clone(), good()).contains("[N, 1, M, M]"));
+    assert!(forward(&flat, flat.clone(), good()).contains("[N, L, M, M]"));
     let none = zeros(&[0, 1, 4, 4], DType::F32);
     assert!(forward(&none, none.clone(), good()).contains("nothing to compare"));
     // Whole box mode asks for no IoU target.

@@ -9,6 +9,7 @@ use super::TrainConfig;
 use super::trainer::SliceDataset;
 use crate::Result;
 use desam::model::{ConfidenceCalibration, PresenceCalibration};
+use desam::predict::class_map;
 use desam::{Mode, Model, PAPER_GRID, PromptingConfig};
 use desam_core::Progress;
 use std::collections::BTreeMap;
@@ -74,14 +75,15 @@ pub(super) fn calibrate(
         progress.check_cancelled()?;
         let slice = slices.get(index)?;
         let classes = predictor.predict_classes(&slice.features, &prompting)?;
+        let map = class_map(&classes)?;
         for (class, (prediction, _)) in (1..).zip(classes) {
-            let truth = slice.mask.class(class);
-            let pixels = prediction.mask.data().iter().zip(truth.data());
+            let (mask, truth) = (map.class(class), slice.mask.class(class));
+            let pixels = mask.data().iter().zip(truth.data());
             held_out.push(HeldOutSlice {
                 volume: (slice.case, slice.view, class),
                 iou: prediction.predicted_iou.filter(|iou| iou.is_finite()),
                 overlap: pixels.filter(|(m, t)| **m > 0 && **t > 0).count(),
-                predicted: prediction.mask.area(),
+                predicted: mask.area(),
                 truth: truth.area(),
                 mean_probability: prediction.mean_probability,
             });

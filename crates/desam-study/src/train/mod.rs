@@ -257,7 +257,12 @@ fn calibrated(
     let mut record = model.record().clone();
     let trained = record.training.as_mut();
     let training = trained.ok_or_else(|| Error::ForeignModel { dir: run.dir().to_owned() })?;
-    if training.presence.is_some() || training.confidence.is_some() {
+    let is_done = if request.config.calibrates_presence() {
+        training.presence.is_some()
+    } else {
+        training.confidence.is_some()
+    };
+    if is_done {
         return Ok(training.presence);
     }
     let found = calibrate::calibrate(&model, request.config, slices, progress)?;
