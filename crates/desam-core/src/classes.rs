@@ -129,11 +129,15 @@ impl ClassTable {
                      64 bytes"
                 ));
             }
-            if name == "background" {
+            if name.eq_ignore_ascii_case("background") {
                 return refuse("background is what is in no class, and cannot be one".into());
             }
-            if self.0[..n].iter().any(|other| other.name == *name) {
-                return refuse(format!("two classes have the name {name:?}"));
+            let other = self.0[..n].iter().find(|other| file_name(&other.name) == file_name(name));
+            if let Some(other) = other {
+                let other = &other.name;
+                return refuse(format!(
+                    "names {other:?} and {name:?} are the same in the name of a file; rename one of them"
+                ));
             }
             for &label in &class.labels {
                 if label == 0 {
@@ -146,6 +150,11 @@ impl ClassTable {
         }
         Ok(self)
     }
+}
+
+/// A class's name as a part of a file's name, on any file system.
+fn file_name(name: &str) -> String {
+    name.replace(' ', "_").to_lowercase()
 }
 
 impl std::fmt::Display for ClassTable {
@@ -231,9 +240,10 @@ mod tests {
             ("pz=", "whole number"),
             ("pz=0", "background"),
             ("pz=256", "1 to 255"),
-            ("pz=1,pz=2", "two classes"),
+            ("pz=1,pz=2", "rename one"),
+            ("left pz=1,Left_PZ=2", "rename one"),
             ("pz=1,tz=1", "label 1 comes twice"),
-            ("background=1", "no class"),
+            ("Background=1", "no class"),
             ("p/z=1", "letters"),
             ("=1", "letters"),
             (many.join(",").as_str(), "1 to 32 classes"),

@@ -31,6 +31,7 @@ fn differences(a: &Evaluation, b: &Evaluation) -> Vec<String> {
     if let (Some(a), Some(b)) = (a.truth, b.truth) {
         differ("truth", a.to_string(), b.to_string());
     }
+    differ("classes", a.classes.to_string(), b.classes.to_string());
     differ("border, in pixels", a.border_px.to_string(), b.border_px.to_string());
     differ("side of the masks", a.mask_side.to_string(), b.mask_side.to_string());
     let policy = |e: &Evaluation| format!("{:?}", e.empty_policy.one).to_lowercase();

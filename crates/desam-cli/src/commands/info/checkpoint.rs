@@ -54,6 +54,7 @@ pub(in crate::commands) fn describe(read: &Checkpoint) -> anyhow::Result<Output>
     if let Some(record) = &record {
         rows.push(("encoder", record.encoder.clone()));
         rows.push(("variant", record.variant.to_string()));
+        rows.push(("classes", record.classes.to_string()));
         rows.push((
             "trained",
             match &record.training {

@@ -150,6 +150,14 @@ fn other_held_out_cases_and_prompts_are_noted() {
 }
 
 #[test]
+fn other_classes_are_refused_even_where_they_cover_the_same_voxels() {
+    let (a, b) = (evaluation(), other());
+    let zones = Evaluation { classes: "pz=1,tz=2".parse().unwrap(), ..b };
+    let refused = compare(&a, &zones, &config("dice")).unwrap_err().to_string();
+    assert!(refused.contains("classes: foreground and pz=1,tz=2"), "{refused}");
+}
+
+#[test]
 fn another_precision_is_noted() {
     let (a, b) = (evaluation(), other());
     let b = Evaluation { precision: desam_core::Precision::Bf16, ..b };

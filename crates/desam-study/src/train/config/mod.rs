@@ -22,6 +22,9 @@ use desam_prompt::{BoxSampler, PointSampler};
 use schedule::check_extensions;
 use serde::{Deserialize, Serialize};
 
+/// Mask tokens of SAM's decoder.
+const SAM_MASK_TOKENS: usize = 4;
+
 /// Criterion by which the best epoch is selected (there is no early stopping).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -240,6 +243,13 @@ impl TrainConfig {
         let variant = self.variant;
         if !variant.predicts_iou() && self.loss.iou.is_some() {
             return Err(format!("variant {variant} has no IoU head, so its loss has no IoU term"));
+        }
+        if variant == Variant::SamDecoder && self.classes.len() > SAM_MASK_TOKENS {
+            let classes = self.classes.len();
+            return Err(format!(
+                "variant {variant} has a mask for each of SAM's {SAM_MASK_TOKENS} mask tokens, found \
+                 {classes} classes"
+            ));
         }
         let pimm = [
             ("deep supervision", self.deep_supervision),
