@@ -59,7 +59,7 @@ impl TrainValSplit {
             train.push(pick(&split.train));
             validation.push(pick(&split.validation));
         }
-        check_classes(cache, &[train.concat(), validation.concat()].concat(), &config.classes)?;
+        check_classes(cache, &train.concat(), &config.classes)?;
         let views = config.augment == Augment::Views;
         if views {
             check_views(cache, &train.concat(), config)?;
@@ -184,7 +184,7 @@ fn check_stored_slices(cache: &FeatureCache, config: &TrainConfig) -> Result<()>
     }
 }
 
-/// Checks that the cases hold every class.
+/// Checks that the cases that are trained on hold every class.
 fn check_classes(cache: &FeatureCache, cases: &[usize], classes: &ClassTable) -> Result<()> {
     let Some(found) = cache.label_values(cases)? else {
         // An older cache, whose one foreground is a class of every label.
