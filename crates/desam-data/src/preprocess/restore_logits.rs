@@ -89,8 +89,9 @@ impl SmoothMask<'_> {
         if self.planes >= len {
             return Err(Error::SliceIndex { index: self.planes, len });
         }
+        let claimed = claimed(classes);
         let plane = |class: &ClassPlane<'_>| {
-            (!class.mask.is_empty()).then(|| agreeing(class.mask, class.logits))
+            (!class.mask.is_empty()).then(|| agreeing(class.mask, class.logits, &claimed))
         };
         let planes: Planes = classes.iter().map(plane).collect();
         self.planes += 1;
@@ -195,9 +196,24 @@ impl<'p> Pair<'p> {
     }
 }
 
+/// Pixels that a class covers with a positive logit, where there are several classes.
+fn claimed(classes: &[ClassPlane<'_>]) -> Vec<bool> {
+    let [first, _, ..] = classes else { return Vec::new() };
+    let claims = |class: &ClassPlane<'_>, n: usize| {
+        class.mask.data()[n] > 0 && class.logits.get(n).copied().unwrap_or(1.0) > 0.0
+    };
+    let pixels = 0..first.mask.data().len();
+    pixels.map(|n| classes.iter().any(|class| claims(class, n))).collect()
+}
+
 /// Logits whose signs agree with the mask: those that do not are flipped.
-fn agreeing(mask: &BinaryMask, logits: &[f32]) -> Vec<f32> {
-    let logit = |n: usize| logits.get(n).copied().unwrap_or(1.0).abs().max(LEAST_LOGIT);
+/// A filled hole that a class has `claimed` is that one's.
+fn agreeing(mask: &BinaryMask, logits: &[f32], claimed: &[bool]) -> Vec<f32> {
+    let logit = |n: usize| {
+        let own = logits.get(n).copied().unwrap_or(1.0);
+        let is_taken = own <= 0.0 && mask.data()[n] > 0 && claimed.get(n).is_some_and(|c| *c);
+        if is_taken { LEAST_LOGIT } else { own.abs().max(LEAST_LOGIT) }
+    };
     let signed = |(n, value): (usize, &u8)| if *value > 0 { logit(n) } else { -logit(n) };
     mask.data().iter().enumerate().map(signed).collect()
 }
@@ -316,6 +332,15 @@ mod tests {
         smooth.push(&planes).unwrap();
         let found = smooth.finish().unwrap();
         assert_eq!(found.data()[..16], [[1; 8], [2; 8]].concat());
+        // A hole that was filled is left to the class that is in it.
+        let (full, hole) =
+            (BinaryMask::new(4, 4, vec![1; 16]).unwrap(), plane([5.0, -4.0, -4.0, 5.0]));
+        let (core, inside) = (mask(&plane([-9.0, 1.0, 1.0, -9.0])), plane([-9.0, 1.0, 1.0, -9.0]));
+        let mut smooth = prepared.smooth_mask(2).unwrap();
+        let ring = ClassPlane { mask: &full, logits: &hole };
+        smooth.push(&[ring, ClassPlane { mask: &core, logits: &inside }]).unwrap();
+        let found = smooth.finish().unwrap();
+        assert_eq!((found.data()[0], found.data()[7], found.data()[15]), (1, 2, 1));
         // A class whose mask was rejected leaves its place to the other.
         let none = BinaryMask::empty(4, 4);
         let mut smooth = prepared.smooth_mask(2).unwrap();

@@ -66,9 +66,17 @@ impl CasePair {
 
     /// What was predicted on slices without ground truth; `None` where only slices with ground truth are
     /// compared.
-    pub(super) fn empty_slices(&self) -> Option<EmptySlices> {
+    pub(super) fn empty_slices(&self, classes: usize) -> Option<EmptySlices> {
         let axis = self.slice_axis?;
-        Some(EmptySlices::of(&self.prediction, &self.truth, self.grid.shape, axis))
+        let found = EmptySlices::of(&self.prediction, &self.truth, self.grid.shape, axis);
+        if classes == 1 {
+            return Some(found);
+        }
+        // The score of a case is the mean of its classes, and so is this.
+        let [depth, height, width] = self.grid.shape;
+        let mut prediction = self.prediction.clone();
+        clear_unlabelled(&mut prediction, &self.truth, [width, height, depth], axis);
+        Some(EmptySlices { labelled_dice: mean_dice(&prediction, &self.truth, classes), ..found })
     }
 }
 
@@ -133,6 +141,21 @@ impl RestoredCase<'_> {
     }
 }
 
+/// Mean Dice of classes 1 to `classes`, 1 where one is in neither.
+fn mean_dice(prediction: &[u8], truth: &[u8], classes: usize) -> f64 {
+    let mut sum = 0.0;
+    for class in 1..=classes {
+        let (mut overlap, mut sizes) = (0_u64, 0_u64);
+        for (p, t) in prediction.iter().zip(truth) {
+            let [p, t] = [p, t].map(|found| usize::from(*found) == class);
+            overlap += u64::from(p && t);
+            sizes += u64::from(p) + u64::from(t);
+        }
+        sum += if sizes == 0 { 1.0 } else { 2.0 * overlap as f64 / sizes as f64 };
+    }
+    sum / classes.max(1) as f64
+}
+
 /// Clears a prediction on slices along `axis` without ground truth, which the native protocol does not
 /// score.
 fn clear_unlabelled(prediction: &mut [u8], truth: &[u8], dims: [usize; 3], axis: usize) {
@@ -185,4 +208,29 @@ fn check_unchanged(path: &Path, blake3: Option<&str>, options: &ReadOptions) -> 
         return Ok(());
     }
     Err(Error::file(path, "it has changed since its features were computed; run embed again"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slices_with_ground_truth_are_scored_by_class() {
+        // By hand, three slices of two voxels: class 1 has Dice 2/3 with the empty slice and 1 without,
+        // class 2 has 1 in both; merged into one foreground it would be 1 as well.
+        let pair = CasePair {
+            prediction: vec![1, 2, 1, 0, 0, 0],
+            truth: vec![1, 2, 0, 0, 0, 0],
+            grid: VoxelGrid { shape: [3, 1, 2], spacing_mm: [1.0; 3] },
+            voxel_ml: None,
+            spacing_mm: None,
+            slice_axis: Some(2),
+        };
+        let found = pair.empty_slices(2).unwrap();
+        assert_eq!((found.slices, found.with_mask, found.labelled_dice), (2, 1, 1.0));
+        // Exchanged classes are wrong although the foreground is right.
+        let exchanged = CasePair { prediction: vec![2, 1, 0, 0, 0, 0], ..pair };
+        assert_eq!(exchanged.empty_slices(2).unwrap().labelled_dice, 0.0);
+        assert_eq!(exchanged.empty_slices(1).unwrap().labelled_dice, 1.0);
+    }
 }

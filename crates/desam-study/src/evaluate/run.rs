@@ -373,7 +373,7 @@ impl Scorer<'_> {
             truth_ml: pair.voxel_ml.map(|v| v * truth_voxels as f64),
             predicted_ml: pair.voxel_ml.map(|v| v * predicted_voxels as f64),
             border: self.border_cut(job, border_px)?,
-            empty_slices: pair.empty_slices(),
+            empty_slices: pair.empty_slices(self.classes.len()),
             metrics: self.config.all_metrics().into_iter().map(|m| (m, measured(m))).collect(),
             grid: (own_grid || self.needs_spacing()).then_some(pair.grid),
             warnings: self.range_warnings(&pair, predicted_voxels),

@@ -24,8 +24,8 @@ pub fn class_map(classes: &[ClassPrediction]) -> Result<ClassMask> {
             return Err(desam_core::Error::shape("mask", (height, width), found).into());
         }
         for (n, (best, inside)) in best.iter_mut().zip(mask.data()).enumerate() {
-            // A filled hole has negative logits and belongs to the mask all the same.
-            let logit = evidence.logits.get(n).copied().unwrap_or(1.0).abs();
+            // A filled hole has negative logits and belongs to the mask, unless another class is there.
+            let logit = evidence.logits.get(n).copied().unwrap_or(1.0).max(0.0);
             if *inside > 0 && logit > best.0 {
                 *best = (logit, class);
             }
@@ -63,10 +63,10 @@ mod tests {
         let second = class(&[0, 0, 1, 1, 1], &[-3.0, -1.0, 1.5, 0.5, 2.0]);
         let map = class_map(&[first.clone(), second]).unwrap();
         assert_eq!((map.classes(), map.map().data()), (2, &[0, 1, 2, 2, 1][..]));
-        // A hole of negative logits that was filled, and a mask without logits.
-        let filled = class(&[1, 1], &[-4.0, 2.0]);
-        let map = class_map(&[class(&[1, 1], &[]), filled]).unwrap();
-        assert_eq!(map.map().data(), [2, 2]);
+        // A hole of negative logits that was filled, and a mask without logits: the hole is the other's.
+        let filled = class(&[1, 1, 1], &[-4.0, 2.0, -4.0]);
+        let map = class_map(&[class(&[1, 1, 0], &[]), filled]).unwrap();
+        assert_eq!(map.map().data(), [1, 2, 2]);
         assert!(class_map(&[]).is_err() && class_map(&[first, class(&[1], &[])]).is_err());
     }
 }

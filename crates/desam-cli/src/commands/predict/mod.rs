@@ -35,7 +35,7 @@ DICOM. The format of a mask follows from its file name and may differ from that 
 mask of a DICOM series may also be a DICOM segmentation (.dcm) that references the slices.
 
 Two-dimensional images are PNG, JPEG, TIFF (.tif) and BMP, of 8 or 16 bits, grey or in colour. Their masks are \
-8-bit images of 0 and 255 without loss: TIFF for TIFF, PNG for all others (photo.jpg gives photo.png). An EXIF \
+8-bit images of 0 and 255, or the labels of the classes, without loss: TIFF for TIFF, PNG for all others (photo.jpg gives photo.png). An EXIF \
 orientation is applied. Probability and IoU maps are TIFF of f32, and sizes are in pixels: an image has no \
 millimetres. In a folder that contains volumes, images are not segmented.
 
@@ -60,9 +60,9 @@ Examples:
 
 /// Segment volumes; each mask has the grid of its volume
 ///
-/// Masks are u8 with values 0 and 1, and have the dimensions, affine and orientation codes of the
+/// Masks are u8 with values 0 and 1, or the label of each class, and have the dimensions, affine and orientation codes of the
 /// volume's header. A folder may contain volumes of several formats, or two-dimensional images, whose
-/// masks are images with values 0 and 255.
+/// masks are images with values 0 and 255, or the labels.
 #[derive(Debug, Args)]
 #[command(after_long_help = AFTER)]
 pub(crate) struct Arguments {

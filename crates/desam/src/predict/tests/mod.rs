@@ -163,7 +163,7 @@ fn each_class_is_selected_on_its_own() {
             for (n, &class) in map.map().data().iter().enumerate() {
                 let covering =
                     found.iter().zip(1..).filter(|((slice, _), _)| slice.mask.data()[n] > 0);
-                let logit = |class: u8| found[usize::from(class) - 1].1.logits[n].abs();
+                let logit = |class: u8| found[usize::from(class) - 1].1.logits[n].max(0.0);
                 let best = covering
                     .map(|(_, class)| class)
                     .max_by(|a, b| logit(*a).total_cmp(&logit(*b)).then(b.cmp(a)));
