@@ -100,8 +100,8 @@ impl ClassDecoderConfig {
         own.is_some_and(|own| parts.iter().any(|part| own.starts_with(part)))
     }
 
-    /// The same sizes of transformer and heads, for the modules that both decoders share.
-    fn decoder(&self) -> DecoderConfig {
+    /// The same sizes as a [`DecoderConfig`], for the modules that both decoders share and for records.
+    pub fn decoder(&self) -> DecoderConfig {
         DecoderConfig {
             tap_channels: Vec::new(),
             embedding_channels: self.embedding_channels,
@@ -113,7 +113,7 @@ impl ClassDecoderConfig {
             iou_hidden: self.iou_hidden,
             iou_depth: self.iou_depth,
             squeeze: crate::SqueezePlacement::Official,
-            variant: crate::Variant::SamDecoder,
+            variant: crate::Variant::ClassDecoder,
             classes: 1,
             deep_supervision: false,
         }

@@ -161,6 +161,9 @@ impl DecoderConfig {
         let e = self.embedding_channels;
         let taps = self.tap_channels.len();
         let refuse = |what: String| Err(Error::Config(what));
+        if self.variant == Variant::ClassDecoder {
+            return refuse("variant class-decoder is built by ClassDecoderConfig".into());
+        }
         // PIMM has an upsampling step for every tap but one, and the last step has the mask head.
         if !(2..=8).contains(&taps) || self.tap_channels.contains(&0) {
             return refuse(format!("2 to 8 taps with channels, found {:?}", self.tap_channels));

@@ -98,7 +98,9 @@ impl MaskDecoder for DesamDecoder {
                 mask_embedding: image_embedding(context, n)?,
                 ..self.prim.encode_prompts(context, prompts)?
             },
-            Variant::Desam | Variant::SamDecoder => self.prim.encode_prompts(context, prompts)?,
+            Variant::Desam | Variant::SamDecoder | Variant::ClassDecoder => {
+                self.prim.encode_prompts(context, prompts)?
+            }
         })
     }
 

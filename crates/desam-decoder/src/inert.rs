@@ -21,6 +21,7 @@ pub(crate) fn is_inert(config: &DecoderConfig, name: &str) -> bool {
                 && !(0..config.classes)
                     .any(|token| name.starts_with(&format!("output_hypernetworks_mlps.{token}.")))
         }
+        Variant::ClassDecoder => has(&["iou_prediction_head."]),
         Variant::PimmOnly => true,
         Variant::NoIouHead => has(&MASK_HEAD) || has(&IOU_HEAD),
         Variant::Desam | Variant::NoMaskFusion => has(&MASK_HEAD),

@@ -1,10 +1,10 @@
-//! Decoder variants: DeSAM, the paper's ablations, and SAM's own decoder.
+//! Decoder variants: DeSAM, the paper's ablations, SAM's own decoder, and one with a mask token a class.
 
 use desam_core::named;
 
 named! {
-    /// A decoder of the paper, by the name it has in configurations, model files and on the command
-    /// line: DeSAM first, then in the order of Fig. 3.
+    /// A decoder, by the name it has in configurations, model files and on the command line: DeSAM
+    /// first, then in the order of Fig. 3.
     ///
     /// The paper describes the ablations in words and a figure (section 4.3, Fig. 3, Table 2). What the
     /// words leave open is decided and documented here.
@@ -29,23 +29,26 @@ named! {
         /// (section 4.1, Table 1). It has no PIMM and reads no taps; mask and IoU are those of SAM's
         /// first mask token, the one for a single mask.
         SamDecoder = "sam-decoder",
+        /// SAM's mask decoder with a mask token a class and no prompt from a user, behind an image encoder
+        /// with adapters: DAPSAM's and SAMed's (not in the paper). It reads no taps and predicts no IoU.
+        ClassDecoder = "class-decoder",
     }
 }
 
 impl Variant {
     /// Whether it has an IoU head, which predicts how good a prompt's mask is.
     pub fn predicts_iou(self) -> bool {
-        !matches!(self, Self::PimmOnly | Self::NoIouHead)
+        !matches!(self, Self::PimmOnly | Self::NoIouHead | Self::ClassDecoder)
     }
 
     /// Whether two prompts of one image can have different masks.
     pub fn mask_follows_prompt(self) -> bool {
-        !matches!(self, Self::PimmOnly | Self::NoMaskFusion)
+        !matches!(self, Self::PimmOnly | Self::NoMaskFusion | Self::ClassDecoder)
     }
 
     /// Whether it has a PIMM.
     pub fn has_pimm(self) -> bool {
-        self != Self::SamDecoder
+        !matches!(self, Self::SamDecoder | Self::ClassDecoder)
     }
 }
 
