@@ -52,4 +52,4 @@ pub use checkpoint::{Checkpoint, CheckpointSummary};
 pub use error::{Error, Result};
 pub use prompt::{PromptEncoderConfig, SamPromptEncoder};
 pub use sam::{FrozenSam, LoadedSam, SamOptions};
-pub use vit::{VitConfig, VitEncoder};
+pub use vit::{ResizedPositions, VitConfig, VitEncoder};

@@ -66,6 +66,18 @@ pub enum Error {
         /// The run's folder.
         dir: PathBuf,
     },
+    /// A model with adapters whose base, the SAM below its adapters, is not there.
+    #[error(
+        "{}: the base that it was trained on is not at {}; name the SAM's file, or a cache made with it",
+        model.display_escaped(),
+        base.display_escaped()
+    )]
+    BaseMissing {
+        /// The model's file.
+        model: PathBuf,
+        /// Where the base was expected.
+        base: PathBuf,
+    },
     /// A folder of features to come that holds a training run, whose model would be overwritten.
     #[error("{}: holds a run, whose model would be replaced; choose another folder", dir.display_escaped())]
     HoldsRun {

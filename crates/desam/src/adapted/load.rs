@@ -21,6 +21,8 @@ pub struct LoadedAdaptedSam {
     pub tensors: Tensors,
     /// The trained ones; empty unless they are trainable. Buffers are none of them.
     pub vars: BTreeMap<String, Var>,
+    /// Number of parameters that were in no file and were drawn from the seed.
+    pub initialised: usize,
 }
 
 impl AdaptedSam {

@@ -3,7 +3,8 @@
 //! Unlike DeSAM, whose image encoder is frozen and whose features are computed once, such a model trains
 //! parameters inside the encoder. [`AdaptedSam`] joins the three parts: an image encoder with adapters,
 //! a dense prompt that no user gives, and SAM's mask decoder with one mask a class. It loads the official
-//! programs' checkpoints, and starts from a SAM.
+//! programs' checkpoints, and starts from a SAM. [`AdaptedNetwork`] puts it, or DeSAM's decoder over the
+//! same encoder, behind the traits that training, evaluation and prediction work with.
 //!
 //! ```
 //! use desam::adapted::{AdaptedOptions, AdaptedSam};
@@ -33,16 +34,27 @@
 //! # }
 //! ```
 
+mod build;
+mod choice;
+mod class_logits;
 mod load;
+mod network;
 mod options;
 mod parts;
+mod pixels;
 mod start;
 #[cfg(test)]
 mod tests;
 
+pub use choice::{AdapterChoice, AdapterRecord};
+pub use class_logits::class_logits;
 pub use load::LoadedAdaptedSam;
+pub use network::AdaptedNetwork;
 pub use options::AdaptedOptions;
+pub use pixels::PixelEncoder;
 pub use start::LoraStart;
+
+pub(crate) use build::{LoadedNetwork, NetworkOptions, NetworkStart};
 
 use candle_core::{Result, Tensor};
 use desam_core::{ImageEncoder, Prompt, PromptEncoder, Prompts};
@@ -91,6 +103,11 @@ impl AdaptedSam {
     /// The mask decoder.
     pub fn decoder(&self) -> &ClassDecoder {
         &self.decoder
+    }
+
+    /// Whether its dense prompt is generated from the image, as DAPSAM's, and not constant.
+    pub fn generates_prompt(&self) -> bool {
+        matches!(self.prompt, DensePrompt::Generated(_))
     }
 
     /// Positional encoding of the feature grid, `[1, E, G, G]`.

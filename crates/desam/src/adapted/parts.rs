@@ -82,7 +82,8 @@ impl Parts {
         self.report.check()?;
         self.vars.retain(|name, _| !name.ends_with(BUFFER));
         let model = AdaptedSam { encoder, prompt, decoder, position };
-        Ok(LoadedAdaptedSam { model, tensors: self.tensors, vars: self.vars })
+        let initialised = self.report.initialised.len();
+        Ok(LoadedAdaptedSam { model, tensors: self.tensors, vars: self.vars, initialised })
     }
 }
 

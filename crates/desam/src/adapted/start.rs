@@ -72,11 +72,13 @@ impl Start {
         let vit = VitConfig::from_tensors(sam)?;
         let side = options.input_side.unwrap_or(vit.input_side);
         let resized = vit.resize_positions(&part(sam, "image_encoder."), side)?;
-        let decoder = ClassDecoderConfig {
-            heads: options.heads,
-            mask_tokens,
-            ..ClassDecoderConfig::from_tensors(sam)?
+        // An encoder that comes without a mask decoder gets one of SAM's sizes, drawn from the seed.
+        let sizes = if sam.keys().any(|name| name.starts_with("mask_decoder.")) {
+            ClassDecoderConfig::from_tensors(sam)?
+        } else {
+            ClassDecoderConfig::sam(vit.embedding_channels, mask_tokens)
         };
+        let decoder = ClassDecoderConfig { heads: options.heads, mask_tokens, ..sizes };
         let mut tensors = resized.tensors;
         tensors.extend(part(sam, "mask_decoder."));
         tensors.retain(|name, _| !ClassDecoderConfig::is_class_specific(name));

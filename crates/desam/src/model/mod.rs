@@ -1,5 +1,6 @@
 //! Assembled models: image encoder, prompt encoder, mask decoder and the record of their file.
 
+mod adapted;
 mod cache_weights;
 mod confidence;
 mod decoder_config;
@@ -13,6 +14,7 @@ mod record_file;
 mod source_sites;
 mod source_statistics;
 mod trainable;
+mod trainable_network;
 mod value_range;
 
 pub use cache_weights::{WeightsCoverage, cache_weights_path, open_cache_weights, verify_cache};
@@ -26,6 +28,7 @@ pub use record::{ModelInput, ModelRecord, PresenceCalibration, TrainingRecord};
 pub use source_sites::SourceSites;
 pub use source_statistics::{SourceStatistics, VolumeMeasurements};
 pub use trainable::{DecoderChoice, Trainable, TrainableOptions};
+pub use trainable_network::TrainableNetwork;
 pub use value_range::ValueRange;
 
 pub(crate) use files::model_file;
@@ -120,5 +123,7 @@ impl Model {
     }
 }
 
+#[cfg(test)]
+mod network_tests;
 #[cfg(test)]
 mod tests;

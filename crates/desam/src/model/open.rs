@@ -1,7 +1,9 @@
 //! Loading a model from a file.
 
+use super::adapted::AdaptedFile;
 use super::decoder_config::decoder_config;
 use super::{CheckpointNotes, Model, ModelInput, ModelParts, ModelRecord, model_file};
+use crate::adapted::AdapterRecord;
 use crate::{Compute, Error, Result};
 use candle_core::Device;
 use desam_core::{EncoderSpec, ImageEncoder};
@@ -9,7 +11,7 @@ use desam_data::preprocess::PreprocessConfig;
 use desam_decoder::{DecoderConfig, Variant};
 use desam_encoder::{Checkpoint, FrozenSam, SamOptions};
 use desam_nn::params::{LoadOptions, load};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 impl Model {
@@ -21,8 +23,32 @@ impl Model {
     /// When the file cannot be read or has missing, unexpected or misshapen parameters, which are all
     /// listed; [`Error::NotADesamModel`] when it is another kind of checkpoint.
     pub fn open(path: impl AsRef<Path>, compute: &Compute) -> Result<Self> {
-        let (device, precision) = (compute.device(), compute.precision());
+        Self::open_over(path, None, compute)
+    }
+
+    /// The same where a model with adapters has its base elsewhere than it was trained: `base` is the file
+    /// of a SAM, or the folder of a cache. A model without adapters has no base, and `base` is not used.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open); [`Error::BaseMissing`] where the base is needed and not there; and when its
+    /// image encoder is not the one that the model was trained on.
+    pub fn open_over(
+        path: impl AsRef<Path>,
+        base: Option<&Path>,
+        compute: &Compute,
+    ) -> Result<Self> {
         let path = model_file(path.as_ref())?;
+        match recorded_adapter(&path)? {
+            Some((record, adapter)) => {
+                AdaptedFile { path: &path, record, adapter }.open(base, compute)
+            }
+            None => Self::open_complete(path, compute),
+        }
+    }
+
+    /// Opens a file that holds a whole model.
+    fn open_complete(path: PathBuf, compute: &Compute) -> Result<Self> {
+        let (device, precision) = (compute.device(), compute.precision());
         let checkpoint = Checkpoint::open(&path)?;
         checkpoint.expect_sam()?;
         let record = ModelRecord::read(&checkpoint.metadata, &path)?;
@@ -77,6 +103,15 @@ impl Model {
         let notes = Arc::new(CheckpointNotes::of(&checkpoint));
         Ok(Self { parts, decoder_config: Some(config), notes })
     }
+}
+
+/// The record of a model with adapters; `None` for any other file, whatever it is.
+fn recorded_adapter(path: &Path) -> Result<Option<(ModelRecord, AdapterRecord)>> {
+    if path.extension().is_none_or(|e| !e.eq_ignore_ascii_case("safetensors")) {
+        return Ok(None);
+    }
+    let record = ModelRecord::of_file(path)?;
+    Ok(record.and_then(|record| record.adapter.clone().map(|adapter| (record, adapter))))
 }
 
 /// An error from loading an encoder, with its file's name where it lacks that.

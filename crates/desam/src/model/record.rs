@@ -1,8 +1,10 @@
 //! The record in a model's file: encoder, preprocessing, training.
 
 use super::{ConfidenceCalibration, SourceSites, SourceStatistics};
+use crate::adapted::AdapterRecord;
 use crate::{Error, Mode, PromptingConfig, Result};
 use desam_core::{ClassTable, EncoderSpec};
+use desam_data::cache::FeatureCache;
 use desam_data::preprocess::{IntensityHistogram, PreprocessConfig};
 use desam_decoder::{SqueezePlacement, Variant};
 use serde::{Deserialize, Serialize};
@@ -38,6 +40,9 @@ pub struct ModelRecord {
     /// The classes that it tells apart, and the labels they are made of; one foreground in older records.
     #[serde(default, skip_serializing_if = "ClassTable::is_foreground")]
     pub classes: ClassTable,
+    /// The adapter in its image encoder; `None` where the encoder is frozen as a whole.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub adapter: Option<AdapterRecord>,
     /// Training of the decoder; `None` where it was not trained.
     #[serde(default)]
     pub training: Option<TrainingRecord>,
@@ -132,6 +137,23 @@ impl ModelRecord {
             && self.training.as_ref().is_none_or(TrainingRecord::supervised_iou)
     }
 
+    /// Refuses a cache whose features were not computed with these weights.
+    ///
+    /// # Errors
+    /// When encoder or preprocessing differ.
+    pub fn check_cache(&self, cache: &FeatureCache) -> Result<()> {
+        let recipe = &cache.header().recipe;
+        let same = recipe.encoder.weights_blake3 == self.encoder_blake3
+            && recipe.spec == self.spec
+            && recipe.preprocess == self.preprocess;
+        if same {
+            return Ok(());
+        }
+        let reason = "its features were not made with the weights in its model.safetensors; \
+                      embed the data again";
+        Err(Error::file(cache.dir(), reason))
+    }
+
     /// The calibration of its confidence, if there is one.
     pub fn confidence(&self) -> Option<&ConfidenceCalibration> {
         self.training.as_ref()?.confidence.as_ref()
@@ -157,6 +179,7 @@ impl ModelRecord {
             squeeze: SqueezePlacement::Official,
             variant: Variant::Desam,
             classes: ClassTable::default(),
+            adapter: None,
             training: None,
             source_statistics: None,
         }

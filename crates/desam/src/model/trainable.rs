@@ -5,7 +5,6 @@ use super::decoder_config::decoder_config;
 use crate::{Error, Result};
 use candle_core::Device;
 use desam_core::{ClassTable, EncoderSpec};
-use desam_data::cache::FeatureCache;
 use desam_decoder::{Decoder, DecoderConfig, SqueezePlacement, Variant};
 use desam_encoder::{Checkpoint, PromptEncoderConfig, SamPromptEncoder, checkpoint};
 use desam_nn::params::{LoadOptions, LoadReport, Loaded, Tensors, load};
@@ -191,23 +190,6 @@ impl Trainable {
         let module = &self.decoder.module;
         let learning = self.decoder.vars.iter().filter(|(name, _)| !module.is_inert(name));
         learning.map(|(_, var)| var.elem_count()).sum()
-    }
-
-    /// Refuses a cache whose features were not computed with these weights.
-    ///
-    /// # Errors
-    /// When encoder or preprocessing differ.
-    pub fn check_cache(&self, cache: &FeatureCache) -> Result<()> {
-        let recipe = &cache.header().recipe;
-        let same = recipe.encoder.weights_blake3 == self.record.encoder_blake3
-            && recipe.spec == self.record.spec
-            && recipe.preprocess == self.record.preprocess;
-        if same {
-            return Ok(());
-        }
-        let reason = "its features were not made with the weights in its model.safetensors; \
-                      embed the data again";
-        Err(Error::file(cache.dir(), reason))
     }
 
     /// Writes the whole model under official names, atomically.

@@ -30,6 +30,7 @@ use std::sync::Arc;
 #[must_use = "a builder does nothing until `build` is called"]
 pub struct SegmenterBuilder {
     source: Source,
+    base: Option<PathBuf>,
     compute: Option<Compute>,
     encoder: Option<Arc<dyn ImageEncoder>>,
     prompting: Option<PromptingConfig>,
@@ -62,6 +63,7 @@ impl SegmenterBuilder {
     fn new(source: Source) -> Self {
         Self {
             source,
+            base: None,
             compute: None,
             encoder: None,
             prompting: None,
@@ -73,6 +75,12 @@ impl SegmenterBuilder {
     /// Device and precision; f32 on the CPU unless set. For a model that is opened from a file.
     pub fn compute(self, compute: Compute) -> Self {
         Self { compute: Some(compute), ..self }
+    }
+
+    /// The SAM below the adapters of a model that is opened from a file, where it is not where it was in
+    /// training: its file, or the folder of a cache. Not used by a model without adapters.
+    pub fn base(self, base: Option<&Path>) -> Self {
+        Self { base: base.map(Path::to_owned), ..self }
     }
 
     /// Another image encoder than the model's, with the same specification: one behind a cache, or
@@ -105,7 +113,8 @@ impl SegmenterBuilder {
     pub fn build(self) -> Result<Segmenter> {
         let (mut model, source) = match (self.source, self.compute) {
             (Source::Path(path), compute) => {
-                let model = Model::open(&path, &compute.unwrap_or_default())?;
+                let compute = compute.unwrap_or_default();
+                let model = Model::open_over(&path, self.base.as_deref(), &compute)?;
                 (model, Some(model_file(&path)?))
             }
             (Source::Model(model), None) => (*model, None),
