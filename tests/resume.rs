@@ -4,10 +4,13 @@
 //! its files are as they were. The real program is killed by a signal in its own tests.
 
 use crate::support::{changed, norm, numbers, phantoms, toy_vit};
+use desam::adapted::AdapterChoice;
 use desam::candle::Device;
 use desam::data::cache::{CachedSlices, FeatureCache};
+use desam::decoder::Variant;
 use desam::embed::{EmbedRequest, embed};
 use desam::encoder::Checkpoint;
+use desam::encoder::adapter::AdapterKind;
 use desam::model::{EncoderChoice, Trainable, TrainableOptions};
 use desam::{Mode, Progress, Quiet};
 use desam_study::Error;
@@ -185,6 +188,17 @@ fn survives_a_kill_after_every_step(config: &TrainConfig) {
 #[test]
 fn a_run_survives_a_kill_after_every_step() {
     survives_a_kill_after_every_step(&config());
+}
+
+#[test]
+fn a_training_of_adapters_survives_a_kill_after_every_step() {
+    let mut config = TrainConfig::preset(Preset::Paper, "A", Mode::Box)
+        .with_seed(3)
+        .with_variant(Variant::ClassDecoder)
+        .with_adapter(AdapterChoice::new(AdapterKind::Dapsam).with_input_side(Some(64)));
+    (config.epochs, config.batch, config.warmup_steps) = (2, 3, 2);
+    config.augment = "images".parse().unwrap();
+    survives_a_kill_after_every_step(&config);
 }
 
 #[test]

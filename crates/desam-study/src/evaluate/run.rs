@@ -3,7 +3,7 @@
 use super::case_pair::{CasePair, RestoredCase, stack_grid, unit_grid};
 use super::case_plan::{PlannedCase, plan_cases};
 use super::class_scores::mean_over_classes;
-use super::matched_features::MatchedFeatures;
+use super::computed_features::ComputedFeatures;
 use super::{
     BorderCut, ByMetric, CaseScore, ClassScore, EvaluateConfig, Evaluation, GroundTruthKind,
     MetricValue, Protocol, UnscoredCase, border, in_pixels,
@@ -89,7 +89,6 @@ pub fn evaluate(request: &EvaluateRequest<'_>, progress: &dyn Progress) -> Resul
     let predict = |features: &ImageFeatures| -> Result<SlicePredictions> {
         Ok(predictor.predict_classes(features, automatic)?)
     };
-    let matching = request.config.match_source;
     let scorer = Scorer {
         cache: request.cache,
         device: request.model.device(),
@@ -97,7 +96,7 @@ pub fn evaluate(request: &EvaluateRequest<'_>, progress: &dyn Progress) -> Resul
         classes: &request.model.record().classes,
         predict: &predict,
         statistics: request.model.record().source_statistics.as_ref(),
-        matched: matching.then(|| MatchedFeatures::new(request.model)).transpose()?,
+        computed: ComputedFeatures::needed(request.model, request.config.match_source)?,
     };
     let source = TrainedOn { sites: request.source.clone(), validation: request.validation };
     let evaluation = scorer.run(source, progress)?;
@@ -121,7 +120,7 @@ pub fn evaluate_with(
     }
     let predict = |features: &ImageFeatures| Ok(vec![without_logits(predict(features)?)]);
     let (device, classes) = (&Device::Cpu, &ClassTable::default());
-    Scorer { cache, device, config, classes, predict: &predict, statistics: None, matched: None }
+    Scorer { cache, device, config, classes, predict: &predict, statistics: None, computed: None }
         .run(source, progress)
 }
 
@@ -175,7 +174,7 @@ pub(super) struct Scorer<'a> {
     /// Statistics of the training cases, where the model knows them.
     pub(super) statistics: Option<&'a SourceStatistics>,
     /// What computes the features, where they are not the cache's.
-    pub(super) matched: Option<MatchedFeatures<'a>>,
+    pub(super) computed: Option<ComputedFeatures<'a>>,
 }
 
 /// A case to score, with its slices.
@@ -242,7 +241,7 @@ impl Scorer<'_> {
             cache: None,
             presence_threshold: automatic.presence_threshold,
             mask_interpolation: self.config.interpolation(&recipe.preprocess),
-            match_source: self.matched.is_some(),
+            match_source: self.config.match_source,
             precision: Precision::F32,
         }
         .summarised();
@@ -269,7 +268,7 @@ impl Scorer<'_> {
         if case.label.is_none() {
             return unscored("it has no ground truth");
         }
-        let stored = match self.matched {
+        let stored = match self.computed {
             Some(_) => self.cache.processed_slices(planned.case)?,
             None => self.cache.case_slices(planned.case).to_vec(),
         };
@@ -318,16 +317,16 @@ impl Scorer<'_> {
         let mut masks = Vec::with_capacity(job.slices.len());
         // A GPU must not wait for the disk, and widens the stored type itself.
         let on_cpu = self.device.is_cpu();
-        let matched = match &self.matched {
-            Some(matched) => Some((matched, matched.table(self.cache, job.planned.case)?)),
+        let computed = match &self.computed {
+            Some(computed) => Some((computed, computed.table(self.cache, job.planned.case)?)),
             None => None,
         };
         // Encoder and decoder would only compete for the device.
-        let ahead = if on_cpu || matched.is_some() { 0 } else { GPU_PREFETCH };
+        let ahead = if on_cpu || computed.is_some() { 0 } else { GPU_PREFETCH };
         let read = |index: usize| -> Result<ImageFeatures> {
             let slice = &job.slices[index];
-            if let Some((matched, table)) = &matched {
-                return matched.encode(self.cache, slice, table);
+            if let Some((computed, table)) = &computed {
+                return computed.encode(self.cache, slice, table.as_ref());
             }
             Ok(if on_cpu {
                 self.cache.features(slice, self.device)?

@@ -1,7 +1,7 @@
 //! Rendering of the worst and the best cases of a run, predicted again from its features.
 
 use super::view::{CaseRank, CaseView, Picture};
-use crate::evaluate::{CaseScore, Evaluation, Role};
+use crate::evaluate::{CaseScore, ComputedFeatures, Evaluation, Role};
 use crate::{Error, Result};
 use candle_core::Device;
 use desam::render::{Tile, small_png};
@@ -71,6 +71,8 @@ pub(super) struct RenderedCases {
 pub(super) struct CaseRenderer<'a> {
     pub(super) cache: &'a FeatureCache,
     pub(super) device: &'a Device,
+    /// What computes the features, where they are not the cache's.
+    pub(super) computed: Option<ComputedFeatures<'a>>,
     pub(super) evaluation: &'a Evaluation,
     /// The classes of a slice's pixels, cleared within the border.
     pub(super) predict: &'a dyn Fn(&ImageFeatures) -> Result<ClassMask>,
@@ -150,7 +152,11 @@ impl CaseRenderer<'_> {
     fn slices(&self, case: &CaseScore, max: usize) -> Result<Vec<SliceRef>> {
         let index =
             self.cache.cases().iter().position(|c| (&c.site, &c.id) == (&case.site, &case.case));
-        let stored = index.map_or(&[][..], |i| self.cache.case_slices(i));
+        let stored = match (index, &self.computed) {
+            (None, _) => Vec::new(),
+            (Some(case), Some(_)) => self.cache.processed_slices(case)?,
+            (Some(case), None) => self.cache.case_slices(case).to_vec(),
+        };
         if stored.is_empty() {
             return Err(Error::Invalid(format!(
                 "the cache {} has no slice of {}/{}; name the cache that the run was scored with",
@@ -174,8 +180,15 @@ impl CaseRenderer<'_> {
         let ChosenCase { rank, case, slices } = chosen;
         let mut pictures = Vec::with_capacity(slices.len());
         let (mut start, mut largest) = (0, 0);
+        let table = match (&self.computed, slices.first()) {
+            (Some(computed), Some(slice)) => computed.table(self.cache, slice.case)?,
+            _ => None,
+        };
         for (n, slice) in slices.iter().enumerate() {
-            let features = self.cache.features(slice, self.device)?;
+            let features = match &self.computed {
+                Some(computed) => computed.encode(self.cache, slice, table.as_ref())?,
+                None => self.cache.features(slice, self.device)?,
+            };
             let border_px = self.evaluation.border_px;
             let prediction = (self.predict)(&features)?;
             let image = self.cache.image(slice)?;

@@ -4,7 +4,7 @@ use super::RunReport;
 use super::case_renderer::{CaseRenderer, GalleryConfig};
 use super::page::{ReportInput, render_page};
 use super::run_group::{difference_notice, group_by_settings};
-use crate::evaluate::{Evaluation, Protocol, check_origin, zero_border};
+use crate::evaluate::{ComputedFeatures, Evaluation, Protocol, check_origin, zero_border};
 use crate::sweep::Plan;
 use crate::train::{RunConfig, RunDir, RunManifest};
 use crate::{Error, Result};
@@ -230,6 +230,7 @@ fn read_run(
         let renderer = CaseRenderer {
             cache: &cache,
             device: model.device(),
+            computed: ComputedFeatures::needed(&model, evaluation.match_source)?,
             evaluation: &evaluation,
             predict: &predict,
         };

@@ -5,6 +5,7 @@ use super::trainer::SliceDataset;
 use super::{Augment, TrainConfig, TrainSlices};
 use crate::{Error, Result};
 use candle_core::Device;
+use desam::adapted::PixelEncoder;
 use desam::model::image_encoder;
 use desam_core::{ClassTable, ImageEncoder, Progress};
 use desam_data::cache::{
@@ -68,7 +69,12 @@ impl TrainValSplit {
             let (cases, fraction) = (train.len(), config.validation_fraction);
             return Err(desam_data::Error::Split { cases, fraction }.into());
         }
-        let encoder = config.live.then(|| image_encoder(weights, device)).transpose()?;
+        let encoder: Option<Arc<dyn ImageEncoder>> = match (&config.adapter, config.live) {
+            // The network takes pixels, and its encoder runs in every step.
+            (Some(_), _) => Some(Arc::new(PixelEncoder::new(cache.header().recipe.spec.clone()))),
+            (None, true) => Some(image_encoder(weights, device)?),
+            (None, false) => None,
+        };
         let side = |sites: &[Vec<usize>], slices: &[Vec<SliceRef>], usage: Usage| {
             let name = |&case: &usize| {
                 let case = &cache.cases()[case];

@@ -2,17 +2,23 @@
 
 use super::batch::PromptedSlice;
 use super::rng::{RngPurpose, stream};
-use super::{EpochRecord, Observer, Preset, TrainConfig, TrainState, Trainer};
+use super::{EpochRecord, Observer, Preset, TrainConfig, TrainState, TrainableParts, Trainer};
 use candle_core::{DType, Device, Result, Tensor};
 use desam::Mode;
-use desam::model::{ModelInput, ModelRecord, Trainable, TrainableOptions};
+use desam::adapted::AdapterChoice;
+use desam::model::{ModelInput, ModelRecord, Trainable, TrainableNetwork, TrainableOptions};
 use desam_core::{BinaryMask, Dataset, EncoderSpec, ImageFeatures, Precision, Quiet};
 use desam_data::cache::CachedSlice;
 use desam_data::preprocess::PreprocessConfig;
-use desam_encoder::{FrozenSam, VitConfig};
+use desam_decoder::{ClassDecoderConfig, Variant};
+use desam_encoder::adapter::AdapterKind;
+use desam_encoder::checkpoint::write;
+use desam_encoder::{Checkpoint, FrozenSam, VitConfig};
+use desam_nn::params::{LoadOptions, load};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use std::collections::BTreeMap;
+use std::path::Path;
 
 /// Slices in memory.
 struct Toy(Vec<CachedSlice>);
@@ -98,8 +104,15 @@ fn wrapped(error: crate::Error) -> candle_core::Error {
 /// Loss and gradients of the first step, by name.
 fn first_step(precision: Precision) -> Result<Vec<(String, Tensor)>> {
     let model = model(3);
-    let (slices, config) = (slices(&model, 2), config(precision));
-    let trainer = Trainer::new(&model, &config).map_err(wrapped)?;
+    step_of((&model).into(), &slices(&model, 2), &config(precision))
+}
+
+fn step_of(
+    model: TrainableParts<'_>,
+    slices: &Toy,
+    config: &TrainConfig,
+) -> Result<Vec<(String, Tensor)>> {
+    let trainer = Trainer::new(model, config).map_err(wrapped)?;
     let prompted = trainer.prompt_drawer();
     let drawn = (0..2).map(|n| prompted(slices.0[n].clone(), stream(1, RngPurpose::Prompt, 0, n)));
     let items = drawn.collect::<crate::Result<Vec<PromptedSlice>>>().map_err(wrapped)?;
@@ -107,7 +120,7 @@ fn first_step(precision: Precision) -> Result<Vec<(String, Tensor)>> {
     let (_, value) = trainer.forward(&batch).map_err(wrapped)?;
     let grads = value.total.backward()?;
     let mut all = vec![("loss".to_owned(), value.total.detach())];
-    for (name, var) in &model.decoder.vars {
+    for (name, var) in model.vars {
         if let Some(grad) = grads.get(var.as_tensor()) {
             all.push((name.clone(), grad.clone()));
         }
@@ -115,11 +128,13 @@ fn first_step(precision: Precision) -> Result<Vec<(String, Tensor)>> {
     Ok(all)
 }
 
-/// The same with the emulated kernels, forward and backward; `None` without the emulation.
-fn first_step_by_kernels(precision: Precision) -> Option<BTreeMap<String, Tensor>> {
+/// A step with the emulated kernels, forward and backward; `None` without the emulation.
+fn by_kernels(
+    step: impl Fn() -> Result<Vec<(String, Tensor)>>,
+) -> Option<BTreeMap<String, Tensor>> {
     let names = std::cell::RefCell::new(Vec::new());
     let tensors = desam_nn::gpu::emulated(|| {
-        let (found, tensors): (Vec<_>, Vec<_>) = first_step(precision)?.into_iter().unzip();
+        let (found, tensors): (Vec<_>, Vec<_>) = step()?.into_iter().unzip();
         names.replace(found);
         Ok(tensors)
     });
@@ -142,10 +157,13 @@ fn length(numbers: impl Iterator<Item = f64>) -> f64 {
 /// Relative error of the gradients against the CPU in f32: the norm of the difference over the norm of
 /// the gradient, all parameters together; and the losses.
 fn compared(precision: Precision) -> Option<(f64, [f64; 2])> {
-    let found = first_step_by_kernels(precision)?;
-    let expected: BTreeMap<_, _> = first_step(Precision::F32).unwrap().into_iter().collect();
+    let found = by_kernels(|| first_step(precision))?;
+    Some(apart(&found, &first_step(Precision::F32).unwrap().into_iter().collect()))
+}
+
+fn apart(found: &BTreeMap<String, Tensor>, expected: &BTreeMap<String, Tensor>) -> (f64, [f64; 2]) {
     assert!(found.keys().eq(expected.keys()));
-    let losses = [&found, &expected].map(|all| numbers(&all["loss"])[0]);
+    let losses = [found, expected].map(|all| numbers(&all["loss"])[0]);
     let (mut apart, mut whole) = (Vec::new(), Vec::new());
     for (name, expected) in expected.iter().filter(|(name, _)| *name != "loss") {
         // Parameters are f32 and so are their gradients.
@@ -154,7 +172,66 @@ fn compared(precision: Precision) -> Option<(f64, [f64; 2])> {
         apart.push(length(a.iter().zip(&b).map(|(a, b)| a - b)));
         whole.push(length(b.into_iter()));
     }
-    Some((length(apart.into_iter()) / length(whole.into_iter()), losses))
+    (length(apart.into_iter()) / length(whole.into_iter()), losses)
+}
+
+/// A SAM of toy size with DAPSAM's adapters, its base in `folder`, and two slices of pixels.
+fn network(folder: &Path) -> (TrainableNetwork, Toy, TrainConfig) {
+    let vit = VitConfig {
+        input_side: 64,
+        width: 32,
+        mlp_width: 48,
+        depth: 3,
+        heads: 2,
+        window: 3,
+        global_blocks: vec![0, 1, 2],
+        embedding_channels: 16,
+        ..VitConfig::tiny()
+    };
+    let spec = vit.spec();
+    let input = ModelInput { spec: spec.clone(), preprocess: PreprocessConfig::paper() };
+    let record = ModelRecord::untrained("toy".into(), "0".into(), input);
+    let mut frozen = FrozenSam::random(&vit, 3).unwrap().tensors;
+    let decoder = ClassDecoderConfig { mlp_width: 32, ..ClassDecoderConfig::sam(16, 4) };
+    let seeded = LoadOptions::seeded(3);
+    frozen.extend(load(Default::default(), &seeded, |vb| decoder.build(vb)).unwrap().tensors);
+    let path = folder.join("base.safetensors");
+    write(&path, &frozen, &record.to_metadata().unwrap()).unwrap();
+    let adapter = AdapterChoice::new(AdapterKind::Dapsam);
+    let config = TrainConfig::preset(Preset::Paper, "A", Mode::Box)
+        .with_variant(Variant::ClassDecoder)
+        .with_adapter(adapter);
+    let mut options = TrainableOptions::new(3);
+    options.decoder.variant = Variant::ClassDecoder;
+    let base = Checkpoint::open(&path).unwrap();
+    let network = TrainableNetwork::from_checkpoint(base, &options, &adapter).unwrap();
+    let side = spec.mask_side();
+    let slice = |index: usize| {
+        let pixels = (0..3 * 64 * 64).map(|i| ((i * 7919 + index) % 1013) as f32 / 500.0 - 1.0);
+        let pixels = Tensor::from_iter(pixels, &Device::Cpu).unwrap();
+        let features =
+            ImageFeatures { taps: vec![], embedding: pixels.reshape((1, 3, 64, 64)).unwrap() };
+        let mask = (0..side * side).map(|at| u8::from(at % 3 == index)).collect();
+        let mask = BinaryMask::new(side, side, mask).unwrap();
+        CachedSlice { features, mask: mask.into(), case: 0, z: index, view: 0 }
+    };
+    (network, Toy((0..2).map(slice).collect()), config)
+}
+
+#[test]
+fn a_step_of_adapters_equals_the_cpus() {
+    let folder = tempfile::tempdir().unwrap();
+    let step = || {
+        let (network, slices, config) = network(folder.path());
+        step_of((&network).into(), &slices, &config)
+    };
+    let Some(found) = by_kernels(step) else { return };
+    let expected: BTreeMap<_, _> = step().unwrap().into_iter().collect();
+    assert!(expected.keys().any(|name| name.contains("channel_adapter")));
+    let (apart, [loss, cpu]) = apart(&found, &expected);
+    // The limit of every op.
+    assert!((loss - cpu).abs() < 2e-5 * cpu, "{loss} {cpu}");
+    assert!(apart < 2e-5, "{apart}");
 }
 
 #[test]

@@ -49,13 +49,15 @@ use crate::{Error, Result};
 use candle_core::Device;
 use dataset::TrainValSplit;
 use desam::model::{
-    PresenceCalibration, Trainable, TrainableOptions, WeightsCoverage, open_cache_weights,
+    PresenceCalibration, Trainable, TrainableNetwork, TrainableOptions, WeightsCoverage,
+    open_cache_weights,
 };
-use desam::{Compute, Model};
+use desam::{Compute, Model, ModelRecord};
 use desam_core::Progress;
 use desam_data::cache::FeatureCache;
+use parts::TrainedModel;
 use resume::open_run;
-use run_writer::RunWriter;
+use run_writer::{RunWriter, SavedModel};
 use source_statistics::source_statistics;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -168,15 +170,18 @@ pub fn train_with(
         .with_decoder(config.decoder())
         .with_device(request.device.clone());
     start.init = request.init.map(Path::to_path_buf);
-    let mut model = Trainable::from_checkpoint(checkpoint, &start)?;
-    model.check_cache(&cache)?;
+    let model: Box<dyn TrainedModel> = match &config.adapter {
+        Some(adapter) => Box::new(TrainableNetwork::from_checkpoint(checkpoint, &start, adapter)?),
+        None => Box::new(Trainable::from_checkpoint(checkpoint, &start)?),
+    };
+    let model = model.as_ref();
+    model.record().check_cache(&cache)?;
 
     let mut split = TrainValSplit::new(&cache, config, &weights, &request.device)?;
     let feature_bytes = split.feature_bytes(&cache);
     let on_device = options.feature_residency.decide(feature_bytes, config, &request.device)?;
 
-    let run_config =
-        RunConfig { train: config.clone(), decoder: model.decoder.module.config().clone() };
+    let run_config = RunConfig { train: config.clone(), decoder: model.decoder().clone() };
     let manifest = RunManifest {
         desam_version: env!("CARGO_PKG_VERSION").to_owned(),
         cache: request.cache.to_owned(),
@@ -184,7 +189,7 @@ pub fn train_with(
         views: split.views.take(),
         weights: InputFile::of(&weights)?,
         init: request.init.map(InputFile::of).transpose()?,
-        initialised_parameters: model.decoder.report.initialised.len(),
+        initialised_parameters: model.initialised(),
         trainable_numbers: model.trainable_numbers(),
         train_slices: split.train.slices.len(),
         validation_slices: split.validation.slices.len(),
@@ -214,17 +219,19 @@ pub fn train_with(
         dir.history()?
     } else {
         let statistics = source_statistics(&cache, &split.train_cases, &config.classes, progress)?;
-        model.record.source_statistics = Some(statistics);
+        let record = ModelRecord { source_statistics: Some(statistics), ..model.record().clone() };
         let TrainValSplit { train, order, validation, .. } =
             if on_device { split.preloaded(&request.device, progress)? } else { split };
         // The trainer borrows the settings for as long as the writer borrows the run.
         let settings = run.config.train.clone();
         let ahead = options.prefetch_batches(on_device || config.live, &request.device);
-        let mut trainer = Trainer::new(&model, &settings)?.with_prefetch(ahead).with_order(order);
+        let trainer = Trainer::new(model.parts(), &settings)?;
+        let mut trainer = trainer.with_prefetch(ahead).with_order(order);
         if let Some(state) = run.state.take() {
             trainer.restore(&state)?;
         }
-        let mut writer = RunWriter::new(&mut run, &model, options, trainer.steps())?;
+        let saved = SavedModel { model, record };
+        let mut writer = RunWriter::new(&mut run, saved, options, trainer.steps())?;
         trainer.fit_observed(&*train.slices, &*validation.slices, progress, &mut writer)?
     };
     let best = history.iter().rfind(|r| r.best).copied();

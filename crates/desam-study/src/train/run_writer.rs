@@ -1,17 +1,23 @@
 //! Writer of a run's files during training: history, manifest, best model, checkpoints, TensorBoard.
 
+use super::parts::TrainedModel;
 use super::resume::OpenRun;
 use super::tensorboard::EventFile;
 use super::{EpochRecord, Observer, RunOptions, StepRecord, Trainer};
 use crate::Result;
-use desam::model::{ModelRecord, Trainable, TrainingRecord};
+use desam::model::{ModelRecord, TrainingRecord};
 use std::time::Duration;
+
+/// The model that a run saves, with the record for its file.
+pub(super) struct SavedModel<'a> {
+    pub(super) model: &'a dyn TrainedModel,
+    pub(super) record: ModelRecord,
+}
 
 /// Writes a run's files after each step and epoch.
 pub(super) struct RunWriter<'a, 'o> {
     run: &'a mut OpenRun,
-    model: &'a Trainable,
-    record: ModelRecord,
+    saved_model: SavedModel<'a>,
     options: &'a mut RunOptions<'o>,
     /// Time of the last checkpoint, or of the start.
     saved: Duration,
@@ -22,7 +28,7 @@ impl<'a, 'o> RunWriter<'a, 'o> {
     /// A writer for a training that has taken `steps` optimizer steps.
     pub(super) fn new(
         run: &'a mut OpenRun,
-        model: &'a Trainable,
+        saved_model: SavedModel<'a>,
         options: &'a mut RunOptions<'o>,
         steps: u32,
     ) -> Result<Self> {
@@ -35,7 +41,7 @@ impl<'a, 'o> RunWriter<'a, 'o> {
             }
             events = Some(file);
         }
-        Ok(Self { run, model, record: model.record.clone(), options, saved, events })
+        Ok(Self { run, saved_model, options, saved, events })
     }
 }
 
@@ -61,7 +67,8 @@ impl Observer for RunWriter<'_, '_> {
         let OpenRun { dir, config, manifest, checkpoints, key, .. } = &mut *self.run;
         dir.write_history(trainer.progress().history())?;
         if row.best {
-            self.record.training = Some(TrainingRecord {
+            let SavedModel { model, record } = &mut self.saved_model;
+            record.training = Some(TrainingRecord {
                 source: config.train.source.clone(),
                 mode: config.train.mode,
                 epoch: row.epoch,
@@ -70,7 +77,7 @@ impl Observer for RunWriter<'_, '_> {
                 presence: None,
                 confidence: None,
             });
-            self.model.save_with(&dir.model_path(), &self.record, trainer.parameters())?;
+            model.save(&dir.model_path(), record, trainer.parameters())?;
             manifest.best_epoch = Some(row.epoch);
         }
         let now = (self.options.clock)();

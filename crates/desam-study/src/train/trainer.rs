@@ -217,10 +217,11 @@ impl<'a> Trainer<'a> {
 
     /// The record of the epoch in progress.
     fn record(&self, scores: &Validation) -> EpochRecord {
-        let TrainProgress { epoch, losses, history, .. } = &self.progress;
+        // All steps of the epoch are done.
+        let TrainProgress { epoch, step, losses, history } = &self.progress;
         let mut record = EpochRecord {
             epoch: epoch + 1,
-            learning_rate: self.config.learning_rate_at(*epoch),
+            learning_rate: self.config.learning_rate_of_step(*epoch, 0, *step),
             train_loss: losses.mean_total(),
             train_dice_loss: losses.mean_dice(),
             validation_loss: scores.losses.mean_total(),
@@ -231,6 +232,7 @@ impl<'a> Trainer<'a> {
         let score = |r: &EpochRecord| match self.config.best_by {
             BestBy::Dice => r.validation_dice,
             BestBy::DiceLoss => -r.validation_dice_loss,
+            BestBy::Last => r.epoch as f64,
         };
         record.best = history.iter().all(|r| score(&record) > score(r));
         record
@@ -244,7 +246,6 @@ impl<'a> Trainer<'a> {
         observer: &mut dyn Observer,
     ) -> Result<()> {
         let (epoch, epochs, seed) = (self.progress.epoch, self.config.epochs, self.config.seed);
-        let learning_rate = self.config.learning_rate_at(epoch);
         let last = self.progress.history.last();
         let dice = last.map_or_else(String::new, |r| format!(", Dice {:.3}", r.validation_dice));
         let order = data.order.of_epoch(seed, epoch);
@@ -261,10 +262,12 @@ impl<'a> Trainer<'a> {
             // All views of a slice get one prompt.
             draw_prompt(slice, stream(seed, RngPurpose::Prompt, epoch, index))
         };
+        let steps = order.len().div_ceil(self.config.batch);
         let ahead = self.prefetch;
         let read = |n: usize| read_batch(&batches[n], ahead > 0, prompted);
         prefetch(batches.len(), ahead, read, |items: Vec<PromptedSlice>| {
             progress.check_cancelled()?;
+            let learning_rate = self.config.learning_rate_of_step(epoch, self.progress.step, steps);
             let (value, gradient_norm) = self.step(&self.batch(&items)?, learning_rate)?;
             let loss = f64::from(value.total.to_scalar::<f32>()?);
             self.progress.step += 1;

@@ -1,5 +1,6 @@
 //! Training settings.
 
+mod adapter;
 mod augment;
 mod presets;
 mod schedule;
@@ -13,6 +14,7 @@ pub use slices::TrainSlices;
 use super::AdamConfig;
 use crate::{Error, Result};
 use desam::Mode;
+use desam::adapted::AdapterChoice;
 use desam::model::{DecoderChoice, SourceSites};
 use desam_core::{ClassTable, Precision, PromptSampler};
 use desam_data::split::SplitRule;
@@ -33,6 +35,8 @@ pub enum BestBy {
     Dice,
     /// Lowest mean Dice loss over the validation slices.
     DiceLoss,
+    /// The last epoch, whatever its validation, as in the program of DAPSAM.
+    Last,
 }
 
 /// Training settings: together with the features they determine the result.
@@ -52,6 +56,10 @@ pub struct TrainConfig {
     /// Placement of PIMM's squeeze-and-excitation.
     #[serde(default)]
     pub squeeze: SqueezePlacement,
+    /// The adapter in the image encoder, whose encoder then runs in every step; none in the presets, whose
+    /// encoder is frozen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub adapter: Option<AdapterChoice>,
     /// Deep supervision: a loss on PIMM's coarser heads too (supported by the official module, not
     /// used by the official program).
     #[serde(default)]
@@ -67,6 +75,13 @@ pub struct TrainConfig {
     pub learning_rate: f64,
     /// Power of the polynomial learning-rate decay `(1 - epoch / epochs)^power`, applied each epoch.
     pub decay_power: f64,
+    /// Steps of a linear warm-up, after which the learning rate decays by step; 0: none, and decay by
+    /// epoch.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub warmup_steps: u32,
+    /// Epochs after which the decay ends, where that is not the last epoch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decay_epochs: Option<usize>,
     /// Adam's hyperparameters.
     pub adam: AdamConfig,
     /// Gradient clipping: the largest norm of the gradient, all parameters together. `None`, as in the
@@ -118,6 +133,11 @@ pub struct TrainConfig {
     pub extended: Vec<Extension>,
 }
 
+#[allow(clippy::trivially_copy_pass_by_ref)] // serde passes a reference
+fn is_zero(steps: &u32) -> bool {
+    *steps == 0
+}
+
 impl TrainConfig {
     /// Checks the settings.
     ///
@@ -137,6 +157,9 @@ impl TrainConfig {
         if !(self.decay_power >= 0.0 && self.decay_power.is_finite()) {
             return refuse(format!("decay_power must be at least 0, found {}", self.decay_power));
         }
+        if self.decay_epochs.is_some_and(|epochs| epochs < self.epochs) {
+            return refuse(format!("decay_epochs must be at least epochs, {}", self.epochs));
+        }
         let membership = |iou: IouLoss| iou.target == IouTarget::Membership;
         let all_labelled = self.slices == TrainSlices::Labelled;
         if self.mode == Mode::Box && all_labelled && self.loss.iou.is_some_and(membership) {
@@ -146,6 +169,7 @@ impl TrainConfig {
         }
         self.validate_slices().or_else(refuse)?;
         self.validate_variant().or_else(refuse)?;
+        self.validate_adapter().or_else(refuse)?;
         self.augment.validate(self.live)?;
         self.validate_consistency().or_else(refuse)?;
         let decay = self.adam.weight_decay;

@@ -1,6 +1,7 @@
 //! Learning-rate schedule: polynomial decay per epoch, and extension of a run to more epochs.
 
 use super::TrainConfig;
+use crate::train::WarmupPoly;
 use serde::{Deserialize, Serialize};
 
 /// Extension of a run to more epochs than it was started with.
@@ -18,11 +19,33 @@ pub struct Extension {
 }
 
 impl TrainConfig {
-    /// Learning rate of `epoch`, counted from 0: polynomial decay ("poly" schedule), stepped each epoch.
+    /// Learning rate of `epoch`, counted from 0, without a warm-up: polynomial decay ("poly" schedule),
+    /// stepped each epoch.
     pub fn learning_rate_at(&self, epoch: usize) -> f64 {
-        let epochs = epochs_for(epoch, &self.extended).unwrap_or(self.epochs);
-        let left = 1.0 - epoch as f64 / epochs as f64;
+        let left = 1.0 - epoch as f64 / self.epochs_of_decay(epoch) as f64;
         self.learning_rate * left.max(0.0).powf(self.decay_power)
+    }
+
+    /// Learning rate of a step, counted from 0 in `epoch`, where an epoch has `steps`: that of the epoch;
+    /// with a warm-up by step, as [`WarmupPoly`].
+    pub fn learning_rate_of_step(&self, epoch: usize, step: usize, steps: usize) -> f64 {
+        if self.warmup_steps == 0 {
+            return self.learning_rate_at(epoch);
+        }
+        let number = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+        let schedule = WarmupPoly {
+            base: self.learning_rate,
+            warmup: self.warmup_steps,
+            steps: number(self.epochs_of_decay(epoch).saturating_mul(steps)),
+            power: self.decay_power,
+        };
+        schedule.rate(number(epoch.saturating_mul(steps).saturating_add(step)))
+    }
+
+    /// Epochs after which the decay ends, as it was when `epoch` was trained.
+    fn epochs_of_decay(&self, epoch: usize) -> usize {
+        let epochs = epochs_for(epoch, &self.extended).unwrap_or(self.epochs);
+        self.decay_epochs.unwrap_or(epochs)
     }
 }
 
