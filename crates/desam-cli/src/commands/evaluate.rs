@@ -1,6 +1,6 @@
 //! `desam evaluate`: scores of one model on every site.
 
-use super::flags::{BootstrapFlags, JsonFileFlag, PrecisionFlag, PromptFlags};
+use super::flags::{BaseFlag, BootstrapFlags, JsonFileFlag, PrecisionFlag, PromptFlags};
 use super::output_files::{ForceFlag, ensure_parent_dir};
 use super::values::{enum_values, integer};
 use super::{Session, json_path};
@@ -64,6 +64,9 @@ pub(crate) struct Arguments {
     /// Run folder of `desam train`
     #[arg(long, value_name = "RUN")]
     run: PathBuf,
+
+    #[command(flatten)]
+    base: BaseFlag,
 
     /// Evaluation protocol, which decides the voxels to compare; see --help
     #[arg(long, value_name = "PROTOCOL", default_value = "paper",
@@ -164,7 +167,7 @@ pub(crate) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Ou
     let compute = arguments.precision.on(&session.device)?;
     let run = RunDir::open(&arguments.run)?;
     let (settings, manifest) = (run.config()?.train, run.manifest()?);
-    let model = Model::open(run.dir(), &compute)?;
+    let model = Model::open_over(run.dir(), arguments.base.base.as_deref(), &compute)?;
     let cache = FeatureCache::open(&arguments.cache)?;
     let prompts = arguments.prompts.prompts(model.record())?;
     let mut config = EvaluateConfig::new(arguments.protocol, prompts);

@@ -5,6 +5,7 @@
 
 #[macro_use]
 mod common;
+mod adapters;
 mod augmenting;
 mod checkpoints;
 mod classes;

@@ -1,5 +1,6 @@
 //! Flags that several commands share.
 
+mod base;
 mod bootstrap;
 mod json;
 mod precision;
@@ -8,6 +9,7 @@ mod prompt;
 mod read;
 mod schedule;
 
+pub(super) use base::BaseFlag;
 pub(super) use bootstrap::BootstrapFlags;
 pub(super) use json::{JsonFileFlag, JsonFlag};
 pub(super) use precision::PrecisionFlag;

@@ -47,13 +47,20 @@ pub(in crate::commands) fn describe(read: &Checkpoint) -> anyhow::Result<Output>
     }
     rows.extend(summary.warnings.iter().map(|warning| ("warning", warning.clone())));
     rows.extend(summary.notes.iter().map(|note| ("note", note.clone())));
-    if let Err(foreign) = read.expect_sam() {
+    // What was trained with adapters is no whole model, but its record says over which base it is one.
+    let complete = record.as_ref().is_none_or(|record| record.adapter.is_none());
+    if let Some(foreign) = read.expect_sam().err().filter(|_| complete) {
         rows.push(("problem", foreign.to_string()));
     }
     rows.extend(summary.problems.iter().map(|p| ("problem", p.clone())));
     if let Some(record) = &record {
         rows.push(("encoder", record.encoder.clone()));
         rows.push(("variant", record.variant.to_string()));
+        if let Some(adapter) = &record.adapter {
+            let base = adapter.base.display_escaped();
+            let side = adapter.input_side;
+            rows.push(("adapter", format!("{}, input of {side} px, over {base}", adapter.kind)));
+        }
         rows.push(("classes", record.classes.to_string()));
         rows.push((
             "trained",

@@ -3,7 +3,7 @@
 mod inputs;
 mod output_flags;
 
-use super::flags::{JsonFlag, PrecisionFlag, PromptFlags, ReadFlags};
+use super::flags::{BaseFlag, JsonFlag, PrecisionFlag, PromptFlags, ReadFlags};
 use super::output_files::{ForceFlag, ensure_parent_dir};
 use super::{Session, aligned};
 use crate::output::Output;
@@ -69,6 +69,9 @@ pub(crate) struct Arguments {
     /// Run folder of `desam train`, or a model file
     #[arg(long, value_name = "RUN|FILE")]
     model: PathBuf,
+
+    #[command(flatten)]
+    base: BaseFlag,
 
     /// Volume or two-dimensional image, or a folder of them
     #[arg(long, value_name = "VOLUME|DIR")]
@@ -238,7 +241,8 @@ fn same(a: &Path, b: &Path) -> bool {
 /// Opens the model and applies the flags.
 fn segmenter(arguments: &Arguments, session: &Session) -> anyhow::Result<Segmenter> {
     let compute = arguments.precision.on(&session.device)?;
-    let segmenter = Segmenter::builder(&arguments.model).compute(compute).build()?;
+    let base = arguments.base.base.as_deref();
+    let segmenter = Segmenter::builder(&arguments.model).base(base).compute(compute).build()?;
     segmenter.model().notes().say(&arguments.model, &session.terminal);
     let prompts = arguments.prompts.prompts(segmenter.model().record())?;
     let segmenter = segmenter.with_prompting(prompts)?;

@@ -62,7 +62,8 @@ impl DatasetFlags {
             SplitChoice::Seeded => SplitRule::Seeded { seed: config.seed },
             SplitChoice::Last => SplitRule::Last,
         };
-        (config.augment, config.live) = (self.augment.clone(), self.no_cache);
+        config.augment = self.augment.clone();
+        config.live |= self.no_cache;
         config.consistency = self.consistency.or(config.consistency);
         config.empty_share = self.empty_share.or(config.empty_share);
     }

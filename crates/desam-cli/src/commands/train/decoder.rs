@@ -12,9 +12,10 @@ use desam_study::train::TrainConfig;
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Decoder and loss")]
 pub(super) struct DecoderFlags {
-    /// Decoder to train: DeSAM, an ablation of the paper, or SAM's own mask decoder; see --help
-    #[arg(long, value_name = "VARIANT", default_value = "desam", value_parser = enum_values::<Variant>())]
-    variant: Variant,
+    /// Decoder to train: DeSAM, an ablation of the paper, SAM's own mask decoder, or that of the
+    /// adapters; see --help [default: desam; class-decoder with --adapter]
+    #[arg(long, value_name = "VARIANT", value_parser = enum_values::<Variant>())]
+    variant: Option<Variant>,
 
     /// Classes to tell apart, as NAME=LABEL with commas between them, such as pz=1,tz=2; several labels of a
     /// class with a plus (gland=1+2). Labels in no class are background [default: all labels are one
@@ -71,7 +72,12 @@ pub(super) struct DecoderFlags {
 }
 
 impl DecoderFlags {
-    /// Applies the flags to `config`.
+    /// Sets the variant, or else the `default` one.
+    pub(super) fn with_variant(&self, config: TrainConfig, default: Variant) -> TrainConfig {
+        config.with_variant(self.variant.unwrap_or(default))
+    }
+
+    /// Applies the other flags to `config`.
     pub(super) fn apply(&self, config: TrainConfig) -> anyhow::Result<TrainConfig> {
         let mut config = self.set_decoder(config);
         let loss = &mut config.loss;
@@ -87,9 +93,8 @@ impl DecoderFlags {
         Ok(config)
     }
 
-    /// Sets the decoder and the IoU target.
-    fn set_decoder(&self, config: TrainConfig) -> TrainConfig {
-        let mut config = config.with_variant(self.variant);
+    /// Sets the decoder's options and the IoU target.
+    fn set_decoder(&self, mut config: TrainConfig) -> TrainConfig {
         if let Some(classes) = &self.classes {
             config = config.with_classes(classes.clone());
         }

@@ -1,5 +1,6 @@
 //! `desam train`: trains the decoder on the features of one site, or of several.
 
+mod adapter;
 mod dataset;
 mod decoder;
 mod optimizer;
@@ -11,6 +12,7 @@ use super::values::{enum_values, seed};
 use super::{Session, aligned};
 use crate::output::Output;
 use crate::usage::invalid;
+use adapter::AdapterFlags;
 use clap::Args;
 use dataset::DatasetFlags;
 use decoder::DecoderFlags;
@@ -24,7 +26,8 @@ use std::path::PathBuf;
 
 const AFTER: &str = "\
 Contents of RUN:
-  model.safetensors   the best model, complete (encoders and decoder), official parameter names
+  model.safetensors   the best model, complete (encoders and decoder; with --adapter only what was
+                      trained), official parameter names
   history.csv         one row per epoch: learning rate, losses, validation Dice
   config.json         all settings of the run
   manifest.json       hashes of all inputs; training and validation cases
@@ -43,7 +46,14 @@ Variants (section 4.3, Fig. 3 and Table 1 of the paper):
   no-iou-head     PRIM without its IoU head; in points mode the most stable mask is selected
   no-mask-fusion  PIMM as in pimm-only; PRIM's predicted IoU only decides whether there is a mask
   sam-decoder     SAM's own mask decoder, fine-tuned; in box mode the MedSAM of Table 1
+  class-decoder   SAM's mask decoder with a mask token a class and no prompt, for --adapter: behind
+                  dapsam with DAPSAM's prompt from a memory, behind lora as in SAMed
 The variant is stored in the model: evaluate and predict need no flag for it.
+
+With --adapter the model's file holds only what was trained; the encoder below it is the cache's \
+model.safetensors, whose path is recorded (--base of evaluate and predict names another place). DAPSAM's \
+optimizer and schedule are the default; --variant desam puts PIMM behind the adapted encoder. \
+Slices are the cache's, standardised (mean 0, variance 1) for dapsam.
 
 Examples:
   desam train --cache cache --source RUNMC --mode points --out run
@@ -51,6 +61,7 @@ Examples:
   desam train --cache cache --source RUNMC --mode box --out medsam --variant sam-decoder
   desam train --cache images --source B --mode box --out run --no-cache --augment images
   desam train --cache cache --source B --mode box --out run --epochs 15 --lr 1e-3 --split last
+  desam train --cache images --source B --mode box --out dapsam --adapter dapsam --input-side 384
   desam train --cache cache --source A --mode box --out zones --preset volume --classes pz=1,tz=2
   desam train --cache cache --source RUNMC --mode points --out run --resume";
 
@@ -107,6 +118,9 @@ pub(crate) struct Arguments {
     decoder: DecoderFlags,
 
     #[command(flatten)]
+    adapter: AdapterFlags,
+
+    #[command(flatten)]
     optimizer: OptimizerFlags,
 
     #[command(flatten)]
@@ -116,14 +130,16 @@ pub(crate) struct Arguments {
 impl Arguments {
     /// The training configuration: the preset, overridden by flags.
     fn config(&self) -> anyhow::Result<TrainConfig> {
-        let mut config =
-            TrainConfig::preset(self.preset, self.source.sites(&self.cache)?, self.mode);
+        let config = TrainConfig::preset(self.preset, self.source.sites(&self.cache)?, self.mode);
+        let config = self.decoder.with_variant(config, self.adapter.default_variant());
+        let mut config = self.adapter.apply(config)?;
         let ScheduleFlags { epochs, batch, lr } = self.schedule;
         config.epochs = epochs.unwrap_or(config.epochs);
         config.batch = batch.unwrap_or(config.batch);
         config.learning_rate = lr.unwrap_or(config.learning_rate);
         self.dataset.apply(&mut config);
         self.optimizer.apply(&mut config);
+        self.adapter.set_warmup(&mut config);
         let config = self.dataset.with_slices(config.with_seed(self.seed));
         self.decoder.apply(config)
     }
@@ -149,11 +165,19 @@ pub(crate) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Ou
     Ok(Output::new(text(&summary, &config), json))
 }
 
+/// The decoder, and the adapter before it.
+fn variant_text(config: &TrainConfig) -> String {
+    match &config.adapter {
+        Some(adapter) => format!("{}, adapter {}", config.variant, adapter.kind),
+        None => config.variant.to_string(),
+    }
+}
+
 fn text(summary: &TrainSummary, config: &TrainConfig) -> String {
     let mut lines = vec![
         ("model", summary.model.display_escaped()),
         ("trained on", format!("{}, {} mode", config.source, config.mode)),
-        ("variant", config.variant.to_string()),
+        ("variant", variant_text(config)),
         ("classes", config.classes.to_string()),
         ("best epoch", format!("{} of {}", summary.best_epoch, config.epochs)),
         (
