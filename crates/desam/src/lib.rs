@@ -108,7 +108,7 @@ pub use device::DeviceChoice;
 pub use error::{Error, Result};
 pub use model::{Model, ModelRecord};
 pub use predict::Segmenter;
-pub use prompting::{Mode, PAPER_GRID, PromptingConfig};
+pub use prompting::{Mode, PAPER_GRID, PresenceRule, PromptingConfig};
 
 /// The tensors everything is made of.
 pub use candle_core as candle;

@@ -50,7 +50,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = integer(EPOCHS))]
     epochs: Option<usize>,
 
-    /// Prompts: a grid of points, or one box as large as the image [default: points]
+    /// Prompts: a grid of points, or one box as large as the image [default: box]
     #[arg(long, value_name = "MODE", value_parser = enum_values::<Mode>())]
     mode: Option<Mode>,
 

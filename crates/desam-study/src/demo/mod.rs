@@ -5,7 +5,9 @@ mod pictures;
 
 use crate::evaluate::{EvaluateConfig, EvaluateRequest, Evaluation, Protocol, evaluate};
 use crate::report::{PHANTOM_NOTE, ReportInput, RunReport, write_page};
-use crate::train::{Preset, RunDir, RunManifest, TrainConfig, TrainRequest, TrainSummary, train};
+use crate::train::{
+    Augment, Preset, RunDir, RunManifest, TrainConfig, TrainRequest, TrainSummary, train,
+};
 use crate::{Error, Result};
 use candle_core::Device;
 use desam::embed::{EmbedRequest, EmbedSummary, embed};
@@ -13,7 +15,8 @@ use desam::model::EncoderChoice;
 use desam::predict::VolumeSummary;
 use desam::{Compute, Mode, Segmenter};
 use desam_core::Progress;
-use desam_data::cache::FeatureCache;
+use desam_data::augment::StyleAugment;
+use desam_data::cache::{FeatureCache, SlicePolicy, StyleViews};
 use desam_data::phantom::{PhantomConfig, SiteStyle, phantom_case, write_phantoms};
 use desam_data::preprocess::{LabelRule, PreprocessConfig};
 use desam_data::split::{SplitRule, split_cases};
@@ -43,6 +46,8 @@ pub struct DemoConfig {
     pub learning_rate: f64,
     /// Share of the source site's cases held out for validation.
     pub validation_fraction: f64,
+    /// Style views of each slice of the source site.
+    pub views: usize,
     /// Points along each side of the grid.
     pub grid: usize,
     /// Seed of phantoms and training.
@@ -54,12 +59,13 @@ impl Default for DemoConfig {
         Self {
             cases_per_site: 6,
             source: "A".into(),
-            mode: Mode::Points,
-            epochs: 30,
+            mode: Mode::Box,
+            epochs: 40,
             // The paper's 1e-4 is for SAM's weights and 50 epochs. For a randomly initialised PIMM and
             // a few minutes, a tenfold rate gets further.
             learning_rate: 1e-3,
-            validation_fraction: 0.34,
+            validation_fraction: 0.1,
+            views: 4,
             grid: 9,
             seed: 0,
         }
@@ -136,14 +142,22 @@ pub fn demo_on(
     let (data, cache_dir) = (at("data"), at("cache"));
     let request = EmbedRequest::new(&data, &cache_dir, EncoderChoice::Builtin);
     let compute = Compute::new(device.clone());
-    let request = request.with_preprocess(preprocessing()).with_compute(compute.clone());
+    let views = StyleViews::new(StyleAugment::default(), config.views)?;
+    let views = views.with_sites(Some(vec![config.source.clone()]));
+    let mut request = request
+        .with_preprocess(preprocessing())
+        .with_compute(compute.clone())
+        .with_views(Some(views));
+    request.slices = SlicePolicy::All;
     let embedding = embed(&request, progress)?;
 
-    let preset = TrainConfig::preset(Preset::Paper, config.source.as_str(), config.mode);
+    // What a user needs for whole volumes of other sites.
+    let preset = TrainConfig::preset(Preset::Volume, config.source.as_str(), config.mode);
     let training = TrainConfig {
         epochs: config.epochs,
         learning_rate: config.learning_rate,
         validation_fraction: config.validation_fraction,
+        augment: Augment::Views,
         ..preset.with_seed(config.seed)
     };
     let run_dir = at("run");
@@ -157,7 +171,7 @@ pub fn demo_on(
     let segmenter = segmenter.with_prompting(automatic.clone())?;
     let model = segmenter.model();
     let cache = FeatureCache::open(cache)?;
-    let scoring = EvaluateConfig::new(Protocol::Paper, automatic.clone());
+    let scoring = EvaluateConfig::new(Protocol::Full, automatic.clone());
     let manifest = RunDir::open(run)?.manifest()?;
     let request = EvaluateRequest::new(&cache, model, config.source.as_str(), &scoring)
         .with_validation(&manifest.validation_cases);
@@ -251,8 +265,12 @@ fn facts(
         fact("Held out", format!("{}: {held_out}", config.source)),
         fact(
             "Mode",
-            format!("{}, {}×{} grid at prediction", config.mode, config.grid, config.grid),
+            match config.mode {
+                Mode::Points => format!("points, {0}×{0} grid at prediction", config.grid),
+                Mode::Box => "one box as large as the image".to_owned(),
+            },
         ),
+        fact("Style views", format!("{} of each slice trained on", config.views)),
         fact("Loss", loss(&training.loss)),
         fact("Epochs", config.epochs.to_string()),
         fact("Batch", training.batch.to_string()),

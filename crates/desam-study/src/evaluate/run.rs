@@ -11,7 +11,9 @@ use super::{
 use crate::{Error, Result};
 use candle_core::Device;
 use desam::model::{SourceSites, SourceStatistics, VolumeMeasurements};
-use desam::predict::{ClassPrediction, SliceEvidence, SlicePrediction, by_area};
+use desam::predict::{
+    ClassPrediction, SliceEvidence, SlicePrediction, by_area, keep_present_slices,
+};
 use desam::{Mode, Model, ModelRecord};
 use desam_core::pipeline::prefetch;
 use desam_core::{BinaryMask, ClassTable, ImageFeatures, Precision, Progress};
@@ -240,6 +242,7 @@ impl Scorer<'_> {
             bootstrap: None,
             cache: None,
             presence_threshold: automatic.presence_threshold,
+            presence_rule: automatic.presence_rule,
             mask_interpolation: self.config.interpolation(&recipe.preprocess),
             match_source: self.config.match_source,
             precision: Precision::F32,
@@ -341,6 +344,10 @@ impl Scorer<'_> {
             Ok(())
         })?;
         let own_grid = self.config.protocol.on_volume_grid();
+        // Of the slices with ground truth alone, none is to be recognised as empty.
+        if own_grid {
+            keep_present_slices(&mut masks, &self.config.automatic);
+        }
         let pair = match self.config.protocol {
             Protocol::Paper => {
                 CasePair::stacked(self.cache, &job.slices, &masks, self.classes, job.grid)?

@@ -5,9 +5,9 @@ use super::{
     BorderCut, ByMetric, CaseScore, ClassSummary, GroundTruthKind, MetricSummary, OverallClass,
     OverallSummary, Protocol, Role, UnscoredCase,
 };
-use desam::Mode;
 use desam::model::SourceSites;
 use desam::select::SelectionConfig;
+use desam::{Mode, PresenceRule};
 use desam_core::{ClassTable, Precision};
 use desam_data::preprocess::Interpolation;
 use desam_metrics::metric::{CaseMetric, EmptyPolicy};
@@ -105,6 +105,9 @@ pub struct Evaluation {
     /// grid points mode it is in `selection`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub presence_threshold: Option<f32>,
+    /// How slices without the structure were recognised; each alone in older files.
+    #[serde(default, skip_serializing_if = "PresenceRule::is_slice")]
+    pub presence_rule: PresenceRule,
     /// Interpolation of masks on the volume's own grid, under the full protocol; the nearest pixel in
     /// files from before there was a choice.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -164,9 +167,15 @@ impl Evaluation {
             Precision::F32 => String::new(),
             other => format!("; products in {other}"),
         };
-        let presence = self.presence_threshold.map_or_else(String::new, |threshold| {
-            format!("; masks where the predicted IoU is above {threshold:.3}")
-        });
+        let presence = match (self.presence_rule, self.presence_threshold) {
+            (PresenceRule::Contiguous, _) if self.protocol.on_volume_grid() => {
+                "; masks on one run of slices".to_owned()
+            }
+            (PresenceRule::Slice, Some(threshold)) => {
+                format!("; masks where the predicted IoU is above {threshold:.3}")
+            }
+            _ => String::new(),
+        };
         let truth = self.truth.map_or_else(String::new, |truth| format!(" against {truth}"));
         let intensities =
             if self.match_source { "; intensities matched to the source's" } else { "" };

@@ -1,8 +1,8 @@
 //! Scoring settings, which two evaluations must share before their scores may be compared.
 
 use super::{EvaluateConfig, Evaluation, Protocol};
-use desam::Mode;
 use desam::select::SelectionConfig;
+use desam::{Mode, PresenceRule};
 use desam_core::{ClassTable, Precision};
 use desam_data::cache::FeatureCache;
 use desam_data::preprocess::Interpolation;
@@ -37,6 +37,7 @@ struct SettingValues<'a> {
     grid: Option<usize>,
     selection: &'a SelectionConfig,
     presence: Option<f32>,
+    presence_rule: PresenceRule,
     interpolation: Option<Interpolation>,
     match_source: bool,
     classes: &'a ClassTable,
@@ -79,6 +80,7 @@ impl SettingValues<'_> {
             ("prompts", prompts, true),
             ("selection", word(self.selection), true),
             ("presence", self.presence.map_or("none".to_owned(), |t| t.to_string()), true),
+            ("presence rule", self.presence_rule.to_string(), true),
             ("interpolation", self.interpolation().to_owned(), true),
             ("matching", if self.match_source { "source" } else { "none" }.to_owned(), true),
             ("classes", self.classes.to_string(), true),
@@ -122,6 +124,7 @@ impl ScoringSettings {
             grid: points.then_some(automatic.grid),
             selection: &automatic.selection,
             presence: automatic.presence_threshold,
+            presence_rule: automatic.presence_rule,
             interpolation: config.interpolation(&cache.header().recipe.preprocess),
             match_source: config.match_source,
             classes,
@@ -147,6 +150,7 @@ impl ScoringSettings {
             grid: evaluation.grid,
             selection: &evaluation.selection,
             presence: evaluation.presence_threshold,
+            presence_rule: evaluation.presence_rule,
             interpolation: evaluation.mask_interpolation,
             match_source: evaluation.match_source,
             classes: &evaluation.classes,

@@ -4,6 +4,8 @@ use super::view::{CaseRank, CaseView, Picture};
 use crate::evaluate::{CaseScore, ComputedFeatures, Evaluation, Role};
 use crate::{Error, Result};
 use candle_core::Device;
+use desam::PromptingConfig;
+use desam::predict::{ClassPrediction, class_map, keep_present_slices};
 use desam::render::{Tile, small_png};
 use desam_core::text::DisplayPath as _;
 use desam_core::{ClassMask, ImageFeatures, Progress};
@@ -74,8 +76,10 @@ pub(super) struct CaseRenderer<'a> {
     /// What computes the features, where they are not the cache's.
     pub(super) computed: Option<ComputedFeatures<'a>>,
     pub(super) evaluation: &'a Evaluation,
-    /// The classes of a slice's pixels, cleared within the border.
-    pub(super) predict: &'a dyn Fn(&ImageFeatures) -> Result<ClassMask>,
+    /// The prompting of the scores.
+    pub(super) automatic: &'a PromptingConfig,
+    /// The predictions of a slice, one a class, cleared within the border.
+    pub(super) predict: &'a dyn Fn(&ImageFeatures) -> Result<Vec<ClassPrediction>>,
 }
 
 /// A case to render.
@@ -152,11 +156,7 @@ impl CaseRenderer<'_> {
     fn slices(&self, case: &CaseScore, max: usize) -> Result<Vec<SliceRef>> {
         let index =
             self.cache.cases().iter().position(|c| (&c.site, &c.id) == (&case.site, &case.case));
-        let stored = match (index, &self.computed) {
-            (None, _) => Vec::new(),
-            (Some(case), Some(_)) => self.cache.processed_slices(case)?,
-            (Some(case), None) => self.cache.case_slices(case).to_vec(),
-        };
+        let stored = index.map_or_else(|| Ok(Vec::new()), |case| self.case_slices(case))?;
         if stored.is_empty() {
             return Err(Error::Invalid(format!(
                 "the cache {} has no slice of {}/{}; name the cache that the run was scored with",
@@ -171,6 +171,40 @@ impl CaseRenderer<'_> {
         Ok(evenly_spaced(&stored.iter().filter(inside).copied().collect::<Vec<_>>(), max))
     }
 
+    /// The predicted classes of slices of one case.
+    fn predictions(&self, slices: &[SliceRef]) -> Result<Vec<ClassMask>> {
+        let Some(case) = slices.first().map(|slice| slice.case) else { return Ok(Vec::new()) };
+        // A volume that decides as a whole is predicted as a whole.
+        let whole =
+            self.evaluation.protocol.on_volume_grid() && !self.automatic.presence_rule.is_slice();
+        let wanted = if whole { self.case_slices(case)? } else { slices.to_vec() };
+        let table = match &self.computed {
+            Some(computed) => computed.table(self.cache, case)?,
+            None => None,
+        };
+        let mut predicted = Vec::with_capacity(wanted.len());
+        for slice in &wanted {
+            let features = match &self.computed {
+                Some(computed) => computed.encode(self.cache, slice, table.as_ref())?,
+                None => self.cache.features(slice, self.device)?,
+            };
+            predicted.push((self.predict)(&features)?);
+        }
+        if whole {
+            keep_present_slices(&mut predicted, self.automatic);
+        }
+        let shown = wanted.iter().zip(&predicted).filter(|(slice, _)| slices.contains(slice));
+        shown.map(|(_, classes)| Ok(class_map(classes)?)).collect()
+    }
+
+    /// The slices of a case that can be predicted.
+    fn case_slices(&self, case: usize) -> Result<Vec<SliceRef>> {
+        Ok(match &self.computed {
+            Some(_) => self.cache.processed_slices(case)?,
+            None => self.cache.case_slices(case).to_vec(),
+        })
+    }
+
     fn view(
         &self,
         chosen: &ChosenCase<'_>,
@@ -180,17 +214,8 @@ impl CaseRenderer<'_> {
         let ChosenCase { rank, case, slices } = chosen;
         let mut pictures = Vec::with_capacity(slices.len());
         let (mut start, mut largest) = (0, 0);
-        let table = match (&self.computed, slices.first()) {
-            (Some(computed), Some(slice)) => computed.table(self.cache, slice.case)?,
-            _ => None,
-        };
-        for (n, slice) in slices.iter().enumerate() {
-            let features = match &self.computed {
-                Some(computed) => computed.encode(self.cache, slice, table.as_ref())?,
-                None => self.cache.features(slice, self.device)?,
-            };
-            let border_px = self.evaluation.border_px;
-            let prediction = (self.predict)(&features)?;
+        let border_px = self.evaluation.border_px;
+        for (n, (slice, prediction)) in slices.iter().zip(self.predictions(slices)?).enumerate() {
             let image = self.cache.image(slice)?;
             let truth = self.cache.class_mask(slice, &self.evaluation.classes)?;
             let area = truth.foreground().area();

@@ -10,7 +10,6 @@ use crate::train::{RunConfig, RunDir, RunManifest};
 use crate::{Error, Result};
 use candle_core::Device;
 use desam::files::write_text;
-use desam::predict::class_map;
 use desam::{Compute, Model, ModelRecord, PromptingConfig};
 use desam_core::text::{name_text, one_line, path_for_people};
 use desam_core::{BinaryMask, ImageFeatures, Precision, Progress};
@@ -225,13 +224,14 @@ fn read_run(
                 let mask = std::mem::replace(&mut prediction.mask, BinaryMask::empty(0, 0));
                 prediction.mask = zero_border(mask, evaluation.border_px)?;
             }
-            Ok(class_map(&classes)?)
+            Ok(classes)
         };
         let renderer = CaseRenderer {
             cache: &cache,
             device: model.device(),
             computed: ComputedFeatures::needed(&model, evaluation.match_source)?,
             evaluation: &evaluation,
+            automatic: &automatic,
             predict: &predict,
         };
         let rendered = renderer.render(&request.gallery, bytes, progress)?;
@@ -261,6 +261,7 @@ fn automatic(evaluation: &Evaluation) -> PromptingConfig {
         grid: evaluation.grid.unwrap_or(desam::PAPER_GRID),
         selection: evaluation.selection,
         presence_threshold: evaluation.presence_threshold,
+        presence_rule: evaluation.presence_rule,
     }
 }
 

@@ -9,8 +9,8 @@ use super::TrainConfig;
 use super::trainer::SliceDataset;
 use crate::Result;
 use desam::model::{ConfidenceCalibration, PresenceCalibration};
-use desam::predict::class_map;
-use desam::{Mode, Model, PAPER_GRID, PromptingConfig};
+use desam::predict::{Found, class_map, present_run};
+use desam::{Mode, Model, PAPER_GRID, PresenceRule, PromptingConfig};
 use desam_core::Progress;
 use std::collections::BTreeMap;
 
@@ -26,6 +26,8 @@ const TOLERANCE: f64 = 0.005;
 struct HeldOutSlice {
     /// The case, its style view, and the class.
     volume: (usize, usize, usize),
+    /// Its place in the volume.
+    z: usize,
     /// The best predicted IoU; `None` where there is no mask whatever the threshold.
     iou: Option<f32>,
     /// Pixels of mask and ground truth together, of the mask, of the ground truth.
@@ -81,6 +83,7 @@ pub(super) fn calibrate(
             let pixels = mask.data().iter().zip(truth.data());
             held_out.push(HeldOutSlice {
                 volume: (slice.case, slice.view, class),
+                z: slice.z,
                 iou: prediction.predicted_iou.filter(|iou| iou.is_finite()),
                 overlap: pixels.filter(|(m, t)| **m > 0 && **t > 0).count(),
                 predicted: mask.area(),
@@ -90,25 +93,70 @@ pub(super) fn calibrate(
         }
         progress.advance(1, "held-out cases");
     }
-    let presence = thresholds.then(|| choose_threshold(&held_out));
-    let least = presence.map_or(f32::NEG_INFINITY, |presence| presence.threshold);
+    let presence = thresholds.then(|| choose_rule(&held_out));
     // Without a presence threshold a mask counts whatever its predicted IoU.
-    let drawn = |slice: &&HeldOutSlice| !thresholds || slice.iou.is_some_and(|iou| iou > least);
+    let drawn = presence.map_or_else(|| vec![true; held_out.len()], |p| drawn(&held_out, &p));
     let rated: Vec<(f32, f64)> = held_out
         .iter()
-        .filter(drawn)
+        .zip(drawn)
+        .filter_map(|(slice, drawn)| drawn.then_some(slice))
         .filter_map(|slice| Some((slice.mean_probability?, slice.dice())))
         .collect();
     let threshold = presence.map(|chosen| {
+        let rule = match chosen.rule {
+            PresenceRule::Slice => {
+                format!("a predicted IoU above {:.3} says that a slice holds", chosen.threshold)
+            }
+            PresenceRule::Contiguous => {
+                "predicted IoU and area say which run of slices holds".to_owned()
+            }
+        };
         format!(
-            "a predicted IoU above {:.3} says that a slice holds the structure: Dice of whole held-out \
-             volumes {:.4}, {:.4} with a mask on every slice",
-            chosen.threshold, chosen.dice, chosen.dice_without
+            "{rule} the structure: Dice of whole held-out volumes {:.4}, {:.4} with a mask on every slice",
+            chosen.dice, chosen.dice_without
         )
     });
     let confidence = format!("confidence calibrated on {} held-out masks", rated.len());
     progress.finish(&threshold.unwrap_or(confidence));
     Ok(Calibration { presence, confidence: ConfidenceCalibration::fit(&rated) })
+}
+
+/// The rule for the model's record: volumes as a whole, which does better at sites unlike the training site's,
+/// unless that loses more than [`TOLERANCE`] on the held-out cases, as for a structure in several
+/// pieces.
+fn choose_rule(slices: &[HeldOutSlice]) -> PresenceCalibration {
+    let each_alone = choose_threshold(slices);
+    // No held-out volume is empty as a whole: one that is need not reach the threshold of a slice.
+    let mut whole = each_alone.contiguous(0.0);
+    whole.threshold = whole.threshold.min(NATURAL);
+    let dice = dice_of(slices, &drawn(slices, &whole));
+    if dice >= each_alone.dice - TOLERANCE { whole.contiguous(dice) } else { each_alone }
+}
+
+/// Which of the slices keep their masks by a rule.
+fn drawn(slices: &[HeldOutSlice], rule: &PresenceCalibration) -> Vec<bool> {
+    let least = rule.threshold;
+    if rule.rule == PresenceRule::Slice {
+        return slices.iter().map(|slice| slice.iou.is_some_and(|iou| iou > least)).collect();
+    }
+    let mut volumes: BTreeMap<_, Vec<usize>> = BTreeMap::new();
+    for (index, slice) in slices.iter().enumerate() {
+        volumes.entry(slice.volume).or_default().push(index);
+    }
+    let mut drawn = vec![false; slices.len()];
+    for mut indices in volumes.into_values() {
+        indices.sort_by_key(|&index| slices.get(index).map(|slice| slice.z));
+        let found: Vec<Option<Found>> = indices
+            .iter()
+            .map(|&index| {
+                let slice = slices.get(index)?;
+                Some(Found { iou: slice.iou?, area: slice.predicted })
+            })
+            .collect();
+        let run = indices.get(present_run(&found, least)).unwrap_or_default();
+        run.iter().filter_map(|&index| drawn.get_mut(index).map(|d| *d = true)).for_each(drop);
+    }
+    drawn
 }
 
 /// The threshold nearest to [`NATURAL`] of those with the best mean Dice, within [`TOLERANCE`].
@@ -137,11 +185,17 @@ fn candidates(slices: &[HeldOutSlice]) -> Vec<f32> {
 /// Mean Dice of whole volumes where masks of slices with a predicted IoU up to `threshold` are
 /// rejected, each class on its own. A volume without ground truth or prediction has a Dice of 1.
 fn mean_dice(slices: &[HeldOutSlice], threshold: f32) -> f64 {
+    let drawn = slices.iter().map(|slice| slice.iou.is_some_and(|iou| iou > threshold));
+    dice_of(slices, &drawn.collect::<Vec<_>>())
+}
+
+/// Mean Dice of whole volumes where slices have their masks if they are `drawn`, each class alone.
+fn dice_of(slices: &[HeldOutSlice], drawn: &[bool]) -> f64 {
     let mut cases: BTreeMap<(usize, usize, usize), (usize, usize)> = BTreeMap::new();
-    for slice in slices {
+    for (slice, drawn) in slices.iter().zip(drawn) {
         let (overlap, sizes) = cases.entry(slice.volume).or_default();
         *sizes += slice.truth;
-        if slice.iou.is_some_and(|iou| iou > threshold) {
+        if *drawn {
             *overlap += slice.overlap;
             *sizes += slice.predicted;
         }
@@ -162,6 +216,7 @@ mod tests {
         let truth = if present { 100 } else { 0 };
         HeldOutSlice {
             volume: (case, 0, 1),
+            z: 0,
             iou: Some(iou),
             overlap: truth,
             predicted: 100,
@@ -203,6 +258,32 @@ mod tests {
         };
         let faint = HeldOutSlice { predicted: 1, ..slice(0, 0.6, false) };
         assert_eq!(choose_threshold(&[big(0.8), faint]).threshold, 0.5);
+    }
+
+    #[test]
+    fn volumes_are_decided_as_a_whole_unless_that_costs() {
+        let at = |z: usize, iou: f32, present: bool| HeldOutSlice { z, ..slice(0, iou, present) };
+        // In any order of the data set: empty, three with the structure, empty; the faint one is kept as
+        // its neighbours are.
+        let middle = [at(3, 0.9, true), at(0, 0.1, false), at(2, 0.4, true), at(1, 0.9, true)];
+        let ends = [at(4, 0.1, false)];
+        let slices = [&middle[..], &ends].concat();
+        let chosen = choose_rule(&slices);
+        assert_eq!((chosen.rule, chosen.dice), (PresenceRule::Contiguous, 1.0));
+        assert!(chosen.threshold <= 0.5, "{chosen:?}");
+        assert_eq!(drawn(&slices, &chosen), [true, false, true, true, false]);
+        // A structure in two pieces, far apart.
+        let pieces = [true, true, false, false, false, false, false, false, true, true];
+        let pieces = pieces.iter().zip(0..);
+        let slices: Vec<_> =
+            pieces.map(|(&there, z)| at(z, if there { 1.0 } else { 0.0 }, there)).collect();
+        let slices: Vec<_> = slices
+            .into_iter()
+            .map(|s| HeldOutSlice { predicted: if s.truth > 0 { 100 } else { 1 }, ..s })
+            .collect();
+        let chosen = choose_rule(&slices);
+        assert_eq!((chosen.rule, chosen.threshold), (PresenceRule::Slice, 0.5));
+        assert!(chosen.dice > 0.99, "{chosen:?}");
     }
 
     #[test]

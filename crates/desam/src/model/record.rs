@@ -2,7 +2,7 @@
 
 use super::{ConfidenceCalibration, SourceSites, SourceStatistics};
 use crate::adapted::AdapterRecord;
-use crate::{Error, Mode, PromptingConfig, Result};
+use crate::{Error, Mode, PresenceRule, PromptingConfig, Result};
 use desam_core::{ClassTable, EncoderSpec};
 use desam_data::cache::FeatureCache;
 use desam_data::preprocess::{IntensityHistogram, PreprocessConfig};
@@ -100,12 +100,21 @@ pub struct PresenceCalibration {
     pub dice: f64,
     /// The same where every slice gets its mask.
     pub dice_without: f64,
+    /// How slices are recognised with this threshold; each alone in older records.
+    #[serde(default, skip_serializing_if = "PresenceRule::is_slice")]
+    pub rule: PresenceRule,
 }
 
 impl PresenceCalibration {
     /// A calibration, as its fields say.
     pub fn new(threshold: f32, dice: f64, dice_without: f64) -> Self {
-        Self { threshold, dice, dice_without }
+        Self { threshold, dice, dice_without, rule: PresenceRule::Slice }
+    }
+
+    /// Decides volumes as a whole, with this mean Dice of the held-out cases.
+    #[must_use]
+    pub fn contiguous(self, dice: f64) -> Self {
+        Self { dice, rule: PresenceRule::Contiguous, ..self }
     }
 }
 
@@ -124,7 +133,9 @@ impl ModelRecord {
         let mode = training.map_or(Mode::Points, |t| t.mode);
         let prompting = PromptingConfig::new(mode, grid, self.spec.mask_side());
         match training.and_then(|t| t.presence) {
-            Some(presence) => prompting.with_presence_threshold(presence.threshold),
+            Some(presence) => prompting
+                .with_presence_threshold(presence.threshold)
+                .with_presence_rule(presence.rule),
             None => prompting,
         }
     }

@@ -16,6 +16,7 @@ mod options;
 mod output;
 mod picture;
 mod plain;
+mod presence;
 mod report;
 mod scaled_progress;
 mod segmenter;
@@ -29,6 +30,7 @@ pub use folder::{FailedVolume, FolderSummary, segment_folder};
 pub use measure::{BoundingBox, IouStatistics, MaskSize};
 pub use options::{PredictOptions, SliceChoice};
 pub use output::{ClassSummary, VolumeSummary};
+pub use presence::{Found, keep_present_slices, present_run};
 pub use report::{ClassReport, ModelFacts, Settings, SliceReport, VolumeReport};
 pub use segmenter::{
     ClassSegmentation, EncodedSlice, GraySlice, Segmentation, Segmenter, SegmenterBuilder, by_area,

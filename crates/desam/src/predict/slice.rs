@@ -218,6 +218,7 @@ impl<'a> SlicePredictor<'a> {
         grid: impl Fn(&Self, &ImageContext, &PromptingConfig) -> Result<Vec<ClassPrediction>>,
     ) -> Result<Vec<ClassPrediction>> {
         let context = self.context(features)?;
+        let prompting = &prompting.of_slice();
         let mut classes = match prompting.mode {
             Mode::Box => self.whole_box(&context, prompting)?,
             Mode::Points if self.lacks_ranking() => self.without_ranking(&context, prompting)?,

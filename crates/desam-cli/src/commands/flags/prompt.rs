@@ -4,7 +4,7 @@ use crate::commands::values::{GRID_SIDE, enum_values, integer};
 use crate::usage::usage;
 use anyhow::bail;
 use clap::Args;
-use desam::{Mode, ModelRecord, PAPER_GRID, PromptingConfig};
+use desam::{Mode, ModelRecord, PAPER_GRID, PresenceRule, PromptingConfig};
 
 const NEEDS_POINTS: &str = "--grid is for points mode only";
 
@@ -25,6 +25,12 @@ pub(in crate::commands) struct PromptFlags {
     /// none in box mode]
     #[arg(long, value_name = "IOU", allow_negative_numbers = true, value_parser = threshold)]
     presence_threshold: Option<f32>,
+
+    /// How slices without the structure are recognised. slice: each alone, by the presence threshold.
+    /// contiguous: masks stay on one run of consecutive slices, by predicted IoU and area [default: the
+    /// model's own, if it was trained on empty slices, unless a threshold is given; else slice]
+    #[arg(long, value_name = "RULE", value_parser = enum_values::<PresenceRule>())]
+    presence_rule: Option<PresenceRule>,
 }
 
 /// Parser of `--presence-threshold`.
@@ -62,8 +68,12 @@ impl PromptFlags {
             // The threshold of one mode says nothing about the other.
             PromptingConfig::new(mode, grid, model.spec.mask_side())
         };
-        Ok(match self.presence_threshold {
+        let prompting = match self.presence_threshold {
             Some(threshold) => prompting.with_presence_threshold(threshold),
+            None => prompting,
+        };
+        Ok(match self.presence_rule {
+            Some(rule) => prompting.with_presence_rule(rule),
             None => prompting,
         })
     }

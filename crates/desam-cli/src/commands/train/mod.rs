@@ -16,8 +16,8 @@ use adapter::AdapterFlags;
 use clap::Args;
 use dataset::DatasetFlags;
 use decoder::DecoderFlags;
-use desam::Mode;
 use desam::types::text::DisplayPath as _;
+use desam::{Mode, PresenceRule};
 use desam_study::train::{Preset, RunDir, TrainConfig, TrainRequest, TrainSummary, train_with};
 use optimizer::OptimizerFlags;
 use run_flags::RunFlags;
@@ -187,9 +187,13 @@ fn text(summary: &TrainSummary, config: &TrainConfig) -> String {
         ("epochs", summary.run.join("history.csv").display_escaped()),
     ];
     if let Some(presence) = summary.presence {
+        let rule = match presence.rule {
+            PresenceRule::Slice => format!("predicted IoU above {:.3}", presence.threshold),
+            PresenceRule::Contiguous => "predicted IoU and area favour a run of slices".to_owned(),
+        };
         let text = format!(
-            "predicted IoU above {:.3} (Dice of whole held-out volumes {:.4}, {:.4} without)",
-            presence.threshold, presence.dice, presence.dice_without
+            "{rule} (Dice of whole held-out volumes {:.4}, {:.4} without)",
+            presence.dice, presence.dice_without
         );
         lines.insert(lines.len() - 1, ("mask where", text));
     }

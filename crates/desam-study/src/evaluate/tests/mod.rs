@@ -7,8 +7,8 @@ mod scoring;
 use super::{
     ByMetric, CaseScore, Evaluation, GroundTruthKind, MetricValue, Protocol, Role, UnscoredCase,
 };
-use desam::Mode;
 use desam::select::SelectionConfig;
+use desam::{Mode, PresenceRule};
 use desam_core::ClassTable;
 use desam_metrics::metric::{CaseMetric, EmptyPolicy};
 
@@ -64,6 +64,7 @@ pub(crate) fn evaluation() -> Evaluation {
         classes: ClassTable::default(),
         bootstrap: None,
         presence_threshold: None,
+        presence_rule: PresenceRule::Slice,
         mask_interpolation: None,
         match_source: false,
         cache: None,

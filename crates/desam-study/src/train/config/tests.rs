@@ -50,7 +50,8 @@ fn invalid_settings_are_named() {
         assert!(message.contains(name), "{message}");
     }
     paper().validate().unwrap();
-    for variant in Variant::ALL {
+    // The decoder of adapters is tested with them.
+    for variant in Variant::ALL.into_iter().filter(|v| *v != Variant::ClassDecoder) {
         paper().with_variant(variant).validate().unwrap();
         let boxed = TrainConfig::preset(Preset::Official, "A", Mode::Box);
         boxed.with_variant(variant).validate().unwrap();
@@ -97,4 +98,49 @@ fn a_configuration_round_trips_through_json() {
     assert_eq!(serde_json::from_str::<TrainConfig>(&older).unwrap(), paper());
     let more = text.replacen('{', "{\"surprise\":1,", 1);
     assert!(serde_json::from_str::<TrainConfig>(&more).is_err());
+}
+
+#[test]
+fn adapters_need_settings_that_fit_them() {
+    let adapter = AdapterChoice::new(AdapterKind::Dapsam);
+    let own = |mode| {
+        TrainConfig::preset(Preset::Paper, "A", mode)
+            .with_variant(Variant::ClassDecoder)
+            .with_adapter(adapter)
+    };
+    own(Mode::Box).validate().unwrap();
+    for mode in Mode::ALL {
+        TrainConfig::preset(Preset::Paper, "A", mode).with_adapter(adapter).validate().unwrap();
+    }
+    for (config, words) in [
+        (own(Mode::Points), "takes no prompt"),
+        (TrainConfig { adapter: None, ..own(Mode::Box) }, "needs an adapter"),
+        (TrainConfig { live: false, ..own(Mode::Box) }, "runs in every step"),
+        (TrainConfig { precision: Precision::Bf16, ..own(Mode::Box) }, "f32"),
+        (TrainConfig { adapter: Some(adapter.with_rank(0)), ..own(Mode::Box) }, "rank"),
+        (
+            TrainConfig { adapter: Some(adapter.with_input_side(Some(0))), ..own(Mode::Box) },
+            "input_side",
+        ),
+        (TrainConfig { decay_epochs: Some(10), ..own(Mode::Box) }, "decay_epochs"),
+    ] {
+        let message = config.validate().unwrap_err().to_string();
+        assert!(message.contains(words), "{message}");
+    }
+}
+
+#[test]
+fn a_warm_up_is_by_step_and_else_rates_are_by_epoch() {
+    let official = TrainConfig::preset(Preset::Official, "A", Mode::Box)
+        .with_variant(Variant::ClassDecoder)
+        .with_adapter(AdapterChoice::new(AdapterKind::Dapsam));
+    assert_eq!((official.epochs, official.decay_epochs), (160, Some(200)));
+    assert_eq!(official.best_by, BestBy::Last);
+    // DAPSAM's program with 100 steps an epoch, hence T = 20 000: step k up to 250 has 5e-4 · k / 250, then
+    // 5e-4 · (1 − (k − 251) / T)^0.9.
+    let rate = |k: usize| official.learning_rate_of_step(k / 100, k % 100, 100);
+    assert!((rate(125) - 2.5e-4).abs() < 1e-18 && (rate(250) - 5e-4).abs() < 1e-18);
+    assert!((rate(10_251) - 5e-4 * 0.5f64.powf(0.9)).abs() < 1e-18);
+    let paper = TrainConfig::preset(Preset::Paper, "A", Mode::Box);
+    assert_eq!(paper.learning_rate_of_step(7, 3, 10), paper.learning_rate_at(7));
 }

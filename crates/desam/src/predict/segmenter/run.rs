@@ -7,7 +7,9 @@ use crate::predict::features::SliceFeatures;
 use crate::predict::findings;
 use crate::predict::maps::Maps;
 use crate::predict::output::{Output, OutputFiles};
-use crate::predict::{SlicePrediction, VolumeSummary, class_map, class_planes};
+use crate::predict::{
+    ClassPrediction, SlicePrediction, VolumeSummary, class_map, class_planes, keep_present_slices,
+};
 use crate::{Error, Result};
 use desam_core::text::{name_text, one_line};
 use desam_core::{LabelMask, LabelVolume, Progress, Volume};
@@ -147,9 +149,7 @@ impl Segmenter {
             Ok(())
         };
         check(0)?;
-        features.for_each(ahead, |z, features| {
-            let classes = predictor.predict_classes(&features, &self.prompting)?;
-            expect_classes(classes.len(), table.len())?;
+        let mut put = |z: usize, classes: Vec<ClassPrediction>| -> Result<()> {
             for (map, (_, evidence)) in maps.iter_mut().zip(&classes) {
                 map.put(z, evidence)?;
             }
@@ -160,9 +160,23 @@ impl Segmenter {
             for (slices, (slice, _)) in slices.iter_mut().zip(classes) {
                 slices.push(slice);
             }
+            Ok(())
+        };
+        // Where the volume decides as a whole, its masks wait for its last slice.
+        let mut waiting = Vec::new();
+        features.for_each(ahead, |z, features| {
+            let classes = predictor.predict_classes(&features, &self.prompting)?;
+            expect_classes(classes.len(), table.len())?;
+            if self.prompting.presence_rule.is_slice() {
+                put(z, classes)?;
+            } else {
+                waiting.push(classes);
+            }
             progress.advance(1, &format!("slice {}/{}", z + 1, prepared.len()));
             check(z + 1)
         })?;
+        keep_present_slices(&mut waiting, &self.prompting);
+        waiting.into_iter().enumerate().try_for_each(|(z, classes)| put(z, classes))?;
         let mask = match smooth {
             Some(smooth) => smooth.finish()?,
             None => prepared.restore(&nearest)?,
