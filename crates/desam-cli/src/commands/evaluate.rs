@@ -39,8 +39,25 @@ Metrics (most of the time is spent predicting, so list all metrics in one call):
   volume-error                       predicted minus true volume in ml
   relative-volume-error              the same as a fraction of the true volume
   all                                all of these, surface Dice at 1, 2 and 3 mm
+Of a model of several classes the score of a case is the mean of its classes, which are listed below. A \
+relative volume error has no value where the truth is empty and something was found: such cases are left out \
+of its means and counted (infinite with --empty infinite).
 Dice needs only the features. Under the paper protocol, metrics in mm or ml also read the volumes, \
 for their voxel spacing.
+
+Columns of the CSV file:
+  truth_voxels, predicted_voxels, truth_ml, predicted_ml
+                      of all classes together; in ml with protocols full and native
+  dice_0_to_1 and the other metrics
+                      means over the classes of the case: so is volume_error_ml, which is then not the
+                      difference of the volumes beside it
+  truth_ml_CLASS, predicted_ml_CLASS, dice_0_to_1_CLASS, ...
+                      the same of each class, where there are several
+  empty_slices and others
+                      predictions on slices without ground truth, with protocol full
+  not_scored_because  the reason, where a case is not scored
+  confidence_0_to_1   the Dice that the model expected of its masks on the scored slices, if it is
+                      calibrated
 
 Examples:
   desam evaluate --cache cache --run run
@@ -102,8 +119,8 @@ pub(crate) struct Arguments {
     metrics: Vec<Metrics>,
 
     /// Value of a distance metric if exactly one of the two masks is empty. diagonal: the diagonal
-    /// of the volume. infinite: infinity. left-out: none, the case is excluded from the mean and
-    /// counted separately
+    /// of the volume. infinite: infinity, also of a relative volume error without a true volume. left-out:
+    /// none, the case is excluded from the mean and counted separately
     #[arg(long, value_enum, value_name = "POLICY", default_value = "diagonal")]
     empty: EmptyPolicyChoice,
 

@@ -259,3 +259,24 @@ fn slices_are_seen_as_the_model_sees_them() {
     let other = LabelVolume::new(Grid { dims: [3, 2, 2], ..grid }, vec![0; 12]).unwrap();
     assert!(prepared.view(&volume, &other, 0).is_err());
 }
+
+#[test]
+fn processed_slices_know_the_stored_slice_they_are_cut_from() {
+    // Slices along `j`, 3 mm to superior, or to inferior, which is turned; `k` to anterior.
+    let prepared = |up: f64, config: PreprocessConfig| {
+        let rows = [[2.0, 0.0, 0.0, 0.0], [0.0, 0.0, 0.5, 0.0], [0.0, up, 0.0, 0.0]];
+        let grid = Grid { dims: [2, 3, 2], affine: Affine(rows) };
+        let volume = Volume::new(grid, (0..12).map(|v| v as f32).collect()).unwrap();
+        let prepared = config.prepare(&volume, &spec()).unwrap();
+        let of = |z| prepared.nearest_stored_slice(z);
+        assert_eq!(of(prepared.len()), None);
+        (0..prepared.len()).map(|z| of(z).unwrap()).collect::<Vec<_>>()
+    };
+    let axial = || PreprocessConfig { spacing_mm: None, ..PreprocessConfig::paper() };
+    assert_eq!(prepared(3.0, axial()), [0, 1, 2]);
+    assert_eq!(prepared(-3.0, axial()), [2, 1, 0]);
+    // By hand: at 1.5 mm they lie at −1/4, 1/4, 3/4, 5/4, 7/4 and 9/4 of the stored ones.
+    let half = || PreprocessConfig { spacing_mm: Some([2.0, 0.5, 1.5]), ..axial() };
+    assert_eq!(prepared(3.0, half()), [0, 0, 1, 1, 2, 2]);
+    assert_eq!(prepared(-3.0, half()), [2, 2, 1, 1, 0, 0]);
+}

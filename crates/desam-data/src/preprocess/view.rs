@@ -28,6 +28,15 @@ impl PreparedVolume {
         self.geometry().order().slices()
     }
 
+    /// The slice of the volume, counted from 0 along [`slice_axis`](Self::slice_axis) as the file is stored,
+    /// that is nearest to processed slice `z`; `None` beyond the last one.
+    pub fn nearest_stored_slice(&self, z: usize) -> Option<usize> {
+        let [_, _, slices] = self.geometry().axes();
+        let nearest = (z < self.len()).then(|| slices.nearest(z)).flatten()?;
+        let [_, _, flipped] = self.geometry().order().flips();
+        if flipped { slices.source.checked_sub(nearest + 1) } else { Some(nearest) }
+    }
+
     /// Slice `index` of `volume` and of `mask`, counted from 0 along
     /// [`slice_axis`](Self::slice_axis) as the file is stored. `volume` is the one that was
     /// prepared.

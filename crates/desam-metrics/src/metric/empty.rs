@@ -52,7 +52,7 @@ named! {
 /// | surface Dice | [`BothEmpty`] | 0 |
 /// | distances | 0 if [`BothEmpty::Perfect`], else no value | [`OneEmpty`] |
 /// | volume error | 0 | the other volume |
-/// | relative volume error | 0 if [`BothEmpty::Perfect`], else no value | −1 where the prediction is empty; where the truth is, infinite, or no value if [`OneEmpty::LeftOut`] |
+/// | relative volume error | 0 if [`BothEmpty::Perfect`], else no value | −1 where the prediction is empty; where the truth is, no value (a summary counts such cases), or infinite if [`OneEmpty::Infinite`] |
 ///
 /// The default is a perfect score where both are empty and the worst one where one is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]

@@ -95,9 +95,9 @@ impl<'a> CaseMeasures<'a> {
             _ if both => (self.policy.both == BothEmpty::Perfect).then_some(0.0),
             _ => match self.policy.one {
                 OneEmpty::LeftOut => None,
-                // A relative error of an empty truth is unbounded.
-                _ if metric == CaseMetric::RelativeVolumeError => Some(f64::INFINITY),
                 OneEmpty::Infinite => Some(f64::INFINITY),
+                // A share of nothing has no largest value, as distances have with the diagonal.
+                OneEmpty::Diagonal if metric == CaseMetric::RelativeVolumeError => None,
                 OneEmpty::Diagonal => Some(self.pair.grid().diagonal_mm()),
             },
         }

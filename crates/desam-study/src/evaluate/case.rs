@@ -1,6 +1,7 @@
 //! Scores of one case.
 
 use super::{BorderCut, ByMetric, ClassScore, EmptySlices, MetricValue};
+use desam_data::cache::CacheCase;
 use desam_metrics::metric::{CaseMetric, Empty, Score, VoxelGrid};
 use serde::{Deserialize, Serialize};
 
@@ -38,15 +39,17 @@ pub struct CaseScore {
     pub dice: f64,
     /// Slices that were predicted.
     pub slices: usize,
-    /// Foreground of the ground truth: voxels of the label file (full protocol) or pixels of the
-    /// `M × M` masks (paper protocol).
+    /// Foreground of the ground truth, of all classes together: voxels of the label file (full and native
+    /// protocol) or pixels of the `M × M` masks (paper protocol).
     pub truth_voxels: u64,
     /// Foreground of the prediction, in the same unit, after the border rule.
     pub predicted_voxels: u64,
-    /// Volume of the ground truth, in ml; only under the full protocol.
+    /// Volume of the ground truth, of all classes together, in ml; only under the full and the native
+    /// protocol. The volume errors among `metrics` are means over the classes, whose own volumes are in
+    /// `classes`.
     #[serde(default)]
     pub truth_ml: Option<f64>,
-    /// Volume of the prediction, in ml; only under the full protocol.
+    /// Volume of the prediction, in ml, likewise.
     #[serde(default)]
     pub predicted_ml: Option<f64>,
     /// Ground truth within the zeroed border; present where there is a border.
@@ -63,7 +66,8 @@ pub struct CaseScore {
     #[serde(default)]
     pub grid: Option<VoxelGrid>,
     /// The Dice that the model expected of its masks, 0 to 1, where it is calibrated
-    /// ([`ConfidenceCalibration`](desam::model::ConfidenceCalibration)).
+    /// ([`ConfidenceCalibration`](desam::model::ConfidenceCalibration)); of the slices that the protocol
+    /// scores.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub confidence: Option<f64>,
     /// The score of each class of a model of several.
@@ -109,4 +113,12 @@ pub struct UnscoredCase {
     pub role: Role,
     /// The reason.
     pub reason: String,
+}
+
+impl UnscoredCase {
+    /// A case of a cache, with the reason.
+    pub(super) fn of(case: &CacheCase, role: Role, reason: &str) -> Self {
+        let (site, case) = (case.site.clone(), case.id.clone());
+        Self { site, case, role, reason: reason.to_owned() }
+    }
 }

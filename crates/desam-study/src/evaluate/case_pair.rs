@@ -24,6 +24,9 @@ pub(super) struct CasePair {
     pub(super) spacing_mm: Option<[f64; 3]>,
     /// The axis that slices are cut along: 0, 1 or 2 for `i`, `j` or `k`; only under the full protocol.
     slice_axis: Option<usize>,
+    /// Whether each processed slice is scored, by the ground truth of the volume's slice nearest to it; only
+    /// under the native protocol. Under the others all predicted slices are.
+    pub(super) scored: Option<Vec<bool>>,
 }
 
 impl CasePair {
@@ -61,7 +64,8 @@ impl CasePair {
                 page.ok_or_else(shape)?.copy_from_slice(pixels);
             }
         }
-        Ok(Self { prediction, truth, grid, voxel_ml: None, spacing_mm: None, slice_axis: None })
+        let (voxel_ml, spacing_mm, slice_axis, scored) = (None, None, None, None);
+        Ok(Self { prediction, truth, grid, voxel_ml, spacing_mm, slice_axis, scored })
     }
 
     /// What was predicted on slices without ground truth; `None` where only slices with ground truth are
@@ -75,7 +79,9 @@ impl CasePair {
         // The score of a case is the mean of its classes, and so is this.
         let [depth, height, width] = self.grid.shape;
         let mut prediction = self.prediction.clone();
-        clear_unlabelled(&mut prediction, &self.truth, [width, height, depth], axis);
+        let dims = [width, height, depth];
+        let labelled = labelled_slices(&self.truth, dims, axis);
+        clear_unlabelled(&mut prediction, &labelled, dims, axis);
         Some(EmptySlices { labelled_dice: mean_dice(&prediction, &self.truth, classes), ..found })
     }
 }
@@ -127,9 +133,15 @@ impl RestoredCase<'_> {
         let table = self.classes.table();
         let truth: Vec<u8> =
             truth.into_data().into_iter().map(|label| table[usize::from(label)]).collect();
-        if config.protocol == Protocol::Native {
-            clear_unlabelled(&mut prediction, &truth, found.dims, axis);
-        }
+        let scored = (config.protocol == Protocol::Native).then(|| {
+            let labelled = labelled_slices(&truth, found.dims, axis);
+            clear_unlabelled(&mut prediction, &labelled, found.dims, axis);
+            let is_scored = |z: usize| {
+                let slice = prepared.nearest_stored_slice(z);
+                slice.and_then(|slice| labelled.get(slice)).is_some_and(|labelled| *labelled)
+            };
+            (0..prepared.len()).map(is_scored).collect()
+        });
         Ok(CasePair {
             prediction,
             truth,
@@ -137,6 +149,7 @@ impl RestoredCase<'_> {
             voxel_ml: Some(found.voxel_mm3() / 1000.0),
             spacing_mm: (!prepared.is_in_pixels()).then(|| prepared.slice_spacing()),
             slice_axis: (config.protocol == Protocol::Full).then_some(axis),
+            scored,
         })
     }
 }
@@ -156,23 +169,31 @@ fn mean_dice(prediction: &[u8], truth: &[u8], classes: usize) -> f64 {
     sum / classes.max(1) as f64
 }
 
-/// Clears a prediction on slices along `axis` without ground truth, which the native protocol does not
-/// score.
-fn clear_unlabelled(prediction: &mut [u8], truth: &[u8], dims: [usize; 3], axis: usize) {
-    let [width, height, _] = dims;
-    let slice = |voxel: usize| match axis {
+/// The slice along `axis` that a voxel lies in.
+fn slice_of(voxel: usize, [width, height, _]: [usize; 3], axis: usize) -> usize {
+    match axis {
         0 => voxel % width,
         1 => voxel / width % height,
         _ => voxel / (width * height),
-    };
+    }
+}
+
+/// Whether each slice along `axis` has ground truth.
+fn labelled_slices(truth: &[u8], dims: [usize; 3], axis: usize) -> Vec<bool> {
     let mut labelled = vec![false; dims.get(axis).copied().unwrap_or(0)];
     for (voxel, _) in truth.iter().enumerate().filter(|(_, value)| **value > 0) {
-        if let Some(found) = labelled.get_mut(slice(voxel)) {
+        if let Some(found) = labelled.get_mut(slice_of(voxel, dims, axis)) {
             *found = true;
         }
     }
+    labelled
+}
+
+/// Clears a prediction on slices along `axis` that are not `labelled`, which the native protocol does not
+/// score.
+fn clear_unlabelled(prediction: &mut [u8], labelled: &[bool], dims: [usize; 3], axis: usize) {
     for (voxel, value) in prediction.iter_mut().enumerate().filter(|(_, value)| **value > 0) {
-        if !labelled.get(slice(voxel)).is_some_and(|found| *found) {
+        if !labelled.get(slice_of(voxel, dims, axis)).is_some_and(|found| *found) {
             *value = 0;
         }
     }
@@ -225,6 +246,7 @@ mod tests {
             voxel_ml: None,
             spacing_mm: None,
             slice_axis: Some(2),
+            scored: None,
         };
         let found = pair.empty_slices(2).unwrap();
         assert_eq!((found.slices, found.with_mask, found.labelled_dice), (2, 1, 1.0));

@@ -28,16 +28,20 @@ pub struct ClassScore {
 }
 
 impl ClassScore {
-    /// The score by a metric; `None` where it was not requested.
-    pub fn score(&self, metric: CaseMetric) -> Option<Score> {
-        let empty = match (self.predicted_voxels, self.truth_voxels) {
+    /// The masks of the class that are empty, if any.
+    pub fn empty(&self) -> Option<Empty> {
+        match (self.predicted_voxels, self.truth_voxels) {
             (0, 0) => Some(Empty::Both),
             (0, _) => Some(Empty::Prediction),
             (_, 0) => Some(Empty::Truth),
             _ => None,
-        };
+        }
+    }
+
+    /// The score by a metric; `None` where it was not requested.
+    pub fn score(&self, metric: CaseMetric) -> Option<Score> {
         let MetricValue(counted_as) = self.metrics.get(metric).copied()?;
-        match (empty, counted_as) {
+        match (self.empty(), counted_as) {
             (Some(which), counted_as) => Some(Score::Empty { which, counted_as }),
             (None, value) => value.map(Score::Value),
         }

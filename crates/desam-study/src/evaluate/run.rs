@@ -24,6 +24,9 @@ use desam_metrics::metric::{CaseMeasures, CaseMetric, MaskPair, VoxelGrid};
 /// Slices whose features are prefetched on a GPU.
 const GPU_PREFETCH: usize = 2;
 
+/// Reason of a case that a protocol on labelled slices finds none in.
+const NO_GROUND_TRUTH: &str = "no slice of it has ground truth";
+
 /// Input of [`evaluate`].
 #[derive(Debug, Clone)]
 #[non_exhaustive]
@@ -155,9 +158,14 @@ pub type PredictMask<'a> = dyn Fn(&ImageFeatures) -> Result<BinaryMask> + 'a;
 /// The predictions of a slice, one a class.
 pub(super) type SlicePredictions = Vec<ClassPrediction>;
 
-/// The confidence of a case: that of its slices and classes, weighted by area.
-fn confidence(slices: &[SlicePredictions]) -> Option<f64> {
-    by_area(slices.iter().flatten().map(|(slice, _)| slice), |slice| slice.confidence)
+/// The confidence of a case: that of its slices and classes, weighted by area. Only slices that are scored
+/// count: `scored` says which are, or that all are.
+fn confidence(slices: &[SlicePredictions], scored: Option<&[bool]>) -> Option<f64> {
+    let counts = |n: usize| scored.is_none_or(|scored| scored.get(n).is_some_and(|is| *is));
+    let slices = slices.iter().enumerate().filter(|(n, _)| counts(*n));
+    by_area(slices.flat_map(|(_, classes)| classes).map(|(slice, _)| slice), |slice| {
+        slice.confidence
+    })
 }
 
 /// A mask whose logits are not known.
@@ -215,7 +223,13 @@ impl Scorer<'_> {
                 let (done, total) = (cases.len(), jobs.len());
                 return Err(Error::Desam(desam::Error::Cancelled { what, done, total, kept }));
             }
-            cases.push(case?);
+            match case? {
+                Some(score) => cases.push(score),
+                None => {
+                    let role = job.planned.role;
+                    unscored.push(UnscoredCase::of(job.case, role, NO_GROUND_TRUTH));
+                }
+            }
         }
         let automatic = &self.config.automatic;
         let points = automatic.mode == Mode::Points;
@@ -260,14 +274,7 @@ impl Scorer<'_> {
         let index = planned.case;
         let case =
             self.cache.cases().get(index).ok_or(desam_data::Error::CaseIndex { index, len })?;
-        let unscored = |reason: &str| {
-            Ok(Err(UnscoredCase {
-                site: case.site.clone(),
-                case: case.id.clone(),
-                role: planned.role,
-                reason: reason.to_owned(),
-            }))
-        };
+        let unscored = |reason: &str| Ok(Err(UnscoredCase::of(case, planned.role, reason)));
         if case.label.is_none() {
             return unscored("it has no ground truth");
         }
@@ -294,7 +301,7 @@ impl Scorer<'_> {
             });
         }
         if needed == 0 {
-            return unscored("no slice of it has ground truth");
+            return unscored(NO_GROUND_TRUTH);
         }
         let grid = match self.config.protocol {
             Protocol::Paper if self.needs_spacing() => {
@@ -309,12 +316,14 @@ impl Scorer<'_> {
         self.config.metrics.iter().any(CaseMetric::needs_spacing)
     }
 
+    /// The score of a case; `None` under the native protocol where its label file holds none of the
+    /// classes, so that no slice is left to score.
     fn score(
         &self,
         job: &CaseJob<'_>,
         border_px: usize,
         progress: &dyn Progress,
-    ) -> Result<CaseScore> {
+    ) -> Result<Option<CaseScore>> {
         let case = job.case;
         let note = format!("{}/{}", case.site, case.id);
         let mut masks = Vec::with_capacity(job.slices.len());
@@ -359,6 +368,9 @@ impl Scorer<'_> {
             }
         };
         let measures = CaseMeasures::new(pair.masks()?, self.config.empty_policy())?;
+        if self.config.protocol == Protocol::Native && measures.counts().present() == 0 {
+            return Ok(None);
+        }
         let classes = self.class_scores(&pair)?;
         let measured = |metric: CaseMetric| {
             MetricValue(match classes.as_slice() {
@@ -368,7 +380,7 @@ impl Scorer<'_> {
         };
         let counts = measures.counts();
         let (truth_voxels, predicted_voxels) = (counts.present(), counts.predicted());
-        Ok(CaseScore {
+        Ok(Some(CaseScore {
             site: case.site.clone(),
             case: case.id.clone(),
             role: job.planned.role,
@@ -383,9 +395,9 @@ impl Scorer<'_> {
             metrics: self.config.all_metrics().into_iter().map(|m| (m, measured(m))).collect(),
             grid: (own_grid || self.needs_spacing()).then_some(pair.grid),
             warnings: self.range_warnings(&pair, predicted_voxels),
-            confidence: confidence(&masks),
+            confidence: confidence(&masks, pair.scored.as_deref()),
             classes,
-        })
+        }))
     }
 
     /// The scores of each class, where there are several.

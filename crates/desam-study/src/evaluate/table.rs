@@ -4,7 +4,7 @@ use super::metric_unit::{MetricUnit, few_cases_note, metric_title};
 use super::summarise::mean;
 use super::text_table::TextTable;
 use super::{Evaluation, MetricSummary, OverallSummary, SiteScore};
-use desam_metrics::metric::{CaseMetric, OneEmpty};
+use desam_metrics::metric::CaseMetric;
 use desam_metrics::statistics::Interval;
 
 /// Formats a fraction in per cent with two decimals; a dash for `None`, NaN and infinity.
@@ -43,13 +43,16 @@ impl Evaluation {
     }
 
     /// A table for a terminal: one row per site, the source site's validation cases first; below, the
-    /// target sites together, as mean over sites and as mean over cases; then such a table for each
-    /// other metric, the treatment of empty masks, and the unscored cases. Dice is in per cent.
+    /// target sites together, as mean over sites and as mean over cases; then a table of the classes of a
+    /// model of several, such a table for each other metric, the treatment of empty masks, and the unscored cases. Dice is in per cent.
     pub fn table(&self) -> String {
         let mut text = format!("trained on {}; {}\n", self.source, self.setting());
         text.push_str(&self.dice_table());
         if self.classes.is_several() {
             text.push_str(&format!("\nby class\n{}", self.class_table()));
+            if let Some(line) = self.undefined_line() {
+                text.push_str(&format!("{line}\n"));
+            }
         }
         for &metric in self.metrics.iter().filter(|m| **m != CaseMetric::DICE) {
             text.push_str(&format!("\n{}\n", self.metric_heading(metric)));
@@ -132,45 +135,6 @@ impl Evaluation {
         rows.render()
     }
 
-    /// A row for each site and class, with the mean of each metric, then the classes over the target sites.
-    fn class_table(&self) -> String {
-        let mut head = vec!["site".to_owned(), "class".to_owned()];
-        head.extend(["Dice %".to_owned(), "missed".to_owned(), "invented".to_owned()]);
-        let others = || self.metrics.iter().filter(|m| **m != CaseMetric::DICE);
-        head.extend(others().map(ToString::to_string));
-        let mut rows = TextTable::new(head);
-        let cells = |dice: Option<f64>, summary: Option<&MetricSummary>| {
-            let count = |of: fn(&MetricSummary) -> usize| summary.map_or(0, of).to_string();
-            vec![percent(dice), count(|s| s.missed), count(|s| s.invented)]
-        };
-        for site in &self.sites {
-            for class in &site.classes {
-                let dice = class.metrics.get(CaseMetric::DICE);
-                let mut row = vec![site.site.clone(), class.class.clone()];
-                row.extend(cells(dice.and_then(|d| d.mean), dice));
-                row.extend(others().map(|metric| {
-                    let mean = class.metrics.get(*metric).and_then(|summary| summary.mean);
-                    MetricUnit::of(*metric).format(mean)
-                }));
-                rows.push(row);
-            }
-        }
-        if !self.overall_classes.is_empty() {
-            rows.rule();
-        }
-        for class in &self.overall_classes {
-            let dice = class.metrics.get(CaseMetric::DICE);
-            let mut row = vec![self.rest(), class.class.clone()];
-            row.extend(cells(dice.and_then(|d| d.mean_of_sites), dice.map(|d| &d.cases)));
-            row.extend(others().map(|metric| {
-                let mean = class.metrics.get(*metric).and_then(|over| over.mean_of_sites);
-                MetricUnit::of(*metric).format(mean)
-            }));
-            rows.push(row);
-        }
-        rows.render()
-    }
-
     fn metric_heading(&self, metric: CaseMetric) -> String {
         let better = match metric {
             CaseMetric::VolumeError | CaseMetric::RelativeVolumeError => "nearer to 0 is better",
@@ -220,29 +184,6 @@ impl Evaluation {
         let cases: usize = self.targets().map(|s| s.cases).sum();
         [counted(sites, "site"), counted(cases, "case")]
             .map(|over| vec![self.rest(), format!("mean of {over}"), cases.to_string()])
-    }
-
-    /// The number of cases with empty masks, and what they counted as.
-    pub(crate) fn empty_counts(&self) -> String {
-        let count = |which| self.cases.iter().filter(|c| c.empty() == Some(which)).count();
-        let [missed, invented, both] = {
-            use desam_metrics::metric::Empty::{Both, Prediction, Truth};
-            [Prediction, Truth, Both].map(count)
-        };
-        let distance = match self.empty_policy.one {
-            OneEmpty::Diagonal => "the volume's diagonal in distances",
-            OneEmpty::Infinite => "infinite in distances",
-            OneEmpty::LeftOut => "left out of means of distances",
-        };
-        let worst = match self.metrics.as_slice() {
-            [_] => "each a Dice of 0".to_owned(),
-            _ => format!("each 0 in overlap and surface Dice, {distance}"),
-        };
-        format!(
-            "{}: {missed} missed, {invented} invented ({worst}), {both} with nothing to find and \
-             nothing found (perfect)",
-            counted(self.cases.len(), "case")
-        )
     }
 }
 

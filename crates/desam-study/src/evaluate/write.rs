@@ -1,6 +1,6 @@
 //! Output of scores as JSON and CSV.
 
-use super::{CaseScore, Evaluation, Protocol, UnscoredCase};
+use super::{CaseScore, ClassScore, Evaluation, Protocol, UnscoredCase};
 use crate::{Error, Result};
 use desam::files::{write_json, write_text};
 use desam_metrics::metric::CaseMetric;
@@ -18,6 +18,8 @@ const LEADING_COLUMNS: [&str; 9] = [
     "truth_ml",
     "predicted_ml",
 ];
+/// Columns of a class beside those of its metrics.
+const CLASS_COLUMNS: [&str; 2] = ["truth_ml", "predicted_ml"];
 /// Columns after those of the metrics under the full protocol: what was predicted on slices without
 /// ground truth.
 const EMPTY_SLICE_COLUMNS: [&str; 5] = [
@@ -27,8 +29,8 @@ const EMPTY_SLICE_COLUMNS: [&str; 5] = [
     "empty_slices_predicted_voxels",
     "labelled_slices_without_mask",
 ];
-/// The last column: why a case was not scored.
-const REASON_COLUMN: &str = "not_scored_because";
+/// The last columns: why a case was not scored, and the Dice that the model expected of a scored one.
+const LAST_COLUMNS: [&str; 2] = ["not_scored_because", "confidence_0_to_1"];
 
 /// Metrics with a separate column: all but Dice.
 fn columns(evaluation: &Evaluation) -> impl Iterator<Item = CaseMetric> {
@@ -55,17 +57,25 @@ fn scaled(metric: CaseMetric, value: Option<f64>) -> String {
     optional(value.map(|v| scale * v))
 }
 
-/// Columns of each class, by index from 0, of a model of several: all metrics.
-fn class_columns(evaluation: &Evaluation) -> impl Iterator<Item = (usize, CaseMetric)> {
-    let several = evaluation.classes.is_several();
-    let classes = 0..if several { evaluation.classes.len() } else { 0 };
-    classes.flat_map(|class| evaluation.metrics.iter().map(move |metric| (class, *metric)))
+/// Indices from 0 of the classes with columns: those of a model of several.
+fn classes(evaluation: &Evaluation) -> std::ops::Range<usize> {
+    0..if evaluation.classes.is_several() { evaluation.classes.len() } else { 0 }
 }
 
-/// Name of a class's column: the metric's, then the class.
-fn class_column(evaluation: &Evaluation, class: usize, metric: CaseMetric) -> String {
+/// Names of a class's columns: its volumes and all metrics, then the class.
+fn class_columns(evaluation: &Evaluation, class: usize) -> impl Iterator<Item = String> {
     let name = evaluation.classes.name(class + 1).unwrap_or_default();
-    format!("{}_{name}", column(metric))
+    let volumes = CLASS_COLUMNS.iter().map(|column| (*column).to_owned());
+    let metrics = evaluation.metrics.iter().copied().map(column);
+    volumes.chain(metrics).map(move |column| format!("{column}_{name}"))
+}
+
+/// Cells of a class's columns.
+fn class_cells(evaluation: &Evaluation, class: Option<&ClassScore>) -> Vec<String> {
+    let volumes = class.map_or([None; 2], |class| [class.truth_ml, class.predicted_ml]);
+    let score = |metric: CaseMetric| class.and_then(|class| class.score(metric)?.counted());
+    let metrics = evaluation.metrics.iter().map(|metric| scaled(*metric, score(*metric)));
+    volumes.map(optional).into_iter().chain(metrics).collect()
 }
 
 fn optional(value: Option<f64>) -> String {
@@ -85,14 +95,11 @@ fn scored_row(evaluation: &Evaluation, case: &CaseScore) -> Vec<String> {
         optional(case.predicted_ml),
     ];
     row.extend(columns(evaluation).map(|m| cell(m, case)));
-    row.extend(class_columns(evaluation).map(|(class, metric)| {
-        let score = case.classes.get(class).and_then(|class| class.score(metric));
-        scaled(metric, score.and_then(|s| s.counted()))
-    }));
+    row.extend(classes(evaluation).flat_map(|n| class_cells(evaluation, case.classes.get(n))));
     if evaluation.protocol == Protocol::Full {
         row.extend(empty_slice_cells(case));
     }
-    row.push(String::new());
+    row.extend([String::new(), optional(case.confidence)]);
     row
 }
 
@@ -108,20 +115,20 @@ fn empty_slice_cells(case: &CaseScore) -> [String; 5] {
     ]
 }
 
-/// Number of columns before the last one.
-fn columns_before_reason(evaluation: &Evaluation) -> usize {
+/// Number of columns before [`LAST_COLUMNS`].
+fn columns_before_last(evaluation: &Evaluation) -> usize {
     let empty_slices = match evaluation.protocol {
         Protocol::Full => EMPTY_SLICE_COLUMNS.len(),
         Protocol::Paper | Protocol::Native => 0,
     };
-    let classes = class_columns(evaluation).count();
+    let classes = classes(evaluation).len() * (CLASS_COLUMNS.len() + evaluation.metrics.len());
     LEADING_COLUMNS.len() + columns(evaluation).count() + classes + empty_slices
 }
 
 fn unscored_row(evaluation: &Evaluation, case: &UnscoredCase) -> Vec<String> {
     let mut row = vec![case.site.clone(), case.case.clone(), case.role.name().to_owned()];
-    row.resize(columns_before_reason(evaluation), String::new());
-    row.push(case.reason.clone());
+    row.resize(columns_before_last(evaluation), String::new());
+    row.extend([case.reason.clone(), String::new()]);
     row
 }
 
@@ -136,7 +143,9 @@ impl Evaluation {
 
     /// Writes one row per case as CSV, atomically; unscored cases come last, without numbers. Column
     /// names contain the units: shares are from 0 to 1, an infinite value is `inf`, and a value that
-    /// the policy on empty masks leaves out of means is empty.
+    /// the policy on empty masks leaves out of means is empty. Voxels and volumes are those of all classes
+    /// together, metrics are means over the classes; of a model of several, columns that end in a class's
+    /// name have its own volumes and metrics.
     ///
     /// # Errors
     /// When the file cannot be written.
@@ -145,11 +154,11 @@ impl Evaluation {
         let failed = |e: csv::Error| Error::file(path, format!("cannot be written: {e}"));
         let mut head: Vec<String> = LEADING_COLUMNS.map(str::to_owned).to_vec();
         head.extend(columns(self).map(column));
-        head.extend(class_columns(self).map(|(class, metric)| class_column(self, class, metric)));
+        head.extend(classes(self).flat_map(|class| class_columns(self, class)));
         if self.protocol == Protocol::Full {
             head.extend(EMPTY_SLICE_COLUMNS.map(str::to_owned));
         }
-        head.push(REASON_COLUMN.to_owned());
+        head.extend(LAST_COLUMNS.map(str::to_owned));
         let rows = self.cases.iter().map(|c| scored_row(self, c));
         let rows = rows.chain(self.unscored.iter().map(|c| unscored_row(self, c)));
         for row in std::iter::once(head).chain(rows) {

@@ -1,6 +1,8 @@
 //! Tests of scoring and output, and a made-up evaluation for them and for the report.
 
+mod classes;
 mod comparing;
+mod native;
 mod output;
 mod scoring;
 

@@ -59,14 +59,15 @@ fn csv_has_a_row_a_case_and_units_in_its_header() {
     let mut scores = evaluation();
     scores.cases[1].truth_ml = Some(1.5);
     scores.cases[1].predicted_ml = Some(1.25);
+    scores.cases[1].confidence = Some(0.75);
     scores.write_csv(&path).unwrap();
     let expected = "\
-site,case,role,dice_0_to_1,slices,truth_voxels,predicted_voxels,truth_ml,predicted_ml,not_scored_because
-B,Case1,target,0.0,10,1000,0,,,
-B,Case2,target,0.8,10,1000,900,1.5,1.25,
-A,Case5,validation,0.9,10,1000,900,,,
-C,Case1,target,0.8,10,1000,900,,,
-C,Case9,target,,,,,,,it has no ground truth
+site,case,role,dice_0_to_1,slices,truth_voxels,predicted_voxels,truth_ml,predicted_ml,not_scored_because,confidence_0_to_1
+B,Case1,target,0.0,10,1000,0,,,,
+B,Case2,target,0.8,10,1000,900,1.5,1.25,,0.75
+A,Case5,validation,0.9,10,1000,900,,,,
+C,Case1,target,0.8,10,1000,900,,,,
+C,Case9,target,,,,,,,it has no ground truth,
 ";
     assert_eq!(std::fs::read_to_string(&path).unwrap(), expected);
 }
@@ -181,10 +182,11 @@ fn csv_has_a_column_a_metric() {
     scores.write_csv(&path).unwrap();
     let text = std::fs::read_to_string(&path).unwrap();
     let lines: Vec<&str> = text.lines().collect();
-    assert!(lines[0].ends_with("predicted_ml,hd95_mm,volume_error_percent,not_scored_because"));
-    assert_eq!(lines[1], "B,Case1,target,0.0,10,1000,0,,,inf,-25.0,");
-    assert_eq!(lines[2], "B,Case2,target,0.8,10,1000,900,,,,,");
-    assert_eq!(lines[5], "C,Case9,target,,,,,,,,,it has no ground truth");
+    let last = "predicted_ml,hd95_mm,volume_error_percent,not_scored_because,confidence_0_to_1";
+    assert!(lines[0].ends_with(last), "{}", lines[0]);
+    assert_eq!(lines[1], "B,Case1,target,0.0,10,1000,0,,,inf,-25.0,,");
+    assert_eq!(lines[2], "B,Case2,target,0.8,10,1000,900,,,,,,");
+    assert_eq!(lines[5], "C,Case9,target,,,,,,,,,it has no ground truth,");
 }
 
 #[test]

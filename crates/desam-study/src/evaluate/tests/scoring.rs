@@ -23,7 +23,7 @@ use std::path::Path;
 use std::sync::Mutex;
 
 /// Side of the toy encoder's input, grid and masks.
-const SIDE: usize = 16;
+pub(super) const SIDE: usize = 16;
 
 /// Its embedding is its input, so that a toy model can threshold it.
 struct Toy(EncoderSpec);
@@ -52,7 +52,7 @@ impl ImageEncoder for Toy {
 
 /// A case of 4 slices of 16², 2 × 2 × 5 mm: a bright square of `side` pixels at (5, 5) in slices 1
 /// and 2, of which the label has the first `labelled` columns; brightness 0 hides the square.
-fn write_case(dir: &Path, name: &str, side: usize, labelled: usize, brightness: f32) {
+pub(super) fn write_case(dir: &Path, name: &str, side: usize, labelled: usize, brightness: f32) {
     let grid = Grid { dims: [SIDE, SIDE, 4], affine: Affine::from_spacing([2.0, 2.0, 5.0]) };
     let (mut image, mut label) = (Vec::new(), Vec::new());
     for n in 0..grid.len() {
@@ -76,7 +76,7 @@ fn write_case(dir: &Path, name: &str, side: usize, labelled: usize, brightness: 
     write_labels(&dir.join(format!("{name}_segmentation.nii.gz")), &labels).unwrap();
 }
 
-fn embedded(data: &Path, out: &Path, slices: SlicePolicy) -> FeatureCache {
+pub(super) fn embedded(data: &Path, out: &Path, slices: SlicePolicy) -> FeatureCache {
     let toy = Toy::new();
     let options =
         EmbedOptions::new(out, data, discover(data).unwrap(), EncoderRecord::new("toy", "00"))
@@ -91,23 +91,23 @@ fn embedded(data: &Path, out: &Path, slices: SlicePolicy) -> FeatureCache {
 }
 
 /// The toy model: thresholds at the middle. SAM's normalisation maps 123.675 to 0.
-fn bright(features: &ImageFeatures) -> crate::Result<BinaryMask> {
+pub(super) fn bright(features: &ImageFeatures) -> crate::Result<BinaryMask> {
     let pixels = features.embedding.gt(0.0)?.flatten_all()?.to_vec1::<u8>()?;
     Ok(BinaryMask::new(SIDE, SIDE, pixels)?)
 }
 
-fn config(protocol: Protocol) -> EvaluateConfig {
+pub(super) fn config(protocol: Protocol) -> EvaluateConfig {
     EvaluateConfig::new(protocol, PromptingConfig::new(Mode::Points, 9, SIDE))
 }
 
-struct Toys {
-    dir: tempfile::TempDir,
-    cache: FeatureCache,
+pub(super) struct Toys {
+    pub(super) dir: tempfile::TempDir,
+    pub(super) cache: FeatureCache,
 }
 
 /// Site A is the source: Case1 trains, Case2 validates. Site B has one good case, one whose label
 /// is half of what is bright, and one that shows nothing.
-fn toys(slices: SlicePolicy) -> Toys {
+pub(super) fn toys(slices: SlicePolicy) -> Toys {
     let dir = tempfile::tempdir().unwrap();
     let data = dir.path().join("data");
     write_case(&data.join("A"), "Case1", 6, 6, 100.0);
@@ -119,7 +119,7 @@ fn toys(slices: SlicePolicy) -> Toys {
     Toys { dir, cache }
 }
 
-fn score(toys: &Toys, config: &EvaluateConfig) -> crate::Result<Evaluation> {
+pub(super) fn score(toys: &Toys, config: &EvaluateConfig) -> crate::Result<Evaluation> {
     scored(toys, config, &Quiet)
 }
 
