@@ -116,14 +116,17 @@ pub enum Error {
     },
     /// A class that no case is labelled with.
     #[error(
-        "{}: no case that is trained on has a label of class {name} (label {}); their labels are {}",
+        "{}: no case of {} that is trained on has a label of class {name} (label {}); their labels are {}",
         cache.display_escaped(),
+        sites.join(", "),
         numbers(labels, " or "),
         numbers(found, ", ")
     )]
     ClassMissing {
         /// The cache's folder.
         cache: PathBuf,
+        /// The sites of those cases.
+        sites: Vec<String>,
         /// The class.
         name: String,
         /// Its labels.

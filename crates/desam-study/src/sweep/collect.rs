@@ -8,6 +8,7 @@ use super::sites::{PaperLetter, PaperSites};
 use super::status::{LineState, of_line};
 use crate::Result;
 use crate::evaluate::{Evaluation, Protocol};
+use desam_core::ClassTable;
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -191,6 +192,8 @@ pub struct Collection {
     pub protocol: Protocol,
     /// Cases or sites that a cell is the mean of.
     pub mean_over: MeanOver,
+    /// The classes that the models tell apart; of several, a score is the mean of theirs.
+    pub classes: ClassTable,
     /// The seeds.
     pub seeds: Vec<u64>,
     /// The columns of every table.
@@ -267,22 +270,25 @@ pub fn collect(plan: &Plan, config: &CollectConfig, host: &str) -> Result<Collec
     unscored.dedup();
     seeds.sort_unstable();
     seeds.dedup();
-    let protocol = plan.line(0)?.protocol;
+    let PlanLine { protocol, train, .. } = plan.line(0)?;
+    let (protocol, classes) = (*protocol, train.classes.clone());
+    // The published figures are of one foreground.
+    let figures_of = classes.is_foreground().then_some(protocol);
     let planned = |t: &SweepTable| found.iter().any(|(l, _)| l.cells.iter().any(|c| c.table == *t));
     let tables = SweepTable::ALL.into_iter().filter(planned).map(|table| {
         let rows = table.rows().iter();
-        let rows = rows.map(|row| collect_row(table, row, &columns, protocol, &found));
+        let rows = rows.map(|row| collect_row(table, row, &columns, figures_of, &found));
         CollectedTable { table, title: table.title(), rows: rows.collect() }
     });
     let tables = tables.collect();
-    Ok(Collection { protocol, mean_over, seeds, columns, tables, missing, unscored })
+    Ok(Collection { protocol, mean_over, classes, seeds, columns, tables, missing, unscored })
 }
 
 fn collect_row(
     table: SweepTable,
     row: &PaperRow,
     columns: &[TableColumn],
-    protocol: Protocol,
+    figures_of: Option<Protocol>,
     found: &[(&PlanLine, Option<f64>)],
 ) -> CollectedRow {
     let of_row = |line: &PlanLine| line.cells.iter().any(|c| c.table == table && c.row == row.name);
@@ -305,7 +311,7 @@ fn collect_row(
     });
     let known = columns.iter().any(|c| c.paper_site.is_some());
     let figure = |column: &TableColumn| row.figures?.get(column.paper_site?.column()).copied();
-    let published = row.overall.filter(|_| protocol == table.protocol() && known);
+    let published = row.overall.filter(|_| figures_of == Some(table.protocol()) && known);
     let paper = published
         .map(|overall| PaperFigures { cells: columns.iter().map(figure).collect(), overall });
     CollectedRow { method: row.name, paper, ours }

@@ -3,7 +3,7 @@
 use super::paper_tables::{RowSetting, SourceRule, SweepTable};
 use super::sites::{PaperLetter, PaperSites, slugs};
 use crate::evaluate::Protocol;
-use crate::train::{Preset, TrainConfig};
+use crate::train::{Preset, TrainConfig, check_classes};
 use crate::{Error, Result};
 use desam::model::SourceSites;
 use desam::{Mode, PAPER_GRID};
@@ -152,6 +152,19 @@ impl PlanLine {
     }
 }
 
+/// Checks that the sites that each line trains on hold all of its classes.
+fn check_labels(cache: &FeatureCache, lines: &[PlanLine]) -> Result<()> {
+    let mut checked: Vec<&SourceSites> = Vec::new();
+    for PlanLine { train, .. } in lines {
+        if !checked.contains(&&train.source) {
+            let cases = train.source.names().iter().flat_map(|site| cache.site_cases(site));
+            check_classes(cache, &cases.collect::<Vec<_>>(), &train.classes)?;
+            checked.push(&train.source);
+        }
+    }
+    Ok(())
+}
+
 impl SweepConfig {
     /// A sweep over all sites of a cache, none of them the paper's, with seed 0 and the paper's settings and
     /// protocol.
@@ -201,7 +214,9 @@ impl SweepConfig {
                 "a sweep trains on one site and scores others: two sites are needed".into(),
             ));
         }
-        self.lines(&SweepSite::all(&sites, &self.paper_sites)?, &header.key)
+        let lines = self.lines(&SweepSite::all(&sites, &self.paper_sites)?, &header.key)?;
+        check_labels(&cache, &lines)?;
+        Ok(lines)
     }
 
     /// The requested sites, each once, in the cache's order.

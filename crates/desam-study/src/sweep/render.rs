@@ -87,8 +87,13 @@ impl Collection {
             format!("seed {seeds}")
         };
         let others = self.about_the_paper();
+        let classes = match self.classes.len() {
+            _ if self.classes.is_foreground() => String::new(),
+            1 => format!(" of class {}", self.classes),
+            _ => format!(" as mean of the classes {}", self.classes),
+        };
         format!(
-            "Dice in per cent, {} protocol, mean over the {} of the sites that the model was not \
+            "Dice in per cent{classes}, {} protocol, mean over the {} of the sites that the model was not \
              trained on; {spread}; {others}.",
             self.protocol, self.mean_over
         )

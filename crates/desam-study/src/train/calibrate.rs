@@ -116,9 +116,29 @@ pub(super) fn calibrate(
             chosen.dice, chosen.dice_without
         )
     });
-    let confidence = format!("confidence calibrated on {} held-out masks", rated.len());
-    progress.finish(&threshold.unwrap_or(confidence));
-    Ok(Calibration { presence, confidence: ConfidenceCalibration::fit(&rated) })
+    let confidence = ConfidenceCalibration::fit(&rated);
+    let summary = confidence_summary(confidence.as_ref(), rated.len());
+    progress.finish(&match threshold {
+        Some(threshold) => format!("{threshold}; {summary}"),
+        None => summary,
+    });
+    Ok(Calibration { presence, confidence })
+}
+
+/// What the confidence was calibrated on, or why there is none.
+fn confidence_summary(confidence: Option<&ConfidenceCalibration>, masks: usize) -> String {
+    let least = ConfidenceCalibration::LEAST_SLICES;
+    match confidence {
+        Some(_) => format!("confidence calibrated on {masks} held-out masks"),
+        None => format!(
+            "no confidence: it needs {least} masks of held-out slices, {} predicted",
+            match masks {
+                0 => "none was".to_owned(),
+                1 => "1 was".to_owned(),
+                more => format!("{more} were"),
+            }
+        ),
+    }
 }
 
 /// The rule for the model's record: volumes as a whole, which does better at sites unlike the training site's,
@@ -284,6 +304,18 @@ mod tests {
         let chosen = choose_rule(&slices);
         assert_eq!((chosen.rule, chosen.threshold), (PresenceRule::Slice, 0.5));
         assert!(chosen.dice > 0.99, "{chosen:?}");
+    }
+
+    #[test]
+    fn a_calibration_says_what_it_is_made_of_or_why_there_is_none() {
+        let rated = vec![(0.5, 0.5); ConfidenceCalibration::LEAST_SLICES];
+        let summary = |rated: &[(f32, f64)]| {
+            confidence_summary(ConfidenceCalibration::fit(rated).as_ref(), rated.len())
+        };
+        assert_eq!(summary(&rated), "confidence calibrated on 10 held-out masks");
+        let few = summary(&rated[1..]);
+        assert_eq!(few, "no confidence: it needs 10 masks of held-out slices, 9 were predicted");
+        assert!(summary(&[]).ends_with("none was predicted"), "{}", summary(&[]));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Train/validation split of the source sites, and the data sets of its two sides.
 
+use super::class_labels::{check_classes, unvalidated_classes};
 use super::epoch_order::EpochOrder;
 use super::trainer::SliceDataset;
 use super::{Augment, TrainConfig, TrainSlices};
@@ -27,6 +28,8 @@ pub(super) struct TrainValSplit {
     pub(super) train: SplitSide,
     /// Its cases, as indices into the cache.
     pub(super) train_cases: Vec<usize>,
+    /// A warning about classes that no held-out case holds.
+    pub(super) unvalidated: Option<String>,
     /// The style views of both sides, where training draws views.
     pub(super) views: Option<String>,
     /// The training slices of each epoch.
@@ -61,6 +64,7 @@ impl TrainValSplit {
             validation.push(pick(&split.validation));
         }
         check_classes(cache, &train.concat(), &config.classes)?;
+        let unvalidated = unvalidated_classes(cache, &validation.concat(), &config.classes)?;
         let views = config.augment == Augment::Views;
         if views {
             check_views(cache, &train.concat(), config)?;
@@ -101,6 +105,7 @@ impl TrainValSplit {
             train: side(&train, &train_slices, Usage::Training(config.augment.clone()))?,
             validation: side(&validation, &validation_slices, Usage::Validation { views })?,
             train_cases: train.concat(),
+            unvalidated,
             views: views.then(|| cache.describe_views(&[train, validation].concat().concat())),
             calibration: Some(calibration),
         })
@@ -188,23 +193,6 @@ fn check_stored_slices(cache: &FeatureCache, config: &TrainConfig) -> Result<()>
         }
         SlicePolicy::Labelled | SlicePolicy::All => Ok(()),
     }
-}
-
-/// Checks that the cases that are trained on hold every class.
-fn check_classes(cache: &FeatureCache, cases: &[usize], classes: &ClassTable) -> Result<()> {
-    let Some(found) = cache.label_values(cases)? else {
-        // An older cache, whose one foreground is a class of every label.
-        return Ok(());
-    };
-    let has = |labels: &[u8]| labels.is_empty() || labels.iter().any(|label| found.contains(label));
-    for (class, name) in classes.names().enumerate() {
-        let labels = classes.labels_of(class + 1);
-        if !has(labels) {
-            let (name, labels) = (name.to_owned(), labels.to_vec());
-            return Err(Error::ClassMissing { cache: cache.dir().to_owned(), name, labels, found });
-        }
-    }
-    Ok(())
 }
 
 /// Checks that the cache holds style views of the cases that are trained on.

@@ -14,6 +14,7 @@
 mod batch;
 mod calibrate;
 mod checkpoint;
+mod class_labels;
 mod config;
 mod dataset;
 mod epoch_order;
@@ -44,6 +45,8 @@ pub use residency::{FeatureResidency, ResidencyRefusal};
 pub use run_dir::{InputFile, RunConfig, RunDir, RunManifest};
 pub use state::{TrainProgress, TrainState};
 pub use trainer::{SliceDataset, Trainer};
+
+pub(crate) use class_labels::check_classes;
 
 use crate::{Error, Result};
 use candle_core::Device;
@@ -203,6 +206,8 @@ pub fn train_with(
     if let Some(note) = split.merged_labels(&cache, &config.classes)? {
         progress.say(&note);
     }
+    let warnings = [split.unvalidated.take(), model.start_warning.take()];
+    warnings.into_iter().flatten().for_each(|warning| progress.warn(&warning));
     progress.say(&format!(
         "{}: {} slices of {} cases to train on, {} of {} held out",
         config.source,

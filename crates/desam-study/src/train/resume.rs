@@ -106,15 +106,26 @@ impl OpenRun {
             Some(file) => file.blake3.clone(),
             None => "none".to_owned(),
         };
-        let views = |m: &RunManifest| m.views.clone().unwrap_or_else(|| "none".to_owned());
+        // Both train with views or neither does, by their settings; a manifest without them is of a version
+        // that did not record them.
+        let views = |m: &RunManifest| m.views.clone().unwrap_or_default();
+        let unrecorded = was.views.is_none() && now.views.is_some();
+        let former_views = if unrecorded { views(now) } else { views(was) };
         let pairs = [
             ("cache key", was.cache_key.clone(), now.cache_key.clone()),
-            ("style views", views(was), views(now)),
+            ("style views", former_views, views(now)),
             ("weights", was.weights.blake3.clone(), now.weights.blake3.clone()),
             ("init", init(was), init(now)),
         ];
         let differing = pairs.into_iter().filter(|(_, was, now)| was != now);
         self.refuse(differing.map(|(name, w, n)| format!("{name}: was {w}, now {n}")).collect())?;
+        if unrecorded {
+            progress.say(&format!(
+                "the run was begun before style views were recorded: it continues with those of the cache, \
+                 {}",
+                views(now)
+            ));
+        }
         if was.desam_version != now.desam_version {
             progress.say(&format!(
                 "the run was begun by desam {}, this is desam {}: its bits may differ from an \

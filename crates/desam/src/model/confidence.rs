@@ -2,9 +2,6 @@
 
 use serde::{Deserialize, Serialize};
 
-/// Fewest slices that a calibration is made of.
-const LEAST_SLICES: usize = 10;
-
 /// Most knots that are kept.
 const MOST_KNOTS: usize = 32;
 
@@ -30,11 +27,15 @@ pub struct ConfidenceCalibration {
 }
 
 impl ConfidenceCalibration {
-    /// Fits mean probabilities of masks and their Dice; `None` of fewer than 10 slices.
+    /// Fewest slices that a calibration is made of.
+    pub const LEAST_SLICES: usize = 10;
+
+    /// Fits mean probabilities of masks and their Dice; `None` of fewer than
+    /// [`LEAST_SLICES`](Self::LEAST_SLICES).
     pub fn fit(slices: &[(f32, f64)]) -> Option<Self> {
         let mut sorted: Vec<(f32, f64)> =
             slices.iter().copied().filter(|(p, dice)| p.is_finite() && dice.is_finite()).collect();
-        if sorted.len() < LEAST_SLICES {
+        if sorted.len() < Self::LEAST_SLICES {
             return None;
         }
         sorted.sort_by(|a, b| a.0.total_cmp(&b.0));
@@ -58,6 +59,29 @@ impl ConfidenceCalibration {
         }
         let knots = blocks.iter().map(|b| [b.mean_probability() as f32, b.mean_dice() as f32]);
         Some(Self { knots: knots.collect() })
+    }
+
+    /// Checks what was read from a file: 1 to 32 knots from 0 to 1, neither probability nor Dice falling.
+    ///
+    /// # Errors
+    /// With what is wrong, in words.
+    pub(super) fn validate(&self) -> Result<(), String> {
+        let (found, what) = (self.knots.len(), "the calibration of its confidence");
+        if !(1..=MOST_KNOTS).contains(&found) {
+            return Err(format!("{what} has {found} knots; expected 1 to {MOST_KNOTS}"));
+        }
+        // NaN is in no range.
+        let outside = |knot: &&[f32; 2]| knot.iter().any(|v| !(0.0..=1.0).contains(v));
+        if let Some(knot) = self.knots.iter().find(outside) {
+            return Err(format!("{what} has the knot {knot:?}; expected numbers from 0 to 1"));
+        }
+        let falls = |pair: &(&[f32; 2], &[f32; 2])| pair.1[0] < pair.0[0] || pair.1[1] < pair.0[1];
+        match self.knots.iter().zip(self.knots.iter().skip(1)).find(falls) {
+            Some((a, b)) => Err(format!(
+                "{what} has the knot {b:?} after {a:?}; expected numbers that do not fall"
+            )),
+            None => Ok(()),
+        }
     }
 
     /// Expected Dice of a mask with this mean probability, 0 to 1: linear between knots, constant beyond
@@ -123,6 +147,14 @@ mod tests {
     }
 
     #[test]
+    fn equal_probabilities_are_a_valid_calibration() {
+        for p in [0.1, 1.0 / 3.0, 1.0] {
+            let slices: Vec<(f32, f64)> = (0..37).map(|n| (p, f64::from(n % 5) / 4.0)).collect();
+            ConfidenceCalibration::fit(&slices).unwrap().validate().unwrap();
+        }
+    }
+
+    #[test]
     fn it_rises_within_the_range_of_dice() {
         for seed in 0..40 {
             let mut rng = ChaCha8Rng::seed_from_u64(seed);
@@ -130,6 +162,7 @@ mod tests {
                 (0..10 + 7 * seed).map(|_| (rng.random(), rng.random())).collect();
             let found = ConfidenceCalibration::fit(&slices).unwrap();
             assert!(found.knots.len() <= MOST_KNOTS);
+            found.validate().unwrap();
             let values: Vec<f32> = (0..=50).map(|n| found.expected_dice(n as f32 / 50.0)).collect();
             assert!(values.windows(2).all(|w| w[0] <= w[1] + 1e-6), "{seed}: {values:?}");
             assert!(values.iter().all(|v| (0.0..=1.0).contains(v)));

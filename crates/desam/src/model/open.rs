@@ -2,6 +2,7 @@
 
 use super::adapted::AdaptedFile;
 use super::decoder_config::decoder_config;
+use super::run_classes::check_run_classes;
 use super::{CheckpointNotes, Model, ModelInput, ModelParts, ModelRecord, model_file};
 use crate::adapted::AdapterRecord;
 use crate::{Compute, Error, Result};
@@ -11,7 +12,7 @@ use desam_data::preprocess::PreprocessConfig;
 use desam_decoder::{DecoderConfig, Variant};
 use desam_encoder::{Checkpoint, FrozenSam, SamOptions};
 use desam_nn::params::{LoadOptions, load};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 impl Model {
@@ -21,7 +22,8 @@ impl Model {
     ///
     /// # Errors
     /// When the file cannot be read or has missing, unexpected or misshapen parameters, which are all
-    /// listed; [`Error::NotADesamModel`] when it is another kind of checkpoint.
+    /// listed; [`Error::NotADesamModel`] when it is another kind of checkpoint; when its record and the
+    /// settings of its run name other classes.
     pub fn open(path: impl AsRef<Path>, compute: &Compute) -> Result<Self> {
         Self::open_over(path, None, compute)
     }
@@ -37,19 +39,21 @@ impl Model {
         base: Option<&Path>,
         compute: &Compute,
     ) -> Result<Self> {
-        let path = model_file(path.as_ref())?;
-        match recorded_adapter(&path)? {
+        let (given, path) = (path.as_ref(), model_file(path.as_ref())?);
+        let model = match recorded_adapter(&path)? {
             Some((record, adapter)) => {
                 AdaptedFile { path: &path, record, adapter }.open(base, compute)
             }
-            None => Self::open_complete(path, compute),
-        }
+            None => Self::open_complete(&path, compute),
+        }?;
+        check_run_classes(given, &path, &model.record().classes)?;
+        Ok(model)
     }
 
     /// Opens a file that holds a whole model.
-    fn open_complete(path: PathBuf, compute: &Compute) -> Result<Self> {
+    fn open_complete(path: &Path, compute: &Compute) -> Result<Self> {
         let (device, precision) = (compute.device(), compute.precision());
-        let checkpoint = Checkpoint::open(&path)?;
+        let checkpoint = Checkpoint::open(path)?;
         checkpoint.expect_sam()?;
         let record = ModelRecord::read(&checkpoint.metadata, &path)?;
         let variant = record.as_ref().map_or(Variant::Desam, |r| r.variant);
@@ -57,15 +61,15 @@ impl Model {
         if variant.has_pimm() && !pimm {
             let reason = "it has no PIMM (mask_decoder.pimm.*); a plain SAM checkpoint must be \
                           trained first";
-            return Err(Error::NotADesamModel { path, reason: reason.into() });
+            return Err(Error::NotADesamModel { path: path.to_owned(), reason: reason.into() });
         }
         let side = record.as_ref().map(|r| r.spec.input_side);
         let options = SamOptions { input_side: side, device: device.clone(), precision };
-        let frozen = FrozenSam::load(&checkpoint, &options).map_err(|e| encoder_error(&path, e))?;
+        let frozen = FrozenSam::load(&checkpoint, &options).map_err(|e| encoder_error(path, e))?;
         let spec = frozen.sam.image.spec().clone();
         let record = match record {
             Some(record) => record,
-            None => unrecorded(&checkpoint, &path, &spec)?,
+            None => unrecorded(&checkpoint, path, &spec)?,
         };
         if record.spec != spec {
             let reason = format!(
@@ -73,10 +77,10 @@ impl Model {
                  where it was trained",
                 record.spec
             );
-            return Err(Error::file(&path, reason));
+            return Err(Error::file(path, reason));
         }
         let part = checkpoint.part("mask_decoder.");
-        let config = decoder_config(&part, &spec).map_err(|e| Error::file(&path, e.to_string()))?;
+        let config = decoder_config(&part, &spec).map_err(|e| Error::file(path, e.to_string()))?;
         let classes = record.classes.len();
         if variant.has_pimm() && config.classes != classes {
             let reason = format!(
@@ -84,7 +88,7 @@ impl Model {
                  from where it was trained",
                 config.classes, record.classes
             );
-            return Err(Error::file(&path, reason));
+            return Err(Error::file(path, reason));
         }
         let config = DecoderConfig { squeeze: record.squeeze, variant, classes, ..config };
         let params = LoadOptions { device: device.clone(), ..LoadOptions::frozen() };
@@ -92,7 +96,7 @@ impl Model {
         let mut report = frozen.report;
         report.merge(decoder.report);
         report.unexpected.extend(unexpected_keys(&checkpoint));
-        report.check().map_err(|e| Error::file(&path, e.to_string()))?;
+        report.check().map_err(|e| Error::file(path, e.to_string()))?;
         let parts = ModelParts {
             encoder: Arc::new(frozen.sam.image),
             prompt_encoder: Arc::new(frozen.sam.prompt),

@@ -116,9 +116,30 @@ impl PresenceCalibration {
     pub fn contiguous(self, dice: f64) -> Self {
         Self { dice, rule: PresenceRule::Contiguous, ..self }
     }
+
+    /// Checks that the threshold is finite and the Dice are from 0 to 1.
+    fn validate(&self) -> Result<(), String> {
+        if !self.threshold.is_finite() {
+            let found = self.threshold;
+            return Err(format!("the presence threshold is {found}; expected a finite number"));
+        }
+        // NaN is in no range.
+        match [self.dice, self.dice_without].into_iter().find(|dice| !(0.0..=1.0).contains(dice)) {
+            Some(dice) => Err(format!("the presence threshold's Dice is {dice}; expected 0 to 1")),
+            None => Ok(()),
+        }
+    }
 }
 
 impl TrainingRecord {
+    /// Checks the calibrations, which a damaged or altered file may hold anything in.
+    fn validate(&self) -> Result<(), String> {
+        if let Some(presence) = self.presence {
+            presence.validate()?;
+        }
+        self.confidence.as_ref().map_or(Ok(()), ConfidenceCalibration::validate)
+    }
+
     fn supervised_iou(&self) -> bool {
         self.iou_supervised.unwrap_or(self.mode == Mode::Points)
     }
@@ -199,8 +220,8 @@ impl ModelRecord {
     /// The record among `metadata`, if there is one; official checkpoints have none.
     ///
     /// # Errors
-    /// When this version cannot read it, or its encoder specification or preprocessing is out of
-    /// range.
+    /// When this version cannot read it, or its encoder specification, its preprocessing or a calibration is
+    /// out of range.
     pub fn read(metadata: &BTreeMap<String, String>, path: &Path) -> Result<Option<Self>> {
         let Some(text) = metadata.get(KEY) else {
             return Ok(None);
@@ -217,6 +238,11 @@ impl ModelRecord {
         let record: Self = serde_json::from_str(text).map_err(|e| unreadable(&e))?;
         record.spec.validate().map_err(|e| unreadable(&e))?;
         record.preprocess.validate().map_err(|e| unreadable(&e))?;
+        if let Some(training) = &record.training {
+            training.validate().map_err(|e| {
+                unreadable(&format!("{e}; get the file again from where it was trained"))
+            })?;
+        }
         Ok(Some(record))
     }
 
@@ -350,5 +376,36 @@ mod tests {
         (later["version"], later["teacher"]) = (json!(7), json!("SAM 2"));
         let error = read(&later).unwrap_err().to_string();
         assert!(error.contains("model format 7"), "{error}");
+    }
+
+    #[test]
+    fn a_calibration_out_of_range_is_refused_with_its_file() {
+        let read_with = |field: &str, value: Value| {
+            let mut record = written();
+            record["training"] =
+                json!({"source": "A", "mode": "box", "epoch": 1, "validation_dice": 0.5});
+            record["training"][field] = value;
+            read(&record)
+        };
+        let presence = |threshold: f64, dice: f64| json!({"threshold": threshold, "dice": dice, "dice_without": 0.5});
+        let knots = |knots: Value| json!({"knots": knots});
+        read_with("presence", presence(-0.25, 1.0)).unwrap();
+        read_with("confidence", knots(json!([[0.5, 0.25], [0.5, 0.25], [1.0, 1.0]]))).unwrap();
+        let many: Vec<[f32; 2]> = (0..33).map(|n| [n as f32 / 33.0, 0.5]).collect();
+        for (field, value, words) in [
+            ("presence", presence(1e300, 0.5), "presence threshold is inf"),
+            ("presence", presence(0.5, 1.5), "Dice is 1.5"),
+            ("confidence", knots(json!([])), "0 knots; expected 1 to 32"),
+            ("confidence", knots(json!(many)), "33 knots"),
+            ("confidence", knots(json!([[0.5, 1.25]])), "numbers from 0 to 1"),
+            ("confidence", knots(json!([[-0.5, 0.5]])), "numbers from 0 to 1"),
+            ("confidence", knots(json!([[1e300, 0.5]])), "numbers from 0 to 1"),
+            ("confidence", knots(json!([[0.5, 0.5], [0.25, 0.75]])), "do not fall"),
+            ("confidence", knots(json!([[0.5, 0.5], [0.75, 0.25]])), "do not fall"),
+        ] {
+            let error = read_with(field, value).unwrap_err().to_string();
+            assert!(error.starts_with("run/model.safetensors: "), "{error}");
+            assert!(error.contains(words) && error.contains("get the file again"), "{error}");
+        }
     }
 }

@@ -2,6 +2,7 @@
 
 use super::ModelRecord;
 use super::decoder_config::decoder_config;
+use super::start::{DecoderStart, open_start};
 use crate::{Error, Result};
 use candle_core::Device;
 use desam_core::{ClassTable, EncoderSpec};
@@ -73,6 +74,9 @@ pub struct Trainable {
     pub decoder: Loaded<Decoder>,
     /// The record for the model's file.
     pub record: ModelRecord,
+    /// What of a checkpoint for other classes the decoder does not start from, or takes for another class: a
+    /// sentence that names the file.
+    pub start_warning: Option<String>,
     frozen: Tensors,
     device: Device,
 }
@@ -104,14 +108,10 @@ impl Trainable {
             return Err(Error::file(weights, reason));
         };
         let (start, from) = match &options.init {
-            Some(path) => {
-                let start = Checkpoint::open(path)?;
-                start.expect_sam()?;
-                (start.part("mask_decoder."), path.as_path())
-            }
-            None => (checkpoint.part("mask_decoder."), weights),
+            Some(path) => (open_start(path)?, path.as_path()),
+            None => (DecoderStart::from(checkpoint.part("mask_decoder.")), weights),
         };
-        if options.init.is_some() && start.is_empty() {
+        if options.init.is_some() && start.tensors.is_empty() {
             return Err(Error::file(from, "holds no mask decoder (mask_decoder.*) to start from"));
         }
         let frozen = Self::frozen_part(checkpoint);
@@ -134,7 +134,8 @@ impl Trainable {
     pub fn new(frozen: Tensors, record: ModelRecord, options: &TrainableOptions) -> Result<Self> {
         record.spec.validate()?;
         let prompt = prompt_encoder(&frozen, &record.spec, &options.device)?;
-        Self::assemble(FrozenParts { frozen, prompt }, Tensors::new(), record, options)
+        let start = DecoderStart::from(Tensors::new());
+        Self::assemble(FrozenParts { frozen, prompt }, start, record, options)
     }
 
     fn frozen_part(checkpoint: Checkpoint) -> Tensors {
@@ -144,10 +145,11 @@ impl Trainable {
 
     fn assemble(
         parts: FrozenParts,
-        mut start: Tensors,
+        start: DecoderStart,
         record: ModelRecord,
         options: &TrainableOptions,
     ) -> Result<Self> {
+        let DecoderStart { tensors: mut start, classes: start_classes } = start;
         let FrozenParts { frozen, prompt } = parts;
         let spec = &record.spec;
         let config = if !start.is_empty() {
@@ -173,11 +175,14 @@ impl Trainable {
         start.retain(|name, tensor| {
             !drawn.contains(name) || tensor.dims().first() == config.class_outputs(name).as_ref()
         });
+        let redrawn = names.len() - start.len();
+        let start_warning =
+            start_classes.and_then(|from| from.warning(&record.classes, redrawn));
         let device = options.device.clone();
         let params = LoadOptions { device: device.clone(), ..LoadOptions::trainable(options.seed) };
         let decoder = load(start, &params, |vb| config.build(vb))?;
         whole_or_absent(&decoder.report, &names, &drawn)?;
-        Ok(Self { prompt, decoder, record, frozen, device })
+        Ok(Self { prompt, decoder, record, start_warning, frozen, device })
     }
 
     /// The device that holds the variables.

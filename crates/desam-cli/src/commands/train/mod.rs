@@ -103,8 +103,10 @@ pub(crate) struct Arguments {
         value_parser = seed)]
     seed: u64,
 
-    /// Checkpoint to initialise the mask decoder from [default: the checkpoint of CACHE]
-    #[arg(long, value_name = "FILE")]
+    /// Checkpoint to initialise the mask decoder from: a model file, or the folder of a run. Of a model of
+    /// as many classes each class starts from the one at its position; of another number the last layers
+    /// are drawn from the seed [default: the checkpoint of CACHE]
+    #[arg(long, value_name = "FILE|RUN")]
     init: Option<PathBuf>,
 
     #[command(flatten)]
