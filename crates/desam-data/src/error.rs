@@ -343,19 +343,22 @@ pub enum Error {
         /// The case.
         id: String,
     },
-    /// A cache whose run was interrupted.
+    /// A cache whose run was interrupted, or that files are missing of.
     #[error(
-        "{}: the cache is incomplete: {present} of {expected} slices are there; \
-         run embed again, it continues where it stopped",
+        "{}: the cache is incomplete: {present} of {expected} files are there, the first missing is \
+         {missing}; run embed again, it makes only what is missing",
         dir.display_escaped()
     )]
     CacheIncomplete {
         /// The cache's folder.
         dir: PathBuf,
-        /// Number of slices with stored features.
+        /// Number of files that are there: one a case, with its images and masks, and one a stored slice and
+        /// view, with its features.
         present: usize,
-        /// Number of slices in the cache's header.
+        /// Number of files by the cache's header.
         expected: usize,
+        /// The first missing file, relative to the folder.
+        missing: String,
     },
     /// A stale cache file, made from other inputs.
     #[error(

@@ -460,17 +460,22 @@ impl FeatureCache {
 
     /// Rejects a cache whose run was interrupted, before errors about single files.
     fn check_complete(&self) -> Result<()> {
-        let there = |&&(case, file): &&(usize, FeatureFile)| {
-            let case = self.header.cases.get(case);
-            case.is_some_and(|c| self.paths.features(&c.site, &c.id, file).is_file())
-        };
-        let present = self.files.iter().filter(there).count();
-        let pages = |c: &CacheCase| self.paths.case(&c.site, &c.id).is_file();
-        if present == self.files.len() && self.header.cases.iter().all(pages) {
+        let pages = self.header.cases.iter().map(|c| self.paths.case(&c.site, &c.id));
+        let features = self.files.iter().filter_map(|&(case, file)| {
+            let case = self.header.cases.get(case)?;
+            Some(self.paths.features(&case.site, &case.id, file))
+        });
+        let missing: Vec<PathBuf> = pages.chain(features).filter(|path| !path.is_file()).collect();
+        let Some(first) = missing.first() else {
             return Ok(());
-        }
-        let (dir, expected) = (self.dir().into(), self.files.len());
-        Err(Error::CacheIncomplete { dir, present, expected })
+        };
+        let expected = self.header.cases.len() + self.files.len();
+        Err(Error::CacheIncomplete {
+            dir: self.dir().into(),
+            present: expected - missing.len(),
+            expected,
+            missing: first.strip_prefix(self.dir()).unwrap_or(first).display().to_string(),
+        })
     }
 }
 
