@@ -22,6 +22,8 @@ const BUFFERS: u64 = 1 << 20;
 pub(super) struct DecodedImage {
     pub(super) image: DynamicImage,
     pub(super) format: VolumeFormat,
+    /// How it was turned.
+    pub(super) orientation: Orientation,
     pub(super) warnings: Vec<String>,
 }
 
@@ -36,11 +38,19 @@ impl DecodedImage {
 
 /// Reads and decodes a file. Its format is that of its first bytes, whatever its name says.
 pub(super) fn decode(path: &Path, options: &ReadOptions) -> Result<DecodedImage> {
-    let bytes = read(path, options)?;
+    decode_bytes(path, &read(path, options)?, options)
+}
+
+/// Decodes the bytes of a file, which is called `path` in errors.
+pub(super) fn decode_bytes(
+    path: &Path,
+    bytes: &[u8],
+    options: &ReadOptions,
+) -> Result<DecodedImage> {
     let refuse = |problem: String| Error::Image { path: path.to_path_buf(), problem };
-    let (kind, format) = kind_of(&bytes)
+    let (kind, format) = kind_of(bytes)
         .ok_or_else(|| refuse("neither PNG, JPEG, TIFF nor BMP by its first bytes".into()))?;
-    if format == VolumeFormat::Jpeg && !jpeg::is_whole(&bytes) {
+    if format == VolumeFormat::Jpeg && !jpeg::is_whole(bytes) {
         return Err(refuse(
             "truncated: it ends before its last line; copy the file again from its source".into(),
         ));
@@ -48,19 +58,19 @@ pub(super) fn decode(path: &Path, options: &ReadOptions) -> Result<DecodedImage>
     let directory = match format {
         VolumeFormat::Tiff => {
             let broken = "truncated: its directory promises more than the file holds";
-            Some(TiffDirectory::of(&bytes).ok_or_else(|| refuse(broken.into()))?)
+            Some(TiffDirectory::of(bytes).ok_or_else(|| refuse(broken.into()))?)
         }
         _ => None,
     };
     let failed = |error: image::ImageError| refuse(one_line(&error.to_string()));
-    let reader = ImageReader::with_format(Cursor::new(bytes.as_slice()), kind);
+    let reader = ImageReader::with_format(Cursor::new(bytes), kind);
     let mut decoder = reader.into_decoder().map_err(failed)?;
     let (width, height) = decoder.dimensions();
     let pixels = u64::from(width) * u64::from(height);
     if pixels == 0 {
         return Err(refuse(format!("it has {width} × {height} pixels")));
     }
-    if pixels > plausible::most_pixels(format, &bytes) {
+    if pixels > plausible::most_pixels(format, bytes) {
         return Err(refuse(format!(
             "truncated: its header promises {width} × {height} pixels, more than {} bytes can hold",
             bytes.len()
@@ -91,11 +101,11 @@ pub(super) fn decode(path: &Path, options: &ReadOptions) -> Result<DecodedImage>
         let name = path.display_escaped();
         warnings.push(format!("{name}: it is partly transparent; opacity is ignored"));
     }
-    Ok(DecodedImage { image, format, warnings })
+    Ok(DecodedImage { image, format, orientation, warnings })
 }
 
 /// All bytes of a file that is no larger than the limit on memory.
-fn read(path: &Path, options: &ReadOptions) -> Result<Vec<u8>> {
+pub(super) fn read(path: &Path, options: &ReadOptions) -> Result<Vec<u8>> {
     let failed = || Error::io("read", path);
     let mut file = open_regular(path).map_err(failed())?;
     let (bytes, limit) = (file.metadata().map_err(failed())?.len(), options.max_bytes);

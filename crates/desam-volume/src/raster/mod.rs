@@ -10,6 +10,9 @@
 mod decode;
 mod jpeg;
 mod labels;
+mod palette;
+#[cfg(test)]
+mod palette_tests;
 mod plausible;
 #[cfg(test)]
 mod tests;
@@ -39,14 +42,16 @@ pub fn load_volume(path: &Path, options: &ReadOptions) -> Result<Loaded<Volume>>
     Ok(decoded.loaded(volume))
 }
 
-/// Reads a mask, according to `options`. Grey values of up to 255 are labels. In a mask of colours or
-/// of larger values, all that is not black is label 1; in a JPEG, whose compression changes values, all
-/// that is at least half as bright as white.
+/// Reads a mask, according to `options`. Grey values of up to 255 are labels, and so are the indices of a
+/// palette of colours (PNG, BMP); white of 16 bits, where it is the only value above 0, is 255 as in 8 bits. In a
+/// mask of black and one colour that colour is label 1, with a warning; in a JPEG, whose compression changes values,
+/// all that is at least half as bright as white.
 ///
 /// # Errors
-/// As [`load_volume`]; [`Error::Image`] when the colours are too many for a mask.
+/// As [`load_volume`]; [`Error::Image`] when there are larger values, several colours without a palette, or a
+/// palette whose indices cannot be meant as labels.
 pub fn load_labels(path: &Path, options: &ReadOptions) -> Result<Loaded<LabelVolume>> {
-    labels::of(path, decode::decode(path, options)?)
+    labels::of(path, options)
 }
 
 fn choose(path: &Path, volume: Volume, channel: usize) -> Result<Volume> {

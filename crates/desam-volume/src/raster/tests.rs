@@ -175,12 +175,18 @@ fn masks_of_all_kinds_have_their_foreground() {
     let of = |image: DynamicImage| File::image("m.png", &image, ImageFormat::Png).labels();
     let grey = of(GrayImage::from_raw(3, 1, vec![0, 1, 255]).unwrap().into());
     assert_eq!(grey.value.data(), [0, 1, 255]);
-    let deep = ImageBuffer::from_raw(3, 1, vec![0_u16, 1, 65535]).unwrap();
-    assert_eq!(of(DynamicImage::ImageLuma16(deep)).value.data(), [0, 1, 1]);
+    // White of 16 bits is the white of 8.
+    let deep = ImageBuffer::from_raw(3, 1, vec![0_u16, 65535, 0]).unwrap();
+    assert_eq!(of(DynamicImage::ImageLuma16(deep)).value.data(), [0, 255, 0]);
     let few = ImageBuffer::from_raw(3, 1, vec![0_u16, 1, 2]).unwrap();
     assert_eq!(of(DynamicImage::ImageLuma16(few)).value.data(), [0, 1, 2]);
-    let color = RgbImage::from_raw(3, 1, vec![0, 0, 0, 0, 0, 9, 255, 0, 0]).unwrap();
-    assert_eq!(of(color.into()).value.data(), [0, 1, 1]);
+    let color = RgbImage::from_raw(3, 1, vec![0, 0, 0, 255, 0, 0, 255, 0, 0]).unwrap();
+    let found = of(color.into());
+    assert_eq!(found.value.data(), [0, 1, 1]);
+    assert!(found.warnings.len() == 1 && found.warnings[0].contains("#ff0000"), "{found:?}");
+    // Grey in three channels of 16 bits keeps its small values.
+    let grey = ImageBuffer::from_raw(3, 1, [0_u16, 1, 255].map(|v| [v; 3]).concat()).unwrap();
+    assert_eq!(of(DynamicImage::ImageRgb16(grey)).value.data(), [0, 1, 255]);
     let white = RgbImage::from_raw(2, 1, vec![0, 0, 0, 255, 255, 255]).unwrap();
     assert_eq!(of(white.into()).value.data(), [0, 255]);
     // One bit a pixel, as masks are often stored.
@@ -190,13 +196,25 @@ fn masks_of_all_kinds_have_their_foreground() {
     encoder.set_depth(png::BitDepth::One);
     encoder.write_header().unwrap().write_image_data(&[0b0101_0000]).unwrap();
     assert_eq!(File::new("m.png", &bytes).labels().value.data(), [0, 255, 0, 255, 0, 0, 0, 0]);
-    // A palette, as masks of several classes have.
-    let mut bytes = Vec::new();
-    let mut encoder = png::Encoder::new(&mut bytes, 2, 1);
-    encoder.set_color(png::ColorType::Indexed);
-    encoder.set_palette(vec![0, 0, 0, 128, 0, 0]);
-    encoder.write_header().unwrap().write_image_data(&[0, 1]).unwrap();
-    assert_eq!(File::new("m.png", &bytes).labels().value.data(), [0, 1]);
+}
+
+#[test]
+fn values_and_colours_without_a_label_are_refused() {
+    let refused = |image: DynamicImage| {
+        let file = File::image("m.png", &image, ImageFormat::Png);
+        load_labels(&file.path, &ReadOptions::default()).unwrap_err().to_string()
+    };
+    let deep = ImageBuffer::from_raw(4, 1, vec![0_u16, 1, 300, 65535]).unwrap();
+    let error = refused(DynamicImage::ImageLuma16(deep));
+    assert!(error.contains("m.png: it holds the grey value 65535"), "{error}");
+    let deep = ImageBuffer::from_raw(3, 1, [0_u16, 1, 256].map(|v| [v; 3]).concat()).unwrap();
+    let error = refused(DynamicImage::ImageRgb16(deep));
+    assert!(error.contains("the grey value 256; expected labels from 0 to 255"), "{error}");
+    let color = RgbImage::from_raw(3, 1, vec![0, 0, 0, 0, 0, 9, 255, 0, 0]).unwrap();
+    let error = refused(color.into());
+    for words in ["2 colours beside black", "#ff0000", "#000009", "as grey levels"] {
+        assert!(error.contains(words), "{error}");
+    }
 }
 
 #[test]
