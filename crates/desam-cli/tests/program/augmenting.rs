@@ -106,27 +106,47 @@ fn style_views_are_stored_once_and_drawn_in_training() {
     train(&cache, &at("cached"), &["--augment", "gin"]).usage_error_with(&["--no-cache"]);
     train(&cache, &at("both"), &["--no-cache", "--augment", "views"]).usage_error_with(&["cache"]);
 
+    let resume = |name: &str| {
+        run(args![
+            "train",
+            "-q",
+            "--cache",
+            cache,
+            "--source",
+            "A",
+            "--mode",
+            "box",
+            "--out",
+            at(name),
+            "--lr",
+            "1e-3",
+            "--split",
+            "last",
+            "--augment",
+            "views",
+            "--slices",
+            "all",
+            "--epochs",
+            "2",
+            "--resume",
+        ])
+    };
+    // A run that was begun before views were recorded goes on with those of its cache.
+    let manifest = at("again").join("manifest.json");
+    let mut older: serde_json::Value =
+        serde_json::from_str(&std::fs::read_to_string(&manifest).unwrap()).unwrap();
+    assert_eq!(
+        older.as_object_mut().unwrap().remove("views").unwrap(),
+        "randconv (seed 0), 2 of each slice"
+    );
+    std::fs::write(&manifest, older.to_string()).unwrap();
+    resume("again").expect(0);
+    let recorded = std::fs::read_to_string(&manifest).unwrap();
+    assert!(recorded.contains("randconv (seed 0), 2 of each slice"), "{recorded}");
+
     embed(&["--views", "1", "--augment", "paper"]).expect(0);
     // Views are an input of the run: it cannot go on with others.
-    let longer = ["--augment", "views", "--slices", "all", "--epochs", "2", "--resume"];
-    let base = args![
-        "train",
-        "-q",
-        "--cache",
-        cache,
-        "--source",
-        "A",
-        "--mode",
-        "box",
-        "--out",
-        at("drawn"),
-        "--lr",
-        "1e-3",
-        "--split",
-        "last",
-    ];
-    let resumed = run(base.into_iter().chain(longer.iter().map(std::ffi::OsString::from)));
-    resumed
+    resume("drawn")
         .fails_with(&["style views: was randconv (seed 0), 2 of each slice", "paper (seed 0), 1"]);
     let moving = ["--augment", "views", "--consistency", "1"];
     train(&cache, &at("moving"), &moving).fails_with(&["paper", "move the structure"]);

@@ -73,7 +73,40 @@ fn two_classes_are_trained_scored_and_written() {
     // Heads for one class are no start for two, but all else is.
     let init = at("merged/model.safetensors");
     let started = [both.as_slice(), &["--init", init.to_str().unwrap()]].concat();
-    train(&cache, &at("started"), &started).expect(0);
+    let fresh = train(&cache, &at("started"), &started).expect(0);
+    assert!(
+        fresh.stderr.contains("parameters, the last layers, are for another number"),
+        "{fresh:?}"
+    );
+    // As many classes in another order would start from each other's heads.
+    let init = at("both/model.safetensors");
+    let swapped = ["--mode", "box", "--classes", "right=2,left=1", "--preset", "volume", "--init"];
+    let swapped = [&swapped[..], &[init.to_str().unwrap()]].concat();
+    let swapped = train(&cache, &at("swapped"), &swapped).expect(0);
+    assert!(swapped.stderr.contains("right from left, left from right"), "{swapped:?}");
+    let nowhere = [both.as_slice(), &["--init", "nope"]].concat();
+    train(&cache, &at("nowhere"), &nowhere)
+        .fails_with(&["nope: there is no such file", "model file"]);
+    // Labels that the cache does not hold are no table to plan runs of.
+    let plan = |classes: &str, out: &str| {
+        run(args![
+            "sweep",
+            "plan",
+            "--table",
+            "1",
+            "--cache",
+            cache,
+            "--out",
+            at(out),
+            "--classes",
+            classes,
+        ])
+    };
+    plan("left=1,lesion=4", "bad-plan").fails_with(&["lesion", "label 4", "1, 2"]);
+    plan("left=1,right=2", "plan").expect(0);
+    let collected = run(args!["sweep", "collect", at("plan"), "--partial"]).expect(0);
+    let legend = "Dice in per cent as mean of the classes left=1,right=2";
+    assert!(collected.stdout.contains(legend), "{}", collected.stdout);
 
     let evaluate = |run_dir: &Path, protocol: &str| {
         run(args![
@@ -149,7 +182,60 @@ fn two_classes_are_trained_scored_and_written() {
         let map = read_volume(&at(&format!("mask.probability.{class}.nii.gz"))).unwrap();
         assert_eq!(map.grid().dims, labels.grid().dims);
     }
+    // The text says of each class what the JSON says, rounded.
+    let text = run(args![
+        "predict",
+        "-q",
+        "--force",
+        "--model",
+        at("both"),
+        "--input",
+        volume,
+        "--output",
+        mask,
+    ])
+    .expect(0)
+    .stdout;
+    let done = &summary["done"][0];
+    for (class, label) in [("left", 1), ("right", 2)] {
+        let found =
+            done["classes"].as_array().unwrap().iter().find(|c| c["name"] == class).unwrap();
+        let line =
+            format!("  {class} (label {label})  {:.1} ml", found["volume_ml"].as_f64().unwrap());
+        let line = text.lines().find(|l| l.starts_with(&line)).expect("a line of the class");
+        let rated = |value: &serde_json::Value| {
+            value.as_f64().map(|confidence| format!("confidence {confidence:.2}"))
+        };
+        assert_eq!(line.contains("confidence"), found["confidence"].is_f64(), "{text}");
+        assert!(rated(&found["confidence"]).is_none_or(|words| line.contains(&words)), "{text}");
+        let whole = rated(&done["confidence"]);
+        assert!(whole.is_none_or(|words| text.lines().next().unwrap().contains(&words)), "{text}");
+    }
     // Of one class the mask has that class's label, so that it compares with the ground truth.
     predict("one", &at("one.nii.gz"));
     assert!(read_labels(&at("one.nii.gz")).unwrap().labels().iter().all(|label| *label == 2));
+}
+
+#[test]
+fn a_class_that_no_held_out_case_holds_is_warned_of() {
+    let fixture = fixture();
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| -> PathBuf { folder.path().join(name) };
+    let (data, cache) = (at("data"), at("cache"));
+    halves(&fixture.data, &data);
+    // The last case of A, which is held out, has its left half alone.
+    let labels = std::fs::read_dir(data.join("A")).unwrap().map(|entry| entry.unwrap().path());
+    let labels = labels.filter(|path| path.to_string_lossy().contains("egmentation"));
+    let last = labels.max().unwrap();
+    let whole = read_labels(&last).unwrap();
+    let left = whole.data().iter().map(|label| u8::from(*label == 1)).collect();
+    write_labels(&last, &LabelVolume::new(*whole.grid(), left).unwrap()).unwrap();
+    run(args!["embed", "-q", "--data", data, "--out", cache, "--encoder", "tiny"]).expect(0);
+    let both = ["--mode", "box", "--classes", "left=1,right=2"];
+    let warned = train(&cache, &at("run"), &both).expect(0);
+    let words = "warning: no held-out case has ground truth of class right";
+    assert!(warned.stderr.contains(words), "{warned:?}");
+    // With the left half alone there is nothing to warn of.
+    let left = train(&cache, &at("left"), &["--mode", "box", "--classes", "left=1"]).expect(0);
+    assert!(!left.stderr.contains("no held-out case"), "{left:?}");
 }

@@ -63,6 +63,12 @@ pub struct ClassSummary {
     /// Its volume in millilitres, or its area in square pixels.
     #[serde(flatten)]
     pub size: MaskSize,
+    /// Confidence of its masks, 0 to 1; that of the volume is the mean over classes, weighted by area.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub confidence: Option<f64>,
+    /// Agreement of grid points about its masks, 0 to 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub agreement: Option<f64>,
 }
 
 /// Output files of a volume.
@@ -179,6 +185,8 @@ impl OutputFiles {
                 name: class.name.clone(),
                 label: class.label,
                 size: segmentation.class_size(class),
+                confidence: class.confidence(),
+                agreement: class.agreement(),
             })
             .collect()
     }

@@ -23,8 +23,8 @@ use views::ViewFlags;
 
 const AFTER: &str = "\
 Layouts of DATA. The layout is detected from the files. Volumes are NIfTI, MetaImage, NRRD or DICOM, \
-two-dimensional images PNG, JPEG, TIFF or BMP; names are matched without regard to case; every label above 0 \
-is foreground.
+two-dimensional images PNG, JPEG, TIFF or BMP; names are matched without regard to case. Labels \
+are kept apart; every label above 0 is foreground unless training tells labels apart (`desam train --classes`).
   SAML release         SITE/CASE.nii.gz, SITE/CASE_segmentation.nii.gz
   MaxStyle             SITE/PATIENT/t2_img_clipped.nii.gz, SITE/PATIENT/label_clipped.nii.gz
   official DeSAM       imagesTr/NAME_0000.nii.gz, labelsTr/NAME.nii.gz and a CSV file with the

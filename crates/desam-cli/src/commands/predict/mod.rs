@@ -12,7 +12,8 @@ use clap::Args;
 use desam::Segmenter;
 use desam::model::ModelRecord;
 use desam::predict::{
-    FolderSummary, MaskSize, PredictOptions, VolumeSummary, existing_outputs, segment_folder,
+    ClassSummary, FolderSummary, MaskSize, PredictOptions, VolumeSummary, existing_outputs,
+    segment_folder,
 };
 use desam::types::ClassTable;
 use desam::types::text::DisplayPath as _;
@@ -276,16 +277,25 @@ fn failure(input: &Path, reason: &str) -> String {
     if reason.contains(&name) { reason.to_owned() } else { format!("{name}: {reason}") }
 }
 
-/// One line per mask: file, size, and slices of a volume.
+/// One line per mask: file, size, and slices of a volume; below it one per class of a model of several.
 fn mask_line(volume: &VolumeSummary) -> String {
-    let VolumeSummary { output, slices, slices_with_mask, size, confidence, agreement, .. } =
-        volume;
-    let rated = [("confidence", confidence), ("agreement", agreement)].into_iter();
-    let rated = rated.filter_map(|(name, value)| Some(format!(", {name} {:.2}", (*value)?)));
-    let rated: String = rated.collect();
+    let VolumeSummary { output, slices, slices_with_mask, size, .. } = volume;
+    let rated = rated(volume.confidence, volume.agreement);
     let line = format!("{}  {size}{rated}", output.display_escaped());
-    match size {
+    let line = match size {
         MaskSize::Volume { .. } => format!("{line}, mask on {slices_with_mask} of {slices} slices"),
         MaskSize::Area { .. } => line,
-    }
+    };
+    line + &volume.classes.iter().map(class_line).collect::<String>()
+}
+
+fn class_line(class: &ClassSummary) -> String {
+    let ClassSummary { name, label, size, .. } = class;
+    format!("\n  {name} (label {label})  {size}{}", rated(class.confidence, class.agreement))
+}
+
+/// What is known about the quality of masks, from 0 to 1 as in the JSON.
+fn rated(confidence: Option<f64>, agreement: Option<f64>) -> String {
+    let rated = [("confidence", confidence), ("agreement", agreement)].into_iter();
+    rated.filter_map(|(name, value)| Some(format!(", {name} {:.2}", value?))).collect()
 }

@@ -48,7 +48,8 @@ pub(super) struct OutputFlags {
     overlay: Option<SliceChoice>,
 
     /// Write NAME.json: volume in ml (area in px² for an image), bounding box in voxels and mm, slices with a mask, predicted
-    /// IoUs, confidence of the volume and of each slice, settings, and the hash of the model
+    /// IoUs, confidence of the volume and of each slice (of the masks before post-processing), settings, and
+    /// the hash of the model
     #[arg(long)]
     save_json: bool,
 }

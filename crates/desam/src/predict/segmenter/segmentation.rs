@@ -65,7 +65,10 @@ impl Segmentation {
     /// `None` where nothing was found, and of a model without a calibration
     /// ([`ConfidenceCalibration`](crate::model::ConfidenceCalibration)).
     ///
-    /// It is calibrated on the training site: a model may be sure of the wrong organ.
+    /// It is calibrated on the training site: a model may be sure of the wrong organ. It is about the masks as
+    /// the model draws them, before they are joined where classes overlap, brought to the volume's grid and
+    /// post-processed: what [`PostprocessConfig`](desam_data::postprocess::PostprocessConfig) removes still
+    /// counts.
     pub fn confidence(&self) -> Option<f64> {
         by_area(self.slices(), |slice| slice.confidence)
     }
