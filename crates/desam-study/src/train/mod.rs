@@ -206,7 +206,8 @@ pub fn train_with(
     if let Some(note) = split.merged_labels(&cache, &config.classes)? {
         progress.say(&note);
     }
-    let warnings = [split.unvalidated.take(), model.start_warning.take()];
+    let start_warning = model.start_warning().map(str::to_owned);
+    let warnings = [split.unvalidated.take(), start_warning];
     warnings.into_iter().flatten().for_each(|warning| progress.warn(&warning));
     progress.say(&format!(
         "{}: {} slices of {} cases to train on, {} of {} held out",

@@ -44,6 +44,10 @@ pub(super) trait TrainedModel {
     fn record(&self) -> &ModelRecord;
     /// Sizes of the decoder.
     fn decoder(&self) -> &DecoderConfig;
+    /// What of a chosen start does not carry over.
+    fn start_warning(&self) -> Option<&str> {
+        None
+    }
     /// Number of parameters that were drawn from the seed.
     fn initialised(&self) -> usize;
     /// Number of trainable scalars.
@@ -63,6 +67,10 @@ impl TrainedModel for Trainable {
 
     fn decoder(&self) -> &DecoderConfig {
         self.decoder.module.config()
+    }
+
+    fn start_warning(&self) -> Option<&str> {
+        self.start_warning.as_deref()
     }
 
     fn initialised(&self) -> usize {

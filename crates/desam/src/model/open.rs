@@ -55,7 +55,7 @@ impl Model {
         let (device, precision) = (compute.device(), compute.precision());
         let checkpoint = Checkpoint::open(path)?;
         checkpoint.expect_sam()?;
-        let record = ModelRecord::read(&checkpoint.metadata, &path)?;
+        let record = ModelRecord::read(&checkpoint.metadata, path)?;
         let variant = record.as_ref().map_or(Variant::Desam, |r| r.variant);
         let pimm = checkpoint.tensors.keys().any(|k| k.starts_with("mask_decoder.pimm."));
         if variant.has_pimm() && !pimm {

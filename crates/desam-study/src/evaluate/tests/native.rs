@@ -24,7 +24,7 @@ fn rated(toys: &Toys, protocol: Protocol) -> Evaluation {
         classes: &ClassTable::default(),
         predict: &predict,
         statistics: None,
-        matched: None,
+        computed: None,
     };
     let source = TrainedOn { sites: "A".into(), validation: &["Case2".to_owned()] };
     scorer.run(source, &Quiet).unwrap()

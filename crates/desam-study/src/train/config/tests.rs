@@ -1,6 +1,7 @@
 //! Valid and invalid training settings.
 
 use super::*;
+use desam_encoder::adapter::AdapterKind;
 
 #[test]
 fn the_learning_rate_decays_as_in_the_official_program() {
