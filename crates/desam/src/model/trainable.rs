@@ -176,8 +176,7 @@ impl Trainable {
             !drawn.contains(name) || tensor.dims().first() == config.class_outputs(name).as_ref()
         });
         let redrawn = names.len() - start.len();
-        let start_warning =
-            start_classes.and_then(|from| from.warning(&record.classes, redrawn));
+        let start_warning = start_classes.and_then(|from| from.warning(&record.classes, redrawn));
         let device = options.device.clone();
         let params = LoadOptions { device: device.clone(), ..LoadOptions::trainable(options.seed) };
         let decoder = load(start, &params, |vb| config.build(vb))?;
