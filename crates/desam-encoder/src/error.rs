@@ -8,7 +8,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// The supported models, for error messages.
 const EXPECTED: &str = "expected a SAM (ViT-B, ViT-L or ViT-H, as segment-anything or \
-    transformers' SamModel saves it), a MedSAM, or a DeSAM model";
+    transformers' SamModel saves it), a MedSAM, a MobileSAM, or a DeSAM model";
 
 /// Errors of `desam-encoder`.
 #[derive(Debug, thiserror::Error)]

@@ -2,6 +2,7 @@
 //!
 //! - [`vit`]: the image encoder, a vision transformer. A configuration builds it, and is inferred
 //!   from a checkpoint's shapes.
+//! - [`tiny_vit`]: MobileSAM's image encoder, an eighteenth of ViT-B's parameters.
 //! - [`prompt`]: the prompt encoder, for points, boxes, masks and their mixtures.
 //! - [`adapter`]: parameter-efficient fine-tuning of the frozen image encoder, DAPSAM's adapters and
 //!   LoRA.
@@ -42,14 +43,20 @@ pub mod checkpoint;
 mod error;
 #[cfg(feature = "hub")]
 pub mod hub;
+mod image_batch;
+mod image_encoder;
+mod neck;
 pub mod prompt;
 mod sam;
 mod shapes;
+pub mod tiny_vit;
 pub mod vit;
 
 pub use adapter::{AdaptedEncoder, AdapterKind, BlockAdapter};
 pub use checkpoint::{Checkpoint, CheckpointSummary};
 pub use error::{Error, Result};
+pub use image_encoder::{SamImageConfig, SamImageEncoder};
 pub use prompt::{PromptEncoderConfig, SamPromptEncoder};
 pub use sam::{FrozenSam, LoadedSam, SamOptions};
+pub use tiny_vit::{TinyVitConfig, TinyVitEncoder};
 pub use vit::{ResizedPositions, VitConfig, VitEncoder};

@@ -1,6 +1,9 @@
 //! SAM's image encoder and prompt encoder, frozen, from one checkpoint or seed.
 
-use crate::{Checkpoint, PromptEncoderConfig, Result, SamPromptEncoder, VitConfig, VitEncoder};
+use crate::{
+    Checkpoint, PromptEncoderConfig, Result, SamImageConfig, SamImageEncoder, SamPromptEncoder,
+    VitConfig,
+};
 use candle_core::Device;
 use desam_core::{ImageEncoder, Precision};
 use desam_nn::params::{LoadOptions, LoadReport, Missing, Tensors, load};
@@ -9,7 +12,7 @@ use desam_nn::params::{LoadOptions, LoadReport, Missing, Tensors, load};
 #[derive(Debug, Clone)]
 pub struct FrozenSam {
     /// The image encoder.
-    pub image: VitEncoder,
+    pub image: SamImageEncoder,
     /// The prompt encoder, for the same input side.
     pub prompt: SamPromptEncoder,
 }
@@ -17,14 +20,14 @@ pub struct FrozenSam {
 /// Options for loading the encoders.
 #[derive(Debug, Clone)]
 pub struct SamOptions {
-    /// Input side in pixels, where it differs from the checkpoint's; the position tables are then
+    /// Input side in pixels, where it differs from the checkpoint's; a ViT's position tables are then
     /// resampled.
     pub input_side: Option<usize>,
     /// Device of the parameters.
     pub device: Device,
     /// Compute precision of the image encoder's matrix multiplications. With bf16 their weights are
     /// stored in it; norms, positions, biases and the residual stream between blocks stay f32, and so
-    /// do the features.
+    /// do the features. A TinyViT computes in f32 in any precision.
     pub precision: Precision,
 }
 
@@ -58,14 +61,14 @@ impl FrozenSam {
         // Before shapes are read, which in another model would be misleading.
         checkpoint.expect_sam()?;
         // SAM's checkpoints come without a configuration file; their shapes determine it.
-        let vit = VitConfig::from_tensors(&checkpoint.tensors)?;
-        let prompt = PromptEncoderConfig::from_tensors(&checkpoint.tensors, &vit.spec())?;
+        let image = SamImageConfig::from_tensors(&checkpoint.tensors)?;
+        let prompt = PromptEncoderConfig::from_tensors(&checkpoint.tensors, &image.spec())?;
         let params = LoadOptions { device: options.device.clone(), ..LoadOptions::frozen() };
         let parts = EncoderTensors {
             image: checkpoint.part("image_encoder."),
             prompt: checkpoint.part("prompt_encoder."),
         };
-        build(EncoderConfigs { image: &vit, prompt: &prompt }, parts, &params, options)
+        build(EncoderConfigs { image: &image, prompt: &prompt }, parts, &params, options)
     }
 
     /// Encoders with random weights from a seed, distributed as in the reference initial checkpoint:
@@ -90,14 +93,15 @@ impl FrozenSam {
             device: options.device.clone(),
             ..LoadOptions::frozen()
         };
-        let configs = EncoderConfigs { image: config, prompt: &prompt };
+        let image = SamImageConfig::Vit(config.clone());
+        let configs = EncoderConfigs { image: &image, prompt: &prompt };
         build(configs, EncoderTensors::default(), &params, options)
     }
 }
 
 /// Configurations of both encoders.
 struct EncoderConfigs<'a> {
-    image: &'a VitConfig,
+    image: &'a SamImageConfig,
     prompt: &'a PromptEncoderConfig,
 }
 

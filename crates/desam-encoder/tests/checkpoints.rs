@@ -156,7 +156,7 @@ fn the_transformers_layout_is_translated_to_official_names() {
     }
     assert_eq!(ours.weights_hash(&[]).unwrap(), theirs.weights_hash(&[]).unwrap());
     let summary = theirs.summary();
-    assert_eq!(summary.image_encoder_config, Some(small()));
+    assert_eq!(summary.image_encoder_config, Some(small().into()));
     assert!(summary.describe().starts_with("SAM:"), "{summary:?}");
     assert!(summary.unknown.is_empty() && summary.pimm.is_none());
 }

@@ -248,11 +248,8 @@ fn torch_shards_and_a_single_bin_are_loaded() {
 fn unsupported_models_are_recognised_and_refused() {
     let some = || Py::floats(&[2], &[1.0, 2.0]);
     for (names, expected) in [
-        (
-            &["image_encoder.patch_embed.seq.0.c.weight", "mask_decoder.iou_token.weight"][..],
-            "MobileSAM",
-        ),
-        (&["image_encoder.trunk.pos_embed", "sam_mask_decoder.iou_token.weight"], "MedSAM-2"),
+        (&["image_encoder.trunk.pos_embed", "sam_mask_decoder.iou_token.weight"][..], "MedSAM-2"),
+        (&["image_encoder.features.0.0.c.weight", "mask_decoder.iou_token.weight"], "EdgeSAM"),
         (&["memory_attention.layers.0.norm1.weight", "obj_ptr_proj.layers.0.weight"], "SAM 2"),
         (&["image_encoder.blocks.0.norm1.weight", "mask_decoder.hf_token.weight"], "HQ-SAM"),
         (

@@ -24,13 +24,14 @@
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let sam = FrozenSam::load(&builtin::tiny()?, &SamOptions::default())?.sam;
 //! // Rank 4; A is drawn from the seed and B is zero, so training starts as SAM.
-//! let config = LoraConfig::for_vit(sam.image.config(), 4);
+//! let vit = sam.image.into_vit().expect("the built-in SAM has a ViT");
+//! let config = LoraConfig::for_vit(vit.config(), 4);
 //! let lora = load(Tensors::new(), &LoadOptions::trainable(7), |vb| config.build(vb))?;
 //! assert_eq!(lora.vars.len(), 2 * 2 * 8); // A and B, of queries and values, in 8 blocks
 //!
 //! let pixels = Tensor::full(0.5f32, (1, 3, 256, 256), &Device::Cpu)?;
-//! let plain = sam.image.encode(&pixels)?.embedding;
-//! let adapted = AdaptedEncoder::new(sam.image, lora.module).encode(&pixels)?.embedding;
+//! let plain = vit.encode(&pixels)?.embedding;
+//! let adapted = AdaptedEncoder::new(vit, lora.module).encode(&pixels)?.embedding;
 //! let difference = (plain - &adapted)?.abs()?.max_all()?.to_scalar::<f32>()?;
 //! assert!(difference < 1e-4);
 //!

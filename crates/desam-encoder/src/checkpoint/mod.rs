@@ -125,6 +125,15 @@ impl Checkpoint {
         if counters > 0 {
             notes.push(format!("not read, no parameters: {counters} counters of batches"));
         }
+        // In other models a parameter of that name is reported as unexpected.
+        if wanted.iter().any(|(_, name)| name.starts_with(unsupported::MOBILE_SAM)) {
+            let all = wanted.len();
+            wanted.retain(|(_, name)| !names::is_classification_head(name));
+            if wanted.len() < all {
+                notes
+                    .push("not read, not used: the image encoder's classification head".to_owned());
+            }
+        }
         // An unsupported model is described, not loaded; its integer tensors are no error.
         let is_float = |index: usize| {
             entries.get(index).is_some_and(|e| matches!(e.element, ElementType::Float(_)))

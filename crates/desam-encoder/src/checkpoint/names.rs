@@ -43,6 +43,12 @@ pub(super) fn is_beside_parts(name: &str) -> bool {
     name.starts_with("prompt_generator.") || crate::adapter::LoraConfig::is_adapter(name)
 }
 
+/// Whether a name is that of TinyViT's head for ImageNet's classes, which MobileSAM's file has and nothing
+/// uses.
+pub(super) fn is_classification_head(name: &str) -> bool {
+    ["image_encoder.head.", "image_encoder.norm_head."].iter().any(|head| name.starts_with(head))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

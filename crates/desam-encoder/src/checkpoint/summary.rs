@@ -1,7 +1,7 @@
 //! Summary of a checkpoint's contents.
 
 use super::{Checkpoint, KeyLayout, UnsupportedModel};
-use crate::{PromptEncoderConfig, VitConfig};
+use crate::{PromptEncoderConfig, SamImageConfig};
 use desam_nn::params::Tensors;
 use std::collections::BTreeMap;
 
@@ -31,7 +31,7 @@ pub struct CheckpointSummary {
     /// The image encoder.
     pub image_encoder: Option<CheckpointPart>,
     /// Its configuration, where it can be inferred.
-    pub image_encoder_config: Option<VitConfig>,
+    pub image_encoder_config: Option<SamImageConfig>,
     /// The prompt encoder.
     pub prompt_encoder: Option<CheckpointPart>,
     /// Its configuration, where it can be inferred.
@@ -63,7 +63,7 @@ impl CheckpointSummary {
         let image_config = match image_encoder {
             // Another model's shapes determine no SAM configuration.
             _ if checkpoint.unsupported.is_some() => None,
-            Some(_) => VitConfig::from_tensors(tensors).map_err(&mut note).ok(),
+            Some(_) => SamImageConfig::from_tensors(tensors).map_err(&mut note).ok(),
             None => None,
         };
         let prompt_config = match (&prompt_encoder, &image_config) {

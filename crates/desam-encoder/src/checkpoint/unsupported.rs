@@ -29,7 +29,7 @@ struct ModelSignature {
 }
 
 /// Checked in this order: models that extend SAM come before those that replace its encoder.
-const MODELS: [ModelSignature; 6] = [
+const MODELS: [ModelSignature; 5] = [
     ModelSignature {
         name: "SAM 2 (or SAM 2.1, or a model made from it, such as MedSAM-2)",
         advice: "",
@@ -66,11 +66,6 @@ const MODELS: [ModelSignature; 6] = [
         ],
     },
     ModelSignature {
-        name: "MobileSAM, or another SAM over TinyViT",
-        advice: "",
-        any_of: &["image_encoder.patch_embed.seq.", "image_encoder.norm_head."],
-    },
-    ModelSignature {
         name: "EfficientViT-SAM",
         advice: "",
         any_of: &["image_encoder.backbone.", "image_encoder.neck.input_ops."],
@@ -82,8 +77,11 @@ const MODELS: [ModelSignature; 6] = [
     },
 ];
 
-/// Name fragment of a TinyViT without SAM's prefixes.
+/// Name fragment of a TinyViT without SAM's prefixes, and the beginning of such names in MobileSAM.
 const TINY_VIT: &str = "patch_embed.seq.";
+pub(super) const MOBILE_SAM: &str = "image_encoder.patch_embed.seq.";
+
+const WHOLE: &str = "of a SAM, save the whole state dict: torch.save(sam.state_dict(), path)";
 
 const UNMERGED: &str = "merge the updates into the weights (with peft: model.merge_and_unload()) and \
     save the whole state dict";
@@ -128,20 +126,26 @@ pub(super) fn recognise(tensors: &[TensorName<'_>], layout: KeyLayout) -> Option
     if let Some(volumetric) = tensors.iter().find(|t| t.name == patch && t.rank == 5) {
         return found("a SAM for volumes with 3-D patches (such as SAM-Med3D)", volumetric, "");
     }
-    // Neither patches nor blocks of SAM's ViT, but something under the encoder's name.
-    if let (Some(other), None, None) = (starting(encoder), starting(patch), starting(block)) {
-        return found("a SAM over another image encoder than SAM's ViT", other, "");
+    // Neither patches nor blocks of SAM's ViT, nor those of MobileSAM's TinyViT, but something under the
+    // encoder's name.
+    let supported = [patch, block, MOBILE_SAM].iter().any(|start| starting(start).is_some());
+    if let (Some(other), false) = (starting(encoder), supported) {
+        return found("a SAM over another image encoder than SAM's ViT or a TinyViT", other, "");
     }
     let no_parts = !tensors.iter().any(|t| super::names::split_at_part(t.name).is_some());
     if let (true, Some(tiny)) = (no_parts, holding(TINY_VIT)) {
-        return found("a TinyViT (the image encoder of MobileSAM)", tiny, "");
+        return found(
+            "a TinyViT without SAM's name prefixes (an image encoder alone)",
+            tiny,
+            WHOLE,
+        );
     }
     let plain = holding("patch_embed.proj").filter(|_| holding("blocks.0.").is_some());
     match (no_parts, plain) {
         (true, Some(vit)) => found(
             "a ViT without SAM's name prefixes (an image encoder alone, an MAE, a DINO)",
             vit,
-            "of a SAM, save the whole state dict: torch.save(sam.state_dict(), path)",
+            WHOLE,
         ),
         _ => None,
     }
@@ -172,7 +176,7 @@ mod tests {
     }
 
     /// Names as the programs save them: facebookresearch/sam2, transformers' Sam2Model,
-    /// ChaoningZhang/MobileSAM, yformer/EfficientSAM, SysCV/sam-hq, transformers' SamHQModel,
+    /// yformer/EfficientSAM, SysCV/sam-hq, transformers' SamHQModel,
     /// mit-han-lab/efficientvit, chongzhou96/EdgeSAM, huggingface/peft, hitachinsk/SAMed,
     /// OpenGVLab/SAM-Med2D.
     #[test]
@@ -187,11 +191,6 @@ mod tests {
                 "SAM 2",
             ),
             (&["vision_encoder.backbone.blocks.0.attn.qkv.weight"], Transformers, "SAM 2"),
-            (
-                &["image_encoder.patch_embed.seq.0.c.weight", "mask_decoder.iou_token.weight"],
-                Original,
-                "MobileSAM",
-            ),
             (&[patch, block, "prompt_encoder.invalid_points.weight"], Original, "EfficientSAM"),
             (&[patch, block, "mask_decoder.hf_token.weight"], Original, "HQ-SAM"),
             (
@@ -252,6 +251,11 @@ mod tests {
                 Original,
             ),
             (&["mask_decoder.iou_token.weight", "mask_decoder.pimm.x"], Original),
+            // ChaoningZhang/MobileSAM.
+            (
+                &["image_encoder.patch_embed.seq.0.c.weight", "image_encoder.norm_head.weight"],
+                Original,
+            ),
             (
                 &["vision_encoder.layers.0.attn.qkv.weight", "vision_encoder.neck.conv1.weight"],
                 Transformers,

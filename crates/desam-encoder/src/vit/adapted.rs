@@ -2,6 +2,7 @@
 //! an adapter wants one.
 
 use super::{BlockAdapter, BlockInput, ForwardHook, VitEncoder};
+use crate::image_batch::{check_pixels, encode_images};
 use candle_core::{Result, Tensor};
 use desam_core::ImageFeatures;
 use desam_nn::ops::layout::channels_first;
@@ -14,7 +15,7 @@ impl VitEncoder {
         pixels: &Tensor,
         adapter: &dyn BlockAdapter,
     ) -> Result<ImageFeatures> {
-        self.encode_with(pixels, adapter.is_trainable(), |pixels| {
+        encode_images(&self.spec, pixels, adapter.is_trainable(), |pixels| {
             self.forward_adapted(pixels, adapter, ForwardHook::default())
         })
     }
@@ -27,7 +28,7 @@ impl VitEncoder {
         adapter: &dyn BlockAdapter,
         hook: ForwardHook<'_>,
     ) -> Result<ImageFeatures> {
-        self.check_pixels(pixels)?;
+        check_pixels(&self.spec, pixels)?;
         self.forward_adapted(pixels, adapter, hook)
     }
 

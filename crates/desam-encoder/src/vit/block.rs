@@ -7,7 +7,7 @@ use candle_nn::VarBuilder;
 use desam_nn::layers::{Activation, Epilogue, LayerNorm, MlpBlock, SumAndNorm};
 
 /// Epsilon of the layer norms in SAM's image encoder.
-pub(super) const EPS: f64 = 1e-6;
+const EPS: f64 = 1e-6;
 
 /// SAM's pre-norm `Block`: `norm1`, `attn`, residual; `norm2`, `mlp`, residual. Each residual is fused
 /// with the norm that follows it, also across blocks.

@@ -1,8 +1,8 @@
 //! ViT configuration: presets, validation, and inference from a checkpoint's shapes.
 
 use super::{VitEncoder, init};
-use crate::shapes::dims;
-use crate::{Error, Result};
+use crate::shapes::{check_input_side, count_blocks, dims};
+use crate::{Error, Result, TinyVitConfig};
 use candle_nn::VarBuilder;
 use desam_core::{EncoderSpec, Precision};
 use desam_nn::params::Tensors;
@@ -130,20 +130,7 @@ impl VitConfig {
 
     /// Checks that images of side `side` can be divided into patches.
     pub(crate) fn check_side(&self, side: usize) -> Result<()> {
-        if side > EncoderSpec::LARGEST_SIDE {
-            return Err(Error::Config(format!(
-                "input side {side} is beyond all memory; at most {} pixels",
-                EncoderSpec::LARGEST_SIDE
-            )));
-        }
-        if side == 0 || !side.is_multiple_of(self.patch) {
-            let patch = self.patch;
-            let nearest = side.div_ceil(patch.max(1)).max(1) * patch;
-            return Err(Error::Config(format!(
-                "input side {side} is not a multiple of the patch side {patch}; {nearest} would be"
-            )));
-        }
-        Ok(())
+        check_input_side(side, self.patch)
     }
 
     /// Side `G` of the feature grid.
@@ -211,14 +198,20 @@ impl VitConfig {
     /// computation and every block counts as global.
     ///
     /// # Errors
-    /// When a parameter that determines a size is missing or contradicts the others.
+    /// When a parameter that determines a size is missing or contradicts the others, or the image encoder
+    /// is a [`TinyViT`](crate::TinyVitConfig).
     pub fn from_tensors(tensors: &Tensors) -> Result<Self> {
+        if TinyVitConfig::is_in(tensors) {
+            let found = "the image encoder is a TinyViT, as in MobileSAM; expected SAM's ViT-B, ViT-L or \
+                         ViT-H (adapters are for those): give one of their checkpoints";
+            return Err(Error::Config(found.into()));
+        }
         let at = |name: &str| format!("image_encoder.{name}");
         let patch_name = at("patch_embed.proj.weight");
         let [width, _, patch, _] = dims::<4>(tensors, &patch_name)?;
         let [_, grid, _, _] = dims::<4>(tensors, &at("pos_embed"))?;
         let [embedding_channels, ..] = dims::<4>(tensors, &at("neck.0.weight"))?;
-        let depth = count_blocks(tensors);
+        let depth = count_blocks(tensors, &at("blocks."));
         let mut global_blocks = Vec::new();
         // From here on the sizes of attention: its tables are the only parameters that show heads,
         // windows and global blocks.
@@ -263,17 +256,6 @@ impl VitConfig {
         config.validate()?;
         Ok(config)
     }
-}
-
-/// Number of blocks: one more than the highest index, so that a gap is reported as a missing parameter.
-fn count_blocks(tensors: &Tensors) -> usize {
-    let number = |name: &String| {
-        let rest = name.strip_prefix("image_encoder.blocks.")?;
-        rest.split('.').next()?.parse::<usize>().ok()
-    };
-    // A number beyond any real depth is a name from elsewhere, not a reason to count to it.
-    let highest = tensors.keys().filter_map(number).filter(|n| *n < 4096).max();
-    highest.map_or(0, |n| n + 1)
 }
 
 #[cfg(test)]

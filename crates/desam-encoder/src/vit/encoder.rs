@@ -1,22 +1,16 @@
 //! The image encoder: patch embedding, transformer blocks with taps, neck.
 
-use super::block::{Block, EPS};
+use super::block::Block;
 use super::init::POSITION;
 use super::{VitConfig, resample};
-use candle_core::{Result, Tensor, bail};
+use crate::image_batch::encode_images;
+use crate::neck::Neck;
+use candle_core::{Result, Tensor};
 use candle_nn::VarBuilder;
 use desam_core::{EncoderSpec, ImageEncoder, ImageFeatures};
-use desam_nn::gpu::on_accelerator;
-use desam_nn::layers::{Conv2d, Conv2dLayerConfig, LayerNorm, LayerNorm2d, fan_in_uniform};
-use desam_nn::ops::conv2d::Conv2dConfig;
+use desam_nn::layers::fan_in_uniform;
 use desam_nn::ops::layout::{channels_first, patches};
 use desam_nn::ops::linear::{Affine, Epilogue, linear};
-use rayon::prelude::*;
-
-/// Tokens in the blocks at a time on the CPU: one image of 1024 pixels, 16 of 256. A large image keeps
-/// all threads busy within each op; several small ones run in parallel, because their ops are too short
-/// for all threads. The bound is fixed so that memory grows neither with the batch nor with the machine.
-const MAX_TOKENS_IN_FLIGHT: usize = 4096;
 
 /// SAM's `PatchEmbed`: a convolution whose stride is its kernel size, computed as a matrix
 /// multiplication over patches (im2col without overlap), whose rows already are tokens.
@@ -43,43 +37,6 @@ impl PatchEmbed {
         let weight = self.weight.reshape((width, ()))?;
         let affine = Affine { weight: &weight, bias: Some(&self.bias) };
         linear(&patches, affine, Epilogue::add(positions))
-    }
-}
-
-/// SAM's neck: 1×1 convolution, norm, 3×3 convolution, norm. The first two run on channels-last tokens,
-/// so that only `E` instead of `C` channels are transposed to channels first.
-#[derive(Debug, Clone)]
-pub(super) struct Neck {
-    /// `[E, C, 1, 1]`
-    reduce: Tensor,
-    norm1: LayerNorm,
-    smooth: Conv2d,
-    norm2: LayerNorm2d,
-}
-
-impl Neck {
-    fn new(config: &VitConfig, vb: VarBuilder<'_>) -> Result<Self> {
-        let (width, out) = (config.width, config.embedding_channels);
-        let reduce = (out, width, 1, 1);
-        let window = Conv2dConfig::same(3);
-        let smooth = Conv2dLayerConfig { inputs: out, outputs: out, window, bias: false };
-        Ok(Self {
-            reduce: vb.pp(0).get_with_hints(reduce, "weight", fan_in_uniform(width))?,
-            norm1: LayerNorm::new(out, EPS, vb.pp(1))?,
-            smooth: smooth.build(vb.pp(2))?,
-            norm2: LayerNorm2d::new(out, vb.pp(3))?,
-        })
-    }
-
-    /// Tokens `[B, G, G, C]` → `[B, E, G, G]`, in f32.
-    pub(super) fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        let weight = self.reduce.reshape((self.reduce.dim(0)?, ()))?;
-        let inputs = x.to_dtype(weight.dtype())?;
-        let reduced = linear(&inputs, Affine { weight: &weight, bias: None }, Epilogue::default())?;
-        // SAM's LayerNorm2d over channels first is a LayerNorm over channels-last tokens.
-        let reduced = channels_first(&self.norm1.forward(&reduced)?)?;
-        // Features are f32 in any precision.
-        self.norm2.forward(&self.smooth.forward(&reduced)?.to_dtype(x.dtype())?)
     }
 }
 
@@ -113,7 +70,7 @@ impl VitEncoder {
             positions: pos_embed.clone(),
             pos_embed,
             blocks: blocks.collect::<Result<_>>()?,
-            neck: Neck::new(config, vb.pp("neck"))?,
+            neck: Neck::new(width, config.embedding_channels, vb.pp("neck"))?,
         })
     }
 
@@ -167,47 +124,6 @@ impl VitEncoder {
         let embedding = self.neck.forward(&x)?;
         Ok(ImageFeatures { taps, embedding })
     }
-
-    /// Refuses pixels that are not `[B, 3, S, S]`; returns `B`.
-    pub(super) fn check_pixels(&self, pixels: &Tensor) -> Result<usize> {
-        let side = self.spec.input_side;
-        match pixels.dims() {
-            &[batch, 3, height, width] if height == side && width == side && batch > 0 => Ok(batch),
-            other => {
-                bail!("image encoder: expected pixels [B, 3, {side}, {side}], found {other:?}")
-            }
-        }
-    }
-
-    /// `forward` of pixels `[B, 3, S, S]`: of the whole batch if it is `tracked` or on a GPU, of several
-    /// images in parallel otherwise.
-    ///
-    /// # Errors
-    /// When the shape is another, or `forward` fails.
-    pub(super) fn encode_with(
-        &self,
-        pixels: &Tensor,
-        tracked: bool,
-        forward: impl Fn(&Tensor) -> Result<ImageFeatures> + Sync,
-    ) -> Result<ImageFeatures> {
-        let batch = self.check_pixels(pixels)?;
-        // With gradients the batch stays together, so that each weight gradient is one matrix
-        // multiplication. A GPU is busy with one image of 1024 pixels, or with a batch of smaller ones.
-        if on_accelerator(pixels) || !pixels.device().is_cpu() || tracked {
-            return forward(pixels);
-        }
-        // Whole images run in parallel, each with the same ops as alone: its bits do not depend on the
-        // batch.
-        let grid = self.spec.grid();
-        let at_once = (MAX_TOKENS_IN_FLIGHT / (grid * grid).max(1)).max(1);
-        let mut parts = Vec::with_capacity(batch);
-        for start in (0..batch).step_by(at_once) {
-            let images = start..batch.min(start + at_once);
-            let one = |i: usize| forward(&pixels.narrow(0, i, 1)?);
-            parts.extend(images.into_par_iter().map(one).collect::<Result<Vec<_>>>()?);
-        }
-        ImageFeatures::cat(&parts)
-    }
 }
 
 impl ImageEncoder for VitEncoder {
@@ -216,7 +132,7 @@ impl ImageEncoder for VitEncoder {
     }
 
     fn encode(&self, pixels: &Tensor) -> Result<ImageFeatures> {
-        self.encode_with(pixels, self.pos_embed.track_op(), |pixels| self.forward(pixels))
+        encode_images(&self.spec, pixels, self.pos_embed.track_op(), |pixels| self.forward(pixels))
     }
 }
 
