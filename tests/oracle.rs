@@ -55,7 +55,7 @@ fn distance(found: &Tensor, expected: &Tensor) -> f32 {
 #[test]
 fn image_embeddings_are_those_of_candle_transformers() {
     let sam = ours();
-    let config = sam.sam.image.config();
+    let config = sam.sam.image.vit().unwrap().config();
     let other = ImageEncoderViT::new(
         config.input_side,
         config.patch,

@@ -186,6 +186,12 @@ pub enum Error {
     /// An intensity histogram of an image in colour.
     #[error("an image in colour has no histogram of grey levels, by which intensities are matched")]
     ColorHistogram,
+    /// Percentile landmarks that no standard scale can be made of or applied to.
+    #[error("standardisation of intensities by landmarks: {0}")]
+    Landmarks(String),
+    /// A volume that has no distribution of values to match.
+    #[error("source matching: {0}")]
+    SourceMatching(String),
     /// Values that do not fill a slice.
     #[error(
         "a slice of {height} × {width} pixels and {found} values; expected as many, and at least one"

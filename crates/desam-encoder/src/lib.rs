@@ -41,6 +41,7 @@ pub mod adapter;
 pub mod builtin;
 pub mod checkpoint;
 mod error;
+mod forward_hook;
 #[cfg(feature = "hub")]
 pub mod hub;
 mod image_batch;

@@ -1,4 +1,4 @@
-//! Inference of sizes from tensor shapes and names, and the check of an input side.
+//! Inference of sizes and kinds from tensor shapes and names, and the check of an input side.
 
 use crate::{Error, Result};
 use desam_core::EncoderSpec;
@@ -46,4 +46,9 @@ pub(crate) fn check_input_side(side: usize, patch: usize) -> Result<()> {
         )));
     }
     Ok(())
+}
+
+/// Whether the image encoder is a TinyViT: by a parameter of its stem, which only it has.
+pub(crate) fn is_tiny_vit(tensors: &Tensors) -> bool {
+    tensors.contains_key("image_encoder.patch_embed.seq.0.c.weight")
 }

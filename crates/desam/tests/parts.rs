@@ -8,7 +8,7 @@ mod toy;
 use desam::candle::{Result as TensorResult, Tensor};
 use desam::data::preprocess::PreprocessConfig;
 use desam::decoder::{Decoder, DecoderConfig};
-use desam::encoder::{FrozenSam, SamPromptEncoder, VitConfig, VitEncoder};
+use desam::encoder::{FrozenSam, SamImageEncoder, SamPromptEncoder, VitConfig};
 use desam::model::{ModelInput, ModelParts, ModelRecord};
 use desam::nn::params::{LoadOptions, Tensors, load};
 use desam::types::{
@@ -33,7 +33,7 @@ impl Calls {
     }
 }
 
-struct ForeignEncoder(VitEncoder, Calls);
+struct ForeignEncoder(SamImageEncoder, Calls);
 
 impl ImageEncoder for ForeignEncoder {
     fn spec(&self) -> &EncoderSpec {
@@ -95,7 +95,7 @@ fn parts() -> ModelParts {
 }
 
 /// Concrete parts of the same weights as [`parts`].
-fn concrete() -> (VitEncoder, SamPromptEncoder, Decoder) {
+fn concrete() -> (SamImageEncoder, SamPromptEncoder, Decoder) {
     let vit = VitConfig { input_side: 64, ..VitConfig::tiny() };
     let (sam, config) = (FrozenSam::random(&vit, 9).unwrap().sam, DecoderConfig::tiny(&vit.spec()));
     let decoder = load(Tensors::new(), &LoadOptions::seeded(10), |vb| config.build(vb)).unwrap();

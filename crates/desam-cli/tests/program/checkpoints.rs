@@ -55,13 +55,13 @@ fn an_unsupported_model_is_described_by_info_and_rejected_elsewhere() {
     let folder = tempfile::tempdir().unwrap();
     let own = Checkpoint::open(fixture().run.join("model.safetensors")).unwrap();
     let one = own.tensors.values().next().unwrap().clone();
-    let path = folder.path().join("mobile.safetensors");
-    let names = ["image_encoder.patch_embed.seq.0.c.weight", "mask_decoder.iou_token.weight"];
+    let path = folder.path().join("efficient.safetensors");
+    let names = ["image_encoder.backbone.input_stem.x.weight", "mask_decoder.iou_token.weight"];
     let tensors = names.map(|name| (name.to_owned(), one.clone())).into();
     write(&path, &tensors, &BTreeMap::new()).unwrap();
     let said = run(args!["info", path]).expect(0).stdout;
-    assert!(said.contains("MobileSAM"), "{said}");
-    let words = ["mobile.safetensors", "MobileSAM", "expected a SAM"];
+    assert!(said.contains("EfficientViT-SAM"), "{said}");
+    let words = ["efficient.safetensors", "EfficientViT-SAM", "expected a SAM"];
     run(predict(&path, &folder.path().join("m.nii.gz"))).fails_with(&words);
     let out = folder.path().join("out.safetensors");
     run(args!["convert", path, out]).fails_with(&words);

@@ -25,6 +25,7 @@ mod leftovers;
 mod limits;
 mod locks;
 mod matching;
+mod mobile_sam;
 mod names;
 mod outputs;
 mod overwriting;

@@ -36,7 +36,10 @@ mod tests;
 mod view;
 
 pub use config::{Frame, LabelRule, PreprocessConfig, SPACING_MM};
-pub use histogram::{IntensityHistogram, LEVELS, MatchingTable, match_cdf};
+pub use histogram::{
+    IntensityHistogram, LEVELS, MatchingTable, NyulConfig, NyulScale, SourceDistribution, clip_ct,
+    match_cdf, scale_mr,
+};
 pub use image::SliceImage;
 pub(crate) use image::normalised;
 pub use intensity::IntensityWindow;

@@ -1,7 +1,7 @@
 //! TinyViT configuration: MobileSAM's sizes, validation, and inference from a checkpoint's shapes.
 
 use super::TinyVitEncoder;
-use crate::shapes::{check_input_side, count_blocks, dims};
+use crate::shapes::{check_input_side, count_blocks, dims, is_tiny_vit};
 use crate::{Error, Result};
 use candle_nn::VarBuilder;
 use desam_core::EncoderSpec;
@@ -9,9 +9,6 @@ use desam_nn::params::Tensors;
 
 /// Side of a patch: the stem and two of three downsamplings halve the image, each once or twice.
 const PATCH: usize = 16;
-
-/// A parameter that only a TinyViT has.
-const STEM: &str = "image_encoder.patch_embed.seq.0.c.weight";
 
 /// Configuration of MobileSAM's image encoder. Stage 0 is convolutional, stages 1 to 3 attend within
 /// windows.
@@ -47,7 +44,7 @@ impl TinyVitConfig {
 
     /// Whether the image encoder of a checkpoint is a TinyViT.
     pub fn is_in(tensors: &Tensors) -> bool {
-        tensors.contains_key(STEM)
+        is_tiny_vit(tensors)
     }
 
     /// Checks that an encoder can be built.

@@ -4,9 +4,9 @@ use super::TinyVitConfig;
 use super::attention::AttentionConfig;
 use super::block::TinyVitBlock;
 use super::mbconv::{Downsample, MbConv, PatchEmbed};
+use crate::forward_hook::ForwardHook;
 use crate::image_batch::{check_pixels, encode_images};
 use crate::neck::Neck;
-use crate::vit::ForwardHook;
 use candle_core::{Result, Tensor, bail};
 use candle_nn::VarBuilder;
 use desam_core::{EncoderSpec, ImageEncoder, ImageFeatures};
@@ -115,16 +115,16 @@ impl TinyVitEncoder {
         hook.call("patch_embed", || Ok(x.clone()))?;
         for (i, block) in self.convolutions.iter().enumerate() {
             x = block.forward(&x)?;
-            hook.call(&format!("layers.0.blocks.{i}"), || Ok(x.clone()))?;
+            hook.call_named(|| format!("layers.0.blocks.{i}"), || Ok(x.clone()))?;
         }
         let tapped = self.config.tap_blocks();
         let mut taps = Vec::with_capacity(tapped.len());
         for (before, stage) in self.stages.iter().enumerate() {
             x = stage.downsample.forward(&x)?;
-            hook.call(&format!("layers.{before}.downsample"), || Ok(x.clone()))?;
+            hook.call_named(|| format!("layers.{before}.downsample"), || Ok(x.clone()))?;
             for (i, block) in stage.blocks.iter().enumerate() {
                 x = block.forward(&x)?;
-                hook.call(&format!("layers.{}.blocks.{i}", before + 1), || Ok(x.clone()))?;
+                hook.call_named(|| format!("layers.{}.blocks.{i}", before + 1), || Ok(x.clone()))?;
                 if before + 1 == TAPPED && tapped.contains(&i) {
                     taps.push(channels_first(&x)?);
                 }

@@ -1,5 +1,6 @@
-//! The seam between the image encoder's blocks and an adapter, and hooks on intermediate results.
+//! The seam between the image encoder's blocks and an adapter.
 
+use crate::forward_hook::ForwardHook;
 use candle_core::{Result, Tensor};
 use std::fmt;
 
@@ -66,10 +67,7 @@ impl BlockInput<'_> {
     /// # Errors
     /// When `result` or the hook fails.
     pub fn call(&self, name: &str, result: impl FnOnce() -> Result<Tensor>) -> Result<()> {
-        if self.hook.0.is_none() {
-            return Ok(());
-        }
-        self.hook.call(&format!("block{}.{name}", self.index), result)
+        self.hook.call_named(|| format!("block{}.{name}", self.index), result)
     }
 
     /// The shared features.
@@ -78,37 +76,5 @@ impl BlockInput<'_> {
             Some(features) => Ok(features),
             None => candle_core::bail!("adapter: no shared features were computed"),
         }
-    }
-}
-
-/// The function of a [`ForwardHook`], called with the name of an intermediate result and the result.
-type HookFn<'a> = &'a dyn Fn(&str, &Tensor) -> Result<()>;
-
-/// Forward hook: a function that receives intermediate results by name, as PyTorch's forward hooks do.
-/// The default receives none.
-#[derive(Clone, Copy, Default)]
-pub struct ForwardHook<'a>(Option<HookFn<'a>>);
-
-impl<'a> ForwardHook<'a> {
-    /// A hook that calls `receive` with each name and result.
-    pub fn new(receive: HookFn<'a>) -> Self {
-        Self(Some(receive))
-    }
-
-    /// Passes an intermediate result on. It is computed only if there is a function to receive it.
-    ///
-    /// # Errors
-    /// When `result` or the function fails.
-    pub fn call(&self, name: &str, result: impl FnOnce() -> Result<Tensor>) -> Result<()> {
-        match self.0 {
-            Some(receive) => receive(name, &result()?),
-            None => Ok(()),
-        }
-    }
-}
-
-impl fmt::Debug for ForwardHook<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("ForwardHook").field(&self.0.is_some()).finish()
     }
 }

@@ -1,8 +1,8 @@
 //! ViT configuration: presets, validation, and inference from a checkpoint's shapes.
 
 use super::{VitEncoder, init};
-use crate::shapes::{check_input_side, count_blocks, dims};
-use crate::{Error, Result, TinyVitConfig};
+use crate::shapes::{check_input_side, count_blocks, dims, is_tiny_vit};
+use crate::{Error, Result};
 use candle_nn::VarBuilder;
 use desam_core::{EncoderSpec, Precision};
 use desam_nn::params::Tensors;
@@ -201,7 +201,7 @@ impl VitConfig {
     /// When a parameter that determines a size is missing or contradicts the others, or the image encoder
     /// is a [`TinyViT`](crate::TinyVitConfig).
     pub fn from_tensors(tensors: &Tensors) -> Result<Self> {
-        if TinyVitConfig::is_in(tensors) {
+        if is_tiny_vit(tensors) {
             let found = "the image encoder is a TinyViT, as in MobileSAM; expected SAM's ViT-B, ViT-L or \
                          ViT-H (adapters are for those): give one of their checkpoints";
             return Err(Error::Config(found.into()));

@@ -16,7 +16,8 @@ mod init;
 mod positions;
 mod resample;
 
-pub use block_adapter::{BlockAdapter, BlockInput, ForwardHook};
+pub use crate::forward_hook::ForwardHook;
+pub use block_adapter::{BlockAdapter, BlockInput};
 pub use config::VitConfig;
 pub use encoder::VitEncoder;
 pub use positions::ResizedPositions;

@@ -180,11 +180,36 @@ fn adapters_match_the_official_programs() {
 }
 
 #[test]
+fn tiny_vit_matches_the_official_program() {
+    let Some(from) = beyond() else { return };
+    let dir = tempfile::tempdir().unwrap();
+    copy(&from, dir.path(), "tinyvit");
+    let report = parity(dir.path(), &Quiet).unwrap();
+    println!("{}", report.table());
+    assert!(report.passed() && report.skipped.is_empty(), "{}", report.table());
+    let has = |name: &str| report.stages.iter().any(|s| s.name == name);
+    for name in [
+        "tinyvit patch_embed",
+        "tinyvit layers.0.blocks.1",
+        "tinyvit layers.0.downsample",
+        "tinyvit layers.1.blocks.1",
+        "tinyvit layers.2.downsample",
+        "tinyvit layers.2.blocks.2",
+        "tinyvit layers.3.blocks.1",
+        "tinyvit embedding",
+        "tinyvit attention.out",
+        "tinyvit attention.bias_idxs",
+    ] {
+        assert!(has(name), "{name}: {}", report.table());
+    }
+}
+
+#[test]
 fn one_changed_value_of_a_subject_fails_and_a_damaged_one_is_an_error() {
     let Some(from) = beyond() else { return };
     let dir = tempfile::tempdir().unwrap();
     let changed = |subject: &str, name: &str, change: &dyn Fn(Tensor) -> Option<Tensor>| {
-        for of in ["dapsam", "dapsam_intended", "dapsam_data", "lora"] {
+        for of in ["dapsam", "dapsam_intended", "dapsam_data", "lora", "tinyvit"] {
             for ending in ["safetensors", "json"] {
                 let _ = std::fs::remove_file(dir.path().join(format!("{of}.{ending}")));
             }
@@ -207,11 +232,14 @@ fn one_changed_value_of_a_subject_fails_and_a_damaged_one_is_an_error() {
         ("dapsam_data", "spatial3.coords"),
         ("lora", "f32.block1.qkv"),
         ("lora", "f64.grad.w_b_003"),
+        ("tinyvit", "image_encoder.layers.2.blocks.1.attn.attention_biases"),
+        ("tinyvit", "image_encoder.layers.0.blocks.0.conv2.bn.running_var"),
+        ("tinyvit", "f64.layers.3.blocks.1"),
     ] {
         let report = changed(subject, name, &larger).unwrap();
         assert!(!report.passed(), "{name}: {}", report.table());
     }
-    for (subject, name) in [("dapsam", "x0"), ("lora", "w_b_003")] {
+    for (subject, name) in [("dapsam", "x0"), ("lora", "w_b_003"), ("tinyvit", "attention.in")] {
         let error = changed(subject, name, &|_| None).unwrap_err().to_string();
         assert!(error.contains(subject) && error.contains(name), "{error}");
     }

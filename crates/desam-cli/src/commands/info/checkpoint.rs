@@ -5,7 +5,7 @@ use crate::commands::json_path;
 use crate::output::Output;
 use desam::ModelRecord;
 use desam::encoder::checkpoint::CheckpointPart;
-use desam::encoder::{Checkpoint, VitConfig};
+use desam::encoder::{Checkpoint, SamImageConfig};
 use desam::types::EncoderSpec;
 use desam::types::text::DisplayPath as _;
 use desam_study::train::InputFile;
@@ -89,21 +89,35 @@ pub(in crate::commands) fn describe(read: &Checkpoint) -> anyhow::Result<Output>
 }
 
 /// Sizes of the image encoder and of its outputs, on one line.
-fn sizes(config: &VitConfig, spec: &EncoderSpec) -> String {
-    let taps: Vec<String> = spec.tap_channels.iter().map(ToString::to_string).collect();
+fn sizes(config: &SamImageConfig, spec: &EncoderSpec) -> String {
+    let encoder = match config {
+        SamImageConfig::Vit(vit) => {
+            format!("width {}, depth {}, {} heads", vit.width, vit.depth, vit.heads)
+        }
+        SamImageConfig::TinyVit(tiny) => format!(
+            "TinyViT, widths {}, depths {}, heads {}",
+            listed(&tiny.widths),
+            listed(&tiny.depths),
+            listed(&tiny.heads)
+        ),
+        _ => "another encoder".to_owned(),
+    };
     format!(
-        "{} px in, patch {}, width {}, depth {}, {} heads; taps of {} and {} channels, {}×{}; masks of {} px",
-        config.input_side,
-        config.patch,
-        config.width,
-        config.depth,
-        config.heads,
-        taps.join(", "),
+        "{} px in, patch {}, {encoder}; taps of {} and {} channels, {}×{}; masks of {} px",
+        spec.input_side,
+        spec.patch,
+        listed(&spec.tap_channels),
         spec.embedding_channels,
         spec.grid(),
         spec.grid(),
         spec.mask_side(),
     )
+}
+
+/// Numbers with commas between them.
+fn listed(numbers: &[usize]) -> String {
+    let numbers: Vec<String> = numbers.iter().map(ToString::to_string).collect();
+    numbers.join(", ")
 }
 
 /// `89670912` as `89 670 912`.

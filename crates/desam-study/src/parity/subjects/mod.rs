@@ -6,6 +6,7 @@ mod dapsam;
 mod dapsam_data;
 mod gradients;
 mod lora;
+mod tinyvit;
 mod training;
 
 use super::reference_folder::ReferenceFolder;
@@ -23,11 +24,12 @@ pub(super) struct Subject {
 }
 
 /// All subjects, in the order of the report.
-pub(super) const SUBJECTS: [Subject; 4] = [
+pub(super) const SUBJECTS: [Subject; 5] = [
     Subject { name: "dapsam", run: dapsam::dapsam },
     Subject { name: "dapsam_intended", run: dapsam::intended },
     Subject { name: "dapsam_data", run: dapsam_data::dapsam_data },
     Subject { name: "lora", run: lora::lora },
+    Subject { name: "tinyvit", run: tinyvit::tinyvit },
 ];
 
 /// The files of a subject.
