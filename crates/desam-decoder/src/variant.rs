@@ -46,6 +46,11 @@ impl Variant {
         !matches!(self, Self::PimmOnly | Self::NoMaskFusion | Self::ClassDecoder)
     }
 
+    /// Whether it follows only an image encoder with adapters. The others train on frozen features, too.
+    pub fn needs_adapter(self) -> bool {
+        self == Self::ClassDecoder
+    }
+
     /// Whether it has a PIMM.
     pub fn has_pimm(self) -> bool {
         !matches!(self, Self::SamDecoder | Self::ClassDecoder)

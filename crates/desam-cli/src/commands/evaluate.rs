@@ -49,8 +49,8 @@ Columns of the CSV file:
   truth_voxels, predicted_voxels, truth_ml, predicted_ml
                       of all classes together; in ml with protocols full and native
   dice_0_to_1 and the other metrics
-                      means over the classes of the case: so is volume_error_ml, which is then not the
-                      difference of the volumes beside it
+                      means over the classes of the case: so is volume_error_ml, which is then not
+                      the difference of the volumes beside it
   truth_ml_CLASS, predicted_ml_CLASS, dice_0_to_1_CLASS, ...
                       the same of each class, where there are several
   empty_slices and others

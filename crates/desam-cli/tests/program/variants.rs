@@ -39,7 +39,9 @@ fn every_variant_trains_evaluates_and_predicts() {
     let fixture = fixture();
     let folder = tempfile::tempdir().unwrap();
     let input = fixture.data.join("B/Case00.nii.gz");
-    for (variant, mode) in Variant::ALL.into_iter().flat_map(|v| [(v, "points"), (v, "box")]) {
+    // Variants that need adapters are tested with those.
+    let variants = Variant::ALL.into_iter().filter(|v| !v.needs_adapter());
+    for (variant, mode) in variants.flat_map(|v| [(v, "points"), (v, "box")]) {
         let out = folder.path().join(format!("{variant}-{mode}"));
         let trained = train(&out, mode, &["--variant", variant.name()]);
         let history = trained["history"].as_array().unwrap();

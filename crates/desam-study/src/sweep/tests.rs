@@ -131,7 +131,7 @@ fn a_line_trains_its_variant_with_a_loss_that_the_variant_has() {
         let expected = line.train.mode == Mode::Points && line.train.variant.predicts_iou();
         assert_eq!(supervised(line), expected, "{}", line.id);
     }
-    for variant in Variant::ALL {
+    for variant in Variant::ALL.into_iter().filter(|v| !v.needs_adapter()) {
         assert!(all.iter().any(|l| l.train.variant == variant), "{variant}");
     }
 }

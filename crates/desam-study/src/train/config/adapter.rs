@@ -39,7 +39,7 @@ impl TrainConfig {
 
     /// Checks that the settings fit an adapter, or that none is needed.
     pub(super) fn validate_adapter(&self) -> Result<(), String> {
-        let prompt_free = self.variant == Variant::ClassDecoder;
+        let prompt_free = self.variant.needs_adapter();
         let Some(adapter) = &self.adapter else {
             let missing = format!("variant {} needs an adapter", self.variant);
             return if prompt_free { Err(missing) } else { Ok(()) };
